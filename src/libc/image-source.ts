@@ -1,0 +1,120 @@
+/**
+ * What detection needs of the place that holds images. Owned here; `registry/` implements it for OCI registries and
+ * OCI layout directories.
+ */
+
+/** OCI image-spec platform, for example `linux/arm64/v8`. */
+export interface Platform {
+  readonly os: string;
+  readonly architecture: string;
+  readonly variant?: string;
+}
+
+/** OCI image-spec descriptor, as far as detection uses it. */
+export interface Descriptor {
+  readonly mediaType: string;
+  /** `sha256:<hex>` or `sha512:<hex>`. */
+  readonly digest: string;
+  /** Bytes in the registry (compressed). What a manifest says: may lie. */
+  readonly size: number;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** An image's manifest for one platform. */
+export interface ImageManifest {
+  /** Digest of this platform's manifest (not of the index it stands in). */
+  readonly digest: string;
+  readonly platform: Platform;
+  readonly config: Descriptor;
+  /** Base layer first. */
+  readonly layers: readonly Descriptor[];
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** The parts of an image's configuration that say what runs and where it comes from (OCI image-spec config.md). */
+export interface ImageConfig {
+  readonly entrypoint: readonly string[];
+  readonly cmd: readonly string[];
+  /** `NAME=value` lines. */
+  readonly env: readonly string[];
+  readonly workingDir: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Oldest first. `emptyLayer` entries have no layer. */
+  readonly history: readonly { readonly createdBy: string; readonly emptyLayer: boolean }[];
+}
+
+/** A container registry login: Basic credentials, or an identity token for the token server. */
+export interface Credential {
+  readonly username: string;
+  readonly password: string;
+  /** OAuth2 refresh token (`identitytoken` in a docker config file). */
+  readonly identityToken?: string;
+  /** Bearer token to present as it is (`registrytoken`). */
+  readonly registryToken?: string;
+}
+
+/** What one look-up has cost so far; sources add to it. */
+export interface Meter {
+  /** HTTP requests sent, token requests and redirects included. */
+  requests: number;
+  /** Response body bytes read off the wire. */
+  bytes: number;
+}
+
+/** Handed through every call of one look-up. */
+export interface LookupContext {
+  /** Ends the look-up. Sources reject with the signal's reason. */
+  readonly signal: AbortSignal;
+  readonly meter: Meter;
+  /** The Pod's own credentials by registry host, most specific first; tried before the configured ones. */
+  readonly credentials?: readonly { readonly host: string; readonly credential: Credential }[];
+}
+
+/** Bytes of a blob from an offset. Fewer than asked for means that the blob ends there. */
+export interface BlobReader {
+  /** Reads `[offset, offset + length)` with one request. The stream may be left at any time: leaving it stops the transfer. */
+  read(blob: Descriptor, offset: number, length: number, context: LookupContext): AsyncIterable<Uint8Array>;
+}
+
+/** One place that holds images. All methods reject with an `ImageSourceError`, or with the signal's reason. */
+export interface ImageSource extends BlobReader {
+  /** Resolves `reference`'s tag or digest to the manifest for `platform`. */
+  manifest(platform: Platform, context: LookupContext): Promise<ImageManifest>;
+  config(manifest: ImageManifest, context: LookupContext): Promise<ImageConfig>;
+}
+
+/** Opens the source of an image reference such as `nginx:1.29`, `ghcr.io/a/b@sha256:…`. Throws `ImageSourceError`. */
+export interface ImageSources {
+  open(reference: string): ImageSource;
+  /** A canonical name of the reference for caches, for example `docker.io/library/nginx:1.29`. Throws `ImageSourceError`. */
+  canonical(reference: string): string;
+}
+
+/**
+ * Why a source has no answer.
+ * `invalid-reference` the name is not a reference · `forbidden-host` our own allow, deny and address rules ·
+ * `unauthorized` credentials missing or refused · `not-found` · `no-platform` nothing for this platform ·
+ * `not-an-image` schema 1, Helm charts and other artifacts · `rate-limited` · `unavailable` the host failed ·
+ * `invalid-answer` a wrong digest, a malformed or oversized answer.
+ */
+export type ImageSourceCode =
+  | 'invalid-reference'
+  | 'forbidden-host'
+  | 'unauthorized'
+  | 'not-found'
+  | 'no-platform'
+  | 'not-an-image'
+  | 'rate-limited'
+  | 'unavailable'
+  | 'invalid-answer';
+
+/** Says what failed in words that never hold a credential. */
+export class ImageSourceError extends Error {
+  override readonly name = 'ImageSourceError';
+  readonly code: ImageSourceCode;
+
+  constructor(code: ImageSourceCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
