@@ -1,0 +1,45 @@
+import type { Verdict } from '../policy/verdict.ts';
+import type { Credential, ImageSource, ImageSourceCode, LookupContext, Meter, Platform } from './image-source.ts';
+
+/** What a container runs: its image, and the Pod's own `command` and `args` (empty: the image's). */
+export interface DetectRequest {
+  readonly reference: string;
+  readonly platform: Platform;
+  readonly command: readonly string[];
+  readonly args: readonly string[];
+  readonly credentials?: readonly { readonly host: string; readonly credential: Credential }[];
+}
+
+/** What looking into one image found. */
+export interface Inspection {
+  readonly verdict: Verdict;
+  /** Digest of the platform's manifest. */
+  readonly digest: string;
+  readonly platform: Platform;
+  /** Absolute path of the program inside the image that the verdict is about, where it is known. */
+  readonly executable?: string;
+}
+
+/** Looks into an image. Rejects with `ImageSourceError` or with the context's abort reason; never for what the image holds. */
+export type Inspect = (source: ImageSource, request: DetectRequest, context: LookupContext) => Promise<Inspection>;
+
+/** Why a detection has no verdict: the source's code, or one of our own. */
+export type DetectionFailure = ImageSourceCode | 'deadline' | 'shed' | 'disabled' | 'internal';
+
+export interface Detection extends Partial<Omit<Inspection, 'verdict'>> {
+  readonly verdict: Verdict;
+  /** Who answered. */
+  readonly from: 'memory' | 'store' | 'registry' | 'none';
+  readonly failure?: { readonly code: DetectionFailure; readonly message: string };
+  /** What this answer cost, look-ups shared with others included once they are done. */
+  readonly meter: Meter;
+}
+
+/** Finds the resolver in an image. */
+export interface Detector {
+  /**
+   * Never rejects: what cannot be found out in time is `unknown` with a `failure`. A look-up that outlives
+   * `deadline` goes on in the background, within its own limits, for the next Pod.
+   */
+  detect(request: DetectRequest, deadline: AbortSignal): Promise<Detection>;
+}
