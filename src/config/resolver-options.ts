@@ -1,0 +1,59 @@
+import leven from 'leven';
+
+import type { DnsOption } from '../policy/model.ts';
+
+/** The least the kubelet's own `ndots:5` may be replaced by: fewer breaks `svc.ns` names on musl. */
+const LEAST_NDOTS = 5;
+
+/** Options of resolv.conf(5) that take a number, with the caps of glibc's res_init.c. */
+const NUMBERS: Readonly<Record<string, { least: number; most: number; why: string }>> = {
+  ndots: { least: LEAST_NDOTS, most: 15, why: 'ndots is never lowered below the 5 that the kubelet writes' },
+  timeout: { least: 1, most: 30, why: 'timeout:0 makes musl fail every look-up at once' },
+  attempts: { least: 1, most: 10, why: 'attempts:0 crashes every musl program that resolves a name' },
+};
+
+/** Options of resolv.conf(5), glibc 2.42, that stand alone. */
+const SWITCHES = [
+  'debug',
+  'rotate',
+  'no-aaaa',
+  'no-check-names',
+  'inet6',
+  'edns0',
+  'single-request',
+  'single-request-reopen',
+  'no-tld-query',
+  'use-vc',
+  'no-reload',
+  'trust-ad',
+  'strict-error',
+];
+
+/** The spelling nearest to `word`, where one is near enough to be meant. */
+export function nearest(word: string, known: readonly string[]): string | undefined {
+  const ranked = known.map((item) => ({ item, distance: leven(word.toLowerCase(), item.toLowerCase()) }));
+  const best = ranked.toSorted((a, b) => a.distance - b.distance)[0];
+  return best !== undefined && best.distance <= Math.max(2, Math.floor(word.length / 3)) ? best.item : undefined;
+}
+
+function badNumber(name: string, value: string | undefined): string | undefined {
+  const rule = NUMBERS[name];
+  if (rule === undefined) return undefined;
+  const wanted = `${name} takes a whole number from ${rule.least} to ${rule.most}: ${rule.why}`;
+  if (value === undefined || !/^\d{1,4}$/.test(value)) return wanted;
+  return Number(value) < rule.least || Number(value) > rule.most ? wanted : undefined;
+}
+
+/**
+ * Parses an option as it stands in resolv.conf (`use-vc`, `timeout:5`). Returns a sentence instead where it is unknown
+ * or would break a resolver.
+ */
+export function parseResolverOption(text: string): DnsOption | string {
+  const colon = text.indexOf(':');
+  const name = colon === -1 ? text : text.slice(0, colon);
+  const value = colon === -1 ? undefined : text.slice(colon + 1);
+  if (Object.hasOwn(NUMBERS, name)) return badNumber(name, value) ?? { name, value: String(Number(value)) };
+  if (SWITCHES.includes(name)) return value === undefined ? { name } : `${name} takes no value`;
+  const near = nearest(name, [...Object.keys(NUMBERS), ...SWITCHES]);
+  return `${JSON.stringify(name)} is no option of resolv.conf${near === undefined ? '' : `: did you mean ${near}?`}`;
+}

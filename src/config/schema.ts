@@ -1,0 +1,175 @@
+import { isIP } from 'node:net';
+import { z } from 'zod';
+
+import { formatDuration, parseDuration } from './duration.ts';
+import { parseResolverOption } from './resolver-options.ts';
+
+/** A whole number of seconds below this loses answers on musl, which counts it for the whole look-up. */
+const MUSL_LEAST_TIMEOUT = 5;
+
+function duration(fallback: string, least: string, most: string) {
+  const [low, high] = [parseDuration(least) ?? 0, parseDuration(most) ?? 0];
+  return z
+    .codec(z.string(), z.number(), {
+      decode: (text, context) => {
+        const value = parseDuration(text);
+        if (value !== undefined && value >= low && value <= high) return value;
+        context.issues.push({ code: 'custom', input: text, message: `expected a duration from ${least} to ${most}` });
+        return z.NEVER;
+      },
+      encode: formatDuration,
+    })
+    .prefault(fallback);
+}
+
+const ip = z.string().refine((text) => isIP(text) !== 0, 'expected an IP address');
+
+const domain = z
+  .string()
+  .regex(
+    /^([a-z0-9]([-a-z0-9_]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9_]*[a-z0-9])?)*|\.)$/,
+    'expected a DNS domain in lower case',
+  );
+
+const namespace = z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, 'expected a namespace name');
+
+const resolverOption = z.string().superRefine((text, context) => {
+  const parsed = parseResolverOption(text);
+  if (typeof parsed === 'string') context.addIssue({ code: 'custom', message: parsed });
+});
+
+/** Options for resolvers that are, or may be, musl. */
+const muslSafeOption = resolverOption.refine(
+  (text) => !text.startsWith('timeout:') || Number(text.slice('timeout:'.length)) >= MUSL_LEAST_TIMEOUT,
+  `timeout is at least ${MUSL_LEAST_TIMEOUT} here: musl counts it for the whole look-up`,
+);
+
+const port = z.int().min(0).max(65_535);
+
+const extraOptions = z.strictObject({
+  glibc: z.array(resolverOption).optional(),
+  musl: z.array(muslSafeOption).optional(),
+  go: z.array(resolverOption).optional(),
+  other: z.array(resolverOption).optional(),
+  unknown: z.array(muslSafeOption).optional(),
+});
+
+const registry = z.strictObject({
+  enabled: z.boolean().default(true),
+  allow: z.array(z.string().min(1)).default([]),
+  deny: z.array(z.string().min(1)).default([]),
+  insecure: z.array(z.string().min(1)).default([]),
+  mirrors: z.record(z.string(), z.array(z.string().min(1))).default({}),
+  allowPrivateAddresses: z.boolean().default(true),
+  concurrency: z.int().min(1).max(64).default(8),
+  dockerConfig: z.string().default(''),
+  pullSecrets: z.boolean().default(false),
+  caFile: z.string().default(''),
+});
+
+const cache = z.strictObject({
+  entries: z.int().min(100).max(1_000_000).default(20_000),
+  tagTtl: duration('10m', '1s', '24h'),
+  failureTtl: duration('1m', '1s', '1h'),
+  store: z.enum(['memory', 'cluster']).default('memory'),
+});
+
+const detection = z.strictObject({
+  budget: duration('1500ms', '10ms', '10s'),
+  platform: z
+    .string()
+    .regex(/^linux\/[a-z0-9]+(\/v[0-9]+)?$/, 'expected a platform such as linux/amd64 or linux/arm/v7')
+    .default('linux/amd64'),
+  registry: registry.prefault({}),
+  cache: cache.prefault({}),
+});
+
+const tls = z
+  .strictObject({
+    mode: z.enum(['ephemeral', 'files', 'self-managed']).default('ephemeral'),
+    certFile: z.string().default(''),
+    keyFile: z.string().default(''),
+  })
+  .superRefine((value, context) => {
+    for (const key of ['certFile', 'keyFile'] as const) {
+      if (value.mode === 'files' && value[key] === '') {
+        context.addIssue({ code: 'custom', path: [key], message: 'expected a path: tls.mode is files' });
+      }
+    }
+  });
+
+/** The configuration file, version 1: every key has a default. Durations are milliseconds once read. */
+export const configSchema = z
+  .strictObject({
+    scope: z.enum(['opt-in', 'cluster']).default('opt-in'),
+    mode: z.enum(['enforce', 'audit']).default('enforce'),
+    excludeNamespaces: z.array(namespace).default(['kube-system', 'kube-public', 'kube-node-lease']),
+    cluster: z
+      .strictObject({
+        dns: z.union([z.literal('auto'), z.array(ip).min(1).max(3)]).default('auto'),
+        domain: z.union([z.literal('auto'), domain]).default('auto'),
+        nodeSearches: z.union([z.literal('auto'), z.array(domain).max(32)]).default('auto'),
+      })
+      .prefault({}),
+    glibc: z
+      .strictObject({
+        options: z.array(resolverOption).default(['single-request-reopen', 'use-vc']),
+        tcpPreflight: z.boolean().default(true),
+      })
+      .prefault({}),
+    musl: z
+      .strictObject({
+        remedy: z.enum(['auto', 'redirect', 'retry', 'none']).default('auto'),
+        timeout: z.int().min(MUSL_LEAST_TIMEOUT).max(60).default(5),
+        attempts: z.int().min(1).max(10).default(10),
+        extraNameservers: z.array(ip).max(3).default([]),
+      })
+      .prefault({}),
+    mixedPods: z.enum(['redirect', 'retry']).default('redirect'),
+    extraOptions: extraOptions.prefault({}),
+    nodeLocal: z
+      .strictObject({
+        mode: z.enum(['auto', 'on', 'off']).default('auto'),
+        addresses: z.array(ip).min(1).max(3).default(['169.254.20.10']),
+        fallback: z.boolean().default(true),
+        daemonSet: z
+          .string()
+          .regex(/^[^/\s]+\/[^/\s]+$/, 'expected namespace/name')
+          .default('kube-system/node-local-dns'),
+        minReady: z.number().min(0).max(1).default(1),
+      })
+      .prefault({}),
+    detection: detection.prefault({}),
+    server: z
+      .strictObject({
+        address: z
+          .string()
+          .refine((text) => isIP(text) !== 0, 'expected an IP address to listen on')
+          .default('0.0.0.0'),
+        port: port.default(10_250),
+        metricsPort: port.default(9402),
+        warnings: z.boolean().default(false),
+      })
+      .prefault({}),
+    tls: tls.prefault({}),
+    log: z
+      .strictObject({
+        level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+        format: z.enum(['json', 'text']).default('json'),
+      })
+      .prefault({}),
+  })
+  .superRefine((config, context) => {
+    if (config.musl.remedy === 'redirect' && config.nodeLocal.mode === 'off') {
+      context.addIssue({
+        code: 'custom',
+        path: ['musl', 'remedy'],
+        message: 'redirect needs a node-local cache, and nodeLocal.mode is off; use auto, retry or none',
+      });
+    }
+  });
+
+export type Config = z.output<typeof configSchema>;
+
+/** The configuration with which nothing is configured. */
+export const defaultConfig = (): Config => configSchema.parse({});

@@ -1,0 +1,145 @@
+import { readDeclared, redirectedByUs } from './annotations.ts';
+import { exemption } from './exemptions.ts';
+import type {
+  ClusterFacts,
+  ContainerVerdict,
+  Decision,
+  DnsChange,
+  DnsOption,
+  NamespaceView,
+  PodView,
+  PolicyConfig,
+  Remedy,
+  ResolvConf,
+} from './model.ts';
+import { kubeletNdots, missingOptions, muslOptions, wantedOptions } from './options.ts';
+import { REASONS, type NoRedirect, type Reason } from './reasons.ts';
+import { nodeLocalUsable, planRedirect, type Redirect } from './redirect.ts';
+import { effectiveMode } from './scope.ts';
+import type { Resolver, Verdict } from './verdict.ts';
+import { unknownVerdict } from './verdict.ts';
+
+export interface DecideInput {
+  readonly pod: PodView;
+  readonly namespace: NamespaceView;
+  /** One for each of `pod.containers`; not needed where `precheck` says that the Pod is left alone. */
+  readonly verdicts: readonly Verdict[];
+  readonly cluster: ClusterFacts;
+  readonly config: PolicyConfig;
+  /** What the kubelet writes for the Pod as it is. */
+  readonly kubelet: ResolvConf;
+}
+
+type Known = Omit<DecideInput, 'verdicts' | 'kubelet'>;
+
+/** The decision for Pods that nothing needs to be looked up for; undefined for the others. */
+export function precheck({ pod, namespace, cluster, config }: Known): Decision | undefined {
+  const scope = effectiveMode(pod, namespace, config, cluster.ownNamespace);
+  const reason = scope.reason ?? exemption(pod);
+  if (reason === undefined) return undefined;
+  const declared = readDeclared(pod);
+  const containers = pod.containers.map(({ name, image }) => ({
+    name,
+    image,
+    ...(declared.verdictFor(name) ?? unknownVerdict('not looked up: the Pod is left alone')),
+  }));
+  const warnings = scope.mode === 'off' ? scope.warnings : [...scope.warnings, ...declared.warnings];
+  return { mode: scope.mode, reason, message: REASONS[reason], remedy: [], containers, warnings };
+}
+
+interface Plan {
+  readonly reason: Reason;
+  readonly remedy: readonly Remedy[];
+  readonly change?: DnsChange;
+}
+
+type Servers = Exclude<Redirect, { not: NoRedirect }>;
+
+/** `redirected`: an earlier call has done it, and another webhook has changed the Pod since. */
+type MuslPlan = { kind: 'redirect'; servers: Servers } | { kind: 'redirected' } | { kind: 'retry'; why?: NoRedirect };
+
+/** What is to be done for the musl part of a Pod; undefined: nothing. */
+function planMusl(input: DecideInput, mixed: boolean): MuslPlan | undefined {
+  const { pod, cluster, config, kubelet } = input;
+  if (config.musl.remedy === 'none') return undefined;
+  if (pod.dnsPolicy === 'None' && redirectedByUs(pod)) return { kind: 'redirected' };
+  if (config.musl.remedy === 'retry' || (mixed && config.mixedPods === 'retry')) return { kind: 'retry' };
+  if (nodeLocalUsable(cluster, config)) {
+    const servers = planRedirect(pod, kubelet, cluster, config);
+    return 'not' in servers ? { kind: 'retry', why: servers.not } : { kind: 'redirect', servers };
+  }
+  const intercepted = cluster.nodeLocal === 'intercepting' && config.nodeLocal.mode === 'auto';
+  return intercepted ? { kind: 'retry', why: 'NodeLocalIntercepts' } : { kind: 'retry' };
+}
+
+function reasonFor(resolvers: ReadonlySet<Resolver>, musl: MuslPlan | undefined): Reason {
+  if (musl === undefined) return resolvers.has('unknown') ? 'UnknownOptions' : 'OptionsAdded';
+  const mixed = resolvers.size > 1;
+  if (musl.kind !== 'retry') return mixed ? 'MixedRedirected' : 'MuslRedirected';
+  return musl.why ?? (mixed ? 'MixedRetried' : 'MuslRetried');
+}
+
+const same = (a: readonly string[], b: readonly string[]): boolean => a.join(' ') === b.join(' ');
+
+function redirectChange(pod: PodView, servers: Servers, options: readonly DnsOption[]): DnsChange {
+  return {
+    dnsPolicy: 'None',
+    ...(!same(servers.nameservers, pod.dnsConfig.nameservers) && { nameservers: servers.nameservers }),
+    ...(!same(servers.searches, pod.dnsConfig.searches) && { searches: servers.searches }),
+    options,
+  };
+}
+
+/** Puts the parts together: one resolv.conf serves all containers, so the remedies of a Pod are a union. */
+function plan(input: DecideInput): Plan {
+  const { pod, cluster, config, kubelet } = input;
+  const resolvers = new Set(input.verdicts.map((verdict) => verdict.resolver));
+  const options = wantedOptions(resolvers, cluster, config);
+  const musl = resolvers.has('musl') ? planMusl(input, resolvers.size > 1) : undefined;
+  if (musl === undefined && options.length === 0) return { reason: 'NothingConfigured', remedy: [] };
+
+  const redirect = musl?.kind === 'redirect' ? musl.servers : undefined;
+  const ndots = redirect === undefined ? [] : kubeletNdots(kubelet);
+  const forMusl = musl === undefined ? [] : muslOptions(config);
+  const missing = missingOptions([...ndots, ...forMusl, ...options], pod.dnsConfig.options);
+  if (redirect === undefined && missing.length === 0) return { reason: 'AlreadyConfigured', remedy: [] };
+
+  const remedy: Remedy[] = options.length > 0 ? ['options'] : [];
+  if (musl !== undefined) remedy.push(musl.kind === 'retry' ? 'retry' : 'redirect');
+  const change = redirect === undefined ? { options: missing } : redirectChange(pod, redirect, missing);
+  return { reason: reasonFor(resolvers, musl), remedy, change };
+}
+
+function message(reason: Reason, containers: readonly ContainerVerdict[]): string {
+  const unknown = containers.find((container) => container.resolver === 'unknown');
+  if (reason === 'UnknownOptions' && unknown !== undefined) {
+    return `${REASONS[reason]} ${unknown.name}: ${unknown.evidence.detail}.`;
+  }
+  return reason === 'MuslRetried' || reason === 'MixedRetried'
+    ? `${REASONS[reason]} Where one runs, nodeLocal.mode or --node-local turns the redirect on.`
+    : REASONS[reason];
+}
+
+/**
+ * Decides what is done to a Pod. Pure: the same input gives the same decision, and deciding again on the patched Pod
+ * changes nothing. The rules are the tables of docs/architecture.md.
+ */
+export function decide(input: DecideInput): Decision {
+  const early = precheck(input);
+  if (early !== undefined) return early;
+  const { pod, namespace, cluster, config } = input;
+  const scope = effectiveMode(pod, namespace, config, cluster.ownNamespace);
+  const containers = pod.containers.map(({ name, image }, index) => ({
+    name,
+    image,
+    ...(input.verdicts[index] ?? unknownVerdict('no verdict was given')),
+  }));
+  const planned = plan({ ...input, verdicts: containers });
+  return {
+    mode: scope.mode,
+    ...planned,
+    message: message(planned.reason, containers),
+    containers,
+    warnings: [...scope.warnings, ...readDeclared(pod).warnings],
+  };
+}

@@ -1,0 +1,45 @@
+import type { PodView } from './model.ts';
+import type { Reason } from './reasons.ts';
+import { redirectedByUs } from './annotations.ts';
+
+/** Set by the kubelet on the API's mirror of a static Pod (core/v1 MirrorPodAnnotationKey). */
+const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
+
+const CLUSTER_POLICIES: readonly string[] = ['ClusterFirst', 'ClusterFirstWithHostNet'];
+
+const OS_LABELS = ['kubernetes.io/os', 'beta.kubernetes.io/os'] as const;
+
+const VIRTUAL_TOLERATIONS = ['virtual-kubelet.io/provider', 'azure.com/aci', 'eks.amazonaws.com/compute-type'] as const;
+
+const VIRTUAL_LABELS = ['eks.amazonaws.com/fargate-profile', 'alibabacloud.com/eci'] as const;
+
+const isWindows = (pod: PodView): boolean =>
+  pod.os === 'windows' || OS_LABELS.some((label) => pod.nodeSelector[label] === 'windows');
+
+/** A Pod that is left alone whatever runs in it, with the reason; undefined where it is to be looked at. */
+export function exemption(pod: PodView): Reason | undefined {
+  if (pod.containers.length === 0) return 'NoContainers';
+  if (isWindows(pod)) return 'Windows';
+  if (MIRROR_ANNOTATION in pod.annotations) return 'MirrorPod';
+  if (pod.dnsPolicy === 'None') return redirectedByUs(pod) ? undefined : 'PolicyNone';
+  if (pod.dnsPolicy === 'Default') return 'PolicyDefault';
+  if (!CLUSTER_POLICIES.includes(pod.dnsPolicy)) return 'MalformedPod';
+  // kubelet getPodDNSType: ClusterFirst on the host's network is Default.
+  if (pod.hostNetwork && pod.dnsPolicy === 'ClusterFirst') return 'HostNetwork';
+  return undefined;
+}
+
+/**
+ * Whether the Pod may land on a virtual node (Fargate, ACI, ECI, other virtual-kubelets), where DaemonSets such as the
+ * node-local cache do not run. A toleration of everything, as DaemonSets have it, is no sign.
+ */
+export function mayRunOnVirtualNode(pod: PodView): boolean {
+  return (
+    pod.nodeSelector['type'] === 'virtual-kubelet' ||
+    pod.nodeSelector['eks.amazonaws.com/compute-type'] === 'fargate' ||
+    pod.schedulerName === 'fargate-scheduler' ||
+    /^(virtual-kubelet|virtual-node|fargate-)/.test(pod.nodeName) ||
+    VIRTUAL_LABELS.some((label) => label in pod.labels && pod.labels[label] !== 'false') ||
+    pod.tolerations.some(({ key }) => VIRTUAL_TOLERATIONS.some((known) => known === key))
+  );
+}

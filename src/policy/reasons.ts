@@ -1,0 +1,49 @@
+/**
+ * Why a Pod got what it got: a closed set. The command line, logs, metrics, the Pod's annotation and reports all use
+ * these codes; each has one sentence here.
+ */
+export const REASONS = {
+  // Out of scope: nothing is looked at.
+  SystemNamespace: 'System namespaces are never touched.',
+  NamespaceExcluded: 'The namespace is excluded by the configuration.',
+  OwnNamespace: "The webhook's own namespace is never touched.",
+  PodOptedOut: 'The Pod is labelled libc-dns.dev/mode: off.',
+  NamespaceOptedOut: 'The namespace is labelled libc-dns.dev/mode: off.',
+  NotOptedIn: 'Neither the namespace nor the Pod is labelled libc-dns.dev/mode, and the scope is opt-in.',
+  NotPodCreation: 'Only the creation of Pods is looked at: their DNS settings cannot be changed later.',
+  // In scope, and left alone by rule.
+  HostNetwork: "With hostNetwork and dnsPolicy ClusterFirst the Pod uses the node's resolv.conf, not the cluster DNS.",
+  PolicyDefault: "dnsPolicy Default: the Pod uses the node's resolv.conf, not the cluster DNS.",
+  PolicyNone: 'dnsPolicy None: the Pod brings a DNS configuration of its own.',
+  Windows: 'Windows Pods have no resolv.conf.',
+  MirrorPod: "A static Pod's mirror cannot be changed: the kubelet has started the Pod already.",
+  NoContainers: 'The Pod has no containers.',
+  MalformedPod: 'The Pod is not well formed: the API server will say so.',
+  // Nothing to do.
+  AlreadyConfigured: 'The Pod already has all that its resolvers need.',
+  NothingConfigured: "The configuration has no remedy for this Pod's resolvers.",
+  // Patched.
+  OptionsAdded:
+    'The resolvers of this Pod obey resolv.conf options: A and AAAA no longer leave at once from one socket.',
+  UnknownOptions: 'The resolver is not known, so the Pod gets the options that help glibc and that musl ignores.',
+  MuslRedirected: 'musl ignores the options, so the Pod asks the node-local DNS cache, whose path is not translated.',
+  MuslRetried:
+    'musl ignores the options and no node-local DNS cache is known: a lost packet is sent again after 0.5 s.',
+  MixedRedirected: 'Several resolvers share one resolv.conf: the node-local cache for musl, the options for the rest.',
+  MixedRetried: 'Several resolvers share one resolv.conf: early resending for musl, the options for the rest.',
+  // Patched, with a reason not to redirect.
+  NodeLocalIntercepts: 'The node-local DNS cache already answers on the service address: no redirect is needed.',
+  VirtualNode: 'The Pod may run on a virtual node, where no node-local DNS cache runs: no redirect.',
+  NameserversFull: "The Pod's own nameservers leave no room for the node-local DNS cache (3 are allowed): no redirect.",
+  SearchTooLong:
+    'The search list is too long to be written by a redirect (musl reads lines of 255 bytes): no redirect.',
+  SearchInvalid: 'A search domain of the nodes is one the API server would refuse in a Pod: no redirect.',
+} as const satisfies Record<string, string>;
+
+export type Reason = keyof typeof REASONS;
+
+/** The reasons why a wanted redirect becomes a retry. */
+export type NoRedirect = Extract<
+  Reason,
+  'NodeLocalIntercepts' | 'VirtualNode' | 'NameserversFull' | 'SearchTooLong' | 'SearchInvalid'
+>;

@@ -1,0 +1,67 @@
+import { mayRunOnVirtualNode } from './exemptions.ts';
+import type { ClusterFacts, PodView, PolicyConfig, ResolvConf } from './model.ts';
+import type { NoRedirect } from './reasons.ts';
+
+/** core/v1 validation: MaxDNSNameservers, MaxDNSSearchPaths, MaxDNSSearchListChars. */
+const MAX_NAMESERVERS = 3;
+const MAX_SEARCHES = 32;
+const MAX_SEARCH_CHARS = 2048;
+
+/** musl resolvconf.c reads lines into 256 bytes, newline and NUL included, and skips longer ones whole. */
+const MUSL_LINE = 254;
+
+/** API machinery IsDNS1123Subdomain, which core/v1 validation applies to each search, a trailing dot taken off. */
+const SEARCH_DOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
+export type Redirect =
+  | { readonly nameservers: readonly string[]; readonly searches: readonly string[] }
+  | { readonly not: NoRedirect };
+
+/** Whether the node-local cache is there to redirect to, by configuration or discovery. */
+export function nodeLocalUsable(cluster: ClusterFacts, config: PolicyConfig): boolean {
+  if (config.nodeLocal.mode !== 'auto') return config.nodeLocal.mode === 'on';
+  return cluster.nodeLocal === 'ready' || config.musl.remedy === 'redirect';
+}
+
+/**
+ * Node-local cache first, then the cluster DNS (unless `fallback` is off), then what the user wrote, in its order, then
+ * the configured extras as far as they fit. Undefined where 3 do not hold the user's and one of each.
+ */
+function nameservers(pod: PodView, cluster: ClusterFacts, config: PolicyConfig): string[] | undefined {
+  const { addresses, fallback } = config.nodeLocal;
+  const user = pod.dnsConfig.nameservers;
+  const candidates = fallback ? cluster.dns.filter((address) => !addresses.includes(address)) : [];
+  const needLocal = addresses.some((address) => user.includes(address)) ? 0 : 1;
+  const needDns = candidates.length === 0 || candidates.some((address) => user.includes(address)) ? 0 : 1;
+  const room = MAX_NAMESERVERS - user.length;
+  if (room < needLocal + needDns) return undefined;
+
+  const unwritten = (address: string): boolean => !user.includes(address);
+  const local = addresses.filter(unwritten).slice(0, room - needDns);
+  const dns = candidates.filter(unwritten).slice(0, room - local.length);
+  const taken = new Set([...local, ...dns, ...user]);
+  const extra = config.musl.extraNameservers.filter((address) => !taken.has(address));
+  return [...local, ...dns, ...user, ...extra.slice(0, room - local.length - dns.length)];
+}
+
+function searchProblem(searches: readonly string[]): NoRedirect | undefined {
+  const line = searches.join(' ');
+  if (searches.length > MAX_SEARCHES || line.length > MAX_SEARCH_CHARS) return 'SearchTooLong';
+  if (`search ${line}`.length > MUSL_LINE) return 'SearchTooLong';
+  const refused = searches.some((search) => search !== '.' && !SEARCH_DOMAIN.test(search.replace(/\.$/, '')));
+  return refused ? 'SearchInvalid' : undefined;
+}
+
+/**
+ * The nameservers and searches of a redirect to the node-local cache: under dnsPolicy None the kubelet adds nothing,
+ * so the searches are those it would have written (`kubelet`). Says why where the Pod cannot be redirected.
+ */
+export function planRedirect(pod: PodView, kubelet: ResolvConf, cluster: ClusterFacts, config: PolicyConfig): Redirect {
+  if (mayRunOnVirtualNode(pod)) return { not: 'VirtualNode' };
+  // The kubelet cuts at its limits: what the user wrote must not be lost that way.
+  if (pod.dnsConfig.searches.some((search) => !kubelet.searches.includes(search))) return { not: 'SearchTooLong' };
+  const problem = searchProblem(kubelet.searches);
+  if (problem !== undefined) return { not: problem };
+  const servers = nameservers(pod, cluster, config);
+  return servers === undefined ? { not: 'NameserversFull' } : { nameservers: servers, searches: kubelet.searches };
+}

@@ -1,0 +1,140 @@
+import type { DnsConfig, DnsOption, ResolvConf } from '../policy/model.ts';
+
+/** core/v1 validation constants, which the kubelet applies again. */
+const MAX_NAMESERVERS = 3;
+const MAX_SEARCHES = 32;
+const MAX_SEARCH_CHARS = 2048;
+/** API machinery DNS1123SubdomainMaxLength. */
+const MAX_DOMAIN = 253;
+
+/** The kubelet's own settings. */
+export interface KubeletDns {
+  /** `clusterDNS` of the kubelet's configuration. */
+  readonly clusterDns: readonly string[];
+  /** `clusterDomain`; may be empty. */
+  readonly clusterDomain: string;
+  /** The node's resolv.conf, parsed. */
+  readonly node: ResolvConf;
+}
+
+/** The parts of a Pod that decide its resolv.conf. */
+export interface PodDns {
+  /** Only the kubelet's warnings name it; empty while the API server has not chosen one. */
+  readonly name: string;
+  readonly namespace: string;
+  readonly dnsPolicy: string;
+  readonly hostNetwork: boolean;
+  readonly dnsConfig: DnsConfig;
+}
+
+export interface KubeletAnswer {
+  readonly resolvConf: ResolvConf;
+  /** The kubelet's events: `<reason> <message>`. */
+  readonly warnings: readonly string[];
+}
+
+const unique = (items: readonly string[]): string[] => [...new Set(items)];
+
+/** Parses a resolv.conf as the kubelet does (parseResolvConf in pkg/kubelet/network/dns/dns.go): the last `search` wins. */
+export function parseResolvConf(text: string): ResolvConf {
+  const servers: string[] = [];
+  const options = new Map<string, string>();
+  let searches: string[] = [];
+  for (const line of text.split('\n')) {
+    const [keyword, ...fields] = line.trim().split(/\s+/);
+    if (keyword === 'nameserver' && fields[0] !== undefined) servers.push(fields[0]);
+    if (keyword === 'search') searches = fields.map((field) => (field === '.' ? field : field.replace(/\.$/, '')));
+    if (keyword === 'options') for (const option of fields) options.set(option.split(':', 1)[0] ?? option, option);
+  }
+  return { servers, searches, options: [...options.values()] };
+}
+
+function podType(pod: PodDns): 'none' | 'cluster' | 'host' {
+  if (pod.dnsPolicy === 'None') return 'none';
+  if (pod.dnsPolicy === 'ClusterFirstWithHostNet') return 'cluster';
+  if (pod.dnsPolicy === 'ClusterFirst') return pod.hostNetwork ? 'host' : 'cluster';
+  return 'host';
+}
+
+function clusterSearches(kubelet: KubeletDns, namespace: string): readonly string[] {
+  const domain = kubelet.clusterDomain;
+  if (domain === '') return kubelet.node.searches;
+  return unique([`${namespace}.svc.${domain}`, `svc.${domain}`, domain, ...kubelet.node.searches]);
+}
+
+function missingClusterDns(pod: PodDns): string[] {
+  const message =
+    `kubelet does not have ClusterDNS IP configured and cannot create Pod using "ClusterFirst" policy. ` +
+    `Falling back to "Default" policy.`;
+  return [`MissingClusterDNS ${message}`, `MissingClusterDNS pod: "${pod.name}_${pod.namespace}()". ${message}`];
+}
+
+function base(kubelet: KubeletDns, pod: PodDns, warnings: string[]): ResolvConf {
+  const type = podType(pod);
+  if (type === 'none') return { servers: [], searches: [], options: [] };
+  if (type === 'host') return kubelet.node;
+  if (kubelet.clusterDns.length === 0) {
+    warnings.push(...missingClusterDns(pod));
+    return kubelet.node;
+  }
+  return {
+    servers: kubelet.clusterDns,
+    searches: clusterSearches(kubelet, pod.namespace),
+    options: ['ndots:5'],
+  };
+}
+
+/** mergeDNSOptions: by name, the last wins, an empty value is no value. */
+function mergeOptions(existing: readonly string[], added: readonly DnsOption[]): string[] {
+  const options = new Map(existing.map((option) => [option.split(':', 1)[0] ?? option, option]));
+  for (const { name, value } of added)
+    options.set(name, value === undefined || value === '' ? name : `${name}:${value}`);
+  return [...options.values()];
+}
+
+/** formDNSNameserversFitsLimits. */
+function fitNameservers(servers: readonly string[], warnings: string[]): readonly string[] {
+  if (servers.length <= MAX_NAMESERVERS) return servers;
+  const kept = servers.slice(0, MAX_NAMESERVERS);
+  warnings.push(
+    'DNSConfigForming Nameserver limits were exceeded, some nameservers have been omitted, ' +
+      `the applied nameserver line is: ${kept.join(' ')}`,
+  );
+  return kept;
+}
+
+/** formDNSSearchFitsLimits: at most 32 domains of 253 characters, whole domains cut from the end until 2048 hold them. */
+function fitSearches(searches: readonly string[], warnings: string[]): readonly string[] {
+  const kept = searches.slice(0, MAX_SEARCHES).filter((search) => search.length <= MAX_DOMAIN);
+  while (kept.join(' ').length > MAX_SEARCH_CHARS) kept.pop();
+  if (kept.length === searches.length) return searches;
+  warnings.push(
+    'DNSConfigForming Search Line limits were exceeded, some search paths have been omitted, ' +
+      `the applied search line is: ${kept.join(' ')}`,
+  );
+  return kept;
+}
+
+/**
+ * What the kubelet writes into a Pod's resolv.conf (GetPodDNS in pkg/kubelet/network/dns/dns.go, Kubernetes 1.36), with
+ * the warnings it puts out as events. The kubelet writes options in any order; here they stand in the order given.
+ */
+export function kubeletResolvConf(kubelet: KubeletDns, pod: PodDns): KubeletAnswer {
+  const warnings: string[] = [];
+  const from = base(kubelet, pod, warnings);
+  const { nameservers, searches, options } = pod.dnsConfig;
+  const resolvConf = {
+    servers: fitNameservers(unique([...from.servers, ...nameservers]), warnings),
+    searches: fitSearches(unique([...from.searches, ...searches]), warnings),
+    options: mergeOptions(from.options, options),
+  };
+  return { resolvConf, warnings };
+}
+
+/** The file itself, as the container runtime writes it: one `search` and one `options` line. */
+export function formatResolvConf({ servers, searches, options }: ResolvConf): string {
+  const lines = searches.length > 0 ? [`search ${searches.join(' ')}`] : [];
+  lines.push(...servers.map((server) => `nameserver ${server}`));
+  if (options.length > 0) lines.push(`options ${options.join(' ')}`);
+  return lines.map((line) => `${line}\n`).join('');
+}

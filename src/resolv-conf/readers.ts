@@ -1,0 +1,102 @@
+import type { ResolvConf } from '../policy/model.ts';
+
+/** What a resolver makes of a resolv.conf. */
+export interface ReaderView {
+  /** In the order asked; musl asks all at once. */
+  readonly servers: readonly string[];
+  /** Empty where the line is ignored. */
+  readonly searches: readonly string[];
+  readonly ndots: number;
+  /** Milliseconds until an unanswered query is sent again. */
+  readonly resendMs: number;
+  /** Milliseconds until the look-up of one name fails when nobody answers. */
+  readonly giveUpMs: number;
+  /** A and AAAA leave at once from one UDP socket: what the conntrack race needs. */
+  readonly atOnce: boolean;
+  readonly tcp: boolean;
+  /** Options without effect here, and whatever else goes wrong, one sentence each. */
+  readonly notes: readonly string[];
+}
+
+/** musl resolvconf.c: `char line[256]`; a line that fills it without its newline is skipped whole. */
+const MUSL_LINE = 255;
+const MAX_SERVERS = 3;
+
+function number(options: readonly string[], name: string): number | undefined {
+  const found = options.findLast((option) => option.startsWith(`${name}:`));
+  const digits = /^\d+/.exec(found?.slice(name.length + 1) ?? '')?.[0];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+const capped = (value: number | undefined, fallback: number, cap: number): number => Math.min(value ?? fallback, cap);
+
+const without = (options: readonly string[], honoured: readonly string[]): string[] =>
+  options.filter((option) => !honoured.includes(option.split(':', 1)[0] ?? option));
+
+/**
+ * musl 1.1.13 to 1.2.6 (src/network/resolvconf.c, res_msend.c): `timeout` is the total, in which a query is sent
+ * `attempts` times; all servers are asked at once; of the options only ndots, timeout and attempts are read.
+ */
+export function readByMusl(file: ResolvConf): ReaderView {
+  const timeout = capped(number(file.options, 'timeout'), 5, 60);
+  const attempts = capped(number(file.options, 'attempts'), 2, 10);
+  const notes = without(file.options, ['ndots', 'timeout', 'attempts']).map((option) => `${option} is ignored`);
+  if (attempts === 0) notes.push('attempts:0 crashes the program at its first look-up');
+  if (timeout === 0) notes.push('timeout:0 fails every look-up at once');
+  const tooLong = `search ${file.searches.join(' ')}\n`.length > MUSL_LINE;
+  if (tooLong) notes.push(`the search line is longer than ${MUSL_LINE} bytes and is ignored whole`);
+  return {
+    servers: file.servers.length === 0 ? ['127.0.0.1'] : file.servers.slice(0, MAX_SERVERS),
+    searches: tooLong ? [] : file.searches,
+    ndots: capped(number(file.options, 'ndots'), 1, 15),
+    resendMs: attempts === 0 ? 0 : (timeout * 1000) / attempts,
+    giveUpMs: timeout * 1000,
+    atOnce: true,
+    tcp: false,
+    notes,
+  };
+}
+
+/** glibc (resolv.conf(5); resolv/res_init.c RES_MAXRETRANS, RES_MAXRETRY, RES_MAXNDOTS, MAXNS). */
+export function readByGlibc(file: ResolvConf): ReaderView {
+  const timeout = capped(number(file.options, 'timeout'), 5, 30);
+  const attempts = capped(number(file.options, 'attempts'), 2, 5);
+  const tcp = file.options.includes('use-vc');
+  const sequential = file.options.some((option) => option === 'single-request' || option === 'single-request-reopen');
+  const servers = file.servers.length === 0 ? ['127.0.0.1'] : file.servers.slice(0, MAX_SERVERS);
+  return {
+    servers,
+    searches: file.searches,
+    ndots: capped(number(file.options, 'ndots'), 1, 15),
+    resendMs: timeout * 1000,
+    giveUpMs: timeout * 1000 * attempts * servers.length,
+    atOnce: !sequential && !tcp,
+    tcp,
+    notes: tcp && sequential ? ['single-request options have no effect over TCP'] : [],
+  };
+}
+
+/** Options that Go's net package knows (net/dnsconfig_unix.go); another one makes it use cgo where it can. */
+const GO_OPTIONS = ['ndots', 'timeout', 'attempts', 'rotate', 'single-request', 'single-request-reopen', 'use-vc'];
+const GO_IGNORED = ['usevc', 'tcp', 'trust-ad', 'edns0', 'no-reload'];
+
+/** Go's own resolver (net/dnsconfig_unix.go, dnsclient_unix.go). Without a sequential option it uses two sockets at once. */
+export function readByGo(file: ResolvConf): ReaderView {
+  const timeout = Math.max(number(file.options, 'timeout') ?? 5, 1);
+  const attempts = Math.max(number(file.options, 'attempts') ?? 2, 1);
+  const servers = file.servers.length === 0 ? ['127.0.0.1', '::1'] : file.servers.slice(0, MAX_SERVERS);
+  const tcp = file.options.some((option) => option === 'use-vc' || option === 'usevc' || option === 'tcp');
+  const strange = without(file.options, [...GO_OPTIONS, ...GO_IGNORED]);
+  return {
+    servers,
+    searches: file.searches,
+    ndots: capped(number(file.options, 'ndots'), 1, 15),
+    resendMs: timeout * 1000,
+    giveUpMs: timeout * 1000 * attempts * servers.length,
+    atOnce: false,
+    tcp,
+    notes: strange.map(
+      (option) => `${option} is not known to Go, which then resolves through libc where it is linked to one`,
+    ),
+  };
+}
