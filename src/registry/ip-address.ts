@@ -1,0 +1,111 @@
+import { isIP } from 'node:net';
+
+/** An IP address as its bytes: 4 for IPv4, 16 for IPv6. */
+export type Address = readonly number[];
+
+/** A range of addresses, for example `10.0.0.0/8`. */
+export interface Network {
+  readonly address: Address;
+  /** Leading bits that count. */
+  readonly bits: number;
+}
+
+/**
+ * Reads an address in its usual spelling, with or without brackets and zone (`fe80::1%eth0`). Odd spellings such as
+ * `127.1` are undefined here: `URL` gives them their usual form first.
+ */
+export function parseAddress(text: string): Address | undefined {
+  const bare = text.replace(/^\[(.*)\]$/, '$1').replace(/%.*$/, '');
+  const family = isIP(bare);
+  if (family === 4) return bare.split('.').map(Number);
+  return family === 6 ? parseV6(bare) : undefined;
+}
+
+function parseV6(text: string): Address {
+  const dotted = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(text);
+  const [a = 0, b = 0, c = 0, d = 0] = dotted?.[2]?.split('.').map(Number) ?? [];
+  const plain = dotted === null ? text : `${dotted[1]}${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
+  const [head = '', tail] = plain.split('::');
+  const left = groups(head);
+  const right = tail === undefined ? [] : groups(tail);
+  const zeros = Array.from({ length: 16 - left.length - right.length }, () => 0);
+  return [...left, ...zeros, ...right];
+}
+
+function groups(text: string): number[] {
+  if (text === '') return [];
+  return text.split(':').flatMap((group) => {
+    const value = Number.parseInt(group, 16);
+    return [value >> 8, value & 0xff];
+  });
+}
+
+/** Reads `10.0.0.0/8`, `fd00::/8`, or a single address as the network of itself. Undefined when it is neither. */
+export function parseNetwork(text: string): Network | undefined {
+  const slash = text.indexOf('/');
+  const address = parseAddress(slash === -1 ? text : text.slice(0, slash));
+  if (address === undefined) return undefined;
+  const width = address.length * 8;
+  if (slash === -1) return { address, bits: width };
+  const bits = text.slice(slash + 1);
+  return /^\d{1,3}$/.test(bits) && Number(bits) <= width ? { address, bits: Number(bits) } : undefined;
+}
+
+/** Whether the address lies in the network. An IPv4 network holds IPv4 addresses alone: see `embeddedAddresses`. */
+export function contains(network: Network, address: Address): boolean {
+  if (network.address.length !== address.length) return false;
+  const whole = network.bits >> 3;
+  for (let i = 0; i < whole; i += 1) {
+    if (network.address[i] !== address[i]) return false;
+  }
+  const rest = network.bits & 7;
+  if (rest === 0) return true;
+  const shift = 8 - rest;
+  return (network.address[whole] ?? 0) >> shift === (address[whole] ?? 0) >> shift;
+}
+
+interface Embedding {
+  readonly network: Network;
+  /** Where the bytes of the IPv4 address stand. */
+  readonly at: readonly number[];
+  /** Teredo stores the client's address with every bit turned over. */
+  readonly flipped?: true;
+}
+
+const embedding = (network: string, at: readonly number[], flipped?: true): Embedding => ({
+  network: parseNetwork(network) ?? { address: [], bits: 0 },
+  at,
+  ...(flipped === undefined ? {} : { flipped }),
+});
+
+const last = [12, 13, 14, 15];
+const mapped: Network = { address: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0], bits: 96 };
+
+const embeddings: readonly Embedding[] = [
+  embedding('::ffff:0:0/96', last), // IPv4-mapped, RFC 4291
+  embedding('::/96', last), // IPv4-compatible, RFC 4291
+  embedding('::ffff:0:0:0/96', last), // IPv4-translated, RFC 2765
+  embedding('64:ff9b::/96', last), // NAT64, RFC 6052
+  embedding('64:ff9b:1::/48', last), // NAT64 for local use, RFC 8215, in each layout of RFC 6052 that fits a /48
+  embedding('64:ff9b:1::/48', [6, 7, 9, 10]),
+  embedding('64:ff9b:1::/48', [7, 9, 10, 11]),
+  embedding('64:ff9b:1::/48', [9, 10, 11, 12]),
+  embedding('2002::/16', [2, 3, 4, 5]), // 6to4, RFC 3056
+  embedding('2001::/32', [4, 5, 6, 7]), // Teredo server, RFC 4380
+  embedding('2001::/32', last, true), // Teredo client
+];
+// ISATAP (RFC 5214) has its IPv4 address behind the interface identifier 0:5efe or 200:5efe, under any prefix.
+const isatap = [0x5e, 0xfe];
+
+/** The IPv4 addresses that a packet to this IPv6 address may end up at, through a translator or tunnel. */
+export function embeddedAddresses(address: Address): Address[] {
+  if (address.length !== 16) return [];
+  const carried = embeddings
+    .filter(({ network }) => contains(network, address))
+    .map(({ at, flipped }) => at.map((index) => (address[index] ?? 0) ^ (flipped === undefined ? 0 : 0xff)))
+    // ::1 is not 0.0.0.1, nor is a zero where another NAT64 layout has its address; only a mapped zero reaches this host.
+    .filter((found) => found[0] !== 0 || contains(mapped, address));
+  const tunnelled = (address[8] === 0 || address[8] === 2) && address[9] === 0;
+  if (tunnelled && address[10] === isatap[0] && address[11] === isatap[1]) carried.push(address.slice(12));
+  return carried;
+}
