@@ -1,0 +1,66 @@
+import { spawn } from 'node:child_process';
+
+import { z } from 'zod';
+
+import type { Credential } from '../libc/image-source.ts';
+import type { CredentialHelper } from './docker-config.ts';
+
+const longestAnswer = 1 << 20;
+const answerSchema = z.object({ Username: z.string(), Secret: z.string() });
+
+/**
+ * Runs `docker-credential-<helper> get` as Docker does (github.com/docker/docker-credential-helpers). Answers undefined
+ * where the helper knows no login for the server; rejects, in words without its output, when it fails or takes longer than
+ * `timeoutMs`. The helper gets `env`, for it needs HOME, PATH and the like.
+ */
+export function credentialHelper(env: NodeJS.ProcessEnv, timeoutMs = 10_000): CredentialHelper {
+  return async (helper, server) => {
+    const program = `docker-credential-${helper}`;
+    const { code, output } = await run(program, server, env, timeoutMs);
+    if (code !== 0) {
+      if (/credentials not found/i.test(output)) return undefined;
+      throw new Error(`${program} failed with exit code ${code} for ${server}: run it by hand to see why`);
+    }
+    return readAnswer(program, output);
+  };
+}
+
+function readAnswer(program: string, output: string): Credential {
+  let json: unknown;
+  try {
+    json = JSON.parse(output);
+  } catch {
+    throw new Error(`${program} did not answer with JSON`);
+  }
+  const answer = answerSchema.safeParse(json);
+  if (!answer.success) throw new Error(`${program} did not answer with Username and Secret`);
+  const { Username: username, Secret: secret } = answer.data;
+  return username === '<token>'
+    ? { username: '', password: '', identityToken: secret }
+    : { username, password: secret };
+}
+
+function run(
+  program: string,
+  input: string,
+  env: NodeJS.ProcessEnv,
+  timeoutMs: number,
+): Promise<{ code: number | null; output: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, ['get'], { env, stdio: ['pipe', 'pipe', 'ignore'], timeout: timeoutMs });
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      output += chunk;
+      if (output.length > longestAnswer) child.kill();
+    });
+    child.on('error', (error) => {
+      reject(new Error(`${program} could not be run: ${(error as NodeJS.ErrnoException).code ?? 'unknown error'}`));
+    });
+    child.on('close', (code) => {
+      resolve({ code, output });
+    });
+    // A helper that exits without reading closes the pipe: what it said is in its exit code.
+    child.stdin.on('error', () => {});
+    child.stdin.end(`${input}\n`);
+  });
+}

@@ -1,0 +1,141 @@
+import { z } from 'zod';
+
+import type { Credential } from '../libc/image-source.ts';
+import { matchCredentials, type CredentialSource, type KeyedCredential } from './credentials.ts';
+import { hubHost } from './host-pattern.ts';
+
+/** What a docker config file says about logins. */
+export interface DockerConfig {
+  readonly auths: readonly KeyedCredential[];
+  /** Credential helper by registry: `{ "ghcr.io": "gh" }` stands for the program docker-credential-gh. */
+  readonly credHelpers: Readonly<Record<string, string>>;
+  /** Credential helper for every registry that `credHelpers` does not name. */
+  readonly credsStore?: string;
+  /** Entries that could not be read, in words that hold nothing of their content. */
+  readonly problems: readonly string[];
+}
+
+/** Asks the program docker-credential-<helper> for a registry's login. Undefined: it has none. */
+export type CredentialHelper = (helper: string, server: string) => Promise<Credential | undefined>;
+
+const longest = 1 << 20; // A Kubernetes Secret holds no more.
+const text = z.string().optional();
+const entrySchema = z.object({
+  auth: text,
+  username: text,
+  password: text,
+  identitytoken: text,
+  registrytoken: text,
+});
+const fileSchema = z.record(z.string(), z.unknown());
+const helperName = z.string().regex(/^[A-Za-z0-9][\w.-]*$/);
+
+/**
+ * Reads `~/.docker/config.json`, or a Secret's `.dockerconfigjson`. Never throws: what cannot be read is left out and named in
+ * `problems`. (docker/cli cli/config/configfile/file.go)
+ */
+export function parseDockerConfig(json: string): DockerConfig {
+  const file = parseObject(json);
+  if (file === undefined) return { auths: [], credHelpers: {}, problems: ['it is not a JSON object'] };
+  const problems: string[] = [];
+  const auths = readAuths(file['auths'] ?? {}, problems);
+  const credHelpers: Record<string, string> = {};
+  const helpers = fileSchema.safeParse(file['credHelpers'] ?? {});
+  if (!helpers.success) problems.push('credHelpers is not an object');
+  for (const [server, helper] of Object.entries(helpers.data ?? {})) {
+    const name = helperName.safeParse(helper);
+    if (name.success) credHelpers[server] = name.data;
+    else problems.push(`credHelpers has no valid helper name for ${JSON.stringify(server)}`);
+  }
+  const store = helperName.safeParse(file['credsStore'] || undefined);
+  if (!store.success && file['credsStore']) problems.push('credsStore is not a valid helper name');
+  return { auths, credHelpers, ...(store.success ? { credsStore: store.data } : {}), problems };
+}
+
+/** Reads a Secret's `.dockercfg`: the content of `auths` alone. Never throws, like `parseDockerConfig`. */
+export function parseLegacyDockerConfig(json: string): DockerConfig {
+  const file = parseObject(json);
+  if (file === undefined) return { auths: [], credHelpers: {}, problems: ['it is not a JSON object'] };
+  const problems: string[] = [];
+  return { auths: readAuths(file, problems), credHelpers: {}, problems };
+}
+
+/**
+ * The logins of a docker config file. Programs are run only where `helper` is given, which suits a person's command line
+ * and not a server; what a helper says comes before `auths`, as in Docker. A helper that fails counts as having nothing,
+ * and `onProblem` is told.
+ */
+export function dockerConfigCredentials(
+  config: DockerConfig,
+  options: { readonly helper?: CredentialHelper; readonly onProblem?: (message: string) => void } = {},
+): CredentialSource {
+  const asked = new Map<string, Promise<Credential | undefined>>();
+  const ask = (helper: CredentialHelper, name: string, server: string) => {
+    const answer = helper(name, server).catch((error: unknown) => {
+      options.onProblem?.(error instanceof Error ? error.message : String(error));
+      return undefined;
+    });
+    asked.set(server, answer);
+    return answer;
+  };
+  return {
+    async find(host, repository) {
+      const listed = matchCredentials(config.auths, host, repository);
+      const server = host === hubHost ? 'https://index.docker.io/v1/' : host;
+      const name = config.credHelpers[server] ?? config.credHelpers[host] ?? config.credsStore;
+      if (options.helper === undefined || name === undefined) return listed;
+      const credential = await (asked.get(server) ?? ask(options.helper, name, server));
+      return credential === undefined ? listed : [credential, ...listed];
+    },
+  };
+}
+
+function parseObject(json: string): Record<string, unknown> | undefined {
+  if (json.length > longest) return undefined;
+  try {
+    // The error of JSON.parse quotes its input, so it goes nowhere.
+    return fileSchema.safeParse(JSON.parse(json)).data;
+  } catch {
+    return undefined;
+  }
+}
+
+function readAuths(auths: unknown, problems: string[]): KeyedCredential[] {
+  const entries = fileSchema.safeParse(auths);
+  if (!entries.success) problems.push('auths is not an object');
+  return Object.entries(entries.data ?? {}).flatMap(([host, value]) => {
+    const credential = readEntry(value);
+    // An empty entry says that a credential helper knows this login.
+    if (credential === 'empty') return [];
+    if (credential !== undefined) return [{ host, credential }];
+    problems.push(
+      `the login for ${JSON.stringify(host)} is neither auth (base64 of user:password) nor username and password`,
+    );
+    return [];
+  });
+}
+
+function readEntry(value: unknown): Credential | 'empty' | undefined {
+  const entry = entrySchema.safeParse(value);
+  if (!entry.success) return undefined;
+  const { auth, username = '', password = '', identitytoken, registrytoken } = entry.data;
+  const login = auth ? decodeAuth(auth) : { username, password };
+  if (login === undefined) return undefined;
+  if (login.username === '' && login.password === '' && !identitytoken && !registrytoken) return 'empty';
+  return {
+    ...login,
+    ...(identitytoken ? { identityToken: identitytoken } : {}),
+    ...(registrytoken ? { registryToken: registrytoken } : {}),
+  };
+}
+
+function decodeAuth(auth: string): { username: string; password: string } | undefined {
+  // Buffer reads base64 with or without padding, in both alphabets, and skips what is neither: so check first.
+  const compact = auth.replaceAll(/\s/g, '');
+  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(compact)) return undefined;
+  const decoded = Buffer.from(compact, 'base64').toString('utf8');
+  const colon = decoded.indexOf(':');
+  if (colon < 1) return undefined;
+  // Old Docker clients padded the password with NUL.
+  return { username: decoded.slice(0, colon), password: decoded.slice(colon + 1).replace(/\0+$/, '') };
+}

@@ -1,0 +1,237 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { inspect } from 'node:util';
+
+import { anything, assert, json as anyJson, oneof, property, string } from 'fast-check';
+import { afterAll, describe, expect, it } from 'vitest';
+
+import { credentialHelper } from '../../../src/registry/credential-helper.ts';
+import { combineCredentials, listedCredentials, matchCredentials } from '../../../src/registry/credentials.ts';
+import {
+  dockerConfigCredentials,
+  parseDockerConfig,
+  parseLegacyDockerConfig,
+} from '../../../src/registry/docker-config.ts';
+
+const login = (username: string) => ({ username, password: 'p' });
+const auth = (text: string) => Buffer.from(text).toString('base64');
+const entry = (host: string) => ({ host, credential: login(host) });
+
+describe('which logins are for a repository', () => {
+  it.each([
+    ['https://index.docker.io/v1/', 'docker.io', 'library/nginx', true],
+    ['index.docker.io', 'docker.io', 'library/nginx', true],
+    ['docker.io', 'docker.io', 'library/nginx', true],
+    ['registry-1.docker.io', 'docker.io', 'library/nginx', true],
+    ['auth.docker.io', 'docker.io', 'library/nginx', false],
+    ['ghcr.io', 'ghcr.io', 'a/b', true],
+    ['https://ghcr.io/v2/', 'ghcr.io', 'a/b', true],
+    ['http://ghcr.io/v1', 'ghcr.io', 'a/b', true],
+    ['GHCR.io', 'ghcr.io', 'a/b', true],
+    ['ghcr.io', 'xghcr.io', 'a/b', false],
+    ['ghcr.io', 'ghcr.io:5000', 'a/b', false],
+    ['host:5000', 'host:5000', 'a', true],
+    ['ghcr.io/a', 'ghcr.io', 'a/b', true],
+    ['ghcr.io/a/b', 'ghcr.io', 'a/b', true],
+    ['ghcr.io/a/', 'ghcr.io', 'a/b', true],
+    ['ghcr.io/a/b/c', 'ghcr.io', 'a/b', false],
+    ['ghcr.io/a', 'ghcr.io', 'ab/c', false],
+    ['*.dkr.ecr.*.amazonaws.com', '1.dkr.ecr.eu-west-1.amazonaws.com', 'a', true],
+    ['*.io', 'ghcr.io', 'a', true],
+    ['*.io', 'a.ghcr.io', 'a', false],
+    ['g*r.io', 'ghcr.io', 'a', true],
+    ['g*c*r.io', 'ghcr.io', 'a', true],
+    ['gh*hcr.io', 'ghcr.io', 'a', false],
+    ['*', 'ghcr.io', 'a', false],
+    ['[::1]:5000', '[::1]:5000', 'a', true],
+    ['', 'ghcr.io', 'a', false],
+  ])('%s for %s/%s: %s', (key, host, repository, expected) => {
+    expect(matchCredentials([entry(key)], host, repository)).toHaveLength(expected ? 1 : 0);
+  });
+
+  it('the most specific first, then in the order of the file', async () => {
+    const entries = ['*.io', 'ghcr.io', 'ghcr.io/a/b', 'g*.io/a', 'ghcr.io/a', 'https://ghcr.io'].map(entry);
+    const found = await listedCredentials(entries).find('ghcr.io', 'a/b/c');
+    expect(found.map(({ username }) => username)).toEqual([
+      'ghcr.io/a/b',
+      'ghcr.io/a',
+      'g*.io/a',
+      'ghcr.io',
+      'https://ghcr.io',
+      '*.io',
+    ]);
+    const both = combineCredentials([listedCredentials([entry('*.io')]), listedCredentials([entry('ghcr.io')])]);
+    expect((await both.find('ghcr.io', 'a')).map(({ username }) => username)).toEqual(['*.io', 'ghcr.io']);
+  });
+
+  it('a key of many stars takes no time', () => {
+    const start = performance.now();
+    matchCredentials([entry(`${'a*'.repeat(5000)}b`)], 'a'.repeat(20_000), 'x');
+    expect(performance.now() - start).toBeLessThan(200);
+  });
+});
+
+describe('a docker config file', () => {
+  it.each([
+    ['auth', { auth: auth('u:p') }, { username: 'u', password: 'p' }],
+    ['auth without padding', { auth: auth('user:pa').replaceAll('=', '') }, { username: 'user', password: 'pa' }],
+    [
+      'auth with line breaks',
+      { auth: `${auth('user:pass').slice(0, 4)}\n${auth('user:pass').slice(4)}` },
+      { username: 'user', password: 'pass' },
+    ],
+    [
+      'auth in the URL alphabet',
+      { auth: Buffer.from('u:??>>').toString('base64url') },
+      { username: 'u', password: '??>>' },
+    ],
+    ['a password with colons', { auth: auth('u:p:q:r') }, { username: 'u', password: 'p:q:r' }],
+    ['a password padded with NUL', { auth: auth('u:p\0\0') }, { username: 'u', password: 'p' }],
+    ['username and password', { username: 'u', password: 'p' }, { username: 'u', password: 'p' }],
+    ['auth beside username', { auth: auth('a:b'), username: 'u', password: 'p' }, { username: 'a', password: 'b' }],
+    [
+      'an identity token',
+      { auth: auth('u:'), identitytoken: 't' },
+      { username: 'u', password: '', identityToken: 't' },
+    ],
+    ['a registry token', { registrytoken: 't' }, { username: '', password: '', registryToken: 't' }],
+  ])('reads %s', (_, value, credential) => {
+    expect(parseDockerConfig(JSON.stringify({ auths: { 'ghcr.io': value } }))).toEqual({
+      auths: [{ host: 'ghcr.io', credential }],
+      credHelpers: {},
+      problems: [],
+    });
+    expect(parseLegacyDockerConfig(JSON.stringify({ 'ghcr.io': value })).auths).toEqual([
+      { host: 'ghcr.io', credential },
+    ]);
+  });
+
+  it.each([
+    ['not JSON', '{"auths":{"ghcr.io":{"auth":"hunter2', 'JSON'],
+    ['an array', '["hunter2"]', 'JSON'],
+    ['too much', `"${'hunter2'.repeat(200_000)}"`, 'JSON'],
+    ['auths of another kind', '{"auths":["hunter2"]}', 'auths'],
+    ['an auth that is not base64', '{"auths":{"ghcr.io":{"auth":"hunter2!"}}}', 'ghcr.io'],
+    [
+      'an auth without a colon',
+      `{"auths":{"ghcr.io":{"auth":"${Buffer.from('hunter2').toString('base64')}"}}}`,
+      'ghcr.io',
+    ],
+    ['an entry of another kind', '{"auths":{"ghcr.io":"hunter2"}}', 'ghcr.io'],
+    ['a helper with a path', '{"credHelpers":{"ghcr.io":"../hunter2"}}', 'ghcr.io'],
+    ['helpers of another kind', '{"credHelpers":"hunter2"}', 'credHelpers'],
+    ['a store with a path', '{"credsStore":"/bin/hunter2"}', 'credsStore'],
+  ])('names %s as a problem, without its content', (_, json, problem) => {
+    const config = parseDockerConfig(json);
+    expect(config.auths).toEqual([]);
+    expect(config.problems.join()).toContain(problem);
+    expect(config.problems.join()).not.toContain('hunter2');
+  });
+
+  it('one bad entry does not take the others with it', () => {
+    const config = parseDockerConfig(
+      JSON.stringify({ auths: { a: { auth: '!' }, b: { username: 'u', password: 'p' }, c: {} } }),
+    );
+    expect(config.auths.map(({ host }) => host)).toEqual(['b']);
+    expect(config.problems).toHaveLength(1);
+    expect(parseLegacyDockerConfig('[]').problems).toHaveLength(1);
+  });
+
+  it('a key named __proto__ is a key', () => {
+    const config = parseDockerConfig(
+      '{"auths":{"__proto__":{"username":"u","password":"p"}},"credHelpers":{"__proto__":"x"}}',
+    );
+    expect(({} as Record<string, unknown>)['username']).toBeUndefined();
+    expect(config.credHelpers['toString']).not.toBe('x');
+  });
+
+  it('nothing makes it throw', () => {
+    assert(
+      property(
+        oneof(
+          string(),
+          anyJson(),
+          anything().map((value) => JSON.stringify({ auths: value }) ?? ''),
+        ),
+        (text) => {
+          expect(parseDockerConfig(text).auths).toBeInstanceOf(Array);
+          expect(parseLegacyDockerConfig(text).auths).toBeInstanceOf(Array);
+        },
+      ),
+    );
+  });
+});
+
+describe('credential helpers', () => {
+  const bin = mkdtempSync(join(tmpdir(), 'helpers-'));
+  afterAll(() => {
+    rmSync(bin, { recursive: true });
+  });
+  const install = (name: string, body: string) => {
+    const file = join(bin, `docker-credential-${name}`);
+    writeFileSync(file, `#!/bin/sh\n${body}\n`);
+    chmodSync(file, 0o755);
+  };
+  const helper = credentialHelper({ PATH: `${bin}:/usr/bin:/bin` }, 2000);
+
+  it('is asked for the server and answers a login', async () => {
+    install('good', 'read s; echo "{\\"ServerURL\\":\\"$s\\",\\"Username\\":\\"$1 $s\\",\\"Secret\\":\\"x\\"}"');
+    await expect(helper('good', 'ghcr.io')).resolves.toEqual({ username: 'get ghcr.io', password: 'x' });
+  });
+
+  it('answers an identity token', async () => {
+    install('token', 'echo \'{"Username":"<token>","Secret":"x"}\'');
+    await expect(helper('token', 'ghcr.io')).resolves.toEqual({ username: '', password: '', identityToken: 'x' });
+  });
+
+  it('has no login', async () => {
+    install('none', 'echo "credentials not found in native keychain"; exit 1');
+    await expect(helper('none', 'ghcr.io')).resolves.toBeUndefined();
+  });
+
+  it.each([
+    ['fails', 'echo hunter2; exit 3', 'exit code 3'],
+    ['talks', 'echo hunter2', 'JSON'],
+    ['errs', 'echo "{\\"Secret\\":\\"hunter2\\"}"', 'Username and Secret'],
+    ['floods', 'while :; do echo hunter2hunter2hunter2hunter2hunter2hunter2; done', 'exit code null'],
+    ['hangs', 'exec sleep 30', 'exit code null'],
+  ])('%s: the error does not repeat what it said', async (name, body, message) => {
+    install(name, body);
+    const error = await helper(name, 'ghcr.io').catch((reason: unknown) => reason as Error);
+    expect(error).toMatchObject({ message: expect.stringContaining(message) });
+    expect(inspect(error)).not.toContain('hunter2');
+  });
+
+  it('is not there', async () => {
+    await expect(helper('absent', 'ghcr.io')).rejects.toThrow('docker-credential-absent could not be run: ENOENT');
+  });
+
+  it('comes before auths, runs once per registry, and only where running it is allowed', async () => {
+    const asked: string[] = [];
+    const config = parseDockerConfig(
+      JSON.stringify({
+        auths: { 'ghcr.io': { username: 'listed', password: 'p' } },
+        credHelpers: { 'ghcr.io': 'gh', 'quay.io': 'broken' },
+        credsStore: 'store',
+      }),
+    );
+    const problems: string[] = [];
+    const source = dockerConfigCredentials(config, {
+      helper: async (name, server) => {
+        asked.push(`${name} ${server}`);
+        if (name === 'broken') throw new Error('broken');
+        return name === 'gh' ? login('helped') : undefined;
+      },
+      onProblem: (message) => problems.push(message),
+    });
+    const names = async (host: string) => (await source.find(host, 'a')).map(({ username }) => username);
+    expect(await names('ghcr.io')).toEqual(['helped', 'listed']);
+    expect(await names('ghcr.io')).toEqual(['helped', 'listed']);
+    expect(await names('quay.io')).toEqual([]);
+    expect(await names('docker.io')).toEqual([]);
+    expect(asked).toEqual(['gh ghcr.io', 'broken quay.io', 'store https://index.docker.io/v1/']);
+    expect(problems).toEqual(['broken']);
+    expect(await dockerConfigCredentials(config).find('ghcr.io', 'a')).toEqual([login('listed')]);
+  });
+});
