@@ -1,0 +1,42 @@
+import type { ElfFinding } from './elf.ts';
+
+/** What a static program without a mark of Go or glibc in its headers is linked with, as far as its bytes show. */
+export type StaticJudgement =
+  | { readonly libc: 'musl'; readonly sure: boolean; readonly why: string }
+  | { readonly libc: 'other'; readonly why: string }
+  | { readonly libc: 'unknown'; readonly why: string };
+
+type Unmarked = Extract<ElfFinding, { kind: 'static'; runtime: 'unmarked' }>;
+
+// Texts that only one C library carries. A library's bare name is none: tools that look at programs carry them all.
+const marks = [
+  // musl src/errno/__strerror.h: the message of 0; glibc and uClibc say "Success", dietlibc nothing.
+  { text: 'No error information\0', libc: 'musl' },
+  // uClibc-ng libc/inet/resolv.c: the second place where it looks for resolv.conf.
+  { text: '/etc/config/resolv.conf\0', libc: 'other', name: 'uClibc' },
+  { text: '\0__uClibc_main\0', libc: 'other', name: 'uClibc' },
+  { text: '__you_tried_to_link_a_dietlibc_object_against_glibc\0', libc: 'other', name: 'dietlibc' },
+  { text: '\0__libc_init_stdio\0', libc: 'other', name: 'klibc' },
+] as const;
+
+/**
+ * Judges a static program by `held`, its bytes as far as they are held. Texts decide. Without one, a RELRO
+ * segment says musl, unsurely: dietlibc and klibc programs have none (measured: docs/detection.md), uClibc programs may.
+ */
+export function judgeStatic(finding: Unmarked, held: Uint8Array): StaticJudgement {
+  const bytes = Buffer.from(held.buffer, held.byteOffset, held.byteLength);
+  for (const mark of marks) {
+    if (!bytes.includes(mark.text, 0, 'latin1')) continue;
+    return mark.libc === 'musl'
+      ? { libc: 'musl', sure: true, why: `static, holds musl's text "${mark.text.replace('\0', '')}"` }
+      : { libc: 'other', why: `static, linked with ${mark.name}` };
+  }
+  if (finding.relro) {
+    return {
+      libc: 'musl',
+      sure: false,
+      why: `static${finding.pie ? '-pie' : ''}, not glibc, not Go: most likely musl`,
+    };
+  }
+  return { libc: 'unknown', why: 'static, and nothing in reach says which C library' };
+}
