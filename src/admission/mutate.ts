@@ -1,0 +1,107 @@
+import { performance } from 'node:perf_hooks';
+
+import { encodeDecision } from '../policy/annotations.ts';
+import type { Decision, NamespaceView } from '../policy/model.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { lookupBudget } from './deadline.ts';
+import type { Evaluate } from './evaluate.ts';
+import { isPodCreation, readReview, respond, type AdmissionRequest, type ReviewResponse } from './review.ts';
+
+/** Where a namespace's labels come from. Owned here; `kubernetes/` reads them from the API. */
+export interface Namespaces {
+  /** Rejects where they cannot be read. */
+  get(name: string): NamespaceView | Promise<NamespaceView>;
+}
+
+export interface MutateOptions {
+  readonly evaluate: Evaluate;
+  readonly namespaces: Namespaces;
+  /** Milliseconds. */
+  readonly budget: number;
+  /** Tell the user what was decided, not only what is wrong with an annotation. */
+  readonly warnings: boolean;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+/** `object.metadata.namespace` may be empty at admission: the request's own is right. */
+const namespaceOf = (request: AdmissionRequest): string => request.namespace ?? '';
+
+function podName(request: AdmissionRequest): string {
+  const object = request.object as { metadata?: { name?: unknown; generateName?: unknown } } | null | undefined;
+  const name = request.name || object?.metadata?.name || object?.metadata?.generateName;
+  return typeof name === 'string' ? name.slice(0, 253) : '';
+}
+
+function decisionWarnings(decision: Decision, tell: boolean): string[] {
+  if (!tell || decision.mode === 'off') return [...decision.warnings];
+  const told = decision.remedy.length === 0 ? 'nothing' : decision.remedy.join(' and ');
+  const verb = decision.mode === 'audit' ? 'would apply' : 'applied';
+  return [...decision.warnings, `${verb} ${told} (${decision.reason}): ${decision.message}`];
+}
+
+function resolverCounts(decision: Decision): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { resolver } of decision.containers) counts[resolver] = (counts[resolver] ?? 0) + 1;
+  return counts;
+}
+
+async function answerPod(request: AdmissionRequest, budget: number, options: MutateOptions): Promise<ReviewResponse> {
+  const started = performance.now();
+  const namespace = await options.namespaces.get(namespaceOf(request));
+  const left = budget - (performance.now() - started);
+  const { decision, patch } = await options.evaluate(request.object, namespace, left);
+  const { mode, reason, remedy, containers } = decision;
+  const duration = performance.now() - started;
+  options.metrics.decided(decision, duration / 1000);
+  options.log[mode === 'off' ? 'debug' : 'info'](
+    {
+      uid: request.uid,
+      namespace: namespace.name,
+      pod: podName(request),
+      mode,
+      reason,
+      remedy,
+      resolvers: resolverCounts(decision),
+      patched: patch.length > 0,
+      dryRun: request.dryRun === true,
+      ms: Math.round(duration * 100) / 100,
+    },
+    decision.message,
+  );
+  const audit = { mode, decision: encodeDecision(reason, remedy, containers) };
+  return respond(request.uid, {
+    patch,
+    auditAnnotations: audit,
+    warnings: decisionWarnings(decision, options.warnings),
+  });
+}
+
+/**
+ * Answers one AdmissionReview: `allowed: true` whatever happens inside. Throws `ReviewError` where the body is not an
+ * AdmissionReview v1. `elapsed`: milliseconds since the request came in.
+ */
+export async function mutate(
+  body: unknown,
+  query: unknown,
+  elapsed: number,
+  options: MutateOptions,
+): Promise<ReviewResponse> {
+  const request = readReview(body);
+  if (!isPodCreation(request)) {
+    options.metrics.passedBy();
+    const audit = { mode: 'off', decision: encodeDecision('NotPodCreation', [], []) };
+    return respond(request.uid, { patch: [], auditAnnotations: audit, warnings: [] });
+  }
+  try {
+    return await answerPod(request, lookupBudget(options.budget, query, elapsed), options);
+  } catch (error) {
+    options.metrics.failed();
+    options.log.error(
+      { err: error, uid: request.uid, namespace: namespaceOf(request) },
+      'the Pod is admitted as it is',
+    );
+    return respond(request.uid, { patch: [], warnings: [] });
+  }
+}

@@ -1,0 +1,91 @@
+import { z } from 'zod';
+
+/** admission.k8s.io/v1 GroupVersionKind and GroupVersionResource, as far as they are read. */
+const reviewSchema = z.object({
+  apiVersion: z.literal('admission.k8s.io/v1'),
+  kind: z.literal('AdmissionReview'),
+  request: z.object({
+    uid: z.string().min(1).max(256),
+    resource: z.object({ group: z.string(), version: z.string(), resource: z.string() }),
+    subResource: z.string().nullish(),
+    name: z.string().nullish(),
+    namespace: z.string().nullish(),
+    operation: z.string(),
+    dryRun: z.boolean().nullish(),
+    object: z.unknown(),
+  }),
+});
+
+export type AdmissionRequest = z.output<typeof reviewSchema>['request'];
+
+/** The body is not an AdmissionReview v1 that can be answered; the message says what is wrong with it. */
+export class ReviewError extends Error {
+  override readonly name = 'ReviewError';
+  readonly code = 'bad-review';
+  readonly statusCode = 400;
+}
+
+/** The request of an AdmissionReview v1. Throws {@link ReviewError} for anything else. */
+export function readReview(body: unknown): AdmissionRequest {
+  const result = reviewSchema.safeParse(body);
+  if (result.success) return result.data.request;
+  const issues = result.error.issues.slice(0, 5).map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`);
+  throw new ReviewError(`expected an AdmissionReview of admission.k8s.io/v1: ${issues.join('; ')}`);
+}
+
+/** Whether the request is one that Pods' DNS settings can be set in: CREATE of pods, no subresource. */
+export function isPodCreation(request: AdmissionRequest): boolean {
+  const { group, version, resource } = request.resource;
+  const pods = group === '' && version === 'v1' && resource === 'pods' && !request.subResource;
+  return pods && request.operation === 'CREATE';
+}
+
+/** An AdmissionReview v1 response. A Pod is never refused: `allowed` is always true. */
+export interface ReviewResponse {
+  readonly apiVersion: 'admission.k8s.io/v1';
+  readonly kind: 'AdmissionReview';
+  readonly response: {
+    readonly uid: string;
+    readonly allowed: true;
+    readonly patchType?: 'JSONPatch';
+    /** Base64 of a JSON Patch. */
+    readonly patch?: string;
+    readonly auditAnnotations?: Readonly<Record<string, string>>;
+    readonly warnings?: readonly string[];
+  };
+}
+
+export interface Answer {
+  readonly patch: readonly unknown[];
+  readonly auditAnnotations?: Readonly<Record<string, string>>;
+  readonly warnings: readonly string[];
+}
+
+/** The API server cuts warnings at 256 characters, and all of them at 4096. */
+const WARNING_LENGTH = 250;
+const MOST_WARNINGS = 10;
+
+/** Control characters and line ends taken out: a warning is shown in a terminal. */
+function printable(text: string): string {
+  const plain = text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ');
+  return plain.length > WARNING_LENGTH ? `${plain.slice(0, WARNING_LENGTH - 1)}…` : plain;
+}
+
+export function respond(uid: string, { patch, auditAnnotations, warnings }: Answer): ReviewResponse {
+  return {
+    apiVersion: 'admission.k8s.io/v1',
+    kind: 'AdmissionReview',
+    response: {
+      uid,
+      allowed: true,
+      ...(patch.length > 0 && {
+        patchType: 'JSONPatch',
+        patch: Buffer.from(JSON.stringify(patch)).toString('base64'),
+      }),
+      ...(auditAnnotations !== undefined && { auditAnnotations }),
+      ...(warnings.length > 0 && {
+        warnings: warnings.slice(0, MOST_WARNINGS).map((warning) => `libc-dns: ${printable(warning)}`.slice(0, 256)),
+      }),
+    },
+  };
+}

@@ -1,0 +1,80 @@
+import { performance } from 'node:perf_hooks';
+import type { Server } from 'node:https';
+import Fastify, { type FastifyError } from 'fastify';
+
+import type { CertificateSource } from './certificates.ts';
+import { installDrain, type Drain, type DrainTimes, type WebhookApp } from './drain.ts';
+import { mutate, type MutateOptions } from './mutate.ts';
+
+/** An API server sends at most its own request limit (3 MiB), twice for updates, and wraps it. */
+const BODY_LIMIT = 7 * 1024 * 1024;
+
+/** API servers keep idle connections for 90 s: whoever closes first loses requests. */
+const KEEP_ALIVE_MS = 100_000;
+
+/** For the whole request, headers included: longer than any webhook deadline (30 s) is of no use. */
+const REQUEST_MS = 30_000;
+
+export interface ServerOptions extends MutateOptions {
+  readonly certificates: CertificateSource;
+  readonly drain: DrainTimes;
+}
+
+export interface WebhookServer {
+  readonly app: WebhookApp;
+  readonly drain: Drain;
+}
+
+function tlsServer(app: WebhookApp, certificates: CertificateSource): void {
+  const { server } = app;
+  certificates.onChange((pair) => server.setSecureContext({ ...pair, minVersion: 'TLSv1.2' }));
+  // Handshakes with garbage are the caller's problem: without a listener they would end the process.
+  server.on('tlsClientError', () => {});
+}
+
+function badRequest(error: FastifyError): { status: number; reason: string } {
+  const status = error.statusCode ?? 500;
+  return { status, reason: error.message };
+}
+
+/**
+ * The admission server: `POST /mutate` over TLS. Every AdmissionReview v1 is answered with `allowed: true`; what is none
+ * gets 400, 413 or 415 with `{ "error": … }`, and the API server's failurePolicy (Ignore) lets the Pod pass.
+ */
+export function createServer(options: ServerOptions): WebhookServer {
+  const app = Fastify({
+    https: { ...options.certificates.current(), minVersion: 'TLSv1.2', handshakeTimeout: 10_000 },
+    bodyLimit: BODY_LIMIT,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    requestTimeout: REQUEST_MS,
+    connectionTimeout: 0,
+    // A label called "constructor" is a label: it must not cost a Pod its review. Nothing here merges parsed objects.
+    onProtoPoisoning: 'ignore',
+    onConstructorPoisoning: 'ignore',
+    logger: false,
+    forceCloseConnections: 'idle',
+    return503OnClosing: false,
+  });
+  tlsServer(app, options.certificates);
+  const drain = installDrain(app, options.drain);
+
+  app.post('/mutate', async (request, reply) => {
+    // `getResponseTime` counts from the request's first byte: a slowly sent body is on our clock too.
+    const review = await mutate(request.body, request.query, reply.elapsedTime, options);
+    reply.header('content-type', 'application/json; charset=utf-8');
+    return JSON.stringify(review);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    options.metrics.refused(404);
+    return reply
+      .code(404)
+      .send({ error: `no such path: ${request.method} ${request.url.slice(0, 100)}; use POST /mutate` });
+  });
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const { status, reason } = badRequest(error);
+    options.metrics.refused(status);
+    options.log.warn({ status, from: request.ip, ms: Math.round(performance.now()) }, `bad request: ${reason}`);
+    return reply.code(status).send({ error: reason });
+  });
+  return { app: app, drain };
+}

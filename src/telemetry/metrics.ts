@@ -1,0 +1,84 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+
+import type { Decision } from '../policy/model.ts';
+
+/** What the server counts. Labels take values from closed sets only. */
+export interface Metrics {
+  /** `seconds`: from the parsed request to the answer. */
+  decided(decision: Decision, seconds: number): void;
+  /** A request that is not the creation of a Pod. */
+  passedBy(): void;
+  /** An error of our own: the Pod went through as it was. */
+  failed(): void;
+  /** A request that was answered with an HTTP error. */
+  refused(status: number): void;
+  certificate(expires: Date): void;
+  certificateFailed(): void;
+  dnsOverTcp(answered: boolean): void;
+  /** The Prometheus text format, and its content type. */
+  readonly contentType: string;
+  render(): Promise<string>;
+}
+
+const BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+
+function createInstruments(registry: Registry) {
+  const registers = [registry];
+  const counter = (name: string, help: string, labelNames: string[] = []): Counter =>
+    new Counter({ name, help, labelNames, registers });
+  const gauge = (name: string, help: string, labelNames: string[] = []): Gauge =>
+    new Gauge({ name, help, labelNames, registers });
+  return {
+    decisions: counter('libc_dns_decisions_total', 'Pods decided about.', ['mode', 'remedy', 'reason']),
+    containers: counter('libc_dns_containers_total', 'Containers decided about.', ['resolver', 'source']),
+    others: counter('libc_dns_other_requests_total', 'Admission requests that do not create a Pod.'),
+    failures: counter('libc_dns_failures_total', 'Errors of our own; the Pod was admitted as it was.'),
+    refusals: counter('libc_dns_bad_requests_total', 'Requests that are no AdmissionReview v1.', ['status']),
+    reloads: counter('libc_dns_certificate_reload_failures_total', 'New certificates that could not be used.'),
+    expiry: gauge('libc_dns_certificate_expiry_timestamp_seconds', 'When the serving certificate expires, Unix time.'),
+    tcp: gauge('libc_dns_cluster_dns_over_tcp', '1 where the cluster DNS answered the last preflight over TCP.'),
+    build: gauge('libc_dns_build_info', 'Always 1.', ['version']),
+    duration: new Histogram({
+      name: 'libc_dns_decision_duration_seconds',
+      help: 'Time from the parsed request to the answer.',
+      buckets: BUCKETS,
+      registers,
+    }),
+  };
+}
+
+/** How many containers there are of each resolver and evidence source. */
+function countContainers(decision: Decision): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { resolver, evidence } of decision.containers) {
+    const key = `${resolver} ${evidence.source}`;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  return counts;
+}
+
+export function createMetrics(version: string): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const instruments = createInstruments(registry);
+  instruments.build.set({ version }, 1);
+  return {
+    decided(decision, seconds) {
+      const { mode, remedy, reason } = decision;
+      instruments.decisions.inc({ mode, remedy: remedy.join('+') || 'none', reason });
+      for (const [key, count] of countContainers(decision)) {
+        const [resolver = '', source = ''] = key.split(' ');
+        instruments.containers.inc({ resolver, source }, count);
+      }
+      instruments.duration.observe(seconds);
+    },
+    passedBy: () => instruments.others.inc(),
+    failed: () => instruments.failures.inc(),
+    refused: (status) => instruments.refusals.inc({ status: String(status) }),
+    certificate: (expires) => instruments.expiry.set(expires.getTime() / 1000),
+    certificateFailed: () => instruments.reloads.inc(),
+    dnsOverTcp: (answered) => instruments.tcp.set(answered ? 1 : 0),
+    contentType: registry.contentType,
+    render: () => registry.metrics(),
+  };
+}
