@@ -1,0 +1,116 @@
+import type { ImageConfig } from './image-source.ts';
+import { shellCommand } from './shell-command.ts';
+import { wrapperOf } from './wrappers.ts';
+
+/** A program to run, as far as words alone tell. */
+export interface Invocation {
+  /** The program's name or path, then its arguments. */
+  readonly argv: readonly string[];
+  /** Environment it is looked up in. */
+  readonly env: ReadonlyMap<string, string>;
+  /** Working directory, absolute. */
+  readonly directory: string;
+  /** The dynamic loader that was called by name to run it; then its libc counts, not the program's own interpreter's. */
+  readonly loader?: string;
+  /** It is one command of a shell's several, so that others may resolve names too. */
+  readonly oneOfSeveral: boolean;
+}
+
+/** What is run without a PATH (runc's and Docker's default). */
+const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const maxWrappers = 12;
+const maxWords = 1024;
+
+/**
+ * The words a container runs. A Pod's `command` replaces the image's Entrypoint and Cmd, `args` alone replaces Cmd
+ * (Kubernetes, "Define a Command and Arguments for a Container"). Empty where the image says nothing.
+ */
+export function containerArgv(
+  config: Pick<ImageConfig, 'entrypoint' | 'cmd'>,
+  pod: { readonly command: readonly string[]; readonly args: readonly string[] },
+): readonly string[] {
+  const words = pod.command.length > 0 ? pod.command : config.entrypoint;
+  const rest = pod.args.length > 0 || pod.command.length > 0 ? pod.args : config.cmd;
+  return [...words, ...rest].slice(0, maxWords);
+}
+
+/** The first invocation in an image, before anything is looked through. */
+export function firstInvocation(argv: readonly string[], config: Pick<ImageConfig, 'env' | 'workingDir'>): Invocation {
+  const env = new Map<string, string>();
+  for (const line of config.env.slice(0, maxWords)) {
+    const equals = line.indexOf('=');
+    if (equals > 0) env.set(line.slice(0, equals), line.slice(equals + 1));
+  }
+  const directory = config.workingDir.startsWith('/') ? config.workingDir : `/${config.workingDir}`;
+  return { argv: argv.map((word) => expandKubernetes(word, env)), env, directory, oneOfSeveral: false };
+}
+
+/**
+ * Looks through init programs, `env`, `gosu` and the like, dynamic loaders called by name, and `sh -c`, to the program
+ * that stays. A shell text that cannot be followed leaves the shell itself.
+ */
+export function lookThrough(invocation: Invocation): Invocation {
+  let current = invocation;
+  for (let depth = 0; depth < maxWrappers; depth += 1) {
+    const next = lookThroughOnce(current);
+    if (next === undefined || next.argv.length === 0) return current;
+    current = next;
+  }
+  return current;
+}
+
+function lookThroughOnce(current: Invocation): Invocation | undefined {
+  const [program = '', ...words] = current.argv;
+  const name = baseName(program);
+  const wrapper = wrapperOf(name);
+  if (wrapper !== undefined) {
+    const inner = wrapper(words, current.env);
+    if (inner === undefined) return undefined;
+    const loader = inner.isLoader === true ? program : current.loader;
+    return {
+      ...current,
+      argv: inner.argv,
+      ...(inner.env !== undefined && { env: inner.env }),
+      ...(inner.directory !== undefined && { directory: inner.directory }),
+      ...(loader !== undefined && { loader }),
+    };
+  }
+  if (!isShell(name)) return undefined;
+  const command = shellCommand(words, current.env);
+  if (command === undefined) return undefined;
+  return {
+    ...current,
+    argv: command.argv,
+    directory: command.directory === undefined ? current.directory : joinPath(current.directory, command.directory),
+    oneOfSeveral: current.oneOfSeveral || command.oneOfSeveral,
+  };
+}
+
+/** Paths to try for a program, in order: itself if it has a slash, else one in each directory of PATH (execvp(3)). */
+export function candidatePaths(invocation: Invocation): readonly string[] {
+  const [program = ''] = invocation.argv;
+  if (program === '') return [];
+  if (program.includes('/')) return [joinPath(invocation.directory, program)];
+  const path = invocation.env.get('PATH') ?? defaultPath;
+  const directories = path.split(':').slice(0, 32);
+  return [...new Set(directories.map((directory) => joinPath(joinPath(invocation.directory, directory), program)))];
+}
+
+/** Whether a program of this name is a Unix shell. */
+export function isShell(name: string): boolean {
+  return /^(?:ba|da|a|k|z|mk)?sh$/u.test(name);
+}
+
+export function baseName(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}
+
+/** `path` as seen from `directory`. */
+export function joinPath(directory: string, path: string): string {
+  return path.startsWith('/') ? path : `${directory.replace(/\/$/u, '')}/${path}`;
+}
+
+// The kubelet replaces $(NAME) in command and args and leaves what it does not know (third_party/forked/golang/expansion).
+function expandKubernetes(word: string, env: ReadonlyMap<string, string>): string {
+  return word.replaceAll(/\$\((?<name>\w+)\)/gu, (whole, name: string) => env.get(name) ?? whole);
+}

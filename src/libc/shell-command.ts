@@ -1,0 +1,96 @@
+import { expandWord, tokenize, type ShellToken } from './shell-words.ts';
+
+/** The simple command a shell ends up in. */
+export interface ShellCommand {
+  readonly argv: readonly string[];
+  /** Where a `cd` before it leads. */
+  readonly directory?: string;
+  /** Other commands run beside or before it, and it does not replace the shell. */
+  readonly oneOfSeveral: boolean;
+}
+
+const compound = new Set(['if', 'for', 'while', 'until', 'case', 'function', '{', '}', '(', ')', '!', '[[']);
+const separators = new Set(['&&', ';', '\n']);
+// Commands that prepare what follows, so that the last command is still the one that stays.
+const preparations = new Set([
+  'cd',
+  'set',
+  'export',
+  'umask',
+  'ulimit',
+  'mkdir',
+  'chown',
+  'chmod',
+  'echo',
+  ':',
+  'true',
+]);
+
+/**
+ * What `sh WORDS` runs where WORDS hold `-c TEXT`: TEXT's last `exec`, else its last command. Undefined where there is
+ * no `-c`, or TEXT is more than simple commands in a row.
+ */
+export function shellCommand(words: readonly string[], env: ReadonlyMap<string, string>): ShellCommand | undefined {
+  const flag = words.findIndex((word) => !/^[-+]/u.test(word) || /^-[a-z]*c[a-z]*$/u.test(word));
+  const text = words[flag + 1];
+  if (flag === -1 || text === undefined || !words[flag]?.startsWith('-')) return undefined;
+  // The word after the text is $0.
+  const positional = words.slice(flag + 3);
+  return lastCommand(tokenize(text), env, positional);
+}
+
+function lastCommand(
+  tokens: readonly ShellToken[],
+  env: ReadonlyMap<string, string>,
+  positional: readonly string[],
+): ShellCommand | undefined {
+  const commands = simpleCommands(tokens) ?? [];
+  const last = commands.findLast((command) => nameOf(command) === 'exec') ?? commands.at(-1);
+  if (last === undefined) return undefined;
+  const isExec = nameOf(last) === 'exec';
+  const argv = commandWords(isExec ? last.slice(1) : last, env, positional);
+  if (argv === undefined) return undefined;
+  const before = commands.slice(0, commands.indexOf(last));
+  const oneOfSeveral = !isExec && before.some((command) => !preparations.has(nameOf(command)));
+  const move = before.findLast((command) => nameOf(command) === 'cd')?.[1]?.text;
+  if (move === undefined) return { argv, oneOfSeveral };
+  const directory = expandWord(move, env);
+  return directory === undefined ? undefined : { argv, directory, oneOfSeveral };
+}
+
+/** The commands of a row of simple commands; undefined where there is anything else, such as a pipe or a loop. */
+function simpleCommands(tokens: readonly ShellToken[]): readonly (readonly ShellToken[])[] | undefined {
+  const commands: ShellToken[][] = [[]];
+  for (const token of tokens) {
+    if (token.kind === 'word') commands.at(-1)?.push(token);
+    else if (separators.has(token.text)) commands.push([]);
+    else return undefined;
+  }
+  const filled = commands.filter((command) => command.length > 0);
+  return filled.some((command) => compound.has(nameOf(command))) ? undefined : filled;
+}
+
+function nameOf(command: readonly ShellToken[]): string {
+  return command[0]?.text ?? '';
+}
+
+/** A command's words expanded, leading assignments dropped; undefined where the program's name cannot be known. */
+export function commandWords(
+  tokens: readonly ShellToken[],
+  env: ReadonlyMap<string, string>,
+  positional: readonly string[],
+): readonly string[] | undefined {
+  const start = tokens.findIndex(({ text }) => !/^[A-Za-z_]\w*=/u.test(text));
+  if (start === -1) return undefined;
+  const argv: string[] = [];
+  for (const token of tokens.slice(start)) {
+    if (token.allArguments) argv.push(...positional);
+    else {
+      const word = token.computed ? undefined : expandWord(token.text, env);
+      // Which arguments follow matters only where a wrapper reads them; then the name is empty and nothing is found.
+      if (word === undefined && argv.length === 0) return undefined;
+      argv.push(word ?? '');
+    }
+  }
+  return argv.length > 0 && argv[0] !== '' ? argv : undefined;
+}
