@@ -17,7 +17,7 @@ export interface TarEntry {
    * The first `length` bytes of the content: fewer where the file is smaller or the archive is cut. Ask for more with a
    * larger `length`; valid until the next entry is read.
    */
-  head(length: number): Promise<Uint8Array>;
+  readonly head: (length: number) => Promise<Uint8Array>;
 }
 
 export interface TarLimits {
@@ -120,7 +120,7 @@ function openEntry(
     mode: header.mode & 0o7777,
     size,
     offset,
-    async head(length) {
+    head: async (length) => {
       const missing = Math.min(length, size) - held.length;
       if (missing > 0) held = Buffer.concat([held, await cursor.take(missing)]);
       return held.subarray(0, length);

@@ -1,0 +1,94 @@
+import { inflatePrefix, type InflateEnd } from './decompress.ts';
+import { readContent, type Head } from './file-content.ts';
+import type { LayerIndex, LayerNode } from './layer-index.ts';
+import { readTar, type TarEntry } from './tar.ts';
+
+export interface ScanLimits {
+  /** Most bytes that are inflated from one layer. */
+  readonly inflatedBytes: number;
+  /** Most bytes inflated per byte read. */
+  readonly ratio: number;
+  readonly entries: number;
+}
+
+/** Called for each path that is added; says whether the scan may stop there. `head` reads on in the file. */
+export type Visit = (path: string, node: LayerNode, head: Head) => Promise<'stop' | 'go'>;
+
+const maxName = 4096;
+const maxExtendedHeader = 64 * 1024;
+
+/**
+ * Reads a layer's bytes into `index`, as far as they go or until `visit` stops it. Rejects only with what `bytes` rejects with.
+ * `wholeBlob` tells, once the bytes have ended, whether they were the whole blob.
+ */
+export async function scanLayer(
+  bytes: AsyncIterable<Uint8Array>,
+  index: LayerIndex,
+  visit: Visit,
+  limits: ScanLimits,
+  wholeBlob: () => boolean,
+): Promise<void> {
+  const inflated = inflatePrefix(bytes, { outputBytes: limits.inflatedBytes, ratio: limits.ratio });
+  const watched = watchEnd(inflated);
+  const entries = readTar(watched.bytes, {
+    entries: limits.entries,
+    nameBytes: maxName,
+    headerBytes: maxExtendedHeader,
+  });
+  try {
+    for (;;) {
+      const next = await entries.next();
+      if (next.done === true) {
+        const ended = next.value === 'boundary' && watched.end() === 'end' && wholeBlob();
+        index.complete = next.value === 'complete' || ended;
+        return;
+      }
+      if ((await addEntry(next.value, index, visit)) === 'stop') return;
+    }
+  } finally {
+    await entries.return('cut');
+    await inflated.return('end');
+  }
+}
+
+async function addEntry(entry: TarEntry, index: LayerIndex, visit: Visit): Promise<'stop' | 'go'> {
+  const node = await nodeOf(entry);
+  const path = index.add(entry.name, node);
+  return path === undefined ? 'go' : visit(path, node, entry.head);
+}
+
+async function nodeOf(entry: TarEntry): Promise<LayerNode> {
+  switch (entry.type) {
+    case 'symlink':
+      return { type: 'symlink', target: entry.linkName };
+    case 'hard-link':
+      return { type: 'hard-link', target: entry.linkName };
+    case 'directory':
+      return { type: 'directory' };
+    case 'file': {
+      const executable = (entry.mode & 0o111) !== 0;
+      const content = entry.size > 0 ? await readContent(entry.head, entry.size) : ({ kind: 'plain' } as const);
+      return { type: 'file', content, executable };
+    }
+    default:
+      return { type: 'other' };
+  }
+}
+
+function watchEnd(inflated: AsyncGenerator<Uint8Array, InflateEnd>): {
+  bytes: AsyncIterator<Uint8Array>;
+  end: () => InflateEnd | undefined;
+} {
+  let end: InflateEnd | undefined;
+  return {
+    end: () => end,
+    bytes: {
+      async next() {
+        const next = await inflated.next();
+        if (next.done !== true) return next;
+        end = next.value;
+        return { done: true, value: undefined };
+      },
+    },
+  };
+}

@@ -1,0 +1,115 @@
+import { createHash } from 'node:crypto';
+import { readRange } from './blob-windows.ts';
+import { inflatePrefix } from './decompress.ts';
+import type { BlobReader, Descriptor, LookupContext } from './image-source.ts';
+import type { LayerIndex } from './layer-index.ts';
+import { indexOfToc } from './layer-toc.ts';
+import { readTar } from './tar.ts';
+
+const stargzDigest = 'containerd.io/snapshot/stargz/toc.digest';
+const chunkedPosition = 'io.github.containers.zstd-chunked.manifest-position';
+const chunkedDigest = 'io.github.containers.zstd-chunked.manifest-checksum';
+
+const footerBytes = 51;
+/** What is read from an eStargz layer's end: most tables are in it, so that no second request is needed. */
+const tailBytes = 32 * 1024;
+// A larger table costs more than it saves: the base's first executable is 232 KB in at most.
+const maxTableBytes = 192 * 1024;
+const maxTableText = 16 * 1024 * 1024;
+const ratio = 400;
+
+/** Whether the layer says that it has a table of contents that is worth reading. */
+export function hasToc(layer: Descriptor): boolean {
+  return layer.annotations?.[stargzDigest] !== undefined || chunkedPlace(layer) !== undefined;
+}
+
+/**
+ * Reads a layer's table of contents, by one request (two where an eStargz table is long). Undefined where there is none
+ * after all, it is too long, or its digest is not the one the manifest says: then the layer is to be read as any other.
+ */
+export async function readToc(
+  source: BlobReader,
+  layer: Descriptor,
+  context: LookupContext,
+): Promise<LayerIndex | undefined> {
+  const place = chunkedPlace(layer);
+  const json =
+    place === undefined ? await readStargz(source, layer, context) : await readChunked(source, layer, place, context);
+  return json === undefined ? undefined : indexOfToc(json.toString('utf8'), layer.size);
+}
+
+interface Range {
+  readonly offset: number;
+  readonly length: number;
+}
+
+// `offset:compressed length:length:type`; type 1 is the only one there is (containers/storage, ManifestTypeCRFS).
+function chunkedPlace(layer: Descriptor): Range | undefined {
+  const match = /^(\d{1,15}):(\d{1,15}):(\d{1,15}):1$/u.exec(layer.annotations?.[chunkedPosition] ?? '');
+  if (match === null) return undefined;
+  const [offset = 0, length = 0] = match.slice(1).map(Number);
+  return length > 0 && length <= maxTableBytes && offset + length <= layer.size ? { offset, length } : undefined;
+}
+
+async function readChunked(
+  source: BlobReader,
+  layer: Descriptor,
+  place: Range,
+  context: LookupContext,
+): Promise<Buffer | undefined> {
+  const compressed = await readRange(source, layer, place, context);
+  // The checksum is of the compressed table (containers/storage pkg/chunked/compression_linux.go).
+  return isDigest(compressed, layer.annotations?.[chunkedDigest]) ? inflate(compressed) : undefined;
+}
+
+async function readStargz(source: BlobReader, layer: Descriptor, context: LookupContext): Promise<Buffer | undefined> {
+  const tailStart = Math.max(0, layer.size - tailBytes);
+  const tail = await readRange(source, layer, { offset: tailStart, length: layer.size - tailStart }, context);
+  const tocStart = stargzTocOffset(tail.subarray(-footerBytes));
+  const tocEnd = layer.size - footerBytes;
+  if (tocStart === undefined || tocStart >= tocEnd || tocEnd - tocStart > maxTableBytes) return undefined;
+  const before =
+    tocStart < tailStart
+      ? await readRange(source, layer, { offset: tocStart, length: tailStart - tocStart }, context)
+      : Buffer.alloc(0);
+  const held = tail.subarray(Math.max(0, tocStart - tailStart), tail.length - footerBytes);
+  const json = await tocText(Buffer.concat([before, held]));
+  return json !== undefined && isDigest(json, layer.annotations?.[stargzDigest]) ? json : undefined;
+}
+
+/** The offset in an eStargz footer: an empty gzip member with the extra field `SG` (docs/estargz.md, "Footer"). */
+function stargzTocOffset(footer: Buffer): number | undefined {
+  if (footer.length < footerBytes) return undefined;
+  const isSubfield = footer.subarray(12, 16).equals(Buffer.from([0x53, 0x47, 22, 0]));
+  const text = /^(?<offset>[0-9a-f]{16})STARGZ$/u.exec(footer.toString('latin1', 16, 38));
+  const offset = Number.parseInt((isSubfield && text?.groups?.['offset']) || '', 16);
+  return Number.isSafeInteger(offset) ? offset : undefined;
+}
+
+// The table is a tar entry in a gzip member of its own.
+async function tocText(member: Buffer): Promise<Buffer | undefined> {
+  const inflated = await inflate(member);
+  const entries = readTar(chunksOf(inflated), { entries: 4, nameBytes: 4096, headerBytes: 4096 });
+  for await (const entry of entries) {
+    if (entry.name === 'stargz.index.json') return Buffer.from(await entry.head(maxTableText));
+  }
+  return undefined;
+}
+
+async function inflate(bytes: Buffer): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of inflatePrefix(chunksOf(bytes), { outputBytes: maxTableText, ratio })) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+async function* chunksOf(bytes: Buffer): AsyncGenerator<Uint8Array, undefined, undefined> {
+  yield bytes;
+  return undefined;
+}
+
+function isDigest(bytes: Uint8Array, digest: string | undefined): boolean {
+  if (digest === undefined) return true;
+  const [algorithm = '', hex = ''] = digest.split(':', 2);
+  if (algorithm !== 'sha256' && algorithm !== 'sha512') return false;
+  return createHash(algorithm).update(bytes).digest('hex') === hex;
+}
