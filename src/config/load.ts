@@ -33,6 +33,8 @@ export interface ConfigSources {
 
 export interface LoadedConfig {
   readonly config: Config;
+  /** Whether a key (`server.address`) was set by anything but the defaults. */
+  readonly isSet: (key: string) => boolean;
   /** Settings that look like ours and are not. */
   readonly warnings: readonly string[];
 }
@@ -123,5 +125,7 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
   if (!result.success) {
     throw new ConfigError(result.error.issues.flatMap((issue) => describe(issue, origins, file)));
   }
-  return { config: result.data, warnings: environment.warnings };
+  const isSet = (key: string): boolean =>
+    key.split('.').reduce<unknown>((node, part) => (node as Tree | undefined)?.[part], tree) !== undefined;
+  return { config: result.data, isSet, warnings: environment.warnings };
 }

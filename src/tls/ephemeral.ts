@@ -1,3 +1,5 @@
+// @peculiar/x509 resolves its parts through decorators.
+import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
 import {
   BasicConstraintsExtension,

@@ -1,0 +1,88 @@
+import { Option, type Command } from 'commander';
+
+import type { Config } from '../config/schema.ts';
+import type { Detector } from '../libc/detector.ts';
+import { painter, type Io } from './io.ts';
+import { readManifests } from './manifests.ts';
+import { explainManifests, noteAssumptions, type Explained } from './offline.ts';
+import { decisionText } from './report-text.ts';
+import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
+import { warnAbout } from './warn.ts';
+
+export interface OpenDetector {
+  /** Absent where look-ups are off. */
+  readonly detector?: Detector;
+  readonly close: () => Promise<void>;
+}
+
+export interface DetectingCommand {
+  readonly io: Io;
+  readonly openDetector: (config: Config) => Promise<OpenDetector>;
+}
+
+interface ExplainFlags extends CommonFlags {
+  readonly filename?: string[];
+  readonly output: 'text' | 'json';
+}
+
+/** An entry of `explain -o json`: docs/cli.md describes it. */
+function entry({ template, namespace, evaluation }: Explained): Record<string, unknown> {
+  const { mode, containers, remedy, reason, message } = evaluation.decision;
+  return {
+    kind: template.kind,
+    namespace,
+    name: template.name,
+    mode,
+    containers: containers.map(({ name, image, resolver, libc, evidence }) => ({
+      name,
+      image,
+      resolver,
+      libc,
+      evidence,
+    })),
+    remedy,
+    reason,
+    message,
+    resolvConf: evaluation.resolvConf,
+    patch: evaluation.patch,
+  };
+}
+
+const HELP = `
+Examples:
+  libc-dns explain -f deployment.yaml
+  kubectl get deployment web -o yaml | libc-dns explain --node-local on --cluster-dns 10.96.0.10
+  libc-dns explain -f manifests/ -o json | jq '.[] | {name, reason}'`;
+
+const collect = (value: string, all: string[] | undefined): string[] => [...(all ?? []), value];
+
+/** `libc-dns explain`: what the webhook would decide for each Pod of a manifest, and why. */
+export function explainCommand(program: Command, { io, openDetector }: DetectingCommand): void {
+  const command = program
+    .command('explain')
+    .description('say for each Pod of a manifest what would be done, and why')
+    .option('-f, --filename <file>', 'manifest file or folder, or - for standard input (repeatable)', collect)
+    .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'))
+    .addHelpText('after', HELP);
+  addCommonFlags(command).action(async (flags: ExplainFlags) => {
+    const { config } = await readSettings(io, flags);
+    const manifests = await readManifests(io, flags.filename ?? []);
+    const { detector, close } = await openDetector(config);
+    try {
+      const explained = await explainManifests(manifests, flags, config, detector);
+      warnAbout(io, explained);
+      noteAssumptions(io, flags, config, explained);
+      if (flags.output === 'json') {
+        io.out(`${JSON.stringify(explained.map(entry), null, 2)}\n`);
+        return;
+      }
+      const paint = painter(io, flags.color);
+      const texts = explained.map(({ template, namespace, evaluation }) =>
+        decisionText(`${template.kind} ${namespace}/${template.name}`, evaluation, paint),
+      );
+      io.out(texts.length === 0 ? 'No Pods and no Pod templates in the input.\n' : texts.join('\n'));
+    } finally {
+      await close();
+    }
+  });
+}

@@ -1,0 +1,119 @@
+import { Option, type Command } from 'commander';
+import { createTwoFilesPatch } from 'diff';
+
+import type { DetectingCommand } from './explain.ts';
+import { painter, type Paint } from './io.ts';
+import { readManifests, type Manifest, type ManifestDocument } from './manifests.ts';
+import { explainManifests, noteAssumptions, type Explained } from './offline.ts';
+import { objectPatch, patchManifest, patchedValue, type TemplatePatch } from './patch-manifest.ts';
+import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
+import { warnAbout } from './warn.ts';
+
+interface InjectFlags extends CommonFlags {
+  readonly filename?: string[];
+  readonly output: 'yaml' | 'json' | 'diff' | 'patch';
+}
+
+type Patches = ReadonlyMap<ManifestDocument, readonly TemplatePatch[]>;
+
+function patchesOf(explained: readonly Explained[]): Patches {
+  const patches = new Map<ManifestDocument, TemplatePatch[]>();
+  for (const { document, template, evaluation } of explained) {
+    const known = patches.get(document) ?? [];
+    known.push({ template, patch: evaluation.patch });
+    patches.set(document, known);
+  }
+  return patches;
+}
+
+/** One document behind the other, as kubectl takes them; what a file has is kept byte for byte where nothing changes. */
+function asYaml(manifests: readonly Manifest[], patches: Patches): string {
+  const texts = manifests.map((manifest) => patchManifest(manifest, patches));
+  return texts.reduce((all, text) => {
+    if (all === '') return text;
+    const end = all.endsWith('\n') ? all : `${all}\n`;
+    return text.startsWith('---') ? end + text : `${end}---\n${text}`;
+  }, '');
+}
+
+/** A single object as it is, several as a v1 List. */
+function asJson(manifests: readonly Manifest[], patches: Patches): string {
+  const objects = manifests
+    .flatMap((manifest) => manifest.documents)
+    .filter((document) => document.value !== null)
+    .map((document) => patchedValue(document.value, patches.get(document) ?? []));
+  const value = objects.length === 1 ? objects[0] : { apiVersion: 'v1', kind: 'List', items: objects };
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+function paintDiff(text: string, paint: Paint): string {
+  const lines = text.split('\n').map((line) => {
+    if (line.startsWith('+')) return paint('green', line);
+    if (line.startsWith('-')) return paint('red', line);
+    return line.startsWith('@@') ? paint('cyan', line) : line;
+  });
+  return lines.join('\n');
+}
+
+function asDiff(manifests: readonly Manifest[], patches: Patches, paint: Paint): string {
+  const diffs = manifests.map((manifest) => {
+    const after = patchManifest(manifest, patches);
+    if (after === manifest.text) return '';
+    const name = manifest.name.replace(/^standard input$/, 'stdin').replace(/^\//, '');
+    const text = createTwoFilesPatch(`a/${name}`, `b/${name}`, manifest.text, after);
+    return paintDiff(text.replace(/^=+\n/, ''), paint);
+  });
+  return diffs.join('');
+}
+
+function asPatch(explained: readonly Explained[]): string {
+  const entries = explained
+    .filter(({ evaluation }) => evaluation.patch.length > 0)
+    .map(({ template, namespace, evaluation }) => ({
+      kind: template.kind,
+      namespace,
+      name: template.name,
+      patch: objectPatch({ template, patch: evaluation.patch }),
+    }));
+  return `${JSON.stringify(entries, null, 2)}\n`;
+}
+
+const HELP = `
+Examples:
+  libc-dns inject -f deployment.yaml | kubectl apply -f -
+  helm template web ./chart | libc-dns inject --node-local on --cluster-dns 10.96.0.10 | kubectl apply -f -
+  libc-dns inject -f manifests/ -o diff
+
+Pods, everything with a Pod template and Lists are patched; all else passes through as it is.
+Without --node-local, musl images get early resending instead of the redirect.`;
+
+const collect = (value: string, all: string[] | undefined): string[] => [...(all ?? []), value];
+
+/** `libc-dns inject`: the webhook's patches, made in manifests. */
+export function injectCommand(program: Command, { io, openDetector }: DetectingCommand): void {
+  const command = program
+    .command('inject')
+    .description('patch manifests as the webhook would patch their Pods')
+    .option('-f, --filename <file>', 'manifest file or folder, or - for standard input (repeatable)', collect)
+    .addOption(
+      new Option('-o, --output <format>', 'output format').choices(['yaml', 'json', 'diff', 'patch']).default('yaml'),
+    )
+    .addHelpText('after', HELP);
+  addCommonFlags(command).action(async (flags: InjectFlags) => {
+    const { config } = await readSettings(io, flags);
+    const manifests = await readManifests(io, flags.filename ?? []);
+    const { detector, close } = await openDetector(config);
+    try {
+      const explained = await explainManifests(manifests, flags, config, detector);
+      warnAbout(io, explained);
+      noteAssumptions(io, flags, config, explained);
+      const patches = patchesOf(explained);
+      if (flags.output === 'yaml') io.out(asYaml(manifests, patches));
+      if (flags.output === 'json') io.out(asJson(manifests, patches));
+      if (flags.output === 'diff') io.out(asDiff(manifests, patches, painter(io, flags.color)));
+      if (flags.output === 'patch') io.out(asPatch(explained));
+    } finally {
+      await close();
+    }
+  });
+}

@@ -1,0 +1,85 @@
+import { LineCounter, isMap, parseAllDocuments, type Document } from 'yaml';
+
+import { CommandError } from './errors.ts';
+import type { Io } from './io.ts';
+
+/** A manifest file or stream, read: what every document in it is, and the text it came from. */
+export interface Manifest {
+  /** For messages: the path, or `standard input`. */
+  readonly name: string;
+  readonly text: string;
+  readonly documents: readonly ManifestDocument[];
+}
+
+export interface ManifestDocument {
+  /** From 1. */
+  readonly number: number;
+  readonly node: Document.Parsed;
+  /** The document's value; null where it is empty. */
+  readonly value: unknown;
+}
+
+const MANIFEST_FILE = /\.(ya?ml|json)$/;
+
+function parseManifest(name: string, text: string): Manifest {
+  const lines = new LineCounter();
+  const parsed = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false });
+  const nodes = Array.isArray(parsed) ? (parsed as Document.Parsed[]) : [];
+  const documents = nodes.map((node, index) => {
+    const [error] = node.errors;
+    if (error !== undefined) {
+      const { line, col } = lines.linePos(error.pos[0]);
+      throw new CommandError('failed', `${name}: document ${index + 1}, line ${line}, column ${col}: ${error.message}`);
+    }
+    return { number: index + 1, node, value: valueOf(node, name, index + 1) };
+  });
+  return { name, text, documents };
+}
+
+function valueOf(node: Document.Parsed, name: string, number: number): unknown {
+  try {
+    const value: unknown = node.toJS();
+    if (value === null || value === undefined || isMap(node.contents)) return value ?? null;
+  } catch (error) {
+    // Aliases that would grow without end, or that point nowhere.
+    throw new CommandError('failed', `${name}: document ${number}: ${(error as Error).message}`, { cause: error });
+  }
+  throw new CommandError('failed', `${name}: document ${number}: expected a Kubernetes object, that is, a mapping`);
+}
+
+async function read(io: Io, file: string): Promise<string> {
+  try {
+    return await io.readFile(file);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const why = code === 'ENOENT' ? 'no such file' : (error as Error).message;
+    throw new CommandError('failed', `${file}: ${why}`, { cause: error });
+  }
+}
+
+async function filesOf(io: Io, path: string): Promise<string[]> {
+  const entries = await io.listFolder(path);
+  if (entries === undefined) return [path];
+  const files = entries.filter((entry) => MANIFEST_FILE.test(entry)).toSorted();
+  if (files.length === 0) throw new CommandError('failed', `${path}: no .yaml, .yml or .json file in this folder`);
+  return files.map((file) => `${path.replace(/\/$/, '')}/${file}`);
+}
+
+/**
+ * Reads the manifests named by `-f`: files, folders (as kubectl reads them), `-` for standard input, which is also read
+ * when nothing is named. Throws `CommandError` that names file, document, line and column of what cannot be read.
+ */
+export async function readManifests(io: Io, paths: readonly string[]): Promise<Manifest[]> {
+  if (paths.length === 0 && io.stdinIsTerminal) {
+    throw new CommandError('usage', 'nothing to read: name a file with -f FILE, or pipe manifests in');
+  }
+  const manifests: Manifest[] = [];
+  for (const path of paths.length === 0 ? ['-'] : paths) {
+    if (path === '-') {
+      manifests.push(parseManifest('standard input', await io.readStdin()));
+      continue;
+    }
+    for (const file of await filesOf(io, path)) manifests.push(parseManifest(file, await read(io, file)));
+  }
+  return manifests;
+}

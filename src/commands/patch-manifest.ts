@@ -1,0 +1,133 @@
+import jsonPatch, { type Operation } from 'fast-json-patch';
+import { isDeepStrictEqual } from 'node:util';
+import { isSeq, parseDocument, type Document } from 'yaml';
+
+import { DECISION_ANNOTATION } from '../policy/annotations.ts';
+import type { Manifest, ManifestDocument } from './manifests.ts';
+import type { PodTemplate } from './pod-templates.ts';
+import { applyEdits, editsFor } from './yaml-edit.ts';
+import { valueAt, type Change, type Edit, type Path } from './yaml-nodes.ts';
+
+/** A Pod template with the patch that the webhook would answer for it (paths from the Pod on). */
+export interface TemplatePatch {
+  readonly template: PodTemplate;
+  readonly patch: readonly Operation[];
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+const asObject = (value: unknown): Json => (typeof value === 'object' && value !== null ? (value as Json) : {});
+
+const pointer = (path: Path): string =>
+  path.map((key) => `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+
+const podPath = ({ objectPath, podPath: inner }: PodTemplate): Path => [...objectPath, ...inner];
+
+/** The patch with paths from the object on, as `kubectl patch --type=json` takes it. */
+export function objectPatch({ template, patch }: TemplatePatch): Operation[] {
+  return patch.map((operation) => ({ ...operation, path: pointer(template.podPath) + operation.path }));
+}
+
+/** A document's value with all its templates patched. */
+export function patchedValue(value: unknown, patches: readonly TemplatePatch[]): unknown {
+  const operations = patches.flatMap(({ template, patch }) =>
+    patch.map((operation) => ({ ...operation, path: pointer(podPath(template)) + operation.path })),
+  );
+  return jsonPatch.applyPatch(structuredClone(value), operations, false, true).newDocument;
+}
+
+function listChange(path: Path, old: readonly unknown[], now: readonly unknown[]): Change {
+  const start = now.findIndex((_item, index) => isDeepStrictEqual(now.slice(index, index + old.length), old));
+  if (old.length === 0 || start === -1) return { kind: 'set', path };
+  return { kind: 'list', path, before: now.slice(0, start), behind: now.slice(start + old.length) };
+}
+
+/** What differs between a Pod and its patched self, as small as the text can be edited. */
+function changesFor(root: Path, before: Json, after: Json): Change[] {
+  const changes: Change[] = [];
+  const [oldSpec, newSpec] = [asObject(before['spec']), asObject(after['spec'])];
+  if (oldSpec['dnsPolicy'] !== newSpec['dnsPolicy'])
+    changes.push({ kind: 'set', path: [...root, 'spec', 'dnsPolicy'] });
+  const [oldDns, newDns] = [oldSpec['dnsConfig'], asObject(newSpec['dnsConfig'])];
+  const dnsPath = [...root, 'spec', 'dnsConfig'];
+  if (Object.keys(asObject(oldDns)).length === 0) {
+    if (!isDeepStrictEqual(oldDns, newSpec['dnsConfig'])) changes.push({ kind: 'set', path: dnsPath });
+  } else {
+    for (const key of ['nameservers', 'searches', 'options']) {
+      const [old, now] = [asObject(oldDns)[key], newDns[key]];
+      if (isDeepStrictEqual(old, now)) continue;
+      changes.push(listChange([...dnsPath, key], Array.isArray(old) ? old : [], Array.isArray(now) ? now : []));
+    }
+  }
+  const annotations = asObject(asObject(before['metadata'])['annotations']);
+  const present = Object.keys(annotations).length > 0;
+  const metadata = before['metadata'] === undefined ? ['metadata'] : ['metadata', 'annotations'];
+  changes.push({ kind: 'set', path: present ? [...root, ...metadata, DECISION_ANNOTATION] : [...root, ...metadata] });
+  return changes;
+}
+
+/** Changes the parsed document itself: list items keep their comments. */
+function rewriteNode(copy: Document, change: Change, value: unknown): void {
+  const list: unknown = change.kind === 'list' ? copy.getIn(change.path, true) : undefined;
+  if (change.kind !== 'list' || !isSeq(list)) {
+    copy.setIn(change.path, copy.createNode(value));
+    return;
+  }
+  list.items.unshift(...change.before.map((item) => copy.createNode(item)));
+  list.items.push(...change.behind.map((item) => copy.createNode(item)));
+}
+
+/** Writes the document anew: comments and order survive, spacing may not. */
+function rewritten(document: ManifestDocument, after: unknown, patches: readonly TemplatePatch[]): string {
+  const copy = document.node.clone();
+  for (const { template } of patches) {
+    for (const change of changesFor(
+      podPath(template),
+      asObject(template.pod),
+      asObject(valueAt(after, podPath(template))),
+    )) {
+      rewriteNode(copy, change, valueAt(after, change.path));
+    }
+  }
+  const text = copy.toString({ lineWidth: 0 });
+  if (isDeepStrictEqual(parseDocument(text).toJS(), after)) return text;
+  // Anchors shared by Pods that need different things: each gets its own.
+  copy.contents = copy.createNode(after) as typeof copy.contents;
+  return copy.toString({ lineWidth: 0, aliasDuplicateObjects: false } as Parameters<typeof copy.toString>[0]);
+}
+
+function edited(
+  manifest: Manifest,
+  document: ManifestDocument,
+  after: unknown,
+  patches: readonly TemplatePatch[],
+): Edit[] {
+  const target = { document: document.node, text: manifest.text, after };
+  const changes = patches.flatMap(({ template }) =>
+    changesFor(podPath(template), asObject(template.pod), asObject(valueAt(after, podPath(template)))),
+  );
+  const edits = editsFor(target, changes);
+  // The range of the first document leaves out the comment above it.
+  const start = document.number === 1 ? 0 : document.node.range[0];
+  const end = document.node.range[2];
+  if (edits !== undefined) {
+    const shifted = edits.map((edit) => ({ ...edit, start: edit.start - start, end: edit.end - start }));
+    const text = applyEdits(manifest.text.slice(start, end), shifted);
+    const again = parseDocument(text);
+    if (again.errors.length === 0 && isDeepStrictEqual(again.toJS(), after)) return edits;
+  }
+  return [{ start, end, text: rewritten(document, after, patches), depth: 0 }];
+}
+
+/** The manifest's text with all templates patched; whatever is not patched stays as it is, byte for byte. */
+export function patchManifest(
+  manifest: Manifest,
+  patches: ReadonlyMap<ManifestDocument, readonly TemplatePatch[]>,
+): string {
+  const edits = [...patches].flatMap(([document, templates]) => {
+    const changed = templates.filter(({ patch }) => patch.length > 0);
+    if (changed.length === 0) return [];
+    return edited(manifest, document, patchedValue(document.value, changed), changed);
+  });
+  return applyEdits(manifest.text, edits);
+}

@@ -1,0 +1,51 @@
+import { Command, CommanderError } from 'commander';
+
+import { configCommand } from './config.ts';
+import { CommandError, type ExitCode } from './errors.ts';
+import { explainCommand } from './explain.ts';
+import { injectCommand } from './inject.ts';
+import { serveCommand, type ServeParts } from './serve.ts';
+
+const HELP = `
+Examples:
+  libc-dns explain -f deployment.yaml        what would be done for each Pod, and why
+  libc-dns inject -f deployment.yaml         the patched manifest
+  libc-dns serve --namespace-mode enforce    the webhook, on loopback
+
+Exit status: 0 done, 1 failed, 2 wrong usage or configuration.`;
+
+function build(parts: ServeParts): Command {
+  const program = new Command('libc-dns')
+    .description("Gives every Pod the DNS options that its images' resolvers obey (glibc, musl, Go).")
+    .version(parts.version)
+    .showHelpAfterError('(libc-dns <command> --help shows the flags and examples)')
+    .configureOutput({ writeOut: parts.io.out, writeErr: parts.io.err })
+    .addHelpText('after', HELP)
+    .exitOverride();
+  serveCommand(program, parts);
+  injectCommand(program, parts);
+  explainCommand(program, parts);
+  configCommand(program, parts);
+  return program;
+}
+
+/** Runs a command line (without `node` and the script). Resolves to the exit code; messages go to `io.err`. */
+export async function run(argv: readonly string[], parts: ServeParts): Promise<ExitCode> {
+  const program = build(parts);
+  try {
+    if (argv.length === 0) {
+      program.outputHelp({ error: true });
+      return 2;
+    }
+    await program.parseAsync([...argv], { from: 'user' });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof CommandError) {
+      parts.io.err(`libc-dns: ${error.message}\n`);
+      return error.exitCode;
+    }
+    parts.io.err(`libc-dns: unexpected: ${error instanceof Error ? error.stack : String(error)}\n`);
+    return 1;
+  }
+}

@@ -1,0 +1,71 @@
+import type { Evaluation } from '../admission/evaluate.ts';
+import type { Decision, ResolvConf } from '../policy/model.ts';
+import type { Resolver } from '../policy/verdict.ts';
+import { readByGlibc, readByGo, readByMusl, type ReaderView } from '../resolv-conf/readers.ts';
+import { visible, type Paint } from './io.ts';
+import { sideBySide } from './side-by-side.ts';
+
+const READERS: Readonly<Partial<Record<Resolver, (file: ResolvConf) => ReaderView>>> = {
+  glibc: readByGlibc,
+  musl: readByMusl,
+  go: readByGo,
+};
+
+const seconds = (milliseconds: number): string => `${milliseconds / 1000} s`;
+
+function behaviour(view: ReaderView): string {
+  const how = view.tcp
+    ? 'A and AAAA over TCP'
+    : view.atOnce
+      ? 'A and AAAA at once from one socket'
+      : 'A and AAAA from two sockets';
+  return `${how}; asks again after ${seconds(view.resendMs)}`;
+}
+
+/** Rows as aligned columns; the last one is not padded. */
+export function table(rows: readonly (readonly string[])[], indent = '  '): string {
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length);
+  }
+  const line = (row: readonly string[]): string =>
+    row.map((cell, index) => (index === row.length - 1 ? cell : cell.padEnd(widths[index] ?? 0))).join('  ');
+  return rows.map((row) => `${indent}${line(row).trimEnd()}\n`).join('');
+}
+
+function containersTable(decision: Decision): string {
+  const rows = decision.containers.map(({ name, image, resolver, evidence }) => [
+    visible(name),
+    visible(image) || '-',
+    resolver,
+    `${visible(evidence.detail)} (${evidence.source}, ${evidence.confidence})`,
+  ]);
+  return table([['CONTAINER', 'IMAGE', 'RESOLVER', 'EVIDENCE'], ...rows]);
+}
+
+function readersTable(decision: Decision, { before, after }: Evaluation['resolvConf']): string {
+  const resolvers = [...new Set(decision.containers.map((container) => container.resolver))].toSorted();
+  const rows = resolvers.flatMap((resolver) => {
+    const reader = READERS[resolver];
+    if (reader === undefined) return [];
+    const [old, now] = [behaviour(reader(before)), behaviour(reader(after))];
+    return [[`${resolver}:`, old === now ? old : `${old}  ->  ${now}`]];
+  });
+  return table(rows);
+}
+
+const REMEDY_STYLE = { enforce: 'green', audit: 'yellow', off: 'gray' } as const;
+
+/** One Pod's decision for a person: what, why, from which evidence, and resolv.conf before and after. */
+export function decisionText(title: string, { decision, resolvConf }: Evaluation, paint: Paint): string {
+  const { mode, reason, remedy, message, change } = decision;
+  const done = remedy.length === 0 ? 'nothing to change' : remedy.join(' + ');
+  const shown = mode === 'audit' && remedy.length > 0 ? `would be: ${done}` : done;
+  const head = `${paint('bold', visible(title))}  ${mode}  ${paint(REMEDY_STYLE[mode], shown)}  ${reason}\n`;
+  const text = `  ${visible(message)}\n`;
+  if (decision.containers.length === 0) return head + text;
+  const containers = `\n${containersTable(decision)}`;
+  if (change === undefined) return head + text + containers;
+  const files = sideBySide(resolvConf.before, resolvConf.after, paint);
+  return `${head}${text}${containers}\n${files}\n${readersTable(decision, resolvConf)}`;
+}
