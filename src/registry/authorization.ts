@@ -1,0 +1,109 @@
+import { LRUCache } from 'lru-cache';
+
+import { ImageSourceError, type LookupContext } from '../libc/image-source.ts';
+import { parseChallenges, type Challenge } from './challenge.ts';
+import { basicAuthorization, type Identity } from './identity.ts';
+import type { RegistryLimits } from './limits.ts';
+import type { TokenRequest, Tokens } from './token.ts';
+
+/** A repository at one registry, as a look-up asks for it. */
+export interface Subject {
+  /** The registry's scheme, host and port. */
+  readonly origin: string;
+  readonly repository: string;
+  readonly listedOnly: boolean;
+  readonly context: LookupContext;
+}
+
+/** Finds the `Authorization` header for a request. All reject with `ImageSourceError` or the signal's reason. */
+export interface Authorization {
+  /** What to send before the registry has asked for anything: from what it asked for last time. */
+  expected(subject: Subject, identity: Identity): Promise<string | undefined>;
+  /**
+   * What to send after a 401 to a request with `refused`. Undefined: nothing that would make a difference.
+   * `headers` are the answer's `WWW-Authenticate`.
+   */
+  answer(
+    subject: Subject,
+    identity: Identity,
+    headers: readonly string[],
+    refused: string | undefined,
+  ): Promise<string | undefined>;
+}
+
+type Scheme = { readonly kind: 'basic' } | { readonly kind: 'bearer'; readonly realm: URL; readonly service: string };
+
+/**
+ * Remembers how each registry wants its clients to log in, so that the next look-up spares itself a refusal.
+ *
+ * A credential is sent to the registry that it is listed for, and to the token server that this registry names in its own
+ * challenge, wherever that is: every client does so (containerd, docker, go-containerregistry), for Docker Hub's is on
+ * another host. What keeps it safe: the challenge came over TLS, or from a host that the operator lists as insecure; it
+ * is never one that came from where a redirect led; the token server is asked over TLS and under the same rules as every host.
+ */
+export function createAuthorization(tokens: Tokens, limits: RegistryLimits): Authorization {
+  const schemes = new LRUCache<string, Scheme>({ max: limits.hosts });
+  const tokenFor = async (request: TokenRequest, refused: string | undefined): Promise<string | undefined> => {
+    const token = await tokens.get(request);
+    if (`Bearer ${token}` !== refused) return `Bearer ${token}`;
+    tokens.forget(request, token);
+    return `Bearer ${await tokens.get(request)}`;
+  };
+  return {
+    async expected(subject, identity) {
+      const { registryToken } = identity.credential ?? {};
+      if (registryToken !== undefined) return `Bearer ${registryToken}`;
+      const scheme = schemes.get(subject.origin);
+      if (scheme?.kind !== 'bearer') return scheme === undefined ? undefined : basicAuthorization(identity);
+      return await tokenFor(requestFor(subject, identity, scheme, pullScope(subject.repository)), undefined);
+    },
+    async answer(subject, identity, headers, refused) {
+      if (identity.credential?.registryToken !== undefined) return undefined;
+      const challenges = parseChallenges(headers);
+      const bearer = challenges.find(({ scheme }) => scheme === 'bearer');
+      if (bearer !== undefined) {
+        const scheme = bearerScheme(bearer, subject.origin);
+        schemes.set(subject.origin, scheme);
+        return await tokenFor(requestFor(subject, identity, scheme, scopeOf(bearer, subject)), refused);
+      }
+      if (!challenges.some(({ scheme }) => scheme === 'basic')) throw unknownChallenge(subject.origin, challenges);
+      schemes.set(subject.origin, { kind: 'basic' });
+      const header = basicAuthorization(identity);
+      return header === refused ? undefined : header;
+    },
+  };
+}
+
+function requestFor(
+  { origin, listedOnly, context }: Subject,
+  identity: Identity,
+  { realm, service }: Scheme & { kind: 'bearer' },
+  scope: string,
+): TokenRequest {
+  return { origin, realm, service, scope, identity, listedOnly, context };
+}
+
+function bearerScheme({ parameters }: Challenge, origin: string): Scheme & { kind: 'bearer' } {
+  const realm = URL.parse(parameters.get('realm') ?? '');
+  if (realm === null || !/^https?:$/.test(realm.protocol)) {
+    const message = `${new URL(origin).host} wants a token and names no token server: expected realm="https://…"`;
+    throw new ImageSourceError('invalid-answer', message);
+  }
+  return { kind: 'bearer', realm, service: parameters.get('service') ?? '' };
+}
+
+function pullScope(repository: string): string {
+  return `repository:${repository}:pull`;
+}
+
+/** The scope that the registry asks for where it is one for reading, for a proxy may know the repository by another name. */
+function scopeOf({ parameters }: Challenge, { repository }: Subject): string {
+  const scope = parameters.get('scope') ?? '';
+  return /^repository(?:\([a-z]+\))?:[\w./:-]{1,300}:pull$/.test(scope) ? scope : pullScope(repository);
+}
+
+function unknownChallenge(origin: string, challenges: readonly Challenge[]): ImageSourceError {
+  const offered = challenges.map(({ scheme }) => scheme.slice(0, 20)).join(', ') || 'nothing';
+  const message = `${new URL(origin).host} wants a login and offers ${offered}: expected Basic or Bearer`;
+  return new ImageSourceError('unauthorized', message);
+}

@@ -1,0 +1,119 @@
+import {
+  ImageSourceError,
+  type Descriptor,
+  type ImageConfig,
+  type ImageManifest,
+  type Platform,
+} from '../libc/image-source.ts';
+import { isIndexType, parseImageConfig, parseImageDocument, type IndexEntry } from './image-document.ts';
+import { platformName, platformRank } from './platform.ts';
+
+/** A manifest or index as it was stored, its digest verified. */
+export interface StoredDocument {
+  readonly bytes: Uint8Array;
+  /** As the store says it; empty where it says nothing. */
+  readonly mediaType: string;
+  readonly digest: string;
+}
+
+/** Where documents are fetched from: a registry's repository, or a directory. */
+export interface DocumentStore {
+  /** Names the image in errors. */
+  readonly name: string;
+  /** The manifest or index of a digest. */
+  readonly document: (digest: string) => Promise<StoredDocument>;
+  /** A configuration's bytes, verified. */
+  readonly config: (descriptor: Descriptor) => Promise<Uint8Array>;
+}
+
+/** An image, with its configuration where choosing it took reading that. */
+export interface ChosenImage {
+  readonly manifest: ImageManifest;
+  readonly config?: ImageConfig;
+}
+
+const attestation = 'vnd.docker.reference.type';
+const mostUnmarked = 3;
+
+/**
+ * Goes from what a reference names to the image that runs on `platform`. An index's best entry is taken, attestations and
+ * foreign systems left out; entries without a platform are looked into when no other fits. An image outside an
+ * index is taken as it is, with the platform in its configuration: it is what a node would run. Rejects with
+ * `ImageSourceError`: `no-platform`, `not-an-image`, `invalid-answer` and what the store gives.
+ */
+export async function chooseImage(
+  store: DocumentStore,
+  start: StoredDocument,
+  platform: Platform,
+  depth: number,
+): Promise<ChosenImage> {
+  const document = parseImageDocument(start.bytes, start.mediaType, store.name);
+  if (document.kind === 'manifest') {
+    const { kind: _, ...parts } = document;
+    const read = parseImageConfig(await store.config(parts.config), `${store.name}: its configuration`);
+    return { config: read.config, manifest: { ...parts, digest: start.digest, platform: read.platform } };
+  }
+  return await chooseEntry(store, document.entries, platform, depth);
+}
+
+async function chooseEntry(
+  store: DocumentStore,
+  entries: readonly IndexEntry[],
+  platform: Platform,
+  depth: number,
+): Promise<ChosenImage> {
+  const images = entries.filter((entry) => entry.annotations?.[attestation] === undefined);
+  const best = bestEntry(images, platform);
+  if (best?.platform !== undefined && !isIndexType(best.mediaType)) {
+    const { bytes, mediaType, digest } = await store.document(best.digest);
+    const document = parseImageDocument(bytes, mediaType || best.mediaType, store.name);
+    if (document.kind === 'manifest') {
+      const { kind: _, ...parts } = document;
+      return { manifest: { ...parts, digest, platform: best.platform } };
+    }
+  }
+  const unmarked = best === undefined ? images.filter((entry) => entry.platform === undefined) : [best];
+  for (const entry of unmarked.slice(0, mostUnmarked)) {
+    if (depth === 0) throw new ImageSourceError('invalid-answer', `${store.name}: its indexes are nested too deeply`);
+    const found = await tryEntry(store, entry, platform, depth - 1);
+    if (found !== undefined) return found;
+  }
+  throw new ImageSourceError('no-platform', `${store.name} has nothing for ${platformName(platform)}${offers(images)}`);
+}
+
+/** Undefined where the entry turns out to be for another platform. */
+async function tryEntry(
+  store: DocumentStore,
+  entry: IndexEntry,
+  platform: Platform,
+  depth: number,
+): Promise<ChosenImage | undefined> {
+  try {
+    const found = await chooseImage(store, await store.document(entry.digest), platform, depth);
+    return platformRank(platform, found.manifest.platform) === undefined ? undefined : found;
+  } catch (error) {
+    const skipped = error instanceof ImageSourceError && /^(?:no-platform|not-an-image)$/.test(error.code);
+    if (skipped) return undefined;
+    throw error;
+  }
+}
+
+function bestEntry(entries: readonly IndexEntry[], platform: Platform): IndexEntry | undefined {
+  let best: IndexEntry | undefined;
+  let bestRank = Number.POSITIVE_INFINITY;
+  for (const entry of entries) {
+    const rank = entry.platform === undefined ? undefined : platformRank(platform, entry.platform);
+    if (rank === undefined || rank >= bestRank) continue;
+    best = entry;
+    bestRank = rank;
+  }
+  return best;
+}
+
+function offers(entries: readonly IndexEntry[]): string {
+  const names = new Set(
+    entries.flatMap((entry) => (entry.platform === undefined ? [] : platformName(entry.platform).slice(0, 40))),
+  );
+  names.delete('unknown/unknown');
+  return names.size === 0 ? '' : `: it has ${[...names].slice(0, 12).join(', ')}`;
+}

@@ -1,0 +1,115 @@
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+import type { LookupFunction } from 'node:net';
+
+import { Agent, buildConnector, Pool } from 'undici';
+
+import { ImageSourceError } from '../libc/image-source.ts';
+import { authorityOf, type Authority } from './host-pattern.ts';
+import type { HostRules } from './host-rules.ts';
+import { parseAddress } from './ip-address.ts';
+import type { RegistryLimits } from './limits.ts';
+
+/** One answer of a name look-up. */
+export interface ResolvedAddress {
+  readonly address: string;
+  readonly family: number;
+}
+
+/** Looks up every address of a host name. */
+export type Resolve = (hostname: string) => Promise<readonly ResolvedAddress[]>;
+
+export interface DispatcherOptions {
+  readonly rules: HostRules;
+  readonly resolve: Resolve;
+  readonly limits: RegistryLimits;
+  readonly secureContext: SecureContext;
+  /** Connect only to the networks of the allow list. */
+  readonly listedOnly: boolean;
+}
+
+/** The certificates that the system trusts, with more in PEM. Made once, for reading them takes milliseconds. */
+export function trustContext(ca: string | undefined): SecureContext {
+  return createSecureContext(ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] });
+}
+
+/**
+ * An HTTP/1.1 client whose every connection is checked where it is made: the address that passed the rules is the one
+ * connected to. Proxies of the environment are not used, for a proxy would do the look-up that the rules are about.
+ */
+export function createDispatcher(options: DispatcherOptions): Agent {
+  const { limits } = options;
+  const settings = {
+    allowH2: false,
+    pipelining: 1,
+    maxHeaderSize: limits.headerBytes,
+    headersTimeout: limits.headersMs,
+    bodyTimeout: limits.idleMs,
+    keepAliveMaxTimeout: 30_000,
+  };
+  return new Agent({
+    ...settings,
+    factory: (origin) => new Pool(origin, { ...settings, connect: connectorFor(new URL(origin), options) }),
+  });
+}
+
+function connectorFor(origin: URL, options: DispatcherOptions): buildConnector.connector {
+  const authority = authorityOf(origin);
+  const transport = options.rules.transport(authority);
+  const connect = buildConnector({
+    timeout: options.limits.connectMs,
+    allowH2: false,
+    maxCachedSessions: 1,
+    secureContext: options.secureContext,
+    // An entry for plain HTTP says nothing about certificates.
+    rejectUnauthorized: transport.verify || transport.protocol === 'http:',
+    lookup: guardedLookup(authority, options),
+  });
+  return (request, callback) => {
+    // An address needs no look-up, so net would not ask guardedLookup.
+    if (parseAddress(request.hostname) !== undefined) {
+      const why = options.rules.refuseAddress(authority, request.hostname, options.listedOnly);
+      if (why !== undefined) return callback(refusedAddress(authority, authority.hostname, why), null);
+    }
+    return connect(request, callback);
+  };
+}
+
+function guardedLookup(authority: Authority, options: DispatcherOptions): LookupFunction {
+  const look = async (hostname: string): Promise<readonly ResolvedAddress[] | Error> => {
+    try {
+      return permitted(authority, await options.resolve(hostname), options);
+    } catch (error) {
+      return error as Error;
+    }
+  };
+  const answer = async (...[hostname, { all }, callback]: Parameters<LookupFunction>): Promise<void> => {
+    const addresses = await look(hostname);
+    if (addresses instanceof Error) callback(addresses, []);
+    else if (all === true) callback(null, [...addresses]);
+    else callback(null, addresses[0]?.address ?? '', addresses[0]?.family);
+  };
+  return (hostname, lookupOptions, callback) => {
+    void answer(hostname, lookupOptions, callback);
+  };
+}
+
+function permitted(
+  authority: Authority,
+  found: readonly ResolvedAddress[],
+  { rules, listedOnly }: DispatcherOptions,
+): readonly ResolvedAddress[] {
+  const judged = found.map((entry) => ({ entry, why: rules.refuseAddress(authority, entry.address, listedOnly) }));
+  const good = judged.filter(({ why }) => why === undefined).map(({ entry }) => entry);
+  if (good.length > 0) return good;
+  const [refused] = judged;
+  if (refused === undefined) throw new ImageSourceError('unavailable', `${authority.hostname} resolves to no address`);
+  throw refusedAddress(authority, refused.entry.address, refused.why ?? '');
+}
+
+function refusedAddress({ hostname, port }: Authority, address: string, why: string): ImageSourceError {
+  const where = address === hostname ? hostname : `${hostname} resolves to ${address}, which`;
+  return new ImageSourceError(
+    'forbidden-host',
+    `${where} is refused (${why}): if it is meant, list ${hostname}:${port} in detection.registry.allow`,
+  );
+}

@@ -1,0 +1,178 @@
+import { z } from 'zod';
+
+import { ImageSourceError, type Descriptor, type ImageConfig, type Platform } from '../libc/image-source.ts';
+import { parseDigest } from './digest.ts';
+
+/** An entry of an index. */
+export interface IndexEntry extends Descriptor {
+  readonly platform?: Platform;
+}
+
+/** What a manifest request gives: an image for one platform, or a choice of several. */
+export type ImageDocument =
+  | { readonly kind: 'index'; readonly entries: readonly IndexEntry[] }
+  | {
+      readonly kind: 'manifest';
+      readonly config: Descriptor;
+      readonly layers: readonly Descriptor[];
+      readonly annotations: Readonly<Record<string, string>>;
+    };
+
+const indexTypes = [
+  'application/vnd.oci.image.index.v1+json',
+  'application/vnd.docker.distribution.manifest.list.v2+json',
+];
+const manifestTypes = [
+  'application/vnd.oci.image.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.v2+json',
+];
+const configTypes = new Set([
+  'application/vnd.oci.image.config.v1+json',
+  'application/vnd.docker.container.image.v1+json',
+]);
+
+/** For a manifest request's `Accept` header: all that `parseImageDocument` reads. */
+export const acceptedTypes = [...indexTypes, ...manifestTypes].join(', ');
+
+const digest = z.string().refine((text) => parseDigest(text) !== undefined);
+const strings = z.record(z.string(), z.string());
+const descriptor = z.object({
+  mediaType: z.string().default(''),
+  digest,
+  size: z.number().int().min(0),
+  annotations: strings.nullish(),
+});
+const platform = z.object({ os: z.string(), architecture: z.string(), variant: z.string().nullish() });
+// Go writes null for a list that is empty.
+const list = <T extends z.ZodType>(item: T) =>
+  z
+    .array(item)
+    .nullish()
+    .transform((items) => items ?? []);
+const indexSchema = z.object({ manifests: list(descriptor.extend({ platform: platform.nullish().catch(undefined) })) });
+const manifestSchema = z.object({
+  artifactType: z.string().nullish(),
+  config: descriptor,
+  layers: list(descriptor),
+  annotations: strings.nullish(),
+});
+const headSchema = z.object({
+  schemaVersion: z.number().optional().catch(undefined),
+  mediaType: z.string().optional().catch(undefined),
+  manifests: z.unknown().optional(),
+  layers: z.unknown().optional(),
+  config: z.unknown().optional(),
+  fsLayers: z.unknown().optional(),
+});
+
+/**
+ * Reads a manifest or index, OCI or Docker schema 2. The document's own `mediaType` counts, then `mediaType` (the header's),
+ * then its shape. `what` names it in errors: `not-an-image` for schema 1, Helm charts and other artifacts,
+ * `invalid-answer` for what is none of these, or could be read as two of them (CVE-2021-41190).
+ */
+export function parseImageDocument(bytes: Uint8Array, mediaType: string, what: string): ImageDocument {
+  const json = parseJson(bytes, what);
+  const head = headSchema.safeParse(json);
+  if (!head.success) throw invalid(what, 'it is not a JSON object');
+  const kind = kindOf(head.data, mediaType, what);
+  if (kind === 'index') {
+    const { manifests } = checked(indexSchema, json, what);
+    return { kind, entries: manifests.map(toEntry) };
+  }
+  const manifest = checked(manifestSchema, json, what);
+  if (!configTypes.has(manifest.config.mediaType)) {
+    const type = manifest.artifactType || manifest.config.mediaType || 'of no type';
+    throw new ImageSourceError('not-an-image', `${what} is no container image but an artifact: ${quote(type)}`);
+  }
+  const { config, layers, annotations } = manifest;
+  return { kind, config: toDescriptor(config), layers: layers.map(toDescriptor), annotations: annotations ?? {} };
+}
+
+function kindOf(head: z.infer<typeof headSchema>, header: string, what: string): 'index' | 'manifest' {
+  const type = head.mediaType ?? header.replace(/;.*/s, '').trim();
+  refuseSchema1(head, type, what);
+  const isIndex = head.manifests !== undefined;
+  const isManifest = head.layers !== undefined || head.config !== undefined;
+  if (isIndex && isManifest) throw invalid(what, 'it is an index and a manifest at once');
+  if (indexTypes.includes(type) ? !isManifest : isIndex && !manifestTypes.includes(type)) return 'index';
+  if (isManifest && !indexTypes.includes(type)) return 'manifest';
+  throw invalid(what, `it is neither an image manifest nor an index (${quote(type)})`);
+}
+
+function refuseSchema1({ schemaVersion, fsLayers }: z.infer<typeof headSchema>, type: string, what: string): void {
+  if (schemaVersion !== 1 && fsLayers === undefined && !/distribution\.manifest\.v1\+/.test(type)) return;
+  const message = `${what} is in image format schema 1, which runtimes no longer run: push it again with a current tool`;
+  throw new ImageSourceError('not-an-image', message);
+}
+
+const configSchema = z.object({
+  os: z.string().nullish(),
+  architecture: z.string().nullish(),
+  variant: z.string().nullish(),
+  config: z
+    .object({
+      Entrypoint: list(z.string()),
+      Cmd: list(z.string()),
+      Env: list(z.string()),
+      WorkingDir: z.string().nullish(),
+      Labels: strings.nullish(),
+    })
+    .nullish(),
+  history: list(z.object({ created_by: z.string().nullish(), empty_layer: z.boolean().nullish() })),
+});
+
+/** Reads an image's configuration and the platform in it. Throws `ImageSourceError` `invalid-answer`. */
+export function parseImageConfig(bytes: Uint8Array, what: string): { config: ImageConfig; platform: Platform } {
+  const { config, history, ...top } = checked(configSchema, parseJson(bytes, what), what);
+  return {
+    platform: toPlatform({ os: top.os || 'linux', architecture: top.architecture || 'unknown', variant: top.variant }),
+    config: {
+      entrypoint: config?.Entrypoint ?? [],
+      cmd: config?.Cmd ?? [],
+      env: config?.Env ?? [],
+      workingDir: config?.WorkingDir ?? '',
+      labels: config?.Labels ?? {},
+      history: history.map((step) => ({ createdBy: step.created_by ?? '', emptyLayer: step.empty_layer ?? false })),
+    },
+  };
+}
+
+function parseJson(bytes: Uint8Array, what: string): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    throw invalid(what, 'it is not JSON');
+  }
+}
+
+function checked<T extends z.ZodType>(schema: T, json: unknown, what: string): z.infer<T> {
+  const result = schema.safeParse(json);
+  if (result.success) return result.data;
+  const path = result.error.issues[0]?.path.join('.') ?? '';
+  throw invalid(what, `its ${quote(path)} is missing or not what the OCI image specification says`);
+}
+
+function toDescriptor({ annotations, ...rest }: z.infer<typeof descriptor>): Descriptor {
+  return { ...rest, ...(annotations ? { annotations } : {}) };
+}
+
+function toEntry({ platform: given, ...rest }: z.infer<typeof indexSchema>['manifests'][number]): IndexEntry {
+  return { ...toDescriptor(rest), ...(given ? { platform: toPlatform(given) } : {}) };
+}
+
+function toPlatform({ os, architecture, variant }: z.infer<typeof platform>): Platform {
+  return { os, architecture, ...(variant ? { variant } : {}) };
+}
+
+function invalid(what: string, why: string): ImageSourceError {
+  return new ImageSourceError('invalid-answer', `${what} cannot be read: ${why}`);
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text.slice(0, 100));
+}
+
+/** Whether a media type is an index's. */
+export function isIndexType(mediaType: string): boolean {
+  return indexTypes.includes(mediaType);
+}

@@ -1,0 +1,72 @@
+/** Bounds on what one registry, or all of them, can make us spend. Times in milliseconds. */
+export interface RegistryLimits {
+  /** Name look-up, TCP and TLS together. */
+  readonly connectMs: number;
+  readonly headersMs: number;
+  /** Longest silence inside a body. */
+  readonly idleMs: number;
+  /** One request from first to last byte, waiting for its turn not counted. */
+  readonly requestMs: number;
+  readonly headerBytes: number;
+  readonly headerCount: number;
+  readonly manifestBytes: number;
+  readonly configBytes: number;
+  readonly tokenAnswerBytes: number;
+  /** Read of an answer that is an error, a redirect or a challenge. */
+  readonly errorBytes: number;
+  readonly redirects: number;
+  /** Read and thrown away to reach an offset where a registry ignores Range. */
+  readonly skipBytes: number;
+  /** Indexes inside indexes. */
+  readonly indexDepth: number;
+  /** Requests waiting for one host. */
+  readonly queue: number;
+  /** Longest Retry-After that is waited for inside a look-up. */
+  readonly retryAfterMs: number;
+  /** Longest time that a Retry-After can make us leave a host alone. */
+  readonly blockMs: number;
+  /** A request given up by its caller counts against the host after this much silence. */
+  readonly slowMs: number;
+  /** Failures in a row that open a host's breaker, and how long it stays open. */
+  readonly breakerFailures: number;
+  readonly breakerOpenMs: number;
+  /** Hosts remembered. */
+  readonly hosts: number;
+  /** Memory for tokens, in characters. */
+  readonly tokenMemory: number;
+  /** Logins tried for one repository. */
+  readonly credentials: number;
+}
+
+export const defaultLimits: RegistryLimits = {
+  connectMs: 3000,
+  headersMs: 10_000,
+  idleMs: 10_000,
+  requestMs: 60_000,
+  headerBytes: 32 * 1024,
+  headerCount: 100,
+  manifestBytes: 4 << 20,
+  configBytes: 4 << 20,
+  tokenAnswerBytes: 64 * 1024,
+  errorBytes: 8 * 1024,
+  redirects: 5,
+  skipBytes: 1 << 20,
+  indexDepth: 3,
+  queue: 512,
+  retryAfterMs: 3000,
+  blockMs: 15 * 60_000,
+  slowMs: 1000,
+  breakerFailures: 5,
+  breakerOpenMs: 30_000,
+  hosts: 2000,
+  tokenMemory: 8 << 20,
+  credentials: 8,
+};
+
+/** Time, handed in so that tests can turn it. */
+export interface Clock {
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Milliseconds that never go back. */
+  monotonic(): number;
+}

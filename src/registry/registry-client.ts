@@ -1,0 +1,107 @@
+import { lookup } from 'node:dns/promises';
+
+import { ImageSourceError, type ImageSources } from '../libc/image-source.ts';
+import { createAuthorization } from './authorization.ts';
+import type { BreakerState } from './breaker.ts';
+import type { CredentialSource } from './credentials.ts';
+import { createDispatcher, trustContext, type Resolve } from './dispatcher.ts';
+import { endpointsOf, parseMirror, registryAuthority, type Mirror } from './endpoint.ts';
+import { createExchange, type RequestEvent } from './exchange.ts';
+import { commonName } from './host-pattern.ts';
+import { createHostRules, type HostLists, type HostRules } from './host-rules.ts';
+import { createHostStates } from './host-states.ts';
+import { defaultLimits, type Clock, type RegistryLimits } from './limits.ts';
+import { formatReference, parseReference, type Reference } from './reference.ts';
+import { createRegistrySource } from './registry-source.ts';
+import { createRepositoryRequests } from './repository-request.ts';
+import { createTokens } from './token.ts';
+
+export interface RegistryClientOptions extends HostLists {
+  /** By registry as people name it: mirrors to ask before it, in order: `{ 'docker.io': ['https://mirror.example/hub'] }`. */
+  readonly mirrors: Readonly<Record<string, readonly string[]>>;
+  /** Look-ups that talk to one host at a time. */
+  readonly concurrency: number;
+  readonly credentials: CredentialSource;
+  /** PEM certificates trusted besides the system's. */
+  readonly ca?: string;
+  readonly userAgent: string;
+  readonly clock: Clock;
+  /** Default: the system's, as `getaddrinfo` has it. */
+  readonly resolve?: Resolve;
+  readonly limits?: Partial<RegistryLimits>;
+  readonly onRequest?: (event: RequestEvent) => void;
+  readonly onBreaker?: (event: { readonly host: string; readonly state: BreakerState }) => void;
+}
+
+export interface RegistryClient extends ImageSources {
+  /** Ends all connections; what is under way rejects. */
+  readonly close: () => Promise<void>;
+}
+
+const systemResolve: Resolve = async (hostname) => await lookup(hostname, { all: true });
+
+/**
+ * Opens images in OCI distribution registries. Nothing comes from the environment: no proxy variables above all, for a proxy
+ * would connect where the rules about addresses forbid it. Throws a RangeError for an entry of a list that cannot be read;
+ * `open` and `canonical` throw `ImageSourceError` `invalid-reference`, `open` also `forbidden-host`.
+ */
+export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
+  const limits = { ...defaultLimits, ...options.limits };
+  const mirrors = readMirrors(options.mirrors);
+  const all = [...mirrors.values()].flat();
+  const authorities = all.map(({ authority }) => authority);
+  const rules = createHostRules(withPlainMirrors(options, all), authorities);
+  const { send, close } = createTransport(options, rules, limits);
+  return {
+    open(text) {
+      const reference = parseReference(text);
+      refuseForbidden(reference, rules);
+      const endpoints = endpointsOf(reference, mirrors.get(reference.host) ?? [], rules);
+      return createRegistrySource({ reference, endpoints, send, limits });
+    },
+    canonical: (text) => formatReference(parseReference(text)),
+    close,
+  };
+}
+
+function createTransport(options: RegistryClientOptions, rules: HostRules, limits: RegistryLimits) {
+  const resolve = options.resolve ?? systemResolve;
+  const shared = { rules, resolve, limits, secureContext: trustContext(options.ca) };
+  const anywhere = createDispatcher({ ...shared, listedOnly: false });
+  const listed = createDispatcher({ ...shared, listedOnly: true });
+  const exchange = createExchange({
+    ...options,
+    rules,
+    limits,
+    hosts: createHostStates({ ...options, limits }),
+    dispatcher: (listedOnly) => (listedOnly ? listed : anywhere),
+  });
+  const tokens = createTokens({ exchange, limits, clock: options.clock });
+  const authorization = createAuthorization(tokens, limits);
+  const send = createRepositoryRequests({ exchange, authorization, credentials: options.credentials, limits });
+  const close = async (): Promise<void> => {
+    await Promise.all([anywhere.destroy(), listed.destroy()]);
+  };
+  return { send, close };
+}
+
+function readMirrors(mirrors: RegistryClientOptions['mirrors']): Map<string, Mirror[]> {
+  return new Map(
+    Object.entries(mirrors).map(([host, urls]) => [commonName(host.toLowerCase()), urls.map(parseMirror)]),
+  );
+}
+
+/** A mirror written with `http://` is one that the operator lists as insecure. */
+function withPlainMirrors(lists: HostLists, mirrors: readonly Mirror[]): HostLists {
+  const plain = mirrors.filter(({ url }) => url.protocol === 'http:').map(({ authority }) => authority);
+  const insecure = plain.map(({ hostname, port }) => `http://${hostname}:${port}`);
+  return { ...lists, insecure: [...lists.insecure, ...insecure] };
+}
+
+function refuseForbidden(reference: Reference, rules: HostRules): void {
+  const authority = registryAuthority(reference, rules);
+  const why = rules.refuseRepository(authority, reference.repository);
+  if (why === undefined) return;
+  const name = `${reference.host}/${reference.repository}`;
+  throw new ImageSourceError('forbidden-host', `${name} is not looked at: ${why} (detection.registry.allow and deny)`);
+}

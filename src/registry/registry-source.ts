@@ -1,0 +1,159 @@
+import {
+  ImageSourceError,
+  type Descriptor,
+  type ImageConfig,
+  type ImageSource,
+  type LookupContext,
+} from '../libc/image-source.ts';
+import { readBlobRange } from './blob-range.ts';
+import { chooseImage, type DocumentStore, type StoredDocument } from './choose-image.ts';
+import { matchesDigest, parseDigest, sha256Of } from './digest.ts';
+import type { Endpoint } from './endpoint.ts';
+import { readWhole, untilWhole, type Retries } from './follow.ts';
+import { acceptedTypes, parseImageConfig } from './image-document.ts';
+import type { RegistryLimits } from './limits.ts';
+import { formatReference, type Reference } from './reference.ts';
+import { describe, type RepositoryRequest, type RequestRepository } from './repository-request.ts';
+import { statusError } from './status-error.ts';
+
+export interface RegistrySourceOptions {
+  readonly reference: Reference;
+  /** In the order in which they are asked; at least one. */
+  readonly endpoints: readonly Endpoint[];
+  readonly send: RequestRepository;
+  readonly limits: RegistryLimits;
+}
+
+/** After these the next endpoint is asked. What an image is, no other copy of it will change. */
+const tryNext = new Set([
+  'unavailable',
+  'rate-limited',
+  'not-found',
+  'unauthorized',
+  'invalid-answer',
+  'forbidden-host',
+]);
+
+/** An image in a registry or one of its mirrors. The endpoint that has answered is asked first from then on. */
+export function createRegistrySource(options: RegistrySourceOptions): ImageSource {
+  const { reference, limits, send } = options;
+  const name = formatReference(reference);
+  const endpoints = [...options.endpoints];
+  const configs = new Map<string, ImageConfig>();
+  const anywhere = async <T>(operation: (endpoint: Endpoint) => Promise<T>): Promise<T> => {
+    let failure: unknown;
+    for (const endpoint of endpoints.slice()) {
+      try {
+        const result = await operation(endpoint);
+        prefer(endpoints, endpoint);
+        return result;
+      } catch (error) {
+        if (!(error instanceof ImageSourceError) || !tryNext.has(error.code)) throw error;
+        failure = error;
+      }
+    }
+    throw failure;
+  };
+  const get = async (endpoint: Endpoint, item: Item, context: LookupContext) =>
+    await fetchItem({ ...item, endpoint, context, retries: { left: 1 } }, item, { send, limits });
+  const storeFor = (context: LookupContext): DocumentStore => ({
+    name,
+    document: async (digest) => await anywhere((endpoint) => get(endpoint, manifestItem(digest, limits), context)),
+    config: async (descriptor) =>
+      (await anywhere((endpoint) => get(endpoint, configItem(descriptor, limits), context))).bytes,
+  });
+  return {
+    async manifest(platform, context) {
+      const version = reference.digest ?? reference.tag ?? 'latest';
+      const start = await anywhere((endpoint) => get(endpoint, manifestItem(version, limits), context));
+      const chosen = await chooseImage(storeFor(context), start, platform, limits.indexDepth);
+      if (chosen.config !== undefined) configs.set(chosen.manifest.config.digest, chosen.config);
+      return chosen.manifest;
+    },
+    async config({ config }, context) {
+      const known = configs.get(config.digest);
+      if (known !== undefined) return known;
+      const bytes = await storeFor(context).config(config);
+      return parseImageConfig(bytes, `${name}: its configuration`).config;
+    },
+    async *read(blob, offset, length, context) {
+      yield* readAnywhere(endpoints, (endpoint) =>
+        readBlobRange({ endpoint, blob, offset, length, context }, send, limits),
+      );
+    },
+  };
+}
+
+/** Something that is fetched whole and verified. */
+interface Item {
+  readonly path: string;
+  readonly kind: 'manifest' | 'config';
+  readonly headers: Readonly<Record<string, string>>;
+  /** Undefined for a tag: then the digest is that of the bytes that came. */
+  readonly digest?: string;
+  readonly limit: number;
+}
+
+function manifestItem(version: string, limits: RegistryLimits): Item {
+  const digest = parseDigest(version) === undefined ? {} : { digest: version };
+  const headers = { accept: acceptedTypes };
+  return { path: `manifests/${version}`, kind: 'manifest', headers, ...digest, limit: limits.manifestBytes };
+}
+
+function configItem({ digest }: Descriptor, limits: RegistryLimits): Item {
+  return { path: `blobs/${digest}`, kind: 'config', headers: {}, digest, limit: limits.configBytes };
+}
+
+async function fetchItem(
+  request: RepositoryRequest,
+  item: Item,
+  { send, limits }: { readonly send: RequestRepository; readonly limits: RegistryLimits },
+): Promise<StoredDocument> {
+  const what = describe(request);
+  const retries: Retries = request.retries;
+  return await untilWhole(retries, async () => {
+    const answer = await send(request);
+    if (answer.status !== 200) throw await statusError(answer, what, limits);
+    const bytes = await readWhole(answer, item.limit, what);
+    // An answer may name the digest of what it carries: it has to be right as well.
+    const claimed = item.kind === 'manifest' ? answer.headers['docker-content-digest'] : undefined;
+    verify(bytes, item.digest, what);
+    verify(bytes, typeof claimed === 'string' ? claimed : undefined, what);
+    return { bytes, mediaType: answer.headers['content-type'] ?? '', digest: item.digest ?? sha256Of(bytes) };
+  });
+}
+
+function verify(bytes: Uint8Array, expected: string | undefined, what: string): void {
+  const digest = parseDigest(expected ?? '');
+  if (digest === undefined || matchesDigest(bytes, digest)) return;
+  const message = `${what}: what came is not ${expected}: it has the digest ${sha256Of(bytes)}`;
+  throw new ImageSourceError('invalid-answer', `${message}; the registry or something on the way changed it`);
+}
+
+/** The next endpoint's bytes where one fails before it has given any. */
+async function* readAnywhere(
+  endpoints: Endpoint[],
+  read: (endpoint: Endpoint) => AsyncGenerator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  let failure: unknown;
+  for (const endpoint of endpoints.slice()) {
+    let began = false;
+    try {
+      for await (const chunk of read(endpoint)) {
+        began = true;
+        yield chunk;
+      }
+      prefer(endpoints, endpoint);
+      return;
+    } catch (error) {
+      if (began || !(error instanceof ImageSourceError) || !tryNext.has(error.code)) throw error;
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+function prefer(endpoints: Endpoint[], endpoint: Endpoint): void {
+  endpoints.splice(endpoints.indexOf(endpoint), 1);
+  endpoints.unshift(endpoint);
+}

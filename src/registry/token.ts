@@ -1,0 +1,168 @@
+import { LRUCache } from 'lru-cache';
+import { z } from 'zod';
+
+import { ImageSourceError, type LookupContext } from '../libc/image-source.ts';
+import type { Exchange } from './exchange.ts';
+import { follow, readWhole, untilWhole, type Retries } from './follow.ts';
+import { basicAuthorization, type Identity } from './identity.ts';
+import type { Clock, RegistryLimits } from './limits.ts';
+import { statusError } from './status-error.ts';
+
+/** What a token is asked for. */
+export interface TokenRequest {
+  /** The registry's scheme, host and port: a token goes nowhere else. */
+  readonly origin: string;
+  /** The token server, named by the registry's own challenge. */
+  readonly realm: URL;
+  readonly service: string;
+  /** `repository:library/nginx:pull`. */
+  readonly scope: string;
+  readonly identity: Identity;
+  readonly listedOnly: boolean;
+  readonly context: LookupContext;
+}
+
+/** Gets Bearer tokens and keeps them while they live. */
+export interface Tokens {
+  /** A token, from memory if it lives long enough yet. Rejects with `ImageSourceError` or the signal's reason. */
+  get(request: TokenRequest): Promise<string>;
+  /** Forgets a token that the registry has refused. */
+  forget(request: TokenRequest, token: string): void;
+}
+
+interface Kept {
+  readonly token: string;
+  /** On the monotonic clock. */
+  readonly staleAt: number;
+}
+
+const longestToken = 16 * 1024;
+// distribution: docs/content/spec/auth/token.md. Clients take 60 seconds where the server names no time.
+const defaultLifetime = 60;
+const longestLifetime = 24 * 3600;
+
+// A token goes into a header, so it has no space and no control character.
+const tokenSchema = z
+  .string()
+  .max(longestToken)
+  .regex(/^[\x21-\x7e]+$/);
+const answerSchema = z.object({
+  token: tokenSchema.optional().catch(undefined),
+  access_token: tokenSchema.optional().catch(undefined),
+  expires_in: z.number().min(0).catch(defaultLifetime),
+});
+
+export interface TokensOptions {
+  readonly exchange: Exchange;
+  readonly limits: RegistryLimits;
+  readonly clock: Clock;
+}
+
+/** Tokens are kept per registry, token server, scope and identity; requests for the same one share one answer. */
+export function createTokens(options: TokensOptions): Tokens {
+  const kept = new LRUCache<string, Kept>({ maxSize: options.limits.tokenMemory, sizeCalculation: sizeOf });
+  const asked = new Map<string, Promise<Kept>>();
+  const ask = (key: string, request: TokenRequest): Promise<Kept> => {
+    const answer = fetchToken(request, options).finally(() => {
+      asked.delete(key);
+    });
+    asked.set(key, answer);
+    return answer;
+  };
+  return {
+    async get(request) {
+      const key = keyOf(request);
+      for (;;) {
+        const known = kept.get(key);
+        if (known !== undefined && options.clock.monotonic() < known.staleAt) return known.token;
+        const shared = asked.get(key);
+        if (shared === undefined) {
+          const fresh = await ask(key, request);
+          kept.set(key, fresh);
+          return fresh.token;
+        }
+        const fresh = await joined(shared, request.context.signal);
+        if (fresh !== undefined) return fresh.token;
+      }
+    },
+    forget(request, token) {
+      const key = keyOf(request);
+      if (kept.get(key)?.token === token) kept.delete(key);
+    },
+  };
+}
+
+function keyOf({ origin, realm, service, scope, identity }: TokenRequest): string {
+  return JSON.stringify([origin, realm.href, service, scope, identity.key]);
+}
+
+function sizeOf({ token }: Kept, key: string): number {
+  return token.length + key.length + 100;
+}
+
+/** Another look-up's answer; undefined where that look-up was given up, which says nothing about the server. */
+async function joined(shared: Promise<Kept>, signal: AbortSignal): Promise<Kept | undefined> {
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => {
+    reject(signal.reason as Error);
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([shared, aborted]);
+  } catch (error) {
+    if (signal.aborted || error instanceof ImageSourceError) throw error;
+    return undefined;
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+async function fetchToken(request: TokenRequest, { exchange, limits, clock }: TokensOptions): Promise<Kept> {
+  const what = `token for ${request.scope} at ${new URL(request.origin).host}`;
+  const started = clock.monotonic();
+  // A server may give a refresh token up when it is used, so that request is made once.
+  const retries: Retries = { left: request.identity.credential?.identityToken === undefined ? 1 : 0 };
+  const body = await untilWhole(retries, async () => {
+    const answer = await follow(exchange, askFor(request), limits, retries);
+    if (answer.status !== 200) throw await statusError(answer, what, limits);
+    return await readWhole(answer, limits.tokenAnswerBytes, what);
+  });
+  const { token, lifetime } = readAnswer(body, request.realm.host, what);
+  // Renewed a little early, so that none expires between here and the registry.
+  const margin = Math.min(10, lifetime / 4);
+  return { token, staleAt: started + (lifetime - margin) * 1000 };
+}
+
+function askFor({ realm, service, scope, identity, listedOnly, context }: TokenRequest): Parameters<Exchange>[0] {
+  const { identityToken } = identity.credential ?? {};
+  const common = { kind: 'token', listedOnly, context } as const;
+  if (identityToken !== undefined) {
+    // distribution: docs/content/spec/auth/oauth.md
+    const form = new URLSearchParams({ grant_type: 'refresh_token', service, scope, client_id: 'libc-dns' });
+    form.set('refresh_token', identityToken);
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    return { ...common, url: realm, headers, form: form.toString() };
+  }
+  const url = new URL(realm);
+  if (service !== '') url.searchParams.set('service', service);
+  url.searchParams.set('scope', scope);
+  const authorization = basicAuthorization(identity);
+  return { ...common, url, headers: authorization === undefined ? {} : { authorization } };
+}
+
+function readAnswer(body: Buffer, host: string, what: string): { token: string; lifetime: number } {
+  let json: unknown;
+  try {
+    json = JSON.parse(body.toString('utf8'));
+  } catch {
+    json = undefined;
+  }
+  const { data } = answerSchema.safeParse(json);
+  const token = data?.token ?? data?.access_token;
+  if (data === undefined || token === undefined) {
+    const expected = `expected JSON with a token or access_token of at most ${longestToken} characters`;
+    throw new ImageSourceError('invalid-answer', `${what}: ${host} gave no token: ${expected}`);
+  }
+  return { token, lifetime: Math.min(data.expires_in, longestLifetime) };
+}
