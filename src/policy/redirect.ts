@@ -2,10 +2,8 @@ import { mayRunOnVirtualNode } from './exemptions.ts';
 import type { ClusterFacts, PodView, PolicyConfig, ResolvConf } from './model.ts';
 import type { NoRedirect } from './reasons.ts';
 
-/** core/v1 validation: MaxDNSNameservers, MaxDNSSearchPaths, MaxDNSSearchListChars. */
+/** core/v1 validation: MaxDNSNameservers. */
 const MAX_NAMESERVERS = 3;
-const MAX_SEARCHES = 32;
-const MAX_SEARCH_CHARS = 2048;
 
 /** musl resolvconf.c reads lines into 256 bytes, newline and NUL included, and skips longer ones whole. */
 const MUSL_LINE = 254;
@@ -44,10 +42,9 @@ function nameservers(pod: PodView, cluster: ClusterFacts, config: PolicyConfig):
   return [...local, ...dns, ...user, ...extra.slice(0, room - local.length - dns.length)];
 }
 
+/** The kubelet's own limits (32 domains, 2048 characters) hold already: it has cut the list to them. */
 function searchProblem(searches: readonly string[]): NoRedirect | undefined {
-  const line = searches.join(' ');
-  if (searches.length > MAX_SEARCHES || line.length > MAX_SEARCH_CHARS) return 'SearchTooLong';
-  if (`search ${line}`.length > MUSL_LINE) return 'SearchTooLong';
+  if (`search ${searches.join(' ')}`.length > MUSL_LINE) return 'SearchTooLong';
   const refused = searches.some((search) => search !== '.' && !SEARCH_DOMAIN.test(search.replace(/\.$/, '')));
   return refused ? 'SearchInvalid' : undefined;
 }

@@ -1,0 +1,60 @@
+import { defaultConfig } from '../../src/config/schema.ts';
+import { policyConfig } from '../../src/config/policy-config.ts';
+import type { ClusterFacts, PodView, PolicyConfig } from '../../src/policy/model.ts';
+import { readPod } from '../../src/policy/read-pod.ts';
+import type { Libc, Resolver, Verdict } from '../../src/policy/verdict.ts';
+import { kubeletResolvConf } from '../../src/resolv-conf/kubelet.ts';
+import { decide } from '../../src/policy/decide.ts';
+import { MODE_LABEL } from '../../src/policy/scope.ts';
+
+export const facts: ClusterFacts = {
+  dns: ['10.96.0.10'],
+  domain: 'cluster.local',
+  nodeSearches: [],
+  dnsOverTcp: true,
+  nodeLocal: 'unknown',
+};
+
+export const policy = (change: Partial<PolicyConfig> = {}): PolicyConfig => ({
+  ...policyConfig(defaultConfig()),
+  ...change,
+});
+
+/** The default policy with a node-local cache that is always usable. */
+export const withNodeLocal = (change: Partial<PolicyConfig> = {}): PolicyConfig =>
+  policy({ nodeLocal: { mode: 'on', addresses: ['169.254.20.10'], fallback: true }, ...change });
+
+export const verdict = (resolver: Resolver, libc: Libc = 'unknown'): Verdict => ({
+  resolver,
+  libc,
+  evidence: { source: 'executable', detail: 'test', confidence: 0.99 },
+});
+
+/** A Pod with one container for each resolver. */
+export const podWith = (count: number, spec: Record<string, unknown> = {}, metadata: Record<string, unknown> = {}) => ({
+  metadata,
+  spec: { containers: Array.from({ length: count }, (_, index) => ({ name: `c${index}`, image: 'x' })), ...spec },
+});
+
+export const enforced = (name = 'shop') => ({ name, labels: { [MODE_LABEL]: 'enforce' } });
+
+interface Given {
+  readonly resolvers: readonly Resolver[];
+  readonly spec?: Record<string, unknown>;
+  readonly metadata?: Record<string, unknown>;
+  readonly config?: PolicyConfig;
+  readonly cluster?: ClusterFacts;
+}
+
+export function kubeletFor(pod: PodView, cluster: ClusterFacts, namespace = 'shop') {
+  const node = { servers: [], searches: cluster.nodeSearches, options: [] };
+  const kubelet = { clusterDns: cluster.dns, clusterDomain: cluster.domain, node };
+  return kubeletResolvConf(kubelet, { name: '', namespace, ...pod }).resolvConf;
+}
+
+/** Decides for a Pod of an enforcing namespace, a container for each resolver. */
+export function decideFor({ resolvers, spec = {}, metadata = {}, config = policy(), cluster = facts }: Given) {
+  const pod = readPod(podWith(resolvers.length, spec, metadata));
+  const verdicts = resolvers.map((resolver) => verdict(resolver));
+  return decide({ pod, namespace: enforced(), verdicts, cluster, config, kubelet: kubeletFor(pod, cluster) });
+}

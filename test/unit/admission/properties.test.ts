@@ -1,0 +1,232 @@
+import fc from 'fast-check';
+import jsonPatch from 'fast-json-patch';
+import { describe, expect, it } from 'vitest';
+
+import { createEvaluator } from '../../../src/admission/evaluate.ts';
+import type { ClusterFacts, PolicyConfig } from '../../../src/policy/model.ts';
+import { readPod } from '../../../src/policy/read-pod.ts';
+import { enforced, facts, policy } from '../../support/policy.ts';
+
+/** Any Pod the API server could send: valid DNS settings, strange everything else. */
+const address = fc.oneof(
+  fc.ipV4(),
+  fc.constantFrom('10.96.0.10', '169.254.20.10', 'fd00:10:96::a', '192.0.2.1', '192.0.2.2'),
+);
+const label = fc.stringMatching(/^[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?$/);
+const search = fc.oneof(
+  fc.array(label, { minLength: 1, maxLength: 4 }).map((parts) => parts.join('.')),
+  fc.constant('svc.cluster.local'),
+);
+const option = fc.record(
+  {
+    name: fc.constantFrom('ndots', 'timeout', 'attempts', 'single-request-reopen', 'use-vc', 'rotate', 'edns0'),
+    value: fc.option(fc.constantFrom('1', '2', '5', '')),
+  },
+  { requiredKeys: ['name'] },
+);
+const dnsConfig = fc.record(
+  {
+    nameservers: fc.option(fc.uniqueArray(address, { maxLength: 3 })),
+    searches: fc.option(fc.array(search, { maxLength: 32 })),
+    options: fc.option(fc.array(option, { maxLength: 6 })),
+    future: fc.jsonValue(),
+  },
+  { requiredKeys: [] },
+);
+const libc = fc.constantFrom('glibc', 'musl', 'go', 'other', 'wrong');
+const pod = fc.record({
+  metadata: fc.record(
+    {
+      name: label,
+      labels: fc.dictionary(label, label),
+      annotations: fc.option(
+        fc.record(
+          {
+            'libc-dns.dev/libc': libc,
+            'libc-dns.dev/libc.c0': libc,
+            'libc-dns.dev/decision': fc.constantFrom('x', '{"remedy":["redirect"]}'),
+            other: fc.string(),
+          },
+          { requiredKeys: [] },
+        ),
+      ),
+    },
+    { requiredKeys: [] },
+  ),
+  spec: fc.record(
+    {
+      containers: fc.array(
+        fc.integer({ min: 0, max: 3 }).map((index) => ({ name: `c${index}`, image: 'x' })),
+        { maxLength: 4 },
+      ),
+      initContainers: fc.array(fc.constant({ name: 'i', image: 'y', restartPolicy: 'Always' }), { maxLength: 1 }),
+      dnsPolicy: fc.constantFrom('ClusterFirst', 'ClusterFirstWithHostNet', 'Default', 'None'),
+      dnsConfig: fc.option(dnsConfig),
+      hostNetwork: fc.boolean(),
+      nodeSelector: fc.constantFrom({}, { type: 'virtual-kubelet' }),
+      volumes: fc.jsonValue(),
+    },
+    { requiredKeys: ['containers'] },
+  ),
+});
+
+const cluster: fc.Arbitrary<ClusterFacts> = fc.record({
+  dns: fc.constantFrom(['10.96.0.10'], ['10.96.0.10', 'fd00:10:96::a'], []),
+  domain: fc.constantFrom('cluster.local', 'prod.k8s.example', ''),
+  nodeSearches: fc.array(search, { maxLength: 12 }),
+  dnsOverTcp: fc.boolean(),
+  nodeLocal: fc.constantFrom('ready', 'unready', 'absent', 'intercepting', 'unknown'),
+});
+
+const config: fc.Arbitrary<PolicyConfig> = fc
+  .record({
+    remedy: fc.constantFrom('auto', 'redirect', 'retry', 'none'),
+    mixedPods: fc.constantFrom('redirect', 'retry'),
+    mode: fc.constantFrom('auto', 'on'),
+    addresses: fc.constantFrom(['169.254.20.10'], ['169.254.20.10', 'fd00::10']),
+    fallback: fc.boolean(),
+    extraNameservers: fc.constantFrom([], ['192.0.2.1']),
+  })
+  .map(({ remedy, mixedPods, extraNameservers, ...nodeLocal }) =>
+    policy({ musl: { ...policy().musl, remedy, extraNameservers }, mixedPods, nodeLocal }),
+  );
+
+const ALLOWED = /^\/(spec\/dns(Policy|Config)(\/|$)|metadata\/annotations(\/libc-dns\.dev~1decision)?$)/;
+
+const DOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
+type Json = Record<string, unknown>;
+
+async function answer(object: unknown, facts: ClusterFacts, settings: PolicyConfig) {
+  const evaluate = createEvaluator({
+    config: settings,
+    cluster: () => facts,
+    verdicts: { platform: { os: 'linux', architecture: 'amd64' } },
+  });
+  const evaluation = await evaluate(object, enforced(), 1000);
+  const patched: unknown = jsonPatch.applyPatch(structuredClone(object), evaluation.patch, true, true).newDocument;
+  return { ...evaluation, patched };
+}
+
+/** core/v1 validatePodDNSConfig, for the parts that our patch may have made wrong. */
+function expectValid(before: ReturnType<typeof readPod>, after: ReturnType<typeof readPod>): void {
+  const { nameservers, searches, options } = after.dnsConfig;
+  expect(nameservers.length).toBeLessThanOrEqual(3);
+  expect(searches.length).toBeLessThanOrEqual(Math.max(32, before.dnsConfig.searches.length));
+  expect(searches.join(' ').length).toBeLessThanOrEqual(Math.max(2048, before.dnsConfig.searches.join(' ').length));
+  for (const item of searches) expect(DOMAIN.test(item)).toBe(true);
+  for (const item of options) expect(item.name).not.toBe('');
+  if (after.dnsPolicy === 'None' && before.dnsPolicy !== 'None') expect(nameservers.length).toBeGreaterThan(0);
+}
+
+/** Every item of `before` stands in `after`, and in the same order. */
+function expectKept(before: readonly unknown[], after: readonly unknown[]): void {
+  const text = after.map((item) => JSON.stringify(item));
+  let from = 0;
+  for (const item of before) {
+    const at = text.indexOf(JSON.stringify(item), from);
+    expect(at).toBeGreaterThanOrEqual(from);
+    from = at + 1;
+  }
+}
+
+describe('for any Pod, cluster and configuration', () => {
+  const runs = { numRuns: 2000 };
+
+  it('applying twice equals applying once', async () => {
+    await fc.assert(
+      fc.asyncProperty(pod, cluster, config, async (object, known, settings) => {
+        const once = await answer(object, known, settings);
+        const twice = await answer(once.patched, known, settings);
+        expect(twice.patch).toEqual([]);
+        expect(twice.patched).toEqual(once.patched);
+      }),
+      runs,
+    );
+  });
+
+  it('the patch touches only the DNS settings and our own annotation', async () => {
+    await fc.assert(
+      fc.asyncProperty(pod, cluster, config, async (object, known, settings) => {
+        const { patch, patched } = await answer(object, known, settings);
+        for (const operation of patch) expect(operation.path).toMatch(ALLOWED);
+        // A search written twice is written once by the kubelet, and so by a redirect.
+        for (const { op, path } of patch) if (op === 'remove') expect(path).toMatch(/^\/spec\/dnsConfig\/searches\//);
+        const strip = (value: unknown): unknown => {
+          const { metadata = {}, spec = {} } = structuredClone(value) as { metadata?: Json; spec?: Json };
+          const annotations = { ...(metadata['annotations'] as Json | null) };
+          delete annotations['libc-dns.dev/decision'];
+          return { spec: { ...spec, dnsPolicy: 0, dnsConfig: 0 }, metadata: { ...metadata, annotations } };
+        };
+        expect(strip(patched)).toEqual(strip(object));
+      }),
+      runs,
+    );
+  });
+
+  it('user values survive, unknown fields too', async () => {
+    await fc.assert(
+      fc.asyncProperty(pod, cluster, config, async (object, known, settings) => {
+        const { patched } = await answer(object, known, settings);
+        const [before, after] = [readPod(object), readPod(patched)];
+        expectKept(before.dnsConfig.nameservers, after.dnsConfig.nameservers);
+        expectKept(before.dnsConfig.options, after.dnsConfig.options);
+        for (const item of before.dnsConfig.searches) expect(after.dnsConfig.searches).toContain(item);
+        const dns = (value: unknown) =>
+          ((value as { spec: { dnsConfig?: Json | null } }).spec.dnsConfig ?? {})['future'];
+        expect(dns(patched)).toEqual(dns(object));
+      }),
+      runs,
+    );
+  });
+
+  it("the result satisfies the API server's rules for dnsConfig", async () => {
+    await fc.assert(
+      fc.asyncProperty(pod, cluster, config, async (object, known, settings) => {
+        const { patched } = await answer(object, known, settings);
+        expectValid(readPod(object), readPod(patched));
+      }),
+      runs,
+    );
+  });
+
+  it('no value is added that breaks a resolver, and no redirect leaves musl without its search line', async () => {
+    await fc.assert(
+      fc.asyncProperty(pod, cluster, config, async (object, known, settings) => {
+        const { decision, resolvConf } = await answer(object, known, settings);
+        const musl = decision.containers.some((container) => container.resolver === 'musl');
+        for (const { name, value } of decision.change?.options ?? []) {
+          if (name === 'attempts') expect(Number(value)).toBeGreaterThanOrEqual(1);
+          if (name === 'timeout') expect(Number(value)).toBeGreaterThanOrEqual(musl ? 5 : 1);
+          if (name === 'ndots') expect(resolvConf.before.options).toContain(`ndots:${value}`);
+          if (name === 'use-vc') expect(known.dnsOverTcp).toBe(true);
+        }
+        if (decision.change?.dnsPolicy !== 'None') return;
+        expect(`search ${resolvConf.after.searches.join(' ')}\n`.length).toBeLessThanOrEqual(255);
+        expect(resolvConf.after.searches).toEqual(resolvConf.before.searches);
+        expect(resolvConf.after.options).toEqual(expect.arrayContaining([...resolvConf.before.options]));
+      }),
+      runs,
+    );
+  });
+});
+
+describe('for anything at all', () => {
+  it('an evaluation never rejects', async () => {
+    const evaluate = createEvaluator({
+      config: policy(),
+      cluster: () => facts,
+      verdicts: { platform: { os: 'linux', architecture: 'amd64' } },
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.oneof(fc.jsonValue(), fc.record({ metadata: fc.jsonValue(), spec: fc.jsonValue() })),
+        async (value) => {
+          const { patch } = await evaluate(value, enforced(), 10);
+          expect(Array.isArray(patch)).toBe(true);
+        },
+      ),
+      { numRuns: 2000 },
+    );
+  });
+});

@@ -1,0 +1,68 @@
+import { describe, expect, it } from 'vitest';
+
+import { encodeDecision, readDeclared } from '../../../src/policy/annotations.ts';
+import { readPod } from '../../../src/policy/read-pod.ts';
+
+const declared = (annotations: Record<string, string>, names = ['app', 'sidecar']) =>
+  readDeclared(readPod({ metadata: { annotations }, spec: { containers: names.map((name) => ({ name })) } }));
+
+describe('the libc-dns.dev/libc annotations', () => {
+  it.each([
+    { value: 'glibc', resolver: 'glibc', libc: 'glibc' },
+    { value: 'musl', resolver: 'musl', libc: 'musl' },
+    { value: 'go', resolver: 'go', libc: 'unknown' },
+    { value: 'other', resolver: 'other', libc: 'other' },
+  ])('$value', ({ value, resolver, libc }) => {
+    const { verdictFor, warnings } = declared({ 'libc-dns.dev/libc': value });
+    expect(verdictFor('app')).toEqual({
+      resolver,
+      libc,
+      evidence: { source: 'annotation', detail: `annotation libc-dns.dev/libc: ${value}`, confidence: 1 },
+    });
+    expect(warnings).toEqual([]);
+  });
+
+  it("a container's own wins over the Pod's", () => {
+    const { verdictFor } = declared({ 'libc-dns.dev/libc.sidecar': 'go', 'libc-dns.dev/libc': 'musl' });
+    expect(verdictFor('app')?.resolver).toBe('musl');
+    expect(verdictFor('sidecar')?.resolver).toBe('go');
+  });
+
+  it('says nothing about containers it does not name', () => {
+    expect(declared({ 'libc-dns.dev/libc.sidecar': 'go' }).verdictFor('app')).toBeUndefined();
+  });
+
+  it.each(['', 'Musl', 'uclibc', '__proto__', 'constructor', 'toString'])('%j is ignored with a warning', (value) => {
+    const { verdictFor, warnings } = declared({ 'libc-dns.dev/libc': value, 'libc-dns.dev/libc.app': 'musl' });
+    expect(verdictFor('sidecar')).toBeUndefined();
+    expect(verdictFor('app')?.resolver).toBe('musl');
+    expect(warnings).toEqual([
+      `annotation libc-dns.dev/libc is ${JSON.stringify(value)}: ignored; use glibc, musl, go or other`,
+    ]);
+  });
+
+  it('a container that is not there is a warning', () => {
+    expect(declared({ 'libc-dns.dev/libc.ap': 'musl' }).warnings).toEqual([
+      'annotation libc-dns.dev/libc.ap names no container of this Pod',
+    ]);
+  });
+});
+
+describe('the decision annotation', () => {
+  it('is compact JSON: reason, remedy, resolvers', () => {
+    const containers = [{ name: 'web', resolver: 'musl' as const }];
+    expect(encodeDecision('MuslRedirected', ['redirect'], containers)).toBe(
+      '{"reason":"MuslRedirected","remedy":["redirect"],"resolvers":{"web":"musl"}}',
+    );
+  });
+
+  it('stays small for a Pod of 10,000 containers', () => {
+    const containers = Array.from({ length: 10_000 }, (_, index) => ({
+      name: `c${index}`,
+      resolver: 'glibc' as const,
+    }));
+    const text = encodeDecision('OptionsAdded', ['options'], containers);
+    expect(text.length).toBeLessThan(1000);
+    expect(JSON.parse(text)).toMatchObject({ more: 9968 });
+  });
+});

@@ -1,0 +1,298 @@
+import { describe, expect, it } from 'vitest';
+
+import { decideFor, facts, policy, withNodeLocal } from '../../support/policy.ts';
+
+const options = (decision: ReturnType<typeof decideFor>): string[] =>
+  (decision.change?.options ?? []).map(({ name, value }) => (value === undefined ? name : `${name}:${value}`));
+
+const LONG = Array.from({ length: 9 }, (_, index) => `a-rather-long-search-domain-${index}.example`);
+
+describe('the remedies', () => {
+  it.each([
+    { resolvers: ['glibc'], reason: 'OptionsAdded' },
+    { resolvers: ['go'], reason: 'OptionsAdded' },
+    { resolvers: ['other'], reason: 'OptionsAdded' },
+    { resolvers: ['glibc', 'go'], reason: 'OptionsAdded' },
+    { resolvers: ['unknown'], reason: 'UnknownOptions' },
+    { resolvers: ['glibc', 'unknown'], reason: 'UnknownOptions' },
+  ] as const)('$resolvers: the options', ({ resolvers, reason }) => {
+    const decision = decideFor({ resolvers, config: withNodeLocal() });
+    expect(decision).toMatchObject({ reason, remedy: ['options'], change: {} });
+    expect(decision.change).not.toHaveProperty('dnsPolicy');
+    expect(options(decision)).toEqual(['single-request-reopen', 'use-vc']);
+  });
+
+  it('musl with a node-local cache: redirect, with the searches and ndots of the kubelet', () => {
+    const decision = decideFor({
+      resolvers: ['musl'],
+      config: withNodeLocal(),
+      cluster: { ...facts, nodeSearches: ['corp.example'] },
+    });
+    expect(decision).toMatchObject({ reason: 'MuslRedirected', remedy: ['redirect'] });
+    expect(decision.change).toMatchObject({
+      dnsPolicy: 'None',
+      nameservers: ['169.254.20.10', '10.96.0.10'],
+      searches: ['shop.svc.cluster.local', 'svc.cluster.local', 'cluster.local', 'corp.example'],
+    });
+    expect(options(decision)).toEqual(['ndots:5', 'timeout:5', 'attempts:10']);
+  });
+
+  it('musl without a node-local cache: retry, and the message says how to turn the redirect on', () => {
+    const decision = decideFor({ resolvers: ['musl'] });
+    expect(decision).toMatchObject({ reason: 'MuslRetried', remedy: ['retry'] });
+    expect(decision.message).toContain('--node-local');
+    expect(options(decision)).toEqual(['timeout:5', 'attempts:10']);
+  });
+
+  it.each([
+    { config: withNodeLocal(), reason: 'MixedRedirected', remedy: ['options', 'redirect'], none: 'None' },
+    {
+      config: withNodeLocal({ mixedPods: 'retry' }),
+      reason: 'MixedRetried',
+      remedy: ['options', 'retry'],
+      none: undefined,
+    },
+    { config: policy(), reason: 'MixedRetried', remedy: ['options', 'retry'], none: undefined },
+  ])('several kinds: the union, $reason', ({ config, reason, remedy, none }) => {
+    const decision = decideFor({ resolvers: ['glibc', 'musl'], config });
+    expect(decision).toMatchObject({ reason, remedy });
+    expect(decision.change?.dnsPolicy).toBe(none);
+    expect(options(decision)).toEqual(
+      expect.arrayContaining(['timeout:5', 'attempts:10', 'single-request-reopen', 'use-vc']),
+    );
+  });
+
+  it('the cluster DNS is no second server where fallback is off', () => {
+    const config = withNodeLocal({ nodeLocal: { mode: 'on', addresses: ['169.254.20.10'], fallback: false } });
+    expect(decideFor({ resolvers: ['musl'], config }).change?.nameservers).toEqual(['169.254.20.10']);
+  });
+
+  it('node-local and dual-stack cluster DNS fill the three places', () => {
+    const config = withNodeLocal({
+      nodeLocal: { mode: 'on', addresses: ['169.254.20.10', 'fd00::10'], fallback: true },
+    });
+    const cluster = { ...facts, dns: ['10.96.0.10', 'fd00:10:96::a'] };
+    expect(decideFor({ resolvers: ['musl'], config, cluster }).change?.nameservers).toEqual([
+      '169.254.20.10',
+      'fd00::10',
+      '10.96.0.10',
+    ]);
+  });
+
+  it('configured extra nameservers come last, as far as they fit', () => {
+    const musl = { ...policy().musl, extraNameservers: ['192.0.2.1', '192.0.2.2'] };
+    expect(decideFor({ resolvers: ['musl'], config: withNodeLocal({ musl }) }).change?.nameservers).toEqual([
+      '169.254.20.10',
+      '10.96.0.10',
+      '192.0.2.1',
+    ]);
+  });
+});
+
+describe('nodeLocal.mode and musl.remedy', () => {
+  const auto = { mode: 'auto', addresses: ['169.254.20.10'], fallback: true } as const;
+  const remedy = (name: 'auto' | 'redirect' | 'retry' | 'none') => ({ ...policy().musl, remedy: name });
+
+  it.each([
+    { state: 'ready', musl: remedy('auto'), reason: 'MuslRedirected' },
+    { state: 'unready', musl: remedy('auto'), reason: 'MuslRetried' },
+    { state: 'absent', musl: remedy('auto'), reason: 'MuslRetried' },
+    { state: 'unknown', musl: remedy('auto'), reason: 'MuslRetried' },
+    { state: 'intercepting', musl: remedy('auto'), reason: 'NodeLocalIntercepts' },
+    { state: 'absent', musl: remedy('redirect'), reason: 'MuslRedirected' },
+    { state: 'ready', musl: remedy('retry'), reason: 'MuslRetried' },
+    { state: 'ready', musl: remedy('none'), reason: 'NothingConfigured' },
+  ] as const)('auto, discovery says $state, remedy $musl.remedy: $reason', ({ state, musl, reason }) => {
+    const config = policy({ nodeLocal: auto, musl });
+    expect(decideFor({ resolvers: ['musl'], config, cluster: { ...facts, nodeLocal: state } }).reason).toBe(reason);
+  });
+
+  it('off is off, whatever is there', () => {
+    const config = policy({ nodeLocal: { ...auto, mode: 'off' } });
+    expect(decideFor({ resolvers: ['musl'], config, cluster: { ...facts, nodeLocal: 'ready' } }).reason).toBe(
+      'MuslRetried',
+    );
+  });
+});
+
+describe('what the user wrote wins', () => {
+  it('options of the same name are kept', () => {
+    const spec = { dnsConfig: { options: [{ name: 'timeout', value: '2' }, { name: 'single-request-reopen' }] } };
+    expect(options(decideFor({ resolvers: ['glibc', 'musl'], spec }))).toEqual(['attempts:10', 'use-vc']);
+  });
+
+  it('ndots is never changed, also in a redirect', () => {
+    const spec = { dnsConfig: { options: [{ name: 'ndots', value: '2' }] } };
+    expect(options(decideFor({ resolvers: ['musl'], spec, config: withNodeLocal() }))).toEqual([
+      'timeout:5',
+      'attempts:10',
+    ]);
+  });
+
+  it('nameservers and searches are kept, behind ours', () => {
+    const spec = { dnsConfig: { nameservers: ['192.0.2.1'], searches: ['corp.example'] } };
+    expect(decideFor({ resolvers: ['musl'], spec, config: withNodeLocal() }).change).toMatchObject({
+      nameservers: ['169.254.20.10', '10.96.0.10', '192.0.2.1'],
+      searches: ['shop.svc.cluster.local', 'svc.cluster.local', 'cluster.local', 'corp.example'],
+    });
+  });
+
+  it('an address that is there already is not written twice, and keeps its place', () => {
+    const spec = { dnsConfig: { nameservers: ['10.96.0.10', '169.254.20.10'] } };
+    const { change } = decideFor({ resolvers: ['musl'], spec, config: withNodeLocal() });
+    expect(change).toMatchObject({ dnsPolicy: 'None' });
+    expect(change).not.toHaveProperty('nameservers');
+  });
+
+  it.each([
+    { nameservers: ['192.0.2.1', '192.0.2.2'], reason: 'NameserversFull' },
+    { nameservers: ['192.0.2.1', '192.0.2.2', '192.0.2.3'], reason: 'NameserversFull' },
+    { nameservers: ['169.254.20.10', '192.0.2.2'], reason: 'MuslRedirected' },
+  ])('three places must hold theirs and ours: $nameservers is $reason', ({ nameservers, reason }) => {
+    const decision = decideFor({ resolvers: ['musl'], spec: { dnsConfig: { nameservers } }, config: withNodeLocal() });
+    expect(decision.reason).toBe(reason);
+    expect(options(decision)).toEqual(expect.arrayContaining(['timeout:5', 'attempts:10']));
+  });
+
+  it('nothing is left to do: no change', () => {
+    const spec = { dnsConfig: { options: [{ name: 'single-request-reopen' }, { name: 'use-vc' }] } };
+    expect(decideFor({ resolvers: ['glibc'], spec })).toMatchObject({ reason: 'AlreadyConfigured', remedy: [] });
+    expect(decideFor({ resolvers: ['glibc'], spec })).not.toHaveProperty('change');
+  });
+});
+
+describe('no value that breaks a resolver', () => {
+  it('use-vc only where the cluster DNS has answered over TCP, or nobody asked', () => {
+    const silent = { ...facts, dnsOverTcp: false };
+    expect(options(decideFor({ resolvers: ['glibc'], cluster: silent }))).toEqual(['single-request-reopen']);
+    const config = policy({ glibc: { ...policy().glibc, tcpPreflight: false } });
+    expect(options(decideFor({ resolvers: ['glibc'], cluster: silent, config }))).toEqual([
+      'single-request-reopen',
+      'use-vc',
+    ]);
+  });
+
+  it('a timeout under 5 is not given where musl is, or may be, in the Pod', () => {
+    const config = policy({ extraOptions: { glibc: [{ name: 'timeout', value: '2' }] } });
+    expect(options(decideFor({ resolvers: ['glibc'], config }))).toContain('timeout:2');
+    expect(options(decideFor({ resolvers: ['glibc', 'musl'], config }))).toContain('timeout:5');
+    expect(options(decideFor({ resolvers: ['glibc', 'unknown'], config })).join()).not.toContain('timeout');
+  });
+
+  it.each([
+    { name: 'longer than 255 bytes', nodeSearches: LONG, reason: 'SearchTooLong' },
+    { name: 'in capitals', nodeSearches: ['Corp.Example'], reason: 'SearchInvalid' },
+    { name: 'with an underscore', nodeSearches: ['_tcp.example'], reason: 'SearchInvalid' },
+  ])('no redirect with node searches $name', ({ nodeSearches, reason }) => {
+    const decision = decideFor({ resolvers: ['musl'], config: withNodeLocal(), cluster: { ...facts, nodeSearches } });
+    expect(decision).toMatchObject({ reason, remedy: ['retry'] });
+    expect(decision.change).not.toHaveProperty('dnsPolicy');
+  });
+
+  it('a redirect writes the 32 searches that the kubelet leaves of a longer list', () => {
+    const nodeSearches = Array.from({ length: 40 }, (_, index) => `${index}`);
+    const { change } = decideFor({ resolvers: ['musl'], config: withNodeLocal(), cluster: { ...facts, nodeSearches } });
+    expect(change?.searches).toHaveLength(32);
+  });
+
+  it('no redirect where the kubelet would cut what the user wrote', () => {
+    const searches = Array.from({ length: 31 }, (_, index) => `${index}`);
+    expect(
+      decideFor({ resolvers: ['musl'], spec: { dnsConfig: { searches } }, config: withNodeLocal() }),
+    ).toMatchObject({
+      reason: 'SearchTooLong',
+      remedy: ['retry'],
+    });
+  });
+
+  it('extra options go to the resolver they are for', () => {
+    const config = policy({ extraOptions: { go: [{ name: 'rotate' }], musl: [{ name: 'no-aaaa' }] } });
+    expect(options(decideFor({ resolvers: ['go'], config }))).toContain('rotate');
+    expect(options(decideFor({ resolvers: ['glibc'], config }))).not.toContain('rotate');
+    expect(decideFor({ resolvers: ['musl'], config })).toMatchObject({ remedy: ['options', 'retry'] });
+  });
+});
+
+describe('never touched', () => {
+  it.each([
+    { reason: 'HostNetwork', spec: { hostNetwork: true } },
+    { reason: 'HostNetwork', spec: { hostNetwork: true, dnsPolicy: 'ClusterFirst' } },
+    { reason: 'PolicyDefault', spec: { dnsPolicy: 'Default' } },
+    { reason: 'PolicyNone', spec: { dnsPolicy: 'None', dnsConfig: { nameservers: ['192.0.2.1'] } } },
+    { reason: 'Windows', spec: { os: { name: 'windows' } } },
+    { reason: 'Windows', spec: { nodeSelector: { 'kubernetes.io/os': 'windows' } } },
+    { reason: 'Windows', spec: { nodeSelector: { 'beta.kubernetes.io/os': 'windows' } } },
+    { reason: 'MirrorPod', spec: {}, metadata: { annotations: { 'kubernetes.io/config.mirror': 'x' } } },
+    { reason: 'NoContainers', spec: { containers: [] } },
+    { reason: 'MalformedPod', spec: { dnsPolicy: 'ClusterLast' } },
+  ])('$reason $spec', ({ reason, spec, metadata }) => {
+    const decision = decideFor({ resolvers: ['musl'], spec, config: withNodeLocal(), ...(metadata && { metadata }) });
+    expect(decision).toMatchObject({ reason, remedy: [] });
+    expect(decision).not.toHaveProperty('change');
+  });
+
+  it.each(['ClusterFirstWithHostNet', 'ClusterFirst'])(
+    'dnsPolicy %s with the cluster DNS is looked after',
+    (dnsPolicy) => {
+      const hostNetwork = dnsPolicy === 'ClusterFirstWithHostNet';
+      expect(decideFor({ resolvers: ['glibc'], spec: { dnsPolicy, hostNetwork } }).remedy).toEqual(['options']);
+    },
+  );
+
+  it.each([
+    { nodeSelector: { type: 'virtual-kubelet' } },
+    { nodeSelector: { 'eks.amazonaws.com/compute-type': 'fargate' } },
+    { schedulerName: 'fargate-scheduler' },
+    { nodeName: 'virtual-node-aci-linux' },
+    { tolerations: [{ key: 'virtual-kubelet.io/provider', operator: 'Exists' }] },
+  ])('no redirect for a Pod that may run on a virtual node: %j', (spec) => {
+    expect(decideFor({ resolvers: ['musl'], spec, config: withNodeLocal() })).toMatchObject({
+      reason: 'VirtualNode',
+      remedy: ['retry'],
+    });
+  });
+
+  it.each([
+    { labels: { 'eks.amazonaws.com/fargate-profile': 'p' }, reason: 'VirtualNode' },
+    { labels: { 'alibabacloud.com/eci': 'true' }, reason: 'VirtualNode' },
+    { labels: { 'alibabacloud.com/eci': 'false' }, reason: 'MuslRedirected' },
+  ])('labels of virtual nodes: $labels', ({ labels, reason }) => {
+    expect(decideFor({ resolvers: ['musl'], metadata: { labels }, config: withNodeLocal() }).reason).toBe(reason);
+  });
+
+  it('a toleration of everything is no sign of a virtual node', () => {
+    const spec = { tolerations: [{ operator: 'Exists' }] };
+    expect(decideFor({ resolvers: ['musl'], spec, config: withNodeLocal() }).reason).toBe('MuslRedirected');
+  });
+});
+
+describe('a Pod that we redirected, and that another webhook has since changed', () => {
+  const annotation = '{"reason":"MuslRedirected","remedy":["redirect"],"resolvers":{"c0":"musl"}}';
+  const metadata = { annotations: { 'libc-dns.dev/decision': annotation } };
+  const muslOptions = [
+    { name: 'timeout', value: '5' },
+    { name: 'attempts', value: '10' },
+  ];
+  const spec = { dnsPolicy: 'None', dnsConfig: { nameservers: ['169.254.20.10'], options: muslOptions } };
+
+  it('gets the options for a glibc sidecar added behind us', () => {
+    const decision = decideFor({ resolvers: ['musl', 'glibc'], spec, metadata, config: withNodeLocal() });
+    expect(decision).toMatchObject({ reason: 'MixedRedirected', remedy: ['options', 'redirect'] });
+    expect(options(decision)).toEqual(['single-request-reopen', 'use-vc']);
+    expect(decision.change).not.toHaveProperty('nameservers');
+  });
+
+  it('gets nothing where nothing is missing', () => {
+    expect(decideFor({ resolvers: ['musl'], spec, metadata, config: withNodeLocal() }).reason).toBe(
+      'AlreadyConfigured',
+    );
+  });
+
+  it.each(['', '{', 'null', '"redirect"', '{"remedy":"redirect"}', '{"remedy":["options"]}'])(
+    'an annotation that says no redirect of ours (%j) leaves dnsPolicy None alone',
+    (text) => {
+      const annotations = { 'libc-dns.dev/decision': text };
+      expect(decideFor({ resolvers: ['musl'], spec, metadata: { annotations } }).reason).toBe('PolicyNone');
+    },
+  );
+});

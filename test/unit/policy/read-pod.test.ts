@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+
+import { MalformedPodError, readPod } from '../../../src/policy/read-pod.ts';
+
+describe('reading a Pod', () => {
+  it.each([undefined, null, {}, { metadata: null, spec: null }])(
+    '%j is an empty Pod with the API defaults',
+    (value) => {
+      expect(readPod(value)).toMatchObject({
+        dnsPolicy: 'ClusterFirst',
+        dnsConfig: { nameservers: [], searches: [], options: [] },
+        hostNetwork: false,
+        serviceAccountName: 'default',
+        containers: [],
+      });
+    },
+  );
+
+  it('nulls are absent', () => {
+    const dnsConfig = { nameservers: null, searches: null, options: [{ name: 'ndots', value: null }] };
+    expect(readPod({ spec: { dnsConfig, tolerations: null } }).dnsConfig).toEqual({
+      nameservers: [],
+      searches: [],
+      options: [{ name: 'ndots' }],
+    });
+  });
+
+  it('init containers come first, ephemeral ones do not count', () => {
+    const spec = { initContainers: [{ name: 'i' }], containers: [{ name: 'c' }], ephemeralContainers: [{ name: 'e' }] };
+    expect(readPod({ spec }).containers.map((container) => container.name)).toEqual(['i', 'c']);
+  });
+
+  it('a label called constructor or __proto__ is just a label', () => {
+    const labels = JSON.parse('{"constructor":"a","__proto__":"b"}') as unknown;
+    expect(readPod({ metadata: { labels } }).labels['constructor']).toBe('a');
+    expect(readPod({ metadata: {} }).labels['toString']).toBeUndefined();
+  });
+
+  it('reads the architectures that the required node affinity leaves', () => {
+    const matchExpressions = [
+      { key: 'disk', operator: 'In', values: ['ssd'] },
+      { key: 'kubernetes.io/arch', operator: 'In', values: ['arm64', 'amd64'] },
+    ];
+    const required = { nodeSelectorTerms: [{ matchFields: [] }, { matchExpressions }] };
+    const affinity = { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: required } };
+    expect(readPod({ spec: { affinity } }).affinityArchitectures).toEqual(['arm64', 'amd64']);
+  });
+
+  it.each([
+    { value: 'x', field: 'the Pod' },
+    { value: { spec: [] }, field: 'spec' },
+    { value: { spec: { containers: {} } }, field: 'spec.containers' },
+    { value: { spec: { containers: [null] } }, field: 'spec.containers[0]' },
+    { value: { spec: { containers: [{ image: 7 }] } }, field: 'spec.containers[0].image' },
+    { value: { spec: { containers: [{ command: 'sh' }] } }, field: 'spec.containers[0].command' },
+    { value: { spec: { dnsConfig: 'x' } }, field: 'spec.dnsConfig' },
+    { value: { spec: { dnsConfig: { options: [null] } } }, field: 'spec.dnsConfig.options[0]' },
+    { value: { spec: { dnsConfig: { options: [{ name: 5 }] } } }, field: 'spec.dnsConfig.options[0].name' },
+    { value: { spec: { dnsConfig: { nameservers: [1] } } }, field: 'spec.dnsConfig.nameservers[0]' },
+    { value: { metadata: { annotations: { a: 1 } } }, field: 'metadata.annotations[a]' },
+  ])('a wrong type is named: $field', ({ value, field }) => {
+    expect(() => readPod(value)).toThrow(MalformedPodError);
+    expect(() => readPod(value)).toThrow(`${field} is not`);
+  });
+});
