@@ -20,7 +20,7 @@ const DECLARABLE: Readonly<Record<string, { resolver: Resolver; libc: Libc }>> =
 
 export interface Declared {
   /** The verdict for a container, where the user has declared one: its own annotation, else the Pod's. */
-  verdictFor(container: string): Verdict | undefined;
+  readonly verdictFor: (container: string) => Verdict | undefined;
   /** Values that are not valid (they are ignored), and annotations for containers that are not there. */
   readonly warnings: readonly string[];
 }

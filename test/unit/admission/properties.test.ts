@@ -97,10 +97,10 @@ const DOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*
 
 type Json = Record<string, unknown>;
 
-async function answer(object: unknown, facts: ClusterFacts, settings: PolicyConfig) {
+async function answer(object: unknown, known: ClusterFacts, settings: PolicyConfig) {
   const evaluate = createEvaluator({
     config: settings,
-    cluster: () => facts,
+    cluster: () => known,
     verdicts: { platform: { os: 'linux', architecture: 'amd64' } },
   });
   const evaluation = await evaluate(object, enforced(), 1000);
