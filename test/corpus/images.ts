@@ -1,0 +1,17 @@
+import type { CorpusImage } from './corpus-image.ts';
+import { artifacts } from './images/artifacts.ts';
+import { distributions } from './images/distributions.ts';
+import { entrypoints } from './images/entrypoints.ts';
+import { layers } from './images/layers.ts';
+import { linking } from './images/linking.ts';
+import { platforms } from './images/platforms.ts';
+
+/** The corpus: every trap of detection that we know, each in an image of its own. */
+export const corpusImages: readonly CorpusImage[] = [
+  ...distributions,
+  ...linking,
+  ...entrypoints,
+  ...layers,
+  ...platforms,
+  ...artifacts,
+];

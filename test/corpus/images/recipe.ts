@@ -1,0 +1,28 @@
+import { image, type BuiltImage, type ImageConfigOptions } from '../../support/image-builder.ts';
+import { layer, type BuiltLayer } from '../../support/layer-builder.ts';
+import type { TarEntry } from '../../support/tar-builder.ts';
+import type { Base } from '../bases.ts';
+
+export interface Step {
+  /** The Dockerfile line, as history keeps it. */
+  readonly createdBy: string;
+  readonly layer: BuiltLayer | readonly TarEntry[];
+}
+
+/** An image on a base, a layer and a history line for each step, as a Dockerfile makes it. */
+export function onBase(base: Base, steps: readonly Step[], config: ImageConfigOptions): BuiltImage {
+  const layers = steps.map((step) => ('bytes' in step.layer ? step.layer : layer(step.layer)));
+  return image({
+    layers: [base.layer, ...layers],
+    mediaTypes: 'docker',
+    config: {
+      env: base.env,
+      history: [
+        ...base.history,
+        ...steps.map(({ createdBy }) => ({ createdBy: `${createdBy} # buildkit` })),
+        { createdBy: `ENTRYPOINT ${JSON.stringify(config.entrypoint ?? config.cmd ?? [])}`, emptyLayer: true },
+      ],
+      ...config,
+    },
+  });
+}

@@ -1,0 +1,54 @@
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { MissingSource, openCache, type Cache } from './sources/cache.ts';
+import { compilers, type Compilers } from './sources/compilers.ts';
+import { debian, type Debian } from './sources/debian.ts';
+import { npmFile } from './sources/npm.ts';
+
+/** Fetched together, because apt takes seconds to start. */
+const DEBIAN_PROGRAMS = `
+  musl musl-dev dietlibc-dev libklibc-dev klibc-utils busybox busybox-static libc6 tini dumb-init catatonit gosu
+  python3.11-minimal busybox:s390x busybox:i386 busybox-static:armhf
+`
+  .trim()
+  .split(/\s+/);
+
+/**
+ * Where the corpus' executables come from. All of it is fetched or built once, into `node_modules/.cache/libc-corpus`.
+ *
+ * Needed for the whole corpus (what is absent makes the images that need it be skipped, loudly):
+ * - network: the npm registry and deb.debian.org, at the first run only (about 230 MB);
+ * - Debian packages on the machine: apt dpkg tar gcc libc6-dev binutils skopeo docker-registry;
+ * - Go (1.22 or later) and rustc.
+ * musl, dietlibc, klibc, busybox and the init wrappers are taken from Debian packages without installing them.
+ */
+export interface Sources {
+  readonly cache: Cache;
+  readonly debian: Debian;
+  readonly compile: Compilers;
+  /** A file of a pinned npm package, cut to its first `limit` bytes if given. Throws `MissingSource`. */
+  npm(pinned: string, path: string, limit?: number): Promise<Buffer>;
+  /** A file of this project's own dependencies, for example `esbuild/package.json`. Throws `MissingSource`. */
+  installed(path: string, limit?: number): Promise<Buffer>;
+}
+
+export async function openSources(directory: string): Promise<Sources> {
+  const cache = await openCache(directory);
+  const packages = debian(cache);
+  // What is missing here is reported by the image that asks for it.
+  await packages.download(DEBIAN_PROGRAMS).catch(() => {});
+  return {
+    cache,
+    debian: packages,
+    compile: compilers(cache, packages),
+    npm: (pinned, path, limit) => npmFile(cache, pinned, path, limit),
+    installed: async (path, limit) => {
+      try {
+        const content = await readFile(createRequire(import.meta.url).resolve(path));
+        return content.subarray(0, limit);
+      } catch (error) {
+        throw new MissingSource(`${path} is not installed`, { cause: error });
+      }
+    },
+  };
+}
