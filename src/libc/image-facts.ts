@@ -1,0 +1,52 @@
+import { containerArgv, firstInvocation, type Invocation } from './command-line.ts';
+import type { DetectRequest } from './detector.ts';
+import { glibcOnMusl, hintsOf, type Hint } from './hints.ts';
+import type { ImageConfig, ImageManifest } from './image-source.ts';
+import { layerHistory, layerLikelihood, likelihood } from './layer-order.ts';
+import type { LayerIndex } from './layer-index.ts';
+import { showsMusl } from './loader-check.ts';
+import type { Unreached } from './stand-in.ts';
+
+/** What an image says of itself, before any layer is read. */
+export interface ImageFacts {
+  readonly manifest: ImageManifest;
+  /** The history line of each layer, base first. */
+  readonly history: readonly (string | undefined)[];
+  readonly hints: readonly Hint[];
+  readonly invocation: Invocation;
+  readonly glibcOnMusl: 'shim' | 'glibc' | undefined;
+  readonly hasGoToolchain: boolean;
+}
+
+export function imageFacts(manifest: ImageManifest, config: ImageConfig, request: DetectRequest): ImageFacts {
+  const invocation = firstInvocation(containerArgv(config, request), config);
+  return {
+    manifest,
+    history: layerHistory(manifest, config),
+    hints: hintsOf(manifest, config),
+    invocation,
+    glibcOnMusl: glibcOnMusl(config),
+    hasGoToolchain: invocation.env.has('GOLANG_VERSION'),
+  };
+}
+
+/** Whether layers or words show that the image's distribution is one of musl. */
+export function isMuslImage(image: ImageFacts, layers: readonly LayerIndex[]): boolean {
+  return showsMusl(layers) || image.hints.some((hint) => hint.libc === 'musl');
+}
+
+/** How likely a layer holds one of the paths. */
+export function likelihoodOf(image: ImageFacts, layer: number, paths: readonly string[]): number {
+  return layerLikelihood(image.history[layer], image.manifest.layers[layer]?.size ?? 0, paths, layer === 0);
+}
+
+/** What may be said of a program at one of `paths` that was not reached. */
+export function unreached(image: ImageFacts, paths: readonly string[]): Unreached {
+  const numbers = image.manifest.layers.map((_, layer) => layer).slice(1);
+  return {
+    paths,
+    copiedIn: numbers.some((layer) => likelihoodOf(image, layer, paths) === likelihood.named),
+    goImage: image.hasGoToolchain,
+    twoLibcs: image.glibcOnMusl !== undefined,
+  };
+}

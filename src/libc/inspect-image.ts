@@ -1,0 +1,77 @@
+import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
+import type { Inspect } from './detector.ts';
+import { imageFacts, isMuslImage, likelihoodOf, unreached, type ImageFacts } from './image-facts.ts';
+import { printable } from './image-path.ts';
+import { admissionLimits, type InspectLimits } from './inspect-limits.ts';
+import { likelihood } from './layer-order.ts';
+import { locateProgram, type Located } from './program.ts';
+import { programVerdict } from './program-verdict.ts';
+import { standInVerdict } from './stand-in.ts';
+import { loaderOf, nextStep } from './strategy.ts';
+import { createSurvey, type Survey } from './survey.ts';
+
+/**
+ * Looks into images within `limits`. What is decided, and in which order: docs/detection.md. The inspection rejects with
+ * what the source rejects with, never for what an image holds.
+ */
+export function createInspector(limits: InspectLimits): Inspect {
+  return async (source, request, context) => {
+    const started = { ...context.meter };
+    const manifest = await source.manifest(request.platform, context);
+    const image = imageFacts(manifest, await source.config(manifest, context), request);
+    const survey = createSurvey(source, manifest, context, limits, started);
+    const { verdict, executable } = await inspectLayers(image, survey, limits);
+    return {
+      verdict,
+      digest: manifest.digest,
+      platform: manifest.platform,
+      ...(executable !== undefined && { executable }),
+    };
+  };
+}
+
+/** Looks into an image within what an admission request may cost. */
+export const inspectImage: Inspect = createInspector(admissionLimits);
+
+// Docker's own limit is 127 (moby layer/layer.go, maxLayerDepth is 125).
+const maxLayers = 512;
+
+interface Outcome {
+  readonly verdict: Verdict;
+  readonly executable?: string;
+}
+
+async function inspectLayers(image: ImageFacts, survey: Survey, limits: InspectLimits): Promise<Outcome> {
+  const [name = ''] = image.invocation.argv;
+  if (name === '') return { verdict: unknownVerdict('neither the Pod nor the image says what is run') };
+  if (image.manifest.layers.length > maxLayers) {
+    return { verdict: unknownVerdict(`the image has more than ${maxLayers} layers`) };
+  }
+  const locate = (): Located => locateProgram(survey.layers, image.invocation);
+  // Each round reads a layer or a file that was not read before.
+  for (let round = 0; round < limits.requests; round += 1) {
+    const step = nextStep(image, survey, locate(), limits);
+    if (step === undefined) break;
+    await step();
+  }
+  return conclude(image, survey, locate());
+}
+
+function conclude(image: ImageFacts, survey: Survey, located: Located): Outcome {
+  if (located.status === 'absent') {
+    return { verdict: unknownVerdict(`${printable(located.name)}: not in the image`) };
+  }
+  if (located.status === 'unseen') {
+    const base = survey.wasRead(0) ? survey.layers[0] : undefined;
+    const verdict = standInVerdict(unreached(image, located.paths), base, image.hints);
+    const [path = '', ...others] = located.paths;
+    return { verdict, ...(others.length === 0 && { executable: `/${path}` }) };
+  }
+  const verdict = programVerdict(located, {
+    loader: loaderOf(survey, located),
+    muslImage: isMuslImage(image, survey.layers),
+    glibcOnMusl: image.glibcOnMusl,
+    doubted: located.doubts.some((layer) => likelihoodOf(image, layer, [located.path]) > likelihood.no),
+  });
+  return { verdict, executable: `/${located.path}` };
+}

@@ -1,0 +1,39 @@
+/** What looking into one image may cost. */
+export interface InspectLimits {
+  /** HTTP requests in all, manifest and config included. One layer is read even where those have used them up. */
+  readonly requests: number;
+  /** Bytes off the wire in all. */
+  readonly bytes: number;
+  /** Bytes off the wire that a program is searched with for marks of its C library. */
+  readonly leadBytes: number;
+  /** Most bytes inflated from one layer. */
+  readonly inflatedBytes: number;
+  /** Most bytes inflated per byte read. */
+  readonly ratio: number;
+  /** Most entries read from one layer. */
+  readonly entries: number;
+  /** Layers are read to their end where needed, not only in their beginning. */
+  readonly wholeLayers: boolean;
+}
+
+/** For the path of an admission request: 6 requests, 64 KiB where the program leads its layer, 512 KiB at most. */
+export const admissionLimits: InspectLimits = {
+  requests: 6,
+  bytes: 512 * 1024,
+  leadBytes: 60 * 1024,
+  inflatedBytes: 32 * 1024 * 1024,
+  ratio: 400,
+  entries: 20_000,
+  wholeLayers: false,
+};
+
+/** For the background, where a layer may be read to its end. */
+export const fullScanLimits: InspectLimits = {
+  requests: 40,
+  bytes: 256 * 1024 * 1024,
+  leadBytes: 256 * 1024 * 1024,
+  inflatedBytes: 2 * 1024 * 1024 * 1024,
+  ratio: 400,
+  entries: 500_000,
+  wholeLayers: true,
+};

@@ -1,0 +1,79 @@
+import type { ImageConfig, ImageManifest } from './image-source.ts';
+import { baseName } from './command-line.ts';
+import { normalizePath, parentOf } from './image-path.ts';
+
+/** How likely a layer holds a program: higher is likelier. */
+export const likelihood = { no: -1, unlikely: 0, possible: 1, likely: 2, named: 3 } as const;
+
+const maxLine = 16_384;
+// A gzip layer of an empty tar has 32 bytes; a program with its header does not fit here.
+const emptyBytes = 160;
+const systemDirectories = new Set(['bin', 'sbin', 'usr/bin', 'usr/sbin', 'usr/lib', 'lib']);
+const installs =
+  /\b(?:apk|apt-get|apt|dnf|yum|microdnf|zypper|pip3?|npm|gem|curl|wget|make|cargo|go (?:build|install)|tar)\b/u;
+
+/** The history line that made each layer, base first; undefined where history and layers do not match. */
+export function layerHistory(manifest: ImageManifest, config: ImageConfig): readonly (string | undefined)[] {
+  const made = config.history.filter((entry) => !entry.emptyLayer).map((entry) => entry.createdBy.slice(0, maxLine));
+  return manifest.layers.map((_, index) => (made.length === manifest.layers.length ? made[index] : undefined));
+}
+
+/** Whether the path is where distributions put their programs. */
+export function isSystemPath(path: string): boolean {
+  return systemDirectories.has(parentOf(path)) || path.startsWith('usr/lib/');
+}
+
+/** How likely the layer made by `line` holds one of `paths`. `isBase`: it is the oldest. */
+export function layerLikelihood(
+  line: string | undefined,
+  size: number,
+  paths: readonly string[],
+  isBase: boolean,
+): number {
+  if (size > 0 && size < emptyBytes) return likelihood.no;
+  if (line === undefined) return isBase ? likelihood.unlikely : likelihood.possible;
+  const copied = copyOf(line);
+  if (copied !== undefined && !isBase) return copyLikelihood(copied, paths);
+  if (isBase) return paths.some(isSystemPath) ? likelihood.possible : likelihood.unlikely;
+  if (paths.some((path) => mentions(line, path))) return likelihood.likely;
+  return installs.test(line) ? likelihood.possible : likelihood.unlikely;
+}
+
+interface Copy {
+  readonly sources: readonly string[];
+  readonly destination: string;
+}
+
+/** Reads a COPY or ADD line as the classic builder (`#(nop) COPY file:… in /app`) and BuildKit (`COPY a /app # buildkit`) write them. */
+function copyOf(line: string): Copy | undefined {
+  const classic = /^\/bin\/sh -c #\(nop\) {1,8}(?:COPY|ADD) /u.exec(line);
+  if (classic !== null) {
+    const at = line.lastIndexOf(' in ');
+    if (at < classic[0].length) return undefined;
+    return { sources: line.slice(classic[0].length, at).split(' '), destination: line.slice(at + 4).trim() };
+  }
+  if (!/^(?:COPY|ADD) /u.test(line)) return undefined;
+  const words = line.split(' ').filter((word) => word !== '');
+  const comment = words.indexOf('#');
+  const operands = words.slice(1, comment === -1 ? undefined : comment).filter((word) => !word.startsWith('--'));
+  const destination = operands.at(-1);
+  return destination === undefined ? undefined : { sources: operands.slice(0, -1), destination };
+}
+
+function copyLikelihood({ sources, destination }: Copy, paths: readonly string[]): number {
+  const target = normalizePath(destination);
+  // Relative to a working directory that the history does not tell.
+  if (!destination.startsWith('/')) return likelihood.possible;
+  if (paths.includes(target)) return likelihood.named;
+  const inside = paths.filter((path) => target === '' || path.startsWith(`${target}/`));
+  if (inside.length === 0) return likelihood.no;
+  const names = new Set(sources.map(baseName));
+  return inside.some((path) => names.has(baseName(path))) ? likelihood.named : likelihood.likely;
+}
+
+function mentions(line: string, path: string): boolean {
+  const name = baseName(path).replaceAll(/[^\w.-]/gu, '');
+  if (name.length < 2) return false;
+  const at = line.indexOf(name);
+  return at !== -1 && !/\w/u.test(line[at - 1] ?? ' ') && !/\w/u.test(line[at + name.length] ?? ' ');
+}

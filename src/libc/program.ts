@@ -1,0 +1,128 @@
+import { baseName, candidatePaths, isShell, joinPath, lookThrough, type Invocation } from './command-line.ts';
+import type { FileContent, LayerIndex } from './layer-index.ts';
+import { resolvePath, type Resolution } from './layered-view.ts';
+import { scriptTarget, type ScriptTarget } from './script.ts';
+
+/** Why the program found may not be the one that resolves names. */
+export type Reservation =
+  /** It is one of several commands of a shell text. */
+  | 'one-of-several'
+  /** It is the shell of a script that starts others. */
+  | 'script-body';
+
+/** Where a container's program is, as far as the layers are known. */
+export type Located =
+  | {
+      readonly status: 'found';
+      readonly path: string;
+      readonly content: FileContent;
+      readonly layer: number;
+      /** Layers in which another file may stand before it. */
+      readonly doubts: readonly number[];
+      readonly reservations: readonly Reservation[];
+      readonly loader?: string;
+    }
+  /** It may be at one of `paths`, in one of `layers`. `script`: it is a script that is looked for first. */
+  | { readonly status: 'unseen'; readonly paths: readonly string[]; readonly layers: readonly number[] }
+  | { readonly status: 'absent'; readonly name: string };
+
+const maxHops = 8;
+
+type Found = Extract<Located, { status: 'found' }>;
+
+/** Finds the program that an invocation ends up in: through wrappers, shells, scripts, PATH and links. Pure. */
+export function locateProgram(
+  layers: readonly LayerIndex[],
+  first: Invocation,
+  reservations: readonly Reservation[] = [],
+  hops = 0,
+): Located {
+  const invocation = lookThrough(first);
+  const noted = invocation.oneOfSeveral ? withReservation(reservations, 'one-of-several') : reservations;
+  const script = shellScriptPath(invocation);
+  const target = script === undefined || hops > 0 ? undefined : findOne(layers, [script]);
+  if (target?.status === 'unseen') return target;
+  if (target?.status === 'found' && target.content.kind === 'script') {
+    return throughScript(layers, invocation, { ...target, reservations: noted }, hops);
+  }
+  const found = findOne(layers, candidatePaths(invocation));
+  if (found.status !== 'found') return found;
+  const here: Found = {
+    ...found,
+    reservations: noted,
+    ...(invocation.loader !== undefined && { loader: invocation.loader }),
+  };
+  return found.content.kind === 'script' ? throughScript(layers, invocation, here, hops) : here;
+}
+
+function throughScript(layers: readonly LayerIndex[], invocation: Invocation, script: Found, hops: number): Located {
+  if (hops >= maxHops || script.content.kind !== 'script') return { status: 'absent', name: script.path };
+  const words = argumentsOf(invocation, script);
+  const target = scriptTarget(script.content.text, `/${script.path}`, words, invocation.env);
+  if (target.kind === 'program') {
+    const next = { ...invocation, argv: target.argv };
+    const located = addDoubts(locateProgram(layers, next, script.reservations, hops + 1), script.doubts);
+    if (located.status !== 'absent') return located;
+  }
+  const argv = target.kind === 'interpreter' ? target.argv : shellFor(script.content.text, script.path, words);
+  const reservations = isOpaque(target) ? withReservation(script.reservations, 'script-body') : script.reservations;
+  return addDoubts(locateProgram(layers, { ...invocation, argv }, reservations, hops + 1), script.doubts);
+}
+
+function isOpaque(target: ScriptTarget): boolean {
+  return target.kind === 'program' || target.opaque;
+}
+
+// The script's own shell, when what it was to run is not there.
+function shellFor(text: string, path: string, words: readonly string[]): readonly string[] {
+  const target = scriptTarget(text.split('\n', 1)[0] ?? '', `/${path}`, words, new Map());
+  return target.argv;
+}
+
+/** `sh /entrypoint.sh ARGS`: the file that a shell reads its commands from. */
+function shellScriptPath(invocation: Invocation): string | undefined {
+  const [program = '', ...words] = invocation.argv;
+  if (!isShell(baseName(program))) return undefined;
+  const script = words.find((word) => !/^[-+]/u.test(word));
+  const isText = words.some((word) => /^-[a-z]*c/u.test(word));
+  return script === undefined || script === '' || isText ? undefined : joinPath(invocation.directory, script);
+}
+
+function argumentsOf(invocation: Invocation, script: Found): readonly string[] {
+  const named = shellScriptPath(invocation);
+  const [, ...words] = invocation.argv;
+  if (named === undefined || script.loader !== undefined) return words;
+  return words.slice(words.findIndex((word) => !/^[-+]/u.test(word)) + 1);
+}
+
+function findOne(layers: readonly LayerIndex[], candidates: readonly string[]): Located {
+  const unseen: Extract<Resolution, { status: 'unseen' }>[] = [];
+  for (const candidate of candidates) {
+    const resolved = resolvePath(layers, candidate);
+    if (resolved.status === 'unseen') unseen.push(resolved);
+    if (resolved.status !== 'found' || resolved.node.type !== 'file') continue;
+    const before = unseen.flatMap((earlier) => earlier.layers).filter((layer) => layer !== resolved.layer);
+    return {
+      status: 'found',
+      path: resolved.path,
+      content: resolved.node.content,
+      layer: resolved.layer,
+      doubts: [...new Set([...resolved.doubts, ...before])],
+      reservations: [],
+    };
+  }
+  if (unseen.length === 0) return { status: 'absent', name: candidates[0] ?? '' };
+  return {
+    status: 'unseen',
+    paths: unseen.map(({ path }) => path),
+    layers: [...new Set(unseen.flatMap((one) => one.layers))],
+  };
+}
+
+function addDoubts(located: Located, doubts: readonly number[]): Located {
+  return located.status === 'found' ? { ...located, doubts: [...new Set([...located.doubts, ...doubts])] } : located;
+}
+
+function withReservation(reservations: readonly Reservation[], added: Reservation): readonly Reservation[] {
+  return reservations.includes(added) ? reservations : [...reservations, added];
+}

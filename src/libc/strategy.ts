@@ -1,0 +1,113 @@
+import { agreedHint } from './hints.ts';
+import { isMuslImage, likelihoodOf, unreached, type ImageFacts } from './image-facts.ts';
+import type { InspectLimits } from './inspect-limits.ts';
+import { likelihood } from './layer-order.ts';
+import { resolveLoader, type LoaderState } from './loader-check.ts';
+import { loaderLibc } from './loader.ts';
+import { nextRead, type Candidates } from './next-read.ts';
+import { locateProgram, type Located } from './program.ts';
+import { firstDynamic, mayStandIn } from './stand-in.ts';
+import type { ReadPlan, Survey } from './survey.ts';
+
+/** Reads something that was not read before. */
+export type Step = () => Promise<void>;
+
+type Found = Extract<Located, { status: 'found' }>;
+type Unseen = Extract<Located, { status: 'unseen' }>;
+
+// Alpine's bin/busybox and Debian's merged bin are within it.
+const probeBytes = 16 * 1024;
+
+/** What to read next to know more of the program; undefined where it is known, or the limits are met. */
+export function nextStep(image: ImageFacts, survey: Survey, located: Located, limits: InspectLimits): Step | undefined {
+  if (located.status === 'absent' || survey.requestsLeft() < 1) return undefined;
+  if (located.status === 'unseen') return searchStep(image, survey, located, limits);
+  if (located.content.kind === 'unread') return () => survey.readFile(located.layer, located.path);
+  return doubtStep(image, survey, located, limits) ?? loaderStep(image, survey, located, limits);
+}
+
+/** What stands at the path of glibc's loader, where the program names that. */
+export function loaderOf(survey: Survey, program: Found): LoaderState | undefined {
+  const { content } = program;
+  if (content.kind !== 'elf' || content.finding.kind !== 'dynamic') return undefined;
+  const loader = program.loader ?? content.finding.interpreter;
+  return loaderLibc(loader) === 'glibc' ? resolveLoader(survey.layers, loader) : undefined;
+}
+
+function searchStep(image: ImageFacts, survey: Survey, located: Unseen, limits: InspectLimits): Step | undefined {
+  const baseHelps = mayStandIn(unreached(image, located.paths));
+  const wanted = { paths: located.paths, layers: located.layers, atLeast: likelihood.unlikely, baseHelps };
+  const locate = (): Located => locateProgram(survey.layers, image.invocation);
+  const elsewhere = located.layers.some(
+    (layer) => layer > 0 && likelihoodOf(image, layer, located.paths) >= likelihood.likely,
+  );
+  // Where the history says that the program is in another layer, the base's first executable is all it can give.
+  const standsIn = (layer: number): boolean => layer === 0 && elsewhere && firstDynamic(survey.layers[0]) !== undefined;
+  return readStep(image, survey, wanted, limits, { locate, standsIn });
+}
+
+// A program in an older layer does not count where the history says that a newer one has it too.
+function doubtStep(image: ImageFacts, survey: Survey, located: Found, limits: InspectLimits): Step | undefined {
+  const wanted = { paths: [located.path], layers: located.doubts, atLeast: likelihood.named, baseHelps: false };
+  const locate = (): Located => locateProgram(survey.layers, image.invocation);
+  const isNewer = (): boolean => {
+    const again = locate();
+    return again.status === 'found' && again.layer > located.layer;
+  };
+  return readStep(image, survey, wanted, limits, {
+    locate: () => (isNewer() ? locate() : { status: 'unseen', paths: wanted.paths, layers: wanted.layers }),
+  });
+}
+
+/** What stands at glibc's loader's path may be a musl shim, unless the image's words say that glibc is its distribution's. */
+function loaderStep(image: ImageFacts, survey: Survey, located: Found, limits: InspectLimits): Step | undefined {
+  const loader = loaderOf(survey, located);
+  if (loader === undefined || loader.status === 'absent') return undefined;
+  const muslImage = isMuslImage(image, survey.layers);
+  if (loader.status === 'seen') {
+    const { unread } = loader;
+    return unread === undefined || !muslImage ? undefined : () => survey.readFile(unread.layer, unread.path);
+  }
+  if (muslImage) {
+    const wanted = { ...loader, atLeast: likelihood.possible, baseHelps: false };
+    const locate = (): LoaderState => loaderOf(survey, located) ?? { status: 'absent' };
+    return readStep(image, survey, wanted, limits, { locate });
+  }
+  if (agreedHint(image.hints)?.libc === 'glibc' || survey.wasRead(0) || survey.bytesLeft() < probeBytes)
+    return undefined;
+  return () => survey.read(0, { windows: [probeBytes], reserve: 0, visit: () => 'go' });
+}
+
+interface Goal {
+  readonly locate: () => Located | LoaderState;
+  /** Whether what is known of a layer will do, although the goal is not in it. */
+  readonly standsIn?: (layer: number) => boolean;
+}
+
+function readStep(
+  image: ImageFacts,
+  survey: Survey,
+  wanted: Candidates,
+  limits: InspectLimits,
+  goal: Goal,
+): Step | undefined {
+  const next = nextRead(survey, image.manifest.layers, image.history, wanted, limits);
+  if (next === undefined) return undefined;
+  return () => survey.read(next.layer, { ...next, visit: stopAt(survey, next.layer, wanted.paths, goal) });
+}
+
+/** Stops a scan when the goal is reached, or the layer has nothing more for it. */
+function stopAt(survey: Survey, layer: number, paths: readonly string[], goal: Goal): ReadPlan['visit'] {
+  let wanted = paths;
+  return (path, node) => {
+    const index = survey.layers[layer];
+    const matters = wanted.some((one) => one === path || one.startsWith(`${path}/`));
+    if (matters && node.type !== 'directory') {
+      const state = goal.locate();
+      if (state.status !== 'unseen' || !state.layers.includes(layer)) return 'stop';
+      wanted = state.paths;
+    }
+    if (node.type === 'file' && goal.standsIn?.(layer) === true) return 'stop';
+    return index !== undefined && wanted.every((one) => index.isKnown(one)) ? 'stop' : 'go';
+  };
+}

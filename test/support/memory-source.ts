@@ -1,0 +1,99 @@
+import type {
+  Descriptor,
+  ImageConfig,
+  ImageManifest,
+  ImageSource,
+  LookupContext,
+  Platform,
+} from '../../src/libc/image-source.ts';
+import { rootManifest, type BuiltImage } from './image-builder.ts';
+
+/** One request that the source was asked for. */
+export interface BlobRequest {
+  readonly digest: string;
+  readonly offset: number;
+  readonly length: number;
+  /** Bytes that were taken before the stream was left. */
+  taken: number;
+}
+
+export interface MemorySource extends ImageSource {
+  readonly requests: BlobRequest[];
+}
+
+export interface MemorySourceOptions {
+  /** Bytes per chunk, as a socket would give them. */
+  readonly chunkBytes?: number;
+  /** Requests counted for the manifest: 1, 2 with an index, 4 with a token. */
+  readonly manifestRequests?: number;
+  /** Changes what is served of a blob. */
+  readonly tamper?: (bytes: Buffer, blob: Descriptor) => Buffer;
+}
+
+interface ManifestFile {
+  readonly config: Descriptor;
+  readonly layers: readonly Descriptor[];
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+interface ConfigFile {
+  readonly config?: {
+    readonly Entrypoint?: readonly string[];
+    readonly Cmd?: readonly string[];
+    readonly Env?: readonly string[];
+    readonly WorkingDir?: string;
+    readonly Labels?: Readonly<Record<string, string>>;
+  };
+  readonly history?: readonly { readonly created_by?: string; readonly empty_layer?: boolean }[];
+}
+
+/** Serves one built image from memory, in socket-sized chunks, and counts what was taken. */
+export function memorySource(built: BuiltImage, options: MemorySourceOptions = {}): MemorySource {
+  const { chunkBytes = 16 * 1024, manifestRequests = 1, tamper = (bytes) => bytes } = options;
+  const manifestBytes = rootManifest(built).bytes;
+  const manifest = JSON.parse(manifestBytes.toString()) as ManifestFile;
+  const requests: BlobRequest[] = [];
+  const blobOf = (blob: Descriptor): Buffer => {
+    const bytes = built.blobs.get(blob.digest);
+    if (bytes === undefined) throw new Error(`no blob ${blob.digest}`);
+    return bytes;
+  };
+
+  return {
+    requests,
+    async manifest(platform: Platform, context: LookupContext): Promise<ImageManifest> {
+      context.signal.throwIfAborted();
+      context.meter.requests += manifestRequests;
+      context.meter.bytes += manifestBytes.length;
+      const { config, layers, annotations = {} } = manifest;
+      return { digest: built.digest, platform, config, layers, annotations };
+    },
+    async config({ config: descriptor }: ImageManifest, context: LookupContext): Promise<ImageConfig> {
+      const bytes = blobOf(descriptor);
+      context.meter.requests += 1;
+      context.meter.bytes += bytes.length;
+      const { config = {}, history = [] } = JSON.parse(bytes.toString()) as ConfigFile;
+      return {
+        entrypoint: config.Entrypoint ?? [],
+        cmd: config.Cmd ?? [],
+        env: config.Env ?? [],
+        workingDir: config.WorkingDir ?? '/',
+        labels: config.Labels ?? {},
+        history: history.map((line) => ({ createdBy: line.created_by ?? '', emptyLayer: line.empty_layer ?? false })),
+      };
+    },
+    async *read(blob: Descriptor, offset: number, length: number, context: LookupContext) {
+      context.signal.throwIfAborted();
+      context.meter.requests += 1;
+      const request = { digest: blob.digest, offset, length, taken: 0 };
+      requests.push(request);
+      const bytes = tamper(blobOf(blob), blob).subarray(offset, offset + length);
+      for (let at = 0; at < bytes.length; at += chunkBytes) {
+        const chunk = bytes.subarray(at, at + chunkBytes);
+        request.taken += chunk.length;
+        context.meter.bytes += chunk.length;
+        yield chunk;
+      }
+    },
+  };
+}
