@@ -1,3 +1,5 @@
+import { errors as undiciErrors } from 'undici';
+
 import { ImageSourceError, type ImageSourceCode } from '../libc/image-source.ts';
 
 const explained: Readonly<Record<string, [code: ImageSourceCode, message: string]>> = {
@@ -49,16 +51,16 @@ export function isReset(error: unknown): boolean {
 /** Puts what went wrong with a request to `host` in words. An `ImageSourceError` comes back as it is. */
 export function describeWireError(host: string, error: unknown): ImageSourceError {
   if (error instanceof ImageSourceError) return error;
+  if (error instanceof undiciErrors.HTTPParserError) {
+    // This error holds what could not be parsed, so it is not passed on.
+    return new ImageSourceError('invalid-answer', `${host} does not speak HTTP/1.1`);
+  }
   const code = codeOf(error);
   const known = Object.hasOwn(explained, code) ? explained[code] : undefined;
   if (known !== undefined) return new ImageSourceError(known[0], `${host} ${known[1]}`, { cause: error });
   if (distrust.test(code)) {
     const message = `${host} has a certificate that is not trusted (${code}): name its CA in detection.registry.caFile`;
     return new ImageSourceError('unavailable', message, { cause: error });
-  }
-  if (code.startsWith('HPE_')) {
-    // The parser's error holds what it could not parse, so it is not passed on.
-    return new ImageSourceError('invalid-answer', `${host} does not speak HTTP/1.1 (${code})`);
   }
   const name = code === '' ? 'unknown error' : code;
   return new ImageSourceError('unavailable', `${host} could not be asked (${name})`, { cause: error });
