@@ -1,3 +1,5 @@
+// x509 has its classes injected, which needs this.
+import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
 
 import {

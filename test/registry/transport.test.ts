@@ -1,0 +1,196 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+
+import { listedCredentials } from '../../src/registry/credentials.ts';
+import { createCertificate, type TestCertificate } from '../support/certificate.ts';
+import { amd64, collect, lookupContext, sampleImage, testClient } from '../support/registry-harness.ts';
+import { startRegistry, type RegistryServer } from '../support/registry-server.ts';
+
+const closing: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  await Promise.all(closing.splice(0).map(async (close) => await close()));
+});
+const built = sampleImage(50_000);
+
+describe('TLS', () => {
+  let certificate: TestCertificate;
+  let registry: RegistryServer;
+  beforeAll(async () => {
+    certificate = await createCertificate(['localhost', '127.0.0.1']);
+    registry = await startRegistry({ tls: certificate });
+    registry.put('team/app', built);
+  });
+  afterAll(async () => {
+    await registry.close();
+  });
+  const lookUp = async (options: Parameters<typeof testClient>[0], host = registry.host) => {
+    const client = testClient(options);
+    closing.push(client.close);
+    return await client.open(`${host}/team/app`).manifest(amd64, lookupContext());
+  };
+
+  it('with a CA of the operator is trusted, by name and by address', async () => {
+    const port = registry.host.split(':')[1];
+    const options = { allow: ['localhost', '127.0.0.1'], ca: certificate.cert };
+    await expect(lookUp(options)).resolves.toMatchObject({ digest: built.digest });
+    await expect(lookUp(options, `localhost:${port}`)).resolves.toMatchObject({ digest: built.digest });
+  });
+
+  it('with a CA that nobody trusts is refused, and the message says what to do', async () => {
+    await expect(lookUp({ allow: ['127.0.0.1'] })).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining('detection.registry.caFile'),
+    });
+  });
+
+  it('for another name is refused', async () => {
+    const port = registry.host.split(':')[1];
+    const resolve = async () => [{ address: '127.0.0.1', family: 4 }];
+    const options = { allow: ['other.example'], ca: certificate.cert, resolve };
+    await expect(lookUp(options, `other.example:${port}`)).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining('certificate for another name'),
+    });
+  });
+
+  it('is not verified for a host that `insecure` lists with https://', async () => {
+    const insecure = [`https://${registry.host}`];
+    await expect(lookUp({ insecure })).resolves.toMatchObject({ digest: built.digest });
+  });
+
+  it('spoken to a host that speaks plain HTTP is an error that says so', async () => {
+    const plain = await startRegistry();
+    closing.push(plain.close);
+    await expect(lookUp({ allow: [plain.host] }, plain.host)).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining('does not speak TLS'),
+    });
+  });
+
+  it('is never given up for plain HTTP', async () => {
+    const plain = await startRegistry();
+    closing.push(plain.close);
+    await expect(lookUp({ insecure: [`https://${plain.host}`] }, plain.host)).rejects.toMatchObject({
+      code: 'unavailable',
+    });
+    expect(plain.requests).toEqual([]);
+  });
+});
+
+describe('a mirror', () => {
+  const setUp = async (mirrorHas: boolean) => {
+    const origin = await startRegistry();
+    const mirror = await startRegistry();
+    const name = origin.put('team/app:v1', built);
+    if (mirrorHas) mirror.put('cache/hub/team/app:v1', built);
+    const credential = { username: 'u', password: 'p' };
+    const client = testClient({
+      insecure: [origin.host],
+      mirrors: { [origin.host]: [`${mirror.url}/cache/hub/`] },
+      credentials: listedCredentials([{ host: mirror.host, credential }]),
+    });
+    closing.push(origin.close, mirror.close, client.close);
+    return { origin, mirror, name, client };
+  };
+  const readAll = async ({ client, name }: Awaited<ReturnType<typeof setUp>>) => {
+    const source = client.open(name);
+    const context = lookupContext();
+    const manifest = await source.manifest(amd64, context);
+    await source.config(manifest, context);
+    const bytes = await collect(source.read(manifest.layers[0]!, 10, 100, context));
+    expect(bytes.equals(built.blobs.get(manifest.layers[0]!.digest)!.subarray(10, 110))).toBe(true);
+    return context.meter;
+  };
+
+  it('that has the image is asked for all of it, and told for whom it stands in', async () => {
+    const set = await setUp(true);
+    await readAll(set);
+    expect(set.origin.requests).toEqual([]);
+    expect(set.mirror.requests.map(({ path }) => path)[0]).toBe(
+      `/v2/cache/hub/team/app/manifests/v1?ns=${encodeURIComponent(set.origin.host)}`,
+    );
+  });
+
+  it('that does not have it is asked once, then the registry itself', async () => {
+    const set = await setUp(false);
+    expect((await readAll(set)).requests).toBe(4);
+    expect(set.mirror.requests).toHaveLength(1);
+    expect(set.origin.requests).toHaveLength(3);
+  });
+
+  it('that is down costs no answer', async () => {
+    const set = await setUp(true);
+    await set.mirror.close();
+    await readAll(set);
+    expect(set.origin.requests).toHaveLength(3);
+  });
+
+  it('that gives wrong bytes is passed over', async () => {
+    const origin = await startRegistry();
+    const mirror = await startRegistry({ fault: () => ({ kind: 'corrupt' }) });
+    const name = origin.put('team/app:v1', built);
+    mirror.put('team/app:v1', built);
+    const client = testClient({ insecure: [origin.host], mirrors: { [origin.host]: [mirror.url] } });
+    closing.push(origin.close, mirror.close, client.close);
+    await readAll({ origin, mirror, name, client });
+    expect(origin.requests).toHaveLength(3);
+  });
+
+  it('whose copy fails in the middle of a layer ends that read: bytes of two hosts are not mixed', async () => {
+    const origin = await startRegistry();
+    const mirror = await startRegistry({
+      fault: ({ headers }) => (headers.range === undefined ? undefined : { kind: 'reset-mid-body', after: 10 }),
+    });
+    const name = origin.put('team/app:v1', built);
+    mirror.put('team/app:v1', built);
+    const client = testClient({ insecure: [origin.host], mirrors: { [origin.host]: [mirror.url] } });
+    closing.push(origin.close, mirror.close, client.close);
+    await expect(readAll({ origin, mirror, name, client })).rejects.toMatchObject({ code: 'unavailable' });
+  });
+
+  it("gets its own host's login, and the registry's error counts in the end", async () => {
+    const origin = await startRegistry();
+    const mirror = await startRegistry({ auth: { kind: 'basic', username: 'u', password: 'p' } });
+    mirror.put('team/app', built);
+    const credential = { username: 'u', password: 'p' };
+    const client = testClient({
+      insecure: [origin.host],
+      mirrors: { [origin.host]: [mirror.url] },
+      credentials: listedCredentials([{ host: mirror.host, credential }]),
+    });
+    closing.push(origin.close, mirror.close, client.close);
+    await expect(client.open(`${origin.host}/team/app`).manifest(amd64, lookupContext())).resolves.toBeDefined();
+    await expect(client.open(`${origin.host}/team/none`).manifest(amd64, lookupContext())).rejects.toMatchObject({
+      code: 'not-found',
+      message: expect.stringContaining(`${origin.host}/team/none`),
+    });
+    expect(origin.requests.every(({ headers }) => headers.authorization === undefined)).toBe(true);
+  });
+});
+
+it('Docker Hub is asked at registry-1.docker.io', async () => {
+  const asked: string[] = [];
+  const client = testClient({
+    resolve: async (hostname) => {
+      asked.push(hostname);
+      return [{ address: '127.0.0.1', family: 4 }];
+    },
+  });
+  closing.push(client.close);
+  await expect(client.open('nginx').manifest(amd64, lookupContext())).rejects.toMatchObject({ code: 'forbidden-host' });
+  expect(asked).toEqual(['registry-1.docker.io']);
+});
+
+it('each request is reported for metrics', async () => {
+  const events: unknown[] = [];
+  const registry = await startRegistry();
+  const client = testClient({ insecure: [registry.host, '127.0.0.1:1'], onRequest: (event) => events.push(event) });
+  closing.push(registry.close, client.close);
+  await client.open(registry.put('a', built)).manifest(amd64, lookupContext());
+  await expect(client.open('127.0.0.1:1/b').manifest(amd64, lookupContext())).rejects.toThrow('refused');
+  const ms = expect.any(Number);
+  expect(events).toEqual([
+    { host: registry.url, kind: 'manifest', ms, status: 200 },
+    { host: registry.url, kind: 'config', ms, status: 200 },
+    { host: 'http://127.0.0.1:1', kind: 'manifest', ms, error: 'unavailable' },
+  ]);
+});
