@@ -1,0 +1,131 @@
+import { beforeAbort } from './before-abort.ts';
+import { lookupAbort } from './detection-failure.ts';
+import type { LookupContext, Meter } from './image-source.ts';
+import type { Slots } from './lookup-slots.ts';
+
+/** A look-up under way. It belongs to no one: those who wait for it leave at their own deadlines. */
+export interface Flight<T> {
+  /** Never rejects. */
+  readonly result: Promise<T>;
+  readonly meter: Meter;
+  /** The result, or undefined when `deadline` comes first; the flight goes on. */
+  wait(deadline: AbortSignal): Promise<T | undefined>;
+  /** Goes on with nobody waiting, for as long as look-ups may. */
+  leave(): void;
+}
+
+export interface Flights<T> {
+  /** The flight of this key, or a new one; undefined where there are too many already. `work` must not reject. */
+  join(key: string, work: (context: LookupContext) => Promise<T>): Flight<T> | undefined;
+  count(): number;
+  /** Ends all and waits for them. */
+  close(): Promise<void>;
+}
+
+export interface FlightsOptions<T> {
+  readonly slots: Slots;
+  /** Milliseconds a flight may go on once the first who waited has left. */
+  readonly backgroundMs: number;
+  /** The result of a flight that never began: it was ended while it waited for a slot. */
+  readonly notBegun: (signal: AbortSignal) => T;
+}
+
+interface OwnFlight<T> extends Flight<T> {
+  /** Ends it if it runs, nobody waits for it, and nobody has for some time. */
+  giveWay(): boolean;
+  end(reason: unknown): void;
+}
+
+/** One flight per key at a time, whatever the number of those who wait. */
+export function createFlights<T>(options: FlightsOptions<T>): Flights<T> {
+  const flights = new Map<string, OwnFlight<T>>();
+  return {
+    join(key, work) {
+      const known = flights.get(key);
+      if (known !== undefined) return known;
+      // Hosts that hang would hold all slots otherwise, at the cost of a few Pods.
+      if (options.slots.free() === 0) flights.values().some((flight) => flight.giveWay());
+      const flight = startFlight(options, work, () => flights.delete(key));
+      if (flight !== undefined) flights.set(key, flight);
+      return flight;
+    },
+    count: () => flights.size,
+    async close() {
+      const all = [...flights.values()];
+      for (const flight of all) flight.end(lookupAbort.closing());
+      await Promise.all(all.map(({ result }) => result));
+    },
+  };
+}
+
+function startFlight<T>(
+  { slots, backgroundMs, notBegun }: FlightsOptions<T>,
+  work: (context: LookupContext) => Promise<T>,
+  landed: () => void,
+): OwnFlight<T> | undefined {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const slot = slots.enter(signal);
+  if (slot === undefined) return undefined;
+  const meter: Meter = { requests: 0, bytes: 0 };
+  const end = (reason: unknown): void => controller.abort(reason);
+  const limit = createTimeLimit(backgroundMs, () => end(lookupAbort.outOfTime(backgroundMs)));
+  let waiting = 0;
+  let runs = false;
+  const fly = async (): Promise<T> => {
+    const release = await slot.catch(() => undefined);
+    if (release === undefined) return notBegun(signal);
+    runs = true;
+    try {
+      return await work({ signal, meter });
+    } finally {
+      release();
+    }
+  };
+  const result = fly().finally(() => {
+    limit.stop();
+    landed();
+  });
+  return {
+    result,
+    meter,
+    end,
+    leave: limit.start,
+    giveWay() {
+      if (!runs || waiting > 0 || signal.aborted || !limit.isLong()) return false;
+      end(lookupAbort.outOfTime(backgroundMs));
+      return true;
+    },
+    async wait(deadline) {
+      waiting += 1;
+      const answer = await beforeAbort(result, deadline);
+      waiting -= 1;
+      if (answer === undefined) limit.start();
+      return answer;
+    },
+  };
+}
+
+interface TimeLimit {
+  /** Only the first call counts: those who come later must not keep a look-up alive for ever. */
+  readonly start: () => void;
+  readonly stop: () => void;
+  /** Whether a sixth of the time is over: then it may have to give way to others. */
+  readonly isLong: () => boolean;
+}
+
+function createTimeLimit(milliseconds: number, onEnd: () => void): TimeLimit {
+  let started: { readonly at: number; readonly timer: NodeJS.Timeout } | undefined;
+  let stopped = false;
+  return {
+    start() {
+      if (stopped) return;
+      started ??= { at: performance.now(), timer: setTimeout(onEnd, milliseconds).unref() };
+    },
+    stop() {
+      stopped = true;
+      clearTimeout(started?.timer);
+    },
+    isLong: () => started !== undefined && performance.now() - started.at >= milliseconds / 6,
+  };
+}

@@ -1,0 +1,91 @@
+import { LRUCache } from 'lru-cache';
+import type { Inspection } from './detector.ts';
+import { verdictKey, type DetectionKeys } from './detection-keys.ts';
+
+export interface VerdictMemoryOptions {
+  /** Most verdicts, and most references, that are held. */
+  readonly entries: number;
+  /** Most bytes that verdicts and references may take, approximately. */
+  readonly bytes: number;
+  /** Milliseconds for which a tag is taken to stand for the digest it was seen with. */
+  readonly tagTtlMs: number;
+  readonly clock: { now(): number };
+}
+
+/** Something remembered. Not `fresh`: right when it was looked up, but the tag may have moved since. */
+export interface Remembered {
+  readonly inspection: Inspection;
+  readonly fresh: boolean;
+}
+
+/**
+ * What look-ups found: references to manifest digests, and digests with a command line to verdicts. Logins are no part
+ * of the keys: a verdict says which libc a program has, a Pod without access to the image cannot run it anyway, and
+ * nodes share pulled images in the same way (imagePullPolicy IfNotPresent).
+ */
+export interface VerdictMemory {
+  find(keys: DetectionKeys): Remembered | undefined;
+  /** What is known about a manifest, whichever reference led to it. */
+  ofManifest(keys: DetectionKeys, manifestDigest: string): Inspection | undefined;
+  /** `checkedAt`: when the reference was seen to stand for the inspection's digest. */
+  remember(keys: DetectionKeys, inspection: Inspection, checkedAt: number): void;
+  size(): { readonly verdicts: number; readonly references: number; readonly bytes: number };
+}
+
+interface Verdict {
+  readonly inspection: Inspection;
+  readonly until: number;
+}
+
+interface Resolved {
+  readonly digest: string;
+  readonly checkedAt: number;
+}
+
+// Measured: an entry's objects, its key and its share of the cache's arrays, before the strings that vary.
+const entryBytes = 500;
+const mostEntryBytes = 16 * 1024;
+
+export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: VerdictMemoryOptions): VerdictMemory {
+  const half = Math.max(1, Math.floor(bytes / 2));
+  const limits = { max: entries, maxSize: half, maxEntrySize: Math.min(half, mostEntryBytes) };
+  const verdicts = new LRUCache<string, Verdict>({ ...limits, sizeCalculation: verdictBytes });
+  const references = new LRUCache<string, Resolved>({
+    ...limits,
+    sizeCalculation: ({ digest }) => entryBytes + digest.length,
+  });
+  const ofManifest: VerdictMemory['ofManifest'] = (keys, manifestDigest) => {
+    const known = verdicts.get(verdictKey(keys, manifestDigest));
+    return known !== undefined && known.until > clock.now() ? known.inspection : undefined;
+  };
+  return {
+    ofManifest,
+    find(keys) {
+      const resolved = references.get(keys.image);
+      if (resolved === undefined) return undefined;
+      const inspection = ofManifest(keys, resolved.digest);
+      if (inspection === undefined) return undefined;
+      return { inspection, fresh: keys.pinned || clock.now() - resolved.checkedAt < tagTtlMs };
+    },
+    remember(keys, inspection, checkedAt) {
+      // Bytes alone decide, so `unknown` would be found again; but limits of time and size may have had a part in it.
+      const isUnknown = inspection.verdict.resolver === 'unknown';
+      const until = isUnknown ? clock.now() + tagTtlMs : Number.POSITIVE_INFINITY;
+      verdicts.set(verdictKey(keys, inspection.digest), { inspection, until });
+      // A slow look-up must not undo what a later one saw.
+      if ((references.peek(keys.image)?.checkedAt ?? 0) > checkedAt) return;
+      references.set(keys.image, { digest: inspection.digest, checkedAt });
+    },
+    size: () => ({
+      verdicts: verdicts.size,
+      references: references.size,
+      bytes: verdicts.calculatedSize + references.calculatedSize,
+    }),
+  };
+}
+
+/** Two bytes per character: the most that V8 takes. */
+function verdictBytes({ inspection }: Verdict): number {
+  const { verdict, digest, executable = '' } = inspection;
+  return entryBytes + 2 * (verdict.evidence.detail.length + digest.length + executable.length);
+}
