@@ -28,18 +28,21 @@ export function installDrain(server: WebhookApp, { quietMs, mostMs }: DrainTimes
   let inFlight = 0;
   let restart: (() => void) | undefined;
 
-  server.addHook('onRequest', async () => {
+  server.addHook('onRequest', (_request, _reply, done) => {
     inFlight += 1;
     restart?.();
+    done();
   });
-  server.addHook('onSend', async (_request, reply) => {
+  server.addHook('onSend', (_request, reply, payload, done) => {
     if (draining) reply.header('connection', 'close');
+    done(null, payload);
   });
-  server.addHook('onResponse', async () => {
+  // Called for aborted requests too, when their socket closes.
+  server.addHook('onResponse', (_request, _reply, done) => {
     inFlight -= 1;
     restart?.();
+    done();
   });
-  server.addHook('onRequestAbort', async () => restart?.());
 
   return {
     get draining() {

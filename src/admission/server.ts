@@ -1,5 +1,4 @@
 import { performance } from 'node:perf_hooks';
-import type { Server } from 'node:https';
 import Fastify, { type FastifyError } from 'fastify';
 
 import type { CertificateSource } from './certificates.ts';

@@ -1,0 +1,134 @@
+import { createServer as createTcpServer } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+
+import { createEvaluator } from '../../src/admission/evaluate.ts';
+import type { Namespaces } from '../../src/admission/mutate.ts';
+import { createServer } from '../../src/admission/server.ts';
+import { createPreflight } from '../../src/kubernetes/dns-preflight.ts';
+import type { Detector } from '../../src/libc/detector.ts';
+import { createLog } from '../../src/telemetry/log.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { ephemeralPair } from '../../src/tls/ephemeral.ts';
+import { enforced, facts, policy } from '../support/policy.ts';
+import { answerOf, fixture } from '../support/reviews.ts';
+import { post } from '../support/webhook-process.ts';
+
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+const never: Detector = { detect: () => new Promise(() => {}) };
+const rejecting: Detector = { detect: () => Promise.reject(new Error('boom')) };
+
+async function serverWith(detector: Detector, change: { budget?: number; namespaces?: Namespaces } = {}) {
+  const { ca, ...pair } = await ephemeralPair({
+    names: [{ type: 'ip', value: '127.0.0.1' }],
+    now: Date.now(),
+    days: 1,
+  });
+  const lines: string[] = [];
+  const { app } = createServer({
+    evaluate: createEvaluator({
+      config: policy(),
+      cluster: () => facts,
+      verdicts: { detector, platform: { os: 'linux', architecture: 'amd64' } },
+    }),
+    namespaces: { get: () => enforced() },
+    budget: 5000,
+    warnings: false,
+    metrics: createMetrics('test'),
+    log: createLog({ level: 'info', format: 'json', destination: { write: (line) => lines.push(line) } }),
+    certificates: { current: () => pair, onChange: () => {}, close: () => {} },
+    drain: { quietMs: 1, mostMs: 1 },
+    ...change,
+  });
+  const url = await app.listen({ host: '127.0.0.1', port: 0 });
+  closers.push(() => app.close());
+  const send = async (path: string) => {
+    const started = performance.now();
+    const answer = answerOf(await post(url, ca, JSON.stringify(fixture('plain')), { path }));
+    return { answer, elapsed: performance.now() - started };
+  };
+  return { send, lines };
+}
+
+describe('a look-up that never ends', () => {
+  it.each([
+    { path: '/mutate?timeout=400ms', budget: 5000, within: 400 },
+    { path: '/mutate?timeout=1s', budget: 5000, within: 1000 },
+    { path: '/mutate?timeout=30s', budget: 200, within: 1000 },
+    { path: '/mutate', budget: 200, within: 1000 },
+    { path: '/mutate?timeout=soon', budget: 200, within: 1000 },
+  ])('$path with a budget of $budget ms: the safe remedy within $within ms', async ({ path, budget, within }) => {
+    const { send } = await serverWith(never, { budget });
+    const { answer, elapsed } = await send(path);
+    expect(elapsed).toBeLessThan(within);
+    expect(answer.audit.decision).toMatchObject({ reason: 'UnknownOptions', remedy: ['options'] });
+    expect(answer.patch.length).toBeGreaterThan(0);
+  });
+});
+
+describe('errors of our own', () => {
+  it('a look-up that fails: unknown, the safe remedy', async () => {
+    const { send } = await serverWith(rejecting);
+    expect((await send('/mutate')).answer.audit.decision.reason).toBe('UnknownOptions');
+  });
+
+  it('namespaces that cannot be read: the Pod is admitted as it is, and the error is logged', async () => {
+    const { send, lines } = await serverWith(never, {
+      namespaces: { get: () => Promise.reject(new Error('API is down')) },
+    });
+    const { answer } = await send('/mutate');
+    expect(answer).toMatchObject({ allowed: true, patch: [] });
+    expect(lines.join('')).toContain('API is down');
+  });
+});
+
+describe('the preflight of use-vc', () => {
+  const listen = async (onData: (data: Buffer) => Buffer | undefined) => {
+    const server = createTcpServer((socket) => {
+      socket.on('error', () => {});
+      socket.on('data', (data: Buffer) => {
+        const reply = onData(data);
+        if (reply !== undefined) socket.write(reply);
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    closers.push(() => server.close());
+    return (server.address() as { port: number }).port;
+  };
+  const look = async (ports: number[]) => {
+    const seen: boolean[] = [];
+    const servers = () => ports.map((port) => ({ address: '127.0.0.1', port, timeoutMs: 300 }));
+    const preflight = createPreflight({
+      servers,
+      name: 'kubernetes.default.svc.cluster.local',
+      everyMs: 60_000,
+      onChange: (value) => seen.push(value),
+    });
+    closers.push(() => preflight.close());
+    await preflight.look();
+    await preflight.look();
+    expect(seen).toEqual([preflight.answered]);
+    return preflight.answered;
+  };
+  const answer = (data: Buffer): Buffer => {
+    const reply = Buffer.from(data);
+    reply.writeUInt8(reply.readUInt8(4) | 0x80, 4);
+    return reply;
+  };
+
+  it('a server that answers', async () => expect(await look([await listen(answer)])).toBe(true));
+  it('a server that accepts and says nothing', async () =>
+    expect(await look([await listen(() => undefined)])).toBe(false));
+  it('a server that answers another query', async () =>
+    expect(
+      await look([await listen((data) => Buffer.concat([data.subarray(0, 2), Buffer.from([0, 0, 0x80, 0, 0, 0])]))]),
+    ).toBe(false));
+  it('a server that sends the query back', async () => expect(await look([await listen((data) => data)])).toBe(false));
+  it('nobody there', async () => expect(await look([1])).toBe(false));
+  it('one of two does not answer', async () =>
+    expect(await look([await listen(answer), await listen(() => undefined)])).toBe(false));
+  it('no servers known', async () => expect(await look([])).toBe(false));
+});

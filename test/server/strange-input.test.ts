@@ -1,0 +1,187 @@
+import { connect } from 'node:net';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+
+import { answerOf, fixture, patched, podReview, type Review } from '../support/reviews.ts';
+import { startWebhook, type WebhookProcess } from '../support/webhook-process.ts';
+
+let webhook: WebhookProcess;
+
+beforeAll(async () => {
+  webhook = await startWebhook({
+    flags: ['--namespace-mode', 'enforce', '--node-local', 'on', '--offline'],
+    settings: { GLIBC_TCP_PREFLIGHT: 'false' },
+  });
+});
+
+/** Whatever a test has sent, the server still serves. */
+afterEach(async () => {
+  const answer = answerOf(await webhook.post(JSON.stringify(fixture('plain'))));
+  expect(answer.patch.length).toBeGreaterThan(0);
+});
+
+afterAll(async () => {
+  expect(await webhook.stop()).toBe(0);
+});
+
+const send = async (review: Review) => answerOf(await webhook.post(JSON.stringify(review)));
+
+describe('what is no AdmissionReview v1 gets an HTTP error that says why', () => {
+  const v1 = JSON.stringify(fixture('plain'));
+  it.each([
+    { name: 'an empty body', body: '', status: 400, says: /body/i },
+    { name: 'broken JSON', body: v1.slice(0, 500), status: 400, says: /JSON/ },
+    {
+      name: 'a v1beta1 review',
+      body: v1.replaceAll('admission.k8s.io/v1', 'admission.k8s.io/v1beta1'),
+      status: 400,
+      says: /apiVersion: .*admission\.k8s\.io\/v1/,
+    },
+    { name: 'null', body: 'null', status: 400, says: /AdmissionReview/ },
+    { name: 'a list', body: '[]', status: 400, says: /AdmissionReview/ },
+    {
+      name: 'no request',
+      body: '{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}',
+      status: 400,
+      says: /request/,
+    },
+    { name: 'no uid', body: v1.replace(/"uid":"[^"]*"/, '"uid":""'), status: 400, says: /request\.uid/ },
+    {
+      name: 'a Pod instead of a review',
+      body: JSON.stringify(fixture('plain').request.object),
+      status: 400,
+      says: /AdmissionReview/,
+    },
+    { name: 'another path', body: v1, path: '/', status: 404, says: /POST \/mutate/ },
+    { name: 'another method', body: '{}', method: 'PUT', status: 404, says: /POST \/mutate/ },
+    { name: 'another content type', body: v1, contentType: 'text/yaml', status: 415, says: /Unsupported Media Type/ },
+  ])('$name: $status', async ({ body, status, says, ...options }) => {
+    const reply = await webhook.post(body, options);
+    expect(reply.status).toBe(status);
+    expect((JSON.parse(reply.body) as { error: string }).error).toMatch(says);
+  });
+
+  it('a body over 7 MiB: 413', async () => {
+    const body = JSON.stringify({ ...fixture('plain'), padding: 'x'.repeat(7 * 1024 * 1024) });
+    const reply = await webhook.post(body).catch((error: NodeJS.ErrnoException) => error);
+    // The server answers and closes; a client that still sends may see the reset first.
+    expect('status' in reply ? reply.status : ['EPIPE', 'ECONNRESET'].includes(reply.code ?? '')).toSatisfy(
+      (value) => value === 413 || value === true,
+    );
+  });
+
+  it('garbage instead of TLS: the connection is closed', async () => {
+    const { hostname, port } = new URL(webhook.url);
+    const socket = connect(Number(port), hostname);
+    socket.on('error', () => {});
+    socket.write('GET / HTTP/1.1\r\n\r\n');
+    const closed = new Promise((resolve) => socket.on('close', () => resolve('closed')));
+    expect(await closed).toBe('closed');
+  });
+});
+
+describe('requests that create no Pod are let through as they are', () => {
+  it.each([
+    { name: 'UPDATE', request: { operation: 'UPDATE' } },
+    { name: 'DELETE', request: { operation: 'DELETE', object: null } },
+    { name: 'CONNECT', request: { operation: 'CONNECT', subResource: 'exec' } },
+    { name: 'pods/ephemeralcontainers', request: { operation: 'UPDATE', subResource: 'ephemeralcontainers' } },
+    { name: 'pods/binding', request: { subResource: 'binding' } },
+    { name: 'another kind', request: { resource: { group: 'apps', version: 'v1', resource: 'deployments' } } },
+  ])('$name', async ({ request }) => {
+    const answer = await send(podReview({ request }));
+    expect(answer).toMatchObject({ allowed: true, patch: [] });
+    expect(answer.audit.decision.reason).toBe('NotPodCreation');
+  });
+});
+
+describe('strange Pods', () => {
+  it.each([
+    { name: 'without containers', review: podReview({ spec: { containers: [] } }), reason: 'NoContainers' },
+    { name: 'with no spec', review: podReview({ request: { object: { metadata: {} } } }), reason: 'NoContainers' },
+    { name: 'that is null', review: podReview({ request: { object: null } }), reason: 'NoContainers' },
+    {
+      name: 'with containers that are no list',
+      review: podReview({ spec: { containers: 'x' } }),
+      reason: 'MalformedPod',
+    },
+    {
+      name: 'with options that are no list',
+      review: podReview({ spec: { dnsConfig: { options: {} } } }),
+      reason: 'MalformedPod',
+    },
+    {
+      name: 'with a null option',
+      review: podReview({ spec: { dnsConfig: { options: [null] } } }),
+      reason: 'MalformedPod',
+    },
+    { name: 'with an unknown dnsPolicy', review: podReview({ spec: { dnsPolicy: 'X' } }), reason: 'MalformedPod' },
+  ])('$name: admitted as it is ($reason)', async ({ review, reason }) => {
+    const answer = await send(review);
+    expect(answer).toMatchObject({ allowed: true, patch: [] });
+    expect(answer.audit.decision.reason).toBe(reason);
+  });
+
+  it('with 10,000 containers: patched, and the annotation stays small', async () => {
+    const containers = Array.from({ length: 10_000 }, (_, index) => ({ name: `c${index}`, image: `i${index}` }));
+    const review = podReview({ spec: { containers } });
+    const { patch, allowed } = await send(review);
+    expect(allowed).toBe(true);
+    expect(JSON.stringify(patch).length).toBeLessThan(3000);
+    expect((await send(patched(review, patch))).patch).toEqual([]);
+  });
+
+  it('with fields of a later API version: kept', async () => {
+    const review = podReview({ spec: { dnsConfig: { options: [], resolver: { fast: true } }, later: [1] } });
+    const { patch } = await send(review);
+    expect(patched(review, patch).request.object.spec['dnsConfig']).toMatchObject({ resolver: { fast: true } });
+  });
+
+  it.each([
+    { dnsConfig: null },
+    { dnsConfig: {} },
+    { dnsConfig: { nameservers: null, searches: null, options: null } },
+    { dnsConfig: { options: [{ name: 'ndots', value: null }] } },
+  ])('with nulls, $dnsConfig: patched, and not a second time', async (spec) => {
+    const review = podReview({ spec, metadata: { annotations: null } });
+    const { patch } = await send(review);
+    const again = patched(review, patch);
+    const { options } = again.request.object.spec['dnsConfig'] as { options: { name: string }[] };
+    expect(options.map(({ name }) => name)).toEqual(expect.arrayContaining(['single-request-reopen', 'use-vc']));
+    expect((await send(again)).patch).toEqual([]);
+  });
+
+  it('with a label called constructor: patched', async () => {
+    const review = podReview({ metadata: { labels: { constructor: 'x', prototype: 'y' } } });
+    expect((await send(review)).patch.length).toBeGreaterThan(0);
+    const text = JSON.stringify(review).replace('"labels":{', '"labels":{"__proto__":"z",');
+    expect(answerOf(await webhook.post(text)).patch.length).toBeGreaterThan(0);
+  });
+
+  it('with annotations as large as they may be: patched, without ours, so that the API server takes it', async () => {
+    const annotations = { a: 'x'.repeat(256 * 1024 - 10) };
+    const { patch } = await send(podReview({ metadata: { annotations } }));
+    expect(patch.map(({ path }) => path)).toEqual(['/spec/dnsConfig']);
+  });
+
+  it('nested deeper than any stack: answered', async () => {
+    const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
+    const text = JSON.stringify(podReview()).replace('"spec":{', `"spec":{"deep":${deep},`);
+    expect(answerOf(await webhook.post(text)).allowed).toBe(true);
+  });
+
+  it('in a namespace only the request names: its searches are right', async () => {
+    const annotations = { 'libc-dns.dev/libc': 'musl' };
+    const { patch } = await send(
+      podReview({ metadata: { namespace: '', annotations }, request: { namespace: 'billing' } }),
+    );
+    expect(JSON.stringify(patch)).toContain('"billing.svc.cluster.local"');
+  });
+
+  it('with a wrong annotation: ignored, and the user is told, on one line', async () => {
+    const annotations = { 'libc-dns.dev/libc': `mus\nl${'x'.repeat(500)}`, 'libc-dns.dev/libc.nobody': 'musl' };
+    const { warnings, audit } = await send(podReview({ metadata: { annotations } }));
+    expect(audit.decision.reason).toBe('UnknownOptions');
+    expect(warnings).toHaveLength(2);
+    for (const warning of warnings) expect(warning).toMatch(/^libc-dns: annotation [^\n]{10,245}$/);
+  });
+});

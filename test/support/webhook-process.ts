@@ -1,0 +1,113 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { request, type Agent } from 'node:https';
+import { fileURLToPath } from 'node:url';
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+export interface LogLine {
+  readonly level: string;
+  readonly msg: string;
+  readonly [field: string]: unknown;
+}
+
+export interface Reply {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: string;
+}
+
+export interface WebhookProcess {
+  readonly url: string;
+  readonly probes: string;
+  readonly process: ChildProcess;
+  readonly lines: readonly LogLine[];
+  /** The CA of an ephemeral certificate, PEM. */
+  readonly ca: string;
+  readonly post: (body: string | Buffer, options?: PostOptions) => Promise<Reply>;
+  /** Sends SIGTERM and resolves to the exit code. */
+  readonly stop: () => Promise<number | null>;
+}
+
+export interface PostOptions {
+  readonly path?: string;
+  readonly contentType?: string;
+  readonly ca?: string;
+  readonly agent?: Agent;
+  readonly method?: string;
+}
+
+export function post(url: string, ca: string, body: string | Buffer, options: PostOptions = {}): Promise<Reply> {
+  const { path = '/mutate', contentType = 'application/json', method = 'POST' } = options;
+  return new Promise((resolve, reject) => {
+    const call = request(new URL(path, url), {
+      method,
+      ca: options.ca ?? ca,
+      ...(options.agent && { agent: options.agent }),
+      headers: { 'content-type': contentType, 'content-length': Buffer.byteLength(body) },
+    });
+    call.on('error', reject);
+    call.on('response', (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('error', reject);
+      response.on('end', () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          body: Buffer.concat(chunks).toString(),
+        }),
+      );
+    });
+    call.end(body);
+  });
+}
+
+export interface StartOptions {
+  /** Configuration keys as environment variables without their prefix: `{ SCOPE: 'cluster' }`. */
+  readonly settings?: Readonly<Record<string, string>>;
+  readonly flags?: readonly string[];
+  /** The file to run instead of src/main.ts. */
+  readonly main?: string;
+}
+
+/** Starts `libc-dns serve` as a process of its own, on free ports of loopback, and waits until it is ready. */
+export async function startWebhook({
+  settings = {},
+  flags = [],
+  main = MAIN,
+}: StartOptions = {}): Promise<WebhookProcess> {
+  const all = { SERVER_PORT: '0', SERVER_METRICS_PORT: '0', LOG_LEVEL: 'debug', ...settings };
+  const env = Object.fromEntries(Object.entries(all).map(([key, value]) => [`LIBC_DNS_${key}`, value]));
+  const child = spawn(process.execPath, [main, 'serve', ...flags], {
+    env: { PATH: process.env['PATH'], ...env },
+    stdio: ['ignore', 'inherit', 'pipe'],
+  });
+  const lines: LogLine[] = [];
+  const exited = new Promise<number | null>((resolve) => child.on('exit', resolve));
+  const ready = new Promise<LogLine>((resolve, reject) => {
+    createInterface({ input: child.stderr }).on('line', (text) => {
+      const line = text.startsWith('{') ? (JSON.parse(text) as LogLine) : { level: 'text', msg: text };
+      lines.push(line);
+      if (line.msg === 'ready') resolve(line);
+    });
+    void exited.then((code) =>
+      reject(new Error(`serve ended with ${code}: ${lines.map((line) => line.msg).join(' | ')}`)),
+    );
+  });
+  const { mutate, probes } = (await ready) as LogLine & { mutate: string; probes: string };
+  const bundle = lines.find((line) => 'caBundle' in line)?.['caBundle'];
+  const ca = typeof bundle === 'string' ? Buffer.from(bundle, 'base64').toString() : '';
+  return {
+    url: mutate,
+    probes,
+    process: child,
+    lines,
+    ca,
+    post: (body, options) => post(mutate, ca, body, options),
+    stop: () => {
+      child.kill('SIGTERM');
+      return exited;
+    },
+  };
+}
