@@ -1,9 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { MissingSource, openCache, type Cache } from './sources/cache.ts';
 import { compilers, type Compilers } from './sources/compilers.ts';
 import { debian, type Debian } from './sources/debian.ts';
 import { npmFile } from './sources/npm.ts';
+
+export const CACHE_DIRECTORY: string = fileURLToPath(new URL('../../node_modules/.cache/libc-corpus', import.meta.url));
 
 /** Fetched together, because apt takes seconds to start. */
 const DEBIAN_PROGRAMS = `

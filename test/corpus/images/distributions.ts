@@ -97,7 +97,7 @@ const loaders: readonly CorpusImage[] = [
     name: 'alpine-libc6-compat',
     trap: "Alpine whose glibc loader's name is a link to musl (libc6-compat)",
     truth: MUSL,
-    budget: 'program',
+    budget: 'base',
     build: async (sources) => {
       const compat = withFolders([
         link('lib/ld-linux-x86-64.so.2', 'libc.musl-x86_64.so.1'),

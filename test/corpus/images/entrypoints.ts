@@ -121,8 +121,8 @@ const scripts: readonly Wrapped[] = [
     config: { entrypoint: ['/app/main.py'] },
     layers: async (sources) => [
       withFolders([
-        { path: 'usr/bin/python3.11', content: await sources.debian.file('python3.11-minimal', 'usr/bin/python3.11') },
         link('usr/bin/python3', 'python3.11'),
+        { path: 'usr/bin/python3.11', content: await sources.debian.file('python3.11-minimal', 'usr/bin/python3.11') },
       ]),
       place('app/main.py', '#!/usr/bin/python3 -u\nprint("hello")\n'),
     ],

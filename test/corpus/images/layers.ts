@@ -98,14 +98,14 @@ const overlays: readonly CorpusImage[] = [
   {
     name: 'hard-link',
     trap: 'the program is a hard link to a file of another name',
-    truth: GO,
+    truth: MUSL,
     budget: 'program',
     build: async (sources) => {
       const entries = withFolders([
-        { path: 'opt/app/app-1.2', content: await sources.compile.go('static') },
+        { path: 'opt/app/app-1.2', content: await sources.compile.musl('static') },
         { path: 'opt/app/app', type: 'hardlink', target: 'opt/app/app-1.2' },
       ]);
-      return onBase(await alpineBase(sources), [{ createdBy: 'COPY app /opt/app/', layer: entries }], {
+      return onBase(await debianBase(sources), [{ createdBy: 'COPY app /opt/app/', layer: entries }], {
         entrypoint: ['/opt/app/app'],
       });
     },
@@ -145,9 +145,12 @@ const overlays: readonly CorpusImage[] = [
 /** One program, packed in each way; on Debian, whose libc is another. */
 async function packed(sources: Sources, compression: Compression): Promise<BuiltImage> {
   const built = layer(place('usr/local/bin/server', await sources.compile.musl('static')), compression);
-  return onBase(await debianBase(sources), [{ createdBy: 'COPY server /usr/local/bin/', layer: built }], {
-    entrypoint: ['/usr/local/bin/server'],
-  });
+  return onBase(
+    await debianBase(sources),
+    [{ createdBy: 'COPY server /usr/local/bin/', layer: built }],
+    { entrypoint: ['/usr/local/bin/server'] },
+    'oci',
+  );
 }
 
 /** The program behind 4 MB of other files: only a table of contents finds it. */
@@ -159,9 +162,12 @@ async function behindTable(sources: Sources, compression: Compression): Promise<
       ...filler('app/more', 1_000_000),
     ]),
   );
-  return onBase(await alpineBase(sources), [{ createdBy: 'COPY /app /app', layer: built }], {
-    entrypoint: ['/app/server'],
-  });
+  return onBase(
+    await alpineBase(sources),
+    [{ createdBy: 'COPY /app /app', layer: built }],
+    { entrypoint: ['/app/server'] },
+    'oci',
+  );
 }
 
 const packing: readonly CorpusImage[] = [
@@ -186,9 +192,12 @@ const packing: readonly CorpusImage[] = [
     budget: 'program',
     build: async (sources) => {
       const built = layer(place('usr/local/bin/app', await sources.compile.rust('dynamic')), 'zstd');
-      return onBase(await debianBase(sources), [{ createdBy: 'COPY app /usr/local/bin/', layer: built }], {
-        entrypoint: ['app'],
-      });
+      return onBase(
+        await debianBase(sources),
+        [{ createdBy: 'COPY app /usr/local/bin/', layer: built }],
+        { entrypoint: ['app'] },
+        'oci',
+      );
     },
   },
 ];

@@ -1,5 +1,5 @@
 import { image, type BuiltImage, type ImageConfigOptions } from '../../support/image-builder.ts';
-import { layer, type BuiltLayer } from '../../support/layer-builder.ts';
+import { layer, type BuiltLayer, type MediaTypes } from '../../support/layer-builder.ts';
 import type { TarEntry } from '../../support/tar-builder.ts';
 import type { Base } from '../bases.ts';
 
@@ -10,11 +10,16 @@ export interface Step {
 }
 
 /** An image on a base, a layer and a history line for each step, as a Dockerfile makes it. */
-export function onBase(base: Base, steps: readonly Step[], config: ImageConfigOptions): BuiltImage {
+export function onBase(
+  base: Base,
+  steps: readonly Step[],
+  config: ImageConfigOptions,
+  mediaTypes: MediaTypes = 'docker',
+): BuiltImage {
   const layers = steps.map((step) => ('bytes' in step.layer ? step.layer : layer(step.layer)));
   return image({
     layers: [base.layer, ...layers],
-    mediaTypes: 'docker',
+    mediaTypes,
     config: {
       env: base.env,
       history: [

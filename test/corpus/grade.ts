@@ -1,0 +1,29 @@
+import type { ImageSourceCode } from '../../src/libc/image-source.ts';
+import type { Verdict } from '../../src/policy/verdict.ts';
+import type { Budget, Truth } from './corpus-image.ts';
+
+/** What a look-up said: a verdict, or the error that the image's source gave. */
+export type Outcome =
+  | { readonly verdict: Verdict; readonly executable?: string }
+  | { readonly error: ImageSourceCode; readonly message: string };
+
+export type Grade = 'right' | 'unknown' | 'WRONG';
+
+/**
+ * `unknown` is allowed and says so; anything that differs from the truth is wrong. The resolver is what counts: a libc
+ * left unknown beside the right resolver is right.
+ */
+export function grade(truth: Truth, outcome: Outcome): Grade {
+  if ('error' in truth) {
+    if ('error' in outcome) return outcome.error === truth.error ? 'right' : 'WRONG';
+    return outcome.verdict.resolver === 'unknown' ? 'unknown' : 'WRONG';
+  }
+  if ('error' in outcome || outcome.verdict.resolver === 'unknown') return 'unknown';
+  const { resolver, libc } = outcome.verdict;
+  const trueLibcs: readonly string[] = typeof truth.libc === 'string' ? [truth.libc] : truth.libc;
+  return resolver === truth.resolver && ['unknown', ...trueLibcs].includes(libc) ? 'right' : 'WRONG';
+}
+
+export const MAX_REQUESTS = 6;
+export const MAX_BYTES: Readonly<Record<Budget, number>> = { program: 64 << 10, base: 512 << 10 };
+export const LEAST_RIGHT = 0.95;

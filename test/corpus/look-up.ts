@@ -1,0 +1,53 @@
+import { inspectImage } from '../../src/libc/inspect-image.ts';
+import { ImageSourceError, type ImageSources, type Meter, type Platform } from '../../src/libc/image-source.ts';
+import { listedCredentials } from '../../src/registry/credentials.ts';
+import { createRegistryClient } from '../../src/registry/registry-client.ts';
+import type { CorpusImage } from './corpus-image.ts';
+import type { Outcome } from './grade.ts';
+
+export interface LookUp {
+  readonly outcome: Outcome;
+  readonly meter: Meter;
+  readonly milliseconds: number;
+}
+
+const AMD64: Platform = { os: 'linux', architecture: 'amd64' };
+
+/** Asks for one image as the webhook does for one that nobody has seen: with no connection, token or verdict kept. */
+export async function lookUp(host: string, entry: CorpusImage): Promise<LookUp> {
+  const client = createRegistryClient({
+    allow: [],
+    deny: [],
+    insecure: [host],
+    mirrors: {},
+    allowPrivateAddresses: true,
+    concurrency: 8,
+    credentials: listedCredentials([]),
+    userAgent: 'libc-dns-corpus',
+    clock: { now: () => Date.now(), monotonic: () => performance.now() },
+  });
+  const meter: Meter = { requests: 0, bytes: 0 };
+  const started = performance.now();
+  try {
+    const outcome = await ask(client, `${host}/${entry.name}:latest`, entry, meter);
+    return { outcome, meter, milliseconds: performance.now() - started };
+  } finally {
+    await client.close();
+  }
+}
+
+async function ask(sources: ImageSources, reference: string, entry: CorpusImage, meter: Meter): Promise<Outcome> {
+  const { platform = AMD64, command = [], args = [] } = entry;
+  const context = { signal: AbortSignal.timeout(60_000), meter };
+  try {
+    const { verdict, executable } = await inspectImage(
+      sources.open(reference),
+      { reference, platform, command, args },
+      context,
+    );
+    return { verdict, ...(executable === undefined ? {} : { executable }) };
+  } catch (error) {
+    if (error instanceof ImageSourceError) return { error: error.code, message: error.message };
+    throw error;
+  }
+}

@@ -1,0 +1,32 @@
+import { parseArgs } from 'node:util';
+import { buildCorpus } from './build.ts';
+import { corpusImages } from './images.ts';
+import { jsonReport, summarise, textReport } from './report.ts';
+import { measureCorpus } from './run.ts';
+import { CACHE_DIRECTORY, openSources } from './sources.ts';
+
+/**
+ * Detection's accuracy and cost on images with known truth: `node test/corpus/main.ts [--json] [NAME...]`.
+ * Exit status 1: something is wrong, too little is right, or a budget is broken; 2: no such image.
+ */
+const { values, positionals } = parseArgs({ options: { json: { type: 'boolean' } }, allowPositionals: true });
+const unknownNames = positionals.filter((name) => !corpusImages.some((entry) => entry.name === name));
+if (unknownNames.length > 0) {
+  console.error(`the corpus has no image ${unknownNames.join(', ')}`);
+  process.exit(2);
+}
+
+const chosen = corpusImages.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+const sources = await openSources(CACHE_DIRECTORY);
+const corpus = await buildCorpus(chosen, sources, (name) => {
+  if (process.stderr.isTTY) process.stderr.write(`\u001B[2K\rbuilding ${name}`);
+});
+if (process.stderr.isTTY) process.stderr.write('\u001B[2K\r');
+const measurements = await measureCorpus(corpus, sources);
+const summary = summarise(corpus, measurements);
+console.log(
+  values.json === true
+    ? JSON.stringify(jsonReport(corpus, measurements, summary), null, 2)
+    : textReport(corpus, measurements, summary),
+);
+process.exitCode = summary.failures.length === 0 ? 0 : 1;
