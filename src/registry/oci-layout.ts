@@ -1,0 +1,181 @@
+import { constants } from 'node:fs';
+import { open, realpath, type FileHandle } from 'node:fs/promises';
+import { join, sep } from 'node:path';
+
+import {
+  ImageSourceError,
+  type Descriptor,
+  type ImageConfig,
+  type ImageSource,
+  type LookupContext,
+} from '../libc/image-source.ts';
+import { chooseImage, type DocumentStore, type StoredDocument } from './choose-image.ts';
+import { matchesDigest, parseDigest } from './digest.ts';
+import { parseImageConfig, parseImageDocument, type IndexEntry } from './image-document.ts';
+import { defaultLimits } from './limits.ts';
+
+/** An OCI image layout directory and an image in it. */
+export interface LayoutReference {
+  readonly directory: string;
+  readonly tag?: string;
+}
+
+const refName = 'org.opencontainers.image.ref.name';
+const indexType = 'application/vnd.oci.image.index.v1+json';
+const chunkBytes = 64 * 1024;
+
+/**
+ * Reads `oci:DIR` or `oci:DIR:TAG`: what follows the last colon is the tag, unless it has a slash. Undefined where the text
+ * does not begin with `oci:`. Throws `ImageSourceError` `invalid-reference` where no directory is named.
+ */
+export function parseLayoutReference(text: string): LayoutReference | undefined {
+  if (!text.startsWith('oci:')) return undefined;
+  const rest = text.slice('oci:'.length);
+  const colon = rest.lastIndexOf(':');
+  const tag = colon === -1 ? '' : rest.slice(colon + 1);
+  const hasTag = colon !== -1 && !tag.includes('/');
+  const directory = hasTag ? rest.slice(0, colon) : rest;
+  if (directory === '' || (hasTag && tag === '')) {
+    throw new ImageSourceError(
+      'invalid-reference',
+      `${JSON.stringify(text)} names no directory: expected oci:DIR[:TAG]`,
+    );
+  }
+  return { directory, ...(hasTag ? { tag } : {}) };
+}
+
+/**
+ * An image in an OCI image layout (image-spec image-layout.md). Manifests and configurations are verified against their
+ * digests. Blobs may be symbolic links, as tools that share blobs make them, as long as they lead to a regular
+ * file inside the layout. Bytes read are counted in the meter; requests there are none.
+ */
+export function openOciLayout({ directory, tag }: LayoutReference): ImageSource {
+  const name = `oci:${directory}${tag === undefined ? '' : `:${tag}`}`;
+  const configs = new Map<string, ImageConfig>();
+  const storeFor = (context: LookupContext): DocumentStore => ({
+    name,
+    async document(digest) {
+      const bytes = await readBlob(directory, digest, defaultLimits.manifestBytes, context);
+      return { bytes, digest, mediaType: '' };
+    },
+    config: async ({ digest }) => await readBlob(directory, digest, defaultLimits.configBytes, context),
+  });
+  return {
+    async manifest(platform, context) {
+      const store = storeFor(context);
+      const index = await readFile(directory, ['index.json'], defaultLimits.manifestBytes, context);
+      const start = await startOf(store, index, tag);
+      const chosen = await chooseImage(store, start, platform, defaultLimits.indexDepth);
+      if (chosen.config !== undefined) configs.set(chosen.manifest.config.digest, chosen.config);
+      return chosen.manifest;
+    },
+    async config({ config }, context) {
+      const known = configs.get(config.digest);
+      if (known !== undefined) return known;
+      return parseImageConfig(await storeFor(context).config(config), `${name}: its configuration`).config;
+    },
+    read: (blob, offset, length, context) => readRange(directory, blob, { offset, length }, context),
+  };
+}
+
+/** The document that the tag names, or the layout's one image where none is given. */
+async function startOf(store: DocumentStore, index: Uint8Array, tag: string | undefined): Promise<StoredDocument> {
+  const document = parseImageDocument(index, indexType, `${store.name}: index.json`);
+  const all = document.kind === 'index' ? document.entries : [];
+  const entries = tag === undefined ? all : all.filter(({ annotations }) => annotations?.[refName] === tag);
+  const tags = [...new Set(all.flatMap(({ annotations }) => annotations?.[refName] ?? []))].slice(0, 12);
+  const has = tags.length === 0 ? 'it has no tags' : `it has ${tags.join(', ')}`;
+  const [first] = entries;
+  if (first === undefined) throw new ImageSourceError('not-found', `${store.name} is not in the layout: ${has}`);
+  if (entries.length === 1) return await store.document(first.digest);
+  if (tag === undefined && tags.length > 1) {
+    throw new ImageSourceError('invalid-reference', `${store.name} holds several images: name one, for ${has}`);
+  }
+  return indexOf(entries);
+}
+
+function indexOf(manifests: readonly IndexEntry[]): StoredDocument {
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: indexType, manifests }));
+  return { bytes, mediaType: indexType, digest: '' };
+}
+
+async function readBlob(directory: string, text: string, limit: number, context: LookupContext): Promise<Buffer> {
+  const bytes = await readFile(directory, blobPath(text), limit, context);
+  const digest = parseDigest(text);
+  if (digest !== undefined && matchesDigest(bytes, digest)) return bytes;
+  throw new ImageSourceError('invalid-answer', `oci:${directory}: the blob ${text} does not have that digest`);
+}
+
+/** Only a digest that is one by its form becomes a path. */
+function blobPath(text: string): string[] {
+  const digest = parseDigest(text);
+  if (digest === undefined) throw new ImageSourceError('invalid-answer', `${JSON.stringify(text)} is not a digest`);
+  return ['blobs', digest.algorithm, digest.hex];
+}
+
+async function readFile(
+  directory: string,
+  path: readonly string[],
+  limit: number,
+  context: LookupContext,
+): Promise<Buffer> {
+  await using file = await openInside(directory, path);
+  const { size } = await file.stat();
+  if (size > limit) {
+    throw new ImageSourceError('invalid-answer', `oci:${directory}: ${path.join('/')} is longer than ${limit} bytes`);
+  }
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of chunksOf(file, { offset: 0, length: size }, context)) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+async function* readRange(
+  directory: string,
+  blob: Descriptor,
+  range: { readonly offset: number; readonly length: number },
+  context: LookupContext,
+): AsyncGenerator<Uint8Array> {
+  await using file = await openInside(directory, blobPath(blob.digest));
+  yield* chunksOf(file, range, context);
+}
+
+async function* chunksOf(
+  file: FileHandle,
+  { offset, length }: { readonly offset: number; readonly length: number },
+  context: LookupContext,
+): AsyncGenerator<Uint8Array> {
+  let at = offset;
+  const end = offset + length;
+  while (at < end) {
+    context.signal.throwIfAborted();
+    const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, end - at));
+    const { bytesRead } = await file.read(chunk, 0, chunk.length, at);
+    if (bytesRead === 0) return;
+    context.meter.bytes += bytesRead;
+    at += bytesRead;
+    yield chunk.subarray(0, bytesRead);
+  }
+}
+
+async function openInside(directory: string, path: readonly string[]): Promise<FileHandle> {
+  const what = `oci:${directory}: ${path.join('/')}`;
+  let file: FileHandle;
+  try {
+    const root = await realpath(directory);
+    const target = await realpath(join(root, ...path));
+    if (!target.startsWith(root.endsWith(sep) ? root : `${root}${sep}`)) {
+      throw new ImageSourceError('invalid-answer', `${what} leads out of the layout`);
+    }
+    // Not waiting: opening a named pipe would last until somebody writes to it.
+    file = await open(target, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (error instanceof ImageSourceError) throw error;
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+    const hint = path[0] === 'index.json' ? ': expected an OCI image layout' : '';
+    throw new ImageSourceError('not-found', `${what} cannot be read (${code})${hint}`, { cause: error });
+  }
+  const stat = await file.stat();
+  if (stat.isFile()) return file;
+  await file.close();
+  throw new ImageSourceError('invalid-answer', `${what} is not a regular file`);
+}
