@@ -1,0 +1,82 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildCorpus, type Corpus } from '../corpus/build.ts';
+import { hasDebianRegistry, startDebianRegistry } from '../corpus/debian-registry.ts';
+import { grade, LEAST_RIGHT, MAX_BYTES, MAX_REQUESTS, type Outcome } from '../corpus/grade.ts';
+import { corpusImages } from '../corpus/images.ts';
+import { lookUp, type LookUp } from '../corpus/look-up.ts';
+import { lookUpAll, serve } from '../corpus/run.ts';
+import { CACHE_DIRECTORY, openSources } from '../corpus/sources.ts';
+import type { RegistryServer } from '../support/registry-server.ts';
+
+/** A machine that has none of the sources yet fetches and compiles for some minutes. */
+const FIRST_RUN = 900_000;
+
+let corpus: Corpus;
+let registry: RegistryServer;
+const found = new Map<string, LookUp>();
+
+beforeAll(async () => {
+  corpus = await buildCorpus(corpusImages, await openSources(CACHE_DIRECTORY));
+  registry = await serve(corpus);
+  const lookUps = await lookUpAll(corpus, registry.host);
+  corpus.built.forEach(({ entry }, index) => found.set(entry.name, lookUps[index]!));
+}, FIRST_RUN);
+
+afterAll(async () => {
+  await registry?.close();
+});
+
+/** What two registries must agree on: error messages name the registry. */
+function essence(outcome: Outcome): unknown {
+  return 'error' in outcome ? outcome.error : outcome;
+}
+
+describe('the corpus', () => {
+  it.each(corpusImages)('$name: $trap', (entry) => {
+    const lookedUp = found.get(entry.name);
+    if (lookedUp === undefined) {
+      const reason = corpus.skipped.find((one) => one.entry === entry)?.reason;
+      console.warn(`SKIPPED ${entry.name}: ${reason}`);
+      return;
+    }
+    const { outcome, meter } = lookedUp;
+    const graded = { truth: entry.truth, outcome, grade: grade(entry.truth, outcome) };
+    expect(graded).not.toMatchObject({ grade: 'WRONG' });
+    expect(meter.requests).toBeLessThanOrEqual(MAX_REQUESTS);
+    expect(meter.bytes).toBeLessThanOrEqual(MAX_BYTES[entry.budget]);
+  });
+
+  it('has at least 30 images on this machine', () => {
+    expect(corpus.built.length).toBeGreaterThanOrEqual(30);
+  });
+
+  it('is answered right for at least 95 %', () => {
+    const notRight = corpus.built
+      .map(({ entry }) => entry)
+      .filter(({ name, truth }) => grade(truth, found.get(name)!.outcome) !== 'right')
+      .map(({ name }) => name);
+    if (notRight.length > 0) console.warn(`not right: ${notRight.join(', ')}`);
+    expect(notRight.length / corpus.built.length).toBeLessThanOrEqual(1 - LEAST_RIGHT);
+  });
+
+  it.skipIf(!hasDebianRegistry())(
+    "gets the same verdicts from Debian's docker-registry",
+    async () => {
+      const debian = await startDebianRegistry();
+      try {
+        const differences: unknown[] = [];
+        // Its schema 1 must be signed, which ours is not.
+        for (const { entry, image } of corpus.built.filter((one) => one.entry.name !== 'schema-1')) {
+          await debian.push(entry.name, image);
+          const there = essence((await lookUp(debian.host, entry)).outcome);
+          const here = essence(found.get(entry.name)!.outcome);
+          if (JSON.stringify(there) !== JSON.stringify(here)) differences.push({ name: entry.name, here, there });
+        }
+        expect(differences).toEqual([]);
+      } finally {
+        await debian.close();
+      }
+    },
+    120_000,
+  );
+});
