@@ -14,6 +14,8 @@ export const lookupAbort = {
       `the look-up did not end within ${milliseconds} ms after the Pod had to be answered`,
       'TimeoutError',
     ),
+  gaveWay: (): DOMException =>
+    new DOMException('the look-up took long and was given up when others had to wait for it', 'TimeoutError'),
   closing: (): DOMException => new DOMException('image detection is shutting down', 'AbortError'),
 };
 

@@ -83,7 +83,7 @@ export function createImageDetector(options: ImageDetectorOptions): ImageDetecto
       await shared.close();
     },
     stats() {
-      const queued = slots.queued();
+      const queued = slots.waiting();
       return { underWay: flights.count() - queued, queued, failures: failures.size(), ...memory.size() };
     },
   };

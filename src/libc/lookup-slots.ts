@@ -1,17 +1,22 @@
 /** Gives a slot back; later calls do nothing. */
 export type Release = () => void;
 
-/** A bound on what is under way at once, with a bounded queue before it: first come, first served. */
+/**
+ * A bound on what is under way at once, with a bounded stack of those who wait before it. The newest enters first: its
+ * Pod has the most time left, while those of the oldest have mostly been answered already.
+ */
 export interface Slots {
-  /** Resolves when a slot is free, rejects with the signal's reason. Undefined where the queue is full, too. */
+  /** Resolves when a slot is free, rejects with the signal's reason. Undefined where too many wait already. */
   enter(signal: AbortSignal): Promise<Release> | undefined;
   /** How many could enter without waiting. */
   free(): number;
-  queued(): number;
+  waiting(): number;
+  /** No slot is free and no one more may wait. */
+  isFull(): boolean;
 }
 
-export function createSlots(concurrency: number, mostQueued: number): Slots {
-  const queue = new Set<() => void>();
+export function createSlots(concurrency: number, mostWaiting: number): Slots {
+  const stack: (() => void)[] = [];
   let taken = 0;
   const take = (): Release => {
     let held = true;
@@ -20,33 +25,31 @@ export function createSlots(concurrency: number, mostQueued: number): Slots {
       if (!held) return;
       held = false;
       taken -= 1;
-      const [next] = queue;
-      next?.();
+      stack.pop()?.();
     };
   };
   const wait = (signal: AbortSignal): Promise<Release> =>
     new Promise((resolve, reject) => {
-      const leave = (): void => {
-        queue.delete(enter);
-        signal.removeEventListener('abort', abandon);
-      };
       const enter = (): void => {
-        leave();
+        signal.removeEventListener('abort', abandon);
         resolve(take());
       };
       const abandon = (): void => {
-        leave();
+        stack.splice(stack.indexOf(enter), 1);
         reject(signal.reason as Error);
       };
-      queue.add(enter);
-      signal.addEventListener('abort', abandon);
+      stack.push(enter);
+      signal.addEventListener('abort', abandon, { once: true });
     });
+  const free = (): number => concurrency - taken;
+  const isFull = (): boolean => free() === 0 && stack.length >= mostWaiting;
   return {
     enter(signal) {
-      if (taken < concurrency) return Promise.resolve(take());
-      return queue.size < mostQueued ? wait(signal) : undefined;
+      if (free() > 0) return Promise.resolve(take());
+      return isFull() ? undefined : wait(signal);
     },
-    free: () => Math.max(0, concurrency - taken),
-    queued: () => queue.size,
+    free,
+    isFull,
+    waiting: () => stack.length,
   };
 }

@@ -31,8 +31,8 @@ export interface FlightsOptions<T> {
 }
 
 interface OwnFlight<T> extends Flight<T> {
-  /** Ends it if it runs, nobody waits for it, and nobody has for some time. */
-  giveWay(): boolean;
+  /** Ends it if nobody waits for it: while it is `queued`, or once it has been `running` for long. */
+  giveWay(phase: 'queued' | 'running'): boolean;
   end(reason: unknown): void;
 }
 
@@ -43,8 +43,7 @@ export function createFlights<T>(options: FlightsOptions<T>): Flights<T> {
     join(key, work) {
       const known = flights.get(key);
       if (known !== undefined) return known;
-      // Hosts that hang would hold all slots otherwise, at the cost of a few Pods.
-      if (options.slots.free() === 0) flights.values().some((flight) => flight.giveWay());
+      makeRoom(options.slots, flights);
       const flight = startFlight(options, work, () => flights.delete(key));
       if (flight !== undefined) flights.set(key, flight);
       return flight;
@@ -56,6 +55,13 @@ export function createFlights<T>(options: FlightsOptions<T>): Flights<T> {
       await Promise.all(all.map(({ result }) => result));
     },
   };
+}
+
+/** A few Pods with hosts that hang would take everything otherwise: what nobody waits for goes, oldest first. */
+function makeRoom<T>(slots: Slots, flights: ReadonlyMap<string, OwnFlight<T>>): void {
+  if (slots.free() > 0) return;
+  flights.values().some((flight) => flight.giveWay('running'));
+  if (slots.isFull()) flights.values().some((flight) => flight.giveWay('queued'));
 }
 
 function startFlight<T>(
@@ -91,9 +97,10 @@ function startFlight<T>(
     meter,
     end,
     leave: limit.start,
-    giveWay() {
-      if (!runs || waiting > 0 || signal.aborted || !limit.isLong()) return false;
-      end(lookupAbort.outOfTime(backgroundMs));
+    giveWay(phase) {
+      const mayGo = phase === 'queued' ? !runs : runs && limit.isLong();
+      if (!mayGo || waiting > 0 || signal.aborted) return false;
+      end(lookupAbort.gaveWay());
       return true;
     },
     async wait(deadline) {
