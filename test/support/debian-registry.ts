@@ -1,0 +1,126 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+
+import type { ImageContent } from './registry-server.ts';
+
+const binary = '/usr/bin/docker-registry';
+
+/** Whether Debian's docker-registry is here: `apt-get install docker-registry`. */
+export const hasDebianRegistry = existsSync(binary);
+
+export interface DebianRegistryOptions {
+  /** Lines of an htpasswd file, hashed with bcrypt. */
+  readonly htpasswd?: string;
+  /** Trusts tokens that this certificate signed. */
+  readonly token?: { readonly realm: string; readonly service: string; readonly issuer: string; readonly cert: string };
+  /** Pushed before logins are asked for. */
+  readonly images: Readonly<Record<string, ImageContent>>;
+}
+
+export interface DebianRegistry {
+  /** `127.0.0.1:port`. */
+  readonly host: string;
+  readonly close: () => Promise<void>;
+}
+
+/** Runs Debian's docker-registry on loopback with a directory of its own. */
+export async function startDebianRegistry(options: DebianRegistryOptions): Promise<DebianRegistry> {
+  const directory = await mkdtemp(join(tmpdir(), 'docker-registry-'));
+  const port = await freePort();
+  const host = `127.0.0.1:${port}`;
+  const open = await run(directory, port, {});
+  for (const [name, image] of Object.entries(options.images)) await push(host, name, image);
+  await stop(open);
+  const guarded = await run(directory, port, await authOf(directory, options));
+  const close = async (): Promise<void> => {
+    await stop(guarded);
+    await rm(directory, { recursive: true });
+  };
+  return { host, close };
+}
+
+async function authOf(directory: string, { htpasswd, token }: DebianRegistryOptions): Promise<object> {
+  if (htpasswd !== undefined) {
+    const path = join(directory, 'htpasswd');
+    await writeFile(path, htpasswd);
+    return { auth: { htpasswd: { realm: 'private', path } } };
+  }
+  if (token === undefined) return {};
+  const rootcertbundle = join(directory, 'token.pem');
+  await writeFile(rootcertbundle, token.cert);
+  const { realm, service, issuer } = token;
+  return { auth: { token: { realm, service, issuer, rootcertbundle } } };
+}
+
+async function run(directory: string, port: number, auth: object): Promise<ChildProcess> {
+  const config = join(directory, 'config.yml');
+  // JSON is YAML.
+  const settings = {
+    version: 0.1,
+    log: { level: 'error', accesslog: { disabled: true } },
+    storage: { filesystem: { rootdirectory: join(directory, 'data') } },
+    http: { addr: `127.0.0.1:${port}`, secret: 'test' },
+    ...auth,
+  };
+  await writeFile(config, JSON.stringify(settings));
+  const child = spawn(binary, ['serve', config], { stdio: 'ignore' });
+  for (let attempt = 0; attempt < 200; attempt += 1) {
+    if (child.exitCode !== null) break;
+    const answer = await fetch(`http://127.0.0.1:${port}/v2/`).catch(() => undefined);
+    await answer?.arrayBuffer();
+    if (answer !== undefined) return child;
+    await wait(50);
+  }
+  child.kill();
+  throw new Error('docker-registry does not answer');
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  const ended = once(child, 'exit');
+  child.kill();
+  await ended;
+}
+
+async function push(host: string, name: string, image: ImageContent): Promise<void> {
+  const [repository = '', tag = 'latest'] = name.split(':');
+  const base = `http://${host}/v2/${repository}`;
+  for (const [digest, bytes] of image.blobs) {
+    const upload = await expectOk(fetch(`${base}/blobs/uploads/`, { method: 'POST' }));
+    const url = new URL(upload.headers.get('location') ?? '', base);
+    url.searchParams.set('digest', digest);
+    const headers = { 'content-type': 'application/octet-stream' };
+    await expectOk(fetch(url, { method: 'PUT', body: Uint8Array.from(bytes), headers }));
+  }
+  // Members come before the index that names them.
+  const manifests = [...image.manifests].toSorted(
+    ([a], [b]) => Number(a === image.digest) - Number(b === image.digest),
+  );
+  for (const [digest, { bytes, mediaType }] of manifests) {
+    for (const version of digest === image.digest ? [digest, tag] : [digest]) {
+      const headers = { 'content-type': mediaType };
+      await expectOk(fetch(`${base}/manifests/${version}`, { method: 'PUT', body: Uint8Array.from(bytes), headers }));
+    }
+  }
+}
+
+async function expectOk(answer: Promise<Response>): Promise<Response> {
+  const response = await answer;
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${response.url}: ${response.status} ${text}`);
+  return response;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
