@@ -1,7 +1,7 @@
 import { inspectElf } from './elf.ts';
 import type { FileContent } from './layer-index.ts';
 import { isScript } from './script.ts';
-import { judgeStatic } from './static-marks.ts';
+import { judgeStatic, type StaticJudgement } from './static-marks.ts';
 
 const firstBytes = 4096;
 // Of 34 real executables 33 were decided by 8 KiB; further than this a prefix is not the way.
@@ -30,7 +30,7 @@ export async function readContent(head: Head, size: number): Promise<FileContent
   }
   if (finding.kind === 'not-elf') return { kind: 'plain' };
   return finding.kind === 'static' && finding.runtime === 'unmarked'
-    ? { kind: 'elf', finding, judgement: judgeStatic(finding, bytes) }
+    ? { kind: 'elf', finding, judgement: judgeStatic(finding, bytes, bytes.length >= size) }
     : { kind: 'elf', finding };
 }
 
@@ -38,18 +38,27 @@ export async function readContent(head: Head, size: number): Promise<FileContent
  * Reads on in a static program until a text in it says which C library it has, as long as `mayReadOn` allows it. Gives
  * back `content` as it is where that would tell nothing new.
  */
-export async function searchMarks(content: FileContent, head: Head, mayReadOn: () => boolean): Promise<FileContent> {
+export async function searchMarks(
+  content: FileContent,
+  head: Head,
+  size: number,
+  mayReadOn: () => boolean,
+): Promise<FileContent> {
   if (content.kind !== 'elf' || content.finding.kind !== 'static' || content.finding.runtime !== 'unmarked')
     return content;
   const { finding } = content;
   let judged = content.judgement;
   let held = 0;
   for (let length = 32 * 1024; length <= 1024 * 1024 && mayReadOn(); length *= 2) {
-    if (judged?.libc === 'other' || (judged?.libc === 'musl' && judged.sure)) break;
+    if (judged !== undefined && isSettled(judged)) break;
     const bytes = await head(length);
     if (bytes.length <= held) break;
     held = bytes.length;
-    judged = judgeStatic(finding, bytes);
+    judged = judgeStatic(finding, bytes, bytes.length >= size);
   }
   return judged === undefined ? content : { kind: 'elf', finding, judgement: judged };
+}
+
+function isSettled(judged: StaticJudgement): boolean {
+  return judged.libc === 'musl' ? judged.sure : judged.libc !== 'unknown';
 }

@@ -3,7 +3,7 @@ import type { Inspect } from './detector.ts';
 import { imageFacts, isMuslImage, likelihoodOf, unreached, type ImageFacts } from './image-facts.ts';
 import { printable } from './image-path.ts';
 import { admissionLimits, type InspectLimits } from './inspect-limits.ts';
-import { likelihood } from './layer-order.ts';
+import { likelihood, mayReplace } from './layer-order.ts';
 import { locateProgram, type Located } from './program.ts';
 import { programVerdict } from './program-verdict.ts';
 import { standInVerdict } from './stand-in.ts';
@@ -67,11 +67,17 @@ function conclude(image: ImageFacts, survey: Survey, located: Located): Outcome 
     const [path = '', ...others] = located.paths;
     return { verdict, ...(others.length === 0 && { executable: `/${path}` }) };
   }
+  const doubts = located.doubts.filter((layer) => likelihoodOf(image, layer, located.rivals) >= likelihood.possible);
+  const replaced = doubts.find((layer) => !survey.wasRead(layer) && mayReplace(image.history[layer], located.rivals));
+  if (replaced !== undefined) {
+    const path = printable(`/${located.path}`);
+    return { verdict: unknownVerdict(`${path}: layer ${replaced + 1}, which was not reached, may hold another`) };
+  }
   const verdict = programVerdict(located, {
-    loader: loaderOf(survey, located),
+    loader: loaderOf(image, survey, located),
     muslImage: isMuslImage(image, survey.layers),
     glibcOnMusl: image.glibcOnMusl,
-    doubted: located.doubts.some((layer) => likelihoodOf(image, layer, [located.path]) > likelihood.no),
+    doubted: doubts.length > 0,
   });
   return { verdict, executable: `/${located.path}` };
 }

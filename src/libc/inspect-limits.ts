@@ -20,7 +20,7 @@ export interface InspectLimits {
 export const admissionLimits: InspectLimits = {
   requests: 6,
   bytes: 512 * 1024,
-  leadBytes: 60 * 1024,
+  leadBytes: 44 * 1024,
   inflatedBytes: 32 * 1024 * 1024,
   ratio: 400,
   entries: 20_000,

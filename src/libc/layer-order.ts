@@ -3,11 +3,11 @@ import { baseName } from './command-line.ts';
 import { normalizePath, parentOf } from './image-path.ts';
 
 /** How likely a layer holds a program: higher is likelier. */
-export const likelihood = { no: -1, unlikely: 0, possible: 1, likely: 2, named: 3 } as const;
+export const likelihood = { no: -1, unlikely: 0, possible: 1, mentioned: 2, likely: 3, named: 4 } as const;
 
 const maxLine = 16_384;
-// A gzip layer of an empty tar has 32 bytes; a program with its header does not fit here.
-const emptyBytes = 160;
+// A gzip layer of an empty tar has 32 bytes, one with a single small file more than 100.
+const emptyBytes = 64;
 const systemDirectories = new Set(['bin', 'sbin', 'usr/bin', 'usr/sbin', 'usr/lib', 'lib']);
 const installs =
   /\b(?:apk|apt-get|apt|dnf|yum|microdnf|zypper|pip3?|npm|gem|curl|wget|make|cargo|go (?:build|install)|tar)\b/u;
@@ -33,10 +33,20 @@ export function layerLikelihood(
   if (size > 0 && size < emptyBytes) return likelihood.no;
   if (line === undefined) return isBase ? likelihood.unlikely : likelihood.possible;
   const copied = copyOf(line);
-  if (copied !== undefined && !isBase) return copyLikelihood(copied, paths);
+  const isMentioned = !isBase && paths.some((path) => mentions(line, path));
+  if (copied !== undefined && !isBase) {
+    return Math.max(copyLikelihood(copied, paths), isMentioned ? likelihood.mentioned : likelihood.no);
+  }
   if (isBase) return paths.some(isSystemPath) ? likelihood.possible : likelihood.unlikely;
-  if (paths.some((path) => mentions(line, path))) return likelihood.likely;
+  if (isMentioned) return likelihood.mentioned;
   return installs.test(line) ? likelihood.possible : likelihood.unlikely;
+}
+
+/** Whether a RUN line may well put another file in a path's place, or take it away. */
+export function mayReplace(line: string | undefined, paths: readonly string[]): boolean {
+  if (line === undefined || copyOf(line) !== undefined) return false;
+  if (/\bmake\b[^;&|]{0,200}\binstall\b/u.test(line)) return true;
+  return /\b(?:rm|mv|ln|cp|install|unlink)\b/u.test(line) && paths.some((path) => mentions(line, path));
 }
 
 interface Copy {

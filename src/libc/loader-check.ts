@@ -1,5 +1,5 @@
 import { baseName } from './command-line.ts';
-import type { LayerIndex, LayerNode } from './layer-index.ts';
+import type { FileContent, LayerIndex, LayerNode } from './layer-index.ts';
 import { resolvePath } from './layered-view.ts';
 import { loaderLibc, type LoaderLibc } from './loader.ts';
 
@@ -18,25 +18,35 @@ export type LoaderState =
 /**
  * Resolves an interpreter's path in the image. gcompat and libc6-compat put musl behind glibc's loader's name: a link to
  * musl's loader, or a program that musl's loader runs (gcompat libgcompat/loader.c). glibc's own loader has no interpreter.
+ * `muslImage`: layers or words say that the distribution is one of musl, so that a static program there is musl's.
  */
-export function resolveLoader(layers: readonly LayerIndex[], interpreter: string): LoaderState {
+export function resolveLoader(layers: readonly LayerIndex[], interpreter: string, muslImage: boolean): LoaderState {
   const found = resolvePath(layers, interpreter);
+  const why = `which is /${found.path}`;
+  // A link's name tells before what it leads to is seen.
+  if (found.status !== 'absent' && isMuslName(baseName(found.path))) return { status: 'seen', libc: 'musl', why };
   if (found.status === 'unseen') return { status: 'unseen', paths: [found.path], layers: found.layers };
   if (found.status === 'absent' || found.node.type !== 'file') return { status: 'absent' };
-  const name = baseName(found.path);
-  const why = `which is /${found.path}`;
-  if (/gcompat/u.test(name)) return { status: 'seen', libc: 'musl', why };
   const { content } = found.node;
-  if (content.kind === 'elf' && content.finding.kind === 'dynamic') {
-    return {
-      status: 'seen',
-      libc: loaderLibc(content.finding.interpreter),
-      why: `run by ${content.finding.interpreter}`,
-    };
+  if (content.kind === 'unread') {
+    const unread = { layer: found.layer, path: found.path };
+    return { status: 'seen', libc: loaderLibc(interpreter), why, unread };
   }
-  if (/^(?:ld-musl-|libc\.musl-|libc\.so$)/u.test(name)) return { status: 'seen', libc: 'musl', why };
-  const unread = content.kind === 'unread' ? { unread: { layer: found.layer, path: found.path } } : {};
-  return { status: 'seen', libc: loaderLibc(interpreter), why, ...unread };
+  return loaderOfContent(content, muslImage) ?? { status: 'seen', libc: loaderLibc(interpreter), why };
+}
+
+function loaderOfContent(content: FileContent, muslImage: boolean): LoaderState | undefined {
+  if (content.kind !== 'elf') return undefined;
+  const { finding, judgement } = content;
+  if (finding.kind === 'dynamic') {
+    return { status: 'seen', libc: loaderLibc(finding.interpreter), why: `run by ${finding.interpreter}` };
+  }
+  if (judgement?.libc !== 'musl' || !(judgement.sure || muslImage)) return undefined;
+  return { status: 'seen', libc: 'musl', why: 'which is a static program of musl' };
+}
+
+function isMuslName(name: string): boolean {
+  return /^(?:ld-musl-|libc\.musl-|libc\.so$)|gcompat/u.test(name);
 }
 
 /** Whether something in the image shows that musl is its distribution's C library. */

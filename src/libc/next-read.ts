@@ -27,7 +27,7 @@ const baseFirstWindow = 64 * 1024;
 const baseReserve = 272 * 1024;
 const mostOfUnlikely = 96 * 1024;
 // A gzip layer that begins with the program tells in 1-4 KB; zstd gives nothing before a block of up to 128 KiB is there.
-const firstWindow = { gzip: 36 * 1024, zstd: 52 * 1024 };
+const firstWindow = { gzip: 36 * 1024, zstd: 60 * 1024 };
 
 /** The likeliest layer that was not read, the newest of several; undefined where nothing more can be read. */
 export function nextRead(
@@ -49,11 +49,12 @@ export function nextRead(
   const [best] = ranked;
   if (best === undefined) return undefined;
   const baseUnread = wanted.baseHelps && !survey.wasRead(0);
-  const baseFirst = baseUnread && survey.requestsLeft() === 1 && best.rank < likelihood.named;
+  const baseFirst = baseUnread && survey.requestsLeft() === 1 && best.rank < likelihood.likely;
   const layer = baseFirst ? 0 : best.layer;
   const keepsBase = baseUnread && layer !== 0;
   const left = survey.bytesLeft() - (keepsBase ? baseReserve : 0);
-  const windows = windowsFor(layers[layer], layer === 0, best.rank, left, limits);
+  const single = survey.requestsLeft() - Number(keepsBase) < 2;
+  const windows = windowsFor(layers[layer], layer === 0 ? 'base' : best.rank, left, single, limits);
   return { layer, windows, reserve: keepsBase ? 1 : 0 };
 }
 
@@ -71,16 +72,16 @@ function sizeRank(
 
 function windowsFor(
   blob: Descriptor | undefined,
-  isBase: boolean,
-  rank: number,
+  rank: number | 'base',
   left: number,
+  single: boolean,
   limits: InspectLimits,
 ): readonly number[] {
   const size = blob?.size ?? 0;
   if (limits.wholeLayers) return [left];
   if (size <= tinyLayer) return [Math.min(Math.max(size, 1), left)];
   const isZstd = blob?.mediaType.includes('zstd') === true;
-  const first = isBase ? baseFirstWindow : firstWindow[isZstd ? 'zstd' : 'gzip'];
-  const most = isBase || rank >= likelihood.likely ? left : Math.min(left, mostOfUnlikely);
-  return most > first ? [first, most - first] : [most];
+  const first = rank === 'base' ? baseFirstWindow : firstWindow[isZstd ? 'zstd' : 'gzip'];
+  const most = rank === 'base' || rank >= likelihood.likely ? left : Math.min(left, mostOfUnlikely);
+  return most > first && !single ? [first, most - first] : [most];
 }

@@ -138,7 +138,7 @@ function judgeStaticProgram(
 
 function judgeUnmarked(judgement: StaticJudgement | undefined): Judged | Unjudged {
   if (judgement === undefined) return { why: 'static, and its bytes are out of reach' };
-  if (judgement.libc === 'unknown') return { why: judgement.why };
+  if (judgement.libc === 'unknown' || judgement.libc === 'glibc') return { why: judgement.why };
   if (judgement.libc === 'other') {
     return { resolver: 'other', libc: 'other', detail: judgement.why, confidence: certainty.foreign };
   }

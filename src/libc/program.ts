@@ -19,6 +19,8 @@ export type Located =
       readonly layer: number;
       /** Layers in which another file may stand before it. */
       readonly doubts: readonly number[];
+      /** Where such another file would stand. */
+      readonly rivals: readonly string[];
       readonly reservations: readonly Reservation[];
       readonly loader?: string;
     }
@@ -61,12 +63,12 @@ function throughScript(layers: readonly LayerIndex[], invocation: Invocation, sc
   const target = scriptTarget(script.content.text, `/${script.path}`, words, invocation.env);
   if (target.kind === 'program') {
     const next = { ...invocation, argv: target.argv };
-    const located = addDoubts(locateProgram(layers, next, script.reservations, hops + 1), script.doubts);
+    const located = addDoubts(locateProgram(layers, next, script.reservations, hops + 1), script);
     if (located.status !== 'absent') return located;
   }
   const argv = target.kind === 'interpreter' ? target.argv : shellFor(script.content.text, script.path, words);
   const reservations = isOpaque(target) ? withReservation(script.reservations, 'script-body') : script.reservations;
-  return addDoubts(locateProgram(layers, { ...invocation, argv }, reservations, hops + 1), script.doubts);
+  return addDoubts(locateProgram(layers, { ...invocation, argv }, reservations, hops + 1), script);
 }
 
 function isOpaque(target: ScriptTarget): boolean {
@@ -108,6 +110,7 @@ function findOne(layers: readonly LayerIndex[], candidates: readonly string[]): 
       content: resolved.node.content,
       layer: resolved.layer,
       doubts: [...new Set([...resolved.doubts, ...before])],
+      rivals: [...unseen.map((earlier) => earlier.path), resolved.path],
       reservations: [],
     };
   }
@@ -119,8 +122,10 @@ function findOne(layers: readonly LayerIndex[], candidates: readonly string[]): 
   };
 }
 
-function addDoubts(located: Located, doubts: readonly number[]): Located {
-  return located.status === 'found' ? { ...located, doubts: [...new Set([...located.doubts, ...doubts])] } : located;
+function addDoubts(located: Located, script: Found): Located {
+  if (located.status !== 'found') return located;
+  const doubts = [...new Set([...located.doubts, ...script.doubts])];
+  return { ...located, doubts, rivals: [...new Set([...located.rivals, ...script.rivals])] };
 }
 
 function withReservation(reservations: readonly Reservation[], added: Reservation): readonly Reservation[] {

@@ -27,7 +27,7 @@ export async function readUnread(
     return held.subarray(0, wanted);
   };
   try {
-    return await searchMarks(await readContent(head, place.size), head, () => true);
+    return await searchMarks(await readContent(head, place.size), head, place.size, () => true);
   } finally {
     await chunks.return('end');
   }

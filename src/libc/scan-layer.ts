@@ -1,5 +1,5 @@
 import { inflatePrefix, type InflateEnd } from './decompress.ts';
-import { readContent, type Head } from './file-content.ts';
+import { readContent } from './file-content.ts';
 import type { LayerIndex, LayerNode } from './layer-index.ts';
 import { readTar, type TarEntry } from './tar.ts';
 
@@ -11,8 +11,8 @@ export interface ScanLimits {
   readonly entries: number;
 }
 
-/** Called for each path that is added; says whether the scan may stop there. `head` reads on in the file. */
-export type Visit = (path: string, node: LayerNode, head: Head) => Promise<'stop' | 'go'>;
+/** Called for each path that is added; says whether the scan may stop there. `entry` reads on in the file. */
+export type Visit = (path: string, node: LayerNode, entry: TarEntry) => Promise<'stop' | 'go'>;
 
 const maxName = 4096;
 const maxExtendedHeader = 64 * 1024;
@@ -54,7 +54,7 @@ export async function scanLayer(
 async function addEntry(entry: TarEntry, index: LayerIndex, visit: Visit): Promise<'stop' | 'go'> {
   const node = await nodeOf(entry);
   const path = index.add(entry.name, node);
-  return path === undefined ? 'go' : visit(path, node, entry.head);
+  return path === undefined ? 'go' : visit(path, node, entry);
 }
 
 async function nodeOf(entry: TarEntry): Promise<LayerNode> {

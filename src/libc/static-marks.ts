@@ -3,8 +3,13 @@ import type { ElfFinding } from './elf.ts';
 /** What a static program without a mark of Go or glibc in its headers is linked with, as far as its bytes show. */
 export type StaticJudgement =
   | { readonly libc: 'musl'; readonly sure: boolean; readonly why: string }
+  /** It is glibc's dynamic loader itself. */
+  | { readonly libc: 'glibc'; readonly why: string }
   | { readonly libc: 'other'; readonly why: string }
   | { readonly libc: 'unknown'; readonly why: string };
+
+// dietlibc's resolver, the smallest of all, makes a program of 25 KiB.
+const smallestResolver = 16 * 1024;
 
 type Unmarked = Extract<ElfFinding, { kind: 'static'; runtime: 'unmarked' }>;
 
@@ -12,6 +17,8 @@ type Unmarked = Extract<ElfFinding, { kind: 'static'; runtime: 'unmarked' }>;
 const marks = [
   // musl src/errno/__strerror.h: the message of 0; glibc and uClibc say "Success", dietlibc nothing.
   { text: 'No error information\0', libc: 'musl' },
+  // elf/Versions of glibc: only its loader is without an interpreter and has versioned symbols.
+  { text: '\0GLIBC_PRIVATE\0', libc: 'glibc' },
   // uClibc-ng libc/inet/resolv.c: the second place where it looks for resolv.conf.
   { text: '/etc/config/resolv.conf\0', libc: 'other', name: 'uClibc' },
   { text: '\0__uClibc_main\0', libc: 'other', name: 'uClibc' },
@@ -20,13 +27,14 @@ const marks = [
 ] as const;
 
 /**
- * Judges a static program by `held`, its bytes as far as they are held. Texts decide. Without one, a RELRO
+ * Judges a static program by `held`, its bytes as far as they are held (`complete`: all). Texts decide. Without one, a RELRO
  * segment says musl, unsurely: dietlibc and klibc programs have none (measured: docs/detection.md), uClibc programs may.
  */
-export function judgeStatic(finding: Unmarked, held: Uint8Array): StaticJudgement {
+export function judgeStatic(finding: Unmarked, held: Uint8Array, complete: boolean): StaticJudgement {
   const bytes = Buffer.from(held.buffer, held.byteOffset, held.byteLength);
   for (const mark of marks) {
     if (!bytes.includes(mark.text, 0, 'latin1')) continue;
+    if (mark.libc === 'glibc') return { libc: 'glibc', why: "glibc's own dynamic loader" };
     return mark.libc === 'musl'
       ? { libc: 'musl', sure: true, why: `static, holds musl's text "${mark.text.replace('\0', '')}"` }
       : { libc: 'other', why: `static, linked with ${mark.name}` };
@@ -37,6 +45,9 @@ export function judgeStatic(finding: Unmarked, held: Uint8Array): StaticJudgemen
       sure: false,
       why: `static${finding.pie ? '-pie' : ''}, not glibc, not Go: most likely musl`,
     };
+  }
+  if (complete && held.length <= smallestResolver && !bytes.includes('resolv.conf', 0, 'latin1')) {
+    return { libc: 'other', why: 'static, and too small to hold a resolver' };
   }
   return { libc: 'unknown', why: 'static, and nothing in reach says which C library' };
 }

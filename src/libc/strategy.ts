@@ -6,7 +6,7 @@ import { resolveLoader, type LoaderState } from './loader-check.ts';
 import { loaderLibc } from './loader.ts';
 import { nextRead, type Candidates } from './next-read.ts';
 import { locateProgram, type Located } from './program.ts';
-import { firstDynamic, mayStandIn } from './stand-in.ts';
+import { firstDynamic, standsFor } from './stand-in.ts';
 import type { ReadPlan, Survey } from './survey.ts';
 
 /** Reads something that was not read before. */
@@ -17,6 +17,8 @@ type Unseen = Extract<Located, { status: 'unseen' }>;
 
 // Alpine's bin/busybox and Debian's merged bin are within it.
 const probeBytes = 16 * 1024;
+// A layer that replaces or deletes a program in passing.
+const smallLayer = 64 * 1024;
 
 /** What to read next to know more of the program; undefined where it is known, or the limits are met. */
 export function nextStep(image: ImageFacts, survey: Survey, located: Located, limits: InspectLimits): Step | undefined {
@@ -27,41 +29,53 @@ export function nextStep(image: ImageFacts, survey: Survey, located: Located, li
 }
 
 /** What stands at the path of glibc's loader, where the program names that. */
-export function loaderOf(survey: Survey, program: Found): LoaderState | undefined {
+export function loaderOf(image: ImageFacts, survey: Survey, program: Found): LoaderState | undefined {
   const { content } = program;
   if (content.kind !== 'elf' || content.finding.kind !== 'dynamic') return undefined;
   const loader = program.loader ?? content.finding.interpreter;
-  return loaderLibc(loader) === 'glibc' ? resolveLoader(survey.layers, loader) : undefined;
+  return loaderLibc(loader) === 'glibc'
+    ? resolveLoader(survey.layers, loader, isMuslImage(image, survey.layers))
+    : undefined;
 }
 
 function searchStep(image: ImageFacts, survey: Survey, located: Unseen, limits: InspectLimits): Step | undefined {
-  const baseHelps = mayStandIn(unreached(image, located.paths));
+  const stands = standsFor(unreached(image, located.paths));
+  const saysMusl = agreedHint(image.hints)?.libc === 'musl';
+  const baseHelps = stands === 'any' || (stands === 'glibc-only' && !saysMusl);
   const wanted = { paths: located.paths, layers: located.layers, atLeast: likelihood.unlikely, baseHelps };
   const locate = (): Located => locateProgram(survey.layers, image.invocation);
   const elsewhere = located.layers.some(
-    (layer) => layer > 0 && likelihoodOf(image, layer, located.paths) >= likelihood.likely,
+    (layer) => layer > 0 && likelihoodOf(image, layer, located.paths) >= likelihood.mentioned,
   );
   // Where the history says that the program is in another layer, the base's first executable is all it can give.
-  const standsIn = (layer: number): boolean => layer === 0 && elsewhere && firstDynamic(survey.layers[0]) !== undefined;
+  const standsIn = (layer: number): boolean =>
+    layer === 0 && (elsewhere || stands === 'glibc-only') && firstDynamic(survey.layers[0]) !== undefined;
   return readStep(image, survey, wanted, limits, { locate, standsIn });
 }
 
-// A program in an older layer does not count where the history says that a newer one has it too.
+/**
+ * A program does not count where another layer may well put another one before it: small layers and those whose history
+ * names it are read for that.
+ */
 function doubtStep(image: ImageFacts, survey: Survey, located: Found, limits: InspectLimits): Step | undefined {
-  const wanted = { paths: [located.path], layers: located.doubts, atLeast: likelihood.named, baseHelps: false };
-  const locate = (): Located => locateProgram(survey.layers, image.invocation);
-  const isNewer = (): boolean => {
-    const again = locate();
-    return again.status === 'found' && again.layer > located.layer;
-  };
+  const layers = located.doubts.filter((layer) => {
+    const rank = likelihoodOf(image, layer, located.rivals);
+    const isSmall = (image.manifest.layers[layer]?.size ?? 0) <= smallLayer && layer > 0;
+    return rank >= likelihood.mentioned || (isSmall && rank >= likelihood.possible);
+  });
+  const wanted = { paths: located.rivals, layers, atLeast: likelihood.possible, baseHelps: false };
   return readStep(image, survey, wanted, limits, {
-    locate: () => (isNewer() ? locate() : { status: 'unseen', paths: wanted.paths, layers: wanted.layers }),
+    locate: () => {
+      const again = locateProgram(survey.layers, image.invocation);
+      const isOther = again.status !== 'found' || again.path !== located.path || again.layer !== located.layer;
+      return isOther ? again : { status: 'unseen', paths: wanted.paths, layers: again.doubts };
+    },
   });
 }
 
 /** What stands at glibc's loader's path may be a musl shim, unless the image's words say that glibc is its distribution's. */
 function loaderStep(image: ImageFacts, survey: Survey, located: Found, limits: InspectLimits): Step | undefined {
-  const loader = loaderOf(survey, located);
+  const loader = loaderOf(image, survey, located);
   if (loader === undefined || loader.status === 'absent') return undefined;
   const muslImage = isMuslImage(image, survey.layers);
   if (loader.status === 'seen') {
@@ -70,7 +84,7 @@ function loaderStep(image: ImageFacts, survey: Survey, located: Found, limits: I
   }
   if (muslImage) {
     const wanted = { ...loader, atLeast: likelihood.possible, baseHelps: false };
-    const locate = (): LoaderState => loaderOf(survey, located) ?? { status: 'absent' };
+    const locate = (): LoaderState => loaderOf(image, survey, located) ?? { status: 'absent' };
     return readStep(image, survey, wanted, limits, { locate });
   }
   if (agreedHint(image.hints)?.libc === 'glibc' || survey.wasRead(0) || survey.bytesLeft() < probeBytes)
@@ -99,6 +113,7 @@ function readStep(
 /** Stops a scan when the goal is reached, or the layer has nothing more for it. */
 function stopAt(survey: Survey, layer: number, paths: readonly string[], goal: Goal): ReadPlan['visit'] {
   let wanted = paths;
+  const onlyForGoal = layer > 0 || goal.standsIn === undefined;
   return (path, node) => {
     const index = survey.layers[layer];
     const matters = wanted.some((one) => one === path || one.startsWith(`${path}/`));
@@ -108,6 +123,6 @@ function stopAt(survey: Survey, layer: number, paths: readonly string[], goal: G
       wanted = state.paths;
     }
     if (node.type === 'file' && goal.standsIn?.(layer) === true) return 'stop';
-    return index !== undefined && wanted.every((one) => index.isKnown(one)) ? 'stop' : 'go';
+    return onlyForGoal && index !== undefined && wanted.every((one) => index.isKnown(one)) ? 'stop' : 'go';
   };
 }

@@ -1,10 +1,11 @@
 import { readWindows } from './blob-windows.ts';
-import { searchMarks, type Head } from './file-content.ts';
+import { searchMarks } from './file-content.ts';
 import type { Descriptor, ImageManifest, ImageSource, LookupContext, Meter } from './image-source.ts';
 import type { InspectLimits } from './inspect-limits.ts';
 import { layerIndex, type LayerIndex, type LayerNode } from './layer-index.ts';
 import { scanLayer, type Visit } from './scan-layer.ts';
 import { readUnread } from './read-unread.ts';
+import type { TarEntry } from './tar.ts';
 import { hasToc, readToc } from './toc-reader.ts';
 
 /** What is known of an image's layers, and the ways to know more at a known cost. */
@@ -93,11 +94,11 @@ interface Scan {
 
 async function scanPlanned({ source, layer, index, plan, context, limits, mayOpen, mayLead }: Scan): Promise<void> {
   const state = { received: 0, found: false };
-  const visit: Visit = async (path, node, head) => {
+  const visit: Visit = async (path, node, entry) => {
     if (plan.visit(path, node) === 'go') return 'go';
     // What is at hand is searched, but no further request made for it.
     state.found = true;
-    await searchIn(index, path, head, mayLead);
+    await searchIn(index, path, entry, mayLead);
     return 'stop';
   };
   const goesOn = (): boolean => mayOpen() && (limits.wholeLayers || !state.found);
@@ -105,10 +106,10 @@ async function scanPlanned({ source, layer, index, plan, context, limits, mayOpe
   await scanLayer(bytes, index, visit, limits, () => state.received >= layer.size);
 }
 
-async function searchIn(index: LayerIndex, path: string, head: Head, mayReadOn: () => boolean): Promise<void> {
+async function searchIn(index: LayerIndex, path: string, entry: TarEntry, mayReadOn: () => boolean): Promise<void> {
   const node = index.get(path);
   if (node?.type !== 'file') return;
-  const content = await searchMarks(node.content, head, mayReadOn);
+  const content = await searchMarks(node.content, entry.head, entry.size, mayReadOn);
   if (content !== node.content) index.replace(path, { ...node, content });
 }
 

@@ -36,6 +36,10 @@ interface ManifestFile {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
+interface IndexFile {
+  readonly manifests?: readonly { readonly digest: string; readonly platform?: Platform }[];
+}
+
 interface ConfigFile {
   readonly config?: {
     readonly Entrypoint?: readonly string[];
@@ -50,8 +54,6 @@ interface ConfigFile {
 /** Serves one built image from memory, in socket-sized chunks, and counts what was taken. */
 export function memorySource(built: BuiltImage, options: MemorySourceOptions = {}): MemorySource {
   const { chunkBytes = 16 * 1024, manifestRequests = 1, tamper = (bytes) => bytes } = options;
-  const manifestBytes = rootManifest(built).bytes;
-  const manifest = JSON.parse(manifestBytes.toString()) as ManifestFile;
   const requests: BlobRequest[] = [];
   const blobOf = (blob: Descriptor): Buffer => {
     const bytes = built.blobs.get(blob.digest);
@@ -64,9 +66,10 @@ export function memorySource(built: BuiltImage, options: MemorySourceOptions = {
     async manifest(platform: Platform, context: LookupContext): Promise<ImageManifest> {
       context.signal.throwIfAborted();
       context.meter.requests += manifestRequests;
-      context.meter.bytes += manifestBytes.length;
-      const { config, layers, annotations = {} } = manifest;
-      return { digest: built.digest, platform, config, layers, annotations };
+      const { digest, bytes } = manifestFor(built, platform);
+      context.meter.bytes += bytes.length;
+      const { config, layers, annotations = {} } = JSON.parse(bytes.toString()) as ManifestFile;
+      return { digest, platform, config, layers, annotations };
     },
     async config({ config: descriptor }: ImageManifest, context: LookupContext): Promise<ImageConfig> {
       const bytes = blobOf(descriptor);
@@ -96,4 +99,16 @@ export function memorySource(built: BuiltImage, options: MemorySourceOptions = {
       }
     },
   };
+}
+
+function manifestFor(built: BuiltImage, platform: Platform): { readonly digest: string; readonly bytes: Buffer } {
+  const root = rootManifest(built).bytes;
+  const { manifests } = JSON.parse(root.toString()) as IndexFile;
+  if (manifests === undefined) return { digest: built.digest, bytes: root };
+  const member = manifests.find(
+    (one) => one.platform?.os === platform.os && one.platform.architecture === platform.architecture,
+  );
+  const bytes = built.manifests.get(member?.digest ?? '')?.bytes;
+  if (member === undefined || bytes === undefined) throw new Error(`no manifest for ${platform.architecture}`);
+  return { digest: member.digest, bytes };
 }
