@@ -166,6 +166,13 @@ const outOfReach: readonly CorpusImage[] = [
     build: async (sources) => deep(sources, await alpineBase(sources), 'go'),
   },
   {
+    name: 'go-out-of-reach-on-debian',
+    trap: 'a Go program behind 20 MB on Debian: nothing within reach tells it from a glibc one',
+    truth: GO,
+    budget: 'base',
+    build: async (sources) => deep(sources, await debianBase(sources), 'go'),
+  },
+  {
     name: 'label-lies',
     trap: 'an inherited label says Alpine, the image is Debian and the program is out of reach',
     truth: GLIBC,
