@@ -36,9 +36,16 @@ function parseManifest(name: string, text: string): Manifest {
   return { name, text, documents };
 }
 
+/** Aliases become copies: a patch of one Pod must not reach another one. */
+function unshared(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(unshared);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, unshared(item)]));
+}
+
 function valueOf(node: Document.Parsed, name: string, number: number): unknown {
   try {
-    const value: unknown = node.toJS();
+    const value = unshared(node.toJS());
     if (value === null || value === undefined || isMap(node.contents)) return value ?? null;
   } catch (error) {
     // Aliases that would grow without end, or that point nowhere.

@@ -1,6 +1,6 @@
 import jsonPatch, { type Operation } from 'fast-json-patch';
 import { isDeepStrictEqual } from 'node:util';
-import { isSeq, parseDocument, type Document } from 'yaml';
+import { Document, isAlias, isSeq, parseDocument } from 'yaml';
 
 import { DECISION_ANNOTATION } from '../policy/annotations.ts';
 import type { Manifest, ManifestDocument } from './manifests.ts';
@@ -77,23 +77,23 @@ function rewriteNode(copy: Document, change: Change, value: unknown): void {
   list.items.push(...change.behind.map((item) => copy.createNode(item)));
 }
 
-/** Writes the document anew: comments and order survive, spacing may not. */
-function rewritten(document: ManifestDocument, after: unknown, patches: readonly TemplatePatch[]): string {
-  const copy = document.node.clone();
-  for (const { template } of patches) {
-    for (const change of changesFor(
-      podPath(template),
-      asObject(template.pod),
-      asObject(valueAt(after, podPath(template))),
-    )) {
-      rewriteNode(copy, change, valueAt(after, change.path));
-    }
+/** Gives each place on the way to `path` that is an alias a copy of its own. */
+function expandAliases(copy: Document, path: Path): void {
+  for (let length = 1; length <= path.length; length += 1) {
+    const node: unknown = copy.getIn(path.slice(0, length), true);
+    if (isAlias(node)) copy.setIn(path.slice(0, length), copy.createNode(node.toJS(copy)));
   }
+}
+
+/** Writes the document anew: comments and order survive, spacing may not. */
+function rewritten(document: ManifestDocument, after: unknown, changes: readonly Change[]): string {
+  const copy = document.node.clone();
+  for (const { path } of changes) expandAliases(copy, path);
+  for (const change of changes) rewriteNode(copy, change, valueAt(after, change.path));
   const text = copy.toString({ lineWidth: 0 });
   if (isDeepStrictEqual(parseDocument(text).toJS(), after)) return text;
-  // Anchors shared by Pods that need different things: each gets its own.
-  copy.contents = copy.createNode(after) as typeof copy.contents;
-  return copy.toString({ lineWidth: 0, aliasDuplicateObjects: false } as Parameters<typeof copy.toString>[0]);
+  // Merge keys and the like: the value is right, the comments are gone.
+  return new Document(after, { aliasDuplicateObjects: false }).toString({ lineWidth: 0 });
 }
 
 function edited(
@@ -116,7 +116,7 @@ function edited(
     const again = parseDocument(text);
     if (again.errors.length === 0 && isDeepStrictEqual(again.toJS(), after)) return edits;
   }
-  return [{ start, end, text: rewritten(document, after, patches), depth: 0 }];
+  return [{ start, end, text: rewritten(document, after, changes), depth: 0 }];
 }
 
 /** The manifest's text with all templates patched; whatever is not patched stays as it is, byte for byte. */
@@ -124,8 +124,8 @@ export function patchManifest(
   manifest: Manifest,
   patches: ReadonlyMap<ManifestDocument, readonly TemplatePatch[]>,
 ): string {
-  const edits = [...patches].flatMap(([document, templates]) => {
-    const changed = templates.filter(({ patch }) => patch.length > 0);
+  const edits = manifest.documents.flatMap((document) => {
+    const changed = (patches.get(document) ?? []).filter(({ patch }) => patch.length > 0);
     if (changed.length === 0) return [];
     return edited(manifest, document, patchedValue(document.value, changed), changed);
   });

@@ -13,13 +13,17 @@ const READERS: Readonly<Partial<Record<Resolver, (file: ResolvConf) => ReaderVie
 
 const seconds = (milliseconds: number): string => `${milliseconds / 1000} s`;
 
-function behaviour(view: ReaderView): string {
-  const how = view.tcp
-    ? 'A and AAAA over TCP'
-    : view.atOnce
-      ? 'A and AAAA at once from one socket'
-      : 'A and AAAA from two sockets';
-  return `${how}; asks again after ${seconds(view.resendMs)}`;
+const manner = ({ tcp, atOnce }: ReaderView): string => {
+  if (tcp) return 'A and AAAA over TCP';
+  return atOnce ? 'A and AAAA at once from one socket' : 'A and AAAA one after the other, or from two sockets';
+};
+
+const step = (before: string, after: string): string => (before === after ? before : `${before} -> ${after}`);
+
+/** What changes for a resolver between two files, in a line. */
+function behaviour(old: ReaderView, now: ReaderView): string {
+  const again = step(seconds(old.resendMs), seconds(now.resendMs));
+  return `${step(manner(old), manner(now))}; asks again after ${again}`;
 }
 
 /** Rows as aligned columns; the last one is not padded. */
@@ -48,8 +52,7 @@ function readersTable(decision: Decision, { before, after }: Evaluation['resolvC
   const rows = resolvers.flatMap((resolver) => {
     const reader = READERS[resolver];
     if (reader === undefined) return [];
-    const [old, now] = [behaviour(reader(before)), behaviour(reader(after))];
-    return [[`${resolver}:`, old === now ? old : `${old}  ->  ${now}`]];
+    return [[`${resolver}:`, behaviour(reader(before), reader(after))]];
   });
   return table(rows);
 }

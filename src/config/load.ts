@@ -55,7 +55,7 @@ function parseFile(file: NonNullable<ConfigSources['file']>): ParsedFile {
     return `${file.name}:${line}:${col}: ${error.message}`;
   });
   if (problems.length > 0) throw new ConfigError(problems);
-  if (document.contents !== null && !isMap(document.contents)) {
+  if (document.toJS() !== null && !isMap(document.contents)) {
     throw new ConfigError([`${file.name}: expected a mapping of keys such as "scope: cluster"`]);
   }
   return { document, lines, name: file.name };

@@ -1,0 +1,53 @@
+import { readFile, readdir, stat } from 'node:fs/promises';
+
+import type { Io } from '../../src/commands/io.ts';
+import { run } from '../../src/commands/program.ts';
+import type { ServeParts } from '../../src/commands/serve.ts';
+import type { Detector } from '../../src/libc/detector.ts';
+
+export interface CliOptions {
+  readonly stdin?: string;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly terminal?: boolean;
+  readonly detector?: Detector;
+}
+
+export interface CliResult {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+const notHere = (): never => {
+  throw new Error('not in this test');
+};
+
+/** Runs a command line in this process, with the real file system and standard input and output in memory. */
+export async function cli(argv: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+  let out = '';
+  let err = '';
+  const terminal = options.terminal ?? false;
+  const io: Io = {
+    environment: options.environment ?? {},
+    stdinIsTerminal: options.stdin === undefined,
+    stdoutIsTerminal: terminal,
+    stderrIsTerminal: terminal,
+    columns: 80,
+    readStdin: async () => options.stdin ?? '',
+    readFile: (path) => readFile(path, 'utf8'),
+    listFolder: async (path) => ((await stat(path).catch(() => undefined))?.isDirectory() ? readdir(path) : undefined),
+    out: (text) => void (out += text),
+    err: (text) => void (err += text),
+  };
+  const parts: ServeParts = {
+    io,
+    version: '0.0.0-test',
+    inCluster: false,
+    openCluster: notHere,
+    openCertificates: notHere,
+    untilStopped: notHere,
+    openDetector: async () => ({ ...(options.detector && { detector: options.detector }), close: async () => {} }),
+  };
+  const code = await run(argv, parts);
+  return { code, out, err };
+}

@@ -1,0 +1,187 @@
+import { describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
+import { z } from 'zod';
+
+import { environmentVariables } from '../../../src/config/environment.ts';
+import { ConfigError, loadConfig } from '../../../src/config/load.ts';
+import { policyConfig } from '../../../src/config/policy-config.ts';
+import { configSchema, defaultConfig } from '../../../src/config/schema.ts';
+
+const load = (
+  text: string,
+  environment: Record<string, string> = {},
+  flags: { key: string; value: unknown; origin: string }[] = [],
+) => loadConfig({ file: { name: 'c.yaml', text }, environment, flags });
+
+const problems = (...given: Parameters<typeof load>): readonly string[] => {
+  try {
+    load(...given);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+};
+
+describe('the defaults', () => {
+  it('are those of docs/configuration.md', () => {
+    expect(z.encode(configSchema, defaultConfig())).toEqual({
+      scope: 'opt-in',
+      mode: 'enforce',
+      excludeNamespaces: ['kube-system', 'kube-public', 'kube-node-lease'],
+      cluster: { dns: 'auto', domain: 'auto', nodeSearches: 'auto' },
+      glibc: { options: ['single-request-reopen', 'use-vc'], tcpPreflight: true },
+      musl: { remedy: 'auto', timeout: 5, attempts: 10, extraNameservers: [] },
+      mixedPods: 'redirect',
+      extraOptions: {},
+      nodeLocal: {
+        mode: 'auto',
+        addresses: ['169.254.20.10'],
+        fallback: true,
+        daemonSet: 'kube-system/node-local-dns',
+        minReady: 1,
+      },
+      detection: {
+        budget: '1500ms',
+        platform: 'linux/amd64',
+        registry: {
+          enabled: true,
+          allow: [],
+          deny: [],
+          insecure: [],
+          mirrors: {},
+          allowPrivateAddresses: true,
+          concurrency: 8,
+          dockerConfig: '',
+          pullSecrets: false,
+          caFile: '',
+        },
+        cache: { entries: 20_000, tagTtl: '10m', failureTtl: '1m', store: 'memory' },
+      },
+      server: { address: '0.0.0.0', port: 10_250, metricsPort: 9402, warnings: false },
+      tls: { mode: 'ephemeral', certFile: '', keyFile: '' },
+      log: { level: 'info', format: 'json' },
+    });
+  });
+
+  it('read back what they print', () => {
+    const text = stringify(z.encode(configSchema, defaultConfig()));
+    expect(load(text).config).toEqual(defaultConfig());
+  });
+
+  it.each(['', '# nothing\n', '---\n'])('an empty file is the defaults: %j', (text) => {
+    expect(load(text).config).toEqual(defaultConfig());
+  });
+});
+
+describe('what is refused, with its place and what to do', () => {
+  it.each([
+    ['scop: cluster\n', 'c.yaml:1:7: scop: unknown key; did you mean scope?'],
+    ['nodeLocal:\n  mod: on\n', 'c.yaml:2:8: nodeLocal.mod: unknown key; did you mean mode?'],
+    ['log: {colour: true}\n', 'c.yaml:1:15: log.colour: unknown key; known here: level, format'],
+    ['extraOptions: {glib: []}\n', 'c.yaml:1:22: extraOptions.glib: unknown key; did you mean glibc?'],
+    ['musl: {attempts: 0}\n', 'c.yaml:1:18: musl.attempts: Too small: expected number to be >=1'],
+    ['musl: {attempts: 2.5}\n', 'c.yaml:1:18: musl.attempts: Invalid input: expected int, received number'],
+    ['musl: {timeout: 1}\n', 'c.yaml:1:17: musl.timeout: Too small: expected number to be >=5'],
+    [
+      'glibc: {options: [single-requst]}\n',
+      'c.yaml:1:19: glibc.options.0: "single-requst" is no option of resolv.conf: did you mean single-request?',
+    ],
+    [
+      'glibc: {options: ["ndots:1"]}\n',
+      'c.yaml:1:19: glibc.options.0: ndots takes a whole number from 5 to 15: ndots is never lowered below the 5 that the kubelet writes',
+    ],
+    [
+      'glibc: {options: ["attempts:0"]}\n',
+      'c.yaml:1:19: glibc.options.0: attempts takes a whole number from 1 to 10: attempts:0 crashes every musl program that resolves a name',
+    ],
+    [
+      'glibc: {options: ["timeout:x"]}\n',
+      'c.yaml:1:19: glibc.options.0: timeout takes a whole number from 1 to 30: timeout:0 makes musl fail every look-up at once',
+    ],
+    ['glibc: {options: ["use-vc:1"]}\n', 'c.yaml:1:19: glibc.options.0: use-vc takes no value'],
+    [
+      'extraOptions: {musl: ["timeout:2"]}\n',
+      'c.yaml:1:23: extraOptions.musl.0: timeout is at least 5 here: musl counts it for the whole look-up',
+    ],
+    ['detection: {budget: soon}\n', 'c.yaml:1:21: detection.budget: expected a duration from 10ms to 10s'],
+    ['detection: {budget: 1h}\n', 'c.yaml:1:21: detection.budget: expected a duration from 10ms to 10s'],
+    [
+      'detection: {platform: windows/amd64}\n',
+      'c.yaml:1:23: detection.platform: expected a platform such as linux/amd64 or linux/arm/v7',
+    ],
+    ['nodeLocal: {addresses: [cache]}\n', 'c.yaml:1:25: nodeLocal.addresses.0: expected an IP address'],
+    ['tls: {mode: files}\n', 'c.yaml:1:6: tls.certFile: expected a path: tls.mode is files'],
+    [
+      'musl: {remedy: redirect}\nnodeLocal: {mode: off}\n',
+      'c.yaml:1:16: musl.remedy: redirect needs a node-local cache, and nodeLocal.mode is off; use auto, retry or none',
+    ],
+    ['[a]\n', 'c.yaml: expected a mapping of keys such as "scope: cluster"'],
+    ['scope: "cluster\nmode: audit\n', expect.stringMatching(/^c\.yaml:\d:\d+: Missing closing "quote/)],
+  ])('%j', (text, problem) => {
+    expect(problems(text)[0]).toEqual(problem);
+  });
+
+  it('all problems are named at once', () => {
+    expect(problems('scope: all\nmode: on\nlog: {level: loud}\n')).toHaveLength(3);
+  });
+
+  it('a value from the environment or a flag is blamed on it', () => {
+    expect(problems('', { LIBC_DNS_MUSL_ATTEMPTS: '0' })[0]).toMatch(/^LIBC_DNS_MUSL_ATTEMPTS: musl\.attempts: /);
+    expect(problems('', {}, [{ key: 'log.level', value: 'loud', origin: '--log-level' }])[0]).toMatch(
+      /^--log-level: log\.level: /,
+    );
+  });
+});
+
+describe('flags over environment over file', () => {
+  it('in that order', () => {
+    const flag = [{ key: 'log.level', value: 'debug', origin: '--log-level' }];
+    expect(load('log: {level: error}\n').config.log.level).toBe('error');
+    expect(load('log: {level: error}\n', { LIBC_DNS_LOG_LEVEL: 'warn' }).config.log.level).toBe('warn');
+    expect(load('log: {level: error}\n', { LIBC_DNS_LOG_LEVEL: 'warn' }, flag).config.log.level).toBe('debug');
+  });
+
+  it('tells what was set from what is a default', () => {
+    const { isSet } = load('server: {port: 8443}\n', { LIBC_DNS_SERVER_ADDRESS: '::' });
+    expect([isSet('server.port'), isSet('server.address'), isSet('server.metricsPort')]).toEqual([true, true, false]);
+  });
+
+  it('every key has its variable, and takes values from there', () => {
+    expect(environmentVariables().map(({ variable }) => variable)).toContain(
+      'LIBC_DNS_DETECTION_REGISTRY_ALLOW_PRIVATE_ADDRESSES',
+    );
+    const { config } = load('', {
+      LIBC_DNS_SCOPE: 'cluster',
+      LIBC_DNS_CLUSTER_DNS: '10.96.0.10, fd00::a',
+      LIBC_DNS_CLUSTER_NODE_SEARCHES: '',
+      LIBC_DNS_NODE_LOCAL_FALLBACK: 'false',
+      LIBC_DNS_NODE_LOCAL_MIN_READY: '0.5',
+      LIBC_DNS_DETECTION_CACHE_TAG_TTL: '1m30s',
+      LIBC_DNS_DETECTION_REGISTRY_MIRRORS: '{docker.io: [https://mirror.example]}',
+      LIBC_DNS_EXTRA_OPTIONS: 'glibc: [no-aaaa]',
+    });
+    expect(config).toMatchObject({
+      scope: 'cluster',
+      cluster: { dns: ['10.96.0.10', 'fd00::a'], nodeSearches: [] },
+      nodeLocal: { fallback: false, minReady: 0.5 },
+      detection: { cache: { tagTtl: 90_000 }, registry: { mirrors: { 'docker.io': ['https://mirror.example'] } } },
+      extraOptions: { glibc: ['no-aaaa'] },
+    });
+    expect(policyConfig(config).extraOptions).toEqual({ glibc: [{ name: 'no-aaaa' }] });
+  });
+
+  it('a stranger with our prefix is a warning, what Kubernetes sets for our own Service is not', () => {
+    const { warnings } = load('', {
+      LIBC_DNS_SCOP: 'cluster',
+      LIBC_DNS_WEBHOOK_SERVICE_HOST: '10.0.0.1',
+      LIBC_DNS_WEBHOOK_SERVICE_PORT_HTTPS: '443',
+      LIBC_DNS_WEBHOOK_PORT: 'tcp://10.0.0.1:443',
+      LIBC_DNS_WEBHOOK_PORT_443_TCP_ADDR: '10.0.0.1',
+      LIBC_DNS_CONFIG: '/etc/c.yaml',
+    });
+    expect(warnings).toEqual([
+      'environment variable LIBC_DNS_SCOP is not known and ignored; did you mean LIBC_DNS_SCOPE?',
+    ]);
+  });
+});

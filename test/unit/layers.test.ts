@@ -1,0 +1,64 @@
+import { execFile } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Lints one file of one line at `path` with the project's own rules. */
+async function lint(path: string, line: string): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'libc-dns-lint-'));
+  try {
+    const rules = JSON.parse(readFileSync(join(root, '.oxlintrc.json'), 'utf8')) as Record<string, unknown>;
+    writeFileSync(join(folder, '.oxlintrc.json'), JSON.stringify({ ...rules, $schema: undefined, options: {} }));
+    mkdirSync(join(folder, path, '..'), { recursive: true });
+    writeFileSync(join(folder, path), `${line}\n`);
+    const oxlint = join(root, 'node_modules', '.bin', 'oxlint');
+    const { stdout } = await promisify(execFile)(oxlint, [path], { cwd: folder }).catch(
+      (error: { stdout: string }) => error,
+    );
+    return stdout;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+describe('the lint rule that keeps dependencies pointing inwards', () => {
+  it.each([
+    ['src/policy/x.ts', "export { x } from '../libc/x.ts';"],
+    ['src/policy/x.ts', "export { readFile } from 'node:fs';"],
+    ['src/policy/x.ts', "export { z } from 'zod';"],
+    ['src/resolv-conf/x.ts', "export { x } from '../policy/x.ts';"],
+    ['src/libc/x.ts', "export { x } from '../registry/x.ts';"],
+    ['src/libc/x.ts', "export type { X } from '../kubernetes/x.ts';"],
+    ['src/registry/x.ts', "export { x } from '../admission/x.ts';"],
+    ['src/registry/x.ts', "export { x } from '../config/x.ts';"],
+    ['src/kubernetes/x.ts', "export { x } from '../commands/x.ts';"],
+    ['src/tls/x.ts', "export { x } from '../registry/x.ts';"],
+    ['src/config/x.ts', "export { x } from '../libc/x.ts';"],
+    ['src/telemetry/x.ts', "export { x } from '../admission/x.ts';"],
+    ['src/admission/x.ts', "export { x } from '../registry/x.ts';"],
+    ['src/admission/x.ts', "export type { X } from '../commands/x.ts';"],
+    ['src/commands/x.ts', "export { x } from '../kubernetes/x.ts';"],
+    ['src/commands/x.ts', "export { x } from '../main.ts';"],
+  ])('bites: %s with %s', async (path, line) => {
+    expect(await lint(path, line)).toContain('no-restricted-imports');
+  });
+
+  it.each([
+    ['src/policy/x.ts', "export { x } from './y.ts';"],
+    ['src/policy/x.ts', "export type { X } from '../resolv-conf/x.ts';"],
+    ['src/libc/x.ts', "export { x } from '../policy/x.ts';"],
+    ['src/registry/x.ts', "export { x } from '../libc/x.ts';"],
+    ['src/registry/x.ts', "export { request } from 'undici';"],
+    ['src/tls/x.ts', "export type { X } from '../admission/x.ts';"],
+    ['src/admission/x.ts', "export { x } from '../libc/x.ts';"],
+    ['src/commands/x.ts', "export { x } from '../admission/x.ts';"],
+    ['src/main.ts', "export { x } from './registry/x.ts';"],
+  ])('lets through: %s with %s', async (path, line) => {
+    expect(await lint(path, line)).not.toContain('no-restricted-imports');
+  });
+});
