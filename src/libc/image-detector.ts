@@ -6,6 +6,7 @@ import { createFailureMemory } from './failure-memory.ts';
 import { ImageSourceError, type ImageSources } from './image-source.ts';
 import type { LookupResult } from './look-up.ts';
 import { createSlots } from './lookup-slots.ts';
+import { createManifestMemory } from './manifest-memory.ts';
 import { createSharedVerdicts } from './shared-verdicts.ts';
 import { createFlights } from './single-flight.ts';
 import { createVerdictMemory } from './verdict-memory.ts';
@@ -61,10 +62,11 @@ export function createImageDetector(options: ImageDetectorOptions): ImageDetecto
   const onError = (error: unknown): void => tell(() => hooks.onError?.(error));
   const memory = createVerdictMemory({ ...options, bytes: options.bytes ?? 32 * 1024 * 1024 });
   const failures = createFailureMemory({ ...options, entries: Math.ceil(options.entries / 4) });
+  const manifests = createManifestMemory(options.tagTtlMs, options.clock);
   const shared = createSharedVerdicts(options.store, onError);
   const slots = createSlots(concurrency, queue);
   const flights = createFlights<LookupResult>({ slots, backgroundMs, notBegun });
-  const answer = createAnswer({ ...options, hooks, memory, failures, shared, slots, flights, onError });
+  const answer = createAnswer({ ...options, hooks, memory, failures, manifests, shared, slots, flights, onError });
   let isClosed = false;
   return {
     async detect(request, deadline) {

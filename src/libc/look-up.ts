@@ -2,13 +2,8 @@ import { readFailure, type Failure } from './detection-failure.ts';
 import type { DetectionKeys } from './detection-keys.ts';
 import type { DetectRequest, Inspect, Inspection } from './detector.ts';
 import type { FailureMemory } from './failure-memory.ts';
-import {
-  ImageSourceError,
-  type ImageManifest,
-  type ImageSource,
-  type ImageSources,
-  type LookupContext,
-} from './image-source.ts';
+import { ImageSourceError, type ImageSource, type ImageSources, type LookupContext } from './image-source.ts';
+import type { ManifestMemory } from './manifest-memory.ts';
 import type { SharedVerdicts } from './shared-verdicts.ts';
 import type { VerdictMemory } from './verdict-memory.ts';
 
@@ -18,6 +13,7 @@ export interface LookupParts {
   readonly shared: SharedVerdicts;
   readonly memory: VerdictMemory;
   readonly failures: FailureMemory;
+  readonly manifests: ManifestMemory;
   readonly clock: { now(): number };
   /** An error that no source documents: one of our own. */
   readonly onError: (error: unknown) => void;
@@ -36,29 +32,63 @@ export type LookupResult =
   | { readonly failure: Failure };
 
 /**
- * Asks the shared store, then the registry, and remembers what comes out. The manifest alone is fetched where its digest
+ * Asks the shared store, then the registry, and remembers what comes out. Nothing but the manifest is read where its digest
  * is known already: a tag that has not moved, or one that stands for the same image as another. Never rejects.
  */
 export async function lookUp(parts: LookupParts, task: LookupTask, context: LookupContext): Promise<LookupResult> {
   const { keys, login, request } = task;
   const stored = task.revalidates ? undefined : await findStored(parts, task, context);
   if (stored !== undefined) return { inspection: stored, from: 'store' };
-  let run: string | undefined;
+  const progress: Progress = {};
   try {
-    const source = parts.sources.open(request.reference);
-    const checkedAt = parts.clock.now();
-    const manifest = await source.manifest(request.platform, context);
-    ({ run } = keys);
-    const known = parts.memory.ofManifest(keys, manifest.digest);
-    const inspection = known ?? (await parts.inspect(withManifest(source, manifest), request, context));
-    keep(parts, task, { ...inspection, digest: manifest.digest }, checkedAt);
+    const source = watchManifest(parts.sources.open(request.reference), parts, task, progress);
+    const inspection = await parts.inspect(source, request, context).catch((error: unknown) => {
+      if (progress.known === undefined) throw error;
+      return progress.known;
+    });
+    keep(parts, task, inspection, progress.checkedAt ?? parts.clock.now());
     return { inspection, from: 'registry' };
   } catch (error) {
     const failure = readFailure(error, context.signal);
     if (!context.signal.aborted && !(error instanceof ImageSourceError)) parts.onError(error);
-    parts.failures.remember({ keys, login, ...(run !== undefined && { run }) }, failure);
+    const scope = { keys, login, ...(progress.checkedAt !== undefined && { run: keys.run }) };
+    parts.failures.remember(scope, failure);
+    // The tag may have moved, and the layers of what it stood for be gone.
+    parts.manifests.forget(keys);
     return { failure };
   }
+}
+
+/** How far an inspection has come. */
+interface Progress {
+  /** When the manifest was asked for; absent until it is there. */
+  checkedAt?: number;
+  /** What is known about that manifest already. */
+  known?: Inspection;
+}
+
+/** A source that ends the inspection at the manifest where that tells all, and fetches none that was seen just now. */
+function watchManifest(
+  source: ImageSource,
+  { memory, manifests, clock }: LookupParts,
+  { keys, revalidates }: LookupTask,
+  progress: Progress,
+): ImageSource {
+  return {
+    async manifest(platform, context) {
+      const now = clock.now();
+      const seen = revalidates ? undefined : manifests.find(keys);
+      const { manifest, checkedAt } = seen ?? { manifest: await source.manifest(platform, context), checkedAt: now };
+      if (seen === undefined) manifests.remember(keys, { manifest, checkedAt });
+      progress.checkedAt = checkedAt;
+      const known = memory.ofManifest(keys, manifest.digest);
+      if (known === undefined) return manifest;
+      progress.known = known;
+      throw new Error('the manifest is known: there is nothing to inspect');
+    },
+    config: async (manifest, context) => await source.config(manifest, context),
+    read: (blob, offset, length, context) => source.read(blob, offset, length, context),
+  };
 }
 
 async function findStored(
@@ -83,13 +113,4 @@ function keep(
   // Others may have more luck with what we could not tell.
   if (inspection.verdict.resolver === 'unknown') return;
   shared.keep(keys, request.platform, { inspection, checkedAt });
-}
-
-/** The source, with the manifest that was fetched already. */
-function withManifest(source: ImageSource, manifest: ImageManifest): ImageSource {
-  return {
-    manifest: async () => await Promise.resolve(manifest),
-    config: async (of, context) => await source.config(of, context),
-    read: (blob, offset, length, context) => source.read(blob, offset, length, context),
-  };
 }

@@ -71,6 +71,27 @@ describe('tags', () => {
   });
 });
 
+describe('manifests', () => {
+  const job = (id: number) => request('app:1', { command: ['/app', `--job=${id}`] });
+
+  it('are fetched once for Pods that differ in their arguments alone, until the tag is stale', async () => {
+    const registry = new FakeRegistry();
+    const image = registry.add('app:1');
+    const clock = handClock();
+    const detector = detectorFor(registry, { clock });
+    for (let id = 0; id < 5; id += 1) await detector.detect(job(id), noDeadline);
+    expect([registry.manifestsOf.length, registry.inspectionsOf.length]).toEqual([1, 5]);
+    // An answer that rests on an old manifest is as old as that manifest.
+    clock.advance(9 * minute);
+    await detector.detect(job(5), noDeadline);
+    Object.assign(image, { digest: 'sha256:new', resolver: 'glibc' });
+    clock.advance(minute);
+    expect((await detector.detect(job(6), noDeadline)).verdict.resolver).toBe('glibc');
+    expect(registry.manifestsOf).toHaveLength(2);
+    expect((await detector.detect(job(5), noDeadline)).verdict.resolver).toBe('glibc');
+  });
+});
+
 describe('digests', () => {
   it('are never asked about again', async () => {
     const registry = new FakeRegistry();
@@ -145,6 +166,7 @@ describe('failures', () => {
     expect(await resolverOf(detector, 'app')).toBe('unknown');
     const other = await detector.detect(request('app', { command: ['other'] }), noDeadline);
     expect(other.verdict.resolver).toBe('musl');
+    // Fetched anew: the layers may have gone because the tag moved.
     expect(registry.manifestsOf).toHaveLength(2);
   });
 

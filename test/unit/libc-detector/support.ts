@@ -111,12 +111,12 @@ export class FakeRegistry implements ImageSources {
   readonly inspect: Inspect = async (source, wanted, context) => {
     const name = this.canonical(wanted.reference);
     const key = JSON.stringify([name, wanted.command, wanted.args]);
-    this.inspectionsOf.push(key);
     this.#count(key, 1);
     try {
+      const { digest, platform } = await source.manifest(wanted.platform, context);
+      this.inspectionsOf.push(key);
       const image = await this.#answer(name, context, 1000);
       if (image.failure?.stage === 'layers') throw image.failure.error;
-      const { digest, platform } = await source.manifest(wanted.platform, context);
       const { resolver } = image;
       const libc = resolver === 'musl' ? 'musl' : resolver === 'glibc' ? 'glibc' : 'unknown';
       const evidence = { source: 'executable' as const, detail: `/bin/x of ${digest}`, confidence: 0.99 };
