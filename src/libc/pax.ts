@@ -16,7 +16,7 @@ export function readPaxRecords(body: Uint8Array): PaxRecords {
     if (space === -1 || space - at > 7) return found;
     const length = Number(bytes.toString('latin1', at, space));
     const end = at + length;
-    if (!Number.isInteger(length) || end <= space || end > bytes.length) return found;
+    if (!Number.isInteger(length) || end <= space || bytes[end - 1] !== 0x0a) return found;
     const equals = bytes.indexOf(0x3d, space);
     if (equals === -1 || equals >= end) return found;
     const value = bytes.toString('utf8', equals + 1, end - 1);

@@ -1,0 +1,109 @@
+/** Builds the smallest ELF files that say what a test needs: headers, program headers, notes and an interpreter. */
+
+export interface ElfOptions {
+  readonly wide?: boolean;
+  readonly bigEndian?: boolean;
+  /** `e_type`; 2 (an executable) if absent. */
+  readonly type?: number;
+  readonly osAbi?: number;
+  readonly interpreter?: string;
+  readonly notes?: readonly { readonly owner: string; readonly type: number }[];
+  /** Where the notes begin, to put them out of reach. */
+  readonly notesAt?: number;
+  readonly segments?: readonly { readonly type: number; readonly align?: number }[];
+  /** As the Go linker does. */
+  readonly sectionHeadersBehindProgramHeaders?: boolean;
+  readonly programHeadersAt?: number;
+  /** Anything, right behind the program headers. */
+  readonly text?: string;
+  readonly size?: number;
+}
+
+const PT_INTERP = 3;
+const PT_NOTE = 4;
+
+export const PT_PHDR = 6;
+export const PT_GNU_RELRO = 0x6474_e552;
+
+/** An ELF file of at least `size` bytes (8192 if absent). */
+export function elf(options: ElfOptions = {}): Buffer {
+  const { wide = true, bigEndian = false, type = 2, osAbi = 0, size = 8192 } = options;
+  const place = arrange(options, wide, bigEndian);
+  const bytes = Buffer.alloc(Math.max(size, place.tableEnd, place.notesAt + place.notes.length));
+  const write = writer(bytes, bigEndian, wide);
+  bytes.set([0x7f, 0x45, 0x4c, 0x46, wide ? 2 : 1, bigEndian ? 2 : 1, 1, osAbi]);
+  write.half(16, type);
+  write.word(24, 0x40_1000);
+  write.word(wide ? 32 : 28, place.tableAt);
+  write.word(wide ? 40 : 32, options.sectionHeadersBehindProgramHeaders === true ? place.tableEnd : bytes.length);
+  write.half(wide ? 54 : 42, place.entrySize);
+  write.half(wide ? 56 : 44, place.headers.length);
+  place.headers.forEach((header, index) => write.programHeader(place.tableAt + index * place.entrySize, header));
+  place.text.copy(bytes, place.textAt);
+  place.name.copy(bytes, place.nameAt);
+  place.notes.copy(bytes, place.notesAt);
+  return bytes;
+}
+
+/** What the file holds, and where. */
+function arrange(options: ElfOptions, wide: boolean, bigEndian: boolean) {
+  const { interpreter, segments = [], programHeadersAt: tableAt = wide ? 64 : 52 } = options;
+  const entrySize = wide ? 56 : 32;
+  const notes = Buffer.concat((options.notes ?? []).map((note) => noteBytes(note, bigEndian)));
+  const count = 1 + segments.length + Number(interpreter !== undefined) + Number(notes.length > 0);
+  const tableEnd = tableAt + count * entrySize;
+  const text = Buffer.from(`\0${options.text ?? ''}\0`);
+  const name = Buffer.from(interpreter === undefined ? '' : `${interpreter}\0`);
+  const textAt = tableAt > 1024 ? 512 : tableEnd;
+  const nameAt = textAt + text.length;
+  const notesAt = options.notesAt ?? Math.ceil((nameAt + name.length) / 4) * 4;
+  const headers: Segment[] = [
+    { type: 1, offset: 0, size: 4096, align: 4096 },
+    ...segments.map(({ type, align = 8 }) => ({ type, offset: 0, size: 0, align })),
+    ...(interpreter === undefined ? [] : [{ type: PT_INTERP, offset: nameAt, size: name.length, align: 1 }]),
+    ...(notes.length === 0 ? [] : [{ type: PT_NOTE, offset: notesAt, size: notes.length, align: 4 }]),
+  ];
+  return { tableAt, tableEnd, entrySize, headers, text, textAt, name, nameAt, notes, notesAt };
+}
+
+interface Segment {
+  readonly type: number;
+  readonly offset: number;
+  readonly size: number;
+  readonly align: number;
+}
+
+interface Writer {
+  readonly half: (at: number, value: number) => void;
+  readonly word: (at: number, value: number) => void;
+  readonly programHeader: (at: number, segment: Segment) => void;
+}
+
+function writer(bytes: Buffer, bigEndian: boolean, wide: boolean): Writer {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const half = (at: number, value: number): void => view.setUint16(at, value, !bigEndian);
+  const int = (at: number, value: number): void => view.setUint32(at, value, !bigEndian);
+  const word = (at: number, value: number): void =>
+    wide ? view.setBigUint64(at, BigInt(value), !bigEndian) : int(at, value);
+  return {
+    half,
+    word,
+    programHeader: (at, { type, offset, size, align }) => {
+      int(at, type);
+      word(at + (wide ? 8 : 4), offset);
+      word(at + (wide ? 32 : 16), size);
+      word(at + (wide ? 48 : 28), align);
+    },
+  };
+}
+
+function noteBytes({ owner, type }: { readonly owner: string; readonly type: number }, bigEndian: boolean): Buffer {
+  const name = Buffer.alloc(Math.ceil((owner.length + 1) / 4) * 4);
+  name.write(owner, 'latin1');
+  const header = Buffer.alloc(12);
+  const view = new DataView(header.buffer, header.byteOffset, 12);
+  view.setUint32(0, owner.length + 1, !bigEndian);
+  view.setUint32(4, 16, !bigEndian);
+  view.setUint32(8, type, !bigEndian);
+  return Buffer.concat([header, name, Buffer.alloc(16)]);
+}
