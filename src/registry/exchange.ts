@@ -29,7 +29,10 @@ export interface Ask {
 export interface Answer {
   readonly url: URL;
   readonly status: number;
-  readonly headers: IncomingHttpHeaders;
+  /** Lower-case names; of a header sent several times, the values joined as RFC 9110 section 5.3 has it. */
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  /** Each `WWW-Authenticate` header by itself. */
+  readonly challenges: readonly string[];
   /** Leaving it early stops the transfer. Rejects with `ImageSourceError` or the signal's reason. */
   readonly body: AsyncIterable<Uint8Array>;
   readonly close: () => void;
@@ -82,6 +85,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
     };
     try {
       const response = await dispatch(ask, timer.signal, options);
+      refuseEncoding(url, response);
       options.onRequest?.({ host: url.origin, kind: ask.kind, ms: ms(), status: response.statusCode });
       return toAnswer(ask, response, { pass, stop: timer.stop, fail, options });
     } catch (error) {
@@ -124,6 +128,14 @@ async function dispatch(ask: Ask, signal: AbortSignal, options: ExchangeOptions)
   });
 }
 
+/** Digests and offsets are of the bytes as they are stored, which is why `identity` was asked for. */
+function refuseEncoding(url: URL, { statusCode, headers, body }: Dispatcher.ResponseData): void {
+  const encoding = String(headers['content-encoding'] ?? 'identity');
+  if (encoding === 'identity' || statusCode >= 300) return;
+  body.on('error', () => {}).destroy();
+  throw new ImageSourceError('invalid-answer', `${url.host} answered in a content coding, though asked for none`);
+}
+
 /** Counts body bytes where they come off the wire, and headers, of which the parser bounds the size alone. */
 function observe({ context, url }: Ask, limits: RegistryLimits): Dispatcher.DispatcherComposeInterceptor {
   return (next) => (request, handler) =>
@@ -154,7 +166,9 @@ interface Ending {
 }
 
 function toAnswer(ask: Ask, response: Dispatcher.ResponseData, ending: Ending): Answer {
-  const { statusCode: status, headers, body } = response;
+  const { statusCode: status, body } = response;
+  const headers = joined(response.headers);
+  const challenges = [response.headers['www-authenticate'] ?? []].flat();
   const outcome: Outcome = status >= 500 ? 'failure' : 'success';
   if (status === 429) blockHost(ask.url, headers, ending.options);
   // A body that is thrown away reports that as an error; nobody waits for it.
@@ -173,10 +187,14 @@ function toAnswer(ask: Ask, response: Dispatcher.ResponseData, ending: Ending): 
       end();
     }
   };
-  return { url: ask.url, status, headers, body: chunks(), close: end };
+  return { url: ask.url, status, headers, challenges, body: chunks(), close: end };
 }
 
-function blockHost(url: URL, headers: IncomingHttpHeaders, { hosts, limits, clock }: ExchangeOptions): void {
+function joined(headers: IncomingHttpHeaders): Answer['headers'] {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, [value ?? []].flat().join(', ')]));
+}
+
+function blockHost(url: URL, headers: Answer['headers'], { hosts, limits, clock }: ExchangeOptions): void {
   const ms = retryAfterMs(headers['retry-after'], { now: clock.now(), fallback: 10_000, longest: limits.blockMs });
   hosts.block(url.origin, ms);
 }

@@ -1,7 +1,7 @@
 import { ImageSourceError } from '../libc/image-source.ts';
 import type { Answer, Ask, Exchange } from './exchange.ts';
 import type { RegistryLimits } from './limits.ts';
-import { retryAfterMs, sleep } from './retry-after.ts';
+import { sleep } from './retry-after.ts';
 import { isReset } from './wire-error.ts';
 
 /** An answer after redirects. */
@@ -61,10 +61,8 @@ async function persist(exchange: Exchange, ask: Ask, limits: RegistryLimits, ret
       const answer = await exchange(ask);
       if (retries.left === 0 || !passing.has(answer.status)) return answer;
       // After a 429 the host's own queue waits, or says that it takes too long.
-      const fallback = 100 + Math.random() * 100;
-      const wait = { now: Date.now(), fallback, longest: Number.POSITIVE_INFINITY };
-      const ms = answer.status === 429 ? 0 : retryAfterMs(answer.headers['retry-after'], wait);
-      if (ms > limits.retryAfterMs) return answer;
+      const ms = answer.status === 429 ? 0 : 1000 * Number(answer.headers['retry-after'] ?? 0.1 + Math.random() / 10);
+      if (!(ms <= limits.retryAfterMs)) return answer;
       retries.left -= 1;
       await discard(answer, limits);
       await sleep(ms, ask.context.signal);

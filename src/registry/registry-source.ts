@@ -118,7 +118,7 @@ async function fetchItem(
     // An answer may name the digest of what it carries: it has to be right as well.
     const claimed = item.kind === 'manifest' ? answer.headers['docker-content-digest'] : undefined;
     verify(bytes, item.digest, what);
-    verify(bytes, typeof claimed === 'string' ? claimed : undefined, what);
+    verify(bytes, claimed, what);
     return { bytes, mediaType: answer.headers['content-type'] ?? '', digest: item.digest ?? sha256Of(bytes) };
   });
 }

@@ -95,10 +95,10 @@ async function sendAs(
   const first = await follow(exchange, askFor(request, expected), limits, request.retries);
   // A challenge from where a redirect led is not the registry's: it is not answered.
   if (first.status !== 401 || first.foreign) return first;
-  const challenges = [first.headers['www-authenticate'] ?? []].flat();
-  const answer = await authorization.answer(subject, identity, challenges, expected);
-  if (answer === undefined) return first;
+  // Before a token is asked for: whoever waits for that must not hold a place that its request may need.
   await discard(first, limits);
+  const answer = await authorization.answer(subject, identity, first.challenges, expected);
+  if (answer === undefined) return first;
   return await follow(exchange, askFor(request, answer), limits, request.retries);
 }
 

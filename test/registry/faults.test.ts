@@ -62,6 +62,18 @@ describe('a registry that', () => {
       'not JSON',
       1,
     ],
+    [
+      'answers in gzip',
+      { kind: 'answer', status: 200, headers: { 'content-encoding': 'gzip' } },
+      'invalid-answer',
+      'content coding',
+      1,
+    ],
+    ['says everything twice', twice(200), 'invalid-answer', 'not JSON', 1],
+    ['fails and says everything twice', twice(503), 'unavailable', '503', 1],
+    ['refuses and says everything twice', twice(401), 'unauthorized', 'offers x', 1],
+    ['asks for patience twice', twice(429), 'rate-limited', 'left alone', 1],
+    ['redirects to two places', twice(307), 'forbidden-host', 'without TLS', 1],
     ['does not know the protocol', { kind: 'answer', status: 418 }, 'invalid-answer', '418', 1],
     [
       'redirects in a circle',
@@ -326,6 +338,20 @@ it('thousands of hosts leave nothing behind', async () => {
   globalThis.gc?.();
   expect(process.memoryUsage().heapUsed - before).toBeLessThan(60 << 20);
 });
+
+/** An answer whose every header comes twice, with nonsense the second time. */
+function twice(status: number): Fault {
+  const names = [
+    'content-type',
+    'retry-after',
+    'location',
+    'docker-content-digest',
+    'content-range',
+    'www-authenticate',
+  ];
+  const headers = Object.fromEntries(names.map((name) => [name, ['x:y', '"']]));
+  return { kind: 'answer', status, headers, body: '{' };
+}
 
 function redirect(location: string): Fault {
   return { kind: 'answer', status: 307, headers: { location } };

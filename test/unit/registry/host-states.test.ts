@@ -1,0 +1,141 @@
+import { describe, expect, it } from 'vitest';
+
+import { createBreaker } from '../../../src/registry/breaker.ts';
+import { createGate } from '../../../src/registry/gate.ts';
+import { anonymous, basicAuthorization, createIdentities } from '../../../src/registry/identity.ts';
+import { retryAfterMs, sleep } from '../../../src/registry/retry-after.ts';
+
+const never = new AbortController().signal;
+
+describe('a gate', () => {
+  it('lets as many through as it has places, the rest in order', async () => {
+    const gate = createGate(2, 10);
+    const order: number[] = [];
+    const leaves = await Promise.all([gate.enter({}, never), gate.enter({}, never)]);
+    const waiting = [1, 2, 3].map(async (number) => {
+      const leave = await gate.enter({}, never);
+      order.push(number);
+      leave?.();
+    });
+    await Promise.resolve();
+    expect(order).toEqual([]);
+    leaves[0]?.();
+    leaves[0]?.();
+    await Promise.all(waiting);
+    expect(order).toEqual([1, 2, 3]);
+  });
+
+  it('does not make an owner wait for itself', async () => {
+    const gate = createGate(1, 10);
+    const owner = {};
+    const [first, second] = [await gate.enter(owner, never), await gate.enter(owner, never)];
+    const other = gate.enter({}, never);
+    first?.();
+    await expect(Promise.race([other.then(() => 'in'), Promise.resolve('waits')])).resolves.toBe('waits');
+    second?.();
+    await expect(other).resolves.toBeTypeOf('function');
+  });
+
+  it('turns away who finds the queue full, and forgets who gives up', async () => {
+    const gate = createGate(1, 1);
+    const leave = await gate.enter({}, never);
+    const controller = new AbortController();
+    const waiting = gate.enter({}, controller.signal);
+    await expect(gate.enter({}, never)).resolves.toBeUndefined();
+    controller.abort(new Error('gone'));
+    await expect(waiting).rejects.toThrow('gone');
+    await expect(gate.enter({}, controller.signal)).rejects.toThrow('gone');
+    const next = gate.enter({}, never);
+    leave?.();
+    await expect(next).resolves.toBeTypeOf('function');
+  });
+});
+
+describe('a breaker', () => {
+  const setUp = () => {
+    let now = 0;
+    const states: string[] = [];
+    const breaker = createBreaker({ failures: 3, openMs: 100, monotonic: () => now, onChange: (s) => states.push(s) });
+    const settle = (outcome: 'success' | 'failure' | 'unknown') => {
+      const enter = breaker.enter();
+      if (typeof enter === 'number') throw new Error(`closed for ${enter}`);
+      enter(outcome);
+    };
+    const advance = (ms: number) => {
+      now += ms;
+    };
+    return { breaker, states, settle, advance };
+  };
+
+  it('opens after failures in a row; a success in between starts over, an unknown does not count', () => {
+    const { breaker, states, settle } = setUp();
+    for (const outcome of ['failure', 'failure', 'success', 'failure', 'unknown', 'failure'] as const) settle(outcome);
+    expect(states).toEqual([]);
+    settle('failure');
+    expect(states).toEqual(['open']);
+    expect(breaker.enter()).toBe(100);
+  });
+
+  it('lets one request try, and closes or opens by its outcome', () => {
+    const { breaker, states, settle, advance } = setUp();
+    for (let count = 0; count < 3; count += 1) settle('failure');
+    advance(100);
+    const probe = breaker.enter();
+    expect(breaker.enter()).toBeTypeOf('number');
+    if (typeof probe === 'function') probe('unknown');
+    settle('failure');
+    expect(breaker.enter()).toBe(100);
+    advance(100);
+    settle('success');
+    settle('failure');
+    expect(states).toEqual(['open', 'half-open', 'open', 'half-open', 'closed']);
+  });
+});
+
+describe('Retry-After', () => {
+  const now = Date.parse('2026-11-20T12:00:00Z');
+  it.each([
+    ['0', 0],
+    ['5', 5000],
+    [' 5 ', 5000],
+    ['999999999', 60_000],
+    ['Fri, 20 Nov 2026 12:00:07 GMT', 7000],
+    ['Fri, 20 Nov 2026 11:00:00 GMT', 0],
+    ['Friday, 20-Nov-26 12:00:07 GMT', 7000],
+    ['-5', 1000],
+    ['1.5', 1000],
+    ['soon', 1000],
+    ['', 1000],
+    [undefined, 1000],
+  ])('%j is %d ms', (header, ms) => {
+    expect(retryAfterMs(header, { now, fallback: 1000, longest: 60_000 })).toBe(ms);
+  });
+
+  it('is waited for until the look-up ends', async () => {
+    await expect(sleep(1, never)).resolves.toBeUndefined();
+    await expect(sleep(10_000, AbortSignal.abort(new Error('over')))).rejects.toThrow('over');
+    await expect(sleep(10_000, AbortSignal.timeout(5))).rejects.toThrow('timeout');
+  });
+});
+
+describe('identities', () => {
+  it('are each login once, in order, then nobody, under keys that give nothing away', () => {
+    const identities = createIdentities(3);
+    const login = (username: string) => ({ username, password: 'hunter2' });
+    const found = identities([login('a'), login('b'), login('a'), login('c'), login('d')]);
+    expect(found.map(({ credential }) => credential?.username)).toEqual(['a', 'b', 'c', undefined]);
+    expect(found.map(({ key }) => key).join()).not.toContain('hunter2');
+    expect(new Set(found.map(({ key }) => key)).size).toBe(4);
+    expect(createIdentities(3)([login('a')])[0]?.key).not.toBe(found[0]?.key);
+  });
+
+  it('have a Basic header where there is a name or a password', () => {
+    expect(basicAuthorization(anonymous)).toBeUndefined();
+    expect(
+      basicAuthorization({ key: '', credential: { username: '', password: '', identityToken: 'x' } }),
+    ).toBeUndefined();
+    expect(basicAuthorization({ key: '', credential: { username: 'Aladdin', password: 'open sesame' } })).toBe(
+      'Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==',
+    );
+  });
+});
