@@ -52,7 +52,7 @@ export const defaultLimits: RegistryLimits = {
   redirects: 5,
   skipBytes: 1 << 20,
   indexDepth: 3,
-  queue: 512,
+  queue: 2000,
   retryAfterMs: 3000,
   blockMs: 15 * 60_000,
   slowMs: 1000,
