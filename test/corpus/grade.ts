@@ -18,7 +18,7 @@ export function grade(truth: Truth, outcome: Outcome): Grade {
     if ('error' in outcome) return outcome.error === truth.error ? 'right' : 'WRONG';
     return outcome.verdict.resolver === 'unknown' ? 'unknown' : 'WRONG';
   }
-  if ('error' in outcome || outcome.verdict.resolver === 'unknown') return 'unknown';
+  if ('error' in outcome || (outcome.verdict.resolver === 'unknown' && truth.resolver !== 'unknown')) return 'unknown';
   const { resolver, libc } = outcome.verdict;
   const trueLibcs: readonly string[] = typeof truth.libc === 'string' ? [truth.libc] : truth.libc;
   return resolver === truth.resolver && ['unknown', ...trueLibcs].includes(libc) ? 'right' : 'WRONG';

@@ -20,7 +20,7 @@ const DEBIAN_PROGRAMS = `
  * Where the corpus' executables come from. All of it is fetched or built once, into `node_modules/.cache/libc-corpus`.
  *
  * Needed for the whole corpus (what is absent makes the images that need it be skipped, loudly):
- * - network: the npm registry and deb.debian.org, at the first run only (about 230 MB);
+ * - network: the npm registry and deb.debian.org, at the first run only (about 200 MB);
  * - Debian packages on the machine: apt dpkg tar gcc libc6-dev binutils skopeo docker-registry;
  * - Go (1.22 or later) and rustc.
  * musl, dietlibc, klibc, busybox and the init wrappers are taken from Debian packages without installing them.

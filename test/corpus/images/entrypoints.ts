@@ -115,6 +115,29 @@ const scripts: readonly Wrapped[] = [
     ],
   },
   {
+    name: 'shell-form',
+    trap: "a Dockerfile's CMD in shell form, without exec: the shell is musl's, what works is the Go program it starts",
+    truth: GO,
+    base: alpine,
+    config: { cmd: ['/bin/sh', '-c', 'server --port 80'] },
+    layers: async (sources) => [await goServer(sources)],
+  },
+  {
+    name: 'entrypoint-script-gosu',
+    trap: 'the script of the official images: exec gosu USER "$0" "$@", then exec "$@"',
+    truth: GLIBC,
+    base: alpine,
+    config: { entrypoint: ['docker-entrypoint.sh'], cmd: ['server'] },
+    layers: async (sources) => [
+      await wrapper(sources, 'gosu', 'usr/sbin/gosu', 'usr/local/bin/gosu'),
+      await glibcServer(sources),
+      place(
+        'usr/local/bin/docker-entrypoint.sh',
+        '#!/bin/sh\nset -e\n\nif [ "$1" = "server" ] && [ "$(id -u)" = "0" ]; then\n\texec gosu nobody "$0" "$@"\nfi\n\nexec "$@"\n',
+      ),
+    ],
+  },
+  {
     name: 'shebang-python',
     trap: 'a #! line names python3, a link to the real interpreter',
     truth: GLIBC,
@@ -160,6 +183,18 @@ const ofThePod: readonly Wrapped[] = [
     layers: async (sources) => [
       await glibcServer(sources),
       place('opt/tools/probe', await sources.compile.go('static')),
+    ],
+  },
+  {
+    name: 'loader-as-command',
+    trap: "the Pod's command is musl's loader with a program, on Debian",
+    truth: MUSL,
+    command: ['/opt/musl/ld-musl-x86_64.so.1', '/opt/musl/server'],
+    config: { entrypoint: ['/usr/local/bin/server'] },
+    layers: async (sources) => [
+      await goServer(sources),
+      place('opt/musl/server', await sources.compile.musl('dynamic')),
+      place('opt/musl/ld-musl-x86_64.so.1', await sources.debian.file('musl', 'lib/x86_64-linux-musl/libc.so')),
     ],
   },
   {

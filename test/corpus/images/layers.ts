@@ -1,7 +1,8 @@
 import { alpineBase, debianBase, keptLayer } from '../bases.ts';
 import { GLIBC, GO, MUSL, type CorpusImage } from '../corpus-image.ts';
 import type { Sources } from '../sources.ts';
-import type { BuiltImage } from '../../support/image-builder.ts';
+import { image, type BuiltImage } from '../../support/image-builder.ts';
+import type { TarEntry } from '../../support/tar-builder.ts';
 import { layer, type BuiltLayer, type Compression } from '../../support/layer-builder.ts';
 import { filler, link, place, withFolders } from '../tree.ts';
 import { onBase } from './recipe.ts';
@@ -108,6 +109,64 @@ const overlays: readonly CorpusImage[] = [
       return onBase(await debianBase(sources), [{ createdBy: 'COPY app /opt/app/', layer: entries }], {
         entrypoint: ['/opt/app/app'],
       });
+    },
+  },
+  {
+    name: 'busybox-image',
+    trap: 'one layer of hard links to its first file, as the busybox images are; static musl',
+    truth: MUSL,
+    budget: 'program',
+    build: async (sources) => {
+      const hardLink = (path: string): TarEntry => ({ path, type: 'hardlink', target: 'bin/[' });
+      const entries = withFolders([
+        { path: 'bin/[', content: await sources.compile.musl('static') },
+        ...['bin/[[', 'bin/ash', 'bin/busybox', 'bin/ls', 'bin/sh'].map(hardLink),
+      ]);
+      return image({ layers: [layer(entries)], config: { cmd: ['sh'], env: ['PATH=/usr/bin:/bin'] } });
+    },
+  },
+  {
+    name: 'folder-deleted',
+    trap: 'the folder of a glibc program is deleted as a whole, a musl program further on in PATH remains',
+    truth: MUSL,
+    budget: 'program',
+    build: async (sources) => {
+      const steps = [
+        { createdBy: 'COPY server /usr/bin/', layer: place('usr/bin/server', await sources.compile.musl('static')) },
+        {
+          createdBy: 'COPY server /opt/tools/bin/',
+          layer: place('opt/tools/bin/server', await sources.compile.glibc('dynamic')),
+        },
+        { createdBy: 'RUN rm -r /opt/tools', layer: place('opt/.wh.tools', '') },
+      ];
+      return onBase(await debianBase(sources), steps, {
+        entrypoint: ['server'],
+        env: ['PATH=/opt/tools/bin:/usr/bin'],
+      });
+    },
+  },
+  {
+    name: 'folder-becomes-link',
+    trap: 'a folder with a glibc program gives way to a link to one with a musl program',
+    truth: MUSL,
+    budget: 'program',
+    build: async (sources) => {
+      const steps = [
+        { createdBy: 'COPY app /opt/app/', layer: place('opt/app/server', await sources.compile.glibc('dynamic')) },
+        { createdBy: 'COPY app /opt/app-2/', layer: place('opt/app-2/server', await sources.compile.musl('static')) },
+        { createdBy: 'RUN rm -r /opt/app && ln -s app-2 /opt/app', layer: withFolders([link('opt/app', 'app-2')]) },
+      ];
+      return onBase(await debianBase(sources), steps, { entrypoint: ['/opt/app/server'] });
+    },
+  },
+  {
+    name: 'cyclic-link',
+    trap: 'the entry point is a link to itself by way of another: nothing can run',
+    truth: { resolver: 'unknown', libc: 'unknown' },
+    budget: 'base',
+    build: async (sources) => {
+      const links = withFolders([link('usr/bin/a', 'b'), link('usr/bin/b', '/usr/bin/a')]);
+      return onBase(await alpineBase(sources), [{ createdBy: 'RUN ln', layer: links }], { entrypoint: ['/usr/bin/a'] });
     },
   },
   {

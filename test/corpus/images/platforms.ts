@@ -110,6 +110,20 @@ export const platforms: readonly CorpusImage[] = [
       return index([onBase(await alpineBase(sources), steps, ENTRY)], { attestation: 'last' });
     },
   },
+  {
+    name: 'docker-manifest-list',
+    trap: "Docker's older kind of index, without media type names of OCI",
+    truth: GLIBC,
+    budget: 'program',
+    build: async (sources) => index([await muslArm64(sources), await glibcAmd64(sources)], { mediaTypes: 'docker' }),
+  },
+  {
+    name: 'index-in-index',
+    trap: 'an index in an index',
+    truth: GLIBC,
+    budget: 'program',
+    build: async (sources) => index([index([await glibcAmd64(sources)]), await muslArm64(sources)]),
+  },
   ...foreign.map(({ name, trap, truth, architecture, variant, program }): CorpusImage => ({
     name,
     trap,

@@ -25,7 +25,7 @@ export async function command(name: string, args: readonly string[], options: Co
   } catch (error) {
     const { code, stderr } = error as { code?: unknown; stderr?: Buffer };
     const last = stderr?.toString().trim().split('\n').at(-1) ?? '';
-    const why = code === 'ENOENT' ? 'is not installed' : `failed: ${last}`;
+    const why = code === 'ENOENT' ? 'is not installed' : `failed: ${last === '' ? String(code) : last}`;
     throw new MissingSource(`${name} ${why}`, { cause: error });
   }
 }

@@ -19,6 +19,7 @@ describe('grade', () => {
     ['the right resolver with the libc left open is right', GO, said('go', 'unknown'), 'right'],
     ['one of several true libcs is right', staticCgo, said('go', 'musl'), 'right'],
     ['unknown is neither right nor wrong', MUSL, unknown, 'unknown'],
+    ['unknown is right of what nobody can know', { resolver: 'unknown', libc: 'unknown' }, unknown, 'right'],
     ['an error where there is an image is no verdict', MUSL, noImage, 'unknown'],
     ['the expected error is right', { error: 'not-an-image' }, noImage, 'right'],
     ['another error is wrong', { error: 'no-platform' }, noImage, 'WRONG'],

@@ -40,6 +40,7 @@ describe('the cache', () => {
 describe('command', () => {
   it.each([
     ['an absent program', 'no-such-program', [], 'no-such-program is not installed'],
+    ['a program that fails silently', process.execPath, ['-e', 'process.exit(3)'], 'failed: 3'],
     [
       'a program that fails',
       process.execPath,
