@@ -19,7 +19,7 @@ export function parentOf(path: string): string {
   return slash === -1 ? '' : path.slice(0, slash);
 }
 
-/** Whether `later` comes after `earlier` where each directory is listed by name, as Docker and `tar --sort=name` do. */
+/** Whether `later` does not come before `earlier` where each directory is listed by name, as Docker and `tar --sort=name` do. */
 export function isInOrder(earlier: string, later: string): boolean {
   const before = earlier.split('/');
   const after = later.split('/');

@@ -27,6 +27,7 @@ const penalty = {
   loaderUnseen: 0.04,
   'one-of-several': 0.15,
   'script-body': 0.2,
+  supervisor: 1,
 } as const;
 
 type Found = Extract<Located, { status: 'found' }>;
@@ -46,6 +47,8 @@ export interface Surroundings {
 export function programVerdict(program: Found, surroundings: Surroundings): Verdict {
   const name = printable(`/${program.path}`);
   const { content } = program;
+  if (program.reservations.includes('supervisor'))
+    return unknownVerdict(`${name}: starts services that are not followed`);
   if (content.kind === 'unread') return unknownVerdict(`${name}: its bytes are out of reach`);
   if (content.kind !== 'elf') return unknownVerdict(`${name}: neither an ELF program nor a script`);
   const finding = judge(content.finding, content.judgement, surroundings, program.loader);

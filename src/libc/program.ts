@@ -8,7 +8,9 @@ export type Reservation =
   /** It is one of several commands of a shell text. */
   | 'one-of-several'
   /** It is the shell of a script that starts others. */
-  | 'script-body';
+  | 'script-body'
+  /** It starts services that its files name, and resolves nothing itself. */
+  | 'supervisor';
 
 /** Where a container's program is, as far as the layers are known. */
 export type Located =
@@ -29,6 +31,8 @@ export type Located =
   | { readonly status: 'absent'; readonly name: string };
 
 const maxHops = 8;
+// s6-overlay's programs are static musl ones on every distribution.
+const supervisors = /^(?:execlineb|s6-[\w-]+|runsvdir|runsv|runit|runit-init|svscan)$/u;
 
 type Found = Extract<Located, { status: 'found' }>;
 
@@ -40,7 +44,7 @@ export function locateProgram(
   hops = 0,
 ): Located {
   const invocation = lookThrough(first);
-  const noted = invocation.oneOfSeveral ? withReservation(reservations, 'one-of-several') : reservations;
+  const noted = withReservations(reservations, invocation);
   const script = shellScriptPath(invocation);
   const target = script === undefined || hops > 0 ? undefined : findOne(layers, [script]);
   if (target?.status === 'unseen') return target;
@@ -130,4 +134,10 @@ function addDoubts(located: Located, script: Found): Located {
 
 function withReservation(reservations: readonly Reservation[], added: Reservation): readonly Reservation[] {
   return reservations.includes(added) ? reservations : [...reservations, added];
+}
+
+function withReservations(before: readonly Reservation[], invocation: Invocation): readonly Reservation[] {
+  const several = invocation.oneOfSeveral ? withReservation(before, 'one-of-several') : before;
+  const isSupervisor = supervisors.test(baseName(invocation.argv[0] ?? ''));
+  return isSupervisor ? withReservation(several, 'supervisor') : several;
 }
