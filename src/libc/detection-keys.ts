@@ -1,5 +1,5 @@
 import { createHmac, hash } from 'node:crypto';
-import type { DetectRequest } from './detector.ts';
+import type { DetectRequest, Inspection } from './detector.ts';
 
 /** The names under which one request's answers are remembered. Hashes: whoever creates Pods chooses what goes in. */
 export interface DetectionKeys {
@@ -8,6 +8,10 @@ export interface DetectionKeys {
   readonly image: string;
   /** The Pod's own command and args. */
   readonly run: string;
+  /** Whatever the Pod's args; absent where its command stands in for the Entrypoint. */
+  readonly runOfEntrypoint?: string;
+  /** The first of the Pod's own words, whatever the others; absent where it has none. */
+  readonly runOfFirstWord?: string;
   /** Registry and repository, without tag and digest. */
   readonly repository: string;
   /** The reference names a digest: what it stands for never changes. */
@@ -17,18 +21,32 @@ export interface DetectionKeys {
 const digestSuffix = /@sha(?:256|512):[0-9a-f]+$/u;
 const tagSuffix = /:[^:/]*$/u;
 const noWords = digestOf([[], []]);
+const anyArguments = digestOf(['entrypoint']);
 
 /** The keys of a request for the image of this canonical name. */
-export function detectionKeys(request: DetectRequest, canonical: string): DetectionKeys {
-  const { platform, command, args } = request;
+export function detectionKeys({ platform, command, args }: DetectRequest, canonical: string): DetectionKeys {
   const pinned = digestSuffix.test(canonical);
+  const [word] = command.length > 0 ? command : args;
   return {
     canonical,
     image: digestOf([canonical, platform.os, platform.architecture, platform.variant ?? '']),
-    run: command.length === 0 && args.length === 0 ? noWords : digestOf([command, args]),
+    run: word === undefined ? noWords : digestOf([command, args]),
+    ...(command.length === 0 && { runOfEntrypoint: anyArguments }),
+    ...(word !== undefined && { runOfFirstWord: digestOf([command.length > 0 ? 'command' : 'args', word]) }),
     repository: canonical.replace(pinned ? digestSuffix : tagSuffix, ''),
     pinned,
   };
+}
+
+/** Under which of a request's runs an inspection is remembered: Jobs often differ in arguments that decide nothing. */
+export function runOf(keys: DetectionKeys, { decidedBy }: Inspection): string {
+  if (decidedBy === 'entrypoint') return keys.runOfEntrypoint ?? keys.run;
+  return decidedBy === 'first-word' ? (keys.runOfFirstWord ?? keys.run) : keys.run;
+}
+
+/** Every run under which an answer to this request may be remembered. */
+export function runsOf({ run, runOfEntrypoint, runOfFirstWord }: DetectionKeys): readonly string[] {
+  return [runOfEntrypoint, runOfFirstWord, run].filter((key) => key !== undefined);
 }
 
 /**
@@ -36,8 +54,8 @@ export function detectionKeys(request: DetectRequest, canonical: string): Detect
  * are read in part, so their own digests stay unchecked, and a registry that serves another's manifest with layers
  * of its making must not answer for that other registry's images.
  */
-export function verdictKey(keys: DetectionKeys, manifestDigest: string): string {
-  return digestOf([keys.repository, manifestDigest, keys.run]);
+export function verdictKey({ repository }: DetectionKeys, manifestDigest: string, run: string): string {
+  return digestOf([repository, manifestDigest, run]);
 }
 
 /** The key of a set of logins, empty for none. `secret` makes it worthless to who reads the memory of keys. */

@@ -18,6 +18,11 @@ export interface Inspection {
   readonly platform: Platform;
   /** Absolute path of the program inside the image that the verdict is about, where it is known. */
   readonly executable?: string;
+  /**
+   * What alone led to this, where no other word of the command line had a part in it: the image's Entrypoint, or the first
+   * of the Pod's own words (`command`, else `args`). Absent: all words count, as with wrappers, shells and scripts.
+   */
+  readonly decidedBy?: 'entrypoint' | 'first-word';
 }
 
 /** Looks into an image. Rejects with `ImageSourceError` or with the context's abort reason; never for what the image holds. */

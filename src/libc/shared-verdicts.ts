@@ -1,7 +1,7 @@
 import { beforeAbort } from './before-abort.ts';
-import type { DetectionKeys } from './detection-keys.ts';
+import { runOf, runsOf, type DetectionKeys } from './detection-keys.ts';
 import type { Platform } from './image-source.ts';
-import type { StoredVerdict, StoreKey, VerdictStore } from './verdict-store.ts';
+import type { StoredVerdict, VerdictStore } from './verdict-store.ts';
 
 /** A store with its failures and delays held off: it may help, never harm. */
 export interface SharedVerdicts {
@@ -38,11 +38,16 @@ export function createSharedVerdicts(
   };
   return {
     find: async (keys, platform, signal) =>
-      await guarded(async (open, limit) => await open.get(storeKey(keys, platform), limit), readMs, signal),
+      await guarded(
+        async (open, limit) => await open.get({ image: keys.canonical, platform, runs: runsOf(keys) }, limit),
+        readMs,
+        signal,
+      ),
     keep(keys, platform, verdict) {
       if (store === undefined) return;
+      const key = { image: keys.canonical, platform, run: runOf(keys, verdict.inspection) };
       const write = guarded(
-        async (open, limit) => await open.put(storeKey(keys, platform), verdict, limit),
+        async (open, limit) => await open.put(key, verdict, limit),
         writeMs,
         closing.signal,
       ).finally(() => writes.delete(write));
@@ -53,8 +58,4 @@ export function createSharedVerdicts(
       await Promise.all(writes);
     },
   };
-}
-
-function storeKey({ canonical, run }: DetectionKeys, platform: Platform): StoreKey {
-  return { image: canonical, platform, run };
 }

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Inspection } from './detector.ts';
-import { verdictKey, type DetectionKeys } from './detection-keys.ts';
+import { runOf, runsOf, verdictKey, type DetectionKeys } from './detection-keys.ts';
 
 export interface VerdictMemoryOptions {
   /** Most verdicts, and most references, that are held. */
@@ -56,8 +56,11 @@ export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: Verdict
     sizeCalculation: ({ digest }) => entryBytes + digest.length,
   });
   const ofManifest: VerdictMemory['ofManifest'] = (keys, manifestDigest) => {
-    const known = verdicts.get(verdictKey(keys, manifestDigest));
-    return known !== undefined && known.until > clock.now() ? known.inspection : undefined;
+    for (const run of runsOf(keys)) {
+      const known = verdicts.get(verdictKey(keys, manifestDigest, run));
+      if (known !== undefined && known.until > clock.now()) return known.inspection;
+    }
+    return undefined;
   };
   return {
     ofManifest,
@@ -72,7 +75,7 @@ export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: Verdict
       // Bytes alone decide, so `unknown` would be found again; but limits of time and size may have had a part in it.
       const isUnknown = inspection.verdict.resolver === 'unknown';
       const until = isUnknown ? clock.now() + tagTtlMs : Number.POSITIVE_INFINITY;
-      verdicts.set(verdictKey(keys, inspection.digest), { inspection, until });
+      verdicts.set(verdictKey(keys, inspection.digest, runOf(keys, inspection)), { inspection, until });
       // A slow look-up must not undo what a later one saw.
       if ((references.peek(keys.image)?.checkedAt ?? 0) > checkedAt) return;
       references.set(keys.image, { digest: inspection.digest, checkedAt });

@@ -6,8 +6,13 @@ export interface StoreKey {
   /** The reference's canonical name, tag or digest included. */
   readonly image: string;
   readonly platform: Platform;
-  /** Hash of the Pod's own command and args. */
+  /** Hash of the words of the Pod's own command line that count. */
   readonly run: string;
+}
+
+/** What a request looks for: the verdict of any of these runs answers it. */
+export interface StoreQuery extends Omit<StoreKey, 'run'> {
+  readonly runs: readonly string[];
 }
 
 export interface StoredVerdict {
@@ -21,6 +26,6 @@ export interface StoredVerdict {
  * a store that fails costs requests, never an answer. Both calls end when their signal does.
  */
 export interface VerdictStore {
-  get(key: StoreKey, signal: AbortSignal): Promise<StoredVerdict | undefined>;
+  get(query: StoreQuery, signal: AbortSignal): Promise<StoredVerdict | undefined>;
   put(key: StoreKey, verdict: StoredVerdict, signal: AbortSignal): Promise<void>;
 }

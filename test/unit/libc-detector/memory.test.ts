@@ -71,6 +71,27 @@ describe('tags', () => {
   });
 });
 
+describe('a look-up that took longer than a later one', () => {
+  it('does not undo what that one saw', async () => {
+    const registry = new FakeRegistry();
+    const image = registry.add('app:1', { delay: 30 });
+    const clock = handClock();
+    const detector = detectorFor(registry, { clock });
+    const slow = detector.detect(request('app:1', { command: ['slow'] }), noDeadline);
+    image.delay = 0;
+    clock.advance(1);
+    await detector.detect(request('app:1'), noDeadline);
+    await slow;
+    Object.assign(image, { digest: 'sha256:new', resolver: 'glibc' });
+    clock.advance(10 * minute - 1);
+    // As old as the later of the two: still not asked again at the end of the first one's time.
+    await detector.detect(request('app:1'), noDeadline);
+    await settled(detector);
+    expect(registry.manifestsOf).toHaveLength(2);
+    expect(await resolverOf(detector, 'app:1')).toBe('musl');
+  });
+});
+
 describe('manifests', () => {
   const job = (id: number) => request('app:1', { command: ['/app', `--job=${id}`] });
 
@@ -89,6 +110,39 @@ describe('manifests', () => {
     expect((await detector.detect(job(6), noDeadline)).verdict.resolver).toBe('glibc');
     expect(registry.manifestsOf).toHaveLength(2);
     expect((await detector.detect(job(5), noDeadline)).verdict.resolver).toBe('glibc');
+  });
+});
+
+describe('words of the command line that decide nothing', () => {
+  const words = {
+    none: {},
+    args: { args: ['--job=1'] },
+    'other args': { args: ['--job=2'] },
+    command: { command: ['/app', '--job=1'] },
+    'same command': { command: ['/app', '--job=2'], args: ['x'] },
+    'other command': { command: ['/other', '--job=1'] },
+    'args like the command': { args: ['/app', '--job=1'] },
+  };
+
+  it.each<['entrypoint' | 'first-word' | undefined, keyof typeof words, (keyof typeof words)[]]>([
+    ['entrypoint', 'args', ['none', 'args', 'other args', 'args like the command']],
+    // An inspector that says so of a Pod with a command of its own is not believed.
+    ['entrypoint', 'command', ['command']],
+    ['first-word', 'command', ['command', 'same command']],
+    ['first-word', 'args', ['args']],
+    ['first-word', 'none', ['none']],
+    [undefined, 'command', ['command']],
+  ])('%s: what was found out for %s answers %j', async (decidedBy, first, expected) => {
+    const registry = new FakeRegistry();
+    const image = registry.add('app', decidedBy === undefined ? {} : { decidedBy });
+    const detector = detectorFor(registry);
+    await detector.detect(request('app', words[first]), noDeadline);
+    image.failure = { stage: 'layers', error: sourceError('unavailable', 'down') };
+    const known: string[] = [];
+    for (const [name, more] of Object.entries(words)) {
+      if ((await detector.detect(request('app', more), noDeadline)).from === 'memory') known.push(name);
+    }
+    expect(known).toEqual(expected);
   });
 });
 

@@ -6,7 +6,10 @@ import { amd64, detectorFor, FakeRegistry, handClock, minute, noDeadline, reques
 function memoryStore() {
   const held = new Map<string, StoredVerdict>();
   const store: VerdictStore = {
-    get: async (key) => await Promise.resolve(held.get(JSON.stringify(key))),
+    get: async ({ runs, ...image }) => {
+      const keys = runs.map((run) => JSON.stringify({ ...image, run }));
+      return await Promise.resolve(keys.map((key) => held.get(key)).find((found) => found !== undefined));
+    },
     put: async (key: StoreKey, verdict) => {
       held.set(JSON.stringify(key), verdict);
       await Promise.resolve();
@@ -38,6 +41,15 @@ describe('a shared store', () => {
     expect(second).toEqual({ ...first, from: 'store', meter: { requests: 0, bytes: 0 } });
     expect((await two.detect(request('app:1'), noDeadline)).from).toBe('memory');
     expect(registry.manifestsOf).toHaveLength(1);
+  });
+
+  it('is asked for all command lines that led to the same', async () => {
+    const registry = new FakeRegistry();
+    registry.add('job', { decidedBy: 'entrypoint' });
+    const { store, held } = memoryStore();
+    for (const id of ['1', '2'])
+      await detectorFor(registry, { store }).detect(request('job', { args: [id] }), noDeadline);
+    expect([held.size, registry.inspectionsOf.length]).toEqual([1, 1]);
   });
 
   it('answers with what is stale in it, and the registry is asked in the background', async () => {

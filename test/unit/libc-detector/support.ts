@@ -3,7 +3,7 @@ import {
   type ImageDetector,
   type ImageDetectorOptions,
 } from '../../../src/libc/image-detector.ts';
-import type { DetectRequest, Inspect } from '../../../src/libc/detector.ts';
+import type { DetectRequest, Inspect, Inspection } from '../../../src/libc/detector.ts';
 import {
   ImageSourceError,
   type Credential,
@@ -13,7 +13,7 @@ import {
   type LookupContext,
   type Platform,
 } from '../../../src/libc/image-source.ts';
-import type { Resolver } from '../../../src/policy/verdict.ts';
+import type { Resolver, Verdict } from '../../../src/policy/verdict.ts';
 
 export const amd64: Platform = { os: 'linux', architecture: 'amd64' };
 
@@ -54,6 +54,7 @@ export interface FakeImage {
   delay: number;
   /** Thrown by `manifest`, or by the inspection. */
   failure?: { stage: 'manifest' | 'layers'; error: unknown };
+  decidedBy?: NonNullable<Inspection['decidedBy']>;
   /** The only password it is given out for. */
   password?: string;
 }
@@ -117,10 +118,11 @@ export class FakeRegistry implements ImageSources {
       this.inspectionsOf.push(key);
       const image = await this.#answer(name, context, 1000);
       if (image.failure?.stage === 'layers') throw image.failure.error;
-      const { resolver } = image;
+      const { resolver, decidedBy } = image;
       const libc = resolver === 'musl' ? 'musl' : resolver === 'glibc' ? 'glibc' : 'unknown';
       const evidence = { source: 'executable' as const, detail: `/bin/x of ${digest}`, confidence: 0.99 };
-      return { verdict: { resolver, libc, evidence }, digest, platform, executable: '/bin/x' };
+      const verdict: Verdict = { resolver, libc, evidence };
+      return { verdict, digest, platform, executable: '/bin/x', ...(decidedBy !== undefined && { decidedBy }) };
     } finally {
       this.#count(key, -1);
     }
