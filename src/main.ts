@@ -11,6 +11,7 @@ import type { Io } from './commands/io.ts';
 import { configuredFacts } from './commands/offline.ts';
 import { run } from './commands/program.ts';
 import type { ClusterParts, ServeParts } from './commands/serve.ts';
+import { composeDetector } from './compose-detection.ts';
 import type { Config } from './config/schema.ts';
 import { createPreflight } from './kubernetes/dns-preflight.ts';
 import type { ClusterFacts } from './policy/model.ts';
@@ -163,6 +164,13 @@ process.exitCode = await run(process.argv.slice(2), {
   inCluster,
   openCluster,
   openCertificates,
-  openDetector: async () => ({ close: async () => {} }),
+  openDetector: (config, { images, hooks }) =>
+    composeDetector(config, {
+      version: packageJson.version,
+      environment: process.env,
+      warn: (message) => io.err(`libc-dns: warning: ${message}\n`),
+      ...(images && { person: { images } }),
+      ...(hooks && { hooks }),
+    }),
   untilStopped,
 });

@@ -3,7 +3,7 @@ import { stringify } from 'yaml';
 import { z } from 'zod';
 
 import { configSchema } from '../config/schema.ts';
-import type { Io } from './io.ts';
+import type { DetectingCommand } from './detector-part.ts';
 import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
 
 const HELP = `
@@ -14,7 +14,7 @@ Examples:
 Flags win over the environment (LIBC_DNS_NODE_LOCAL_MODE=on), that over the file, that over the defaults.`;
 
 /** `libc-dns config`: checks a configuration and prints all of it, defaults included. */
-export function configCommand(program: Command, { io }: { io: Io }): void {
+export function configCommand(program: Command, { io, openDetector }: DetectingCommand): void {
   const command = program
     .command('config')
     .argument('[file]', 'configuration file (YAML)')
@@ -22,6 +22,8 @@ export function configCommand(program: Command, { io }: { io: Io }): void {
     .addHelpText('after', HELP);
   addCommonFlags(command).action(async (file: string | undefined, flags: CommonFlags) => {
     const { config } = await readSettings(io, { ...flags, ...(file !== undefined && { config: file }) });
+    // Lists of hosts, mirrors and files are checked where they are used.
+    await (await openDetector(config, {})).close();
     io.out(stringify(z.encode(configSchema, config)));
   });
 }

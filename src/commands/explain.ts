@@ -1,24 +1,12 @@
 import { Option, type Command } from 'commander';
 
-import type { Config } from '../config/schema.ts';
-import type { Detector } from '../libc/detector.ts';
-import { painter, type Io } from './io.ts';
+import type { DetectingCommand } from './detector-part.ts';
+import { painter } from './io.ts';
 import { readManifests } from './manifests.ts';
 import { explainManifests, noteAssumptions, type Explained } from './offline.ts';
 import { decisionText } from './report-text.ts';
 import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
 import { warnAbout } from './warn.ts';
-
-export interface OpenDetector {
-  /** Absent where look-ups are off. */
-  readonly detector?: Detector;
-  readonly close: () => Promise<void>;
-}
-
-export interface DetectingCommand {
-  readonly io: Io;
-  readonly openDetector: (config: Config) => Promise<OpenDetector>;
-}
 
 interface ExplainFlags extends CommonFlags {
   readonly filename?: string[];
@@ -67,7 +55,7 @@ export function explainCommand(program: Command, { io, openDetector }: Detecting
   addCommonFlags(command).action(async (flags: ExplainFlags) => {
     const { config } = await readSettings(io, flags);
     const manifests = await readManifests(io, flags.filename ?? []);
-    const { detector, close } = await openDetector(config);
+    const { detector, close } = await openDetector(config, { images: [] });
     try {
       const explained = await explainManifests(manifests, flags, config, detector);
       warnAbout(io, explained);

@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import { createTwoFilesPatch } from 'diff';
 
-import type { DetectingCommand } from './explain.ts';
+import type { DetectingCommand } from './detector-part.ts';
 import { painter, type Paint } from './io.ts';
 import { readManifests, type Manifest, type ManifestDocument } from './manifests.ts';
 import { explainManifests, noteAssumptions, type Explained } from './offline.ts';
@@ -102,7 +102,7 @@ export function injectCommand(program: Command, { io, openDetector }: DetectingC
   addCommonFlags(command).action(async (flags: InjectFlags) => {
     const { config } = await readSettings(io, flags);
     const manifests = await readManifests(io, flags.filename ?? []);
-    const { detector, close } = await openDetector(config);
+    const { detector, close } = await openDetector(config, { images: [] });
     try {
       const explained = await explainManifests(manifests, flags, config, detector);
       warnAbout(io, explained);

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 
 import { configCommand } from './config.ts';
 import { CommandError, type ExitCode } from './errors.ts';
+import { detectCommand } from './detect.ts';
 import { explainCommand } from './explain.ts';
 import { injectCommand } from './inject.ts';
 import { serveCommand, type ServeParts } from './serve.ts';
@@ -25,6 +26,7 @@ function build(parts: ServeParts): Command {
   serveCommand(program, parts);
   injectCommand(program, parts);
   explainCommand(program, parts);
+  detectCommand(program, parts);
   configCommand(program, parts);
   return program;
 }

@@ -9,12 +9,13 @@ import { createProbes } from '../admission/probes.ts';
 import { createServer, type WebhookServer } from '../admission/server.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
+import type { DetectorHooks } from '../libc/detector-hooks.ts';
 import { parsePlatform } from '../libc/platform.ts';
 import type { ClusterFacts } from '../policy/model.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { CommandError } from './errors.ts';
-import type { DetectingCommand } from './explain.ts';
+import type { DetectingCommand } from './detector-part.ts';
 import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
 
 /** What the server is told of the cluster it runs in, or of its absence. */
@@ -66,13 +67,21 @@ function notReady(server: WebhookServer, certificates: CertificateSource): strin
   return expires.getTime() < Date.now() ? `the certificate expired at ${expires.toISOString()}` : undefined;
 }
 
+function detectionHooks(metrics: Metrics, log: Log): DetectorHooks {
+  return {
+    onDetection: ({ from, failure }) => metrics.detected(from, failure ?? 'none'),
+    onLookup: ({ failure, durationMs, bytes }) => metrics.lookedUp(failure ?? 'none', durationMs / 1000, bytes),
+    onError: (error) => log.error({ err: error }, 'a look-up failed in an unexpected way'),
+  };
+}
+
 async function serve(parts: ServeParts, flags: CommonFlags): Promise<void> {
   const { config, isSet } = await readSettings(parts.io, flags);
   const log = createLog({ ...config.log, destination: { write: parts.io.err } });
   const metrics = createMetrics(parts.version);
   const certificates = await parts.openCertificates(config, log, metrics);
   const cluster = await parts.openCluster(config, flags, log, metrics);
-  const { detector, close } = await parts.openDetector(config);
+  const { detector, close } = await parts.openDetector(config, { hooks: detectionHooks(metrics, log) });
   const platform = parsePlatform(config.detection.platform);
   const verdicts = { platform, ...(detector !== undefined && { detector }) };
   const server = createServer({

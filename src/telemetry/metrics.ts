@@ -12,6 +12,10 @@ export interface Metrics {
   failed(): void;
   /** A request that was answered with an HTTP error. */
   refused(status: number): void;
+  /** An image's verdict was given: by whom, and why there is none (`none`: there is). */
+  detected(from: string, failure: string): void;
+  /** A look-up ended. */
+  lookedUp(failure: string, seconds: number, bytes: number): void;
   certificate(expires: Date): void;
   certificateFailed(): void;
   dnsOverTcp(answered: boolean): void;
@@ -38,6 +42,15 @@ function createInstruments(registry: Registry) {
     expiry: gauge('libc_dns_certificate_expiry_timestamp_seconds', 'When the serving certificate expires, Unix time.'),
     tcp: gauge('libc_dns_cluster_dns_over_tcp', '1 where the cluster DNS answered the last preflight over TCP.'),
     build: gauge('libc_dns_build_info', 'Always 1.', ['version']),
+    detections: counter('libc_dns_detections_total', 'Verdicts asked for.', ['from', 'failure']),
+    lookups: counter('libc_dns_lookups_total', 'Registry look-ups that ended.', ['failure']),
+    lookupBytes: counter('libc_dns_lookup_bytes_total', 'Response bytes read from registries.'),
+    lookupDuration: new Histogram({
+      name: 'libc_dns_lookup_duration_seconds',
+      help: 'Time of a registry look-up.',
+      buckets: BUCKETS,
+      registers,
+    }),
     duration: new Histogram({
       name: 'libc_dns_decision_duration_seconds',
       help: 'Time from the parsed request to the answer.',
@@ -75,6 +88,12 @@ export function createMetrics(version: string): Metrics {
     passedBy: () => instruments.others.inc(),
     failed: () => instruments.failures.inc(),
     refused: (status) => instruments.refusals.inc({ status: String(status) }),
+    detected: (from, failure) => instruments.detections.inc({ from, failure }),
+    lookedUp(failure, seconds, bytes) {
+      instruments.lookups.inc({ failure });
+      instruments.lookupBytes.inc(bytes);
+      instruments.lookupDuration.observe(seconds);
+    },
     certificate: (expires) => instruments.expiry.set(expires.getTime() / 1000),
     certificateFailed: () => instruments.reloads.inc(),
     dnsOverTcp: (answered) => instruments.tcp.set(answered ? 1 : 0),

@@ -1,0 +1,148 @@
+import { InvalidArgumentError, Option, type Command } from 'commander';
+
+import type { Detection, Detector } from '../libc/detector.ts';
+import type { Platform } from '../libc/image-source.ts';
+import { parsePlatform } from '../libc/platform.ts';
+import type { DetectingCommand } from './detector-part.ts';
+import { CommandError } from './errors.ts';
+import { painter, visible, type Io, type Paint } from './io.ts';
+import { table } from './report-text.ts';
+import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
+
+interface DetectFlags extends CommonFlags {
+  readonly command?: string[];
+  readonly output: 'table' | 'json';
+}
+
+interface Detected {
+  readonly image: string;
+  readonly detection: Detection;
+  readonly durationMs: number;
+}
+
+/** A person waits longer than an API server does. */
+const LOOKUP_MS = 60_000;
+
+/** Images looked up at once. */
+const AT_ONCE = 4;
+
+const platformText = ({ os, architecture, variant }: Platform): string =>
+  [os, architecture, ...(variant === undefined ? [] : [variant])].join('/');
+
+/** An entry of `detect -o json`: docs/cli.md describes it. */
+function entry({ image, detection, durationMs }: Detected, asked: Platform): Record<string, unknown> {
+  const { verdict, digest, platform, executable, meter, failure } = detection;
+  return {
+    image,
+    digest: digest ?? null,
+    platform: platformText(platform ?? asked),
+    executable: executable ?? null,
+    ...verdict,
+    ...meter,
+    durationMs: Math.round(durationMs * 10) / 10,
+    ...(failure !== undefined && { error: `${failure.code}: ${failure.message}` }),
+  };
+}
+
+const STYLES = { glibc: 'green', go: 'green', musl: 'yellow', other: 'cyan', unknown: 'red' } as const;
+
+function asTable(all: readonly Detected[], paint: Paint): string {
+  const rows = all.map(({ image, detection, durationMs }) => {
+    const { verdict, meter } = detection;
+    return [
+      visible(image),
+      verdict.resolver,
+      verdict.libc,
+      String(meter.requests),
+      String(meter.bytes),
+      durationMs.toFixed(0),
+      `${visible(verdict.evidence.detail)} (${verdict.evidence.source}, ${verdict.evidence.confidence})`,
+    ];
+  });
+  const text = table([['IMAGE', 'RESOLVER', 'LIBC', 'REQUESTS', 'BYTES', 'MS', 'EVIDENCE'], ...rows], '');
+  const [head = '', ...lines] = text.split('\n');
+  const coloured = lines.map((line, index) => {
+    const resolver = all[index]?.detection.verdict.resolver;
+    return resolver === undefined ? line : line.replace(`  ${resolver} `, `  ${paint(STYLES[resolver], resolver)} `);
+  });
+  return [head, ...coloured].join('\n');
+}
+
+async function detectAll(
+  images: readonly string[],
+  platform: Platform,
+  command: readonly string[],
+  { detector, io }: { detector: Detector; io: Io },
+): Promise<Detected[]> {
+  const results: Detected[] = [];
+  let next = 0;
+  let done = 0;
+  const progress = io.stderrIsTerminal && images.length > 1;
+  const worker = async (): Promise<void> => {
+    for (let index = next; index < images.length; index = next) {
+      next += 1;
+      const image = images[index] ?? '';
+      const started = performance.now();
+      const request = { reference: image, platform, command, args: [] };
+      const detection = await detector.detect(request, AbortSignal.timeout(LOOKUP_MS));
+      results[index] = { image, detection, durationMs: performance.now() - started };
+      done += 1;
+      if (progress) io.err(`\r\u001B[K${done}/${images.length} ${visible(image).slice(0, io.columns - 12)}`);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, images.length) }, worker));
+  if (progress) io.err('\r\u001B[K');
+  return results;
+}
+
+function words(text: string): string[] {
+  const list: unknown = text.startsWith('[') ? parseJson(text) : text.split(/\s+/).filter(Boolean);
+  if (Array.isArray(list) && list.length > 0 && list.every((word) => typeof word === 'string')) return list;
+  throw new InvalidArgumentError('expected words, or a JSON list of strings.');
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const HELP = `
+Examples:
+  libc-dns detect nginx:1.29-alpine python:3.14-slim ghcr.io/acme/app:v2
+  libc-dns detect --platform linux/arm64 --command "node server.js" registry.example/app
+  libc-dns detect oci:./image-layout:latest -o json
+
+A few kilobytes of each image are read, as the webhook reads them. Logins come from the docker configuration.
+Exit status 1 where an image could not be read.`;
+
+/** `libc-dns detect`: which resolver is in an image. */
+export function detectCommand(program: Command, { io, openDetector }: DetectingCommand): void {
+  const command = program
+    .command('detect')
+    .argument('<image...>', 'image references, or oci:DIR[:TAG] for a layout directory')
+    .description('say which resolver and libc are in images, and how that is known')
+    .option('--command <words>', 'what the container runs instead of its entrypoint', words)
+    .addOption(new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table'))
+    .addHelpText('after', HELP);
+  addCommonFlags(command).action(async (images: string[], flags: DetectFlags) => {
+    const { config } = await readSettings(io, flags);
+    const { detector, close } = await openDetector(config, { images });
+    if (detector === undefined) throw new CommandError('usage', 'detect needs a registry: leave --offline out');
+    try {
+      const platform = parsePlatform(config.detection.platform);
+      const results = await detectAll(images, platform, flags.command ?? [], { detector, io });
+      const entries = results.map((result) => entry(result, platform));
+      io.out(
+        flags.output === 'json' ? `${JSON.stringify(entries, null, 2)}\n` : asTable(results, painter(io, flags.color)),
+      );
+      const failed = results.filter(({ detection }) => detection.failure !== undefined);
+      if (failed.length > 0)
+        throw new CommandError('failed', `${failed.length} of ${images.length} images could not be read`);
+    } finally {
+      await close();
+    }
+  });
+}

@@ -1,0 +1,120 @@
+import { readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+
+import type { OpenDetector } from './commands/detector-part.ts';
+import { CommandError } from './commands/errors.ts';
+import type { Config } from './config/schema.ts';
+import type { DetectorHooks } from './libc/detector-hooks.ts';
+import { createImageDetector } from './libc/image-detector.ts';
+import { ImageSourceError, type ImageSources } from './libc/image-source.ts';
+import { inspectImage } from './libc/inspect-image.ts';
+import { credentialHelper } from './registry/credential-helper.ts';
+import { listedCredentials, type CredentialSource } from './registry/credentials.ts';
+import { dockerConfigCredentials, parseDockerConfig } from './registry/docker-config.ts';
+import { openOciLayout, parseLayoutReference } from './registry/oci-layout.ts';
+import { createRegistryClient, type RegistryClient } from './registry/registry-client.ts';
+
+export interface DetectionOptions {
+  readonly version: string;
+  readonly environment: NodeJS.ProcessEnv;
+  /** For what goes wrong with logins; holds none of them. */
+  readonly warn: (message: string) => void;
+  readonly hooks?: DetectorHooks;
+  /**
+   * A person at a command line: their own docker config and its helpers, OCI layouts, and the registries on this machine
+   * that `images` names. Absent for the server, where others choose the images.
+   */
+  readonly person?: { readonly images: readonly string[] };
+}
+
+async function fileText(path: string, key: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw new CommandError('usage', `${key}: ${path}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** Where Docker keeps it (docker-cli, cli/config/config.go). */
+function usualDockerConfig(environment: NodeJS.ProcessEnv): string | undefined {
+  const folder = environment['DOCKER_CONFIG'] ?? (environment['HOME'] && join(environment['HOME'], '.docker'));
+  return folder ? join(folder, 'config.json') : undefined;
+}
+
+async function credentials(path: string, options: DetectionOptions): Promise<CredentialSource> {
+  const usual = options.person === undefined ? undefined : usualDockerConfig(options.environment);
+  const text =
+    path !== ''
+      ? await fileText(path, 'detection.registry.dockerConfig')
+      : usual && (await readFile(usual, 'utf8').catch(() => undefined));
+  if (!text) return listedCredentials([]);
+  const config = parseDockerConfig(text);
+  for (const problem of config.problems) options.warn(`${path || usual}: ${problem}`);
+  const helper = options.person === undefined ? {} : { helper: credentialHelper(options.environment) };
+  return dockerConfigCredentials(config, { ...helper, onProblem: options.warn });
+}
+
+/** `localhost:5000` of `localhost:5000/app`: Docker and crane speak plain HTTP to registries on the machine itself. */
+function localRegistries(images: readonly string[]): string[] {
+  const hosts = images.map((image) => image.split('/', 1)[0] ?? '');
+  return hosts.filter((host) => /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(host));
+}
+
+/** `oci:DIR[:TAG]` beside the registries' references. */
+function withLayouts(client: RegistryClient): ImageSources {
+  return {
+    open: (text) => {
+      const layout = parseLayoutReference(text);
+      return layout === undefined ? client.open(text) : openOciLayout(layout);
+    },
+    canonical: (text) => {
+      const layout = parseLayoutReference(text);
+      return layout === undefined ? client.canonical(text) : `oci:${resolve(layout.directory)}:${layout.tag ?? ''}`;
+    },
+  };
+}
+
+async function openClient({ detection }: Config, options: DetectionOptions): Promise<RegistryClient> {
+  const { caFile, dockerConfig, ...lists } = detection.registry;
+  const local = localRegistries(options.person?.images ?? []);
+  const settings = {
+    ...lists,
+    insecure: [...lists.insecure, ...local],
+    ...(caFile !== '' && { ca: await fileText(caFile, 'detection.registry.caFile') }),
+    credentials: await credentials(dockerConfig, options),
+    userAgent: `libc-dns-webhook/${options.version}`,
+    clock: { now: () => Date.now(), monotonic: () => performance.now() },
+  };
+  try {
+    return createRegistryClient(settings);
+  } catch (error) {
+    if (!(error instanceof RangeError || error instanceof ImageSourceError)) throw error;
+    throw new CommandError('usage', `detection.registry: ${error.message}`, { cause: error });
+  }
+}
+
+/** The detector that a configuration describes. Throws `CommandError` where a list, file or mirror in it is not valid. */
+export async function composeDetector(config: Config, options: DetectionOptions): Promise<OpenDetector> {
+  const client = await openClient(config, options);
+  if (!config.detection.registry.enabled) {
+    await client.close();
+    return { close: async () => {} };
+  }
+  const { entries, tagTtl, failureTtl } = config.detection.cache;
+  const detector = createImageDetector({
+    sources: options.person === undefined ? client : withLayouts(client),
+    inspect: inspectImage,
+    entries,
+    tagTtlMs: tagTtl,
+    failureTtlMs: failureTtl,
+    clock: { now: () => Date.now() },
+    ...(options.hooks && { hooks: options.hooks }),
+  });
+  return {
+    detector,
+    close: async () => {
+      await detector.close();
+      await client.close();
+    },
+  };
+}
