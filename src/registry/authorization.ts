@@ -52,7 +52,7 @@ export function createAuthorization(tokens: Tokens, limits: RegistryLimits): Aut
   return {
     async expected(subject, identity) {
       const { registryToken } = identity.credential ?? {};
-      if (registryToken !== undefined) return `Bearer ${registryToken}`;
+      if (registryToken !== undefined) return presented(registryToken, subject.origin);
       const scheme = schemes.get(subject.origin);
       if (scheme?.kind !== 'bearer') return scheme === undefined ? undefined : basicAuthorization(identity);
       return await tokenFor(requestFor(subject, identity, scheme, pullScope(subject.repository)), undefined);
@@ -72,6 +72,13 @@ export function createAuthorization(tokens: Tokens, limits: RegistryLimits): Aut
       return header === refused ? undefined : header;
     },
   };
+}
+
+function presented(registryToken: string, origin: string): string {
+  // Whoever writes a pull secret writes this: a line break in it must not look like a failure of the host.
+  if (/^[\x21-\x7e]+$/.test(registryToken)) return `Bearer ${registryToken}`;
+  const message = `the registry token for ${new URL(origin).host} holds characters that no header can: check the docker config`;
+  throw new ImageSourceError('unauthorized', message);
 }
 
 function requestFor(

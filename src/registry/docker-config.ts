@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import type { Credential } from '../libc/image-source.ts';
+import { parseBoundedJson } from './bounded-json.ts';
 import { matchCredentials, type CredentialSource, type KeyedCredential } from './credentials.ts';
 import { hubHost } from './host-pattern.ts';
 
@@ -19,6 +20,7 @@ export interface DockerConfig {
 export type CredentialHelper = (helper: string, server: string) => Promise<Credential | undefined>;
 
 const longest = 1 << 20; // A Kubernetes Secret holds no more.
+const mostLogins = 500;
 const text = z.string().optional();
 const entrySchema = z.object({
   auth: text,
@@ -42,7 +44,7 @@ export function parseDockerConfig(json: string): DockerConfig {
   const credHelpers: Record<string, string> = {};
   const helpers = fileSchema.safeParse(file['credHelpers'] ?? {});
   if (!helpers.success) problems.push('credHelpers is not an object');
-  for (const [server, helper] of Object.entries(helpers.data ?? {})) {
+  for (const [server, helper] of Object.entries(helpers.data ?? {}).slice(0, mostLogins)) {
     const name = helperName.safeParse(helper);
     if (name.success) credHelpers[server] = name.data;
     else problems.push(`credHelpers has no valid helper name for ${JSON.stringify(server)}`);
@@ -92,18 +94,15 @@ export function dockerConfigCredentials(
 
 function parseObject(json: string): Record<string, unknown> | undefined {
   if (json.length > longest) return undefined;
-  try {
-    // The error of JSON.parse quotes its input, so it goes nowhere.
-    return fileSchema.safeParse(JSON.parse(json)).data;
-  } catch {
-    return undefined;
-  }
+  return fileSchema.safeParse(parseBoundedJson(Buffer.from(json))).data;
 }
 
 function readAuths(auths: unknown, problems: string[]): KeyedCredential[] {
   const entries = fileSchema.safeParse(auths);
   if (!entries.success) problems.push('auths is not an object');
-  return Object.entries(entries.data ?? {}).flatMap(([host, value]) => {
+  const all = Object.entries(entries.data ?? {});
+  if (all.length > mostLogins) problems.push(`only the first ${mostLogins} of ${all.length} logins are read`);
+  return all.slice(0, mostLogins).flatMap(([host, value]) => {
     const credential = readEntry(value);
     // An empty entry says that a credential helper knows this login.
     if (credential === 'empty') return [];

@@ -138,12 +138,14 @@ function refuseEncoding(url: URL, { statusCode, headers, body }: Dispatcher.Resp
 
 /** Counts body bytes where they come off the wire, and headers, of which the parser bounds the size alone. */
 function observe({ context, url }: Ask, limits: RegistryLimits): Dispatcher.DispatcherComposeInterceptor {
-  return (next) => (request, handler) =>
-    next(request, {
+  return (next) => (request, handler) => {
+    let interim = 0;
+    return next(request, {
       onRequestStart: (controller, state) => handler.onRequestStart?.(controller, state),
       onResponseStart(controller, status, headers, text) {
-        if (Object.keys(headers).length > limits.headerCount) {
-          const message = `${url.host} sent more than ${limits.headerCount} headers`;
+        if (status < 200) interim += 1;
+        if (interim > limits.interimAnswers || Object.keys(headers).length > limits.headerCount) {
+          const message = `${url.host} sent more than ${limits.headerCount} headers, or interim answers without end`;
           controller.abort(new ImageSourceError('invalid-answer', message));
           return;
         }
@@ -156,6 +158,7 @@ function observe({ context, url }: Ask, limits: RegistryLimits): Dispatcher.Disp
       onResponseEnd: (controller, trailers) => handler.onResponseEnd?.(controller, trailers),
       onResponseError: (controller, error) => handler.onResponseError?.(controller, error),
     });
+  };
 }
 
 interface Ending {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { ImageSourceError, type Descriptor, type ImageConfig, type Platform } from '../libc/image-source.ts';
+import { boundedList, parseBoundedJson, stringMap } from './bounded-json.ts';
 import { parseDigest } from './digest.ts';
 
 /** An entry of an index. */
@@ -34,27 +35,26 @@ const configTypes = new Set([
 /** For a manifest request's `Accept` header: all that `parseImageDocument` reads. */
 export const acceptedTypes = [...indexTypes, ...manifestTypes].join(', ');
 
+const mostEntries = 1000;
+const mostLayers = 1000;
+const mostSteps = 5000;
+const mostWords = 10_000;
+
 const digest = z.string().refine((text) => parseDigest(text) !== undefined);
-const strings = z.record(z.string(), z.string());
 const descriptor = z.object({
   mediaType: z.string().default(''),
   digest,
   size: z.number().int().min(0),
-  annotations: strings.nullish(),
+  annotations: stringMap.optional(),
 });
 const platform = z.object({ os: z.string(), architecture: z.string(), variant: z.string().nullish() });
-// Go writes null for a list that is empty.
-const list = <T extends z.ZodType>(item: T) =>
-  z
-    .array(item)
-    .nullish()
-    .transform((items) => items ?? []);
-const indexSchema = z.object({ manifests: list(descriptor.extend({ platform: platform.nullish().catch(undefined) })) });
+const entry = descriptor.extend({ platform: platform.nullish().catch(undefined) });
+const indexSchema = z.object({ manifests: boundedList(entry, mostEntries).optional() });
 const manifestSchema = z.object({
   artifactType: z.string().nullish(),
   config: descriptor,
-  layers: list(descriptor),
-  annotations: strings.nullish(),
+  layers: boundedList(descriptor, mostLayers).optional(),
+  annotations: stringMap.optional(),
 });
 const headSchema = z.object({
   schemaVersion: z.number().optional().catch(undefined),
@@ -76,7 +76,7 @@ export function parseImageDocument(bytes: Uint8Array, mediaType: string, what: s
   if (!head.success) throw invalid(what, 'it is not a JSON object');
   const kind = kindOf(head.data, mediaType, what);
   if (kind === 'index') {
-    const { manifests } = checked(indexSchema, json, what);
+    const { manifests = [] } = checked(indexSchema, json, what);
     return { kind, entries: manifests.map(toEntry) };
   }
   const manifest = checked(manifestSchema, json, what);
@@ -84,8 +84,8 @@ export function parseImageDocument(bytes: Uint8Array, mediaType: string, what: s
     const type = manifest.artifactType || manifest.config.mediaType || 'of no type';
     throw new ImageSourceError('not-an-image', `${what} is no container image but an artifact: ${quote(type)}`);
   }
-  const { config, layers, annotations } = manifest;
-  return { kind, config: toDescriptor(config), layers: layers.map(toDescriptor), annotations: annotations ?? {} };
+  const { config, layers = [], annotations = {} } = manifest;
+  return { kind, config: toDescriptor(config), layers: layers.map(toDescriptor), annotations };
 }
 
 function kindOf(head: z.infer<typeof headSchema>, header: string, what: string): 'index' | 'manifest' {
@@ -105,25 +105,27 @@ function refuseSchema1({ schemaVersion, fsLayers }: z.infer<typeof headSchema>, 
   throw new ImageSourceError('not-an-image', message);
 }
 
+const words = boundedList(z.string(), mostWords).optional();
+const step = z.object({ created_by: z.string().nullish(), empty_layer: z.boolean().nullish() });
 const configSchema = z.object({
   os: z.string().nullish(),
   architecture: z.string().nullish(),
   variant: z.string().nullish(),
   config: z
     .object({
-      Entrypoint: list(z.string()),
-      Cmd: list(z.string()),
-      Env: list(z.string()),
+      Entrypoint: words,
+      Cmd: words,
+      Env: words,
       WorkingDir: z.string().nullish(),
-      Labels: strings.nullish(),
+      Labels: stringMap.optional(),
     })
     .nullish(),
-  history: list(z.object({ created_by: z.string().nullish(), empty_layer: z.boolean().nullish() })),
+  history: boundedList(step, mostSteps).optional(),
 });
 
 /** Reads an image's configuration and the platform in it. Throws `ImageSourceError` `invalid-answer`. */
 export function parseImageConfig(bytes: Uint8Array, what: string): { config: ImageConfig; platform: Platform } {
-  const { config, history, ...top } = checked(configSchema, parseJson(bytes, what), what);
+  const { config, history = [], ...top } = checked(configSchema, parseJson(bytes, what), what);
   return {
     platform: toPlatform({ os: top.os || 'linux', architecture: top.architecture || 'unknown', variant: top.variant }),
     config: {
@@ -132,17 +134,15 @@ export function parseImageConfig(bytes: Uint8Array, what: string): { config: Ima
       env: config?.Env ?? [],
       workingDir: config?.WorkingDir ?? '',
       labels: config?.Labels ?? {},
-      history: history.map((step) => ({ createdBy: step.created_by ?? '', emptyLayer: step.empty_layer ?? false })),
+      history: history.map((line) => ({ createdBy: line.created_by ?? '', emptyLayer: line.empty_layer ?? false })),
     },
   };
 }
 
 function parseJson(bytes: Uint8Array, what: string): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    throw invalid(what, 'it is not JSON');
-  }
+  const json = parseBoundedJson(bytes);
+  if (json === undefined) throw invalid(what, 'it is not JSON, or of a size that no manifest has');
+  return json;
 }
 
 function checked<T extends z.ZodType>(schema: T, json: unknown, what: string): z.infer<T> {
@@ -156,7 +156,7 @@ function toDescriptor({ annotations, ...rest }: z.infer<typeof descriptor>): Des
   return { ...rest, ...(annotations ? { annotations } : {}) };
 }
 
-function toEntry({ platform: given, ...rest }: z.infer<typeof indexSchema>['manifests'][number]): IndexEntry {
+function toEntry({ platform: given, ...rest }: z.infer<typeof entry>): IndexEntry {
   return { ...toDescriptor(rest), ...(given ? { platform: toPlatform(given) } : {}) };
 }
 

@@ -9,6 +9,8 @@ export interface RegistryLimits {
   readonly requestMs: number;
   readonly headerBytes: number;
   readonly headerCount: number;
+  /** Answers with a status below 200 before the one that counts. */
+  readonly interimAnswers: number;
   readonly manifestBytes: number;
   readonly configBytes: number;
   readonly tokenAnswerBytes: number;
@@ -45,6 +47,7 @@ export const defaultLimits: RegistryLimits = {
   requestMs: 60_000,
   headerBytes: 32 * 1024,
   headerCount: 100,
+  interimAnswers: 8,
   manifestBytes: 4 << 20,
   configBytes: 4 << 20,
   tokenAnswerBytes: 64 * 1024,

@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 
 import { ImageSourceError, type LookupContext } from '../libc/image-source.ts';
+import { parseBoundedJson } from './bounded-json.ts';
 import type { Exchange } from './exchange.ts';
 import { follow, readWhole, untilWhole, type Retries } from './follow.ts';
 import { basicAuthorization, type Identity } from './identity.ts';
@@ -152,13 +153,7 @@ function askFor({ realm, service, scope, identity, listedOnly, context }: TokenR
 }
 
 function readAnswer(body: Buffer, host: string, what: string): { token: string; lifetime: number } {
-  let json: unknown;
-  try {
-    json = JSON.parse(body.toString('utf8'));
-  } catch {
-    json = undefined;
-  }
-  const { data } = answerSchema.safeParse(json);
+  const { data } = answerSchema.safeParse(parseBoundedJson(body));
   const token = data?.token ?? data?.access_token;
   if (data === undefined || token === undefined) {
     const expected = `expected JSON with a token or access_token of at most ${longestToken} characters`;

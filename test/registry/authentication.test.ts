@@ -175,6 +175,15 @@ describe('Bearer', () => {
     expect(context.meter.requests).toBe(3);
   });
 
+  it('a registry token that no header can hold is refused here, and is no failure of the host', async () => {
+    const { client, registry } = await setUpToken({});
+    const credential = { username: '', password: '', registryToken: 'a\r\nb: s3cr3t' };
+    for (let count = 0; count < 10; count += 1) {
+      const context = lookupContext([{ host: registry.host, credential }]);
+      await expect(readEverything(client, registry.put('team/app', built), context)).resolves.toBeUndefined();
+    }
+  });
+
   it('is renewed before it expires, without the registry having to refuse it', async () => {
     const { tokens, client, clock, name } = await setUpToken({ lifetime: 60 });
     await client.open(name).manifest(amd64, lookupContext());

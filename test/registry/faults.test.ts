@@ -46,6 +46,7 @@ describe('a registry that', () => {
     ],
     ['stalls in the middle of a body', { kind: 'stall-mid-body', after: 10 }, 'unavailable', 'stopped sending', 1],
     ['sends headers without end', { kind: 'endless-headers' }, 'invalid-answer', 'more headers', 1],
+    ['sends interim answers without end', { kind: 'endless-interim' }, 'invalid-answer', 'interim answers', 1],
     ['sends very many headers', { kind: 'many-headers', count: 500 }, 'invalid-answer', 'more than 100 headers', 1],
     ['promises more than it sends', { kind: 'content-length', claim: 5000 }, 'unavailable', 'closed the connection', 2],
     ['promises more than is read', { kind: 'content-length', claim: 1e9 }, 'invalid-answer', 'longer than', 1],

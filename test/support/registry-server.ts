@@ -28,6 +28,7 @@ export type Fault =
   | { readonly kind: 'stall-mid-body'; readonly after: number }
   /** Headers without end: one that grows, or many small ones. */
   | { readonly kind: 'endless-headers' }
+  | { readonly kind: 'endless-interim' }
   | { readonly kind: 'many-headers'; readonly count: number }
   | { readonly kind: 'content-length'; readonly claim: number }
   /** The right answer with a byte turned over. */
@@ -224,6 +225,9 @@ function misbehave(fault: Fault, response: ServerResponse): boolean {
     case 'endless-headers':
       socket.write('HTTP/1.1 200 OK\r\n');
       flood(socket, 'x-more: 0123456789\r\n'.repeat(200));
+      return true;
+    case 'endless-interim':
+      flood(socket, 'HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n'.repeat(50));
       return true;
     case 'endless-body':
       response.writeHead(200, { 'content-type': 'application/json' });

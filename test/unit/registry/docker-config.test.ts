@@ -138,6 +138,16 @@ describe('a docker config file', () => {
     expect(parseLegacyDockerConfig('[]').problems).toHaveLength(1);
   });
 
+  it('a hostile file is read in bounded time', () => {
+    const started = performance.now();
+    for (const value of ['1', '{}', '{"auth":"!"}']) {
+      const entries = Array.from({ length: 40_000 }, (_, index) => `"${index}":${value}`).join(',');
+      const config = parseDockerConfig(`{"auths":{${entries}},"credHelpers":{${entries}}}`);
+      expect(config.problems.length).toBeLessThan(1100);
+    }
+    expect(performance.now() - started).toBeLessThan(1000);
+  });
+
   it('a key named __proto__ is a key', () => {
     const config = parseDockerConfig(
       '{"auths":{"__proto__":{"username":"u","password":"p"}},"credHelpers":{"__proto__":"x"}}',
