@@ -48,10 +48,7 @@ function isBounded(bytes: Uint8Array): boolean {
  * A list of at most `most` items; empty for null or undefined, as Go writes an empty one. Unlike zod's own array it
  * stops at the first item that is wrong: a report on a million of them takes seconds and gigabytes.
  */
-export function boundedList<T>(
-  item: z.ZodType<T>,
-  most: number,
-): z.ZodPipe<z.ZodUnknown, z.ZodTransform<T[], unknown>> {
+export function boundedList<T>(item: z.ZodType<T>, most: number): z.ZodPipe<z.ZodUnknown, z.ZodTransform<T[]>> {
   return z.unknown().transform((value, context): T[] => {
     const items: T[] = [];
     if (value === null || value === undefined) return items;
