@@ -4,11 +4,11 @@ import type { Dispatcher } from 'undici';
 
 import { ImageSourceError, type ImageSourceCode, type LookupContext } from '../libc/image-source.ts';
 import type { Outcome } from './breaker.ts';
-import { authorityOf } from './host-pattern.ts';
 import type { HostRules } from './host-rules.ts';
 import type { HostStates, Pass } from './host-states.ts';
 import type { Clock, RegistryLimits } from './limits.ts';
 import { retryAfterMs } from './retry-after.ts';
+import { checkUrl, observe, refuseEncoding } from './wire-checks.ts';
 import { describeWireError } from './wire-error.ts';
 
 export type RequestKind = 'manifest' | 'config' | 'blob' | 'token';
@@ -97,26 +97,10 @@ export function createExchange(options: ExchangeOptions): Exchange {
   };
 }
 
-function checkUrl(rules: HostRules, url: URL): void {
-  const authority = authorityOf(url);
-  const why = rules.refuseHost(authority);
-  if (why !== undefined) {
-    throw new ImageSourceError('forbidden-host', `${url.host} is refused: ${why} by detection.registry.deny`);
-  }
-  const plain = url.protocol === 'http:' && rules.transport(authority).protocol === 'http:';
-  if (url.protocol !== 'https:' && !plain) {
-    const hint = `list ${url.host} in detection.registry.insecure if plain HTTP is meant`;
-    throw new ImageSourceError('forbidden-host', `${url.host} is not asked without TLS: ${hint}`);
-  }
-  if (url.username !== '' || url.password !== '') {
-    throw new ImageSourceError('forbidden-host', `${url.host} is not asked: its URL holds a login`);
-  }
-}
-
 async function dispatch(ask: Ask, signal: AbortSignal, options: ExchangeOptions): Promise<Dispatcher.ResponseData> {
   const { url, context, form } = ask;
   context.meter.requests += 1;
-  const dispatcher = options.dispatcher(ask.listedOnly).compose(observe(ask, options.limits));
+  const dispatcher = options.dispatcher(ask.listedOnly).compose(observe(url, context.meter, options.limits));
   return await dispatcher.request({
     origin: url.origin,
     path: `${url.pathname}${url.search}`,
@@ -126,39 +110,6 @@ async function dispatch(ask: Ask, signal: AbortSignal, options: ExchangeOptions)
     signal,
     highWaterMark: 16 * 1024,
   });
-}
-
-/** Digests and offsets are of the bytes as they are stored, which is why `identity` was asked for. */
-function refuseEncoding(url: URL, { statusCode, headers, body }: Dispatcher.ResponseData): void {
-  const encoding = String(headers['content-encoding'] ?? 'identity');
-  if (encoding === 'identity' || statusCode >= 300) return;
-  body.on('error', () => {}).destroy();
-  throw new ImageSourceError('invalid-answer', `${url.host} answered in a content coding, though asked for none`);
-}
-
-/** Counts body bytes where they come off the wire, and headers, of which the parser bounds the size alone. */
-function observe({ context, url }: Ask, limits: RegistryLimits): Dispatcher.DispatcherComposeInterceptor {
-  return (next) => (request, handler) => {
-    let interim = 0;
-    return next(request, {
-      onRequestStart: (controller, state) => handler.onRequestStart?.(controller, state),
-      onResponseStart(controller, status, headers, text) {
-        if (status < 200) interim += 1;
-        if (interim > limits.interimAnswers || Object.keys(headers).length > limits.headerCount) {
-          const message = `${url.host} sent more than ${limits.headerCount} headers, or interim answers without end`;
-          controller.abort(new ImageSourceError('invalid-answer', message));
-          return;
-        }
-        handler.onResponseStart?.(controller, status, headers, text);
-      },
-      onResponseData(controller, chunk) {
-        context.meter.bytes += chunk.length;
-        handler.onResponseData?.(controller, chunk);
-      },
-      onResponseEnd: (controller, trailers) => handler.onResponseEnd?.(controller, trailers),
-      onResponseError: (controller, error) => handler.onResponseError?.(controller, error),
-    });
-  };
 }
 
 interface Ending {
