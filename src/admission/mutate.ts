@@ -25,6 +25,8 @@ export interface MutateOptions {
   readonly log: Log;
 }
 
+const MOST_LOGGED = 8;
+
 /** `object.metadata.namespace` may be empty at admission: the request's own is right. */
 const namespaceOf = (request: AdmissionRequest): string => request.namespace ?? '';
 
@@ -47,6 +49,12 @@ function resolverCounts(decision: Decision): Record<string, number> {
   return counts;
 }
 
+/** Why we say so, for the first containers: a log line stays short whatever a Pod holds. */
+function evidence(decision: Decision): Record<string, string> {
+  const named = decision.containers.slice(0, MOST_LOGGED);
+  return Object.fromEntries(named.map(({ name, evidence: { detail } }) => [name, detail.slice(0, 200)]));
+}
+
 async function answerPod(request: AdmissionRequest, budget: number, options: MutateOptions): Promise<ReviewResponse> {
   const started = performance.now();
   const namespace = await options.namespaces.get(namespaceOf(request));
@@ -64,6 +72,7 @@ async function answerPod(request: AdmissionRequest, budget: number, options: Mut
       reason,
       remedy,
       resolvers: resolverCounts(decision),
+      evidence: evidence(decision),
       patched: patch.length > 0,
       dryRun: request.dryRun === true,
       ms: Math.round(duration * 100) / 100,

@@ -1,12 +1,18 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { MissingSource, openCache, type Cache } from './sources/cache.ts';
 import { compilers, type Compilers } from './sources/compilers.ts';
 import { debian, type Debian } from './sources/debian.ts';
 import { npmFile } from './sources/npm.ts';
 
-export const CACHE_DIRECTORY: string = fileURLToPath(new URL('../../node_modules/.cache/libc-corpus', import.meta.url));
+/** Outside node_modules, which `npm ci` empties. */
+export const CACHE_DIRECTORY: string = join(
+  process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'),
+  'libc-dns-webhook',
+  'corpus',
+);
 
 /** Fetched together, because apt takes seconds to start. */
 const DEBIAN_PROGRAMS = `
@@ -17,7 +23,7 @@ const DEBIAN_PROGRAMS = `
   .split(/\s+/);
 
 /**
- * Where the corpus' executables come from. All of it is fetched or built once, into `node_modules/.cache/libc-corpus`.
+ * Where the corpus' executables come from. All of it is fetched or built once, into `~/.cache/libc-dns-webhook/corpus`.
  *
  * Needed for the whole corpus (what is absent makes the images that need it be skipped, loudly):
  * - network: the npm registry and deb.debian.org, at the first run only (about 200 MB);

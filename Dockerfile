@@ -1,0 +1,24 @@
+# syntax=docker/dockerfile:1
+
+# The bundle is the same for every platform: it is built on the platform that builds.
+FROM --platform=$BUILDPLATFORM docker.io/library/node:26.10.0-trixie-slim AS build
+WORKDIR /src
+COPY package.json package-lock.json ./
+# Install scripts are not needed: this image has its Node, and esbuild's program comes as a package of its own.
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY tsconfig.json build.mjs ./
+COPY src src
+RUN node build.mjs
+
+# Node and its libraries, no shell, no package manager, user 65532.
+FROM gcr.io/distroless/nodejs24-debian13:nonroot
+LABEL org.opencontainers.image.title="libc-dns-webhook" \
+      org.opencontainers.image.description="Gives every Pod the DNS options that its images' resolvers obey" \
+      org.opencontainers.image.licenses="Apache-2.0"
+WORKDIR /app
+COPY --from=build /src/dist/main.js main.js
+COPY LICENSE LICENSE
+USER 65532:65532
+EXPOSE 10250 9402
+# The base image's entry point is node.
+CMD ["main.js", "serve"]
