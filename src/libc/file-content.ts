@@ -1,13 +1,13 @@
 import { inspectElf } from './elf.ts';
 import type { FileContent } from './layer-index.ts';
-import { isScript } from './script.ts';
+import { isScript, parseScript } from './script.ts';
 import { judgeStatic, type StaticJudgement } from './static-marks.ts';
 
 const firstBytes = 4096;
 // Of 34 real executables 33 were decided by 8 KiB; further than this a prefix is not the way.
 const mostBytes = 128 * 1024;
 // Docker's official entrypoint scripts reach 15 KB.
-const scriptBytes = 48 * 1024;
+const scriptBytes = 32 * 1024;
 
 /** Gives the first bytes of a file: fewer than asked for where it, or what is in reach of it, ends. */
 export type Head = (length: number) => Promise<Uint8Array>;
@@ -19,7 +19,7 @@ export async function readContent(head: Head, size: number): Promise<FileContent
   let bytes = await head(firstBytes);
   if (isScript(bytes)) {
     if (size > firstBytes) bytes = await head(scriptBytes);
-    return { kind: 'script', text: Buffer.from(bytes).toString('utf8') };
+    return { kind: 'script', script: parseScript(Buffer.from(bytes).toString('utf8')) };
   }
   let finding = inspectElf(bytes, bytes.length >= size);
   while (finding.kind === 'undetermined' && finding.needBytes !== undefined && finding.needBytes <= mostBytes) {

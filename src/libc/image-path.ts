@@ -1,6 +1,6 @@
 /** Paths inside images: components joined by `/`, with no leading slash; the root is the empty string. */
 
-const maxComponents = 128;
+const maxComponents = 64;
 const maxShown = 200;
 
 /** A path in that form: `.`, `..` and doubled slashes resolved by name; `..` does not climb above the root (path_resolution(7)). */

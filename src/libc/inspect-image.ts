@@ -34,7 +34,7 @@ export function createInspector(limits: InspectLimits): Inspect {
 export const inspectImage: Inspect = createInspector(admissionLimits);
 
 // Docker's own limit is 127 (moby layer/layer.go, maxLayerDepth is 125).
-const maxLayers = 512;
+const maxLayers = 160;
 
 interface Outcome {
   readonly verdict: Verdict;

@@ -21,7 +21,7 @@ export const admissionLimits: InspectLimits = {
   requests: 6,
   bytes: 512 * 1024,
   leadBytes: 44 * 1024,
-  inflatedBytes: 32 * 1024 * 1024,
+  inflatedBytes: 16 * 1024 * 1024,
   ratio: 400,
   entries: 20_000,
   wholeLayers: false,

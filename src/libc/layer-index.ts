@@ -1,11 +1,12 @@
 import type { ElfFinding } from './elf.ts';
 import { isInOrder, normalizePath, parentOf } from './image-path.ts';
+import type { Script } from './script.ts';
 import type { StaticJudgement } from './static-marks.ts';
 
 /** What a file's first bytes say. */
 export type FileContent =
   | { readonly kind: 'elf'; readonly finding: ElfFinding; readonly judgement?: StaticJudgement }
-  | { readonly kind: 'script'; readonly text: string }
+  | { readonly kind: 'script'; readonly script: Script }
   | { readonly kind: 'plain' }
   /** Only a table of contents names it; its bytes can be had at `offset` of the blob. */
   | { readonly kind: 'unread'; readonly offset: number; readonly length: number; readonly size: number };

@@ -39,6 +39,7 @@ export function layerLikelihood(
   }
   if (isBase) return paths.some(isSystemPath) ? likelihood.possible : likelihood.unlikely;
   if (isMentioned) return likelihood.mentioned;
+  if (namesFolder(line, paths)) return likelihood.possible;
   return installs.test(line) ? likelihood.possible : likelihood.unlikely;
 }
 
@@ -46,7 +47,8 @@ export function layerLikelihood(
 export function mayReplace(line: string | undefined, paths: readonly string[]): boolean {
   if (line === undefined || copyOf(line) !== undefined) return false;
   if (/\bmake\b[^;&|]{0,200}\binstall\b/u.test(line)) return true;
-  return /\b(?:rm|mv|ln|cp|install|unlink)\b/u.test(line) && paths.some((path) => mentions(line, path));
+  if (!/\b(?:rm|mv|ln|cp|install|unlink)\b/u.test(line)) return false;
+  return namesFolder(line, paths) || paths.some((path) => mentions(line, path));
 }
 
 interface Copy {
@@ -79,6 +81,17 @@ function copyLikelihood({ sources, destination }: Copy, paths: readonly string[]
   if (inside.length === 0) return likelihood.no;
   const names = new Set(sources.map(baseName));
   return inside.some((path) => names.has(baseName(path))) ? likelihood.named : likelihood.likely;
+}
+
+// `rm -r /opt/tools` takes /opt/tools/bin/server with it.
+function namesFolder(line: string, paths: readonly string[]): boolean {
+  return paths.some((path) => {
+    for (let folder = parentOf(path); folder !== ''; folder = parentOf(folder)) {
+      const at = line.indexOf(`/${folder}`);
+      if (at !== -1 && !/[\w.-]/u.test(line[at + folder.length + 1] ?? ' ')) return true;
+    }
+    return false;
+  });
 }
 
 function mentions(line: string, path: string): boolean {

@@ -23,10 +23,10 @@ export interface Candidates {
 }
 
 const tinyLayer = 32 * 1024;
-const baseFirstWindow = 64 * 1024;
 const baseReserve = 272 * 1024;
 const mostOfUnlikely = 96 * 1024;
 // A gzip layer that begins with the program tells in 1-4 KB; zstd gives nothing before a block of up to 128 KiB is there.
+const secondZstdWindow = 32 * 1024;
 const firstWindow = { gzip: 36 * 1024, zstd: 60 * 1024 };
 
 /** The likeliest layer that was not read, the newest of several; undefined where nothing more can be read. */
@@ -81,7 +81,9 @@ function windowsFor(
   if (limits.wholeLayers) return [left];
   if (size <= tinyLayer) return [Math.min(Math.max(size, 1), left)];
   const isZstd = blob?.mediaType.includes('zstd') === true;
-  const first = rank === 'base' ? baseFirstWindow : firstWindow[isZstd ? 'zstd' : 'gzip'];
+  const first = firstWindow[isZstd ? 'zstd' : 'gzip'];
   const most = rank === 'base' || rank >= likelihood.likely ? left : Math.min(left, mostOfUnlikely);
-  return most > first && !single ? [first, most - first] : [most];
+  if (most <= first || single) return [most];
+  const second = isZstd ? Math.min(most - first, secondZstdWindow) : most - first;
+  return [first, second, most - first - second].filter((length) => length > 0);
 }

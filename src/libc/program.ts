@@ -1,7 +1,7 @@
 import { baseName, candidatePaths, isShell, joinPath, lookThrough, type Invocation } from './command-line.ts';
 import type { FileContent, LayerIndex } from './layer-index.ts';
 import { resolvePath, type Resolution } from './layered-view.ts';
-import { scriptTarget, type ScriptTarget } from './script.ts';
+import { scriptInterpreter, scriptTarget, type ScriptTarget } from './script.ts';
 
 /** Why the program found may not be the one that resolves names. */
 export type Reservation =
@@ -64,25 +64,22 @@ export function locateProgram(
 function throughScript(layers: readonly LayerIndex[], invocation: Invocation, script: Found, hops: number): Located {
   if (hops >= maxHops || script.content.kind !== 'script') return { status: 'absent', name: script.path };
   const words = argumentsOf(invocation, script);
-  const target = scriptTarget(script.content.text, `/${script.path}`, words, invocation.env);
+  const target = scriptTarget(script.content.script, `/${script.path}`, words, invocation.env);
   if (target.kind === 'program') {
     const next = { ...invocation, argv: target.argv };
     const located = addDoubts(locateProgram(layers, next, script.reservations, hops + 1), script);
     if (located.status !== 'absent') return located;
   }
-  const argv = target.kind === 'interpreter' ? target.argv : shellFor(script.content.text, script.path, words);
+  const argv =
+    target.kind === 'interpreter'
+      ? target.argv
+      : scriptInterpreter(script.content.script, `/${script.path}`, words).argv;
   const reservations = isOpaque(target) ? withReservation(script.reservations, 'script-body') : script.reservations;
   return addDoubts(locateProgram(layers, { ...invocation, argv }, reservations, hops + 1), script);
 }
 
 function isOpaque(target: ScriptTarget): boolean {
   return target.kind === 'program' || target.opaque;
-}
-
-// The script's own shell, when what it was to run is not there.
-function shellFor(text: string, path: string, words: readonly string[]): readonly string[] {
-  const target = scriptTarget(text.split('\n', 1)[0] ?? '', `/${path}`, words, new Map());
-  return target.argv;
 }
 
 /** `sh /entrypoint.sh ARGS`: the file that a shell reads its commands from. */

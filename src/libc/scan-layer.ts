@@ -14,7 +14,7 @@ export interface ScanLimits {
 /** Called for each path that is added; says whether the scan may stop there. `entry` reads on in the file. */
 export type Visit = (path: string, node: LayerNode, entry: TarEntry) => Promise<'stop' | 'go'>;
 
-const maxName = 4096;
+const maxName = 2048;
 const maxExtendedHeader = 64 * 1024;
 
 /**

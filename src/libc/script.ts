@@ -2,6 +2,16 @@ import { baseName, isShell } from './command-line.ts';
 import { commandWords } from './shell-command.ts';
 import { tokenize, type ShellToken } from './shell-words.ts';
 
+/** A script, as far as it matters which program it leads to. */
+export interface Script {
+  /** The words of its `#!` line; empty where there are none. */
+  readonly interpreter: readonly string[];
+  /** The commands that it executes in its own place, for a shell's script. */
+  readonly executions: readonly (readonly ShellToken[])[];
+  /** What it puts before arguments that begin with an option: `set -- NAME "$@"`, as Docker's official images do. */
+  readonly defaultProgram: readonly string[];
+}
+
 /** What a script runs. */
 export type ScriptTarget =
   /** Another program, which takes the script's place. */
@@ -11,58 +21,67 @@ export type ScriptTarget =
 
 // The kernel reads no more of the first line (fs/binfmt_script.c, BINPRM_BUF_SIZE).
 const maxLine = 256;
-const maxScanned = 64 * 1024;
+const maxExecutions = 32;
+const maxTokens = 128;
 
 /** Whether a file is a `#!` script. */
 export function isScript(prefix: Uint8Array): boolean {
   return prefix[0] === 0x23 && prefix[1] === 0x21;
 }
 
+/** Reads a script's text, or as much of it as is held. */
+export function parseScript(text: string): Script {
+  const interpreter = shebang(text);
+  if (!isShell(baseName(programBehindEnv(interpreter)))) return { interpreter, executions: [], defaultProgram: [] };
+  return { interpreter, executions: execCommands(text), defaultProgram: defaultProgram(text) };
+}
+
 /**
- * What running `path` with `words` leads to, by the script's text. A shell script that ends in `exec "$@"` runs its
- * arguments, one that ends in `exec NAME` that; all others stay with their interpreter.
+ * What running `path` with `words` leads to. A shell script that ends in `exec "$@"` runs its arguments, one that ends in
+ * `exec NAME` that; all others stay with their interpreter.
  */
 export function scriptTarget(
-  text: string,
+  script: Script,
   path: string,
   words: readonly string[],
   env: ReadonlyMap<string, string>,
 ): ScriptTarget {
-  const interpreter = shebang(text);
-  if (interpreter === undefined) return { kind: 'interpreter', argv: ['/bin/sh', path], opaque: true };
-  const name = baseName(interpreter[0] === undefined ? '' : (programBehindEnv(interpreter) ?? ''));
-  const argv = [...interpreter, path, ...words];
-  if (!isShell(name)) return { kind: 'interpreter', argv, opaque: /^(?:execlineb|with-contenv)$/u.test(name) };
-  const executed = executedCommand(text.slice(0, maxScanned), words, env);
-  return executed === undefined ? { kind: 'interpreter', argv, opaque: true } : { kind: 'program', argv: executed };
+  const argv = executedCommand(script, words, env);
+  return argv === undefined ? scriptInterpreter(script, path, words) : { kind: 'program', argv };
 }
 
-function shebang(text: string): readonly string[] | undefined {
-  const line = /^#![ \t]*(?<line>[^\n]*)/u.exec(text.slice(0, maxLine))?.groups?.['line']?.trim();
-  if (line === undefined || line === '') return undefined;
+/** The interpreter that reads the script at `path`. Without a name on its first line that is a shell (execvp(3)). */
+export function scriptInterpreter(
+  { interpreter }: Script,
+  path: string,
+  words: readonly string[],
+): Extract<ScriptTarget, { kind: 'interpreter' }> {
+  const argv = interpreter.length === 0 ? ['/bin/sh', path, ...words] : [...interpreter, path, ...words];
+  return { kind: 'interpreter', argv, opaque: isShell(baseName(programBehindEnv(argv))) };
+}
+
+function shebang(text: string): readonly string[] {
+  const line = /^#![ \t]*(?<line>[^\n]*)/u.exec(text.slice(0, maxLine))?.groups?.['line']?.trim() ?? '';
+  const blank = line.search(/[ \t]/u);
+  if (blank === -1) return line === '' ? [] : [line];
   // One optional argument, blanks and all (execve(2)).
-  const [, program = '', argument] = /^(\S+)(?:[ \t]+(.*))?$/u.exec(line) ?? [];
-  return argument === undefined ? [program] : [program, argument];
+  return [line.slice(0, blank), line.slice(blank).trim()];
 }
 
-function programBehindEnv([program = '', argument = '']: readonly string[]): string | undefined {
+function programBehindEnv([program = '', argument = '']: readonly string[]): string {
   if (baseName(program) !== 'env') return program;
-  return argument.replace(/^-S\s*/u, '').split(/\s/u, 1)[0];
+  return argument.replace(/^-S\s*/u, '').split(/\s/u, 1)[0] ?? '';
 }
 
 function executedCommand(
-  text: string,
+  { executions, defaultProgram: named }: Script,
   words: readonly string[],
   env: ReadonlyMap<string, string>,
 ): readonly string[] | undefined {
-  const executions = execCommands(text);
-  // Scripts drop root by running themselves again: `exec su-exec app "$0" "$@"`.
-  const others = executions.filter((command) => !command.some((token) => /\$0|BASH_SOURCE/u.test(token.text)));
-  const last = others.at(-1);
+  const last = executions.at(-1);
   if (last === undefined) return undefined;
-  if (!last.some(({ allArguments }) => allArguments)) return commandWords(last, env, words);
   const [first = '-'] = words;
-  const completed = first.startsWith('-') ? [...defaultProgram(text), ...words] : words;
+  const completed = first.startsWith('-') ? [...named, ...words] : words;
   const argv = commandWords(last, env, completed);
   return argv?.[0]?.startsWith('-') === true ? undefined : argv;
 }
@@ -73,16 +92,19 @@ function execCommands(text: string): readonly (readonly ShellToken[])[] {
   let atStart = true;
   for (const token of tokenize(text)) {
     if (token.kind === 'operator') open = undefined;
-    else if (open !== undefined) open.push(token);
+    else if (open !== undefined && open.length < maxTokens) open.push(token);
     else if (atStart && token.text === 'exec') commands.push((open = []));
     atStart = token.kind === 'operator' || /^(?:then|else|do)$/u.test(token.text);
   }
-  // A bare `exec` only redirects.
-  return commands.filter((command) => command.length > 0);
+  return commands.filter((command) => command.length > 0 && !runsItself(command)).slice(-maxExecutions);
 }
 
-// Docker's official images run `set -- NAME "$@"` where the arguments begin with an option.
+// Scripts drop root by running themselves again: `exec su-exec app "$0" "$@"`.
+function runsItself(command: readonly ShellToken[]): boolean {
+  return command.some((token) => /\$0|BASH_SOURCE/u.test(token.text));
+}
+
 function defaultProgram(text: string): readonly string[] {
-  const words = /\bset -- (?<words>[\w./-]+(?: [\w./-]+)*) "\$@"/u.exec(text)?.groups?.['words'];
+  const words = /\bset -- (?<words>[\w./-]{1,80}(?: [\w./-]{1,80}){0,8}) "\$@"/u.exec(text)?.groups?.['words'];
   return words === undefined ? [] : words.split(' ');
 }

@@ -19,7 +19,7 @@ export interface Unreached {
 }
 
 const certainty = {
-  baseLayer: { known: 0.75, other: 0.55, apart: 0.4 },
+  baseLayer: { known: 0.75, other: 0.55 },
   history: { known: 0.5, other: 0.4 },
   label: { known: 0.35, other: 0.3 },
 } as const;
@@ -34,18 +34,9 @@ const linkedToBase = new Set(
   ).split(' '),
 );
 
-/**
- * What the base's C library says of the program. `glibc-only`: it was copied in or stands apart, so that it may just as
- * well be Go's. Then glibc may stand in, because Go's resolver gets the same remedy, and musl, which gets another, may not.
- */
-export function standsFor(program: Unreached): 'any' | 'glibc-only' | 'nothing' {
-  if (program.twoLibcs || program.paths.length === 0) return 'nothing';
-  if (isOfDistribution(program)) return 'any';
-  return program.goImage ? 'nothing' : 'glibc-only';
-}
-
-function isOfDistribution(program: Unreached): boolean {
-  if (program.copiedIn) return false;
+/** Whether the base's C library says anything of the program: not of one that was copied in or stands apart, which may be Go's. */
+export function mayStandIn(program: Unreached): boolean {
+  if (program.copiedIn || program.twoLibcs || program.paths.length === 0) return false;
   if (isLinkedToBase(program)) return true;
   return !program.goImage && program.paths.some(isSystemPath) && program.paths.every(isOrdinaryPath);
 }
@@ -58,8 +49,7 @@ export function standInVerdict(program: Unreached, base: LayerIndex | undefined,
   const missing = `${printable(`/${program.paths[0] ?? ''}`)} is out of reach`;
   const first = firstDynamic(base);
   const libc = first === undefined ? undefined : loaderLibc(first.interpreter);
-  const stands = standsFor(program);
-  if (stands === 'nothing' || (stands === 'glibc-only' && libc !== 'glibc')) {
+  if (!mayStandIn(program)) {
     return unknownVerdict(
       libc === undefined ? missing : `${missing}, and the base layer's ${libc} need not be its own`,
     );
@@ -67,7 +57,7 @@ export function standInVerdict(program: Unreached, base: LayerIndex | undefined,
   const kind = isLinkedToBase(program) ? 'known' : 'other';
   if (first !== undefined && libc !== undefined) {
     const detail = `${missing}; the base layer's /${printable(first.path)} has interpreter ${printable(first.interpreter)}`;
-    return verdict('base-layer', libc, detail, certainty.baseLayer[stands === 'any' ? kind : 'apart']);
+    return verdict('base-layer', libc, detail, certainty.baseLayer[kind]);
   }
   const hint = agreedHint(hints);
   if (hint === undefined) return unknownVerdict(missing);

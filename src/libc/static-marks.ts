@@ -17,6 +17,8 @@ type Unmarked = Extract<ElfFinding, { kind: 'static'; runtime: 'unmarked' }>;
 const marks = [
   // musl src/errno/__strerror.h: the message of 0; glibc and uClibc say "Success", dietlibc nothing.
   { text: 'No error information\0', libc: 'musl' },
+  // musl src/network/resolvconf.c: the options its resolver reads, in its order.
+  { text: 'ndots:\0attempts:\0timeout:\0', libc: 'musl' },
   // elf/Versions of glibc: only its loader is without an interpreter and has versioned symbols.
   { text: '\0GLIBC_PRIVATE\0', libc: 'glibc' },
   // uClibc-ng libc/inet/resolv.c: the second place where it looks for resolv.conf.
@@ -36,7 +38,7 @@ export function judgeStatic(finding: Unmarked, held: Uint8Array, complete: boole
     if (!bytes.includes(mark.text, 0, 'latin1')) continue;
     if (mark.libc === 'glibc') return { libc: 'glibc', why: "glibc's own dynamic loader" };
     return mark.libc === 'musl'
-      ? { libc: 'musl', sure: true, why: `static, holds musl's text "${mark.text.replace('\0', '')}"` }
+      ? { libc: 'musl', sure: true, why: `static, holds musl's text "${mark.text.replaceAll('\0', ' ').trim()}"` }
       : { libc: 'other', why: `static, linked with ${mark.name}` };
   }
   if (finding.relro) {

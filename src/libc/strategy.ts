@@ -6,7 +6,7 @@ import { resolveLoader, type LoaderState } from './loader-check.ts';
 import { loaderLibc } from './loader.ts';
 import { nextRead, type Candidates } from './next-read.ts';
 import { locateProgram, type Located } from './program.ts';
-import { firstDynamic, standsFor } from './stand-in.ts';
+import { firstDynamic, mayStandIn } from './stand-in.ts';
 import type { ReadPlan, Survey } from './survey.ts';
 
 /** Reads something that was not read before. */
@@ -19,6 +19,9 @@ type Unseen = Extract<Located, { status: 'unseen' }>;
 const probeBytes = 16 * 1024;
 // A layer that replaces or deletes a program in passing.
 const smallLayer = 64 * 1024;
+const tinyLayer = 32 * 1024;
+// An archive may repeat a wanted path without end.
+const maxLooks = 64;
 
 /** What to read next to know more of the program; undefined where it is known, or the limits are met. */
 export function nextStep(image: ImageFacts, survey: Survey, located: Located, limits: InspectLimits): Step | undefined {
@@ -39,17 +42,14 @@ export function loaderOf(image: ImageFacts, survey: Survey, program: Found): Loa
 }
 
 function searchStep(image: ImageFacts, survey: Survey, located: Unseen, limits: InspectLimits): Step | undefined {
-  const stands = standsFor(unreached(image, located.paths));
-  const saysMusl = agreedHint(image.hints)?.libc === 'musl';
-  const baseHelps = stands === 'any' || (stands === 'glibc-only' && !saysMusl);
+  const baseHelps = mayStandIn(unreached(image, located.paths));
   const wanted = { paths: located.paths, layers: located.layers, atLeast: likelihood.unlikely, baseHelps };
   const locate = (): Located => locateProgram(survey.layers, image.invocation);
   const elsewhere = located.layers.some(
     (layer) => layer > 0 && likelihoodOf(image, layer, located.paths) >= likelihood.mentioned,
   );
   // Where the history says that the program is in another layer, the base's first executable is all it can give.
-  const standsIn = (layer: number): boolean =>
-    layer === 0 && (elsewhere || stands === 'glibc-only') && firstDynamic(survey.layers[0]) !== undefined;
+  const standsIn = (layer: number): boolean => layer === 0 && elsewhere && firstDynamic(survey.layers[0]) !== undefined;
   return readStep(image, survey, wanted, limits, { locate, standsIn });
 }
 
@@ -107,22 +107,36 @@ function readStep(
 ): Step | undefined {
   const next = nextRead(survey, image.manifest.layers, image.history, wanted, limits);
   if (next === undefined) return undefined;
-  return () => survey.read(next.layer, { ...next, visit: stopAt(survey, next.layer, wanted.paths, goal) });
+  // A layer that comes in one piece is worth knowing to its end.
+  const isTiny = (image.manifest.layers[next.layer]?.size ?? 0) <= tinyLayer;
+  const done = isTiny ? neverDone : layerDone(survey, next.layer, goal);
+  return () => survey.read(next.layer, { ...next, visit: stopAt(next.layer, wanted.paths, goal, done) });
+}
+
+type Done = (wanted: readonly string[]) => boolean;
+
+const neverDone: Done = () => false;
+
+/** Whether a layer, as far as it was read, has nothing more for the goal. */
+function layerDone(survey: Survey, layer: number, { standsIn }: Goal): Done {
+  if (standsIn?.(layer) === true) return () => true;
+  const index = survey.layers[layer];
+  const baseMay = layer === 0 && standsIn !== undefined;
+  return (wanted) => (baseMay ? standsIn(layer) : index !== undefined && wanted.every((path) => index.isKnown(path)));
 }
 
 /** Stops a scan when the goal is reached, or the layer has nothing more for it. */
-function stopAt(survey: Survey, layer: number, paths: readonly string[], goal: Goal): ReadPlan['visit'] {
+function stopAt(layer: number, paths: readonly string[], goal: Goal, done: Done): ReadPlan['visit'] {
   let wanted = paths;
-  const onlyForGoal = layer > 0 || goal.standsIn === undefined;
+  let looks = 0;
   return (path, node) => {
-    const index = survey.layers[layer];
     const matters = wanted.some((one) => one === path || one.startsWith(`${path}/`));
-    if (matters && node.type !== 'directory') {
+    if (matters && node.type !== 'directory' && looks < maxLooks) {
+      looks += 1;
       const state = goal.locate();
       if (state.status !== 'unseen' || !state.layers.includes(layer)) return 'stop';
       wanted = state.paths;
     }
-    if (node.type === 'file' && goal.standsIn?.(layer) === true) return 'stop';
-    return onlyForGoal && index !== undefined && wanted.every((one) => index.isKnown(one)) ? 'stop' : 'go';
+    return done(wanted) ? 'stop' : 'go';
   };
 }

@@ -15,7 +15,8 @@ const footerBytes = 51;
 const tailBytes = 32 * 1024;
 // A larger table costs more than it saves: the base's first executable is 232 KB in at most.
 const maxTableBytes = 192 * 1024;
-const maxTableText = 16 * 1024 * 1024;
+// Digests hardly compress, so that such a table is no longer than this; parsed, it takes some twenty times the room.
+const maxTableText = 3 * 1024 * 1024;
 const ratio = 400;
 
 /** Whether the layer says that it has a table of contents that is worth reading. */

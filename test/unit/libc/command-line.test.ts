@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { candidatePaths, containerArgv, firstInvocation, lookThrough } from '../../../src/libc/command-line.ts';
-import { scriptTarget } from '../../../src/libc/script.ts';
+import { parseScript, scriptTarget } from '../../../src/libc/script.ts';
 
 const config = {
   env: ['PATH=/usr/local/bin:/usr/bin', 'JAVA_HOME=/opt/java', 'EMPTY=', 'not a line'],
@@ -151,7 +151,7 @@ describe('scripts', () => {
     ],
     ['the last of several', '#!/bin/sh\nif a; then exec one; fi\nexec two', [], program('two')],
   ])('%s', (_name, text, words, expected) => {
-    expect(scriptTarget(text, '/entry.sh', words, new Map())).toEqual(expected);
+    expect(scriptTarget(parseScript(text), '/entry.sh', words, new Map())).toEqual(expected);
   });
 
   it.each([
@@ -159,11 +159,11 @@ describe('scripts', () => {
     ['#!/bin/sh -e\nserver', ['/bin/sh', '-e', '/s', 'a'], true],
     ['#!/usr/bin/python3 -u\nexec', ['/usr/bin/python3', '-u', '/s', 'a'], false],
     ['#! /usr/bin/env node\n', ['/usr/bin/env', 'node', '/s', 'a'], false],
-    ['#!/command/execlineb -P\nexec x', ['/command/execlineb', '-P', '/s', 'a'], true],
-    ['#!\nserver', ['/bin/sh', '/s'], true],
+    ['#!/command/execlineb -P\nexec x', ['/command/execlineb', '-P', '/s', 'a'], false],
+    ['#!\nserver', ['/bin/sh', '/s', 'a'], true],
     ['#!/bin/sh\nexec $UNKNOWN', ['/bin/sh', '/s', 'a'], true],
   ])('%j stays with its interpreter', (text, argv, opaque) => {
-    expect(scriptTarget(text, '/s', ['a'], new Map())).toEqual({ kind: 'interpreter', argv, opaque });
+    expect(scriptTarget(parseScript(text), '/s', ['a'], new Map())).toEqual({ kind: 'interpreter', argv, opaque });
   });
 });
 
@@ -194,7 +194,9 @@ describe('hostile words', () => {
     fc.assert(
       fc.property(fc.array(fc.oneof(word, piece), { maxLength: 12 }), (argv) => {
         expect(look(argv).argv.length).toBeLessThanOrEqual(200);
-        expect(scriptTarget(`#!/bin/sh\n${argv.join('\n')}`, '/s', argv, new Map()).argv.length).toBeGreaterThan(0);
+        expect(
+          scriptTarget(parseScript(`#!/bin/sh\n${argv.join('\n')}`), '/s', argv, new Map()).argv.length,
+        ).toBeGreaterThan(0);
       }),
       { numRuns: 1000 },
     );
@@ -205,7 +207,7 @@ describe('hostile words', () => {
     (piece) => {
       const text = `#!/bin/sh\n${piece.repeat(65_536 / piece.length)}`;
       const started = performance.now();
-      scriptTarget(text, '/s', ['a'], new Map());
+      scriptTarget(parseScript(text), '/s', ['a'], new Map());
       expect(performance.now() - started).toBeLessThan(1000);
     },
   );
