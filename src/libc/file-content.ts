@@ -7,18 +7,19 @@ const firstBytes = 4096;
 // Of 34 real executables 33 were decided by 8 KiB; further than this a prefix is not the way.
 const mostBytes = 128 * 1024;
 // Docker's official entrypoint scripts reach 15 KB.
-const scriptBytes = 32 * 1024;
+export const scriptBytes = 32 * 1024;
 
 /** Gives the first bytes of a file: fewer than asked for where it, or what is in reach of it, ends. */
 export type Head = (length: number) => Promise<Uint8Array>;
 
 /**
- * Tells what a file of `size` bytes is from as few of its first bytes as decide it. Rejects only with what `head` rejects with.
+ * Tells what a file of `size` bytes is from as few of its first bytes as decide it.
+ * Of a script at most `mostScript` bytes are read. Rejects only with what `head` rejects with.
  */
-export async function readContent(head: Head, size: number): Promise<FileContent> {
+export async function readContent(head: Head, size: number, mostScript = scriptBytes): Promise<FileContent> {
   let bytes = await head(firstBytes);
   if (isScript(bytes)) {
-    if (size > firstBytes) bytes = await head(scriptBytes);
+    if (size > firstBytes && mostScript > firstBytes) bytes = await head(mostScript);
     return { kind: 'script', script: parseScript(Buffer.from(bytes).toString('utf8')) };
   }
   let finding = inspectElf(bytes, bytes.length >= size);
