@@ -71,13 +71,13 @@ interface Progress {
 function watchManifest(
   source: ImageSource,
   { memory, manifests, clock }: LookupParts,
-  { keys, revalidates }: LookupTask,
+  { keys }: LookupTask,
   progress: Progress,
 ): ImageSource {
   return {
     async manifest(platform, context) {
       const now = clock.now();
-      const seen = revalidates ? undefined : manifests.find(keys);
+      const seen = manifests.find(keys);
       const { manifest, checkedAt } = seen ?? { manifest: await source.manifest(platform, context), checkedAt: now };
       if (seen === undefined) manifests.remember(keys, { manifest, checkedAt });
       progress.checkedAt = checkedAt;

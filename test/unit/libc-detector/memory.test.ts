@@ -1,6 +1,16 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { ImageDetector } from '../../../src/libc/image-detector.ts';
-import { detectorFor, FakeRegistry, handClock, login, minute, noDeadline, request, sourceError } from './support.ts';
+import {
+  detectorFor,
+  FakeRegistry,
+  handClock,
+  login,
+  minute,
+  noDeadline,
+  request,
+  sleep,
+  sourceError,
+} from './support.ts';
 
 const resolverOf = async (detector: ImageDetector, reference: string): Promise<string> =>
   (await detector.detect(request(reference), noDeadline)).verdict.resolver;
@@ -56,6 +66,20 @@ describe('tags', () => {
     expect(registry.manifestsOf).toHaveLength(3);
   });
 
+  it('are revalidated for as long as a look-up may go on in the background, not longer', async () => {
+    const registry = new FakeRegistry();
+    const image = registry.add('app:1');
+    const clock = handClock();
+    const detector = detectorFor(registry, { clock, backgroundMs: 20 });
+    await resolverOf(detector, 'app:1');
+    clock.advance(10 * minute);
+    image.delay = 60_000;
+    expect(await resolverOf(detector, 'app:1')).toBe('musl');
+    expect(detector.stats().underWay).toBe(1);
+    await settled(detector);
+    expect(detector.stats().failures).toBe(1);
+  });
+
   it('do not queue for their revalidation', async () => {
     const registry = new FakeRegistry();
     registry.add('app:1');
@@ -74,10 +98,11 @@ describe('tags', () => {
 describe('a look-up that took longer than a later one', () => {
   it('does not undo what that one saw', async () => {
     const registry = new FakeRegistry();
-    const image = registry.add('app:1', { delay: 30 });
+    const image = registry.add('app:1', { delay: 40 });
     const clock = handClock();
     const detector = detectorFor(registry, { clock });
     const slow = detector.detect(request('app:1', { command: ['slow'] }), noDeadline);
+    await sleep(5);
     image.delay = 0;
     clock.advance(1);
     await detector.detect(request('app:1'), noDeadline);

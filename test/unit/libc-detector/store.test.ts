@@ -128,4 +128,19 @@ describe('a shared store', () => {
     await detector.close();
     expect(performance.now() - began).toBeLessThan(1000);
   });
+
+  it('is not written to any more once the detector is closed', async () => {
+    const registry = new FakeRegistry();
+    registry.add('app:1');
+    const writes: AbortSignal[] = [];
+    const put = (_: StoreKey, __: StoredVerdict, signal: AbortSignal): Promise<never> => {
+      writes.push(signal);
+      return new Promise(() => undefined);
+    };
+    const detector = detectorFor(registry, { store: { get: () => Promise.resolve(undefined), put } });
+    await detector.detect(request('app:1'), noDeadline);
+    expect(writes.map(({ aborted }) => aborted)).toEqual([false]);
+    await detector.close();
+    expect(writes.map(({ aborted }) => aborted)).toEqual([true]);
+  });
 });
