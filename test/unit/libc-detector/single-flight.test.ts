@@ -14,8 +14,10 @@ it('keeps no timer once a flight has landed, whoever leaves it then', async () =
   expect(vi.getTimerCount()).toBe(1);
   expect(await flight?.result).toBe('done');
   expect(vi.getTimerCount()).toBe(0);
-  flight?.leave();
-  expect(await flight?.wait(AbortSignal.abort())).toBeUndefined();
+  const unwatched = flights().join('a', () => Promise.resolve('done'));
+  await unwatched?.result;
+  unwatched?.leave();
+  expect(await unwatched?.wait(AbortSignal.abort())).toBeUndefined();
   expect(vi.getTimerCount()).toBe(0);
 });
 
