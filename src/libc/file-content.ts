@@ -4,6 +4,7 @@ import { isScript, parseScript } from './script.ts';
 import { judgeStatic, type StaticJudgement } from './static-marks.ts';
 
 const firstBytes = 4096;
+const firstLine = 256;
 // Of 34 real executables 33 were decided by 8 KiB; further than this a prefix is not the way.
 const mostBytes = 128 * 1024;
 // Docker's official entrypoint scripts reach 15 KB.
@@ -20,7 +21,8 @@ export async function readContent(head: Head, size: number, mostScript = scriptB
   let bytes = await head(firstBytes);
   if (isScript(bytes)) {
     if (size > firstBytes && mostScript > firstBytes) bytes = await head(mostScript);
-    return { kind: 'script', script: parseScript(Buffer.from(bytes).toString('utf8')) };
+    const held = Buffer.from(bytes.subarray(0, Math.max(mostScript, firstLine)));
+    return { kind: 'script', script: parseScript(held.toString('utf8')) };
   }
   let finding = inspectElf(bytes, bytes.length >= size);
   while (finding.kind === 'undetermined' && finding.needBytes !== undefined && finding.needBytes <= mostBytes) {

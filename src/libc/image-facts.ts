@@ -5,7 +5,8 @@ import type { ImageConfig, ImageManifest } from './image-source.ts';
 import { layerHistory, layerLikelihood, likelihood } from './layer-order.ts';
 import type { LayerIndex } from './layer-index.ts';
 import { showsMusl } from './loader-check.ts';
-import type { Unreached } from './stand-in.ts';
+import { loaderLibc } from './loader.ts';
+import { firstDynamic, type Unreached } from './stand-in.ts';
 
 /** What an image says of itself, before any layer is read. */
 export interface ImageFacts {
@@ -30,9 +31,13 @@ export function imageFacts(manifest: ImageManifest, config: ImageConfig, request
   };
 }
 
-/** Whether layers or words show that the image's distribution is one of musl. */
+/** Whether the image's distribution is one of musl: by its layers, else by its history, else by its labels. */
 export function isMuslImage(image: ImageFacts, layers: readonly LayerIndex[]): boolean {
-  return showsMusl(layers) || image.hints.some((hint) => hint.libc === 'musl');
+  if (showsMusl(layers)) return true;
+  const first = firstDynamic(layers[0]);
+  if (first !== undefined && loaderLibc(first.interpreter) === 'glibc') return false;
+  const history = image.hints.filter((hint) => hint.source === 'history');
+  return (history.length > 0 ? history : image.hints).some((hint) => hint.libc === 'musl');
 }
 
 /** How likely a layer holds one of the paths. */

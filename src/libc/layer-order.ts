@@ -8,7 +8,7 @@ export const likelihood = { no: -1, unlikely: 0, possible: 1, mentioned: 2, like
 const maxLine = 16_384;
 // A gzip layer of an empty tar has 32 bytes, one with a single small file more than 100.
 const emptyBytes = 64;
-const systemDirectories = new Set(['bin', 'sbin', 'usr/bin', 'usr/sbin', 'usr/lib', 'lib']);
+const systemDirectories = new Set(['bin', 'sbin', 'usr/bin', 'usr/sbin', 'usr/lib', 'lib', 'lib64', 'usr/lib64']);
 const installs =
   /\b(?:apk|apt-get|apt|dnf|yum|microdnf|zypper|pip3?|npm|gem|curl|wget|make|cargo|go (?:build|install)|tar)\b/u;
 

@@ -17,7 +17,7 @@ export type Visit = (path: string, node: LayerNode, entry: TarEntry) => Promise<
 const maxName = 2048;
 const maxExtendedHeader = 64 * 1024;
 // Parsing takes a hundred times as long as inflating: a layer of nothing but scripts is not parsed to its end.
-const maxScripts = 512 * 1024;
+const maxScripts = 256 * 1024;
 
 /**
  * Reads a layer's bytes into `index`, as far as they go or until `visit` stops it. Rejects only with what `bytes` rejects with.

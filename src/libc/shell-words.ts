@@ -1,4 +1,5 @@
 const maxText = 64 * 1024;
+const maxTokens = 8192;
 
 export interface ShellToken {
   readonly kind: 'word' | 'operator';
@@ -21,6 +22,7 @@ export function tokenize(source: string): readonly ShellToken[] {
   const pattern =
     /[ \t]+|\\\n|#[^\n]*|(?<operator>&&|\|\||;;|[;&|\n()])|\d?(?:>>|<<|[<>])&?[ \t]*[^\s;&|]*|(?<word>(?:\\[\s\S]|'[^']*'|"(?:\\[\s\S]|[^"\\])*"|\$\{[^}\n]{0,256}\}|[^\s;&|()<>"'\\])+)|(?<stray>[\s\S])/gu;
   for (const match of text.matchAll(pattern)) {
+    if (tokens.length >= maxTokens) break;
     const { operator, word, stray } = match.groups ?? {};
     if (word !== undefined) tokens.push(wordToken(word));
     else if (operator !== undefined || stray !== undefined) {

@@ -158,6 +158,19 @@ describe("behind glibc's loader's name", () => {
   });
 });
 
+describe('a label that lies', () => {
+  const labels = { 'org.opencontainers.image.base.name': 'docker.io/library/alpine:3.22' };
+  it.each([
+    ['history', [debianLine, debian] as const],
+    ['layers', ['', debian] as const],
+  ])('is outranked by %s', async (_name, base) => {
+    const { inspection } = await look(
+      made([base, ['COPY server /app/server', server(glibc)]], { ...runServer, labels }),
+    );
+    expect(inspection.verdict.resolver).toBe('glibc');
+  });
+});
+
 describe('a program that is out of reach', () => {
   const far = (path: string, content: Buffer): BuiltLayer => layer([filler(900), program(path, content)]);
   const nginx = { cmd: ['nginx'] };
