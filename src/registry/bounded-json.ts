@@ -78,7 +78,7 @@ export const stringMap = z.unknown().transform((value, context): Record<string, 
   }
   const entries = Object.entries(value);
   const wrong = entries.find(([, text]) => typeof text !== 'string');
-  if (wrong === undefined) return Object.fromEntries(entries) as Record<string, string>;
+  if (wrong === undefined) return Object.fromEntries(entries);
   context.addIssue({ code: 'custom', message: 'expected a string', path: [wrong[0]] });
   return z.NEVER;
 });

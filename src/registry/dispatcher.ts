@@ -44,6 +44,7 @@ export function createDispatcher(options: DispatcherOptions): Agent {
     maxHeaderSize: limits.headerBytes,
     headersTimeout: limits.headersMs,
     bodyTimeout: limits.idleMs,
+    keepAliveTimeout: 15_000,
     keepAliveMaxTimeout: 30_000,
   };
   return new Agent({
