@@ -38,7 +38,7 @@ export interface ServeParts extends DetectingCommand {
  * Endpoints are taken out of the Service within a few seconds of SIGTERM; the longest wait stays below the 30 s that a
  * Pod has by default.
  */
-const DRAIN = { cluster: { quietMs: 5000, mostMs: 25_000 }, alone: { quietMs: 200, mostMs: 5000 } } as const;
+const DRAIN = { cluster: { quietMs: 5000, mostMs: 25_000 }, alone: { quietMs: 500, mostMs: 5000 } } as const;
 
 const HELP = `
 Examples:

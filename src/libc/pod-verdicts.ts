@@ -49,14 +49,14 @@ export async function podVerdicts(pod: PodView, budgetMs: number, options: PodVe
   const platform = podPlatform(pod, options.platform);
   const credentials = await before(options.credentials?.(pod) ?? Promise.resolve([]), deadline, []).catch(() => []);
   const lookups = new Map<string, Promise<Verdict>>();
-  const lookUp = ({ image, command, args }: ContainerView): Promise<Verdict> => {
+  const lookUp = async ({ image, command, args }: ContainerView): Promise<Verdict> => {
     const request = { reference: image, platform, command, args, credentials };
     const found = detector.detect(request, deadline).then((detection) => detection.verdict);
     return before(found, deadline, OUT_OF_TIME).catch((error: unknown) =>
-      unknownVerdict(`the look-up failed: ${error}`),
+      unknownVerdict(`the look-up failed: ${error instanceof Error ? error.message : 'unknown error'}`),
     );
   };
-  const pending = pod.containers.map((container, index) => {
+  const pending = pod.containers.map(async (container, index) => {
     const verdict = known[index];
     if (verdict !== undefined) return verdict;
     if (container.image === '') return unknownVerdict('the container names no image');
