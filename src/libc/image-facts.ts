@@ -50,7 +50,7 @@ export function unreached(image: ImageFacts, paths: readonly string[]): Unreache
   const numbers = image.manifest.layers.map((_, layer) => layer).slice(1);
   return {
     paths,
-    copiedIn: numbers.some((layer) => likelihoodOf(image, layer, paths) === likelihood.named),
+    copiedIn: numbers.some((layer) => likelihoodOf(image, layer, paths) >= likelihood.likely),
     goImage: image.hasGoToolchain,
     twoLibcs: image.glibcOnMusl !== undefined,
   };

@@ -80,15 +80,17 @@ function copyLikelihood({ sources, destination }: Copy, paths: readonly string[]
   const inside = paths.filter((path) => target === '' || path.startsWith(`${target}/`));
   if (inside.length === 0) return likelihood.no;
   const names = new Set(sources.map(baseName));
-  return inside.some((path) => names.has(baseName(path))) ? likelihood.named : likelihood.likely;
+  if (inside.some((path) => names.has(baseName(path)))) return likelihood.named;
+  // `COPY rootfs/ /` brings files for everywhere, and seldom the program.
+  return target === '' ? likelihood.possible : likelihood.likely;
 }
 
 // `rm -r /opt/tools` takes /opt/tools/bin/server with it.
 function namesFolder(line: string, paths: readonly string[]): boolean {
+  const words = new Set(line.split(/[\s;&|"'()=]/u).map((word) => word.replace(/\/\*?$/u, '')));
   return paths.some((path) => {
     for (let folder = parentOf(path); folder !== ''; folder = parentOf(folder)) {
-      const at = line.indexOf(`/${folder}`);
-      if (at !== -1 && !/[\w.-]/u.test(line[at + folder.length + 1] ?? ' ')) return true;
+      if (words.has(`/${folder}`)) return true;
     }
     return false;
   });

@@ -34,11 +34,20 @@ const linkedToBase = new Set(
   ).split(' '),
 );
 
+// Go programs that distributions package, so that they too lie where the distribution's own do.
+const madeByGo = new Set(
+  (
+    'caddy traefik consul vault nomad terraform kubectl helm k3s docker dockerd containerd runc coredns etcd prometheus ' +
+    'alertmanager grafana grafana-server influxd telegraf gitea forgejo minio syncthing rclone hugo restic gh yq frpc frps'
+  ).split(' '),
+);
+
 /** Whether the base's C library says anything of the program: not of one that was copied in or stands apart, which may be Go's. */
 export function mayStandIn(program: Unreached): boolean {
   if (program.copiedIn || program.twoLibcs || program.paths.length === 0) return false;
   if (isLinkedToBase(program)) return true;
-  return !program.goImage && program.paths.some(isSystemPath) && program.paths.every(isOrdinaryPath);
+  if (program.goImage || madeByGo.has(baseName(program.paths[0] ?? ''))) return false;
+  return program.paths.some(isSystemPath) && program.paths.every(isOrdinaryPath);
 }
 
 /**

@@ -1,0 +1,132 @@
+import { describe, expect, it } from 'vitest';
+import { agreedHint, glibcOnMusl, hintsOf } from '../../../src/libc/hints.ts';
+import type { ImageConfig, ImageManifest } from '../../../src/libc/image-source.ts';
+import { layerHistory, layerLikelihood, likelihood, mayReplace } from '../../../src/libc/layer-order.ts';
+import { mayStandIn } from '../../../src/libc/stand-in.ts';
+
+const paths = ['opt/tools/bin/server'];
+const size = 100_000;
+
+function config(lines: readonly string[], labels: Readonly<Record<string, string>> = {}): ImageConfig {
+  const history = lines.map((createdBy) => ({ createdBy, emptyLayer: createdBy.startsWith('CMD') }));
+  return { entrypoint: [], cmd: [], env: [], workingDir: '/', labels, history };
+}
+
+function manifest(layers: number, annotations: Readonly<Record<string, string>> = {}): ImageManifest {
+  const descriptor = { mediaType: 'x', digest: 'sha256:0', size };
+  const platform = { os: 'linux', architecture: 'amd64' };
+  const all = Array.from({ length: layers }, () => descriptor);
+  return { digest: 'sha256:1', platform, config: descriptor, layers: all, annotations };
+}
+
+describe('which layer holds a program, by the line that made it', () => {
+  it.each([
+    ['COPY server /opt/tools/bin/server # buildkit', likelihood.named],
+    ['COPY --chown=1:1 --from=build /out/server /opt/tools/bin/ # buildkit', likelihood.named],
+    ['COPY /out /opt/tools # buildkit', likelihood.likely],
+    ['COPY rootfs/ / # buildkit', likelihood.possible],
+    ['COPY server.conf /etc/ # buildkit', likelihood.mentioned],
+    ['COPY nginx.conf /etc/ # buildkit', likelihood.no],
+    ['COPY . . # buildkit', likelihood.possible],
+    ['ADD https://example.com/server /opt/tools/bin/server # buildkit', likelihood.named],
+    ['/bin/sh -c #(nop) COPY file:abc in /opt/tools/bin/server ', likelihood.named],
+    ['/bin/sh -c #(nop) COPY dir:abc in /opt/tools/ ', likelihood.likely],
+    ['/bin/sh -c #(nop) ADD file:abc in /srv/ ', likelihood.no],
+    ['RUN /bin/sh -c curl -o server https://example.com # buildkit', likelihood.mentioned],
+    ['RUN /bin/sh -c chown -R app /opt/tools # buildkit', likelihood.possible],
+    ['RUN /bin/sh -c apk add nginx # buildkit', likelihood.possible],
+    ['RUN /bin/sh -c adduser app # buildkit', likelihood.unlikely],
+    ['RUN /bin/sh -c observers # buildkit', likelihood.unlikely],
+    [undefined, likelihood.possible],
+  ])('%s', (line, expected) => {
+    expect(layerLikelihood(line, size, paths, false)).toBe(expected);
+  });
+
+  it('an empty layer holds nothing; a base holds what distributions place', () => {
+    expect(layerLikelihood('RUN server', 32, paths, false)).toBe(likelihood.no);
+    expect(layerLikelihood('ADD file:abc in /', size, ['usr/bin/bash'], true)).toBe(likelihood.possible);
+    expect(layerLikelihood('ADD file:abc in /', size, paths, true)).toBe(likelihood.unlikely);
+  });
+
+  it.each([
+    ['RUN make && make install', true],
+    ['RUN rm /opt/tools/bin/server', true],
+    ['RUN rm -r /opt/tools', true],
+    ['RUN rm -r /opt/toolset /var/cache', false],
+    ['RUN mv /tmp/server /opt', true],
+    ['RUN chmod +x /opt/tools/bin/server', false],
+    ['COPY rm /opt/tools', false],
+    [undefined, false],
+  ])('%s may replace it: %s', (line, expected) => {
+    expect(mayReplace(line, paths)).toBe(expected);
+  });
+
+  it('history counts only where it has a line for each layer', () => {
+    expect(layerHistory(manifest(2), config(['ADD a', 'CMD b', 'COPY c d']))).toEqual(['ADD a', 'COPY c d']);
+    expect(layerHistory(manifest(2), config(['ADD a']))).toEqual([undefined, undefined]);
+  });
+});
+
+describe("hints in an image's own words", () => {
+  it.each([
+    ['ADD alpine-minirootfs-3.22.2-x86_64.tar.gz / # buildkit', 'musl'],
+    ['RUN /bin/sh -c apk --no-cache add nginx', 'musl'],
+    ["# debian.sh --arch 'amd64' out/ 'trixie'", 'glibc'],
+    ['RUN apt-get install -y curl', 'glibc'],
+    ['RUN microdnf install -y curl', 'glibc'],
+    ['BusyBox 1.37.0 (uclibc), Buildroot 2025.05', 'other'],
+    ['BusyBox 1.37.0 (musl), Alpine 3.22', 'musl'],
+    ['apko', undefined],
+    ['COPY a b', undefined],
+  ])('%s: %s', (line, libc) => {
+    expect(agreedHint(hintsOf(manifest(1), config([line])))?.libc).toBe(libc);
+  });
+
+  it('labels and annotations count after history, and contradictions cancel out', () => {
+    const name = 'org.opencontainers.image.base.name';
+    const labelled = config([], { [name]: 'docker.io/library/debian:trixie-slim' });
+    expect(agreedHint(hintsOf(manifest(1), labelled))).toMatchObject({ libc: 'glibc', source: 'label' });
+    const annotated = hintsOf(manifest(1, { [name]: 'alpine:3' }), config(['RUN apt-get update']));
+    expect(annotated.map(({ source }) => source)).toEqual(['history', 'label']);
+    expect(agreedHint(annotated)).toBeUndefined();
+  });
+
+  it.each([
+    ['RUN apk add gcompat', 'shim'],
+    ['RUN apk add libc6-compat', 'shim'],
+    ['RUN wget https://example.com/glibc-2.35-r1.apk', 'glibc'],
+    ['RUN apk add nginx', undefined],
+  ])('%s installs %s', (line, expected) => {
+    expect(glibcOnMusl(config([line]))).toBe(expected);
+  });
+
+  it('lines without end are read in time', () => {
+    const lines = [' in '.repeat(200_000), `COPY ${'a '.repeat(200_000)}`, `apk ${'--a '.repeat(100_000)}`];
+    const started = performance.now();
+    for (const line of lines) {
+      hintsOf(manifest(1), config([line]));
+      const [short] = layerHistory(manifest(1), config([`/bin/sh -c #(nop) COPY ${line}`]));
+      layerLikelihood(short, size, paths, false);
+      mayReplace(short, paths);
+    }
+    expect(performance.now() - started).toBeLessThan(1000);
+  });
+});
+
+describe("when the base's C library may stand in for a program out of reach", () => {
+  const plain = { paths: ['usr/bin/zed'], copiedIn: false, goImage: false, twoLibcs: false };
+  it.each([
+    ['a program where distributions put theirs', {}, true],
+    ['one looked for in PATH', { paths: ['usr/local/bin/zed', 'usr/bin/zed'] }, true],
+    ['one that was copied in', { copiedIn: true }, false],
+    ['one in a folder of its own', { paths: ['app/zed'] }, false],
+    ['one in /usr/local', { paths: ['usr/local/bin/zed'] }, false],
+    ['a well-known one, wherever', { paths: ['usr/local/bin/node'] }, true],
+    ['a well-known one with its version', { paths: ['usr/bin/python3.13'] }, true],
+    ['a Go program that distributions have', { paths: ['usr/sbin/caddy'] }, false],
+    ['any, where Go programs are built', { goImage: true }, false],
+    ['any, where glibc and musl are installed', { twoLibcs: true, paths: ['bin/sh'] }, false],
+  ])('%s: %s', (_name, changes, expected) => {
+    expect(mayStandIn({ ...plain, ...changes })).toBe(expected);
+  });
+});
