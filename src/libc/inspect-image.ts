@@ -78,6 +78,7 @@ function conclude(image: ImageFacts, survey: Survey, located: Located): Outcome 
     muslImage: isMuslImage(image, survey.layers),
     glibcOnMusl: image.glibcOnMusl,
     doubted: doubts.length > 0,
+    saysOther: image.hints.some((hint) => hint.libc === 'other'),
   });
   return { verdict, executable: `/${located.path}` };
 }

@@ -48,7 +48,8 @@ export function mayReplace(line: string | undefined, paths: readonly string[]): 
   if (line === undefined || copyOf(line) !== undefined) return false;
   if (/\bmake\b[^;&|]{0,200}\binstall\b/u.test(line)) return true;
   if (!/\b(?:rm|mv|ln|cp|install|unlink)\b/u.test(line)) return false;
-  return namesFolder(line, paths) || paths.some((path) => mentions(line, path));
+  const names = new Set(paths.map(baseName));
+  return namesFolder(line, paths) || wordsOf(line).some((word) => names.has(baseName(word)));
 }
 
 interface Copy {
@@ -85,9 +86,13 @@ function copyLikelihood({ sources, destination }: Copy, paths: readonly string[]
   return target === '' ? likelihood.possible : likelihood.likely;
 }
 
+function wordsOf(line: string): readonly string[] {
+  return line.split(/[\s;&|"'()=]/u).map((word) => word.replace(/\/\*?$/u, ''));
+}
+
 // `rm -r /opt/tools` takes /opt/tools/bin/server with it.
 function namesFolder(line: string, paths: readonly string[]): boolean {
-  const words = new Set(line.split(/[\s;&|"'()=]/u).map((word) => word.replace(/\/\*?$/u, '')));
+  const words = new Set(wordsOf(line));
   return paths.some((path) => {
     for (let folder = parentOf(path); folder !== ''; folder = parentOf(folder)) {
       if (words.has(`/${folder}`)) return true;

@@ -41,6 +41,8 @@ export interface Surroundings {
   readonly glibcOnMusl: 'shim' | 'glibc' | undefined;
   /** Some layer that could hold another program in its place is not fully known. */
   readonly doubted: boolean;
+  /** The history says that the image is made of another C library, such as uClibc. */
+  readonly saysOther: boolean;
 }
 
 /** The verdict on a program that was found. */
@@ -78,7 +80,7 @@ function judge(
     case 'dynamic':
       return judgeDynamic(finding.go, finding.notesSeen, loader ?? finding.interpreter, surroundings);
     case 'static':
-      return judgeStaticProgram(finding, judgement);
+      return judgeStaticProgram(finding, judgement, surroundings.saysOther);
     case 'library':
       return { why: 'a shared library, not a program' };
     case 'undetermined':
@@ -126,6 +128,7 @@ function behindGlibcName({ loader, muslImage, glibcOnMusl }: Surroundings): Behi
 function judgeStaticProgram(
   finding: Extract<ElfFinding, { kind: 'static' }>,
   judgement: StaticJudgement | undefined,
+  saysOther: boolean,
 ): Judged | Unjudged {
   switch (finding.runtime) {
     case 'go':
@@ -135,16 +138,17 @@ function judgeStaticProgram(
     case 'other':
       return { resolver: 'other', libc: 'other', detail: finding.why, confidence: certainty.foreign };
     default:
-      return judgeUnmarked(judgement);
+      return judgeUnmarked(judgement, saysOther);
   }
 }
 
-function judgeUnmarked(judgement: StaticJudgement | undefined): Judged | Unjudged {
+function judgeUnmarked(judgement: StaticJudgement | undefined, saysOther: boolean): Judged | Unjudged {
   if (judgement === undefined) return { why: 'static, and its bytes are out of reach' };
   if (judgement.libc === 'unknown' || judgement.libc === 'glibc') return { why: judgement.why };
   if (judgement.libc === 'other') {
     return { resolver: 'other', libc: 'other', detail: judgement.why, confidence: certainty.foreign };
   }
+  if (!judgement.sure && saysOther) return { why: 'static, and the image says that it is made of another C library' };
   const confidence = judgement.sure ? certainty.staticMuslText : certainty.staticMuslShape;
   return { resolver: 'musl', libc: 'musl', detail: judgement.why, confidence };
 }

@@ -1,7 +1,7 @@
 import { agreedHint } from './hints.ts';
 import { isMuslImage, likelihoodOf, unreached, type ImageFacts } from './image-facts.ts';
 import type { InspectLimits } from './inspect-limits.ts';
-import { likelihood } from './layer-order.ts';
+import { likelihood, mayReplace } from './layer-order.ts';
 import { resolveLoader, type LoaderState } from './loader-check.ts';
 import { loaderLibc } from './loader.ts';
 import { nextRead, type Candidates } from './next-read.ts';
@@ -61,7 +61,8 @@ function doubtStep(image: ImageFacts, survey: Survey, located: Found, limits: In
   const layers = located.doubts.filter((layer) => {
     const rank = likelihoodOf(image, layer, located.rivals);
     const isSmall = (image.manifest.layers[layer]?.size ?? 0) <= smallLayer && layer > 0;
-    return rank >= likelihood.mentioned || (isSmall && rank >= likelihood.possible);
+    const isNamed = rank >= likelihood.likely || mayReplace(image.history[layer], located.rivals);
+    return isNamed || (isSmall && rank >= likelihood.possible);
   });
   const wanted = { paths: located.rivals, layers, atLeast: likelihood.possible, baseHelps: false };
   return readStep(image, survey, wanted, limits, {

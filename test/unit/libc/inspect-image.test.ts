@@ -94,6 +94,14 @@ describe('the program decides, not the distribution', () => {
     expect(meter.bytes).toBeLessThan(64 * 1024);
   });
 
+  it('a static program is not called musl by its shape where the history says uClibc', async () => {
+    const shaped = elf({ segments: [{ type: PT_GNU_RELRO }], size: 40_000 });
+    const run = { cmd: ['/app/server'] };
+    expect((await look(made([['ADD rootfs.tar / ', server(shaped)]], run))).inspection.verdict.resolver).toBe('musl');
+    const uclibc = await look(made([['BusyBox 1.37.0 (uclibc), Buildroot 2025.05', server(shaped)]], run));
+    expect(uclibc.inspection.verdict.resolver).toBe('unknown');
+  });
+
   it('says what was seen, and how sure that makes', async () => {
     const built = made(
       [

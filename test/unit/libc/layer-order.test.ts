@@ -55,6 +55,8 @@ describe('which layer holds a program, by the line that made it', () => {
     ['RUN rm -r /opt/toolset /var/cache', false],
     ['RUN mv /tmp/server /opt', true],
     ['RUN chmod +x /opt/tools/bin/server', false],
+    ['RUN rm /etc/server/conf.d/default.conf', false],
+    ['RUN cp /tmp/server /opt/tools/bin/', true],
     ['COPY rm /opt/tools', false],
     [undefined, false],
   ])('%s may replace it: %s', (line, expected) => {
