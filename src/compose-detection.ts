@@ -7,7 +7,8 @@ import type { Config } from './config/schema.ts';
 import type { DetectorHooks } from './libc/detector-hooks.ts';
 import { createImageDetector } from './libc/image-detector.ts';
 import { ImageSourceError, type ImageSources } from './libc/image-source.ts';
-import { inspectImage } from './libc/inspect-image.ts';
+import { createInspector, inspectImage } from './libc/inspect-image.ts';
+import { fullScanLimits } from './libc/inspect-limits.ts';
 import { credentialHelper } from './registry/credential-helper.ts';
 import { listedCredentials, type CredentialSource } from './registry/credentials.ts';
 import { dockerConfigCredentials, parseDockerConfig } from './registry/docker-config.ts';
@@ -104,6 +105,8 @@ export async function composeDetector(config: Config, options: DetectionOptions)
   const detector = createImageDetector({
     sources: options.person === undefined ? client : withLayouts(client),
     inspect: inspectImage,
+    // A person waits for the answer and pays for the bytes: only the server looks again.
+    ...(options.person === undefined && { inspectFully: createInspector(fullScanLimits) }),
     entries,
     tagTtlMs: tagTtl,
     failureTtlMs: failureTtl,

@@ -26,6 +26,7 @@ export interface MutateOptions {
 }
 
 const MOST_LOGGED = 8;
+const MOST_MESSAGE = 1000;
 
 /** `object.metadata.namespace` may be empty at admission: the request's own is right. */
 const namespaceOf = (request: AdmissionRequest): string => request.namespace ?? '';
@@ -79,7 +80,8 @@ async function answerPod(request: AdmissionRequest, budget: number, options: Mut
     },
     decision.message,
   );
-  const audit = { mode, decision: encodeDecision(reason, remedy, containers) };
+  const message = decision.message.slice(0, MOST_MESSAGE);
+  const audit = { mode, decision: encodeDecision(reason, remedy, containers), message };
   return respond(request.uid, {
     patch,
     auditAnnotations: audit,

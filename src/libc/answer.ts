@@ -4,7 +4,8 @@ import { detectionKeys, loginKey, type DetectionKeys } from './detection-keys.ts
 import type { Detection, DetectRequest } from './detector.ts';
 import { detectionEvent, tell, type DetectorHooks } from './detector-hooks.ts';
 import { ImageSourceError, type Meter } from './image-source.ts';
-import { lookUp, type LookupParts, type LookupResult, type LookupTask } from './look-up.ts';
+import { lookUp, withLogins, type LookupParts, type LookupResult, type LookupTask } from './look-up.ts';
+import type { FullScans } from './full-scan.ts';
 import type { Slots } from './lookup-slots.ts';
 import type { Flight, Flights } from './single-flight.ts';
 
@@ -14,22 +15,23 @@ export interface AnswerParts extends LookupParts {
   readonly slots: Slots;
   readonly flights: Flights<LookupResult>;
   readonly hooks: DetectorHooks;
+  readonly scans: FullScans;
 }
 
 /** Gives what is remembered, else begins or joins a look-up. Rejects where the reference cannot be read. */
 export type Answer = (request: DetectRequest, deadline: AbortSignal) => Promise<Detection>;
 
 export function createAnswer(parts: AnswerParts): Answer {
-  const { memory, failures, slots, flights, hooks } = parts;
+  const { memory, failures, slots, flights, hooks, scans } = parts;
   const secret = randomBytes(32);
   const revalidating = new Set<string>();
 
   const begin = (task: LookupTask): Flight<LookupResult> | undefined =>
     flights.join(`${task.keys.image} ${task.keys.run} ${task.login}`, async (context) => {
       const began = performance.now();
-      const { credentials } = task.request;
-      const result = await lookUp(parts, task, { ...context, ...(credentials !== undefined && { credentials }) });
+      const result = await lookUp(parts, task, withLogins(task.request, context));
       tell(() => hooks.onLookup?.(detectionEvent(detectionOf(result, context.meter), performance.now() - began)));
+      if ('inspection' in result) scans.follow(task, result.inspection);
       return result;
     });
 

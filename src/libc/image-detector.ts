@@ -4,7 +4,8 @@ import type { Detector, Inspect } from './detector.ts';
 import { detectionEvent, tell, type DetectorHooks } from './detector-hooks.ts';
 import { createFailureMemory } from './failure-memory.ts';
 import { ImageSourceError, type ImageSources } from './image-source.ts';
-import type { LookupResult } from './look-up.ts';
+import { createFullScans } from './full-scan.ts';
+import { lookUpFully, withLogins, type LookupResult } from './look-up.ts';
 import { createSlots } from './lookup-slots.ts';
 import { createManifestMemory } from './manifest-memory.ts';
 import { createSharedVerdicts } from './shared-verdicts.ts';
@@ -15,6 +16,8 @@ import type { VerdictStore } from './verdict-store.ts';
 export interface ImageDetectorOptions {
   readonly sources: ImageSources;
   readonly inspect: Inspect;
+  /** Looks again, in the background, where `inspect` was not sure: whole layers, within its own limits. Absent: never. */
+  readonly inspectFully?: Inspect;
   /** Asked before the registry. Absent: every replica finds out by itself. */
   readonly store?: VerdictStore;
   /** Most verdicts that are remembered. */
@@ -60,13 +63,22 @@ export interface ImageDetector extends Detector {
 export function createImageDetector(options: ImageDetectorOptions): ImageDetector {
   const { hooks = {}, backgroundMs = 30_000, concurrency = 32, queue = 256 } = options;
   const onError = (error: unknown): void => tell(() => hooks.onError?.(error));
-  const memory = createVerdictMemory({ ...options, bytes: options.bytes ?? 32 * 1024 * 1024 });
-  const failures = createFailureMemory({ ...options, entries: Math.ceil(options.entries / 4) });
-  const manifests = createManifestMemory(options.tagTtlMs, options.clock);
-  const shared = createSharedVerdicts(options.store, onError);
+  const parts = {
+    ...options,
+    memory: createVerdictMemory({ ...options, bytes: options.bytes ?? 32 * 1024 * 1024 }),
+    failures: createFailureMemory({ ...options, entries: Math.ceil(options.entries / 4) }),
+    manifests: createManifestMemory(options.tagTtlMs, options.clock),
+    shared: createSharedVerdicts(options.store, onError),
+    onError,
+  };
+  const { memory, failures, shared } = parts;
   const slots = createSlots(concurrency, queue);
   const flights = createFlights<LookupResult>({ slots, backgroundMs, notBegun });
-  const answer = createAnswer({ ...options, hooks, memory, failures, manifests, shared, slots, flights, onError });
+  const scans = createFullScans({
+    timeMs: 2 * backgroundMs,
+    scan: async (task, context) => await lookUpFully(parts, task, withLogins(task.request, context)),
+  });
+  const answer = createAnswer({ ...parts, hooks, slots, flights, scans });
   let isClosed = false;
   return {
     async detect(request, deadline) {
@@ -82,6 +94,7 @@ export function createImageDetector(options: ImageDetectorOptions): ImageDetecto
     async close() {
       isClosed = true;
       await flights.close();
+      await scans.close();
       await shared.close();
     },
     stats() {

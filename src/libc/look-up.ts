@@ -10,6 +10,8 @@ import type { VerdictMemory } from './verdict-memory.ts';
 export interface LookupParts {
   readonly sources: ImageSources;
   readonly inspect: Inspect;
+  /** With wider limits, for the background. Absent: there is no second look. */
+  readonly inspectFully?: Inspect;
   readonly shared: SharedVerdicts;
   readonly memory: VerdictMemory;
   readonly failures: FailureMemory;
@@ -25,6 +27,25 @@ export interface LookupTask {
   readonly request: DetectRequest;
   /** Ask the registry whatever the store says: the reference may have moved. */
   readonly revalidates: boolean;
+}
+
+/** The context of a look-up on behalf of a request. */
+export function withLogins({ credentials }: DetectRequest, context: LookupContext): LookupContext {
+  return credentials === undefined ? context : { ...context, credentials };
+}
+
+/** Looks an image up again, although it is known, and remembers what is found where that is surer. Never rejects. */
+export async function lookUpFully(parts: LookupParts, task: LookupTask, context: LookupContext): Promise<void> {
+  const { memory, sources, clock, inspectFully, onError } = parts;
+  if (inspectFully === undefined) return;
+  const checkedAt = clock.now();
+  try {
+    const inspection = await inspectFully(sources.open(task.request.reference), task.request, context);
+    const known = memory.ofManifest(task.keys, inspection.digest)?.verdict.evidence.confidence ?? 0;
+    if (inspection.verdict.evidence.confidence > known) keep(parts, task, inspection, checkedAt);
+  } catch (error) {
+    if (!context.signal.aborted && !(error instanceof ImageSourceError)) onError(error);
+  }
 }
 
 export type LookupResult =

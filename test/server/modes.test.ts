@@ -22,7 +22,7 @@ describe('audit mode', () => {
     const review = fixture('seed');
     const answer = answerOf(await webhook.post(JSON.stringify(review)));
     expect(answer).toMatchObject({ allowed: true, patch: [] });
-    expect(answer.audit).toEqual({
+    expect(answer.audit).toMatchObject({
       mode: 'audit',
       decision: { reason: 'MuslRedirected', remedy: ['redirect'], resolvers: { seed: 'musl' } },
     });

@@ -22,7 +22,7 @@ export interface Answer {
   readonly allowed: boolean;
   readonly patch: Operation[];
   readonly warnings: string[];
-  readonly audit: { mode?: string; decision: { reason: string; remedy: string[]; resolvers: Record<string, string> } };
+  readonly audit: { mode?: string; message: string; decision: { reason: string; remedy: string[]; resolvers: Record<string, string> } };
 }
 
 /** Reads a response as the API server does. Throws where it is no AdmissionReview v1 response. */
@@ -33,13 +33,17 @@ export function answerOf(reply: Reply): Answer {
     throw new Error(`no AdmissionReview response: ${reply.status} ${reply.body}`);
   }
   if ((patch === undefined) !== (patchType === undefined)) throw new Error('patch and patchType go together');
-  const audit = auditAnnotations as { mode: string; decision: string };
+  const audit = auditAnnotations as { mode: string; decision: string; message?: string };
   return {
     uid: uid as string,
     allowed: allowed as boolean,
     patch: patch === undefined ? [] : (JSON.parse(Buffer.from(patch as string, 'base64').toString()) as Operation[]),
     warnings: (warnings as string[] | undefined) ?? [],
-    audit: { mode: audit?.mode, decision: JSON.parse(audit?.decision ?? 'null') as Answer['audit']['decision'] },
+    audit: {
+      mode: audit?.mode,
+      message: audit?.message ?? '',
+      decision: JSON.parse(audit?.decision ?? 'null') as Answer['audit']['decision'],
+    },
   };
 }
 

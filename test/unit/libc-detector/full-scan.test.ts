@@ -1,0 +1,93 @@
+import { randomBytes } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+
+import type { Inspect } from '../../../src/libc/detector.ts';
+import { createImageDetector } from '../../../src/libc/image-detector.ts';
+import { createInspector, inspectImage } from '../../../src/libc/inspect-image.ts';
+import { fullScanLimits } from '../../../src/libc/inspect-limits.ts';
+import { elf } from '../../support/elf-builder.ts';
+import { image } from '../../support/image-builder.ts';
+import { layer } from '../../support/layer-builder.ts';
+import { memorySource } from '../../support/memory-source.ts';
+import { noDeadline, request, sleep } from './support.ts';
+
+/** Behind 2 MB that do not compress: further than an admission look-up reads. */
+const OUT_OF_REACH = image({
+  layers: [
+    layer(
+      [
+        { path: 'data', content: randomBytes(2 * 1024 * 1024) },
+        { path: 'usr/bin/app', content: elf({ interpreter: '/lib/ld-musl-x86_64.so.1' }) },
+      ],
+      'gzip',
+    ),
+  ],
+  config: { entrypoint: ['/usr/bin/app'] },
+});
+
+function detectorWith(inspectFully: Inspect) {
+  const counts = { full: 0 };
+  const detector = createImageDetector({
+    sources: { open: () => memorySource(OUT_OF_REACH), canonical: (text) => text },
+    inspect: inspectImage,
+    inspectFully: (...given) => {
+      counts.full += 1;
+      return inspectFully(...given);
+    },
+    entries: 1000,
+    tagTtlMs: 60_000,
+    failureTtlMs: 60_000,
+    clock: { now: () => Date.now() },
+  });
+  return { detector, counts };
+}
+
+describe('an image whose program an admission look-up does not reach', () => {
+  it('is unknown at first; a full scan in the background tells the next Pod', async () => {
+    const { detector, counts } = detectorWith(createInspector(fullScanLimits));
+    const first = await detector.detect(request('app'), noDeadline);
+    expect(first.verdict.resolver).toBe('unknown');
+    expect(first.meter.bytes).toBeLessThan(600 * 1024);
+    await expect.poll(async () => (await detector.detect(request('app'), noDeadline)).verdict.resolver).toBe('musl');
+    expect(await detector.detect(request('app'), noDeadline)).toMatchObject({
+      from: 'memory',
+      verdict: { evidence: { source: 'executable' } },
+    });
+    expect(counts.full).toBe(1);
+    await detector.close();
+  });
+
+  it('is not scanned again where the scan tells no more', async () => {
+    const { detector, counts } = detectorWith(inspectImage);
+    for (let pods = 0; pods < 5; pods += 1) await detector.detect(request('app'), noDeadline);
+    await sleep(50);
+    expect(counts.full).toBe(1);
+    expect((await detector.detect(request('app'), noDeadline)).verdict.resolver).toBe('unknown');
+    await detector.close();
+  });
+
+  it('a scan that fails changes nothing and rejects nothing', async () => {
+    const { detector } = detectorWith(() => Promise.reject(new Error('boom')));
+    await detector.detect(request('app'), noDeadline);
+    await sleep(20);
+    expect((await detector.detect(request('app'), noDeadline)).verdict.resolver).toBe('unknown');
+    await detector.close();
+  });
+
+  it('a scan under way ends with the detector', async () => {
+    let ended = false;
+    const { detector } = detectorWith(
+      (_source, _request, { signal }) =>
+        new Promise((_resolve, reject) => {
+          signal.addEventListener('abort', () => {
+            ended = true;
+            reject(signal.reason as Error);
+          });
+        }),
+    );
+    await detector.detect(request('app'), noDeadline);
+    await sleep(10);
+    await detector.close();
+    expect(ended).toBe(true);
+  });
+});
