@@ -10,6 +10,8 @@ const explained: Readonly<Record<string, [code: ImageSourceCode, message: string
   UND_ERR_SOCKET: ['unavailable', 'closed the connection in the middle of its answer'],
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: ['unavailable', 'closed the connection in the middle of its answer'],
   UND_ERR_RES_EXCEEDED_MAX_SIZE: ['invalid-answer', 'sent more than is read'],
+  // undici asserts what it takes for granted, above all that nobody switches protocols unasked.
+  ERR_ASSERTION: ['invalid-answer', 'gave an answer that HTTP/1.1 does not have for this'],
   ECONNREFUSED: ['unavailable', 'refused the connection'],
   ECONNRESET: ['unavailable', 'reset the connection'],
   EPIPE: ['unavailable', 'reset the connection'],

@@ -34,6 +34,8 @@ export type Fault =
   /** The right answer with a byte turned over. */
   | { readonly kind: 'corrupt' }
   | { readonly kind: 'not-http' }
+  /** These bytes in place of an answer, and the end. */
+  | { readonly kind: 'raw'; readonly bytes: string }
   | { readonly kind: 'endless-body' }
   | {
       readonly kind: 'answer';
@@ -221,6 +223,9 @@ function misbehave(fault: Fault, response: ServerResponse): boolean {
       return true;
     case 'not-http':
       socket.end('SSH-2.0-OpenSSH_9.2p1\r\n');
+      return true;
+    case 'raw':
+      socket.end(fault.bytes);
       return true;
     case 'endless-headers':
       socket.write('HTTP/1.1 200 OK\r\n');
