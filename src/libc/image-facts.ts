@@ -2,7 +2,7 @@ import { containerArgv, firstInvocation, type Invocation } from './command-line.
 import type { DetectRequest } from './detector.ts';
 import { glibcOnMusl, hintsOf, type Hint } from './hints.ts';
 import type { ImageConfig, ImageManifest } from './image-source.ts';
-import { layerHistory, layerLikelihood, likelihood } from './layer-order.ts';
+import { installsPackage, layerHistory, layerLikelihood, likelihood, mayReplace } from './layer-order.ts';
 import type { LayerIndex } from './layer-index.ts';
 import { showsMusl } from './loader-check.ts';
 import { loaderLibc } from './loader.ts';
@@ -45,12 +45,21 @@ export function likelihoodOf(image: ImageFacts, layer: number, paths: readonly s
   return layerLikelihood(image.history[layer], image.manifest.layers[layer]?.size ?? 0, paths, layer === 0);
 }
 
-/** What may be said of a program at one of `paths` that was not reached. */
-export function unreached(image: ImageFacts, paths: readonly string[]): Unreached {
+/** What may be said of a program at one of `paths`, that was not reached and may be in one of `layers`. */
+export function unreached(image: ImageFacts, paths: readonly string[], layers: readonly number[]): Unreached {
   const numbers = image.manifest.layers.map((_, layer) => layer).slice(1);
+  const isPackaged = (layer: number): boolean => installsPackage(image.history[layer], paths);
   return {
     paths,
-    copiedIn: numbers.some((layer) => likelihoodOf(image, layer, paths) >= likelihood.likely),
+    copiedIn: numbers.some(
+      (layer) =>
+        likelihoodOf(image, layer, paths) >= likelihood.likely ||
+        (mayReplace(image.history[layer], paths) && !isPackaged(layer)),
+    ),
+    packaged: numbers.some(isPackaged),
+    onlyInBase:
+      layers.includes(0) &&
+      layers.every((layer) => layer === 0 || likelihoodOf(image, layer, paths) < likelihood.possible),
     goImage: image.hasGoToolchain,
     twoLibcs: image.glibcOnMusl !== undefined,
   };

@@ -49,7 +49,7 @@ async function inspectLayers(image: ImageFacts, survey: Survey, limits: InspectL
   }
   const locate = (): Located => locateProgram(survey.layers, image.invocation);
   // Each round reads a layer or a file that was not read before.
-  for (let round = 0; round < limits.requests; round += 1) {
+  for (let round = 0; round < limits.requests + limits.leastReads; round += 1) {
     const step = nextStep(image, survey, locate(), limits);
     if (step === undefined) break;
     await step();
@@ -63,12 +63,17 @@ function conclude(image: ImageFacts, survey: Survey, located: Located): Outcome 
   }
   if (located.status === 'unseen') {
     const base = survey.wasRead(0) ? survey.layers[0] : undefined;
-    const verdict = standInVerdict(unreached(image, located.paths), base, image.hints);
+    const verdict = standInVerdict(unreached(image, located.paths, located.layers), base, image.hints);
     const [path = '', ...others] = located.paths;
     return { verdict, ...(others.length === 0 && { executable: `/${path}` }) };
   }
   const doubts = located.doubts.filter((layer) => likelihoodOf(image, layer, located.rivals) >= likelihood.possible);
-  const replaced = doubts.find((layer) => !survey.wasRead(layer) && mayReplace(image.history[layer], located.rivals));
+  const replaced = doubts.find(
+    (layer) =>
+      !survey.wasRead(layer) &&
+      (mayReplace(image.history[layer], located.rivals) ||
+        likelihoodOf(image, layer, located.rivals) >= likelihood.likely),
+  );
   if (replaced !== undefined) {
     const path = printable(`/${located.path}`);
     return { verdict: unknownVerdict(`${path}: layer ${replaced + 1}, which was not reached, may hold another`) };

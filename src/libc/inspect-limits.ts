@@ -1,7 +1,9 @@
 /** What looking into one image may cost. */
 export interface InspectLimits {
-  /** HTTP requests in all, manifest and config included. One layer is read even where those have used them up. */
+  /** HTTP requests in all, manifest and config included. */
   readonly requests: number;
+  /** Layers that are read even where logins and redirects have used up the requests. */
+  readonly leastReads: number;
   /** Bytes off the wire in all. */
   readonly bytes: number;
   /** Bytes off the wire that a program is searched with for marks of its C library. */
@@ -19,6 +21,7 @@ export interface InspectLimits {
 /** For the path of an admission request: 6 requests, 64 KiB where the program leads its layer, 512 KiB at most. */
 export const admissionLimits: InspectLimits = {
   requests: 6,
+  leastReads: 1,
   bytes: 512 * 1024,
   leadBytes: 44 * 1024,
   inflatedBytes: 16 * 1024 * 1024,
@@ -30,6 +33,7 @@ export const admissionLimits: InspectLimits = {
 /** For the background, where a layer may be read to its end. */
 export const fullScanLimits: InspectLimits = {
   requests: 40,
+  leastReads: 20,
   bytes: 256 * 1024 * 1024,
   leadBytes: 256 * 1024 * 1024,
   inflatedBytes: 2 * 1024 * 1024 * 1024,

@@ -43,6 +43,12 @@ export function layerLikelihood(
   return installs.test(line) ? likelihood.possible : likelihood.unlikely;
 }
 
+/** Whether a RUN line installs one of the programs by the distribution's package manager. */
+export function installsPackage(line: string | undefined, paths: readonly string[]): boolean {
+  if (line === undefined || !packageInstall.test(line)) return false;
+  return paths.some((path) => mentions(line, path));
+}
+
 /** Whether a RUN line may well put another file in a path's place, or take it away. */
 export function mayReplace(line: string | undefined, paths: readonly string[]): boolean {
   if (line === undefined || copyOf(line) !== undefined) return false;
@@ -51,6 +57,8 @@ export function mayReplace(line: string | undefined, paths: readonly string[]): 
   const names = new Set(paths.map(baseName));
   return namesFolder(line, paths) || wordsOf(line).some((word) => names.has(baseName(word)));
 }
+
+const packageInstall = /\b(?:apk (?:--[\w-]+ )*add|(?:apt-get|apt|dnf|microdnf|tdnf|yum|zypper) (?:-\S+ )*install)\b/u;
 
 interface Copy {
   readonly sources: readonly string[];

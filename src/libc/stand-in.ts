@@ -10,8 +10,12 @@ import { loaderLibc } from './loader.ts';
 export interface Unreached {
   /** Where it may be. */
   readonly paths: readonly string[];
-  /** The history says that somebody copied it in, so that it may be linked to anything. */
+  /** The history says that somebody copied, linked or built it in, so that it may be linked to anything. */
   readonly copiedIn: boolean;
+  /** The history says that the distribution's package manager installed it. */
+  readonly packaged: boolean;
+  /** If it is anywhere, then in the base layer. */
+  readonly onlyInBase: boolean;
   /** The image holds a Go toolchain, so that its programs are likely Go's. */
   readonly goImage: boolean;
   /** Something was installed to run glibc's programs beside musl, so that the base says nothing. */
@@ -46,6 +50,7 @@ const madeByGo = new Set(
 export function mayStandIn(program: Unreached): boolean {
   if (program.copiedIn || program.twoLibcs || program.paths.length === 0) return false;
   if (isLinkedToBase(program)) return true;
+  if (!program.packaged && !program.onlyInBase) return false;
   if (program.goImage || madeByGo.has(baseName(program.paths[0] ?? ''))) return false;
   return program.paths.some(isSystemPath) && program.paths.every(isOrdinaryPath);
 }

@@ -42,7 +42,7 @@ export function loaderOf(image: ImageFacts, survey: Survey, program: Found): Loa
 }
 
 function searchStep(image: ImageFacts, survey: Survey, located: Unseen, limits: InspectLimits): Step | undefined {
-  const baseHelps = mayStandIn(unreached(image, located.paths));
+  const baseHelps = mayStandIn(unreached(image, located.paths, located.layers));
   const wanted = { paths: located.paths, layers: located.layers, atLeast: likelihood.unlikely, baseHelps };
   const locate = (): Located => locateProgram(survey.layers, image.invocation);
   const elsewhere = located.layers.some(

@@ -43,9 +43,8 @@ export function createSurvey(
   const layers = manifest.layers.map(() => layerIndex());
   const read = new Set<number>();
   const bytesUsed = (): number => context.meter.bytes - started.bytes;
-  // Whatever the registry's logins and redirects cost, one read is allowed: nothing would be known without.
   const requestsLeft = (): number =>
-    Math.max(limits.requests - (context.meter.requests - started.requests), read.size === 0 ? 1 : 0);
+    Math.max(limits.requests - (context.meter.requests - started.requests), limits.leastReads - read.size);
   const mayLead = (): boolean => bytesUsed() < limits.leadBytes;
 
   return {

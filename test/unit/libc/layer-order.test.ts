@@ -116,9 +116,19 @@ describe("hints in an image's own words", () => {
 });
 
 describe("when the base's C library may stand in for a program out of reach", () => {
-  const plain = { paths: ['usr/bin/zed'], copiedIn: false, goImage: false, twoLibcs: false };
+  const plain = {
+    paths: ['usr/bin/zed'],
+    copiedIn: false,
+    packaged: true,
+    onlyInBase: false,
+    goImage: false,
+    twoLibcs: false,
+  };
   it.each([
     ['a program where distributions put theirs', {}, true],
+    ['one that can only be in the base', { packaged: false, onlyInBase: true }, true],
+    ['one that nobody installed', { packaged: false }, false],
+    ['a well-known one that nobody installed', { packaged: false, paths: ['usr/bin/bash'] }, true],
     ['one looked for in PATH', { paths: ['usr/local/bin/zed', 'usr/bin/zed'] }, true],
     ['one that was copied in', { copiedIn: true }, false],
     ['one in a folder of its own', { paths: ['app/zed'] }, false],
