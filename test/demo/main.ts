@@ -135,4 +135,7 @@ async function run(): Promise<boolean> {
   return right === CASES.length;
 }
 
+// `npm run demo | head` closes the pipe: nobody reads on.
+process.stdout.on('error', () => process.exit(1));
+
 process.exitCode = (await run()) ? 0 : 1;

@@ -83,6 +83,10 @@ export async function startWebhook({
     env: { PATH: process.env['PATH'], ...env },
     stdio: ['ignore', 'inherit', 'pipe'],
   });
+  // Whatever ends this process ends the child too.
+  const kill = (): void => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  child.once('exit', () => process.off('exit', kill));
   const lines: LogLine[] = [];
   const exited = new Promise<number | null>((resolve) => child.on('exit', resolve));
   const ready = new Promise<LogLine>((resolve, reject) => {
