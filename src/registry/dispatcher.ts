@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import type { LookupFunction } from 'node:net';
 
@@ -27,9 +28,25 @@ export interface DispatcherOptions {
   readonly listedOnly: boolean;
 }
 
-/** The certificates that the system trusts, with more in PEM. Made once, for reading them takes milliseconds. */
+/**
+ * The certificates that the system trusts, with more in PEM. Made once, for reading them takes tens of milliseconds. Throws
+ * a RangeError where `ca` holds no certificate or a broken one, which OpenSSL would pass over.
+ */
 export function trustContext(ca: string | undefined): SecureContext {
-  return createSecureContext(ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] });
+  if (ca === undefined) return createSecureContext();
+  const blocks = ca.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  if (blocks.length === 0 || !blocks.every(isCertificate)) {
+    throw new RangeError('caFile has to hold certificates in PEM: it has none, or one that cannot be read');
+  }
+  return createSecureContext({ ca: [...getCACertificates('default'), ...blocks] });
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).subject !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 /**

@@ -52,6 +52,13 @@ describe('TLS', () => {
     });
   });
 
+  it.each(['', 'rubbish', '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----'])(
+    'with a CA file of %j is refused at once',
+    (ca) => {
+      expect(() => testClient({ ca })).toThrow(RangeError);
+    },
+  );
+
   it('is not verified for a host that `insecure` lists with https://', async () => {
     const insecure = [`https://${registry.host}`];
     await expect(lookUp({ insecure })).resolves.toMatchObject({ digest: built.digest });
