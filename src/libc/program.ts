@@ -26,7 +26,7 @@ export type Located =
       readonly reservations: readonly Reservation[];
       readonly loader?: string;
     }
-  /** It may be at one of `paths`, in one of `layers`. `script`: it is a script that is looked for first. */
+  /** It, or a script before it, may be at one of `paths`, in one of `layers`. */
   | { readonly status: 'unseen'; readonly paths: readonly string[]; readonly layers: readonly number[] }
   | { readonly status: 'absent'; readonly name: string };
 

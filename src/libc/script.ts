@@ -69,7 +69,7 @@ function shebang(text: string): readonly string[] {
 }
 
 function programBehindEnv([program = '', argument = '']: readonly string[]): string {
-  if (baseName(program) !== 'env') return program;
+  if (!/^(?:env|busybox)$/u.test(baseName(program))) return program;
   return argument.replace(/^-S\s*/u, '').split(/\s/u, 1)[0] ?? '';
 }
 

@@ -55,6 +55,7 @@ const loaderName = /^(?:ld-(?:musl-|linux)[\w.-]+|ld64\.so\.\d+|ld-2\.\d+\.so)$/
 /** How to look through a program of this name; undefined where it is no wrapper. */
 export function wrapperOf(name: string): Wrapper | undefined {
   if (name === 'env') return throughEnv;
+  if (name === 'busybox') return throughBusybox;
   if (loaderName.test(name)) return throughLoader;
   const shape = Object.hasOwn(shapes, name) ? shapes[name] : undefined;
   if (shape === undefined) return undefined;
@@ -73,6 +74,11 @@ function afterOptions(words: readonly string[], { valued = [], operands = 0 }: S
     at += valued.includes(word) ? 2 : 1;
   }
   return words.slice(at + operands);
+}
+
+// Only those of its programs that run others; all others are busybox itself.
+function throughBusybox(words: readonly string[]): Wrapped | undefined {
+  return /^(?:a?sh|env|timeout|nice|nohup|setsid)$/u.test(words[0] ?? '') ? { argv: words } : undefined;
 }
 
 function throughLoader(words: readonly string[]): Wrapped {

@@ -64,6 +64,11 @@ describe('wrappers are looked through', () => {
       ['server', '--', 'tini'],
     ],
     [['toString'], ['toString']],
+    [['busybox', 'sh', '-c', 'exec server'], ['server']],
+    [
+      ['busybox', 'httpd', '-f'],
+      ['busybox', 'httpd', '-f'],
+    ],
   ])('%j', (argv, expected) => {
     expect(look(argv).argv).toEqual(expected);
   });
@@ -149,6 +154,7 @@ describe('scripts', () => {
       [],
       program('/usr/sbin/nginx', '-g', 'x'),
     ],
+    ["busybox' shell", '#!/bin/busybox sh\nexec two', [], program('two')],
     ['the last of several', '#!/bin/sh\nif a; then exec one; fi\nexec two', [], program('two')],
   ])('%s', (_name, text, words, expected) => {
     expect(scriptTarget(parseScript(text), '/entry.sh', words, new Map())).toEqual(expected);
