@@ -61,8 +61,16 @@ function localRegistries(images: readonly string[]): string[] {
   return hosts.filter((host) => /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(host));
 }
 
+/** What stands in for the registries where they are not to be asked. */
+function offline(reference: string): never {
+  throw new ImageSourceError(
+    'forbidden-host',
+    `${reference} is not looked up: the registry look-up is off (--offline)`,
+  );
+}
+
 /** `oci:DIR[:TAG]` beside the registries' references. */
-function withLayouts(client: RegistryClient): ImageSources {
+function withLayouts(client: ImageSources): ImageSources {
   return {
     open: (text) => {
       const layout = parseLayoutReference(text);
@@ -97,13 +105,16 @@ async function openClient({ detection }: Config, options: DetectionOptions): Pro
 /** The detector that a configuration describes. Throws `CommandError` where a list, file or mirror in it is not valid. */
 export async function composeDetector(config: Config, options: DetectionOptions): Promise<OpenDetector> {
   const client = await openClient(config, options);
-  if (!config.detection.registry.enabled) {
+  const { enabled } = config.detection.registry;
+  const layouts = options.person?.images.some((image) => image.startsWith('oci:')) ?? false;
+  if (!enabled && !layouts) {
     await client.close();
     return { close: async () => {} };
   }
+  const registries = enabled ? client : { open: offline, canonical: (text: string) => client.canonical(text) };
   const { entries, tagTtl, failureTtl } = config.detection.cache;
   const detector = createImageDetector({
-    sources: options.person === undefined ? client : withLayouts(client),
+    sources: options.person === undefined ? registries : withLayouts(registries),
     inspect: inspectImage,
     // A person waits for the answer and pays for the bytes: only the server looks again.
     ...(options.person === undefined && { inspectFully: createInspector(fullScanLimits) }),

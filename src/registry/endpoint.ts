@@ -26,8 +26,10 @@ export interface Mirror {
  * `/v2/prefix/library/nginx/…`. `http://` has to be written out. Throws a RangeError that names the entry.
  */
 export function parseMirror(text: string): Mirror {
-  const url = URL.parse(/^https?:\/\//.test(text) ? text : `https://${text}`);
-  if (url === null || url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
+  const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text)?.[0].toLowerCase();
+  const url = URL.parse(scheme === undefined ? `https://${text}` : text);
+  const known = scheme === undefined || scheme === 'https://' || scheme === 'http://';
+  if (!known || url === null || url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
     throw new RangeError('a mirror has to be host[:port][/prefix], with https:// or http:// and without a login');
   }
   return { url, authority: authorityOf(url) };

@@ -1,5 +1,6 @@
 import { readFile, readdir, stat } from 'node:fs/promises';
 
+import { composeDetector } from '../../src/compose-detection.ts';
 import type { Io } from '../../src/commands/io.ts';
 import { run } from '../../src/commands/program.ts';
 import type { ServeParts } from '../../src/commands/serve.ts';
@@ -10,6 +11,8 @@ export interface CliOptions {
   readonly environment?: Readonly<Record<string, string>>;
   readonly terminal?: boolean;
   readonly detector?: Detector;
+  /** Look-ups in real registries, as the program does them. */
+  readonly registries?: boolean;
 }
 
 export interface CliResult {
@@ -46,7 +49,15 @@ export async function cli(argv: readonly string[], options: CliOptions = {}): Pr
     openCluster: notHere,
     openCertificates: notHere,
     untilStopped: notHere,
-    openDetector: async () => ({ ...(options.detector && { detector: options.detector }), close: async () => {} }),
+    openDetector: async (config, { images }) =>
+      options.registries
+        ? composeDetector(config, {
+            version: '0.0.0-test',
+            environment: options.environment ?? {},
+            warn: (message) => io.err(`warning: ${message}\n`),
+            ...(images && { person: { images } }),
+          })
+        : { ...(options.detector && { detector: options.detector }), close: async () => {} },
   };
   const code = await run(argv, parts);
   return { code, out, err };

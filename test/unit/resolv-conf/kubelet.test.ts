@@ -44,7 +44,9 @@ describe("the kubelet's limits on searches", () => {
     const { resolvConf, warnings } = searches(Array.from({ length: 32 }, (_, index) => `d${index}.example`));
     expect(resolvConf.searches).toHaveLength(32);
     expect(resolvConf.searches.at(-1)).toBe('d28.example');
-    expect(warnings[0]).toMatch(/^DNSConfigForming Search Line limits were exceeded, .*: shop\.svc\.cluster\.local svc\./);
+    expect(warnings[0]).toMatch(
+      /^DNSConfigForming Search Line limits were exceeded, .*: shop\.svc\.cluster\.local svc\./,
+    );
   });
 
   it('2048 characters, whole domains are cut from the end', () => {
@@ -65,8 +67,13 @@ describe("the kubelet's limits on searches", () => {
 
 describe('parsing a resolv.conf', () => {
   it('takes the last search line, joins options by name, skips comments and junk', () => {
-    const text = '# c\nsearch a.example\nsearch . b.example.\nnameserver\nnameserver 192.0.2.1 x\noptions a:1 b\noptions a:2\n';
-    expect(parseResolvConf(text)).toEqual({ servers: ['192.0.2.1'], searches: ['.', 'b.example'], options: ['a:2', 'b'] });
+    const text =
+      '# c\nsearch a.example\nsearch . b.example.\nnameserver\nnameserver 192.0.2.1 x\noptions a:1 b\noptions a:2\n';
+    expect(parseResolvConf(text)).toEqual({
+      servers: ['192.0.2.1'],
+      searches: ['.', 'b.example'],
+      options: ['a:2', 'b'],
+    });
   });
 
   it('reads back what is formatted', () => {

@@ -12,7 +12,11 @@ describe('musl', () => {
     { options: ['timeout:90', 'attempts:90'], resendMs: 6000, giveUpMs: 60_000 },
     { options: ['timeout:x', 'attempts'], resendMs: 2500, giveUpMs: 5000 },
   ])('$options: an unanswered query is sent again after $resendMs ms, given up after $giveUpMs', (row) => {
-    expect(readByMusl(conf(row.options))).toMatchObject({ resendMs: row.resendMs, giveUpMs: row.giveUpMs, atOnce: true });
+    expect(readByMusl(conf(row.options))).toMatchObject({
+      resendMs: row.resendMs,
+      giveUpMs: row.giveUpMs,
+      atOnce: true,
+    });
   });
 
   it('ignores what is not ndots, timeout or attempts', () => {
@@ -48,7 +52,13 @@ describe('glibc', () => {
     { options: ['single-request'], atOnce: false, tcp: false, resendMs: 5000, giveUpMs: 10_000 },
     { options: ['single-request-reopen'], atOnce: false, tcp: false, resendMs: 5000, giveUpMs: 10_000 },
     { options: ['use-vc'], atOnce: false, tcp: true, resendMs: 5000, giveUpMs: 10_000 },
-    { options: ['timeout:99', 'attempts:99', 'ndots:99'], atOnce: true, tcp: false, resendMs: 30_000, giveUpMs: 150_000 },
+    {
+      options: ['timeout:99', 'attempts:99', 'ndots:99'],
+      atOnce: true,
+      tcp: false,
+      resendMs: 30_000,
+      giveUpMs: 150_000,
+    },
   ])('$options', ({ options, ...expected }) => {
     expect(readByGlibc(conf(options))).toMatchObject(expected);
   });

@@ -1,0 +1,208 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { cli } from '../support/cli.ts';
+import { elf } from '../support/elf-builder.ts';
+import { image, index } from '../support/image-builder.ts';
+import { layer } from '../support/layer-builder.ts';
+import { writeOciLayout } from '../support/oci-layout.ts';
+import { startRegistry, type RegistryServer } from '../support/registry-server.ts';
+
+const MUSL = elf({ interpreter: '/lib/ld-musl-x86_64.so.1' });
+const GLIBC = elf({ interpreter: '/lib64/ld-linux-x86-64.so.2' });
+
+const programs = (app: Buffer, architecture = 'amd64') =>
+  image({
+    layers: [
+      layer(
+        [
+          { path: 'app', content: app },
+          { path: 'other', content: GLIBC },
+        ],
+        'gzip',
+      ),
+    ],
+    config: { os: 'linux', architecture, entrypoint: ['/app'] },
+  });
+
+let registry: RegistryServer;
+let folder: string;
+let single: string;
+let both: string;
+
+beforeAll(async () => {
+  registry = await startRegistry();
+  single = registry.put('team/app:v1', programs(MUSL));
+  both = registry.put('team/both:v1', index([programs(GLIBC), programs(MUSL, 'arm64')], { attestation: 'first' }));
+  folder = mkdtempSync(join(tmpdir(), 'libc-dns-detect-'));
+  await writeOciLayout(join(folder, 'layout'), { v1: programs(MUSL) });
+});
+
+afterAll(async () => {
+  await registry.close();
+  rmSync(folder, { recursive: true });
+});
+
+type Entry = Record<string, unknown> & { evidence: Record<string, unknown>; error?: string };
+
+async function detect(...argv: string[]) {
+  const { code, out, err } = await cli(['detect', ...argv], { registries: true, environment: { HOME: folder } });
+  return { code, out, err, entries: out.startsWith('[') ? (JSON.parse(out) as Entry[]) : [] };
+}
+
+describe('detect -o json', () => {
+  it('has exactly the shape of the design', async () => {
+    const { code, err, entries } = await detect(single, '-o', 'json');
+    expect([code, err]).toEqual([0, '']);
+    expect(entries).toStrictEqual([
+      {
+        image: single,
+        digest: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) as unknown,
+        platform: 'linux/amd64',
+        executable: '/app',
+        resolver: 'musl',
+        libc: 'musl',
+        evidence: { source: 'executable', detail: '/app: interpreter /lib/ld-musl-x86_64.so.1', confidence: 0.99 },
+        requests: 3,
+        bytes: expect.any(Number) as unknown,
+        durationMs: expect.any(Number) as unknown,
+      },
+    ]);
+  });
+
+  it('--platform chooses among the platforms of an index', async () => {
+    const [amd64] = (await detect(both, '-o', 'json')).entries;
+    const [arm64] = (await detect(both, '-o', 'json', '--platform', 'linux/arm64')).entries;
+    expect([amd64?.['resolver'], arm64?.['resolver'], arm64?.['platform']]).toEqual(['glibc', 'musl', 'linux/arm64']);
+  });
+
+  it.each(['/other', '["/other"]', 'env A=b /other'])('--command %s is what is run', async (command) => {
+    const [entry] = (await detect(single, '-o', 'json', '--command', command)).entries;
+    expect(entry).toMatchObject({ resolver: 'glibc', executable: '/other' });
+  });
+
+  it('oci:DIR and oci:DIR:TAG read a layout, without any registry too', async () => {
+    const [plain, tagged] = (await detect(`oci:${folder}/layout`, `oci:${folder}/layout:v1`, '-o', 'json', '--offline'))
+      .entries;
+    expect([plain?.['resolver'], tagged?.['resolver']]).toEqual(['musl', 'musl']);
+  });
+
+  it('bytes and requests are what went over the wire', async () => {
+    const [sent, requests] = [registry.bytesSent(), registry.requests.length];
+    const [entry] = (await detect(single, '-o', 'json')).entries;
+    expect(entry?.['bytes']).toBe(registry.bytesSent() - sent);
+    expect(entry?.['requests']).toBe(registry.requests.length - requests);
+  });
+});
+
+describe('images that cannot be read: named, the others answered, exit 1', () => {
+  it.each([
+    { image: () => `${registry.host}/team/none:v1`, error: /^not-found: / },
+    { image: () => 'UPPER/case', error: /^invalid-reference: .*lower case/ },
+    { image: () => `oci:${folder}/nowhere`, error: /^(not-found|unavailable|invalid-answer): / },
+    { image: () => 'oci:', error: /^invalid-reference: .*names no directory/ },
+    { image: () => '127.0.0.1:1/app', error: /^unavailable: / },
+  ])('$error', async ({ image: name, error }) => {
+    const { code, entries, err } = await detect(name(), single, '-o', 'json');
+    expect(code).toBe(1);
+    expect(entries[0]).toMatchObject({ image: name(), resolver: 'unknown', digest: null, executable: null });
+    expect(entries[0]?.error).toMatch(error);
+    expect(entries[1]).toMatchObject({ resolver: 'musl' });
+    expect(err).toBe('libc-dns: 1 of 2 images could not be read\n');
+  });
+});
+
+describe('detect as a table', () => {
+  it('a line for each image, in the order given', async () => {
+    const { out } = await detect(both, single);
+    const [head, first, second, end] = out.split('\n');
+    expect(head).toMatch(/^IMAGE +RESOLVER +LIBC +REQUESTS +BYTES +MS +EVIDENCE$/);
+    expect(first).toMatch(/team\/both:v1 +glibc +glibc +4 +\d+ +\d+ +\/app: interpreter .* \(executable, 0\.\d+\)$/);
+    expect(second).toMatch(/team\/app:v1 +musl +musl +3 /);
+    expect(end).toBe('');
+  });
+});
+
+describe('what is refused', () => {
+  it.each([
+    { argv: [], says: "missing required argument 'image'" },
+    { argv: ['a', '--offline'], says: 'detect needs a registry: leave --offline out' },
+    { argv: ['a', '--command', ' '], says: 'expected words, or a JSON list of strings' },
+    { argv: ['a', '--command', '[1]'], says: 'expected words, or a JSON list of strings' },
+    { argv: ['a', '--platform', 'windows/amd64'], says: '--platform: detection.platform: expected a platform' },
+  ])('detect $argv: exit 2', async ({ argv, says }) => {
+    const { code, err } = await detect(...argv);
+    expect(code).toBe(2);
+    expect(err).toContain(says);
+  });
+
+  it.each([
+    { yaml: 'detection: {registry: {allow: ["a b"]}}', says: 'detection.registry' },
+    { yaml: 'detection: {registry: {caFile: /nowhere.pem}}', says: 'detection.registry.caFile: /nowhere.pem: ' },
+    {
+      yaml: 'detection: {registry: {dockerConfig: /nowhere.json}}',
+      says: 'detection.registry.dockerConfig: /nowhere.json: ',
+    },
+    { yaml: 'detection: {registry: {mirrors: {docker.io: ["ftp://x"]}}}', says: 'detection.registry' },
+  ])('a configuration that cannot be used: $yaml', async ({ yaml, says }) => {
+    writeFileSync(join(folder, 'c.yaml'), yaml);
+    for (const argv of [['detect', single, '--config'], ['config']]) {
+      const { code, err } = await cli([...argv, join(folder, 'c.yaml')], { registries: true });
+      expect(code).toBe(2);
+      expect(err).toContain(says);
+    }
+  });
+});
+
+describe('logins of the person at the command line', () => {
+  it('come from ~/.docker/config.json, and never show', async () => {
+    const closed = await startRegistry({ auth: { kind: 'basic', username: 'alice', password: 's3cret' } });
+    const name = closed.put('team/app:v1', programs(MUSL));
+    const refused = await detect(name, '-o', 'json');
+    expect(refused.entries[0]?.error).toMatch(/^unauthorized: /);
+
+    mkdirSync(join(folder, '.docker'), { recursive: true });
+    const auth = Buffer.from('alice:s3cret').toString('base64');
+    writeFileSync(join(folder, '.docker', 'config.json'), JSON.stringify({ auths: { [closed.host]: { auth } } }));
+    const { entries, out, err } = await detect(name, '-o', 'json');
+    expect(entries[0]).toMatchObject({ resolver: 'musl' });
+    expect(out + err).not.toContain('s3cret');
+    await closed.close();
+  });
+});
+
+describe('explain and inject look into images too', () => {
+  const pod = (name: string) =>
+    `apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - {name: c, image: "${name}"}\n`;
+  const environment = () => ({ HOME: folder, LIBC_DNS_DETECTION_REGISTRY_INSECURE: registry.host });
+
+  it('explain: the resolver with its evidence', async () => {
+    const { out } = await cli(['explain', '-o', 'json'], {
+      stdin: pod(single),
+      registries: true,
+      environment: environment(),
+    });
+    expect(JSON.parse(out)).toMatchObject([
+      { reason: 'MuslRetried', containers: [{ resolver: 'musl', evidence: { source: 'executable' } }] },
+    ]);
+  });
+
+  it('inject: the patch for it; --offline asks nobody', async () => {
+    const options = { stdin: pod(single), registries: true, environment: environment() };
+    expect((await cli(['inject'], options)).out).toContain('attempts');
+    const before = registry.requests.length;
+    expect((await cli(['inject', '--offline'], options)).out).toContain('single-request-reopen');
+    expect(registry.requests).toHaveLength(before);
+  });
+
+  it("a registry on this machine that only a manifest names is not called: manifests may be another's", async () => {
+    const { out } = await cli(['explain', '-o', 'json'], {
+      stdin: pod(single),
+      registries: true,
+      environment: { HOME: folder },
+    });
+    expect(out).toContain('loopback');
+  });
+});
