@@ -14,7 +14,9 @@ await build({
   keepNames: true,
   legalComments: 'none',
   // CommonJS dependencies call require().
-  banner: { js: "import { createRequire as __require } from 'node:module'; const require = __require(import.meta.url);" },
+  banner: {
+    js: "import { createRequire as __require } from 'node:module'; const require = __require(import.meta.url);",
+  },
   logLevel: 'warning',
 });
 chmodSync('dist/main.js', 0o755);

@@ -49,10 +49,10 @@ async function ask(webhook: WebhookProcess, reference: string, agent?: Agent): P
   return { ...answerOf(reply), ms: performance.now() - started };
 }
 
-const remembered = (webhook: WebhookProcess, reference: string, resolver: string): Promise<void> =>
-  expect
-    .poll(async () => (await ask(webhook, reference)).audit.decision.resolvers, { timeout: 15_000 })
-    .toEqual({ c: resolver });
+async function remembered(webhook: WebhookProcess, reference: string, resolver: string): Promise<void> {
+  const resolvers = async () => (await ask(webhook, reference)).audit.decision.resolvers;
+  await expect.poll(resolvers, { timeout: 15_000 }).toEqual({ c: resolver });
+}
 
 const residentBytes = (webhook: WebhookProcess): number => {
   const status = readFileSync(`/proc/${webhook.process.pid}/status`, 'utf8');

@@ -22,7 +22,11 @@ export interface Answer {
   readonly allowed: boolean;
   readonly patch: Operation[];
   readonly warnings: string[];
-  readonly audit: { mode?: string; message: string; decision: { reason: string; remedy: string[]; resolvers: Record<string, string> } };
+  readonly audit: {
+    mode?: string;
+    message: string;
+    decision: { reason: string; remedy: string[]; resolvers: Record<string, string> };
+  };
 }
 
 /** Reads a response as the API server does. Throws where it is no AdmissionReview v1 response. */
