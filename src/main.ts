@@ -8,7 +8,7 @@ import packageJson from '../package.json' with { type: 'json' };
 import type { CertificatePair, CertificateSource } from './admission/certificates.ts';
 import { CommandError } from './commands/errors.ts';
 import type { Io } from './commands/io.ts';
-import { configuredFacts } from './commands/offline.ts';
+import { configuredFacts } from './commands/configured-facts.ts';
 import { run } from './commands/program.ts';
 import type { ClusterParts, ServeParts } from './commands/serve.ts';
 import { composeDetector } from './compose-detection.ts';

@@ -2,14 +2,10 @@ import { Option, type Command } from 'commander';
 
 import type { DetectingCommand } from './detector-part.ts';
 import { painter } from './io.ts';
-import { readManifests } from './manifests.ts';
-import { explainManifests, noteAssumptions, type Explained } from './offline.ts';
+import { addManifestFlags, explainFiles, type Explained, type ManifestFlags } from './offline.ts';
 import { decisionText } from './report-text.ts';
-import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
-import { warnAbout } from './warn.ts';
 
-interface ExplainFlags extends CommonFlags {
-  readonly filename?: string[];
+interface ExplainFlags extends ManifestFlags {
   readonly output: 'text' | 'json';
 }
 
@@ -42,35 +38,24 @@ Examples:
   kubectl get deployment web -o yaml | libc-dns explain --node-local on --cluster-dns 10.96.0.10
   libc-dns explain -f manifests/ -o json | jq '.[] | {name, reason}'`;
 
-const collect = (value: string, all: string[] | undefined): string[] => [...(all ?? []), value];
-
 /** `libc-dns explain`: what the webhook would decide for each Pod of a manifest, and why. */
-export function explainCommand(program: Command, { io, openDetector }: DetectingCommand): void {
+export function explainCommand(program: Command, parts: DetectingCommand): void {
+  const { io } = parts;
   const command = program
     .command('explain')
     .description('say for each Pod of a manifest what would be done, and why')
-    .option('-f, --filename <file>', 'manifest file or folder, or - for standard input (repeatable)', collect)
     .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'))
     .addHelpText('after', HELP);
-  addCommonFlags(command).action(async (flags: ExplainFlags) => {
-    const { config } = await readSettings(io, flags);
-    const manifests = await readManifests(io, flags.filename ?? []);
-    const { detector, close } = await openDetector(config, { images: [] });
-    try {
-      const explained = await explainManifests(manifests, flags, config, detector);
-      warnAbout(io, explained);
-      noteAssumptions(io, flags, config, explained);
-      if (flags.output === 'json') {
-        io.out(`${JSON.stringify(explained.map(entry), null, 2)}\n`);
-        return;
-      }
-      const paint = painter(io, flags.color);
-      const texts = explained.map(({ template, namespace, evaluation }) =>
-        decisionText(`${template.kind} ${namespace}/${template.name}`, evaluation, paint),
-      );
-      io.out(texts.length === 0 ? 'No Pods and no Pod templates in the input.\n' : texts.join('\n'));
-    } finally {
-      await close();
+  addManifestFlags(command).action(async (flags: ExplainFlags) => {
+    const { explained } = await explainFiles(parts, flags);
+    if (flags.output === 'json') {
+      io.out(`${JSON.stringify(explained.map(entry), null, 2)}\n`);
+      return;
     }
+    const paint = painter(io, flags.color);
+    const texts = explained.map(({ template, namespace, evaluation }) =>
+      decisionText(`${template.kind} ${namespace}/${template.name}`, evaluation, paint),
+    );
+    io.out(texts.length === 0 ? 'No Pods and no Pod templates in the input.\n' : texts.join('\n'));
   });
 }

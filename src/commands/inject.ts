@@ -3,14 +3,11 @@ import { createTwoFilesPatch } from 'diff';
 
 import type { DetectingCommand } from './detector-part.ts';
 import { painter, type Paint } from './io.ts';
-import { readManifests, type Manifest, type ManifestDocument } from './manifests.ts';
-import { explainManifests, noteAssumptions, type Explained } from './offline.ts';
+import type { Manifest, ManifestDocument } from './manifests.ts';
+import { addManifestFlags, explainFiles, type Explained, type ManifestFlags } from './offline.ts';
 import { objectPatch, patchManifest, patchedValue, type TemplatePatch } from './patch-manifest.ts';
-import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
-import { warnAbout } from './warn.ts';
 
-interface InjectFlags extends CommonFlags {
-  readonly filename?: string[];
+interface InjectFlags extends ManifestFlags {
   readonly output: 'yaml' | 'json' | 'diff' | 'patch';
 }
 
@@ -87,33 +84,22 @@ Examples:
 Pods, everything with a Pod template and Lists are patched; all else passes through as it is.
 Without --node-local, musl images get early resending instead of the redirect.`;
 
-const collect = (value: string, all: string[] | undefined): string[] => [...(all ?? []), value];
-
 /** `libc-dns inject`: the webhook's patches, made in manifests. */
-export function injectCommand(program: Command, { io, openDetector }: DetectingCommand): void {
+export function injectCommand(program: Command, parts: DetectingCommand): void {
+  const { io } = parts;
   const command = program
     .command('inject')
     .description('patch manifests as the webhook would patch their Pods')
-    .option('-f, --filename <file>', 'manifest file or folder, or - for standard input (repeatable)', collect)
     .addOption(
       new Option('-o, --output <format>', 'output format').choices(['yaml', 'json', 'diff', 'patch']).default('yaml'),
     )
     .addHelpText('after', HELP);
-  addCommonFlags(command).action(async (flags: InjectFlags) => {
-    const { config } = await readSettings(io, flags);
-    const manifests = await readManifests(io, flags.filename ?? []);
-    const { detector, close } = await openDetector(config, { images: [] });
-    try {
-      const explained = await explainManifests(manifests, flags, config, detector);
-      warnAbout(io, explained);
-      noteAssumptions(io, flags, config, explained);
-      const patches = patchesOf(explained);
-      if (flags.output === 'yaml') io.out(asYaml(manifests, patches));
-      if (flags.output === 'json') io.out(asJson(manifests, patches));
-      if (flags.output === 'diff') io.out(asDiff(manifests, patches, painter(io, flags.color)));
-      if (flags.output === 'patch') io.out(asPatch(explained));
-    } finally {
-      await close();
-    }
+  addManifestFlags(command).action(async (flags: InjectFlags) => {
+    const { manifests, explained } = await explainFiles(parts, flags);
+    const patches = patchesOf(explained);
+    if (flags.output === 'yaml') io.out(asYaml(manifests, patches));
+    if (flags.output === 'json') io.out(asJson(manifests, patches));
+    if (flags.output === 'diff') io.out(asDiff(manifests, patches, painter(io, flags.color)));
+    if (flags.output === 'patch') io.out(asPatch(explained));
   });
 }

@@ -1,40 +1,22 @@
-import type { Evaluation } from '../admission/evaluate.ts';
-import { createEvaluator } from '../admission/evaluate.ts';
+import type { Command } from 'commander';
+
+import { createEvaluator, type Evaluation } from '../admission/evaluate.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import type { Detector } from '../libc/detector.ts';
 import { parsePlatform } from '../libc/platform.ts';
-import type { ClusterFacts, Mode, NamespaceView } from '../policy/model.ts';
+import type { Mode, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import { CommandError } from './errors.ts';
-import type { Io } from './io.ts';
-import type { Manifest, ManifestDocument } from './manifests.ts';
+import { configuredFacts } from './configured-facts.ts';
+import type { DetectingCommand } from './detector-part.ts';
+import { visible, type Io } from './io.ts';
+import { readManifests, type Manifest, type ManifestDocument } from './manifests.ts';
 import { namespaceLabels, podTemplates, type PodTemplate } from './pod-templates.ts';
-import type { CommonFlags } from './settings.ts';
-
-/** Where nothing says otherwise: what kubeadm, kind and most distributions use. */
-const BUILT_IN = { dns: ['10.96.0.10'], domain: 'cluster.local' } as const;
+import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
 
 /** A person waits longer than an API server does. */
 const LOOKUP_MS = 20_000;
-
-/** The cluster's facts as far as the configuration has them, and the built-in values for the rest. */
-export function configuredFacts(config: Config): { readonly facts: ClusterFacts; readonly assumed: readonly string[] } {
-  const { dns, domain, nodeSearches } = config.cluster;
-  const assumed = [
-    ...(dns === 'auto' ? [`cluster DNS ${BUILT_IN.dns.join(' ')} (--cluster-dns)`] : []),
-    ...(domain === 'auto' ? [`cluster domain ${BUILT_IN.domain} (--cluster-domain)`] : []),
-    ...(nodeSearches === 'auto' ? ['no search domains on the nodes (--node-searches)'] : []),
-  ];
-  const facts: ClusterFacts = {
-    dns: dns === 'auto' ? BUILT_IN.dns : dns,
-    domain: domain === 'auto' ? BUILT_IN.domain : domain,
-    nodeSearches: nodeSearches === 'auto' ? [] : nodeSearches,
-    dnsOverTcp: false,
-    nodeLocal: 'unknown',
-  };
-  return { facts, assumed };
-}
 
 /** What was decided for one Pod or Pod template of a manifest. */
 export interface Explained {
@@ -56,7 +38,7 @@ const describe = ({ kind, namespace, name }: PodTemplate): string =>
  * Decides for every Pod and Pod template in the manifests, with the webhook's own rules. Namespaces in the same input
  * give their mode; one without a mode is read as `enforce`. Throws `CommandError` for a Pod that is not well formed.
  */
-export async function explainManifests(
+async function explainManifests(
   manifests: readonly Manifest[],
   flags: CommonFlags,
   config: Config,
@@ -88,12 +70,54 @@ export async function explainManifests(
   );
 }
 
+/** Prints on stderr what is wrong with our labels and annotations in the manifests. */
+function warnAbout(io: Io, explained: readonly Explained[]): void {
+  for (const { template, namespace, evaluation } of explained) {
+    for (const warning of evaluation.decision.warnings) {
+      io.err(`libc-dns: warning: ${visible(`${template.kind} ${namespace}/${template.name}: ${warning}`)}\n`);
+    }
+  }
+}
+
 /** Says once, on stderr, what was taken for granted where that went into a result. */
-export function noteAssumptions(io: Io, flags: CommonFlags, config: Config, explained: readonly Explained[]): void {
+function noteAssumptions(io: Io, flags: CommonFlags, config: Config, explained: readonly Explained[]): void {
   const redirected = explained.filter(({ evaluation }) => evaluation.decision.change?.dnsPolicy === 'None');
   if (redirected.length === 0) return;
   const { assumed } = configuredFacts(config);
   const guessed = redirected.some(({ template }) => template.namespace === '') && flags.namespace === undefined;
   const all = [...assumed, ...(guessed ? ['namespace default where a manifest names none (--namespace)'] : [])];
   if (all.length > 0) io.err(`libc-dns: a redirect fixes the DNS settings. Taken for granted: ${all.join(', ')}.\n`);
+}
+
+export interface ManifestFlags extends CommonFlags {
+  readonly filename?: string[];
+}
+
+const collect = (value: string, all: string[] | undefined): string[] => [...(all ?? []), value];
+
+/** Adds the flags of commands that read manifests. */
+export function addManifestFlags(command: Command): Command {
+  const files = 'manifest file or folder, or - for standard input (repeatable)';
+  return addCommonFlags(command.option('-f, --filename <file>', files, collect));
+}
+
+/** Manifests, and what was decided for the Pods in them. */
+interface Explanation {
+  readonly manifests: readonly Manifest[];
+  readonly explained: readonly Explained[];
+}
+
+/** Reads the manifests that `-f` names, decides about them, and says on stderr what is wrong and what was assumed. */
+export async function explainFiles({ io, openDetector }: DetectingCommand, flags: ManifestFlags): Promise<Explanation> {
+  const { config } = await readSettings(io, flags);
+  const manifests = await readManifests(io, flags.filename ?? []);
+  const { detector, close } = await openDetector(config, { images: [] });
+  try {
+    const explained = await explainManifests(manifests, flags, config, detector);
+    warnAbout(io, explained);
+    noteAssumptions(io, flags, config, explained);
+    return { manifests, explained };
+  } finally {
+    await close();
+  }
 }
