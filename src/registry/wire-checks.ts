@@ -3,18 +3,23 @@ import type { Dispatcher } from 'undici';
 import { ImageSourceError, type Meter } from '../libc/image-source.ts';
 import { authorityOf } from './host-pattern.ts';
 import type { HostRules } from './host-rules.ts';
+import { parseAddress } from './ip-address.ts';
 import type { RegistryLimits } from './limits.ts';
 
 /** Throws `ImageSourceError` `forbidden-host` for a URL that is denied, is not https and not listed as insecure, or holds a login. */
 export function checkUrl(rules: HostRules, url: URL): void {
   const authority = authorityOf(url);
-  const why = rules.refuseHost(authority);
-  if (why !== undefined) {
-    throw new ImageSourceError('forbidden-host', `${url.host} is refused: ${why} by detection.registry.deny`);
+  const denied = rules.refuseHost(authority);
+  if (denied !== undefined) {
+    throw new ImageSourceError('forbidden-host', `${url.host} is refused: ${denied} by detection.registry.deny`);
   }
   const plain = url.protocol === 'http:' && rules.transport(authority).protocol === 'http:';
   if (url.protocol !== 'https:' && !plain) {
-    const hint = `list ${url.host} in detection.registry.insecure if plain HTTP is meant`;
+    const { hostname } = authority;
+    const why = parseAddress(hostname) && rules.refuseAddress(authority, hostname, false);
+    const hint = why
+      ? `it would be refused with TLS too (${why})`
+      : `list ${url.host} in detection.registry.insecure if plain HTTP is meant`;
     throw new ImageSourceError('forbidden-host', `${url.host} is not asked without TLS: ${hint}`);
   }
   if (url.username !== '' || url.password !== '') {

@@ -101,7 +101,7 @@ describe('a registry that', () => {
       'redirects to the metadata service',
       redirect('http://169.254.169.254/latest/meta-data'),
       'forbidden-host',
-      'without TLS',
+      'refused with TLS too (',
       1,
     ],
     ['redirects to it over TLS', redirect('https://169.254.169.254/'), 'forbidden-host', 'metadata', 2],

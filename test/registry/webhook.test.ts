@@ -86,6 +86,10 @@ describe('1,000 Pods at once, of 50 images that nobody has seen', () => {
     );
     expect(answers.every(({ allowed }) => allowed)).toBe(true);
     expect(answers.every(({ patch }) => patch.length > 0)).toBe(true);
+    // By the server's clock: the callers' own queue is not its doing.
+    const decided = webhook.lines.filter((line) => 'reason' in line).map((line) => Number(line['ms']));
+    expect(decided).toHaveLength(1000);
+    expect(Math.max(...decided)).toBeLessThan(3750);
 
     const manifests = registry.requests.filter(({ path }) => path.includes('/manifests/'));
     expect(new Set(manifests.map(({ path }) => path)).size).toBe(50);
@@ -108,19 +112,23 @@ const withLayer = (built: BuiltLayer): BuiltImage => image({ layers: [built], co
 
 describe('whatever a registry does, the Pod gets the safe remedy in time, and the message says what happened', () => {
   const redirectTo = (location: string): Fault => ({ kind: 'answer', status: 307, headers: { location } });
-  it.each<{ name: string; fault: Fault; on?: RegExp; says: RegExp }>([
+  it.each<{ name: string; fault: Fault; says: RegExp }>([
     { name: 'hangs', fault: { kind: 'hang' }, says: /did not finish in the time/ },
-    { name: 'resets the connection', fault: { kind: 'reset' }, says: /closed the connection|connection/ },
-    { name: 'resets in mid-body', fault: { kind: 'reset-mid-body', after: 10 }, says: /connection|broke|ended/ },
-    { name: 'sends endless headers', fault: { kind: 'endless-headers' }, says: /header/i },
-    { name: 'sends a body without end', fault: { kind: 'endless-body' }, says: /larger|more than|longer|bytes/ },
-    { name: 'lies about the length', fault: { kind: 'content-length', claim: 10_000_000 }, says: /\w/ },
-    { name: 'sends wrong bytes', fault: { kind: 'corrupt' }, says: /digest|JSON/ },
-    { name: 'is no HTTP server', fault: { kind: 'not-http' }, says: /HTTP|answer/ },
+    { name: 'resets the connection', fault: { kind: 'reset' }, says: /reset the connection/ },
+    { name: 'resets in mid-body', fault: { kind: 'reset-mid-body', after: 10 }, says: /in the middle of its answer/ },
+    { name: 'sends endless headers', fault: { kind: 'endless-headers' }, says: /more headers than are read/ },
+    { name: 'sends a body without end', fault: { kind: 'endless-body' }, says: /longer than 4194304 bytes/ },
+    {
+      name: 'lies about the length',
+      fault: { kind: 'content-length', claim: 10_000_000 },
+      says: /longer than 4194304 bytes/,
+    },
+    { name: 'sends wrong bytes', fault: { kind: 'corrupt' }, says: /has the digest sha256/ },
+    { name: 'is no HTTP server', fault: { kind: 'not-http' }, says: /does not speak HTTP/ },
     {
       name: 'redirects to the metadata service',
       fault: redirectTo('http://169.254.169.254/latest'),
-      says: /169\.254\.169\.254/,
+      says: /169\.254\.169\.254 is not asked/,
     },
     {
       name: 'names a realm elsewhere',
@@ -129,26 +137,26 @@ describe('whatever a registry does, the Pod gets the safe remedy in time, and th
         status: 401,
         headers: { 'www-authenticate': 'Bearer realm="http://192.0.2.1/t",service="x"' },
       },
-      says: /192\.0\.2\.1|realm|https/,
+      says: /192\.0\.2\.1 is not asked without TLS/,
     },
     {
       name: 'answers 401 for ever',
       fault: { kind: 'answer', status: 401, headers: { 'www-authenticate': 'Basic realm="x"' } },
-      says: /login|credentials|unauthorized|401/,
+      says: /wants a login/,
     },
     {
       name: 'answers 429',
       fault: { kind: 'answer', status: 429, headers: { 'retry-after': '60' } },
-      says: /429|rate|wait/,
+      says: /left alone for another \d+ s/,
     },
-    { name: 'answers 500', fault: { kind: 'answer', status: 500 }, says: /500/ },
+    { name: 'answers 500', fault: { kind: 'answer', status: 500 }, says: /failed \(500\)/ },
     {
       name: 'says that there is no such image',
       fault: { kind: 'answer', status: 404 },
-      says: /no such|not (there|found)|404/,
+      says: /has no such thing/,
     },
-  ])('$name', async ({ fault, on = /\/v2\/team/, says }) => {
-    const registry = await registryWith({ fault: ({ path }) => (on.test(path) ? fault : undefined) });
+  ])('$name', async ({ fault, says }) => {
+    const registry = await registryWith({ fault: ({ path }) => (path.startsWith('/v2/team') ? fault : undefined) });
     const reference = registry.put('team/app:v1', app(MUSL));
     const webhook = await webhookFor(registry);
     const answer = await ask(webhook, reference);
