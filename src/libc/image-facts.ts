@@ -15,6 +15,8 @@ export interface ImageFacts {
   readonly history: readonly (string | undefined)[];
   readonly hints: readonly Hint[];
   readonly invocation: Invocation;
+  /** The image has an Entrypoint: without a `command` of the Pod's it names the program. */
+  readonly hasEntrypoint: boolean;
   readonly glibcOnMusl: 'shim' | 'glibc' | undefined;
   readonly hasGoToolchain: boolean;
 }
@@ -26,6 +28,7 @@ export function imageFacts(manifest: ImageManifest, config: ImageConfig, request
     history: layerHistory(manifest, config),
     hints: hintsOf(manifest, config),
     invocation,
+    hasEntrypoint: config.entrypoint.length > 0,
     glibcOnMusl: glibcOnMusl(config),
     hasGoToolchain: invocation.env.has('GOLANG_VERSION'),
   };

@@ -1,5 +1,5 @@
 import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
-import type { Inspect } from './detector.ts';
+import type { DetectRequest, Inspect, Inspection } from './detector.ts';
 import { imageFacts, isMuslImage, likelihoodOf, unreached, type ImageFacts } from './image-facts.ts';
 import { printable } from './image-path.ts';
 import { admissionLimits, type InspectLimits } from './inspect-limits.ts';
@@ -20,12 +20,14 @@ export function createInspector(limits: InspectLimits): Inspect {
     const manifest = await source.manifest(request.platform, context);
     const image = imageFacts(manifest, await source.config(manifest, context), request);
     const survey = createSurvey(source, manifest, context, limits, started);
-    const { verdict, executable } = await inspectLayers(image, survey, limits);
+    const { verdict, executable, direct } = await inspectLayers(image, survey, limits);
+    const decidedBy = direct === true ? decidingWord(request, image) : undefined;
     return {
       verdict,
       digest: manifest.digest,
       platform: manifest.platform,
       ...(executable !== undefined && { executable }),
+      ...(decidedBy !== undefined && { decidedBy }),
     };
   };
 }
@@ -39,6 +41,13 @@ const maxLayers = 160;
 interface Outcome {
   readonly verdict: Verdict;
   readonly executable?: string;
+  readonly direct?: boolean;
+}
+
+/** Whose word it is that names the program, where that word alone counts; undefined: the image's own Cmd. */
+function decidingWord({ command, args }: DetectRequest, { hasEntrypoint }: ImageFacts): Inspection['decidedBy'] {
+  if (command.length === 0 && hasEntrypoint) return 'entrypoint';
+  return command.length > 0 || args.length > 0 ? 'first-word' : undefined;
 }
 
 async function inspectLayers(image: ImageFacts, survey: Survey, limits: InspectLimits): Promise<Outcome> {
@@ -85,5 +94,5 @@ function conclude(image: ImageFacts, survey: Survey, located: Located): Outcome 
     doubted: doubts.length > 0,
     saysOther: image.hints.some((hint) => hint.libc === 'other'),
   });
-  return { verdict, executable: `/${located.path}` };
+  return { verdict, executable: `/${located.path}`, direct: located.direct };
 }

@@ -25,6 +25,8 @@ export type Located =
       readonly rivals: readonly string[];
       readonly reservations: readonly Reservation[];
       readonly loader?: string;
+      /** The command line's first word names it: no wrapper, shell or script led to it, and no other word had a part. */
+      readonly direct: boolean;
     }
   /** It, or a script before it, may be at one of `paths`, in one of `layers`. */
   | { readonly status: 'unseen'; readonly paths: readonly string[]; readonly layers: readonly number[] }
@@ -56,6 +58,7 @@ export function locateProgram(
   const here: Found = {
     ...found,
     reservations: noted,
+    direct: hops === 0 && invocation === first && !isShell(baseName(first.argv[0] ?? '')),
     ...(invocation.loader !== undefined && { loader: invocation.loader }),
   };
   return found.content.kind === 'script' ? throughScript(layers, invocation, here, hops) : here;
@@ -113,6 +116,7 @@ function findOne(layers: readonly LayerIndex[], candidates: readonly string[]): 
       doubts: [...new Set([...resolved.doubts, ...before])],
       rivals: [...unseen.map((earlier) => earlier.path), resolved.path],
       reservations: [],
+      direct: false,
     };
   }
   if (unseen.length === 0) return { status: 'absent', name: candidates[0] ?? '' };

@@ -115,6 +115,7 @@ describe('the program decides, not the distribution', () => {
       digest: built.digest,
       platform,
       executable: '/app/server',
+      decidedBy: 'entrypoint',
       verdict: {
         resolver: 'musl',
         libc: 'musl',
@@ -352,6 +353,20 @@ describe('which program', () => {
     const execline = layer([program('command/execlineb', musl)]);
     const built = image({ layers: [alpine, execline, server(go), script(text)], config });
     expect((await look(built)).inspection.verdict.resolver).toBe(resolver);
+  });
+
+  it.each<[string, ImageConfigOptions, Partial<DetectRequest>, Inspection['decidedBy']]>([
+    ['the Entrypoint', runServer, { args: ['--job', '17'] }, 'entrypoint'],
+    ["the Pod's command", {}, { command: ['/app/server'], args: ['17'] }, 'first-word'],
+    ["the Pod's args, where there is no Entrypoint", {}, { args: ['/app/server', '17'] }, 'first-word'],
+    ['all words: the Cmd of the image', { cmd: ['/app/server'] }, {}, undefined],
+    ['all words: a wrapper', { entrypoint: ['env'] }, { args: ['/app/server'] }, undefined],
+    ['all words: a shell', { entrypoint: ['/bin/sh'] }, { args: ['-c', 'exec /app/server'] }, undefined],
+    ['all words: a script', { entrypoint: ['/entry.sh'] }, { args: ['/app/server'] }, undefined],
+    ['all words: a program that is not there', { entrypoint: ['/nowhere'] }, {}, undefined],
+  ])('is decided by %s', async (_name, config, pod, decidedBy) => {
+    const built = image({ layers: [alpine, server(go), script('#!/bin/sh\nexec "$@"')], config });
+    expect((await look(built, pod)).inspection.decidedBy).toBe(decidedBy);
   });
 
   it("the Pod's command counts", async () => {
