@@ -47,8 +47,7 @@ export function locateProgram(
 ): Located {
   const invocation = lookThrough(first);
   const noted = withReservations(reservations, invocation);
-  const script = shellScriptPath(invocation);
-  const target = script === undefined || hops > 0 ? undefined : findOne(layers, [script]);
+  const target = hops > 0 ? undefined : shellScript(layers, invocation);
   if (target?.status === 'unseen') return target;
   if (target?.status === 'found' && target.content.kind === 'script') {
     return throughScript(layers, invocation, { ...target, reservations: noted }, hops);
@@ -58,7 +57,7 @@ export function locateProgram(
   const here: Found = {
     ...found,
     reservations: noted,
-    direct: hops === 0 && invocation === first && !isShell(baseName(first.argv[0] ?? '')),
+    direct: hops === 0 && invocation === first && !runsShell(first),
     ...(invocation.loader !== undefined && { loader: invocation.loader }),
   };
   return found.content.kind === 'script' ? throughScript(layers, invocation, here, hops) : here;
@@ -85,10 +84,18 @@ function isOpaque(target: ScriptTarget): boolean {
   return target.kind === 'program' || target.opaque;
 }
 
+/** The script that a shell is given by name, where there is one. */
+function shellScript(layers: readonly LayerIndex[], invocation: Invocation): Located | undefined {
+  const path = shellScriptPath(invocation);
+  return path === undefined ? undefined : findOne(layers, [path]);
+}
+
+const runsShell = ({ argv: [program = ''] }: Invocation): boolean => isShell(baseName(program));
+
 /** `sh /entrypoint.sh ARGS`: the file that a shell reads its commands from. */
 function shellScriptPath(invocation: Invocation): string | undefined {
-  const [program = '', ...words] = invocation.argv;
-  if (!isShell(baseName(program))) return undefined;
+  if (!runsShell(invocation)) return undefined;
+  const [, ...words] = invocation.argv;
   const script = words.find((word) => !/^[-+]/u.test(word));
   const isText = words.some((word) => /^-[a-z]*c/u.test(word));
   return script === undefined || script === '' || isText ? undefined : joinPath(invocation.directory, script);
