@@ -32,7 +32,7 @@ const io: Io = {
   stdinIsTerminal: process.stdin.isTTY,
   stdoutIsTerminal: process.stdout.isTTY,
   stderrIsTerminal: process.stderr.isTTY,
-  columns: process.stdout.columns ?? 80,
+  columns: process.stdout.columns || 80,
   readStdin: () => text(process.stdin),
   readFile: (path) => readFile(path, 'utf8'),
   listFolder: async (path) => {
