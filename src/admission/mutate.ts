@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 
+import { beforeAbort } from '../libc/before-abort.ts';
 import { encodeDecision } from '../policy/annotations.ts';
 import type { Decision, NamespaceView } from '../policy/model.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -56,9 +57,17 @@ function evidence(decision: Decision): Record<string, string> {
   return Object.fromEntries(named.map(({ name, evidence: { detail } }) => [name, detail.slice(0, 200)]));
 }
 
+async function namespaceView(namespaces: Namespaces, name: string, budget: number): Promise<NamespaceView> {
+  const found = namespaces.get(name);
+  if (!(found instanceof Promise)) return found;
+  const view = await beforeAbort(found, AbortSignal.timeout(Math.max(1, Math.floor(budget))));
+  if (view === undefined) throw new Error(`the labels of namespace ${name} could not be read in time`);
+  return view;
+}
+
 async function answerPod(request: AdmissionRequest, budget: number, options: MutateOptions): Promise<ReviewResponse> {
   const started = performance.now();
-  const namespace = await options.namespaces.get(namespaceOf(request));
+  const namespace = await namespaceView(options.namespaces, namespaceOf(request), budget);
   const left = budget - (performance.now() - started);
   const { decision, patch } = await options.evaluate(request.object, namespace, left);
   const { mode, reason, remedy, containers } = decision;

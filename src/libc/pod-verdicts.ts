@@ -1,6 +1,7 @@
 import { readDeclared } from '../policy/annotations.ts';
 import type { ContainerView, PodView } from '../policy/model.ts';
 import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
+import { beforeAbort } from './before-abort.ts';
 import type { DetectRequest, Detector } from './detector.ts';
 import type { Platform } from './image-source.ts';
 import { podPlatform } from './platform.ts';
@@ -24,14 +25,14 @@ const OUT_OF_TIME = unknownVerdict(
 
 const runKey = ({ image, command, args }: ContainerView): string => JSON.stringify([image, command, args]);
 
-/** Settles with `late` when `deadline` comes first; the promise goes on unwatched. */
-function before<T>(promise: Promise<T>, deadline: AbortSignal, late: T): Promise<T> {
-  if (deadline.aborted) return Promise.resolve(late);
-  return new Promise((resolve, reject) => {
-    const stop = (): void => resolve(late);
-    deadline.addEventListener('abort', stop, { once: true });
-    promise.then(resolve, reject).finally(() => deadline.removeEventListener('abort', stop));
-  });
+/** The Pod's logins; none where they cannot be read in time: its image may be public. */
+async function loginsOf(
+  pod: PodView,
+  deadline: AbortSignal,
+  { credentials }: PodVerdictsOptions,
+): Promise<NonNullable<DetectRequest['credentials']>> {
+  if (credentials === undefined) return [];
+  return (await beforeAbort(credentials(pod), deadline).catch(() => undefined)) ?? [];
 }
 
 /**
@@ -47,14 +48,16 @@ export async function podVerdicts(pod: PodView, budgetMs: number, options: PodVe
   }
   const deadline = AbortSignal.timeout(Math.max(1, Math.floor(budgetMs)));
   const platform = podPlatform(pod, options.platform);
-  const credentials = await before(options.credentials?.(pod) ?? Promise.resolve([]), deadline, []).catch(() => []);
+  const credentials = await loginsOf(pod, deadline, options);
   const lookups = new Map<string, Promise<Verdict>>();
   const lookUp = async ({ image, command, args }: ContainerView): Promise<Verdict> => {
     const request = { reference: image, platform, command, args, credentials };
-    const found = detector.detect(request, deadline).then((detection) => detection.verdict);
-    return before(found, deadline, OUT_OF_TIME).catch((error: unknown) =>
-      unknownVerdict(`the look-up failed: ${error instanceof Error ? error.message : 'unknown error'}`),
-    );
+    try {
+      const detection = await beforeAbort(detector.detect(request, deadline), deadline);
+      return detection?.verdict ?? OUT_OF_TIME;
+    } catch (error) {
+      return unknownVerdict(`the look-up failed: ${error instanceof Error ? error.message : 'unknown error'}`);
+    }
   };
   const pending = pod.containers.map(async (container, index) => {
     const verdict = known[index];

@@ -83,6 +83,12 @@ describe('errors of our own', () => {
     expect(answer).toMatchObject({ allowed: true, patch: [] });
     expect(lines.join('')).toContain('API is down');
   });
+
+  it('namespaces that never answer: the same, inside the deadline', async () => {
+    const { send, lines } = await serverWith(never, { budget: 200, namespaces: { get: () => new Promise(() => {}) } });
+    expect((await send('/mutate')).answer).toMatchObject({ allowed: true, patch: [] });
+    expect(lines.join('')).toContain('could not be read in time');
+  });
 });
 
 describe('the preflight of use-vc', () => {
