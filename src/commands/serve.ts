@@ -89,7 +89,7 @@ function notYet({ detection, nodeLocal }: Config): string[] {
 async function serve(parts: ServeParts, flags: CommonFlags): Promise<void> {
   const { config, isSet } = await readSettings(parts.io, flags);
   const format = parts.io.stderrIsTerminal && !isSet('log.format') ? 'text' : config.log.format;
-  const log = createLog({ level: config.log.level, format, destination: { write: parts.io.err } });
+  const log = createLog({ level: config.log.level, format });
   const metrics = createMetrics(parts.version);
   for (const warning of notYet(config)) log.warn(warning);
   const certificates = await parts.openCertificates(config, log, metrics);

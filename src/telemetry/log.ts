@@ -24,9 +24,12 @@ function textLine(json: string): string {
   return `${time.slice(11, 23)} ${level.toUpperCase().padEnd(5)} ${msg ?? ''}${rest.length > 0 ? `  ${rest.join(' ')}` : ''}\n`;
 }
 
-/** A logger that writes one line an event to standard error. */
+/** Lines waiting for a reader that is slower than we are: more are dropped, for a Pod must not wait for them. */
+const MOST_WAITING_BYTES = 4 * 1024 * 1024;
+
+/** A logger that writes one line an event to standard error, without waiting for it; all is written before the process ends. */
 export function createLog({ level, format, destination }: LogOptions): Log {
-  const out = destination ?? pino.destination({ dest: 2, sync: true });
+  const out = destination ?? pino.destination({ dest: 2, sync: false, maxLength: MOST_WAITING_BYTES });
   const stream = format === 'json' ? out : { write: (line: string) => out.write(textLine(line)) };
   return pino(
     {

@@ -88,7 +88,7 @@ export async function startWebhook({
   process.once('exit', kill);
   child.once('exit', () => process.off('exit', kill));
   const lines: LogLine[] = [];
-  const exited = new Promise<number | null>((resolve) => child.on('exit', resolve));
+  const exited = new Promise<number | null>((resolve) => child.on('close', resolve));
   const ready = new Promise<LogLine>((resolve, reject) => {
     createInterface({ input: child.stderr }).on('line', (text) => {
       const line = text.startsWith('{') ? (JSON.parse(text) as LogLine) : { level: 'text', msg: text };
