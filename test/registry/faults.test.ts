@@ -247,7 +247,7 @@ describe('429', () => {
     setTimeout(() => controller.abort(reason), 200);
     const started = performance.now();
     await expect(client.open(name).manifest(amd64, lookupContext([], controller.signal))).rejects.toBe(reason);
-    expect(performance.now() - started).toBeLessThan(600);
+    expect(performance.now() - started).toBeLessThan(950);
   });
 });
 
@@ -295,8 +295,10 @@ describe('the breaker', () => {
       await expect(client.open(`${registry.host}/none`).manifest(amd64, lookupContext())).rejects.toMatchObject({
         code: 'not-found',
       });
-      const signal = AbortSignal.timeout(0);
-      await expect(client.open(name).manifest(amd64, lookupContext([], signal))).rejects.toThrow('timeout');
+      const controller = new AbortController();
+      const lookUp = client.open(name).manifest(amd64, lookupContext([], controller.signal));
+      controller.abort(new Error('given up'));
+      await expect(lookUp).rejects.toThrow('given up');
     }
     await expect(client.open(name).manifest(amd64, lookupContext())).resolves.toBeDefined();
   });

@@ -158,18 +158,18 @@ describe('many look-ups at once', () => {
   it('answers 1,000 requests for 50 unseen images inside their deadline with 50 look-ups', async () => {
     const registry = new FakeRegistry();
     const names = Array.from({ length: 50 }, (_, index) => `image-${index}:1`);
-    // Two waves through 32 slots take 600 ms: the later ones miss the deadline.
-    for (const name of names) registry.add(name, { delay: 150, resolver: 'glibc' });
+    // Two waves through 32 slots take 2.4 s: the later ones miss the deadline.
+    for (const name of names) registry.add(name, { delay: 600, resolver: 'glibc' });
     const detector = detectorFor(registry);
     const began = performance.now();
-    const deadline = within(450);
+    const deadline = within(1800);
     const all = Array.from({ length: 1000 }, (_, index) => detector.detect(request(names[index % 50]!), deadline));
     const answers = await Promise.all(all);
-    expect(performance.now() - began).toBeLessThan(580);
+    expect(performance.now() - began).toBeLessThan(2300);
     const known = answers.filter(({ verdict }) => verdict.resolver === 'glibc').length;
     const late = answers.filter(({ failure }) => failure?.code === 'deadline').length;
     expect([known, late]).toEqual([32 * 20, 18 * 20]);
-    await vi.waitFor(() => expect(detector.stats().underWay).toBe(0));
+    await vi.waitFor(() => expect(detector.stats().underWay).toBe(0), 10_000);
     const later = await Promise.all(names.map((name) => detector.detect(request(name), within(50))));
     expect(later.every(({ from, verdict }) => from === 'memory' && verdict.resolver === 'glibc')).toBe(true);
     expect([registry.manifestsOf.length, registry.inspectionsOf.length, registry.most]).toEqual([50, 50, 32]);
