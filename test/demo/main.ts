@@ -66,8 +66,8 @@ function mistakes({ expected }: DemoCase, review: Review, first: Answer, second:
   return checks.filter(([right]) => !right).map(([, mistake]) => mistake);
 }
 
-const evidenceOf = (line: LogLine | undefined): string[] =>
-  Object.entries((line?.['evidence'] as Record<string, string> | undefined) ?? {})
+const evidenceOf = (line: LogLine): string[] =>
+  Object.entries((line['evidence'] as Record<string, string> | undefined) ?? {})
     .filter(([, text]) => !text.startsWith('not looked up'))
     .map(([name, text]) => `${name}: ${text}`);
 
@@ -89,8 +89,7 @@ async function show(one: DemoCase, number: number, webhook: WebhookProcess, regi
       .join(', ')}, ${one.server}`,
   );
   say(`   ${paint(first.patch.length > 0 ? 'green' : 'yellow', done)} (${reason}): ${REASONS[reason as Reason]}`);
-  for (const line of evidenceOf(webhook.lines.find((entry) => entry['uid'] === review.request.uid)))
-    say(`   seen in ${line}`);
+  for (const line of evidenceOf(await webhook.decision(review.request.uid))) say(`   seen in ${line}`);
   if (first.patch.length > 0) say(`\n${sideBySide(resolvConf(review), resolvConf(again), paint, '   ').trimEnd()}`);
   const wrong = mistakes(one, review, first, second);
   say(

@@ -6,8 +6,6 @@ import { startWebhook, type WebhookProcess } from '../support/webhook-process.ts
 const metric = async (webhook: WebhookProcess, line: string): Promise<boolean> =>
   (await (await fetch(`${webhook.probes}/metrics`)).text()).split('\n').includes(line);
 
-const decisionLine = (webhook: WebhookProcess, uid: string) => webhook.lines.find((line) => line['uid'] === uid);
-
 describe('audit mode', () => {
   let webhook: WebhookProcess;
   beforeAll(async () => {
@@ -27,7 +25,7 @@ describe('audit mode', () => {
       decision: { reason: 'MuslRedirected', remedy: ['redirect'], resolvers: { seed: 'musl' } },
     });
     expect(answer.warnings[0]).toMatch(/^libc-dns: would apply redirect \(MuslRedirected\): /);
-    expect(decisionLine(webhook, review.request.uid)).toMatchObject({
+    expect(await webhook.decision(review.request.uid)).toMatchObject({
       level: 'info',
       namespace: 'shop',
       pod: 'seed-',

@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { request, type Agent } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -25,6 +26,8 @@ export interface WebhookProcess {
   /** The CA of an ephemeral certificate, PEM. */
   readonly ca: string;
   readonly post: (body: string | Buffer, options?: PostOptions) => Promise<Reply>;
+  /** The line of the decision on a request; lines come a little later than answers. */
+  readonly decision: (uid: string) => Promise<LogLine>;
   /** Sends SIGTERM and resolves to the exit code. */
   readonly stop: () => Promise<number | null>;
 }
@@ -109,6 +112,14 @@ export async function startWebhook({
     lines,
     ca,
     post: (body, options) => post(mutate, ca, body, options),
+    decision: async (uid) => {
+      for (let tries = 0; tries < 500; tries += 1) {
+        const line = lines.find((entry) => entry['uid'] === uid);
+        if (line !== undefined) return line;
+        await sleep(10);
+      }
+      throw new Error(`no decision on ${uid} was logged`);
+    },
     stop: () => {
       child.kill('SIGTERM');
       return exited;
