@@ -41,7 +41,7 @@ export function parseDockerConfig(json: string): DockerConfig {
   if (file === undefined) return { auths: [], credHelpers: {}, problems: ['it is not a JSON object'] };
   const problems: string[] = [];
   const auths = readAuths(file['auths'] ?? {}, problems);
-  const credHelpers: Record<string, string> = {};
+  const credHelpers: Record<string, string> = Object.create(null);
   const helpers = fileSchema.safeParse(file['credHelpers'] ?? {});
   if (!helpers.success) problems.push('credHelpers is not an object');
   for (const [server, helper] of Object.entries(helpers.data ?? {}).slice(0, mostLogins)) {

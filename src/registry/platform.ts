@@ -1,24 +1,27 @@
 import type { Platform } from '../libc/image-source.ts';
 
 // Names that people and tools use for the ones in Go's GOARCH. containerd/platforms database.go
-const architectures: Readonly<Record<string, Platform['architecture']>> = {
-  x86_64: 'amd64',
-  'x86-64': 'amd64',
-  i386: '386',
-  i486: '386',
-  i586: '386',
-  i686: '386',
-  aarch64: 'arm64',
-  armhf: 'arm',
-  armel: 'arm',
-};
-const impliedVariants: Readonly<Record<string, string>> = { armhf: 'v7', armel: 'v6' };
+const architectures: ReadonlyMap<string, string> = new Map([
+  ['x86_64', 'amd64'],
+  ['x86-64', 'amd64'],
+  ['i386', '386'],
+  ['i486', '386'],
+  ['i586', '386'],
+  ['i686', '386'],
+  ['aarch64', 'arm64'],
+  ['armhf', 'arm'],
+  ['armel', 'arm'],
+]);
+const impliedVariants: ReadonlyMap<string, string> = new Map([
+  ['armhf', 'v7'],
+  ['armel', 'v6'],
+]);
 
 /** One spelling per platform, as containerd has it: `aarch64` is `arm64`, `arm64/v8` is `arm64`, `arm` is `arm/v7`. */
 export function normalizePlatform(platform: Platform): Platform {
   const given = platform.architecture.toLowerCase();
-  const architecture = (Object.hasOwn(architectures, given) ? architectures[given] : undefined) ?? given;
-  const variant = normalizeVariant(architecture, (platform.variant ?? impliedVariants[given] ?? '').toLowerCase());
+  const architecture = architectures.get(given) ?? given;
+  const variant = normalizeVariant(architecture, (platform.variant ?? impliedVariants.get(given) ?? '').toLowerCase());
   return { os: platform.os.toLowerCase(), architecture, ...(variant === '' ? {} : { variant }) };
 }
 

@@ -223,6 +223,10 @@ describe('a platform', () => {
     expect(ranked.map(({ name }) => name)).toEqual(order);
   });
 
+  it.each(['__proto__', 'constructor', 'toString'])('an architecture called %s is just a name', (architecture) => {
+    expect(platformRank({ os: 'linux', architecture }, { os: 'linux', architecture })).toBe(0);
+  });
+
   it('runs on itself, whatever it is', () => {
     assert(
       property(tuple(string(), string(), option(string())), ([os, architecture, variant]) => {
