@@ -6,9 +6,10 @@ import type { Decision, DnsChange } from '../policy/model.ts';
 /** core/v1 TotalAnnotationSizeLimitB: with more the API server refuses the Pod. */
 const ANNOTATIONS_LIMIT = 256 * 1024;
 
-type Json = Readonly<Record<string, unknown>>;
+export type Json = Readonly<Record<string, unknown>>;
 
-const asObject = (value: unknown): Json => (typeof value === 'object' && value !== null ? (value as Json) : {});
+/** An empty object for what is none. */
+export const asObject = (value: unknown): Json => (typeof value === 'object' && value !== null ? (value as Json) : {});
 
 const asList = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
@@ -39,11 +40,11 @@ function changedAnnotations(annotations: Json, decision: Decision): Json {
 
 /** The parts of an object that we may change, those that are there. */
 function touched(metadata: Json, spec: Json): Json {
-  const parts = {
-    ...('annotations' in metadata && { metadata: { annotations: metadata['annotations'] } }),
-    spec: Object.fromEntries(['dnsPolicy', 'dnsConfig'].filter((key) => key in spec).map((key) => [key, spec[key]])),
+  const keys = ['dnsPolicy', 'dnsConfig'].filter((key) => key in spec);
+  return {
+    metadata: 'annotations' in metadata ? { annotations: metadata['annotations'] } : {},
+    spec: Object.fromEntries(keys.map((key) => [key, spec[key]])),
   };
-  return 'metadata' in parts ? parts : { ...parts, metadata: {} };
 }
 
 /**

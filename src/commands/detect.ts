@@ -2,7 +2,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 
 import type { Detection, Detector } from '../libc/detector.ts';
 import type { Platform } from '../libc/image-source.ts';
-import { parsePlatform } from '../libc/platform.ts';
+import { parsePlatform, platformName } from '../libc/platform.ts';
 import type { DetectingCommand } from './detector-part.ts';
 import { CommandError } from './errors.ts';
 import { painter, visible, type Io, type Paint } from './io.ts';
@@ -26,16 +26,13 @@ const LOOKUP_MS = 60_000;
 /** Images looked up at once. */
 const AT_ONCE = 4;
 
-const platformText = ({ os, architecture, variant }: Platform): string =>
-  [os, architecture, ...(variant === undefined ? [] : [variant])].join('/');
-
 /** An entry of `detect -o json`: docs/cli.md describes it. */
 function entry({ image, detection, durationMs }: Detected, asked: Platform): Record<string, unknown> {
   const { verdict, digest, platform, executable, meter, failure } = detection;
   return {
     image,
     digest: digest ?? null,
-    platform: platformText(platform ?? asked),
+    platform: platformName(platform ?? asked),
     executable: executable ?? null,
     ...verdict,
     ...meter,

@@ -2,6 +2,7 @@ import jsonPatch, { type Operation } from 'fast-json-patch';
 import { isDeepStrictEqual } from 'node:util';
 import { Document, isAlias, isSeq, parseDocument } from 'yaml';
 
+import { asObject, type Json } from '../admission/patch.ts';
 import { DECISION_ANNOTATION } from '../policy/annotations.ts';
 import type { Manifest, ManifestDocument } from './manifests.ts';
 import type { PodTemplate } from './pod-templates.ts';
@@ -13,10 +14,6 @@ export interface TemplatePatch {
   readonly template: PodTemplate;
   readonly patch: readonly Operation[];
 }
-
-type Json = Readonly<Record<string, unknown>>;
-
-const asObject = (value: unknown): Json => (typeof value === 'object' && value !== null ? (value as Json) : {});
 
 const pointer = (path: Path): string =>
   path.map((key) => `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');

@@ -1,11 +1,9 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 
+import { MUSL_LEAST_TIMEOUT } from '../policy/options.ts';
 import { formatDuration, parseDuration } from './duration.ts';
 import { parseResolverOption } from './resolver-options.ts';
-
-/** A whole number of seconds below this loses answers on musl, which counts it for the whole look-up. */
-const MUSL_LEAST_TIMEOUT = 5;
 
 function duration(fallback: string, least: string, most: string) {
   const [low, high] = [parseDuration(least) ?? 0, parseDuration(most) ?? 0];

@@ -9,6 +9,11 @@ export function parsePlatform(text: string): Platform {
   return { os, architecture, ...(variant !== undefined && { variant }) };
 }
 
+/** `linux/arm/v7`. */
+export function platformName({ os, architecture, variant }: Platform): string {
+  return [os, architecture, ...(variant === undefined ? [] : [variant])].join('/');
+}
+
 /**
  * The platform a Pod will run on: its nodeSelector's architecture, else that of its required node affinity (`fallback`
  * where it leaves several and that is among them), else `fallback`.

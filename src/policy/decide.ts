@@ -1,8 +1,9 @@
-import { readDeclared, redirectedByUs } from './annotations.ts';
+import { readDeclared, redirectedByUs, type Declared } from './annotations.ts';
 import { exemption } from './exemptions.ts';
 import type {
   ClusterFacts,
   ContainerVerdict,
+  ContainerView,
   Decision,
   DnsChange,
   DnsOption,
@@ -15,9 +16,8 @@ import type {
 import { kubeletNdots, missingOptions, muslOptions, wantedOptions } from './options.ts';
 import { REASONS, type NoRedirect, type Reason } from './reasons.ts';
 import { nodeLocalUsable, planRedirect, type Redirect } from './redirect.ts';
-import { effectiveMode } from './scope.ts';
-import type { Resolver, Verdict } from './verdict.ts';
-import { unknownVerdict } from './verdict.ts';
+import { effectiveMode, type Scope } from './scope.ts';
+import { unknownVerdict, type Resolver, type Verdict } from './verdict.ts';
 
 export interface DecideInput {
   readonly pod: PodView;
@@ -32,19 +32,32 @@ export interface DecideInput {
 
 type Known = Omit<DecideInput, 'verdicts' | 'kubelet'>;
 
-/** The decision for Pods that nothing needs to be looked up for; undefined for the others. */
-export function precheck({ pod, namespace, cluster, config }: Known): Decision | undefined {
+/** What a Pod's labels and annotations say, read once. */
+interface Standing {
+  readonly scope: Scope;
+  readonly declared: Declared;
+  /** Why the Pod is left alone, where it is. */
+  readonly reason: Reason | undefined;
+}
+
+function standingOf({ pod, namespace, cluster, config }: Known): Standing {
   const scope = effectiveMode(pod, namespace, config, cluster.ownNamespace);
-  const reason = scope.reason ?? exemption(pod);
+  return { scope, declared: readDeclared(pod), reason: scope.reason ?? exemption(pod) };
+}
+
+const judged = ({ name, image }: ContainerView, verdict: Verdict): ContainerVerdict => ({ name, image, ...verdict });
+
+function leftAlone(pod: PodView, { scope, declared, reason }: Standing): Decision | undefined {
   if (reason === undefined) return undefined;
-  const declared = readDeclared(pod);
-  const containers = pod.containers.map(({ name, image }) => ({
-    name,
-    image,
-    ...(declared.verdictFor(name) ?? unknownVerdict('not looked up: the Pod is left alone')),
-  }));
+  const notLookedUp = unknownVerdict('not looked up: the Pod is left alone');
+  const containers = pod.containers.map((one) => judged(one, declared.verdictFor(one.name) ?? notLookedUp));
   const warnings = scope.mode === 'off' ? scope.warnings : [...scope.warnings, ...declared.warnings];
   return { mode: scope.mode, reason, message: REASONS[reason], remedy: [], containers, warnings };
+}
+
+/** The decision for Pods that nothing needs to be looked up for; undefined for the others. */
+export function precheck(known: Known): Decision | undefined {
+  return leftAlone(known.pod, standingOf(known));
 }
 
 interface Plan {
@@ -125,21 +138,18 @@ function message(reason: Reason, containers: readonly ContainerVerdict[]): strin
  * changes nothing. The rules are the tables of docs/architecture.md.
  */
 export function decide(input: DecideInput): Decision {
-  const early = precheck(input);
+  const { pod } = input;
+  const standing = standingOf(input);
+  const early = leftAlone(pod, standing);
   if (early !== undefined) return early;
-  const { pod, namespace, cluster, config } = input;
-  const scope = effectiveMode(pod, namespace, config, cluster.ownNamespace);
-  const containers = pod.containers.map(({ name, image }, index) => ({
-    name,
-    image,
-    ...(input.verdicts[index] ?? unknownVerdict('no verdict was given')),
-  }));
+  const notGiven = unknownVerdict('no verdict was given');
+  const containers = pod.containers.map((one, index) => judged(one, input.verdicts[index] ?? notGiven));
   const planned = plan({ ...input, verdicts: containers });
   return {
-    mode: scope.mode,
+    mode: standing.scope.mode,
     ...planned,
     message: message(planned.reason, containers),
     containers,
-    warnings: [...scope.warnings, ...readDeclared(pod).warnings],
+    warnings: [...standing.scope.warnings, ...standing.declared.warnings],
   };
 }

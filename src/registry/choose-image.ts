@@ -5,8 +5,9 @@ import {
   type ImageManifest,
   type Platform,
 } from '../libc/image-source.ts';
+import { platformName } from '../libc/platform.ts';
 import { isIndexType, parseImageConfig, parseImageDocument, type IndexEntry } from './image-document.ts';
-import { platformName, platformRank } from './platform.ts';
+import { platformRank } from './platform.ts';
 
 /** A manifest or index as it was stored, its digest verified. */
 export interface StoredDocument {

@@ -81,8 +81,3 @@ function runnable(want: Platform): Platform[] {
       return [want];
   }
 }
-
-/** `linux/arm/v7`. */
-export function platformName({ os, architecture, variant }: Platform): string {
-  return [os, architecture, ...(variant === undefined ? [] : [variant])].join('/');
-}

@@ -1,16 +1,19 @@
 import fc from 'fast-check';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { Resolver } from '../../../src/policy/verdict.ts';
-import { detectorFor, FakeRegistry, handClock, minute, request, sleep, sourceError, within } from './support.ts';
+import {
+  detectorFor,
+  expectNothingUnhandled,
+  FakeRegistry,
+  handClock,
+  minute,
+  request,
+  sleep,
+  sourceError,
+  within,
+} from './support.ts';
 
-const unhandled: unknown[] = [];
-const note = (reason: unknown): void => void unhandled.push(reason);
-beforeAll(() => void process.on('unhandledRejection', note));
-afterAll(async () => {
-  await sleep(10);
-  process.off('unhandledRejection', note);
-  expect(unhandled).toEqual([]);
-});
+expectNothingUnhandled();
 
 const name = fc.constantFrom('a', 'b', 'c', `d@sha256:${'d'.repeat(64)}`, 'missing', 'bad name');
 const step = fc.oneof(

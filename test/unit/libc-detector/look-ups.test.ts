@@ -1,16 +1,9 @@
 import { getEventListeners } from 'node:events';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { DetectionEvent } from '../../../src/libc/detector-hooks.ts';
-import { detectorFor, FakeRegistry, noDeadline, request, sleep, within } from './support.ts';
+import { detectorFor, expectNothingUnhandled, FakeRegistry, noDeadline, request, sleep, within } from './support.ts';
 
-const unhandled: unknown[] = [];
-const note = (reason: unknown): void => void unhandled.push(reason);
-beforeAll(() => void process.on('unhandledRejection', note));
-afterAll(async () => {
-  await sleep(10);
-  process.off('unhandledRejection', note);
-  expect(unhandled).toEqual([]);
-});
+expectNothingUnhandled();
 
 describe('one look-up', () => {
   it('finds out once and answers from memory from then on, at no cost', async () => {

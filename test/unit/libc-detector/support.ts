@@ -1,3 +1,5 @@
+import { afterAll, beforeAll, expect } from 'vitest';
+
 import {
   createImageDetector,
   type ImageDetector,
@@ -43,6 +45,18 @@ export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
     };
     if (signal?.aborted === true) stop();
     signal?.addEventListener('abort', stop, { once: true });
+  });
+}
+
+/** Fails a test file in which a promise rejects with nobody watching. */
+export function expectNothingUnhandled(): void {
+  const unhandled: unknown[] = [];
+  const note = (reason: unknown): void => void unhandled.push(reason);
+  beforeAll(() => void process.on('unhandledRejection', note));
+  afterAll(async () => {
+    await sleep(10);
+    process.off('unhandledRejection', note);
+    expect(unhandled).toEqual([]);
   });
 }
 

@@ -15,7 +15,8 @@ import { describe, expect, it } from 'vitest';
 
 import type { Platform } from '../../../src/libc/image-source.ts';
 import { parseImageConfig, parseImageDocument } from '../../../src/registry/image-document.ts';
-import { normalizePlatform, platformName, platformRank } from '../../../src/registry/platform.ts';
+import { platformName } from '../../../src/libc/platform.ts';
+import { normalizePlatform, platformRank } from '../../../src/registry/platform.ts';
 
 const digest = `sha256:${'a'.repeat(64)}`;
 const ociIndex = 'application/vnd.oci.image.index.v1+json';
