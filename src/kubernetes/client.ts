@@ -1,0 +1,152 @@
+import type { Dispatcher } from 'undici';
+
+import { KubeError, statusError, transportError } from './kube-error.ts';
+import type { KubeObject } from './objects.ts';
+import { readLines } from './read-lines.ts';
+
+export interface KubeRequest {
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** Absolute, as {@link resourcePath} makes it. */
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | number | boolean>>;
+  /** Sent as JSON, with `contentType`: `application/json`, or one of the patch types. */
+  readonly body?: unknown;
+  readonly contentType?: string;
+  readonly accept?: string;
+  /** Milliseconds for the whole exchange. Default 10,000. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** One line of a watch. `ERROR` never comes out: it is thrown. */
+export interface WatchEvent {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
+  readonly object: KubeObject;
+}
+
+/** The Kubernetes API, in JSON. Every failure is a {@link KubeError}. */
+export interface KubeClient {
+  /** The API server's address, for logs. */
+  readonly server: string;
+  /** The answer's object. */
+  request<T = KubeObject>(request: KubeRequest): Promise<T>;
+  /**
+   * The events of a watch until the server ends it. Throws where it fails: `gone` where the resourceVersion is too old,
+   * `timeout` where nothing at all came for `idleMs`. Leaving the loop ends the watch.
+   */
+  watch(request: KubeRequest & { readonly idleMs: number }): AsyncGenerator<WatchEvent>;
+  close(): Promise<void>;
+}
+
+/** How calls are authenticated and carried; `kube-config.ts` makes it from a kubeconfig or a service account. */
+export interface Transport {
+  readonly server: string;
+  /** Asked for each call: tokens and client certificates are renewed behind it. */
+  prepare(): Promise<{ readonly headers: Readonly<Record<string, string>>; readonly dispatcher: Dispatcher }>;
+  close(): Promise<void>;
+}
+
+const TIMEOUT_MS = 10_000;
+
+/** A page of 500 objects stays far below; etcd holds no single one above 3 MiB. */
+const MOST_BYTES = 64 * 1024 * 1024;
+
+type Answer = Dispatcher.ResponseData;
+
+function describe({ method = 'GET', path, query }: KubeRequest): string {
+  return `${query?.['watch'] === true ? 'watch' : method} ${path}`;
+}
+
+async function send(
+  transport: Transport,
+  request: KubeRequest,
+  timeouts: object,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const { headers, dispatcher } = await transport.prepare();
+  const url = new URL(transport.server.replace(/\/$/, '') + request.path);
+  for (const [key, value] of Object.entries(request.query ?? {})) url.searchParams.set(key, String(value));
+  return await dispatcher.request({
+    origin: url.origin,
+    path: url.pathname + url.search,
+    method: request.method ?? 'GET',
+    headers: {
+      ...headers,
+      accept: request.accept ?? 'application/json',
+      ...(request.body !== undefined && { 'content-type': request.contentType ?? 'application/json' }),
+    },
+    body: request.body === undefined ? null : JSON.stringify(request.body),
+    signal,
+    ...timeouts,
+  });
+}
+
+async function readText(body: Answer['body'], what: string): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MOST_BYTES) throw new KubeError('malformed', `${what}: the answer is larger than ${MOST_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function parse(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new KubeError('malformed', `${what}: the answer is not JSON`, { cause: error });
+  }
+}
+
+function readEvent(line: string, what: string): WatchEvent {
+  const event = parse(line, what) as { type?: string; object?: unknown } | null;
+  if (event?.type === 'ERROR') {
+    const status = event.object as { code?: number } | undefined;
+    throw statusError(status?.code ?? 500, JSON.stringify(status), what);
+  }
+  const object = event?.object as Partial<KubeObject> | undefined;
+  if (typeof event?.type !== 'string' || object?.metadata === undefined) {
+    throw new KubeError('malformed', `${what}: not a watch event: ${line.slice(0, 100)}`);
+  }
+  return event as WatchEvent;
+}
+
+export function createKubeClient(transport: Transport): KubeClient {
+  return {
+    server: transport.server,
+    async request<T>(request: KubeRequest): Promise<T> {
+      const what = describe(request);
+      const limit = AbortSignal.timeout(request.timeoutMs ?? TIMEOUT_MS);
+      const signal = request.signal === undefined ? limit : AbortSignal.any([limit, request.signal]);
+      try {
+        const { statusCode, body } = await send(transport, request, {}, signal);
+        const text = await readText(body, what);
+        if (statusCode < 200 || statusCode > 299) throw statusError(statusCode, text, what);
+        return parse(text, what) as T;
+      } catch (error) {
+        request.signal?.throwIfAborted();
+        throw transportError(error, what);
+      }
+    },
+    async *watch({ idleMs, ...asked }): AsyncGenerator<WatchEvent> {
+      const request = { ...asked, query: { ...asked.query, watch: true } };
+      const what = describe(request);
+      const ended = new AbortController();
+      const signal = asked.signal === undefined ? ended.signal : AbortSignal.any([asked.signal, ended.signal]);
+      const timeouts = { headersTimeout: asked.timeoutMs ?? TIMEOUT_MS, bodyTimeout: idleMs };
+      try {
+        const { statusCode, body } = await send(transport, request, timeouts, signal);
+        if (statusCode !== 200) throw statusError(statusCode, await readText(body, what), what);
+        for await (const line of readLines(body as AsyncIterable<Buffer>)) yield readEvent(line, what);
+      } catch (error) {
+        asked.signal?.throwIfAborted();
+        throw transportError(error, what);
+      } finally {
+        ended.abort();
+      }
+    },
+    close: () => transport.close(),
+  };
+}

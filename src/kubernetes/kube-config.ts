@@ -1,0 +1,82 @@
+import { KubeConfig } from '@kubernetes/client-node';
+import type { AgentOptions, RequestOptions } from 'node:https';
+import { Agent, ProxyAgent, Socks5ProxyAgent, type buildConnector, type Dispatcher } from 'undici';
+
+import type { Transport } from './client.ts';
+import { KubeError } from './kube-error.ts';
+
+export interface KubeConfigOptions {
+  /** A kubeconfig file. Absent: the service account mounted into our own Pod. */
+  readonly file?: string;
+  /** A context of that file. Absent: its current one. */
+  readonly context?: string;
+  readonly userAgent: string;
+}
+
+function load({ file, context }: KubeConfigOptions): KubeConfig {
+  const config = new KubeConfig();
+  try {
+    if (file === undefined) config.loadFromCluster();
+    else config.loadFromFile(file);
+  } catch (error) {
+    throw new KubeError('invalid', `kubeconfig ${file ?? 'of the service account'}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  if (context !== undefined) config.setCurrentContext(context);
+  if (config.getCurrentCluster() === null) {
+    throw new KubeError('invalid', `kubeconfig ${file ?? ''}: no cluster for context ${config.getCurrentContext()}`);
+  }
+  return config;
+}
+
+/** What a connection depends on: a new CA or client certificate needs new connections. */
+const fingerprint = ({ ca, cert, key }: RequestOptions): string => [ca, cert, key].map(String).join('\n');
+
+type Connect = buildConnector.BuildOptions;
+
+/** HTTP/1.1, as few connections as there are calls at once; a watch keeps one to itself. */
+function dispatcherFor(config: KubeConfig, tls: RequestOptions): Dispatcher {
+  const options = config.createDispatcherOptions(config.getCurrentCluster(), tls as AgentOptions);
+  const common = { allowH2: false, keepAliveTimeout: 60_000, connectTimeout: 5000 };
+  switch (options.type) {
+    case 'proxy':
+      return new ProxyAgent({ ...common, uri: options.uri, requestTls: options.requestTls as Connect });
+    case 'socks':
+      return new Socks5ProxyAgent(options.uri, { ...common, requestTls: options.requestTls as Connect });
+    default:
+      return new Agent({
+        ...common,
+        connections: 64,
+        ...(options.type === 'agent' && { connect: options.connect as Connect }),
+      });
+  }
+}
+
+/**
+ * The transport that a kubeconfig or our own service account describes, with everything client-node knows of logging in
+ * (tokens that are renewed on disk, exec plugins, OIDC, client certificates). Connections are kept and shared, which its
+ * generated clients do not do. Throws {@link KubeError} (invalid) where there is no usable configuration.
+ */
+export function kubeConfigTransport(options: KubeConfigOptions): Transport & { readonly namespace: string } {
+  const config = load(options);
+  let open: { readonly of: string; readonly dispatcher: Dispatcher } | undefined;
+  return {
+    server: config.getCurrentCluster()?.server ?? '',
+    namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
+    async prepare() {
+      const tls: RequestOptions = {};
+      await config.applyToHTTPSOptions(tls);
+      const of = fingerprint(tls);
+      if (open?.of !== of) {
+        // Calls under way end in their own time.
+        void open?.dispatcher.close();
+        open = { of, dispatcher: dispatcherFor(config, tls) };
+      }
+      const basic = typeof tls.auth === 'string' ? { authorization: `Basic ${btoa(tls.auth)}` } : {};
+      const headers = { ...basic, ...(tls.headers as Record<string, string>), 'user-agent': options.userAgent };
+      return { headers, dispatcher: open.dispatcher };
+    },
+    close: async () => await open?.dispatcher.destroy(),
+  };
+}

@@ -1,0 +1,52 @@
+/** meta/v1 ObjectMeta, as far as it is read here. */
+export interface ObjectMeta {
+  readonly name: string;
+  readonly namespace?: string;
+  readonly uid?: string;
+  readonly resourceVersion?: string;
+  readonly creationTimestamp?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** Any object of the API; what else it holds is for its reader to check. */
+export interface KubeObject {
+  readonly metadata: ObjectMeta;
+  readonly [field: string]: unknown;
+}
+
+/** A resource of the API: `{ group: 'apps', version: 'v1', plural: 'daemonsets' }`; the core group is empty. */
+export interface Resource {
+  readonly group: string;
+  readonly version: string;
+  readonly plural: string;
+}
+
+/** The resources this program reads or writes by itself. */
+export const RESOURCES = {
+  namespaces: { group: '', version: 'v1', plural: 'namespaces' },
+  secrets: { group: '', version: 'v1', plural: 'secrets' },
+  serviceAccounts: { group: '', version: 'v1', plural: 'serviceaccounts' },
+  services: { group: '', version: 'v1', plural: 'services' },
+  daemonSets: { group: 'apps', version: 'v1', plural: 'daemonsets' },
+  leases: { group: 'coordination.k8s.io', version: 'v1', plural: 'leases' },
+  imageLibcs: { group: 'libc-dns.dev', version: 'v1alpha1', plural: 'imagelibcs' },
+  webhookConfigurations: {
+    group: 'admissionregistration.k8s.io',
+    version: 'v1',
+    plural: 'mutatingwebhookconfigurations',
+  },
+} as const satisfies Record<string, Resource>;
+
+/** The path of a resource, or of one object of it. Names are escaped: some come from Pods. */
+export function resourcePath(resource: Resource, name?: string, namespace?: string): string {
+  const { group, version, plural } = resource;
+  const base = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
+  const inside = namespace === undefined ? '' : `/namespaces/${encodeURIComponent(namespace)}`;
+  return `${base}${inside}/${plural}${name === undefined ? '' : `/${encodeURIComponent(name)}`}`;
+}
+
+/** `namespace/name`, or the name alone where there is no namespace. */
+export function objectKey({ metadata: { name, namespace } }: KubeObject): string {
+  return namespace === undefined ? name : `${namespace}/${name}`;
+}
