@@ -1,0 +1,54 @@
+import type { WatchEvent } from './client.ts';
+import { objectKey, type KubeObject } from './objects.ts';
+
+export interface CopyOptions<T> {
+  /** What is remembered of an object; undefined: nothing, as if it were not there. */
+  readonly keep: (object: KubeObject) => T | undefined;
+  /** Called after each change of what is remembered; `now` undefined: it is gone. */
+  readonly onChange?: (key: string, now: T | undefined, before: T | undefined) => void;
+}
+
+/** What is remembered of a collection's objects. */
+export interface CollectionCopy<T> {
+  readonly items: ReadonlyMap<string, T>;
+  /** Begins a new list: what is added to it counts once `done` is called, and what is not in it is gone then. */
+  list(): { add(object: KubeObject): void; done(): void };
+  apply(event: WatchEvent): void;
+}
+
+export function createCollectionCopy<T>({ keep, onChange }: CopyOptions<T>): CollectionCopy<T> {
+  let items = new Map<string, T>();
+
+  function replaceWith(found: Map<string, T>): void {
+    const before = items;
+    items = found;
+    if (onChange === undefined) return;
+    for (const [key, now] of found) onChange(key, now, before.get(key));
+    for (const [key, old] of before) if (!found.has(key)) onChange(key, undefined, old);
+  }
+
+  return {
+    get items() {
+      return items;
+    },
+    list() {
+      const found = new Map<string, T>();
+      return {
+        add(object) {
+          const kept = keep(object);
+          if (kept !== undefined) found.set(objectKey(object), kept);
+        },
+        done: () => replaceWith(found),
+      };
+    },
+    apply({ type, object }) {
+      if (type === 'BOOKMARK') return;
+      const key = objectKey(object);
+      const before = items.get(key);
+      const now = type === 'DELETED' ? undefined : keep(object);
+      if (now === undefined) items.delete(key);
+      else items.set(key, now);
+      if (now !== undefined || before !== undefined) onChange?.(key, now, before);
+    },
+  };
+}

@@ -1,0 +1,193 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { KubeClient } from './client.ts';
+import { createCollectionCopy, type CollectionCopy, type CopyOptions } from './collection-copy.ts';
+import { KubeError } from './kube-error.ts';
+import type { KubeObject } from './objects.ts';
+
+export interface ReflectorOptions<T> extends CopyOptions<T> {
+  readonly client: KubeClient;
+  /** Of the collection, as `resourcePath` makes it. */
+  readonly path: string;
+  /** `labelSelector`, `fieldSelector`. */
+  readonly query?: Readonly<Record<string, string>>;
+  /** Ask for metadata alone: specs and statuses are then neither sent nor parsed. */
+  readonly metadataOnly?: boolean;
+  readonly hooks?: ReflectorHooks;
+  readonly clock: { now(): number };
+  /** Milliseconds: first wait after a failure, doubled at each further one up to `most`, with jitter. */
+  readonly backoff?: { readonly first: number; readonly most: number };
+  readonly pageSize?: number;
+}
+
+export interface ReflectorHooks {
+  /** A list or watch failed; it is tried again in `waitMs`. */
+  readonly onError?: (error: KubeError, waitMs: number) => void;
+  /** A list is complete; `items` are remembered. */
+  readonly onSynced?: (items: number) => void;
+}
+
+/** A copy of a collection of the API, kept up to date. Reads are of memory alone. */
+export interface Reflector<T> {
+  /** By name, or `namespace/name`. */
+  readonly items: ReadonlyMap<string, T>;
+  /** Whether the first list is complete. It stays true when the API server goes away: old knowledge beats none. */
+  readonly synced: boolean;
+  /** When the API server was last heard of, milliseconds since 1970; undefined: never. */
+  readonly contactAt: number | undefined;
+  /** Resolves at the end of the first list, or when closed. Never rejects. */
+  readonly ready: Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The API server sends a bookmark about once a minute: half-open connections are found out after this. */
+const IDLE_MS = 150_000;
+
+/** A watch that ends sooner than this, without a word, counts as a failure: no loop may run hot. */
+const LEAST_WATCH_MS = 1000;
+
+const LIST_MS = 30_000;
+
+const DEFAULT_BACKOFF = { first: 500, most: 30_000 };
+
+interface Run<T> {
+  readonly options: ReflectorOptions<T>;
+  readonly copy: CollectionCopy<T>;
+  readonly signal: AbortSignal;
+  /** Where to watch from; undefined: list first. */
+  version: string | undefined;
+  synced: boolean;
+  contactAt: number | undefined;
+  /** In a row. */
+  failures: number;
+}
+
+function heard(run: Run<unknown>): void {
+  run.contactAt = run.options.clock.now();
+  run.failures = 0;
+}
+
+function accept({ metadataOnly }: { readonly metadataOnly?: boolean }, kind: string): { accept?: string } {
+  return metadataOnly ? { accept: `application/json;as=${kind};g=meta.k8s.io;v=v1,application/json` } : {};
+}
+
+interface Page {
+  readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string };
+  readonly items?: readonly KubeObject[];
+}
+
+async function list<T>(run: Run<T>): Promise<void> {
+  const { client, path, query, pageSize = 500 } = run.options;
+  const listed = run.copy.list();
+  let next = '';
+  let version: string | undefined;
+  do {
+    const page: Page = await client.request({
+      path,
+      query: { ...query, limit: pageSize, ...(next !== '' && { continue: next }) },
+      timeoutMs: LIST_MS,
+      signal: run.signal,
+      ...accept(run.options, 'PartialObjectMetadataList'),
+    });
+    for (const object of page.items ?? []) listed.add(object);
+    version = page.metadata?.resourceVersion;
+    next = page.metadata?.continue ?? '';
+    heard(run);
+  } while (next !== '');
+  listed.done();
+  run.version = version;
+  run.synced = true;
+  run.options.hooks?.onSynced?.(run.copy.items.size);
+}
+
+async function watch<T>(run: Run<T>): Promise<void> {
+  const { client, path, query, clock } = run.options;
+  const began = clock.now();
+  let events = 0;
+  const watching = client.watch({
+    path,
+    query: {
+      ...query,
+      resourceVersion: run.version ?? '',
+      allowWatchBookmarks: true,
+      // client-go: 5 to 10 minutes, so that not all watches of a cluster begin anew at once.
+      timeoutSeconds: Math.round(300 * (1 + Math.random())),
+    },
+    idleMs: IDLE_MS,
+    signal: run.signal,
+    ...accept(run.options, 'PartialObjectMetadata'),
+  });
+  for await (const event of watching) {
+    run.copy.apply(event);
+    run.version = event.object.metadata.resourceVersion ?? run.version;
+    heard(run);
+    events += 1;
+  }
+  if (events === 0 && clock.now() - began < LEAST_WATCH_MS) {
+    throw new KubeError('server', `watch ${path}: the server ended it at once`);
+  }
+}
+
+const NEEDS_LIST: ReadonlySet<string> = new Set(['gone', 'invalid', 'malformed']);
+
+async function pause<T>(run: Run<T>, error: unknown): Promise<void> {
+  const known = error instanceof KubeError ? error : new KubeError('server', String(error), { cause: error });
+  if (NEEDS_LIST.has(known.code)) run.version = undefined;
+  const { first, most } = run.options.backoff ?? DEFAULT_BACKOFF;
+  const longest = Math.min(most, first * 2 ** Math.min(run.failures, 16));
+  const waitMs = Math.round(longest * (0.5 + Math.random() / 2));
+  run.failures += 1;
+  run.options.hooks?.onError?.(known, waitMs);
+  try {
+    await sleep(waitMs, undefined, { signal: run.signal, ref: false });
+  } catch {
+    // Closed: the loop sees it.
+  }
+}
+
+async function keepUp<T>(run: Run<T>, synced: () => void): Promise<void> {
+  while (!run.signal.aborted) {
+    try {
+      if (run.version === undefined) await list(run);
+      synced();
+      await watch(run);
+    } catch (error) {
+      if (!run.signal.aborted) await pause(run, error);
+    }
+  }
+}
+
+/**
+ * Lists a collection page by page, then watches it (client-go: tools/cache/reflector.go). Any failure leads to a new
+ * attempt after a growing, jittered wait; a resourceVersion that is too old, to a new list.
+ */
+export function createReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
+  const closing = new AbortController();
+  const { promise: ready, resolve: synced } = Promise.withResolvers<void>();
+  const run: Run<T> = {
+    options,
+    copy: createCollectionCopy(options),
+    signal: closing.signal,
+    version: undefined,
+    synced: false,
+    contactAt: undefined,
+    failures: 0,
+  };
+  const running = keepUp(run, synced).finally(synced);
+  return {
+    get items() {
+      return run.copy.items;
+    },
+    get synced() {
+      return run.synced;
+    },
+    get contactAt() {
+      return run.contactAt;
+    },
+    ready,
+    async close() {
+      closing.abort();
+      await running;
+    },
+  };
+}
