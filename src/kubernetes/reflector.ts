@@ -62,7 +62,7 @@ interface Run<T> {
   failures: number;
 }
 
-function heard(run: Run<unknown>): void {
+function heard<T>(run: Run<T>): void {
   run.contactAt = run.options.clock.now();
   run.failures = 0;
 }
