@@ -1,11 +1,19 @@
 import { defineConfig } from 'vitest/config';
 
-const project = (name: string, testTimeout: number) => ({
-  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout, hookTimeout: 60_000 },
+const project = (name: string, testTimeout: number, more = {}) => ({
+  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout, hookTimeout: 60_000, ...more },
 });
+
+/** A control plane for each file: one file at a time, and after all others. */
+const cluster = { fileParallelism: false, sequence: { groupOrder: 1 }, hookTimeout: 120_000 };
 
 export default defineConfig({
   test: {
-    projects: [project('unit', 20_000), project('server', 30_000), project('registry', 60_000)],
+    projects: [
+      project('unit', 20_000),
+      project('server', 30_000),
+      project('registry', 60_000),
+      project('cluster', 120_000, cluster),
+    ],
   },
 });

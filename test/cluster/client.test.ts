@@ -1,0 +1,66 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { resourcePath, RESOURCES } from '../../src/kubernetes/objects.ts';
+import { createReflector } from '../../src/kubernetes/reflector.ts';
+import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+
+describe.runIf(hasCluster())('the API client on a real API server', () => {
+  let cluster: TestCluster;
+
+  beforeAll(async () => {
+    cluster = await startCluster();
+  });
+  afterAll(async () => await cluster?.stop());
+
+  it('reads, creates, and says why not', async () => {
+    await cluster.createNamespace('first', { 'libc-dns.dev/mode': 'enforce' });
+    const path = resourcePath(RESOURCES.namespaces, 'first');
+    await expect(cluster.client.request({ path })).resolves.toMatchObject({ metadata: { name: 'first' } });
+    const create = { method: 'POST', path: '/api/v1/namespaces', body: { metadata: { name: 'first' } } } as const;
+    await expect(cluster.client.request(create)).rejects.toMatchObject({ code: 'conflict', status: 409 });
+    const missing = cluster.client.request({ path: resourcePath(RESOURCES.namespaces, 'none') });
+    await expect(missing).rejects.toMatchObject({
+      code: 'not-found',
+      message: 'GET /api/v1/namespaces/none: namespaces "none" not found',
+    });
+  });
+
+  it('logs in with the token of a service account, and is told what it may not do', async () => {
+    await cluster.createNamespace('tenant');
+    const { createKubeClient } = await import('../../src/kubernetes/client.ts');
+    const { kubeConfigTransport } = await import('../../src/kubernetes/kube-config.ts');
+    const file = await cluster.kubeconfigOf('tenant', 'default');
+    const client = createKubeClient(kubeConfigTransport({ file, userAgent: 'test' }));
+    await expect(client.request({ path: '/api/v1/namespaces' })).rejects.toMatchObject({
+      code: 'forbidden',
+      message: expect.stringContaining('system:serviceaccount:tenant:default') as string,
+    });
+    await client.close();
+  });
+
+  it('keeps a copy of a collection, page by page and event by event', async () => {
+    const changes: string[] = [];
+    const reflector = createReflector({
+      client: cluster.client,
+      path: '/api/v1/namespaces',
+      metadataOnly: true,
+      pageSize: 2,
+      keep: ({ metadata, ...rest }) => ({ labels: metadata.labels, hasSpec: 'spec' in rest }),
+      onChange: (key, now) => changes.push(`${key} ${now === undefined ? 'gone' : 'there'}`),
+      clock: { now: () => Date.now() },
+    });
+    await reflector.ready;
+    expect(reflector.items.size).toBeGreaterThanOrEqual(5);
+    expect(reflector.items.get('first')).toMatchObject({
+      labels: { 'libc-dns.dev/mode': 'enforce' },
+      hasSpec: false,
+    });
+
+    await cluster.createNamespace('later', { 'libc-dns.dev/mode': 'audit' });
+    await expect.poll(() => reflector.items.get('later')?.labels?.['libc-dns.dev/mode']).toBe('audit');
+    await cluster.kubectl(['label', 'namespace', 'later', '--overwrite', 'libc-dns.dev/mode=off']);
+    await expect.poll(() => reflector.items.get('later')?.labels?.['libc-dns.dev/mode']).toBe('off');
+    expect(changes).toContain('later there');
+    await reflector.close();
+  });
+});
