@@ -31,6 +31,14 @@ const domain = z
 
 const namespace = z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, 'expected a namespace name');
 
+/** An object's name (DNS-1123 subdomain). */
+const objectName = z
+  .string()
+  .max(253)
+  .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/, 'expected the name of an object');
+
+const namespacedName = z.string().regex(/^[^/\s]+\/[^/\s]+$/, 'expected namespace/name');
+
 const resolverOption = z.string().superRefine((text, context) => {
   const parsed = parseResolverOption(text);
   if (typeof parsed === 'string') context.addIssue({ code: 'custom', message: parsed });
@@ -62,6 +70,7 @@ const registry = z.strictObject({
   concurrency: z.int().min(1).max(64).default(8),
   dockerConfig: z.string().default(''),
   pullSecrets: z.boolean().default(false),
+  identities: z.array(z.enum(['aws', 'google', 'azure'])).default([]),
   caFile: z.string().default(''),
 });
 
@@ -87,6 +96,9 @@ const tls = z
     mode: z.enum(['ephemeral', 'files', 'self-managed']).default('ephemeral'),
     certFile: z.string().default(''),
     keyFile: z.string().default(''),
+    secret: objectName.default('libc-dns-webhook-ca'),
+    registration: objectName.default('libc-dns-webhook'),
+    service: objectName.default('libc-dns-webhook'),
   })
   .superRefine((value, context) => {
     for (const key of ['certFile', 'keyFile'] as const) {
@@ -107,6 +119,7 @@ export const configSchema = z
         dns: z.union([z.literal('auto'), z.array(ip).min(1).max(3)]).default('auto'),
         domain: z.union([z.literal('auto'), domain]).default('auto'),
         nodeSearches: z.union([z.literal('auto'), z.array(domain).max(32)]).default('auto'),
+        service: namespacedName.default('kube-system/kube-dns'),
       })
       .prefault({}),
     glibc: z
@@ -130,10 +143,7 @@ export const configSchema = z
         mode: z.enum(['auto', 'on', 'off']).default('auto'),
         addresses: z.array(ip).min(1).max(3).default(['169.254.20.10']),
         fallback: z.boolean().default(true),
-        daemonSet: z
-          .string()
-          .regex(/^[^/\s]+\/[^/\s]+$/, 'expected namespace/name')
-          .default('kube-system/node-local-dns'),
+        daemonSet: namespacedName.default('kube-system/node-local-dns'),
         minReady: z.number().min(0).max(1).default(1),
       })
       .prefault({}),
