@@ -3,10 +3,11 @@ import { performance } from 'node:perf_hooks';
 import { beforeAbort } from '../libc/before-abort.ts';
 import { encodeDecision } from '../policy/annotations.ts';
 import type { Decision, NamespaceView } from '../policy/model.ts';
+import { REASONS } from '../policy/reasons.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { lookupBudget } from './deadline.ts';
-import type { Evaluate } from './evaluate.ts';
+import type { Evaluate, Evaluation } from './evaluate.ts';
 import { isPodCreation, readReview, respond, type AdmissionRequest, type ReviewResponse } from './review.ts';
 
 /** Where a namespace's labels come from. Owned here; `kubernetes/` reads them from the API. */
@@ -65,18 +66,42 @@ async function namespaceView(namespaces: Namespaces, name: string, budget: numbe
   return view;
 }
 
+type Decided = Pick<Evaluation, 'decision' | 'patch'> & { readonly unreadable?: unknown };
+
+/** A namespace that cannot be read may have said `off` or `audit`: no Pod of it is changed. */
+function namespaceUnknown(unreadable: unknown): Decided {
+  const reason = 'NamespaceUnknown';
+  const decision = { mode: 'off', reason, message: REASONS[reason], remedy: [], containers: [], warnings: [] } as const;
+  return { decision, patch: [], unreadable };
+}
+
+async function decidePod(request: AdmissionRequest, budget: number, options: MutateOptions): Promise<Decided> {
+  const started = performance.now();
+  let namespace: NamespaceView;
+  try {
+    namespace = await namespaceView(options.namespaces, namespaceOf(request), budget);
+  } catch (error) {
+    return namespaceUnknown(error);
+  }
+  return await options.evaluate(request.object, namespace, budget - (performance.now() - started));
+}
+
+function levelOf({ decision, unreadable }: Decided): 'debug' | 'info' | 'warn' {
+  if (unreadable !== undefined) return 'warn';
+  return decision.mode === 'off' ? 'debug' : 'info';
+}
+
 async function answerPod(request: AdmissionRequest, budget: number, options: MutateOptions): Promise<ReviewResponse> {
   const started = performance.now();
-  const namespace = await namespaceView(options.namespaces, namespaceOf(request), budget);
-  const left = budget - (performance.now() - started);
-  const { decision, patch } = await options.evaluate(request.object, namespace, left);
+  const decided = await decidePod(request, budget, options);
+  const { decision, patch, unreadable } = decided;
   const { mode, reason, remedy, containers } = decision;
   const duration = performance.now() - started;
   options.metrics.decided(decision, duration / 1000);
-  options.log[mode === 'off' ? 'debug' : 'info'](
+  options.log[levelOf(decided)](
     {
       uid: request.uid,
-      namespace: namespace.name,
+      namespace: namespaceOf(request),
       pod: podName(request),
       mode,
       reason,
@@ -86,6 +111,7 @@ async function answerPod(request: AdmissionRequest, budget: number, options: Mut
       patched: patch.length > 0,
       dryRun: request.dryRun === true,
       ms: Math.round(duration * 100) / 100,
+      ...(unreadable !== undefined && { err: unreadable }),
     },
     decision.message,
   );

@@ -15,7 +15,7 @@ import type {
 } from './model.ts';
 import { kubeletNdots, missingOptions, muslOptions, wantedOptions } from './options.ts';
 import { REASONS, type NoRedirect, type Reason } from './reasons.ts';
-import { nodeLocalUsable, planRedirect, type Redirect } from './redirect.ts';
+import { nodeLocalReason, nodeLocalUsable, planRedirect, type Redirect } from './redirect.ts';
 import { effectiveMode, type Scope } from './scope.ts';
 import { unknownVerdict, type Resolver, type Verdict } from './verdict.ts';
 
@@ -77,12 +77,11 @@ function planMusl(input: DecideInput, mixed: boolean): MuslPlan | undefined {
   if (config.musl.remedy === 'none') return undefined;
   if (pod.dnsPolicy === 'None' && redirectedByUs(pod)) return { kind: 'redirected' };
   if (config.musl.remedy === 'retry' || (mixed && config.mixedPods === 'retry')) return { kind: 'retry' };
-  if (nodeLocalUsable(cluster, config)) {
-    const servers = planRedirect(pod, kubelet, cluster, config);
-    return 'not' in servers ? { kind: 'retry', why: servers.not } : { kind: 'redirect', servers };
-  }
-  const intercepted = cluster.nodeLocal === 'intercepting' && config.nodeLocal.mode === 'auto';
-  return intercepted ? { kind: 'retry', why: 'NodeLocalIntercepts' } : { kind: 'retry' };
+  const why = nodeLocalReason(cluster, config);
+  if (why !== undefined) return { kind: 'retry', why };
+  if (!nodeLocalUsable(cluster, config)) return { kind: 'retry' };
+  const servers = planRedirect(pod, kubelet, cluster, config);
+  return 'not' in servers ? { kind: 'retry', why: servers.not } : { kind: 'redirect', servers };
 }
 
 function reasonFor(resolvers: ReadonlySet<Resolver>, musl: MuslPlan | undefined): Reason {

@@ -69,7 +69,10 @@ export interface ResolvConf {
   readonly options: readonly string[];
 }
 
-/** `ready`: answers on its own address. `intercepting`: answers on the service address itself, no redirect is needed. */
+/**
+ * `ready`: answers on an address of its own on every node it is meant for. `unready`: on too few of them. `intercepting`:
+ * answers on the service address itself, no redirect is needed. `unknown`: not looked for, or not understood.
+ */
 export type NodeLocalState = 'ready' | 'unready' | 'intercepting' | 'absent' | 'unknown';
 
 /** What is known of the cluster's DNS. */
@@ -82,6 +85,8 @@ export interface ClusterFacts {
   /** Whether the cluster DNS has answered over TCP lately. */
   readonly dnsOverTcp: boolean;
   readonly nodeLocal: NodeLocalState;
+  /** Where discovery found the node-local cache; `nodeLocal.mode: auto` prefers them to the configured addresses. */
+  readonly nodeLocalAddresses?: readonly string[];
   /** The namespace the webhook itself runs in. */
   readonly ownNamespace?: string;
 }

@@ -11,6 +11,7 @@ export const REASONS = {
   NamespaceOptedOut: 'The namespace is labelled libc-dns.dev/mode: off.',
   NotOptedIn: 'Neither the namespace nor the Pod is labelled libc-dns.dev/mode, and the scope is opt-in.',
   NotPodCreation: 'Only the creation of Pods is looked at: their DNS settings cannot be changed later.',
+  NamespaceUnknown: 'The labels of the namespace could not be read: the Pod is left alone.',
   // In scope, and left alone by rule.
   HostNetwork: "With hostNetwork and dnsPolicy ClusterFirst the Pod uses the node's resolv.conf, not the cluster DNS.",
   PolicyDefault: "dnsPolicy Default: the Pod uses the node's resolv.conf, not the cluster DNS.",
@@ -33,6 +34,8 @@ export const REASONS = {
   MixedRetried: 'Several resolvers share one resolv.conf: early resending for musl, the options for the rest.',
   // Patched, with a reason not to redirect.
   NodeLocalIntercepts: 'The node-local DNS cache already answers on the service address: no redirect is needed.',
+  NodeLocalFromKubelet: 'The kubelet already points Pods at the node-local DNS cache: no redirect is needed.',
+  NodeLocalUnready: 'The node-local DNS cache is ready on too few nodes: no redirect.',
   VirtualNode: 'The Pod may run on a virtual node, where no node-local DNS cache runs: no redirect.',
   NameserversFull: "The Pod's own nameservers leave no room for the node-local DNS cache (3 are allowed): no redirect.",
   SearchTooLong:
@@ -45,5 +48,11 @@ export type Reason = keyof typeof REASONS;
 /** The reasons why a wanted redirect becomes a retry. */
 export type NoRedirect = Extract<
   Reason,
-  'NodeLocalIntercepts' | 'VirtualNode' | 'NameserversFull' | 'SearchTooLong' | 'SearchInvalid'
+  | 'NodeLocalIntercepts'
+  | 'NodeLocalFromKubelet'
+  | 'NodeLocalUnready'
+  | 'VirtualNode'
+  | 'NameserversFull'
+  | 'SearchTooLong'
+  | 'SearchInvalid'
 >;

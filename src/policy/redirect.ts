@@ -21,14 +21,31 @@ export function nodeLocalUsable(cluster: ClusterFacts, config: PolicyConfig): bo
   return cluster.nodeLocal === 'ready' || config.musl.remedy === 'redirect';
 }
 
+/** The node-local cache's addresses: what discovery found, or what is configured where it found none or was not asked. */
+export function nodeLocalAddresses(cluster: ClusterFacts, config: PolicyConfig): readonly string[] {
+  const found = config.nodeLocal.mode === 'auto' ? (cluster.nodeLocalAddresses ?? []) : [];
+  return found.length > 0 ? found : config.nodeLocal.addresses;
+}
+
+/** Why a Pod that a redirect would help is not to be redirected, whatever it holds; undefined where nothing is known. */
+export function nodeLocalReason(cluster: ClusterFacts, config: PolicyConfig): NoRedirect | undefined {
+  // A kubelet whose clusterDNS is the cache: every Pod asks it already, by any mode.
+  if (config.nodeLocal.mode !== 'off' && nodeLocalAddresses(cluster, config).some((one) => cluster.dns.includes(one))) {
+    return 'NodeLocalFromKubelet';
+  }
+  if (nodeLocalUsable(cluster, config) || config.nodeLocal.mode !== 'auto') return undefined;
+  if (cluster.nodeLocal === 'intercepting') return 'NodeLocalIntercepts';
+  return cluster.nodeLocal === 'unready' ? 'NodeLocalUnready' : undefined;
+}
+
 /**
  * Node-local cache first, then the cluster DNS (unless `fallback` is off), then what the user wrote, in its order, then
  * the configured extras as far as they fit. Undefined where 3 do not hold the user's and one of each.
  */
 function nameservers(pod: PodView, cluster: ClusterFacts, config: PolicyConfig): string[] | undefined {
-  const { addresses, fallback } = config.nodeLocal;
+  const addresses = nodeLocalAddresses(cluster, config);
   const user = pod.dnsConfig.nameservers;
-  const candidates = fallback ? cluster.dns.filter((address) => !addresses.includes(address)) : [];
+  const candidates = config.nodeLocal.fallback ? cluster.dns.filter((address) => !addresses.includes(address)) : [];
   const needLocal = addresses.some((address) => user.includes(address)) ? 0 : 1;
   const needDns = candidates.length === 0 || candidates.some((address) => user.includes(address)) ? 0 : 1;
   const room = MAX_NAMESERVERS - user.length;

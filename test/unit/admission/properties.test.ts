@@ -70,13 +70,17 @@ const pod = fc.record({
   ),
 });
 
-const cluster: fc.Arbitrary<ClusterFacts> = fc.record({
-  dns: fc.constantFrom(['10.96.0.10'], ['10.96.0.10', 'fd00:10:96::a'], []),
-  domain: fc.constantFrom('cluster.local', 'prod.k8s.example', ''),
-  nodeSearches: fc.array(search, { maxLength: 12 }),
-  dnsOverTcp: fc.boolean(),
-  nodeLocal: fc.constantFrom('ready', 'unready', 'absent', 'intercepting', 'unknown'),
-});
+const cluster: fc.Arbitrary<ClusterFacts> = fc.record(
+  {
+    dns: fc.constantFrom(['10.96.0.10'], ['10.96.0.10', 'fd00:10:96::a'], ['169.254.20.10'], []),
+    domain: fc.constantFrom('cluster.local', 'prod.k8s.example', ''),
+    nodeSearches: fc.array(search, { maxLength: 12 }),
+    dnsOverTcp: fc.boolean(),
+    nodeLocal: fc.constantFrom('ready', 'unready', 'absent', 'intercepting', 'unknown'),
+    nodeLocalAddresses: fc.constantFrom([], ['169.254.25.10'], ['169.254.20.10', '169.254.25.10']),
+  },
+  { requiredKeys: ['dns', 'domain', 'nodeSearches', 'dnsOverTcp', 'nodeLocal'] },
+);
 
 const config: fc.Arbitrary<PolicyConfig> = fc
   .record({

@@ -95,11 +95,13 @@ describe('nodeLocal.mode and musl.remedy', () => {
 
   it.each([
     { state: 'ready', musl: remedy('auto'), reason: 'MuslRedirected' },
-    { state: 'unready', musl: remedy('auto'), reason: 'MuslRetried' },
+    { state: 'unready', musl: remedy('auto'), reason: 'NodeLocalUnready' },
     { state: 'absent', musl: remedy('auto'), reason: 'MuslRetried' },
     { state: 'unknown', musl: remedy('auto'), reason: 'MuslRetried' },
     { state: 'intercepting', musl: remedy('auto'), reason: 'NodeLocalIntercepts' },
     { state: 'absent', musl: remedy('redirect'), reason: 'MuslRedirected' },
+    { state: 'unready', musl: remedy('redirect'), reason: 'MuslRedirected' },
+    { state: 'unready', musl: remedy('retry'), reason: 'MuslRetried' },
     { state: 'ready', musl: remedy('retry'), reason: 'MuslRetried' },
     { state: 'ready', musl: remedy('none'), reason: 'NothingConfigured' },
   ] as const)('auto, discovery says $state, remedy $musl.remedy: $reason', ({ state, musl, reason }) => {
@@ -112,6 +114,50 @@ describe('nodeLocal.mode and musl.remedy', () => {
     expect(decideFor({ resolvers: ['musl'], config, cluster: { ...facts, nodeLocal: 'ready' } }).reason).toBe(
       'MuslRetried',
     );
+  });
+});
+
+describe('what discovery finds', () => {
+  const auto = { mode: 'auto', addresses: ['169.254.20.10'], fallback: true } as const;
+  const found = { ...facts, nodeLocal: 'ready', nodeLocalAddresses: ['169.254.25.10'] } as const;
+
+  it('addresses found stand in for the configured ones', () => {
+    const decision = decideFor({ resolvers: ['musl'], config: policy({ nodeLocal: auto }), cluster: found });
+    expect(decision.change?.nameservers).toEqual(['169.254.25.10', '10.96.0.10']);
+  });
+
+  it('not where nodeLocal.mode says on', () => {
+    const decision = decideFor({ resolvers: ['musl'], config: withNodeLocal(), cluster: found });
+    expect(decision.change?.nameservers).toEqual(['169.254.20.10', '10.96.0.10']);
+  });
+
+  it.each(['intercepting', 'unready'] as const)('%s: no redirect, but options and retry all the same', (nodeLocal) => {
+    const cluster = { ...facts, nodeLocal };
+    const decision = decideFor({ resolvers: ['glibc', 'musl'], config: policy({ nodeLocal: auto }), cluster });
+    expect(decision).toMatchObject({ remedy: ['options', 'retry'] });
+    expect(decision.change).not.toHaveProperty('dnsPolicy');
+    expect(options(decision)).toEqual(['timeout:5', 'attempts:10', 'single-request-reopen', 'use-vc']);
+  });
+
+  it.each([
+    { title: 'alone', dns: ['169.254.25.10'], cluster: found, config: policy({ nodeLocal: auto }) },
+    {
+      title: 'first of two',
+      dns: ['169.254.25.10', '10.96.0.10'],
+      cluster: found,
+      config: policy({ nodeLocal: auto }),
+    },
+    { title: 'mode on', dns: ['169.254.20.10'], cluster: facts, config: withNodeLocal() },
+    {
+      title: 'remedy redirect',
+      dns: ['169.254.20.10'],
+      cluster: facts,
+      config: withNodeLocal({ musl: { ...policy().musl, remedy: 'redirect' } }),
+    },
+  ])('a kubelet that points Pods at the cache, $title: they ask it already', ({ dns, cluster, config }) => {
+    const decision = decideFor({ resolvers: ['musl'], config, cluster: { ...cluster, dns } });
+    expect(decision).toMatchObject({ reason: 'NodeLocalFromKubelet', remedy: ['retry'] });
+    expect(decision.change).not.toHaveProperty('nameservers');
   });
 });
 
