@@ -77,7 +77,7 @@ export function createEvaluator({ config, cluster, verdicts }: EvaluatorOptions)
     const early = precheck({ pod, namespace, cluster: facts, config });
     if (early !== undefined) return { decision: early, patch: [], resolvConf: { before, after: before } };
 
-    const found = await podVerdicts(pod, budgetMs, verdicts);
+    const found = await podVerdicts(pod, namespace.name, budgetMs, verdicts);
     const decision = decide({ pod, namespace, verdicts: found, cluster: facts, config, kubelet: before });
     const after = decision.change === undefined ? before : kubeletFor(changed(pod, decision), namespace.name, facts);
     return { decision, patch: patchFor(object, decision), resolvConf: { before, after } };

@@ -13,9 +13,13 @@ export interface PodVerdictsOptions {
   /** Absent: only annotations are read. */
   readonly detector?: Detector;
   readonly platform: Platform;
-  /** The Pod's registry logins, read only when an image has to be looked up. */
-  readonly credentials?: (pod: PodView) => Promise<NonNullable<DetectRequest['credentials']>>;
+  readonly credentials?: PodCredentials;
 }
+
+type Logins = NonNullable<DetectRequest['credentials']>;
+
+/** The registry logins that a Pod of this namespace may use. Whatever goes wrong, there are just fewer of them. */
+export type PodCredentials = (pod: PodView, namespace: string) => Promise<Logins>;
 
 const NOT_LOOKED_UP = unknownVerdict('no annotation says it, and the registry look-up is off');
 const TOO_MANY = unknownVerdict(`not looked up: the Pod has more than ${MOST_LOOKUPS} different images`);
@@ -25,30 +29,41 @@ const OUT_OF_TIME = unknownVerdict(
 
 const runKey = ({ image, command, args }: ContainerView): string => JSON.stringify([image, command, args]);
 
-/** The Pod's logins; none where they cannot be read in time: its image may be public. */
+/**
+ * The Pod's logins; none where they cannot be read in half of the time: its image may be public, and its look-up needs
+ * the other half.
+ */
 async function loginsOf(
   pod: PodView,
-  deadline: AbortSignal,
+  namespace: string,
+  budgetMs: number,
   { credentials }: PodVerdictsOptions,
-): Promise<NonNullable<DetectRequest['credentials']>> {
+): Promise<Logins> {
   if (credentials === undefined) return [];
-  return (await beforeAbort(credentials(pod), deadline).catch(() => undefined)) ?? [];
+  const limit = AbortSignal.timeout(Math.ceil(budgetMs / 2));
+  return (await beforeAbort(credentials(pod, namespace), limit).catch(() => undefined)) ?? [];
 }
 
 /**
  * The verdict for each of the Pod's containers, in order: what the user declared, else what the detector finds before
- * `budgetMs` is over, else unknown. Never rejects.
+ * `budgetMs` is over, else unknown. `namespace` is the request's: the Pod's own may be empty. Never rejects.
  */
-export async function podVerdicts(pod: PodView, budgetMs: number, options: PodVerdictsOptions): Promise<Verdict[]> {
+export async function podVerdicts(
+  pod: PodView,
+  namespace: string,
+  budgetMs: number,
+  options: PodVerdictsOptions,
+): Promise<Verdict[]> {
   const declared = readDeclared(pod);
   const known = pod.containers.map(({ name }) => declared.verdictFor(name));
   const { detector } = options;
   if (detector === undefined || known.every((verdict) => verdict !== undefined)) {
     return known.map((verdict) => verdict ?? NOT_LOOKED_UP);
   }
-  const deadline = AbortSignal.timeout(Math.max(1, Math.floor(budgetMs)));
+  const waitMs = Math.max(1, Math.floor(budgetMs));
+  const deadline = AbortSignal.timeout(waitMs);
   const platform = podPlatform(pod, options.platform);
-  const credentials = await loginsOf(pod, deadline, options);
+  const credentials = await loginsOf(pod, namespace, waitMs, options);
   const lookups = new Map<string, Promise<Verdict>>();
   const lookUp = async ({ image, command, args }: ContainerView): Promise<Verdict> => {
     const request = { reference: image, platform, command, args, credentials };

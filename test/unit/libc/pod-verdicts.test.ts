@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest';
+
+import type { DetectRequest, Detection, Detector } from '../../../src/libc/detector.ts';
+import { podVerdicts, type PodCredentials } from '../../../src/libc/pod-verdicts.ts';
+import { readPod } from '../../../src/policy/read-pod.ts';
+import { podWith, verdict } from '../../support/policy.ts';
+
+const platform = { os: 'linux', architecture: 'amd64' };
+const login = { host: 'registry.example', credential: { username: 'alice', password: 'x' } };
+
+/** A detector that knows everything, and notes what it is asked. */
+function listening() {
+  const asked: DetectRequest[] = [];
+  const found: Detection = { verdict: verdict('musl'), from: 'registry', meter: { requests: 0, bytes: 0 } };
+  const detector: Detector = {
+    async detect(request) {
+      asked.push(request);
+      return found;
+    },
+  };
+  return { asked, detector };
+}
+
+describe("a Pod's registry logins", () => {
+  it("are asked for once, for the request's namespace, and go with each of its images", async () => {
+    const { asked, detector } = listening();
+    const askedFor: unknown[] = [];
+    const credentials: PodCredentials = async (pod, namespace) => {
+      askedFor.push([pod.imagePullSecrets, pod.serviceAccountName, namespace]);
+      return [login];
+    };
+    const spec = { imagePullSecrets: [{ name: 'regcred' }, { name: 'other' }] };
+    const containers = [
+      { name: 'a', image: 'a' },
+      { name: 'b', image: 'b' },
+    ];
+    // A Pod may say that it is another's.
+    const pod = readPod(podWith(0, { ...spec, containers }, { namespace: 'kube-system' }));
+    await podVerdicts(pod, 'shop', 1000, { platform, detector, credentials });
+    expect(askedFor).toEqual([[['regcred', 'other'], 'default', 'shop']]);
+    expect(asked.map(({ reference, credentials: given }) => [reference, given])).toEqual([
+      ['a', [login]],
+      ['b', [login]],
+    ]);
+  });
+
+  it.each<[string, PodCredentials]>([
+    ['fail', async () => await Promise.reject(new Error('s3cr3t'))],
+    ['never come', async () => await new Promise(() => {})],
+  ])('that %s leave time for a look-up without them', async (_, credentials) => {
+    const { asked, detector } = listening();
+    const verdicts = await podVerdicts(readPod(podWith(1)), 'shop', 200, { platform, detector, credentials });
+    expect(verdicts.map(({ resolver }) => resolver)).toEqual(['musl']);
+    expect(asked.map(({ credentials: given }) => given)).toEqual([[]]);
+  });
+
+  it('are not asked for where annotations say all', async () => {
+    const { detector } = listening();
+    const pod = readPod(podWith(1, {}, { annotations: { 'libc-dns.dev/libc': 'glibc' } }));
+    const credentials: PodCredentials = () => {
+      throw new Error('asked');
+    };
+    const [found] = await podVerdicts(pod, 'shop', 1000, { platform, detector, credentials });
+    expect(found?.resolver).toBe('glibc');
+  });
+});
