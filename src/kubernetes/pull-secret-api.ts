@@ -1,0 +1,179 @@
+import { z } from 'zod';
+
+import type { Credential } from '../libc/image-source.ts';
+import type { KubeClient } from './client.ts';
+import { KubeError } from './kube-error.ts';
+import { RESOURCES, resourcePath } from './objects.ts';
+
+/** A registry login and the registry it is for, as a docker config file's `auths` has them. */
+export interface PullLogin {
+  readonly host: string;
+  readonly credential: Credential;
+}
+
+/** Reads the text of a docker config file. Never throws; `problems` are in words that hold no login. */
+export type ReadLogins = (json: string) => {
+  readonly auths: readonly PullLogin[];
+  readonly problems: readonly string[];
+};
+
+/** The two forms that a pull secret has. */
+export interface LoginReaders {
+  /** A Secret's `.dockerconfigjson`. */
+  readonly dockerConfig: ReadLogins;
+  /** A Secret's `.dockercfg`. */
+  readonly legacyDockerConfig: ReadLogins;
+}
+
+/**
+ * Why an object gave nothing, or less than it could. `invalid` it is not what it should be · `too-many` there is more than
+ * is read · `unavailable` the API server did not answer.
+ */
+export type PullSecretCode = 'not-found' | 'forbidden' | 'invalid' | 'too-many' | 'unavailable';
+
+/** What could not be read, in words that hold nothing of a Secret's content. */
+export interface PullSecretProblem {
+  readonly namespace: string;
+  readonly code: PullSecretCode;
+  /** Begins with what it is about: `Secret shop/regcred: …`. */
+  readonly message: string;
+}
+
+/** One object that was read, or was not. */
+export interface ReadObject<T> {
+  readonly value: T;
+  /** The object was there and of use. */
+  readonly good: boolean;
+  readonly problem?: PullSecretProblem;
+}
+
+/** Milliseconds for one object: longer than any Pod waits, for the next Pod has use for it too. */
+const TIMEOUT_MS = 5000;
+const MOST_LOGINS = 500;
+const MOST_MESSAGE = 300;
+const MOST_PROBLEM = 200;
+
+const secretSchema = z.object({
+  type: z.string().catch(''),
+  data: z.record(z.string(), z.unknown()).nullish().catch(undefined),
+});
+const serviceAccountSchema = z.object({
+  imagePullSecrets: z.array(z.object({ name: z.string().catch('') })).nullish(),
+});
+
+const codes: Partial<Record<KubeError['code'], PullSecretCode>> = {
+  'not-found': 'not-found',
+  forbidden: 'forbidden',
+  unauthorized: 'forbidden',
+  malformed: 'invalid',
+};
+
+const advice: Readonly<Record<PullSecretCode, string>> = {
+  'not-found': 'it is not there: images are looked at without it',
+  forbidden: 'it may not be read: grant get on it, see docs/pull-secrets.md',
+  invalid: 'it is not what was expected',
+  'too-many': 'not all of it is read',
+  unavailable: 'it could not be read',
+};
+
+/** How to read objects of a namespace. Names have to be checked before: see `isObjectName`. */
+export interface PullSecretApi {
+  /** The logins in a Secret. Rejects with the signal's reason alone. */
+  secret(namespace: string, name: string, signal: AbortSignal): Promise<ReadObject<readonly PullLogin[]>>;
+  /** The names in a service account's imagePullSecrets. Rejects with the signal's reason alone. */
+  serviceAccount(namespace: string, name: string, signal: AbortSignal): Promise<ReadObject<readonly string[]>>;
+}
+
+/**
+ * Whether a name may stand in a path. Admission comes before validation: at this point a Pod may name `..` or
+ * `../../other/secrets/x`. (DNS subdomain, RFC 1123)
+ */
+export function isObjectName(name: string): boolean {
+  return name.length <= 253 && /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/.test(name);
+}
+
+export function createPullSecretApi(client: Pick<KubeClient, 'request'>, readers: LoginReaders): PullSecretApi {
+  const get = async <T>(
+    kind: 'Secret' | 'ServiceAccount',
+    [namespace, name]: readonly [string, string],
+    signal: AbortSignal,
+    read: (object: unknown, where: Where) => ReadObject<T | undefined>,
+  ): Promise<ReadObject<T | undefined>> => {
+    const where = { namespace, what: `${kind} ${namespace}/${name}` };
+    const resource = kind === 'Secret' ? RESOURCES.secrets : RESOURCES.serviceAccounts;
+    try {
+      const path = resourcePath(resource, name, namespace);
+      return read(await client.request<unknown>({ path, timeoutMs: TIMEOUT_MS, signal }), where);
+    } catch (error) {
+      signal.throwIfAborted();
+      return { value: undefined, good: false, problem: problemOf(error, where) };
+    }
+  };
+  return {
+    async secret(namespace, name, signal) {
+      const read = await get('Secret', [namespace, name], signal, (object, where) =>
+        readSecret(object, where, readers),
+      );
+      return { ...read, value: read.value ?? [] };
+    },
+    async serviceAccount(namespace, name, signal) {
+      const read = await get('ServiceAccount', [namespace, name], signal, readServiceAccount);
+      return { ...read, value: read.value ?? [] };
+    },
+  };
+}
+
+interface Where {
+  readonly namespace: string;
+  readonly what: string;
+}
+
+function tell(code: PullSecretCode, { namespace, what }: Where, detail = ''): { readonly problem: PullSecretProblem } {
+  const message = `${what}: ${advice[code]}${detail === '' ? '' : ` (${detail.slice(0, MOST_MESSAGE)})`}`;
+  return { problem: { namespace, code, message } };
+}
+
+function problemOf(error: unknown, where: Where): PullSecretProblem {
+  // Only the API server's own words: other errors, and causes, may quote what they choked on.
+  if (!(error instanceof KubeError)) return tell('unavailable', where).problem;
+  const code = codes[error.code] ?? 'unavailable';
+  return tell(code, where, code === 'not-found' ? '' : error.message).problem;
+}
+
+function readSecret(object: unknown, where: Where, readers: LoginReaders): ReadObject<readonly PullLogin[]> {
+  const parsed = secretSchema.safeParse(object);
+  const { type = '', data } = parsed.data ?? {};
+  const form = formOf(type, readers);
+  if (form === undefined) {
+    const expected = 'expected the type kubernetes.io/dockerconfigjson or kubernetes.io/dockercfg';
+    return { value: [], good: false, ...tell('invalid', where, expected) };
+  }
+  const encoded = data?.[form.key];
+  if (typeof encoded !== 'string') {
+    return { value: [], good: false, ...tell('invalid', where, `it has no ${form.key}`) };
+  }
+  const { auths, problems } = form.read(Buffer.from(encoded, 'base64').toString('utf8'));
+  const value = auths.slice(0, MOST_LOGINS);
+  if (problems.length === 0) return { value, good: true };
+  const more = problems.length > 1 ? `; ${problems.length - 1} more like this` : '';
+  const first = withoutLogin(problems[0] ?? '');
+  return { value, good: value.length > 0, ...tell('invalid', where, `${form.key}: ${first}${more}`) };
+}
+
+/** A problem names a registry, which may be of any length and written as a URL with a login in it. */
+function withoutLogin(problem: string): string {
+  const start = problem.slice(0, MOST_PROBLEM).replaceAll(/(?<=")[^"]*@/g, '…@');
+  return problem.length > MOST_PROBLEM ? start.replace(/(?<=")[^"]*$/, '…') : start;
+}
+
+function formOf(type: string, readers: LoginReaders): { readonly key: string; readonly read: ReadLogins } | undefined {
+  if (type === 'kubernetes.io/dockerconfigjson') return { key: '.dockerconfigjson', read: readers.dockerConfig };
+  if (type === 'kubernetes.io/dockercfg') return { key: '.dockercfg', read: readers.legacyDockerConfig };
+  return undefined;
+}
+
+function readServiceAccount(object: unknown, where: Where): ReadObject<readonly string[]> {
+  const parsed = serviceAccountSchema.safeParse(object);
+  if (!parsed.success) return { value: [], good: false, ...tell('invalid', where) };
+  return { value: (parsed.data.imagePullSecrets ?? []).map(({ name }) => name), good: true };
+}
