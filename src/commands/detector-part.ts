@@ -1,5 +1,4 @@
 import type { Config } from '../config/schema.ts';
-import type { DetectorHooks } from '../libc/detector-hooks.ts';
 import type { Detector } from '../libc/detector.ts';
 import type { Io } from './io.ts';
 
@@ -13,8 +12,5 @@ export interface OpenDetector {
 export interface DetectingCommand {
   readonly io: Io;
   /** `images`: those a person names; without, the images are chosen by others. Rejects with `CommandError`. */
-  readonly openDetector: (
-    config: Config,
-    options: { readonly images?: readonly string[]; readonly hooks?: DetectorHooks },
-  ) => Promise<OpenDetector>;
+  readonly openDetector: (config: Config, options: { readonly images?: readonly string[] }) => Promise<OpenDetector>;
 }

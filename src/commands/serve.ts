@@ -5,12 +5,12 @@ import type { FastifyInstance } from 'fastify';
 import type { CertificateSource } from '../admission/certificates.ts';
 import { createEvaluator } from '../admission/evaluate.ts';
 import type { Namespaces } from '../admission/mutate.ts';
+import type { DrainTimes } from '../admission/drain.ts';
 import { createProbes } from '../admission/probes.ts';
 import { createServer, type WebhookServer } from '../admission/server.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
-import type { DetectorHooks } from '../libc/detector-hooks.ts';
-import { parsePlatform } from '../libc/platform.ts';
+import type { PodVerdictsOptions } from '../libc/pod-verdicts.ts';
 import type { ClusterFacts } from '../policy/model.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
@@ -18,18 +18,38 @@ import { CommandError } from './errors.ts';
 import type { DetectingCommand } from './detector-part.ts';
 import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
 
-/** What the server is told of the cluster it runs in, or of its absence. */
-export interface ClusterParts {
+/** What the server answers with; `main.ts` puts it together from the configuration. */
+export interface ServerParts {
   readonly facts: () => ClusterFacts;
   readonly namespaces: Namespaces;
-  readonly close: () => void;
+  readonly certificates: CertificateSource;
+  readonly verdicts: PodVerdictsOptions;
+  /** Why requests should go elsewhere; undefined where they may come. */
+  readonly notReady: () => string | undefined;
+  readonly close: () => Promise<void>;
+}
+
+/** The flags of `serve` itself. */
+export interface ServeFlags extends CommonFlags {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+}
+
+/** What the parts of a server are handed. */
+export interface ServerContext {
+  readonly config: Config;
+  readonly flags: ServeFlags;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** The server is to stop, perhaps before it has begun. */
+  readonly signal: AbortSignal;
 }
 
 export interface ServeParts extends DetectingCommand {
   readonly version: string;
   readonly inCluster: boolean;
-  readonly openCluster: (config: Config, flags: CommonFlags, log: Log, metrics: Metrics) => Promise<ClusterParts>;
-  readonly openCertificates: (config: Config, log: Log, metrics: Metrics) => Promise<CertificateSource>;
+  /** May take as long as it has to wait for a certificate. Rejects with `CommandError`. */
+  readonly openServer: (context: ServerContext) => Promise<ServerParts>;
   /** Resolves at the first SIGTERM or SIGINT. */
   readonly untilStopped: () => Promise<string>;
 }
@@ -61,71 +81,70 @@ async function listen(app: Pick<FastifyInstance, 'listen'>, host: string, port: 
   }
 }
 
-function notReady(server: WebhookServer, certificates: CertificateSource): string | undefined {
+function notReady(server: WebhookServer, { certificates, notReady: elsewhere }: ServerParts): string | undefined {
   if (server.drain.draining) return 'shutting down';
   const expires = new X509Certificate(certificates.current().cert).validToDate;
-  return expires.getTime() < Date.now() ? `the certificate expired at ${expires.toISOString()}` : undefined;
+  return expires.getTime() < Date.now() ? `the certificate expired at ${expires.toISOString()}` : elsewhere();
 }
 
-function detectionHooks(metrics: Metrics, log: Log): DetectorHooks {
-  return {
-    onDetection: ({ from, failure }) => metrics.detected(from, failure ?? 'none'),
-    onLookup: ({ failure, durationMs, bytes }) => metrics.lookedUp(failure ?? 'none', durationMs / 1000, bytes),
-    onError: (error) => log.error({ err: error }, 'a look-up failed in an unexpected way'),
-  };
-}
-
-/** What the configuration asks for and this version does not do: said, so that nobody counts on it. */
-function notYet({ detection, nodeLocal }: Config): string[] {
-  return [
-    ...(detection.registry.pullSecrets ? ['detection.registry.pullSecrets: pull secrets are not read yet'] : []),
-    ...(detection.cache.store === 'cluster' ? ['detection.cache.store cluster: verdicts stay in memory'] : []),
-    ...(nodeLocal.mode === 'auto'
-      ? ['nodeLocal.mode auto: the node-local cache is not looked for yet, use on or off']
-      : []),
-  ];
-}
-
-async function serve(parts: ServeParts, flags: CommonFlags): Promise<void> {
-  const { config, isSet } = await readSettings(parts.io, flags);
-  const format = parts.io.stderrIsTerminal && !isSet('log.format') ? 'text' : config.log.format;
-  const log = createLog({ level: config.log.level, format });
-  const metrics = createMetrics(parts.version);
-  for (const warning of notYet(config)) log.warn(warning);
-  const certificates = await parts.openCertificates(config, log, metrics);
-  const cluster = await parts.openCluster(config, flags, log, metrics);
-  const { detector, close } = await parts.openDetector(config, { hooks: detectionHooks(metrics, log) });
-  const platform = parsePlatform(config.detection.platform);
-  const verdicts = { platform, ...(detector !== undefined && { detector }) };
-  const server = createServer({
-    evaluate: createEvaluator({ config: policyConfig(config), cluster: cluster.facts, verdicts }),
-    namespaces: cluster.namespaces,
+function startServer({ config, metrics, log }: ServerContext, opened: ServerParts, drain: DrainTimes): WebhookServer {
+  const { facts, namespaces, certificates, verdicts } = opened;
+  return createServer({
+    evaluate: createEvaluator({ config: policyConfig(config), cluster: facts, verdicts }),
+    namespaces,
     budget: config.detection.budget,
     warnings: config.server.warnings,
     metrics,
     log,
     certificates,
-    drain: parts.inCluster ? DRAIN.cluster : DRAIN.alone,
+    drain,
   });
-  const probes = createProbes({ metrics, notReady: () => notReady(server, certificates) });
+}
+
+const starting = (): string => 'starting';
+
+/** What happens once the server is asked to stop before there is one. */
+const STOPPED = Symbol('stopped');
+
+async function serve(parts: ServeParts, flags: ServeFlags): Promise<void> {
+  const { config, isSet } = await readSettings(parts.io, flags);
+  const format = parts.io.stderrIsTerminal && !isSet('log.format') ? 'text' : config.log.format;
+  const log = createLog({ level: config.log.level, format });
+  const metrics = createMetrics(parts.version);
   const host = parts.inCluster || isSet('server.address') ? config.server.address : '127.0.0.1';
+  const stopping = new AbortController();
+  const stopped = parts.untilStopped();
+  let state: () => string | undefined = starting;
+  const probes = createProbes({ metrics, notReady: () => state() });
+  const closing: (() => unknown)[] = [() => probes.close(), () => stopping.abort()];
   try {
-    const mutateAt = await listen(server.app, host, config.server.port, 'server.port');
     const probesAt = await listen(probes, host, config.server.metricsPort, 'server.metricsPort');
+    const context = { config, flags, log, metrics, signal: stopping.signal };
+    const opening = parts.openServer(context);
+    const opened = await Promise.race([opening, stopped.then((): typeof STOPPED => STOPPED)]);
+    if (opened === STOPPED) return;
+    closing.push(opened.close);
+    const server = startServer(context, opened, parts.inCluster ? DRAIN.cluster : DRAIN.alone);
+    closing.push(() => server.app.close());
+    const mutateAt = await listen(server.app, host, config.server.port, 'server.port');
+    state = () => notReady(server, opened);
     log.info({ mutate: `${mutateAt}/mutate`, probes: probesAt, version: parts.version }, 'ready');
-    const signal = await parts.untilStopped();
+    const signal = await stopped;
     log.info({ signal }, 'shutting down: answering until nobody calls any more');
     await server.drain.start();
   } finally {
-    await Promise.all([server.app.close(), probes.close(), close()]);
-    cluster.close();
-    certificates.close();
+    for (const close of closing.toReversed()) await close();
   }
   log.info('stopped');
 }
 
 /** `libc-dns serve`: the webhook. */
 export function serveCommand(program: Command, parts: ServeParts): void {
-  const command = program.command('serve').description('run the webhook').addHelpText('after', HELP);
-  addCommonFlags(command).action((flags: CommonFlags) => serve(parts, flags));
+  const command = program
+    .command('serve')
+    .description('run the webhook')
+    .option('--kubeconfig <file>', 'join the cluster of this kubeconfig (in a Pod: that of its service account)')
+    .option('--context <name>', 'a context of the kubeconfig, not its current one')
+    .addHelpText('after', HELP);
+  addCommonFlags(command).action((flags: ServeFlags) => serve(parts, flags));
 }

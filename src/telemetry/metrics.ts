@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 
 import type { Decision } from '../policy/model.ts';
+import { createClusterMetrics, type ClusterMetrics } from './cluster-metrics.ts';
 
 /** What the server counts. Labels take values from closed sets only. */
 export interface Metrics {
@@ -19,6 +20,7 @@ export interface Metrics {
   certificate(expires: Date): void;
   certificateFailed(): void;
   dnsOverTcp(answered: boolean): void;
+  readonly cluster: ClusterMetrics;
   /** The Prometheus text format, and its content type. */
   readonly contentType: string;
   render(): Promise<string>;
@@ -97,6 +99,7 @@ export function createMetrics(version: string): Metrics {
     certificate: (expires) => instruments.expiry.set(expires.getTime() / 1000),
     certificateFailed: () => instruments.reloads.inc(),
     dnsOverTcp: (answered) => instruments.tcp.set(answered ? 1 : 0),
+    cluster: createClusterMetrics(registry),
     contentType: registry.contentType,
     render: () => registry.metrics(),
   };

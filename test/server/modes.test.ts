@@ -74,11 +74,6 @@ describe('the default configuration', () => {
     expect(answerOf(await webhook.post(JSON.stringify(review))).audit.decision.reason).toBe('SystemNamespace');
   });
 
-  it('says what it does not do yet', () => {
-    const warnings = webhook.lines.filter(({ level }) => level === 'warn').map(({ msg }) => msg);
-    expect(warnings).toContain('nodeLocal.mode auto: the node-local cache is not looked for yet, use on or off');
-  });
-
   it('listens on loopback only, outside a cluster', () => {
     expect(new URL(webhook.url).hostname).toBe('127.0.0.1');
   });

@@ -46,8 +46,7 @@ export async function cli(argv: readonly string[], options: CliOptions = {}): Pr
     io,
     version: '0.0.0-test',
     inCluster: false,
-    openCluster: notHere,
-    openCertificates: notHere,
+    openServer: notHere,
     untilStopped: notHere,
     openDetector: async (config, { images }) =>
       options.registries

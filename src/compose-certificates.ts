@@ -1,0 +1,49 @@
+import { X509Certificate } from 'node:crypto';
+
+import type { CertificatePair, CertificateSource } from './admission/certificates.ts';
+import { CommandError } from './commands/errors.ts';
+import type { ServerContext } from './commands/serve.ts';
+import { CertificateError } from './tls/certificate-error.ts';
+import { fileCertificates } from './tls/file-certificates.ts';
+
+const LOOPBACK = [
+  { type: 'dns', value: 'localhost' },
+  { type: 'ip', value: '127.0.0.1' },
+  { type: 'ip', value: '::1' },
+] as const;
+
+async function ephemeral({ log }: ServerContext): Promise<CertificateSource> {
+  // Loaded only here: servers with a certificate start faster without it.
+  const { ephemeralPair } = await import('./tls/ephemeral.ts');
+  const { ca, ...pair } = await ephemeralPair({ names: LOOPBACK, now: Date.now(), days: 365 });
+  log.warn({ caBundle: Buffer.from(ca).toString('base64') }, 'serving a certificate made for this run only');
+  return { current: () => pair, onChange: () => {}, close: () => {} };
+}
+
+function files({ config: { tls }, log, metrics }: ServerContext): CertificateSource {
+  const onError = (error: CertificateError): void => {
+    metrics.certificateFailed();
+    log.error({ err: error }, 'the new certificate cannot be used; the old one stays');
+  };
+  try {
+    return fileCertificates({ certFile: tls.certFile, keyFile: tls.keyFile, onError });
+  } catch (error) {
+    if (error instanceof CertificateError) throw new CommandError('failed', error.message, { cause: error });
+    throw error;
+  }
+}
+
+/** The source of the server's certificate that the configuration names; each certificate is logged and its expiry exported. */
+export async function composeCertificates(context: ServerContext): Promise<CertificateSource> {
+  const { config, log, metrics } = context;
+  if (config.tls.mode === 'self-managed') throw new CommandError('usage', 'tls.mode self-managed needs a cluster');
+  const source = config.tls.mode === 'files' ? files(context) : await ephemeral(context);
+  const note = ({ cert }: CertificatePair): void => {
+    const { validToDate, fingerprint256 } = new X509Certificate(cert);
+    metrics.certificate(validToDate);
+    log.info({ expires: validToDate.toISOString(), sha256: fingerprint256 }, 'certificate in use');
+  };
+  note(source.current());
+  source.onChange(note);
+  return source;
+}

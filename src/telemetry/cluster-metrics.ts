@@ -1,0 +1,95 @@
+import { Counter, Gauge, type Registry } from 'prom-client';
+
+/** How a copy of a collection of the API stands. */
+export interface InformerState {
+  readonly synced: boolean;
+  readonly items: number;
+  /** Milliseconds since 1970; undefined: never. */
+  readonly contactAt: number | undefined;
+}
+
+/** What is counted of the cluster around the server. Labels take values from closed sets only. */
+export interface ClusterMetrics {
+  /** Reads `state` at each scrape. */
+  informer(resource: string, state: () => InformerState): void;
+  /** A call to the API server failed. `use`: what for. */
+  apiFailed(use: string, code: string): void;
+  /** 1 for this state, 0 for the others. */
+  nodeLocal(state: string): void;
+  factsChanged(): void;
+  /** A verdict was written to the shared store, or why not. */
+  stored(result: string): void;
+  expired(): void;
+  leading(leads: boolean): void;
+  warmedUp(result: string): void;
+  pullSecretFailed(code: string): void;
+  trusted(isTrusted: boolean): void;
+  caExpires(at: Date): void;
+  /** Our registration was given the right CA bundle, or why not. */
+  registrationWritten(result: string): void;
+}
+
+const NODE_LOCAL_STATES = ['ready', 'unready', 'intercepting', 'absent', 'unknown'];
+
+function createInformers(registers: [Registry]): ClusterMetrics['informer'] {
+  const states = new Map<string, () => InformerState>();
+  const gauge = (name: string, help: string, read: (state: InformerState) => number | undefined): Gauge =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ['resource'],
+      registers,
+      collect() {
+        for (const [resource, state] of states) {
+          const value = read(state());
+          if (value !== undefined) this.set({ resource }, value);
+        }
+      },
+    });
+  gauge('libc_dns_informer_synced', '1 once the first list is complete.', ({ synced }) => (synced ? 1 : 0));
+  gauge('libc_dns_informer_objects', 'Objects remembered.', ({ items }) => items);
+  gauge(
+    'libc_dns_informer_last_contact_timestamp_seconds',
+    'When the API server was last heard of, Unix time.',
+    ({ contactAt }) => contactAt && contactAt / 1000,
+  );
+  return (resource, state) => void states.set(resource, state);
+}
+
+export function createClusterMetrics(registry: Registry): ClusterMetrics {
+  const registers: [Registry] = [registry];
+  const counter = (name: string, help: string, labelNames: string[] = []): Counter =>
+    new Counter({ name, help, labelNames, registers });
+  const gauge = (name: string, help: string, labelNames: string[] = []): Gauge =>
+    new Gauge({ name, help, labelNames, registers });
+  const failures = counter('libc_dns_api_failures_total', 'Calls to the API server that failed.', ['use', 'code']);
+  const state = gauge('libc_dns_node_local_state', '1 for what was found of the node-local cache.', ['state']);
+  const changes = counter('libc_dns_cluster_facts_changes_total', 'Changes seen in the DNS settings of the cluster.');
+  const writes = counter('libc_dns_store_writes_total', 'Verdicts written to the cluster, by result.', ['result']);
+  const expiries = counter('libc_dns_store_expired_total', 'Unused verdicts deleted from the cluster.');
+  const leader = gauge('libc_dns_leader', '1 where this replica holds the lease.');
+  const warmed = counter('libc_dns_warm_up_images_total', 'Images looked up ahead, by result.', ['result']);
+  const secrets = counter('libc_dns_pull_secret_failures_total', 'Pull secrets that could not be used.', ['code']);
+  const trust = gauge(
+    'libc_dns_certificate_trusted',
+    '1 where the registration holds the CA of the certificate in use.',
+  );
+  const ca = gauge('libc_dns_ca_expiry_timestamp_seconds', 'When the self-managed CA expires, Unix time.');
+  const bundles = counter('libc_dns_registration_writes_total', 'CA bundles written to the registration.', ['result']);
+  return {
+    informer: createInformers(registers),
+    apiFailed: (use, code) => failures.inc({ use, code }),
+    nodeLocal: (now) => {
+      for (const one of NODE_LOCAL_STATES) state.set({ state: one }, one === now ? 1 : 0);
+    },
+    factsChanged: () => changes.inc(),
+    stored: (result) => writes.inc({ result }),
+    expired: () => expiries.inc(),
+    leading: (leads) => leader.set(leads ? 1 : 0),
+    warmedUp: (result) => warmed.inc({ result }),
+    pullSecretFailed: (code) => secrets.inc({ code }),
+    trusted: (isTrusted) => trust.set(isTrusted ? 1 : 0),
+    caExpires: (at) => ca.set(at.getTime() / 1000),
+    registrationWritten: (result) => bundles.inc({ result }),
+  };
+}
