@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { failedDetection, leftAtDeadline, type Failure } from './detection-failure.ts';
-import { detectionKeys, loginKey, type DetectionKeys } from './detection-keys.ts';
+import { detectionKeys, loginKey } from './detection-keys.ts';
 import type { Detection, DetectRequest } from './detector.ts';
 import { detectionEvent, tell, type DetectorHooks } from './detector-hooks.ts';
 import { ImageSourceError, type Meter } from './image-source.ts';
 import { lookUp, withLogins, type LookupParts, type LookupResult, type LookupTask } from './look-up.ts';
 import type { FullScans } from './full-scan.ts';
 import type { Slots } from './lookup-slots.ts';
+import { recall, type Recalled } from './recall.ts';
 import type { Flight, Flights } from './single-flight.ts';
+import type { StoredVerdict } from './verdict-store.ts';
 
 const longestReference = 1024;
 
@@ -18,49 +20,90 @@ export interface AnswerParts extends LookupParts {
   readonly scans: FullScans;
 }
 
-/** Gives what is remembered, else begins or joins a look-up. Rejects where the reference cannot be read. */
+/** Gives what is remembered or stored, else begins or joins a look-up. Rejects where the reference cannot be read. */
 export type Answer = (request: DetectRequest, deadline: AbortSignal) => Promise<Detection>;
 
-export function createAnswer(parts: AnswerParts): Answer {
-  const { memory, failures, slots, flights, hooks, scans } = parts;
-  const secret = randomBytes(32);
-  const revalidating = new Set<string>();
+const free: Meter = { requests: 0, bytes: 0 };
 
-  const begin = (task: LookupTask): Flight<LookupResult> | undefined =>
-    flights.join(`${task.keys.image} ${task.keys.run} ${task.login}`, async (context) => {
+export function createAnswer(parts: AnswerParts): Answer {
+  const { shared, failures, scans } = parts;
+  const secret = randomBytes(32);
+  const begin = createBeginning(parts);
+  const revalidate = createRevalidation(parts, begin);
+
+  const fromMemory = (task: LookupTask, { inspection, checkedAt, fresh, from }: Recalled): Detection => {
+    const { keys, request } = task;
+    if (!fresh) revalidate(task);
+    scans.follow(task, inspection);
+    if (request.dryRun !== true) shared.used(keys, request.platform, { inspection, checkedAt });
+    return { ...inspection, from, meter: { ...free } };
+  };
+  const orDeclared = ({ keys, request }: LookupTask, detection: Detection): Detection => {
+    const { digest } = detection;
+    const verdict = digest === undefined ? undefined : shared.declared(keys, request.platform, digest);
+    return verdict === undefined ? detection : { ...detection, verdict, from: 'store' };
+  };
+  return async (request, deadline) => {
+    const keys = detectionKeys(request, canonicalName(parts.sources, request.reference));
+    const declared = shared.declared(keys, request.platform);
+    if (declared !== undefined) return { verdict: declared, from: 'store', meter: { ...free } };
+    const task: LookupTask = {
+      keys,
+      request,
+      get login() {
+        return loginKey(request.credentials, secret);
+      },
+    };
+    const known = recall(parts, keys, request.platform);
+    if (known !== undefined) return orDeclared(task, fromMemory(task, known));
+    const failure = failures.find(keys, task.login);
+    if (failure !== undefined) return failedDetection(failure);
+    const flight = begin(task);
+    if (flight === undefined) return failedDetection(shed);
+    const result = await flight.wait(deadline);
+    return orDeclared(task, detectionOf(result ?? { failure: leftAtDeadline }, flight.meter));
+  };
+}
+
+type Begin = (task: LookupTask) => Flight<LookupResult> | undefined;
+
+/** Begins a look-up or joins the one under way. What it finds is stored if anyone who asked for it was in earnest. */
+function createBeginning({ flights, hooks, scans, shared, ...parts }: AnswerParts): Begin {
+  const inEarnest = new WeakSet<Flight<LookupResult>>();
+  return (task) => {
+    const { keys, request, login } = task;
+    const flight = flights.join(`${keys.image} ${keys.run} ${login}`, async (context) => {
       const began = performance.now();
-      const result = await lookUp(parts, task, withLogins(task.request, context));
+      const result = await lookUp({ ...parts, shared }, task, withLogins(request, context));
       tell(() => hooks.onLookup?.(detectionEvent(detectionOf(result, context.meter), performance.now() - began)));
       if ('inspection' in result) scans.follow(task, result.inspection);
       return result;
     });
+    if (flight === undefined || request.dryRun === true || inEarnest.has(flight)) return flight;
+    inEarnest.add(flight);
+    void keepResult(flight, (found) => shared.keep(keys, request.platform, found));
+    return flight;
+  };
+}
 
-  const revalidate = (keys: DetectionKeys, request: DetectRequest): void => {
+async function keepResult(flight: Flight<LookupResult>, keep: (found: StoredVerdict) => void): Promise<void> {
+  const result = await flight.result;
+  if ('inspection' in result) keep(result);
+}
+
+/** Sees in the background whether a tag has moved. */
+function createRevalidation({ slots, failures }: AnswerParts, begin: Begin): (task: LookupTask) => void {
+  const revalidating = new Set<string>();
+  return (task) => {
+    const { keys, login } = task;
     // A tag that is a little older still is a smaller loss than a Pod that has to queue behind its revalidation.
     if (revalidating.has(keys.image) || slots.free() === 0) return;
-    const login = loginKey(request.credentials, secret);
     if (failures.find(keys, login) !== undefined) return;
-    const flight = begin({ keys, login, request, revalidates: true });
+    const flight = begin(task);
     if (flight === undefined) return;
     revalidating.add(keys.image);
     flight.leave();
     void flight.result.finally(() => revalidating.delete(keys.image));
-  };
-
-  return async (request, deadline) => {
-    const keys = detectionKeys(request, canonicalName(parts.sources, request.reference));
-    const known = memory.find(keys);
-    if (known !== undefined) {
-      if (!known.fresh) revalidate(keys, request);
-      return { ...known.inspection, from: 'memory', meter: { requests: 0, bytes: 0 } };
-    }
-    const login = loginKey(request.credentials, secret);
-    const failure = failures.find(keys, login);
-    if (failure !== undefined) return failedDetection(failure);
-    const flight = begin({ keys, login, request, revalidates: false });
-    if (flight === undefined) return failedDetection(shed);
-    const result = await flight.wait(deadline);
-    return detectionOf(result ?? { failure: leftAtDeadline }, flight.meter);
   };
 }
 
@@ -72,7 +115,8 @@ function canonicalName(sources: AnswerParts['sources'], reference: string): stri
 
 function detectionOf(result: LookupResult, meter: Meter): Detection {
   if ('failure' in result) return failedDetection(result.failure, meter);
-  return { ...result.inspection, from: result.from, meter: { requests: meter.requests, bytes: meter.bytes } };
+  const { inspection } = result;
+  return { ...inspection, from: 'registry', meter: { requests: meter.requests, bytes: meter.bytes } };
 }
 
 const shed: Failure = { code: 'shed', message: 'not looked up: too many other look-ups wait already' };

@@ -26,6 +26,11 @@ export const leftAtDeadline: Failure = {
 
 export const closed: Failure = { code: 'disabled', message: lookupAbort.closing().message };
 
+/** Whether it was the host's state, or time, that was in the way: a later look-up may fare better. */
+export function isPassing(code: DetectionFailure): boolean {
+  return code === 'rate-limited' || code === 'unavailable';
+}
+
 const mostCharacters = 400;
 
 /**

@@ -58,6 +58,11 @@ export function verdictKey({ repository }: DetectionKeys, manifestDigest: string
   return digestOf([repository, manifestDigest, run]);
 }
 
+/** The reference that names a request's image by the digest of its manifest. */
+export function pinnedName({ repository }: DetectionKeys, manifestDigest: string): string {
+  return `${repository}@${manifestDigest}`;
+}
+
 /** The key of a set of logins, empty for none. `secret` makes it worthless to who reads the memory of keys. */
 export function loginKey(credentials: DetectRequest['credentials'], secret: Uint8Array): string {
   if (credentials === undefined || credentials.length === 0) return '';

@@ -8,6 +8,8 @@ export interface DetectRequest {
   readonly command: readonly string[];
   readonly args: readonly string[];
   readonly credentials?: readonly { readonly host: string; readonly credential: Credential }[];
+  /** A rehearsal (admission's dryRun): what is found may be remembered, but not written anywhere. */
+  readonly dryRun?: boolean;
 }
 
 /** What looking into one image found. */
@@ -23,6 +25,8 @@ export interface Inspection {
    * of the Pod's own words (`command`, else `args`). Absent: all words count, as with wrappers, shells and scripts.
    */
   readonly decidedBy?: 'entrypoint' | 'first-word';
+  /** Found by an older version of the rules (`DETECTOR_VERSION`): it answers until it has been looked up afresh. */
+  readonly outdated?: true;
 }
 
 /** Looks into an image. Rejects with `ImageSourceError` or with the context's abort reason; never for what the image holds. */

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Failure } from './detection-failure.ts';
+import { isPassing, type Failure } from './detection-failure.ts';
 import type { DetectionKeys } from './detection-keys.ts';
 
 /** Whose failure it is: an image's for everyone with these logins, or that of one command line in it. */
@@ -26,8 +26,6 @@ export interface FailureMemoryOptions {
 
 // What our own load or shutdown caused says nothing about the image.
 const notRemembered = new Set<Failure['code']>(['deadline', 'shed', 'disabled']);
-// The registry client keeps Retry-After and a breaker by itself; this only spares the queue.
-const passing = new Set<Failure['code']>(['rate-limited', 'unavailable']);
 
 /** Remembers failures for a while, so that an image that cannot be read costs a request now and then, not one per Pod. */
 export function createFailureMemory({ entries, failureTtlMs, clock }: FailureMemoryOptions): FailureMemory {
@@ -44,7 +42,8 @@ export function createFailureMemory({ entries, failureTtlMs, clock }: FailureMem
     },
     remember(scope, failure) {
       if (notRemembered.has(failure.code)) return;
-      const life = passing.has(failure.code) ? failureTtlMs / 6 : failureTtlMs;
+      // The registry client keeps Retry-After and a breaker by itself; this only spares the queue.
+      const life = isPassing(failure.code) ? failureTtlMs / 6 : failureTtlMs;
       failures.set(failureKey(scope), { ...failure, until: clock.now() + life });
     },
     size: () => failures.size,

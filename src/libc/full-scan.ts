@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache';
 
-import type { LookupTask } from './look-up.ts';
+import type { LookAgain, LookupTask } from './look-up.ts';
 import { createSlots } from './lookup-slots.ts';
-import { createFlights } from './single-flight.ts';
+import { createFlights, type Flight } from './single-flight.ts';
 import type { Inspection } from './detector.ts';
 import { verdictKey } from './detection-keys.ts';
 import type { LookupContext } from './image-source.ts';
@@ -13,39 +13,70 @@ const SURE = 0.5;
 /** One at a time and few waiting: whoever creates Pods must not make us read whole images by the hundred. */
 const WAITING = 16;
 
-/** Images that are not scanned a second time. */
+/** Images that are not looked at again. */
 const REMEMBERED = 2000;
 
+/** A look that fails for passing reasons this often is not tried again while it is remembered. */
+const TRIES = 5;
+
 export interface FullScans {
-  /** Reads more of an image in the background where `inspection` is not sure. */
+  /**
+   * Looks at an image again in the background where `inspection` is not sure (more of it is read) or was made by older
+   * rules. Cheap for what was looked at already: it may be called for each Pod.
+   */
   follow(task: LookupTask, inspection: Inspection): void;
   close(): Promise<void>;
 }
 
 export interface FullScanOptions {
-  /** Milliseconds for one scan. */
+  /** Milliseconds for one look. */
   readonly timeMs: number;
-  /** Looks the task up with wider limits and remembers what it finds. Never rejects. */
-  readonly scan: (task: LookupTask, context: LookupContext) => Promise<void>;
+  /** Milliseconds until a look that failed is tried again; doubled with each further one. */
+  readonly retryMs: number;
+  readonly clock: { now(): number };
+  /** Looks again and remembers what it finds. Never rejects. */
+  readonly scan: (task: LookupTask, inspection: Inspection, context: LookupContext) => Promise<LookAgain>;
+}
+
+type Outcome = LookAgain | 'not-begun';
+
+interface Looked {
+  readonly tries: number;
+  /** Milliseconds since 1970. */
+  readonly notBefore: number;
 }
 
 /** Second looks at images whose first look, bounded as a Pod's creation wants it, did not tell. */
-export function createFullScans({ timeMs, scan }: FullScanOptions): FullScans {
-  const flights = createFlights<void>({
+export function createFullScans({ timeMs, retryMs, clock, scan }: FullScanOptions): FullScans {
+  const flights = createFlights<Outcome>({
     slots: createSlots(1, WAITING),
     backgroundMs: timeMs,
-    notBegun: () => {},
+    notBegun: () => 'not-begun',
   });
-  const done = new LRUCache<string, true>({ max: REMEMBERED });
+  const looked = new LRUCache<string, Looked>({ max: REMEMBERED });
+  const note = (key: string, outcome: LookAgain): void => {
+    const tries = (looked.get(key)?.tries ?? 0) + 1;
+    const isLast = outcome === 'done' || tries >= TRIES;
+    const notBefore = isLast ? Number.POSITIVE_INFINITY : clock.now() + retryMs * 2 ** (tries - 1);
+    looked.set(key, { tries, notBefore });
+  };
+  const underWay = new Set<string>();
+  const conclude = async (key: string, { result }: Flight<Outcome>): Promise<void> => {
+    const outcome = await result;
+    underWay.delete(key);
+    if (outcome !== 'not-begun') note(key, outcome);
+  };
   return {
     follow(task, inspection) {
-      if (inspection.verdict.evidence.confidence >= SURE) return;
-      const key = verdictKey(task.keys, inspection.digest, task.keys.run);
-      if (done.has(key)) return;
-      const flight = flights.join(key, (context) => scan(task, context));
+      const { outdated, digest, verdict } = inspection;
+      if (outdated !== true && verdict.evidence.confidence >= SURE) return;
+      const key = `${outdated === true ? 'rules' : 'bytes'} ${verdictKey(task.keys, digest, task.keys.run)}`;
+      if (underWay.has(key) || (looked.get(key)?.notBefore ?? 0) > clock.now()) return;
+      const flight = flights.join(key, (context) => scan(task, inspection, context));
       if (flight === undefined) return;
-      done.set(key, true);
+      underWay.add(key);
       flight.leave();
+      void conclude(key, flight);
     },
     close: () => flights.close(),
   };

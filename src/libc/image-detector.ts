@@ -5,7 +5,7 @@ import { detectionEvent, tell, type DetectorHooks } from './detector-hooks.ts';
 import { createFailureMemory } from './failure-memory.ts';
 import { ImageSourceError, type ImageSources } from './image-source.ts';
 import { createFullScans } from './full-scan.ts';
-import { lookUpFully, withLogins, type LookupResult } from './look-up.ts';
+import { lookAgain, withLogins, type LookupResult } from './look-up.ts';
 import { createSlots } from './lookup-slots.ts';
 import { createManifestMemory } from './manifest-memory.ts';
 import { createSharedVerdicts } from './shared-verdicts.ts';
@@ -18,7 +18,7 @@ export interface ImageDetectorOptions {
   readonly inspect: Inspect;
   /** Looks again, in the background, where `inspect` was not sure: whole layers, within its own limits. Absent: never. */
   readonly inspectFully?: Inspect;
-  /** Asked before the registry. Absent: every replica finds out by itself. */
+  /** Asked before the registry, and closed by who made it. Absent: every replica finds out by itself. */
   readonly store?: VerdictStore;
   /** Most verdicts that are remembered. */
   readonly entries: number;
@@ -68,15 +68,17 @@ export function createImageDetector(options: ImageDetectorOptions): ImageDetecto
     memory: createVerdictMemory({ ...options, bytes: options.bytes ?? 32 * 1024 * 1024 }),
     failures: createFailureMemory({ ...options, entries: Math.ceil(options.entries / 4) }),
     manifests: createManifestMemory(options.tagTtlMs, options.clock),
-    shared: createSharedVerdicts(options.store, onError),
+    shared: createSharedVerdicts(options.store, options.clock, onError),
     onError,
   };
-  const { memory, failures, shared } = parts;
+  const { memory, failures } = parts;
   const slots = createSlots(concurrency, queue);
   const flights = createFlights<LookupResult>({ slots, backgroundMs, notBegun });
   const scans = createFullScans({
     timeMs: 2 * backgroundMs,
-    scan: async (task, context) => await lookUpFully(parts, task, withLogins(task.request, context)),
+    retryMs: options.failureTtlMs,
+    clock: options.clock,
+    scan: async (task, known, context) => await lookAgain(parts, task, known, withLogins(task.request, context)),
   });
   const answer = createAnswer({ ...parts, hooks, slots, flights, scans });
   let isClosed = false;
@@ -95,7 +97,6 @@ export function createImageDetector(options: ImageDetectorOptions): ImageDetecto
       isClosed = true;
       await flights.close();
       await scans.close();
-      await shared.close();
     },
     stats() {
       const queued = slots.waiting();

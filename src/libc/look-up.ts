@@ -1,4 +1,4 @@
-import { readFailure, type Failure } from './detection-failure.ts';
+import { isPassing, readFailure, type Failure } from './detection-failure.ts';
 import type { DetectionKeys } from './detection-keys.ts';
 import type { DetectRequest, Inspect, Inspection } from './detector.ts';
 import type { FailureMemory } from './failure-memory.ts';
@@ -25,8 +25,6 @@ export interface LookupTask {
   readonly keys: DetectionKeys;
   readonly login: string;
   readonly request: DetectRequest;
-  /** Ask the registry whatever the store says: the reference may have moved. */
-  readonly revalidates: boolean;
 }
 
 /** The context of a look-up on behalf of a request. */
@@ -34,32 +32,58 @@ export function withLogins({ credentials }: DetectRequest, context: LookupContex
   return credentials === undefined ? context : { ...context, credentials };
 }
 
-/** Looks an image up again, although it is known, and remembers what is found where that is surer. Never rejects. */
-export async function lookUpFully(parts: LookupParts, task: LookupTask, context: LookupContext): Promise<void> {
-  const { memory, sources, clock, inspectFully, onError } = parts;
-  if (inspectFully === undefined) return;
+/** How a second look ended. `failed`: for a reason that may pass. */
+export type LookAgain = 'done' | 'failed';
+
+/**
+ * Looks an image up again, although it is known: afresh where older rules made what is known, else with wider limits.
+ * What is found is remembered and stored where it is surer, or made by newer rules. Never rejects.
+ */
+export async function lookAgain(
+  parts: LookupParts,
+  task: LookupTask,
+  known: Inspection,
+  context: LookupContext,
+): Promise<LookAgain> {
+  const { memory, sources, clock, shared, onError } = parts;
+  const look = known.outdated === true ? parts.inspect : parts.inspectFully;
+  if (look === undefined) return 'done';
+  const { keys, request } = task;
+  const stored = known.outdated === true ? shared.find(keys, request.platform) : undefined;
+  // Another replica was quicker.
+  if (stored !== undefined && stored.inspection.outdated !== true) return 'done';
   const checkedAt = clock.now();
   try {
-    const inspection = await inspectFully(sources.open(task.request.reference), task.request, context);
-    const known = memory.ofManifest(task.keys, inspection.digest)?.verdict.evidence.confidence ?? 0;
-    if (inspection.verdict.evidence.confidence > known) keep(parts, task, inspection, checkedAt);
+    const inspection = await look(sources.open(request.reference), request, context);
+    const best = surer(memory.ofManifest(keys, inspection.digest), inspection);
+    if (best !== inspection) return 'done';
+    memory.remember(keys, inspection, checkedAt);
+    if (request.dryRun !== true) shared.keep(keys, request.platform, { inspection, checkedAt });
+    return 'done';
   } catch (error) {
-    if (!context.signal.aborted && !(error instanceof ImageSourceError)) onError(error);
+    if (context.signal.aborted) return 'failed';
+    if (!(error instanceof ImageSourceError)) onError(error);
+    return isPassing(readFailure(error).code) ? 'failed' : 'done';
   }
 }
 
+/** Of two inspections of one image, `a` unless `b` tells more: newer rules before older ones, then confidence. */
+export function surer(a: Inspection | undefined, b: Inspection): Inspection {
+  if (a === undefined) return b;
+  if (a.outdated !== b.outdated) return a.outdated === true ? b : a;
+  return b.verdict.evidence.confidence > a.verdict.evidence.confidence ? b : a;
+}
+
 export type LookupResult =
-  | { readonly inspection: Inspection; readonly from: 'store' | 'registry' }
+  | { readonly inspection: Inspection; readonly checkedAt: number }
   | { readonly failure: Failure };
 
 /**
- * Asks the shared store, then the registry, and remembers what comes out. Nothing but the manifest is read where its digest
- * is known already: a tag that has not moved, or one that stands for the same image as another. Never rejects.
+ * Asks the registry, and remembers what comes out. Nothing but the manifest is read where its digest is known already: a
+ * tag that has not moved, or one that stands for the same image as another. Never rejects.
  */
 export async function lookUp(parts: LookupParts, task: LookupTask, context: LookupContext): Promise<LookupResult> {
   const { keys, login, request } = task;
-  const stored = task.revalidates ? undefined : await findStored(parts, task, context);
-  if (stored !== undefined) return { inspection: stored, from: 'store' };
   const progress: Progress = {};
   try {
     const source = watchManifest(parts.sources.open(request.reference), parts, task, progress);
@@ -67,8 +91,9 @@ export async function lookUp(parts: LookupParts, task: LookupTask, context: Look
       if (progress.known === undefined) throw error;
       return progress.known;
     });
-    keep(parts, task, inspection, progress.checkedAt ?? parts.clock.now());
-    return { inspection, from: 'registry' };
+    const checkedAt = progress.checkedAt ?? parts.clock.now();
+    parts.memory.remember(keys, inspection, checkedAt);
+    return { inspection, checkedAt };
   } catch (error) {
     const failure = readFailure(error, context.signal);
     if (!context.signal.aborted && !(error instanceof ImageSourceError)) parts.onError(error);
@@ -110,28 +135,4 @@ function watchManifest(
     config: async (manifest, context) => await source.config(manifest, context),
     read: (blob, offset, length, context) => source.read(blob, offset, length, context),
   };
-}
-
-async function findStored(
-  { shared, memory, clock }: LookupParts,
-  { keys, request }: LookupTask,
-  { signal }: LookupContext,
-): Promise<Inspection | undefined> {
-  const stored = await shared.find(keys, request.platform, signal);
-  if (stored === undefined) return undefined;
-  // Another replica's clock may be ahead of ours.
-  memory.remember(keys, stored.inspection, Math.min(stored.checkedAt, clock.now()));
-  return stored.inspection;
-}
-
-function keep(
-  { memory, shared }: LookupParts,
-  { keys, request }: LookupTask,
-  inspection: Inspection,
-  checkedAt: number,
-): void {
-  memory.remember(keys, inspection, checkedAt);
-  // Others may have more luck with what we could not tell.
-  if (inspection.verdict.resolver === 'unknown') return;
-  shared.keep(keys, request.platform, { inspection, checkedAt });
 }

@@ -16,6 +16,8 @@ export interface VerdictMemoryOptions {
 export interface Remembered {
   readonly inspection: Inspection;
   readonly fresh: boolean;
+  /** When the reference was last seen to stand for this image; milliseconds since 1970. */
+  readonly checkedAt: number;
 }
 
 /**
@@ -69,7 +71,8 @@ export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: Verdict
       if (resolved === undefined) return undefined;
       const inspection = ofManifest(keys, resolved.digest);
       if (inspection === undefined) return undefined;
-      return { inspection, fresh: keys.pinned || clock.now() - resolved.checkedAt < tagTtlMs };
+      const { checkedAt } = resolved;
+      return { inspection, checkedAt, fresh: keys.pinned || clock.now() - checkedAt < tagTtlMs };
     },
     remember(keys, inspection, checkedAt) {
       // Bytes alone decide, so `unknown` would be found again; but limits of time and size may have had a part in it.

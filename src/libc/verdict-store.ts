@@ -1,3 +1,4 @@
+import type { Verdict } from '../policy/verdict.ts';
 import type { Inspection } from './detector.ts';
 import type { Platform } from './image-source.ts';
 
@@ -22,10 +23,15 @@ export interface StoredVerdict {
 }
 
 /**
- * Verdicts shared between replicas. Asked once per look-up, before the registry. A rejection is taken for "not known":
- * a store that fails costs requests, never an answer. Both calls end when their signal does.
+ * Verdicts shared between replicas, and those that people declare. It answers from its own memory, for it is asked while a
+ * Pod waits, and writes behind the call. What it throws is taken for "not known".
  */
 export interface VerdictStore {
-  get(query: StoreQuery, signal: AbortSignal): Promise<StoredVerdict | undefined>;
-  put(key: StoreKey, verdict: StoredVerdict, signal: AbortSignal): Promise<void>;
+  /** What people say of this image, whatever look-ups found or will find: it comes before everything else. */
+  declared(query: StoreQuery): Verdict | undefined;
+  get(query: StoreQuery): StoredVerdict | undefined;
+  /** This verdict was found, or given to a Pod. Often nothing has to be written: the store decides. */
+  put(key: StoreKey, verdict: StoredVerdict): void;
+  /** Nothing is known of this any more: today's rules do not tell what older ones did. */
+  forget(query: StoreQuery): void;
 }

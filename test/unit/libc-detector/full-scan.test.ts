@@ -9,7 +9,7 @@ import { elf } from '../../support/elf-builder.ts';
 import { image } from '../../support/image-builder.ts';
 import { layer } from '../../support/layer-builder.ts';
 import { memorySource } from '../../support/memory-source.ts';
-import { noDeadline, request, sleep } from './support.ts';
+import { handClock, noDeadline, request, sleep, sourceError } from './support.ts';
 
 /** Behind 2 MB that do not compress: further than an admission look-up reads. */
 const OUT_OF_REACH = image({
@@ -25,7 +25,7 @@ const OUT_OF_REACH = image({
   config: { entrypoint: ['/usr/bin/app'] },
 });
 
-function detectorWith(inspectFully: Inspect) {
+function detectorWith(inspectFully: Inspect, clock: { now(): number } = { now: () => Date.now() }) {
   const counts = { full: 0 };
   const detector = createImageDetector({
     sources: { open: () => memorySource(OUT_OF_REACH), canonical: (text) => text },
@@ -35,9 +35,9 @@ function detectorWith(inspectFully: Inspect) {
       return inspectFully(...given);
     },
     entries: 1000,
-    tagTtlMs: 60_000,
+    tagTtlMs: 600_000,
     failureTtlMs: 60_000,
-    clock: { now: () => Date.now() },
+    clock,
   });
   return { detector, counts };
 }
@@ -71,6 +71,27 @@ describe('an image whose program an admission look-up does not reach', () => {
     await detector.detect(request('app'), noDeadline);
     await sleep(20);
     expect((await detector.detect(request('app'), noDeadline)).verdict.resolver).toBe('unknown');
+    await detector.close();
+  });
+
+  it('a scan that fails for a passing reason is tried again after a while', async () => {
+    const clock = handClock();
+    let down = true;
+    const { detector, counts } = detectorWith((...given) => {
+      if (down) return Promise.reject(sourceError('unavailable', 'the registry answered 503'));
+      return createInspector(fullScanLimits)(...given);
+    }, clock);
+    for (let pods = 0; pods < 3; pods += 1) await detector.detect(request('app'), noDeadline);
+    await sleep(20);
+    expect(counts.full).toBe(1);
+    down = false;
+    await detector.detect(request('app'), noDeadline);
+    await sleep(20);
+    expect(counts.full).toBe(1);
+    clock.advance(60_000);
+    await detector.detect(request('app'), noDeadline);
+    await expect.poll(async () => (await detector.detect(request('app'), noDeadline)).verdict.resolver).toBe('musl');
+    expect(counts.full).toBe(2);
     await detector.close();
   });
 

@@ -1,21 +1,51 @@
 import { describe, expect, it, vi } from 'vitest';
-import type { StoredVerdict, StoreKey, VerdictStore } from '../../../src/libc/verdict-store.ts';
-import { amd64, detectorFor, FakeRegistry, handClock, minute, noDeadline, request } from './support.ts';
+import type { StoredVerdict, StoreQuery, VerdictStore } from '../../../src/libc/verdict-store.ts';
+import type { Verdict } from '../../../src/policy/verdict.ts';
+import {
+  amd64,
+  detectorFor,
+  FakeRegistry,
+  handClock,
+  minute,
+  noDeadline,
+  request,
+  sleep,
+  sourceError,
+  within,
+} from './support.ts';
 
 /** A store in memory, as replicas would share one. */
 function memoryStore() {
   const held = new Map<string, StoredVerdict>();
+  const says = new Map<string, Verdict>();
+  const puts: StoredVerdict[] = [];
+  const keysOf = ({ runs, ...image }: StoreQuery) => runs.map((run) => JSON.stringify({ ...image, run }));
   const store: VerdictStore = {
-    get: async ({ runs, ...image }) => {
-      const keys = runs.map((run) => JSON.stringify({ ...image, run }));
-      return await Promise.resolve(keys.map((key) => held.get(key)).find((found) => found !== undefined));
-    },
-    put: async (key: StoreKey, verdict) => {
+    declared: ({ image }) => says.get(image),
+    get: (query) =>
+      keysOf(query)
+        .map((key) => held.get(key))
+        .find((found) => found !== undefined),
+    put: (key, verdict) => {
+      puts.push(verdict);
       held.set(JSON.stringify(key), verdict);
-      await Promise.resolve();
     },
+    forget: (query) => keysOf(query).forEach((key) => held.delete(key)),
   };
-  return { held, store };
+  return { held, says, puts, store };
+}
+
+const declaredGlibc: Verdict = {
+  resolver: 'glibc',
+  libc: 'glibc',
+  evidence: { source: 'store', detail: 'declared', confidence: 1 },
+};
+
+/** What older rules found of all that the store holds. */
+function makeOutdated(held: Map<string, StoredVerdict>): void {
+  for (const [key, { inspection, checkedAt }] of held) {
+    held.set(key, { inspection: { ...inspection, outdated: true }, checkedAt });
+  }
 }
 
 describe('a shared store', () => {
@@ -43,6 +73,19 @@ describe('a shared store', () => {
     expect(registry.manifestsOf).toHaveLength(1);
   });
 
+  it('answers while every slot for look-ups is taken', async () => {
+    const registry = new FakeRegistry();
+    registry.add('app:1');
+    registry.add('hangs', { delay: 60_000 });
+    const { store } = memoryStore();
+    await detectorFor(registry, { store }).detect(request('app:1'), noDeadline);
+    const detector = detectorFor(registry, { store, concurrency: 1, queue: 0 });
+    const hanging = detector.detect(request('hangs'), within(50));
+    expect((await detector.detect(request('app:1'), noDeadline)).from).toBe('store');
+    await hanging;
+    await detector.close();
+  });
+
   it('is asked for all command lines that led to the same', async () => {
     const registry = new FakeRegistry();
     registry.add('job', { decidedBy: 'entrypoint' });
@@ -65,9 +108,23 @@ describe('a shared store', () => {
       from: 'store',
       verdict: { resolver: 'musl' },
     });
-    expect((await detector.detect(request('app:1'), noDeadline)).verdict.resolver).toBe('musl');
     await vi.waitFor(() => expect(detector.stats().underWay).toBe(0));
     expect((await detector.detect(request('app:1'), noDeadline)).verdict.resolver).toBe('glibc');
+  });
+
+  it('spares a replica the revalidation that another has made', async () => {
+    const registry = new FakeRegistry();
+    registry.add('app:1');
+    const { store, held } = memoryStore();
+    const clock = handClock();
+    const [one, two] = [detectorFor(registry, { store, clock }), detectorFor(registry, { store, clock })];
+    for (const detector of [one, two]) await detector.detect(request('app:1'), noDeadline);
+    clock.advance(11 * minute);
+    await one.detect(request('app:1'), noDeadline);
+    await vi.waitFor(() => expect([...held.values()][0]?.checkedAt).toBe(clock.now()));
+    await two.detect(request('app:1'), noDeadline);
+    await sleep(5);
+    expect([registry.manifestsOf.length, registry.inspectionsOf.length]).toEqual([2, 1]);
   });
 
   it('whose clock is ahead does not keep a tag fresh for longer', async () => {
@@ -76,9 +133,10 @@ describe('a shared store', () => {
     const { store, held } = memoryStore();
     const clock = handClock();
     await detectorFor(registry, { store, clock }).detect(request('app:1'), noDeadline);
-    for (const [key, value] of held) held.set(key, { ...value, checkedAt: clock.now() + 60 * minute });
     const detector = detectorFor(registry, { store, clock });
+    for (const [key, value] of held) held.set(key, { ...value, checkedAt: clock.now() + 60 * minute });
     await detector.detect(request('app:1'), noDeadline);
+    for (const [key, value] of held) held.set(key, { ...value, checkedAt: 0 });
     clock.advance(10 * minute);
     await detector.detect(request('app:1'), noDeadline);
     await vi.waitFor(() => expect(registry.manifestsOf).toHaveLength(2));
@@ -94,53 +152,180 @@ describe('a shared store', () => {
     expect(held.size).toBe(0);
   });
 
-  it.each<[string, VerdictStore]>([
-    ['rejects', { get: () => Promise.reject(new Error('down')), put: () => Promise.reject(new Error('down')) }],
-    [
-      'throws',
-      {
-        get: () => {
-          throw new Error('down');
-        },
-        put: () => {
-          throw new Error('down');
-        },
-      },
-    ],
-  ])('that %s costs requests and no answer', async (_, store) => {
+  it('that learns what was unknown here answers from then on', async () => {
+    const registry = new FakeRegistry();
+    const image = registry.add('app:1', { resolver: 'unknown' });
+    const { store } = memoryStore();
+    const detector = detectorFor(registry, { store });
+    expect((await detector.detect(request('app:1'), noDeadline)).verdict.resolver).toBe('unknown');
+    image.resolver = 'musl';
+    await detectorFor(registry, { store }).detect(request('app:1'), noDeadline);
+    expect((await detector.detect(request('app:1'), noDeadline)).verdict.resolver).toBe('musl');
+    expect(registry.inspectionsOf).toHaveLength(2);
+  });
+
+  it('is told of a use once an hour', async () => {
+    const registry = new FakeRegistry();
+    registry.add('app:1');
+    const { store, puts } = memoryStore();
+    const clock = handClock();
+    const detector = detectorFor(registry, { store, clock, tagTtlMs: 24 * 60 * minute });
+    for (let pods = 0; pods < 10; pods += 1) await detector.detect(request('app:1'), noDeadline);
+    // What was found, and that it was given to another Pod.
+    expect(puts).toHaveLength(2);
+    clock.advance(60 * minute);
+    for (let pods = 0; pods < 10; pods += 1) await detector.detect(request('app:1'), noDeadline);
+    expect(puts).toHaveLength(3);
+  });
+
+  it('that throws costs requests and no answer', async () => {
     const registry = new FakeRegistry();
     registry.add('app:1');
     const errors: unknown[] = [];
+    const down = (): never => {
+      throw new Error('down');
+    };
+    const store = { declared: down, get: down, put: down, forget: down };
     const detector = detectorFor(registry, { store, hooks: { onError: (error) => void errors.push(error) } });
     expect((await detector.detect(request('app:1'), noDeadline)).from).toBe('registry');
-    await detector.close();
-    expect(errors).toHaveLength(2);
+    expect((await detector.detect(request('app:1'), noDeadline)).from).toBe('memory');
+    expect(errors.length).toBeGreaterThan(3);
   });
+});
 
-  it('that hangs delays an answer by 200 ms at most, and closing not at all', async () => {
+describe('a rehearsal', () => {
+  it('is answered like any Pod and leaves nothing in the store', async () => {
     const registry = new FakeRegistry();
-    registry.add('app:1');
-    const never = new Promise<never>(() => undefined);
-    const detector = detectorFor(registry, { store: { get: () => never, put: () => never } });
-    const began = performance.now();
-    expect((await detector.detect(request('app:1'), noDeadline)).from).toBe('registry');
-    expect(performance.now() - began).toBeGreaterThan(150);
-    await detector.close();
-    expect(performance.now() - began).toBeLessThan(1000);
-  });
-
-  it('is not written to any more once the detector is closed', async () => {
-    const registry = new FakeRegistry();
-    registry.add('app:1');
-    const writes: AbortSignal[] = [];
-    const put = (_: StoreKey, __: StoredVerdict, signal: AbortSignal): Promise<never> => {
-      writes.push(signal);
-      return new Promise(() => undefined);
-    };
-    const detector = detectorFor(registry, { store: { get: () => Promise.resolve(undefined), put } });
+    registry.add('app:1', { delay: 5 });
+    const { store, puts } = memoryStore();
+    const detector = detectorFor(registry, { store });
+    const dry = request('app:1', { dryRun: true });
+    const answers = await Promise.all([1, 2, 3].map(() => detector.detect(dry, noDeadline)));
+    answers.push(await detector.detect(dry, noDeadline));
+    expect(answers.map(({ verdict }) => verdict.resolver)).toEqual(['musl', 'musl', 'musl', 'musl']);
+    expect([puts.length, registry.inspectionsOf.length]).toEqual([0, 1]);
     await detector.detect(request('app:1'), noDeadline);
-    expect(writes.map(({ aborted }) => aborted)).toEqual([false]);
-    await detector.close();
-    expect(writes.map(({ aborted }) => aborted)).toEqual([true]);
+    expect([puts.length, registry.inspectionsOf.length]).toEqual([1, 1]);
+  });
+
+  it.each([true, false])(
+    'that shares a look-up with a real Pod does not keep its verdict back (first: %s)',
+    async (dryRun) => {
+      const registry = new FakeRegistry();
+      registry.add('app:1', { delay: 5 });
+      const { store, puts } = memoryStore();
+      const detector = detectorFor(registry, { store });
+      const both = [request('app:1', { dryRun }), request('app:1', { dryRun: !dryRun })];
+      await Promise.all(both.map((each) => detector.detect(each, noDeadline)));
+      expect(puts).toHaveLength(1);
+    },
+  );
+
+  it('that alone revalidates a tag writes nothing of it', async () => {
+    const registry = new FakeRegistry();
+    registry.add('app:1');
+    const { store, puts } = memoryStore();
+    const clock = handClock();
+    const detector = detectorFor(registry, { store, clock });
+    await detector.detect(request('app:1'), noDeadline);
+    clock.advance(11 * minute);
+    await detector.detect(request('app:1', { dryRun: true }), noDeadline);
+    await vi.waitFor(() => expect(registry.manifestsOf).toHaveLength(2));
+    await vi.waitFor(() => expect(detector.stats().underWay).toBe(0));
+    expect(puts).toHaveLength(1);
+  });
+});
+
+describe('a declared verdict', () => {
+  it('comes before memory and registry from the moment it is there, until it goes', async () => {
+    const registry = new FakeRegistry();
+    registry.add('app:1');
+    const { store, says } = memoryStore();
+    const detector = detectorFor(registry, { store });
+    const resolver = async () => (await detector.detect(request('app:1'), noDeadline)).verdict.resolver;
+    expect(await resolver()).toBe('musl');
+    says.set('docker.io/library/app:1', declaredGlibc);
+    expect(await resolver()).toBe('glibc');
+    says.clear();
+    expect(await resolver()).toBe('musl');
+  });
+
+  it('answers for images that nobody can read, at no cost', async () => {
+    const registry = new FakeRegistry();
+    const { store, says } = memoryStore();
+    says.set('private.example/app:1', declaredGlibc);
+    const detector = detectorFor(registry, { store });
+    for (const command of [[], ['/other']]) {
+      const detection = await detector.detect(request('private.example/app:1', { command }), noDeadline);
+      expect(detection).toEqual({ verdict: declaredGlibc, from: 'store', meter: { requests: 0, bytes: 0 } });
+    }
+    expect(registry.manifestsOf).toEqual([]);
+  });
+
+  it('by the digest of a manifest holds for each tag that stands for it, and for its repository alone', async () => {
+    const registry = new FakeRegistry();
+    registry.add('app:1', { digest: 'sha256:same' });
+    registry.add('app:2', { digest: 'sha256:same' });
+    registry.add('other:1', { digest: 'sha256:same' });
+    const { store, says } = memoryStore();
+    says.set('docker.io/library/app@sha256:same', declaredGlibc);
+    const detector = detectorFor(registry, { store });
+    const seen: string[] = [];
+    for (const name of ['app:1', 'app:1', 'app:2', 'other:1']) {
+      seen.push((await detector.detect(request(name), noDeadline)).verdict.resolver);
+    }
+    expect(seen).toEqual(['glibc', 'glibc', 'glibc', 'musl']);
+  });
+});
+
+describe('a verdict of older rules', () => {
+  const outdatedStore = async (registry: FakeRegistry) => {
+    const shared = memoryStore();
+    await detectorFor(registry, shared).detect(request('app:1'), noDeadline);
+    makeOutdated(shared.held);
+    return shared;
+  };
+
+  it('answers, and is looked up afresh once in the background, whatever its digest says', async () => {
+    const registry = new FakeRegistry();
+    const image = registry.add('app:1');
+    const { store, held } = await outdatedStore(registry);
+    image.resolver = 'glibc';
+    const detector = detectorFor(registry, { store });
+    expect((await detector.detect(request('app:1'), noDeadline)).verdict.resolver).toBe('musl');
+    await vi.waitFor(() => expect([...held.values()][0]?.inspection.verdict.resolver).toBe('glibc'));
+    expect([...held.values()][0]?.inspection.outdated).toBeUndefined();
+    for (let pods = 0; pods < 5; pods += 1) {
+      expect((await detector.detect(request('app:1'), noDeadline)).verdict.resolver).toBe('glibc');
+    }
+    expect(registry.inspectionsOf).toHaveLength(2);
+  });
+
+  it('that today’s rules do not tell is forgotten', async () => {
+    const registry = new FakeRegistry();
+    const image = registry.add('app:1');
+    const { store, held } = await outdatedStore(registry);
+    image.resolver = 'unknown';
+    const detector = detectorFor(registry, { store });
+    await detector.detect(request('app:1'), noDeadline);
+    await vi.waitFor(() => expect(held.size).toBe(0));
+    expect((await detector.detect(request('app:1'), noDeadline)).verdict.resolver).toBe('unknown');
+  });
+
+  it('goes on answering while the registry fails, which is tried again, less and less often', async () => {
+    const registry = new FakeRegistry();
+    const image = registry.add('app:1');
+    const clock = handClock();
+    const { store } = await outdatedStore(registry);
+    image.failure = { stage: 'manifest', error: sourceError('unavailable', 'down') };
+    const detector = detectorFor(registry, { store, clock, tagTtlMs: 1e12 });
+    const tries: number[] = [];
+    for (let minutes = 0; minutes < 8; minutes += 1) {
+      expect((await detector.detect(request('app:1'), noDeadline)).verdict.resolver).toBe('musl');
+      await sleep(5);
+      tries.push(registry.manifestsOf.length - 1);
+      clock.advance(minute);
+    }
+    expect(tries).toEqual([1, 2, 2, 3, 3, 3, 3, 4]);
   });
 });

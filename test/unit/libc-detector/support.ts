@@ -134,7 +134,8 @@ export class FakeRegistry implements ImageSources {
       if (image.failure?.stage === 'layers') throw image.failure.error;
       const { resolver, decidedBy } = image;
       const libc = resolver === 'musl' ? 'musl' : resolver === 'glibc' ? 'glibc' : 'unknown';
-      const evidence = { source: 'executable' as const, detail: `/bin/x of ${digest}`, confidence: 0.99 };
+      const confidence = resolver === 'unknown' ? 0 : 0.99;
+      const evidence = { source: 'executable' as const, detail: `/bin/x of ${digest}`, confidence };
       const verdict: Verdict = { resolver, libc, evidence };
       return { verdict, digest, platform, executable: '/bin/x', ...(decidedBy !== undefined && { decidedBy }) };
     } finally {
