@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici';
 
+import { beforeAbort } from '../libc/before-abort.ts';
 import { KubeError, statusError, transportError } from './kube-error.ts';
 import type { KubeObject } from './objects.ts';
 import { readLines } from './read-lines.ts';
@@ -18,6 +19,13 @@ export interface KubeRequest {
   readonly signal?: AbortSignal;
 }
 
+export interface WatchRequest extends KubeRequest {
+  /** Milliseconds without a byte after which a watch is taken for dead. */
+  readonly idleMs: number;
+  /** Called when the server has taken the watch on. */
+  readonly onOpen?: () => void;
+}
+
 /** One line of a watch. `ERROR` never comes out: it is thrown. */
 export interface WatchEvent {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
@@ -34,7 +42,7 @@ export interface KubeClient {
    * The events of a watch until the server ends it. Throws where it fails: `gone` where the resourceVersion is too old,
    * `timeout` where nothing at all came for `idleMs`. Leaving the loop ends the watch.
    */
-  watch(request: KubeRequest & { readonly idleMs: number }): AsyncGenerator<WatchEvent>;
+  watch(request: WatchRequest): AsyncGenerator<WatchEvent>;
   close(): Promise<void>;
 }
 
@@ -57,13 +65,21 @@ function describe({ method = 'GET', path, query }: KubeRequest): string {
   return `${query?.['watch'] === true ? 'watch' : method} ${path}`;
 }
 
+/** A login may ask a program or a server of its own, which may hang. */
+async function prepared(transport: Transport, { timeoutMs = TIMEOUT_MS }: KubeRequest, signal: AbortSignal) {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+  const ready = await beforeAbort(transport.prepare(), limit);
+  if (ready !== undefined) return ready;
+  throw limit.reason;
+}
+
 async function send(
   transport: Transport,
   request: KubeRequest,
   timeouts: object,
   signal: AbortSignal,
 ): Promise<Answer> {
-  const { headers, dispatcher } = await transport.prepare();
+  const { headers, dispatcher } = await prepared(transport, request, signal);
   const url = new URL(transport.server.replace(/\/$/, '') + request.path);
   for (const [key, value] of Object.entries(request.query ?? {})) url.searchParams.set(key, String(value));
   return await dispatcher.request({
@@ -130,7 +146,7 @@ export function createKubeClient(transport: Transport): KubeClient {
         throw transportError(error, what);
       }
     },
-    async *watch({ idleMs, ...asked }): AsyncGenerator<WatchEvent> {
+    async *watch({ idleMs, onOpen, ...asked }): AsyncGenerator<WatchEvent> {
       const request = { ...asked, query: { ...asked.query, watch: true } };
       const what = describe(request);
       const ended = new AbortController();
@@ -139,6 +155,7 @@ export function createKubeClient(transport: Transport): KubeClient {
       try {
         const { statusCode, body } = await send(transport, request, timeouts, signal);
         if (statusCode !== 200) throw statusError(statusCode, await readText(body, what), what);
+        onOpen?.();
         for await (const line of readLines(body as AsyncIterable<Buffer>)) yield readEvent(line, what);
       } catch (error) {
         asked.signal?.throwIfAborted();

@@ -4,7 +4,10 @@ import { connect } from 'node:net';
 /** RFC 1035 4.1: header of a query with recursion desired and one question. */
 function query(id: number, name: string): Buffer {
   const header = Buffer.from([id >> 8, id & 0xff, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-  const labels = name.split('.').flatMap((label) => [Buffer.from([label.length]), Buffer.from(label, 'latin1')]);
+  const labels = name
+    .split('.')
+    .filter(Boolean)
+    .flatMap((label) => [Buffer.from([label.length]), Buffer.from(label, 'latin1')]);
   const question = Buffer.concat([...labels, Buffer.from([0, 0, 1, 0, 1])]);
   const message = Buffer.concat([header, question]);
   const length = Buffer.alloc(2);
@@ -51,9 +54,9 @@ export function answersOverTcp(server: TcpServer, name: string): Promise<boolean
 }
 
 export interface Preflight {
-  /** Whether all servers answered at the last look. */
+  /** Whether `use-vc` may be given. */
   readonly answered: boolean;
-  /** Looks once; resolves when done. */
+  /** Looks once; resolves when done. One look at a time. */
   look(): Promise<void>;
   close(): void;
 }
@@ -62,22 +65,33 @@ export interface PreflightOptions {
   readonly servers: () => readonly TcpServer[];
   /** A name to ask for; any answer counts. */
   readonly name: string;
-  /** Milliseconds between looks. */
-  readonly everyMs: number;
+  /** Milliseconds between looks; absent: only when asked to. */
+  readonly everyMs?: number;
   /** Called with the first result and with each change. */
   readonly onChange: (answered: boolean) => void;
 }
 
-/** Repeats the look: a NetworkPolicy or a new DNS deployment may change the answer. */
+/**
+ * Repeats the look: a NetworkPolicy or a new DNS deployment may change the answer. One failure is enough to turn `use-vc`
+ * off, for given in vain it costs a Pod minutes a look-up, all its life, and not given it costs little; after a failure it
+ * takes two good looks in a row to turn it on again, so that a server which answers now and then counts as one that does
+ * not. Servers not seen before are judged by the first look.
+ */
 export function createPreflight({ servers, name, everyMs, onChange }: PreflightOptions): Preflight {
   let answered: boolean | undefined;
+  let last: { readonly servers: string; readonly good: boolean } | undefined;
   const look = async (): Promise<void> => {
-    const results = await Promise.all(servers().map((server) => answersOverTcp(server, name)));
-    const now = results.length > 0 && results.every(Boolean);
+    const asked = servers();
+    const results = await Promise.all(asked.map((server) => answersOverTcp(server, name)));
+    const good = results.length > 0 && results.every(Boolean);
+    const key = JSON.stringify(asked.map(({ address, port }) => [address, port]));
+    const before = last?.servers === key ? last.good : undefined;
+    const now = good && (answered === true || before !== false);
+    last = { servers: key, good };
     if (now !== answered) onChange(now);
     answered = now;
   };
-  const timer = setInterval(() => void look(), everyMs).unref();
+  const timer = everyMs === undefined ? undefined : setInterval(() => void look(), everyMs).unref();
   return {
     get answered() {
       return answered === true;

@@ -21,8 +21,11 @@ export interface ReflectorOptions<T> extends CopyOptions<T> {
 }
 
 export interface ReflectorHooks {
-  /** A list or watch failed; it is tried again in `waitMs`. */
+  /** A list or watch failed; it is tried again in `waitMs`. Called at each attempt. */
   readonly onError?: (error: KubeError, waitMs: number) => void;
+  /** The copy is no longer kept up to date. Once, until `onRecovered`. */
+  readonly onLost?: (error: KubeError) => void;
+  readonly onRecovered?: () => void;
   /** A list is complete; `items` are remembered. */
   readonly onSynced?: (items: number) => void;
 }
@@ -43,10 +46,10 @@ export interface Reflector<T> {
 /** The API server sends a bookmark about once a minute: half-open connections are found out after this. */
 const IDLE_MS = 150_000;
 
-/** A watch that ends sooner than this, without a word, counts as a failure: no loop may run hot. */
-const LEAST_WATCH_MS = 1000;
-
 const LIST_MS = 30_000;
+
+/** A million objects: a server whose pages never end is not followed for ever. */
+const MOST_PAGES = 2000;
 
 const DEFAULT_BACKOFF = { first: 500, most: 30_000 };
 
@@ -58,13 +61,20 @@ interface Run<T> {
   version: string | undefined;
   synced: boolean;
   contactAt: number | undefined;
-  /** In a row. */
+  /** Since the last watch that lasted. */
   failures: number;
+  lost: boolean;
 }
 
 function heard<T>(run: Run<T>): void {
   run.contactAt = run.options.clock.now();
-  run.failures = 0;
+}
+
+/** A list alone is no recovery: where the watch fails, the copy stays behind. */
+function opened<T>(run: Run<T>): void {
+  heard(run);
+  if (run.lost) run.options.hooks?.onRecovered?.();
+  run.lost = false;
 }
 
 function accept({ metadataOnly }: { readonly metadataOnly?: boolean }, kind: string): { accept?: string } {
@@ -81,7 +91,10 @@ async function list<T>(run: Run<T>): Promise<void> {
   const listed = run.copy.list();
   let next = '';
   let version: string | undefined;
+  let pages = 0;
   do {
+    pages += 1;
+    if (pages > MOST_PAGES) throw new KubeError('malformed', `list ${path}: more than ${MOST_PAGES} pages`);
     const page: Page = await client.request({
       path,
       query: { ...query, limit: pageSize, ...(next !== '' && { continue: next }) },
@@ -100,10 +113,13 @@ async function list<T>(run: Run<T>): Promise<void> {
   run.options.hooks?.onSynced?.(run.copy.items.size);
 }
 
+/** A watch that ends sooner counts as a failure, whatever it said: no loop may run hot. */
+const leastWatchMs = <T>({ backoff = DEFAULT_BACKOFF }: ReflectorOptions<T>): number => 2 * backoff.first;
+
 async function watch<T>(run: Run<T>): Promise<void> {
-  const { client, path, query, clock } = run.options;
-  const began = clock.now();
-  let events = 0;
+  const { client, path, query } = run.options;
+  const began = performance.now();
+  const lasted = (): boolean => performance.now() - began >= leastWatchMs(run.options);
   const watching = client.watch({
     path,
     query: {
@@ -114,21 +130,24 @@ async function watch<T>(run: Run<T>): Promise<void> {
       timeoutSeconds: Math.round(300 * (1 + Math.random())),
     },
     idleMs: IDLE_MS,
+    onOpen: () => opened(run),
     signal: run.signal,
     ...accept(run.options, 'PartialObjectMetadata'),
   });
-  for await (const event of watching) {
-    run.copy.apply(event);
-    run.version = event.object.metadata.resourceVersion ?? run.version;
-    heard(run);
-    events += 1;
+  try {
+    for await (const event of watching) {
+      run.copy.apply(event);
+      run.version = event.object.metadata.resourceVersion ?? run.version;
+      heard(run);
+    }
+  } finally {
+    if (lasted()) run.failures = 0;
   }
-  if (events === 0 && clock.now() - began < LEAST_WATCH_MS) {
-    throw new KubeError('server', `watch ${path}: the server ended it at once`);
-  }
+  if (!lasted()) throw new KubeError('server', `watch ${path}: the server ended it at once`);
 }
 
-const NEEDS_LIST: ReadonlySet<string> = new Set(['gone', 'invalid', 'malformed']);
+/** Not found: the resource itself is gone, and its objects with it. */
+const NEEDS_LIST: ReadonlySet<string> = new Set(['gone', 'invalid', 'malformed', 'not-found']);
 
 async function pause<T>(run: Run<T>, error: unknown): Promise<void> {
   const known = error instanceof KubeError ? error : new KubeError('server', String(error), { cause: error });
@@ -138,6 +157,11 @@ async function pause<T>(run: Run<T>, error: unknown): Promise<void> {
   const waitMs = Math.round(longest * (0.5 + Math.random() / 2));
   run.failures += 1;
   run.options.hooks?.onError?.(known, waitMs);
+  // A resourceVersion that is too old is nothing out of the ordinary: the list that follows mends it.
+  if (!run.lost && known.code !== 'gone') {
+    run.lost = true;
+    run.options.hooks?.onLost?.(known);
+  }
   try {
     await sleep(waitMs, undefined, { signal: run.signal, ref: false });
   } catch {
@@ -172,6 +196,7 @@ export function createReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
     synced: false,
     contactAt: undefined,
     failures: 0,
+    lost: false,
   };
   const running = keepUp(run, synced).finally(synced);
   return {

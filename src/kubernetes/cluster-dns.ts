@@ -1,0 +1,99 @@
+import { isIP } from 'node:net';
+import { z } from 'zod';
+
+import type { Config } from '../config/schema.ts';
+import { clusterFromOwnFile } from '../resolv-conf/own-file.ts';
+import { parseResolvConf } from '../resolv-conf/kubelet.ts';
+import { KubeError } from './kube-error.ts';
+
+/** Where a fact comes from, for logs and `doctor`. */
+export type FactSource =
+  | 'configuration'
+  | 'own resolv.conf'
+  | `service ${string}`
+  | `daemonset ${string}`
+  | 'built-in'
+  | 'not looked for';
+
+export interface Sourced<T> {
+  readonly value: T;
+  readonly source: FactSource;
+}
+
+/** Where nothing says otherwise: what kubeadm, kind and most distributions use. */
+const BUILT_IN = { dns: ['10.96.0.10'], domain: 'cluster.local' } as const;
+
+/** core/v1 Service, as far as its addresses go. */
+const serviceObject = z.object({
+  spec: z.object({ clusterIP: z.string().default(''), clusterIPs: z.array(z.string()).default([]) }),
+});
+
+/**
+ * The cluster addresses of a Service, the primary one first; two where it is dual-stack, none where it is headless
+ * (`None`) or an ExternalName. Throws {@link KubeError} (malformed) for what is no Service.
+ */
+export function serviceAddresses(object: unknown): readonly string[] {
+  const { data, error } = serviceObject.safeParse(object);
+  if (data === undefined) throw new KubeError('malformed', `not a Service: ${error?.message ?? ''}`.slice(0, 300));
+  // API servers before 1.20 knew clusterIP alone.
+  const { clusterIP, clusterIPs } = data.spec;
+  return (clusterIPs.length > 0 ? clusterIPs : [clusterIP]).filter((address) => isIP(address) !== 0);
+}
+
+export interface OwnPlace {
+  /** The text of our own /etc/resolv.conf. */
+  readonly resolvConf?: string;
+  /** The namespace that we run in. */
+  readonly namespace?: string;
+}
+
+/** What the kubelet makes of a Pod's DNS, each with its source. */
+export interface ClusterDns {
+  readonly dns: Sourced<readonly string[]>;
+  readonly domain: Sourced<string>;
+  readonly nodeSearches: Sourced<readonly string[]>;
+}
+
+function fromKubelet({ resolvConf, namespace }: OwnPlace): ReturnType<typeof clusterFromOwnFile> {
+  if (resolvConf === undefined || namespace === undefined) return undefined;
+  const own = clusterFromOwnFile(parseResolvConf(resolvConf), namespace);
+  return own?.dns.every((address) => isIP(address) !== 0) ? own : undefined;
+}
+
+const given = <T>(value: T | 'auto'): T | undefined => (value === 'auto' ? undefined : value);
+
+/** The first value that is known. */
+function first<T>(...known: readonly (readonly [T | undefined, FactSource])[]): Sourced<T> | undefined {
+  for (const [value, source] of known) if (value !== undefined) return { value, source };
+  return undefined;
+}
+
+/**
+ * The cluster's DNS settings: as configured, else as the kubelet wrote them into our own resolv.conf, else (addresses
+ * only) as the DNS Service says, else what most clusters have. The kubelet goes before the Service: what it writes is
+ * what Pods get, also where that is a node-local cache.
+ */
+export function clusterDns(
+  { cluster }: Pick<Config, 'cluster'>,
+  own: OwnPlace,
+  serviceDns: readonly string[] = [],
+): ClusterDns {
+  const { dns, domain, nodeSearches } = cluster;
+  const kubelet = fromKubelet(own);
+  const service = serviceDns.length > 0 ? serviceDns : undefined;
+  return {
+    dns: first<readonly string[]>(
+      [given(dns), 'configuration'],
+      [kubelet?.dns, 'own resolv.conf'],
+      [service, `service ${cluster.service}`],
+    ) ?? { value: BUILT_IN.dns, source: 'built-in' },
+    domain: first([given<string>(domain), 'configuration'], [kubelet?.domain, 'own resolv.conf']) ?? {
+      value: BUILT_IN.domain,
+      source: 'built-in',
+    },
+    nodeSearches: first<readonly string[]>(
+      [given(nodeSearches), 'configuration'],
+      [kubelet?.nodeSearches, 'own resolv.conf'],
+    ) ?? { value: [], source: 'built-in' },
+  };
+}

@@ -1,0 +1,136 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { beforeAbort } from '../libc/before-abort.ts';
+import type { ClusterFacts, PolicyConfig } from '../policy/model.ts';
+import { nodeLocalAddresses, nodeLocalUsable } from '../policy/redirect.ts';
+import {
+  createDiscovery,
+  type Discovery,
+  type DiscoveryHooks,
+  type DiscoveryOptions,
+  type KnownFacts,
+} from './cluster-facts-discovery.ts';
+import { createPreflight, type Preflight } from './dns-preflight.ts';
+
+export interface ClusterFactsHooks extends DiscoveryHooks {
+  /** The cluster DNS, or the state or addresses of the node-local cache, are no longer what they were. */
+  readonly onChange?: (now: KnownFacts, before: KnownFacts) => void;
+  /** The first answer of the preflight over TCP, and each change. */
+  readonly onDnsOverTcp?: (answered: boolean, servers: readonly string[]) => void;
+}
+
+export interface ClusterFactsOptions extends Omit<DiscoveryOptions, 'hooks' | 'readMs'> {
+  readonly hooks?: ClusterFactsHooks;
+  /** Milliseconds; for tests. */
+  readonly times?: Partial<FactTimes>;
+  /** 53 but in tests. */
+  readonly dnsPort?: number;
+}
+
+export interface FactTimes {
+  /** Between looks, on average. */
+  readonly everyMs: number;
+  /** Before the next look where one could not read all it wanted; doubled at each further one, up to `everyMs`. */
+  readonly againMs: number;
+  /** For one object of the API. */
+  readonly readMs: number;
+  /** For one DNS server over TCP. */
+  readonly tcpMs: number;
+  /** Until `ready` resolves in any case. */
+  readonly firstMs: number;
+}
+
+const TIMES: FactTimes = { everyMs: 45_000, againMs: 1000, readMs: 5000, tcpMs: 2000, firstMs: 2000 };
+
+/** What is known of the cluster's DNS, kept up to date. */
+export interface ClusterFactsSource {
+  /** From the configuration and our own resolv.conf at first. What was known stays where it cannot be read again. */
+  readonly current: KnownFacts;
+  /** Resolves after the first look, or when it takes too long. Never rejects. */
+  readonly ready: Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The servers that a Pod with `use-vc` may ask: in a mixed Pod glibc asks what musl is redirected to. */
+export function serversOfPods(facts: ClusterFacts, policy: PolicyConfig): readonly string[] {
+  const redirects = policy.musl.remedy === 'auto' || policy.musl.remedy === 'redirect';
+  const toCache = redirects && policy.mixedPods === 'redirect' && nodeLocalUsable(facts, policy);
+  return [...new Set([...(toCache ? nodeLocalAddresses(facts, policy) : []), ...facts.dns])];
+}
+
+const compared = ({ facts, sources }: KnownFacts): string =>
+  JSON.stringify([facts.dns, sources.dns, facts.nodeLocal, facts.nodeLocalAddresses]);
+
+/** A wait that differs from the others of its kind by a third: the replicas of a webhook do not ask all at once. */
+const jittered = (ms: number): number => ms * (2 / 3 + (Math.random() * 2) / 3);
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal, ref: false }).catch(() => {});
+}
+
+interface Rounds {
+  readonly discovery: Discovery;
+  readonly preflight: Preflight | undefined;
+  readonly times: FactTimes;
+  readonly signal: AbortSignal;
+  readonly publish: (known: KnownFacts) => void;
+}
+
+/** One round: facts are published only once their own servers have been asked over TCP. */
+async function round({ discovery, preflight, signal, publish }: Rounds): Promise<void> {
+  await discovery.look(signal);
+  if (preflight !== undefined && !signal.aborted) await beforeAbort(preflight.look(), signal);
+  if (signal.aborted) return;
+  const known = discovery.known();
+  publish({ ...known, facts: { ...known.facts, dnsOverTcp: preflight?.answered === true } });
+}
+
+async function goRound(rounds: Rounds, first: () => void): Promise<void> {
+  const { discovery, times, signal } = rounds;
+  let waitMs = times.againMs;
+  while (!signal.aborted) {
+    await round(rounds);
+    first();
+    waitMs = discovery.complete ? times.everyMs : Math.min(times.everyMs, waitMs);
+    await pause(jittered(waitMs), signal);
+    waitMs = discovery.complete ? times.againMs : waitMs * 2;
+  }
+}
+
+/**
+ * Cluster DNS, domain, node searches and node-local cache: from the configuration, our own resolv.conf and the API, read
+ * anew about every 45 s; and whether the DNS servers that Pods ask answer over TCP.
+ */
+export function createClusterFacts(options: ClusterFactsOptions): ClusterFactsSource {
+  const { policy, hooks = {}, dnsPort = 53 } = options;
+  const times = { ...TIMES, ...options.times };
+  const closing = new AbortController();
+  const discovery = createDiscovery({ ...options, hooks, readMs: times.readMs });
+  let current = discovery.known();
+  const servers = (): readonly string[] => serversOfPods(discovery.known().facts, policy);
+  const preflight = createPreflight({
+    servers: () => servers().map((address) => ({ address, port: dnsPort, timeoutMs: times.tcpMs })),
+    name: `kubernetes.default.svc.${current.facts.domain}`,
+    onChange: (answered) => hooks.onDnsOverTcp?.(answered, servers()),
+  });
+  const publish = (known: KnownFacts): void => {
+    const before = current;
+    current = known;
+    if (compared(known) !== compared(before)) hooks.onChange?.(known, before);
+  };
+  const { promise: first, resolve } = Promise.withResolvers<void>();
+  const running = goRound(
+    { discovery, preflight: policy.glibc.tcpPreflight ? preflight : undefined, times, signal: closing.signal, publish },
+    resolve,
+  ).finally(resolve);
+  return {
+    get current() {
+      return current;
+    },
+    ready: Promise.race([first, pause(times.firstMs, closing.signal)]),
+    async close() {
+      closing.abort();
+      await running;
+    },
+  };
+}

@@ -1,0 +1,101 @@
+import { LRUCache } from 'lru-cache';
+
+import { MODE_LABEL } from '../policy/scope.ts';
+import type { KubeClient } from './client.ts';
+import { KubeError } from './kube-error.ts';
+import { RESOURCES, resourcePath, type KubeObject } from './objects.ts';
+
+/** The value of our label on a namespace; null: it has none. */
+export type ModeLabel = string | null;
+
+export const modeLabelOf = ({ metadata }: KubeObject): ModeLabel => metadata.labels?.[MODE_LABEL] ?? null;
+
+export interface NamespaceReadsOptions {
+  readonly client: KubeClient;
+  readonly clock: { now(): number };
+  /** Milliseconds for one read. Those who wait have deadlines of their own; what comes later serves the next. */
+  readonly timeoutMs: number;
+  /** Milliseconds an answer is remembered: by then the watch has it, or the label may have changed. */
+  readonly ttlMs: number;
+  /** Milliseconds a failure is remembered, so that a burst of Pods does not become a burst of requests. */
+  readonly failureTtlMs: number;
+  /** Answers remembered at most. */
+  readonly entries: number;
+  /** Reads under way at most; more are refused. */
+  readonly concurrency: number;
+  /** A read that was made, and what came of it: `found`, or the code of the failure. */
+  readonly onRead?: (outcome: 'found' | KubeError['code']) => void;
+}
+
+/** Namespaces read one by one, as they are asked for. */
+export interface NamespaceReads {
+  /** Rejects with {@link KubeError}; `not-found` where the API has no such namespace. */
+  get(name: string): Promise<ModeLabel>;
+  close(): void;
+}
+
+interface Remembered {
+  readonly answer: ModeLabel | KubeError;
+  readonly until: number;
+}
+
+/** RFC 1123 label, as the API server wants namespaces named. */
+const NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
+const ACCEPT = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json';
+
+const asKubeError = (error: unknown): KubeError =>
+  error instanceof KubeError ? error : new KubeError('malformed', String(error), { cause: error });
+
+/**
+ * Reads by name, one at a time for each. A GET without a resourceVersion is answered from etcd itself, however late the
+ * replica that answers is: `not-found` is not a matter of waiting.
+ */
+export function createNamespaceReads(options: NamespaceReadsOptions): NamespaceReads {
+  const { client, clock } = options;
+  const closing = new AbortController();
+  const flights = new Map<string, Promise<ModeLabel>>();
+  const memory = new LRUCache<string, Remembered>({ max: options.entries });
+
+  function remember(name: string, answer: ModeLabel | KubeError): void {
+    const life = answer instanceof KubeError ? options.failureTtlMs : options.ttlMs;
+    memory.set(name, { answer, until: clock.now() + life });
+    options.onRead?.(answer instanceof KubeError ? answer.code : 'found');
+  }
+
+  async function read(name: string): Promise<ModeLabel> {
+    const path = resourcePath(RESOURCES.namespaces, name);
+    try {
+      const request = { path, accept: ACCEPT, timeoutMs: options.timeoutMs, signal: closing.signal };
+      const label = modeLabelOf(await client.request(request));
+      remember(name, label);
+      return label;
+    } catch (error) {
+      const failure = asKubeError(error);
+      if (!closing.signal.aborted) remember(name, failure);
+      throw failure;
+    } finally {
+      flights.delete(name);
+    }
+  }
+
+  return {
+    async get(name) {
+      if (!NAME.test(name)) throw new KubeError('invalid', `${JSON.stringify(name.slice(0, 100))} names no namespace`);
+      const known = memory.get(name);
+      if (known !== undefined && known.until > clock.now()) {
+        if (known.answer instanceof KubeError) throw known.answer;
+        return known.answer;
+      }
+      const flying = flights.get(name);
+      if (flying !== undefined) return await flying;
+      if (flights.size >= options.concurrency) {
+        throw new KubeError('throttled', `namespace ${name}: ${flights.size} others are being read already`);
+      }
+      const flight = read(name);
+      flights.set(name, flight);
+      return await flight;
+    },
+    close: () => closing.abort(),
+  };
+}

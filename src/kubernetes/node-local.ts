@@ -1,0 +1,121 @@
+import { z } from 'zod';
+
+import type { NodeLocalState } from '../policy/model.ts';
+import { KubeError } from './kube-error.ts';
+import { nodeCacheFlags } from './node-cache-flags.ts';
+
+const words = z.array(z.string()).default([]);
+
+/** apps/v1 DaemonSet, as far as a node-local cache shows in it. */
+const daemonSet = z.object({
+  metadata: z.object({ deletionTimestamp: z.string().optional() }),
+  spec: z.object({
+    template: z.object({
+      spec: z.object({
+        hostNetwork: z.boolean().default(false),
+        containers: z.array(z.object({ command: words, args: words })),
+      }),
+    }),
+  }),
+  status: z.object({ desiredNumberScheduled: z.int().default(0), numberReady: z.int().default(0) }).prefault({}),
+});
+
+type DaemonSet = z.output<typeof daemonSet>;
+
+function parse(object: unknown): DaemonSet {
+  const { data, error } = daemonSet.safeParse(object);
+  if (data === undefined) throw new KubeError('malformed', `not a DaemonSet: ${error?.message ?? ''}`.slice(0, 300));
+  return data;
+}
+
+/** What is known of the node-local cache. */
+export interface NodeLocal {
+  readonly state: NodeLocalState;
+  /** Its own addresses on the nodes: without those of the DNS Service. */
+  readonly addresses: readonly string[];
+  /** One sentence for people. */
+  readonly detail: string;
+}
+
+type Shape = NodeLocal & { readonly state: 'ready' | 'intercepting' | 'unknown' };
+
+const isLinkLocal = (address: string): boolean => /^(169\.254\.|fe80:)/i.test(address);
+
+/** How a running cache can be reached, whatever its readiness. */
+function shapeOf({ spec }: DaemonSet, dns: readonly string[]): Shape {
+  const { hostNetwork, containers } = spec.template.spec;
+  const caches = containers.map(nodeCacheFlags);
+  const localIps = [...new Set(caches.flatMap(({ localIps: given }) => given ?? []))];
+  if (!hostNetwork || caches.some(({ setupInterface }) => !setupInterface)) {
+    const detail = 'it sets up no address on the nodes: something else (Cilium: a local redirect) brings Pods to it';
+    return { state: 'intercepting', addresses: [], detail };
+  }
+  if (localIps.length === 0) {
+    return {
+      state: 'unknown',
+      addresses: [],
+      detail: 'its -localip is not a list of IP addresses: set nodeLocal.mode',
+    };
+  }
+  // The documented form is `<own address>,<DNS Service>`; the Service's address need not be known to us.
+  const isService = (address: string): boolean =>
+    !isLinkLocal(address) && (localIps.length > 1 || dns.includes(address));
+  const own = localIps.filter((address) => !isService(address));
+  if (own.length === localIps.length)
+    return { state: 'ready', addresses: own, detail: `it listens on ${own.join(', ')}` };
+  return {
+    state: 'intercepting',
+    addresses: own,
+    detail: `it listens on ${localIps.join(', ')}: the DNS Service's own`,
+  };
+}
+
+/** `ready` of `desired` nodes. */
+type Judge = (ready: number, desired: number) => boolean;
+
+/**
+ * Whether enough nodes are ready (`minReady`: 0 to 1, and one at least). Two looks in a row have to agree on a change: a
+ * node that joins or a Pod that is replaced is not ready for some seconds, and Pods that are created then would keep what
+ * they were given for life. The first look, and a cache that is ready nowhere, count at once.
+ */
+function createJudge(minReady: number): Judge {
+  let settled: boolean | undefined;
+  let doubted = false;
+  return (ready, desired) => {
+    const enough = ready > 0 && ready / desired >= minReady;
+    if (settled === undefined || ready === 0 || enough === settled || doubted) {
+      settled = enough;
+      doubted = false;
+    } else {
+      doubted = true;
+    }
+    return settled;
+  };
+}
+
+export interface NodeLocalReader {
+  /**
+   * What a DaemonSet (undefined: there is none) says, `dns` being the addresses that Pods ask and those of the DNS Service.
+   * Throws {@link KubeError} (malformed) for what is no DaemonSet.
+   */
+  read(object: unknown, dns: readonly string[]): NodeLocal;
+}
+
+/** Reads the cache's DaemonSet again and again; `minReady`: the part of its nodes that has to be ready, 0 to 1. */
+export function createNodeLocalReader(minReady: number): NodeLocalReader {
+  let judge = createJudge(minReady);
+  return {
+    read(object, dns) {
+      const found = object === undefined ? undefined : parse(object);
+      if (found === undefined || found.metadata.deletionTimestamp !== undefined) {
+        judge = createJudge(minReady);
+        return { state: 'absent', addresses: [], detail: 'there is no such DaemonSet' };
+      }
+      const { desiredNumberScheduled: desired, numberReady: ready } = found.status;
+      const shape = shapeOf(found, dns);
+      const enough = judge(ready, desired);
+      const detail = `${shape.detail}; ready on ${ready} of ${desired} nodes`;
+      return { ...shape, detail, state: enough || shape.state === 'unknown' ? shape.state : 'unready' };
+    },
+  };
+}
