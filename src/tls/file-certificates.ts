@@ -3,12 +3,9 @@ import { readFileSync, watch, type FSWatcher } from 'node:fs';
 import { dirname } from 'node:path';
 
 import type { CertificatePair, CertificateSource } from '../admission/certificates.ts';
+import { CertificateError } from './certificate-error.ts';
 
-/** A certificate or key file cannot be used; the message names the file and what is wrong. */
-export class CertificateError extends Error {
-  override readonly name = 'CertificateError';
-  readonly code = 'certificate';
-}
+export { CertificateError };
 
 export interface FileCertificatesOptions {
   readonly certFile: string;

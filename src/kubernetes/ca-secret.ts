@@ -1,0 +1,119 @@
+import { z } from 'zod';
+
+import type { CaData, CaStore, Stored, Written } from '../tls/ca-store.ts';
+import type { KubeClient, KubeRequest } from './client.ts';
+import { followObject } from './follow-object.ts';
+import { KubeError } from './kube-error.ts';
+import { resourcePath, RESOURCES, type KubeObject } from './objects.ts';
+
+export interface CaSecretOptions {
+  readonly client: KubeClient;
+  readonly namespace: string;
+  readonly name: string;
+  readonly clock: { now(): number };
+  /** Labels that a new Secret gets besides our own. */
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly hooks?: {
+    /** The Secret could not be read or watched; tried again in `waitMs`. */
+    readonly onWatchError?: (error: KubeError, waitMs: number) => void;
+  };
+}
+
+/** Marks the Secret as ours to write: one that lacks it and does not hold a CA is somebody else's. */
+const LABEL = { 'app.kubernetes.io/managed-by': 'libc-dns-webhook' };
+
+/** A person asks for a new CA with it; any value but the empty one. */
+const ROTATE = 'libc-dns.dev/rotate';
+
+const secret = z.object({ data: z.record(z.string(), z.string()).nullish() });
+
+function read(object: KubeObject): Stored {
+  const { metadata } = object;
+  const data = secret.safeParse(object).data?.data ?? {};
+  const [[label, value]] = Object.entries(LABEL) as [[string, string]];
+  return {
+    state: 'present',
+    version: metadata.resourceVersion ?? '',
+    data: Object.fromEntries(Object.entries(data).map(([key, text]) => [key, Buffer.from(text, 'base64').toString()])),
+    ours: metadata.labels?.[label] === value,
+    asked: (metadata.annotations?.[ROTATE] ?? '') !== '',
+  };
+}
+
+const encode = (data: CaData): Record<string, string | null> =>
+  Object.fromEntries(
+    Object.entries(data).map(([key, text]) => [key, text === undefined ? null : Buffer.from(text).toString('base64')]),
+  );
+
+/** What a policy engine or a proxy answers may quote what was sent, key and all: no long run of base64 gets out. */
+function withoutKeys(error: unknown): unknown {
+  if (!(error instanceof KubeError)) return error;
+  const message = error.message.replaceAll(/[A-Za-z0-9+/=]{40,}/g, '[…]');
+  return new KubeError(error.code, message, error.status === undefined ? {} : { status: error.status });
+}
+
+async function write(client: KubeClient, request: KubeRequest): Promise<Written> {
+  try {
+    await client.request({ ...request, query: { fieldManager: 'libc-dns-webhook' } });
+    return 'written';
+  } catch (error) {
+    const code = error instanceof KubeError ? error.code : undefined;
+    if (code === 'conflict' || (code === 'not-found' && request.method === 'PATCH')) return 'conflict';
+    throw withoutKeys(error);
+  }
+}
+
+/**
+ * The CAs that replicas share, in a Secret: listed and watched by its name alone, made with POST, changed with merge
+ * patches that hold only against the resourceVersion they were made for.
+ */
+export function caSecret(options: CaSecretOptions): CaStore {
+  const { client, namespace, name, clock, labels, hooks } = options;
+  const collection = resourcePath(RESOURCES.secrets, undefined, namespace);
+  const path = resourcePath(RESOURCES.secrets, name, namespace);
+  const listeners: (() => void)[] = [];
+  let seen: Stored = { state: 'unseen' };
+
+  const see = (stored: Stored): void => {
+    seen = stored;
+    for (const listener of listeners) listener();
+  };
+
+  const followed = followObject<Stored>({
+    client,
+    resource: RESOURCES.secrets,
+    name,
+    namespace,
+    clock,
+    read,
+    onSeen: (value) => see(value ?? { state: 'absent' }),
+    onError: (error, waitMs) => {
+      if (seen.state === 'unseen') see({ state: 'unseen', problem: error.message });
+      hooks?.onWatchError?.(error, waitMs);
+    },
+  });
+
+  return {
+    get seen() {
+      return seen;
+    },
+    get inContact() {
+      return followed.inContact;
+    },
+    onChange: (listener) => void listeners.push(listener),
+    create: (data) => {
+      const metadata = { name, namespace, labels: { ...labels, ...LABEL } };
+      return write(client, {
+        method: 'POST',
+        path: collection,
+        body: { metadata, type: 'Opaque', data: encode(data) },
+      });
+    },
+    replace: (resourceVersion, data, answered) => {
+      const annotations = answered ? { [ROTATE]: null } : {};
+      const body = { metadata: { resourceVersion, labels: LABEL, annotations }, data: encode(data) };
+      return write(client, { method: 'PATCH', path, contentType: 'application/merge-patch+json', body });
+    },
+    close: () => followed.close(),
+  };
+}

@@ -1,0 +1,135 @@
+import { z } from 'zod';
+
+import type { Registration, TrustBundle } from '../tls/trust.ts';
+import type { KubeClient } from './client.ts';
+import { followObject } from './follow-object.ts';
+import { KubeError } from './kube-error.ts';
+import { resourcePath, RESOURCES, type KubeObject } from './objects.ts';
+
+export interface WebhookRegistrationOptions {
+  readonly client: KubeClient;
+  /** Of the MutatingWebhookConfiguration. */
+  readonly name: string;
+  /** Ours: entries that call another Service are left alone. */
+  readonly service: { readonly namespace: string; readonly name: string };
+  readonly clock: { now(): number };
+  readonly hooks?: {
+    /** It could not be read or watched; tried again in `waitMs`. */
+    readonly onWatchError?: (error: KubeError, waitMs: number) => void;
+    /** It was seen: how many of its entries call us; undefined: it is not there. */
+    readonly onSeen?: (entries: number | undefined) => void;
+  };
+}
+
+const configuration = z.object({
+  webhooks: z
+    .array(
+      z.object({
+        name: z.string(),
+        clientConfig: z.object({
+          caBundle: z.string().nullish(),
+          service: z.object({ namespace: z.string(), name: z.string() }).nullish(),
+        }),
+      }),
+    )
+    .nullish(),
+});
+
+type Entry = NonNullable<z.infer<typeof configuration>['webhooks']>[number];
+
+/** The certificates of a PEM text, one by one; what lies between them is no matter. */
+export function splitCertificates(pem: string): string[] {
+  return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+}
+
+interface Seen {
+  readonly registration: Registration;
+  /** Where each entry of ours stands in the list. */
+  readonly places: readonly { readonly index: number; readonly name: string }[];
+}
+
+/** An entry with a URL calls whoever answers there: in our own configuration that is us. */
+function callsUs({ clientConfig: { service } }: Entry, ours: WebhookRegistrationOptions['service']): boolean {
+  return !service || (service.name === ours.name && service.namespace === ours.namespace);
+}
+
+function read(object: KubeObject, service: WebhookRegistrationOptions['service']): Seen {
+  const places: { index: number; name: string }[] = [];
+  const bundles: string[][] = [];
+  for (const [index, entry] of (configuration.safeParse(object).data?.webhooks ?? []).entries()) {
+    if (!callsUs(entry, service)) continue;
+    places.push({ index, name: entry.name });
+    bundles.push(splitCertificates(Buffer.from(entry.clientConfig.caBundle ?? '', 'base64').toString()));
+  }
+  return { places, registration: { state: 'present', version: object.metadata.resourceVersion ?? '', bundles } };
+}
+
+/**
+ * A JSON Patch (RFC 6902) of caBundles and nothing else. It is refused as a conflict unless the object is still the one
+ * that was read; a server-side apply could make it anew after `helm uninstall`, and would own the entries' names.
+ */
+function patchFor({ places }: Seen, version: string, bundles: readonly (readonly string[] | undefined)[]): object[] {
+  const guard = { op: 'replace', path: '/metadata/resourceVersion', value: version };
+  return [
+    guard,
+    ...places.flatMap(({ index, name }, place) => {
+      const pems = bundles[place];
+      if (pems === undefined) return [];
+      const value = Buffer.from(pems.map((pem) => `${pem.trim()}\n`).join('')).toString('base64');
+      return [
+        { op: 'test', path: `/webhooks/${index}/name`, value: name },
+        { op: 'add', path: `/webhooks/${index}/clientConfig/caBundle`, value },
+      ];
+    }),
+  ];
+}
+
+/** Our MutatingWebhookConfiguration, listed, watched and patched by its name alone; never created. */
+export function webhookRegistration(options: WebhookRegistrationOptions): TrustBundle {
+  const { client, name, service, clock, hooks } = options;
+  const path = resourcePath(RESOURCES.webhookConfigurations, name);
+  const listeners: (() => void)[] = [];
+  let last: Seen = { registration: { state: 'unseen' }, places: [] };
+
+  const see = (seen: Seen): void => {
+    last = seen;
+    for (const listener of listeners) listener();
+  };
+  const followed = followObject<Seen>({
+    client,
+    resource: RESOURCES.webhookConfigurations,
+    name,
+    clock,
+    read: (object) => read(object, service),
+    onSeen: (seen) => {
+      hooks?.onSeen?.(seen?.places.length);
+      see(seen ?? { registration: { state: 'absent' }, places: [] });
+    },
+    onError: (error, waitMs) => {
+      if (last.registration.state === 'unseen') {
+        see({ registration: { state: 'unseen', problem: error.message }, places: [] });
+      }
+      hooks?.onWatchError?.(error, waitMs);
+    },
+  });
+
+  return {
+    get seen() {
+      return last.registration;
+    },
+    onChange: (listener) => void listeners.push(listener),
+    async replace(version, bundles) {
+      const body = patchFor(last, version, bundles);
+      const query = { fieldManager: 'libc-dns-webhook' };
+      try {
+        await client.request({ method: 'PATCH', path, query, contentType: 'application/json-patch+json', body });
+        return 'written';
+      } catch (error) {
+        // Gone: it is being uninstalled.
+        if (error instanceof KubeError && (error.code === 'conflict' || error.code === 'not-found')) return 'conflict';
+        throw error;
+      }
+    },
+    close: () => followed.close(),
+  };
+}

@@ -1,0 +1,7 @@
+/** Time, handed in. */
+export interface Clock {
+  /** Milliseconds since the epoch. It jumps: people and NTP set it, machines are suspended. */
+  now(): number;
+  /** Milliseconds from any start. It never jumps: what waits are measured with. */
+  monotonic(): number;
+}

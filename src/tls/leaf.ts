@@ -1,0 +1,63 @@
+import { X509Certificate } from 'node:crypto';
+
+import type { CertificatePair } from '../admission/certificates.ts';
+import { signLeaf, type Ca, type ServerName, type SigningCa } from './authority.ts';
+import { isValid } from './rotation.ts';
+
+/** The certificate that this replica serves. Dates are milliseconds since the epoch. */
+export interface Leaf {
+  readonly pair: CertificatePair;
+  readonly issuer: Ca;
+  readonly notBefore: number;
+  readonly notAfter: number;
+  readonly renewAt: number;
+}
+
+export interface LeafSituation {
+  readonly leaf: Leaf | undefined;
+  /** The CA that signs. */
+  readonly current: Ca;
+  /** As in {@link Situation}. */
+  readonly carried: (ca: Ca) => number;
+  /** Milliseconds from a CA's first appearance in the registration until every API server is sure to trust it. */
+  readonly overlap: number;
+}
+
+export type LeafReason = 'first' | 'invalid' | 'due' | 'ca';
+
+/**
+ * Why a new leaf is signed now, if it is. A CA that is new to the registration signs none while the old leaf is still
+ * good: a person may have replaced the CA in the Secret by hand, without any change-over.
+ */
+export function leafReason({ leaf, current, carried, overlap }: LeafSituation, now: number): LeafReason | undefined {
+  if (!isValid(current, now)) return undefined;
+  if (leaf === undefined) return 'first';
+  if (now < leaf.notBefore || now >= leaf.notAfter) return 'invalid';
+  if (leaf.issuer.id === current.id) return now >= leaf.renewAt ? 'due' : undefined;
+  const trusted = carried(current);
+  return trusted >= overlap || (trusted > 0 && carried(leaf.issuer) === 0) ? 'ca' : undefined;
+}
+
+export interface IssueOptions {
+  readonly ca: SigningCa;
+  readonly names: readonly ServerName[];
+  readonly now: number;
+  readonly lifetimeMs: number;
+  /** 0 to 1: replicas started at once renew one after another. */
+  readonly jitter: number;
+}
+
+/** Signs a leaf to be renewed when 60 to 67 % of its life are over. */
+export async function issueLeaf({ jitter, ...options }: IssueOptions): Promise<Leaf> {
+  const pair = await signLeaf(options);
+  const { validFromDate, validToDate } = new X509Certificate(pair.cert);
+  const { key: _theirs, ...issuer } = options.ca;
+  const notAfter = validToDate.getTime();
+  return {
+    pair,
+    issuer,
+    notBefore: validFromDate.getTime(),
+    notAfter,
+    renewAt: options.now + (notAfter - options.now) * (2 / 3 - jitter / 15),
+  };
+}

@@ -1,0 +1,100 @@
+import type { Ca, SigningCa } from './authority.ts';
+import type { CaState } from './ca-state.ts';
+
+/** What one replica knows when it decides on the shared CAs. Durations are milliseconds. */
+export interface Situation {
+  readonly state: CaState;
+  /** Somebody asks for a new CA. */
+  readonly asked: boolean;
+  /** How long this replica has seen the registration carry a CA without a break; 0: it does not, or is not known. */
+  readonly carried: (ca: Ca) => number;
+  /** How long this replica has seen this state. */
+  readonly seen: number;
+}
+
+/** Milliseconds. */
+export interface RotationTimes {
+  /** From a CA's first appearance in the registration until every API server is sure to trust it. */
+  readonly overlap: number;
+  /** From a change of the signing CA until no certificate of the old one can be alive: a leaf's lifetime. */
+  readonly retire: number;
+}
+
+/** `invalid`: the current CA is expired, or not valid yet. */
+export type PrepareReason = 'due' | 'asked' | 'invalid';
+
+/**
+ * The next change of the shared state, by whichever replica sees it first:
+ *
+ *     current                 --prepare-->   current, next
+ *     current, next           --promote-->   next as current, current as previous   (after `overlap`, carried)
+ *     current, previous       --retire-->    current                                (after `retire`)
+ *
+ * `drop-next` takes away a next CA that cannot be used.
+ */
+export type Step =
+  | { readonly do: 'wait' }
+  | { readonly do: 'prepare'; readonly why: PrepareReason }
+  | { readonly do: 'drop-next' }
+  | { readonly do: 'promote'; readonly next: SigningCa }
+  | { readonly do: 'retire' };
+
+/**
+ * Longest wait, milliseconds, where the current CA is of no use any more. Not none: a replica whose clock is a year
+ * ahead is the only one to think so, and the others take its `next` away in this time.
+ */
+const URGENT_MS = 10_000;
+
+export function isValid({ notBefore, notAfter }: Ca, now: number): boolean {
+  return notBefore <= now && now < notAfter;
+}
+
+/** Two thirds of its life are over, as cert-manager has it: a third remains for the change-over. */
+function isDue({ notBefore, notAfter }: Ca, now: number): boolean {
+  return now >= notBefore + ((notAfter - notBefore) * 2) / 3;
+}
+
+function withNext(next: SigningCa, { state, carried, seen }: Situation, times: RotationTimes, now: number): Step {
+  if (!isValid(next, now)) return { do: 'drop-next' };
+  if (!isValid(state.current, now)) {
+    return seen >= Math.min(times.overlap, URGENT_MS) ? { do: 'promote', next } : { do: 'wait' };
+  }
+  return carried(next) >= times.overlap && seen >= times.overlap ? { do: 'promote', next } : { do: 'wait' };
+}
+
+/** What to change now. `now` is milliseconds since the epoch, as the certificates' dates; waits are measured without it. */
+export function nextStep(situation: Situation, times: RotationTimes, now: number): Step {
+  const { current, next, previous, promotedAt } = situation.state;
+  if (next !== undefined) return withNext(next, situation, times, now);
+  if (!isValid(current, now)) return { do: 'prepare', why: 'invalid' };
+  if (situation.asked) return { do: 'prepare', why: 'asked' };
+  if (isDue(current, now)) return { do: 'prepare', why: 'due' };
+  if (previous !== undefined && situation.seen >= times.overlap) {
+    const gone = promotedAt !== undefined && now >= promotedAt + times.retire;
+    if (gone || now >= previous.notAfter) return { do: 'retire' };
+  }
+  return { do: 'wait' };
+}
+
+/** The state after `step`; `create` makes a new CA where it needs one. */
+export async function applyStep(
+  state: CaState,
+  step: Exclude<Step, { do: 'wait' }>,
+  now: number,
+  create: () => Promise<SigningCa>,
+): Promise<CaState> {
+  switch (step.do) {
+    case 'prepare':
+      return { ...state, next: await create() };
+    case 'promote': {
+      const { key: _forgotten, ...previous } = state.current;
+      return { current: step.next, previous, promotedAt: now };
+    }
+    case 'retire':
+      return { current: state.current };
+    default: {
+      const { next: _dropped, ...rest } = state;
+      return rest;
+    }
+  }
+}

@@ -1,0 +1,188 @@
+import type { CertificatePair, CertificateSource } from '../admission/certificates.ts';
+import type { ServerName } from './authority.ts';
+import type { CaStore } from './ca-store.ts';
+import { trusted } from './ca-state.ts';
+import type { Clock } from './clock.ts';
+import { issueLeaf, leafReason, type Leaf, type LeafReason } from './leaf.ts';
+import { createBundleKeeper, type BundleHooks, type BundleKeeper } from './bundle-keeper.ts';
+import { isValid } from './rotation.ts';
+import { sharedCa, type CaChange, type SharedCa } from './shared-ca.ts';
+import { createTrust, type Trust, type TrustBundle } from './trust.ts';
+import { repeatedly, writePace, type WritePace } from './turns.ts';
+
+export interface SelfManagedOptions {
+  readonly store: CaStore;
+  readonly bundle: TrustBundle;
+  /** What the server is called by: `<service>.<namespace>.svc` is what the API server verifies. */
+  readonly names: readonly ServerName[];
+  readonly clock: Clock;
+  /** 0 to 1, evenly spread. */
+  readonly random: () => number;
+  readonly lifetimes: Lifetimes;
+  readonly hooks?: SelfManagedHooks;
+}
+
+/** Milliseconds. A CA must live three times as long as what comes after two thirds of its life: overlap and a leaf. */
+export interface Lifetimes {
+  /** Of a CA. */
+  readonly ca: number;
+  /** Of a serving certificate. */
+  readonly leaf: number;
+  /** From a CA's first appearance in the registration until every API server is sure to trust it. */
+  readonly overlap: number;
+}
+
+export interface SelfManagedHooks extends BundleHooks {
+  /** A certificate was signed and is served from now on. `ca`: SHA-256 of its CA; `notAfter`: since the epoch. */
+  readonly onIssued?: (issued: { readonly reason: LeafReason; readonly ca: string; readonly notAfter: number }) => void;
+  /** This replica, and no other, changed the Secret. */
+  readonly onCaChange?: (change: { readonly change: CaChange; readonly why: string }) => void;
+  /** Something is wrong with the Secret, or nothing is any more (undefined). Called when that changes. */
+  readonly onProblem?: (problem: string | undefined) => void;
+  /** A certificate could not be made, the Secret or the registration not be written; tried again in `waitMs`. */
+  readonly onError?: (error: Error, waitMs: number) => void;
+}
+
+export interface SelfManaged extends Omit<CertificateSource, 'close'> {
+  /** Resolves when there is a certificate: `current` throws before. Stays pending when closed before that. */
+  readonly ready: Promise<void>;
+  /** Why the API server would not trust the certificate served; undefined where it would, or where nobody is registered. */
+  untrusted(): string | undefined;
+  /** For metrics. Dates are milliseconds since the epoch; undefined: there is none yet. */
+  status(): { readonly leafExpires?: number; readonly caExpires?: number; readonly changeOver: boolean };
+  close(): Promise<void>;
+}
+
+interface Run {
+  readonly options: SelfManagedOptions;
+  readonly ca: SharedCa;
+  readonly trust: Trust;
+  readonly keeper: BundleKeeper;
+  readonly pace: WritePace;
+  readonly listeners: ((pair: CertificatePair) => void)[];
+  readonly issued: () => void;
+  leaf: Leaf | undefined;
+  problem: string | undefined;
+}
+
+const carriedBy =
+  ({ trust }: Run) =>
+  ({ id }: { readonly id: string }): number =>
+    trust.carried(id);
+
+async function serve(run: Run): Promise<void> {
+  const { ca, options, leaf } = run;
+  const { clock, lifetimes, names, random, hooks } = options;
+  const current = ca.state?.current;
+  if (current === undefined) return;
+  const now = clock.now();
+  const reason = leafReason({ leaf, current, carried: carriedBy(run), overlap: lifetimes.overlap }, now);
+  if (reason === undefined) return;
+  const next = await issueLeaf({ ca: current, names, now, lifetimeMs: lifetimes.leaf, jitter: random() });
+  run.leaf = next;
+  run.issued();
+  for (const listener of run.listeners) listener(next.pair);
+  hooks?.onIssued?.({ reason, ca: current.id, notAfter: next.notAfter });
+}
+
+function report(run: Run): void {
+  const { problem } = run.ca;
+  if (problem === run.problem) return;
+  run.problem = problem;
+  run.options.hooks?.onProblem?.(problem);
+}
+
+function failed({ options }: Run, error: unknown, waitMs: number): void {
+  options.hooks?.onError?.(error instanceof Error ? error : new Error(String(error)), waitMs);
+}
+
+async function advance(run: Run): Promise<void> {
+  const { ca, pace, options } = run;
+  if (pace.waitMs() > 0) return;
+  try {
+    const done = await ca.advance(carriedBy(run));
+    if (done === undefined) return;
+    pace.wrote();
+    if (done.written === 'written') options.hooks?.onCaChange?.({ change: done.change, why: done.why });
+  } catch (error) {
+    failed(run, error, pace.failed());
+  }
+}
+
+async function keepTrusted({ ca, leaf, keeper }: Run): Promise<void> {
+  if (ca.state === undefined) return;
+  // What is served must be trusted, even where the Secret knows nothing of it any more.
+  await keeper.keep([...trusted(ca.state), ...(leaf === undefined ? [] : [leaf.issuer])], ca.certain);
+}
+
+async function turn(run: Run): Promise<void> {
+  const { ca, trust, options } = run;
+  ca.look();
+  trust.look(options.bundle.seen);
+  report(run);
+  try {
+    await serve(run);
+  } catch (error) {
+    failed(run, error, checkEvery(options.lifetimes));
+  }
+  await Promise.all([keepTrusted(run), advance(run)]);
+}
+
+/** Often enough to act in time; never slower, for timers stand still while a machine is suspended and then run late. */
+const checkEvery = ({ ca, leaf, overlap }: Lifetimes): number =>
+  Math.max(20, Math.min(10_000, overlap / 4, leaf / 20, ca / 100));
+
+function whyUntrusted({ ca, leaf, trust, options: { bundle, clock } }: Run): string | undefined {
+  trust.look(bundle.seen);
+  const now = clock.now();
+  if (leaf !== undefined) return trust.whyNot(leaf.pair.cert, now);
+  const current = ca.state?.current;
+  if (current === undefined) return `no CA yet: ${ca.problem ?? 'the Secret was not read so far'}`;
+  return isValid(current, now) ? 'no certificate yet' : 'the CA is expired or not valid yet: it is being replaced';
+}
+
+/**
+ * Serving certificates signed by a CA that the replicas share, renewed and replaced without anybody's help
+ * (docs/certificates.md). Reads the date at each step instead of sleeping for days: clocks jump, machines are suspended.
+ */
+export function selfManagedCertificates(options: SelfManagedOptions): SelfManaged {
+  const { store, bundle, clock, lifetimes, random, hooks = {} } = options;
+  const { promise: ready, resolve: issued } = Promise.withResolvers<void>();
+  const times = { overlap: lifetimes.overlap, retire: lifetimes.leaf };
+  const run: Run = {
+    options,
+    ca: sharedCa({ store, clock, times, lifetimeMs: lifetimes.ca }),
+    trust: createTrust(() => clock.monotonic()),
+    keeper: createBundleKeeper({ bundle, clock, random, pruneAfterMs: 2 * lifetimes.overlap, hooks }),
+    pace: writePace({ monotonic: () => clock.monotonic(), random, most: lifetimes.overlap }),
+    listeners: [],
+    issued,
+    leaf: undefined,
+    problem: undefined,
+  };
+  const turns = repeatedly(
+    () => turn(run),
+    () => Math.min(checkEvery(lifetimes), run.pace.waitMs() || Infinity, run.keeper.waitMs() || Infinity),
+  );
+  store.onChange(turns.now);
+  bundle.onChange(turns.now);
+
+  return {
+    ready,
+    current() {
+      if (run.leaf === undefined) throw new Error('there is no certificate yet: wait for `ready`');
+      return run.leaf.pair;
+    },
+    onChange: (listener) => void run.listeners.push(listener),
+    untrusted: () => whyUntrusted(run),
+    status: () => ({
+      ...(run.leaf !== undefined && { leafExpires: run.leaf.notAfter }),
+      ...(run.ca.state !== undefined && { caExpires: run.ca.state.current.notAfter }),
+      changeOver: run.ca.state?.next !== undefined || run.ca.state?.previous !== undefined,
+    }),
+    async close() {
+      await turns.close();
+      await Promise.all([store.close(), bundle.close()]);
+    },
+  };
+}
