@@ -1,0 +1,81 @@
+{{- define "libc-dns-webhook.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Cut at 40 characters: what is derived from it stays below 63. */}}
+{{- define "libc-dns-webhook.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride }}
+{{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
+{{- default $full .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "libc-dns-webhook.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "libc-dns-webhook.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "libc-dns-webhook.labels" -}}
+{{ include "libc-dns-webhook.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "libc-dns-webhook.serviceAccountName" -}}
+{{- default (ternary (include "libc-dns-webhook.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name }}
+{{- end }}
+
+{{- define "libc-dns-webhook.priorityClassName" -}}
+{{- if .Values.priorityClass.create }}{{ include "libc-dns-webhook.fullname" . }}{{ else }}{{ .Values.priorityClass.name }}{{ end }}
+{{- end }}
+
+{{/* The Secret with the serving certificate, where it is mounted. */}}
+{{- define "libc-dns-webhook.certificateSecret" -}}
+{{- if eq .Values.certificates.source "secret" }}{{ .Values.certificates.secretName }}{{ else }}{{ include "libc-dns-webhook.fullname" . }}-tls{{ end }}
+{{- end }}
+
+{{/* The configuration file: values.config, and the names that depend on the release. */}}
+{{- define "libc-dns-webhook.config" -}}
+{{- $fullname := include "libc-dns-webhook.fullname" . }}
+{{- $config := deepCopy .Values.config }}
+{{- if eq .Values.certificates.source "self-managed" }}
+{{- $_ := set $config "tls" (dict "mode" "self-managed" "secret" (printf "%s-ca" $fullname) "registration" $fullname "service" $fullname) }}
+{{- else }}
+{{- $_ := set $config "tls" (dict "mode" "files" "certFile" "/run/libc-dns/tls/tls.crt" "keyFile" "/run/libc-dns/tls/tls.key") }}
+{{- end }}
+{{- $registry := dict }}
+{{- if or .Values.registryCa.configMap .Values.registryCa.secret }}
+{{- $_ := set $registry "caFile" "/run/libc-dns/registry-ca/ca.crt" }}
+{{- end }}
+{{- if .Values.registryLogins.secret }}
+{{- $_ := set $registry "dockerConfig" "/run/libc-dns/registry-logins/config.json" }}
+{{- end }}
+{{- if $registry }}
+{{- $config = mergeOverwrite $config (dict "detection" (dict "registry" $registry)) }}
+{{- end }}
+{{- toYaml $config }}
+{{- end }}
+
+{{- define "libc-dns-webhook.port" -}}
+{{- dig "server" "port" 10250 .Values.config }}
+{{- end }}
+
+{{- define "libc-dns-webhook.metricsPort" -}}
+{{- dig "server" "metricsPort" 9402 .Values.config }}
+{{- end }}
+
+{{/* What cannot be right, said before anything is installed. */}}
+{{- define "libc-dns-webhook.validate" -}}
+{{- if and .Values.hostNetwork (eq (include "libc-dns-webhook.port" .) "10250") }}
+{{- fail "hostNetwork: port 10250 is the kubelet's on every node: set config.server.port, to 10260 for example" }}
+{{- end }}
+{{- if and (eq .Values.certificates.source "secret") (not .Values.certificates.secretName) }}
+{{- fail "certificates.source secret: set certificates.secretName" }}
+{{- end }}
+{{- if and .Values.registryCa.configMap .Values.registryCa.secret }}
+{{- fail "registryCa: set configMap or secret, not both" }}
+{{- end }}
+{{- end }}

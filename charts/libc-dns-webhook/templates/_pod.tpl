@@ -1,0 +1,47 @@
+{{- define "libc-dns-webhook.image" -}}
+{{- with .Values.image -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ default $.Chart.AppVersion .tag }}{{ end }}
+{{- end -}}
+{{- end }}
+
+{{/* Whole folders rather than single files: those the kubelet never updates. */}}
+{{- define "libc-dns-webhook.volumeMounts" -}}
+- { name: config, mountPath: /etc/libc-dns, readOnly: true }
+{{- if ne .Values.certificates.source "self-managed" }}
+- { name: tls, mountPath: /run/libc-dns/tls, readOnly: true }
+{{- end }}
+{{- if or .Values.registryCa.configMap .Values.registryCa.secret }}
+- { name: registry-ca, mountPath: /run/libc-dns/registry-ca, readOnly: true }
+{{- end }}
+{{- if .Values.registryLogins.secret }}
+- { name: registry-logins, mountPath: /run/libc-dns/registry-logins, readOnly: true }
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "libc-dns-webhook.volumes" -}}
+- name: config
+  configMap: { name: {{ include "libc-dns-webhook.fullname" . }} }
+{{- if ne .Values.certificates.source "self-managed" }}
+- name: tls
+  secret: { secretName: {{ include "libc-dns-webhook.certificateSecret" . }}, defaultMode: 0440 }
+{{- end }}
+{{- with .Values.registryCa }}
+{{- if .configMap }}
+- name: registry-ca
+  configMap: { name: {{ .configMap }}, items: [{ key: {{ .key }}, path: ca.crt }] }
+{{- else if .secret }}
+- name: registry-ca
+  secret: { secretName: {{ .secret }}, items: [{ key: {{ .key }}, path: ca.crt }] }
+{{- end }}
+{{- end }}
+{{- with .Values.registryLogins.secret }}
+- name: registry-logins
+  secret: { secretName: {{ . }}, defaultMode: 0440, items: [{ key: .dockerconfigjson, path: config.json }] }
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,72 @@
+{{/*
+What the configuration needs of the API: a map of switches, as YAML. Rules stand in clusterrole.yaml and role.yaml only
+where their switch is on.
+*/}}
+{{- define "libc-dns-webhook.needs" -}}
+{{- $config := include "libc-dns-webhook.config" . | fromYaml }}
+selfManaged: {{ eq $config.tls.mode "self-managed" }}
+store: {{ eq (dig "detection" "cache" "store" "memory" $config) "cluster" }}
+pullSecrets: {{ dig "detection" "registry" "pullSecrets" false $config }}
+leader: {{ or (eq (dig "detection" "cache" "store" "memory" $config) "cluster") (dig "warmUp" "enabled" true $config) }}
+warmUp: {{ dig "warmUp" "enabled" true $config }}
+nodeLocal: {{ eq (dig "nodeLocal" "mode" "auto" $config) "auto" }}
+dnsService: {{ dig "cluster" "service" "kube-system/kube-dns" $config }}
+nodeLocalDaemonSet: {{ dig "nodeLocal" "daemonSet" "kube-system/node-local-dns" $config }}
+{{- end }}
+
+{{/* subjects: our ServiceAccount. */}}
+{{- define "libc-dns-webhook.subjects" -}}
+- kind: ServiceAccount
+  name: {{ include "libc-dns-webhook.serviceAccountName" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end }}
+
+{{/* The rules for pull secrets, cluster-wide or in the namespaces listed. */}}
+{{- define "libc-dns-webhook.pullSecretRules" -}}
+# Logins for private images: those that the Pod names, and its service account's. Read by name, never listed.
+- apiGroups: [""]
+  resources: [secrets, serviceaccounts]
+  verbs: [get]
+{{- end }}
+
+{{/* In our own namespace. RBAC cannot restrict create by name. */}}
+{{- define "libc-dns-webhook.ownRules" -}}
+{{- $fullname := include "libc-dns-webhook.fullname" . }}
+{{- $needs := include "libc-dns-webhook.needs" . | fromYaml }}
+{{- if $needs.selfManaged -}}
+# The CA that the replicas share: made once, replaced before it expires.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create]
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [{{ $fullname }}-ca]
+  verbs: [get, list, watch, update, patch, delete]
+{{ end }}
+{{- if $needs.leader -}}
+# One replica at a time warms up, and deletes verdicts that are not used any more.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ $fullname }}]
+  verbs: [get, update, patch]
+{{- end }}
+{{- end }}
+
+{{- define "libc-dns-webhook.dnsServiceRule" -}}
+# The cluster DNS: its addresses.
+- apiGroups: [""]
+  resources: [services]
+  resourceNames: [{{ . }}]
+  verbs: [get]
+{{- end }}
+
+{{- define "libc-dns-webhook.nodeLocalRule" -}}
+# NodeLocal DNSCache: whether it is there, what it listens on, how ready it is.
+- apiGroups: [apps]
+  resources: [daemonsets]
+  resourceNames: [{{ . }}]
+  verbs: [get]
+{{- end }}

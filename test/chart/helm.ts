@@ -1,0 +1,38 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+
+export const ROOT = join(import.meta.dirname, '../..');
+export const CHART = join(ROOT, 'charts/libc-dns-webhook');
+
+/** Release and namespace of everything that is rendered here. */
+export const RELEASE = 'libc-dns-webhook';
+export const NAMESPACE = 'libc-dns';
+
+/** Helm's program: `HELM`, else `helm` on the path. */
+export const HELM = process.env['HELM'] ?? 'helm';
+
+/** Whether there is a Helm. Says loudly on standard error, once a file, where there is none. */
+export function hasHelm(): boolean {
+  try {
+    execFileSync(HELM, ['version', '--short'], { stdio: 'pipe' });
+    return true;
+  } catch {
+    process.stderr.write(`\n!! CHART TESTS DID NOT RUN: no ${HELM}: go install helm.sh/helm/v4/cmd/helm@v4.3.0\n\n`);
+    return false;
+  }
+}
+
+/** Runs Helm; returns its standard output. Throws an error whose message is its standard error. */
+export function helm(args: readonly string[], input?: string): string {
+  try {
+    return execFileSync(HELM, args, { encoding: 'utf8', stdio: 'pipe', ...(input !== undefined && { input }) });
+  } catch (error) {
+    throw new Error(String((error as { stderr?: unknown }).stderr ?? error), { cause: error });
+  }
+}
+
+/** The chart's text for values given as on the command line, as `--set-json` takes them. */
+export function renderText(values: readonly string[] = [], more: readonly string[] = []): string {
+  const sets = values.flatMap((value) => ['--set-json', value]);
+  return helm(['template', RELEASE, CHART, '--namespace', NAMESPACE, ...sets, ...more]);
+}

@@ -1,0 +1,65 @@
+import { renderText, NAMESPACE } from './helm.ts';
+
+/** Which kinds stand in which file; what is in none of them is in webhook.yaml. */
+const FILES: readonly (readonly [file: string, kinds: readonly string[]])[] = [
+  ['crd.yaml', ['CustomResourceDefinition']],
+  ['rbac.yaml', ['ServiceAccount', 'ClusterRole', 'ClusterRoleBinding', 'Role', 'RoleBinding']],
+  ['registration.yaml', ['MutatingWebhookConfiguration']],
+  ['certificate.yaml', ['Certificate', 'Issuer']],
+];
+
+const NAMESPACE_OBJECT = `apiVersion: v1
+kind: Namespace
+metadata:
+  name: ${NAMESPACE}
+  labels:
+    pod-security.kubernetes.io/enforce: restricted
+`;
+
+interface Variant {
+  readonly folder: string;
+  readonly values: readonly string[];
+  /** The files wanted of this variant, with the name each gets. */
+  readonly files: Readonly<Record<string, string>>;
+}
+
+const ALL = { 'crd.yaml': 'crd.yaml', 'rbac.yaml': 'rbac.yaml', 'webhook.yaml': 'webhook.yaml' };
+
+const VARIANTS: readonly Variant[] = [
+  { folder: 'manifests', values: [], files: { ...ALL, 'registration.yaml': 'registration-opt-in.yaml' } },
+  {
+    folder: 'manifests',
+    values: ['config.scope="cluster"'],
+    files: { 'registration.yaml': 'registration-cluster.yaml' },
+  },
+];
+
+/** Marks of Helm that mean nothing without it. */
+const HELMS_OWN = /^ *(# Source: .*|helm\.sh\/.*|app\.kubernetes\.io\/managed-by: .*)\n/gm;
+
+function documents(text: string): string[] {
+  return text
+    .split(/^---\n/m)
+    .map((document) => `${document.replaceAll(HELMS_OWN, '').trim()}\n`)
+    .filter((document) => /^kind:/m.test(document));
+}
+
+function fileOf(document: string): string {
+  const kind = /^kind: (\S+)/m.exec(document)?.[1] ?? '';
+  return FILES.find(([, kinds]) => kinds.includes(kind))?.[0] ?? 'webhook.yaml';
+}
+
+function filesOf({ folder, values, files }: Variant): [path: string, text: string][] {
+  const grouped = Map.groupBy(documents(renderText(values, ['--no-hooks'])), fileOf);
+  return Object.entries(files).map(([file, name]) => [
+    `certs/${folder}/${name}`,
+    (grouped.get(file) ?? []).join('---\n'),
+  ]);
+}
+
+/** The plain manifests for those without Helm: path from the project's folder on, and text. */
+export function renderManifests(): Map<string, string> {
+  const files = new Map(VARIANTS.flatMap(filesOf));
+  files.set('certs/manifests/namespace.yaml', NAMESPACE_OBJECT);
+  return files;
+}
