@@ -1,0 +1,302 @@
+import { createServer as createTlsServer } from 'node:https';
+import { createServer as createTcpServer, type AddressInfo } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+
+import type { KubeClient, WatchEvent } from '../../../src/kubernetes/client.ts';
+import { KubeError, statusError, transportError } from '../../../src/kubernetes/kube-error.ts';
+import { readLines } from '../../../src/kubernetes/read-lines.ts';
+import { ephemeralPair } from '../../../src/tls/ephemeral.ts';
+import { clientOf, startSmallApi, status, type Asked } from './small-api.ts';
+
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+async function api(answer: (asked: Asked) => void) {
+  const started = await startSmallApi(answer);
+  closers.push(() => started.close());
+  return started;
+}
+
+const failure = async (call: Promise<unknown>): Promise<KubeError> => {
+  const error: unknown = await call.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(KubeError);
+  return error as KubeError;
+};
+
+describe('a call', () => {
+  it('sends what it is asked to, with the transport’s headers', async () => {
+    const { client, asked } = await api(({ send }) => send({ metadata: { name: 'x' } }, 201));
+    const answer = await client.request({
+      method: 'PATCH',
+      path: '/api/v1/namespaces/x',
+      query: { fieldManager: 'us & them', force: true },
+      body: { metadata: {} },
+      contentType: 'application/apply-patch+yaml',
+      accept: 'application/json;as=PartialObjectMetadata',
+    });
+    expect(answer).toEqual({ metadata: { name: 'x' } });
+    expect(asked[0]).toMatchObject({ method: 'PATCH', path: '/api/v1/namespaces/x', body: '{"metadata":{}}' });
+    expect(Object.fromEntries(asked[0]!.query)).toEqual({ fieldManager: 'us & them', force: 'true' });
+    expect(asked[0]?.headers).toMatchObject({
+      authorization: 'Bearer t',
+      'content-type': 'application/apply-patch+yaml',
+      accept: 'application/json;as=PartialObjectMetadata',
+    });
+  });
+
+  it.each([
+    [400, 'invalid'],
+    [401, 'unauthorized'],
+    [403, 'forbidden'],
+    [404, 'not-found'],
+    [409, 'conflict'],
+    [410, 'gone'],
+    [422, 'invalid'],
+    [429, 'throttled'],
+    [500, 'server'],
+    [503, 'server'],
+    [504, 'timeout'],
+  ])('status %i is %s, with the server’s own message', async (code, expected) => {
+    const { client } = await api(({ send }) => send(status(code, 'namespaces "x" is what it is'), code));
+    expect(await failure(client.request({ path: '/api/v1/namespaces/x' }))).toMatchObject({
+      code: expected,
+      status: code,
+      message: 'GET /api/v1/namespaces/x: namespaces "x" is what it is',
+    });
+  });
+
+  it('a proxy’s HTML is not repeated', async () => {
+    const { client } = await api(({ response }) => response.writeHead(502).end('<html>'));
+    expect((await failure(client.request({ path: '/x' }))).message).toBe('GET /x: HTTP status 502');
+  });
+
+  it('a long message is cut', () => {
+    expect(statusError(403, JSON.stringify({ message: 'x'.repeat(10_000) }), 'GET /x').message.length).toBeLessThan(
+      600,
+    );
+  });
+
+  it('an answer that is not JSON', async () => {
+    const { client } = await api(({ response }) => response.end('<html>'));
+    expect(await failure(client.request({ path: '/x' }))).toMatchObject({ code: 'malformed' });
+  });
+
+  it('an answer that never ends is cut at 64 MiB', async () => {
+    const { client } = await api(({ response }) => {
+      const chunk = Buffer.alloc(4 * 1024 * 1024, 32);
+      const more = (): void => {
+        while (!response.destroyed && response.write(chunk));
+      };
+      response.on('drain', more);
+      more();
+    });
+    expect(await failure(client.request({ path: '/x' }))).toMatchObject({ code: 'malformed' });
+  });
+});
+
+describe('an API server that cannot be reached', () => {
+  it('nobody there', async () => {
+    const { client, close } = await startSmallApi(() => {});
+    await close();
+    const again = clientOf(client.server);
+    closers.push(() => again.close());
+    expect(await failure(again.request({ path: '/x' }))).toMatchObject({ code: 'unreachable' });
+  });
+
+  it('the connection is cut', async () => {
+    const { client } = await api(({ response }) => response.destroy());
+    expect(await failure(client.request({ path: '/x' }))).toMatchObject({ code: 'unreachable' });
+  });
+
+  it('a certificate that nobody we know has signed: the message says so', async () => {
+    const { ca: _, ...pair } = await ephemeralPair({
+      names: [{ type: 'ip', value: '127.0.0.1' }],
+      now: Date.now(),
+      days: 1,
+    });
+    const server = createTlsServer(pair, (_request, response) => response.end('{}'));
+    await new Promise<void>((resolve) => {
+      server.listen(0, '127.0.0.1', resolve);
+    });
+    closers.push(() => server.close());
+    const client = clientOf(`https://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    closers.push(() => client.close());
+    const error = await failure(client.request({ path: '/x' }));
+    expect(error.code).toBe('unreachable');
+    expect(error.message).toContain('certificate');
+  });
+
+  it.each([
+    { title: 'it says nothing', answer: () => {} },
+    {
+      title: 'it says a byte now and then',
+      answer: ({ response }: Asked) => {
+        const timer = setInterval(() => response.write(' '), 20);
+        response.on('close', () => clearInterval(timer));
+      },
+    },
+  ])('$title: timeout', async ({ answer }) => {
+    const { client } = await api(answer);
+    expect(await failure(client.request({ path: '/x', timeoutMs: 200 }))).toMatchObject({ code: 'timeout' });
+  });
+
+  it('a login that hangs: timeout', async () => {
+    const client = clientOf('http://127.0.0.1:1', { prepare: () => new Promise(() => {}) });
+    closers.push(() => client.close());
+    expect(await failure(client.request({ path: '/x', timeoutMs: 50 }))).toMatchObject({ code: 'timeout' });
+    const watching = client.watch({ path: '/x', timeoutMs: 50, idleMs: 60_000 }).next();
+    expect(await failure(watching)).toMatchObject({ code: 'timeout' });
+  });
+
+  it('a login that fails', async () => {
+    const client = clientOf('http://127.0.0.1:1', { prepare: () => Promise.reject(new Error('no token')) });
+    closers.push(() => client.close());
+    expect(await failure(client.request({ path: '/x' }))).toMatchObject({ message: 'GET /x: no token' });
+  });
+
+  it('what the caller gives up rejects with the caller’s reason', async () => {
+    const { client } = await api(() => {});
+    const reason = new Error('closing');
+    await expect(client.request({ path: '/x', signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+  });
+
+  it('an error without a message is told by its code', () => {
+    const error = Object.assign(new AggregateError([]), { code: 'ECONNREFUSED' });
+    expect(transportError(error, 'GET /x').message).toBe('GET /x: ECONNREFUSED');
+  });
+});
+
+async function watched(client: KubeClient, idleMs = 10_000) {
+  const events: WatchEvent[] = [];
+  let opened = 0;
+  const running = (async () => {
+    const onOpen = (): void => void (opened += 1);
+    for await (const event of client.watch({ path: '/api/v1/namespaces', idleMs, onOpen })) events.push(event);
+  })();
+  const error = await running.then(
+    () => undefined,
+    (reason: unknown) => reason as KubeError,
+  );
+  return { events, opened, error };
+}
+
+describe('a watch', () => {
+  const object = { metadata: { name: 'grüße', resourceVersion: '7' } };
+
+  it('gives its events in order, wherever the chunks are cut', async () => {
+    const { client, asked } = await api(({ open, response }) => {
+      open();
+      const lines = ['ADDED', 'MODIFIED', 'BOOKMARK', 'DELETED'].map((type) => JSON.stringify({ type, object }));
+      const bytes = Buffer.from(lines.join('\n'));
+      for (let at = 0; at < bytes.length; at += 3) response.write(bytes.subarray(at, at + 3));
+      response.end();
+    });
+    const { events, opened, error } = await watched(client);
+    expect(error).toBeUndefined();
+    expect(opened).toBe(1);
+    expect(events.map(({ type }) => type)).toEqual(['ADDED', 'MODIFIED', 'BOOKMARK', 'DELETED']);
+    expect(events.map((event) => event.object)).toEqual([object, object, object, object]);
+    expect(asked[0]?.query.get('watch')).toBe('true');
+  });
+
+  it.each([
+    { line: JSON.stringify({ type: 'ERROR', object: status(410, 'too old') }), code: 'gone' },
+    { line: JSON.stringify({ type: 'ERROR', object: status(500, 'etcd') }), code: 'server' },
+    { line: JSON.stringify({ type: 'ERROR' }), code: 'server' },
+    { line: JSON.stringify({ type: 'ADDED' }), code: 'malformed' },
+    { line: JSON.stringify({ type: 'ADDED', object: {} }), code: 'malformed' },
+    { line: JSON.stringify({ object }), code: 'malformed' },
+    { line: 'null', code: 'malformed' },
+    { line: '<html>', code: 'malformed' },
+  ])('$line: $code, after what came before', async ({ line, code }) => {
+    const { client } = await api(({ open, event, response }) => {
+      open();
+      event('ADDED', object);
+      response.end(`${line}\n`);
+    });
+    const { events, error } = await watched(client);
+    expect(events).toHaveLength(1);
+    expect(error).toMatchObject({ code });
+  });
+
+  it.each([
+    [403, 'forbidden'],
+    [410, 'gone'],
+  ])('status %i: %s, and it never opened', async (code, expected) => {
+    const { client } = await api(({ send }) => send(status(code, 'no'), code));
+    const { opened, error } = await watched(client);
+    expect(opened).toBe(0);
+    expect(error).toMatchObject({ code: expected, message: 'watch /api/v1/namespaces: no' });
+  });
+
+  it('nothing at all for long: timeout', async () => {
+    const { client } = await api(({ open }) => open());
+    expect((await watched(client, 100)).error).toMatchObject({ code: 'timeout' });
+  });
+
+  it('a connection that is cut: unreachable', async () => {
+    const { client } = await api(({ open, event, response }) => {
+      open();
+      event('ADDED', object);
+      setTimeout(() => response.destroy(), 20);
+    });
+    expect((await watched(client)).error).toMatchObject({ code: 'unreachable' });
+  });
+
+  it('leaving the loop ends it on the server, too', async () => {
+    const gone = Promise.withResolvers<void>();
+    const { client } = await api(({ open, event, response }) => {
+      open();
+      event('ADDED', object);
+      response.on('close', gone.resolve);
+    });
+    for await (const event of client.watch({ path: '/x', idleMs: 10_000 })) {
+      expect(event.type).toBe('ADDED');
+      break;
+    }
+    await gone.promise;
+  });
+
+  it('a server that takes the connection and says nothing: timeout', async () => {
+    const server = createTcpServer(() => {});
+    await new Promise<void>((resolve) => {
+      server.listen(0, '127.0.0.1', resolve);
+    });
+    closers.push(() => server.close());
+    const client = clientOf(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    closers.push(() => client.close());
+    const watching = client.watch({ path: '/x', timeoutMs: 100, idleMs: 60_000 }).next();
+    expect(await failure(watching)).toMatchObject({ code: 'timeout' });
+  });
+});
+
+describe('lines', () => {
+  const lines = async (chunks: readonly string[], most?: number): Promise<string[]> => {
+    async function* stream() {
+      for (const chunk of chunks) yield Buffer.from(chunk);
+    }
+    const found: string[] = [];
+    for await (const line of readLines(stream(), most)) found.push(line);
+    return found;
+  };
+
+  it.each([
+    { chunks: ['a\nb\n'], expected: ['a', 'b'] },
+    { chunks: ['a', 'b\nc', '\n'], expected: ['ab', 'c'] },
+    { chunks: ['\n\na\n\n'], expected: ['a'] },
+    { chunks: ['a\nb'], expected: ['a', 'b'] },
+    { chunks: [], expected: [] },
+  ])('$chunks: $expected', async ({ chunks, expected }) => {
+    expect(await lines(chunks)).toEqual(expected);
+  });
+
+  it('a line longer than the limit is refused before it is whole', async () => {
+    await expect(lines(['aaaa', 'aaaa', 'aaaa'], 10)).rejects.toMatchObject({ code: 'malformed' });
+    expect(await lines(['aaaa\n', 'aaaa\n', 'aaaa\n'], 10)).toHaveLength(3);
+  });
+});
