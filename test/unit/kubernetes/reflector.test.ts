@@ -253,7 +253,7 @@ describe('nothing runs hot', () => {
     {
       title: 'versions that are always too old',
       watch: ({ send }: Asked) => send(status(410, 'too old'), 410),
-      most: 24,
+      perWait: 2,
     },
     {
       title: 'garbage each time',
