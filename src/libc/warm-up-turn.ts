@@ -1,0 +1,113 @@
+import { beforeAbort } from './before-abort.ts';
+import type { Detection, DetectionFailure } from './detector.ts';
+import type { WarmUpItem, WarmUpLogin } from './warm-up-backlog.ts';
+import type { WarmUpParts } from './warm-up.ts';
+
+/** Passing failures after which the first Pod is left to find out. */
+const MOST_FAILURES = 5;
+
+/** The host's state is in the way, not the image. Deadline: it hangs. */
+const HOST_FAILURES: ReadonlySet<DetectionFailure> = new Set(['rate-limited', 'unavailable', 'deadline']);
+
+/** How long nothing is looked up where the detector has no room for it. */
+const REST_MS = 5000;
+
+/** Another workload's logins may fare better: some registries say of what they may not see that it is not there. */
+const LOGIN_FAILURES: ReadonlySet<DetectionFailure> = new Set(['unauthorized', 'not-found']);
+
+interface Tried {
+  readonly scope: string;
+  readonly read: WarmUpLogin['read'];
+}
+
+/** Looks an item up with the first of its logins that was not tried yet. Never rejects. */
+export async function lookUpItem(parts: WarmUpParts, item: WarmUpItem): Promise<void> {
+  const { options, closing, items, limits } = parts;
+  const [login] = item.logins;
+  if (login === undefined) return;
+  const [scope, read] = login;
+  item.logins.delete(scope);
+  item.triedScopes.push(scope);
+  const deadline = AbortSignal.any([closing, AbortSignal.timeout(limits.lookupMs)]);
+  const credentials = await beforeAbort(read(), deadline).catch(() => undefined);
+  if (closing.aborted) return;
+  try {
+    const detection = await options.detector.detect({ ...item.request, credentials: credentials ?? [] }, deadline);
+    if (!closing.aborted) settle(parts, item, { scope, read }, detection);
+  } catch {
+    // A detector never rejects; one that does must not stop the queue.
+    items.delete(item.key);
+  }
+}
+
+function settle(parts: WarmUpParts, item: WarmUpItem, tried: Tried, detection: Detection): void {
+  const { options, hosts, bucket } = parts;
+  const { from, meter, failure } = detection;
+  if (meter.requests === 0) {
+    bucket.giveBack();
+    hosts.giveBack(item.host);
+  }
+  options.hooks?.onLookup?.({ reference: item.request.reference, from, ...(failure && { failure: failure.code }) });
+  if (failure !== undefined) {
+    settleFailure(parts, item, tried, failure.code);
+    return;
+  }
+  hosts.answered(item.host);
+  finish(parts, item, meter.requests === 0 ? 'known' : 'found', item.key);
+}
+
+function settleFailure(parts: WarmUpParts, item: WarmUpItem, tried: Tried, code: DetectionFailure): void {
+  const { options, hosts } = parts;
+  if (HOST_FAILURES.has(code)) {
+    const ms = hosts.failed(item.host);
+    if (ms > 0) options.hooks?.onPaused?.(item.host, ms, code);
+    tryAgain(parts, item, tried);
+  } else if (code === 'shed') {
+    parts.restUntil = options.clock.monotonic() + REST_MS;
+    untry(item, tried);
+    waitAgain(parts, item);
+  } else if (LOGIN_FAILURES.has(code)) tryNextLogin(parts, item, tried);
+  else finish(parts, item, 'failed', item.key);
+}
+
+function finish(
+  { items, done, counts }: WarmUpParts,
+  item: WarmUpItem,
+  as: 'found' | 'known' | 'failed',
+  key?: string,
+) {
+  items.delete(item.key);
+  counts[as] += 1;
+  if (key !== undefined) done.set(key, true);
+}
+
+function waitAgain({ backlog, items, counts }: WarmUpParts, item: WarmUpItem): void {
+  if (backlog.add(item)) return;
+  items.delete(item.key);
+  counts.dropped += 1;
+}
+
+function untry(item: WarmUpItem, { scope, read }: Tried): void {
+  item.triedScopes.pop();
+  item.logins.set(scope, read);
+}
+
+function tryAgain(parts: WarmUpParts, item: WarmUpItem, tried: Tried): void {
+  item.failures += 1;
+  if (item.failures >= MOST_FAILURES) {
+    finish(parts, item, 'failed');
+    return;
+  }
+  untry(item, tried);
+  waitAgain(parts, item);
+}
+
+function tryNextLogin(parts: WarmUpParts, item: WarmUpItem, { scope }: Tried): void {
+  const key = `${item.key} ${scope}`;
+  if (item.logins.size === 0) {
+    finish(parts, item, 'failed', key);
+    return;
+  }
+  parts.done.set(key, true);
+  waitAgain(parts, item);
+}

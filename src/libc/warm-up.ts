@@ -1,0 +1,260 @@
+import { LRUCache } from 'lru-cache';
+
+import type { Detection, DetectionFailure, Detector } from './detector.ts';
+import { createTokenBucket, type TokenBucket } from './token-bucket.ts';
+import {
+  createWarmUpBacklog,
+  isStillWanted,
+  joinItem,
+  scopeOf,
+  warmUpItem,
+  type WarmUpBacklog,
+  type WarmUpItem,
+  type WarmUpOffer,
+} from './warm-up-backlog.ts';
+import { createWarmUpHosts, type WarmUpHosts } from './warm-up-hosts.ts';
+import { lookUpItem } from './warm-up-turn.ts';
+
+export interface WarmUpQueueOptions {
+  readonly detector: Detector;
+  /** Look-ups that are under way or wait in the detector, ours among them. */
+  readonly lookups: () => number;
+  /** Asked before each look-up; false: wait. Absent: always. */
+  readonly mayAct?: () => boolean;
+  readonly limits?: Partial<WarmUpLimits>;
+  readonly clock: { monotonic(): number };
+  readonly hooks?: WarmUpHooks;
+}
+
+export interface WarmUpLimits {
+  /** Look-ups that ask a registry, at once, a second, and saved up at most. */
+  readonly concurrency: number;
+  readonly perSecond: number;
+  readonly burst: number;
+  /** Most look-ups an hour, by registry: `{ "docker.io": 10 }`. */
+  readonly hourly: Readonly<Record<string, number>>;
+  /** Most images that wait, and bytes of what is kept of them, approximately. */
+  readonly items: number;
+  readonly bytes: number;
+  /** Milliseconds a registry that fails is left alone: first, doubled each time up to `most`. */
+  readonly pause: { readonly first: number; readonly most: number };
+  /** Milliseconds a look-up is waited for. */
+  readonly lookupMs: number;
+  /** Milliseconds between looks whether the way is free, and most of them for which Pods' look-ups are let go first. */
+  readonly yield: { readonly every: number; readonly most: number };
+}
+
+export interface WarmUpHooks {
+  /** A look-up ended. */
+  readonly onLookup?: (event: WarmUpLookup) => void;
+  /** There was no room for an image: its first Pod will look it up. */
+  readonly onDropped?: (reference: string) => void;
+  /** A registry is left alone for a while. */
+  readonly onPaused?: (host: string, ms: number, code: DetectionFailure) => void;
+}
+
+export interface WarmUpLookup {
+  readonly reference: string;
+  readonly from: Detection['from'];
+  readonly failure?: DetectionFailure;
+}
+
+/** Counted since the start, but `waiting`, `bytes`, `running` and `pausedHosts`: those are now. */
+export interface WarmUpQueueStats {
+  readonly waiting: number;
+  readonly bytes: number;
+  readonly running: number;
+  readonly pausedHosts: number;
+  /** Found out by asking a registry. */
+  readonly found: number;
+  /** Known already: nobody was asked. */
+  readonly known: number;
+  readonly failed: number;
+  readonly dropped: number;
+  /** No longer wanted when their turn came. */
+  readonly forgotten: number;
+}
+
+/** Looks images up before their first Pod asks, when nobody else needs the registries. */
+export interface WarmUpQueue {
+  offer(offer: WarmUpOffer): void;
+  stats(): WarmUpQueueStats;
+  /** Begins no more look-ups, and stops waiting for those under way: the detector ends them in its own time. */
+  close(): Promise<void>;
+}
+
+export const WARM_UP_LIMITS: WarmUpLimits = {
+  concurrency: 2,
+  perSecond: 2,
+  burst: 10,
+  hourly: { 'docker.io': 10 },
+  items: 10_000,
+  bytes: 8 * 1024 * 1024,
+  pause: { first: 60_000, most: 3_600_000 },
+  lookupMs: 30_000,
+  yield: { every: 250, most: 30_000 },
+};
+
+/** Images that are not looked up a second time. */
+const REMEMBERED = 20_000;
+
+/** How often it is asked again whether we may act. */
+const STANDBY_MS = 1000;
+
+/** setTimeout takes more than 24 days for none. */
+const LONGEST_TIMER_MS = 3_600_000;
+
+/** Offers come in crowds: they are looked at together. */
+const GATHER_MS = 50;
+
+/** What a queue consists of: for its turns. */
+export interface WarmUpParts {
+  readonly options: WarmUpQueueOptions;
+  readonly limits: WarmUpLimits;
+  readonly backlog: WarmUpBacklog;
+  readonly bucket: TokenBucket;
+  readonly hosts: WarmUpHosts;
+  readonly closing: AbortSignal;
+  /** Waiting or under way, by key. */
+  readonly items: Map<string, WarmUpItem>;
+  /** Keys that are found; keys with a scope behind them that those logins did not find. */
+  readonly done: LRUCache<string, true>;
+  readonly counts: Record<'found' | 'known' | 'failed' | 'dropped' | 'forgotten', number>;
+  /** Nothing is looked up until then, by the monotonic clock. */
+  restUntil: number;
+}
+
+interface Queue extends WarmUpParts {
+  readonly running: Set<Promise<void>>;
+  timer: { readonly at: number; readonly handle: NodeJS.Timeout } | undefined;
+  yieldsSince: number | undefined;
+}
+
+function admit({ items, done, backlog, counts, options }: Queue, offer: WarmUpOffer): void {
+  const item = warmUpItem(offer);
+  const known = items.get(item.key);
+  if (known !== undefined) {
+    joinItem(known, offer);
+    return;
+  }
+  if (done.has(item.key) || done.has(`${item.key} ${scopeOf(offer)}`)) return;
+  joinItem(item, offer);
+  if (backlog.add(item)) {
+    items.set(item.key, item);
+    return;
+  }
+  counts.dropped += 1;
+  options.hooks?.onDropped?.(item.request.reference);
+}
+
+/** Pods wait for their look-ups, nobody waits for ours; but a registry that hangs must not hold us up for ever. */
+function mustYield(queue: Queue): boolean {
+  const { options, limits, running } = queue;
+  const now = options.clock.monotonic();
+  if (options.lookups() <= running.size) {
+    queue.yieldsSince = undefined;
+    return false;
+  }
+  queue.yieldsSince ??= now;
+  if (now - queue.yieldsSince < limits.yield.most) return true;
+  queue.yieldsSince = undefined;
+  return false;
+}
+
+/** What is to be looked up now; else the milliseconds to wait. */
+function choose(queue: Queue): WarmUpItem | number {
+  const { backlog, hosts, items, bucket, counts, options, limits } = queue;
+  const rest = queue.restUntil - options.clock.monotonic();
+  if (rest > 0) return rest;
+  while (backlog.size > 0) {
+    if (options.mayAct?.() === false) return STANDBY_MS;
+    const item = backlog.next((host) => hosts.wait(host));
+    if (typeof item === 'number') return item;
+    if (isStillWanted(item)) {
+      return bucket.wait() || (mustYield(queue) ? limits.yield.every : item);
+    }
+    backlog.remove(item);
+    items.delete(item.key);
+    counts.forgotten += 1;
+  }
+  return Number.POSITIVE_INFINITY;
+}
+
+function begin(queue: Queue, item: WarmUpItem): void {
+  queue.backlog.remove(item);
+  queue.bucket.take();
+  queue.hosts.take(item.host);
+  const turn = lookUpItem(queue, item).finally(() => {
+    queue.running.delete(turn);
+    arm(queue, 0);
+  });
+  queue.running.add(turn);
+}
+
+function advance(queue: Queue): void {
+  queue.timer = undefined;
+  while (!queue.closing.aborted && queue.running.size < queue.limits.concurrency) {
+    const next = choose(queue);
+    if (typeof next === 'number') {
+      arm(queue, next);
+      return;
+    }
+    begin(queue, next);
+  }
+}
+
+/** Goes on in so many milliseconds, or sooner where that is planned already. */
+function arm(queue: Queue, ms: number): void {
+  if (queue.closing.aborted || !Number.isFinite(ms)) return;
+  const at = queue.options.clock.monotonic() + ms;
+  if (queue.timer !== undefined && queue.timer.at <= at) return;
+  clearTimeout(queue.timer?.handle);
+  const handle = setTimeout(() => advance(queue), Math.min(ms, LONGEST_TIMER_MS)).unref();
+  queue.timer = { at, handle };
+}
+
+/**
+ * A queue of low priority: each image once, few at a time, spaced by a token bucket, after Pods' own look-ups. A registry
+ * that fails is left alone for a while.
+ */
+export function createWarmUpQueue(options: WarmUpQueueOptions): WarmUpQueue {
+  const limits = { ...WARM_UP_LIMITS, ...options.limits };
+  const closing = new AbortController();
+  const queue: Queue = {
+    options,
+    limits,
+    backlog: createWarmUpBacklog(limits),
+    bucket: createTokenBucket({ ...limits, clock: options.clock }),
+    hosts: createWarmUpHosts({ ...limits, clock: options.clock }),
+    closing: closing.signal,
+    items: new Map(),
+    done: new LRUCache({ max: REMEMBERED }),
+    running: new Set(),
+    counts: { found: 0, known: 0, failed: 0, dropped: 0, forgotten: 0 },
+    restUntil: 0,
+    timer: undefined,
+    yieldsSince: undefined,
+  };
+  return {
+    offer(offer) {
+      if (closing.signal.aborted) return;
+      admit(queue, offer);
+      arm(queue, GATHER_MS);
+    },
+    stats() {
+      const { backlog, running, hosts, counts } = queue;
+      return {
+        waiting: backlog.size,
+        bytes: backlog.bytes,
+        running: running.size,
+        pausedHosts: hosts.paused(),
+        ...counts,
+      };
+    },
+    async close() {
+      closing.abort();
+      clearTimeout(queue.timer?.handle);
+      await Promise.all(queue.running);
+    },
+  };
+}
