@@ -33,8 +33,8 @@ export function createAnswer(parts: AnswerParts): Answer {
 
   const fromMemory = (task: LookupTask, { inspection, checkedAt, fresh, from }: Recalled): Detection => {
     const { keys, request } = task;
-    if (!fresh) revalidate(task);
-    scans.follow(task, inspection);
+    if (!fresh && request.ahead !== true) revalidate(task);
+    if (request.ahead !== true) scans.follow(task, inspection);
     if (request.dryRun !== true) shared.used(keys, request.platform, { inspection, checkedAt });
     return { ...inspection, from, meter: { ...free } };
   };

@@ -10,6 +10,8 @@ export interface DetectRequest {
   readonly credentials?: readonly { readonly host: string; readonly credential: Credential }[];
   /** A rehearsal (admission's dryRun): what is found may be remembered, but not written anywhere. */
   readonly dryRun?: boolean;
+  /** Nobody waits for the answer (warm-up): what is known is answered, however old, and costs nothing. */
+  readonly ahead?: boolean;
 }
 
 /** What looking into one image found. */

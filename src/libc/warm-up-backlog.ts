@@ -4,7 +4,7 @@ import type { DetectRequest } from './detector.ts';
 
 /** An image, as a workload runs it, that may have to be looked up. */
 export interface WarmUpOffer {
-  readonly request: Omit<DetectRequest, 'credentials' | 'dryRun'>;
+  readonly request: Omit<DetectRequest, 'credentials' | 'dryRun' | 'ahead'>;
   /** Where the workload's logins come from. Absent: there are none. */
   readonly login?: WarmUpLogin;
   /** Asked before the look-up begins: the workload may be gone, or have changed. */

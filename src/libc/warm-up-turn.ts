@@ -32,7 +32,8 @@ export async function lookUpItem(parts: WarmUpParts, item: WarmUpItem): Promise<
   const credentials = await beforeAbort(read(), deadline).catch(() => undefined);
   if (closing.aborted) return;
   try {
-    const detection = await options.detector.detect({ ...item.request, credentials: credentials ?? [] }, deadline);
+    const request = { ...item.request, credentials: credentials ?? [], ahead: true };
+    const detection = await options.detector.detect(request, deadline);
     if (!closing.aborted) settle(parts, item, { scope, read }, detection);
   } catch {
     // A detector never rejects; one that does must not stop the queue.

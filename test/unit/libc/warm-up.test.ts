@@ -127,6 +127,21 @@ describe('images are looked up ahead', () => {
     expect(registry.manifestsOf.length).toBe(100);
   });
 
+  it('never to see whether a known tag has moved: that is for Pods, and counts as a pull', async () => {
+    const { registry, detector, queue } = setUp();
+    registry.add('app');
+    const known = detector.detect(request('app'), within(1000));
+    await seconds(1);
+    await known;
+    await seconds(3600);
+    queue.offer(offer('app'));
+    await seconds(5);
+    expect([queue.stats().known, registry.manifestsOf.length]).toEqual([1, 1]);
+    await detector.detect(request('app'), within(1000));
+    await seconds(1);
+    expect(registry.manifestsOf.length).toBe(2);
+  });
+
   it('not where nobody wants them any more', async () => {
     const { registry, queue } = setUp();
     registry.add('gone');
