@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 
 import type { OpenDetector } from './commands/detector-part.ts';
 import { CommandError } from './commands/errors.ts';
+import { composeIdentities } from './compose-identities.ts';
 import type { Config } from './config/schema.ts';
 import type { DetectorHooks } from './libc/detector-hooks.ts';
 import { createImageDetector } from './libc/image-detector.ts';
@@ -10,7 +11,7 @@ import { ImageSourceError, type ImageSources } from './libc/image-source.ts';
 import { createInspector, inspectImage } from './libc/inspect-image.ts';
 import { fullScanLimits } from './libc/inspect-limits.ts';
 import { credentialHelper } from './registry/credential-helper.ts';
-import { listedCredentials, type CredentialSource } from './registry/credentials.ts';
+import { combineCredentials, listedCredentials, type CredentialSource } from './registry/credentials.ts';
 import { dockerConfigCredentials, parseDockerConfig } from './registry/docker-config.ts';
 import { openOciLayout, parseLayoutReference } from './registry/oci-layout.ts';
 import { createRegistryClient, type RegistryClient } from './registry/registry-client.ts';
@@ -83,22 +84,34 @@ function withLayouts(client: ImageSources): ImageSources {
   };
 }
 
-async function openClient({ detection }: Config, options: DetectionOptions): Promise<RegistryClient> {
-  const { caFile, dockerConfig, ...lists } = detection.registry;
+/** A RangeError or `ImageSourceError` of a list, a file or a mirror, as an error of the configuration. */
+function refused(error: unknown): unknown {
+  if (!(error instanceof RangeError || error instanceof ImageSourceError)) return error;
+  return new CommandError('usage', `detection.registry: ${error.message}`, { cause: error });
+}
+
+/** The registries, asked with the configured logins first, then with those of our own cloud identities. */
+async function openClient(config: Config, options: DetectionOptions): Promise<RegistryClient> {
+  const { caFile, dockerConfig, ...lists } = config.detection.registry;
   const local = localRegistries(options.person?.images ?? []);
-  const settings = {
-    ...lists,
-    insecure: [...lists.insecure, ...local],
-    ...(caFile !== '' && { ca: await fileText(caFile, 'detection.registry.caFile') }),
-    credentials: await credentials(dockerConfig, options),
-    userAgent: `libc-dns-webhook/${options.version}`,
-    clock: { now: () => Date.now(), monotonic: () => performance.now() },
-  };
+  const ca = caFile !== '' && { ca: await fileText(caFile, 'detection.registry.caFile') };
+  const configured = await credentials(dockerConfig, options);
   try {
-    return createRegistryClient(settings);
+    const identities = composeIdentities(config, { ...options, ...ca });
+    const client = createRegistryClient({
+      ...lists,
+      ...ca,
+      insecure: [...lists.insecure, ...local],
+      credentials: identities === undefined ? configured : combineCredentials([configured, identities]),
+      userAgent: `libc-dns-webhook/${options.version}`,
+      clock: { now: () => Date.now(), monotonic: () => performance.now() },
+    });
+    const close = async (): Promise<void> => {
+      await Promise.all([client.close(), identities?.close()]);
+    };
+    return { ...client, close };
   } catch (error) {
-    if (!(error instanceof RangeError || error instanceof ImageSourceError)) throw error;
-    throw new CommandError('usage', `detection.registry: ${error.message}`, { cause: error });
+    throw refused(error);
   }
 }
 

@@ -1,0 +1,49 @@
+import { CommandError } from './commands/errors.ts';
+import type { Config } from './config/schema.ts';
+import { cloudPackages, createCloudIdentities, type CloudIdentities } from './registry/cloud-identities.ts';
+import { createLimitedLines } from './telemetry/limited-lines.ts';
+
+export interface IdentitiesOptions {
+  readonly version: string;
+  readonly environment: NodeJS.ProcessEnv;
+  /** The text of `detection.registry.caFile`. */
+  readonly ca?: string;
+  /** For logins that cannot be had; holds none of them. */
+  readonly warn: (message: string) => void;
+}
+
+/** Whether Node finds a package from here. Nothing of it is loaded. */
+function isInstalled(name: string): boolean {
+  try {
+    return import.meta.resolve(name) !== '';
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The logins of the webhook's own cloud identities; undefined where none is configured. Throws `CommandError` where a
+ * cloud's package is not there: at the start, for later it would be one warning among many.
+ */
+export function composeIdentities({ detection }: Config, options: IdentitiesOptions): CloudIdentities | undefined {
+  const { identities, ...lists } = detection.registry;
+  if (identities.length === 0 || !lists.enabled) return undefined;
+  const missing = identities.filter((cloud) => !isInstalled(cloudPackages[cloud]));
+  if (missing.length > 0) {
+    const names = missing.map((cloud) => cloudPackages[cloud]).join(' ');
+    const message = `detection.registry.identities: ${missing.join(', ')}: not installed: ${names}`;
+    throw new CommandError(
+      'usage',
+      `${message}. Add it to the image as docs/pull-secrets.md shows: npm install ${names}`,
+    );
+  }
+  return createCloudIdentities({
+    ...lists,
+    clouds: identities,
+    environment: options.environment,
+    ...(options.ca !== undefined && { ca: options.ca }),
+    userAgent: `libc-dns-webhook/${options.version}`,
+    clock: { now: () => Date.now(), monotonic: () => performance.now() },
+    onProblem: createLimitedLines(options.warn, () => performance.now()),
+  });
+}

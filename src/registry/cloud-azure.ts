@@ -1,0 +1,88 @@
+import { z } from 'zod';
+
+import { parseBoundedJson } from './bounded-json.ts';
+import type { CloudLogin } from './cloud-logins.ts';
+import type { Exchange } from './exchange.ts';
+import { follow, readWhole } from './follow.ts';
+import type { RegistryLimits } from './limits.ts';
+import { statusError } from './status-error.ts';
+
+export interface AzureRegistry {
+  /** `team.azurecr.io`. */
+  readonly host: string;
+  /** Only the networks of the allow list admit the image that is looked at. */
+  readonly listedOnly: boolean;
+}
+
+export interface AzureParts {
+  readonly environment: NodeJS.ProcessEnv;
+  readonly exchange: Exchange;
+  readonly limits: RegistryLimits;
+  readonly now: () => number;
+}
+
+const scope = 'https://containerregistry.azure.net/.default';
+/** Where a token does not say when it ends: they live 3 hours. */
+const USUAL_LIFE_MS = 3_600_000;
+const tokenSchema = z
+  .string()
+  .max(16 * 1024)
+  .regex(/^[\x21-\x7e]+$/);
+const answerSchema = z.object({ refresh_token: tokenSchema });
+const claimsSchema = z.object({ exp: z.number() });
+
+/**
+ * A login for one Azure container registry: the registry gives a refresh token for an Entra token of our identity, which is
+ * the workload identity that AKS gives the Pod, else the node's managed identity. Rejects with the SDK's errors or an
+ * `ImageSourceError`. (azure.github.io/acr/AAD-OAuth.html, "Calling POST /oauth2/exchange")
+ */
+export async function azureRegistryLogin(
+  registry: AzureRegistry,
+  parts: AzureParts,
+  signal: AbortSignal,
+): Promise<CloudLogin> {
+  const token = await entraToken(parts.environment, signal);
+  const refreshToken = await exchangeToken(registry, token, parts, signal);
+  const credential = { username: '', password: '', identityToken: refreshToken };
+  return { credential, expiresAt: expiryOf(refreshToken) ?? parts.now() + USUAL_LIFE_MS };
+}
+
+async function entraToken(environment: NodeJS.ProcessEnv, signal: AbortSignal): Promise<string> {
+  const { ManagedIdentityCredential, WorkloadIdentityCredential } = await import('@azure/identity');
+  const retryOptions = { maxRetries: 1 };
+  const clientId = environment['AZURE_CLIENT_ID'];
+  // Not DefaultAzureCredential, which goes on to run the command line tools of developers.
+  const identity = environment['AZURE_FEDERATED_TOKEN_FILE']
+    ? new WorkloadIdentityCredential({ retryOptions })
+    : new ManagedIdentityCredential({ ...(clientId ? { clientId } : {}), retryOptions });
+  const { token } = await identity.getToken(scope, { abortSignal: signal });
+  return token;
+}
+
+async function exchangeToken(
+  { host, listedOnly }: AzureRegistry,
+  token: string,
+  { environment, exchange, limits }: AzureParts,
+  signal: AbortSignal,
+): Promise<string> {
+  const form = new URLSearchParams({ grant_type: 'access_token', service: host, access_token: token });
+  const tenant = environment['AZURE_TENANT_ID'];
+  if (tenant) form.set('tenant', tenant);
+  const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+  const context = { signal, meter: { requests: 0, bytes: 0 } };
+  const url = new URL(`https://${host}/oauth2/exchange`);
+  const ask = { url, kind: 'token', headers, form: form.toString(), listedOnly, context } as const;
+  const answer = await follow(exchange, ask, limits, { left: 1 });
+  if (answer.status !== 200) throw await statusError(answer, 'token exchange', limits);
+  const body = await readWhole(answer, limits.tokenAnswerBytes, 'token exchange');
+  const { data } = answerSchema.safeParse(parseBoundedJson(body));
+  if (data === undefined) throw new Error('the registry gave no refresh token');
+  return data.refresh_token;
+}
+
+/** When a JSON Web Token says that it ends, in milliseconds since 1970. */
+function expiryOf(token: string): number | undefined {
+  const claims = parseBoundedJson(Buffer.from(token.split('.', 2)[1] ?? '', 'base64url'));
+  const { data } = claimsSchema.safeParse(claims);
+  return data === undefined ? undefined : data.exp * 1000;
+}

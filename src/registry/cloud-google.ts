@@ -1,0 +1,21 @@
+import type { CloudLogin } from './cloud-logins.ts';
+
+const scopes = ['https://www.googleapis.com/auth/cloud-platform.read-only'];
+
+/**
+ * A login for Artifact Registry and Container Registry: an access token of our identity, which lives up to an hour. The
+ * identity is the metadata server's (GKE workload identity, else the node's service account), or that of the file that
+ * GOOGLE_APPLICATION_CREDENTIALS names. Rejects with the SDK's errors.
+ * (Artifact Registry, "Configure authentication to Artifact Registry for Docker": access token)
+ */
+export async function googleRegistryLogin(environment: NodeJS.ProcessEnv, now: () => number): Promise<CloudLogin> {
+  const { Compute, GoogleAuth } = await import('google-auth-library');
+  // Not by looking for a metadata server first, as the library would: GKE's comes up after the Pod, and it remembers a no.
+  const client = environment['GOOGLE_APPLICATION_CREDENTIALS']
+    ? await new GoogleAuth({ scopes, projectId: 'none' }).getClient()
+    : new Compute();
+  const { token } = await client.getAccessToken();
+  if (!token) throw new Error('Google gave no access token');
+  const credential = { username: 'oauth2accesstoken', password: token };
+  return { credential, expiresAt: client.credentials.expiry_date ?? now() };
+}

@@ -1,0 +1,42 @@
+/** The clouds whose registries take our own workload identity. */
+export type Cloud = 'aws' | 'google' | 'azure';
+
+/** A cloud's registry, as far as logging in to it depends on its host. */
+export type CloudRegistry =
+  | { readonly cloud: 'aws'; readonly region: string; readonly fips: boolean }
+  | { readonly cloud: 'google' }
+  | { readonly cloud: 'azure' };
+
+const region = '(?<region>[a-z]{2,4}(?:-[a-z]+){1,3}-\\d{1,2})';
+
+/** Each partition has domains and regions of its own: a token of one is nothing for the other's operator. */
+const elasticRegistries = [
+  {
+    partition: /^(?!cn-|eusc-)/,
+    host: new RegExp(`^\\d{12}\\.dkr\\.ecr(?<fips>-fips)?\\.${region}\\.amazonaws\\.com$`),
+  },
+  { partition: /^(?!cn-|eusc-)/, host: new RegExp(`^\\d{12}\\.dkr-ecr(?<fips>-fips)?\\.${region}\\.on\\.aws$`) },
+  { partition: /^cn-/, host: new RegExp(`^\\d{12}\\.dkr\\.ecr\\.${region}\\.amazonaws\\.com\\.cn$`) },
+  { partition: /^cn-/, host: new RegExp(`^\\d{12}\\.dkr-ecr\\.${region}\\.on\\.amazonwebservices\\.com\\.cn$`) },
+  { partition: /^eusc-/, host: new RegExp(`^\\d{12}\\.dkr\\.ecr\\.${region}\\.amazonaws\\.eu$`) },
+];
+const googleRegistry = /^(?:(?:[a-z0-9-]{1,63}\.)?gcr\.io|[a-z0-9-]{1,63}\.pkg\.dev)$/;
+const azureRegistry = /^[a-z0-9][a-z0-9-]{1,62}\.azurecr\.(?:io|cn|us)$/;
+
+/**
+ * Which cloud's registry a host is; undefined for all others, and for ports that no cloud has. Whoever creates Pods chooses
+ * the host: only names inside the clouds' own domains count, whole. (The kubelet's credential providers: matchImages of
+ * ecr-credential-provider, auth-provider-gcp and acr-credential-provider)
+ */
+export function cloudRegistry(host: string): CloudRegistry | undefined {
+  const name = host.replace(/:443$/, '');
+  for (const { partition, host: pattern } of elasticRegistries) {
+    const groups = pattern.exec(name)?.groups;
+    const found = groups?.['region'];
+    if (found !== undefined && partition.test(found)) {
+      return { cloud: 'aws', region: found, fips: groups?.['fips'] !== undefined };
+    }
+  }
+  if (googleRegistry.test(name)) return { cloud: 'google' };
+  return azureRegistry.test(name) ? { cloud: 'azure' } : undefined;
+}
