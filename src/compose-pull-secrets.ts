@@ -1,0 +1,29 @@
+import type { Config } from './config/schema.ts';
+import type { KubeClient } from './kubernetes/client.ts';
+import { createPullSecrets, type PullSecrets } from './kubernetes/pull-secrets.ts';
+import { parseDockerConfig, parseLegacyDockerConfig } from './registry/docker-config.ts';
+import { createLimitedLines } from './telemetry/limited-lines.ts';
+import type { Log } from './telemetry/log.ts';
+
+/**
+ * The registry logins of Pods: `of` is the `credentials` of `PodVerdictsOptions`. Undefined where the configuration does
+ * not allow to read Secrets.
+ */
+export function composePullSecrets(
+  { detection }: Config,
+  client: Pick<KubeClient, 'request'>,
+  log: Pick<Log, 'warn'>,
+): PullSecrets | undefined {
+  const { enabled, pullSecrets } = detection.registry;
+  if (!enabled || !pullSecrets) return undefined;
+  const warn = createLimitedLines(
+    (message, fields) => log.warn(fields, message),
+    () => performance.now(),
+  );
+  return createPullSecrets({
+    client,
+    readers: { dockerConfig: parseDockerConfig, legacyDockerConfig: parseLegacyDockerConfig },
+    clock: { monotonic: () => performance.now() },
+    onProblem: ({ message, ...fields }) => warn(message, fields),
+  });
+}
