@@ -1,0 +1,53 @@
+import { spawn } from 'node:child_process';
+import { within } from '../network/namespaces.ts';
+
+/** A recording of the DNS packets that leave and enter a Pod. */
+export interface Recording {
+  /** Ends it; the capture in tcpdump's format. Throws where packets were missed. */
+  end(): Promise<Buffer>;
+}
+
+/** Packets that a finished capture may still be missing from its pipe. */
+const SETTLE_MS = 200;
+
+/** Starts recording in a namespace and resolves when it runs. Rejects where tcpdump does not start. */
+export function record(namespace: string): Promise<Recording> {
+  const argv = [
+    'tcpdump',
+    '-i',
+    'eth0',
+    '-n',
+    '-U',
+    '--immediate-mode',
+    '-s',
+    '512',
+    '-B',
+    '512',
+    '-w',
+    '-',
+    'port',
+    '53',
+  ];
+  const [name, ...args] = within({ namespace }, argv);
+  const child = spawn(name, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const chunks: Buffer[] = [];
+  let words = '';
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+  const end = async (): Promise<Buffer> => {
+    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+    child.kill('SIGINT');
+    await ended;
+    if (!/\b0 packets dropped by kernel/.test(words))
+      throw new Error(`tcpdump missed packets in ${namespace}: ${words}`);
+    return Buffer.concat(chunks);
+  };
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.stderr.on('data', (chunk: Buffer) => {
+      words = `${words}${chunk.toString()}`.slice(-4000);
+      if (words.includes('listening on')) resolve({ end });
+    });
+    void ended.then(() => reject(new Error(`tcpdump in ${namespace}: ${words}`)));
+  });
+}

@@ -1,0 +1,48 @@
+import type { NodeName } from '../network/plan.ts';
+import type { Program, ResolverId } from '../preparation/programs.ts';
+import type { Column, Kind, Scenario } from '../scenarios/scenario.ts';
+
+/** A Pod of a scenario, in one of its columns: it becomes a manifest, a resolv.conf, and measurements. */
+export interface PodPlan {
+  readonly name: string;
+  readonly scenario: Scenario;
+  readonly column: Column;
+  readonly node: NodeName;
+  readonly containers: readonly { readonly program: Program; readonly kind: Kind }[];
+}
+
+/** All Pods of the scenarios, as far as the machine has the programs for them. */
+export function planPods(scenarios: readonly Scenario[], programs: readonly Program[]): PodPlan[] {
+  const known = new Map<ResolverId, Program>(programs.map((program) => [program.id, program]));
+  const plans: PodPlan[] = [];
+  for (const scenario of scenarios) {
+    for (const column of scenario.columns) {
+      for (const [index, ids] of scenario.pods.entries()) {
+        const containers = ids
+          .filter((id) => column.only?.includes(id) ?? true)
+          .map((id) => known.get(id))
+          .filter((program) => program !== undefined)
+          .map((program) => ({ program, kind: scenario.declared?.[program.id] ?? program.declared }));
+        const name = `${scenario.id}-${column.id}-${index}`;
+        if (containers.length > 0) plans.push({ name, scenario, column, node: scenario.node, containers });
+      }
+    }
+  }
+  return plans;
+}
+
+/** The Pod as its author or an injector wrote it; what its programs resolve with is declared, for there is no image. */
+export function manifestOf({ name, containers, column }: PodPlan): Record<string, unknown> {
+  const annotations = Object.fromEntries(
+    containers.map(({ program, kind }) => [`libc-dns.dev/libc.${program.id}`, kind]),
+  );
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace: 'shop', annotations },
+    spec: {
+      containers: containers.map(({ program }) => ({ name: program.id, image: `lab/${program.id}` })),
+      ...column.pod,
+    },
+  };
+}

@@ -1,0 +1,71 @@
+import { fileURLToPath } from 'node:url';
+import { record, type Recording } from '../capture/record.ts';
+import type { Cluster } from '../network/cluster.ts';
+import { runWithin, type Place } from '../network/namespaces.ts';
+import { CLUSTER_DNS, type NodeName } from '../network/plan.ts';
+import type { Program } from '../preparation/programs.ts';
+import type { Expectation, Kind } from '../scenarios/scenario.ts';
+import type { PodPlan } from './plan-pods.ts';
+import { predict } from './predict.ts';
+
+/** A Pod that runs: those of a scenario with the same file are one. */
+export interface Running {
+  readonly place: Place;
+  readonly recording: Recording;
+}
+
+/** One resolver in one Pod: what is to be measured, and what has to come out. */
+export interface Task {
+  readonly plan: PodPlan;
+  readonly program: Program;
+  readonly kind: Kind;
+  /** Why our explain says it did what it did. */
+  readonly reason: string;
+  readonly resolvConf: string;
+  readonly running: Running;
+  readonly expected: Expectation;
+}
+
+const PREFLIGHT = fileURLToPath(new URL('../network/preflight.ts', import.meta.url));
+
+/** The nodes whose cluster DNS the webhook's preflight, made from a Pod of its own there, has seen answer over TCP. */
+async function preflights(cluster: Cluster, nodes: ReadonlySet<NodeName>): Promise<ReadonlySet<NodeName>> {
+  const answered = new Set<NodeName>();
+  const look = async (node: NodeName): Promise<void> => {
+    const name = `webhook-${node}`;
+    await cluster.addPod(name, node, { resolvConf: '' });
+    const answer = await runWithin(name, [process.execPath, PREFLIGHT, ...Object.values(CLUSTER_DNS)]);
+    if (answer.trim() === 'true') answered.add(node);
+  };
+  await Promise.all([...nodes].map(look));
+  return answered;
+}
+
+function expectationOf({ scenario, column }: PodPlan, program: Program, kind: Kind): Expectation {
+  const { expect } = scenario;
+  return expect[`${column.id}/${program.id}`] ?? expect[`${column.id}/${kind}`] ?? {};
+}
+
+/** Gives each Pod the file that `explain` predicts, and starts it with its packets recorded. */
+export async function startPods(cluster: Cluster, plans: readonly PodPlan[]): Promise<Task[]> {
+  const answered = await preflights(cluster, new Set(plans.map(({ node }) => node)));
+  const predictions = await predict(plans, (node) => answered.has(node));
+  const started = new Map<string, Promise<Running>>();
+  const start = async (namespace: string, node: NodeName, resolvConf: string): Promise<Running> => {
+    const place = await cluster.addPod(namespace, node, { resolvConf });
+    return { place, recording: await record(namespace) };
+  };
+  const tasks = plans.map(async (plan) => {
+    const prediction = predictions.get(plan.name);
+    if (prediction === undefined) throw new Error(`no prediction for ${plan.name}`);
+    const { reason, resolvConf } = prediction;
+    const key = `${plan.scenario.id} ${resolvConf}`;
+    const starting = started.get(key) ?? start(`p${started.size}`, plan.node, resolvConf);
+    started.set(key, starting);
+    const running = await starting;
+    return plan.containers.map(({ program, kind }): Task => {
+      return { plan, program, kind, reason, resolvConf, running, expected: expectationOf(plan, program, kind) };
+    });
+  });
+  return (await Promise.all(tasks)).flat();
+}

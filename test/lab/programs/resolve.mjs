@@ -1,0 +1,18 @@
+// Looks up one name, once: prints `asking`, then how long that took and what came of it as one line of JSON.
+// First argument: `lookup` (libc's getaddrinfo) or `resolve` (c-ares: A and AAAA asked at once).
+import dns from 'node:dns/promises';
+
+const [how, name] = process.argv.slice(2);
+const lookup = async () => (await dns.lookup(name, { all: true })).map(({ address }) => address);
+const resolve = async () => (await Promise.all([dns.resolve4(name), dns.resolve6(name)])).flat();
+
+let addresses = [];
+let error = '';
+console.log('asking');
+const start = performance.now();
+try {
+  addresses = await (how === 'resolve' ? resolve() : lookup());
+} catch (failure) {
+  error = failure.code ?? String(failure);
+}
+console.log(JSON.stringify({ ms: performance.now() - start, addresses, error }));

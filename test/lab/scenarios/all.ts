@@ -1,0 +1,25 @@
+import { healthy, intercepting, ipv6, slow, tcpClosed, tcpDropped } from './paths.ts';
+import { cacheRefuses, cacheRestarts, cacheSilent, caresOnMusl, mixed, mixedRefused, mixedSilent } from './pods.ts';
+import { outside, searched } from './names.ts';
+import { raced } from './raced.ts';
+import type { Scenario } from './scenario.ts';
+
+/** In the order in which they are told. */
+export const SCENARIOS: readonly Scenario[] = [
+  raced,
+  searched,
+  outside,
+  ipv6,
+  tcpClosed,
+  tcpDropped,
+  mixed,
+  mixedRefused,
+  mixedSilent,
+  caresOnMusl,
+  cacheRefuses,
+  cacheSilent,
+  cacheRestarts,
+  intercepting,
+  slow,
+  healthy,
+];

@@ -1,0 +1,121 @@
+import { PEERS, RACED_BEFORE } from './raced.ts';
+import {
+  BEFORE,
+  FULLY_QUALIFIED,
+  GLIBC,
+  GO,
+  MUSL,
+  OURS,
+  OURS_LOCAL,
+  type Column,
+  type Expectations,
+  type Scenario,
+} from './scenario.ts';
+
+const ASSUMED: Column = {
+  id: 'ours-unseen',
+  title: 'use-vc without the preflight',
+  file: 'after',
+  knowledge: { nodeLocal: false, overTcp: 'assumed' },
+  only: ['glibc', 'python', 'go', 'node-resolve'],
+};
+
+const WITHOUT_TCP: Expectations = {
+  ...RACED_BEFORE,
+  'ours/glibc': { atMostMs: 50, packets: ['two-ports-in-turn'] },
+  'ours/go': { atMostMs: 50, packets: ['two-ports-in-turn'] },
+  // c-ares obeys use-vc alone, which cannot be given here.
+  'ours/other': { atLeastMs: 1900 },
+  'ours/musl': { atMostMs: 600, packets: ['resent-early'] },
+};
+
+const TCP_PODS = [['glibc', 'python'], ['go'], ['node-resolve'], ['musl']] as const;
+
+export const tcpClosed: Scenario = {
+  id: 'tcp-closed',
+  title: 'TCP 53 refused',
+  node: 'tcp-closed',
+  question: FULLY_QUALIFIED,
+  pods: TCP_PODS,
+  columns: [BEFORE, OURS, ASSUMED],
+  expect: {
+    ...WITHOUT_TCP,
+    'ours-unseen/glibc': { outcome: 'fails' },
+    'ours-unseen/go': { outcome: 'fails' },
+    'ours-unseen/other': { outcome: 'fails' },
+  },
+};
+
+export const tcpDropped: Scenario = {
+  id: 'tcp-dropped',
+  title: 'TCP 53 silently dropped',
+  node: 'tcp-dropped',
+  question: FULLY_QUALIFIED,
+  pods: TCP_PODS,
+  columns: [BEFORE, OURS, ASSUMED],
+  expect: {
+    ...WITHOUT_TCP,
+    'ours-unseen/glibc': { outcome: 'gives up' },
+    'ours-unseen/go': { outcome: 'gives up' },
+    'ours-unseen/other': { outcome: 'gives up' },
+  },
+};
+
+const onIpv6 = (column: Column): Column => ({ ...column, knowledge: { ...column.knowledge, family: 'v6' } });
+
+export const ipv6: Scenario = {
+  id: 'ipv6',
+  title: 'Cluster DNS and node-local cache on IPv6',
+  node: 'raced',
+  question: FULLY_QUALIFIED,
+  pods: [['glibc'], ['go'], ['musl', 'musl-new']],
+  columns: [onIpv6(BEFORE), onIpv6(OURS), onIpv6(OURS_LOCAL)],
+  expect: {
+    ...RACED_BEFORE,
+    'ours/glibc': { atMostMs: 50, packets: ['tcp'] },
+    'ours/go': { atMostMs: 50, packets: ['tcp'] },
+    'ours/musl': { atMostMs: 600, packets: ['resent-early'] },
+    'ours-local/glibc': { atMostMs: 50, packets: ['tcp'] },
+    'ours-local/go': { atMostMs: 50, packets: ['tcp'] },
+    'ours-local/musl': { atMostMs: 50, packets: ['answered-locally'] },
+  },
+};
+
+const fast = (columns: readonly string[], kinds: readonly string[], atMostMs: number): Expectations =>
+  Object.fromEntries(columns.flatMap((column) => kinds.map((kind) => [`${column}/${kind}`, { atMostMs }])));
+
+export const healthy: Scenario = {
+  id: 'healthy',
+  title: 'Nothing is lost',
+  node: 'healthy',
+  question: FULLY_QUALIFIED,
+  pods: [GLIBC, GO, ['node-resolve'], MUSL],
+  columns: [BEFORE, OURS, OURS_LOCAL],
+  expect: fast(['before', 'ours', 'ours-local'], ['glibc', 'go', 'other', 'musl'], 50),
+};
+
+export const intercepting: Scenario = {
+  id: 'intercepting',
+  title: 'A node-local cache that intercepts (iptables mode)',
+  node: 'intercepting',
+  question: FULLY_QUALIFIED,
+  pods: [['glibc'], ['go'], ['musl', 'musl-new']],
+  columns: [BEFORE, OURS],
+  expect: fast(['before', 'ours'], ['glibc', 'go', 'musl'], 50),
+};
+
+export const slow: Scenario = {
+  id: 'slow',
+  title: 'The DNS server takes 1.2 s',
+  node: 'slow',
+  question: FULLY_QUALIFIED,
+  pods: [['glibc'], ['go'], ['musl', 'musl-new']],
+  columns: [BEFORE, OURS, PEERS.timeout],
+  expect: {
+    // Twice a second, and each time anew.
+    'peer-timeout/go': { outcome: 'fails' },
+    // A total of one second: musl gives up before the answer comes.
+    'peer-timeout/musl': { outcome: 'fails', atMostMs: 1100 },
+    'ours/musl': { atMostMs: 1400 },
+  },
+};

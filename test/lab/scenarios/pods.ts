@@ -1,0 +1,106 @@
+import type { ResolverId } from '../preparation/programs.ts';
+import { RACED_BEFORE } from './raced.ts';
+import { BEFORE, FULLY_QUALIFIED, OURS, OURS_LOCAL, OURS_LOCAL_ONLY, type Column, type Scenario } from './scenario.ts';
+
+/** One Pod, one resolv.conf, three kinds of containers. */
+const MIXED: readonly (readonly ResolverId[])[] = [['glibc', 'go', 'musl', 'musl-new']];
+
+export const mixed: Scenario = {
+  id: 'mixed',
+  title: 'glibc, Go and musl in one Pod',
+  node: 'raced',
+  question: FULLY_QUALIFIED,
+  pods: MIXED,
+  columns: [BEFORE, OURS, OURS_LOCAL],
+  expect: {
+    ...RACED_BEFORE,
+    'ours/glibc': { atMostMs: 50, packets: ['tcp'] },
+    'ours/go': { atMostMs: 50, packets: ['tcp'] },
+    'ours/musl': { atMostMs: 600, packets: ['resent-early'] },
+    'ours-local/glibc': { atMostMs: 50 },
+    'ours-local/go': { atMostMs: 50 },
+    'ours-local/musl': { atMostMs: 50, packets: ['answered-locally'] },
+  },
+};
+
+export const mixedRefused: Scenario = {
+  ...mixed,
+  id: 'mixed-cache-refuses',
+  title: 'glibc, Go and musl in one Pod, node-local cache crashed',
+  node: 'cache-refuses',
+  columns: [BEFORE, OURS_LOCAL],
+  expect: { 'ours-local/musl': { atMostMs: 600 }, 'ours-local/glibc': { atMostMs: 100 } },
+};
+
+export const mixedSilent: Scenario = {
+  ...mixedRefused,
+  id: 'mixed-cache-silent',
+  title: 'glibc, Go and musl in one Pod, node-local cache unreachable',
+  node: 'cache-silent',
+  expect: { 'ours-local/musl': { atMostMs: 600 } },
+};
+
+const MUSL_POD: readonly (readonly ResolverId[])[] = [['musl', 'musl-new']];
+
+export const cacheRefuses: Scenario = {
+  id: 'cache-refuses',
+  title: 'Node-local cache crashed (its address refuses)',
+  node: 'cache-refuses',
+  question: FULLY_QUALIFIED,
+  pods: MUSL_POD,
+  columns: [BEFORE, OURS_LOCAL, OURS_LOCAL_ONLY],
+  expect: { 'ours-local/musl': { atMostMs: 600 }, 'ours-local-only/musl': { outcome: 'fails' } },
+};
+
+export const cacheSilent: Scenario = {
+  ...cacheRefuses,
+  id: 'cache-silent',
+  title: 'Node-local cache unreachable (packets to it are lost)',
+  node: 'cache-silent',
+};
+
+/** Look-ups go on while the cache is away for some seconds, as in a roll-out of its DaemonSet. */
+export const cacheRestarts: Scenario = {
+  id: 'cache-restarts',
+  title: 'Node-local cache away for 3 s',
+  node: 'cache-restarts',
+  question: FULLY_QUALIFIED,
+  pods: [
+    ['musl', 'musl-new'],
+    ['glibc', 'go', 'musl-static'],
+  ],
+  columns: [OURS_LOCAL, { ...OURS_LOCAL_ONLY, only: ['musl', 'musl-new'] }],
+  restarts: true,
+  expect: {
+    'ours-local/musl': { atMostMs: 600 },
+    'ours-local/glibc': { atMostMs: 100 },
+    'ours-local/go': { atMostMs: 100 },
+    // Asked again each 0.5 s until the cache is back.
+    'ours-local-only/musl': { atMostMs: 4500 },
+  },
+};
+
+const WITH_TCP: Column = {
+  id: 'with-use-vc',
+  title: 'ours and use-vc',
+  file: 'before',
+  pod: {
+    dnsConfig: {
+      options: [{ name: 'timeout', value: '5' }, { name: 'attempts', value: '10' }, { name: 'use-vc' }],
+    },
+  },
+};
+
+export const caresOnMusl: Scenario = {
+  id: 'c-ares-musl',
+  title: 'c-ares in an image of musl (Node on Alpine)',
+  node: 'raced',
+  question: FULLY_QUALIFIED,
+  pods: [['node-resolve']],
+  declared: { 'node-resolve': 'musl' },
+  columns: [BEFORE, OURS, OURS_LOCAL, WITH_TCP],
+  expect: {
+    'ours-local/node-resolve': { atMostMs: 50 },
+    'with-use-vc/node-resolve': { atMostMs: 50, packets: ['tcp'] },
+  },
+};
