@@ -3,6 +3,9 @@ import { X509Certificate } from 'node:crypto';
 import type { CertificatePair, CertificateSource } from './admission/certificates.ts';
 import { CommandError } from './commands/errors.ts';
 import type { ServerContext } from './commands/serve.ts';
+import type { Joined } from './compose-kubernetes.ts';
+import { composeSelfManaged } from './compose-self-managed.ts';
+import type { FailureLog } from './telemetry/failure-log.ts';
 import { CertificateError } from './tls/certificate-error.ts';
 import { fileCertificates } from './tls/file-certificates.ts';
 
@@ -11,6 +14,19 @@ const LOOPBACK = [
   { type: 'ip', value: '127.0.0.1' },
   { type: 'ip', value: '::1' },
 ] as const;
+
+/** A source, and why the API server would not trust what it serves. */
+export interface CertificateParts {
+  readonly certificates: CertificateSource;
+  readonly untrusted: () => string | undefined;
+  readonly close: () => Promise<void>;
+}
+
+const trusted = (certificates: CertificateSource): CertificateParts => ({
+  certificates,
+  untrusted: () => undefined,
+  close: async () => certificates.close(),
+});
 
 async function ephemeral({ log }: ServerContext): Promise<CertificateSource> {
   // Loaded only here: servers with a certificate start faster without it.
@@ -34,9 +50,13 @@ function files({ config: { tls }, log, metrics }: ServerContext): CertificateSou
 }
 
 /** The source of the server's certificate that the configuration names; each certificate is logged and its expiry exported. */
-export async function composeCertificates(context: ServerContext): Promise<CertificateSource> {
+export async function composeCertificates(
+  context: ServerContext,
+  joined: Joined,
+  failures: FailureLog,
+): Promise<CertificateParts> {
   const { config, log, metrics } = context;
-  if (config.tls.mode === 'self-managed') throw new CommandError('usage', 'tls.mode self-managed needs a cluster');
+  if (config.tls.mode === 'self-managed') return await composeSelfManaged(context, joined, failures);
   const source = config.tls.mode === 'files' ? files(context) : await ephemeral(context);
   const note = ({ cert }: CertificatePair): void => {
     const { validToDate, fingerprint256 } = new X509Certificate(cert);
@@ -45,5 +65,5 @@ export async function composeCertificates(context: ServerContext): Promise<Certi
   };
   note(source.current());
   source.onChange(note);
-  return source;
+  return trusted(source);
 }

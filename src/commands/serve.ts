@@ -43,6 +43,8 @@ export interface ServerContext {
   readonly metrics: Metrics;
   /** The server is to stop, perhaps before it has begun. */
   readonly signal: AbortSignal;
+  /** What readiness says until the parts are there. */
+  readonly waitFor: (why: () => string | undefined) => void;
 }
 
 export interface ServeParts extends DetectingCommand {
@@ -119,7 +121,10 @@ async function serve(parts: ServeParts, flags: ServeFlags): Promise<void> {
   const closing: (() => unknown)[] = [() => probes.close(), () => stopping.abort()];
   try {
     const probesAt = await listen(probes, host, config.server.metricsPort, 'server.metricsPort');
-    const context = { config, flags, log, metrics, signal: stopping.signal };
+    const waitFor = (why: () => string | undefined): void => {
+      state = () => why() ?? 'starting';
+    };
+    const context = { config, flags, log, metrics, signal: stopping.signal, waitFor };
     const opening = parts.openServer(context);
     const opened = await Promise.race([opening, stopped.then((): typeof STOPPED => STOPPED)]);
     if (opened === STOPPED) return;

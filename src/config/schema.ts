@@ -99,8 +99,16 @@ const tls = z
     secret: objectName.default('libc-dns-webhook-ca'),
     registration: objectName.default('libc-dns-webhook'),
     service: objectName.default('libc-dns-webhook'),
+    caLifetime: duration('8760h', '10s', '87600h'),
+    certLifetime: duration('168h', '2s', '8760h'),
+    overlap: duration('5m', '1s', '24h'),
   })
   .superRefine((value, context) => {
+    if (value.caLifetime < 3 * (value.certLifetime + value.overlap)) {
+      const message =
+        'expected at least three times tls.certLifetime and tls.overlap together: a CA outlives what it signs';
+      context.addIssue({ code: 'custom', path: ['caLifetime'], message });
+    }
     for (const key of ['certFile', 'keyFile'] as const) {
       if (value.mode === 'files' && value[key] === '') {
         context.addIssue({ code: 'custom', path: [key], message: 'expected a path: tls.mode is files' });

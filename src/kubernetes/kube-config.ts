@@ -33,6 +33,11 @@ function load({ file, context }: KubeConfigOptions): KubeConfig {
 /** What a connection depends on: a new CA or client certificate needs new connections. */
 const fingerprint = ({ ca, cert, key }: RequestOptions): string => [ca, cert, key].map(String).join('\n');
 
+export interface KubeConfigTransport extends Transport {
+  /** The context's, or our own Pod's. */
+  readonly namespace: string | undefined;
+}
+
 type Connect = buildConnector.BuildOptions;
 
 /** HTTP/1.1, as few connections as there are calls at once; a watch keeps one to itself. */
@@ -58,12 +63,12 @@ function dispatcherFor(config: KubeConfig, tls: RequestOptions): Dispatcher {
  * (tokens that are renewed on disk, exec plugins, OIDC, client certificates). Connections are kept and shared, which its
  * generated clients do not do. Throws {@link KubeError} (invalid) where there is no usable configuration.
  */
-export function kubeConfigTransport(options: KubeConfigOptions): Transport & { readonly namespace: string } {
+export function kubeConfigTransport(options: KubeConfigOptions): KubeConfigTransport {
   const config = load(options);
   let open: { readonly of: string; readonly dispatcher: Dispatcher } | undefined;
   return {
     server: config.getCurrentCluster()?.server ?? '',
-    namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
+    namespace: config.getContextObject(config.getCurrentContext())?.namespace,
     async prepare() {
       const tls: RequestOptions = {};
       await config.applyToHTTPSOptions(tls);

@@ -8,6 +8,13 @@ export interface InformerState {
   readonly contactAt: number | undefined;
 }
 
+/** How the self-managed certificates stand. */
+export interface CertificateState {
+  readonly trusted: boolean;
+  /** Milliseconds since 1970; undefined: there is none. */
+  readonly caExpires?: number;
+}
+
 /** What is counted of the cluster around the server. Labels take values from closed sets only. */
 export interface ClusterMetrics {
   /** Reads `state` at each scrape. */
@@ -23,8 +30,8 @@ export interface ClusterMetrics {
   leading(leads: boolean): void;
   warmedUp(result: string): void;
   pullSecretFailed(code: string): void;
-  trusted(isTrusted: boolean): void;
-  caExpires(at: Date): void;
+  /** Reads `state` at each scrape. */
+  certificates(state: () => CertificateState): void;
   /** Our registration was given the right CA bundle, or why not. */
   registrationWritten(result: string): void;
 }
@@ -56,6 +63,30 @@ function createInformers(registers: [Registry]): ClusterMetrics['informer'] {
   return (resource, state) => void states.set(resource, state);
 }
 
+function createCertificates(registers: [Registry]): ClusterMetrics['certificates'] {
+  const gauge = (name: string, help: string, read: () => number | undefined): Gauge =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        const value = read();
+        if (value !== undefined) this.set(value);
+      },
+    });
+  return (state) => {
+    gauge(
+      'libc_dns_certificate_trusted',
+      '1 where our registration, if there is one, holds the CA of the certificate in use.',
+      () => (state().trusted ? 1 : 0),
+    );
+    gauge('libc_dns_ca_expiry_timestamp_seconds', 'When the self-managed CA expires, Unix time.', () => {
+      const { caExpires } = state();
+      return caExpires && caExpires / 1000;
+    });
+  };
+}
+
 export function createClusterMetrics(registry: Registry): ClusterMetrics {
   const registers: [Registry] = [registry];
   const counter = (name: string, help: string, labelNames: string[] = []): Counter =>
@@ -70,11 +101,6 @@ export function createClusterMetrics(registry: Registry): ClusterMetrics {
   const leader = gauge('libc_dns_leader', '1 where this replica holds the lease.');
   const warmed = counter('libc_dns_warm_up_images_total', 'Images looked up ahead, by result.', ['result']);
   const secrets = counter('libc_dns_pull_secret_failures_total', 'Pull secrets that could not be used.', ['code']);
-  const trust = gauge(
-    'libc_dns_certificate_trusted',
-    '1 where the registration holds the CA of the certificate in use.',
-  );
-  const ca = gauge('libc_dns_ca_expiry_timestamp_seconds', 'When the self-managed CA expires, Unix time.');
   const bundles = counter('libc_dns_registration_writes_total', 'CA bundles written to the registration.', ['result']);
   return {
     informer: createInformers(registers),
@@ -88,8 +114,7 @@ export function createClusterMetrics(registry: Registry): ClusterMetrics {
     leading: (leads) => leader.set(leads ? 1 : 0),
     warmedUp: (result) => warmed.inc({ result }),
     pullSecretFailed: (code) => secrets.inc({ code }),
-    trusted: (isTrusted) => trust.set(isTrusted ? 1 : 0),
-    caExpires: (at) => ca.set(at.getTime() / 1000),
+    certificates: createCertificates(registers),
     registrationWritten: (result) => bundles.inc({ result }),
   };
 }

@@ -1,0 +1,112 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Namespaces } from './admission/mutate.ts';
+import type { ServerContext } from './commands/serve.ts';
+import type { Joined } from './compose-kubernetes.ts';
+import { policyConfig } from './config/policy-config.ts';
+import { createClusterFacts, type ClusterFactsSource } from './kubernetes/cluster-facts.ts';
+import type { KnownFacts } from './kubernetes/cluster-facts-discovery.ts';
+import { createNamespaces, type ClusterNamespaces } from './kubernetes/namespaces.ts';
+import { MODE_LABEL } from './policy/scope.ts';
+import type { FailureLog } from './telemetry/failure-log.ts';
+
+/** Milliseconds that readiness waits for a copy that does not come: Pods are answered all the same, each by live reads. */
+export const FIRST_COPY_MS = 10_000;
+
+function factsLine({ facts, sources, nodeLocalDetail }: KnownFacts): object {
+  const { dns, domain, nodeSearches, nodeLocal, nodeLocalAddresses } = facts;
+  return { dns, domain, nodeSearches, nodeLocal, nodeLocalAddresses, nodeLocalDetail, sources };
+}
+
+/** Said once, for whoever has to set it by hand. */
+function builtIn({ sources }: KnownFacts): string[] {
+  const flags = { dns: '--cluster-dns', domain: '--cluster-domain', nodeSearches: '--node-searches' } as const;
+  return Object.entries(flags)
+    .filter(([fact]) => sources[fact as keyof typeof flags] === 'built-in')
+    .map(([fact, flag]) => `cluster.${fact} (${flag})`);
+}
+
+/** The cluster's DNS settings, each change logged and counted. */
+export function composeFacts(
+  { config, log, metrics }: ServerContext,
+  { client, own }: Joined,
+  failures: FailureLog,
+): ClusterFactsSource {
+  const facts = createClusterFacts({
+    config,
+    policy: policyConfig(config),
+    own,
+    ...(client && { client }),
+    hooks: {
+      onUnreadable: (object, error) => {
+        metrics.cluster.apiFailed('facts', error.code);
+        failures.failed(`the ${object} cannot be read; what was known of it stays`, error);
+      },
+      onReadable: (object) => failures.worked(`the ${object} cannot be read; what was known of it stays`),
+      onDnsOverTcp: (answered, servers) => {
+        metrics.dnsOverTcp(answered);
+        log.info({ servers, answered }, 'cluster DNS over TCP: use-vc is given only where it answers');
+      },
+      onChange: (now, before) => {
+        metrics.cluster.factsChanged();
+        metrics.cluster.nodeLocal(now.facts.nodeLocal);
+        log.info({ ...factsLine(now), before: factsLine(before) }, 'the cluster DNS has changed');
+      },
+    },
+  });
+  metrics.cluster.nodeLocal(facts.current.facts.nodeLocal);
+  return facts;
+}
+
+/** Waits for the first look, a bounded time, and says what is known. */
+export async function firstFacts({ log }: ServerContext, facts: ClusterFactsSource): Promise<void> {
+  await facts.ready;
+  const { current } = facts;
+  log.info(factsLine(current), 'cluster DNS');
+  const assumed = builtIn(current);
+  if (assumed.length > 0) log.warn(`taken for granted, for nothing tells it: ${assumed.join(', ')}`);
+}
+
+/** Where the labels of namespaces come from, and whether they are there. */
+export interface NamespaceParts {
+  readonly namespaces: Namespaces;
+  /** With a cluster: its copy. */
+  readonly copy?: ClusterNamespaces;
+  readonly close: () => Promise<void>;
+}
+
+/** The labels of namespaces: those of the flag, else the cluster's, else none. */
+export function composeNamespaces(
+  { flags, metrics }: ServerContext,
+  { client }: Joined,
+  failures: FailureLog,
+): NamespaceParts {
+  const { namespaceMode } = flags;
+  if (namespaceMode !== undefined || client === undefined) {
+    const labels = namespaceMode === undefined ? {} : { [MODE_LABEL]: namespaceMode };
+    return { namespaces: { get: (name) => ({ name, labels }) }, close: async () => {} };
+  }
+  const what = 'the namespaces cannot be watched; each new one is read by itself';
+  const copy = createNamespaces({
+    client,
+    clock: { now: () => Date.now() },
+    hooks: {
+      onError: ({ code }) => metrics.cluster.apiFailed('namespaces', code),
+      onLost: (error) => failures.failed(what, error),
+      onRecovered: () => failures.worked(what),
+      onRead: (outcome) => outcome !== 'found' && metrics.cluster.apiFailed('namespace', outcome),
+    },
+  });
+  metrics.cluster.informer('namespaces', () => ({
+    synced: copy.synced,
+    items: copy.size,
+    contactAt: copy.contactAt,
+  }));
+  return { namespaces: copy, copy, close: () => copy.close() };
+}
+
+/** Resolves when the copies are there, or after a while without them. */
+export async function firstCopies(copies: readonly Promise<void>[], signal: AbortSignal): Promise<void> {
+  const patience = sleep(FIRST_COPY_MS, undefined, { signal, ref: false }).catch(() => {});
+  await Promise.race([Promise.all(copies), patience]);
+}
