@@ -4,6 +4,10 @@ import { objectKey, type KubeObject } from './objects.ts';
 export interface CopyOptions<T> {
   /** What is remembered of an object; undefined: nothing, as if it were not there. */
   readonly keep: (object: KubeObject) => T | undefined;
+  /** Most objects that are remembered. Absent: all. */
+  readonly most?: number;
+  /** Called for each object beyond `most`. */
+  readonly onTooMany?: (key: string) => void;
   /** Called after each change of what is remembered; `now` undefined: it is gone. */
   readonly onChange?: (key: string, now: T | undefined, before: T | undefined) => void;
 }
@@ -16,8 +20,18 @@ export interface CollectionCopy<T> {
   apply(event: WatchEvent): void;
 }
 
-export function createCollectionCopy<T>({ keep, onChange }: CopyOptions<T>): CollectionCopy<T> {
+export function createCollectionCopy<T>(options: CopyOptions<T>): CollectionCopy<T> {
+  const { keep, onChange, most = Number.POSITIVE_INFINITY, onTooMany } = options;
   let items = new Map<string, T>();
+
+  function add(to: Map<string, T>, key: string, kept: T): T | undefined {
+    if (to.size >= most && !to.has(key)) {
+      onTooMany?.(key);
+      return undefined;
+    }
+    to.set(key, kept);
+    return kept;
+  }
 
   function replaceWith(found: Map<string, T>): void {
     const before = items;
@@ -36,7 +50,7 @@ export function createCollectionCopy<T>({ keep, onChange }: CopyOptions<T>): Col
       return {
         add(object) {
           const kept = keep(object);
-          if (kept !== undefined) found.set(objectKey(object), kept);
+          if (kept !== undefined) add(found, objectKey(object), kept);
         },
         done: () => replaceWith(found),
       };
@@ -45,9 +59,9 @@ export function createCollectionCopy<T>({ keep, onChange }: CopyOptions<T>): Col
       if (type === 'BOOKMARK') return;
       const key = objectKey(object);
       const before = items.get(key);
-      const now = type === 'DELETED' ? undefined : keep(object);
+      const kept = type === 'DELETED' ? undefined : keep(object);
+      const now = kept === undefined ? undefined : add(items, key, kept);
       if (now === undefined) items.delete(key);
-      else items.set(key, now);
       if (now !== undefined || before !== undefined) onChange?.(key, now, before);
     },
   };

@@ -1,0 +1,82 @@
+import type { DeclaredLibc, DetectedLibc, HeldLibc } from './image-libc.ts';
+import { referenceKey } from './image-libc.ts';
+
+/** What is held, by image. */
+export interface LibcIndex {
+  /** `before` goes, `now` comes. */
+  change(now: HeldLibc | undefined, before: HeldLibc | undefined): void;
+  declared(image: string, platform: string, runs: readonly string[]): DeclaredLibc | undefined;
+  /** Of the digest that the image was last seen to stand for. */
+  detected(image: string, platform: string, runs: readonly string[]): DetectedLibc | undefined;
+  /** Objects for a reference, whatever the command line. */
+  runs(reference: string): number;
+  size(): { readonly detected: number; readonly declared: number };
+}
+
+export function createLibcIndex(): LibcIndex {
+  const detected = createGroups<DetectedLibc>();
+  const declared = createGroups<DeclaredLibc>();
+  const put = (held: HeldLibc): void =>
+    held.kind === 'declared' ? declared.add(held.image, held) : detected.add(held.reference, held);
+  const remove = (held: HeldLibc): void =>
+    held.kind === 'declared' ? declared.remove(held.image, held) : detected.remove(held.reference, held);
+  return {
+    change(now, before) {
+      if (before !== undefined) remove(before);
+      if (now !== undefined) put(now);
+    },
+    declared(image, platform, runs) {
+      const all = [...declared.of(image)];
+      const fitting = all.filter((each) => (each.platform ?? platform) === platform && fits(each.run, runs));
+      return fitting.toSorted(byPrecision)[0];
+    },
+    detected(image, platform, runs) {
+      const all = detected.of(referenceKey(image, platform));
+      let newest: DetectedLibc | undefined;
+      for (const each of all) if (newest === undefined || each.checkedAt > newest.checkedAt) newest = each;
+      for (const each of all) if (each.digest === newest?.digest && runs.includes(each.run)) return each;
+      return undefined;
+    },
+    runs: (reference) => detected.of(reference).size,
+    size: () => ({ detected: detected.size(), declared: declared.size() }),
+  };
+}
+
+const fits = (run: string | undefined, runs: readonly string[]): boolean => run === undefined || runs.includes(run);
+
+const precision = ({ run, platform }: DeclaredLibc): number =>
+  (run === undefined ? 0 : 2) + (platform === undefined ? 0 : 1);
+
+/** What is said of one command line or platform before what is said of all; then the first by name. */
+function byPrecision(a: DeclaredLibc, b: DeclaredLibc): number {
+  return precision(b) - precision(a) || (a.name < b.name ? -1 : 1);
+}
+
+interface Groups<T> {
+  add(key: string, member: T): void;
+  remove(key: string, member: T): void;
+  of(key: string): ReadonlySet<T>;
+  size(): number;
+}
+
+function createGroups<T>(): Groups<T> {
+  const groups = new Map<string, Set<T>>();
+  const none: ReadonlySet<T> = new Set();
+  let size = 0;
+  return {
+    add(key, member) {
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, new Set([member]));
+      else group.add(member);
+      size += 1;
+    },
+    remove(key, member) {
+      const group = groups.get(key);
+      if (group?.delete(member) !== true) return;
+      size -= 1;
+      if (group.size === 0) groups.delete(key);
+    },
+    of: (key) => groups.get(key) ?? none,
+    size: () => size,
+  };
+}

@@ -1,0 +1,109 @@
+import { DETECTOR_VERSION } from '../libc/detector-version.ts';
+import { platformName } from '../libc/platform.ts';
+import type { StoredVerdict, StoreKey } from '../libc/verdict-store.ts';
+import { applyUse, applyVerdict, deleteUnchanged } from './image-libc-apply.ts';
+import { imageLibcName, referenceKey, type DetectedLibc, type HeldLibc } from './image-libc.ts';
+import type { KubeRequest } from './client.ts';
+
+/** Command lines of one reference that are stored: Jobs may come with another one each. */
+const MOST_RUNS = 16;
+
+export interface PlanState {
+  /** What is held under a name. */
+  held(name: string): HeldLibc | undefined;
+  /** Objects of a reference, and in all, those that we have written just now included. */
+  count(reference: string): { readonly runs: number; readonly all: number };
+  readonly synced: boolean;
+}
+
+export interface PlanLimits {
+  /** Most objects. */
+  readonly most: number;
+  /** Milliseconds by which a tag's check has to be newer than the stored one to be written. */
+  readonly recheckMs: number;
+  /** Milliseconds by which a use has to be later than the stored one to be written. */
+  readonly reuseMs: number;
+}
+
+export interface WritePlan {
+  readonly kind: 'verdict' | 'use';
+  readonly request: KubeRequest;
+}
+
+/**
+ * What has to be written of a verdict that was found or used at `now`; undefined: nothing. Little is: the verdict once, its
+ * last use and its tag's last check coarsely.
+ */
+export function planPut(
+  key: StoreKey,
+  verdict: StoredVerdict,
+  state: PlanState,
+  { now, ...limits }: PlanLimits & { readonly now: number },
+): WritePlan | undefined {
+  if (!state.synced) return undefined;
+  const name = imageLibcName(key);
+  const held = state.held(name);
+  if (held?.kind === 'declared') return undefined;
+  if (held !== undefined && !isBetter(verdict, held)) return planUse(name, verdict, held, { now, ...limits });
+  // What older rules found is not to look like what ours did.
+  if (verdict.inspection.outdated === true) return undefined;
+  if (held === undefined) {
+    const { runs, all } = state.count(referenceKey(key.image, platformName(key.platform)));
+    if (runs >= MOST_RUNS || all >= limits.most) return undefined;
+  }
+  return { kind: 'verdict', request: applyVerdict(key, verdict) };
+}
+
+/** Whether a verdict says more than the one that is held. */
+function isBetter({ inspection, checkedAt }: StoredVerdict, held: DetectedLibc): boolean {
+  if (inspection.digest !== held.digest) return checkedAt > held.checkedAt;
+  if (inspection.outdated === true || held.version > DETECTOR_VERSION) return false;
+  if (held.version < DETECTOR_VERSION) return true;
+  const [ours, theirs] = [inspection.verdict.evidence.confidence, held.verdict.evidence.confidence];
+  // The stored one is in whole percents.
+  return ours > theirs + 0.005;
+}
+
+function planUse(
+  name: string,
+  { inspection, checkedAt }: StoredVerdict,
+  held: DetectedLibc,
+  { recheckMs, reuseMs, now }: PlanLimits & { readonly now: number },
+): WritePlan | undefined {
+  const isSame = inspection.digest === held.digest;
+  const checked = isSame ? Math.min(now, Math.max(checkedAt, held.checkedAt)) : held.checkedAt;
+  if (checked - held.checkedAt < recheckMs && now - held.lastUsedAt < reuseMs) return undefined;
+  return { kind: 'use', request: applyUse(name, { checkedAt: checked, lastUsedAt: now }) };
+}
+
+/** The deletion of what is held under a name, if it is still such that `isToGo`. */
+export function planDelete(
+  name: string,
+  state: PlanState,
+  isToGo: (held: DetectedLibc) => boolean,
+): KubeRequest | undefined {
+  const held = state.held(name);
+  if (held?.kind !== 'detected' || held.resourceVersion === undefined || !isToGo(held)) return undefined;
+  return deleteUnchanged(name, held.resourceVersion);
+}
+
+/** Below this share of `most` there is room again. */
+const ROOMY = 0.9;
+
+export interface Unused {
+  readonly name: string;
+  readonly lastUsedAt: number;
+}
+
+/** The objects that nobody has used for long, and, where there are too many, those used longest ago; these first. */
+export function expired(
+  items: ReadonlyMap<string, HeldLibc>,
+  { most, expireMs, now }: { readonly most: number; readonly expireMs: number; readonly now: number },
+): Unused[] {
+  const found = [...items].flatMap(([name, held]) =>
+    held.kind === 'detected' ? [{ name, lastUsedAt: held.lastUsedAt }] : [],
+  );
+  const byUse = found.toSorted((a, b) => a.lastUsedAt - b.lastUsedAt);
+  const tooMany = byUse.length >= most ? byUse.length - Math.floor(most * ROOMY) : 0;
+  return byUse.filter(({ lastUsedAt }, place) => place < tooMany || now - lastUsedAt >= expireMs);
+}

@@ -1,0 +1,177 @@
+import { hash } from 'node:crypto';
+import { z } from 'zod';
+
+import { platformName } from '../libc/platform.ts';
+import type { StoredVerdict, StoreKey } from '../libc/verdict-store.ts';
+import { DETECTOR_VERSION } from '../libc/detector-version.ts';
+import type { Libc, Verdict } from '../policy/verdict.ts';
+import { resolverOwner, takenBy } from './image-libc-owner.ts';
+import type { KubeObject } from './objects.ts';
+
+/** What a look-up found, as far as it is kept of an object. Small: there are thousands. */
+export interface DetectedLibc {
+  readonly kind: 'detected';
+  /** {@link referenceKey} of image and platform. */
+  readonly reference: string;
+  readonly run: string;
+  readonly verdict: Verdict;
+  readonly digest: string;
+  readonly executable: string | undefined;
+  readonly decidedBy: 'entrypoint' | 'first-word' | undefined;
+  readonly version: number;
+  /** Milliseconds since 1970, as are all times here; not in the future. */
+  readonly checkedAt: number;
+  readonly lastUsedAt: number;
+  readonly resourceVersion: string | undefined;
+}
+
+/** What a person says. */
+export interface DeclaredLibc {
+  readonly kind: 'declared';
+  readonly name: string;
+  /** Canonical. */
+  readonly image: string;
+  /** Absent: all. */
+  readonly platform: string | undefined;
+  /** Absent: whatever the command line. */
+  readonly run: string | undefined;
+  readonly verdict: Verdict;
+}
+
+export type HeldLibc = DetectedLibc | DeclaredLibc;
+
+export const referenceKey = (image: string, platform: string): string => `${image} ${platform}`;
+
+const time = z
+  .string()
+  .max(40)
+  .transform((text) => Date.parse(text));
+
+// The bounds of charts/libc-dns-webhook/crds/imagelibcs.yaml, which may not be the ones in the cluster.
+const spec = z.object({
+  image: z.string().min(1).max(1024),
+  platform: z.string().max(64).optional(),
+  resolver: z.enum(['glibc', 'musl', 'go', 'other']),
+  libc: z.enum(['glibc', 'musl', 'none', 'other', 'unknown']).optional(),
+  evidence: z
+    .object({
+      source: z.enum(['declared', 'executable', 'base-layer', 'history', 'label']),
+      detail: z.string().max(1024).default(''),
+      confidencePercent: z.int().min(0).max(100).default(0),
+    })
+    .optional(),
+  detection: z
+    .object({
+      digest: z.string().max(135),
+      run: z.string().max(44),
+      decidedBy: z.enum(['entrypoint', 'first-word']).optional(),
+      executable: z.string().max(4096).optional(),
+      detectorVersion: z.int().min(0),
+      seenAt: time,
+    })
+    .optional(),
+});
+
+const status = z.object({ checkedAt: time.optional(), lastUsedAt: time.optional() }).default({});
+
+const object = z.object({ spec, status });
+
+type Spec = z.output<typeof spec>;
+type Status = z.output<typeof status>;
+
+const LIBC_OF: Readonly<Record<Spec['resolver'], Libc>> = {
+  glibc: 'glibc',
+  musl: 'musl',
+  go: 'unknown',
+  other: 'other',
+};
+
+export interface ReadOptions {
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  /** The canonical name of a reference; throws where it is none. */
+  readonly canonical: (reference: string) => string;
+}
+
+/** What an ImageLibc says, or, as a text, why nothing can be made of it. */
+export function readImageLibc({ metadata, ...rest }: KubeObject, options: ReadOptions): HeldLibc | string {
+  const read = object.safeParse(rest);
+  if (!read.success) return z.prettifyError(read.error).slice(0, 300);
+  const editor = takenBy(metadata);
+  const { spec: said, status: seen } = read.data;
+  if (said.detection === undefined || editor !== undefined) {
+    return declared(metadata.name, said, editor ?? resolverOwner(metadata), options);
+  }
+  return detected(said, said.detection, seen, { ...options, resourceVersion: metadata.resourceVersion });
+}
+
+function declared(name: string, said: Spec, by: string | undefined, { canonical }: ReadOptions): DeclaredLibc | string {
+  const detail = `declared in ImageLibc ${name}${by === undefined ? '' : ` by ${by}`}`;
+  try {
+    return {
+      kind: 'declared',
+      name,
+      image: canonical(said.image),
+      platform: said.platform,
+      run: said.detection?.run,
+      verdict: {
+        resolver: said.resolver,
+        libc: said.libc ?? LIBC_OF[said.resolver],
+        evidence: { source: 'store', detail, confidence: 1 },
+      },
+    };
+  } catch (error) {
+    return `spec.image: ${(error as Error).message}`;
+  }
+}
+
+function detected(
+  { image, platform, resolver, libc, evidence }: Spec,
+  detection: NonNullable<Spec['detection']>,
+  { checkedAt, lastUsedAt }: Status,
+  { now, resourceVersion }: { readonly now: number; readonly resourceVersion: string | undefined },
+): DetectedLibc | string {
+  if (platform === undefined || libc === undefined) return 'spec.detection without spec.platform or spec.libc';
+  if (evidence === undefined || evidence.source === 'declared') return 'spec.detection without spec.evidence.source';
+  const { source, detail, confidencePercent } = evidence;
+  const seen = latest(now, detection.seenAt, checkedAt);
+  return {
+    kind: 'detected',
+    reference: referenceKey(image, platform),
+    run: detection.run,
+    verdict: { resolver, libc, evidence: { source, detail, confidence: confidencePercent / 100 } },
+    digest: detection.digest,
+    executable: detection.executable,
+    decidedBy: detection.decidedBy,
+    version: detection.detectorVersion,
+    checkedAt: seen,
+    lastUsedAt: latest(now, seen, lastUsedAt),
+    resourceVersion,
+  };
+}
+
+/** The latest of `times`; what is no time, or in the future, is taken for long ago and for now. */
+function latest(now: number, ...times: (number | undefined)[]): number {
+  return Math.min(now, Math.max(0, ...times.map((each) => (each === undefined || Number.isNaN(each) ? 0 : each))));
+}
+
+/** What the store answers with. */
+export function storedVerdict(held: DetectedLibc, platform: StoreKey['platform']): StoredVerdict {
+  const { verdict, digest, executable, decidedBy, version, checkedAt } = held;
+  return {
+    inspection: {
+      verdict,
+      digest,
+      platform,
+      ...(executable !== undefined && { executable }),
+      ...(decidedBy !== undefined && { decidedBy }),
+      ...(version < DETECTOR_VERSION && { outdated: true as const }),
+    },
+    checkedAt,
+  };
+}
+
+/** The name of the object for what is found of a key: it stays the same, and says nothing. */
+export function imageLibcName({ image, platform, run }: StoreKey): string {
+  return hash('sha256', JSON.stringify([image, platformName(platform), run]), 'hex').slice(0, 40);
+}

@@ -1,0 +1,150 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { beforeAbort } from '../libc/before-abort.ts';
+import type { TokenBucket } from '../libc/token-bucket.ts';
+import type { KubeClient, KubeRequest } from './client.ts';
+import { transportError, type KubeError, type KubeErrorCode } from './kube-error.ts';
+
+export interface WriteQueueOptions {
+  readonly client: Pick<KubeClient, 'request'>;
+  /** Nothing is written before. Never rejects. */
+  readonly ready: Promise<void>;
+  readonly pace: TokenBucket;
+  /** Most writes that wait; the oldest gives way to a new one. */
+  readonly most: number;
+  /** Codes that say that the one object is not to be written; all others say that nothing can be written now. */
+  readonly settles: ReadonlySet<KubeErrorCode>;
+  /** Milliseconds: first wait after a failure, doubled at each further one up to `most`, with jitter. */
+  readonly backoff?: { readonly first: number; readonly most: number };
+  readonly hooks?: WriteQueueHooks;
+}
+
+export interface WriteQueueHooks {
+  readonly onWritten?: (name: string) => void;
+  /** The API server refused this one write: it is not tried again. */
+  readonly onRefused?: (name: string, error: KubeError) => void;
+  /** Nothing can be written; once, until `onRecovered`. */
+  readonly onLost?: (error: KubeError) => void;
+  readonly onRecovered?: () => void;
+  /** A write gave way to newer ones. */
+  readonly onDropped?: (name: string) => void;
+}
+
+/** Makes the request when its turn has come; undefined where there is nothing to write any more. */
+export type Plan = () => KubeRequest | undefined;
+
+/** Writes in the background, one after the other. */
+export interface WriteQueue {
+  /** A later write of the same name takes the place of one that waits. */
+  add(name: string, plan: Plan): void;
+  readonly waiting: number;
+  /** Writes what waits for `graceMs` more, without waiting for tokens or after failures, and ends. */
+  close(graceMs: number): Promise<void>;
+}
+
+const DEFAULT_BACKOFF = { first: 1000, most: 60_000 };
+
+interface Lane {
+  readonly options: WriteQueueOptions;
+  readonly waiting: Map<string, Plan>;
+  readonly ending: AbortController;
+  readonly ended: AbortController;
+  failures: number;
+  draining: boolean;
+}
+
+async function pause({ ending }: Lane, milliseconds: number): Promise<void> {
+  try {
+    await sleep(milliseconds, undefined, { signal: ending.signal, ref: false });
+  } catch {
+    // Closing: whoever paused sees it.
+  }
+}
+
+/** The API server takes writes, even if not this one. */
+function recovered(lane: Lane): void {
+  if (lane.failures > 0) lane.options.hooks?.onRecovered?.();
+  lane.failures = 0;
+}
+
+async function backOff(lane: Lane, error: KubeError): Promise<void> {
+  const { backoff = DEFAULT_BACKOFF, hooks } = lane.options;
+  if (lane.failures === 0) hooks?.onLost?.(error);
+  const longest = Math.min(backoff.most, backoff.first * 2 ** Math.min(lane.failures, 16));
+  lane.failures += 1;
+  await pause(lane, longest * (0.5 + Math.random() / 2));
+}
+
+/** Writes the first that waits. */
+async function writeOne(lane: Lane, name: string, plan: Plan): Promise<void> {
+  const { client, pace, settles, hooks } = lane.options;
+  const request = plan();
+  if (request === undefined) return;
+  pace.take();
+  try {
+    await client.request({ ...request, signal: lane.ended.signal });
+    recovered(lane);
+    hooks?.onWritten?.(name);
+  } catch (error) {
+    if (lane.ended.signal.aborted) return;
+    const known = transportError(error, name);
+    if (settles.has(known.code)) {
+      recovered(lane);
+      hooks?.onRefused?.(name, known);
+      return;
+    }
+    // Where nothing can be written, the newest plan of the name is the one to try again.
+    if (!lane.waiting.has(name) && !lane.ending.signal.aborted) lane.waiting.set(name, plan);
+    await backOff(lane, known);
+  }
+}
+
+async function drain(lane: Lane): Promise<void> {
+  await beforeAbort(lane.options.ready, lane.ending.signal);
+  while (!lane.ended.signal.aborted) {
+    const wait = lane.ending.signal.aborted ? 0 : lane.options.pace.wait();
+    if (wait > 0) await pause(lane, wait);
+    const [next] = lane.waiting;
+    if (next === undefined) break;
+    lane.waiting.delete(next[0]);
+    await writeOne(lane, ...next);
+  }
+  lane.draining = false;
+}
+
+export function createWriteQueue(options: WriteQueueOptions): WriteQueue {
+  const lane: Lane = {
+    options,
+    waiting: new Map(),
+    ending: new AbortController(),
+    ended: new AbortController(),
+    failures: 0,
+    draining: false,
+  };
+  let running = Promise.resolve();
+  return {
+    add(name, plan) {
+      if (lane.ending.signal.aborted) return;
+      lane.waiting.delete(name);
+      const [oldest] = lane.waiting.keys();
+      if (lane.waiting.size >= options.most && oldest !== undefined) {
+        lane.waiting.delete(oldest);
+        options.hooks?.onDropped?.(oldest);
+      }
+      lane.waiting.set(name, plan);
+      if (lane.draining) return;
+      lane.draining = true;
+      running = drain(lane);
+    },
+    get waiting() {
+      return lane.waiting.size;
+    },
+    async close(graceMs) {
+      lane.ending.abort();
+      const limit = AbortSignal.timeout(graceMs);
+      await beforeAbort(running, limit);
+      lane.ended.abort();
+      await running;
+    },
+  };
+}

@@ -1,0 +1,399 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+
+import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
+import { imageLibcName } from '../../src/kubernetes/image-libc.ts';
+import { kubeConfigTransport } from '../../src/kubernetes/kube-config.ts';
+import type { KubeObject } from '../../src/kubernetes/objects.ts';
+import type { StoreQuery } from '../../src/libc/verdict-store.ts';
+import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import {
+  CRD_PATH,
+  digestOf,
+  foundMusl,
+  installImageLibcs,
+  keyOf,
+  LIBCS_PATH,
+  openStore,
+  runOf,
+  type WatchedStore,
+} from '../support/image-libc.ts';
+import { startTcpProxy } from '../support/tcp-proxy.ts';
+import { detectorFor, FakeRegistry, noDeadline, request, sleep } from '../unit/libc-detector/support.ts';
+
+const HOUR = 3_600_000;
+
+const libc = (name: string, spec: object) => ({
+  apiVersion: 'libc-dns.dev/v1alpha1',
+  kind: 'ImageLibc',
+  metadata: { name },
+  spec,
+});
+
+const asked = (image: string, run = 'r'): StoreQuery => {
+  const { run: own, ...key } = keyOf(image, run);
+  return { ...key, runs: [own] };
+};
+
+describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
+  let cluster: TestCluster;
+  const open: WatchedStore[] = [];
+  const storeOf = async (client: KubeClient = cluster.client, change: Parameters<typeof openStore>[1] = {}) => {
+    const store = openStore(client, change);
+    open.push(store);
+    await store.ready;
+    return store;
+  };
+  const objects = async (): Promise<KubeObject[]> => {
+    const { items } = await cluster.client.request<{ items: KubeObject[] }>({ path: LIBCS_PATH });
+    return items;
+  };
+
+  beforeAll(async () => {
+    cluster = await startCluster();
+    await installImageLibcs(cluster.client);
+  });
+  afterAll(async () => await cluster?.stop());
+  afterEach(async () => {
+    await Promise.all(open.splice(0).map((store) => store.close()));
+    await cluster.client.request({ method: 'DELETE', path: LIBCS_PATH });
+  });
+
+  const valid = {
+    image: 'docker.io/library/nginx:1.29-alpine',
+    platform: 'linux/amd64',
+    resolver: 'musl',
+    libc: 'musl',
+    evidence: { source: 'executable', detail: 'x', confidencePercent: 99 },
+    detection: { digest: digestOf('a'), run: runOf('r'), detectorVersion: 1, seenAt: '2026-01-01T00:00:00Z' },
+  };
+  const { detection } = valid;
+
+  it.each<[string, object, RegExp]>([
+    ['no image', { resolver: 'musl' }, /spec\.image: Required/],
+    ['no resolver', { image: 'nginx' }, /spec\.resolver: Required/],
+    ['an unknown resolver', { image: 'nginx', resolver: 'unknown' }, /spec\.resolver: Unsupported value/],
+    ['an image with a blank', { image: 'nginx latest', resolver: 'musl' }, /spec\.image: Invalid value/],
+    ['an image with half a digest', { image: 'nginx@sha256:abc', resolver: 'musl' }, /spec\.image: Invalid value/],
+    ['an endless image', { image: 'a'.repeat(1025), resolver: 'musl' }, /spec\.image: Too long/],
+    ['a platform that is none', { ...valid, platform: 'amd64' }, /spec\.platform/],
+    ['two libcs', { image: 'nginx', resolver: 'musl', libc: 'glibc' }, /that of the libc/],
+    ['a detection that says declared', { ...valid, evidence: { source: 'declared' } }, /spec\.detection belongs/],
+    ['evidence without a detection', { ...valid, detection: undefined }, /spec\.detection belongs/],
+    ['a detection without a platform', { ...valid, platform: undefined }, /needs spec\.platform/],
+    ['a detection without a digest', { ...valid, detection: { ...detection, digest: undefined } }, /digest: Required/],
+    ['a run that is no hash', { ...valid, detection: { ...detection, run: 'sh -c x' } }, /detection\.run: Invalid/],
+    ['a time that is none', { ...valid, detection: { ...detection, seenAt: 'yesterday' } }, /seenAt: Invalid/],
+    ['more than certainty', { ...valid, evidence: { ...valid.evidence, confidencePercent: 101 } }, /confidencePercent/],
+    ['a long story', { ...valid, evidence: { ...valid.evidence, detail: 'x'.repeat(1025) } }, /detail: Too long/],
+  ])('is refused with %s', async (_, spec, message) => {
+    const body = libc('wrong', spec);
+    await expect(cluster.client.request({ method: 'POST', path: LIBCS_PATH, body })).rejects.toThrow(message);
+  });
+
+  it('shows what is known by its short name, and what people declare', async () => {
+    const store = await storeOf();
+    store.put(keyOf('nginx:1.29-alpine'), foundMusl(Date.now()));
+    await expect.poll(() => store.stats().detected).toBe(1);
+    await cluster.kubectl(['apply', '-f', '-'], JSON.stringify(libc('by-hand', { image: 'app', resolver: 'go' })));
+    const [head, ...rows] = (await cluster.kubectl(['get', 'ilibc'])).trim().split('\n');
+    expect(head?.split(/\s{2,}/u)).toEqual(['NAME', 'IMAGE', 'RESOLVER', 'LIBC', 'EVIDENCE', 'AGE']);
+    const cells = rows.map((row) => row.split(/\s{2,}/u).slice(1, 5));
+    expect(cells).toContainEqual(['docker.io/library/nginx:1.29-alpine', 'musl', 'musl', 'executable']);
+    expect(cells).toContainEqual(['app', 'go', 'declared', expect.stringMatching(/^\d+s$/u)]);
+    const wide = await cluster.kubectl(['get', 'ilibc', '-o', 'wide']);
+    expect(wide).toMatch(/PLATFORM.*CONFIDENCE.*EXECUTABLE.*DIGEST.*LAST USED/u);
+    expect(wide).toContain(digestOf('a'));
+  });
+
+  it('spares other replicas and restarted ones every request', async () => {
+    const registry = new FakeRegistry();
+    registry.add('app:1', { digest: digestOf('b') });
+    const first = await storeOf();
+    const second = await storeOf();
+    await detectorFor(registry, { store: first }).detect(request('app:1'), noDeadline);
+    await expect.poll(() => second.stats().detected).toBe(1);
+    const detection2 = await detectorFor(registry, { store: second }).detect(request('app:1'), noDeadline);
+    expect(detection2).toMatchObject({ from: 'store', verdict: { resolver: 'musl' }, meter: { requests: 0 } });
+    await Promise.all([first.close(), second.close()]);
+
+    const restarted = await storeOf();
+    const detector = detectorFor(registry, { store: restarted });
+    for (let pods = 0; pods < 3; pods += 1) await detector.detect(request('app:1'), noDeadline);
+    await detector.close();
+    expect([registry.manifestsOf.length, registry.inspectionsOf.length]).toEqual([1, 1]);
+    expect(await objects()).toHaveLength(1);
+  });
+
+  it('keeps what was found right before the end', async () => {
+    const store = await storeOf();
+    for (let count = 0; count < 20; count += 1) store.put(keyOf(`app:${count}`), foundMusl(Date.now()));
+    await store.close();
+    expect(await objects()).toHaveLength(20);
+  });
+
+  it('is not written for rehearsals', async () => {
+    const registry = new FakeRegistry();
+    registry.add('app:1', { digest: digestOf('b') });
+    const store = await storeOf();
+    const detector = detectorFor(registry, { store });
+    await detector.detect(request('app:1', { dryRun: true }), noDeadline);
+    await store.close();
+    expect(await objects()).toEqual([]);
+  });
+
+  it('declared by hand comes before what was found, at once, until it goes', async () => {
+    const registry = new FakeRegistry();
+    registry.add('app:1', { digest: digestOf('b') });
+    const store = await storeOf();
+    const detector = detectorFor(registry, { store });
+    const evidence = async () => {
+      const { verdict } = await detector.detect(request('app:1'), noDeadline);
+      return `${verdict.resolver}: ${verdict.evidence.detail}`;
+    };
+    expect(await evidence()).toMatch(/^musl/u);
+    const byHand = JSON.stringify(libc('by-hand', { image: 'app:1', resolver: 'glibc' }));
+    await cluster.kubectl(['create', '-f', '-'], byHand);
+    await expect.poll(evidence).toBe('glibc: declared in ImageLibc by-hand by kubectl-create');
+    await cluster.kubectl(['patch', 'ilibc', 'by-hand', '--type=merge', '-p', '{"spec":{"resolver":"go"}}']);
+    await expect.poll(evidence).toMatch(/^go/u);
+    await cluster.kubectl(['delete', 'ilibc', 'by-hand']);
+    await expect.poll(evidence).toMatch(/^musl/u);
+  });
+
+  it('that a person edits says what that person says, and is left alone', async () => {
+    const store = await storeOf();
+    const key = keyOf('app:1');
+    const name = imageLibcName(key);
+    store.put(key, foundMusl(Date.now() - HOUR));
+    await expect.poll(() => store.get(asked('app:1'))).toBeDefined();
+    const patch = '{"spec":{"resolver":"glibc","libc":"glibc"}}';
+    await cluster.kubectl(['patch', 'ilibc', name, '--type=merge', '-p', patch]);
+    await expect.poll(() => store.declared(asked('app:1'))?.evidence.detail).toMatch(/by kubectl-patch$/u);
+    expect(store.declared(asked('app:1'))?.resolver).toBe('glibc');
+    // It was one command line's.
+    expect(store.declared(asked('app:1', 's'))).toBeUndefined();
+    store.put(key, foundMusl(Date.now(), { digest: digestOf('c') }));
+    await sleep(100);
+    expect(store.told.filter((line) => line.startsWith('written'))).toHaveLength(1);
+  });
+
+  it('that somebody else owns stays theirs: conflicts are told and harm nothing', async () => {
+    const key = keyOf('app:1');
+    const name = imageLibcName(key);
+    const theirs = libc(name, { ...valid, image: key.image, evidence: { ...valid.evidence, confidencePercent: 40 } });
+    await cluster.client.request({ method: 'POST', path: LIBCS_PATH, query: { fieldManager: 'velero' }, body: theirs });
+    const store = await storeOf();
+    expect(store.get(asked('app:1'))?.inspection.verdict.evidence.confidence).toBe(0.4);
+    store.put(key, foundMusl(Date.now()));
+    await expect.poll(() => store.told).toContain(`refused verdict conflict ${name}`);
+    store.put(keyOf('app:2'), foundMusl(Date.now()));
+    await expect.poll(() => store.stats().detected).toBe(2);
+    expect(store.told.some((line) => line.includes('lost'))).toBe(false);
+  });
+
+  it('is written again for what is news alone', async () => {
+    const store = await storeOf();
+    const key = keyOf('app:1');
+    const now = Date.now();
+    store.put(key, foundMusl(now - HOUR));
+    await expect.poll(() => store.get(asked('app:1'))).toBeDefined();
+    for (let pods = 0; pods < 10; pods += 1) store.put(key, foundMusl(now - HOUR + 60_000));
+    await sleep(100);
+    expect(store.told.filter((line) => line.startsWith('written'))).toHaveLength(1);
+    // The tag was checked again: status alone.
+    store.put(key, foundMusl(now));
+    await expect.poll(() => store.told).toContain(`written use ${imageLibcName(key)}`);
+    await expect.poll(() => store.get(asked('app:1'))?.checkedAt).toBeGreaterThanOrEqual(now - 1000);
+    const [object] = await objects();
+    expect(object?.metadata).toMatchObject({ generation: 1 });
+    // The tag has moved.
+    store.put(key, foundMusl(now + 2000, { digest: digestOf('d') }));
+    await expect.poll(() => store.get(asked('app:1'))?.inspection.digest).toBe(digestOf('d'));
+  });
+
+  it('goes when nobody has used it for long; what is declared stays', async () => {
+    const store = await storeOf();
+    store.put(keyOf('old:1'), foundMusl(Date.now() - 31 * 24 * HOUR));
+    store.put(keyOf('new:1'), foundMusl(Date.now()));
+    await cluster.kubectl(['create', '-f', '-'], JSON.stringify(libc('by-hand', { image: 'app', resolver: 'go' })));
+    await expect.poll(() => store.stats()).toMatchObject({ detected: 2, declared: 1 });
+    const sweepers = await Promise.all([1, 2].map(() => storeOf(cluster.client, { sweepMs: 100 })));
+    await expect.poll(() => store.stats()).toMatchObject({ detected: 1, declared: 1 });
+    expect(store.get(asked('new:1'))).toBeDefined();
+    expect(sweepers.flatMap(({ told }) => told).some((line) => line.includes('lost'))).toBe(false);
+  });
+
+  it('makes room for new ones when there are too many', async () => {
+    const store = await storeOf(cluster.client, { most: 10, sweepMs: 400 });
+    const ages = Array.from({ length: 12 }, (_, index) => index);
+    for (const age of ages) store.put(keyOf(`app:${age}`), foundMusl(Date.now() - age * HOUR));
+    await expect.poll(() => store.stats().detected).toBe(10);
+    await expect.poll(() => store.stats().detected).toBe(9);
+    expect(store.get(asked('app:0'))).toBeDefined();
+    expect(store.get(asked('app:9'))).toBeUndefined();
+  });
+
+  it('holds 16 command lines of an image at most', async () => {
+    const store = await storeOf();
+    const lines = 'abcdefghijklmnopqrstuvwxyz';
+    for (const line of lines) store.put(keyOf('job:1', line), foundMusl(Date.now()));
+    await sleep(500);
+    expect(await objects()).toHaveLength(16);
+  });
+
+  it('of older rules answers, and is replaced once', async () => {
+    const registry = new FakeRegistry();
+    registry.add('app:1', { digest: digestOf('b'), resolver: 'glibc' });
+    const before = await storeOf();
+    const detector = detectorFor(registry, { store: before });
+    await detector.detect(request('app:1'), noDeadline);
+    await before.close();
+    const [object] = await objects();
+    const name = object?.metadata.name ?? '';
+    const spec = object?.['spec'] as typeof valid;
+    const old = { resolver: 'musl', libc: 'musl', detection: { ...spec.detection, detectorVersion: 0 } };
+    // As an older version of ourselves would have written it.
+    await cluster.client.request({
+      method: 'PATCH',
+      path: `${LIBCS_PATH}/${name}`,
+      query: { fieldManager: 'libc-dns-webhook', force: true },
+      contentType: 'application/apply-patch+yaml',
+      body: libc(name, { ...spec, ...old }),
+    });
+
+    const store = await storeOf();
+    const next = detectorFor(registry, { store });
+    expect((await next.detect(request('app:1'), noDeadline)).verdict.resolver).toBe('musl');
+    await expect.poll(async () => (await next.detect(request('app:1'), noDeadline)).verdict.resolver).toBe('glibc');
+    await expect.poll(() => store.told).toContain(`written verdict ${name}`);
+    await sleep(100);
+    expect(registry.inspectionsOf).toHaveLength(2);
+    expect(store.told.filter((line) => line.startsWith('written verdict'))).toHaveLength(1);
+    await next.close();
+  });
+
+  describe('where something is missing', () => {
+    /** A client of a service account that may do `verbs` with ImageLibcs. */
+    const clientWith = async (name: string, verbs: readonly string[]) => {
+      await cluster.createNamespace(name);
+      const resources = ['imagelibcs', 'imagelibcs/status'];
+      await cluster.apply(
+        {
+          apiVersion: 'rbac.authorization.k8s.io/v1',
+          kind: 'ClusterRole',
+          metadata: { name },
+          rules: [{ apiGroups: ['libc-dns.dev'], resources, verbs }],
+        },
+        {
+          apiVersion: 'rbac.authorization.k8s.io/v1',
+          kind: 'ClusterRoleBinding',
+          metadata: { name },
+          roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name },
+          subjects: [{ kind: 'ServiceAccount', name: 'default', namespace: name }],
+        },
+      );
+      const file = await cluster.kubeconfigOf(name, 'default');
+      return createKubeClient(kubeConfigTransport({ file, userAgent: 'test' }));
+    };
+    const grant = async (name: string, verbs: string) =>
+      await cluster.kubectl([
+        'patch',
+        'clusterrole',
+        name,
+        '--type=json',
+        '-p',
+        `[{"op":"add","path":"/rules/0/verbs/-","value":"${verbs}"}]`,
+      ]);
+
+    it('without leave to list, memory answers; all is well once it is given', async () => {
+      const registry = new FakeRegistry();
+      registry.add('app:1', { digest: digestOf('b') });
+      const client = await clientWith('no-list', ['watch', 'patch', 'create']);
+      const store = await storeOf(client);
+      expect(store.told).toContain('reads lost forbidden');
+      const detector = detectorFor(registry, { store });
+      const answers = [
+        await detector.detect(request('app:1'), noDeadline),
+        await detector.detect(request('app:1'), noDeadline),
+      ];
+      expect(answers.map(({ from }) => from)).toEqual(['registry', 'memory']);
+      expect(await objects()).toEqual([]);
+      await grant('no-list', 'list');
+      await expect.poll(() => store.told).toContain('reads recovered');
+      await expect.poll(() => store.stats().detected).toBe(1);
+      await detector.close();
+    });
+
+    it('without leave to write, what others wrote is read; what was found is written once it may', async () => {
+      const client = await clientWith('no-patch', ['list', 'watch', 'create']);
+      const store = await storeOf(client);
+      store.put(keyOf('app:1'), foundMusl(Date.now()));
+      await expect.poll(() => store.told).toContain('writes of verdict lost forbidden');
+      const other = await storeOf();
+      other.put(keyOf('app:2'), foundMusl(Date.now()));
+      await expect.poll(() => store.get(asked('app:2'))).toBeDefined();
+      expect(store.told.filter((line) => line.includes('lost'))).toHaveLength(1);
+      await grant('no-patch', 'patch');
+      await expect.poll(() => store.get(asked('app:1')), { timeout: 5000 }).toBeDefined();
+      expect(store.told).toContain('writes of verdict recovered');
+    });
+
+    it('without leave to delete, all else goes on', async () => {
+      const client = await clientWith('no-delete', ['list', 'watch', 'create', 'patch']);
+      const store = await storeOf(client, { sweepMs: 100, expireMs: HOUR });
+      store.put(keyOf('old:1'), foundMusl(Date.now() - 2 * HOUR));
+      await expect.poll(() => store.told).toContain('writes of delete lost forbidden');
+      store.put(keyOf('app:1'), foundMusl(Date.now()));
+      await expect.poll(() => store.get(asked('app:1'))).toBeDefined();
+    });
+
+    it('with an API server that is gone or hangs, what was known answers, and closing takes no longer', async () => {
+      const proxy = await startTcpProxy(cluster.server);
+      await cluster.createNamespace('proxied');
+      await cluster.kubectl([
+        'create',
+        'clusterrolebinding',
+        'proxied',
+        '--clusterrole=cluster-admin',
+        '--serviceaccount=proxied:default',
+      ]);
+      const file = await cluster.kubeconfigOf('proxied', 'default', proxy.url);
+      const client = createKubeClient(kubeConfigTransport({ file, userAgent: 'test' }));
+      const store = await storeOf(client);
+      store.put(keyOf('app:1'), foundMusl(Date.now()));
+      await expect.poll(() => store.get(asked('app:1'))).toBeDefined();
+      proxy.set('refuse');
+      await expect.poll(() => store.told).toContain('reads lost unreachable');
+      expect(store.get(asked('app:1'))).toBeDefined();
+      store.put(keyOf('app:2'), foundMusl(Date.now()));
+      await expect.poll(() => store.told).toContain('writes of verdict lost unreachable');
+      proxy.set('pass');
+      await expect.poll(() => store.get(asked('app:2')), { timeout: 5000 }).toBeDefined();
+      await expect.poll(() => store.told).toContain('reads recovered');
+      proxy.set('hang');
+      store.put(keyOf('app:3'), foundMusl(Date.now()));
+      await store.close();
+      await client.close();
+      await proxy.close();
+    });
+
+    it('with the resource removed and installed again while it runs', async () => {
+      const store = await storeOf();
+      store.put(keyOf('app:1'), foundMusl(Date.now()));
+      await expect.poll(() => store.stats().detected).toBe(1);
+      await cluster.client.request({ method: 'DELETE', path: `${CRD_PATH}/imagelibcs.libc-dns.dev` });
+      await expect.poll(() => store.told, { timeout: 15_000 }).toContain('reads lost not-found');
+      expect(store.stats().detected).toBe(0);
+      store.put(keyOf('app:2'), foundMusl(Date.now()));
+      await expect.poll(() => store.told).toContain('writes of verdict lost not-found');
+      // A replica that starts now is ready all the same.
+      const late = await storeOf();
+      expect(late.told).toContain('reads lost not-found');
+      await installImageLibcs(cluster.client);
+      for (const each of [store, late]) {
+        await expect.poll(() => each.get(asked('app:2')), { timeout: 15_000 }).toBeDefined();
+        expect(each.told).toContain('reads recovered');
+      }
+    });
+  });
+});
