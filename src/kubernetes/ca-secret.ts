@@ -88,7 +88,7 @@ export function caSecret(options: CaSecretOptions): CaStore {
     read,
     onSeen: (value) => see(value ?? { state: 'absent' }),
     onError: (error, waitMs) => {
-      if (seen.state === 'unseen') see({ state: 'unseen', problem: error.message });
+      if (seen.state !== 'present') see({ state: seen.state, problem: error.message });
       hooks?.onWatchError?.(error, waitMs);
     },
   });
@@ -103,11 +103,9 @@ export function caSecret(options: CaSecretOptions): CaStore {
     onChange: (listener) => void listeners.push(listener),
     create: (data) => {
       const metadata = { name, namespace, labels: { ...labels, ...LABEL } };
-      return write(client, {
-        method: 'POST',
-        path: collection,
-        body: { metadata, type: 'Opaque', data: encode(data) },
-      });
+      // A null would be stored as an empty value here.
+      const present = Object.fromEntries(Object.entries(encode(data)).filter(([, text]) => text !== null));
+      return write(client, { method: 'POST', path: collection, body: { metadata, type: 'Opaque', data: present } });
     },
     replace: (resourceVersion, data, answered) => {
       const annotations = answered ? { [ROTATE]: null } : {};

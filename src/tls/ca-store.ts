@@ -1,8 +1,7 @@
 /** The Secret as it was last seen. */
 export type Stored =
-  /** Not read yet; `problem`: why not. */
-  | { readonly state: 'unseen'; readonly problem?: string }
-  | { readonly state: 'absent' }
+  /** Not read yet, or not there; `problem`: the last thing that went wrong. */
+  | { readonly state: 'unseen' | 'absent'; readonly problem?: string }
   | {
       readonly state: 'present';
       /** Of this content; a write names it, and fails where it is not the latest any more. */

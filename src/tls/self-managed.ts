@@ -63,6 +63,8 @@ interface Run {
   readonly issued: () => void;
   leaf: Leaf | undefined;
   problem: string | undefined;
+  /** Why the last attempt to change the Secret, or to make a certificate, failed. */
+  failure: string | undefined;
 }
 
 const carriedBy =
@@ -92,8 +94,10 @@ function report(run: Run): void {
   run.options.hooks?.onProblem?.(problem);
 }
 
-function failed({ options }: Run, error: unknown, waitMs: number): void {
-  options.hooks?.onError?.(error instanceof Error ? error : new Error(String(error)), waitMs);
+function failed(run: Run, thrown: unknown, waitMs: number): void {
+  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  run.failure = error.message;
+  run.options.hooks?.onError?.(error, waitMs);
 }
 
 async function advance(run: Run): Promise<void> {
@@ -102,6 +106,7 @@ async function advance(run: Run): Promise<void> {
   try {
     const done = await ca.advance(carriedBy(run));
     if (done === undefined) return;
+    run.failure = undefined;
     pace.wrote();
     if (done.written === 'written') options.hooks?.onCaChange?.({ change: done.change, why: done.why });
   } catch (error) {
@@ -132,13 +137,16 @@ async function turn(run: Run): Promise<void> {
 const checkEvery = ({ ca, leaf, overlap }: Lifetimes): number =>
   Math.max(20, Math.min(10_000, overlap / 4, leaf / 20, ca / 100));
 
-function whyUntrusted({ ca, leaf, trust, options: { bundle, clock } }: Run): string | undefined {
+function whyUntrusted(run: Run): string | undefined {
+  const { ca, leaf, trust, options } = run;
+  const { bundle, clock } = options;
   trust.look(bundle.seen);
   const now = clock.now();
   if (leaf !== undefined) return trust.whyNot(leaf.pair.cert, now);
   const current = ca.state?.current;
-  if (current === undefined) return `no CA yet: ${ca.problem ?? 'the Secret was not read so far'}`;
-  return isValid(current, now) ? 'no certificate yet' : 'the CA is expired or not valid yet: it is being replaced';
+  if (current === undefined) return `no CA yet: ${run.failure ?? ca.problem ?? 'the Secret was not read so far'}`;
+  if (isValid(current, now)) return `no certificate yet${run.failure === undefined ? '' : `: ${run.failure}`}`;
+  return 'no certificate yet: the CA is expired or not valid yet, another one is about to take over';
 }
 
 /**
@@ -159,6 +167,7 @@ export function selfManagedCertificates(options: SelfManagedOptions): SelfManage
     issued,
     leaf: undefined,
     problem: undefined,
+    failure: undefined,
   };
   const turns = repeatedly(
     () => turn(run),

@@ -47,7 +47,7 @@ interface Memory {
 function take(memory: Memory, stored: Stored, now: number): void {
   memory.stored = stored;
   memory.usable = false;
-  memory.problem = stored.state === 'unseen' ? stored.problem : undefined;
+  memory.problem = stored.state === 'present' ? undefined : stored.problem;
   let content: string = stored.state;
   if (stored.state === 'present') {
     const { state, problems } = readCaState(stored.data);
@@ -131,8 +131,10 @@ export function sharedCa(options: SharedCaOptions): SharedCa {
     },
     async advance(carried) {
       const { stored, state, usable } = memory;
-      if (stored.state === 'unseen' || !store.inContact) return undefined;
-      if (stored.state === 'absent') return await fill(memory, options, create);
+      if (!store.inContact) return undefined;
+      if (stored.state !== 'present') {
+        return stored.state === 'absent' ? await fill(memory, options, create) : undefined;
+      }
       if (!usable || state === undefined) return await repair(memory, stored, options, create);
       return await step(memory, stored, state, options, { carried, create });
     },
