@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
+import { renderDocuments } from './documents.ts';
 import { ROOT } from './helm.ts';
 import { renderManifests } from './manifests.ts';
 
@@ -15,7 +16,7 @@ function formatted(path: string, text: string): string {
 
 /** Every generated file: path from the project's folder on, and the text it has to have. */
 export function generatedFiles(): Map<string, string> {
-  const files = [...renderManifests()];
+  const files = [...renderDocuments(), ...renderManifests()];
   return new Map(files.map(([path, text]) => [path, formatted(path, text)]));
 }
 

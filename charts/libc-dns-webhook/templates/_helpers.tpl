@@ -41,11 +41,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "libc-dns-webhook.config" -}}
 {{- $fullname := include "libc-dns-webhook.fullname" . }}
 {{- $config := deepCopy .Values.config }}
+{{- $tls := dict "mode" "files" "certFile" "/run/libc-dns/tls/tls.crt" "keyFile" "/run/libc-dns/tls/tls.key" }}
 {{- if eq .Values.certificates.source "self-managed" }}
-{{- $_ := set $config "tls" (dict "mode" "self-managed" "secret" (printf "%s-ca" $fullname) "registration" $fullname "service" $fullname) }}
-{{- else }}
-{{- $_ := set $config "tls" (dict "mode" "files" "certFile" "/run/libc-dns/tls/tls.crt" "keyFile" "/run/libc-dns/tls/tls.key") }}
+{{- $tls = dict "mode" "self-managed" "secret" (printf "%s-ca" $fullname) "registration" $fullname "service" $fullname }}
 {{- end }}
+{{- $config = mergeOverwrite $config (dict "tls" $tls) }}
 {{- $registry := dict }}
 {{- if or .Values.registryCa.configMap .Values.registryCa.secret }}
 {{- $_ := set $registry "caFile" "/run/libc-dns/registry-ca/ca.crt" }}

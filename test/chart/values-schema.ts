@@ -1,0 +1,139 @@
+import { z } from 'zod';
+
+import { configSchema } from '../../src/config/schema.ts';
+
+/** What the API checks itself: any object, any list of objects. */
+const object = z.record(z.string(), z.unknown());
+const objects = z.array(object);
+const labels = z.record(z.string(), z.string());
+const name = z.string().regex(/^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$/);
+const count = z.int().min(0);
+const countOrPercent = z.union([count, z.string().regex(/^[0-9]+%$/)]);
+const goDuration = z.string().regex(/^([0-9]+(h|m|s))+$/);
+const portNumber = z.int().min(1).max(65_535);
+
+const resources = z.strictObject({
+  requests: object.optional(),
+  limits: object.optional(),
+  claims: objects.optional(),
+});
+
+const certificates = z.strictObject({
+  source: z.enum(['self-managed', 'cert-manager', 'secret']),
+  certManager: z.strictObject({
+    issuerRef: z.strictObject({ name: name.optional(), kind: z.string().optional(), group: z.string().optional() }),
+    duration: goDuration,
+    renewBefore: goDuration,
+  }),
+  secretName: name,
+  caBundle: z.string().regex(/^(\s*-----BEGIN CERTIFICATE-----[\s\S]*)?$/),
+});
+
+const webhook = z.strictObject({
+  failurePolicy: z.enum(['Ignore', 'Fail']),
+  timeoutSeconds: z.int().min(1).max(30),
+  reinvocationPolicy: z.enum(['IfNeeded', 'Never']),
+  annotations: labels,
+  labels,
+  matchConditions: z.array(z.strictObject({ name: z.string(), expression: z.string() })),
+});
+
+const metrics = z.strictObject({
+  monitor: z.strictObject({
+    enabled: z.boolean(),
+    kind: z.enum(['PodMonitor', 'ServiceMonitor']),
+    interval: goDuration,
+    labels,
+  }),
+  rules: z.strictObject({ enabled: z.boolean(), labels }),
+  dashboard: z.strictObject({ enabled: z.boolean(), labels, annotations: labels }),
+});
+
+const nodeLocalDns = z.strictObject({
+  enabled: z.boolean(),
+  image: z.string().min(1),
+  clusterDomain: z.string().min(1),
+  interceptAddress: z.string(),
+  clusterDnsSelector: labels,
+  priorityClassName: name,
+  resources,
+  tolerations: objects,
+});
+
+const parts = {
+  image: z.strictObject({
+    repository: z.string().min(1),
+    tag: z.string(),
+    digest: z.string().regex(/^(sha256:[0-9a-f]{64})?$/),
+    pullPolicy: z.enum(['Always', 'IfNotPresent', 'Never']),
+  }),
+  autoscaling: z.strictObject({
+    enabled: z.boolean(),
+    minReplicas: z.int().min(1),
+    maxReplicas: z.int().min(1),
+    targetCPUUtilization: z.int().min(1),
+  }),
+  priorityClass: z.strictObject({
+    create: z.boolean(),
+    name,
+    value: z.int().min(-2_147_483_648).max(1_000_000_000),
+  }),
+  podDisruptionBudget: z.strictObject({ enabled: z.boolean(), maxUnavailable: countOrPercent }),
+  dnsConfig: z.strictObject({
+    nameservers: z.array(z.string()).optional(),
+    searches: z.array(z.string()).optional(),
+    options: z.array(z.strictObject({ name: z.string(), value: z.string().optional() })).optional(),
+  }),
+  registryCa: z.strictObject({ configMap: name, secret: name, key: z.string().min(1) }),
+  service: z.strictObject({ port: portNumber, annotations: labels, labels }),
+  serviceAccount: z.strictObject({ create: z.boolean(), name, annotations: labels }),
+  rbac: z.strictObject({ create: z.boolean(), pullSecretNamespaces: z.array(name) }),
+  networkPolicy: z.strictObject({
+    enabled: z.boolean(),
+    apiServers: objects,
+    metricsFrom: objects,
+    egressPorts: z.array(portNumber),
+  }),
+};
+
+const { tls, ...configKeys } = configSchema.shape;
+const { caLifetime, certLifetime, overlap } = tls.unwrap().shape;
+
+/** values.yaml. What the API server checks by itself is any object here; all else is strict, so that typos are refused. */
+export const valuesSchema = z.strictObject({
+  // Given to every chart where this one is part of another.
+  global: object.optional(),
+  config: z.strictObject({ ...configKeys, tls: z.strictObject({ caLifetime, certLifetime, overlap }).prefault({}) }),
+  ...parts,
+  imagePullSecrets: z.array(z.strictObject({ name })),
+  nameOverride: name,
+  fullnameOverride: name,
+  commonLabels: labels,
+  replicas: count,
+  resources,
+  heapPercentage: z.int().min(10).max(90),
+  threads: z.int().min(4).max(1024),
+  certificates,
+  webhook,
+  hostNetwork: z.boolean(),
+  strategy: object,
+  topologySpreadConstraints: objects,
+  affinity: object,
+  nodeSelector: labels,
+  tolerations: objects,
+  podLabels: labels,
+  podAnnotations: labels,
+  podSecurityContext: object,
+  terminationGracePeriodSeconds: z.int().min(1),
+  hostAliases: objects,
+  extraEnv: objects,
+  extraEnvFrom: objects,
+  extraVolumes: objects,
+  extraVolumeMounts: objects,
+  extraContainers: objects,
+  registryLogins: z.strictObject({ secret: name }),
+  crds: z.strictObject({ enabled: z.boolean(), keep: z.boolean() }),
+  metrics,
+  nodeLocalDns,
+  test: z.strictObject({ namespace: name.min(1) }),
+});
