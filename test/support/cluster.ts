@@ -112,7 +112,8 @@ export async function startCluster(flags: Readonly<Record<string, string | null>
       await kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], JSON.stringify(list));
     },
     createNamespace: async (name, labels = {}) => {
-      await client.request({ method: 'POST', path: '/api/v1/namespaces', body: { metadata: { name, labels } } });
+      const body = { metadata: { name, labels } };
+      await ignoreConflict(client.request({ method: 'POST', path: '/api/v1/namespaces', body }));
       const path = `/api/v1/namespaces/${name}/serviceaccounts`;
       await ignoreConflict(client.request({ method: 'POST', path, body: { metadata: { name: 'default' } } }));
     },

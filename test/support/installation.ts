@@ -1,0 +1,120 @@
+import { readFile } from 'node:fs/promises';
+import { parseAllDocuments } from 'yaml';
+import { vi } from 'vitest';
+
+import type { KubeObject } from '../../src/kubernetes/objects.ts';
+import { startBalancer, type Balancer } from './balancer.ts';
+import type { TestCluster } from './cluster.ts';
+import { startWebhook, type StartOptions, type WebhookProcess } from './webhook-process.ts';
+
+const MANIFESTS = new URL('../../certs/manifests/', import.meta.url);
+
+/** Where the plain manifests install it, and under which name. */
+export const NAMESPACE = 'libc-dns';
+export const NAME = 'libc-dns-webhook';
+
+interface Manifest extends KubeObject {
+  readonly kind: string;
+}
+
+async function readManifests(...files: string[]): Promise<Manifest[]> {
+  const texts = await Promise.all(files.map((file) => readFile(new URL(file, MANIFESTS), 'utf8')));
+  return parseAllDocuments(texts.join('\n---\n'))
+    .map((document) => document.toJS() as Manifest | null)
+    .filter((manifest) => manifest !== null);
+}
+
+/**
+ * There is no kube-proxy here: an ExternalName Service leads the API server to this machine, under the name that the
+ * certificate is for.
+ */
+const service = (port: number): object => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name: NAME, namespace: NAMESPACE },
+  spec: { type: 'ExternalName', externalName: 'localhost', ports: [{ port, name: 'webhook' }] },
+});
+
+interface Registration extends Manifest {
+  readonly webhooks: readonly { readonly clientConfig: { readonly service: object; caBundle?: string } }[];
+}
+
+function withPort(manifest: Manifest, port: number): Manifest {
+  if (manifest.kind !== 'MutatingWebhookConfiguration') return manifest;
+  const { webhooks, ...rest } = manifest as Registration;
+  const moved = webhooks.map(({ clientConfig, ...webhook }) => ({
+    ...webhook,
+    clientConfig: { ...clientConfig, service: { ...clientConfig.service, port } },
+  }));
+  return { ...rest, webhooks: moved };
+}
+
+export interface Installation {
+  readonly balancer: Balancer;
+  readonly replicas: WebhookProcess[];
+  /** Starts one more replica, as our service account, and puts it behind the Service once it is ready. */
+  readonly addReplica: (options?: StartOptions & { readonly server?: string }) => Promise<WebhookProcess>;
+  /** Takes a replica out of the Service, as its readiness does, and ends it. */
+  readonly removeReplica: (replica: WebhookProcess) => Promise<number | null>;
+  readonly stop: () => Promise<void>;
+}
+
+export interface InstallOptions extends StartOptions {
+  readonly scope?: 'opt-in' | 'cluster';
+  readonly replicas?: number;
+}
+
+export async function isReady(replica: WebhookProcess): Promise<string> {
+  const answer = await fetch(`${replica.probes}/readyz`);
+  return (await answer.text()).trim();
+}
+
+export async function untilReady(replica: WebhookProcess): Promise<void> {
+  const check = async (): Promise<void> => {
+    const state = await isReady(replica);
+    if (state !== 'ok') throw new Error(state);
+  };
+  await vi.waitFor(check, { timeout: 30_000, interval: 50 });
+}
+
+/** Installs the plain manifests, with replicas that are processes of this machine. */
+export async function install(cluster: TestCluster, options: InstallOptions = {}): Promise<Installation> {
+  const { scope = 'opt-in', replicas: count = 1, ...start } = options;
+  const balancer = await startBalancer();
+  await cluster.createNamespace(NAMESPACE);
+  const manifests = await readManifests('crd.yaml', 'rbac.yaml', `registration-${scope}.yaml`);
+  await cluster.apply(...manifests.map((manifest) => withPort(manifest, balancer.port)), service(balancer.port));
+  const replicas: WebhookProcess[] = [];
+  const point = (): void => balancer.set(replicas.map(({ url }) => url));
+
+  const addReplica: Installation['addReplica'] = async ({ server, settings, flags = [], ...rest } = {}) => {
+    const kubeconfig = await cluster.kubeconfigOf(NAMESPACE, NAME, server);
+    const replica = await startWebhook({
+      ...start,
+      ...rest,
+      settings: { SCOPE: scope, TLS_MODE: 'self-managed', ...start.settings, ...settings },
+      flags: ['--kubeconfig', kubeconfig, ...(start.flags ?? []), ...flags],
+    });
+    await untilReady(replica);
+    replicas.push(replica);
+    point();
+    return replica;
+  };
+  await Promise.all(Array.from({ length: count }, () => addReplica()));
+
+  return {
+    balancer,
+    replicas,
+    addReplica,
+    removeReplica: async (replica) => {
+      replicas.splice(replicas.indexOf(replica), 1);
+      point();
+      return await replica.stop();
+    },
+    stop: async () => {
+      await Promise.all(replicas.map((replica) => replica.stop()));
+      await balancer.close();
+      await cluster.kubectl(['delete', 'mutatingwebhookconfiguration', NAME, '--ignore-not-found']);
+    },
+  };
+}

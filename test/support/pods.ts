@@ -1,0 +1,48 @@
+import type { KubeObject } from '../../src/kubernetes/objects.ts';
+import type { TestCluster } from './cluster.ts';
+
+export interface PodObject extends KubeObject {
+  readonly spec: {
+    readonly dnsPolicy?: string;
+    readonly dnsConfig?: {
+      readonly nameservers?: readonly string[];
+      readonly searches?: readonly string[];
+      readonly options?: readonly { readonly name: string; readonly value?: string }[];
+    };
+    readonly volumes?: readonly { readonly name: string }[];
+    readonly containers: readonly { readonly name: string }[];
+  };
+}
+
+export interface PodRequest {
+  readonly name: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly spec?: Readonly<Record<string, unknown>>;
+}
+
+/** A Pod that says of itself that it is musl, unless `annotations` say otherwise. */
+export function podObject({ name, labels = {}, annotations, spec }: PodRequest): object {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, labels, annotations: annotations ?? { 'libc-dns.dev/libc': 'musl' } },
+    spec: { containers: [{ name: 'main', image: 'registry.test/app:1' }], ...spec },
+  };
+}
+
+/** Creates a Pod through the API and resolves to it as the API server stored it. */
+export async function createPod(
+  { client }: Pick<TestCluster, 'client'>,
+  namespace: string,
+  pod: PodRequest,
+  query: Readonly<Record<string, string>> = {},
+): Promise<PodObject> {
+  const path = `/api/v1/namespaces/${namespace}/pods`;
+  return await client.request<PodObject>({ method: 'POST', path, query, body: podObject(pod), timeoutMs: 30_000 });
+}
+
+/** `timeout:5` of a Pod's options. */
+export function optionsOf({ spec }: PodObject): string[] {
+  return (spec.dnsConfig?.options ?? []).map(({ name, value }) => (value === undefined ? name : `${name}:${value}`));
+}
