@@ -80,7 +80,7 @@ function planMusl(input: DecideInput, mixed: boolean): MuslPlan | undefined {
   const why = nodeLocalReason(cluster, config);
   if (why !== undefined) return { kind: 'retry', why };
   if (!nodeLocalUsable(cluster, config)) return { kind: 'retry' };
-  const servers = planRedirect(pod, kubelet, cluster, config);
+  const servers = planRedirect(pod, kubelet, cluster, config, mixed);
   return 'not' in servers ? { kind: 'retry', why: servers.not } : { kind: 'redirect', servers };
 }
 

@@ -33,16 +33,22 @@ export function nodeLocalReason(cluster: ClusterFacts, config: PolicyConfig): No
   if (config.nodeLocal.mode !== 'off' && nodeLocalAddresses(cluster, config).some((one) => cluster.dns.includes(one))) {
     return 'NodeLocalFromKubelet';
   }
-  if (nodeLocalUsable(cluster, config) || config.nodeLocal.mode !== 'auto') return undefined;
+  // Who turns the redirect on vouches for what it writes.
+  if (config.nodeLocal.mode !== 'auto' || config.musl.remedy === 'redirect') return undefined;
   if (cluster.nodeLocal === 'intercepting') return 'NodeLocalIntercepts';
-  return cluster.nodeLocal === 'unready' ? 'NodeLocalUnready' : undefined;
+  if (cluster.nodeLocal === 'unready') return 'NodeLocalUnready';
+  return cluster.nodeLocal === 'ready' && cluster.searchesAssumed === true ? 'SearchesUnknown' : undefined;
 }
 
 /**
  * Node-local cache first, then the cluster DNS (unless `fallback` is off), then what the user wrote, in its order, then
  * the configured extras as far as they fit. Undefined where 3 do not hold the user's and one of each.
+ *
+ * In a `mixed` Pod the cluster DNS comes before the cache. musl asks all at once, so it loses nothing; the others ask in
+ * this order, are helped by their options already, and would wait for a cache that is gone: glibc for minutes, because
+ * over TCP (use-vc) it has no connect timeout (docs/evidence.md).
  */
-function nameservers(pod: PodView, cluster: ClusterFacts, config: PolicyConfig): string[] | undefined {
+function nameservers(pod: PodView, cluster: ClusterFacts, config: PolicyConfig, mixed: boolean): string[] | undefined {
   const addresses = nodeLocalAddresses(cluster, config);
   const user = pod.dnsConfig.nameservers;
   const candidates = config.nodeLocal.fallback ? cluster.dns.filter((address) => !addresses.includes(address)) : [];
@@ -56,7 +62,8 @@ function nameservers(pod: PodView, cluster: ClusterFacts, config: PolicyConfig):
   const dns = candidates.filter(unwritten).slice(0, room - local.length);
   const taken = new Set([...local, ...dns, ...user]);
   const extra = config.musl.extraNameservers.filter((address) => !taken.has(address));
-  return [...local, ...dns, ...user, ...extra.slice(0, room - local.length - dns.length)];
+  const ours = mixed ? [...dns, ...local] : [...local, ...dns];
+  return [...ours, ...user, ...extra.slice(0, room - local.length - dns.length)];
 }
 
 /** The kubelet's own limits (32 domains, 2048 characters) hold already: it has cut the list to them. */
@@ -68,14 +75,21 @@ function searchProblem(searches: readonly string[]): NoRedirect | undefined {
 
 /**
  * The nameservers and searches of a redirect to the node-local cache: under dnsPolicy None the kubelet adds nothing,
- * so the searches are those it would have written (`kubelet`). Says why where the Pod cannot be redirected.
+ * so the searches are those it would have written (`kubelet`). `mixed`: the Pod has other resolvers than musl too. Says why
+ * where the Pod cannot be redirected.
  */
-export function planRedirect(pod: PodView, kubelet: ResolvConf, cluster: ClusterFacts, config: PolicyConfig): Redirect {
+export function planRedirect(
+  pod: PodView,
+  kubelet: ResolvConf,
+  cluster: ClusterFacts,
+  config: PolicyConfig,
+  mixed: boolean,
+): Redirect {
   if (mayRunOnVirtualNode(pod)) return { not: 'VirtualNode' };
   // The kubelet cuts at its limits: what the user wrote must not be lost that way.
   if (pod.dnsConfig.searches.some((search) => !kubelet.searches.includes(search))) return { not: 'SearchTooLong' };
   const problem = searchProblem(kubelet.searches);
   if (problem !== undefined) return { not: problem };
-  const servers = nameservers(pod, cluster, config);
+  const servers = nameservers(pod, cluster, config, mixed);
   return servers === undefined ? { not: 'NameserversFull' } : { nameservers: servers, searches: kubelet.searches };
 }

@@ -70,7 +70,7 @@ export const CASES: readonly DemoCase[] = [
     expected: {
       reason: 'MixedRedirected',
       resolvers: { web: 'glibc', helper: 'musl' },
-      nameservers: REDIRECTED,
+      nameservers: ['10.96.0.10', '169.254.20.10'],
       options: ['ndots:5', 'timeout:5', 'attempts:10', 'single-request-reopen', 'use-vc'],
     },
   },

@@ -44,7 +44,7 @@ const cases = [
     name: 'mixed',
     reason: 'MixedRedirected',
     dnsPolicy: 'None',
-    dnsConfig: { ...REDIRECT, options: [...MUSL_OPTIONS, ...OPTIONS] },
+    dnsConfig: { ...REDIRECT, nameservers: ['10.96.0.10', '169.254.20.10'], options: [...MUSL_OPTIONS, ...OPTIONS] },
   },
   {
     name: 'node-agent',

@@ -1,3 +1,4 @@
+import { CLUSTER_DNS, NODE_LOCAL } from '../network/plan.ts';
 import type { ResolverId } from '../preparation/programs.ts';
 import { RACED_BEFORE } from './raced.ts';
 import { BEFORE, FULLY_QUALIFIED, OURS, OURS_LOCAL, OURS_LOCAL_ONLY, type Column, type Scenario } from './scenario.ts';
@@ -16,7 +17,7 @@ export const mixed: Scenario = {
     ...RACED_BEFORE,
     'ours/glibc': { atMostMs: 50, packets: ['tcp'] },
     'ours/go': { atMostMs: 50, packets: ['tcp'] },
-    'ours/musl': { atMostMs: 600, packets: ['resent-early'] },
+    'ours/musl': { atLeastMs: 400, atMostMs: 600, packets: ['resent-early'] },
     'ours-local/glibc': { atMostMs: 50 },
     'ours-local/go': { atMostMs: 50 },
     'ours-local/musl': { atMostMs: 50, packets: ['answered-locally'] },
@@ -32,12 +33,41 @@ export const mixedRefused: Scenario = {
   expect: { 'ours-local/musl': { atMostMs: 600 }, 'ours-local/glibc': { atMostMs: 100 } },
 };
 
+/** What a redirect would be if it put the cache first for everyone. */
+const CACHE_FIRST: Column = {
+  id: 'cache-first',
+  title: 'the cache asked first',
+  file: 'before',
+  pod: {
+    dnsPolicy: 'None',
+    dnsConfig: {
+      nameservers: [NODE_LOCAL.v4, CLUSTER_DNS.v4],
+      searches: ['shop.svc.cluster.local', 'svc.cluster.local', 'cluster.local'],
+      options: [
+        { name: 'ndots', value: '5' },
+        { name: 'timeout', value: '5' },
+        { name: 'attempts', value: '10' },
+        { name: 'single-request-reopen' },
+        { name: 'use-vc' },
+      ],
+    },
+  },
+};
+
 export const mixedSilent: Scenario = {
   ...mixedRefused,
   id: 'mixed-cache-silent',
   title: 'glibc, Go and musl in one Pod, node-local cache unreachable',
   node: 'cache-silent',
-  expect: { 'ours-local/musl': { atMostMs: 600 } },
+  columns: [BEFORE, OURS_LOCAL, CACHE_FIRST],
+  expect: {
+    'ours-local/musl': { atMostMs: 600 },
+    'ours-local/glibc': { atMostMs: 100, packets: ['tcp'] },
+    'ours-local/go': { atMostMs: 100, packets: ['tcp'] },
+    'cache-first/glibc': { outcome: 'gives up' },
+    'cache-first/go': { atLeastMs: 4900 },
+    'cache-first/musl': { atMostMs: 600 },
+  },
 };
 
 const MUSL_POD: readonly (readonly ResolverId[])[] = [['musl', 'musl-new']];

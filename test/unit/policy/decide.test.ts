@@ -62,6 +62,11 @@ describe('the remedies', () => {
     );
   });
 
+  it('in a Pod of several kinds the cluster DNS comes first: others than musl would wait for a cache that is gone', () => {
+    const decision = decideFor({ resolvers: ['glibc', 'musl'], config: withNodeLocal() });
+    expect(decision.change?.nameservers).toEqual(['10.96.0.10', '169.254.20.10']);
+  });
+
   it('the cluster DNS is no second server where fallback is off', () => {
     const config = withNodeLocal({ nodeLocal: { mode: 'on', addresses: ['169.254.20.10'], fallback: false } });
     expect(decideFor({ resolvers: ['musl'], config }).change?.nameservers).toEqual(['169.254.20.10']);
@@ -137,6 +142,19 @@ describe('what discovery finds', () => {
     expect(decision).toMatchObject({ remedy: ['options', 'retry'] });
     expect(decision.change).not.toHaveProperty('dnsPolicy');
     expect(options(decision)).toEqual(['timeout:5', 'attempts:10', 'single-request-reopen', 'use-vc']);
+  });
+
+  it.each([
+    { title: 'not redirected', config: policy({ nodeLocal: auto }), reason: 'SearchesUnknown' },
+    { title: 'redirected where nodeLocal.mode is on', config: withNodeLocal(), reason: 'MuslRedirected' },
+    {
+      title: 'redirected where musl.remedy is redirect',
+      config: policy({ nodeLocal: auto, musl: { ...policy().musl, remedy: 'redirect' } }),
+      reason: 'MuslRedirected',
+    },
+  ])('searches that would be guessed: $title', ({ config, reason }) => {
+    const cluster = { ...found, searchesAssumed: true };
+    expect(decideFor({ resolvers: ['musl'], config, cluster }).reason).toBe(reason);
   });
 
   it.each([
