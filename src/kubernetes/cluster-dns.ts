@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { Config } from '../config/schema.ts';
 import { clusterFromOwnFile } from '../resolv-conf/own-file.ts';
 import { parseResolvConf } from '../resolv-conf/kubelet.ts';
-import { KubeError } from './kube-error.ts';
+import { shaped } from './cluster-facts-shape.ts';
 
 /** Where a fact comes from, for logs and `doctor`. */
 export type FactSource =
@@ -21,7 +21,7 @@ export interface Sourced<T> {
 }
 
 /** Where nothing says otherwise: what kubeadm, kind and most distributions use. */
-const BUILT_IN = { dns: ['10.96.0.10'], domain: 'cluster.local' } as const;
+const BUILT_IN = { dns: ['10.96.0.10'], domain: 'cluster.local', nodeSearches: [] } as const;
 
 /** core/v1 Service, as far as its addresses go. */
 const serviceObject = z.object({
@@ -30,13 +30,11 @@ const serviceObject = z.object({
 
 /**
  * The cluster addresses of a Service, the primary one first; two where it is dual-stack, none where it is headless
- * (`None`) or an ExternalName. Throws {@link KubeError} (malformed) for what is no Service.
+ * (`None`) or an ExternalName. Throws `KubeError` (malformed) for what is no Service.
  */
 export function serviceAddresses(object: unknown): readonly string[] {
-  const { data, error } = serviceObject.safeParse(object);
-  if (data === undefined) throw new KubeError('malformed', `not a Service: ${error?.message ?? ''}`.slice(0, 300));
   // API servers before 1.20 knew clusterIP alone.
-  const { clusterIP, clusterIPs } = data.spec;
+  const { clusterIP, clusterIPs } = shaped(serviceObject, object, 'Service').spec;
   return (clusterIPs.length > 0 ? clusterIPs : [clusterIP]).filter((address) => isIP(address) !== 0);
 }
 
@@ -63,9 +61,9 @@ function fromKubelet({ resolvConf, namespace }: OwnPlace): ReturnType<typeof clu
 const given = <T>(value: T | 'auto'): T | undefined => (value === 'auto' ? undefined : value);
 
 /** The first value that is known. */
-function first<T>(...known: readonly (readonly [T | undefined, FactSource])[]): Sourced<T> | undefined {
+function first<T>(fallback: T, known: readonly (readonly [T | undefined, FactSource])[]): Sourced<T> {
   for (const [value, source] of known) if (value !== undefined) return { value, source };
-  return undefined;
+  return { value: fallback, source: 'built-in' };
 }
 
 /**
@@ -82,18 +80,18 @@ export function clusterDns(
   const kubelet = fromKubelet(own);
   const service = serviceDns.length > 0 ? serviceDns : undefined;
   return {
-    dns: first<readonly string[]>(
+    dns: first<readonly string[]>(BUILT_IN.dns, [
       [given(dns), 'configuration'],
       [kubelet?.dns, 'own resolv.conf'],
       [service, `service ${cluster.service}`],
-    ) ?? { value: BUILT_IN.dns, source: 'built-in' },
-    domain: first([given<string>(domain), 'configuration'], [kubelet?.domain, 'own resolv.conf']) ?? {
-      value: BUILT_IN.domain,
-      source: 'built-in',
-    },
-    nodeSearches: first<readonly string[]>(
+    ]),
+    domain: first<string>(BUILT_IN.domain, [
+      [given<string>(domain), 'configuration'],
+      [kubelet?.domain, 'own resolv.conf'],
+    ]),
+    nodeSearches: first<readonly string[]>(BUILT_IN.nodeSearches, [
       [given(nodeSearches), 'configuration'],
       [kubelet?.nodeSearches, 'own resolv.conf'],
-    ) ?? { value: [], source: 'built-in' },
+    ]),
   };
 }

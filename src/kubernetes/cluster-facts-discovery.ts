@@ -61,6 +61,7 @@ function assemble({ config, own }: DiscoveryOptions, { serviceDns, nodeLocal, so
       dns: dns.value,
       domain: domain.value,
       nodeSearches: nodeSearches.value,
+      searchesAssumed: [domain.source, nodeSearches.source].includes('built-in'),
       dnsOverTcp: false,
       nodeLocal: nodeLocal.state,
       nodeLocalAddresses: nodeLocal.addresses,
@@ -93,17 +94,14 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 
   return {
     async look(signal) {
-      let object: { readonly daemonSet: unknown } | undefined;
-      await Promise.all([
-        // A Service that is gone for a moment will have the same addresses again.
-        service?.read(signal, (read) => {
-          if (read !== undefined) found = { ...found, serviceDns: serviceAddresses(read) };
-        }),
-        daemonSet?.read(signal, (read) => (object = { daemonSet: read })),
-      ]);
-      if (object === undefined) return;
-      const dns = [...found.serviceDns, ...clusterDns(config, own, found.serviceDns).dns.value];
-      found = { ...found, nodeLocal: nodeLocalReader.read(object.daemonSet, dns), source };
+      // A Service that is gone for a moment will have the same addresses again.
+      await service?.read(signal, (object) => {
+        if (object !== undefined) found = { ...found, serviceDns: serviceAddresses(object) };
+      });
+      await daemonSet?.read(signal, (object) => {
+        const dns = [...found.serviceDns, ...clusterDns(config, own, found.serviceDns).dns.value];
+        found = { ...found, nodeLocal: nodeLocalReader.read(object, dns), source };
+      });
     },
     known: () => assemble(options, found),
     get complete() {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import type { NodeLocalState } from '../policy/model.ts';
-import { KubeError } from './kube-error.ts';
+import { shaped } from './cluster-facts-shape.ts';
 import { nodeCacheFlags } from './node-cache-flags.ts';
 
 const words = z.array(z.string()).default([]);
@@ -21,12 +21,6 @@ const daemonSet = z.object({
 });
 
 type DaemonSet = z.output<typeof daemonSet>;
-
-function parse(object: unknown): DaemonSet {
-  const { data, error } = daemonSet.safeParse(object);
-  if (data === undefined) throw new KubeError('malformed', `not a DaemonSet: ${error?.message ?? ''}`.slice(0, 300));
-  return data;
-}
 
 /** What is known of the node-local cache. */
 export interface NodeLocal {
@@ -96,7 +90,7 @@ function createJudge(minReady: number): Judge {
 export interface NodeLocalReader {
   /**
    * What a DaemonSet (undefined: there is none) says, `dns` being the addresses that Pods ask and those of the DNS Service.
-   * Throws {@link KubeError} (malformed) for what is no DaemonSet.
+   * Throws `KubeError` (malformed) for what is no DaemonSet.
    */
   read(object: unknown, dns: readonly string[]): NodeLocal;
 }
@@ -106,7 +100,7 @@ export function createNodeLocalReader(minReady: number): NodeLocalReader {
   let judge = createJudge(minReady);
   return {
     read(object, dns) {
-      const found = object === undefined ? undefined : parse(object);
+      const found = object === undefined ? undefined : shaped(daemonSet, object, 'DaemonSet');
       if (found === undefined || found.metadata.deletionTimestamp !== undefined) {
         judge = createJudge(minReady);
         return { state: 'absent', addresses: [], detail: 'there is no such DaemonSet' };

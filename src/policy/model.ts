@@ -82,6 +82,8 @@ export interface ClusterFacts {
   readonly domain: string;
   /** Search domains of the nodes' own resolv.conf, which the kubelet appends under ClusterFirst. */
   readonly nodeSearches: readonly string[];
+  /** Whether `domain` or `nodeSearches` is only what most clusters have, for nothing says what they are here. */
+  readonly searchesAssumed?: boolean;
   /** Whether the cluster DNS has answered over TCP lately. */
   readonly dnsOverTcp: boolean;
   readonly nodeLocal: NodeLocalState;

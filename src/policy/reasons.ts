@@ -36,6 +36,8 @@ export const REASONS = {
   NodeLocalIntercepts: 'The node-local DNS cache already answers on the service address: no redirect is needed.',
   NodeLocalFromKubelet: 'The kubelet already points Pods at the node-local DNS cache: no redirect is needed.',
   NodeLocalUnready: 'The node-local DNS cache is ready on too few nodes: no redirect.',
+  SearchesUnknown:
+    "The cluster's domain or the nodes' search domains are not known (cluster.domain, cluster.nodeSearches): no redirect.",
   VirtualNode: 'The Pod may run on a virtual node, where no node-local DNS cache runs: no redirect.',
   NameserversFull: "The Pod's own nameservers leave no room for the node-local DNS cache (3 are allowed): no redirect.",
   SearchTooLong:
@@ -51,6 +53,7 @@ export type NoRedirect = Extract<
   | 'NodeLocalIntercepts'
   | 'NodeLocalFromKubelet'
   | 'NodeLocalUnready'
+  | 'SearchesUnknown'
   | 'VirtualNode'
   | 'NameserversFull'
   | 'SearchTooLong'

@@ -77,6 +77,7 @@ const cluster: fc.Arbitrary<ClusterFacts> = fc.record(
     nodeSearches: fc.array(search, { maxLength: 12 }),
     dnsOverTcp: fc.boolean(),
     nodeLocal: fc.constantFrom('ready', 'unready', 'absent', 'intercepting', 'unknown'),
+    searchesAssumed: fc.boolean(),
     nodeLocalAddresses: fc.constantFrom([], ['169.254.25.10'], ['169.254.20.10', '169.254.25.10']),
   },
   { requiredKeys: ['dns', 'domain', 'nodeSearches', 'dnsOverTcp', 'nodeLocal'] },

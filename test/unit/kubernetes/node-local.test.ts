@@ -1,0 +1,276 @@
+import { describe, expect, it } from 'vitest';
+
+import { nodeCacheFlags } from '../../../src/kubernetes/node-cache-flags.ts';
+import { createNodeLocalReader } from '../../../src/kubernetes/node-local.ts';
+
+const DNS = ['10.96.0.10'];
+
+interface Given {
+  readonly args?: readonly string[];
+  readonly command?: readonly string[];
+  readonly hostNetwork?: boolean;
+  readonly ready?: number;
+  readonly desired?: number;
+  readonly metadata?: object;
+}
+
+function daemonSet({ args = [], command, hostNetwork = true, ready = 3, desired = 3, metadata = {} }: Given) {
+  return {
+    kind: 'DaemonSet',
+    metadata: { name: 'node-local-dns', namespace: 'kube-system', ...metadata },
+    spec: {
+      template: {
+        spec: {
+          ...(hostNetwork && { hostNetwork }),
+          containers: [
+            { name: 'exporter', image: 'x', args: ['--port=1'] },
+            { name: 'node-cache', image: 'x', args, ...(command && { command }) },
+          ],
+        },
+      },
+    },
+    status: { desiredNumberScheduled: desired, numberReady: ready, currentNumberScheduled: desired },
+  };
+}
+
+const look = (given: Given, dns: readonly string[] = DNS) => createNodeLocalReader(1).read(daemonSet(given), dns);
+
+describe('the flags of node-cache', () => {
+  it.each([
+    { args: ['-localip', '169.254.20.10'], localIps: ['169.254.20.10'] },
+    { args: ['--localip', '169.254.20.10'], localIps: ['169.254.20.10'] },
+    { args: ['-localip=169.254.20.10'], localIps: ['169.254.20.10'] },
+    { args: ['--localip=169.254.20.10,10.96.0.10'], localIps: ['169.254.20.10', '10.96.0.10'] },
+    { args: ['-conf', '/etc/Corefile', '-localip', 'fd00::10', '-skipteardown'], localIps: ['fd00::10'] },
+    { args: ['-localip', '169.254.20.10', '-localip', '169.254.25.10'], localIps: ['169.254.25.10'] },
+    { args: ['-c', 'exec /node-cache -localip 169.254.20.10 -conf /x'], localIps: ['169.254.20.10'] },
+    { args: ['-localip', '__PILLAR__LOCAL__DNS__,__PILLAR__DNS__SERVER__'], localIps: undefined },
+    { args: ['-localip', '$(LOCAL_DNS)'], localIps: undefined },
+    { args: ['-localip', '169.254.20.10, 10.96.0.10'], localIps: undefined },
+    { args: ['-localip='], localIps: undefined },
+    { args: ['-localip'], localIps: undefined },
+    { args: ['---localip=169.254.20.10'], localIps: undefined },
+    { args: ['localip=169.254.20.10'], localIps: undefined },
+    { args: [], localIps: undefined },
+  ])('$args: $localIps', ({ args, localIps }) => {
+    expect(nodeCacheFlags({ command: [], args })).toEqual({ localIps, setupInterface: true });
+    expect(nodeCacheFlags({ command: ['/node-cache', ...args], args: [] }).localIps).toEqual(localIps);
+  });
+
+  it.each([
+    { args: [], setupInterface: true },
+    { args: ['-setupinterface'], setupInterface: true },
+    { args: ['-setupinterface=true'], setupInterface: true },
+    { args: ['-setupinterface=false'], setupInterface: false },
+    { args: ['--setupinterface=F'], setupInterface: false },
+    { args: ['-setupinterface=0', '-setupiptables=true'], setupInterface: false },
+    { args: ['-setupinterface=false', '-setupinterface=1'], setupInterface: true },
+    { args: ['-setupiptables=false', '-skipteardown=true'], setupInterface: true },
+  ])('$args: an interface of its own: $setupInterface', ({ args, setupInterface }) => {
+    expect(nodeCacheFlags({ command: [], args }).setupInterface).toBe(setupInterface);
+  });
+
+  it('a megabyte of arguments is read like any other', () => {
+    const args = Array.from({ length: 100_000 }, (_, index) => `-localip=${index}`);
+    expect(nodeCacheFlags({ command: [], args: [...args, '-localip', '169.254.20.10'] }).localIps).toEqual([
+      '169.254.20.10',
+    ]);
+  });
+});
+
+describe('the state of the node-local cache', () => {
+  const own = '169.254.20.10';
+
+  it.each([
+    {
+      title: 'kubespray and ipvs: its own address alone',
+      given: {
+        args: ['-localip', '169.254.25.10', '-conf', '/etc/Corefile', '-upstreamsvc', 'coredns', '-skipteardown'],
+      },
+      expected: { state: 'ready', addresses: ['169.254.25.10'] },
+    },
+    {
+      title: 'two addresses of its own',
+      given: { args: ['-localip', `${own},169.254.20.11`] },
+      expected: { state: 'ready', addresses: [own, '169.254.20.11'] },
+    },
+    {
+      title: 'an IPv6 cluster',
+      given: { args: ['-localip', 'fd00::10'] },
+      expected: { state: 'ready', addresses: ['fd00::10'] },
+    },
+    {
+      title: 'iptables, as upstream and GKE have it: the Service’s address, too',
+      given: { args: ['-localip', `${own},10.96.0.10`, '-conf', '/etc/Corefile', '-upstreamsvc', 'kube-dns-upstream'] },
+      expected: { state: 'intercepting', addresses: [own] },
+    },
+    {
+      title: 'the Service’s address alone',
+      given: { args: ['-localip', '10.96.0.10'] },
+      expected: { state: 'intercepting', addresses: [] },
+    },
+    {
+      title: 'a second address that we do not know: the Service of another name',
+      given: { args: ['-localip', `${own},10.233.0.3`] },
+      expected: { state: 'intercepting', addresses: [own] },
+    },
+    {
+      title: 'Cilium: a local redirect in a Pod network',
+      given: {
+        args: ['-localip', `${own},10.96.0.10`, '-skipteardown=true', '-setupinterface=false', '-setupiptables=false'],
+        hostNetwork: false,
+      },
+      expected: { state: 'intercepting', addresses: [] },
+    },
+    {
+      title: 'Cilium, on all addresses',
+      given: { args: ['-localip', '0.0.0.0', '-setupinterface=false'], hostNetwork: false },
+      expected: { state: 'intercepting', addresses: [] },
+    },
+    {
+      title: 'on the host, without an interface',
+      given: { args: ['-localip', own, '-setupinterface=false'] },
+      expected: { state: 'intercepting', addresses: [] },
+    },
+    {
+      title: 'in a Pod network: its address is on no node',
+      given: { args: ['-localip', own], hostNetwork: false },
+      expected: { state: 'intercepting', addresses: [] },
+    },
+    {
+      title: 'placeholders that nobody filled in',
+      given: { args: ['-localip', '__PILLAR__LOCAL__DNS__,__PILLAR__DNS__SERVER__'] },
+      expected: { state: 'unknown', addresses: [] },
+    },
+    { title: 'another program', given: { command: ['/coredns'] }, expected: { state: 'unknown', addresses: [] } },
+    {
+      title: 'nowhere scheduled',
+      given: { args: ['-localip', own], ready: 0, desired: 0 },
+      expected: { state: 'unready', addresses: [own] },
+    },
+    {
+      title: 'ready on some nodes',
+      given: { args: ['-localip', own], ready: 2 },
+      expected: { state: 'unready', addresses: [own] },
+    },
+    {
+      title: 'intercepting, and ready nowhere',
+      given: { args: ['-localip', `${own},10.96.0.10`], ready: 0 },
+      expected: { state: 'unready', addresses: [own] },
+    },
+    {
+      title: 'being deleted',
+      given: { args: ['-localip', own], metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' } },
+      expected: { state: 'absent', addresses: [] },
+    },
+  ] as const)('$title', ({ given, expected }) => {
+    expect(look(given)).toMatchObject(expected);
+  });
+
+  it('no DaemonSet: absent', () => {
+    expect(createNodeLocalReader(1).read(undefined, DNS)).toMatchObject({ state: 'absent', addresses: [] });
+  });
+
+  it('a cache that is the kubelet’s cluster DNS does not count as intercepting', () => {
+    expect(look({ args: ['-localip', own] }, ['10.96.0.10', own])).toMatchObject({ state: 'ready', addresses: [own] });
+  });
+
+  it('a DaemonSet that has just been made has no status', () => {
+    const { status: _, ...fresh } = daemonSet({ args: ['-localip', own] });
+    expect(createNodeLocalReader(1).read(fresh, DNS)).toMatchObject({ state: 'unready' });
+  });
+
+  it('the detail says what was found', () => {
+    expect(look({ args: ['-localip', own] }).detail).toBe(`it listens on ${own}; ready on 3 of 3 nodes`);
+  });
+
+  it.each([null, {}, 'x', { metadata: {}, spec: {} }, daemonSet({ args: [1 as unknown as string] })])(
+    'no DaemonSet at all: %j',
+    (object) => {
+      expect(() => createNodeLocalReader(1).read(object, DNS)).toThrow('not a DaemonSet');
+    },
+  );
+});
+
+describe('readiness', () => {
+  const states = (minReady: number, looks: readonly (readonly [number, number])[]): string => {
+    const reader = createNodeLocalReader(minReady);
+    const letters = looks.map(([ready, desired]) => {
+      const object = daemonSet({ args: ['-localip', '169.254.20.10'], ready, desired });
+      return reader.read(object, DNS).state === 'ready' ? 'R' : '-';
+    });
+    return letters.join('');
+  };
+
+  it.each([
+    { title: 'the first look counts', minReady: 1, looks: [[3, 3]], expected: 'R' },
+    { title: 'the first look counts, also if not ready', minReady: 1, looks: [[2, 3]], expected: '-' },
+    {
+      title: 'a node joins: one look alone changes nothing',
+      minReady: 1,
+      looks: [
+        [3, 3],
+        [3, 4],
+        [4, 4],
+      ],
+      expected: 'RRR',
+    },
+    {
+      title: 'two in a row do',
+      minReady: 1,
+      looks: [
+        [3, 3],
+        [3, 4],
+        [3, 4],
+      ],
+      expected: 'RR-',
+    },
+    {
+      title: 'in both directions',
+      minReady: 1,
+      looks: [
+        [2, 3],
+        [3, 3],
+        [3, 3],
+      ],
+      expected: '--R',
+    },
+    {
+      title: 'every other look is no row',
+      minReady: 1,
+      looks: [
+        [3, 3],
+        [2, 3],
+        [3, 3],
+        [2, 3],
+        [3, 3],
+      ],
+      expected: 'RRRRR',
+    },
+    {
+      title: 'ready nowhere counts at once',
+      minReady: 1,
+      looks: [
+        [3, 3],
+        [0, 3],
+      ],
+      expected: 'R-',
+    },
+    { title: 'a threshold', minReady: 0.5, looks: [[50, 100]], expected: 'R' },
+    { title: 'just below a threshold', minReady: 0.5, looks: [[49, 100]], expected: '-' },
+    { title: 'no threshold: one is needed', minReady: 0, looks: [[1, 100]], expected: 'R' },
+    { title: 'no threshold, and ready nowhere', minReady: 0, looks: [[0, 100]], expected: '-' },
+    { title: 'nothing desired', minReady: 0, looks: [[0, 0]], expected: '-' },
+  ] as const)('$title', ({ minReady, looks, expected }) => {
+    expect(states(minReady, looks)).toBe(expected);
+  });
+
+  it('a DaemonSet that was gone is judged anew', () => {
+    const reader = createNodeLocalReader(1);
+    const object = daemonSet({ args: ['-localip', '169.254.20.10'] });
+    reader.read(object, DNS);
+    reader.read(undefined, DNS);
+    const half = daemonSet({ args: ['-localip', '169.254.20.10'], ready: 1 });
+    expect(reader.read(half, DNS).state).toBe('unready');
+  });
+});
