@@ -47,7 +47,7 @@ const time = z
   .max(40)
   .transform((text) => Date.parse(text));
 
-// The bounds of charts/libc-dns-webhook/crds/imagelibcs.yaml, which may not be the ones in the cluster.
+// The bounds of charts/libc-dns-webhook/files/imagelibcs.yaml, which may not be the ones in the cluster.
 const spec = z.object({
   image: z.string().min(1).max(1024),
   platform: z.string().max(64).optional(),

@@ -9,7 +9,7 @@ import { parsePlatform } from '../../src/libc/platform.ts';
 import type { StoredVerdict, StoreKey } from '../../src/libc/verdict-store.ts';
 import { formatReference, parseReference } from '../../src/registry/reference.ts';
 
-const CRD = new URL('../../charts/libc-dns-webhook/crds/imagelibcs.yaml', import.meta.url);
+const CRD = new URL('../../charts/libc-dns-webhook/files/imagelibcs.yaml', import.meta.url);
 
 export const CRD_PATH = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 export const LIBCS_PATH = '/apis/libc-dns.dev/v1alpha1/imagelibcs';
