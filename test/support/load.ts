@@ -1,0 +1,37 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Calls in an open loop: begun at their time, however long those before them take. */
+export interface Load<T> {
+  /** Ends the loop and waits for the calls under way; rejects with the first call that failed. */
+  stop(): Promise<readonly T[]>;
+  readonly begun: number;
+}
+
+/** Begins `perSecond` calls a second until stopped, or until there were `most`. */
+export function startLoad<T>(perSecond: number, most: number, call: (index: number) => Promise<T>): Load<T> {
+  const started = performance.now();
+  const calls: Promise<T>[] = [];
+  let stopped = false;
+  const loop = (async () => {
+    while (!stopped && calls.length < most) {
+      const due = Math.min(most, Math.ceil(((performance.now() - started) / 1000) * perSecond));
+      for (let index = calls.length; index < due; index += 1) {
+        const made = call(index);
+        // Told by `stop`.
+        made.catch(() => {});
+        calls.push(made);
+      }
+      await sleep(5);
+    }
+  })();
+  return {
+    get begun() {
+      return calls.length;
+    },
+    stop: async () => {
+      stopped = true;
+      await loop;
+      return await Promise.all(calls);
+    },
+  };
+}
