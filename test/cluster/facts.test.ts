@@ -1,0 +1,226 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+
+import { policyConfig } from '../../src/config/policy-config.ts';
+import { configSchema } from '../../src/config/schema.ts';
+import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
+import { createClusterFacts, type ClusterFactsSource } from '../../src/kubernetes/cluster-facts.ts';
+import { kubeConfigTransport } from '../../src/kubernetes/kube-config.ts';
+import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+
+const role = (...rules: object[]) => ({
+  apiVersion: 'rbac.authorization.k8s.io/v1',
+  kind: 'Role',
+  metadata: { name: 'facts', namespace: 'kube-system' },
+  rules,
+});
+
+/** What docs/cluster-facts.md says is needed. */
+const RULES = [
+  { apiGroups: [''], resources: ['services'], resourceNames: ['kube-dns'], verbs: ['get'] },
+  { apiGroups: ['apps'], resources: ['daemonsets'], resourceNames: ['node-local-dns'], verbs: ['get'] },
+];
+
+const binding = {
+  apiVersion: 'rbac.authorization.k8s.io/v1',
+  kind: 'RoleBinding',
+  metadata: { name: 'facts', namespace: 'kube-system' },
+  roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'facts' },
+  subjects: [{ kind: 'ServiceAccount', name: 'default', namespace: 'libc-dns' }],
+};
+
+const service = (spec: object) => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name: 'kube-dns', namespace: 'kube-system' },
+  spec: { ports: [{ name: 'dns', port: 53, protocol: 'UDP' }], selector: { 'k8s-app': 'kube-dns' }, ...spec },
+});
+
+interface Cache {
+  readonly args: readonly string[];
+  readonly hostNetwork?: boolean;
+}
+
+const LABELS = { 'k8s-app': 'node-local-dns' };
+
+const daemonSet = ({ args, hostNetwork = true }: Cache) => ({
+  apiVersion: 'apps/v1',
+  kind: 'DaemonSet',
+  metadata: { name: 'node-local-dns', namespace: 'kube-system' },
+  spec: {
+    selector: { matchLabels: LABELS },
+    template: {
+      metadata: { labels: LABELS },
+      spec: {
+        hostNetwork,
+        dnsPolicy: 'Default',
+        containers: [{ name: 'node-cache', image: 'registry.k8s.io/dns/k8s-dns-node-cache:1.26.4', args }],
+      },
+    },
+  },
+});
+
+describe.runIf(hasCluster())('cluster facts from a real API server', () => {
+  let cluster: TestCluster;
+  let client: KubeClient;
+  let source: ClusterFactsSource | undefined;
+  let events: string[];
+
+  beforeAll(async () => {
+    cluster = await startCluster({ 'service-cluster-ip-range': '10.0.0.0/24,fd00:10::/112' });
+    await cluster.createNamespace('libc-dns');
+    await cluster.apply(role(...RULES), binding);
+    const file = await cluster.kubeconfigOf('libc-dns', 'default');
+    client = createKubeClient(kubeConfigTransport({ file, userAgent: 'test' }));
+  });
+  afterEach(async () => {
+    await source?.close();
+    await cluster.kubectl([
+      '-n',
+      'kube-system',
+      'delete',
+      'service/kube-dns',
+      'daemonset/node-local-dns',
+      '--ignore-not-found',
+    ]);
+  });
+  afterAll(async () => {
+    await client?.close();
+    await cluster?.stop();
+  });
+
+  /** Facts with just the rights that the documentation asks for. */
+  async function facts(yaml: object = {}): Promise<ClusterFactsSource> {
+    const config = configSchema.parse({ glibc: { tcpPreflight: false }, ...yaml });
+    events = [];
+    source = createClusterFacts({
+      client,
+      config,
+      policy: policyConfig(config),
+      own: {},
+      times: { everyMs: 100, againMs: 100 },
+      hooks: {
+        onUnreadable: (object, { code }) => events.push(`${object}: ${code}`),
+        onReadable: (object) => events.push(`${object}: readable`),
+      },
+    });
+    await source.ready;
+    return source;
+  }
+
+  /** No controller counts Pods here. */
+  async function scheduled(desiredNumberScheduled: number, numberReady: number): Promise<void> {
+    await cluster.client.request({
+      method: 'PATCH',
+      path: '/apis/apps/v1/namespaces/kube-system/daemonsets/node-local-dns/status',
+      contentType: 'application/merge-patch+json',
+      body: {
+        status: {
+          desiredNumberScheduled,
+          numberReady,
+          currentNumberScheduled: desiredNumberScheduled,
+          numberMisscheduled: 0,
+        },
+      },
+    });
+  }
+
+  it('nothing there: built-in addresses, no cache, and nothing went wrong', async () => {
+    const { current } = await facts();
+    expect(current).toMatchObject({
+      facts: { dns: ['10.96.0.10'], nodeLocal: 'absent' },
+      sources: { dns: 'built-in', nodeLocal: 'daemonset kube-system/node-local-dns' },
+    });
+    expect(events).toEqual([]);
+  });
+
+  it.each([
+    { title: 'one address', spec: { clusterIP: '10.0.0.10' }, dns: ['10.0.0.10'] },
+    {
+      title: 'dual stack',
+      spec: { clusterIP: '10.0.0.10', clusterIPs: ['10.0.0.10', 'fd00:10::a'], ipFamilyPolicy: 'RequireDualStack' },
+      dns: ['10.0.0.10', 'fd00:10::a'],
+    },
+    {
+      title: 'IPv6 first',
+      spec: {
+        clusterIP: 'fd00:10::a',
+        clusterIPs: ['fd00:10::a', '10.0.0.10'],
+        ipFamilies: ['IPv6', 'IPv4'],
+        ipFamilyPolicy: 'RequireDualStack',
+      },
+      dns: ['fd00:10::a', '10.0.0.10'],
+    },
+    { title: 'headless', spec: { clusterIP: 'None' }, dns: ['10.96.0.10'] },
+    { title: 'ExternalName', spec: { type: 'ExternalName', externalName: 'dns.example' }, dns: ['10.96.0.10'] },
+  ])('the DNS Service, $title', async ({ spec, dns }) => {
+    await cluster.apply(service(spec));
+    expect((await facts()).current.facts.dns).toEqual(dns);
+  });
+
+  it.each([
+    {
+      title: 'ipvs style',
+      cache: { args: ['-localip', '169.254.20.10', '-conf', '/etc/Corefile', '-upstreamsvc', 'kube-dns-upstream'] },
+      expected: { nodeLocal: 'ready', nodeLocalAddresses: ['169.254.20.10'] },
+    },
+    {
+      title: 'iptables style',
+      cache: { args: ['-localip', '169.254.20.10,10.0.0.10', '-conf', '/etc/Corefile'] },
+      expected: { nodeLocal: 'intercepting', nodeLocalAddresses: ['169.254.20.10'] },
+    },
+    {
+      title: 'Cilium local redirect',
+      cache: {
+        args: [
+          '-localip',
+          '169.254.20.10,10.0.0.10',
+          '-skipteardown=true',
+          '-setupinterface=false',
+          '-setupiptables=false',
+        ],
+        hostNetwork: false,
+      },
+      expected: { nodeLocal: 'intercepting', nodeLocalAddresses: [] },
+    },
+    {
+      title: 'placeholders left in',
+      cache: { args: ['-localip', '__PILLAR__LOCAL__DNS__,__PILLAR__DNS__SERVER__'] },
+      expected: { nodeLocal: 'unknown', nodeLocalAddresses: [] },
+    },
+  ])('the node-local cache, $title', async ({ cache, expected }) => {
+    await cluster.apply(service({ clusterIP: '10.0.0.10' }), daemonSet(cache));
+    await scheduled(3, 3);
+    expect((await facts()).current.facts).toMatchObject(expected);
+  });
+
+  it('the cache is followed as it is installed, loses nodes and goes', async () => {
+    const { current } = await facts({ nodeLocal: { minReady: 0.6 } });
+    const state = () => source?.current.facts.nodeLocal;
+    expect(current.facts.nodeLocal).toBe('absent');
+    await cluster.apply(daemonSet({ args: ['-localip', '169.254.20.10'] }));
+    await expect.poll(state).toBe('unready');
+    await scheduled(3, 2);
+    await expect.poll(state).toBe('ready');
+    await scheduled(3, 1);
+    await expect.poll(state).toBe('unready');
+    await cluster.kubectl(['-n', 'kube-system', 'delete', 'daemonset', 'node-local-dns']);
+    await expect.poll(state).toBe('absent');
+  });
+
+  it('rights that are taken away: what was known stays, said once for each object', async () => {
+    await cluster.apply(service({ clusterIP: '10.0.0.10' }), daemonSet({ args: ['-localip', '169.254.20.10'] }));
+    await scheduled(1, 1);
+    await facts();
+    await cluster.apply(role());
+    await expect
+      .poll(() => events.toSorted())
+      .toEqual(['daemonset kube-system/node-local-dns: forbidden', 'service kube-system/kube-dns: forbidden']);
+    expect(source?.current.facts).toMatchObject({ dns: ['10.0.0.10'], nodeLocal: 'ready' });
+    await cluster.apply(role(...RULES));
+    await expect.poll(() => events.length).toBe(4);
+    expect(events.slice(2).toSorted()).toEqual([
+      'daemonset kube-system/node-local-dns: readable',
+      'service kube-system/kube-dns: readable',
+    ]);
+  });
+});

