@@ -70,6 +70,8 @@ export async function firstFacts({ log }: ServerContext, facts: ClusterFactsSour
 /** Where the labels of namespaces come from, and whether they are there. */
 export interface NamespaceParts {
   readonly namespaces: Namespaces;
+  /** Resolves when all have been read once, or cannot be. */
+  readonly ready: Promise<void>;
   /** With a cluster: its copy. */
   readonly copy?: ClusterNamespaces;
   readonly close: () => Promise<void>;
@@ -84,15 +86,19 @@ export function composeNamespaces(
   const { namespaceMode } = flags;
   if (namespaceMode !== undefined || client === undefined) {
     const labels = namespaceMode === undefined ? {} : { [MODE_LABEL]: namespaceMode };
-    return { namespaces: { get: (name) => ({ name, labels }) }, close: async () => {} };
+    return { namespaces: { get: (name) => ({ name, labels }) }, ready: Promise.resolve(), close: async () => {} };
   }
+  const { promise: lost, resolve: lose } = Promise.withResolvers<void>();
   const what = 'the namespaces cannot be watched; each new one is read by itself';
   const copy = createNamespaces({
     client,
     clock: { now: () => Date.now() },
     hooks: {
       onError: ({ code }) => metrics.cluster.apiFailed('namespaces', code),
-      onLost: (error) => failures.failed(what, error),
+      onLost: (error) => {
+        failures.failed(what, error);
+        lose();
+      },
       onRecovered: () => failures.worked(what),
       onRead: (outcome) => outcome !== 'found' && metrics.cluster.apiFailed('namespace', outcome),
     },
@@ -102,7 +108,7 @@ export function composeNamespaces(
     items: copy.size,
     contactAt: copy.contactAt,
   }));
-  return { namespaces: copy, copy, close: () => copy.close() };
+  return { namespaces: copy, ready: Promise.race([copy.ready, lost]), copy, close: () => copy.close() };
 }
 
 /** Resolves when the copies are there, or after a while without them. */

@@ -8,6 +8,7 @@ import type { Config } from './config/schema.ts';
 import type { DetectorHooks } from './libc/detector-hooks.ts';
 import { createImageDetector } from './libc/image-detector.ts';
 import { ImageSourceError, type ImageSources } from './libc/image-source.ts';
+import type { VerdictStore } from './libc/verdict-store.ts';
 import { createInspector, inspectImage } from './libc/inspect-image.ts';
 import { fullScanLimits } from './libc/inspect-limits.ts';
 import { credentialHelper } from './registry/credential-helper.ts';
@@ -22,6 +23,8 @@ export interface DetectionOptions {
   /** For what goes wrong with logins; holds none of them. */
   readonly warn: (message: string) => void;
   readonly hooks?: DetectorHooks;
+  /** Verdicts shared with others. It is handed the canonical name of references. */
+  readonly openStore?: (canonical: (reference: string) => string) => VerdictStore;
   /**
    * A person at a command line: their own docker config and its helpers, OCI layouts, and the registries on this machine
    * that `images` names. Absent for the server, where others choose the images.
@@ -120,11 +123,12 @@ export async function composeDetector(config: Config, options: DetectionOptions)
   const client = await openClient(config, options);
   const { enabled } = config.detection.registry;
   const layouts = options.person?.images.some((image) => image.startsWith('oci:')) ?? false;
-  if (!enabled && !layouts) {
+  if (!enabled && !layouts && options.openStore === undefined) {
     await client.close();
     return { close: async () => {} };
   }
-  const registries = enabled ? client : { open: offline, canonical: (text: string) => client.canonical(text) };
+  const canonical = (text: string): string => client.canonical(text);
+  const registries = enabled ? client : { open: offline, canonical };
   const { entries, tagTtl, failureTtl } = config.detection.cache;
   const detector = createImageDetector({
     sources: options.person === undefined ? registries : withLayouts(registries),
@@ -135,6 +139,7 @@ export async function composeDetector(config: Config, options: DetectionOptions)
     tagTtlMs: tagTtl,
     failureTtlMs: failureTtl,
     clock: { now: () => Date.now() },
+    ...(options.openStore && { store: options.openStore(canonical) }),
     ...(options.hooks && { hooks: options.hooks }),
   });
   return {

@@ -4,6 +4,7 @@ import { composeFacts, composeNamespaces, firstCopies, firstFacts } from './comp
 import { composeDetector } from './compose-detection.ts';
 import { joinCluster, type Joined, type Surroundings } from './compose-kubernetes.ts';
 import { composePullSecrets } from './compose-pull-secrets.ts';
+import { composeStore } from './compose-store.ts';
 import type { DetectorHooks } from './libc/detector-hooks.ts';
 import { parsePlatform } from './libc/platform.ts';
 import { createFailureLog } from './telemetry/failure-log.ts';
@@ -24,11 +25,11 @@ function without({ client }: Joined, { config: { detection }, log }: ServerConte
   if (cache.store === 'cluster') log.warn('detection.cache.store cluster: no cluster to keep verdicts in');
 }
 
-/** What is to be closed, the last opened first, all at once. */
+/** What is to be closed, the last opened first. */
 type Closing = (() => Promise<unknown>)[];
 
 async function closeAll(closing: Closing): Promise<void> {
-  await Promise.all(closing.map((close) => close()));
+  for (const close of closing.toReversed()) await close();
 }
 
 async function open(
@@ -39,22 +40,27 @@ async function open(
   const { config, flags, log, signal } = context;
   const failures = createFailureLog(log, () => performance.now());
   const joined = await joinCluster(flags, around, log);
+  closing.push(async () => await joined.client?.close());
   without(joined, context);
   const facts = composeFacts(context, joined, failures);
-  const { namespaces, copy, close: closeNamespaces } = composeNamespaces(context, joined, failures);
-  closing.push(
-    () => facts.close(),
-    closeNamespaces,
-    async () => await joined.client?.close(),
-  );
-  const warn = (message: string): void => log.warn(message);
-  const { detector, close } = await composeDetector(config, { ...around, warn, hooks: detectionHooks(context) });
-  closing.push(close);
+  const { namespaces, ready, close: closeNamespaces } = composeNamespaces(context, joined, failures);
+  closing.push(() => facts.close(), closeNamespaces);
+  const store = composeStore(context, joined, failures);
+  const { detector, close } = await composeDetector(config, {
+    ...around,
+    warn: (message) => log.warn(message),
+    hooks: detectionHooks(context),
+    ...(store && { openStore: store.open }),
+  });
+  closing.push(async () => {
+    await close();
+    await store?.close();
+  });
   const secrets = joined.client && composePullSecrets(config, joined.client, log);
   const [certificates] = await Promise.all([
     composeCertificates(context, joined, failures),
     firstFacts(context, facts),
-    firstCopies(copy === undefined ? [] : [copy.ready], signal),
+    firstCopies([ready, ...(store === undefined ? [] : [store.ready()])], signal),
   ]);
   closing.push(certificates.close);
   return {

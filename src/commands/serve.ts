@@ -127,7 +127,12 @@ async function serve(parts: ServeParts, flags: ServeFlags): Promise<void> {
     const context = { config, flags, log, metrics, signal: stopping.signal, waitFor };
     const opening = parts.openServer(context);
     const opened = await Promise.race([opening, stopped.then((): typeof STOPPED => STOPPED)]);
-    if (opened === STOPPED) return;
+    if (opened === STOPPED) {
+      stopping.abort();
+      const late = await opening.catch(() => undefined);
+      await late?.close();
+      return;
+    }
     closing.push(opened.close);
     const server = startServer(context, opened, parts.inCluster ? DRAIN.cluster : DRAIN.alone);
     closing.push(() => server.app.close());

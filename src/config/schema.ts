@@ -79,6 +79,7 @@ const cache = z.strictObject({
   tagTtl: duration('10m', '1s', '24h'),
   failureTtl: duration('1m', '1s', '1h'),
   store: z.enum(['memory', 'cluster']).default('memory'),
+  unusedAfter: duration('720h', '1h', '87600h'),
 });
 
 const detection = z.strictObject({

@@ -43,13 +43,23 @@ export interface ImageLibcStoreOptions {
   readonly hooks?: ImageLibcHooks;
 }
 
+export interface ImageLibcStats {
+  readonly detected: number;
+  readonly declared: number;
+  /** Writes that wait. */
+  readonly waiting: number;
+  readonly synced: boolean;
+  /** When the API server was last heard of, milliseconds since 1970; undefined: never. */
+  readonly contactAt: number | undefined;
+}
+
 export interface ImageLibcStore extends VerdictStore {
   /**
    * Resolves when the first list is complete, when it fails, or after `readyMs`. Never rejects: a store that is not there
    * costs look-ups, and readiness should wait for it, not depend on it.
    */
   readonly ready: Promise<void>;
-  stats(): { readonly detected: number; readonly declared: number; readonly waiting: number };
+  stats(): ImageLibcStats;
   /** Writes what was found just now, two seconds at most, and ends. */
   close(): Promise<void>;
 }
@@ -108,7 +118,7 @@ export function createImageLibcStore(options: ImageLibcStoreOptions): ImageLibcS
     },
     stats() {
       const waiting = Object.values(queues).reduce((sum, queue) => sum + queue.waiting, 0);
-      return { ...index.size(), waiting };
+      return { ...index.size(), waiting, synced: reflector.synced, contactAt: reflector.contactAt };
     },
     async close() {
       stopSweeps();

@@ -24,9 +24,8 @@ export interface ClusterMetrics {
   /** 1 for this state, 0 for the others. */
   nodeLocal(state: string): void;
   factsChanged(): void;
-  /** A verdict was written to the shared store, or why not. */
-  stored(result: string): void;
-  expired(): void;
+  /** A verdict, its last use or its end was written to the shared store, or why not. */
+  stored(kind: string, result: string): void;
   leading(leads: boolean): void;
   warmedUp(result: string): void;
   pullSecretFailed(code: string): void;
@@ -96,8 +95,10 @@ export function createClusterMetrics(registry: Registry): ClusterMetrics {
   const failures = counter('libc_dns_api_failures_total', 'Calls to the API server that failed.', ['use', 'code']);
   const state = gauge('libc_dns_node_local_state', '1 for what was found of the node-local cache.', ['state']);
   const changes = counter('libc_dns_cluster_facts_changes_total', 'Changes seen in the DNS settings of the cluster.');
-  const writes = counter('libc_dns_store_writes_total', 'Verdicts written to the cluster, by result.', ['result']);
-  const expiries = counter('libc_dns_store_expired_total', 'Unused verdicts deleted from the cluster.');
+  const writes = counter('libc_dns_store_writes_total', 'Writes of ImageLibcs, by kind and result.', [
+    'kind',
+    'result',
+  ]);
   const leader = gauge('libc_dns_leader', '1 where this replica holds the lease.');
   const warmed = counter('libc_dns_warm_up_images_total', 'Images looked up ahead, by result.', ['result']);
   const secrets = counter('libc_dns_pull_secret_failures_total', 'Pull secrets that could not be used.', ['code']);
@@ -109,8 +110,7 @@ export function createClusterMetrics(registry: Registry): ClusterMetrics {
       for (const one of NODE_LOCAL_STATES) state.set({ state: one }, one === now ? 1 : 0);
     },
     factsChanged: () => changes.inc(),
-    stored: (result) => writes.inc({ result }),
-    expired: () => expiries.inc(),
+    stored: (kind, result) => writes.inc({ kind, result }),
     leading: (leads) => leader.set(leads ? 1 : 0),
     warmedUp: (result) => warmed.inc({ result }),
     pullSecretFailed: (code) => secrets.inc({ code }),

@@ -57,7 +57,7 @@ describe('the defaults', () => {
           identities: [],
           caFile: '',
         },
-        cache: { entries: 20_000, tagTtl: '10m', failureTtl: '1m', store: 'memory' },
+        cache: { entries: 20_000, tagTtl: '10m', failureTtl: '1m', store: 'memory', unusedAfter: '720h' },
       },
       server: { address: '0.0.0.0', port: 10_250, metricsPort: 9402, warnings: false },
       tls: {
@@ -67,6 +67,9 @@ describe('the defaults', () => {
         secret: 'libc-dns-webhook-ca',
         registration: 'libc-dns-webhook',
         service: 'libc-dns-webhook',
+        caLifetime: '8760h',
+        certLifetime: '168h',
+        overlap: '5m',
       },
       log: { level: 'info', format: 'json' },
     });
@@ -120,6 +123,10 @@ describe('what is refused, with its place and what to do', () => {
     ],
     ['nodeLocal: {addresses: [cache]}\n', 'c.yaml:1:25: nodeLocal.addresses.0: expected an IP address'],
     ['tls: {mode: files}\n', 'c.yaml:1:6: tls.certFile: expected a path: tls.mode is files'],
+    [
+      'tls: {caLifetime: 1h}\n',
+      'c.yaml:1:19: tls.caLifetime: expected at least three times tls.certLifetime and tls.overlap together: a CA outlives what it signs',
+    ],
     [
       'musl: {remedy: redirect}\nnodeLocal: {mode: off}\n',
       'c.yaml:1:16: musl.remedy: redirect needs a node-local cache, and nodeLocal.mode is off; use auto, retry or none',
