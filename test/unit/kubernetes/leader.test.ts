@@ -91,27 +91,32 @@ function replica(api: Api, identity: string, hooks: LeaderHooks = {}) {
   return { leader, events, line, state, advance };
 }
 
+/** The machine may be busy. */
+function expectSoon(value: () => unknown) {
+  return expect.poll(value, { timeout: 15_000 });
+}
+
 const open: Leader[] = [];
 afterEach(async () => {
   await Promise.all(open.splice(0).map((leader) => leader.close()));
 });
 
 const leads = async ({ leader }: { leader: Leader }): Promise<void> => {
-  await expect.poll(() => leader.isLeader()).toBe(true);
+  await expectSoon(() => leader.isLeader()).toBe(true);
 };
 
 /** Until a replica has made some more calls. */
 async function callsOf(api: Api, identity: string, count = 3): Promise<void> {
   const made = (): number => api.calls.filter((call) => call.startsWith(`${identity} `)).length;
   const before = made();
-  await expect.poll(made).toBeGreaterThanOrEqual(before + count);
+  await expectSoon(made).toBeGreaterThanOrEqual(before + count);
 }
 
 describe('of two replicas', () => {
   it('one leads, and says so in the Lease', async () => {
     const api = leaseApi();
     const [a, b] = [replica(api, 'a'), replica(api, 'b')];
-    await expect.poll(() => a.leader.isLeader() || b.leader.isLeader()).toBe(true);
+    await expectSoon(() => a.leader.isLeader() || b.leader.isLeader()).toBe(true);
     await callsOf(api, 'a');
     await callsOf(api, 'b');
     const names = [a, b].map(({ leader }) => leader.isLeader());
@@ -175,12 +180,12 @@ describe('a leader stops', () => {
     const a = replica(api, 'a');
     await leads(a);
     a.line.failure = 'unreachable';
-    await expect.poll(() => a.events).toContain('lost: unreachable');
+    await expectSoon(() => a.events).toContain('lost: unreachable');
     a.advance(19_999);
     expect(a.leader.isLeader()).toBe(true);
     a.advance(1);
     expect(a.leader.isLeader()).toBe(false);
-    await expect.poll(() => a.events).toContain('stopped: the Lease was not renewed in time');
+    await expectSoon(() => a.events).toContain('stopped: the Lease was not renewed in time');
     expect(a.events.filter((event) => event.startsWith('lost'))).toEqual(['lost: unreachable']);
     delete a.line.failure;
     await leads(a);
@@ -199,7 +204,7 @@ describe('a leader stops', () => {
     a.state.monotonic += monotonic;
     expect(a.leader.isLeader()).toBe(false);
     api.edit((lease) => ({ ...lease, spec: { ...(lease['spec'] as Spec), holderIdentity: 'b' } }));
-    await expect.poll(() => a.events).toContain('leader b');
+    await expectSoon(() => a.events).toContain('leader b');
     expect(a.events[1]).toMatch(/^stopped/);
   });
 
@@ -212,7 +217,7 @@ describe('a leader stops', () => {
       a.advance(60_000);
       return api.lease()!;
     });
-    await expect.poll(() => a.events.some((event) => event.startsWith('stopped'))).toBe(true);
+    await expectSoon(() => a.events.some((event) => event.startsWith('stopped'))).toBe(true);
   });
 
   it('when another name stands in the Lease', async () => {
@@ -220,7 +225,7 @@ describe('a leader stops', () => {
     const a = replica(api, 'a');
     await leads(a);
     api.edit((lease) => ({ ...lease, spec: { ...(lease['spec'] as Spec), holderIdentity: 'by-hand' } }));
-    await expect.poll(() => a.events).toEqual(['started', 'stopped: by-hand has taken the Lease', 'leader by-hand']);
+    await expectSoon(() => a.events).toEqual(['started', 'stopped: by-hand has taken the Lease', 'leader by-hand']);
     expect(a.leader.isLeader()).toBe(false);
   });
 
@@ -239,7 +244,7 @@ describe('a leader goes on', () => {
     const a = replica(api, 'a');
     await leads(a);
     api.remove();
-    await expect.poll(() => api.spec().holderIdentity).toBe('a');
+    await expectSoon(() => api.spec().holderIdentity).toBe('a');
     expect([a.leader.isLeader(), a.events]).toEqual([true, ['started']]);
   });
 
@@ -267,7 +272,7 @@ describe('a leader goes on', () => {
     a.line.losesAnswers = true;
     await callsOf(api, 'a', 4);
     a.line.losesAnswers = false;
-    await expect.poll(() => a.events).toContain('recovered');
+    await expectSoon(() => a.events).toContain('recovered');
     expect([a.leader.isLeader(), a.events]).toEqual([true, ['started', 'lost: timeout', 'recovered']]);
   });
 });

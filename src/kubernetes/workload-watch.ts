@@ -1,0 +1,144 @@
+import { hash } from 'node:crypto';
+
+import type { KubeClient } from './client.ts';
+import type { KubeError, KubeErrorCode } from './kube-error.ts';
+import { objectKey, resourcePath, type KubeObject } from './objects.ts';
+import { createReflector, type ReflectorOptions } from './reflector.ts';
+import { isSpent, kindName, podTemplatesOf, type WorkloadKind } from './workload-kinds.ts';
+
+/** A Pod template of a workload, new or changed. */
+export interface WorkloadTemplate {
+  readonly namespace: string;
+  readonly template: unknown;
+  /** Whether the workload is still there, with the same template. */
+  readonly isCurrent: () => boolean;
+}
+
+export interface WorkloadWatchOptions {
+  readonly client: KubeClient;
+  readonly kind: WorkloadKind;
+  /** Called for each new template: when it is listed, created, or changed in anything that counts. */
+  readonly onTemplate: (template: WorkloadTemplate) => void;
+  readonly hooks?: WorkloadWatchHooks;
+  readonly clock: { now(): number };
+  readonly backoff?: NonNullable<ReflectorOptions<never>['backoff']>;
+}
+
+export interface WorkloadWatchHooks {
+  /** A kind is not watched for another reason than before; `not-found`: the API server does not have it. */
+  readonly onLost?: (kind: string, code: KubeErrorCode, error: KubeError) => void;
+  readonly onWatching?: (kind: string) => void;
+}
+
+export interface WorkloadWatch {
+  /** Calls `onTemplate` again for all workloads of a namespace. Rejects with `KubeError`, or with the signal's reason. */
+  again(namespace: string, signal: AbortSignal): Promise<void>;
+  /** Workloads that are known. */
+  readonly size: number;
+  readonly synced: boolean;
+  close(): Promise<void>;
+}
+
+/** Nothing waits for this: a kind that is not installed costs a request every five minutes. */
+const BACKOFF = { first: 1000, most: 300_000 };
+
+/** Whole objects come, though a hash alone stays: a page is what is in memory at once. */
+const PAGE = 200;
+
+const MOST_PAGES = 250;
+
+interface Page {
+  readonly metadata?: { readonly continue?: string };
+  readonly items?: readonly KubeObject[];
+}
+
+/** 31 bits: Node keeps such a number without an object of its own. Two templates of one workload rarely share it. */
+function hashOf(templates: readonly unknown[]): number {
+  return Number.parseInt(hash('sha1', JSON.stringify(templates)).slice(0, 8), 16) >>> 1;
+}
+
+async function listNamespace(
+  { client, kind }: WorkloadWatchOptions,
+  namespace: string,
+  signal: AbortSignal,
+  each: (object: KubeObject) => void,
+): Promise<void> {
+  const path = resourcePath(kind, undefined, namespace);
+  let next = '';
+  for (let page = 0; page < MOST_PAGES; page += 1) {
+    const query = { ...selection(kind), limit: PAGE, ...(next !== '' && { continue: next }) };
+    const answer: Page = await client.request({ path, query, signal });
+    for (const object of answer.items ?? []) each(object);
+    next = answer.metadata?.continue ?? '';
+    if (next === '') return;
+  }
+}
+
+const selection = ({ fieldSelector }: WorkloadKind): Record<string, string> =>
+  fieldSelector === undefined ? {} : { fieldSelector };
+
+/** Once for each reason in a row: a kind may be missing for ever. */
+function changesOfState(kind: string, hooks: WorkloadWatchHooks) {
+  let state: KubeErrorCode | 'watching' | undefined;
+  return {
+    onError(error: KubeError): void {
+      if (error.code === state || error.code === 'gone') return;
+      state = error.code;
+      hooks.onLost?.(kind, error.code, error);
+    },
+    onRecovered(): void {
+      if (state === 'watching') return;
+      state = 'watching';
+      hooks.onWatching?.(kind);
+    },
+  };
+}
+
+/** Watches the workloads of one kind. Of each a hash of its templates is kept, to tell a change from a new status. */
+export function watchWorkloads(options: WorkloadWatchOptions): WorkloadWatch {
+  const { client, kind, onTemplate, clock } = options;
+  /** Listed, while the list is not complete: what is told of them must not be taken for gone. */
+  const listed = new Map<string, number>();
+  const known = (key: string): number | undefined => listed.get(key) ?? reflector.items.get(key);
+  const tell = (object: KubeObject, templates: readonly unknown[], told: number): void => {
+    const key = objectKey(object);
+    const namespace = object.metadata.namespace ?? '';
+    for (const template of templates) onTemplate({ namespace, template, isCurrent: () => known(key) === told });
+  };
+  const reflector = createReflector<number>({
+    client,
+    clock,
+    path: resourcePath(kind),
+    query: selection(kind),
+    pageSize: PAGE,
+    backoff: options.backoff ?? BACKOFF,
+    hooks: { ...changesOfState(kindName(kind), options.hooks ?? {}), onSynced: () => listed.clear() },
+    // Templates are told of from here, one by one: kept until the list is complete, they would be all of the cluster's.
+    keep(object) {
+      if (isSpent(object)) return undefined;
+      const templates = podTemplatesOf(object, kind);
+      const now = hashOf(templates);
+      const key = objectKey(object);
+      if (known(key) === now) return now;
+      listed.set(key, now);
+      tell(object, templates, now);
+      return now;
+    },
+    onChange: (key) => listed.delete(key),
+  });
+  return {
+    again: async (namespace, signal) =>
+      await listNamespace(options, namespace, signal, (object) => {
+        if (isSpent(object)) return;
+        const templates = podTemplatesOf(object, kind);
+        tell(object, templates, hashOf(templates));
+      }),
+    get size() {
+      return reflector.items.size;
+    },
+    get synced() {
+      return reflector.synced;
+    },
+    close: () => reflector.close(),
+  };
+}

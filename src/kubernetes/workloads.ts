@@ -1,0 +1,169 @@
+import type { Detector } from '../libc/detector.ts';
+import {
+  createWarmUpQueue,
+  type WarmUpHooks,
+  type WarmUpLimits,
+  type WarmUpQueue,
+  type WarmUpQueueStats,
+} from '../libc/warm-up.ts';
+import type { NamespaceView } from '../policy/model.ts';
+import { effectiveMode } from '../policy/scope.ts';
+import { readPod } from '../policy/read-pod.ts';
+import type { KubeClient } from './client.ts';
+import { KubeError } from './kube-error.ts';
+import { workloadImages, type WorkloadImagesOptions } from './workload-images.ts';
+import { WORKLOAD_KINDS, kindName, type WorkloadKind } from './workload-kinds.ts';
+import { createWorkloadNamespaces, type WorkloadNamespaces } from './workload-namespaces.ts';
+import {
+  watchWorkloads,
+  type WorkloadTemplate,
+  type WorkloadWatch,
+  type WorkloadWatchHooks,
+  type WorkloadWatchOptions,
+} from './workload-watch.ts';
+
+export interface WarmUpOptions extends WorkloadImagesOptions {
+  readonly client: KubeClient;
+  /** Watched beside Deployments, StatefulSets, DaemonSets, CronJobs and Jobs. */
+  readonly extraKinds?: readonly WorkloadKind[];
+  readonly namespaces: WarmUpNamespaces;
+  readonly detector: Detector;
+  /** Look-ups that are under way or wait in the detector, ours among them. */
+  readonly lookups: () => number;
+  /** Asked before each look-up: whether we (still) lead. Absent: always. */
+  readonly mayAct?: () => boolean;
+  readonly limits?: Partial<WarmUpLimits>;
+  readonly clock: { now(): number; monotonic(): number };
+  readonly hooks?: WarmUpHooks & WorkloadWatchHooks;
+  /** For tests. */
+  readonly backoff?: NonNullable<WorkloadWatchOptions['backoff']>;
+}
+
+export interface WarmUpNamespaces {
+  /** A namespace's label from memory; undefined where it is not known yet. */
+  readonly peek: (name: string) => NamespaceView | undefined;
+  /** Resolves when all have been read once. */
+  readonly ready: Promise<void>;
+}
+
+export interface WarmUpStats extends WarmUpQueueStats {
+  /** Workloads that are watched. */
+  readonly workloads: number;
+  /** Kinds whose first list is not complete. */
+  readonly unsynced: number;
+  /** Namespaces that are to be looked at again. */
+  readonly namespaces: number;
+}
+
+/** Finds out about the images of workloads before their first Pod is made. */
+export interface WarmUp {
+  /** Watches and looks up from now on. */
+  start(): void;
+  /** Ends all of it and forgets what waits; it may be started again. Never rejects. */
+  stop(): Promise<void>;
+  /** A namespace has come, or its label has changed: what was out of scope in it may be in scope now. */
+  namespaceChanged(name: string): void;
+  /** Undefined while stopped. */
+  stats(): WarmUpStats | undefined;
+}
+
+interface Run {
+  readonly queue: WarmUpQueue;
+  readonly namespaces: WorkloadNamespaces;
+  readonly closing: AbortController;
+  watches: readonly WorkloadWatch[];
+}
+
+const ANY_POD = readPod({});
+
+function scopeOf(name: string, { namespaces, config, cluster }: WarmUpOptions): 'in' | 'out' | 'gone' {
+  const namespace = namespaces.peek(name);
+  if (namespace === undefined) return 'gone';
+  return effectiveMode(ANY_POD, namespace, config, cluster().ownNamespace).mode === 'off' ? 'out' : 'in';
+}
+
+function consider(run: Run, options: WarmUpOptions, { namespace, template, isCurrent }: WorkloadTemplate): void {
+  const images = workloadImages(template, namespace, options.namespaces.peek(namespace), options);
+  if (images.waitsForNamespace) run.namespaces.passedOver(namespace);
+  for (const offer of images.offers) run.queue.offer({ ...offer, isWanted: isCurrent });
+}
+
+/** A kind that is not installed, or may not be listed, has no workloads that could be passed over. */
+async function listAgain(watches: readonly WorkloadWatch[], namespace: string, signal: AbortSignal): Promise<void> {
+  for (const watch of watches) {
+    await watch.again(namespace, signal).catch((error: unknown) => {
+      if (error instanceof KubeError && (error.code === 'not-found' || error.code === 'forbidden')) return;
+      throw error;
+    });
+  }
+}
+
+function watchAll(run: Run, options: WarmUpOptions): WorkloadWatch[] {
+  const kinds = new Map([...WORKLOAD_KINDS, ...(options.extraKinds ?? [])].map((kind) => [kindName(kind), kind]));
+  return [...kinds.values()].map((kind) =>
+    watchWorkloads({
+      client: options.client,
+      kind,
+      onTemplate: (template) => consider(run, options, template),
+      clock: options.clock,
+      ...(options.hooks && { hooks: options.hooks }),
+      ...(options.backoff && { backoff: options.backoff }),
+    }),
+  );
+}
+
+async function watchOnceReady(run: Run, options: WarmUpOptions): Promise<void> {
+  await options.namespaces.ready;
+  if (!run.closing.signal.aborted) run.watches = watchAll(run, options);
+}
+
+function begin(options: WarmUpOptions): Run {
+  const closing = new AbortController();
+  const run: Run = {
+    queue: createWarmUpQueue(options),
+    namespaces: createWorkloadNamespaces({
+      scopeOf: (name) => scopeOf(name, options),
+      again: async (name, signal) => await listAgain(run.watches, name, signal),
+    }),
+    closing,
+    watches: [],
+  };
+  // Else every namespace would be unknown at first, and be listed by itself afterwards.
+  void watchOnceReady(run, options);
+  return run;
+}
+
+async function end({ closing, queue, namespaces, watches }: Run): Promise<void> {
+  closing.abort();
+  await Promise.all([queue.close(), namespaces.close(), ...watches.map((watch) => watch.close())]);
+}
+
+/**
+ * Watches workloads and looks up, at low priority, the images of those in scope. Where verdicts are shared, one replica does
+ * it for all: start it when elected, stop it when not.
+ */
+export function createWarmUp(options: WarmUpOptions): WarmUp {
+  let run: Run | undefined;
+  let ending: Promise<void> = Promise.resolve();
+  return {
+    start() {
+      run ??= begin(options);
+    },
+    async stop() {
+      const last = run;
+      run = undefined;
+      if (last !== undefined) ending = Promise.all([ending, end(last)]).then(() => undefined);
+      await ending;
+    },
+    namespaceChanged: (name) => run?.namespaces.changed(name),
+    stats() {
+      if (run === undefined) return undefined;
+      return {
+        ...run.queue.stats(),
+        workloads: run.watches.reduce((sum, { size }) => sum + size, 0),
+        unsynced: run.watches.filter(({ synced }) => !synced).length,
+        namespaces: run.namespaces.waiting,
+      };
+    },
+  };
+}
