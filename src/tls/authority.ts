@@ -50,9 +50,14 @@ const SIGNING: Readonly<Record<string, typeof ALGORITHM | { name: string; hash: 
 
 const HOUR_MS = 3_600_000;
 
-/** Back-dated, so that a client whose clock is a little behind accepts it; short-lived ones by a part of their life. */
-function dates(now: number, lifetimeMs: number): { notBefore: Date; notAfter: Date } {
-  return { notBefore: new Date(now - Math.min(HOUR_MS, lifetimeMs / 24)), notAfter: new Date(now + lifetimeMs) };
+/**
+ * Back-dated, so that clients whose clock is behind accept it; what lives shortly by a part of its life. CAs by a day:
+ * the replica that makes one may be the one whose clock is wrong.
+ */
+const BACKDATE_MS = { leaf: HOUR_MS, ca: 24 * HOUR_MS } as const;
+
+function dates(now: number, lifetimeMs: number, backdateMs: number): { notBefore: Date; notAfter: Date } {
+  return { notBefore: new Date(now - Math.min(backdateMs, lifetimeMs / 24)), notAfter: new Date(now + lifetimeMs) };
 }
 
 function signingAlgorithm(key: KeyObject): (typeof SIGNING)[string] | undefined {
@@ -109,7 +114,7 @@ export async function createAuthority({ now, lifetimeMs }: AuthorityOptions): Pr
   const name = `CN=libc-dns-webhook CA ${new Date(now).toISOString().slice(0, 10)} ${randomBytes(4).toString('hex')}`;
   const certificate = await X509CertificateGenerator.createSelfSigned(
     {
-      ...dates(now, lifetimeMs),
+      ...dates(now, lifetimeMs, BACKDATE_MS.ca),
       name,
       keys,
       signingAlgorithm: ALGORITHM,
@@ -137,7 +142,7 @@ export async function signLeaf({ ca, names, now, lifetimeMs }: LeafOptions): Pro
   const algorithm = signingAlgorithm(ca.key) ?? ALGORITHM;
   const authority = new Certificate(ca.cert);
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
-  const { notBefore, notAfter } = dates(now, lifetimeMs);
+  const { notBefore, notAfter } = dates(now, lifetimeMs, BACKDATE_MS.leaf);
   const leaf = await X509CertificateGenerator.create(
     {
       notBefore: new Date(Math.max(notBefore.getTime(), ca.notBefore)),
