@@ -9,6 +9,8 @@ import { createReflector, type ReflectorHooks, type ReflectorOptions } from './r
 export interface NamespacesHooks extends Pick<ReflectorHooks, 'onLost' | 'onRecovered' | 'onSynced' | 'onError'> {
   /** A namespace that the copy did not have was read by itself. */
   readonly onRead?: (outcome: 'found' | KubeError['code']) => void;
+  /** A namespace has come into the copy or left it, or its label has changed. */
+  readonly onChange?: (name: string) => void;
 }
 
 export interface NamespacesOptions {
@@ -25,6 +27,8 @@ export interface NamespacesOptions {
 export interface ClusterNamespaces {
   /** From the copy; a namespace it does not have is read from the API. Rejects with `KubeError` where that fails. */
   get(name: string): NamespaceView | Promise<NamespaceView>;
+  /** From the copy alone; undefined where it does not have it. */
+  peek(name: string): NamespaceView | undefined;
   /** Resolves when all have been read once. */
   readonly ready: Promise<void>;
   /** Whether all have been read once; until then each is read when it is asked for. */
@@ -49,13 +53,15 @@ const view = (name: string, label: ModeLabel): NamespaceView => ({
  * has brought it here, so one that is not in the copy is read by itself.
  */
 export function createNamespaces({ client, clock, hooks = {}, reads, backoff }: NamespacesOptions): ClusterNamespaces {
-  const { onRead, ...reflectorHooks } = hooks;
+  const { onRead, onChange, ...reflectorHooks } = hooks;
   const reflector = createReflector<ModeLabel>({
     client,
     clock,
     path: resourcePath(RESOURCES.namespaces),
     metadataOnly: true,
     keep: modeLabelOf,
+    // A list tells of all that are there, changed or not.
+    onChange: (name, now, before) => now !== before && onChange?.(name),
     hooks: reflectorHooks,
     ...(backoff && { backoff }),
   });
@@ -64,6 +70,10 @@ export function createNamespaces({ client, clock, hooks = {}, reads, backoff }: 
     get(name) {
       const label = reflector.items.get(name);
       return label === undefined ? single.get(name).then((found) => view(name, found)) : view(name, label);
+    },
+    peek(name) {
+      const label = reflector.items.get(name);
+      return label === undefined ? undefined : view(name, label);
     },
     ready: reflector.ready,
     get synced() {

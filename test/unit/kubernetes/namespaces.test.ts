@@ -80,6 +80,38 @@ describe('the copy', () => {
     expect(api.asked[0]?.headers.accept).toContain('PartialObjectMetadataList');
   });
 
+  it('is looked into without a call, and tells which labels have changed', async () => {
+    const told: string[] = [];
+    let lists = 0;
+    const { namespaces, gets } = await start(
+      {
+        list: ({ send }) => {
+          lists += 1;
+          const items = lists === 1 ? [object('shop', 'enforce'), object('plain')] : [object('plain')];
+          send({ metadata: { resourceVersion: '5' }, items });
+        },
+        watch: ({ open, event, send }) => {
+          if (told.length > 2) {
+            send(status(410, 'too old'), 410);
+            return;
+          }
+          open();
+          event('MODIFIED', object('shop', 'enforce'));
+          event('MODIFIED', object('plain', 'audit'));
+          event('DELETED', object('plain', 'audit'));
+          event('ERROR', { code: 410 });
+        },
+      },
+      { hooks: { onChange: (name) => told.push(name) } },
+    );
+    await namespaces.ready;
+    expect(told).toEqual(['shop', 'plain']);
+    expect(namespaces.peek('shop')).toEqual({ name: 'shop', labels: { [MODE_LABEL]: 'enforce' } });
+    expect(namespaces.peek('none')).toBeUndefined();
+    await expect.poll(() => told).toEqual(['shop', 'plain', 'plain', 'plain', 'plain', 'shop']);
+    expect(gets()).toEqual([]);
+  });
+
   it('follows labels as they change', async () => {
     const { namespaces } = await start({
       list: listed(object('shop', 'enforce')),
