@@ -1,6 +1,6 @@
 import type { Operation } from 'fast-json-patch';
 
-import { podVerdicts, type PodVerdictsOptions } from '../libc/pod-verdicts.ts';
+import { podVerdicts, type PodRequest, type PodVerdictsOptions } from '../libc/pod-verdicts.ts';
 import { decide, precheck } from '../policy/decide.ts';
 import type {
   ClusterFacts,
@@ -34,8 +34,12 @@ export interface Evaluation {
   };
 }
 
-/** Decides for one Pod or Pod template, looking its images up within `budgetMs`. Never rejects for what a Pod holds. */
-export type Evaluate = (object: unknown, namespace: NamespaceView, budgetMs: number) => Promise<Evaluation>;
+/** Decides for one Pod or Pod template, looking its images up within the budget. Never rejects for what a Pod holds. */
+export type Evaluate = (
+  object: unknown,
+  namespace: NamespaceView,
+  terms: Omit<PodRequest, 'namespace'>,
+) => Promise<Evaluation>;
 
 const EMPTY: ResolvConf = { servers: [], searches: [], options: [] };
 
@@ -64,7 +68,7 @@ function malformed(error: MalformedPodError): Evaluation {
 
 /** Puts policy, detection and the kubelet's rules together: what the webhook and the command line both answer with. */
 export function createEvaluator({ config, cluster, verdicts }: EvaluatorOptions): Evaluate {
-  return async (object, namespace, budgetMs) => {
+  return async (object, namespace, terms) => {
     let pod: PodView;
     try {
       pod = readPod(object);
@@ -77,7 +81,7 @@ export function createEvaluator({ config, cluster, verdicts }: EvaluatorOptions)
     const early = precheck({ pod, namespace, cluster: facts, config });
     if (early !== undefined) return { decision: early, patch: [], resolvConf: { before, after: before } };
 
-    const found = await podVerdicts(pod, namespace.name, budgetMs, verdicts);
+    const found = await podVerdicts(pod, { ...terms, namespace: namespace.name }, verdicts);
     const decision = decide({ pod, namespace, verdicts: found, cluster: facts, config, kubelet: before });
     const after = decision.change === undefined ? before : kubeletFor(changed(pod, decision), namespace.name, facts);
     return { decision, patch: patchFor(object, decision), resolvConf: { before, after } };

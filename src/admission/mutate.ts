@@ -83,7 +83,8 @@ async function decidePod(request: AdmissionRequest, budget: number, options: Mut
   } catch (error) {
     return namespaceUnknown(error);
   }
-  return await options.evaluate(request.object, namespace, budget - (performance.now() - started));
+  const budgetMs = budget - (performance.now() - started);
+  return await options.evaluate(request.object, namespace, { budgetMs, dryRun: request.dryRun === true });
 }
 
 function levelOf({ decision, unreadable }: Decided): 'debug' | 'info' | 'warn' {

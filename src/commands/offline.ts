@@ -60,7 +60,7 @@ async function explainManifests(
     pending.map(async ({ manifest, document, template }) => {
       const namespace = template.namespace || flags.namespace || 'default';
       const view = namespaceView(namespace, labels.get(namespace) ?? {}, flags.namespaceMode);
-      const evaluation = await evaluate(template.pod, view, LOOKUP_MS);
+      const evaluation = await evaluate(template.pod, view, { budgetMs: LOOKUP_MS });
       if (evaluation.decision.reason === 'MalformedPod') {
         const where = `${manifest.name}: document ${document.number} (${describe(template)})`;
         throw new CommandError('failed', `${where}: ${evaluation.decision.message}`);

@@ -6,6 +6,16 @@ import type { DetectRequest, Detector } from './detector.ts';
 import type { Platform } from './image-source.ts';
 import { podPlatform } from './platform.ts';
 
+/** The admission that a Pod's images are looked into for. */
+export interface PodRequest {
+  /** The request's: the Pod's own may be empty. */
+  readonly namespace: string;
+  /** Milliseconds that the Pod may wait. */
+  readonly budgetMs: number;
+  /** Nothing may be written anywhere. */
+  readonly dryRun?: boolean;
+}
+
 /** Different images that one Pod may make us look up: whoever creates Pods chooses how many there are. */
 const MOST_LOOKUPS = 32;
 
@@ -35,8 +45,7 @@ const runKey = ({ image, command, args }: ContainerView): string => JSON.stringi
  */
 async function loginsOf(
   pod: PodView,
-  namespace: string,
-  budgetMs: number,
+  { namespace, budgetMs }: PodRequest,
   { credentials }: PodVerdictsOptions,
 ): Promise<Logins> {
   if (credentials === undefined) return [];
@@ -46,12 +55,11 @@ async function loginsOf(
 
 /**
  * The verdict for each of the Pod's containers, in order: what the user declared, else what the detector finds before
- * `budgetMs` is over, else unknown. `namespace` is the request's: the Pod's own may be empty. Never rejects.
+ * `budgetMs` is over, else unknown. Never rejects.
  */
 export async function podVerdicts(
   pod: PodView,
-  namespace: string,
-  budgetMs: number,
+  admission: PodRequest,
   options: PodVerdictsOptions,
 ): Promise<Verdict[]> {
   const declared = readDeclared(pod);
@@ -60,13 +68,14 @@ export async function podVerdicts(
   if (detector === undefined || known.every((verdict) => verdict !== undefined)) {
     return known.map((verdict) => verdict ?? NOT_LOOKED_UP);
   }
-  const waitMs = Math.max(1, Math.floor(budgetMs));
+  const waitMs = Math.max(1, Math.floor(admission.budgetMs));
+  const { dryRun = false } = admission;
   const deadline = AbortSignal.timeout(waitMs);
   const platform = podPlatform(pod, options.platform);
-  const credentials = await loginsOf(pod, namespace, waitMs, options);
+  const credentials = await loginsOf(pod, { ...admission, budgetMs: waitMs }, options);
   const lookups = new Map<string, Promise<Verdict>>();
   const lookUp = async ({ image, command, args }: ContainerView): Promise<Verdict> => {
-    const request = { reference: image, platform, command, args, credentials };
+    const request = { reference: image, platform, command, args, credentials, dryRun };
     try {
       const detection = await beforeAbort(detector.detect(request, deadline), deadline);
       return detection?.verdict ?? OUT_OF_TIME;

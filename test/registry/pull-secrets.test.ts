@@ -73,7 +73,9 @@ function webhook(insecure: string[], { configured = [], identities = [] }: Recor
     const containers = images.map((reference, index) => ({ name: `c${index}`, image: reference }));
     const spec = { containers, imagePullSecrets: imagePullSecrets.map((name) => ({ name })) };
     const options = { platform, detector, credentials: pullSecrets.of };
-    return (await podVerdicts(readPod({ spec }), namespace, 10_000, options)).map(({ resolver }) => resolver);
+    return (await podVerdicts(readPod({ spec }), { namespace, budgetMs: 10_000 }, options)).map(
+      ({ resolver }) => resolver,
+    );
   };
 }
 

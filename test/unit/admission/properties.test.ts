@@ -108,7 +108,7 @@ async function answer(object: unknown, known: ClusterFacts, settings: PolicyConf
     cluster: () => known,
     verdicts: { platform: { os: 'linux', architecture: 'amd64' } },
   });
-  const evaluation = await evaluate(object, enforced(), 1000);
+  const evaluation = await evaluate(object, enforced(), { budgetMs: 1000 });
   const patched: unknown = jsonPatch.applyPatch(structuredClone(object), evaluation.patch, true, true).newDocument;
   return { ...evaluation, patched };
 }
@@ -227,7 +227,7 @@ describe('for anything at all', () => {
       fc.asyncProperty(
         fc.oneof(fc.jsonValue(), fc.record({ metadata: fc.jsonValue(), spec: fc.jsonValue() })),
         async (value) => {
-          const { patch } = await evaluate(value, enforced(), 10);
+          const { patch } = await evaluate(value, enforced(), { budgetMs: 10 });
           expect(Array.isArray(patch)).toBe(true);
         },
       ),

@@ -36,7 +36,7 @@ describe("a Pod's registry logins", () => {
     ];
     // A Pod may say that it is another's.
     const pod = readPod(podWith(0, { ...spec, containers }, { namespace: 'kube-system' }));
-    await podVerdicts(pod, 'shop', 1000, { platform, detector, credentials });
+    await podVerdicts(pod, { namespace: 'shop', budgetMs: 1000 }, { platform, detector, credentials });
     expect(askedFor).toEqual([[['regcred', 'other'], 'default', 'shop']]);
     expect(asked.map(({ reference, credentials: given }) => [reference, given])).toEqual([
       ['a', [login]],
@@ -49,7 +49,11 @@ describe("a Pod's registry logins", () => {
     ['never come', async () => await new Promise(() => {})],
   ])('that %s leave time for a look-up without them', async (_, credentials) => {
     const { asked, detector } = listening();
-    const verdicts = await podVerdicts(readPod(podWith(1)), 'shop', 200, { platform, detector, credentials });
+    const verdicts = await podVerdicts(
+      readPod(podWith(1)),
+      { namespace: 'shop', budgetMs: 200 },
+      { platform, detector, credentials },
+    );
     expect(verdicts.map(({ resolver }) => resolver)).toEqual(['musl']);
     expect(asked.map(({ credentials: given }) => given)).toEqual([[]]);
   });
@@ -60,7 +64,7 @@ describe("a Pod's registry logins", () => {
     const credentials: PodCredentials = () => {
       throw new Error('asked');
     };
-    const [found] = await podVerdicts(pod, 'shop', 1000, { platform, detector, credentials });
+    const [found] = await podVerdicts(pod, { namespace: 'shop', budgetMs: 1000 }, { platform, detector, credentials });
     expect(found?.resolver).toBe('glibc');
   });
 });
