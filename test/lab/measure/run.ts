@@ -34,7 +34,7 @@ export interface RunOptions {
   readonly progress: (text: string) => void;
 }
 
-const MAX_REPEATS = 2;
+const MAX_REPEATS = 4;
 const LOCAL = Object.values(NODE_LOCAL);
 
 interface Result extends Attempt {

@@ -1,0 +1,39 @@
+import { writeSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { command } from './command.ts';
+import { endWithParent } from './isolation.ts';
+import { runLab } from './measure/run.ts';
+import type { Program } from './preparation/programs.ts';
+import { SCENARIOS } from './scenarios/all.ts';
+
+/** The lab's first process in its own machine (isolation.ts). `argument` is an `Order`; the cells go to descriptor 3. */
+
+export interface Order {
+  readonly scenarios: readonly string[];
+  readonly programs: readonly Program[];
+  readonly runs: number;
+}
+
+function writeAll(descriptor: number, data: Buffer): void {
+  for (let at = 0; at < data.length; at += writeSync(descriptor, data, at));
+}
+
+async function run({ scenarios, programs, runs }: Order): Promise<void> {
+  if (process.pid !== 1) throw new Error('this runs in a machine of its own only: npm run lab');
+  // Hides the machine's own resolver daemons, and gives `ip netns` a place of the lab's own.
+  await command('mount', ['-t', 'tmpfs', 'lab', '/run']);
+  await mkdir('/run/netns');
+  const chosen = SCENARIOS.filter(({ id }) => scenarios.includes(id));
+  const progress = (text: string): void => console.error(`  ${text}`);
+  const cells = await runLab({ scenarios: chosen, programs, runs, progress });
+  writeAll(3, Buffer.from(JSON.stringify(cells)));
+}
+
+endWithParent();
+try {
+  await run(JSON.parse(process.argv[2] ?? '{}') as Order);
+  process.exit(0);
+} catch (error) {
+  console.error(error);
+  process.exit(1);
+}

@@ -1,0 +1,61 @@
+import { LIMIT_MS } from '../measure/look-up.ts';
+import type { ResolverId } from '../preparation/programs.ts';
+import { figuresIn, type Figures, type Report, type ScenarioFigures } from './report.ts';
+
+function cellText(figures: Figures | undefined): string {
+  if (figures === undefined) return '';
+  if (figures.outcome === 'gives up') return `> ${LIMIT_MS}`;
+  const times = `${figures.median.toFixed(0)} / ${figures.worst.toFixed(0)}`;
+  return figures.outcome === 'found' ? times : `${times} ${figures.outcome}`;
+}
+
+/** A Markdown table, padded as oxfmt pads it. The first column is text, the others are numbers. */
+export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((title, at) => Math.max(3, title.length, ...rows.map((row) => (row[at] ?? '').length)));
+  const pad = (text: string, at: number): string =>
+    at === 0 ? text.padEnd(widths[at] ?? 0) : text.padStart(widths[at] ?? 0);
+  const line = (cells: readonly string[]): string => `| ${cells.map(pad).join(' | ')} |\n`;
+  const rule = widths.map((width, at) => (at === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`));
+  return line(head) + line(rule) + rows.map(line).join('');
+}
+
+/** Milliseconds, median and worst, of each resolver (rows) in each column of a scenario. */
+export function scenarioTable({ columns }: ScenarioFigures, resolvers: Report['resolvers']): string {
+  const rows = (Object.keys(resolvers) as ResolverId[])
+    .map((id) => ({ id, figures: columns.map((column) => figuresIn(column, id)) }))
+    .filter(({ figures }) => figures.some((one) => one !== undefined))
+    .map(({ id, figures }) => [resolvers[id] ?? id].concat(figures.map(cellText)));
+  return markdownTable(['milliseconds, median / worst', ...columns.map(({ title }) => title)], rows);
+}
+
+/** All tables, for a terminal. */
+export function textReport({ scenarios, resolvers, skipped }: Report): string {
+  const tables = scenarios.map((scenario) => `${scenario.title}\n\n${scenarioTable(scenario, resolvers)}`);
+  const absent = skipped.map(({ what, why }) => `SKIPPED ${what}: ${why}\n`);
+  return [...tables, ...(absent.length > 0 ? [absent.join('')] : [])].join('\n');
+}
+
+/**
+ * Puts text between the lines `<!-- lab NAME -->` and `<!-- end -->` of a document, for each name that it has. Throws for
+ * a name that is not among `blocks`.
+ */
+export function fillBlocks(document: string, blocks: Readonly<Record<string, string>>): string {
+  return document.replaceAll(
+    /(<!-- lab (\S+) -->\n)[^]*?(<!-- end -->)/g,
+    (_, start: string, name: string, end: string) => {
+      const block = blocks[name];
+      if (block === undefined) throw new Error(`the document asks for ${name}, which the lab does not have`);
+      return `${start}\n${block}\n${end}`;
+    },
+  );
+}
+
+/** The blocks of docs/evidence.md: a table for each scenario, and `machine`. */
+export function evidenceBlocks(report: Report): Record<string, string> {
+  const { machine, runs, scenarios, resolvers } = report;
+  const where = `Linux ${machine.kernel}, ${machine.processors} processors; ${runs} fresh processes for each figure.\n`;
+  return {
+    machine: where,
+    ...Object.fromEntries(scenarios.map((scenario) => [scenario.id, scenarioTable(scenario, resolvers)])),
+  };
+}
