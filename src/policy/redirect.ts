@@ -29,10 +29,10 @@ export function nodeLocalAddresses(cluster: ClusterFacts, config: PolicyConfig):
 
 /** Why a Pod that a redirect would help is not to be redirected, whatever it holds; undefined where nothing is known. */
 export function nodeLocalReason(cluster: ClusterFacts, config: PolicyConfig): NoRedirect | undefined {
-  // A kubelet whose clusterDNS is the cache: every Pod asks it already, by any mode.
-  if (config.nodeLocal.mode !== 'off' && nodeLocalAddresses(cluster, config).some((one) => cluster.dns.includes(one))) {
-    return 'NodeLocalFromKubelet';
-  }
+  const addresses = nodeLocalAddresses(cluster, config);
+  // A kubelet whose clusterDNS is the cache, by our DaemonSet or a service of the node (AKS LocalDNS): link-local is local.
+  const local = cluster.dns.some((address) => addresses.includes(address) || address.startsWith('169.254.'));
+  if (local && config.nodeLocal.mode !== 'off') return 'NodeLocalFromKubelet';
   // Who turns the redirect on vouches for what it writes.
   if (config.nodeLocal.mode !== 'auto' || config.musl.remedy === 'redirect') return undefined;
   if (cluster.nodeLocal === 'intercepting') return 'NodeLocalIntercepts';

@@ -166,6 +166,7 @@ describe('what discovery finds', () => {
       config: policy({ nodeLocal: auto }),
     },
     { title: 'mode on', dns: ['169.254.20.10'], cluster: facts, config: withNodeLocal() },
+    { title: 'one that is no DaemonSet', dns: ['169.254.10.11'], cluster: facts, config: policy({ nodeLocal: auto }) },
     {
       title: 'remedy redirect',
       dns: ['169.254.20.10'],
