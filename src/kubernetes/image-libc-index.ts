@@ -37,7 +37,7 @@ export function createLibcIndex(): LibcIndex {
       for (const each of all) if (each.digest === newest?.digest && runs.includes(each.run)) return each;
       return undefined;
     },
-    runs: (reference) => detected.of(reference).size,
+    runs: (reference) => detected.count(reference),
     size: () => ({ detected: detected.size(), declared: declared.size() }),
   };
 }
@@ -55,28 +55,39 @@ function byPrecision(a: DeclaredLibc, b: DeclaredLibc): number {
 interface Groups<T> {
   add(key: string, member: T): void;
   remove(key: string, member: T): void;
-  of(key: string): ReadonlySet<T>;
+  of(key: string): Iterable<T>;
+  count(key: string): number;
   size(): number;
 }
 
-function createGroups<T>(): Groups<T> {
-  const groups = new Map<string, Set<T>>();
-  const none: ReadonlySet<T> = new Set();
+/** Most groups have one member, and there are thousands: a set of one would take as much room as what is in it. */
+function createGroups<T extends object>(): Groups<T> {
+  const groups = new Map<string, T | Set<T>>();
   let size = 0;
   return {
     add(key, member) {
       const group = groups.get(key);
-      if (group === undefined) groups.set(key, new Set([member]));
-      else group.add(member);
+      if (group instanceof Set) group.add(member);
+      else groups.set(key, group === undefined ? member : new Set([group, member]));
       size += 1;
     },
     remove(key, member) {
       const group = groups.get(key);
-      if (group?.delete(member) !== true) return;
+      const isHere = group instanceof Set ? group.delete(member) : group === member;
+      if (!isHere) return;
+      if (group === member || (group as Set<T>).size === 0) groups.delete(key);
       size -= 1;
-      if (group.size === 0) groups.delete(key);
     },
-    of: (key) => groups.get(key) ?? none,
+    of(key) {
+      const group = groups.get(key);
+      if (group === undefined) return [];
+      return group instanceof Set ? group : [group];
+    },
+    count(key) {
+      const group = groups.get(key);
+      if (group === undefined) return 0;
+      return group instanceof Set ? group.size : 1;
+    },
     size: () => size,
   };
 }

@@ -1,0 +1,182 @@
+import { describe, expect, it } from 'vitest';
+
+import { createLibcIndex } from '../../../src/kubernetes/image-libc-index.ts';
+import { expired, planDelete, planPut, type PlanState } from '../../../src/kubernetes/image-libc-plan.ts';
+import { readImageLibc, type DeclaredLibc, type DetectedLibc } from '../../../src/kubernetes/image-libc.ts';
+import { applyVerdict } from '../../../src/kubernetes/image-libc-apply.ts';
+import type { KubeObject } from '../../../src/kubernetes/objects.ts';
+import type { StoredVerdict } from '../../../src/libc/verdict-store.ts';
+import { canonical, digestOf, foundMusl, keyOf, runOf } from '../../support/image-libc.ts';
+
+const minute = 60_000;
+const hour = 60 * minute;
+const now = Date.parse('2026-06-01T12:00:00Z');
+const limits = { most: 100, recheckMs: 5 * minute, reuseMs: 24 * hour, now };
+
+const detected = (verdict: StoredVerdict, change: Partial<DetectedLibc> = {}, image = 'app:1'): DetectedLibc => {
+  const { body } = applyVerdict(keyOf(image), verdict);
+  const read = readImageLibc(body as KubeObject, { now, canonical }) as DetectedLibc;
+  return { ...read, resourceVersion: '1', ...change };
+};
+const declared = (change: Partial<DeclaredLibc> = {}): DeclaredLibc => ({
+  kind: 'declared',
+  name: 'by-hand',
+  image: 'docker.io/library/app:1',
+  platform: undefined,
+  run: undefined,
+  verdict: { resolver: 'go', libc: 'unknown', evidence: { source: 'store', detail: '', confidence: 1 } },
+  ...change,
+});
+
+const state = (held?: DetectedLibc | DeclaredLibc, more: Partial<PlanState> = {}): PlanState => ({
+  held: () => held,
+  count: () => ({ runs: 0, all: 0 }),
+  synced: true,
+  ...more,
+});
+
+const unsure = (checkedAt: number, confidence: number): StoredVerdict => {
+  const { inspection } = foundMusl(checkedAt);
+  const evidence = { ...inspection.verdict.evidence, confidence };
+  return { checkedAt, inspection: { ...inspection, verdict: { ...inspection.verdict, evidence } } };
+};
+
+describe('a verdict', () => {
+  const held = detected(foundMusl(now - hour));
+  const used = { lastUsedAt: now - hour };
+  it.each<[string, StoredVerdict, PlanState, 'verdict' | 'use' | undefined]>([
+    ['is written when it is new', foundMusl(now), state(), 'verdict'],
+    ['is not written before the others are known', foundMusl(now), state(undefined, { synced: false }), undefined],
+    ['is not written again', foundMusl(now - hour), state(held), undefined],
+    ['is not written when it is older', foundMusl(now - 2 * hour), state(held), undefined],
+    ['is written when the tag has moved', foundMusl(now, { digest: digestOf('b') }), state(held), 'verdict'],
+    ['is not, if that was before', foundMusl(now - 2 * hour, { digest: digestOf('b') }), state(held), undefined],
+    ['is written when it is surer', foundMusl(now - hour), state(detected(unsure(now - hour, 0.5), used)), 'verdict'],
+    ['is not written when it is less sure', unsure(now - hour, 0.5), state(held), undefined],
+    ['is not written for a rounding', unsure(now - hour, 0.994), state(held), undefined],
+    [
+      'replaces what older rules found',
+      unsure(now - hour, 0.3),
+      state(detected(foundMusl(now - hour), { version: 0 })),
+      'verdict',
+    ],
+    ['leaves what newer rules found', foundMusl(now - hour), state({ ...held, version: 99 }), undefined],
+    ['of older rules is not written as ours', foundMusl(now, { outdated: true }), state(), undefined],
+    ['of older rules is checked and used', foundMusl(now, { outdated: true }), state({ ...held, version: 0 }), 'use'],
+    ['of a tag that was checked since: status', foundMusl(now), state(held), 'use'],
+    ['checked a little later: nothing', foundMusl(now - hour + minute), state(held), undefined],
+    ['not used for long: status', foundMusl(now - hour), state({ ...held, lastUsedAt: now - 25 * hour }), 'use'],
+    ['is not written over what is declared', foundMusl(now), state(declared()), undefined],
+    ['has no room among all', foundMusl(now), state(undefined, { count: () => ({ runs: 0, all: 100 }) }), undefined],
+    [
+      'has no room for its image',
+      foundMusl(now),
+      state(undefined, { count: () => ({ runs: 16, all: 16 }) }),
+      undefined,
+    ],
+    ['needs none when it is there', foundMusl(now), state(held, { count: () => ({ runs: 16, all: 100 }) }), 'use'],
+  ])('%s', (_, verdict, given, expected) => {
+    expect(planPut(keyOf('app:1'), verdict, given, limits)?.kind).toBe(expected);
+  });
+
+  it('is written without force, its use into the status alone', () => {
+    const written = planPut(keyOf('app:1'), foundMusl(now), state(), limits)?.request;
+    expect(written).toMatchObject({
+      method: 'PATCH',
+      path: expect.stringMatching(/\/imagelibcs\/[0-9a-f]{40}$/u) as string,
+      query: { fieldManager: 'libc-dns-webhook', force: false },
+      contentType: 'application/apply-patch+yaml',
+    });
+    expect(written?.body).not.toHaveProperty('status');
+    const use = planPut(keyOf('app:1'), foundMusl(now), state(held), limits)?.request;
+    expect(use).toMatchObject({
+      path: expect.stringMatching(/\/status$/u) as string,
+      body: { status: { checkedAt: '2026-06-01T12:00:00Z', lastUsedAt: '2026-06-01T12:00:00Z' } },
+    });
+    expect(use?.body).not.toHaveProperty('spec');
+  });
+
+  it('was checked when it was, whatever digest somebody saw before', () => {
+    const use = planPut(
+      keyOf('app:1'),
+      foundMusl(now - 2 * hour, { digest: digestOf('b') }),
+      state({ ...held, lastUsedAt: now - 48 * hour }),
+      limits,
+    );
+    expect(use?.request.body).toMatchObject({ status: { checkedAt: '2026-06-01T11:00:00Z' } });
+  });
+});
+
+describe('deletion', () => {
+  const item = (name: string, lastUsedAt: number) => [name, detected(foundMusl(now), { lastUsedAt })] as const;
+  it('is for what nobody used for long, and for the least recently used where there are too many', () => {
+    const items = new Map<string, DetectedLibc | DeclaredLibc>([
+      item('new', now),
+      item('older', now - 2 * hour),
+      item('oldest', now - 3 * hour),
+      item('old', now - hour),
+      ['by-hand', declared()],
+    ]);
+    const names = (most: number, expireMs: number) => expired(items, { most, expireMs, now }).map(({ name }) => name);
+    expect(names(100, 24 * hour)).toEqual([]);
+    expect(names(100, 2 * hour)).toEqual(['oldest', 'older']);
+    expect(names(4, 24 * hour)).toEqual(['oldest']);
+    expect(names(2, 24 * hour)).toEqual(['oldest', 'older', 'old']);
+  });
+
+  it('is of the object that was seen, and of none that is declared, gone or in use again', () => {
+    const held = detected(foundMusl(now));
+    const yes = (): boolean => true;
+    expect(planDelete('x', state(held), yes)).toMatchObject({
+      method: 'DELETE',
+      body: { preconditions: { resourceVersion: '1' } },
+    });
+    expect(planDelete('x', state(), yes)).toBeUndefined();
+    expect(planDelete('x', state(declared()), yes)).toBeUndefined();
+    expect(planDelete('x', state(held), () => false)).toBeUndefined();
+  });
+});
+
+describe('the index', () => {
+  const runs = [runOf('r')];
+  const image = 'docker.io/library/app:1';
+
+  it('answers for the digest that the reference was last seen to stand for', () => {
+    const index = createLibcIndex();
+    const old = detected(foundMusl(now - hour));
+    const other = detected(foundMusl(now, { digest: digestOf('b') }), { run: runOf('s') });
+    index.change(old, undefined);
+    expect(index.detected(image, 'linux/amd64', runs)).toBe(old);
+    expect(index.detected(image, 'linux/arm64', runs)).toBeUndefined();
+    expect(index.detected(image, 'linux/amd64', [runOf('x')])).toBeUndefined();
+    index.change(other, undefined);
+    expect(index.detected(image, 'linux/amd64', runs)).toBeUndefined();
+    expect(index.detected(image, 'linux/amd64', [runOf('x'), runOf('s')])).toBe(other);
+    index.change(undefined, other);
+    index.change(undefined, other);
+    expect(index.detected(image, 'linux/amd64', runs)).toBe(old);
+    const newer = { ...old, checkedAt: now };
+    index.change(newer, old);
+    expect(index.detected(image, 'linux/amd64', runs)).toBe(newer);
+    expect([index.runs(old.reference), index.runs('none'), index.size()]).toEqual([1, 0, { detected: 1, declared: 0 }]);
+    index.change(undefined, newer);
+    expect(index.size()).toEqual({ detected: 0, declared: 0 });
+  });
+
+  it('takes what is said of one command line or platform before what is said of all, and one where two say it', () => {
+    const index = createLibcIndex();
+    const all = [
+      declared({ name: 'b' }),
+      declared({ name: 'c' }),
+      declared({ name: 'd', platform: 'linux/amd64' }),
+      declared({ name: 'e', run: runOf('r') }),
+      declared({ name: 'a', platform: 'linux/arm64' }),
+    ];
+    for (const each of all.toReversed()) index.change(each, undefined);
+    expect(index.declared(image, 'linux/amd64', runs)?.name).toBe('e');
+    expect(index.declared(image, 'linux/amd64', [])?.name).toBe('d');
+    expect(index.declared(image, 'linux/arm64', [])?.name).toBe('a');
+    expect(index.declared(image, 'linux/s390x', [])?.name).toBe('b');
+    expect(index.declared('docker.io/library/app:2', 'linux/amd64', runs)).toBeUndefined();
+  });
+});

@@ -1,0 +1,159 @@
+import { describe, expect, it } from 'vitest';
+
+import type { KubeRequest } from '../../../src/kubernetes/client.ts';
+import { KubeError, type KubeErrorCode } from '../../../src/kubernetes/kube-error.ts';
+import { createWriteQueue, type WriteQueueOptions } from '../../../src/kubernetes/write-queue.ts';
+
+const free = { wait: () => 0, take: () => {}, giveBack: () => {} };
+
+/** A queue before an API that answers as it is told to. */
+function queueWith(change: Partial<WriteQueueOptions> = {}) {
+  const sent: string[] = [];
+  const told: string[] = [];
+  const api: { fails?: KubeErrorCode; hangs?: boolean } = {};
+  const request = async <T>({ path, signal }: KubeRequest): Promise<T> => {
+    sent.push(path);
+    if (api.hangs === true) {
+      await new Promise((_resolve, reject) => {
+        signal?.addEventListener('abort', () => reject(signal.reason as Error));
+      });
+    }
+    if (api.fails !== undefined) throw new KubeError(api.fails, 'no');
+    return await Promise.resolve(undefined as T);
+  };
+  const queue = createWriteQueue({
+    client: { request },
+    ready: Promise.resolve(),
+    pace: free,
+    most: 3,
+    settles: new Set(['conflict']),
+    backoff: { first: 10, most: 20 },
+    hooks: {
+      onWritten: (name) => void told.push(`written ${name}`),
+      onRefused: (name, { code }) => void told.push(`refused ${name} ${code}`),
+      onLost: ({ code }) => void told.push(`lost ${code}`),
+      onRecovered: () => void told.push('recovered'),
+      onDropped: (name) => void told.push(`dropped ${name}`),
+    },
+    ...change,
+  });
+  const add = (name: string, path = name): void => queue.add(name, () => ({ path }));
+  return { queue, api, sent, told, add };
+}
+
+describe('writes', () => {
+  it('go out one after the other, the newest of each name', async () => {
+    const { add, sent, queue } = queueWith();
+    add('a', 'old');
+    add('b');
+    add('a', 'new');
+    expect(queue.waiting).toBe(2);
+    await expect.poll(() => sent).toEqual(['b', 'new']);
+    add('c');
+    await expect.poll(() => sent).toEqual(['b', 'new', 'c']);
+  });
+
+  it('are planned when their turn comes, and are none where nothing is left to write', async () => {
+    const { queue, sent, add } = queueWith();
+    queue.add('a', () => undefined);
+    add('b');
+    await expect.poll(() => sent).toEqual(['b']);
+  });
+
+  it('wait until all is ready, and for the pace', async () => {
+    const { promise: ready, resolve } = Promise.withResolvers<void>();
+    let tokens = 1;
+    const pace = {
+      ...free,
+      wait: () => (tokens > 0 ? 0 : 20),
+      take: () => {
+        tokens -= 1;
+      },
+    };
+    const { add, sent, queue } = queueWith({ ready, pace });
+    add('a');
+    add('b');
+    await new Promise((done) => {
+      setTimeout(done, 20);
+    });
+    expect(sent).toEqual([]);
+    resolve();
+    await expect.poll(() => sent).toEqual(['a']);
+    expect(queue.waiting).toBe(1);
+    await queue.close(1000);
+    expect(sent).toEqual(['a', 'b']);
+  });
+
+  it('give way to newer ones where too many wait', async () => {
+    const { add, told, queue } = queueWith({ ready: new Promise(() => undefined) });
+    for (const name of ['a', 'b', 'c', 'd', 'e']) add(name);
+    expect([told, queue.waiting]).toEqual([['dropped a', 'dropped b'], 3]);
+    await queue.close(0);
+  });
+
+  it('that are refused are over, the others go on', async () => {
+    const { add, api, told } = queueWith();
+    api.fails = 'conflict';
+    add('a');
+    await expect.poll(() => told).toEqual(['refused a conflict']);
+    delete api.fails;
+    add('b');
+    await expect.poll(() => told).toEqual(['refused a conflict', 'written b']);
+  });
+
+  it.each<KubeErrorCode>(['forbidden', 'unreachable', 'timeout', 'server', 'throttled', 'not-found', 'malformed'])(
+    'that fail for everyone (%s) are tried again, which is told once',
+    async (code) => {
+      const { add, api, told, sent } = queueWith();
+      api.fails = code;
+      add('a');
+      add('b');
+      await expect.poll(() => sent.length).toBeGreaterThan(4);
+      expect(told).toEqual([`lost ${code}`]);
+      delete api.fails;
+      await expect.poll(() => told.toSorted()).toEqual([`lost ${code}`, 'recovered', 'written a', 'written b']);
+      expect(told[1]).toBe('recovered');
+    },
+  );
+
+  it('that fail do not displace what was said since', async () => {
+    const { add, api, sent, queue } = queueWith();
+    api.fails = 'server';
+    add('a', 'old');
+    await expect.poll(() => sent).toEqual(['old']);
+    add('a', 'new');
+    delete api.fails;
+    await expect.poll(() => sent).toEqual(['old', 'new']);
+    expect(queue.waiting).toBe(0);
+  });
+});
+
+describe('the end', () => {
+  it('writes what waits, without waiting', async () => {
+    const { add, sent, queue } = queueWith({ pace: { ...free, wait: () => 60_000 } });
+    for (const name of ['a', 'b', 'c']) add(name);
+    await queue.close(1000);
+    expect(sent).toEqual(['a', 'b', 'c']);
+    add('d');
+    expect(queue.waiting).toBe(0);
+  });
+
+  it('tries each once where nothing can be written', async () => {
+    const { add, api, sent, queue } = queueWith({ backoff: { first: 60_000, most: 60_000 } });
+    api.fails = 'unreachable';
+    for (const name of ['a', 'b', 'c']) add(name);
+    await queue.close(1000);
+    expect(sent).toEqual(['a', 'b', 'c']);
+  });
+
+  it('does not wait for an API that hangs', async () => {
+    const { add, api, told, queue } = queueWith();
+    api.hangs = true;
+    add('a');
+    add('b');
+    const began = performance.now();
+    await queue.close(30);
+    expect(performance.now() - began).toBeLessThan(2000);
+    expect(told).toEqual([]);
+  });
+});
