@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { beforeAbort } from '../libc/before-abort.ts';
 import type { ClusterFacts, PolicyConfig } from '../policy/model.ts';
-import { nodeLocalAddresses, nodeLocalUsable } from '../policy/redirect.ts';
+import { nodeLocalAddresses, nodeLocalReason, nodeLocalUsable } from '../policy/redirect.ts';
 import {
   createDiscovery,
   type Discovery,
@@ -54,7 +54,8 @@ export interface ClusterFactsSource {
 /** The servers that a Pod with `use-vc` may ask: in a mixed Pod glibc asks what musl is redirected to. */
 export function serversOfPods(facts: ClusterFacts, policy: PolicyConfig): readonly string[] {
   const redirects = policy.musl.remedy === 'auto' || policy.musl.remedy === 'redirect';
-  const toCache = redirects && policy.mixedPods === 'redirect' && nodeLocalUsable(facts, policy);
+  const usable = nodeLocalUsable(facts, policy) && nodeLocalReason(facts, policy) === undefined;
+  const toCache = redirects && usable && policy.mixedPods === 'redirect';
   return [...new Set([...(toCache ? nodeLocalAddresses(facts, policy) : []), ...facts.dns])];
 }
 

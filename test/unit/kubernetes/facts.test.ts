@@ -259,7 +259,11 @@ describe('the preflight of use-vc', () => {
     const dns = await dnsOverTcp();
     const { source, answers, events } = await start(
       { [SERVICE]: service('127.0.0.1') },
-      { dnsPort: dns.port, times: { everyMs: 40, againMs: 10, readMs: 500, tcpMs: 300 } },
+      {
+        yaml: { cluster: { domain: 'cluster.local', nodeSearches: [] } },
+        dnsPort: dns.port,
+        times: { everyMs: 40, againMs: 10, readMs: 500, tcpMs: 300 },
+      },
     );
     await source.ready;
     expect(source.current.facts).toMatchObject({ dns: ['127.0.0.1'], dnsOverTcp: true });
@@ -342,6 +346,12 @@ describe('the preflight of use-vc', () => {
       title: 'mixed Pods are not redirected',
       cluster: { nodeLocal: 'ready' },
       config: { mixedPods: 'retry' },
+      expected: ['10.96.0.10'],
+    },
+    {
+      title: 'searches that nobody knows',
+      cluster: { nodeLocal: 'ready', searchesAssumed: true },
+      config: {},
       expected: ['10.96.0.10'],
     },
     {
