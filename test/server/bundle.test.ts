@@ -1,27 +1,18 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { bundle } from '../support/bundle.ts';
 import { answerOf, fixture } from '../support/reviews.ts';
 import { startWebhook } from '../support/webhook-process.ts';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
-
 describe('the bundled file, in a folder of its own without node_modules', () => {
-  let folder: string;
   let main: string;
+  let remove: () => void;
 
   beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), 'libc-dns-bundle-'));
-    main = join(folder, 'main.js');
-    execFileSync(process.execPath, ['build.mjs'], { cwd: root });
-    copyFileSync(join(root, 'dist', 'main.js'), main);
+    ({ main, remove } = bundle());
   });
-
-  afterAll(() => rmSync(folder, { recursive: true }));
+  afterAll(() => remove());
 
   it('serves', async () => {
     const webhook = await startWebhook({ main, flags: ['--namespace-mode', 'enforce', '--offline'] });

@@ -1,0 +1,149 @@
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { bundle } from '../support/bundle.ts';
+import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { elf } from '../support/elf-builder.ts';
+import { image, type BuiltImage } from '../support/image-builder.ts';
+import { install, type Installation } from '../support/installation.ts';
+import { layer } from '../support/layer-builder.ts';
+import { writeNamespaces, writeVerdicts } from '../support/many-objects.ts';
+import { createPod, optionsOf, type PodObject } from '../support/pods.ts';
+import { startRegistry, type RegistryServer } from '../support/registry-server.ts';
+
+const INTERPRETERS = { musl: '/lib/ld-musl-x86_64.so.1', glibc: '/lib64/ld-linux-x86-64.so.2' } as const;
+type Known = keyof typeof INTERPRETERS;
+
+const REMEDIES = { musl: ['timeout:5', 'attempts:10'], glibc: ['single-request-reopen'] } as const;
+
+const appImage = (resolver: Known, salt: string): BuiltImage =>
+  image({
+    layers: [
+      layer(
+        [{ path: 'app', content: Buffer.concat([elf({ interpreter: INTERPRETERS[resolver] }), Buffer.from(salt)]) }],
+        'gzip',
+      ),
+    ],
+    config: { entrypoint: ['/app'] },
+  });
+
+describe.runIf(hasCluster())('replicas that share what they find out', () => {
+  let cluster: TestCluster;
+  let registry: RegistryServer;
+  let installation: Installation;
+  let images: { readonly reference: string; readonly resolver: Known }[];
+  let pods = 0;
+
+  const create = async (reference: string, query: Record<string, string> = {}): Promise<PodObject> => {
+    pods += 1;
+    const spec = { containers: [{ name: 'main', image: reference }] };
+    return await createPod(cluster, 'shop', { name: `pod-${pods}`, annotations: {}, spec }, query);
+  };
+  const stored = async (): Promise<string[]> => {
+    const text = await cluster.kubectl([
+      'get',
+      'imagelibcs',
+      '-o',
+      'jsonpath={range .items[*]}{.spec.image}{"\\n"}{end}',
+    ]);
+    return text.split('\n').filter(Boolean).toSorted();
+  };
+
+  beforeAll(async () => {
+    [cluster, registry] = await Promise.all([startCluster(), startRegistry()]);
+    installation = await install(cluster, {
+      replicas: 2,
+      settings: { DETECTION_REGISTRY_INSECURE: registry.host, DETECTION_CACHE_STORE: 'cluster' },
+    });
+    await cluster.createNamespace('shop', { 'libc-dns.dev/mode': 'enforce' });
+    images = Array.from({ length: 20 }, (_, index) => {
+      const resolver = index % 2 === 0 ? 'musl' : 'glibc';
+      return { reference: registry.put(`team/app-${index}:v1`, appImage(resolver, `${index}`)), resolver };
+    });
+  });
+  afterAll(async () => {
+    await installation?.stop();
+    await registry?.close();
+    await cluster?.stop();
+  });
+
+  it('write nothing for a dry run', async () => {
+    const reference = registry.put('team/rehearsed:v1', appImage('musl', 'rehearsed'));
+    const answered = await create(reference, { dryRun: 'All' });
+    expect(optionsOf(answered)).toEqual(REMEDIES.musl);
+    const [first] = images;
+    await create(first!.reference);
+    await expect.poll(stored, { timeout: 20_000 }).toEqual([first!.reference]);
+  });
+
+  it('ask the registry for nothing after a rolling restart', async () => {
+    for (const { reference, resolver } of images)
+      expect(optionsOf(await create(reference))).toEqual(REMEDIES[resolver]);
+    const all = images.map(({ reference }) => reference).toSorted();
+    await expect.poll(stored, { timeout: 20_000 }).toEqual(all);
+    const before = registry.requests.length;
+
+    for (const old of [...installation.replicas]) {
+      await installation.addReplica();
+      expect(await installation.removeReplica(old)).toBe(0);
+    }
+    for (const { reference, resolver } of images)
+      expect(optionsOf(await create(reference))).toEqual(REMEDIES[resolver]);
+    expect(registry.requests.slice(before).map(({ path }) => path)).toEqual([]);
+  });
+
+  it('believe a person before themselves, at once', async () => {
+    const unreadable = `${registry.host}/team/secret:v1`;
+    expect(optionsOf(await create(unreadable))).toEqual(REMEDIES.glibc);
+    await cluster.apply({
+      apiVersion: 'libc-dns.dev/v1alpha1',
+      kind: 'ImageLibc',
+      metadata: { name: 'secret' },
+      spec: { image: unreadable, resolver: 'musl' },
+    });
+    const again = async (): Promise<string[]> => optionsOf(await create(unreadable));
+    await expect.poll(again, { timeout: 10_000 }).toEqual(REMEDIES.musl);
+    const shown = await cluster.kubectl(['get', 'ilibc', 'secret']);
+    expect(shown).toMatch(
+      /^NAME +IMAGE +RESOLVER +LIBC +EVIDENCE +AGE\nsecret +\S+\/team\/secret:v1 +musl +declared +\d+s\n$/,
+    );
+  });
+});
+
+const MANY = 10_000;
+
+describe.runIf(hasCluster())(`a replica in a cluster of ${MANY} namespaces and ${MANY} verdicts`, () => {
+  let cluster: TestCluster;
+  let installation: Installation;
+  let built: ReturnType<typeof bundle>;
+
+  beforeAll(async () => {
+    built = bundle();
+    cluster = await startCluster();
+    installation = await install(cluster, {
+      replicas: 0,
+      main: built.main,
+      settings: { DETECTION_CACHE_STORE: 'cluster' },
+    });
+    await writeVerdicts(cluster.client, MANY);
+    await writeNamespaces(cluster.client, MANY);
+  }, 300_000);
+  afterAll(async () => {
+    await installation?.stop();
+    await cluster?.stop();
+    built?.remove();
+  });
+
+  it('is ready within seconds and under 150 MB, knowing all of them', async () => {
+    const began = performance.now();
+    const replica = await installation.addReplica();
+    const seconds = (performance.now() - began) / 1000;
+    const status = await readFile(`/proc/${replica.process.pid}/status`, 'utf8');
+    const megabytes = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
+    process.stdout.write(`ready after ${seconds.toFixed(1)} s with ${megabytes.toFixed(0)} MB resident\n`);
+    const metrics = await (await fetch(`${replica.probes}/metrics`)).text();
+    expect(metrics).toContain(`libc_dns_informer_objects{resource="imagelibcs"} ${MANY}`);
+    expect(Number(/informer_objects\{resource="namespaces"\} (\d+)/.exec(metrics)?.[1])).toBeGreaterThan(MANY);
+    expect(megabytes).toBeLessThan(150);
+  });
+});
