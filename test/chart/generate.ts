@@ -5,18 +5,20 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 import { renderDocuments } from './documents.ts';
+import { renderGolden } from './golden.ts';
 import { ROOT } from './helm.ts';
 import { renderManifests } from './manifests.ts';
 
 /** Formatted as everything else is, so that the format check has no exceptions. */
 function formatted(path: string, text: string): string {
+  if (path.endsWith('.diff')) return text;
   const oxfmt = join(ROOT, 'node_modules/.bin/oxfmt');
   return execFileSync(oxfmt, [`--stdin-filepath=${path}`], { encoding: 'utf8', input: text, cwd: ROOT });
 }
 
 /** Every generated file: path from the project's folder on, and the text it has to have. */
 export function generatedFiles(): Map<string, string> {
-  const files = [...renderDocuments(), ...renderManifests()];
+  const files = [...renderDocuments(), ...renderManifests(), ...renderGolden()];
   return new Map(files.map(([path, text]) => [path, formatted(path, text)]));
 }
 

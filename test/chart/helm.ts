@@ -22,6 +22,9 @@ export function hasHelm(): boolean {
   }
 }
 
+/** A Helm that was built without its release flags takes itself for one of a Kubernetes long gone. */
+const KUBERNETES = ['--kube-version', '1.36.0'];
+
 /** Runs Helm; returns its standard output. Throws an error whose message is its standard error. */
 export function helm(args: readonly string[], input?: string): string {
   try {
@@ -34,5 +37,5 @@ export function helm(args: readonly string[], input?: string): string {
 /** The chart's text for values given as on the command line, as `--set-json` takes them. */
 export function renderText(values: readonly string[] = [], more: readonly string[] = []): string {
   const sets = values.flatMap((value) => ['--set-json', value]);
-  return helm(['template', RELEASE, CHART, '--namespace', NAMESPACE, ...sets, ...more]);
+  return helm(['template', RELEASE, CHART, '--namespace', NAMESPACE, ...KUBERNETES, ...sets, ...more]);
 }

@@ -37,10 +37,13 @@ const VARIANTS: readonly Variant[] = [
 /** Marks of Helm that mean nothing without it. */
 const HELMS_OWN = /^ *(# Source: .*|helm\.sh\/.*|app\.kubernetes\.io\/managed-by: .*)\n/gm;
 
+/** The chart's text without what Helm writes for itself. */
+export const withoutHelmsOwn = (text: string): string => text.replaceAll(HELMS_OWN, '');
+
 function documents(text: string): string[] {
   return text
     .split(/^---\n/m)
-    .map((document) => `${document.replaceAll(HELMS_OWN, '').trim()}\n`)
+    .map((document) => `${withoutHelmsOwn(document).trim()}\n`)
     .filter((document) => /^kind:/m.test(document));
 }
 

@@ -75,6 +75,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (eq .Values.certificates.source "secret") (not .Values.certificates.secretName) }}
 {{- fail "certificates.source secret: set certificates.secretName" }}
 {{- end }}
+{{- if and (ne .Values.certificates.source "secret") .Values.certificates.caBundle }}
+{{- fail "certificates.caBundle is for source secret: the other sources write it themselves" }}
+{{- end }}
 {{- if and .Values.registryCa.configMap .Values.registryCa.secret }}
 {{- fail "registryCa: set configMap or secret, not both" }}
 {{- end }}

@@ -1,14 +1,14 @@
 {{/*
 An entry of the registration: (list root name namespaceOperator namespaceValues podOperator podValues), operators and values
-for the label libc-dns.dev/mode. There is no caBundle: its owner writes it, and nobody sees a drift.
+for the label libc-dns.dev/mode. There is no caBundle unless it is given: its owner writes it, and nobody sees a drift.
 */}}
 {{- define "libc-dns-webhook.registration" }}
 {{- $root := index . 0 -}}
 - name: {{ index . 1 }}.libc-dns.dev
   admissionReviewVersions: [v1]
   clientConfig:
-    {{- if eq $root.Values.certificates.source "secret" }}
-    caBundle: {{ required "certificates.source secret: set certificates.caBundle" $root.Values.certificates.caBundle | b64enc }}
+    {{- with $root.Values.certificates.caBundle }}
+    caBundle: {{ b64enc . }}
     {{- end }}
     service:
       name: {{ include "libc-dns-webhook.fullname" $root }}

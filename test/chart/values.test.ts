@@ -1,0 +1,134 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseAllDocuments } from 'yaml';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { cli } from '../support/cli.ts';
+import { CI_VALUES } from './golden.ts';
+import { CHART, hasHelm, helm, renderText } from './helm.ts';
+
+interface Manifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+const objects = (text: string): Manifest[] =>
+  parseAllDocuments(text)
+    .map((document) => document.toJS() as Manifest | null)
+    .filter((manifest) => manifest !== null);
+
+describe.runIf(hasHelm())('the values files of ci/', () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'libc-dns-chart-'));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it.each([...CI_VALUES])('%s: lints, and the server takes its configuration', async (name, file) => {
+    expect(helm(['lint', '--strict', CHART, '--values', file])).toContain('0 chart(s) failed');
+    const rendered = objects(renderText([], ['--values', file]));
+    const config = rendered.find(({ kind, data }) => kind === 'ConfigMap' && data?.['config.yaml'] !== undefined);
+    const path = join(folder, `${name}.yaml`);
+    // Files that the cluster mounts are not here, and have tests of their own.
+    const text = config?.data?.['config.yaml']?.replaceAll(/^ *(caFile|dockerConfig): .*\n/gm, '') ?? '';
+    writeFileSync(path, text);
+    expect(await cli(['config', path])).toMatchObject({ code: 0, err: '' });
+  });
+
+  it.each([...CI_VALUES])('%s: names no object twice', (_, file) => {
+    const names = objects(renderText([], ['--values', file])).map(
+      ({ kind, metadata }) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`,
+    );
+    expect(names).toEqual([...new Set(names)]);
+  });
+});
+
+describe.runIf(hasHelm())('mistakes that are refused before anything is installed', () => {
+  it.each([
+    ['a misspelt value', ['replica=2'], /replica'? .*not allowed|additional properties 'replica'/i],
+    ['a misspelt key of the configuration', ['config.muls={"timeout":5}'], /'muls'/],
+    ['a mode there is not', ['config.mode="enforced"'], /mode.*must be one of 'enforce', 'audit'/s],
+    [
+      'YAML that made off a boolean',
+      ['config.nodeLocal.mode=false'],
+      /nodeLocal\/mode.*must be one of|mode.*got boolean/s,
+    ],
+    ['a timeout that breaks musl', ['config.musl.timeout=1'], /timeout.*minimum.*5/s],
+    ['a budget without a unit', ['config.detection.budget=1500'], /budget.*got number, want string/s],
+    ['the server to decide about TLS', ['config.tls.mode="ephemeral"'], /tls.*'mode'/s],
+    ['replicas as text', ['replicas="three"'], /replicas.*got string, want integer/s],
+    ['a digest that is a tag', ['image.digest="1.0.0"'], /digest.*does not match pattern/s],
+    [
+      'a failure policy there is not',
+      ['webhook.failurePolicy="ignore"'],
+      /failurePolicy.*must be one of 'Ignore', 'Fail'/s,
+    ],
+    ['another source of certificates', ['certificates.source="vault"'], /certificates\/source.*must be one of/s],
+    ['a deadline longer than the API allows', ['webhook.timeoutSeconds=60'], /timeoutSeconds.*maximum.*30/s],
+    ['labels that are no text', ['podLabels={"a":true}'], /podLabels.*got boolean, want string/s],
+    [
+      "the kubelet's port on the node's network",
+      ['hostNetwork=true'],
+      /port 10250 is the kubelet's.*config\.server\.port/,
+    ],
+    ['a Secret that is not named', ['certificates.source="secret"'], /set certificates\.secretName/],
+    [
+      'a CA that another owner would overwrite',
+      ['certificates.caBundle="-----BEGIN CERTIFICATE-----"'],
+      /is for source secret/,
+    ],
+    ['a CA in two places', ['registryCa={"configMap":"a","secret":"b"}'], /configMap or secret, not both/],
+  ])('%s', (_, values, message) => {
+    expect(() => renderText(values)).toThrow(message);
+  });
+});
+
+describe.runIf(hasHelm())('rights', () => {
+  interface Role extends Manifest {
+    readonly rules: readonly { readonly resources: readonly string[]; readonly verbs: readonly string[] }[];
+  }
+  const granted = (values: readonly string[]): Set<string> =>
+    new Set(
+      objects(renderText(values, ['--skip-tests']))
+        .filter(({ kind }) => kind === 'ClusterRole' || kind === 'Role')
+        .flatMap((role) =>
+          (role as Role).rules.flatMap(({ resources, verbs }) =>
+            resources.flatMap((resource) => verbs.map((verb) => `${role.kind} ${verb} ${resource}`)),
+          ),
+        ),
+    );
+
+  it('leave no room for wildcards, for Pods, or for the Secrets of others', () => {
+    const all = [...granted([])];
+    expect(all.filter((right) => / \*|\* | pods|escalate|bind|impersonate/.test(right))).toEqual([]);
+    expect(all.filter((right) => /ClusterRole .* (secrets|serviceaccounts)/.test(right))).toEqual([]);
+  });
+
+  it.each([
+    ['pull secrets', 'config.detection.registry.pullSecrets=true', 'ClusterRole get secrets'],
+    ['verdicts of the cluster', 'config.detection.cache.store="cluster"', 'ClusterRole patch imagelibcs'],
+    [
+      'certificates of its own',
+      'certificates.source="self-managed"',
+      'ClusterRole patch mutatingwebhookconfigurations',
+    ],
+    ['discovery of the node-local cache', 'config.nodeLocal.mode="auto"', 'Role get daemonsets'],
+  ])('%s: only where it is on', (_, on, right) => {
+    const off = [
+      'config.detection.cache.store="memory"',
+      'certificates.source="cert-manager"',
+      'config.nodeLocal.mode="off"',
+    ];
+    expect(granted(off)).not.toContain(right);
+    expect(granted([...off, on])).toContain(right);
+  });
+
+  it('to read pull secrets end at the namespaces listed', () => {
+    const values = ['config.detection.registry.pullSecrets=true', 'rbac.pullSecretNamespaces=["shop"]'];
+    const all = granted(values);
+    expect(all).not.toContain('ClusterRole get secrets');
+    expect(all).toContain('Role get serviceaccounts');
+  });
+});
