@@ -1,4 +1,4 @@
-import { PEERS, RACED_BEFORE } from './raced.ts';
+import { PEERS, RACED_BEFORE, RACED_C_ARES } from './raced.ts';
 import {
   BEFORE,
   FULLY_QUALIFIED,
@@ -22,6 +22,7 @@ const ASSUMED: Column = {
 
 const WITHOUT_TCP: Expectations = {
   ...RACED_BEFORE,
+  ...RACED_C_ARES,
   'ours/glibc': { atMostMs: 50, packets: ['two-ports-in-turn'] },
   'ours/go': { atMostMs: 50, packets: ['two-ports-in-turn'] },
   // c-ares obeys use-vc alone, which cannot be given here.

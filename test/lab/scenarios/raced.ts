@@ -52,8 +52,12 @@ export const PEERS = {
 export const RACED_BEFORE = {
   'before/glibc': { atLeastMs: 4900, packets: ['one-port-at-once', 'packet-lost'] },
   'before/musl': { atLeastMs: 2400, packets: ['one-port-at-once', 'packet-lost'] },
-  'before/other': { atLeastMs: 1900, packets: ['one-port-at-once', 'packet-lost'] },
   'before/go': { atMostMs: 50, packets: ['two-ports-at-once'] },
+} as const satisfies Expectations;
+
+/** c-ares has a shorter timeout of its own. */
+export const RACED_C_ARES = {
+  'before/other': { atLeastMs: 1900, packets: ['one-port-at-once', 'packet-lost'] },
 } as const satisfies Expectations;
 
 export const raced: Scenario = {
@@ -74,6 +78,7 @@ export const raced: Scenario = {
   ],
   expect: {
     ...RACED_BEFORE,
+    ...RACED_C_ARES,
     'ours/glibc': { atMostMs: 50, packets: ['tcp'] },
     'ours/go': { atMostMs: 50, packets: ['tcp'] },
     'ours/other': { atMostMs: 50, packets: ['tcp'] },
