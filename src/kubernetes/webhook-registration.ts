@@ -16,7 +16,7 @@ export interface WebhookRegistrationOptions {
   readonly hooks?: {
     /** It could not be read or watched; tried again in `waitMs`. */
     readonly onWatchError?: (error: KubeError, waitMs: number) => void;
-    /** It was seen: how many of its entries call us; undefined: it is not there. */
+    /** How many of its entries call us; undefined: it is not there. Called when that is known first, and changes. */
     readonly onSeen?: (entries: number | undefined) => void;
   };
 }
@@ -91,6 +91,12 @@ export function webhookRegistration(options: WebhookRegistrationOptions): TrustB
   const listeners: (() => void)[] = [];
   let last: Seen = { registration: { state: 'unseen' }, places: [] };
 
+  let entries: number | 'unknown' | undefined = 'unknown';
+
+  const count = (now: number | undefined): void => {
+    if (now !== entries) hooks?.onSeen?.(now);
+    entries = now;
+  };
   const see = (seen: Seen): void => {
     last = seen;
     for (const listener of listeners) listener();
@@ -102,7 +108,7 @@ export function webhookRegistration(options: WebhookRegistrationOptions): TrustB
     clock,
     read: (object) => read(object, service),
     onSeen: (seen) => {
-      hooks?.onSeen?.(seen?.places.length);
+      count(seen?.places.length);
       see(seen ?? { registration: { state: 'absent' }, places: [] });
     },
     onError: (error, waitMs) => {

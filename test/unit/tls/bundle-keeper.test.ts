@@ -1,0 +1,129 @@
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+
+import { createAuthority, type SigningCa } from '../../../src/tls/authority.ts';
+import { createBundleKeeper, type BundleKeeper } from '../../../src/tls/bundle-keeper.ts';
+import type { Registration } from '../../../src/tls/trust.ts';
+
+const MINUTE = 60_000;
+const make = (): Promise<SigningCa> => createAuthority({ now: Date.now(), lifetimeMs: 3_600_000 });
+
+describe('the caBundle is kept right', () => {
+  let x: SigningCa;
+  let y: SigningCa;
+  let foreign: readonly SigningCa[];
+  let seen: Registration;
+  let written: (readonly (readonly string[] | undefined)[])[];
+  let said: string[];
+  let now: number;
+  let answer: 'written' | 'conflict' | Error;
+  let keeper: BundleKeeper;
+
+  const carrying = (...bundles: readonly (readonly string[])[]): void => {
+    seen = { state: 'present', version: '1', bundles };
+  };
+
+  beforeAll(async () => {
+    [x, y] = [await make(), await make()];
+    foreign = await Promise.all(Array.from({ length: 12 }, make));
+  });
+  beforeEach(() => {
+    [written, said, now, answer] = [[], [], 0, 'written'];
+    seen = { state: 'unseen' };
+    keeper = createBundleKeeper({
+      bundle: {
+        get seen() {
+          return seen;
+        },
+        onChange: () => {},
+        replace: async (_version, bundles) => {
+          if (answer instanceof Error) throw answer;
+          written.push(bundles);
+          return answer;
+        },
+        close: async () => {},
+      },
+      clock: { monotonic: () => now },
+      random: () => 1,
+      pruneAfterMs: 10 * MINUTE,
+      hooks: {
+        onBundleWritten: ({ ours, others }) => said.push(`${ours}, ${others}`),
+        onContested: (times) => said.push(`contested ${times}`),
+        onError: ({ message }, waitMs) => said.push(`${message} ${waitMs}`),
+      },
+    });
+  });
+
+  it('nothing is written where it is not seen, not there, or right', async () => {
+    await keeper.keep([x], true);
+    seen = { state: 'absent' };
+    await keeper.keep([x], true);
+    carrying();
+    await keeper.keep([x], true);
+    carrying([x.cert], [y.cert, x.cert]);
+    await keeper.keep([x, y], false).then(() => keeper.keep([x], true));
+    expect(written).toEqual([[[x.cert, y.cert], undefined]]);
+  });
+
+  it('what is missing is added at once; what nobody knows stays for a while, and only where nothing is certain', async () => {
+    carrying([foreign[0]?.cert ?? '', 'nonsense']);
+    await keeper.keep([x], true);
+    expect(written).toEqual([[[x.cert, foreign[0]?.cert]]]);
+    carrying([x.cert, foreign[0]?.cert ?? '']);
+    now = 10 * MINUTE - 1;
+    await keeper.keep([x], true);
+    now = 10 * MINUTE;
+    await keeper.keep([x], false);
+    expect(written).toHaveLength(1);
+    await keeper.keep([x], true);
+    expect(written.slice(1)).toEqual([[[x.cert]]]);
+    expect(said).toEqual(['1, 1', '1, 1']);
+  });
+
+  it('a bundle stuffed with certificates is cut', async () => {
+    carrying(foreign.map(({ cert }) => cert));
+    await keeper.keep([x], false);
+    expect(written[0]?.[0]).toHaveLength(1 + 8);
+  });
+
+  it('what keeps being overwritten is a quarrel, said once, and put right ever more rarely', async () => {
+    carrying([]);
+    const waits: number[] = [];
+    for (let round = 0; round < 15; round += 1) {
+      await keeper.keep([x], true);
+      waits.push(keeper.waitMs());
+      await keeper.keep([x], true);
+      now += keeper.waitMs();
+    }
+    expect(written).toHaveLength(15);
+    expect(waits.slice(0, 3)).toEqual([100, 200, 400]);
+    expect(waits.at(-1)).toBe(5 * MINUTE);
+    expect(said.filter((line) => line.startsWith('contested'))).toEqual(['contested 5']);
+  });
+
+  it('changes of our own are none', async () => {
+    for (const ca of foreign) {
+      carrying([]);
+      await keeper.keep([ca], true);
+    }
+    expect(written).toHaveLength(12);
+    expect(said.filter((line) => line.startsWith('contested'))).toEqual([]);
+  });
+
+  it('a conflict is left to whoever was faster', async () => {
+    carrying([]);
+    answer = 'conflict';
+    await keeper.keep([x], true);
+    expect(said).toEqual([]);
+    expect(keeper.waitMs()).toBe(100);
+  });
+
+  it('a failure is said, and waited after', async () => {
+    carrying([]);
+    answer = new Error('forbidden');
+    await keeper.keep([x], true);
+    await keeper.keep([x], true);
+    now = 100;
+    await keeper.keep([x], true);
+    expect(said).toEqual(['forbidden 100', 'forbidden 200']);
+  });
+});
