@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { failedDetection, leftAtDeadline, type Failure } from './detection-failure.ts';
 import { detectionKeys, loginKey } from './detection-keys.ts';
-import type { Detection, DetectRequest } from './detector.ts';
+import type { Detection, DetectRequest, Logins } from './detector.ts';
 import { detectionEvent, tell, type DetectorHooks } from './detector-hooks.ts';
 import { ImageSourceError, type Meter } from './image-source.ts';
-import { lookUp, withLogins, type LookupParts, type LookupResult, type LookupTask } from './look-up.ts';
+import { lookUp, type LoggedInTask, type LookupParts, type LookupResult, type LookupTask } from './look-up.ts';
 import type { FullScans } from './full-scan.ts';
 import type { Slots } from './lookup-slots.ts';
 import { recall, type Recalled } from './recall.ts';
@@ -29,7 +29,15 @@ export function createAnswer(parts: AnswerParts): Answer {
   const { shared, failures, scans } = parts;
   const secret = randomBytes(32);
   const begin = createBeginning(parts);
-  const revalidate = createRevalidation(parts, begin);
+  const withLogin = (task: LookupTask, credentials: Logins = []): LoggedInTask => {
+    return { ...task, request: { ...task.request, credentials }, login: loginKey(credentials, secret) };
+  };
+  const logIn: LogIn = (task) => {
+    const { credentials } = task.request;
+    if (typeof credentials !== 'function') return withLogin(task, credentials);
+    return credentials().then((logins) => withLogin(task, logins));
+  };
+  const revalidate = createRevalidation(parts, logIn, begin);
 
   const fromMemory = (task: LookupTask, { inspection, checkedAt, fresh, from }: Recalled): Detection => {
     const { keys, request } = task;
@@ -47,25 +55,24 @@ export function createAnswer(parts: AnswerParts): Answer {
     const keys = detectionKeys(request, canonicalName(parts.sources, request.reference));
     const declared = shared.declared(keys, request.platform);
     if (declared !== undefined) return { verdict: declared, from: 'store', meter: { ...free } };
-    const task: LookupTask = {
-      keys,
-      request,
-      get login() {
-        return loginKey(request.credentials, secret);
-      },
-    };
+    const task = { keys, request };
     const known = recall(parts, keys, request.platform);
     if (known !== undefined) return orDeclared(task, fromMemory(task, known));
-    const failure = failures.find(keys, task.login);
+    const logging = logIn(task);
+    const loggedIn = logging instanceof Promise ? await logging : logging;
+    const failure = failures.find(keys, loggedIn.login);
     if (failure !== undefined) return failedDetection(failure);
-    const flight = begin(task);
+    const flight = begin(loggedIn);
     if (flight === undefined) return failedDetection(shed);
     const result = await flight.wait(deadline);
     return orDeclared(task, detectionOf(result ?? { failure: leftAtDeadline }, flight.meter));
   };
 }
 
-type Begin = (task: LookupTask) => Flight<LookupResult> | undefined;
+/** Reads the task's logins; at once where they are there. */
+type LogIn = (task: LookupTask) => LoggedInTask | Promise<LoggedInTask>;
+
+type Begin = (task: LoggedInTask) => Flight<LookupResult> | undefined;
 
 /** Begins a look-up or joins the one under way. What it finds is stored if anyone who asked for it was in earnest. */
 function createBeginning({ flights, hooks, scans, shared, ...parts }: AnswerParts): Begin {
@@ -74,7 +81,7 @@ function createBeginning({ flights, hooks, scans, shared, ...parts }: AnswerPart
     const { keys, request, login } = task;
     const flight = flights.join(`${keys.image} ${keys.run} ${login}`, async (context) => {
       const began = performance.now();
-      const result = await lookUp({ ...parts, shared }, task, withLogins(request, context));
+      const result = await lookUp({ ...parts, shared }, task, { ...context, credentials: request.credentials });
       tell(() => hooks.onLookup?.(detectionEvent(detectionOf(result, context.meter), performance.now() - began)));
       if ('inspection' in result) scans.follow(task, result.inspection);
       return result;
@@ -92,18 +99,23 @@ async function keepResult(flight: Flight<LookupResult>, keep: (found: StoredVerd
 }
 
 /** Sees in the background whether a tag has moved. */
-function createRevalidation({ slots, failures }: AnswerParts, begin: Begin): (task: LookupTask) => void {
+function createRevalidation({ slots, failures }: AnswerParts, logIn: LogIn, begin: Begin): (task: LookupTask) => void {
   const revalidating = new Set<string>();
-  return (task) => {
-    const { keys, login } = task;
+  const run = async (task: LookupTask): Promise<void> => {
+    const logging = logIn(task);
+    const loggedIn = logging instanceof Promise ? await logging : logging;
     // A tag that is a little older still is a smaller loss than a Pod that has to queue behind its revalidation.
-    if (revalidating.has(keys.image) || slots.free() === 0) return;
-    if (failures.find(keys, login) !== undefined) return;
-    const flight = begin(task);
-    if (flight === undefined) return;
-    revalidating.add(keys.image);
-    flight.leave();
-    void flight.result.finally(() => revalidating.delete(keys.image));
+    if (slots.free() === 0 || failures.find(task.keys, loggedIn.login) !== undefined) return;
+    const flight = begin(loggedIn);
+    flight?.leave();
+    await flight?.result;
+  };
+  return (task) => {
+    const { image } = task.keys;
+    if (revalidating.has(image) || slots.free() === 0) return;
+    revalidating.add(image);
+    const forget = (): void => void revalidating.delete(image);
+    run(task).then(forget, forget);
   };
 }
 

@@ -1,5 +1,5 @@
 import { createHmac, hash } from 'node:crypto';
-import type { DetectRequest, Inspection } from './detector.ts';
+import type { DetectRequest, Inspection, Logins } from './detector.ts';
 
 /** The names under which one request's answers are remembered. Hashes: whoever creates Pods chooses what goes in. */
 export interface DetectionKeys {
@@ -64,7 +64,7 @@ export function pinnedName({ repository }: DetectionKeys, manifestDigest: string
 }
 
 /** The key of a set of logins, empty for none. `secret` makes it worthless to who reads the memory of keys. */
-export function loginKey(credentials: DetectRequest['credentials'], secret: Uint8Array): string {
+export function loginKey(credentials: Logins | undefined, secret: Uint8Array): string {
   if (credentials === undefined || credentials.length === 0) return '';
   const words = credentials.map(({ host, credential }) => [
     host,

@@ -1,13 +1,17 @@
 import type { Verdict } from '../policy/verdict.ts';
 import type { Credential, ImageSource, ImageSourceCode, LookupContext, Meter, Platform } from './image-source.ts';
 
+/** Registry logins and the registries they are for, most specific first. */
+export type Logins = readonly { readonly host: string; readonly credential: Credential }[];
+
 /** What a container runs: its image, and the Pod's own `command` and `args` (empty: the image's). */
 export interface DetectRequest {
   readonly reference: string;
   readonly platform: Platform;
   readonly command: readonly string[];
   readonly args: readonly string[];
-  readonly credentials?: readonly { readonly host: string; readonly credential: Credential }[];
+  /** Or how to get them, which is done only where a registry is asked: an image that is known waits for no login. */
+  readonly credentials?: Logins | (() => Promise<Logins>);
   /** A rehearsal (admission's dryRun): what is found may be remembered, but not written anywhere. */
   readonly dryRun?: boolean;
   /** Nobody waits for the answer (warm-up): what is known is answered, however old, and costs nothing. */

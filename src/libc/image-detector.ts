@@ -78,7 +78,7 @@ export function createImageDetector(options: ImageDetectorOptions): ImageDetecto
     timeMs: 2 * backgroundMs,
     retryMs: options.failureTtlMs,
     clock: options.clock,
-    scan: async (task, known, context) => await lookAgain(parts, task, known, withLogins(task.request, context)),
+    scan: async (task, known, context) => await lookAgain(parts, task, known, await withLogins(task.request, context)),
   });
   const answer = createAnswer({ ...parts, hooks, slots, flights, scans });
   let isClosed = false;

@@ -1,6 +1,6 @@
 import { isPassing, readFailure, type Failure } from './detection-failure.ts';
 import type { DetectionKeys } from './detection-keys.ts';
-import type { DetectRequest, Inspect, Inspection } from './detector.ts';
+import type { DetectRequest, Inspect, Inspection, Logins } from './detector.ts';
 import type { FailureMemory } from './failure-memory.ts';
 import { ImageSourceError, type ImageSource, type ImageSources, type LookupContext } from './image-source.ts';
 import type { ManifestMemory } from './manifest-memory.ts';
@@ -23,13 +23,19 @@ export interface LookupParts {
 
 export interface LookupTask {
   readonly keys: DetectionKeys;
-  readonly login: string;
   readonly request: DetectRequest;
 }
 
-/** The context of a look-up on behalf of a request. */
-export function withLogins({ credentials }: DetectRequest, context: LookupContext): LookupContext {
-  return credentials === undefined ? context : { ...context, credentials };
+/** A task whose logins have been read. */
+export interface LoggedInTask extends LookupTask {
+  readonly request: DetectRequest & { readonly credentials: Logins };
+  readonly login: string;
+}
+
+/** The context of a look-up on behalf of a request, whose logins are read now if they have not been. */
+export async function withLogins({ credentials }: DetectRequest, context: LookupContext): Promise<LookupContext> {
+  const logins = typeof credentials === 'function' ? await credentials() : credentials;
+  return logins === undefined ? context : { ...context, credentials: logins };
 }
 
 /** How a second look ended. `failed`: for a reason that may pass. */
@@ -82,7 +88,7 @@ export type LookupResult =
  * Asks the registry, and remembers what comes out. Nothing but the manifest is read where its digest is known already: a
  * tag that has not moved, or one that stands for the same image as another. Never rejects.
  */
-export async function lookUp(parts: LookupParts, task: LookupTask, context: LookupContext): Promise<LookupResult> {
+export async function lookUp(parts: LookupParts, task: LoggedInTask, context: LookupContext): Promise<LookupResult> {
   const { keys, login, request } = task;
   const progress: Progress = {};
   try {

@@ -2,7 +2,7 @@ import { readDeclared } from '../policy/annotations.ts';
 import type { ContainerView, PodView } from '../policy/model.ts';
 import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
 import { beforeAbort } from './before-abort.ts';
-import type { DetectRequest, Detector } from './detector.ts';
+import type { Detector, Logins } from './detector.ts';
 import type { Platform } from './image-source.ts';
 import { podPlatform } from './platform.ts';
 
@@ -25,8 +25,6 @@ export interface PodVerdictsOptions {
   readonly platform: Platform;
   readonly credentials?: PodCredentials;
 }
-
-type Logins = NonNullable<DetectRequest['credentials']>;
 
 /** The registry logins that a Pod of this namespace may use. Whatever goes wrong, there are just fewer of them. */
 export type PodCredentials = (pod: PodView, namespace: string) => Promise<Logins>;
@@ -72,7 +70,8 @@ export async function podVerdicts(
   const { dryRun = false } = admission;
   const deadline = AbortSignal.timeout(waitMs);
   const platform = podPlatform(pod, options.platform);
-  const credentials = await loginsOf(pod, { ...admission, budgetMs: waitMs }, options);
+  let read: Promise<Logins> | undefined;
+  const credentials = (): Promise<Logins> => (read ??= loginsOf(pod, { ...admission, budgetMs: waitMs }, options));
   const lookups = new Map<string, Promise<Verdict>>();
   const lookUp = async ({ image, command, args }: ContainerView): Promise<Verdict> => {
     const request = { reference: image, platform, command, args, credentials, dryRun };

@@ -15,7 +15,7 @@ export interface Flight<T> {
 }
 
 export interface Flights<T> {
-  /** The flight of this key, or a new one; undefined where there are too many already. `work` must not reject. */
+  /** The flight of this key, or a new one; undefined where there are too many already, or no more are begun. `work` must not reject. */
   join(key: string, work: (context: LookupContext) => Promise<T>): Flight<T> | undefined;
   count(): number;
   /** Ends all and waits for them. */
@@ -39,8 +39,10 @@ interface OwnFlight<T> extends Flight<T> {
 /** One flight per key at a time, whatever the number of those who wait. */
 export function createFlights<T>(options: FlightsOptions<T>): Flights<T> {
   const flights = new Map<string, OwnFlight<T>>();
+  let isClosed = false;
   return {
     join(key, work) {
+      if (isClosed) return undefined;
       const known = flights.get(key);
       if (known !== undefined) return known;
       makeRoom(options.slots, flights);
@@ -50,6 +52,7 @@ export function createFlights<T>(options: FlightsOptions<T>): Flights<T> {
     },
     count: () => flights.size,
     async close() {
+      isClosed = true;
       const all = [...flights.values()];
       for (const flight of all) flight.end(lookupAbort.closing());
       await Promise.all(all.map(({ result }) => result));

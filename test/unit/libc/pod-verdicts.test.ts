@@ -1,20 +1,23 @@
 import { describe, expect, it } from 'vitest';
 
 import type { DetectRequest, Detection, Detector } from '../../../src/libc/detector.ts';
+import { createImageDetector } from '../../../src/libc/image-detector.ts';
 import { podVerdicts, type PodCredentials } from '../../../src/libc/pod-verdicts.ts';
 import { readPod } from '../../../src/policy/read-pod.ts';
 import { podWith, verdict } from '../../support/policy.ts';
+import { FakeRegistry } from '../libc-detector/support.ts';
 
 const platform = { os: 'linux', architecture: 'amd64' };
 const login = { host: 'registry.example', credential: { username: 'alice', password: 'x' } };
 
-/** A detector that knows everything, and notes what it is asked. */
+/** A detector that asks registries, and notes what it is asked and with which logins. */
 function listening() {
   const asked: DetectRequest[] = [];
   const found: Detection = { verdict: verdict('musl'), from: 'registry', meter: { requests: 0, bytes: 0 } };
   const detector: Detector = {
     async detect(request) {
-      asked.push(request);
+      const { credentials = [] } = request;
+      asked.push({ ...request, credentials: typeof credentials === 'function' ? await credentials() : credentials });
       return found;
     },
   };
@@ -56,6 +59,26 @@ describe("a Pod's registry logins", () => {
     );
     expect(verdicts.map(({ resolver }) => resolver)).toEqual(['musl']);
     expect(asked.map(({ credentials: given }) => given)).toEqual([[]]);
+  });
+
+  it('are not waited for where the image is known', async () => {
+    const sources = new FakeRegistry();
+    sources.add('app:1');
+    const clock = { now: () => Date.now() };
+    const limits = { entries: 10, tagTtlMs: 60_000, failureTtlMs: 60_000, clock };
+    const detector = createImageDetector({ sources, inspect: sources.inspect, ...limits });
+    const pod = readPod({ spec: { containers: [{ name: 'a', image: 'app:1' }] } });
+    await podVerdicts(
+      pod,
+      { namespace: 'shop', budgetMs: 1000 },
+      { platform, detector, credentials: async () => [login] },
+    );
+    const credentials: PodCredentials = () => {
+      throw new Error('asked');
+    };
+    const [found] = await podVerdicts(pod, { namespace: 'shop', budgetMs: 1000 }, { platform, detector, credentials });
+    expect(found?.resolver).toBe('musl');
+    await detector.close();
   });
 
   it('are not asked for where annotations say all', async () => {
