@@ -25,6 +25,8 @@ await build({
   minify: true,
   // Names in stack traces are worth their bytes.
   keepNames: true,
+  // Cloud identities: loaded where they are configured, from a node_modules beside the bundle (docs/pull-secrets.md).
+  external: ['@aws-sdk/client-ecr', 'google-auth-library', '@azure/identity'],
   legalComments: 'none',
   plugins: [unusedModels],
   // CommonJS dependencies call require().

@@ -57,6 +57,7 @@ async function open(
     await store?.close();
   });
   const secrets = joined.client && composePullSecrets(config, joined.client, log);
+  closing.push(async () => secrets?.close());
   const [certificates] = await Promise.all([
     composeCertificates(context, joined, failures),
     firstFacts(context, facts),
