@@ -5,8 +5,6 @@ import { dirname } from 'node:path';
 import type { CertificatePair, CertificateSource } from '../admission/certificates.ts';
 import { CertificateError } from './certificate-error.ts';
 
-export { CertificateError };
-
 export interface FileCertificatesOptions {
   readonly certFile: string;
   readonly keyFile: string;
