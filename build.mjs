@@ -2,16 +2,20 @@
 import { chmodSync } from 'node:fs';
 import { build } from 'esbuild';
 
-/** client-node's package.json does not say so: its 700 generated models do nothing but exist, and are left out unused. */
-const unusedModels = {
-  name: 'unused-models',
-  setup({ onResolve, resolve }) {
-    onResolve({ filter: /^(@kubernetes\/client-node$|\.)/ }, async ({ path, pluginData, ...place }) => {
-      const concerns = path.startsWith('@') || place.importer.includes('@kubernetes/client-node');
-      if (!concerns || pluginData === unusedModels) return undefined;
-      const found = await resolve(path, { ...place, pluginData: unusedModels });
-      return { ...found, sideEffects: false };
-    });
+/**
+ * Of client-node only KubeConfig is used, and of its 700 generated files two: a bundler cannot leave out the rest by itself.
+ * The build fails where KubeConfig needs more.
+ */
+const onlyKubeConfig = {
+  name: 'only-kube-config',
+  setup({ onResolve, onLoad, resolve }) {
+    const config = '@kubernetes/client-node/dist/config.js';
+    onResolve({ filter: /^@kubernetes\/client-node$/ }, ({ resolveDir, kind }) =>
+      resolve(config, { resolveDir, kind }),
+    );
+    onLoad({ filter: /client-node\/dist\/gen\/index\.js$/ }, () => ({
+      contents: `export { createConfiguration } from './configuration.js'; export { ServerConfiguration } from './servers.js';`,
+    }));
   },
 };
 
@@ -28,7 +32,7 @@ await build({
   // Cloud identities: loaded where they are configured, from a node_modules beside the bundle (docs/pull-secrets.md).
   external: ['@aws-sdk/client-ecr', 'google-auth-library', '@azure/identity'],
   legalComments: 'none',
-  plugins: [unusedModels],
+  plugins: [onlyKubeConfig],
   // CommonJS dependencies call require().
   banner: {
     js: "import { createRequire as __require } from 'node:module'; const require = __require(import.meta.url);",

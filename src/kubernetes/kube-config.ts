@@ -25,7 +25,11 @@ function load({ file, context }: KubeConfigOptions): KubeConfig {
   }
   if (context !== undefined) config.setCurrentContext(context);
   if (config.getCurrentCluster() === null) {
-    throw new KubeError('invalid', `kubeconfig ${file ?? ''}: no cluster for context ${config.getCurrentContext()}`);
+    const named = config.getCurrentContext();
+    throw new KubeError(
+      'invalid',
+      `kubeconfig ${file ?? 'of the service account'}: ${named ? `no cluster for context ${named}` : 'no current context'}`,
+    );
   }
   return config;
 }
