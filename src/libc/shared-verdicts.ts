@@ -62,7 +62,6 @@ export function createSharedVerdicts(
     find: (keys, platform) => guarded(() => store.get(queryOf(keys, platform))),
     keep,
     used(keys, platform, verdict) {
-      if (verdict.inspection.verdict.resolver === 'unknown') return;
       if (isNews(`${keys.image} ${runOf(keys, verdict.inspection)}`)) keep(keys, platform, verdict);
     },
   };

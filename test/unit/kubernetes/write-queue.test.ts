@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 
 import type { KubeRequest } from '../../../src/kubernetes/client.ts';
@@ -10,7 +11,7 @@ const free = { wait: () => 0, take: () => {}, giveBack: () => {} };
 function queueWith(change: Partial<WriteQueueOptions> = {}) {
   const sent: string[] = [];
   const told: string[] = [];
-  const api: { fails?: KubeErrorCode; hangs?: boolean } = {};
+  const api: { fails?: KubeErrorCode; hangs?: boolean; slow?: boolean } = {};
   const request = async <T>({ path, signal }: KubeRequest): Promise<T> => {
     sent.push(path);
     if (api.hangs === true) {
@@ -18,6 +19,7 @@ function queueWith(change: Partial<WriteQueueOptions> = {}) {
         signal?.addEventListener('abort', () => reject(signal.reason as Error));
       });
     }
+    if (api.slow === true) await sleep(10);
     if (api.fails !== undefined) throw new KubeError(api.fails, 'no');
     return await Promise.resolve(undefined as T);
   };
@@ -73,9 +75,7 @@ describe('writes', () => {
     const { add, sent, queue } = queueWith({ ready, pace });
     add('a');
     add('b');
-    await new Promise((done) => {
-      setTimeout(done, 20);
-    });
+    await sleep(20);
     expect(sent).toEqual([]);
     resolve();
     await expect.poll(() => sent).toEqual(['a']);
@@ -119,9 +119,11 @@ describe('writes', () => {
   it('that fail do not displace what was said since', async () => {
     const { add, api, sent, queue } = queueWith();
     api.fails = 'server';
+    api.slow = true;
     add('a', 'old');
     await expect.poll(() => sent).toEqual(['old']);
     add('a', 'new');
+    await sleep(15);
     delete api.fails;
     await expect.poll(() => sent).toEqual(['old', 'new']);
     expect(queue.waiting).toBe(0);

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { Inspect } from '../../../src/libc/detector.ts';
 import { createImageDetector } from '../../../src/libc/image-detector.ts';
+import type { StoredVerdict, VerdictStore } from '../../../src/libc/verdict-store.ts';
 import { createInspector, inspectImage } from '../../../src/libc/inspect-image.ts';
 import { fullScanLimits } from '../../../src/libc/inspect-limits.ts';
 import { elf } from '../../support/elf-builder.ts';
@@ -25,7 +26,11 @@ const OUT_OF_REACH = image({
   config: { entrypoint: ['/usr/bin/app'] },
 });
 
-function detectorWith(inspectFully: Inspect, clock: { now(): number } = { now: () => Date.now() }) {
+function detectorWith(
+  inspectFully: Inspect,
+  clock: { now(): number } = { now: () => Date.now() },
+  store?: VerdictStore,
+) {
   const counts = { full: 0 };
   const detector = createImageDetector({
     sources: { open: () => memorySource(OUT_OF_REACH), canonical: (text) => text },
@@ -38,6 +43,7 @@ function detectorWith(inspectFully: Inspect, clock: { now(): number } = { now: (
     tagTtlMs: 600_000,
     failureTtlMs: 60_000,
     clock,
+    ...(store && { store }),
   });
   return { detector, counts };
 }
@@ -78,11 +84,11 @@ describe('an image whose program an admission look-up does not reach', () => {
     const clock = handClock();
     let down = true;
     const { detector, counts } = detectorWith((...given) => {
-      if (down) return Promise.reject(sourceError('unavailable', 'the registry answered 503'));
-      return createInspector(fullScanLimits)(...given);
+      if (!down) return createInspector(fullScanLimits)(...given);
+      return sleep(20).then(() => Promise.reject(sourceError('unavailable', 'the registry answered 503')));
     }, clock);
-    for (let pods = 0; pods < 3; pods += 1) await detector.detect(request('app'), noDeadline);
-    await sleep(20);
+    for (let pods = 0; pods < 10; pods += 1) await detector.detect(request('app'), noDeadline);
+    await sleep(40);
     expect(counts.full).toBe(1);
     down = false;
     await detector.detect(request('app'), noDeadline);
@@ -92,6 +98,25 @@ describe('an image whose program an admission look-up does not reach', () => {
     await detector.detect(request('app'), noDeadline);
     await expect.poll(async () => (await detector.detect(request('app'), noDeadline)).verdict.resolver).toBe('musl');
     expect(counts.full).toBe(2);
+    await detector.close();
+  });
+
+  it('a scan for a rehearsal leaves nothing in the store', async () => {
+    const puts: string[] = [];
+    const store = {
+      declared: () => undefined,
+      get: () => undefined,
+      put: (_: unknown, { inspection }: StoredVerdict) => void puts.push(inspection.verdict.resolver),
+      forget: () => {},
+    };
+    const { detector } = detectorWith(createInspector(fullScanLimits), undefined, store);
+    const detect = async (dryRun: boolean) =>
+      (await detector.detect(request('app', { dryRun }), noDeadline)).verdict.resolver;
+    await detect(true);
+    await expect.poll(() => detect(true)).toBe('musl');
+    expect(puts).toEqual([]);
+    await detect(false);
+    expect(puts).toEqual(['musl']);
     await detector.close();
   });
 

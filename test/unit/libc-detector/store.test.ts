@@ -127,6 +127,33 @@ describe('a shared store', () => {
     expect([registry.manifestsOf.length, registry.inspectionsOf.length]).toEqual([2, 1]);
   });
 
+  it('is told once of what many Pods waited for', async () => {
+    const registry = new FakeRegistry();
+    registry.add('app:1', { delay: 5 });
+    const { store, puts } = memoryStore();
+    const detector = detectorFor(registry, { store });
+    await Promise.all(Array.from({ length: 10 }, () => detector.detect(request('app:1'), noDeadline)));
+    expect(puts).toHaveLength(1);
+  });
+
+  it('that is less sure of an image than our own memory tells only how old the tag is', async () => {
+    const registry = new FakeRegistry();
+    registry.add('app:1');
+    const { store, held } = memoryStore();
+    const clock = handClock();
+    const detector = detectorFor(registry, { store, clock });
+    await detector.detect(request('app:1'), noDeadline);
+    clock.advance(11 * minute);
+    for (const [key, { inspection }] of held) {
+      const evidence = { ...inspection.verdict.evidence, confidence: 0.3 };
+      const verdict: Verdict = { resolver: 'glibc', libc: 'glibc', evidence };
+      held.set(key, { inspection: { ...inspection, verdict }, checkedAt: clock.now() });
+    }
+    expect((await detector.detect(request('app:1'), noDeadline)).verdict.resolver).toBe('musl');
+    await sleep(5);
+    expect(registry.manifestsOf).toHaveLength(1);
+  });
+
   it('whose clock is ahead does not keep a tag fresh for longer', async () => {
     const registry = new FakeRegistry();
     registry.add('app:1');
@@ -299,6 +326,23 @@ describe('a verdict of older rules', () => {
       expect((await detector.detect(request('app:1'), noDeadline)).verdict.resolver).toBe('glibc');
     }
     expect(registry.inspectionsOf).toHaveLength(2);
+  });
+
+  it('that another replica has replaced meanwhile is not looked up', async () => {
+    const registry = new FakeRegistry();
+    for (const name of ['slow:1', 'app:1']) registry.add(name);
+    const { store, held } = memoryStore();
+    const first = detectorFor(registry, { store });
+    for (const name of ['slow:1', 'app:1']) await first.detect(request(name), noDeadline);
+    const fresh = [...held];
+    makeOutdated(held);
+    registry.images.get('docker.io/library/slow:1')!.delay = 20;
+    const detector = detectorFor(registry, { store });
+    for (const name of ['slow:1', 'app:1']) await detector.detect(request(name), noDeadline);
+    for (const [key, verdict] of fresh) held.set(key, verdict);
+    await sleep(80);
+    expect(registry.inspectionsOf.filter((key) => key.includes('app:1'))).toHaveLength(1);
+    expect((await detector.detect(request('app:1'), noDeadline)).outdated).toBeUndefined();
   });
 
   it('that today’s rules do not tell is forgotten', async () => {
