@@ -38,7 +38,9 @@ const VARIANTS: readonly Variant[] = [
 const HELMS_OWN = /^ *(# Source: .*|helm\.sh\/.*|app\.kubernetes\.io\/managed-by: .*)\n/gm;
 
 /** The chart's text without what Helm writes for itself. */
-export const withoutHelmsOwn = (text: string): string => text.replaceAll(HELMS_OWN, '');
+export const withoutHelmsOwn = (text: string): string =>
+  // Helm 3 and 4 differ in the empty lines between objects.
+  text.replaceAll(HELMS_OWN, '').replaceAll(/\n+---\n/g, '\n---\n');
 
 function documents(text: string): string[] {
   return text
