@@ -338,6 +338,18 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
       expect(store.told).toContain('writes of verdict recovered');
     });
 
+    it('without leave to watch, what the first list told answers, and writing goes on', async () => {
+      const other = await storeOf();
+      other.put(keyOf('app:1'), foundMusl(Date.now()));
+      await expect.poll(() => other.stats().detected).toBe(1);
+      const client = await clientWith('no-watch', ['list', 'create', 'patch']);
+      const store = await storeOf(client);
+      await expect.poll(() => store.told).toContain('reads lost forbidden');
+      expect(store.get(asked('app:1'))).toBeDefined();
+      store.put(keyOf('app:2'), foundMusl(Date.now()));
+      await expect.poll(() => other.get(asked('app:2'))).toBeDefined();
+    });
+
     it('without leave to delete, all else goes on', async () => {
       const client = await clientWith('no-delete', ['list', 'watch', 'create', 'patch']);
       const store = await storeOf(client, { sweepMs: 100, expireMs: HOUR });
