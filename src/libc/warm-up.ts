@@ -31,7 +31,7 @@ export interface WarmUpLimits {
   readonly concurrency: number;
   readonly perSecond: number;
   readonly burst: number;
-  /** Most look-ups an hour, by registry: `{ "docker.io": 10 }`. */
+  /** Most look-ups an hour, by registry: `{ "docker.io": 5 }`. */
   readonly hourly: Readonly<Record<string, number>>;
   /** Most images that wait, and bytes of what is kept of them, approximately. */
   readonly items: number;
@@ -87,7 +87,7 @@ export const WARM_UP_LIMITS: WarmUpLimits = {
   concurrency: 2,
   perSecond: 2,
   burst: 10,
-  hourly: { 'docker.io': 10 },
+  hourly: { 'docker.io': 5 },
   items: 10_000,
   bytes: 8 * 1024 * 1024,
   pause: { first: 60_000, most: 3_600_000 },

@@ -135,7 +135,7 @@ describe('a workload in scope', () => {
     }
     api.failures.set(`${DEPLOYMENTS} page 2`, 'server');
     warmUp.start();
-    await expectSoon(() => events.filter((event) => event.startsWith('app-')).length).toBe(200);
+    await expectSoon(() => events.filter((event) => event.startsWith('app-')).length).toBe(100);
     expect(warmUp.stats()).toMatchObject({ unsynced: 1, workloads: 0, forgotten: 0 });
     await expectSoon(() => api.calls.filter((path) => path === DEPLOYMENTS).length).toBeGreaterThan(5);
     api.failures.clear();
