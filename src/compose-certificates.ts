@@ -4,7 +4,6 @@ import type { CertificatePair, CertificateSource } from './admission/certificate
 import { CommandError } from './commands/errors.ts';
 import type { ServerContext } from './commands/serve.ts';
 import type { Joined } from './compose-kubernetes.ts';
-import { composeSelfManaged } from './compose-self-managed.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
 import { CertificateError } from './tls/certificate-error.ts';
 import { fileCertificates } from './tls/file-certificates.ts';
@@ -56,7 +55,10 @@ export async function composeCertificates(
   failures: FailureLog,
 ): Promise<CertificateParts> {
   const { config, log, metrics } = context;
-  if (config.tls.mode === 'self-managed') return await composeSelfManaged(context, joined, failures);
+  if (config.tls.mode === 'self-managed') {
+    const { composeSelfManaged } = await import('./compose-self-managed.ts');
+    return await composeSelfManaged(context, joined, failures);
+  }
   const source = config.tls.mode === 'files' ? files(context) : await ephemeral(context);
   const note = ({ cert }: CertificatePair): void => {
     const { validToDate, fingerprint256 } = new X509Certificate(cert);

@@ -82,8 +82,12 @@ export async function composeSelfManaged(
     clock,
     hooks: {
       onWatchError: failed('registration', `the MutatingWebhookConfiguration ${tls.registration} cannot be watched`),
-      onSeen: (entries) =>
-        log.info({ registration: tls.registration, entries: entries ?? 'absent' }, 'our registration'),
+      onSeen: (entries) => {
+        const fields = { registration: tls.registration, service: `${namespace}/${tls.service}` };
+        if (entries === undefined) log.info(fields, 'nobody is registered to call us yet');
+        else if (entries === 0) log.warn(fields, 'no entry of the registration calls our Service: check tls.service');
+        else log.info({ ...fields, entries }, 'our registration');
+      },
     },
   });
   const names = [`${tls.service}.${namespace}.svc`, `${tls.service}.${namespace}`, tls.service];

@@ -146,8 +146,11 @@ async function watch<T>(run: Run<T>): Promise<void> {
   if (!lasted()) throw new KubeError('server', `watch ${path}: the server ended it at once`);
 }
 
-/** Not found: the resource itself is gone, and its objects with it. */
-const NEEDS_LIST: ReadonlySet<string> = new Set(['gone', 'invalid', 'malformed', 'not-found']);
+/**
+ * Not found: the resource itself is gone, and its objects with it. Forbidden: who may list and not watch is as up to date as
+ * the waits between attempts allow.
+ */
+const NEEDS_LIST: ReadonlySet<string> = new Set(['gone', 'invalid', 'malformed', 'not-found', 'forbidden']);
 
 async function pause<T>(run: Run<T>, error: unknown): Promise<void> {
   const known = error instanceof KubeError ? error : new KubeError('server', String(error), { cause: error });
