@@ -34,6 +34,7 @@ try {
   await run(JSON.parse(process.argv[2] ?? '{}') as Order);
   process.exit(0);
 } catch (error) {
-  console.error(error);
+  const { message, cause } = error as Error;
+  console.error(`  failed: ${message}${cause instanceof Error ? `\n  ${cause.message}` : ''}`);
   process.exit(1);
 }

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { command } from './command.ts';
 import { text } from 'node:stream/consumers';
 import type { Readable } from 'node:stream';
 
@@ -16,6 +17,8 @@ export interface Isolated {
   readonly kill: () => void;
 }
 
+const FLAGS = ['--mount', '--net', '--pid', '--fork', '--kill-child=SIGKILL', '--mount-proc'];
+
 /** Of the script in the other machine. */
 const RESULT = 3;
 
@@ -24,8 +27,7 @@ const RESULT = 3;
  * input does (`endWithParent`): so it does not outlive a parent that was killed.
  */
 export function isolate(script: string, argument: string): Isolated {
-  const flags = ['--mount', '--net', '--pid', '--fork', '--kill-child=SIGKILL', '--mount-proc'];
-  const child = spawn('unshare', [...flags, process.execPath, script, argument], {
+  const child = spawn('unshare', [...FLAGS, process.execPath, script, argument], {
     stdio: ['pipe', 'inherit', 'inherit', 'pipe'],
   });
   const output = text(child.stdio[RESULT] as Readable);
@@ -39,6 +41,14 @@ export function isolate(script: string, argument: string): Isolated {
   // It reads nothing; that it stays open is what tells the script that we are here.
   child.stdin?.on('error', () => {});
   return { result, kill: () => void child.kill('SIGKILL') };
+}
+
+/** Why this machine lets us have none of our own, in its words; undefined: it does. */
+export async function whyNotIsolated(): Promise<string | undefined> {
+  return command('unshare', [...FLAGS, 'true']).then(
+    () => undefined,
+    (error: Error) => error.message,
+  );
 }
 
 /** In the isolated script: ends the process when its parent is gone, or on a signal, which a first process would ignore. */

@@ -3,7 +3,7 @@ import { availableParallelism, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Order } from './inside.ts';
-import { isolate } from './isolation.ts';
+import { isolate, whyNotIsolated } from './isolation.ts';
 import type { Cell } from './measure/run.ts';
 import { preparePrograms } from './preparation/programs.ts';
 import { whyNot } from './preparation/requirements.ts';
@@ -86,13 +86,16 @@ const asked = wish();
 // Where Debian keeps the tools for administrators, which `su` leaves out of PATH.
 process.env['PATH'] = `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`;
 const folders = process.env['PATH'].split(':');
-const obstacle =
-  typeof asked === 'string'
-    ? asked
-    : await whyNot({ platform: process.platform, root: process.getuid?.() === 0, folders });
+const here = { platform: process.platform, root: process.getuid?.() === 0, folders };
+const obstacle = typeof asked === 'string' ? asked : ((await whyNot(here)) ?? (await whyNotIsolated()));
 if (obstacle !== undefined || typeof asked === 'string') {
   console.error(`lab: ${obstacle}`);
   process.exitCode = 2;
 } else {
-  process.exitCode = (await run(asked)) ? 0 : 1;
+  try {
+    process.exitCode = (await run(asked)) ? 0 : 1;
+  } catch (error) {
+    console.error(`lab: ${(error as Error).message}`);
+    process.exitCode = 1;
+  }
 }

@@ -22,7 +22,7 @@ export async function attempt(task: Task, number: number, runs: number, lanes: L
 }
 
 /** Milliseconds from the first look-up on. */
-const RESTART = { down: 500, up: 3500, end: 5500, every: 150 } as const;
+const RESTART = { down: 500, up: 3500, end: 5500, every: 200 } as const;
 
 async function restartCache(cluster: Cluster, node: Task['plan']['node']): Promise<void> {
   const spec = NODES.find(({ name }) => name === node);
@@ -31,11 +31,15 @@ async function restartCache(cluster: Cluster, node: Task['plan']['node']): Promi
   await sleep(RESTART.down);
   await cache.stop();
   await sleep(RESTART.up - RESTART.down);
-  await startCache(spec);
+  cluster.caches.set(node, await startCache(spec));
 }
 
-/** Looks names up in all Pods of a node again and again while its node-local cache is stopped and started. */
-export async function attemptDuringRestart(cluster: Cluster, tasks: readonly Task[]): Promise<Map<Task, Attempt>> {
+/** Looks names up in all Pods of a node again and again while its node-local cache is stopped and started. See `attempt` for `number`. */
+export async function attemptDuringRestart(
+  cluster: Cluster,
+  tasks: readonly Task[],
+  number: number,
+): Promise<Map<Task, Attempt>> {
   const [first] = tasks;
   if (first === undefined) return new Map();
   const restarting = restartCache(cluster, first.plan.node);
@@ -44,7 +48,7 @@ export async function attemptDuringRestart(cluster: Cluster, tasks: readonly Tas
     const tokens: string[] = [];
     const pending: Promise<Sample>[] = [];
     while (performance.now() - started < RESTART.end) {
-      const token = `${task.plan.column.id}-${task.program.id}-0-${tokens.length}`;
+      const token = `${task.plan.column.id}-${task.program.id}-${number}-${tokens.length}`;
       tokens.push(token);
       pending.push(lookUp(task.running.place, task.program, task.plan.scenario.question(token)));
       await sleep(RESTART.every);

@@ -32,14 +32,12 @@ export function planPods(scenarios: readonly Scenario[], programs: readonly Prog
 }
 
 /** The Pod as its author or an injector wrote it; what its programs resolve with is declared, for there is no image. */
-export function manifestOf({ name, containers, column }: PodPlan): Record<string, unknown> {
-  const annotations = Object.fromEntries(
-    containers.map(({ program, kind }) => [`libc-dns.dev/libc.${program.id}`, kind]),
-  );
+export function manifestOf({ name, scenario, containers, column }: PodPlan): Record<string, unknown> {
+  const declarations = containers.map(({ program, kind }) => [`libc-dns.dev/libc.${program.id}`, kind] as const);
   return {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { name, namespace: 'shop', annotations },
+    metadata: { name, namespace: 'shop', annotations: Object.fromEntries(scenario.undeclared ? [] : declarations) },
     spec: {
       containers: containers.map(({ program }) => ({ name: program.id, image: `lab/${program.id}` })),
       ...column.pod,

@@ -66,7 +66,7 @@ async function addNode(spec: NodeSpec, index: number): Promise<void> {
 
 export interface Cluster {
   /** The running node-local caches. */
-  readonly caches: ReadonlyMap<NodeName, Service>;
+  readonly caches: Map<NodeName, Service>;
   /** Creates a Pod on a node: a namespace named `name`, and files under /etc that are the Pod's own. */
   addPod(name: string, node: NodeName, files: PodFiles): Promise<Place>;
 }
@@ -81,14 +81,24 @@ const NSSWITCH = 'passwd: files\ngroup: files\nhosts: files dns\n';
 /** As the kubelet writes it. */
 const HOSTS = '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n';
 
+/**
+ * Mounts a file over another, or over what that links to: where systemd-resolved is, /etc/resolv.conf is a link into /run,
+ * which is the lab's own and empty.
+ */
+const COVER = `cover() {
+  target=$(readlink -m "$2")
+  case $target in /run/*) mkdir -p "$(dirname "$target")"; touch "$target";; esac
+  mount --bind "$1" "$target"
+}`;
+
 async function mountFiles(name: string, { resolvConf }: PodFiles): Promise<number> {
   const files = { 'resolv.conf': resolvConf, 'nsswitch.conf': NSSWITCH, hosts: HOSTS };
   const folder = `${FOLDER}/${name}`;
   await mkdir(folder, { recursive: true });
   for (const [file, content] of Object.entries(files)) await writeFile(`${folder}/${file}`, content);
-  const mounts = Object.keys(files).map((file) => `mount --bind ${folder}/${file} /etc/${file}`);
+  const mounts = Object.keys(files).map((file) => `cover ${folder}/${file} /etc/${file}`);
   // The namespace lives as long as a process in it does.
-  const script = [...mounts, 'echo ready', 'exec sleep infinity'].join('\n');
+  const script = [COVER, ...mounts, 'echo ready', 'exec sleep infinity'].join('\n');
   const { child } = await startService(name, ['unshare', '--mount', 'sh', '-ec', script], /ready/);
   return child.pid ?? 0;
 }

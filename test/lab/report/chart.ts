@@ -26,7 +26,9 @@ const PANELS = ['raced', 'outside', 'mixed-cache-silent'];
 const WIDTH = 960;
 const LEFT = 270;
 const RIGHT = 40;
-const ROW = 26;
+const ROW = 32;
+/** What other injectors do stands a little below what we do. */
+const BELOW = 9;
 const LEAST = 1;
 const MOST = 20_000;
 
@@ -61,10 +63,9 @@ function row(columns: readonly ColumnFigures[], resolver: ResolverId, y: number)
   const found = columns
     .map((column) => ({ mark: MARKS[column.id], figures: figuresIn(column, resolver) }))
     .filter((one): one is { mark: Mark; figures: Figures } => one.mark !== undefined && one.figures !== undefined);
-  // What other injectors do lies under what we do.
-  const ordered = found.toSorted((a, b) => Number(b.mark.colour === '#667085') - Number(a.mark.colour === '#667085'));
-  const spreads = ordered.map((one) => spread(one.figures, one.mark.colour, y));
-  return [...spreads, ...ordered.map((one) => mark(one.mark, x(one.figures.median), y))].join('');
+  const level = (one: Mark): number => (Object.values(PEERS).includes(one) ? y + BELOW : y - 3);
+  const spreads = found.map((one) => spread(one.figures, one.mark.colour, level(one.mark)));
+  return [...spreads, ...found.map((one) => mark(one.mark, x(one.figures.median), level(one.mark)))].join('');
 }
 
 function axis(top: number, bottom: number): string {
@@ -99,7 +100,7 @@ function panel(
 }
 
 function legend(top: number): string {
-  const places = [16, 190, 400, 16, 190, 400];
+  const places = [16, 190, 370, 16, 190, 370];
   return [BEFORE, OURS, LOCAL, ...Object.values(PEERS)]
     .map((one, index) => {
       const [at, y] = [places[index] ?? 16, top + (index < 3 ? 0 : 22)];

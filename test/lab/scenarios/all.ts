@@ -1,5 +1,14 @@
 import { healthy, intercepting, ipv6, slow, tcpClosed, tcpDropped } from './paths.ts';
-import { cacheRefuses, cacheRestarts, cacheSilent, caresOnMusl, mixed, mixedRefused, mixedSilent } from './pods.ts';
+import {
+  cacheRefuses,
+  cacheRestarts,
+  cacheSilent,
+  caresOnMusl,
+  mixed,
+  mixedRefused,
+  mixedSilent,
+  unknown,
+} from './pods.ts';
 import { outside, searched } from './names.ts';
 import { raced } from './raced.ts';
 import type { Scenario } from './scenario.ts';
@@ -12,6 +21,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ipv6,
   tcpClosed,
   tcpDropped,
+  unknown,
   mixed,
   mixedRefused,
   mixedSilent,

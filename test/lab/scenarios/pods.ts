@@ -33,6 +33,24 @@ export const mixedRefused: Scenario = {
   expect: { 'ours-local/musl': { atMostMs: 600 }, 'ours-local/glibc': { atMostMs: 100 } },
 };
 
+/** The options are given where nothing is known: they must harm nobody. */
+export const unknown: Scenario = {
+  id: 'unknown',
+  title: 'Nothing is known of the image',
+  node: 'raced',
+  question: FULLY_QUALIFIED,
+  pods: [['glibc', 'node-resolve', 'go', 'musl', 'musl-new']],
+  undeclared: true,
+  columns: [BEFORE, OURS],
+  expect: {
+    ...RACED_BEFORE,
+    'ours/glibc': { atMostMs: 50, packets: ['tcp'] },
+    'ours/other': { atMostMs: 50, packets: ['tcp'] },
+    'ours/go': { atMostMs: 50, packets: ['tcp'] },
+    'ours/musl': { atLeastMs: 2400, packets: ['one-port-at-once', 'packet-lost'] },
+  },
+};
+
 /** What a redirect would be if it put the cache first for everyone. */
 const CACHE_FIRST: Column = {
   id: 'cache-first',

@@ -62,6 +62,8 @@ export interface Scenario {
    */
   readonly pods: readonly (readonly ResolverId[])[];
   readonly declared?: Readonly<Partial<Record<ResolverId, Kind>>>;
+  /** Nothing is declared and no image is there: what resolves is unknown to us. */
+  readonly undeclared?: boolean;
   readonly columns: readonly Column[];
   readonly expect: Expectations;
   /** The node-local cache crashes and comes back while look-ups go on: they are spread over that time. */
