@@ -3,12 +3,11 @@ import { within } from '../network/namespaces.ts';
 
 /** A recording of the DNS packets that leave and enter a Pod. */
 export interface Recording {
-  /** Ends it; the capture in tcpdump's format. Throws where packets were missed. */
+  /** The capture so far, in tcpdump's format; its end may be missing. */
+  soFar(): Buffer;
+  /** Ends it; the whole capture. Throws where packets were missed. */
   end(): Promise<Buffer>;
 }
-
-/** Packets that a finished capture may still be missing from its pipe. */
-const SETTLE_MS = 200;
 
 /** Starts recording in a namespace and resolves when it runs. Rejects where tcpdump does not start. */
 export function record(namespace: string): Promise<Recording> {
@@ -35,7 +34,6 @@ export function record(namespace: string): Promise<Recording> {
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
   const end = async (): Promise<Buffer> => {
-    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
     child.kill('SIGINT');
     await ended;
     if (!/\b0 packets dropped by kernel/.test(words))
@@ -46,7 +44,7 @@ export function record(namespace: string): Promise<Recording> {
     child.once('error', reject);
     child.stderr.on('data', (chunk: Buffer) => {
       words = `${words}${chunk.toString()}`.slice(-4000);
-      if (words.includes('listening on')) resolve({ end });
+      if (words.includes('listening on')) resolve({ soFar: () => Buffer.concat(chunks), end });
     });
     void ended.then(() => reject(new Error(`tcpdump in ${namespace}: ${words}`)));
   });

@@ -18,8 +18,8 @@ export function median(values: readonly number[]): number {
 
 export interface Problem {
   /**
-   * `disturbed`: what a busy machine may do too. It slows a look-up down; or it stops a resolver between its two packets,
-   * until the first is answered, and then there is no race.
+   * `disturbed`: what a busy machine may do too. It slows a look-up down; or it stops a resolver between its two packets
+   * until the first is answered, and then there is no race, and the packets do not show what they should.
    */
   readonly kind: 'disturbed' | 'wrong';
   readonly text: string;
@@ -53,7 +53,8 @@ export function judge(expected: Expectation, { samples, exchanges }: Measured, l
   }
   for (const behaviour of expected.packets ?? []) {
     const without = exchanges.filter((story) => !shows(behaviour, story, local)).length;
-    if (without > 0) problems.push(wrong(`the packets of ${without} of ${exchanges.length} do not show ${behaviour}`));
+    if (without > 0)
+      problems.push(disturbed(`the packets of ${without} of ${exchanges.length} do not show ${behaviour}`));
   }
   return problems;
 }

@@ -1,6 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { readCapture } from '../capture/pcap.ts';
 import { byToken, exchangesOf, type Exchange } from '../capture/story.ts';
-import { buildCluster, type Cluster } from '../network/cluster.ts';
+import { buildCluster } from '../network/cluster.ts';
 import { NODE_LOCAL } from '../network/plan.ts';
 import type { Program, ResolverId } from '../preparation/programs.ts';
 import type { Kind, Scenario } from '../scenarios/scenario.ts';
@@ -37,7 +38,12 @@ export interface RunOptions {
 const MAX_REPEATS = 4;
 const LOCAL = Object.values(NODE_LOCAL);
 
-interface Result extends Attempt {
+/** Milliseconds after which a packet has come from tcpdump. */
+const SETTLE_MS = 200;
+
+interface Result {
+  readonly samples: readonly Sample[];
+  readonly problems: readonly Problem[];
   readonly repeated: number;
 }
 
@@ -47,72 +53,84 @@ function patience({ expected, plan }: Task): number {
   return expected.atLeastMs ?? (plan.column.file === 'before' ? 1 : 0);
 }
 
-function disturbed(task: Task, { samples }: Attempt): boolean {
-  const problems = judge({ ...task.expected, packets: [] }, { samples, exchanges: [] }, LOCAL);
-  return problems.length > 0 && problems.every(({ kind }) => kind === 'disturbed');
+/** What came of attempts, by their times, outcomes and packets. */
+async function results(attempts: ReadonlyMap<Task, Attempt>, repeated: number): Promise<Map<Task, Result>> {
+  await sleep(SETTLE_MS);
+  const stories = new Map<Running, ReadonlyMap<string, readonly Exchange[]>>();
+  const storyOf = (running: Running): ReadonlyMap<string, readonly Exchange[]> => {
+    const story = stories.get(running) ?? byToken(exchangesOf(readCapture(running.recording.soFar())));
+    stories.set(running, story);
+    return story;
+  };
+  const judged = [...attempts].map(([task, { samples, tokens }]): [Task, Result] => {
+    const exchanges = tokens.map((token) => storyOf(task.running).get(token) ?? []);
+    return [task, { samples, problems: judge(task.expected, { samples, exchanges }, LOCAL), repeated }];
+  });
+  return new Map(judged);
 }
 
-async function measure(tasks: readonly Task[], { runs, progress }: RunOptions): Promise<Map<Task, Result>> {
-  const results = new Map<Task, Result>();
-  let left = tasks.toSorted((a, b) => patience(b) - patience(a));
-  for (let repeated = 0; repeated <= MAX_REPEATS && left.length > 0; repeated += 1) {
-    const lanes = createLanes({ working: repeated === 0 ? 2 : 1, underWay: 250 });
-    const round = left.map(async (task) => {
-      results.set(task, { ...(await attempt(task, repeated, runs, lanes)), repeated });
-    });
-    await Promise.all(round);
-    left = left.filter((task) => disturbed(task, results.get(task) as Result));
-    if (left.length > 0) progress(`the machine was too busy for ${left.length} of these`);
-  }
-  return results;
-}
+const disturbed = ({ problems }: Result): boolean =>
+  problems.length > 0 && problems.every(({ kind }) => kind === 'disturbed');
 
-/** All Pods at once, and all again where one of them was disturbed. */
-async function measureRestart(
-  cluster: Cluster,
+type Round = (tasks: readonly Task[], number: number) => Promise<ReadonlyMap<Task, Attempt>>;
+
+/** Attempts the tasks, and those again that were disturbed: `again` says which go into the next round with them. */
+async function inRounds(
   tasks: readonly Task[],
-  { progress }: RunOptions,
+  round: Round,
+  again: (disturbed: readonly Task[]) => readonly Task[],
+  progress: RunOptions['progress'],
 ): Promise<Map<Task, Result>> {
-  for (let repeated = 0; ; repeated += 1) {
-    const attempts = await attemptDuringRestart(cluster, tasks, repeated);
-    const busy = [...attempts].filter(([task, found]) => disturbed(task, found));
-    if (busy.length === 0 || repeated === MAX_REPEATS) {
-      return new Map([...attempts].map(([task, found]) => [task, Object.assign(found, { repeated })]));
-    }
-    progress(`the machine was too busy for ${busy.length} of these`);
+  const last = new Map<Task, Result>();
+  let left = tasks;
+  for (let number = 0; number <= MAX_REPEATS && left.length > 0; number += 1) {
+    for (const [task, result] of await results(await round(left, number), number)) last.set(task, result);
+    const busy = left.filter((task) => disturbed(last.get(task) as Result));
+    if (busy.length > 0) progress(`the machine was too busy for ${busy.length} of these`);
+    left = busy.length > 0 ? again(busy) : [];
   }
+  return last;
 }
 
-type Stories = ReadonlyMap<Running, ReadonlyMap<string, readonly Exchange[]>>;
-
-async function readStories(tasks: readonly Task[]): Promise<Stories> {
-  const running = [...new Set(tasks.map((task) => task.running))];
-  const captures = await Promise.all(running.map(({ recording }) => recording.end()));
-  return new Map(captures.map((file, index) => [running[index] as Running, byToken(exchangesOf(readCapture(file)))]));
+async function attemptAll(tasks: readonly Task[], number: number, runs: number): Promise<Map<Task, Attempt>> {
+  const lanes = createLanes({ working: number === 0 ? 2 : 1, underWay: 250 });
+  const attempts = tasks.map(async (task): Promise<[Task, Attempt]> => [
+    task,
+    await attempt(task, number, runs, lanes),
+  ]);
+  return new Map(await Promise.all(attempts));
 }
 
-function cellOf(task: Task, { samples, tokens, repeated }: Result, stories: Stories): Cell {
-  const { plan, program, kind, reason, resolvConf, expected } = task;
-  const exchanges = tokens.map((token) => stories.get(task.running)?.get(token) ?? []);
-  const problems = judge(expected, { samples, exchanges }, LOCAL);
+/** Throws where tcpdump has missed packets. */
+async function endRecordings(tasks: readonly Task[]): Promise<void> {
+  const running = new Set(tasks.map((task) => task.running));
+  await Promise.all([...running].map(({ recording }) => recording.end()));
+}
+
+function cellOf({ plan, program, kind, reason, resolvConf }: Task, result: Result): Cell {
   const place = { scenario: plan.scenario.id, column: plan.column.id, resolver: program.id };
-  return { ...place, kind, reason, resolvConf, samples, problems, repeated };
+  return { ...place, kind, reason, resolvConf, ...result };
 }
 
 /** Measures all that the scenarios ask for, in the lab's own machine. Throws where the lab itself does not work. */
-export async function runLab(options: RunOptions): Promise<Cell[]> {
-  const { scenarios, programs, progress } = options;
+export async function runLab({ scenarios, programs, runs, progress }: RunOptions): Promise<Cell[]> {
   progress('building a cluster of network namespaces');
   const cluster = await buildCluster();
   progress('asking explain for each resolv.conf, starting the Pods');
   const tasks = await startPods(cluster, planPods(scenarios, programs));
-  const restarting = tasks.filter(({ plan }) => plan.scenario.restarts);
+  progress(`measuring ${tasks.length} times ${runs} look-ups`);
   const steady = tasks.filter(({ plan }) => !plan.scenario.restarts);
-  progress(`measuring ${tasks.length} times ${options.runs} look-ups`);
-  const results = await measure(steady, options);
+  const ordered = steady.toSorted((a, b) => patience(b) - patience(a));
+  const found = await inRounds(
+    ordered,
+    (some, number) => attemptAll(some, number, runs),
+    (busy) => busy,
+    progress,
+  );
+  const restarting = tasks.filter(({ plan }) => plan.scenario.restarts);
   if (restarting.length > 0) progress('looking names up while a node-local cache restarts');
-  for (const [task, result] of await measureRestart(cluster, restarting, options)) results.set(task, result);
-  progress('reading the packets');
-  const stories = await readStories(tasks);
-  return tasks.map((task) => cellOf(task, results.get(task) as Result, stories));
+  const restart: Round = (some, number) => attemptDuringRestart(cluster, some, number);
+  const alsoFound = await inRounds(restarting, restart, () => restarting, progress);
+  await endRecordings(tasks);
+  return tasks.map((task) => cellOf(task, (found.get(task) ?? alsoFound.get(task)) as Result));
 }
