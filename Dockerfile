@@ -1,7 +1,12 @@
 # syntax=docker/dockerfile:1
 
+# Tags for builds by hand. The release builds from digests that it looks up, keeps in the image's labels and signs with it
+# (.github/workflows/release.yml).
+ARG BUILD_IMAGE=docker.io/library/node:26.10.0-trixie-slim
+ARG BASE_IMAGE=gcr.io/distroless/nodejs24-debian13:nonroot
+
 # The bundle is the same for every platform: it is built on the platform that builds.
-FROM --platform=$BUILDPLATFORM docker.io/library/node:26.10.0-trixie-slim AS build
+FROM --platform=$BUILDPLATFORM ${BUILD_IMAGE} AS build
 WORKDIR /src
 COPY package.json package-lock.json ./
 # Install scripts are not needed: this image has its Node, and esbuild's program comes as a package of its own.
@@ -10,14 +15,15 @@ COPY tsconfig.json build.mjs ./
 COPY src src
 RUN node build.mjs
 
-# Node and its libraries, no shell, no package manager, user 65532.
-FROM gcr.io/distroless/nodejs24-debian13:nonroot
+# Node and its libraries, no shell, no package manager.
+FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="libc-dns-webhook" \
       org.opencontainers.image.description="Gives every Pod the DNS options that its images' resolvers obey" \
       org.opencontainers.image.licenses="Apache-2.0"
 WORKDIR /app
 COPY --from=build /src/dist/main.js main.js
-COPY LICENSE LICENSE
+COPY --chmod=0644 LICENSE LICENSE
+# A number, so that Kubernetes can tell that it is not root.
 USER 65532:65532
 EXPOSE 10250 9402
 # The base image's entry point is node.

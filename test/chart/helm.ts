@@ -17,7 +17,7 @@ export function hasHelm(): boolean {
     execFileSync(HELM, ['version', '--short'], { stdio: 'pipe' });
     return true;
   } catch {
-    process.stderr.write(`\n!! CHART TESTS DID NOT RUN: no ${HELM}: go install helm.sh/helm/v4/cmd/helm@v4.3.0\n\n`);
+    process.stderr.write(`\n!! CHART TESTS DID NOT RUN: no ${HELM}: go install helm.sh/helm/v4/cmd/helm@v4.3.1\n\n`);
     return false;
   }
 }

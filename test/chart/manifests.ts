@@ -23,14 +23,30 @@ interface Variant {
   readonly files: Readonly<Record<string, string>>;
 }
 
-const ALL = { 'crd.yaml': 'crd.yaml', 'rbac.yaml': 'rbac.yaml', 'webhook.yaml': 'webhook.yaml' };
+const ALL = ['crd.yaml', 'rbac.yaml', 'webhook.yaml'];
+
+const sameName = (...names: readonly string[]): Record<string, string> =>
+  Object.fromEntries(names.map((name) => [name, name]));
+
+/** What both scopes of a kind of installation share, and the registration of each. */
+function scopes(folder: string, values: readonly string[], shared: readonly string[]): Variant[] {
+  return [
+    { folder, values, files: { ...sameName(...shared), 'registration.yaml': 'registration-opt-in.yaml' } },
+    {
+      folder,
+      values: [...values, 'config.scope="cluster"'],
+      files: { 'registration.yaml': 'registration-cluster.yaml' },
+    },
+  ];
+}
 
 const VARIANTS: readonly Variant[] = [
-  { folder: 'manifests', values: [], files: { ...ALL, 'registration.yaml': 'registration-opt-in.yaml' } },
+  ...scopes('manifests', [], ALL),
+  ...scopes('cert-manager', ['certificates.source="cert-manager"'], ['certificate.yaml', 'rbac.yaml', 'webhook.yaml']),
   {
-    folder: 'manifests',
-    values: ['config.scope="cluster"'],
-    files: { 'registration.yaml': 'registration-cluster.yaml' },
+    folder: 'openssl',
+    values: ['certificates.source="secret"', 'certificates.secretName="libc-dns-webhook-tls"'],
+    files: sameName('rbac.yaml', 'webhook.yaml'),
   },
 ];
 
