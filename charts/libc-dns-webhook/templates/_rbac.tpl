@@ -41,7 +41,7 @@ nodeLocalDaemonSet: {{ dig "nodeLocal" "daemonSet" "kube-system/node-local-dns" 
 - apiGroups: [""]
   resources: [secrets]
   resourceNames: [{{ $fullname }}-ca]
-  verbs: [get, list, watch, update, patch, delete]
+  verbs: [list, watch, patch]
 {{ end }}
 {{- if $needs.leader -}}
 # One replica at a time warms up, and deletes verdicts that are not used any more.
@@ -51,7 +51,7 @@ nodeLocalDaemonSet: {{ dig "nodeLocal" "daemonSet" "kube-system/node-local-dns" 
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [{{ $fullname }}]
-  verbs: [get, update, patch]
+  verbs: [get, update]
 {{- end }}
 {{- end }}
 
