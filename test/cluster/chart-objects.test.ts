@@ -44,7 +44,7 @@ describe.runIf(hasCluster() && hasHelm())('the objects of the chart', () => {
   beforeAll(async () => {
     cluster = await startCluster();
     folder = mkdtempSync(join(tmpdir(), 'libc-dns-schemas-'));
-    for (const name of [NAMESPACE, 'shop', 'payments', 'dns']) {
+    for (const name of [NAMESPACE, 'shop', 'payments', 'dns', 'openshift-dns']) {
       await cluster.createNamespace(
         name,
         name === NAMESPACE ? { 'pod-security.kubernetes.io/enforce': 'restricted' } : {},

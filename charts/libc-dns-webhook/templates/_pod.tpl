@@ -45,3 +45,11 @@
 {{ toYaml . }}
 {{- end }}
 {{- end }}
+
+{{- define "libc-dns-webhook.podSecurityContext" -}}
+{{- $security := dict "runAsNonRoot" true "runAsUser" 65532 "runAsGroup" 65532 "fsGroup" 65532 "seccompProfile" (dict "type" "RuntimeDefault") }}
+{{- range $key, $value := .Values.podSecurityContext }}
+{{- $security = ternary (omit $security $key) (merge (dict $key $value) $security) (kindIs "invalid" $value) }}
+{{- end }}
+{{- toYaml $security }}
+{{- end }}
