@@ -3,6 +3,7 @@ import { readFile, readdir, stat } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 
 import packageJson from '../package.json' with { type: 'json' };
+import { collectGarbage } from './collect-garbage.ts';
 import type { Io } from './commands/io.ts';
 import { run } from './commands/program.ts';
 import { composeDetector } from './compose-detection.ts';
@@ -57,5 +58,6 @@ process.exitCode = await run(process.argv.slice(2), {
       warn: (message) => io.err(`libc-dns: warning: ${message}\n`),
       ...(images && { person: { images } }),
     }),
+  collectGarbage,
   untilStopped,
 });

@@ -52,6 +52,8 @@ export interface ServeParts extends DetectingCommand {
   readonly inCluster: boolean;
   /** May take as long as it has to wait for a certificate. Rejects with `CommandError`. */
   readonly openServer: (context: ServerContext) => Promise<ServerParts>;
+  /** Called once, when all that is read at the start has been read. */
+  readonly collectGarbage: () => void;
   /** Resolves at the first SIGTERM or SIGINT. */
   readonly untilStopped: () => Promise<string>;
 }
@@ -137,6 +139,7 @@ async function serve(parts: ServeParts, flags: ServeFlags): Promise<void> {
     const server = startServer(context, opened, parts.inCluster ? DRAIN.cluster : DRAIN.alone);
     closing.push(() => server.app.close());
     const mutateAt = await listen(server.app, host, config.server.port, 'server.port');
+    parts.collectGarbage();
     state = () => notReady(server, opened);
     log.info({ mutate: `${mutateAt}/mutate`, probes: probesAt, version: parts.version }, 'ready');
     const signal = await stopped;

@@ -47,6 +47,7 @@ export async function cli(argv: readonly string[], options: CliOptions = {}): Pr
     version: '0.0.0-test',
     inCluster: false,
     openServer: notHere,
+    collectGarbage: () => {},
     untilStopped: notHere,
     openDetector: async (config, { images }) =>
       options.registries

@@ -49,6 +49,21 @@ function withPort(manifest: Manifest, port: number): Manifest {
   return { ...rest, webhooks: moved };
 }
 
+interface Deployment extends Manifest {
+  readonly spec: {
+    readonly template: {
+      readonly spec: { readonly containers: readonly { readonly env: readonly { name: string; value: string }[] }[] };
+    };
+  };
+}
+
+/** The environment of the server's container: how Node is told to run. */
+function environmentOf(manifests: readonly Manifest[]): Record<string, string> {
+  const deployment = manifests.find(({ kind }) => kind === 'Deployment') as Deployment | undefined;
+  const variables = deployment?.spec.template.spec.containers[0]?.env ?? [];
+  return Object.fromEntries(variables.map(({ name, value }) => [name, value]));
+}
+
 export interface Installation {
   readonly balancer: Balancer;
   readonly replicas: WebhookProcess[];
@@ -84,6 +99,7 @@ export async function install(cluster: TestCluster, options: InstallOptions = {}
   await cluster.createNamespace(NAMESPACE);
   const manifests = await readManifests('crd.yaml', 'rbac.yaml', `registration-${scope}.yaml`);
   await cluster.apply(...manifests.map((manifest) => withPort(manifest, balancer.port)), service(balancer.port));
+  const environment = environmentOf(await readManifests('webhook.yaml'));
   const replicas: WebhookProcess[] = [];
   const point = (): void => balancer.set(replicas.map(({ url }) => url));
 
@@ -92,6 +108,7 @@ export async function install(cluster: TestCluster, options: InstallOptions = {}
     const replica = await startWebhook({
       ...start,
       ...rest,
+      environment,
       settings: { SCOPE: scope, TLS_MODE: 'self-managed', ...start.settings, ...settings },
       flags: ['--kubeconfig', kubeconfig, ...(start.flags ?? []), ...flags],
     });

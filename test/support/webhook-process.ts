@@ -72,6 +72,8 @@ export interface StartOptions {
   readonly flags?: readonly string[];
   /** The file to run instead of src/main.ts. */
   readonly main?: string;
+  /** Of the process, beside the settings. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** Starts `libc-dns serve` as a process of its own, on free ports of loopback, and waits until it is ready. */
@@ -79,11 +81,12 @@ export async function startWebhook({
   settings = {},
   flags = [],
   main = MAIN,
+  environment = {},
 }: StartOptions = {}): Promise<WebhookProcess> {
   const all = { SERVER_PORT: '0', SERVER_METRICS_PORT: '0', LOG_LEVEL: 'debug', ...settings };
   const env = Object.fromEntries(Object.entries(all).map(([key, value]) => [`LIBC_DNS_${key}`, value]));
   const child = spawn(process.execPath, [main, 'serve', ...flags], {
-    env: { PATH: process.env['PATH'], ...env },
+    env: { PATH: process.env['PATH'], ...environment, ...env },
     stdio: ['ignore', 'inherit', 'pipe'],
   });
   // Whatever ends this process ends the child too.
