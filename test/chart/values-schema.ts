@@ -96,14 +96,21 @@ const parts = {
   }),
 };
 
-const { tls, ...configKeys } = configSchema.shape;
+const { tls, warmUp, ...configKeys } = configSchema.shape;
 const { caLifetime, certLifetime, overlap } = tls.unwrap().shape;
+
+/** The configuration without the names that the chart gives by itself. */
+const config = z.strictObject({
+  ...configKeys,
+  tls: z.strictObject({ caLifetime, certLifetime, overlap }).prefault({}),
+  warmUp: warmUp.unwrap().omit({ lease: true }).prefault({}),
+});
 
 /** values.yaml. What the API server checks by itself is any object here; all else is strict, so that typos are refused. */
 export const valuesSchema = z.strictObject({
   // Given to every chart where this one is part of another.
   global: object.optional(),
-  config: z.strictObject({ ...configKeys, tls: z.strictObject({ caLifetime, certLifetime, overlap }).prefault({}) }),
+  config,
   ...parts,
   imagePullSecrets: z.array(z.strictObject({ name })),
   nameOverride: name,

@@ -120,6 +120,16 @@ describe.runIf(hasCluster() && hasHelm())('a life of an installation', () => {
     expect(metrics).toMatch(/^apiserver_admission_webhook_fail_open_count\{name="namespaces\.libc-dns\.dev"/m);
   });
 
+  it('is stopped by one command, and begins again with the next upgrade', async () => {
+    await cluster.kubectl(['delete', 'mutatingwebhookconfiguration', RELEASE]);
+    const stored = await createPod(cluster, 'customer', { name: 'stopped' });
+    expect(stored.metadata.annotations).not.toHaveProperty('libc-dns.dev/decision');
+    run('upgrade', RELEASE, CHART, '--namespace', NAMESPACE, '--reuse-values');
+    await expect
+      .poll(async () => (await registration()).webhooks[0]?.clientConfig.caBundle, { timeout: 10_000 })
+      .toEqual(expect.any(String));
+  });
+
   it('ends with an uninstall that leaves the verdicts, and nothing that Pods meet', async () => {
     await replica?.stop();
     replica = undefined;

@@ -45,7 +45,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if eq .Values.certificates.source "self-managed" }}
 {{- $tls = dict "mode" "self-managed" "secret" (printf "%s-ca" $fullname) "registration" $fullname "service" $fullname }}
 {{- end }}
-{{- $config = mergeOverwrite $config (dict "tls" $tls) }}
+{{- $config = mergeOverwrite $config (dict "tls" $tls "warmUp" (dict "lease" $fullname)) }}
 {{- $registry := dict }}
 {{- if or .Values.registryCa.configMap .Values.registryCa.secret }}
 {{- $_ := set $registry "caFile" "/run/libc-dns/registry-ca/ca.crt" }}
