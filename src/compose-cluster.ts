@@ -6,7 +6,8 @@ import type { Joined } from './compose-kubernetes.ts';
 import { policyConfig } from './config/policy-config.ts';
 import { createClusterFacts, type ClusterFactsSource } from './kubernetes/cluster-facts.ts';
 import type { KnownFacts } from './kubernetes/cluster-facts-discovery.ts';
-import { createNamespaces, type ClusterNamespaces } from './kubernetes/namespaces.ts';
+import { createNamespaces } from './kubernetes/namespaces.ts';
+import type { NamespaceView } from './policy/model.ts';
 import { MODE_LABEL } from './policy/scope.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
 
@@ -72,8 +73,14 @@ export interface NamespaceParts {
   readonly namespaces: Namespaces;
   /** Resolves when all have been read once, or cannot be. */
   readonly ready: Promise<void>;
-  /** With a cluster: its copy. */
-  readonly copy?: ClusterNamespaces;
+  /** For who looks ahead: from memory, and told of changes. */
+  readonly ahead: {
+    readonly peek: (name: string) => NamespaceView | undefined;
+    /** Resolves when all have been read once. */
+    readonly ready: Promise<void>;
+    /** Calls back with the name of each namespace that has come or whose label has changed. */
+    readonly onChange: (listener: (name: string) => void) => void;
+  };
   readonly close: () => Promise<void>;
 }
 
@@ -86,9 +93,12 @@ export function composeNamespaces(
   const { namespaceMode } = flags;
   if (namespaceMode !== undefined || client === undefined) {
     const labels = namespaceMode === undefined ? {} : { [MODE_LABEL]: namespaceMode };
-    return { namespaces: { get: (name) => ({ name, labels }) }, ready: Promise.resolve(), close: async () => {} };
+    const get = (name: string): NamespaceView => ({ name, labels });
+    const ready = Promise.resolve();
+    return { namespaces: { get }, ready, ahead: { peek: get, ready, onChange: () => {} }, close: async () => {} };
   }
   const { promise: lost, resolve: lose } = Promise.withResolvers<void>();
+  const listeners: ((name: string) => void)[] = [];
   const what = 'the namespaces cannot be watched; each new one is read by itself';
   const copy = createNamespaces({
     client,
@@ -100,6 +110,9 @@ export function composeNamespaces(
         lose();
       },
       onRecovered: () => failures.worked(what),
+      onChange: (name) => {
+        for (const listener of listeners) listener(name);
+      },
       onRead: (outcome) => outcome !== 'found' && metrics.cluster.apiFailed('namespace', outcome),
     },
   });
@@ -108,7 +121,13 @@ export function composeNamespaces(
     items: copy.size,
     contactAt: copy.contactAt,
   }));
-  return { namespaces: copy, ready: Promise.race([copy.ready, lost]), copy, close: () => copy.close() };
+  const onChange = (listener: (name: string) => void): void => void listeners.push(listener);
+  return {
+    namespaces: copy,
+    ready: Promise.race([copy.ready, lost]),
+    ahead: { peek: (name) => copy.peek(name), ready: copy.ready, onChange },
+    close: () => copy.close(),
+  };
 }
 
 /** Resolves when the copies are there, or after a while without them. */

@@ -144,6 +144,10 @@ export async function composeDetector(config: Config, options: DetectionOptions)
   });
   return {
     detector,
+    lookups: () => {
+      const { underWay, queued } = detector.stats();
+      return underWay + queued;
+    },
     close: async () => {
       await detector.close();
       await client.close();

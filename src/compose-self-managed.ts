@@ -8,6 +8,7 @@ import { KubeError } from './kubernetes/kube-error.ts';
 import { webhookRegistration } from './kubernetes/webhook-registration.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
 import { selfManagedCertificates, type SelfManagedHooks } from './tls/self-managed.ts';
+import type { TrustBundle } from './tls/trust.ts';
 
 interface Place {
   readonly client: KubeClient;
@@ -21,6 +22,8 @@ function placeOf({ client, own: { namespace } }: Joined): Place {
 }
 
 const codeOf = (error: Error): string => (error instanceof KubeError ? error.code : error.name);
+
+const clock = { now: () => Date.now(), monotonic: () => performance.now() };
 
 type Failed = (use: string, what: string) => (error: Error) => void;
 
@@ -51,31 +54,12 @@ function hooksOf({ config: { tls }, log, metrics }: ServerContext, failed: Faile
   };
 }
 
-/**
- * Certificates of a CA that all replicas share. Resolves when there is one to serve, or when the server is to stop. Rejects with
- * `CommandError` where there is no cluster to keep the CA in.
- */
-export async function composeSelfManaged(
-  context: ServerContext,
-  joined: Joined,
-  failures: FailureLog,
-): Promise<CertificateParts> {
-  const { config, log, metrics, signal } = context;
-  const { tls } = config;
-  const { client, namespace } = placeOf(joined);
-  const clock = { now: () => Date.now(), monotonic: () => performance.now() };
-  const failed: Failed = (use, what) => (error) => {
-    metrics.cluster.apiFailed(use, codeOf(error));
-    failures.failed(what, { code: codeOf(error), message: error.message });
-  };
-  const store = caSecret({
-    client,
-    namespace,
-    name: tls.secret,
-    clock,
-    hooks: { onWatchError: failed('ca', `the Secret ${tls.secret} cannot be watched`) },
-  });
-  const bundle = webhookRegistration({
+function registration(
+  { config: { tls }, log }: ServerContext,
+  { client, namespace }: Place,
+  failed: Failed,
+): TrustBundle {
+  return webhookRegistration({
     client,
     name: tls.registration,
     service: { namespace, name: tls.service },
@@ -90,6 +74,33 @@ export async function composeSelfManaged(
       },
     },
   });
+}
+
+/**
+ * Certificates of a CA that all replicas share. Resolves when there is one to serve, or when the server is to stop. Rejects with
+ * `CommandError` where there is no cluster to keep the CA in.
+ */
+export async function composeSelfManaged(
+  context: ServerContext,
+  joined: Joined,
+  failures: FailureLog,
+): Promise<CertificateParts> {
+  const { config, metrics, signal } = context;
+  const { tls } = config;
+  const place = placeOf(joined);
+  const { client, namespace } = place;
+  const failed: Failed = (use, what) => (error) => {
+    metrics.cluster.apiFailed(use, codeOf(error));
+    failures.failed(what, { code: codeOf(error), message: error.message });
+  };
+  const store = caSecret({
+    client,
+    namespace,
+    name: tls.secret,
+    clock,
+    hooks: { onWatchError: failed('ca', `the Secret ${tls.secret} cannot be watched`) },
+  });
+  const bundle = registration(context, place, failed);
   const names = [`${tls.service}.${namespace}.svc`, `${tls.service}.${namespace}`, tls.service];
   const source = selfManagedCertificates({
     store,

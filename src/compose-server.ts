@@ -5,8 +5,10 @@ import { composeDetector } from './compose-detection.ts';
 import { joinCluster, type Joined, type Surroundings } from './compose-kubernetes.ts';
 import { composePullSecrets } from './compose-pull-secrets.ts';
 import { composeStore } from './compose-store.ts';
+import { composeWarmUp } from './compose-warm-up.ts';
 import type { DetectorHooks } from './libc/detector-hooks.ts';
 import { parsePlatform } from './libc/platform.ts';
+import type { ClusterFacts } from './policy/model.ts';
 import { createFailureLog } from './telemetry/failure-log.ts';
 
 function detectionHooks({ metrics, log }: ServerContext): DetectorHooks {
@@ -43,17 +45,17 @@ async function open(
   closing.push(async () => await joined.client?.close());
   without(joined, context);
   const facts = composeFacts(context, joined, failures);
-  const { namespaces, ready, close: closeNamespaces } = composeNamespaces(context, joined, failures);
-  closing.push(() => facts.close(), closeNamespaces);
+  const namespaces = composeNamespaces(context, joined, failures);
+  closing.push(() => facts.close(), namespaces.close);
   const store = composeStore(context, joined, failures);
-  const { detector, close } = await composeDetector(config, {
+  const detection = await composeDetector(config, {
     ...around,
     warn: (message) => log.warn(message),
     hooks: detectionHooks(context),
     ...(store && { openStore: store.open }),
   });
   closing.push(async () => {
-    await close();
+    await detection.close();
     await store?.close();
   });
   const secrets = joined.client && composePullSecrets(config, joined.client, log);
@@ -61,17 +63,20 @@ async function open(
   const [certificates] = await Promise.all([
     composeCertificates(context, joined, failures),
     firstFacts(context, facts),
-    firstCopies([ready, ...(store === undefined ? [] : [store.ready()])], signal),
+    firstCopies([namespaces.ready, ...(store === undefined ? [] : [store.ready()])], signal),
   ]);
   closing.push(certificates.close);
+  const credentials = secrets?.of;
+  const current = (): ClusterFacts => facts.current.facts;
+  closing.push(composeWarmUp(context, { joined, namespaces, facts: current, detection, credentials, failures }));
   return {
-    facts: () => facts.current.facts,
-    namespaces,
+    facts: current,
+    namespaces: namespaces.namespaces,
     certificates: certificates.certificates,
     verdicts: {
       platform: parsePlatform(config.detection.platform),
-      ...(detector !== undefined && { detector }),
-      ...(secrets !== undefined && { credentials: secrets.of }),
+      ...(detection.detector && { detector: detection.detector }),
+      ...(credentials && { credentials }),
     },
     notReady: certificates.untrusted,
   };

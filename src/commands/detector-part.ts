@@ -5,6 +5,8 @@ import type { Io } from './io.ts';
 export interface OpenDetector {
   /** Absent where look-ups are off. */
   readonly detector?: Detector;
+  /** Look-ups that are under way or wait. */
+  readonly lookups?: () => number;
   readonly close: () => Promise<void>;
 }
 

@@ -82,6 +82,29 @@ const cache = z.strictObject({
   unusedAfter: duration('720h', '1h', '87600h'),
 });
 
+const resource = z.strictObject({
+  group: z
+    .string()
+    .regex(/^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$/, 'expected an API group'),
+  version: z.string().regex(/^v[0-9]+((alpha|beta)[0-9]+)?$/, 'expected an API version such as v1 or v1alpha1'),
+  plural: z.string().regex(/^[a-z]([-a-z0-9]*[a-z0-9])?$/, 'expected the plural name of a resource, in lower case'),
+  template: z
+    .string()
+    .regex(
+      /^([A-Za-z0-9]+|\*)(\.([A-Za-z0-9]+|\*))*$/,
+      'expected field names with dots between, * for every item of a list',
+    )
+    .default('spec.template'),
+});
+
+const warmUp = z.strictObject({
+  enabled: z.boolean().default(true),
+  rate: z.number().min(0.01).max(100).default(2),
+  hourly: z.record(z.string().min(1), z.int().min(1).max(100_000)).default({ 'docker.io': 5 }),
+  resources: z.array(resource).max(20).default([]),
+  lease: objectName.default('libc-dns-webhook'),
+});
+
 const detection = z.strictObject({
   budget: duration('1500ms', '10ms', '10s'),
   platform: z
@@ -157,6 +180,7 @@ export const configSchema = z
       })
       .prefault({}),
     detection: detection.prefault({}),
+    warmUp: warmUp.prefault({}),
     server: z
       .strictObject({
         address: z

@@ -27,7 +27,10 @@ export interface PodVerdictsOptions {
 }
 
 /** The registry logins that a Pod of this namespace may use. Whatever goes wrong, there are just fewer of them. */
-export type PodCredentials = (pod: PodView, namespace: string) => Promise<Logins>;
+export type PodCredentials = (
+  pod: Pick<PodView, 'imagePullSecrets' | 'serviceAccountName'>,
+  namespace: string,
+) => Promise<Logins>;
 
 const NOT_LOOKED_UP = unknownVerdict('no annotation says it, and the registry look-up is off');
 const TOO_MANY = unknownVerdict(`not looked up: the Pod has more than ${MOST_LOOKUPS} different images`);

@@ -59,6 +59,7 @@ describe('the defaults', () => {
         },
         cache: { entries: 20_000, tagTtl: '10m', failureTtl: '1m', store: 'memory', unusedAfter: '720h' },
       },
+      warmUp: { enabled: true, rate: 2, hourly: { 'docker.io': 5 }, resources: [], lease: 'libc-dns-webhook' },
       server: { address: '0.0.0.0', port: 10_250, metricsPort: 9402, warnings: false },
       tls: {
         mode: 'ephemeral',
@@ -122,6 +123,10 @@ describe('what is refused, with its place and what to do', () => {
       'c.yaml:1:23: detection.platform: expected a platform such as linux/amd64 or linux/arm/v7',
     ],
     ['nodeLocal: {addresses: [cache]}\n', 'c.yaml:1:25: nodeLocal.addresses.0: expected an IP address'],
+    [
+      'warmUp: {resources: [{group: argoproj.io, version: "1", plural: rollouts}]}\n',
+      'c.yaml:1:52: warmUp.resources.0.version: expected an API version such as v1 or v1alpha1',
+    ],
     ['tls: {mode: files}\n', 'c.yaml:1:6: tls.certFile: expected a path: tls.mode is files'],
     [
       'tls: {caLifetime: 1h}\n',
