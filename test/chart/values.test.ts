@@ -1,9 +1,11 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { createNodeLocalReader } from '../../src/kubernetes/node-local.ts';
 import { cli } from '../support/cli.ts';
 import { CI_VALUES } from './golden.ts';
 import { CHART, hasHelm, helm, renderText } from './helm.ts';
@@ -82,6 +84,41 @@ describe.runIf(hasHelm())('mistakes that are refused before anything is installe
     ['a CA in two places', ['registryCa={"configMap":"a","secret":"b"}'], /configMap or secret, not both/],
   ])('%s', (_, values, message) => {
     expect(() => renderText(values)).toThrow(message);
+  });
+});
+
+interface DaemonSet extends Manifest {
+  readonly spec: object;
+}
+interface Environment extends Manifest {
+  readonly spec: {
+    readonly template: {
+      readonly spec: { readonly containers: readonly { readonly env: readonly { name: string; value: string }[] }[] };
+    };
+  };
+}
+
+describe.runIf(hasHelm())('what the chart starts', () => {
+  it('gives Node an environment that it takes', () => {
+    const deployment = objects(renderText()).find(({ kind }) => kind === 'Deployment') as Environment;
+    const given = deployment.spec.template.spec.containers[0]?.env ?? [];
+    const env = Object.fromEntries(given.map(({ name, value }) => [name, value]));
+    expect(Object.keys(env)).toEqual(['UV_THREADPOOL_SIZE', 'NODE_OPTIONS']);
+    expect(spawnSync(process.execPath, ['--eval', '0'], { env, encoding: 'utf8' })).toMatchObject({
+      status: 0,
+      stderr: '',
+    });
+  });
+
+  it.each([
+    ['', 'ready'],
+    ['10.96.0.10', 'intercepting'],
+  ])('has a node-local cache that discovery understands (intercepting %j: %s)', (interceptAddress, state) => {
+    const values = ['nodeLocalDns.enabled=true', `nodeLocalDns.interceptAddress="${interceptAddress}"`];
+    const daemonSet = objects(renderText(values)).find(({ kind }) => kind === 'DaemonSet') as DaemonSet;
+    const running = { ...daemonSet, status: { desiredNumberScheduled: 3, numberReady: 3 } };
+    const found = createNodeLocalReader(1).read(running, ['10.96.0.10']);
+    expect(found).toMatchObject({ state, addresses: ['169.254.20.10'] });
   });
 });
 

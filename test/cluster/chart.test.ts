@@ -81,7 +81,9 @@ describe.runIf(hasCluster() && hasHelm())('a life of an installation', () => {
   }
 
   it('begins with helm install; a replica with its rights then gets ready and owns the caBundle', async () => {
-    run('install', RELEASE, earlierChart(), '--namespace', NAMESPACE, '--create-namespace');
+    const notes = run('install', RELEASE, earlierChart(), '--namespace', NAMESPACE, '--create-namespace');
+    expect(notes).toContain('kubectl label namespace NAMESPACE libc-dns.dev/mode=audit');
+    expect(notes).toContain(`helm -n ${NAMESPACE} test ${RELEASE}`);
     const before = await registration();
     expect(before.webhooks.map(({ clientConfig }) => clientConfig.caBundle)).toEqual([undefined, undefined]);
     replica = await startReplica();

@@ -10,6 +10,7 @@ pullSecrets: {{ dig "detection" "registry" "pullSecrets" false $config }}
 leader: {{ or (eq (dig "detection" "cache" "store" "memory" $config) "cluster") (dig "warmUp" "enabled" true $config) }}
 warmUp: {{ dig "warmUp" "enabled" true $config }}
 nodeLocal: {{ eq (dig "nodeLocal" "mode" "auto" $config) "auto" }}
+facts: {{ or (eq (dig "nodeLocal" "mode" "auto" $config) "auto") (kindIs "string" (dig "cluster" "dns" "auto" $config)) }}
 dnsService: {{ dig "cluster" "service" "kube-system/kube-dns" $config }}
 nodeLocalDaemonSet: {{ dig "nodeLocal" "daemonSet" "kube-system/node-local-dns" $config }}
 {{- end }}
