@@ -15,7 +15,7 @@ import type {
 } from './model.ts';
 import { kubeletNdots, missingOptions, muslOptions, wantedOptions } from './options.ts';
 import { REASONS, type NoRedirect, type Reason } from './reasons.ts';
-import { nodeLocalReason, nodeLocalUsable, planRedirect, type Redirect } from './redirect.ts';
+import { clusterDnsFirst, nodeLocalReason, nodeLocalUsable, planRedirect, type Redirect } from './redirect.ts';
 import { effectiveMode, type Scope } from './scope.ts';
 import { unknownVerdict, type Resolver, type Verdict } from './verdict.ts';
 
@@ -114,11 +114,18 @@ function plan(input: DecideInput): Plan {
   const ndots = redirect === undefined ? [] : kubeletNdots(kubelet);
   const forMusl = musl === undefined ? [] : muslOptions(config);
   const missing = missingOptions([...ndots, ...forMusl, ...options], pod.dnsConfig.options);
-  if (redirect === undefined && missing.length === 0) return { reason: 'AlreadyConfigured', remedy: [] };
+  const reordered =
+    musl?.kind === 'redirected' && resolvers.size > 1 ? clusterDnsFirst(pod, cluster, config) : undefined;
+  if (redirect === undefined && reordered === undefined && missing.length === 0) {
+    return { reason: 'AlreadyConfigured', remedy: [] };
+  }
 
   const remedy: Remedy[] = options.length > 0 ? ['options'] : [];
   if (musl !== undefined) remedy.push(musl.kind === 'retry' ? 'retry' : 'redirect');
-  const change = redirect === undefined ? { options: missing } : redirectChange(pod, redirect, missing);
+  const change =
+    redirect === undefined
+      ? { ...(reordered !== undefined && { nameservers: reordered }), options: missing }
+      : redirectChange(pod, redirect, missing);
   return { reason: reasonFor(resolvers, musl), remedy, change };
 }
 

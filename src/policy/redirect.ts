@@ -66,6 +66,23 @@ function nameservers(pod: PodView, cluster: ClusterFacts, config: PolicyConfig, 
   return [...ours, ...user, ...extra.slice(0, room - local.length - dns.length)];
 }
 
+/**
+ * The nameservers of a Pod that we redirected while it held musl alone, with the cluster DNS before the cache, for those
+ * that came into it since (see `nameservers`). Undefined where that is so, or where there is no cluster DNS among them.
+ */
+export function clusterDnsFirst(
+  { dnsConfig: { nameservers: written } }: PodView,
+  cluster: ClusterFacts,
+  config: PolicyConfig,
+): readonly string[] | undefined {
+  const local = nodeLocalAddresses(cluster, config);
+  const isDns = (address: string): boolean => cluster.dns.includes(address) && !local.includes(address);
+  const ours = written.filter((address) => local.includes(address) || isDns(address));
+  if (!ours.some(isDns) || isDns(ours[0] ?? '')) return undefined;
+  const sorted = [...ours.filter(isDns), ...ours.filter((address) => !isDns(address))];
+  return [...sorted, ...written.filter((address) => !ours.includes(address))];
+}
+
 /** The kubelet's own limits (32 domains, 2048 characters) hold already: it has cut the list to them. */
 function searchProblem(searches: readonly string[]): NoRedirect | undefined {
   if (`search ${searches.join(' ')}`.length > MUSL_LINE) return 'SearchTooLong';

@@ -347,6 +347,20 @@ describe('a Pod that we redirected, and that another webhook has since changed',
     expect(decision.change).not.toHaveProperty('nameservers');
   });
 
+  it.each([
+    { written: ['169.254.20.10', '10.96.0.10'], becomes: ['10.96.0.10', '169.254.20.10'] },
+    { written: ['169.254.20.10', '10.96.0.10', '9.9.9.9'], becomes: ['10.96.0.10', '169.254.20.10', '9.9.9.9'] },
+    { written: ['169.254.20.10', '9.9.9.9', '10.96.0.10'], becomes: ['10.96.0.10', '169.254.20.10', '9.9.9.9'] },
+    { written: ['10.96.0.10', '169.254.20.10'], becomes: undefined },
+    { written: ['169.254.20.10', '9.9.9.9'], becomes: undefined },
+  ])('asks the cluster DNS before the cache from then on: $written', ({ written, becomes }) => {
+    const redirected = { ...spec, dnsConfig: { ...spec.dnsConfig, nameservers: written } };
+    const decision = decideFor({ resolvers: ['musl', 'glibc'], spec: redirected, metadata, config: withNodeLocal() });
+    expect(decision.change?.nameservers).toEqual(becomes);
+    const alone = decideFor({ resolvers: ['musl'], spec: redirected, metadata, config: withNodeLocal() });
+    expect(alone.reason).toBe('AlreadyConfigured');
+  });
+
   it('gets nothing where nothing is missing', () => {
     expect(decideFor({ resolvers: ['musl'], spec, metadata, config: withNodeLocal() }).reason).toBe(
       'AlreadyConfigured',
