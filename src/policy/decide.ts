@@ -69,13 +69,18 @@ interface Plan {
 type Servers = Exclude<Redirect, { not: NoRedirect }>;
 
 /** `redirected`: an earlier call has done it, and another webhook has changed the Pod since. */
-type MuslPlan = { kind: 'redirect'; servers: Servers } | { kind: 'redirected' } | { kind: 'retry'; why?: NoRedirect };
+type MuslPlan =
+  | { kind: 'redirect'; servers: Servers }
+  | { kind: 'redirected'; nameservers: readonly string[] | undefined }
+  | { kind: 'retry'; why?: NoRedirect };
 
 /** What is to be done for the musl part of a Pod; undefined: nothing. */
 function planMusl(input: DecideInput, mixed: boolean): MuslPlan | undefined {
   const { pod, cluster, config, kubelet } = input;
   if (config.musl.remedy === 'none') return undefined;
-  if (pod.dnsPolicy === 'None' && redirectedByUs(pod)) return { kind: 'redirected' };
+  if (pod.dnsPolicy === 'None' && redirectedByUs(pod)) {
+    return { kind: 'redirected', nameservers: mixed ? clusterDnsFirst(pod, cluster, config) : undefined };
+  }
   if (config.musl.remedy === 'retry' || (mixed && config.mixedPods === 'retry')) return { kind: 'retry' };
   const why = nodeLocalReason(cluster, config);
   if (why !== undefined) return { kind: 'retry', why };
@@ -102,6 +107,14 @@ function redirectChange(pod: PodView, servers: Servers, options: readonly DnsOpt
   };
 }
 
+/** What is to be changed for this plan, `options` being those that are missing; undefined: nothing. */
+function changeFor(pod: PodView, musl: MuslPlan | undefined, options: readonly DnsOption[]): DnsChange | undefined {
+  if (musl?.kind === 'redirect') return redirectChange(pod, musl.servers, options);
+  const nameservers = musl?.kind === 'redirected' ? musl.nameservers : undefined;
+  if (nameservers !== undefined) return { nameservers, options };
+  return options.length === 0 ? undefined : { options };
+}
+
 /** Puts the parts together: one resolv.conf serves all containers, so the remedies of a Pod are a union. */
 function plan(input: DecideInput): Plan {
   const { pod, cluster, config, kubelet } = input;
@@ -110,22 +123,14 @@ function plan(input: DecideInput): Plan {
   const musl = resolvers.has('musl') ? planMusl(input, resolvers.size > 1) : undefined;
   if (musl === undefined && options.length === 0) return { reason: 'NothingConfigured', remedy: [] };
 
-  const redirect = musl?.kind === 'redirect' ? musl.servers : undefined;
-  const ndots = redirect === undefined ? [] : kubeletNdots(kubelet);
+  const ndots = musl?.kind === 'redirect' ? kubeletNdots(kubelet) : [];
   const forMusl = musl === undefined ? [] : muslOptions(config);
   const missing = missingOptions([...ndots, ...forMusl, ...options], pod.dnsConfig.options);
-  const reordered =
-    musl?.kind === 'redirected' && resolvers.size > 1 ? clusterDnsFirst(pod, cluster, config) : undefined;
-  if (redirect === undefined && reordered === undefined && missing.length === 0) {
-    return { reason: 'AlreadyConfigured', remedy: [] };
-  }
+  const change = changeFor(pod, musl, missing);
+  if (change === undefined) return { reason: 'AlreadyConfigured', remedy: [] };
 
   const remedy: Remedy[] = options.length > 0 ? ['options'] : [];
   if (musl !== undefined) remedy.push(musl.kind === 'retry' ? 'retry' : 'redirect');
-  const change =
-    redirect === undefined
-      ? { ...(reordered !== undefined && { nameservers: reordered }), options: missing }
-      : redirectChange(pod, redirect, missing);
   return { reason: reasonFor(resolvers, musl), remedy, change };
 }
 
