@@ -1,6 +1,7 @@
 import type { DnsChange, Mode, Remedy, ResolvConf } from '../policy/model.ts';
 import type { Reason } from '../policy/reasons.ts';
 import type { Evidence, Libc, Resolver } from '../policy/verdict.ts';
+import type { FixState, Race } from './kernel-fixes.ts';
 
 /**
  * What `libc-dns audit` found. `-o json` prints exactly this; the other formats are made of it. Everything is sorted, so
@@ -114,15 +115,19 @@ export interface ClusterSection {
   };
 }
 
-/** One of the three races of the fault (docs/evidence.md, kubernetes/kubernetes#56903) and its fix. */
+/** One of the races of the fault, and whether the kernel has its fix (`kernel-fixes.ts`). */
 export interface KernelFix {
-  readonly race: 1 | 2 | 3;
-  /** `unknown`: the version alone does not tell, for distributions carry fixes back. */
-  readonly state: 'fixed' | 'missing' | 'unknown';
-  /** The upstream commit. */
-  readonly commit: string;
-  /** One sentence: since when, or why it is not known. */
-  readonly detail: string;
+  readonly race: Race;
+  /** `unknown`: the version alone does not tell, for distributions carry fixes back. `partial`: a first version of it. */
+  readonly state: FixState;
+  /** The upstream commit; null where several together are the fix. */
+  readonly commit: string | null;
+  /** How the race comes about. */
+  readonly how: string;
+  /** The first mainline release that has the whole fix, such as `5.9`. */
+  readonly since: string;
+  /** It only matters where packets go through NFQUEUE, as some network policies have it; `level` does not count it. */
+  readonly onlyWithNfqueue: boolean;
 }
 
 /** Nodes with the same kernel. */
@@ -248,10 +253,10 @@ export type FindingCode =
   | 'MuslNdotsLowered'
   | 'MuslSearchTooLong'
   | 'UseVcWithoutTcp'
+  | 'TcpBlockedByPolicy'
   | 'DeadNameserverFirst'
   | 'NodeLocalAppended'
   | 'NodeLocalAlone'
-  | 'NodeLocalOnVirtualNode'
   | 'OptionsIgnoredByMusl'
   | 'SearchesMissing'
   | 'TooManyNameservers'
