@@ -13,11 +13,11 @@ const MANIFESTS = new URL('../../certs/manifests/', import.meta.url);
 export const NAMESPACE = 'libc-dns';
 export const NAME = 'libc-dns-webhook';
 
-interface Manifest extends KubeObject {
+export interface Manifest extends KubeObject {
   readonly kind: string;
 }
 
-async function readManifests(...files: string[]): Promise<Manifest[]> {
+export async function readManifests(...files: string[]): Promise<Manifest[]> {
   const texts = await Promise.all(files.map((file) => readFile(new URL(file, MANIFESTS), 'utf8')));
   return parseAllDocuments(texts.join('\n---\n'))
     .map((document) => document.toJS() as Manifest | null)

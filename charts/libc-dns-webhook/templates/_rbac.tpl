@@ -7,7 +7,6 @@ where their switch is on.
 selfManaged: {{ eq $config.tls.mode "self-managed" }}
 store: {{ eq (dig "detection" "cache" "store" "memory" $config) "cluster" }}
 pullSecrets: {{ dig "detection" "registry" "pullSecrets" false $config }}
-leader: {{ or (eq (dig "detection" "cache" "store" "memory" $config) "cluster") (dig "warmUp" "enabled" true $config) }}
 warmUp: {{ dig "warmUp" "enabled" true $config }}
 nodeLocal: {{ eq (dig "nodeLocal" "mode" "auto" $config) "auto" }}
 facts: {{ or (eq (dig "nodeLocal" "mode" "auto" $config) "auto") (kindIs "string" (dig "cluster" "dns" "auto" $config)) }}
@@ -44,8 +43,8 @@ nodeLocalDaemonSet: {{ dig "nodeLocal" "daemonSet" "kube-system/node-local-dns" 
   resourceNames: [{{ $fullname }}-ca]
   verbs: [list, watch, patch]
 {{ end }}
-{{- if $needs.leader -}}
-# One replica at a time warms up, and deletes verdicts that are not used any more.
+{{- if $needs.warmUp -}}
+# One replica at a time warms up.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [create]

@@ -1,0 +1,126 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { elf } from '../support/elf-builder.ts';
+import { image } from '../support/image-builder.ts';
+import { install, NAME, NAMESPACE, readManifests, type Installation, type Manifest } from '../support/installation.ts';
+import { layer } from '../support/layer-builder.ts';
+import { createPod, optionsOf } from '../support/pods.ts';
+import { startRegistry, type RegistryServer } from '../support/registry-server.ts';
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
+
+/** audit.k8s.io/v1 Event, as far as it is read. */
+interface AuditEvent {
+  readonly verb: string;
+  readonly user: { readonly username: string };
+  readonly objectRef?: { readonly resource: string; readonly subresource?: string };
+  readonly responseStatus?: { readonly code: number };
+}
+
+interface Role extends Manifest {
+  readonly rules: readonly { readonly resources: readonly string[]; readonly verbs: readonly string[] }[];
+}
+
+/** What no run of a few seconds makes us do, and the test that sees it done. */
+const RARE = ['delete imagelibcs (image-libc.test.ts)'];
+
+/** A created object is a PATCH to the audit log, and a right of its own to RBAC. */
+const IMPLIED = ['create imagelibcs'];
+
+const verbOn = (verb: string, resource: string): string => `${verb} ${resource}`;
+
+function granted(manifests: readonly Manifest[]): string[] {
+  const roles = manifests.filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole') as Role[];
+  const rules = roles.flatMap((role) => role.rules);
+  const rights = rules.flatMap(({ resources, verbs }) =>
+    resources.flatMap((resource) => verbs.map((verb) => verbOn(verb, resource))),
+  );
+  return [...new Set(rights)].toSorted();
+}
+
+describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undefined)(
+  'the rights of the plain manifests',
+  () => {
+    let cluster: TestCluster;
+    let registry: RegistryServer;
+    let installation: Installation;
+    let folder: string;
+    let proxy: TcpProxy;
+
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'libc-dns-audit-'));
+      const policy = {
+        apiVersion: 'audit.k8s.io/v1',
+        kind: 'Policy',
+        omitStages: ['RequestReceived'],
+        rules: [{ level: 'Metadata' }],
+      };
+      await writeFile(join(folder, 'policy.json'), JSON.stringify(policy));
+      [cluster, registry] = await Promise.all([
+        startCluster({ 'audit-policy-file': join(folder, 'policy.json'), 'audit-log-path': join(folder, 'audit.log') }),
+        startRegistry(),
+      ]);
+      proxy = await startTcpProxy(cluster.server);
+      installation = await install(cluster, {
+        replicas: 0,
+        settings: {
+          DETECTION_REGISTRY_INSECURE: registry.host,
+          DETECTION_CACHE_STORE: 'cluster',
+          DETECTION_CACHE_TAG_TTL: '1s',
+        },
+      });
+      await Promise.all([1, 2].map(() => installation.addReplica({ server: proxy.url })));
+      // Watches are late: new namespaces have to be read.
+      proxy.set(100);
+    });
+    afterAll(async () => {
+      await installation?.stop();
+      await proxy?.close();
+      await registry?.close();
+      await cluster?.stop();
+      await rm(folder, { recursive: true, force: true });
+    });
+
+    async function events(): Promise<AuditEvent[]> {
+      const lines = (await readFile(join(folder, 'audit.log'), 'utf8')).split('\n').filter(Boolean);
+      const all = lines.map((line) => JSON.parse(line) as AuditEvent);
+      return all.filter(({ user }) => user.username === `system:serviceaccount:${NAMESPACE}:${NAME}`);
+    }
+
+    async function used(): Promise<string[]> {
+      const calls = (await events()).map(({ verb, objectRef }) =>
+        verbOn(verb, [objectRef?.resource, objectRef?.subresource].filter(Boolean).join('/')),
+      );
+      return [...new Set(calls)].toSorted();
+    }
+
+    it('are all used, and nothing else is tried', async () => {
+      const program = elf({ interpreter: '/lib/ld-musl-x86_64.so.1' });
+      const app = image({
+        layers: [layer([{ path: 'app', content: program }], 'gzip')],
+        config: { entrypoint: ['/app'] },
+      });
+      const spec = { containers: [{ name: 'main', image: registry.put('team/app:v1', app) }] };
+      await cluster.kubectl(['annotate', 'secret', `${NAME}-ca`, '-n', NAMESPACE, 'libc-dns.dev/rotate=now']);
+      const rights = granted(await readManifests('rbac.yaml'));
+      const rare = RARE.map((line) => line.replace(/ \(.*/, ''));
+      const expected = rights.filter((right) => !rare.includes(right) && !IMPLIED.includes(right));
+      let round = 0;
+      const makePods = async (): Promise<string[]> => {
+        round += 1;
+        // The first Pod of a new namespace, and one of an image whose tag has been known for a while.
+        const namespace = `team-${round}`;
+        await cluster.createNamespace(namespace, { 'libc-dns.dev/mode': 'enforce' });
+        const stored = await createPod(cluster, namespace, { name: 'app', annotations: {}, spec });
+        expect(optionsOf(stored)).toEqual(['timeout:5', 'attempts:10']);
+        return await used();
+      };
+      await expect.poll(makePods, { timeout: 90_000, interval: 500 }).toEqual(expected);
+      const refused = (await events()).filter(({ responseStatus }) => responseStatus?.code === 403);
+      expect(refused).toEqual([]);
+    });
+  },
+);
