@@ -13,6 +13,7 @@ export default defineConfig({
       project('unit', 20_000),
       project('server', 30_000),
       project('registry', 60_000),
+      project('chart', 60_000),
       project('cluster', 120_000, cluster),
     ],
   },
