@@ -1,0 +1,33 @@
+import type { ClusterFacts, ContainerVerdict, Decision, Mode, PodView, ResolvConf } from '../policy/model.ts';
+import type { Reason } from '../policy/reasons.ts';
+import type { WorkloadExposure } from './report.ts';
+import type { PodGroup } from './scanned.ts';
+
+/** Pods that are alike, and what the webhook's rules make of them. */
+export interface DecidedGroup {
+  readonly group: PodGroup;
+  readonly pod: PodView;
+  /** Today. */
+  readonly mode: Mode;
+  readonly modeReason: Reason | undefined;
+  /** As if the namespace had opted in, where that is all that is missing. */
+  readonly decision: Decision;
+  readonly resolvConf: { readonly before: ResolvConf; readonly after: ResolvConf };
+  /** Also where the Pod is left alone. Init containers first. */
+  readonly containers: readonly ContainerVerdict[];
+  readonly exposure: WorkloadExposure;
+}
+
+/** What findings are judged by, beside the Pods. */
+export interface FindingContext {
+  readonly cluster: ClusterFacts;
+  /** What the webhook's annotation says that it did to the Pod. */
+  readonly applied: AppliedDecision | undefined;
+  /** The NetworkPolicy that keeps the Pods from DNS over TCP while UDP is allowed; `namespace/name`. */
+  readonly tcpBlockedBy: string | undefined;
+}
+
+export interface AppliedDecision {
+  readonly reason: string;
+  readonly remedy: readonly string[];
+}

@@ -1,0 +1,110 @@
+import type { ClusterFacts, ResolvConf } from '../policy/model.ts';
+import type { Resolver } from '../policy/verdict.ts';
+import { readByGlibc, readByMusl } from '../resolv-conf/readers.ts';
+import type { KernelLevel } from './kernels.ts';
+import type { ExposureLevel, WorkloadExposure } from './report.ts';
+import type { KubeProxy } from './scanned.ts';
+
+export interface ExposureInput {
+  /** Of the Pod's containers. */
+  readonly resolvers: readonly Resolver[];
+  /** The file that its containers read. */
+  readonly file: ResolvConf;
+  /** Whether the file is the node's own: dnsPolicy Default, or ClusterFirst on the host's network. */
+  readonly nodeFile: boolean;
+  readonly cluster: Pick<ClusterFacts, 'dns' | 'nodeLocal'>;
+  readonly kubeProxy: KubeProxy;
+  /** The worst kernel under its Pods. */
+  readonly kernel: { readonly level: KernelLevel; readonly kernel: string | undefined };
+}
+
+/** A lost packet that is asked for again within this is mitigated: milliseconds. */
+const SOON_MS = 1000;
+
+interface Loss {
+  readonly level: ExposureLevel;
+  readonly detail: string;
+}
+
+const WORST: readonly ExposureLevel[] = ['yes', 'possible', 'mitigated', 'no'];
+
+const isLinkLocal = (address: string): boolean => /^(169\.254\.|fe80:)/i.test(address);
+
+/** Whether packets to this server have their address translated on the way. */
+function isTranslated(server: string, { dns, nodeLocal }: ExposureInput['cluster']): boolean {
+  return dns.includes(server) && !isLinkLocal(server) && nodeLocal !== 'intercepting';
+}
+
+/** Whether two packets may leave at once from one socket to a translated address. */
+function isRaced(resolver: Resolver, { file, cluster }: ExposureInput): boolean {
+  const { atOnce, tcp } = readByGlibc(file);
+  const first = isTranslated(file.servers[0] ?? '', cluster);
+  // musl asks all at once, and the first answer wins: one server that is not translated is enough.
+  const all = file.servers.length > 0 && file.servers.every((server) => isTranslated(server, cluster));
+  const rules: Readonly<Record<Resolver, boolean>> = {
+    glibc: first && atOnce,
+    musl: all,
+    go: false,
+    // c-ares obeys use-vc alone (docs/evidence.md).
+    other: first && !tcp,
+    unknown: all || (first && atOnce),
+  };
+  return rules[resolver];
+}
+
+/** What a container makes of a lost packet; undefined: none can be lost. */
+function lossOf(resolver: Resolver, input: ExposureInput): Loss | undefined {
+  if (!isRaced(resolver, input)) return undefined;
+  if (resolver === 'musl') {
+    const { resendMs } = readByMusl(input.file);
+    if (resendMs > 0 && resendMs <= SOON_MS) {
+      return { level: 'mitigated', detail: `musl sends a lost packet again after ${resendMs / 1000} s.` };
+    }
+  }
+  const how = `A and AAAA leave at once from one socket, through the translated address ${input.file.servers[0] ?? ''}`;
+  if (resolver === 'musl' || resolver === 'glibc') return { level: 'yes', detail: how };
+  const why = resolver === 'unknown' ? 'the resolver is not known' : 'the resolver is neither glibc, musl nor Go';
+  return { level: 'possible', detail: `Perhaps (${why}) ${how}` };
+}
+
+/** What the path from the Pod's nodes to the DNS adds. */
+function onPath(loss: Loss, { kernel, kubeProxy }: ExposureInput): WorkloadExposure {
+  if (kernel.level === 'fixed') {
+    return { level: 'no', detail: `The kernels of its nodes have the fixes of the race (${kernel.kernel}).` };
+  }
+  if (loss.level === 'mitigated') return loss;
+  if (kubeProxy.mode === 'other') {
+    return { level: 'possible', detail: `${loss.detail}; what that means without kube-proxy is not known here.` };
+  }
+  if (kernel.level === 'unknown') {
+    const where = kernel.kernel === undefined ? 'on nodes that were not read' : `on kernel ${kernel.kernel}`;
+    return { level: 'possible', detail: `${loss.detail}, ${where}: whether it has the fixes is not known.` };
+  }
+  const level = kubeProxy.mode === 'unknown' && loss.level === 'yes' ? 'possible' : loss.level;
+  const unsure = kubeProxy.mode === 'unknown' ? '; whether kube-proxy translates it is not known' : '';
+  return { level, detail: `${loss.detail}, on kernel ${kernel.kernel}, which lacks fixes of the race${unsure}.` };
+}
+
+function noLoss({ resolvers, file, cluster }: ExposureInput): string {
+  if (resolvers.length === 0) return 'It has no containers.';
+  if (cluster.nodeLocal === 'intercepting' && file.servers.some((server) => cluster.dns.includes(server))) {
+    return 'The node-local DNS cache answers on the address of the cluster DNS: it is not translated.';
+  }
+  if (!file.servers.some((server) => isTranslated(server, cluster))) return 'It asks no translated address.';
+  return resolvers.every((resolver) => resolver === 'go')
+    ? "Go's resolver asks from two sockets: neither packet can lose."
+    : 'Its resolvers do not send A and AAAA at once from one socket to a translated address.';
+}
+
+/** Whether the fault can hit a Pod as it is today: the worst of its containers. */
+export function exposureOf(input: ExposureInput): WorkloadExposure {
+  if (input.nodeFile) return { level: 'no', detail: "It uses the node's resolv.conf, not the cluster DNS." };
+  let worst: Loss | undefined;
+  for (const resolver of input.resolvers) {
+    const loss = lossOf(resolver, input);
+    if (loss !== undefined && (worst === undefined || WORST.indexOf(loss.level) < WORST.indexOf(worst.level))) {
+      worst = loss;
+    }
+  }
+  return worst === undefined ? { level: 'no', detail: noLoss(input) } : onPath(worst, input);
+}

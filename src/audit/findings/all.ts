@@ -1,0 +1,41 @@
+import { compareText, compareTexts } from '../order.ts';
+import type { DecidedGroup, FindingContext } from '../decided.ts';
+import type { Finding, Severity } from '../report.ts';
+import { injectedFindings } from './others.ts';
+import { muslFindings } from './musl.ts';
+import { ownFindings } from './ours.ts';
+import { findingOf, usesNodeFile, type Said } from './places.ts';
+import { serverFindings } from './servers.ts';
+import { tcpFindings } from './tcp.ts';
+
+const CHECKS: readonly ((group: DecidedGroup, context: FindingContext) => Said[])[] = [
+  muslFindings,
+  serverFindings,
+  tcpFindings,
+  injectedFindings,
+  ownFindings,
+];
+
+const SEVERITIES: readonly Severity[] = ['error', 'warning', 'info'];
+
+/** Everything that is wrong with Pods that are alike. Those that read the node's own file, or none, are left out. */
+export function findingsOf(group: DecidedGroup, context: FindingContext): Finding[] {
+  const { reason } = group.decision;
+  if (usesNodeFile(group.pod) || reason === 'Windows' || reason === 'MirrorPod') return [];
+  return CHECKS.flatMap((check) => check(group, context)).map((said) => findingOf(group, said));
+}
+
+/** Most severe first, then by code and place. */
+export function compareFindings(a: Finding, b: Finding): number {
+  const bySeverity = SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity);
+  return (
+    bySeverity || compareText(a.code, b.code) || compareTexts(placeOf(a), placeOf(b)) || compareText(a.what, b.what)
+  );
+}
+
+const placeOf = ({ where: { namespace, kind, name, container } }: Finding): string[] => [
+  namespace,
+  kind,
+  name,
+  container ?? '',
+];

@@ -1,0 +1,107 @@
+import type { ContainerVerdict } from '../../policy/model.ts';
+import { readByMusl } from '../../resolv-conf/readers.ts';
+import type { DecidedGroup, FindingContext } from '../decided.ts';
+import { fieldChange, optionChange, optionValue, type Said } from './places.ts';
+
+/** The containers that resolve with musl. */
+const muslOf = ({ containers }: DecidedGroup): readonly ContainerVerdict[] =>
+  containers.filter(({ resolver }) => resolver === 'musl');
+
+const IGNORED = /^(single-request|single-request-reopen|use-vc|rotate)$/;
+
+/** musl counts `timeout` for the whole look-up (docs/evidence.md); less than its default loses answers. */
+function shortTimeout(group: DecidedGroup): Said[] {
+  const value = optionValue(group.resolvConf.before.options, 'timeout');
+  if (value === undefined || !/^[1-4](\D|$)/.test(value)) return [];
+  const seconds = Number(value[0]);
+  return muslOf(group).map(({ name }) => ({
+    code: 'MuslShortTimeout',
+    severity: seconds === 1 ? 'error' : 'warning',
+    container: name,
+    what: `${name} resolves with musl, and the Pod has timeout:${seconds}.`,
+    why: `musl counts timeout for the whole look-up, not for each try: an answer that takes longer than ${seconds} s is lost, and the look-up fails.`,
+    change: optionChange(group, 'timeout', 'Remove timeout, or set it to 5 with attempts:10'),
+  }));
+}
+
+function zero(group: DecidedGroup, name: 'attempts' | 'timeout'): Said[] {
+  const value = optionValue(group.resolvConf.before.options, name);
+  if (value === undefined || !/^0+(\D|$)/.test(value)) return [];
+  const hurt = group.containers.filter(({ resolver }) => resolver === 'musl' || resolver === 'unknown');
+  const effect =
+    name === 'attempts'
+      ? 'musl divides by attempts: the program ends with SIGFPE at its first look-up.'
+      : 'musl gives a look-up no time at all: every one fails at once.';
+  return hurt.map(({ name: container, resolver }) => ({
+    code: name === 'attempts' ? 'AttemptsZero' : 'TimeoutZero',
+    severity: resolver === 'musl' ? 'error' : 'warning',
+    container,
+    what: `${container} ${resolver === 'musl' ? 'resolves with musl' : 'may resolve with musl'}, and the Pod has ${name}:0.`,
+    why: effect,
+    change: optionChange(group, name, `Remove ${name}`),
+  }));
+}
+
+/** A name with at least `ndots` dots is never searched for by musl (resolvconf.c, lookup_name.c). */
+function loweredNdots(group: DecidedGroup, { cluster }: FindingContext): Said[] {
+  const { before } = group.resolvConf;
+  const { ndots, searches } = readByMusl(before);
+  if (ndots > 2 || !searches.some((search) => search.startsWith('svc.') || search === cluster.domain)) return [];
+  const lost = ndots <= 1 ? '`<service>.<namespace>`' : '`<service>.<namespace>.svc`';
+  const said = before.options.some((option) => option.startsWith('ndots:'))
+    ? `the Pod has ndots:${ndots}`
+    : 'dnsPolicy None without ndots means ndots:1';
+  return muslOf(group).map(({ name }) => ({
+    code: 'MuslNdotsLowered',
+    severity: ndots <= 1 ? 'error' : 'warning',
+    container: name,
+    what: `${name} resolves with musl, and ${said}.`,
+    why: `musl never searches for a name with that many dots: ${lost} is not found, where glibc would find it.`,
+    change: optionChange(group, 'ndots', 'Set ndots to 5, and write outside names with a dot at their end'),
+  }));
+}
+
+/** musl resolvconf.c skips lines that do not fit into its 256 bytes. */
+function longSearch(group: DecidedGroup): Said[] {
+  const { before } = group.resolvConf;
+  if (before.searches.length === 0 || readByMusl(before).searches.length > 0) return [];
+  const bytes = `search ${before.searches.join(' ')}`.length;
+  return muslOf(group).map(({ name }) => ({
+    code: 'MuslSearchTooLong',
+    severity: 'error',
+    container: name,
+    what: `${name} resolves with musl, and the search line of the Pod has ${bytes} bytes.`,
+    why: 'musl ignores a line of more than 254 bytes whole: no short name of a Service is found.',
+    change: fieldChange(group, 'searches', 'Leave out search domains until `search …` has at most 254 bytes'),
+  }));
+}
+
+/** Only where somebody else wrote them: ours are there for the others in the Pod, or because nothing was known. */
+function ignoredOptions(group: DecidedGroup, { applied }: FindingContext): Said[] {
+  const ignored = group.pod.dnsConfig.options.map(({ name }) => name).filter((name) => IGNORED.test(name));
+  const musl = muslOf(group);
+  if (applied !== undefined || ignored.length === 0 || musl.length < group.containers.length) return [];
+  const [first = ''] = ignored;
+  const names = ignored.join(', ');
+  return [
+    {
+      code: 'OptionsIgnoredByMusl',
+      severity: 'info',
+      what: `All containers resolve with musl, which ignores ${names}.`,
+      why: 'Nothing is gained by it: A and AAAA still leave at once, and a lost one costs 2.5 s.',
+      change: optionChange(group, first, `Replace ${names} by timeout:5 and attempts:10, or let the webhook decide,`),
+    },
+  ];
+}
+
+/** What hurts musl in a Pod's DNS settings. */
+export function muslFindings(group: DecidedGroup, context: FindingContext): Said[] {
+  return [
+    ...shortTimeout(group),
+    ...zero(group, 'attempts'),
+    ...zero(group, 'timeout'),
+    ...loweredNdots(group, context),
+    ...longSearch(group),
+    ...ignoredOptions(group, context),
+  ];
+}

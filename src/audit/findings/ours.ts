@@ -1,0 +1,60 @@
+import type { PodView } from '../../policy/model.ts';
+import type { AppliedDecision, DecidedGroup, FindingContext } from '../decided.ts';
+import { restart, type Said } from './places.ts';
+
+/** Whether what our annotation tells of is no longer in the Pod: a later webhook has written over it. */
+function isUndone({ dnsPolicy, dnsConfig }: PodView, { remedy }: AppliedDecision): boolean {
+  if (remedy.includes('redirect') && dnsPolicy !== 'None') return true;
+  return remedy.length > 0 && dnsConfig.options.length === 0;
+}
+
+function undone({ group: { owner } }: DecidedGroup, { remedy }: AppliedDecision): Said {
+  return {
+    code: 'PatchUndone',
+    severity: 'error',
+    what: `The webhook gave the Pods ${remedy.join(' and ')}, and they do not have it any more.`,
+    why: 'Another webhook that was called later replaced dnsConfig instead of adding to it.',
+    change: `Find it (kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies), keep it from namespace ${owner.namespace}, then: ${restart(owner)}`,
+  };
+}
+
+function nowKnown({ containers, group: { owner } }: DecidedGroup): Said {
+  const resolvers = [...new Set(containers.map(({ resolver }) => resolver))].join(', ');
+  return {
+    code: 'UnknownNowDecided',
+    severity: 'warning',
+    what: `The Pods were admitted while a resolver was not known; it is known now: ${resolvers}.`,
+    why: 'They run with the options that glibc obeys and musl ignores, and a Pod keeps its DNS settings for life.',
+    change: restart(owner),
+  };
+}
+
+function stale({ decision, group: { owner } }: DecidedGroup, { reason }: AppliedDecision): Said {
+  return {
+    code: 'StaleDecision',
+    severity: 'info',
+    what: `The Pods were admitted with ${reason}; today they would get more: ${decision.reason}.`,
+    why: 'The image, the cluster or the configuration has changed since, and a Pod keeps its DNS settings for life.',
+    change: restart(owner),
+  };
+}
+
+function aboutApplied(group: DecidedGroup, applied: AppliedDecision): Said[] {
+  if (isUndone(group.pod, applied)) return [undone(group, applied)];
+  if (group.decision.change === undefined) return [];
+  const stillUnknown = group.containers.some(({ resolver }) => resolver === 'unknown');
+  const nowDecided = applied.reason === 'UnknownOptions' && !stillUnknown;
+  return [nowDecided ? nowKnown(group) : stale(group, applied)];
+}
+
+/** What became of our own decisions, and labels and annotations of ours that are not valid. */
+export function ownFindings(group: DecidedGroup, { applied }: FindingContext): Said[] {
+  const invalid = group.decision.warnings.map((warning): Said => ({
+    code: 'InvalidAnnotation',
+    severity: 'info',
+    what: `${warning}.`,
+    why: 'What is not valid is ignored: the Pod is treated as if it were not there.',
+    change: 'Write a valid value, or remove it.',
+  }));
+  return applied === undefined ? invalid : [...aboutApplied(group, applied), ...invalid];
+}

@@ -1,0 +1,122 @@
+import type { DecidedGroup, FindingContext } from '../decided.ts';
+import { fieldChange, fieldOf, type Said } from './places.ts';
+
+const isLinkLocal = (address: string): boolean => /^(169\.254\.|fe80:)/i.test(address);
+
+/** Whether something that answers on this link-local address is known to run. */
+function isAnswering(address: string, { cluster }: FindingContext): boolean {
+  if (cluster.dns.includes(address)) return true;
+  const known = cluster.nodeLocalAddresses ?? [];
+  const runs = cluster.nodeLocal === 'ready' || cluster.nodeLocal === 'intercepting';
+  return runs && (known.length === 0 || known.includes(address));
+}
+
+/** A node-local cache that is not there. `unknown` tells nothing. */
+function deadFirst(group: DecidedGroup, context: FindingContext): Said[] {
+  const { servers } = group.resolvConf.before;
+  const [first] = servers;
+  const { nodeLocal } = context.cluster;
+  if (first === undefined || !isLinkLocal(first) || nodeLocal === 'unknown' || isAnswering(first, context)) return [];
+  if (group.decision.reason === 'NodeLocalFromKubelet') return [];
+  const state = nodeLocal === 'absent' ? 'no node-local DNS cache runs' : 'the node-local DNS cache is not ready';
+  const alone = servers.length === 1;
+  // musl asks all at once.
+  if (!alone && group.containers.every(({ resolver }) => resolver === 'musl')) return [];
+  return [
+    {
+      code: 'DeadNameserverFirst',
+      severity: alone || nodeLocal === 'absent' ? 'error' : 'warning',
+      what: `The first nameserver of the Pods is ${first}, and ${state}.`,
+      why: alone
+        ? 'Nobody answers: every look-up fails.'
+        : 'glibc and Go ask in order: every look-up waits for the timeout of the first, 5 s, before it asks the next.',
+      change: fieldChange(group, 'nameservers', `Run the cache again, or take ${first} out`),
+    },
+  ];
+}
+
+/** Under ClusterFirst the kubelet puts dnsConfig.nameservers behind its own (kubelet pkg/kubelet/network/dns). */
+function appended(group: DecidedGroup): Said[] {
+  const { pod } = group;
+  const local = pod.dnsConfig.nameservers.find(isLinkLocal);
+  if (local === undefined || pod.dnsPolicy === 'None' || pod.dnsPolicy === 'Default') return [];
+  const [first] = group.resolvConf.before.servers;
+  if (first === undefined || first === local) return [];
+  return [
+    {
+      code: 'NodeLocalAppended',
+      severity: 'warning',
+      what: `The Pods name ${local} under dnsPolicy ${pod.dnsPolicy}, which puts it behind ${first}.`,
+      why: 'glibc and Go ask in order, so it is asked only when the cluster DNS is silent; musl asks all, so the cluster DNS still gets every question.',
+      change: fieldChange(
+        group,
+        'nameservers',
+        `Redirect with dnsPolicy None (then nameservers, searches and ndots are all to be written), or take ${local} out`,
+      ),
+    },
+  ];
+}
+
+/** A crash of the cache, or its roll-out (5 to 10 s), leaves nobody to ask. */
+function cacheAlone({ pod, group, resolvConf }: DecidedGroup): Said[] {
+  const { servers } = resolvConf.before;
+  const [first] = servers;
+  if (pod.dnsPolicy !== 'None' || first === undefined || !servers.every(isLinkLocal)) return [];
+  return [
+    {
+      code: 'NodeLocalAlone',
+      severity: 'warning',
+      what: `The Pods ask ${servers.join(' and ')} alone.`,
+      why: 'While the node-local DNS cache is rolled out (5 to 10 s) or after it has crashed, every look-up on that node fails.',
+      change: `Add the address of the cluster DNS as the last of ${fieldOf(group.owner, 'dnsConfig.nameservers')}, or let nodeLocal.fallback be true where the webhook wrote it.`,
+    },
+  ];
+}
+
+/** Under dnsPolicy None nothing is added: whoever writes nameservers has to write the cluster's searches too. */
+function missingSearches(group: DecidedGroup, { cluster }: FindingContext): Said[] {
+  const { pod, resolvConf } = group;
+  const { servers, searches } = resolvConf.before;
+  const asksCluster = servers.some((server) => cluster.dns.includes(server) || isLinkLocal(server));
+  if (pod.dnsPolicy !== 'None' || !asksCluster || cluster.domain === '') return [];
+  const wanted = [`${group.group.owner.namespace}.svc.${cluster.domain}`, `svc.${cluster.domain}`, cluster.domain];
+  const missing = wanted.filter((search) => !searches.includes(search));
+  if (missing.length === 0) return [];
+  return [
+    {
+      code: 'SearchesMissing',
+      severity: missing[0] === wanted[0] ? 'error' : 'warning',
+      what: `The Pods have dnsPolicy None and ask the cluster DNS, without the search ${missing.join(', ')}.`,
+      why: 'Short names of Services (`api`, `api.infra`) are not found, since under None the kubelet adds no searches.',
+      change: `Write ${wanted.join(', ')} in ${fieldOf(group.group.owner, 'dnsConfig.searches')}.`,
+    },
+  ];
+}
+
+/** The kubelet writes three (core/v1 MaxDNSNameservers). */
+function tooMany(group: DecidedGroup): Said[] {
+  const { pod, resolvConf } = group;
+  const { servers } = resolvConf.before;
+  const cut = pod.dnsConfig.nameservers.filter((address) => !servers.includes(address));
+  if (cut.length === 0 || servers.length < 3) return [];
+  return [
+    {
+      code: 'TooManyNameservers',
+      severity: 'warning',
+      what: `The Pods name more nameservers than a resolv.conf holds: ${cut.join(', ')} is left out.`,
+      why: 'The kubelet writes the first three and drops the rest with an event that few see.',
+      change: fieldChange(group, 'nameservers', `Take out ${cut.join(', ')}, or one of the others,`),
+    },
+  ];
+}
+
+/** What is wrong with the servers and searches of a Pod. */
+export function serverFindings(group: DecidedGroup, context: FindingContext): Said[] {
+  return [
+    ...deadFirst(group, context),
+    ...appended(group),
+    ...cacheAlone(group),
+    ...missingSearches(group, context),
+    ...tooMany(group),
+  ];
+}

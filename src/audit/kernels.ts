@@ -1,0 +1,79 @@
+import { kernelFixes } from './kernel-fixes.ts';
+import { compareText } from './order.ts';
+import type { KernelEntry, KernelFix } from './report.ts';
+import type { PodGroup, ScannedNode } from './scanned.ts';
+
+export type KernelLevel = KernelEntry['level'];
+
+const MOST_NAMES = 5;
+
+const RACE_NUMBER: Readonly<Record<string, number>> = { 'no-entry-yet': 1, 'one-confirmed': 2, 'two-endpoints': 3 };
+
+function fixesOf(kernel: string): KernelFix[] {
+  return kernelFixes(kernel).map(({ fix, state }) => ({
+    race: fix.race,
+    state,
+    commit: fix.commit ?? null,
+    how: fix.how,
+    since: (fix.wholeSince ?? fix.since).slice(0, 2).join('.'),
+    onlyWithNfqueue: fix.onlyWithNfqueue,
+  }));
+}
+
+const numbers = (fixes: readonly KernelFix[]): string =>
+  fixes.map(({ race }) => RACE_NUMBER[race] ?? race).join(', ') || 'none';
+
+/** What the fixes of one kernel come to. NFQUEUE is left out: only some network policies use it. */
+export function judgeKernel(kernel: string): Pick<KernelEntry, 'level' | 'detail' | 'fixes'> {
+  const fixes = fixesOf(kernel);
+  const counted = fixes.filter(({ onlyWithNfqueue }) => !onlyWithNfqueue);
+  const missing = counted.filter(({ state }) => state === 'missing');
+  if (missing.length > 0) {
+    const races = missing.length === 1 ? 'race' : 'races';
+    return { level: 'exposed', fixes, detail: `It lacks the fix of ${races} ${numbers(missing)}.` };
+  }
+  const unsure = counted.filter(({ state }) => state !== 'present');
+  if (unsure.length === 0) return { level: 'fixed', fixes, detail: 'It has the fixes of all three races.' };
+  const partial = unsure.every(({ state }) => state === 'partial');
+  const detail = partial
+    ? `Of race ${numbers(unsure)} it has a first version of the fix, completed in ${unsure[0]?.since ?? ''}.`
+    : `Whether it has the fix of race ${numbers(unsure)} does not show in its version: distributions carry fixes back.`;
+  return { level: 'unknown', fixes, detail };
+}
+
+const ORDER: readonly KernelLevel[] = ['exposed', 'unknown', 'fixed'];
+
+/** Nodes by kernel, worst first. Windows nodes are left out: this fault is Linux'. */
+export function kernelEntries(nodes: readonly ScannedNode[], groups: readonly PodGroup[]): KernelEntry[] {
+  const pods = new Map<string, number>();
+  for (const group of groups) {
+    for (const [node, count] of group.nodes) pods.set(node, (pods.get(node) ?? 0) + count);
+  }
+  const linux = nodes.filter(({ os }) => os !== 'windows').toSorted((a, b) => compareText(a.name, b.name));
+  const entries: KernelEntry[] = [];
+  for (const [kernel, alike] of Map.groupBy(linux, (node) => node.kernel)) {
+    entries.push({
+      kernel,
+      osImage: alike[0]?.osImage ?? '',
+      nodes: alike.length,
+      nodeNames: alike.slice(0, MOST_NAMES).map(({ name }) => name),
+      pods: alike.reduce((sum, { name }) => sum + (pods.get(name) ?? 0), 0),
+      ...judgeKernel(kernel),
+    });
+  }
+  return entries.toSorted((a, b) => ORDER.indexOf(a.level) - ORDER.indexOf(b.level) || compareText(a.kernel, b.kernel));
+}
+
+/** The kernels that a group's Pods run on: the worst, by node name. `unknown` where a node was not read. */
+export function worstKernel(
+  group: Pick<PodGroup, 'nodes'>,
+  byNode: ReadonlyMap<string, ScannedNode>,
+): { readonly level: KernelLevel; readonly kernel: string | undefined } {
+  let worst: { level: KernelLevel; kernel: string | undefined } | undefined;
+  for (const name of [...group.nodes.keys()].toSorted(compareText)) {
+    const kernel = byNode.get(name)?.kernel;
+    const level = kernel === undefined ? 'unknown' : judgeKernel(kernel).level;
+    if (worst === undefined || ORDER.indexOf(level) < ORDER.indexOf(worst.level)) worst = { level, kernel };
+  }
+  return worst ?? { level: 'unknown', kernel: undefined };
+}
