@@ -10,7 +10,7 @@ export interface Balancer {
   close(): Promise<void>;
 }
 
-export async function startBalancer(): Promise<Balancer> {
+export async function startBalancer(host: string): Promise<Balancer> {
   let ports: readonly number[] = [];
   let next = 0;
   let refused = 0;
@@ -48,7 +48,7 @@ export async function startBalancer(): Promise<Balancer> {
     keep(client);
     connect(client, ports.length);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
   return {
     port: (server.address() as AddressInfo).port,
     set: (targets) => {

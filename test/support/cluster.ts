@@ -80,6 +80,12 @@ async function ignoreConflict(call: Promise<unknown>): Promise<void> {
   });
 }
 
+/** A cluster that was there before the tests is left as it was. */
+async function removeAll(kubectl: TestCluster['kubectl'], made: readonly object[]): Promise<void> {
+  const list = { apiVersion: 'v1', kind: 'List', items: made.toReversed() };
+  await kubectl(['delete', '--ignore-not-found', '--wait=false', '-f', '-'], JSON.stringify(list));
+}
+
 async function environment(flags: Readonly<Record<string, string | null>>): Promise<TestEnvironment> {
   if (EXISTING !== undefined) {
     const { config } = await loadKubeconfig({ path: EXISTING });
@@ -101,6 +107,7 @@ export async function startCluster(flags: Readonly<Record<string, string | null>
   const kubeconfig = config.kubeconfigPath;
   const client = createKubeClient(kubeConfigTransport({ file: kubeconfig, userAgent: 'libc-dns-test' }));
   const kubectl = kubectlWith(kubeconfig);
+  const made: object[] = [];
   let files = 0;
   return {
     server: config.server,
@@ -109,10 +116,12 @@ export async function startCluster(flags: Readonly<Record<string, string | null>
     kubectl,
     apply: async (...objects) => {
       const list = { apiVersion: 'v1', kind: 'List', items: objects };
+      made.push(...objects);
       await kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], JSON.stringify(list));
     },
     createNamespace: async (name, labels = {}) => {
       const body = { metadata: { name, labels } };
+      made.push({ apiVersion: 'v1', kind: 'Namespace', ...body });
       await ignoreConflict(client.request({ method: 'POST', path: '/api/v1/namespaces', body }));
       const path = `/api/v1/namespaces/${name}/serviceaccounts`;
       await ignoreConflict(client.request({ method: 'POST', path, body: { metadata: { name: 'default' } } }));
@@ -134,6 +143,7 @@ export async function startCluster(flags: Readonly<Record<string, string | null>
       return file;
     },
     stop: async () => {
+      if (EXISTING !== undefined) await removeAll(kubectl, made);
       await client.close();
       await control.stop();
       await rm(folder, { recursive: true, force: true });

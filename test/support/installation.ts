@@ -4,7 +4,7 @@ import { vi } from 'vitest';
 
 import type { KubeObject } from '../../src/kubernetes/objects.ts';
 import { startBalancer, type Balancer } from './balancer.ts';
-import type { TestCluster } from './cluster.ts';
+import { WEBHOOK_HOST, type TestCluster } from './cluster.ts';
 import { startWebhook, type StartOptions, type WebhookProcess } from './webhook-process.ts';
 
 const MANIFESTS = new URL('../../certs/manifests/', import.meta.url);
@@ -25,15 +25,27 @@ export async function readManifests(...files: string[]): Promise<Manifest[]> {
 }
 
 /**
- * There is no kube-proxy here: an ExternalName Service leads the API server to this machine, under the name that the
- * certificate is for.
+ * The Service under whose name the API server calls us. Ours has no kube-proxy: an ExternalName leads it to this machine. A running
+ * cluster has: there it is a Service with this machine as its endpoint.
  */
-const service = (port: number): object => ({
-  apiVersion: 'v1',
-  kind: 'Service',
-  metadata: { name: NAME, namespace: NAMESPACE },
-  spec: { type: 'ExternalName', externalName: 'localhost', ports: [{ port, name: 'webhook' }] },
-});
+function service(port: number): object[] {
+  const metadata = { name: NAME, namespace: NAMESPACE };
+  if (WEBHOOK_HOST === '127.0.0.1') {
+    const spec = { type: 'ExternalName', externalName: 'localhost', ports: [{ port, name: 'webhook' }] };
+    return [{ apiVersion: 'v1', kind: 'Service', metadata, spec }];
+  }
+  return [
+    { apiVersion: 'v1', kind: 'Service', metadata, spec: { ports: [{ port, name: 'webhook' }] } },
+    {
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: { ...metadata, labels: { 'kubernetes.io/service-name': NAME } },
+      addressType: 'IPv4',
+      ports: [{ port, name: 'webhook' }],
+      endpoints: [{ addresses: [WEBHOOK_HOST], conditions: { ready: true } }],
+    },
+  ];
+}
 
 interface Registration extends Manifest {
   readonly webhooks: readonly { readonly clientConfig: { readonly service: object; caBundle?: string } }[];
@@ -95,10 +107,10 @@ export async function untilReady(replica: WebhookProcess): Promise<void> {
 /** Installs the plain manifests, with replicas that are processes of this machine. */
 export async function install(cluster: TestCluster, options: InstallOptions = {}): Promise<Installation> {
   const { scope = 'opt-in', replicas: count = 1, ...start } = options;
-  const balancer = await startBalancer();
+  const balancer = await startBalancer(WEBHOOK_HOST);
   await cluster.createNamespace(NAMESPACE);
   const manifests = await readManifests('crd.yaml', 'rbac.yaml', `registration-${scope}.yaml`);
-  await cluster.apply(...manifests.map((manifest) => withPort(manifest, balancer.port)), service(balancer.port));
+  await cluster.apply(...manifests.map((manifest) => withPort(manifest, balancer.port)), ...service(balancer.port));
   const environment = environmentOf(await readManifests('webhook.yaml'));
   const replicas: WebhookProcess[] = [];
   const point = (): void => balancer.set(replicas.map(({ url }) => url));
