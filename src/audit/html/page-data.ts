@@ -7,7 +7,7 @@ export interface PageData {
 }
 
 export interface PageTable {
-  /** The id of the section that the table stands in. */
+  /** The id of the element that the table is put into. */
   readonly id: string;
   /** One row, several rows: `workload`, `workloads`. */
   readonly noun: readonly [string, string];
@@ -41,6 +41,6 @@ export type Tone = 'glibc' | 'musl' | 'go' | 'other' | 'unknown' | 'good' | 'not
 export interface PageDetail {
   readonly term: string;
   readonly text: string;
-  /** Text to copy as it is: a command, a manifest, a file. */
-  readonly code?: true;
+  /** `plain`: to copy as it is. `diff`: lines that begin with `+` come, those with `-` go. */
+  readonly code?: 'plain' | 'diff';
 }

@@ -1,0 +1,33 @@
+// Makes src/audit/html/page-assets.json from the page's script and style, so that the program needs neither a bundler nor files
+// beside it. Run it after a change here; a unit test says when that was forgotten.
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const here = (name) => fileURLToPath(new URL(name, import.meta.url));
+
+/** Kept readable: whoever gets a report can read what it runs. */
+async function lines(entry) {
+  const { outputFiles } = await build({
+    entryPoints: [here(entry)],
+    bundle: true,
+    write: false,
+    format: 'iife',
+    target: ['chrome123', 'firefox120', 'safari17.5'],
+    charset: 'utf8',
+    legalComments: 'none',
+  });
+  return outputFiles[0].text
+    .split('\n')
+    .filter((line) => line !== '' && !/^\s*(\/\/|\/\*.*\*\/$)/.test(line))
+    .map((line) => line.replace(/^ +/, (indent) => ' '.repeat(indent.length / 2)));
+}
+
+/** The contents of page-assets.json. */
+export async function pageAssets() {
+  return `${JSON.stringify({ style: await lines('page.css'), script: await lines('main.ts') }, null, 2)}\n`;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  writeFileSync(here('../src/audit/html/page-assets.json'), await pageAssets());
+}

@@ -1,0 +1,28 @@
+import type { PageData } from '../src/audit/html/page-data.ts';
+import { tableView, type TableView } from './table.ts';
+import { themeToggle } from './theme.ts';
+
+const data = JSON.parse(document.querySelector('#data')?.textContent ?? '') as PageData;
+
+const views = new Map<string, TableView>();
+for (const table of data.tables) {
+  const place = document.querySelector(`#${table.id}`);
+  const view = tableView(table);
+  place?.replaceWith(view.root);
+  const section = view.root.closest('section');
+  if (section) views.set(section.id, view);
+}
+
+const theme = document.querySelector<HTMLButtonElement>('#theme');
+if (theme) themeToggle(theme);
+
+// A link of a chart leads to its table, narrowed to what the bar counts.
+document.addEventListener('click', ({ target }) => {
+  const link = target instanceof Element ? target.closest<HTMLAnchorElement>('a[data-column]') : null;
+  const { column, value } = link?.dataset ?? {};
+  if (link && column !== undefined && value !== undefined) views.get(link.hash.slice(1))?.choose(column, value);
+});
+
+addEventListener('beforeprint', () => {
+  for (const view of views.values()) view.fillForPrint();
+});

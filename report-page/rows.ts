@@ -1,0 +1,77 @@
+import type { PageCell, PageDetail, PageTable } from '../src/audit/html/page-data.ts';
+import { element } from './element.ts';
+
+const count = new Intl.NumberFormat('en');
+
+function cellContent(cell: PageCell): (Node | string)[] {
+  if (typeof cell === 'number') return [count.format(cell)];
+  if (typeof cell === 'string') return [element('bdi', {}, cell)];
+  return cell.map(({ text, tone }) => element('span', { class: `tag tone-${tone}` }, element('bdi', {}, text)));
+}
+
+/** Lines that come and go are coloured; the signs say it, too. */
+function diffLines(text: string): Node[] {
+  const classes: Readonly<Record<string, string>> = { '+': 'come', '-': 'gone' };
+  return text.split('\n').map((line) => element('span', { class: classes[line.charAt(0)] ?? 'kept' }, `${line}\n`));
+}
+
+function detailList(details: readonly PageDetail[]): HTMLElement {
+  const list = element('dl');
+  for (const { term, text, code } of details) {
+    // A place that can be scrolled has to be reachable by keyboard.
+    const body = code
+      ? element(
+          'pre',
+          { tabindex: '0', role: 'region', 'aria-label': term },
+          ...(code === 'diff' ? diffLines(text) : [text]),
+        )
+      : element('bdi', {}, text);
+    list.append(element('div', {}, element('dt', {}, term), element('dd', {}, body)));
+  }
+  return list;
+}
+
+/**
+ * A row of a table. Its first cell is a button that opens the details below it; they are made when they are first wanted. Roles
+ * are written out because narrow screens show rows as cards, and a table that is not laid out as one is no table to a screen reader.
+ */
+export function tableRow(table: PageTable, number: number): HTMLTableRowElement {
+  const { cells, details } = table.rows[number] ?? { cells: [], details: [] };
+  const row = element('tr', { role: 'row' });
+  for (const [column, cell] of cells.entries()) {
+    const { label = '', kind = 'text' } = table.columns[column] ?? {};
+    const isHead = column === 0;
+    const content = isHead
+      ? [opener(row, `${table.id}-${number}`, table, details, cellContent(cell))]
+      : cellContent(cell);
+    row.append(
+      isHead
+        ? element('th', { role: 'rowheader', scope: 'row' }, ...content)
+        : element('td', { role: 'cell', class: kind, 'data-label': label }, ...content),
+    );
+  }
+  return row;
+}
+
+function opener(
+  row: HTMLElement,
+  id: string,
+  { columns }: PageTable,
+  details: readonly PageDetail[],
+  content: readonly (Node | string)[],
+): HTMLElement {
+  const button = element('button', { type: 'button', class: 'open', 'aria-expanded': 'false' }, ...content);
+  button.addEventListener('click', () => {
+    const isOpen = button.getAttribute('aria-expanded') === 'true';
+    if (isOpen) {
+      row.nextElementSibling?.remove();
+      button.removeAttribute('aria-controls');
+    } else {
+      const cell = element('td', { role: 'cell', colspan: String(columns.length) }, detailList(details));
+      row.after(element('tr', { role: 'row', class: 'details', id }, cell));
+      button.setAttribute('aria-controls', id);
+    }
+    button.setAttribute('aria-expanded', String(!isOpen));
+  });
+  return button;
+}

@@ -1,0 +1,53 @@
+import type { PageTable } from '../src/audit/html/page-data.ts';
+import { element } from './element.ts';
+import { growingRows } from './growing-rows.ts';
+import { tableRow } from './rows.ts';
+import { indexed, select } from './selection.ts';
+import { tableHead } from './table-head.ts';
+import { toolbar } from './toolbar.ts';
+
+/** A printed page holds about 40 rows; nobody prints 50 pages to read the rest. */
+const PRINTED = 2000;
+
+export interface TableView {
+  readonly root: HTMLElement;
+  /** Makes one of the choices and forgets the search; nothing happens where there is no such column. */
+  readonly choose: (column: string, value: string) => void;
+  /** Makes the rows that are to be printed. */
+  readonly fillForPrint: () => void;
+}
+
+const format = new Intl.NumberFormat('en');
+
+function statusText({ rows, noun }: PageTable, found: number): string {
+  const all = `${format.format(rows.length)} ${noun[rows.length === 1 ? 0 : 1]}`;
+  return found === rows.length ? all : `${format.format(found)} of ${all}`;
+}
+
+/** A table that is searched, narrowed and sorted as a whole while only the rows come into being that are scrolled to. */
+export function tableView(table: PageTable): TableView {
+  const index = indexed(table);
+  const status = element('p', { role: 'status' });
+  const bar = toolbar(table, status);
+  const rows = growingRows((number) => tableRow(table, number));
+
+  const update = (): void => {
+    const order = head.order();
+    const found = select(index, { search: bar.search.value, choices: bar.chosen(), ...(order && { order }) });
+    rows.show(found);
+    status.textContent = statusText(table, found.length);
+  };
+  const head = tableHead(table, update);
+  bar.root.addEventListener('input', update);
+  update();
+
+  const grid = element('table', { role: 'table', 'aria-label': table.noun[1] }, head.root, rows.body);
+  return {
+    root: element('div', { class: 'table' }, bar.root, grid, rows.more),
+    choose: (label, value) => {
+      const column = table.columns.findIndex((one) => one.label === label);
+      if (bar.choose(column, value)) update();
+    },
+    fillForPrint: () => rows.fill(PRINTED),
+  };
+}

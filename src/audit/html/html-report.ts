@@ -1,0 +1,137 @@
+import { createHash } from 'node:crypto';
+
+import type { AuditReport, AuditSource } from '../report.ts';
+import { chartsSection } from './charts-section.ts';
+import { clusterSection } from './cluster-section.ts';
+import { findingTable } from './finding-table.ts';
+import { findingsSection } from './findings-section.ts';
+import { imageTable } from './image-table.ts';
+import { embeddedJson, html, trusted, type Markup } from './markup.ts';
+import { namespaceTable } from './namespace-table.ts';
+import assets from './page-assets.json' with { type: 'json' };
+import type { PageData } from './page-data.ts';
+import { shown } from './shown.ts';
+import { summarySection } from './summary-section.ts';
+import { counted } from './words.ts';
+import { workloadTable } from './workload-table.ts';
+
+const STYLE = assets.style.join('\n');
+const SCRIPT = assets.script.join('\n');
+
+// Not within templates: the policy counts every byte of them, and a formatter would move some.
+const STYLE_ELEMENT = trusted(`<style>${STYLE}</style>`);
+const SCRIPT_ELEMENT = trusted(`<script>${SCRIPT}</script>`);
+const dataElement = (data: PageData): Markup =>
+  trusted(`<script type="application/json" id="data">${embeddedJson(data)}</script>`);
+
+const sha256 = (text: string): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
+
+/** Nothing is loaded, sent or framed; this style and this script alone count, and no string becomes HTML or a script. */
+const POLICY = [
+  "default-src 'none'",
+  `style-src ${sha256(STYLE)}`,
+  `script-src ${sha256(SCRIPT)}`,
+  'img-src data:',
+  "base-uri 'none'",
+  "form-action 'none'",
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
+].join('; ');
+
+const tableSection = (id: string, title: string, text: string, table: string): Markup =>
+  html`<section id="${id}" aria-labelledby="${id}-title">
+    <h2 id="${id}-title">${title}</h2>
+    <p>${text}</p>
+    <div id="${table}"></div>
+  </section>`;
+
+function sourceText({ kind, server, namespaces, files }: AuditSource): string {
+  if (kind === 'manifests') return files.length === 0 ? 'manifests' : files.join(', ');
+  const part = namespaces.length === 0 ? '' : `, ${counted(namespaces.length, 'namespace')}: ${namespaces.join(', ')}`;
+  return `${server}${part}`;
+}
+
+function header({ source, generatedAt }: AuditReport): Markup {
+  return html`<a class="skip" href="#summary">Skip to the summary</a>
+    <header>
+      <div>
+        <h1>DNS audit</h1>
+        <p class="note">
+          <bdi>${shown(sourceText(source))}</bdi> ·
+          <time datetime="${generatedAt}">${shown(generatedAt.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC'))}</time>
+        </p>
+      </div>
+      <button type="button" id="theme" hidden></button>
+    </header>`;
+}
+
+function navigation({ findings, workloads, images, namespaces }: AuditReport): Markup {
+  return html`<nav aria-label="Sections">
+    <ul>
+      <li><a href="#summary">Summary</a></li>
+      <li><a href="#charts">At a glance</a></li>
+      <li>
+        <a href="#findings">Findings <span>${findings.length}</span></a>
+      </li>
+      <li>
+        <a href="#workloads">Workloads <span>${workloads.length}</span></a>
+      </li>
+      <li>
+        <a href="#images">Images <span>${images.length}</span></a>
+      </li>
+      <li>
+        <a href="#namespaces">Namespaces <span>${namespaces.length}</span></a>
+      </li>
+      <li><a href="#cluster">Cluster</a></li>
+    </ul>
+  </nav>`;
+}
+
+const NO_SCRIPT = html`<noscript
+  ><p class="card">
+    The tables need JavaScript. <code>libc-dns audit -o markdown</code> gives the same without.
+  </p></noscript
+>`;
+
+function body(report: AuditReport): Markup {
+  return html`${header(report)}${navigation(report)}
+    <main>
+      ${summarySection(report)}${chartsSection(report)}${NO_SCRIPT}${findingsSection(report)}
+      ${tableSection('workloads', 'Workloads', 'Open a workload for its evidence, its resolv.conf before and after, and the change. Pods of one workload that differ stand apart.', 'workload-table')}
+      ${tableSection('images', 'Images', 'Which resolver is in each image, and how that is known. Open one that could not be read for what to grant.', 'image-table')}
+      ${tableSection('namespaces', 'Namespaces', 'What the webhook would do today: the mode of a Pod without a label of its own.', 'namespace-table')}
+      ${clusterSection(report)}
+    </main>
+    <footer>
+      <p>
+        libc-dns ${shown(report.version)} · configuration: ${shown(report.source.configuration)} · ${report.apiVersion}
+        · this file holds all it needs and loads nothing
+      </p>
+    </footer>`;
+}
+
+/**
+ * The report as one HTML file that works without a network: summary and charts are markup, tables are made from JSON by a
+ * script of its own. Everything that is not ours is escaped, cut to a length that can be laid out, and shown with its control and
+ * direction characters visible. Deterministic.
+ */
+export function htmlReport(report: AuditReport): string {
+  const tables = report.findings.length === 0 ? [] : [findingTable(report)];
+  const data: PageData = { tables: [...tables, workloadTable(report), imageTable(report), namespaceTable(report)] };
+  return html`<!doctype html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta http-equiv="Content-Security-Policy" content="${POLICY}" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta name="color-scheme" content="light dark" />
+        <meta name="referrer" content="no-referrer" />
+        <title>DNS audit: ${shown(sourceText(report.source), 100)}</title>
+        <link rel="icon" href="data:," />
+        ${STYLE_ELEMENT}
+      </head>
+      <body>
+        ${body(report)} ${dataElement(data)}${SCRIPT_ELEMENT}
+      </body>
+    </html> `.markup;
+}

@@ -1,0 +1,94 @@
+import type { AuditReport, AuditSummary, NeedVerdict } from '../report.ts';
+import { html, NOTHING, type Markup } from './markup.ts';
+import { shown } from './shown.ts';
+import { counted, number } from './words.ts';
+
+const BADGES: Readonly<Record<NeedVerdict['needed'], string>> = {
+  yes: 'Needed',
+  no: 'Not needed',
+  perhaps: 'Perhaps needed',
+};
+
+const items = (texts: readonly string[]): Markup[] => texts.map((text) => html`<li>${shown(text, 2000)}</li>`);
+
+function verdictBox({ needed, sentence, because, next }: NeedVerdict): Markup {
+  const why =
+    because.length === 0
+      ? NOTHING
+      : html`<div>
+          <h3>Why</h3>
+          <ul>
+            ${items(because)}
+          </ul>
+        </div>`;
+  const steps =
+    next.length === 0
+      ? NOTHING
+      : html`<div class="next">
+          <h3>What to do next</h3>
+          <ol>
+            ${items(next)}
+          </ol>
+        </div>`;
+  return html`<div class="verdict need-${needed}">
+    <p class="badge">${BADGES[needed]}</p>
+    <h2 id="summary-title">${shown(sentence, 2000)}</h2>
+    <div class="columns">${steps}${why}</div>
+  </div>`;
+}
+
+interface Figure {
+  readonly href: string;
+  readonly value: number;
+  readonly label: string;
+  readonly note: string;
+}
+
+function figures(summary: AuditSummary): Figure[] {
+  const { pods, exposure, findings, images, unreadableImages } = summary;
+  return [
+    {
+      href: '#workloads',
+      value: exposure.yes,
+      label: 'Pods exposed today',
+      note: `${number(exposure.possible)} more possibly, of ${number(pods)}`,
+    },
+    {
+      href: '#workloads',
+      value: summary.podsThatWouldChange,
+      label: 'Pods that would change',
+      note: `${number(summary.podsPatched)} patched already`,
+    },
+    {
+      href: '#findings',
+      value: findings.error + findings.warning,
+      label: 'Settings that hurt',
+      note: `${counted(findings.error, 'error')}, ${counted(findings.warning, 'warning')}, ${number(findings.info)} to know`,
+    },
+    {
+      href: '#images',
+      value: images,
+      label: images === 1 ? 'Image' : 'Images',
+      note: unreadableImages === 0 ? 'all of them read' : `${number(unreadableImages)} could not be read`,
+    },
+  ];
+}
+
+/** The answer first: is the product needed, what to do next, why, and four figures. */
+export function summarySection({ verdict, summary }: AuditReport): Markup {
+  const tiles = figures(summary).map(
+    ({ href, value, label, note }) =>
+      html`<li>
+        <a href="${href}"
+          ><span class="label">${label}</span><span class="value">${number(value)}</span
+          ><span class="note">${note}</span></a
+        >
+      </li>`,
+  );
+  return html`<section id="summary" aria-labelledby="summary-title">
+    ${verdictBox(verdict)}
+    <ul class="figures">
+      ${tiles}
+    </ul>
+  </section>`;
+}
