@@ -1,7 +1,18 @@
 import type { ClusterFacts, ContainerVerdict, Decision, Mode, PodView, ResolvConf } from '../policy/model.ts';
 import type { Reason } from '../policy/reasons.ts';
+import type { DetectionFailure } from '../libc/detector.ts';
 import type { WorkloadExposure } from './report.ts';
 import type { PodGroup } from './scanned.ts';
+
+/** A container's verdict, with what the look-up of its image told. */
+export interface AuditedContainer extends ContainerVerdict {
+  /** `linux/amd64`. */
+  readonly platform: string;
+  /** Of the platform's manifest; null where it is not known. */
+  readonly digest: string | null;
+  readonly executable: string | null;
+  readonly failure: { readonly code: DetectionFailure; readonly message: string } | null;
+}
 
 /** Pods that are alike, and what the webhook's rules make of them. */
 export interface DecidedGroup {
@@ -14,7 +25,7 @@ export interface DecidedGroup {
   readonly decision: Decision;
   readonly resolvConf: { readonly before: ResolvConf; readonly after: ResolvConf };
   /** Also where the Pod is left alone. Init containers first. */
-  readonly containers: readonly ContainerVerdict[];
+  readonly containers: readonly AuditedContainer[];
   readonly exposure: WorkloadExposure;
 }
 

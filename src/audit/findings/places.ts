@@ -2,6 +2,7 @@ import type { PodView } from '../../policy/model.ts';
 import type { DecidedGroup } from '../decided.ts';
 import type { Finding, FindingCode, Severity } from '../report.ts';
 import type { Owner } from '../scanned.ts';
+import { shellWord } from '../shell-word.ts';
 
 /** The sentences of a finding; `container` undefined: the whole Pod. */
 export interface Said {
@@ -56,7 +57,7 @@ export function fieldChange({ group }: DecidedGroup, field: 'nameservers' | 'sea
 /** The command that creates the Pods of a workload anew. */
 export function restart({ kind, namespace, name }: Owner): string {
   if (kind === 'Deployment' || kind === 'StatefulSet' || kind === 'DaemonSet') {
-    return `kubectl -n ${namespace} rollout restart ${kind.toLowerCase()}/${name}`;
+    return `kubectl -n ${shellWord(namespace)} rollout restart ${shellWord(`${kind.toLowerCase()}/${name}`)}`;
   }
   if (kind === 'CronJob' || kind === 'Job') return `Nothing: the next run of ${objectName({ kind, namespace, name })}.`;
   return `Create the Pods of ${objectName({ kind, namespace, name })} anew.`;

@@ -1,0 +1,149 @@
+import type { ClusterFacts, NamespaceView, PolicyConfig } from '../policy/model.ts';
+import { DECISION_ANNOTATION } from '../policy/annotations.ts';
+import type { AppliedDecision, DecidedGroup } from './decided.ts';
+import { compareFindings, findingsOf } from './findings/all.ts';
+import { imageEntries, namespaceEntries, severities, totalsOf, unreadableImages } from './inventory.ts';
+import { kernelEntries } from './kernels.ts';
+import { needVerdict } from './need.ts';
+import { tcpBlockedBy } from './network-policies.ts';
+import { compareTexts, sortedByKey } from './order.ts';
+import type { AuditReport, AuditSource, AuditSummary, ClusterSection, Finding, Gap, WorkloadEntry } from './report.ts';
+import type { Scanned } from './scanned.ts';
+
+export interface ReportInput {
+  readonly generatedAt: Date;
+  readonly version: string;
+  readonly source: AuditSource;
+  readonly scanned: Scanned;
+  readonly decided: readonly DecidedGroup[];
+  readonly config: PolicyConfig;
+  readonly facts: ClusterFacts;
+  readonly cluster: ClusterSection;
+  readonly viewOf: (namespace: string) => NamespaceView;
+  readonly gaps: readonly Gap[];
+}
+
+const MOST_REMEDIES = 4;
+
+/** What our annotation on a Pod says; undefined: there is none, or somebody else wrote it. */
+export function appliedDecision(annotations: Readonly<Record<string, string>>): AppliedDecision | undefined {
+  try {
+    const decision: unknown = JSON.parse(annotations[DECISION_ANNOTATION] ?? 'null');
+    if (typeof decision !== 'object' || decision === null || !('remedy' in decision)) return undefined;
+    const { remedy, reason } = decision as { remedy: unknown; reason?: unknown };
+    if (!Array.isArray(remedy) || typeof reason !== 'string') return undefined;
+    const words = remedy.filter((word) => typeof word === 'string').slice(0, MOST_REMEDIES);
+    return { reason: reason.slice(0, 64), remedy: words.map((word) => word.slice(0, 64)) };
+  } catch {
+    return undefined;
+  }
+}
+
+function judgedFindings({ decided, scanned, facts }: ReportInput): Map<DecidedGroup, readonly Finding[]> {
+  return new Map(
+    decided.map((one) => {
+      const { pod, group } = one;
+      const blocked = tcpBlockedBy(scanned.networkPolicies, group.owner.namespace, pod.labels);
+      const context = { cluster: facts, applied: appliedDecision(pod.annotations), tcpBlockedBy: blocked };
+      return [one, findingsOf(one, context)];
+    }),
+  );
+}
+
+function workloadEntry(one: DecidedGroup, findings: readonly Finding[]): WorkloadEntry {
+  const { group, decision, containers } = one;
+  return {
+    ...group.owner,
+    pods: group.pods,
+    podNames: group.podNames,
+    nodes: group.nodes.size,
+    mode: one.mode,
+    modeReason: one.modeReason ?? null,
+    containers: containers.map(({ name, image, resolver, libc, evidence }) => ({
+      name,
+      image,
+      resolver,
+      libc,
+      evidence,
+    })),
+    decision: {
+      reason: decision.reason,
+      message: decision.message,
+      remedy: decision.remedy,
+      change: decision.change ?? null,
+    },
+    applied: appliedDecision(one.pod.annotations) ?? null,
+    resolvConf: one.resolvConf,
+    exposure: one.exposure,
+    findings: [...new Set(findings.map(({ code }) => code))].toSorted(),
+  };
+}
+
+function podsBy(decided: readonly DecidedGroup[], keyOf: (one: DecidedGroup) => string): Record<string, number> {
+  const counts = new Map<string, number>();
+  for (const one of decided) {
+    const key = keyOf(one);
+    counts.set(key, (counts.get(key) ?? 0) + one.group.pods);
+  }
+  return sortedByKey(Object.fromEntries(counts));
+}
+
+type Parts = Pick<AuditReport, 'findings' | 'unreadable' | 'namespaces' | 'images' | 'workloads'>;
+
+function summaryOf({ decided, scanned }: ReportInput, parts: Parts): AuditSummary {
+  const { workloads, ...totals } = totalsOf(decided);
+  const patched = parts.workloads.filter(({ applied }) => applied !== null && applied.remedy.length > 0);
+  return {
+    pods: totals.pods,
+    containers: totals.containers,
+    workloads,
+    namespaces: parts.namespaces.length,
+    nodes: scanned.nodes.length,
+    images: new Set(parts.images.map(({ image }) => image)).size,
+    unreadableImages: new Set(parts.unreadable.map(({ image }) => image)).size,
+    podsThatWouldChange: totals.podsThatWouldChange,
+    podsPatched: patched.reduce((sum, { pods }) => sum + pods, 0),
+    resolvers: totals.resolvers,
+    remedies: podsBy(decided, ({ decision }) => decision.remedy.join('+') || 'none'),
+    reasons: podsBy(decided, ({ decision }) => decision.reason),
+    exposure: totals.exposure,
+    findings: severities(parts.findings),
+  };
+}
+
+/** Puts the report together. Pure: the same input gives the same report, in the same order. */
+export function buildReport(input: ReportInput): AuditReport {
+  const { scanned, decided, source, cluster, config, facts, viewOf } = input;
+  const perGroup = judgedFindings(input);
+  const findings = [...perGroup.values()].flat().toSorted(compareFindings);
+  const parts: Parts = {
+    findings,
+    unreadable: unreadableImages(decided),
+    namespaces: namespaceEntries(decided, findings, { config, ownNamespace: facts.ownNamespace, viewOf }),
+    images: imageEntries(decided),
+    workloads: decided.map((one) => workloadEntry(one, perGroup.get(one) ?? [])),
+  };
+  const summary = summaryOf(input, parts);
+  const kernels = kernelEntries(scanned.nodes, scanned.groups);
+  const gaps = [...scanned.gaps, ...input.gaps].toSorted((a, b) =>
+    compareTexts([a.what, a.message], [b.what, b.message]),
+  );
+  const need = { source, summary, cluster, kernels, namespaces: parts.namespaces, unreadable: parts.unreadable, gaps };
+  return {
+    apiVersion: 'audit.libc-dns.dev/v1',
+    kind: 'AuditReport',
+    generatedAt: input.generatedAt.toISOString(),
+    version: input.version,
+    source,
+    verdict: needVerdict(need),
+    summary,
+    cluster,
+    kernels,
+    namespaces: parts.namespaces,
+    workloads: parts.workloads,
+    images: parts.images,
+    findings,
+    unreadable: parts.unreadable,
+    gaps,
+  };
+}

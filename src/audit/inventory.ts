@@ -1,0 +1,133 @@
+import type { NamespaceView, PolicyConfig } from '../policy/model.ts';
+import { readPod } from '../policy/read-pod.ts';
+import { effectiveMode } from '../policy/scope.ts';
+import type { Resolver } from '../policy/verdict.ts';
+import type { AuditedContainer, DecidedGroup } from './decided.ts';
+import { compareText, compareTexts } from './order.ts';
+import type {
+  ExposureCounts,
+  ExposureLevel,
+  Finding,
+  ImageEntry,
+  NamespaceEntry,
+  Severity,
+  UnreadableImage,
+} from './report.ts';
+import { grantFor } from './unreadable.ts';
+
+type Counts<T extends string> = Record<T, number>;
+
+export const noResolvers = (): Counts<Resolver> => ({ glibc: 0, musl: 0, go: 0, other: 0, unknown: 0 });
+export const noExposure = (): Counts<ExposureLevel> => ({ yes: 0, possible: 0, mitigated: 0, no: 0 });
+export const noFindings = (): Counts<Severity> => ({ error: 0, warning: 0, info: 0 });
+
+/** What is counted of Pods, in a namespace or in all. */
+export interface Totals {
+  readonly workloads: number;
+  readonly pods: number;
+  readonly containers: number;
+  readonly podsThatWouldChange: number;
+  readonly resolvers: Readonly<Record<Resolver, number>>;
+  readonly exposure: ExposureCounts;
+}
+
+export function totalsOf(decided: readonly DecidedGroup[]): Totals {
+  const resolvers = noResolvers();
+  const exposure = noExposure();
+  const sums = { workloads: decided.length, pods: 0, containers: 0, podsThatWouldChange: 0 };
+  for (const { group, containers, decision, exposure: exposed } of decided) {
+    sums.pods += group.pods;
+    sums.containers += group.pods * containers.length;
+    if (decision.change !== undefined) sums.podsThatWouldChange += group.pods;
+    exposure[exposed.level] += group.pods;
+    for (const { resolver } of containers) resolvers[resolver] += group.pods;
+  }
+  return { ...sums, resolvers, exposure };
+}
+
+export function severities(findings: readonly Finding[]): Counts<Severity> {
+  const counts = noFindings();
+  for (const { severity } of findings) counts[severity] += 1;
+  return counts;
+}
+
+export interface NamespaceOptions {
+  readonly config: PolicyConfig;
+  readonly ownNamespace: string | undefined;
+  readonly viewOf: (name: string) => NamespaceView;
+}
+
+const PLAIN_POD = readPod({ spec: { containers: [{ name: 'main' }] } });
+
+/** An entry for each namespace that has Pods, by name. */
+export function namespaceEntries(
+  decided: readonly DecidedGroup[],
+  findings: readonly Finding[],
+  { config, ownNamespace, viewOf }: NamespaceOptions,
+): NamespaceEntry[] {
+  const findingsOf = Map.groupBy(findings, ({ where }) => where.namespace);
+  const entries: NamespaceEntry[] = [];
+  for (const [name, groups] of Map.groupBy(decided, ({ group }) => group.owner.namespace)) {
+    const { mode, reason } = effectiveMode(PLAIN_POD, viewOf(name), config, ownNamespace);
+    const { containers: _containers, ...totals } = totalsOf(groups);
+    const counts = severities(findingsOf.get(name) ?? []);
+    entries.push({ name, mode, reason: reason ?? null, ...totals, findings: counts });
+  }
+  return entries.toSorted((a, b) => compareText(a.name, b.name));
+}
+
+interface Use {
+  readonly decided: DecidedGroup;
+  readonly container: AuditedContainer;
+}
+
+const usesOf = (decided: readonly DecidedGroup[]): Use[] =>
+  decided.flatMap((one) => one.containers.map((container) => ({ decided: one, container })));
+
+const verdictTexts = (one: AuditedContainer): string[] => [
+  one.image,
+  one.platform,
+  one.executable ?? '',
+  one.digest ?? '',
+  one.resolver,
+  one.libc,
+  one.evidence.source,
+  one.evidence.detail,
+];
+
+const podsOf = (uses: readonly Use[]): number =>
+  [...new Set(uses.map(({ decided }) => decided))].reduce((sum, { group }) => sum + group.pods, 0);
+
+const namespacesOf = (uses: readonly Use[]): string[] =>
+  [...new Set(uses.map(({ decided }) => decided.group.owner.namespace))].toSorted(compareText);
+
+/** What is in each image, by image, platform and program. */
+export function imageEntries(decided: readonly DecidedGroup[]): ImageEntry[] {
+  const alike = Map.groupBy(usesOf(decided), ({ container }) => JSON.stringify(verdictTexts(container)));
+  const sorted = [...alike.values()].toSorted((a, b) => compareTexts(textsOfFirst(a), textsOfFirst(b)));
+  return sorted.flatMap((uses) => {
+    const [first] = uses;
+    if (first === undefined) return [];
+    const { image, platform, digest, executable, resolver, libc, evidence, failure } = first.container;
+    const containers = uses.reduce((sum, { decided: { group } }) => sum + group.pods, 0);
+    const workloads = new Set(uses.map((use) => use.decided)).size;
+    const counts = { containers, pods: podsOf(uses), workloads, namespaces: namespacesOf(uses) };
+    return [{ image, platform, digest, executable, resolver, libc, evidence, ...counts, error: failure }];
+  });
+}
+
+const textsOfFirst = ([first]: readonly Use[]): string[] => (first === undefined ? [] : verdictTexts(first.container));
+
+/** The images that nobody could read, and what to grant. */
+export function unreadableImages(decided: readonly DecidedGroup[]): UnreadableImage[] {
+  const failed = usesOf(decided).filter(({ container }) => container.failure !== null);
+  const alike = Map.groupBy(failed, ({ container: { image, platform } }) => JSON.stringify([image, platform]));
+  const sorted = [...alike.values()].toSorted((a, b) => compareTexts(textsOfFirst(a), textsOfFirst(b)));
+  return sorted.flatMap((uses) => {
+    const container = uses[0]?.container;
+    if (container === undefined || container.failure === null) return [];
+    const { image, platform, failure } = container;
+    const grant = grantFor(failure.code, image);
+    return [{ image, platform, ...failure, grant, pods: podsOf(uses), namespaces: namespacesOf(uses) }];
+  });
+}

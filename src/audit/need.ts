@@ -1,0 +1,121 @@
+import { counted } from './order.ts';
+import { shellWord } from './shell-word.ts';
+import type { AuditReport, NeedVerdict } from './report.ts';
+
+/** What the verdict is made of. */
+export type NeedInput = Pick<
+  AuditReport,
+  'source' | 'summary' | 'cluster' | 'kernels' | 'namespaces' | 'unreadable' | 'gaps'
+>;
+
+function aboutKernels({ kernels }: NeedInput): string[] {
+  if (kernels.length === 0) return ['No node was read, so the kernels are not known.'];
+  const nodes = kernels.reduce((sum, entry) => sum + entry.nodes, 0);
+  if (kernels.every(({ level }) => level === 'fixed')) {
+    return [`${counted(nodes, 'node has', 'nodes have')} kernels with the fixes of all three races.`];
+  }
+  return kernels
+    .filter(({ level }) => level !== 'fixed')
+    .map(
+      ({ kernel, nodes: count, detail }) => `${counted(count, 'node runs', 'nodes run')} kernel ${kernel}. ${detail}`,
+    );
+}
+
+function aboutPath({ cluster: { kubeProxy, nodeLocal, dns } }: NeedInput): string[] {
+  const proxies: Readonly<Record<typeof kubeProxy.mode, string>> = {
+    iptables: `kube-proxy (iptables) translates the address of the cluster DNS, ${dns.value}.`,
+    ipvs: `kube-proxy (ipvs) translates the address of the cluster DNS, ${dns.value}.`,
+    nftables: `kube-proxy (nftables) translates the address of the cluster DNS, ${dns.value}.`,
+    other: `Services are not kube-proxy's: ${kubeProxy.detail}.`,
+    unknown: `How the address of the cluster DNS is translated is not known: ${kubeProxy.detail}.`,
+  };
+  return [proxies[kubeProxy.mode], `Node-local DNS cache: ${nodeLocal.state} (${nodeLocal.detail}).`];
+}
+
+/** What kernel, path and Pods come to. */
+function judged(input: NeedInput): Pick<NeedVerdict, 'needed' | 'sentence'> {
+  const { summary, kernels, cluster, source } = input;
+  const { pods, exposure, podsPatched } = summary;
+  if (source.kind === 'manifests') {
+    const sentence = `${summary.podsThatWouldChange} of ${counted(pods, 'Pod')} in these manifests would be changed; whether the fault is possible shows only in a cluster.`;
+    return { needed: 'perhaps', sentence };
+  }
+  if (pods === 0) return { needed: 'perhaps', sentence: 'No Pods run here, so there is nothing to judge by.' };
+  if (exposure.yes > 0) {
+    const sentence = `This cluster needs it: ${exposure.yes} of ${counted(pods, 'Pod')} can lose DNS packets to the race as they run today.`;
+    return { needed: 'yes', sentence };
+  }
+  if (kernels.length > 0 && kernels.every(({ level }) => level === 'fixed')) {
+    const sentence =
+      'This cluster does not need it: the kernels of all its nodes have the fixes, so the race loses no packets.';
+    return { needed: 'no', sentence };
+  }
+  if (cluster.nodeLocal.state === 'intercepting') {
+    const sentence =
+      'This cluster does not need it: the node-local DNS cache answers on the address of the cluster DNS, which is not translated then.';
+    return { needed: 'no', sentence };
+  }
+  if (exposure.possible > 0) {
+    const sentence = `Perhaps: ${exposure.possible} of ${counted(pods, 'Pod')} may lose DNS packets to the race; what decides it could not be read.`;
+    return { needed: 'perhaps', sentence };
+  }
+  if (podsPatched > 0) {
+    const sentence = `It is in effect: no Pod waits for the race any more; ${counted(podsPatched, 'Pod')} ${podsPatched === 1 ? 'was' : 'were'} patched.`;
+    return { needed: 'yes', sentence };
+  }
+  return {
+    needed: 'no',
+    sentence: 'This cluster does not need it: no Pod can lose DNS packets to the race as they run today.',
+  };
+}
+
+function firstNamespace({ namespaces }: NeedInput): string | undefined {
+  const candidates = namespaces.filter(
+    ({ reason, exposure }) => reason === 'NotOptedIn' && exposure.yes + exposure.possible > 0,
+  );
+  // The smallest is the best to begin with.
+  return candidates.toSorted((a, b) => a.pods - b.pods)[0]?.name;
+}
+
+function nextSteps(input: NeedInput, needed: NeedVerdict['needed']): string[] {
+  const { summary, unreadable, gaps, namespaces, source } = input;
+  const { error } = summary.findings;
+  const steps: string[] = [];
+  if (error > 0) {
+    steps.push(
+      `Correct the ${counted(error, 'error')} under Findings: ${error === 1 ? 'it breaks' : 'they break'} look-ups today, whatever the kernel.`,
+    );
+  }
+  if (gaps.length > 0)
+    steps.push(`Grant what could not be read (${counted(gaps.length, 'gap')}), and run the audit again.`);
+  if (unreadable.length > 0 && needed !== 'no') {
+    steps.push(`Let ${counted(unreadable.length, 'unread image')} be read: each line says what to grant.`);
+  }
+  if (source.kind === 'manifests') return [...steps, 'Run libc-dns audit on the cluster itself.'];
+  if (needed === 'no')
+    return [...steps, 'Nothing more: NFQUEUE-based network policies on kernels before 6.12 are the exception.'];
+  const ready = namespaces.find(({ mode, podsThatWouldChange }) => mode === 'audit' && podsThatWouldChange > 0);
+  if (ready !== undefined) {
+    steps.push(
+      `Enforce in a namespace that is audited: kubectl label namespace ${shellWord(ready.name)} libc-dns.dev/mode=enforce --overwrite`,
+    );
+  }
+  const first = firstNamespace(input);
+  if (first !== undefined)
+    steps.push(`Begin with a namespace: kubectl label namespace ${shellWord(first)} libc-dns.dev/mode=audit`);
+  const enforced = namespaces.filter(({ mode, podsThatWouldChange }) => mode === 'enforce' && podsThatWouldChange > 0);
+  if (enforced.length > 0) {
+    const names = enforced.slice(0, 3).map(({ name }) => name);
+    steps.push(
+      `Create Pods of enforcing namespaces anew (${names.join(', ')}): those that run keep their DNS settings.`,
+    );
+  }
+  return steps;
+}
+
+/** Whether the cluster needs the product, why, and what to do next. */
+export function needVerdict(input: NeedInput): NeedVerdict {
+  const { needed, sentence } = judged(input);
+  const because = input.source.kind === 'manifests' ? [] : [...aboutKernels(input), ...aboutPath(input)];
+  return { needed, sentence, because, next: nextSteps(input, needed) };
+}

@@ -1,0 +1,62 @@
+import type { Gap } from '../audit/report.ts';
+import type { KubeClient } from './client.ts';
+import { eachObject, orGap } from './cluster-scan-pages.ts';
+import { RESOURCES, type KubeObject, type Resource } from './objects.ts';
+
+/** The webhook as it is installed in a cluster. */
+export interface Installation {
+  /** The namespace that it runs in; undefined: it is not installed, or cannot be seen. */
+  readonly namespace: string | undefined;
+  /** Its configuration, with the name of its ConfigMap. */
+  readonly configuration: { readonly name: string; readonly text: string } | undefined;
+}
+
+const CONFIG_MAPS: Resource = { group: '', version: 'v1', plural: 'configmaps' };
+
+/** Our webhooks are called `pods.libc-dns.dev` and the like. */
+const OURS = /\.libc-dns\.dev$/;
+
+interface Registration {
+  readonly webhooks?:
+    | readonly {
+        readonly name?: unknown;
+        readonly clientConfig?: { readonly service?: { readonly namespace?: unknown } | null } | null;
+      }[]
+    | null;
+}
+
+function namespaceOf(object: KubeObject): string | undefined {
+  const { webhooks } = object as Registration;
+  const ours = (webhooks ?? []).find(({ name }) => typeof name === 'string' && OURS.test(name));
+  const namespace = ours?.clientConfig?.service?.namespace;
+  return typeof namespace === 'string' ? namespace : undefined;
+}
+
+/** Finds the webhook by its registration, and its configuration in its namespace. Rejects with the signal's reason alone. */
+export async function findInstallation(
+  client: Pick<KubeClient, 'request'>,
+  signal: AbortSignal,
+  gaps: Gap[],
+): Promise<Installation> {
+  const namespaces = new Set<string>();
+  const grant = 'list mutatingwebhookconfigurations.admissionregistration.k8s.io: they tell where the webhook runs';
+  await orGap(gaps, 'mutatingwebhookconfigurations.admissionregistration.k8s.io', grant, async () => {
+    await eachObject({ client, resource: RESOURCES.webhookConfigurations, signal }, () => (object) => {
+      const found = namespaceOf(object);
+      if (found !== undefined) namespaces.add(found);
+    });
+  });
+  const [namespace] = [...namespaces].toSorted();
+  if (namespace === undefined) return { namespace, configuration: undefined };
+  const maps = new Map<string, string>();
+  const labelled = { labelSelector: 'app.kubernetes.io/name=libc-dns-webhook' };
+  const wanted = `list configmaps in namespace ${namespace}, or name the configuration with --config`;
+  await orGap(gaps, `configmaps in ${namespace}`, wanted, async () => {
+    await eachObject({ client, resource: CONFIG_MAPS, namespace, query: labelled, signal }, () => (object) => {
+      const text = (object['data'] as Record<string, unknown> | null | undefined)?.['config.yaml'];
+      if (typeof text === 'string') maps.set(object.metadata.name, text);
+    });
+  });
+  const [first] = [...maps].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return { namespace, configuration: first && { name: `ConfigMap ${namespace}/${first[0]}`, text: first[1] } };
+}

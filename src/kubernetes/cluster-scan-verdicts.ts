@@ -1,0 +1,62 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Gap } from '../audit/report.ts';
+import { platformName } from '../libc/platform.ts';
+import type { VerdictStore } from '../libc/verdict-store.ts';
+import type { KubeClient } from './client.ts';
+import { createLibcCopy } from './image-libc-copy.ts';
+import { storedVerdict } from './image-libc.ts';
+import type { KubeError } from './kube-error.ts';
+
+export interface ReaderOptions {
+  readonly client: KubeClient;
+  readonly canonical: (reference: string) => string;
+  /** Most objects that are read. */
+  readonly most: number;
+}
+
+/** The verdicts that the webhook's replicas share, to read only. */
+export interface VerdictReader extends VerdictStore {
+  /** Resolves when they have been read, or cannot be, to the gap that this leaves. Never rejects. */
+  readonly ready: Promise<Gap | undefined>;
+  close(): Promise<void>;
+}
+
+const PATIENCE_MS = 30_000;
+
+/** A cluster without the webhook has no such resource: that is no gap. */
+function gapOf(error: KubeError | undefined): Gap | undefined {
+  if (error === undefined || error.code === 'not-found') return undefined;
+  const grant = 'list imagelibcs.libc-dns.dev: without it, images that are known already are looked up again';
+  return { what: 'imagelibcs.libc-dns.dev', message: error.message, grant };
+}
+
+/** Reads the ImageLibcs of a cluster. Nothing is written: an audit leaves no trace. */
+export function createVerdictReader({ client, canonical, most }: ReaderOptions): VerdictReader {
+  let failure: KubeError | undefined;
+  const hooks = {
+    reads: {
+      onError: (error: KubeError): void => {
+        failure ??= error;
+      },
+    },
+  };
+  const clock = { now: (): number => Date.now() };
+  const { reflector, index, lost } = createLibcCopy({ client, canonical, most, clock, hooks });
+  const end = new AbortController();
+  const patience = sleep(PATIENCE_MS, undefined, { ref: false, signal: end.signal }).catch(() => {});
+  return {
+    ready: Promise.race([reflector.ready, lost, patience]).then(() => (reflector.synced ? undefined : gapOf(failure))),
+    declared: ({ image, platform, runs }) => index.declared(image, platformName(platform), runs)?.verdict,
+    get({ image, platform, runs }) {
+      const held = index.detected(image, platformName(platform), runs);
+      return held && storedVerdict(held, platform);
+    },
+    put: () => {},
+    forget: () => {},
+    async close() {
+      end.abort();
+      await reflector.close();
+    },
+  };
+}

@@ -1,0 +1,159 @@
+import { createPodGroups, type PodGroups } from '../audit/pod-groups.ts';
+import type { Gap } from '../audit/report.ts';
+import type { Scanned, ScannedNode, ScannedPolicy } from '../audit/scanned.ts';
+import { MODE_LABEL } from '../policy/scope.ts';
+import type { KubeClient } from './client.ts';
+import { readOwners, type Owners } from './cluster-scan-owners.ts';
+import { eachObject, orGap } from './cluster-scan-pages.ts';
+import { readDnsTcpPort, readKubeProxy } from './cluster-scan-path.ts';
+import { KubeError } from './kube-error.ts';
+import { RESOURCES, resourcePath, type KubeObject, type Resource } from './objects.ts';
+
+export interface ScanOptions {
+  readonly client: Pick<KubeClient, 'request'>;
+  /** Empty: all. */
+  readonly namespaces: readonly string[];
+  /** `namespace/name` of the cluster DNS Service. */
+  readonly dnsService: string;
+  readonly signal: AbortSignal;
+  /** Called with what is being read, for a person who waits. */
+  readonly onProgress?: (what: string) => void;
+}
+
+const PODS: Resource = { group: '', version: 'v1', plural: 'pods' };
+const NODES: Resource = { group: '', version: 'v1', plural: 'nodes' };
+const POLICIES: Resource = { group: 'networking.k8s.io', version: 'v1', plural: 'networkpolicies' };
+
+/** Those that have ended have no use for DNS any more. */
+const NOT_ENDED = 'status.phase!=Succeeded,status.phase!=Failed';
+
+/** Nodes carry the names of all their images. */
+const NODE_PAGE = 100;
+
+/** Absent: all namespaces at once. */
+const scopes = ({ namespaces }: ScanOptions): readonly { namespace?: string }[] =>
+  namespaces.length === 0 ? [{}] : namespaces.map((namespace) => ({ namespace }));
+
+const label = ({ metadata }: KubeObject): [string, string | undefined] => [
+  metadata.name,
+  metadata.labels?.[MODE_LABEL],
+];
+
+async function readNamespaces(options: ScanOptions, gaps: Gap[]): Promise<Map<string, string | undefined>> {
+  const { client, namespaces, signal } = options;
+  const found = new Map<string, string | undefined>();
+  const grant = 'list namespaces: without it, all namespaces are taken for unlabelled';
+  await orGap(gaps, 'namespaces', grant, async () => {
+    for (const name of namespaces) {
+      found.set(...label(await client.request({ path: resourcePath(RESOURCES.namespaces, name), signal })));
+    }
+    if (namespaces.length > 0) return;
+    await eachObject({ client, resource: RESOURCES.namespaces, metadataOnly: true, signal }, () => (object) => {
+      found.set(...label(object));
+    });
+  });
+  return found;
+}
+
+interface NodeStatus {
+  readonly nodeInfo?: Partial<Record<'kernelVersion' | 'osImage' | 'operatingSystem', unknown>> | null;
+}
+
+const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+function scannedNode({ metadata, status }: KubeObject): ScannedNode {
+  const info = (status as NodeStatus | null | undefined)?.nodeInfo ?? {};
+  return {
+    name: metadata.name,
+    os: text(info.operatingSystem) || 'linux',
+    kernel: text(info.kernelVersion),
+    osImage: text(info.osImage),
+  };
+}
+
+async function readNodes({ client, signal }: ScanOptions, gaps: Gap[]): Promise<ScannedNode[]> {
+  let nodes: ScannedNode[] = [];
+  await orGap(gaps, 'nodes', 'list nodes: their kernels decide whether the fault is possible', async () => {
+    await eachObject({ client, resource: NODES, pageSize: NODE_PAGE, signal }, () => {
+      nodes = [];
+      return (object) => nodes.push(scannedNode(object));
+    });
+  });
+  return nodes;
+}
+
+async function readPolicies(options: ScanOptions, gaps: Gap[]): Promise<ScannedPolicy[]> {
+  const { client, signal } = options;
+  const all: ScannedPolicy[] = [];
+  const grant = 'list networkpolicies.networking.k8s.io: they may keep Pods from DNS over TCP';
+  await orGap(gaps, 'networkpolicies.networking.k8s.io', grant, async () => {
+    for (const scope of scopes(options)) {
+      let some: ScannedPolicy[] = [];
+      await eachObject({ client, resource: POLICIES, signal, ...scope }, () => {
+        some = [];
+        return ({ metadata: { name, namespace = '' }, spec }) => some.push({ namespace, name, spec });
+      });
+      all.push(...some);
+    }
+  });
+  return all;
+}
+
+/** Each namespace into groups of its own: a list that has to begin anew must not count Pods twice. */
+async function readPods(options: ScanOptions, scope: { namespace?: string }, owners: Owners): Promise<PodGroups> {
+  const { client, signal, onProgress } = options;
+  let groups = createPodGroups();
+  let read = 0;
+  const query = { fieldSelector: NOT_ENDED };
+  await eachObject({ client, resource: PODS, query, signal, ...scope }, () => {
+    groups = createPodGroups();
+    read = 0;
+    return (pod) => {
+      const { owner, template } = owners.of(pod);
+      groups.add(owner, pod, template);
+      read += 1;
+      if (read % 100 === 0) onProgress?.(`${read} Pods`);
+    };
+  });
+  return groups;
+}
+
+/**
+ * Reads what the audit needs of a cluster, page by page: memory grows with what is different, not with the number of Pods. What
+ * may not be read becomes a gap; only Pods are indispensable. Rejects with `KubeError`, or with the signal's reason.
+ */
+export async function scanCluster(options: ScanOptions): Promise<Scanned> {
+  const { client, signal, onProgress } = options;
+  const gaps: Gap[] = [];
+  onProgress?.('namespaces and nodes');
+  const [namespaces, nodes, networkPolicies, kubeProxy, dnsTcpPort] = await Promise.all([
+    readNamespaces(options, gaps),
+    readNodes(options, gaps),
+    readPolicies(options, gaps),
+    readKubeProxy({ client, signal }, gaps),
+    readDnsTcpPort({ client, signal }, options.dnsService),
+  ]);
+  const groups: PodGroups[] = [];
+  for (const scope of scopes(options)) {
+    onProgress?.('workloads');
+    const owners = await readOwners({ client, signal, ...scope }, gaps);
+    onProgress?.('Pods');
+    groups.push(await readPods(options, scope, owners));
+  }
+  return {
+    groups: groups.flatMap((some) => some.all()),
+    namespaces,
+    nodes,
+    networkPolicies,
+    kubeProxy,
+    dnsTcpPort,
+    gaps,
+  };
+}
+
+/** What to say where Pods themselves may not be read. */
+export function scanFailure(error: unknown): string {
+  const message = error instanceof KubeError ? error.message : String(error);
+  const forbidden = error instanceof KubeError && (error.code === 'forbidden' || error.code === 'unauthorized');
+  return forbidden ? `${message}. The audit needs at least: list pods (docs/audit.md)` : message;
+}
