@@ -18,15 +18,19 @@ const EXISTING = process.env['LIBC_DNS_TEST_KUBECONFIG'];
 /** The address under which the API server finds webhooks of the tests. */
 export const WEBHOOK_HOST = process.env['LIBC_DNS_TEST_HOST'] ?? '127.0.0.1';
 
+/** Where a program of the control plane is; undefined where it is not. */
+export function binary(name: string): string | undefined {
+  const path = join(ASSETS, name);
+  try {
+    accessSync(path, constants.X_OK);
+    return path;
+  } catch {
+    return undefined;
+  }
+}
+
 function missingBinaries(): string[] {
-  return ['kube-apiserver', 'etcd', 'kubectl'].filter((name) => {
-    try {
-      accessSync(join(ASSETS, name), constants.X_OK);
-      return false;
-    } catch {
-      return true;
-    }
-  });
+  return ['kube-apiserver', 'etcd', 'kubectl'].filter((name) => binary(name) === undefined);
 }
 
 /** Why there is no cluster to test on; undefined where there is one. */

@@ -1,0 +1,90 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { binary, hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { install, type Installation } from '../support/installation.ts';
+import { optionsOf, type PodObject } from '../support/pods.ts';
+
+const CONTROLLERS = [
+  'deployment-controller',
+  'replicaset-controller',
+  'statefulset-controller',
+  'daemonset-controller',
+  'job-controller',
+  'cronjob-controller',
+];
+
+function controllerManager(): string | undefined {
+  const path = binary('kube-controller-manager');
+  if (path === undefined)
+    process.stderr.write('\n!! no kube-controller-manager: Pods of controllers were not tested\n\n');
+  return path;
+}
+
+const command = controllerManager();
+
+const metadata = { labels: { app: 'shop' }, annotations: { 'libc-dns.dev/libc': 'musl' } };
+const template = { metadata, spec: { containers: [{ name: 'main', image: 'registry.test/app:1' }] } };
+const selector = { matchLabels: metadata.labels };
+const once = { ...template, spec: { ...template.spec, restartPolicy: 'Never' } };
+
+/** No kubelet says that the node is ready. */
+const everywhere = { ...template, spec: { ...template.spec, tolerations: [{ operator: 'Exists' }] } };
+
+const WORKLOADS: readonly { kind: string; apiVersion: string; spec: object }[] = [
+  { kind: 'Deployment', apiVersion: 'apps/v1', spec: { replicas: 2, selector, template } },
+  { kind: 'StatefulSet', apiVersion: 'apps/v1', spec: { serviceName: 'shop', selector, template } },
+  { kind: 'DaemonSet', apiVersion: 'apps/v1', spec: { selector, template: everywhere } },
+  { kind: 'Job', apiVersion: 'batch/v1', spec: { template: once } },
+  {
+    kind: 'CronJob',
+    apiVersion: 'batch/v1',
+    spec: { schedule: '* * * * *', jobTemplate: { spec: { template: once } } },
+  },
+];
+
+describe.runIf(hasCluster() && command !== undefined)('Pods that controllers make', () => {
+  let cluster: TestCluster;
+  let installation: Installation;
+  let manager: ChildProcess;
+
+  beforeAll(async () => {
+    cluster = await startCluster();
+    installation = await install(cluster, { settings: { DETECTION_REGISTRY_ENABLED: 'false' } });
+    await cluster.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: 'node-1' }, status: { conditions: [] } });
+    const flags = [
+      `--kubeconfig=${cluster.kubeconfig}`,
+      '--leader-elect=false',
+      `--controllers=${CONTROLLERS.join(',')}`,
+      '--secure-port=0',
+    ];
+    manager = spawn(command ?? '', flags, { stdio: 'ignore' });
+  });
+  afterAll(async () => {
+    manager?.kill('SIGKILL');
+    await installation?.stop();
+    await cluster?.stop();
+  });
+
+  const podsOf = async (namespace: string): Promise<PodObject[]> =>
+    (await cluster.client.request<{ items: PodObject[] }>({ path: `/api/v1/namespaces/${namespace}/pods` })).items;
+
+  it.each(WORKLOADS)('a $kind: its Pods are patched, its template is not', async ({ kind, apiVersion, spec }) => {
+    const namespace = kind.toLowerCase();
+    await cluster.createNamespace(namespace, { 'libc-dns.dev/mode': 'enforce' });
+    const workload = { apiVersion, kind, metadata: { name: 'shop', namespace }, spec };
+    const apply = (): Promise<string> =>
+      cluster.kubectl(['apply', '--server-side', '--field-manager=gitops', '-f', '-'], JSON.stringify(workload));
+    await apply();
+    const options = async (): Promise<string[]> => (await podsOf(namespace)).map((pod) => optionsOf(pod).join(' '));
+    await expect.poll(options, { timeout: 90_000 }).toContain('timeout:5 attempts:10');
+    expect(new Set(await options())).toEqual(new Set(['timeout:5 attempts:10']));
+
+    const before = (await podsOf(namespace)).map(({ metadata: { uid } }) => uid);
+    await apply();
+    const stored = JSON.parse(await cluster.kubectl(['get', kind, 'shop', '-n', namespace, '-o', 'json'])) as object;
+    expect(JSON.stringify(stored)).not.toContain('dnsConfig');
+    const uids = (await podsOf(namespace)).map(({ metadata: { uid } }) => uid);
+    expect(uids).toEqual(expect.arrayContaining(before));
+  });
+});
