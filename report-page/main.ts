@@ -20,7 +20,10 @@ if (theme) themeToggle(theme);
 document.addEventListener('click', ({ target }) => {
   const link = target instanceof Element ? target.closest<HTMLAnchorElement>('a[data-column]') : null;
   const { column, value } = link?.dataset ?? {};
-  if (link && column !== undefined && value !== undefined) views.get(link.hash.slice(1))?.choose(column, value);
+  if (link && column !== undefined && value !== undefined) {
+    const section = document.querySelector(link.hash)?.closest('section');
+    views.get(section?.id ?? '')?.choose(column, value);
+  }
 });
 
 addEventListener('beforeprint', () => {

@@ -5,7 +5,7 @@ const count = new Intl.NumberFormat('en');
 
 function cellContent(cell: PageCell): (Node | string)[] {
   if (typeof cell === 'number') return [count.format(cell)];
-  if (typeof cell === 'string') return [element('bdi', {}, cell)];
+  if (typeof cell === 'string') return [element('bdi', {}, cell || '–')];
   return cell.map(({ text, tone }) => element('span', { class: `tag tone-${tone}` }, element('bdi', {}, text)));
 }
 

@@ -55,7 +55,7 @@ function reasonsList(reasons: AuditSummary['reasons']): Markup {
           <dd>${sentences[reason] ?? ''}</dd>
         </div>`,
     );
-  return html`<details>
+  return html`<details open>
     <summary>By reason</summary>
     <dl>${rows}</dl>
   </details>`;
@@ -69,7 +69,7 @@ function remedyCard({ remedies, reasons }: AuditSummary): Markup {
     .map(([remedy, value]) => {
       const label = shown(remedyWords(remedy));
       return {
-        label: choiceLink('workloads', 'Would do', label),
+        label: choiceLink('workloads', 'Remedy', label),
         segments: [{ label, tone: remedyTone(remedy), value }],
       };
     });
@@ -93,7 +93,7 @@ function kernelCard({ kernels, summary }: AuditReport): Markup {
     segments: [{ label: KERNEL_WORDS[level], tone: KERNEL_TONES[level], value: pods }],
   }));
   const pods: Bar[] = (['yes', 'possible', 'mitigated', 'no'] as const).map((level) => ({
-    label: choiceLink('workloads', 'Today', EXPOSURE[level].text),
+    label: choiceLink('workloads', 'Exposure', EXPOSURE[level].text),
     segments: [{ ...EXPOSURE[level], label: EXPOSURE[level].text, value: summary.exposure[level] }],
   }));
   const chart =

@@ -1,6 +1,6 @@
 import type { AuditReport, Finding } from '../report.ts';
 import type { PageRow, PageTable } from './page-data.ts';
-import { shown, shownLines } from './shown.ts';
+import { isCode, shown, shownLines } from './shown.ts';
 import { SEVERITY } from './words.ts';
 
 function row({ code, severity, where, what, why, change }: Finding): PageRow {
@@ -16,8 +16,8 @@ function row({ code, severity, where, what, why, change }: Finding): PageRow {
     ],
     details: [
       { term: 'What', text: shown(what, 2000) },
-      { term: 'Why it hurts', text: shown(why, 2000) },
-      { term: 'Change', text: shownLines(change, 4000), code: 'plain' },
+      { term: 'Why it matters', text: shown(why, 2000) },
+      { term: 'Change to make', text: shownLines(change, 4000), ...(isCode(change) && { code: 'plain' }) },
     ],
   };
 }
@@ -25,7 +25,7 @@ function row({ code, severity, where, what, why, change }: Finding): PageRow {
 /** Every place where something is wrong, with the change to make there. */
 export const findingTable = ({ findings }: AuditReport): PageTable => ({
   id: 'finding-table',
-  noun: ['place', 'places'],
+  noun: ['finding', 'findings'],
   columns: [
     { label: 'Workload', kind: 'text' },
     { label: 'Kind', kind: 'text' },

@@ -19,3 +19,6 @@ export function shownLines(text: string, longest: number = LONGEST): string {
     .map((line) => shown(line, longest))
     .join('\n');
 }
+
+/** Whether an instruction is to be copied (a command, a piece of YAML) rather than read. */
+export const isCode = (text: string): boolean => /^(kubectl|helm|docker) |\n/.test(text);

@@ -62,8 +62,8 @@ function figures(summary: AuditSummary): Figure[] {
     {
       href: '#findings',
       value: findings.error + findings.warning,
-      label: 'Settings that hurt',
-      note: `${counted(findings.error, 'error')}, ${counted(findings.warning, 'warning')}, ${number(findings.info)} to know`,
+      label: 'Errors and warnings',
+      note: `${counted(findings.error, 'error')}, ${counted(findings.warning, 'warning')}, ${number(findings.info)} more to know`,
     },
     {
       href: '#images',
