@@ -20,25 +20,71 @@ export interface AnswerParts extends LookupParts {
   readonly scans: FullScans;
 }
 
-/** Gives what is remembered or stored, else begins or joins a look-up. Rejects where the reference cannot be read. */
-export type Answer = (request: DetectRequest, deadline: AbortSignal) => Promise<Detection>;
+export interface Answers {
+  /**
+   * What is declared, remembered or stored, failures too where the logins are at hand; undefined where the answer has to be
+   * waited for. Throws where the reference cannot be read.
+   */
+  recall(request: DetectRequest): Detection | undefined;
+  /** Gives what `recall` gives, else begins or joins a look-up. Rejects where the reference cannot be read. */
+  find(request: DetectRequest, deadline: AbortSignal): Promise<Detection>;
+}
 
 const free: Meter = { requests: 0, bytes: 0 };
 
-export function createAnswer(parts: AnswerParts): Answer {
-  const { shared, failures, scans } = parts;
-  const secret = randomBytes(32);
+export function createAnswers(parts: AnswerParts): Answers {
+  const { failures, sources } = parts;
+  const { logIn, withLogin } = createLogIn();
   const begin = createBeginning(parts);
-  const withLogin = (task: LookupTask, credentials: Logins = []): LoggedInTask => {
-    return { ...task, request: { ...task.request, credentials }, login: loginKey(credentials, secret) };
+  const declared = createDeclared(parts);
+  const known = createMemory(parts, declared, createRevalidation(parts, logIn, begin));
+  const taskOf = (request: DetectRequest): LookupTask => {
+    return { keys: detectionKeys(request, canonicalName(sources, request.reference)), request };
   };
-  const logIn: LogIn = (task) => {
-    const { credentials } = task.request;
-    if (typeof credentials !== 'function') return withLogin(task, credentials);
-    return credentials().then((logins) => withLogin(task, logins));
+  const failed = ({ keys, login }: LoggedInTask): Detection | undefined => {
+    const failure = failures.find(keys, login);
+    return failure && failedDetection(failure);
   };
-  const revalidate = createRevalidation(parts, logIn, begin);
+  return {
+    recall(request) {
+      const task = taskOf(request);
+      const { credentials } = request;
+      return known(task) ?? (typeof credentials === 'function' ? undefined : failed(withLogin(task, credentials)));
+    },
+    async find(request, deadline) {
+      const task = taskOf(request);
+      const found = known(task);
+      if (found !== undefined) return found;
+      const logging = logIn(task);
+      const loggedIn = logging instanceof Promise ? await logging : logging;
+      const failure = failed(loggedIn);
+      if (failure !== undefined) return failure;
+      const flight = begin(loggedIn);
+      if (flight === undefined) return failedDetection(shed);
+      const result = await flight.wait(deadline);
+      return declared(task, detectionOf(result ?? { failure: leftAtDeadline }, flight.meter));
+    },
+  };
+}
 
+/** What is found out about a task's image, unless a person says otherwise of its digest. */
+type Declared = (task: LookupTask, detection: Detection) => Detection;
+
+function createDeclared({ shared }: AnswerParts): Declared {
+  return ({ keys, request }, detection) => {
+    const { digest } = detection;
+    const verdict = digest === undefined ? undefined : shared.declared(keys, request.platform, digest);
+    return verdict === undefined ? detection : { ...detection, verdict, from: 'store' };
+  };
+}
+
+/** What needs no registry: what a person says, else what is remembered or stored. A tag that is old is asked about behind it. */
+function createMemory(
+  parts: AnswerParts,
+  orDeclared: Declared,
+  revalidate: (task: LookupTask) => void,
+): (task: LookupTask) => Detection | undefined {
+  const { shared, scans } = parts;
   const fromMemory = (task: LookupTask, { inspection, checkedAt, fresh, from }: Recalled): Detection => {
     const { keys, request } = task;
     if (!fresh && request.ahead !== true) revalidate(task);
@@ -46,27 +92,31 @@ export function createAnswer(parts: AnswerParts): Answer {
     if (request.dryRun !== true) shared.used(keys, request.platform, { inspection, checkedAt });
     return { ...inspection, from, meter: { ...free } };
   };
-  const orDeclared = ({ keys, request }: LookupTask, detection: Detection): Detection => {
-    const { digest } = detection;
-    const verdict = digest === undefined ? undefined : shared.declared(keys, request.platform, digest);
-    return verdict === undefined ? detection : { ...detection, verdict, from: 'store' };
+  return (task) => {
+    const { keys, request } = task;
+    const verdict = shared.declared(keys, request.platform);
+    if (verdict !== undefined) return { verdict, from: 'store', meter: { ...free } };
+    const recalled = recall(parts, keys, request.platform);
+    return recalled && orDeclared(task, fromMemory(task, recalled));
   };
-  return async (request, deadline) => {
-    const keys = detectionKeys(request, canonicalName(parts.sources, request.reference));
-    const declared = shared.declared(keys, request.platform);
-    if (declared !== undefined) return { verdict: declared, from: 'store', meter: { ...free } };
-    const task = { keys, request };
-    const known = recall(parts, keys, request.platform);
-    if (known !== undefined) return orDeclared(task, fromMemory(task, known));
-    const logging = logIn(task);
-    const loggedIn = logging instanceof Promise ? await logging : logging;
-    const failure = failures.find(keys, loggedIn.login);
-    if (failure !== undefined) return failedDetection(failure);
-    const flight = begin(loggedIn);
-    if (flight === undefined) return failedDetection(shed);
-    const result = await flight.wait(deadline);
-    return orDeclared(task, detectionOf(result ?? { failure: leftAtDeadline }, flight.meter));
+}
+
+interface LoggingIn {
+  readonly logIn: LogIn;
+  readonly withLogin: (task: LookupTask, logins: Logins | undefined) => LoggedInTask;
+}
+
+function createLogIn(): LoggingIn {
+  const secret = randomBytes(32);
+  const withLogin: LoggingIn['withLogin'] = (task, credentials = []) => {
+    return { ...task, request: { ...task.request, credentials }, login: loginKey(credentials, secret) };
   };
+  const logIn: LogIn = (task) => {
+    const { credentials } = task.request;
+    if (typeof credentials !== 'function') return withLogin(task, credentials);
+    return credentials().then((logins) => withLogin(task, logins));
+  };
+  return { logIn, withLogin };
 }
 
 /** Reads the task's logins; at once where they are there. */

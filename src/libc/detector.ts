@@ -57,4 +57,6 @@ export interface Detector {
    * `deadline` goes on in the background, within its own limits, for the next Pod.
    */
   detect(request: DetectRequest, deadline: AbortSignal): Promise<Detection>;
+  /** What `detect` would answer without waiting for anything: most Pods' images, which then cost no timer and no promise. */
+  recall?(request: DetectRequest): Detection | undefined;
 }

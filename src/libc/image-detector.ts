@@ -1,11 +1,11 @@
-import { createAnswer } from './answer.ts';
+import { createAnswers } from './answer.ts';
 import { closed, failedDetection, readFailure } from './detection-failure.ts';
-import type { Detector, Inspect } from './detector.ts';
+import type { Detection, Detector, DetectRequest, Inspect } from './detector.ts';
 import { detectionEvent, tell, type DetectorHooks } from './detector-hooks.ts';
 import { createFailureMemory } from './failure-memory.ts';
 import { ImageSourceError, type ImageSources } from './image-source.ts';
 import { createFullScans } from './full-scan.ts';
-import { lookAgain, withLogins, type LookupResult } from './look-up.ts';
+import { lookAgain, withLogins, type LookupParts, type LookupResult } from './look-up.ts';
 import { createSlots } from './lookup-slots.ts';
 import { createManifestMemory } from './manifest-memory.ts';
 import { createSharedVerdicts } from './shared-verdicts.ts';
@@ -50,6 +50,7 @@ export interface DetectorStats {
 }
 
 export interface ImageDetector extends Detector {
+  recall(request: DetectRequest): Detection | undefined;
   /** Ends all look-ups and waits for them; from then on everything is unknown (`disabled`). */
   close(): Promise<void>;
   stats(): DetectorStats;
@@ -62,16 +63,8 @@ export interface ImageDetector extends Detector {
  */
 export function createImageDetector(options: ImageDetectorOptions): ImageDetector {
   const { hooks = {}, backgroundMs = 30_000, concurrency = 32, queue = 256 } = options;
-  const onError = (error: unknown): void => tell(() => hooks.onError?.(error));
-  const parts = {
-    ...options,
-    memory: createVerdictMemory({ ...options, bytes: options.bytes ?? 32 * 1024 * 1024 }),
-    failures: createFailureMemory({ ...options, entries: Math.ceil(options.entries / 4) }),
-    manifests: createManifestMemory(options.tagTtlMs, options.clock),
-    shared: createSharedVerdicts(options.store, options.clock, onError),
-    onError,
-  };
-  const { memory, failures } = parts;
+  const parts = createParts(options, hooks);
+  const { memory, failures, onError } = parts;
   const slots = createSlots(concurrency, queue);
   const flights = createFlights<LookupResult>({ slots, backgroundMs, notBegun });
   const scans = createFullScans({
@@ -80,18 +73,28 @@ export function createImageDetector(options: ImageDetectorOptions): ImageDetecto
     clock: options.clock,
     scan: async (task, known, context) => await lookAgain(parts, task, known, await withLogins(task.request, context)),
   });
-  const answer = createAnswer({ ...parts, hooks, slots, flights, scans });
+  const answers = createAnswers({ ...parts, hooks, slots, flights, scans });
+  const given = createGiving(hooks);
   let isClosed = false;
   return {
+    recall(request) {
+      const began = performance.now();
+      try {
+        const detection = isClosed ? failedDetection(closed) : answers.recall(request);
+        return detection && given(detection, began);
+      } catch {
+        // `detect` says what is wrong.
+        return undefined;
+      }
+    },
     async detect(request, deadline) {
       const began = performance.now();
-      const answering = isClosed ? Promise.resolve(failedDetection(closed)) : answer(request, deadline);
+      const answering = isClosed ? Promise.resolve(failedDetection(closed)) : answers.find(request, deadline);
       const detection = await answering.catch((error: unknown) => {
         if (!(error instanceof ImageSourceError)) onError(error);
         return failedDetection(readFailure(error));
       });
-      tell(() => hooks.onDetection?.(detectionEvent(detection, performance.now() - began)));
-      return detection;
+      return given(detection, began);
     },
     async close() {
       isClosed = true;
@@ -102,6 +105,27 @@ export function createImageDetector(options: ImageDetectorOptions): ImageDetecto
       const queued = slots.waiting();
       return { underWay: flights.count() - queued, queued, failures: failures.size(), ...memory.size() };
     },
+  };
+}
+
+/** What answers are made with. */
+function createParts(options: ImageDetectorOptions, hooks: DetectorHooks): ImageDetectorOptions & LookupParts {
+  const onError = (error: unknown): void => tell(() => hooks.onError?.(error));
+  return {
+    ...options,
+    memory: createVerdictMemory({ ...options, bytes: options.bytes ?? 32 * 1024 * 1024 }),
+    failures: createFailureMemory({ ...options, entries: Math.ceil(options.entries / 4) }),
+    manifests: createManifestMemory(options.tagTtlMs, options.clock),
+    shared: createSharedVerdicts(options.store, options.clock, onError),
+    onError,
+  };
+}
+
+/** Tells of an answer, and gives it. */
+function createGiving(hooks: DetectorHooks): (detection: Detection, began: number) => Detection {
+  return (detection, began) => {
+    tell(() => hooks.onDetection?.(detectionEvent(detection, performance.now() - began)));
+    return detection;
   };
 }
 

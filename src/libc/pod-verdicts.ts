@@ -2,7 +2,7 @@ import { readDeclared } from '../policy/annotations.ts';
 import type { ContainerView, PodView } from '../policy/model.ts';
 import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
 import { beforeAbort } from './before-abort.ts';
-import type { Detector, Logins } from './detector.ts';
+import type { Detector, DetectRequest, Logins } from './detector.ts';
 import type { Platform } from './image-source.ts';
 import { podPlatform } from './platform.ts';
 
@@ -34,6 +34,7 @@ export type PodCredentials = (
 
 const NOT_LOOKED_UP = unknownVerdict('no annotation says it, and the registry look-up is off');
 const TOO_MANY = unknownVerdict(`not looked up: the Pod has more than ${MOST_LOOKUPS} different images`);
+const NO_IMAGE = unknownVerdict('the container names no image');
 const OUT_OF_TIME = unknownVerdict(
   'the look-up did not finish in the time a Pod may wait; it goes on for the next one',
 );
@@ -54,30 +55,25 @@ async function loginsOf(
   return (await beforeAbort(credentials(pod, namespace), limit).catch(() => undefined)) ?? [];
 }
 
-/**
- * The verdict for each of the Pod's containers, in order: what the user declared, else what the detector finds before
- * `budgetMs` is over, else unknown. Never rejects.
- */
-export async function podVerdicts(
+type Answer = Verdict | Promise<Verdict>;
+
+const isPending = (answer: Answer): boolean => answer instanceof Promise;
+
+/** Answers for the Pod's containers, which share their logins and their deadline; each of both is made once it is needed. */
+function createLookUp(
   pod: PodView,
   admission: PodRequest,
+  detector: Detector,
   options: PodVerdictsOptions,
-): Promise<Verdict[]> {
-  const declared = readDeclared(pod);
-  const known = pod.containers.map(({ name }) => declared.verdictFor(name));
-  const { detector } = options;
-  if (detector === undefined || known.every((verdict) => verdict !== undefined)) {
-    return known.map((verdict) => verdict ?? NOT_LOOKED_UP);
-  }
+): (container: ContainerView) => Answer {
   const waitMs = Math.max(1, Math.floor(admission.budgetMs));
   const { dryRun = false } = admission;
-  const deadline = AbortSignal.timeout(waitMs);
   const platform = podPlatform(pod, options.platform);
-  let read: Promise<Logins> | undefined;
-  const credentials = (): Promise<Logins> => (read ??= loginsOf(pod, { ...admission, budgetMs: waitMs }, options));
-  const lookups = new Map<string, Promise<Verdict>>();
-  const lookUp = async ({ image, command, args }: ContainerView): Promise<Verdict> => {
-    const request = { reference: image, platform, command, args, credentials, dryRun };
+  let logins: Promise<Logins> | undefined;
+  const credentials = (): Promise<Logins> => (logins ??= loginsOf(pod, { ...admission, budgetMs: waitMs }, options));
+  let deadline: AbortSignal | undefined;
+  const wait = async (request: DetectRequest): Promise<Verdict> => {
+    deadline ??= AbortSignal.timeout(waitMs);
     try {
       const detection = await beforeAbort(detector.detect(request, deadline), deadline);
       return detection?.verdict ?? OUT_OF_TIME;
@@ -85,15 +81,45 @@ export async function podVerdicts(
       return unknownVerdict(`the look-up failed: ${error instanceof Error ? error.message : 'unknown error'}`);
     }
   };
-  const pending = pod.containers.map(async (container, index) => {
-    const verdict = known[index];
-    if (verdict !== undefined) return verdict;
-    if (container.image === '') return unknownVerdict('the container names no image');
+  return ({ image, command, args }) => {
+    const request = {
+      reference: image,
+      platform,
+      command,
+      args,
+      dryRun,
+      ...(options.credentials !== undefined && { credentials }),
+    };
+    return detector.recall?.(request)?.verdict ?? wait(request);
+  };
+}
+
+/**
+ * The verdict for each of the Pod's containers, in order: what the user declared, else what the detector finds before
+ * `budgetMs` is over, else unknown; at once where nothing has to be waited for. Never rejects.
+ */
+export function podVerdicts(
+  pod: PodView,
+  admission: PodRequest,
+  options: PodVerdictsOptions,
+): readonly Verdict[] | Promise<readonly Verdict[]> {
+  const declared = readDeclared(pod);
+  const { detector } = options;
+  const lookUp = detector && createLookUp(pod, admission, detector, options);
+  const asked = new Map<string, Answer>();
+  const answer = (container: ContainerView): Answer => {
+    const said = declared.verdictFor(container.name);
+    if (said !== undefined) return said;
+    if (lookUp === undefined) return NOT_LOOKED_UP;
+    if (container.image === '') return NO_IMAGE;
     const key = runKey(container);
-    if (!lookups.has(key) && lookups.size >= MOST_LOOKUPS) return TOO_MANY;
-    const lookup = lookups.get(key) ?? lookUp(container);
-    lookups.set(key, lookup);
-    return lookup;
-  });
-  return Promise.all(pending);
+    const known = asked.get(key);
+    if (known !== undefined) return known;
+    if (asked.size >= MOST_LOOKUPS) return TOO_MANY;
+    const found = lookUp(container);
+    asked.set(key, found);
+    return found;
+  };
+  const answers = pod.containers.map(answer);
+  return answers.some(isPending) ? Promise.all(answers.map(async (one) => await one)) : (answers as Verdict[]);
 }
