@@ -1,0 +1,124 @@
+import { skipped, summarize, worst, type Advice, type Outcome } from './check.ts';
+import { askTcp, askUdp, type Asked, type DnsServer } from './dns/ask.ts';
+import { judgeTcp, judgeUdp, type AskedServer } from './dns/judge-answers.ts';
+import { judgeRace } from './dns/judge-race.ts';
+import { measureRace } from './dns/race.ts';
+import type { Check } from './run-checks.ts';
+import type { Sight } from './sight.ts';
+
+/** Milliseconds for one question: an answer from within the cluster takes a few. */
+const ASK_MS = 2000;
+
+/** A single packet may well get lost: three do not. */
+const TRIES = 3;
+
+interface Targets {
+  readonly servers: readonly DnsServer[];
+  readonly name: string;
+}
+
+/** The servers that Pods ask: the cluster DNS, and a cache of this node that is there. */
+async function targets({ parts, dns }: Sight): Promise<Targets> {
+  const { facts } = await dns();
+  const given = parts.given.dns !== undefined;
+  const cache = !given && facts.nodeLocal === 'ready' ? (facts.nodeLocalAddresses ?? []) : [];
+  const addresses = [...new Set([...facts.dns, ...cache])];
+  return {
+    servers: addresses.map((address) => ({ address, port: parts.dnsPort })),
+    name: `kubernetes.default.svc.${facts.domain}`,
+  };
+}
+
+/** How to run this where Pods are: in a replica, in a Pod of its own, on a node. */
+async function howInside(sight: Sight): Promise<Advice[]> {
+  const target = await sight.target().catch(() => undefined);
+  const dns = await sight.dns().catch(() => undefined);
+  const address = dns?.facts.dns[0] ?? 'ADDRESS';
+  const exec =
+    target === undefined
+      ? 'kubectl run libc-dns-doctor --rm -i --restart=Never --image=ghcr.io/libc-dns/libc-dns-webhook:VERSION -- main.js doctor --check dns'
+      : `kubectl -n ${target.namespace} exec deploy/${target.name} -- /nodejs/bin/node main.js doctor --check dns`;
+  return [
+    { text: 'In a Pod:', command: exec },
+    { text: 'On a node:', command: `libc-dns doctor --check dns --cluster-dns ${address}` },
+  ];
+}
+
+/** Outside of the cluster its service addresses lead nowhere, or to somebody else. */
+async function outside(sight: Sight): Promise<Outcome | undefined> {
+  if (sight.parts.inside || sight.parts.given.dns !== undefined) return undefined;
+  const seen =
+    'not asked: this does not run in the cluster, and the address of the cluster DNS leads nowhere outside of it';
+  return skipped(seen, { advice: await howInside(sight) });
+}
+
+async function askAgain(ask: () => Promise<Asked>): Promise<Asked> {
+  let asked = await ask();
+  for (let tries = 1; tries < TRIES && asked.answer === undefined; tries += 1) asked = await ask();
+  return asked;
+}
+
+type Ask = (server: DnsServer, name: string, timeoutMs: number) => Promise<Asked>;
+
+async function askAll({ servers, name }: Targets, ask: Ask): Promise<AskedServer[]> {
+  return await Promise.all(
+    servers.map(async (server) => ({
+      address: server.address,
+      asked: await askAgain(() => ask(server, name, ASK_MS)),
+    })),
+  );
+}
+
+async function race(sight: Sight, signal: AbortSignal): Promise<Outcome> {
+  const { servers, name } = await targets(sight);
+  const answering = await askAll({ servers, name }, askUdp);
+  const some = servers.filter((_, index) => answering[index]?.asked.answer !== undefined);
+  if (some.length === 0) return skipped('nobody answers over UDP: there is nothing to measure');
+  const ours = await sight.ours().catch(() => []);
+  const outcomes: Outcome[] = [];
+  // One after the other: two measurements at once would be load for each other.
+  for (const server of some) {
+    const measured = await measureRace(server, name, sight.parts.race, signal);
+    outcomes.push(judgeRace(server.address, measured, ours.length > 0));
+  }
+  const [only] = outcomes;
+  if (outcomes.length === 1 && only !== undefined) return only;
+  const data = { servers: outcomes.map((outcome) => outcome.data) };
+  const bad = outcomes.filter(({ status }) => status !== 'ok');
+  if (bad.length === 0) return summarize([], outcomes.map(({ seen }) => seen).join('; '), { data });
+  const [first, ...others] = bad.toSorted((left) => (left.status === worst(bad.map(({ status }) => status)) ? -1 : 1));
+  const rest = [...others, ...outcomes.filter(({ status }) => status === 'ok')].map(({ seen }) => seen);
+  return { ...(first ?? skipped('')), details: [...(first?.details ?? []), ...rest], data };
+}
+
+/** The cluster DNS from where this runs. */
+export function dnsChecks(sight: Sight): Check[] {
+  return [
+    {
+      id: 'dns-udp',
+      group: 'dns',
+      run: async () => {
+        const elsewhere = await outside(sight);
+        if (elsewhere !== undefined) return elsewhere;
+        const where = await targets(sight);
+        return judgeUdp(where.name, await askAll(where, askUdp));
+      },
+    },
+    {
+      id: 'dns-tcp',
+      group: 'dns',
+      run: async () => {
+        const elsewhere = await outside(sight);
+        if (elsewhere !== undefined) return elsewhere;
+        const { config } = await sight.webhookConfig();
+        return judgeTcp(await askAll(await targets(sight), askTcp), config);
+      },
+    },
+    {
+      id: 'dns-race',
+      group: 'dns',
+      timeoutMs: 60_000,
+      run: async (signal) => (await outside(sight)) ?? (await race(sight, signal)),
+    },
+  ];
+}

@@ -1,0 +1,101 @@
+import { randomInt } from 'node:crypto';
+import { createSocket, type Socket } from 'node:dgram';
+import { connect, isIPv6 } from 'node:net';
+
+import { encodeQuery, readAnswer, type Answer } from './message.ts';
+
+export interface DnsServer {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** What one question came to. */
+export interface Asked {
+  /** Absent: there was none. */
+  readonly answer?: Answer;
+  /** Milliseconds to the answer, or to the failure. */
+  readonly ms: number;
+  /** Why there is none: `no answer`, or what the network said (`ECONNREFUSED`). */
+  readonly why?: string;
+}
+
+export const newId = (): number => randomInt(0x1_00_00);
+
+/**
+ * A UDP socket of its own, and so a source port of its own, that takes packets from `server` alone. Rejects where there
+ * is no way to it.
+ */
+export async function openUdp({ address, port }: DnsServer): Promise<Socket> {
+  const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+  socket.once('error', reject);
+  socket.connect(port, address, () => {
+    socket.off('error', reject);
+    resolve(socket);
+  });
+  return await promise.catch((error: unknown) => {
+    socket.close();
+    throw error;
+  });
+}
+
+const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
+
+/** Asks for A over UDP, once. Never rejects. */
+export async function askUdp(server: DnsServer, name: string, timeoutMs: number): Promise<Asked> {
+  const started = performance.now();
+  const since = (): number => performance.now() - started;
+  const { promise, resolve } = Promise.withResolvers<Asked>();
+  const timer = setTimeout(() => resolve({ ms: since(), why: 'no answer' }), timeoutMs);
+  let socket: Socket | undefined;
+  try {
+    socket = await openUdp(server);
+    const query = encodeQuery(newId(), name, 'A');
+    socket.on('message', (message) => {
+      const answer = readAnswer(message, query);
+      if (answer !== undefined) resolve({ answer, ms: since() });
+    });
+    socket.on('error', (error) => resolve({ ms: since(), why: codeOf(error) }));
+    socket.send(query);
+    return await promise;
+  } catch (error) {
+    return { ms: since(), why: codeOf(error) };
+  } finally {
+    clearTimeout(timer);
+    socket?.close();
+  }
+}
+
+/** More than the head of an answer and its question need. */
+const MOST = 1024;
+
+/** Asks for A over TCP (RFC 7766), once; the connection is part of the time. Never rejects. */
+export function askTcp({ address, port }: DnsServer, name: string, timeoutMs: number): Promise<Asked> {
+  const started = performance.now();
+  const since = (): number => performance.now() - started;
+  const query = encodeQuery(newId(), name, 'A');
+  const framed = Buffer.concat([Buffer.from([query.length >> 8, query.length & 0xff]), query]);
+  return new Promise((resolve) => {
+    const socket = connect({ host: address, port });
+    let received = Buffer.alloc(0);
+    let connected = false;
+    const settle = (asked: Omit<Asked, 'ms'>): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve({ ms: since(), ...asked });
+    };
+    const timer = setTimeout(() => settle({ why: connected ? 'no answer' : 'no connection' }), timeoutMs);
+    socket.on('connect', () => {
+      connected = true;
+      socket.write(framed);
+    });
+    socket.on('error', (error) => settle({ why: codeOf(error) }));
+    socket.on('close', () => settle({ why: 'closed without an answer' }));
+    socket.on('data', (chunk: Buffer) => {
+      received = Buffer.concat([received, chunk.subarray(0, MOST)]);
+      const answer = received.length < 2 + query.length ? undefined : readAnswer(received.subarray(2), query);
+      if (answer !== undefined) settle({ answer });
+      else if (received.length >= MOST) settle({ why: 'something else than an answer came' });
+    });
+  });
+}

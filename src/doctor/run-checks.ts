@@ -1,0 +1,67 @@
+import { skipped, type Advice, type Group, type Outcome } from './check.ts';
+
+/** One thing that is looked at. */
+export interface Check {
+  /** In lower case with dashes: for `--check`, `--skip` and programs. */
+  readonly id: string;
+  readonly group: Group;
+  /** Milliseconds after which it is given up; default {@link CHECK_MS}. */
+  readonly timeoutMs?: number;
+  /** May reject: that is reported as skipped, and no other check notices. */
+  readonly run: (signal: AbortSignal) => Promise<Outcome>;
+}
+
+export interface Checked extends Outcome {
+  readonly id: string;
+  readonly group: Group;
+  readonly durationMs: number;
+}
+
+/** Milliseconds for one check: a slow API server takes ten for each of two calls in a row. */
+export const CHECK_MS = 25_000;
+
+const GRANT: Advice = {
+  text: 'Run doctor with an account that may read this; a cluster administrator may read all of it.',
+};
+
+/** What is said of a check that could not be carried out. */
+function notSeen(error: unknown): Outcome {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  const why = typeof message === 'string' && message !== '' ? message : String(error);
+  if (code === 'forbidden' || code === 'unauthorized')
+    return skipped(`not allowed to look: ${why}`, { advice: [GRANT] });
+  return skipped(typeof code === 'string' ? `could not look: ${why}` : `the check itself failed: ${why}`);
+}
+
+async function runOne(check: Check, stop: AbortSignal): Promise<Checked> {
+  const started = performance.now();
+  const limit = check.timeoutMs ?? CHECK_MS;
+  const late = AbortSignal.timeout(limit);
+  const signal = AbortSignal.any([stop, late]);
+  const { promise: ended, resolve: end } = Promise.withResolvers<Outcome>();
+  const onAbort = (): void => end(skipped(late.aborted ? `gave up after ${limit / 1000} s` : 'interrupted'));
+  if (signal.aborted) onAbort();
+  signal.addEventListener('abort', onAbort, { once: true });
+  const running = signal.aborted ? ended : check.run(signal).catch(notSeen);
+  const outcome = await Promise.race([running, ended]);
+  signal.removeEventListener('abort', onAbort);
+  return { id: check.id, group: check.group, ...outcome, durationMs: performance.now() - started };
+}
+
+/**
+ * Runs all checks at once. Never rejects: a check that fails, or takes longer than it may, says so in its own place.
+ * `onDone` hears of each as it ends.
+ */
+export async function runChecks(
+  checks: readonly Check[],
+  signal: AbortSignal,
+  onDone: (checked: Checked) => void = () => {},
+): Promise<readonly Checked[]> {
+  return await Promise.all(
+    checks.map(async (check) => {
+      const checked = await runOne(check, signal);
+      onDone(checked);
+      return checked;
+    }),
+  );
+}

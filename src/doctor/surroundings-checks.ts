@@ -1,0 +1,101 @@
+import { effectiveMode } from '../policy/scope.ts';
+import { ok, skipped, type Outcome } from './check.ts';
+import type { PodSeen } from './cluster-view.ts';
+import type { Check } from './run-checks.ts';
+import type { Sight } from './sight.ts';
+import { judgeInjectors } from './surroundings/injectors.ts';
+import { added, judgePods, suspects } from './surroundings/pods.ts';
+import { judgePolicies } from './surroundings/policies.ts';
+import { judgeRegistries, type Looked } from './surroundings/registries.ts';
+
+/** Registries that are asked: one image of each. */
+const MOST_REGISTRIES = 10;
+
+/** Milliseconds for one image. */
+const LOOK_MS = 15_000;
+
+/** Workloads whose templates are read. */
+const MOST_WORKLOADS = 40;
+
+async function policies(sight: Sight): Promise<Outcome> {
+  try {
+    return judgePolicies(await (await sight.view()).mutatingPolicies());
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'not-found') throw error;
+    return ok('the API server has no MutatingAdmissionPolicies', { data: { policies: 0 } });
+  }
+}
+
+async function pods(sight: Sight): Promise<Outcome> {
+  const [view, all, config] = await Promise.all([sight.view(), sight.pods(), sight.policy()]);
+  const changed = await Promise.all(
+    suspects(all, MOST_WORKLOADS).map(async (suspect) => {
+      const { owner, pod } = suspect;
+      const template = await view.templateDns(owner, pod.namespace).catch(() => undefined);
+      return { suspect, added: template === undefined ? [] : added(pod.view.dnsConfig, template) };
+    }),
+  );
+  return judgePods({ pods: all, config, changed });
+}
+
+/** Pods in scope; where the webhook is not registered or patches nobody yet, all that could be. */
+async function concerned(sight: Sight): Promise<{ pods: readonly PodSeen[]; whose: string }> {
+  const [all, config, namespaces, ours, target] = await Promise.all([
+    sight.pods(),
+    sight.policy(),
+    (await sight.view()).namespaces(),
+    sight.ours(),
+    sight.target(),
+  ]);
+  const within = (scope: typeof config.scope): readonly PodSeen[] =>
+    all.filter(({ namespace, view }) => {
+      const place = { name: namespace, labels: namespaces.get(namespace) ?? {} };
+      return effectiveMode(view, place, { ...config, scope }, target?.namespace).mode !== 'off';
+    });
+  const inScope = ours.length > 0 ? within(config.scope) : [];
+  if (inScope.length > 0) return { pods: inScope, whose: 'Pods in scope' };
+  return { pods: within('cluster'), whose: 'Pods that could be in scope' };
+}
+
+async function registries(sight: Sight, stop: AbortSignal): Promise<Outcome> {
+  const { config } = await sight.webhookConfig();
+  if (!config.detection.registry.enabled) return skipped('no registry is asked: detection.registry.enabled is off');
+  const { pods: some, whose } = await concerned(sight);
+  const look = await sight.parts.openLook(config);
+  try {
+    const byRegistry = new Map<string, { pod: PodSeen; image: string }>();
+    for (const pod of some) {
+      for (const { image } of pod.view.containers) {
+        const registry = look.registryOf(image);
+        if (registry !== undefined && !byRegistry.has(registry)) byRegistry.set(registry, { pod, image });
+      }
+    }
+    const asked = [...byRegistry].toSorted(([left], [right]) => left.localeCompare(right)).slice(0, MOST_REGISTRIES);
+    const looked = await Promise.all(
+      asked.map(async ([registry, { pod, image }]): Promise<Looked> => {
+        const started = performance.now();
+        const signal = AbortSignal.any([stop, AbortSignal.timeout(LOOK_MS)]);
+        const detection = await look.detect(pod, image, signal);
+        return { registry, image, detection, ms: performance.now() - started };
+      }),
+    );
+    const more = byRegistry.size - asked.length;
+    return judgeRegistries({ looked, more, whose, inside: sight.parts.inside, notes: look.notes });
+  } finally {
+    await look.close();
+  }
+}
+
+/** What else the webhook depends on, and what may get in its way. */
+export function surroundingsChecks(sight: Sight): Check[] {
+  return [
+    { id: 'registries', group: 'surroundings', timeoutMs: 40_000, run: (signal) => registries(sight, signal) },
+    {
+      id: 'other-injectors',
+      group: 'surroundings',
+      run: async () => judgeInjectors(await sight.configurations()),
+    },
+    { id: 'policies', group: 'surroundings', run: () => policies(sight) },
+    { id: 'pods', group: 'surroundings', timeoutMs: 60_000, run: () => pods(sight) },
+  ];
+}

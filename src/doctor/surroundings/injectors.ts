@@ -1,0 +1,55 @@
+import { count, listed, ok, warning, type Outcome } from '../check.ts';
+import type { WebhookConfiguration, WebhookEntry } from '../cluster-view.ts';
+import { concernsPods } from '../webhook/selector.ts';
+import { isOurs } from '../webhook/registration.ts';
+
+/** In a name of somebody's webhook: it is about DNS. dnsconfig-injector, node-local-dns, ndots-admission-controller, … */
+const ABOUT_DNS = /dns|ndots/i;
+
+/** Policy engines and mutators that do whatever their rules say. */
+const ANYTHING = /kyverno|gatekeeper|jspolicy|kubewarden|polaris|pod-mutator/i;
+
+interface Other {
+  readonly configuration: string;
+  readonly entry: WebhookEntry;
+}
+
+const nameOf = ({ configuration, entry }: Other): string => `${configuration} (${entry.name})`;
+
+function names({ configuration, entry }: Other): string {
+  return [configuration, entry.name, entry.service?.name ?? '', entry.url ?? ''].join(' ');
+}
+
+const MEANS = 'what it sets counts as written by the author of the Pod: the webhook keeps it, and adds what is missing';
+const ADVICE = {
+  text: 'Two that set DNS options get in the way of each other: turn the other one off for the namespaces in scope here. libc-dns audit shows the Pods that it hurts.',
+};
+
+/** Other webhooks that see Pods while they are created, and may set their DNS. */
+export function judgeInjectors(configurations: readonly WebhookConfiguration[]): Outcome {
+  const others = configurations.flatMap(({ name, entries }) =>
+    entries
+      .filter((entry) => !isOurs(entry) && concernsPods(entry.rules, 'CREATE'))
+      .map((entry): Other => ({ configuration: name, entry })),
+  );
+  const dns = others.filter((other) => ABOUT_DNS.test(names(other)));
+  const anything = others.filter((other) => !dns.includes(other) && ANYTHING.test(names(other)));
+  const data = { webhooks: others.map(nameOf), aboutDns: dns.map(nameOf) };
+  const details = [
+    ...(anything.length > 0 ? [`may do so, too, if their rules say so: ${listed(anything.map(nameOf), 3)}`] : []),
+    ...(others.length > dns.length + anything.length
+      ? [
+          `see Pods, and are about something else by their names: ${listed(others.filter((other) => !dns.includes(other) && !anything.includes(other)).map(nameOf), 4)}`,
+        ]
+      : []),
+  ];
+  if (dns.length > 0) {
+    const seen = `${count(dns.length, 'other webhook')} set the DNS of Pods, by their names: ${listed(dns.map(nameOf), 4)}`;
+    return warning(seen, { data, details: [MEANS, ...details], advice: [ADVICE] });
+  }
+  const seen =
+    others.length === 0
+      ? 'no other webhook sees Pods'
+      : `${count(others.length, 'other webhook')} see Pods, none is about DNS by its name`;
+  return ok(seen, { data, details });
+}

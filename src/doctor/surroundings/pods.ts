@@ -1,0 +1,103 @@
+import { DECISION_ANNOTATION } from '../../policy/annotations.ts';
+import type { DnsConfig, PolicyConfig } from '../../policy/model.ts';
+import { count, listed, ok, skipped, warning, type Outcome } from '../check.ts';
+import type { OwnerSeen, PodSeen } from '../cluster-view.ts';
+
+const MOST_BYTES = 16_384;
+
+/** The remedies that our annotation says were applied; undefined where there is none of ours. */
+function remedyOf({ view }: PodSeen): readonly string[] | undefined {
+  const text = view.annotations[DECISION_ANNOTATION];
+  if (text === undefined || text.length > MOST_BYTES) return undefined;
+  try {
+    const { remedy } = JSON.parse(text) as { remedy?: unknown };
+    return Array.isArray(remedy) ? remedy.filter((word) => typeof word === 'string') : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What the annotation says was done and the Pod does not show any more; undefined where it all is there. */
+export function undone(pod: PodSeen, { glibc }: Pick<PolicyConfig, 'glibc'>): string | undefined {
+  const remedy = remedyOf(pod) ?? [];
+  const { dnsPolicy, dnsConfig } = pod.view;
+  const has = (name: string): boolean => dnsConfig.options.some((option) => option.name === name);
+  if (remedy.includes('redirect') && dnsPolicy !== 'None') return 'dnsPolicy None';
+  if (remedy.includes('retry') && !has('timeout') && !has('attempts')) return 'timeout and attempts';
+  const names = glibc.options.map(({ name }) => name);
+  if (remedy.includes('options') && names.length > 0 && !names.some(has)) return names.join(', ');
+  return undefined;
+}
+
+const texts = ({ nameservers, searches, options }: DnsConfig): string[] => [
+  ...nameservers.map((address) => `nameserver ${address}`),
+  ...searches.map((domain) => `search ${domain}`),
+  ...options.map(({ name, value }) => (value === undefined ? name : `${name}:${value}`)),
+];
+
+/** What a Pod has and the template that it was made from does not. */
+export function added(pod: DnsConfig, template: DnsConfig): string[] {
+  const known = new Set(texts(template));
+  return texts(pod).filter((text) => !known.has(text));
+}
+
+/** A workload whose Pods carry a dnsConfig, with one of them. */
+export interface Suspect {
+  readonly owner: OwnerSeen;
+  readonly pod: PodSeen;
+  readonly pods: number;
+}
+
+/** Workloads whose Pods have a dnsConfig that is not ours: one Pod of each, the largest first. */
+export function suspects(pods: readonly PodSeen[], most: number): Suspect[] {
+  const carrying = pods.filter((pod) => texts(pod.view.dnsConfig).length > 0 && remedyOf(pod) === undefined);
+  const owned = carrying.flatMap((pod) => (pod.owner === undefined ? [] : [{ pod, owner: pod.owner }]));
+  const groups = Map.groupBy(owned, ({ pod, owner }) => `${pod.namespace}/${owner.kind}/${owner.name}`);
+  return [...groups.values()]
+    .flatMap(([first, ...others]) => (first === undefined ? [] : [{ ...first, pods: others.length + 1 }]))
+    .toSorted((left, right) => right.pods - left.pods || left.pod.name.localeCompare(right.pod.name))
+    .slice(0, most);
+}
+
+export interface ChangedSight {
+  readonly pods: readonly PodSeen[];
+  readonly config: Pick<PolicyConfig, 'glibc'>;
+  /** Of {@link suspects}: what was added to the template; empty where nothing was. */
+  readonly changed: readonly { readonly suspect: Suspect; readonly added: readonly string[] }[];
+}
+
+const place = ({ suspect: { pod, owner } }: ChangedSight['changed'][number]): string =>
+  `${pod.namespace}/${owner.kind.toLowerCase()}/${owner.name}`;
+
+/** Pods whose DNS somebody else has changed: after us, or instead of us. */
+export function judgePods({ pods, config, changed }: ChangedSight): Outcome {
+  if (pods.length === 0) return skipped('there are no Pods');
+  const lost = pods.flatMap((pod) => {
+    const what = undone(pod, config);
+    return what === undefined ? [] : [{ name: `${pod.namespace}/${pod.name}`, what }];
+  });
+  const others = changed.filter((one) => one.added.length > 0);
+  const patched = pods.filter((pod) => remedyOf(pod) !== undefined).length;
+  const data = {
+    pods: pods.length,
+    patched,
+    undone: lost.map(({ name }) => name).slice(0, 100),
+    changedByOthers: others.map((one) => ({ workload: place(one), added: one.added })),
+  };
+  const byOthers = others.map((one) => `${place(one)}: ${listed(one.added, 6)}`);
+  const who = { text: 'Look for the webhook or policy that does it: other-injectors and policies, here.' };
+  if (lost.length > 0) {
+    const seen = `${count(lost.length, 'Pod')} lost what the webhook had set: ${listed(
+      lost.map(({ name, what }) => `${name} (${what})`),
+      3,
+    )}`;
+    return warning(seen, { data, details: byOthers.slice(0, 5), advice: [who] });
+  }
+  if (others.length > 0) {
+    const seen = `${count(others.length, 'workload')} whose Pods got DNS settings that neither their author nor this webhook wrote`;
+    return warning(seen, { data, details: byOthers.slice(0, 8), advice: [who] });
+  }
+  return ok(`${patched} of ${count(pods.length, 'Pod')} patched by the webhook; nobody else has set the DNS of any`, {
+    data,
+  });
+}

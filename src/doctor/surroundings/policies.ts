@@ -1,0 +1,32 @@
+import { count, listed, ok, warning, type Outcome } from '../check.ts';
+import type { MutatingPolicy } from '../cluster-view.ts';
+import { concernsPods } from '../webhook/selector.ts';
+
+const SETS_DNS = /\bdns(Config|Policy)\b/;
+
+/** MutatingAdmissionPolicies (Kubernetes 1.36: stable) that set the DNS of Pods. They act before any webhook. */
+export function judgePolicies(policies: readonly MutatingPolicy[]): Outcome {
+  const setting = policies.filter(
+    ({ rules, mutations }) =>
+      concernsPods(rules, 'CREATE') && mutations.some((expression) => SETS_DNS.test(expression)),
+  );
+  const bound = setting.filter(({ bindings }) => bindings.length > 0);
+  const data = { policies: policies.length, settingDns: setting.map(({ name, bindings }) => ({ name, bindings })) };
+  const unbound = setting.filter(({ bindings }) => bindings.length === 0).map(({ name }) => name);
+  const details = unbound.length > 0 ? [`without a binding, and so without effect: ${listed(unbound)}`] : [];
+  if (bound.length === 0) {
+    const seen = policies.length === 0 ? 'there is none' : `none of ${policies.length} sets the DNS of Pods`;
+    return ok(`MutatingAdmissionPolicies: ${seen}`, { data, details });
+  }
+  const seen = `${count(bound.length, 'MutatingAdmissionPolicy', 'MutatingAdmissionPolicies')} set the DNS of Pods: ${listed(bound.map(({ name }) => name))}`;
+  return warning(seen, {
+    data,
+    details: ['they act before the webhook, which keeps what they have set and adds what is missing', ...details],
+    advice: [
+      {
+        text: 'They cannot see which resolver is in an image: leave DNS to one of the two. Their bindings:',
+        command: 'kubectl get mutatingadmissionpolicybindings',
+      },
+    ],
+  });
+}

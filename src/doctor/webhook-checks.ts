@@ -1,0 +1,157 @@
+import { SYSTEM_NAMESPACES } from '../policy/scope.ts';
+import { failure, ok, skipped, warning, type Outcome } from './check.ts';
+import type { ServiceSeen } from './cluster-view.ts';
+import type { Check } from './run-checks.ts';
+import type { Sight } from './sight.ts';
+import { certificateSight } from './certificate-sight.ts';
+import { judgeLife, judgeTrust, type CertificateSight } from './webhook/certificates.ts';
+import { CALL_METRICS, judgeFailOpen } from './webhook/fail-open.ts';
+import { judgeRegistration } from './webhook/registration.ts';
+import { judgeRehearsal, REHEARSED_POD, whyNotHere, type Rehearsal } from './webhook/rehearsal.ts';
+import { judgeReplicas } from './webhook/replicas.ts';
+import { judgeRights, rightsNeeded, type Need } from './webhook/rights.ts';
+import { judgeScope } from './webhook/scope.ts';
+
+const notRegistered = (): Outcome => skipped('the webhook is not registered here');
+
+/** Rights asked at once. */
+const AT_ONCE = 8;
+
+async function registration(sight: Sight): Promise<Outcome> {
+  const view = await sight.view();
+  const [configurations, entries, target, { config }] = await Promise.all([
+    sight.ours(),
+    sight.entries(),
+    sight.target(),
+    sight.webhookConfig(),
+  ]);
+  const services = new Map<string, ServiceSeen>();
+  for (const { service } of entries) {
+    const found = service && (await view.service(service.namespace, service.name));
+    if (service && found) services.set(`${service.namespace}/${service.name}`, found);
+  }
+  // Where this may not be read, a registration that is not there counts as never installed.
+  const leftovers = configurations.length > 0 ? [] : await runningReplicas(sight);
+  return judgeRegistration({ configurations, services, config, own: target?.namespace, leftovers });
+}
+
+/** What runs under the label that charts and manifests give to replicas, wherever that is. */
+async function runningReplicas(sight: Sight): Promise<string[]> {
+  const pods = await sight.pods().catch(() => []);
+  const ours = pods.filter(({ view }) => view.labels['app.kubernetes.io/name'] === 'libc-dns-webhook');
+  return [...new Set(ours.map(({ namespace, owner, name }) => `${namespace}/${owner?.name ?? name}`))].toSorted();
+}
+
+async function scope(sight: Sight): Promise<Outcome> {
+  const entries = await sight.entries();
+  if (entries.length === 0) return notRegistered();
+  const view = await sight.view();
+  const [namespaces, config, target] = await Promise.all([view.namespaces(), sight.policy(), sight.target()]);
+  return judgeScope({ entries, config, namespaces, own: target?.namespace });
+}
+
+async function configuration(sight: Sight): Promise<Outcome> {
+  await sight.view();
+  const { from, problems } = await sight.webhookConfig();
+  const data = { from, problems };
+  if (problems.length > 0) {
+    const advice = [{ text: 'Correct it; libc-dns config FILE checks one. What follows goes by the defaults.' }];
+    return warning('the configuration of the webhook is not valid, or could not be read', {
+      data,
+      details: problems,
+      advice,
+    });
+  }
+  if (from !== 'defaults') return ok(`${from}: valid`, { data });
+  const advice = [{ text: 'Name it with --config.' }];
+  return skipped('no configuration of the webhook was found: what follows goes by the defaults', { data, advice });
+}
+
+async function replicas(sight: Sight): Promise<Outcome> {
+  const target = await sight.target();
+  if (target === undefined) return notRegistered();
+  const { namespace, name } = target;
+  const view = await sight.view();
+  const service = await view.service(namespace, name);
+  const selector = service?.selector ?? {};
+  const hasSelector = Object.keys(selector).length > 0;
+  if (service === undefined) return failure(`Service ${namespace}/${name} is not there`);
+  const [deployments, pods, budgets] = await Promise.all([
+    sight.deployments(),
+    hasSelector ? view.podsWith(namespace, selector) : [],
+    view.disruptionBudgets(namespace).catch(() => []),
+  ]);
+  const running = pods.filter(({ phase }) => phase !== 'Succeeded' && phase !== 'Failed');
+  return judgeReplicas({ service: `${namespace}/${name}`, hasSelector, deployments, pods: running, budgets });
+}
+
+async function rehearsal(sight: Sight): Promise<Outcome> {
+  const [entries, target, { config }] = await Promise.all([sight.entries(), sight.target(), sight.webhookConfig()]);
+  if (entries.length === 0) return notRegistered();
+  const view = await sight.view();
+  const namespace = sight.parts.namespace ?? 'default';
+  const never = [...SYSTEM_NAMESPACES, ...config.excludeNamespaces, ...(target ? [target.namespace] : [])];
+  const where = namespace === target?.namespace ? 'default' : namespace;
+  const labels = (await view.namespaces()).get(where);
+  const elsewhere = whyNotHere(where, labels, never);
+  if (elsewhere !== undefined) return elsewhere;
+  const result = await view.rehearse(where, REHEARSED_POD).catch((error: unknown): Rehearsal => {
+    const { code, message } = error as { code?: string; message: string };
+    const mayNot = code === 'forbidden' && /cannot create resource "pods"/.test(message);
+    if (mayNot || code === 'unreachable' || code === 'timeout' || code === undefined) throw error;
+    return { refused: message };
+  });
+  return judgeRehearsal(where, result);
+}
+
+async function failOpen(sight: Sight): Promise<Outcome> {
+  const entries = await sight.entries();
+  if (entries.length === 0) return notRegistered();
+  const lines = await (await sight.view()).apiServerMetrics(CALL_METRICS);
+  return judgeFailOpen(
+    lines,
+    entries.map(({ name }) => name),
+  );
+}
+
+async function rights(sight: Sight): Promise<Outcome> {
+  const [target, [deployment], { config }] = await Promise.all([
+    sight.target(),
+    sight.deployments(),
+    sight.webhookConfig(),
+  ]);
+  if (target === undefined) return notRegistered();
+  if (deployment === undefined) return skipped('there is no Deployment to tell its service account');
+  const view = await sight.view();
+  const user = `system:serviceaccount:${target.namespace}:${deployment.serviceAccount}`;
+  const needs = rightsNeeded(config, target.namespace);
+  const answers: { need: Need; allowed: boolean }[] = [];
+  for (let from = 0; from < needs.length; from += AT_ONCE) {
+    const some = needs.slice(from, from + AT_ONCE);
+    const allowed = await Promise.all(some.map((need) => view.mayDo(user, need)));
+    answers.push(...some.map((need, index) => ({ need, allowed: allowed[index] === true })));
+  }
+  return judgeRights(user, answers);
+}
+
+async function judged(sight: Sight, judge: (seen: CertificateSight) => Outcome): Promise<Outcome> {
+  const seen = await certificateSight(sight);
+  return seen === undefined ? notRegistered() : judge(seen);
+}
+
+const check = (id: string, run: () => Promise<Outcome>): Check => ({ id, group: 'webhook', run });
+
+/** Whether the webhook is called, trusted, there, and allowed to do its work. */
+export function webhookChecks(sight: Sight): Check[] {
+  return [
+    check('registration', () => registration(sight)),
+    check('configuration', () => configuration(sight)),
+    check('scope', () => scope(sight)),
+    check('trust', async () => await judged(sight, judgeTrust)),
+    check('certificates', async () => await judged(sight, judgeLife)),
+    check('replicas', () => replicas(sight)),
+    check('rehearsal', () => rehearsal(sight)),
+    check('failing-open', () => failOpen(sight)),
+    check('rights', () => rights(sight)),
+  ];
+}

@@ -1,0 +1,50 @@
+import { count, ok, warning, type Outcome } from '../check.ts';
+
+const CALLS = 'apiserver_admission_webhook_request_total';
+const OPEN = 'apiserver_admission_webhook_fail_open_count';
+const REJECTED = 'apiserver_admission_webhook_rejection_count';
+
+/** The metrics of the API server that tell what became of its calls. */
+export const CALL_METRICS = [CALLS, OPEN, REJECTED] as const;
+
+interface Sample {
+  readonly metric: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+/** One line of the Prometheus text format; undefined for what is none. */
+export function readSample(line: string): Sample | undefined {
+  const match = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? ([-+.\deE]+)(?: \d+)?$/.exec(line);
+  if (match === null) return undefined;
+  const [, metric = '', pairs = '', value = ''] = match;
+  const labels = [...pairs.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map(
+    ([, name = '', text = '']) => [name, text] as const,
+  );
+  return Number.isNaN(Number(value)) ? undefined : { metric, labels: Object.fromEntries(labels), value: Number(value) };
+}
+
+const LOG = {
+  text: 'The log of the API server has "failed calling webhook": x509 is the CA, i/o timeout a firewall or NetworkPolicy between control plane and Pods (docs/install.md, "Not patched").',
+};
+
+/** What the API server has counted of its calls to entries of ours (`names`), since it was started. */
+export function judgeFailOpen(lines: readonly string[], names: readonly string[]): Outcome {
+  const samples = lines.map(readSample).filter((sample) => sample !== undefined);
+  const ours = samples.filter(({ labels }) => names.includes(labels['name'] ?? ''));
+  const sum = (metric: string): number =>
+    ours.filter((sample) => sample.metric === metric).reduce((total, { value }) => total + value, 0);
+  const [calls, open, rejected] = [sum(CALLS), sum(OPEN), sum(REJECTED)];
+  const data = { calls, failedOpen: open, rejected };
+  const details = ['counted by the one API server that answered, since it started'];
+  if (open === 0 && rejected === 0) {
+    const seen =
+      calls === 0 ? 'no call so far: no Pod in scope was created' : `${count(calls, 'call')}, none of them failed`;
+    return ok(seen, { data, details });
+  }
+  const seen =
+    rejected > 0
+      ? `${count(rejected, 'Pod')} refused, for the webhook could not be asked (failurePolicy Fail)`
+      : `${count(open, 'Pod')} let through unpatched, for the webhook could not be asked (${count(calls, 'call')} in all)`;
+  return warning(seen, { data, details, advice: [LOG] });
+}

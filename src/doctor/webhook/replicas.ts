@@ -1,0 +1,111 @@
+import { count, listed, skipped, summarize, warning, type Outcome, type Remark } from '../check.ts';
+import type { BudgetSeen, DeploymentSeen, PodSeen } from '../cluster-view.ts';
+import { selects } from './selector.ts';
+
+export interface ReplicasSight {
+  /** `namespace/name` of the Service that the registration calls. */
+  readonly service: string;
+  /** Whether the Service chooses Pods at all. */
+  readonly hasSelector: boolean;
+  /** Those whose Pods the Service chooses. */
+  readonly deployments: readonly DeploymentSeen[];
+  readonly pods: readonly PodSeen[];
+  /** Of the namespace. */
+  readonly budgets: readonly BudgetSeen[];
+}
+
+/** Restarts after which a container is worth a look. */
+const MANY_RESTARTS = 3;
+
+const commandFor = (service: string, rest: string): string => `kubectl -n ${service.split('/', 1)[0]} ${rest}`;
+
+function judgeCounts({ service, deployments, pods }: ReplicasSight): Remark[] {
+  const ready = pods.filter((pod) => pod.ready).length;
+  const desired = deployments.reduce((sum, deployment) => sum + deployment.desired, 0);
+  const why = [...new Set(pods.flatMap(({ trouble }) => trouble))];
+  const because = why.length > 0 ? ` (${listed(why, 3)})` : '';
+  const advice = {
+    text: 'Readiness says why a replica is not ready; so does its log.',
+    command: commandFor(service, `describe pods -l app.kubernetes.io/name=libc-dns-webhook`),
+  };
+  if (ready === 0) {
+    const text = `no replica is ready${because}: every Pod is created as it is written`;
+    return [{ status: 'failure', text, advice }];
+  }
+  if (ready < desired)
+    return [{ status: 'warning', text: `${ready} of ${desired} replicas are ready${because}`, advice }];
+  if (ready === 1) {
+    const more = { text: 'Run at least two replicas (replicas: 3 in the chart).' };
+    return [
+      {
+        status: 'warning',
+        text: 'there is one replica: Pods that are created while it restarts are not patched',
+        advice: more,
+      },
+    ];
+  }
+  return [];
+}
+
+function judgeSpread({ pods, budgets }: ReplicasSight): Remark[] {
+  const ready = pods.filter((pod) => pod.ready);
+  if (ready.length < 2) return [];
+  const nodes = new Set(ready.map(({ view }) => view.nodeName));
+  const budget = budgets.some(({ selector }) => ready.every(({ view }) => selects(selector, view.labels)));
+  return [
+    ...(nodes.size === 1
+      ? [
+          {
+            status: 'warning',
+            text: `all ${ready.length} replicas are on the node ${[...nodes].join('')}: it takes them all with it`,
+            advice: { text: 'Spread them over nodes: topologySpreadConstraints, as the chart has them.' },
+          } as const,
+        ]
+      : []),
+    ...(budget
+      ? []
+      : [
+          {
+            status: 'warning',
+            text: 'no PodDisruptionBudget: a drain of nodes may take all replicas at once',
+            advice: { text: 'Set podDisruptionBudget.enabled: true in the chart.' },
+          } as const,
+        ]),
+  ];
+}
+
+function judgeHealth({ service, pods }: ReplicasSight): Remark[] {
+  return pods
+    .filter((pod) => pod.ready && (pod.restarts >= MANY_RESTARTS || pod.trouble.includes('OOMKilled')))
+    .map(({ name, restarts, trouble }) => ({
+      status: 'warning',
+      text: `${name} has restarted ${restarts} times${trouble.length > 0 ? ` (last: ${trouble.join(', ')})` : ''}`,
+      advice: trouble.includes('OOMKilled')
+        ? { text: 'Raise resources.limits.memory.' }
+        : { text: 'The log of its last run:', command: commandFor(service, 'logs --previous POD') },
+    }));
+}
+
+/** Whether somebody stands behind the Service, enough of them, and not all in one place. */
+export function judgeReplicas(sight: ReplicasSight): Outcome {
+  const { service, hasSelector, deployments, pods } = sight;
+  if (!hasSelector) return skipped(`Service ${service} chooses no Pods: its replicas are not known here`);
+  const data = {
+    service,
+    deployments: deployments.map(({ name, desired, ready, updated }) => ({ name, desired, ready, updated })),
+    pods: pods.map(({ name, ready, restarts, trouble, view }) => ({
+      name,
+      node: view.nodeName,
+      ready,
+      restarts,
+      trouble,
+    })),
+  };
+  if (deployments.length === 0 && pods.length === 0) {
+    const advice = [{ text: 'Install it again, or delete the registration of what was uninstalled.' }];
+    return { ...warning('', { data, advice }), status: 'failure', seen: `nobody stands behind Service ${service}` };
+  }
+  const nodes = new Set(pods.filter((pod) => pod.ready).map(({ view }) => view.nodeName));
+  const fine = `${count(pods.filter((pod) => pod.ready).length, 'replica')} ready on ${count(nodes.size, 'node')}`;
+  return summarize([...judgeCounts(sight), ...judgeSpread(sight), ...judgeHealth(sight)], fine, { data });
+}

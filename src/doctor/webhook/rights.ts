@@ -1,0 +1,146 @@
+import type { Config } from '../../config/schema.ts';
+import { count, listed, summarize, type Outcome, type Remark } from '../check.ts';
+import type { Right } from '../cluster-view.ts';
+
+/** A right that the webhook uses, and what is lost without it. docs/security.md, "What it may do". */
+export interface Need extends Right {
+  readonly without: string;
+  /** Without it nobody is patched any more, sooner or later. */
+  readonly vital: boolean;
+}
+
+type Settings = Pick<Config, 'cluster' | 'nodeLocal' | 'detection' | 'tls' | 'warmUp'>;
+
+interface Group {
+  readonly verbs: readonly string[];
+  readonly of: Omit<Right, 'verb'>;
+  readonly without: string;
+  readonly vital?: boolean;
+}
+
+const REGISTRATIONS = { group: 'admissionregistration.k8s.io', resource: 'mutatingwebhookconfigurations' } as const;
+
+function split(namespacedName: string): { namespace: string; name: string } {
+  const [namespace = '', name = ''] = namespacedName.split('/', 2);
+  return { namespace, name };
+}
+
+function certificateNeeds({ tls }: Settings, own: string): Group[] {
+  if (tls.mode !== 'self-managed') return [];
+  const without = 'the CA cannot be shared or renewed, and replicas do not become ready';
+  const secret = { group: '', resource: 'secrets', namespace: own };
+  return [
+    {
+      verbs: ['list', 'watch', 'patch'],
+      of: { ...REGISTRATIONS, name: tls.registration },
+      without: 'the caBundle is not written: the API server does not trust the replicas',
+      vital: true,
+    },
+    { verbs: ['create'], of: secret, without, vital: true },
+    { verbs: ['list', 'watch', 'patch'], of: { ...secret, name: tls.secret }, without, vital: true },
+  ];
+}
+
+function storeNeeds({ detection }: Settings): Group[] {
+  if (detection.cache.store !== 'cluster') return [];
+  const images = { group: 'libc-dns.dev', resource: 'imagelibcs' };
+  return [
+    {
+      verbs: ['list', 'watch', 'create', 'patch', 'delete'],
+      of: images,
+      without: 'verdicts stay in the memory of each replica',
+    },
+    { verbs: ['patch'], of: { ...images, subresource: 'status' }, without: 'verdicts that are used expire' },
+  ];
+}
+
+function warmUpNeeds({ warmUp, detection }: Settings, own: string): Group[] {
+  const leads = detection.cache.store === 'cluster' || warmUp.enabled;
+  const lease = { group: 'coordination.k8s.io', resource: 'leases', namespace: own };
+  const without = 'images are not looked up ahead: the first Pod of each waits for it';
+  const kinds = [
+    ...['deployments', 'statefulsets', 'daemonsets'].map((resource) => ({ group: 'apps', resource })),
+    ...['jobs', 'cronjobs'].map((resource) => ({ group: 'batch', resource })),
+    ...warmUp.resources.map(({ group, plural }) => ({ group, resource: plural })),
+  ];
+  return [
+    ...(warmUp.enabled ? kinds.map((of) => ({ verbs: ['list', 'watch'], of, without })) : []),
+    ...(leads
+      ? [
+          { verbs: ['create'], of: lease, without },
+          { verbs: ['get', 'update'], of: { ...lease, name: warmUp.lease }, without },
+        ]
+      : []),
+  ];
+}
+
+function factNeeds({ cluster, nodeLocal }: Settings): Group[] {
+  const auto = nodeLocal.mode === 'auto';
+  return [
+    ...(auto || cluster.dns === 'auto'
+      ? [
+          {
+            verbs: ['get'],
+            of: { group: '', resource: 'services', ...split(cluster.service) },
+            without: 'the addresses of the cluster DNS are not known',
+          },
+        ]
+      : []),
+    ...(auto
+      ? [
+          {
+            verbs: ['get'],
+            of: { group: 'apps', resource: 'daemonsets', ...split(nodeLocal.daemonSet) },
+            without: 'the node-local cache is not used',
+          },
+        ]
+      : []),
+  ];
+}
+
+/** What the configuration needs of the API, right by right. `own`: the namespace that the webhook runs in. */
+export function rightsNeeded(config: Settings, own: string): Need[] {
+  const groups: Group[] = [
+    {
+      verbs: ['get', 'list', 'watch'],
+      of: { group: '', resource: 'namespaces' },
+      without: 'the labels of namespaces are not known, and their Pods left alone',
+      vital: true,
+    },
+    ...certificateNeeds(config, own),
+    ...storeNeeds(config),
+    ...warmUpNeeds(config, own),
+    ...factNeeds(config),
+  ];
+  return groups.flatMap(({ verbs, of, without, vital = false }) =>
+    verbs.map((verb) => ({ ...of, verb, without, vital })),
+  );
+}
+
+/** `patch secrets/libc-dns-webhook-ca in libc-dns`. */
+export function describeRight({ verb, group, resource, subresource, namespace, name }: Right): string {
+  const full = `${resource}${group === '' ? '' : `.${group}`}${subresource === undefined ? '' : `/${subresource}`}`;
+  return `${verb} ${full}${name === undefined ? '' : ` ${name}`}${namespace === undefined ? '' : ` in ${namespace}`}`;
+}
+
+const GRANT = {
+  text: 'Apply the roles of the release again: helm upgrade with rbac.create, or certs/manifests/rbac.yaml.',
+};
+
+/** Which of the rights it needs the service account has. `user`: `system:serviceaccount:<namespace>:<name>`. */
+export function judgeRights(
+  user: string,
+  answers: readonly { readonly need: Need; readonly allowed: boolean }[],
+): Outcome {
+  const missing = answers.filter(({ allowed }) => !allowed).map(({ need }) => need);
+  const data = { user, asked: answers.length, missing: missing.map(describeRight) };
+  const byLoss = Map.groupBy(missing, ({ without }) => without);
+  const remarks = [...byLoss].map(([without, needs]): Remark => ({
+    status: needs.some(({ vital }) => vital) ? 'failure' : 'warning',
+    text: `${user} may not ${listed(needs.map(describeRight), 3)}: ${without}`,
+  }));
+  return summarize(remarks, `${user} has all ${count(answers.length, 'right')} that the configuration needs`, {
+    data,
+    ...(missing.length > 0 && { advice: [GRANT] }),
+  });
+}

@@ -1,0 +1,113 @@
+import type { PolicyConfig, PodView } from '../../policy/model.ts';
+import { effectiveMode, MODE_LABEL } from '../../policy/scope.ts';
+import { listed, ok, summarize, type Outcome, type Remark } from '../check.ts';
+import type { Labels, WebhookEntry } from '../cluster-view.ts';
+import { selects } from './selector.ts';
+
+const VALUES = [undefined, 'enforce', 'audit', 'off'] as const;
+
+type Value = (typeof VALUES)[number];
+
+const labelled = (value: Value): Labels => (value === undefined ? {} : { [MODE_LABEL]: value });
+
+const said = (value: Value): string => (value === undefined ? 'no label' : value);
+
+/** Only its labels are looked at. */
+const podWith = (value: Value): PodView => ({ labels: labelled(value) }) as PodView;
+
+interface Case {
+  readonly namespace: Value;
+  readonly pod: Value;
+  /** By the configuration. */
+  readonly inScope: boolean;
+  /** How many entries of the registration call us. */
+  readonly calls: number;
+}
+
+/** Every pair of labels: whether the Pod is in scope, and how often the API server calls. */
+function cases(entries: readonly WebhookEntry[], config: PolicyConfig): Case[] {
+  const name = 'any-namespace';
+  return VALUES.flatMap((namespace) =>
+    VALUES.map((pod) => {
+      const labels = { 'kubernetes.io/metadata.name': name, ...labelled(namespace) };
+      const called = entries.filter(
+        (entry) => selects(entry.namespaceSelector, labels) && selects(entry.objectSelector, labelled(pod)),
+      );
+      const { mode } = effectiveMode(podWith(pod), { name, labels: labelled(namespace) }, config);
+      return { namespace, pod, inScope: mode !== 'off', calls: called.length };
+    }),
+  );
+}
+
+const describe = (all: readonly Case[]): string =>
+  listed(
+    all.map(({ namespace, pod }) => `namespace ${said(namespace)} / Pod ${said(pod)}`),
+    4,
+  );
+
+function remarks(all: readonly Case[]): Remark[] {
+  const missed = all.filter(({ inScope, calls }) => inScope && calls === 0);
+  const wasted = all.filter(({ inScope, calls }) => !inScope && calls > 0);
+  const twice = all.filter(({ inScope, calls }) => inScope && calls > 1);
+  const advice = {
+    text: 'Apply the registration of the same release and scope again (helm upgrade, or certs/manifests/registration-*.yaml).',
+  };
+  return [
+    ...(missed.length > 0
+      ? [
+          {
+            status: 'failure',
+            text: `the configuration has Pods in scope that the registration does not call for: ${describe(missed)}`,
+            advice,
+          } as const,
+        ]
+      : []),
+    ...(wasted.length > 0
+      ? [
+          {
+            status: 'warning',
+            text: `the registration calls for Pods that the configuration leaves alone: ${describe(wasted)}`,
+            advice,
+          } as const,
+        ]
+      : []),
+    ...(twice.length > 0
+      ? [{ status: 'warning', text: `the registration calls twice for one Pod: ${describe(twice)}`, advice } as const]
+      : []),
+  ];
+}
+
+/** The namespaces whose Pods are in scope without a label of their own. */
+export function namespacesInScope(
+  namespaces: ReadonlyMap<string, Labels>,
+  config: PolicyConfig,
+  own: string | undefined,
+): string[] {
+  return [...namespaces]
+    .filter(([name, labels]) => effectiveMode(podWith(undefined), { name, labels }, config, own).mode !== 'off')
+    .map(([name]) => name)
+    .toSorted();
+}
+
+const LABEL = {
+  text: 'Nothing is patched yet. See what would be done in a namespace, then have it done (docs/rollout.md):',
+  command: `kubectl label namespace NAMESPACE ${MODE_LABEL}=audit`,
+};
+
+export interface ScopeSight {
+  readonly entries: readonly WebhookEntry[];
+  readonly config: PolicyConfig;
+  readonly namespaces: ReadonlyMap<string, Labels>;
+  readonly own: string | undefined;
+}
+
+/** Whether the registration's selectors and the configuration mean the same Pods, and which these are. */
+export function judgeScope({ entries, config, namespaces, own }: ScopeSight): Outcome {
+  const within = namespacesInScope(namespaces, config, own);
+  const data = { scope: config.scope, mode: config.mode, namespaces: namespaces.size, inScope: within };
+  const some = within.length === 0 ? 'no namespace' : `${within.length} of ${namespaces.size} namespaces`;
+  const fine = `scope ${config.scope}: ${some} in scope${within.length > 0 ? ` (${listed(within)})` : ''}`;
+  const wrong = remarks(cases(entries, config));
+  if (wrong.length > 0) return summarize(wrong, fine, { data, details: [fine] });
+  return ok(fine, { data, ...(within.length === 0 && { advice: [LABEL] }) });
+}

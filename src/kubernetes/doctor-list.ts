@@ -1,0 +1,68 @@
+import type { z } from 'zod';
+
+import type { KubeClient } from './client.ts';
+import { shaped } from './cluster-facts-shape.ts';
+import { KubeError } from './kube-error.ts';
+import { resourcePath, type Resource } from './objects.ts';
+
+const PAGE = 500;
+
+interface Page {
+  readonly items?: readonly unknown[];
+  readonly metadata?: { readonly continue?: string };
+}
+
+export interface ListOptions {
+  readonly namespace?: string;
+  readonly labelSelector?: string;
+  /** Items after which no further page is asked for. */
+  readonly most: number;
+}
+
+/**
+ * Reads a list page by page, each item through `read` as it comes, so that one page at a time is held. Items of which `read`
+ * makes undefined are left out. Rejects with {@link KubeError}.
+ */
+export async function listAll<T>(
+  client: Pick<KubeClient, 'request'>,
+  resource: Resource,
+  { namespace, labelSelector, most }: ListOptions,
+  read: (item: unknown) => T | undefined,
+): Promise<T[]> {
+  const path = resourcePath(resource, undefined, namespace);
+  const found: T[] = [];
+  let next = '';
+  do {
+    const query = {
+      limit: PAGE,
+      ...(labelSelector !== undefined && { labelSelector }),
+      ...(next !== '' && { continue: next }),
+    };
+    const page = await client.request<Page>({ path, query });
+    for (const item of page.items ?? []) {
+      const one = read(item);
+      if (one !== undefined) found.push(one);
+    }
+    next = page.metadata?.continue ?? '';
+  } while (next !== '' && found.length < most);
+  return found.slice(0, most);
+}
+
+/** A reader for {@link listAll} by schema: an item that is not as the API has it is an error, and says which field. */
+export function by<T>(schema: z.ZodType<T>, kind: string): (item: unknown) => T {
+  return (item) => shaped(schema, item, kind);
+}
+
+/** One object; undefined where there is none. */
+export async function getOne<T>(
+  client: Pick<KubeClient, 'request'>,
+  path: string,
+  read: (object: unknown) => T,
+): Promise<T | undefined> {
+  try {
+    return read(await client.request({ path }));
+  } catch (error) {
+    if (error instanceof KubeError && error.code === 'not-found') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,169 @@
+import { z } from 'zod';
+
+import type { ClusterView, Labels, MutatingPolicy, OwnerSeen, Right } from '../doctor/cluster-view.ts';
+import { readPod } from '../policy/read-pod.ts';
+import type { KubeClient, Transport } from './client.ts';
+import { shaped } from './cluster-facts-shape.ts';
+import * as objects from './doctor-objects.ts';
+import { kubeProxy } from './doctor-kube-proxy.ts';
+import { by, getOne, listAll } from './doctor-list.ts';
+import { apiServerMetrics } from './doctor-metrics.ts';
+import { podSeen } from './doctor-pods.ts';
+import { KubeError } from './kube-error.ts';
+import { resourcePath, RESOURCES, type Resource } from './objects.ts';
+
+type Requests = Pick<KubeClient, 'request'>;
+
+/** More of anything but Pods is not a cluster that one person looks at. */
+const MOST = 20_000;
+
+const METRICS_MS = 20_000;
+
+const core = (plural: string): Resource => ({ group: '', version: 'v1', plural });
+const DEPLOYMENTS: Resource = { group: 'apps', version: 'v1', plural: 'deployments' };
+const BUDGETS: Resource = { group: 'policy', version: 'v1', plural: 'poddisruptionbudgets' };
+
+/** MutatingAdmissionPolicy is alpha in Kubernetes 1.32, beta in 1.34, stable in 1.36. */
+async function mutatingPolicies(client: Requests): Promise<readonly MutatingPolicy[]> {
+  let missing: unknown;
+  for (const version of ['v1', 'v1beta1', 'v1alpha1']) {
+    const kind = (plural: string): Resource => ({ group: 'admissionregistration.k8s.io', version, plural });
+    try {
+      const policies = await listAll(
+        client,
+        kind('mutatingadmissionpolicies'),
+        { most: MOST },
+        by(objects.mutatingPolicy, 'MutatingAdmissionPolicy'),
+      );
+      const bindings = await listAll(
+        client,
+        kind('mutatingadmissionpolicybindings'),
+        { most: MOST },
+        by(objects.policyBinding, 'MutatingAdmissionPolicyBinding'),
+      );
+      const of = (policy: string): string[] =>
+        bindings.filter(({ policyName }) => policyName === policy).map(({ name }) => name);
+      return policies.map(({ name, rules, mutations }) => ({ name, rules, mutations, bindings: of(name) }));
+    } catch (error) {
+      if (!(error instanceof KubeError && error.code === 'not-found')) throw error;
+      missing = error;
+    }
+  }
+  throw missing;
+}
+
+const answer = z.object({ status: z.object({ allowed: z.boolean() }) });
+const whoami = z.object({ status: z.object({ userInfo: z.object({ username: z.string() }) }) });
+
+function attributes({ verb, group, resource, subresource, namespace, name }: Right): object {
+  return {
+    verb,
+    group,
+    resource,
+    ...(subresource !== undefined && { subresource }),
+    ...(namespace !== undefined && { namespace }),
+    ...(name !== undefined && { name }),
+  };
+}
+
+/** Asks for the account; who may not ask for others may ask for themselves, where they are that account. */
+async function mayDo(client: Requests, user: string, right: Right): Promise<boolean> {
+  const [, , namespace = ''] = user.split(':');
+  const groups = ['system:authenticated', 'system:serviceaccounts', `system:serviceaccounts:${namespace}`];
+  const review = async (kind: string, spec: object): Promise<boolean> => {
+    const path = `/apis/authorization.k8s.io/v1/${kind.toLowerCase()}s`;
+    const body = { apiVersion: 'authorization.k8s.io/v1', kind, spec };
+    return shaped(answer, await client.request({ method: 'POST', path, body }), kind).status.allowed;
+  };
+  const resourceAttributes = attributes(right);
+  try {
+    return await review('SubjectAccessReview', { user, groups, resourceAttributes });
+  } catch (error) {
+    if (!(error instanceof KubeError && error.code === 'forbidden')) throw error;
+    const path = '/apis/authentication.k8s.io/v1/selfsubjectreviews';
+    const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' };
+    const me = shaped(whoami, await client.request({ method: 'POST', path, body }), 'SelfSubjectReview');
+    if (me.status.userInfo.username !== user) throw error;
+    return await review('SelfSubjectAccessReview', { resourceAttributes });
+  }
+}
+
+/** Templates of what owns Pods; a Job's is its own. */
+const OWNERS: Readonly<Record<string, string>> = {
+  ReplicaSet: 'replicasets',
+  StatefulSet: 'statefulsets',
+  DaemonSet: 'daemonsets',
+  Job: 'jobs',
+};
+
+const templated = z.object({ spec: z.object({ template: z.unknown() }) });
+
+async function templateDns(client: Requests, { kind, name, apiVersion }: OwnerSeen, namespace: string) {
+  const plural = OWNERS[kind];
+  const [group = '', version = ''] = apiVersion.split('/', 2);
+  if (plural === undefined || !['apps', 'batch'].includes(group)) return undefined;
+  const path = resourcePath({ group, version, plural }, name, namespace);
+  const template = await getOne(client, path, by(templated, kind));
+  return template && readPod(template.spec.template).dnsConfig;
+}
+
+/** Keeps what ends in `.crt` and is a certificate: keys and tokens of a Secret are of no interest here. */
+function certificatesOf(secret: Labels): Labels {
+  const decoded = Object.entries(secret)
+    .filter(([key]) => key.endsWith('.crt'))
+    .map(([key, text]) => [key, Buffer.from(text, 'base64').toString()] as const);
+  return Object.fromEntries(decoded.filter(([, text]) => text.includes('BEGIN CERTIFICATE')));
+}
+
+const admitted = z.object({ metadata: z.object({ annotations: z.record(z.string(), z.string()).default({}) }) });
+const versionInfo = z.object({ gitVersion: z.string() });
+
+/** Reads from the API what the checks of `doctor` want to know. Nothing is written: Pods are created as dry runs. */
+export function createDoctorView(client: KubeClient, transport: Transport): ClusterView {
+  const some = { most: MOST };
+  const podList = (options: { namespace?: string; labelSelector?: string; most: number }) =>
+    listAll(client, core('pods'), options, podSeen);
+  return {
+    server: client.server,
+    version: async () => shaped(versionInfo, await client.request({ path: '/version' }), 'version').gitVersion,
+    nodes: () => listAll(client, core('nodes'), some, by(objects.node, 'Node')),
+    kubeProxy: () => kubeProxy(client),
+    namespaces: async () =>
+      new Map(await listAll(client, RESOURCES.namespaces, some, by(objects.namespace, 'Namespace'))),
+    webhookConfigurations: () =>
+      listAll(
+        client,
+        RESOURCES.webhookConfigurations,
+        some,
+        by(objects.webhookConfiguration, 'MutatingWebhookConfiguration'),
+      ),
+    mutatingPolicies: () => mutatingPolicies(client),
+    service: (namespace, name) =>
+      getOne(client, resourcePath(RESOURCES.services, name, namespace), by(objects.service, 'Service')),
+    deployments: (namespace) =>
+      listAll(client, DEPLOYMENTS, { namespace, ...some }, by(objects.deployment, 'Deployment')),
+    disruptionBudgets: (namespace) =>
+      listAll(client, BUDGETS, { namespace, ...some }, by(objects.disruptionBudget, 'PodDisruptionBudget')),
+    podsWith: (namespace, labels) => {
+      const labelSelector = Object.entries(labels)
+        .map(([key, value]) => `${key}=${value}`)
+        .join(',');
+      return podList({ namespace, labelSelector, most: 1000 });
+    },
+    allPods: (most) => podList({ most }),
+    configMap: (namespace, name) =>
+      getOne(client, resourcePath(core('configmaps'), name, namespace), by(objects.data, 'ConfigMap')),
+    secretCertificates: (namespace, name) =>
+      getOne(client, resourcePath(RESOURCES.secrets, name, namespace), (object) =>
+        certificatesOf(shaped(objects.data, object, 'Secret')),
+      ),
+    templateDns: (owner, namespace) => templateDns(client, owner, namespace),
+    mayDo: (user, right) => mayDo(client, user, right),
+    rehearse: async (namespace, body) => {
+      const path = resourcePath(core('pods'), undefined, namespace);
+      const query = { dryRun: 'All', fieldManager: 'libc-dns-doctor' };
+      return shaped(admitted, await client.request({ method: 'POST', path, query, body }), 'Pod').metadata;
+    },
+    apiServerMetrics: (names) => apiServerMetrics(transport, names, AbortSignal.timeout(METRICS_MS)),
+  };
+}
