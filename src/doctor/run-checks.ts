@@ -28,6 +28,8 @@ const GRANT: Advice = {
 function notSeen(error: unknown): Outcome {
   const { code, message } = error as { code?: unknown; message?: unknown };
   const why = typeof message === 'string' && message !== '' ? message : String(error);
+  // Said once, by the check of the API server.
+  if (code === 'no-cluster') return skipped(why, { data: { needs: 'cluster' } });
   if (code === 'forbidden' || code === 'unauthorized')
     return skipped(`not allowed to look: ${why}`, { advice: [GRANT] });
   return skipped(typeof code === 'string' ? `could not look: ${why}` : `the check itself failed: ${why}`);

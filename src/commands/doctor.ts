@@ -1,0 +1,159 @@
+import { InvalidArgumentError, Option, type Command } from 'commander';
+
+import type { Status } from '../doctor/check.ts';
+import { allChecks, chooseChecks } from '../doctor/checks.ts';
+import { doctorReport, fails, type DoctorReport } from '../doctor/report.ts';
+import { reportText, type TextStyle } from '../doctor/report-text.ts';
+import { runChecks, type Check } from '../doctor/run-checks.ts';
+import { createSight, type DoctorParts } from '../doctor/sight.ts';
+import type { Config } from '../config/schema.ts';
+import { CommandError } from './errors.ts';
+import { painter, visible, type Io } from './io.ts';
+import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
+
+/** The flags of `doctor` itself. */
+export interface DoctorFlags extends CommonFlags {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly output: 'table' | 'json';
+  readonly strict?: boolean;
+  readonly check?: string[];
+  readonly skip?: string[];
+  readonly webhook?: { readonly host: string; readonly port: number };
+}
+
+/** What `main.ts` opens a diagnosis with. */
+export interface DoctorContext {
+  readonly config: Config;
+  readonly flags: DoctorFlags;
+  /** Whether a key was set by anything but the defaults. */
+  readonly isSet: (key: string) => boolean;
+  /** The configuration that a person has named; undefined: none. */
+  readonly configGiven: string | undefined;
+  /** For what a person should know, beside the report. */
+  readonly warn: (message: string) => void;
+}
+
+export interface OpenDoctor {
+  readonly parts: DoctorParts;
+  readonly close: () => Promise<void>;
+}
+
+/** What `libc-dns doctor` is handed. */
+export interface DoctorCommand {
+  readonly io: Io;
+  readonly version: string;
+  /** Rejects with `CommandError` where the cluster that the flags name cannot be used. */
+  readonly openDoctor: (context: DoctorContext) => Promise<OpenDoctor>;
+}
+
+function hostAndPort(text: string): { host: string; port: number } {
+  const match = /^(\[[\da-fA-F:.]+\]|[^:\s]+):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (match === null || port < 1 || port > 65_535) throw new InvalidArgumentError('expected HOST:PORT.');
+  return { host: (match[1] ?? '').replaceAll(/[[\]]/g, ''), port };
+}
+
+const collect = (value: string, all: string[] | undefined): string[] => [...(all ?? []), ...value.split(',')];
+
+const STYLES = { ok: 'green', warning: 'yellow', failure: 'red', skipped: 'gray' } as const;
+
+function styleFor(io: Io, color: boolean): TextStyle {
+  const paint = painter(io, color);
+  return {
+    columns: io.stdoutIsTerminal ? io.columns : 100,
+    status: (status: Status, text) => paint(STYLES[status], text),
+    heading: (text) => paint('bold', text),
+    dim: (text) => paint('dim', text),
+    command: (text) => paint('cyan', text),
+    visible,
+  };
+}
+
+function chosen(checks: readonly Check[], { check = [], skip = [] }: DoctorFlags): readonly Check[] {
+  const known = new Set(checks.flatMap(({ id, group }) => [id, group]));
+  const unknown = [...check, ...skip].find((name) => !known.has(name));
+  if (unknown !== undefined) {
+    throw new CommandError('usage', `there is no check ${visible(unknown)}; there are: ${[...known].join(', ')}`);
+  }
+  return chooseChecks(checks, check, skip);
+}
+
+async function diagnose(command: DoctorCommand, flags: DoctorFlags): Promise<DoctorReport> {
+  const { io, version, openDoctor } = command;
+  const { config, isSet } = await readSettings(io, flags);
+  const configGiven = flags.config ?? io.environment['LIBC_DNS_CONFIG'];
+  const warn = (message: string): void => io.err(`libc-dns: warning: ${visible(message)}\n`);
+  const { parts, close } = await openDoctor({ config, flags, isSet, configGiven: configGiven || undefined, warn });
+  try {
+    const sight = createSight(parts);
+    const checks = chosen(allChecks(sight), flags);
+    const waiting = new Set(checks.map(({ id }) => id));
+    const checked = await runChecks(checks, new AbortController().signal, ({ id }) => {
+      waiting.delete(id);
+      if (io.stderrIsTerminal)
+        io.err(
+          `\r\u001B[K${waiting.size > 0 ? `waiting for ${[...waiting].join(', ')}`.slice(0, io.columns - 1) : ''}`,
+        );
+    });
+    // Reads the cluster only where a check has done so before.
+    const { from } = checks.length > 0 ? await sight.webhookConfig() : { from: 'defaults' };
+    return doctorReport(checked, {
+      now: new Date(parts.now()),
+      version,
+      ...(parts.view && { server: parts.view.server }),
+      configuration: from,
+    });
+  } finally {
+    await close();
+  }
+}
+
+async function doctor(command: DoctorCommand, flags: DoctorFlags): Promise<void> {
+  const { io } = command;
+  const report = await diagnose(command, flags);
+  io.out(
+    flags.output === 'json' ? `${JSON.stringify(report, null, 2)}\n` : reportText(report, styleFor(io, flags.color)),
+  );
+  const { failure, warning } = report.summary;
+  if (!fails(report, flags.strict === true)) return;
+  const what = failure > 0 ? `${failure} of ${report.checks.length} checks failed` : `${warning} warnings (--strict)`;
+  throw new CommandError('failed', what);
+}
+
+const HELP = `
+Examples:
+  libc-dns doctor                     the cluster of the current kubectl context
+  libc-dns doctor -o json --strict    for CI: warnings count, too
+
+The cluster DNS can only be asked from within, in a replica or on a node:
+  kubectl -n libc-dns exec deploy/libc-dns-webhook -- /nodejs/bin/node main.js doctor --check dns
+  libc-dns doctor --check dns --cluster-dns 10.96.0.10
+
+Reads, and changes nothing; a Pod is created as a dry run (--skip rehearsal leaves it out). What may
+not be read is skipped. docs/doctor.md says what each check looks at.
+Exit status: 0 no failure, 1 failures (with --strict: or warnings), 2 wrong usage.`;
+
+/** `libc-dns doctor`: is the fault possible in this cluster, and does the webhook do its work? */
+export function doctorCommand(program: Command, command: DoctorCommand): void {
+  const sub = program
+    .command('doctor')
+    .description('find out whether the fault is possible here, and whether the webhook is healthy')
+    .option('--kubeconfig <file>', 'the cluster of this kubeconfig (default: as kubectl finds it)')
+    .option('--context <name>', 'a context of the kubeconfig, not its current one')
+    .addOption(new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table'))
+    .option('--strict', 'exit status 1 for warnings, too')
+    .option('--check <name>', 'this check or group of checks alone (repeatable)', collect)
+    .option('--skip <name>', 'not this check or group of checks (repeatable)', collect)
+    .option(
+      '--webhook <host:port>',
+      'where a replica can be asked for its certificate, such as a port-forward',
+      hostAndPort,
+    )
+    .option(
+      '--namespace <name>',
+      'of the release to look at where there are several, and of the Pod that is created as a dry run',
+    )
+    .addHelpText('after', HELP);
+  addCommonFlags(sub).action((flags: DoctorFlags) => doctor(command, flags));
+}

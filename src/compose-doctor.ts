@@ -1,0 +1,182 @@
+import { existsSync, readFileSync } from 'node:fs';
+
+import type { DoctorContext, OpenDoctor } from './commands/doctor.ts';
+import { CommandError } from './commands/errors.ts';
+import { composeDetector } from './compose-detection.ts';
+import { meantCluster } from './compose-kubeconfig.ts';
+import type { Surroundings } from './compose-kubernetes.ts';
+import { composePullSecrets } from './compose-pull-secrets.ts';
+import { policyConfig } from './config/policy-config.ts';
+import type { Config } from './config/schema.ts';
+import type { DnsSeen } from './doctor/cluster-view.ts';
+import { RACE_LIMITS, type RaceLimits } from './doctor/dns/race.ts';
+import type { ImageLook } from './doctor/sight.ts';
+import { askCertificate } from './doctor/webhook/ask-certificate.ts';
+import type { KubeClient } from './kubernetes/client.ts';
+import type { OwnPlace } from './kubernetes/cluster-dns.ts';
+import { createDiscovery } from './kubernetes/cluster-facts-discovery.ts';
+import { createDoctorView } from './kubernetes/doctor-view.ts';
+import { KubeError } from './kubernetes/kube-error.ts';
+import { parsePlatform, podPlatform } from './libc/platform.ts';
+import { parseReference } from './registry/reference.ts';
+import type { Log } from './telemetry/log.ts';
+
+const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
+
+/** Milliseconds for an object of the API, and for a certificate. */
+const [READ_MS, TLS_MS] = [5000, 3000];
+
+export interface DoctorSurroundings extends Surroundings {
+  /** 53 but in tests. */
+  readonly dnsPort?: number;
+  readonly race?: RaceLimits;
+}
+
+interface Access {
+  /** Whether it is our own: we run in one of its Pods. */
+  readonly inside: boolean;
+  readonly client?: KubeClient;
+  readonly view?: ReturnType<typeof createDoctorView>;
+  readonly noCluster?: string;
+}
+
+async function join(
+  { flags, warn }: DoctorContext,
+  { environment, inCluster, version }: Surroundings,
+): Promise<Access> {
+  const meant = meantCluster(flags, environment, inCluster, warn);
+  if (typeof meant === 'string') return { inside: inCluster, noCluster: meant };
+  const inside = meant.file === undefined;
+  if (inside && !existsSync(`${SERVICE_ACCOUNT}/token`)) {
+    return { inside, noCluster: 'no service account token is mounted into this Pod' };
+  }
+  // Loaded only here: who has no cluster does not pay for it.
+  const [{ createKubeClient }, { kubeConfigTransport }] = await Promise.all([
+    import('./kubernetes/client.ts'),
+    import('./kubernetes/kube-config.ts'),
+  ]);
+  try {
+    const transport = kubeConfigTransport({ ...meant, userAgent: `libc-dns-doctor/${version}` });
+    const client = createKubeClient(transport);
+    return { inside, client, view: createDoctorView(client, transport) };
+  } catch (error) {
+    if (error instanceof KubeError) throw new CommandError('usage', error.message, { cause: error });
+    throw error;
+  }
+}
+
+function textOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Our own resolv.conf is what the kubelet writes only in a Pod. */
+function ownPlace({ environment }: Surroundings): OwnPlace {
+  const namespace = textOf(`${SERVICE_ACCOUNT}/namespace`) ?? environment['POD_NAMESPACE'];
+  const resolvConf = textOf('/etc/resolv.conf');
+  return { ...(namespace !== undefined && { namespace }), ...(resolvConf !== undefined && { resolvConf }) };
+}
+
+/** As discovery of the webhook does it, and with a look for the node-local cache whatever its mode. */
+async function findDns(config: Config, client: KubeClient | undefined, own: OwnPlace): Promise<DnsSeen> {
+  const looking: Config = { ...config, nodeLocal: { ...config.nodeLocal, mode: 'auto' } };
+  const unreadable: KubeError[] = [];
+  const discovery = createDiscovery({
+    ...(client && { client }),
+    config: looking,
+    policy: policyConfig(looking),
+    own,
+    readMs: READ_MS,
+    hooks: { onUnreadable: (_, error) => unreadable.push(error) },
+  });
+  await discovery.look(AbortSignal.timeout(4 * READ_MS));
+  const [error] = unreadable;
+  // Without the DaemonSet nothing can be said of the cache; without the Service there may be no address.
+  if (error !== undefined) throw error;
+  return discovery.known();
+}
+
+/** Files of the webhook's Pod are not here: what they hold is left out, and said. */
+function usableHere(config: Config): { readonly config: Config; readonly notes: readonly string[] } {
+  const { registry } = config.detection;
+  const missing = (['dockerConfig', 'caFile'] as const).filter(
+    (key) => registry[key] !== '' && !existsSync(registry[key]),
+  );
+  const without = Object.fromEntries(missing.map((key) => [key, '']));
+  // Identities are the Pod's, too: from elsewhere they would be somebody else's.
+  const notes = [
+    ...missing.map((key) => `without detection.registry.${key}: ${registry[key]} is a file of the webhook's Pod`),
+    ...(registry.identities.length > 0
+      ? ["without detection.registry.identities: they are those of the webhook's Pod"]
+      : []),
+  ];
+  const detection = { ...config.detection, registry: { ...registry, ...without, identities: [] } };
+  return { config: { ...config, detection }, notes };
+}
+
+const registryOf = (image: string): string | undefined => {
+  try {
+    return parseReference(image).host;
+  } catch {
+    return undefined;
+  }
+};
+
+interface LookParts {
+  readonly client: KubeClient | undefined;
+  readonly around: Surroundings;
+  readonly warn: (message: string) => void;
+}
+
+async function openLook(configured: Config, { client, around, warn }: LookParts): Promise<ImageLook> {
+  const { config, notes } = around.inCluster ? { config: configured, notes: [] } : usableHere(configured);
+  const { detector, close } = await composeDetector(config, { ...around, warn });
+  const log = { warn: (_fields: unknown, message?: string) => warn(message ?? '') };
+  const secrets = client && composePullSecrets(config, client, log as Pick<Log, 'warn'>);
+  const platform = parsePlatform(config.detection.platform);
+  return {
+    registryOf,
+    detect: async ({ namespace, view }, reference, signal) => {
+      if (detector === undefined) throw new Error('detection.registry.enabled is off');
+      const { command = [], args = [] } = view.containers.find(({ image }) => image === reference) ?? {};
+      const request = { reference, platform: podPlatform(view, platform), command, args };
+      const logins = secrets && { credentials: () => secrets.of(view, namespace) };
+      return await detector.detect({ ...request, ...logins }, signal);
+    },
+    notes,
+    close: async () => {
+      await close();
+      secrets?.close();
+    },
+  };
+}
+
+/** Puts `libc-dns doctor` together. Rejects with `CommandError` where the kubeconfig that was named cannot be used. */
+export async function composeDoctor(context: DoctorContext, around: DoctorSurroundings): Promise<OpenDoctor> {
+  const { config, flags, isSet, configGiven } = context;
+  const { client, view, noCluster, inside } = await join(context, around);
+  const own = inside ? ownPlace(around) : {};
+  const { dns, domain } = config.cluster;
+  return {
+    parts: {
+      ...(view && { view }),
+      ...(noCluster !== undefined && { noCluster }),
+      inside,
+      config,
+      configGiven,
+      given: { ...(isSet('cluster.dns') && { dns }), ...(isSet('cluster.domain') && { domain }) },
+      ...(flags.namespace !== undefined && { namespace: flags.namespace }),
+      ...(flags.webhook && { webhook: flags.webhook }),
+      dnsPort: around.dnsPort ?? 53,
+      race: around.race ?? RACE_LIMITS,
+      findDns: (of) => findDns(of, client, own),
+      askCertificate: (replica) => askCertificate(replica, TLS_MS),
+      openLook: (of) => openLook(of, { client, around, warn: context.warn }),
+      now: () => Date.now(),
+    },
+    close: async () => await client?.close(),
+  };
+}
