@@ -11,6 +11,7 @@ import { ImageSourceError, type ImageSources } from './libc/image-source.ts';
 import type { VerdictStore } from './libc/verdict-store.ts';
 import { createInspector, inspectImage } from './libc/inspect-image.ts';
 import { fullScanLimits } from './libc/inspect-limits.ts';
+import type { BreakerState } from './registry/breaker.ts';
 import { credentialHelper } from './registry/credential-helper.ts';
 import { combineCredentials, listedCredentials, type CredentialSource } from './registry/credentials.ts';
 import { dockerConfigCredentials, parseDockerConfig } from './registry/docker-config.ts';
@@ -23,6 +24,8 @@ export interface DetectionOptions {
   /** For what goes wrong with logins; holds none of them. */
   readonly warn: (message: string) => void;
   readonly hooks?: DetectorHooks;
+  /** A registry began to be left alone, is tried again, or is well again. */
+  readonly onBreaker?: (event: { readonly host: string; readonly state: BreakerState }) => void;
   /** Verdicts shared with others. It is handed the canonical name of references. */
   readonly openStore?: (canonical: (reference: string) => string) => VerdictStore;
   /**
@@ -108,6 +111,7 @@ async function openClient(config: Config, options: DetectionOptions): Promise<Re
       credentials: identities === undefined ? configured : combineCredentials([configured, identities]),
       userAgent: `libc-dns-webhook/${options.version}`,
       clock: { now: () => Date.now(), monotonic: () => performance.now() },
+      ...(options.onBreaker && { onBreaker: options.onBreaker }),
     });
     const close = async (): Promise<void> => {
       await Promise.all([client.close(), identities?.close()]);
@@ -131,7 +135,8 @@ export async function composeDetector(config: Config, options: DetectionOptions)
   const registries = enabled ? client : { open: offline, canonical };
   const { entries, tagTtl, failureTtl } = config.detection.cache;
   const detector = createImageDetector({
-    sources: options.person === undefined ? registries : withLayouts(registries),
+    // Only names that a person typed may lead to their own disk: manifests and clusters hold the names of others.
+    sources: layouts ? withLayouts(registries) : registries,
     inspect: inspectImage,
     // A person waits for the answer and pays for the bytes: only the server looks again.
     ...(options.person === undefined && { inspectFully: createInspector(fullScanLimits) }),
@@ -148,6 +153,7 @@ export async function composeDetector(config: Config, options: DetectionOptions)
       const { underWay, queued } = detector.stats();
       return underWay + queued;
     },
+    stats: () => detector.stats(),
     close: async () => {
       await detector.close();
       await client.close();

@@ -30,11 +30,13 @@ function nodeLocal(value: string): string {
   return value;
 }
 
-/** Adds the common flags to a command. */
+/** Adds the common flags to a command; `--namespace` only where it has none of its own. */
 export function addCommonFlags(command: Command): Command {
+  if (!command.options.some(({ long }) => long === '--namespace')) {
+    command.option('--namespace <name>', 'namespace of manifests that name none');
+  }
   return command
     .option('--config <file>', 'configuration file (YAML); also LIBC_DNS_CONFIG')
-    .option('--namespace <name>', 'namespace of manifests that name none')
     .addOption(
       new Option('--namespace-mode <mode>', "take this as the namespaces' libc-dns.dev/mode label").choices([
         'enforce',

@@ -1,0 +1,101 @@
+import { createEvaluator, type Evaluate } from '../admission/evaluate.ts';
+import type { AuditedContainer, DecidedGroup } from '../audit/decided.ts';
+import { exposureOf } from '../audit/exposure.ts';
+import { usesNodeFile } from '../audit/findings/places.ts';
+import { worstKernel } from '../audit/kernels.ts';
+import type { PodGroup, Scanned, ScannedNode } from '../audit/scanned.ts';
+import type { Platform } from '../libc/image-source.ts';
+import { platformName, podPlatform } from '../libc/platform.ts';
+import { podVerdicts, type PodVerdictsOptions } from '../libc/pod-verdicts.ts';
+import type { ClusterFacts, NamespaceView, PodView, PolicyConfig } from '../policy/model.ts';
+import { effectiveMode, MODE_LABEL } from '../policy/scope.ts';
+import { podOf, type Lookups } from './audit-lookups.ts';
+
+export interface DecideOptions {
+  readonly config: PolicyConfig;
+  readonly facts: ClusterFacts;
+  readonly lookups: Lookups;
+  /** Whether images were looked up at all. */
+  readonly detecting: boolean;
+  readonly platform: Platform;
+  readonly viewOf: (namespace: string) => NamespaceView;
+  readonly scanned: Pick<Scanned, 'nodes' | 'kubeProxy'>;
+}
+
+interface Deciding extends DecideOptions {
+  readonly evaluate: Evaluate;
+  readonly verdicts: PodVerdictsOptions;
+  readonly byNode: ReadonlyMap<string, ScannedNode>;
+}
+
+/** Everything is there already. */
+const BUDGET_MS = 60_000;
+
+async function containersOf(pod: PodView, namespace: string, options: Deciding): Promise<AuditedContainer[]> {
+  const verdicts = await podVerdicts(pod, { namespace, budgetMs: BUDGET_MS }, options.verdicts);
+  const platform = platformName(podPlatform(pod, options.platform));
+  const containers: AuditedContainer[] = [];
+  for (const [index, container] of pod.containers.entries()) {
+    const verdict = verdicts[index];
+    if (verdict === undefined) continue;
+    // A person's word is about the Pod, not about what the look-up of its image came to.
+    const said = verdict.evidence.source === 'annotation';
+    const { digest, executable, failure } = (said ? undefined : options.lookups.of(container, pod)) ?? {};
+    containers.push({
+      name: container.name,
+      image: container.image,
+      ...verdict,
+      platform,
+      digest: digest ?? null,
+      executable: executable ?? null,
+      failure: failure ?? null,
+    });
+  }
+  return containers;
+}
+
+/** The namespace as it would be, had it opted in: what is asked is what the webhook would do there. */
+const optedIn = ({ name }: NamespaceView): NamespaceView => ({ name, labels: { [MODE_LABEL]: 'enforce' } });
+
+async function decideGroup(group: PodGroup, options: Deciding): Promise<DecidedGroup | undefined> {
+  const pod = podOf(group);
+  if (pod === undefined) return undefined;
+  const { config, facts, evaluate, scanned, byNode } = options;
+  const { namespace } = group.owner;
+  const view = options.viewOf(namespace);
+  const scope = effectiveMode(pod, view, config, facts.ownNamespace);
+  const asIf = scope.reason === 'NotOptedIn' ? optedIn(view) : view;
+  const { decision, resolvConf } = await evaluate(group.pod, asIf, { budgetMs: BUDGET_MS });
+  const containers = await containersOf(pod, namespace, options);
+  const exposure = exposureOf({
+    resolvers: decision.reason === 'Windows' ? [] : containers.map(({ resolver }) => resolver),
+    file: resolvConf.before,
+    nodeFile: usesNodeFile(pod),
+    cluster: facts,
+    kubeProxy: scanned.kubeProxy,
+    kernel: worstKernel(group, byNode),
+  });
+  const { mode, reason: modeReason } = scope;
+  return { group, pod, mode, modeReason, decision, resolvConf, containers, exposure };
+}
+
+/**
+ * Decides for all groups with the webhook's own rules, from what was looked up. Pods that are not well formed are left out: no
+ * cluster has them.
+ */
+export async function decideGroups(groups: readonly PodGroup[], options: DecideOptions): Promise<DecidedGroup[]> {
+  const { config, facts, lookups, detecting, platform, scanned } = options;
+  const verdicts = { platform, ...(detecting && { detector: lookups.detector }) };
+  const deciding: Deciding = {
+    ...options,
+    verdicts,
+    evaluate: createEvaluator({ config, cluster: () => facts, verdicts }),
+    byNode: new Map(scanned.nodes.map((node) => [node.name, node])),
+  };
+  const decided: DecidedGroup[] = [];
+  for (const group of groups) {
+    const one = await decideGroup(group, deciding);
+    if (one !== undefined) decided.push(one);
+  }
+  return decided;
+}

@@ -1,0 +1,214 @@
+import { buildReport } from '../audit/build-report.ts';
+import { createPodGroups } from '../audit/pod-groups.ts';
+import type { AuditReport, AuditSource, ClusterSection, Gap } from '../audit/report.ts';
+import type { Scanned } from '../audit/scanned.ts';
+import { policyConfig } from '../config/policy-config.ts';
+import type { Config } from '../config/schema.ts';
+import { parsePlatform } from '../libc/platform.ts';
+import type { ClusterFacts, NamespaceView } from '../policy/model.ts';
+import { MODE_LABEL } from '../policy/scope.ts';
+import { decideGroups } from './audit-decide.ts';
+import { lookUpImages } from './audit-lookups.ts';
+import type { AuditCluster, AuditDetector, AuditFacts, AuditingCommand, ClusterFlags } from './audit-parts.ts';
+import type { AuditProgress } from './audit-progress.ts';
+import { configuredFacts } from './configured-facts.ts';
+import { readManifests } from './manifests.ts';
+import { namespaceLabels, podTemplates } from './pod-templates.ts';
+import { readSettings, type CommonFlags } from './settings.ts';
+
+export interface AuditFlags extends Omit<CommonFlags, 'namespace'>, ClusterFlags {
+  readonly namespace?: readonly string[];
+  readonly filename?: readonly string[];
+}
+
+/** Everything that a report is made of, but for the images. */
+interface Subject {
+  readonly source: AuditSource;
+  readonly scanned: Scanned;
+  readonly config: Config;
+  readonly facts: ClusterFacts;
+  readonly cluster: ClusterSection;
+  readonly gaps: readonly Gap[];
+  /** Where namespaces have no label: manifests are read as if they enforced. */
+  readonly unlabelled: Readonly<Record<string, string>>;
+}
+
+export interface ReadOptions {
+  readonly parts: AuditingCommand;
+  readonly flags: AuditFlags;
+  readonly signal: AbortSignal;
+  readonly progress: AuditProgress;
+}
+
+function viewsOf({ scanned, unlabelled }: Subject, mode: string | undefined): (name: string) => NamespaceView {
+  return (name) => {
+    const label = mode ?? scanned.namespaces.get(name);
+    return { name, labels: label === undefined ? unlabelled : { [MODE_LABEL]: label } };
+  };
+}
+
+/** Looks the images up and puts the report together. */
+async function reportOn(subject: Subject, { detector, credentials }: AuditDetector, options: ReadOptions) {
+  const { parts, flags, signal, progress } = options;
+  const { scanned, config, facts } = subject;
+  const platform = parsePlatform(config.detection.platform);
+  const lookups = await lookUpImages(scanned.groups, {
+    detector,
+    platform,
+    credentials,
+    signal,
+    onProgress: progress.images,
+  });
+  const viewOf = viewsOf(subject, flags.namespaceMode);
+  const policy = policyConfig(config);
+  const detecting = detector !== undefined;
+  const decided = await decideGroups(scanned.groups, {
+    config: policy,
+    facts,
+    lookups,
+    detecting,
+    platform,
+    viewOf,
+    scanned,
+  });
+  return buildReport({ ...subject, config: policy, decided, viewOf, version: parts.version, generatedAt: parts.now() });
+}
+
+/** Settings whose files and identities are the webhook's own, in its Pod: the person who audits has others. */
+function asPerson(config: Config): Config {
+  const registry = { ...config.detection.registry, dockerConfig: '', caFile: '', identities: [] };
+  return { ...config, detection: { ...config.detection, registry } };
+}
+
+/** `--config` goes before the configuration of the webhook that is installed, which goes before the defaults. */
+async function settingsFor({ parts, flags }: ReadOptions, installed: { name: string; text: string } | undefined) {
+  const { namespace: _namespace, ...common } = flags;
+  const named = flags.config ?? parts.io.environment['LIBC_DNS_CONFIG'];
+  if (named !== undefined && named !== '') {
+    return { config: (await readSettings(parts.io, common)).config, from: named };
+  }
+  if (installed === undefined) {
+    return { config: (await readSettings(parts.io, common)).config, from: 'built-in defaults' };
+  }
+  const io = { ...parts.io, readFile: async () => installed.text };
+  const { config } = await readSettings(io, { ...common, config: installed.name });
+  return { config: asPerson(config), from: installed.name };
+}
+
+/** Over TCP: what was asked, else whether the DNS Service has a port for it. */
+function overTcp({ facts, dnsOverTcp }: AuditFacts, { dnsTcpPort }: Scanned): Pick<ClusterFacts, 'dnsOverTcp'> {
+  return { dnsOverTcp: dnsOverTcp === 'not asked' ? dnsTcpPort !== false : facts.dnsOverTcp };
+}
+
+async function ofCluster(cluster: AuditCluster, options: ReadOptions): Promise<{ subject: Subject; config: Config }> {
+  const { flags, signal, progress } = options;
+  progress.step('the webhook');
+  const installed = await cluster.installation(signal);
+  const { config, from } = await settingsFor(options, installed.configuration);
+  progress.step('the cluster DNS');
+  const found = await cluster.facts(config);
+  const namespaces = [...new Set(flags.namespace)].toSorted();
+  const dnsService = config.cluster.service;
+  const scanned = await cluster.scan({ namespaces, dnsService, signal, onProgress: progress.step });
+  const { ownNamespace: _own, ...facts } = found.facts;
+  const ownNamespace = installed.namespace;
+  const subject: Subject = {
+    source: { kind: 'cluster', server: cluster.server, namespaces, files: [], configuration: from },
+    scanned,
+    config,
+    facts: { ...facts, ...overTcp(found, scanned), ...(ownNamespace !== undefined && { ownNamespace }) },
+    cluster: {
+      ...found.section,
+      dnsOverTcp: found.dnsOverTcp === 'not asked' && scanned.dnsTcpPort === false ? 'no answer' : found.dnsOverTcp,
+      kubeProxy: scanned.kubeProxy,
+    },
+    gaps: [...installed.gaps, ...found.gaps],
+    unlabelled: {},
+  };
+  return { subject, config };
+}
+
+async function auditCluster(options: ReadOptions): Promise<AuditReport> {
+  const cluster = await options.parts.openCluster(options.flags);
+  try {
+    const { subject, config } = await ofCluster(cluster, options);
+    const detection = await cluster.openDetector(config);
+    try {
+      const gaps = [...subject.gaps, ...detection.gaps];
+      return await reportOn({ ...subject, gaps }, detection, options);
+    } finally {
+      await detection.close();
+    }
+  } finally {
+    await cluster.close();
+  }
+}
+
+const NOT_READ = { mode: 'unknown', source: 'manifests', detail: 'manifests do not tell' } as const;
+
+const written = (value: readonly string[] | string, source: string) => ({ value: [value].flat().join(' '), source });
+
+const sourceOf = (value: unknown): string => (value === 'auto' ? 'built-in' : 'configuration');
+
+function manifestCluster(config: Config, facts: ClusterFacts): ClusterSection {
+  const { dns, domain, nodeSearches } = config.cluster;
+  const detail = 'not looked for: manifests do not tell';
+  return {
+    dns: written(facts.dns, sourceOf(dns)),
+    domain: written(facts.domain, sourceOf(domain)),
+    nodeSearches: written(facts.nodeSearches, sourceOf(nodeSearches)),
+    dnsOverTcp: 'not asked',
+    nodeLocal: { state: facts.nodeLocal, source: 'not looked for', detail },
+    kubeProxy: NOT_READ,
+  };
+}
+
+/** Manifests: each Pod and each template counts once. */
+async function ofManifests(options: ReadOptions): Promise<Subject> {
+  const { parts, flags } = options;
+  const { config, from } = await settingsFor(options, undefined);
+  const manifests = await readManifests(parts.io, flags.filename ?? []);
+  const groups = createPodGroups();
+  const namespaces = new Map<string, string | undefined>();
+  const [fallback = 'default'] = flags.namespace ?? [];
+  for (const { value } of manifests.flatMap(({ documents }) => documents)) {
+    for (const [name, labels] of namespaceLabels(value)) namespaces.set(name, labels[MODE_LABEL]);
+    for (const { kind, namespace, name, pod } of podTemplates(value)) {
+      groups.add({ kind, namespace: namespace || fallback, name: name || '(unnamed)' }, pod, undefined);
+    }
+  }
+  const { facts } = configuredFacts(config);
+  const files = manifests.map(({ name }) => name);
+  return {
+    source: { kind: 'manifests', server: '', namespaces: [], files, configuration: from },
+    scanned: {
+      groups: groups.all(),
+      namespaces,
+      nodes: [],
+      networkPolicies: [],
+      kubeProxy: NOT_READ,
+      dnsTcpPort: undefined,
+      gaps: [],
+    },
+    config,
+    facts,
+    cluster: manifestCluster(config, facts),
+    gaps: [],
+    unlabelled: { [MODE_LABEL]: 'enforce' },
+  };
+}
+
+async function auditManifests(options: ReadOptions): Promise<AuditReport> {
+  const subject = await ofManifests(options);
+  const detection = await options.parts.openDetector(subject.config, { images: [] });
+  try {
+    return await reportOn(subject, { ...detection, gaps: [] }, options);
+  } finally {
+    await detection.close();
+  }
+}
+
+/** Reads what there is, and reports. Rejects with `CommandError`, or with the signal's reason. */
+export async function readAudit(options: ReadOptions): Promise<AuditReport> {
+  return options.flags.filename === undefined ? await auditCluster(options) : await auditManifests(options);
+}

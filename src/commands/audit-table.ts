@@ -1,0 +1,139 @@
+import { counted } from '../audit/order.ts';
+import type { AuditReport, ExposureLevel, WorkloadEntry } from '../audit/report.ts';
+import { findingsText } from './audit-table-findings.ts';
+import { visible, type Paint } from './io.ts';
+import { fittedTable, wrapped } from './text-layout.ts';
+
+export interface TableOptions {
+  /** Columns that lines may take. */
+  readonly width: number;
+  readonly paint: Paint;
+}
+
+const VERDICT_STYLE = { yes: 'yellow', no: 'green', perhaps: 'cyan' } as const;
+const LEVEL_STYLE = { yes: 'yellow', possible: 'cyan', mitigated: 'gray', no: 'green' } as const;
+
+const heading = (text: string, { paint }: TableOptions): string => `\n${paint('bold', text)}\n`;
+
+const numbers = (counts: Readonly<Record<string, number>>): string =>
+  Object.entries(counts)
+    .filter(([, count]) => count > 0)
+    .map(([name, count]) => `${name} ${count}`)
+    .join('  ') || 'none';
+
+function head(report: AuditReport, options: TableOptions): string {
+  const { source, verdict, generatedAt } = report;
+  const { paint, width } = options;
+  const where = source.kind === 'cluster' ? source.server : counted(source.files.length, 'manifest');
+  const only = source.namespaces.length === 0 ? '' : `, namespace ${source.namespaces.join(', ')}`;
+  const title = `libc-dns audit of ${visible(where + only)}  ${generatedAt.slice(0, 16).replace('T', ' ')} UTC`;
+  const sentence = wrapped(visible(verdict.sentence), width).trimEnd();
+  const because = verdict.because.map((line) => wrapped(visible(line), width, '  - ', '    ')).join('');
+  const next = verdict.next.map((line, index) => wrapped(visible(line), width, `  ${index + 1}. `, '     ')).join('');
+  const styled = sentence
+    .split('\n')
+    .map((line) => paint(['bold', VERDICT_STYLE[verdict.needed]], line))
+    .join('\n');
+  return `${paint('gray', title)}\n\n${styled}\n${because}${next === '' ? '' : `\nNext:\n${next}`}`;
+}
+
+function summary({ summary: sum, source, cluster }: AuditReport, options: TableOptions): string {
+  const places = `${counted(sum.workloads, 'workload')}, ${counted(sum.namespaces, 'namespace')}`;
+  const rows: [string, string][] = [
+    ['Pods', `${sum.pods} in ${places}; ${sum.podsThatWouldChange} would change, ${sum.podsPatched} are patched`],
+    ['Resolvers', `${numbers(sum.resolvers)}  (of ${counted(sum.containers, 'container')})`],
+    ['Images', `${sum.images}, of which ${sum.unreadableImages} could not be read`],
+    ['Remedies', numbers(sum.remedies)],
+    ['Exposed', numbers(sum.exposure)],
+    ['Findings', numbers(sum.findings)],
+  ];
+  if (source.kind === 'cluster') {
+    const { dns, dnsOverTcp, nodeLocal, kubeProxy } = cluster;
+    rows.push(
+      ['Cluster DNS', `${dns.value} (${dns.source}), over TCP: ${dnsOverTcp}`],
+      ['Node-local', `${nodeLocal.state}: ${nodeLocal.detail}`],
+      ['kube-proxy', `${kubeProxy.mode} (${kubeProxy.source})`],
+    );
+  }
+  rows.push(['Decided by', source.configuration]);
+  const lines = rows.map(([name, text]) =>
+    wrapped(visible(text), options.width, `  ${name.padEnd(12)} `, ' '.repeat(15)),
+  );
+  return `${heading('SUMMARY', options)}${lines.join('')}`;
+}
+
+function kernels({ kernels: entries }: AuditReport, options: TableOptions): string {
+  if (entries.length === 0) return '';
+  const rows = entries.map(({ kernel, level, nodes, pods, detail }) => [visible(kernel), level, nodes, pods, detail]);
+  const table = fittedTable([['KERNEL', 'RACE', 'NODES', 'PODS', ''], ...rows], options.width);
+  return `${heading('KERNELS', options)}${table}`;
+}
+
+function namespaces({ namespaces: entries }: AuditReport, options: TableOptions): string {
+  if (entries.length === 0) return '';
+  const rows = entries.map((entry) => [
+    visible(entry.name),
+    entry.mode,
+    entry.pods,
+    entry.podsThatWouldChange,
+    entry.exposure.yes + entry.exposure.possible,
+    entry.resolvers.glibc,
+    entry.resolvers.musl,
+    entry.resolvers.go,
+    entry.resolvers.other,
+    entry.resolvers.unknown,
+  ]);
+  const titles = ['NAMESPACE', 'MODE', 'PODS', 'CHANGE', 'EXPOSED', 'GLIBC', 'MUSL', 'GO', 'OTHER', 'UNKNOWN'];
+  return `${heading('NAMESPACES', options)}${fittedTable([titles, ...rows], options.width)}`;
+}
+
+const resolversOf = ({ containers }: WorkloadEntry): string =>
+  [...new Set(containers.map(({ resolver }) => resolver))].join('+') || '-';
+
+function workloads({ workloads: entries }: AuditReport, options: TableOptions): string {
+  if (entries.length === 0) return '';
+  const rows = entries.map((entry) => [
+    visible(`${entry.namespace}/${entry.name}`),
+    visible(entry.kind),
+    entry.pods,
+    entry.mode,
+    resolversOf(entry),
+    entry.decision.remedy.join('+') || '-',
+    entry.exposure.level,
+    entry.decision.reason,
+  ]);
+  const titles = ['WORKLOAD', 'KIND', 'PODS', 'MODE', 'RESOLVERS', 'REMEDY', 'EXPOSED', 'REASON'];
+  const table = fittedTable([titles, ...rows], options.width, (text, row, column) => {
+    const level = text.trim() as ExposureLevel;
+    return row > 0 && column === 6 && level in LEVEL_STYLE ? options.paint(LEVEL_STYLE[level], text) : text;
+  });
+  return `${heading('WORKLOADS', options)}${table}`;
+}
+
+function unreadable({ unreadable: entries }: AuditReport, options: TableOptions): string {
+  const lines = entries.map(({ image, platform, code, message, grant, pods }) => {
+    const title = wrapped(
+      visible(`${image} (${platform}, ${counted(pods, 'Pod')}): ${code}`),
+      options.width,
+      '  ',
+      '    ',
+    );
+    const why = wrapped(visible(message), options.width, '    ');
+    return `${title}${why}${wrapped(visible(grant), options.width, '    -> ', '       ')}`;
+  });
+  return lines.length === 0 ? '' : `${heading('IMAGES THAT COULD NOT BE READ', options)}${lines.join('')}`;
+}
+
+function gaps({ gaps: entries }: AuditReport, options: TableOptions): string {
+  const lines = entries.map(({ what, message, grant }) => {
+    const title = wrapped(visible(`${what}: ${message}`), options.width, '  ', '    ');
+    return `${title}${wrapped(visible(grant), options.width, '    -> ', '       ')}`;
+  });
+  return lines.length === 0 ? '' : `${heading('WHAT COULD NOT BE READ OF THE CLUSTER', options)}${lines.join('')}`;
+}
+
+/** The report for a terminal: what it comes to first, then what is wrong, then everything by namespace and workload. */
+export function auditTable(report: AuditReport, options: TableOptions): string {
+  const parts = [head, summary, findingsText, unreadable, gaps, kernels, namespaces, workloads];
+  return parts.map((part) => part(report, options)).join('');
+}

@@ -1,0 +1,129 @@
+import { Option, type Command } from 'commander';
+
+import { counted } from '../audit/order.ts';
+import type { AuditReport } from '../audit/report.ts';
+import { auditMarkdown } from './audit-markdown.ts';
+import type { AuditingCommand } from './audit-parts.ts';
+import { auditProgress } from './audit-progress.ts';
+import { readAudit, type AuditFlags } from './audit-read.ts';
+import { auditTable } from './audit-table.ts';
+import { CommandError } from './errors.ts';
+import { painter } from './io.ts';
+import { addCommonFlags } from './settings.ts';
+
+interface Flags extends AuditFlags {
+  readonly output: 'table' | 'json' | 'markdown' | 'html';
+  readonly outputFile?: string;
+  readonly failOn?: 'changes' | 'exposed';
+  readonly allNamespaces?: boolean;
+}
+
+/** Where there is no terminal, nothing is cut. */
+const UNCUT = 10_000;
+
+async function rendered(report: AuditReport, { output, outputFile, color }: Flags, { io }: AuditingCommand) {
+  if (output === 'json') return `${JSON.stringify(report, null, 2)}\n`;
+  if (output === 'markdown') return auditMarkdown(report);
+  if (output === 'html') {
+    // A page of some hundred kilobytes, which nobody else loads.
+    const { htmlReport } = await import('../audit/html/html-report.ts');
+    return htmlReport(report);
+  }
+  const toTerminal = io.stdoutIsTerminal && outputFile === undefined;
+  return auditTable(report, { width: toTerminal ? io.columns : UNCUT, paint: painter(io, color && toTerminal) });
+}
+
+async function write(text: string, { outputFile }: Flags, { io, writeFile }: AuditingCommand): Promise<void> {
+  if (outputFile === undefined) {
+    io.out(text);
+    return;
+  }
+  try {
+    await writeFile(outputFile, text);
+  } catch (error) {
+    throw new CommandError('failed', `--output-file ${outputFile}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** Why `--fail-on` is to be heeded; undefined: it is not. */
+function foundProblem({ summary, source }: AuditReport, failOn: Flags['failOn']): string | undefined {
+  const { podsThatWouldChange, exposure } = summary;
+  const exposed = exposure.yes + exposure.possible;
+  if (failOn === 'changes' && podsThatWouldChange > 0) {
+    const what = source.kind === 'manifests' ? 'in the manifests ' : '';
+    return `${counted(podsThatWouldChange, 'Pod')} ${what}would be created differently (--fail-on changes)`;
+  }
+  if (failOn === 'exposed' && exposed > 0) {
+    return `${counted(exposed, 'Pod')} may lose DNS packets to the race: yes ${exposure.yes}, possible ${exposure.possible} (--fail-on exposed)`;
+  }
+  return undefined;
+}
+
+function check(flags: Flags): void {
+  const manifests = flags.filename !== undefined;
+  if (flags.failOn === 'exposed' && manifests) {
+    throw new CommandError(
+      'usage',
+      '--fail-on exposed needs a cluster: whether the fault is possible depends on its nodes',
+    );
+  }
+  if (flags.allNamespaces === true && flags.namespace !== undefined) {
+    throw new CommandError('usage', 'either --namespace or --all-namespaces');
+  }
+  if (manifests && (flags.kubeconfig !== undefined || flags.context !== undefined)) {
+    throw new CommandError('usage', 'either --filename or a cluster (--kubeconfig, --context)');
+  }
+}
+
+async function audit(parts: AuditingCommand, flags: Flags): Promise<void> {
+  check(flags);
+  const signal = parts.untilInterrupted();
+  const progress = auditProgress(parts.io, () => performance.now());
+  let report: AuditReport;
+  try {
+    report = await readAudit({ parts, flags, signal, progress });
+    signal.throwIfAborted();
+  } catch (error) {
+    if (signal.aborted) throw new CommandError('failed', 'interrupted: nothing was written', { cause: error });
+    throw error;
+  } finally {
+    progress.done();
+  }
+  await write(await rendered(report, flags, parts), flags, parts);
+  const problem = foundProblem(report, flags.failOn);
+  if (problem !== undefined) throw new CommandError('found', problem);
+}
+
+const collect = (value: string, all: string[] | undefined): string[] => [...(all ?? []), value];
+
+const HELP = `
+Examples:
+  libc-dns audit                                  all that runs in the cluster of the current context
+  libc-dns audit -n shop -n payments              some namespaces
+  libc-dns audit -o html --output-file dns.html   for a browser
+  libc-dns audit -f manifests/ --fail-on changes  manifests, in CI
+
+The cluster is read and not changed: docs/audit.md lists the rights. Registry logins come from the docker configuration.
+Exit status: 3 where --fail-on finds what it names; 1 where the audit itself failed.`;
+
+/** `libc-dns audit`: what runs in the cluster, what would be done about it, and whether the fault is possible there. */
+export function auditCommand(program: Command, parts: AuditingCommand): void {
+  const files = 'manifest file or folder, or - for standard input, instead of a cluster (repeatable)';
+  const command = program
+    .command('audit')
+    .description('say what runs in a cluster, what would be changed, and who is exposed')
+    .option('-A, --all-namespaces', 'all namespaces, which is the default')
+    .option('-n, --namespace <name>', 'this namespace alone (repeatable); of manifests that name none', collect)
+    .option('-f, --filename <file>', files, collect)
+    .addOption(
+      new Option('-o, --output <format>', 'output format')
+        .choices(['table', 'json', 'markdown', 'html'])
+        .default('table'),
+    )
+    .option('--output-file <file>', 'write there instead of standard output; the file is replaced whole or not at all')
+    .addOption(new Option('--fail-on <what>', 'exit with 3 where there are any').choices(['changes', 'exposed']))
+    .option('--kubeconfig <file>', 'kubeconfig; also KUBECONFIG, ~/.kube/config; in a Pod: its service account')
+    .option('--context <name>', 'a context of the kubeconfig, not its current one')
+    .addHelpText('after', HELP);
+  addCommonFlags(command).action((flags: Flags) => audit(parts, flags));
+}

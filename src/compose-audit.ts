@@ -1,0 +1,135 @@
+import type { ClusterSection, Gap } from './audit/report.ts';
+import type { AuditCluster, AuditDetector, AuditFacts, ClusterFlags, ScanRequest } from './commands/audit-parts.ts';
+import { CommandError } from './commands/errors.ts';
+import { composeDetector } from './compose-detection.ts';
+import type { Surroundings } from './compose-kubernetes.ts';
+import { joinAsPerson, type PersonsCluster } from './compose-person.ts';
+import { composePullSecrets } from './compose-pull-secrets.ts';
+import { policyConfig } from './config/policy-config.ts';
+import type { Config } from './config/schema.ts';
+import { createClusterFacts } from './kubernetes/cluster-facts.ts';
+import type { KnownFacts } from './kubernetes/cluster-facts-discovery.ts';
+import { findInstallation } from './kubernetes/cluster-scan-installation.ts';
+import { createVerdictReader, type VerdictReader } from './kubernetes/cluster-scan-verdicts.ts';
+import { scanCluster, scanFailure } from './kubernetes/cluster-scan.ts';
+import { KubeError } from './kubernetes/kube-error.ts';
+import type { Log } from './telemetry/log.ts';
+
+export interface AuditSurroundings extends Surroundings {
+  /** For what goes wrong beside the audit; holds no secret. */
+  readonly warn: (message: string) => void;
+}
+
+/** Milliseconds for the first look at the cluster's DNS. */
+const FIRST_LOOK_MS = 15_000;
+
+const quiet = (): void => {};
+
+function logOf({ warn }: AuditSurroundings): Log {
+  const line = (fields: unknown, message?: unknown): void => warn(String(message ?? fields));
+  return { trace: quiet, debug: quiet, info: quiet, warn: line, error: line };
+}
+
+/** What is not `KubeError` is our own defect, or the person's wish to stop. */
+async function orFailure<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    if (error instanceof KubeError) throw new CommandError('failed', scanFailure(error), { cause: error });
+    throw error;
+  }
+}
+
+const words = (value: readonly string[] | string, source: string) => ({ value: [value].flat().join(' '), source });
+
+function sectionOf({ facts, sources, nodeLocalDetail: detail }: KnownFacts): AuditFacts['section'] {
+  return {
+    dns: words(facts.dns, sources.dns),
+    domain: words(facts.domain, sources.domain),
+    nodeSearches: words(facts.nodeSearches, sources.nodeSearches),
+    nodeLocal: { state: facts.nodeLocal, source: sources.nodeLocal, detail },
+  };
+}
+
+const GUESSED: Gap = {
+  what: 'cluster domain and node searches',
+  message: 'only a Pod sees them: cluster.local, and no search domains of the nodes, are taken for granted',
+  grant: '--cluster-domain and --node-searches (the webhook reads them from its own resolv.conf)',
+};
+
+/** From outside a cluster the domain and the searches are guessed; the webhook, in it, will know them. */
+function asWebhookSees(known: KnownFacts, inside: boolean): { known: KnownFacts; gaps: Gap[] } {
+  if (inside || known.facts.searchesAssumed !== true) return { known, gaps: [] };
+  return { known: { ...known, facts: { ...known.facts, searchesAssumed: false } }, gaps: [GUESSED] };
+}
+
+async function factsOf({ client, own, inside }: PersonsCluster, config: Config): Promise<AuditFacts> {
+  const policy = policyConfig(config);
+  const gaps: Gap[] = [];
+  // From outside, the cluster's addresses lead elsewhere, or nowhere.
+  const asks = inside && policy.glibc.tcpPreflight;
+  const source = createClusterFacts({
+    client,
+    config,
+    policy: { ...policy, glibc: { ...policy.glibc, tcpPreflight: asks } },
+    own: inside ? own : {},
+    times: { firstMs: FIRST_LOOK_MS },
+    hooks: {
+      onUnreadable: (object, { message }) => gaps.push({ what: object, message, grant: `get ${object}` }),
+    },
+  });
+  try {
+    await source.ready;
+    const { known, gaps: guessed } = asWebhookSees(source.current, inside);
+    const answered: ClusterSection['dnsOverTcp'] = known.facts.dnsOverTcp ? 'answered' : 'no answer';
+    const dnsOverTcp = asks ? answered : 'not asked';
+    return { facts: known.facts, section: sectionOf(known), dnsOverTcp, gaps: [...gaps, ...guessed] };
+  } finally {
+    await source.close();
+  }
+}
+
+async function detectorOf(
+  { client }: PersonsCluster,
+  config: Config,
+  around: AuditSurroundings,
+): Promise<AuditDetector> {
+  let reader: VerdictReader | undefined;
+  const detection = await composeDetector(config, {
+    version: around.version,
+    environment: around.environment,
+    warn: around.warn,
+    person: { images: [] },
+    openStore: (canonical) =>
+      (reader = createVerdictReader({ client, canonical, most: config.detection.cache.entries })),
+  });
+  const gap = await reader?.ready;
+  const secrets = composePullSecrets(config, client, logOf(around));
+  return {
+    ...detection,
+    ...(secrets !== undefined && { credentials: secrets.of }),
+    gaps: gap === undefined ? [] : [gap],
+    close: async () => {
+      secrets?.close();
+      await detection.close();
+      await reader?.close();
+    },
+  };
+}
+
+/** Joins the cluster that a person audits. Rejects with `CommandError` where there is none. */
+export async function composeAudit(flags: ClusterFlags, around: AuditSurroundings): Promise<AuditCluster> {
+  const cluster = await joinAsPerson(flags, around, logOf(around));
+  const { client } = cluster;
+  return {
+    server: client.server,
+    async installation(signal) {
+      const gaps: Gap[] = [];
+      return { ...(await orFailure(findInstallation(client, signal, gaps))), gaps };
+    },
+    facts: (config) => factsOf(cluster, config),
+    scan: (request: ScanRequest) => orFailure(scanCluster({ ...request, client })),
+    openDetector: (config) => detectorOf(cluster, config, around),
+    close: () => client.close(),
+  };
+}

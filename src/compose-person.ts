@@ -1,0 +1,31 @@
+import { CommandError } from './commands/errors.ts';
+import { meantCluster, type Choice } from './compose-kubeconfig.ts';
+import { joinCluster, type Joined, type Surroundings } from './compose-kubernetes.ts';
+import type { KubeClient } from './kubernetes/client.ts';
+import type { Log } from './telemetry/log.ts';
+
+/** A cluster that a person looks at. */
+export interface PersonsCluster extends Joined {
+  readonly client: KubeClient;
+  /** Whether we run in it, so that our own resolv.conf and the cluster DNS are those of its Pods. */
+  readonly inside: boolean;
+}
+
+/**
+ * Joins the cluster that a person means: `--kubeconfig`, `KUBECONFIG`, `~/.kube/config`, else the one we run in. Rejects with
+ * `CommandError` where there is none, or where it cannot be used.
+ */
+export async function joinAsPerson(choice: Choice, around: Surroundings, log: Log): Promise<PersonsCluster> {
+  const meant = meantCluster(choice, around.environment, around.inCluster, (message) => log.warn(message));
+  if (typeof meant === 'string') throw new CommandError('usage', `no cluster: ${meant}`);
+  const { file, context } = meant;
+  const flags = {
+    color: false,
+    ...(file !== undefined && { kubeconfig: file }),
+    ...(context !== undefined && { context }),
+  };
+  const joined = await joinCluster(flags, around, log);
+  const { client } = joined;
+  if (client === undefined) throw new CommandError('failed', 'no cluster: no service account token is mounted here');
+  return { ...joined, client, inside: file === undefined };
+}
