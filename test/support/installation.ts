@@ -48,17 +48,15 @@ function service(port: number): object[] {
 }
 
 interface Registration extends Manifest {
-  readonly webhooks: readonly { readonly clientConfig: { readonly service: object; caBundle?: string } }[];
+  readonly webhooks: readonly { readonly clientConfig: { readonly service: { port: number } } }[];
 }
 
+/** The registration calls our balancer. */
 function withPort(manifest: Manifest, port: number): Manifest {
   if (manifest.kind !== 'MutatingWebhookConfiguration') return manifest;
-  const { webhooks, ...rest } = manifest as Registration;
-  const moved = webhooks.map(({ clientConfig, ...webhook }) => ({
-    ...webhook,
-    clientConfig: { ...clientConfig, service: { ...clientConfig.service, port } },
-  }));
-  return { ...rest, webhooks: moved };
+  const moved = structuredClone(manifest) as Registration;
+  for (const { clientConfig } of moved.webhooks) clientConfig.service.port = port;
+  return moved;
 }
 
 interface Deployment extends Manifest {

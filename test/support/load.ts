@@ -11,9 +11,9 @@ export interface Load<T> {
 export function startLoad<T>(perSecond: number, most: number, call: (index: number) => Promise<T>): Load<T> {
   const started = performance.now();
   const calls: Promise<T>[] = [];
-  let stopped = false;
+  const stopping = new AbortController();
   const loop = (async () => {
-    while (!stopped && calls.length < most) {
+    while (!stopping.signal.aborted && calls.length < most) {
       const due = Math.min(most, Math.ceil(((performance.now() - started) / 1000) * perSecond));
       for (let index = calls.length; index < due; index += 1) {
         const made = call(index);
@@ -29,7 +29,7 @@ export function startLoad<T>(perSecond: number, most: number, call: (index: numb
       return calls.length;
     },
     stop: async () => {
-      stopped = true;
+      stopping.abort();
       await loop;
       return await Promise.all(calls);
     },

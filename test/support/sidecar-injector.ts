@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -16,17 +17,18 @@ interface Review {
 export async function startSidecarInjector(cluster: TestCluster): Promise<{ stop: () => Promise<void> }> {
   const names = [{ type: 'ip', value: '127.0.0.1' }] as const;
   const { ca, cert, key } = await ephemeralPair({ names, now: Date.now(), days: 1 });
-  const server = createServer({ cert, key }, async (request, response) => {
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { uid, object } = (JSON.parse(await text(request)) as Review).request;
     const patch = [
       { op: 'add', path: '/spec/containers/-', value: { name: 'sidecar', image: 'registry.test/proxy:1' } },
       { op: 'add', path: '/metadata/annotations/libc-dns.dev~1libc.sidecar', value: 'glibc' },
     ];
     const added = object.spec.containers.length > 1 ? [] : patch;
-    const answer = { uid, allowed: true, patchType: 'JSONPatch', patch: btoa(JSON.stringify(added)) };
+    const reviewed = { uid, allowed: true, patchType: 'JSONPatch', patch: btoa(JSON.stringify(added)) };
     response.setHeader('content-type', 'application/json');
-    response.end(JSON.stringify({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: answer }));
-  });
+    response.end(JSON.stringify({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: reviewed }));
+  };
+  const server = createServer({ cert, key }, (request, response) => void answer(request, response));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   const name = 'zz-sidecar-injector';

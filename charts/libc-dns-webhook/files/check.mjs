@@ -51,7 +51,8 @@ for (let attempt = 1; ; attempt += 1) {
     console.log(`dnsConfig: ${JSON.stringify(result.spec.dnsConfig ?? {})}`);
     break;
   }
-  const why = result instanceof Error ? `${result.message} ${result.cause ?? ''}` : 'the Pod came back as it was';
+  const because = result.cause instanceof Error ? `: ${result.cause.message}` : '';
+  const why = result instanceof Error ? `${result.message}${because}` : 'the Pod came back as it was';
   console.log(`try ${attempt} of ${tries}: ${why}`);
   if (attempt >= tries) {
     console.log('The API server did not reach the webhook: see "Not patched" in docs/install.md.');
