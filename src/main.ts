@@ -6,8 +6,11 @@ import packageJson from '../package.json' with { type: 'json' };
 import { collectGarbage } from './collect-garbage.ts';
 import type { Io } from './commands/io.ts';
 import { run } from './commands/program.ts';
+import { composeAudit } from './compose-audit.ts';
 import { composeDetector } from './compose-detection.ts';
+import { composeDoctor } from './compose-doctor.ts';
 import { composeServer } from './compose-server.ts';
+import { replaceFile } from './replace-file.ts';
 
 const io: Io = {
   environment: process.env,
@@ -27,6 +30,8 @@ const io: Io = {
 
 const inCluster = process.env['KUBERNETES_SERVICE_HOST'] !== undefined;
 
+const warn = (message: string): void => io.err(`libc-dns: warning: ${message}\n`);
+
 function untilStopped(): Promise<string> {
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -37,6 +42,18 @@ function untilStopped(): Promise<string> {
       });
     }
   });
+}
+
+function untilInterrupted(): AbortSignal {
+  const interrupted = new AbortController();
+  void untilStopped().then((signal) => interrupted.abort(signal));
+  return interrupted.signal;
+}
+
+/** Without a listener of ours Node opens its debugger's port at SIGUSR1, and dies of SIGUSR2. */
+function onVerbosity(change: (by: 1 | -1) => void): void {
+  process.on('SIGUSR1', () => change(1));
+  process.on('SIGUSR2', () => change(-1));
 }
 
 // `libc-dns inject | head` closes the pipe: that is no failure.
@@ -55,9 +72,17 @@ process.exitCode = await run(process.argv.slice(2), {
     composeDetector(config, {
       version: packageJson.version,
       environment: process.env,
-      warn: (message) => io.err(`libc-dns: warning: ${message}\n`),
+      warn,
       ...(images && { person: { images } }),
     }),
+  openCluster: (flags) =>
+    composeAudit(flags, { version: packageJson.version, environment: process.env, inCluster, warn }),
+  writeFile: replaceFile,
+  now: () => new Date(),
+  openDoctor: (context) =>
+    composeDoctor(context, { version: packageJson.version, environment: process.env, inCluster }),
   collectGarbage,
   untilStopped,
+  onVerbosity,
+  untilInterrupted,
 });

@@ -1,8 +1,11 @@
 import { Command, CommanderError } from 'commander';
 
+import type { AuditingCommand } from './audit-parts.ts';
+import { auditCommand } from './audit.ts';
 import { configCommand } from './config.ts';
 import { CommandError, type ExitCode } from './errors.ts';
 import { detectCommand } from './detect.ts';
+import { doctorCommand, type DoctorCommand } from './doctor.ts';
 import { explainCommand } from './explain.ts';
 import { injectCommand } from './inject.ts';
 import { serveCommand, type ServeParts } from './serve.ts';
@@ -11,11 +14,16 @@ const HELP = `
 Examples:
   libc-dns explain -f deployment.yaml        what would be done for each Pod, and why
   libc-dns inject -f deployment.yaml         the patched manifest
+  libc-dns audit                             what runs in the cluster, and whether it needs this
   libc-dns serve --namespace-mode enforce    the webhook, on loopback
+  libc-dns doctor                            is the fault possible in my cluster, is the webhook healthy?
 
 Exit status: 0 done, 1 failed, 2 wrong usage or configuration.`;
 
-function build(parts: ServeParts): Command {
+/** What all commands together are handed. */
+export interface ProgramParts extends ServeParts, AuditingCommand, DoctorCommand {}
+
+function build(parts: ProgramParts): Command {
   const program = new Command('libc-dns')
     .description("Gives every Pod the DNS options that its images' resolvers obey (glibc, musl, Go).")
     .version(parts.version)
@@ -27,12 +35,14 @@ function build(parts: ServeParts): Command {
   injectCommand(program, parts);
   explainCommand(program, parts);
   detectCommand(program, parts);
+  auditCommand(program, parts);
+  doctorCommand(program, parts);
   configCommand(program, parts);
   return program;
 }
 
 /** Runs a command line (without `node` and the script). Resolves to the exit code; messages go to `io.err`. */
-export async function run(argv: readonly string[], parts: ServeParts): Promise<ExitCode> {
+export async function run(argv: readonly string[], parts: ProgramParts): Promise<ExitCode> {
   const program = build(parts);
   try {
     if (argv.length === 0) {

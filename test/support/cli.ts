@@ -2,17 +2,24 @@ import { readFile, readdir, stat } from 'node:fs/promises';
 
 import { composeDetector } from '../../src/compose-detection.ts';
 import type { Io } from '../../src/commands/io.ts';
-import { run } from '../../src/commands/program.ts';
-import type { ServeParts } from '../../src/commands/serve.ts';
+import { run, type ProgramParts } from '../../src/commands/program.ts';
+import { replaceFile } from '../../src/replace-file.ts';
+import type { AuditCluster } from '../../src/commands/audit-parts.ts';
 import type { Detector } from '../../src/libc/detector.ts';
 
 export interface CliOptions {
   readonly stdin?: string;
   readonly environment?: Readonly<Record<string, string>>;
   readonly terminal?: boolean;
+  /** Default 80. */
+  readonly columns?: number;
   readonly detector?: Detector;
+  /** What `audit` reads. */
+  readonly cluster?: AuditCluster;
+  readonly signal?: AbortSignal;
   /** Look-ups in real registries, as the program does them. */
   readonly registries?: boolean;
+  readonly openDoctor?: ProgramParts['openDoctor'];
 }
 
 export interface CliResult {
@@ -35,20 +42,26 @@ export async function cli(argv: readonly string[], options: CliOptions = {}): Pr
     stdinIsTerminal: options.stdin === undefined,
     stdoutIsTerminal: terminal,
     stderrIsTerminal: terminal,
-    columns: 80,
+    columns: options.columns ?? 80,
     readStdin: async () => options.stdin ?? '',
     readFile: (path) => readFile(path, 'utf8'),
     listFolder: async (path) => ((await stat(path).catch(() => undefined))?.isDirectory() ? readdir(path) : undefined),
     out: (text) => void (out += text),
     err: (text) => void (err += text),
   };
-  const parts: ServeParts = {
+  const parts: ProgramParts = {
     io,
     version: '0.0.0-test',
     inCluster: false,
     openServer: notHere,
+    openDoctor: options.openDoctor ?? notHere,
     collectGarbage: () => {},
     untilStopped: notHere,
+    onVerbosity: notHere,
+    openCluster: async () => options.cluster ?? notHere(),
+    writeFile: replaceFile,
+    untilInterrupted: () => options.signal ?? new AbortController().signal,
+    now: () => new Date('2026-11-21T00:00:00Z'),
     openDetector: async (config, { images }) =>
       options.registries
         ? composeDetector(config, {

@@ -1,0 +1,152 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import type { AuditReport } from '../../src/audit/report.ts';
+import { createImageDetector } from '../../src/libc/image-detector.ts';
+import { inspectImage } from '../../src/libc/inspect-image.ts';
+import {
+  createNode,
+  createWorkload,
+  forEachOf,
+  putImages,
+  startAudit,
+  type AuditRun,
+} from '../support/audit-cluster.ts';
+import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { installImageLibcs, openStore } from '../support/image-libc.ts';
+import { amd64, testClient } from '../support/registry-harness.ts';
+import { startRegistry, type RegistryServer } from '../support/registry-server.ts';
+
+const WORKLOADS = 500;
+const IMAGES = 80;
+const NAMESPACES = 20;
+
+const reportOf = ({ out, err }: AuditRun): AuditReport => {
+  if (out === '') throw new Error(err);
+  return JSON.parse(out) as AuditReport;
+};
+
+const withoutTime = (text: string): string => text.replace(/"generatedAt": "[^"]*"/, '');
+
+/** How often the manifest of each image was asked for. */
+const manifestRequests = ({ requests }: RegistryServer): number[] => {
+  const counts = new Map<string, number>();
+  for (const { path } of requests) {
+    const [, repository] = /^\/v2\/(.+)\/manifests\//.exec(path) ?? [];
+    if (repository !== undefined) counts.set(repository, (counts.get(repository) ?? 0) + 1);
+  }
+  return [...counts.values()];
+};
+
+describe.runIf(hasCluster())('audit of 500 workloads of 80 images', () => {
+  let cluster: TestCluster;
+  let registry: RegistryServer;
+  let folder: string;
+  let references: readonly string[];
+  let cold: AuditRun;
+
+  const audit = (...flags: string[]) =>
+    startAudit(cluster.kubeconfig, flags, { DETECTION_REGISTRY_INSECURE: registry.host });
+  const run = async (...flags: string[]): Promise<AuditRun> => await audit(...flags).result;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'libc-dns-audit-'));
+    [cluster, registry] = await Promise.all([startCluster(), startRegistry({ delayMs: 20 })]);
+    references = putImages(registry, IMAGES);
+    await createNode(cluster, 'old', '4.14.90', 'Old Linux');
+    await createNode(cluster, 'new', '6.12.48+deb13-amd64', 'Debian GNU/Linux 13 (trixie)');
+    for (let index = 0; index < NAMESPACES; index += 1) await cluster.createNamespace(`team-${index}`);
+    await forEachOf(Array.from({ length: WORKLOADS }), async (_, index) => {
+      await createWorkload(cluster, {
+        namespace: `team-${index % NAMESPACES}`,
+        name: `app-${index}`,
+        image: references[index % IMAGES] ?? '',
+        pods: 2,
+        node: index % 2 === 0 ? 'old' : 'new',
+      });
+    });
+    cold = await run('-o', 'json');
+  }, 300_000);
+
+  afterAll(async () => {
+    await cluster?.stop();
+    await registry?.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('cold: under 60 s, each image looked up once, every Pod in its workload', () => {
+    process.stdout.write(`audit, cold: ${cold.seconds.toFixed(1)} s\n`);
+    expect(cold).toMatchObject({ code: 0 });
+    expect(cold.seconds).toBeLessThan(60);
+    expect(manifestRequests(registry)).toEqual(Array.from({ length: IMAGES }, () => 1));
+    const { summary, workloads } = reportOf(cold);
+    expect(summary).toMatchObject({ pods: 2 * WORKLOADS, workloads: WORKLOADS, images: IMAGES, unreadableImages: 0 });
+    expect(summary.resolvers).toMatchObject({ glibc: WORKLOADS, musl: WORKLOADS });
+    expect(new Set(workloads.map(({ kind }) => kind))).toEqual(new Set(['Deployment']));
+  });
+
+  it('the same cluster gives the same bytes, apart from the time', async () => {
+    const again = await run('-o', 'json');
+    expect(withoutTime(again.out)).toBe(withoutTime(cold.out));
+  });
+
+  it('--fail-on exposed exits with 3; the report is written all the same', async () => {
+    const { code, out, err } = await run('--fail-on', 'exposed', '-o', 'json', '-n', 'team-0');
+    expect({ code, err }).toMatchObject({ code: 3, err: expect.stringMatching(/--fail-on exposed/) as string });
+    expect(JSON.parse(out)).toMatchObject({ source: { namespaces: ['team-0'] }, summary: { pods: 50 } });
+  });
+
+  it('interrupted: no file, nor anything else beside it', async () => {
+    const file = join(folder, 'report.json');
+    registry.requests.length = 0;
+    const { process: child, result } = audit('-o', 'json', '--output-file', file);
+    await expect.poll(() => registry.requests.length, { timeout: 30_000, interval: 5 }).toBeGreaterThan(5);
+    child.kill('SIGINT');
+    expect(await result).toMatchObject({ code: 1, out: '', err: expect.stringMatching(/interrupted/) as string });
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('interrupted: a file from before stays as it was', async () => {
+    const file = join(folder, 'report.json');
+    await writeFile(file, 'before');
+    registry.requests.length = 0;
+    const { process: child, result } = audit('--output-file', file);
+    await expect.poll(() => registry.requests.length, { timeout: 30_000, interval: 5 }).toBeGreaterThan(5);
+    child.kill('SIGINT');
+    await result;
+    expect(await readFile(file, 'utf8')).toBe('before');
+    expect(await readdir(folder)).toEqual(['report.json']);
+  });
+
+  it('warm: what the replicas have found is in the cluster; under 5 s, and no registry is asked', async () => {
+    await installImageLibcs(cluster.client);
+    const store = openStore(cluster.client);
+    await store.ready;
+    const sources = testClient({ insecure: [registry.host] });
+    const detector = createImageDetector({
+      sources,
+      inspect: inspectImage,
+      store,
+      entries: 1000,
+      tagTtlMs: 600_000,
+      failureTtlMs: 60_000,
+      clock: { now: () => Date.now() },
+    });
+    for (const reference of references) {
+      await detector.detect({ reference, platform: amd64, command: [], args: [] }, AbortSignal.timeout(20_000));
+    }
+    await expect.poll(() => store.stats().detected, { timeout: 60_000 }).toBe(IMAGES);
+    await detector.close();
+    await store.close();
+    await sources.close();
+
+    registry.requests.length = 0;
+    const warm = await run('-o', 'json');
+    process.stdout.write(`audit, warm: ${warm.seconds.toFixed(1)} s\n`);
+    expect(warm.seconds).toBeLessThan(5);
+    expect(registry.requests).toEqual([]);
+    expect(withoutTime(warm.out)).toBe(withoutTime(cold.out));
+  });
+});
