@@ -1,9 +1,8 @@
 # syntax=docker/dockerfile:1
 
-# Tags for builds by hand. The release builds from digests that it looks up, keeps in the image's labels and signs with it
-# (.github/workflows/release.yml).
-ARG BUILD_IMAGE=docker.io/library/node:26.10.0-trixie-slim
-ARG BASE_IMAGE=gcr.io/distroless/nodejs24-debian13:nonroot
+# By digest, so that the same commit gives the same image. Both are multi-platform indexes.
+ARG BUILD_IMAGE=docker.io/library/node:26.10.0-trixie-slim@sha256:ec7758ee051e457b468b32bde57b0879010b325bb9862718e9615225ce4aaae1
+ARG BASE_IMAGE=gcr.io/distroless/nodejs26-debian13:nonroot@sha256:2ee7b2c54a3e37dfc248af81c9f6bcdcaa50abe4af44aa47a3388431031b9283
 
 # The bundle is the same for every platform: it is built on the platform that builds.
 FROM --platform=$BUILDPLATFORM ${BUILD_IMAGE} AS build
