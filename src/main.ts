@@ -56,6 +56,12 @@ function onVerbosity(change: (by: 1 | -1) => void): void {
   process.on('SIGUSR2', () => change(-1));
 }
 
+/** Without a listener of ours Node opens its debugger's port at SIGUSR1, and dies of SIGUSR2. */
+function onVerbosity(change: (by: 1 | -1) => void): void {
+  process.on('SIGUSR1', () => change(1));
+  process.on('SIGUSR2', () => change(-1));
+}
+
 // `libc-dns inject | head` closes the pipe: that is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
@@ -83,6 +89,7 @@ process.exitCode = await run(process.argv.slice(2), {
     composeDoctor(context, { version: packageJson.version, environment: process.env, inCluster }),
   collectGarbage,
   untilStopped,
+  onVerbosity,
   onVerbosity,
   untilInterrupted,
 });

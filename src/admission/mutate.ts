@@ -29,14 +29,18 @@ export interface MutateOptions {
 
 const MOST_LOGGED = 8;
 const MOST_MESSAGE = 1000;
+/** No name of Kubernetes is longer (RFC 1123 subdomain). A caller that is no API server may send any. */
+const MOST_NAME = 253;
+/** Milliseconds after the budget from which on an answer counts as late. */
+const LATE_MS = 100;
 
 /** `object.metadata.namespace` may be empty at admission: the request's own is right. */
-const namespaceOf = (request: AdmissionRequest): string => request.namespace ?? '';
+const namespaceOf = (request: AdmissionRequest): string => (request.namespace ?? '').slice(0, MOST_NAME);
 
 function podName(request: AdmissionRequest): string {
   const object = request.object as { metadata?: { name?: unknown; generateName?: unknown } } | null | undefined;
   const name = request.name || object?.metadata?.name || object?.metadata?.generateName;
-  return typeof name === 'string' ? name.slice(0, 253) : '';
+  return typeof name === 'string' ? name.slice(0, MOST_NAME) : '';
 }
 
 function decisionWarnings(decision: Decision, tell: boolean): string[] {
@@ -55,7 +59,9 @@ function resolverCounts(decision: Decision): Record<string, number> {
 /** Why we say so, for the first containers: a log line stays short whatever a Pod holds. */
 function evidence(decision: Decision): Record<string, string> {
   const named = decision.containers.slice(0, MOST_LOGGED);
-  return Object.fromEntries(named.map(({ name, evidence: { detail } }) => [name, detail.slice(0, 200)]));
+  return Object.fromEntries(
+    named.map(({ name, evidence: { detail } }) => [name.slice(0, MOST_NAME), detail.slice(0, 200)]),
+  );
 }
 
 async function namespaceView(namespaces: Namespaces, name: string, budget: number): Promise<NamespaceView> {
@@ -98,7 +104,9 @@ async function answerPod(request: AdmissionRequest, budget: number, options: Mut
   const { decision, patch, unreadable } = decided;
   const { mode, reason, remedy, containers } = decision;
   const duration = performance.now() - started;
+  const message = decision.message.slice(0, MOST_MESSAGE);
   options.metrics.decided(decision, duration / 1000);
+  if (duration > budget + LATE_MS) options.metrics.service.late();
   options.log[levelOf(decided)](
     {
       uid: request.uid,
@@ -114,9 +122,8 @@ async function answerPod(request: AdmissionRequest, budget: number, options: Mut
       ms: Math.round(duration * 100) / 100,
       ...(unreadable !== undefined && { err: unreadable }),
     },
-    decision.message,
+    message,
   );
-  const message = decision.message.slice(0, MOST_MESSAGE);
   const audit = { mode, decision: encodeDecision(reason, remedy, containers), message };
   return respond(request.uid, {
     patch,

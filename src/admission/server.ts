@@ -3,6 +3,7 @@ import Fastify, { type FastifyError } from 'fastify';
 import type { CertificateSource } from './certificates.ts';
 import { installDrain, type Drain, type DrainTimes, type WebhookApp } from './drain.ts';
 import { mutate, type MutateOptions } from './mutate.ts';
+import type { LimitedLines } from '../telemetry/limited-lines.ts';
 
 /** An API server sends at most its own request limit (3 MiB), twice for updates, and wraps it. */
 const BODY_LIMIT = 7 * 1024 * 1024;
@@ -13,9 +14,14 @@ const KEEP_ALIVE_MS = 100_000;
 /** For the whole request, headers included: longer than any webhook deadline (30 s) is of no use. */
 const REQUEST_MS = 30_000;
 
+/** Characters of an error's message in the log: the message quotes the request. */
+const MOST_MESSAGE = 300;
+
 export interface ServerOptions extends MutateOptions {
   readonly certificates: CertificateSource;
   readonly drain: DrainTimes;
+  /** For requests that are none: whoever reaches the port can send them. */
+  readonly warn: LimitedLines;
 }
 
 export interface WebhookServer {
@@ -66,7 +72,7 @@ export function createServer(options: ServerOptions): WebhookServer {
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const status = error.statusCode ?? 500;
     options.metrics.refused(status);
-    options.log.warn({ status, from: request.ip }, `bad request: ${error.message}`);
+    options.warn(`bad request: ${error.message.slice(0, MOST_MESSAGE)}`, { status, from: request.ip });
     return reply.code(status).send({ error: error.message });
   });
   return { app, drain };

@@ -7,6 +7,7 @@ export interface OpenDetector {
   readonly detector?: Detector;
   /** Look-ups that are under way or wait. */
   readonly lookups?: () => number;
+  readonly stats?: () => { readonly underWay: number; readonly queued: number; readonly verdicts: number };
   readonly close: () => Promise<void>;
 }
 

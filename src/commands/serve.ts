@@ -16,6 +16,7 @@ import { createLog, type Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { CommandError } from './errors.ts';
 import type { DetectingCommand } from './detector-part.ts';
+import { createRequestLog, followLogLevel, type RequestLog } from './serve-log.ts';
 import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
 
 /** What the server answers with; `main.ts` puts it together from the configuration. */
@@ -41,6 +42,7 @@ export interface ServerContext {
   readonly flags: ServeFlags;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly requests: RequestLog;
   /** The server is to stop, perhaps before it has begun. */
   readonly signal: AbortSignal;
   /** What readiness says until the parts are there. */
@@ -56,6 +58,8 @@ export interface ServeParts extends DetectingCommand {
   readonly collectGarbage: () => void;
   /** Resolves at the first SIGTERM or SIGINT. */
   readonly untilStopped: () => Promise<string>;
+  /** Calls back with 1 where more is to be logged, with -1 where less is. */
+  readonly onVerbosity: (change: (by: 1 | -1) => void) => void;
 }
 
 /**
@@ -91,7 +95,11 @@ function notReady(server: WebhookServer, { certificates, notReady: elsewhere }: 
   return expires.getTime() < Date.now() ? `the certificate expired at ${expires.toISOString()}` : elsewhere();
 }
 
-function startServer({ config, metrics, log }: ServerContext, opened: ServerParts, drain: DrainTimes): WebhookServer {
+function startServer(
+  { config, metrics, requests }: ServerContext,
+  opened: ServerParts,
+  drain: DrainTimes,
+): WebhookServer {
   const { facts, namespaces, certificates, verdicts } = opened;
   return createServer({
     evaluate: createEvaluator({ config: policyConfig(config), cluster: facts, verdicts }),
@@ -99,7 +107,7 @@ function startServer({ config, metrics, log }: ServerContext, opened: ServerPart
     budget: config.detection.budget,
     warnings: config.server.warnings,
     metrics,
-    log,
+    ...requests,
     certificates,
     drain,
   });
@@ -115,18 +123,27 @@ async function serve(parts: ServeParts, flags: ServeFlags): Promise<void> {
   const format = parts.io.stderrIsTerminal && !isSet('log.format') ? 'text' : config.log.format;
   const log = createLog({ level: config.log.level, format });
   const metrics = createMetrics(parts.version);
+  const requests = createRequestLog(log, metrics);
   const host = parts.inCluster || isSet('server.address') ? config.server.address : '127.0.0.1';
   const stopping = new AbortController();
   const stopped = parts.untilStopped();
   let state: () => string | undefined = starting;
   const probes = createProbes({ metrics, notReady: () => state() });
-  const closing: (() => unknown)[] = [() => probes.close(), () => stopping.abort()];
+  metrics.service.ready(() => state() === undefined);
+  const quiet = { ...parts.io, err: () => {} };
+  const unfollow = followLogLevel({
+    log,
+    read: async () => (await readSettings(quiet, flags)).config,
+    running: config,
+    onVerbosity: parts.onVerbosity,
+  });
+  const closing: (() => unknown)[] = [unfollow, () => probes.close(), () => stopping.abort()];
   try {
     const probesAt = await listen(probes, host, config.server.metricsPort, 'server.metricsPort');
     const waitFor = (why: () => string | undefined): void => {
       state = () => why() ?? 'starting';
     };
-    const context = { config, flags, log, metrics, signal: stopping.signal, waitFor };
+    const context = { config, flags, log, metrics, requests, signal: stopping.signal, waitFor };
     const opening = parts.openServer(context);
     const opened = await Promise.race([opening, stopped.then((): typeof STOPPED => STOPPED)]);
     if (opened === STOPPED) {

@@ -3,6 +3,9 @@ import pino from 'pino';
 /** What parts of the program may log with: fields first, then a sentence. */
 export type Log = Pick<pino.Logger, 'trace' | 'debug' | 'info' | 'warn' | 'error'>;
 
+/** A log whose level can be changed while it is in use. */
+export type AdjustableLog = Log & Pick<pino.Logger, 'isLevelEnabled'> & { level: string };
+
 export interface LogOptions {
   readonly level: string;
   /** `json` for machines; `text` for a terminal. */
@@ -28,7 +31,7 @@ function textLine(json: string): string {
 const MOST_WAITING_BYTES = 4 * 1024 * 1024;
 
 /** A logger that writes one line an event to standard error, without waiting for it; all is written before the process ends. */
-export function createLog({ level, format, destination }: LogOptions): Log {
+export function createLog({ level, format, destination }: LogOptions): AdjustableLog {
   const out = destination ?? pino.destination({ dest: 2, sync: false, maxLength: MOST_WAITING_BYTES });
   const stream = format === 'json' ? out : { write: (line: string) => out.write(textLine(line)) };
   return pino(

@@ -2,6 +2,8 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
 
 import type { Decision } from '../policy/model.ts';
 import { createClusterMetrics, type ClusterMetrics } from './cluster-metrics.ts';
+import { createDetectionMetrics, type DetectionMetrics } from './detection-metrics.ts';
+import { createServiceMetrics, type ServiceMetrics } from './service-metrics.ts';
 
 /** What the server counts. Labels take values from closed sets only. */
 export interface Metrics {
@@ -21,6 +23,8 @@ export interface Metrics {
   certificateFailed(): void;
   dnsOverTcp(answered: boolean): void;
   readonly cluster: ClusterMetrics;
+  readonly detection: DetectionMetrics;
+  readonly service: ServiceMetrics;
   /** The Prometheus text format, and its content type. */
   readonly contentType: string;
   render(): Promise<string>;
@@ -100,6 +104,8 @@ export function createMetrics(version: string): Metrics {
     certificateFailed: () => instruments.reloads.inc(),
     dnsOverTcp: (answered) => instruments.tcp.set(answered ? 1 : 0),
     cluster: createClusterMetrics(registry),
+    detection: createDetectionMetrics(registry),
+    service: createServiceMetrics(registry),
     contentType: registry.contentType,
     render: () => registry.metrics(),
   };

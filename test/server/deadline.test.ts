@@ -38,6 +38,7 @@ async function serverWith(detector: Detector, change: { budget?: number; namespa
     budget: 5000,
     warnings: false,
     metrics: createMetrics('test'),
+    warn: () => {},
     log: createLog({ level: 'info', format: 'json', destination: { write: (line) => lines.push(line) } }),
     certificates: { current: () => pair, onChange: () => {}, close: () => {} },
     drain: { quietMs: 1, mostMs: 1 },
