@@ -1,7 +1,7 @@
 import type { ServerContext, ServerParts } from './commands/serve.ts';
 import { composeCertificates } from './compose-certificates.ts';
 import { composeFacts, composeNamespaces, firstCopies, firstFacts } from './compose-cluster.ts';
-import { composeDetector } from './compose-detection.ts';
+import { composeDetector, type DetectionOptions } from './compose-detection.ts';
 import { joinCluster, type Joined, type Surroundings } from './compose-kubernetes.ts';
 import { composePullSecrets } from './compose-pull-secrets.ts';
 import { composeStore } from './compose-store.ts';
@@ -10,12 +10,25 @@ import type { DetectorHooks } from './libc/detector-hooks.ts';
 import { parsePlatform } from './libc/platform.ts';
 import type { ClusterFacts } from './policy/model.ts';
 import { createFailureLog } from './telemetry/failure-log.ts';
+import { createLimitedLines } from './telemetry/limited-lines.ts';
 
 function detectionHooks({ metrics, log }: ServerContext): DetectorHooks {
   return {
     onDetection: ({ from, failure }) => metrics.detected(from, failure ?? 'none'),
     onLookup: ({ failure, durationMs, bytes }) => metrics.lookedUp(failure ?? 'none', durationMs / 1000, bytes),
     onError: (error) => log.error({ err: error }, 'a look-up failed in an unexpected way'),
+  };
+}
+
+/** Hosts are chosen by whoever creates Pods: their names are in the log alone, and there not without limit. */
+function breakerHook({ metrics, log }: ServerContext): NonNullable<DetectionOptions['onBreaker']> {
+  const limited = createLimitedLines(
+    (message, fields) => log.warn(fields, message),
+    () => performance.now(),
+  );
+  return ({ host, state }) => {
+    metrics.detection.breaker(host, state);
+    if (state === 'open') limited(`the registry ${host} keeps failing and is left alone for a while`);
   };
 }
 
@@ -52,8 +65,10 @@ async function open(
     ...around,
     warn: (message) => log.warn(message),
     hooks: detectionHooks(context),
+    onBreaker: breakerHook(context),
     ...(store && { openStore: store.open }),
   });
+  if (detection.stats !== undefined) context.metrics.detection.sizes(detection.stats);
   closing.push(async () => {
     await detection.close();
     await store?.close();

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseAllDocuments } from 'yaml';
-import { vi } from 'vitest';
 
 import type { KubeObject } from '../../src/kubernetes/objects.ts';
 import { startBalancer, type Balancer } from './balancer.ts';
@@ -95,11 +95,13 @@ export async function isReady(replica: WebhookProcess): Promise<string> {
 }
 
 export async function untilReady(replica: WebhookProcess): Promise<void> {
-  const check = async (): Promise<void> => {
-    const state = await isReady(replica);
-    if (state !== 'ok') throw new Error(state);
-  };
-  await vi.waitFor(check, { timeout: 30_000, interval: 50 });
+  const until = performance.now() + 30_000;
+  for (;;) {
+    const state = await isReady(replica).catch((error: Error) => error.message);
+    if (state === 'ok') return;
+    if (performance.now() > until) throw new Error(state);
+    await sleep(50);
+  }
 }
 
 /** Installs the plain manifests, with replicas that are processes of this machine. */
