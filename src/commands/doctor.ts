@@ -109,16 +109,19 @@ async function diagnose(command: DoctorCommand, flags: DoctorFlags): Promise<Doc
   }
 }
 
+function whyFailed({ summary, checks }: DoctorReport): string {
+  const { failure, warning } = summary;
+  if (failure > 0) return `${failure} of ${checks.length} checks failed`;
+  return warning > 0 ? `${warning} of ${checks.length} checks warn (--strict)` : 'nothing could be checked';
+}
+
 async function doctor(command: DoctorCommand, flags: DoctorFlags): Promise<void> {
   const { io } = command;
   const report = await diagnose(command, flags);
   io.out(
     flags.output === 'json' ? `${JSON.stringify(report, null, 2)}\n` : reportText(report, styleFor(io, flags.color)),
   );
-  const { failure, warning } = report.summary;
-  if (!fails(report, flags.strict === true)) return;
-  const what = failure > 0 ? `${failure} of ${report.checks.length} checks failed` : `${warning} warnings (--strict)`;
-  throw new CommandError('failed', what);
+  if (fails(report, flags.strict === true)) throw new CommandError('failed', whyFailed(report));
 }
 
 const HELP = `

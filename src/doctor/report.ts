@@ -57,7 +57,11 @@ export function doctorReport(
   };
 }
 
-/** Whether a program that goes by the exit status should stop; `strict`: for a warning, too. */
+/**
+ * Whether a program that goes by the exit status should stop; `strict`: for a warning, too. Where nothing could be looked at,
+ * nothing is known to be well.
+ */
 export function fails({ summary }: DoctorReport, strict: boolean): boolean {
-  return summary.failure > 0 || (strict && summary.warning > 0);
+  const { ok, warning, failure } = summary;
+  return failure > 0 || (strict && warning > 0) || ok + warning + failure === 0;
 }

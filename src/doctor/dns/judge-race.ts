@@ -37,9 +37,24 @@ function measuredOf({ pairs, alone }: Race): Measured {
   };
 }
 
-/** Whether single questions are lost about as often: then it is the network or the server, and no race. */
-function losesAnyway({ pairs, lost, aloneSent, aloneLost }: Measured): boolean {
-  return aloneSent > 0 && aloneLost / aloneSent >= lost / pairs / 3;
+/**
+ * How likely it is that so few of the lost packets were single questions, if every packet got lost alike: the lower tail of a
+ * binomial distribution. Small: the pairs lose what single questions do not.
+ */
+export function chanceOfAllAlike(inPairs: number, lostInPairs: number, alone: number, lostAlone: number): number {
+  const lost = lostInPairs + lostAlone;
+  const share = alone / (alone + inPairs);
+  let term = (1 - share) ** lost;
+  let sum = term;
+  for (let k = 1; k <= lostAlone; k += 1) {
+    term *= ((lost - k + 1) / k) * (share / (1 - share));
+    sum += term;
+  }
+  return Math.min(1, sum);
+}
+
+function isRace({ pairs, lostA, lostAAAA, aloneSent, aloneLost }: Measured): boolean {
+  return chanceOfAllAlike(2 * pairs, lostA + lostAAAA, aloneSent, aloneLost) < 0.01;
 }
 
 const COUNTERS: Advice = {
@@ -49,14 +64,19 @@ const COUNTERS: Advice = {
 
 const waits = `glibc waits ${WAITS.glibc / 1000} s and musl ${WAITS.musl / 1000} s before they ask again`;
 
+const LOSSY: Advice = { text: 'Look at the load and the log of the cluster DNS, and at packet loss between nodes.' };
+
 function judgeLost(address: string, measured: Measured, webhook: boolean, base: Partial<Outcome>): Outcome {
   const { pairs, lost, lostA, lostAAAA, answeredAgain, aloneLost, aloneSent } = measured;
   const which = `lost: AAAA ${lostAAAA} times, A ${lostA} times; answered when sent again: ${answeredAgain} of ${lost}`;
   const alone = `sent one at a time, ${aloneLost} of ${aloneSent} got lost`;
-  if (losesAnyway(measured)) {
-    const seen = `${address}: ${lost} of ${pairs} look-ups lost an answer, and single questions get lost, too: no race, the path or the server`;
-    const advice = [{ text: 'Look at the load and the log of the cluster DNS, and at packet loss between nodes.' }];
-    return warning(seen, { ...base, details: [which, alone], advice });
+  if (!isRace(measured)) {
+    const why =
+      aloneLost > 0
+        ? 'single questions get lost, too: no race, the path or the server'
+        : 'too few to call it a race: measure again';
+    const seen = `${address}: ${lost} of ${pairs} look-ups lost an answer; ${why}`;
+    return warning(seen, { ...base, details: [which, alone], advice: [LOSSY] });
   }
   const seen = `${address}: ${lost} of ${count(pairs, 'look-up')} lost one of its two answers: the race, ${waits}`;
   const details = [which, `${alone}: what is lost is the race's`];
@@ -78,6 +98,11 @@ export function judgeRace(address: string, race: Race, webhook: boolean): Outcom
   const measured = measuredOf(race);
   const { pairs, lost, medianMs, worstMs } = measured;
   const data = { address, ...measured };
+  const { aloneSent, aloneLost } = measured;
+  if (pairs > 0 && lost === 0 && aloneLost > 0) {
+    const seen = `${address}: ${aloneLost} of ${aloneSent} single questions got lost: no race, the path or the server`;
+    return warning(seen, { data, advice: [LOSSY] });
+  }
   if (pairs === 0) return warning(`${address}: nothing was measured in time`, { data });
   if (lost > 0) return judgeLost(address, measured, webhook, { data });
   const below = Math.ceil(300 / pairs);

@@ -60,13 +60,14 @@ export function judgeKernels(nodes: readonly NodeSeen[]): Outcome {
     kernels: kernels.map(({ kernel, nodes: names, level, fixes }) => ({ kernel, nodes: names, level, fixes })),
   };
   const details = kernels.filter(({ level }) => level !== 'fixed').map(({ text }) => text);
-  const of = `of ${count(linux.length, 'Linux node')}`;
+  const some = (number: number): string =>
+    `${number} of ${count(linux.length, 'Linux node')} ${number === 1 ? 'runs' : 'run'} a`;
   if (on('exposed') > 0) {
-    const seen = `${on('exposed')} ${of} run a kernel that lacks a fix of the race: the fault is possible there`;
+    const seen = `${some(on('exposed'))} kernel that lacks a fix of the race: the fault is possible there`;
     return warning(seen, { details, data, advice: [UPDATE] });
   }
   if (on('unknown') > 0) {
-    const seen = `${on('unknown')} ${of} run a distribution's kernel whose number does not tell whether it has the fixes`;
+    const seen = `${some(on('unknown'))} distribution's kernel whose number does not tell whether it has the fixes`;
     return warning(seen, { details, data, advice: [MEASURE] });
   }
   const withNfqueue = kernels.some(({ fixes }) => fixes['nfqueue'] !== 'present');
