@@ -5,6 +5,7 @@ import { decide, precheck } from '../policy/decide.ts';
 import type {
   ClusterFacts,
   Decision,
+  DnsChange,
   DnsConfig,
   NamespaceView,
   PodView,
@@ -27,6 +28,7 @@ export interface Evaluation {
   readonly decision: Decision;
   /** What is answered to the API server: empty in audit mode. */
   readonly patch: readonly Operation[];
+  /** Made when it is read, which the webhook never does. */
   readonly resolvConf: {
     readonly before: ResolvConf;
     /** With the remedy, in audit mode too. */
@@ -49,9 +51,7 @@ function kubeletFor(pod: PodView, namespace: string, cluster: ClusterFacts): Res
   return kubeletResolvConf(kubelet, { name: '', namespace, ...pod }).resolvConf;
 }
 
-function changed(pod: PodView, decision: Decision): PodView {
-  const { change } = decision;
-  if (change === undefined) return pod;
+function changed(pod: PodView, change: DnsChange): PodView {
   const dnsConfig: DnsConfig = {
     nameservers: change.nameservers ?? pod.dnsConfig.nameservers,
     searches: change.searches ?? pod.dnsConfig.searches,
@@ -66,6 +66,12 @@ function malformed(error: MalformedPodError): Evaluation {
   return { decision, patch: [], resolvConf: { before: EMPTY, after: EMPTY } };
 }
 
+/** What a function returns, made once and not before it is asked for. */
+function lazily<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
+}
+
 /** Puts policy, detection and the kubelet's rules together: what the webhook and the command line both answer with. */
 export function createEvaluator({ config, cluster, verdicts }: EvaluatorOptions): Evaluate {
   return async (object, namespace, terms) => {
@@ -77,13 +83,28 @@ export function createEvaluator({ config, cluster, verdicts }: EvaluatorOptions)
       throw error;
     }
     const facts = cluster();
-    const before = kubeletFor(pod, namespace.name, facts);
-    const early = precheck({ pod, namespace, cluster: facts, config });
-    if (early !== undefined) return { decision: early, patch: [], resolvConf: { before, after: before } };
+    const before = lazily(() => kubeletFor(pod, namespace.name, facts));
+    const evaluated = (decision: Decision, patch: readonly Operation[]): Evaluation => ({
+      decision,
+      patch,
+      get resolvConf() {
+        const { change } = decision;
+        const after = change && kubeletFor(changed(pod, change), namespace.name, facts);
+        return { before: before(), after: after ?? before() };
+      },
+    });
+    const known = { pod, namespace, cluster: facts, config };
+    const early = precheck(known);
+    if (early !== undefined) return evaluated(early, []);
 
-    const found = await podVerdicts(pod, { ...terms, namespace: namespace.name }, verdicts);
-    const decision = decide({ pod, namespace, verdicts: found, cluster: facts, config, kubelet: before });
-    const after = decision.change === undefined ? before : kubeletFor(changed(pod, decision), namespace.name, facts);
-    return { decision, patch: patchFor(object, decision), resolvConf: { before, after } };
+    const found = podVerdicts(pod, { ...terms, namespace: namespace.name }, verdicts);
+    const decision = decide({
+      ...known,
+      verdicts: found instanceof Promise ? await found : found,
+      get kubelet() {
+        return before();
+      },
+    });
+    return evaluated(decision, patchFor(object, decision));
   };
 }

@@ -39,11 +39,20 @@ function declaration(annotation: string, value: string, warnings: string[]): Ver
 
 /** Reads the user's `libc-dns.dev/libc` annotations. */
 export function readDeclared(pod: PodView): Declared {
+  // Read several times for each Pod, and hardly any has one.
+  const keys = Object.keys(pod.annotations).filter((key) => key.startsWith(LIBC_ANNOTATION));
+  return keys.length === 0 ? NOTHING_DECLARED : readAnnotations(pod, keys);
+}
+
+const NOTHING_DECLARED: Declared = { verdictFor: () => undefined, warnings: [] };
+
+function readAnnotations(pod: PodView, keys: readonly string[]): Declared {
   const warnings: string[] = [];
   const names = new Set(pod.containers.map((container) => container.name));
   const single = new Map<string, Verdict>();
   let all: Verdict | undefined;
-  for (const [key, value] of Object.entries(pod.annotations)) {
+  for (const key of keys) {
+    const value = pod.annotations[key] ?? '';
     if (key === LIBC_ANNOTATION) all = declaration(key, value, warnings);
     if (!key.startsWith(`${LIBC_ANNOTATION}.`)) continue;
     const name = key.slice(LIBC_ANNOTATION.length + 1);

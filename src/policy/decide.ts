@@ -26,7 +26,7 @@ export interface DecideInput {
   readonly verdicts: readonly Verdict[];
   readonly cluster: ClusterFacts;
   readonly config: PolicyConfig;
-  /** What the kubelet writes for the Pod as it is. */
+  /** What the kubelet writes for the Pod as it is; read for redirects only, so that a getter may make it then. */
   readonly kubelet: ResolvConf;
 }
 
@@ -76,7 +76,7 @@ type MuslPlan =
 
 /** What is to be done for the musl part of a Pod; undefined: nothing. */
 function planMusl(input: DecideInput, mixed: boolean): MuslPlan | undefined {
-  const { pod, cluster, config, kubelet } = input;
+  const { pod, cluster, config } = input;
   if (config.musl.remedy === 'none') return undefined;
   if (pod.dnsPolicy === 'None' && redirectedByUs(pod)) {
     return { kind: 'redirected', nameservers: mixed ? clusterDnsFirst(pod, cluster, config) : undefined };
@@ -85,7 +85,7 @@ function planMusl(input: DecideInput, mixed: boolean): MuslPlan | undefined {
   const why = nodeLocalReason(cluster, config);
   if (why !== undefined) return { kind: 'retry', why };
   if (!nodeLocalUsable(cluster, config)) return { kind: 'retry' };
-  const servers = planRedirect(pod, kubelet, cluster, config, mixed);
+  const servers = planRedirect(pod, input.kubelet, cluster, config, mixed);
   return 'not' in servers ? { kind: 'retry', why: servers.not } : { kind: 'redirect', servers };
 }
 
@@ -116,14 +116,14 @@ function changeFor(pod: PodView, musl: MuslPlan | undefined, options: readonly D
 }
 
 /** Puts the parts together: one resolv.conf serves all containers, so the remedies of a Pod are a union. */
-function plan(input: DecideInput): Plan {
-  const { pod, cluster, config, kubelet } = input;
-  const resolvers = new Set(input.verdicts.map((verdict) => verdict.resolver));
+function plan(input: DecideInput, containers: readonly ContainerVerdict[]): Plan {
+  const { pod, cluster, config } = input;
+  const resolvers = new Set(containers.map((container) => container.resolver));
   const options = wantedOptions(resolvers, cluster, config);
   const musl = resolvers.has('musl') ? planMusl(input, resolvers.size > 1) : undefined;
   if (musl === undefined && options.length === 0) return { reason: 'NothingConfigured', remedy: [] };
 
-  const ndots = musl?.kind === 'redirect' ? kubeletNdots(kubelet) : [];
+  const ndots = musl?.kind === 'redirect' ? kubeletNdots(input.kubelet) : [];
   const forMusl = musl === undefined ? [] : muslOptions(config);
   const missing = missingOptions([...ndots, ...forMusl, ...options], pod.dnsConfig.options);
   const change = changeFor(pod, musl, missing);
@@ -155,7 +155,7 @@ export function decide(input: DecideInput): Decision {
   if (early !== undefined) return early;
   const notGiven = unknownVerdict('no verdict was given');
   const containers = pod.containers.map((one, index) => judged(one, input.verdicts[index] ?? notGiven));
-  const planned = plan({ ...input, verdicts: containers });
+  const planned = plan(input, containers);
   return {
     mode: standing.scope.mode,
     ...planned,
