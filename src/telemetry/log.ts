@@ -3,6 +3,11 @@ import pino from 'pino';
 /** What parts of the program may log with: fields first, then a sentence. */
 export type Log = Pick<pino.Logger, 'trace' | 'debug' | 'info' | 'warn' | 'error'>;
 
+/** Where lines go. */
+export interface LogDestination {
+  write(line: string): void;
+}
+
 /** A log whose level can be changed while it is in use. */
 export type AdjustableLog = Log & Pick<pino.Logger, 'isLevelEnabled'> & { level: string };
 
@@ -10,8 +15,8 @@ export interface LogOptions {
   readonly level: string;
   /** `json` for machines; `text` for a terminal. */
   readonly format: 'json' | 'text';
-  /** Where lines go; standard error unless given. */
-  readonly destination?: { write(line: string): void };
+  /** Standard error unless given. */
+  readonly destination?: LogDestination;
 }
 
 interface Line {
@@ -30,15 +35,51 @@ function textLine(json: string): string {
 /** Lines waiting for a reader that is slower than we are: more are dropped, for a Pod must not wait for them. */
 const MOST_WAITING_BYTES = 4 * 1024 * 1024;
 
+/** Standard error. The lines of one turn of the event loop are written at once: a write costs more than the line. */
+function standardError(): LogDestination {
+  const out = pino.destination({ dest: 2, sync: false, maxLength: MOST_WAITING_BYTES });
+  let waiting = '';
+  const flush = (): void => {
+    out.write(waiting);
+    waiting = '';
+  };
+  process.on('exit', () => {
+    if (waiting === '') return;
+    flush();
+    out.flushSync();
+  });
+  return {
+    write(line) {
+      if (waiting === '') setImmediate(flush);
+      waiting += line;
+    },
+  };
+}
+
+/** ISO 8601 to the millisecond, as pino writes it. Most of it changes once a second and is made then. */
+function createTimestamp(): () => string {
+  let second = -1;
+  let text = '';
+  return () => {
+    const now = Date.now();
+    const thisSecond = Math.floor(now / 1000);
+    if (thisSecond !== second) {
+      second = thisSecond;
+      text = new Date(now).toISOString().slice(0, -'000Z'.length);
+    }
+    return `,"time":"${text}${String(now % 1000).padStart(3, '0')}Z"`;
+  };
+}
+
 /** A logger that writes one line an event to standard error, without waiting for it; all is written before the process ends. */
 export function createLog({ level, format, destination }: LogOptions): AdjustableLog {
-  const out = destination ?? pino.destination({ dest: 2, sync: false, maxLength: MOST_WAITING_BYTES });
+  const out = destination ?? standardError();
   const stream = format === 'json' ? out : { write: (line: string) => out.write(textLine(line)) };
   return pino(
     {
       level,
       base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
+      timestamp: createTimestamp(),
       formatters: { level: (label) => ({ level: label }) },
     },
     stream,

@@ -32,15 +32,39 @@ export interface Metrics {
 
 const BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
+type Tally = (...labels: readonly string[]) => void;
+
+/**
+ * A counter for what is counted with each Pod. Its sums are handed over when they are read, for prom-client looks at names and
+ * values of labels each time. Values must not hold spaces.
+ */
+function tally(registers: [Registry], name: string, help: string, labelNames: readonly string[]): Tally {
+  const sums = new Map<string, number>();
+  const counter = new Counter({
+    name,
+    help,
+    labelNames,
+    registers,
+    collect() {
+      for (const [key, sum] of sums) counter.labels(...key.split(' ')).inc(sum);
+      sums.clear();
+    },
+  });
+  return (...labels) => {
+    const key = labels.join(' ');
+    sums.set(key, (sums.get(key) ?? 0) + 1);
+  };
+}
+
 function createInstruments(registry: Registry) {
-  const registers = [registry];
+  const registers: [Registry] = [registry];
   const counter = (name: string, help: string, labelNames: string[] = []): Counter =>
     new Counter({ name, help, labelNames, registers });
   const gauge = (name: string, help: string, labelNames: string[] = []): Gauge =>
     new Gauge({ name, help, labelNames, registers });
   return {
-    decisions: counter('libc_dns_decisions_total', 'Pods decided about.', ['mode', 'remedy', 'reason']),
-    containers: counter('libc_dns_containers_total', 'Containers decided about.', ['resolver', 'source']),
+    decisions: tally(registers, 'libc_dns_decisions_total', 'Pods decided about.', ['mode', 'remedy', 'reason']),
+    containers: tally(registers, 'libc_dns_containers_total', 'Containers decided about.', ['resolver', 'source']),
     others: counter('libc_dns_other_requests_total', 'Admission requests that do not create a Pod.'),
     failures: counter('libc_dns_failures_total', 'Errors of our own; the Pod was admitted as it was.'),
     refusals: counter('libc_dns_bad_requests_total', 'Requests that are no AdmissionReview v1.', ['status']),
@@ -48,7 +72,7 @@ function createInstruments(registry: Registry) {
     expiry: gauge('libc_dns_certificate_expiry_timestamp_seconds', 'When the serving certificate expires, Unix time.'),
     tcp: gauge('libc_dns_cluster_dns_over_tcp', '1 where the cluster DNS answered the last preflight over TCP.'),
     build: gauge('libc_dns_build_info', 'Always 1.', ['version']),
-    detections: counter('libc_dns_detections_total', 'Verdicts asked for.', ['from', 'failure']),
+    detections: tally(registers, 'libc_dns_detections_total', 'Verdicts asked for.', ['from', 'failure']),
     lookups: counter('libc_dns_lookups_total', 'Registry look-ups that ended.', ['failure']),
     lookupBytes: counter('libc_dns_lookup_bytes_total', 'Response bytes read from registries.'),
     lookupDuration: new Histogram({
@@ -66,16 +90,6 @@ function createInstruments(registry: Registry) {
   };
 }
 
-/** How many containers there are of each resolver and evidence source. */
-function countContainers(decision: Decision): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const { resolver, evidence } of decision.containers) {
-    const key = `${resolver} ${evidence.source}`;
-    counts.set(key, (counts.get(key) ?? 0) + 1);
-  }
-  return counts;
-}
-
 export function createMetrics(version: string): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -84,17 +98,14 @@ export function createMetrics(version: string): Metrics {
   return {
     decided(decision, seconds) {
       const { mode, remedy, reason } = decision;
-      instruments.decisions.inc({ mode, remedy: remedy.join('+') || 'none', reason });
-      for (const [key, count] of countContainers(decision)) {
-        const [resolver = '', source = ''] = key.split(' ');
-        instruments.containers.inc({ resolver, source }, count);
-      }
+      instruments.decisions(mode, remedy.join('+') || 'none', reason);
+      for (const { resolver, evidence } of decision.containers) instruments.containers(resolver, evidence.source);
       instruments.duration.observe(seconds);
     },
     passedBy: () => instruments.others.inc(),
     failed: () => instruments.failures.inc(),
     refused: (status) => instruments.refusals.inc({ status: String(status) }),
-    detected: (from, failure) => instruments.detections.inc({ from, failure }),
+    detected: (from, failure) => instruments.detections(from, failure),
     lookedUp(failure, seconds, bytes) {
       instruments.lookups.inc({ failure });
       instruments.lookupBytes.inc(bytes);
