@@ -31,13 +31,19 @@ export const fieldOf = (owner: Owner, field: string): string =>
 const FIND_INJECTOR =
   'find what injects it (kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies) and keep it from';
 
+/** Whether an option, or the lack of it, comes from elsewhere than the workload's template. */
+function isInjected({ pod, group: { template } }: DecidedGroup, name: string): boolean {
+  if (template === undefined || template.dnsConfig.options.some((option) => option.name === name)) return false;
+  return pod.dnsConfig.options.some((option) => option.name === name) || pod.dnsPolicy !== template.dnsPolicy;
+}
+
 /**
  * Where an option is to be changed: in the workload's template if it has it, else where it is injected. `edit` is what to do to
  * the field, such as `remove timeout`.
  */
-export function optionChange({ group }: DecidedGroup, name: string, edit: string): string {
-  const { owner, template } = group;
-  if (template !== undefined && !template.dnsConfig.options.some((option) => option.name === name)) {
+export function optionChange(group: DecidedGroup, name: string, edit: string): string {
+  const { owner } = group.group;
+  if (isInjected(group, name)) {
     return `The template does not say it: ${FIND_INJECTOR} namespace ${owner.namespace}, then create the Pods anew.`;
   }
   const again = owner.kind === 'Pod' ? ' and create the Pod anew' : '';
