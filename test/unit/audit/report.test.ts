@@ -1,0 +1,223 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+
+import type { AuditReport } from '../../../src/audit/report.ts';
+import type { ScannedNode } from '../../../src/audit/scanned.ts';
+import { MODE_LABEL } from '../../../src/policy/scope.ts';
+import { auditOf, type AuditedPod, type World } from '../../support/audit-report.ts';
+
+const read = (path: string): unknown => JSON.parse(readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8'));
+const schema = z.fromJSONSchema(read('docs/audit-report.schema.json') as never);
+
+const node = (name: string, kernel: string): ScannedNode => ({ name, kernel, os: 'linux', osImage: 'Linux' });
+const OLD = node('old', '4.14.90');
+const NEW = node('new', '6.12.48');
+
+const podOf = (image: string, spec: object = {}, metadata: object = {}) => ({
+  metadata: { name: 'p', ...metadata },
+  spec: { nodeName: 'old', containers: [{ name: 'main', image }], ...spec },
+});
+
+const app = (name: string, image: string, namespace = 'shop', spec: object = {}): AuditedPod => ({
+  owner: { name, namespace },
+  pod: podOf(image, spec),
+});
+
+const world = (change: World = {}): World => ({ ...change, scanned: { nodes: [OLD, NEW], ...change.scanned } });
+
+describe('the report', () => {
+  it('is what its schema says; so is the example', async () => {
+    const report = await auditOf(
+      [
+        app('a', 'musl:1'),
+        app('b', 'unread:1'),
+        app('c', 'glibc', 'kube-system'),
+        app('d', 'go', 'pay', { hostNetwork: true }),
+      ],
+      world(),
+    );
+    expect(schema.parse(JSON.parse(JSON.stringify(report)))).toEqual(JSON.parse(JSON.stringify(report)));
+    expect(schema.safeParse(read('test/fixtures/audit/report.json'))).toMatchObject({ success: true });
+    expect(schema.safeParse({ ...report, verdict: undefined }).success).toBe(false);
+  });
+
+  it('is the same whatever order Pods come in', async () => {
+    const pods = ['c', 'a', 'b'].flatMap((name) => [app(name, 'musl'), app(name, 'glibc', 'pay'), app(name, 'x')]);
+    const text = async (some: AuditedPod[]): Promise<string> => JSON.stringify(await auditOf(some, world()));
+    expect(await text(pods.toReversed())).toBe(await text(pods));
+  });
+
+  it('counts Pods, containers and images', async () => {
+    const two = {
+      containers: [
+        { name: 'main', image: 'glibc' },
+        { name: 'log', image: 'musl' },
+      ],
+    };
+    const { summary, images, unreadable } = await auditOf(
+      [app('a', 'glibc'), app('a', 'glibc'), app('b', 'x', 'pay', two), app('c', 'registry.internal:5000/x')],
+      world(),
+    );
+    expect(summary).toMatchObject({
+      pods: 4,
+      containers: 5,
+      workloads: 3,
+      namespaces: 2,
+      nodes: 2,
+      images: 3,
+      unreadableImages: 1,
+      podsThatWouldChange: 4,
+      podsPatched: 0,
+      resolvers: { glibc: 3, musl: 1, unknown: 1 },
+      remedies: { options: 3, 'options+retry': 1 },
+      exposure: { yes: 3, possible: 1 },
+    });
+    expect(images).toMatchObject([
+      { image: 'glibc', containers: 3, pods: 3, workloads: 2, namespaces: ['pay', 'shop'], executable: '/app' },
+      { image: 'musl', containers: 1, pods: 1 },
+      { image: 'registry.internal:5000/x', error: { code: 'unauthorized' }, digest: null },
+    ]);
+    expect(unreadable).toMatchObject([
+      { pods: 1, grant: expect.stringMatching(/docker login registry\.internal:5000/) },
+    ]);
+  });
+
+  it('decides for what has not opted in as if it had, and leaves what has opted out', async () => {
+    const labels: Record<string, string> = { audited: 'audit', enforcing: 'enforce', out: 'off' };
+    const viewOf = (name: string) => ({
+      name,
+      labels: labels[name] === undefined ? {} : { [MODE_LABEL]: labels[name] },
+    });
+    const names = ['audited', 'enforcing', 'out', 'plain', 'kube-system'];
+    const { workloads, namespaces } = await auditOf(
+      names.map((name) => app('a', 'glibc', name)),
+      world({ viewOf }),
+    );
+    const shown = workloads.map((one) => [
+      one.namespace,
+      one.mode,
+      one.modeReason,
+      one.decision.reason,
+      one.decision.change !== null,
+    ]);
+    expect(shown).toEqual([
+      ['audited', 'audit', null, 'OptionsAdded', true],
+      ['enforcing', 'enforce', null, 'OptionsAdded', true],
+      ['kube-system', 'off', 'SystemNamespace', 'SystemNamespace', false],
+      ['out', 'off', 'NamespaceOptedOut', 'NamespaceOptedOut', false],
+      ['plain', 'off', 'NotOptedIn', 'OptionsAdded', true],
+    ]);
+    expect(namespaces.map(({ name, mode, reason }) => [name, mode, reason])).toEqual(
+      shown.map((row) => row.slice(0, 3)),
+    );
+    // What is left alone is looked into all the same.
+    expect(workloads.every(({ containers }) => containers[0]?.resolver === 'glibc')).toBe(true);
+  });
+
+  it('a decision annotation that is not ours is nobody’s', async () => {
+    const said = [
+      '{"remedy":"options"}',
+      'null',
+      '[]',
+      '{"remedy":["options"]}',
+      'x',
+      '{"reason":"a","remedy":[1,"retry"]}',
+    ];
+    const pods = said.map((text, index) => ({
+      owner: { name: `w${index}` },
+      pod: podOf('glibc', {}, { annotations: { 'libc-dns.dev/decision': text } }),
+    }));
+    const { workloads } = await auditOf(pods, world());
+    expect(workloads.map(({ applied }) => applied)).toEqual([
+      null,
+      null,
+      null,
+      null,
+      null,
+      { reason: 'a', remedy: ['retry'] },
+    ]);
+  });
+});
+
+describe('the verdict', () => {
+  const needed = async (pods: readonly AuditedPod[], change: World = {}): Promise<AuditReport['verdict']> =>
+    (await auditOf(pods, world(change))).verdict;
+  const onNew = { nodeName: 'new' };
+  const patched = {
+    pod: podOf(
+      'glibc',
+      { dnsConfig: { options: [{ name: 'single-request-reopen' }, { name: 'use-vc' }] } },
+      { annotations: { 'libc-dns.dev/decision': '{"reason":"OptionsAdded","remedy":["options"]}' } },
+    ),
+  };
+
+  it.each<[string, string, RegExp, readonly AuditedPod[], World]>([
+    ['yes', 'a Pod is exposed', /needs it: 1 of 2 Pods/, [app('a', 'glibc'), app('b', 'go')], {}],
+    [
+      'no',
+      'all kernels are fixed',
+      /does not need it: the kernels/,
+      [app('a', 'musl', 'shop', onNew)],
+      { scanned: { nodes: [NEW] } },
+    ],
+    [
+      'no',
+      'the cache intercepts',
+      /does not need it: the node-local/,
+      [app('a', 'musl')],
+      {
+        facts: { nodeLocal: 'intercepting' },
+        cluster: { nodeLocal: { state: 'intercepting', source: 's', detail: 'd' } },
+      },
+    ],
+    ['no', 'nobody asks twice at once', /does not need it: no Pod/, [app('a', 'go')], {}],
+    ['perhaps', 'nodes are not known', /^Perhaps: 1 of 1 Pod /, [app('a', 'musl')], { scanned: { nodes: [] } }],
+    ['perhaps', 'an image is not known', /^Perhaps/, [app('a', 'x')], {}],
+    ['yes', 'it is in effect', /in effect: .* 1 Pod was patched/, [patched], {}],
+    ['perhaps', 'nothing runs', /No Pods run here/, [], {}],
+    ['perhaps', 'manifests', /1 of 1 Pod in these manifests/, [app('a', 'musl')], { kind: 'manifests' }],
+  ])('%s: %s', async (expected, _what, sentence, pods, change) => {
+    const verdict = await needed(pods, change);
+    expect(verdict).toMatchObject({ needed: expected, sentence: expect.stringMatching(sentence) });
+  });
+
+  it('says what to do next: errors first, then what is unread, then the smallest namespace to begin with', async () => {
+    const pods = [
+      app('a', 'musl', 'big'),
+      app('b', 'musl', 'big'),
+      app('c', 'musl', 'small', {
+        dnsConfig: {
+          options: [
+            { name: 'timeout', value: '1' },
+            { name: 'ndots', value: '5' },
+          ],
+        },
+      }),
+      app('d', 'x', 'big'),
+    ];
+    const { next } = await needed(pods);
+    expect(next).toEqual([
+      'Correct the 1 error under Findings: it breaks look-ups today, whatever the kernel.',
+      'Let 1 unread image be read: each line says what to grant.',
+      'Begin with a namespace: kubectl label namespace big libc-dns.dev/mode=audit',
+    ]);
+  });
+
+  it('names in commands are one word of a shell', async () => {
+    const { next } = await needed([app('a', 'musl', "x; rm -rf ~'$(id)")]);
+    expect(next).toEqual([
+      `Begin with a namespace: kubectl label namespace 'x; rm -rf ~'\\''$(id)' libc-dns.dev/mode=audit`,
+    ]);
+  });
+
+  it('goes on from audit to enforce, and from enforce to new Pods', async () => {
+    const labels: Record<string, string> = { a: 'audit', e: 'enforce' };
+    const viewOf = (name: string) => ({ name, labels: { [MODE_LABEL]: labels[name] ?? 'off' } });
+    const { next } = await needed([app('x', 'glibc', 'a'), app('y', 'glibc', 'e')], { viewOf });
+    expect(next).toEqual([
+      'Enforce in a namespace that is audited: kubectl label namespace a libc-dns.dev/mode=enforce --overwrite',
+      'Create Pods of enforcing namespaces anew (e): those that run keep their DNS settings.',
+    ]);
+  });
+});
