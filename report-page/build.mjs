@@ -23,11 +23,6 @@ async function lines(entry) {
     .map((line) => line.replace(/^ +/, (indent) => ' '.repeat(indent.length / 2)));
 }
 
-/** The contents of page-assets.json. */
-export async function pageAssets() {
-  return `${JSON.stringify({ style: await lines('page.css'), script: await lines('main.ts') }, null, 2)}\n`;
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  writeFileSync(here('../src/audit/html/page-assets.json'), await pageAssets());
-}
+const assets = `${JSON.stringify({ style: await lines('page.css'), script: await lines('main.ts') }, null, 2)}\n`;
+if (process.argv[2] === '--print') process.stdout.write(assets);
+else writeFileSync(here('../src/audit/html/page-assets.json'), assets);

@@ -9,8 +9,8 @@ export interface GrowingRows {
   readonly more: HTMLButtonElement;
   /** Begins again with other rows. */
   readonly show: (rows: readonly number[]) => void;
-  /** Makes rows until there are so many. */
-  readonly fill: (upTo: number) => void;
+  /** Makes rows until there are so many; returns how many are left. */
+  readonly fill: (upTo: number) => number;
 }
 
 const format = new Intl.NumberFormat('en');
@@ -22,13 +22,15 @@ export function growingRows(makeRow: (row: number) => HTMLTableRowElement): Grow
   let wanted: readonly number[] = [];
   let made = 0;
 
-  const fill = (upTo: number): void => {
+  const fill = (upTo: number): number => {
     if (upTo > made) body.append(...wanted.slice(made, upTo).map(makeRow));
     made = Math.min(Math.max(made, upTo), wanted.length);
     more.hidden = made === wanted.length;
-    more.textContent = `Show more (${format.format(wanted.length - made)} left)`;
+    const left = wanted.length - made;
+    more.textContent = `Show more (${format.format(left)} left)`;
+    return left;
   };
-  const grow = (): void => fill(made + SLICE);
+  const grow = (): void => void fill(made + SLICE);
 
   more.addEventListener('click', grow);
   const sight = new IntersectionObserver(

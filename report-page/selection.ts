@@ -14,11 +14,11 @@ export interface Order {
   readonly descending: boolean;
 }
 
-/** A table with what searching and sorting it needs, made once. */
+/** A table with what searching it needs. */
 export interface Index {
   readonly table: PageTable;
-  /** By row: all its text in lower case. */
-  readonly texts: readonly string[];
+  /** By row: all its text in lower case. Made when it is first asked for. */
+  readonly texts: () => readonly string[];
 }
 
 export const cellTexts = (cell: PageCell | undefined): string[] => {
@@ -29,7 +29,10 @@ export const cellTexts = (cell: PageCell | undefined): string[] => {
 const rowText = ({ cells, details }: PageRow): string =>
   [...cells.flatMap(cellTexts), ...details.map(({ text }) => text)].join('\n').toLowerCase();
 
-export const indexed = (table: PageTable): Index => ({ table, texts: table.rows.map(rowText) });
+export function indexed(table: PageTable): Index {
+  let texts: readonly string[] | undefined;
+  return { table, texts: () => (texts ??= table.rows.map(rowText)) };
+}
 
 const collator = new Intl.Collator('en', { numeric: true });
 
@@ -42,12 +45,12 @@ function compareCells(a: PageCell | undefined, b: PageCell | undefined): number 
 export function select({ table, texts }: Index, { search, choices, order }: Query): number[] {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   const chosen = [...choices];
-  const found: number[] = [];
-  for (const [number, { cells }] of table.rows.entries()) {
-    const text = texts[number] ?? '';
-    if (!words.every((word) => text.includes(word))) continue;
-    if (chosen.every(([column, value]) => cellTexts(cells[column]).includes(value))) found.push(number);
-  }
+  const holds = (row: number): boolean => words.every((word) => texts()[row]?.includes(word));
+  const has = ({ cells }: PageRow): boolean =>
+    chosen.every(([column, value]) => cellTexts(cells[column]).includes(value));
+  const found = [...table.rows.entries()]
+    .filter(([number, row]) => holds(number) && has(row))
+    .map(([number]) => number);
   if (order === undefined) return found;
   const cell = (number: number): PageCell | undefined => table.rows[number]?.cells[order.column];
   const direction = order.descending ? -1 : 1;

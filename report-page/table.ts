@@ -42,12 +42,16 @@ export function tableView(table: PageTable): TableView {
   update();
 
   const grid = element('table', { role: 'table', 'aria-label': table.noun[1] }, head.root, rows.body);
+  const unprinted = element('p', { class: 'unprinted' });
   return {
-    root: element('div', { class: 'table' }, bar.root, grid, rows.more),
+    root: element('div', { class: 'table' }, bar.root, grid, rows.more, unprinted),
     choose: (label, value) => {
       const column = table.columns.findIndex((one) => one.label === label);
       if (bar.choose(column, value)) update();
     },
-    fillForPrint: () => rows.fill(PRINTED),
+    fillForPrint: () => {
+      const left = rows.fill(PRINTED);
+      unprinted.textContent = left === 0 ? '' : `${format.format(left)} more are not printed: search to choose which.`;
+    },
   };
 }

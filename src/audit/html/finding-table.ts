@@ -12,7 +12,7 @@ function row({ code, severity, where, what, why, change }: Finding): PageRow {
       where.container === null ? '' : shown(where.container),
       where.pods,
       [{ text: severity, tone: SEVERITY[severity] }],
-      code,
+      shown(code),
     ],
     details: [
       { term: 'What', text: shown(what, 2000) },

@@ -19,12 +19,12 @@ function codeCard(findings: readonly Finding[]): Markup {
   const all =
     findings.length === 1
       ? NOTHING
-      : html`<a href="#findings-all" data-column="Finding" data-value="${code}"
+      : html`<a href="#findings-all" data-column="Finding" data-value="${shown(code)}"
           >Show all ${number(findings.length)}</a
         >`;
   return html`<article class="finding">
     <h3>
-      <span class="tag tone-${SEVERITY[severity]}">${severity}</span> <code>${code}</code>
+      <span class="tag tone-${SEVERITY[severity]}">${severity}</span> <code>${shown(code)}</code>
       <span class="note">${counted(findings.length, 'place')}, ${counted(pods, 'Pod')}</span>
     </h3>
     <dl>

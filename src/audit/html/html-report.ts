@@ -58,7 +58,9 @@ function header({ source, generatedAt }: AuditReport): Markup {
         <h1>DNS audit</h1>
         <p class="note">
           <bdi>${shown(sourceText(source))}</bdi> ·
-          <time datetime="${generatedAt}">${shown(generatedAt.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC'))}</time>
+          <time datetime="${shown(generatedAt)}"
+            >${shown(generatedAt.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC'))}</time
+          >
         </p>
       </div>
       <button type="button" id="theme" hidden></button>
@@ -104,8 +106,8 @@ function body(report: AuditReport): Markup {
     </main>
     <footer>
       <p>
-        libc-dns ${shown(report.version)} · configuration: ${shown(report.source.configuration)} · ${report.apiVersion}
-        · this file holds all it needs and loads nothing
+        libc-dns ${shown(report.version)} · configuration: ${shown(report.source.configuration)} ·
+        ${shown(report.apiVersion)} · this file holds all it needs and loads nothing
       </p>
     </footer>`;
 }

@@ -19,7 +19,7 @@ function details(entry: ImageEntry, grant: string | undefined): PageDetail[] {
   list.push(
     {
       term: 'Evidence',
-      text: `${shown(evidence.detail, 2000)} (${evidence.source}, confidence ${evidence.confidence})`,
+      text: `${shown(evidence.detail, 2000)} (${shown(evidence.source)}, confidence ${evidence.confidence})`,
     },
     { term: 'Program', text: executable === null ? 'not known' : shown(executable) },
     { term: 'Linked to', text: libc },
@@ -38,7 +38,7 @@ function row(entry: ImageEntry, grants: ReadonlyMap<string, string>): PageRow {
     cells: [
       shown(image),
       [{ text: resolver, tone: resolver }],
-      evidence.source,
+      shown(evidence.source),
       evidence.confidence,
       workloads,
       pods,

@@ -25,7 +25,7 @@ function row(entry: NamespaceEntry): PageRow {
       findings.error + findings.warning + findings.info,
     ],
     details: [
-      ...(reason === null ? [] : [{ term: 'Mode', text: `${reason}: ${REASONS[reason]}` }]),
+      ...(reason === null ? [] : [{ term: 'Mode', text: `${shown(reason)}: ${REASONS[reason] ?? ''}` }]),
       { term: 'Containers', text: listed(RESOLVERS.map((resolver) => [resolver, resolvers[resolver]])) },
       {
         term: 'Pods today',

@@ -1,3 +1,4 @@
+import { diffArrays } from 'diff';
 import { stringify } from 'yaml';
 
 import type { DnsChange, ResolvConf } from '../../policy/model.ts';
@@ -9,14 +10,15 @@ function lines({ servers, searches, options }: ResolvConf): string[] {
   return text;
 }
 
+function sign({ added, removed }: { readonly added: boolean; readonly removed: boolean }): string {
+  if (added) return '+';
+  return removed ? '-' : ' ';
+}
+
 /** resolv.conf before and after by line: `-` goes, `+` comes, the rest stays. */
 export function resolvConfDiff(before: ResolvConf, after: ResolvConf): string {
-  const old = lines(before);
-  const now = lines(after);
-  const kept = old.filter((line) => now.includes(line)).map((line) => `  ${line}`);
-  const gone = old.filter((line) => !now.includes(line)).map((line) => `- ${line}`);
-  const come = now.filter((line) => !old.includes(line)).map((line) => `+ ${line}`);
-  return [...kept, ...gone, ...come].join('\n');
+  const parts = diffArrays(lines(before), lines(after));
+  return parts.flatMap((part) => part.value.map((line) => `${sign(part)} ${line}`)).join('\n');
 }
 
 /** The change as YAML of a Pod's spec. Options are those to add to what is there; nameservers and searches are whole lists. */

@@ -6,7 +6,7 @@ import { counted, EXPOSURE, remedyWords, RESOLVERS } from './words.ts';
 
 const containerDetail = ({ name, image, resolver, libc, evidence }: ContainerEntry): PageDetail => ({
   term: `Container ${shown(name, 200)}`,
-  text: `${shown(image)}: ${resolver}${libc === resolver ? '' : `, linked to ${libc}`}. ${shown(evidence.detail)} (${evidence.source}, ${evidence.confidence})`,
+  text: `${shown(image)}: ${resolver}${libc === resolver ? '' : `, linked to ${libc}`}. ${shown(evidence.detail)} (${shown(evidence.source)}, ${evidence.confidence})`,
 });
 
 function resolverTags(containers: readonly ContainerEntry[]): Tag[] {
@@ -17,10 +17,10 @@ function resolverTags(containers: readonly ContainerEntry[]): Tag[] {
 const remedyTag = (remedy: readonly string[]): Tag =>
   remedy.length === 0
     ? { text: remedyWords('none'), tone: 'quiet' }
-    : { text: remedyWords(remedy.toSorted().join('+')), tone: 'good' };
+    : { text: shown(remedyWords(remedy.toSorted().join('+'))), tone: 'good' };
 
 function modeText({ mode, modeReason }: WorkloadEntry): string {
-  return modeReason === null ? mode : `${mode} (${modeReason})`;
+  return modeReason === null ? mode : `${mode} (${shown(modeReason)})`;
 }
 
 function changeDetails({ decision, resolvConf }: WorkloadEntry): PageDetail[] {
@@ -45,7 +45,7 @@ function podsText({ pods, podNames, nodes }: WorkloadEntry): string {
 function details(workload: WorkloadEntry): PageDetail[] {
   const { decision, exposure, applied, findings, containers } = workload;
   const list: PageDetail[] = [
-    { term: 'Decision', text: `${decision.reason}: ${shown(decision.message, 2000)}` },
+    { term: 'Decision', text: `${shown(decision.reason)}: ${shown(decision.message, 2000)}` },
     { term: 'Today', text: shown(exposure.detail, 2000) },
     ...containers.map(containerDetail),
     ...changeDetails(workload),
@@ -57,7 +57,7 @@ function details(workload: WorkloadEntry): PageDetail[] {
       term: 'Done by the webhook',
       text: shown(`${applied.reason}: ${applied.remedy.join(', ') || 'nothing'}`),
     });
-  if (findings.length > 0) list.push({ term: 'Findings', text: findings.join(', ') });
+  if (findings.length > 0) list.push({ term: 'Findings', text: shown(findings.join(', ')) });
   return list;
 }
 

@@ -1,0 +1,109 @@
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+
+import { htmlReport } from '../../../src/audit/html/html-report.ts';
+import type { AuditReport } from '../../../src/audit/report.ts';
+import example from '../../fixtures/audit/report.json' with { type: 'json' };
+
+const report = example as AuditReport;
+const file = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
+
+const hash = (text = ''): string => `&#39;sha256-${createHash('sha256').update(text).digest('base64')}&#39;`;
+const policy = (document: string): string => /Content-Security-Policy" content="([^"]*)"/.exec(document)?.[1] ?? '';
+const section = (document: string, id: string): string =>
+  new RegExp(`<section id="${id}".*?</section>`, 's').exec(document)?.[0] ?? '';
+
+describe('the report as HTML', () => {
+  const document = htmlReport(report);
+
+  it('is the same for the same report', () => {
+    expect(htmlReport(report)).toBe(document);
+  });
+
+  it('allows its own style and script by their hashes, and nothing else', () => {
+    const [, style] = /<style>(.*?)<\/style>/s.exec(document) ?? [];
+    const [, script] = /<script>(.*?)<\/script>/s.exec(document) ?? [];
+    expect(policy(document)).toBe(
+      `default-src &#39;none&#39;; style-src ${hash(style)}; script-src ${hash(script)}; img-src data:; base-uri &#39;none&#39;; ` +
+        'form-action &#39;none&#39;; require-trusted-types-for &#39;script&#39;; trusted-types &#39;none&#39;',
+    );
+  });
+
+  it('refers to nothing outside, and has no handler or style in an attribute', () => {
+    const tags = [...document.matchAll(/<[a-z][^>]*>/g)].map(([tag]) => tag);
+    const references = tags.flatMap((tag) => /\s(?:href|src|action|data|srcset)="([^"]*)"/.exec(tag)?.[1] ?? []);
+    expect(references.filter((reference) => !/^(#[a-z-]+|data:,)$/.test(reference))).toEqual([]);
+    expect(tags.filter((tag) => /\s(on\w+|style)=/.test(tag.replaceAll(/"[^"]*"/g, '""')))).toEqual([]);
+  });
+
+  it('begins with the verdict, what to do next and why', () => {
+    const text = section(document, 'summary');
+    const { sentence, next, because } = report.verdict;
+    const places = [sentence, ...next, ...because].map((part) => text.indexOf(part));
+    expect(places).toEqual(places.toSorted((a, b) => a - b));
+    expect(places[0]).toBeGreaterThan(0);
+  });
+
+  it.each([
+    ['yes', 'Needed'],
+    ['no', 'Not needed'],
+    ['perhaps', 'Perhaps needed'],
+  ] as const)('says %s plainly: %s', (needed, words) => {
+    const text = section(htmlReport({ ...report, verdict: { ...report.verdict, needed } }), 'summary');
+    expect(text).toContain(`<p class="badge">${words}</p>`);
+  });
+
+  it('shows one card for each kind of finding, with an example and the way to all of them', () => {
+    const findings = report.findings.flatMap((finding) => [finding, finding]);
+    const text = section(htmlReport({ ...report, findings }), 'findings');
+    expect(text.match(/<article/g)).toHaveLength(report.findings.length);
+    expect(text).toContain('2 places, 24 Pods');
+    expect(text).toContain('data-value="MuslShortTimeout"');
+  });
+
+  it('says what it could not read, and what to grant', () => {
+    const text = section(document, 'cluster');
+    expect(text).toContain('get daemonsets.apps node-local-dns in namespace kube-system');
+    expect(section(htmlReport({ ...report, gaps: [] }), 'cluster')).not.toContain('What could not be read');
+  });
+
+  it('is made of a cluster in which there is nothing', () => {
+    const { resolvers, exposure, findings } = report.summary;
+    const none = <T extends object>(counts: T): T =>
+      Object.fromEntries(Object.keys(counts).map((key) => [key, 0])) as T;
+    const nothing = htmlReport({
+      ...report,
+      source: { ...report.source, kind: 'manifests', files: ['a.yaml', '<b>.yaml'] },
+      verdict: { needed: 'no', sentence: 'Nothing runs here.', because: [], next: [] },
+      summary: {
+        ...report.summary,
+        unreadableImages: 0,
+        images: 1,
+        remedies: {},
+        reasons: {},
+        resolvers: none(resolvers),
+        exposure: none(exposure),
+        findings: none(findings),
+      },
+      kernels: [],
+      namespaces: [],
+      workloads: [],
+      images: [],
+      findings: [],
+      unreadable: [],
+      gaps: [],
+    });
+    expect(nothing).toContain('None: no Pod has a DNS setting that hurts its resolver.');
+    expect(nothing).toContain('a.yaml, &lt;b&gt;.yaml');
+    expect(nothing).not.toMatch(/NaN|undefined|What to do next/);
+  });
+
+  it('holds the page as report-page/build.mjs makes it: run that after a change there', async () => {
+    const { stdout } = await promisify(execFile)(process.execPath, [file('report-page/build.mjs'), '--print']);
+    expect(await readFile(file('src/audit/html/page-assets.json'), 'utf8')).toBe(stdout);
+  });
+});
