@@ -14,6 +14,7 @@ export default defineConfig({
       project('server', 30_000),
       project('registry', 60_000),
       project('chart', 60_000),
+      project('browser', 60_000),
       project('cluster', 120_000, cluster),
     ],
   },
