@@ -42,7 +42,7 @@ function judged(input: NeedInput): Pick<NeedVerdict, 'needed' | 'sentence'> {
   }
   if (pods === 0) return { needed: 'perhaps', sentence: 'No Pods run here, so there is nothing to judge by.' };
   if (exposure.yes > 0) {
-    const sentence = `This cluster needs it: ${exposure.yes} of ${counted(pods, 'Pod')} can lose DNS packets to the race as they run today.`;
+    const sentence = `This cluster needs it: ${exposure.yes} of ${counted(pods, 'Pod')} can lose DNS packets to the conntrack race as they run today.`;
     return { needed: 'yes', sentence };
   }
   if (kernels.length > 0 && kernels.every(({ level }) => level === 'fixed')) {
@@ -56,7 +56,7 @@ function judged(input: NeedInput): Pick<NeedVerdict, 'needed' | 'sentence'> {
     return { needed: 'no', sentence };
   }
   if (exposure.possible > 0) {
-    const sentence = `Perhaps: ${exposure.possible} of ${counted(pods, 'Pod')} may lose DNS packets to the race; what decides it could not be read.`;
+    const sentence = `Perhaps: ${exposure.possible} of ${counted(pods, 'Pod')} may lose DNS packets to the conntrack race; what decides it could not be read.`;
     return { needed: 'perhaps', sentence };
   }
   if (podsPatched > 0) {
@@ -65,7 +65,7 @@ function judged(input: NeedInput): Pick<NeedVerdict, 'needed' | 'sentence'> {
   }
   return {
     needed: 'no',
-    sentence: 'This cluster does not need it: no Pod can lose DNS packets to the race as they run today.',
+    sentence: 'This cluster does not need it: no Pod can lose DNS packets to the conntrack race as they run today.',
   };
 }
 

@@ -2,13 +2,16 @@ import { counted } from '../audit/order.ts';
 import type { AuditReport, ExposureLevel, WorkloadEntry } from '../audit/report.ts';
 import { findingsText } from './audit-table-findings.ts';
 import { visible, type Paint } from './io.ts';
-import { fittedTable, wrapped } from './text-layout.ts';
+import { cut, fittedTable, wrapped } from './text-layout.ts';
 
 export interface TableOptions {
   /** Columns that lines may take. */
   readonly width: number;
   readonly paint: Paint;
 }
+
+/** From so many columns on tables have all of theirs. */
+const WIDE = 110;
 
 const VERDICT_STYLE = { yes: 'yellow', no: 'green', perhaps: 'cyan' } as const;
 const LEVEL_STYLE = { yes: 'yellow', possible: 'cyan', mitigated: 'gray', no: 'green' } as const;
@@ -34,7 +37,7 @@ function head(report: AuditReport, options: TableOptions): string {
     .split('\n')
     .map((line) => paint(['bold', VERDICT_STYLE[verdict.needed]], line))
     .join('\n');
-  return `${paint('gray', title)}\n\n${styled}\n${because}${next === '' ? '' : `\nNext:\n${next}`}`;
+  return `${paint('gray', cut(title, width))}\n\n${styled}\n${because}${next === '' ? '' : `\nNext:\n${next}`}`;
 }
 
 function summary({ summary: sum, source, cluster }: AuditReport, options: TableOptions): string {
@@ -90,22 +93,27 @@ function namespaces({ namespaces: entries }: AuditReport, options: TableOptions)
 const resolversOf = ({ containers }: WorkloadEntry): string =>
   [...new Set(containers.map(({ resolver }) => resolver))].join('+') || '-';
 
+const WORKLOAD_TITLES = ['WORKLOAD', 'PODS', 'MODE', 'RESOLVERS', 'REMEDY', 'EXPOSED', 'KIND', 'REASON'];
+const LEVEL_COLUMN = 5;
+
 function workloads({ workloads: entries }: AuditReport, options: TableOptions): string {
   if (entries.length === 0) return '';
   const rows = entries.map((entry) => [
     visible(`${entry.namespace}/${entry.name}`),
-    visible(entry.kind),
     entry.pods,
     entry.mode,
     resolversOf(entry),
     entry.decision.remedy.join('+') || '-',
     entry.exposure.level,
+    visible(entry.kind),
     entry.decision.reason,
   ]);
-  const titles = ['WORKLOAD', 'KIND', 'PODS', 'MODE', 'RESOLVERS', 'REMEDY', 'EXPOSED', 'REASON'];
-  const table = fittedTable([titles, ...rows], options.width, (text, row, column) => {
+  // Names tell more than kind and reason do: on a narrow terminal these are left to the other formats.
+  const shown =
+    options.width < WIDE ? [WORKLOAD_TITLES, ...rows].map((row) => row.slice(0, -2)) : [WORKLOAD_TITLES, ...rows];
+  const table = fittedTable(shown, options.width, (text, row, column) => {
     const level = text.trim() as ExposureLevel;
-    return row > 0 && column === 6 && level in LEVEL_STYLE ? options.paint(LEVEL_STYLE[level], text) : text;
+    return row > 0 && column === LEVEL_COLUMN && level in LEVEL_STYLE ? options.paint(LEVEL_STYLE[level], text) : text;
   });
   return `${heading('WORKLOADS', options)}${table}`;
 }

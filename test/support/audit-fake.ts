@@ -1,0 +1,44 @@
+import { createPodGroups } from '../../src/audit/pod-groups.ts';
+import type { AuditCluster } from '../../src/commands/audit-parts.ts';
+import { byName } from './audit-report.ts';
+import { facts } from './policy.ts';
+
+/** A cluster with one exposed Deployment of each name, whose images are called as their resolvers are. */
+export function fakeCluster(
+  workloads: readonly { readonly name: string; readonly namespace?: string; readonly image: string }[],
+  change: Partial<AuditCluster> = {},
+): AuditCluster {
+  const groups = createPodGroups();
+  for (const { name, namespace = 'shop', image } of workloads) {
+    const pod = { metadata: { name: `${name}-1` }, spec: { nodeName: 'old', containers: [{ name: 'main', image }] } };
+    groups.add({ kind: 'Deployment', namespace, name }, pod, undefined);
+  }
+  const nothing = { value: '', source: 'built-in' };
+  return {
+    server: 'https://10.0.0.1:6443',
+    installation: async () => ({ namespace: undefined, configuration: undefined, gaps: [] }),
+    facts: async () => ({
+      facts: { ...facts, nodeLocal: 'absent' },
+      section: {
+        dns: { value: '10.96.0.10', source: 'service kube-system/kube-dns' },
+        domain: nothing,
+        nodeSearches: nothing,
+        nodeLocal: { state: 'absent', source: 'test', detail: 'there is no such DaemonSet' },
+      },
+      dnsOverTcp: 'answered',
+      gaps: [],
+    }),
+    scan: async () => ({
+      groups: groups.all(),
+      namespaces: new Map(),
+      nodes: [{ name: 'old', os: 'linux', kernel: '4.14.90', osImage: 'Old' }],
+      networkPolicies: [],
+      kubeProxy: { mode: 'iptables', source: 'test', detail: 'test' },
+      dnsTcpPort: true,
+      gaps: [],
+    }),
+    openDetector: async () => ({ detector: byName, gaps: [], close: async () => {} }),
+    close: async () => {},
+    ...change,
+  };
+}

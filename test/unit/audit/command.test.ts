@@ -1,0 +1,245 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import type { AuditReport } from '../../../src/audit/report.ts';
+import type { AuditCluster } from '../../../src/commands/audit-parts.ts';
+import { CommandError } from '../../../src/commands/errors.ts';
+import { fakeCluster } from '../../support/audit-fake.ts';
+import { cli, type CliOptions } from '../../support/cli.ts';
+
+const HOSTILE = '<img src=x onerror=alert(1)>\u001b[31m|\u202e`x` @all #1 [a](https://evil.test)';
+const cluster = fakeCluster([
+  { name: 'web', image: 'musl:1' },
+  { name: HOSTILE, image: 'glibc:1' },
+]);
+
+const audit = async (flags: readonly string[], options: CliOptions = { cluster }) =>
+  await cli(['audit', ...flags], options);
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'libc-dns-audit-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+describe('output', () => {
+  it.each([80, 100, 140])(
+    'the table fits a terminal of %i columns, and begins with what it comes to',
+    async (columns) => {
+      const { code, out } = await audit(['--no-color'], { cluster, terminal: true, columns });
+      expect(code).toBe(0);
+      const lines = out.split('\n');
+      expect(lines.filter((line) => line.length > columns)).toEqual([]);
+      expect(lines[2]).toMatch(/^This cluster needs it: 2 of 2 Pods/);
+      expect(out.indexOf('SUMMARY')).toBeLessThan(out.indexOf('WORKLOADS'));
+    },
+  );
+
+  it('colours only on a terminal, and not under --no-color', async () => {
+    const coloured = async (flags: string[], terminal: boolean): Promise<boolean> =>
+      // eslint-disable-next-line no-control-regex
+      /\u001B\[/.test((await audit(flags, { cluster, terminal })).out);
+    expect(await coloured([], true)).toBe(true);
+    expect(await coloured(['--no-color'], true)).toBe(false);
+    expect(await coloured([], false)).toBe(false);
+  });
+
+  it('where nobody watches, nothing is cut and no progress is shown', async () => {
+    const { out, err } = await audit([]);
+    expect(out).toContain('onerror=alert(1)>\\u{1b}[31m|\\u{202e}');
+    expect(out).not.toContain('…');
+    expect(err).toBe('');
+  });
+
+  it.each(['table', 'markdown'])(
+    'control characters and direction marks never come out as they are: %s',
+    async (format) => {
+      const { out } = await audit(['-o', format]);
+      expect(out).not.toMatch(/[\p{Cf}\p{Zl}\p{Zp}]/u);
+      expect(out.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
+    },
+  );
+
+  it('Markdown: a name is no markup, no link, no mention, and ends no cell', async () => {
+    const { out } = await audit(['-o', 'markdown']);
+    const row = out.split('\n').find((line) => line.includes('onerror') && line.includes('OptionsAdded')) ?? '';
+    expect(row.replaceAll('\\|', '').split('|')).toHaveLength(9);
+    expect(row).toContain('&lt;img src=x onerror=alert\\(1\\)&gt;');
+    expect(row).toContain('@&#8203;all \\#&#8203;1 \\[a\\]\\(https&#8203;://evil.test\\)');
+    expect(row).not.toMatch(/(?<!\\)[`[\]]/);
+  });
+
+  it('JSON is the report', async () => {
+    const { out } = await audit(['-o', 'json']);
+    const report = JSON.parse(out) as AuditReport;
+    expect(report).toMatchObject({ apiVersion: 'audit.libc-dns.dev/v1', summary: { pods: 2, exposure: { yes: 2 } } });
+    expect(report.workloads[0]?.name).toBe(HOSTILE);
+  });
+
+  it('HTML is a page of its own', async () => {
+    const { out } = await audit(['-o', 'html']);
+    expect(out).toMatch(/^<!doctype html>/i);
+    expect(out).not.toContain('<img src=x');
+  });
+
+  it('progress is one line on a terminal, and is taken away', async () => {
+    const { err } = await audit([], { cluster, terminal: true });
+    expect(err).toMatch(/2\/2 images/);
+    expect(err.endsWith('\r\u001B[K')).toBe(true);
+    expect(err).not.toContain('\n');
+  });
+});
+
+describe('--output-file', () => {
+  it('holds the report, and nothing goes to standard output', async () => {
+    const file = join(folder, 'r.json');
+    const { code, out } = await audit(['-o', 'json', '--output-file', file], { cluster, terminal: true });
+    expect({ code, out }).toEqual({ code: 0, out: '' });
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ kind: 'AuditReport' });
+    expect(readdirSync(folder)).toEqual(['r.json']);
+  });
+
+  it('a table in a file has no colours', async () => {
+    const file = join(folder, 'r.txt');
+    await audit(['--output-file', file], { cluster, terminal: true });
+    expect(readFileSync(file, 'utf8')).not.toContain('\u001B');
+  });
+
+  it('a link leads to the file that is replaced', async () => {
+    writeFileSync(join(folder, 'real'), 'old');
+    symlinkSync('real', join(folder, 'link'));
+    await audit(['-o', 'json', '--output-file', join(folder, 'link')]);
+    expect(readFileSync(join(folder, 'real'), 'utf8')).toContain('AuditReport');
+    expect(readdirSync(folder)).toEqual(['link', 'real']);
+  });
+
+  it('a device is written to, and stays one', async () => {
+    expect(await audit(['-o', 'json', '--output-file', '/dev/null'])).toMatchObject({ code: 0, out: '' });
+  });
+
+  it('a folder that is not there: exit 1, and nothing is left', async () => {
+    const { code, err } = await audit(['--output-file', join(folder, 'no', 'r.json')]);
+    expect({ code, err }).toMatchObject({ code: 1, err: expect.stringMatching(/--output-file .*ENOENT/) });
+    expect(await audit(['--output-file', folder])).toMatchObject({ code: 1 });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('interrupted: exit 1, nothing is written', async () => {
+    const interrupted = new AbortController();
+    const stopping = fakeCluster([{ name: 'a', image: 'musl' }], {
+      openDetector: async () => {
+        interrupted.abort('SIGINT');
+        return { gaps: [], close: async () => {} };
+      },
+    });
+    const options = { cluster: stopping, signal: interrupted.signal };
+    const result = await audit(['--output-file', join(folder, 'r')], options);
+    expect(result).toEqual({ code: 1, out: '', err: 'libc-dns: interrupted: nothing was written\n' });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+});
+
+describe('--fail-on', () => {
+  const calm = fakeCluster([{ name: 'a', image: 'go', namespace: 'kube-system' }]);
+  it.each<[string, AuditCluster, number]>([
+    ['changes', cluster, 3],
+    ['exposed', cluster, 3],
+    ['changes', calm, 0],
+    ['exposed', calm, 0],
+  ])('%s', async (what, subject, expected) => {
+    const { code, out, err } = await audit(['--fail-on', what, '-o', 'json'], { cluster: subject });
+    expect(code).toBe(expected);
+    expect(JSON.parse(out)).toMatchObject({ kind: 'AuditReport' });
+    expect(err).toMatch(expected === 3 ? /--fail-on/ : /^$/);
+  });
+});
+
+describe('manifests', () => {
+  const manifest = [
+    'apiVersion: v1\nkind: Namespace\nmetadata: {name: off, labels: {libc-dns.dev/mode: "off"}}\n',
+    'kind: Pod\napiVersion: v1\nmetadata: {name: a, namespace: off}\nspec: {containers: [{name: m, image: musl}]}\n',
+    'kind: CronJob\napiVersion: batch/v1\nmetadata: {name: b}\nspec: {jobTemplate: {spec: {template: {spec: {containers: [{name: m, image: musl}]}}}}}\n',
+  ].join('---\n');
+
+  it('each Pod and template counts once; namespaces in the input give their mode, others enforce', async () => {
+    const flags = ['-f', '-', '-o', 'json', '-n', 'jobs'];
+    const { detector } = await cluster.openDetector({} as never);
+    const { out } = await audit(flags, { stdin: manifest, ...(detector && { detector }) });
+    const { workloads, source, verdict } = JSON.parse(out) as AuditReport;
+    expect(source).toMatchObject({ kind: 'manifests', files: ['standard input'] });
+    expect(workloads.map(({ kind, namespace, name, mode, pods }) => [kind, namespace, name, mode, pods])).toEqual([
+      ['CronJob', 'jobs', 'b', 'enforce', 1],
+      ['Pod', 'off', 'a', 'off', 1],
+    ]);
+    expect(workloads[0]?.decision.remedy).toEqual(['retry']);
+    expect(verdict.needed).toBe('perhaps');
+  });
+});
+
+describe('wrong usage', () => {
+  it.each([
+    [['-f', 'x.yaml', '--fail-on', 'exposed'], /needs a cluster/],
+    [['-f', 'x.yaml', '--kubeconfig', 'k'], /either --filename or a cluster/],
+    [['-A', '-n', 'shop'], /either --namespace or --all-namespaces/],
+    [['-o', 'yaml'], /Allowed choices are table, json, markdown, html/],
+    [['--fail-on', 'x'], /Allowed choices are changes, exposed/],
+  ])('%j', async (flags, message) => {
+    expect(await audit(flags)).toMatchObject({ code: 2, out: '', err: expect.stringMatching(message) });
+  });
+
+  it('a cluster that cannot be read: exit 1, and what to grant', async () => {
+    const failing = fakeCluster([], {
+      scan: async () => {
+        throw new CommandError('failed', 'GET /api/v1/pods: forbidden. The audit needs at least: list pods');
+      },
+    });
+    expect(await audit([], { cluster: failing })).toMatchObject({
+      code: 1,
+      out: '',
+      err: expect.stringMatching(/list pods/),
+    });
+  });
+});
+
+describe('the configuration', () => {
+  const text = 'scope: cluster\nmode: audit\ndetection: { registry: { dockerConfig: /etc/libc-dns/docker.json } }\n';
+  const installed = fakeCluster([{ name: 'a', image: 'musl' }], {
+    installation: async () => ({
+      namespace: 'libc-dns',
+      configuration: { name: 'ConfigMap libc-dns/libc-dns-webhook', text },
+      gaps: [],
+    }),
+  });
+
+  it("is the installed webhook's where there is one; files in its Pod are not looked for here", async () => {
+    const { code, out } = await audit(['-o', 'json'], { cluster: installed });
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({
+      source: { configuration: 'ConfigMap libc-dns/libc-dns-webhook' },
+      workloads: [{ mode: 'audit' }],
+    });
+  });
+
+  it('is --config where that is given', async () => {
+    const file = join(folder, 'c.yaml');
+    writeFileSync(file, 'scope: cluster\n');
+    const { out } = await audit(['-o', 'json', '--config', file], { cluster: installed });
+    expect(JSON.parse(out)).toMatchObject({ source: { configuration: file }, workloads: [{ mode: 'enforce' }] });
+  });
+
+  it('one that is not valid is said to be so, by its name', async () => {
+    const broken = fakeCluster([], {
+      installation: async () => ({
+        namespace: 'n',
+        configuration: { name: 'ConfigMap n/c', text: 'scope: x' },
+        gaps: [],
+      }),
+    });
+    expect(await audit([], { cluster: broken })).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/ConfigMap n\/c/),
+    });
+  });
+});
