@@ -94,9 +94,7 @@ async function findDns(config: Config, client: KubeClient | undefined, own: OwnP
   });
   await discovery.look(AbortSignal.timeout(4 * READ_MS));
   const [error] = unreadable;
-  // Without the DaemonSet nothing can be said of the cache; without the Service there may be no address.
-  if (error !== undefined) throw error;
-  return discovery.known();
+  return { ...discovery.known(), ...(error && { unread: error }) };
 }
 
 /** Files of the webhook's Pod are not here: what they hold is left out, and said. */

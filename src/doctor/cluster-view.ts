@@ -177,4 +177,6 @@ export interface DnsSeen {
   readonly sources: Readonly<Record<'dns' | 'domain' | 'nodeSearches' | 'nodeLocal', string>>;
   /** One sentence on the node-local cache. */
   readonly nodeLocalDetail: string;
+  /** Why a part of it could not be read: then what stands here is a guess. */
+  readonly unread?: Error;
 }

@@ -17,16 +17,21 @@ interface Targets {
   readonly name: string;
 }
 
-/** The servers that Pods ask: the cluster DNS, and a cache of this node that is there. */
-async function targets({ parts, dns }: Sight): Promise<Targets> {
-  const { facts } = await dns();
-  const given = parts.given.dns !== undefined;
-  const cache = !given && facts.nodeLocal === 'ready' ? (facts.nodeLocalAddresses ?? []) : [];
-  const addresses = [...new Set([...facts.dns, ...cache])];
-  return {
-    servers: addresses.map((address) => ({ address, port: parts.dnsPort })),
-    name: `kubernetes.default.svc.${facts.domain}`,
-  };
+/** A name that every cluster has. */
+const nameIn = (domain: string): string => `kubernetes.default.svc.${domain}`;
+
+/** The servers that Pods ask: the cluster DNS, and a cache of this node that is there. Those given need no cluster. */
+async function targets({ parts, dns }: Pick<Sight, 'parts' | 'dns'>): Promise<Targets> {
+  const servers = (addresses: readonly string[]): DnsServer[] =>
+    [...new Set(addresses)].map((address) => ({ address, port: parts.dnsPort }));
+  const { dns: given, domain = parts.config.cluster.domain } = parts.given;
+  if (given !== undefined && given !== 'auto') {
+    return { servers: servers(given), name: nameIn(domain === 'auto' ? 'cluster.local' : domain) };
+  }
+  const { facts, sources, unread } = await dns();
+  if (sources.dns === 'built-in' && unread !== undefined) throw unread;
+  const cache = facts.nodeLocal === 'ready' ? (facts.nodeLocalAddresses ?? []) : [];
+  return { servers: servers([...facts.dns, ...cache]), name: nameIn(facts.domain) };
 }
 
 /** How to run this where Pods are: in a replica, in a Pod of its own, on a node. */

@@ -41,7 +41,9 @@ export function faultChecks(sight: Sight): Check[] {
       group: 'fault',
       run: async () => {
         await sight.view();
-        return judgeNodeLocal((await sight.webhookConfig()).config, await sight.dns());
+        const dns = await sight.dns();
+        if (dns.unread !== undefined) throw dns.unread;
+        return judgeNodeLocal((await sight.webhookConfig()).config, dns);
       },
     },
   ];

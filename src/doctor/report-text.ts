@@ -56,8 +56,11 @@ function adviceLines({ text, command }: Advice, { style, left, width }: Layout):
   const indent = ' '.repeat(left);
   const [first = '', ...others] = wrap(style.visible(text), width - 3);
   const sentence = [`${indent}-> ${first}`, ...others.map((line) => `${indent}   ${line}`)];
+  if (command === undefined) return sentence;
   // A command is never wrapped: it is there to be copied.
-  return command === undefined ? sentence : [...sentence, `      ${style.command(style.visible(command))}`];
+  const shown = style.visible(command);
+  const beside = shown.length <= width - 3 ? left + 3 : 6;
+  return [...sentence, `${' '.repeat(beside)}${style.command(shown)}`];
 }
 
 function checkLines({ id, status, seen, details, advice }: CheckEntry, layout: Layout): string[] {
@@ -93,6 +96,12 @@ function leftOut(checks: readonly CheckEntry[], { style, width }: Layout): strin
   return ['', ...wrap(text, width).map((line) => style.dim(line))];
 }
 
+const MORE = 'An account with more rights sees more: a cluster administrator may read all of it.';
+
+function rightsLine(checks: readonly CheckEntry[], { style }: Layout): string[] {
+  return checks.some(({ data }) => data['needs'] === 'right') ? ['', style.dim(MORE)] : [];
+}
+
 const plural = (number: number, word: string): string => `${number} ${word}${number === 1 ? '' : 's'}`;
 
 function summaryLine({ summary }: DoctorReport, { status }: TextStyle): string {
@@ -119,6 +128,12 @@ export function reportText(report: DoctorReport, style: TextStyle): string {
       sections.push(...checkLines(shortened, layout));
     }
   }
-  const lines = [...sections.slice(1), ...leftOut(report.checks, layout), '', summaryLine(report, style)];
+  const lines = [
+    ...sections.slice(1),
+    ...leftOut(report.checks, layout),
+    ...rightsLine(shown, layout),
+    '',
+    summaryLine(report, style),
+  ];
   return lines.map((line) => `${line.trimEnd()}\n`).join('');
 }

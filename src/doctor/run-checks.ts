@@ -1,4 +1,5 @@
-import { skipped, type Advice, type Group, type Outcome } from './check.ts';
+import { skipped, type Group, type Outcome } from './check.ts';
+import { why } from './why.ts';
 
 /** One thing that is looked at. */
 export interface Check {
@@ -20,19 +21,15 @@ export interface Checked extends Outcome {
 /** Milliseconds for one check: a slow API server takes ten for each of two calls in a row. */
 export const CHECK_MS = 25_000;
 
-const GRANT: Advice = {
-  text: 'Run doctor with an account that may read this; a cluster administrator may read all of it.',
-};
-
 /** What is said of a check that could not be carried out. */
 function notSeen(error: unknown): Outcome {
   const { code, message } = error as { code?: unknown; message?: unknown };
-  const why = typeof message === 'string' && message !== '' ? message : String(error);
   // Said once, by the check of the API server.
-  if (code === 'no-cluster') return skipped(why, { data: { needs: 'cluster' } });
-  if (code === 'forbidden' || code === 'unauthorized')
-    return skipped(`not allowed to look: ${why}`, { advice: [GRANT] });
-  return skipped(typeof code === 'string' ? `could not look: ${why}` : `the check itself failed: ${why}`);
+  if (code === 'no-cluster') return skipped(why(error), { data: { needs: 'cluster' } });
+  if (code === 'forbidden' || code === 'unauthorized') {
+    return skipped(`not looked at: ${why(error)}`, { data: { needs: 'right', error: message } });
+  }
+  return skipped(typeof code === 'string' ? `not looked at: ${why(error)}` : `the check itself failed: ${why(error)}`);
 }
 
 async function runOne(check: Check, stop: AbortSignal): Promise<Checked> {

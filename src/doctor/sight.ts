@@ -137,8 +137,7 @@ async function configOrDefaults(parts: DoctorParts, find: () => Promise<WebhookC
   try {
     return await find();
   } catch (error) {
-    const why = error instanceof NeedsClusterError ? [] : [(error as Error).message];
-    return { config: parts.config, from: parts.configGiven ?? 'defaults', problems: why };
+    return { config: parts.config, from: parts.configGiven ?? 'defaults', problems: [], unread: error };
   }
 }
 

@@ -52,11 +52,12 @@ async function scope(sight: Sight): Promise<Outcome> {
 
 async function configuration(sight: Sight): Promise<Outcome> {
   await sight.view();
-  const { from, problems } = await sight.webhookConfig();
+  const { from, problems, unread } = await sight.webhookConfig();
+  if (unread !== undefined) throw unread;
   const data = { from, problems };
   if (problems.length > 0) {
     const advice = [{ text: 'Correct it; libc-dns config FILE checks one. What follows goes by the defaults.' }];
-    return warning('the configuration of the webhook is not valid, or could not be read', {
+    return warning('the configuration of the webhook is not valid', {
       data,
       details: problems,
       advice,

@@ -1,4 +1,5 @@
 import type { KubeProxySources, Labels, PodSeen } from '../doctor/cluster-view.ts';
+import { why } from '../doctor/why.ts';
 import type { KubeClient } from './client.ts';
 import { by, getOne, listAll } from './doctor-list.ts';
 import * as objects from './doctor-objects.ts';
@@ -6,8 +7,6 @@ import { podSeen } from './doctor-pods.ts';
 import { resourcePath, type Resource } from './objects.ts';
 
 const core = (plural: string): Resource => ({ group: '', version: 'v1', plural });
-
-const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 const KEYS = ['config.conf', 'config', 'kube-proxy.yaml'] as const;
 
@@ -18,10 +17,10 @@ function textOf(data: Labels | undefined, name: string): KubeProxySources['confi
 
 /** kubeadm: config.conf of ConfigMap kube-proxy. EKS: config of kube-proxy-config. GKE and others: flags of the Pods. */
 export async function kubeProxy(client: Pick<KubeClient, 'request'>): Promise<KubeProxySources> {
-  const unread: string[] = [];
+  const unread = new Set<string>();
   const attempt = async <T>(read: () => Promise<T | undefined>): Promise<T | undefined> =>
     await read().catch((error: unknown) => {
-      unread.push(reason(error));
+      unread.add(why(error));
       return undefined;
     });
   const map = (name: string): Promise<Labels | undefined> =>
@@ -43,6 +42,6 @@ export async function kubeProxy(client: Pick<KubeClient, 'request'>): Promise<Ku
     ...(config !== undefined && { config }),
     ...(replaces !== undefined && { cilium: replaces }),
     ...(pod !== undefined && { commandLine: { words, from: `Pod kube-system/${pod.name}` } }),
-    unread,
+    unread: [...unread],
   };
 }

@@ -39,8 +39,10 @@ function remark({ registry, image, detection: { failure, verdict, meter }, ms }:
     const cost = `${count(meter.requests, 'request')}, ${Math.round(ms)} ms`;
     return { status: 'ok', text: `${registry}: ${image} is ${verdict.resolver} (${cost})` };
   }
+  const { code, message } = failure;
+  const text = message.startsWith(registry) ? `${message} (${code})` : `${registry}: ${message} (${code})`;
   const advice = ADVICE[failure.code] ?? (inside ? UNREACHABLE : { text: `From here. ${UNREACHABLE.text}` });
-  return { status: 'warning', text: `${registry}: ${failure.code}: ${failure.message}`, advice };
+  return { status: 'warning', text, advice };
 }
 
 /** Whether the registries of the images that matter can be read, with the webhook's own rules and logins. */

@@ -51,6 +51,8 @@ export interface WebhookConfig {
   readonly from: string;
   /** Why what stands there is not used. */
   readonly problems: readonly string[];
+  /** Why it could not be read: then it is as if there were none. */
+  readonly unread?: unknown;
 }
 
 export interface ConfigText {

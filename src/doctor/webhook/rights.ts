@@ -1,5 +1,5 @@
 import type { Config } from '../../config/schema.ts';
-import { count, listed, summarize, type Outcome, type Remark } from '../check.ts';
+import { failure, listed, ok, warning, type Outcome } from '../check.ts';
 import type { Right } from '../cluster-view.ts';
 
 /** A right that the webhook uses, and what is lost without it. docs/security.md, "What it may do". */
@@ -127,20 +127,23 @@ const GRANT = {
   text: 'Apply the roles of the release again: helm upgrade with rbac.create, or certs/manifests/rbac.yaml.',
 };
 
+/** `list, watch namespaces`: rights over the same things in one phrase. */
+function phrases(needs: readonly Need[]): string[] {
+  const things = Map.groupBy(needs, (need) => describeRight(need).slice(need.verb.length + 1));
+  return [...things].map(([thing, of]) => `${of.map(({ verb }) => verb).join(', ')} ${thing}`);
+}
+
 /** Which of the rights it needs the service account has. `user`: `system:serviceaccount:<namespace>:<name>`. */
 export function judgeRights(
   user: string,
   answers: readonly { readonly need: Need; readonly allowed: boolean }[],
 ): Outcome {
+  const who = `service account ${user.split(':').slice(2).join('/')}`;
   const missing = answers.filter(({ allowed }) => !allowed).map(({ need }) => need);
   const data = { user, asked: answers.length, missing: missing.map(describeRight) };
+  if (missing.length === 0) return ok(`${who} has all ${answers.length} rights that the configuration needs`, { data });
   const byLoss = Map.groupBy(missing, ({ without }) => without);
-  const remarks = [...byLoss].map(([without, needs]): Remark => ({
-    status: needs.some(({ vital }) => vital) ? 'failure' : 'warning',
-    text: `${user} may not ${listed(needs.map(describeRight), 3)}: ${without}`,
-  }));
-  return summarize(remarks, `${user} has all ${count(answers.length, 'right')} that the configuration needs`, {
-    data,
-    ...(missing.length > 0 && { advice: [GRANT] }),
-  });
+  const details = [...byLoss].map(([without, needs]) => `${listed(phrases(needs), 3)}: without it ${without}`);
+  const judge = missing.some(({ vital }) => vital) ? failure : warning;
+  return judge(`${who} lacks ${missing.length} of ${answers.length} rights`, { data, details, advice: [GRANT] });
 }

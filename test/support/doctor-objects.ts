@@ -1,0 +1,102 @@
+import { readFile } from 'node:fs/promises';
+import { parse, parseAllDocuments, stringify } from 'yaml';
+
+import type { KubeObject } from '../../src/kubernetes/objects.ts';
+import type { TestCluster } from './cluster.ts';
+import { NAME, NAMESPACE } from './installation.ts';
+
+const WEBHOOK = new URL('../../certs/manifests/webhook.yaml', import.meta.url);
+
+/** What a Service of the installation chooses. */
+const LABELS = { 'app.kubernetes.io/name': NAME, 'app.kubernetes.io/instance': NAME };
+
+export const node = (name: string, kernelVersion: string, operatingSystem = 'linux'): object => ({
+  apiVersion: 'v1',
+  kind: 'Node',
+  metadata: { name },
+  status: {
+    nodeInfo: {
+      kernelVersion,
+      operatingSystem,
+      architecture: 'amd64',
+      bootID: '',
+      containerRuntimeVersion: '',
+      kubeProxyVersion: '',
+      kubeletVersion: '',
+      machineID: '',
+      osImage: '',
+      systemUUID: '',
+    },
+  },
+});
+
+interface Detection {
+  readonly detection: { readonly registry: object };
+}
+
+/** Deployment, ConfigMap and PodDisruptionBudget of the plain manifests; `config` is added to its configuration. */
+async function manifests({ detection }: Detection): Promise<object[]> {
+  const documents = parseAllDocuments(await readFile(WEBHOOK, 'utf8')).map((document) => document.toJS() as KubeObject);
+  const wanted = documents.filter((one) =>
+    ['Deployment', 'ConfigMap', 'PodDisruptionBudget'].includes(String(one['kind'])),
+  );
+  return wanted.map((one) => {
+    if (one['kind'] !== 'ConfigMap') return one;
+    const file = parse((one['data'] as Record<string, string>)['config.yaml'] ?? '') as { detection: object };
+    const config = { ...file, detection: { ...file.detection, ...detection } };
+    return Object.assign(one, { data: { 'config.yaml': stringify(config) } });
+  });
+}
+
+/** A replica as the kubelet would report it; no kubelet runs here. */
+export interface ReplicaPod {
+  readonly name: string;
+  readonly node: string;
+  readonly ready?: boolean;
+  readonly waiting?: string;
+}
+
+async function createStatus(cluster: TestCluster, path: string, body: object): Promise<void> {
+  await cluster.client.request({
+    method: 'PATCH',
+    path: `${path}/status`,
+    contentType: 'application/merge-patch+json',
+    body,
+  });
+}
+
+export async function putReplica(
+  cluster: TestCluster,
+  { name, node: nodeName, ready = true, waiting }: ReplicaPod,
+): Promise<void> {
+  const pods = `/api/v1/namespaces/${NAMESPACE}/pods`;
+  const spec = {
+    nodeName,
+    serviceAccountName: NAME,
+    containers: [{ name: 'webhook', image: 'registry.test/webhook:1' }],
+  };
+  await cluster.client.request({ method: 'POST', path: pods, body: { metadata: { name, labels: LABELS }, spec } });
+  const state = waiting === undefined ? { running: {} } : { waiting: { reason: waiting } };
+  await createStatus(cluster, `${pods}/${name}`, {
+    status: {
+      phase: 'Running',
+      podIP: '10.0.0.1',
+      conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }],
+      containerStatuses: [{ name: 'webhook', image: '', imageID: '', ready, restartCount: 0, state }],
+    },
+  });
+}
+
+/** Adds what `install` leaves out, for nobody runs Deployments here: as if it all ran. */
+export async function completeInstallation(
+  cluster: TestCluster,
+  config: Detection,
+  replicas: readonly ReplicaPod[],
+): Promise<void> {
+  await cluster.apply(...(await manifests(config)));
+  const selector = JSON.stringify({ spec: { selector: LABELS } });
+  await cluster.kubectl(['-n', NAMESPACE, 'patch', 'service', NAME, '--type=merge', '-p', selector]);
+  for (const replica of replicas) await putReplica(cluster, replica);
+  const counts = { replicas: 3, readyReplicas: replicas.length, updatedReplicas: replicas.length };
+  await createStatus(cluster, `/apis/apps/v1/namespaces/${NAMESPACE}/deployments/${NAME}`, { status: counts });
+}
