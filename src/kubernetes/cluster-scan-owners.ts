@@ -25,6 +25,8 @@ interface Known {
   readonly kind: string;
   readonly name: string;
   readonly template: DnsSettings | undefined;
+  /** The label that Pods of this very template have; undefined: all have. */
+  readonly revision?: { readonly label: string; readonly value: string | undefined };
 }
 
 /** What makes Pods itself; a Deployment's Pods are made by its ReplicaSets, a CronJob's by its Jobs. */
@@ -60,6 +62,22 @@ function createTemplates(): (object: KubeObject) => DnsSettings | undefined {
   };
 }
 
+/**
+ * While a StatefulSet or a DaemonSet is rolled out, some of its Pods are of an older template. A ReplicaSet's and a Job's never
+ * changes.
+ */
+function revisionOf(kind: string, { metadata, status }: KubeObject): Known['revision'] {
+  if (kind === 'StatefulSet') {
+    const { updateRevision } = (status ?? {}) as { updateRevision?: unknown };
+    const value = typeof updateRevision === 'string' ? updateRevision : undefined;
+    return { label: 'controller-revision-hash', value };
+  }
+  if (kind !== 'DaemonSet') return undefined;
+  // pkg/controller/daemon: both are written for as long as extensions/v1beta1 has to be understood.
+  const value = metadata.annotations?.['deprecated.daemonset.template.generation'];
+  return { label: 'pod-template-generation', value };
+}
+
 /** The Deployment of a ReplicaSet that was not read: its name is the Deployment's with the template's hash. */
 function guessed(pod: KubeObject, name: string): { kind: string; name: string } {
   const hash = pod.metadata.labels?.['pod-template-hash'];
@@ -78,6 +96,11 @@ function ownerOf(pod: KubeObject, known: ReadonlyMap<string, Known>): Known {
   return known.get(uid) ?? { ...(kind === 'ReplicaSet' ? guessed(pod, name) : { kind, name }), template: undefined };
 }
 
+function isOf({ metadata }: KubeObject, revision: Known['revision']): boolean {
+  if (revision === undefined) return true;
+  return revision.value !== undefined && metadata.labels?.[revision.label] === revision.value;
+}
+
 /** Reads who makes Pods in a namespace (absent: in all), as far as it may be read. */
 export async function readOwners(base: Omit<PagesOptions, 'resource'>, gaps: Gap[]): Promise<Owners> {
   const known = new Map<string, Known>();
@@ -86,7 +109,9 @@ export async function readOwners(base: Omit<PagesOptions, 'resource'>, gaps: Gap
     const controller = controllerOf(object);
     const { kind: top, name } = controller ?? { kind, name: object.metadata.name };
     const { uid } = object.metadata;
-    if (uid !== undefined) known.set(uid, { kind: top, name, template: templateOf(object) });
+    if (uid === undefined) return;
+    const revision = revisionOf(kind, object);
+    known.set(uid, { kind: top, name, template: templateOf(object), ...(revision !== undefined && { revision }) });
   };
   for (const { kind, ...resource } of KINDS) {
     const what = `${resource.plural}.${resource.group}`;
@@ -95,8 +120,9 @@ export async function readOwners(base: Omit<PagesOptions, 'resource'>, gaps: Gap
   }
   return {
     of(pod) {
-      const { kind, name, template } = ownerOf(pod, known);
-      return { owner: { kind, namespace: pod.metadata.namespace ?? '', name }, template };
+      const { kind, name, template, revision } = ownerOf(pod, known);
+      const owner = { kind, namespace: pod.metadata.namespace ?? '', name };
+      return { owner, template: isOf(pod, revision) ? template : undefined };
     },
   };
 }
