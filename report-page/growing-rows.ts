@@ -1,7 +1,9 @@
 import { element } from './element.ts';
 
-/** Rows made at a time: what a screen or three hold. */
-const SLICE = 100;
+/** Rows made at first, so that the sections below stay near. */
+const FIRST = 50;
+/** Rows made at each press. */
+const NEXT = 250;
 
 export interface GrowingRows {
   readonly body: HTMLElement;
@@ -15,7 +17,10 @@ export interface GrowingRows {
 
 const format = new Intl.NumberFormat('en');
 
-/** The rows of a table as they are wanted: the first ones at once, the next ones where their end comes into sight or is asked for. */
+/**
+ * The rows of a table as they are wanted: the first ones at once, the next ones when asked for. Not by scrolling: a table that
+ * grows when it is passed pushes away what the reader is on the way to.
+ */
 export function growingRows(makeRow: (row: number) => HTMLTableRowElement): GrowingRows {
   const body = element('tbody', { role: 'rowgroup' });
   const more = element('button', { type: 'button', class: 'more' });
@@ -25,31 +30,22 @@ export function growingRows(makeRow: (row: number) => HTMLTableRowElement): Grow
   const fill = (upTo: number): number => {
     if (upTo > made) body.append(...wanted.slice(made, upTo).map(makeRow));
     made = Math.min(Math.max(made, upTo), wanted.length);
-    more.hidden = made === wanted.length;
     const left = wanted.length - made;
-    more.textContent = `Show more (${format.format(left)} left)`;
+    more.hidden = left === 0;
+    more.textContent = `Show ${format.format(Math.min(left, NEXT))} more of ${format.format(left)}`;
     return left;
   };
-  const grow = (): void => void fill(made + SLICE);
-
-  more.addEventListener('click', grow);
-  const sight = new IntersectionObserver(
-    (entries) => {
-      if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
-      grow();
-      // An observer tells of changes: one that is still in sight has to be looked at anew.
-      sight.unobserve(more);
-      sight.observe(more);
-    },
-    { rootMargin: '600px' },
-  );
-  sight.observe(more);
-
+  more.addEventListener('click', () => {
+    const next = made;
+    fill(made + NEXT);
+    // Whoever pressed it goes on with the first of the new rows.
+    body.querySelectorAll<HTMLElement>('.open')[next]?.focus({ preventScroll: true });
+  });
   const show = (rows: readonly number[]): void => {
     wanted = rows;
     made = 0;
     body.replaceChildren();
-    grow();
+    fill(FIRST);
   };
   return { body, more, show, fill };
 }

@@ -6,8 +6,8 @@ import { indexed, select } from './selection.ts';
 import { tableHead } from './table-head.ts';
 import { toolbar } from './toolbar.ts';
 
-/** A printed page holds about 40 rows; nobody prints 50 pages to read the rest. */
-const PRINTED = 2000;
+/** A dozen pages of a table; a reader of paper does not search in more. */
+const PRINTED = 500;
 
 export interface TableView {
   readonly root: HTMLElement;
@@ -24,7 +24,7 @@ function statusText({ rows, noun }: PageTable, found: number): string {
   return found === rows.length ? all : `${format.format(found)} of ${all}`;
 }
 
-/** A table that is searched, narrowed and sorted as a whole while only the rows come into being that are scrolled to. */
+/** A table that is searched, narrowed and sorted as a whole while only the rows come into being that are asked for. */
 export function tableView(table: PageTable): TableView {
   const index = indexed(table);
   const status = element('p', { role: 'status' });
