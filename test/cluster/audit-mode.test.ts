@@ -1,0 +1,96 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { install, type Installation } from '../support/installation.ts';
+import { createPod, optionsOf, podObject } from '../support/pods.ts';
+
+interface AuditEvent {
+  readonly objectRef?: { readonly namespace?: string; readonly name?: string };
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+const POLICY = {
+  apiVersion: 'audit.k8s.io/v1',
+  kind: 'Policy',
+  rules: [{ level: 'Metadata', verbs: ['create'], resources: [{ group: '', resources: ['pods'] }] }],
+};
+
+describe.runIf(hasCluster())('audit mode on a real API server', () => {
+  let cluster: TestCluster;
+  let installation: Installation;
+  let folder: string;
+
+  const events = async (name: string): Promise<AuditEvent[]> => {
+    const lines = (await readFile(join(folder, 'audit.log'), 'utf8')).split('\n').filter(Boolean);
+    return lines.map((line) => JSON.parse(line) as AuditEvent).filter((event) => event.objectRef?.name === name);
+  };
+
+  /** What the webhooks put into the API server's log on a Pod, under the names that it gives them. */
+  const annotationsOf = async (name: string): Promise<Record<string, string>> => {
+    await expect.poll(async () => (await events(name)).length, { timeout: 20_000 }).toBeGreaterThan(0);
+    const all = Object.entries((await events(name)).at(-1)?.annotations ?? {});
+    return Object.fromEntries(all.filter(([key]) => /^[a-z]+\.libc-dns\.dev\//.test(key)));
+  };
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'libc-dns-audit-mode-'));
+    await writeFile(join(folder, 'policy.json'), JSON.stringify(POLICY));
+    const flags = { 'audit-policy-file': join(folder, 'policy.json'), 'audit-log-path': join(folder, 'audit.log') };
+    cluster = await startCluster(flags);
+    const settings = { DETECTION_REGISTRY_ENABLED: 'false', SERVER_WARNINGS: 'true' };
+    installation = await install(cluster, { settings });
+    for (const mode of ['audit', 'enforce']) await cluster.createNamespace(`n-${mode}`, { 'libc-dns.dev/mode': mode });
+  });
+  afterAll(async () => {
+    await installation?.stop();
+    await cluster?.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it.each([
+    { mode: 'audit', options: [] },
+    { mode: 'enforce', options: ['timeout:5', 'attempts:10'] },
+  ])('$mode: the decision is in the audit log of the API server', async ({ mode, options }) => {
+    const stored = await createPod(cluster, `n-${mode}`, { name: `pod-${mode}` });
+    expect(optionsOf(stored)).toEqual(options);
+    expect(await annotationsOf(`pod-${mode}`)).toEqual({
+      'namespaces.libc-dns.dev/mode': mode,
+      'namespaces.libc-dns.dev/decision': '{"reason":"MuslRetried","remedy":["retry"],"resolvers":{"main":"musl"}}',
+      'namespaces.libc-dns.dev/message': expect.stringMatching(/^musl ignores the options/) as string,
+    });
+  });
+
+  it('the person who creates a Pod is told, where server.warnings is on', async () => {
+    const manifest = JSON.stringify(podObject({ name: 'told' }));
+    const script = `kubectl --kubeconfig "${cluster.kubeconfig}" -n n-audit apply -f - 2>&1`;
+    const output = await new Promise<string>((resolve, reject) => {
+      const path = `${process.env['KUBEBUILDER_ASSETS'] ?? '/usr/local/kubebuilder/bin'}:${process.env['PATH']}`;
+      const child = execFile('sh', ['-c', script], { env: { PATH: path } }, (error, stdout) =>
+        error === null ? resolve(stdout) : reject(error),
+      );
+      child.stdin?.end(manifest);
+    });
+    expect(output).toMatch(/^Warning: libc-dns: would apply retry \(MuslRetried\): musl ignores the options/m);
+  });
+
+  it('one structured line for a decision, without a change of the Pod', async () => {
+    await createPod(cluster, 'n-audit', { name: 'logged' });
+    const lines = () =>
+      installation.replicas.flatMap(({ lines: all }) => all.filter((line) => line['pod'] === 'logged'));
+    await expect.poll(lines).toMatchObject([
+      {
+        level: 'info',
+        namespace: 'n-audit',
+        mode: 'audit',
+        reason: 'MuslRetried',
+        remedy: ['retry'],
+        resolvers: { musl: 1 },
+        patched: false,
+      },
+    ]);
+  });
+});
