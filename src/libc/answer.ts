@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { failedDetection, leftAtDeadline, type Failure } from './detection-failure.ts';
-import { detectionKeys, loginKey } from './detection-keys.ts';
+import { loginKey } from './detection-keys.ts';
 import type { Detection, DetectRequest, Logins } from './detector.ts';
 import { detectionEvent, tell, type DetectorHooks } from './detector-hooks.ts';
 import { ImageSourceError, type Meter } from './image-source.ts';
 import { lookUp, type LoggedInTask, type LookupParts, type LookupResult, type LookupTask } from './look-up.ts';
 import type { FullScans } from './full-scan.ts';
 import type { Slots } from './lookup-slots.ts';
+import { createKeyMemory } from './key-memory.ts';
 import { recall, type Recalled } from './recall.ts';
 import type { Flight, Flights } from './single-flight.ts';
 import type { StoredVerdict } from './verdict-store.ts';
@@ -38,9 +39,8 @@ export function createAnswers(parts: AnswerParts): Answers {
   const begin = createBeginning(parts);
   const declared = createDeclared(parts);
   const known = createMemory(parts, declared, createRevalidation(parts, logIn, begin));
-  const taskOf = (request: DetectRequest): LookupTask => {
-    return { keys: detectionKeys(request, canonicalName(sources, request.reference)), request };
-  };
+  const keysOf = createKeyMemory((reference) => canonicalName(sources, reference));
+  const taskOf = (request: DetectRequest): LookupTask => ({ keys: keysOf(request), request });
   const failed = ({ keys, login }: LoggedInTask): Detection | undefined => {
     const failure = failures.find(keys, login);
     return failure && failedDetection(failure);
