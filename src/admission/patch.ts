@@ -1,4 +1,4 @@
-import jsonPatch, { type Operation } from 'fast-json-patch';
+import type { Operation } from 'fast-json-patch';
 
 import { DECISION_ANNOTATION, encodeDecision } from '../policy/annotations.ts';
 import type { Decision, DnsChange } from '../policy/model.ts';
@@ -6,45 +6,61 @@ import type { Decision, DnsChange } from '../policy/model.ts';
 /** core/v1 TotalAnnotationSizeLimitB: with more the API server refuses the Pod. */
 const ANNOTATIONS_LIMIT = 256 * 1024;
 
+/** As a JSON Pointer has it (RFC 6901). */
+const DECISION_PATH = `/metadata/annotations/${DECISION_ANNOTATION.replaceAll('/', '~1')}`;
+
 export type Json = Readonly<Record<string, unknown>>;
 
+const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null;
+
 /** An empty object for what is none. */
-export const asObject = (value: unknown): Json => (typeof value === 'object' && value !== null ? (value as Json) : {});
+export const asObject = (value: unknown): Json => (isObject(value) ? value : {});
 
-const asList = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+/** Puts `value` under `key` of what stands at `path`. */
+function put(parent: Json, path: string, key: string, value: unknown): Operation {
+  return { op: key in parent ? 'replace' : 'add', path: `${path}/${key}`, value };
+}
 
-function changedSpec(spec: Json, change: DnsChange): Json {
-  const { nameservers, searches, options } = change;
-  const dnsConfig = asObject(spec['dnsConfig']);
-  return {
-    ...(change.dnsPolicy !== undefined && { dnsPolicy: change.dnsPolicy }),
-    dnsConfig: {
-      ...dnsConfig,
-      ...(nameservers !== undefined && { nameservers }),
-      ...(searches !== undefined && { searches }),
-      ...(options.length > 0 && { options: [...asList(dnsConfig['options']), ...options] }),
-    },
+function dnsConfigOperations(spec: Json, { nameservers, searches, options }: DnsChange): Operation[] {
+  const config = spec['dnsConfig'];
+  const lists = {
+    ...(nameservers !== undefined && { nameservers }),
+    ...(searches !== undefined && { searches }),
   };
+  if (!isObject(config)) {
+    return [put(spec, '/spec', 'dnsConfig', { ...lists, ...(options.length > 0 && { options }) })];
+  }
+  const path = '/spec/dnsConfig';
+  const operations = Object.entries(lists).map(([key, list]) => put(config, path, key, list));
+  if (options.length === 0) return operations;
+  if (!Array.isArray(config['options'])) return [...operations, put(config, path, 'options', options)];
+  return [...operations, ...options.map((value): Operation => ({ op: 'add', path: `${path}/options/-`, value }))];
+}
+
+function specOperations(spec: Json, change: DnsChange): Operation[] {
+  const { dnsPolicy } = change;
+  const config = dnsConfigOperations(spec, change);
+  return dnsPolicy === undefined ? config : [put(spec, '/spec', 'dnsPolicy', dnsPolicy), ...config];
 }
 
 const size = (key: string, text: unknown): number => Buffer.byteLength(key) + Buffer.byteLength(String(text));
 
-/** With our annotation, unless that would make the Pod's annotations too large for the API server. */
-function changedAnnotations(annotations: Json, decision: Decision): Json {
-  const value = encodeDecision(decision.reason, decision.remedy, decision.containers);
-  const others = Object.entries(annotations).filter(([key]) => key !== DECISION_ANNOTATION);
-  let total = size(DECISION_ANNOTATION, value);
-  for (const [key, text] of others) total += size(key, text);
-  return total > ANNOTATIONS_LIMIT ? annotations : { ...annotations, [DECISION_ANNOTATION]: value };
+function fits(annotations: Json, decision: string): boolean {
+  let total = size(DECISION_ANNOTATION, decision);
+  for (const [key, text] of Object.entries(annotations)) if (key !== DECISION_ANNOTATION) total += size(key, text);
+  return total <= ANNOTATIONS_LIMIT;
 }
 
-/** The parts of an object that we may change, those that are there. */
-function touched(metadata: Json, spec: Json): Json {
-  const keys = ['dnsPolicy', 'dnsConfig'].filter((key) => key in spec);
-  return {
-    metadata: 'annotations' in metadata ? { annotations: metadata['annotations'] } : {},
-    spec: Object.fromEntries(keys.map((key) => [key, spec[key]])),
-  };
+/** Sets our annotation, unless that would make the Pod's annotations too large for the API server. */
+function annotationOperations(pod: Json, decision: Decision): Operation[] {
+  const value = encodeDecision(decision.reason, decision.remedy, decision.containers);
+  const { metadata } = pod;
+  if (!isObject(metadata)) return [put(pod, '', 'metadata', { annotations: { [DECISION_ANNOTATION]: value } })];
+  const { annotations } = metadata;
+  if (!isObject(annotations)) return [put(metadata, '/metadata', 'annotations', { [DECISION_ANNOTATION]: value })];
+  const before = annotations[DECISION_ANNOTATION];
+  if (before === value || !fits(annotations, value)) return [];
+  return [{ op: before === undefined ? 'add' : 'replace', path: DECISION_PATH, value }];
 }
 
 /**
@@ -55,15 +71,5 @@ export function patchFor(object: unknown, decision: Decision): Operation[] {
   const { change } = decision;
   if (change === undefined || decision.mode !== 'enforce') return [];
   const pod = asObject(object);
-  const metadata = asObject(pod['metadata']);
-  const spec = asObject(pod['spec']);
-  const annotations = changedAnnotations(asObject(metadata['annotations']), decision);
-  const after = {
-    metadata: Object.keys(annotations).length > 0 ? { annotations } : {},
-    spec: { ...('dnsPolicy' in spec && { dnsPolicy: spec['dnsPolicy'] }), ...changedSpec(spec, change) },
-  };
-  const operations = jsonPatch.compare(touched(metadata, spec), after);
-  if ('metadata' in pod && pod['metadata'] !== null) return operations;
-  const rest = operations.filter((operation) => !operation.path.startsWith('/metadata'));
-  return [{ op: 'add', path: '/metadata', value: after.metadata }, ...rest];
+  return [...specOperations(asObject(pod['spec']), change), ...annotationOperations(pod, decision)];
 }
