@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 
 import type { AuditReport } from '../../src/audit/report.ts';
 import { createImageDetector } from '../../src/libc/image-detector.ts';
@@ -290,6 +291,23 @@ describe.runIf(hasCluster())('audit of what a cluster holds', () => {
       expect.arrayContaining(['nodes', 'namespaces', 'replicasets.apps']),
     );
     expect(report.verdict.needed).toBe('perhaps');
+  });
+
+  it('the rights that docs/audit.md lists leave no gaps', async () => {
+    const text = await readFile(new URL('../../docs/audit.md', import.meta.url), 'utf8');
+    const [, role = ''] = /```yaml\n([^`]*kind: ClusterRole\n[^`]*)```/.exec(text) ?? [];
+    await cluster.createNamespace('auditor');
+    await cluster.apply(parse(role) as object, {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRoleBinding',
+      metadata: { name: 'libc-dns-audit' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'libc-dns-audit' },
+      subjects: [{ kind: 'ServiceAccount', name: 'default', namespace: 'auditor' }],
+    });
+    const auditor = await cluster.kubeconfigOf('auditor', 'default');
+    const { gaps } = await audit([], auditor);
+    expect(gaps.map(({ what }) => what)).toEqual(['cluster domain and node searches']);
+    expect((await audit(['-n', 'plain'], auditor)).gaps).toEqual(gaps);
   });
 
   it('who may not list Pods is told so', async () => {

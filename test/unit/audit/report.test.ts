@@ -42,6 +42,13 @@ describe('the report', () => {
     expect(schema.safeParse({ ...report, verdict: undefined }).success).toBe(false);
   });
 
+  it('has a line in docs/audit.md for every finding', () => {
+    const text = readFileSync(new URL('../../../docs/audit.md', import.meta.url), 'utf8');
+    const { $defs } = read('docs/audit-report.schema.json') as { $defs: { findingCode: { enum: string[] } } };
+    const listed = [...text.matchAll(/^\| `([A-Z]\w+)` /gm)].map(([, code]) => code);
+    expect(new Set(listed)).toEqual(new Set($defs.findingCode.enum));
+  });
+
   it('is the same whatever order Pods come in', async () => {
     const pods = ['c', 'a', 'b'].flatMap((name) => [app(name, 'musl'), app(name, 'glibc', 'pay'), app(name, 'x')]);
     const text = async (some: AuditedPod[]): Promise<string> => JSON.stringify(await auditOf(some, world()));
