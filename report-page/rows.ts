@@ -22,7 +22,7 @@ function detailList(details: readonly PageDetail[]): HTMLElement {
     const body = code
       ? element(
           'pre',
-          { tabindex: '0', role: 'region', 'aria-label': term },
+          { tabindex: '0', role: 'group', 'aria-label': term },
           ...(code === 'diff' ? diffLines(text) : [text]),
         )
       : element('bdi', {}, text);

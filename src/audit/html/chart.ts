@@ -14,6 +14,15 @@ export interface Bar {
   readonly segments: readonly Segment[];
 }
 
+/** For whoever hears the chart. */
+export interface ChartHeads {
+  readonly caption: string;
+  /** What has a bar each. */
+  readonly by: string;
+  /** What is counted. */
+  readonly unit: string;
+}
+
 const sum = (segments: readonly Segment[]): number => segments.reduce((total, { value }) => total + value, 0);
 
 /** Percent of the chart's width, with as many places as the eye can tell apart. */
@@ -41,7 +50,7 @@ function bar(segments: readonly Segment[], longest: number): Markup {
  * Bars of one length scale as a table: what a bar shows is also its label for a screen reader, and the number stands beside it. Bars
  * are as wide as the column, so that the text keeps its size on a phone.
  */
-export function barChart(caption: string, unit: string, bars: readonly Bar[]): Markup {
+export function barChart({ caption, by, unit }: ChartHeads, bars: readonly Bar[]): Markup {
   const longest = Math.max(0, ...bars.map(({ segments }) => sum(segments)));
   const rows = bars.map(
     ({ label, segments }) =>
@@ -57,7 +66,7 @@ export function barChart(caption: string, unit: string, bars: readonly Bar[]): M
     </caption>
     <thead class="hidden">
       <tr>
-        <th scope="col"></th>
+        <th scope="col">${by}</th>
         <th scope="col">${caption}</th>
         <th scope="col">${unit}</th>
       </tr>

@@ -40,7 +40,7 @@ function namespaceCard({ namespaces, summary }: AuditReport): Markup {
     <p class="note">
       Containers, by what resolves names in them. glibc and Go obey resolv.conf options; musl ignores them.
     </p>
-    ${legend(total)}${barChart('Containers by resolver', 'Containers', bars)}${more}
+    ${legend(total)}${barChart({ caption: 'Containers by resolver', by: 'Namespace', unit: 'Containers' }, bars)}${more}
   </article>`;
 }
 
@@ -76,7 +76,7 @@ function remedyCard({ remedies, reasons }: AuditSummary): Markup {
   return html`<article class="card">
     <h3>Decisions by remedy</h3>
     <p class="note">Pods, by what enforcing would do to the next one like them.</p>
-    ${barChart('Pods by remedy', 'Pods', bars)}${reasonsList(reasons)}
+    ${barChart({ caption: 'Pods by remedy', by: 'Remedy', unit: 'Pods' }, bars)}${reasonsList(reasons)}
   </article>`;
 }
 
@@ -100,13 +100,13 @@ function kernelCard({ kernels, summary }: AuditReport): Markup {
     kernels.length === 0
       ? html`<p class="note">No nodes were read.</p>`
       : html`${legend(Object.entries(KERNEL_WORDS).map(([level, label]) => ({ label, tone: KERNEL_TONES[level as KernelEntry['level']] })))}
-        ${barChart('Pods by kernel', 'Pods', bars)}`;
+        ${barChart({ caption: 'Pods by kernel', by: 'Kernel', unit: 'Pods' }, bars)}`;
   return html`<article class="card">
     <h3>Exposure by kernel</h3>
     <p class="note">Pods, by the kernel of their node and whether it has the fixes of the race.</p>
     ${chart}
     <h4>Can the fault hit a Pod as it is today?</h4>
-    ${barChart('Pods by exposure', 'Pods', pods)}
+    ${barChart({ caption: 'Pods by exposure', by: 'Exposure', unit: 'Pods' }, pods)}
   </article>`;
 }
 

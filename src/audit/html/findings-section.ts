@@ -5,9 +5,7 @@ import { counted, number, SEVERITY } from './words.ts';
 
 function changeMarkup(change: string): Markup {
   const text = shownLines(change, 4000);
-  return isCode(change)
-    ? html`<pre tabindex="0" role="region" aria-label="Change">${text}</pre>`
-    : html`<p>${text}</p>`;
+  return isCode(change) ? html`<pre tabindex="0" role="group" aria-label="Change">${text}</pre>` : html`<p>${text}</p>`;
 }
 
 /** What is the same for all findings of a code is said once; `what` and the change are those of the first place. */

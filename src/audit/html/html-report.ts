@@ -12,7 +12,7 @@ import assets from './page-assets.json' with { type: 'json' };
 import type { PageData } from './page-data.ts';
 import { shown } from './shown.ts';
 import { summarySection } from './summary-section.ts';
-import { counted } from './words.ts';
+import { counted, number } from './words.ts';
 import { workloadTable } from './workload-table.ts';
 
 const STYLE = assets.style.join('\n');
@@ -73,16 +73,16 @@ function navigation({ findings, workloads, images, namespaces }: AuditReport): M
       <li><a href="#summary">Summary</a></li>
       <li><a href="#charts">At a glance</a></li>
       <li>
-        <a href="#findings">Findings <span>${findings.length}</span></a>
+        <a href="#findings">Findings <span>${number(findings.length)}</span></a>
       </li>
       <li>
-        <a href="#workloads">Workloads <span>${workloads.length}</span></a>
+        <a href="#workloads">Workloads <span>${number(workloads.length)}</span></a>
       </li>
       <li>
-        <a href="#images">Images <span>${images.length}</span></a>
+        <a href="#images">Images <span>${number(images.length)}</span></a>
       </li>
       <li>
-        <a href="#namespaces">Namespaces <span>${namespaces.length}</span></a>
+        <a href="#namespaces">Namespaces <span>${number(namespaces.length)}</span></a>
       </li>
       <li><a href="#cluster">Cluster</a></li>
     </ul>

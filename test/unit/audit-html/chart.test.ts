@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { barChart, legend } from '../../../src/audit/html/chart.ts';
 import { html } from '../../../src/audit/html/markup.ts';
 
+const heads = { caption: 'Containers by resolver', by: 'Namespace', unit: 'Containers' };
+
 const rects = (markup: string): string[] =>
   [...markup.matchAll(/<rect class="(\S+)" x="(\S+)" width="(\S+)"/g)].map(
     ([, tone, x, width]) => `${tone} ${x} ${width}`,
@@ -10,7 +12,7 @@ const rects = (markup: string): string[] =>
 
 describe('a bar chart', () => {
   it('draws all bars to one scale, their parts one after the other', () => {
-    const { markup } = barChart('Containers by resolver', 'Containers', [
+    const { markup } = barChart(heads, [
       {
         label: html`shop`,
         segments: [
@@ -28,7 +30,7 @@ describe('a bar chart', () => {
       { label: 'musl', tone: 'musl', value: 0 },
       { label: '"go"', tone: 'go', value: 1234 },
     ] as const;
-    const { markup } = barChart('c', 'u', [{ label: html`shop`, segments }]);
+    const { markup } = barChart(heads, [{ label: html`shop`, segments }]);
     expect(rects(markup)).toEqual(['tone-go 0% 100%']);
     expect(markup).toContain('aria-label="&quot;go&quot; 1,234"');
     expect(markup).toContain('<td class="number">1,234</td>');
@@ -38,7 +40,7 @@ describe('a bar chart', () => {
     ['no bars', []],
     ['only zeros', [{ label: html`x`, segments: [{ label: 'go', tone: 'go', value: 0 }] as const }]],
   ])('is drawn of %s', (_, bars) => {
-    expect(rects(barChart('c', 'u', bars).markup)).toEqual([]);
+    expect(rects(barChart(heads, bars).markup)).toEqual([]);
   });
 });
 
