@@ -56,16 +56,11 @@ function onVerbosity(change: (by: 1 | -1) => void): void {
   process.on('SIGUSR2', () => change(-1));
 }
 
-/** Without a listener of ours Node opens its debugger's port at SIGUSR1, and dies of SIGUSR2. */
-function onVerbosity(change: (by: 1 | -1) => void): void {
-  process.on('SIGUSR1', () => change(1));
-  process.on('SIGUSR2', () => change(-1));
-}
-
-// `libc-dns inject | head` closes the pipe: that is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+  // `libc-dns inject | head` closes the pipe: that is no failure.
+  if (code === 'EPIPE') process.exit(0);
+  io.err(`libc-dns: the output could not be written: ${message}\n`);
+  process.exit(1);
 });
 
 process.exitCode = await run(process.argv.slice(2), {
@@ -89,7 +84,6 @@ process.exitCode = await run(process.argv.slice(2), {
     composeDoctor(context, { version: packageJson.version, environment: process.env, inCluster }),
   collectGarbage,
   untilStopped,
-  onVerbosity,
   onVerbosity,
   untilInterrupted,
 });

@@ -1,6 +1,7 @@
 import Fastify, { type FastifyError } from 'fastify';
 
 import type { CertificateSource } from './certificates.ts';
+import { limitConnections } from './connections.ts';
 import { installDrain, type Drain, type DrainTimes, type WebhookApp } from './drain.ts';
 import { mutate, type MutateOptions } from './mutate.ts';
 import type { LimitedLines } from '../telemetry/limited-lines.ts';
@@ -11,8 +12,14 @@ const BODY_LIMIT = 7 * 1024 * 1024;
 /** API servers keep idle connections for 90 s: whoever closes first loses requests. */
 const KEEP_ALIVE_MS = 100_000;
 
-/** For the whole request, headers included: longer than any webhook deadline (30 s) is of no use. */
-const REQUEST_MS = 30_000;
+/**
+ * For a whole request, and for a connection on which none has come yet: Node counts both by one clock. Go opens connections ahead
+ * and keeps those for 90 s, too, so this must not be shorter, although no webhook is waited for that long.
+ */
+const REQUEST_MS = KEEP_ALIVE_MS;
+
+/** Milliseconds between looks for requests that take longer. */
+const LOOK_MS = 10_000;
 
 /** Characters of an error's message in the log: the message quotes the request. */
 const MOST_MESSAGE = 300;
@@ -42,7 +49,13 @@ function tlsServer(app: WebhookApp, certificates: CertificateSource): void {
  */
 export function createServer(options: ServerOptions): WebhookServer {
   const app = Fastify({
-    https: { ...options.certificates.current(), minVersion: 'TLSv1.2', handshakeTimeout: 10_000 },
+    https: {
+      ...options.certificates.current(),
+      minVersion: 'TLSv1.2',
+      handshakeTimeout: 10_000,
+      headersTimeout: REQUEST_MS,
+      connectionsCheckingInterval: LOOK_MS,
+    },
     bodyLimit: BODY_LIMIT,
     keepAliveTimeout: KEEP_ALIVE_MS,
     requestTimeout: REQUEST_MS,
@@ -55,6 +68,7 @@ export function createServer(options: ServerOptions): WebhookServer {
     return503OnClosing: false,
   });
   tlsServer(app, options.certificates);
+  limitConnections(app);
   const drain = installDrain(app, options.drain);
 
   app.post('/mutate', async (request, reply) => {

@@ -120,7 +120,7 @@ export async function install(cluster: TestCluster, options: InstallOptions = {}
     const replica = await startWebhook({
       ...start,
       ...rest,
-      environment,
+      environment: { ...environment, ...start.environment, ...rest.environment },
       settings: { SCOPE: scope, TLS_MODE: 'self-managed', ...start.settings, ...settings },
       flags: ['--kubeconfig', kubeconfig, ...(start.flags ?? []), ...flags],
     });

@@ -1,0 +1,15 @@
+import { clusterFaults } from './cases/cluster.ts';
+import { connectionFaults } from './cases/connections.ts';
+import { logFaults } from './cases/logs.ts';
+import { machineFaults } from './cases/machine.ts';
+import { replicaFaults } from './cases/replicas.ts';
+import type { Fault } from './fault.ts';
+
+/** In the order in which they are tried. */
+export const FAULTS: readonly Fault[] = [
+  ...machineFaults,
+  ...replicaFaults,
+  ...clusterFaults,
+  ...connectionFaults,
+  ...logFaults,
+];

@@ -1,0 +1,202 @@
+import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { existsSync, openSync, closeSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { ephemeralPair } from '../../../src/tls/ephemeral.ts';
+import { fixture, podReview, answerOf } from '../../support/reviews.ts';
+import { isReady } from '../../support/installation.ts';
+import { post, type WebhookProcess } from '../../support/webhook-process.ts';
+import { keep, NotTried, type Fault } from '../fault.ts';
+import { answers, metric, seconds, until } from '../support/measure.ts';
+import { hasProgram, openRegistry, type World } from '../support/world.ts';
+
+const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
+const WITHOUT_DNS = fileURLToPath(new URL('../support/without-dns.ts', import.meta.url));
+const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
+const REVIEW = JSON.stringify(fixture('plain'));
+
+async function folderOf(world: World): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'libc-dns-faults-'));
+  world.afterwards(() => rm(folder, { recursive: true }));
+  return folder;
+}
+
+interface Files {
+  readonly webhook: WebhookProcess;
+  readonly write: (cert: string, key: string) => Promise<void>;
+}
+
+/** A replica whose certificate is in files. */
+async function withFiles(world: World, days: number, environment: Readonly<Record<string, string>> = {}) {
+  const folder = await folderOf(world);
+  const [certFile, keyFile] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
+  const write: Files['write'] = async (cert, key) => {
+    await writeFile(certFile, cert);
+    await writeFile(keyFile, key);
+  };
+  const pair = await ephemeralPair({ names: [{ type: 'ip', value: '127.0.0.1' }], now: Date.now(), days });
+  await write(pair.cert, pair.key);
+  const settings = { TLS_MODE: 'files', TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile };
+  const webhook = { ...(await world.webhook({ settings, environment })), ca: pair.ca };
+  return { webhook, write, pair };
+}
+
+const certificates: Fault = {
+  id: 'certificate-on-disk',
+  name: 'a certificate on disk that is cut short, removed, put right, replaced',
+  promise: 'the last good one is served meanwhile; a new one is taken without a restart, and no request is lost',
+  alsoIn: 'test/server/certificates.test.ts, test/cluster/rotation.test.ts',
+  async run(world) {
+    const { webhook, write, pair } = await withFiles(world, 30);
+    const next = await ephemeralPair({ names: [{ type: 'ip', value: '127.0.0.1' }], now: Date.now(), days: 30 });
+    await write(pair.cert.slice(0, 300), pair.key);
+    await until(
+      () => metric(webhook, 'libc_dns_certificate_reload_failures_total'),
+      (count) => count === 1,
+    );
+    await answers(webhook, REVIEW, 20);
+    await write('', '');
+    await answers(webhook, REVIEW, 20);
+    await write(next.cert, next.key);
+    const started = performance.now();
+    const renewed = { ...webhook, ca: next.ca };
+    const isNew = (): Promise<boolean> =>
+      post(webhook.url, next.ca, REVIEW).then(
+        () => true,
+        () => false,
+      );
+    await until(isNew, Boolean);
+    const took = seconds(performance.now() - started);
+    await answers(renewed, REVIEW, 20);
+    return `40 answered with the old one, the new one after ${took}, 20 answered with it`;
+  },
+};
+
+const expired: Fault = {
+  id: 'certificate-expired',
+  name: 'the clock jumps 40 days ahead, past the end of the certificate, and back',
+  promise: 'not ready, with the reason, while it is expired; ready again after; it answers all the time',
+  async run(world) {
+    if (!existsSync(FAKETIME)) throw new NotTried('no libfaketime: apt-get install faketime');
+    const clock = join(await folderOf(world), 'clock');
+    await writeFile(clock, '+0\n');
+    const environment = {
+      LD_PRELOAD: FAKETIME,
+      FAKETIME_TIMESTAMP_FILE: clock,
+      FAKETIME_NO_CACHE: '1',
+      FAKETIME_DONT_FAKE_MONOTONIC: '1',
+    };
+    const { webhook } = await withFiles(world, 30, environment);
+    const before = await until(
+      () => isReady(webhook),
+      (state) => state === 'ok',
+    );
+    await writeFile(clock, '+40d\n');
+    const during = await until(
+      () => isReady(webhook),
+      (state) => state !== 'ok',
+    );
+    await answers(webhook, REVIEW, 20);
+    await writeFile(clock, '-2d\n');
+    await until(
+      () => isReady(webhook),
+      (state) => state === 'ok',
+    );
+    await answers(webhook, REVIEW, 20);
+    await writeFile(clock, '+0\n');
+    await answers(webhook, REVIEW, 20);
+    keep(during.includes('expired'), during);
+    return `${before}; "${during}"; ok; 60 answered`;
+  },
+};
+
+/** Runs the command with its output going to a file. */
+async function toFile(
+  file: string,
+  args: readonly string[],
+  input: string,
+): Promise<{ code: number | null; err: string }> {
+  const out = openSync(file, 'w');
+  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['pipe', out, 'pipe'] });
+  closeSync(out);
+  let err = '';
+  child.stderr?.on('data', (chunk: Buffer) => void (err += chunk.toString()));
+  child.stdin?.on('error', () => {});
+  child.stdin?.end(input);
+  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
+  return { code, err };
+}
+
+const fullDisk: Fault = {
+  id: 'full-disk',
+  name: 'the output of inject and explain goes to a full disk',
+  promise: 'exit status 1 and one sentence that says why',
+  async run() {
+    if (!existsSync('/dev/full')) throw new NotTried('no /dev/full');
+    const pod = JSON.stringify(podReview().request.object);
+    const seen: string[] = [];
+    for (const command of ['inject', 'explain']) {
+      const { code, err } = await toFile(
+        '/dev/full',
+        [command, '-f', '-', '--offline', '--namespace-mode', 'enforce'],
+        pod,
+      );
+      const text = `${command}: ${code}, "${err.trim().split('\n')[0] ?? ''}"`;
+      keep(
+        code === 1 && /ENOSPC|no space/i.test(err) && !/\n\s+at /.test(err),
+        `${command}: ${code}, ${err.slice(0, 400)}`,
+      );
+      seen.push(text);
+    }
+    return seen.join('; ');
+  },
+};
+
+const dns: Fault = {
+  id: 'dns-fails',
+  name: "the webhook's own DNS takes queries and never answers; 60 Pods of registries by name",
+  promise:
+    'each is answered within the budget; a registry that needs no DNS is read again within 5 s, though all look-ups under way hang',
+  async run(world) {
+    if (process.getuid?.() !== 0 || !hasProgram('unshare')) throw new NotTried('needs root and unshare');
+    const hole = createSocket('udp4');
+    await new Promise<void>((resolve, reject) => {
+      hole.once('error', () => reject(new NotTried('port 53 of 127.0.0.153 is taken')));
+      hole.bind(53, '127.0.0.153', resolve);
+    });
+    world.afterwards(() => hole.close());
+    const file = join(await folderOf(world), 'resolv.conf');
+    await writeFile(file, 'nameserver 127.0.0.153\n');
+    const registry = await openRegistry();
+    world.afterwards(() => registry.close());
+    const webhook = await world.webhook({
+      main: WITHOUT_DNS,
+      environment: { RESOLV_CONF: file, UV_THREADPOOL_SIZE: '16' },
+      settings: { DETECTION_REGISTRY_INSECURE: registry.host },
+      flags: [],
+    });
+    const waited = async (image: string): Promise<{ ms: number; resolver: string | undefined }> => {
+      const started = performance.now();
+      const containers = [{ name: 'main', image }];
+      const answer = answerOf(await webhook.post(JSON.stringify(podReview({ spec: { containers } }))));
+      return { ms: performance.now() - started, resolver: answer.audit.decision.resolvers['main'] };
+    };
+    const named = Promise.all(Array.from({ length: 60 }, (_, index) => waited(`registry-${index}.example/app:1`)));
+    const started = performance.now();
+    let unknown = 0;
+    while ((await waited(registry.newImage())).resolver !== 'musl') unknown += 1;
+    const again = performance.now() - started;
+    const slowest = Math.max(...(await named).map(({ ms }) => ms));
+    const others = await Promise.all(Array.from({ length: 10 }, () => waited(registry.newImage())));
+    const known = others.filter(({ resolver }) => resolver === 'musl').length;
+    const seen = `60 waited up to ${seconds(slowest)}; ${unknown} others unknown, read again after ${seconds(again)}, then ${known} of 10 known`;
+    keep(slowest < 3000 && again < 5000 && known === 10, seen);
+    return seen;
+  },
+};
+
+export const machineFaults: readonly Fault[] = [certificates, expired, fullDisk, dns];

@@ -1,0 +1,136 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { keep, type Fault } from '../fault.ts';
+import { pidOf, seconds } from '../support/measure.ts';
+import { createPods, DEADLINE_MS, isPatched, rehearse, told } from '../support/pods.ts';
+
+const killed: Fault = {
+  id: 'kill-mid-request',
+  name: 'kill -9 of a replica that is answering',
+  promise:
+    'no Pod is refused; of those it was answering some pass as they are, all others are patched by the other replica',
+  async run(world) {
+    const { installation, registry, ...rest } = await world.cluster();
+    // A look-up that hangs is a request in mid-air.
+    registry.fail({ kind: 'hang' });
+    world.afterwards(() => registry.fail(undefined));
+    const [victim] = installation.replicas;
+    if (victim === undefined) throw new Error('there is no replica');
+    const waiting: Promise<unknown>[] = [];
+    const created = await createPods(rest, 20, async () => {
+      for (let index = 0; index < 6; index += 1) waiting.push(rehearse(rest, { image: registry.newImage() }));
+      await sleep(500);
+      victim.process.kill('SIGKILL');
+      await sleep(4000);
+      await Promise.all(waiting);
+    });
+    registry.fail(undefined);
+    await installation.removeReplica(victim);
+    await installation.addReplica();
+    return `6 in mid-request; ${told(created, 10)}`;
+  },
+};
+
+const terminated: Fault = {
+  id: 'sigterm-under-load',
+  name: 'both replicas replaced one after the other, at 50 Pods a second',
+  promise: 'no call is lost: every Pod is patched',
+  alsoIn: 'test/cluster/rotation.test.ts, test/server/lifecycle.test.ts',
+  async run(world) {
+    const { installation, ...rest } = await world.cluster();
+    const created = await createPods(rest, 50, async () => {
+      for (const old of installation.replicas.slice()) {
+        await installation.addReplica();
+        const code = await installation.removeReplica(old);
+        keep(code === 0, `a replica ended with ${code}`);
+      }
+    });
+    keep(created.failedOpen === 0, told(created));
+    return told(created);
+  },
+};
+
+const blocked: Fault = {
+  id: 'event-loop-blocked',
+  name: 'a replica that stands still for 12 s (SIGSTOP)',
+  promise:
+    'no Pod is refused or waits longer than 5 s; /livez does not answer meanwhile, so that the kubelet would restart it; then it answers on',
+  async run(world) {
+    const { installation, ...rest } = await world.cluster();
+    const [stopped] = installation.replicas;
+    if (stopped === undefined) throw new Error('there is no replica');
+    let alive = true;
+    const created = await createPods(rest, 10, async () => {
+      stopped.process.kill('SIGSTOP');
+      world.afterwards(() => stopped.process.kill('SIGCONT'));
+      alive = await fetch(`${stopped.probes}/livez`, { signal: AbortSignal.timeout(5000) }).then(
+        () => true,
+        () => false,
+      );
+      await sleep(7000);
+      stopped.process.kill('SIGCONT');
+      await sleep(2000);
+    });
+    const afterwards = await createPods(rest, 10, () => sleep(3000));
+    const seen = `${told(created, created.pods)}; afterwards ${told(afterwards)}`;
+    keep(!alive, `/livez answered; ${seen}`);
+    keep(created.times.percentile(1) < DEADLINE_MS + 2000, `one waited ${created.times.percentile(1)} ms; ${seen}`);
+    return seen;
+  },
+};
+
+const big = (): object => ({
+  containers: [
+    {
+      name: 'main',
+      image: 'registry.test/app:1',
+      env: Array.from({ length: 290 }, (_, index) => ({ name: `E${index}`, value: 'x'.repeat(10_000) })),
+    },
+  ],
+});
+
+const bigPod: Fault = {
+  id: 'pod-of-3-mb',
+  name: 'a Pod of 2.9 MB, the most that an API server takes; then 40 at once',
+  promise: 'patched like any other, within the deadline',
+  async run(world) {
+    const opened = await world.cluster();
+    const started = performance.now();
+    keep(isPatched(await rehearse(opened, { spec: big() })), 'it was not patched');
+    const one = performance.now() - started;
+    const pods = await Promise.all(Array.from({ length: 40 }, () => rehearse(opened, { spec: big() })));
+    const patched = pods.filter(isPatched).length;
+    const seen = `one ${seconds(one)}; of 40 at once ${patched} patched, in ${seconds(performance.now() - started - one)}`;
+    keep(patched === 40, seen);
+    return seen;
+  },
+};
+
+const memory: Fault = {
+  id: 'memory-limit',
+  name: 'a replica that meets its memory limit (a heap of 40 MB, Pods of 2.9 MB)',
+  promise: 'no Pod is refused: the replica ends, the other one answers',
+  async run(world) {
+    const { installation, ...rest } = await world.cluster();
+    const small = await installation.addReplica({ environment: { NODE_OPTIONS: '--max-old-space-size=32' } });
+    world.afterwards(async () => {
+      if (installation.replicas.includes(small)) await installation.removeReplica(small);
+    });
+    let unpatched = 0;
+    let pods = 0;
+    for (
+      let round = 0;
+      round < 20 && small.process.exitCode === null && small.process.signalCode === null;
+      round += 1
+    ) {
+      const all = await Promise.all(Array.from({ length: 24 }, () => rehearse(rest, { spec: big() })));
+      pods += all.length;
+      unpatched += all.filter((pod) => !isPatched(pod)).length;
+    }
+    const how = small.process.signalCode ?? small.process.exitCode ?? `did not end (pid ${pidOf(small)})`;
+    const afterwards = await createPods(rest, 10, () => sleep(2000));
+    return `${pods} Pods, none refused, ${unpatched} passed as they were; the replica: ${how}; afterwards ${told(afterwards)}`;
+  },
+};
+
+export const replicaFaults: readonly Fault[] = [terminated, killed, blocked, bigPod, memory];

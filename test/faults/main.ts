@@ -1,0 +1,94 @@
+import { parseArgs } from 'node:util';
+
+import { FAULTS } from './all.ts';
+import { NotTried, type Fault } from './fault.ts';
+import { closeCluster, createWorld, openCluster, type Cluster } from './support/world.ts';
+import { markdown, resultText, type Result } from './table.ts';
+
+/**
+ * Faults, tried on real processes: `node test/faults/main.ts [--quick] [--markdown] [--list] [--soak 30m] [FAULT...]`. Exit status 1:
+ * a promise was not kept; 2: wrong usage.
+ */
+
+/** Longer than any fault takes on a busy machine. */
+const MOST_MS = 240_000;
+
+async function limited(trial: Promise<string>): Promise<string> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`no result after ${MOST_MS / 1000} s`)), MOST_MS);
+  return await Promise.race([trial, promise]).finally(() => clearTimeout(timer));
+}
+
+async function tryOne(fault: Fault, shared: () => Promise<Cluster>): Promise<Result> {
+  const { world, close } = createWorld(shared);
+  const started = performance.now();
+  const done = (outcome: Result['outcome'], seen: string): Result => {
+    const { id, name, promise } = fault;
+    return { id, name, promise, outcome, seen, ms: performance.now() - started };
+  };
+  try {
+    return done('kept', await limited(fault.run(world)));
+  } catch (error) {
+    const { message } = error as Error;
+    return done(error instanceof NotTried ? 'not tried' : 'broken', message);
+  } finally {
+    await close().catch(() => {});
+  }
+}
+
+async function tryAll(faults: readonly Fault[], shared: () => Promise<Cluster>): Promise<Result[]> {
+  const results: Result[] = [];
+  const tried = async (fault: Fault): Promise<void> => {
+    const result = await tryOne(fault, shared);
+    results.push(result);
+    console.error(resultText(result));
+  };
+  const waiting = Promise.all(faults.filter(({ waits }) => waits).map(tried));
+  for (const fault of faults.filter(({ waits }) => !waits)) await tried(fault);
+  await waiting;
+  return faults.flatMap(({ id }) => results.filter((result) => result.id === id));
+}
+
+async function report(faults: readonly Fault[], asMarkdown: boolean): Promise<boolean> {
+  const started = performance.now();
+  let opened: Promise<Cluster> | undefined;
+  const results = await tryAll(faults, () => (opened ??= openCluster()));
+  const cluster = await opened?.catch(() => undefined);
+  if (cluster !== undefined) await closeCluster(cluster);
+  if (asMarkdown) console.log(markdown(results));
+  const count = (outcome: Result['outcome']): number => results.filter((result) => result.outcome === outcome).length;
+  const took = Math.round((performance.now() - started) / 1000);
+  console.error(
+    `faults: ${count('kept')} kept, ${count('broken')} not kept, ${count('not tried')} not tried, in ${took} s`,
+  );
+  return count('broken') === 0;
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    options: {
+      quick: { type: 'boolean', default: false },
+      markdown: { type: 'boolean', default: false },
+      list: { type: 'boolean', default: false },
+      soak: { type: 'string' },
+    },
+    allowPositionals: true,
+  });
+  const unknown = positionals.filter((id) => !FAULTS.some((fault) => fault.id === id));
+  if (unknown.length > 0) {
+    console.error(`there is no fault ${unknown.join(', ')}, but ${FAULTS.map(({ id }) => id).join(', ')}`);
+    return 2;
+  }
+  if (values.list) {
+    for (const { id, name, promise, alsoIn } of FAULTS) {
+      console.log(`${id}: ${name}\n    promise: ${promise}${alsoIn === undefined ? '' : `\n    also in: ${alsoIn}`}`);
+    }
+    return 0;
+  }
+  const wanted = FAULTS.filter(({ id, long }) =>
+    positionals.length > 0 ? positionals.includes(id) : !(values.quick && long),
+  );
+  return (await report(wanted, values.markdown)) ? 0 : 1;
+}
+
+process.exitCode = await main();

@@ -1,0 +1,90 @@
+import { readFile, readdir, readlink } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { answerOf } from '../../support/reviews.ts';
+import { post, type WebhookProcess } from '../../support/webhook-process.ts';
+
+/** What a process holds. */
+export interface Held {
+  /** Resident memory, MB. */
+  readonly memory: number;
+  /** Open files, sockets among them. */
+  readonly files: number;
+  readonly sockets: number;
+}
+
+async function filesOf(pid: number): Promise<string[]> {
+  const names = await readdir(`/proc/${pid}/fd`);
+  return await Promise.all(names.map((name) => readlink(`/proc/${pid}/fd/${name}`).catch(() => '')));
+}
+
+export async function held(pid: number): Promise<Held> {
+  const [status, files] = await Promise.all([readFile(`/proc/${pid}/status`, 'utf8'), filesOf(pid)]);
+  const kilobytes = Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]);
+  return {
+    memory: Math.round(kilobytes / 1024),
+    files: files.length,
+    sockets: files.filter((file) => file.startsWith('socket:')).length,
+  };
+}
+
+/** The pid of a process that runs. */
+export const pidOf = ({ process: { pid } }: Pick<WebhookProcess, 'process'>): number => {
+  if (pid === undefined) throw new Error('the process has not started');
+  return pid;
+};
+
+/** Sum of the series of a metric whose name and labels begin so. */
+export async function metric({ probes }: Pick<WebhookProcess, 'probes'>, start: string): Promise<number> {
+  const text = await (await fetch(`${probes}/metrics`)).text();
+  const lines = text.split('\n').filter((line) => line.startsWith(start) && !line.startsWith('#'));
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
+}
+
+/** Milliseconds, sorted. */
+export class Times {
+  readonly #all: number[] = [];
+
+  add(ms: number): void {
+    this.#all.push(ms);
+  }
+
+  get count(): number {
+    return this.#all.length;
+  }
+
+  /** 0 where there are none. */
+  percentile(share: number): number {
+    const sorted = this.#all.toSorted((a, b) => a - b);
+    return Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0);
+  }
+}
+
+/** Sends a review `times` times, one after the other; each must be answered and patched. */
+export async function answers(webhook: WebhookProcess, review: string, times: number): Promise<Times> {
+  const seen = new Times();
+  for (let index = 0; index < times; index += 1) {
+    const started = performance.now();
+    const { allowed, patch } = answerOf(await post(webhook.url, webhook.ca, review));
+    seen.add(performance.now() - started);
+    if (!allowed || patch.length === 0) throw new Error('a Pod was not patched');
+  }
+  return seen;
+}
+
+/** Asks again and again; rejects with what was seen last once the time is up. */
+export async function until<T>(
+  read: () => Promise<T> | T,
+  isIt: (value: T) => boolean,
+  { ms = 30_000, what = 'it never came true' } = {},
+): Promise<T> {
+  const end = performance.now() + ms;
+  for (;;) {
+    const value = await read();
+    if (isIt(value)) return value;
+    if (performance.now() > end) throw new Error(`${what}: ${JSON.stringify(value)} after ${Math.round(ms / 1000)} s`);
+    await sleep(100);
+  }
+}
+
+export const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;

@@ -1,0 +1,74 @@
+import { randomUUID } from 'node:crypto';
+
+import { webhookCounts } from '../../support/api-metrics.ts';
+import { startLoad } from '../../support/load.ts';
+import { createPod, optionsOf, type PodObject } from '../../support/pods.ts';
+import { keep } from '../fault.ts';
+import { Times } from './measure.ts';
+import type { Cluster } from './world.ts';
+
+/** What became of Pods that were created through the API. */
+export interface Created {
+  readonly pods: number;
+  readonly patched: number;
+  /** The API server could not ask us, or not in time, and let the Pod pass. */
+  readonly failedOpen: number;
+  /** What the API server waited for the answer, and all else. */
+  readonly times: Times;
+}
+
+/** Milliseconds that the registration gives us. */
+export const DEADLINE_MS = 5000;
+
+/** Creates a Pod as a rehearsal, so that nothing of it stays. Rejects where it is refused. */
+export async function rehearse(
+  { cluster }: Pick<Cluster, 'cluster'>,
+  { namespace = 'shop', ...pod }: { namespace?: string; image?: string; spec?: object } = {},
+): Promise<PodObject> {
+  const image = pod.image === undefined ? {} : { spec: { containers: [{ name: 'main', image: pod.image }] } };
+  const request = {
+    name: `pod-${randomUUID()}`,
+    ...(pod.image !== undefined && { annotations: {} }),
+    ...image,
+    ...(pod.spec && { spec: { ...pod.spec } }),
+  };
+  return await createPod({ client: cluster.client }, namespace, request, { dryRun: 'All' });
+}
+
+export const isPatched = (pod: PodObject): boolean => optionsOf(pod).includes('attempts:10');
+
+/** Creates Pods at a rate while `during` lasts. Rejects where one is refused. */
+export async function createPods(
+  world: Pick<Cluster, 'cluster'>,
+  perSecond: number,
+  during: () => Promise<unknown>,
+): Promise<Created> {
+  const before = await webhookCounts(world.cluster);
+  const times = new Times();
+  const load = startLoad(perSecond, 100_000, async () => {
+    const started = performance.now();
+    const pod = await rehearse(world);
+    times.add(performance.now() - started);
+    return isPatched(pod);
+  });
+  const failed = await during().then(
+    () => undefined,
+    (error: unknown) => error as Error,
+  );
+  const all = await load.stop();
+  if (failed !== undefined) throw failed;
+  const after = await webhookCounts(world.cluster);
+  return {
+    pods: all.length,
+    patched: all.filter(Boolean).length,
+    failedOpen: after.failedOpen - before.failedOpen,
+    times,
+  };
+}
+
+/** `120 Pods, 0 refused, 120 patched, …`; throws where more than `mostUnpatched` went through as they were. */
+export function told({ pods, patched, failedOpen, times }: Created, mostUnpatched = 0): string {
+  const text = `${pods} Pods, none refused, ${patched} patched, ${failedOpen} calls failed open, p99 ${times.percentile(0.99)} ms`;
+  keep(pods > 0 && pods - patched <= mostUnpatched, text);
+  return text;
+}

@@ -1,0 +1,131 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
+
+import { clusterMissing, startCluster, type TestCluster } from '../../support/cluster.ts';
+import { elf } from '../../support/elf-builder.ts';
+import { image } from '../../support/image-builder.ts';
+import { install, type InstallOptions, type Installation } from '../../support/installation.ts';
+import { layer } from '../../support/layer-builder.ts';
+import { startRegistry, type Fault as RegistryFault, type RegistryServer } from '../../support/registry-server.ts';
+import { startTcpProxy, type TcpProxy } from '../../support/tcp-proxy.ts';
+import { startWebhook, type StartOptions, type WebhookProcess } from '../../support/webhook-process.ts';
+import { NotTried } from '../fault.ts';
+
+/** A real API server, a real etcd, two replicas as processes, a registry, all on this machine. */
+export interface Cluster {
+  readonly cluster: TestCluster;
+  readonly installation: Installation;
+  readonly registry: Registry;
+  /** Between replicas and API server. */
+  readonly proxy: TcpProxy;
+}
+
+export interface Registry extends RegistryServer {
+  /** What goes wrong from now on; undefined: nothing. */
+  fail(fault: RegistryFault | undefined): void;
+  /** An image that nobody has seen; its program is musl's. */
+  newImage(): string;
+}
+
+/** What faults are tried on. Opened when first asked for. */
+export interface World {
+  /** A replica without a cluster, ended with the fault. */
+  readonly webhook: (options?: StartOptions) => Promise<WebhookProcess>;
+  readonly cluster: () => Promise<Cluster>;
+  /** Called when the fault has been tried. */
+  readonly afterwards: (end: () => unknown) => void;
+}
+
+export async function openRegistry(): Promise<Registry> {
+  let fault: RegistryFault | undefined;
+  let images = 0;
+  const server = await startRegistry({ fault: () => fault, delayMs: 2 });
+  return {
+    ...server,
+    fail: (next) => {
+      fault = next;
+    },
+    newImage() {
+      images += 1;
+      const program = Buffer.concat([elf({ interpreter: '/lib/ld-musl-x86_64.so.1' }), Buffer.from(`${images}`)]);
+      const layers = [layer([{ path: 'app', content: program }], 'gzip')];
+      return server.put(`team/app-${images}:v1`, image({ layers, config: { entrypoint: ['/app'] } }));
+    },
+  };
+}
+
+export async function openCluster(options: InstallOptions = {}): Promise<Cluster> {
+  const missing = clusterMissing();
+  if (missing !== undefined) throw new NotTried(missing);
+  const [cluster, registry] = await Promise.all([startCluster(), openRegistry()]);
+  const proxy = await startTcpProxy(cluster.server);
+  const { settings, ...rest } = options;
+  const installation = await install(cluster, {
+    replicas: 2,
+    settings: {
+      DETECTION_REGISTRY_INSECURE: registry.host,
+      DETECTION_CACHE_STORE: 'cluster',
+      GLIBC_TCP_PREFLIGHT: 'false',
+      LOG_LEVEL: 'info',
+      ...settings,
+    },
+    ...rest,
+  });
+  await cluster.createNamespace('shop', { 'libc-dns.dev/mode': 'enforce' });
+  return { cluster, registry, proxy, installation };
+}
+
+export async function closeCluster({ installation, proxy, registry, cluster }: Cluster): Promise<void> {
+  await installation.stop();
+  await proxy.close();
+  await registry.close();
+  await cluster.stop();
+}
+
+/** A world for one fault; `shared` opens the cluster that all faults have in common. */
+export function createWorld(shared: () => Promise<Cluster>): { world: World; close: () => Promise<void> } {
+  const ends: (() => unknown)[] = [];
+  const afterwards = (end: () => unknown): void => void ends.push(end);
+  return {
+    world: {
+      webhook: async (options = {}) => {
+        const webhook = await startWebhook({
+          ...options,
+          settings: { LOG_LEVEL: 'info', GLIBC_TCP_PREFLIGHT: 'false', ...options.settings },
+          flags: ['--namespace-mode', 'enforce', ...(options.flags ?? ['--offline'])],
+        });
+        afterwards(() => webhook.process.kill('SIGKILL'));
+        return webhook;
+      },
+      cluster: shared,
+      afterwards,
+    },
+    close: async () => {
+      for (const end of ends.splice(0).toReversed()) await end();
+    },
+  };
+}
+
+/** The pid of a program that this process has started. */
+export function childPid(program: string): number {
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+      const [, name, , parent] = /^\d+ \((.*)\) (\S) (\d+)/.exec(stat) ?? [];
+      // The kernel cuts names to 15 characters.
+      if (name === program.slice(0, 15) && Number(parent) === process.pid) return Number(pid);
+    } catch {
+      // It ended while we looked.
+    }
+  }
+  throw new NotTried(`no ${program} of ours runs`);
+}
+
+export function hasProgram(name: string): boolean {
+  try {
+    execFileSync('sh', ['-c', `command -v ${name}`], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,34 @@
+import { seconds } from './support/measure.ts';
+
+/** What became of one fault. */
+export interface Result {
+  readonly id: string;
+  readonly name: string;
+  readonly promise: string;
+  readonly outcome: 'kept' | 'broken' | 'not tried';
+  readonly seen: string;
+  readonly ms: number;
+}
+
+const MARKS = { kept: 'ok', broken: 'NOT KEPT', 'not tried': 'NOT TRIED' } as const;
+
+/** One fault, as it is shown once it has been tried. */
+export function resultText({ id, name, promise, outcome, seen, ms }: Result): string {
+  const lines = [
+    `${MARKS[outcome].padEnd(10)}${name}  [${id}, ${seconds(ms)}]`,
+    `promise  ${promise}`,
+    `seen     ${seen}`,
+  ];
+  return lines.join('\n          ');
+}
+
+const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+
+/** All of them, as docs/runbook.md has it. */
+export function markdown(results: readonly Result[]): string {
+  const rows = results.map(({ name, promise, outcome, seen, ms }) => {
+    const mark = outcome === 'kept' ? '' : `**${MARKS[outcome]}** `;
+    return `| ${[name, promise, `${mark}${seen}`, seconds(ms)].map(cell).join(' | ')} |`;
+  });
+  return ['| fault | promise | seen | time |', '| --- | --- | --- | --- |', ...rows].join('\n');
+}
