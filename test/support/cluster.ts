@@ -63,13 +63,13 @@ export interface TestCluster {
   readonly stop: () => Promise<void>;
 }
 
-function kubectlWith(kubeconfig: string): TestCluster['kubectl'] {
+function kubectlWith(kubeconfig: string, cache: string): TestCluster['kubectl'] {
   const command = EXISTING === undefined ? join(ASSETS, 'kubectl') : 'kubectl';
   return (args, stdin) =>
     new Promise((resolve, reject) => {
       const child = execFile(
         command,
-        ['--kubeconfig', kubeconfig, ...args],
+        ['--kubeconfig', kubeconfig, '--cache-dir', cache, ...args],
         { maxBuffer: 64 * 1024 * 1024 },
         (error, stdout, stderr) =>
           error === null ? resolve(stdout) : reject(new Error(`kubectl ${args.join(' ')}: ${stderr || error.message}`)),
@@ -110,7 +110,7 @@ export async function startCluster(flags: Readonly<Record<string, string | null>
   const folder = await mkdtemp(join(tmpdir(), 'libc-dns-cluster-'));
   const kubeconfig = config.kubeconfigPath;
   const client = createKubeClient(kubeConfigTransport({ file: kubeconfig, userAgent: 'libc-dns-test' }));
-  const kubectl = kubectlWith(kubeconfig);
+  const kubectl = kubectlWith(kubeconfig, join(folder, 'cache'));
   const made: object[] = [];
   let files = 0;
   return {
