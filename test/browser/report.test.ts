@@ -124,6 +124,16 @@ describe.skipIf(!hasChromium)('the report in a browser', () => {
     expect((await page.pdf({ format: 'A4' })).subarray(0, 5).toString()).toBe('%PDF-');
   });
 
+  it('shows summary, charts and findings without JavaScript, and says what the tables need', async () => {
+    await using visited = await visit(browser, example, { javaScriptEnabled: false });
+    const { page } = visited;
+    expect(await page.getByRole('heading', { level: 2 }).first().textContent()).toBe(example.verdict.sentence);
+    expect(await page.locator('#charts').getByRole('img').count()).toBeGreaterThan(8);
+    expect(await page.locator('#findings article').count()).toBe(example.findings.length);
+    expect(await page.getByText('The tables need JavaScript.').isVisible()).toBe(true);
+    expect(await page.locator('#theme').isVisible()).toBe(false);
+  });
+
   it('asks nobody for anything, from a file or from a server, and complains about nothing', async () => {
     await using visited = await visit(browser, example);
     for (const button of await visited.page.locator('.open').all()) await button.click();

@@ -9,7 +9,7 @@ const fact = (term: string, value: string, source: string, detail = ''): Markup 
     <dt>${term}</dt>
     <dd>
       <bdi>${shown(value) || 'none'}</bdi> <span class="note">${shown(detail)}</span>
-      <span class="note source">from ${shown(source)}</span>
+      <span class="note source">${shown(source)}</span>
     </dd>
   </div>`;
 

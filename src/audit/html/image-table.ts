@@ -30,7 +30,11 @@ function details(entry: ImageEntry, grant: string | undefined): PageDetail[] {
   return list;
 }
 
-const READ: Tag = { text: 'read', tone: 'quiet' };
+/** Without an error nothing is wrong, but an image that nobody was allowed to look into has not been read. */
+function lookUp({ error, resolver }: ImageEntry): Tag {
+  if (error !== null) return { text: shown(error.code), tone: 'bad' };
+  return resolver === 'unknown' ? { text: 'not known', tone: 'notice' } : { text: 'read', tone: 'quiet' };
+}
 
 function row(entry: ImageEntry, grants: ReadonlyMap<string, string>): PageRow {
   const { image, platform, resolver, evidence, error, pods, workloads } = entry;
@@ -42,7 +46,7 @@ function row(entry: ImageEntry, grants: ReadonlyMap<string, string>): PageRow {
       evidence.confidence,
       workloads,
       pods,
-      [error === null ? READ : { text: shown(error.code), tone: 'bad' }],
+      [lookUp(entry)],
     ],
     details: details(entry, error === null ? undefined : grants.get(imageKey({ image, platform }))),
   };

@@ -1,4 +1,4 @@
-import type { AuditReport, AuditSummary, NeedVerdict } from '../report.ts';
+import type { AuditReport, NeedVerdict } from '../report.ts';
 import { html, NOTHING, type Markup } from './markup.ts';
 import { shown } from './shown.ts';
 import { counted, number } from './words.ts';
@@ -44,8 +44,15 @@ interface Figure {
   readonly note: string;
 }
 
-function figures(summary: AuditSummary): Figure[] {
-  const { pods, exposure, findings, images, unreadableImages } = summary;
+function imagesNote({ summary, images }: AuditReport): string {
+  if (summary.unreadableImages > 0) return `${number(summary.unreadableImages)} could not be read`;
+  const unknown = images.filter(({ resolver }) => resolver === 'unknown').length;
+  return unknown === 0 ? 'the resolver of each is known' : `${number(unknown)} with a resolver that is not known`;
+}
+
+function figures(report: AuditReport): Figure[] {
+  const { summary } = report;
+  const { pods, exposure, findings, images } = summary;
   return [
     {
       href: '#workloads',
@@ -69,14 +76,14 @@ function figures(summary: AuditSummary): Figure[] {
       href: '#images',
       value: images,
       label: images === 1 ? 'Image' : 'Images',
-      note: unreadableImages === 0 ? 'all of them read' : `${number(unreadableImages)} could not be read`,
+      note: imagesNote(report),
     },
   ];
 }
 
 /** The answer first: is the product needed, what to do next, why, and four figures. */
-export function summarySection({ verdict, summary }: AuditReport): Markup {
-  const tiles = figures(summary).map(
+export function summarySection(report: AuditReport): Markup {
+  const tiles = figures(report).map(
     ({ href, value, label, note }) =>
       html`<li>
         <a href="${href}"
@@ -86,7 +93,7 @@ export function summarySection({ verdict, summary }: AuditReport): Markup {
       </li>`,
   );
   return html`<section id="summary" aria-labelledby="summary-title">
-    ${verdictBox(verdict)}
+    ${verdictBox(report.verdict)}
     <ul class="figures">
       ${tiles}
     </ul>

@@ -57,6 +57,16 @@ describe('the report as HTML', () => {
     expect(text).toContain(`<p class="badge">${words}</p>`);
   });
 
+  it.each([
+    ['error', '1 could not be read'],
+    ['unknown', '1 with a resolver that is not known'],
+    ['known', 'the resolver of each is known'],
+  ])('says how far the images were read: %s', (state, words) => {
+    const images = report.images.filter(({ resolver }) => state !== 'known' || resolver !== 'unknown');
+    const summary = { ...report.summary, unreadableImages: state === 'error' ? 1 : 0 };
+    expect(section(htmlReport({ ...report, images, summary }), 'summary')).toContain(words);
+  });
+
   it('shows one card for each kind of finding, with an example and the way to all of them', () => {
     const findings = report.findings.flatMap((finding) => [finding, finding]);
     const text = section(htmlReport({ ...report, findings }), 'findings');
