@@ -130,7 +130,8 @@ Examples:
   libc-dns doctor -o json --strict    for CI: warnings count, too
 
 The cluster DNS can only be asked from within, in a replica or on a node:
-  kubectl -n libc-dns exec deploy/libc-dns-webhook -- /nodejs/bin/node main.js doctor --check dns
+  kubectl -n libc-dns exec deploy/libc-dns-webhook -- /nodejs/bin/node main.js doctor \\
+    --config /etc/libc-dns/config.yaml --check dns,trust,certificates
   libc-dns doctor --check dns --cluster-dns 10.96.0.10
 
 Reads, and changes nothing; a Pod is created as a dry run (--skip rehearsal leaves it out). What may

@@ -14,6 +14,8 @@ export interface ClusterView {
   /** By name, with the value of our label. */
   namespaces(): Promise<ReadonlyMap<string, Readonly<Record<string, string>>>>;
   webhookConfigurations(): Promise<readonly WebhookConfiguration[]>;
+  /** The one of this name, if it is there: the webhook's own account may list it, and no other. */
+  webhookConfigurationsNamed(name: string): Promise<readonly WebhookConfiguration[]>;
   /** Rejects with `not-found` where the API server has no such kind. */
   mutatingPolicies(): Promise<readonly MutatingPolicy[]>;
   service(namespace: string, name: string): Promise<ServiceSeen | undefined>;

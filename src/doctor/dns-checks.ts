@@ -42,7 +42,7 @@ async function howInside(sight: Sight): Promise<Advice[]> {
   const exec =
     target === undefined
       ? 'kubectl run libc-dns-doctor --rm -i --restart=Never --image=ghcr.io/libc-dns/libc-dns-webhook:VERSION -- main.js doctor --check dns'
-      : `kubectl -n ${target.namespace} exec deploy/${target.name} -- /nodejs/bin/node main.js doctor --check dns`;
+      : `kubectl -n ${target.namespace} exec deploy/${target.name} -- /nodejs/bin/node main.js doctor --config /etc/libc-dns/config.yaml --check dns,trust,certificates`;
   return [
     { text: 'In a Pod:', command: exec },
     { text: 'On a node:', command: `libc-dns doctor --check dns --cluster-dns ${address}` },

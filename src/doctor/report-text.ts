@@ -89,17 +89,22 @@ const AS_ABOVE = { seen: 'the same', details: [], advice: [] };
 
 const needsCluster = ({ data }: CheckEntry): boolean => data['needs'] === 'cluster';
 
-function leftOut(checks: readonly CheckEntry[], { style, width }: Layout): string[] {
+/** A paragraph beneath the sections, as wide as they are. */
+function paragraph(text: string, { style, left, width }: Layout): string[] {
+  return ['', ...wrap(text, left + width).map((line) => style.dim(line))];
+}
+
+function leftOut(checks: readonly CheckEntry[], layout: Layout): string[] {
   const names = checks.filter(needsCluster).map(({ id }) => id);
   if (names.length === 0) return [];
-  const text = `${names.length} checks need a cluster that answers and were left out: ${names.join(', ')}.`;
-  return ['', ...wrap(text, width).map((line) => style.dim(line))];
+  const some = names.length === 1 ? '1 check needs' : `${names.length} checks need`;
+  return paragraph(`${some} a cluster that answers, left out: ${names.join(', ')}.`, layout);
 }
 
 const MORE = 'An account with more rights sees more: a cluster administrator may read all of it.';
 
-function rightsLine(checks: readonly CheckEntry[], { style }: Layout): string[] {
-  return checks.some(({ data }) => data['needs'] === 'right') ? ['', style.dim(MORE)] : [];
+function rightsLine(checks: readonly CheckEntry[], layout: Layout): string[] {
+  return checks.some(({ data }) => data['needs'] === 'right') ? paragraph(MORE, layout) : [];
 }
 
 const plural = (number: number, word: string): string => `${number} ${word}${number === 1 ? '' : 's'}`;

@@ -144,7 +144,17 @@ async function configOrDefaults(parts: DoctorParts, find: () => Promise<WebhookC
 export function createSight(parts: DoctorParts): Sight {
   const view = once(() => reached(parts));
   const configurations = once(async () => await (await view()).webhookConfigurations());
-  const ours = once(async () => ourConfigurations(await configurations(), parts.config.tls.registration));
+  const ours = once(async () => {
+    const { registration } = parts.config.tls;
+    const all = await configurations().catch(async (error: unknown) => {
+      if ((error as { code?: string }).code !== 'forbidden') throw error;
+      const named = await (await view()).webhookConfigurationsNamed(registration);
+      // Not to see it by its name does not mean that it has no other name.
+      if (named.length === 0) throw error;
+      return named;
+    });
+    return ourConfigurations(all, registration);
+  });
   const entries = async (): Promise<readonly WebhookEntry[]> =>
     (await ours()).flatMap(({ name, entries: of }) =>
       of.filter((entry) => name === parts.config.tls.registration || isOurs(entry)),

@@ -15,6 +15,7 @@ interface Page {
 export interface ListOptions {
   readonly namespace?: string;
   readonly labelSelector?: string;
+  readonly fieldSelector?: string;
   /** Items after which no further page is asked for. */
   readonly most: number;
 }
@@ -26,7 +27,7 @@ export interface ListOptions {
 export async function listAll<T>(
   client: Pick<KubeClient, 'request'>,
   resource: Resource,
-  { namespace, labelSelector, most }: ListOptions,
+  { namespace, labelSelector, fieldSelector, most }: ListOptions,
   read: (item: unknown) => T | undefined,
 ): Promise<T[]> {
   const path = resourcePath(resource, undefined, namespace);
@@ -36,6 +37,7 @@ export async function listAll<T>(
     const query = {
       limit: PAGE,
       ...(labelSelector !== undefined && { labelSelector }),
+      ...(fieldSelector !== undefined && { fieldSelector }),
       ...(next !== '' && { continue: next }),
     };
     const page = await client.request<Page>({ path, query });

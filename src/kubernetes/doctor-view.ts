@@ -1,6 +1,13 @@
 import { z } from 'zod';
 
-import type { ClusterView, Labels, MutatingPolicy, OwnerSeen, Right } from '../doctor/cluster-view.ts';
+import type {
+  ClusterView,
+  Labels,
+  MutatingPolicy,
+  OwnerSeen,
+  Right,
+  WebhookConfiguration,
+} from '../doctor/cluster-view.ts';
 import { readPod } from '../policy/read-pod.ts';
 import type { KubeClient, Transport } from './client.ts';
 import { shaped } from './cluster-facts-shape.ts';
@@ -121,6 +128,9 @@ const versionInfo = z.object({ gitVersion: z.string() });
 /** Reads from the API what the checks of `doctor` want to know. Nothing is written: Pods are created as dry runs. */
 export function createDoctorView(client: KubeClient, transport: Transport): ClusterView {
   const some = { most: MOST };
+  const readConfiguration = by(objects.webhookConfiguration, 'MutatingWebhookConfiguration');
+  const configurations = (which: { fieldSelector?: string } = {}): Promise<WebhookConfiguration[]> =>
+    listAll(client, RESOURCES.webhookConfigurations, { ...some, ...which }, readConfiguration);
   const podList = (options: { namespace?: string; labelSelector?: string; most: number }) =>
     listAll(client, core('pods'), options, podSeen);
   return {
@@ -130,13 +140,8 @@ export function createDoctorView(client: KubeClient, transport: Transport): Clus
     kubeProxy: () => kubeProxy(client),
     namespaces: async () =>
       new Map(await listAll(client, RESOURCES.namespaces, some, by(objects.namespace, 'Namespace'))),
-    webhookConfigurations: () =>
-      listAll(
-        client,
-        RESOURCES.webhookConfigurations,
-        some,
-        by(objects.webhookConfiguration, 'MutatingWebhookConfiguration'),
-      ),
+    webhookConfigurations: () => configurations(),
+    webhookConfigurationsNamed: (name) => configurations({ fieldSelector: `metadata.name=${name}` }),
     mutatingPolicies: () => mutatingPolicies(client),
     service: (namespace, name) =>
       getOne(client, resourcePath(RESOURCES.services, name, namespace), by(objects.service, 'Service')),

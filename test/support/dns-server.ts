@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { createSocket, type RemoteInfo } from 'node:dgram';
+import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 
 export interface DnsServerOptions {
   /** Milliseconds to each answer. Default 2. */
@@ -52,10 +52,34 @@ function serveTcp(socket: Socket, options: DnsServerOptions): void {
   });
 }
 
+interface Sockets {
+  readonly udp: UdpSocket;
+  readonly tcp: Server;
+}
+
+/** One port that is free for both; another program may have it for one of the two. */
+async function listen(takesTcp: boolean, triesLeft = 20): Promise<Sockets> {
+  const udp = createSocket('udp4');
+  const tcp = createServer();
+  udp.bind(0, '127.0.0.1');
+  await once(udp, 'listening');
+  if (!takesTcp) return { udp, tcp };
+  tcp.listen(udp.address().port, '127.0.0.1');
+  try {
+    await once(tcp, 'listening');
+    return { udp, tcp };
+  } catch (error) {
+    udp.close();
+    if (triesLeft === 0) throw error;
+    return await listen(takesTcp, triesLeft - 1);
+  }
+}
+
 /** A DNS server on loopback, over UDP and TCP on one port, that can be broken on purpose. */
 export async function startDnsServer(options: DnsServerOptions = {}): Promise<TestDnsServer> {
   const { delayMs = 2, lose } = options;
-  const udp = createSocket('udp4');
+  const takesTcp = options.tcp !== 'refuse';
+  const { udp, tcp } = await listen(takesTcp);
   const answered = new Set<number>();
   const seen = new Map<number, number>();
   let received = 0;
@@ -76,25 +100,18 @@ export async function startDnsServer(options: DnsServerOptions = {}): Promise<Te
     }, delayMs);
   });
   udp.on('error', () => {});
-  udp.bind(0, '127.0.0.1');
-  await once(udp, 'listening');
-  const { port } = udp.address();
   const sockets = new Set<Socket>();
-  const tcp = createServer((socket) => {
+  tcp.on('connection', (socket) => {
     sockets.add(socket);
     serveTcp(socket, options);
   });
-  if (options.tcp !== 'refuse') {
-    tcp.listen(port, '127.0.0.1');
-    await once(tcp, 'listening');
-  }
   return {
-    port: (tcp.address() as AddressInfo | null)?.port ?? port,
+    port: udp.address().port,
     received: () => received,
     close: async () => {
       udp.close();
       for (const socket of sockets) socket.destroy();
-      if (options.tcp !== 'refuse') await new Promise<void>((resolve) => tcp.close(() => resolve()));
+      if (takesTcp) await new Promise<void>((resolve) => tcp.close(() => resolve()));
     },
   };
 }

@@ -10,6 +10,14 @@ const WEBHOOK = new URL('../../certs/manifests/webhook.yaml', import.meta.url);
 /** What a Service of the installation chooses. */
 const LABELS = { 'app.kubernetes.io/name': NAME, 'app.kubernetes.io/instance': NAME };
 
+/** As kubeadm writes it. */
+export const kubeProxyConfig: object = {
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: { name: 'kube-proxy', namespace: 'kube-system' },
+  data: { 'config.conf': 'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ""\n' },
+};
+
 export const node = (name: string, kernelVersion: string, operatingSystem = 'linux'): object => ({
   apiVersion: 'v1',
   kind: 'Node',
@@ -99,4 +107,32 @@ export async function completeInstallation(
   for (const replica of replicas) await putReplica(cluster, replica);
   const counts = { replicas: 3, readyReplicas: replicas.length, updatedReplicas: replicas.length };
   await createStatus(cluster, `/apis/apps/v1/namespaces/${NAMESPACE}/deployments/${NAME}`, { status: counts });
+}
+
+export interface Change {
+  readonly kind: string;
+  readonly name: string;
+  /** A JSON Patch where it is a list, else a merge patch. */
+  readonly body: object;
+  readonly namespace?: string;
+}
+
+/** Changes an object for as long as `then` takes, and puts it back as it was, even if it was deleted meanwhile. */
+export async function whileChanged(
+  { kubectl }: TestCluster,
+  { kind, name, body, namespace }: Change,
+  then: () => Promise<void>,
+): Promise<void> {
+  const where = namespace === undefined ? [] : ['-n', namespace];
+  const before = JSON.parse(await kubectl([...where, 'get', kind, name, '-o', 'json'])) as KubeObject;
+  const type = Array.isArray(body) ? 'json' : 'merge';
+  await kubectl([...where, 'patch', kind, name, '--type', type, '-p', JSON.stringify(body)]);
+  try {
+    await then();
+  } finally {
+    await kubectl([...where, 'delete', kind, name, '--ignore-not-found']);
+    const { labels, annotations } = before.metadata;
+    const metadata = { name, ...(namespace !== undefined && { namespace }), labels, annotations };
+    await kubectl(['create', '-f', '-'], JSON.stringify({ ...before, metadata }));
+  }
 }

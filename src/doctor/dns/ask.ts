@@ -41,12 +41,21 @@ export async function openUdp({ address, port }: DnsServer): Promise<Socket> {
 
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
 
+/**
+ * Calls back after `ms`, and once what has come in meanwhile was read: a process that was busy must not take for lost what
+ * waits in its own socket. Returns what takes it back.
+ */
+export function whenLate(callback: () => void, ms: number): () => void {
+  const timer = setTimeout(() => setImmediate(callback), ms);
+  return () => clearTimeout(timer);
+}
+
 /** Asks for A over UDP, once. Never rejects. */
 export async function askUdp(server: DnsServer, name: string, timeoutMs: number): Promise<Asked> {
   const started = performance.now();
   const since = (): number => performance.now() - started;
   const { promise, resolve } = Promise.withResolvers<Asked>();
-  const timer = setTimeout(() => resolve({ ms: since(), why: 'no answer' }), timeoutMs);
+  const stop = whenLate(() => resolve({ ms: since(), why: 'no answer' }), timeoutMs);
   let socket: Socket | undefined;
   try {
     socket = await openUdp(server);
@@ -61,7 +70,7 @@ export async function askUdp(server: DnsServer, name: string, timeoutMs: number)
   } catch (error) {
     return { ms: since(), why: codeOf(error) };
   } finally {
-    clearTimeout(timer);
+    stop();
     socket?.close();
   }
 }

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:dgram';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { askUdp, newId, openUdp, type DnsServer } from './ask.ts';
+import { askUdp, newId, openUdp, whenLate, type DnsServer } from './ask.ts';
 import { encodeQuery, readAnswer, type RecordType } from './message.ts';
 
 export interface RaceLimits {
@@ -61,11 +61,11 @@ async function exchange(socket: Socket, asked: readonly Question[], ms: number):
     for (const question of open) if (readAnswer(message, question.query) !== undefined) open.delete(question);
     if (open.size === 0) resolve();
   };
-  const timer = setTimeout(resolve, ms);
+  const stop = whenLate(resolve, ms);
   socket.on('message', onMessage);
   for (const { query } of asked) socket.send(query);
   await promise;
-  clearTimeout(timer);
+  stop();
   socket.off('message', onMessage);
   return [...open];
 }

@@ -44,12 +44,12 @@ export function judgeInjectors(configurations: readonly WebhookConfiguration[]):
       : []),
   ];
   if (dns.length > 0) {
-    const seen = `${count(dns.length, 'other webhook')} set the DNS of Pods, by their names: ${listed(dns.map(nameOf), 4)}`;
+    const seen = `${count(dns.length, 'other webhook sets', 'other webhooks set')} the DNS of Pods, by the name: ${listed(dns.map(nameOf), 4)}`;
     return warning(seen, { data, details: [MEANS, ...details], advice: [ADVICE] });
   }
   const seen =
     others.length === 0
       ? 'no other webhook sees Pods'
-      : `${count(others.length, 'other webhook')} see Pods, none is about DNS by its name`;
+      : `${count(others.length, 'other webhook sees', 'other webhooks see')} Pods, none is about DNS by its name`;
   return ok(seen, { data, details });
 }

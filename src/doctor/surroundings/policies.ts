@@ -18,7 +18,7 @@ export function judgePolicies(policies: readonly MutatingPolicy[]): Outcome {
     const seen = policies.length === 0 ? 'there is none' : `none of ${policies.length} sets the DNS of Pods`;
     return ok(`MutatingAdmissionPolicies: ${seen}`, { data, details });
   }
-  const seen = `${count(bound.length, 'MutatingAdmissionPolicy', 'MutatingAdmissionPolicies')} set the DNS of Pods: ${listed(bound.map(({ name }) => name))}`;
+  const seen = `${count(bound.length, 'MutatingAdmissionPolicy sets', 'MutatingAdmissionPolicies set')} the DNS of Pods: ${listed(bound.map(({ name }) => name))}`;
   return warning(seen, {
     data,
     details: ['they act before the webhook, which keeps what they have set and adds what is missing', ...details],

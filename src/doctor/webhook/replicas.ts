@@ -57,7 +57,7 @@ function judgeSpread({ pods, budgets }: ReplicasSight): Remark[] {
       ? [
           {
             status: 'warning',
-            text: `all ${ready.length} replicas are on the node ${[...nodes].join('')}: it takes them all with it`,
+            text: `${ready.length === 2 ? 'both' : `all ${ready.length}`} replicas are on the node ${[...nodes].join('')}: it takes them all with it`,
             advice: { text: 'Spread them over nodes: topologySpreadConstraints, as the chart has them.' },
           } as const,
         ]
@@ -79,7 +79,7 @@ function judgeHealth({ service, pods }: ReplicasSight): Remark[] {
     .filter((pod) => pod.ready && (pod.restarts >= MANY_RESTARTS || pod.trouble.includes('OOMKilled')))
     .map(({ name, restarts, trouble }) => ({
       status: 'warning',
-      text: `${name} has restarted ${restarts} times${trouble.length > 0 ? ` (last: ${trouble.join(', ')})` : ''}`,
+      text: `${name} has restarted ${count(restarts, 'time')}${trouble.length > 0 ? ` (last: ${trouble.join(', ')})` : ''}`,
       advice: trouble.includes('OOMKilled')
         ? { text: 'Raise resources.limits.memory.' }
         : { text: 'The log of its last run:', command: commandFor(service, 'logs --previous POD') },

@@ -1,0 +1,123 @@
+import { describe, expect, it } from 'vitest';
+
+import { configSchema } from '../../../src/config/schema.ts';
+import type { Asked } from '../../../src/doctor/dns/ask.ts';
+import { judgeTcp, judgeUdp } from '../../../src/doctor/dns/judge-answers.ts';
+import { chanceOfAllAlike, judgeRace } from '../../../src/doctor/dns/judge-race.ts';
+import { encodeQuery, readAnswer } from '../../../src/doctor/dns/message.ts';
+
+const QUERY = encodeQuery(0x1234, 'kubernetes.default.svc.cluster.local.', 'AAAA');
+
+function answer(change: (message: Buffer) => void = () => {}): Buffer {
+  const message = Buffer.concat([QUERY, Buffer.alloc(20)]);
+  message.writeUInt16BE(0x8580, 2);
+  message.writeUInt16BE(1, 6);
+  change(message);
+  return message;
+}
+
+describe('messages', () => {
+  it('asks as libc does: recursion desired, one question, no EDNS', () => {
+    expect(QUERY.toString('hex')).toBe(
+      '12340100000100000000000' +
+        '00a6b756265726e657465730764656661756c740373766307636c7573746572056c6f63616c00001c0001',
+    );
+  });
+
+  it.each<[string, Buffer, object | undefined]>([
+    ['an answer', answer(), { code: 'NOERROR', answers: 1 }],
+    ['NXDOMAIN', answer((message) => message.writeUInt16BE(0x8583, 2)), { code: 'NXDOMAIN', answers: 1 }],
+    ['an RCODE without a name here', answer((message) => message.writeUInt16BE(0x858f, 2)), { code: '15' }],
+    ['another id', answer((message) => message.writeUInt16BE(1, 0)), undefined],
+    ['the question itself', QUERY, undefined],
+    ['another name', answer((message) => message.write('x', 13)), undefined],
+    ['another type', answer((message) => message.writeUInt16BE(1, QUERY.length - 4)), undefined],
+    ['the name in other letters', answer((message) => message.write('K', 13)), { code: 'NOERROR' }],
+    ['two questions', answer((message) => message.writeUInt16BE(2, 4)), undefined],
+    ['nothing', Buffer.alloc(0), undefined],
+    ['too short', answer().subarray(0, QUERY.length - 1), undefined],
+  ])('%s', (_, message, expected) => {
+    const read = readAnswer(message, QUERY);
+    if (expected === undefined) expect(read).toBeUndefined();
+    else expect(read).toMatchObject(expected);
+  });
+});
+
+const NAME = 'kubernetes.default.svc.cluster.local';
+const good: Asked = { answer: { code: 'NOERROR', answers: 1 }, ms: 1.26 };
+const coded = (code: string, answers = 0): Asked => ({ answer: { code, answers }, ms: 2 });
+const silent: Asked = { why: 'no answer', ms: 2000 };
+const from = (...all: Asked[]) => all.map((asked, index) => ({ address: `10.0.0.${index + 1}`, asked }));
+
+describe('answers', () => {
+  it.each<[Asked[], string, string]>([
+    [[good], 'ok', 'answers over UDP: 10.0.0.1 in 1.3 ms'],
+    [[good, good], 'ok', 'answers over UDP: 10.0.0.1 in 1.3 ms, 10.0.0.2 in 1.3 ms'],
+    [[good, silent], 'failure', 'no answer over UDP from 10.0.0.2: no answer'],
+    [[coded('NXDOMAIN')], 'warning', `answers, but knows no ${NAME} (10.0.0.1: NXDOMAIN)`],
+    [[coded('NOERROR')], 'warning', `answers, but knows no ${NAME} (10.0.0.1: NOERROR)`],
+    [[good, coded('SERVFAIL')], 'failure', 'the cluster DNS answers with an error (10.0.0.2: SERVFAIL)'],
+  ])('over UDP: %j', (asked, status, seen) => {
+    expect(judgeUdp(NAME, from(...asked))).toMatchObject({ status, seen });
+  });
+
+  it.each<[Asked, object, string]>([
+    [good, {}, 'ok'],
+    [coded('REFUSED'), {}, 'ok'],
+    [silent, {}, 'warning'],
+    [silent, { glibc: { tcpPreflight: false } }, 'failure'],
+    [silent, { glibc: { options: ['single-request-reopen'] } }, 'ok'],
+  ])('over TCP: %j with %j', (asked, settings, status) => {
+    expect(judgeTcp(from(asked), configSchema.parse(settings)).status).toBe(status);
+  });
+});
+
+describe('a race, or packets that get lost', () => {
+  it.each([
+    // packets in pairs, lost of them, single questions, lost of them
+    [200, 0, 100, 0, 1],
+    [10, 5, 100, 0, (10 / 110) ** 5],
+    [200, 5, 400, 0, (1 / 3) ** 5],
+    [100, 1, 100, 1, 0.75],
+    [100, 50, 100, 50, 0.54],
+    [10, 3, 0, 0, 1],
+  ])('%d packets of pairs, %d lost, %d alone, %d lost: %d', (inPairs, lost, alone, lostAlone, chance) => {
+    expect(chanceOfAllAlike(inPairs, lost, alone, lostAlone)).toBeCloseTo(chance, 2);
+  });
+
+  const pairs = (good2: number, lost: number) => [
+    ...Array.from({ length: good2 }, () => ({ ms: 2, lost: [] })),
+    ...Array.from({ length: lost }, () => ({ lost: ['AAAA'] as const, again: true })),
+  ];
+  it.each([
+    [
+      'nothing lost',
+      pairs(100, 0),
+      { sent: 100, lost: 0, webhook: false },
+      'ok',
+      /none of 100 look-ups .* \(2\.0 ms in the middle, 2\.0 ms at most\)/,
+    ],
+    [
+      'the race',
+      pairs(20, 5),
+      { sent: 100, lost: 0, webhook: false },
+      'failure',
+      /5 of 25 look-ups lost one of its two answers: the race/,
+    ],
+    ['the race, and a webhook', pairs(20, 5), { sent: 100, lost: 0, webhook: true }, 'warning', /the race/],
+    ['a single loss', pairs(99, 1), { sent: 400, lost: 0, webhook: false }, 'warning', /too few to call it a race/],
+    ['losses everywhere', pairs(20, 5), { sent: 30, lost: 3, webhook: false }, 'warning', /no race/],
+    [
+      'losses of single questions alone',
+      pairs(20, 0),
+      { sent: 20, lost: 3, webhook: false },
+      'warning',
+      /3 of 20 single questions got lost/,
+    ],
+    ['no time', [], { sent: 0, lost: 0, webhook: false }, 'warning', /nothing was measured/],
+  ])('%s', (_, measured, { webhook, ...alone }, status, seen) => {
+    const outcome = judgeRace('10.96.0.10', { pairs: measured, alone }, webhook);
+    expect(outcome.status).toBe(status);
+    expect(outcome.seen).toMatch(seen);
+  });
+});

@@ -1,0 +1,156 @@
+import { describe, expect, it } from 'vitest';
+
+import { configSchema } from '../../../src/config/schema.ts';
+import type { DnsSeen, KubeProxySources, NodeSeen } from '../../../src/doctor/cluster-view.ts';
+import { judgeKernels } from '../../../src/doctor/fault/kernels.ts';
+import { judgeKubeProxy } from '../../../src/doctor/fault/kube-proxy.ts';
+import { judgeNodeLocal } from '../../../src/doctor/fault/node-local.ts';
+import type { ClusterFacts, NodeLocalState } from '../../../src/policy/model.ts';
+
+const nodes = (...kernels: string[]): NodeSeen[] =>
+  kernels.map((kernel, index) => ({ name: `n${index}`, kernel, os: kernel.startsWith('10.0.') ? 'windows' : 'linux' }));
+
+describe('kernels', () => {
+  it.each<[string, NodeSeen[], string, string]>([
+    ['all fixed', nodes('6.12.1', '6.18.0'), 'ok', 'all 2 Linux nodes run kernels with the fixes of all three races'],
+    ['one node', nodes('6.12.1'), 'ok', 'the one Linux node runs a kernel with the fixes of all three races'],
+    [
+      'one lacks',
+      nodes('6.12.1', '5.4.10'),
+      'warning',
+      '1 of 2 Linux nodes runs a kernel that lacks a fix of the race: the fault is possible there',
+    ],
+    [
+      'a part of a fix',
+      nodes('5.6.0', '5.6.0'),
+      'warning',
+      '2 of 2 Linux nodes run a kernel that lacks a fix of the race: the fault is possible there',
+    ],
+    [
+      'who knows',
+      nodes('4.18.0-553.el8_10.x86_64'),
+      'warning',
+      "1 of 1 Linux node runs a distribution's kernel whose number does not tell whether it has the fixes",
+    ],
+    [
+      'Windows is left out',
+      nodes('10.0.20348.2402', '6.12.0'),
+      'ok',
+      'the one Linux node runs a kernel with the fixes of all three races',
+    ],
+    ['Windows alone', nodes('10.0.20348.2402'), 'skipped', 'the cluster has no Linux nodes'],
+    ['no nodes', [], 'skipped', 'the cluster has no Linux nodes'],
+  ])('%s', (_, seen, status, sentence) => {
+    expect(judgeKernels(seen)).toMatchObject({ status, seen: sentence });
+  });
+
+  it('says for each kernel what it lacks, the worst first, and names the nodes', () => {
+    const { details, advice, data } = judgeKernels(
+      nodes('6.1.0', '5.4.0-91-generic', '4.19.20', '4.19.20', '5.14.0-427.el9.x86_64'),
+    );
+    expect(details).toEqual([
+      "4.19.20, 2 nodes (n2, n3): lacks 4e35c1cb9460 (one packet's entry is confirmed before the other has chosen its own), " +
+        '6a757c07e51f (the two packets are sent to different endpoints of the Service)',
+      '5.4.0-91-generic, 1 node (n1): its number does not tell whether it has 6a757c07e51f (the two packets are sent to different endpoints of the Service)',
+    ]);
+    expect(advice[0]?.text).toMatch(/^Kernels from 5\.9 on/);
+    expect(data).toMatchObject({
+      nodes: 5,
+      exposed: 2,
+      unknown: 1,
+      kernels: [{ kernel: '4.19.20', level: 'exposed' }, {}, {}, {}],
+    });
+  });
+
+  it('mentions NFQUEUE only where it matters', () => {
+    expect(judgeKernels(nodes('6.11.0')).details).toEqual([expect.stringContaining('NFQUEUE')]);
+    expect(judgeKernels(nodes('6.12.0')).details).toEqual([]);
+  });
+});
+
+describe('kube-proxy', () => {
+  const conf = (mode: string) => ({
+    text: `apiVersion: v1\nkind: KubeProxyConfiguration\n${mode}\nnodePort: {}\n`,
+    from: 'ConfigMap',
+  });
+  const pod = (...words: string[]) => ({ words, from: 'Pod' });
+  it.each<[string, Partial<KubeProxySources>, string | undefined]>([
+    ['kubeadm: empty', { config: conf('mode: ""') }, 'iptables mode (ConfigMap, by default)'],
+    ['null', { config: conf('mode: null') }, 'iptables mode (ConfigMap, by default)'],
+    ['not given', { config: conf('') }, 'iptables mode (ConfigMap, by default)'],
+    ['ipvs', { config: conf('mode: ipvs # faster') }, 'ipvs mode (ConfigMap)'],
+    ['quoted', { config: conf("mode: 'nftables'") }, 'nftables mode (ConfigMap)'],
+    ['not at the top', { config: conf('winkernel:\n  mode: ipvs') }, 'iptables mode (ConfigMap, by default)'],
+    ['not understood', { config: conf('mode: kernelspace') }, undefined],
+    ['no configuration at all', { config: { text: 'something: else', from: 'ConfigMap' } }, undefined],
+    ['a flag', { commandLine: pod('/usr/local/bin/kube-proxy', '--proxy-mode=ipvs') }, 'ipvs mode (Pod)'],
+    ['a flag and its word', { commandLine: pod('kube-proxy', '--proxy-mode', 'iptables') }, 'iptables mode (Pod)'],
+    [
+      'a flag in a shell',
+      { commandLine: pod('/bin/sh', '-c', 'exec kube-proxy --proxy-mode=nftables --v=2') },
+      'nftables mode (Pod)',
+    ],
+    [
+      '--config makes flags void',
+      { commandLine: pod('kube-proxy', '--config=/f', '--proxy-mode=ipvs'), config: conf('mode: iptables') },
+      'iptables mode (ConfigMap)',
+    ],
+    [
+      'Cilium',
+      { cilium: 'true', config: conf('mode: iptables') },
+      'Cilium replaces kube-proxy (kube-proxy-replacement of ConfigMap kube-system/cilium-config)',
+    ],
+    ['Cilium beside it', { cilium: 'false', config: conf('mode: iptables') }, 'iptables mode (ConfigMap)'],
+    ['nothing', {}, undefined],
+  ])('%s', (_, sources, seen) => {
+    const outcome = judgeKubeProxy({ unread: [], ...sources });
+    expect(outcome).toMatchObject(seen === undefined ? { status: 'skipped' } : { status: 'ok', seen });
+  });
+
+  it('says why it could not look', () => {
+    const { seen } = judgeKubeProxy({ unread: ['may not get configmaps in kube-system'] });
+    expect(seen).toBe('the mode of kube-proxy is not known: may not get configmaps in kube-system');
+  });
+});
+
+describe('the node-local cache', () => {
+  const dns = (nodeLocal: NodeLocalState): DnsSeen => ({
+    facts: { nodeLocal } as ClusterFacts,
+    sources: { dns: '', domain: '', nodeSearches: '', nodeLocal: 'daemonset kube-system/node-local-dns' },
+    nodeLocalDetail: 'DETAIL',
+  });
+  it.each<[NodeLocalState, object, string, string]>([
+    ['ready', {}, 'ok', 'ready: DETAIL'],
+    ['intercepting', {}, 'ok', 'answers at the address of the cluster DNS: DETAIL; no redirect is needed'],
+    ['absent', {}, 'ok', 'absent (no DaemonSet kube-system/node-local-dns): a lost packet costs musl Pods 0.5 s'],
+    ['unready', {}, 'warning', 'not ready on enough nodes: DETAIL'],
+    ['unknown', {}, 'warning', 'not understood: DETAIL'],
+    ['ready', { nodeLocal: { mode: 'on' } }, 'ok', 'ready: DETAIL'],
+    [
+      'absent',
+      { nodeLocal: { mode: 'on' } },
+      'warning',
+      'nodeLocal.mode is on, and there is no DaemonSet kube-system/node-local-dns',
+    ],
+    [
+      'unready',
+      { nodeLocal: { mode: 'on' } },
+      'warning',
+      'nodeLocal.mode is on, and the cache is not ready everywhere: DETAIL',
+    ],
+    [
+      'absent',
+      { musl: { remedy: 'redirect' } },
+      'warning',
+      'musl.remedy is redirect, and there is no DaemonSet kube-system/node-local-dns',
+    ],
+    ['unready', { nodeLocal: { mode: 'off' } }, 'warning', 'not ready on enough nodes: DETAIL'],
+  ])('%s with %o', (state, settings, status, seen) => {
+    expect(judgeNodeLocal(configSchema.parse(settings), dns(state))).toMatchObject({ status, seen });
+  });
+
+  it('says what it costs where redirected Pods have no second server', () => {
+    const config = configSchema.parse({ nodeLocal: { mode: 'on', fallback: false } });
+    expect(judgeNodeLocal(config, dns('absent')).details).toEqual([expect.stringContaining('resolve nothing')]);
+  });
+});

@@ -1,0 +1,173 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+
+import { policyConfig } from '../../../src/config/policy-config.ts';
+import { configSchema } from '../../../src/config/schema.ts';
+import type { LabelSelector, WebhookConfiguration, WebhookEntry } from '../../../src/doctor/cluster-view.ts';
+import { judgeRegistration, ourConfigurations } from '../../../src/doctor/webhook/registration.ts';
+import { judgeScope } from '../../../src/doctor/webhook/scope.ts';
+import { concernsPods, selects } from '../../../src/doctor/webhook/selector.ts';
+import { webhookConfiguration } from '../../../src/kubernetes/doctor-objects.ts';
+
+const manifest = (name: string): WebhookConfiguration =>
+  webhookConfiguration.parse(
+    parse(readFileSync(new URL(`../../../certs/manifests/${name}.yaml`, import.meta.url), 'utf8')),
+  );
+const OPT_IN = manifest('registration-opt-in');
+const CLUSTER = manifest('registration-cluster');
+
+const selector = (key: string, operator: string, ...values: string[]): LabelSelector => ({
+  matchLabels: {},
+  matchExpressions: [{ key, operator, values }],
+});
+
+describe('selectors', () => {
+  it.each<[LabelSelector, Record<string, string>, boolean]>([
+    [{ matchLabels: {}, matchExpressions: [] }, {}, true],
+    [{ matchLabels: { a: '1' }, matchExpressions: [] }, { a: '1' }, true],
+    [{ matchLabels: { a: '1' }, matchExpressions: [] }, { a: '2' }, false],
+    [selector('a', 'In', '1', '2'), { a: '2' }, true],
+    [selector('a', 'In', '1'), {}, false],
+    [selector('a', 'NotIn', '1'), {}, true],
+    [selector('a', 'NotIn', '1'), { a: '1' }, false],
+    [selector('a', 'Exists'), { a: '' }, true],
+    [selector('a', 'DoesNotExist'), { a: '' }, false],
+    [selector('a', 'NoSuchOperator'), { a: '' }, false],
+    [selector('toString', 'Exists'), {}, false],
+  ])('%j of %j: %s', (one, labels, expected) => expect(selects(one, labels)).toBe(expected));
+
+  const rule = (apiGroups: string[], operations: string[], resources: string[]) => [
+    { apiGroups, operations, resources },
+  ];
+  it.each([
+    [rule([''], ['CREATE'], ['pods']), true],
+    [rule(['*'], ['*'], ['*']), true],
+    [rule([''], ['*'], ['pods/*']), true],
+    [rule(['apps'], ['CREATE'], ['*']), false],
+    [rule([''], ['UPDATE'], ['pods']), false],
+    [rule([''], ['CREATE'], ['pods/exec', 'services']), false],
+    [[], false],
+  ])('%j concerns the creation of Pods: %s', (rules, expected) => expect(concernsPods(rules, 'CREATE')).toBe(expected));
+});
+
+const service = { type: 'ClusterIP', selector: { app: 'x' }, ports: [443] };
+const sight = (configurations: readonly WebhookConfiguration[], leftovers: string[] = []) => ({
+  configurations,
+  services: new Map([['libc-dns/libc-dns-webhook', service]]),
+  config: configSchema.parse({}),
+  own: 'libc-dns',
+  leftovers,
+});
+const changed = (change: Partial<WebhookEntry>): WebhookConfiguration => ({
+  name: OPT_IN.name,
+  entries: OPT_IN.entries.map((entry, index) => (index === 0 ? Object.assign({}, entry, change) : entry)),
+});
+
+describe('the registration', () => {
+  it.each([
+    ['opt-in', OPT_IN],
+    ['cluster', CLUSTER],
+  ])('of our own manifests is right: %s', (_, configuration) => {
+    expect(judgeRegistration(sight([configuration]))).toMatchObject({
+      status: 'ok',
+      seen: 'libc-dns-webhook: 2 entries, called for the creation of Pods, failurePolicy Ignore',
+      details: [],
+    });
+  });
+
+  it.each<[string, WebhookConfiguration[], string[], string, RegExp]>([
+    ['nothing at all', [], [], 'warning', /^not installed/],
+    ['replicas and no registration', [], ['libc-dns/a'], 'failure', /^not registered, though libc-dns\/a runs/],
+    ['no entries', [{ name: 'libc-dns-webhook', entries: [] }], [], 'failure', /nobody is called/],
+    ['v1beta1', [changed({ reviewVersions: ['v1beta1'] })], [], 'failure', /AdmissionReview v1/],
+    [
+      'kube-system with Fail',
+      [changed({ namespaceSelector: { matchLabels: {}, matchExpressions: [] }, failurePolicy: 'Fail' })],
+      [],
+      'failure',
+      /kube-system, kube-public, kube-node-lease, libc-dns/,
+    ],
+    [
+      'more than Pods',
+      [changed({ rules: [{ apiGroups: [''], operations: ['CREATE'], resources: ['pods', 'services'] }] })],
+      [],
+      'warning',
+      /more than Pods/,
+    ],
+    ['a URL', [changed({ service: undefined as never, url: 'https://10.0.0.1/mutate' })], [], 'ok', /2 entries/],
+  ])('%s', (_, configurations, leftovers, status, seen) => {
+    const outcome = judgeRegistration(sight(configurations, leftovers));
+    expect(outcome.status).toBe(status);
+    expect(outcome.seen).toMatch(seen);
+  });
+
+  it('puts the worst first, and every remark with its advice', () => {
+    const outcome = judgeRegistration(
+      sight([changed({ failurePolicy: 'Fail', reviewVersions: [], timeoutSeconds: 1 })]),
+    );
+    expect(outcome).toMatchObject({ status: 'failure', seen: expect.stringContaining('AdmissionReview v1') as string });
+    expect(outcome.details).toHaveLength(2);
+    expect(outcome.advice).toHaveLength(3);
+  });
+
+  it('is found by its entries, or by the configured name', () => {
+    const other: WebhookConfiguration = { name: 'other', entries: [changed({ name: 'istio.io' }).entries[0]!] };
+    const renamed = { ...OPT_IN, name: 'renamed' };
+    expect(ourConfigurations([other, renamed], 'libc-dns-webhook')).toEqual([renamed]);
+    expect(ourConfigurations([other], 'other')).toEqual([other]);
+    expect(ourConfigurations([changed({ name: 'evil-libc-dns.dev' })], 'x').length).toBe(1);
+  });
+});
+
+describe('the scope', () => {
+  const namespaces = new Map([
+    ['kube-system', { 'libc-dns.dev/mode': 'enforce' }],
+    ['shop', { 'libc-dns.dev/mode': 'enforce' }],
+    ['lab', { 'libc-dns.dev/mode': 'audit' }],
+    ['old', { 'libc-dns.dev/mode': 'off' }],
+    ['plain', {}],
+    ['libc-dns', {}],
+  ]);
+  const judge = (
+    scope: 'opt-in' | 'cluster',
+    entries: readonly WebhookEntry[],
+    of: ReadonlyMap<string, Record<string, string>> = namespaces,
+  ) => judgeScope({ entries, config: policyConfig(configSchema.parse({ scope })), namespaces: of, own: 'libc-dns' });
+
+  it.each([
+    ['opt-in', OPT_IN, 'scope opt-in: 2 of 6 namespaces in scope (lab, shop)'],
+    ['cluster', CLUSTER, 'scope cluster: 3 of 6 namespaces in scope (lab, plain, shop)'],
+  ] as const)('%s: our manifests mean what the configuration means', (scope, { entries }, seen) => {
+    expect(judge(scope, entries)).toMatchObject({ status: 'ok', seen });
+  });
+
+  it('says how to begin where nothing is in scope', () => {
+    const outcome = judge('opt-in', OPT_IN.entries, new Map([['plain', {}]]));
+    expect(outcome).toMatchObject({ status: 'ok', seen: 'scope opt-in: no namespace in scope' });
+    expect(outcome.advice[0]?.command).toBe('kubectl label namespace NAMESPACE libc-dns.dev/mode=audit');
+  });
+
+  it.each<[string, 'opt-in' | 'cluster', readonly WebhookEntry[], string, RegExp]>([
+    [
+      'registered for less',
+      'cluster',
+      OPT_IN.entries,
+      'failure',
+      /does not call for: namespace no label \/ Pod no label/,
+    ],
+    [
+      'registered for more',
+      'opt-in',
+      CLUSTER.entries,
+      'warning',
+      /the configuration leaves alone: namespace no label \/ Pod no label/,
+    ],
+    ['one entry alone', 'opt-in', OPT_IN.entries.slice(0, 1), 'failure', /namespace no label \/ Pod enforce/],
+    ['one entry twice', 'opt-in', [...OPT_IN.entries, ...OPT_IN.entries], 'warning', /calls twice/],
+  ])('%s', (_, scope, entries, status, seen) => {
+    const outcome = judge(scope, entries);
+    expect(outcome.status).toBe(status);
+    expect(outcome.seen).toMatch(seen);
+  });
+});
