@@ -25,6 +25,15 @@ export interface MutateOptions {
   readonly warnings: boolean;
   readonly metrics: Metrics;
   readonly log: Log;
+  /** Told of each decision on a Pod that is created in earnest. Must return at once and never throw. Absent: nobody is. */
+  readonly onDecided?: (told: ToldDecision) => void;
+}
+
+/** A decision, for whoever passes it on. */
+export interface ToldDecision {
+  readonly object: unknown;
+  readonly namespace: string;
+  readonly decision: Decision;
 }
 
 const MOST_LOGGED = 8;
@@ -104,6 +113,9 @@ async function answerPod(request: AdmissionRequest, budget: number, options: Mut
   const { decision, patch, unreadable } = decided;
   const { mode, reason, remedy, containers } = decision;
   const duration = performance.now() - started;
+  if (request.dryRun !== true) {
+    options.onDecided?.({ object: request.object, namespace: namespaceOf(request), decision });
+  }
   const message = decision.message.slice(0, MOST_MESSAGE);
   options.metrics.decided(decision, duration / 1000);
   if (duration > budget + LATE_MS) options.metrics.service.late();

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 
 import type { CertificateSource } from '../admission/certificates.ts';
 import { createEvaluator } from '../admission/evaluate.ts';
-import type { Namespaces } from '../admission/mutate.ts';
+import type { MutateOptions, Namespaces } from '../admission/mutate.ts';
 import type { DrainTimes } from '../admission/drain.ts';
 import { createProbes } from '../admission/probes.ts';
 import { createServer, type WebhookServer } from '../admission/server.ts';
@@ -25,6 +25,8 @@ export interface ServerParts {
   readonly namespaces: Namespaces;
   readonly certificates: CertificateSource;
   readonly verdicts: PodVerdictsOptions;
+  /** Told of each decision. Absent: nobody is. */
+  readonly onDecided?: NonNullable<MutateOptions['onDecided']>;
   /** Why requests should go elsewhere; undefined where they may come. */
   readonly notReady: () => string | undefined;
   readonly close: () => Promise<void>;
@@ -100,7 +102,7 @@ function startServer(
   opened: ServerParts,
   drain: DrainTimes,
 ): WebhookServer {
-  const { facts, namespaces, certificates, verdicts } = opened;
+  const { facts, namespaces, certificates, verdicts, onDecided } = opened;
   return createServer({
     evaluate: createEvaluator({ config: policyConfig(config), cluster: facts, verdicts }),
     namespaces,
@@ -108,6 +110,7 @@ function startServer(
     warnings: config.server.warnings,
     metrics,
     ...requests,
+    ...(onDecided !== undefined && { onDecided }),
     certificates,
     drain,
   });

@@ -4,9 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { createDecisionEvents } from '../../src/kubernetes/decision-events.ts';
+import type { KubeError } from '../../src/kubernetes/kube-error.ts';
+import { createTokenBucket } from '../../src/libc/token-bucket.ts';
+import { createWorkload } from '../support/audit-cluster.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { install, type Installation } from '../support/installation.ts';
 import { createPod, optionsOf, podObject } from '../support/pods.ts';
+import { decideFor } from '../support/policy.ts';
 
 interface AuditEvent {
   readonly objectRef?: { readonly namespace?: string; readonly name?: string };
@@ -92,5 +97,44 @@ describe.runIf(hasCluster())('audit mode on a real API server', () => {
         patched: false,
       },
     ]);
+  });
+});
+
+describe.runIf(hasCluster())('Events on workloads', () => {
+  let cluster: TestCluster;
+  beforeAll(async () => {
+    cluster = await startCluster();
+  });
+  afterAll(async () => await cluster?.stop());
+
+  it('are what kubectl describe shows of a Deployment', async () => {
+    await cluster.createNamespace('shop');
+    await createWorkload(cluster, { namespace: 'shop', name: 'web', image: 'registry.test/app:1', pods: 1 });
+    const clock = { now: () => Date.now(), monotonic: () => performance.now() };
+    const failures: KubeError[] = [];
+    const replicas = [1, 2].map((index) =>
+      createDecisionEvents({
+        client: cluster.client,
+        clock,
+        pace: createTokenBucket({ perSecond: 1, burst: 10, clock }),
+        instance: `replica-${index}`,
+        hooks: { onFailed: (error) => failures.push(error) },
+      }),
+    );
+    const object: unknown = JSON.parse(
+      await cluster.kubectl(['-n', 'shop', 'get', 'pod', 'web-abc12-0', '-o', 'json']),
+    );
+    const decision = { ...decideFor({ resolvers: ['musl'] }), mode: 'audit' as const };
+    for (const replica of replicas) replica.decided({ object, namespace: 'shop', decision });
+    const described = async (): Promise<string> =>
+      await cluster.kubectl(['-n', 'shop', 'describe', 'deployment', 'web']);
+    await expect
+      .poll(described, { timeout: 20_000 })
+      .toMatch(/Normal +MuslRetried .*would apply retry to a Pod: musl ignores/);
+    await Promise.all(replicas.map((replica) => replica.close()));
+    // Both replicas had the same to say.
+    const names = await cluster.kubectl(['-n', 'shop', 'get', 'events', '-o', 'name']);
+    expect(names.trim().split('\n')).toHaveLength(1);
+    expect(failures).toEqual([]);
   });
 });

@@ -1,0 +1,176 @@
+import { hash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
+
+import type { TokenBucket } from '../libc/token-bucket.ts';
+import type { Decision } from '../policy/model.ts';
+import type { KubeClient } from './client.ts';
+import { createEventSubjects, directOwner, type EventSubject } from './event-subject.ts';
+import { KubeError } from './kube-error.ts';
+import { resourcePath, type Resource } from './objects.ts';
+
+export interface DecisionEventsOptions {
+  readonly client: Pick<KubeClient, 'request'>;
+  readonly clock: { now(): number; monotonic(): number };
+  /** Of all replicas' Events each writes its own share. */
+  readonly pace: TokenBucket;
+  /** This replica, for whoever asks who wrote an Event. */
+  readonly instance: string;
+  readonly hooks?: DecisionEventsHooks;
+}
+
+export interface DecisionEventsHooks {
+  readonly onWritten?: () => void;
+  /** There was too much to tell. */
+  readonly onDropped?: () => void;
+  /** An Event was not written. None are tried for some minutes where that is not allowed. */
+  readonly onFailed?: (error: KubeError) => void;
+}
+
+/** What the admission of a Pod came to. */
+export interface ToldDecision {
+  /** As the request has it. */
+  readonly object: unknown;
+  readonly namespace: string;
+  readonly decision: Decision;
+}
+
+/** Events on the workloads of Pods. */
+export interface DecisionEvents {
+  /** Returns at once, and never throws. Says the same of a workload once an hour. */
+  decided(told: ToldDecision): void;
+  /** Ends what is being written; what waits is left out. */
+  close(): Promise<void>;
+}
+
+const AGAIN_MS = 3_600_000;
+const NOT_ALLOWED_MS = 300_000;
+const MOST_WAITING = 100;
+const MOST_TOLD = 5000;
+const MOST_MESSAGE = 900;
+const MOST_CONTAINERS = 5;
+
+const COMPONENT = 'libc-dns-webhook';
+
+function messageOf({ mode, remedy, message, containers }: Decision): string {
+  const verb = mode === 'audit' ? 'would apply' : 'applied';
+  const named = containers.slice(0, MOST_CONTAINERS).map(({ name, resolver }) => `${name} ${resolver}`);
+  const more = containers.length > named.length ? `, and ${containers.length - named.length} more` : '';
+  return `${verb} ${remedy.join(' and ')} to a Pod: ${message} (${named.join(', ')}${more})`.slice(0, MOST_MESSAGE);
+}
+
+/** What waits to be written: a Pod may be large, and is not kept. */
+interface Waiting extends Pick<Decision, 'mode' | 'reason'> {
+  readonly namespace: string;
+  readonly owner: EventSubject;
+  readonly message: string;
+}
+
+/** core/v1 Event. Its name tells which Event it is, so that a second replica does not write another. */
+function eventOf(
+  { namespace, mode, reason, message }: Waiting,
+  subject: EventSubject,
+  { clock, instance }: DecisionEventsOptions,
+): object {
+  const now = new Date(clock.now()).toISOString();
+  const hour = Math.floor(clock.now() / AGAIN_MS);
+  const key = hash('sha256', JSON.stringify([subject.uid, mode, reason, hour]), 'hex').slice(0, 16);
+  return {
+    apiVersion: 'v1',
+    kind: 'Event',
+    metadata: { name: `${subject.name.slice(0, 200)}.${key}`, namespace },
+    involvedObject: { ...subject, namespace },
+    reason,
+    message,
+    type: reason === 'UnknownOptions' ? 'Warning' : 'Normal',
+    action: mode === 'audit' ? 'Audit' : 'Patch',
+    source: { component: COMPONENT },
+    reportingComponent: COMPONENT,
+    reportingInstance: instance,
+    firstTimestamp: now,
+    lastTimestamp: now,
+    count: 1,
+  };
+}
+
+const EVENTS: Resource = { group: '', version: 'v1', plural: 'events' };
+
+/** Writes what waits, one after the other. `onNotAllowed`: none will be written for some time. */
+function createWriter(
+  options: DecisionEventsOptions,
+  waiting: Waiting[],
+  onNotAllowed: () => void,
+  signal: AbortSignal,
+) {
+  const { client, pace, hooks = {} } = options;
+  const subjects = createEventSubjects(client);
+  let running: Promise<void> | undefined;
+
+  const write = async (one: Waiting): Promise<void> => {
+    const subject = await subjects.topOf(one.owner, one.namespace, signal);
+    const path = resourcePath(EVENTS, undefined, one.namespace);
+    await client.request({ method: 'POST', path, body: eventOf(one, subject, options), signal });
+    hooks.onWritten?.();
+  };
+  const failed = (error: unknown): void => {
+    // A conflict: another replica has said so already.
+    if (signal.aborted || !(error instanceof KubeError) || error.code === 'conflict') return;
+    if (error.code === 'forbidden' || error.code === 'unauthorized') onNotAllowed();
+    hooks.onFailed?.(error);
+  };
+  const work = async (): Promise<void> => {
+    for (let one = waiting.shift(); one !== undefined && !signal.aborted; one = waiting.shift()) {
+      await sleep(pace.wait(), undefined, { signal, ref: false }).catch(() => undefined);
+      if (signal.aborted) return;
+      pace.take();
+      await write(one).catch(failed);
+    }
+  };
+  return {
+    start: (): void => {
+      running ??= work().finally(() => {
+        running = undefined;
+      });
+    },
+    ended: async (): Promise<void> => await running,
+  };
+}
+
+/**
+ * Events on the workloads whose Pods are given something, or would be: on the Deployment, not on its ReplicaSet. Rate-limited, at most
+ * one an hour for a workload and a reason, and never waited for by an admission.
+ */
+export function createDecisionEvents(options: DecisionEventsOptions): DecisionEvents {
+  const { clock, hooks = {} } = options;
+  const told = new LRUCache<string, number>({ max: MOST_TOLD });
+  const waiting: Waiting[] = [];
+  const closing = new AbortController();
+  let quietUntil = -Infinity;
+  const onNotAllowed = (): void => {
+    quietUntil = clock.monotonic() + NOT_ALLOWED_MS;
+    waiting.length = 0;
+  };
+  const writer = createWriter(options, waiting, onNotAllowed, closing.signal);
+  return {
+    decided({ object, namespace, decision }) {
+      const { mode, reason, remedy } = decision;
+      const now = clock.monotonic();
+      if (closing.signal.aborted || now < quietUntil || mode === 'off' || remedy.length === 0) return;
+      const owner = directOwner(object);
+      if (owner === undefined) return;
+      const key = `${owner.uid} ${mode} ${reason}`;
+      if (now - (told.get(key) ?? -Infinity) < AGAIN_MS) return;
+      if (waiting.length >= MOST_WAITING) {
+        hooks.onDropped?.();
+        return;
+      }
+      told.set(key, now);
+      waiting.push({ namespace, owner, mode, reason, message: messageOf(decision) });
+      writer.start();
+    },
+    async close() {
+      closing.abort();
+      await writer.ended();
+    },
+  };
+}

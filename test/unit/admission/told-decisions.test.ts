@@ -1,0 +1,34 @@
+import { expect, it } from 'vitest';
+
+import { createEvaluator } from '../../../src/admission/evaluate.ts';
+import { mutate, type ToldDecision } from '../../../src/admission/mutate.ts';
+import { createLog } from '../../../src/telemetry/log.ts';
+import { createMetrics } from '../../../src/telemetry/metrics.ts';
+import { enforced, facts, policy } from '../../support/policy.ts';
+import { podReview } from '../../support/reviews.ts';
+
+async function toldOf(request: Record<string, unknown>): Promise<ToldDecision[]> {
+  const told: ToldDecision[] = [];
+  const verdicts = { platform: { os: 'linux', architecture: 'amd64' } };
+  await mutate(podReview({ request }), {}, 0, {
+    evaluate: createEvaluator({ config: policy(), cluster: () => facts, verdicts }),
+    namespaces: { get: (name) => enforced(name) },
+    budget: 1000,
+    warnings: false,
+    metrics: createMetrics('test'),
+    log: createLog({ level: 'silent', format: 'json' }),
+    onDecided: (one) => told.push(one),
+  });
+  return told;
+}
+
+it('a decision is passed on with the Pod and the namespace of the request', async () => {
+  const [one, ...others] = await toldOf({});
+  expect(others).toEqual([]);
+  expect(one).toMatchObject({ namespace: 'shop', decision: { reason: 'UnknownOptions' }, object: { kind: 'Pod' } });
+});
+
+it('a rehearsal is not passed on, nor what is no creation of a Pod', async () => {
+  expect(await toldOf({ dryRun: true })).toEqual([]);
+  expect(await toldOf({ operation: 'UPDATE' })).toEqual([]);
+});

@@ -1,0 +1,191 @@
+import { afterEach, describe, expect, it, vi } from 'vitest';
+
+import {
+  createDecisionEvents,
+  type DecisionEvents,
+  type ToldDecision,
+} from '../../../src/kubernetes/decision-events.ts';
+import type { Decision } from '../../../src/policy/model.ts';
+import type { KubeError } from '../../../src/kubernetes/kube-error.ts';
+import { createTokenBucket } from '../../../src/libc/token-bucket.ts';
+import { decideFor } from '../../support/policy.ts';
+import { startSmallApi, status, type Asked, type SmallApi } from './small-api.ts';
+
+const EVENTS = '/api/v1/namespaces/shop/events';
+const SET = '/apis/apps/v1/namespaces/shop/replicasets/web-abc';
+
+let api: SmallApi;
+let events: DecisionEvents;
+let failures: KubeError[];
+let dropped: number;
+let at: number;
+
+afterEach(async () => {
+  await events.close();
+  await api.close();
+});
+
+const ref = (kind: string, name: string, uid = `uid-${name}`, apiVersion = 'apps/v1') => ({
+  apiVersion,
+  kind,
+  name,
+  uid,
+  controller: true,
+});
+
+const deploymentOf = ({ send }: Asked): void =>
+  send({ metadata: { name: 'web-abc', uid: 'uid-web-abc', ownerReferences: [ref('Deployment', 'web')] } });
+
+async function start(answers: Readonly<Record<string, (asked: Asked) => void>> = {}, burst = 100): Promise<void> {
+  api = await startSmallApi((asked) => {
+    const answer =
+      answers[asked.path] ?? (asked.path === EVENTS ? ({ send }: Asked) => send({ metadata: {} }, 201) : undefined);
+    if (answer === undefined) asked.send(status(404, 'not found'), 404);
+    else answer(asked);
+  });
+  failures = [];
+  dropped = 0;
+  at = 0;
+  const clock = { now: () => Date.parse('2026-11-21T00:30:00Z') + at, monotonic: () => at };
+  events = createDecisionEvents({
+    client: api.client,
+    clock,
+    pace: createTokenBucket({ perSecond: 1, burst, clock }),
+    instance: 'replica-1',
+    hooks: { onFailed: (error) => failures.push(error), onDropped: () => (dropped += 1) },
+  });
+}
+
+const AUDIT: Decision = { ...decideFor({ resolvers: ['musl'] }), mode: 'audit' };
+
+const told = (owner: object | undefined = ref('ReplicaSet', 'web-abc'), decision: Decision = AUDIT): ToldDecision => ({
+  object: { metadata: { name: 'p', ...(owner && { ownerReferences: [owner] }) } },
+  namespace: 'shop',
+  decision,
+});
+
+const written = (): Record<string, unknown>[] =>
+  api.asked.filter(({ path }) => path === EVENTS).map(({ body }) => JSON.parse(body) as Record<string, unknown>);
+
+const names = (): unknown[] => written().map((event) => (event['metadata'] as { name?: unknown }).name);
+
+const settle = async (count: number): Promise<void> => await expect.poll(() => written().length).toBe(count);
+const quiet = async (): Promise<void> => {
+  await new Promise((resolve) => {
+    setTimeout(resolve, 50);
+  });
+};
+
+describe('Events on workloads', () => {
+  it('are on the Deployment, and say what was decided', async () => {
+    await start({ [SET]: deploymentOf });
+    events.decided(told());
+    await settle(1);
+    expect(written()[0]).toMatchObject({
+      involvedObject: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web', uid: 'uid-web', namespace: 'shop' },
+      reason: 'MuslRetried',
+      type: 'Normal',
+      action: 'Audit',
+      message: expect.stringMatching(/^would apply retry to a Pod: musl ignores .* \(c0 musl\)$/) as string,
+      reportingInstance: 'replica-1',
+    });
+  });
+
+  it.each<[string, Record<string, (asked: Asked) => void>]>([
+    ['may not be read', { [SET]: ({ send }) => send(status(403, 'forbidden'), 403) }],
+    ['is not there', {}],
+    [
+      'is another one of that name',
+      { [SET]: ({ send }) => send({ metadata: { uid: 'other', ownerReferences: [ref('Deployment', 'victim')] } }) },
+    ],
+    ['has no owner', { [SET]: ({ send }) => send({ metadata: { uid: 'uid-web-abc' } }) }],
+    ['is no object', { [SET]: ({ send }) => send([]) }],
+  ])('are on the ReplicaSet where it %s', async (_what, answers) => {
+    await start(answers);
+    events.decided(told());
+    await settle(1);
+    expect(written()[0]).toMatchObject({ involvedObject: { kind: 'ReplicaSet', name: 'web-abc' } });
+  });
+
+  it('come once an hour for a workload and a reason, however many Pods it has', async () => {
+    await start({ [SET]: deploymentOf });
+    for (let index = 0; index < 100; index += 1) events.decided(told());
+    events.decided(told(undefined, { ...AUDIT, reason: 'UnknownOptions' }));
+    await settle(2);
+    expect(written()[1]).toMatchObject({ type: 'Warning' });
+    at += 3_600_000;
+    events.decided(told());
+    await settle(3);
+    // The ReplicaSet was read once.
+    expect(api.asked.filter(({ path }) => path === SET)).toHaveLength(1);
+  });
+
+  it.each<[string, ToldDecision]>([
+    ['nothing is done', told(undefined, { ...AUDIT, remedy: [] })],
+    ['the mode is off', told(undefined, { ...AUDIT, mode: 'off' })],
+    ['nothing owns the Pod', { ...told(), object: { metadata: {} } }],
+    ['the Pod is none', { ...told(), object: null }],
+    [
+      'the owner is no controller',
+      { ...told(), object: { metadata: { ownerReferences: [{ ...ref('ReplicaSet', 'x'), controller: false }] } } },
+    ],
+    ['the name is none', told(ref('ReplicaSet', '../secrets/x'))],
+    ['the uid is endless', told(ref('ReplicaSet', 'x', 'u'.repeat(65)))],
+  ])('there are none where %s', async (_what, one) => {
+    await start();
+    events.decided(one);
+    await quiet();
+    expect(api.asked).toEqual([]);
+  });
+
+  it('wait for their turn, a hundred at most', async () => {
+    await start({}, 1);
+    for (let index = 0; index < 150; index += 1) events.decided(told(ref('StatefulSet', `s-${index}`)));
+    await settle(1);
+    expect(dropped).toBeGreaterThanOrEqual(48);
+    await events.close();
+    expect(written()).toHaveLength(1);
+  });
+
+  it('that may not be written are not tried for five minutes', async () => {
+    await start({ [EVENTS]: ({ send }) => send(status(403, 'cannot create events'), 403) });
+    events.decided(told(ref('StatefulSet', 'a')));
+    await vi.waitFor(() => expect(failures).toMatchObject([{ code: 'forbidden' }]));
+    events.decided(told(ref('StatefulSet', 'b')));
+    await quiet();
+    expect(written()).toHaveLength(1);
+    at += 300_000;
+    events.decided(told(ref('StatefulSet', 'c')));
+    await settle(2);
+  });
+
+  it('that another replica has written already are no failure', async () => {
+    await start({ [EVENTS]: ({ send }) => send(status(409, 'exists'), 409) });
+    events.decided(told(ref('StatefulSet', 'a')));
+    await settle(1);
+    await quiet();
+    expect(failures).toEqual([]);
+  });
+
+  it('of replicas on the same workload and hour have one name', async () => {
+    await start();
+    events.decided(told(ref('StatefulSet', 'a')));
+    await settle(1);
+    const [first] = names();
+    await events.close();
+    await api.close();
+    await start();
+    events.decided(told(ref('StatefulSet', 'a')));
+    await settle(1);
+    expect(names()).toEqual([first]);
+  });
+
+  it('stop with the server, also while one hangs', async () => {
+    await start({ [EVENTS]: () => {} });
+    events.decided(told(ref('StatefulSet', 'a')));
+    await settle(1);
+    await events.close();
+    events.decided(told(ref('StatefulSet', 'b')));
+    expect(failures).toEqual([]);
+  });
+});
