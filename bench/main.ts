@@ -1,0 +1,76 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { parseArgs } from 'node:util';
+
+import { bundle } from '../test/support/bundle.ts';
+import type { Bench, Part } from './part.ts';
+import { markdown, withTables, type PartResult } from './report.ts';
+import { makeKeys } from './servers.ts';
+import { warmPath } from './warm.ts';
+
+/**
+ * Measures what the webhook costs: `node bench/main.ts [--json] [--write] [--quick] [--peer COMMAND] [PART...]`.
+ * Exit status 2: no such part.
+ */
+const PARTS: Readonly<Record<string, Part>> = { warm: warmPath };
+
+const { values, positionals } = parseArgs({
+  options: {
+    json: { type: 'boolean' },
+    // Puts the tables into docs/performance.md.
+    write: { type: 'boolean' },
+    // One short round: whether it works, not how fast.
+    quick: { type: 'boolean' },
+    // agnhost or another webhook with its flags, and where it answers.
+    peer: { type: 'string' },
+    'peer-path': { type: 'string', default: '/mutating-pods' },
+  },
+  allowPositionals: true,
+});
+
+const DOCUMENT = new URL('../docs/performance.md', import.meta.url);
+
+function machine(): string {
+  const [cpu] = cpus();
+  return `${cpus().length} cores of ${cpu?.model ?? 'an unknown processor'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`;
+}
+
+function progress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\u001B[2K\r${text}`);
+}
+
+function write(part: string, { tables }: PartResult): void {
+  writeFileSync(DOCUMENT, withTables(readFileSync(DOCUMENT, 'utf8'), part, tables));
+}
+
+const chosen = positionals.length === 0 ? Object.keys(PARTS) : positionals;
+const unknown = chosen.filter((name) => !Object.hasOwn(PARTS, name));
+if (unknown.length > 0) {
+  console.error(`no such part: ${unknown.join(', ')}; there are ${Object.keys(PARTS).join(', ')}`);
+  process.exit(2);
+}
+
+const { main, remove } = bundle();
+const keys = await makeKeys();
+const bench: Bench = {
+  keys,
+  main,
+  ...(values.quick === true ? { rounds: 1, seconds: 1 } : { rounds: 5, seconds: 4 }),
+  ...(values.peer !== undefined && { peer: { command: values.peer, path: values['peer-path'] } }),
+  progress,
+};
+const data: Record<string, unknown> = {};
+try {
+  for (const name of chosen) {
+    const result = await PARTS[name]?.(bench);
+    progress('');
+    if (result === undefined) continue;
+    data[name] = result.data;
+    if (values.json !== true) console.log(`${result.tables.map(markdown).join('\n\n')}\n`);
+    if (values.write === true) write(name, result);
+  }
+  if (values.json === true) console.log(JSON.stringify({ machine: machine(), ...data }, null, 2));
+} finally {
+  keys.remove();
+  remove();
+}

@@ -1,0 +1,31 @@
+import { elf } from '../test/support/elf-builder.ts';
+import { image, type BuiltImage } from '../test/support/image-builder.ts';
+import { layer } from '../test/support/layer-builder.ts';
+import { startRegistry, type RegistryServer } from '../test/support/registry-server.ts';
+
+const INTERPRETERS = ['/lib64/ld-linux-x86-64.so.2', '/lib/ld-musl-x86_64.so.1'] as const;
+
+/** An image whose program is glibc's or musl's; `salt` makes it another. */
+export function smallImage(salt: number): BuiltImage {
+  const interpreter = INTERPRETERS[salt % 2] ?? INTERPRETERS[0];
+  const content = Buffer.concat([elf({ interpreter }), Buffer.from(String(salt))]);
+  return image({ layers: [layer([{ path: 'app', content }], 'gzip')], config: { entrypoint: ['/app'] } });
+}
+
+export interface BenchRegistry extends RegistryServer {
+  /** A reference in this registry that stands for the image of this name, put there when it is first asked for. */
+  readonly stand: (name: string) => string;
+}
+
+export async function benchRegistry(delayMs = 0): Promise<BenchRegistry> {
+  const registry = await startRegistry({ delayMs });
+  const known = new Map<string, string>();
+  return {
+    ...registry,
+    stand(name) {
+      const reference = known.get(name) ?? registry.put(`team/app-${known.size}:v1`, smallImage(known.size));
+      known.set(name, reference);
+      return reference;
+    },
+  };
+}

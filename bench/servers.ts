@@ -1,0 +1,186 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+import { createCertificate } from '../test/support/certificate.ts';
+
+/** A server under measurement: a process of its own. */
+export interface BenchServer {
+  readonly name: string;
+  readonly port: number;
+  readonly path: string;
+  readonly pid: number;
+  /** Milliseconds from the start of the process to its first answer as ready. */
+  readonly readyMs: number;
+  /** Its metrics and probes; 0: it has none. */
+  readonly probesPort: number;
+  stop(): Promise<void>;
+}
+
+/** Certificate and key that all servers share, and the folder they are in. */
+export interface Keys {
+  readonly folder: string;
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly ca: string;
+  remove(): void;
+}
+
+export async function makeKeys(): Promise<Keys> {
+  const folder = mkdtempSync(join(tmpdir(), 'libc-dns-bench-'));
+  const [certFile, keyFile] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
+  const { cert, key } = await createCertificate();
+  writeFileSync(certFile, cert);
+  writeFileSync(keyFile, key, { mode: 0o600 });
+  return { folder, certFile, keyFile, ca: cert, remove: () => rmSync(folder, { recursive: true }) };
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+interface Launch {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly port: number;
+  readonly path?: string;
+  readonly probesPort?: number;
+  readonly keys: Keys;
+}
+
+const logOf = ({ folder }: Keys, name: string, port: number): string => join(folder, `${name}-${port}.log`);
+
+async function answers(url: string): Promise<boolean> {
+  return await fetch(url).then(
+    ({ ok }) => ok,
+    () => false,
+  );
+}
+
+async function connects(port: number): Promise<boolean> {
+  const { connect } = await import('node:net');
+  return await new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port });
+    socket.on('connect', () => resolve(true));
+    socket.on('error', () => resolve(false));
+    socket.on('close', () => socket.destroy());
+    socket.on('connect', () => socket.end());
+  });
+}
+
+async function untilReady(child: ChildProcess, { port, probesPort = 0, name, keys }: Launch): Promise<void> {
+  for (let tries = 0; tries < 6000; tries += 1) {
+    if (child.exitCode !== null) {
+      throw new Error(
+        `${name} ended with ${child.exitCode}: ${readFileSync(logOf(keys, name, port), 'utf8').slice(-500)}`,
+      );
+    }
+    const ready = probesPort === 0 ? connects(port) : answers(`http://127.0.0.1:${probesPort}/readyz`);
+    if (await ready) return;
+    await sleep(5);
+  }
+  throw new Error(`${name} was not ready within 30 s`);
+}
+
+/** Its output goes to a file, as a container's goes to the runtime: who measures does not read it meanwhile. */
+async function launch(options: Launch): Promise<BenchServer> {
+  const { name, command, args, env = {}, port, path = '/mutate', probesPort = 0, keys } = options;
+  const log = openSync(logOf(keys, name, port), 'w');
+  const began = performance.now();
+  const child = spawn(command, args, {
+    env: { PATH: process.env['PATH'], HOME: keys.folder, ...env },
+    stdio: ['ignore', log, log],
+  });
+  closeSync(log);
+  const kill = (): void => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  await untilReady(child, options);
+  const readyMs = performance.now() - began;
+  return {
+    name,
+    port,
+    path,
+    pid: child.pid ?? 0,
+    readyMs,
+    probesPort,
+    async stop() {
+      process.off('exit', kill);
+      if (child.exitCode !== null) return;
+      child.kill('SIGTERM');
+      await once(child, 'exit');
+    },
+  };
+}
+
+export interface OursOptions {
+  readonly main: string;
+  readonly name?: string;
+  readonly settings?: Readonly<Record<string, string>>;
+  readonly flags?: readonly string[];
+}
+
+/** Our server from its bundle, with what it logs by default. */
+export async function startOurs(
+  keys: Keys,
+  { main, name = 'ours', settings = {}, flags = [] }: OursOptions,
+): Promise<BenchServer> {
+  const [port, probesPort] = [await freePort(), await freePort()];
+  const all = {
+    SERVER_PORT: String(port),
+    SERVER_METRICS_PORT: String(probesPort),
+    TLS_MODE: 'files',
+    TLS_CERT_FILE: keys.certFile,
+    TLS_KEY_FILE: keys.keyFile,
+    CLUSTER_DNS: '127.0.0.1',
+    GLIBC_TCP_PREFLIGHT: 'false',
+    ...settings,
+  };
+  const env = Object.fromEntries(Object.entries(all).map(([key, value]) => [`LIBC_DNS_${key}`, value]));
+  return await launch({
+    name,
+    command: process.execPath,
+    args: [main, 'serve', ...flags],
+    env,
+    port,
+    probesPort,
+    keys,
+  });
+}
+
+const FLOOR = fileURLToPath(new URL('servers/floor.ts', import.meta.url));
+
+export async function startFloor(keys: Keys, name = 'floor'): Promise<BenchServer> {
+  const port = await freePort();
+  return await launch({
+    name,
+    command: process.execPath,
+    args: [FLOOR, keys.certFile, keys.keyFile, String(port)],
+    port,
+    keys,
+  });
+}
+
+/** A peer with the flags of Kubernetes' own test webhook (agnhost): `webhook --tls-cert-file --tls-private-key-file --port`. */
+export async function startPeer(keys: Keys, command: string, path: string): Promise<BenchServer> {
+  const port = await freePort();
+  const args = [
+    'webhook',
+    `--tls-cert-file=${keys.certFile}`,
+    `--tls-private-key-file=${keys.keyFile}`,
+    `--port=${port}`,
+  ];
+  return await launch({ name: 'peer', command, args, port, path, keys });
+}
