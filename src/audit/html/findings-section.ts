@@ -1,6 +1,7 @@
 import type { AuditReport, Finding } from '../report.ts';
 import { html, NOTHING, type Markup } from './markup.ts';
 import { isCode, shown, shownLines } from './shown.ts';
+import { tablePlace } from './table-place.ts';
 import { counted, number, SEVERITY } from './words.ts';
 
 function changeMarkup(change: string): Markup {
@@ -59,6 +60,6 @@ export function findingsSection({ findings }: AuditReport): Markup {
     <p>Settings of Pods as they run today that hurt their resolvers, and the change to make.</p>
     ${codes.map(codeCard)}
     <h3 id="findings-all">All findings</h3>
-    <div id="finding-table"></div>
+    ${tablePlace('finding-table')}
   </section>`;
 }

@@ -12,6 +12,7 @@ import assets from './page-assets.json' with { type: 'json' };
 import type { PageData } from './page-data.ts';
 import { shown } from './shown.ts';
 import { summarySection } from './summary-section.ts';
+import { tablePlace } from './table-place.ts';
 import { counted, number } from './words.ts';
 import { workloadTable } from './workload-table.ts';
 
@@ -42,7 +43,7 @@ const tableSection = (id: string, title: string, text: string, table: string): M
   html`<section id="${id}" aria-labelledby="${id}-title">
     <h2 id="${id}-title">${title}</h2>
     <p>${text}</p>
-    <div id="${table}"></div>
+    ${tablePlace(table)}
   </section>`;
 
 function sourceText({ kind, server, namespaces, files }: AuditSource): string {
@@ -89,16 +90,10 @@ function navigation({ findings, workloads, images, namespaces }: AuditReport): M
   </nav>`;
 }
 
-const NO_SCRIPT = html`<noscript
-  ><p class="card">
-    The tables need JavaScript. <code>libc-dns audit -o markdown</code> gives the same without.
-  </p></noscript
->`;
-
 function body(report: AuditReport): Markup {
   return html`${header(report)}${navigation(report)}
     <main>
-      ${summarySection(report)}${chartsSection(report)}${NO_SCRIPT}${findingsSection(report)}
+      ${summarySection(report)}${chartsSection(report)}${findingsSection(report)}
       ${tableSection('workloads', 'Workloads', 'Open a workload for its evidence, its resolv.conf before and after, and the change. Pods of one workload that differ stand apart.', 'workload-table')}
       ${tableSection('images', 'Images', 'Which resolver is in each image, and how that is known. Open one that could not be read for what to grant.', 'image-table')}
       ${tableSection('namespaces', 'Namespaces', 'What the webhook would do today: the mode of a Pod without a label of its own.', 'namespace-table')}
