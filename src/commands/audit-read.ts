@@ -4,6 +4,7 @@ import type { AuditReport, AuditSource, ClusterSection, Gap } from '../audit/rep
 import type { Scanned } from '../audit/scanned.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
+import { beforeAbort } from '../libc/before-abort.ts';
 import { parsePlatform } from '../libc/platform.ts';
 import type { ClusterFacts, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
@@ -74,9 +75,11 @@ async function reportOn(subject: Subject, { detector, credentials }: AuditDetect
   return buildReport({ ...subject, config: policy, decided, viewOf, version: parts.version, generatedAt: parts.now() });
 }
 
-/** Settings whose files and identities are the webhook's own, in its Pod: the person who audits has others. */
-function asPerson(config: Config): Config {
-  const registry = { ...config.detection.registry, dockerConfig: '', caFile: '', identities: [] };
+type RegistryConfig = Config['detection']['registry'];
+
+/** Logins and files are the webhook's own, in its Pod: whoever audits has others, from the environment or none. */
+function asPerson(config: Config, { dockerConfig, caFile, identities }: RegistryConfig): Config {
+  const registry = { ...config.detection.registry, dockerConfig, caFile, identities };
   return { ...config, detection: { ...config.detection, registry } };
 }
 
@@ -87,17 +90,24 @@ async function settingsFor({ parts, flags }: ReadOptions, installed: { name: str
   if (named !== undefined && named !== '') {
     return { config: (await readSettings(parts.io, common)).config, from: named };
   }
-  if (installed === undefined) {
-    return { config: (await readSettings(parts.io, common)).config, from: 'built-in defaults' };
-  }
+  const { config: own } = await readSettings(parts.io, common);
+  if (installed === undefined) return { config: own, from: 'built-in defaults' };
   const io = { ...parts.io, readFile: async () => installed.text };
   const { config } = await readSettings(io, { ...common, config: installed.name });
-  return { config: asPerson(config), from: installed.name };
+  return { config: asPerson(config, own.detection.registry), from: installed.name };
 }
 
 /** Over TCP: what was asked, else whether the DNS Service has a port for it. */
 function overTcp({ facts, dnsOverTcp }: AuditFacts, { dnsTcpPort }: Scanned): Pick<ClusterFacts, 'dnsOverTcp'> {
   return { dnsOverTcp: dnsOverTcp === 'not asked' ? dnsTcpPort !== false : facts.dnsOverTcp };
+}
+
+/** What knows of no signal is left behind; `undo` is for what comes of it all the same. */
+async function orInterrupted<T>(call: Promise<T>, signal: AbortSignal, undo?: (late: T) => Promise<void>): Promise<T> {
+  await beforeAbort(call, signal);
+  if (signal.aborted) void call.then(undo).catch(() => {});
+  signal.throwIfAborted();
+  return await call;
 }
 
 async function ofCluster(cluster: AuditCluster, options: ReadOptions): Promise<{ subject: Subject; config: Config }> {
@@ -106,7 +116,7 @@ async function ofCluster(cluster: AuditCluster, options: ReadOptions): Promise<{
   const installed = await cluster.installation(signal);
   const { config, from } = await settingsFor(options, installed.configuration);
   progress.step('the cluster DNS');
-  const found = await cluster.facts(config);
+  const found = await orInterrupted(cluster.facts(config), signal);
   const namespaces = [...new Set(flags.namespace)].toSorted();
   const dnsService = config.cluster.service;
   const scanned = await cluster.scan({ namespaces, dnsService, signal, onProgress: progress.step });
@@ -132,7 +142,7 @@ async function auditCluster(options: ReadOptions): Promise<AuditReport> {
   const cluster = await options.parts.openCluster(options.flags);
   try {
     const { subject, config } = await ofCluster(cluster, options);
-    const detection = await cluster.openDetector(config);
+    const detection = await orInterrupted(cluster.openDetector(config), options.signal, (late) => late.close());
     try {
       const gaps = [...subject.gaps, ...detection.gaps];
       return await reportOn({ ...subject, gaps }, detection, options);

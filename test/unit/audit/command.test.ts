@@ -8,6 +8,10 @@ import type { AuditCluster } from '../../../src/commands/audit-parts.ts';
 import { CommandError } from '../../../src/commands/errors.ts';
 import { fakeCluster } from '../../support/audit-fake.ts';
 import { cli, type CliOptions } from '../../support/cli.ts';
+import { elf } from '../../support/elf-builder.ts';
+import { image } from '../../support/image-builder.ts';
+import { layer } from '../../support/layer-builder.ts';
+import { writeOciLayout } from '../../support/oci-layout.ts';
 
 const HOSTILE = '<img src=x onerror=alert(1)>\u001b[31m|\u202e`x` @all #1 [a](https://evil.test)';
 const cluster = fakeCluster([
@@ -126,6 +130,25 @@ describe('--output-file', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  it('interrupted while the cluster is silent: at once', async () => {
+    const interrupted = new AbortController();
+    let closed = false;
+    const silent = fakeCluster([], {
+      facts: async () => {
+        setTimeout(() => interrupted.abort('SIGINT'), 10);
+        return await new Promise(() => {});
+      },
+      close: async () => {
+        closed = true;
+      },
+    });
+    const result = await audit([], { cluster: silent, signal: interrupted.signal });
+    expect({ result, closed }).toMatchObject({
+      result: { code: 1, err: 'libc-dns: interrupted: nothing was written\n' },
+      closed: true,
+    });
+  });
+
   it('interrupted: exit 1, nothing is written', async () => {
     const interrupted = new AbortController();
     const stopping = fakeCluster([{ name: 'a', image: 'musl' }], {
@@ -175,6 +198,23 @@ describe('manifests', () => {
     ]);
     expect(workloads[0]?.decision.remedy).toEqual(['retry']);
     expect(verdict.needed).toBe('perhaps');
+  });
+});
+
+describe('names that others chose', () => {
+  it('never lead to a folder of our own', async () => {
+    await writeOciLayout(folder, {
+      v1: image({
+        layers: [layer([{ path: 'app', content: elf({ interpreter: '/lib/ld-musl-x86_64.so.1' }) }], 'none')],
+        config: { entrypoint: ['/app'] },
+      }),
+    });
+    const pod = `{kind: Pod, apiVersion: v1, metadata: {name: a}, spec: {containers: [{name: m, image: "oci:${folder}:v1"}]}}`;
+    const { out } = await audit(['-f', '-', '-o', 'json'], { stdin: pod, registries: true });
+    expect(JSON.parse(out)).toMatchObject({ images: [{ digest: null, error: { code: 'invalid-reference' } }] });
+    const explained = await cli(['explain', '-f', '-', '-o', 'json'], { stdin: pod, registries: true });
+    expect(explained.out).toContain('(invalid-reference)');
+    expect((await cli(['detect', `oci:${folder}:v1`], { registries: true })).code).toBe(0);
   });
 });
 
