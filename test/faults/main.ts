@@ -1,7 +1,9 @@
 import { parseArgs } from 'node:util';
 
+import { parseDuration } from '../../src/config/duration.ts';
 import { FAULTS } from './all.ts';
 import { NotTried, type Fault } from './fault.ts';
+import { soak } from './soak/soak.ts';
 import { closeCluster, createWorld, openCluster, type Cluster } from './support/world.ts';
 import { markdown, resultText, type Result } from './table.ts';
 
@@ -77,6 +79,12 @@ async function main(): Promise<number> {
   const unknown = positionals.filter((id) => !FAULTS.some((fault) => fault.id === id));
   if (unknown.length > 0) {
     console.error(`there is no fault ${unknown.join(', ')}, but ${FAULTS.map(({ id }) => id).join(', ')}`);
+    return 2;
+  }
+  if (values.soak !== undefined) {
+    const ms = parseDuration(values.soak);
+    if (ms !== undefined) return (await soak(ms)) ? 0 : 1;
+    console.error(`--soak ${values.soak}: expected a duration such as 30m`);
     return 2;
   }
   if (values.list) {

@@ -108,11 +108,11 @@ const bigPod: Fault = {
 
 const memory: Fault = {
   id: 'memory-limit',
-  name: 'a replica that meets its memory limit (a heap of 40 MB, Pods of 2.9 MB)',
+  name: 'a replica that meets its memory limit (a heap of 72 MB, Pods of 2.9 MB)',
   promise: 'no Pod is refused: the replica ends, the other one answers',
   async run(world) {
     const { installation, ...rest } = await world.cluster();
-    const small = await installation.addReplica({ environment: { NODE_OPTIONS: '--max-old-space-size=32' } });
+    const small = await installation.addReplica({ environment: { NODE_OPTIONS: '--max-old-space-size=72' } });
     world.afterwards(async () => {
       if (installation.replicas.includes(small)) await installation.removeReplica(small);
     });
@@ -123,7 +123,7 @@ const memory: Fault = {
       round < 20 && small.process.exitCode === null && small.process.signalCode === null;
       round += 1
     ) {
-      const all = await Promise.all(Array.from({ length: 24 }, () => rehearse(rest, { spec: big() })));
+      const all = await Promise.all(Array.from({ length: 40 }, () => rehearse(rest, { spec: big() })));
       pods += all.length;
       unpatched += all.filter((pod) => !isPatched(pod)).length;
     }
