@@ -28,12 +28,12 @@ function codeCard(findings: readonly Finding[]): Markup {
     </h3>
     <dl>
       <div>
-        <dt>Why it matters</dt>
-        <dd>${shown(why, 2000)}</dd>
-      </div>
-      <div>
         <dt>${findings.length === 1 ? 'Where' : 'Where, for example'}</dt>
         <dd><bdi>${shown(`${where.kind} ${where.namespace}/${where.name}`)}</bdi>: ${shown(what, 2000)} ${all}</dd>
+      </div>
+      <div>
+        <dt>Why it matters</dt>
+        <dd>${shown(why, 2000)}</dd>
       </div>
     </dl>
     <dl>
