@@ -13,6 +13,8 @@ import { findInstallation } from './kubernetes/cluster-scan-installation.ts';
 import { createVerdictReader, type VerdictReader } from './kubernetes/cluster-scan-verdicts.ts';
 import { scanCluster, scanFailure } from './kubernetes/cluster-scan.ts';
 import { KubeError } from './kubernetes/kube-error.ts';
+import type { PolicyConfig } from './policy/model.ts';
+import { nodeLocalUsable } from './policy/redirect.ts';
 import type { Log } from './telemetry/log.ts';
 
 export interface AuditSurroundings extends Surroundings {
@@ -57,10 +59,14 @@ const GUESSED: Gap = {
   grant: '--cluster-domain and --node-searches (the webhook reads them from its own resolv.conf)',
 };
 
-/** From outside a cluster the domain and the searches are guessed; the webhook, in it, will know them. */
-function asWebhookSees(known: KnownFacts, inside: boolean): { known: KnownFacts; gaps: Gap[] } {
+/**
+ * From outside a cluster the domain and the searches are guessed; the webhook, in it, will know them. Only a redirect writes
+ * them.
+ */
+function asWebhookSees(known: KnownFacts, policy: PolicyConfig, inside: boolean): { known: KnownFacts; gaps: Gap[] } {
   if (inside || known.facts.searchesAssumed !== true) return { known, gaps: [] };
-  return { known: { ...known, facts: { ...known.facts, searchesAssumed: false } }, gaps: [GUESSED] };
+  const facts = { ...known.facts, searchesAssumed: false };
+  return { known: { ...known, facts }, gaps: nodeLocalUsable(facts, policy) ? [GUESSED] : [] };
 }
 
 async function factsOf({ client, own, inside }: PersonsCluster, config: Config): Promise<AuditFacts> {
@@ -80,7 +86,7 @@ async function factsOf({ client, own, inside }: PersonsCluster, config: Config):
   });
   try {
     await source.ready;
-    const { known, gaps: guessed } = asWebhookSees(source.current, inside);
+    const { known, gaps: guessed } = asWebhookSees(source.current, policy, inside);
     const answered: ClusterSection['dnsOverTcp'] = known.facts.dnsOverTcp ? 'answered' : 'no answer';
     const dnsOverTcp = asks ? answered : 'not asked';
     return { facts: known.facts, section: sectionOf(known), dnsOverTcp, gaps: [...gaps, ...guessed] };

@@ -23,6 +23,8 @@ export interface DecidedGroup {
   readonly modeReason: Reason | undefined;
   /** As if the namespace had opted in, where that is all that is missing. */
   readonly decision: Decision;
+  /** Labels and annotations of ours that are not valid, the namespace's as it is today included. */
+  readonly warnings: readonly string[];
   readonly resolvConf: { readonly before: ResolvConf; readonly after: ResolvConf };
   /** Also where the Pod is left alone. Init containers first. */
   readonly containers: readonly AuditedContainer[];

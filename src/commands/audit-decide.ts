@@ -76,7 +76,8 @@ async function decideGroup(group: PodGroup, options: Deciding): Promise<DecidedG
     kernel: worstKernel(group, byNode),
   });
   const { mode, reason: modeReason } = scope;
-  return { group, pod, mode, modeReason, decision, resolvConf, containers, exposure };
+  const warnings = [...new Set([...scope.warnings, ...decision.warnings])];
+  return { group, pod, mode, modeReason, decision, warnings, resolvConf, containers, exposure };
 }
 
 /**

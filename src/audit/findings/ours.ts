@@ -49,7 +49,7 @@ function aboutApplied(group: DecidedGroup, applied: AppliedDecision): Said[] {
 
 /** What became of our own decisions, and labels and annotations of ours that are not valid. */
 export function ownFindings(group: DecidedGroup, { applied }: FindingContext): Said[] {
-  const invalid = group.decision.warnings.map((warning): Said => ({
+  const invalid = group.warnings.map((warning): Said => ({
     code: 'InvalidAnnotation',
     severity: 'info',
     what: `${warning}.`,

@@ -122,6 +122,13 @@ describe('the report', () => {
     expect(workloads.every(({ containers }) => containers[0]?.resolver === 'glibc')).toBe(true);
   });
 
+  it('a label of the namespace that is not valid is a finding, though the namespace counts as not opted in', async () => {
+    const viewOf = (name: string) => ({ name, labels: { [MODE_LABEL]: 'on' } });
+    const { findings, workloads } = await auditOf([app('a', 'glibc')], world({ viewOf }));
+    expect(workloads[0]).toMatchObject({ mode: 'off', modeReason: 'NotOptedIn', findings: ['InvalidAnnotation'] });
+    expect(findings[0]?.what).toMatch(/^label libc-dns\.dev\/mode of the namespace is "on": ignored/);
+  });
+
   it('a decision annotation that is not ours is nobody’s', async () => {
     const said = [
       '{"remedy":"options"}',
