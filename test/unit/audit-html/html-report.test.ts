@@ -112,8 +112,8 @@ describe('the report as HTML', () => {
     expect(nothing).not.toMatch(/NaN|undefined|What to do next/);
   });
 
-  it('holds the page as report-page/build.mjs makes it: run that after a change there', async () => {
-    const { stdout } = await promisify(execFile)(process.execPath, [file('report-page/build.mjs'), '--print']);
+  it('holds the page as src/audit/html/page/build.mjs makes it: run that after a change there', async () => {
+    const { stdout } = await promisify(execFile)(process.execPath, [file('src/audit/html/page/build.mjs'), '--print']);
     expect(await readFile(file('src/audit/html/page-assets.json'), 'utf8')).toBe(stdout);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { indexed, select, values, type Query } from '../../../report-page/selection.ts';
+import { indexed, select, values, type Query } from '../../../src/audit/html/page/selection.ts';
 import type { PageRow, PageTable, Tone } from '../../../src/audit/html/page-data.ts';
 
 const tag = (text: string) => ({ text, tone: text as Tone });

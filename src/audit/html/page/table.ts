@@ -1,4 +1,4 @@
-import type { PageTable } from '../src/audit/html/page-data.ts';
+import type { PageTable } from '../page-data.ts';
 import { element } from './element.ts';
 import { growingRows } from './growing-rows.ts';
 import { tableRow } from './rows.ts';

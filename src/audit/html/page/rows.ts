@@ -1,4 +1,4 @@
-import type { PageCell, PageDetail, PageTable } from '../src/audit/html/page-data.ts';
+import type { PageCell, PageDetail, PageTable } from '../page-data.ts';
 import { element } from './element.ts';
 
 const count = new Intl.NumberFormat('en');

@@ -1,4 +1,4 @@
-import type { PageData } from '../src/audit/html/page-data.ts';
+import type { PageData } from '../page-data.ts';
 import { tableView, type TableView } from './table.ts';
 import { themeToggle } from './theme.ts';
 

@@ -25,4 +25,4 @@ async function lines(entry) {
 
 const assets = `${JSON.stringify({ style: await lines('page.css'), script: await lines('main.ts') }, null, 2)}\n`;
 if (process.argv[2] === '--print') process.stdout.write(assets);
-else writeFileSync(here('../src/audit/html/page-assets.json'), assets);
+else writeFileSync(here('../page-assets.json'), assets);

@@ -1,4 +1,4 @@
-import type { PageCell, PageRow, PageTable } from '../src/audit/html/page-data.ts';
+import type { PageCell, PageRow, PageTable } from '../page-data.ts';
 
 /** What a reader asked of a table. */
 export interface Query {
