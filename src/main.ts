@@ -6,7 +6,6 @@ import packageJson from '../package.json' with { type: 'json' };
 import { collectGarbage } from './collect-garbage.ts';
 import type { Io } from './commands/io.ts';
 import { run } from './commands/program.ts';
-import { composeAudit } from './compose-audit.ts';
 import { composeDetector } from './compose-detection.ts';
 import { composeServer } from './compose-server.ts';
 import { replaceFile } from './replace-file.ts';
@@ -75,8 +74,10 @@ process.exitCode = await run(process.argv.slice(2), {
       warn,
       ...(images && { person: { images } }),
     }),
-  openCluster: (flags) =>
-    composeAudit(flags, { version: packageJson.version, environment: process.env, inCluster, warn }),
+  openCluster: async (flags) => {
+    const { composeAudit } = await import('./compose-audit.ts');
+    return await composeAudit(flags, { version: packageJson.version, environment: process.env, inCluster, warn });
+  },
   writeFile: replaceFile,
   now: () => new Date(),
   openDoctor: async (context) => {
