@@ -1,3 +1,4 @@
+import { shellWord } from '../audit/shell-word.ts';
 import { skipped, summarize, worst, type Advice, type Outcome } from './check.ts';
 import { askTcp, askUdp, type Asked, type DnsServer } from './dns/ask.ts';
 import { judgeTcp, judgeUdp, type AskedServer } from './dns/judge-answers.ts';
@@ -42,7 +43,7 @@ async function howInside(sight: Sight): Promise<Advice[]> {
   const exec =
     target === undefined
       ? 'kubectl run libc-dns-doctor --rm -i --restart=Never --image=ghcr.io/libc-dns/libc-dns-webhook:VERSION -- main.js doctor --check dns'
-      : `kubectl -n ${target.namespace} exec deploy/${target.name} -- /nodejs/bin/node main.js doctor --config /etc/libc-dns/config.yaml --check dns,trust,certificates`;
+      : `kubectl -n ${shellWord(target.namespace)} exec deploy/${shellWord(target.name)} -- /nodejs/bin/node main.js doctor --config /etc/libc-dns/config.yaml --check dns,trust,certificates`;
   return [
     { text: 'In a Pod:', command: exec },
     { text: 'On a node:', command: `libc-dns doctor --check dns --cluster-dns ${address}` },

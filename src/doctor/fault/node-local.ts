@@ -1,3 +1,4 @@
+import { shellWord } from '../../audit/shell-word.ts';
 import type { Config } from '../../config/schema.ts';
 import { ok, warning, type Advice, type Outcome } from '../check.ts';
 import type { DnsSeen } from '../cluster-view.ts';
@@ -13,7 +14,10 @@ const forced = ({ nodeLocal, musl }: Settings): boolean => nodeLocal.mode === 'o
 
 const asking = (daemonSet: string): Advice => {
   const [namespace = '', name = ''] = daemonSet.split('/', 2);
-  return { text: 'See what is wrong with it:', command: `kubectl -n ${namespace} describe daemonset ${name}` };
+  return {
+    text: 'See what is wrong with it:',
+    command: `kubectl -n ${shellWord(namespace)} describe daemonset ${shellWord(name)}`,
+  };
 };
 
 /** Pods are sent to a cache by the configuration, and the cache is not what that takes for granted. */

@@ -1,3 +1,4 @@
+import { shellWord } from '../../audit/shell-word.ts';
 import { count, listed, skipped, summarize, warning, type Outcome, type Remark } from '../check.ts';
 import type { BudgetSeen, DeploymentSeen, PodSeen } from '../cluster-view.ts';
 import { selects } from './selector.ts';
@@ -17,7 +18,8 @@ export interface ReplicasSight {
 /** Restarts after which a container is worth a look. */
 const MANY_RESTARTS = 3;
 
-const commandFor = (service: string, rest: string): string => `kubectl -n ${service.split('/', 1)[0]} ${rest}`;
+const commandFor = (service: string, rest: string): string =>
+  `kubectl -n ${shellWord(service.split('/', 1)[0] ?? '')} ${rest}`;
 
 function judgeCounts({ service, deployments, pods }: ReplicasSight): Remark[] {
   const ready = pods.filter((pod) => pod.ready).length;

@@ -153,4 +153,11 @@ describe('the node-local cache', () => {
     const config = configSchema.parse({ nodeLocal: { mode: 'on', fallback: false } });
     expect(judgeNodeLocal(config, dns('absent')).details).toEqual([expect.stringContaining('resolve nothing')]);
   });
+
+  it('a name in a command is one word of a shell', () => {
+    const config = configSchema.parse({ nodeLocal: { daemonSet: 'kube-system/$(id);x' } });
+    expect(judgeNodeLocal(config, dns('unready')).advice[0]?.command).toBe(
+      "kubectl -n kube-system describe daemonset '$(id);x'",
+    );
+  });
 });
