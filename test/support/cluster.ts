@@ -74,6 +74,8 @@ function kubectlWith(kubeconfig: string, cache: string): TestCluster['kubectl'] 
         (error, stdout, stderr) =>
           error === null ? resolve(stdout) : reject(new Error(`kubectl ${args.join(' ')}: ${stderr || error.message}`)),
       );
+      // It may end before it has read all: its exit status tells.
+      child.stdin?.on('error', () => {});
       child.stdin?.end(stdin ?? '');
     });
 }
