@@ -1,5 +1,5 @@
 import type { PodGroup } from '../audit/scanned.ts';
-import type { Detection, Detector, DetectRequest } from '../libc/detector.ts';
+import type { Detection, Detector, DetectRequest, Logins } from '../libc/detector.ts';
 import type { Platform } from '../libc/image-source.ts';
 import { podPlatform } from '../libc/platform.ts';
 import type { PodCredentials } from '../libc/pod-verdicts.ts';
@@ -87,20 +87,15 @@ async function lookUp(detector: Detector, { run, askers }: Asked, options: Looku
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(LOOKUP_MS)]);
   // Ahead of Pods, and in a rehearsal: what is known answers, however old, and nothing is written.
   const request = { ...run, ahead: true, dryRun: true };
-  let detection = await detector.detect(
-    credentials === undefined ? request : { ...request, credentials: await loginsOf(askers[0], credentials) },
-    deadline,
-  );
-  if (credentials === undefined) return detection;
-  for (const asker of askers.slice(1)) {
+  if (credentials === undefined) return await detector.detect(request, deadline);
+  let detection: Detection | undefined;
+  for (const { pod, namespace } of askers) {
+    // Secrets are read only where a registry is asked.
+    const logins = async (): Promise<Logins> => await credentials(pod, namespace);
+    detection = await detector.detect({ ...request, credentials: logins }, deadline);
     if (detection.failure?.code !== 'unauthorized') break;
-    detection = await detector.detect({ ...request, credentials: await loginsOf(asker, credentials) }, deadline);
   }
-  return detection;
-}
-
-async function loginsOf(asker: Asked['askers'][number] | undefined, credentials: PodCredentials) {
-  return asker === undefined ? [] : await credentials(asker.pod, asker.namespace);
+  return detection ?? (await detector.detect(request, deadline));
 }
 
 async function lookUpAll(detector: Detector, asked: ReadonlyMap<string, Asked>, options: LookupOptions) {
