@@ -1,10 +1,12 @@
+import type { OpenDetector } from './commands/detector-part.ts';
 import type { ServerContext, ServerParts } from './commands/serve.ts';
 import { composeCertificates } from './compose-certificates.ts';
 import { composeFacts, composeNamespaces, firstCopies, firstFacts } from './compose-cluster.ts';
 import { composeDetector, type DetectionOptions } from './compose-detection.ts';
+import { composeEvents } from './compose-events.ts';
 import { joinCluster, type Joined, type Surroundings } from './compose-kubernetes.ts';
 import { composePullSecrets } from './compose-pull-secrets.ts';
-import { composeStore } from './compose-store.ts';
+import { composeStore, type StoreParts } from './compose-store.ts';
 import { composeWarmUp } from './compose-warm-up.ts';
 import type { DetectorHooks } from './libc/detector-hooks.ts';
 import { parsePlatform } from './libc/platform.ts';
@@ -47,6 +49,28 @@ async function closeAll(closing: Closing): Promise<void> {
   for (const close of closing.toReversed()) await close();
 }
 
+async function openDetection(
+  context: ServerContext,
+  around: Surroundings,
+  store: StoreParts | undefined,
+  closing: Closing,
+): Promise<OpenDetector> {
+  const { config, log, metrics } = context;
+  const detection = await composeDetector(config, {
+    ...around,
+    warn: (message) => log.warn(message),
+    hooks: detectionHooks(context),
+    onBreaker: breakerHook(context),
+    ...(store && { openStore: store.open }),
+  });
+  if (detection.stats !== undefined) metrics.detection.sizes(detection.stats);
+  closing.push(async () => {
+    await detection.close();
+    await store?.close();
+  });
+  return detection;
+}
+
 async function open(
   context: ServerContext,
   around: Surroundings,
@@ -61,18 +85,7 @@ async function open(
   const namespaces = composeNamespaces(context, joined, failures);
   closing.push(() => facts.close(), namespaces.close);
   const store = composeStore(context, joined, failures);
-  const detection = await composeDetector(config, {
-    ...around,
-    warn: (message) => log.warn(message),
-    hooks: detectionHooks(context),
-    onBreaker: breakerHook(context),
-    ...(store && { openStore: store.open }),
-  });
-  if (detection.stats !== undefined) context.metrics.detection.sizes(detection.stats);
-  closing.push(async () => {
-    await detection.close();
-    await store?.close();
-  });
+  const detection = await openDetection(context, around, store, closing);
   const secrets = joined.client && composePullSecrets(config, joined.client, log);
   closing.push(async () => secrets?.close());
   const [certificates] = await Promise.all([
@@ -82,6 +95,8 @@ async function open(
   ]);
   closing.push(certificates.close);
   const credentials = secrets?.of;
+  const events = config.server.events ? composeEvents(context, joined, failures) : undefined;
+  closing.push(async () => events?.close());
   const current = (): ClusterFacts => facts.current.facts;
   closing.push(composeWarmUp(context, { joined, namespaces, facts: current, detection, credentials, failures }));
   return {
@@ -93,6 +108,7 @@ async function open(
       ...(detection.detector && { detector: detection.detector }),
       ...(credentials && { credentials }),
     },
+    ...(events && { onDecided: events.onDecided }),
     notReady: certificates.untrusted,
   };
 }

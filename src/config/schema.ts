@@ -190,6 +190,7 @@ export const configSchema = z
         port: port.default(10_250),
         metricsPort: port.default(9402),
         warnings: z.boolean().default(false),
+        events: z.boolean().default(false),
       })
       .prefault({}),
     tls: tls.prefault({}),

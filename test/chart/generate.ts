@@ -16,10 +16,16 @@ function formatted(path: string, text: string): string {
   return execFileSync(oxfmt, [`--stdin-filepath=${path}`], { encoding: 'utf8', input: text, cwd: ROOT });
 }
 
+/** Paths from the project's folder on, and texts. Each kind is made with the help of those before it: helm reads the schema. */
+type Rendered = readonly (readonly [path: string, text: string])[];
+const KINDS: readonly (() => Rendered)[] = [renderDocuments, renderManifests, renderGolden];
+
+const formattedFiles = (render: () => Rendered): [string, string][] =>
+  render().map(([path, text]) => [path, formatted(path, text)]);
+
 /** Every generated file: path from the project's folder on, and the text it has to have. */
 export function generatedFiles(): Map<string, string> {
-  const files = [...renderDocuments(), ...renderManifests(), ...renderGolden()];
-  return new Map(files.map(([path, text]) => [path, formatted(path, text)]));
+  return new Map(KINDS.flatMap(formattedFiles));
 }
 
 /** The text of a file now; undefined where there is none. */
@@ -31,17 +37,19 @@ export function currentText(path: string): string | undefined {
   }
 }
 
-function main(check: boolean): void {
-  for (const [path, text] of generatedFiles()) {
-    if (currentText(path) === text) continue;
-    process.stdout.write(`${path} ${check ? 'is not current: run npm run generate' : 'written'}\n`);
-    if (check) {
-      process.exitCode = 1;
-      continue;
-    }
-    mkdirSync(dirname(join(ROOT, path)), { recursive: true });
-    writeFileSync(join(ROOT, path), text);
+function put(path: string, text: string, check: boolean): void {
+  if (currentText(path) === text) return;
+  process.stdout.write(`${path} ${check ? 'is not current: run npm run generate' : 'written'}\n`);
+  if (check) {
+    process.exitCode = 1;
+    return;
   }
+  mkdirSync(dirname(join(ROOT, path)), { recursive: true });
+  writeFileSync(join(ROOT, path), text);
+}
+
+function main(check: boolean): void {
+  for (const render of KINDS) for (const [path, text] of formattedFiles(render)) put(path, text, check);
 }
 
 if (import.meta.main) main(process.argv.includes('--check'));

@@ -8,6 +8,7 @@ selfManaged: {{ eq $config.tls.mode "self-managed" }}
 store: {{ eq (dig "detection" "cache" "store" "memory" $config) "cluster" }}
 pullSecrets: {{ dig "detection" "registry" "pullSecrets" false $config }}
 warmUp: {{ dig "warmUp" "enabled" true $config }}
+events: {{ dig "server" "events" false $config }}
 nodeLocal: {{ eq (dig "nodeLocal" "mode" "auto" $config) "auto" }}
 facts: {{ or (eq (dig "nodeLocal" "mode" "auto" $config) "auto") (kindIs "string" (dig "cluster" "dns" "auto" $config)) }}
 dnsService: {{ dig "cluster" "service" "kube-system/kube-dns" $config }}
