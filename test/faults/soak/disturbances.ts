@@ -95,8 +95,8 @@ const namespaces: Disturbance = {
   name: '200 namespaces come and go',
   run: async ({ cluster }) => {
     await writeNamespaces(cluster.client, 200);
-    const names = Array.from({ length: 200 }, (_, index) => `team-${index}`);
-    await cluster.kubectl(['delete', 'namespace', '--wait=false', ...names]);
+    const names = Array.from({ length: 200 }, (_, index) => `team-${index + 1}`);
+    await cluster.kubectl(['delete', 'namespace', '--wait=false', '--ignore-not-found', ...names]);
     // Nobody but the controller manager ends them, which does not run here.
     for (const name of names) {
       const path = `/api/v1/namespaces/${name}/finalize`;

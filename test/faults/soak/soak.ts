@@ -39,7 +39,7 @@ async function disturb(opened: Cluster, until: number, say: (text: string) => vo
   for (let turn = 0; performance.now() < until; turn += 1) {
     const { name, run } = DISTURBANCES[turn % DISTURBANCES.length] ?? DISTURBANCES[0]!;
     say(name);
-    await run(opened);
+    await run(opened).catch((error: Error) => say(`${name} could not be tried: ${error.message.slice(-300)}`));
     times.set(name, (times.get(name) ?? 0) + 1);
     await sleep(Math.max(0, Math.min(10_000, until - performance.now())));
   }

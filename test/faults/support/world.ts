@@ -60,8 +60,11 @@ export async function openCluster(options: InstallOptions = {}): Promise<Cluster
   const [cluster, registry] = await Promise.all([startCluster(), openRegistry()]);
   const proxy = await startTcpProxy(cluster.server);
   const { settings, ...rest } = options;
+  // What the chart makes of its limit of 512 MB: here Node would see all memory of the machine.
+  const environment = { NODE_OPTIONS: '--max-old-space-size=307' };
   const installation = await install(cluster, {
     replicas: 2,
+    environment,
     settings: {
       DETECTION_REGISTRY_INSECURE: registry.host,
       DETECTION_CACHE_STORE: 'cluster',
