@@ -17,11 +17,11 @@ function formatted(path: string, text: string): string {
 }
 
 /** Paths from the project's folder on, and texts. Each kind is made with the help of those before it: helm reads the schema. */
-type Rendered = readonly (readonly [path: string, text: string])[];
+type Rendered = Iterable<readonly [path: string, text: string]>;
 const KINDS: readonly (() => Rendered)[] = [renderDocuments, renderManifests, renderGolden];
 
 const formattedFiles = (render: () => Rendered): [string, string][] =>
-  render().map(([path, text]) => [path, formatted(path, text)]);
+  Array.from(render(), ([path, text]) => [path, formatted(path, text)]);
 
 /** Every generated file: path from the project's folder on, and the text it has to have. */
 export function generatedFiles(): Map<string, string> {
