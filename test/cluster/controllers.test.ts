@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { binary, hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
-import { install, type Installation } from '../support/installation.ts';
+import { install, NAME, NAMESPACE, type Installation } from '../support/installation.ts';
 import { optionsOf, type PodObject } from '../support/pods.ts';
 
 const CONTROLLERS = [
@@ -43,6 +43,27 @@ const WORKLOADS: readonly { kind: string; apiVersion: string; spec: object }[] =
   },
 ];
 
+/** What the chart adds where `server.events` is on. */
+const EVENT_RIGHTS = [
+  {
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'ClusterRole',
+    metadata: { name: 'libc-dns-events' },
+    rules: [
+      { apiGroups: [''], resources: ['events'], verbs: ['create'] },
+      { apiGroups: ['apps'], resources: ['replicasets'], verbs: ['get'] },
+      { apiGroups: ['batch'], resources: ['jobs'], verbs: ['get'] },
+    ],
+  },
+  {
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'ClusterRoleBinding',
+    metadata: { name: 'libc-dns-events' },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'libc-dns-events' },
+    subjects: [{ kind: 'ServiceAccount', name: NAME, namespace: NAMESPACE }],
+  },
+];
+
 describe.runIf(hasCluster() && command !== undefined)('Pods that controllers make', () => {
   let cluster: TestCluster;
   let installation: Installation;
@@ -50,7 +71,8 @@ describe.runIf(hasCluster() && command !== undefined)('Pods that controllers mak
 
   beforeAll(async () => {
     cluster = await startCluster();
-    installation = await install(cluster, { settings: { DETECTION_REGISTRY_ENABLED: 'false' } });
+    installation = await install(cluster, { settings: { DETECTION_REGISTRY_ENABLED: 'false', SERVER_EVENTS: 'true' } });
+    await cluster.apply(...EVENT_RIGHTS);
     await cluster.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: 'node-1' }, status: { conditions: [] } });
     const flags = [
       `--kubeconfig=${cluster.kubeconfig}`,
@@ -69,7 +91,7 @@ describe.runIf(hasCluster() && command !== undefined)('Pods that controllers mak
   const podsOf = async (namespace: string): Promise<PodObject[]> =>
     (await cluster.client.request<{ items: PodObject[] }>({ path: `/api/v1/namespaces/${namespace}/pods` })).items;
 
-  it.each(WORKLOADS)('a $kind: its Pods are patched, its template is not', async ({ kind, apiVersion, spec }) => {
+  it.each(WORKLOADS)('a $kind: its Pods are patched, its template is not, an Event tells', async ({ kind, apiVersion, spec }) => {
     const namespace = kind.toLowerCase();
     await cluster.createNamespace(namespace, { 'libc-dns.dev/mode': 'enforce' });
     const workload = { apiVersion, kind, metadata: { name: 'shop', namespace }, spec };
@@ -79,6 +101,19 @@ describe.runIf(hasCluster() && command !== undefined)('Pods that controllers mak
     const options = async (): Promise<string[]> => (await podsOf(namespace)).map((pod) => optionsOf(pod).join(' '));
     await expect.poll(options, { timeout: 90_000 }).toContain('timeout:5 attempts:10');
     expect(new Set(await options())).toEqual(new Set(['timeout:5 attempts:10']));
+
+    const events = (): Promise<string> =>
+      cluster.kubectl([
+        'get',
+        'events',
+        '-n',
+        namespace,
+        '-o',
+        'jsonpath={range .items[*]}{.involvedObject.kind}: {.reason} {.message}{"\\n"}{end}',
+      ]);
+    await expect
+      .poll(events, { timeout: 20_000 })
+      .toMatch(new RegExp(`^${kind}: \\w+ applied retry to a Pod: musl ignores`, 'm'));
 
     const before = (await podsOf(namespace)).map(({ metadata: { uid } }) => uid);
     await apply();
