@@ -7,12 +7,13 @@ import type { Log } from './telemetry/log.ts';
 
 /**
  * The registry logins of Pods: `of` is the `credentials` of `PodVerdictsOptions`. Undefined where the configuration does
- * not allow to read Secrets.
+ * not allow to read Secrets. `count` is called for each that could not be used.
  */
 export function composePullSecrets(
   { detection }: Config,
   client: Pick<KubeClient, 'request'>,
   log: Pick<Log, 'warn'>,
+  count: (code: string) => void = () => {},
 ): PullSecrets | undefined {
   const { enabled, pullSecrets } = detection.registry;
   if (!enabled || !pullSecrets) return undefined;
@@ -24,6 +25,9 @@ export function composePullSecrets(
     client,
     readers: { dockerConfig: parseDockerConfig, legacyDockerConfig: parseLegacyDockerConfig },
     clock: { monotonic: () => performance.now() },
-    onProblem: ({ message, ...fields }) => warn(message, fields),
+    onProblem: ({ message, ...fields }) => {
+      count(fields.code);
+      warn(message, fields);
+    },
   });
 }

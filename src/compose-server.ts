@@ -86,7 +86,9 @@ async function open(
   closing.push(() => facts.close(), namespaces.close);
   const store = composeStore(context, joined, failures);
   const detection = await openDetection(context, around, store, closing);
-  const secrets = joined.client && composePullSecrets(config, joined.client, log);
+  const secrets =
+    joined.client &&
+    composePullSecrets(config, joined.client, log, (code) => context.metrics.cluster.pullSecretFailed(code));
   closing.push(async () => secrets?.close());
   const [certificates] = await Promise.all([
     composeCertificates(context, joined, failures),

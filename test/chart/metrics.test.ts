@@ -40,6 +40,7 @@ describe('alerts and dashboard', () => {
   it.each(expressions)('%s asks for metrics that the server has', async (_, expression) => {
     const metrics = createMetrics('0.0.0');
     metrics.cluster.certificates(() => ({ trusted: true, caExpires: 0 }));
+    metrics.detection.sizes(() => ({ underWay: 0, queued: 0, verdicts: 0 }));
     const text = await metrics.render();
     const exported = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].flatMap(([, name = '', type]) =>
       type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
@@ -103,6 +104,28 @@ const CASES: readonly [alert: string, series: Readonly<Record<string, string>>, 
   [
     'LibcDnsWebhookCacheStale',
     { 'libc_dns_informer_last_contact_timestamp_seconds{pod="a",resource="namespaces"}': '0+60x60' },
+    '40m',
+    false,
+  ],
+  ['LibcDnsWebhookNotReady', { 'libc_dns_ready{pod="a"}': '0x60', 'libc_dns_ready{pod="b"}': '1x60' }, '20m', true],
+  ['LibcDnsWebhookNotReady', { 'libc_dns_ready{pod="a"}': '0 0 0 0 0 1x60' }, '20m', false],
+  ['LibcDnsWebhookLate', { 'libc_dns_late_answers_total{pod="a"}': '0+1x60' }, '50m', true],
+  ['LibcDnsWebhookLate', { 'libc_dns_late_answers_total{pod="a"}': '9x60' }, '50m', false],
+  [
+    'LibcDnsWebhookFlooded',
+    {
+      'libc_dns_bad_requests_total{pod="a",status="400"}': '0+100x60',
+      'libc_dns_log_lines_left_out_total{pod="a"}': '0x60',
+    },
+    '40m',
+    true,
+  ],
+  [
+    'LibcDnsWebhookFlooded',
+    {
+      'libc_dns_bad_requests_total{pod="a",status="400"}': '0+1x60',
+      'libc_dns_log_lines_left_out_total{pod="a"}': '0x60',
+    },
     '40m',
     false,
   ],

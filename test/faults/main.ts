@@ -99,4 +99,5 @@ async function main(): Promise<number> {
   return (await report(wanted, values.markdown)) ? 0 : 1;
 }
 
-process.exitCode = await main();
+// The API server that a fault has started again would keep us.
+process.exit(await main());
