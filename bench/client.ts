@@ -9,6 +9,8 @@ export interface Target {
 
 /** A kept connection that carries one request at a time, as those of an API server do. */
 interface Connection {
+  /** Whether it can carry another request. */
+  readonly open: boolean;
   /** Resolves to the body of the answer; rejects where it is not a 200. */
   send(request: Buffer): Promise<string>;
   close(): void;
@@ -17,8 +19,14 @@ interface Connection {
 const HEAD_END = Buffer.from('\r\n\r\n');
 const LAST_CHUNK = Buffer.from('\r\n0\r\n\r\n');
 
-/** The body of an answer, once it is all there. */
-function bodyOf(answer: Buffer): string | undefined {
+interface Answer {
+  readonly body: string;
+  /** The server wants no more requests here. */
+  readonly isLast: boolean;
+}
+
+/** An answer, once it is all there. */
+function readAnswer(answer: Buffer): Answer | undefined {
   const end = answer.indexOf(HEAD_END);
   if (end === -1) return undefined;
   const head = answer.toString('latin1', 0, end);
@@ -27,7 +35,7 @@ function bodyOf(answer: Buffer): string | undefined {
   const whole = length === undefined ? body.indexOf(LAST_CHUNK) !== -1 : body.length >= Number(length);
   if (!whole) return undefined;
   if (!head.startsWith('HTTP/1.1 200')) throw new Error(head.split('\r\n', 1)[0]);
-  return body.toString();
+  return { body: body.toString(), isLast: /^connection: close/im.test(head) };
 }
 
 async function openConnection({ port, ca }: Target): Promise<Connection> {
@@ -35,22 +43,30 @@ async function openConnection({ port, ca }: Target): Promise<Connection> {
   await once(socket, 'secureConnect');
   socket.setNoDelay(true);
   let read: Buffer[] = [];
+  let open = true;
   let waiting: PromiseWithResolvers<string> | undefined;
-  const fail = (error: Error): void => waiting?.reject(error);
+  const fail = (error: Error): void => {
+    open = false;
+    waiting?.reject(error);
+  };
   socket.on('error', fail);
   socket.on('close', () => fail(new Error('the connection was closed')));
   socket.on('data', (chunk: Buffer) => {
     read.push(chunk);
     try {
-      const body = bodyOf(read.length === 1 ? chunk : Buffer.concat(read));
-      if (body === undefined) return;
+      const answer = readAnswer(read.length === 1 ? chunk : Buffer.concat(read));
+      if (answer === undefined) return;
       read = [];
-      waiting?.resolve(body);
+      if (answer.isLast) open = false;
+      waiting?.resolve(answer.body);
     } catch (error) {
       fail(error as Error);
     }
   });
   return {
+    get open() {
+      return open;
+    },
     send(request) {
       waiting = Promise.withResolvers<string>();
       socket.write(request);
@@ -81,17 +97,27 @@ export function createCaller(target: Target): Caller {
     if (requests.size < 100) requests.set(review, made);
     return made;
   };
+  const drop = (connection: Connection): void => {
+    all.delete(connection);
+    connection.close();
+  };
+  const take = async (): Promise<Connection> => {
+    for (let connection = free.pop(); connection !== undefined; connection = free.pop()) {
+      if (connection.open) return connection;
+      drop(connection);
+    }
+    return await openConnection(target);
+  };
   return {
     async call(review) {
-      const connection = free.pop() ?? (await openConnection(target));
+      const connection = await take();
       all.add(connection);
       try {
         const body = await connection.send(requestFor(review));
         free.push(connection);
         return body;
       } catch (error) {
-        all.delete(connection);
-        connection.close();
+        drop(connection);
         throw error;
       }
     },

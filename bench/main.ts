@@ -3,16 +3,26 @@ import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 
 import { bundle } from '../test/support/bundle.ts';
+import { apiServer } from './api-server.ts';
+import { coldPath } from './cold.ts';
 import type { Bench, Part } from './part.ts';
 import { markdown, withTables, type PartResult } from './report.ts';
 import { makeKeys } from './servers.ts';
+import { rollingRestart } from './restart.ts';
+import { size } from './size.ts';
 import { warmPath } from './warm.ts';
 
 /**
  * Measures what the webhook costs: `node bench/main.ts [--json] [--write] [--quick] [--peer COMMAND] [PART...]`.
  * Exit status 2: no such part.
  */
-const PARTS: Readonly<Record<string, Part>> = { warm: warmPath };
+const PARTS: Readonly<Record<string, Part>> = {
+  warm: warmPath,
+  api: apiServer,
+  cold: coldPath,
+  size,
+  restart: rollingRestart,
+};
 
 const { values, positionals } = parseArgs({
   options: {

@@ -1,0 +1,122 @@
+import { clusterMissing, startCluster, type TestCluster } from '../test/support/cluster.ts';
+import { createPod } from '../test/support/pods.ts';
+import { closedLoop } from './load.ts';
+import type { Bench, Part } from './part.ts';
+import { benchRegistry } from './registry.ts';
+import { digits, spread } from './report.ts';
+import { startFloor, startOurs, startPeer, type BenchServer, type Keys } from './servers.ts';
+import { figure, percentile } from './statistics.ts';
+
+/** Pods created at once: `kubectl`, controllers and CI of a busy cluster. */
+const LANES = 8;
+
+const KINDS = ['none', 'floor', 'ours'] as const;
+
+/** Sends the Pods of one namespace to a server. */
+function registration({ name, port, path }: BenchServer, { ca }: Keys): object {
+  return {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'MutatingWebhookConfiguration',
+    metadata: { name },
+    webhooks: [
+      {
+        name: `${name}.bench.libc-dns.dev`,
+        admissionReviewVersions: ['v1'],
+        sideEffects: 'None',
+        failurePolicy: 'Fail',
+        clientConfig: {
+          url: `https://127.0.0.1:${port}${path}`,
+          caBundle: Buffer.from(ca).toString('base64'),
+        },
+        namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': `bench-${name}` } },
+        rules: [{ operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods'] }],
+      },
+    ],
+  };
+}
+
+interface Created {
+  readonly kind: string;
+  readonly perSecond: number[];
+  readonly p50: number[];
+  readonly p99: number[];
+}
+
+async function createPods(cluster: TestCluster, kind: string, image: string, seconds: number): Promise<number[]> {
+  const latencies: number[] = [];
+  const prefix = Math.random().toString(36).slice(2, 8);
+  await closedLoop(LANES, seconds, async () => {
+    const began = performance.now();
+    const name = `${prefix}-${latencies.length}-${Math.random().toString(36).slice(2, 8)}`;
+    await createPod(cluster, `bench-${kind}`, {
+      name,
+      annotations: {},
+      spec: { containers: [{ name: 'main', image }] },
+    });
+    latencies.push(performance.now() - began);
+  });
+  return latencies;
+}
+
+async function measure(
+  { rounds, seconds, progress }: Bench,
+  cluster: TestCluster,
+  kinds: readonly string[],
+  image: string,
+): Promise<Created[]> {
+  const results = kinds.map((kind): Created => ({ kind, perSecond: [], p50: [], p99: [] }));
+  for (let round = -1; round < rounds; round += 1) {
+    progress(`API server, round ${round + 1}`);
+    for (const { kind, perSecond, p50, p99 } of results) {
+      const latencies = await createPods(cluster, kind, image, seconds);
+      // The first round warms everybody up.
+      if (round === -1) continue;
+      perSecond.push(latencies.length / seconds);
+      p50.push(percentile(latencies, 0.5));
+      p99.push(percentile(latencies, 0.99));
+    }
+  }
+  return results;
+}
+
+/** Pods created through a real API server: with no webhook, with one that does nothing, with ours. */
+export const apiServer: Part = async (bench) => {
+  const missing = clusterMissing();
+  if (missing !== undefined) {
+    process.stderr.write(`!! the API server was not measured: ${missing}\n`);
+    return undefined;
+  }
+  const { keys, main, peer } = bench;
+  const [cluster, registry] = [await startCluster(), await benchRegistry()];
+  const settings = { SCOPE: 'cluster', DETECTION_REGISTRY_INSECURE: registry.host };
+  const servers = [
+    await startFloor(keys),
+    await startOurs(keys, { main, settings, flags: ['--kubeconfig', cluster.kubeconfig] }),
+    ...(peer === undefined ? [] : [await startPeer(keys, peer.command, peer.path)]),
+  ];
+  try {
+    const kinds = [...KINDS, ...(peer === undefined ? [] : ['peer'])];
+    for (const kind of kinds) await cluster.createNamespace(`bench-${kind}`);
+    await cluster.apply(...servers.map((server) => registration(server, keys)));
+    const results = await measure(bench, cluster, kinds, registry.stand('pod'));
+    const none = figure(results[0]?.p50 ?? []).median;
+    const rows = results.map(({ kind, perSecond, p50, p99 }) => [
+      kind,
+      spread(figure(perSecond)),
+      spread(figure(p50)),
+      spread(figure(p99)),
+      digits(figure(p50).median - none),
+    ]);
+    const table = {
+      title: 'Pods created through a real API server',
+      note: `${LANES} at once; milliseconds as the client sees them. API server, etcd, webhooks and client share the processors.`,
+      columns: ['webhook', 'Pods/s', 'p50', 'p99', 'added to p50'],
+      rows,
+    };
+    return { tables: [table], data: results };
+  } finally {
+    for (const server of servers) await server.stop();
+    await cluster.stop();
+    await registry.close();
+  }
+};

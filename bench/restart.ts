@@ -1,0 +1,84 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { startBalancer } from '../test/support/balancer.ts';
+import { createCaller } from './client.ts';
+import { openLoop } from './load.ts';
+import type { Bench, Part } from './part.ts';
+import { benchRegistry } from './registry.ts';
+import { digits } from './report.ts';
+import { bodies } from './reviews.ts';
+import { startOurs, type BenchServer } from './servers.ts';
+import { percentile } from './statistics.ts';
+
+const RATE = 100;
+
+/** A Service goes on sending connections to a Pod that ends, until its endpoints are written and read. */
+const ENDPOINTS_MS = 500;
+
+/** Replaces each of two servers behind one address in turn, as a Deployment does: the new one is ready before the old ends. */
+async function roll(
+  bench: Bench,
+  settings: Record<string, string>,
+  servers: BenchServer[],
+  point: () => void,
+): Promise<void> {
+  for (const old of servers.slice()) {
+    servers.push(await startOurs(bench.keys, { main: bench.main, settings }));
+    point();
+    const stopped = old.stop();
+    await sleep(ENDPOINTS_MS);
+    servers.splice(servers.indexOf(old), 1);
+    point();
+    await stopped;
+  }
+}
+
+/** A rolling restart under load: how many calls fail. */
+export const rollingRestart: Part = async (bench) => {
+  const { keys, main, rounds, progress } = bench;
+  const registry = await benchRegistry();
+  const settings = { SCOPE: 'cluster', DETECTION_REGISTRY_INSECURE: registry.host };
+  const servers = [await startOurs(keys, { main, settings }), await startOurs(keys, { main, settings })];
+  const balancer = await startBalancer('127.0.0.1');
+  const point = (): void => balancer.set(servers.map(({ port }) => `https://127.0.0.1:${port}`));
+  point();
+  const caller = createCaller({ port: balancer.port, path: '/mutate', ca: keys.ca });
+  const [plain = { name: '', text: '' }] = bodies(registry.stand);
+  const restartAll = async (): Promise<void> => {
+    for (let round = 0; round < rounds; round += 1) {
+      progress(`rolling restart ${round + 1}`);
+      await roll(bench, settings, servers, point);
+    }
+  };
+  const over = new AbortController();
+  const restarts = restartAll().finally(() => over.abort());
+  try {
+    const latencies: number[] = [];
+    let failed = 0;
+    while (!over.signal.aborted) {
+      const second = await openLoop(RATE, 1, () => caller.call(plain.text));
+      latencies.push(...second.latencies);
+      failed += second.failed;
+    }
+    await restarts;
+    const calls = latencies.length + failed;
+    const p99 = percentile(latencies, 0.99);
+    return {
+      tables: [
+        {
+          title: 'Rolling restarts',
+          note: `Two servers behind one address, ${RATE} calls a second over kept connections. The new server is ready before the old one gets SIGTERM; new connections go to the old one for ${ENDPOINTS_MS} ms more.`,
+          columns: ['servers replaced', 'calls', 'failed', 'p99 ms', 'longest ms'],
+          rows: [[String(2 * rounds), String(calls), String(failed), digits(p99), digits(Math.max(...latencies))]],
+        },
+      ],
+      data: { replaced: 2 * rounds, calls, failed, p99 },
+    };
+  } finally {
+    await restarts.catch(() => {});
+    caller.close();
+    for (const server of servers) await server.stop();
+    await balancer.close();
+    await registry.close();
+  }
+};
