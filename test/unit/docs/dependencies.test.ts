@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest';
+
+import { problemsOf, type LockedPackage, type Lockfile, type PackageJson } from '../../supply-chain/lockfile.ts';
+import { readAudit } from '../../supply-chain/npm-audit.ts';
+import { code, page, rows } from './pages.ts';
+
+const lockfile = JSON.parse(page('package-lock.json')) as Lockfile;
+const packageJson = JSON.parse(page('package.json')) as PackageJson;
+
+const good: LockedPackage = { version: '1.0.0', license: 'MIT', integrity: `sha512-${'A'.repeat(86)}==` };
+const judge = (entry: LockedPackage, change: Partial<PackageJson> = {}, version = 3): string[] =>
+  problemsOf(
+    { lockfileVersion: version, packages: { '': {}, 'node_modules/a': entry } },
+    { dependencies: { a: '1.0.0' }, devDependencies: {}, ...change },
+  );
+
+describe('the packages we use', () => {
+  it('have hashes, allowed licences, one version each, and no install scripts but those allowed', () => {
+    expect(problemsOf(lockfile, packageJson)).toEqual([]);
+  });
+
+  it('are all in docs/dependencies.md with their licence and why, and nothing else is', () => {
+    const { dependencies, devDependencies, optionalDependencies } = packageJson;
+    const direct = Object.keys({ ...dependencies, ...devDependencies, ...optionalDependencies });
+    const written = rows(page('docs/dependencies.md'))
+      .filter((row) => row.length === 4 && code(row[0]) !== undefined)
+      .map(([name, licence]) => `${code(name)} ${licence}`);
+    const wanted = direct.map((name) => `${name} ${lockfile.packages[`node_modules/${name}`]?.license}`);
+    expect(written.toSorted()).toEqual(wanted.toSorted());
+  });
+});
+
+describe('the check of packages refuses', () => {
+  it.each<[string, Partial<LockedPackage>, string]>([
+    ['a licence that is not listed', { license: 'AGPL-3.0' }, 'licence AGPL-3.0'],
+    ['a licence of tools in what is shipped', { license: 'MPL-2.0' }, 'licence MPL-2.0'],
+    ['a weak hash', { integrity: 'sha1-AAAA' }, 'no SHA-512 of what is installed'],
+    ['another registry', { resolved: 'https://example.com/a.tgz' }, 'from https://example.com/a.tgz'],
+    ['git', { resolved: 'git+ssh://git@github.com/a/a.git#1' }, 'from git+ssh://git@github.com/a/a.git#1'],
+    ['a folder', { link: true }, 'a link to a folder'],
+    ['an install script', { hasInstallScript: true }, 'an install script'],
+  ])('%s', (_, change, problem) => {
+    expect(judge({ ...good, ...change })).toEqual([`a 1.0.0: ${problem}`]);
+  });
+
+  it('packages without licence and hash', () => {
+    expect(judge({ version: '1.0.0' })).toEqual(['a 1.0.0: no licence', 'a 1.0.0: no SHA-512 of what is installed']);
+  });
+
+  it('ranges, what is locked to something else, and old lock files', () => {
+    expect(judge(good, { dependencies: { a: '^1.0.0' } })).toEqual(['a: ^1.0.0 is not one version']);
+    expect(judge(good, { dependencies: { a: '1.0.1' } })).toEqual(['a: 1.0.1 is wanted, 1.0.0 is locked']);
+    expect(judge(good, {}, 2)).toEqual(['lockfileVersion 2, not 3']);
+  });
+
+  it('nothing that is allowed', () => {
+    expect(judge({ ...good, hasInstallScript: true }, { allowScripts: { a: true } })).toEqual([]);
+    expect(judge({ ...good, license: 'MPL-2.0', dev: true })).toEqual([]);
+    expect(judge({ ...good, resolved: 'https://registry.npmjs.org/a/-/a-1.0.0.tgz' })).toEqual([]);
+  });
+});
+
+describe('npm audit', () => {
+  it.each<[string, string, object]>([
+    ['nothing known', '{"vulnerabilities":{}}', { outcome: 'clean', found: [] }],
+    ['a low one', '{"vulnerabilities":{"a":{"severity":"low","range":"<2"}}}', { outcome: 'clean', found: [] }],
+    [
+      'a grave one',
+      '{"vulnerabilities":{"a":{"severity":"critical","range":"<2"}}}',
+      { outcome: 'vulnerable', found: ['a <2: critical'] },
+    ],
+    [
+      'no network',
+      '{"message":"request to https://registry.npmjs.org failed"}',
+      { outcome: 'unknown', why: 'request to https://registry.npmjs.org failed' },
+    ],
+    ['an error without words', '{"error":{"summary":"","detail":""}}', { outcome: 'unknown' }],
+    ['no JSON', 'npm: command not found', { outcome: 'unknown' }],
+  ])('%s', (_, json, expected) => {
+    expect(readAudit(json)).toMatchObject(expected);
+  });
+});
