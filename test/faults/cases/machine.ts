@@ -4,6 +4,7 @@ import { existsSync, openSync, closeSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { ephemeralPair } from '../../../src/tls/ephemeral.ts';
@@ -12,7 +13,8 @@ import { isReady } from '../../support/installation.ts';
 import { post, type WebhookProcess } from '../../support/webhook-process.ts';
 import { keep, NotTried, type Fault } from '../fault.ts';
 import { answers, metric, seconds, until } from '../support/measure.ts';
-import { hasProgram, openRegistry, type World } from '../support/world.ts';
+import { createPods, told } from '../support/pods.ts';
+import { closeCluster, hasProgram, openCluster, openRegistry, type World } from '../support/world.ts';
 
 const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 const WITHOUT_DNS = fileURLToPath(new URL('../support/without-dns.ts', import.meta.url));
@@ -76,38 +78,66 @@ const certificates: Fault = {
   },
 };
 
+/** The environment of a process whose clock is as far off as a file says, and what writes that file. */
+async function clockOf(world: World) {
+  if (!existsSync(FAKETIME)) throw new NotTried('no libfaketime: apt-get install faketime');
+  const file = join(await folderOf(world), 'clock');
+  const set = (offset: string): Promise<void> => writeFile(file, `${offset}\n`);
+  await set('+0');
+  const environment = {
+    LD_PRELOAD: FAKETIME,
+    FAKETIME_TIMESTAMP_FILE: file,
+    FAKETIME_NO_CACHE: '1',
+    FAKETIME_DONT_FAKE_MONOTONIC: '1',
+  };
+  return { environment, set };
+}
+
+const clock: Fault = {
+  id: 'clock-jump',
+  name: "a replica's clock jumps an hour ahead, two hours back, and right again",
+  promise: 'no call is lost, with certificates of its own making',
+  async run(world) {
+    const { environment, set } = await clockOf(world);
+    // One of its own: API servers stay with the replicas that they know.
+    const opened = await openCluster({ replicas: 1, environment });
+    world.afterwards(() => closeCluster(opened));
+    const created = await createPods(opened, 20, async () => {
+      for (const offset of ['+1h', '-1h', '+0']) {
+        await set(offset);
+        await sleep(4000);
+      }
+    });
+    const seen = told(created);
+    keep(created.failedOpen === 0, seen);
+    return seen;
+  },
+};
+
 const expired: Fault = {
   id: 'certificate-expired',
   name: 'the clock jumps 40 days ahead, past the end of the certificate, and back',
   promise: 'not ready, with the reason, while it is expired; ready again after; it answers all the time',
   async run(world) {
-    if (!existsSync(FAKETIME)) throw new NotTried('no libfaketime: apt-get install faketime');
-    const clock = join(await folderOf(world), 'clock');
-    await writeFile(clock, '+0\n');
-    const environment = {
-      LD_PRELOAD: FAKETIME,
-      FAKETIME_TIMESTAMP_FILE: clock,
-      FAKETIME_NO_CACHE: '1',
-      FAKETIME_DONT_FAKE_MONOTONIC: '1',
-    };
+    const { environment, set } = await clockOf(world);
     const { webhook } = await withFiles(world, 30, environment);
     const before = await until(
       () => isReady(webhook),
       (state) => state === 'ok',
     );
-    await writeFile(clock, '+40d\n');
+    await set('+40d');
     const during = await until(
       () => isReady(webhook),
       (state) => state !== 'ok',
     );
     await answers(webhook, REVIEW, 20);
-    await writeFile(clock, '-2d\n');
+    await set('-2d');
     await until(
       () => isReady(webhook),
       (state) => state === 'ok',
     );
     await answers(webhook, REVIEW, 20);
-    await writeFile(clock, '+0\n');
+    await set('+0');
     await answers(webhook, REVIEW, 20);
     keep(during.includes('expired'), during);
     return `${before}; "${during}"; ok; 60 answered`;
@@ -199,4 +229,4 @@ const dns: Fault = {
   },
 };
 
-export const machineFaults: readonly Fault[] = [certificates, expired, fullDisk, dns];
+export const machineFaults: readonly Fault[] = [certificates, expired, clock, fullDisk, dns];
