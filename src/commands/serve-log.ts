@@ -43,7 +43,7 @@ export interface LogLevelOptions {
 function setLevel(log: AdjustableLog, level: string, why: string): void {
   const before = log.level;
   if (level === before) return;
-  const say = (): void => log.info({ level, before }, `log level changed by ${why}`);
+  const say = (): void => log.info({ from: before, to: level }, `log level changed by ${why}`);
   const heard = log.isLevelEnabled('info');
   if (heard) say();
   log.level = level;

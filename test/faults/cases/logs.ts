@@ -93,7 +93,7 @@ const level: Fault = {
   async run(world) {
     const webhook = await world.webhook();
     const levels = (): unknown[] =>
-      webhook.lines.filter(({ msg }) => msg.startsWith('log level')).map((line) => line['level']);
+      webhook.lines.filter(({ msg }) => msg.startsWith('log level')).map((line) => line['to']);
     webhook.process.kill('SIGUSR1');
     await until(levels, (all) => all.length === 1);
     const update = JSON.stringify(podReview({ request: { operation: 'UPDATE' } }));

@@ -13,8 +13,8 @@ function followed(text: string) {
   const said: string[] = [];
   const destination = {
     write: (line: string) => {
-      const { msg, level, before } = JSON.parse(line) as Record<string, string>;
-      said.push(before === undefined ? `${msg}` : `${msg}: ${before} to ${level}`);
+      const { msg, from, to } = JSON.parse(line) as Record<string, string>;
+      said.push(from === undefined ? `${msg}` : `${msg}: ${from} to ${to}`);
     },
   };
   const log = createLog({ level: config(text).log.level, format: 'json', destination });
