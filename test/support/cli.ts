@@ -58,7 +58,6 @@ export async function cli(argv: readonly string[], options: CliOptions = {}): Pr
     collectGarbage: () => {},
     untilStopped: notHere,
     onVerbosity: notHere,
-    onVerbosity: notHere,
     openCluster: async () => options.cluster ?? notHere(),
     writeFile: replaceFile,
     untilInterrupted: () => options.signal ?? new AbortController().signal,
