@@ -1,4 +1,5 @@
 import { clusterFaults } from './cases/cluster.ts';
+import { commandFaults } from './cases/commands.ts';
 import { connectionFaults } from './cases/connections.ts';
 import { logFaults } from './cases/logs.ts';
 import { machineFaults } from './cases/machine.ts';
@@ -8,6 +9,7 @@ import type { Fault } from './fault.ts';
 /** In the order in which they are tried. */
 export const FAULTS: readonly Fault[] = [
   ...machineFaults,
+  ...commandFaults,
   ...replicaFaults,
   ...clusterFaults,
   ...connectionFaults,

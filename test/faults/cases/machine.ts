@@ -1,6 +1,5 @@
-import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { existsSync, openSync, closeSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +15,6 @@ import { answers, metric, seconds, until } from '../support/measure.ts';
 import { createPods, told } from '../support/pods.ts';
 import { closeCluster, hasProgram, openCluster, openRegistry, type World } from '../support/world.ts';
 
-const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 const WITHOUT_DNS = fileURLToPath(new URL('../support/without-dns.ts', import.meta.url));
 const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
 const REVIEW = JSON.stringify(fixture('plain'));
@@ -144,48 +142,6 @@ const expired: Fault = {
   },
 };
 
-/** Runs the command with its output going to a file. */
-async function toFile(
-  file: string,
-  args: readonly string[],
-  input: string,
-): Promise<{ code: number | null; err: string }> {
-  const out = openSync(file, 'w');
-  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['pipe', out, 'pipe'] });
-  closeSync(out);
-  let err = '';
-  child.stderr?.on('data', (chunk: Buffer) => void (err += chunk.toString()));
-  child.stdin?.on('error', () => {});
-  child.stdin?.end(input);
-  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-  return { code, err };
-}
-
-const fullDisk: Fault = {
-  id: 'full-disk',
-  name: 'the output of inject and explain goes to a full disk',
-  promise: 'exit status 1 and one sentence that says why',
-  async run() {
-    if (!existsSync('/dev/full')) throw new NotTried('no /dev/full');
-    const pod = JSON.stringify(podReview().request.object);
-    const seen: string[] = [];
-    for (const command of ['inject', 'explain']) {
-      const { code, err } = await toFile(
-        '/dev/full',
-        [command, '-f', '-', '--offline', '--namespace-mode', 'enforce'],
-        pod,
-      );
-      const text = `${command}: ${code}, "${err.trim().split('\n')[0] ?? ''}"`;
-      keep(
-        code === 1 && /ENOSPC|no space/i.test(err) && !/\n\s+at /.test(err),
-        `${command}: ${code}, ${err.slice(0, 400)}`,
-      );
-      seen.push(text);
-    }
-    return seen.join('; ');
-  },
-};
-
 const dns: Fault = {
   id: 'dns-fails',
   name: "the webhook's own DNS takes queries and never answers; 60 Pods of registries by name",
@@ -229,4 +185,4 @@ const dns: Fault = {
   },
 };
 
-export const machineFaults: readonly Fault[] = [certificates, expired, clock, fullDisk, dns];
+export const machineFaults: readonly Fault[] = [certificates, expired, clock, dns];
