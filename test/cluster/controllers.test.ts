@@ -91,35 +91,38 @@ describe.runIf(hasCluster() && command !== undefined)('Pods that controllers mak
   const podsOf = async (namespace: string): Promise<PodObject[]> =>
     (await cluster.client.request<{ items: PodObject[] }>({ path: `/api/v1/namespaces/${namespace}/pods` })).items;
 
-  it.each(WORKLOADS)('a $kind: its Pods are patched, its template is not, an Event tells', async ({ kind, apiVersion, spec }) => {
-    const namespace = kind.toLowerCase();
-    await cluster.createNamespace(namespace, { 'libc-dns.dev/mode': 'enforce' });
-    const workload = { apiVersion, kind, metadata: { name: 'shop', namespace }, spec };
-    const apply = (): Promise<string> =>
-      cluster.kubectl(['apply', '--server-side', '--field-manager=gitops', '-f', '-'], JSON.stringify(workload));
-    await apply();
-    const options = async (): Promise<string[]> => (await podsOf(namespace)).map((pod) => optionsOf(pod).join(' '));
-    await expect.poll(options, { timeout: 90_000 }).toContain('timeout:5 attempts:10');
-    expect(new Set(await options())).toEqual(new Set(['timeout:5 attempts:10']));
+  it.each(WORKLOADS)(
+    'a $kind: its Pods are patched, its template is not, an Event tells',
+    async ({ kind, apiVersion, spec }) => {
+      const namespace = kind.toLowerCase();
+      await cluster.createNamespace(namespace, { 'libc-dns.dev/mode': 'enforce' });
+      const workload = { apiVersion, kind, metadata: { name: 'shop', namespace }, spec };
+      const apply = (): Promise<string> =>
+        cluster.kubectl(['apply', '--server-side', '--field-manager=gitops', '-f', '-'], JSON.stringify(workload));
+      await apply();
+      const options = async (): Promise<string[]> => (await podsOf(namespace)).map((pod) => optionsOf(pod).join(' '));
+      await expect.poll(options, { timeout: 90_000 }).toContain('timeout:5 attempts:10');
+      expect(new Set(await options())).toEqual(new Set(['timeout:5 attempts:10']));
 
-    const events = (): Promise<string> =>
-      cluster.kubectl([
-        'get',
-        'events',
-        '-n',
-        namespace,
-        '-o',
-        'jsonpath={range .items[*]}{.involvedObject.kind}: {.reason} {.message}{"\\n"}{end}',
-      ]);
-    await expect
-      .poll(events, { timeout: 20_000 })
-      .toMatch(new RegExp(`^${kind}: \\w+ applied retry to a Pod: musl ignores`, 'm'));
+      const events = (): Promise<string> =>
+        cluster.kubectl([
+          'get',
+          'events',
+          '-n',
+          namespace,
+          '-o',
+          'jsonpath={range .items[*]}{.involvedObject.kind}: {.reason} {.message}{"\\n"}{end}',
+        ]);
+      await expect
+        .poll(events, { timeout: 20_000 })
+        .toMatch(new RegExp(`^${kind}: \\w+ applied retry to a Pod: musl ignores`, 'm'));
 
-    const before = (await podsOf(namespace)).map(({ metadata: { uid } }) => uid);
-    await apply();
-    const stored = JSON.parse(await cluster.kubectl(['get', kind, 'shop', '-n', namespace, '-o', 'json'])) as object;
-    expect(JSON.stringify(stored)).not.toContain('dnsConfig');
-    const uids = (await podsOf(namespace)).map(({ metadata: { uid } }) => uid);
-    expect(uids).toEqual(expect.arrayContaining(before));
-  });
+      const before = (await podsOf(namespace)).map(({ metadata: { uid } }) => uid);
+      await apply();
+      const stored = JSON.parse(await cluster.kubectl(['get', kind, 'shop', '-n', namespace, '-o', 'json'])) as object;
+      expect(JSON.stringify(stored)).not.toContain('dnsConfig');
+      const uids = (await podsOf(namespace)).map(({ metadata: { uid } }) => uid);
+      expect(uids).toEqual(expect.arrayContaining(before));
+    },
+  );
 });
