@@ -1,5 +1,6 @@
 import Fastify, { type FastifyError } from 'fastify';
 
+import { limitBodies } from './body-budget.ts';
 import type { CertificateSource } from './certificates.ts';
 import { limitConnections } from './connections.ts';
 import { installDrain, type Drain, type DrainTimes, type WebhookApp } from './drain.ts';
@@ -45,7 +46,7 @@ function tlsServer(app: WebhookApp, certificates: CertificateSource): void {
 
 /**
  * The admission server: `POST /mutate` over TLS. Every AdmissionReview v1 is answered with `allowed: true`; what is none
- * gets 400, 413 or 415 with `{ "error": … }`, and the API server's failurePolicy (Ignore) lets the Pod pass.
+ * gets 400, 413, 415 or 503 with `{ "error": … }`, and the API server's failurePolicy (Ignore) lets the Pod pass.
  */
 export function createServer(options: ServerOptions): WebhookServer {
   const app = Fastify({
@@ -69,6 +70,7 @@ export function createServer(options: ServerOptions): WebhookServer {
   });
   tlsServer(app, options.certificates);
   limitConnections(app);
+  limitBodies(app, BODY_LIMIT);
   const drain = installDrain(app, options.drain);
 
   app.post('/mutate', async (request, reply) => {

@@ -34,7 +34,9 @@ describe('the Dockerfile', () => {
 
   it('builds on images that are named by tag and digest, and the release on the same', () => {
     const images = new Map(of('ARG').map((line) => line.split('=') as [string, string]));
-    expect([...images.values()].filter((image) => !/^[a-z0-9.]+\/[^:@]+:[\w.-]+@sha256:[0-9a-f]{64}$/.test(image))).toEqual([]);
+    expect(
+      [...images.values()].filter((image) => !/^[a-z0-9.]+\/[^:@]+:[\w.-]+@sha256:[0-9a-f]{64}$/.test(image)),
+    ).toEqual([]);
     expect([...images.values()].filter((image) => image.includes(':latest'))).toEqual([]);
     const froms = of('FROM').map((line) => /\$\{(\w+)\}/.exec(line)?.[1] ?? line);
     expect(froms.toSorted()).toEqual([...images.keys()].toSorted());
