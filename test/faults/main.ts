@@ -1,3 +1,5 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import { parseDuration } from '../../src/config/duration.ts';
@@ -5,12 +7,14 @@ import { FAULTS } from './all.ts';
 import { NotTried, type Fault } from './fault.ts';
 import { soak } from './soak/soak.ts';
 import { closeCluster, createWorld, openCluster, type Cluster } from './support/world.ts';
-import { markdown, resultText, type Result } from './table.ts';
+import { filled, resultText, type Result } from './table.ts';
 
 /**
- * Faults, tried on real processes: `node test/faults/main.ts [--quick] [--markdown] [--list] [--soak 30m] [FAULT...]`. Exit status 1:
+ * Faults, tried on real processes, shown one by one: `node test/faults/main.ts [--quick] [--write] [--list] [--soak 30m] [FAULT...]`. Exit status 1:
  * a promise was not kept; 2: wrong usage.
  */
+
+const RUNBOOK = fileURLToPath(new URL('../../docs/runbook.md', import.meta.url));
 
 /** Longer than any fault takes on a busy machine. */
 const MOST_MS = 240_000;
@@ -51,13 +55,13 @@ async function tryAll(faults: readonly Fault[], shared: () => Promise<Cluster>):
   return faults.flatMap(({ id }) => results.filter((result) => result.id === id));
 }
 
-async function report(faults: readonly Fault[], asMarkdown: boolean): Promise<boolean> {
+async function report(faults: readonly Fault[], write: boolean): Promise<boolean> {
   const started = performance.now();
   let opened: Promise<Cluster> | undefined;
   const results = await tryAll(faults, () => (opened ??= openCluster()));
   const cluster = await opened?.catch(() => undefined);
   if (cluster !== undefined) await closeCluster(cluster);
-  if (asMarkdown) console.log(markdown(results));
+  if (write) writeFileSync(RUNBOOK, filled(readFileSync(RUNBOOK, 'utf8'), results));
   const count = (outcome: Result['outcome']): number => results.filter((result) => result.outcome === outcome).length;
   const took = Math.round((performance.now() - started) / 1000);
   console.error(
@@ -70,7 +74,7 @@ async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     options: {
       quick: { type: 'boolean', default: false },
-      markdown: { type: 'boolean', default: false },
+      write: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
       soak: { type: 'string' },
     },
@@ -96,7 +100,7 @@ async function main(): Promise<number> {
   const wanted = FAULTS.filter(({ id, long }) =>
     positionals.length > 0 ? positionals.includes(id) : !(values.quick && long),
   );
-  return (await report(wanted, values.markdown)) ? 0 : 1;
+  return (await report(wanted, values.write)) ? 0 : 1;
 }
 
 // The API server that a fault has started again would keep us.

@@ -22,13 +22,21 @@ export function resultText({ id, name, promise, outcome, seen, ms }: Result): st
   return lines.join('\n          ');
 }
 
+const [BEGIN, END] = ['<!-- faults: begin -->', '<!-- faults: end -->'];
+
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 
-/** All of them, as docs/runbook.md has it. */
-export function markdown(results: readonly Result[]): string {
+function markdown(results: readonly Result[]): string {
   const rows = results.map(({ name, promise, outcome, seen, ms }) => {
     const mark = outcome === 'kept' ? '' : `**${MARKS[outcome]}** `;
     return `| ${[name, promise, `${mark}${seen}`, seconds(ms)].map(cell).join(' | ')} |`;
   });
   return ['| fault | promise | seen | time |', '| --- | --- | --- | --- |', ...rows].join('\n');
+}
+
+/** A page with the table between its marks. Throws where it has none. */
+export function filled(page: string, results: readonly Result[]): string {
+  const [before, after] = [page.indexOf(BEGIN), page.indexOf(END)];
+  if (before < 0 || after < before) throw new Error(`the page has no ${BEGIN} and ${END}`);
+  return `${page.slice(0, before + BEGIN.length)}\n\n${markdown(results)}\n\n${page.slice(after)}`;
 }
