@@ -28,22 +28,20 @@ export function installDrain(server: WebhookApp, { quietMs, mostMs }: DrainTimes
   let inFlight = 0;
   let restart: (() => void) | undefined;
 
-  server.addHook('onRequest', (_request, _reply, done) => {
+  server.addHook('onRequest', (_request, reply, done) => {
     inFlight += 1;
     restart?.();
+    // Not the hook `onResponse`: who goes away within a body is not told of by it.
+    reply.raw.once('close', () => {
+      inFlight -= 1;
+      restart?.();
+    });
     done();
   });
   server.addHook('onSend', (_request, reply, payload, done) => {
     if (draining) reply.header('connection', 'close');
     done(null, payload);
   });
-  // Called for aborted requests too, when their socket closes.
-  server.addHook('onResponse', (_request, _reply, done) => {
-    inFlight -= 1;
-    restart?.();
-    done();
-  });
-
   return {
     get draining() {
       return draining;

@@ -1,0 +1,108 @@
+import { Agent } from 'node:https';
+import { connect, type TLSSocket } from 'node:tls';
+import { afterEach, describe, expect, it } from 'vitest';
+
+import { image } from '../support/image-builder.ts';
+import { elf } from '../support/elf-builder.ts';
+import { layer } from '../support/layer-builder.ts';
+import { startRegistry, type RegistryServer, type RegistryServerOptions } from '../support/registry-server.ts';
+import { answerOf, podReview, type Answer } from '../support/reviews.ts';
+import { startWebhook, type WebhookProcess } from '../support/webhook-process.ts';
+
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).toReversed()) await close();
+});
+
+async function webhookWith(
+  registryOptions: RegistryServerOptions,
+  settings: Record<string, string> = {},
+): Promise<{ webhook: WebhookProcess; registry: RegistryServer; ask: (name: string) => Promise<Answer> }> {
+  const registry = await startRegistry(registryOptions);
+  closers.push(() => registry.close());
+  const webhook = await startWebhook({
+    flags: ['--namespace-mode', 'enforce'],
+    settings: { LOG_LEVEL: 'info', DETECTION_REGISTRY_INSECURE: registry.host, ...settings },
+  });
+  closers.push(() => webhook.process.kill('SIGKILL'));
+  const agent = new Agent({ keepAlive: true, maxSockets: 700 });
+  closers.push(() => agent.destroy());
+  const ask = async (name: string): Promise<Answer> => {
+    const spec = { containers: [{ name: 'main', image: `${registry.host}/team/${name}:v1` }] };
+    return answerOf(await webhook.post(JSON.stringify(podReview({ spec })), { agent }));
+  };
+  return { webhook, registry, ask };
+}
+
+async function metric({ probes }: WebhookProcess, name: string): Promise<number> {
+  const text = await (await fetch(`${probes}/metrics`)).text();
+  return Number(new RegExp(`^${name.replaceAll(/[{}"]/g, String.raw`\$&`)} (\\d+)$`, 'm').exec(text)?.[1] ?? 0);
+}
+
+const numbers = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
+
+describe('more than there is room for', () => {
+  it('look-ups: Pods on 600 images of a registry that hangs all get the safe remedy, and few are looked up', async () => {
+    const { webhook, registry, ask } = await webhookWith(
+      { fault: () => ({ kind: 'hang' }) },
+      { DETECTION_BUDGET: '300ms' },
+    );
+    const answers = await Promise.all(numbers(600).map((index) => ask(`app-${index}`)));
+    for (const { allowed, audit } of answers) {
+      expect(allowed).toBe(true);
+      expect(audit.decision).toMatchObject({ reason: 'UnknownOptions', remedy: ['options'] });
+    }
+    expect(await metric(webhook, 'libc_dns_detections_total{from="none",failure="shed"}')).toBeGreaterThan(0);
+    expect(await metric(webhook, 'libc_dns_lookups_running')).toBeLessThanOrEqual(32);
+    expect(await metric(webhook, 'libc_dns_lookups_queued')).toBeLessThanOrEqual(256);
+    expect(registry.mostAtOnce()).toBeLessThanOrEqual(8);
+  });
+
+  it('verdicts: the least recently used give way, and are looked up again', async () => {
+    const { webhook, registry, ask } = await webhookWith({}, { DETECTION_CACHE_ENTRIES: '100' });
+    const content = elf({ interpreter: '/lib/ld-musl-x86_64.so.1' });
+    const musl = image({ layers: [layer([{ path: 'app', content }], 'gzip')], config: { entrypoint: ['/app'] } });
+    for (const index of numbers(150)) {
+      registry.put(`team/app-${index}:v1`, musl);
+      expect((await ask(`app-${index}`)).audit.decision.resolvers).toEqual({ main: 'musl' });
+    }
+    expect(await metric(webhook, 'libc_dns_verdicts_remembered')).toBeLessThanOrEqual(100);
+    const before = registry.requests.length;
+    await ask('app-149');
+    expect(registry.requests).toHaveLength(before);
+    expect((await ask('app-0')).audit.decision.resolvers).toEqual({ main: 'musl' });
+    expect(registry.requests.length).toBeGreaterThan(before);
+  });
+
+  it('bodies: of those that announce 7 MiB and never come some are refused, and Pods are answered', async () => {
+    const { webhook, ask } = await webhookWith({}, { DETECTION_REGISTRY_ENABLED: 'false' });
+    const statuses: string[] = [];
+    const open = async (): Promise<TLSSocket> => {
+      const { port } = new URL(webhook.url);
+      const socket = connect({ host: '127.0.0.1', port: Number(port), ca: webhook.ca, servername: 'localhost' });
+      socket.on('data', (chunk: Buffer) => statuses.push(chunk.toString('latin1', 9, 12)));
+      socket.on('error', () => {});
+      await new Promise((resolve) => {
+        socket.once('secureConnect', resolve);
+      });
+      const head = `POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${7 * 2 ** 20}\r\n\r\n{`;
+      socket.write(head);
+      return socket;
+    };
+    const sockets = await Promise.all(numbers(30).map(open));
+    await expect.poll(() => statuses.length).toBe(21);
+    expect(new Set(statuses)).toEqual(new Set(['503']));
+    expect((await ask('app')).allowed).toBe(true);
+    for (const socket of sockets) socket.destroy();
+    // Their room is free again, once the server has seen that they are gone.
+    const large = podReview({ metadata: { annotations: { large: 'x'.repeat(6 * 2 ** 20) } } });
+    const send = async (): Promise<number | undefined> =>
+      await webhook.post(JSON.stringify(large)).then(
+        ({ status }) => status,
+        () => undefined,
+      );
+    await expect.poll(send, { timeout: 20_000 }).toBe(200);
+    // Nor does anything of them hold the end up.
+    expect(await webhook.stop()).toBe(0);
+  });
+});
