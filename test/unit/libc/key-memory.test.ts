@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+
+import { detectionKeys } from '../../../src/libc/detection-keys.ts';
+import type { DetectRequest } from '../../../src/libc/detector.ts';
+import { createKeyMemory } from '../../../src/libc/key-memory.ts';
+
+const linux = { os: 'linux', architecture: 'amd64' };
+const request = (change: Partial<DetectRequest> = {}): DetectRequest => ({
+  reference: 'nginx:1',
+  platform: linux,
+  command: [],
+  args: [],
+  ...change,
+});
+
+function counting() {
+  const read: string[] = [];
+  const keysOf = createKeyMemory((reference) => {
+    read.push(reference);
+    return `docker.io/library/${reference}`;
+  });
+  return { read, keysOf };
+}
+
+describe('remembered keys', () => {
+  it('are those that would be made, and made once', () => {
+    const { read, keysOf } = counting();
+    const expected = detectionKeys(request(), 'docker.io/library/nginx:1');
+    expect(keysOf(request())).toEqual(expected);
+    expect(keysOf(request({ dryRun: true }))).toEqual(expected);
+    expect(read).toEqual(['nginx:1']);
+  });
+
+  it.each<[string, Partial<DetectRequest>]>([
+    ['reference', { reference: 'nginx:2' }],
+    ['architecture', { platform: { os: 'linux', architecture: 'arm64' } }],
+    ['variant', { platform: { ...linux, variant: 'v8' } }],
+    ['command', { command: ['sh'] }],
+    ['arguments', { args: ['sh'] }],
+    ['where words end', { command: ['a b'] }],
+  ])('are others where the %s is another', (_, change) => {
+    const { keysOf } = counting();
+    const others = [request(), request({ command: ['a', 'b'] })].map((each) => keysOf(each));
+    for (const other of others) expect(keysOf(request(change))).not.toEqual(other);
+  });
+
+  it('are made anew for what is long, and for what was pushed out', () => {
+    const { read, keysOf } = counting();
+    const long = request({ args: ['x'.repeat(600)] });
+    keysOf(long);
+    keysOf(long);
+    expect(read).toHaveLength(2);
+    for (let index = 0; index < 1500; index += 1) keysOf(request({ reference: `app:${index}` }));
+    keysOf(request({ reference: 'app:1499' }));
+    expect(read).toHaveLength(1502);
+    keysOf(request({ reference: 'app:0' }));
+    expect(read).toHaveLength(1503);
+  });
+});
