@@ -16,7 +16,7 @@ const commands = new Set(
 );
 
 /** The API server asks a kubelet for these, of which there is none. */
-const NEEDS_KUBELET = /kubectl [^|]*\blogs\b|\/proxy\//;
+const NEEDS_KUBELET = /kubectl [^|]*\b(?:logs|exec)\b|\/proxy\//;
 
 /** What kubectl says where a question was right and the answer is none. */
 const NOTHING_THERE = /^(No resources found.*\n)?$/;
