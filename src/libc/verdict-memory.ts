@@ -39,6 +39,12 @@ interface Verdict {
   readonly until: number;
 }
 
+interface VerdictName {
+  readonly digest: string;
+  readonly run: string;
+  readonly name: string;
+}
+
 interface Resolved {
   readonly digest: string;
   readonly checkedAt: number;
@@ -57,9 +63,18 @@ export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: Verdict
     ...limits,
     sizeCalculation: ({ digest }) => entryBytes + digest.length,
   });
+  // The same keys are asked for again and again, and mostly answered under the same name: a hash, 2 us.
+  const names = new WeakMap<DetectionKeys, VerdictName>();
+  const nameOf = (keys: DetectionKeys, digest: string, run: string): string => {
+    const last = names.get(keys);
+    if (last?.digest === digest && last.run === run) return last.name;
+    const name = verdictKey(keys, digest, run);
+    names.set(keys, { digest, run, name });
+    return name;
+  };
   const ofManifest: VerdictMemory['ofManifest'] = (keys, manifestDigest) => {
     for (const run of runsOf(keys)) {
-      const known = verdicts.get(verdictKey(keys, manifestDigest, run));
+      const known = verdicts.get(nameOf(keys, manifestDigest, run));
       if (known !== undefined && known.until > clock.now()) return known.inspection;
     }
     return undefined;

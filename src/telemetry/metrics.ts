@@ -32,7 +32,8 @@ export interface Metrics {
 
 const BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
-type Tally = (...labels: readonly string[]) => void;
+/** Counts one. `labels`: the values of the labels in their order, with a space between them. */
+type Tally = (labels: string) => void;
 
 /**
  * A counter for what is counted with each Pod. Its sums are handed over when they are read, for prom-client looks at names and
@@ -50,10 +51,7 @@ function tally(registers: [Registry], name: string, help: string, labelNames: re
       sums.clear();
     },
   });
-  return (...labels) => {
-    const key = labels.join(' ');
-    sums.set(key, (sums.get(key) ?? 0) + 1);
-  };
+  return (labels) => void sums.set(labels, (sums.get(labels) ?? 0) + 1);
 }
 
 function createInstruments(registry: Registry) {
@@ -98,14 +96,16 @@ export function createMetrics(version: string): Metrics {
   return {
     decided(decision, seconds) {
       const { mode, remedy, reason } = decision;
-      instruments.decisions(mode, remedy.join('+') || 'none', reason);
-      for (const { resolver, evidence } of decision.containers) instruments.containers(resolver, evidence.source);
+      instruments.decisions(`${mode} ${remedy.join('+') || 'none'} ${reason}`);
+      for (const { resolver, evidence } of decision.containers) {
+        instruments.containers(`${resolver} ${evidence.source}`);
+      }
       instruments.duration.observe(seconds);
     },
     passedBy: () => instruments.others.inc(),
     failed: () => instruments.failures.inc(),
     refused: (status) => instruments.refusals.inc({ status: String(status) }),
-    detected: (from, failure) => instruments.detections(from, failure),
+    detected: (from, failure) => instruments.detections(`${from} ${failure}`),
     lookedUp(failure, seconds, bytes) {
       instruments.lookups.inc({ failure });
       instruments.lookupBytes.inc(bytes);
