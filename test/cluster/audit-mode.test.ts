@@ -71,7 +71,8 @@ describe.runIf(hasCluster())('audit mode on a real API server', () => {
 
   it('the person who creates a Pod is told, where server.warnings is on', async () => {
     const manifest = JSON.stringify(podObject({ name: 'told' }));
-    const script = `kubectl --kubeconfig "${cluster.kubeconfig}" -n n-audit apply -f - 2>&1`;
+    const cache = join(tmpdir(), 'libc-dns-kubectl-cache');
+    const script = `kubectl --cache-dir "${cache}" --kubeconfig "${cluster.kubeconfig}" -n n-audit apply -f - 2>&1`;
     const output = await new Promise<string>((resolve, reject) => {
       const path = `${process.env['KUBEBUILDER_ASSETS'] ?? '/usr/local/kubebuilder/bin'}:${process.env['PATH']}`;
       const child = execFile('sh', ['-c', script], { env: { PATH: path } }, (error, stdout) =>
