@@ -12,7 +12,9 @@ COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json build.mjs ./
 COPY src src
-RUN node build.mjs
+COPY test/supply-chain test/supply-chain
+# The licences of what is in the bundle go with it.
+RUN node build.mjs && node test/supply-chain/main.ts --notices >dist/THIRD-PARTY-NOTICES.txt
 
 # Node and its libraries, no shell, no package manager.
 FROM ${BASE_IMAGE}
@@ -21,6 +23,7 @@ LABEL org.opencontainers.image.title="libc-dns-webhook" \
       org.opencontainers.image.licenses="Apache-2.0"
 WORKDIR /app
 COPY --from=build /src/dist/main.js main.js
+COPY --from=build /src/dist/THIRD-PARTY-NOTICES.txt THIRD-PARTY-NOTICES.txt
 COPY --chmod=0644 LICENSE LICENSE
 # A number, so that Kubernetes can tell that it is not root.
 USER 65532:65532
