@@ -66,6 +66,16 @@ async function churn({ keys }: Bench, { port }: BenchServer, registry: BenchRegi
   caller.close();
 }
 
+/** Waits until all of a cluster's ImageLibcs are read: readiness does not wait for more than some seconds. */
+async function untilRead({ probesPort }: BenchServer, count: number): Promise<void> {
+  for (let tries = 0; tries < 600; tries += 1) {
+    const text = await (await fetch(`http://127.0.0.1:${probesPort}/metrics`)).text();
+    if (text.includes(`libc_dns_informer_objects{resource="imagelibcs"} ${count}\n`)) return;
+    await sleep(100);
+  }
+  throw new Error(`${count} ImageLibcs were not read within a minute`);
+}
+
 async function sizeWith(
   bench: Bench,
   cluster: TestCluster | undefined,
@@ -81,6 +91,7 @@ async function sizeWith(
   };
   const server = await startOurs(keys, { main, settings, flags: joined });
   try {
+    if (cluster !== undefined) await untilRead(server, count);
     await sleep(1000 * seconds);
     const idle = residentOf(server.pid);
     const [plain = { name: '', text: '' }] = bodies(registry.stand);

@@ -32,6 +32,8 @@ interface Paced {
   readonly p50: number[];
   readonly p99: number[];
   readonly p999: number[];
+  /** Microseconds of the server's processor time for a request. */
+  readonly cpuUs: number[];
   failed: number;
 }
 
@@ -85,14 +87,17 @@ async function pacing(bench: Bench, servers: readonly BenchServer[], review: str
   const results: Paced[] = [];
   for (const rate of RATES) {
     const here = servers.map((server) => ({
+      pid: server.pid,
       caller: createCaller(targetOf(server, keys.ca)),
-      result: { server: server.name, rate, p50: [], p99: [], p999: [], failed: 0 } as Paced,
+      result: { server: server.name, rate, p50: [], p99: [], p999: [], cpuUs: [], failed: 0 } as Paced,
     }));
     results.push(...here.map(({ result }) => result));
     for (let round = 0; round < rounds; round += 1) {
       progress(`warm path: ${rate} requests/s, round ${round + 1}`);
-      for (const { caller, result } of here) {
+      for (const { pid, caller, result } of here) {
+        const before = cpuOf(pid);
         const { latencies, failed } = await openLoop(rate, Math.max(seconds, 400 / rate), () => caller.call(review));
+        result.cpuUs.push((cpuOf(pid) - before) / latencies.length);
         result.p50.push(percentile(latencies, 0.5));
         result.p99.push(percentile(latencies, 0.99));
         result.p999.push(percentile(latencies, 0.999));
@@ -132,13 +137,14 @@ function pacingTable(results: readonly Paced[]): Table {
   return {
     title: 'Known images, at a given pace',
     note: 'Milliseconds from when a call was due to its answer, over kept connections.',
-    columns: ['requests/s', 'server', 'p50', 'p99', 'p99.9', 'failed'],
-    rows: results.map(({ server, rate, p50, p99, p999, failed }) => [
+    columns: ['requests/s', 'server', 'p50', 'p99', 'p99.9', 'processor us/request', 'failed'],
+    rows: results.map(({ server, rate, p50, p99, p999, cpuUs, failed }) => [
       String(rate),
       server,
       spread(figure(p50)),
       spread(figure(p99)),
       spread(figure(p999)),
+      spread(figure(cpuUs)),
       String(failed),
     ]),
   };
