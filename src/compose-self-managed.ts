@@ -34,7 +34,10 @@ function hooksOf({ config: { tls }, log, metrics }: ServerContext, failed: Faile
       metrics.certificate(expires);
       log.info({ reason, ca, expires: expires.toISOString() }, 'certificate in use');
     },
-    onCaChange: ({ change, why }) => log.info({ change, why }, 'this replica has changed the shared CA'),
+    onCaChange: ({ change, why }) => {
+      metrics.cluster.caChanged(change);
+      log.info({ change, why }, 'this replica has changed the shared CA');
+    },
     onProblem: (problem) => {
       if (problem === undefined) log.info('the shared CA is in order again');
       else log.error({ secret: tls.secret }, `the shared CA: ${problem}`);

@@ -31,6 +31,8 @@ export interface ClusterMetrics {
   pullSecretFailed(code: string): void;
   /** Reads `state` at each scrape. */
   certificates(state: () => CertificateState): void;
+  /** This replica has changed the shared CA: made it, brought it back, or a step of a change-over. */
+  caChanged(change: string): void;
   /** Our registration was given the right CA bundle, or why not. */
   registrationWritten(result: string): void;
 }
@@ -102,6 +104,7 @@ export function createClusterMetrics(registry: Registry): ClusterMetrics {
   const leader = gauge('libc_dns_leader', '1 where this replica holds the lease.');
   const warmed = counter('libc_dns_warm_up_images_total', 'Images looked up ahead, by result.', ['result']);
   const secrets = counter('libc_dns_pull_secret_failures_total', 'Pull secrets that could not be used.', ['code']);
+  const authorities = counter('libc_dns_ca_changes_total', 'Changes of the shared CA by this replica.', ['change']);
   const bundles = counter('libc_dns_registration_writes_total', 'CA bundles written to the registration.', ['result']);
   return {
     informer: createInformers(registers),
@@ -115,6 +118,7 @@ export function createClusterMetrics(registry: Registry): ClusterMetrics {
     warmedUp: (result) => warmed.inc({ result }),
     pullSecretFailed: (code) => secrets.inc({ code }),
     certificates: createCertificates(registers),
+    caChanged: (change) => authorities.inc({ change }),
     registrationWritten: (result) => bundles.inc({ result }),
   };
 }

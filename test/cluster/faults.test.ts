@@ -221,6 +221,7 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
       cluster.kubectl(['get', 'secret', '-n', NAMESPACE, `${NAME}-ca`, '--ignore-not-found', '-o', 'jsonpath={.data}']);
     await expect.poll(again, { timeout: 30_000 }).toBe(before);
     expect(replica.lines.some(({ msg }) => msg === 'this replica has changed the shared CA')).toBe(true);
+    expect(await metricOf(replica, 'libc_dns_ca_changes_total{change="restore"}')).toBe(1);
     expect(await answered()).toEqual(RETRY);
   });
 
@@ -233,6 +234,7 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
       msg: 'this replica has changed the shared CA',
       why: expect.stringContaining('current: no PEM certificate') as string,
     });
+    expect(await metricOf(replica, 'libc_dns_ca_changes_total{change="restore"}')).toBe(1);
     expect(await answered()).toEqual(RETRY);
     expect(await metricOf(replica, 'libc_dns_certificate_trusted')).toBe(1);
   });
