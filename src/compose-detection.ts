@@ -17,6 +17,7 @@ import { combineCredentials, listedCredentials, type CredentialSource } from './
 import { dockerConfigCredentials, parseDockerConfig } from './registry/docker-config.ts';
 import { openOciLayout, parseLayoutReference } from './registry/oci-layout.ts';
 import { createRegistryClient, type RegistryClient } from './registry/registry-client.ts';
+import { systemClock } from './system-clock.ts';
 
 export interface DetectionOptions {
   readonly version: string;
@@ -110,7 +111,7 @@ async function openClient(config: Config, options: DetectionOptions): Promise<Re
       insecure: [...lists.insecure, ...local],
       credentials: identities === undefined ? configured : combineCredentials([configured, identities]),
       userAgent: `libc-dns-webhook/${options.version}`,
-      clock: { now: () => Date.now(), monotonic: () => performance.now() },
+      clock: systemClock,
       ...(options.onBreaker && { onBreaker: options.onBreaker }),
     });
     const close = async (): Promise<void> => {
@@ -149,10 +150,6 @@ export async function composeDetector(config: Config, options: DetectionOptions)
   });
   return {
     detector,
-    lookups: () => {
-      const { underWay, queued } = detector.stats();
-      return underWay + queued;
-    },
     stats: () => detector.stats(),
     close: async () => {
       await detector.close();

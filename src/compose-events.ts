@@ -5,6 +5,7 @@ import type { Joined } from './compose-kubernetes.ts';
 import { createDecisionEvents } from './kubernetes/decision-events.ts';
 import { createTokenBucket } from './libc/token-bucket.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
+import { systemClock } from './system-clock.ts';
 
 /** Of each replica. An API server's etcd keeps Events for an hour. */
 const PACE = { perSecond: 1, burst: 25 };
@@ -22,7 +23,7 @@ export function composeEvents(
   failures: FailureLog,
 ): EventParts | undefined {
   if (client === undefined) return undefined;
-  const clock = { now: () => Date.now(), monotonic: () => performance.now() };
+  const clock = systemClock;
   const events = createDecisionEvents({
     client,
     clock,

@@ -2,6 +2,7 @@ import { CommandError } from './commands/errors.ts';
 import type { Config } from './config/schema.ts';
 import { cloudPackages, createCloudIdentities, type CloudIdentities } from './registry/cloud-identities.ts';
 import { createLimitedLines } from './telemetry/limited-lines.ts';
+import { systemClock } from './system-clock.ts';
 
 export interface IdentitiesOptions {
   readonly version: string;
@@ -43,7 +44,7 @@ export function composeIdentities({ detection }: Config, options: IdentitiesOpti
     environment: options.environment,
     ...(options.ca !== undefined && { ca: options.ca }),
     userAgent: `libc-dns-webhook/${options.version}`,
-    clock: { now: () => Date.now(), monotonic: () => performance.now() },
+    clock: systemClock,
     onProblem: createLimitedLines(options.warn, () => performance.now()),
   });
 }

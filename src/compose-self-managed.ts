@@ -9,6 +9,7 @@ import { webhookRegistration } from './kubernetes/webhook-registration.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
 import { selfManagedCertificates, type SelfManagedHooks } from './tls/self-managed.ts';
 import type { TrustBundle } from './tls/trust.ts';
+import { systemClock } from './system-clock.ts';
 
 interface Place {
   readonly client: KubeClient;
@@ -22,8 +23,6 @@ function placeOf({ client, own: { namespace } }: Joined): Place {
 }
 
 const codeOf = (error: Error): string => (error instanceof KubeError ? error.code : error.name);
-
-const clock = { now: () => Date.now(), monotonic: () => performance.now() };
 
 type Failed = (use: string, what: string) => (error: Error) => void;
 
@@ -66,7 +65,7 @@ function registration(
     client,
     name: tls.registration,
     service: { namespace, name: tls.service },
-    clock,
+    clock: systemClock,
     hooks: {
       onWatchError: failed('registration', `the MutatingWebhookConfiguration ${tls.registration} cannot be watched`),
       onSeen: (entries) => {
@@ -100,7 +99,7 @@ export async function composeSelfManaged(
     client,
     namespace,
     name: tls.secret,
-    clock,
+    clock: systemClock,
     hooks: { onWatchError: failed('ca', `the Secret ${tls.secret} cannot be watched`) },
   });
   const bundle = registration(context, place, failed);
@@ -109,7 +108,7 @@ export async function composeSelfManaged(
     store,
     bundle,
     names: names.map((value) => ({ type: 'dns', value })),
-    clock,
+    clock: systemClock,
     random: Math.random,
     lifetimes: { ca: tls.caLifetime, leaf: tls.certLifetime, overlap: tls.overlap },
     hooks: hooksOf(context, failed),

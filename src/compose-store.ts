@@ -9,6 +9,7 @@ import {
 import type { KubeError } from './kubernetes/kube-error.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
 import { createLimitedLines } from './telemetry/limited-lines.ts';
+import { systemClock } from './system-clock.ts';
 
 export interface StoreParts {
   /** Once: the store begins to read. */
@@ -66,7 +67,7 @@ export function composeStore(context: ServerContext, { client }: Joined, failure
     const opened = createImageLibcStore({
       client,
       canonical,
-      clock: { now: () => Date.now(), monotonic: () => performance.now() },
+      clock: systemClock,
       most: cache.entries,
       tagTtlMs: cache.tagTtl,
       expireMs: cache.unusedAfter,

@@ -13,6 +13,7 @@ import type { PodVerdictsOptions } from './libc/pod-verdicts.ts';
 import type { ClusterFacts } from './policy/model.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
 import { createLimitedLines } from './telemetry/limited-lines.ts';
+import { systemClock } from './system-clock.ts';
 
 /** What warm-up works with. */
 export interface WarmUpParts {
@@ -23,8 +24,6 @@ export interface WarmUpParts {
   readonly credentials: PodVerdictsOptions['credentials'];
   readonly failures: FailureLog;
 }
-
-const clock = { now: () => Date.now(), monotonic: () => performance.now() };
 
 const unwatched = (kind: string): string =>
   `workloads of kind ${kind} cannot be watched: their images are not looked up ahead`;
@@ -83,7 +82,7 @@ export function composeWarmUp(context: ServerContext, parts: WarmUpParts): () =>
   const { config, metrics } = context;
   const { joined, detection, namespaces, failures } = parts;
   const { client, own } = joined;
-  const { detector, lookups } = detection;
+  const { detector, stats = () => ({ underWay: 0, queued: 0 }) } = detection;
   const wanted = config.warmUp.enabled && config.detection.registry.enabled;
   if (!wanted || client === undefined || own.namespace === undefined || detector === undefined) return async () => {};
   const { rate, hourly, resources, lease } = config.warmUp;
@@ -96,10 +95,13 @@ export function composeWarmUp(context: ServerContext, parts: WarmUpParts): () =>
     platform: parsePlatform(config.detection.platform),
     ...(parts.credentials && { credentials: parts.credentials }),
     detector,
-    lookups: lookups ?? (() => 0),
+    lookups: () => {
+      const { underWay, queued } = stats();
+      return underWay + queued;
+    },
     mayAct: () => leader.isLeader(),
     limits: { perSecond: rate, hourly },
-    clock,
+    clock: systemClock,
     hooks: warmUpHooks(context, failures),
   });
   namespaces.ahead.onChange((name) => warmUp.namespaceChanged(name));
@@ -109,7 +111,7 @@ export function composeWarmUp(context: ServerContext, parts: WarmUpParts): () =>
     namespace: own.namespace,
     name: lease,
     identity: `${hostname()}_${randomUUID()}`,
-    clock,
+    clock: systemClock,
     hooks: leaderHooks(context, failures, warmUp),
   });
   return () => leader.close();

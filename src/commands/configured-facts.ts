@@ -1,8 +1,6 @@
 import type { Config } from '../config/schema.ts';
 import type { ClusterFacts } from '../policy/model.ts';
-
-/** Where nothing says otherwise: what kubeadm, kind and most distributions use. */
-const BUILT_IN = { dns: ['10.96.0.10'], domain: 'cluster.local' } as const;
+import { BUILT_IN } from '../resolv-conf/built-in.ts';
 
 /** The cluster's facts as far as the configuration has them, and the built-in values for the rest. */
 export function configuredFacts(config: Config): { readonly facts: ClusterFacts; readonly assumed: readonly string[] } {

@@ -5,8 +5,6 @@ import type { Io } from './io.ts';
 export interface OpenDetector {
   /** Absent where look-ups are off. */
   readonly detector?: Detector;
-  /** Look-ups that are under way or wait. */
-  readonly lookups?: () => number;
   readonly stats?: () => { readonly underWay: number; readonly queued: number; readonly verdicts: number };
   readonly close: () => Promise<void>;
 }

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 
 import type { Config } from '../config/schema.ts';
+import { BUILT_IN } from '../resolv-conf/built-in.ts';
 import { clusterFromOwnFile } from '../resolv-conf/own-file.ts';
 import { parseResolvConf } from '../resolv-conf/kubelet.ts';
 import { shaped } from './cluster-facts-shape.ts';
@@ -19,9 +20,6 @@ export interface Sourced<T> {
   readonly value: T;
   readonly source: FactSource;
 }
-
-/** Where nothing says otherwise: what kubeadm, kind and most distributions use. */
-const BUILT_IN = { dns: ['10.96.0.10'], domain: 'cluster.local', nodeSearches: [] } as const;
 
 /** core/v1 Service, as far as its addresses go. */
 const serviceObject = z.object({

@@ -58,26 +58,23 @@ export interface Preflight {
   readonly answered: boolean;
   /** Looks once; resolves when done. One look at a time. */
   look(): Promise<void>;
-  close(): void;
 }
 
 export interface PreflightOptions {
   readonly servers: () => readonly TcpServer[];
   /** A name to ask for; any answer counts. */
   readonly name: string;
-  /** Milliseconds between looks; absent: only when asked to. */
-  readonly everyMs?: number;
   /** Called with the first result and with each change. */
   readonly onChange: (answered: boolean) => void;
 }
 
 /**
- * Repeats the look: a NetworkPolicy or a new DNS deployment may change the answer. One failure is enough to turn `use-vc`
+ * To be looked at again and again: a NetworkPolicy or a new DNS deployment may change the answer. One failure is enough to turn `use-vc`
  * off, for given in vain it costs a Pod minutes a look-up, all its life, and not given it costs little; after a failure it
  * takes two good looks in a row to turn it on again, so that a server which answers now and then counts as one that does
  * not. Servers not seen before are judged by the first look.
  */
-export function createPreflight({ servers, name, everyMs, onChange }: PreflightOptions): Preflight {
+export function createPreflight({ servers, name, onChange }: PreflightOptions): Preflight {
   let answered: boolean | undefined;
   let last: { readonly servers: string; readonly good: boolean } | undefined;
   const look = async (): Promise<void> => {
@@ -91,12 +88,10 @@ export function createPreflight({ servers, name, everyMs, onChange }: PreflightO
     if (now !== answered) onChange(now);
     answered = now;
   };
-  const timer = everyMs === undefined ? undefined : setInterval(() => void look(), everyMs).unref();
   return {
     get answered() {
       return answered === true;
     },
     look,
-    close: () => clearInterval(timer),
   };
 }

@@ -111,10 +111,8 @@ describe('the preflight of use-vc', () => {
     const preflight = createPreflight({
       servers,
       name: 'kubernetes.default.svc.cluster.local',
-      everyMs: 60_000,
       onChange: (value) => seen.push(value),
     });
-    closers.push(() => preflight.close());
     await preflight.look();
     await preflight.look();
     expect(seen).toEqual([preflight.answered]);
