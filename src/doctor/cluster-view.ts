@@ -1,3 +1,4 @@
+import type { KubeProxySources } from '../audit/kube-proxy.ts';
 import type { ClusterFacts, PodView } from '../policy/model.ts';
 
 /**
@@ -46,18 +47,6 @@ export interface NodeSeen {
   readonly kernel: string;
   /** `linux` or `windows`. */
   readonly os: string;
-}
-
-/** Where kube-proxy's mode may be found; each undefined where it is not there or may not be read. */
-export interface KubeProxySources {
-  /** The configuration of kube-proxy (a KubeProxyConfiguration), and where it stands. */
-  readonly config?: { readonly text: string; readonly from: string };
-  /** The command line of a kube-proxy Pod, and its name. */
-  readonly commandLine?: { readonly words: readonly string[]; readonly from: string };
-  /** `kube-proxy-replacement` of Cilium's configuration. */
-  readonly cilium?: string;
-  /** Why something of it could not be read. */
-  readonly unread: readonly string[];
 }
 
 /** meta/v1 LabelSelector. An empty one selects everything. */

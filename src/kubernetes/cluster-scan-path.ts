@@ -1,9 +1,9 @@
-import { parse } from 'yaml';
-
+import { kubeProxyOf } from '../audit/kube-proxy.ts';
 import type { Gap } from '../audit/report.ts';
 import type { KubeProxy } from '../audit/scanned.ts';
 import type { KubeClient } from './client.ts';
 import { KubeError } from './kube-error.ts';
+import { readKubeProxy } from './kube-proxy.ts';
 import { resourcePath, type Resource } from './objects.ts';
 
 export interface PathOptions {
@@ -11,69 +11,19 @@ export interface PathOptions {
   readonly signal: AbortSignal;
 }
 
-const CONFIG_MAPS: Resource = { group: '', version: 'v1', plural: 'configmaps' };
 const SERVICES: Resource = { group: '', version: 'v1', plural: 'services' };
 
-/** ConfigMaps of kube-proxy, and the key that holds its configuration: kubeadm and kind; Amazon EKS. */
-const KUBE_PROXY = [
-  { name: 'kube-proxy', key: 'config.conf' },
-  { name: 'kube-proxy-config', key: 'config' },
-] as const;
+const GRANT = 'get configmaps kube-proxy, kube-proxy-config, cilium-config, and list pods, in kube-system';
 
-type Data = Readonly<Record<string, unknown>>;
-
-async function configMap({ client, signal }: PathOptions, name: string): Promise<Data | undefined> {
-  try {
-    const path = resourcePath(CONFIG_MAPS, name, 'kube-system');
-    const { data } = await client.request<{ data?: Data | null }>({ path, signal });
-    return data ?? {};
-  } catch (error) {
-    if (error instanceof KubeError && error.code === 'not-found') return undefined;
-    throw error;
+/** Who translates Service addresses; a gap where that is not known because it could not be read. */
+export async function scanKubeProxy({ client, signal }: PathOptions, gaps: Gap[]): Promise<KubeProxy> {
+  const sources = await readKubeProxy({ request: (asked) => client.request({ ...asked, signal }) });
+  const kubeProxy = kubeProxyOf(sources);
+  const [error] = sources.unread;
+  if (kubeProxy.mode === 'unknown' && error !== undefined) {
+    gaps.push({ what: 'kube-proxy in kube-system', message: error.message, grant: GRANT });
   }
-}
-
-/** kubeproxy.config.k8s.io/v1alpha1 KubeProxyConfiguration `mode`: empty is iptables on Linux. */
-export function modeOf(configuration: unknown): KubeProxy['mode'] {
-  let value: unknown;
-  try {
-    value = parse(typeof configuration === 'string' ? configuration : '', { maxAliasCount: 10 });
-  } catch {
-    return 'unknown';
-  }
-  if (typeof value !== 'object' || value === null) return 'unknown';
-  const { mode = '' } = value as { mode?: unknown };
-  if (mode === '' || mode === null) return 'iptables';
-  return mode === 'iptables' || mode === 'ipvs' || mode === 'nftables' ? mode : 'unknown';
-}
-
-/** Cilium's own setting for taking kube-proxy's place (its ConfigMap, `kube-proxy-replacement`). */
-function ofCilium(data: Data | undefined): KubeProxy | undefined {
-  const value = data?.['kube-proxy-replacement'];
-  if (value !== 'true' && value !== 'strict') return undefined;
-  const source = 'configmap kube-system/cilium-config';
-  return { mode: 'other', source, detail: `Cilium stands in for kube-proxy (kube-proxy-replacement ${value})` };
-}
-
-/** Who translates Service addresses, and how, from ConfigMaps of kube-system. */
-export async function readKubeProxy(options: PathOptions, gaps: Gap[]): Promise<KubeProxy> {
-  try {
-    const cilium = ofCilium(await configMap(options, 'cilium-config'));
-    if (cilium !== undefined) return cilium;
-    for (const { name, key } of KUBE_PROXY) {
-      const data = await configMap(options, name);
-      if (data === undefined) continue;
-      const source = `configmap kube-system/${name}`;
-      const mode = modeOf(data[key]);
-      return { mode, source, detail: mode === 'unknown' ? `its ${key} is not understood` : `${key} says so` };
-    }
-    return { mode: 'unknown', source: 'kube-system', detail: 'no ConfigMap of kube-proxy or Cilium was found' };
-  } catch (error) {
-    if (!(error instanceof KubeError)) throw error;
-    const what = 'configmaps in kube-system';
-    gaps.push({ what, message: error.message, grant: 'get configmaps kube-proxy, kube-proxy-config, cilium-config' });
-    return { mode: 'unknown', source: 'kube-system', detail: 'its ConfigMap could not be read' };
-  }
+  return kubeProxy;
 }
 
 interface ServicePorts {

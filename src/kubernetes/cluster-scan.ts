@@ -5,7 +5,7 @@ import { MODE_LABEL } from '../policy/scope.ts';
 import type { KubeClient } from './client.ts';
 import { readOwners, type Owners } from './cluster-scan-owners.ts';
 import { eachObject, orGap } from './cluster-scan-pages.ts';
-import { readDnsTcpPort, readKubeProxy } from './cluster-scan-path.ts';
+import { readDnsTcpPort, scanKubeProxy } from './cluster-scan-path.ts';
 import { KubeError } from './kube-error.ts';
 import { RESOURCES, resourcePath, type KubeObject, type Resource } from './objects.ts';
 
@@ -130,7 +130,7 @@ export async function scanCluster(options: ScanOptions): Promise<Scanned> {
     readNamespaces(options, gaps),
     readNodes(options, gaps),
     readPolicies(options, gaps),
-    readKubeProxy({ client, signal }, gaps),
+    scanKubeProxy({ client, signal }, gaps),
     readDnsTcpPort({ client, signal }, options.dnsService),
   ]);
   const groups: PodGroups[] = [];

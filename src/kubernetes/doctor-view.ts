@@ -12,11 +12,11 @@ import { readPod } from '../policy/read-pod.ts';
 import type { KubeClient, Transport } from './client.ts';
 import { shaped } from './cluster-facts-shape.ts';
 import * as objects from './doctor-objects.ts';
-import { kubeProxy } from './doctor-kube-proxy.ts';
 import { by, getOne, listAll } from './doctor-list.ts';
 import { apiServerMetrics } from './doctor-metrics.ts';
 import { podSeen } from './doctor-pods.ts';
 import { KubeError } from './kube-error.ts';
+import { readKubeProxy } from './kube-proxy.ts';
 import { resourcePath, RESOURCES, type Resource } from './objects.ts';
 
 type Requests = Pick<KubeClient, 'request'>;
@@ -137,7 +137,7 @@ export function createDoctorView(client: KubeClient, transport: Transport): Clus
     server: client.server,
     version: async () => shaped(versionInfo, await client.request({ path: '/version' }), 'version').gitVersion,
     nodes: () => listAll(client, core('nodes'), some, by(objects.node, 'Node')),
-    kubeProxy: () => kubeProxy(client),
+    kubeProxy: () => readKubeProxy(client),
     namespaces: async () =>
       new Map(await listAll(client, RESOURCES.namespaces, some, by(objects.namespace, 'Namespace'))),
     webhookConfigurations: () => configurations(),

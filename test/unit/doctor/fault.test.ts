@@ -1,11 +1,14 @@
 import { describe, expect, it } from 'vitest';
 
+import type { KubeProxySources } from '../../../src/audit/kube-proxy.ts';
 import { configSchema } from '../../../src/config/schema.ts';
-import type { DnsSeen, KubeProxySources, NodeSeen } from '../../../src/doctor/cluster-view.ts';
+import type { DnsSeen, NodeSeen } from '../../../src/doctor/cluster-view.ts';
 import { judgeKernels } from '../../../src/doctor/fault/kernels.ts';
 import { judgeKubeProxy } from '../../../src/doctor/fault/kube-proxy.ts';
 import { judgeNodeLocal } from '../../../src/doctor/fault/node-local.ts';
 import type { ClusterFacts, NodeLocalState } from '../../../src/policy/model.ts';
+
+const FORBIDDEN = 'x cannot get resource "configmaps" in API group ""';
 
 const nodes = (...kernels: string[]): NodeSeen[] =>
   kernels.map((kernel, index) => ({ name: `n${index}`, kernel, os: kernel.startsWith('10.0.') ? 'windows' : 'linux' }));
@@ -69,47 +72,37 @@ describe('kernels', () => {
 });
 
 describe('kube-proxy', () => {
-  const conf = (mode: string) => ({
-    text: `apiVersion: v1\nkind: KubeProxyConfiguration\n${mode}\nnodePort: {}\n`,
-    from: 'ConfigMap',
+  const source = 'ConfigMap kube-system/kube-proxy';
+  const config = (mode: string) => ({
+    text: `kind: KubeProxyConfiguration\nmode: ${mode}\n`,
+    from: source,
+    key: 'config.conf',
   });
-  const pod = (...words: string[]) => ({ words, from: 'Pod' });
-  it.each<[string, Partial<KubeProxySources>, string | undefined]>([
-    ['kubeadm: empty', { config: conf('mode: ""') }, 'iptables mode (ConfigMap, by default)'],
-    ['null', { config: conf('mode: null') }, 'iptables mode (ConfigMap, by default)'],
-    ['not given', { config: conf('') }, 'iptables mode (ConfigMap, by default)'],
-    ['ipvs', { config: conf('mode: ipvs # faster') }, 'ipvs mode (ConfigMap)'],
-    ['quoted', { config: conf("mode: 'nftables'") }, 'nftables mode (ConfigMap)'],
-    ['not at the top', { config: conf('winkernel:\n  mode: ipvs') }, 'iptables mode (ConfigMap, by default)'],
-    ['not understood', { config: conf('mode: kernelspace') }, undefined],
-    ['no configuration at all', { config: { text: 'something: else', from: 'ConfigMap' } }, undefined],
-    ['a flag', { commandLine: pod('/usr/local/bin/kube-proxy', '--proxy-mode=ipvs') }, 'ipvs mode (Pod)'],
-    ['a flag and its word', { commandLine: pod('kube-proxy', '--proxy-mode', 'iptables') }, 'iptables mode (Pod)'],
+  it.each<[string, Partial<KubeProxySources>, string, object]>([
+    ['by name', { config: config('ipvs') }, `ipvs mode (${source}: config.conf says so)`, { mode: 'ipvs', source }],
     [
-      'a flag in a shell',
-      { commandLine: pod('/bin/sh', '-c', 'exec kube-proxy --proxy-mode=nftables --v=2') },
-      'nftables mode (Pod)',
-    ],
-    [
-      '--config makes flags void',
-      { commandLine: pod('kube-proxy', '--config=/f', '--proxy-mode=ipvs'), config: conf('mode: iptables') },
-      'iptables mode (ConfigMap)',
+      'by default',
+      { config: config('""') },
+      `iptables mode (${source}: config.conf names none)`,
+      { mode: 'iptables', source },
     ],
     [
       'Cilium',
-      { cilium: 'true', config: conf('mode: iptables') },
-      'Cilium replaces kube-proxy (kube-proxy-replacement of ConfigMap kube-system/cilium-config)',
+      { cilium: 'true' },
+      'Cilium replaces kube-proxy (ConfigMap kube-system/cilium-config)',
+      { mode: 'ebpf', source: 'ConfigMap kube-system/cilium-config' },
     ],
-    ['Cilium beside it', { cilium: 'false', config: conf('mode: iptables') }, 'iptables mode (ConfigMap)'],
-    ['nothing', {}, undefined],
-  ])('%s', (_, sources, seen) => {
-    const outcome = judgeKubeProxy({ unread: [], ...sources });
-    expect(outcome).toMatchObject(seen === undefined ? { status: 'skipped' } : { status: 'ok', seen });
+  ])('%s', (_, sources, seen, data) => {
+    expect(judgeKubeProxy({ unread: [], ...sources })).toMatchObject({ status: 'ok', seen, data });
   });
 
-  it('says why it could not look', () => {
-    const { seen } = judgeKubeProxy({ unread: ['may not get configmaps in kube-system'] });
-    expect(seen).toBe('the mode of kube-proxy is not known: may not get configmaps in kube-system');
+  it.each<[string, readonly Error[], string]>([
+    ['nothing there', [], 'neither a ConfigMap nor a Pod of kube-proxy or Cilium says it'],
+    ['a right that is missing, once', [new Error(FORBIDDEN), new Error(FORBIDDEN)], 'may not get configmaps'],
+  ])('not known: %s', (_, unread, because) => {
+    const { status, seen, advice } = judgeKubeProxy({ unread });
+    expect([status, seen]).toEqual(['skipped', `the mode of kube-proxy is not known: ${because}`]);
+    expect(advice).toHaveLength(1);
   });
 });
 

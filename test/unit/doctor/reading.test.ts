@@ -189,14 +189,6 @@ describe('the view', () => {
     expect(await of('Rollout', 'argoproj.io/v1')).toBeUndefined();
     expect(await of('ReplicaSet', 'elsewhere.io/v1')).toBeUndefined();
   });
-
-  it('kube-proxy: what may not be read is told once', async () => {
-    const message = 'x cannot get resource "configmaps" in API group "" in the namespace "kube-system"';
-    const { unread } = await view(() => {
-      throw new KubeError('forbidden', message);
-    }).kubeProxy();
-    expect(unread).toEqual(['may not get configmaps in kube-system']);
-  });
 });
 
 describe("the API server's metrics", () => {

@@ -1,7 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { findInstallation } from '../../../src/kubernetes/cluster-scan-installation.ts';
-import { modeOf } from '../../../src/kubernetes/cluster-scan-path.ts';
 import { scanCluster, scanFailure } from '../../../src/kubernetes/cluster-scan.ts';
 import { KubeError } from '../../../src/kubernetes/kube-error.ts';
 import type { Scanned } from '../../../src/audit/scanned.ts';
@@ -211,8 +210,8 @@ describe('what may not be read', () => {
     expect(nodes).toEqual([]);
     expect(kubeProxy.mode).toBe('unknown');
     expect(gaps.map(({ what }) => what).toSorted((a, b) => (a < b ? -1 : 1))).toEqual([
-      'configmaps in kube-system',
       'jobs.batch',
+      'kube-proxy in kube-system',
       'namespaces',
       'networkpolicies.networking.k8s.io',
       'nodes',
@@ -258,53 +257,6 @@ describe('nodes and the path', () => {
       { name: 'b', kernel: '', osImage: '', os: 'linux' },
       { name: 'c', kernel: '', osImage: '', os: 'linux' },
     ]);
-  });
-
-  const MAPS = '/api/v1/namespaces/kube-system/configmaps';
-  const data =
-    (content: unknown) =>
-    ({ send }: Asked) =>
-      send({ metadata: { name: 'x' }, data: content });
-
-  it.each<[string, string, Answers]>([
-    [
-      'iptables',
-      'kubeadm, mode not set',
-      { [`${MAPS}/kube-proxy`]: data({ 'config.conf': 'kind: KubeProxyConfiguration\nmode: ""\n' }) },
-    ],
-    ['ipvs', 'kubeadm', { [`${MAPS}/kube-proxy`]: data({ 'config.conf': 'mode: ipvs' }) }],
-    ['nftables', 'EKS', { [`${MAPS}/kube-proxy-config`]: data({ config: 'mode: nftables' }) }],
-    ['unknown', 'a mode of the future', { [`${MAPS}/kube-proxy`]: data({ 'config.conf': 'mode: ebpf' }) }],
-    ['unknown', 'no YAML', { [`${MAPS}/kube-proxy`]: data({ 'config.conf': '{' }) }],
-    ['unknown', 'no data', { [`${MAPS}/kube-proxy`]: data(null) }],
-    [
-      'other',
-      'Cilium stands in, though kube-proxy’s ConfigMap is left',
-      {
-        [`${MAPS}/cilium-config`]: data({ 'kube-proxy-replacement': 'true' }),
-        [`${MAPS}/kube-proxy`]: data({ 'config.conf': 'mode: ipvs' }),
-      },
-    ],
-    [
-      'iptables',
-      'Cilium beside kube-proxy',
-      {
-        [`${MAPS}/cilium-config`]: data({ 'kube-proxy-replacement': 'false' }),
-        [`${MAPS}/kube-proxy`]: data({ 'config.conf': 'mode: iptables' }),
-      },
-    ],
-    ['unknown', 'nothing there', {}],
-  ])('kube-proxy %s: %s', async (mode, _what, answers) => {
-    await start(answers);
-    expect((await scan()).kubeProxy).toMatchObject({ mode, detail: expect.stringMatching(/./) });
-  });
-
-  it('an alias bomb is not understood', async () => {
-    await start({});
-    const bomb = ['a: &a [x]', ...Array.from({ length: 12 }, (_, n) => `k${n}: [*a,*a,*a,*a]`), 'mode: ipvs'].join(
-      '\n',
-    );
-    expect(modeOf(bomb)).toBe('unknown');
   });
 
   it.each<[boolean | undefined, unknown]>([

@@ -1,0 +1,57 @@
+import type { KubeProxySources } from '../audit/kube-proxy.ts';
+import type { Labels, PodSeen } from '../doctor/cluster-view.ts';
+import type { KubeClient } from './client.ts';
+import { by, getOne, listAll } from './doctor-list.ts';
+import * as objects from './doctor-objects.ts';
+import { podSeen } from './doctor-pods.ts';
+import { KubeError } from './kube-error.ts';
+import { resourcePath, type Resource } from './objects.ts';
+
+const core = (plural: string): Resource => ({ group: '', version: 'v1', plural });
+
+const KEYS = ['config.conf', 'config', 'kube-proxy.yaml'] as const;
+
+/** One that holds nothing is one that is not understood, not one that is not there. */
+function configOf(data: Labels | undefined, name: string): KubeProxySources['config'] {
+  if (data === undefined) return undefined;
+  const key = KEYS.find((one) => data[one] !== undefined) ?? KEYS[0];
+  return { text: data[key] ?? '', from: `ConfigMap kube-system/${name}`, key };
+}
+
+/**
+ * kubeadm and kind: config.conf of ConfigMap kube-proxy. EKS: config of kube-proxy-config. GKE and others: flags of the
+ * Pods. Cilium: its own ConfigMap. What cannot be read is told; rejects where the caller ends the calls.
+ */
+export async function readKubeProxy(client: Pick<KubeClient, 'request'>): Promise<KubeProxySources> {
+  const unread: KubeError[] = [];
+  const attempt = async <T>(read: Promise<T>): Promise<T | undefined> => {
+    try {
+      return await read;
+    } catch (error) {
+      if (!(error instanceof KubeError)) throw error;
+      unread.push(error);
+      return undefined;
+    }
+  };
+  const map = (name: string): Promise<Labels | undefined> =>
+    attempt(getOne(client, resourcePath(core('configmaps'), name, 'kube-system'), by(objects.data, 'ConfigMap')));
+  const pods = (labelSelector: string): Promise<readonly PodSeen[] | undefined> =>
+    attempt(listAll(client, core('pods'), { namespace: 'kube-system', labelSelector, most: 1 }, podSeen));
+  const [kubeadm, eks, cilium, some, others] = await Promise.all([
+    map('kube-proxy'),
+    map('kube-proxy-config'),
+    map('cilium-config'),
+    pods('k8s-app=kube-proxy'),
+    pods('component=kube-proxy'),
+  ]);
+  const config = configOf(kubeadm, 'kube-proxy') ?? configOf(eks, 'kube-proxy-config');
+  const pod = some?.[0] ?? others?.[0];
+  const words = pod?.view.containers.flatMap(({ command, args }) => [...command, ...args]) ?? [];
+  const replaces = cilium?.['kube-proxy-replacement'];
+  return {
+    ...(config !== undefined && { config }),
+    ...(replaces !== undefined && { cilium: replaces }),
+    ...(pod !== undefined && { commandLine: { words, from: `Pod kube-system/${pod.name}` } }),
+    unread,
+  };
+}
