@@ -28,12 +28,14 @@ export interface Evaluation {
   readonly decision: Decision;
   /** What is answered to the API server: empty in audit mode. */
   readonly patch: readonly Operation[];
-  /** Made when it is read, which the webhook never does. */
-  readonly resolvConf: {
-    readonly before: ResolvConf;
-    /** With the remedy, in audit mode too. */
-    readonly after: ResolvConf;
-  };
+  /** Made when it is asked for, which the webhook never does. */
+  resolvConf(): ResolvConfs;
+}
+
+export interface ResolvConfs {
+  readonly before: ResolvConf;
+  /** With the remedy, in audit mode too. */
+  readonly after: ResolvConf;
 }
 
 /** Decides for one Pod or Pod template, looking its images up within the budget. Never rejects for what a Pod holds. */
@@ -63,7 +65,7 @@ function changed(pod: PodView, change: DnsChange): PodView {
 function malformed(error: MalformedPodError): Evaluation {
   const message = `${REASONS.MalformedPod} ${error.message}.`;
   const decision = { mode: 'off', reason: 'MalformedPod', message, remedy: [], containers: [], warnings: [] } as const;
-  return { decision, patch: [], resolvConf: { before: EMPTY, after: EMPTY } };
+  return { decision, patch: [], resolvConf: () => ({ before: EMPTY, after: EMPTY }) };
 }
 
 /** What a function returns, made once and not before it is asked for. */
@@ -84,10 +86,11 @@ export function createEvaluator({ config, cluster, verdicts }: EvaluatorOptions)
     }
     const facts = cluster();
     const before = lazily(() => kubeletFor(pod, namespace.name, facts));
+    // No accessors here: V8 makes a hidden class for each object with one, which lives until a full collection.
     const evaluated = (decision: Decision, patch: readonly Operation[]): Evaluation => ({
       decision,
       patch,
-      get resolvConf() {
+      resolvConf() {
         const { change } = decision;
         const after = change && kubeletFor(changed(pod, change), namespace.name, facts);
         return { before: before(), after: after ?? before() };
@@ -101,9 +104,7 @@ export function createEvaluator({ config, cluster, verdicts }: EvaluatorOptions)
     const decision = decide({
       ...known,
       verdicts: found instanceof Promise ? await found : found,
-      get kubelet() {
-        return before();
-      },
+      kubelet: before,
     });
     return evaluated(decision, patchFor(object, decision));
   };

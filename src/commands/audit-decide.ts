@@ -65,7 +65,9 @@ async function decideGroup(group: PodGroup, options: Deciding): Promise<DecidedG
   const view = options.viewOf(namespace);
   const scope = effectiveMode(pod, view, config, facts.ownNamespace);
   const asIf = scope.reason === 'NotOptedIn' ? optedIn(view) : view;
-  const { decision, resolvConf } = await evaluate(group.pod, asIf, { budgetMs: BUDGET_MS });
+  const evaluation = await evaluate(group.pod, asIf, { budgetMs: BUDGET_MS });
+  const { decision } = evaluation;
+  const resolvConf = evaluation.resolvConf();
   const containers = await containersOf(pod, namespace, options);
   const exposure = exposureOf({
     resolvers: decision.reason === 'Windows' ? [] : containers.map(({ resolver }) => resolver),

@@ -27,7 +27,7 @@ function entry({ template, namespace, evaluation }: Explained): Record<string, u
     remedy,
     reason,
     message,
-    resolvConf: evaluation.resolvConf,
+    resolvConf: evaluation.resolvConf(),
     patch: evaluation.patch,
   };
 }

@@ -1,4 +1,4 @@
-import type { Evaluation } from '../admission/evaluate.ts';
+import type { Evaluation, ResolvConfs } from '../admission/evaluate.ts';
 import type { Decision, ResolvConf } from '../policy/model.ts';
 import type { Resolver } from '../policy/verdict.ts';
 import { readByGlibc, readByGo, readByMusl, type ReaderView } from '../resolv-conf/readers.ts';
@@ -47,7 +47,7 @@ function containersTable(decision: Decision): string {
   return table([['CONTAINER', 'IMAGE', 'RESOLVER', 'EVIDENCE'], ...rows]);
 }
 
-function readersTable(decision: Decision, { before, after }: Evaluation['resolvConf']): string {
+function readersTable(decision: Decision, { before, after }: ResolvConfs): string {
   const resolvers = [...new Set(decision.containers.map((container) => container.resolver))].toSorted();
   const rows = resolvers.flatMap((resolver) => {
     const reader = READERS[resolver];
@@ -60,7 +60,8 @@ function readersTable(decision: Decision, { before, after }: Evaluation['resolvC
 const REMEDY_STYLE = { enforce: 'green', audit: 'yellow', off: 'gray' } as const;
 
 /** One Pod's decision for a person: what, why, from which evidence, and resolv.conf before and after. */
-export function decisionText(title: string, { decision, resolvConf }: Evaluation, paint: Paint): string {
+export function decisionText(title: string, evaluation: Evaluation, paint: Paint): string {
+  const { decision } = evaluation;
   const { mode, reason, remedy, message, change } = decision;
   const done = remedy.length === 0 ? 'nothing to change' : remedy.join(' + ');
   const shown = mode === 'audit' && remedy.length > 0 ? `would be: ${done}` : done;
@@ -69,6 +70,7 @@ export function decisionText(title: string, { decision, resolvConf }: Evaluation
   if (decision.containers.length === 0) return head + text;
   const containers = `\n${containersTable(decision)}`;
   if (change === undefined) return head + text + containers;
+  const resolvConf = evaluation.resolvConf();
   const files = sideBySide(resolvConf.before, resolvConf.after, paint);
   return `${head}${text}${containers}\n${files}\n${readersTable(decision, resolvConf)}`;
 }

@@ -26,8 +26,8 @@ export interface DecideInput {
   readonly verdicts: readonly Verdict[];
   readonly cluster: ClusterFacts;
   readonly config: PolicyConfig;
-  /** What the kubelet writes for the Pod as it is; read for redirects only, so that a getter may make it then. */
-  readonly kubelet: ResolvConf;
+  /** What the kubelet writes for the Pod as it is; asked for by redirects only. */
+  readonly kubelet: () => ResolvConf;
 }
 
 type Known = Omit<DecideInput, 'verdicts' | 'kubelet'>;
@@ -85,7 +85,7 @@ function planMusl(input: DecideInput, mixed: boolean): MuslPlan | undefined {
   const why = nodeLocalReason(cluster, config);
   if (why !== undefined) return { kind: 'retry', why };
   if (!nodeLocalUsable(cluster, config)) return { kind: 'retry' };
-  const servers = planRedirect(pod, input.kubelet, cluster, config, mixed);
+  const servers = planRedirect(pod, input.kubelet(), cluster, config, mixed);
   return 'not' in servers ? { kind: 'retry', why: servers.not } : { kind: 'redirect', servers };
 }
 
@@ -123,7 +123,7 @@ function plan(input: DecideInput, containers: readonly ContainerVerdict[]): Plan
   const musl = resolvers.has('musl') ? planMusl(input, resolvers.size > 1) : undefined;
   if (musl === undefined && options.length === 0) return { reason: 'NothingConfigured', remedy: [] };
 
-  const ndots = musl?.kind === 'redirect' ? kubeletNdots(input.kubelet) : [];
+  const ndots = musl?.kind === 'redirect' ? kubeletNdots(input.kubelet()) : [];
   const forMusl = musl === undefined ? [] : muslOptions(config);
   const missing = missingOptions([...ndots, ...forMusl, ...options], pod.dnsConfig.options);
   const change = changeFor(pod, musl, missing);

@@ -56,5 +56,5 @@ export function kubeletFor(pod: PodView, cluster: ClusterFacts, namespace = 'sho
 export function decideFor({ resolvers, spec = {}, metadata = {}, config = policy(), cluster = facts }: Given) {
   const pod = readPod(podWith(resolvers.length, spec, metadata));
   const verdicts = resolvers.map((resolver) => verdict(resolver));
-  return decide({ pod, namespace: enforced(), verdicts, cluster, config, kubelet: kubeletFor(pod, cluster) });
+  return decide({ pod, namespace: enforced(), verdicts, cluster, config, kubelet: () => kubeletFor(pod, cluster) });
 }

@@ -198,7 +198,9 @@ describe('for any Pod, cluster and configuration', () => {
   it('no value is added that breaks a resolver, and no redirect leaves musl without its search line', async () => {
     await fc.assert(
       fc.asyncProperty(pod, cluster, config, async (object, known, settings) => {
-        const { decision, resolvConf } = await answer(object, known, settings);
+        const evaluation = await answer(object, known, settings);
+        const { decision } = evaluation;
+        const resolvConf = evaluation.resolvConf();
         const musl = decision.containers.some((container) => container.resolver === 'musl');
         for (const { name, value } of decision.change?.options ?? []) {
           if (name === 'attempts') expect(Number(value)).toBeGreaterThanOrEqual(1);
