@@ -10,7 +10,7 @@ import { closeCluster, createWorld, openCluster, type Cluster } from './support/
 import { filled, resultText, type Result } from './table.ts';
 
 /**
- * Faults, tried on real processes, shown one by one: `node test/faults/main.ts [--quick] [--write] [--list] [--soak 30m] [FAULT...]`. Exit status 1:
+ * Faults, tried on real processes, shown one by one: `node test/faults/main.ts [--quick] [--write] [--list] [--soak 30m [--leak BYTES]] [FAULT...]`. Exit status 1:
  * a promise was not kept; 2: wrong usage.
  */
 
@@ -77,6 +77,7 @@ async function main(): Promise<number> {
       write: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
       soak: { type: 'string' },
+      leak: { type: 'string', default: '0' },
     },
     allowPositionals: true,
   });
@@ -87,7 +88,7 @@ async function main(): Promise<number> {
   }
   if (values.soak !== undefined) {
     const ms = parseDuration(values.soak);
-    if (ms !== undefined) return (await soak(ms)) ? 0 : 1;
+    if (ms !== undefined) return (await soak({ ms, leak: Number(values.leak) })) ? 0 : 1;
     console.error(`--soak ${values.soak}: expected a duration such as 30m`);
     return 2;
   }

@@ -22,3 +22,15 @@ export async function webhookCounts({ kubectl }: Pick<TestCluster, 'kubectl'>): 
     rejected: sum('apiserver_admission_webhook_rejection_count'),
   };
 }
+
+/** Calls to our webhooks that the API server waited for longer than 2.5 s. */
+export async function slowCalls({ kubectl }: Pick<TestCluster, 'kubectl'>): Promise<number> {
+  const lines = (await kubectl(['get', '--raw', '/metrics'])).split('\n').filter((line) => OURS.test(line));
+  const sum = (suffix: string): number =>
+    lines
+      .filter(
+        (line) => line.startsWith('apiserver_admission_webhook_admission_duration_seconds') && line.includes(suffix),
+      )
+      .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(' '))), 0);
+  return sum('_count{') - sum('le="2.5"');
+}

@@ -27,12 +27,12 @@ function registry(name: string, fault: RegistryFault): Disturbance {
   };
 }
 
-function apiServer(name: string, mode: 'refuse' | 'hang' | number): Disturbance {
+function apiServer(name: string, mode: 'refuse' | 'hang' | number, ms = ON_MS): Disturbance {
   return {
     name: `API server ${name} for replicas`,
     run: async ({ proxy }) => {
       proxy.set(mode);
-      await sleep(ON_MS);
+      await sleep(ms);
       proxy.set('pass');
     },
   };
@@ -106,15 +106,6 @@ const namespaces: Disturbance = {
   },
 };
 
-const rolling: Disturbance = {
-  name: 'a third replica comes and goes by SIGTERM',
-  run: async ({ installation, proxy }) => {
-    const third = await installation.addReplica({ server: proxy.url });
-    await sleep(ON_MS);
-    await installation.removeReplica(third);
-  },
-};
-
 const quiet: Disturbance = { name: 'nothing', run: () => sleep(ON_MS) };
 
 /** One after the other, again and again. */
@@ -125,8 +116,8 @@ export const DISTURBANCES: readonly Disturbance[] = [
   connections,
   registry('resets connections', { kind: 'reset' }),
   garbage,
-  apiServer('hangs', 'hang'),
-  rolling,
+  // Longer than a Lease is held: warm-up changes hands.
+  apiServer('hangs for 35 s', 'hang', 35_000),
   registry('fails with 500', { kind: 'answer', status: 500 }),
   namespaces,
   apiServer('is 0.3 s away', 300),

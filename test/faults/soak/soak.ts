@@ -1,38 +1,36 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { webhookCounts } from '../../support/api-metrics.ts';
+import { bundle } from '../../support/bundle.ts';
 import type { WebhookProcess } from '../../support/webhook-process.ts';
-import { held, metric, pidOf, type Held } from '../support/measure.ts';
 import { closeCluster, openCluster, type Cluster } from '../support/world.ts';
+import { startChurn, startControllers, writeUnused } from './churn.ts';
 import { DISTURBANCES } from './disturbances.ts';
-import { makeNamespaces, startTraffic, type Traffic } from './traffic.ts';
-
-/** Growth from the second quarter of the time to the last, of which more would be a leak. */
-export const MOST_GROWTH = { memory: 30, sockets: 20, files: 20 } as const;
+import { insideOf, sample } from './holdings.ts';
+import { conclude } from './report.ts';
+import { makeNamespaces, startTraffic, type RunningTraffic } from './traffic.ts';
 
 const PODS_PER_SECOND = 10;
-const SAMPLE_MS = 5000;
+const UNUSED = 300;
 
-type Samples = readonly Held[];
-
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
-
-/** Medians of what was held in the second and in the last quarter. */
-function quarters(samples: Samples, what: keyof Held): readonly [number, number] {
-  const part = (from: number, to: number): number =>
-    median(samples.slice(Math.floor(samples.length * from), Math.ceil(samples.length * to)).map((one) => one[what]));
-  return [part(0.25, 0.5), part(0.75, 1)];
+export interface SoakOptions {
+  /** Milliseconds. */
+  readonly ms: number;
+  /** Bytes that replicas are made to keep of each review: the soak has to fail. */
+  readonly leak: number;
 }
 
-function growth(samples: Samples, replica: number): { text: string; problems: string[] } {
-  const parts = Object.entries(MOST_GROWTH).map(([what, most]) => {
-    const [early, late] = quarters(samples, what as keyof Held);
-    return { text: `${what} ${early} to ${late}`, tooMuch: late - early > most };
-  });
-  const text = `replica ${replica}: ${parts.map((part) => part.text).join(', ')}`;
-  return { text, problems: parts.filter(({ tooMuch }) => tooMuch).map((part) => `replica ${replica}: ${part.text}`) };
-}
+/** Certificates and CA as short-lived as they can be beside an API server that is away for half a minute. */
+const SETTINGS = {
+  TLS_CA_LIFETIME: '6m',
+  TLS_CERT_LIFETIME: '90s',
+  TLS_OVERLAP: '20s',
+  DETECTION_CACHE_UNUSED_AFTER: '1h',
+  DETECTION_CACHE_FAILURE_TTL: '10s',
+  DETECTION_CACHE_TAG_TTL: '1m',
+};
 
 async function disturb(opened: Cluster, until: number, say: (text: string) => void): Promise<Map<string, number>> {
   const times = new Map<string, number>();
@@ -46,70 +44,57 @@ async function disturb(opened: Cluster, until: number, say: (text: string) => vo
   return times;
 }
 
-async function sample(replicas: readonly WebhookProcess[], until: number): Promise<Held[][]> {
-  const samples: Held[][] = replicas.map(() => []);
-  while (performance.now() < until) {
-    await Promise.all(replicas.map(async (replica, index) => samples[index]?.push(await held(pidOf(replica)))));
-    await sleep(SAMPLE_MS);
-  }
-  return samples;
-}
-
-/** Decisions, and those that took longer than 2.5 s: the budget is 1.5 s, the registration gives 5 s. */
-async function decided(replica: WebhookProcess): Promise<{ all: number; slow: number; late: number }> {
-  const all = await metric(replica, 'libc_dns_decision_duration_seconds_count');
-  const quick = await metric(replica, 'libc_dns_decision_duration_seconds_bucket{le="2.5"}');
-  return { all, slow: all - quick, late: await metric(replica, 'libc_dns_late_answers_total') };
-}
-
-function report(traffic: Traffic, failedOpen: number): string {
-  const { pods, patched, refused, unreachable, times } = traffic;
-  const [p50, p99, most] = [0.5, 0.99, 1].map((share) => times.percentile(share));
-  return `${pods} Pods: ${refused.length} refused, ${patched} patched, ${failedOpen} calls failed open, ${unreachable} met no API server; p50 ${p50} ms, p99 ${p99} ms, longest ${most} ms with the API server's own part`;
-}
-
-/** Mixed traffic for a while, with faults switched on and off. Resolves to whether all promises were kept. */
-export async function soak(ms: number): Promise<boolean> {
-  const opened = await openCluster({ replicas: 0 });
-  const { installation, proxy, cluster } = opened;
+function sayer(traffic: RunningTraffic): (what: string) => void {
   const started = performance.now();
-  const at = (): string => `${Math.round((performance.now() - started) / 1000)} s`;
+  return (what) => {
+    const { pods, patched, missed, refused, unreachable } = traffic.soFar();
+    const at = `${Math.round((performance.now() - started) / 1000)} s`.padStart(7);
+    console.error(
+      `${at}  ${pods} Pods, ${patched} patched, ${missed.length} missed, ${refused.length} refused, ${unreachable.length} unreachable; now: ${what}`,
+    );
+  };
+}
+
+async function soakOn(opened: Cluster, folder: string, ms: number): Promise<boolean> {
+  const { installation, proxy } = opened;
+  // Before the first replica, whose first look for what is unused comes minutes after its start.
+  await writeUnused(opened, UNUSED);
+  const stayed: WebhookProcess[] = [
+    await installation.addReplica({ server: proxy.url }),
+    await installation.addReplica({ server: proxy.url }),
+  ];
+  await makeNamespaces(opened);
+  const stopControllers = startControllers(opened);
+  const traffic = startTraffic(opened, PODS_PER_SECOND);
+  const until = performance.now() + ms;
+  const [samples, tried, churn] = await Promise.all([
+    sample(folder, stayed, until),
+    disturb(opened, until, sayer(traffic)),
+    startChurn(opened, until),
+  ]);
+  const seen = await traffic.stop();
+  const problems = await conclude(opened, { stayed, samples, tried, churn, traffic: seen });
+  stopControllers();
+  for (const problem of problems) console.log(`NOT KEPT  ${problem}`);
+  return problems.length === 0;
+}
+
+/**
+ * Real Pods, workloads, namespaces, certificates and replicas that come and go for a while, with faults switched on and off; the
+ * program is the bundle, as it is shipped. Resolves to whether all promises were kept.
+ */
+export async function soak({ ms, leak }: SoakOptions): Promise<boolean> {
+  const folder = await mkdtemp(join(tmpdir(), 'libc-dns-soak-'));
+  const { main, remove } = bundle();
   try {
-    const replicas = [
-      await installation.addReplica({ server: proxy.url }),
-      await installation.addReplica({ server: proxy.url }),
-    ];
-    await makeNamespaces(opened);
-    const traffic = startTraffic(opened, PODS_PER_SECOND);
-    const until = performance.now() + ms;
-    const say = (what: string): void => {
-      const { pods, patched, refused, unreachable } = traffic.soFar();
-      console.error(
-        `${at().padStart(7)}  ${pods} Pods, ${patched} patched, ${refused.length} refused, ${unreachable} unreachable; now: ${what}`,
-      );
-    };
-    const [samples, tried] = await Promise.all([sample(replicas, until), disturb(opened, until, say)]);
-    const seen = await traffic.stop();
-    const { failedOpen } = await webhookCounts(cluster);
-    const decisions = await Promise.all(replicas.map(decided));
-    const grown = samples.map((one, index) => growth(one, index + 1));
-    const slow = decisions.reduce((sum, one) => sum + one.slow, 0);
-    const problems = [
-      ...grown.flatMap((one) => one.problems),
-      ...seen.refused.slice(0, 5),
-      ...(slow > 0 ? [`${slow} decisions took longer than 2.5 s`] : []),
-    ];
-    console.log(report(seen, failedOpen));
-    for (const { text } of grown) console.log(text);
-    for (const [index, { all, slow: over, late }] of decisions.entries()) {
-      console.log(
-        `replica ${index + 1}: ${all} decisions, ${over} over 2.5 s, ${late} later than their budget and 100 ms`,
-      );
+    const opened = await openCluster({ replicas: 0, main, environment: insideOf(folder, leak), settings: SETTINGS });
+    try {
+      return await soakOn(opened, folder, ms);
+    } finally {
+      await closeCluster(opened);
     }
-    console.log([...tried].map(([name, times]) => `${name} ${times}x`).join('; '));
-    for (const problem of problems) console.log(`NOT KEPT  ${problem}`);
-    return problems.length === 0;
   } finally {
-    await closeCluster(opened);
+    remove();
+    await rm(folder, { recursive: true });
   }
 }

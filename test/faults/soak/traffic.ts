@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 
-import { startLoad, type Load } from '../../support/load.ts';
-import { createPod, optionsOf } from '../../support/pods.ts';
+import { startLoad } from '../../support/load.ts';
+import { createPod, optionsOf, type PodRequest } from '../../support/pods.ts';
 import { Times } from '../support/measure.ts';
 import type { Cluster } from '../support/world.ts';
 
@@ -10,12 +9,19 @@ import type { Cluster } from '../support/world.ts';
 export interface Traffic {
   readonly pods: number;
   readonly patched: number;
+  /** In a namespace that enforces, with resolvers to help, and as they were written all the same. */
+  readonly missed: readonly string[];
   /** Refused for whatever reason but that the API server itself was away. */
   readonly refused: readonly string[];
   /** The API server was away. */
-  readonly unreachable: number;
+  readonly unreachable: readonly string[];
   /** Milliseconds from the request to the API server's answer, in which ours is. */
   readonly times: Times;
+}
+
+export interface RunningTraffic {
+  readonly soFar: () => Traffic;
+  readonly stop: () => Promise<Traffic>;
 }
 
 const NAMESPACES = ['shop', 'quiet', 'watched'] as const;
@@ -26,54 +32,65 @@ export async function makeNamespaces({ cluster }: Cluster): Promise<void> {
   await cluster.createNamespace('watched', { 'libc-dns.dev/mode': 'audit' });
 }
 
-/** A Pod of a kind that depends on `index`: known, new and missing images, several containers, large, annotated, opted out. */
-function podOf(index: number, images: readonly string[], fresh: () => string): { spec: object; annotations?: object } {
-  const containers = (image: string): object[] => [{ name: 'main', image }];
+const large = (image: string): object => {
+  const env = Array.from({ length: 50 }, (_, at) => ({ name: `E${at}`, value: 'x'.repeat(5000) }));
+  return { containers: [{ name: 'main', image, env }] };
+};
+
+/** A Pod of a kind that depends on `index`: known, new and missing images, several containers, large, annotated, on the host's network. */
+function podOf(
+  index: number,
+  images: readonly string[],
+  fresh: () => string,
+): PodRequest & { readonly remedied: boolean } {
+  const name = `pod-${randomUUID()}`;
   const known = images[index % images.length] ?? '';
-  if (index % 40 === 0) return { spec: { containers: containers(fresh()) }, annotations: {} };
-  if (index % 40 === 20) return { spec: { containers: containers(`${known}-missing`) }, annotations: {} };
-  if (index % 40 === 30) return { spec: { hostNetwork: true, containers: containers(known) }, annotations: {} };
-  if (index % 200 === 15) {
-    const env = Array.from({ length: 50 }, (_, at) => ({ name: `E${at}`, value: 'x'.repeat(5000) }));
-    return { spec: { containers: [{ name: 'main', image: known, env }] } };
-  }
-  return { spec: { containers: [...containers(known), { name: 'side', image: images[0] }] }, annotations: {} };
+  const of = (image: string, more = {}): Record<string, unknown> => ({
+    containers: [{ name: 'main', image }],
+    ...more,
+  });
+  if (index % 20 === 0) return { name, spec: of(fresh()), annotations: {}, remedied: true };
+  if (index % 40 === 25) return { name, spec: of(`${known}-missing`), annotations: {}, remedied: true };
+  if (index % 40 === 35) return { name, spec: of(known, { hostNetwork: true }), annotations: {}, remedied: false };
+  if (index % 200 === 15) return { name, spec: { ...large(known) }, remedied: true };
+  const side = { name: 'side', image: images[0] };
+  return { name, spec: { containers: [{ name: 'main', image: known }, side] }, annotations: {}, remedied: true };
 }
 
 const away = (message: string): boolean =>
   /ECONNREFUSED|ECONNRESET|socket|closed|unreachable|timed? ?out|in time|503|EPIPE/i.test(message);
 
-/** Creates Pods of all kinds at a rate until stopped. */
-export function startTraffic(
-  opened: Cluster,
-  perSecond: number,
-): { stop: () => Promise<Traffic>; soFar: () => Traffic } {
-  const { cluster, registry } = opened;
+/** Creates Pods of all kinds at a rate, and deletes each, until stopped. */
+export function startTraffic({ cluster, registry }: Cluster, perSecond: number): RunningTraffic {
   const images = Array.from({ length: 20 }, () => registry.newImage());
-  const refused: string[] = [];
+  const lists = { missed: [] as string[], refused: [] as string[], unreachable: [] as string[] };
   const times = new Times();
-  const counts = { pods: 0, patched: 0, unreachable: 0 };
-  const load: Load<void> = startLoad(perSecond, 10_000_000, async (index) => {
-    const namespace = NAMESPACES[index % 10 === 9 ? 1 + (index % 2) : 0] ?? 'shop';
+  const counts = { pods: 0, patched: 0 };
+
+  async function create(index: number, namespace: string): Promise<void> {
+    const { remedied, ...request } = podOf(index, images, () => registry.newImage());
     const started = performance.now();
-    const pod = { name: `pod-${randomUUID()}`, ...podOf(index, images, () => registry.newImage()) };
-    try {
-      const stored = await createPod({ client: cluster.client }, namespace, pod as never, { dryRun: 'All' });
-      counts.pods += 1;
-      if (optionsOf(stored).length > 0) counts.patched += 1;
-      times.add(performance.now() - started);
-    } catch (error) {
-      const { message } = error as Error;
-      if (away(message)) counts.unreachable += 1;
-      else refused.push(message);
-    }
+    const pod = await createPod(cluster, namespace, request);
+    times.add(performance.now() - started);
+    counts.pods += 1;
+    const isPatched = optionsOf(pod).length > 0;
+    if (isPatched) counts.patched += 1;
+    else if (remedied && namespace === 'shop') lists.missed.push(JSON.stringify(pod.metadata.annotations ?? {}));
+    const path = `/api/v1/namespaces/${namespace}/pods/${request.name}`;
+    await cluster.client.request({ method: 'DELETE', path, query: { gracePeriodSeconds: '0' }, timeoutMs: 30_000 });
+  }
+
+  const load = startLoad(perSecond, 10_000_000, async (index) => {
+    const namespace = NAMESPACES[index % 10 === 9 ? 1 + (index % 4 === 1 ? 0 : 1) : 0] ?? 'shop';
+    await create(index, namespace).catch(({ message }: Error) => {
+      (away(message) ? lists.unreachable : lists.refused).push(message);
+    });
   });
-  const soFar = (): Traffic => ({ ...counts, refused, times });
+  const soFar = (): Traffic => ({ ...counts, ...lists, times });
   return {
     soFar,
     stop: async () => {
       await load.stop();
-      await sleep(100);
       return soFar();
     },
   };

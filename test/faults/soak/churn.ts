@@ -1,0 +1,137 @@
+import { spawn } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { binary } from '../../support/cluster.ts';
+import { foundMusl, keyOf } from '../../support/image-libc.ts';
+import { createPod, optionsOf, type PodObject } from '../../support/pods.ts';
+import { applyVerdict } from '../../../src/kubernetes/image-libc-apply.ts';
+import { metric } from '../support/measure.ts';
+import type { Cluster } from '../support/world.ts';
+
+/** What comes and goes beside the Pods, all the time. */
+export interface Churn {
+  namespaces: number;
+  workloads: number;
+  /** Replicas that came, and went by SIGTERM. */
+  replicas: number;
+  /** Of replicas that went: decisions, and those that took longer than 2.5 s. */
+  readonly decisions: { all: number; slow: number };
+  readonly problems: string[];
+}
+
+const CONTROLLERS = [
+  'namespace-controller',
+  'deployment-controller',
+  'replicaset-controller',
+  'garbage-collector-controller',
+];
+
+/** Kubernetes' own controllers, which make Pods of workloads and end namespaces. Returns their end. */
+export function startControllers({ cluster }: Cluster): () => void {
+  const program = binary('kube-controller-manager');
+  if (program === undefined) {
+    console.error('!! no kube-controller-manager: workloads have no Pods here');
+    return () => {};
+  }
+  const flags = [`--kubeconfig=${cluster.kubeconfig}`, '--leader-elect=false', '--secure-port=0'];
+  const child = spawn(program, [...flags, `--controllers=${CONTROLLERS.join(',')}`], { stdio: 'ignore' });
+  const kill = (): void => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  return kill;
+}
+
+/** Verdicts that nobody has used for two hours: more than the configuration lets them stay. */
+export async function writeUnused({ cluster }: Cluster, count: number): Promise<void> {
+  for (let index = 0; index < count; index += 1) {
+    const key = keyOf(`registry.example.com/old/service-${index}:v1`);
+    const digest = `sha256:${index.toString(16).padStart(64, '0')}`;
+    const found = foundMusl(Date.now() - 7_200_000, { digest });
+    await cluster.client.request({ ...applyVerdict(key, found), timeoutMs: 60_000 });
+  }
+}
+
+const MODES = ['enforce', 'audit', 'off', undefined] as const;
+
+/** A namespace, Pods in it, another label, Pods again, and its end. */
+async function namespace({ cluster, registry }: Cluster, turn: number, churn: Churn): Promise<void> {
+  const name = `fleeting-${turn}`;
+  const mode = MODES[turn % MODES.length];
+  await cluster.createNamespace(name, mode === undefined ? {} : { 'libc-dns.dev/mode': mode });
+  const pods = async (): Promise<void> => {
+    await createPod(cluster, name, { name: `known-${Date.now()}` });
+    const spec = { containers: [{ name: 'main', image: registry.newImage() }] };
+    await createPod(cluster, name, { name: `new-${Date.now()}`, spec, annotations: {} });
+  };
+  await pods();
+  await cluster.kubectl(['label', '--overwrite', 'namespace', name, 'libc-dns.dev/mode=enforce']);
+  await sleep(5000);
+  await pods();
+  await cluster.client.request({ method: 'DELETE', path: `/api/v1/namespaces/${name}`, timeoutMs: 30_000 });
+  churn.namespaces += 1;
+}
+
+const WORKLOADS = 'workloads';
+const DEPLOYMENTS = `/apis/apps/v1/namespaces/${WORKLOADS}/deployments`;
+
+/** A Deployment comes, one gets another image, one goes. */
+async function workload({ cluster, registry }: Cluster, turn: number, churn: Churn): Promise<void> {
+  const image = registry.newImage();
+  const labels = { app: `app-${turn}` };
+  const containers = [{ name: 'main', image }];
+  const spec = {
+    replicas: 1,
+    selector: { matchLabels: labels },
+    template: { metadata: { labels }, spec: { containers } },
+  };
+  const { client, kubectl } = cluster;
+  await client.request({ method: 'POST', path: DEPLOYMENTS, body: { metadata: { name: labels.app }, spec } });
+  if (turn >= 3) {
+    const changed = ['set', 'image', `deployment/app-${turn - 3}`, `main=${registry.newImage()}`];
+    await kubectl(['-n', WORKLOADS, ...changed]);
+  }
+  const query = { propagationPolicy: 'Background' };
+  if (turn >= 12) await client.request({ method: 'DELETE', path: `${DEPLOYMENTS}/app-${turn - 12}`, query });
+  churn.workloads += 1;
+}
+
+/** One more replica, which sees the API server whatever happens to the others, and which leaves as in a rolling restart. */
+async function replica({ installation }: Cluster, _turn: number, churn: Churn): Promise<void> {
+  const third = await installation.addReplica();
+  await sleep(45_000);
+  const all = await metric(third, 'libc_dns_decision_duration_seconds_count');
+  churn.decisions.all += all;
+  churn.decisions.slow += all - (await metric(third, 'libc_dns_decision_duration_seconds_bucket{le="2.5"}'));
+  const code = await installation.removeReplica(third);
+  if (code !== 0) churn.problems.push(`a replica ended with ${code}`);
+  churn.replicas += 1;
+}
+
+async function again(
+  everyMs: number,
+  until: number,
+  churn: Churn,
+  run: (turn: number) => Promise<void>,
+): Promise<void> {
+  for (let turn = 0; performance.now() < until; turn += 1) {
+    const started = performance.now();
+    await run(turn).catch(({ message }: Error) => churn.problems.push(message.slice(0, 400)));
+    await sleep(Math.max(100, everyMs - (performance.now() - started)));
+  }
+}
+
+/** Namespaces, workloads and replicas that come and go until a moment of `performance.now()`. */
+export async function startChurn(opened: Cluster, until: number): Promise<Churn> {
+  await opened.cluster.createNamespace(WORKLOADS, { 'libc-dns.dev/mode': 'enforce' });
+  const churn: Churn = { namespaces: 0, workloads: 0, replicas: 0, decisions: { all: 0, slow: 0 }, problems: [] };
+  await Promise.all([
+    again(10_000, until, churn, (turn) => namespace(opened, turn, churn)),
+    again(4000, until, churn, (turn) => workload(opened, turn, churn)),
+    again(60_000, until - 50_000, churn, (turn) => replica(opened, turn, churn)),
+  ]);
+  const left = await opened.cluster.client.request<{ items: PodObject[] }>({
+    path: `/api/v1/namespaces/${WORKLOADS}/pods`,
+  });
+  const missed = left.items.filter((pod) => optionsOf(pod).length === 0);
+  if (missed.length > 0) churn.problems.push(`${missed.length} Pods of workloads were not patched`);
+  return churn;
+}

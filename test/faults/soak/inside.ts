@@ -1,0 +1,34 @@
+/**
+ * Loaded into a replica by `--import`: whoever connects to `$SOAK_FOLDER/<pid>` is told what the process holds once its garbage has
+ * been collected, and is let go. With `SOAK_LEAK` it keeps so many bytes of each review, to show that a leak is seen.
+ */
+import { subscribe } from 'node:diagnostics_channel';
+import type { IncomingMessage } from 'node:http';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+const leak = Number(process.env['SOAK_LEAK'] ?? 0);
+const kept: number[][] = [];
+let reviews = 0;
+subscribe('http.server.request.start', (message) => {
+  if ((message as { request: IncomingMessage }).request.method !== 'POST') return;
+  reviews += 1;
+  // V8 keeps a small integer in eight bytes.
+  if (leak > 0) kept.push(Array.from({ length: leak / 8 }, (_, index) => index));
+});
+
+createServer((socket) => {
+  collect();
+  const { heapUsed, external } = process.memoryUsage();
+  // This connection is not counted, as it ends with the answer.
+  const handles = process.getActiveResourcesInfo().length - 1;
+  socket.on('error', () => {});
+  socket.end(JSON.stringify({ heap: heapUsed + external, reviews, handles }));
+})
+  .listen(join(process.env['SOAK_FOLDER'] ?? '', `${process.pid}`))
+  .unref();
