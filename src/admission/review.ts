@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { printable } from '../printable.ts';
+
 /** admission.k8s.io/v1 GroupVersionKind and GroupVersionResource, as far as they are read. */
 const reviewSchema = z.object({
   apiVersion: z.literal('admission.k8s.io/v1'),
@@ -84,15 +86,9 @@ export interface Answer {
   readonly warnings: readonly string[];
 }
 
-/** The API server cuts warnings at 256 characters, and all of them at 4096. */
-const WARNING_LENGTH = 250;
+/** The API server cuts warnings at 256 characters, and all of them at 4096; ours begin with our name. */
+const WARNING_LENGTH = 245;
 const MOST_WARNINGS = 10;
-
-/** Control characters and line ends taken out: a warning is shown in a terminal. */
-function printable(text: string): string {
-  const plain = text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ');
-  return plain.length > WARNING_LENGTH ? `${plain.slice(0, WARNING_LENGTH - 1)}…` : plain;
-}
 
 export function respond(uid: string, { patch, auditAnnotations, warnings }: Answer): ReviewResponse {
   return {
@@ -107,7 +103,7 @@ export function respond(uid: string, { patch, auditAnnotations, warnings }: Answ
       }),
       ...(auditAnnotations !== undefined && { auditAnnotations }),
       ...(warnings.length > 0 && {
-        warnings: warnings.slice(0, MOST_WARNINGS).map((warning) => `libc-dns: ${printable(warning)}`.slice(0, 256)),
+        warnings: warnings.slice(0, MOST_WARNINGS).map((warning) => `libc-dns: ${printable(warning, WARNING_LENGTH)}`),
       }),
     },
   };

@@ -1,5 +1,6 @@
 import { counted } from '../audit/order.ts';
 import type { AuditReport } from '../audit/report.ts';
+import { printable } from '../printable.ts';
 
 const MOST_ROWS = 200;
 const LONGEST = 500;
@@ -9,9 +10,7 @@ const GAP = '&#8203;';
 
 /** Other people's names in Markdown: no markup, no link, no mention, no line end; what cannot be seen is spelled out. */
 export function escapeMarkdown(text: string): string {
-  const short = text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
-  return short
-    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`)
+  return printable(text, LONGEST)
     .replaceAll('&', '&amp;')
     .replaceAll('\\', '&#92;')
     .replaceAll('<', '&lt;')

@@ -1,4 +1,5 @@
-import { visible, type Io } from './io.ts';
+import { printable } from '../printable.ts';
+import type { Io } from './io.ts';
 
 /** One line on standard error that says how far things are. */
 export interface AuditProgress {
@@ -33,7 +34,7 @@ export function auditProgress(io: Io, monotonic: () => number): AuditProgress {
   return {
     step: (what) => line(`reading ${what} ...`, false),
     images: (done, all, image) => {
-      line(`${bar(done, all)} ${done}/${all} images  ${visible(image)}`, done === all);
+      line(`${bar(done, all)} ${done}/${all} images  ${printable(image)}`, done === all);
     },
     done: () => io.err('\r\u001B[K'),
   };

@@ -1,7 +1,7 @@
 import { counted } from '../audit/order.ts';
 import type { AuditReport, Finding } from '../audit/report.ts';
+import { printable } from '../printable.ts';
 import type { TableOptions } from './audit-table.ts';
-import { visible } from './io.ts';
 import { wrapped } from './text-layout.ts';
 
 /** Of one code; the rest is counted. */
@@ -10,12 +10,12 @@ const MOST_SHOWN = 10;
 const STYLES = { error: 'red', warning: 'yellow', info: 'gray' } as const;
 
 const placeOf = ({ where: { kind, namespace, name, pods } }: Finding): string =>
-  visible(`${kind} ${namespace}/${name} (${counted(pods, 'Pod')})`);
+  printable(`${kind} ${namespace}/${name} (${counted(pods, 'Pod')})`);
 
 function one(finding: Finding, { width, paint }: TableOptions): string {
   const place = wrapped(placeOf(finding), width, '  ', '    ').trimEnd();
-  const what = wrapped(visible(finding.what), width, '    ');
-  return `${paint('bold', place)}\n${what}${wrapped(visible(finding.change), width, '    -> ', '       ')}`;
+  const what = wrapped(printable(finding.what), width, '    ');
+  return `${paint('bold', place)}\n${what}${wrapped(printable(finding.change), width, '    -> ', '       ')}`;
 }
 
 /** Findings by code: why it hurts once, then what is wrong where, and what to do. */
@@ -30,7 +30,7 @@ export function findingsText({ findings }: AuditReport, options: TableOptions): 
     const shown = alike.slice(0, MOST_SHOWN).map((finding) => one(finding, options));
     const more = alike.length - shown.length;
     if (more > 0) shown.push(`  and ${more} more like it: -o json or -o html shows all\n`);
-    parts.push(`${title}\n${wrapped(visible(first.why), width, '  ')}${shown.join('')}`);
+    parts.push(`${title}\n${wrapped(printable(first.why), width, '  ')}${shown.join('')}`);
   }
   return `\n${paint('bold', 'FINDINGS')}\n${parts.join('\n')}`;
 }

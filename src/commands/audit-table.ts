@@ -1,7 +1,8 @@
 import { counted } from '../audit/order.ts';
 import type { AuditReport, ExposureLevel, WorkloadEntry } from '../audit/report.ts';
+import { printable } from '../printable.ts';
 import { findingsText } from './audit-table-findings.ts';
-import { visible, type Paint } from './io.ts';
+import type { Paint } from './io.ts';
 import { cut, fittedTable, wrapped } from './text-layout.ts';
 
 export interface TableOptions {
@@ -29,10 +30,10 @@ function head(report: AuditReport, options: TableOptions): string {
   const { paint, width } = options;
   const where = source.kind === 'cluster' ? source.server : counted(source.files.length, 'manifest');
   const only = source.namespaces.length === 0 ? '' : `, namespace ${source.namespaces.join(', ')}`;
-  const title = `libc-dns audit of ${visible(where + only)}  ${generatedAt.slice(0, 16).replace('T', ' ')} UTC`;
-  const sentence = wrapped(visible(verdict.sentence), width).trimEnd();
-  const because = verdict.because.map((line) => wrapped(visible(line), width, '  - ', '    ')).join('');
-  const next = verdict.next.map((line, index) => wrapped(visible(line), width, `  ${index + 1}. `, '     ')).join('');
+  const title = `libc-dns audit of ${printable(where + only)}  ${generatedAt.slice(0, 16).replace('T', ' ')} UTC`;
+  const sentence = wrapped(printable(verdict.sentence), width).trimEnd();
+  const because = verdict.because.map((line) => wrapped(printable(line), width, '  - ', '    ')).join('');
+  const next = verdict.next.map((line, index) => wrapped(printable(line), width, `  ${index + 1}. `, '     ')).join('');
   const styled = sentence
     .split('\n')
     .map((line) => paint(['bold', VERDICT_STYLE[verdict.needed]], line))
@@ -60,14 +61,14 @@ function summary({ summary: sum, source, cluster }: AuditReport, options: TableO
   }
   rows.push(['Decided by', source.configuration]);
   const lines = rows.map(([name, text]) =>
-    wrapped(visible(text), options.width, `  ${name.padEnd(12)} `, ' '.repeat(15)),
+    wrapped(printable(text), options.width, `  ${name.padEnd(12)} `, ' '.repeat(15)),
   );
   return `${heading('SUMMARY', options)}${lines.join('')}`;
 }
 
 function kernels({ kernels: entries }: AuditReport, options: TableOptions): string {
   if (entries.length === 0) return '';
-  const rows = entries.map(({ kernel, level, nodes, pods, detail }) => [visible(kernel), level, nodes, pods, detail]);
+  const rows = entries.map(({ kernel, level, nodes, pods, detail }) => [printable(kernel), level, nodes, pods, detail]);
   const table = fittedTable([['KERNEL', 'RACE', 'NODES', 'PODS', ''], ...rows], options.width);
   return `${heading('KERNELS', options)}${table}`;
 }
@@ -75,7 +76,7 @@ function kernels({ kernels: entries }: AuditReport, options: TableOptions): stri
 function namespaces({ namespaces: entries }: AuditReport, options: TableOptions): string {
   if (entries.length === 0) return '';
   const rows = entries.map((entry) => [
-    visible(entry.name),
+    printable(entry.name),
     entry.mode,
     entry.pods,
     entry.podsThatWouldChange,
@@ -99,13 +100,13 @@ const LEVEL_COLUMN = 5;
 function workloads({ workloads: entries }: AuditReport, options: TableOptions): string {
   if (entries.length === 0) return '';
   const rows = entries.map((entry) => [
-    visible(`${entry.namespace}/${entry.name}`),
+    printable(`${entry.namespace}/${entry.name}`),
     entry.pods,
     entry.mode,
     resolversOf(entry),
     entry.decision.remedy.join('+') || '-',
     entry.exposure.level,
-    visible(entry.kind),
+    printable(entry.kind),
     entry.decision.reason,
   ]);
   // Names tell more than kind and reason do: on a narrow terminal these are left to the other formats.
@@ -121,21 +122,21 @@ function workloads({ workloads: entries }: AuditReport, options: TableOptions): 
 function unreadable({ unreadable: entries }: AuditReport, options: TableOptions): string {
   const lines = entries.map(({ image, platform, code, message, grant, pods }) => {
     const title = wrapped(
-      visible(`${image} (${platform}, ${counted(pods, 'Pod')}): ${code}`),
+      printable(`${image} (${platform}, ${counted(pods, 'Pod')}): ${code}`),
       options.width,
       '  ',
       '    ',
     );
-    const why = wrapped(visible(message), options.width, '    ');
-    return `${title}${why}${wrapped(visible(grant), options.width, '    -> ', '       ')}`;
+    const why = wrapped(printable(message), options.width, '    ');
+    return `${title}${why}${wrapped(printable(grant), options.width, '    -> ', '       ')}`;
   });
   return lines.length === 0 ? '' : `${heading('IMAGES THAT COULD NOT BE READ', options)}${lines.join('')}`;
 }
 
 function gaps({ gaps: entries }: AuditReport, options: TableOptions): string {
   const lines = entries.map(({ what, message, grant }) => {
-    const title = wrapped(visible(`${what}: ${message}`), options.width, '  ', '    ');
-    return `${title}${wrapped(visible(grant), options.width, '    -> ', '       ')}`;
+    const title = wrapped(printable(`${what}: ${message}`), options.width, '  ', '    ');
+    return `${title}${wrapped(printable(grant), options.width, '    -> ', '       ')}`;
   });
   return lines.length === 0 ? '' : `${heading('WHAT COULD NOT BE READ OF THE CLUSTER', options)}${lines.join('')}`;
 }

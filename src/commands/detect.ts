@@ -3,9 +3,10 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Detection, Detector } from '../libc/detector.ts';
 import type { Platform } from '../libc/image-source.ts';
 import { parsePlatform, platformName } from '../libc/platform.ts';
+import { printable } from '../printable.ts';
 import type { DetectingCommand } from './detector-part.ts';
 import { CommandError } from './errors.ts';
-import { painter, visible, type Io, type Paint } from './io.ts';
+import { painter, type Io, type Paint } from './io.ts';
 import { table } from './report-text.ts';
 import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
 
@@ -47,13 +48,13 @@ function asTable(all: readonly Detected[], paint: Paint): string {
   const rows = all.map(({ image, detection, durationMs }) => {
     const { verdict, meter } = detection;
     return [
-      visible(image),
+      printable(image),
       verdict.resolver,
       verdict.libc,
       String(meter.requests),
       String(meter.bytes),
       durationMs.toFixed(0),
-      `${visible(verdict.evidence.detail)} (${verdict.evidence.source}, ${verdict.evidence.confidence})`,
+      `${printable(verdict.evidence.detail)} (${verdict.evidence.source}, ${verdict.evidence.confidence})`,
     ];
   });
   const text = table([['IMAGE', 'RESOLVER', 'LIBC', 'REQUESTS', 'BYTES', 'MS', 'EVIDENCE'], ...rows], '');
@@ -84,7 +85,7 @@ async function detectAll(
       const detection = await detector.detect(request, AbortSignal.timeout(LOOKUP_MS));
       results[index] = { image, detection, durationMs: performance.now() - started };
       done += 1;
-      if (progress) io.err(`\r\u001B[K${done}/${images.length} ${visible(image).slice(0, io.columns - 12)}`);
+      if (progress) io.err(`\r\u001B[K${done}/${images.length} ${printable(image).slice(0, io.columns - 12)}`);
     }
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, images.length) }, worker));

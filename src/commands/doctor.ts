@@ -7,8 +7,9 @@ import { reportText, type TextStyle } from '../doctor/report-text.ts';
 import { runChecks, type Check } from '../doctor/run-checks.ts';
 import { createSight, type DoctorParts } from '../doctor/sight.ts';
 import type { Config } from '../config/schema.ts';
+import { printable } from '../printable.ts';
 import { CommandError } from './errors.ts';
-import { painter, visible, type Io } from './io.ts';
+import { painter, type Io } from './io.ts';
 import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
 
 /** The flags of `doctor` itself. */
@@ -66,7 +67,6 @@ function styleFor(io: Io, color: boolean): TextStyle {
     heading: (text) => paint('bold', text),
     dim: (text) => paint('dim', text),
     command: (text) => paint('cyan', text),
-    visible,
   };
 }
 
@@ -74,7 +74,7 @@ function chosen(checks: readonly Check[], { check = [], skip = [] }: DoctorFlags
   const known = new Set(checks.flatMap(({ id, group }) => [id, group]));
   const unknown = [...check, ...skip].find((name) => !known.has(name));
   if (unknown !== undefined) {
-    throw new CommandError('usage', `there is no check ${visible(unknown)}; there are: ${[...known].join(', ')}`);
+    throw new CommandError('usage', `there is no check ${printable(unknown)}; there are: ${[...known].join(', ')}`);
   }
   return chooseChecks(checks, check, skip);
 }
@@ -83,7 +83,7 @@ async function diagnose(command: DoctorCommand, flags: DoctorFlags): Promise<Doc
   const { io, version, openDoctor } = command;
   const { config, isSet } = await readSettings(io, flags);
   const configGiven = flags.config ?? io.environment['LIBC_DNS_CONFIG'];
-  const warn = (message: string): void => io.err(`libc-dns: warning: ${visible(message)}\n`);
+  const warn = (message: string): void => io.err(`libc-dns: warning: ${printable(message)}\n`);
   const { parts, close } = await openDoctor({ config, flags, isSet, configGiven: configGiven || undefined, warn });
   try {
     const sight = createSight(parts);

@@ -28,11 +28,3 @@ export function painter(io: Io, color: boolean): Paint {
   const wanted = color && io.stdoutIsTerminal && !io.environment['NO_COLOR'] && io.environment['TERM'] !== 'dumb';
   return (style, text) => (wanted ? styleText(style, text, { validateStream: false }) : text);
 }
-
-/** Control characters made visible: what is printed may come from a manifest or an image. */
-export function visible(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
-    const code = character.codePointAt(0) ?? 0;
-    return `\\u{${code.toString(16)}}`;
-  });
-}

@@ -7,10 +7,11 @@ import type { Detector } from '../libc/detector.ts';
 import { parsePlatform } from '../libc/platform.ts';
 import type { Mode, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
+import { printable } from '../printable.ts';
 import { CommandError } from './errors.ts';
 import { configuredFacts } from './configured-facts.ts';
 import type { DetectingCommand } from './detector-part.ts';
-import { visible, type Io } from './io.ts';
+import type { Io } from './io.ts';
 import { readManifests, type Manifest, type ManifestDocument } from './manifests.ts';
 import { namespaceLabels, podTemplates, type PodTemplate } from './pod-templates.ts';
 import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
@@ -74,7 +75,7 @@ async function explainManifests(
 function warnAbout(io: Io, explained: readonly Explained[]): void {
   for (const { template, namespace, evaluation } of explained) {
     for (const warning of evaluation.decision.warnings) {
-      io.err(`libc-dns: warning: ${visible(`${template.kind} ${namespace}/${template.name}: ${warning}`)}\n`);
+      io.err(`libc-dns: warning: ${printable(`${template.kind} ${namespace}/${template.name}: ${warning}`)}\n`);
     }
   }
 }

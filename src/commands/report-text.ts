@@ -1,8 +1,9 @@
 import type { Evaluation, ResolvConfs } from '../admission/evaluate.ts';
 import type { Decision, ResolvConf } from '../policy/model.ts';
 import type { Resolver } from '../policy/verdict.ts';
+import { printable } from '../printable.ts';
 import { readByGlibc, readByGo, readByMusl, type ReaderView } from '../resolv-conf/readers.ts';
-import { visible, type Paint } from './io.ts';
+import type { Paint } from './io.ts';
 import { sideBySide } from './side-by-side.ts';
 
 const READERS: Readonly<Partial<Record<Resolver, (file: ResolvConf) => ReaderView>>> = {
@@ -39,10 +40,10 @@ export function table(rows: readonly (readonly string[])[], indent = '  '): stri
 
 function containersTable(decision: Decision): string {
   const rows = decision.containers.map(({ name, image, resolver, evidence }) => [
-    visible(name),
-    visible(image) || '-',
+    printable(name),
+    printable(image) || '-',
     resolver,
-    `${visible(evidence.detail)} (${evidence.source}, ${evidence.confidence})`,
+    `${printable(evidence.detail)} (${evidence.source}, ${evidence.confidence})`,
   ]);
   return table([['CONTAINER', 'IMAGE', 'RESOLVER', 'EVIDENCE'], ...rows]);
 }
@@ -65,8 +66,8 @@ export function decisionText(title: string, evaluation: Evaluation, paint: Paint
   const { mode, reason, remedy, message, change } = decision;
   const done = remedy.length === 0 ? 'nothing to change' : remedy.join(' + ');
   const shown = mode === 'audit' && remedy.length > 0 ? `would be: ${done}` : done;
-  const head = `${paint('bold', visible(title))}  ${mode}  ${paint(REMEDY_STYLE[mode], shown)}  ${reason}\n`;
-  const text = `  ${visible(message)}\n`;
+  const head = `${paint('bold', printable(title))}  ${mode}  ${paint(REMEDY_STYLE[mode], shown)}  ${reason}\n`;
+  const text = `  ${printable(message)}\n`;
   if (decision.containers.length === 0) return head + text;
   const containers = `\n${containersTable(decision)}`;
   if (change === undefined) return head + text + containers;

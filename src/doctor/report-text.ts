@@ -1,7 +1,8 @@
+import { printable } from '../printable.ts';
 import { GROUPS, type Advice, type Group, type Status } from './check.ts';
 import type { CheckEntry, DoctorReport } from './report.ts';
 
-/** What makes words stand out, and other people's names harmless. */
+/** What makes words stand out. */
 export interface TextStyle {
   /** Columns of the terminal. */
   readonly columns: number;
@@ -9,8 +10,6 @@ export interface TextStyle {
   readonly heading: (text: string) => string;
   readonly dim: (text: string) => string;
   readonly command: (text: string) => string;
-  /** Makes control characters visible. */
-  readonly visible: (text: string) => string;
 }
 
 const GLYPHS: Readonly<Record<Status, string>> = { ok: '✓', warning: '!', failure: '✗', skipped: '-' };
@@ -54,11 +53,11 @@ function layoutOf(checks: readonly CheckEntry[], style: TextStyle): Layout {
 
 function adviceLines({ text, command }: Advice, { style, left, width }: Layout): string[] {
   const indent = ' '.repeat(left);
-  const [first = '', ...others] = wrap(style.visible(text), width - 3);
+  const [first = '', ...others] = wrap(printable(text), width - 3);
   const sentence = [`${indent}-> ${first}`, ...others.map((line) => `${indent}   ${line}`)];
   if (command === undefined) return sentence;
   // A command is never wrapped: it is there to be copied.
-  const shown = style.visible(command);
+  const shown = printable(command);
   const beside = shown.length <= width - 3 ? left + 3 : 6;
   return [...sentence, `${' '.repeat(beside)}${style.command(shown)}`];
 }
@@ -67,15 +66,13 @@ function checkLines({ id, status, seen, details, advice }: CheckEntry, layout: L
   const { style, ids, left, width } = layout;
   const indent = ' '.repeat(left);
   const head = `  ${style.status(status, `${GLYPHS[status]} ${status.padEnd(WORD)}`)}  ${id.padEnd(ids)}`;
-  const [first = '', ...others] = wrap(style.visible(seen), width);
+  const [first = '', ...others] = wrap(printable(seen), width);
   const isBeside = left > 6;
   return [
     isBeside ? `${head}  ${first}` : head.trimEnd(),
     ...[...(isBeside ? [] : [first]), ...others].map((line) => `${indent}${line}`),
     ...details.flatMap((detail) =>
-      wrap(style.visible(detail), width - 2).map((line, index) =>
-        style.dim(`${indent}${index === 0 ? '' : '  '}${line}`),
-      ),
+      wrap(printable(detail), width - 2).map((line, index) => style.dim(`${indent}${index === 0 ? '' : '  '}${line}`)),
     ),
     ...advice.flatMap((one) => adviceLines(one, layout)),
   ];

@@ -1,3 +1,4 @@
+import { printable } from '../printable.ts';
 import type { ObjectMeta } from './objects.ts';
 
 /** Under this name our fields are ours (server-side apply). */
@@ -20,12 +21,8 @@ function specOwners(metadata: ObjectMeta): Owner[] {
   return (managedFields as (ManagedFields | null)[]).flatMap((entry) => {
     const spec = entry?.fieldsV1?.['f:spec'];
     if (typeof spec !== 'object' || spec === null || typeof entry?.manager !== 'string') return [];
-    return [{ manager: printable(entry.manager), ownsResolver: Object.hasOwn(spec, 'f:resolver') }];
+    return [{ manager: printable(entry.manager, 128), ownsResolver: Object.hasOwn(spec, 'f:resolver') }];
   });
-}
-
-function printable(manager: string): string {
-  return manager.slice(0, 128).replaceAll(/[^\u0020-\u007E]/gu, '?');
 }
 
 /** Who wrote spec.resolver; undefined where the API server does not say. */

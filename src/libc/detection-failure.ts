@@ -1,4 +1,5 @@
 import { unknownVerdict } from '../policy/verdict.ts';
+import { printable } from '../printable.ts';
 import type { Detection, DetectionFailure } from './detector.ts';
 import { ImageSourceError, type Meter } from './image-source.ts';
 
@@ -31,6 +32,7 @@ export function isPassing(code: DetectionFailure): boolean {
   return code === 'rate-limited' || code === 'unavailable';
 }
 
+/** Messages quote what registries say. */
 const mostCharacters = 400;
 
 /**
@@ -39,9 +41,12 @@ const mostCharacters = 400;
  */
 export function readFailure(error: unknown, signal?: AbortSignal): Failure {
   if (signal?.aborted === true) return readAbort(signal.reason);
-  if (error instanceof ImageSourceError) return { code: error.code, message: printable(error.message) };
+  if (error instanceof ImageSourceError) return { code: error.code, message: printable(error.message, mostCharacters) };
   const name = error instanceof Error ? error.name : typeof error;
-  return { code: 'internal', message: `the look-up failed inside (${printable(name)}); the log says more` };
+  return {
+    code: 'internal',
+    message: `the look-up failed inside (${printable(name, mostCharacters)}); the log says more`,
+  };
 }
 
 function readAbort(reason: unknown): Failure {
@@ -53,10 +58,4 @@ function readAbort(reason: unknown): Failure {
 export function failedDetection(failure: Failure, meter: Meter = { requests: 0, bytes: 0 }): Detection {
   const verdict = unknownVerdict(`${failure.message} (${failure.code})`);
   return { verdict, from: 'none', failure, meter: { requests: meter.requests, bytes: meter.bytes } };
-}
-
-/** Messages quote what registries say: without control characters, and cut. */
-function printable(text: string): string {
-  const start = text.slice(0, mostCharacters).replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ');
-  return text.length > mostCharacters ? `${start}…` : start;
 }

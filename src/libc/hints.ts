@@ -1,5 +1,5 @@
 import type { ImageConfig, ImageManifest } from './image-source.ts';
-import { printable } from './image-path.ts';
+import { shownName } from './image-path.ts';
 
 /** What an image's own words say about its distribution's C library. Words can lie: a hint is no knowledge. */
 export interface Hint {
@@ -45,7 +45,7 @@ export function hintsOf(manifest: ImageManifest, config: ImageConfig): readonly 
   for (const label of nameLabels) {
     const value = (manifest.annotations[label] ?? config.labels[label] ?? '').slice(0, maxLine);
     const match = nameMarks.find(([mark]) => mark.test(value));
-    if (match !== undefined) hints.push({ libc: match[1], source: 'label', text: printable(`${label}=${value}`) });
+    if (match !== undefined) hints.push({ libc: match[1], source: 'label', text: shownName(`${label}=${value}`) });
   }
   return hints;
 }
@@ -65,5 +65,5 @@ export function glibcOnMusl(config: ImageConfig): 'shim' | 'glibc' | undefined {
 
 function shown(line: string, mark: RegExp): string {
   const at = mark.exec(line)?.index ?? 0;
-  return printable(line.slice(Math.max(0, at - 20), at + 100).trim());
+  return shownName(line.slice(Math.max(0, at - 20), at + 100).trim());
 }

@@ -1,3 +1,5 @@
+import { printable } from '../printable.ts';
+
 /** Paths inside images: components joined by `/`, with no leading slash; the root is the empty string. */
 
 const maxComponents = 64;
@@ -32,8 +34,5 @@ export function isInOrder(earlier: string, later: string): boolean {
   return true;
 }
 
-/** For people: control and bidirectional characters replaced, cut at 200 characters. Images choose their own names. */
-export function printable(text: string): string {
-  const clean = text.slice(0, maxShown * 2).replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, '?');
-  return clean.length > maxShown ? `${clean.slice(0, maxShown)}…` : clean;
-}
+/** A path, or another name that an image has chosen, for people: one line of at most 200 characters. */
+export const shownName = (name: string): string => printable(name, maxShown);

@@ -1,7 +1,7 @@
 import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
 import type { DetectRequest, Inspect, Inspection } from './detector.ts';
 import { imageFacts, isMuslImage, likelihoodOf, unreached, type ImageFacts } from './image-facts.ts';
-import { printable } from './image-path.ts';
+import { shownName } from './image-path.ts';
 import { admissionLimits, type InspectLimits } from './inspect-limits.ts';
 import { likelihood, mayReplace } from './layer-order.ts';
 import { locateProgram, type Located } from './program.ts';
@@ -68,7 +68,7 @@ async function inspectLayers(image: ImageFacts, survey: Survey, limits: InspectL
 
 function conclude(image: ImageFacts, survey: Survey, located: Located): Outcome {
   if (located.status === 'absent') {
-    return { verdict: unknownVerdict(`${printable(located.name)}: not in the image`) };
+    return { verdict: unknownVerdict(`${shownName(located.name)}: not in the image`) };
   }
   if (located.status === 'unseen') {
     const base = survey.wasRead(0) ? survey.layers[0] : undefined;
@@ -84,7 +84,7 @@ function conclude(image: ImageFacts, survey: Survey, located: Located): Outcome 
         likelihoodOf(image, layer, located.rivals) >= likelihood.likely),
   );
   if (replaced !== undefined) {
-    const path = printable(`/${located.path}`);
+    const path = shownName(`/${located.path}`);
     return { verdict: unknownVerdict(`${path}: layer ${replaced + 1}, which was not reached, may hold another`) };
   }
   const verdict = programVerdict(located, {

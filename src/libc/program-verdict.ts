@@ -1,6 +1,6 @@
 import { unknownVerdict, type Libc, type Resolver, type Verdict } from '../policy/verdict.ts';
 import type { ElfFinding } from './elf.ts';
-import { printable } from './image-path.ts';
+import { shownName } from './image-path.ts';
 import type { LoaderState } from './loader-check.ts';
 import { loaderLibc } from './loader.ts';
 import type { Located } from './program.ts';
@@ -47,7 +47,7 @@ export interface Surroundings {
 
 /** The verdict on a program that was found. */
 export function programVerdict(program: Found, surroundings: Surroundings): Verdict {
-  const name = printable(`/${program.path}`);
+  const name = shownName(`/${program.path}`);
   const { content } = program;
   if (program.reservations.includes('supervisor'))
     return unknownVerdict(`${name}: starts services that are not followed`);
@@ -92,7 +92,7 @@ function judge(
 
 function judgeDynamic(go: boolean, notesSeen: boolean, loader: string, surroundings: Surroundings): Judged | Unjudged {
   const named = loaderLibc(loader);
-  const shown = `interpreter ${printable(loader)}`;
+  const shown = `interpreter ${shownName(loader)}`;
   const behind = named === 'glibc' ? behindGlibcName(surroundings) : { libc: named, confidence: certainty.interpreter };
   if (go) {
     const libc = 'why' in behind ? 'unknown' : behind.libc;
@@ -113,7 +113,7 @@ interface Behind {
 /** What really stands behind glibc's loader's name: on a musl image it may be a shim. */
 function behindGlibcName({ loader, muslImage, glibcOnMusl }: Surroundings): Behind | Unjudged {
   if (loader?.status === 'seen') {
-    const detail = loader.libc === 'glibc' ? undefined : printable(loader.why);
+    const detail = loader.libc === 'glibc' ? undefined : shownName(loader.why);
     return { libc: loader.libc, confidence: certainty.interpreter, ...(detail !== undefined && { detail }) };
   }
   if (!muslImage) {

@@ -1,7 +1,7 @@
 import { unknownVerdict, type EvidenceSource, type Verdict } from '../policy/verdict.ts';
 import { baseName } from './command-line.ts';
 import { agreedHint, type Hint } from './hints.ts';
-import { printable } from './image-path.ts';
+import { shownName } from './image-path.ts';
 import type { LayerIndex } from './layer-index.ts';
 import { isSystemPath } from './layer-order.ts';
 import { loaderLibc } from './loader.ts';
@@ -60,7 +60,7 @@ export function mayStandIn(program: Unreached): boolean {
  * Unknown where the program need not be linked to the base's C library.
  */
 export function standInVerdict(program: Unreached, base: LayerIndex | undefined, hints: readonly Hint[]): Verdict {
-  const missing = `${printable(`/${program.paths[0] ?? ''}`)} is out of reach`;
+  const missing = `${shownName(`/${program.paths[0] ?? ''}`)} is out of reach`;
   const first = firstDynamic(base);
   const libc = first === undefined ? undefined : loaderLibc(first.interpreter);
   if (!mayStandIn(program)) {
@@ -70,7 +70,7 @@ export function standInVerdict(program: Unreached, base: LayerIndex | undefined,
   }
   const kind = isLinkedToBase(program) ? 'known' : 'other';
   if (first !== undefined && libc !== undefined) {
-    const detail = `${missing}; the base layer's /${printable(first.path)} has interpreter ${printable(first.interpreter)}`;
+    const detail = `${missing}; the base layer's /${shownName(first.path)} has interpreter ${shownName(first.interpreter)}`;
     return verdict('base-layer', libc, detail, certainty.baseLayer[kind]);
   }
   const hint = agreedHint(hints);

@@ -1,15 +1,12 @@
+import { printable } from '../../printable.ts';
+
 /** Longer text than this is nobody's name: the page would be slow to lay out, and nobody would read it. */
 const LONGEST = 500;
 
-/**
- * Somebody else's text for a line of the page: control, direction and line characters made visible (`\u{202e}`), so that no name
- * can turn the text around it or pass for another; at most `longest` characters, and then how many there were.
- */
+/** Somebody else's text for a line of the page: where it is longer than `longest` characters, how many there were. */
 export function shown(text: string, longest: number = LONGEST): string {
-  const short = text.length > longest ? `${text.slice(0, longest)}… (${text.length} characters)` : text;
-  return short
-    .toWellFormed()
-    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
+  const short = printable(text, longest);
+  return text.length > longest ? `${short} (${text.length} characters)` : short;
 }
 
 /** The same for text of several lines. */

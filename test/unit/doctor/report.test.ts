@@ -7,7 +7,6 @@ import { reportText, type TextStyle } from '../../../src/doctor/report-text.ts';
 import { runChecks, type Check, type Checked } from '../../../src/doctor/run-checks.ts';
 import { createSight, type DoctorParts } from '../../../src/doctor/sight.ts';
 import { missingRight, why } from '../../../src/doctor/why.ts';
-import { visible } from '../../../src/commands/io.ts';
 import { cli } from '../../support/cli.ts';
 
 const never = new AbortController().signal;
@@ -158,7 +157,6 @@ const plain = (columns: number): TextStyle => ({
   heading: (text) => text,
   dim: (text) => text,
   command: (text) => text,
-  visible,
 });
 
 describe('the table', () => {

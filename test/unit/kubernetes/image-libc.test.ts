@@ -123,7 +123,7 @@ describe('what a person declares', () => {
       'a strange name',
       { image: 'a', resolver: 'go' },
       managed(owner('\u001B[31m\u202E', 'resolver')),
-      'declared by ?[31m?',
+      'declared by \\u{1b}[31m\\u{202e}',
     ],
   ])('is told from what was found: %s', (_, spec, metadata, expected) => {
     const read = readImageLibc(object(spec, {}, metadata), options);

@@ -283,7 +283,7 @@ describe('failures', () => {
       sourceError('unavailable', `it\u001B[31m said\n\u202E${'x'.repeat(5000)}`),
     );
     const { failure } = await detector.detect(request('app'), noDeadline);
-    expect(failure?.message).toMatch(/^it \[31m said x{300,400}…$/u);
+    expect(failure?.message).toMatch(/^it\\u\{1b\}\[31m said\\u\{a\}\\u\{202e\}x{300,400}…$/u);
   });
 
   it('survive hooks that throw', async () => {

@@ -131,7 +131,7 @@ describe('the program decides, not the distribution', () => {
   it("names of an image's own choosing are shown without control characters", async () => {
     const path = 'app/\u001B[2Jx\u202E';
     const { inspection } = await look(image({ layers: [layer([program(path, musl)])], config: { cmd: [`/${path}`] } }));
-    expect(inspection.verdict.evidence.detail).toBe('/app/?[2Jx?: interpreter /lib/ld-musl-x86_64.so.1');
+    expect(inspection.verdict.evidence.detail).toBe('/app/\\u{1b}[2Jx\\u{202e}: interpreter /lib/ld-musl-x86_64.so.1');
   });
 });
 

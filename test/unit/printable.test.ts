@@ -1,0 +1,44 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import { printable } from '../../src/printable.ts';
+
+describe("somebody else's text", () => {
+  it.each<[string, string, string]>([
+    ['a name', 'api.example', 'api.example'],
+    ['other scripts', 'schön 日本 🦀 שלום', 'schön 日本 🦀 שלום'],
+    ['escape sequences of a terminal', '\u001B[31mred\u0007', '\\u{1b}[31mred\\u{7}'],
+    ['C1 control characters', '\u009B2J', '\\u{9b}2J'],
+    ['line ends', 'two\r\nlines\u0085\u2028\u2029', 'two\\u{d}\\u{a}lines\\u{85}\\u{2028}\\u{2029}'],
+    ['bidirectional overrides', 'a\u202Egnp.exe\u202C', 'a\\u{202e}gnp.exe\\u{202c}'],
+    ['bidirectional isolates', '\u2066x\u2069', '\\u{2066}x\\u{2069}'],
+    ['what takes no room', '\u200B\uFEFF\u00AD', '\\u{200b}\\u{feff}\\u{ad}'],
+    ['format characters beyond the first plane', '\u{E0041}', '\\u{e0041}'],
+    ['half of a pair', 'x\uD83Dy', 'x\uFFFDy'],
+    ['nothing', '', ''],
+  ])('%s', (_, text, expected) => {
+    expect(printable(text)).toBe(expected);
+  });
+
+  it.each<[string, string, number, string]>([
+    ['as long as it may be', 'abc', 3, 'abc'],
+    ['too long', 'abcd', 3, 'abc…'],
+    ['too long once it is spelled out', 'a\nb', 5, 'a\\u{a…'],
+    ['in the middle of a pair', 'a🦀b', 2, 'a\uFFFD…'],
+    ['nothing may stay', 'a', 0, '…'],
+  ])('is cut: %s', (_, text, most, expected) => {
+    expect(printable(text, most)).toBe(expected);
+  });
+
+  it('is one line of bounded length, whatever it was; what is printable stays as it is', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), fc.nat(50), (text, most) => {
+        const shown = printable(text, most);
+        expect(shown.length).toBeLessThanOrEqual(most + 1);
+        expect(shown.isWellFormed()).toBe(true);
+        expect(shown).not.toMatch(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u);
+        expect(printable(shown)).toBe(shown);
+      }),
+    );
+  });
+});
