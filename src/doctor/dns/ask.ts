@@ -41,12 +41,26 @@ export async function openUdp({ address, port }: DnsServer): Promise<Socket> {
 
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
 
+/** Of a wait. */
+const PIECES = 8;
+
 /**
- * Calls back after `ms`, and once what has come in meanwhile was read: a process that was busy must not take for lost what
- * waits in its own socket. Returns what takes it back.
+ * Calls back after `ms` of waiting, and once what has come in meanwhile was read: a process that was busy or stopped must not take
+ * for lost what it has not sent yet, or what waits in its own socket. Standing still, however long, uses up one piece of the wait.
+ * Returns what takes it back.
  */
 export function whenLate(callback: () => void, ms: number): () => void {
-  const timer = setTimeout(() => setImmediate(callback), ms);
+  let left = PIECES;
+  let timer: NodeJS.Timeout | undefined;
+  const next = (): void => {
+    if (left === 0) {
+      setImmediate(callback);
+      return;
+    }
+    left -= 1;
+    timer = setTimeout(next, ms / PIECES);
+  };
+  next();
   return () => clearTimeout(timer);
 }
 
@@ -89,11 +103,11 @@ export function askTcp({ address, port }: DnsServer, name: string, timeoutMs: nu
     let received = Buffer.alloc(0);
     let connected = false;
     const settle = (asked: Omit<Asked, 'ms'>): void => {
-      clearTimeout(timer);
+      stop();
       socket.destroy();
       resolve({ ms: since(), ...asked });
     };
-    const timer = setTimeout(() => settle({ why: connected ? 'no answer' : 'no connection' }), timeoutMs);
+    const stop = whenLate(() => settle({ why: connected ? 'no answer' : 'no connection' }), timeoutMs);
     socket.on('connect', () => {
       connected = true;
       socket.write(framed);
