@@ -220,7 +220,7 @@ describe('a watch', () => {
   ])('$title: again from the same place, lost is said once, recovered too', async ({ watch, code }) => {
     const api = await start({ watch: (asked, nth) => (nth <= 3 ? watch(asked) : asked.open()) });
     const { reflector, events } = reflect(api);
-    await expect.poll(() => events).toContain('recovered');
+    await expect.poll(() => [watches(api).length, events.at(-1)]).toEqual([4, 'recovered']);
     expect(events.filter((event) => event === `error ${code}`)).toHaveLength(3);
     expect(lists(api)).toBe(1);
     expect(reflector.items.size).toBe(2);
