@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import type { Namespaces } from './admission/mutate.ts';
 import type { ServerContext } from './commands/serve.ts';
 import type { Joined } from './compose-kubernetes.ts';
@@ -7,6 +5,7 @@ import { policyConfig } from './config/policy-config.ts';
 import { createClusterFacts, type ClusterFactsSource } from './kubernetes/cluster-facts.ts';
 import type { KnownFacts } from './kubernetes/cluster-facts-discovery.ts';
 import { createNamespaces } from './kubernetes/namespaces.ts';
+import { pause } from './kubernetes/pause.ts';
 import type { NamespaceView } from './policy/model.ts';
 import { MODE_LABEL } from './policy/scope.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
@@ -132,6 +131,5 @@ export function composeNamespaces(
 
 /** Resolves when the copies are there, or after a while without them. */
 export async function firstCopies(copies: readonly Promise<void>[], signal: AbortSignal): Promise<void> {
-  const patience = sleep(FIRST_COPY_MS, undefined, { signal, ref: false }).catch(() => {});
-  await Promise.race([Promise.all(copies), patience]);
+  await Promise.race([Promise.all(copies), pause(FIRST_COPY_MS, signal)]);
 }

@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import { beforeAbort } from '../libc/before-abort.ts';
 import type { ClusterFacts, PolicyConfig } from '../policy/model.ts';
 import { nodeLocalAddresses, nodeLocalReason, nodeLocalUsable } from '../policy/redirect.ts';
@@ -11,6 +9,7 @@ import {
   type KnownFacts,
 } from './cluster-facts-discovery.ts';
 import { createPreflight, type Preflight } from './dns-preflight.ts';
+import { pause } from './pause.ts';
 
 export interface ClusterFactsHooks extends DiscoveryHooks {
   /** The cluster DNS, or the state or addresses of the node-local cache, are no longer what they were. */
@@ -64,10 +63,6 @@ const compared = ({ facts, sources }: KnownFacts): string =>
 
 /** A wait that differs from the others of its kind by a third: the replicas of a webhook do not ask all at once. */
 const jittered = (ms: number): number => ms * (2 / 3 + (Math.random() * 2) / 3);
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await sleep(ms, undefined, { signal, ref: false }).catch(() => {});
-}
 
 interface Rounds {
   readonly discovery: Discovery;

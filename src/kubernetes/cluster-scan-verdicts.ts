@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import type { Gap } from '../audit/report.ts';
 import { platformName } from '../libc/platform.ts';
 import type { VerdictStore } from '../libc/verdict-store.ts';
@@ -7,6 +5,7 @@ import type { KubeClient } from './client.ts';
 import { createLibcCopy } from './image-libc-copy.ts';
 import { storedVerdict } from './image-libc.ts';
 import type { KubeError } from './kube-error.ts';
+import { pause } from './pause.ts';
 
 export interface ReaderOptions {
   readonly client: KubeClient;
@@ -44,7 +43,7 @@ export function createVerdictReader({ client, canonical, most }: ReaderOptions):
   const clock = { now: (): number => Date.now() };
   const { reflector, index, lost } = createLibcCopy({ client, canonical, most, clock, hooks });
   const end = new AbortController();
-  const patience = sleep(PATIENCE_MS, undefined, { ref: false, signal: end.signal }).catch(() => {});
+  const patience = pause(PATIENCE_MS, end.signal);
   return {
     ready: Promise.race([reflector.ready, lost, patience]).then(() => (reflector.synced ? undefined : gapOf(failure))),
     declared: ({ image, platform, runs }) => index.declared(image, platformName(platform), runs)?.verdict,

@@ -1,5 +1,4 @@
 import { hash } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 
 import type { TokenBucket } from '../libc/token-bucket.ts';
@@ -8,6 +7,7 @@ import type { KubeClient } from './client.ts';
 import { createEventSubjects, directOwner, type EventSubject } from './event-subject.ts';
 import { KubeError } from './kube-error.ts';
 import { resourcePath, type Resource } from './objects.ts';
+import { pause } from './pause.ts';
 
 export interface DecisionEventsOptions {
   readonly client: Pick<KubeClient, 'request'>;
@@ -120,7 +120,7 @@ function createWriter(
   };
   const work = async (): Promise<void> => {
     for (let one = waiting.shift(); one !== undefined && !signal.aborted; one = waiting.shift()) {
-      await sleep(pace.wait(), undefined, { signal, ref: false }).catch(() => undefined);
+      await pause(pace.wait(), signal);
       if (signal.aborted) return;
       pace.take();
       await write(one).catch(failed);

@@ -5,6 +5,7 @@ import { createLibcIndex, type LibcIndex } from './image-libc-index.ts';
 import type { PlanState } from './image-libc-plan.ts';
 import { imageLibcName, readImageLibc, referenceKey, type HeldLibc } from './image-libc.ts';
 import { resourcePath, RESOURCES } from './objects.ts';
+import type { Backoff } from './pause.ts';
 import { createReflector, type Reflector, type ReflectorHooks } from './reflector.ts';
 
 export interface LibcCopyOptions {
@@ -13,7 +14,7 @@ export interface LibcCopyOptions {
   readonly canonical: (reference: string) => string;
   /** Most objects that are written. Twice as many are read. */
   readonly most: number;
-  readonly backoff?: { readonly first: number; readonly most: number };
+  readonly backoff?: Backoff;
   readonly hooks?: {
     readonly reads?: ReflectorHooks;
     readonly onIgnored?: (name: string, why: string) => void;

@@ -10,6 +10,7 @@ import { createLibcCopy, type LibcCopy } from './image-libc-copy.ts';
 import { expired, planDelete, planPut, type WritePlan } from './image-libc-plan.ts';
 import { imageLibcName, storedVerdict, type DetectedLibc, type HeldLibc } from './image-libc.ts';
 import type { KubeErrorCode } from './kube-error.ts';
+import type { Backoff } from './pause.ts';
 import type { Reflector, ReflectorHooks } from './reflector.ts';
 import { createWriteQueue, type WriteQueue, type WriteQueueHooks } from './write-queue.ts';
 
@@ -39,7 +40,7 @@ export interface ImageLibcStoreOptions {
   readonly sweepMs?: number;
   /** Milliseconds to wait for the first list. Default 5000. */
   readonly readyMs?: number;
-  readonly backoff?: { readonly first: number; readonly most: number };
+  readonly backoff?: Backoff;
   readonly hooks?: ImageLibcHooks;
 }
 

@@ -1,7 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import { KubeError } from './kube-error.ts';
 import { createLeaseClaim, type LeaseClaim, type LeaseClaimOptions } from './lease-claim.ts';
+import { pause } from './pause.ts';
 
 export interface LeaderOptions extends Omit<LeaseClaimOptions, 'durationMs'> {
   readonly hooks: LeaderHooks;
@@ -79,7 +78,7 @@ async function stepDown(election: Election, why: string): Promise<boolean> {
   election.renewedAt = undefined;
   election.holder = '';
   const limit = new AbortController();
-  const late = sleep(election.timing.durationMs, false, { signal: limit.signal, ref: false }).catch(() => false);
+  const late = pause(election.timing.durationMs, limit.signal).then(() => false);
   const stopped = (async () => await election.options.hooks.onStopped?.(why))().then(
     () => true,
     () => false,
@@ -135,7 +134,7 @@ async function elect(election: Election): Promise<void> {
     }
     if (signal.aborted) return;
     const waitMs = timing.retryMs * (1 + Math.random() / 5);
-    await sleep(waitMs, undefined, { signal, ref: false }).catch(() => undefined);
+    await pause(waitMs, signal);
   }
 }
 

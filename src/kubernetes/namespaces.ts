@@ -4,7 +4,8 @@ import type { KubeClient } from './client.ts';
 import type { KubeError } from './kube-error.ts';
 import { createNamespaceReads, modeLabelOf, type ModeLabel, type NamespaceReadsOptions } from './namespace-reads.ts';
 import { RESOURCES, resourcePath } from './objects.ts';
-import { createReflector, type ReflectorHooks, type ReflectorOptions } from './reflector.ts';
+import type { Backoff } from './pause.ts';
+import { createReflector, type ReflectorHooks } from './reflector.ts';
 
 export interface NamespacesHooks extends Pick<ReflectorHooks, 'onLost' | 'onRecovered' | 'onSynced' | 'onError'> {
   /** A namespace that the copy did not have was read by itself. */
@@ -20,7 +21,7 @@ export interface NamespacesOptions {
   /** For tests. */
   readonly reads?: Partial<Pick<NamespaceReadsOptions, 'timeoutMs' | 'ttlMs' | 'failureTtlMs' | 'entries'>>;
   /** For tests. */
-  readonly backoff?: NonNullable<ReflectorOptions<never>['backoff']>;
+  readonly backoff?: Backoff;
 }
 
 /** The label of every namespace. Implements `admission`'s `Namespaces`. */

@@ -1,9 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import type { KubeClient } from './client.ts';
 import { createCollectionCopy, type CollectionCopy, type CopyOptions } from './collection-copy.ts';
 import { KubeError } from './kube-error.ts';
 import type { KubeObject } from './objects.ts';
+import { backoffMs, pause, type Backoff } from './pause.ts';
 
 export interface ReflectorOptions<T> extends CopyOptions<T> {
   readonly client: KubeClient;
@@ -16,7 +15,7 @@ export interface ReflectorOptions<T> extends CopyOptions<T> {
   readonly hooks?: ReflectorHooks;
   readonly clock: { now(): number };
   /** Milliseconds: first wait after a failure, doubled at each further one up to `most`, with jitter. */
-  readonly backoff?: { readonly first: number; readonly most: number };
+  readonly backoff?: Backoff;
   readonly pageSize?: number;
 }
 
@@ -51,7 +50,7 @@ const LIST_MS = 30_000;
 /** A million objects: a server whose pages never end is not followed for ever. */
 const MOST_PAGES = 2000;
 
-const DEFAULT_BACKOFF = { first: 500, most: 30_000 };
+const DEFAULT_BACKOFF: Backoff = { first: 500, most: 30_000 };
 
 interface Run<T> {
   readonly options: ReflectorOptions<T>;
@@ -152,12 +151,10 @@ async function watch<T>(run: Run<T>): Promise<void> {
  */
 const NEEDS_LIST: ReadonlySet<string> = new Set(['gone', 'invalid', 'malformed', 'not-found', 'forbidden']);
 
-async function pause<T>(run: Run<T>, error: unknown): Promise<void> {
+async function waitAfter<T>(run: Run<T>, error: unknown): Promise<void> {
   const known = error instanceof KubeError ? error : new KubeError('server', String(error), { cause: error });
   if (NEEDS_LIST.has(known.code)) run.version = undefined;
-  const { first, most } = run.options.backoff ?? DEFAULT_BACKOFF;
-  const longest = Math.min(most, first * 2 ** Math.min(run.failures, 16));
-  const waitMs = Math.round(longest * (0.5 + Math.random() / 2));
+  const waitMs = backoffMs(run.options.backoff ?? DEFAULT_BACKOFF, run.failures);
   run.failures += 1;
   run.options.hooks?.onError?.(known, waitMs);
   // A resourceVersion that is too old is nothing out of the ordinary: the list that follows mends it.
@@ -165,11 +162,7 @@ async function pause<T>(run: Run<T>, error: unknown): Promise<void> {
     run.lost = true;
     run.options.hooks?.onLost?.(known);
   }
-  try {
-    await sleep(waitMs, undefined, { signal: run.signal, ref: false });
-  } catch {
-    // Closed: the loop sees it.
-  }
+  await pause(waitMs, run.signal);
 }
 
 async function keepUp<T>(run: Run<T>, synced: () => void): Promise<void> {
@@ -179,7 +172,7 @@ async function keepUp<T>(run: Run<T>, synced: () => void): Promise<void> {
       synced();
       await watch(run);
     } catch (error) {
-      if (!run.signal.aborted) await pause(run, error);
+      if (!run.signal.aborted) await waitAfter(run, error);
     }
   }
 }

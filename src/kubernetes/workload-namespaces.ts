@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { pause } from './pause.ts';
 
 /** Namespaces whose workloads are to be looked at once more, because their label has changed. */
 export interface WorkloadNamespaces {
@@ -47,7 +47,7 @@ export function createWorkloadNamespaces(options: WorkloadNamespacesOptions): Wo
     for (const namespace of waiting) {
       waiting.delete(namespace);
       const waitMs = await look(namespace);
-      await sleep(waitMs, undefined, { signal: closing.signal, ref: false }).catch(() => undefined);
+      await pause(waitMs, closing.signal);
       if (closing.signal.aborted) return;
     }
   };

@@ -3,7 +3,8 @@ import { hash } from 'node:crypto';
 import type { KubeClient } from './client.ts';
 import type { KubeError, KubeErrorCode } from './kube-error.ts';
 import { objectKey, resourcePath, type KubeObject } from './objects.ts';
-import { createReflector, type ReflectorOptions } from './reflector.ts';
+import type { Backoff } from './pause.ts';
+import { createReflector } from './reflector.ts';
 import { isSpent, kindName, podTemplatesOf, type WorkloadKind } from './workload-kinds.ts';
 
 /** A Pod template of a workload, new or changed. */
@@ -21,7 +22,7 @@ export interface WorkloadWatchOptions {
   readonly onTemplate: (template: WorkloadTemplate) => void;
   readonly hooks?: WorkloadWatchHooks;
   readonly clock: { now(): number };
-  readonly backoff?: NonNullable<ReflectorOptions<never>['backoff']>;
+  readonly backoff?: Backoff;
 }
 
 export interface WorkloadWatchHooks {

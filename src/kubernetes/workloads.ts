@@ -11,6 +11,7 @@ import { effectiveMode } from '../policy/scope.ts';
 import { readPod } from '../policy/read-pod.ts';
 import type { KubeClient } from './client.ts';
 import { KubeError } from './kube-error.ts';
+import type { Backoff } from './pause.ts';
 import { workloadImages, type WorkloadImagesOptions } from './workload-images.ts';
 import { WORKLOAD_KINDS, kindName, type WorkloadKind } from './workload-kinds.ts';
 import { createWorkloadNamespaces, type WorkloadNamespaces } from './workload-namespaces.ts';
@@ -19,7 +20,6 @@ import {
   type WorkloadTemplate,
   type WorkloadWatch,
   type WorkloadWatchHooks,
-  type WorkloadWatchOptions,
 } from './workload-watch.ts';
 
 export interface WarmUpOptions extends WorkloadImagesOptions {
@@ -36,7 +36,7 @@ export interface WarmUpOptions extends WorkloadImagesOptions {
   readonly clock: { now(): number; monotonic(): number };
   readonly hooks?: WarmUpHooks & WorkloadWatchHooks;
   /** For tests. */
-  readonly backoff?: NonNullable<WorkloadWatchOptions['backoff']>;
+  readonly backoff?: Backoff;
 }
 
 export interface WarmUpNamespaces {

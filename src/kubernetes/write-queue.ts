@@ -1,9 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import { beforeAbort } from '../libc/before-abort.ts';
 import type { TokenBucket } from '../libc/token-bucket.ts';
 import type { KubeClient, KubeRequest } from './client.ts';
 import { transportError, type KubeError, type KubeErrorCode } from './kube-error.ts';
+import { backoffMs, pause, type Backoff } from './pause.ts';
 
 export interface WriteQueueOptions {
   readonly client: Pick<KubeClient, 'request'>;
@@ -15,7 +14,7 @@ export interface WriteQueueOptions {
   /** Codes that say that the one object is not to be written; all others say that nothing can be written now. */
   readonly settles: ReadonlySet<KubeErrorCode>;
   /** Milliseconds: first wait after a failure, doubled at each further one up to `most`, with jitter. */
-  readonly backoff?: { readonly first: number; readonly most: number };
+  readonly backoff?: Backoff;
   readonly hooks?: WriteQueueHooks;
 }
 
@@ -42,7 +41,7 @@ export interface WriteQueue {
   close(graceMs: number): Promise<void>;
 }
 
-const DEFAULT_BACKOFF = { first: 1000, most: 60_000 };
+const DEFAULT_BACKOFF: Backoff = { first: 1000, most: 60_000 };
 
 interface Lane {
   readonly options: WriteQueueOptions;
@@ -51,14 +50,6 @@ interface Lane {
   readonly ended: AbortController;
   failures: number;
   draining: boolean;
-}
-
-async function pause({ ending }: Lane, milliseconds: number): Promise<void> {
-  try {
-    await sleep(milliseconds, undefined, { signal: ending.signal, ref: false });
-  } catch {
-    // Closing: whoever paused sees it.
-  }
 }
 
 /** The API server takes writes, even if not this one. */
@@ -70,9 +61,9 @@ function recovered(lane: Lane): void {
 async function backOff(lane: Lane, error: KubeError): Promise<void> {
   const { backoff = DEFAULT_BACKOFF, hooks } = lane.options;
   if (lane.failures === 0) hooks?.onLost?.(error);
-  const longest = Math.min(backoff.most, backoff.first * 2 ** Math.min(lane.failures, 16));
+  const waitMs = backoffMs(backoff, lane.failures);
   lane.failures += 1;
-  await pause(lane, longest * (0.5 + Math.random() / 2));
+  await pause(waitMs, lane.ending.signal);
 }
 
 /** Writes the first that waits. */
@@ -103,7 +94,7 @@ async function drain(lane: Lane): Promise<void> {
   await beforeAbort(lane.options.ready, lane.ending.signal);
   while (!lane.ended.signal.aborted) {
     const wait = lane.ending.signal.aborted ? 0 : lane.options.pace.wait();
-    if (wait > 0) await pause(lane, wait);
+    if (wait > 0) await pause(wait, lane.ending.signal);
     const [next] = lane.waiting;
     if (next === undefined) break;
     lane.waiting.delete(next[0]);

@@ -1,0 +1,17 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Resolves after so many milliseconds, or when `signal` aborts: who pauses looks at it. Holds no process open. */
+export async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await sleep(milliseconds, undefined, { signal, ref: false }).catch(() => {});
+}
+
+/** Milliseconds between attempts: after the first failure, and at most. */
+export interface Backoff {
+  readonly first: number;
+  readonly most: number;
+}
+
+/** Milliseconds to wait after so many failures before: half to all of a time that doubles, so that replicas do not come at once. */
+export function backoffMs({ first, most }: Backoff, failures: number): number {
+  return Math.round(Math.min(most, first * 2 ** Math.min(failures, 16)) * (0.5 + Math.random() / 2));
+}
