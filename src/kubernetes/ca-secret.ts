@@ -27,7 +27,8 @@ const ROTATE = 'libc-dns.dev/rotate';
 
 const secret = z.object({ data: z.record(z.string(), z.string()).nullish() });
 
-function read(object: KubeObject): Stored {
+function read(object: KubeObject | undefined): Stored {
+  if (object === undefined) return { state: 'absent' };
   const { metadata } = object;
   const data = secret.safeParse(object).data?.data ?? {};
   const [[label, value]] = Object.entries(LABEL) as [[string, string]];
@@ -71,36 +72,26 @@ export function caSecret(options: CaSecretOptions): CaStore {
   const { client, namespace, name, clock, labels, hooks } = options;
   const collection = resourcePath(RESOURCES.secrets, undefined, namespace);
   const path = resourcePath(RESOURCES.secrets, name, namespace);
-  const listeners: (() => void)[] = [];
-  let seen: Stored = { state: 'unseen' };
-
-  const see = (stored: Stored): void => {
-    seen = stored;
-    for (const listener of listeners) listener();
-  };
-
   const followed = followObject<Stored>({
     client,
     resource: RESOURCES.secrets,
     name,
     namespace,
     clock,
+    unseen: { state: 'unseen' },
     read,
-    onSeen: (value) => see(value ?? { state: 'absent' }),
-    onError: (error, waitMs) => {
-      if (seen.state !== 'present') see({ state: seen.state, problem: error.message });
-      hooks?.onWatchError?.(error, waitMs);
-    },
+    onTrouble: (seen, { message }) => (seen.state === 'present' ? seen : { state: seen.state, problem: message }),
+    onError: hooks?.onWatchError,
   });
 
   return {
     get seen() {
-      return seen;
+      return followed.seen;
     },
     get inContact() {
       return followed.inContact;
     },
-    onChange: (listener) => void listeners.push(listener),
+    onChange: (listener) => followed.onChange(listener),
     create: (data) => {
       const metadata = { name, namespace, labels: { ...labels, ...LABEL } };
       // A null would be stored as an empty value here.

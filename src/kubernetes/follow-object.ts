@@ -9,16 +9,22 @@ export interface FollowOptions<T> {
   readonly name: string;
   readonly namespace?: string;
   readonly clock: { now(): number };
-  readonly read: (object: KubeObject) => T;
-  /** Called with each version of the object, and with undefined where there is none. */
-  readonly onSeen: (value: T | undefined) => void;
+  /** What is seen before anything was read. */
+  readonly unseen: T;
+  /** Of the object; of undefined where there is none. */
+  readonly read: (object: KubeObject | undefined) => T;
+  /** What is seen where it could not be read or watched; the same `seen` where that changes nothing. */
+  readonly onTrouble: (seen: T, error: KubeError) => T;
   /** It could not be read or watched; tried again in `waitMs`. */
-  readonly onError: (error: KubeError, waitMs: number) => void;
+  readonly onError?: ((error: KubeError, waitMs: number) => void) | undefined;
 }
 
-export interface Followed {
+export interface Followed<T> {
+  readonly seen: T;
   /** Whether changes are heard of: false while the API server cannot be reached. */
   readonly inContact: boolean;
+  /** Calls back when `seen` has changed. */
+  onChange(listener: () => void): void;
   close(): Promise<void>;
 }
 
@@ -29,26 +35,40 @@ const CONTACT_MS = 180_000;
  * Lists and watches one object by its name: RBAC can grant that with `resourceNames`
  * (kubernetes.io/docs/reference/access-authn-authz/rbac: referring to resources).
  */
-export function followObject<T>(options: FollowOptions<T>): Followed {
-  const { client, resource, name, namespace, clock, onSeen, onError } = options;
+export function followObject<T>(options: FollowOptions<T>): Followed<T> {
+  const { client, resource, name, namespace, clock, read, onTrouble, onError } = options;
+  const listeners: (() => void)[] = [];
+  let seen = options.unseen;
+  const see = (now: T): void => {
+    if (now === seen) return;
+    seen = now;
+    for (const listener of listeners) listener();
+  };
   const reflector = createReflector<{ readonly value: T }>({
     client,
     path: resourcePath(resource, undefined, namespace),
     query: { fieldSelector: `metadata.name=${name}` },
     clock,
-    keep: (object) => ({ value: options.read(object) }),
-    onChange: (_key, now) => onSeen(now?.value),
+    keep: (object) => ({ value: read(object) }),
+    onChange: (_key, now) => see(now === undefined ? read(undefined) : now.value),
     hooks: {
       onSynced: (items) => {
-        if (items === 0) onSeen(undefined);
+        if (items === 0) see(read(undefined));
       },
-      onError,
+      onError: (error, waitMs) => {
+        see(onTrouble(seen, error));
+        onError?.(error, waitMs);
+      },
     },
   });
   return {
+    get seen() {
+      return seen;
+    },
     get inContact() {
       return reflector.contactAt !== undefined && clock.now() - reflector.contactAt < CONTACT_MS;
     },
+    onChange: (listener) => void listeners.push(listener),
     close: () => reflector.close(),
   };
 }

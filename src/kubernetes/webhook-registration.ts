@@ -53,7 +53,8 @@ function callsUs({ clientConfig: { service } }: Entry, ours: WebhookRegistration
   return !service || (service.name === ours.name && service.namespace === ours.namespace);
 }
 
-function read(object: KubeObject, service: WebhookRegistrationOptions['service']): Seen {
+function read(object: KubeObject | undefined, service: WebhookRegistrationOptions['service']): Seen {
+  if (object === undefined) return { registration: { state: 'absent' }, places: [] };
   const places: { index: number; name: string }[] = [];
   const bundles: string[][] = [];
   for (const [index, entry] of (configuration.safeParse(object).data?.webhooks ?? []).entries()) {
@@ -88,44 +89,34 @@ function patchFor({ places }: Seen, version: string, bundles: readonly (readonly
 export function webhookRegistration(options: WebhookRegistrationOptions): TrustBundle {
   const { client, name, service, clock, hooks } = options;
   const path = resourcePath(RESOURCES.webhookConfigurations, name);
-  const listeners: (() => void)[] = [];
-  let last: Seen = { registration: { state: 'unseen' }, places: [] };
-
-  let entries: number | 'unknown' | undefined = 'unknown';
-
-  const count = (now: number | undefined): void => {
-    if (now !== entries) hooks?.onSeen?.(now);
-    entries = now;
-  };
-  const see = (seen: Seen): void => {
-    last = seen;
-    for (const listener of listeners) listener();
-  };
   const followed = followObject<Seen>({
     client,
     resource: RESOURCES.webhookConfigurations,
     name,
     clock,
+    unseen: { registration: { state: 'unseen' }, places: [] },
     read: (object) => read(object, service),
-    onSeen: (seen) => {
-      count(seen?.places.length);
-      see(seen ?? { registration: { state: 'absent' }, places: [] });
-    },
-    onError: (error, waitMs) => {
-      if (last.registration.state === 'unseen') {
-        see({ registration: { state: 'unseen', problem: error.message }, places: [] });
-      }
-      hooks?.onWatchError?.(error, waitMs);
-    },
+    onTrouble: (seen, { message }) =>
+      seen.registration.state === 'unseen' ? { ...seen, registration: { state: 'unseen', problem: message } } : seen,
+    onError: hooks?.onWatchError,
+  });
+
+  let told: number | 'nothing' | undefined = 'nothing';
+  followed.onChange(() => {
+    const { registration, places } = followed.seen;
+    if (registration.state === 'unseen') return;
+    const entries = registration.state === 'present' ? places.length : undefined;
+    if (entries !== told) hooks?.onSeen?.(entries);
+    told = entries;
   });
 
   return {
     get seen() {
-      return last.registration;
+      return followed.seen.registration;
     },
-    onChange: (listener) => void listeners.push(listener),
+    onChange: (listener) => followed.onChange(listener),
     async replace(version, bundles) {
-      const body = patchFor(last, version, bundles);
+      const body = patchFor(followed.seen, version, bundles);
       const query = { fieldManager: 'libc-dns-webhook' };
       try {
         await client.request({ method: 'PATCH', path, query, contentType: 'application/json-patch+json', body });
