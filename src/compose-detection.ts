@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import type { OpenDetector } from './commands/detector-part.ts';
 import { CommandError } from './commands/errors.ts';
 import { composeIdentities } from './compose-identities.ts';
+import { registryProxy } from './config/registry-proxy.ts';
 import type { Config } from './config/schema.ts';
 import type { DetectorHooks } from './libc/detector-hooks.ts';
 import { createImageDetector } from './libc/image-detector.ts';
@@ -99,15 +100,17 @@ function refused(error: unknown): unknown {
 
 /** The registries, asked with the configured logins first, then with those of our own cloud identities. */
 async function openClient(config: Config, options: DetectionOptions): Promise<RegistryClient> {
-  const { caFile, dockerConfig, ...lists } = config.detection.registry;
+  const { caFile, dockerConfig, proxy: _withoutLogin, ...lists } = config.detection.registry;
+  const proxy = registryProxy(config, options.environment);
   const local = localRegistries(options.person?.images ?? []);
   const ca = caFile !== '' && { ca: await fileText(caFile, 'detection.registry.caFile') };
   const configured = await credentials(dockerConfig, options);
   try {
-    const identities = composeIdentities(config, { ...options, ...ca });
+    const identities = composeIdentities(config, { ...options, ...ca, proxy });
     const client = createRegistryClient({
       ...lists,
       ...ca,
+      proxy,
       insecure: [...lists.insecure, ...local],
       credentials: identities === undefined ? configured : combineCredentials([configured, identities]),
       userAgent: `libc-dns-webhook/${options.version}`,

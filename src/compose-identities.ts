@@ -1,6 +1,7 @@
 import { CommandError } from './commands/errors.ts';
 import type { Config } from './config/schema.ts';
 import { cloudPackages, createCloudIdentities, type CloudIdentities } from './registry/cloud-identities.ts';
+import type { ProxyOptions } from './registry/proxy.ts';
 import { createLimitedLines } from './telemetry/limited-lines.ts';
 import { systemClock } from './system-clock.ts';
 
@@ -9,6 +10,8 @@ export interface IdentitiesOptions {
   readonly environment: NodeJS.ProcessEnv;
   /** The text of `detection.registry.caFile`. */
   readonly ca?: string;
+  /** For the registries themselves. */
+  readonly proxy?: ProxyOptions | undefined;
   /** For logins that cannot be had; holds none of them. */
   readonly warn: (message: string) => void;
 }
@@ -27,7 +30,7 @@ function isInstalled(name: string): boolean {
  * cloud's package is not there: at the start, for later it would be one warning among many.
  */
 export function composeIdentities({ detection }: Config, options: IdentitiesOptions): CloudIdentities | undefined {
-  const { identities, ...lists } = detection.registry;
+  const { identities, proxy: _withoutLogin, noProxy: _, ...lists } = detection.registry;
   if (identities.length === 0 || !lists.enabled) return undefined;
   const missing = identities.filter((cloud) => !isInstalled(cloudPackages[cloud]));
   if (missing.length > 0) {
@@ -43,6 +46,7 @@ export function composeIdentities({ detection }: Config, options: IdentitiesOpti
     clouds: identities,
     environment: options.environment,
     ...(options.ca !== undefined && { ca: options.ca }),
+    proxy: options.proxy,
     userAgent: `libc-dns-webhook/${options.version}`,
     clock: systemClock,
     onProblem: createLimitedLines(options.warn, () => performance.now()),

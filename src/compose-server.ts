@@ -8,6 +8,7 @@ import { joinCluster, type Joined, type Surroundings } from './compose-kubernete
 import { composePullSecrets } from './compose-pull-secrets.ts';
 import { composeStore, type StoreParts } from './compose-store.ts';
 import { composeWarmUp } from './compose-warm-up.ts';
+import { registryProxy } from './config/registry-proxy.ts';
 import type { DetectorHooks } from './libc/detector-hooks.ts';
 import { parsePlatform } from './libc/platform.ts';
 import type { ClusterFacts } from './policy/model.ts';
@@ -42,6 +43,14 @@ function without({ client }: Joined, { config: { detection }, log }: ServerConte
   if (cache.store === 'cluster') log.warn('detection.cache.store cluster: no cluster to keep verdicts in');
 }
 
+/** Said at the start, for the environment may hold what nobody thinks of. */
+function sayProxy({ config, log }: ServerContext, { environment }: Surroundings): void {
+  const proxy = registryProxy(config, environment);
+  if (proxy === undefined) return;
+  const { address, noProxy, origin } = proxy;
+  log.info({ proxy: address, noProxy, from: origin }, 'registries are asked through a proxy');
+}
+
 /** What is to be closed, the last opened first. */
 type Closing = (() => Promise<unknown>)[];
 
@@ -56,6 +65,7 @@ async function openDetection(
   closing: Closing,
 ): Promise<OpenDetector> {
   const { config, log, metrics } = context;
+  sayProxy(context, around);
   const detection = await composeDetector(config, {
     ...around,
     warn: (message) => log.warn(message),

@@ -7,7 +7,8 @@ import { kernelEntries } from './kernels.ts';
 import { needVerdict } from './need.ts';
 import { tcpBlockedBy } from './network-policies.ts';
 import { compareTexts, sortedByKey } from './order.ts';
-import type { AuditReport, AuditSource, AuditSummary, ClusterSection, Finding, Gap, WorkloadEntry } from './report.ts';
+import type { Finding, WorkloadEntry } from './report-entries.ts';
+import type { AuditReport, AuditSource, AuditSummary, ClusterSection, Gap } from './report.ts';
 import type { Scanned } from './scanned.ts';
 
 export interface ReportInput {

@@ -1,7 +1,7 @@
 import type { ClusterFacts, ContainerVerdict, Decision, Mode, PodView, ResolvConf } from '../policy/model.ts';
 import type { Reason } from '../policy/reasons.ts';
 import type { DetectionFailure } from '../libc/detector.ts';
-import type { WorkloadExposure } from './report.ts';
+import type { WorkloadExposure } from './report-entries.ts';
 import type { PodGroup } from './scanned.ts';
 
 /** A container's verdict, with what the look-up of its image told. */

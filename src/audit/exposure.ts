@@ -2,8 +2,8 @@ import type { ClusterFacts, ResolvConf } from '../policy/model.ts';
 import type { Resolver } from '../policy/verdict.ts';
 import { readByGlibc, readByMusl } from '../resolv-conf/readers.ts';
 import type { KernelLevel } from './kernels.ts';
-import type { ExposureLevel, WorkloadExposure } from './report.ts';
-import type { KubeProxy } from './scanned.ts';
+import type { ExposureLevel, WorkloadExposure } from './report-entries.ts';
+import type { KubeProxy } from './report.ts';
 
 export interface ExposureInput {
   /** Of the Pod's containers. */

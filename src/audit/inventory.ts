@@ -12,7 +12,7 @@ import type {
   NamespaceEntry,
   Severity,
   UnreadableImage,
-} from './report.ts';
+} from './report-entries.ts';
 import { grantFor } from './unreadable.ts';
 
 type Counts<T extends string> = Record<T, number>;

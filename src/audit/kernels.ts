@@ -1,6 +1,6 @@
 import { kernelFixes } from './kernel-fixes.ts';
 import { compareText } from './order.ts';
-import type { KernelEntry, KernelFix } from './report.ts';
+import type { KernelEntry, KernelFix } from './report-entries.ts';
 import type { PodGroup, ScannedNode } from './scanned.ts';
 
 export type KernelLevel = KernelEntry['level'];

@@ -1,5 +1,5 @@
 import type { DnsConfig, Mode } from '../policy/model.ts';
-import type { Gap } from './report.ts';
+import type { Gap, KubeProxy } from './report.ts';
 
 /** What is read of a cluster, or of manifests, as far as the audit needs it. */
 export interface Scanned {
@@ -55,12 +55,6 @@ export interface ScannedPolicy {
   readonly namespace: string;
   readonly name: string;
   readonly spec: unknown;
-}
-
-export interface KubeProxy {
-  readonly mode: 'iptables' | 'ipvs' | 'nftables' | 'other' | 'unknown';
-  readonly source: string;
-  readonly detail: string;
 }
 
 /** Where Pods of a namespace stand, without labels of their own. */

@@ -1,5 +1,6 @@
 import { counted } from '../audit/order.ts';
-import type { AuditReport, ExposureLevel, WorkloadEntry } from '../audit/report.ts';
+import type { ExposureLevel, WorkloadEntry } from '../audit/report-entries.ts';
+import type { AuditReport } from '../audit/report.ts';
 import { printable } from '../printable.ts';
 import { findingsText } from './audit-table-findings.ts';
 import type { Paint } from './io.ts';

@@ -2,6 +2,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 
 import type { Override } from './load.ts';
+import { ownProxy } from './registry-proxy.ts';
 import { nearest } from './resolver-options.ts';
 import { configSchema } from './schema.ts';
 
@@ -38,6 +39,7 @@ const variable = (key: string): string =>
 function readValue(key: string, fallback: unknown, text: string): unknown {
   const list = Array.isArray(fallback) || (LISTS.includes(key) && text !== 'auto');
   if (list) return text === '' ? [] : text.split(',').map((item) => item.trim());
+  if (key === 'detection.registry.proxy') return ownProxy(text);
   if (typeof fallback === 'string') return text;
   try {
     return parse(text);

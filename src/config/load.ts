@@ -2,6 +2,7 @@ import { isMap, LineCounter, parseDocument, type Document } from 'yaml';
 import { z } from 'zod';
 
 import { readEnvironment } from './environment.ts';
+import { proxyDefaults } from './registry-proxy.ts';
 import { nearest } from './resolver-options.ts';
 import { configSchema, type Config } from './schema.ts';
 
@@ -108,8 +109,12 @@ function describe(issue: z.core.$ZodIssue, origins: ReadonlyMap<string, string>,
   return [`${where}${key === '' ? '' : `${key}: `}${issue.message}`];
 }
 
+const getIn = (tree: Tree, key: string): unknown =>
+  key.split('.').reduce<unknown>((node, part) => (node as Tree | undefined)?.[part], tree);
+
 /**
- * Reads the configuration: flags win over the environment (`LIBC_DNS_…`), that over the file, that over the defaults.
+ * Reads the configuration: flags win over the environment (`LIBC_DNS_…`), that over the file, that over the defaults, of which
+ * `HTTPS_PROXY` and `NO_PROXY` are some.
  * Throws {@link ConfigError} with every problem found.
  */
 export function loadConfig(sources: ConfigSources): LoadedConfig {
@@ -121,11 +126,16 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
     setIn(tree, key, value);
     origins.set(key, origin);
   }
+  const proxy = proxyDefaults(sources.environment);
+  const unset = proxy.defaults.filter(({ key }) => getIn(tree, key) === undefined);
+  for (const { key, value, origin } of unset) {
+    setIn(tree, key, value);
+    origins.set(key, origin);
+  }
   const result = configSchema.safeParse(tree);
   if (!result.success) {
     throw new ConfigError(result.error.issues.flatMap((issue) => describe(issue, origins, file)));
   }
-  const isSet = (key: string): boolean =>
-    key.split('.').reduce<unknown>((node, part) => (node as Tree | undefined)?.[part], tree) !== undefined;
-  return { config: result.data, isSet, warnings: environment.warnings };
+  const isSet = (key: string): boolean => getIn(tree, key) !== undefined;
+  return { config: result.data, isSet, warnings: [...environment.warnings, ...proxy.warnings] };
 }

@@ -3,6 +3,7 @@ import { z } from 'zod';
 
 import { MUSL_LEAST_TIMEOUT } from '../policy/options.ts';
 import { formatDuration, parseDuration } from './duration.ts';
+import { NO_PROXY_ENTRY, PROXY_ADDRESS } from './registry-proxy.ts';
 import { parseResolverOption } from './resolver-options.ts';
 
 function duration(fallback: string, least: string, most: string) {
@@ -72,6 +73,13 @@ const registry = z.strictObject({
   pullSecrets: z.boolean().default(false),
   identities: z.array(z.enum(['aws', 'google', 'azure'])).default([]),
   caFile: z.string().default(''),
+  proxy: z
+    .string()
+    .regex(PROXY_ADDRESS, 'expected http://host:port or https://host:port; a login only by the environment')
+    .default(''),
+  noProxy: z
+    .array(z.string().regex(NO_PROXY_ENTRY, 'expected host, .suffix, address, network or *, with :port if need be'))
+    .default([]),
 });
 
 const cache = z.strictObject({

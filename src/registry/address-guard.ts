@@ -34,6 +34,24 @@ const privateRanges = [
   ...ranges('private', 'fc00::/7', 'fec0::/10'),
 ];
 
+// Names that clouds give their metadata services.
+const metadataNames = new Set([
+  'metadata',
+  'metadata.google.internal',
+  'metadata.goog',
+  'metadata.azure.internal',
+  'metadata.tencentyun.com',
+  'metadata.platformequinix.com',
+  'instance-data',
+  'instance-data.ec2.internal',
+]);
+
+/** Why a name may not be handed to somebody who looks it up elsewhere; undefined: as far as a name tells, it may. */
+export function refusedName(hostname: string): string | undefined {
+  if (metadataNames.has(hostname)) return 'cloud metadata';
+  return hostname === 'localhost' || hostname.endsWith('.localhost') ? 'loopback' : undefined;
+}
+
 /** What an operator has said about addresses. */
 export interface AddressRules {
   readonly allowPrivateAddresses: boolean;

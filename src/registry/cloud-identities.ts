@@ -12,6 +12,7 @@ import { authorityOf } from './host-pattern.ts';
 import { createHostRules, type HostLists, type HostRules } from './host-rules.ts';
 import { createHostStates } from './host-states.ts';
 import { defaultLimits, type Clock } from './limits.ts';
+import { createRegistryProxy, type ProxyOptions } from './proxy.ts';
 
 /** The npm package that each cloud's logins need: no part of the bundle, and loaded with the first login. */
 export const cloudPackages: Readonly<Record<Cloud, string>> = {
@@ -28,6 +29,8 @@ export interface CloudIdentitiesOptions extends HostLists {
   readonly concurrency: number;
   /** PEM certificates trusted besides the system's. */
   readonly ca?: string;
+  /** For the exchange of tokens with a registry; the clouds' own endpoints are called as their SDKs have it. */
+  readonly proxy?: ProxyOptions | undefined;
   readonly userAgent: string;
   readonly clock: Clock;
   /** Default: the system's, as `getaddrinfo` has it. */
@@ -86,12 +89,14 @@ function openExchange(
 ): { exchange: Exchange; close: () => Promise<void> } {
   const limits = defaultLimits;
   const resolve: Resolve = options.resolve ?? (async (hostname) => await lookup(hostname, { all: true }));
-  const shared = { rules, resolve, limits, secureContext: trustContext(options.ca) };
+  const { clock, userAgent } = options;
+  const secureContext = trustContext(options.ca);
+  const proxy = options.proxy && createRegistryProxy(options.proxy, { limits, secureContext, userAgent });
+  const shared = { rules, resolve, limits, secureContext, proxy };
   const anywhere = createDispatcher({ ...shared, listedOnly: false });
   const listed = createDispatcher({ ...shared, listedOnly: true });
   const hosts = createHostStates({ ...options, limits });
   const dispatcher = (listedOnly: boolean) => (listedOnly ? listed : anywhere);
-  const { clock, userAgent } = options;
   return {
     exchange: createExchange({ rules, limits, clock, userAgent, hosts, dispatcher }),
     close: async () => {

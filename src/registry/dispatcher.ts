@@ -9,6 +9,7 @@ import { authorityOf, type Authority } from './host-pattern.ts';
 import type { HostRules } from './host-rules.ts';
 import { parseAddress } from './ip-address.ts';
 import type { RegistryLimits } from './limits.ts';
+import type { RegistryProxy } from './proxy.ts';
 
 /** One answer of a name look-up. */
 export interface ResolvedAddress {
@@ -26,6 +27,8 @@ export interface DispatcherOptions {
   readonly secureContext: SecureContext;
   /** Connect only to the networks of the allow list. */
   readonly listedOnly: boolean;
+  /** Absent: every host is asked directly. */
+  readonly proxy?: RegistryProxy | undefined;
 }
 
 /**
@@ -51,7 +54,7 @@ function isCertificate(pem: string): boolean {
 
 /**
  * An HTTP/1.1 client whose every connection is checked where it is made: the address that passed the rules is the one
- * connected to. Proxies of the environment are not used, for a proxy would do the look-up that the rules are about.
+ * connected to. Where a proxy is configured it looks names up: then the rules see the name alone, or the address that stands for it.
  */
 export function createDispatcher(options: DispatcherOptions): Agent {
   const { limits } = options;
@@ -73,21 +76,36 @@ export function createDispatcher(options: DispatcherOptions): Agent {
 function connectorFor(origin: URL, options: DispatcherOptions): buildConnector.connector {
   const authority = authorityOf(origin);
   const transport = options.rules.transport(authority);
-  const connect = buildConnector({
+  const settings = {
     timeout: options.limits.connectMs,
     allowH2: false,
     maxCachedSessions: 1,
     secureContext: options.secureContext,
     // An entry for plain HTTP says nothing about certificates.
     rejectUnauthorized: transport.verify || transport.protocol === 'http:',
-    lookup: guardedLookup(authority, options),
-  });
+  };
+  if (options.proxy?.carries(origin) === true) {
+    return guardedTunnel(authority, options, options.proxy.connector(origin, buildConnector(settings)));
+  }
+  const connect = buildConnector({ ...settings, lookup: guardedLookup(authority, options) });
   return (request, callback) => {
     // An address needs no look-up, so net would not ask guardedLookup.
     if (parseAddress(request.hostname) !== undefined) {
       const why = options.rules.refuseAddress(authority, request.hostname, options.listedOnly);
       if (why !== undefined) return callback(refusedAddress(authority, authority.hostname, why), null);
     }
+    return connect(request, callback);
+  };
+}
+
+function guardedTunnel(
+  authority: Authority,
+  { rules, listedOnly }: DispatcherOptions,
+  connect: buildConnector.connector,
+): buildConnector.connector {
+  return (request, callback) => {
+    const why = rules.refuseUnresolved(authority, listedOnly);
+    if (why !== undefined) return callback(refusedAddress(authority, authority.hostname, why), null);
     return connect(request, callback);
   };
 }

@@ -1,4 +1,4 @@
-import { refusal, type AddressRules } from './address-guard.ts';
+import { refusal, refusedName, type AddressRules } from './address-guard.ts';
 import { matchesHost, matchesRepository, parseHostPattern, type Authority, type HostPattern } from './host-pattern.ts';
 import { contains, parseAddress, parseNetwork, type Network } from './ip-address.ts';
 
@@ -33,6 +33,8 @@ export interface HostRules {
    * networks of `allow`, for that is all that admits the image.
    */
   refuseAddress(authority: Authority, address: string, listedOnly: boolean): string | undefined;
+  /** Whether a host may be asked whose address nobody here will know, for a proxy looks it up. */
+  refuseUnresolved(authority: Authority, listedOnly: boolean): string | undefined;
   /** Whether only the networks of `allow` admit images of this repository. */
   admittedByAddress(authority: Authority, repository: string): boolean;
   transport(authority: Authority): Transport;
@@ -60,6 +62,10 @@ export function createHostRules(lists: HostLists, mirrors: readonly Authority[])
     isMirror(authority) || named.some((pattern) => matchesHost(pattern, authority));
   const admitted = (authority: Authority, repository: string) =>
     allow.length === 0 || namedIn(allow, authority, repository);
+  const refuseAddress = (authority: Authority, address: string, listedOnly: boolean): string | undefined =>
+    listedOnly && isIn(allowedNetworks, address) !== true
+      ? 'not in the list of allowed registries'
+      : refusal(addresses, address, isTrusted(authority));
   return {
     refuseRepository(authority, repository) {
       if (namedIn(deny, authority, repository)) return 'it is denied';
@@ -67,9 +73,13 @@ export function createHostRules(lists: HostLists, mirrors: readonly Authority[])
       return admitted(authority, repository) || byAddress ? undefined : 'it is not in the list of allowed registries';
     },
     refuseHost: (authority) => (deny.some((entry) => isWholeHost(entry, authority)) ? 'it is denied' : undefined),
-    refuseAddress(authority, address, listedOnly) {
-      if (listedOnly && isIn(allowedNetworks, address) !== true) return 'not in the list of allowed registries';
-      return refusal(addresses, address, isTrusted(authority));
+    refuseAddress,
+    refuseUnresolved(authority, listedOnly) {
+      if (parseAddress(authority.hostname) !== undefined) {
+        return refuseAddress(authority, authority.hostname, listedOnly);
+      }
+      if (listedOnly) return 'networks of detection.registry.allow cannot admit what a proxy looks up';
+      return isTrusted(authority) ? undefined : refusedName(authority.hostname);
     },
     admittedByAddress: (authority, repository) => !admitted(authority, repository),
     transport: (authority) =>

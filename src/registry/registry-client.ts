@@ -11,6 +11,7 @@ import { commonName } from './host-pattern.ts';
 import { createHostRules, type HostLists, type HostRules } from './host-rules.ts';
 import { createHostStates } from './host-states.ts';
 import { defaultLimits, type Clock, type RegistryLimits } from './limits.ts';
+import { createRegistryProxy, type ProxyOptions } from './proxy.ts';
 import { formatReference, parseReference, type Reference } from './reference.ts';
 import { createRegistrySource } from './registry-source.ts';
 import { createRepositoryRequests } from './repository-request.ts';
@@ -24,6 +25,8 @@ export interface RegistryClientOptions extends HostLists {
   readonly credentials: CredentialSource;
   /** PEM certificates trusted besides the system's. */
   readonly ca?: string;
+  /** Absent: none, whatever the environment says. */
+  readonly proxy?: ProxyOptions | undefined;
   readonly userAgent: string;
   readonly clock: Clock;
   /** Default: the system's, as `getaddrinfo` has it. */
@@ -41,8 +44,7 @@ export interface RegistryClient extends ImageSources {
 const systemResolve: Resolve = async (hostname) => await lookup(hostname, { all: true });
 
 /**
- * Opens images in OCI distribution registries. Nothing comes from the environment: no proxy variables above all, for a proxy
- * would connect where the rules about addresses forbid it. Throws a RangeError for an entry of a list that cannot be read;
+ * Opens images in OCI distribution registries. Nothing comes from the environment. Throws a RangeError for an entry of a list that cannot be read;
  * `open` and `canonical` throw `ImageSourceError` `invalid-reference`, `open` also `forbidden-host`.
  */
 export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
@@ -66,7 +68,10 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
 
 function createTransport(options: RegistryClientOptions, rules: HostRules, limits: RegistryLimits) {
   const resolve = options.resolve ?? systemResolve;
-  const shared = { rules, resolve, limits, secureContext: trustContext(options.ca) };
+  const { userAgent } = options;
+  const secureContext = trustContext(options.ca);
+  const proxy = options.proxy && createRegistryProxy(options.proxy, { limits, secureContext, userAgent });
+  const shared = { rules, resolve, limits, secureContext, proxy };
   const anywhere = createDispatcher({ ...shared, listedOnly: false });
   const listed = createDispatcher({ ...shared, listedOnly: true });
   const exchange = createExchange({

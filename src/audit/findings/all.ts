@@ -1,6 +1,6 @@
 import { compareText, compareTexts } from '../order.ts';
 import type { DecidedGroup, FindingContext } from '../decided.ts';
-import type { Finding, Severity } from '../report.ts';
+import type { Finding, Severity } from '../report-entries.ts';
 import { injectedFindings } from './others.ts';
 import { muslFindings } from './musl.ts';
 import { ownFindings } from './ours.ts';

@@ -1,6 +1,6 @@
 import type { PodView } from '../../policy/model.ts';
 import type { DecidedGroup } from '../decided.ts';
-import type { Finding, FindingCode, Severity } from '../report.ts';
+import type { Finding, FindingCode, Severity } from '../report-entries.ts';
 import type { Owner } from '../scanned.ts';
 import { shellWord } from '../shell-word.ts';
 

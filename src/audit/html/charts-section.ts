@@ -1,5 +1,6 @@
 import { REASONS } from '../../policy/reasons.ts';
-import type { AuditReport, AuditSummary, KernelEntry, NamespaceEntry } from '../report.ts';
+import type { KernelEntry, NamespaceEntry } from '../report-entries.ts';
+import type { AuditReport, AuditSummary } from '../report.ts';
 import { barChart, legend, type Bar, type Segment } from './chart.ts';
 import { html, NOTHING, type Markup } from './markup.ts';
 import type { Tone } from './page-data.ts';

@@ -1,4 +1,5 @@
-import type { AuditReport, Gap, KernelEntry, KernelFix, SourcedText } from '../report.ts';
+import type { KernelEntry, KernelFix } from '../report-entries.ts';
+import type { AuditReport, Gap, SourcedText } from '../report.ts';
 import { html, NOTHING, type Markup } from './markup.ts';
 import type { Tone } from './page-data.ts';
 import { shown } from './shown.ts';

@@ -1,4 +1,5 @@
-import type { AuditReport, Finding } from '../report.ts';
+import type { Finding } from '../report-entries.ts';
+import type { AuditReport } from '../report.ts';
 import type { PageRow, PageTable } from './page-data.ts';
 import { isCode, shown, shownLines } from './shown.ts';
 import { SEVERITY } from './words.ts';

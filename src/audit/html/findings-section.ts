@@ -1,4 +1,5 @@
-import type { AuditReport, Finding } from '../report.ts';
+import type { Finding } from '../report-entries.ts';
+import type { AuditReport } from '../report.ts';
 import { html, NOTHING, type Markup } from './markup.ts';
 import { isCode, shown, shownLines } from './shown.ts';
 import { tablePlace } from './table-place.ts';

@@ -1,4 +1,5 @@
-import type { AuditReport, ImageEntry, UnreadableImage } from '../report.ts';
+import type { ImageEntry, UnreadableImage } from '../report-entries.ts';
+import type { AuditReport } from '../report.ts';
 import type { PageDetail, PageRow, PageTable, Tag } from './page-data.ts';
 import { shown } from './shown.ts';
 

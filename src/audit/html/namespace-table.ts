@@ -1,4 +1,5 @@
-import type { AuditReport, NamespaceEntry } from '../report.ts';
+import type { NamespaceEntry } from '../report-entries.ts';
+import type { AuditReport } from '../report.ts';
 import type { PageRow, PageTable } from './page-data.ts';
 import { REASONS } from '../../policy/reasons.ts';
 import { shown } from './shown.ts';

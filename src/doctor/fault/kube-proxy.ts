@@ -1,5 +1,5 @@
 import { kubeProxyOf, type KubeProxySources } from '../../audit/kube-proxy.ts';
-import type { KubeProxy } from '../../audit/scanned.ts';
+import type { KubeProxy } from '../../audit/report.ts';
 import { ok, skipped, type Outcome } from '../check.ts';
 import { why } from '../why.ts';
 

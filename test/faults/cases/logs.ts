@@ -13,9 +13,15 @@ import { openRegistry } from '../support/world.ts';
 
 const REVIEW = JSON.stringify(fixture('plain'));
 
-/** Bytes of the log, as they were written. */
-const bytesOf = ({ lines }: WebhookProcess): number =>
-  lines.reduce((sum, line) => sum + JSON.stringify(line).length + 1, 0);
+/** Tells, from now on, what was logged. */
+function logging({ lines }: WebhookProcess): () => { lines: number; kilobytes: number; longest: number } {
+  const before = lines.length;
+  return () => {
+    const bytes = lines.slice(before).map((line) => JSON.stringify(line).length + 1);
+    const all = bytes.reduce((sum, length) => sum + length, 0);
+    return { lines: bytes.length, kilobytes: Math.round(all / 1024), longest: Math.max(0, ...bytes) };
+  };
+}
 
 /** Sends requests by eight callers at once; resolves to how many were answered. */
 async function flood(webhook: WebhookProcess, count: number, bodyOf: (index: number) => string): Promise<number> {
@@ -40,13 +46,12 @@ const badRequests: Fault = {
   promise: 'each is answered, counted, and the log holds 31 lines a minute at most',
   async run(world) {
     const webhook = await world.webhook();
-    const before = webhook.lines.length;
-    const bytes = bytesOf(webhook);
+    const logged = logging(webhook);
     await flood(webhook, 5000, (index) => (index % 2 === 0 ? `{"a${index}` : `{"kind":"${'x'.repeat(index)}"}`));
     await sleep(200);
     const counted = await metric(webhook, 'libc_dns_bad_requests_total');
-    const lines = webhook.lines.length - before;
-    const seen = `${counted} counted; ${lines} lines, ${Math.round((bytesOf(webhook) - bytes) / 1024)} KB`;
+    const { lines, kilobytes } = logged();
+    const seen = `${counted} counted; ${lines} lines, ${kilobytes} KB`;
     keep(counted === 5000 && lines <= 62, seen);
     return seen;
   },
@@ -65,21 +70,19 @@ const decisions: Fault = {
   promise: 'each is answered and counted; 1,000 lines at once and 100 a second are logged, none longer than 8 KB',
   async run(world) {
     const webhook = await world.webhook();
-    const before = webhook.lines.length;
-    const bytes = bytesOf(webhook);
+    const logged = logging(webhook);
     const started = performance.now();
     await flood(webhook, 6000, (index) => (index % 20 === 0 ? hostile(index) : REVIEW));
     const took = (performance.now() - started) / 1000;
     const counted = await metric(webhook, 'libc_dns_decisions_total');
     const leftOut = await metric(webhook, 'libc_dns_log_lines_left_out_total');
     await until(
-      () => webhook.lines.length - before,
+      () => logged().lines,
       (count) => count >= counted - leftOut,
       { ms: 10_000, what: 'lines' },
     );
-    const lines = webhook.lines.length - before;
-    const longest = Math.max(...webhook.lines.map((line) => JSON.stringify(line).length));
-    const seen = `${counted} decided in ${took.toFixed(1)} s; ${lines} lines, ${Math.round((bytesOf(webhook) - bytes) / 1024)} KB, longest ${longest} bytes, ${leftOut} left out and counted`;
+    const { lines, kilobytes, longest } = logged();
+    const seen = `${counted} decided in ${took.toFixed(1)} s; ${lines} lines, ${kilobytes} KB, longest ${longest} bytes, ${leftOut} left out and counted`;
     keep(counted === 6000 && lines <= 1000 + 100 * took + 10 && longest < 8192, seen);
     return seen;
   },

@@ -11,7 +11,7 @@ import { fixture, podReview, answerOf } from '../../support/reviews.ts';
 import { isReady } from '../../support/installation.ts';
 import { post, type WebhookProcess } from '../../support/webhook-process.ts';
 import { keep, NotTried, type Fault } from '../fault.ts';
-import { answers, metric, seconds, until } from '../support/measure.ts';
+import { answers, machineStalls, metric, seconds, until } from '../support/measure.ts';
 import { createPods, told } from '../support/pods.ts';
 import { closeCluster, hasProgram, openCluster, openRegistry, type World } from '../support/world.ts';
 
@@ -142,21 +142,44 @@ const expired: Fault = {
   },
 };
 
+/** A name server that takes queries and never answers, for a process of its own. Returns the resolv.conf that leads to it. */
+async function deafNameServer(world: World): Promise<string> {
+  if (process.getuid?.() !== 0 || !hasProgram('unshare')) throw new NotTried('needs root and unshare');
+  const hole = createSocket('udp4');
+  await new Promise<void>((resolve, reject) => {
+    hole.once('error', () => reject(new NotTried('port 53 of 127.0.0.153 is taken')));
+    hole.bind(53, '127.0.0.153', resolve);
+  });
+  world.afterwards(() => hole.close());
+  const file = join(await folderOf(world), 'resolv.conf');
+  await writeFile(file, 'nameserver 127.0.0.153\n');
+  return file;
+}
+
+/** Tries again and again, not waiting for one try to end; resolves to the milliseconds from `started` until the resolver was found. */
+async function firstRead(started: number, read: () => Promise<{ resolver: string | undefined }>): Promise<number> {
+  let found: number | undefined;
+  const tries: Promise<void>[] = [];
+  while (found === undefined && performance.now() - started < 30_000) {
+    const attempt = async (): Promise<void> => {
+      const { resolver } = await read();
+      if (resolver === 'musl') found ??= performance.now() - started;
+    };
+    tries.push(attempt());
+    await sleep(200);
+  }
+  await Promise.all(tries);
+  return found ?? Infinity;
+}
+
 const dns: Fault = {
   id: 'dns-fails',
   name: "the webhook's own DNS takes queries and never answers; 60 Pods of registries by name",
   promise:
-    'each is answered within the budget; a registry that needs no DNS is read again within 5 s, though all look-ups under way hang',
+    'each Pod is answered within the budget of 1.5 s, and so are those of a registry that needs no DNS; that one is read again within 4.5 s, for names are given up after 3 s, and undici looks at its clock each 0.5 to 1 s',
+  alsoIn: 'test/unit/libc-detector/look-ups.test.ts',
   async run(world) {
-    if (process.getuid?.() !== 0 || !hasProgram('unshare')) throw new NotTried('needs root and unshare');
-    const hole = createSocket('udp4');
-    await new Promise<void>((resolve, reject) => {
-      hole.once('error', () => reject(new NotTried('port 53 of 127.0.0.153 is taken')));
-      hole.bind(53, '127.0.0.153', resolve);
-    });
-    world.afterwards(() => hole.close());
-    const file = join(await folderOf(world), 'resolv.conf');
-    await writeFile(file, 'nameserver 127.0.0.153\n');
+    const file = await deafNameServer(world);
     const registry = await openRegistry();
     world.afterwards(() => registry.close());
     const webhook = await world.webhook({
@@ -171,16 +194,16 @@ const dns: Fault = {
       const answer = answerOf(await webhook.post(JSON.stringify(podReview({ spec: { containers } }))));
       return { ms: performance.now() - started, resolver: answer.audit.decision.resolvers['main'] };
     };
+    const stalls = machineStalls();
     const named = Promise.all(Array.from({ length: 60 }, (_, index) => waited(`registry-${index}.example/app:1`)));
     const started = performance.now();
-    let unknown = 0;
-    while ((await waited(registry.newImage())).resolver !== 'musl') unknown += 1;
-    const again = performance.now() - started;
+    const readAfter = await firstRead(started, async () => await waited(registry.newImage()));
     const slowest = Math.max(...(await named).map(({ ms }) => ms));
     const others = await Promise.all(Array.from({ length: 10 }, () => waited(registry.newImage())));
     const known = others.filter(({ resolver }) => resolver === 'musl').length;
-    const seen = `60 waited up to ${seconds(slowest)}; ${unknown} others unknown, read again after ${seconds(again)}, then ${known} of 10 known`;
-    keep(slowest < 3000 && again < 5000 && known === 10, seen);
+    const stalled = stalls();
+    const seen = `60 waited up to ${seconds(slowest)}; the other registry read again after ${seconds(readAfter)}, then ${known} of 10 known; this machine stood still for ${stalled} ms`;
+    keep(slowest < 2000 + 2 * stalled && readAfter < 4500 + 2 * stalled && known === 10, seen);
     return seen;
   },
 };

@@ -1,6 +1,6 @@
 import { webhookCounts, slowCalls } from '../../support/api-metrics.ts';
 import type { WebhookProcess } from '../../support/webhook-process.ts';
-import { metric } from '../support/measure.ts';
+import { metric, metricOfAll } from '../support/measure.ts';
 import type { Cluster } from '../support/world.ts';
 import type { Churn } from './churn.ts';
 import { growth, type Sample } from './growth.ts';
@@ -23,15 +23,10 @@ async function decided(replica: WebhookProcess): Promise<{ all: number; slow: nu
   return { all, slow: all - quick, late: await metric(replica, 'libc_dns_late_answers_total') };
 }
 
-const sumOver = async (replicas: readonly WebhookProcess[], start: string): Promise<number> => {
-  const counts = await Promise.all(replicas.map((replica) => metric(replica, start)));
-  return counts.reduce((sum, count) => sum + count, 0);
-};
-
 async function background({ cluster }: Cluster, { stayed, churn }: Seen): Promise<string> {
   const path = '/apis/coordination.k8s.io/v1/namespaces/libc-dns/leases/libc-dns-webhook';
   const lease = await cluster.client.request<{ spec: { leaseTransitions?: number } }>({ path });
-  const of = async (start: string): Promise<number> => await sumOver(stayed, start);
+  const of = async (start: string): Promise<number> => await metricOfAll(stayed, start);
   return [
     `${churn.namespaces} namespaces and ${churn.workloads} workloads came, changed and went`,
     `${churn.replicas} replicas came and went`,

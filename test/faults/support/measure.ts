@@ -1,4 +1,5 @@
 import { readFile, readdir, readlink } from 'node:fs/promises';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { answerOf } from '../../support/reviews.ts';
@@ -39,6 +40,31 @@ export async function metric({ probes }: Pick<WebhookProcess, 'probes'>, start: 
   const text = await (await fetch(`${probes}/metrics`)).text();
   const lines = text.split('\n').filter((line) => line.startsWith(start) && !line.startsWith('#'));
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
+}
+
+/** The same over several replicas. */
+export async function metricOfAll(replicas: readonly Pick<WebhookProcess, 'probes'>[], start: string): Promise<number> {
+  const counts = await Promise.all(replicas.map((replica) => metric(replica, start)));
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
+/** Counts from now on: resolves to by how much a metric of these replicas has grown. */
+export async function counting(
+  replicas: readonly Pick<WebhookProcess, 'probes'>[],
+  start: string,
+): Promise<() => Promise<number>> {
+  const before = await metricOfAll(replicas, start);
+  return async () => (await metricOfAll(replicas, start)) - before;
+}
+
+/** Says, from now on, how long this machine kept a process from running at most, milliseconds: no promise of ours holds against that. */
+export function machineStalls(): () => number {
+  const delay = monitorEventLoopDelay({ resolution: 10 });
+  delay.enable();
+  return () => {
+    delay.disable();
+    return Math.round(delay.max / 1e6);
+  };
 }
 
 /** Milliseconds, sorted. */

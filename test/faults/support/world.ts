@@ -78,6 +78,13 @@ export async function openCluster(options: InstallOptions = {}): Promise<Cluster
   return { cluster, registry, proxy, installation };
 }
 
+/** The replica that a fault is tried on. */
+export function firstReplica({ installation: { replicas } }: Cluster): WebhookProcess {
+  const [first] = replicas;
+  if (first === undefined) throw new Error('there is no replica');
+  return first;
+}
+
 export async function closeCluster({ installation, proxy, registry, cluster }: Cluster): Promise<void> {
   await installation.stop();
   await proxy.close();

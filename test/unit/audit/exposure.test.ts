@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { exposureOf, type ExposureInput } from '../../../src/audit/exposure.ts';
 import { judgeKernel, kernelEntries, worstKernel } from '../../../src/audit/kernels.ts';
-import type { KubeProxy } from '../../../src/audit/scanned.ts';
+import type { KubeProxy } from '../../../src/audit/report.ts';
 
 const proxy = (mode: KubeProxy['mode']): KubeProxy => ({ mode, source: 'test', detail: 'test' });
 
