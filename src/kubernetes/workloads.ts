@@ -1,11 +1,6 @@
 import type { Detector } from '../libc/detector.ts';
-import {
-  createWarmUpQueue,
-  type WarmUpHooks,
-  type WarmUpLimits,
-  type WarmUpQueue,
-  type WarmUpQueueStats,
-} from '../libc/warm-up.ts';
+import type { WarmUpHooks, WarmUpLimits } from '../libc/warm-up-parts.ts';
+import { createWarmUpQueue, type WarmUpQueue, type WarmUpQueueStats } from '../libc/warm-up.ts';
 import type { NamespaceView } from '../policy/model.ts';
 import { effectiveMode } from '../policy/scope.ts';
 import { readPod } from '../policy/read-pod.ts';

@@ -1,7 +1,7 @@
 import { beforeAbort } from './before-abort.ts';
 import type { Detection, DetectionFailure } from './detector.ts';
 import type { WarmUpItem, WarmUpLogin } from './warm-up-backlog.ts';
-import type { WarmUpParts } from './warm-up.ts';
+import type { WarmUpParts } from './warm-up-parts.ts';
 
 /** Passing failures after which the first Pod is left to find out. */
 const MOST_FAILURES = 5;

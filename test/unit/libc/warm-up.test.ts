@@ -2,12 +2,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { ImageDetector, ImageDetectorOptions } from '../../../src/libc/image-detector.ts';
 import type { WarmUpLogin, WarmUpOffer } from '../../../src/libc/warm-up-backlog.ts';
-import {
-  createWarmUpQueue,
-  type WarmUpLimits,
-  type WarmUpQueue,
-  type WarmUpQueueOptions,
-} from '../../../src/libc/warm-up.ts';
+import type { WarmUpLimits, WarmUpQueueOptions } from '../../../src/libc/warm-up-parts.ts';
+import { createWarmUpQueue, type WarmUpQueue } from '../../../src/libc/warm-up.ts';
 import {
   amd64,
   detectorFor,
