@@ -63,7 +63,7 @@ function secured(
   const onAbort = (): void => reject(signal.reason as Error);
   signal.addEventListener('abort', onAbort, { once: true });
   tls({ ...request, httpSocket }, (error, socket) => (error === null ? resolve(socket) : reject(error)));
-  // TLS that fails leaves the connection below it open.
+  // Nothing stays open below TLS that failed.
   promise.catch(() => httpSocket.destroy());
   return promise.finally(() => signal.removeEventListener('abort', onAbort));
 }

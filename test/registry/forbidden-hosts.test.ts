@@ -206,16 +206,18 @@ describe('the allow and deny lists', () => {
   });
 });
 
-it('proxy variables of the environment are not honoured', async () => {
+it('the client itself reads no proxy variable of the environment: it is handed its proxy', async () => {
   const wire = await tripwire();
   const registry = await startRegistry();
   const client = testClient({ insecure: [registry.host] });
   closing.push(registry.close, client.close);
   process.env['HTTP_PROXY'] = `http://127.0.0.1:${wire.port}`;
+  process.env['HTTPS_PROXY'] = process.env['HTTP_PROXY'];
   try {
     await client.open(registry.put('a', built)).manifest(amd64, lookupContext());
   } finally {
     delete process.env['HTTP_PROXY'];
+    delete process.env['HTTPS_PROXY'];
   }
   expect(wire.connections()).toBe(0);
 });

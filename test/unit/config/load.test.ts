@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { environmentVariables } from '../../../src/config/environment.ts';
 import { ConfigError, loadConfig } from '../../../src/config/load.ts';
 import { policyConfig } from '../../../src/config/policy-config.ts';
+import { registryProxy } from '../../../src/config/registry-proxy.ts';
 import { configSchema, defaultConfig } from '../../../src/config/schema.ts';
 
 const load = (
@@ -56,6 +57,8 @@ describe('the defaults', () => {
           pullSecrets: false,
           identities: [],
           caFile: '',
+          proxy: '',
+          noProxy: [],
         },
         cache: { entries: 20_000, tagTtl: '10m', failureTtl: '1m', store: 'memory', unusedAfter: '720h' },
       },
@@ -151,6 +154,105 @@ describe('what is refused, with its place and what to do', () => {
     expect(problems('', {}, [{ key: 'log.level', value: 'loud', origin: '--log-level' }])[0]).toMatch(
       /^--log-level: log\.level: /,
     );
+  });
+});
+
+describe('the proxy of registries', () => {
+  const registry = (text: string, environment: Record<string, string> = {}) =>
+    load(text, environment).config.detection.registry;
+
+  it.each<[what: string, text: string, environment: Record<string, string>, proxy: string, noProxy: string[]]>([
+    ['none', '', {}, '', []],
+    [
+      'HTTPS_PROXY and NO_PROXY',
+      '',
+      { HTTPS_PROXY: 'http://p:3128', NO_PROXY: 'a, .b,10.0.0.0/8' },
+      'http://p:3128',
+      ['a', '.b', '10.0.0.0/8'],
+    ],
+    ['in lower case', '', { https_proxy: 'https://p', no_proxy: '*' }, 'https://p', ['*']],
+    ['capitals first', '', { HTTPS_PROXY: 'http://p:1', https_proxy: 'http://p:2' }, 'http://p:1', []],
+    ['without a scheme', '', { HTTPS_PROXY: 'p:3128' }, 'http://p:3128', []],
+    ['an address', '', { HTTPS_PROXY: 'http://[fd00::1]:3128/' }, 'http://[fd00::1]:3128', []],
+    ['empty variables', '', { HTTPS_PROXY: '', NO_PROXY: '' }, '', []],
+    ['HTTP_PROXY is for others', '', { HTTP_PROXY: 'http://p:3128' }, '', []],
+    [
+      'the file wins',
+      'detection: {registry: {proxy: "http://f:1", noProxy: [c]}}',
+      { HTTPS_PROXY: 'http://p:1', NO_PROXY: 'a' },
+      'http://f:1',
+      ['c'],
+    ],
+    ['the file says none', 'detection: {registry: {proxy: ""}}', { HTTPS_PROXY: 'http://p:1' }, '', []],
+    [
+      'our own variable wins',
+      'detection: {registry: {proxy: "http://f:1"}}',
+      {
+        HTTPS_PROXY: 'http://p:1',
+        LIBC_DNS_DETECTION_REGISTRY_PROXY: 'http://o:1',
+        LIBC_DNS_DETECTION_REGISTRY_NO_PROXY: 'x,y',
+      },
+      'http://o:1',
+      ['x', 'y'],
+    ],
+    [
+      'what Go passes over',
+      '',
+      { HTTPS_PROXY: 'http://p:1', NO_PROXY: 'a b,,10.0.0.0/x,<local>' },
+      'http://p:1',
+      ['<local>'],
+    ],
+  ])('%s', (_, text, environment, proxy, noProxy) => {
+    expect(registry(text, environment)).toMatchObject({ proxy, noProxy });
+  });
+
+  it('keeps its login out of the configuration', () => {
+    const environment = { LIBC_DNS_DETECTION_REGISTRY_PROXY: 'http://user:hun%40ter@p:3128' };
+    const { config } = load('', environment);
+    expect(config.detection.registry.proxy).toBe('http://p:3128');
+    expect(JSON.stringify(load('', { HTTPS_PROXY: 'http://user:hun%40ter@p:3128' }))).not.toContain('hun');
+    expect(registryProxy(config, environment)).toMatchObject({
+      address: 'http://p:3128',
+      origin: 'LIBC_DNS_DETECTION_REGISTRY_PROXY',
+      url: { username: 'user', password: 'hun%40ter' },
+    });
+  });
+
+  it('of the file gets the login that a variable has for the same proxy, and for no other', () => {
+    const { config } = load('detection: {registry: {proxy: "http://p:3128/"}}');
+    expect(registryProxy(config, { HTTPS_PROXY: 'http://u:w@p:3128' })).toMatchObject({
+      origin: 'HTTPS_PROXY',
+      url: { password: 'w' },
+    });
+    expect(registryProxy(config, { HTTPS_PROXY: 'http://u:w@q:3128' })).toMatchObject({
+      origin: 'detection.registry.proxy',
+      url: { password: '' },
+    });
+    expect(registryProxy(defaultConfig(), { HTTPS_PROXY: 'http://u:w@p:3128' })).toBeUndefined();
+  });
+
+  it.each(['http://user:secret@p:3128', 'socks5://p:1080', 'p:3128', 'http://p:3128/path', 'http://p:port', 'ftp://p'])(
+    'is refused in a file as %s, and not shown',
+    (proxy) => {
+      expect(problems(`detection: {registry: {proxy: "${proxy}"}}`)).toEqual([
+        expect.stringMatching(
+          /^c\.yaml:1:31: detection\.registry\.proxy: expected http:\/\/host:port or https:\/\/host:port; a login only by the environment$/,
+        ),
+      ]);
+    },
+  );
+
+  it('that cannot be used is refused in our own variable, and passed over with a word in that of others', () => {
+    const [own] = problems('', { LIBC_DNS_DETECTION_REGISTRY_PROXY: 'socks5://u:secret@p:1080' });
+    expect(own).toMatch(/^LIBC_DNS_DETECTION_REGISTRY_PROXY: detection\.registry\.proxy: expected http/);
+    expect(load('', { HTTPS_PROXY: 'socks5://u:secret@p:1080' })).toMatchObject({
+      config: { detection: { registry: { proxy: '' } } },
+      warnings: ['environment variable HTTPS_PROXY is ignored: expected http://host:port or https://host:port'],
+    });
+  });
+
+  it.each(['a b', 'a,b', 'http://a', '10.0.0.0/x', 'a/b', 'u@a', ''])('noProxy does not take %j', (entry) => {
+    expect(problems(`detection: {registry: {noProxy: ["${entry}"]}}`)).toHaveLength(1);
   });
 });
 
