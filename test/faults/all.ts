@@ -3,14 +3,18 @@ import { commandFaults } from './cases/commands.ts';
 import { connectionFaults } from './cases/connections.ts';
 import { logFaults } from './cases/logs.ts';
 import { machineFaults } from './cases/machine.ts';
+import { memoryFaults } from './cases/memory.ts';
+import { nameServerFault } from './cases/name-server.ts';
 import { replicaFaults } from './cases/replicas.ts';
 import type { Fault } from './fault.ts';
 
 /** In the order in which they are tried. */
 export const FAULTS: readonly Fault[] = [
   ...machineFaults,
+  nameServerFault,
   ...commandFaults,
   ...replicaFaults,
+  ...memoryFaults,
   ...clusterFaults,
   ...connectionFaults,
   ...logFaults,

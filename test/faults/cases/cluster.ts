@@ -5,8 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { writeNamespaces } from '../../support/many-objects.ts';
 import { keep, type Fault } from '../fault.ts';
 import { counting, held, machineStalls, metric, metricOfAll, pidOf, seconds, until } from '../support/measure.ts';
-import { createPods, isPatched, rehearse, told } from '../support/pods.ts';
-import { childPid, firstReplica, type Cluster } from '../support/world.ts';
+import { busiest, createPods, isPatched, rehearse, told } from '../support/pods.ts';
+import { childPid, type Cluster } from '../support/world.ts';
 
 const alive = async ({ cluster }: Cluster): Promise<boolean> =>
   await cluster.kubectl(['get', '--raw', '/readyz', '--request-timeout=2s']).then(
@@ -44,7 +44,7 @@ const apiServer: Fault = {
     const later = `later-${Date.now()}`;
     await cluster.createNamespace(later, { 'libc-dns.dev/mode': 'enforce' });
     await until(async () => isPatched(await rehearse(opened, { namespace: later })), Boolean, { ms: 60_000 });
-    const first = firstReplica(opened);
+    const first = await busiest(opened);
     const contact = async (): Promise<number> =>
       Date.now() / 1000 -
       (await metric(first, 'libc_dns_informer_last_contact_timestamp_seconds{resource="namespaces"}'));

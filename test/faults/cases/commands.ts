@@ -1,12 +1,11 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync, readdirSync, statfsSync, writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { podReview } from '../../support/reviews.ts';
 import { keep, NotTried, type Fault } from '../fault.ts';
+import { temporaryFolder } from '../support/world.ts';
 
 const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 const POD = JSON.stringify(podReview().request.object);
@@ -53,8 +52,7 @@ const fullFolder: Fault = {
   name: 'the report of an audit replaces one on a disk that is full',
   promise: 'exit status 1, one sentence that says why; the old report is still there, and nothing else',
   async run(world) {
-    const folder = await mkdtemp(join(tmpdir(), 'libc-dns-full-'));
-    world.afterwards(() => rm(folder, { recursive: true }));
+    const folder = await temporaryFolder(world);
     try {
       execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16k', 'tmpfs', folder], { stdio: 'ignore' });
     } catch {

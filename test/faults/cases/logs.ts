@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { Agent } from 'node:https';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -9,7 +8,7 @@ import { fixture, podReview } from '../../support/reviews.ts';
 import type { WebhookProcess } from '../../support/webhook-process.ts';
 import { keep, type Fault } from '../fault.ts';
 import { metric, until } from '../support/measure.ts';
-import { openRegistry } from '../support/world.ts';
+import { openRegistry, temporaryFolder } from '../support/world.ts';
 
 const REVIEW = JSON.stringify(fixture('plain'));
 
@@ -120,12 +119,10 @@ const secrets: Fault = {
   alsoIn: 'test/registry/authentication.test.ts, test/registry/pull-secrets.test.ts',
   async run(world) {
     const password = `pa55-${randomUUID()}`;
-    const folder = await mkdtemp(join(tmpdir(), 'libc-dns-faults-'));
-    world.afterwards(() => rm(folder, { recursive: true }));
     const registry = await openRegistry();
     world.afterwards(() => registry.close());
     const auth = Buffer.from(`robot:${password}`).toString('base64');
-    const dockerConfig = join(folder, 'config.json');
+    const dockerConfig = join(await temporaryFolder(world), 'config.json');
     await writeFile(dockerConfig, JSON.stringify({ auths: { [registry.host]: { auth } } }));
     const settings = {
       LOG_LEVEL: 'trace',

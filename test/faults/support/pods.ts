@@ -3,8 +3,9 @@ import { randomUUID } from 'node:crypto';
 import { webhookCounts } from '../../support/api-metrics.ts';
 import { startLoad } from '../../support/load.ts';
 import { createPod, optionsOf, type PodObject } from '../../support/pods.ts';
+import type { WebhookProcess } from '../../support/webhook-process.ts';
 import { keep } from '../fault.ts';
-import { Times } from './measure.ts';
+import { counting, Times } from './measure.ts';
 import type { Cluster } from './world.ts';
 
 /** What became of Pods that were created through the API. */
@@ -36,6 +37,19 @@ export async function rehearse(
 }
 
 export const isPatched = (pod: PodObject): boolean => optionsOf(pod).includes('attempts:10');
+
+/** The replica that the API server mostly asks: it stays with the connections that it has. */
+export async function busiest(world: Cluster): Promise<WebhookProcess> {
+  const { replicas } = world.installation;
+  const counts = await Promise.all(
+    replicas.map((replica) => counting([replica], 'libc_dns_decision_duration_seconds_count')),
+  );
+  for (let pod = 0; pod < 20; pod += 1) await rehearse(world);
+  const asked = await Promise.all(counts.map((count) => count()));
+  const most = replicas[asked.indexOf(Math.max(...asked))];
+  if (most === undefined) throw new Error('there is no replica');
+  return most;
+}
 
 /** Creates Pods at a rate while `during` lasts. Rejects where one is refused. */
 export async function createPods(
@@ -72,3 +86,14 @@ export function told({ pods, patched, failedOpen, times }: Created, mostUnpatche
   keep(pods > 0 && pods - patched <= mostUnpatched, text);
   return text;
 }
+
+/** The spec of a Pod of 2.9 MB: an API server takes no larger one. */
+export const largestSpec = (): Record<string, unknown> => ({
+  containers: [
+    {
+      name: 'main',
+      image: 'registry.test/app:1',
+      env: Array.from({ length: 290 }, (_, index) => ({ name: `E${index}`, value: 'x'.repeat(10_000) })),
+    },
+  ],
+});

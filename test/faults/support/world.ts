@@ -1,5 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 import { clusterMissing, startCluster, type TestCluster } from '../../support/cluster.ts';
 import { elf } from '../../support/elf-builder.ts';
@@ -78,13 +81,6 @@ export async function openCluster(options: InstallOptions = {}): Promise<Cluster
   return { cluster, registry, proxy, installation };
 }
 
-/** The replica that a fault is tried on. */
-export function firstReplica({ installation: { replicas } }: Cluster): WebhookProcess {
-  const [first] = replicas;
-  if (first === undefined) throw new Error('there is no replica');
-  return first;
-}
-
 export async function closeCluster({ installation, proxy, registry, cluster }: Cluster): Promise<void> {
   await installation.stop();
   await proxy.close();
@@ -114,6 +110,13 @@ export function createWorld(shared: () => Promise<Cluster>): { world: World; clo
       for (const end of ends.splice(0).toReversed()) await end();
     },
   };
+}
+
+/** A folder that goes when the fault has been tried. */
+export async function temporaryFolder({ afterwards }: Pick<World, 'afterwards'>): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'libc-dns-faults-'));
+  afterwards(() => rm(folder, { recursive: true }));
+  return folder;
 }
 
 /** The pid of a program that this process has started. */
