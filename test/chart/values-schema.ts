@@ -60,6 +60,9 @@ const nodeLocalDns = z.strictObject({
   tolerations: objects,
 });
 
+/** Of the configuration, so that both refuse the same. */
+const { proxy: proxyAddress, noProxy } = configSchema.shape.detection.unwrap().shape.registry.unwrap().shape;
+
 const parts = {
   image: z.strictObject({
     repository: z.string().min(1),
@@ -83,6 +86,12 @@ const parts = {
     nameservers: z.array(z.string()).optional(),
     searches: z.array(z.string()).optional(),
     options: z.array(z.strictObject({ name: z.string(), value: z.string().optional() })).optional(),
+  }),
+  proxy: z.strictObject({
+    url: proxyAddress.unwrap(),
+    secret: name,
+    key: z.string().min(1),
+    noProxy: noProxy.unwrap(),
   }),
   registryCa: z.strictObject({ configMap: name, secret: name, key: z.string().min(1) }),
   service: z.strictObject({ port: portNumber, annotations: labels, labels }),

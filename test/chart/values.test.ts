@@ -81,6 +81,19 @@ describe.runIf(hasHelm())('mistakes that are refused before anything is installe
       ['certificates.caBundle="-----BEGIN CERTIFICATE-----"'],
       /is for source secret/,
     ],
+    ['a login where everybody reads it', ['proxy.url="http://user:password@proxy:3128"'], /proxy\/url.*pattern/s],
+    ['a proxy of another kind', ['proxy.url="socks5://proxy:1080"'], /proxy\/url.*pattern/s],
+    ['a list for Go', ['proxy.noProxy="a,b"'], /noProxy.*got string, want array/s],
+    [
+      'a proxy in two places',
+      ['proxy.url="http://a:1"', 'config.detection.registry.proxy="http://b:1"'],
+      /config\.detection\.registry\.proxy: set it here or in proxy, not in both/,
+    ],
+    [
+      'ports that leave out that of a proxy nobody can see',
+      ['proxy.secret="corp"', 'networkPolicy.egressPorts=[443]'],
+      /set proxy\.url too, without a login/,
+    ],
     ['a CA in two places', ['registryCa={"configMap":"a","secret":"b"}'], /configMap or secret, not both/],
   ])('%s', (_, values, message) => {
     expect(() => renderText(values)).toThrow(message);
@@ -119,6 +132,37 @@ describe.runIf(hasHelm())('what the chart starts', () => {
     const running = { ...daemonSet, status: { desiredNumberScheduled: 3, numberReady: 3 } };
     const found = createNodeLocalReader(1).read(running, ['10.96.0.10']);
     expect(found).toMatchObject({ state, addresses: ['169.254.20.10'] });
+  });
+});
+
+describe.runIf(hasHelm())('a proxy', () => {
+  interface NetworkPolicy extends Manifest {
+    readonly spec: { readonly egress: readonly { readonly ports: readonly { readonly port?: number }[] }[] };
+  }
+  const egress = (values: readonly string[]): (number | undefined)[] => {
+    const policy = objects(renderText(values)).find(({ kind }) => kind === 'NetworkPolicy') as NetworkPolicy;
+    return policy.spec.egress[1]?.ports.map(({ port }) => port) ?? [];
+  };
+
+  it.each([
+    ['http://proxy.corp.example:3128', [443, 3128]],
+    ['http://proxy.corp.example', [443, 80]],
+    ['https://proxy.corp.example/', [443]],
+    ['http://[fd00::1]:3128/', [443, 3128]],
+    ['http://[fd00::1]', [443, 80]],
+    ['', [443]],
+  ])('%j can be reached where ports are listed', (url, ports) => {
+    expect(egress([`proxy.url="${url}"`, 'networkPolicy.egressPorts=[443]'])).toEqual(ports);
+    expect(egress([`proxy.url="${url}"`])).toEqual([undefined]);
+  });
+
+  it('with a login comes from a Secret, and stands in no object', () => {
+    const text = renderText(['proxy.secret="corp-proxy"', 'proxy.key="https_proxy"']);
+    const deployment = objects(text).find(({ kind }) => kind === 'Deployment') as Environment;
+    expect(deployment.spec.template.spec.containers[0]?.env).toContainEqual({
+      name: 'LIBC_DNS_DETECTION_REGISTRY_PROXY',
+      valueFrom: { secretKeyRef: { name: 'corp-proxy', key: 'https_proxy' } },
+    });
   });
 });
 

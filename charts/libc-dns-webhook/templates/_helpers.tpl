@@ -53,6 +53,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.registryLogins.secret }}
 {{- $_ := set $registry "dockerConfig" "/run/libc-dns/registry-logins/config.json" }}
 {{- end }}
+{{- with .Values.proxy.url }}
+{{- $_ := set $registry "proxy" . }}
+{{- end }}
+{{- with .Values.proxy.noProxy }}
+{{- $_ := set $registry "noProxy" . }}
+{{- end }}
 {{- if $registry }}
 {{- $config = mergeOverwrite $config (dict "detection" (dict "registry" $registry)) }}
 {{- end }}
@@ -65,6 +71,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- define "libc-dns-webhook.metricsPort" -}}
 {{- dig "server" "metricsPort" 9402 .Values.config }}
+{{- end }}
+
+{{/* The port of proxy.url; nothing where it is not given. */}}
+{{- define "libc-dns-webhook.proxyPort" -}}
+{{- with .Values.proxy.url }}
+{{- $url := urlParse . }}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) }}
+{{- end }}
 {{- end }}
 
 {{/* What cannot be right, said before anything is installed. */}}
@@ -80,5 +94,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- if and .Values.registryCa.configMap .Values.registryCa.secret }}
 {{- fail "registryCa: set configMap or secret, not both" }}
+{{- end }}
+{{- range $key := list "proxy" "noProxy" }}
+{{- if and (dig "detection" "registry" $key "" $.Values.config) (get $.Values.proxy (ternary "url" $key (eq $key "proxy"))) }}
+{{- fail (printf "config.detection.registry.%s: set it here or in proxy, not in both" $key) }}
+{{- end }}
+{{- end }}
+{{- if and .Values.proxy.secret (not .Values.proxy.url) .Values.networkPolicy.enabled .Values.networkPolicy.egressPorts }}
+{{- fail "proxy.secret: set proxy.url too, without a login, so that networkPolicy.egressPorts can have its port" }}
 {{- end }}
 {{- end }}
