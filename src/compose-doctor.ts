@@ -1,10 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 
 import type { DoctorContext, OpenDoctor } from './commands/doctor.ts';
-import { CommandError } from './commands/errors.ts';
 import { composeDetector } from './compose-detection.ts';
 import { meantCluster } from './compose-kubeconfig.ts';
-import type { Surroundings } from './compose-kubernetes.ts';
+import { connect, hasServiceAccount, ownPlace, type Surroundings } from './compose-kubernetes.ts';
 import { composePullSecrets } from './compose-pull-secrets.ts';
 import { policyConfig } from './config/policy-config.ts';
 import type { Config } from './config/schema.ts';
@@ -16,12 +15,10 @@ import type { KubeClient } from './kubernetes/client.ts';
 import type { OwnPlace } from './kubernetes/cluster-dns.ts';
 import { createDiscovery } from './kubernetes/cluster-facts-discovery.ts';
 import { createDoctorView } from './kubernetes/doctor-view.ts';
-import { KubeError } from './kubernetes/kube-error.ts';
+import type { KubeError } from './kubernetes/kube-error.ts';
 import { parsePlatform, podPlatform } from './libc/platform.ts';
 import { parseReference } from './registry/reference.ts';
 import type { Log } from './telemetry/log.ts';
-
-const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 /** Milliseconds for an object of the API, and for a certificate. */
 const [READ_MS, TLS_MS] = [5000, 3000];
@@ -40,44 +37,15 @@ interface Access {
   readonly noCluster?: string;
 }
 
-async function join(
-  { flags, warn }: DoctorContext,
-  { environment, inCluster, version }: Surroundings,
-): Promise<Access> {
-  const meant = meantCluster(flags, environment, inCluster, warn);
-  if (typeof meant === 'string') return { inside: inCluster, noCluster: meant };
-  const inside = meant.file === undefined;
-  if (inside && !existsSync(`${SERVICE_ACCOUNT}/token`)) {
+async function join({ flags }: DoctorContext, around: Surroundings): Promise<Access> {
+  const meant = meantCluster(flags, around.environment, around.inCluster);
+  if (typeof meant === 'string') return { inside: around.inCluster, noCluster: meant };
+  const inside = meant.files === undefined;
+  if (inside && !hasServiceAccount()) {
     return { inside, noCluster: 'no service account token is mounted into this Pod' };
   }
-  // Loaded only here: who has no cluster does not pay for it.
-  const [{ createKubeClient }, { kubeConfigTransport }] = await Promise.all([
-    import('./kubernetes/client.ts'),
-    import('./kubernetes/kube-config.ts'),
-  ]);
-  try {
-    const transport = kubeConfigTransport({ ...meant, userAgent: `libc-dns-doctor/${version}` });
-    const client = createKubeClient(transport);
-    return { inside, client, view: createDoctorView(client, transport) };
-  } catch (error) {
-    if (error instanceof KubeError) throw new CommandError('usage', error.message, { cause: error });
-    throw error;
-  }
-}
-
-function textOf(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8').trim();
-  } catch {
-    return undefined;
-  }
-}
-
-/** Our own resolv.conf is what the kubelet writes only in a Pod. */
-function ownPlace({ environment }: Surroundings): OwnPlace {
-  const namespace = textOf(`${SERVICE_ACCOUNT}/namespace`) ?? environment['POD_NAMESPACE'];
-  const resolvConf = textOf('/etc/resolv.conf');
-  return { ...(namespace !== undefined && { namespace }), ...(resolvConf !== undefined && { resolvConf }) };
+  const { client, transport } = await connect({ ...meant, userAgent: `libc-dns-doctor/${around.version}` });
+  return { inside, client, view: createDoctorView(client, transport) };
 }
 
 /** As discovery of the webhook does it, and with a look for the node-local cache whatever its mode. */

@@ -4,8 +4,8 @@ import { delimiter, join } from 'node:path';
 
 /** The cluster that a person means. */
 export interface Meant {
-  /** A kubeconfig; absent: the service account of our own Pod. */
-  readonly file?: string;
+  /** Kubeconfig files; absent: the service account of our own Pod. */
+  readonly files?: readonly string[];
   readonly context?: string;
 }
 
@@ -19,19 +19,15 @@ export function meantCluster(
   { kubeconfig, context }: Choice,
   environment: NodeJS.ProcessEnv,
   inCluster: boolean,
-  warn: (message: string) => void,
 ): Meant | string {
   const named = context === undefined ? {} : { context };
-  if (kubeconfig !== undefined) return { file: kubeconfig, ...named };
+  if (kubeconfig !== undefined) return { files: [kubeconfig], ...named };
   const listed = (environment['KUBECONFIG'] ?? '').split(delimiter).filter(Boolean);
   if (listed.length > 0) {
-    const [file, ...others] = listed.filter((path) => existsSync(path));
-    if (file === undefined) return `KUBECONFIG names ${listed.join(', ')}, which is not there`;
-    // kubectl merges them; here it is one, and it says which.
-    if (others.length > 0) warn(`KUBECONFIG names several files: ${file} is used; --kubeconfig chooses another`);
-    return { file, ...named };
+    const files = [...new Set(listed)].filter((path) => existsSync(path));
+    return files.length > 0 ? { files, ...named } : `KUBECONFIG names ${listed.join(', ')}, which is not there`;
   }
   const usual = join(environment['HOME'] ?? homedir(), '.kube', 'config');
-  if (existsSync(usual)) return { file: usual, ...named };
+  if (existsSync(usual)) return { files: [usual], ...named };
   return inCluster ? {} : `neither --kubeconfig nor KUBECONFIG is given, and there is no ${usual}`;
 }

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { CommandError } from './commands/errors.ts';
 import type { ServeFlags } from './commands/serve.ts';
 import type { KubeClient } from './kubernetes/client.ts';
+import type { KubeConfigOptions, KubeConfigTransport } from './kubernetes/kube-config.ts';
 import { KubeError } from './kubernetes/kube-error.ts';
 import type { OwnPlace } from './kubernetes/cluster-dns.ts';
 import type { Log } from './telemetry/log.ts';
@@ -23,6 +24,11 @@ export interface Joined {
   readonly own: OwnPlace;
 }
 
+export interface Connected {
+  readonly client: KubeClient;
+  readonly transport: KubeConfigTransport;
+}
+
 function readIfThere(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8').trim();
@@ -35,13 +41,10 @@ function optional<T extends object>(object: T): { [K in keyof T]?: NonNullable<T
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as never;
 }
 
-interface Access {
-  readonly file?: string;
-  readonly context?: string;
-  readonly userAgent: string;
-}
-
-async function connect(access: Access): Promise<{ client: KubeClient; namespace: string | undefined }> {
+/**
+ * Connects with kubeconfig files, or with our own service account. Rejects with `CommandError` where that cannot be used.
+ */
+export async function connect(access: KubeConfigOptions): Promise<Connected> {
   // Loaded only here: who does not join a cluster does not pay for it.
   const [{ createKubeClient }, { kubeConfigTransport }] = await Promise.all([
     import('./kubernetes/client.ts'),
@@ -49,36 +52,55 @@ async function connect(access: Access): Promise<{ client: KubeClient; namespace:
   ]);
   try {
     const transport = kubeConfigTransport(access);
-    return { client: createKubeClient(transport), namespace: transport.namespace };
+    return { transport, client: createKubeClient(transport) };
   } catch (error) {
     if (error instanceof KubeError) throw new CommandError('usage', error.message, { cause: error });
     throw error;
   }
 }
 
-/**
- * Joins the cluster that `--kubeconfig` names, else the one we run in. Only a Pod's own resolv.conf tells what the kubelet
- * writes. Rejects with `CommandError` where the kubeconfig cannot be used.
- */
+/** Whether a token is mounted into our Pod: without one the API server is not asked. */
+export const hasServiceAccount = (): boolean => existsSync(`${SERVICE_ACCOUNT}/token`);
+
+/** What our own Pod tells. Only a Pod's resolv.conf is what the kubelet writes. */
+export function ownPlace({ environment }: Pick<Surroundings, 'environment'>): OwnPlace {
+  const namespace = readIfThere(`${SERVICE_ACCOUNT}/namespace`) ?? environment['POD_NAMESPACE'];
+  return optional({ namespace, resolvConf: readIfThere('/etc/resolv.conf') });
+}
+
+const userAgent = ({ version }: Surroundings): string => `libc-dns-webhook/${version}`;
+
+/** Joins the cluster of kubeconfig files. Rejects with `CommandError` where they cannot be used. */
+export async function joinByKubeconfig(
+  access: Pick<KubeConfigOptions, 'files' | 'context'>,
+  around: Surroundings,
+  log: Log,
+): Promise<Joined & { readonly client: KubeClient }> {
+  const { client, transport } = await connect({ ...access, userAgent: userAgent(around) });
+  const { namespace } = transport;
+  log.info({ server: client.server, namespace }, 'joined the cluster of the kubeconfig');
+  return { client, own: optional({ namespace }) };
+}
+
+/** Joins the cluster we run in, if we do. */
+export async function joinOwn(around: Surroundings, log: Log): Promise<Joined> {
+  if (!around.inCluster) return { own: {} };
+  const own = ownPlace(around);
+  if (!hasServiceAccount()) {
+    log.warn('no service account token is mounted: the API server is not asked, namespaces count as unlabelled');
+    return { own };
+  }
+  const { client } = await connect({ userAgent: userAgent(around) });
+  log.info({ server: client.server, namespace: own.namespace }, 'joined the cluster of our service account');
+  return { client, own };
+}
+
+/** Joins the cluster that `--kubeconfig` names, else the one we run in. */
 export async function joinCluster(
   { kubeconfig, context }: ServeFlags,
   around: Surroundings,
   log: Log,
 ): Promise<Joined> {
-  const userAgent = `libc-dns-webhook/${around.version}`;
-  if (kubeconfig !== undefined) {
-    const { client, namespace } = await connect({ file: kubeconfig, userAgent, ...optional({ context }) });
-    log.info({ server: client.server, namespace }, 'joined the cluster of the kubeconfig');
-    return { client, own: optional({ namespace }) };
-  }
-  if (!around.inCluster) return { own: {} };
-  const namespace = readIfThere(`${SERVICE_ACCOUNT}/namespace`) ?? around.environment['POD_NAMESPACE'];
-  const own = optional({ namespace, resolvConf: readIfThere('/etc/resolv.conf') });
-  if (!existsSync(`${SERVICE_ACCOUNT}/token`)) {
-    log.warn('no service account token is mounted: the API server is not asked, namespaces count as unlabelled');
-    return { own };
-  }
-  const { client } = await connect({ userAgent });
-  log.info({ server: client.server, namespace }, 'joined the cluster of our service account');
-  return { client, own };
+  if (kubeconfig === undefined) return await joinOwn(around, log);
+  return await joinByKubeconfig({ files: [kubeconfig], ...optional({ context }) }, around, log);
 }

@@ -1,6 +1,6 @@
 import { CommandError } from './commands/errors.ts';
 import { meantCluster, type Choice } from './compose-kubeconfig.ts';
-import { joinCluster, type Joined, type Surroundings } from './compose-kubernetes.ts';
+import { joinByKubeconfig, joinOwn, type Joined, type Surroundings } from './compose-kubernetes.ts';
 import type { KubeClient } from './kubernetes/client.ts';
 import type { Log } from './telemetry/log.ts';
 
@@ -16,16 +16,10 @@ export interface PersonsCluster extends Joined {
  * `CommandError` where there is none, or where it cannot be used.
  */
 export async function joinAsPerson(choice: Choice, around: Surroundings, log: Log): Promise<PersonsCluster> {
-  const meant = meantCluster(choice, around.environment, around.inCluster, (message) => log.warn(message));
+  const meant = meantCluster(choice, around.environment, around.inCluster);
   if (typeof meant === 'string') throw new CommandError('usage', `no cluster: ${meant}`);
-  const { file, context } = meant;
-  const flags = {
-    color: false,
-    ...(file !== undefined && { kubeconfig: file }),
-    ...(context !== undefined && { context }),
-  };
-  const joined = await joinCluster(flags, around, log);
-  const { client } = joined;
+  if (meant.files !== undefined) return { ...(await joinByKubeconfig(meant, around, log)), inside: false };
+  const { client, own } = await joinOwn(around, log);
   if (client === undefined) throw new CommandError('failed', 'no cluster: no service account token is mounted here');
-  return { ...joined, client, inside: file === undefined };
+  return { client, own, inside: true };
 }

@@ -3,32 +3,36 @@ import type { AgentOptions, RequestOptions } from 'node:https';
 import { Agent, ProxyAgent, Socks5ProxyAgent, type buildConnector, type Dispatcher } from 'undici';
 
 import type { Transport } from './client.ts';
+import { readKubeConfig } from './kube-config-files.ts';
 import { KubeError } from './kube-error.ts';
 
 export interface KubeConfigOptions {
-  /** A kubeconfig file. Absent: the service account mounted into our own Pod. */
-  readonly file?: string;
-  /** A context of that file. Absent: its current one. */
+  /** Kubeconfig files, as in KUBECONFIG. Absent: the service account mounted into our own Pod. */
+  readonly files?: readonly string[];
+  /** One of their contexts. Absent: the current one. */
   readonly context?: string;
   readonly userAgent: string;
 }
 
-function load({ file, context }: KubeConfigOptions): KubeConfig {
+function ofServiceAccount(): KubeConfig {
   const config = new KubeConfig();
   try {
-    if (file === undefined) config.loadFromCluster();
-    else config.loadFromFile(file);
+    config.loadFromCluster();
   } catch (error) {
-    throw new KubeError('invalid', `kubeconfig ${file ?? 'of the service account'}: ${(error as Error).message}`, {
-      cause: error,
-    });
+    throw new KubeError('invalid', `our own service account: ${(error as Error).message}`, { cause: error });
   }
+  return config;
+}
+
+function load({ files, context }: KubeConfigOptions): KubeConfig {
+  const config = files === undefined ? ofServiceAccount() : readKubeConfig(files);
   if (context !== undefined) config.setCurrentContext(context);
   if (config.getCurrentCluster() === null) {
     const named = config.getCurrentContext();
+    const why = named ? `no cluster for context ${named}` : 'no current context';
     throw new KubeError(
       'invalid',
-      `kubeconfig ${file ?? 'of the service account'}: ${named ? `no cluster for context ${named}` : 'no current context'}`,
+      `${files === undefined ? 'our own service account' : `kubeconfig ${files.join(', ')}`}: ${why}`,
     );
   }
   return config;
@@ -62,6 +66,10 @@ function dispatcherFor(config: KubeConfig, tls: RequestOptions): Dispatcher {
   }
 }
 
+/** A token that comes from a file ends with the file's last line. */
+const trimmed = (headers: Readonly<Record<string, string>> = {}): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, value.trim()]));
+
 /**
  * The transport that a kubeconfig or our own service account describes, with everything client-node knows of logging in
  * (tokens that are renewed on disk, exec plugins, OIDC, client certificates). Connections are kept and shared, which its
@@ -83,7 +91,7 @@ export function kubeConfigTransport(options: KubeConfigOptions): KubeConfigTrans
         open = { of, dispatcher: dispatcherFor(config, tls) };
       }
       const basic = typeof tls.auth === 'string' ? { authorization: `Basic ${btoa(tls.auth)}` } : {};
-      const headers = { ...basic, ...(tls.headers as Record<string, string>), 'user-agent': options.userAgent };
+      const headers = { ...basic, ...trimmed(tls.headers as Record<string, string>), 'user-agent': options.userAgent };
       return { headers, dispatcher: open.dispatcher };
     },
     close: async () => await open?.dispatcher.destroy(),

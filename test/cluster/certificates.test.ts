@@ -142,7 +142,7 @@ describe.runIf(hasCluster())('certificates of our own making, on a real API serv
       },
     );
     const file = await cluster.kubeconfigOf(namespace, 'webhook', server);
-    return createKubeClient(kubeConfigTransport({ file, userAgent: 'libc-dns-test' }));
+    return createKubeClient(kubeConfigTransport({ files: [file], userAgent: 'libc-dns-test' }));
   }
 
   async function inSecret(key: string): Promise<string | undefined> {

@@ -1,8 +1,14 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { readKubeConfig } from '../../src/kubernetes/kube-config-files.ts';
 import { resourcePath, RESOURCES } from '../../src/kubernetes/objects.ts';
 import { createReflector } from '../../src/kubernetes/reflector.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { binary, hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 
 describe.runIf(hasCluster())('the API client on a real API server', () => {
   let cluster: TestCluster;
@@ -30,12 +36,43 @@ describe.runIf(hasCluster())('the API client on a real API server', () => {
     const { createKubeClient } = await import('../../src/kubernetes/client.ts');
     const { kubeConfigTransport } = await import('../../src/kubernetes/kube-config.ts');
     const file = await cluster.kubeconfigOf('tenant', 'default');
-    const client = createKubeClient(kubeConfigTransport({ file, userAgent: 'test' }));
+    const client = createKubeClient(kubeConfigTransport({ files: [file], userAgent: 'test' }));
     await expect(client.request({ path: '/api/v1/namespaces' })).rejects.toMatchObject({
       code: 'forbidden',
       message: expect.stringContaining('system:serviceaccount:tenant:default') as string,
     });
     await client.close();
+  });
+
+  it('reads several kubeconfigs as kubectl does', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'libc-dns-kubeconfigs-'));
+    const context = (name: string, of: string) => ({ name, context: { cluster: of, user: of } });
+    const names = ['one', 'two', 'empty'];
+    for (const name of names.slice(0, 2)) {
+      const text = {
+        'current-context': name,
+        clusters: ['shared', name].map((one) => ({ name: one, cluster: { server: `https://${name}` } })),
+        users: ['shared', name].map((one) => ({ name: one, user: { token: name } })),
+        contexts: [context('shared', name), context(name, 'shared')],
+      };
+      writeFileSync(join(folder, name), JSON.stringify(text));
+    }
+    writeFileSync(join(folder, 'empty'), '');
+    for (const order of [names, names.toReversed()]) {
+      const files = order.map((name) => join(folder, name));
+      const environment = { ...process.env, KUBECONFIG: ['/nonexistent', ...files].join(delimiter) };
+      const view = ['config', 'view', '--raw', '-o', 'json'];
+      const { stdout } = await promisify(execFile)(binary('kubectl') ?? 'kubectl', view, { env: environment });
+      const theirs = JSON.parse(stdout) as Record<'clusters' | 'users' | 'contexts', { name: string }[]>;
+      const ours = JSON.parse(readKubeConfig(files).exportConfig()) as typeof theirs;
+      for (const kind of ['clusters', 'users', 'contexts'] as const) {
+        expect(ours[kind].toSorted((a, b) => (a.name < b.name ? -1 : 1))).toMatchObject(theirs[kind]);
+      }
+      expect(ours).toMatchObject({
+        'current-context': (theirs as object as Record<string, string>)['current-context'],
+      });
+    }
+    rmSync(folder, { recursive: true });
   });
 
   it('keeps a copy of a collection, page by page and event by event', async () => {

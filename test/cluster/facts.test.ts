@@ -70,7 +70,7 @@ describe.runIf(hasCluster())('cluster facts from a real API server', () => {
     await cluster.createNamespace('libc-dns');
     await cluster.apply(role(...RULES), binding);
     const file = await cluster.kubeconfigOf('libc-dns', 'default');
-    client = createKubeClient(kubeConfigTransport({ file, userAgent: 'test' }));
+    client = createKubeClient(kubeConfigTransport({ files: [file], userAgent: 'test' }));
   });
   afterEach(async () => {
     await source?.close();

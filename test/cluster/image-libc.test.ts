@@ -293,7 +293,7 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
         },
       );
       const file = await cluster.kubeconfigOf(name, 'default');
-      return createKubeClient(kubeConfigTransport({ file, userAgent: 'test' }));
+      return createKubeClient(kubeConfigTransport({ files: [file], userAgent: 'test' }));
     };
     const grant = async (name: string, verbs: string) =>
       await cluster.kubectl([
@@ -370,7 +370,7 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
         '--serviceaccount=proxied:default',
       ]);
       const file = await cluster.kubeconfigOf('proxied', 'default', proxy.url);
-      const client = createKubeClient(kubeConfigTransport({ file, userAgent: 'test' }));
+      const client = createKubeClient(kubeConfigTransport({ files: [file], userAgent: 'test' }));
       const store = await storeOf(client);
       store.put(keyOf('app:1'), foundMusl(Date.now()));
       await expect.poll(() => store.get(asked('app:1'))).toBeDefined();

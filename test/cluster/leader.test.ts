@@ -97,7 +97,7 @@ describe.runIf(hasCluster())('leader election on a real API server', () => {
   it('needs get, create and update of Leases in its own namespace alone, and says which is missing', async () => {
     const namespace = await place();
     const client = createKubeClient(
-      kubeConfigTransport({ file: await cluster.kubeconfigOf(namespace, 'default'), userAgent: 'test' }),
+      kubeConfigTransport({ files: [await cluster.kubeconfigOf(namespace, 'default')], userAgent: 'test' }),
     );
     clients.push(client);
     const lost: string[] = [];

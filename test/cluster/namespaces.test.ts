@@ -60,7 +60,7 @@ describe.runIf(hasCluster())('namespaces of a real API server', () => {
     await cluster.createNamespace('libc-dns');
     await cluster.apply(clusterRole('get', 'list', 'watch'), binding);
     const file = await cluster.kubeconfigOf('libc-dns', 'default', proxy.url);
-    client = createKubeClient(kubeConfigTransport({ file, userAgent: 'test' }));
+    client = createKubeClient(kubeConfigTransport({ files: [file], userAgent: 'test' }));
   });
   afterEach(async () => {
     proxy.set('pass');
@@ -186,7 +186,7 @@ describe.runIf(ownBinaries)('an API server that is stopped and started again', (
       securePort: await freePort(),
     });
     const { kubeconfigPath } = await environment.start();
-    const client = createKubeClient(kubeConfigTransport({ file: kubeconfigPath, userAgent: 'test' }));
+    const client = createKubeClient(kubeConfigTransport({ files: [kubeconfigPath], userAgent: 'test' }));
     const { namespaces, events } = watchNamespaces(client);
     try {
       const create = async (name: string): Promise<unknown> =>

@@ -340,7 +340,7 @@ describe.runIf(hasCluster())('warm-up on a real API server', () => {
     const registry = await registryWith();
     const namespace = await place('enforce');
     const client: KubeClient = createKubeClient(
-      kubeConfigTransport({ file: await cluster.kubeconfigOf(namespace, 'default'), userAgent: 'test' }),
+      kubeConfigTransport({ files: [await cluster.kubeconfigOf(namespace, 'default')], userAgent: 'test' }),
     );
     closers.push(() => client.close());
     const watching = (resources: string[], apiGroups: string[]) => ({ apiGroups, resources, verbs: ['list', 'watch'] });

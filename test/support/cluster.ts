@@ -111,7 +111,7 @@ export async function startCluster(flags: Readonly<Record<string, string | null>
   const config: EnvtestConfig = await control.start();
   const folder = await mkdtemp(join(tmpdir(), 'libc-dns-cluster-'));
   const kubeconfig = config.kubeconfigPath;
-  const client = createKubeClient(kubeConfigTransport({ file: kubeconfig, userAgent: 'libc-dns-test' }));
+  const client = createKubeClient(kubeConfigTransport({ files: [kubeconfig], userAgent: 'libc-dns-test' }));
   const kubectl = kubectlWith(kubeconfig, join(folder, 'cache'));
   const made: object[] = [];
   let files = 0;

@@ -7,7 +7,7 @@ import { kubeConfigTransport } from '../../src/kubernetes/kube-config.ts';
 import { createLeader } from '../../src/kubernetes/leader.ts';
 
 const [file = '', namespace = '', identity = ''] = process.argv.slice(2);
-const client = createKubeClient(kubeConfigTransport({ file, userAgent: identity }));
+const client = createKubeClient(kubeConfigTransport({ files: [file], userAgent: identity }));
 const leader = createLeader({
   client,
   namespace,

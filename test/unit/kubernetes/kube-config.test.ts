@@ -35,14 +35,21 @@ describe('a kubeconfig that cannot be used', () => {
     ['no such cluster', () => fileWith('current-context: gone\n'), /kubeconfig .*: no cluster for context gone$/],
     ['no YAML', () => fileWith(': : :\n\t'), /^kubeconfig /],
   ])('%s', (_, file, message) => {
-    expect(() => kubeConfigTransport({ file: file(), userAgent: 'test' })).toThrow(
+    expect(() => kubeConfigTransport({ files: [file()], userAgent: 'test' })).toThrow(
       expect.objectContaining({ code: 'invalid', message: expect.stringMatching(message) as string }),
+    );
+  });
+
+  it('one of several has no YAML: it is named', () => {
+    const [good, bad] = [fileWith(config('https://127.0.0.1:1', {})), fileWith('{')];
+    expect(() => kubeConfigTransport({ files: [good, bad], userAgent: 'test' })).toThrow(
+      expect.objectContaining({ code: 'invalid', message: expect.stringContaining(`kubeconfig ${bad}: `) as string }),
     );
   });
 
   it('no such context', () => {
     const file = fileWith(config('https://127.0.0.1:1', {}));
-    expect(() => kubeConfigTransport({ file, context: 'other', userAgent: 'test' })).toThrow(
+    expect(() => kubeConfigTransport({ files: [file], context: 'other', userAgent: 'test' })).toThrow(
       /no cluster for context other/,
     );
   });
@@ -58,7 +65,7 @@ describe('calls', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;
     const file = fileWith(config(`http://127.0.0.1:${port}`, user));
-    const client = createKubeClient(kubeConfigTransport({ file, userAgent: 'libc-dns/1' }));
+    const client = createKubeClient(kubeConfigTransport({ files: [file], userAgent: 'libc-dns/1' }));
     await client.request({ path: '/version' });
     await client.close();
     await new Promise<void>((resolve) => server.close(() => resolve()));
@@ -72,6 +79,28 @@ describe('calls', () => {
     });
   });
 
+  it('carry the token of a file beside the kubeconfig, without its line end', async () => {
+    writeFileSync(join(folder, 'token'), 'from-a-file\n');
+    expect(await headersOf({ tokenFile: 'token' })).toMatchObject({ authorization: 'Bearer from-a-file' });
+  });
+
+  it.each([
+    ['beside the kubeconfig', './login'],
+    ['by its path', () => join(folder, 'login')],
+  ])('carry what a plugin answers: %s', async (_, command) => {
+    const program = `
+      const { apiVersion } = JSON.parse(process.env.KUBERNETES_EXEC_INFO);
+      console.log(JSON.stringify({ apiVersion, kind: 'ExecCredential', status: { token: apiVersion + process.env.OWN } }));`;
+    writeFileSync(join(folder, 'login'), `#!${process.execPath}\n${program}`, { mode: 0o755 });
+    const exec = {
+      apiVersion: 'v1',
+      command: typeof command === 'string' ? command : command(),
+      env: [{ name: 'OWN', value: '-mine' }],
+      interactiveMode: 'Never',
+    };
+    expect(await headersOf({ exec })).toMatchObject({ authorization: 'Bearer v1-mine' });
+  });
+
   it('carry user and password', async () => {
     const { authorization } = await headersOf({ username: 'me', password: 'mine' });
     expect(authorization).toBe(`Basic ${btoa('me:mine')}`);
@@ -80,7 +109,7 @@ describe('calls', () => {
 
 it('names the namespace of the context, and none where it has none', () => {
   const named = config('https://127.0.0.1:1', {}, { namespace: 'libc-dns' });
-  expect(kubeConfigTransport({ file: fileWith(named), userAgent: 'test' }).namespace).toBe('libc-dns');
+  expect(kubeConfigTransport({ files: [fileWith(named)], userAgent: 'test' }).namespace).toBe('libc-dns');
   const unnamed = config('https://127.0.0.1:1', {});
-  expect(kubeConfigTransport({ file: fileWith(unnamed), userAgent: 'test' }).namespace).toBeUndefined();
+  expect(kubeConfigTransport({ files: [fileWith(unnamed)], userAgent: 'test' }).namespace).toBeUndefined();
 });
