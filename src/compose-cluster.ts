@@ -11,7 +11,7 @@ import { MODE_LABEL } from './policy/scope.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
 
 /** Milliseconds that readiness waits for a copy that does not come: Pods are answered all the same, each by live reads. */
-export const FIRST_COPY_MS = 10_000;
+const FIRST_COPY_MS = 10_000;
 
 function factsLine({ facts, sources, nodeLocalDetail }: KnownFacts): object {
   const { dns, domain, nodeSearches, nodeLocal, nodeLocalAddresses } = facts;

@@ -27,7 +27,7 @@ export interface ReportInput {
 const MOST_REMEDIES = 4;
 
 /** What our annotation on a Pod says; undefined: there is none, or somebody else wrote it. */
-export function appliedDecision(annotations: Readonly<Record<string, string>>): AppliedDecision | undefined {
+function appliedDecision(annotations: Readonly<Record<string, string>>): AppliedDecision | undefined {
   try {
     const decision: unknown = JSON.parse(annotations[DECISION_ANNOTATION] ?? 'null');
     if (typeof decision !== 'object' || decision === null || !('remedy' in decision)) return undefined;

@@ -17,9 +17,9 @@ import { grantFor } from './unreadable.ts';
 
 type Counts<T extends string> = Record<T, number>;
 
-export const noResolvers = (): Counts<Resolver> => ({ glibc: 0, musl: 0, go: 0, other: 0, unknown: 0 });
-export const noExposure = (): Counts<ExposureLevel> => ({ yes: 0, possible: 0, mitigated: 0, no: 0 });
-export const noFindings = (): Counts<Severity> => ({ error: 0, warning: 0, info: 0 });
+const noResolvers = (): Counts<Resolver> => ({ glibc: 0, musl: 0, go: 0, other: 0, unknown: 0 });
+const noExposure = (): Counts<ExposureLevel> => ({ yes: 0, possible: 0, mitigated: 0, no: 0 });
+const noFindings = (): Counts<Severity> => ({ error: 0, warning: 0, info: 0 });
 
 /** What is counted of Pods, in a namespace or in all. */
 export interface Totals {

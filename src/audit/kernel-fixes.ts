@@ -26,7 +26,7 @@ export interface RaceFix {
 }
 
 /** The fixes of the race: https://github.com/kubernetes/kubernetes/issues/56903, the last one kubernetes-sigs/kind#3713. */
-export const RACE_FIXES: readonly RaceFix[] = [
+const RACE_FIXES: readonly RaceFix[] = [
   {
     race: 'no-entry-yet',
     how: 'neither of the two packets has a conntrack entry yet',

@@ -9,7 +9,7 @@ const LONGEST = 500;
 const GAP = '&#8203;';
 
 /** Other people's names in Markdown: no markup, no link, no mention, no line end; what cannot be seen is spelled out. */
-export function escapeMarkdown(text: string): string {
+function escapeMarkdown(text: string): string {
   return printable(text, LONGEST)
     .replaceAll('&', '&amp;')
     .replaceAll('\\', '&#92;')

@@ -19,7 +19,7 @@ export interface Checked extends Outcome {
 }
 
 /** Milliseconds for one check: a slow API server takes ten for each of two calls in a row. */
-export const CHECK_MS = 25_000;
+const CHECK_MS = 25_000;
 
 /** What is said of a check that could not be carried out. */
 function notSeen(error: unknown): Outcome {

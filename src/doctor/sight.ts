@@ -79,7 +79,7 @@ export class NeedsClusterError extends Error {
 }
 
 /** Pods that are looked at: more would take minutes to read, and tell nothing new. */
-export const MOST_PODS = 20_000;
+const MOST_PODS = 20_000;
 
 function once<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;

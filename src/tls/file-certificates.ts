@@ -26,7 +26,7 @@ function read(file: string): string {
 }
 
 /** Reads and checks a pair. Throws {@link CertificateError} where a file is missing, cut short, or they do not match. */
-export function loadPair(certFile: string, keyFile: string): CertificatePair {
+function loadPair(certFile: string, keyFile: string): CertificatePair {
   const cert = read(certFile);
   const key = read(keyFile);
   let leaf: X509Certificate;

@@ -1,6 +1,6 @@
 /** As much of DNS (RFC 1035 section 4) as a question for an address and the head of its answer need. */
 
-export const TYPES = { A: 1, AAAA: 28 } as const;
+const TYPES = { A: 1, AAAA: 28 } as const;
 
 export type RecordType = keyof typeof TYPES;
 

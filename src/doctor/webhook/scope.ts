@@ -78,7 +78,7 @@ function remarks(all: readonly Case[]): Remark[] {
 }
 
 /** The namespaces whose Pods are in scope without a label of their own. */
-export function namespacesInScope(
+function namespacesInScope(
   namespaces: ReadonlyMap<string, Labels>,
   config: PolicyConfig,
   own: string | undefined,

@@ -21,7 +21,7 @@ export interface Index {
   readonly texts: () => readonly string[];
 }
 
-export const cellTexts = (cell: PageCell | undefined): string[] => {
+const cellTexts = (cell: PageCell | undefined): string[] => {
   if (cell === undefined) return [];
   return typeof cell === 'object' ? cell.map(({ text }) => text) : [String(cell)];
 };
