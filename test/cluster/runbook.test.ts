@@ -1,11 +1,13 @@
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { Agent } from 'node:https';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { binary, hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { install, NAMESPACE, type Installation } from '../support/installation.ts';
+import { startKubelet, type Kubelet } from '../support/kubelet.ts';
 import { createPod } from '../support/pods.ts';
 
 const RUNBOOK = readFileSync(new URL('../../docs/runbook.md', import.meta.url), 'utf8');
@@ -15,24 +17,43 @@ const commands = new Set(
   [...RUNBOOK.matchAll(/```sh\n([\s\S]*?)```/g)].flatMap(([, block = '']) => block.trim().split('\n')),
 );
 
-/** The API server asks a kubelet for these, of which there is none. */
-const NEEDS_KUBELET = /kubectl [^|]*\b(?:logs|exec)\b|\/proxy\//;
+/** The API server asks a kubelet for the first, and a Pod's own address for the second. */
+const READS_LOG = /kubectl [^|]*\blogs\b/;
+const READS_POD = /\/proxy\//;
+/** It needs a container. */
+const EXECUTES = /kubectl [^|]*\bexec\b/;
+
+/** An error of our own cannot be had by asking. */
+const RARE = /"level":"error"/;
 
 /** What kubectl says where a question was right and the answer is none. */
 const NOTHING_THERE = /^(No resources found.*\n)?$/;
 
 const AT_LAST = 'kubectl delete mutatingwebhookconfiguration libc-dns-webhook';
 
+interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** The API server opens no connection to loopback for anybody. */
+const ADDRESS = Object.values(networkInterfaces())
+  .flat()
+  .find((one) => one?.internal === false && one.family === 'IPv4')?.address;
+
 describe.runIf(hasCluster())('the commands of the runbook', () => {
   let cluster: TestCluster;
   let installation: Installation;
+  let kubelet: Kubelet;
   const folder = mkdtempSync(join(tmpdir(), 'libc-dns-runbook-'));
 
   /** As an administrator who has a kubeconfig would run it. */
-  const run = (command: string): Promise<{ code: number; out: string; err: string }> => {
+  const run = (command: string): Promise<Ran> => {
     const path = [folder, dirname(binary('kubectl') ?? ''), process.env['PATH']].join(delimiter);
     const env = { ...process.env, KUBECONFIG: cluster.kubeconfig, PATH: path };
-    const script = command.replaceAll('NAMESPACE', 'shop');
+    const port = new URL(installation.replicas[0]?.probes ?? '').port;
+    const script = command.replaceAll('NAMESPACE', 'shop').replaceAll(':9402', `:${port}`);
     return new Promise((resolve) => {
       execFile('bash', ['-o', 'pipefail', '-c', script], { env, timeout: 30_000 }, (error, out, err) =>
         resolve({ code: error === null ? 0 : Number(error.code ?? 1), out, err }),
@@ -40,16 +61,41 @@ describe.runIf(hasCluster())('the commands of the runbook', () => {
     });
   };
 
-  beforeAll(async () => {
-    cluster = await startCluster();
-    installation = await install(cluster);
-    await cluster.createNamespace('shop', { 'libc-dns.dev/mode': 'enforce' });
-    await createPod(cluster, 'shop', { name: 'web' });
+  /** The replica is a process: a Pod with its name, on its node, at its address. */
+  async function asPod(nodeName: string): Promise<void> {
     const labels = { 'app.kubernetes.io/name': 'libc-dns-webhook' };
     await cluster.kubectl(['create', 'serviceaccount', 'default', '-n', NAMESPACE]).catch(() => '');
-    await createPod(cluster, NAMESPACE, { name: 'replica', labels });
+    const containers = [{ name: 'webhook', image: 'registry.test/webhook:1' }];
+    await createPod(cluster, NAMESPACE, { name: 'replica', labels, spec: { containers, nodeName } });
+    const status = { phase: 'Running', podIP: ADDRESS, podIPs: [{ ip: ADDRESS }] };
+    const args = ['patch', 'pod', 'replica', '-n', NAMESPACE, '--subresource=status', '--type=merge'];
+    await cluster.kubectl([...args, '-p', JSON.stringify({ status })]);
+  }
+
+  beforeAll(async () => {
+    cluster = await startCluster();
+    const environment = { SERVER_ADDRESS: '0.0.0.0', DETECTION_REGISTRY_INSECURE: '127.0.0.1:1', LOG_LEVEL: 'info' };
+    installation = await install(cluster, { settings: environment });
+    await cluster.createNamespace('shop', { 'libc-dns.dev/mode': 'enforce' });
+    await createPod(cluster, 'shop', { name: 'web' });
+    const [replica] = installation.replicas;
+    if (replica === undefined) throw new Error('there is no replica');
+    kubelet = await startKubelet(cluster, () => replica.lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    await asPod(kubelet.node);
+    // What the runbook looks for in the log: a registry that keeps failing, and a request that is none.
+    for (let index = 0; index < 8; index += 1) {
+      const spec = { containers: [{ name: 'main', image: `127.0.0.1:1/app:${index}` }] };
+      await createPod(cluster, 'shop', { name: `app-${index}`, spec, annotations: {} });
+    }
+    // The CA is in the registration alone.
+    const agent = new Agent({ rejectUnauthorized: false });
+    await replica.post('no review', { agent });
+    agent.destroy();
+    const isLogged = (): boolean => replica.lines.some(({ msg }) => msg.includes('keeps failing'));
+    await vi.waitUntil(isLogged, { timeout: 10_000 });
   });
   afterAll(async () => {
+    await kubelet?.close();
     await installation?.stop();
     await cluster?.stop();
     rmSync(folder, { recursive: true });
@@ -60,24 +106,30 @@ describe.runIf(hasCluster())('the commands of the runbook', () => {
     expect([...commands].filter((command) => !/^(kubectl|for) /.test(command))).toEqual([]);
   });
 
-  it.each([...commands].filter((command) => !NEEDS_KUBELET.test(command) && command !== AT_LAST))(
-    '%s',
-    async (command) => {
-      const { code, out, err } = await run(command);
-      expect(err).toMatch(NOTHING_THERE);
-      expect(code).toBe(0);
-      expect(out + err).not.toBe('');
-    },
-  );
+  const runnable = [...commands].filter((command) => !EXECUTES.test(command) && command !== AT_LAST);
 
-  it.each([...commands].filter((command) => NEEDS_KUBELET.test(command)))(
-    'as far as there is a kubelet: %s',
+  it.each(runnable.filter((command) => !RARE.test(command)))('%s', async (command) => {
+    if (READS_POD.test(command) && ADDRESS === undefined) return;
+    const { code, out, err } = await run(command);
+    expect(err).toMatch(NOTHING_THERE);
+    expect(code).toBe(0);
+    expect(out + err).not.toBe('');
+    if (READS_LOG.test(command)) expect(out.split('\n')[0]).toMatch(/^\{"/);
+    if (READS_POD.test(command)) expect(out).toMatch(/^libc_dns_/);
+  });
+
+  it.each(runnable.filter((command) => RARE.test(command)))('finds nothing, and says nothing: %s', async (command) => {
+    expect(await run(command)).toEqual({ code: 1, out: '', err: '' });
+  });
+
+  it.each([...commands].filter((command) => EXECUTES.test(command)))(
+    'here, beside the process, for there is no container: %s',
     async (command) => {
-      // grep finds nothing, and kubectl no kubelet: nothing else may be wrong with it.
-      const { err } = await run(command);
-      expect(err).not.toMatch(
-        /unknown|not found|invalid|syntax|Usage|usage|doesn't have a resource|error: (?!unable|an error)/i,
-      );
+      const inside = /-- \/nodejs\/bin\/node (.*?)(?:; done)?$/.exec(command)?.[1] ?? '';
+      const { code, out, err } = await run(`node ${inside}`);
+      expect({ code, out, err }).toEqual({ code: 0, out: expect.stringMatching(/^ok\n/) as string, err: '' });
+      // No container, but the right Pod was asked for.
+      expect((await run(command)).err).not.toMatch(/unknown|invalid|syntax|[Uu]sage|doesn't have a resource/);
     },
   );
 

@@ -14,7 +14,7 @@ import { filled, resultText, type Result } from './table.ts';
  * a promise was not kept; 2: wrong usage.
  */
 
-const RUNBOOK = fileURLToPath(new URL('../../docs/runbook.md', import.meta.url));
+const PAGE = fileURLToPath(new URL('../../docs/faults.md', import.meta.url));
 
 /** Longer than any fault takes on a busy machine. */
 const MOST_MS = 240_000;
@@ -61,7 +61,7 @@ async function report(faults: readonly Fault[], write: boolean): Promise<boolean
   const results = await tryAll(faults, () => (opened ??= openCluster()));
   const cluster = await opened?.catch(() => undefined);
   if (cluster !== undefined) await closeCluster(cluster);
-  if (write) writeFileSync(RUNBOOK, filled(readFileSync(RUNBOOK, 'utf8'), results));
+  if (write) writeFileSync(PAGE, filled(readFileSync(PAGE, 'utf8'), results));
   const count = (outcome: Result['outcome']): number => results.filter((result) => result.outcome === outcome).length;
   const took = Math.round((performance.now() - started) / 1000);
   console.error(

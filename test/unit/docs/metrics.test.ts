@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 
 import { REASONS } from '../../../src/policy/reasons.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
-import { code, page, rows } from './pages.ts';
+import { anchors, code, page, rows } from './pages.ts';
 
 const METRICS = page('docs/metrics.md');
 const RUNBOOK = page('docs/runbook.md');
@@ -116,6 +116,12 @@ describe('alerts', () => {
     const chapter = RUNBOOK.split(`\n### ${alert}\n`)[1]?.split(/\n#{2,3} /)[0] ?? '';
     expect(chapter).toContain('```sh');
     expect(annotations['runbook_url']).toMatch(new RegExp(`/docs/runbook[.]md#${alert.toLowerCase()}$`));
+  });
+
+  it('lead to a chapter of the runbook that is there', () => {
+    const places = rules.map(({ annotations }) => annotations['runbook_url']?.split('/blob/main/')[1]);
+    const chapters = anchors(RUNBOOK).map((anchor) => `docs/runbook.md#${anchor}`);
+    expect(places.filter((place) => !chapters.includes(place ?? ''))).toEqual([]);
   });
 
   it('are all there is in the runbook', () => {

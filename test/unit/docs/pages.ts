@@ -22,3 +22,12 @@ export function rows(text: string, heading?: string): string[][] {
 
 /** `name` of a cell that is "`name`". */
 export const code = (cell: string | undefined): string | undefined => /^`([^`]+)`/.exec(cell ?? '')?.[1];
+
+/** What links may name in a page, as GitHub makes it of headings. */
+export const anchors = (text: string): string[] =>
+  [...text.replaceAll(/^```[\s\S]*?^```/gm, '').matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
