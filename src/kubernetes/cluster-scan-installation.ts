@@ -1,6 +1,7 @@
 import type { Gap } from '../audit/report.ts';
 import type { KubeClient } from './client.ts';
-import { eachObject, orGap } from './cluster-scan-pages.ts';
+import { orGap } from './cluster-scan-gap.ts';
+import { eachObject } from './list-pages.ts';
 import { RESOURCES, type KubeObject, type Resource } from './objects.ts';
 
 /** The webhook as it is installed in a cluster. */

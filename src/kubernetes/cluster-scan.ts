@@ -4,9 +4,10 @@ import type { Scanned, ScannedNode, ScannedPolicy } from '../audit/scanned.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import type { KubeClient } from './client.ts';
 import { readOwners, type Owners } from './cluster-scan-owners.ts';
-import { eachObject, orGap } from './cluster-scan-pages.ts';
+import { orGap } from './cluster-scan-gap.ts';
 import { readDnsTcpPort, scanKubeProxy } from './cluster-scan-path.ts';
 import { KubeError } from './kube-error.ts';
+import { eachObject } from './list-pages.ts';
 import { RESOURCES, resourcePath, type KubeObject, type Resource } from './objects.ts';
 
 export interface ScanOptions {

@@ -12,12 +12,12 @@ import { readPod } from '../policy/read-pod.ts';
 import type { KubeClient, Transport } from './client.ts';
 import { shaped } from './cluster-facts-shape.ts';
 import * as objects from './doctor-objects.ts';
-import { by, getOne, listAll } from './doctor-list.ts';
 import { apiServerMetrics } from './doctor-metrics.ts';
 import { podSeen } from './doctor-pods.ts';
 import { KubeError } from './kube-error.ts';
 import { readKubeProxy } from './kube-proxy.ts';
 import { resourcePath, RESOURCES, type Resource } from './objects.ts';
+import { by, getOne, listAll } from './read-objects.ts';
 
 type Requests = Pick<KubeClient, 'request'>;
 

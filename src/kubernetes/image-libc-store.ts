@@ -38,8 +38,6 @@ export interface ImageLibcStoreOptions {
   readonly expireMs?: number;
   /** Milliseconds between looks for what is to be deleted; the first one comes sooner. Default one hour. */
   readonly sweepMs?: number;
-  /** Milliseconds to wait for the first list. Default 5000. */
-  readonly readyMs?: number;
   readonly backoff?: Backoff;
   readonly hooks?: ImageLibcHooks;
 }
@@ -56,7 +54,7 @@ export interface ImageLibcStats {
 
 export interface ImageLibcStore extends VerdictStore {
   /**
-   * Resolves when the first list is complete, when it fails, or after `readyMs`. Never rejects: a store that is not there
+   * Resolves when the first list is complete, when it fails, or after 5 s. Never rejects: a store that is not there
    * costs look-ups, and readiness should wait for it, not depend on it.
    */
   readonly ready: Promise<void>;
@@ -80,9 +78,11 @@ const SETTLES: Readonly<Record<ImageLibcWrite, ReadonlySet<KubeErrorCode>>> = {
   delete: new Set(['conflict', 'invalid', 'not-found']),
 };
 
+const READY_MS = 5000;
+
 /** Verdicts as ImageLibc objects, for all replicas: docs/image-libc.md. */
 export function createImageLibcStore(options: ImageLibcStoreOptions): ImageLibcStore {
-  const { clock, tagTtlMs, most, readyMs = 5000 } = options;
+  const { clock, tagTtlMs, most } = options;
   const copy = createLibcCopy(options);
   const { index, reflector, state } = copy;
   const queues = createQueues(options, copy);
@@ -94,7 +94,7 @@ export function createImageLibcStore(options: ImageLibcStoreOptions): ImageLibcS
     queues.delete.add(name, () => planDelete(name, state, isToGo));
   const stopSweeps = startSweeps(options, reflector, remove);
   return {
-    ready: Promise.race([reflector.ready, copy.lost, sleep(readyMs, undefined, { ref: false })]),
+    ready: Promise.race([reflector.ready, copy.lost, sleep(READY_MS, undefined, { ref: false })]),
     declared: ({ image, platform, runs }) => index.declared(image, platformName(platform), runs)?.verdict,
     get({ image, platform, runs }) {
       const held = index.detected(image, platformName(platform), runs);

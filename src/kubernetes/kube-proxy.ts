@@ -1,11 +1,11 @@
 import type { KubeProxySources } from '../audit/kube-proxy.ts';
 import type { Labels, PodSeen } from '../doctor/cluster-view.ts';
 import type { KubeClient } from './client.ts';
-import { by, getOne, listAll } from './doctor-list.ts';
 import * as objects from './doctor-objects.ts';
 import { podSeen } from './doctor-pods.ts';
 import { KubeError } from './kube-error.ts';
 import { resourcePath, type Resource } from './objects.ts';
+import { by, getOne, listAll } from './read-objects.ts';
 
 const core = (plural: string): Resource => ({ group: '', version: 'v1', plural });
 

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 
 import type { KubeClient } from './client.ts';
 import type { KubeError, KubeErrorCode } from './kube-error.ts';
+import { eachObject } from './list-pages.ts';
 import { objectKey, resourcePath, type KubeObject } from './objects.ts';
 import type { Backoff } from './pause.ts';
 import { createReflector } from './reflector.ts';
@@ -46,33 +47,9 @@ const BACKOFF = { first: 1000, most: 300_000 };
 /** Whole objects come, though a hash alone stays. A page holds up everything else while it is read: some 6 ms for 100 of 5 KB. */
 const PAGE = 100;
 
-const MOST_PAGES = 500;
-
-interface Page {
-  readonly metadata?: { readonly continue?: string };
-  readonly items?: readonly KubeObject[];
-}
-
 /** 31 bits: Node keeps such a number without an object of its own. Two templates of one workload rarely share it. */
 function hashOf(templates: readonly unknown[]): number {
   return Number.parseInt(hash('sha1', JSON.stringify(templates)).slice(0, 8), 16) >>> 1;
-}
-
-async function listNamespace(
-  { client, kind }: WorkloadWatchOptions,
-  namespace: string,
-  signal: AbortSignal,
-  each: (object: KubeObject) => void,
-): Promise<void> {
-  const path = resourcePath(kind, undefined, namespace);
-  let next = '';
-  for (let page = 0; page < MOST_PAGES; page += 1) {
-    const query = { ...selection(kind), limit: PAGE, ...(next !== '' && { continue: next }) };
-    const answer: Page = await client.request({ path, query, signal });
-    for (const object of answer.items ?? []) each(object);
-    next = answer.metadata?.continue ?? '';
-    if (next === '') return;
-  }
 }
 
 const selection = ({ fieldSelector }: WorkloadKind): Record<string, string> =>
@@ -128,12 +105,14 @@ export function watchWorkloads(options: WorkloadWatchOptions): WorkloadWatch {
     onChange: (key) => listed.delete(key),
   });
   return {
-    again: async (namespace, signal) =>
-      await listNamespace(options, namespace, signal, (object) => {
+    again: async (namespace, signal) => {
+      const pages = { client, resource: kind, namespace, query: selection(kind), pageSize: PAGE, signal };
+      await eachObject(pages, () => (object) => {
         if (isSpent(object)) return;
         const templates = podTemplatesOf(object, kind);
         tell(object, templates, hashOf(templates));
-      }),
+      });
+    },
     get size() {
       return reflector.items.size;
     },

@@ -10,12 +10,13 @@ export interface FileCertificatesOptions {
   readonly keyFile: string;
   /** Called with a new pair that cannot be used: the old one stays. */
   readonly onError: (error: CertificateError) => void;
-  /** Milliseconds between looks at the files, for file systems that report no changes. */
-  readonly pollMs?: number;
 }
 
 /** Milliseconds to wait after a change: a pair is written as two files. */
 const SETTLE_MS = 100;
+
+/** For file systems that report no changes. */
+const POLL_MS = 10_000;
 
 function read(file: string): string {
   try {
@@ -48,7 +49,7 @@ function loadPair(certFile: string, keyFile: string): CertificatePair {
  * the files, so the folders are watched, not the files. Throws {@link CertificateError} where the first pair is unusable.
  */
 export function fileCertificates(options: FileCertificatesOptions): CertificateSource {
-  const { certFile, keyFile, onError, pollMs = 10_000 } = options;
+  const { certFile, keyFile, onError } = options;
   const listeners: ((pair: CertificatePair) => void)[] = [];
   let pair = loadPair(certFile, keyFile);
   let reported = '';
@@ -79,7 +80,7 @@ export function fileCertificates(options: FileCertificatesOptions): CertificateS
     watcher.on('error', () => watcher.close());
     watchers.push(watcher);
   }
-  const poll = setInterval(look, pollMs).unref();
+  const poll = setInterval(look, POLL_MS).unref();
 
   return {
     current: () => pair,

@@ -5,7 +5,7 @@ import { Agent } from 'undici';
 
 import { meantCluster } from '../../../src/compose-kubeconfig.ts';
 import type { KubeRequest } from '../../../src/kubernetes/client.ts';
-import { getOne, listAll } from '../../../src/kubernetes/doctor-list.ts';
+import { getOne, listAll } from '../../../src/kubernetes/read-objects.ts';
 import { apiServerMetrics } from '../../../src/kubernetes/doctor-metrics.ts';
 import * as objects from '../../../src/kubernetes/doctor-objects.ts';
 import { podSeen } from '../../../src/kubernetes/doctor-pods.ts';
@@ -38,6 +38,22 @@ describe('lists', () => {
     });
     expect(await listAll(pages, nodes, { most: 5 }, (item) => item)).toEqual([1, 2, 1, 2, 1]);
     expect(asked).toEqual([undefined, 'after-1', 'after-2']);
+  });
+
+  it('begin anew where the server has forgotten the continuation', async () => {
+    const answers = [
+      () => ({ items: [1, 2], metadata: { continue: 'x' } }),
+      () => fail('gone'),
+      () => ({ items: [1], metadata: { continue: 'y' } }),
+      () => ({ items: [3] }),
+    ];
+    const forgetful = client(() => answers.shift()?.());
+    expect(await listAll(forgetful, nodes, { most: 9 }, (item) => item)).toEqual([1, 3]);
+  });
+
+  it('end, even if the server’s pages do not', async () => {
+    const endless = client(() => ({ items: [], metadata: { continue: 'x' } }));
+    await expect(listAll(endless, nodes, { most: 9 }, (item) => item)).rejects.toMatchObject({ code: 'malformed' });
   });
 
   it('leave out what cannot be read, where the reader says so', async () => {

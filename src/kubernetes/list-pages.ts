@@ -1,4 +1,3 @@
-import type { Gap } from '../audit/report.ts';
 import type { KubeClient } from './client.ts';
 import { KubeError } from './kube-error.ts';
 import { resourcePath, type KubeObject, type Resource } from './objects.ts';
@@ -13,7 +12,9 @@ export interface PagesOptions {
   readonly metadataOnly?: boolean;
   /** Objects of a page; whole Pods take some 10 KB each. */
   readonly pageSize?: number;
-  readonly signal: AbortSignal;
+  /** Asked after each page: whether no further one is wanted. */
+  readonly isEnough?: () => boolean;
+  readonly signal?: AbortSignal;
 }
 
 interface Page {
@@ -29,7 +30,7 @@ const METADATA = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=
 const LIST_MS = 30_000;
 
 async function readOnce(options: PagesOptions, each: (object: KubeObject) => void): Promise<void> {
-  const { client, resource, namespace, query, metadataOnly = false, pageSize = 250, signal } = options;
+  const { client, resource, namespace, query, metadataOnly = false, pageSize = 250, isEnough, signal } = options;
   const path = resourcePath(resource, undefined, namespace);
   let next = '';
   for (let page = 0; page < MOST_PAGES; page += 1) {
@@ -37,12 +38,12 @@ async function readOnce(options: PagesOptions, each: (object: KubeObject) => voi
       path,
       query: { ...query, limit: pageSize, ...(next !== '' && { continue: next }) },
       timeoutMs: LIST_MS,
-      signal,
+      ...(signal && { signal }),
       ...(metadataOnly && { accept: METADATA }),
     });
     for (const object of answer.items ?? []) each(object);
     next = answer.metadata?.continue ?? '';
-    if (next === '') return;
+    if (next === '' || isEnough?.()) return;
   }
   throw new KubeError('malformed', `list ${path}: more than ${MOST_PAGES} pages`);
 }
@@ -60,15 +61,5 @@ export async function eachObject(options: PagesOptions, begin: () => (object: Ku
     } catch (error) {
       if (!(error instanceof KubeError && error.code === 'gone') || attempt === 3) throw error;
     }
-  }
-}
-
-/** Runs a reading that the audit can do without: what fails becomes a gap. */
-export async function orGap(gaps: Gap[], what: string, grant: string, read: () => Promise<void>): Promise<void> {
-  try {
-    await read();
-  } catch (error) {
-    if (!(error instanceof KubeError)) throw error;
-    gaps.push({ what, message: error.message, grant });
   }
 }

@@ -3,14 +3,8 @@ import type { z } from 'zod';
 import type { KubeClient } from './client.ts';
 import { shaped } from './cluster-facts-shape.ts';
 import { KubeError } from './kube-error.ts';
-import { resourcePath, type Resource } from './objects.ts';
-
-const PAGE = 500;
-
-interface Page {
-  readonly items?: readonly unknown[];
-  readonly metadata?: { readonly continue?: string };
-}
+import { eachObject } from './list-pages.ts';
+import type { Resource } from './objects.ts';
 
 export interface ListOptions {
   readonly namespace?: string;
@@ -30,23 +24,20 @@ export async function listAll<T>(
   { namespace, labelSelector, fieldSelector, most }: ListOptions,
   read: (item: unknown) => T | undefined,
 ): Promise<T[]> {
-  const path = resourcePath(resource, undefined, namespace);
   const found: T[] = [];
-  let next = '';
-  do {
-    const query = {
-      limit: PAGE,
-      ...(labelSelector !== undefined && { labelSelector }),
-      ...(fieldSelector !== undefined && { fieldSelector }),
-      ...(next !== '' && { continue: next }),
-    };
-    const page = await client.request<Page>({ path, query });
-    for (const item of page.items ?? []) {
+  const query = {
+    ...(labelSelector !== undefined && { labelSelector }),
+    ...(fieldSelector !== undefined && { fieldSelector }),
+  };
+  const isEnough = (): boolean => found.length >= most;
+  const scope = namespace === undefined ? {} : { namespace };
+  await eachObject({ client, resource, query, pageSize: 500, isEnough, ...scope }, () => {
+    found.length = 0;
+    return (item) => {
       const one = read(item);
       if (one !== undefined) found.push(one);
-    }
-    next = page.metadata?.continue ?? '';
-  } while (next !== '' && found.length < most);
+    };
+  });
   return found.slice(0, most);
 }
 
