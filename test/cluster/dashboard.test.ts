@@ -1,0 +1,125 @@
+import { readFileSync } from 'node:fs';
+import { Agent } from 'node:https';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { hasTool } from '../chart/tools.ts';
+import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { elf } from '../support/elf-builder.ts';
+import { image } from '../support/image-builder.ts';
+import { install, NAMESPACE, type Installation } from '../support/installation.ts';
+import { layer } from '../support/layer-builder.ts';
+import { createPod } from '../support/pods.ts';
+import { startPrometheus, type Prometheus, type ScrapeJob } from '../support/prometheus.ts';
+import { podReview } from '../support/reviews.ts';
+import { startRegistry, type Fault, type RegistryServer } from '../support/registry-server.ts';
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
+import type { WebhookProcess } from '../support/webhook-process.ts';
+
+const FILES = new URL('../../charts/libc-dns-webhook/files/', import.meta.url);
+const dashboard = JSON.parse(readFileSync(new URL('dashboard.json', FILES), 'utf8')) as {
+  panels: { title: string; targets: { expr: string }[] }[];
+};
+
+const queries = dashboard.panels.flatMap(({ title, targets }) =>
+  targets.map(({ expr }): [string, string] => [title, expr.replaceAll('$__rate_interval', '1m')]),
+);
+
+/** Of Prometheus, as the chart's PodMonitor makes them, and of the API server, as kube-prometheus does. */
+function jobs({ server }: TestCluster, { probes }: WebhookProcess, token: string): ScrapeJob[] {
+  return [
+    { job_name: 'libc-dns-webhook', static_configs: [{ targets: [new URL(probes).host] }] },
+    {
+      job_name: 'apiserver',
+      scheme: 'https',
+      tls_config: { insecure_skip_verify: true },
+      authorization: { credentials: token },
+      static_configs: [{ targets: [new URL(server).host] }],
+    },
+  ];
+}
+
+describe.runIf(hasCluster() && hasTool('prometheus', 'apt-get install prometheus'))(
+  'the dashboard, by Prometheus, of a server that has seen traffic and trouble',
+  () => {
+    let cluster: TestCluster;
+    let installation: Installation;
+    let registry: RegistryServer;
+    let proxy: TcpProxy;
+    let prometheus: Prometheus;
+    let fault: Fault | undefined;
+    let going: Promise<unknown> | undefined;
+    let isOver = false;
+
+    async function tokenOf(): Promise<string> {
+      const subjects = [{ kind: 'ServiceAccount', name: 'default', namespace: NAMESPACE }];
+      const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' };
+      const kind = 'ClusterRoleBinding';
+      const metadata = { name: 'prometheus' };
+      await cluster.apply({ apiVersion: 'rbac.authorization.k8s.io/v1', kind, metadata, roleRef, subjects });
+      return (await cluster.kubectl(['create', 'token', 'default', '-n', NAMESPACE])).trim();
+    }
+
+    const agent = new Agent({ rejectUnauthorized: false });
+
+    /** A Pod through the API server, one of an image that nobody has seen past it, and a request that is none. */
+    async function traffic(replica: WebhookProcess, turn: number): Promise<void> {
+      const program = Buffer.concat([elf({ interpreter: '/lib/ld-musl-x86_64.so.1' }), Buffer.from(`${turn}`)]);
+      const layers = [layer([{ path: 'app', content: program }], 'gzip')];
+      const reference = registry.put(`team/app-${turn}:v1`, image({ layers, config: { entrypoint: ['/app'] } }));
+      fault = turn % 3 === 2 ? { kind: 'hang' } : undefined;
+      const containers = [{ name: 'main', image: reference }];
+      await replica.post(JSON.stringify(podReview({ spec: { containers } })), { agent });
+      await replica.post('no review', { agent });
+      await createPod(cluster, 'shop', { name: `pod-${turn}` });
+      if (turn % 5 === 4) proxy.cut();
+    }
+
+    beforeAll(async () => {
+      cluster = await startCluster();
+      registry = await startRegistry({ fault: () => fault });
+      proxy = await startTcpProxy(cluster.server);
+      const settings = { DETECTION_REGISTRY_INSECURE: registry.host, DETECTION_BUDGET: '300ms' };
+      installation = await install(cluster, { replicas: 0, settings });
+      const replica = await installation.addReplica({ server: proxy.url });
+      await cluster.createNamespace('shop', { 'libc-dns.dev/mode': 'enforce' });
+      prometheus = await startPrometheus(
+        jobs(cluster, replica, await tokenOf()),
+        fileURLToPath(new URL('rules.yaml', FILES)),
+      );
+      // The API server finds nobody: it lets Pods pass, and counts them.
+      await installation.balancer.close();
+      let turn = 0;
+      const next = (): void => {
+        turn += 1;
+        going = traffic(replica, turn).then(() => (isOver ? undefined : setTimeout(next, 200)));
+      };
+      next();
+    });
+    afterAll(async () => {
+      isOver = true;
+      await going;
+      agent.destroy();
+      await prometheus?.stop();
+      await installation?.stop();
+      await proxy?.close();
+      await registry?.close();
+      await cluster?.stop();
+    });
+
+    it.each(queries)('%s: %s', { timeout: 60_000 }, async (_, expression) => {
+      const numbers = async (): Promise<number[]> =>
+        (await prometheus.query(expression)).map(({ value: [, value] }) => Number(value)).filter(Number.isFinite);
+      await expect.poll(async () => (await numbers()).length, { timeout: 40_000, interval: 500 }).toBeGreaterThan(0);
+    });
+
+    it('and its rules are evaluated without an error', async () => {
+      const evaluated = async (): Promise<string[]> =>
+        (await prometheus.rules()).map(({ name, health, lastError }) => `${name} ${health} ${lastError ?? ''}`.trim());
+      await expect
+        .poll(async () => (await evaluated()).every((rule) => rule.endsWith(' ok')), { timeout: 20_000 })
+        .toBe(true);
+      expect((await evaluated()).length).toBeGreaterThan(8);
+    });
+  },
+);
