@@ -29,6 +29,13 @@ function notices(): string {
     .join(`\n${'-'.repeat(80)}\n\n`);
 }
 
+/** `428 packages, 92 of them shipped, …`. */
+function checked(): string {
+  const packages = Object.entries(lockfile.packages).filter(([folder]) => folder !== '');
+  const shipped = packages.filter(([, entry]) => isShipped(entry)).length;
+  return `supply chain: ${packages.length} packages, ${shipped} of them shipped; origin, hash, licence and install scripts of each`;
+}
+
 async function vulnerabilities(): Promise<boolean> {
   const result = await npmAudit();
   if (result.outcome === 'unknown') {
@@ -48,7 +55,8 @@ async function main(): Promise<number> {
   }
   const problems = problemsOf(lockfile, read('package.json') as PackageJson);
   for (const problem of problems) console.error(`WRONG ${problem}`);
-  console.error(`supply chain: ${Object.keys(lockfile.packages).length - 1} packages, ${problems.length} problems`);
+  console.error(`${checked()}: ${problems.length} problems`);
+  if (!values.audit) console.error('known vulnerabilities: not asked for (--audit)');
   const clean = values.audit ? await vulnerabilities() : true;
   return problems.length === 0 && clean ? 0 : 1;
 }
