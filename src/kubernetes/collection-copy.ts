@@ -12,11 +12,19 @@ export interface CopyOptions<T> {
   readonly onChange?: (key: string, now: T | undefined, before: T | undefined) => void;
 }
 
+/** A list that is being read. */
+export interface NewList {
+  add(object: KubeObject): void;
+  /** It was deleted meanwhile. */
+  remove(object: KubeObject): void;
+  done(): void;
+}
+
 /** What is remembered of a collection's objects. */
 export interface CollectionCopy<T> {
   readonly items: ReadonlyMap<string, T>;
   /** Begins a new list: what is added to it counts once `done` is called, and what is not in it is gone then. */
-  list(): { add(object: KubeObject): void; done(): void };
+  list(): NewList;
   apply(event: WatchEvent): void;
 }
 
@@ -50,8 +58,10 @@ export function createCollectionCopy<T>(options: CopyOptions<T>): CollectionCopy
       return {
         add(object) {
           const kept = keep(object);
-          if (kept !== undefined) add(found, objectKey(object), kept);
+          if (kept === undefined) found.delete(objectKey(object));
+          else add(found, objectKey(object), kept);
         },
+        remove: (object) => void found.delete(objectKey(object)),
         done: () => replaceWith(found),
       };
     },

@@ -82,6 +82,7 @@ function follow(
   return createReflector<HeldLibc>({
     client,
     path: resourcePath(RESOURCES.imageLibcs),
+    streamed: true,
     clock,
     most: 2 * most,
     onTooMany: (name) => hooks?.onIgnored?.(name, `there are more than ${2 * most} ImageLibcs`),

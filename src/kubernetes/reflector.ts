@@ -1,8 +1,9 @@
-import type { KubeClient } from './client.ts';
-import { createCollectionCopy, type CollectionCopy, type CopyOptions } from './collection-copy.ts';
+import type { KubeClient, WatchRequest } from './client.ts';
+import { createCollectionCopy, type CollectionCopy, type CopyOptions, type NewList } from './collection-copy.ts';
 import { KubeError } from './kube-error.ts';
 import type { KubeObject } from './objects.ts';
 import { backoffMs, pause, type Backoff } from './pause.ts';
+import { STREAMED_LIST, streamedList } from './streamed-list.ts';
 
 export interface ReflectorOptions<T> extends CopyOptions<T> {
   readonly client: KubeClient;
@@ -17,6 +18,11 @@ export interface ReflectorOptions<T> extends CopyOptions<T> {
   /** Milliseconds: first wait after a failure, doubled at each further one up to `most`, with jitter. */
   readonly backoff?: Backoff;
   readonly pageSize?: number;
+  /**
+   * Ask for the list as the first events of the watch: the API server has them in memory, where pages are read from etcd. Pages
+   * where it refuses (Kubernetes before 1.32).
+   */
+  readonly streamed?: boolean;
 }
 
 export interface ReflectorHooks {
@@ -58,6 +64,8 @@ interface Run<T> {
   readonly signal: AbortSignal;
   /** Where to watch from; undefined: list first. */
   version: string | undefined;
+  /** Whether lists are asked for as events; no longer once that has failed. */
+  streamed: boolean;
   synced: boolean;
   contactAt: number | undefined;
   /** Since the last watch that lasted. */
@@ -106,6 +114,10 @@ async function list<T>(run: Run<T>): Promise<void> {
     next = page.metadata?.continue ?? '';
     heard(run);
   } while (next !== '');
+  complete(run, listed, version);
+}
+
+function complete<T>(run: Run<T>, listed: NewList, version: string | undefined): void {
   listed.done();
   run.version = version;
   run.synced = true;
@@ -115,34 +127,53 @@ async function list<T>(run: Run<T>): Promise<void> {
 /** A watch that ends sooner counts as a failure, whatever it said: no loop may run hot. */
 const leastWatchMs = <T>({ backoff = DEFAULT_BACKOFF }: ReflectorOptions<T>): number => 2 * backoff.first;
 
-async function watch<T>(run: Run<T>): Promise<void> {
-  const { client, path, query } = run.options;
-  const began = performance.now();
-  const lasted = (): boolean => performance.now() - began >= leastWatchMs(run.options);
+const watchQuery = <T>({ options: { query }, version }: Run<T>): NonNullable<WatchRequest['query']> => ({
+  ...query,
+  ...(version === undefined ? STREAMED_LIST : { resourceVersion: version }),
+  allowWatchBookmarks: true,
+  // client-go: 5 to 10 minutes, so that not all watches of a cluster begin anew at once.
+  timeoutSeconds: Math.round(300 * (1 + Math.random())),
+});
+
+async function follow<T>(run: Run<T>, synced: () => void): Promise<void> {
+  const { client, path } = run.options;
+  let begun = run.version === undefined ? streamedList(run.copy.list(), { path, idleMs: LIST_MS }) : undefined;
   const watching = client.watch({
     path,
-    query: {
-      ...query,
-      resourceVersion: run.version ?? '',
-      allowWatchBookmarks: true,
-      // client-go: 5 to 10 minutes, so that not all watches of a cluster begin anew at once.
-      timeoutSeconds: Math.round(300 * (1 + Math.random())),
-    },
+    query: watchQuery(run),
     idleMs: IDLE_MS,
-    onOpen: () => opened(run),
-    signal: run.signal,
+    onOpen: () => (begun === undefined ? opened(run) : heard(run)),
+    signal: begun === undefined ? run.signal : AbortSignal.any([run.signal, begun.signal]),
     ...accept(run.options, 'PartialObjectMetadata'),
   });
   try {
     for await (const event of watching) {
-      run.copy.apply(event);
-      run.version = event.object.metadata.resourceVersion ?? run.version;
       heard(run);
+      if (begun === undefined) run.copy.apply(event);
+      else if (begun.take(event)) {
+        complete(run, begun.listed, event.object.metadata.resourceVersion);
+        begun.stop();
+        begun = undefined;
+        opened(run);
+        synced();
+      }
+      if (begun === undefined) run.version = event.object.metadata.resourceVersion ?? run.version;
     }
+  } finally {
+    begun?.stop();
+  }
+  if (begun !== undefined) throw new KubeError('server', `list ${path}: the server ended it before its end`);
+}
+
+async function watch<T>(run: Run<T>, synced: () => void): Promise<void> {
+  const began = performance.now();
+  const lasted = (): boolean => performance.now() - began >= leastWatchMs(run.options);
+  try {
+    await follow(run, synced);
   } finally {
     if (lasted()) run.failures = 0;
   }
-  if (!lasted()) throw new KubeError('server', `watch ${path}: the server ended it at once`);
+  if (!lasted()) throw new KubeError('server', `watch ${run.options.path}: the server ended it at once`);
 }
 
 /**
@@ -168,11 +199,14 @@ async function waitAfter<T>(run: Run<T>, error: unknown): Promise<void> {
 async function keepUp<T>(run: Run<T>, synced: () => void): Promise<void> {
   while (!run.signal.aborted) {
     try {
-      if (run.version === undefined) await list(run);
-      synced();
-      await watch(run);
+      if (run.version === undefined && !run.streamed) await list(run);
+      if (run.version !== undefined) synced();
+      await watch(run, synced);
     } catch (error) {
-      if (!run.signal.aborted) await waitAfter(run, error);
+      // Whatever went wrong: the pages tell whether it is more than that this server or this account cannot have it so.
+      const isRefused = run.streamed && run.version === undefined;
+      if (isRefused) run.streamed = false;
+      else if (!run.signal.aborted) await waitAfter(run, error);
     }
   }
 }
@@ -189,6 +223,7 @@ export function createReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
     copy: createCollectionCopy(options),
     signal: closing.signal,
     version: undefined,
+    streamed: options.streamed ?? false,
     synced: false,
     contactAt: undefined,
     failures: 0,
