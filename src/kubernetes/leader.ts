@@ -164,12 +164,12 @@ export function createLeader(options: LeaderOptions): Leader {
     lost: false,
   };
   const running = elect(election);
+  let ended: Promise<void> | undefined;
   return {
     isLeader: () => mayAct(election),
     async close() {
       closing.abort();
-      await running;
-      await end(election);
+      await (ended ??= running.then(async () => await end(election)));
     },
   };
 }

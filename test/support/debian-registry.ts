@@ -13,6 +13,7 @@ const binary = '/usr/bin/docker-registry';
 
 /** Whether Debian's docker-registry is here: `apt-get install docker-registry`. */
 export const hasDebianRegistry = existsSync(binary);
+if (!hasDebianRegistry) console.warn(`NOT RUN: there is no ${binary}: apt-get install docker-registry`);
 
 export interface DebianRegistryOptions {
   /** Lines of an htpasswd file, hashed with bcrypt. */

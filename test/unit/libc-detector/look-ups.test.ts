@@ -154,11 +154,10 @@ describe('many look-ups at once', () => {
     // Two waves through 32 slots take 2.4 s: the later ones miss the deadline.
     for (const name of names) registry.add(name, { delay: 600, resolver: 'glibc' });
     const detector = detectorFor(registry);
-    const began = performance.now();
     const deadline = within(1800);
     const all = Array.from({ length: 1000 }, (_, index) => detector.detect(request(names[index % 50]!), deadline));
     const answers = await Promise.all(all);
-    expect(performance.now() - began).toBeLessThan(2300);
+    expect(detector.stats().underWay).toBe(18);
     const known = answers.filter(({ verdict }) => verdict.resolver === 'glibc').length;
     const late = answers.filter(({ failure }) => failure?.code === 'deadline').length;
     expect([known, late]).toEqual([32 * 20, 18 * 20]);
@@ -191,7 +190,7 @@ describe('many look-ups at once', () => {
     await Promise.all(hanging);
     expect(detector.stats()).toMatchObject({ underWay: 2, queued: 4 });
     await sleep(120);
-    const { verdict } = await detector.detect(request('good'), within(100));
+    const { verdict } = await detector.detect(request('good'), within(400));
     expect(verdict.resolver).toBe('musl');
     await detector.close();
   });

@@ -215,14 +215,13 @@ describe('what fails', () => {
     async (code) => {
       const { registry, queue, events } = setUp({ detection: { failureTtlMs: 1 } });
       registry.add('quay.io/a/one:1', { failure: { stage: 'manifest', error: sourceError(code, 'no') } });
-      const two = registry.add('quay.io/a/two:1');
-      const other = registry.add('ghcr.io/a/other:1');
+      registry.add('quay.io/a/two:1');
+      registry.add('ghcr.io/a/other:1');
       queue.offer(offer('quay.io/a/one:1'));
       await seconds(1);
       queue.offer(offer('quay.io/a/two:1'));
       queue.offer(offer('ghcr.io/a/other:1'));
       await seconds(1);
-      expect([two.digest, other.digest]).toBeDefined();
       expect(registry.manifestsOf).toEqual(['quay.io/a/one:1', 'ghcr.io/a/other:1']);
       expect(queue.stats()).toMatchObject({ pausedHosts: 1, waiting: 2 });
       await seconds(3600);

@@ -37,6 +37,7 @@ const hasSystemTar = ((): boolean => {
     return false;
   }
 })();
+if (!hasSystemTar) console.warn('NOT RUN: there is no tar');
 
 describe.skipIf(!hasSystemTar)('tar, read by the system tar', () => {
   it.each(['pax', 'gnu'] as const)('round-trips files, links and %s long names', (longNames) => {
