@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { configSchema } from '../../src/config/schema.ts';
 import { currentText, generatedFiles } from './generate.ts';
 import { hasHelm } from './helm.ts';
-import { configJsonSchema, keyTexts, leaves, valuesText } from './json-schema.ts';
+import { configJsonSchema, keyTexts, leaves, valueComments, valuesJsonSchema, valuesText } from './json-schema.ts';
 import { valuesSchema } from './values-schema.ts';
 
 describe('the configuration page', () => {
@@ -31,6 +31,17 @@ describe('values.yaml', () => {
         .filter((key) => key !== 'global')
         .toSorted(),
     );
+  });
+});
+
+describe('the explanations of values', () => {
+  it('are there for each, its own or that of what it stands in', () => {
+    const texts = valueComments();
+    const explained = (path: string): boolean =>
+      path !== '' && (texts.has(path) || explained(path.slice(0, Math.max(0, path.lastIndexOf('.')))));
+    const { config: _ownPage, ...properties } = valuesJsonSchema().properties ?? {};
+    const all = leaves({ properties }).map(([path]) => path);
+    expect(all.filter((path) => !explained(path))).toEqual(['global']);
   });
 });
 

@@ -49,7 +49,7 @@ describe.runIf(hasCluster() && hasHelm())('a life of an installation', () => {
     program?.remove();
   });
 
-  /** The chart as an earlier version would have been: fewer columns in its definition. */
+  /** The chart as an earlier version would have been: fewer columns in its definition, fewer values. */
   function earlierChart(): string {
     const earlier = join(folder, 'earlier');
     cpSync(CHART, earlier, { recursive: true });
@@ -61,6 +61,11 @@ describe.runIf(hasCluster() && hasHelm())('a life of an installation', () => {
     };
     edit('Chart.yaml', /^version: .*$/m, 'version: 0.0.1');
     edit('files/imagelibcs.yaml', /^ *- \{ name: Age.*\n/m, '');
+    edit('values.yaml', /^proxy:\n(?: .*\n)+/m, '');
+    for (const file of ['_helpers.tpl', 'deployment.yaml']) {
+      edit(`templates/${file}`, /\$?\.Values\.proxy\b/g, '($.Values.global | default dict)');
+    }
+    rmSync(join(earlier, 'values.schema.json'));
     return earlier;
   }
 
@@ -100,7 +105,8 @@ describe.runIf(hasCluster() && hasHelm())('a life of an installation', () => {
     const secret = `/api/v1/namespaces/${NAMESPACE}/secrets/${RELEASE}-ca`;
     const [ca, trusted] = [await read<KubeObject>(secret), await registration()];
 
-    run('upgrade', RELEASE, CHART, '--namespace', NAMESPACE, '--set', 'config.scope=cluster', '--set', 'replicas=2');
+    const values = ['--reset-then-reuse-values', '--set', 'config.scope=cluster', '--set', 'replicas=2'];
+    run('upgrade', RELEASE, CHART, '--namespace', NAMESPACE, ...values);
 
     expect((await read<KubeObject>(secret))['data']).toEqual(ca['data']);
     const { webhooks } = await registration();
@@ -126,7 +132,7 @@ describe.runIf(hasCluster() && hasHelm())('a life of an installation', () => {
     await cluster.kubectl(['delete', 'mutatingwebhookconfiguration', RELEASE]);
     const stored = await createPod(cluster, 'customer', { name: 'stopped' });
     expect(stored.metadata.annotations).not.toHaveProperty('libc-dns.dev/decision');
-    run('upgrade', RELEASE, CHART, '--namespace', NAMESPACE, '--reuse-values');
+    run('upgrade', RELEASE, CHART, '--namespace', NAMESPACE, '--reset-then-reuse-values');
     await expect
       .poll(async () => (await registration()).webhooks[0]?.clientConfig.caBundle, { timeout: 10_000 })
       .toEqual(expect.any(String));

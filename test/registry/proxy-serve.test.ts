@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { bundle } from '../support/bundle.ts';
 import { createCertificate, type TestCertificate } from '../support/certificate.ts';
 import { cli } from '../support/cli.ts';
 import { elf } from '../support/elf-builder.ts';
@@ -61,8 +62,10 @@ describe('the program behind a proxy with a login', () => {
     expect(out).not.toContain('correcthorse');
   });
 
-  it('serve says what it uses, decides, and never logs the login', async () => {
+  it('serve, as it is shipped, says what it uses, decides, and never logs the login', async () => {
+    const { main, remove } = bundle();
     const webhook = await startWebhook({
+      main,
       flags: ['--namespace-mode', 'enforce', '--node-local', 'on'],
       settings: { GLIBC_TCP_PREFLIGHT: 'false', DETECTION_BUDGET: '10s', LOG_LEVEL: 'trace' },
       environment,
@@ -73,6 +76,7 @@ describe('the program behind a proxy with a login', () => {
     expect((await ask('registry.example/team/app')).audit.decision.resolvers).toEqual({ c: 'musl' });
     expect((await ask('unknown.example/team/app')).audit.decision.resolvers).toEqual({ c: 'unknown' });
     await webhook.stop();
+    remove();
     expect(webhook.lines).toContainEqual(
       expect.objectContaining({
         level: 'info',
