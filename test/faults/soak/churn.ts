@@ -12,6 +12,8 @@ import type { Cluster } from '../support/world.ts';
 export interface Churn {
   namespaces: number;
   workloads: number;
+  /** ImageLibcs that somebody deleted. */
+  verdicts: number;
   /** Replicas that came, and went by SIGTERM. */
   replicas: number;
   /** Of replicas that went: decisions, and those that took longer than 2.5 s. */
@@ -40,10 +42,30 @@ export function startControllers({ cluster }: Cluster): () => void {
   return kill;
 }
 
+const VERDICTS = '/apis/libc-dns.dev/v1alpha1/imagelibcs';
+const OLD = 'registry.example.com/old';
+const KEPT = 60;
+
+interface Verdict {
+  readonly metadata: { readonly name: string; readonly creationTimestamp: string };
+  readonly spec: { readonly image: string };
+}
+
+/** Somebody deletes ImageLibcs, all but the youngest: what is used is written again. */
+async function prune({ cluster: { client } }: Cluster, churn: Churn): Promise<void> {
+  const { items } = await client.request<{ items: Verdict[] }>({ path: VERDICTS, timeoutMs: 30_000 });
+  const found = items.filter(({ spec }) => !spec.image.startsWith(OLD));
+  const byAge = found.toSorted((a, b) => b.metadata.creationTimestamp.localeCompare(a.metadata.creationTimestamp));
+  for (const { metadata } of byAge.slice(KEPT)) {
+    await client.request({ method: 'DELETE', path: `${VERDICTS}/${metadata.name}`, timeoutMs: 30_000 });
+    churn.verdicts += 1;
+  }
+}
+
 /** Verdicts that nobody has used for two hours: more than the configuration lets them stay. */
 export async function writeUnused({ cluster }: Cluster, count: number): Promise<void> {
   for (let index = 0; index < count; index += 1) {
-    const key = keyOf(`registry.example.com/old/service-${index}:v1`);
+    const key = keyOf(`${OLD}/service-${index}:v1`);
     const digest = `sha256:${index.toString(16).padStart(64, '0')}`;
     const found = foundMusl(Date.now() - 7_200_000, { digest });
     await cluster.client.request({ ...applyVerdict(key, found), timeoutMs: 60_000 });
@@ -122,9 +144,17 @@ async function again(
 /** Namespaces, workloads and replicas that come and go until a moment of `performance.now()`. */
 export async function startChurn(opened: Cluster, until: number): Promise<Churn> {
   await opened.cluster.createNamespace(WORKLOADS, { 'libc-dns.dev/mode': 'enforce' });
-  const churn: Churn = { namespaces: 0, workloads: 0, replicas: 0, decisions: { all: 0, slow: 0 }, problems: [] };
+  const churn: Churn = {
+    namespaces: 0,
+    workloads: 0,
+    verdicts: 0,
+    replicas: 0,
+    decisions: { all: 0, slow: 0 },
+    problems: [],
+  };
   await Promise.all([
     again(10_000, until, churn, (turn) => namespace(opened, turn, churn)),
+    again(10_000, until, churn, () => prune(opened, churn)),
     again(4000, until, churn, (turn) => workload(opened, turn, churn)),
     again(60_000, until - 50_000, churn, (turn) => replica(opened, turn, churn)),
   ]);

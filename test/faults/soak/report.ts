@@ -29,6 +29,7 @@ async function background({ cluster }: Cluster, { stayed, churn }: Seen): Promis
   const of = async (start: string): Promise<number> => await metricOfAll(stayed, start);
   return [
     `${churn.namespaces} namespaces and ${churn.workloads} workloads came, changed and went`,
+    `${churn.verdicts} ImageLibcs were deleted by hand`,
     `${churn.replicas} replicas came and went`,
     `ImageLibcs written ${await of('libc_dns_store_writes_total{kind="verdict",result="written"}')}, deleted ${await of('libc_dns_store_writes_total{kind="delete",result="written"}')}`,
     `images looked up ahead ${await of('libc_dns_warm_up_images_total{result="registry"}')}`,

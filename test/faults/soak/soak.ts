@@ -27,6 +27,8 @@ const SETTINGS = {
   TLS_CA_LIFETIME: '6m',
   TLS_CERT_LIFETIME: '90s',
   TLS_OVERLAP: '20s',
+  // Full within minutes: what grows after that is no memory that is meant to.
+  DETECTION_CACHE_ENTRIES: '400',
   DETECTION_CACHE_UNUSED_AFTER: '1h',
   DETECTION_CACHE_FAILURE_TTL: '10s',
   DETECTION_CACHE_TAG_TTL: '1m',
