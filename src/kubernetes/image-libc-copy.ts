@@ -7,6 +7,7 @@ import { imageLibcName, readImageLibc, referenceKey, type HeldLibc } from './ima
 import { resourcePath, RESOURCES } from './objects.ts';
 import type { Backoff } from './pause.ts';
 import { createReflector, type Reflector, type ReflectorHooks } from './reflector.ts';
+import { createSharedValues } from './shared-values.ts';
 
 export interface LibcCopyOptions {
   readonly client: KubeClient;
@@ -79,6 +80,7 @@ function follow(
   { client, clock, most, canonical, hooks, backoff }: LibcCopyOptions,
   { onChange, onSynced, onLost }: Events,
 ): Reflector<HeldLibc> {
+  const shared = createSharedValues();
   return createReflector<HeldLibc>({
     client,
     path: resourcePath(RESOURCES.imageLibcs),
@@ -87,7 +89,7 @@ function follow(
     most: 2 * most,
     onTooMany: (name) => hooks?.onIgnored?.(name, `there are more than ${2 * most} ImageLibcs`),
     keep(object) {
-      const held = readImageLibc(object, { now: clock.now(), canonical });
+      const held = readImageLibc(object, { now: clock.now(), canonical, shared });
       if (typeof held !== 'string') return held;
       hooks?.onIgnored?.(object.metadata.name, held);
       return undefined;

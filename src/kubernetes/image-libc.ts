@@ -7,6 +7,7 @@ import { DETECTOR_VERSION } from '../libc/detector-version.ts';
 import type { Libc, Verdict } from '../policy/verdict.ts';
 import { resolverOwner, takenBy } from './image-libc-owner.ts';
 import type { KubeObject } from './objects.ts';
+import { UNSHARED, type SharedValues } from './shared-values.ts';
 
 /** What a look-up found, as far as it is kept of an object. Small: there are thousands. */
 export interface DetectedLibc {
@@ -91,6 +92,8 @@ export interface ReadOptions {
   readonly now: number;
   /** The canonical name of a reference; throws where it is none. */
   readonly canonical: (reference: string) => string;
+  /** For who keeps thousands: equal texts and verdicts become one. */
+  readonly shared?: SharedValues;
 }
 
 /** What an ImageLibc says, or, as a text, why nothing can be made of it. */
@@ -129,7 +132,7 @@ function detected(
   { image, platform, resolver, libc, evidence }: Spec,
   detection: NonNullable<Spec['detection']>,
   { checkedAt, lastUsedAt }: Status,
-  { now, resourceVersion }: { readonly now: number; readonly resourceVersion: string | undefined },
+  { now, shared = UNSHARED, resourceVersion }: ReadOptions & { readonly resourceVersion: string | undefined },
 ): DetectedLibc | string {
   if (platform === undefined || libc === undefined) return 'spec.detection without spec.platform or spec.libc';
   if (evidence === undefined || evidence.source === 'declared') return 'spec.detection without spec.evidence.source';
@@ -138,10 +141,10 @@ function detected(
   return {
     kind: 'detected',
     reference: referenceKey(image, platform),
-    run: detection.run,
-    verdict: { resolver, libc, evidence: { source, detail, confidence: confidencePercent / 100 } },
+    run: shared.text(detection.run),
+    verdict: shared.verdict({ resolver, libc, evidence: { source, detail, confidence: confidencePercent / 100 } }),
     digest: detection.digest,
-    executable: detection.executable,
+    executable: detection.executable === undefined ? undefined : shared.text(detection.executable),
     decidedBy: detection.decidedBy,
     version: detection.detectorVersion,
     checkedAt: seen,
