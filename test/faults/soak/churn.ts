@@ -5,6 +5,7 @@ import { binary } from '../../support/cluster.ts';
 import { foundMusl, keyOf } from '../../support/image-libc.ts';
 import { createPod, optionsOf, type PodObject } from '../../support/pods.ts';
 import { applyVerdict } from '../../../src/kubernetes/image-libc-apply.ts';
+import { KubeError } from '../../../src/kubernetes/kube-error.ts';
 import { metric } from '../support/measure.ts';
 import type { Cluster } from '../support/world.ts';
 
@@ -57,7 +58,12 @@ async function prune({ cluster: { client } }: Cluster, churn: Churn): Promise<vo
   const found = items.filter(({ spec }) => !spec.image.startsWith(OLD));
   const byAge = found.toSorted((a, b) => b.metadata.creationTimestamp.localeCompare(a.metadata.creationTimestamp));
   for (const { metadata } of byAge.slice(KEPT)) {
-    await client.request({ method: 'DELETE', path: `${VERDICTS}/${metadata.name}`, timeoutMs: 30_000 });
+    // A replica may have been faster.
+    await client
+      .request({ method: 'DELETE', path: `${VERDICTS}/${metadata.name}`, timeoutMs: 30_000 })
+      .catch((error: unknown) => {
+        if (!(error instanceof KubeError && error.code === 'not-found')) throw error;
+      });
     churn.verdicts += 1;
   }
 }
