@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import type { Dispatcher } from 'undici';
 
@@ -100,6 +101,8 @@ export function createExchange(options: ExchangeOptions): Exchange {
 async function dispatch(ask: Ask, signal: AbortSignal, options: ExchangeOptions): Promise<Dispatcher.ResponseData> {
   const { url, context, form } = ask;
   context.meter.requests += 1;
+  // undici takes a connection for busy in the turn in which its answer ends, and would open another one.
+  await nextTurn();
   const dispatcher = options.dispatcher(ask.listedOnly).compose(observe(url, context.meter, options.limits));
   return await dispatcher.request({
     origin: url.origin,
