@@ -10,7 +10,7 @@ import { closeCluster, createWorld, openCluster, type Cluster } from './support/
 import { filled, resultText, type Result } from './table.ts';
 
 /**
- * Faults, tried on real processes, shown one by one: `node test/faults/main.ts [--quick] [--write] [--list] [--soak 30m [--leak BYTES]] [FAULT...]`. Exit status 1:
+ * Faults, tried on real processes, shown one by one: `node test/faults/main.ts [--quick] [--again] [--write] [--list] [--soak 30m [--leak BYTES]] [FAULT...]`. Exit status 1:
  * a promise was not kept; 2: wrong usage.
  */
 
@@ -42,12 +42,26 @@ async function tryOne(fault: Fault, shared: () => Promise<Cluster>): Promise<Res
   }
 }
 
-async function tryAll(faults: readonly Fault[], shared: () => Promise<Cluster>): Promise<Result[]> {
+/** A fault whose promise is not kept is tried once more, where that is asked for; both results are shown. */
+async function tryTwice(fault: Fault, shared: () => Promise<Cluster>, again: boolean): Promise<Result> {
+  const first = await tryOne(fault, shared);
+  console.error(resultText(first));
+  if (!again || first.outcome !== 'broken') return first;
+  const second = await tryOne(fault, shared);
+  console.error(resultText(second));
+  return { ...second, seen: `${second.seen} (at the second try; at the first: ${first.seen})` };
+}
+
+interface Trial {
+  readonly faults: readonly Fault[];
+  readonly again: boolean;
+  readonly write: boolean;
+}
+
+async function tryAll({ faults, again }: Trial, shared: () => Promise<Cluster>): Promise<Result[]> {
   const results: Result[] = [];
   const tried = async (fault: Fault): Promise<void> => {
-    const result = await tryOne(fault, shared);
-    results.push(result);
-    console.error(resultText(result));
+    results.push(await tryTwice(fault, shared, again));
   };
   const waiting = Promise.all(faults.filter(({ waits }) => waits).map(tried));
   for (const fault of faults.filter(({ waits }) => !waits)) await tried(fault);
@@ -55,13 +69,13 @@ async function tryAll(faults: readonly Fault[], shared: () => Promise<Cluster>):
   return faults.flatMap(({ id }) => results.filter((result) => result.id === id));
 }
 
-async function report(faults: readonly Fault[], write: boolean): Promise<boolean> {
+async function report(trial: Trial): Promise<boolean> {
   const started = performance.now();
   let opened: Promise<Cluster> | undefined;
-  const results = await tryAll(faults, () => (opened ??= openCluster()));
+  const results = await tryAll(trial, () => (opened ??= openCluster()));
   const cluster = await opened?.catch(() => undefined);
   if (cluster !== undefined) await closeCluster(cluster);
-  if (write) writeFileSync(PAGE, filled(readFileSync(PAGE, 'utf8'), results));
+  if (trial.write) writeFileSync(PAGE, filled(readFileSync(PAGE, 'utf8'), results));
   const count = (outcome: Result['outcome']): number => results.filter((result) => result.outcome === outcome).length;
   const took = Math.round((performance.now() - started) / 1000);
   console.error(
@@ -74,6 +88,7 @@ async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     options: {
       quick: { type: 'boolean', default: false },
+      again: { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
       soak: { type: 'string' },
@@ -101,7 +116,7 @@ async function main(): Promise<number> {
   const wanted = FAULTS.filter(({ id, long }) =>
     positionals.length > 0 ? positionals.includes(id) : !(values.quick && long),
   );
-  return (await report(wanted, values.write)) ? 0 : 1;
+  return (await report({ faults: wanted, again: values.again, write: values.write })) ? 0 : 1;
 }
 
 // The API server that a fault has started again would keep us.
