@@ -4,6 +4,7 @@ import type { CertificatePair, CertificateSource } from './admission/certificate
 import { CommandError } from './commands/errors.ts';
 import type { ServerContext } from './commands/serve.ts';
 import type { Joined } from './compose-kubernetes.ts';
+import { systemClock } from './system-clock.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
 import { CertificateError } from './tls/certificate-error.ts';
 import { fileCertificates } from './tls/file-certificates.ts';
@@ -30,7 +31,7 @@ const trusted = (certificates: CertificateSource): CertificateParts => ({
 async function ephemeral({ log }: ServerContext): Promise<CertificateSource> {
   // Loaded only here: servers with a certificate start faster without it.
   const { ephemeralPair } = await import('./tls/ephemeral.ts');
-  const { ca, ...pair } = await ephemeralPair({ names: LOOPBACK, now: Date.now(), days: 365 });
+  const { ca, ...pair } = await ephemeralPair({ names: LOOPBACK, now: systemClock.now(), days: 365 });
   log.warn({ caBundle: Buffer.from(ca).toString('base64') }, 'serving a certificate made for this run only');
   return { current: () => pair, onChange: () => {}, close: () => {} };
 }

@@ -8,6 +8,7 @@ import { createNamespaces } from './kubernetes/namespaces.ts';
 import { pause } from './kubernetes/pause.ts';
 import type { NamespaceView } from './policy/model.ts';
 import { MODE_LABEL } from './policy/scope.ts';
+import { systemClock } from './system-clock.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
 
 /** Milliseconds that readiness waits for a copy that does not come: Pods are answered all the same, each by live reads. */
@@ -101,7 +102,7 @@ export function composeNamespaces(
   const what = 'the namespaces cannot be watched; each new one is read by itself';
   const copy = createNamespaces({
     client,
-    clock: { now: () => Date.now() },
+    clock: systemClock,
     hooks: {
       onError: ({ code }) => metrics.cluster.apiFailed('namespaces', code),
       onLost: (error) => {

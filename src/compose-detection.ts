@@ -147,7 +147,7 @@ export async function composeDetector(config: Config, options: DetectionOptions)
     entries,
     tagTtlMs: tagTtl,
     failureTtlMs: failureTtl,
-    clock: { now: () => Date.now() },
+    clock: systemClock,
     ...(options.openStore && { store: options.openStore(canonical) }),
     ...(options.hooks && { hooks: options.hooks }),
   });

@@ -18,6 +18,7 @@ import { createDoctorView } from './kubernetes/doctor-view.ts';
 import type { KubeError } from './kubernetes/kube-error.ts';
 import { parsePlatform, podPlatform } from './libc/platform.ts';
 import { parseReference } from './registry/reference.ts';
+import { systemClock } from './system-clock.ts';
 import type { Log } from './telemetry/log.ts';
 
 /** Milliseconds for an object of the API, and for a certificate. */
@@ -141,7 +142,7 @@ export async function composeDoctor(context: DoctorContext, around: DoctorSurrou
       findDns: (of) => findDns(of, client, own),
       askCertificate: (replica) => askCertificate(replica, TLS_MS),
       openLook: (of) => openLook(of, { client, around, warn: context.warn }),
-      now: () => Date.now(),
+      now: systemClock.now,
     },
     close: async () => await client?.close(),
   };

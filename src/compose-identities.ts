@@ -49,6 +49,6 @@ export function composeIdentities({ detection }: Config, options: IdentitiesOpti
     proxy: options.proxy,
     userAgent: `libc-dns-webhook/${options.version}`,
     clock: systemClock,
-    onProblem: createLimitedLines(options.warn, () => performance.now()),
+    onProblem: createLimitedLines(options.warn, systemClock.monotonic),
   });
 }

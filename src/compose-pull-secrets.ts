@@ -2,7 +2,8 @@ import type { Config } from './config/schema.ts';
 import type { KubeClient } from './kubernetes/client.ts';
 import { createPullSecrets, type PullSecrets } from './kubernetes/pull-secrets.ts';
 import { parseDockerConfig, parseLegacyDockerConfig } from './registry/docker-config.ts';
-import { createLimitedLines } from './telemetry/limited-lines.ts';
+import { systemClock } from './system-clock.ts';
+import { limitedWarnings } from './telemetry/limited-lines.ts';
 import type { Log } from './telemetry/log.ts';
 
 /**
@@ -17,14 +18,11 @@ export function composePullSecrets(
 ): PullSecrets | undefined {
   const { enabled, pullSecrets } = detection.registry;
   if (!enabled || !pullSecrets) return undefined;
-  const warn = createLimitedLines(
-    (message, fields) => log.warn(fields, message),
-    () => performance.now(),
-  );
+  const warn = limitedWarnings(log, systemClock.monotonic);
   return createPullSecrets({
     client,
     readers: { dockerConfig: parseDockerConfig, legacyDockerConfig: parseLegacyDockerConfig },
-    clock: { monotonic: () => performance.now() },
+    clock: systemClock,
     onProblem: ({ message, ...fields }) => {
       count(fields.code);
       warn(message, fields);

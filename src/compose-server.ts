@@ -12,8 +12,9 @@ import { registryProxy } from './config/registry-proxy.ts';
 import type { DetectorHooks } from './libc/detector-hooks.ts';
 import { parsePlatform } from './libc/platform.ts';
 import type { ClusterFacts } from './policy/model.ts';
+import { systemClock } from './system-clock.ts';
 import { createFailureLog } from './telemetry/failure-log.ts';
-import { createLimitedLines } from './telemetry/limited-lines.ts';
+import { limitedWarnings } from './telemetry/limited-lines.ts';
 
 function detectionHooks({ metrics, log }: ServerContext): DetectorHooks {
   return {
@@ -25,10 +26,7 @@ function detectionHooks({ metrics, log }: ServerContext): DetectorHooks {
 
 /** Hosts are chosen by whoever creates Pods: their names are in the log alone, and there not without limit. */
 function breakerHook({ metrics, log }: ServerContext): NonNullable<DetectionOptions['onBreaker']> {
-  const limited = createLimitedLines(
-    (message, fields) => log.warn(fields, message),
-    () => performance.now(),
-  );
+  const limited = limitedWarnings(log, systemClock.monotonic);
   return ({ host, state }) => {
     metrics.detection.breaker(host, state);
     if (state === 'open') limited(`the registry ${host} keeps failing and is left alone for a while`);
@@ -87,7 +85,7 @@ async function open(
   closing: Closing,
 ): Promise<Omit<ServerParts, 'close'>> {
   const { config, flags, log, signal } = context;
-  const failures = createFailureLog(log, () => performance.now());
+  const failures = createFailureLog(log, systemClock.monotonic);
   const joined = await joinCluster(flags, around, log);
   closing.push(async () => await joined.client?.close());
   without(joined, context);

@@ -8,7 +8,7 @@ import {
 } from './kubernetes/image-libc-store.ts';
 import type { KubeError } from './kubernetes/kube-error.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
-import { createLimitedLines } from './telemetry/limited-lines.ts';
+import { limitedWarnings } from './telemetry/limited-lines.ts';
 import { systemClock } from './system-clock.ts';
 
 export interface StoreParts {
@@ -27,10 +27,7 @@ const WRITES: Readonly<Record<ImageLibcWrite, string>> = {
 };
 
 function hooksOf({ log, metrics }: ServerContext, failures: FailureLog): ImageLibcHooks {
-  const limited = createLimitedLines(
-    (message, fields) => log.warn(fields, message),
-    () => performance.now(),
-  );
+  const limited = limitedWarnings(log, systemClock.monotonic);
   const count = (kind: ImageLibcWrite, error: KubeError): void => metrics.cluster.stored(kind, error.code);
   return {
     reads: {

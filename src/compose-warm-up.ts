@@ -12,7 +12,7 @@ import { parsePlatform } from './libc/platform.ts';
 import type { PodVerdictsOptions } from './libc/pod-verdicts.ts';
 import type { ClusterFacts } from './policy/model.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
-import { createLimitedLines } from './telemetry/limited-lines.ts';
+import { limitedWarnings } from './telemetry/limited-lines.ts';
 import { systemClock } from './system-clock.ts';
 
 /** What warm-up works with. */
@@ -29,10 +29,7 @@ const unwatched = (kind: string): string =>
   `workloads of kind ${kind} cannot be watched: their images are not looked up ahead`;
 
 function warmUpHooks({ log, metrics }: ServerContext, failures: FailureLog): NonNullable<WarmUpOptions['hooks']> {
-  const limited = createLimitedLines(
-    (message, fields) => log.warn(fields, message),
-    () => performance.now(),
-  );
+  const limited = limitedWarnings(log, systemClock.monotonic);
   return {
     onLookup: ({ reference, from, failure }) => {
       metrics.cluster.warmedUp(failure ?? from);

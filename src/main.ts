@@ -7,6 +7,7 @@ import { collectGarbage } from './collect-garbage.ts';
 import type { Io } from './commands/io.ts';
 import { run } from './commands/program.ts';
 import { composeDetector } from './compose-detection.ts';
+import type { Surroundings } from './compose-kubernetes.ts';
 import { composeServer } from './compose-server.ts';
 import { replaceFile } from './replace-file.ts';
 
@@ -26,7 +27,11 @@ const io: Io = {
   err: (chunk) => void process.stderr.write(chunk),
 };
 
-const inCluster = process.env['KUBERNETES_SERVICE_HOST'] !== undefined;
+const around: Surroundings = {
+  version: packageJson.version,
+  environment: process.env,
+  inCluster: process.env['KUBERNETES_SERVICE_HOST'] !== undefined,
+};
 
 const warn = (message: string): void => io.err(`libc-dns: warning: ${message}\n`);
 
@@ -63,27 +68,21 @@ process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
 
 process.exitCode = await run(process.argv.slice(2), {
   io,
-  version: packageJson.version,
-  inCluster,
-  openServer: (context) =>
-    composeServer(context, { version: packageJson.version, environment: process.env, inCluster }),
+  version: around.version,
+  inCluster: around.inCluster,
+  openServer: (context) => composeServer(context, around),
   openDetector: (config, { images }) =>
-    composeDetector(config, {
-      version: packageJson.version,
-      environment: process.env,
-      warn,
-      ...(images && { person: { images } }),
-    }),
+    composeDetector(config, { ...around, warn, ...(images && { person: { images } }) }),
   openCluster: async (flags) => {
     const { composeAudit } = await import('./compose-audit.ts');
-    return await composeAudit(flags, { version: packageJson.version, environment: process.env, inCluster, warn });
+    return await composeAudit(flags, { ...around, warn });
   },
   writeFile: replaceFile,
   now: () => new Date(),
   openDoctor: async (context) => {
     // Loaded only here: the server starts faster without it.
     const { composeDoctor } = await import('./compose-doctor.ts');
-    return await composeDoctor(context, { version: packageJson.version, environment: process.env, inCluster });
+    return await composeDoctor(context, around);
   },
   collectGarbage,
   untilStopped,

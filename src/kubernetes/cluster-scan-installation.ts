@@ -2,7 +2,7 @@ import type { Gap } from '../audit/report.ts';
 import type { KubeClient } from './client.ts';
 import { orGap } from './cluster-scan-gap.ts';
 import { eachObject } from './list-pages.ts';
-import { RESOURCES, type KubeObject, type Resource } from './objects.ts';
+import { RESOURCES, type KubeObject } from './objects.ts';
 
 /** The webhook as it is installed in a cluster. */
 export interface Installation {
@@ -11,8 +11,6 @@ export interface Installation {
   /** Its configuration, with the name of its ConfigMap. */
   readonly configuration: { readonly name: string; readonly text: string } | undefined;
 }
-
-const CONFIG_MAPS: Resource = { group: '', version: 'v1', plural: 'configmaps' };
 
 /** Our webhooks are called `pods.libc-dns.dev` and the like. */
 const OURS = /\.libc-dns\.dev$/;
@@ -53,7 +51,7 @@ export async function findInstallation(
   const labelled = { labelSelector: 'app.kubernetes.io/name=libc-dns-webhook' };
   const wanted = `list configmaps in namespace ${namespace}, or name the configuration with --config`;
   await orGap(gaps, `configmaps in ${namespace}`, wanted, async () => {
-    await eachObject({ client, resource: CONFIG_MAPS, namespace, query: labelled, signal }, () => (object) => {
+    await eachObject({ client, resource: RESOURCES.configMaps, namespace, query: labelled, signal }, () => (object) => {
       const text = (object['data'] as Record<string, unknown> | null | undefined)?.['config.yaml'];
       if (typeof text === 'string') maps.set(object.metadata.name, text);
     });

@@ -3,14 +3,12 @@ import type { Gap, KubeProxy } from '../audit/report.ts';
 import type { KubeClient } from './client.ts';
 import { KubeError } from './kube-error.ts';
 import { readKubeProxy } from './kube-proxy.ts';
-import { resourcePath, type Resource } from './objects.ts';
+import { resourcePath, RESOURCES } from './objects.ts';
 
 export interface PathOptions {
   readonly client: Pick<KubeClient, 'request'>;
   readonly signal: AbortSignal;
 }
-
-const SERVICES: Resource = { group: '', version: 'v1', plural: 'services' };
 
 const GRANT = 'get configmaps kube-proxy, kube-proxy-config, cilium-config, and list pods, in kube-system';
 
@@ -33,7 +31,7 @@ interface ServicePorts {
 export async function readDnsTcpPort(options: PathOptions, service: string): Promise<boolean | undefined> {
   const [namespace = '', name = ''] = service.split('/', 2);
   try {
-    const path = resourcePath(SERVICES, name, namespace);
+    const path = resourcePath(RESOURCES.services, name, namespace);
     const { spec } = await options.client.request<ServicePorts>({ path, signal: options.signal });
     return (spec?.ports ?? []).some(({ port, protocol = 'TCP' }) => port === 53 && protocol === 'TCP');
   } catch (error) {

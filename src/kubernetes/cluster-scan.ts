@@ -8,7 +8,7 @@ import { orGap } from './cluster-scan-gap.ts';
 import { readDnsTcpPort, scanKubeProxy } from './cluster-scan-path.ts';
 import { KubeError } from './kube-error.ts';
 import { eachObject } from './list-pages.ts';
-import { RESOURCES, resourcePath, type KubeObject, type Resource } from './objects.ts';
+import { RESOURCES, resourcePath, type KubeObject } from './objects.ts';
 
 export interface ScanOptions {
   readonly client: Pick<KubeClient, 'request'>;
@@ -20,10 +20,6 @@ export interface ScanOptions {
   /** Called with what is being read, for a person who waits. */
   readonly onProgress?: (what: string) => void;
 }
-
-const PODS: Resource = { group: '', version: 'v1', plural: 'pods' };
-const NODES: Resource = { group: '', version: 'v1', plural: 'nodes' };
-const POLICIES: Resource = { group: 'networking.k8s.io', version: 'v1', plural: 'networkpolicies' };
 
 /** Those that have ended have no use for DNS any more. */
 const NOT_ENDED = 'status.phase!=Succeeded,status.phase!=Failed';
@@ -75,7 +71,7 @@ function scannedNode({ metadata, status }: KubeObject): ScannedNode {
 async function readNodes({ client, signal }: ScanOptions, gaps: Gap[]): Promise<ScannedNode[]> {
   let nodes: ScannedNode[] = [];
   await orGap(gaps, 'nodes', 'list nodes: their kernels decide whether the fault is possible', async () => {
-    await eachObject({ client, resource: NODES, pageSize: NODE_PAGE, signal }, () => {
+    await eachObject({ client, resource: RESOURCES.nodes, pageSize: NODE_PAGE, signal }, () => {
       nodes = [];
       return (object) => nodes.push(scannedNode(object));
     });
@@ -90,7 +86,7 @@ async function readPolicies(options: ScanOptions, gaps: Gap[]): Promise<ScannedP
   await orGap(gaps, 'networkpolicies.networking.k8s.io', grant, async () => {
     for (const scope of scopes(options)) {
       let some: ScannedPolicy[] = [];
-      await eachObject({ client, resource: POLICIES, signal, ...scope }, () => {
+      await eachObject({ client, resource: RESOURCES.networkPolicies, signal, ...scope }, () => {
         some = [];
         return ({ metadata: { name, namespace = '' }, spec }) => some.push({ namespace, name, spec });
       });
@@ -106,7 +102,7 @@ async function readPods(options: ScanOptions, scope: { namespace?: string }, own
   let groups = createPodGroups();
   let read = 0;
   const query = { fieldSelector: NOT_ENDED };
-  await eachObject({ client, resource: PODS, query, signal, ...scope }, () => {
+  await eachObject({ client, resource: RESOURCES.pods, query, signal, ...scope }, () => {
     groups = createPodGroups();
     read = 0;
     return (pod) => {

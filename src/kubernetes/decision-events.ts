@@ -6,7 +6,7 @@ import type { Decision } from '../policy/model.ts';
 import type { KubeClient } from './client.ts';
 import { createEventSubjects, directOwner, type EventSubject } from './event-subject.ts';
 import { KubeError } from './kube-error.ts';
-import { resourcePath, type Resource } from './objects.ts';
+import { resourcePath, RESOURCES } from './objects.ts';
 import { pause } from './pause.ts';
 
 export interface DecisionEventsOptions {
@@ -93,8 +93,6 @@ function eventOf(
   };
 }
 
-const EVENTS: Resource = { group: '', version: 'v1', plural: 'events' };
-
 /** Writes what waits, one after the other. `onNotAllowed`: none will be written for some time. */
 function createWriter(
   options: DecisionEventsOptions,
@@ -108,7 +106,7 @@ function createWriter(
 
   const write = async (one: Waiting): Promise<void> => {
     const subject = await subjects.topOf(one.owner, one.namespace, signal);
-    const path = resourcePath(EVENTS, undefined, one.namespace);
+    const path = resourcePath(RESOURCES.events, undefined, one.namespace);
     await client.request({ method: 'POST', path, body: eventOf(one, subject, options), signal });
     hooks.onWritten?.();
   };

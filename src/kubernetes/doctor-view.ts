@@ -26,10 +26,6 @@ const MOST = 20_000;
 
 const METRICS_MS = 20_000;
 
-const core = (plural: string): Resource => ({ group: '', version: 'v1', plural });
-const DEPLOYMENTS: Resource = { group: 'apps', version: 'v1', plural: 'deployments' };
-const BUDGETS: Resource = { group: 'policy', version: 'v1', plural: 'poddisruptionbudgets' };
-
 /** MutatingAdmissionPolicy is alpha in Kubernetes 1.32, beta in 1.34, stable in 1.36. */
 async function mutatingPolicies(client: Requests): Promise<readonly MutatingPolicy[]> {
   let missing: unknown;
@@ -123,6 +119,13 @@ function certificatesOf(secret: Labels): Labels {
 }
 
 const admitted = z.object({ metadata: z.object({ annotations: z.record(z.string(), z.string()).default({}) }) });
+
+async function rehearse(client: Requests, namespace: string, body: object): ReturnType<ClusterView['rehearse']> {
+  const path = resourcePath(RESOURCES.pods, undefined, namespace);
+  const query = { dryRun: 'All', fieldManager: 'libc-dns-doctor' };
+  return shaped(admitted, await client.request({ method: 'POST', path, query, body }), 'Pod').metadata;
+}
+
 const versionInfo = z.object({ gitVersion: z.string() });
 
 /** Reads from the API what the checks of `doctor` want to know. Nothing is written: Pods are created as dry runs. */
@@ -132,11 +135,11 @@ export function createDoctorView(client: KubeClient, transport: Transport): Clus
   const configurations = (which: { fieldSelector?: string } = {}): Promise<WebhookConfiguration[]> =>
     listAll(client, RESOURCES.webhookConfigurations, { ...some, ...which }, readConfiguration);
   const podList = (options: { namespace?: string; labelSelector?: string; most: number }) =>
-    listAll(client, core('pods'), options, podSeen);
+    listAll(client, RESOURCES.pods, options, podSeen);
   return {
     server: client.server,
     version: async () => shaped(versionInfo, await client.request({ path: '/version' }), 'version').gitVersion,
-    nodes: () => listAll(client, core('nodes'), some, by(objects.node, 'Node')),
+    nodes: () => listAll(client, RESOURCES.nodes, some, by(objects.node, 'Node')),
     kubeProxy: () => readKubeProxy(client),
     namespaces: async () =>
       new Map(await listAll(client, RESOURCES.namespaces, some, by(objects.namespace, 'Namespace'))),
@@ -146,9 +149,14 @@ export function createDoctorView(client: KubeClient, transport: Transport): Clus
     service: (namespace, name) =>
       getOne(client, resourcePath(RESOURCES.services, name, namespace), by(objects.service, 'Service')),
     deployments: (namespace) =>
-      listAll(client, DEPLOYMENTS, { namespace, ...some }, by(objects.deployment, 'Deployment')),
+      listAll(client, RESOURCES.deployments, { namespace, ...some }, by(objects.deployment, 'Deployment')),
     disruptionBudgets: (namespace) =>
-      listAll(client, BUDGETS, { namespace, ...some }, by(objects.disruptionBudget, 'PodDisruptionBudget')),
+      listAll(
+        client,
+        RESOURCES.disruptionBudgets,
+        { namespace, ...some },
+        by(objects.disruptionBudget, 'PodDisruptionBudget'),
+      ),
     podsWith: (namespace, labels) => {
       const labelSelector = Object.entries(labels)
         .map(([key, value]) => `${key}=${value}`)
@@ -157,18 +165,14 @@ export function createDoctorView(client: KubeClient, transport: Transport): Clus
     },
     allPods: (most) => podList({ most }),
     configMap: (namespace, name) =>
-      getOne(client, resourcePath(core('configmaps'), name, namespace), by(objects.data, 'ConfigMap')),
+      getOne(client, resourcePath(RESOURCES.configMaps, name, namespace), by(objects.data, 'ConfigMap')),
     secretCertificates: (namespace, name) =>
       getOne(client, resourcePath(RESOURCES.secrets, name, namespace), (object) =>
         certificatesOf(shaped(objects.data, object, 'Secret')),
       ),
     templateDns: (owner, namespace) => templateDns(client, owner, namespace),
     mayDo: (user, right) => mayDo(client, user, right),
-    rehearse: async (namespace, body) => {
-      const path = resourcePath(core('pods'), undefined, namespace);
-      const query = { dryRun: 'All', fieldManager: 'libc-dns-doctor' };
-      return shaped(admitted, await client.request({ method: 'POST', path, query, body }), 'Pod').metadata;
-    },
+    rehearse: (namespace, pod) => rehearse(client, namespace, pod),
     apiServerMetrics: (names) => apiServerMetrics(transport, names, AbortSignal.timeout(METRICS_MS)),
   };
 }

@@ -4,10 +4,8 @@ import type { KubeClient } from './client.ts';
 import * as objects from './doctor-objects.ts';
 import { podSeen } from './doctor-pods.ts';
 import { KubeError } from './kube-error.ts';
-import { resourcePath, type Resource } from './objects.ts';
+import { resourcePath, RESOURCES } from './objects.ts';
 import { by, getOne, listAll } from './read-objects.ts';
-
-const core = (plural: string): Resource => ({ group: '', version: 'v1', plural });
 
 const KEYS = ['config.conf', 'config', 'kube-proxy.yaml'] as const;
 
@@ -34,9 +32,9 @@ export async function readKubeProxy(client: Pick<KubeClient, 'request'>): Promis
     }
   };
   const map = (name: string): Promise<Labels | undefined> =>
-    attempt(getOne(client, resourcePath(core('configmaps'), name, 'kube-system'), by(objects.data, 'ConfigMap')));
+    attempt(getOne(client, resourcePath(RESOURCES.configMaps, name, 'kube-system'), by(objects.data, 'ConfigMap')));
   const pods = (labelSelector: string): Promise<readonly PodSeen[] | undefined> =>
-    attempt(listAll(client, core('pods'), { namespace: 'kube-system', labelSelector, most: 1 }, podSeen));
+    attempt(listAll(client, RESOURCES.pods, { namespace: 'kube-system', labelSelector, most: 1 }, podSeen));
   const [kubeadm, eks, cilium, some, others] = await Promise.all([
     map('kube-proxy'),
     map('kube-proxy-config'),

@@ -4,7 +4,6 @@ export interface ObjectMeta {
   readonly namespace?: string;
   readonly uid?: string;
   readonly resourceVersion?: string;
-  readonly creationTimestamp?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
 }
@@ -28,7 +27,14 @@ export const RESOURCES = {
   secrets: { group: '', version: 'v1', plural: 'secrets' },
   serviceAccounts: { group: '', version: 'v1', plural: 'serviceaccounts' },
   services: { group: '', version: 'v1', plural: 'services' },
+  configMaps: { group: '', version: 'v1', plural: 'configmaps' },
+  pods: { group: '', version: 'v1', plural: 'pods' },
+  nodes: { group: '', version: 'v1', plural: 'nodes' },
+  events: { group: '', version: 'v1', plural: 'events' },
+  deployments: { group: 'apps', version: 'v1', plural: 'deployments' },
   daemonSets: { group: 'apps', version: 'v1', plural: 'daemonsets' },
+  networkPolicies: { group: 'networking.k8s.io', version: 'v1', plural: 'networkpolicies' },
+  disruptionBudgets: { group: 'policy', version: 'v1', plural: 'poddisruptionbudgets' },
   leases: { group: 'coordination.k8s.io', version: 'v1', plural: 'leases' },
   imageLibcs: { group: 'libc-dns.dev', version: 'v1alpha1', plural: 'imagelibcs' },
   webhookConfigurations: {

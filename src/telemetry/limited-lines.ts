@@ -1,5 +1,7 @@
 import { LRUCache } from 'lru-cache';
 
+import type { Log } from './log.ts';
+
 /** Says something. Where it is not said for its repetition, nobody misses it. */
 export type LimitedLines = (message: string, fields?: object) => void;
 
@@ -29,4 +31,9 @@ export function createLimitedLines(write: LimitedLines, monotonic: () => number)
     said.set(message, now);
     write(message, fields);
   };
+}
+
+/** The same as warnings of a log. */
+export function limitedWarnings(log: Pick<Log, 'warn'>, monotonic: () => number): LimitedLines {
+  return createLimitedLines((message, fields) => log.warn(fields, message), monotonic);
 }
