@@ -1,13 +1,12 @@
 import type { Config } from '../config/schema.ts';
-import { createLimitedLines, type LimitedLines } from '../telemetry/limited-lines.ts';
+import { systemClock } from '../system-clock.ts';
+import { limitedWarnings, type LimitedLines } from '../telemetry/limited-lines.ts';
 import { createBudgetedLog } from '../telemetry/line-budget.ts';
 import type { AdjustableLog, Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
 /** Of lines that requests cause: what a large cluster creates in Pods, and what somebody who floods us is held to. */
 const LINES = { perSecond: 100, burst: 1000 } as const;
-
-const monotonic = (): number => performance.now();
 
 /** What requests are logged with. */
 export interface RequestLog {
@@ -19,9 +18,10 @@ export interface RequestLog {
 
 /** Logs whose volume no caller decides. */
 export function createRequestLog(log: AdjustableLog, { service }: Metrics): RequestLog {
+  const { monotonic } = systemClock;
   return {
     log: createBudgetedLog(log, { ...LINES, monotonic, onLeftOut: () => service.lineLeftOut() }),
-    warn: createLimitedLines((message, fields) => log.warn(fields, message), monotonic),
+    warn: limitedWarnings(log, monotonic),
   };
 }
 
