@@ -1,5 +1,5 @@
 import type { KubeClient } from './client.ts';
-import { KubeError } from './kube-error.ts';
+import { asKubeError, isKubeError, type KubeError } from './kube-error.ts';
 import { resourcePath, type Resource } from './objects.ts';
 
 export interface ObjectReaderOptions {
@@ -31,7 +31,7 @@ export function createObjectReader(options: ObjectReaderOptions): ObjectReader {
     try {
       return await client.request({ path, timeoutMs, signal });
     } catch (error) {
-      if (error instanceof KubeError && error.code === 'not-found') return undefined;
+      if (isKubeError(error, 'not-found')) return undefined;
       throw error;
     }
   }
@@ -47,7 +47,7 @@ export function createObjectReader(options: ObjectReaderOptions): ObjectReader {
         failing = false;
       } catch (error) {
         if (signal.aborted) return;
-        const known = error instanceof KubeError ? error : new KubeError('malformed', String(error), { cause: error });
+        const known = asKubeError(error, 'malformed');
         if (!failing) options.onUnreadable(known);
         failing = true;
       }

@@ -6,7 +6,7 @@ import type { KubeClient } from './client.ts';
 import { readOwners, type Owners } from './cluster-scan-owners.ts';
 import { orGap } from './cluster-scan-gap.ts';
 import { readDnsTcpPort, scanKubeProxy } from './cluster-scan-path.ts';
-import { KubeError } from './kube-error.ts';
+import { isKubeError, KubeError } from './kube-error.ts';
 import { eachObject } from './list-pages.ts';
 import { RESOURCES, resourcePath, type KubeObject } from './objects.ts';
 
@@ -151,6 +151,6 @@ export async function scanCluster(options: ScanOptions): Promise<Scanned> {
 /** What to say where Pods themselves may not be read. */
 export function scanFailure(error: unknown): string {
   const message = error instanceof KubeError ? error.message : String(error);
-  const forbidden = error instanceof KubeError && (error.code === 'forbidden' || error.code === 'unauthorized');
+  const forbidden = isKubeError(error, 'forbidden', 'unauthorized');
   return forbidden ? `${message}. The audit needs at least: list pods (docs/audit.md)` : message;
 }

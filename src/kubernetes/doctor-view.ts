@@ -14,7 +14,7 @@ import { shaped } from './cluster-facts-shape.ts';
 import * as objects from './doctor-objects.ts';
 import { apiServerMetrics } from './doctor-metrics.ts';
 import { podSeen } from './doctor-pods.ts';
-import { KubeError } from './kube-error.ts';
+import { isKubeError } from './kube-error.ts';
 import { readKubeProxy } from './kube-proxy.ts';
 import { resourcePath, RESOURCES, type Resource } from './objects.ts';
 import { by, getOne, listAll } from './read-objects.ts';
@@ -48,7 +48,7 @@ async function mutatingPolicies(client: Requests): Promise<readonly MutatingPoli
         bindings.filter(({ policyName }) => policyName === policy).map(({ name }) => name);
       return policies.map(({ name, rules, mutations }) => ({ name, rules, mutations, bindings: of(name) }));
     } catch (error) {
-      if (!(error instanceof KubeError && error.code === 'not-found')) throw error;
+      if (!isKubeError(error, 'not-found')) throw error;
       missing = error;
     }
   }
@@ -82,7 +82,7 @@ async function mayDo(client: Requests, user: string, right: Right): Promise<bool
   try {
     return await review('SubjectAccessReview', { user, groups, resourceAttributes });
   } catch (error) {
-    if (!(error instanceof KubeError && error.code === 'forbidden')) throw error;
+    if (!isKubeError(error, 'forbidden')) throw error;
     const path = '/apis/authentication.k8s.io/v1/selfsubjectreviews';
     const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' };
     const me = shaped(whoami, await client.request({ method: 'POST', path, body }), 'SelfSubjectReview');

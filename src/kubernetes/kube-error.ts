@@ -29,6 +29,16 @@ export class KubeError extends Error {
   }
 }
 
+/** Whether a call came to one of these. */
+export function isKubeError(error: unknown, ...codes: readonly KubeErrorCode[]): error is KubeError {
+  return error instanceof KubeError && codes.includes(error.code);
+}
+
+/** The error itself, where it is one; what else was thrown on the way is of `code`. */
+export function asKubeError(error: unknown, code: KubeErrorCode): KubeError {
+  return error instanceof KubeError ? error : new KubeError(code, String(error), { cause: error });
+}
+
 const CODES: Readonly<Record<number, KubeErrorCode>> = {
   400: 'invalid',
   401: 'unauthorized',

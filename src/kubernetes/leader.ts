@@ -1,4 +1,4 @@
-import { KubeError } from './kube-error.ts';
+import { asKubeError, type KubeError } from './kube-error.ts';
 import { createLeaseClaim, type LeaseClaim, type LeaseClaimOptions } from './lease-claim.ts';
 import { pause } from './pause.ts';
 
@@ -118,7 +118,7 @@ async function attempt(election: Election): Promise<void> {
 function failed(election: Election, error: unknown): void {
   if (election.lost) return;
   election.lost = true;
-  const known = error instanceof KubeError ? error : new KubeError('server', String(error), { cause: error });
+  const known = asKubeError(error, 'server');
   election.options.hooks.onLost?.(known);
 }
 

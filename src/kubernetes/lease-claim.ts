@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import type { KubeClient } from './client.ts';
-import { KubeError } from './kube-error.ts';
+import { isKubeError } from './kube-error.ts';
 import { RESOURCES, resourcePath, type KubeObject } from './objects.ts';
 
 export interface LeaseClaimOptions {
@@ -62,8 +62,6 @@ const specOf = (lease: KubeObject) => leaseSpec.parse(lease['spec']);
 
 const holderOf = (lease: KubeObject): string => specOf(lease).holderIdentity ?? '';
 
-const isCode = (error: unknown, code: KubeError['code']): boolean => error instanceof KubeError && error.code === code;
-
 function claimedSpec({ identity, durationMs, clock }: LeaseClaimOptions, before: KubeObject | undefined): object {
   const now = microTime(clock.now());
   const old = before === undefined ? undefined : specOf(before);
@@ -112,7 +110,7 @@ async function read(claiming: Claiming, limits: ClaimLimits): Promise<KubeObject
     note(claiming, lease);
     return lease;
   } catch (error) {
-    if (!isCode(error, 'not-found')) throw error;
+    if (!isKubeError(error, 'not-found')) throw error;
     claiming.seen = undefined;
     return undefined;
   }
@@ -142,7 +140,7 @@ async function renew(claiming: Claiming, limits: ClaimLimits): Promise<boolean> 
     await replace(claiming, lease, claimedSpec(claiming, lease), limits);
     return true;
   } catch (error) {
-    if (isCode(error, 'conflict') || isCode(error, 'not-found')) return false;
+    if (isKubeError(error, 'conflict') || isKubeError(error, 'not-found')) return false;
     throw error;
   }
 }
@@ -157,7 +155,7 @@ export function createLeaseClaim(options: LeaseClaimOptions): LeaseClaim {
         if (await renew(claiming, limits)) return { held: true, holder: options.identity };
         return await take(claiming, limits);
       } catch (error) {
-        if (isCode(error, 'conflict')) return { held: false, holder: '' };
+        if (isKubeError(error, 'conflict')) return { held: false, holder: '' };
         throw error;
       }
     },

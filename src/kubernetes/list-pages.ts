@@ -1,5 +1,5 @@
 import type { KubeClient } from './client.ts';
-import { KubeError } from './kube-error.ts';
+import { isKubeError, KubeError } from './kube-error.ts';
 import { resourcePath, type KubeObject, type Resource } from './objects.ts';
 
 export interface PagesOptions {
@@ -59,7 +59,7 @@ export async function eachObject(options: PagesOptions, begin: () => (object: Ku
       await readOnce(options, begin());
       return;
     } catch (error) {
-      if (!(error instanceof KubeError && error.code === 'gone') || attempt === 3) throw error;
+      if (!isKubeError(error, 'gone') || attempt === 3) throw error;
     }
   }
 }

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 
 import { MODE_LABEL } from '../policy/scope.ts';
 import type { KubeClient } from './client.ts';
-import { KubeError } from './kube-error.ts';
+import { asKubeError, KubeError } from './kube-error.ts';
 import { RESOURCES, resourcePath, type KubeObject } from './objects.ts';
 
 /** The value of our label on a namespace; null: it has none. */
@@ -44,9 +44,6 @@ const NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
 const ACCEPT = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json';
 
-const asKubeError = (error: unknown): KubeError =>
-  error instanceof KubeError ? error : new KubeError('malformed', String(error), { cause: error });
-
 /**
  * Reads by name, one at a time for each. A GET without a resourceVersion is answered from etcd itself, however late the
  * replica that answers is: `not-found` is not a matter of waiting.
@@ -71,7 +68,7 @@ export function createNamespaceReads(options: NamespaceReadsOptions): NamespaceR
       remember(name, label);
       return label;
     } catch (error) {
-      const failure = asKubeError(error);
+      const failure = asKubeError(error, 'malformed');
       if (!closing.signal.aborted) remember(name, failure);
       throw failure;
     } finally {

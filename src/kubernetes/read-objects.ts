@@ -2,7 +2,7 @@ import type { z } from 'zod';
 
 import type { KubeClient } from './client.ts';
 import { shaped } from './cluster-facts-shape.ts';
-import { KubeError } from './kube-error.ts';
+import { isKubeError } from './kube-error.ts';
 import { eachObject } from './list-pages.ts';
 import type { Resource } from './objects.ts';
 
@@ -55,7 +55,7 @@ export async function getOne<T>(
   try {
     return read(await client.request({ path }));
   } catch (error) {
-    if (error instanceof KubeError && error.code === 'not-found') return undefined;
+    if (isKubeError(error, 'not-found')) return undefined;
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 import type { KubeClient, WatchRequest } from './client.ts';
 import { createCollectionCopy, type CollectionCopy, type CopyOptions, type NewList } from './collection-copy.ts';
-import { KubeError } from './kube-error.ts';
+import { asKubeError, KubeError } from './kube-error.ts';
 import type { KubeObject } from './objects.ts';
 import { backoffMs, pause, type Backoff } from './pause.ts';
 import { STREAMED_LIST, streamedList } from './streamed-list.ts';
@@ -183,7 +183,7 @@ async function watch<T>(run: Run<T>, synced: () => void): Promise<void> {
 const NEEDS_LIST: ReadonlySet<string> = new Set(['gone', 'invalid', 'malformed', 'not-found', 'forbidden']);
 
 async function waitAfter<T>(run: Run<T>, error: unknown): Promise<void> {
-  const known = error instanceof KubeError ? error : new KubeError('server', String(error), { cause: error });
+  const known = asKubeError(error, 'server');
   if (NEEDS_LIST.has(known.code)) run.version = undefined;
   const waitMs = backoffMs(run.options.backoff ?? DEFAULT_BACKOFF, run.failures);
   run.failures += 1;

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Registration, TrustBundle } from '../tls/trust.ts';
 import type { KubeClient } from './client.ts';
 import { followObject } from './follow-object.ts';
-import { KubeError } from './kube-error.ts';
+import { isKubeError, type KubeError } from './kube-error.ts';
 import { resourcePath, RESOURCES, type KubeObject } from './objects.ts';
 
 export interface WebhookRegistrationOptions {
@@ -123,7 +123,7 @@ export function webhookRegistration(options: WebhookRegistrationOptions): TrustB
         return 'written';
       } catch (error) {
         // Gone: it is being uninstalled.
-        if (error instanceof KubeError && (error.code === 'conflict' || error.code === 'not-found')) return 'conflict';
+        if (isKubeError(error, 'conflict', 'not-found')) return 'conflict';
         throw error;
       }
     },

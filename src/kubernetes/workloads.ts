@@ -5,7 +5,7 @@ import type { NamespaceView } from '../policy/model.ts';
 import { effectiveMode } from '../policy/scope.ts';
 import { readPod } from '../policy/read-pod.ts';
 import type { KubeClient } from './client.ts';
-import { KubeError } from './kube-error.ts';
+import { isKubeError } from './kube-error.ts';
 import type { Backoff } from './pause.ts';
 import { workloadImages, type WorkloadImagesOptions } from './workload-images.ts';
 import { WORKLOAD_KINDS, kindName, type WorkloadKind } from './workload-kinds.ts';
@@ -87,7 +87,7 @@ function consider(run: Run, options: WarmUpOptions, { namespace, template, isCur
 async function listAgain(watches: readonly WorkloadWatch[], namespace: string, signal: AbortSignal): Promise<void> {
   for (const watch of watches) {
     await watch.again(namespace, signal).catch((error: unknown) => {
-      if (error instanceof KubeError && (error.code === 'not-found' || error.code === 'forbidden')) return;
+      if (isKubeError(error, 'not-found', 'forbidden')) return;
       throw error;
     });
   }
