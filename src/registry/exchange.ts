@@ -100,9 +100,9 @@ export function createExchange(options: ExchangeOptions): Exchange {
 
 async function dispatch(ask: Ask, signal: AbortSignal, options: ExchangeOptions): Promise<Dispatcher.ResponseData> {
   const { url, context, form } = ask;
+  // undici takes a connection for busy in the turn in which its answer ends, and would open another for the look-up's next request.
+  if (context.meter.requests > 0) await nextTurn();
   context.meter.requests += 1;
-  // undici takes a connection for busy in the turn in which its answer ends, and would open another one.
-  await nextTurn();
   const dispatcher = options.dispatcher(ask.listedOnly).compose(observe(url, context.meter, options.limits));
   return await dispatcher.request({
     origin: url.origin,

@@ -82,7 +82,9 @@ describe.runIf(hasCluster() && hasHelm())('a life of an installation', () => {
     writeFileSync(file, config.data['config.yaml'] ?? '');
     const kubeconfig = await cluster.kubeconfigOf(NAMESPACE, RELEASE);
     const mounted = args.slice(2).map((arg) => arg.replace('/etc/libc-dns/config.yaml', file));
-    return await startWebhook({ main: program.main, flags: [...mounted, '--kubeconfig', kubeconfig] });
+    // A proxy that is not there: what is for registries is nothing for the API.
+    const environment = { HTTPS_PROXY: 'http://127.0.0.1:9' };
+    return await startWebhook({ main: program.main, flags: [...mounted, '--kubeconfig', kubeconfig], environment });
   }
 
   it('begins with helm install; a replica with its rights then gets ready and owns the caBundle', async () => {
