@@ -1,3 +1,5 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { createCertificate, type TestCertificate } from '../support/certificate.ts';
@@ -76,6 +78,9 @@ describe('an image read through a proxy', () => {
     const [layer] = manifest.layers;
     const bytes = await collect(source.read(layer!, 10, 20_000, context));
     expect(bytes.equals(built.blobs.get(layer!.digest)!.subarray(10, 20_010))).toBe(true);
+    expect(proxy.asked).toHaveLength(1);
+    // A connection serves again from the turn after its answer on.
+    await nextTurn();
     await lookUp();
     expect(context.meter.requests).toBe(3);
     expect(proxy.asked).toHaveLength(1);
