@@ -1,39 +1,42 @@
-import { kernelFixes, type FixState } from '../../audit/kernel-fixes.ts';
+import type { FixState } from '../../audit/kernel-fixes.ts';
+import { judgeKernel, type KernelLevel } from '../../audit/kernels.ts';
+import { compareText } from '../../audit/order.ts';
 import { count, listed, ok, skipped, warning, type Outcome } from '../check.ts';
 import type { NodeSeen } from '../cluster-view.ts';
-
-type Level = 'exposed' | 'unknown' | 'fixed';
 
 interface KernelSeen {
   readonly kernel: string;
   readonly nodes: readonly string[];
-  readonly level: Level;
+  readonly level: KernelLevel;
   readonly fixes: Readonly<Record<string, FixState>>;
   /** What is missing or not known of it, one line. */
   readonly text: string;
 }
 
-function judgeKernel(kernel: string, nodes: readonly string[]): KernelSeen {
-  const all = kernelFixes(kernel);
-  const always = all.filter(({ fix }) => !fix.onlyWithNfqueue);
-  const lacking = always.filter(({ state }) => state === 'missing' || state === 'partial');
-  const unknown = always.filter(({ state }) => state === 'unknown');
-  const named = (some: typeof all): string => some.map(({ fix }) => `${fix.commit} (${fix.how})`).join(', ');
+function seenOn(kernel: string, nodes: readonly string[]): KernelSeen {
+  const { level, fixes } = judgeKernel(kernel);
+  const named = (state: FixState): string =>
+    fixes
+      .filter((fix) => !fix.onlyWithNfqueue && fix.state === state)
+      .map(({ commit, how }) => `${commit} (${how})`)
+      .join(', ');
+  const [lacking, partial, unknown] = [named('missing'), named('partial'), named('unknown')];
   const where = `${kernel || 'kernel not given'}, ${count(nodes.length, 'node')} (${listed(nodes, 3)})`;
   const parts = [
-    ...(lacking.length > 0 ? [`lacks ${named(lacking)}`] : []),
-    ...(unknown.length > 0 ? [`its number does not tell whether it has ${named(unknown)}`] : []),
+    ...(lacking === '' ? [] : [`lacks ${lacking}`]),
+    ...(partial === '' ? [] : [`has only a first version of ${partial}`]),
+    ...(unknown === '' ? [] : [`its number does not tell whether it has ${unknown}`]),
   ];
   return {
     kernel,
     nodes,
-    level: lacking.length > 0 ? 'exposed' : unknown.length > 0 ? 'unknown' : 'fixed',
-    fixes: Object.fromEntries(all.map(({ fix, state }) => [fix.race, state])),
+    level,
+    fixes: Object.fromEntries(fixes.map(({ race, state }) => [race, state])),
     text: `${where}: ${parts.join('; ') || 'has the fixes of all three races'}`,
   };
 }
 
-const RANK: Readonly<Record<Level, number>> = { exposed: 0, unknown: 1, fixed: 2 };
+const RANK: Readonly<Record<KernelLevel, number>> = { exposed: 0, unknown: 1, fixed: 2 };
 
 const UPDATE = {
   text: 'Kernels from 5.9 on have all three fixes. Until the nodes are updated, the webhook keeps Pods out of the race.',
@@ -49,9 +52,9 @@ export function judgeKernels(nodes: readonly NodeSeen[]): Outcome {
   if (linux.length === 0) return skipped('the cluster has no Linux nodes');
   const byKernel = Map.groupBy(linux, ({ kernel }) => kernel);
   const kernels = [...byKernel]
-    .map(([kernel, on]) => judgeKernel(kernel, on.map(({ name }) => name).toSorted()))
-    .toSorted((left, right) => RANK[left.level] - RANK[right.level] || left.kernel.localeCompare(right.kernel));
-  const on = (level: Level): number =>
+    .map(([kernel, on]) => seenOn(kernel, on.map(({ name }) => name).toSorted(compareText)))
+    .toSorted((left, right) => RANK[left.level] - RANK[right.level] || compareText(left.kernel, right.kernel));
+  const on = (level: KernelLevel): number =>
     kernels.filter((kernel) => kernel.level === level).reduce((sum, kernel) => sum + kernel.nodes.length, 0);
   const data = {
     nodes: linux.length,
@@ -67,7 +70,7 @@ export function judgeKernels(nodes: readonly NodeSeen[]): Outcome {
     return warning(seen, { details, data, advice: [UPDATE] });
   }
   if (on('unknown') > 0) {
-    const seen = `${some(on('unknown'))} distribution's kernel whose number does not tell whether it has the fixes`;
+    const seen = `${some(on('unknown'))} kernel that may lack a fix of the race: its version does not tell`;
     return warning(seen, { details, data, advice: [MEASURE] });
   }
   const withNfqueue = kernels.some(({ fixes }) => fixes['nfqueue'] !== 'present');

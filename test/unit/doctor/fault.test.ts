@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { KubeProxySources } from '../../../src/audit/kube-proxy.ts';
+import { judgeKernel } from '../../../src/audit/kernels.ts';
 import { configSchema } from '../../../src/config/schema.ts';
 import type { DnsSeen, NodeSeen } from '../../../src/doctor/cluster-view.ts';
 import { judgeKernels } from '../../../src/doctor/fault/kernels.ts';
@@ -27,13 +28,13 @@ describe('kernels', () => {
       'a part of a fix',
       nodes('5.6.0', '5.6.0'),
       'warning',
-      '2 of 2 Linux nodes run a kernel that lacks a fix of the race: the fault is possible there',
+      '2 of 2 Linux nodes run a kernel that may lack a fix of the race: its version does not tell',
     ],
     [
       'who knows',
       nodes('4.18.0-553.el8_10.x86_64'),
       'warning',
-      "1 of 1 Linux node runs a distribution's kernel whose number does not tell whether it has the fixes",
+      '1 of 1 Linux node runs a kernel that may lack a fix of the race: its version does not tell',
     ],
     [
       'Windows is left out',
@@ -63,6 +64,19 @@ describe('kernels', () => {
       unknown: 1,
       kernels: [{ kernel: '4.19.20', level: 'exposed' }, {}, {}, {}],
     });
+  });
+
+  it.each(['4.19.20', '4.18.0-553.el8_10.x86_64', '5.7.3', '5.9.0', '6.18.0', '', '5.4.0-91-generic'])(
+    '%j is judged as the audit judges it',
+    (kernel) => {
+      const { data } = judgeKernels(nodes(kernel));
+      expect(data).toMatchObject({ kernels: [{ level: judgeKernel(kernel).level }] });
+    },
+  );
+
+  it('a first version of a fix is told as such', () => {
+    const { details } = judgeKernels(nodes('5.7.3'));
+    expect(details).toEqual([expect.stringContaining('has only a first version of 6a757c07e51f')]);
   });
 
   it('mentions NFQUEUE only where it matters', () => {
