@@ -115,7 +115,7 @@ describe.runIf(hasCluster())('the commands of the runbook', () => {
     expect(code).toBe(0);
     expect(out + err).not.toBe('');
     if (READS_LOG.test(command)) expect(out.split('\n')[0]).toMatch(/^\{"/);
-    if (READS_POD.test(command)) expect(out).toMatch(/^libc_dns_/);
+    if (READS_POD.test(command)) expect(out).toMatch(/^# replica\nlibc_dns_/);
   });
 
   it.each(runnable.filter((command) => RARE.test(command)))('finds nothing, and says nothing: %s', async (command) => {
