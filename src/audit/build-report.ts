@@ -1,6 +1,6 @@
 import type { ClusterFacts, NamespaceView, PolicyConfig } from '../policy/model.ts';
-import { DECISION_ANNOTATION } from '../policy/annotations.ts';
-import type { AppliedDecision, DecidedGroup } from './decided.ts';
+import { appliedDecision } from './applied.ts';
+import type { DecidedGroup } from './decided.ts';
 import { compareFindings, findingsOf } from './findings/all.ts';
 import { imageEntries, namespaceEntries, severities, totalsOf, unreadableImages } from './inventory.ts';
 import { kernelEntries } from './kernels.ts';
@@ -24,28 +24,12 @@ export interface ReportInput {
   readonly gaps: readonly Gap[];
 }
 
-const MOST_REMEDIES = 4;
-
-/** What our annotation on a Pod says; undefined: there is none, or somebody else wrote it. */
-function appliedDecision(annotations: Readonly<Record<string, string>>): AppliedDecision | undefined {
-  try {
-    const decision: unknown = JSON.parse(annotations[DECISION_ANNOTATION] ?? 'null');
-    if (typeof decision !== 'object' || decision === null || !('remedy' in decision)) return undefined;
-    const { remedy, reason } = decision as { remedy: unknown; reason?: unknown };
-    if (!Array.isArray(remedy) || typeof reason !== 'string') return undefined;
-    const words = remedy.filter((word) => typeof word === 'string').slice(0, MOST_REMEDIES);
-    return { reason: reason.slice(0, 64), remedy: words.map((word) => word.slice(0, 64)) };
-  } catch {
-    return undefined;
-  }
-}
-
-function judgedFindings({ decided, scanned, facts }: ReportInput): Map<DecidedGroup, readonly Finding[]> {
+function judgedFindings({ decided, scanned, facts, config }: ReportInput): Map<DecidedGroup, readonly Finding[]> {
   return new Map(
     decided.map((one) => {
       const { pod, group } = one;
       const blocked = tcpBlockedBy(scanned.networkPolicies, group.owner.namespace, pod.labels);
-      const context = { cluster: facts, applied: appliedDecision(pod.annotations), tcpBlockedBy: blocked };
+      const context = { cluster: facts, config, applied: appliedDecision(pod.annotations), tcpBlockedBy: blocked };
       return [one, findingsOf(one, context)];
     }),
   );

@@ -1,6 +1,15 @@
-import type { ClusterFacts, ContainerVerdict, Decision, Mode, PodView, ResolvConf } from '../policy/model.ts';
+import type {
+  ClusterFacts,
+  ContainerVerdict,
+  Decision,
+  Mode,
+  PodView,
+  PolicyConfig,
+  ResolvConf,
+} from '../policy/model.ts';
 import type { Reason } from '../policy/reasons.ts';
 import type { DetectionFailure } from '../libc/detector.ts';
+import type { AppliedDecision } from './applied.ts';
 import type { WorkloadExposure } from './report-entries.ts';
 import type { PodGroup } from './scanned.ts';
 
@@ -34,13 +43,8 @@ export interface DecidedGroup {
 /** What findings are judged by, beside the Pods. */
 export interface FindingContext {
   readonly cluster: ClusterFacts;
-  /** What the webhook's annotation says that it did to the Pod. */
+  readonly config: Pick<PolicyConfig, 'glibc'>;
   readonly applied: AppliedDecision | undefined;
   /** The NetworkPolicy that keeps the Pods from DNS over TCP while UDP is allowed; `namespace/name`. */
   readonly tcpBlockedBy: string | undefined;
-}
-
-export interface AppliedDecision {
-  readonly reason: string;
-  readonly remedy: readonly string[];
 }

@@ -1,12 +1,6 @@
-import type { PodView } from '../../policy/model.ts';
-import type { AppliedDecision, DecidedGroup, FindingContext } from '../decided.ts';
+import { lostOf, type AppliedDecision } from '../applied.ts';
+import type { DecidedGroup, FindingContext } from '../decided.ts';
 import { restart, type Said } from './places.ts';
-
-/** Whether what our annotation tells of is no longer in the Pod: a later webhook has written over it. */
-function isUndone({ dnsPolicy, dnsConfig }: PodView, { remedy }: AppliedDecision): boolean {
-  if (remedy.includes('redirect') && dnsPolicy !== 'None') return true;
-  return remedy.length > 0 && dnsConfig.options.length === 0;
-}
 
 function undone({ group: { owner } }: DecidedGroup, { remedy }: AppliedDecision): Said {
   return {
@@ -39,8 +33,8 @@ function stale({ decision, group: { owner } }: DecidedGroup, { reason }: Applied
   };
 }
 
-function aboutApplied(group: DecidedGroup, applied: AppliedDecision): Said[] {
-  if (isUndone(group.pod, applied)) return [undone(group, applied)];
+function aboutApplied(group: DecidedGroup, applied: AppliedDecision, config: FindingContext['config']): Said[] {
+  if (lostOf(group.pod, applied, config) !== undefined) return [undone(group, applied)];
   if (group.decision.change === undefined) return [];
   const stillUnknown = group.containers.some(({ resolver }) => resolver === 'unknown');
   const nowDecided = applied.reason === 'UnknownOptions' && !stillUnknown;
@@ -48,7 +42,7 @@ function aboutApplied(group: DecidedGroup, applied: AppliedDecision): Said[] {
 }
 
 /** What became of our own decisions, and labels and annotations of ours that are not valid. */
-export function ownFindings(group: DecidedGroup, { applied }: FindingContext): Said[] {
+export function ownFindings(group: DecidedGroup, { applied, config }: FindingContext): Said[] {
   const invalid = group.warnings.map((warning): Said => ({
     code: 'InvalidAnnotation',
     severity: 'info',
@@ -56,5 +50,5 @@ export function ownFindings(group: DecidedGroup, { applied }: FindingContext): S
     why: 'What is not valid is ignored: the Pod is treated as if it were not there.',
     change: 'Write a valid value, or remove it.',
   }));
-  return applied === undefined ? invalid : [...aboutApplied(group, applied), ...invalid];
+  return applied === undefined ? invalid : [...aboutApplied(group, applied, config), ...invalid];
 }

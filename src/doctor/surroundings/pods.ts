@@ -1,32 +1,14 @@
-import { DECISION_ANNOTATION } from '../../policy/annotations.ts';
+import { appliedDecision, lostOf, type AppliedDecision } from '../../audit/applied.ts';
 import type { DnsConfig, PolicyConfig } from '../../policy/model.ts';
 import { count, listed, ok, skipped, warning, type Outcome } from '../check.ts';
 import type { OwnerSeen, PodSeen } from '../cluster-view.ts';
 
-const MOST_BYTES = 16_384;
-
-/** The remedies that our annotation says were applied; undefined where there is none of ours. */
-function remedyOf({ view }: PodSeen): readonly string[] | undefined {
-  const text = view.annotations[DECISION_ANNOTATION];
-  if (text === undefined || text.length > MOST_BYTES) return undefined;
-  try {
-    const { remedy } = JSON.parse(text) as { remedy?: unknown };
-    return Array.isArray(remedy) ? remedy.filter((word) => typeof word === 'string') : undefined;
-  } catch {
-    return undefined;
-  }
-}
+const appliedTo = ({ view }: PodSeen): AppliedDecision | undefined => appliedDecision(view.annotations);
 
 /** What the annotation says was done and the Pod does not show any more; undefined where it all is there. */
-export function undone(pod: PodSeen, { glibc }: Pick<PolicyConfig, 'glibc'>): string | undefined {
-  const remedy = remedyOf(pod) ?? [];
-  const { dnsPolicy, dnsConfig } = pod.view;
-  const has = (name: string): boolean => dnsConfig.options.some((option) => option.name === name);
-  if (remedy.includes('redirect') && dnsPolicy !== 'None') return 'dnsPolicy None';
-  if (remedy.includes('retry') && !has('timeout') && !has('attempts')) return 'timeout and attempts';
-  const names = glibc.options.map(({ name }) => name);
-  if (remedy.includes('options') && names.length > 0 && !names.some(has)) return names.join(', ');
-  return undefined;
+export function undone(pod: PodSeen, config: Pick<PolicyConfig, 'glibc'>): string | undefined {
+  const applied = appliedTo(pod);
+  return applied && lostOf(pod.view, applied, config);
 }
 
 const texts = ({ nameservers, searches, options }: DnsConfig): string[] => [
@@ -50,7 +32,7 @@ export interface Suspect {
 
 /** Workloads whose Pods have a dnsConfig that is not ours: one Pod of each, the largest first. */
 export function suspects(pods: readonly PodSeen[], most: number): Suspect[] {
-  const carrying = pods.filter((pod) => texts(pod.view.dnsConfig).length > 0 && remedyOf(pod) === undefined);
+  const carrying = pods.filter((pod) => texts(pod.view.dnsConfig).length > 0 && appliedTo(pod) === undefined);
   const owned = carrying.flatMap((pod) => (pod.owner === undefined ? [] : [{ pod, owner: pod.owner }]));
   const groups = Map.groupBy(owned, ({ pod, owner }) => `${pod.namespace}/${owner.kind}/${owner.name}`);
   return [...groups.values()]
@@ -77,7 +59,7 @@ export function judgePods({ pods, config, changed }: ChangedSight): Outcome {
     return what === undefined ? [] : [{ name: `${pod.namespace}/${pod.name}`, what }];
   });
   const others = changed.filter((one) => one.added.length > 0);
-  const patched = pods.filter((pod) => remedyOf(pod) !== undefined).length;
+  const patched = pods.filter((pod) => appliedTo(pod) !== undefined).length;
   const data = {
     pods: pods.length,
     patched,
