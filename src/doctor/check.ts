@@ -82,10 +82,6 @@ export function summarize(remarks: readonly Remark[], fine: string, more: More =
   };
 }
 
-/** `3 nodes`, `1 node`. */
-export const count = (number: number, one: string, many = `${one}s`): string =>
-  `${number} ${number === 1 ? one : many}`;
-
 /** The first names, and how many more there are. */
 export function listed(names: readonly string[], most = 5): string {
   const shown = names.slice(0, most).join(', ');

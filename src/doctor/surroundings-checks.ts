@@ -1,3 +1,4 @@
+import { compareText } from '../audit/order.ts';
 import { effectiveMode } from '../policy/scope.ts';
 import { ok, skipped, type Outcome } from './check.ts';
 import type { PodSeen } from './cluster-view.ts';
@@ -70,7 +71,7 @@ async function registries(sight: Sight, stop: AbortSignal): Promise<Outcome> {
         if (registry !== undefined && !byRegistry.has(registry)) byRegistry.set(registry, { pod, image });
       }
     }
-    const asked = [...byRegistry].toSorted(([left], [right]) => left.localeCompare(right)).slice(0, MOST_REGISTRIES);
+    const asked = [...byRegistry].toSorted(([left], [right]) => compareText(left, right)).slice(0, MOST_REGISTRIES);
     const looked = await Promise.all(
       asked.map(async ([registry, { pod, image }]): Promise<Looked> => {
         const started = performance.now();

@@ -1,4 +1,5 @@
-import { count, failure, ok, warning, type Advice, type Outcome } from '../check.ts';
+import { counted } from '../../audit/order.ts';
+import { failure, ok, warning, type Advice, type Outcome } from '../check.ts';
 import type { Race } from './race.ts';
 
 /** Milliseconds that a resolver waits before it asks again: resolv.conf(5), and musl's res_msend.c with its 5 s for 2 tries. */
@@ -78,7 +79,7 @@ function judgeLost(address: string, measured: Measured, webhook: boolean, base: 
     const seen = `${address}: ${lost} of ${pairs} look-ups lost an answer; ${why}`;
     return warning(seen, { ...base, details: [which, alone], advice: [LOSSY] });
   }
-  const seen = `${address}: ${lost} of ${count(pairs, 'look-up')} lost one of its two answers: the race, ${waits}`;
+  const seen = `${address}: ${lost} of ${counted(pairs, 'look-up')} lost one of its two answers: the race, ${waits}`;
   const details = [which, `${alone}: what is lost is the race's`];
   if (webhook)
     return warning(seen, {
@@ -107,7 +108,7 @@ export function judgeRace(address: string, race: Race, webhook: boolean): Outcom
   if (lost > 0) return judgeLost(address, measured, webhook, { data });
   const below = Math.ceil(300 / pairs);
   const times = `${ms(medianMs)} ms in the middle, ${ms(worstMs)} ms at most`;
-  return ok(`${address}: none of ${count(pairs, 'look-up')} with A and AAAA at once lost an answer (${times})`, {
+  return ok(`${address}: none of ${counted(pairs, 'look-up')} with A and AAAA at once lost an answer (${times})`, {
     data,
     details: [`so fewer than ${below} % do, from here, now: a race needs luck and load`],
   });

@@ -1,7 +1,7 @@
 import type { FixState } from '../../audit/kernel-fixes.ts';
 import { judgeKernel, type KernelLevel } from '../../audit/kernels.ts';
-import { compareText } from '../../audit/order.ts';
-import { count, listed, ok, skipped, warning, type Outcome } from '../check.ts';
+import { compareText, counted } from '../../audit/order.ts';
+import { listed, ok, skipped, warning, type Outcome } from '../check.ts';
 import type { NodeSeen } from '../cluster-view.ts';
 
 interface KernelSeen {
@@ -21,7 +21,7 @@ function seenOn(kernel: string, nodes: readonly string[]): KernelSeen {
       .map(({ commit, how }) => `${commit} (${how})`)
       .join(', ');
   const [lacking, partial, unknown] = [named('missing'), named('partial'), named('unknown')];
-  const where = `${kernel || 'kernel not given'}, ${count(nodes.length, 'node')} (${listed(nodes, 3)})`;
+  const where = `${kernel || 'kernel not given'}, ${counted(nodes.length, 'node')} (${listed(nodes, 3)})`;
   const parts = [
     ...(lacking === '' ? [] : [`lacks ${lacking}`]),
     ...(partial === '' ? [] : [`has only a first version of ${partial}`]),
@@ -64,7 +64,7 @@ export function judgeKernels(nodes: readonly NodeSeen[]): Outcome {
   };
   const details = kernels.filter(({ level }) => level !== 'fixed').map(({ text }) => text);
   const some = (number: number): string =>
-    `${number} of ${count(linux.length, 'Linux node')} ${number === 1 ? 'runs' : 'run'} a`;
+    `${number} of ${counted(linux.length, 'Linux node')} ${number === 1 ? 'runs' : 'run'} a`;
   if (on('exposed') > 0) {
     const seen = `${some(on('exposed'))} kernel that lacks a fix of the race: the fault is possible there`;
     return warning(seen, { details, data, advice: [UPDATE] });

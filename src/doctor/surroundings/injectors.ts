@@ -1,4 +1,5 @@
-import { count, listed, ok, warning, type Outcome } from '../check.ts';
+import { counted } from '../../audit/order.ts';
+import { listed, ok, warning, type Outcome } from '../check.ts';
 import type { WebhookConfiguration, WebhookEntry } from '../cluster-view.ts';
 import { concernsPods } from '../webhook/selector.ts';
 import { isOurs } from '../webhook/registration.ts';
@@ -44,12 +45,12 @@ export function judgeInjectors(configurations: readonly WebhookConfiguration[]):
       : []),
   ];
   if (dns.length > 0) {
-    const seen = `${count(dns.length, 'other webhook sets', 'other webhooks set')} the DNS of Pods, by the name: ${listed(dns.map(nameOf), 4)}`;
+    const seen = `${counted(dns.length, 'other webhook sets', 'other webhooks set')} the DNS of Pods, by the name: ${listed(dns.map(nameOf), 4)}`;
     return warning(seen, { data, details: [MEANS, ...details], advice: [ADVICE] });
   }
   const seen =
     others.length === 0
       ? 'no other webhook sees Pods'
-      : `${count(others.length, 'other webhook sees', 'other webhooks see')} Pods, none is about DNS by its name`;
+      : `${counted(others.length, 'other webhook sees', 'other webhooks see')} Pods, none is about DNS by its name`;
   return ok(seen, { data, details });
 }

@@ -1,6 +1,7 @@
 import { appliedDecision, lostOf, type AppliedDecision } from '../../audit/applied.ts';
+import { compareText, counted } from '../../audit/order.ts';
 import type { DnsConfig, PolicyConfig } from '../../policy/model.ts';
-import { count, listed, ok, skipped, warning, type Outcome } from '../check.ts';
+import { listed, ok, skipped, warning, type Outcome } from '../check.ts';
 import type { OwnerSeen, PodSeen } from '../cluster-view.ts';
 
 const appliedTo = ({ view }: PodSeen): AppliedDecision | undefined => appliedDecision(view.annotations);
@@ -37,7 +38,7 @@ export function suspects(pods: readonly PodSeen[], most: number): Suspect[] {
   const groups = Map.groupBy(owned, ({ pod, owner }) => `${pod.namespace}/${owner.kind}/${owner.name}`);
   return [...groups.values()]
     .flatMap(([first, ...others]) => (first === undefined ? [] : [{ ...first, pods: others.length + 1 }]))
-    .toSorted((left, right) => right.pods - left.pods || left.pod.name.localeCompare(right.pod.name))
+    .toSorted((left, right) => right.pods - left.pods || compareText(left.pod.name, right.pod.name))
     .slice(0, most);
 }
 
@@ -69,17 +70,17 @@ export function judgePods({ pods, config, changed }: ChangedSight): Outcome {
   const byOthers = others.map((one) => `${place(one)}: ${listed(one.added, 6)}`);
   const who = { text: 'Look for the webhook or policy that does it: other-injectors and policies, here.' };
   if (lost.length > 0) {
-    const seen = `${count(lost.length, 'Pod')} lost what the webhook had set: ${listed(
+    const seen = `${counted(lost.length, 'Pod')} lost what the webhook had set: ${listed(
       lost.map(({ name, what }) => `${name} (${what})`),
       3,
     )}`;
     return warning(seen, { data, details: byOthers.slice(0, 5), advice: [who] });
   }
   if (others.length > 0) {
-    const seen = `${count(others.length, 'workload')} whose Pods got DNS settings that neither their author nor this webhook wrote`;
+    const seen = `${counted(others.length, 'workload')} whose Pods got DNS settings that neither their author nor this webhook wrote`;
     return warning(seen, { data, details: byOthers.slice(0, 8), advice: [who] });
   }
-  return ok(`${patched} of ${count(pods.length, 'Pod')} patched by the webhook; nobody else has set the DNS of any`, {
+  return ok(`${patched} of ${counted(pods.length, 'Pod')} patched by the webhook; nobody else has set the DNS of any`, {
     data,
   });
 }

@@ -1,4 +1,5 @@
-import { count, listed, ok, warning, type Outcome } from '../check.ts';
+import { counted } from '../../audit/order.ts';
+import { listed, ok, warning, type Outcome } from '../check.ts';
 import type { MutatingPolicy } from '../cluster-view.ts';
 import { concernsPods } from '../webhook/selector.ts';
 
@@ -18,7 +19,7 @@ export function judgePolicies(policies: readonly MutatingPolicy[]): Outcome {
     const seen = policies.length === 0 ? 'there is none' : `none of ${policies.length} sets the DNS of Pods`;
     return ok(`MutatingAdmissionPolicies: ${seen}`, { data, details });
   }
-  const seen = `${count(bound.length, 'MutatingAdmissionPolicy sets', 'MutatingAdmissionPolicies set')} the DNS of Pods: ${listed(bound.map(({ name }) => name))}`;
+  const seen = `${counted(bound.length, 'MutatingAdmissionPolicy sets', 'MutatingAdmissionPolicies set')} the DNS of Pods: ${listed(bound.map(({ name }) => name))}`;
   return warning(seen, {
     data,
     details: ['they act before the webhook, which keeps what they have set and adds what is missing', ...details],

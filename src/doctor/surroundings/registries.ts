@@ -1,5 +1,6 @@
+import { counted } from '../../audit/order.ts';
 import type { Detection } from '../../libc/detector.ts';
-import { count, ok, skipped, summarize, type Advice, type Outcome, type Remark } from '../check.ts';
+import { ok, skipped, summarize, type Advice, type Outcome, type Remark } from '../check.ts';
 
 /** One image of a registry, looked into as the webhook does. */
 export interface Looked {
@@ -36,7 +37,7 @@ const UNREACHABLE: Advice = {
 
 function remark({ registry, image, detection: { failure, verdict, meter }, ms }: Looked, inside: boolean): Remark {
   if (failure === undefined) {
-    const cost = `${count(meter.requests, 'request')}, ${Math.round(ms)} ms`;
+    const cost = `${counted(meter.requests, 'request')}, ${Math.round(ms)} ms`;
     return { status: 'ok', text: `${registry}: ${image} is ${verdict.resolver} (${cost})` };
   }
   const { code, message } = failure;
@@ -50,7 +51,7 @@ export function judgeRegistries({ looked, more, whose, inside, notes }: Registri
   if (looked.length === 0) return skipped(`no images of ${whose}`, { details: notes });
   const remarks = looked.map((one) => remark(one, inside));
   const good = remarks.filter(({ status }) => status === 'ok').length;
-  const fine = `${count(good, 'registry', 'registries')} of ${whose}: images can be read${inside ? '' : ' from here'}`;
+  const fine = `${counted(good, 'registry', 'registries')} of ${whose}: images can be read${inside ? '' : ' from here'}`;
   const data = {
     registries: looked.map(({ registry, image, detection, ms }) => ({
       registry,

@@ -1,6 +1,7 @@
+import { counted } from '../../audit/order.ts';
 import { X509Certificate } from 'node:crypto';
 
-import { count, ok, skipped, summarize, type Advice, type Outcome, type Remark } from '../check.ts';
+import { ok, skipped, summarize, type Advice, type Outcome, type Remark } from '../check.ts';
 import type { WebhookEntry } from '../cluster-view.ts';
 
 /** A certificate that a replica has shown, or why it has not. */
@@ -127,7 +128,7 @@ export function judgeTrust(sight: CertificateSight): Outcome {
   if (remarks.length > 0) return summarize(remarks, '', { data });
   if (served.length > 0)
     return ok(
-      `the caBundle holds the CA of what ${count(served.length, 'replica')} ${served.length === 1 ? 'serves' : 'serve'}`,
+      `the caBundle holds the CA of what ${counted(served.length, 'replica')} ${served.length === 1 ? 'serves' : 'serve'}`,
       { data },
     );
   if (stored === undefined)

@@ -1,4 +1,5 @@
-import { count, ok, warning, type Outcome } from '../check.ts';
+import { counted } from '../../audit/order.ts';
+import { ok, warning, type Outcome } from '../check.ts';
 
 const CALLS = 'apiserver_admission_webhook_request_total';
 const OPEN = 'apiserver_admission_webhook_fail_open_count';
@@ -39,12 +40,12 @@ export function judgeFailOpen(lines: readonly string[], names: readonly string[]
   const details = ['counted by the one API server that answered, since it started'];
   if (open === 0 && rejected === 0) {
     const seen =
-      calls === 0 ? 'no call so far: no Pod in scope was created' : `${count(calls, 'call')}, none of them failed`;
+      calls === 0 ? 'no call so far: no Pod in scope was created' : `${counted(calls, 'call')}, none of them failed`;
     return ok(seen, { data, details });
   }
   const seen =
     rejected > 0
-      ? `${count(rejected, 'Pod')} refused, for the webhook could not be asked (failurePolicy Fail)`
-      : `${count(open, 'Pod')} let through unpatched, for the webhook could not be asked (${count(calls, 'call')} in all)`;
+      ? `${counted(rejected, 'Pod')} refused, for the webhook could not be asked (failurePolicy Fail)`
+      : `${counted(open, 'Pod')} let through unpatched, for the webhook could not be asked (${counted(calls, 'call')} in all)`;
   return warning(seen, { data, details, advice: [LOG] });
 }

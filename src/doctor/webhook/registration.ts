@@ -1,6 +1,7 @@
+import { counted } from '../../audit/order.ts';
 import type { Config } from '../../config/schema.ts';
 import { SYSTEM_NAMESPACES } from '../../policy/scope.ts';
-import { count, failure, summarize, warning, type Outcome, type Remark } from '../check.ts';
+import { failure, summarize, warning, type Outcome, type Remark } from '../check.ts';
 import type { ServiceSeen, WebhookConfiguration, WebhookEntry } from '../cluster-view.ts';
 import { concernsPods, selects } from './selector.ts';
 
@@ -197,6 +198,6 @@ export function judgeRegistration({ configurations, services, config, own, lefto
     ...judgeExclusions(entry, own),
     ...judgePolicies(entry, config.detection.budget),
   ]);
-  const fine = `${names.join(', ')}: ${count(entries.length, 'entry', 'entries')}, called for the creation of Pods, failurePolicy Ignore`;
+  const fine = `${names.join(', ')}: ${counted(entries.length, 'entry', 'entries')}, called for the creation of Pods, failurePolicy Ignore`;
   return summarize(remarks, fine, { data });
 }

@@ -1,5 +1,6 @@
 import { shellWord } from '../../audit/shell-word.ts';
-import { count, listed, skipped, summarize, warning, type Outcome, type Remark } from '../check.ts';
+import { counted } from '../../audit/order.ts';
+import { listed, skipped, summarize, warning, type Outcome, type Remark } from '../check.ts';
 import type { BudgetSeen, DeploymentSeen, PodSeen } from '../cluster-view.ts';
 import { selects } from './selector.ts';
 
@@ -81,7 +82,7 @@ function judgeHealth({ service, pods }: ReplicasSight): Remark[] {
     .filter((pod) => pod.ready && (pod.restarts >= MANY_RESTARTS || pod.trouble.includes('OOMKilled')))
     .map(({ name, restarts, trouble }) => ({
       status: 'warning',
-      text: `${name} has restarted ${count(restarts, 'time')}${trouble.length > 0 ? ` (last: ${trouble.join(', ')})` : ''}`,
+      text: `${name} has restarted ${counted(restarts, 'time')}${trouble.length > 0 ? ` (last: ${trouble.join(', ')})` : ''}`,
       advice: trouble.includes('OOMKilled')
         ? { text: 'Raise resources.limits.memory.' }
         : { text: 'The log of its last run:', command: commandFor(service, 'logs --previous POD') },
@@ -108,6 +109,6 @@ export function judgeReplicas(sight: ReplicasSight): Outcome {
     return { ...warning('', { data, advice }), status: 'failure', seen: `nobody stands behind Service ${service}` };
   }
   const nodes = new Set(pods.filter((pod) => pod.ready).map(({ view }) => view.nodeName));
-  const fine = `${count(pods.filter((pod) => pod.ready).length, 'replica')} ready on ${count(nodes.size, 'node')}`;
+  const fine = `${counted(pods.filter((pod) => pod.ready).length, 'replica')} ready on ${counted(nodes.size, 'node')}`;
   return summarize([...judgeCounts(sight), ...judgeSpread(sight), ...judgeHealth(sight)], fine, { data });
 }
