@@ -12,39 +12,36 @@ export interface DrainTimes {
 
 export interface Drain {
   readonly draining: boolean;
+  /** A request has come in. */
+  enter(): void;
+  /** Its answer has been sent, or its caller has gone. */
+  leave(): void;
   /**
-   * Tells callers to go elsewhere (`Connection: close` on every answer) while still answering them, and resolves when
-   * none has called for `quietMs`, or after `mostMs`.
+   * From here on every answer is to tell its caller to go elsewhere (`Connection: close`). Resolves when none has called for
+   * `quietMs`, or after `mostMs`.
    */
   start(): Promise<void>;
 }
 
 /**
- * Makes `server` leave without losing a request: API servers keep connections for 90 s and learn of a leaving endpoint
+ * Has a server leave without losing a request: API servers keep connections for 90 s and learn of a leaving endpoint
  * late, so a server that closes at once breaks calls that are on their way (knative.dev/pkg network/handlers/drain.go).
  */
-export function installDrain(server: WebhookApp, { quietMs, mostMs }: DrainTimes): Drain {
+export function createDrain({ quietMs, mostMs }: DrainTimes): Drain {
   let draining = false;
   let inFlight = 0;
   let restart: (() => void) | undefined;
-
-  server.addHook('onRequest', (_request, reply, done) => {
-    inFlight += 1;
-    restart?.();
-    // Not the hook `onResponse`: who goes away within a body is not told of by it.
-    reply.raw.once('close', () => {
-      inFlight -= 1;
-      restart?.();
-    });
-    done();
-  });
-  server.addHook('onSend', (_request, reply, payload, done) => {
-    if (draining) reply.header('connection', 'close');
-    done(null, payload);
-  });
   return {
     get draining() {
       return draining;
+    },
+    enter() {
+      inFlight += 1;
+      restart?.();
+    },
+    leave() {
+      inFlight -= 1;
+      restart?.();
     },
     start() {
       draining = true;

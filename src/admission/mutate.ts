@@ -8,7 +8,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { lookupBudget } from './deadline.ts';
 import type { Evaluate, Evaluation } from './evaluate.ts';
-import { isPodCreation, readReview, respond, type AdmissionRequest, type ReviewResponse } from './review.ts';
+import { isPodCreation, prepareResponse, readReview, type AdmissionRequest } from './review.ts';
 
 /** Where a namespace's labels come from. Owned here; `kubernetes/` reads them from the API. */
 export interface Namespaces {
@@ -73,12 +73,30 @@ function evidence(decision: Decision): Record<string, string> {
   );
 }
 
-async function namespaceView(namespaces: Namespaces, name: string, budget: number): Promise<NamespaceView> {
-  const found = namespaces.get(name);
-  if (!(found instanceof Promise)) return found;
+async function inTime(found: Promise<NamespaceView>, name: string, budget: number): Promise<NamespaceView> {
   const view = await beforeAbort(found, AbortSignal.timeout(Math.max(1, Math.floor(budget))));
   if (view === undefined) throw new Error(`the labels of namespace ${name} could not be read in time`);
   return view;
+}
+
+/** What is said of an evaluation: the same for all Pods that got it. */
+interface Said {
+  readonly fields: object;
+  readonly message: string;
+  readonly response: (uid: string) => string;
+}
+
+function sayingOf({ decision, patch }: Decided, tell: boolean): Said {
+  const { mode, reason, remedy, containers } = decision;
+  const message = decision.message.slice(0, MOST_MESSAGE);
+  const auditAnnotations = { mode, decision: encodeDecision(reason, remedy, containers), message };
+  const warnings = decisionWarnings(decision, tell);
+  const resolvers = resolverCounts(decision);
+  return {
+    fields: { mode, reason, remedy, resolvers, evidence: evidence(decision), patched: patch.length > 0 },
+    message,
+    response: prepareResponse({ patch, auditAnnotations, warnings }),
+  };
 }
 
 type Decided = Pick<Evaluation, 'decision' | 'patch'> & { readonly unreadable?: unknown };
@@ -94,7 +112,9 @@ async function decidePod(request: AdmissionRequest, budget: number, options: Mut
   const started = performance.now();
   let namespace: NamespaceView;
   try {
-    namespace = await namespaceView(options.namespaces, namespaceOf(request), budget);
+    const name = namespaceOf(request);
+    const found = options.namespaces.get(name);
+    namespace = found instanceof Promise ? await inTime(found, name, budget) : found;
   } catch (error) {
     return namespaceUnknown(error);
   }
@@ -107,67 +127,58 @@ function levelOf({ decision, unreadable }: Decided): 'debug' | 'info' | 'warn' {
   return decision.mode === 'off' ? 'debug' : 'info';
 }
 
-async function answerPod(request: AdmissionRequest, budget: number, options: MutateOptions): Promise<ReviewResponse> {
+async function answerPod(
+  request: AdmissionRequest,
+  budget: number,
+  options: MutateOptions,
+  said: (decided: Decided) => Said,
+): Promise<string> {
   const started = performance.now();
   const decided = await decidePod(request, budget, options);
-  const { decision, patch, unreadable } = decided;
-  const { mode, reason, remedy, containers } = decision;
+  const { decision, unreadable } = decided;
   const duration = performance.now() - started;
-  if (request.dryRun !== true) {
-    options.onDecided?.({ object: request.object, namespace: namespaceOf(request), decision });
-  }
-  const message = decision.message.slice(0, MOST_MESSAGE);
+  const { uid } = request;
+  const namespace = namespaceOf(request);
+  const dryRun = request.dryRun === true;
+  if (!dryRun) options.onDecided?.({ object: request.object, namespace, decision });
+  const { fields, message, response } = said(decided);
   options.metrics.decided(decision, duration / 1000);
   if (duration > budget + LATE_MS) options.metrics.service.late();
-  options.log[levelOf(decided)](
-    {
-      uid: request.uid,
-      namespace: namespaceOf(request),
-      pod: podName(request),
-      mode,
-      reason,
-      remedy,
-      resolvers: resolverCounts(decision),
-      evidence: evidence(decision),
-      patched: patch.length > 0,
-      dryRun: request.dryRun === true,
-      ms: Math.round(duration * 100) / 100,
-      ...(unreadable !== undefined && { err: unreadable }),
-    },
-    message,
-  );
-  const audit = { mode, decision: encodeDecision(reason, remedy, containers), message };
-  return respond(request.uid, {
-    patch,
-    auditAnnotations: audit,
-    warnings: decisionWarnings(decision, options.warnings),
-  });
+  const ms = Math.round(duration * 100) / 100;
+  const error = unreadable !== undefined && { err: unreadable };
+  options.log[levelOf(decided)]({ uid, namespace, pod: podName(request), ...fields, dryRun, ms, ...error }, message);
+  return response(uid);
 }
 
 /**
- * Answers one AdmissionReview: `allowed: true` whatever happens inside. Throws `ReviewError` where the body is not an
- * AdmissionReview v1. `elapsed`: milliseconds since the request came in.
+ * Answers one AdmissionReview with the text of another: `allowed: true` whatever happens inside. Throws `ReviewError` where the
+ * body is not an AdmissionReview v1. `elapsed`: milliseconds since the request came in.
  */
-export async function mutate(
-  body: unknown,
-  query: unknown,
-  elapsed: number,
-  options: MutateOptions,
-): Promise<ReviewResponse> {
-  const request = readReview(body);
-  if (!isPodCreation(request)) {
-    options.metrics.passedBy();
-    const audit = { mode: 'off', decision: encodeDecision('NotPodCreation', [], []) };
-    return respond(request.uid, { patch: [], auditAnnotations: audit, warnings: [] });
-  }
-  try {
-    return await answerPod(request, lookupBudget(options.budget, query, elapsed), options);
-  } catch (error) {
-    options.metrics.failed();
-    options.log.error(
-      { err: error, uid: request.uid, namespace: namespaceOf(request) },
-      'the Pod is admitted as it is',
-    );
-    return respond(request.uid, { patch: [], warnings: [] });
-  }
+export type Mutate = (body: unknown, query: unknown, elapsed: number) => Promise<string>;
+
+export function createMutate(options: MutateOptions): Mutate {
+  const known = new WeakMap<Decided, Said>();
+  const said = (decided: Decided): Said => {
+    let saying = known.get(decided);
+    if (saying === undefined) known.set(decided, (saying = sayingOf(decided, options.warnings)));
+    return saying;
+  };
+  const otherRequest = { mode: 'off', decision: encodeDecision('NotPodCreation', [], []) };
+  const passedBy = prepareResponse({ patch: [], auditAnnotations: otherRequest, warnings: [] });
+  const admitted = prepareResponse({ patch: [], warnings: [] });
+  return async (body, query, elapsed) => {
+    const request = readReview(body);
+    if (!isPodCreation(request)) {
+      options.metrics.passedBy();
+      return passedBy(request.uid);
+    }
+    try {
+      return await answerPod(request, lookupBudget(options.budget, query, elapsed), options, said);
+    } catch (error) {
+      options.metrics.failed();
+      const fields = { err: error, uid: request.uid, namespace: namespaceOf(request) };
+      options.log.error(fields, 'the Pod is admitted as it is');
+      return admitted(request.uid);
+    }
+  };
 }

@@ -1,10 +1,10 @@
-import Fastify, { type FastifyError } from 'fastify';
+import Fastify, { type FastifyError, type FastifyReply } from 'fastify';
 
-import { limitBodies } from './body-budget.ts';
+import { BodyBudgetError, createBodyBudget } from './body-budget.ts';
 import type { CertificateSource } from './certificates.ts';
 import { limitConnections } from './connections.ts';
-import { installDrain, type Drain, type DrainTimes, type WebhookApp } from './drain.ts';
-import { mutate, type MutateOptions } from './mutate.ts';
+import { createDrain, type Drain, type DrainTimes, type WebhookApp } from './drain.ts';
+import { createMutate, type MutateOptions } from './mutate.ts';
 import type { LimitedLines } from '../telemetry/limited-lines.ts';
 
 /** An API server sends at most its own request limit (3 MiB), twice for updates, and wraps it. */
@@ -44,6 +44,26 @@ function tlsServer(app: WebhookApp, certificates: CertificateSource): void {
   server.on('tlsClientError', () => {});
 }
 
+/** Counts each request and the bytes of its body, until its answer has been sent or its caller has gone. */
+function follow(app: WebhookApp, drain: Drain): void {
+  const bodies = createBodyBudget(BODY_LIMIT);
+  app.addHook('onRequest', (request, reply, done) => {
+    const bytes = bodies.take(request.headers);
+    drain.enter();
+    // Not the hook `onResponse`: who goes away within a body is not told of by it.
+    reply.raw.on('close', () => {
+      drain.leave();
+      if (bytes !== undefined) bodies.give(bytes);
+    });
+    if (bytes !== undefined) {
+      done();
+      return;
+    }
+    void reply.header('connection', 'close');
+    done(new BodyBudgetError('too many large requests at once'));
+  });
+}
+
 /**
  * The admission server: `POST /mutate` over TLS. Every AdmissionReview v1 is answered with `allowed: true`; what is none
  * gets 400, 413, 415 or 503 with `{ "error": … }`, and the API server's failurePolicy (Ignore) lets the Pod pass.
@@ -70,18 +90,21 @@ export function createServer(options: ServerOptions): WebhookServer {
   });
   tlsServer(app, options.certificates);
   limitConnections(app);
-  limitBodies(app, BODY_LIMIT);
-  const drain = installDrain(app, options.drain);
+  const drain = createDrain(options.drain);
+  follow(app, drain);
 
+  /** Asked for at each answer and not by a hook, which would cost each more. */
+  const leaving = (reply: FastifyReply): FastifyReply => (drain.draining ? reply.header('connection', 'close') : reply);
+  const mutate = createMutate(options);
   app.post('/mutate', async (request, reply) => {
     // Counted from the request's headers: a slowly sent body is on our clock too.
-    const review = await mutate(request.body, request.query, reply.elapsedTime, options);
-    reply.header('content-type', 'application/json; charset=utf-8');
-    return JSON.stringify(review);
+    const review = await mutate(request.body, request.query, reply.elapsedTime);
+    leaving(reply).header('content-type', 'application/json; charset=utf-8');
+    return review;
   });
   app.setNotFoundHandler((request, reply) => {
     options.metrics.refused(404);
-    return reply
+    return leaving(reply)
       .code(404)
       .send({ error: `no such path: ${request.method} ${request.url.slice(0, 100)}; use POST /mutate` });
   });
@@ -89,7 +112,7 @@ export function createServer(options: ServerOptions): WebhookServer {
     const status = error.statusCode ?? 500;
     options.metrics.refused(status);
     options.warn(`bad request: ${error.message.slice(0, MOST_MESSAGE)}`, { status, from: request.ip });
-    return reply.code(status).send({ error: error.message });
+    return leaving(reply).code(status).send({ error: error.message });
   });
   return { app, drain };
 }

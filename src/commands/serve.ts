@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 
 import type { CertificateSource } from '../admission/certificates.ts';
+import { createAlikeMemory } from '../admission/alike.ts';
 import { createEvaluator } from '../admission/evaluate.ts';
 import type { MutateOptions, Namespaces } from '../admission/mutate.ts';
 import type { DrainTimes } from '../admission/drain.ts';
@@ -104,7 +105,7 @@ function startServer(
 ): WebhookServer {
   const { facts, namespaces, certificates, verdicts, onDecided } = opened;
   return createServer({
-    evaluate: createEvaluator({ config: policyConfig(config), cluster: facts, verdicts }),
+    evaluate: createEvaluator({ config: policyConfig(config), cluster: facts, verdicts, memory: createAlikeMemory() }),
     namespaces,
     budget: config.detection.budget,
     warnings: config.server.warnings,

@@ -107,12 +107,13 @@ export function podVerdicts(
   const { detector } = options;
   const lookUp = detector && createLookUp(pod, admission, detector, options);
   const asked = new Map<string, Answer>();
+  const isSingle = pod.containers.length === 1;
   const answer = (container: ContainerView): Answer => {
     const said = declared.verdictFor(container.name);
     if (said !== undefined) return said;
     if (lookUp === undefined) return NOT_LOOKED_UP;
     if (container.image === '') return NO_IMAGE;
-    const key = runKey(container);
+    const key = isSingle ? '' : runKey(container);
     const known = asked.get(key);
     if (known !== undefined) return known;
     if (asked.size >= MOST_LOOKUPS) return TOO_MANY;

@@ -11,7 +11,8 @@ const OS_LABELS = ['kubernetes.io/os', 'beta.kubernetes.io/os'] as const;
 
 const VIRTUAL_TOLERATIONS = ['virtual-kubelet.io/provider', 'azure.com/aci', 'eks.amazonaws.com/compute-type'] as const;
 
-const VIRTUAL_LABELS = ['eks.amazonaws.com/fargate-profile', 'alibabacloud.com/eci'] as const;
+/** Labels of Pods that virtual nodes take. */
+export const VIRTUAL_LABELS = ['eks.amazonaws.com/fargate-profile', 'alibabacloud.com/eci'] as const;
 
 const isWindows = (pod: PodView): boolean =>
   pod.os === 'windows' || OS_LABELS.some((label) => pod.nodeSelector[label] === 'windows');

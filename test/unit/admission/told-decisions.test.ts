@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 
 import { createEvaluator } from '../../../src/admission/evaluate.ts';
-import { mutate, type ToldDecision } from '../../../src/admission/mutate.ts';
+import { createMutate, type ToldDecision } from '../../../src/admission/mutate.ts';
 import { createLog } from '../../../src/telemetry/log.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { enforced, facts, policy } from '../../support/policy.ts';
@@ -10,7 +10,7 @@ import { podReview } from '../../support/reviews.ts';
 async function toldOf(request: Record<string, unknown>): Promise<ToldDecision[]> {
   const told: ToldDecision[] = [];
   const verdicts = { platform: { os: 'linux', architecture: 'amd64' } };
-  await mutate(podReview({ request }), {}, 0, {
+  const mutate = createMutate({
     evaluate: createEvaluator({ config: policy(), cluster: () => facts, verdicts }),
     namespaces: { get: (name) => enforced(name) },
     budget: 1000,
@@ -19,6 +19,7 @@ async function toldOf(request: Record<string, unknown>): Promise<ToldDecision[]>
     log: createLog({ level: 'silent', format: 'json' }),
     onDecided: (one) => told.push(one),
   });
+  await mutate(podReview({ request }), {}, 0);
   return told;
 }
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { createEvaluator } from '../../../src/admission/evaluate.ts';
-import { mutate } from '../../../src/admission/mutate.ts';
+import { createMutate } from '../../../src/admission/mutate.ts';
 import { createNamespaces, type NamespacesOptions } from '../../../src/kubernetes/namespaces.ts';
 import { MODE_LABEL } from '../../../src/policy/scope.ts';
 import { createLog } from '../../../src/telemetry/log.ts';
@@ -231,7 +231,7 @@ describe('the webhook, with a namespace that cannot be read', () => {
     const metrics = createMetrics('test');
     const cluster = () => facts;
     const verdicts = { platform: { os: 'linux', architecture: 'amd64' } };
-    const answer = await mutate(fixture('plain'), {}, 0, {
+    const mutate = createMutate({
       evaluate: createEvaluator({ config: policy({ scope: 'cluster' }), cluster, verdicts }),
       namespaces,
       budget: 200,
@@ -239,9 +239,10 @@ describe('the webhook, with a namespace that cannot be read', () => {
       metrics,
       log: createLog({ level: 'info', format: 'json', destination: { write: (line) => lines.push(line) } }),
     });
-    expect(answer.response).toMatchObject({ allowed: true });
-    expect(answer.response).not.toHaveProperty('patch');
-    expect(JSON.stringify(answer.response)).toContain('NamespaceUnknown');
+    const answer = await mutate(fixture('plain'), {}, 0);
+    expect(JSON.parse(answer)).toMatchObject({ response: { allowed: true } });
+    expect(JSON.parse(answer)).not.toHaveProperty('response.patch');
+    expect(answer).toContain('NamespaceUnknown');
     expect(lines).toHaveLength(1);
     expect(JSON.parse(lines[0]!)).toMatchObject({ level: 'warn', reason: 'NamespaceUnknown', mode: 'off' });
     expect(lines[0]).toContain(code);

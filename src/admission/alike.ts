@@ -1,0 +1,125 @@
+import { LRUCache } from 'lru-cache';
+
+import { VIRTUAL_LABELS } from '../policy/exemptions.ts';
+import type { ClusterFacts, NamespaceView, PodView } from '../policy/model.ts';
+import { readPod } from '../policy/read-pod.ts';
+import { MODE_LABEL } from '../policy/scope.ts';
+import type { Verdict } from '../policy/verdict.ts';
+import type { Evaluation } from './evaluate.ts';
+
+/** Pods of one template that stand in one namespace, and what was last decided for them. */
+export interface Alike {
+  /** The Pod, or those parts of it that a decision depends on. */
+  readonly object: unknown;
+  readonly pod: PodView;
+  last?: Decided;
+}
+
+/** A decision, and all it came from that may have changed since. */
+export interface Decided {
+  readonly facts: ClusterFacts;
+  /** Absent: nothing had to be looked up. */
+  readonly verdicts?: readonly Verdict[];
+  readonly evaluation: Evaluation;
+}
+
+export interface AlikeMemory {
+  /** Throws what `readPod` throws. */
+  of(object: unknown, namespace: NamespaceView): Alike;
+  /** How many are held, and about how many bytes they take. */
+  size(): { readonly entries: number; readonly bytes: number };
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+const isMap = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const LABELS = [MODE_LABEL, ...VIRTUAL_LABELS];
+
+/** Labels tell the Pods of a StatefulSet or of Jobs apart, but none of those is read. */
+function labelsThatCount(labels: unknown): unknown {
+  if (!isMap(labels)) return labels;
+  for (const name in labels) if (typeof labels[name] !== 'string') return labels;
+  const kept: Record<string, unknown> = {};
+  for (const name of LABELS) if (Object.hasOwn(labels, name)) kept[name] = labels[name];
+  return kept;
+}
+
+const containersOf = (list: unknown): unknown =>
+  Array.isArray(list)
+    ? list.map((one: unknown) => {
+        if (!isMap(one)) return one;
+        const { name, image, command, args } = one;
+        return { name, image, command, args };
+      })
+    : list;
+
+/** What of a Pod's spec is read as it is. */
+const SPEC = [
+  'dnsPolicy',
+  'dnsConfig',
+  'hostNetwork',
+  'os',
+  'nodeName',
+  'schedulerName',
+  'nodeSelector',
+  'affinity',
+  'tolerations',
+  'imagePullSecrets',
+  'serviceAccountName',
+] as const;
+
+function specOf(spec: Json): Json {
+  const parts: Record<string, unknown> = {};
+  for (const key of SPEC) parts[key] = spec[key];
+  parts['initContainers'] = containersOf(spec['initContainers']);
+  parts['containers'] = containersOf(spec['containers']);
+  return parts;
+}
+
+/** The parts of a Pod that a decision and its patch depend on, as JSON. */
+function partsOf(object: unknown): unknown {
+  if (!isMap(object)) return object;
+  const { metadata, spec } = object;
+  return {
+    metadata: isMap(metadata)
+      ? { labels: labelsThatCount(metadata['labels']), annotations: metadata['annotations'] }
+      : metadata,
+    spec: isMap(spec) ? specOf(spec) : spec,
+  };
+}
+
+/** Templates that are held; another's decision is made anew, which costs some 10 us. */
+const MOST = 1000;
+
+/** Bytes for all of them, approximately: text, parsed parts, decision and patch come to about six times the text. */
+const MOST_BYTES = 12 * 1024 * 1024;
+const BYTES_PER_CHARACTER = 6;
+
+/** Characters of the parts of a Pod that is held: whoever creates Pods chooses how many there are. */
+const LONGEST = 8 * 1024;
+
+/**
+ * Remembers Pods by what a decision depends on. Nearly all Pods of a cluster are made from templates, some thousand times from
+ * one. What is decided for a remembered Pod is read from its remembered parts alone, so that nothing else can make a difference.
+ */
+export function createAlikeMemory(): AlikeMemory {
+  const known = new LRUCache<string, Alike>({
+    max: MOST,
+    maxSize: MOST_BYTES,
+    sizeCalculation: (_, text) => BYTES_PER_CHARACTER * text.length,
+  });
+  return {
+    of(object, { name, labels }) {
+      const text = JSON.stringify([partsOf(object), name, labels[MODE_LABEL] ?? null]);
+      const found = known.get(text);
+      if (found !== undefined) return found;
+      if (text.length > LONGEST) return { object, pod: readPod(object) };
+      const [parts] = JSON.parse(text) as [unknown];
+      const alike = { object: parts, pod: readPod(parts) };
+      known.set(text, alike);
+      return alike;
+    },
+    size: () => ({ entries: known.size, bytes: known.calculatedSize }),
+  };
+}

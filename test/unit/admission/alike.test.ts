@@ -1,0 +1,206 @@
+import { describe, expect, it } from 'vitest';
+
+import { createAlikeMemory } from '../../../src/admission/alike.ts';
+import { createEvaluator, type Evaluate } from '../../../src/admission/evaluate.ts';
+import type { Detector, DetectRequest } from '../../../src/libc/detector.ts';
+import type { ClusterFacts, NamespaceView, PodView } from '../../../src/policy/model.ts';
+import { enforced, facts, verdict, withNodeLocal } from '../../support/policy.ts';
+
+type Json = Record<string, unknown>;
+
+/** A Pod with everything that any rule reads, and some that none does. */
+const pod = (): Json => ({
+  metadata: {
+    name: 'web-1',
+    labels: { app: 'web', 'libc-dns.dev/mode': 'enforce', 'alibabacloud.com/eci': 'false' },
+    annotations: { 'libc-dns.dev/libc.init': 'musl', 'example.com/team': 'a' },
+  },
+  spec: {
+    dnsPolicy: 'ClusterFirst',
+    dnsConfig: {
+      nameservers: ['192.0.2.1'],
+      searches: ['corp.example'],
+      options: [{ name: 'ndots', value: '2' }, { name: 'edns0' }],
+    },
+    hostNetwork: false,
+    os: { name: 'linux' },
+    nodeName: 'node-1',
+    schedulerName: 'default-scheduler',
+    nodeSelector: { 'kubernetes.io/os': 'linux' },
+    affinity: {
+      nodeAffinity: {
+        requiredDuringSchedulingIgnoredDuringExecution: {
+          nodeSelectorTerms: [
+            { matchExpressions: [{ key: 'kubernetes.io/arch', operator: 'In', values: ['arm64', 's390x'] }] },
+          ],
+        },
+      },
+    },
+    tolerations: [{ key: 'dedicated', operator: 'Exists', value: '' }],
+    imagePullSecrets: [{ name: 'login' }],
+    serviceAccountName: 'web',
+    initContainers: [{ name: 'init', image: 'busybox', env: [{ name: 'A', value: 'b' }] }],
+    containers: [{ name: 'web', image: 'nginx', command: ['nginx'], args: ['-g', 'daemon off;'] }],
+    volumes: [{ name: 'v', emptyDir: {} }],
+  },
+});
+
+/** What stands at a path of `root`, replaced; deleted where `value` is undefined. As JSON has it: lists have no holes. */
+function changed(root: Json, path: readonly string[], value: unknown): Json {
+  const copy = structuredClone(root);
+  let parent = copy;
+  for (const key of path.slice(0, -1)) parent = parent[key] as Json;
+  const last = path.at(-1) ?? '';
+  if (value === undefined) delete parent[last];
+  else parent[last] = value;
+  return JSON.parse(JSON.stringify(copy)) as Json;
+}
+
+const pathsIn = (value: unknown, path: readonly string[] = []): (readonly string[])[] =>
+  typeof value === 'object' && value !== null
+    ? [path, ...Object.entries(value).flatMap(([key, one]) => pathsIn(one, [...path, key]))]
+    : [path];
+
+const paths = pathsIn(pod()).filter((path) => path.length > 0);
+
+/** Tells in its verdict what it was asked, so that a decision shows whether it was asked the right thing. */
+const telling = (resolver: 'glibc' | 'musl'): Detector => ({
+  detect: async ({ reference, platform, command, args, credentials }: DetectRequest) => {
+    const logins = typeof credentials === 'function' ? await credentials() : [];
+    const detail = JSON.stringify([reference, platform, command, args, logins]);
+    const { evidence, ...found } = verdict(resolver);
+    return {
+      from: 'memory',
+      verdict: { ...found, evidence: { ...evidence, detail } },
+      meter: { requests: 0, bytes: 0 },
+    };
+  },
+});
+
+type Asking = Pick<PodView, 'imagePullSecrets' | 'serviceAccountName'>;
+
+interface World {
+  facts: ClusterFacts;
+  detector: Detector;
+}
+
+function evaluators(): { world: World; remembering: Evaluate; forgetful: Evaluate } {
+  const world: World = { facts: { ...facts, nodeLocal: 'ready' }, detector: telling('musl') };
+  const options = {
+    config: withNodeLocal({ scope: 'cluster' }),
+    cluster: () => world.facts,
+    verdicts: {
+      detector: { detect: (...asked: Parameters<Detector['detect']>) => world.detector.detect(...asked) },
+      platform: { os: 'linux', architecture: 'amd64' },
+      credentials: ({ imagePullSecrets, serviceAccountName }: Asking, namespace: string) =>
+        Promise.resolve([
+          { host: imagePullSecrets.join(), credential: { username: serviceAccountName, password: namespace } },
+        ]),
+    },
+  };
+  return {
+    world,
+    remembering: createEvaluator({ ...options, memory: createAlikeMemory() }),
+    forgetful: createEvaluator(options),
+  };
+}
+
+const terms = { budgetMs: 1000 };
+
+async function seen(evaluate: Evaluate, object: unknown, namespace: NamespaceView = enforced()): Promise<unknown> {
+  const { decision, patch, resolvConf } = await evaluate(object, namespace, terms);
+  return { decision, patch, resolvConf: resolvConf() };
+}
+
+describe('Pods that are alike are decided about once', () => {
+  it.each([
+    ['another name', ['metadata', 'name'], 'web-2'],
+    ['another label', ['metadata', 'labels', 'app'], 'other'],
+    ['other variables', ['spec', 'initContainers', '0', 'env'], []],
+    ['other volumes', ['spec', 'volumes'], []],
+  ])('%s: the same evaluation', async (_, path, value) => {
+    const { remembering } = evaluators();
+    const first = await remembering(pod(), enforced(), terms);
+    expect(first.decision.remedy).toContain('redirect');
+    expect(await remembering(changed(pod(), path, value), enforced(), terms)).toBe(first);
+  });
+
+  it('Pods that nothing is looked up for, too', async () => {
+    const { remembering } = evaluators();
+    const off = changed(pod(), ['metadata', 'labels', 'libc-dns.dev/mode'], 'off');
+    const first = await remembering(off, enforced(), terms);
+    expect(first.decision.reason).toBe('PodOptedOut');
+    expect(await remembering(off, enforced(), terms)).toBe(first);
+  });
+});
+
+describe('whatever makes a difference is seen', () => {
+  it.each(paths.map((path) => [path.join('.'), path] as const))('%s', async (_, path) => {
+    const { remembering, forgetful } = evaluators();
+    await remembering(pod(), enforced(), terms);
+    const fargate = 'fargate-scheduler';
+    for (const value of [
+      undefined,
+      null,
+      '',
+      'x',
+      1,
+      true,
+      [],
+      {},
+      [1],
+      { name: 'x' },
+      'off',
+      'windows',
+      'None',
+      fargate,
+    ]) {
+      const object = changed(pod(), path, value);
+      expect(await seen(remembering, object)).toEqual(await seen(forgetful, object));
+    }
+    expect(await seen(remembering, pod())).toEqual(await seen(forgetful, pod()));
+  });
+
+  it.each([[undefined], [null], [1], ['Pod'], [[]], [{}]])('of what is no Pod: %j', async (object) => {
+    const { remembering, forgetful } = evaluators();
+    expect(await seen(remembering, object)).toEqual(await seen(forgetful, object));
+    expect(await seen(remembering, object)).toEqual(await seen(forgetful, object));
+  });
+
+  it('of what else a decision comes from: namespace, cluster, verdicts', async () => {
+    const { world, remembering, forgetful } = evaluators();
+    const same = async (namespace?: NamespaceView): Promise<unknown> => {
+      const now = await seen(remembering, pod(), namespace);
+      expect(now).toEqual(await seen(forgetful, pod(), namespace));
+      return now;
+    };
+    const first = await same();
+    const elsewhere = await same(enforced('other'));
+    const audited = await same({ name: 'shop', labels: { 'libc-dns.dev/mode': 'audit' } });
+    world.facts = { ...world.facts, domain: 'k8s.example' };
+    const moved = await same();
+    world.detector = telling('glibc');
+    const rebuilt = await same();
+    const all = [first, elsewhere, audited, moved, rebuilt].map((one) => JSON.stringify(one));
+    expect(new Set(all).size).toBe(all.length);
+  });
+});
+
+describe('the memory is bounded', () => {
+  it('more templates than it holds', async () => {
+    const memory = createAlikeMemory();
+    for (let index = 0; index < 1500; index += 1) memory.of({ spec: { nodeName: `n${index}` } }, enforced());
+    expect(memory.size().entries).toBe(1000);
+  });
+
+  it('large ones: fewer, in 12 MiB; one that is larger still is not held', () => {
+    const memory = createAlikeMemory();
+    const large = (index: number, length: number) => ({ spec: { nodeName: `${index}`.padEnd(length, 'x') } });
+    for (let index = 0; index < 1000; index += 1) memory.of(large(index, 8000), enforced());
+    const { entries, bytes } = memory.size();
+    expect(entries).toBeLessThan(300);
+    expect(bytes).toBeLessThanOrEqual(12 * 1024 * 1024);
+    const one = memory.of(large(0, 9000), enforced());
+    expect(memory.of(large(0, 9000), enforced())).not.toBe(one);
+  });
+});
