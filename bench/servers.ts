@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { createCertificate } from '../test/support/certificate.ts';
+import { installedEnvironment } from './installed.ts';
 
 /** A server under measurement: a process of its own. */
 export interface BenchServer {
@@ -132,7 +133,7 @@ export interface OursOptions {
   readonly flags?: readonly string[];
 }
 
-/** Our server from its bundle, with what it logs by default. */
+/** Our server from its bundle, with what it logs by default and the environment of its image and chart. */
 export async function startOurs(
   keys: Keys,
   { main, name = 'ours', settings = {}, flags = [] }: OursOptions,
@@ -148,29 +149,32 @@ export async function startOurs(
     GLIBC_TCP_PREFLIGHT: 'false',
     ...settings,
   };
-  const env = Object.fromEntries(Object.entries(all).map(([key, value]) => [`LIBC_DNS_${key}`, value]));
+  const own = Object.fromEntries(Object.entries(all).map(([key, value]) => [`LIBC_DNS_${key}`, value]));
   return await launch({
     name,
     command: process.execPath,
     args: [main, 'serve', ...flags],
-    env,
+    env: { ...installedEnvironment(), ...own },
     port,
     probesPort,
     keys,
   });
 }
 
-const FLOOR = fileURLToPath(new URL('servers/floor.ts', import.meta.url));
+const script = (name: string): string => fileURLToPath(new URL(`servers/${name}.ts`, import.meta.url));
 
+/** With the environment of ours: what is compared is what is done, not how Node is set up. */
 export async function startFloor(keys: Keys, name = 'floor'): Promise<BenchServer> {
   const port = await freePort();
-  return await launch({
-    name,
-    command: process.execPath,
-    args: [FLOOR, keys.certFile, keys.keyFile, String(port)],
-    port,
-    keys,
-  });
+  const args = [script('floor'), keys.certFile, keys.keyFile, String(port)];
+  return await launch({ name, command: process.execPath, args, env: installedEnvironment(), port, keys });
+}
+
+/** A webhook as they are commonly written in TypeScript, run as it commonly is. */
+export async function startTypical(keys: Keys, kubeconfig: string): Promise<BenchServer> {
+  const port = await freePort();
+  const args = [script('typical'), keys.certFile, keys.keyFile, String(port), kubeconfig];
+  return await launch({ name: 'typical', command: process.execPath, args, port, keys });
 }
 
 /** A peer with the flags of Kubernetes' own test webhook (agnhost): `webhook --tls-cert-file --tls-private-key-file --port`. */

@@ -1,0 +1,45 @@
+import type { KubeClient } from '../src/kubernetes/client.ts';
+import { createCaller } from './client.ts';
+import type { Bench } from './part.ts';
+import type { BenchRegistry } from './registry.ts';
+import { bodies } from './reviews.ts';
+import type { BenchServer } from './servers.ts';
+
+/** What an hour of a busy cluster brings, at 20 Pods a second: Jobs and previews on images that come once among what always runs. */
+export const HOUR = { pods: 72_000, images: 2000, namespaces: 100 } as const;
+
+const AT_ONCE = 8;
+const KNOWN_IMAGES = 50;
+
+/** Calls `make` for 0 up to `count`, some at a time. */
+async function each(count: number, make: (index: number) => Promise<unknown>): Promise<void> {
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    while (next < count) await make(next++);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, lane));
+}
+
+/** An hour's Pods, images and namespaces, as fast as they can be had; `share` of them. */
+export async function churn(
+  { keys }: Bench,
+  { port }: BenchServer,
+  { registry, client, share }: { registry: BenchRegistry; client: KubeClient | undefined; share: number },
+): Promise<void> {
+  const run = Math.random().toString(36).slice(2, 8);
+  const caller = createCaller({ port, path: '/mutate', ca: keys.ca });
+  const bodyOf = (image: string): string => bodies(() => registry.stand(image))[0]?.text ?? '';
+  const known = Array.from({ length: KNOWN_IMAGES }, (_, index) => bodyOf(`known-${index}`));
+  const every = HOUR.pods / HOUR.images;
+  if (client !== undefined) {
+    await each(HOUR.namespaces * share, async (index) => {
+      const body = { metadata: { name: `churn-${run}-${index}` } };
+      await client.request({ method: 'POST', path: '/api/v1/namespaces', body });
+    });
+  }
+  await each(HOUR.pods * share, async (index) => {
+    const text = index % every === 0 ? bodyOf(`churn-${run}-${index}`) : known[index % KNOWN_IMAGES];
+    await caller.call(text ?? '');
+  });
+  caller.close();
+}

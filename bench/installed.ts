@@ -1,0 +1,25 @@
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
+
+const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
+
+interface Values {
+  readonly heapPercentage: number;
+  readonly threads: number;
+  readonly resources: { readonly limits: { readonly memory: string } };
+}
+
+/** The environment that our image (`ENV` of the Dockerfile) and chart give a container, as far as it changes what it costs. */
+export function installedEnvironment(): Record<string, string> {
+  const lines = [...read('Dockerfile').matchAll(/^ENV ((?:.*\\\n)*.*)$/gm)].map(([, pairs]) => pairs).join('\n');
+  const image = [...lines.matchAll(/([A-Z_]+)=(\S+)/g)].map(([, name = '', value = '']) => [name, value]);
+  const { heapPercentage, threads, resources } = parse(read('charts/libc-dns-webhook/values.yaml')) as Values;
+  const limit = /^(\d+)Mi$/.exec(resources.limits.memory)?.[1];
+  if (limit === undefined) throw new Error(`the memory limit of the chart is not in Mi: ${resources.limits.memory}`);
+  return {
+    ...Object.fromEntries(image),
+    // The chart gives a percentage of the container's memory: here that would be the machine's.
+    NODE_OPTIONS: `--expose-gc --max-old-space-size=${Math.round((Number(limit) * heapPercentage) / 100)}`,
+    UV_THREADPOOL_SIZE: String(threads),
+  };
+}
