@@ -79,6 +79,9 @@ function usableHere(config: Config): { readonly config: Config; readonly notes: 
     ...(registry.identities.length > 0
       ? ["without detection.registry.identities: they are those of the webhook's Pod"]
       : []),
+    ...(registry.proxy
+      ? ["through detection.registry.proxy without a login: that is in the webhook's environment"]
+      : []),
   ];
   const detection = { ...config.detection, registry: { ...registry, ...without, identities: [] } };
   return { config: { ...config, detection }, notes };

@@ -30,9 +30,14 @@ export function composeEvents(
     pace: createTokenBucket({ ...PACE, clock }),
     instance: hostname().slice(0, 128),
     hooks: {
-      onWritten: () => failures.worked(WRITES),
+      onWritten: () => {
+        metrics.cluster.eventWritten('written');
+        failures.worked(WRITES);
+      },
+      onDropped: () => metrics.cluster.eventWritten('dropped'),
       onFailed: (error) => {
         metrics.cluster.apiFailed('events', error.code);
+        metrics.cluster.eventWritten(error.code);
         failures.failed(WRITES, error);
       },
     },

@@ -26,6 +26,8 @@ export interface ClusterMetrics {
   factsChanged(): void;
   /** A verdict, its last use or its end was written to the shared store, or why not. */
   stored(kind: string, result: string): void;
+  /** `result`: `written`, `dropped` or the code of a failure. */
+  eventWritten(result: string): void;
   leading(leads: boolean): void;
   warmedUp(result: string): void;
   pullSecretFailed(code: string): void;
@@ -101,6 +103,7 @@ export function createClusterMetrics(registry: Registry): ClusterMetrics {
     'kind',
     'result',
   ]);
+  const events = counter('libc_dns_event_writes_total', 'Events on workloads, by result.', ['result']);
   const leader = gauge('libc_dns_leader', '1 where this replica holds the lease.');
   const warmed = counter('libc_dns_warm_up_images_total', 'Images looked up ahead, by result.', ['result']);
   const secrets = counter('libc_dns_pull_secret_failures_total', 'Pull secrets that could not be used.', ['code']);
@@ -114,6 +117,7 @@ export function createClusterMetrics(registry: Registry): ClusterMetrics {
     },
     factsChanged: () => changes.inc(),
     stored: (kind, result) => writes.inc({ kind, result }),
+    eventWritten: (result) => events.inc({ result }),
     leading: (leads) => leader.set(leads ? 1 : 0),
     warmedUp: (result) => warmed.inc({ result }),
     pullSecretFailed: (code) => secrets.inc({ code }),
