@@ -153,7 +153,7 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
     ['namespaces', ['watch'], 'namespaces', 'the namespaces cannot be watched; each new one is read by itself'],
     [
       'imagelibcs',
-      ['list'],
+      ['list', 'watch'],
       'imagelibcs',
       'the ImageLibcs cannot be watched: verdicts stay in the memory of each replica',
     ],
