@@ -6,7 +6,7 @@ import { foundMusl, keyOf } from '../../support/image-libc.ts';
 import { createPod, optionsOf, type PodObject } from '../../support/pods.ts';
 import { applyVerdict } from '../../../src/kubernetes/image-libc-apply.ts';
 import { KubeError } from '../../../src/kubernetes/kube-error.ts';
-import { metric } from '../support/measure.ts';
+import { decisionsOf } from '../support/measure.ts';
 import type { Cluster } from '../support/world.ts';
 
 /** What comes and goes beside the Pods, all the time. */
@@ -126,9 +126,9 @@ async function workload({ cluster, registry }: Cluster, turn: number, churn: Chu
 async function replica({ installation }: Cluster, _turn: number, churn: Churn): Promise<void> {
   const third = await installation.addReplica();
   await sleep(45_000);
-  const all = await metric(third, 'libc_dns_decision_duration_seconds_count');
+  const { all, slow } = await decisionsOf(third);
   churn.decisions.all += all;
-  churn.decisions.slow += all - (await metric(third, 'libc_dns_decision_duration_seconds_bucket{le="2.5"}'));
+  churn.decisions.slow += slow;
   const code = await installation.removeReplica(third);
   if (code !== 0) churn.problems.push(`a replica ended with ${code}`);
   churn.replicas += 1;

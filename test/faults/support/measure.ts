@@ -35,11 +35,23 @@ export const pidOf = ({ process: { pid } }: Pick<WebhookProcess, 'process'>): nu
   return pid;
 };
 
-/** Sum of the series of a metric whose name and labels begin so. */
-export async function metric({ probes }: Pick<WebhookProcess, 'probes'>, start: string): Promise<number> {
-  const text = await (await fetch(`${probes}/metrics`)).text();
+const scrape = async ({ probes }: Pick<WebhookProcess, 'probes'>): Promise<string> =>
+  await (await fetch(`${probes}/metrics`)).text();
+
+function sumOf(text: string, start: string): number {
   const lines = text.split('\n').filter((line) => line.startsWith(start) && !line.startsWith('#'));
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
+}
+
+/** Sum of the series of a metric whose name and labels begin so. */
+export const metric = async (webhook: Pick<WebhookProcess, 'probes'>, start: string): Promise<number> =>
+  sumOf(await scrape(webhook), start);
+
+/** Decisions so far, and those that took longer than 2.5 s; of one moment, for a replica goes on deciding. */
+export async function decisionsOf(webhook: Pick<WebhookProcess, 'probes'>): Promise<{ all: number; slow: number }> {
+  const text = await scrape(webhook);
+  const all = sumOf(text, 'libc_dns_decision_duration_seconds_count');
+  return { all, slow: all - sumOf(text, 'libc_dns_decision_duration_seconds_bucket{le="2.5"}') };
 }
 
 /** The same over several replicas. */
