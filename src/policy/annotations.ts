@@ -74,13 +74,22 @@ export function encodeDecision(
   return JSON.stringify({ reason, remedy, resolvers: Object.fromEntries(named), ...(more > 0 && { more }) });
 }
 
-/** Whether an earlier call of this webhook has redirected the Pod: another webhook may since have added containers. */
-export function redirectedByUs(pod: PodView): boolean {
+function earlierDecision(pod: PodView): { readonly reason?: unknown; readonly remedy?: unknown } {
   try {
     const decision: unknown = JSON.parse(pod.annotations[DECISION_ANNOTATION] ?? 'null');
-    if (typeof decision !== 'object' || decision === null || !('remedy' in decision)) return false;
-    return Array.isArray(decision.remedy) && decision.remedy.includes('redirect');
+    return typeof decision === 'object' && decision !== null ? decision : {};
   } catch {
-    return false;
+    return {};
   }
+}
+
+/** Whether an earlier call of this webhook has redirected the Pod: another webhook may since have added containers. */
+export function redirectedByUs(pod: PodView): boolean {
+  const { remedy } = earlierDecision(pod);
+  return Array.isArray(remedy) && remedy.includes('redirect');
+}
+
+/** Whether it held musl alone then, so that its nameservers are in musl's order. */
+export function redirectedForMuslAlone(pod: PodView): boolean {
+  return redirectedByUs(pod) && earlierDecision(pod).reason === ('MuslRedirected' satisfies Reason);
 }

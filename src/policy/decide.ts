@@ -1,4 +1,4 @@
-import { readDeclared, redirectedByUs, type Declared } from './annotations.ts';
+import { readDeclared, redirectedByUs, redirectedForMuslAlone, type Declared } from './annotations.ts';
 import { exemption } from './exemptions.ts';
 import type {
   ClusterFacts,
@@ -79,7 +79,8 @@ function planMusl(input: DecideInput, mixed: boolean): MuslPlan | undefined {
   const { pod, cluster, config } = input;
   if (config.musl.remedy === 'none') return undefined;
   if (pod.dnsPolicy === 'None' && redirectedByUs(pod)) {
-    return { kind: 'redirected', nameservers: mixed ? clusterDnsFirst(pod, cluster, config) : undefined };
+    const isToReorder = mixed && redirectedForMuslAlone(pod);
+    return { kind: 'redirected', nameservers: isToReorder ? clusterDnsFirst(pod, cluster, config) : undefined };
   }
   if (config.musl.remedy === 'retry' || (mixed && config.mixedPods === 'retry')) return { kind: 'retry' };
   const why = nodeLocalReason(cluster, config);

@@ -40,6 +40,15 @@ export function nodeLocalReason(cluster: ClusterFacts, config: PolicyConfig): No
   return cluster.nodeLocal === 'ready' && cluster.searchesAssumed === true ? 'SearchesUnknown' : undefined;
 }
 
+/** `local` behind the first cluster DNS servers of `others`, whose order stays; before all where there are none. */
+function behindClusterDns(local: readonly string[], others: readonly string[], { dns }: ClusterFacts): string[] {
+  const isDns = (address: string | undefined): boolean => address !== undefined && dns.includes(address);
+  let at = others.findIndex(isDns);
+  if (at === -1) return [...local, ...others];
+  while (isDns(others[at])) at += 1;
+  return [...others.slice(0, at), ...local, ...others.slice(at)];
+}
+
 /**
  * Node-local cache first, then the cluster DNS (unless `fallback` is off), then what the user wrote, in its order, then
  * the configured extras as far as they fit. Undefined where 3 do not hold the user's and one of each.
@@ -62,8 +71,9 @@ function nameservers(pod: PodView, cluster: ClusterFacts, config: PolicyConfig, 
   const dns = candidates.filter(unwritten).slice(0, room - local.length);
   const taken = new Set([...local, ...dns, ...user]);
   const extra = config.musl.extraNameservers.filter((address) => !taken.has(address));
-  const ours = mixed ? [...dns, ...local] : [...local, ...dns];
-  return [...ours, ...user, ...extra.slice(0, room - local.length - dns.length)];
+  const others = [...dns, ...user];
+  const servers = mixed ? behindClusterDns(local, others, cluster) : [...local, ...others];
+  return [...servers, ...extra.slice(0, room - local.length - dns.length)];
 }
 
 /**
@@ -75,12 +85,12 @@ export function clusterDnsFirst(
   cluster: ClusterFacts,
   config: PolicyConfig,
 ): readonly string[] | undefined {
-  const local = nodeLocalAddresses(cluster, config);
-  const isDns = (address: string): boolean => cluster.dns.includes(address) && !local.includes(address);
-  const ours = written.filter((address) => local.includes(address) || isDns(address));
-  if (!ours.some(isDns) || isDns(ours[0] ?? '')) return undefined;
-  const sorted = [...ours.filter(isDns), ...ours.filter((address) => !isDns(address))];
-  return [...sorted, ...written.filter((address) => !ours.includes(address))];
+  const caches = nodeLocalAddresses(cluster, config);
+  const local = written.filter((address) => caches.includes(address));
+  const others = written.filter((address) => !caches.includes(address));
+  if (local.length === 0 || !others.some((address) => cluster.dns.includes(address))) return undefined;
+  const servers = behindClusterDns(local, others, cluster);
+  return servers.every((address, index) => address === written[index]) ? undefined : servers;
 }
 
 /** The kubelet's own limits (32 domains, 2048 characters) hold already: it has cut the list to them. */

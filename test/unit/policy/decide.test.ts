@@ -331,6 +331,20 @@ describe('never touched', () => {
   });
 });
 
+describe('a Pod of several kinds whose user wrote nameservers', () => {
+  it.each([
+    { user: ['10.96.0.10'], becomes: ['10.96.0.10', '169.254.20.10'] },
+    { user: ['9.9.9.9', '10.96.0.10'], becomes: ['9.9.9.9', '10.96.0.10', '169.254.20.10'] },
+    { user: ['9.9.9.9'], becomes: ['10.96.0.10', '169.254.20.10', '9.9.9.9'] },
+    { user: ['169.254.20.10', '10.96.0.10'], becomes: undefined },
+  ])('$user: theirs in their order, the cache behind the cluster DNS', ({ user, becomes }) => {
+    const spec = { dnsConfig: { nameservers: user } };
+    const decision = decideFor({ resolvers: ['musl', 'glibc'], spec, config: withNodeLocal() });
+    expect(decision.reason).toBe('MixedRedirected');
+    expect(decision.change?.nameservers).toEqual(becomes);
+  });
+});
+
 describe('a Pod that we redirected, and that another webhook has since changed', () => {
   const annotation = '{"reason":"MuslRedirected","remedy":["redirect"],"resolvers":{"c0":"musl"}}';
   const metadata = { annotations: { 'libc-dns.dev/decision': annotation } };
@@ -350,7 +364,7 @@ describe('a Pod that we redirected, and that another webhook has since changed',
   it.each([
     { written: ['169.254.20.10', '10.96.0.10'], becomes: ['10.96.0.10', '169.254.20.10'] },
     { written: ['169.254.20.10', '10.96.0.10', '9.9.9.9'], becomes: ['10.96.0.10', '169.254.20.10', '9.9.9.9'] },
-    { written: ['169.254.20.10', '9.9.9.9', '10.96.0.10'], becomes: ['10.96.0.10', '169.254.20.10', '9.9.9.9'] },
+    { written: ['169.254.20.10', '9.9.9.9', '10.96.0.10'], becomes: ['9.9.9.9', '10.96.0.10', '169.254.20.10'] },
     { written: ['10.96.0.10', '169.254.20.10'], becomes: undefined },
     { written: ['169.254.20.10', '9.9.9.9'], becomes: undefined },
   ])('asks the cluster DNS before the cache from then on: $written', ({ written, becomes }) => {
@@ -359,6 +373,14 @@ describe('a Pod that we redirected, and that another webhook has since changed',
     expect(decision.change?.nameservers).toEqual(becomes);
     const alone = decideFor({ resolvers: ['musl'], spec: redirected, metadata, config: withNodeLocal() });
     expect(alone.reason).toBe('AlreadyConfigured');
+  });
+
+  it('keeps an order that was chosen for several kinds', () => {
+    const mixed = annotation.replace('MuslRedirected', 'MixedRedirected');
+    const asWritten = { ...spec, dnsConfig: { nameservers: ['169.254.20.10', '10.96.0.10'], options: muslOptions } };
+    const input = { resolvers: ['musl', 'glibc'], spec: asWritten, config: withNodeLocal() } as const;
+    const decision = decideFor({ ...input, metadata: { annotations: { 'libc-dns.dev/decision': mixed } } });
+    expect(decision.change).not.toHaveProperty('nameservers');
   });
 
   it('gets nothing where nothing is missing', () => {
