@@ -21,11 +21,15 @@ export interface Decided {
   /** Absent: nothing had to be looked up. */
   readonly verdicts?: readonly Verdict[];
   readonly evaluation: Evaluation;
+  /** As `AlikeMemory.now` has it: until then nothing else is asked. Absent: what is known of the images is. */
+  readonly until?: number;
 }
 
 export interface AlikeMemory {
   /** Throws what `readPod` throws. */
   of(object: unknown, namespace: NamespaceView): Alike;
+  /** Milliseconds, monotonic. */
+  now(): number;
   /** How many are held, and about how many bytes they take. */
   size(): { readonly entries: number; readonly bytes: number };
 }
@@ -54,28 +58,21 @@ const containersOf = (list: unknown): unknown =>
       })
     : list;
 
-/** What of a Pod's spec is read as it is. */
-const SPEC = [
-  'dnsPolicy',
-  'dnsConfig',
-  'hostNetwork',
-  'os',
-  'nodeName',
-  'schedulerName',
-  'nodeSelector',
-  'affinity',
-  'tolerations',
-  'imagePullSecrets',
-  'serviceAccountName',
-] as const;
-
-function specOf(spec: Json): Json {
-  const parts: Record<string, unknown> = {};
-  for (const key of SPEC) parts[key] = spec[key];
-  parts['initContainers'] = containersOf(spec['initContainers']);
-  parts['containers'] = containersOf(spec['containers']);
-  return parts;
-}
+const specOf = (spec: Json): Json => ({
+  dnsPolicy: spec['dnsPolicy'],
+  dnsConfig: spec['dnsConfig'],
+  hostNetwork: spec['hostNetwork'],
+  os: spec['os'],
+  nodeName: spec['nodeName'],
+  schedulerName: spec['schedulerName'],
+  nodeSelector: spec['nodeSelector'],
+  affinity: spec['affinity'],
+  tolerations: spec['tolerations'],
+  imagePullSecrets: spec['imagePullSecrets'],
+  serviceAccountName: spec['serviceAccountName'],
+  initContainers: containersOf(spec['initContainers']),
+  containers: containersOf(spec['containers']),
+});
 
 /** The parts of a Pod that a decision and its patch depend on, as JSON. */
 function partsOf(object: unknown): unknown {
@@ -103,7 +100,7 @@ const LONGEST = 8 * 1024;
  * Remembers Pods by what a decision depends on. Nearly all Pods of a cluster are made from templates, some thousand times from
  * one. What is decided for a remembered Pod is read from its remembered parts alone, so that nothing else can make a difference.
  */
-export function createAlikeMemory(): AlikeMemory {
+export function createAlikeMemory(now: () => number): AlikeMemory {
   const known = new LRUCache<string, Alike>({
     max: MOST,
     maxSize: MOST_BYTES,
@@ -120,6 +117,7 @@ export function createAlikeMemory(): AlikeMemory {
       known.set(text, alike);
       return alike;
     },
+    now,
     size: () => ({ entries: known.size, bytes: known.calculatedSize }),
   };
 }

@@ -1,7 +1,7 @@
 import type { Operation } from 'fast-json-patch';
 
 import { podVerdicts, type PodRequest, type PodVerdictsOptions } from '../libc/pod-verdicts.ts';
-import { decide, precheck } from '../policy/decide.ts';
+import { decide, precheck, type DecideInput } from '../policy/decide.ts';
 import type {
   ClusterFacts,
   Decision,
@@ -47,7 +47,7 @@ export type Evaluate = (
   object: unknown,
   namespace: NamespaceView,
   terms: Omit<PodRequest, 'namespace'>,
-) => Promise<Evaluation>;
+) => Evaluation | Promise<Evaluation>;
 
 const EMPTY: ResolvConf = { servers: [], searches: [], options: [] };
 
@@ -78,6 +78,8 @@ function lazily<T>(make: () => T): () => T {
   return () => (made ??= { value: make() }).value;
 }
 
+type Known = Omit<DecideInput, 'verdicts' | 'kubelet'>;
+
 function alikeOf(
   object: unknown,
   namespace: NamespaceView,
@@ -103,40 +105,71 @@ function sameVerdicts(before: readonly Verdict[] | undefined, now: readonly Verd
   return before?.length === now.length && before.every((verdict, index) => sameVerdict(verdict, now[index]));
 }
 
+/** An evaluation without accessors: V8 makes a hidden class for each object with one, which lives until a full collection. */
+function evaluationOf(known: Known, decision: Decision, object: unknown): Evaluation {
+  const { pod, namespace, cluster } = known;
+  const { change } = decision;
+  return {
+    decision,
+    patch: patchFor(object, decision),
+    resolvConf: () => {
+      const before = kubeletFor(pod, namespace.name, cluster);
+      const after = change === undefined ? before : kubeletFor(changed(pod, change), namespace.name, cluster);
+      return { before, after };
+    },
+  };
+}
+
+/**
+ * Milliseconds for which Pods that are alike get what the last one got: a Deployment's come in bursts. Only where that was known
+ * at once, so that nobody is given an answer that somebody else did not wait for.
+ */
+const BURST_MS = 1000;
+
+interface Asked {
+  readonly alike: Alike;
+  readonly known: Known;
+  readonly verdicts: readonly Verdict[];
+  /** None of the verdicts had to be waited for. */
+  readonly atOnce: boolean;
+}
+
+function decideAbout({ alike, known, verdicts, atOnce }: Asked, memory: AlikeMemory | undefined): Evaluation {
+  const { pod, namespace, cluster: facts } = known;
+  const last = alike.last?.facts === facts ? alike.last : undefined;
+  const kubelet = lazily(() => kubeletFor(pod, namespace.name, facts));
+  const evaluation =
+    last !== undefined && sameVerdicts(last.verdicts, verdicts)
+      ? last.evaluation
+      : evaluationOf(known, decide({ ...known, verdicts, kubelet }), alike.object);
+  const until = atOnce && memory !== undefined && { until: memory.now() + BURST_MS };
+  alike.last = { facts, verdicts, evaluation, ...until };
+  return evaluation;
+}
+
+/** What was decided for Pods that are alike, where nothing has to be asked to know that it still holds. */
+function stillHolds({ last }: Alike, facts: ClusterFacts, memory: AlikeMemory | undefined): Evaluation | undefined {
+  if (memory === undefined || last?.facts !== facts) return undefined;
+  const holds = last.verdicts === undefined || (last.until !== undefined && memory.now() < last.until);
+  return holds ? last.evaluation : undefined;
+}
+
 /** Puts policy, detection and the kubelet's rules together: what the webhook and the command line both answer with. */
 export function createEvaluator({ config, cluster, verdicts, memory }: EvaluatorOptions): Evaluate {
-  return async (object, namespace, terms) => {
+  return (object, namespace, terms) => {
     const alike = alikeOf(object, namespace, memory);
     if (alike instanceof MalformedPodError) return malformed(alike);
-    const { pod } = alike;
     const facts = cluster();
-    const last = alike.last?.facts === facts ? alike.last : undefined;
-    if (last !== undefined && last.verdicts === undefined) return last.evaluation;
-
-    const before = lazily(() => kubeletFor(pod, namespace.name, facts));
-    // No accessors here: V8 makes a hidden class for each object with one, which lives until a full collection.
-    const evaluated = (decision: Decision, patch: readonly Operation[]): Evaluation => ({
-      decision,
-      patch,
-      resolvConf: () => {
-        const { change } = decision;
-        const after = change && kubeletFor(changed(pod, change), namespace.name, facts);
-        return { before: before(), after: after ?? before() };
-      },
-    });
-    const known = { pod, namespace, cluster: facts, config };
-    const early = last === undefined ? precheck(known) : undefined;
+    const holds = stillHolds(alike, facts, memory);
+    if (holds !== undefined) return holds;
+    const known = { pod: alike.pod, namespace, cluster: facts, config };
+    const early = precheck(known);
     if (early !== undefined) {
-      const evaluation = evaluated(early, []);
-      alike.last = { facts, evaluation };
-      return evaluation;
+      alike.last = { facts, evaluation: evaluationOf(known, early, alike.object) };
+      return alike.last.evaluation;
     }
-    const found = podVerdicts(pod, { ...terms, namespace: namespace.name }, verdicts);
-    const given = found instanceof Promise ? await found : found;
-    if (last !== undefined && sameVerdicts(last.verdicts, given)) return last.evaluation;
-    const decision = decide({ ...known, verdicts: given, kubelet: before });
-    const evaluation = evaluated(decision, patchFor(alike.object, decision));
-    alike.last = { facts, verdicts: given, evaluation };
-    return evaluation;
+    const found = podVerdicts(alike.pod, { ...terms, namespace: namespace.name }, verdicts);
+    if (!(found instanceof Promise)) return decideAbout({ alike, known, verdicts: found, atOnce: true }, memory);
+    return found.then((given) => decideAbout({ alike, known, verdicts: given, atOnce: false }, memory));
   };
 }

@@ -108,18 +108,31 @@ function namespaceUnknown(unreadable: unknown): Decided {
   return { decision, patch: [], unreadable };
 }
 
-async function decidePod(request: AdmissionRequest, budget: number, options: MutateOptions): Promise<Decided> {
+async function decideInTime(
+  found: Promise<NamespaceView>,
+  name: string,
+  budget: number,
+  decide: (namespace: NamespaceView, budgetMs: number) => Decided | Promise<Decided>,
+): Promise<Decided> {
   const started = performance.now();
   let namespace: NamespaceView;
   try {
-    const name = namespaceOf(request);
-    const found = options.namespaces.get(name);
-    namespace = found instanceof Promise ? await inTime(found, name, budget) : found;
+    namespace = await inTime(found, name, budget);
   } catch (error) {
     return namespaceUnknown(error);
   }
-  const budgetMs = budget - (performance.now() - started);
-  return await options.evaluate(request.object, namespace, { budgetMs, dryRun: request.dryRun === true });
+  return await decide(namespace, budget - (performance.now() - started));
+}
+
+/** At once where nothing has to be waited for, as for nearly all Pods: each promise costs some of a known Pod's time. */
+function decidePod(request: AdmissionRequest, budget: number, options: MutateOptions): Decided | Promise<Decided> {
+  const { object } = request;
+  const dryRun = request.dryRun === true;
+  const decide = (namespace: NamespaceView, budgetMs: number): Decided | Promise<Decided> =>
+    options.evaluate(object, namespace, { budgetMs, dryRun });
+  const name = namespaceOf(request);
+  const found = options.namespaces.get(name);
+  return found instanceof Promise ? decideInTime(found, name, budget, decide) : decide(found, budget);
 }
 
 function levelOf({ decision, unreadable }: Decided): 'debug' | 'info' | 'warn' {
@@ -127,14 +140,17 @@ function levelOf({ decision, unreadable }: Decided): 'debug' | 'info' | 'warn' {
   return decision.mode === 'off' ? 'debug' : 'info';
 }
 
-async function answerPod(
-  request: AdmissionRequest,
-  budget: number,
-  options: MutateOptions,
-  said: (decided: Decided) => Said,
-): Promise<string> {
-  const started = performance.now();
-  const decided = await decidePod(request, budget, options);
+interface Answering {
+  readonly request: AdmissionRequest;
+  /** As `performance.now` has it. */
+  readonly started: number;
+  /** Milliseconds. */
+  readonly budget: number;
+  readonly said: (decided: Decided) => Said;
+}
+
+/** Tells everybody of a decision, and the API server last. */
+function answerPod({ request, started, budget, said }: Answering, decided: Decided, options: MutateOptions): string {
   const { decision, unreadable } = decided;
   const duration = performance.now() - started;
   const { uid } = request;
@@ -154,7 +170,7 @@ async function answerPod(
  * Answers one AdmissionReview with the text of another: `allowed: true` whatever happens inside. Throws `ReviewError` where the
  * body is not an AdmissionReview v1. `elapsed`: milliseconds since the request came in.
  */
-export type Mutate = (body: unknown, query: unknown, elapsed: number) => Promise<string>;
+export type Mutate = (body: unknown, query: unknown, elapsed: number) => string | Promise<string>;
 
 export function createMutate(options: MutateOptions): Mutate {
   const known = new WeakMap<Decided, Said>();
@@ -166,19 +182,28 @@ export function createMutate(options: MutateOptions): Mutate {
   const otherRequest = { mode: 'off', decision: encodeDecision('NotPodCreation', [], []) };
   const passedBy = prepareResponse({ patch: [], auditAnnotations: otherRequest, warnings: [] });
   const admitted = prepareResponse({ patch: [], warnings: [] });
-  return async (body, query, elapsed) => {
+  const asItIs = (request: AdmissionRequest, error: unknown): string => {
+    options.metrics.failed();
+    const fields = { err: error, uid: request.uid, namespace: namespaceOf(request) };
+    options.log.error(fields, 'the Pod is admitted as it is');
+    return admitted(request.uid);
+  };
+  return (body, query, elapsed) => {
     const request = readReview(body);
     if (!isPodCreation(request)) {
       options.metrics.passedBy();
       return passedBy(request.uid);
     }
     try {
-      return await answerPod(request, lookupBudget(options.budget, query, elapsed), options, said);
+      const budget = lookupBudget(options.budget, query, elapsed);
+      const answering = { request, budget, started: performance.now(), said };
+      const decided = decidePod(request, budget, options);
+      if (!(decided instanceof Promise)) return answerPod(answering, decided, options);
+      return decided
+        .then((one) => answerPod(answering, one, options))
+        .catch((error: unknown) => asItIs(request, error));
     } catch (error) {
-      options.metrics.failed();
-      const fields = { err: error, uid: request.uid, namespace: namespaceOf(request) };
-      options.log.error(fields, 'the Pod is admitted as it is');
-      return admitted(request.uid);
+      return asItIs(request, error);
     }
   };
 }

@@ -105,7 +105,12 @@ function startServer(
 ): WebhookServer {
   const { facts, namespaces, certificates, verdicts, onDecided } = opened;
   return createServer({
-    evaluate: createEvaluator({ config: policyConfig(config), cluster: facts, verdicts, memory: createAlikeMemory() }),
+    evaluate: createEvaluator({
+      config: policyConfig(config),
+      cluster: facts,
+      verdicts,
+      memory: createAlikeMemory(() => performance.now()),
+    }),
     namespaces,
     budget: config.detection.budget,
     warnings: config.server.warnings,

@@ -80,17 +80,22 @@ const telling = (resolver: 'glibc' | 'musl'): Detector => ({
 type Asking = Pick<PodView, 'imagePullSecrets' | 'serviceAccountName'>;
 
 interface World {
+  /** Milliseconds. */
+  now: number;
   facts: ClusterFacts;
   detector: Detector;
 }
 
 function evaluators(): { world: World; remembering: Evaluate; forgetful: Evaluate } {
-  const world: World = { facts: { ...facts, nodeLocal: 'ready' }, detector: telling('musl') };
+  const world: World = { now: 0, facts: { ...facts, nodeLocal: 'ready' }, detector: telling('musl') };
   const options = {
     config: withNodeLocal({ scope: 'cluster' }),
     cluster: () => world.facts,
     verdicts: {
-      detector: { detect: (...asked: Parameters<Detector['detect']>) => world.detector.detect(...asked) },
+      detector: {
+        detect: (...asked: Parameters<Detector['detect']>) => world.detector.detect(...asked),
+        recall: (request: DetectRequest) => world.detector.recall?.(request),
+      },
       platform: { os: 'linux', architecture: 'amd64' },
       credentials: ({ imagePullSecrets, serviceAccountName }: Asking, namespace: string) =>
         Promise.resolve([
@@ -100,7 +105,7 @@ function evaluators(): { world: World; remembering: Evaluate; forgetful: Evaluat
   };
   return {
     world,
-    remembering: createEvaluator({ ...options, memory: createAlikeMemory() }),
+    remembering: createEvaluator({ ...options, memory: createAlikeMemory(() => world.now) }),
     forgetful: createEvaluator(options),
   };
 }
@@ -131,6 +136,44 @@ describe('Pods that are alike are decided about once', () => {
     const first = await remembering(off, enforced(), terms);
     expect(first.decision.reason).toBe('PodOptedOut');
     expect(await remembering(off, enforced(), terms)).toBe(first);
+  });
+});
+
+describe('a burst of Pods that are alike', () => {
+  const detection = (resolver: 'glibc' | 'musl') =>
+    ({ from: 'memory', verdict: verdict(resolver), meter: { requests: 0, bytes: 0 } }) as const;
+
+  it('is answered by one look at what is known of their images, for a second', async () => {
+    const { world, remembering } = evaluators();
+    let recalls = 0;
+    const knowing = (resolver: 'glibc' | 'musl'): Detector => ({
+      detect: () => Promise.reject(new Error('not asked')),
+      recall: () => {
+        recalls += 1;
+        return detection(resolver);
+      },
+    });
+    world.detector = knowing('musl');
+    const first = await remembering(pod(), enforced(), terms);
+    const asked = recalls;
+    world.detector = knowing('glibc');
+    world.now = 999;
+    expect(await remembering(pod(), enforced(), terms)).toBe(first);
+    expect(recalls).toBe(asked);
+    world.now = 1000;
+    const next = await remembering(pod(), enforced(), terms);
+    expect(next.decision.containers.map(({ resolver }) => resolver)).toEqual(['musl', 'glibc']);
+    expect(recalls).toBe(2 * asked);
+  });
+
+  it('each waits for itself where an image is not known yet', async () => {
+    const { world, remembering } = evaluators();
+    world.detector = { detect: () => new Promise(() => {}) };
+    const impatient = await remembering(pod(), enforced(), { budgetMs: 1 });
+    expect(impatient.decision.containers[1]).toMatchObject({ resolver: 'unknown' });
+    world.detector = telling('musl');
+    const patient = await remembering(pod(), enforced(), terms);
+    expect(patient.decision.containers[1]).toMatchObject({ resolver: 'musl' });
   });
 });
 
@@ -188,13 +231,13 @@ describe('whatever makes a difference is seen', () => {
 
 describe('the memory is bounded', () => {
   it('more templates than it holds', async () => {
-    const memory = createAlikeMemory();
+    const memory = createAlikeMemory(() => 0);
     for (let index = 0; index < 1500; index += 1) memory.of({ spec: { nodeName: `n${index}` } }, enforced());
     expect(memory.size().entries).toBe(1000);
   });
 
   it('large ones: fewer, in 12 MiB; one that is larger still is not held', () => {
-    const memory = createAlikeMemory();
+    const memory = createAlikeMemory(() => 0);
     const large = (index: number, length: number) => ({ spec: { nodeName: `${index}`.padEnd(length, 'x') } });
     for (let index = 0; index < 1000; index += 1) memory.of(large(index, 8000), enforced());
     const { entries, bytes } = memory.size();
