@@ -147,10 +147,15 @@ interface Answering {
   /** Milliseconds. */
   readonly budget: number;
   readonly said: (decided: Decided) => Said;
+  readonly trace: string | undefined;
 }
 
 /** Tells everybody of a decision, and the API server last. */
-function answerPod({ request, started, budget, said }: Answering, decided: Decided, options: MutateOptions): string {
+function answerPod(
+  { request, started, budget, said, trace }: Answering,
+  decided: Decided,
+  options: MutateOptions,
+): string {
   const { decision, unreadable } = decided;
   const duration = performance.now() - started;
   const { uid } = request;
@@ -161,16 +166,16 @@ function answerPod({ request, started, budget, said }: Answering, decided: Decid
   options.metrics.decided(decision, duration / 1000);
   if (duration > budget + LATE_MS) options.metrics.service.late();
   const ms = Math.round(duration * 100) / 100;
-  const error = unreadable !== undefined && { err: unreadable };
-  options.log[levelOf(decided)]({ uid, namespace, pod: podName(request), ...fields, dryRun, ms, ...error }, message);
+  const rare = { ...(trace !== undefined && { traceId: trace }), ...(unreadable !== undefined && { err: unreadable }) };
+  options.log[levelOf(decided)]({ uid, namespace, pod: podName(request), ...fields, dryRun, ms, ...rare }, message);
   return response(uid);
 }
 
 /**
  * Answers one AdmissionReview with the text of another: `allowed: true` whatever happens inside. Throws `ReviewError` where the
- * body is not an AdmissionReview v1. `elapsed`: milliseconds since the request came in.
+ * body is not an AdmissionReview v1. `elapsed`: milliseconds since the request came in. `trace`: the id of its trace.
  */
-export type Mutate = (body: unknown, query: unknown, elapsed: number) => string | Promise<string>;
+export type Mutate = (body: unknown, query: unknown, elapsed: number, trace?: string) => string | Promise<string>;
 
 export function createMutate(options: MutateOptions): Mutate {
   const known = new WeakMap<Decided, Said>();
@@ -188,7 +193,7 @@ export function createMutate(options: MutateOptions): Mutate {
     options.log.error(fields, 'the Pod is admitted as it is');
     return admitted(request.uid);
   };
-  return (body, query, elapsed) => {
+  return (body, query, elapsed, trace) => {
     const request = readReview(body);
     if (!isPodCreation(request)) {
       options.metrics.passedBy();
@@ -196,7 +201,7 @@ export function createMutate(options: MutateOptions): Mutate {
     }
     try {
       const budget = lookupBudget(options.budget, query, elapsed);
-      const answering = { request, budget, started: performance.now(), said };
+      const answering = { request, budget, started: performance.now(), said, trace };
       const decided = decidePod(request, budget, options);
       if (!(decided instanceof Promise)) return answerPod(answering, decided, options);
       return decided

@@ -5,6 +5,7 @@ import type { CertificateSource } from './certificates.ts';
 import { limitConnections } from './connections.ts';
 import { createDrain, type Drain, type DrainTimes, type WebhookApp } from './drain.ts';
 import { createMutate, type MutateOptions } from './mutate.ts';
+import { traceIdOf } from './trace.ts';
 import type { LimitedLines } from '../telemetry/limited-lines.ts';
 
 /** An API server sends at most its own request limit (3 MiB), twice for updates, and wraps it. */
@@ -98,7 +99,8 @@ export function createServer(options: ServerOptions): WebhookServer {
   const mutate = createMutate(options);
   app.post('/mutate', async (request, reply) => {
     // Counted from the request's headers: a slowly sent body is on our clock too.
-    const review = await mutate(request.body, request.query, reply.elapsedTime);
+    const trace = traceIdOf(request.headers['traceparent']);
+    const review = await mutate(request.body, request.query, reply.elapsedTime, trace);
     leaving(reply).header('content-type', 'application/json; charset=utf-8');
     return review;
   });

@@ -96,3 +96,20 @@ describe('the requests that an API server really sent', () => {
     expect(annotations['libc-dns.dev/libc']).toBe('musl');
   });
 });
+
+describe('the line of a decision', () => {
+  const id = '0af7651916cd43dd8448eb211c80319c';
+
+  it.each([
+    { title: 'a trace of the API server', header: `00-${id}-b7ad6b7169203331-01`, traceId: id },
+    { title: 'a later version, with more in it', header: `cc-${id}-b7ad6b7169203331-01-more`, traceId: id },
+    { title: 'no trace', header: `00-${'0'.repeat(32)}-b7ad6b7169203331-01`, traceId: undefined },
+    { title: 'something else', header: `x${id}`, traceId: undefined },
+  ])('$title', async ({ header, traceId }) => {
+    const review = fixture('plain');
+    const uid = `trace-${header.length}-${header.slice(0, 6)}`;
+    const body = JSON.stringify({ ...review, request: { ...review.request, uid } });
+    expect((await webhook.post(body, { headers: { traceparent: header } })).status).toBe(200);
+    expect((await webhook.decision(uid))['traceId']).toBe(traceId);
+  });
+});

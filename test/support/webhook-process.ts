@@ -38,6 +38,7 @@ export interface PostOptions {
   readonly ca?: string;
   readonly agent?: Agent;
   readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export function post(url: string, ca: string, body: string | Buffer, options: PostOptions = {}): Promise<Reply> {
@@ -47,7 +48,7 @@ export function post(url: string, ca: string, body: string | Buffer, options: Po
       method,
       ca: options.ca ?? ca,
       ...(options.agent && { agent: options.agent }),
-      headers: { 'content-type': contentType, 'content-length': Buffer.byteLength(body) },
+      headers: { 'content-type': contentType, 'content-length': Buffer.byteLength(body), ...options.headers },
     });
     call.on('error', reject);
     call.on('response', (response) => {
