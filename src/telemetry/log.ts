@@ -38,11 +38,17 @@ const MOST_WAITING_BYTES = 4 * 1024 * 1024;
 /** Milliseconds that a line waits for others: handing one over costs ten times what making it does. */
 const TOGETHER_MS = 20;
 
+/** Characters that do not wait for others: what is too much for the 4 MiB is dropped whole. */
+const TOGETHER_LENGTH = 16 * 1024;
+
 /** Standard error. Lines are written some at once. */
 function standardError(): LogDestination {
   const out = pino.destination({ dest: 2, sync: false, maxLength: MOST_WAITING_BYTES });
   let waiting = '';
+  let timer: NodeJS.Timeout | undefined;
   const flush = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
     out.write(waiting);
     waiting = '';
   };
@@ -53,9 +59,10 @@ function standardError(): LogDestination {
   });
   return {
     write(line) {
-      // Not `unref`: the last lines are written before the process ends.
-      if (waiting === '') setTimeout(flush, TOGETHER_MS);
       waiting += line;
+      if (waiting.length >= TOGETHER_LENGTH) flush();
+      // Not `unref`: the last lines are written before the process ends.
+      else timer ??= setTimeout(flush, TOGETHER_MS);
     },
   };
 }

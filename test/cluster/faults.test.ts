@@ -119,8 +119,9 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
     const later = fresh('later');
     await cluster.createNamespace(later, labelled);
     expect(await answered(later)).toEqual([]);
-    const unknown = replica.lines.find((line) => line['namespace'] === later);
-    expect(unknown).toMatchObject({ level: 'warn', reason: 'NamespaceUnknown', patched: false });
+    await expect
+      .poll(() => replica.lines.find((line) => line['namespace'] === later))
+      .toMatchObject({ level: 'warn', reason: 'NamespaceUnknown', patched: false });
 
     proxy.set('pass');
     await expect.poll(() => said(replica, `over: ${lost}`), { timeout: 60_000 }).toBe(true);
@@ -136,7 +137,9 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
     const later = fresh('later');
     await cluster.createNamespace(later, labelled);
     expect(await answered(later)).toEqual([]);
-    expect(replica.lines.find((line) => line['namespace'] === later)).toMatchObject({ reason: 'NamespaceUnknown' });
+    await expect
+      .poll(() => replica.lines.find((line) => line['namespace'] === later))
+      .toMatchObject({ reason: 'NamespaceUnknown' });
     proxy.set('pass');
     await expect.poll(() => answered(later), { timeout: 60_000, interval: 1000 }).toEqual(RETRY);
   });
