@@ -2,7 +2,7 @@
 export interface Sample {
   /** Reviews answered so far. */
   readonly reviews: number;
-  /** Bytes that JavaScript holds, buffers among them. */
+  /** Bytes that JavaScript holds, buffers among them, code not. */
   readonly heap: number;
   /** Resident memory, MB. */
   readonly memory: number;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { bundle } from '../../support/bundle.ts';
+import { podReview } from '../../support/reviews.ts';
 import type { WebhookProcess } from '../../support/webhook-process.ts';
 import { closeCluster, openCluster, type Cluster } from '../support/world.ts';
 import { startChurn, startControllers, writeUnused } from './churn.ts';
@@ -33,6 +34,16 @@ const SETTINGS = {
   DETECTION_CACHE_FAILURE_TTL: '10s',
   DETECTION_CACHE_TAG_TTL: '1m',
 };
+
+/** As many templates of Pods as are remembered, so that what they take is not taken for a leak. */
+async function fillTemplates(replicas: readonly WebhookProcess[]): Promise<void> {
+  const ordinary = 'x'.repeat(600);
+  for (let index = 0; index < 1000; index += 1) {
+    const metadata = { annotations: { ordinary, index: `${index}` } };
+    const review = JSON.stringify(podReview({ metadata, request: { dryRun: true } }));
+    await Promise.all(replicas.map((replica) => replica.post(review)));
+  }
+}
 
 async function disturb(opened: Cluster, until: number, say: (text: string) => void): Promise<Map<string, number>> {
   const times = new Map<string, number>();
@@ -66,6 +77,7 @@ async function soakOn(opened: Cluster, folder: string, ms: number): Promise<bool
     await installation.addReplica({ server: proxy.url }),
   ];
   await makeNamespaces(opened);
+  await fillTemplates(stayed);
   const stopControllers = startControllers(opened);
   const traffic = startTraffic(opened, PODS_PER_SECOND);
   const until = performance.now() + ms;
