@@ -30,6 +30,9 @@ const RARE = ['delete imagelibcs (image-libc.test.ts)'];
 /** A created object is a PATCH to the audit log, and a right of its own to RBAC. */
 const IMPLIED = ['create imagelibcs'];
 
+/** Used by chance: the pages of a list stand in where the watch does not bring it in time. */
+const INSTEAD = ['list imagelibcs'];
+
 const verbOn = (verb: string, resource: string): string => `${verb} ${resource}`;
 
 function granted(manifests: readonly Manifest[]): string[] {
@@ -94,7 +97,7 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
       const calls = (await events()).map(({ verb, objectRef }) =>
         verbOn(verb, [objectRef?.resource, objectRef?.subresource].filter(Boolean).join('/')),
       );
-      return [...new Set(calls)].toSorted();
+      return [...new Set(calls)].filter((call) => !INSTEAD.includes(call)).toSorted();
     }
 
     it('are all used, and nothing else is tried', async () => {
@@ -106,7 +109,7 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
       const spec = { containers: [{ name: 'main', image: registry.put('team/app:v1', app) }] };
       await cluster.kubectl(['annotate', 'secret', `${NAME}-ca`, '-n', NAMESPACE, 'libc-dns.dev/rotate=now']);
       const rights = granted(await readManifests('rbac.yaml'));
-      const rare = RARE.map((line) => line.replace(/ \(.*/, ''));
+      const rare = [...INSTEAD, ...RARE.map((line) => line.replace(/ \(.*/, ''))];
       const expected = rights.filter((right) => !rare.includes(right) && !IMPLIED.includes(right));
       let round = 0;
       const makePods = async (): Promise<string[]> => {
