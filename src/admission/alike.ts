@@ -6,17 +6,18 @@ import { readPod } from '../policy/read-pod.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import type { Verdict } from '../policy/verdict.ts';
 import type { Evaluation } from './evaluate.ts';
+import { isObject, type Json } from './json.ts';
 
 /** Pods of one template that stand in one namespace, and what was last decided for them. */
 export interface Alike {
   /** The Pod, or those parts of it that a decision depends on. */
   readonly object: unknown;
   readonly pod: PodView;
-  last?: Decided;
+  last?: LastDecision;
 }
 
 /** A decision, and all it came from that may have changed since. */
-export interface Decided {
+export interface LastDecision {
   readonly facts: ClusterFacts;
   /** Absent: nothing had to be looked up. */
   readonly verdicts?: readonly Verdict[];
@@ -34,9 +35,7 @@ export interface AlikeMemory {
   size(): { readonly entries: number; readonly bytes: number };
 }
 
-type Json = Readonly<Record<string, unknown>>;
-
-const isMap = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isMap = (value: unknown): value is Json => isObject(value) && !Array.isArray(value);
 
 const LABELS = [MODE_LABEL, ...VIRTUAL_LABELS];
 

@@ -18,13 +18,13 @@ export interface BodyBudget {
 }
 
 /** `largest`: of one body, which is what a body of unknown length counts. */
-export function createBodyBudget(largest: number, most = MOST_BYTES): BodyBudget {
+export function createBodyBudget(largest: number): BodyBudget {
   let taken = 0;
   return {
     take(headers) {
       const announced = headers['transfer-encoding'] === undefined ? Number(headers['content-length'] ?? 0) : largest;
       const bytes = Math.min(largest, announced);
-      if (taken + bytes > most) return undefined;
+      if (taken + bytes > MOST_BYTES) return undefined;
       taken += bytes;
       return bytes;
     },

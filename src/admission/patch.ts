@@ -2,19 +2,13 @@ import type { Operation } from 'fast-json-patch';
 
 import { DECISION_ANNOTATION, encodeDecision } from '../policy/annotations.ts';
 import type { Decision, DnsChange } from '../policy/model.ts';
+import { asObject, isObject, type Json } from './json.ts';
 
 /** core/v1 TotalAnnotationSizeLimitB: with more the API server refuses the Pod. */
 const ANNOTATIONS_LIMIT = 256 * 1024;
 
 /** As a JSON Pointer has it (RFC 6901). */
 const DECISION_PATH = `/metadata/annotations/${DECISION_ANNOTATION.replaceAll('/', '~1')}`;
-
-export type Json = Readonly<Record<string, unknown>>;
-
-const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null;
-
-/** An empty object for what is none. */
-export const asObject = (value: unknown): Json => (isObject(value) ? value : {});
 
 /** Puts `value` under `key` of what stands at `path`. */
 function put(parent: Json, path: string, key: string, value: unknown): Operation {

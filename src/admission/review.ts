@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { printable } from '../printable.ts';
+import { isObject } from './json.ts';
 
 /** admission.k8s.io/v1 GroupVersionKind and GroupVersionResource, as far as they are read. */
 const reviewSchema = z.object({
@@ -26,10 +27,6 @@ export class ReviewError extends Error {
   readonly code = 'bad-review';
   readonly statusCode = 400;
 }
-
-type Json = Readonly<Record<string, unknown>>;
-
-const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null;
 
 const isText = (value: unknown): boolean => typeof value === 'string';
 
@@ -65,19 +62,14 @@ export function isPodCreation(request: AdmissionRequest): boolean {
   return pods && request.operation === 'CREATE';
 }
 
-/** An AdmissionReview v1 response. A Pod is never refused: `allowed` is always true. */
-export interface ReviewResponse {
-  readonly apiVersion: 'admission.k8s.io/v1';
-  readonly kind: 'AdmissionReview';
-  readonly response: {
-    readonly uid: string;
-    readonly allowed: true;
-    readonly patchType?: 'JSONPatch';
-    /** Base64 of a JSON Patch. */
-    readonly patch?: string;
-    readonly auditAnnotations?: Readonly<Record<string, string>>;
-    readonly warnings?: readonly string[];
-  };
+/** The response of an AdmissionReview v1, all but its `uid`. A Pod is never refused: `allowed` is always true. */
+interface ResponseBody {
+  readonly allowed: true;
+  readonly patchType?: 'JSONPatch';
+  /** Base64 of a JSON Patch. */
+  readonly patch?: string;
+  readonly auditAnnotations?: Readonly<Record<string, string>>;
+  readonly warnings?: readonly string[];
 }
 
 export interface Answer {
@@ -92,7 +84,7 @@ const MOST_WARNINGS = 10;
 
 /** The text of an AdmissionReview v1 response to requests that get the same answer, all but their `uid` made beforehand. */
 export function prepareResponse({ patch, auditAnnotations, warnings }: Answer): (uid: string) => string {
-  const body: Omit<ReviewResponse['response'], 'uid'> = {
+  const body: ResponseBody = {
     allowed: true,
     ...(patch.length > 0 && {
       patchType: 'JSONPatch',

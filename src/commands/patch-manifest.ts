@@ -2,7 +2,7 @@ import jsonPatch, { type Operation } from 'fast-json-patch';
 import { isDeepStrictEqual } from 'node:util';
 import { Document, isAlias, isSeq, parseDocument } from 'yaml';
 
-import { asObject, type Json } from '../admission/patch.ts';
+import { asObject, type Json } from '../admission/json.ts';
 import { DECISION_ANNOTATION } from '../policy/annotations.ts';
 import type { Manifest, ManifestDocument } from './manifests.ts';
 import type { PodTemplate } from './pod-templates.ts';
