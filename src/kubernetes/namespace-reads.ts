@@ -31,6 +31,8 @@ export interface NamespaceReadsOptions {
 export interface NamespaceReads {
   /** Rejects with {@link KubeError}; `not-found` where the API has no such namespace. */
   get(name: string): Promise<ModeLabel>;
+  /** The API server is back: what it could not be asked for is asked for again. */
+  forgetFailures(): void;
   close(): void;
 }
 
@@ -92,6 +94,9 @@ export function createNamespaceReads(options: NamespaceReadsOptions): NamespaceR
       const flight = read(name);
       flights.set(name, flight);
       return await flight;
+    },
+    forgetFailures() {
+      for (const [name, { answer }] of [...memory]) if (answer instanceof KubeError) memory.delete(name);
     },
     close: () => closing.abort(),
   };

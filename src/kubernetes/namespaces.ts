@@ -55,6 +55,7 @@ const view = (name: string, label: ModeLabel): NamespaceView => ({
  */
 export function createNamespaces({ client, clock, hooks = {}, reads, backoff }: NamespacesOptions): ClusterNamespaces {
   const { onRead, onChange, ...reflectorHooks } = hooks;
+  const single = createNamespaceReads({ client, clock, ...READS, ...reads, ...(onRead && { onRead }) });
   const reflector = createReflector<ModeLabel>({
     client,
     clock,
@@ -63,10 +64,15 @@ export function createNamespaces({ client, clock, hooks = {}, reads, backoff }: 
     keep: modeLabelOf,
     // A list tells of all that are there, changed or not.
     onChange: (name, now, before) => now !== before && onChange?.(name),
-    hooks: reflectorHooks,
+    hooks: {
+      ...reflectorHooks,
+      onRecovered() {
+        single.forgetFailures();
+        reflectorHooks.onRecovered?.();
+      },
+    },
     ...(backoff && { backoff }),
   });
-  const single = createNamespaceReads({ client, clock, ...READS, ...reads, ...(onRead && { onRead }) });
   return {
     get(name) {
       const label = reflector.items.get(name);

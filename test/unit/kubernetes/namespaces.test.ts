@@ -188,6 +188,19 @@ describe('a namespace that the copy does not have', () => {
     await expect(namespaces.get('shop')).resolves.toMatchObject({ name: 'shop' });
   });
 
+  it('that could not be read: asked again as soon as the API server is back', async () => {
+    const { namespaces, api, gets } = await start({ get: shop });
+    await namespaces.ready;
+    const { answer } = api;
+    api.answer = ({ response }) => void response.destroy();
+    api.cut();
+    await expect(namespaces.get('shop')).rejects.toMatchObject({ code: 'unreachable' });
+    const before = gets().length;
+    api.answer = answer;
+    await expect.poll(() => namespaces.get('shop'), { timeout: 5000 }).toMatchObject({ name: 'shop' });
+    expect(gets()).toHaveLength(before + 1);
+  });
+
   it.each(['', '.', '..', 'a/b', 'Shop', 'shop\n', '-a', 'a-', 'x'.repeat(64), '../../apis', 'ä'])(
     'that cannot exist (%j) is not asked for',
     async (name) => {
