@@ -96,7 +96,8 @@ export function createNamespaceReads(options: NamespaceReadsOptions): NamespaceR
       return await flight;
     },
     forgetFailures() {
-      for (const [name, { answer }] of [...memory]) if (answer instanceof KubeError) memory.delete(name);
+      const names = [...memory.keys()];
+      for (const name of names) if (memory.peek(name)?.answer instanceof KubeError) memory.delete(name);
     },
     close: () => closing.abort(),
   };
