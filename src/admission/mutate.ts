@@ -4,7 +4,7 @@ import { beforeAbort } from '../libc/before-abort.ts';
 import { encodeDecision } from '../policy/annotations.ts';
 import type { Decision, NamespaceView } from '../policy/model.ts';
 import { REASONS } from '../policy/reasons.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { LineLog } from '../telemetry/line-budget.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { lookupBudget } from './deadline.ts';
 import type { Evaluate, Evaluation } from './evaluate.ts';
@@ -24,7 +24,7 @@ export interface MutateOptions {
   /** Tell the user what was decided, not only what is wrong with an annotation. */
   readonly warnings: boolean;
   readonly metrics: Metrics;
-  readonly log: Log;
+  readonly log: LineLog;
   /** Told of each decision on a Pod that is created in earnest. Must return at once and never throw. Absent: nobody is. */
   readonly onDecided?: (told: ToldDecision) => void;
 }
@@ -83,10 +83,11 @@ async function inTime(found: Promise<NamespaceView>, name: string, budget: numbe
 interface Said {
   readonly fields: object;
   readonly message: string;
+  readonly count: (seconds: number) => void;
   readonly response: (uid: string) => string;
 }
 
-function sayingOf({ decision, patch }: Decided, tell: boolean): Said {
+function sayingOf({ decision, patch }: Decided, { warnings: tell, metrics }: MutateOptions): Said {
   const { mode, reason, remedy, containers } = decision;
   const message = decision.message.slice(0, MOST_MESSAGE);
   const auditAnnotations = { mode, decision: encodeDecision(reason, remedy, containers), message };
@@ -95,6 +96,7 @@ function sayingOf({ decision, patch }: Decided, tell: boolean): Said {
   return {
     fields: { mode, reason, remedy, resolvers, evidence: evidence(decision), patched: patch.length > 0 },
     message,
+    count: metrics.decided(decision),
     response: prepareResponse({ patch, auditAnnotations, warnings }),
   };
 }
@@ -162,12 +164,19 @@ function answerPod(
   const namespace = namespaceOf(request);
   const dryRun = request.dryRun === true;
   if (!dryRun) options.onDecided?.({ object: request.object, namespace, decision });
-  const { fields, message, response } = said(decided);
-  options.metrics.decided(decision, duration / 1000);
+  const { fields, message, count, response } = said(decided);
+  count(duration / 1000);
   if (duration > budget + LATE_MS) options.metrics.service.late();
-  const ms = Math.round(duration * 100) / 100;
-  const rare = { ...(trace !== undefined && { traceId: trace }), ...(unreadable !== undefined && { err: unreadable }) };
-  options.log[levelOf(decided)]({ uid, namespace, pod: podName(request), ...fields, dryRun, ms, ...rare }, message);
+  const level = levelOf(decided);
+  const line = options.log.line(level);
+  if (line !== undefined) {
+    const ms = Math.round(duration * 100) / 100;
+    const rare = {
+      ...(trace !== undefined && { traceId: trace }),
+      ...(unreadable !== undefined && { err: unreadable }),
+    };
+    line[level]({ uid, namespace, pod: podName(request), ...fields, dryRun, ms, ...rare }, message);
+  }
   return response(uid);
 }
 
@@ -181,7 +190,7 @@ export function createMutate(options: MutateOptions): Mutate {
   const known = new WeakMap<Decided, Said>();
   const said = (decided: Decided): Said => {
     let saying = known.get(decided);
-    if (saying === undefined) known.set(decided, (saying = sayingOf(decided, options.warnings)));
+    if (saying === undefined) known.set(decided, (saying = sayingOf(decided, options)));
     return saying;
   };
   const otherRequest = { mode: 'off', decision: encodeDecision('NotPodCreation', [], []) };
@@ -190,7 +199,7 @@ export function createMutate(options: MutateOptions): Mutate {
   const asItIs = (request: AdmissionRequest, error: unknown): string => {
     options.metrics.failed();
     const fields = { err: error, uid: request.uid, namespace: namespaceOf(request) };
-    options.log.error(fields, 'the Pod is admitted as it is');
+    options.log.line('error')?.error(fields, 'the Pod is admitted as it is');
     return admitted(request.uid);
   };
   return (body, query, elapsed, trace) => {

@@ -1,8 +1,8 @@
 import type { Config } from '../config/schema.ts';
 import { systemClock } from '../system-clock.ts';
 import { limitedWarnings, type LimitedLines } from '../telemetry/limited-lines.ts';
-import { createBudgetedLog } from '../telemetry/line-budget.ts';
-import type { AdjustableLog, Log } from '../telemetry/log.ts';
+import { createLineLog, type LineLog } from '../telemetry/line-budget.ts';
+import type { AdjustableLog } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
 /** Of lines that requests cause: what a large cluster creates in Pods, and what somebody who floods us is held to. */
@@ -11,7 +11,7 @@ const LINES = { perSecond: 100, burst: 1000 } as const;
 /** What requests are logged with. */
 export interface RequestLog {
   /** A line a decision. */
-  readonly log: Log;
+  readonly log: LineLog;
   /** For requests that are none. */
   readonly warn: LimitedLines;
 }
@@ -20,7 +20,7 @@ export interface RequestLog {
 export function createRequestLog(log: AdjustableLog, { service }: Metrics): RequestLog {
   const { monotonic } = systemClock;
   return {
-    log: createBudgetedLog(log, { ...LINES, monotonic, onLeftOut: () => service.lineLeftOut() }),
+    log: createLineLog(log, { ...LINES, monotonic, onLeftOut: () => service.lineLeftOut() }),
     warn: limitedWarnings(log, monotonic),
   };
 }

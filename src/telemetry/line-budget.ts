@@ -20,8 +20,7 @@ function createBucket({ perSecond, burst, monotonic, onLeftOut }: LineBudget) {
   let saidAt = -Infinity;
   let leftOut = 0;
   return {
-    take(): boolean {
-      const now = monotonic();
+    take(now: number): boolean {
       tokens = Math.min(burst, tokens + ((now - filledAt) / 1000) * perSecond);
       filledAt = now;
       if (tokens >= 1) {
@@ -33,8 +32,7 @@ function createBucket({ perSecond, burst, monotonic, onLeftOut }: LineBudget) {
       return false;
     },
     /** Lines kept back that have not been told of; 0 where that was done within the last minute. */
-    untold(): number {
-      const now = monotonic();
+    untold(now: number): number {
       if (leftOut === 0 || now - saidAt < AGAIN_MS) return 0;
       saidAt = now;
       const count = leftOut;
@@ -44,21 +42,24 @@ function createBucket({ perSecond, burst, monotonic, onLeftOut }: LineBudget) {
   };
 }
 
-/**
- * A log for lines that callers cause, one a request: whoever floods us with requests does not flood the log. What is left
- * out is counted, and said once a minute while it lasts.
- */
-export function createBudgetedLog(log: AdjustableLog, budget: LineBudget): Log {
+/** A log for lines that callers cause, one a request. */
+export interface LineLog {
+  /** Where one line of that level is written to; undefined where it is not to be written, so that its fields are not made. */
+  line(level: keyof Log): Log | undefined;
+}
+
+/** Whoever floods us with requests does not flood the log. What is left out is counted, and said once a minute while it lasts. */
+export function createLineLog(log: AdjustableLog, budget: LineBudget): LineLog {
   const bucket = createBucket(budget);
-  const limited =
-    (level: keyof Log) =>
-    (...line: Parameters<Log[typeof level]>): void => {
-      if (!log.isLevelEnabled(level)) return;
-      if (bucket.take()) log[level](...line);
-      const lines = bucket.untold();
+  return {
+    line(level) {
+      if (!log.isLevelEnabled(level)) return undefined;
+      const now = budget.monotonic();
+      const taken = bucket.take(now);
+      const lines = bucket.untold(now);
       if (lines > 0)
         log.warn({ lines, perSecond: budget.perSecond }, 'too many requests to log each: lines were left out');
-    };
-  const levels = ['trace', 'debug', 'info', 'warn', 'error'] as const;
-  return Object.fromEntries(levels.map((level) => [level, limited(level)])) as unknown as Log;
+      return taken ? log : undefined;
+    },
+  };
 }

@@ -7,8 +7,8 @@ import { createServiceMetrics, type ServiceMetrics } from './service-metrics.ts'
 
 /** What the server counts. Labels take values from closed sets only. */
 export interface Metrics {
-  /** `seconds`: from the parsed request to the answer. */
-  decided(decision: Decision, seconds: number): void;
+  /** Returns what counts a Pod that got the decision. `seconds`: from the parsed request to the answer. */
+  decided(decision: Decision): (seconds: number) => void;
   /** A request that is not the creation of a Pod. */
   passedBy(): void;
   /** An error of our own: the Pod went through as it was. */
@@ -32,26 +32,37 @@ export interface Metrics {
 
 const BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
-/** Counts one. `labels`: the values of the labels in their order, with a space between them. */
-type Tally = (labels: string) => void;
+/** What was counted since it was last handed over. */
+interface Sum {
+  pending: number;
+}
+
+/** The sum for some values of the labels, in their order and with a space between them. */
+type Tally = (labels: string) => Sum;
 
 /**
  * A counter for what is counted with each Pod. Its sums are handed over when they are read, for prom-client looks at names and
  * values of labels each time. Values must not hold spaces.
  */
 function tally(registers: [Registry], name: string, help: string, labelNames: readonly string[]): Tally {
-  const sums = new Map<string, number>();
+  const sums = new Map<string, Sum>();
   const counter = new Counter({
     name,
     help,
     labelNames,
     registers,
     collect() {
-      for (const [key, sum] of sums) counter.labels(...key.split(' ')).inc(sum);
-      sums.clear();
+      for (const [labels, sum] of sums) {
+        if (sum.pending > 0) counter.labels(...labels.split(' ')).inc(sum.pending);
+        sum.pending = 0;
+      }
     },
   });
-  return (labels) => void sums.set(labels, (sums.get(labels) ?? 0) + 1);
+  return (labels) => {
+    let sum = sums.get(labels);
+    if (sum === undefined) sums.set(labels, (sum = { pending: 0 }));
+    return sum;
+  };
 }
 
 function createInstruments(registry: Registry) {
@@ -94,18 +105,20 @@ export function createMetrics(version: string): Metrics {
   const instruments = createInstruments(registry);
   instruments.build.set({ version }, 1);
   return {
-    decided(decision, seconds) {
-      const { mode, remedy, reason } = decision;
-      instruments.decisions(`${mode} ${remedy.join('+') || 'none'} ${reason}`);
-      for (const { resolver, evidence } of decision.containers) {
-        instruments.containers(`${resolver} ${evidence.source}`);
-      }
-      instruments.duration.observe(seconds);
+    decided({ mode, remedy, reason, containers }) {
+      const sums = [
+        instruments.decisions(`${mode} ${remedy.join('+') || 'none'} ${reason}`),
+        ...containers.map(({ resolver, evidence }) => instruments.containers(`${resolver} ${evidence.source}`)),
+      ];
+      return (seconds) => {
+        for (const sum of sums) sum.pending += 1;
+        instruments.duration.observe(seconds);
+      };
     },
     passedBy: () => instruments.others.inc(),
     failed: () => instruments.failures.inc(),
     refused: (status) => instruments.refusals.inc({ status: String(status) }),
-    detected: (from, failure) => instruments.detections(`${from} ${failure}`),
+    detected: (from, failure) => void (instruments.detections(`${from} ${failure}`).pending += 1),
     lookedUp(failure, seconds, bytes) {
       instruments.lookups.inc({ failure });
       instruments.lookupBytes.inc(bytes);

@@ -2,8 +2,8 @@ import { expect, it } from 'vitest';
 
 import { createEvaluator } from '../../../src/admission/evaluate.ts';
 import { createMutate, type ToldDecision } from '../../../src/admission/mutate.ts';
-import { createLog } from '../../../src/telemetry/log.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
+import { everyLine } from '../../support/every-line.ts';
 import { enforced, facts, policy } from '../../support/policy.ts';
 import { podReview } from '../../support/reviews.ts';
 
@@ -16,7 +16,7 @@ async function toldOf(request: Record<string, unknown>): Promise<ToldDecision[]>
     budget: 1000,
     warnings: false,
     metrics: createMetrics('test'),
-    log: createLog({ level: 'silent', format: 'json' }),
+    log: everyLine({ level: 'silent', format: 'json' }),
     onDecided: (one) => told.push(one),
   });
   await mutate(podReview({ request }), {}, 0);

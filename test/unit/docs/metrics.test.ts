@@ -57,7 +57,7 @@ describe('the documentation of metrics', () => {
 
   it('names the labels that are counted by', async () => {
     const metrics = createMetrics('0.0.0');
-    metrics.decided({ mode: 'off', remedy: [], reason: 'NoContainers', message: '', containers: [], warnings: [] }, 0);
+    metrics.decided({ mode: 'off', remedy: [], reason: 'NoContainers', message: '', containers: [], warnings: [] })(0);
     metrics.detected('none', 'deadline');
     metrics.lookedUp('none', 1, 1);
     metrics.cluster.apiFailed('lease', 'forbidden');

@@ -5,8 +5,8 @@ import { createEvaluator } from '../../../src/admission/evaluate.ts';
 import { createMutate } from '../../../src/admission/mutate.ts';
 import { createNamespaces, type NamespacesOptions } from '../../../src/kubernetes/namespaces.ts';
 import { MODE_LABEL } from '../../../src/policy/scope.ts';
-import { createLog } from '../../../src/telemetry/log.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
+import { everyLine } from '../../support/every-line.ts';
 import { facts, policy } from '../../support/policy.ts';
 import { fixture } from '../../support/reviews.ts';
 import { startSmallApi, status, type Asked } from './small-api.ts';
@@ -250,7 +250,7 @@ describe('the webhook, with a namespace that cannot be read', () => {
       budget: 200,
       warnings: true,
       metrics,
-      log: createLog({ level: 'info', format: 'json', destination: { write: (line) => lines.push(line) } }),
+      log: everyLine({ level: 'info', format: 'json', destination: { write: (line) => lines.push(line) } }),
     });
     const answer = await mutate(fixture('plain'), {}, 0);
     expect(JSON.parse(answer)).toMatchObject({ response: { allowed: true } });

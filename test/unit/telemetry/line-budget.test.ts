@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { createLog } from '../../../src/telemetry/log.ts';
-import { createBudgetedLog } from '../../../src/telemetry/line-budget.ts';
+import { createLineLog } from '../../../src/telemetry/line-budget.ts';
 import { manualClock } from '../../support/registry-harness.ts';
 
 function budgeted(level = 'info') {
@@ -9,7 +9,7 @@ function budgeted(level = 'info') {
   const lines: { level: string; msg: string; lines?: number }[] = [];
   let leftOut = 0;
   const destination = { write: (line: string) => void lines.push(JSON.parse(line)) };
-  const log = createBudgetedLog(createLog({ level, format: 'json', destination }), {
+  const log = createLineLog(createLog({ level, format: 'json', destination }), {
     perSecond: 10,
     burst: 50,
     monotonic: clock.monotonic,
@@ -22,7 +22,7 @@ describe('lines that callers cause', () => {
   it('are all written while they come as a cluster makes them', () => {
     const { log, lines, clock, leftOut } = budgeted();
     for (let index = 0; index < 200; index += 1) {
-      log.info({ index }, 'decided');
+      log.line('info')?.info({ index }, 'decided');
       clock.advance(100);
     }
     expect(lines).toHaveLength(200);
@@ -32,7 +32,7 @@ describe('lines that callers cause', () => {
   it('are cut to the budget in a flood; what was left out is said once a minute, and counted', () => {
     const { log, lines, clock, leftOut } = budgeted();
     for (let second = 0; second < 120; second += 1) {
-      for (let index = 0; index < 1000; index += 1) log.info({ index }, 'decided');
+      for (let index = 0; index < 1000; index += 1) log.line('info')?.info({ index }, 'decided');
       clock.advance(1000);
     }
     const told = lines.filter(({ lines: count }) => count !== undefined);
@@ -43,8 +43,8 @@ describe('lines that callers cause', () => {
 
   it('cost nothing where their level is not logged', () => {
     const { log, lines } = budgeted();
-    for (let index = 0; index < 1000; index += 1) log.debug({ index }, 'off');
-    log.info('decided');
+    for (let index = 0; index < 1000; index += 1) log.line('debug')?.debug({ index }, 'off');
+    log.line('info')?.info('decided');
     expect(lines.map(({ msg }) => msg)).toEqual(['decided']);
   });
 });

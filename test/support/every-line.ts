@@ -1,0 +1,8 @@
+import type { LineLog } from '../../src/telemetry/line-budget.ts';
+import { createLog, type LogOptions } from '../../src/telemetry/log.ts';
+
+/** A log of requests that leaves no line out. */
+export function everyLine(options: LogOptions): LineLog {
+  const log = createLog(options);
+  return { line: () => log };
+}
