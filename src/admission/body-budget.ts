@@ -3,13 +3,6 @@ import type { IncomingHttpHeaders } from 'node:http';
 /** Bytes of bodies that are read or answered at once: nine of the largest, or 20,000 ordinary Pods. */
 const MOST_BYTES = 64 * 1024 * 1024;
 
-/** There is no room for another body now. */
-export class BodyBudgetError extends Error {
-  override readonly name = 'BodyBudgetError';
-  readonly code = 'too-much-at-once';
-  readonly statusCode = 503;
-}
-
 /** How many bytes of bodies may be under way: whoever reaches the port could else fill the memory with bodies that never end. */
 export interface BodyBudget {
   /** The bytes that a request is counted with, by its headers; undefined where there is no room for them. */

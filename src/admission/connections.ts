@@ -1,6 +1,5 @@
-import type { TLSSocket } from 'node:tls';
-
-import type { WebhookApp } from './drain.ts';
+import type { Server } from 'node:https';
+import type { Socket } from 'node:net';
 
 export interface ConnectionLimits {
   /** On which no request has come. API servers send one at once, or keep a few that they opened ahead. */
@@ -12,10 +11,13 @@ export interface ConnectionLimits {
 /** A connection costs about 65 KB, and twice that once memory is in pieces: these stay within 512 MB. */
 const LIMITS: ConnectionLimits = { unused: 2000, all: 3000 };
 
-/** Keeps connections that nobody uses from taking the memory or the place of others: of too many the oldest is closed. */
-export function limitConnections({ server }: Pick<WebhookApp, 'server'>, limits: ConnectionLimits = LIMITS): void {
+/**
+ * Keeps connections that nobody uses from taking the memory or the place of others: of too many the oldest is closed. Returns
+ * what is to be called with the connection of each request.
+ */
+export function limitConnections(server: Server, limits: ConnectionLimits = LIMITS): (used: Socket) => void {
   // In the order in which they came.
-  const unused = new Set<TLSSocket>();
+  const unused = new Set<Socket>();
   server.maxConnections = limits.all;
   server.on('secureConnection', (socket) => {
     unused.add(socket);
@@ -25,5 +27,5 @@ export function limitConnections({ server }: Pick<WebhookApp, 'server'>, limits:
     unused.delete(oldest);
     oldest.destroy();
   });
-  server.on('request', ({ socket }) => unused.delete(socket as TLSSocket));
+  return (used) => void unused.delete(used);
 }

@@ -1,6 +1,8 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type Server, type ServerOptions as TlsServerOptions } from 'node:https';
 import Fastify, { type FastifyError, type FastifyReply } from 'fastify';
 
-import { BodyBudgetError, createBodyBudget } from './body-budget.ts';
+import { createBodyBudget } from './body-budget.ts';
 import type { CertificateSource } from './certificates.ts';
 import { limitConnections } from './connections.ts';
 import { createDrain, type Drain, type DrainTimes, type WebhookApp } from './drain.ts';
@@ -23,6 +25,8 @@ const REQUEST_MS = KEEP_ALIVE_MS;
 /** Milliseconds between looks for requests that take longer. */
 const LOOK_MS = 10_000;
 
+const JSON_TYPE = 'application/json; charset=utf-8';
+
 /** Characters of an error's message in the log: the message quotes the request. */
 const MOST_MESSAGE = 300;
 
@@ -38,50 +42,82 @@ export interface WebhookServer {
   readonly drain: Drain;
 }
 
-function tlsServer(app: WebhookApp, certificates: CertificateSource): void {
-  const { server } = app;
+/** When the headers of a request had come, as `performance.now` has it. */
+const ARRIVED = Symbol('arrived');
+
+interface Arrived extends IncomingMessage {
+  [ARRIVED]?: number;
+}
+
+type Listener = (request: Arrived, response: ServerResponse) => void;
+
+const tlsOptions = (certificates: CertificateSource): TlsServerOptions => ({
+  ...certificates.current(),
+  minVersion: 'TLSv1.2',
+  handshakeTimeout: 10_000,
+  headersTimeout: REQUEST_MS,
+  requestTimeout: REQUEST_MS,
+  keepAliveTimeout: KEEP_ALIVE_MS,
+  connectionsCheckingInterval: LOOK_MS,
+});
+
+function tlsServer(options: TlsServerOptions, certificates: CertificateSource): Server {
+  const server = createTlsServer(options);
   certificates.onChange((pair) => server.setSecureContext({ ...pair, minVersion: 'TLSv1.2' }));
   // Handshakes with garbage are the caller's problem: without a listener they would end the process.
   server.on('tlsClientError', () => {});
+  return server;
 }
 
-/** Counts each request and the bytes of its body, until its answer has been sent or its caller has gone. */
-function follow(app: WebhookApp, drain: Drain): void {
+/**
+ * Hands requests to `handle`, and to `refuse` where there are too many bytes of bodies. Each request and the bytes of its body count
+ * until its answer has been sent or its caller has gone. One listener before fastify: its hooks cost each request more.
+ */
+function receive(server: Server, drain: Drain, handle: Listener, refuse: Listener): void {
   const bodies = createBodyBudget(BODY_LIMIT);
-  app.addHook('onRequest', (request, reply, done) => {
+  const used = limitConnections(server);
+  server.on('request', (request: Arrived, response) => {
+    request[ARRIVED] = performance.now();
+    used(request.socket);
     const bytes = bodies.take(request.headers);
     drain.enter();
-    // Not the hook `onResponse`: who goes away within a body is not told of by it.
-    reply.raw.on('close', () => {
+    response.on('close', () => {
       drain.leave();
       if (bytes !== undefined) bodies.give(bytes);
     });
-    if (bytes !== undefined) {
-      done();
-      return;
-    }
-    void reply.header('connection', 'close');
-    done(new BodyBudgetError('too many large requests at once'));
+    if (bytes === undefined) refuse(request, response);
+    else handle(request, response);
   });
 }
+
+/** Answers 503. */
+const tooMuch =
+  ({ metrics, warn }: ServerOptions): Listener =>
+  ({ socket }, response) => {
+    const error = 'too many large requests at once';
+    const body = JSON.stringify({ error });
+    metrics.refused(503);
+    warn(`bad request: ${error}`, { status: 503, from: socket.remoteAddress });
+    response
+      .writeHead(503, { 'content-type': JSON_TYPE, 'content-length': body.length, connection: 'close' })
+      .end(body);
+  };
 
 /**
  * The admission server: `POST /mutate` over TLS. Every AdmissionReview v1 is answered with `allowed: true`; what is none
  * gets 400, 413, 415 or 503 with `{ "error": … }`, and the API server's failurePolicy (Ignore) lets the Pod pass.
  */
 export function createServer(options: ServerOptions): WebhookServer {
+  const drain = createDrain(options.drain);
+  const https = tlsOptions(options.certificates);
   const app = Fastify({
-    https: {
-      ...options.certificates.current(),
-      minVersion: 'TLSv1.2',
-      handshakeTimeout: 10_000,
-      headersTimeout: REQUEST_MS,
-      connectionsCheckingInterval: LOOK_MS,
+    https,
+    serverFactory(handle) {
+      const server = tlsServer(https, options.certificates);
+      receive(server, drain, handle, tooMuch(options));
+      return server;
     },
     bodyLimit: BODY_LIMIT,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    requestTimeout: REQUEST_MS,
-    connectionTimeout: 0,
     // A label called "constructor" is a label: it must not cost a Pod its review. Nothing here merges parsed objects.
     onProtoPoisoning: 'ignore',
     onConstructorPoisoning: 'ignore',
@@ -89,20 +125,21 @@ export function createServer(options: ServerOptions): WebhookServer {
     forceCloseConnections: 'idle',
     return503OnClosing: false,
   });
-  tlsServer(app, options.certificates);
-  limitConnections(app);
-  const drain = createDrain(options.drain);
-  follow(app, drain);
 
   /** Asked for at each answer and not by a hook, which would cost each more. */
   const leaving = (reply: FastifyReply): FastifyReply => (drain.draining ? reply.header('connection', 'close') : reply);
   const mutate = createMutate(options);
-  app.post('/mutate', async (request, reply) => {
-    // Counted from the request's headers: a slowly sent body is on our clock too.
-    const trace = traceIdOf(request.headers['traceparent']);
-    const review = await mutate(request.body, request.query, reply.elapsedTime, trace);
-    leaving(reply).header('content-type', 'application/json; charset=utf-8');
+  const headed = (reply: FastifyReply, review: string): string => {
+    leaving(reply).header('content-type', JSON_TYPE);
     return review;
+  };
+  // Not `async`: most Pods are answered at once, and a promise would cost each of them.
+  app.post('/mutate', (request, reply) => {
+    const raw: Arrived = request.raw;
+    // A slowly sent body is on our clock too.
+    const elapsed = raw[ARRIVED] === undefined ? 0 : performance.now() - raw[ARRIVED];
+    const review = mutate(request.body, request.query, elapsed, traceIdOf(request.headers['traceparent']));
+    return typeof review === 'string' ? headed(reply, review) : review.then((text) => headed(reply, text));
   });
   app.setNotFoundHandler((request, reply) => {
     options.metrics.refused(404);

@@ -1,4 +1,8 @@
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { request } from 'node:https';
 import { createServer as createTcpServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { createEvaluator } from '../../src/admission/evaluate.ts';
@@ -6,9 +10,9 @@ import type { Namespaces } from '../../src/admission/mutate.ts';
 import { createServer } from '../../src/admission/server.ts';
 import { createPreflight } from '../../src/kubernetes/dns-preflight.ts';
 import type { Detector } from '../../src/libc/detector.ts';
-import { createLog } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { ephemeralPair } from '../../src/tls/ephemeral.ts';
+import { everyLine } from '../support/every-line.ts';
 import { enforced, facts, policy } from '../support/policy.ts';
 import { answerOf, fixture } from '../support/reviews.ts';
 import { post } from '../support/webhook-process.ts';
@@ -39,7 +43,7 @@ async function serverWith(detector: Detector, change: { budget?: number; namespa
     warnings: false,
     metrics: createMetrics('test'),
     warn: () => {},
-    log: createLog({ level: 'info', format: 'json', destination: { write: (line) => lines.push(line) } }),
+    log: everyLine({ level: 'info', format: 'json', destination: { write: (line) => lines.push(line) } }),
     certificates: { current: () => pair, onChange: () => {}, close: () => {} },
     drain: { quietMs: 1, mostMs: 1 },
     ...change,
@@ -51,7 +55,21 @@ async function serverWith(detector: Detector, change: { budget?: number; namespa
     const answer = answerOf(await post(url, ca, JSON.stringify(fixture('plain')), { path }));
     return { answer, elapsed: performance.now() - started };
   };
-  return { send, lines };
+  /** Sends a body `pauseMs` after its headers; milliseconds from the headers to the answer. */
+  const sendSlowly = async (path: string, pauseMs: number): Promise<number> => {
+    const headers = { 'content-type': 'application/json' };
+    const call = request(url + path, { method: 'POST', ca, headers });
+    const started = performance.now();
+    call.flushHeaders();
+    await sleep(pauseMs);
+    call.end(JSON.stringify(fixture('plain')));
+    const [answer] = (await once(call, 'response')) as [IncomingMessage];
+    const elapsed = performance.now() - started;
+    expect(answer.statusCode).toBe(200);
+    answer.resume();
+    return elapsed;
+  };
+  return { send, sendSlowly, lines };
 }
 
 describe('a look-up that never ends', () => {
@@ -68,6 +86,11 @@ describe('a look-up that never ends', () => {
     expect(answer.audit.decision).toMatchObject({ reason: 'UnknownOptions', remedy: ['options'] });
     expect(answer.patch.length).toBeGreaterThan(0);
   });
+});
+
+it('a body that comes late is on the same clock', async () => {
+  const { sendSlowly } = await serverWith(never);
+  expect(await sendSlowly('/mutate?timeout=2s', 1000)).toBeLessThan(2000);
 });
 
 describe('errors of our own', () => {

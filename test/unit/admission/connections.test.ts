@@ -11,8 +11,11 @@ let sockets: TLSSocket[];
 
 beforeEach(async () => {
   sockets = [];
-  server = createServer(await createCertificate(), (_, response) => response.end('ok'));
-  limitConnections({ server }, { unused: 3, all: 6 });
+  server = createServer(await createCertificate(), ({ socket }, response) => {
+    used(socket);
+    response.end('ok');
+  });
+  const used = limitConnections(server, { unused: 3, all: 6 });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 });
 
