@@ -164,9 +164,9 @@ export async function startOurs(
 const script = (name: string): string => fileURLToPath(new URL(`servers/${name}.ts`, import.meta.url));
 
 /** With the environment of ours: what is compared is what is done, not how Node is set up. */
-export async function startFloor(keys: Keys, name = 'floor'): Promise<BenchServer> {
+export async function startFloor(keys: Keys, { name = 'floor', patch = '' } = {}): Promise<BenchServer> {
   const port = await freePort();
-  const args = [script('floor'), keys.certFile, keys.keyFile, String(port)];
+  const args = [script('floor'), keys.certFile, keys.keyFile, String(port), '127.0.0.1', patch];
   return await launch({ name, command: process.execPath, args, env: installedEnvironment(), port, keys });
 }
 

@@ -3,9 +3,11 @@ import Fastify from 'fastify';
 
 /**
  * The floor: a fastify server with our server's TLS and body settings that parses a review and allows the Pod. Arguments:
- * certificate file, key file, port (0: any), host. Says its URL on standard output; ends at SIGTERM.
+ * certificate file, key file, port (0: any), host, a JSON Patch to answer with (none: empty). Says its URL on standard output; ends
+ * at SIGTERM.
  */
-const [certFile = '', keyFile = '', port = '0', host = '127.0.0.1'] = process.argv.slice(2);
+const [certFile = '', keyFile = '', port = '0', host = '127.0.0.1', patch = ''] = process.argv.slice(2);
+const patched = patch === '' ? {} : { patchType: 'JSONPatch', patch: btoa(patch) };
 
 const app = Fastify({
   https: { cert: readFileSync(certFile), key: readFileSync(keyFile), minVersion: 'TLSv1.2' },
@@ -18,7 +20,7 @@ const app = Fastify({
 app.post('/mutate', async (request, reply) => {
   const { apiVersion, kind, request: review } = request.body as Record<string, unknown> & { request: { uid: string } };
   reply.header('content-type', 'application/json; charset=utf-8');
-  return JSON.stringify({ apiVersion, kind, response: { uid: review.uid, allowed: true } });
+  return JSON.stringify({ apiVersion, kind, response: { uid: review.uid, allowed: true, ...patched } });
 });
 process.once('SIGTERM', () => {
   app.server.closeAllConnections();
