@@ -1,4 +1,4 @@
-import { createCaller } from './client.ts';
+import { assertPatches, createCaller } from './client.ts';
 import { closedLoop } from './load.ts';
 import type { Bench } from './part.ts';
 import { cpuOf } from './process-cost.ts';
@@ -34,6 +34,7 @@ export async function check(bench: Bench): Promise<boolean> {
   const [floor, ours] = [await startFloor(bench.keys), await startOurs(bench.keys, { main: bench.main, settings })];
   try {
     const text = bodies(registry.stand)[0]?.text ?? '';
+    await assertPatches({ ...ours, ca: bench.keys.ca }, text);
     for (const server of [floor, ours]) await cost(bench, server, text, WARM_UP);
     const [floors, all]: [number[], number[]] = [[], []];
     for (let round = 0; round < ROUNDS; round += 1) {

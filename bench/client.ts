@@ -126,3 +126,11 @@ export function createCaller(target: Target): Caller {
     },
   };
 }
+
+/** Throws where a webhook does not patch what it is measured with: whoever leaves a Pod alone does less. */
+export async function assertPatches(target: Target, review: string): Promise<void> {
+  const caller = createCaller(target);
+  const answer = await caller.call(review);
+  caller.close();
+  if (!answer.includes('"patchType":"JSONPatch"')) throw new Error(`what is measured is not patched: ${answer}`);
+}

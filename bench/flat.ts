@@ -1,4 +1,4 @@
-import { createCaller, type Caller } from './client.ts';
+import { assertPatches, createCaller, type Caller } from './client.ts';
 import { closedLoop, openLoop } from './load.ts';
 import type { Bench } from './part.ts';
 import { cpuOf } from './process-cost.ts';
@@ -32,6 +32,7 @@ async function round({ server, caller }: { server: BenchServer; caller: Caller }
 
 /** The same load on servers that hold little and much, in turns within one run. */
 export async function flatCost({ keys, rounds, seconds, progress }: Bench, held: readonly Held[], text: string) {
+  for (const { server } of held) await assertPatches({ ...server, ca: keys.ca }, text);
   const runs = held.map(({ count, server }) => ({
     server,
     caller: createCaller({ port: server.port, path: '/mutate', ca: keys.ca }),

@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { clusterMissing, startCluster, type TestCluster } from '../test/support/cluster.ts';
 import { installImageLibcs } from '../test/support/image-libc.ts';
 import { churn, HOUR } from './churn.ts';
-import { createCaller } from './client.ts';
+import { assertPatches, createCaller } from './client.ts';
 import { flatCost, flatTable } from './flat.ts';
 import { closedLoop } from './load.ts';
 import { fill } from './many.ts';
@@ -33,8 +33,10 @@ interface Sized {
   readonly typical: number;
 }
 
-async function load({ keys, seconds }: Bench, { port }: BenchServer, text: string): Promise<void> {
-  const caller = createCaller({ port, path: '/mutate', ca: keys.ca });
+async function load({ keys, seconds }: Bench, { port, path }: BenchServer, text: string): Promise<void> {
+  const target = { port, path, ca: keys.ca };
+  await assertPatches(target, text);
+  const caller = createCaller(target);
   await closedLoop(16, 2 * seconds, () => caller.call(text));
   caller.close();
 }
@@ -140,6 +142,8 @@ async function startTable({ keys, main, rounds }: Bench): Promise<{ table: Table
 async function newCluster(): Promise<TestCluster> {
   const cluster = await startCluster();
   await installImageLibcs(cluster.client);
+  // The one of the reviews.
+  await cluster.createNamespace('shop');
   return cluster;
 }
 

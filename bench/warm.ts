@@ -1,4 +1,4 @@
-import { createCaller } from './client.ts';
+import { assertPatches, createCaller } from './client.ts';
 import { openLoop } from './load.ts';
 import type { Bench, Part } from './part.ts';
 import { cpuOf } from './process-cost.ts';
@@ -156,12 +156,14 @@ export const warmPath: Part = async (bench) => {
   const registry = await benchRegistry();
   const reviews = bodies(registry.stand);
   const settings = { SCOPE: 'cluster', DETECTION_REGISTRY_INSECURE: registry.host };
+  const ours = await startOurs(keys, { main, settings });
   const servers = [
     await startFloor(keys),
-    await startOurs(keys, { main, settings }),
+    ours,
     ...(peer === undefined ? [] : [await startPeer(keys, peer.command, peer.path)]),
   ];
   try {
+    for (const { text } of reviews) await assertPatches(targetOf(ours, keys.ca), text);
     const saturated = await saturation(bench, servers, reviews);
     const [plain = { name: '', text: '' }] = reviews;
     const paced = await pacing(bench, servers, plain.text);
