@@ -159,8 +159,10 @@ describe.runIf(hasCluster())('namespaces of a real API server', () => {
 
     proxy.set('pass');
     await expect.poll(() => events, { timeout: 10_000 }).toContain('recovered');
-    await expect.poll(() => namespaces.get('meanwhile')).toEqual(enforced('meanwhile'));
-    expect(namespaces.get('before')).toEqual({ name: 'before', labels: { [MODE_LABEL]: 'off' } });
+    // By itself at once, and by the watch that follows.
+    expect(await namespaces.get('meanwhile')).toEqual(enforced('meanwhile'));
+    await expect.poll(() => namespaces.peek('meanwhile')).toEqual(enforced('meanwhile'));
+    await expect.poll(() => namespaces.peek('before')).toEqual({ name: 'before', labels: { [MODE_LABEL]: 'off' } });
   });
 });
 
