@@ -1,3 +1,4 @@
+import { DECISION_ANNOTATION, encodeDecision } from '../src/policy/annotations.ts';
 import { clusterMissing, startCluster, type TestCluster } from '../test/support/cluster.ts';
 import { createPod } from '../test/support/pods.ts';
 import { closedLoop } from './load.ts';
@@ -12,13 +13,15 @@ const LANES = 8;
 
 const KINDS = ['none', 'floor', 'patch', 'ours'] as const;
 
-/** What ours answers for a glibc image. An API server that gets any patch applies it, reads the Pod anew and stores more. */
+/** As ours answers for a glibc image. An API server that gets any patch applies it, reads the Pod anew and stores more. */
 const PATCH = JSON.stringify([
   { op: 'add', path: '/spec/dnsConfig', value: { options: [{ name: 'single-request-reopen' }, { name: 'use-vc' }] } },
   {
     op: 'add',
     path: '/metadata/annotations',
-    value: { 'libc-dns.dev/decision': '{"reason":"OptionsAdded","remedy":["options"],"resolvers":{"main":"glibc"}}' },
+    value: {
+      [DECISION_ANNOTATION]: encodeDecision('OptionsAdded', ['options'], [{ name: 'main', resolver: 'glibc' }]),
+    },
   },
 ]);
 
@@ -120,7 +123,7 @@ export const apiServer: Part = async (bench) => {
     ]);
     const table = {
       title: 'Pods created through a real API server',
-      note: `${LANES} at once; milliseconds as the client sees them. API server, etcd, webhooks and client share the processors. "patch": the floor with the patch that ours answers.`,
+      note: `${LANES} at once; milliseconds as the client sees them. API server, etcd, webhooks and client share the processors. "patch": the floor with a fixed patch like ours.`,
       columns: ['webhook', 'Pods/s', 'p50', 'p99', 'added to p50'],
       rows,
     };

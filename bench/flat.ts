@@ -35,7 +35,7 @@ export async function flatCost({ keys, rounds, seconds, progress }: Bench, held:
   for (const { server } of held) await assertPatches({ ...server, ca: keys.ca }, text);
   const runs = held.map(({ count, server }) => ({
     server,
-    caller: createCaller({ port: server.port, path: '/mutate', ca: keys.ca }),
+    caller: createCaller({ ...server, ca: keys.ca }),
     measured: { count, p50: [], p99: [], cpuUs: [] } as Measured,
   }));
   for (const { caller } of runs) await closedLoop(4, 2 * seconds, () => caller.call(text));
