@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 
 import { followLogLevel } from '../../../src/commands/serve-log.ts';
 import { loadConfig } from '../../../src/config/load.ts';
@@ -44,9 +44,9 @@ describe('the level of a running server', () => {
   it('follows the configuration, and says so on the side that is heard', async () => {
     const { log, said, write } = followed('log: { level: warn }');
     write('log: { level: debug }');
-    await vi.waitFor(() => expect(log.level).toBe('debug'));
+    await expect.poll(() => log.level).toBe('debug');
     write('log: { level: warn }');
-    await vi.waitFor(() => expect(log.level).toBe('warn'));
+    await expect.poll(() => log.level).toBe('warn');
     expect(said).toEqual([
       'log level changed by the configuration: warn to debug',
       'log level changed by the configuration: debug to warn',
@@ -59,23 +59,23 @@ describe('the level of a running server', () => {
     await new Promise((resolve) => setTimeout(resolve, 30));
     expect(log.level).toBe('debug');
     write('log: { level: error }');
-    await vi.waitFor(() => expect(log.level).toBe('error'));
+    await expect.poll(() => log.level).toBe('error');
   });
 
   it('is all of the configuration that takes effect: the rest is said to need a start', async () => {
     const { log, said, write } = followed('log: { level: info }');
     write('log: { level: debug }\nscope: cluster');
-    await vi.waitFor(() => expect(log.level).toBe('debug'));
+    await expect.poll(() => log.level).toBe('debug');
     expect(said[0]).toMatch(/log\.level takes effect now, all else when/);
   });
 
   it('stays where the new configuration is not valid, which is said once', async () => {
     const { log, said, write } = followed('log: { level: info }');
     write('log: { level: loud }');
-    await vi.waitFor(() => expect(said).toHaveLength(1));
+    await expect.poll(() => said).toHaveLength(1);
     await new Promise((resolve) => setTimeout(resolve, 40));
     expect(said).toEqual(['the configuration has changed and cannot be used']);
     write('log: { level: debug }');
-    await vi.waitFor(() => expect(log.level).toBe('debug'));
+    await expect.poll(() => log.level).toBe('debug');
   });
 });

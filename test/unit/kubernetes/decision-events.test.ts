@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 
 import {
   createDecisionEvents,
@@ -150,7 +150,7 @@ describe('Events on workloads', () => {
   it('that may not be written are not tried for five minutes', async () => {
     await start({ [EVENTS]: ({ send }) => send(status(403, 'cannot create events'), 403) });
     events.decided(told(ref('StatefulSet', 'a')));
-    await vi.waitFor(() => expect(failures).toMatchObject([{ code: 'forbidden' }]));
+    await expect.poll(() => failures).toMatchObject([{ code: 'forbidden' }]);
     events.decided(told(ref('StatefulSet', 'b')));
     await quiet();
     expect(written()).toHaveLength(1);

@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { DetectionEvent } from '../../../src/libc/detector-hooks.ts';
 import { detectorFor, expectNothingUnhandled, FakeRegistry, noDeadline, request, sleep, within } from './support.ts';
 
@@ -112,9 +112,7 @@ describe('deadlines', () => {
     const detector = detectorFor(registry);
     const { failure } = await detector.detect(request('late'), AbortSignal.abort());
     expect(failure?.code).toBe('deadline');
-    await vi.waitFor(async () =>
-      expect(await detector.detect(request('late'), AbortSignal.abort())).toMatchObject({ from: 'memory' }),
-    );
+    await expect.poll(() => detector.detect(request('late'), AbortSignal.abort())).toMatchObject({ from: 'memory' });
   });
 
   it('ends a look-up that goes on for too long, though others keep coming to wait for it', async () => {
@@ -161,7 +159,7 @@ describe('many look-ups at once', () => {
     const known = answers.filter(({ verdict }) => verdict.resolver === 'glibc').length;
     const late = answers.filter(({ failure }) => failure?.code === 'deadline').length;
     expect([known, late]).toEqual([32 * 20, 18 * 20]);
-    await vi.waitFor(() => expect(detector.stats().underWay).toBe(0), 10_000);
+    await expect.poll(() => detector.stats().underWay).toBe(0);
     const later = await Promise.all(names.map((name) => detector.detect(request(name), within(50))));
     expect(later.every(({ from, verdict }) => from === 'memory' && verdict.resolver === 'glibc')).toBe(true);
     expect([registry.manifestsOf.length, registry.inspectionsOf.length, registry.most]).toEqual([50, 50, 32]);

@@ -16,7 +16,7 @@ const resolverOf = async (detector: ImageDetector, reference: string): Promise<s
   (await detector.detect(request(reference), noDeadline)).verdict.resolver;
 
 const settled = (detector: ImageDetector): Promise<void> =>
-  vi.waitFor(() => expect(detector.stats().underWay).toBe(0), { interval: 1 });
+  vi.waitFor(() => expect(detector.stats().underWay).toBe(0), { interval: 1, timeout: 10_000 });
 
 describe('tags', () => {
   it('answer from memory when they are stale, while one look-up sees whether they moved', async () => {

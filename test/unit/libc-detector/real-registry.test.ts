@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { inspectImage } from '../../../src/libc/inspect-image.ts';
 import { createImageDetector, type ImageDetectorOptions } from '../../../src/libc/image-detector.ts';
 import { elf } from '../../support/elf-builder.ts';
@@ -59,7 +59,7 @@ describe('with a real registry and real layers', () => {
     const answers = await Promise.all(all);
     expect(performance.now() - began).toBeLessThan(6000);
     expect(answers.filter(({ failure }) => failure !== undefined && failure.code !== 'deadline')).toEqual([]);
-    await vi.waitFor(() => expect(detector.stats().underWay).toBe(0), 5000);
+    await expect.poll(() => detector.stats().underWay).toBe(0);
     const manifests = registry.requests.filter(({ path }) => path.includes('/manifests/'));
     expect([manifests.length, new Set(manifests.map(({ path }) => path)).size]).toEqual([50, 50]);
     const later = await Promise.all(names.map((name) => detector.detect(request(name), within(1))));
@@ -84,7 +84,7 @@ describe('with a real registry and real layers', () => {
     expect(performance.now() - began).toBeLessThan(2000);
     expect(late.failure?.code).toBe('deadline');
     expect((await detector.detect(request(known), within(50))).verdict.resolver).toBe('musl');
-    await vi.waitFor(() => expect(detector.stats()).toMatchObject({ underWay: 0, failures: 1 }));
+    await expect.poll(() => detector.stats()).toMatchObject({ underWay: 0, failures: 1 });
     const { failure } = await detector.detect(request(unknown), within(50));
     expect(failure?.code).toBe('unavailable');
   });

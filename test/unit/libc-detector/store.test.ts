@@ -1,4 +1,4 @@
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { StoredVerdict, StoreQuery, VerdictStore } from '../../../src/libc/verdict-store.ts';
 import type { Verdict } from '../../../src/policy/verdict.ts';
 import {
@@ -108,7 +108,7 @@ describe('a shared store', () => {
       from: 'store',
       verdict: { resolver: 'musl' },
     });
-    await vi.waitFor(() => expect(detector.stats().underWay).toBe(0));
+    await expect.poll(() => detector.stats().underWay).toBe(0);
     expect((await detector.detect(request('app:1'), noDeadline)).verdict.resolver).toBe('glibc');
   });
 
@@ -121,7 +121,7 @@ describe('a shared store', () => {
     for (const detector of [one, two]) await detector.detect(request('app:1'), noDeadline);
     clock.advance(11 * minute);
     await one.detect(request('app:1'), noDeadline);
-    await vi.waitFor(() => expect([...held.values()][0]?.checkedAt).toBe(clock.now()));
+    await expect.poll(() => [...held.values()][0]?.checkedAt).toBe(clock.now());
     await two.detect(request('app:1'), noDeadline);
     await sleep(5);
     expect([registry.manifestsOf.length, registry.inspectionsOf.length]).toEqual([2, 1]);
@@ -166,7 +166,7 @@ describe('a shared store', () => {
     for (const [key, value] of held) held.set(key, { ...value, checkedAt: 0 });
     clock.advance(10 * minute);
     await detector.detect(request('app:1'), noDeadline);
-    await vi.waitFor(() => expect(registry.manifestsOf).toHaveLength(2));
+    await expect.poll(() => registry.manifestsOf).toHaveLength(2);
   });
 
   it('is given no unknown verdicts and no failures', async () => {
@@ -257,8 +257,8 @@ describe('a rehearsal', () => {
     await detector.detect(request('app:1'), noDeadline);
     clock.advance(11 * minute);
     await detector.detect(request('app:1', { dryRun: true }), noDeadline);
-    await vi.waitFor(() => expect(registry.manifestsOf).toHaveLength(2));
-    await vi.waitFor(() => expect(detector.stats().underWay).toBe(0));
+    await expect.poll(() => registry.manifestsOf).toHaveLength(2);
+    await expect.poll(() => detector.stats().underWay).toBe(0);
     expect(puts).toHaveLength(1);
   });
 });
@@ -320,7 +320,7 @@ describe('a verdict of older rules', () => {
     image.resolver = 'glibc';
     const detector = detectorFor(registry, { store });
     expect((await detector.detect(request('app:1'), noDeadline)).verdict.resolver).toBe('musl');
-    await vi.waitFor(() => expect([...held.values()][0]?.inspection.verdict.resolver).toBe('glibc'));
+    await expect.poll(() => [...held.values()][0]?.inspection.verdict.resolver).toBe('glibc');
     expect([...held.values()][0]?.inspection.outdated).toBeUndefined();
     for (let pods = 0; pods < 5; pods += 1) {
       expect((await detector.detect(request('app:1'), noDeadline)).verdict.resolver).toBe('glibc');
@@ -352,7 +352,7 @@ describe('a verdict of older rules', () => {
     image.resolver = 'unknown';
     const detector = detectorFor(registry, { store });
     await detector.detect(request('app:1'), noDeadline);
-    await vi.waitFor(() => expect(held.size).toBe(0));
+    await expect.poll(() => held.size).toBe(0);
     expect((await detector.detect(request('app:1'), noDeadline)).verdict.resolver).toBe('unknown');
   });
 
