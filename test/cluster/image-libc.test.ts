@@ -404,7 +404,7 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
       await installImageLibcs(cluster.client);
       for (const each of [store, late]) {
         await expect.poll(() => each.get(asked('app:2')), { timeout: 15_000 }).toBeDefined();
-        expect(each.told).toContain('reads recovered');
+        await expect.poll(() => each.told).toContain('reads recovered');
       }
     });
   });
