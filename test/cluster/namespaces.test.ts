@@ -223,8 +223,8 @@ describe.runIf(ownBinaries)('an API server that is stopped and started again', (
 
       await apiServer.start();
       await create('after');
-      await expect.poll(() => namespaces.get('after'), { timeout: 20_000 }).toEqual(enforced('after'));
-      expect(events).toEqual(expect.arrayContaining(['gone', 'recovered']));
+      await expect.poll(() => namespaces.peek('after'), { timeout: 20_000 }).toEqual(enforced('after'));
+      await expect.poll(() => events).toEqual(expect.arrayContaining(['gone', 'recovered']));
     } finally {
       await namespaces.close();
       await client.close();
