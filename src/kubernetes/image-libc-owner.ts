@@ -11,6 +11,7 @@ interface ManagedFields {
 }
 
 interface Owner {
+  /** As it is: anybody may choose it. */
   readonly manager: string;
   readonly ownsResolver: boolean;
 }
@@ -18,16 +19,23 @@ interface Owner {
 function specOwners(metadata: ObjectMeta): Owner[] {
   const { managedFields } = metadata as ObjectMeta & { readonly managedFields?: unknown };
   if (!Array.isArray(managedFields)) return [];
-  return (managedFields as (ManagedFields | null)[]).flatMap((entry) => {
+  const owners: Owner[] = [];
+  for (const entry of managedFields as (ManagedFields | null)[]) {
     const spec = entry?.fieldsV1?.['f:spec'];
-    if (typeof spec !== 'object' || spec === null || typeof entry?.manager !== 'string') return [];
-    return [{ manager: printable(entry.manager, 128), ownsResolver: Object.hasOwn(spec, 'f:resolver') }];
-  });
+    if (typeof spec !== 'object' || spec === null || typeof entry?.manager !== 'string') continue;
+    owners.push({ manager: entry.manager, ownsResolver: Object.hasOwn(spec, 'f:resolver') });
+  }
+  return owners;
+}
+
+function resolverOwnerOf(owners: readonly Owner[]): string | undefined {
+  const manager = owners.find(({ ownsResolver }) => ownsResolver)?.manager;
+  return manager === undefined ? undefined : printable(manager, 128);
 }
 
 /** Who wrote spec.resolver; undefined where the API server does not say. */
 export function resolverOwner(metadata: ObjectMeta): string | undefined {
-  return specOwners(metadata).find(({ ownsResolver }) => ownsResolver)?.manager;
+  return resolverOwnerOf(specOwners(metadata));
 }
 
 /**
@@ -38,5 +46,5 @@ export function takenBy(metadata: ObjectMeta): string | undefined {
   const owners = specOwners(metadata);
   const ours = owners.filter(({ manager }) => manager === FIELD_MANAGER);
   if (ours.length === 0 || ours.some(({ ownsResolver }) => ownsResolver)) return undefined;
-  return owners.find(({ ownsResolver }) => ownsResolver)?.manager;
+  return resolverOwnerOf(owners);
 }

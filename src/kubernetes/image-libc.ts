@@ -1,11 +1,18 @@
 import { hash } from 'node:crypto';
-import { z } from 'zod';
 
 import { platformName } from '../libc/platform.ts';
 import type { StoredVerdict, StoreKey } from '../libc/verdict-store.ts';
 import { DETECTOR_VERSION } from '../libc/detector-version.ts';
 import type { Libc, Verdict } from '../policy/verdict.ts';
 import { resolverOwner, takenBy } from './image-libc-owner.ts';
+import {
+  LibcFieldError,
+  readLibcSpec,
+  readLibcStatus,
+  type LibcDetection,
+  type LibcSpec,
+  type LibcStatus,
+} from './image-libc-spec.ts';
 import type { KubeObject } from './objects.ts';
 import { UNSHARED, type SharedValues } from './shared-values.ts';
 
@@ -43,44 +50,7 @@ export type HeldLibc = DetectedLibc | DeclaredLibc;
 
 export const referenceKey = (image: string, platform: string): string => `${image} ${platform}`;
 
-const time = z
-  .string()
-  .max(40)
-  .transform((text) => Date.parse(text));
-
-// The bounds of charts/libc-dns-webhook/files/imagelibcs.yaml, which may not be the ones in the cluster.
-const spec = z.object({
-  image: z.string().min(1).max(1024),
-  platform: z.string().max(64).optional(),
-  resolver: z.enum(['glibc', 'musl', 'go', 'other']),
-  libc: z.enum(['glibc', 'musl', 'none', 'other', 'unknown']).optional(),
-  evidence: z
-    .object({
-      source: z.enum(['declared', 'executable', 'base-layer', 'history', 'label']),
-      detail: z.string().max(1024).default(''),
-      confidencePercent: z.int().min(0).max(100).default(0),
-    })
-    .optional(),
-  detection: z
-    .object({
-      digest: z.string().max(135),
-      run: z.string().max(44),
-      decidedBy: z.enum(['entrypoint', 'first-word']).optional(),
-      executable: z.string().max(4096).optional(),
-      detectorVersion: z.int().min(0),
-      seenAt: time,
-    })
-    .optional(),
-});
-
-const status = z.object({ checkedAt: time.optional(), lastUsedAt: time.optional() }).default({});
-
-const object = z.object({ spec, status });
-
-type Spec = z.output<typeof spec>;
-type Status = z.output<typeof status>;
-
-const LIBC_OF: Readonly<Record<Spec['resolver'], Libc>> = {
+const LIBC_OF: Readonly<Record<LibcSpec['resolver'], Libc>> = {
   glibc: 'glibc',
   musl: 'musl',
   go: 'unknown',
@@ -98,17 +68,28 @@ export interface ReadOptions {
 
 /** What an ImageLibc says, or, as a text, why nothing can be made of it. */
 export function readImageLibc({ metadata, ...rest }: KubeObject, options: ReadOptions): HeldLibc | string {
-  const read = object.safeParse(rest);
-  if (!read.success) return z.prettifyError(read.error).slice(0, 300);
+  let said: LibcSpec;
+  let seen: LibcStatus;
+  try {
+    said = readLibcSpec(rest['spec']);
+    seen = readLibcStatus(rest['status']);
+  } catch (error) {
+    if (error instanceof LibcFieldError) return error.message;
+    throw error;
+  }
   const editor = takenBy(metadata);
-  const { spec: said, status: seen } = read.data;
   if (said.detection === undefined || editor !== undefined) {
     return declared(metadata.name, said, editor ?? resolverOwner(metadata), options);
   }
   return detected(said, said.detection, seen, { ...options, resourceVersion: metadata.resourceVersion });
 }
 
-function declared(name: string, said: Spec, by: string | undefined, { canonical }: ReadOptions): DeclaredLibc | string {
+function declared(
+  name: string,
+  said: LibcSpec,
+  by: string | undefined,
+  { canonical }: ReadOptions,
+): DeclaredLibc | string {
   const detail = `declared in ImageLibc ${name}${by === undefined ? '' : ` by ${by}`}`;
   try {
     return {
@@ -129,9 +110,9 @@ function declared(name: string, said: Spec, by: string | undefined, { canonical 
 }
 
 function detected(
-  { image, platform, resolver, libc, evidence }: Spec,
-  detection: NonNullable<Spec['detection']>,
-  { checkedAt, lastUsedAt }: Status,
+  { image, platform, resolver, libc, evidence }: LibcSpec,
+  detection: LibcDetection,
+  { checkedAt, lastUsedAt }: LibcStatus,
   { now, shared = UNSHARED, resourceVersion }: ReadOptions & { readonly resourceVersion: string | undefined },
 ): DetectedLibc | string {
   if (platform === undefined || libc === undefined) return 'spec.detection without spec.platform or spec.libc';

@@ -10,8 +10,13 @@ export async function* readLines(stream: AsyncIterable<Buffer>, most: number = M
   for await (const chunk of stream) {
     let from = 0;
     for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, from)) {
-      const line = Buffer.concat([...begun, chunk.subarray(from, end)]).toString('utf8');
-      [begun, size, from] = [[], 0, end + 1];
+      // Most lines lie in one chunk: they need no copy.
+      const line =
+        begun.length === 0
+          ? chunk.toString('utf8', from, end)
+          : Buffer.concat([...begun, chunk.subarray(from, end)]).toString('utf8');
+      from = end + 1;
+      if (size > 0) [begun, size] = [[], 0];
       if (line !== '') yield line;
     }
     size += chunk.length - from;

@@ -142,25 +142,50 @@ describe('what a person declares', () => {
 });
 
 describe('objects that no schema has checked', () => {
-  const { detection } = found;
-  it.each<[string, unknown]>([
-    ['no spec', undefined],
-    ['a text for a spec', 'musl'],
-    ['an unknown resolver', { ...found, resolver: 'unknown' }],
-    ['an endless image', { ...found, image: 'a'.repeat(1025) }],
-    ['an image that is no reference', { image: '///', resolver: 'musl' }],
-    ['a detection without a platform', { ...found, platform: undefined }],
-    ['a detection without a libc', { ...found, libc: undefined }],
-    ['a detection without evidence', { ...found, evidence: undefined }],
-    ['a detection that says declared', { ...found, evidence: { source: 'declared' } }],
-    ['more than certainty', { ...found, evidence: { ...found.evidence, confidencePercent: 200 } }],
-    ['an endless digest', { ...found, detection: { ...detection, digest: 'a'.repeat(200) } }],
-    ['an endless executable', { ...found, detection: { ...detection, executable: 'a'.repeat(5000) } }],
-    ['a version that is no number', { ...found, detection: { ...detection, detectorVersion: Number.NaN } }],
-  ])('are said to be of no use: %s', (_, spec) => {
-    const read = readImageLibc(object(spec), options);
-    expect(read).toEqual(expect.any(String));
-    expect((read as string).length).toBeLessThan(400);
+  const evidence = (change: object): object => ({ ...found, evidence: { ...found.evidence, ...change } });
+  const detected = (change: object): object => ({ ...found, detection: { ...found.detection, ...change } });
+  it.each<[string, unknown, RegExp]>([
+    ['no spec', undefined, /^spec: expected an object$/u],
+    ['a text for a spec', 'musl', /^spec: expected an object$/u],
+    ['a list for a spec', ['musl'], /^spec\.image: expected/u],
+    ['no image', { ...found, image: undefined }, /^spec\.image: expected at most 1024 characters of text$/u],
+    ['an empty image', { ...found, image: '' }, /^spec\.image: expected the name of an image$/u],
+    ['an endless image', { ...found, image: 'a'.repeat(1025) }, /^spec\.image: /u],
+    ['an image that is no reference', { image: '///', resolver: 'musl' }, /^spec\.image: /u],
+    ['a platform that is none', { ...found, platform: null }, /^spec\.platform: /u],
+    [
+      'an unknown resolver',
+      { ...found, resolver: 'unknown' },
+      /^spec\.resolver: expected one of glibc, musl, go, other$/u,
+    ],
+    ['an unknown libc', { ...found, libc: 'uclibc' }, /^spec\.libc: /u],
+    ['a detection without a platform', { ...found, platform: undefined }, /without spec\.platform/u],
+    ['a detection without a libc', { ...found, libc: undefined }, /or spec\.libc/u],
+    ['a detection without evidence', { ...found, evidence: undefined }, /without spec\.evidence/u],
+    ['a detection that says declared', { ...found, evidence: { source: 'declared' } }, /without spec\.evidence/u],
+    ['a detection that is a text', { ...found, detection: 'x' }, /^spec\.detection: expected an object$/u],
+    ['evidence of no source', { ...found, evidence: { source: 'x' } }, /^spec\.evidence\.source: /u],
+    ['a detail that is a number', evidence({ detail: 5 }), /^spec\.evidence\.detail: /u],
+    [
+      'more than certainty',
+      evidence({ confidencePercent: 200 }),
+      /confidencePercent: expected a whole number .* 100$/u,
+    ],
+    ['half a percent', evidence({ confidencePercent: 0.5 }), /^spec\.evidence\.confidencePercent: /u],
+    ['an endless digest', detected({ digest: 'a'.repeat(200) }), /^spec\.detection\.digest: /u],
+    ['an endless run', detected({ run: 'a'.repeat(45) }), /^spec\.detection\.run: /u],
+    ['decided by nobody', detected({ decidedBy: 'x' }), /^spec\.detection\.decidedBy: /u],
+    ['an endless executable', detected({ executable: 'a'.repeat(5000) }), /^spec\.detection\.executable: /u],
+    ['a version that is no number', detected({ detectorVersion: Number.NaN }), /^spec\.detection\.detectorVersion: /u],
+    ['a time that is a number', detected({ seenAt: 5 }), /^spec\.detection\.seenAt: /u],
+  ])('are said to be of no use, and why: %s', (_, spec, why) => {
+    expect(readImageLibc(object(spec), options)).toMatch(why);
+  });
+
+  it('are of no use where their status is none', () => {
+    expect(readImageLibc(object(found, { status: 'x' }), options)).toBe('status: expected an object');
+    const status = { lastUsedAt: 'x'.repeat(41) };
+    expect(readImageLibc(object(found, { status }), options)).toMatch(/^status\.lastUsedAt: /u);
   });
 
   it('never throw', () => {

@@ -1,0 +1,116 @@
+import type { Libc } from '../policy/verdict.ts';
+
+const RESOLVERS = ['glibc', 'musl', 'go', 'other'] as const;
+const LIBCS = ['glibc', 'musl', 'none', 'other', 'unknown'] as const satisfies readonly Libc[];
+const SOURCES = ['declared', 'executable', 'base-layer', 'history', 'label'] as const;
+const DECIDED_BY = ['entrypoint', 'first-word'] as const;
+
+export interface LibcSpec {
+  readonly image: string;
+  readonly platform: string | undefined;
+  readonly resolver: (typeof RESOLVERS)[number];
+  readonly libc: (typeof LIBCS)[number] | undefined;
+  readonly evidence: LibcEvidence | undefined;
+  readonly detection: LibcDetection | undefined;
+}
+
+export interface LibcEvidence {
+  readonly source: (typeof SOURCES)[number];
+  readonly detail: string;
+  readonly confidencePercent: number;
+}
+
+export interface LibcDetection {
+  readonly digest: string;
+  readonly run: string;
+  readonly decidedBy: (typeof DECIDED_BY)[number] | undefined;
+  readonly executable: string | undefined;
+  readonly detectorVersion: number;
+  /** Milliseconds since 1970, as are all times here; NaN where it is no time. */
+  readonly seenAt: number;
+}
+
+export interface LibcStatus {
+  readonly checkedAt: number | undefined;
+  readonly lastUsedAt: number | undefined;
+}
+
+/** A field is not what it has to be. The message names it, and never holds what it was. */
+export class LibcFieldError extends Error {
+  override readonly name = 'LibcFieldError';
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function wrong(path: string, expected: string): never {
+  throw new LibcFieldError(`${path}: expected ${expected}`);
+}
+
+const fieldsOf = (value: unknown, path: string): Fields =>
+  typeof value === 'object' && value !== null ? (value as Fields) : wrong(path, 'an object');
+
+const textOf = (value: unknown, path: string, most: number): string =>
+  typeof value === 'string' && value.length <= most ? value : wrong(path, `at most ${most} characters of text`);
+
+const optionalText = (value: unknown, path: string, most: number): string | undefined =>
+  value === undefined ? undefined : textOf(value, path, most);
+
+const numberOf = (value: unknown, path: string, most: number): number =>
+  Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= most
+    ? (value as number)
+    : wrong(path, `a whole number from 0 to ${most}`);
+
+const oneOf = <T extends string>(value: unknown, path: string, known: readonly T[]): T =>
+  known.includes(value as T) ? (value as T) : wrong(path, `one of ${known.join(', ')}`);
+
+const timeOf = (value: unknown, path: string): number => Date.parse(textOf(value, path, 40));
+
+const optionalTime = (value: unknown, path: string): number | undefined =>
+  value === undefined ? undefined : timeOf(value, path);
+
+function evidenceOf(value: unknown): LibcEvidence {
+  const { source, detail = '', confidencePercent = 0 } = fieldsOf(value, 'spec.evidence');
+  return {
+    source: oneOf(source, 'spec.evidence.source', SOURCES),
+    detail: textOf(detail, 'spec.evidence.detail', 1024),
+    confidencePercent: numberOf(confidencePercent, 'spec.evidence.confidencePercent', 100),
+  };
+}
+
+function detectionOf(value: unknown): LibcDetection {
+  const { digest, run, decidedBy, executable, detectorVersion, seenAt } = fieldsOf(value, 'spec.detection');
+  return {
+    digest: textOf(digest, 'spec.detection.digest', 135),
+    run: textOf(run, 'spec.detection.run', 44),
+    decidedBy: decidedBy === undefined ? undefined : oneOf(decidedBy, 'spec.detection.decidedBy', DECIDED_BY),
+    executable: optionalText(executable, 'spec.detection.executable', 4096),
+    detectorVersion: numberOf(detectorVersion, 'spec.detection.detectorVersion', Number.MAX_SAFE_INTEGER),
+    seenAt: timeOf(seenAt, 'spec.detection.seenAt'),
+  };
+}
+
+/**
+ * The spec of an ImageLibc, within the bounds of charts/libc-dns-webhook/files/imagelibcs.yaml, which may not be the ones in the
+ * cluster. By hand and not by a schema: a replica reads tens of thousands before it is ready, and zod takes four times as long.
+ * Throws {@link LibcFieldError}.
+ */
+export function readLibcSpec(value: unknown): LibcSpec {
+  const { image, platform, resolver, libc, evidence, detection } = fieldsOf(value, 'spec');
+  return {
+    image: textOf(image, 'spec.image', 1024) || wrong('spec.image', 'the name of an image'),
+    platform: optionalText(platform, 'spec.platform', 64),
+    resolver: oneOf(resolver, 'spec.resolver', RESOLVERS),
+    libc: libc === undefined ? undefined : oneOf(libc, 'spec.libc', LIBCS),
+    evidence: evidence === undefined ? undefined : evidenceOf(evidence),
+    detection: detection === undefined ? undefined : detectionOf(detection),
+  };
+}
+
+/** Its status. Throws {@link LibcFieldError}. */
+export function readLibcStatus(value: unknown): LibcStatus {
+  const { checkedAt, lastUsedAt } = value === undefined ? {} : fieldsOf(value, 'status');
+  return {
+    checkedAt: optionalTime(checkedAt, 'status.checkedAt'),
+    lastUsedAt: optionalTime(lastUsedAt, 'status.lastUsedAt'),
+  };
+}
