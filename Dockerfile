@@ -21,8 +21,8 @@ FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="libc-dns-webhook" \
       org.opencontainers.image.description="Gives every Pod the DNS options that its images' resolvers obey" \
       org.opencontainers.image.licenses="Apache-2.0"
-# Memory that is freed goes back to the system: 10 MB less at rest, a quarter less after a rush.
-ENV MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072
+# Memory that is freed goes back to the system (docs/performance.md: where the memory goes).
+ENV MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=32768
 WORKDIR /app
 COPY --from=build /src/dist/main.js main.js
 COPY --from=build /src/dist/THIRD-PARTY-NOTICES.txt THIRD-PARTY-NOTICES.txt
@@ -30,5 +30,6 @@ COPY --chmod=0644 LICENSE LICENSE
 # A number, so that Kubernetes can tell that it is not root.
 USER 65532:65532
 EXPOSE 10250 9402
-# The base image's entry point is node.
+# The base's entry point, without V8's compiler between the quick one and the thorough one: it takes memory and saves no time here.
+ENTRYPOINT ["/nodejs/bin/node", "--no-maglev"]
 CMD ["main.js", "serve"]

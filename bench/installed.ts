@@ -23,3 +23,10 @@ export function installedEnvironment(): Record<string, string> {
     UV_THREADPOOL_SIZE: String(threads),
   };
 }
+
+/** The flags of Node that our image starts it with (`ENTRYPOINT` of the Dockerfile). */
+export function installedFlags(): string[] {
+  const entryPoint = /^ENTRYPOINT (\[.*\])$/m.exec(read('Dockerfile'))?.[1];
+  if (entryPoint === undefined) throw new Error('the Dockerfile has no ENTRYPOINT of the form ["program", "flag"]');
+  return (JSON.parse(entryPoint) as string[]).slice(1);
+}

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { createCertificate } from '../test/support/certificate.ts';
-import { installedEnvironment } from './installed.ts';
+import { installedEnvironment, installedFlags } from './installed.ts';
 
 /** A server under measurement: a process of its own. */
 export interface BenchServer {
@@ -133,7 +133,7 @@ export interface OursOptions {
   readonly flags?: readonly string[];
 }
 
-/** Our server from its bundle, with what it logs by default and the environment of its image and chart. */
+/** Our server from its bundle, with what it logs by default and the environment and flags of its image and chart. */
 export async function startOurs(
   keys: Keys,
   { main, name = 'ours', settings = {}, flags = [] }: OursOptions,
@@ -153,7 +153,7 @@ export async function startOurs(
   return await launch({
     name,
     command: process.execPath,
-    args: [main, 'serve', ...flags],
+    args: [...installedFlags(), main, 'serve', ...flags],
     env: { ...installedEnvironment(), ...own },
     port,
     probesPort,
@@ -163,10 +163,10 @@ export async function startOurs(
 
 const script = (name: string): string => fileURLToPath(new URL(`servers/${name}.ts`, import.meta.url));
 
-/** With the environment of ours: what is compared is what is done, not how Node is set up. */
+/** With the environment and flags of ours: what is compared is what is done, not how Node is set up. */
 export async function startFloor(keys: Keys, { name = 'floor', patch = '' } = {}): Promise<BenchServer> {
   const port = await freePort();
-  const args = [script('floor'), keys.certFile, keys.keyFile, String(port), '127.0.0.1', patch];
+  const args = [...installedFlags(), script('floor'), keys.certFile, keys.keyFile, String(port), '127.0.0.1', patch];
   return await launch({ name, command: process.execPath, args, env: installedEnvironment(), port, keys });
 }
 

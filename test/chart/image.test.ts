@@ -27,6 +27,7 @@ describe('the look at the image', () => {
 
   it('finds nothing wrong with a right one', () => {
     expect(problems(good)).toEqual([]);
+    expect(problems({ ...good, Entrypoint: ['/nodejs/bin/node', '--no-maglev'] })).toEqual([]);
     expect(fileProblems(FILES)).toEqual([]);
   });
 
@@ -35,6 +36,7 @@ describe('the look at the image', () => {
     ['a user by name', { User: 'nonroot' }, /expected numbers/],
     ['no user', { User: undefined }, /user ""/],
     ['a shell', { Entrypoint: ['/bin/sh', '-c'] }, /entry point/],
+    ['a program that Node is to start', { Entrypoint: ['/nodejs/bin/node', 'x.js'] }, /entry point/],
     ['another command', { Cmd: ['main.js'] }, /command/],
     ['another folder', { WorkingDir: '/' }, /working directory/],
     ['another port', { ExposedPorts: { '443/tcp': {} } }, /ports 443/],
