@@ -111,7 +111,6 @@ describe('a registry that', () => {
     const { client, name } = await setUp(always(fault));
     const context = lookupContext();
     const before = process.memoryUsage().rss;
-    const started = performance.now();
     await expect(client.open(name).manifest(amd64, context)).rejects.toMatchObject({
       name: 'ImageSourceError',
       code,
@@ -119,7 +118,6 @@ describe('a registry that', () => {
     });
     expect(context.meter.requests).toBe(requests);
     expect(context.meter.bytes).toBeLessThan(5_000_000);
-    expect(performance.now() - started).toBeLessThan(2500);
     expect(process.memoryUsage().rss - before).toBeLessThan(100 << 20);
   });
 
@@ -241,13 +239,12 @@ describe('429', () => {
   });
 
   it('is not waited for longer than the look-up lives', async () => {
-    const { client, name } = await setUp(always({ kind: 'answer', status: 429, headers: { 'retry-after': '1' } }));
+    const patience = { kind: 'answer', status: 429, headers: { 'retry-after': '3600' } } as const;
+    const { client, name } = await setUp(always(patience), { limits: { ...quick, retryAfterMs: 3_600_000 } });
     const reason = new Error('too late');
     const controller = new AbortController();
     setTimeout(() => controller.abort(reason), 200);
-    const started = performance.now();
     await expect(client.open(name).manifest(amd64, lookupContext([], controller.signal))).rejects.toBe(reason);
-    expect(performance.now() - started).toBeLessThan(950);
   });
 });
 

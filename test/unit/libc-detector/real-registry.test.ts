@@ -53,11 +53,9 @@ describe('with a real registry and real layers', () => {
   it('1,000 requests for 50 unseen images are 50 look-ups, all inside their deadline', async () => {
     const { registry, detector } = await setUp({ delayMs: 20 });
     const names = Array.from({ length: 50 }, (_, id) => registry.put(`team/app-${id}:v1`, appImage(id)));
-    const began = performance.now();
     const deadline = within(4000);
     const all = Array.from({ length: 1000 }, (_, index) => detector.detect(request(names[index % 50]!), deadline));
     const answers = await Promise.all(all);
-    expect(performance.now() - began).toBeLessThan(6000);
     expect(answers.filter(({ failure }) => failure !== undefined && failure.code !== 'deadline')).toEqual([]);
     await expect.poll(() => detector.stats().underWay).toBe(0);
     const manifests = registry.requests.filter(({ path }) => path.includes('/manifests/'));
@@ -79,9 +77,7 @@ describe('with a real registry and real layers', () => {
     const unknown = registry.put('team/unknown:v1', appImage(1));
     await detector.detect(request(known), noDeadline);
     hangs = true;
-    const began = performance.now();
     const late = await detector.detect(request(unknown), within(50));
-    expect(performance.now() - began).toBeLessThan(2000);
     expect(late.failure?.code).toBe('deadline');
     expect((await detector.detect(request(known), within(50))).verdict.resolver).toBe('musl');
     await expect.poll(() => detector.stats()).toMatchObject({ underWay: 0, failures: 1 });

@@ -208,13 +208,13 @@ describe('hostile words', () => {
     );
   });
 
+  // Time that grew with the square would be minutes.
   it.each(['"', '${', "'", '\\"', '"\\', '$(', 'exec ', '"$@" ', '{', '# ', '<', '2>'])(
-    '64 KiB of %j take no longer than a script of that size',
+    '64 KiB of %j are read a hundred times',
     (piece) => {
       const text = `#!/bin/sh\n${piece.repeat(65_536 / piece.length)}`;
-      const started = performance.now();
-      scriptTarget(parseScript(text), '/s', ['a'], new Map());
-      expect(performance.now() - started).toBeLessThan(1000);
+      const targets = Array.from({ length: 100 }, () => scriptTarget(parseScript(text), '/s', ['a'], new Map()));
+      expect(new Set(targets.map(({ argv }) => argv.length > 0))).toEqual(new Set([true]));
     },
   );
 });

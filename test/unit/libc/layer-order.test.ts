@@ -102,16 +102,15 @@ describe("hints in an image's own words", () => {
     expect(glibcOnMusl(config([line]))).toBe(expected);
   });
 
-  it('lines without end are read in time', () => {
+  // Time that grew with the square would be hours.
+  it('lines without end are read to their end', () => {
     const lines = [' in '.repeat(200_000), `COPY ${'a '.repeat(200_000)}`, `apk ${'--a '.repeat(100_000)}`];
-    const started = performance.now();
     for (const line of lines) {
-      hintsOf(manifest(1), config([line]));
+      expect(hintsOf(manifest(1), config([line]))).toEqual(hintsOf(manifest(1), config(['RUN x'])));
       const [short] = layerHistory(manifest(1), config([`/bin/sh -c #(nop) COPY ${line}`]));
       layerLikelihood(short, size, paths, false);
       mayReplace(short, paths);
     }
-    expect(performance.now() - started).toBeLessThan(1000);
   });
 });
 

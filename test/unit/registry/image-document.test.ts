@@ -105,12 +105,12 @@ describe('a manifest request gives', () => {
     ['annotations', `{"config":${JSON.stringify(config)},"annotations":{${keys(380_000, '""')}}}`],
     ['an environment of 1', `{"config":{"Env":[${'1,'.repeat(49_000)}1]}}`],
     ['an escape at the end', '"\\'],
-  ])('%s: refused in no time (seconds, without the bound) and without a report on each', (_, body) => {
+  ])('%s: refused without a report on each, which would take seconds', (_, body) => {
     const bytes = Buffer.from(body);
-    const started = performance.now();
-    expect(outcome(() => parseImageDocument(bytes, '', 'x'))).toBe('invalid-answer');
-    if (body.includes('Env')) expect(outcome(() => parseImageConfig(bytes, 'x'))).toBe('invalid-answer');
-    expect(performance.now() - started).toBeLessThan(2500);
+    for (let times = 0; times < 10; times += 1) {
+      expect(outcome(() => parseImageDocument(bytes, '', 'x'))).toBe('invalid-answer');
+      if (body.includes('Env')) expect(outcome(() => parseImageConfig(bytes, 'x'))).toBe('invalid-answer');
+    }
   });
 
   it('commas and brackets inside strings are only text', () => {
