@@ -22,7 +22,7 @@ LABEL org.opencontainers.image.title="libc-dns-webhook" \
       org.opencontainers.image.description="Gives every Pod the DNS options that its images' resolvers obey" \
       org.opencontainers.image.licenses="Apache-2.0"
 # Memory that is freed goes back to the system (docs/performance.md: where the memory goes).
-ENV MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=32768
+ENV MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=32768 MALLOC_TOP_PAD_=32768
 WORKDIR /app
 COPY --from=build /src/dist/main.js main.js
 COPY --from=build /src/dist/THIRD-PARTY-NOTICES.txt THIRD-PARTY-NOTICES.txt
