@@ -23,8 +23,9 @@ export function digits(value: number): string {
   return value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
-/** `12.3 (11.9 to 13.0)`: the median and its spread. */
+/** `12.3 (11.9 to 13.0)`: the median and its spread; `-` where nothing was measured. */
 export function spread({ median, low, high }: Figure): string {
+  if (!Number.isFinite(median)) return '-';
   return `${digits(median)} (${digits(low)} to ${digits(high)})`;
 }
 

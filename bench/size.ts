@@ -15,22 +15,27 @@ import { benchRegistry, type BenchRegistry } from './registry.ts';
 import { digits, spread, type Table } from './report.ts';
 import { bodies } from './reviews.ts';
 import { startFloor, startOurs, startTypical, type BenchServer } from './servers.ts';
-import { figure, slope } from './statistics.ts';
+import { figure, median, ratios, slope } from './statistics.ts';
 
 const COUNTS = [0, 1000, 10_000, 50_000];
 
 /** What is compared with the most: a cluster that is next to empty. */
 const FEW = 100;
 
-interface Sized {
-  readonly count: number;
+/** One start. Memory is resident MiB. */
+interface Round {
   readonly readyMs: number;
-  /** Resident MiB. */
   readonly idle: number;
   readonly loaded: number;
-  readonly churned: number;
   /** Of the typical server, idle; NaN where there is no cluster for it. */
   readonly typical: number;
+}
+
+interface Sized {
+  readonly count: number;
+  readonly rounds: readonly Round[];
+  /** Of the last start. */
+  readonly churned: number;
 }
 
 async function load({ keys, seconds }: Bench, { port, path }: BenchServer, text: string): Promise<void> {
@@ -78,21 +83,27 @@ async function sizeWith(
   registry: BenchRegistry,
   count: number,
 ): Promise<Sized> {
-  const { seconds, rounds } = bench;
-  const server = await startJoined(bench, cluster, registry, count);
-  try {
-    await sleep(1000 * seconds);
-    const idle = residentOf(server.pid);
-    await load(bench, server, bodies(registry.stand)[0]?.text ?? '');
-    const loaded = residentOf(server.pid);
-    const share = rounds === 1 ? 0.1 : 1;
-    await churn(bench, server, { registry, client: cluster?.client, share });
-    await sleep(1000 * seconds);
-    const churned = residentOf(server.pid);
-    return { count, readyMs: server.readyMs, idle, loaded, churned, typical: await typicalResident(bench, cluster) };
-  } finally {
-    await server.stop();
+  const { seconds } = bench;
+  const rounds: Round[] = [];
+  let churned = Number.NaN;
+  for (let round = 1; round <= bench.rounds; round += 1) {
+    const server = await startJoined(bench, cluster, registry, count);
+    try {
+      await sleep(1000 * seconds);
+      const idle = residentOf(server.pid);
+      await load(bench, server, bodies(registry.stand)[0]?.text ?? '');
+      const loaded = residentOf(server.pid);
+      if (round === bench.rounds) {
+        await churn(bench, server, { registry, client: cluster?.client, share: round === 1 ? 0.1 : 1 });
+        await sleep(1000 * seconds);
+        churned = residentOf(server.pid);
+      }
+      rounds.push({ readyMs: server.readyMs, idle, loaded, typical: await typicalResident(bench, cluster) });
+    } finally {
+      await server.stop();
+    }
   }
+  return { count, rounds, churned };
 }
 
 async function residentAndStop(server: BenchServer, seconds: number): Promise<number> {
@@ -106,19 +117,24 @@ const typicalResident = async ({ keys, seconds }: Bench, cluster: TestCluster | 
   cluster === undefined ? Number.NaN : await residentAndStop(await startTypical(keys, cluster.kubeconfig), seconds);
 
 function sizeTable(results: readonly Sized[], floor: number): Table {
-  const points = results.map(({ count, idle }) => ({ things: count, value: idle * 2 ** 20 }));
+  const points = results.map(({ count, rounds }) => ({
+    things: count,
+    value: median(rounds.map(({ idle }) => idle)) * 2 ** 20,
+  }));
   const grown = results.length < 2 ? '' : ` A namespace and a verdict together: ${Math.round(slope(points))} bytes.`;
   return {
     title: 'Memory by what the cluster holds',
     note:
       `MiB resident, ours with the environment of image and chart. Loaded: just after saturation. Churned: after an hour's ` +
-      `${HOUR.pods} Pods, ${HOUR.images} new images and ${HOUR.namespaces} new namespaces. Typical: the same namespaces and ` +
+      `${HOUR.pods} Pods, ${HOUR.images} new images and ${HOUR.namespaces} new namespaces, once. Typical: the same namespaces and ` +
       `ImageLibcs in informers of client-node, idle (\`bench/servers/typical.ts\`). The floor: ${digits(floor)} idle.${grown}`,
     columns: ['namespaces and verdicts', 'ready after ms', 'idle', 'loaded', 'churned', 'typical', 'ours by it'],
-    rows: results.map(({ count, readyMs, idle, loaded, churned, typical }) => [
-      String(count),
-      ...[readyMs, idle, loaded, churned, typical, idle / typical].map(digits),
-    ]),
+    rows: results.map(({ count, rounds, churned }) => {
+      const of = (what: keyof Round): number[] => rounds.map((round) => round[what]);
+      const figures = [of('readyMs'), of('idle'), of('loaded')].map((values) => spread(figure(values)));
+      const byTypical = digits(figure(ratios(of('idle'), of('typical'))).median);
+      return [String(count), ...figures, digits(churned), spread(figure(of('typical'))), byTypical];
+    }),
   };
 }
 

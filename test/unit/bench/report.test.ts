@@ -16,6 +16,7 @@ describe('figures', () => {
 
   it('come with their spread', () => {
     expect(spread({ median: 12.34, low: 11, high: 130 })).toBe('12.3 (11.0 to 130)');
+    expect(spread({ median: Number.NaN, low: Number.NaN, high: Number.NaN })).toBe('-');
   });
 });
 
