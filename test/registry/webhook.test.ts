@@ -85,6 +85,8 @@ describe('1,000 Pods at once, of 50 images that nobody has seen', () => {
     );
     expect(answers.every(({ allowed }) => allowed)).toBe(true);
     expect(answers.every(({ patch }) => patch.length > 0)).toBe(true);
+    const decided = () => webhook.lines.filter((line) => 'reason' in line).length;
+    await expect.poll(decided).toBe(1000);
     const metrics = await (await fetch(`${webhook.probes}/metrics`)).text();
     expect(metrics).toMatch(/^libc_dns_late_answers_total 0$/m);
 
