@@ -13,6 +13,10 @@ export interface Alike {
   /** The Pod, or those parts of it that a decision depends on. */
   readonly object: unknown;
   readonly pod: PodView;
+  /** All that their decision depends on, as text. Absent where they are not remembered. */
+  readonly key?: string;
+  /** What their namespace's mode label said; null: nothing. */
+  readonly label?: string | null;
   last?: LastDecision;
 }
 
@@ -29,6 +33,8 @@ export interface LastDecision {
 export interface AlikeMemory {
   /** Throws what `readPod` throws. */
   of(object: unknown, namespace: NamespaceView): Alike;
+  /** Those that they are now: their namespace's label may have changed. */
+  again(alike: Alike, namespace: NamespaceView): Alike;
   /** Milliseconds, monotonic. */
   now(): number;
   /** How many are held, and about how many bytes they take. */
@@ -73,6 +79,8 @@ const specOf = (spec: Json): Json => ({
   containers: containersOf(spec['containers']),
 });
 
+const labelOf = ({ labels }: NamespaceView): string | null => labels[MODE_LABEL] ?? null;
+
 /** The parts of a Pod that a decision and its patch depend on, as JSON. */
 function partsOf(object: unknown): unknown {
   if (!isMap(object)) return object;
@@ -105,17 +113,20 @@ export function createAlikeMemory(now: () => number): AlikeMemory {
     maxSize: MOST_BYTES,
     sizeCalculation: (_, text) => BYTES_PER_CHARACTER * text.length,
   });
+  const of: AlikeMemory['of'] = (object, namespace) => {
+    const label = labelOf(namespace);
+    const key = JSON.stringify([partsOf(object), namespace.name, label]);
+    const found = known.get(key);
+    if (found !== undefined) return found;
+    if (key.length > LONGEST) return { object, pod: readPod(object) };
+    const [parts] = JSON.parse(key) as [unknown];
+    const alike = { object: parts, pod: readPod(parts), key, label };
+    known.set(key, alike);
+    return alike;
+  };
   return {
-    of(object, { name, labels }) {
-      const text = JSON.stringify([partsOf(object), name, labels[MODE_LABEL] ?? null]);
-      const found = known.get(text);
-      if (found !== undefined) return found;
-      if (text.length > LONGEST) return { object, pod: readPod(object) };
-      const [parts] = JSON.parse(text) as [unknown];
-      const alike = { object: parts, pod: readPod(parts) };
-      known.set(text, alike);
-      return alike;
-    },
+    of,
+    again: (alike, namespace) => (alike.label === labelOf(namespace) ? alike : of(alike.object, namespace)),
     now,
     size: () => ({ entries: known.size, bytes: known.calculatedSize }),
   };

@@ -42,12 +42,19 @@ export interface ResolvConfs {
   readonly after: ResolvConf;
 }
 
+type Terms = Omit<PodRequest, 'namespace'>;
+
 /** Decides for one Pod or Pod template, looking its images up within the budget. Never rejects for what a Pod holds. */
-export type Evaluate = (
-  object: unknown,
-  namespace: NamespaceView,
-  terms: Omit<PodRequest, 'namespace'>,
-) => Evaluation | Promise<Evaluation>;
+export type Evaluate = (object: unknown, namespace: NamespaceView, terms: Terms) => Evaluation | Promise<Evaluation>;
+
+/** The same in two steps, for whoever meets Pods again. */
+export interface Evaluator {
+  /** What of a Pod a decision is made from; an error where it is not well formed. */
+  read(object: unknown, namespace: NamespaceView): Alike | MalformedPodError;
+  /** The same of Pods that were read before. */
+  again(alike: Alike, namespace: NamespaceView): Alike | MalformedPodError;
+  evaluate(pod: Alike | MalformedPodError, namespace: NamespaceView, terms: Terms): Evaluation | Promise<Evaluation>;
+}
 
 const EMPTY: ResolvConf = { servers: [], searches: [], options: [] };
 
@@ -80,13 +87,9 @@ function lazily<T>(make: () => T): () => T {
 
 type Known = Omit<DecideInput, 'verdicts' | 'kubelet'>;
 
-function alikeOf(
-  object: unknown,
-  namespace: NamespaceView,
-  memory: AlikeMemory | undefined,
-): Alike | MalformedPodError {
+function wellFormed(read: () => Alike): Alike | MalformedPodError {
   try {
-    return memory?.of(object, namespace) ?? { object, pod: readPod(object) };
+    return read();
   } catch (error) {
     if (error instanceof MalformedPodError) return error;
     throw error;
@@ -155,21 +158,30 @@ function stillHolds({ last }: Alike, facts: ClusterFacts, memory: AlikeMemory | 
 }
 
 /** Puts policy, detection and the kubelet's rules together: what the webhook and the command line both answer with. */
-export function createEvaluator({ config, cluster, verdicts, memory }: EvaluatorOptions): Evaluate {
-  return (object, namespace, terms) => {
-    const alike = alikeOf(object, namespace, memory);
-    if (alike instanceof MalformedPodError) return malformed(alike);
-    const facts = cluster();
-    const holds = stillHolds(alike, facts, memory);
-    if (holds !== undefined) return holds;
-    const known = { pod: alike.pod, namespace, cluster: facts, config };
-    const early = precheck(known);
-    if (early !== undefined) {
-      alike.last = { facts, evaluation: evaluationOf(known, early, alike.object) };
-      return alike.last.evaluation;
-    }
-    const found = podVerdicts(alike.pod, { ...terms, namespace: namespace.name }, verdicts);
-    if (!(found instanceof Promise)) return decideAbout({ alike, known, verdicts: found, atOnce: true }, memory);
-    return found.then((given) => decideAbout({ alike, known, verdicts: given, atOnce: false }, memory));
+export function createEvaluator({ config, cluster, verdicts, memory }: EvaluatorOptions): Evaluator {
+  return {
+    read: (object, namespace) => wellFormed(() => memory?.of(object, namespace) ?? { object, pod: readPod(object) }),
+    again: (alike, namespace) => wellFormed(() => memory?.again(alike, namespace) ?? alike),
+    evaluate(alike, namespace, terms) {
+      if (alike instanceof MalformedPodError) return malformed(alike);
+      const facts = cluster();
+      const holds = stillHolds(alike, facts, memory);
+      if (holds !== undefined) return holds;
+      const known = { pod: alike.pod, namespace, cluster: facts, config };
+      const early = precheck(known);
+      if (early !== undefined) {
+        alike.last = { facts, evaluation: evaluationOf(known, early, alike.object) };
+        return alike.last.evaluation;
+      }
+      const found = podVerdicts(alike.pod, { ...terms, namespace: namespace.name }, verdicts);
+      if (!(found instanceof Promise)) return decideAbout({ alike, known, verdicts: found, atOnce: true }, memory);
+      return found.then((given) => decideAbout({ alike, known, verdicts: given, atOnce: false }, memory));
+    },
   };
+}
+
+/** In one step. */
+export function createEvaluate(options: EvaluatorOptions): Evaluate {
+  const evaluator = createEvaluator(options);
+  return (object, namespace, terms) => evaluator.evaluate(evaluator.read(object, namespace), namespace, terms);
 }

@@ -7,8 +7,10 @@ import { REASONS } from '../policy/reasons.ts';
 import type { LineLog } from '../telemetry/line-budget.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { lookupBudget } from './deadline.ts';
-import type { Evaluate, Evaluation } from './evaluate.ts';
-import { isPodCreation, prepareResponse, readReview, type AdmissionRequest } from './review.ts';
+import type { Evaluation, Evaluator } from './evaluate.ts';
+import { asObject } from './json.ts';
+import { createKnownReviews, type KnownReviews, type PodCreation } from './known-reviews.ts';
+import { isPodCreation, parseReview, prepareResponse, type AdmissionRequest } from './review.ts';
 
 /** Where a namespace's labels come from. Owned here; `kubernetes/` reads them from the API. */
 export interface Namespaces {
@@ -17,7 +19,7 @@ export interface Namespaces {
 }
 
 export interface MutateOptions {
-  readonly evaluate: Evaluate;
+  readonly evaluator: Evaluator;
   readonly namespaces: Namespaces;
   /** Milliseconds. */
   readonly budget: number;
@@ -31,7 +33,8 @@ export interface MutateOptions {
 
 /** A decision, for whoever passes it on. */
 export interface ToldDecision {
-  readonly object: unknown;
+  /** The Pod's `metadata.ownerReferences`, as the request has them. */
+  readonly owners: unknown;
   readonly namespace: string;
   readonly decision: Decision;
 }
@@ -46,10 +49,15 @@ const LATE_MS = 100;
 /** `object.metadata.namespace` may be empty at admission: the request's own is right. */
 const namespaceOf = (request: AdmissionRequest): string => (request.namespace ?? '').slice(0, MOST_NAME);
 
-function podName(request: AdmissionRequest): string {
-  const object = request.object as { metadata?: { name?: unknown; generateName?: unknown } } | null | undefined;
-  const name = request.name || object?.metadata?.name || object?.metadata?.generateName;
-  return typeof name === 'string' ? name.slice(0, MOST_NAME) : '';
+function podCreation(request: AdmissionRequest): PodCreation {
+  const { name, generateName, ownerReferences: owners } = asObject(asObject(request.object)['metadata']);
+  const pod = request.name || name || generateName;
+  return {
+    namespace: namespaceOf(request),
+    pod: typeof pod === 'string' ? pod.slice(0, MOST_NAME) : '',
+    dryRun: request.dryRun === true,
+    owners,
+  };
 }
 
 function decisionWarnings(decision: Decision, tell: boolean): string[] {
@@ -126,13 +134,18 @@ async function decideInTime(
   return await decide(namespace, budget - (performance.now() - started));
 }
 
+/** A Pod that is to be created. */
+interface Creation {
+  readonly uid: string;
+  readonly request: PodCreation;
+  readonly read: (namespace: NamespaceView) => ReturnType<Evaluator['read']>;
+}
+
 /** At once where nothing has to be waited for, as for nearly all Pods: each promise costs some of a known Pod's time. */
-function decidePod(request: AdmissionRequest, budget: number, options: MutateOptions): Decided | Promise<Decided> {
-  const { object } = request;
-  const dryRun = request.dryRun === true;
+function decidePod({ request, read }: Creation, budget: number, options: MutateOptions): Decided | Promise<Decided> {
+  const { namespace: name, dryRun } = request;
   const decide = (namespace: NamespaceView, budgetMs: number): Decided | Promise<Decided> =>
-    options.evaluate(object, namespace, { budgetMs, dryRun });
-  const name = namespaceOf(request);
+    options.evaluator.evaluate(read(namespace), namespace, { budgetMs, dryRun });
   const found = options.namespaces.get(name);
   return found instanceof Promise ? decideInTime(found, name, budget, decide) : decide(found, budget);
 }
@@ -143,7 +156,7 @@ function levelOf({ decision, unreadable }: Decided): 'debug' | 'info' | 'warn' {
 }
 
 interface Answering {
-  readonly request: AdmissionRequest;
+  readonly creation: Creation;
   /** As `performance.now` has it. */
   readonly started: number;
   /** Milliseconds. */
@@ -154,16 +167,15 @@ interface Answering {
 
 /** Tells everybody of a decision, and the API server last. */
 function answerPod(
-  { request, started, budget, said, trace }: Answering,
+  { creation, started, budget, said, trace }: Answering,
   decided: Decided,
   options: MutateOptions,
 ): string {
   const { decision, unreadable } = decided;
   const duration = performance.now() - started;
-  const { uid } = request;
-  const namespace = namespaceOf(request);
-  const dryRun = request.dryRun === true;
-  if (!dryRun) options.onDecided?.({ object: request.object, namespace, decision });
+  const { uid, request } = creation;
+  const { namespace, pod, dryRun, owners } = request;
+  if (!dryRun) options.onDecided?.({ owners, namespace, decision });
   const { fields, message, count, response } = said(decided);
   count(duration / 1000);
   if (duration > budget + LATE_MS) options.metrics.service.late();
@@ -175,49 +187,68 @@ function answerPod(
       ...(trace !== undefined && { traceId: trace }),
       ...(unreadable !== undefined && { err: unreadable }),
     };
-    line[level]({ uid, namespace, pod: podName(request), ...fields, dryRun, ms, ...rare }, message);
+    line[level]({ uid, namespace, pod, ...fields, dryRun, ms, ...rare }, message);
   }
   return response(uid);
+}
+
+/** A request to create a Pod, known by its text or parsed; the uid of a request for anything else. Throws `ReviewError`. */
+function readCreation(body: Buffer, known: KnownReviews, evaluator: Evaluator): Creation | { readonly other: string } {
+  const found = known.find(body);
+  if (found !== undefined) {
+    const { uid, request, alike } = found;
+    return { uid, request, read: (namespace) => evaluator.again(alike, namespace) };
+  }
+  const review = parseReview(body);
+  const { uid, object } = review;
+  if (!isPodCreation(review)) return { other: uid };
+  const request = podCreation(review);
+  const read: Creation['read'] = (namespace) => {
+    const alike = evaluator.read(object, namespace);
+    if (!(alike instanceof Error)) known.keep(body, uid, { request, alike });
+    return alike;
+  };
+  return { uid, request, read };
 }
 
 /**
  * Answers one AdmissionReview with the text of another: `allowed: true` whatever happens inside. Throws `ReviewError` where the
  * body is not an AdmissionReview v1. `elapsed`: milliseconds since the request came in. `trace`: the id of its trace.
  */
-export type Mutate = (body: unknown, query: unknown, elapsed: number, trace?: string) => string | Promise<string>;
+export type Mutate = (body: Buffer, query: unknown, elapsed: number, trace?: string) => string | Promise<string>;
 
 export function createMutate(options: MutateOptions): Mutate {
-  const known = new WeakMap<Decided, Said>();
+  const sayings = new WeakMap<Decided, Said>();
   const said = (decided: Decided): Said => {
-    let saying = known.get(decided);
-    if (saying === undefined) known.set(decided, (saying = sayingOf(decided, options)));
+    let saying = sayings.get(decided);
+    if (saying === undefined) sayings.set(decided, (saying = sayingOf(decided, options)));
     return saying;
   };
+  const known = createKnownReviews(() => performance.now());
   const otherRequest = { mode: 'off', decision: encodeDecision('NotPodCreation', [], []) };
   const passedBy = prepareResponse({ patch: [], auditAnnotations: otherRequest, warnings: [] });
   const admitted = prepareResponse({ patch: [], warnings: [] });
-  const asItIs = (request: AdmissionRequest, error: unknown): string => {
+  const asItIs = ({ uid, request: { namespace } }: Creation, error: unknown): string => {
     options.metrics.failed();
-    const fields = { err: error, uid: request.uid, namespace: namespaceOf(request) };
-    options.log.line('error')?.error(fields, 'the Pod is admitted as it is');
-    return admitted(request.uid);
+    options.log.line('error')?.error({ err: error, uid, namespace }, 'the Pod is admitted as it is');
+    return admitted(uid);
   };
   return (body, query, elapsed, trace) => {
-    const request = readReview(body);
-    if (!isPodCreation(request)) {
+    const creation = readCreation(body, known, options.evaluator);
+    if ('other' in creation) {
       options.metrics.passedBy();
-      return passedBy(request.uid);
+      return passedBy(creation.other);
     }
     try {
       const budget = lookupBudget(options.budget, query, elapsed);
-      const answering = { request, budget, started: performance.now(), said, trace };
-      const decided = decidePod(request, budget, options);
+      const answering = { creation, budget, started: performance.now(), said, trace };
+      const decided = decidePod(creation, budget, options);
       if (!(decided instanceof Promise)) return answerPod(answering, decided, options);
       return decided
         .then((one) => answerPod(answering, one, options))
-        .catch((error: unknown) => asItIs(request, error));
+        .catch((error: unknown) => asItIs(creation, error));
     } catch (error) {
-      return asItIs(request, error);
+      return asItIs(creation, error);
     }
   };
 }

@@ -55,6 +55,17 @@ export function readReview(body: unknown): AdmissionRequest {
   throw new ReviewError(`expected an AdmissionReview of admission.k8s.io/v1: ${issues.join('; ')}`);
 }
 
+function parsed(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString());
+  } catch (error) {
+    throw new ReviewError(`the body is not JSON: ${(error as SyntaxError).message}`, { cause: error });
+  }
+}
+
+/** The request of an AdmissionReview v1, from the bytes of a body. Throws {@link ReviewError} for anything else. */
+export const parseReview = (body: Buffer): AdmissionRequest => readReview(parsed(body));
+
 /** Whether the request is one that Pods' DNS settings can be set in: CREATE of pods, no subresource. */
 export function isPodCreation(request: AdmissionRequest): boolean {
   const { group, version, resource } = request.resource;

@@ -1,4 +1,4 @@
-import { createEvaluator, type Evaluate } from '../admission/evaluate.ts';
+import { createEvaluate, type Evaluate } from '../admission/evaluate.ts';
 import type { AuditedContainer, DecidedGroup } from '../audit/decided.ts';
 import { exposureOf } from '../audit/exposure.ts';
 import { usesNodeFile } from '../audit/findings/places.ts';
@@ -92,7 +92,7 @@ export async function decideGroups(groups: readonly PodGroup[], options: DecideO
   const deciding: Deciding = {
     ...options,
     verdicts,
-    evaluate: createEvaluator({ config, cluster: () => facts, verdicts }),
+    evaluate: createEvaluate({ config, cluster: () => facts, verdicts }),
     byNode: new Map(scanned.nodes.map((node) => [node.name, node])),
   };
   const decided: DecidedGroup[] = [];

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 
-import { createEvaluator, type Evaluation } from '../admission/evaluate.ts';
+import { createEvaluate, type Evaluation } from '../admission/evaluate.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import type { Detector } from '../libc/detector.ts';
@@ -48,7 +48,7 @@ async function explainManifests(
   const { facts } = configuredFacts(config);
   const platform = parsePlatform(config.detection.platform);
   const verdicts = { platform, ...(detector !== undefined && { detector }) };
-  const evaluate = createEvaluator({ config: policyConfig(config), cluster: () => facts, verdicts });
+  const evaluate = createEvaluate({ config: policyConfig(config), cluster: () => facts, verdicts });
   const labels = new Map<string, Record<string, string>>();
   const pending: { manifest: Manifest; document: ManifestDocument; template: PodTemplate }[] = [];
   for (const manifest of manifests) {

@@ -105,7 +105,7 @@ function startServer(
 ): WebhookServer {
   const { facts, namespaces, certificates, verdicts, onDecided } = opened;
   return createServer({
-    evaluate: createEvaluator({
+    evaluator: createEvaluator({
       config: policyConfig(config),
       cluster: facts,
       verdicts,

@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 import type { TokenBucket } from '../libc/token-bucket.ts';
 import type { Decision } from '../policy/model.ts';
 import type { KubeClient } from './client.ts';
-import { createEventSubjects, directOwner, type EventSubject } from './event-subject.ts';
+import { controllerOf, createEventSubjects, type EventSubject } from './event-subject.ts';
 import { KubeError } from './kube-error.ts';
 import { resourcePath, RESOURCES } from './objects.ts';
 import { pause } from './pause.ts';
@@ -29,8 +29,8 @@ export interface DecisionEventsHooks {
 
 /** What the admission of a Pod came to. */
 export interface ToldDecision {
-  /** As the request has it. */
-  readonly object: unknown;
+  /** The Pod's `metadata.ownerReferences`, as the request has them. */
+  readonly owners: unknown;
   readonly namespace: string;
   readonly decision: Decision;
 }
@@ -150,11 +150,11 @@ export function createDecisionEvents(options: DecisionEventsOptions): DecisionEv
   };
   const writer = createWriter(options, waiting, onNotAllowed, closing.signal);
   return {
-    decided({ object, namespace, decision }) {
+    decided({ owners, namespace, decision }) {
       const { mode, reason, remedy } = decision;
       const now = clock.monotonic();
       if (closing.signal.aborted || now < quietUntil || mode === 'off' || remedy.length === 0) return;
-      const owner = directOwner(object);
+      const owner = controllerOf(owners);
       if (owner === undefined) return;
       const key = `${owner.uid} ${mode} ${reason}`;
       if (now - (told.get(key) ?? -Infinity) < AGAIN_MS) return;

@@ -25,14 +25,14 @@ const reference = z.object({
   controller: z.literal(true),
 });
 
-const owned = z.object({
-  metadata: z.object({ uid: z.string().optional(), ownerReferences: z.array(z.unknown()).max(32).optional() }),
-});
+const references = z.array(z.unknown()).max(32);
 
-/** The controller of an object, undefined where it has none. */
-export function directOwner(object: unknown): EventSubject | undefined {
-  const read = owned.safeParse(object);
-  for (const one of read.data?.metadata.ownerReferences ?? []) {
+const owned = z.object({ metadata: z.object({ uid: z.string().optional(), ownerReferences: z.unknown() }) });
+
+/** The controller among `metadata.ownerReferences`, undefined where there is none. */
+export function controllerOf(owners: unknown): EventSubject | undefined {
+  if (owners === undefined) return undefined;
+  for (const one of references.safeParse(owners).data ?? []) {
     const found = reference.safeParse(one).data;
     if (found === undefined) continue;
     const { controller: _controller, ...subject } = found;
@@ -65,9 +65,9 @@ export function createEventSubjects(client: Pick<KubeClient, 'request'>): EventS
       try {
         const path = resourcePath(resource, owner.name, namespace);
         const object: unknown = await client.request({ path, signal });
+        const read = owned.safeParse(object).data?.metadata;
         // The Pod's author may have named somebody else's.
-        const isSame = owned.safeParse(object).data?.metadata.uid === owner.uid;
-        const top = (isSame ? directOwner(object) : undefined) ?? owner;
+        const top = (read?.uid === owner.uid ? controllerOf(read.ownerReferences) : undefined) ?? owner;
         known.set(owner.uid, top);
         return top;
       } catch (error) {

@@ -122,11 +122,10 @@ describe.runIf(hasCluster())('Events on workloads', () => {
         hooks: { onFailed: (error) => failures.push(error) },
       }),
     );
-    const object: unknown = JSON.parse(
-      await cluster.kubectl(['-n', 'shop', 'get', 'pod', 'web-abc12-0', '-o', 'json']),
-    );
+    const pod = await cluster.kubectl(['-n', 'shop', 'get', 'pod', 'web-abc12-0', '-o', 'json']);
+    const { ownerReferences: owners } = (JSON.parse(pod) as { metadata: { ownerReferences: unknown } }).metadata;
     const decision = { ...decideFor({ resolvers: ['musl'] }), mode: 'audit' as const };
-    for (const replica of replicas) replica.decided({ object, namespace: 'shop', decision });
+    for (const replica of replicas) replica.decided({ owners, namespace: 'shop', decision });
     const described = async (): Promise<string> =>
       await cluster.kubectl(['-n', 'shop', 'describe', 'deployment', 'web']);
     await expect

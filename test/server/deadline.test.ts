@@ -33,7 +33,7 @@ async function serverWith(detector: Detector, change: { budget?: number; namespa
   });
   const lines: string[] = [];
   const { app } = createServer({
-    evaluate: createEvaluator({
+    evaluator: createEvaluator({
       config: policy(),
       cluster: () => facts,
       verdicts: { detector, platform: { os: 'linux', architecture: 'amd64' } },

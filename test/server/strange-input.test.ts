@@ -1,4 +1,7 @@
+import type { IncomingMessage } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
+import { text as readText } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { answerOf, fixture, patched, podReview, type Review } from '../support/reviews.ts';
@@ -24,6 +27,20 @@ afterAll(async () => {
 });
 
 const send = async (review: Review) => answerOf(await webhook.post(JSON.stringify(review)));
+
+/** A call whose body is sent by hand. */
+function begin(headers: Record<string, string>) {
+  const type = { 'content-type': 'application/json' };
+  const call = httpsRequest(new URL('/mutate', webhook.url), {
+    method: 'POST',
+    ca: webhook.ca,
+    headers: { ...type, ...headers },
+  });
+  const reply = new Promise<IncomingMessage>((resolve, reject) => {
+    call.on('response', resolve).on('error', reject);
+  });
+  return { call, reply };
+}
 
 describe('what is no AdmissionReview v1 gets an HTTP error that says why', () => {
   const v1 = JSON.stringify(fixture('plain'));
@@ -69,6 +86,21 @@ describe('what is no AdmissionReview v1 gets an HTTP error that says why', () =>
     );
   });
 
+  it('a body without an announced length, over 7 MiB: 413', async () => {
+    const { call, reply } = begin({ 'transfer-encoding': 'chunked' });
+    const pieces = setInterval(() => call.write('x'.repeat(64 * 1024)), 1);
+    expect((await reply).statusCode).toBe(413);
+    clearInterval(pieces);
+    call.destroy();
+  });
+
+  it('a caller that goes in the middle of a body: counted and told, and nothing else', async () => {
+    const { call, reply } = begin({ 'content-length': '1000' });
+    call.write('{', () => setTimeout(() => call.destroy(), 50));
+    await expect(reply).rejects.toThrow(/hang up/);
+    await expect.poll(() => webhook.lines.some(({ msg }) => msg === 'bad request: aborted')).toBe(true);
+  });
+
   it('garbage instead of TLS: the connection is closed', async () => {
     const { hostname, port } = new URL(webhook.url);
     const socket = connect(Number(port), hostname);
@@ -77,6 +109,17 @@ describe('what is no AdmissionReview v1 gets an HTTP error that says why', () =>
     const closed = new Promise((resolve) => socket.on('close', () => resolve('closed')));
     expect(await closed).toBe('closed');
   });
+});
+
+it('a body that comes in many pieces, cut within a character, is one', async () => {
+  const annotations = { note: 'ü€𝄞'.repeat(1000) };
+  const body = Buffer.from(JSON.stringify(podReview({ metadata: { annotations } })));
+  const { call, reply } = begin({ 'transfer-encoding': 'chunked' });
+  for (let at = 0; at < body.length; at += 997) call.write(body.subarray(at, at + 997));
+  call.end();
+  const response = await reply;
+  const answer = answerOf({ status: response.statusCode ?? 0, headers: {}, body: await readText(response) });
+  expect(answer.patch.length).toBeGreaterThan(0);
 });
 
 describe('requests that create no Pod are let through as they are', () => {

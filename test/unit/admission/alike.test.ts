@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { createAlikeMemory } from '../../../src/admission/alike.ts';
-import { createEvaluator, type Evaluate } from '../../../src/admission/evaluate.ts';
+import { createEvaluate, type Evaluate } from '../../../src/admission/evaluate.ts';
 import type { Detector, DetectRequest } from '../../../src/libc/detector.ts';
 import type { ClusterFacts, NamespaceView, PodView } from '../../../src/policy/model.ts';
 import { enforced, facts, verdict, withNodeLocal } from '../../support/policy.ts';
@@ -105,8 +105,8 @@ function evaluators(): { world: World; remembering: Evaluate; forgetful: Evaluat
   };
   return {
     world,
-    remembering: createEvaluator({ ...options, memory: createAlikeMemory(() => world.now) }),
-    forgetful: createEvaluator(options),
+    remembering: createEvaluate({ ...options, memory: createAlikeMemory(() => world.now) }),
+    forgetful: createEvaluate(options),
   };
 }
 

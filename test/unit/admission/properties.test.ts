@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import jsonPatch from 'fast-json-patch';
 import { describe, expect, it } from 'vitest';
 
-import { createEvaluator } from '../../../src/admission/evaluate.ts';
+import { createEvaluate } from '../../../src/admission/evaluate.ts';
 import type { ClusterFacts, PolicyConfig } from '../../../src/policy/model.ts';
 import { readPod } from '../../../src/policy/read-pod.ts';
 import { enforced, facts, policy } from '../../support/policy.ts';
@@ -103,7 +103,7 @@ const DOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*
 type Json = Record<string, unknown>;
 
 async function answer(object: unknown, known: ClusterFacts, settings: PolicyConfig) {
-  const evaluate = createEvaluator({
+  const evaluate = createEvaluate({
     config: settings,
     cluster: () => known,
     verdicts: { platform: { os: 'linux', architecture: 'amd64' } },
@@ -220,7 +220,7 @@ describe('for any Pod, cluster and configuration', () => {
 
 describe('for anything at all', () => {
   it('an evaluation never rejects', async () => {
-    const evaluate = createEvaluator({
+    const evaluate = createEvaluate({
       config: policy(),
       cluster: () => facts,
       verdicts: { platform: { os: 'linux', architecture: 'amd64' } },

@@ -11,7 +11,7 @@ async function toldOf(request: Record<string, unknown>): Promise<ToldDecision[]>
   const told: ToldDecision[] = [];
   const verdicts = { platform: { os: 'linux', architecture: 'amd64' } };
   const mutate = createMutate({
-    evaluate: createEvaluator({ config: policy(), cluster: () => facts, verdicts }),
+    evaluator: createEvaluator({ config: policy(), cluster: () => facts, verdicts }),
     namespaces: { get: (name) => enforced(name) },
     budget: 1000,
     warnings: false,
@@ -19,14 +19,16 @@ async function toldOf(request: Record<string, unknown>): Promise<ToldDecision[]>
     log: everyLine({ level: 'silent', format: 'json' }),
     onDecided: (one) => told.push(one),
   });
-  await mutate(podReview({ request }), {}, 0);
+  await mutate(Buffer.from(JSON.stringify(podReview({ request }))), {}, 0);
   return told;
 }
 
-it('a decision is passed on with the Pod and the namespace of the request', async () => {
-  const [one, ...others] = await toldOf({});
+it("a decision is passed on with the Pod's owners and the namespace of the request", async () => {
+  const owners = [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web-1', uid: 'u', controller: true }];
+  const { object } = podReview({ metadata: { ownerReferences: owners } }).request;
+  const [one, ...others] = await toldOf({ object });
   expect(others).toEqual([]);
-  expect(one).toMatchObject({ namespace: 'shop', decision: { reason: 'UnknownOptions' }, object: { kind: 'Pod' } });
+  expect(one).toMatchObject({ namespace: 'shop', decision: { reason: 'UnknownOptions' }, owners });
 });
 
 it('a rehearsal is not passed on, nor what is no creation of a Pod', async () => {

@@ -58,8 +58,8 @@ async function start(answers: Readonly<Record<string, (asked: Asked) => void>> =
 
 const AUDIT: Decision = { ...decideFor({ resolvers: ['musl'] }), mode: 'audit' };
 
-const told = (owner: object | undefined = ref('ReplicaSet', 'web-abc'), decision: Decision = AUDIT): ToldDecision => ({
-  object: { metadata: { name: 'p', ...(owner && { ownerReferences: [owner] }) } },
+const told = (owner: object = ref('ReplicaSet', 'web-abc'), decision: Decision = AUDIT): ToldDecision => ({
+  owners: [owner],
   namespace: 'shop',
   decision,
 });
@@ -123,12 +123,10 @@ describe('Events on workloads', () => {
   it.each<[string, ToldDecision]>([
     ['nothing is done', told(undefined, { ...AUDIT, remedy: [] })],
     ['the mode is off', told(undefined, { ...AUDIT, mode: 'off' })],
-    ['nothing owns the Pod', { ...told(), object: { metadata: {} } }],
-    ['the Pod is none', { ...told(), object: null }],
-    [
-      'the owner is no controller',
-      { ...told(), object: { metadata: { ownerReferences: [{ ...ref('ReplicaSet', 'x'), controller: false }] } } },
-    ],
+    ['nothing owns the Pod', { ...told(), owners: undefined }],
+    ['the owners are no list', { ...told(), owners: { 0: ref('ReplicaSet', 'x') } }],
+    ['the owner is none', { ...told(), owners: [null] }],
+    ['the owner is no controller', { ...told(), owners: [{ ...ref('ReplicaSet', 'x'), controller: false }] }],
     ['the name is none', told(ref('ReplicaSet', '../secrets/x'))],
     ['the uid is endless', told(ref('ReplicaSet', 'x', 'u'.repeat(65)))],
   ])('there are none where %s', async (_what, one) => {

@@ -245,14 +245,14 @@ describe('the webhook, with a namespace that cannot be read', () => {
     const cluster = () => facts;
     const verdicts = { platform: { os: 'linux', architecture: 'amd64' } };
     const mutate = createMutate({
-      evaluate: createEvaluator({ config: policy({ scope: 'cluster' }), cluster, verdicts }),
+      evaluator: createEvaluator({ config: policy({ scope: 'cluster' }), cluster, verdicts }),
       namespaces,
       budget: 200,
       warnings: true,
       metrics,
       log: everyLine({ level: 'info', format: 'json', destination: { write: (line) => lines.push(line) } }),
     });
-    const answer = await mutate(fixture('plain'), {}, 0);
+    const answer = await mutate(Buffer.from(JSON.stringify(fixture('plain'))), {}, 0);
     expect(JSON.parse(answer)).toMatchObject({ response: { allowed: true } });
     expect(JSON.parse(answer)).not.toHaveProperty('response.patch');
     expect(answer).toContain('NamespaceUnknown');

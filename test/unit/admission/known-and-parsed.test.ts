@@ -1,0 +1,113 @@
+import { describe, expect, it } from 'vitest';
+
+import { createAlikeMemory } from '../../../src/admission/alike.ts';
+import { createEvaluator } from '../../../src/admission/evaluate.ts';
+import { createMutate, type Mutate } from '../../../src/admission/mutate.ts';
+import type { Detector } from '../../../src/libc/detector.ts';
+import type { NamespaceView } from '../../../src/policy/model.ts';
+import { createMetrics } from '../../../src/telemetry/metrics.ts';
+import { everyLine } from '../../support/every-line.ts';
+import { facts, verdict, withNodeLocal } from '../../support/policy.ts';
+import { fixture } from '../../support/reviews.ts';
+
+type Json = Record<string, unknown>;
+
+/** Every image says its own name, so that an answer shows what was looked up. */
+const detector: Detector = {
+  detect: () => Promise.reject(new Error('not asked')),
+  recall: ({ reference, command, args }) => {
+    const { evidence, ...found } = verdict('musl');
+    const detail = JSON.stringify([reference, command, args]);
+    return {
+      from: 'memory',
+      verdict: { ...found, evidence: { ...evidence, detail } },
+      meter: { requests: 0, bytes: 0 },
+    };
+  },
+};
+
+interface Server {
+  readonly mutate: Mutate;
+  readonly lines: Json[];
+}
+
+function serverIn(labels: () => NamespaceView['labels'] = () => ({})): Server {
+  const lines: Json[] = [];
+  const write = (line: string): void => void lines.push(JSON.parse(line) as Json);
+  const mutate = createMutate({
+    evaluator: createEvaluator({
+      config: withNodeLocal({ scope: 'cluster' }),
+      cluster: () => facts,
+      verdicts: { detector, platform: { os: 'linux', architecture: 'amd64' } },
+      memory: createAlikeMemory(() => performance.now()),
+    }),
+    namespaces: { get: (name) => ({ name, labels: labels() }) },
+    budget: 1000,
+    warnings: true,
+    metrics: createMetrics('test'),
+    log: everyLine({ level: 'debug', format: 'json', destination: { write } }),
+  });
+  return { mutate, lines };
+}
+
+/** What a server answers and logs, but for the time it took. */
+async function said({ mutate, lines }: Server, review: string): Promise<unknown> {
+  try {
+    const answer = JSON.parse(await mutate(Buffer.from(review), {}, 0)) as unknown;
+    return { answer, lines: lines.splice(0).map(({ ms: _ms, time: _time, ...line }) => line) };
+  } catch (error) {
+    return { error: (error as Error).message };
+  }
+}
+
+/** The same review, as no API server writes it: not known by its text. */
+const parsed = (review: string): string => ` ${review}`;
+
+/** What stands at a path, replaced; left out where the value is undefined. */
+function changed(root: unknown, path: readonly string[], value: unknown): string {
+  const copy = structuredClone(root);
+  let parent = copy as Json;
+  for (const key of path.slice(0, -1)) parent = parent[key] as Json;
+  parent[path.at(-1) ?? ''] = value;
+  return JSON.stringify(copy);
+}
+
+const pathsIn = (value: unknown, path: readonly string[] = []): (readonly string[])[] =>
+  typeof value === 'object' && value !== null
+    ? [path, ...Object.entries(value).flatMap(([key, one]) => pathsIn(one, [...path, key]))]
+    : [path];
+
+describe('a review that is known by its text is answered and logged as if it were parsed', () => {
+  it.each(['plain', 'mixed', 'generated', 'storefront', 'report'])('%s, whatever else changes', async (name) => {
+    const review = fixture(name);
+    const [known, parsing] = [serverIn(), serverIn()];
+    await said(known, JSON.stringify(review));
+    for (const path of pathsIn(review).filter(({ length }) => length > 0)) {
+      for (const value of [undefined, null, 'x', 'off', '2026-11-20T19:51:42Z', 'kube-api-access-abcde', 1, []]) {
+        const other = changed(review, path, value);
+        expect(await said(known, other), `${path.join('.')}: ${String(value)}`).toEqual(
+          await said(parsing, parsed(other)),
+        );
+      }
+    }
+    expect(await said(known, JSON.stringify(review))).toEqual(await said(parsing, parsed(JSON.stringify(review))));
+  });
+});
+
+it('a namespace that changes its label changes the answer to a known review', async () => {
+  const text = JSON.stringify(fixture('plain'));
+  let labels = {};
+  const server = serverIn(() => labels);
+  const enforced = await said(server, text);
+  labels = { 'libc-dns.dev/mode': 'audit' };
+  const audited = await said(server, text);
+  expect(audited).toMatchObject({ lines: [{ mode: 'audit', patched: false }] });
+  expect(audited).toEqual(
+    await said(
+      serverIn(() => labels),
+      text,
+    ),
+  );
+  labels = {};
+  expect(await said(server, text)).toEqual(enforced);
+});
