@@ -2,7 +2,7 @@ import type { KubeClient } from '../src/kubernetes/client.ts';
 import { createCaller } from './client.ts';
 import type { Bench } from './part.ts';
 import type { BenchRegistry } from './registry.ts';
-import { bodies } from './reviews.ts';
+import { textsOf } from './reviews.ts';
 import type { BenchServer } from './servers.ts';
 
 /** What an hour of a busy cluster brings, at 20 Pods a second: Jobs and previews on images that come once among what always runs. */
@@ -28,7 +28,7 @@ export async function churn(
 ): Promise<void> {
   const run = Math.random().toString(36).slice(2, 8);
   const caller = createCaller({ port, path: '/mutate', ca: keys.ca });
-  const bodyOf = (image: string): string => bodies(() => registry.stand(image))[0]?.text ?? '';
+  const bodyOf = (image: string): string => textsOf('plain', () => registry.stand(image), 1)[0] ?? '';
   const known = Array.from({ length: KNOWN_IMAGES }, (_, index) => bodyOf(`known-${index}`));
   const every = HOUR.pods / HOUR.images;
   if (client !== undefined) {

@@ -94,7 +94,7 @@ export function createCaller(target: Target): Caller {
       `POST ${target.path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n` +
       `content-length: ${Buffer.byteLength(review)}\r\n\r\n`;
     const made = Buffer.from(head + review);
-    if (requests.size < 100) requests.set(review, made);
+    if (requests.size < 5000) requests.set(review, made);
     return made;
   };
   const drop = (connection: Connection): void => {

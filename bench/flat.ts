@@ -3,6 +3,7 @@ import { closedLoop, openLoop } from './load.ts';
 import type { Bench } from './part.ts';
 import { cpuOf } from './process-cost.ts';
 import { digits, spread, type Table } from './report.ts';
+import { inTurn } from './reviews.ts';
 import type { BenchServer } from './servers.ts';
 import { figure, median, percentile } from './statistics.ts';
 
@@ -24,26 +25,31 @@ interface Measured {
   readonly cpuUs: number[];
 }
 
-async function round({ server, caller }: { server: BenchServer; caller: Caller }, seconds: number, text: string) {
+async function round({ server, caller }: { server: BenchServer; caller: Caller }, seconds: number, next: () => string) {
   const before = cpuOf(server.pid);
-  const { latencies } = await openLoop(RATE, seconds, () => caller.call(text));
+  const { latencies } = await openLoop(RATE, seconds, () => caller.call(next()));
   return { latencies, cpuUs: (cpuOf(server.pid) - before) / latencies.length };
 }
 
 /** The same load on servers that hold little and much, in turns within one run. */
-export async function flatCost({ keys, rounds, seconds, progress }: Bench, held: readonly Held[], text: string) {
-  for (const { server } of held) await assertPatches({ ...server, ca: keys.ca }, text);
+export async function flatCost(
+  { keys, rounds, seconds, progress }: Bench,
+  held: readonly Held[],
+  texts: readonly string[],
+) {
+  const next = inTurn(texts);
+  for (const { server } of held) await assertPatches({ ...server, ca: keys.ca }, next());
   const runs = held.map(({ count, server }) => ({
     server,
     caller: createCaller({ ...server, ca: keys.ca }),
     measured: { count, p50: [], p99: [], cpuUs: [] } as Measured,
   }));
-  for (const { caller } of runs) await closedLoop(4, 2 * seconds, () => caller.call(text));
+  for (const { caller } of runs) await closedLoop(4, 2 * seconds, () => caller.call(next()));
   for (let at = 0; at < rounds * ROUNDS_EACH; at += 1) {
     progress(`flat cost, round ${at + 1}`);
     // Who comes first changes: what a round leaves behind falls on both.
     for (const run of at % 2 === 0 ? runs : runs.toReversed()) {
-      const { latencies, cpuUs } = await round(run, seconds, text);
+      const { latencies, cpuUs } = await round(run, seconds, next);
       run.measured.p50.push(percentile(latencies, 0.5));
       run.measured.p99.push(percentile(latencies, 0.99));
       run.measured.cpuUs.push(cpuUs);

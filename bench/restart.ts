@@ -6,7 +6,7 @@ import { openLoop } from './load.ts';
 import type { Bench, Part } from './part.ts';
 import { benchRegistry } from './registry.ts';
 import { digits } from './report.ts';
-import { bodies } from './reviews.ts';
+import { inTurn, textsOf } from './reviews.ts';
 import { startOurs, type BenchServer } from './servers.ts';
 import { percentile } from './statistics.ts';
 
@@ -43,7 +43,7 @@ export const rollingRestart: Part = async (bench) => {
   const point = (): void => balancer.set(servers.map(({ port }) => `https://127.0.0.1:${port}`));
   point();
   const caller = createCaller({ port: balancer.port, path: '/mutate', ca: keys.ca });
-  const [plain = { name: '', text: '' }] = bodies(registry.stand);
+  const next = inTurn(textsOf('plain', registry.stand));
   const restartAll = async (): Promise<void> => {
     for (let round = 0; round < rounds; round += 1) {
       progress(`rolling restart ${round + 1}`);
@@ -56,7 +56,7 @@ export const rollingRestart: Part = async (bench) => {
     const latencies: number[] = [];
     let failed = 0;
     while (!over.signal.aborted) {
-      const second = await openLoop(RATE, 1, () => caller.call(plain.text));
+      const second = await openLoop(RATE, 1, () => caller.call(next()));
       latencies.push(...second.latencies);
       failed += second.failed;
     }

@@ -1,8 +1,11 @@
+import { randomUUID } from 'node:crypto';
+
 import { fixture, type Review } from '../test/support/reviews.ts';
 
 export interface Body {
   readonly name: string;
-  readonly text: string;
+  /** Each of another Pod, as an API server writes it. */
+  readonly texts: readonly string[];
 }
 
 interface Container {
@@ -31,11 +34,51 @@ function large(): Review {
   return review;
 }
 
-/** Captured reviews, and a large one made of one of them, with the images that `rename` gives them. */
-export function bodies(rename: (image: string) => string): Body[] {
-  const reviews = { plain: fixture('plain'), mixed: fixture('mixed'), large: large() };
-  return Object.entries(reviews).map(([name, review]) => {
-    for (const container of containersOf(review)) container.image = rename(container.image);
-    return { name, text: JSON.stringify(review) };
-  });
+/** As API servers make them (util/rand). */
+const suffix = (): string =>
+  Array.from({ length: 5 }, () => 'bcdfghjklmnpqrstvwxz2456789'[Math.floor(27 * Math.random())]).join('');
+
+/** The second in which each next Pod is made. */
+const second = (index: number): string => new Date(Date.UTC(2026, 0, 1) + 1000 * index).toISOString().slice(0, 19);
+
+/** What an API server writes anew for each Pod of a template: uid, token volume, time. */
+function another(text: string, index: number): string {
+  return text
+    .replace(/(?<="request":\{"uid":")[^"]*/, randomUUID())
+    .replaceAll(/(?<="kube-api-access-)[^"]*/g, suffix())
+    .replaceAll(/(?<="time":")[^"]*/g, `${second(index)}Z`);
+}
+
+/** How many reviews there are of each. Pods of a template have one name, or what it is generated from; a StatefulSet's each their own. */
+const PODS = { plain: 1000, mixed: 1000, statefulset: 3000, large: 20 } as const;
+
+type Name = keyof typeof PODS;
+
+const REVIEWS: Readonly<Record<Name, () => Review>> = {
+  plain: () => fixture('plain'),
+  mixed: () => fixture('mixed'),
+  statefulset: () => fixture('postgres-0'),
+  large,
+};
+
+/** Reviews of so many Pods, with the images that `rename` gives them: captured ones, and a large one made of one of them. */
+export function textsOf(name: Name, rename: (image: string) => string, pods: number = PODS[name]): string[] {
+  const review = REVIEWS[name]();
+  for (const container of containersOf(review)) container.image = rename(container.image);
+  const text = JSON.stringify(review);
+  return Array.from({ length: pods }, (_, index) =>
+    another(name === 'statefulset' ? text.replaceAll('postgres-0', `postgres-${index}`) : text, index),
+  );
+}
+
+export const bodies = (rename: (image: string) => string): Body[] =>
+  (Object.keys(PODS) as Name[]).map((name) => ({ name, texts: textsOf(name, rename) }));
+
+/** One review after the other, and from the beginning. */
+export function inTurn(texts: readonly string[]): () => string {
+  let next = 0;
+  return () => {
+    next = (next + 1) % texts.length;
+    return texts[next] ?? '';
+  };
 }

@@ -5,32 +5,49 @@ import { promisify } from 'node:util';
 
 import { createCaller, type Target } from './client.ts';
 import { closedLoop } from './load.ts';
+import { inTurn } from './reviews.ts';
 
-/** Keeps a server busy over so many connections; resolves to the requests it answered. */
-export type Saturate = (target: Target, review: string, connections: number, seconds: number) => Promise<number>;
+/** Keeps a server busy with these reviews over so many connections; resolves to the requests it answered. */
+export type Saturate = (
+  target: Target,
+  reviews: readonly string[],
+  connections: number,
+  seconds: number,
+) => Promise<number>;
 
 const WRK = '/usr/bin/wrk';
 
 /** Which load generator is used: wrk where it is installed, for it takes a fifth of the time of a client in JavaScript. */
 export const generator = (): 'wrk' | 'own' => (existsSync(WRK) ? 'wrk' : 'own');
 
-const own: Saturate = async (target, review, connections, seconds) => {
+const own: Saturate = async (target, reviews, connections, seconds) => {
   const caller = createCaller(target);
+  const next = inTurn(reviews);
   try {
-    return await closedLoop(connections, seconds, () => caller.call(review));
+    return await closedLoop(connections, seconds, () => caller.call(next()));
   } finally {
     caller.close();
   }
 };
 
+/** Lines of the file, one after the other. */
+const scriptFor = (file: string): string => `
+local requests, at = {}, 0
+function init()
+  local headers = { ['content-type'] = 'application/json' }
+  for line in io.lines('${file}') do requests[#requests + 1] = wrk.format('POST', nil, headers, line) end
+end
+function request()
+  at = at % #requests + 1
+  return requests[at]
+end
+`;
+
 function wrkIn(folder: string): Saturate {
-  return async ({ port, path }, review, connections, seconds) => {
-    const [bodyFile, script] = [join(folder, 'review.json'), join(folder, 'review.lua')];
-    writeFileSync(bodyFile, review);
-    writeFileSync(
-      script,
-      `wrk.method = 'POST'\nwrk.headers['content-type'] = 'application/json'\nwrk.body = io.open('${bodyFile}'):read('*a')\n`,
-    );
+  return async ({ port, path }, reviews, connections, seconds) => {
+    const [file, script] = [join(folder, 'reviews.jsonl'), join(folder, 'reviews.lua')];
+    writeFileSync(file, reviews.join('\n'));
+    writeFileSync(script, scriptFor(file));
     const url = `https://127.0.0.1:${port}${path}`;
     const args = ['-t', '1', '-c', String(connections), '-d', `${seconds}s`, '-s', script, url];
     const { stdout } = await promisify(execFile)(WRK, args);

@@ -13,7 +13,7 @@ import type { Bench, Part } from './part.ts';
 import { residentOf } from './process-cost.ts';
 import { benchRegistry, type BenchRegistry } from './registry.ts';
 import { digits, spread, type Table } from './report.ts';
-import { bodies } from './reviews.ts';
+import { inTurn, textsOf } from './reviews.ts';
 import { startFloor, startOurs, startTypical, type BenchServer } from './servers.ts';
 import { figure, median, ratios, slope } from './statistics.ts';
 
@@ -38,11 +38,12 @@ interface Sized {
   readonly churned: number;
 }
 
-async function load({ keys, seconds }: Bench, { port, path }: BenchServer, text: string): Promise<void> {
+async function load({ keys, seconds }: Bench, { port, path }: BenchServer, texts: readonly string[]): Promise<void> {
   const target = { port, path, ca: keys.ca };
-  await assertPatches(target, text);
+  const next = inTurn(texts);
+  await assertPatches(target, next());
   const caller = createCaller(target);
-  await closedLoop(16, 2 * seconds, () => caller.call(text));
+  await closedLoop(16, 2 * seconds, () => caller.call(next()));
   caller.close();
 }
 
@@ -91,7 +92,7 @@ async function sizeWith(
     try {
       await sleep(1000 * seconds);
       const idle = residentOf(server.pid);
-      await load(bench, server, bodies(registry.stand)[0]?.text ?? '');
+      await load(bench, server, textsOf('plain', registry.stand));
       const loaded = residentOf(server.pid);
       if (round === bench.rounds) {
         await churn(bench, server, { registry, client: cluster?.client, share: round === 1 ? 0.1 : 1 });
@@ -171,7 +172,7 @@ async function flat(bench: Bench, large: TestCluster, registry: BenchRegistry, c
     const counts = [FEW, FEW, count];
     for (const each of counts) servers.push(await startJoined(bench, each === FEW ? small : large, registry, each));
     const held = servers.map((server, at) => ({ server, count: counts[at] ?? 0 }));
-    return await flatCost(bench, held, bodies(registry.stand)[0]?.text ?? '');
+    return await flatCost(bench, held, textsOf('plain', registry.stand));
   } finally {
     for (const server of servers) await server.stop();
     await small.stop();

@@ -1,10 +1,10 @@
-import { assertPatches, createCaller } from './client.ts';
+import { assertPatches, createCaller, type Target } from './client.ts';
 import { openLoop } from './load.ts';
 import type { Bench, Part } from './part.ts';
 import { cpuOf } from './process-cost.ts';
 import { benchRegistry } from './registry.ts';
 import { digits, spread, type Table } from './report.ts';
-import { bodies, type Body } from './reviews.ts';
+import { bodies, inTurn, type Body } from './reviews.ts';
 import { generator, saturateFrom } from './saturate.ts';
 import { startFloor, startOurs, startPeer, type BenchServer } from './servers.ts';
 import { figure, percentile, ratios } from './statistics.ts';
@@ -37,11 +37,8 @@ interface Paced {
   failed: number;
 }
 
-const targetOf = ({ port, path }: BenchServer, ca: string): { port: number; path: string; ca: string } => ({
-  port,
-  path,
-  ca,
-});
+/** With the time that an API server says it waits. */
+const targetOf = ({ port, path }: BenchServer, ca: string): Target => ({ port, path: `${path}?timeout=10s`, ca });
 
 async function saturation(
   bench: Bench,
@@ -50,22 +47,22 @@ async function saturation(
 ): Promise<Saturated[]> {
   const { keys, rounds, seconds, progress } = bench;
   const saturate = saturateFrom(keys.folder);
-  const cases = reviews.flatMap(({ name, text }) => {
+  const cases = reviews.flatMap(({ name, texts }) => {
     // How connections matter is told by one review.
     const numbers = name === 'plain' ? CONNECTIONS : [16];
-    return numbers.map((connections) => ({ name, text, connections }));
+    return numbers.map((connections) => ({ name, texts, connections }));
   });
   const results: Saturated[] = [];
-  for (const { name, text, connections } of cases) {
+  for (const { name, texts, connections } of cases) {
     const here = servers.map((server) => ({ server, result: emptySaturated(server.name, name, connections) }));
     results.push(...here.map(({ result }) => result));
     for (const { server } of here)
-      await saturate(targetOf(server, keys.ca), text, connections, Math.min(WARM_UP, 3 * seconds));
+      await saturate(targetOf(server, keys.ca), texts, connections, Math.min(WARM_UP, 3 * seconds));
     for (let round = 0; round < rounds; round += 1) {
       progress(`warm path: ${name}, ${connections} connections, round ${round + 1}`);
       for (const { server, result } of here) {
         const before = cpuOf(server.pid);
-        const answered = await saturate(targetOf(server, keys.ca), text, connections, seconds);
+        const answered = await saturate(targetOf(server, keys.ca), texts, connections, seconds);
         result.perSecond.push(answered / seconds);
         result.cpuUs.push((cpuOf(server.pid) - before) / answered);
       }
@@ -82,7 +79,8 @@ const emptySaturated = (server: string, review: string, connections: number): Sa
   cpuUs: [],
 });
 
-async function pacing(bench: Bench, servers: readonly BenchServer[], review: string): Promise<Paced[]> {
+async function pacing(bench: Bench, servers: readonly BenchServer[], reviews: readonly string[]): Promise<Paced[]> {
+  const next = inTurn(reviews);
   const { keys, rounds, seconds, progress } = bench;
   const results: Paced[] = [];
   for (const rate of RATES) {
@@ -96,7 +94,7 @@ async function pacing(bench: Bench, servers: readonly BenchServer[], review: str
       progress(`warm path: ${rate} requests/s, round ${round + 1}`);
       for (const { pid, caller, result } of here) {
         const before = cpuOf(pid);
-        const { latencies, failed } = await openLoop(rate, Math.max(seconds, 400 / rate), () => caller.call(review));
+        const { latencies, failed } = await openLoop(rate, Math.max(seconds, 400 / rate), () => caller.call(next()));
         result.cpuUs.push((cpuOf(pid) - before) / latencies.length);
         result.p50.push(percentile(latencies, 0.5));
         result.p99.push(percentile(latencies, 0.99));
@@ -114,7 +112,7 @@ function saturationTable(results: readonly Saturated[], reviews: readonly Body[]
     const floor = results.find(
       (one) => one.server === 'floor' && one.review === review && one.connections === connections,
     );
-    const bytes = reviews.find(({ name }) => name === review)?.text.length ?? 0;
+    const bytes = reviews.find(({ name }) => name === review)?.texts[0]?.length ?? 0;
     return [
       `${review}, ${digits(bytes / 1024)} KiB`,
       String(connections),
@@ -163,10 +161,9 @@ export const warmPath: Part = async (bench) => {
     ...(peer === undefined ? [] : [await startPeer(keys, peer.command, peer.path)]),
   ];
   try {
-    for (const { text } of reviews) await assertPatches(targetOf(ours, keys.ca), text);
+    for (const { texts } of reviews) await assertPatches(targetOf(ours, keys.ca), texts[0] ?? '');
     const saturated = await saturation(bench, servers, reviews);
-    const [plain = { name: '', text: '' }] = reviews;
-    const paced = await pacing(bench, servers, plain.text);
+    const paced = await pacing(bench, servers, reviews[0]?.texts ?? []);
     return {
       tables: [saturationTable(saturated, reviews), pacingTable(paced)],
       data: { generator: generator(), saturated, paced },
