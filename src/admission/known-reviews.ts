@@ -44,6 +44,9 @@ interface Held {
 /** How an API server begins, the uid of the request following. */
 const BEGIN = '{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"';
 
+/** Where a review names the Pod or its namespace, wherever that is exactly: told apart by this, reviews need not be compared. */
+const [NAMES_FROM, NAMES_TO] = [BEGIN.length + 266, BEGIN.length + 366];
+
 const UID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
 
 /**
@@ -55,6 +58,8 @@ const NEW_EACH_TIME = [/"(kube-api-access-[\da-z]{5})"/, /"time":"(\d{4}-\d\d-\d
 /** Characters that stand for themselves in JSON, so that a value of them ends where the remembered one does. */
 const PLAIN = new Uint8Array(256);
 for (const character of '0123456789abcdefghijklmnopqrstuvwxyzTZ:-') PLAIN[character.charCodeAt(0)] = 1;
+
+const kindOf = (body: Buffer): string => `${body.length} ${body.toString('latin1', NAMES_FROM, NAMES_TO)}`;
 
 /** Where a value stands; undefined where it stands anywhere but in quotes, by itself. */
 function placesOf(text: string, value: string): number[] | undefined {
@@ -101,11 +106,11 @@ const LARGEST = 512 * 1024;
 /** Characters of what was read of it. */
 const MOST_READ = 16 * 1024;
 
-/** Lengths of texts. */
-const MOST_LENGTHS = 500;
+/** Kinds of text: of one length and with the same names. */
+const MOST_KINDS = 500;
 
-/** Texts of one length: each is compared. */
-const MOST_ALIKE = 8;
+/** Texts of a kind: each is compared. */
+const MOST_OF_KIND = 4;
 
 /** Milliseconds after which another text of Pods that are alike is remembered: those of a StatefulSet are never seen again. */
 const PAUSE_MS = 1000;
@@ -118,15 +123,15 @@ const [BYTES_EACH, BYTES_PER_CHARACTER] = [1000, 6];
  * depends on, are not even parsed. `now`: milliseconds, monotonic.
  */
 export function createKnownReviews(now: () => number): KnownReviews {
-  const byLength = new LRUCache<number, readonly Held[]>({
-    max: MOST_LENGTHS,
+  const byKind = new LRUCache<string, readonly Held[]>({
+    max: MOST_KINDS,
     maxSize: MOST_BYTES,
     sizeCalculation: (all) => all.reduce((sum, { cost }) => sum + cost, 0),
   });
   const keptAt = new WeakMap<Alike, number>();
   return {
     find(body) {
-      for (const held of byLength.get(body.length) ?? []) {
+      for (const held of byKind.get(kindOf(body)) ?? []) {
         if (!isSame(held, body)) continue;
         const uid = body.toString('latin1', BEGIN.length, BEGIN.length + (held.values[0]?.length ?? 0));
         return { ...held.review, uid };
@@ -145,13 +150,14 @@ export function createKnownReviews(now: () => number): KnownReviews {
       if (values === undefined) return;
       const bytes = Buffer.allocUnsafeSlow(body.length);
       body.copy(bytes);
+      const kind = kindOf(body);
       const cost = bytes.length + BYTES_EACH + BYTES_PER_CHARACTER * read.length;
-      const others = byLength.get(body.length) ?? [];
-      byLength.set(body.length, [{ bytes, values, review, cost }, ...others].slice(0, MOST_ALIKE));
+      const others = byKind.get(kind) ?? [];
+      byKind.set(kind, [{ bytes, values, review, cost }, ...others].slice(0, MOST_OF_KIND));
     },
     size: () => ({
-      entries: byLength.values().reduce((sum, all) => sum + all.length, 0),
-      bytes: byLength.calculatedSize,
+      entries: byKind.values().reduce((sum, all) => sum + all.length, 0),
+      bytes: byKind.calculatedSize,
     }),
   };
 }

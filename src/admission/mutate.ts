@@ -6,7 +6,7 @@ import type { Decision, NamespaceView } from '../policy/model.ts';
 import { REASONS } from '../policy/reasons.ts';
 import type { LineLog } from '../telemetry/line-budget.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { lookupBudget } from './deadline.ts';
+import { createLookupBudget } from './deadline.ts';
 import type { Evaluation, Evaluator } from './evaluate.ts';
 import { asObject } from './json.ts';
 import { createKnownReviews, type KnownReviews, type PodCreation } from './known-reviews.ts';
@@ -224,6 +224,7 @@ export function createMutate(options: MutateOptions): Mutate {
     if (saying === undefined) sayings.set(decided, (saying = sayingOf(decided, options)));
     return saying;
   };
+  const lookupBudget = createLookupBudget(options.budget);
   const known = createKnownReviews(() => performance.now());
   const otherRequest = { mode: 'off', decision: encodeDecision('NotPodCreation', [], []) };
   const passedBy = prepareResponse({ patch: [], auditAnnotations: otherRequest, warnings: [] });
@@ -240,7 +241,7 @@ export function createMutate(options: MutateOptions): Mutate {
       return passedBy(creation.other);
     }
     try {
-      const budget = lookupBudget(options.budget, query, elapsed);
+      const budget = lookupBudget(query, elapsed);
       const answering = { creation, budget, started: performance.now(), said, trace };
       const decided = decidePod(creation, budget, options);
       if (!(decided instanceof Promise)) return answerPod(answering, decided, options);

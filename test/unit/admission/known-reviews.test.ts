@@ -149,17 +149,21 @@ describe('the memory is bounded', () => {
   const keep = (known: KnownReviews, review: string, one = alike()): void =>
     known.keep(Buffer.from(review), uidOf(review), { request, alike: one });
 
-  it('eight texts of a length: the latest', () => {
+  it('four texts of a kind: the latest', () => {
     const known = createKnownReviews(() => 0);
     for (let index = 0; index < 20; index += 1) keep(known, padded(index, 10));
-    expect(known.size().entries).toBe(8);
-    expect(known.find(Buffer.from(padded(11, 10)))).toBeUndefined();
-    expect(known.find(Buffer.from(padded(12, 10)))).toBeDefined();
+    expect(known.size().entries).toBe(4);
+    expect(known.find(Buffer.from(padded(15, 10)))).toBeUndefined();
+    expect(known.find(Buffer.from(padded(16, 10)))).toBeDefined();
   });
 
-  it('500 lengths', () => {
+  it('500 kinds', () => {
     const known = createKnownReviews(() => 0);
-    for (let length = 1; length <= 600; length += 1) keep(known, padded(0, length));
+    for (let length = 1; length <= 400; length += 1) keep(known, padded(0, length));
+    expect(known.size().entries).toBe(400);
+    for (let index = 0; index < 200; index += 1) {
+      keep(known, text('plain').replaceAll('"name":"plain"', `"name":"plain-${String(index).padStart(3, '0')}"`));
+    }
     expect(known.size().entries).toBe(500);
   });
 
