@@ -1,6 +1,14 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import type { Alike } from '../../src/admission/alike.ts';
+import { createKnownReviews } from '../../src/admission/known-reviews.ts';
+import { createCertificate } from '../support/certificate.ts';
 import { binary, hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { install, NAME, NAMESPACE, type Installation } from '../support/installation.ts';
 import { optionsOf, type PodObject } from '../support/pods.ts';
@@ -26,7 +34,7 @@ const command = controllerManager();
 const metadata = { labels: { app: 'shop' }, annotations: { 'libc-dns.dev/libc': 'musl' } };
 const template = { metadata, spec: { containers: [{ name: 'main', image: 'registry.test/app:1' }] } };
 const selector = { matchLabels: metadata.labels };
-const once = { ...template, spec: { ...template.spec, restartPolicy: 'Never' } };
+const endingTemplate = { ...template, spec: { ...template.spec, restartPolicy: 'Never' } };
 
 /** No kubelet says that the node is ready. */
 const everywhere = { ...template, spec: { ...template.spec, tolerations: [{ operator: 'Exists' }] } };
@@ -35,11 +43,11 @@ const WORKLOADS: readonly { kind: string; apiVersion: string; spec: object }[] =
   { kind: 'Deployment', apiVersion: 'apps/v1', spec: { replicas: 2, selector, template } },
   { kind: 'StatefulSet', apiVersion: 'apps/v1', spec: { serviceName: 'shop', selector, template } },
   { kind: 'DaemonSet', apiVersion: 'apps/v1', spec: { selector, template: everywhere } },
-  { kind: 'Job', apiVersion: 'batch/v1', spec: { template: once } },
+  { kind: 'Job', apiVersion: 'batch/v1', spec: { template: endingTemplate } },
   {
     kind: 'CronJob',
     apiVersion: 'batch/v1',
-    spec: { schedule: '* * * * *', jobTemplate: { spec: { template: once } } },
+    spec: { schedule: '* * * * *', jobTemplate: { spec: { template: endingTemplate } } },
   },
 ];
 
@@ -63,6 +71,34 @@ const EVENT_RIGHTS = [
     subjects: [{ kind: 'ServiceAccount', name: NAME, namespace: NAMESPACE }],
   },
 ];
+
+const uidOf = (body: Buffer): string => (JSON.parse(body.toString()) as { request: { uid: string } }).request.uid;
+
+/** A webhook that keeps what it is sent and allows it. */
+async function record() {
+  const { cert, key } = await createCertificate();
+  const bodies: Buffer[] = [];
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const body = await buffer(request);
+    bodies.push(body);
+    const allowed = { uid: uidOf(body), allowed: true };
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: allowed }));
+  };
+  const server = createServer({ cert, key }, (request, response) => void answer(request, response));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `https://127.0.0.1:${port}/`,
+    ca: cert,
+    bodies,
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
 
 describe.runIf(hasCluster() && command !== undefined)('Pods that controllers make', () => {
   let cluster: TestCluster;
@@ -125,4 +161,38 @@ describe.runIf(hasCluster() && command !== undefined)('Pods that controllers mak
       expect(uids).toEqual(expect.arrayContaining(before));
     },
   );
+
+  it('a ReplicaSet: the reviews of its Pods are known by the text of the first', async () => {
+    const namespace = 'recorded';
+    await cluster.createNamespace(namespace);
+    const recorder = await record();
+    const clientConfig = { url: recorder.url, caBundle: Buffer.from(recorder.ca).toString('base64') };
+    await cluster.apply({
+      apiVersion: 'admissionregistration.k8s.io/v1',
+      kind: 'MutatingWebhookConfiguration',
+      metadata: { name: 'recorder' },
+      webhooks: [
+        {
+          name: 'recorder.example.com',
+          clientConfig,
+          rules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'] }],
+          namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': namespace } },
+          admissionReviewVersions: ['v1'],
+          sideEffects: 'None',
+          failurePolicy: 'Fail',
+        },
+      ],
+    });
+    const spec = { replicas: 5, selector, template };
+    const workload = { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'shop', namespace }, spec };
+    await cluster.kubectl(['apply', '-f', '-'], JSON.stringify(workload));
+    await expect.poll(() => recorder.bodies.length, { timeout: 90_000 }).toBe(5);
+    recorder.close();
+    const [first = Buffer.alloc(0), ...others] = recorder.bodies;
+    const known = createKnownReviews(() => 0);
+    const request = { namespace, pod: 'shop-', dryRun: false, owners: undefined };
+    known.keep(first, uidOf(first), { request, alike: { object: {}, pod: {} as Alike['pod'], key: '' } });
+    expect(others.map((body) => known.find(body)?.uid)).toEqual(others.map(uidOf));
+    expect(new Set(others.map(uidOf)).size).toBe(4);
+  });
 });
