@@ -21,7 +21,7 @@ export interface KnownReview {
 export interface KnownReviews {
   /** What a body says, found without parsing it, and the uid of its request. */
   find(body: Buffer): (KnownReview & { readonly uid: string }) | undefined;
-  /** Remembers what was parsed, where the body is one as API servers write them. */
+  /** Remembers what was parsed from a body, where it is one as API servers write them. The body is copied. */
   keep(body: Buffer, uid: string, review: KnownReview): void;
   /** How many are held, and about how many bytes they take. */
   size(): { readonly entries: number; readonly bytes: number };

@@ -138,16 +138,18 @@ async function decideInTime(
 interface Creation {
   readonly uid: string;
   readonly request: PodCreation;
-  readonly read: (namespace: NamespaceView) => ReturnType<Evaluator['read']>;
+  /** `atOnce`: nothing was waited for, so that the body is still there. */
+  readonly read: (namespace: NamespaceView, atOnce: boolean) => ReturnType<Evaluator['read']>;
 }
 
 /** At once where nothing has to be waited for, as for nearly all Pods: each promise costs some of a known Pod's time. */
 function decidePod({ request, read }: Creation, budget: number, options: MutateOptions): Decided | Promise<Decided> {
   const { namespace: name, dryRun } = request;
-  const decide = (namespace: NamespaceView, budgetMs: number): Decided | Promise<Decided> =>
-    options.evaluator.evaluate(read(namespace), namespace, { budgetMs, dryRun });
   const found = options.namespaces.get(name);
-  return found instanceof Promise ? decideInTime(found, name, budget, decide) : decide(found, budget);
+  const atOnce = !(found instanceof Promise);
+  const decide = (namespace: NamespaceView, budgetMs: number): Decided | Promise<Decided> =>
+    options.evaluator.evaluate(read(namespace, atOnce), namespace, { budgetMs, dryRun });
+  return atOnce ? decide(found, budget) : decideInTime(found, name, budget, decide);
 }
 
 function levelOf({ decision, unreadable }: Decided): 'debug' | 'info' | 'warn' {
@@ -203,9 +205,9 @@ function readCreation(body: Buffer, known: KnownReviews, evaluator: Evaluator): 
   const { uid, object } = review;
   if (!isPodCreation(review)) return { other: uid };
   const request = podCreation(review);
-  const read: Creation['read'] = (namespace) => {
+  const read: Creation['read'] = (namespace, atOnce) => {
     const alike = evaluator.read(object, namespace);
-    if (!(alike instanceof Error)) known.keep(body, uid, { request, alike });
+    if (atOnce && !(alike instanceof Error)) known.keep(body, uid, { request, alike });
     return alike;
   };
   return { uid, request, read };

@@ -31,7 +31,10 @@ interface Server {
   readonly lines: Json[];
 }
 
-function serverIn(labels: () => NamespaceView['labels'] = () => ({})): Server {
+function serverIn(
+  labels: () => NamespaceView['labels'] = () => ({}),
+  get: (name: string) => NamespaceView | Promise<NamespaceView> = (name) => ({ name, labels: labels() }),
+): Server {
   const lines: Json[] = [];
   const write = (line: string): void => void lines.push(JSON.parse(line) as Json);
   const mutate = createMutate({
@@ -41,7 +44,7 @@ function serverIn(labels: () => NamespaceView['labels'] = () => ({})): Server {
       verdicts: { detector, platform: { os: 'linux', architecture: 'amd64' } },
       memory: createAlikeMemory(() => performance.now()),
     }),
-    namespaces: { get: (name) => ({ name, labels: labels() }) },
+    namespaces: { get },
     budget: 1000,
     warnings: true,
     metrics: createMetrics('test'),
@@ -110,4 +113,21 @@ it('a namespace that changes its label changes the answer to a known review', as
   );
   labels = {};
   expect(await said(server, text)).toEqual(enforced);
+});
+
+it('a body is not remembered once something was waited for, for another may stand in its place', async () => {
+  const arrived: PromiseWithResolvers<NamespaceView> = Promise.withResolvers();
+  let get = (): NamespaceView | Promise<NamespaceView> => arrived.promise;
+  const server = serverIn(undefined, () => get());
+  const [first, second] = ['busybox', 'busybix'].map((image) =>
+    JSON.stringify(fixture('plain')).replaceAll('"image":"busybox"', `"image":"${image}"`),
+  ) as [string, string];
+  const body = Buffer.from(first);
+  const answer = server.mutate(body, {}, 0);
+  body.write(second);
+  arrived.resolve({ name: 'shop', labels: {} });
+  await answer;
+  expect(JSON.stringify(server.lines.splice(0))).toContain('busybox');
+  get = () => ({ name: 'shop', labels: {} });
+  expect(await said(server, second)).toEqual(await said(serverIn(), parsed(second)));
 });
