@@ -39,14 +39,15 @@ const suffix = (): string =>
   Array.from({ length: 5 }, () => 'bcdfghjklmnpqrstvwxz2456789'[Math.floor(27 * Math.random())]).join('');
 
 /** The second in which each next Pod is made. */
-const second = (index: number): string => new Date(Date.UTC(2026, 0, 1) + 1000 * index).toISOString().slice(0, 19);
+const second = (index: number): string =>
+  `${new Date(Date.UTC(2026, 0, 1) + 1000 * index).toISOString().slice(0, 19)}Z`;
 
 /** What an API server writes anew for each Pod of a template: uid, token volume, time. */
 function another(text: string, index: number): string {
   return text
     .replace(/(?<="request":\{"uid":")[^"]*/, randomUUID())
     .replaceAll(/(?<="kube-api-access-)[^"]*/g, suffix())
-    .replaceAll(/(?<="time":")[^"]*/g, `${second(index)}Z`);
+    .replaceAll(/(?<="time":")[^"]*/g, second(index));
 }
 
 /** How many reviews there are of each. Pods of a template have one name, or what it is generated from; a StatefulSet's each their own. */

@@ -52,7 +52,7 @@ export interface Evaluator {
   /** What of a Pod a decision is made from; an error where it is not well formed. */
   read(object: unknown, namespace: NamespaceView): Alike | MalformedPodError;
   /** The same of Pods that were read before. */
-  again(alike: Alike, namespace: NamespaceView): Alike | MalformedPodError;
+  again(alike: Alike, namespace: NamespaceView): Alike;
   evaluate(pod: Alike | MalformedPodError, namespace: NamespaceView, terms: Terms): Evaluation | Promise<Evaluation>;
 }
 
@@ -161,7 +161,7 @@ function stillHolds({ last }: Alike, facts: ClusterFacts, memory: AlikeMemory | 
 export function createEvaluator({ config, cluster, verdicts, memory }: EvaluatorOptions): Evaluator {
   return {
     read: (object, namespace) => wellFormed(() => memory?.of(object, namespace) ?? { object, pod: readPod(object) }),
-    again: (alike, namespace) => wellFormed(() => memory?.again(alike, namespace) ?? alike),
+    again: (alike, namespace) => memory?.again(alike, namespace) ?? alike,
     evaluate(alike, namespace, terms) {
       if (alike instanceof MalformedPodError) return malformed(alike);
       const facts = cluster();

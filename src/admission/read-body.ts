@@ -1,9 +1,8 @@
 import { errorCodes, type FastifyContentTypeParser } from 'fastify';
 
 /**
- * A parser that hands a body of at most `limit` bytes on as it came. Fastify's own copies it, for whoever keeps it: that costs a
- * known Pod a tenth of its time, for nearly every body comes in one piece. They are good until
- * the handler returns: who keeps them has to copy them.
+ * A parser that hands a body of at most `limit` bytes on as it came. Fastify's own copies it, for whoever keeps it, though nearly
+ * every body comes in one piece and is only compared. The bytes are good until the handler returns: who keeps them copies them.
  */
 export const readBody =
   (limit: number): FastifyContentTypeParser =>

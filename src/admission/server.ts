@@ -118,7 +118,6 @@ export function createServer(options: ServerOptions): WebhookServer {
       receive(server, drain, handle, tooMuch(options));
       return server;
     },
-    bodyLimit: BODY_LIMIT,
     logger: false,
     forceCloseConnections: 'idle',
     return503OnClosing: false,

@@ -1,13 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
-import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { Alike } from '../../src/admission/alike.ts';
 import { createKnownReviews } from '../../src/admission/known-reviews.ts';
+import { startAnswering } from '../support/answering-server.ts';
 import { createCertificate } from '../support/certificate.ts';
 import { binary, hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { install, NAME, NAMESPACE, type Installation } from '../support/installation.ts';
@@ -72,32 +68,22 @@ const EVENT_RIGHTS = [
   },
 ];
 
-const uidOf = (body: Buffer): string => (JSON.parse(body.toString()) as { request: { uid: string } }).request.uid;
+const uidOf = (body: string): string => (JSON.parse(body) as { request: { uid: string } }).request.uid;
 
 /** A webhook that keeps what it is sent and allows it. */
 async function record() {
-  const { cert, key } = await createCertificate();
-  const bodies: Buffer[] = [];
-  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const body = await buffer(request);
-    bodies.push(body);
-    const allowed = { uid: uidOf(body), allowed: true };
-    response.setHeader('content-type', 'application/json');
-    response.end(JSON.stringify({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: allowed }));
-  };
-  const server = createServer({ cert, key }, (request, response) => void answer(request, response));
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  return {
-    url: `https://127.0.0.1:${port}/`,
-    ca: cert,
-    bodies,
-    close: () => {
-      server.closeAllConnections();
-      server.close();
-    },
-  };
+  const tls = await createCertificate();
+  const server = await startAnswering(
+    ({ body }) => ({
+      body: {
+        apiVersion: 'admission.k8s.io/v1',
+        kind: 'AdmissionReview',
+        response: { uid: uidOf(body), allowed: true },
+      },
+    }),
+    { tls },
+  );
+  return { server, clientConfig: { url: server.url, caBundle: Buffer.from(tls.cert).toString('base64') } };
 }
 
 describe.runIf(hasCluster() && command !== undefined)('Pods that controllers make', () => {
@@ -165,8 +151,7 @@ describe.runIf(hasCluster() && command !== undefined)('Pods that controllers mak
   it('a ReplicaSet: the reviews of its Pods are known by the text of the first', async () => {
     const namespace = 'recorded';
     await cluster.createNamespace(namespace);
-    const recorder = await record();
-    const clientConfig = { url: recorder.url, caBundle: Buffer.from(recorder.ca).toString('base64') };
+    const { server, clientConfig } = await record();
     await cluster.apply({
       apiVersion: 'admissionregistration.k8s.io/v1',
       kind: 'MutatingWebhookConfiguration',
@@ -186,13 +171,13 @@ describe.runIf(hasCluster() && command !== undefined)('Pods that controllers mak
     const spec = { replicas: 5, selector, template };
     const workload = { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'shop', namespace }, spec };
     await cluster.kubectl(['apply', '-f', '-'], JSON.stringify(workload));
-    await expect.poll(() => recorder.bodies.length, { timeout: 90_000 }).toBe(5);
-    recorder.close();
-    const [first = Buffer.alloc(0), ...others] = recorder.bodies;
+    await expect.poll(() => server.asked.length, { timeout: 90_000 }).toBe(5);
+    await server.close();
+    const [first = '', ...others] = server.asked.map(({ body }) => body);
     const known = createKnownReviews(() => 0);
     const request = { namespace, pod: 'shop-', dryRun: false, owners: undefined };
-    known.keep(first, uidOf(first), { request, alike: { object: {}, pod: {} as Alike['pod'], key: '' } });
-    expect(others.map((body) => known.find(body)?.uid)).toEqual(others.map(uidOf));
+    known.keep(Buffer.from(first), uidOf(first), { request, alike: { object: {}, pod: {} as Alike['pod'], key: '' } });
+    expect(others.map((body) => known.find(Buffer.from(body))?.uid)).toEqual(others.map(uidOf));
     expect(new Set(others.map(uidOf)).size).toBe(4);
   });
 });

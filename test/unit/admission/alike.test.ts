@@ -4,6 +4,7 @@ import { createAlikeMemory } from '../../../src/admission/alike.ts';
 import { createEvaluate, type Evaluate } from '../../../src/admission/evaluate.ts';
 import type { Detector, DetectRequest } from '../../../src/libc/detector.ts';
 import type { ClusterFacts, NamespaceView, PodView } from '../../../src/policy/model.ts';
+import { changed, pathsIn } from '../../support/json-paths.ts';
 import { enforced, facts, verdict, withNodeLocal } from '../../support/policy.ts';
 
 type Json = Record<string, unknown>;
@@ -44,22 +45,6 @@ const pod = (): Json => ({
     volumes: [{ name: 'v', emptyDir: {} }],
   },
 });
-
-/** What stands at a path of `root`, replaced; deleted where `value` is undefined. As JSON has it: lists have no holes. */
-function changed(root: Json, path: readonly string[], value: unknown): Json {
-  const copy = structuredClone(root);
-  let parent = copy;
-  for (const key of path.slice(0, -1)) parent = parent[key] as Json;
-  const last = path.at(-1) ?? '';
-  if (value === undefined) delete parent[last];
-  else parent[last] = value;
-  return JSON.parse(JSON.stringify(copy)) as Json;
-}
-
-const pathsIn = (value: unknown, path: readonly string[] = []): (readonly string[])[] =>
-  typeof value === 'object' && value !== null
-    ? [path, ...Object.entries(value).flatMap(([key, one]) => pathsIn(one, [...path, key]))]
-    : [path];
 
 const paths = pathsIn(pod()).filter((path) => path.length > 0);
 

@@ -7,6 +7,7 @@ import type { Detector } from '../../../src/libc/detector.ts';
 import type { NamespaceView } from '../../../src/policy/model.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { everyLine } from '../../support/every-line.ts';
+import { changed, pathsIn } from '../../support/json-paths.ts';
 import { facts, verdict, withNodeLocal } from '../../support/policy.ts';
 import { fixture } from '../../support/reviews.ts';
 
@@ -66,20 +67,6 @@ async function said({ mutate, lines }: Server, review: string): Promise<unknown>
 /** The same review, as no API server writes it: not known by its text. */
 const parsed = (review: string): string => ` ${review}`;
 
-/** What stands at a path, replaced; left out where the value is undefined. */
-function changed(root: unknown, path: readonly string[], value: unknown): string {
-  const copy = structuredClone(root);
-  let parent = copy as Json;
-  for (const key of path.slice(0, -1)) parent = parent[key] as Json;
-  parent[path.at(-1) ?? ''] = value;
-  return JSON.stringify(copy);
-}
-
-const pathsIn = (value: unknown, path: readonly string[] = []): (readonly string[])[] =>
-  typeof value === 'object' && value !== null
-    ? [path, ...Object.entries(value).flatMap(([key, one]) => pathsIn(one, [...path, key]))]
-    : [path];
-
 describe('a review that is known by its text is answered and logged as if it were parsed', () => {
   it.each(['plain', 'mixed', 'generated', 'storefront', 'report'])('%s, whatever else changes', async (name) => {
     const review = fixture(name);
@@ -87,7 +74,7 @@ describe('a review that is known by its text is answered and logged as if it wer
     await said(known, JSON.stringify(review));
     for (const path of pathsIn(review).filter(({ length }) => length > 0)) {
       for (const value of [undefined, null, 'x', 'off', '2026-11-20T19:51:42Z', 'kube-api-access-abcde', 1, []]) {
-        const other = changed(review, path, value);
+        const other = JSON.stringify(changed(review, path, value));
         expect(await said(known, other), `${path.join('.')}: ${String(value)}`).toEqual(
           await said(parsing, parsed(other)),
         );

@@ -1,17 +1,14 @@
 import fc from 'fast-check';
-import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 
 import type { Alike } from '../../../src/admission/alike.ts';
 import { createKnownReviews, type KnownReviews } from '../../../src/admission/known-reviews.ts';
+import { fixture } from '../../support/reviews.ts';
 
 const CREATED = ['plain', 'mixed', 'generated', 'storefront', 'postgres-0', 'report', 'node-agent', 'hostnet'];
 
 /** As an API server sent it: on one line, in the same order. */
-const text = (name: string): string =>
-  JSON.stringify(
-    JSON.parse(readFileSync(new URL(`../../fixtures/admission-reviews/${name}.json`, import.meta.url), 'utf8')),
-  );
+const text = (name: string): string => JSON.stringify(fixture(name));
 
 const alike = (key = 'what is read'): Alike => ({ object: {}, pod: {} as Alike['pod'], key, label: null });
 const request = { namespace: 'shop', pod: 'web', dryRun: false, owners: undefined };
