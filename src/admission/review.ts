@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import { printable } from '../printable.ts';
 import { isObject } from './json.ts';
+import { withoutManagedFields } from './managed-fields.ts';
 
 /** admission.k8s.io/v1 GroupVersionKind and GroupVersionResource, as far as they are read. */
 const reviewSchema = z.object({
@@ -55,7 +56,7 @@ export function readReview(body: unknown): AdmissionRequest {
   throw new ReviewError(`expected an AdmissionReview of admission.k8s.io/v1: ${issues.join('; ')}`);
 }
 
-function parsed(body: Buffer): unknown {
+function wholeOf(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString());
   } catch (error) {
@@ -63,7 +64,15 @@ function parsed(body: Buffer): unknown {
   }
 }
 
-/** The request of an AdmissionReview v1, from the bytes of a body. Throws {@link ReviewError} for anything else. */
+function parsed(body: Buffer): unknown {
+  try {
+    return JSON.parse(withoutManagedFields(body));
+  } catch {
+    return wholeOf(body);
+  }
+}
+
+/** The request of an AdmissionReview v1, from the bytes of a body: its Pod without `managedFields`. Throws {@link ReviewError} for anything else. */
 export const parseReview = (body: Buffer): AdmissionRequest => readReview(parsed(body));
 
 /** Whether the request is one that Pods' DNS settings can be set in: CREATE of pods, no subresource. */
