@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { assertPatches, createCaller, type Caller } from './client.ts';
 import { closedLoop, openLoop } from './load.ts';
 import type { Bench } from './part.ts';
@@ -7,10 +9,11 @@ import { inTurn } from './reviews.ts';
 import type { BenchServer } from './servers.ts';
 import { figure, median, percentile } from './statistics.ts';
 
+/** Calls a second, for each server. */
 const RATE = 100;
 
-/** A tail is seen by many rounds: each gives one p99 of 400 calls. */
-const ROUNDS_EACH = 4;
+/** A tail is seen by many calls: so many rounds for each of the others', each so many times as long. */
+const [ROUNDS_EACH, SECONDS_EACH] = [3, 5];
 
 export interface Held {
   /** Namespaces and verdicts. */
@@ -20,52 +23,70 @@ export interface Held {
 
 interface Measured {
   readonly count: number;
-  readonly p50: number[];
-  readonly p99: number[];
+  /** Milliseconds, of each round. */
+  readonly rounds: (readonly number[])[];
+  /** Microseconds of processor time for a call, one for each round. */
   readonly cpuUs: number[];
 }
 
-async function round({ server, caller }: { server: BenchServer; caller: Caller }, seconds: number, next: () => string) {
-  const before = cpuOf(server.pid);
-  const { latencies } = await openLoop(RATE, seconds, () => caller.call(next()));
-  return { latencies, cpuUs: (cpuOf(server.pid) - before) / latencies.length };
+interface Run {
+  readonly server: BenchServer;
+  readonly caller: Caller;
+  readonly measured: Measured;
 }
 
-/** The same load on servers that hold little and much, in turns within one run. */
+/** All servers at once, each called in the pauses of the others: what disturbs the machine disturbs all of them. */
+async function round(runs: readonly Run[], seconds: number, next: () => string): Promise<void> {
+  await Promise.all(
+    runs.map(async ({ server, caller, measured }, place) => {
+      await sleep((place * 1000) / RATE / runs.length);
+      const before = cpuOf(server.pid);
+      const { latencies } = await openLoop(RATE, seconds, () => caller.call(next()));
+      measured.rounds.push(latencies);
+      measured.cpuUs.push((cpuOf(server.pid) - before) / latencies.length);
+    }),
+  );
+}
+
+/** The same load on servers that hold little and much. */
 export async function flatCost(
   { keys, rounds, seconds, progress }: Bench,
   held: readonly Held[],
   texts: readonly string[],
-) {
+): Promise<readonly Measured[]> {
   const next = inTurn(texts);
   for (const { server } of held) await assertPatches({ ...server, ca: keys.ca }, next());
   const runs = held.map(({ count, server }) => ({
     server,
     caller: createCaller({ ...server, ca: keys.ca }),
-    measured: { count, p50: [], p99: [], cpuUs: [] } as Measured,
+    measured: { count, rounds: [], cpuUs: [] } as Measured,
   }));
   for (const { caller } of runs) await closedLoop(4, 2 * seconds, () => caller.call(next()));
   for (let at = 0; at < rounds * ROUNDS_EACH; at += 1) {
     progress(`flat cost, round ${at + 1}`);
-    // Who comes first changes: what a round leaves behind falls on both.
-    for (const run of at % 2 === 0 ? runs : runs.toReversed()) {
-      const { latencies, cpuUs } = await round(run, seconds, next);
-      run.measured.p50.push(percentile(latencies, 0.5));
-      run.measured.p99.push(percentile(latencies, 0.99));
-      run.measured.cpuUs.push(cpuUs);
-    }
+    // Who comes first changes.
+    await round([...runs.slice(at % runs.length), ...runs.slice(0, at % runs.length)], seconds * SECONDS_EACH, next);
   }
   for (const { caller } of runs) caller.close();
   return runs.map(({ measured }) => measured);
 }
 
 export function flatTable(measured: readonly Measured[]): Table {
-  const [least] = measured;
-  const by = (values: readonly number[], first: readonly number[] = []): string =>
-    digits(median(values) / median(first));
+  const [first] = measured;
+  const latency = (one: Measured, share: number): [string, string] => {
+    const byRound = figure(one.rounds.map((latencies) => percentile(latencies, share)));
+    const overall = percentile(one.rounds.flat(), share);
+    const [least, most] = [digits(byRound.low), digits(byRound.high)];
+    return [
+      `${digits(overall)} (${least} to ${most})`,
+      digits(overall / percentile(first?.rounds.flat() ?? [], share)),
+    ];
+  };
   return {
     title: 'Latency by what the cluster holds',
-    note: `${RATE} requests a second, servers in turns, ${least?.p99.length ?? 0} rounds. "By the first": the ratio of the medians; of two servers that hold the same it says what is noise.`,
+    note:
+      `${RATE} requests a second for each, all at once and in turns; of ${first?.rounds.flat().length ?? 0} calls each, with the spread of ` +
+      `${first?.rounds.length ?? 0} rounds. "By the first": of two servers that hold the same it says what is noise.`,
     columns: [
       'namespaces and verdicts',
       'p50 ms',
@@ -75,14 +96,12 @@ export function flatTable(measured: readonly Measured[]): Table {
       'processor us',
       'by the first',
     ],
-    rows: measured.map(({ count, p50, p99, cpuUs }) => [
-      String(count),
-      spread(figure(p50)),
-      by(p50, least?.p50),
-      spread(figure(p99)),
-      by(p99, least?.p99),
-      spread(figure(cpuUs)),
-      by(cpuUs, least?.cpuUs),
+    rows: measured.map((one) => [
+      String(one.count),
+      ...latency(one, 0.5),
+      ...latency(one, 0.99),
+      spread(figure(one.cpuUs)),
+      digits(median(one.cpuUs) / median(first?.cpuUs ?? [])),
     ]),
   };
 }
