@@ -286,7 +286,7 @@ describe('nothing runs hot', () => {
     });
     const waits: number[] = [];
     reflect(api, { backoff: { first: 40, most: 10_000 }, hooks: { onError: (_, wait) => waits.push(wait) } });
-    await expect.poll(() => times.length, { timeout: 15_000 }).toBe(7);
+    await expect.poll(() => times.length, { timeout: 15_000 }).toBeGreaterThanOrEqual(7);
     for (const [index, wait] of waits.slice(0, 5).entries()) {
       expect(wait).toBeGreaterThanOrEqual(20 * 2 ** index);
       expect(wait).toBeLessThanOrEqual(40 * 2 ** index);
