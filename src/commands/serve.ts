@@ -57,13 +57,16 @@ export interface ServeParts extends DetectingCommand {
   readonly inCluster: boolean;
   /** May take as long as it has to wait for a certificate. Rejects with `CommandError`. */
   readonly openServer: (context: ServerContext) => Promise<ServerParts>;
-  /** Called once, when all that is read at the start has been read. */
+  /** Called once, when all that is read at the start has been read and nobody waits for it. */
   readonly collectGarbage: () => void;
   /** Resolves at the first SIGTERM or SIGINT. */
   readonly untilStopped: () => Promise<string>;
   /** Calls back with 1 where more is to be logged, with -1 where less is. */
   readonly onVerbosity: (change: (by: 1 | -1) => void) => void;
 }
+
+/** Milliseconds from when the server is ready: it takes longer for calls to come, and what they would wait for is over then. */
+const TIDY_UP_MS = 500;
 
 /**
  * Endpoints are taken out of the Service within a few seconds of SIGTERM; the longest wait stays below the 30 s that a
@@ -165,9 +168,9 @@ async function serve(parts: ServeParts, flags: ServeFlags): Promise<void> {
     const server = startServer(context, opened, parts.inCluster ? DRAIN.cluster : DRAIN.alone);
     closing.push(() => server.app.close());
     const mutateAt = await listen(server.app, host, config.server.port, 'server.port');
-    parts.collectGarbage();
     state = () => notReady(server, opened);
     log.info({ mutate: `${mutateAt}/mutate`, probes: probesAt, version: parts.version }, 'ready');
+    setTimeout(parts.collectGarbage, TIDY_UP_MS).unref();
     const signal = await stopped;
     log.info({ signal }, 'shutting down: answering until nobody calls any more');
     await server.drain.start();
