@@ -156,7 +156,9 @@ export function createKubeClient(transport: Transport): KubeClient {
         const { statusCode, body } = await send(transport, request, timeouts, signal);
         if (statusCode !== 200) throw statusError(statusCode, await readText(body, what), what);
         onOpen?.();
-        for await (const line of readLines(body as AsyncIterable<Buffer>)) yield readEvent(line, what);
+        for await (const lines of readLines(body as AsyncIterable<Buffer>)) {
+          for (const line of lines) yield readEvent(line, what);
+        }
       } catch (error) {
         asked.signal?.throwIfAborted();
         throw transportError(error, what);

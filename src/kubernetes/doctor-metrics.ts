@@ -30,11 +30,13 @@ export async function apiServerMetrics(
     });
     if (statusCode !== 200) throw statusError(statusCode, (await body.text()).slice(0, 10_000), what);
     const found: string[] = [];
-    let lines = 0;
-    for await (const line of readLines(body as AsyncIterable<Buffer>)) {
-      lines += 1;
-      if (lines > MOST_LINES) throw new KubeError('malformed', `${what}: more than ${MOST_LINES} lines`);
-      if (names.some((name) => line.startsWith(`${name}{`)) && found.length < MOST_FOUND) found.push(line);
+    let count = 0;
+    for await (const lines of readLines(body as AsyncIterable<Buffer>)) {
+      count += lines.length;
+      if (count > MOST_LINES) throw new KubeError('malformed', `${what}: more than ${MOST_LINES} lines`);
+      for (const line of lines) {
+        if (names.some((name) => line.startsWith(`${name}{`)) && found.length < MOST_FOUND) found.push(line);
+      }
     }
     return found;
   } catch (error) {

@@ -61,6 +61,7 @@ export function createNamespaces({ client, clock, hooks = {}, reads, backoff }: 
     clock,
     path: resourcePath(RESOURCES.namespaces),
     metadataOnly: true,
+    streamed: true,
     keep: modeLabelOf,
     // A list tells of all that are there, changed or not.
     onChange: (name, now, before) => now !== before && onChange?.(name),

@@ -152,7 +152,7 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
   });
 
   it.each([
-    ['namespaces', ['list'], 'namespaces', 'the namespaces cannot be watched; each new one is read by itself'],
+    ['namespaces', ['list', 'watch'], 'namespaces', 'the namespaces cannot be watched; each new one is read by itself'],
     ['namespaces', ['watch'], 'namespaces', 'the namespaces cannot be watched; each new one is read by itself'],
     [
       'imagelibcs',

@@ -276,12 +276,12 @@ describe('a watch', () => {
 });
 
 describe('lines', () => {
-  const lines = async (chunks: readonly string[], most?: number): Promise<string[]> => {
+  const lines = async (chunks: readonly (string | Buffer)[], most?: number): Promise<string[]> => {
     async function* stream() {
       for (const chunk of chunks) yield Buffer.from(chunk);
     }
     const found: string[] = [];
-    for await (const line of readLines(stream(), most)) found.push(line);
+    for await (const together of readLines(stream(), most)) found.push(...together);
     return found;
   };
 
@@ -291,8 +291,18 @@ describe('lines', () => {
     { chunks: ['\n\na\n\n'], expected: ['a'] },
     { chunks: ['a\nb'], expected: ['a', 'b'] },
     { chunks: [], expected: [] },
+    { chunks: ['aaa', 'bbb', 'ccc', 'd\n', 'e'], expected: ['aaabbbcccd', 'e'] },
   ])('$chunks: $expected', async ({ chunks, expected }) => {
     expect(await lines(chunks)).toEqual(expected);
+  });
+
+  it('a character may come in pieces', async () => {
+    const bytes = Buffer.from('é😀\n漢\n字');
+    for (let at = 0; at <= bytes.length; at += 1) {
+      expect(await lines([bytes.subarray(0, at), bytes.subarray(at)])).toEqual(['é😀', '漢', '字']);
+    }
+    expect(await lines([...bytes].map((byte) => Buffer.from([byte])))).toEqual(['é😀', '漢', '字']);
+    expect(await lines([bytes.subarray(0, -1)])).toEqual(['é😀', '漢', '\ufffd']);
   });
 
   it('a line longer than the limit is refused before it is whole', async () => {

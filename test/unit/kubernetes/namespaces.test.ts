@@ -9,7 +9,7 @@ import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { everyLine } from '../../support/every-line.ts';
 import { facts, policy } from '../../support/policy.ts';
 import { fixture } from '../../support/reviews.ts';
-import { startSmallApi, status, type Asked } from './small-api.ts';
+import { isStream, startSmallApi, status, type Asked } from './small-api.ts';
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {
@@ -26,6 +26,8 @@ const object = (name: string, mode?: string) => ({
 type Answer = (asked: Asked) => void;
 
 interface Answers {
+  /** The list as events; refused unless given, as by Kubernetes before 1.32. */
+  stream?: Answer;
   list?: Answer;
   watch?: Answer;
   /** Of one namespace. */
@@ -34,6 +36,7 @@ interface Answers {
 
 const missing: Answer = ({ send }) => send(status(404, 'namespaces not found'), 404);
 const forbidden: Answer = ({ send }) => send(status(403, 'forbidden'), 403);
+const unheardOf: Answer = ({ send }) => send(status(422, 'sendInitialEvents is forbidden for watch'), 422);
 const silent: Answer = () => {};
 const listed =
   (...items: object[]): Answer =>
@@ -41,12 +44,13 @@ const listed =
     send({ metadata: { resourceVersion: '5' }, items });
 
 async function start(
-  { list = listed(), watch = ({ open }) => open(), get = missing }: Answers,
+  { stream = unheardOf, list = listed(), watch = ({ open }) => open(), get = missing }: Answers,
   change: Partial<NamespacesOptions> = {},
 ) {
-  const answers = { list, watch, get };
+  const answers = { stream, list, watch, get };
   const api = await startSmallApi((asked) => {
     if (asked.path !== '/api/v1/namespaces') answers.get(asked);
+    else if (isStream(asked)) answers.stream(asked);
     else if (asked.query.get('watch') === 'true') answers.watch(asked);
     else answers.list(asked);
   });
@@ -77,7 +81,22 @@ describe('the copy', () => {
     expect(namespaces.get('shop')).toEqual({ name: 'shop', labels });
     expect(namespaces).toMatchObject({ synced: true, size: 1, contactAt: 1_000_000 });
     expect(gets()).toEqual([]);
-    expect(api.asked[0]?.headers.accept).toContain('PartialObjectMetadataList');
+    const list = api.asked.find(({ query }) => query.has('limit'));
+    expect(list?.headers.accept).toContain('PartialObjectMetadataList');
+  });
+
+  it('comes as events where the API server can do that', async () => {
+    const { namespaces, api } = await start({
+      stream: ({ open, event }) => {
+        open();
+        event('ADDED', object('shop', 'enforce'));
+        event('BOOKMARK', { metadata: { annotations: { 'k8s.io/initial-events-end': 'true' }, resourceVersion: '5' } });
+      },
+    });
+    await namespaces.ready;
+    expect(namespaces.get('shop')).toEqual({ name: 'shop', labels: { [MODE_LABEL]: 'enforce' } });
+    expect(api.asked).toHaveLength(1);
+    expect(api.asked[0]?.headers.accept).toContain('PartialObjectMetadata;');
   });
 
   it('is looked into without a call, and tells which labels have changed', async () => {

@@ -31,6 +31,9 @@ export interface SmallApi {
   readonly close: () => Promise<void>;
 }
 
+/** Whether a list is asked for as the first events of a watch. */
+export const isStream = ({ query }: Asked): boolean => query.get('sendInitialEvents') === 'true';
+
 export function clientOf(server: string, change: Partial<Transport> = {}): KubeClient {
   const agent = new Agent();
   return createKubeClient({

@@ -1,14 +1,16 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
+import { createCollectionCopy } from '../../../src/kubernetes/collection-copy.ts';
+import { KubeError } from '../../../src/kubernetes/kube-error.ts';
 import { createReflector } from '../../../src/kubernetes/reflector.ts';
-import { listOf, startSmallApi, status, type Asked } from './small-api.ts';
+import { streamedList } from '../../../src/kubernetes/streamed-list.ts';
+import { isStream, listOf, startSmallApi, status, type Asked } from './small-api.ts';
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close();
 });
 
-const isStream = ({ query }: Asked): boolean => query.get('sendInitialEvents') === 'true';
 const isWatch = ({ query }: Asked): boolean => query.get('watch') === 'true';
 const kindOf = (asked: Asked): string => (isStream(asked) ? 'stream' : isWatch(asked) ? 'watch' : 'list');
 
@@ -105,5 +107,14 @@ describe('a list that comes as events', () => {
     await reflector.ready;
     await expect.poll(asked).toEqual(['stream', 'list', 'watch']);
     expect(events).toEqual(['from-a-page: - -> 1', 'synced 1']);
+  });
+
+  it('that never ends is not followed for ever', () => {
+    const copy = createCollectionCopy({ keep: ({ metadata }) => metadata.name });
+    const list = streamedList(copy.list(), { path: '/x', idleMs: 1000, most: 3 });
+    const event = { type: 'ADDED', object: object('a', '1') } as const;
+    for (let taken = 0; taken < 3; taken += 1) expect(list.take(event)).toBe(false);
+    expect(() => list.take(event)).toThrow(new KubeError('malformed', 'list /x: more than 3 events'));
+    list.stop();
   });
 });
