@@ -12,7 +12,7 @@ import { figure, median, percentile } from './statistics.ts';
 /** Calls a second, for each server. */
 const RATE = 100;
 
-/** A tail is seen by many calls: so many rounds for each of the others', each so many times as long. */
+/** A tail is seen by many calls: three times as many rounds as for the rest, and five times as long. */
 const [ROUNDS_EACH, SECONDS_EACH] = [3, 5];
 
 export interface Held {

@@ -72,7 +72,10 @@ function parsed(body: Buffer): unknown {
   }
 }
 
-/** The request of an AdmissionReview v1, from the bytes of a body: its Pod without `managedFields`. Throws {@link ReviewError} for anything else. */
+/**
+ * The request of an AdmissionReview v1, from the bytes of a body: its Pod without `managedFields`. Throws {@link ReviewError} for
+ * anything else.
+ */
 export const parseReview = (body: Buffer): AdmissionRequest => readReview(parsed(body));
 
 /** Whether the request is one that Pods' DNS settings can be set in: CREATE of pods, no subresource. */
