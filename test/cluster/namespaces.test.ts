@@ -151,6 +151,17 @@ describe.runIf(hasCluster())('namespaces of a real API server', () => {
     await expect.poll(() => events).toContain('recovered');
   });
 
+  it('without list: the watch brings all', async () => {
+    await grant(cluster, 'get', 'watch');
+    await cluster.createNamespace('streamed', { [MODE_LABEL]: 'enforce' });
+    watched = watchNamespaces(client);
+    const { namespaces, events } = watched;
+    await namespaces.ready;
+    expect(namespaces.peek('streamed')).toEqual(enforced('streamed'));
+    expect(events).not.toContain('lost forbidden');
+    await grant(cluster, 'get', 'list', 'watch');
+  });
+
   it('with no right at all: none is known, and the reason names it', async () => {
     await grant(cluster);
     watched = watchNamespaces(client);
