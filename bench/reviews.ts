@@ -11,6 +11,7 @@ export interface Body {
 interface Container {
   image: string;
   env?: { name: string; value: string }[];
+  volumeMounts?: object[];
 }
 
 export const containersOf = (review: Review): Container[] => {
@@ -33,6 +34,21 @@ function large(): Review {
   }
   return review;
 }
+
+/** A Pod with a volume of its own, as nearly all StatefulSets' have. */
+function statefulset(): Review {
+  const review = fixture('postgres-0');
+  const { volumes } = review.request.object.spec as { volumes: object[] };
+  volumes.unshift({ name: 'data', persistentVolumeClaim: { claimName: 'data-postgres-0' } });
+  containersOf(review)[0]?.volumeMounts?.unshift({ name: 'data', mountPath: '/var/lib/postgresql/data' });
+  return review;
+}
+
+/** What the API server writes anew for the Pod of that number in a StatefulSet: its name, wherever that stands, and its label. */
+const numbered = (text: string, index: number): string =>
+  text
+    .replaceAll('postgres-0', `postgres-${index}`)
+    .replace(/(?<="apps\.kubernetes\.io\/pod-index":")\d+/, String(index));
 
 /** As API servers make them (util/rand). */
 const suffix = (): string =>
@@ -58,7 +74,7 @@ type Name = keyof typeof PODS;
 const REVIEWS: Readonly<Record<Name, () => Review>> = {
   plain: () => fixture('plain'),
   mixed: () => fixture('mixed'),
-  statefulset: () => fixture('postgres-0'),
+  statefulset,
   large,
 };
 
@@ -68,7 +84,7 @@ export function textsOf(name: Name, rename: (image: string) => string, pods: num
   for (const container of containersOf(review)) container.image = rename(container.image);
   const text = JSON.stringify(review);
   return Array.from({ length: pods }, (_, index) =>
-    another(name === 'statefulset' ? text.replaceAll('postgres-0', `postgres-${index}`) : text, index),
+    another(name === 'statefulset' ? numbered(text, index) : text, index),
   );
 }
 

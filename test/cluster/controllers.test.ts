@@ -68,7 +68,13 @@ const EVENT_RIGHTS = [
   },
 ];
 
-const uidOf = (body: string): string => (JSON.parse(body) as { request: { uid: string } }).request.uid;
+interface Recorded {
+  readonly request: { readonly uid: string; readonly name?: string };
+}
+
+const requestOf = (body: string): Recorded['request'] => (JSON.parse(body) as Recorded).request;
+const uidOf = (body: string): string => requestOf(body).uid;
+const nameOf = (body: string): string => requestOf(body).name ?? 'shop-';
 
 /** A webhook that keeps what it is sent and allows it. */
 async function record() {
@@ -148,14 +154,15 @@ describe.runIf(hasCluster() && command !== undefined)('Pods that controllers mak
     },
   );
 
-  it('a ReplicaSet: the reviews of its Pods are known by the text of the first', async () => {
-    const namespace = 'recorded';
+  /** The reviews of the Pods that a workload makes, as its webhook is sent them. */
+  async function reviewsOf(workload: { kind: string; spec: object }, count: number): Promise<string[]> {
+    const namespace = `recorded-${workload.kind.toLowerCase()}`;
     await cluster.createNamespace(namespace);
     const { server, clientConfig } = await record();
     await cluster.apply({
       apiVersion: 'admissionregistration.k8s.io/v1',
       kind: 'MutatingWebhookConfiguration',
-      metadata: { name: 'recorder' },
+      metadata: { name: namespace },
       webhooks: [
         {
           name: 'recorder.example.com',
@@ -168,16 +175,47 @@ describe.runIf(hasCluster() && command !== undefined)('Pods that controllers mak
         },
       ],
     });
-    const spec = { replicas: 5, selector, template };
-    const workload = { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'shop', namespace }, spec };
-    await cluster.kubectl(['apply', '-f', '-'], JSON.stringify(workload));
-    await expect.poll(() => server.asked.length, { timeout: 90_000 }).toBe(5);
+    const object = { apiVersion: 'apps/v1', ...workload, metadata: { name: 'shop', namespace } };
+    await cluster.kubectl(['apply', '-f', '-'], JSON.stringify(object));
+    await expect.poll(() => server.asked.length, { timeout: 90_000 }).toBe(count);
     await server.close();
-    const [first = '', ...others] = server.asked.map(({ body }) => body);
+    return server.asked.map(({ body }) => body);
+  }
+
+  /** What is found of each by the text of the first. */
+  function knownByTheFirst([first = '', ...others]: readonly string[]): unknown[] {
     const known = createKnownReviews(() => 0);
-    const request = { namespace, pod: 'shop-', dryRun: false, owners: undefined };
+    const request = { namespace: 'recorded', pod: nameOf(first), dryRun: false, owners: undefined };
     known.keep(Buffer.from(first), uidOf(first), { request, alike: { object: {}, pod: {} as Alike['pod'], key: '' } });
-    expect(others.map((body) => known.find(Buffer.from(body))?.uid)).toEqual(others.map(uidOf));
-    expect(new Set(others.map(uidOf)).size).toBe(4);
+    return others.map((body) => {
+      const found = known.find(Buffer.from(body));
+      return found && { uid: found.uid, pod: found.request.pod };
+    });
+  }
+
+  it('a ReplicaSet: the reviews of its Pods are known by the text of the first', async () => {
+    const reviews = await reviewsOf({ kind: 'Deployment', spec: { replicas: 5, selector, template } }, 5);
+    expect(knownByTheFirst(reviews)).toEqual(
+      reviews.slice(1).map((body) => ({ uid: uidOf(body), pod: nameOf(reviews[0] ?? '') })),
+    );
+    expect(new Set(reviews.map(uidOf)).size).toBe(5);
+  });
+
+  it('a StatefulSet: the reviews of its Pods are known by the text of the first, each by its own name', async () => {
+    const volumeClaimTemplates = ['data', 'log'].map((name) => ({
+      metadata: { name },
+      spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
+    }));
+    const spec = {
+      serviceName: 'shop',
+      podManagementPolicy: 'Parallel',
+      replicas: 5,
+      selector,
+      template,
+      volumeClaimTemplates,
+    };
+    const reviews = await reviewsOf({ kind: 'StatefulSet', spec }, 5);
+    expect(knownByTheFirst(reviews)).toEqual(reviews.slice(1).map((body) => ({ uid: uidOf(body), pod: nameOf(body) })));
+    expect(reviews.map(nameOf).toSorted()).toEqual(['shop-0', 'shop-1', 'shop-2', 'shop-3', 'shop-4']);
   });
 });

@@ -68,20 +68,45 @@ async function said({ mutate, lines }: Server, review: string): Promise<unknown>
 const parsed = (review: string): string => ` ${review}`;
 
 describe('a review that is known by its text is answered and logged as if it were parsed', () => {
-  it.each(['plain', 'mixed', 'generated', 'storefront', 'report'])('%s, whatever else changes', async (name) => {
-    const review = fixture(name);
-    const [known, parsing] = [serverIn(), serverIn()];
-    await said(known, JSON.stringify(review));
-    for (const path of pathsIn(review).filter(({ length }) => length > 0)) {
-      for (const value of [undefined, null, 'x', 'off', '2026-11-20T19:51:42Z', 'kube-api-access-abcde', 1, []]) {
-        const other = JSON.stringify(changed(review, path, value));
-        expect(await said(known, other), `${path.join('.')}: ${String(value)}`).toEqual(
-          await said(parsing, parsed(other)),
-        );
+  it.each(['plain', 'mixed', 'generated', 'storefront', 'report', 'postgres-0'])(
+    '%s, whatever else changes',
+    async (name) => {
+      const review = fixture(name);
+      const [known, parsing] = [serverIn(), serverIn()];
+      await said(known, JSON.stringify(review));
+      for (const path of pathsIn(review).filter(({ length }) => length > 0)) {
+        for (const value of [
+          undefined,
+          null,
+          'x',
+          'off',
+          '2026-11-20T19:51:42Z',
+          'kube-api-access-abcde',
+          'postgres-1',
+          1,
+          [],
+        ]) {
+          const other = JSON.stringify(changed(review, path, value));
+          expect(await said(known, other), `${path.join('.')}: ${String(value)}`).toEqual(
+            await said(parsing, parsed(other)),
+          );
+        }
       }
-    }
-    expect(await said(known, JSON.stringify(review))).toEqual(await said(parsing, parsed(JSON.stringify(review))));
-  });
+      expect(await said(known, JSON.stringify(review))).toEqual(await said(parsing, parsed(JSON.stringify(review))));
+    },
+  );
+});
+
+it('the Pods of a StatefulSet: each is logged by its own name', async () => {
+  const [known, parsing] = [serverIn(), serverIn()];
+  for (let number = 0; number < 12; number += 1) {
+    const review = JSON.stringify(fixture('postgres-0'))
+      .replaceAll('postgres-0', `postgres-${number}`)
+      .replace('pod-index":"0"', `pod-index":"${number}"`);
+    const answered = await said(known, review);
+    expect(answered).toEqual(await said(parsing, parsed(review)));
+    expect(answered).toMatchObject({ lines: [{ pod: `postgres-${number}` }] });
+  }
 });
 
 it('a namespace that changes its label changes the answer to a known review', async () => {

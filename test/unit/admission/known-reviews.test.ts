@@ -92,6 +92,94 @@ describe('reviews of Pods of one template', () => {
   });
 });
 
+describe('reviews of the Pods of a StatefulSet', () => {
+  const REQUEST = { namespace: 'shop', pod: 'postgres-0', dryRun: false, owners: [{ name: 'postgres' }] };
+  const first = text('postgres-0').replace(
+    '"volumes":[',
+    '"volumes":[{"name":"data","persistentVolumeClaim":{"claimName":"data-postgres-0"}},',
+  );
+  /** Its Pod of that number. */
+  const numbered = (number: number | string, review = first): string =>
+    next(review)
+      .replaceAll(/(?<=["-])postgres-0(?="[,}\]])/g, `postgres-${number}`)
+      .replace('pod-index":"0"', `pod-index":"${number}"`);
+  const found = (known: KnownReviews, review: string): unknown => known.find(Buffer.from(review))?.request;
+
+  it('one is known by the text of another, and is called as it is', () => {
+    expect(first.match(/postgres-0"/g)).toHaveLength(5);
+    const known = remembering(first, { request: REQUEST });
+    for (const number of [1, 2, 0, 9]) {
+      expect(found(known, numbered(number))).toEqual({ ...REQUEST, pod: `postgres-${number}` });
+    }
+    expect(found(known, first)).toEqual(REQUEST);
+  });
+
+  it('a longer number is another text', () => {
+    expect(found(remembering(first, { request: REQUEST }), numbered(10))).toBeUndefined();
+    const ten = remembering(numbered(10), { request: { ...REQUEST, pod: 'postgres-10' } });
+    expect(found(ten, numbered(47))).toEqual({ ...REQUEST, pod: 'postgres-47' });
+    expect(found(ten, numbered('4x'))).toBeUndefined();
+  });
+
+  it('by its name in one place and another in the next, it is another', () => {
+    const known = remembering(first, { request: REQUEST });
+    const second = numbered(1);
+    for (const { index } of second.matchAll(/postgres-1"/g)) {
+      const other = `${second.slice(0, index)}postgres-2${second.slice(index + 'postgres-2'.length)}`;
+      expect(found(known, other)).toBeUndefined();
+    }
+    expect(found(known, second)).toBeDefined();
+    // The number in the label is a value of its own: nobody reads it.
+    expect(found(known, second.replace('pod-index":"1"', 'pod-index":"7"'))).toBeDefined();
+    expect(found(known, second.replace('pod-index":"1"', 'pod-index":"\\"'))).toBeUndefined();
+  });
+
+  it('the name of another Pod of the set in the template is a part of it', () => {
+    const template = first.replace(
+      '"containers":[{',
+      '"containers":[{"env":[{"name":"HOST","value":"postgres-0.postgres"}],',
+    );
+    const known = remembering(template, { request: REQUEST });
+    expect(found(known, numbered(3, template))).toMatchObject({ pod: 'postgres-3' });
+    expect(found(known, numbered(3, template).replace('postgres-0.postgres', 'postgres-3.postgres'))).toBeUndefined();
+  });
+
+  it.each([
+    ['a command line', '[{"args":["--primary","postgres-0"]}]'],
+    ['an image', '[{"image":"registry.example/postgres-0"}]'],
+  ])('with its name in %s, which is read, only itself is known', (_, key) => {
+    const known = remembering(first, { request: REQUEST, alike: alike(key) });
+    expect(found(known, next(first))).toEqual(REQUEST);
+    expect(found(known, numbered(1))).toBeUndefined();
+    const third = remembering(numbered(3), { request: { ...REQUEST, pod: 'postgres-3' }, alike: alike(key) });
+    expect(found(third, numbered(1))).toMatchObject({ pod: 'postgres-1' });
+  });
+
+  it('with its number where it is read, only those of that number are known', () => {
+    const read = alike('{"annotations":{"apps.kubernetes.io/pod-index":"0"}}');
+    const known = remembering(first, { request: REQUEST, alike: read });
+    expect(found(known, numbered(1))).toBeUndefined();
+    expect(found(known, numbered(1).replace('pod-index":"1"', 'pod-index":"0"'))).toMatchObject({ pod: 'postgres-1' });
+  });
+
+  it('a name that is not the one in its place is not taken for it', () => {
+    const known = remembering(first, { request: { ...REQUEST, pod: 'postgres-8' } });
+    expect(found(known, next(first))).toMatchObject({ pod: 'postgres-8' });
+    expect(found(known, numbered(1))).toBeUndefined();
+  });
+
+  it('all of one length are one kind', () => {
+    const known = createKnownReviews(() => 0);
+    for (let number = 10; number < 100; number += 1) {
+      const review = numbered(number);
+      const pod = `postgres-${number}`;
+      if (found(known, review) === undefined)
+        known.keep(Buffer.from(review), uidOf(review), { request: { ...REQUEST, pod }, alike: alike() });
+    }
+    expect(known.size().entries).toBe(1);
+  });
+});
+
 describe('what is new in each review must not matter', () => {
   const review = text('plain');
   const [token = ''] = PLACES.token.exec(review) ?? [];
@@ -159,7 +247,7 @@ describe('the memory is bounded', () => {
     for (let length = 1; length <= 400; length += 1) keep(known, padded(0, length));
     expect(known.size().entries).toBe(400);
     for (let index = 0; index < 200; index += 1) {
-      keep(known, text('plain').replaceAll('"name":"plain"', `"name":"plain-${String(index).padStart(3, '0')}"`));
+      keep(known, text('plain').replaceAll('"name":"plain"', `"name":"plain-${String(index).padStart(3, '0')}x"`));
     }
     expect(known.size().entries).toBe(500);
   });
@@ -183,7 +271,7 @@ describe('the memory is bounded', () => {
     expect(known.size()).toEqual({ entries: 0, bytes: 0 });
   });
 
-  it('one a second of Pods that are alike, for those of a StatefulSet never come again', () => {
+  it('one a second of Pods that are alike, for some have a text each and never come again', () => {
     let now = 0;
     const known = createKnownReviews(() => now);
     const set = alike();
