@@ -44,11 +44,33 @@ function statefulset(): Review {
   return review;
 }
 
-/** What the API server writes anew for the Pod of that number in a StatefulSet: its name, wherever that stands, and its label. */
-const numbered = (text: string, index: number): string =>
+/** A Pod of a Job with completion mode Indexed, as its controller writes it. */
+function indexed(): Review {
+  const review = fixture('report');
+  const { metadata, spec } = review.request.object;
+  const number = { 'batch.kubernetes.io/job-completion-index': '0' };
+  metadata['generateName'] = 'report-29920072-0-';
+  metadata['annotations'] = number;
+  metadata['labels'] = { ...number, ...(metadata['labels'] as object) };
+  spec['hostname'] = 'report-29920072-0';
+  return review;
+}
+
+/** What controllers write otherwise in the Pod of each number: StatefulSets its name and a label. */
+const ofStatefulSet = (text: string, index: number): string =>
   text
     .replaceAll('postgres-0', `postgres-${index}`)
     .replace(/(?<="apps\.kubernetes\.io\/pod-index":")\d+/, String(index));
+
+/** DaemonSets its node: a name as EC2 gives it. */
+const ofDaemonSet = (text: string, index: number): string =>
+  text.replace('"node-a"', `"ip-10-0-${Math.floor(index / 250)}-${index % 250}.ec2.internal"`);
+
+/** Indexed Jobs a label, an annotation, and what the name begins with. */
+const ofIndexedJob = (text: string, index: number): string =>
+  text
+    .replaceAll('report-29920072-0', `report-29920072-${index}`)
+    .replaceAll(/(?<="batch\.kubernetes\.io\/job-completion-index":")\d+/g, String(index));
 
 /** As API servers make them (util/rand). */
 const suffix = (): string =>
@@ -66,8 +88,8 @@ function another(text: string, index: number): string {
     .replaceAll(/(?<="time":")[^"]*/g, second(index));
 }
 
-/** How many reviews there are of each. Pods of a template have one name, or what it is generated from; a StatefulSet's each their own. */
-const PODS = { plain: 1000, mixed: 1000, statefulset: 3000, large: 20 } as const;
+/** How many reviews there are of each. A StatefulSet's, a DaemonSet's and an Indexed Job's differ in more than those of other templates. */
+const PODS = { plain: 1000, mixed: 1000, statefulset: 3000, daemonset: 3000, indexed: 3000, large: 20 } as const;
 
 type Name = keyof typeof PODS;
 
@@ -75,7 +97,15 @@ const REVIEWS: Readonly<Record<Name, () => Review>> = {
   plain: () => fixture('plain'),
   mixed: () => fixture('mixed'),
   statefulset,
+  daemonset: () => fixture('node-agent'),
+  indexed,
   large,
+};
+
+const NUMBERED: Readonly<Partial<Record<Name, (text: string, index: number) => string>>> = {
+  statefulset: ofStatefulSet,
+  daemonset: ofDaemonSet,
+  indexed: ofIndexedJob,
 };
 
 /** Reviews of so many Pods, with the images that `rename` gives them: captured ones, and a large one made of one of them. */
@@ -83,9 +113,8 @@ export function textsOf(name: Name, rename: (image: string) => string, pods: num
   const review = REVIEWS[name]();
   for (const container of containersOf(review)) container.image = rename(container.image);
   const text = JSON.stringify(review);
-  return Array.from({ length: pods }, (_, index) =>
-    another(name === 'statefulset' ? numbered(text, index) : text, index),
-  );
+  const numbered = NUMBERED[name] ?? ((same: string) => same);
+  return Array.from({ length: pods }, (_, index) => another(numbered(text, index), index));
 }
 
 export const bodies = (rename: (image: string) => string): Body[] =>

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 
-import { VIRTUAL_LABELS } from '../policy/exemptions.ts';
+import { DECISION_ANNOTATION, LIBC_ANNOTATION } from '../policy/annotations.ts';
+import { MIRROR_ANNOTATION, VIRTUAL_LABELS } from '../policy/exemptions.ts';
 import type { ClusterFacts, NamespaceView, PodView } from '../policy/model.ts';
 import { readPod } from '../policy/read-pod.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
@@ -43,16 +44,42 @@ export interface AlikeMemory {
 
 const isMap = (value: unknown): value is Json => isObject(value) && !Array.isArray(value);
 
-const LABELS = [MODE_LABEL, ...VIRTUAL_LABELS];
+const LABELS: readonly string[] = [MODE_LABEL, ...VIRTUAL_LABELS];
+const ANNOTATIONS: readonly string[] = [DECISION_ANNOTATION, MIRROR_ANNOTATION];
 
-/** Labels tell the Pods of a StatefulSet or of Jobs apart, but none of those is read. */
-function labelsThatCount(labels: unknown): unknown {
-  if (!isMap(labels)) return labels;
-  for (const name in labels) if (typeof labels[name] !== 'string') return labels;
-  const kept: Record<string, unknown> = {};
-  for (const name of LABELS) if (Object.hasOwn(labels, name)) kept[name] = labels[name];
-  return kept;
+const labelCounts = (name: string): boolean => LABELS.includes(name);
+const annotationCounts = (name: string): boolean => ANNOTATIONS.includes(name) || name.startsWith(LIBC_ANNOTATION);
+
+/** Characters of labels or annotations: with more than the API server's limit, ours are not added (`patch.ts`). */
+const MOST_TEXT = 64 * 1024;
+
+/** Labels and annotations tell the Pods of a StatefulSet, of Jobs or of workflows apart, but none of those is read. */
+function textsThatCount(texts: unknown, counts: (name: string) => boolean): unknown {
+  if (!isMap(texts)) return texts;
+  const kept: Record<string, string> = {};
+  let length = 0;
+  for (const name in texts) {
+    const text = texts[name];
+    if (typeof text !== 'string') return texts;
+    length += name.length + text.length;
+    if (counts(name)) kept[name] = text;
+  }
+  return length > MOST_TEXT ? texts : kept;
 }
+
+/** Of a map nothing but what stands under the key. */
+const only = (value: unknown, key: string, of: (value: unknown) => unknown = (under) => under): unknown =>
+  isMap(value) ? { [key]: of(value[key]) } : value;
+
+/** What `readPod` reads of it. DaemonSets pin each Pod to its node by a field of it. */
+const affinityThatCounts = (affinity: unknown): unknown =>
+  only(affinity, 'nodeAffinity', (node) =>
+    only(node, 'requiredDuringSchedulingIgnoredDuringExecution', (required) =>
+      only(required, 'nodeSelectorTerms', (terms) =>
+        Array.isArray(terms) ? terms.map((term: unknown) => only(term, 'matchExpressions')) : terms,
+      ),
+    ),
+  );
 
 const containersOf = (list: unknown): unknown =>
   Array.isArray(list)
@@ -63,6 +90,11 @@ const containersOf = (list: unknown): unknown =>
       })
     : list;
 
+const metadataOf = ({ labels, annotations }: Json): Json => ({
+  labels: textsThatCount(labels, labelCounts),
+  annotations: textsThatCount(annotations, annotationCounts),
+});
+
 const specOf = (spec: Json): Json => ({
   dnsPolicy: spec['dnsPolicy'],
   dnsConfig: spec['dnsConfig'],
@@ -71,7 +103,7 @@ const specOf = (spec: Json): Json => ({
   nodeName: spec['nodeName'],
   schedulerName: spec['schedulerName'],
   nodeSelector: spec['nodeSelector'],
-  affinity: spec['affinity'],
+  affinity: affinityThatCounts(spec['affinity']),
   tolerations: spec['tolerations'],
   imagePullSecrets: spec['imagePullSecrets'],
   serviceAccountName: spec['serviceAccountName'],
@@ -85,12 +117,7 @@ const labelOf = ({ labels }: NamespaceView): string | null => labels[MODE_LABEL]
 function partsOf(object: unknown): unknown {
   if (!isMap(object)) return object;
   const { metadata, spec } = object;
-  return {
-    metadata: isMap(metadata)
-      ? { labels: labelsThatCount(metadata['labels']), annotations: metadata['annotations'] }
-      : metadata,
-    spec: isMap(spec) ? specOf(spec) : spec,
-  };
+  return { metadata: isMap(metadata) ? metadataOf(metadata) : metadata, spec: isMap(spec) ? specOf(spec) : spec };
 }
 
 /** Templates that are held; another's decision is made anew, which costs some 10 us. */

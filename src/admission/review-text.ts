@@ -37,12 +37,18 @@ const NEW_EACH_TIME = [/"(kube-api-access-[\da-z]{5})"/, /"time":"(\d{4}-\d\d-\d
 /** How a review names one of a StatefulSet's Pods: the set, and the Pod's number. */
 const NUMBERED = /^"name":"([\da-z-]+-)\d+"/;
 
-/** The label with that number (Kubernetes 1.28 and later). */
-const POD_INDEX = /("apps\.kubernetes\.io\/pod-index":")(\d+)"/;
+/** Where else a Pod's own stands, each after what is always there: that number in a label, and the node of a DaemonSet's Pod. */
+const OWN = [
+  /("apps\.kubernetes\.io\/pod-index":")(\d+)"/,
+  /("matchFields":\[\{"key":"metadata\.name","operator":"In","values":\[")([\da-z.-]+)"\]/,
+];
 
 /** Characters that stand for themselves in JSON, so that a value of them ends where the remembered one does. */
 const PLAIN = new Uint8Array(256);
-for (const character of '0123456789abcdefghijklmnopqrstuvwxyzTZ:-') PLAIN[character.charCodeAt(0)] = 1;
+for (const character of '0123456789abcdefghijklmnopqrstuvwxyzTZ:.-') PLAIN[character.charCodeAt(0)] = 1;
+
+/** Of one value. A template has a token volume in each container and a name in each claim. */
+const MOST_PLACES = 100;
 
 /** What tells most reviews apart. The same for all Pods of a StatefulSet whose numbers are equally long. */
 export function kindOf(body: Buffer): string {
@@ -68,7 +74,8 @@ function newEachTime(text: string, { uid }: Read, known: string): Value[] | unde
   for (const value of [uid, ...NEW_EACH_TIME.map((one) => one.exec(text)?.[1])]) {
     if (value === undefined) continue;
     const places = [...occurrences(text, value)];
-    if (known.includes(value) || !places.every((at) => endsString(text, at, value, ['"']))) return undefined;
+    const isAlone = places.every((at) => endsString(text, at, value, ['"']));
+    if (known.includes(value) || !isAlone || places.length > MOST_PLACES) return undefined;
     values.push({ length: value.length, places });
   }
   return values;
@@ -82,12 +89,12 @@ function nameOf(text: string, { pod, rest }: Read): Value | undefined {
   const names = text.slice(NAMES_FROM, NAMES_TO);
   if (!NUMBERED.test(names) || !names.startsWith(`"name":"${pod}"`) || rest.includes(`${pod}"`)) return undefined;
   const places = [...occurrences(text, pod, NAMES_FROM)].filter((at) => endsString(text, at, pod, ['"', '-']));
-  return { length: pod.length, places };
+  return places.length > MOST_PLACES ? undefined : { length: pod.length, places };
 }
 
-/** The number in its label; undefined where there is none, or it was read. */
-function podIndexOf(text: string, { rest }: Read): Value | undefined {
-  const found = POD_INDEX.exec(text);
+/** A value that stands in one place; undefined where there is none, or it was read. */
+function ownOf(text: string, { rest }: Read, pattern: RegExp): Value | undefined {
+  const found = pattern.exec(text);
   if (found === null || rest.includes(found[0])) return undefined;
   const [, before = '', value = ''] = found;
   return { length: value.length, places: [found.index + before.length] };
@@ -125,7 +132,7 @@ export function reviewText(body: Buffer, read: Read): ReviewText | undefined {
   const name = nameOf(text, read);
   const always = newEachTime(text, read, name === undefined ? `${read.rest} ${read.pod}` : read.rest);
   if (always === undefined) return undefined;
-  const values = [...always, name, podIndexOf(text, read)].filter((value) => value !== undefined);
+  const values = [...always, name, ...OWN.map((one) => ownOf(text, read, one))].filter((value) => value !== undefined);
   const bytes = Buffer.allocUnsafeSlow(body.length);
   body.copy(bytes);
   return {

@@ -154,9 +154,12 @@ describe.runIf(hasCluster() && command !== undefined)('Pods that controllers mak
     },
   );
 
+  let recordings = 0;
+
   /** The reviews of the Pods that a workload makes, as its webhook is sent them. */
   async function reviewsOf(workload: { kind: string; spec: object }, count: number): Promise<string[]> {
-    const namespace = `recorded-${workload.kind.toLowerCase()}`;
+    recordings += 1;
+    const namespace = `recorded-${recordings}`;
     await cluster.createNamespace(namespace);
     const { server, clientConfig } = await record();
     await cluster.apply({
@@ -182,40 +185,49 @@ describe.runIf(hasCluster() && command !== undefined)('Pods that controllers mak
     return server.asked.map(({ body }) => body);
   }
 
-  /** What is found of each by the text of the first. */
-  function knownByTheFirst([first = '', ...others]: readonly string[]): unknown[] {
+  /** How many have to be parsed so that all others are known by a text; each must be found as what it is. */
+  function parsedOf(reviews: readonly string[]): number {
     const known = createKnownReviews(() => 0);
-    const request = { namespace: 'recorded', pod: nameOf(first), dryRun: false, owners: undefined };
-    known.keep(Buffer.from(first), uidOf(first), { request, alike: { object: {}, pod: {} as Alike['pod'], key: '' } });
-    return others.map((body) => {
+    for (const body of reviews) {
       const found = known.find(Buffer.from(body));
-      return found && { uid: found.uid, pod: found.request.pod };
-    });
+      const [uid, pod] = [uidOf(body), nameOf(body)];
+      const request = { namespace: 'recorded', pod, dryRun: false, owners: undefined };
+      if (found === undefined)
+        known.keep(Buffer.from(body), uid, { request, alike: { object: {}, pod: {} as Alike['pod'], key: '' } });
+      else expect(found).toMatchObject({ uid, request });
+    }
+    return known.size().entries;
   }
 
-  it('a ReplicaSet: the reviews of its Pods are known by the text of the first', async () => {
+  it('a ReplicaSet: the reviews of its Pods are known by the text of one', async () => {
     const reviews = await reviewsOf({ kind: 'Deployment', spec: { replicas: 5, selector, template } }, 5);
-    expect(knownByTheFirst(reviews)).toEqual(
-      reviews.slice(1).map((body) => ({ uid: uidOf(body), pod: nameOf(reviews[0] ?? '') })),
-    );
     expect(new Set(reviews.map(uidOf)).size).toBe(5);
+    expect(parsedOf(reviews)).toBe(1);
   });
 
-  it('a StatefulSet: the reviews of its Pods are known by the text of the first, each by its own name', async () => {
-    const volumeClaimTemplates = ['data', 'log'].map((name) => ({
+  it.each([
+    [1, 1],
+    // Its controller lists them in any order.
+    [2, 2],
+  ])('a StatefulSet with %i claims: by the texts of %i, each by its own name', async (claims, most) => {
+    const volumeClaimTemplates = ['data', 'log'].slice(0, claims).map((name) => ({
       metadata: { name },
       spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
     }));
-    const spec = {
-      serviceName: 'shop',
-      podManagementPolicy: 'Parallel',
-      replicas: 5,
-      selector,
-      template,
-      volumeClaimTemplates,
-    };
-    const reviews = await reviewsOf({ kind: 'StatefulSet', spec }, 5);
-    expect(knownByTheFirst(reviews)).toEqual(reviews.slice(1).map((body) => ({ uid: uidOf(body), pod: nameOf(body) })));
-    expect(reviews.map(nameOf).toSorted()).toEqual(['shop-0', 'shop-1', 'shop-2', 'shop-3', 'shop-4']);
+    const parallel = { serviceName: 'shop', podManagementPolicy: 'Parallel', replicas: 6 };
+    const spec = { ...parallel, selector, template, volumeClaimTemplates };
+    const reviews = await reviewsOf({ kind: 'StatefulSet', spec }, 6);
+    expect(new Set(reviews.map(nameOf)).size).toBe(6);
+    expect(parsedOf(reviews)).toBeLessThanOrEqual(most);
+  });
+
+  it('a DaemonSet: the reviews of its Pods are known by the text of one, whichever node they are for', async () => {
+    const nodes = ['node-1', 'node-2', 'node-3', 'node-4'];
+    for (const name of nodes.slice(1))
+      await cluster.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name }, status: { conditions: [] } });
+    const spec = { selector, template: everywhere };
+    const reviews = await reviewsOf({ kind: 'DaemonSet', spec }, nodes.length);
+    for (const node of nodes) expect(reviews.filter((body) => body.includes(`"values":["${node}"]`))).toHaveLength(1);
+    expect(parsedOf(reviews)).toBe(1);
   });
 });

@@ -32,7 +32,10 @@ const pod = (): Json => ({
       nodeAffinity: {
         requiredDuringSchedulingIgnoredDuringExecution: {
           nodeSelectorTerms: [
-            { matchExpressions: [{ key: 'kubernetes.io/arch', operator: 'In', values: ['arm64', 's390x'] }] },
+            {
+              matchExpressions: [{ key: 'kubernetes.io/arch', operator: 'In', values: ['arm64', 's390x'] }],
+              matchFields: [{ key: 'metadata.name', operator: 'In', values: ['node-a'] }],
+            },
           ],
         },
       },
@@ -45,6 +48,12 @@ const pod = (): Json => ({
     volumes: [{ name: 'v', emptyDir: {} }],
   },
 });
+
+/** Where a DaemonSet names the node of each of its Pods. */
+const NODE =
+  'spec affinity nodeAffinity requiredDuringSchedulingIgnoredDuringExecution nodeSelectorTerms 0 matchFields'.split(
+    ' ',
+  );
 
 const paths = pathsIn(pod()).filter((path) => path.length > 0);
 
@@ -106,6 +115,8 @@ describe('Pods that are alike are decided about once', () => {
   it.each([
     ['another name', ['metadata', 'name'], 'web-2'],
     ['another label', ['metadata', 'labels', 'app'], 'other'],
+    ['another annotation', ['metadata', 'annotations', 'example.com/team'], 'b'],
+    ['another node', NODE, [{ key: 'metadata.name', operator: 'In', values: ['node-b'] }]],
     ['other variables', ['spec', 'initContainers', '0', 'env'], []],
     ['other volumes', ['spec', 'volumes'], []],
   ])('%s: the same evaluation', async (_, path, value) => {
@@ -187,6 +198,20 @@ describe('whatever makes a difference is seen', () => {
       expect(await seen(remembering, object)).toEqual(await seen(forgetful, object));
     }
     expect(await seen(remembering, pod())).toEqual(await seen(forgetful, pod()));
+  });
+
+  it('annotations that leave no room for ours', async () => {
+    const { remembering, forgetful } = evaluators();
+    const annotated = (length: number): unknown =>
+      changed(pod(), ['metadata', 'annotations', 'example.com/team'], 'x'.repeat(length));
+    const patched = new Set<string>();
+    for (const length of [1, 60_000, 70_000, 262_000, 1]) {
+      const object = annotated(length);
+      const answer = await seen(remembering, object);
+      expect(answer).toEqual(await seen(forgetful, object));
+      patched.add(JSON.stringify(answer));
+    }
+    expect(patched.size).toBe(2);
   });
 
   it.each([[undefined], [null], [1], ['Pod'], [[]], [{}]])('of what is no Pod: %j', async (object) => {

@@ -68,7 +68,7 @@ async function said({ mutate, lines }: Server, review: string): Promise<unknown>
 const parsed = (review: string): string => ` ${review}`;
 
 describe('a review that is known by its text is answered and logged as if it were parsed', () => {
-  it.each(['plain', 'mixed', 'generated', 'storefront', 'report', 'postgres-0'])(
+  it.each(['plain', 'mixed', 'generated', 'storefront', 'report', 'postgres-0', 'node-agent'])(
     '%s, whatever else changes',
     async (name) => {
       const review = fixture(name);
@@ -106,6 +106,19 @@ it('the Pods of a StatefulSet: each is logged by its own name', async () => {
     const answered = await said(known, review);
     expect(answered).toEqual(await said(parsing, parsed(review)));
     expect(answered).toMatchObject({ lines: [{ pod: `postgres-${number}` }] });
+  }
+});
+
+it("a DaemonSet's Pods: by their text, whatever their node is called, wherever that stands", async () => {
+  const [known, parsing] = [serverIn(), serverIn()];
+  const review = fixture('node-agent');
+  await said(known, JSON.stringify(review));
+  for (const path of pathsIn(review).filter(({ length }) => length > 0)) {
+    const terms = [{ matchFields: [{ key: 'metadata.name', operator: 'In', values: ['node-a'] }] }];
+    for (const node of ['node-a', 'node-b', 'n.o-de']) {
+      const other = JSON.stringify(changed(review, path, terms)).replaceAll('"node-a"', `"${node}"`);
+      expect(await said(known, other)).toEqual(await said(parsing, parsed(other)));
+    }
   }
 });
 

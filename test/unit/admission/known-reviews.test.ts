@@ -168,6 +168,18 @@ describe('reviews of the Pods of a StatefulSet', () => {
     expect(found(known, numbered(1))).toBeUndefined();
   });
 
+  it('a name in more than a hundred places belongs to the template', () => {
+    const template = first.replace(
+      '"containers":[{',
+      `"containers":[{"env":[${'"postgres-0",'.repeat(94)}"postgres-0"],`,
+    );
+    const known = remembering(template, { request: REQUEST });
+    expect(found(known, numbered(1, template))).toBeDefined();
+    const more = template.replace('"env":[', '"env":["postgres-0",');
+    expect(found(remembering(more, { request: REQUEST }), numbered(1, more))).toBeUndefined();
+    expect(found(remembering(more, { request: REQUEST }), next(more))).toBeDefined();
+  });
+
   it('all of one length are one kind', () => {
     const known = createKnownReviews(() => 0);
     for (let number = 10; number < 100; number += 1) {
@@ -177,6 +189,36 @@ describe('reviews of the Pods of a StatefulSet', () => {
         known.keep(Buffer.from(review), uidOf(review), { request: { ...REQUEST, pod }, alike: alike() });
     }
     expect(known.size().entries).toBe(1);
+  });
+});
+
+describe("reviews of a DaemonSet's Pods", () => {
+  const first = text('node-agent');
+  const on = (node: string, review = first): string =>
+    next(review).replace('"values":["node-a"]', `"values":["${node}"]`);
+
+  it('are known on every node whose name is as long', () => {
+    expect(first).toContain('"values":["node-a"]');
+    const known = remembering(first);
+    for (const node of ['node-b', 'node-c', 'a.b.cd', 'node-a']) {
+      expect(known.find(Buffer.from(on(node)))?.uid).toBe(uidOf(on(node)));
+    }
+    for (const node of ['node-10', 'node"b', 'node-é', 'node B', 'node\\"'])
+      expect(known.find(Buffer.from(on(node)))).toBeUndefined();
+  });
+
+  it('are told apart by it where it is read', () => {
+    const read = '{"matchFields":[{"key":"metadata.name","operator":"In","values":["node-a"]}]}';
+    const known = remembering(first, { alike: alike(read) });
+    expect(known.find(Buffer.from(on('node-b')))).toBeUndefined();
+    expect(known.find(Buffer.from(on('node-a')))).toBeDefined();
+  });
+
+  it('name it in one place alone', () => {
+    const twice = first.replace('"containers":[{', '"containers":[{"env":[{"name":"NODE","value":"node-a"}],');
+    const known = remembering(twice);
+    expect(known.find(Buffer.from(on('node-b', twice)))?.uid).toBe(uidOf(next(twice)));
+    expect(known.find(Buffer.from(on('node-b', twice).replaceAll('"node-a"', '"node-b"')))).toBeUndefined();
   });
 });
 
@@ -197,6 +239,10 @@ describe('what is new in each review must not matter', () => {
 
   it.each([
     ['the token volume as a part of a longer text', (value: string) => `"x":"${value}-1",`],
+    [
+      'the token volume in more than a hundred places',
+      (value: string) => `"x":[${`"${value}",`.repeat(100)}"${value}"],`,
+    ],
     ['the time after an escape that would swallow digits', () => `"x":"\\u${time}",`],
     ['the uid as a part of a longer text', () => `"x":"a${uidOf(review)}",`],
   ])('%s: not remembered', (_, extra) => {
@@ -234,12 +280,12 @@ describe('the memory is bounded', () => {
   const keep = (known: KnownReviews, review: string, one = alike()): void =>
     known.keep(Buffer.from(review), uidOf(review), { request, alike: one });
 
-  it('four texts of a kind: the latest', () => {
+  it('eight texts of a kind: the latest', () => {
     const known = createKnownReviews(() => 0);
     for (let index = 0; index < 20; index += 1) keep(known, padded(index, 10));
-    expect(known.size().entries).toBe(4);
-    expect(known.find(Buffer.from(padded(15, 10)))).toBeUndefined();
-    expect(known.find(Buffer.from(padded(16, 10)))).toBeDefined();
+    expect(known.size().entries).toBe(8);
+    expect(known.find(Buffer.from(padded(11, 10)))).toBeUndefined();
+    expect(known.find(Buffer.from(padded(12, 10)))).toBeDefined();
   });
 
   it('500 kinds', () => {
