@@ -10,6 +10,8 @@ export interface Body {
 
 interface Container {
   image: string;
+  command?: string[];
+  args?: string[];
   env?: { name: string; value: string }[];
   volumeMounts?: object[];
 }
@@ -53,6 +55,14 @@ function indexed(): Review {
   metadata['annotations'] = number;
   metadata['labels'] = { ...number, ...(metadata['labels'] as object) };
   spec['hostname'] = 'report-29920072-0';
+  for (const container of containersOf(review)) container.command = ['/app', 'report'];
+  return review;
+}
+
+/** A Pod with arguments of its own, as CI and workflows have: none is like another. */
+function step(): Review {
+  const review = indexed();
+  for (const container of containersOf(review)) container.args = ['--step=report-29920072-0'];
   return review;
 }
 
@@ -89,7 +99,15 @@ function another(text: string, index: number): string {
 }
 
 /** How many reviews there are of each. A StatefulSet's, a DaemonSet's and an Indexed Job's differ in more than those of other templates. */
-const PODS = { plain: 1000, mixed: 1000, statefulset: 3000, daemonset: 3000, indexed: 3000, large: 20 } as const;
+const PODS = {
+  plain: 1000,
+  mixed: 1000,
+  statefulset: 3000,
+  daemonset: 3000,
+  indexed: 3000,
+  step: 3000,
+  large: 20,
+} as const;
 
 type Name = keyof typeof PODS;
 
@@ -99,6 +117,7 @@ const REVIEWS: Readonly<Record<Name, () => Review>> = {
   statefulset,
   daemonset: () => fixture('node-agent'),
   indexed,
+  step,
   large,
 };
 
@@ -106,6 +125,7 @@ const NUMBERED: Readonly<Partial<Record<Name, (text: string, index: number) => s
   statefulset: ofStatefulSet,
   daemonset: ofDaemonSet,
   indexed: ofIndexedJob,
+  step: ofIndexedJob,
 };
 
 /** Reviews of so many Pods, with the images that `rename` gives them: captured ones, and a large one made of one of them. */

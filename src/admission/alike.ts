@@ -130,8 +130,33 @@ const BYTES_PER_CHARACTER = 6;
 /** Characters of the parts of a Pod that is held: whoever creates Pods chooses how many there are. */
 const LONGEST = 8 * 1024;
 
+/** Texts that were met, by their hash: the later of two takes the place of the other. */
+const MOST_MET = 1024;
+
+/** FNV-1a, of UTF-16 units. */
+function hashOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < text.length; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+  return hash >>> 0;
+}
+
 /**
- * Remembers Pods by what a decision depends on. Nearly all Pods of a cluster are made from templates, some thousand times from
+ * Whether a text was met before, most likely. What is met once is not worth keeping: Pods of CI and of workflows have command lines of
+ * their own, and what was made for each of them would only be moved about until it is dropped.
+ */
+function createMet(): (text: string) => boolean {
+  const met = new Uint32Array(MOST_MET);
+  return (text) => {
+    const hash = hashOf(text);
+    const place = hash % MOST_MET;
+    if (met[place] === hash) return true;
+    met[place] = hash;
+    return false;
+  };
+}
+
+/**
+ * Remembers Pods by what a decision depends on, once two of them were met. Nearly all Pods of a cluster are made from templates, some thousand times from
  * one. What is decided for a remembered Pod is read from its remembered parts alone, so that nothing else can make a difference.
  */
 export function createAlikeMemory(now: () => number): AlikeMemory {
@@ -140,12 +165,13 @@ export function createAlikeMemory(now: () => number): AlikeMemory {
     maxSize: MOST_BYTES,
     sizeCalculation: (_, text) => BYTES_PER_CHARACTER * text.length,
   });
+  const met = createMet();
   const of: AlikeMemory['of'] = (object, namespace) => {
     const label = labelOf(namespace);
     const key = JSON.stringify([partsOf(object), namespace.name, label]);
     const found = known.get(key);
     if (found !== undefined) return found;
-    if (key.length > LONGEST) return { object, pod: readPod(object) };
+    if (key.length > LONGEST || !met(key)) return { object, pod: readPod(object) };
     const [parts] = JSON.parse(key) as [unknown];
     const alike = { object: parts, pod: readPod(parts), key, label };
     known.set(key, alike);

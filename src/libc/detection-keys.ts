@@ -1,40 +1,53 @@
 import { createHmac, hash } from 'node:crypto';
 import type { DetectRequest, Inspection, Logins } from './detector.ts';
+import type { Platform } from './image-source.ts';
 
-/** The names under which one request's answers are remembered. Hashes: whoever creates Pods chooses what goes in. */
-export interface DetectionKeys {
+/** The names of a request's image. */
+export interface ImageKeys {
   readonly canonical: string;
   /** The reference for a platform. */
   readonly image: string;
-  /** The Pod's own command and args. */
-  readonly run: string;
-  /** Whatever the Pod's args; absent where its command stands in for the Entrypoint. */
-  readonly runOfEntrypoint?: string;
-  /** The first of the Pod's own words, whatever the others; absent where it has none. */
-  readonly runOfFirstWord?: string;
   /** Registry and repository, without tag and digest. */
   readonly repository: string;
   /** The reference names a digest: what it stands for never changes. */
   readonly pinned: boolean;
 }
 
+/** The names of what a request's Pod runs in it. */
+export interface RunKeys {
+  /** The Pod's own command and args. */
+  readonly run: string;
+  /** Whatever the Pod's args; absent where its command stands in for the Entrypoint. */
+  readonly runOfEntrypoint?: string;
+  /** The first of the Pod's own words, whatever the others; absent where it has none. */
+  readonly runOfFirstWord?: string;
+}
+
+/** The names under which one request's answers are remembered. Hashes: whoever creates Pods chooses what goes in. */
+export interface DetectionKeys extends ImageKeys, RunKeys {}
+
 const digestSuffix = /@sha(?:256|512):[0-9a-f]+$/u;
 const tagSuffix = /:[^:/]*$/u;
 const noWords = digestOf([[], []]);
 const anyArguments = digestOf(['entrypoint']);
 
-/** The keys of a request for the image of this canonical name. */
-export function detectionKeys({ platform, command, args }: DetectRequest, canonical: string): DetectionKeys {
+/** The keys of an image of this canonical name. */
+export function imageKeys({ os, architecture, variant }: Platform, canonical: string): ImageKeys {
   const pinned = digestSuffix.test(canonical);
-  const [word] = command.length > 0 ? command : args;
   return {
     canonical,
-    image: digestOf([canonical, platform.os, platform.architecture, platform.variant ?? '']),
+    image: digestOf([canonical, os, architecture, variant ?? '']),
+    repository: canonical.replace(pinned ? digestSuffix : tagSuffix, ''),
+    pinned,
+  };
+}
+
+export function runKeys({ command, args }: Pick<DetectRequest, 'command' | 'args'>): RunKeys {
+  const [word] = command.length > 0 ? command : args;
+  return {
     run: word === undefined ? noWords : digestOf([command, args]),
     ...(command.length === 0 && { runOfEntrypoint: anyArguments }),
     ...(word !== undefined && { runOfFirstWord: digestOf([command.length > 0 ? 'command' : 'args', word]) }),
-    repository: canonical.replace(pinned ? digestSuffix : tagSuffix, ''),
-    pinned,
   };
 }
 

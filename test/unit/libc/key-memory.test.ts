@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { detectionKeys } from '../../../src/libc/detection-keys.ts';
+import { imageKeys, runKeys } from '../../../src/libc/detection-keys.ts';
 import type { DetectRequest } from '../../../src/libc/detector.ts';
 import { createKeyMemory } from '../../../src/libc/key-memory.ts';
 
@@ -25,10 +25,22 @@ function counting() {
 describe('remembered keys', () => {
   it('are those that would be made, and made once', () => {
     const { read, keysOf } = counting();
-    const expected = detectionKeys(request(), 'docker.io/library/nginx:1');
+    const expected = { ...imageKeys(linux, 'docker.io/library/nginx:1'), ...runKeys(request()) };
     expect(keysOf(request())).toEqual(expected);
     expect(keysOf(request({ dryRun: true }))).toEqual(expected);
     expect(read).toEqual(['nginx:1']);
+  });
+
+  it('of one image are made once, whatever runs in it', () => {
+    const { read, keysOf } = counting();
+    for (let step = 0; step < 5; step += 1) {
+      const change = { command: ['sh'], args: [`--step=${step}`] };
+      expect(keysOf(request(change))).toEqual({
+        ...imageKeys(linux, 'docker.io/library/nginx:1'),
+        ...runKeys(request(change)),
+      });
+    }
+    expect(read).toHaveLength(1);
   });
 
   it.each<[string, Partial<DetectRequest>]>([
@@ -46,7 +58,7 @@ describe('remembered keys', () => {
 
   it('are made anew for what is long, and for what was pushed out', () => {
     const { read, keysOf } = counting();
-    const long = request({ args: ['x'.repeat(600)] });
+    const long = request({ reference: 'x'.repeat(600) });
     keysOf(long);
     keysOf(long);
     expect(read).toHaveLength(2);
