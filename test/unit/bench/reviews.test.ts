@@ -12,6 +12,9 @@ describe('the reviews that are sent', () => {
       ['plain', 3],
       ['mixed', 5],
       ['statefulset', 4],
+      ['daemonset', 4],
+      ['indexed', 4],
+      ['step', 4],
       ['large', expect.closeTo(300, -1.5)],
     ]);
   });
@@ -31,15 +34,28 @@ describe('the reviews that are sent', () => {
       expect(new Set(parts.map(({ time }) => time)).size).toBe(texts.length);
       for (const { tokens } of parts) expect(tokens).toHaveLength(1);
     }
-    const names = sent.map(({ name, texts }) => {
-      const pods = texts.map((text) => (JSON.parse(text) as Review).request.object.metadata['name']);
-      return [name, new Set(pods).size];
+  });
+
+  it('differ as those of their controllers do', () => {
+    const different = sent.map(({ name, texts }) => {
+      const objects = texts.map((text) => (JSON.parse(text) as Review).request.object);
+      const count = (of: (object: Review['request']['object']) => unknown): number =>
+        new Set(objects.map((object) => JSON.stringify(of(object)))).size;
+      return [
+        name,
+        count(({ metadata }) => [metadata['name'], metadata['generateName']]),
+        count(({ spec }) => spec['affinity']),
+        count(({ spec }) => (spec['containers'] as { args?: unknown }[]).map(({ args }) => args)),
+      ];
     });
-    expect(names).toEqual([
-      ['plain', 1],
-      ['mixed', 1],
-      ['statefulset', 3000],
-      ['large', 1],
+    expect(different).toEqual([
+      ['plain', 1, 1, 1],
+      ['mixed', 1, 1, 1],
+      ['statefulset', 3000, 1, 1],
+      ['daemonset', 1, 3000, 1],
+      ['indexed', 3000, 1, 1],
+      ['step', 3000, 1, 3000],
+      ['large', 1, 1, 1],
     ]);
   });
 });
