@@ -37,10 +37,17 @@ const NEW_EACH_TIME = [/"(kube-api-access-[\da-z]{5})"/, /"time":"(\d{4}-\d\d-\d
 /** How a review names one of a StatefulSet's Pods: the set, and the Pod's number. */
 const NUMBERED = /^"name":"([\da-z-]+-)\d+"/;
 
-/** Where else a Pod's own stands, each after what is always there: that number in a label, and the node of a DaemonSet's Pod. */
+/** How the Pod of a review begins that has no name yet. */
+const UNNAMED = '"object":{"kind":"Pod","apiVersion":"v1","metadata":{"generateName":"';
+
+/**
+ * Where else a Pod's own stands, each after what is always there: its number, of a StatefulSet or of an Indexed Job, and the node of a
+ * DaemonSet's Pod.
+ */
 const OWN = [
-  /("apps\.kubernetes\.io\/pod-index":")(\d+)"/,
-  /("matchFields":\[\{"key":"metadata\.name","operator":"In","values":\[")([\da-z.-]+)"\]/,
+  /("apps\.kubernetes\.io\/pod-index":")(\d+)"/g,
+  /("batch\.kubernetes\.io\/job-completion-index":")(\d+)"/g,
+  /("matchFields":\[\{"key":"metadata\.name","operator":"In","values":\[")([\da-z.-]+)"\]/g,
 ];
 
 /** Characters that stand for themselves in JSON, so that a value of them ends where the remembered one does. */
@@ -81,23 +88,40 @@ function newEachTime(text: string, { uid }: Read, known: string): Value[] | unde
   return values;
 }
 
-/**
- * The name of a StatefulSet's Pod: wherever a text is the name, or ends with it as that of a claim does (`data-web-0`). Elsewhere
- * (`web-0.web`) it belongs to the template. Undefined where it has none, or such a text was read.
- */
-function nameOf(text: string, { pod, rest }: Read): Value | undefined {
-  const names = text.slice(NAMES_FROM, NAMES_TO);
-  if (!NUMBERED.test(names) || !names.startsWith(`"name":"${pod}"`) || rest.includes(`${pod}"`)) return undefined;
-  const places = [...occurrences(text, pod, NAMES_FROM)].filter((at) => endsString(text, at, pod, ['"', '-']));
-  return places.length > MOST_PLACES ? undefined : { length: pod.length, places };
+/** A name with a number, and what is generated from it ends with. */
+interface Name extends Value {
+  readonly suffix: '' | '-';
 }
 
-/** A value that stands in one place; undefined where there is none, or it was read. */
+/** Whether the review names its Pod so, where API servers write it. */
+function isNamed(text: string, pod: string): boolean {
+  if (text.startsWith('"name":', NAMES_FROM)) return text.startsWith(`"name":"${pod}"`, NAMES_FROM);
+  return text.startsWith(`${pod}"`, text.indexOf(UNNAMED) + UNNAMED.length);
+}
+
+/**
+ * The name of a StatefulSet's Pod, or of an Indexed Job's: wherever a text is the name, or ends with it as that of a claim does
+ * (`data-web-0`). Elsewhere (`web-0.web`) it belongs to the template. Undefined where it has no number, or such a text was read.
+ */
+function nameOf(text: string, { pod, rest }: Read): Name | undefined {
+  const suffix = pod.endsWith('-') ? '-' : '';
+  const name = pod.slice(0, pod.length - suffix.length);
+  const isRead = rest.includes(`${name}"`) || rest.includes(`${pod}"`);
+  if (!/^[\da-z-]+-\d+$/.test(name) || !isNamed(text, pod) || isRead) return undefined;
+  const places = [...occurrences(text, name, NAMES_FROM)].filter(
+    (at) => endsString(text, at, name, ['"', '-']) || endsString(text, at, pod, ['"']),
+  );
+  return places.length > MOST_PLACES ? undefined : { length: name.length, places, suffix };
+}
+
+/** A value that stands after the same each time; undefined where there is none, or it was read. */
 function ownOf(text: string, { rest }: Read, pattern: RegExp): Value | undefined {
-  const found = pattern.exec(text);
-  if (found === null || rest.includes(found[0])) return undefined;
-  const [, before = '', value = ''] = found;
-  return { length: value.length, places: [found.index + before.length] };
+  const [first, ...others] = text.matchAll(pattern);
+  if (first === undefined || rest.includes(first[0])) return undefined;
+  const [all, before = '', value = ''] = first;
+  const same = [first, ...others.filter(([other]) => other === all)];
+  if (same.length > MOST_PLACES) return undefined;
+  return { length: value.length, places: same.map(({ index }) => index + before.length) };
 }
 
 const textAt = (body: Buffer, { length, places: [at = 0] }: Value): string => body.toString('latin1', at, at + length);
@@ -137,6 +161,6 @@ export function reviewText(body: Buffer, read: Read): ReviewText | undefined {
   body.copy(bytes);
   return {
     isOf: (other) => isSame(bytes, values, other),
-    nameIn: (other) => (name === undefined ? undefined : textAt(other, name)),
+    nameIn: (other) => (name === undefined ? undefined : `${textAt(other, name)}${name.suffix}`),
   };
 }

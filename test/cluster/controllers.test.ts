@@ -68,13 +68,17 @@ const EVENT_RIGHTS = [
   },
 ];
 
+interface Generated {
+  readonly metadata: { readonly generateName?: string };
+}
+
 interface Recorded {
-  readonly request: { readonly uid: string; readonly name?: string };
+  readonly request: { readonly uid: string; readonly name?: string; readonly object: Generated };
 }
 
 const requestOf = (body: string): Recorded['request'] => (JSON.parse(body) as Recorded).request;
 const uidOf = (body: string): string => requestOf(body).uid;
-const nameOf = (body: string): string => requestOf(body).name ?? 'shop-';
+const nameOf = (body: string): string => requestOf(body).name ?? requestOf(body).object.metadata.generateName ?? '';
 
 /** A webhook that keeps what it is sent and allows it. */
 async function record() {
@@ -157,7 +161,10 @@ describe.runIf(hasCluster() && command !== undefined)('Pods that controllers mak
   let recordings = 0;
 
   /** The reviews of the Pods that a workload makes, as its webhook is sent them. */
-  async function reviewsOf(workload: { kind: string; spec: object }, count: number): Promise<string[]> {
+  async function reviewsOf(
+    workload: { kind: string; apiVersion?: string; spec: object },
+    count: number,
+  ): Promise<string[]> {
     recordings += 1;
     const namespace = `recorded-${recordings}`;
     await cluster.createNamespace(namespace);
@@ -219,6 +226,13 @@ describe.runIf(hasCluster() && command !== undefined)('Pods that controllers mak
     const reviews = await reviewsOf({ kind: 'StatefulSet', spec }, 6);
     expect(new Set(reviews.map(nameOf)).size).toBe(6);
     expect(parsedOf(reviews)).toBeLessThanOrEqual(most);
+  });
+
+  it('an Indexed Job: the reviews of its Pods are known by the text of one, each by its own number', async () => {
+    const spec = { completionMode: 'Indexed', completions: 6, parallelism: 6, template: endingTemplate };
+    const reviews = await reviewsOf({ kind: 'Job', apiVersion: 'batch/v1', spec }, 6);
+    expect(reviews.map(nameOf).toSorted()).toEqual([0, 1, 2, 3, 4, 5].map((index) => `shop-${index}-`));
+    expect(parsedOf(reviews)).toBe(1);
   });
 
   it('a DaemonSet: the reviews of its Pods are known by the text of one, whichever node they are for', async () => {

@@ -116,6 +116,20 @@ it('the Pods of a StatefulSet: each is logged by its own name', async () => {
   }
 });
 
+it("an Indexed Job's Pods: each is logged by what its name is generated from", async () => {
+  const [known, parsing] = [serverIn(), serverIn()];
+  for (let number = 0; number < 12; number += 1) {
+    const review = fixture('report');
+    const { metadata, spec } = review.request.object;
+    const index = { 'batch.kubernetes.io/job-completion-index': String(number) };
+    Object.assign(metadata, { generateName: `report-${number}-`, annotations: index, labels: index });
+    Object.assign(spec, { hostname: `report-${number}` });
+    const answered = await saidAgain(known, JSON.stringify(review));
+    expect(answered).toEqual(await said(parsing, parsed(JSON.stringify(review))));
+    expect(answered).toMatchObject({ lines: [{ pod: `report-${number}-` }] });
+  }
+});
+
 it("a DaemonSet's Pods: by their text, whatever their node is called, wherever that stands", async () => {
   const [known, parsing] = [serverIn(), serverIn()];
   const review = fixture('node-agent');

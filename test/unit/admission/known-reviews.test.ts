@@ -192,6 +192,56 @@ describe('reviews of the Pods of a StatefulSet', () => {
   });
 });
 
+describe("reviews of an Indexed Job's Pods", () => {
+  const INDEX = '"batch.kubernetes.io/job-completion-index":"0"';
+  const REQUEST = { namespace: 'staging', pod: 'report-29920072-0-', dryRun: false, owners: undefined };
+  const first = text('report')
+    .replace('"generateName":"report-29920072-"', '"generateName":"report-29920072-0-"')
+    .replace('"labels":{', `"annotations":{${INDEX}},"labels":{${INDEX},`)
+    .replace('"dnsPolicy":', '"hostname":"report-29920072-0","dnsPolicy":');
+  const numbered = (number: number, review = first): string =>
+    next(review)
+      .replaceAll('072-0', `072-${number}`)
+      .replaceAll(INDEX, INDEX.replace('0', String(number)));
+  const found = (known: KnownReviews, review: string): unknown => known.find(Buffer.from(review))?.request;
+
+  it('are known, each by what its name is generated from', () => {
+    expect(first.match(/072-0/g)).toHaveLength(2);
+    expect(first.split(INDEX)).toHaveLength(3);
+    const known = remembering(first, { request: REQUEST });
+    for (const number of [1, 9, 0]) {
+      expect(found(known, numbered(number))).toEqual({ ...REQUEST, pod: `report-29920072-${number}-` });
+    }
+    expect(found(known, numbered(10))).toBeUndefined();
+  });
+
+  it('are told apart where the number is another in one place', () => {
+    const known = remembering(first, { request: REQUEST });
+    const second = numbered(1);
+    for (const { index } of second.matchAll(/072-1|index":"1/g)) {
+      const at = index + second.slice(index).indexOf('1');
+      expect(found(known, `${second.slice(0, at)}2${second.slice(at + 1)}`)).toBeUndefined();
+    }
+    expect(found(known, second)).toBeDefined();
+  });
+
+  it.each([
+    ['what its name is generated from', '["report-29920072-0-"]'],
+    ['its hostname', '["report-29920072-0"]'],
+    ['its number', `{${INDEX}}`],
+  ])('with %s where it is read, only itself is known', (_, key) => {
+    const known = remembering(first, { request: REQUEST, alike: alike(key) });
+    expect(found(known, next(first))).toEqual(REQUEST);
+    expect(found(known, numbered(1))).toBeUndefined();
+  });
+
+  it('a name that is generated from another is not taken for it', () => {
+    const known = remembering(first, { request: { ...REQUEST, pod: 'report-29920072-8-' } });
+    expect(found(known, next(first))).toMatchObject({ pod: 'report-29920072-8-' });
+    expect(found(known, numbered(1))).toBeUndefined();
+  });
+});
+
 describe("reviews of a DaemonSet's Pods", () => {
   const first = text('node-agent');
   const on = (node: string, review = first): string =>
