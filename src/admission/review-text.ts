@@ -5,7 +5,7 @@ interface Value {
 }
 
 /** What was read of a review. */
-export interface Read {
+interface Read {
   readonly uid: string;
   /** The Pod's name. */
   readonly pod: string;
