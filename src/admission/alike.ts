@@ -1,9 +1,8 @@
 import { LRUCache } from 'lru-cache';
 
-import { DECISION_ANNOTATION, LIBC_ANNOTATION } from '../policy/annotations.ts';
-import { MIRROR_ANNOTATION, VIRTUAL_LABELS } from '../policy/exemptions.ts';
+import { isAnnotationRead, VIRTUAL_LABELS } from '../policy/exemptions.ts';
 import type { ClusterFacts, NamespaceView, PodView } from '../policy/model.ts';
-import { readPod } from '../policy/read-pod.ts';
+import { affinityAsRead, readPod } from '../policy/read-pod.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import type { Verdict } from '../policy/verdict.ts';
 import type { Evaluation } from './evaluate.ts';
@@ -45,16 +44,13 @@ export interface AlikeMemory {
 const isMap = (value: unknown): value is Json => isObject(value) && !Array.isArray(value);
 
 const LABELS: readonly string[] = [MODE_LABEL, ...VIRTUAL_LABELS];
-const ANNOTATIONS: readonly string[] = [DECISION_ANNOTATION, MIRROR_ANNOTATION];
-
-const labelCounts = (name: string): boolean => LABELS.includes(name);
-const annotationCounts = (name: string): boolean => ANNOTATIONS.includes(name) || name.startsWith(LIBC_ANNOTATION);
+const isLabelRead = (name: string): boolean => LABELS.includes(name);
 
 /** Characters of labels or annotations: with more than the API server's limit, ours are not added (`patch.ts`). */
 const MOST_TEXT = 64 * 1024;
 
 /** Labels and annotations tell the Pods of a StatefulSet, of Jobs or of workflows apart, but none of those is read. */
-function textsThatCount(texts: unknown, counts: (name: string) => boolean): unknown {
+function textsAsRead(texts: unknown, isRead: (name: string) => boolean): unknown {
   if (!isMap(texts)) return texts;
   const kept: Record<string, string> = {};
   let length = 0;
@@ -62,24 +58,10 @@ function textsThatCount(texts: unknown, counts: (name: string) => boolean): unkn
     const text = texts[name];
     if (typeof text !== 'string') return texts;
     length += name.length + text.length;
-    if (counts(name)) kept[name] = text;
+    if (isRead(name)) kept[name] = text;
   }
   return length > MOST_TEXT ? texts : kept;
 }
-
-/** Of a map nothing but what stands under the key. */
-const only = (value: unknown, key: string, of: (value: unknown) => unknown = (under) => under): unknown =>
-  isMap(value) ? { [key]: of(value[key]) } : value;
-
-/** What `readPod` reads of it. DaemonSets pin each Pod to its node by a field of it. */
-const affinityThatCounts = (affinity: unknown): unknown =>
-  only(affinity, 'nodeAffinity', (node) =>
-    only(node, 'requiredDuringSchedulingIgnoredDuringExecution', (required) =>
-      only(required, 'nodeSelectorTerms', (terms) =>
-        Array.isArray(terms) ? terms.map((term: unknown) => only(term, 'matchExpressions')) : terms,
-      ),
-    ),
-  );
 
 const containersOf = (list: unknown): unknown =>
   Array.isArray(list)
@@ -91,8 +73,8 @@ const containersOf = (list: unknown): unknown =>
     : list;
 
 const metadataOf = ({ labels, annotations }: Json): Json => ({
-  labels: textsThatCount(labels, labelCounts),
-  annotations: textsThatCount(annotations, annotationCounts),
+  labels: textsAsRead(labels, isLabelRead),
+  annotations: textsAsRead(annotations, isAnnotationRead),
 });
 
 const specOf = (spec: Json): Json => ({
@@ -103,7 +85,7 @@ const specOf = (spec: Json): Json => ({
   nodeName: spec['nodeName'],
   schedulerName: spec['schedulerName'],
   nodeSelector: spec['nodeSelector'],
-  affinity: affinityThatCounts(spec['affinity']),
+  affinity: affinityAsRead(spec['affinity']),
   tolerations: spec['tolerations'],
   imagePullSecrets: spec['imagePullSecrets'],
   serviceAccountName: spec['serviceAccountName'],
@@ -120,7 +102,7 @@ function partsOf(object: unknown): unknown {
   return { metadata: isMap(metadata) ? metadataOf(metadata) : metadata, spec: isMap(spec) ? specOf(spec) : spec };
 }
 
-/** Templates that are held; another's decision is made anew, which costs some 10 us. */
+/** Templates that are held; another's decision is made anew, which costs some 50 us. */
 const MOST = 1000;
 
 /** Bytes for all of them, approximately: text, parsed parts, decision and patch come to about six times the text. */
@@ -156,8 +138,9 @@ function createMet(): (text: string) => boolean {
 }
 
 /**
- * Remembers Pods by what a decision depends on, once two of them were met. Nearly all Pods of a cluster are made from templates, some thousand times from
- * one. What is decided for a remembered Pod is read from its remembered parts alone, so that nothing else can make a difference.
+ * Remembers Pods by what a decision depends on, once two of them were met. Nearly all Pods of a cluster are made from templates,
+ * some thousand times from one. What is decided for a remembered Pod is read from its remembered parts alone, so that nothing else can
+ * make a difference.
  */
 export function createAlikeMemory(now: () => number): AlikeMemory {
   const known = new LRUCache<string, Alike>({

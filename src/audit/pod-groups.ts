@@ -1,6 +1,6 @@
 import { MODE_LABEL } from '../policy/scope.ts';
-import { mayRunOnVirtualNode } from '../policy/exemptions.ts';
-import { MalformedPodError, readPod } from '../policy/read-pod.ts';
+import { isAnnotationRead, mayRunOnVirtualNode, VIRTUAL_LABELS } from '../policy/exemptions.ts';
+import { affinityAsRead, MalformedPodError, readPod } from '../policy/read-pod.ts';
 import { compareText, compareTexts } from './order.ts';
 import type { DnsSettings, Owner, PodGroup } from './scanned.ts';
 
@@ -16,9 +16,8 @@ type Json = Readonly<Record<string, unknown>>;
 
 const MOST_NAMES = 5;
 
-/** What decisions read of labels and annotations; the rest may be large. */
-const LABELS = [MODE_LABEL, 'type', 'eks.amazonaws.com/fargate-profile', 'alibabacloud.com/eci'];
-const ANNOTATIONS = /^(libc-dns\.dev\/.+|kubernetes\.io\/config\.mirror)$/;
+/** What decisions read of labels; the rest may be large. */
+const LABELS: readonly string[] = [MODE_LABEL, 'type', ...VIRTUAL_LABELS];
 
 const asObject = (value: unknown): Json =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {};
@@ -45,7 +44,7 @@ const SPEC = [
 /** The labels that NetworkPolicies select by are part of it: they are few, and Pods of one workload share them. */
 function strippedMetadata(metadata: Json): Json {
   const labels = asObject(metadata['labels']);
-  const annotations = Object.entries(asObject(metadata['annotations'])).filter(([key]) => ANNOTATIONS.test(key));
+  const annotations = Object.entries(asObject(metadata['annotations'])).filter(([key]) => isAnnotationRead(key));
   const names = Object.keys(labels).filter((key) => LABELS.includes(key) || !PER_POD.has(key));
   return { labels: pick(labels, names.toSorted(compareText)), annotations: Object.fromEntries(annotations) };
 }
@@ -70,27 +69,11 @@ function strippedSpec(spec: Json): Json {
   const required = affinity['requiredDuringSchedulingIgnoredDuringExecution'];
   return {
     ...pick(spec, SPEC),
-    ...(required !== undefined && {
-      affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: required } },
-    }),
+    ...(required !== undefined && { affinity: affinityAsRead(spec['affinity']) }),
     tolerations: asList(spec['tolerations']).map((item) => pick(asObject(item), ['key', 'value'])),
     initContainers: containers(spec['initContainers']),
     containers: containers(spec['containers']),
   };
-}
-
-/** DaemonSets pin each Pod to its node by name; that names no architecture. */
-function withoutNodeNames(spec: Json): Json {
-  const terms = asList(
-    asObject(asObject(asObject(spec['affinity'])['nodeAffinity'])['requiredDuringSchedulingIgnoredDuringExecution'])[
-      'nodeSelectorTerms'
-    ],
-  );
-  const named = terms.some((term) => asObject(term)['matchFields'] !== undefined);
-  if (!named) return spec;
-  const kept = terms.map((term) => pick(asObject(term), ['matchExpressions']));
-  const required = { nodeSelectorTerms: kept };
-  return { ...spec, affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: required } } };
 }
 
 /** The node's name where it says that the node is a virtual one: nothing else reads it. */
@@ -109,7 +92,7 @@ function virtualNode(pod: Json): Json {
 /** A Pod without what no decision reads. */
 export function strippedPod(value: unknown): Json {
   const pod = asObject(value);
-  const spec = withoutNodeNames(strippedSpec(asObject(pod['spec'])));
+  const spec = strippedSpec(asObject(pod['spec']));
   return { metadata: strippedMetadata(asObject(pod['metadata'])), spec: { ...spec, ...virtualNode(pod) } };
 }
 

@@ -3,7 +3,11 @@ import type { Reason } from './reasons.ts';
 import { redirectedByUs } from './annotations.ts';
 
 /** Set by the kubelet on the API's mirror of a static Pod (core/v1 MirrorPodAnnotationKey). */
-export const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
+const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
+
+/** Whether a decision may read a Pod's annotation of this name: ours and the kubelet's. The rest may be large, and each Pod's own. */
+export const isAnnotationRead = (name: string): boolean =>
+  name === MIRROR_ANNOTATION || name.startsWith('libc-dns.dev/');
 
 const CLUSTER_POLICIES: readonly string[] = ['ClusterFirst', 'ClusterFirstWithHostNet'];
 

@@ -85,6 +85,20 @@ function affinityArchitectures(spec: Json): string[] {
   return [];
 }
 
+/** Of an object nothing but what stands under the key. */
+const only = (value: unknown, key: string, of: (value: unknown) => unknown = (under) => under): unknown =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? { [key]: of((value as Json)[key]) } : value;
+
+/** `spec.affinity` without what {@link readPod} does not read of it: DaemonSets pin each Pod to its node by a field of it. */
+export const affinityAsRead = (affinity: unknown): unknown =>
+  only(affinity, 'nodeAffinity', (node) =>
+    only(node, 'requiredDuringSchedulingIgnoredDuringExecution', (required) =>
+      only(required, 'nodeSelectorTerms', (terms) =>
+        Array.isArray(terms) ? terms.map((term: unknown) => only(term, 'matchExpressions')) : terms,
+      ),
+    ),
+  );
+
 /**
  * Reads the parts of a Pod that a decision needs, from the API's JSON or from a Pod template: any value may be missing
  * or null. Throws {@link MalformedPodError} where one has the wrong type.
