@@ -39,19 +39,26 @@ interface Verdict {
   readonly until: number;
 }
 
-interface VerdictName {
-  readonly digest: string;
+/** The key of a verdict: a hash. */
+interface Name {
   readonly run: string;
-  readonly name: string;
+  readonly key: string;
+}
+
+interface Found {
+  readonly name: Name;
+  readonly inspection: Inspection;
 }
 
 interface Resolved {
   readonly digest: string;
   readonly checkedAt: number;
+  /** Where the last answer was: most Pods of an image run the same in it. */
+  last: Name | undefined;
 }
 
-// An entry's objects, its key and its share of the cache's arrays, before the strings that vary. Measured with Node 26: 760
-// bytes for a verdict of an ordinary image and its reference, which come to 900 here.
+// An entry's objects, its key and its share of the cache's arrays, before the strings that vary. `bench/servers/heap.ts`: 790
+// bytes for a verdict of an ordinary image and its reference, which come to 890 here.
 const entryBytes = 250;
 const mostEntryBytes = 16 * 1024;
 
@@ -63,31 +70,24 @@ export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: Verdict
     ...limits,
     sizeCalculation: ({ digest }) => entryBytes + digest.length,
   });
-  // The same keys are asked for again and again, and mostly answered under the same name: a hash, 2 us.
-  const names = new WeakMap<DetectionKeys, VerdictName>();
-  const nameOf = (keys: DetectionKeys, digest: string, run: string): string => {
-    const last = names.get(keys);
-    if (last?.digest === digest && last.run === run) return last.name;
-    const name = verdictKey(keys, digest, run);
-    names.set(keys, { digest, run, name });
-    return name;
-  };
-  const ofManifest: VerdictMemory['ofManifest'] = (keys, manifestDigest) => {
+  const search = (keys: DetectionKeys, digest: string, last?: Name): Found | undefined => {
     for (const run of runsOf(keys)) {
-      const known = verdicts.get(nameOf(keys, manifestDigest, run));
-      if (known !== undefined && known.until > clock.now()) return known.inspection;
+      const name = last?.run === run ? last : { run, key: verdictKey(keys, digest, run) };
+      const known = verdicts.get(name.key);
+      if (known !== undefined && known.until > clock.now()) return { name, inspection: known.inspection };
     }
     return undefined;
   };
   return {
-    ofManifest,
+    ofManifest: (keys, manifestDigest) => search(keys, manifestDigest)?.inspection,
     find(keys) {
       const resolved = references.get(keys.image);
       if (resolved === undefined) return undefined;
-      const inspection = ofManifest(keys, resolved.digest);
-      if (inspection === undefined) return undefined;
-      const { checkedAt } = resolved;
-      return { inspection, checkedAt, fresh: keys.pinned || clock.now() - checkedAt < tagTtlMs };
+      const { digest, checkedAt, last } = resolved;
+      const found = search(keys, digest, last);
+      if (found === undefined) return undefined;
+      resolved.last = found.name;
+      return { inspection: found.inspection, checkedAt, fresh: keys.pinned || clock.now() - checkedAt < tagTtlMs };
     },
     remember(keys, inspection, checkedAt) {
       // Bytes alone decide, so `unknown` would be found again; but limits of time and size may have had a part in it.
@@ -96,7 +96,7 @@ export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: Verdict
       verdicts.set(verdictKey(keys, inspection.digest, runOf(keys, inspection)), { inspection, until });
       // A slow look-up must not undo what a later one saw.
       if ((references.peek(keys.image)?.checkedAt ?? 0) > checkedAt) return;
-      references.set(keys.image, { digest: inspection.digest, checkedAt });
+      references.set(keys.image, { digest: inspection.digest, checkedAt, last: undefined });
     },
     size: () => ({
       verdicts: verdicts.size,
