@@ -2,21 +2,33 @@ import { LRUCache } from 'lru-cache';
 
 import { isAnnotationRead, VIRTUAL_LABELS } from '../policy/exemptions.ts';
 import type { ClusterFacts, NamespaceView, PodView } from '../policy/model.ts';
-import { affinityAsRead, readPod } from '../policy/read-pod.ts';
+import { affinityAsRead, readPod, withCommandLines } from '../policy/read-pod.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import type { Verdict } from '../policy/verdict.ts';
 import type { Evaluation } from './evaluate.ts';
 import { isObject, type Json } from './json.ts';
+import { createMet } from './met.ts';
 
-/** Pods of one template that stand in one namespace, and what was last decided for them. */
+/** What Pods of one template in one namespace have in common, and what was last decided for one of them. */
+export interface Template {
+  /** Those parts of a Pod that a decision depends on, all but its command lines. */
+  readonly object: unknown;
+  /** Read from them. */
+  readonly pod: PodView;
+  /** They, and the namespace's part in it, as text. */
+  readonly key: string;
+  /** What their namespace's mode label said; null: nothing. */
+  readonly label: string | null;
+  last?: LastDecision;
+}
+
+/** Pods of one template with the same command lines. */
 export interface Alike {
-  /** The Pod, or those parts of it that a decision depends on. */
+  /** The Pod, or those parts of it that its patch depends on. */
   readonly object: unknown;
   readonly pod: PodView;
-  /** All that their decision depends on, as text. Absent where they are not remembered. */
-  readonly key?: string;
-  /** What their namespace's mode label said; null: nothing. */
-  readonly label?: string | null;
+  /** Absent: it is not remembered. */
+  readonly template?: Template;
   last?: LastDecision;
 }
 
@@ -26,12 +38,12 @@ export interface LastDecision {
   /** Absent: nothing had to be looked up. */
   readonly verdicts?: readonly Verdict[];
   readonly evaluation: Evaluation;
-  /** As `AlikeMemory.now` has it: until then nothing else is asked. Absent: what is known of the images is. */
+  /** As `AlikeMemory.now` has it: until then nothing else is asked for the same command lines. Absent: what is known of the images is. */
   readonly until?: number;
 }
 
 export interface AlikeMemory {
-  /** Throws what `readPod` throws. */
+  /** What is remembered of a Pod, or the Pod. Throws what `readPod` throws. */
   of(object: unknown, namespace: NamespaceView): Alike;
   /** Those that they are now: their namespace's label may have changed. */
   again(alike: Alike, namespace: NamespaceView): Alike;
@@ -67,8 +79,8 @@ const containersOf = (list: unknown): unknown =>
   Array.isArray(list)
     ? list.map((one: unknown) => {
         if (!isMap(one)) return one;
-        const { name, image, command, args } = one;
-        return { name, image, command, args };
+        const { name, image } = one;
+        return { name, image };
       })
     : list;
 
@@ -112,57 +124,48 @@ const BYTES_PER_CHARACTER = 6;
 /** Characters of the parts of a Pod that is held: whoever creates Pods chooses how many there are. */
 const LONGEST = 8 * 1024;
 
-/** Texts that were met, by their hash: the later of two takes the place of the other. */
-const MOST_MET = 1024;
-
-/** FNV-1a, of UTF-16 units. */
-function hashOf(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let at = 0; at < text.length; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  return hash >>> 0;
-}
-
-/**
- * Whether a text was met before, most likely. What is met once is not worth keeping: Pods of CI and of workflows have command lines of
- * their own, and what was made for each of them would only be moved about until it is dropped.
- */
-function createMet(): (text: string) => boolean {
-  const met = new Uint32Array(MOST_MET);
-  return (text) => {
-    const hash = hashOf(text);
-    const place = hash % MOST_MET;
-    if (met[place] === hash) return true;
-    met[place] = hash;
-    return false;
-  };
-}
+const keyOf = (parts: unknown, { name }: NamespaceView, label: string | null): string =>
+  JSON.stringify([parts, name, label]);
 
 /**
  * Remembers Pods by what a decision depends on, once two of them were met. Nearly all Pods of a cluster are made from templates,
- * some thousand times from one. What is decided for a remembered Pod is read from its remembered parts alone, so that nothing else can
- * make a difference.
+ * some thousand times from one; those of CI and of workflows have command lines of their own, which make a difference only by what they
+ * say of the image. What is decided for a remembered Pod is read from its remembered parts and its command lines alone, so that nothing
+ * else can make a difference.
  */
 export function createAlikeMemory(now: () => number): AlikeMemory {
-  const known = new LRUCache<string, Alike>({
+  const known = new LRUCache<string, Template>({
     max: MOST,
     maxSize: MOST_BYTES,
     sizeCalculation: (_, text) => BYTES_PER_CHARACTER * text.length,
   });
   const met = createMet();
-  const of: AlikeMemory['of'] = (object, namespace) => {
-    const label = labelOf(namespace);
-    const key = JSON.stringify([partsOf(object), namespace.name, label]);
-    const found = known.get(key);
-    if (found !== undefined) return found;
-    if (key.length > LONGEST || !met(key)) return { object, pod: readPod(object) };
-    const [parts] = JSON.parse(key) as [unknown];
-    const alike = { object: parts, pod: readPod(parts), key, label };
-    known.set(key, alike);
-    return alike;
+  const remember = (key: string, label: string | null): Template => {
+    const [object] = JSON.parse(key) as [unknown];
+    const template = { object, pod: readPod(object), key, label };
+    known.set(key, template);
+    return template;
   };
   return {
-    of,
-    again: (alike, namespace) => (alike.label === labelOf(namespace) ? alike : of(alike.object, namespace)),
+    of(object, namespace) {
+      const label = labelOf(namespace);
+      const key = keyOf(partsOf(object), namespace, label);
+      let template = known.get(key);
+      if (template === undefined) {
+        // It says what is wrong with the Pod, of all of it.
+        const pod = readPod(object);
+        if (key.length > LONGEST || !met(key)) return { object, pod };
+        template = remember(key, label);
+      }
+      return { object: template.object, pod: withCommandLines(template.pod, object), template };
+    },
+    again(alike, namespace) {
+      const { object, pod, template } = alike;
+      const label = labelOf(namespace);
+      if (template === undefined || template.label === label) return alike;
+      const key = keyOf(object, namespace, label);
+      return { object, pod, template: known.get(key) ?? remember(key, label) };
+    },
     now,
     size: () => ({ entries: known.size, bytes: known.calculatedSize }),
   };

@@ -16,7 +16,7 @@ import { MalformedPodError, readPod } from '../policy/read-pod.ts';
 import type { Verdict } from '../policy/verdict.ts';
 import { REASONS } from '../policy/reasons.ts';
 import { kubeletResolvConf } from '../resolv-conf/kubelet.ts';
-import type { Alike, AlikeMemory } from './alike.ts';
+import type { Alike, AlikeMemory, LastDecision } from './alike.ts';
 import { patchFor } from './patch.ts';
 
 export interface EvaluatorOptions {
@@ -137,24 +137,31 @@ interface Asked {
   readonly atOnce: boolean;
 }
 
+/** What was decided for a Pod and for its template, from the same facts. */
+const decidedBefore = ({ last, template }: Alike, facts: ClusterFacts): LastDecision[] =>
+  [last, template?.last].filter((one) => one !== undefined).filter((one) => one.facts === facts);
+
+function keep(alike: Alike, last: LastDecision): Evaluation {
+  alike.last = last;
+  if (alike.template !== undefined) alike.template.last = last;
+  return last.evaluation;
+}
+
 function decideAbout({ alike, known, verdicts, atOnce }: Asked, memory: AlikeMemory | undefined): Evaluation {
   const { pod, namespace, cluster: facts } = known;
-  const last = alike.last?.facts === facts ? alike.last : undefined;
+  const last = decidedBefore(alike, facts).find((one) => sameVerdicts(one.verdicts, verdicts));
   const kubelet = lazily(() => kubeletFor(pod, namespace.name, facts));
-  const evaluation =
-    last !== undefined && sameVerdicts(last.verdicts, verdicts)
-      ? last.evaluation
-      : evaluationOf(known, decide({ ...known, verdicts, kubelet }), alike.object);
+  const evaluation = last?.evaluation ?? evaluationOf(known, decide({ ...known, verdicts, kubelet }), alike.object);
   const until = atOnce && memory !== undefined && { until: memory.now() + BURST_MS };
-  alike.last = { facts, verdicts, evaluation, ...until };
-  return evaluation;
+  return keep(alike, { facts, verdicts, evaluation, ...until });
 }
 
 /** What was decided for Pods that are alike, where nothing has to be asked to know that it still holds. */
-function stillHolds({ last }: Alike, facts: ClusterFacts, memory: AlikeMemory | undefined): Evaluation | undefined {
-  if (memory === undefined || last?.facts !== facts) return undefined;
-  const holds = last.verdicts === undefined || (last.until !== undefined && memory.now() < last.until);
-  return holds ? last.evaluation : undefined;
+function stillHolds(alike: Alike, facts: ClusterFacts, memory: AlikeMemory | undefined): Evaluation | undefined {
+  if (memory === undefined) return undefined;
+  const { last } = alike;
+  if (last?.facts === facts && last.until !== undefined && memory.now() < last.until) return last.evaluation;
+  return decidedBefore(alike, facts).find(({ verdicts }) => verdicts === undefined)?.evaluation;
 }
 
 /** Puts policy, detection and the kubelet's rules together: what the webhook and the command line both answer with. */
@@ -169,10 +176,7 @@ export function createEvaluator({ config, cluster, verdicts, memory }: Evaluator
       if (holds !== undefined) return holds;
       const known = { pod: alike.pod, namespace, cluster: facts, config };
       const early = precheck(known);
-      if (early !== undefined) {
-        alike.last = { facts, evaluation: evaluationOf(known, early, alike.object) };
-        return alike.last.evaluation;
-      }
+      if (early !== undefined) return keep(alike, { facts, evaluation: evaluationOf(known, early, alike.object) });
       const found = podVerdicts(alike.pod, { ...terms, namespace: namespace.name }, verdicts);
       if (!(found instanceof Promise)) return decideAbout({ alike, known, verdicts: found, atOnce: true }, memory);
       return found.then((given) => decideAbout({ alike, known, verdicts: given, atOnce: false }, memory));

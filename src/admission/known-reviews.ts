@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 
-import type { Alike } from './alike.ts';
+import type { Alike, Template } from './alike.ts';
+import { createMet } from './met.ts';
 import { kindOf, reviewText, uidIn, type ReviewText } from './review-text.ts';
 
 /** What is read of a request to create a Pod, besides its uid and the parts that the decision depends on. */
@@ -69,7 +70,8 @@ export function createKnownReviews(now: () => number): KnownReviews {
     maxSize: MOST_BYTES,
     sizeCalculation: (all) => all.reduce((sum, { cost }) => sum + cost, 0),
   });
-  const keptAt = new WeakMap<Alike, number>();
+  const keptAt = new WeakMap<Template, number>();
+  const met = createMet();
   return {
     find(body) {
       for (const { text, review } of byKind.get(kindOf(body)) ?? []) {
@@ -81,13 +83,15 @@ export function createKnownReviews(now: () => number): KnownReviews {
       return undefined;
     },
     keep(body, uid, review) {
-      const { key } = review.alike;
-      if (key === undefined || body.length > LARGEST) return;
+      const { template, pod: view } = review.alike;
+      if (template === undefined || body.length > LARGEST) return;
       const time = now();
-      if (time - (keptAt.get(review.alike) ?? -Infinity) < PAUSE_MS) return;
-      keptAt.set(review.alike, time);
+      if (time - (keptAt.get(template) ?? -Infinity) < PAUSE_MS) return;
+      const commandLines = JSON.stringify(view.containers.map(({ command, args }) => [command, args]));
+      if (commandLines.length <= MOST_READ && !met(commandLines)) return;
+      keptAt.set(template, time);
       const { pod, ...others } = review.request;
-      const rest = `${key} ${JSON.stringify(others)}`;
+      const rest = `${template.key} ${commandLines} ${JSON.stringify(others)}`;
       if (rest.length > MOST_READ) return;
       const text = reviewText(body, { uid, pod, rest });
       if (text === undefined) return;

@@ -30,7 +30,7 @@ function text(value: unknown, path: string): string {
 }
 
 const texts = (value: unknown, path: string): string[] =>
-  list(value, path).map((item, index) => text(item, `${path}[${index}]`));
+  list(value, path).map((item, index) => (typeof item === 'string' ? item : text(item, `${path}[${index}]`)));
 
 function textMap(value: unknown, path: string): Record<string, string> {
   const map: Record<string, string> = Object.create(null);
@@ -57,19 +57,33 @@ function dnsConfig(value: unknown): DnsConfig {
   };
 }
 
-function container(value: unknown, path: string): ContainerView {
-  const item = object(value, path);
-  if (item === undefined) throw wrong(path, 'an object');
-  return {
-    name: text(item['name'], `${path}.name`),
-    image: text(item['image'], `${path}.image`),
-    command: texts(item['command'], `${path}.command`),
-    args: texts(item['args'], `${path}.args`),
-  };
+type CommandLine = Pick<ContainerView, 'command' | 'args'>;
+
+const commandLine = (item: Json, path: string): CommandLine => ({
+  command: texts(item['command'], `${path}.command`),
+  args: texts(item['args'], `${path}.args`),
+});
+
+const container = (item: Json, path: string): ContainerView => ({
+  name: text(item['name'], `${path}.name`),
+  image: text(item['image'], `${path}.image`),
+  ...commandLine(item, path),
+});
+
+function ofEach<T>(spec: Json, field: string, read: (item: Json, path: string) => T): T[] {
+  return list(spec[field], `spec.${field}`).map((value, index) => {
+    const path = `spec.${field}[${index}]`;
+    const item = object(value, path);
+    if (item === undefined) throw wrong(path, 'an object');
+    return read(item, path);
+  });
 }
 
-const containers = (spec: Json, field: string): ContainerView[] =>
-  list(spec[field], `spec.${field}`).map((item, index) => container(item, `spec.${field}[${index}]`));
+/** Init containers, then containers. */
+const ofContainers = <T>(spec: Json, read: (item: Json, path: string) => T): T[] => [
+  ...ofEach(spec, 'initContainers', read),
+  ...ofEach(spec, 'containers', read),
+];
 
 /** The architectures of the first required term that names any: the scheduler may use each of them. */
 function affinityArchitectures(spec: Json): string[] {
@@ -129,6 +143,16 @@ export function readPod(value: unknown): PodView {
       text(object(item, 'spec.imagePullSecrets[]')?.['name'], 'spec.imagePullSecrets[].name'),
     ),
     serviceAccountName: text(spec['serviceAccountName'], 'spec.serviceAccountName') || 'default',
-    containers: [...containers(spec, 'initContainers'), ...containers(spec, 'containers')],
+    containers: ofContainers(spec, container),
   };
+}
+
+/**
+ * What {@link readPod} reads of a Pod that has its command lines for itself and all else in common with one that was read. Throws
+ * {@link MalformedPodError} where a command line has the wrong type.
+ */
+export function withCommandLines(common: PodView, value: unknown): PodView {
+  const spec = object(object(value, 'the Pod')?.['spec'], 'spec') ?? {};
+  const lines = ofContainers(spec, commandLine);
+  return { ...common, containers: common.containers.map((one, index) => ({ ...one, ...lines[index] })) };
 }

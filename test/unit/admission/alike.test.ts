@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
 
 import { createAlikeMemory } from '../../../src/admission/alike.ts';
-import { createEvaluate, type Evaluate, type Evaluation } from '../../../src/admission/evaluate.ts';
+import {
+  createEvaluate,
+  createEvaluator,
+  type Evaluate,
+  type Evaluation,
+  type Evaluator,
+} from '../../../src/admission/evaluate.ts';
 import type { Detector, DetectRequest } from '../../../src/libc/detector.ts';
 import type { ClusterFacts, NamespaceView, PodView } from '../../../src/policy/model.ts';
 import { changed, pathsIn } from '../../support/json-paths.ts';
@@ -80,7 +86,15 @@ interface World {
   detector: Detector;
 }
 
-function evaluators(): { world: World; remembering: Evaluate; forgetful: Evaluate } {
+interface Evaluators {
+  readonly world: World;
+  readonly remembering: Evaluate;
+  readonly forgetful: Evaluate;
+  /** As `remembering`, with a memory of its own. */
+  readonly evaluator: Evaluator;
+}
+
+function evaluators(): Evaluators {
   const world: World = { now: 0, facts: { ...facts, nodeLocal: 'ready' }, detector: telling('musl') };
   const options = {
     config: withNodeLocal({ scope: 'cluster' }),
@@ -97,10 +111,12 @@ function evaluators(): { world: World; remembering: Evaluate; forgetful: Evaluat
         ]),
     },
   };
+  const withMemory = () => ({ ...options, memory: createAlikeMemory(() => world.now) });
   return {
     world,
-    remembering: createEvaluate({ ...options, memory: createAlikeMemory(() => world.now) }),
+    remembering: createEvaluate(withMemory()),
     forgetful: createEvaluate(options),
+    evaluator: createEvaluator(withMemory()),
   };
 }
 
@@ -153,31 +169,97 @@ describe('Pods that are alike are decided about once', () => {
   });
 });
 
+describe('Pods that differ in their command lines', () => {
+  const running = (...args: string[]): unknown => changed(pod(), ['spec', 'containers', '0', 'args'], args);
+
+  /** Knows that all words but the first of `args` make no difference. */
+  const byFirst: Detector = {
+    detect: () => Promise.reject(new Error('not asked')),
+    recall: ({ args }) => {
+      const resolver = args[0] === '-g' ? 'musl' : 'glibc';
+      return { from: 'memory', verdict: verdict(resolver), meter: { requests: 0, bytes: 0 } };
+    },
+  };
+
+  it('share what was decided where their images say the same', async () => {
+    const { world, remembering } = evaluators();
+    world.detector = byFirst;
+    const first = await again(remembering, running('-g', 'one'));
+    for (const word of ['two', 'three']) expect(await remembering(running('-g', word), enforced(), terms)).toBe(first);
+  });
+
+  it('and only there: each is asked about by its own', async () => {
+    const { world, remembering, forgetful } = evaluators();
+    world.detector = byFirst;
+    for (const args of [['-g', '1'], ['-g', '2'], ['-x', '3'], ['-g', '4'], [], ['-x', '5']]) {
+      await expectTheSame(remembering, forgetful, running(...args));
+    }
+    world.detector = telling('glibc');
+    for (const args of [['-g', '1'], ['-g', '2'], ['a b'], ['a', 'b'], []]) {
+      await expectTheSame(remembering, forgetful, running(...args));
+    }
+  });
+
+  it('are told what is wrong with a Pod in the same order', async () => {
+    const { remembering, forgetful } = evaluators();
+    const wrong = changed(running(), ['spec', 'containers', '1'], { name: 1 });
+    for (const command of [1, ['sh', 1]]) {
+      await expectTheSame(remembering, forgetful, changed(wrong, ['spec', 'containers', '0', 'command'], command));
+    }
+  });
+});
+
 describe('a burst of Pods that are alike', () => {
   const detection = (resolver: 'glibc' | 'musl') =>
     ({ from: 'memory', verdict: verdict(resolver), meter: { requests: 0, bytes: 0 } }) as const;
 
+  const recalling = (said: { resolver: 'glibc' | 'musl'; recalls: number }): Detector => ({
+    detect: () => Promise.reject(new Error('not asked')),
+    recall: () => {
+      said.recalls += 1;
+      return detection(said.resolver);
+    },
+  });
+
   it('is answered by one look at what is known of their images, for a second', async () => {
-    const { world, remembering } = evaluators();
-    let recalls = 0;
-    const knowing = (resolver: 'glibc' | 'musl'): Detector => ({
-      detect: () => Promise.reject(new Error('not asked')),
-      recall: () => {
-        recalls += 1;
-        return detection(resolver);
-      },
-    });
-    world.detector = knowing('musl');
-    const first = await again(remembering, pod());
-    const asked = recalls;
-    world.detector = knowing('glibc');
+    const { world, evaluator } = evaluators();
+    const said = { resolver: 'musl' as 'glibc' | 'musl', recalls: 0 };
+    world.detector = recalling(said);
+    evaluator.read(pod(), enforced());
+    const alike = evaluator.read(pod(), enforced());
+    const evaluate = async (): Promise<Evaluation> => await evaluator.evaluate(alike, enforced(), terms);
+    const first = await evaluate();
+    expect(said.recalls).toBe(1);
+    said.resolver = 'glibc';
     world.now = 999;
+    expect(await evaluate()).toBe(first);
+    expect(said.recalls).toBe(1);
+    const { facts: before } = world;
+    world.facts = { ...before, nodeLocal: 'absent' };
+    expect((await evaluate()).decision.remedy).not.toEqual(first.decision.remedy);
+    world.facts = before;
+    said.resolver = 'musl';
+    expect((await evaluate()).decision).toEqual(first.decision);
+    expect(said.recalls).toBe(3);
+    said.resolver = 'glibc';
+    world.now = 1998;
+    expect((await evaluate()).decision).toEqual(first.decision);
+    world.now = 1999;
+    const next = await evaluate();
+    expect(next.decision.containers.map(({ resolver }) => resolver)).toEqual(['musl', 'glibc']);
+    expect(said.recalls).toBe(4);
+  });
+
+  it('one that is parsed is asked about, for its command lines may be others', async () => {
+    const { world, remembering } = evaluators();
+    const said = { resolver: 'musl' as 'glibc' | 'musl', recalls: 0 };
+    world.detector = recalling(said);
+    const first = await again(remembering, pod());
     expect(await remembering(pod(), enforced(), terms)).toBe(first);
-    expect(recalls).toBe(asked);
-    world.now = 1000;
+    expect(said.recalls).toBe(3);
+    said.resolver = 'glibc';
     const next = await remembering(pod(), enforced(), terms);
     expect(next.decision.containers.map(({ resolver }) => resolver)).toEqual(['musl', 'glibc']);
-    expect(recalls).toBe(asked + asked / 2);
   });
 
   it('each waits for itself where an image is not known yet', async () => {

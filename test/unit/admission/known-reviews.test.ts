@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { Alike } from '../../../src/admission/alike.ts';
 import { createKnownReviews, type KnownReviews } from '../../../src/admission/known-reviews.ts';
+import type { ContainerView } from '../../../src/policy/model.ts';
 import { fixture } from '../../support/reviews.ts';
 
 const CREATED = ['plain', 'mixed', 'generated', 'storefront', 'postgres-0', 'report', 'node-agent', 'hostnet'];
@@ -10,14 +11,25 @@ const CREATED = ['plain', 'mixed', 'generated', 'storefront', 'postgres-0', 'rep
 /** As an API server sent it: on one line, in the same order. */
 const text = (name: string): string => JSON.stringify(fixture(name));
 
-const alike = (key = 'what is read'): Alike => ({ object: {}, pod: {} as Alike['pod'], key, label: null });
+const alike = (key = 'what is read', ...containers: Partial<ContainerView>[]): Alike => {
+  const pod = { containers } as unknown as Alike['pod'];
+  return { object: {}, pod, template: { object: {}, pod, key, label: null } };
+};
+/** That have met the command lines of these Pods before. */
+function createReviews(now: () => number = () => 0): KnownReviews {
+  const known = createKnownReviews(now);
+  known.keep(Buffer.from(''), '', { request, alike: alike() });
+  return known;
+}
+
 const request = { namespace: 'shop', pod: 'web', dryRun: false, owners: undefined };
 
 const uidOf = (review: string): string => /"request":\{"uid":"([^"]*)"/.exec(review)?.[1] ?? '';
 
 function remembering(review: string, change: Partial<Parameters<KnownReviews['keep']>[2]> = {}): KnownReviews {
-  const known = createKnownReviews(() => 0);
-  known.keep(Buffer.from(review), uidOf(review), { request, alike: alike(), ...change });
+  const known = createReviews();
+  const all = { request, alike: alike(), ...change };
+  for (let time = 0; time < 2; time += 1) known.keep(Buffer.from(review), uidOf(review), all);
   return known;
 }
 
@@ -145,13 +157,13 @@ describe('reviews of the Pods of a StatefulSet', () => {
   });
 
   it.each([
-    ['a command line', '[{"args":["--primary","postgres-0"]}]'],
-    ['an image', '[{"image":"registry.example/postgres-0"}]'],
-  ])('with its name in %s, which is read, only itself is known', (_, key) => {
-    const known = remembering(first, { request: REQUEST, alike: alike(key) });
+    ['a command line', () => alike('', { command: [], args: ['--primary', 'postgres-0'] })],
+    ['an image', () => alike('[{"image":"registry.example/postgres-0"}]')],
+  ])('with its name in %s, which is read, only itself is known', (_, reading) => {
+    const known = remembering(first, { request: REQUEST, alike: reading() });
     expect(found(known, next(first))).toEqual(REQUEST);
     expect(found(known, numbered(1))).toBeUndefined();
-    const third = remembering(numbered(3), { request: { ...REQUEST, pod: 'postgres-3' }, alike: alike(key) });
+    const third = remembering(numbered(3), { request: { ...REQUEST, pod: 'postgres-3' }, alike: reading() });
     expect(found(third, numbered(1))).toMatchObject({ pod: 'postgres-1' });
   });
 
@@ -181,7 +193,7 @@ describe('reviews of the Pods of a StatefulSet', () => {
   });
 
   it('all of one length are one kind', () => {
-    const known = createKnownReviews(() => 0);
+    const known = createReviews();
     for (let number = 10; number < 100; number += 1) {
       const review = numbered(number);
       const pod = `postgres-${number}`;
@@ -308,7 +320,7 @@ describe('what is new in each review must not matter', () => {
     ]) {
       expect(remembering(JSON.stringify(other)).size().entries).toBe(0);
     }
-    const known = createKnownReviews(() => 0);
+    const known = createReviews();
     known.keep(Buffer.from(review), uidOf(next(review)), { request, alike: alike() });
     expect(known.size().entries).toBe(0);
   });
@@ -331,7 +343,7 @@ describe('the memory is bounded', () => {
     known.keep(Buffer.from(review), uidOf(review), { request, alike: one });
 
   it('eight texts of a kind: the latest', () => {
-    const known = createKnownReviews(() => 0);
+    const known = createReviews();
     for (let index = 0; index < 20; index += 1) keep(known, padded(index, 10));
     expect(known.size().entries).toBe(8);
     expect(known.find(Buffer.from(padded(11, 10)))).toBeUndefined();
@@ -339,7 +351,7 @@ describe('the memory is bounded', () => {
   });
 
   it('500 kinds', () => {
-    const known = createKnownReviews(() => 0);
+    const known = createReviews();
     for (let length = 1; length <= 400; length += 1) keep(known, padded(0, length));
     expect(known.size().entries).toBe(400);
     for (let index = 0; index < 200; index += 1) {
@@ -349,7 +361,7 @@ describe('the memory is bounded', () => {
   });
 
   it('8 MiB; none that is larger than 512 KiB', () => {
-    const known = createKnownReviews(() => 0);
+    const known = createReviews();
     for (let index = 0; index < 30; index += 1) keep(known, padded(index, 500_000 + index));
     expect(known.size().entries).toBeLessThan(20);
     expect(known.size().bytes).toBeLessThanOrEqual(8 * 1024 * 1024);
@@ -360,16 +372,28 @@ describe('the memory is bounded', () => {
   });
 
   it('nothing of Pods that are not remembered themselves, or with endless owners', () => {
-    const known = createKnownReviews(() => 0);
+    const known = createReviews();
     keep(known, text('plain'), { object: {}, pod: {} as Alike['pod'] });
     const owners = [{ name: 'x'.repeat(17_000) }];
     known.keep(Buffer.from(text('plain')), uidOf(text('plain')), { request: { ...request, owners }, alike: alike() });
     expect(known.size()).toEqual({ entries: 0, bytes: 0 });
   });
 
+  it('nothing of Pods with command lines that are met for the first time', () => {
+    const known = createReviews();
+    const running = (index: number): Alike => alike('key', { command: ['run'], args: [`--step=${index}`] });
+    for (let index = 0; index < 5000; index += 1) keep(known, padded(index, 10), running(index));
+    expect(known.size().entries).toBe(0);
+    keep(known, padded(5000, 10), running(4999));
+    expect(known.size().entries).toBe(1);
+    const endless = alike('key', { command: [], args: ['x'.repeat(17_000)] });
+    for (let time = 0; time < 3; time += 1) keep(known, padded(time, 20), endless);
+    expect(known.size().entries).toBe(1);
+  });
+
   it('one a second of Pods that are alike, for some have a text each and never come again', () => {
     let now = 0;
-    const known = createKnownReviews(() => now);
+    const known = createReviews(() => now);
     const set = alike();
     keep(known, padded(0, 10), set);
     now = 999;
