@@ -71,37 +71,66 @@ export async function flatCost(
   return runs.map(({ measured }) => measured);
 }
 
-export function flatTable(measured: readonly Measured[]): Table {
-  const [first] = measured;
-  const latency = (one: Measured, share: number): [string, string] => {
-    const byRound = figure(one.rounds.map((latencies) => percentile(latencies, share)));
-    const overall = percentile(one.rounds.flat(), share);
-    const [least, most] = [digits(byRound.low), digits(byRound.high)];
-    return [
-      `${digits(overall)} (${least} to ${most})`,
-      digits(overall / percentile(first?.rounds.flat() ?? [], share)),
-    ];
+interface Latency {
+  readonly overall: number;
+  readonly text: string;
+  /** How far two servers that hold the same are apart: the higher by the lower. */
+  readonly equals: number;
+}
+
+function latencyOf(servers: readonly Measured[], share: number): Latency {
+  const rounds = servers.flatMap((one) => one.rounds);
+  const overall = percentile(rounds.flat(), share);
+  const byRound = figure(rounds.map((latencies) => percentile(latencies, share)));
+  const each = servers.map((one) => percentile(one.rounds.flat(), share));
+  return {
+    overall,
+    text: `${digits(overall)} (${digits(byRound.low)} to ${digits(byRound.high)})`,
+    equals: Math.max(...each) / Math.min(...each),
   };
+}
+
+/** A row for each count, of all servers that hold as much. */
+export function flatTable(measured: readonly Measured[]): Table {
+  const rows = Map.groupBy(measured, ({ count }) => count)
+    .entries()
+    .map(([count, servers]) => ({
+      count,
+      p50: latencyOf(servers, 0.5),
+      p99: latencyOf(servers, 0.99),
+      cpuUs: servers.flatMap((one) => one.cpuUs),
+    }))
+    .toArray();
+  const [first] = rows;
+  const columnsOf = (latency: Latency, least: Latency | undefined): string[] => [
+    latency.text,
+    digits(latency.overall / (least?.overall ?? Number.NaN)),
+    digits(latency.equals),
+  ];
   return {
     title: 'Latency by what the cluster holds',
     note:
-      `${RATE} requests a second for each, all at once and in turns; of ${first?.rounds.flat().length ?? 0} calls each, with the spread of ` +
-      `${first?.rounds.length ?? 0} rounds. "By the first": of two servers that hold the same it says what is noise.`,
+      `Two servers of each count, ${RATE} requests a second for each, all at once and in turns; of both together, with the spread of ` +
+      `${first?.cpuUs.length ?? 0} rounds. "Of equals" is the slower of two that hold the same by the other: noise.`,
     columns: [
       'namespaces and verdicts',
       'p50 ms',
       'by the first',
+      'of equals',
       'p99 ms',
       'by the first',
+      'of equals',
       'processor us',
       'by the first',
     ],
-    rows: measured.map((one) => [
-      String(one.count),
-      ...latency(one, 0.5),
-      ...latency(one, 0.99),
-      spread(figure(one.cpuUs)),
-      digits(median(one.cpuUs) / median(first?.cpuUs ?? [])),
-    ]),
+    rows: rows.map(({ count, p50, p99, cpuUs }) =>
+      [
+        String(count),
+        columnsOf(p50, first?.p50),
+        columnsOf(p99, first?.p99),
+        spread(figure(cpuUs)),
+        digits(median(cpuUs) / median(first?.cpuUs ?? [])),
+      ].flat(),
+    ),
   };
 }

@@ -105,7 +105,8 @@ const PODS = {
   statefulset: 3000,
   daemonset: 3000,
   indexed: 3000,
-  step: 3000,
+  // So many that one has been forgotten when it comes again.
+  step: 12_000,
   large: 20,
 } as const;
 

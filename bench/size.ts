@@ -1,5 +1,8 @@
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 
 import { clusterMissing, startCluster, type TestCluster } from '../test/support/cluster.ts';
@@ -156,6 +159,20 @@ async function startTable({ keys, main, rounds }: Bench): Promise<{ table: Table
   return { table, data: { bytes, zipped, ready } };
 }
 
+/** From a process of its own, which may ask for garbage to be collected. */
+async function heapTable(): Promise<{ table: Table; data: Record<string, number> }> {
+  const script = fileURLToPath(new URL('servers/heap.ts', import.meta.url));
+  const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', script]);
+  const data = JSON.parse(stdout) as Record<string, number>;
+  const table = {
+    title: 'Heap by entry',
+    note: 'Each of 20,000 (`bench/servers/heap.ts`).',
+    columns: ['what', 'bytes'],
+    rows: Object.entries(data).map(([what, bytes]) => [what, String(bytes)]),
+  };
+  return { table, data };
+}
+
 async function newCluster(): Promise<TestCluster> {
   const cluster = await startCluster();
   await installImageLibcs(cluster.client);
@@ -169,7 +186,7 @@ async function flat(bench: Bench, large: TestCluster, registry: BenchRegistry, c
   const servers: BenchServer[] = [];
   try {
     await fill(small.client, 0, FEW);
-    const counts = [FEW, FEW, count];
+    const counts = [FEW, count, FEW, count];
     for (const each of counts) servers.push(await startJoined(bench, each === FEW ? small : large, registry, each));
     const held = servers.map((server, at) => ({ server, count: counts[at] ?? 0 }));
     return await flatCost(bench, held, textsOf('plain', registry.stand));
@@ -196,10 +213,11 @@ export const size: Part = async (bench) => {
       bench.progress(`size: with ${count} namespaces and verdicts`);
       results.push(await sizeWith(bench, cluster, registry, count));
     }
+    const heap = await heapTable();
     const costs = cluster && (await flat(bench, cluster, registry, counts.at(-1) ?? 0));
     return {
-      tables: [start.table, sizeTable(results, floor), ...(costs === undefined ? [] : [flatTable(costs)])],
-      data: { start: start.data, floor, results, flat: costs },
+      tables: [start.table, sizeTable(results, floor), heap.table, ...(costs === undefined ? [] : [flatTable(costs)])],
+      data: { start: start.data, floor, results, heap: heap.data, flat: costs },
     };
   } finally {
     await cluster?.stop();

@@ -54,7 +54,7 @@ describe('the reviews that are sent', () => {
       ['statefulset', 3000, 1, 1],
       ['daemonset', 1, 3000, 1],
       ['indexed', 3000, 1, 1],
-      ['step', 3000, 1, 3000],
+      ['step', 12_000, 1, 12_000],
       ['large', 1, 1, 1],
     ]);
   });

@@ -1,0 +1,79 @@
+/** Prints the bytes of heap that an entry of each memory takes, as JSON. Needs --expose-gc. */
+import { createLibcIndex } from '../../src/kubernetes/image-libc-index.ts';
+import { readImageLibc } from '../../src/kubernetes/image-libc.ts';
+import { applyVerdict } from '../../src/kubernetes/image-libc-apply.ts';
+import type { KubeObject } from '../../src/kubernetes/objects.ts';
+import { createSharedValues } from '../../src/kubernetes/shared-values.ts';
+import { imageKeys, runKeys, type DetectionKeys } from '../../src/libc/detection-keys.ts';
+import { createVerdictMemory } from '../../src/libc/verdict-memory.ts';
+import { canonical, foundMusl, keyOf } from '../../test/support/image-libc.ts';
+
+const ENTRIES = 20_000;
+
+function usedBytes(): number {
+  for (let time = 0; time < 5; time += 1) globalThis.gc?.();
+  return process.memoryUsage().heapUsed;
+}
+
+/** What each call of `add` leaves behind. */
+function bytesEach(add: (index: number) => void): number {
+  const before = usedBytes();
+  for (let index = 0; index < ENTRIES; index += 1) add(index);
+  return Math.round((usedBytes() - before) / ENTRIES);
+}
+
+const imageOf = (index: number): string => `registry.example.com/team-${index % 100}/service-${index}:v1.${index}.0`;
+
+const found = (index: number, program: string) => {
+  const { inspection, checkedAt } = foundMusl(Date.now(), {
+    digest: `sha256:${index.toString(16).padStart(64, '0')}`,
+    executable: program,
+  });
+  const { verdict } = inspection;
+  const evidence = { ...verdict.evidence, detail: `${program}: interpreter /lib/ld-musl-x86_64.so.1` };
+  return { checkedAt, inspection: { ...inspection, verdict: { ...verdict, evidence } } };
+};
+
+const ownProgram = (index: number): string => `/usr/local/bin/service-${index}`;
+
+function verdictMemory(): Record<string, number> {
+  const memory = createVerdictMemory({ entries: ENTRIES, bytes: 2 ** 30, tagTtlMs: 600_000, clock: Date });
+  const keysOf = (index: number): DetectionKeys => ({
+    ...imageKeys({ os: 'linux', architecture: 'amd64' }, imageOf(index)),
+    ...runKeys({ command: [], args: [] }),
+  });
+  const remembered = bytesEach((index) => {
+    const { inspection, checkedAt } = found(index, ownProgram(index));
+    memory.remember(keysOf(index), inspection, checkedAt);
+  });
+  const asked = bytesEach((index) => {
+    if (memory.find(keysOf(index)) === undefined) throw new Error(`${imageOf(index)} was forgotten`);
+  });
+  return {
+    'a verdict and its reference': remembered,
+    'the same, once a Pod had it': remembered + asked,
+  };
+}
+
+function imageLibcs(programOf: (index: number) => string): number {
+  const held = new Map<string, unknown>();
+  const index = createLibcIndex();
+  const options = { now: Date.now(), canonical, shared: createSharedValues() };
+  const each = bytesEach((number) => {
+    const { body } = applyVerdict(keyOf(imageOf(number)), found(number, programOf(number)));
+    const object = JSON.parse(JSON.stringify(body)) as KubeObject;
+    const libc = readImageLibc(object, options);
+    if (typeof libc === 'string') throw new Error(libc);
+    index.change(libc, undefined);
+    held.set(object.metadata.name, libc);
+  });
+  if (index.size().detected !== ENTRIES || held.size !== ENTRIES) throw new Error('not all are held');
+  return each;
+}
+
+const rows = {
+  ...verdictMemory(),
+  'an ImageLibc': imageLibcs(ownProgram),
+  'the same, of a program that others have': imageLibcs(() => '/usr/sbin/nginx'),
+};
+process.stdout.write(`${JSON.stringify(rows)}\n`);
