@@ -47,16 +47,23 @@ export function createDrain({ quietMs, mostMs }: DrainTimes): Drain {
       draining = true;
       return new Promise<void>((resolve) => {
         let quiet: NodeJS.Timeout | undefined;
+        let read: NodeJS.Immediate | undefined;
         const done = (): void => {
           clearTimeout(quiet);
+          clearImmediate(read);
           clearTimeout(latest);
           restart = undefined;
           resolve();
         };
         const latest = setTimeout(done, mostMs);
+        // A process that was not given the processor has its timers first: what has come in meanwhile is read after them.
+        const onceRead = (): void => {
+          read = setImmediate(done);
+        };
         restart = () => {
           clearTimeout(quiet);
-          quiet = inFlight === 0 ? setTimeout(done, quietMs) : undefined;
+          clearImmediate(read);
+          quiet = inFlight === 0 ? setTimeout(onceRead, quietMs) : undefined;
         };
         restart();
       });
