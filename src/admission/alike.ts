@@ -30,6 +30,8 @@ export interface Alike {
   /** Absent: it is not remembered. */
   readonly template?: Template;
   last?: LastDecision;
+  /** Those that they are since their namespace's label has changed. */
+  moved?: Alike;
 }
 
 /** A decision, and all it came from that may have changed since. */
@@ -160,11 +162,13 @@ export function createAlikeMemory(now: () => number): AlikeMemory {
       return { object: template.object, pod: withCommandLines(template.pod, object), template };
     },
     again(alike, namespace) {
-      const { object, pod, template } = alike;
+      const { object, pod, template, moved } = alike;
       const label = labelOf(namespace);
       if (template === undefined || template.label === label) return alike;
+      if (moved?.template?.label === label) return moved;
       const key = keyOf(object, namespace, label);
-      return { object, pod, template: known.get(key) ?? remember(key, label) };
+      alike.moved = { object, pod, template: known.get(key) ?? remember(key, label) };
+      return alike.moved;
     },
     now,
     size: () => ({ entries: known.size, bytes: known.calculatedSize }),

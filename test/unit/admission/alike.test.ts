@@ -346,6 +346,35 @@ describe('whatever makes a difference is seen', () => {
   });
 });
 
+it('Pods whose namespace changes its label are alike again, and the same when it changes back', async () => {
+  const { world, evaluator, forgetful } = evaluators();
+  const recalls: DetectRequest[] = [];
+  world.detector = {
+    detect: () => Promise.reject(new Error('not asked')),
+    recall: (request) => {
+      recalls.push(request);
+      return { from: 'memory', verdict: verdict('musl'), meter: { requests: 0, bytes: 0 } };
+    },
+  };
+  const unlabelled = changed(pod(), ['metadata', 'labels'], {});
+  for (const object of [pod(), unlabelled]) {
+    evaluator.read(object, enforced());
+    const before = evaluator.read(object, enforced());
+    if (before instanceof Error) throw before;
+    for (const label of ['audit', 'off', 'audit', 'enforce']) {
+      const namespace = { name: 'shop', labels: { 'libc-dns.dev/mode': label } };
+      const now = evaluator.again(before, namespace);
+      expect(evaluator.again(before, namespace)).toBe(now);
+      expect((await evaluator.evaluate(now, namespace, terms)).decision).toEqual(
+        (await forgetful(object, namespace, terms)).decision,
+      );
+      recalls.length = 0;
+      await evaluator.evaluate(evaluator.again(before, namespace), namespace, terms);
+      expect(recalls).toEqual([]);
+    }
+  }
+});
+
 describe('the memory is bounded', () => {
   it('more templates than it holds', async () => {
     const memory = createAlikeMemory(() => 0);
