@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startBalancer } from '../test/support/balancer.ts';
 import { createCaller } from './client.ts';
 import { openLoop } from './load.ts';
-import type { Bench, Part } from './part.ts';
+import type { Part } from './part.ts';
 import { benchRegistry } from './registry.ts';
 import { digits } from './report.ts';
 import { inTurn, textsOf } from './reviews.ts';
@@ -16,14 +16,9 @@ const RATE = 100;
 const ENDPOINTS_MS = 500;
 
 /** Replaces each of two servers behind one address in turn, as a Deployment does: the new one is ready before the old ends. */
-async function roll(
-  bench: Bench,
-  settings: Record<string, string>,
-  servers: BenchServer[],
-  point: () => void,
-): Promise<void> {
+async function roll(start: () => Promise<BenchServer>, servers: BenchServer[], point: () => void): Promise<void> {
   for (const old of servers.slice()) {
-    servers.push(await startOurs(bench.keys, { main: bench.main, settings }));
+    servers.push(await start());
     point();
     const stopped = old.stop();
     await sleep(ENDPOINTS_MS);
@@ -38,7 +33,8 @@ export const rollingRestart: Part = async (bench) => {
   const { keys, main, rounds, progress } = bench;
   const registry = await benchRegistry();
   const settings = { SCOPE: 'cluster', DETECTION_REGISTRY_INSECURE: registry.host };
-  const servers = [await startOurs(keys, { main, settings }), await startOurs(keys, { main, settings })];
+  const start = (): Promise<BenchServer> => startOurs(keys, { main, settings, inPod: true });
+  const servers = [await start(), await start()];
   const balancer = await startBalancer('127.0.0.1');
   const point = (): void => balancer.set(servers.map(({ port }) => `https://127.0.0.1:${port}`));
   point();
@@ -47,7 +43,7 @@ export const rollingRestart: Part = async (bench) => {
   const restartAll = async (): Promise<void> => {
     for (let round = 0; round < rounds; round += 1) {
       progress(`rolling restart ${round + 1}`);
-      await roll(bench, settings, servers, point);
+      await roll(start, servers, point);
     }
   };
   const over = new AbortController();
@@ -67,7 +63,7 @@ export const rollingRestart: Part = async (bench) => {
       tables: [
         {
           title: 'Rolling restarts',
-          note: `Two servers behind one address, ${RATE} calls a second over kept connections. The new server is ready before the old one gets SIGTERM; new connections go to the old one for ${ENDPOINTS_MS} ms more.`,
+          note: `Two servers behind one address, ${RATE} calls a second over kept connections. The new server is ready before the old one gets SIGTERM; new connections go to the old one for ${ENDPOINTS_MS} ms more. It ends once it was not called for five seconds, as in a Pod.`,
           columns: ['servers replaced', 'calls', 'failed', 'p99 ms', 'longest ms'],
           rows: [[String(2 * rounds), String(calls), String(failed), digits(p99), digits(Math.max(...latencies))]],
         },

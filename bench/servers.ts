@@ -131,12 +131,14 @@ export interface OursOptions {
   readonly name?: string;
   readonly settings?: Readonly<Record<string, string>>;
   readonly flags?: readonly string[];
+  /** Takes its time to leave as in a Pod; without a token, so that no API server is asked. */
+  readonly inPod?: boolean;
 }
 
 /** Our server from its bundle, with what it logs by default and the environment and flags of its image and chart. */
 export async function startOurs(
   keys: Keys,
-  { main, name = 'ours', settings = {}, flags = [] }: OursOptions,
+  { main, name = 'ours', settings = {}, flags = [], inPod = false }: OursOptions,
 ): Promise<BenchServer> {
   const [port, probesPort] = [await freePort(), await freePort()];
   const all = {
@@ -154,7 +156,7 @@ export async function startOurs(
     name,
     command: process.execPath,
     args: [...installedFlags(), main, 'serve', ...flags],
-    env: { ...installedEnvironment(), ...own },
+    env: { ...installedEnvironment(), ...own, ...(inPod && { KUBERNETES_SERVICE_HOST: '127.0.0.1' }) },
     port,
     probesPort,
     keys,
