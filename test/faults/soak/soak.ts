@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { bundle } from '../../support/bundle.ts';
-import { podReview } from '../../support/reviews.ts';
+import { fixture } from '../../support/reviews.ts';
 import type { WebhookProcess } from '../../support/webhook-process.ts';
 import { closeCluster, openCluster, type Cluster } from '../support/world.ts';
 import { startChurn, startControllers, writeUnused } from './churn.ts';
@@ -36,15 +36,21 @@ const SETTINGS = {
   DETECTION_CACHE_TAG_TTL: '1m',
 };
 
-/** As many templates of Pods as are remembered, so that what they take is not taken for a leak. */
+/**
+ * As many templates of Pods, and reviews known by their text, as are remembered, so that what they take is not taken for a leak. Each
+ * three times: what is met once is not remembered.
+ */
 async function fillTemplates(replicas: readonly WebhookProcess[]): Promise<void> {
   const ordinary = 'x'.repeat(600);
   // Their CA is of their own making.
   const agent = new Agent({ keepAlive: true, rejectUnauthorized: false });
   for (let index = 0; index < 1000; index += 1) {
-    const metadata = { annotations: { ordinary, index: `${index}` } };
-    const review = JSON.stringify(podReview({ metadata, request: { dryRun: true } }));
-    await Promise.all(replicas.map((replica) => replica.post(review, { agent })));
+    const review = fixture('plain');
+    review.request.object.spec['nodeSelector'] = { ordinary, index: `${index}` };
+    const text = JSON.stringify({ ...review, request: { ...review.request, dryRun: true } });
+    const named = text.replaceAll('"name":"plain"', `"name":"plain-${index}"`);
+    for (let time = 0; time < 3; time += 1)
+      await Promise.all(replicas.map((replica) => replica.post(named, { agent })));
   }
   agent.destroy();
 }
