@@ -55,6 +55,8 @@ async function verdictMemory(): Promise<Record<string, number>> {
   const asked = await bytesEach((index) => {
     if (memory.find(keysOf(index)) === undefined) throw new Error(`${imageOf(index)} was forgotten`);
   });
+  // Said of what is still there: until here nothing may collect it.
+  if (memory.size().verdicts !== ENTRIES) throw new Error('not all are held');
   return {
     'a verdict and its reference': remembered,
     'the same, once a Pod had it': remembered + asked,
