@@ -62,9 +62,15 @@ interface Resolved {
 const entryBytes = 250;
 const mostEntryBytes = 16 * 1024;
 
+/** With `max` a cache makes its arrays as long at once: a megabyte, in a cluster of a hundred images too. */
+function setBounded<T extends object>(cache: LRUCache<string, T>, key: string, value: T, most: number): void {
+  cache.set(key, value);
+  if (cache.size > most) cache.pop();
+}
+
 export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: VerdictMemoryOptions): VerdictMemory {
   const half = Math.max(1, Math.floor(bytes / 2));
-  const limits = { max: entries, maxSize: half, maxEntrySize: Math.min(half, mostEntryBytes) };
+  const limits = { maxSize: half, maxEntrySize: Math.min(half, mostEntryBytes) };
   const verdicts = new LRUCache<string, Verdict>({ ...limits, sizeCalculation: verdictBytes });
   const references = new LRUCache<string, Resolved>({
     ...limits,
@@ -93,10 +99,11 @@ export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: Verdict
       // Bytes alone decide, so `unknown` would be found again; but limits of time and size may have had a part in it.
       const isUnknown = inspection.verdict.resolver === 'unknown';
       const until = isUnknown ? clock.now() + tagTtlMs : Number.POSITIVE_INFINITY;
-      verdicts.set(verdictKey(keys, inspection.digest, runOf(keys, inspection)), { inspection, until });
+      const key = verdictKey(keys, inspection.digest, runOf(keys, inspection));
+      setBounded(verdicts, key, { inspection, until }, entries);
       // A slow look-up must not undo what a later one saw.
       if ((references.peek(keys.image)?.checkedAt ?? 0) > checkedAt) return;
-      references.set(keys.image, { digest: inspection.digest, checkedAt, last: undefined });
+      setBounded(references, keys.image, { digest: inspection.digest, checkedAt, last: undefined }, entries);
     },
     size: () => ({
       verdicts: verdicts.size,
