@@ -30,7 +30,6 @@ COPY --chmod=0644 LICENSE LICENSE
 # A number, so that Kubernetes can tell that it is not root.
 USER 65532:65532
 EXPOSE 10250 9402
-# The base's entry point, without two of V8's compilers, which take memory and save no time here: Maglev, between the quick one and
-# the thorough one; and the thorough one for WebAssembly, of which there is only undici's small parser (docs/performance.md).
-ENTRYPOINT ["/nodejs/bin/node", "--no-maglev", "--liftoff-only"]
+# The base's entry point, without V8's compiler between the quick one and the thorough one: it takes memory and saves no time here.
+ENTRYPOINT ["/nodejs/bin/node", "--no-maglev"]
 CMD ["main.js", "serve"]

@@ -12,7 +12,7 @@ import { ROOT } from './helm.ts';
 describe('the look at the image', () => {
   const good: BuiltImage['config']['config'] = {
     User: '65532:65532',
-    Entrypoint: ['/nodejs/bin/node', '--no-maglev', '--liftoff-only'],
+    Entrypoint: ['/nodejs/bin/node', '--no-maglev'],
     Cmd: ['main.js', 'serve'],
     WorkingDir: '/app',
     ExposedPorts: { '9402/tcp': {}, '10250/tcp': {} },
@@ -36,7 +36,7 @@ describe('the look at the image', () => {
     ['no user', { User: undefined }, /user ""/],
     ['a shell', { Entrypoint: ['/bin/sh', '-c'] }, /entry point/],
     ["the base's own way to start", { Entrypoint: ['/nodejs/bin/node'] }, /entry point/],
-    ['another flag', { Entrypoint: ['/nodejs/bin/node', '--no-maglev', '--liftoff-only', '--inspect'] }, /entry point/],
+    ['another flag', { Entrypoint: ['/nodejs/bin/node', '--no-maglev', '--inspect'] }, /entry point/],
     ['another command', { Cmd: ['main.js'] }, /command/],
     ['another folder', { WorkingDir: '/' }, /working directory/],
     ['another port', { ExposedPorts: { '443/tcp': {} } }, /ports 443/],

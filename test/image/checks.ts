@@ -21,8 +21,8 @@ export function configProblems({ config: { config } }: BuiltImage): string[] {
   const { User = '', Entrypoint = [], Cmd = [], WorkingDir = '', Labels = {}, ExposedPorts = {} } = config;
   const wrong: string[] = [];
   if (!/^[1-9]\d*(:[1-9]\d*)?$/.test(User)) wrong.push(`user ${JSON.stringify(User)}: expected numbers other than 0`);
-  if (!same(Entrypoint, ['/nodejs/bin/node', '--no-maglev', '--liftoff-only'])) {
-    wrong.push(`entry point ${JSON.stringify(Entrypoint)}: expected Node's with --no-maglev and --liftoff-only`);
+  if (!same(Entrypoint, ['/nodejs/bin/node', '--no-maglev'])) {
+    wrong.push(`entry point ${JSON.stringify(Entrypoint)}: expected Node's with --no-maglev`);
   }
   if (!same(Cmd, ['main.js', 'serve'])) wrong.push(`command ${JSON.stringify(Cmd)}: expected main.js serve`);
   if (WorkingDir !== '/app') wrong.push(`working directory ${WorkingDir}: expected /app`);
