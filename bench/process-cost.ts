@@ -13,8 +13,11 @@ export function cpuOf(pid: number): number {
   return (Number(user) + Number(system)) * TICK_US;
 }
 
+const mebibytes = (pid: number, field: RegExp): number =>
+  Number(field.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+
 /** Resident megabytes (MiB) of a process. */
-export function residentOf(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
-}
+export const residentOf = (pid: number): number => mebibytes(pid, /^VmRSS:\s+(\d+) kB$/m);
+
+/** What of it are pages of files: the program and its libraries, which all processes of it share. */
+export const residentFilesOf = (pid: number): number => mebibytes(pid, /^RssFile:\s+(\d+) kB$/m);

@@ -13,7 +13,7 @@ import { flatCost, flatTable } from './flat.ts';
 import { closedLoop } from './load.ts';
 import { fill } from './many.ts';
 import type { Bench, Part } from './part.ts';
-import { residentOf } from './process-cost.ts';
+import { residentFilesOf, residentOf } from './process-cost.ts';
 import { benchRegistry, type BenchRegistry } from './registry.ts';
 import { digits, spread, type Table } from './report.ts';
 import { inTurn, textsOf } from './reviews.ts';
@@ -29,6 +29,8 @@ const FEW = 100;
 interface Round {
   readonly readyMs: number;
   readonly idle: number;
+  /** Of that, pages of program files. */
+  readonly files: number;
   readonly loaded: number;
   /** Of the typical server, idle; NaN where there is no cluster for it. */
   readonly typical: number;
@@ -94,7 +96,7 @@ async function sizeWith(
     const server = await startJoined(bench, cluster, registry, count);
     try {
       await sleep(1000 * seconds);
-      const idle = residentOf(server.pid);
+      const [idle, files] = [residentOf(server.pid), residentFilesOf(server.pid)];
       await load(bench, server, textsOf('plain', registry.stand));
       const loaded = residentOf(server.pid);
       if (round === bench.rounds) {
@@ -102,7 +104,7 @@ async function sizeWith(
         await sleep(1000 * seconds);
         churned = residentOf(server.pid);
       }
-      rounds.push({ readyMs: server.readyMs, idle, loaded, typical: await typicalResident(bench, cluster) });
+      rounds.push({ readyMs: server.readyMs, idle, files, loaded, typical: await typicalResident(bench, cluster) });
     } finally {
       await server.stop();
     }
@@ -129,13 +131,22 @@ function sizeTable(results: readonly Sized[], floor: number): Table {
   return {
     title: 'Memory by what the cluster holds',
     note:
-      `MiB resident, ours with the environment of image and chart. Loaded: just after saturation. Churned: after an hour's ` +
+      `MiB resident, ours with the environment and flags of image and chart. Files: of that, Node and its libraries. Loaded: just after saturation. Churned: after an hour's ` +
       `${HOUR.pods} Pods, ${HOUR.images} new images and ${HOUR.namespaces} new namespaces, once. Typical: the same namespaces and ` +
       `ImageLibcs in informers of client-node, idle (\`bench/servers/typical.ts\`). The floor: ${digits(floor)} idle.${grown}`,
-    columns: ['namespaces and verdicts', 'ready after ms', 'idle', 'loaded', 'churned', 'typical', 'ours by it'],
+    columns: [
+      'namespaces and verdicts',
+      'ready after ms',
+      'idle',
+      'files',
+      'loaded',
+      'churned',
+      'typical',
+      'ours by it',
+    ],
     rows: results.map(({ count, rounds, churned }) => {
       const of = (what: keyof Round): number[] => rounds.map((round) => round[what]);
-      const figures = [of('readyMs'), of('idle'), of('loaded')].map((values) => spread(figure(values)));
+      const figures = [of('readyMs'), of('idle'), of('files'), of('loaded')].map((values) => spread(figure(values)));
       const byTypical = digits(figure(ratios(of('idle'), of('typical'))).median);
       return [String(count), ...figures, digits(churned), spread(figure(of('typical'))), byTypical];
     }),
