@@ -131,9 +131,10 @@ function sizeTable(results: readonly Sized[], floor: number): Table {
   return {
     title: 'Memory by what the cluster holds',
     note:
-      `MiB resident, ours with the environment and flags of image and chart. Files: of that, Node and its libraries. Loaded: just after saturation. Churned: after an hour's ` +
-      `${HOUR.pods} Pods, ${HOUR.images} new images and ${HOUR.namespaces} new namespaces, once. Typical: the same namespaces and ` +
-      `ImageLibcs in informers of client-node, idle (\`bench/servers/typical.ts\`). The floor: ${digits(floor)} idle.${grown}`,
+      `MiB resident, ours with the environment and flags of image and chart. Files: of that, Node and its libraries. ` +
+      `Loaded: just after saturation. Churned: after an hour's ${HOUR.pods} Pods, ${HOUR.images} new images and ` +
+      `${HOUR.namespaces} new namespaces, once. Typical: the same namespaces and ImageLibcs in informers of client-node, ` +
+      `idle (\`bench/servers/typical.ts\`). The floor: ${digits(floor)} idle.${grown}`,
     columns: [
       'namespaces and verdicts',
       'ready after ms',
