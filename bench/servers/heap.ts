@@ -1,6 +1,7 @@
 /** Prints the bytes of heap that an entry of each memory takes, as JSON. Needs --expose-gc. */
 import { setImmediate } from 'node:timers/promises';
 
+import { collectGarbage } from '../../src/collect-garbage.ts';
 import { createLibcIndex } from '../../src/kubernetes/image-libc-index.ts';
 import { readImageLibc } from '../../src/kubernetes/image-libc.ts';
 import { applyVerdict } from '../../src/kubernetes/image-libc-apply.ts';
@@ -16,7 +17,7 @@ const ENTRIES = 20_000;
 async function usedBytes(): Promise<number> {
   for (let time = 0; time < 5; time += 1) {
     await setImmediate();
-    globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+    collectGarbage();
   }
   return process.memoryUsage().heapUsed;
 }

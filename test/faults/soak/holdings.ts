@@ -11,9 +11,9 @@ import type { Sample } from './growth.ts';
 const INSIDE = fileURLToPath(new URL('inside.ts', import.meta.url));
 const SAMPLE_MS = 15_000;
 
-/** Environment of a replica that tells what it holds, under the heap that the chart's limit of 512 MB makes. */
+/** Environment of a replica that tells what it holds, with what the chart gives Node: `--expose-gc`, and the heap of its limit of 512 MB. */
 export const insideOf = (folder: string, leak: number): Readonly<Record<string, string>> => ({
-  NODE_OPTIONS: `--max-old-space-size=307 --import=${INSIDE}`,
+  NODE_OPTIONS: `--expose-gc --max-old-space-size=307 --import=${INSIDE}`,
   SOAK_FOLDER: folder,
   SOAK_LEAK: String(leak),
 });
