@@ -4,10 +4,10 @@ import type { CertificatePair, CertificateSource } from './admission/certificate
 import { CommandError } from './commands/errors.ts';
 import type { ServerContext } from './commands/serve.ts';
 import type { Joined } from './compose-kubernetes.ts';
-import { systemClock } from './system-clock.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
 import { CertificateError } from './tls/certificate-error.ts';
 import { fileCertificates } from './tls/file-certificates.ts';
+import { systemClock } from './util/clock.ts';
 
 const LOOPBACK = [
   { type: 'dns', value: 'localhost' },

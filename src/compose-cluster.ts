@@ -2,14 +2,14 @@ import type { Namespaces } from './admission/mutate.ts';
 import type { ServerContext } from './commands/serve.ts';
 import type { Joined } from './compose-kubernetes.ts';
 import { policyConfig } from './config/policy-config.ts';
-import { createClusterFacts, type ClusterFactsSource } from './kubernetes/cluster-facts.ts';
 import type { KnownFacts } from './kubernetes/cluster-facts-discovery.ts';
+import { type ClusterFactsSource, createClusterFacts } from './kubernetes/cluster-facts.ts';
 import { createNamespaces } from './kubernetes/namespaces.ts';
-import { pause } from './kubernetes/pause.ts';
 import type { NamespaceView } from './policy/model.ts';
 import { MODE_LABEL } from './policy/scope.ts';
-import { systemClock } from './system-clock.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
+import { pause } from './util/abort.ts';
+import { systemClock } from './util/clock.ts';
 
 /** Milliseconds that readiness waits for a copy that does not come: Pods are answered all the same, each by live reads. */
 const FIRST_COPY_MS = 10_000;

@@ -9,16 +9,16 @@ import type { Config } from './config/schema.ts';
 import type { DetectorHooks } from './libc/detector-hooks.ts';
 import { createImageDetector } from './libc/image-detector.ts';
 import { ImageSourceError, type ImageSources } from './libc/image-source.ts';
-import type { VerdictStore } from './libc/verdict-store.ts';
 import { createInspector, inspectImage } from './libc/inspect-image.ts';
 import { fullScanLimits } from './libc/inspect-limits.ts';
+import type { VerdictStore } from './libc/verdict-store.ts';
 import type { BreakerState } from './registry/breaker.ts';
 import { credentialHelper } from './registry/credential-helper.ts';
-import { combineCredentials, listedCredentials, type CredentialSource } from './registry/credentials.ts';
+import { combineCredentials, type CredentialSource, listedCredentials } from './registry/credentials.ts';
 import { dockerConfigCredentials, parseDockerConfig } from './registry/docker-config.ts';
 import { openOciLayout, parseLayoutReference } from './registry/oci-layout.ts';
 import { createRegistryClient, type RegistryClient } from './registry/registry-client.ts';
-import { systemClock } from './system-clock.ts';
+import { systemClock } from './util/clock.ts';
 
 export interface DetectionOptions {
   readonly version: string;

@@ -18,8 +18,8 @@ import { createDoctorView } from './kubernetes/doctor-view.ts';
 import type { KubeError } from './kubernetes/kube-error.ts';
 import { parsePlatform, podPlatform } from './libc/platform.ts';
 import { parseReference } from './registry/reference.ts';
-import { systemClock } from './system-clock.ts';
 import type { Log } from './telemetry/log.ts';
+import { systemClock } from './util/clock.ts';
 
 /** Milliseconds for an object of the API, and for a certificate. */
 const [READ_MS, TLS_MS] = [5000, 3000];

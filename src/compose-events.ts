@@ -3,9 +3,9 @@ import { hostname } from 'node:os';
 import type { ServerContext, ServerParts } from './commands/serve.ts';
 import type { Joined } from './compose-kubernetes.ts';
 import { createDecisionEvents } from './kubernetes/decision-events.ts';
-import { createTokenBucket } from './libc/token-bucket.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
-import { systemClock } from './system-clock.ts';
+import { systemClock } from './util/clock.ts';
+import { createTokenBucket } from './util/token-bucket.ts';
 
 /** Of each replica. An API server's etcd keeps Events for an hour. */
 const PACE = { perSecond: 1, burst: 25 };

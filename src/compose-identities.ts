@@ -1,9 +1,9 @@
 import { CommandError } from './commands/errors.ts';
 import type { Config } from './config/schema.ts';
-import { cloudPackages, createCloudIdentities, type CloudIdentities } from './registry/cloud-identities.ts';
+import { type CloudIdentities, cloudPackages, createCloudIdentities } from './registry/cloud-identities.ts';
 import type { ProxyOptions } from './registry/proxy.ts';
 import { createLimitedLines } from './telemetry/limited-lines.ts';
-import { systemClock } from './system-clock.ts';
+import { systemClock } from './util/clock.ts';
 
 export interface IdentitiesOptions {
   readonly version: string;

@@ -2,9 +2,9 @@ import type { Config } from './config/schema.ts';
 import type { KubeClient } from './kubernetes/client.ts';
 import { createPullSecrets, type PullSecrets } from './kubernetes/pull-secrets.ts';
 import { parseDockerConfig, parseLegacyDockerConfig } from './registry/docker-config.ts';
-import { systemClock } from './system-clock.ts';
 import { limitedWarnings } from './telemetry/limited-lines.ts';
 import type { Log } from './telemetry/log.ts';
+import { systemClock } from './util/clock.ts';
 
 /**
  * The registry logins of Pods: `of` is the `credentials` of `PodVerdictsOptions`. Undefined where the configuration does

@@ -9,7 +9,7 @@ import { webhookRegistration } from './kubernetes/webhook-registration.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
 import { selfManagedCertificates, type SelfManagedHooks } from './tls/self-managed.ts';
 import type { TrustBundle } from './tls/trust.ts';
-import { systemClock } from './system-clock.ts';
+import { systemClock } from './util/clock.ts';
 
 interface Place {
   readonly client: KubeClient;

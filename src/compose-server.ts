@@ -12,9 +12,9 @@ import { registryProxy } from './config/registry-proxy.ts';
 import type { DetectorHooks } from './libc/detector-hooks.ts';
 import { parsePlatform } from './libc/platform.ts';
 import type { ClusterFacts } from './policy/model.ts';
-import { systemClock } from './system-clock.ts';
 import { createFailureLog } from './telemetry/failure-log.ts';
 import { limitedWarnings } from './telemetry/limited-lines.ts';
+import { systemClock } from './util/clock.ts';
 
 function detectionHooks({ metrics, log }: ServerContext): DetectorHooks {
   return {

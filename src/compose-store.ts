@@ -9,7 +9,7 @@ import {
 import type { KubeError } from './kubernetes/kube-error.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
 import { limitedWarnings } from './telemetry/limited-lines.ts';
-import { systemClock } from './system-clock.ts';
+import { systemClock } from './util/clock.ts';
 
 export interface StoreParts {
   /** Once: the store begins to read. */

@@ -13,7 +13,7 @@ import type { PodVerdictsOptions } from './libc/pod-verdicts.ts';
 import type { ClusterFacts } from './policy/model.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
 import { limitedWarnings } from './telemetry/limited-lines.ts';
-import { systemClock } from './system-clock.ts';
+import { systemClock } from './util/clock.ts';
 
 /** What warm-up works with. */
 export interface WarmUpParts {

@@ -1,15 +1,15 @@
 #!/usr/bin/env node
-import { readFile, readdir, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 
 import packageJson from '../package.json' with { type: 'json' };
-import { collectGarbage } from './collect-garbage.ts';
 import type { Io } from './commands/io.ts';
 import { run } from './commands/program.ts';
 import { composeDetector } from './compose-detection.ts';
 import type { Surroundings } from './compose-kubernetes.ts';
 import { composeServer } from './compose-server.ts';
-import { replaceFile } from './replace-file.ts';
+import { replaceFile } from './util/files.ts';
+import { collectGarbage } from './util/garbage.ts';
 
 const io: Io = {
   environment: process.env,

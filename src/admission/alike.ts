@@ -5,8 +5,8 @@ import type { ClusterFacts, NamespaceView, PodView } from '../policy/model.ts';
 import { affinityAsRead, readPod, withCommandLines } from '../policy/read-pod.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import type { Verdict } from '../policy/verdict.ts';
+import { isObject, type Json } from '../util/json.ts';
 import type { Evaluation } from './evaluate.ts';
-import { isObject, type Json } from './json.ts';
 import { createMet } from './met.ts';
 
 /** What Pods of one template in one namespace have in common, and what was last decided for one of them. */

@@ -1,16 +1,16 @@
 import { performance } from 'node:perf_hooks';
 
-import { beforeAbort } from '../libc/before-abort.ts';
 import { encodeDecision } from '../policy/annotations.ts';
 import type { Decision, NamespaceView } from '../policy/model.ts';
 import { REASONS } from '../policy/reasons.ts';
 import type { LineLog } from '../telemetry/line-budget.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { beforeAbort } from '../util/abort.ts';
+import { asObject } from '../util/json.ts';
 import { createLookupBudget } from './deadline.ts';
 import type { Evaluation, Evaluator } from './evaluate.ts';
-import { asObject } from './json.ts';
 import { createKnownReviews, type KnownReviews, type PodCreation } from './known-reviews.ts';
-import { isPodCreation, parseReview, prepareResponse, type AdmissionRequest } from './review.ts';
+import { type AdmissionRequest, isPodCreation, parseReview, prepareResponse } from './review.ts';
 
 /** Where a namespace's labels come from. Owned here; `kubernetes/` reads them from the API. */
 export interface Namespaces {

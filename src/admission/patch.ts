@@ -2,7 +2,7 @@ import type { Operation } from 'fast-json-patch';
 
 import { DECISION_ANNOTATION, encodeDecision } from '../policy/annotations.ts';
 import type { Decision, DnsChange } from '../policy/model.ts';
-import { asObject, isObject, type Json } from './json.ts';
+import { asObject, isObject, type Json } from '../util/json.ts';
 
 /** core/v1 TotalAnnotationSizeLimitB: with more the API server refuses the Pod. */
 const ANNOTATIONS_LIMIT = 256 * 1024;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
-import { printable } from '../printable.ts';
-import { isObject } from './json.ts';
+import { isObject } from '../util/json.ts';
+import { printable } from '../util/text.ts';
 import { withoutManagedFields } from './managed-fields.ts';
 
 /** admission.k8s.io/v1 GroupVersionKind and GroupVersionResource, as far as they are read. */

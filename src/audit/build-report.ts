@@ -1,4 +1,5 @@
 import type { ClusterFacts, NamespaceView, PolicyConfig } from '../policy/model.ts';
+import { compareTexts, sortedByKey } from '../util/text.ts';
 import { appliedDecision } from './applied.ts';
 import type { DecidedGroup } from './decided.ts';
 import { compareFindings, findingsOf } from './findings/all.ts';
@@ -6,7 +7,6 @@ import { imageEntries, namespaceEntries, severities, totalsOf, unreadableImages 
 import { kernelEntries } from './kernels.ts';
 import { needVerdict } from './need.ts';
 import { tcpBlockedBy } from './network-policies.ts';
-import { compareTexts, sortedByKey } from './order.ts';
 import type { Finding, WorkloadEntry } from './report-entries.ts';
 import type { AuditReport, AuditSource, AuditSummary, ClusterSection, Gap } from './report.ts';
 import type { Scanned } from './scanned.ts';

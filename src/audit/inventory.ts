@@ -2,8 +2,8 @@ import type { NamespaceView, PolicyConfig } from '../policy/model.ts';
 import { readPod } from '../policy/read-pod.ts';
 import { effectiveMode } from '../policy/scope.ts';
 import type { Resolver } from '../policy/verdict.ts';
+import { compareText, compareTexts } from '../util/text.ts';
 import type { AuditedContainer, DecidedGroup } from './decided.ts';
-import { compareText, compareTexts } from './order.ts';
 import type {
   ExposureCounts,
   ExposureLevel,

@@ -1,5 +1,5 @@
+import { compareText } from '../util/text.ts';
 import { kernelFixes } from './kernel-fixes.ts';
-import { compareText } from './order.ts';
 import type { KernelEntry, KernelFix } from './report-entries.ts';
 import type { PodGroup, ScannedNode } from './scanned.ts';
 

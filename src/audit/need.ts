@@ -1,5 +1,4 @@
-import { counted } from './order.ts';
-import { shellWord } from './shell-word.ts';
+import { counted, shellWord } from '../util/text.ts';
 import type { AuditReport, NeedVerdict } from './report.ts';
 
 /** What the verdict is made of. */

@@ -1,6 +1,5 @@
-import { counted } from '../audit/order.ts';
 import type { AuditReport } from '../audit/report.ts';
-import { printable } from '../printable.ts';
+import { counted, printable } from '../util/text.ts';
 
 const MOST_ROWS = 200;
 const LONGEST = 500;

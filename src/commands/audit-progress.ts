@@ -1,4 +1,4 @@
-import { printable } from '../printable.ts';
+import { printable } from '../util/text.ts';
 import type { Io } from './io.ts';
 
 /** One line on standard error that says how far things are. */

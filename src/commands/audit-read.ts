@@ -4,10 +4,10 @@ import type { AuditReport, AuditSource, ClusterSection, Gap } from '../audit/rep
 import type { Scanned } from '../audit/scanned.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
-import { beforeAbort } from '../libc/before-abort.ts';
 import { parsePlatform } from '../libc/platform.ts';
 import type { ClusterFacts, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
+import { beforeAbort } from '../util/abort.ts';
 import { decideGroups } from './audit-decide.ts';
 import { lookUpImages } from './audit-lookups.ts';
 import type { AuditCluster, AuditDetector, AuditFacts, AuditingCommand, ClusterFlags } from './audit-parts.ts';
@@ -15,7 +15,7 @@ import type { AuditProgress } from './audit-progress.ts';
 import { configuredFacts } from './configured-facts.ts';
 import { readManifests } from './manifests.ts';
 import { namespaceLabels, podTemplates } from './pod-templates.ts';
-import { readSettings, type CommonFlags } from './settings.ts';
+import { type CommonFlags, readSettings } from './settings.ts';
 
 export interface AuditFlags extends Omit<CommonFlags, 'namespace'>, ClusterFlags {
   readonly namespace?: readonly string[];

@@ -1,7 +1,6 @@
-import { counted } from '../audit/order.ts';
 import type { Finding } from '../audit/report-entries.ts';
 import type { AuditReport } from '../audit/report.ts';
-import { printable } from '../printable.ts';
+import { counted, printable } from '../util/text.ts';
 import type { TableOptions } from './audit-table.ts';
 import { wrapped } from './text-layout.ts';
 

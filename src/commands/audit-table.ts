@@ -1,7 +1,6 @@
-import { counted } from '../audit/order.ts';
 import type { ExposureLevel, WorkloadEntry } from '../audit/report-entries.ts';
 import type { AuditReport } from '../audit/report.ts';
-import { printable } from '../printable.ts';
+import { counted, printable } from '../util/text.ts';
 import { findingsText } from './audit-table-findings.ts';
 import type { Paint } from './io.ts';
 import { cut, fittedTable, wrapped } from './text-layout.ts';

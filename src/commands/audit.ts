@@ -1,11 +1,11 @@
-import { Option, type Command } from 'commander';
+import { type Command, Option } from 'commander';
 
-import { counted } from '../audit/order.ts';
 import type { AuditReport } from '../audit/report.ts';
+import { counted } from '../util/text.ts';
 import { auditMarkdown } from './audit-markdown.ts';
 import type { AuditingCommand } from './audit-parts.ts';
 import { auditProgress } from './audit-progress.ts';
-import { readAudit, type AuditFlags } from './audit-read.ts';
+import { type AuditFlags, readAudit } from './audit-read.ts';
 import { auditTable } from './audit-table.ts';
 import { CommandError } from './errors.ts';
 import { painter } from './io.ts';

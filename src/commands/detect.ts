@@ -1,14 +1,14 @@
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import type { Detection, Detector } from '../libc/detector.ts';
 import type { Platform } from '../libc/image-source.ts';
 import { parsePlatform, platformName } from '../libc/platform.ts';
-import { printable } from '../printable.ts';
+import { printable } from '../util/text.ts';
 import type { DetectingCommand } from './detector-part.ts';
 import { CommandError } from './errors.ts';
-import { painter, type Io, type Paint } from './io.ts';
+import { type Io, type Paint, painter } from './io.ts';
 import { table } from './report-text.ts';
-import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
+import { addCommonFlags, type CommonFlags, readSettings } from './settings.ts';
 
 interface DetectFlags extends CommonFlags {
   readonly command?: string[];

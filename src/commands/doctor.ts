@@ -1,16 +1,16 @@
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 
+import type { Config } from '../config/schema.ts';
 import type { Status } from '../doctor/check.ts';
 import { allChecks, chooseChecks } from '../doctor/checks.ts';
-import { doctorReport, fails, type DoctorReport } from '../doctor/report.ts';
 import { reportText, type TextStyle } from '../doctor/report-text.ts';
-import { runChecks, type Check } from '../doctor/run-checks.ts';
+import { doctorReport, type DoctorReport, fails } from '../doctor/report.ts';
+import { type Check, runChecks } from '../doctor/run-checks.ts';
 import { createSight, type DoctorParts } from '../doctor/sight.ts';
-import type { Config } from '../config/schema.ts';
-import { printable } from '../printable.ts';
+import { printable } from '../util/text.ts';
 import { CommandError } from './errors.ts';
-import { painter, type Io } from './io.ts';
-import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
+import { type Io, painter } from './io.ts';
+import { addCommonFlags, type CommonFlags, readSettings } from './settings.ts';
 
 /** The flags of `doctor` itself. */
 export interface DoctorFlags extends CommonFlags {

@@ -7,14 +7,14 @@ import type { Detector } from '../libc/detector.ts';
 import { parsePlatform } from '../libc/platform.ts';
 import type { Mode, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
-import { printable } from '../printable.ts';
-import { CommandError } from './errors.ts';
+import { printable } from '../util/text.ts';
 import { configuredFacts } from './configured-facts.ts';
 import type { DetectingCommand } from './detector-part.ts';
+import { CommandError } from './errors.ts';
 import type { Io } from './io.ts';
-import { readManifests, type Manifest, type ManifestDocument } from './manifests.ts';
-import { namespaceLabels, podTemplates, type PodTemplate } from './pod-templates.ts';
-import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
+import { type Manifest, type ManifestDocument, readManifests } from './manifests.ts';
+import { namespaceLabels, type PodTemplate, podTemplates } from './pod-templates.ts';
+import { addCommonFlags, type CommonFlags, readSettings } from './settings.ts';
 
 /** A person waits longer than an API server does. */
 const LOOKUP_MS = 20_000;

@@ -1,13 +1,14 @@
-import jsonPatch, { type Operation } from 'fast-json-patch';
 import { isDeepStrictEqual } from 'node:util';
+
+import jsonPatch, { type Operation } from 'fast-json-patch';
 import { Document, isAlias, isSeq, parseDocument } from 'yaml';
 
-import { asObject, type Json } from '../admission/json.ts';
 import { DECISION_ANNOTATION } from '../policy/annotations.ts';
+import { asObject, type Json } from '../util/json.ts';
 import type { Manifest, ManifestDocument } from './manifests.ts';
 import type { PodTemplate } from './pod-templates.ts';
 import { applyEdits, editsFor } from './yaml-edit.ts';
-import { valueAt, type Change, type Edit, type Path } from './yaml-nodes.ts';
+import { type Change, type Edit, type Path, valueAt } from './yaml-nodes.ts';
 
 /** A Pod template with the patch that the webhook would answer for it (paths from the Pod on). */
 export interface TemplatePatch {

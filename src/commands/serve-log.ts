@@ -1,9 +1,9 @@
 import type { Config } from '../config/schema.ts';
-import { systemClock } from '../system-clock.ts';
-import { limitedWarnings, type LimitedLines } from '../telemetry/limited-lines.ts';
+import { type LimitedLines, limitedWarnings } from '../telemetry/limited-lines.ts';
 import { createLineLog, type LineLog } from '../telemetry/line-budget.ts';
 import type { AdjustableLog } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { systemClock } from '../util/clock.ts';
 
 /** Of lines that requests cause: what a large cluster creates in Pods, and what somebody who floods us is held to. */
 const LINES = { perSecond: 100, burst: 1000 } as const;

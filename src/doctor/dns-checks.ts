@@ -1,7 +1,7 @@
-import { shellWord } from '../audit/shell-word.ts';
-import { skipped, summarize, worst, type Advice, type Outcome } from './check.ts';
-import { askTcp, askUdp, type Asked, type DnsServer } from './dns/ask.ts';
-import { judgeTcp, judgeUdp, type AskedServer } from './dns/judge-answers.ts';
+import { shellWord } from '../util/text.ts';
+import { type Advice, type Outcome, skipped, summarize, worst } from './check.ts';
+import { type Asked, askTcp, askUdp, type DnsServer } from './dns/ask.ts';
+import { type AskedServer, judgeTcp, judgeUdp } from './dns/judge-answers.ts';
 import { judgeRace } from './dns/judge-race.ts';
 import { measureRace } from './dns/race.ts';
 import type { Check } from './run-checks.ts';

@@ -1,5 +1,5 @@
-import { printable } from '../printable.ts';
-import { GROUPS, type Advice, type Group, type Status } from './check.ts';
+import { printable } from '../util/text.ts';
+import { type Advice, type Group, GROUPS, type Status } from './check.ts';
 import type { CheckEntry, DoctorReport } from './report.ts';
 
 /** What makes words stand out. */

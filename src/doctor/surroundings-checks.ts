@@ -1,6 +1,6 @@
-import { compareText } from '../audit/order.ts';
 import { effectiveMode } from '../policy/scope.ts';
-import { ok, skipped, type Outcome } from './check.ts';
+import { compareText } from '../util/text.ts';
+import { ok, type Outcome, skipped } from './check.ts';
 import type { PodSeen } from './cluster-view.ts';
 import type { Check } from './run-checks.ts';
 import type { Sight } from './sight.ts';

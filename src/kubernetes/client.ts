@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici';
 
-import { beforeAbort } from '../libc/before-abort.ts';
+import { beforeAbort } from '../util/abort.ts';
 import { KubeError, statusError, transportError } from './kube-error.ts';
 import type { KubeObject } from './objects.ts';
 import { readLines } from './read-lines.ts';

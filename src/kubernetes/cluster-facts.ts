@@ -1,6 +1,6 @@
-import { beforeAbort } from '../libc/before-abort.ts';
 import type { ClusterFacts, PolicyConfig } from '../policy/model.ts';
 import { nodeLocalAddresses, nodeLocalReason, nodeLocalUsable } from '../policy/redirect.ts';
+import { beforeAbort, pause } from '../util/abort.ts';
 import {
   createDiscovery,
   type Discovery,
@@ -9,7 +9,6 @@ import {
   type KnownFacts,
 } from './cluster-facts-discovery.ts';
 import { createPreflight, type Preflight } from './dns-preflight.ts';
-import { pause } from './pause.ts';
 
 export interface ClusterFactsHooks extends DiscoveryHooks {
   /** The cluster DNS, or the state or addresses of the node-local cache, are no longer what they were. */

@@ -1,11 +1,11 @@
 import type { Gap } from '../audit/report.ts';
 import { platformName } from '../libc/platform.ts';
 import type { VerdictStore } from '../libc/verdict-store.ts';
+import { pause } from '../util/abort.ts';
 import type { KubeClient } from './client.ts';
 import { createLibcCopy } from './image-libc-copy.ts';
 import { storedVerdict } from './image-libc.ts';
 import type { KubeError } from './kube-error.ts';
-import { pause } from './pause.ts';
 
 export interface ReaderOptions {
   readonly client: KubeClient;

@@ -1,13 +1,14 @@
 import { hash } from 'node:crypto';
+
 import { LRUCache } from 'lru-cache';
 
-import type { TokenBucket } from '../libc/token-bucket.ts';
 import type { Decision } from '../policy/model.ts';
+import { pause } from '../util/abort.ts';
+import type { TokenBucket } from '../util/token-bucket.ts';
 import type { KubeClient } from './client.ts';
 import { controllerOf, createEventSubjects, type EventSubject } from './event-subject.ts';
 import { KubeError } from './kube-error.ts';
 import { resourcePath, RESOURCES } from './objects.ts';
-import { pause } from './pause.ts';
 
 export interface DecisionEventsOptions {
   readonly client: Pick<KubeClient, 'request'>;

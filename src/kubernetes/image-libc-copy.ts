@@ -1,11 +1,11 @@
 import { platformName } from '../libc/platform.ts';
 import type { StoreKey } from '../libc/verdict-store.ts';
+import type { Backoff } from '../util/abort.ts';
 import type { KubeClient } from './client.ts';
 import { createLibcIndex, type LibcIndex } from './image-libc-index.ts';
 import type { PlanState } from './image-libc-plan.ts';
-import { imageLibcName, readImageLibc, referenceKey, type HeldLibc } from './image-libc.ts';
+import { type HeldLibc, imageLibcName, readImageLibc, referenceKey } from './image-libc.ts';
 import { resourcePath, RESOURCES } from './objects.ts';
-import type { Backoff } from './pause.ts';
 import { createReflector, type Reflector, type ReflectorHooks } from './reflector.ts';
 import { createSharedValues } from './shared-values.ts';
 

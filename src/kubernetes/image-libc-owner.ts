@@ -1,4 +1,4 @@
-import { printable } from '../printable.ts';
+import { printable } from '../util/text.ts';
 import type { ObjectMeta } from './objects.ts';
 
 /** Under this name our fields are ours (server-side apply). */

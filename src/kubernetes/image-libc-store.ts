@@ -2,15 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { DETECTOR_VERSION } from '../libc/detector-version.ts';
 import { platformName } from '../libc/platform.ts';
-import { createTokenBucket } from '../libc/token-bucket.ts';
 import type { StoredVerdict, StoreKey, VerdictStore } from '../libc/verdict-store.ts';
+import type { Backoff } from '../util/abort.ts';
+import { createTokenBucket } from '../util/token-bucket.ts';
 import type { KubeClient } from './client.ts';
 import { isStorable } from './image-libc-apply.ts';
 import { createLibcCopy, type LibcCopy } from './image-libc-copy.ts';
 import { expired, planDelete, planPut, type WritePlan } from './image-libc-plan.ts';
-import { imageLibcName, storedVerdict, type DetectedLibc, type HeldLibc } from './image-libc.ts';
+import { type DetectedLibc, type HeldLibc, imageLibcName, storedVerdict } from './image-libc.ts';
 import type { KubeErrorCode } from './kube-error.ts';
-import type { Backoff } from './pause.ts';
 import type { Reflector, ReflectorHooks } from './reflector.ts';
 import { createWriteQueue, type WriteQueue, type WriteQueueHooks } from './write-queue.ts';
 

@@ -1,8 +1,8 @@
+import { type Backoff, backoffMs, pause } from '../util/abort.ts';
 import type { KubeClient, WatchRequest } from './client.ts';
-import { createCollectionCopy, type CollectionCopy, type CopyOptions, type NewList } from './collection-copy.ts';
+import { type CollectionCopy, type CopyOptions, createCollectionCopy, type NewList } from './collection-copy.ts';
 import { asKubeError, KubeError } from './kube-error.ts';
 import type { KubeObject } from './objects.ts';
-import { backoffMs, pause, type Backoff } from './pause.ts';
 import { STREAMED_LIST, streamedList } from './streamed-list.ts';
 
 export interface ReflectorOptions<T> extends CopyOptions<T> {

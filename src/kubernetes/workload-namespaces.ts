@@ -1,4 +1,4 @@
-import { pause } from './pause.ts';
+import { pause } from '../util/abort.ts';
 
 /** Namespaces whose workloads are to be looked at once more, because their label has changed. */
 export interface WorkloadNamespaces {

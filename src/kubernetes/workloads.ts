@@ -2,13 +2,13 @@ import type { Detector } from '../libc/detector.ts';
 import type { WarmUpHooks, WarmUpLimits } from '../libc/warm-up-parts.ts';
 import { createWarmUpQueue, type WarmUpQueue, type WarmUpQueueStats } from '../libc/warm-up.ts';
 import type { NamespaceView } from '../policy/model.ts';
-import { effectiveMode } from '../policy/scope.ts';
 import { readPod } from '../policy/read-pod.ts';
+import { effectiveMode } from '../policy/scope.ts';
+import type { Backoff } from '../util/abort.ts';
 import type { KubeClient } from './client.ts';
 import { isKubeError } from './kube-error.ts';
-import type { Backoff } from './pause.ts';
 import { workloadImages, type WorkloadImagesOptions } from './workload-images.ts';
-import { WORKLOAD_KINDS, kindName, type WorkloadKind } from './workload-kinds.ts';
+import { kindName, WORKLOAD_KINDS, type WorkloadKind } from './workload-kinds.ts';
 import { createWorkloadNamespaces, type WorkloadNamespaces } from './workload-namespaces.ts';
 import {
   watchWorkloads,

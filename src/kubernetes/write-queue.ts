@@ -1,8 +1,7 @@
-import { beforeAbort } from '../libc/before-abort.ts';
-import type { TokenBucket } from '../libc/token-bucket.ts';
+import { type Backoff, backoffMs, beforeAbort, pause } from '../util/abort.ts';
+import type { TokenBucket } from '../util/token-bucket.ts';
 import type { KubeClient, KubeRequest } from './client.ts';
-import { transportError, type KubeError, type KubeErrorCode } from './kube-error.ts';
-import { backoffMs, pause, type Backoff } from './pause.ts';
+import { type KubeError, type KubeErrorCode, transportError } from './kube-error.ts';
 
 export interface WriteQueueOptions {
   readonly client: Pick<KubeClient, 'request'>;

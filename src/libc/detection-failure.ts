@@ -1,5 +1,5 @@
 import { unknownVerdict } from '../policy/verdict.ts';
-import { printable } from '../printable.ts';
+import { printable } from '../util/text.ts';
 import type { Detection, DetectionFailure } from './detector.ts';
 import { ImageSourceError, type Meter } from './image-source.ts';
 

@@ -1,4 +1,4 @@
-import { printable } from '../printable.ts';
+import { printable } from '../util/text.ts';
 
 /** Paths inside images: components joined by `/`, with no leading slash; the root is the empty string. */
 

@@ -1,7 +1,7 @@
 import { readDeclared } from '../policy/annotations.ts';
 import type { ContainerView, PodView } from '../policy/model.ts';
 import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
-import { beforeAbort } from './before-abort.ts';
+import { beforeAbort } from '../util/abort.ts';
 import type { Detector, DetectRequest, Logins } from './detector.ts';
 import type { Platform } from './image-source.ts';
 import { podPlatform } from './platform.ts';

@@ -1,4 +1,4 @@
-import { beforeAbort } from './before-abort.ts';
+import { beforeAbort } from '../util/abort.ts';
 import { lookupAbort } from './detection-failure.ts';
 import type { LookupContext, Meter } from './image-source.ts';
 import type { Slots } from './lookup-slots.ts';

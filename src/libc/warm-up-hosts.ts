@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 
-import { createTokenBucket, type TokenBucket } from './token-bucket.ts';
+import { createTokenBucket, type TokenBucket } from '../util/token-bucket.ts';
 
 /** When each registry may be asked again. */
 export interface WarmUpHosts {

@@ -1,4 +1,4 @@
-import { beforeAbort } from './before-abort.ts';
+import { beforeAbort } from '../util/abort.ts';
 import type { Detection, DetectionFailure } from './detector.ts';
 import type { WarmUpItem, WarmUpLogin } from './warm-up-backlog.ts';
 import type { WarmUpParts } from './warm-up-parts.ts';

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 
-import { createTokenBucket } from './token-bucket.ts';
+import { createTokenBucket } from '../util/token-bucket.ts';
 import {
   createWarmUpBacklog,
   isStillWanted,

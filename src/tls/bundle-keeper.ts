@@ -1,5 +1,5 @@
+import type { Clock } from '../util/clock.ts';
 import type { Ca } from './authority.ts';
-import type { Clock } from './clock.ts';
 import { readBundle, type Registration, type TrustBundle } from './trust.ts';
 import { writePace, type WritePace } from './turns.ts';
 

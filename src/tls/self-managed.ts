@@ -1,12 +1,12 @@
 import type { CertificatePair, CertificateSource } from '../admission/certificates.ts';
+import type { Clock } from '../util/clock.ts';
 import type { ServerName } from './authority.ts';
-import type { CaStore } from './ca-store.ts';
+import { type BundleHooks, type BundleKeeper, createBundleKeeper } from './bundle-keeper.ts';
 import { trusted } from './ca-state.ts';
-import type { Clock } from './clock.ts';
-import { issueLeaf, leafReason, type Leaf, type LeafReason } from './leaf.ts';
-import { createBundleKeeper, type BundleHooks, type BundleKeeper } from './bundle-keeper.ts';
+import type { CaStore } from './ca-store.ts';
+import { issueLeaf, type Leaf, leafReason, type LeafReason } from './leaf.ts';
 import { isValid } from './rotation.ts';
-import { sharedCa, type CaChange, type SharedCa } from './shared-ca.ts';
+import { type CaChange, sharedCa, type SharedCa } from './shared-ca.ts';
 import { createTrust, type Trust, type TrustBundle } from './trust.ts';
 import { repeatedly, writePace, type WritePace } from './turns.ts';
 

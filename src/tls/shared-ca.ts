@@ -1,7 +1,7 @@
+import type { Clock } from '../util/clock.ts';
 import { createAuthority, type SigningCa } from './authority.ts';
-import { readCaState, writeCaState, type CaState } from './ca-state.ts';
+import { type CaState, readCaState, writeCaState } from './ca-state.ts';
 import type { CaStore, Stored, Written } from './ca-store.ts';
-import type { Clock } from './clock.ts';
 import { applyStep, nextStep, type RotationTimes, type Situation } from './rotation.ts';
 
 /** What a replica did to the shared CAs. `restore`: what it had in memory was written back. */

@@ -2,11 +2,12 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { createDecisionEvents } from '../../src/kubernetes/decision-events.ts';
 import type { KubeError } from '../../src/kubernetes/kube-error.ts';
-import { createTokenBucket } from '../../src/libc/token-bucket.ts';
+import { createTokenBucket } from '../../src/util/token-bucket.ts';
 import { createWorkload } from '../support/audit-cluster.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { install, type Installation } from '../support/installation.ts';

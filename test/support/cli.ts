@@ -1,11 +1,11 @@
-import { readFile, readdir, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 
-import { composeDetector } from '../../src/compose-detection.ts';
-import type { Io } from '../../src/commands/io.ts';
-import { run, type ProgramParts } from '../../src/commands/program.ts';
-import { replaceFile } from '../../src/replace-file.ts';
 import type { AuditCluster } from '../../src/commands/audit-parts.ts';
+import type { Io } from '../../src/commands/io.ts';
+import { type ProgramParts, run } from '../../src/commands/program.ts';
+import { composeDetector } from '../../src/compose-detection.ts';
 import type { Detector } from '../../src/libc/detector.ts';
+import { replaceFile } from '../../src/util/files.ts';
 
 export interface CliOptions {
   readonly stdin?: string;

@@ -1,10 +1,10 @@
-import { compareText, compareTexts } from '../order.ts';
+import { compareText, compareTexts } from '../../util/text.ts';
 import type { DecidedGroup, FindingContext } from '../decided.ts';
 import type { Finding, Severity } from '../report-entries.ts';
-import { injectedFindings } from './others.ts';
 import { muslFindings } from './musl.ts';
+import { injectedFindings } from './others.ts';
 import { ownFindings } from './ours.ts';
-import { findingOf, usesNodeFile, type Said } from './places.ts';
+import { findingOf, type Said, usesNodeFile } from './places.ts';
 import { serverFindings } from './servers.ts';
 import { tcpFindings } from './tcp.ts';
 

@@ -1,8 +1,8 @@
 import type { PodView } from '../../policy/model.ts';
+import { shellWord } from '../../util/text.ts';
 import type { DecidedGroup } from '../decided.ts';
 import type { Finding, FindingCode, Severity } from '../report-entries.ts';
 import type { Owner } from '../scanned.ts';
-import { shellWord } from '../shell-word.ts';
 
 /** The sentences of a finding; `container` undefined: the whole Pod. */
 export interface Said {

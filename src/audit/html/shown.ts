@@ -1,4 +1,4 @@
-import { printable } from '../../printable.ts';
+import { printable } from '../../util/text.ts';
 
 /** Longer text than this is nobody's name: the page would be slow to lay out, and nobody would read it. */
 const LONGEST = 500;

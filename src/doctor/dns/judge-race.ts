@@ -1,5 +1,5 @@
-import { counted } from '../../audit/order.ts';
-import { failure, ok, warning, type Advice, type Outcome } from '../check.ts';
+import { counted } from '../../util/text.ts';
+import { type Advice, failure, ok, type Outcome, warning } from '../check.ts';
 import type { Race } from './race.ts';
 
 /** Milliseconds that a resolver waits before it asks again: resolv.conf(5), and musl's res_msend.c with its 5 s for 2 tries. */

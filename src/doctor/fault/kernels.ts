@@ -1,7 +1,7 @@
 import type { FixState } from '../../audit/kernel-fixes.ts';
 import { judgeKernel, type KernelLevel } from '../../audit/kernels.ts';
-import { compareText, counted } from '../../audit/order.ts';
-import { listed, ok, skipped, warning, type Outcome } from '../check.ts';
+import { compareText, counted } from '../../util/text.ts';
+import { listed, ok, type Outcome, skipped, warning } from '../check.ts';
 import type { NodeSeen } from '../cluster-view.ts';
 
 interface KernelSeen {

@@ -1,6 +1,6 @@
-import { shellWord } from '../../audit/shell-word.ts';
 import type { Config } from '../../config/schema.ts';
-import { ok, warning, type Advice, type Outcome } from '../check.ts';
+import { shellWord } from '../../util/text.ts';
+import { type Advice, ok, type Outcome, warning } from '../check.ts';
 import type { DnsSeen } from '../cluster-view.ts';
 
 const INSTALL: Advice = {

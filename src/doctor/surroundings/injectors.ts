@@ -1,8 +1,8 @@
-import { counted } from '../../audit/order.ts';
-import { listed, ok, warning, type Outcome } from '../check.ts';
+import { counted } from '../../util/text.ts';
+import { listed, ok, type Outcome, warning } from '../check.ts';
 import type { WebhookConfiguration, WebhookEntry } from '../cluster-view.ts';
-import { concernsPods } from '../webhook/selector.ts';
 import { isOurs } from '../webhook/registration.ts';
+import { concernsPods } from '../webhook/selector.ts';
 
 /** In a name of somebody's webhook: it is about DNS. dnsconfig-injector, node-local-dns, ndots-admission-controller, … */
 const ABOUT_DNS = /dns|ndots/i;

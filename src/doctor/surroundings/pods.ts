@@ -1,7 +1,7 @@
-import { appliedDecision, lostOf, type AppliedDecision } from '../../audit/applied.ts';
-import { compareText, counted } from '../../audit/order.ts';
+import { appliedDecision, type AppliedDecision, lostOf } from '../../audit/applied.ts';
 import type { DnsConfig, PolicyConfig } from '../../policy/model.ts';
-import { listed, ok, skipped, warning, type Outcome } from '../check.ts';
+import { compareText, counted } from '../../util/text.ts';
+import { listed, ok, type Outcome, skipped, warning } from '../check.ts';
 import type { OwnerSeen, PodSeen } from '../cluster-view.ts';
 
 const appliedTo = ({ view }: PodSeen): AppliedDecision | undefined => appliedDecision(view.annotations);

@@ -1,5 +1,5 @@
-import { counted } from '../../audit/order.ts';
-import { listed, ok, warning, type Outcome } from '../check.ts';
+import { counted } from '../../util/text.ts';
+import { listed, ok, type Outcome, warning } from '../check.ts';
 import type { MutatingPolicy } from '../cluster-view.ts';
 import { concernsPods } from '../webhook/selector.ts';
 

@@ -1,6 +1,6 @@
-import { counted } from '../../audit/order.ts';
 import type { Detection } from '../../libc/detector.ts';
-import { ok, skipped, summarize, type Advice, type Outcome, type Remark } from '../check.ts';
+import { counted } from '../../util/text.ts';
+import { type Advice, ok, type Outcome, type Remark, skipped, summarize } from '../check.ts';
 
 /** One image of a registry, looked into as the webhook does. */
 export interface Looked {

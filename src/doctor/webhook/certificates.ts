@@ -1,7 +1,7 @@
-import { counted } from '../../audit/order.ts';
 import { X509Certificate } from 'node:crypto';
 
-import { ok, skipped, summarize, type Advice, type Outcome, type Remark } from '../check.ts';
+import { counted } from '../../util/text.ts';
+import { type Advice, ok, type Outcome, type Remark, skipped, summarize } from '../check.ts';
 import type { WebhookEntry } from '../cluster-view.ts';
 
 /** A certificate that a replica has shown, or why it has not. */

@@ -1,5 +1,5 @@
-import { counted } from '../../audit/order.ts';
-import { ok, warning, type Outcome } from '../check.ts';
+import { counted } from '../../util/text.ts';
+import { ok, type Outcome, warning } from '../check.ts';
 
 const CALLS = 'apiserver_admission_webhook_request_total';
 const OPEN = 'apiserver_admission_webhook_fail_open_count';

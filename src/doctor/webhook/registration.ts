@@ -1,7 +1,7 @@
-import { counted } from '../../audit/order.ts';
 import type { Config } from '../../config/schema.ts';
 import { SYSTEM_NAMESPACES } from '../../policy/scope.ts';
-import { failure, summarize, warning, type Outcome, type Remark } from '../check.ts';
+import { counted } from '../../util/text.ts';
+import { failure, type Outcome, type Remark, summarize, warning } from '../check.ts';
 import type { ServiceSeen, WebhookConfiguration, WebhookEntry } from '../cluster-view.ts';
 import { concernsPods, selects } from './selector.ts';
 

@@ -1,6 +1,5 @@
-import { shellWord } from '../../audit/shell-word.ts';
-import { counted } from '../../audit/order.ts';
-import { listed, skipped, summarize, warning, type Outcome, type Remark } from '../check.ts';
+import { counted, shellWord } from '../../util/text.ts';
+import { listed, type Outcome, type Remark, skipped, summarize, warning } from '../check.ts';
 import type { BudgetSeen, DeploymentSeen, PodSeen } from '../cluster-view.ts';
 import { selects } from './selector.ts';
 

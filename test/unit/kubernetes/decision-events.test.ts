@@ -5,11 +5,11 @@ import {
   type DecisionEvents,
   type ToldDecision,
 } from '../../../src/kubernetes/decision-events.ts';
-import type { Decision } from '../../../src/policy/model.ts';
 import type { KubeError } from '../../../src/kubernetes/kube-error.ts';
-import { createTokenBucket } from '../../../src/libc/token-bucket.ts';
+import type { Decision } from '../../../src/policy/model.ts';
+import { createTokenBucket } from '../../../src/util/token-bucket.ts';
 import { decideFor } from '../../support/policy.ts';
-import { startSmallApi, status, type Asked, type SmallApi } from './small-api.ts';
+import { type Asked, type SmallApi, startSmallApi, status } from './small-api.ts';
 
 const EVENTS = '/api/v1/namespaces/shop/events';
 const SET = '/apis/apps/v1/namespaces/shop/replicasets/web-abc';

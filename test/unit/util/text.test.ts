@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { printable } from '../../src/printable.ts';
+import { printable } from '../../../src/util/text.ts';
 
 describe("somebody else's text", () => {
   it.each<[string, string, string]>([

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { backoffMs, pause } from '../../../src/kubernetes/pause.ts';
+import { backoffMs, pause } from '../../../src/util/abort.ts';
 
 describe('a pause', () => {
   it('ends when its time is over', async () => {
