@@ -1,7 +1,7 @@
+import type { FixState, Race } from '../exposure/kernel-fixes.ts';
 import type { DnsChange, Mode, Remedy, ResolvConf } from '../policy/model.ts';
 import type { Reason } from '../policy/reasons.ts';
 import type { Evidence, Libc, Resolver } from '../policy/verdict.ts';
-import type { FixState, Race } from './kernel-fixes.ts';
 
 /**
  * Whether the fault can hit a Pod as it is today. `yes`: it asks twice at once from one socket, through a translated address, on a

@@ -2,14 +2,14 @@ import { createEvaluate, type Evaluate } from '../admission/evaluate.ts';
 import type { AuditedContainer, DecidedGroup } from '../audit/decided.ts';
 import { exposureOf } from '../audit/exposure.ts';
 import { usesNodeFile } from '../audit/findings/places.ts';
-import { worstKernel } from '../audit/kernels.ts';
 import type { PodGroup, Scanned, ScannedNode } from '../audit/scanned.ts';
+import { worstKernel } from '../exposure/kernels.ts';
 import type { Platform } from '../libc/image-source.ts';
 import { platformName, podPlatform } from '../libc/platform.ts';
 import { podVerdicts, type PodVerdictsOptions } from '../libc/pod-verdicts.ts';
 import type { ClusterFacts, NamespaceView, PodView, PolicyConfig } from '../policy/model.ts';
 import { effectiveMode, MODE_LABEL } from '../policy/scope.ts';
-import { podOf, type Lookups } from './audit-lookups.ts';
+import { type Lookups, podOf } from './audit-lookups.ts';
 
 export interface DecideOptions {
   readonly config: PolicyConfig;

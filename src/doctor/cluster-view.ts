@@ -1,4 +1,4 @@
-import type { KubeProxySources } from '../audit/kube-proxy.ts';
+import type { KubeProxySources } from '../exposure/kube-proxy.ts';
 import type { ClusterFacts, PodView } from '../policy/model.ts';
 
 /**

@@ -1,5 +1,5 @@
-import { kubeProxyOf } from '../audit/kube-proxy.ts';
 import type { Gap, KubeProxy } from '../audit/report.ts';
+import { kubeProxyOf } from '../exposure/kube-proxy.ts';
 import type { KubeClient } from './client.ts';
 import { KubeError } from './kube-error.ts';
 import { readKubeProxy } from './kube-proxy.ts';

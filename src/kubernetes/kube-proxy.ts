@@ -1,5 +1,5 @@
-import type { KubeProxySources } from '../audit/kube-proxy.ts';
 import type { Labels, PodSeen } from '../doctor/cluster-view.ts';
+import type { KubeProxySources } from '../exposure/kube-proxy.ts';
 import type { KubeClient } from './client.ts';
 import * as objects from './doctor-objects.ts';
 import { podSeen } from './doctor-pods.ts';

@@ -1,5 +1,5 @@
-import type { FixState } from '../../audit/kernel-fixes.ts';
-import { judgeKernel, type KernelLevel } from '../../audit/kernels.ts';
+import type { FixState } from '../../exposure/kernel-fixes.ts';
+import { judgeKernel, type KernelLevel } from '../../exposure/kernels.ts';
 import { compareText, counted } from '../../util/text.ts';
 import { listed, ok, type Outcome, skipped, warning } from '../check.ts';
 import type { NodeSeen } from '../cluster-view.ts';

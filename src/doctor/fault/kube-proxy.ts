@@ -1,6 +1,6 @@
-import { kubeProxyOf, type KubeProxySources } from '../../audit/kube-proxy.ts';
 import type { KubeProxy } from '../../audit/report.ts';
-import { ok, skipped, type Outcome } from '../check.ts';
+import { kubeProxyOf, type KubeProxySources } from '../../exposure/kube-proxy.ts';
+import { ok, type Outcome, skipped } from '../check.ts';
 import { why } from '../why.ts';
 
 const BY_CONNTRACK = 'Services are translated by conntrack, so the fixes of the kernels matter';

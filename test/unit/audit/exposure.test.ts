@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
-import { exposureOf, type ExposureInput } from '../../../src/audit/exposure.ts';
-import { judgeKernel, kernelEntries, worstKernel } from '../../../src/audit/kernels.ts';
+import { type ExposureInput, exposureOf } from '../../../src/audit/exposure.ts';
 import type { KubeProxy } from '../../../src/audit/report.ts';
+import { judgeKernel, kernelEntries, worstKernel } from '../../../src/exposure/kernels.ts';
 
 const proxy = (mode: KubeProxy['mode']): KubeProxy => ({ mode, source: 'test', detail: 'test' });
 

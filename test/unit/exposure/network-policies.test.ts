@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 
-import { tcpBlockedBy } from '../../../src/audit/network-policies.ts';
+import { tcpBlockedBy } from '../../../src/exposure/network-policies.ts';
 
 const udp = { ports: [{ port: 53, protocol: 'UDP' }] };
 const LABELS = { app: 'web', tier: 'front' };

@@ -1,7 +1,7 @@
+import type { KernelEntry, KernelFix } from '../audit/report-entries.ts';
+import type { PodGroup, ScannedNode } from '../audit/scanned.ts';
 import { compareText } from '../util/text.ts';
 import { kernelFixes } from './kernel-fixes.ts';
-import type { KernelEntry, KernelFix } from './report-entries.ts';
-import type { PodGroup, ScannedNode } from './scanned.ts';
 
 export type KernelLevel = KernelEntry['level'];
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { kubeProxyOf, type KubeProxySources } from '../../../src/audit/kube-proxy.ts';
+import { kubeProxyOf, type KubeProxySources } from '../../../src/exposure/kube-proxy.ts';
 
 const text = (more: string) => ({ text: more, from: 'ConfigMap', key: 'config.conf' });
 const config = (mode: string) =>

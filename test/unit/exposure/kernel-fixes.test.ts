@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { kernelFixes, type FixState } from '../../../src/audit/kernel-fixes.ts';
+import { type FixState, kernelFixes } from '../../../src/exposure/kernel-fixes.ts';
 
 const states = (version: string): string =>
   kernelFixes(version)
