@@ -1,7 +1,7 @@
 import type { Operation } from 'fast-json-patch';
 
-import { podVerdicts, type PodRequest, type PodVerdictsOptions } from '../libc/pod-verdicts.ts';
-import { decide, precheck, type DecideInput } from '../policy/decide.ts';
+import { type PodRequest, podVerdicts, type PodVerdictsOptions } from '../libc/pod-verdicts.ts';
+import { decide, type DecideInput, precheck } from '../policy/decide.ts';
 import type {
   ClusterFacts,
   Decision,
@@ -13,8 +13,8 @@ import type {
   ResolvConf,
 } from '../policy/model.ts';
 import { MalformedPodError, readPod } from '../policy/read-pod.ts';
-import type { Verdict } from '../policy/verdict.ts';
 import { REASONS } from '../policy/reasons.ts';
+import type { Verdict } from '../policy/verdict.ts';
 import { kubeletResolvConf } from '../resolv-conf/kubelet.ts';
 import type { Alike, AlikeMemory, LastDecision } from './alike.ts';
 import { patchFor } from './patch.ts';

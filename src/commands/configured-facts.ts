@@ -1,6 +1,6 @@
 import type { Config } from '../config/schema.ts';
 import type { ClusterFacts } from '../policy/model.ts';
-import { BUILT_IN } from '../resolv-conf/built-in.ts';
+import { BUILT_IN } from '../resolv-conf/kubelet.ts';
 
 /** The cluster's facts as far as the configuration has them, and the built-in values for the rest. */
 export function configuredFacts(config: Config): { readonly facts: ClusterFacts; readonly assumed: readonly string[] } {

@@ -1,7 +1,7 @@
 import type { Evaluation, ResolvConfs } from '../admission/evaluate.ts';
 import type { Decision, ResolvConf } from '../policy/model.ts';
 import type { Resolver } from '../policy/verdict.ts';
-import { readByGlibc, readByGo, readByMusl, type ReaderView } from '../resolv-conf/readers.ts';
+import { readByGlibc, readByGo, readByMusl, type ReaderView } from '../resolv-conf/resolvers.ts';
 import { printable } from '../util/text.ts';
 import type { Paint } from './io.ts';
 import { sideBySide } from './side-by-side.ts';

@@ -1,10 +1,9 @@
 import { isIP } from 'node:net';
+
 import { z } from 'zod';
 
 import type { Config } from '../config/schema.ts';
-import { BUILT_IN } from '../resolv-conf/built-in.ts';
-import { clusterFromOwnFile } from '../resolv-conf/own-file.ts';
-import { parseResolvConf } from '../resolv-conf/kubelet.ts';
+import { BUILT_IN, clusterFromOwnFile, parseResolvConf } from '../resolv-conf/kubelet.ts';
 import { shaped } from './cluster-facts-shape.ts';
 
 /** Where a fact comes from, for logs and `doctor`. */

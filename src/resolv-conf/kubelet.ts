@@ -138,3 +138,26 @@ export function formatResolvConf({ servers, searches, options }: ResolvConf): st
   if (options.length > 0) lines.push(`options ${options.join(' ')}`);
   return lines.map((line) => `${line}\n`).join('');
 }
+
+/** What a Pod's own resolv.conf says about the cluster it runs in. */
+export interface ClusterDnsFacts {
+  readonly dns: readonly string[];
+  readonly domain: string;
+  readonly nodeSearches: readonly string[];
+}
+
+/**
+ * Reads the cluster's DNS settings back out of what the kubelet wrote for a ClusterFirst Pod in `namespace`:
+ * `search <namespace>.svc.<domain> svc.<domain> <domain> <the node's>…`. Undefined where it does not look like that.
+ */
+export function clusterFromOwnFile(file: ResolvConf, namespace: string): ClusterDnsFacts | undefined {
+  const prefix = `${namespace}.svc.`;
+  const [first, second, third, ...nodeSearches] = file.searches;
+  if (first === undefined || !first.startsWith(prefix)) return undefined;
+  const domain = first.slice(prefix.length);
+  if (second !== `svc.${domain}` || third !== domain || file.servers.length === 0) return undefined;
+  return { dns: file.servers, domain, nodeSearches };
+}
+
+/** What a cluster's DNS is taken to be where nothing says otherwise: what kubeadm, kind and most distributions use. */
+export const BUILT_IN = { dns: ['10.96.0.10'], domain: 'cluster.local', nodeSearches: [] } as const;

@@ -3,11 +3,11 @@ import { styleText } from 'node:util';
 import type { Paint } from '../../src/commands/io.ts';
 import { sideBySide } from '../../src/commands/side-by-side.ts';
 import { readPod } from '../../src/policy/read-pod.ts';
-import { REASONS, type Reason } from '../../src/policy/reasons.ts';
+import { type Reason, REASONS } from '../../src/policy/reasons.ts';
 import { kubeletResolvConf } from '../../src/resolv-conf/kubelet.ts';
 import { startRegistry } from '../support/registry-server.ts';
-import { answerOf, patched, podReview, type Answer, type Review } from '../support/reviews.ts';
-import { startWebhook, type LogLine, type WebhookProcess } from '../support/webhook-process.ts';
+import { type Answer, answerOf, patched, podReview, type Review } from '../support/reviews.ts';
+import { type LogLine, startWebhook, type WebhookProcess } from '../support/webhook-process.ts';
 import { CASES, type DemoCase, type Server } from './cases.ts';
 import { demoImages } from './images.ts';
 

@@ -1,11 +1,11 @@
-import { defaultConfig } from '../../src/config/schema.ts';
 import { policyConfig } from '../../src/config/policy-config.ts';
+import { defaultConfig } from '../../src/config/schema.ts';
+import { decide } from '../../src/policy/decide.ts';
 import type { ClusterFacts, PodView, PolicyConfig } from '../../src/policy/model.ts';
 import { readPod } from '../../src/policy/read-pod.ts';
+import { MODE_LABEL } from '../../src/policy/scope.ts';
 import type { Libc, Resolver, Verdict } from '../../src/policy/verdict.ts';
 import { kubeletResolvConf } from '../../src/resolv-conf/kubelet.ts';
-import { decide } from '../../src/policy/decide.ts';
-import { MODE_LABEL } from '../../src/policy/scope.ts';
 
 export const facts: ClusterFacts = {
   dns: ['10.96.0.10'],

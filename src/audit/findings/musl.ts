@@ -1,5 +1,5 @@
 import type { ContainerVerdict } from '../../policy/model.ts';
-import { readByMusl } from '../../resolv-conf/readers.ts';
+import { readByMusl } from '../../resolv-conf/resolvers.ts';
 import type { DecidedGroup, FindingContext } from '../decided.ts';
 import { fieldChange, optionChange, optionValue, type Said } from './places.ts';
 

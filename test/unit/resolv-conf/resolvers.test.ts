@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { readByGlibc, readByGo, readByMusl } from '../../../src/resolv-conf/readers.ts';
+import { readByGlibc, readByGo, readByMusl } from '../../../src/resolv-conf/resolvers.ts';
 
 const conf = (options: string[], searches: string[] = [], servers = ['10.96.0.10']) => ({ servers, searches, options });
 
