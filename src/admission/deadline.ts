@@ -1,4 +1,4 @@
-import { parseDuration } from '../config/duration.ts';
+import { parseDuration } from '../config/options.ts';
 
 /** Kept back for the way to the API server and for the answer itself: a quarter, at most half a second. */
 const margin = (timeout: number): number => Math.min(500, timeout / 4);

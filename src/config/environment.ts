@@ -2,8 +2,8 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 
 import type { Override } from './load.ts';
+import { nearest } from './options.ts';
 import { ownProxy } from './registry-proxy.ts';
-import { nearest } from './resolver-options.ts';
 import { configSchema } from './schema.ts';
 
 const PREFIX = 'LIBC_DNS_';

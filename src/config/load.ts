@@ -1,10 +1,10 @@
-import { isMap, LineCounter, parseDocument, type Document } from 'yaml';
+import { type Document, isMap, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 
 import { readEnvironment } from './environment.ts';
+import { nearest } from './options.ts';
 import { proxyDefaults } from './registry-proxy.ts';
-import { nearest } from './resolver-options.ts';
-import { configSchema, type Config } from './schema.ts';
+import { type Config, configSchema } from './schema.ts';
 
 /** The configuration cannot be used. `problems` has a line for each thing to mend, with its place. */
 export class ConfigError extends Error {

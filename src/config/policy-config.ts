@@ -1,5 +1,5 @@
 import type { DnsOption, PolicyConfig } from '../policy/model.ts';
-import { parseResolverOption } from './resolver-options.ts';
+import { parseResolverOption } from './options.ts';
 import type { Config } from './schema.ts';
 
 function parsed(options: readonly string[]): DnsOption[] {

@@ -1,10 +1,10 @@
 import { isIP } from 'node:net';
+
 import { z } from 'zod';
 
 import { MUSL_LEAST_TIMEOUT } from '../policy/options.ts';
-import { formatDuration, parseDuration } from './duration.ts';
+import { formatDuration, parseDuration, parseResolverOption } from './options.ts';
 import { NO_PROXY_ENTRY, PROXY_ADDRESS } from './registry-proxy.ts';
-import { parseResolverOption } from './resolver-options.ts';
 
 function duration(fallback: string, least: string, most: string) {
   const [low, high] = [parseDuration(least) ?? 0, parseDuration(most) ?? 0];

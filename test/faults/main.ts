@@ -2,12 +2,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { parseDuration } from '../../src/config/duration.ts';
+import { parseDuration } from '../../src/config/options.ts';
 import { FAULTS } from './all.ts';
-import { NotTried, type Fault } from './fault.ts';
+import { type Fault, NotTried } from './fault.ts';
 import { soak } from './soak/soak.ts';
-import { closeCluster, createWorld, openCluster, type Cluster } from './support/world.ts';
-import { filled, resultText, type Result } from './table.ts';
+import { closeCluster, type Cluster, createWorld, openCluster } from './support/world.ts';
+import { filled, type Result, resultText } from './table.ts';
 
 /**
  * Faults, tried on real processes, shown one by one: `node test/faults/main.ts [--quick] [--again] [--write] [--list] [--soak 30m [--leak BYTES]] [FAULT...]`. Exit status 1:
