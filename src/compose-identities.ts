@@ -2,7 +2,7 @@ import { CommandError } from './commands/errors.ts';
 import type { Config } from './config/schema.ts';
 import { type CloudIdentities, cloudPackages, createCloudIdentities } from './registry/cloud-identities.ts';
 import type { ProxyOptions } from './registry/proxy.ts';
-import { createLimitedLines } from './telemetry/limited-lines.ts';
+import { createLimitedLines } from './telemetry/log-limits.ts';
 import { systemClock } from './util/clock.ts';
 
 export interface IdentitiesOptions {

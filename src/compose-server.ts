@@ -13,7 +13,7 @@ import type { DetectorHooks } from './libc/detector-hooks.ts';
 import { parsePlatform } from './libc/platform.ts';
 import type { ClusterFacts } from './policy/model.ts';
 import { createFailureLog } from './telemetry/failure-log.ts';
-import { limitedWarnings } from './telemetry/limited-lines.ts';
+import { limitedWarnings } from './telemetry/log-limits.ts';
 import { systemClock } from './util/clock.ts';
 
 function detectionHooks({ metrics, log }: ServerContext): DetectorHooks {

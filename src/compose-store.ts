@@ -8,7 +8,7 @@ import {
 } from './kubernetes/image-libc-store.ts';
 import type { KubeError } from './kubernetes/kube-error.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
-import { limitedWarnings } from './telemetry/limited-lines.ts';
+import { limitedWarnings } from './telemetry/log-limits.ts';
 import { systemClock } from './util/clock.ts';
 
 export interface StoreParts {

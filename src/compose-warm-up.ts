@@ -12,7 +12,7 @@ import { parsePlatform } from './libc/platform.ts';
 import type { PodVerdictsOptions } from './libc/pod-verdicts.ts';
 import type { ClusterFacts } from './policy/model.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
-import { limitedWarnings } from './telemetry/limited-lines.ts';
+import { limitedWarnings } from './telemetry/log-limits.ts';
 import { systemClock } from './util/clock.ts';
 
 /** What warm-up works with. */

@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { encodeDecision } from '../policy/annotations.ts';
 import type { Decision, NamespaceView } from '../policy/model.ts';
 import { REASONS } from '../policy/reasons.ts';
-import type { LineLog } from '../telemetry/line-budget.ts';
+import type { LineLog } from '../telemetry/log-limits.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { beforeAbort } from '../util/abort.ts';
 import { asObject } from '../util/json.ts';

@@ -1,15 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server, type ServerOptions as TlsServerOptions } from 'node:https';
+
 import Fastify, { type FastifyError, type FastifyReply } from 'fastify';
 
+import type { LimitedLines } from '../telemetry/log-limits.ts';
 import { createBodyBudget } from './body-budget.ts';
 import type { CertificateSource } from './certificates.ts';
 import { limitConnections } from './connections.ts';
 import { createDrain, type Drain, type DrainTimes, type WebhookApp } from './drain.ts';
-import { readBody } from './read-body.ts';
 import { createMutate, type MutateOptions } from './mutate.ts';
+import { readBody } from './read-body.ts';
 import { traceIdOf } from './trace.ts';
-import type { LimitedLines } from '../telemetry/limited-lines.ts';
 
 /** An API server sends at most its own request limit (3 MiB), twice for updates, and wraps it. */
 const BODY_LIMIT = 7 * 1024 * 1024;

@@ -1,6 +1,5 @@
 import type { Config } from '../config/schema.ts';
-import { type LimitedLines, limitedWarnings } from '../telemetry/limited-lines.ts';
-import { createLineLog, type LineLog } from '../telemetry/line-budget.ts';
+import { createLineLog, type LimitedLines, limitedWarnings, type LineLog } from '../telemetry/log-limits.ts';
 import type { AdjustableLog } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { systemClock } from '../util/clock.ts';

@@ -1,12 +1,13 @@
-import type { Command } from 'commander';
 import { X509Certificate } from 'node:crypto';
+
+import type { Command } from 'commander';
 import type { FastifyInstance } from 'fastify';
 
-import type { CertificateSource } from '../admission/certificates.ts';
 import { createAlikeMemory } from '../admission/alike.ts';
+import type { CertificateSource } from '../admission/certificates.ts';
+import type { DrainTimes } from '../admission/drain.ts';
 import { createEvaluator } from '../admission/evaluate.ts';
 import type { MutateOptions, Namespaces } from '../admission/mutate.ts';
-import type { DrainTimes } from '../admission/drain.ts';
 import { createProbes } from '../admission/probes.ts';
 import { createServer, type WebhookServer } from '../admission/server.ts';
 import { policyConfig } from '../config/policy-config.ts';
@@ -15,10 +16,10 @@ import type { PodVerdictsOptions } from '../libc/pod-verdicts.ts';
 import type { ClusterFacts } from '../policy/model.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
-import { CommandError } from './errors.ts';
 import type { DetectingCommand } from './detector-part.ts';
+import { CommandError } from './errors.ts';
 import { createRequestLog, followLogLevel, type RequestLog } from './serve-log.ts';
-import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
+import { addCommonFlags, type CommonFlags, readSettings } from './settings.ts';
 
 /** What the server answers with; `main.ts` puts it together from the configuration. */
 export interface ServerParts {

@@ -2,8 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parse, stringify } from 'yaml';
+
 import { describe, expect, it } from 'vitest';
+import { parse, stringify } from 'yaml';
 
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { CHART } from './helm.ts';

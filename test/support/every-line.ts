@@ -1,4 +1,4 @@
-import type { LineLog } from '../../src/telemetry/line-budget.ts';
+import type { LineLog } from '../../src/telemetry/log-limits.ts';
 import { createLog, type LogOptions } from '../../src/telemetry/log.ts';
 
 /** A log of requests that leaves no line out. */

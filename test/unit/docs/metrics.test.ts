@@ -1,6 +1,7 @@
-import { readFileSync, readdirSync } from 'node:fs';
-import { parse } from 'yaml';
+import { readdirSync, readFileSync } from 'node:fs';
+
 import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 
 import { REASONS } from '../../../src/policy/reasons.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { createEvaluator } from '../../../src/admission/evaluate.ts';
@@ -9,7 +10,7 @@ import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { everyLine } from '../../support/every-line.ts';
 import { facts, policy } from '../../support/policy.ts';
 import { fixture } from '../../support/reviews.ts';
-import { isStream, startSmallApi, status, type Asked } from './small-api.ts';
+import { type Asked, isStream, startSmallApi, status } from './small-api.ts';
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 
-import { createLimitedLines, type LimitedLines } from '../../../src/telemetry/limited-lines.ts';
+import { createLimitedLines, type LimitedLines } from '../../../src/telemetry/log-limits.ts';
 import { manualClock } from '../../support/registry-harness.ts';
 
 let lines: [string, object | undefined][];

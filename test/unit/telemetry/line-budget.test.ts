@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
+import { createLineLog } from '../../../src/telemetry/log-limits.ts';
 import { createLog } from '../../../src/telemetry/log.ts';
-import { createLineLog } from '../../../src/telemetry/line-budget.ts';
 import { manualClock } from '../../support/registry-harness.ts';
 
 function budgeted(level = 'info') {
