@@ -7,6 +7,7 @@ import { connect, hasServiceAccount, ownPlace, type Surroundings } from './compo
 import { composePullSecrets } from './compose-pull-secrets.ts';
 import { policyConfig } from './config/policy-config.ts';
 import type { Config } from './config/schema.ts';
+import { parsePlatform, podPlatform } from './detection/platform.ts';
 import type { DnsSeen } from './doctor/cluster-view.ts';
 import { RACE_LIMITS, type RaceLimits } from './doctor/dns/race.ts';
 import type { ImageLook } from './doctor/sight.ts';
@@ -16,7 +17,6 @@ import type { OwnPlace } from './kubernetes/cluster-dns.ts';
 import { createDiscovery } from './kubernetes/cluster-facts-discovery.ts';
 import { createDoctorView } from './kubernetes/doctor-view.ts';
 import type { KubeError } from './kubernetes/kube-error.ts';
-import { parsePlatform, podPlatform } from './libc/platform.ts';
 import { parseReference } from './registry/reference.ts';
 import type { Log } from './telemetry/log.ts';
 import { systemClock } from './util/clock.ts';

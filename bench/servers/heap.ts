@@ -1,13 +1,13 @@
 /** Prints the bytes of heap that an entry of each memory takes, as JSON. Needs --expose-gc. */
 import { setImmediate } from 'node:timers/promises';
 
+import { createVerdictMemory } from '../../src/detection/caches.ts';
+import { type DetectionKeys, imageKeys, runKeys } from '../../src/detection/keys.ts';
 import { applyVerdict } from '../../src/kubernetes/image-libc-apply.ts';
 import { createLibcIndex } from '../../src/kubernetes/image-libc-index.ts';
 import { readImageLibc } from '../../src/kubernetes/image-libc.ts';
 import type { KubeObject } from '../../src/kubernetes/objects.ts';
 import { createSharedValues } from '../../src/kubernetes/shared-values.ts';
-import { type DetectionKeys, imageKeys, runKeys } from '../../src/libc/detection-keys.ts';
-import { createVerdictMemory } from '../../src/libc/verdict-memory.ts';
 import { collectGarbage } from '../../src/util/garbage.ts';
 import { canonical, foundMusl, keyOf } from '../../test/support/image-libc.ts';
 

@@ -1,6 +1,6 @@
 import type { Operation } from 'fast-json-patch';
 
-import { type PodRequest, podVerdicts, type PodVerdictsOptions } from '../libc/pod-verdicts.ts';
+import { type PodRequest, podVerdicts, type PodVerdictsOptions } from '../detection/pod-verdicts.ts';
 import { decide, type DecideInput, precheck } from '../policy/decide.ts';
 import type {
   ClusterFacts,

@@ -1,3 +1,4 @@
+import type { DetectionFailure } from '../detection/detector.ts';
 import type {
   ClusterFacts,
   ContainerVerdict,
@@ -8,7 +9,6 @@ import type {
   ResolvConf,
 } from '../policy/model.ts';
 import type { Reason } from '../policy/reasons.ts';
-import type { DetectionFailure } from '../libc/detector.ts';
 import type { AppliedDecision } from './applied.ts';
 import type { WorkloadExposure } from './report-entries.ts';
 import type { PodGroup } from './scanned.ts';

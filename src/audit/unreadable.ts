@@ -1,4 +1,4 @@
-import type { DetectionFailure } from '../libc/detector.ts';
+import type { DetectionFailure } from '../detection/detector.ts';
 
 const hostOf = (image: string): string => {
   const [first = ''] = image.split('/', 1);

@@ -1,8 +1,8 @@
 import type { PodGroup } from '../audit/scanned.ts';
-import type { Detection, Detector, DetectRequest, Logins } from '../libc/detector.ts';
-import type { Platform } from '../libc/image-source.ts';
-import { podPlatform } from '../libc/platform.ts';
-import type { PodCredentials } from '../libc/pod-verdicts.ts';
+import type { Detection, Detector, DetectRequest, Logins } from '../detection/detector.ts';
+import type { Platform } from '../detection/image-source.ts';
+import { podPlatform } from '../detection/platform.ts';
+import type { PodCredentials } from '../detection/pod-verdicts.ts';
 import { readDeclared } from '../policy/annotations.ts';
 import { exemption } from '../policy/exemptions.ts';
 import type { ContainerView, PodView } from '../policy/model.ts';

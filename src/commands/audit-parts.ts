@@ -1,7 +1,7 @@
 import type { ClusterSection, Gap } from '../audit/report.ts';
 import type { Scanned } from '../audit/scanned.ts';
 import type { Config } from '../config/schema.ts';
-import type { PodCredentials } from '../libc/pod-verdicts.ts';
+import type { PodCredentials } from '../detection/pod-verdicts.ts';
 import type { ClusterFacts } from '../policy/model.ts';
 import type { DetectingCommand, OpenDetector } from './detector-part.ts';
 

@@ -4,7 +4,7 @@ import type { AuditReport, AuditSource, ClusterSection, Gap } from '../audit/rep
 import type { Scanned } from '../audit/scanned.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
-import { parsePlatform } from '../libc/platform.ts';
+import { parsePlatform } from '../detection/platform.ts';
 import type { ClusterFacts, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import { beforeAbort } from '../util/abort.ts';

@@ -1,8 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
-import type { Detection, Detector } from '../libc/detector.ts';
-import type { Platform } from '../libc/image-source.ts';
-import { parsePlatform, platformName } from '../libc/platform.ts';
+import type { Detection, Detector } from '../detection/detector.ts';
+import type { Platform } from '../detection/image-source.ts';
+import { parsePlatform, platformName } from '../detection/platform.ts';
 import { printable } from '../util/text.ts';
 import type { DetectingCommand } from './detector-part.ts';
 import { CommandError } from './errors.ts';

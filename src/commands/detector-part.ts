@@ -1,5 +1,5 @@
 import type { Config } from '../config/schema.ts';
-import type { Detector } from '../libc/detector.ts';
+import type { Detector } from '../detection/detector.ts';
 import type { Io } from './io.ts';
 
 export interface OpenDetector {

@@ -12,7 +12,7 @@ import { createProbes } from '../admission/probes.ts';
 import { createServer, type WebhookServer } from '../admission/server.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
-import type { PodVerdictsOptions } from '../libc/pod-verdicts.ts';
+import type { PodVerdictsOptions } from '../detection/pod-verdicts.ts';
 import type { ClusterFacts } from '../policy/model.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';

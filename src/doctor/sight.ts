@@ -1,6 +1,6 @@
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
-import type { Detection } from '../libc/detector.ts';
+import type { Detection } from '../detection/detector.ts';
 import type { PolicyConfig } from '../policy/model.ts';
 import type {
   ClusterView,
@@ -13,7 +13,7 @@ import type {
 import type { RaceLimits } from './dns/race.ts';
 import type { AskedReplica } from './webhook/ask-certificate.ts';
 import type { Served } from './webhook/certificates.ts';
-import { chooses, configMapOf, readConfig, targetOf, type Target, type WebhookConfig } from './webhook/installation.ts';
+import { chooses, configMapOf, readConfig, type Target, targetOf, type WebhookConfig } from './webhook/installation.ts';
 import { isOurs, ourConfigurations } from './webhook/registration.ts';
 
 /** Looks into images as the webhook does. */

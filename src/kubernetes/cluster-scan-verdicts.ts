@@ -1,6 +1,6 @@
 import type { Gap } from '../audit/report.ts';
-import { platformName } from '../libc/platform.ts';
-import type { VerdictStore } from '../libc/verdict-store.ts';
+import { platformName } from '../detection/platform.ts';
+import type { VerdictStore } from '../detection/verdict-store.ts';
 import { pause } from '../util/abort.ts';
 import type { KubeClient } from './client.ts';
 import { createLibcCopy } from './image-libc-copy.ts';

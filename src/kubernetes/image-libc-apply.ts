@@ -1,6 +1,6 @@
-import { DETECTOR_VERSION } from '../libc/detector-version.ts';
-import { platformName } from '../libc/platform.ts';
-import type { StoredVerdict, StoreKey } from '../libc/verdict-store.ts';
+import { DETECTOR_VERSION } from '../detection/detector.ts';
+import { platformName } from '../detection/platform.ts';
+import type { StoredVerdict, StoreKey } from '../detection/verdict-store.ts';
 import type { KubeRequest } from './client.ts';
 import { FIELD_MANAGER } from './image-libc-owner.ts';
 import { imageLibcName } from './image-libc.ts';

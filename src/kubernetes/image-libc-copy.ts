@@ -1,5 +1,5 @@
-import { platformName } from '../libc/platform.ts';
-import type { StoreKey } from '../libc/verdict-store.ts';
+import { platformName } from '../detection/platform.ts';
+import type { StoreKey } from '../detection/verdict-store.ts';
 import type { Backoff } from '../util/abort.ts';
 import type { KubeClient } from './client.ts';
 import { createLibcIndex, type LibcIndex } from './image-libc-index.ts';

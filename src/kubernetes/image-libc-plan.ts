@@ -1,9 +1,9 @@
-import { DETECTOR_VERSION } from '../libc/detector-version.ts';
-import { platformName } from '../libc/platform.ts';
-import type { StoredVerdict, StoreKey } from '../libc/verdict-store.ts';
-import { applyUse, applyVerdict, deleteUnchanged } from './image-libc-apply.ts';
-import { imageLibcName, referenceKey, type DetectedLibc, type HeldLibc } from './image-libc.ts';
+import { DETECTOR_VERSION } from '../detection/detector.ts';
+import { platformName } from '../detection/platform.ts';
+import type { StoredVerdict, StoreKey } from '../detection/verdict-store.ts';
 import type { KubeRequest } from './client.ts';
+import { applyUse, applyVerdict, deleteUnchanged } from './image-libc-apply.ts';
+import { type DetectedLibc, type HeldLibc, imageLibcName, referenceKey } from './image-libc.ts';
 
 /** Command lines of one reference that are stored: Jobs may come with another one each. */
 const MOST_RUNS = 16;

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { DETECTOR_VERSION } from '../libc/detector-version.ts';
-import { platformName } from '../libc/platform.ts';
-import type { StoredVerdict, StoreKey, VerdictStore } from '../libc/verdict-store.ts';
+import { DETECTOR_VERSION } from '../detection/detector.ts';
+import { platformName } from '../detection/platform.ts';
+import type { StoredVerdict, StoreKey, VerdictStore } from '../detection/verdict-store.ts';
 import type { Backoff } from '../util/abort.ts';
 import { createTokenBucket } from '../util/token-bucket.ts';
 import type { KubeClient } from './client.ts';

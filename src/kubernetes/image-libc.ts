@@ -1,20 +1,20 @@
 import { hash } from 'node:crypto';
 
-import { platformName } from '../libc/platform.ts';
-import type { StoredVerdict, StoreKey } from '../libc/verdict-store.ts';
-import { DETECTOR_VERSION } from '../libc/detector-version.ts';
+import { DETECTOR_VERSION } from '../detection/detector.ts';
+import { platformName } from '../detection/platform.ts';
+import type { StoredVerdict, StoreKey } from '../detection/verdict-store.ts';
 import type { Libc, Verdict } from '../policy/verdict.ts';
 import { resolverOwner, takenBy } from './image-libc-owner.ts';
 import {
-  LibcFieldError,
-  readLibcSpec,
-  readLibcStatus,
   type LibcDetection,
+  LibcFieldError,
   type LibcSpec,
   type LibcStatus,
+  readLibcSpec,
+  readLibcStatus,
 } from './image-libc-spec.ts';
 import type { KubeObject } from './objects.ts';
-import { UNSHARED, type SharedValues } from './shared-values.ts';
+import { type SharedValues, UNSHARED } from './shared-values.ts';
 
 /** What a look-up found, as far as it is kept of an object. Small: there are thousands. */
 export interface DetectedLibc {

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 
-import type { Credential } from '../libc/image-source.ts';
+import type { Credential } from '../detection/image-source.ts';
 import type { KubeClient } from './client.ts';
 import { KubeError } from './kube-error.ts';
-import { RESOURCES, resourcePath } from './objects.ts';
+import { resourcePath, RESOURCES } from './objects.ts';
 
 /** A registry login and the registry it is for, as a docker config file's `auths` has them. */
 export interface PullLogin {

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 
-import { createSlots } from '../libc/lookup-slots.ts';
+import { createSlots } from '../detection/flights.ts';
 import type { ReadObject } from './pull-secret-api.ts';
 
 export interface ObjectMemoryOptions<T> {

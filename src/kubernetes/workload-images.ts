@@ -1,6 +1,6 @@
-import type { DetectRequest } from '../libc/detector.ts';
-import type { Platform } from '../libc/image-source.ts';
-import { podPlatform } from '../libc/platform.ts';
+import type { DetectRequest } from '../detection/detector.ts';
+import type { Platform } from '../detection/image-source.ts';
+import { podPlatform } from '../detection/platform.ts';
 import type { WarmUpLogin, WarmUpOffer } from '../libc/warm-up-backlog.ts';
 import { readDeclared } from '../policy/annotations.ts';
 import { precheck } from '../policy/decide.ts';

@@ -1,4 +1,4 @@
-import type { Detector } from '../libc/detector.ts';
+import type { Detector } from '../detection/detector.ts';
 import type { WarmUpHooks, WarmUpLimits } from '../libc/warm-up-parts.ts';
 import { createWarmUpQueue, type WarmUpQueue, type WarmUpQueueStats } from '../libc/warm-up.ts';
 import type { NamespaceView } from '../policy/model.ts';

@@ -1,4 +1,4 @@
-import type { BlobReader, Descriptor, LookupContext } from './image-source.ts';
+import type { BlobReader, Descriptor, LookupContext } from '../detection/image-source.ts';
 
 /**
  * Bytes of a blob from its start, as few requests and bytes as its reader needs: each window is asked for only when the

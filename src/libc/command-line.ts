@@ -1,4 +1,4 @@
-import type { ImageConfig } from './image-source.ts';
+import type { ImageConfig } from '../detection/image-source.ts';
 import { shellCommand } from './shell-command.ts';
 import { wrapperOf } from './wrappers.ts';
 

@@ -1,4 +1,4 @@
-import type { ImageConfig, ImageManifest } from './image-source.ts';
+import type { ImageConfig, ImageManifest } from '../detection/image-source.ts';
 import { shownName } from './image-path.ts';
 
 /** What an image's own words say about its distribution's C library. Words can lie: a hint is no knowledge. */

@@ -1,9 +1,9 @@
+import type { DetectRequest } from '../detection/detector.ts';
+import type { ImageConfig, ImageManifest } from '../detection/image-source.ts';
 import { containerArgv, firstInvocation, type Invocation } from './command-line.ts';
-import type { DetectRequest } from './detector.ts';
-import { glibcOnMusl, hintsOf, type Hint } from './hints.ts';
-import type { ImageConfig, ImageManifest } from './image-source.ts';
-import { installsPackage, layerHistory, layerLikelihood, likelihood, mayReplace } from './layer-order.ts';
+import { glibcOnMusl, type Hint, hintsOf } from './hints.ts';
 import type { LayerIndex } from './layer-index.ts';
+import { installsPackage, layerHistory, layerLikelihood, likelihood, mayReplace } from './layer-order.ts';
 import { showsMusl } from './loader-check.ts';
 import { loaderLibc } from './loader.ts';
 import { firstDynamic, type Unreached } from './stand-in.ts';

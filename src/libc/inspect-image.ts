@@ -1,11 +1,11 @@
+import type { DetectRequest, Inspect, Inspection } from '../detection/detector.ts';
 import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
-import type { DetectRequest, Inspect, Inspection } from './detector.ts';
-import { imageFacts, isMuslImage, likelihoodOf, unreached, type ImageFacts } from './image-facts.ts';
+import { imageFacts, type ImageFacts, isMuslImage, likelihoodOf, unreached } from './image-facts.ts';
 import { shownName } from './image-path.ts';
 import { admissionLimits, type InspectLimits } from './inspect-limits.ts';
 import { likelihood, mayReplace } from './layer-order.ts';
-import { locateProgram, type Located } from './program.ts';
 import { programVerdict } from './program-verdict.ts';
+import { type Located, locateProgram } from './program.ts';
 import { standInVerdict } from './stand-in.ts';
 import { loaderOf, nextStep } from './strategy.ts';
 import { createSurvey, type Survey } from './survey.ts';

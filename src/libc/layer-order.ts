@@ -1,4 +1,4 @@
-import type { ImageConfig, ImageManifest } from './image-source.ts';
+import type { ImageConfig, ImageManifest } from '../detection/image-source.ts';
 import { baseName } from './command-line.ts';
 import { normalizePath, parentOf } from './image-path.ts';
 

@@ -1,4 +1,4 @@
-import type { Descriptor } from './image-source.ts';
+import type { Descriptor } from '../detection/image-source.ts';
 import type { InspectLimits } from './inspect-limits.ts';
 import { layerLikelihood, likelihood } from './layer-order.ts';
 import type { Survey } from './survey.ts';

@@ -1,8 +1,8 @@
+import type { BlobReader, Descriptor, LookupContext } from '../detection/image-source.ts';
 import { readRange } from './blob-windows.ts';
 import { byteCursor } from './byte-cursor.ts';
 import { inflatePrefix } from './decompress.ts';
-import { readContent, searchMarks, type Head } from './file-content.ts';
-import type { BlobReader, Descriptor, LookupContext } from './image-source.ts';
+import { type Head, readContent, searchMarks } from './file-content.ts';
 import type { InspectLimits } from './inspect-limits.ts';
 import type { FileContent } from './layer-index.ts';
 

@@ -1,10 +1,10 @@
+import type { Descriptor, ImageManifest, ImageSource, LookupContext, Meter } from '../detection/image-source.ts';
 import { readWindows } from './blob-windows.ts';
 import { searchMarks } from './file-content.ts';
-import type { Descriptor, ImageManifest, ImageSource, LookupContext, Meter } from './image-source.ts';
 import type { InspectLimits } from './inspect-limits.ts';
 import { layerIndex, type LayerIndex, type LayerNode } from './layer-index.ts';
-import { scanLayer, type Visit } from './scan-layer.ts';
 import { readUnread } from './read-unread.ts';
+import { scanLayer, type Visit } from './scan-layer.ts';
 import type { TarEntry } from './tar.ts';
 import { hasToc, readToc } from './toc-reader.ts';
 

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
+
+import type { BlobReader, Descriptor, LookupContext } from '../detection/image-source.ts';
 import { readRange } from './blob-windows.ts';
 import { inflatePrefix } from './decompress.ts';
-import type { BlobReader, Descriptor, LookupContext } from './image-source.ts';
 import type { LayerIndex } from './layer-index.ts';
 import { indexOfToc } from './layer-toc.ts';
 import { readTar } from './tar.ts';

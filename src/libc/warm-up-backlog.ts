@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 
-import type { DetectRequest } from './detector.ts';
+import type { DetectRequest } from '../detection/detector.ts';
 
 /** An image, as a workload runs it, that may have to be looked up. */
 export interface WarmUpOffer {

@@ -1,7 +1,7 @@
 import type { LRUCache } from 'lru-cache';
 
+import type { Detection, DetectionFailure, Detector } from '../detection/detector.ts';
 import type { TokenBucket } from '../util/token-bucket.ts';
-import type { Detection, DetectionFailure, Detector } from './detector.ts';
 import type { WarmUpBacklog, WarmUpItem } from './warm-up-backlog.ts';
 import type { WarmUpHosts } from './warm-up-hosts.ts';
 

@@ -1,5 +1,5 @@
+import type { Detection, DetectionFailure } from '../detection/detector.ts';
 import { beforeAbort } from '../util/abort.ts';
-import type { Detection, DetectionFailure } from './detector.ts';
 import type { WarmUpItem, WarmUpLogin } from './warm-up-backlog.ts';
 import type { WarmUpParts } from './warm-up-parts.ts';
 

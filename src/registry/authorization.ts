@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 
-import { ImageSourceError, type LookupContext } from '../libc/image-source.ts';
-import { parseChallenges, type Challenge } from './challenge.ts';
+import { ImageSourceError, type LookupContext } from '../detection/image-source.ts';
+import { type Challenge, parseChallenges } from './challenge.ts';
 import { basicAuthorization, type Identity } from './identity.ts';
 import type { RegistryLimits } from './limits.ts';
 import type { TokenRequest, Tokens } from './token.ts';

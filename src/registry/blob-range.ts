@@ -1,4 +1,4 @@
-import { ImageSourceError, type Descriptor, type LookupContext } from '../libc/image-source.ts';
+import { type Descriptor, ImageSourceError, type LookupContext } from '../detection/image-source.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { FinalAnswer, Retries } from './follow.ts';
 import type { RegistryLimits } from './limits.ts';

@@ -1,12 +1,12 @@
 import {
-  ImageSourceError,
   type Descriptor,
   type ImageConfig,
   type ImageManifest,
+  ImageSourceError,
   type Platform,
-} from '../libc/image-source.ts';
-import { platformName } from '../libc/platform.ts';
-import { isIndexType, parseImageConfig, parseImageDocument, type IndexEntry } from './image-document.ts';
+} from '../detection/image-source.ts';
+import { platformName } from '../detection/platform.ts';
+import { type IndexEntry, isIndexType, parseImageConfig, parseImageDocument } from './image-document.ts';
 import { platformRank } from './platform.ts';
 
 /** A manifest or index as it was stored, its digest verified. */

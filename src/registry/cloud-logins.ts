@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 
-import type { Credential } from '../libc/image-source.ts';
+import type { Credential } from '../detection/image-source.ts';
 import { beforeAbort } from '../util/abort.ts';
 
 /** A registry login that a cloud has given to our own identity. */

@@ -1,4 +1,4 @@
-import type { Credential } from '../libc/image-source.ts';
+import type { Credential } from '../detection/image-source.ts';
 import { commonName } from './host-pattern.ts';
 
 /** Where logins come from: a docker config file, mounted secrets. */

@@ -1,11 +1,11 @@
 import { X509Certificate } from 'node:crypto';
-import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import type { LookupFunction } from 'node:net';
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 
 import { Agent, buildConnector, Pool } from 'undici';
 
-import { ImageSourceError } from '../libc/image-source.ts';
-import { authorityOf, type Authority } from './host-pattern.ts';
+import { ImageSourceError } from '../detection/image-source.ts';
+import { type Authority, authorityOf } from './host-pattern.ts';
 import type { HostRules } from './host-rules.ts';
 import { parseAddress } from './ip-address.ts';
 import type { RegistryLimits } from './limits.ts';

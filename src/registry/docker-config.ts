@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
-import type { Credential } from '../libc/image-source.ts';
+import type { Credential } from '../detection/image-source.ts';
 import { parseBoundedJson } from './bounded-json.ts';
-import { matchCredentials, type CredentialSource, type KeyedCredential } from './credentials.ts';
+import { type CredentialSource, type KeyedCredential, matchCredentials } from './credentials.ts';
 import { hubHost } from './host-pattern.ts';
 
 /** What a docker config file says about logins. */

@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import type { Dispatcher } from 'undici';
 
-import { ImageSourceError, type ImageSourceCode, type LookupContext } from '../libc/image-source.ts';
+import { type ImageSourceCode, ImageSourceError, type LookupContext } from '../detection/image-source.ts';
 import type { Outcome } from './breaker.ts';
 import type { HostRules } from './host-rules.ts';
 import type { HostStates, Pass } from './host-states.ts';

@@ -1,4 +1,4 @@
-import { ImageSourceError } from '../libc/image-source.ts';
+import { ImageSourceError } from '../detection/image-source.ts';
 import type { Answer, Ask, Exchange } from './exchange.ts';
 import type { RegistryLimits } from './limits.ts';
 import { sleep } from './retry-after.ts';

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 
-import { ImageSourceError } from '../libc/image-source.ts';
-import { createBreaker, type Breaker, type BreakerState, type Outcome } from './breaker.ts';
+import { ImageSourceError } from '../detection/image-source.ts';
+import { type Breaker, type BreakerState, createBreaker, type Outcome } from './breaker.ts';
 import { createGate, type Gate } from './gate.ts';
 import type { Clock, RegistryLimits } from './limits.ts';
 import { sleep } from './retry-after.ts';

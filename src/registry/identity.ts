@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto';
 
-import type { Credential } from '../libc/image-source.ts';
+import type { Credential } from '../detection/image-source.ts';
 
 /** Who we are to a registry. */
 export interface Identity {

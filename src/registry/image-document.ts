@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { ImageSourceError, type Descriptor, type ImageConfig, type Platform } from '../libc/image-source.ts';
+import { type Descriptor, type ImageConfig, ImageSourceError, type Platform } from '../detection/image-source.ts';
 import { boundedList, parseBoundedJson, stringMap } from './bounded-json.ts';
 import { parseDigest } from './digest.ts';
 

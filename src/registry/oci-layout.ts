@@ -1,17 +1,17 @@
 import { constants } from 'node:fs';
-import { open, realpath, type FileHandle } from 'node:fs/promises';
+import { type FileHandle, open, realpath } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 
 import {
-  ImageSourceError,
   type Descriptor,
   type ImageConfig,
   type ImageSource,
+  ImageSourceError,
   type LookupContext,
-} from '../libc/image-source.ts';
+} from '../detection/image-source.ts';
 import { chooseImage, type DocumentStore, type StoredDocument } from './choose-image.ts';
 import { matchesDigest, parseDigest } from './digest.ts';
-import { parseImageConfig, parseImageDocument, type IndexEntry } from './image-document.ts';
+import { type IndexEntry, parseImageConfig, parseImageDocument } from './image-document.ts';
 import { defaultLimits } from './limits.ts';
 
 /** An OCI image layout directory and an image in it. */

@@ -1,4 +1,4 @@
-import type { Platform } from '../libc/image-source.ts';
+import type { Platform } from '../detection/image-source.ts';
 
 // Names that people and tools use for the ones in Go's GOARCH. containerd/platforms database.go
 const architectures: ReadonlyMap<string, string> = new Map([

@@ -1,8 +1,8 @@
-import { request as httpRequest, type ClientRequest } from 'node:http';
+import { type ClientRequest, request as httpRequest } from 'node:http';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type SecureContext } from 'node:tls';
 
-import { ImageSourceError } from '../libc/image-source.ts';
+import { ImageSourceError } from '../detection/image-source.ts';
 import type { Authority } from './host-pattern.ts';
 import type { RegistryLimits } from './limits.ts';
 import { describeWireError } from './wire-error.ts';

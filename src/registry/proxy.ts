@@ -3,8 +3,8 @@ import type { SecureContext } from 'node:tls';
 
 import type { buildConnector } from 'undici';
 
-import { ImageSourceError } from '../libc/image-source.ts';
-import { authorityOf, type Authority } from './host-pattern.ts';
+import { ImageSourceError } from '../detection/image-source.ts';
+import { type Authority, authorityOf } from './host-pattern.ts';
 import { basicAuthorization } from './identity.ts';
 import type { RegistryLimits } from './limits.ts';
 import { createNoProxy } from './no-proxy.ts';

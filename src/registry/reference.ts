@@ -1,4 +1,4 @@
-import { ImageSourceError } from '../libc/image-source.ts';
+import { ImageSourceError } from '../detection/image-source.ts';
 import { parseDigest } from './digest.ts';
 
 /** An image reference with everything spelt out that Docker lets people leave out. */

@@ -1,16 +1,16 @@
 import { lookup } from 'node:dns/promises';
 
-import { ImageSourceError, type ImageSources } from '../libc/image-source.ts';
+import { ImageSourceError, type ImageSources } from '../detection/image-source.ts';
 import { createAuthorization } from './authorization.ts';
 import type { BreakerState } from './breaker.ts';
 import type { CredentialSource } from './credentials.ts';
-import { createDispatcher, trustContext, type Resolve } from './dispatcher.ts';
-import { endpointsOf, parseMirror, registryAuthority, type Mirror } from './endpoint.ts';
+import { createDispatcher, type Resolve, trustContext } from './dispatcher.ts';
+import { endpointsOf, type Mirror, parseMirror, registryAuthority } from './endpoint.ts';
 import { createExchange, type RequestEvent } from './exchange.ts';
 import { commonName } from './host-pattern.ts';
 import { createHostRules, type HostLists, type HostRules } from './host-rules.ts';
 import { createHostStates } from './host-states.ts';
-import { defaultLimits, type Clock, type RegistryLimits } from './limits.ts';
+import { type Clock, defaultLimits, type RegistryLimits } from './limits.ts';
 import { createRegistryProxy, type ProxyOptions } from './proxy.ts';
 import { formatReference, parseReference, type Reference } from './reference.ts';
 import { createRegistrySource } from './registry-source.ts';

@@ -1,15 +1,15 @@
 import {
-  ImageSourceError,
   type Descriptor,
   type ImageConfig,
   type ImageSource,
+  ImageSourceError,
   type LookupContext,
-} from '../libc/image-source.ts';
+} from '../detection/image-source.ts';
 import { readBlobRange } from './blob-range.ts';
 import { chooseImage, type DocumentStore, type StoredDocument } from './choose-image.ts';
 import { matchesDigest, parseDigest, sha256Of } from './digest.ts';
 import type { Endpoint } from './endpoint.ts';
-import { readWhole, untilWhole, type Retries } from './follow.ts';
+import { readWhole, type Retries, untilWhole } from './follow.ts';
 import { acceptedTypes, parseImageConfig } from './image-document.ts';
 import type { RegistryLimits } from './limits.ts';
 import { formatReference, type Reference } from './reference.ts';

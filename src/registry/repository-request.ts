@@ -1,11 +1,11 @@
 import { LRUCache } from 'lru-cache';
 
-import { ImageSourceError, type LookupContext } from '../libc/image-source.ts';
+import { ImageSourceError, type LookupContext } from '../detection/image-source.ts';
 import type { Authorization, Subject } from './authorization.ts';
-import { matchCredentials, type CredentialSource } from './credentials.ts';
+import { type CredentialSource, matchCredentials } from './credentials.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Ask, Exchange, RequestKind } from './exchange.ts';
-import { discard, follow, type FinalAnswer, type Retries } from './follow.ts';
+import { discard, type FinalAnswer, follow, type Retries } from './follow.ts';
 import { anonymous, createIdentities, type Identity } from './identity.ts';
 import type { RegistryLimits } from './limits.ts';
 import { statusError } from './status-error.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { ImageSourceError, type ImageSourceCode } from '../libc/image-source.ts';
+import { type ImageSourceCode, ImageSourceError } from '../detection/image-source.ts';
 import type { Answer } from './exchange.ts';
 import { readWhole } from './follow.ts';
 import type { RegistryLimits } from './limits.ts';

@@ -1,10 +1,10 @@
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 
-import { ImageSourceError, type LookupContext } from '../libc/image-source.ts';
+import { ImageSourceError, type LookupContext } from '../detection/image-source.ts';
 import { parseBoundedJson } from './bounded-json.ts';
 import type { Exchange } from './exchange.ts';
-import { follow, readWhole, untilWhole, type Retries } from './follow.ts';
+import { follow, readWhole, type Retries, untilWhole } from './follow.ts';
 import { basicAuthorization, type Identity } from './identity.ts';
 import type { Clock, RegistryLimits } from './limits.ts';
 import { statusError } from './status-error.ts';

@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici';
 
-import { ImageSourceError, type Meter } from '../libc/image-source.ts';
+import { ImageSourceError, type Meter } from '../detection/image-source.ts';
 import { authorityOf } from './host-pattern.ts';
 import type { HostRules } from './host-rules.ts';
 import { parseAddress } from './ip-address.ts';

@@ -1,25 +1,26 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 
 import type { AuditReport } from '../../src/audit/report.ts';
-import { createImageDetector } from '../../src/libc/image-detector.ts';
+import { createImageDetector } from '../../src/detection/image-detector.ts';
 import { inspectImage } from '../../src/libc/inspect-image.ts';
 import {
+  type AuditRun,
   createNode,
   createWorkload,
   forEachOf,
   putImages,
   startAudit,
-  type AuditRun,
 } from '../support/audit-cluster.ts';
-import { install, NAME, NAMESPACE, type Installation } from '../support/installation.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { installImageLibcs, openStore } from '../support/image-libc.ts';
+import { install, type Installation, NAME, NAMESPACE } from '../support/installation.ts';
 import { amd64, testClient } from '../support/registry-harness.ts';
-import { startRegistry, type RegistryServer } from '../support/registry-server.ts';
+import { type RegistryServer, startRegistry } from '../support/registry-server.ts';
 
 const WORKLOADS = 500;
 const IMAGES = 80;

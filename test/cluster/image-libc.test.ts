@@ -1,10 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
+import type { StoreQuery } from '../../src/detection/verdict-store.ts';
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
 import { imageLibcName } from '../../src/kubernetes/image-libc.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kube-config.ts';
 import type { KubeObject } from '../../src/kubernetes/objects.ts';
-import type { StoreQuery } from '../../src/libc/verdict-store.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import {
   CRD_PATH,
@@ -18,7 +18,7 @@ import {
   type WatchedStore,
 } from '../support/image-libc.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
-import { detectorFor, FakeRegistry, noDeadline, request, sleep } from '../unit/libc-detector/support.ts';
+import { detectorFor, FakeRegistry, noDeadline, request, sleep } from '../unit/detection/support.ts';
 
 const HOUR = 3_600_000;
 

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
+import { createImageDetector } from '../../src/detection/image-detector.ts';
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
 import type { ImageLibcStore } from '../../src/kubernetes/image-libc-store.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kube-config.ts';
@@ -9,10 +10,9 @@ import { resourcePath } from '../../src/kubernetes/objects.ts';
 import { createPullSecrets } from '../../src/kubernetes/pull-secrets.ts';
 import { WORKLOAD_KINDS } from '../../src/kubernetes/workload-kinds.ts';
 import { createWarmUp, type WarmUp, type WarmUpOptions } from '../../src/kubernetes/workloads.ts';
-import { createImageDetector } from '../../src/libc/image-detector.ts';
 import { inspectImage } from '../../src/libc/inspect-image.ts';
-import { parseDockerConfig, parseLegacyDockerConfig } from '../../src/registry/docker-config.ts';
 import { MODE_LABEL } from '../../src/policy/scope.ts';
+import { parseDockerConfig, parseLegacyDockerConfig } from '../../src/registry/docker-config.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { elf } from '../support/elf-builder.ts';
 import { image } from '../support/image-builder.ts';
@@ -20,7 +20,7 @@ import { installImageLibcs, LIBCS_PATH, openStore } from '../support/image-libc.
 import { layer } from '../support/layer-builder.ts';
 import { facts, policy } from '../support/policy.ts';
 import { amd64, testClient } from '../support/registry-harness.ts';
-import { startRegistry, type RegistryServer, type RegistryServerOptions } from '../support/registry-server.ts';
+import { type RegistryServer, type RegistryServerOptions, startRegistry } from '../support/registry-server.ts';
 
 const clock = { now: () => Date.now(), monotonic: () => performance.now() };
 const patience = { timeout: 30_000, interval: 50 };

@@ -1,4 +1,4 @@
-import type { ImageSourceCode, Platform } from '../../src/libc/image-source.ts';
+import type { ImageSourceCode, Platform } from '../../src/detection/image-source.ts';
 import type { Libc, Resolver } from '../../src/policy/verdict.ts';
 import type { BuiltImage } from '../support/image-builder.ts';
 import type { Sources } from './sources.ts';

@@ -1,4 +1,4 @@
-import type { ImageSourceCode } from '../../src/libc/image-source.ts';
+import type { ImageSourceCode } from '../../src/detection/image-source.ts';
 import type { Verdict } from '../../src/policy/verdict.ts';
 import type { Budget, Truth } from './corpus-image.ts';
 

@@ -2,10 +2,10 @@ import { setTimeout as wait } from 'node:timers/promises';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { Credential } from '../../src/libc/image-source.ts';
+import type { Credential } from '../../src/detection/image-source.ts';
 import { listedCredentials } from '../../src/registry/credentials.ts';
 import { createCertificate } from '../support/certificate.ts';
-import { hasDebianRegistry, startDebianRegistry, type DebianRegistry } from '../support/debian-registry.ts';
+import { type DebianRegistry, hasDebianRegistry, startDebianRegistry } from '../support/debian-registry.ts';
 import { image, index } from '../support/image-builder.ts';
 import { layer } from '../support/layer-builder.ts';
 import { amd64, collect, lookupContext, sampleImage, testClient } from '../support/registry-harness.ts';

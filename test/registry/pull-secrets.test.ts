@@ -2,10 +2,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { composePullSecrets } from '../../src/compose-pull-secrets.ts';
 import { configSchema } from '../../src/config/schema.ts';
-import { createImageDetector } from '../../src/libc/image-detector.ts';
-import type { Credential } from '../../src/libc/image-source.ts';
+import { createImageDetector } from '../../src/detection/image-detector.ts';
+import type { Credential } from '../../src/detection/image-source.ts';
+import { podVerdicts } from '../../src/detection/pod-verdicts.ts';
 import { inspectImage } from '../../src/libc/inspect-image.ts';
-import { podVerdicts } from '../../src/libc/pod-verdicts.ts';
 import { readPod } from '../../src/policy/read-pod.ts';
 import { combineCredentials, listedCredentials } from '../../src/registry/credentials.ts';
 import { hasDebianRegistry, startDebianRegistry } from '../support/debian-registry.ts';
@@ -13,8 +13,8 @@ import { elf } from '../support/elf-builder.ts';
 import { image } from '../support/image-builder.ts';
 import { layer } from '../support/layer-builder.ts';
 import { testClient } from '../support/registry-harness.ts';
-import { startRegistry, type RegistryServer } from '../support/registry-server.ts';
-import { dockerConfigSecret, startSecretsApi, type SecretsApi } from '../support/secrets-api.ts';
+import { type RegistryServer, startRegistry } from '../support/registry-server.ts';
+import { dockerConfigSecret, type SecretsApi, startSecretsApi } from '../support/secrets-api.ts';
 import { startTokenServer } from '../support/token-server.ts';
 
 if (!hasDebianRegistry) {

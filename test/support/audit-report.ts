@@ -4,9 +4,9 @@ import type { AuditReport, ClusterSection } from '../../src/audit/report.ts';
 import type { DnsSettings, Owner, Scanned } from '../../src/audit/scanned.ts';
 import { decideGroups } from '../../src/commands/audit-decide.ts';
 import { lookUpImages } from '../../src/commands/audit-lookups.ts';
-import type { Detector } from '../../src/libc/detector.ts';
-import { unknownVerdict, type Resolver } from '../../src/policy/verdict.ts';
+import type { Detector } from '../../src/detection/detector.ts';
 import type { ClusterFacts, NamespaceView, PolicyConfig } from '../../src/policy/model.ts';
+import { type Resolver, unknownVerdict } from '../../src/policy/verdict.ts';
 import { facts, policy } from './policy.ts';
 import { amd64 } from './registry-harness.ts';
 

@@ -4,7 +4,7 @@ import type { AuditCluster } from '../../src/commands/audit-parts.ts';
 import type { Io } from '../../src/commands/io.ts';
 import { type ProgramParts, run } from '../../src/commands/program.ts';
 import { composeDetector } from '../../src/compose-detection.ts';
-import type { Detector } from '../../src/libc/detector.ts';
+import type { Detector } from '../../src/detection/detector.ts';
 import { replaceFile } from '../../src/util/files.ts';
 
 export interface CliOptions {

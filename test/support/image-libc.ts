@@ -1,12 +1,17 @@
 import { readFile } from 'node:fs/promises';
+
 import { parse } from 'yaml';
 
+import { parsePlatform } from '../../src/detection/platform.ts';
+import type { StoredVerdict, StoreKey } from '../../src/detection/verdict-store.ts';
 import type { KubeClient } from '../../src/kubernetes/client.ts';
-import { createImageLibcStore, type ImageLibcStoreOptions } from '../../src/kubernetes/image-libc-store.ts';
-import type { ImageLibcStore, ImageLibcWrite } from '../../src/kubernetes/image-libc-store.ts';
+import {
+  createImageLibcStore,
+  type ImageLibcStore,
+  type ImageLibcStoreOptions,
+  type ImageLibcWrite,
+} from '../../src/kubernetes/image-libc-store.ts';
 import type { KubeError } from '../../src/kubernetes/kube-error.ts';
-import { parsePlatform } from '../../src/libc/platform.ts';
-import type { StoredVerdict, StoreKey } from '../../src/libc/verdict-store.ts';
 import { formatReference, parseReference } from '../../src/registry/reference.ts';
 
 const CRD = new URL('../../charts/libc-dns-webhook/files/imagelibcs.yaml', import.meta.url);

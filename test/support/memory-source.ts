@@ -5,8 +5,8 @@ import type {
   ImageSource,
   LookupContext,
   Platform,
-} from '../../src/libc/image-source.ts';
-import { rootManifest, type BuiltImage } from './image-builder.ts';
+} from '../../src/detection/image-source.ts';
+import { type BuiltImage, rootManifest } from './image-builder.ts';
 
 /** One request that the source was asked for. */
 export interface BlobRequest {

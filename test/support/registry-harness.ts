@@ -1,11 +1,11 @@
-import type { LookupContext, Meter, Platform } from '../../src/libc/image-source.ts';
+import type { LookupContext, Meter, Platform } from '../../src/detection/image-source.ts';
 import { listedCredentials } from '../../src/registry/credentials.ts';
 import {
   createRegistryClient,
   type RegistryClient,
   type RegistryClientOptions,
 } from '../../src/registry/registry-client.ts';
-import { image, type BuiltImage, type ImageConfigOptions } from './image-builder.ts';
+import { type BuiltImage, image, type ImageConfigOptions } from './image-builder.ts';
 import { layer } from './layer-builder.ts';
 
 export const amd64: Platform = { os: 'linux', architecture: 'amd64' };

@@ -1,4 +1,4 @@
-import type { Detection } from '../../libc/detector.ts';
+import type { Detection } from '../../detection/detector.ts';
 import { counted } from '../../util/text.ts';
 import { type Advice, ok, type Outcome, type Remark, skipped, summarize } from '../check.ts';
 

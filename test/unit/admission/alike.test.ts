@@ -8,7 +8,7 @@ import {
   type Evaluation,
   type Evaluator,
 } from '../../../src/admission/evaluate.ts';
-import type { Detector, DetectRequest } from '../../../src/libc/detector.ts';
+import type { Detector, DetectRequest } from '../../../src/detection/detector.ts';
 import type { ClusterFacts, NamespaceView, PodView } from '../../../src/policy/model.ts';
 import { changed, pathsIn } from '../../support/json-paths.ts';
 import { enforced, facts, verdict, withNodeLocal } from '../../support/policy.ts';

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 
+import type { StoredVerdict } from '../../../src/detection/verdict-store.ts';
+import { applyVerdict } from '../../../src/kubernetes/image-libc-apply.ts';
 import { createLibcIndex } from '../../../src/kubernetes/image-libc-index.ts';
 import { expired, planDelete, planPut, type PlanState } from '../../../src/kubernetes/image-libc-plan.ts';
-import { readImageLibc, type DeclaredLibc, type DetectedLibc } from '../../../src/kubernetes/image-libc.ts';
-import { applyVerdict } from '../../../src/kubernetes/image-libc-apply.ts';
+import { type DeclaredLibc, type DetectedLibc, readImageLibc } from '../../../src/kubernetes/image-libc.ts';
 import type { KubeObject } from '../../../src/kubernetes/objects.ts';
-import type { StoredVerdict } from '../../../src/libc/verdict-store.ts';
 import { canonical, digestOf, foundMusl, keyOf, runOf } from '../../support/image-libc.ts';
 
 const minute = 60_000;

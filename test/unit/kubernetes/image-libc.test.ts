@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
+import { parsePlatform } from '../../../src/detection/platform.ts';
 import { applyVerdict, isStorable } from '../../../src/kubernetes/image-libc-apply.ts';
-import { imageLibcName, readImageLibc, storedVerdict, type DetectedLibc } from '../../../src/kubernetes/image-libc.ts';
+import { type DetectedLibc, imageLibcName, readImageLibc, storedVerdict } from '../../../src/kubernetes/image-libc.ts';
 import type { KubeObject } from '../../../src/kubernetes/objects.ts';
-import { parsePlatform } from '../../../src/libc/platform.ts';
 import { canonical, digestOf, foundMusl, keyOf, runOf } from '../../support/image-libc.ts';
 
 const now = Date.parse('2026-06-01T12:00:00Z');

@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
+import type { ImageDetector } from '../../../src/detection/image-detector.ts';
 import { createWarmUp, type WarmUp, type WarmUpOptions } from '../../../src/kubernetes/workloads.ts';
-import type { ImageDetector } from '../../../src/libc/image-detector.ts';
 import { MODE_LABEL } from '../../../src/policy/scope.ts';
 import { facts, policy } from '../../support/policy.ts';
-import { amd64, detectorFor, FakeRegistry } from '../libc-detector/support.ts';
-import { CRON_JOBS, DEPLOYMENTS, deployment, workloadApi } from './workload-support.ts';
+import { amd64, detectorFor, FakeRegistry } from '../detection/support.ts';
+import { CRON_JOBS, deployment, DEPLOYMENTS, workloadApi } from './workload-support.ts';
 
 /** The machine may be busy. */
 function expectSoon(value: () => unknown) {

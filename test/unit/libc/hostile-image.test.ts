@@ -1,13 +1,15 @@
 import { zstdCompressSync } from 'node:zlib';
+
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+
+import { type ImageSource, ImageSourceError } from '../../../src/detection/image-source.ts';
 import { inspectImage } from '../../../src/libc/inspect-image.ts';
-import { ImageSourceError, type ImageSource } from '../../../src/libc/image-source.ts';
 import { indexOfToc } from '../../../src/libc/layer-toc.ts';
 import { sha256Digest } from '../../support/digest.ts';
 import { elf } from '../../support/elf-builder.ts';
-import { image, type BuiltImage } from '../../support/image-builder.ts';
-import { layer, type BuiltLayer, type Compression } from '../../support/layer-builder.ts';
+import { type BuiltImage, image } from '../../support/image-builder.ts';
+import { type BuiltLayer, type Compression, layer } from '../../support/layer-builder.ts';
 import { memorySource, type MemorySourceOptions } from '../../support/memory-source.ts';
 import type { TarEntry } from '../../support/tar-builder.ts';
 

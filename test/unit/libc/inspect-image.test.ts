@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto';
+
 import { describe, expect, it } from 'vitest';
-import type { DetectRequest, Inspection } from '../../../src/libc/detector.ts';
+
+import type { DetectRequest, Inspection } from '../../../src/detection/detector.ts';
 import { createInspector, inspectImage } from '../../../src/libc/inspect-image.ts';
 import { fullScanLimits } from '../../../src/libc/inspect-limits.ts';
 import { elf, PT_GNU_RELRO } from '../../support/elf-builder.ts';
-import { image, type BuiltImage, type ImageConfigOptions } from '../../support/image-builder.ts';
-import { layer, type BuiltLayer, type Compression } from '../../support/layer-builder.ts';
+import { type BuiltImage, image, type ImageConfigOptions } from '../../support/image-builder.ts';
+import { type BuiltLayer, type Compression, layer } from '../../support/layer-builder.ts';
 import { memorySource, type MemorySource, type MemorySourceOptions } from '../../support/memory-source.ts';
 import type { TarEntry } from '../../support/tar-builder.ts';
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+
+import type { ImageConfig, ImageManifest } from '../../../src/detection/image-source.ts';
 import { agreedHint, glibcOnMusl, hintsOf } from '../../../src/libc/hints.ts';
-import type { ImageConfig, ImageManifest } from '../../../src/libc/image-source.ts';
 import { layerHistory, layerLikelihood, likelihood, mayReplace } from '../../../src/libc/layer-order.ts';
 import { mayStandIn } from '../../../src/libc/stand-in.ts';
 

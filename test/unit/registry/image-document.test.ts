@@ -13,9 +13,9 @@ import {
 } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import type { Platform } from '../../../src/libc/image-source.ts';
+import type { Platform } from '../../../src/detection/image-source.ts';
+import { platformName } from '../../../src/detection/platform.ts';
 import { parseImageConfig, parseImageDocument } from '../../../src/registry/image-document.ts';
-import { platformName } from '../../../src/libc/platform.ts';
 import { normalizePlatform, platformRank } from '../../../src/registry/platform.ts';
 
 const digest = `sha256:${'a'.repeat(64)}`;

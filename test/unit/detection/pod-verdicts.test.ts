@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 
-import type { DetectRequest, Detection, Detector } from '../../../src/libc/detector.ts';
-import { createImageDetector } from '../../../src/libc/image-detector.ts';
-import { podVerdicts, type PodCredentials } from '../../../src/libc/pod-verdicts.ts';
+import type { Detection, Detector, DetectRequest } from '../../../src/detection/detector.ts';
+import { createImageDetector } from '../../../src/detection/image-detector.ts';
+import { type PodCredentials, podVerdicts } from '../../../src/detection/pod-verdicts.ts';
 import { readPod } from '../../../src/policy/read-pod.ts';
 import { podWith, verdict } from '../../support/policy.ts';
-import { FakeRegistry } from '../libc-detector/support.ts';
+import { FakeRegistry } from './support.ts';
 
 const platform = { os: 'linux', architecture: 'amd64' };
 const login = { host: 'registry.example', credential: { username: 'alice', password: 'x' } };

@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
-import type { ImageDetector } from '../../../src/libc/image-detector.ts';
+
+import type { ImageDetector } from '../../../src/detection/image-detector.ts';
 import {
   detectorFor,
   FakeRegistry,

@@ -1,16 +1,159 @@
 import { randomBytes } from 'node:crypto';
-import { failedDetection, leftAtDeadline, type Failure } from './detection-failure.ts';
-import { loginKey } from './detection-keys.ts';
-import type { Detection, DetectRequest, Logins } from './detector.ts';
-import { detectionEvent, tell, type DetectorHooks } from './detector-hooks.ts';
-import { ImageSourceError, type Meter } from './image-source.ts';
-import { lookUp, type LoggedInTask, type LookupParts, type LookupResult, type LookupTask } from './look-up.ts';
-import type { FullScans } from './full-scan.ts';
-import type { Slots } from './lookup-slots.ts';
-import { createKeyMemory } from './key-memory.ts';
-import { recall, type Recalled } from './recall.ts';
-import type { Flight, Flights } from './single-flight.ts';
-import type { StoredVerdict } from './verdict-store.ts';
+
+import { createFullScans, type FullScans } from './background-scan.ts';
+import { createFailureMemory, createManifestMemory, createVerdictMemory, type Remembered } from './caches.ts';
+import {
+  closed,
+  type Detection,
+  detectionEvent,
+  type Detector,
+  type DetectorHooks,
+  type DetectRequest,
+  failedDetection,
+  type Failure,
+  type Inspect,
+  type Inspection,
+  leftAtDeadline,
+  type Logins,
+  readFailure,
+  tell,
+} from './detector.ts';
+import { createFlights, createSlots, type Flight, type Flights, type Slots } from './flights.ts';
+import { ImageSourceError, type ImageSources, type Meter, type Platform } from './image-source.ts';
+import { createKeyMemory, type DetectionKeys, loginKey } from './keys.ts';
+import {
+  type LoggedInTask,
+  lookAgain,
+  lookUp,
+  type LookupParts,
+  type LookupResult,
+  type LookupTask,
+  surer,
+  withLogins,
+} from './look-up.ts';
+import { createSharedVerdicts, type StoredVerdict, type VerdictStore } from './verdict-store.ts';
+
+export interface ImageDetectorOptions {
+  readonly sources: ImageSources;
+  readonly inspect: Inspect;
+  /** Looks again, in the background, where `inspect` was not sure: whole layers, within its own limits. Absent: never. */
+  readonly inspectFully?: Inspect;
+  /** Asked before the registry, and closed by who made it. Absent: every replica finds out by itself. */
+  readonly store?: VerdictStore;
+  /** Most verdicts that are remembered. */
+  readonly entries: number;
+  /** Most bytes that they may take, approximately. Default 32 MiB. */
+  readonly bytes?: number;
+  /** Milliseconds for which a tag is taken to stand for the same image. */
+  readonly tagTtlMs: number;
+  /** Milliseconds for which a failure is not tried again. */
+  readonly failureTtlMs: number;
+  /** Milliseconds since 1970. */
+  readonly clock: { now(): number };
+  /** Milliseconds a look-up may go on after the first deadline that it missed. Default 30,000. */
+  readonly backgroundMs?: number;
+  /** Most look-ups under way at once. Default 32. */
+  readonly concurrency?: number;
+  /** Most look-ups that wait for others to end; more are not begun (`shed`). Default 256. */
+  readonly queue?: number;
+  readonly hooks?: DetectorHooks;
+}
+
+export interface DetectorStats {
+  readonly underWay: number;
+  readonly queued: number;
+  readonly verdicts: number;
+  readonly references: number;
+  readonly failures: number;
+  /** Approximate bytes of verdicts and references. */
+  readonly bytes: number;
+}
+
+export interface ImageDetector extends Detector {
+  recall(request: DetectRequest): Detection | undefined;
+  /** Ends all look-ups and waits for them; from then on everything is unknown (`disabled`). */
+  close(): Promise<void>;
+  stats(): DetectorStats;
+}
+
+/**
+ * Finds the resolver in an image: from memory, else from the shared store, else from the registry. One look-up at a time
+ * for an image, command line and set of logins; it outlives those who wait for it. A tag older than its TTL answers from
+ * memory while one look-up in the background sees whether it has moved.
+ */
+export function createImageDetector(options: ImageDetectorOptions): ImageDetector {
+  const { hooks = {}, backgroundMs = 30_000, concurrency = 32, queue = 256 } = options;
+  const parts = createParts(options, hooks);
+  const { memory, failures, onError } = parts;
+  const slots = createSlots(concurrency, queue);
+  const flights = createFlights<LookupResult>({ slots, backgroundMs, notBegun });
+  const scans = createFullScans({
+    timeMs: 2 * backgroundMs,
+    retryMs: options.failureTtlMs,
+    clock: options.clock,
+    scan: async (task, known, context) => await lookAgain(parts, task, known, await withLogins(task.request, context)),
+  });
+  const answers = createAnswers({ ...parts, hooks, slots, flights, scans });
+  const given = createGiving(hooks);
+  let isClosed = false;
+  return {
+    recall(request) {
+      const began = performance.now();
+      try {
+        const detection = isClosed ? failedDetection(closed) : answers.recall(request);
+        return detection && given(detection, began);
+      } catch {
+        // `detect` says what is wrong.
+        return undefined;
+      }
+    },
+    async detect(request, deadline) {
+      const began = performance.now();
+      const answering = isClosed ? Promise.resolve(failedDetection(closed)) : answers.find(request, deadline);
+      const detection = await answering.catch((error: unknown) => {
+        if (!(error instanceof ImageSourceError)) onError(error);
+        return failedDetection(readFailure(error));
+      });
+      return given(detection, began);
+    },
+    async close() {
+      isClosed = true;
+      await flights.close();
+      await scans.close();
+    },
+    stats() {
+      const queued = slots.waiting();
+      return { underWay: flights.count() - queued, queued, failures: failures.size(), ...memory.size() };
+    },
+  };
+}
+
+/** What answers are made with. */
+function createParts(options: ImageDetectorOptions, hooks: DetectorHooks): ImageDetectorOptions & LookupParts {
+  const onError = (error: unknown): void => tell(() => hooks.onError?.(error));
+  return {
+    ...options,
+    memory: createVerdictMemory({ ...options, bytes: options.bytes ?? 32 * 1024 * 1024 }),
+    failures: createFailureMemory({ ...options, entries: Math.ceil(options.entries / 4) }),
+    manifests: createManifestMemory(options.tagTtlMs, options.clock),
+    shared: createSharedVerdicts(options.store, options.clock, onError),
+    onError,
+  };
+}
+
+/** Tells of an answer, and gives it. */
+function createGiving(hooks: DetectorHooks): (detection: Detection, began: number) => Detection {
+  return (detection, began) => {
+    tell(() => hooks.onDetection?.(detectionEvent(detection, performance.now() - began)));
+    return detection;
+  };
+}
+
+function notBegun(signal: AbortSignal): LookupResult {
+  const failure = readFailure(signal.reason, signal);
+  if (failure.code === 'disabled') return { failure };
+  return { failure: { code: 'shed', message: 'not looked up: others took too long before it' } };
+}
 
 const longestReference = 1024;
 
@@ -182,3 +325,34 @@ function detectionOf(result: LookupResult, meter: Meter): Detection {
 }
 
 const shed: Failure = { code: 'shed', message: 'not looked up: too many other look-ups wait already' };
+
+export interface Recalled extends Remembered {
+  readonly from: 'memory' | 'store';
+}
+
+type RecallParts = Pick<LookupParts, 'memory' | 'shared' | 'clock'>;
+
+/**
+ * What is known without asking a registry. Where our own memory has nothing, or nothing that is fresh and certain, the
+ * store may have what another replica has found out since.
+ */
+export function recall(
+  { memory, shared, clock }: RecallParts,
+  keys: DetectionKeys,
+  platform: Platform,
+): Recalled | undefined {
+  const known = memory.find(keys);
+  if (known?.fresh === true && isSettled(known.inspection)) return { ...known, from: 'memory' };
+  const stored = shared.find(keys, platform);
+  if (stored !== undefined) {
+    const inspection = surer(memory.ofManifest(keys, stored.inspection.digest), stored.inspection);
+    // Another replica's clock may be ahead of ours.
+    memory.remember(keys, inspection, Math.min(stored.checkedAt, clock.now()));
+  }
+  const found = stored === undefined ? known : memory.find(keys);
+  return found && { ...found, from: known === undefined ? 'store' : 'memory' };
+}
+
+function isSettled({ verdict, outdated }: Inspection): boolean {
+  return verdict.resolver !== 'unknown' && outdated !== true;
+}

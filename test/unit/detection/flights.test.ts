@@ -1,6 +1,6 @@
 import { afterEach, expect, it, vi } from 'vitest';
-import { createSlots } from '../../../src/libc/lookup-slots.ts';
-import { createFlights } from '../../../src/libc/single-flight.ts';
+
+import { createFlights, createSlots } from '../../../src/detection/flights.ts';
 
 afterEach(() => void vi.useRealTimers());
 

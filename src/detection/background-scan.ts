@@ -1,11 +1,10 @@
 import { LRUCache } from 'lru-cache';
 
-import type { LookAgain, LookupTask } from './look-up.ts';
-import { createSlots } from './lookup-slots.ts';
-import { createFlights, type Flight } from './single-flight.ts';
 import type { Inspection } from './detector.ts';
-import { verdictKey } from './detection-keys.ts';
+import { createFlights, createSlots, type Flight } from './flights.ts';
 import type { LookupContext } from './image-source.ts';
+import { verdictKey } from './keys.ts';
+import type { LookAgain, LookupTask } from './look-up.ts';
 
 /** Below this a verdict is a stand-in or a hint, or there is none: reading on may tell more. */
 const SURE = 0.5;

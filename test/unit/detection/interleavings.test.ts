@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+
 import type { Resolver } from '../../../src/policy/verdict.ts';
 import {
   detectorFor,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { StoredVerdict, StoreQuery, VerdictStore } from '../../../src/libc/verdict-store.ts';
+
+import type { StoredVerdict, StoreQuery, VerdictStore } from '../../../src/detection/verdict-store.ts';
 import type { Verdict } from '../../../src/policy/verdict.ts';
 import {
   amd64,

@@ -1,4 +1,7 @@
 import { createHmac, hash } from 'node:crypto';
+
+import { LRUCache } from 'lru-cache';
+
 import type { DetectRequest, Inspection, Logins } from './detector.ts';
 import type { Platform } from './image-source.ts';
 
@@ -91,4 +94,28 @@ export function loginKey(credentials: Logins | undefined, secret: Uint8Array): s
 
 function digestOf(parts: readonly unknown[]): string {
   return hash('sha256', JSON.stringify(parts), 'base64');
+}
+
+/** Images that Pods are made of again and again; another's keys are made anew, which costs some 10 us. */
+const most = 1000;
+
+/** Characters of reference and platform: what is longer is not held, for whoever creates Pods chooses it. */
+const longest = 512;
+
+/**
+ * The keys of requests. Those of frequent images are remembered: reading the reference would be most of what a known image costs. Throws
+ * what `canonical` throws.
+ */
+export function createKeyMemory(canonical: (reference: string) => string): (request: DetectRequest) => DetectionKeys {
+  const known = new LRUCache<string, ImageKeys>({ max: most });
+  const imageOf = ({ reference, platform }: DetectRequest): ImageKeys => {
+    const { os, architecture, variant } = platform;
+    const name = JSON.stringify([reference, os, architecture, variant]);
+    const remembered = known.get(name);
+    if (remembered !== undefined) return remembered;
+    const keys = imageKeys(platform, canonical(reference));
+    if (name.length <= longest) known.set(name, keys);
+    return keys;
+  };
+  return (request) => ({ ...imageOf(request), ...runKeys(request) });
 }

@@ -1,6 +1,8 @@
 import { getEventListeners } from 'node:events';
+
 import { describe, expect, it } from 'vitest';
-import type { DetectionEvent } from '../../../src/libc/detector-hooks.ts';
+
+import type { DetectionEvent } from '../../../src/detection/detector.ts';
 import { detectorFor, expectNothingUnhandled, FakeRegistry, noDeadline, request, sleep, within } from './support.ts';
 
 expectNothingUnhandled();

@@ -1,11 +1,16 @@
-import { isPassing, readFailure, type Failure } from './detection-failure.ts';
-import type { DetectionKeys } from './detection-keys.ts';
-import type { DetectRequest, Inspect, Inspection, Logins } from './detector.ts';
-import type { FailureMemory } from './failure-memory.ts';
-import { ImageSourceError, type ImageSource, type ImageSources, type LookupContext } from './image-source.ts';
-import type { ManifestMemory } from './manifest-memory.ts';
-import type { SharedVerdicts } from './shared-verdicts.ts';
-import type { VerdictMemory } from './verdict-memory.ts';
+import type { FailureMemory, ManifestMemory, VerdictMemory } from './caches.ts';
+import {
+  type DetectRequest,
+  type Failure,
+  type Inspect,
+  type Inspection,
+  isPassing,
+  type Logins,
+  readFailure,
+} from './detector.ts';
+import { type ImageSource, ImageSourceError, type ImageSources, type LookupContext } from './image-source.ts';
+import type { DetectionKeys } from './keys.ts';
+import type { SharedVerdicts } from './verdict-store.ts';
 
 export interface LookupParts {
   readonly sources: ImageSources;

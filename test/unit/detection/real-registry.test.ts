@@ -1,11 +1,12 @@
 import { afterEach, describe, expect, it } from 'vitest';
+
+import { createImageDetector, type ImageDetectorOptions } from '../../../src/detection/image-detector.ts';
 import { inspectImage } from '../../../src/libc/inspect-image.ts';
-import { createImageDetector, type ImageDetectorOptions } from '../../../src/libc/image-detector.ts';
 import { elf } from '../../support/elf-builder.ts';
 import { image } from '../../support/image-builder.ts';
 import { layer } from '../../support/layer-builder.ts';
 import { testClient } from '../../support/registry-harness.ts';
-import { startRegistry, type RegistryServerOptions } from '../../support/registry-server.ts';
+import { type RegistryServerOptions, startRegistry } from '../../support/registry-server.ts';
 import { minute, noDeadline, request, within } from './support.ts';
 
 const closing: (() => Promise<void>)[] = [];

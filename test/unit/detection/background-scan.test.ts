@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
+
 import { describe, expect, it } from 'vitest';
 
-import type { Inspect } from '../../../src/libc/detector.ts';
-import { createImageDetector } from '../../../src/libc/image-detector.ts';
-import type { StoredVerdict, VerdictStore } from '../../../src/libc/verdict-store.ts';
+import type { Inspect } from '../../../src/detection/detector.ts';
+import { createImageDetector } from '../../../src/detection/image-detector.ts';
+import type { StoredVerdict, VerdictStore } from '../../../src/detection/verdict-store.ts';
 import { createInspector, inspectImage } from '../../../src/libc/inspect-image.ts';
 import { fullScanLimits } from '../../../src/libc/inspect-limits.ts';
 import { elf } from '../../support/elf-builder.ts';

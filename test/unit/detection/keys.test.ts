@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import { imageKeys, runKeys } from '../../../src/libc/detection-keys.ts';
-import type { DetectRequest } from '../../../src/libc/detector.ts';
-import { createKeyMemory } from '../../../src/libc/key-memory.ts';
+import type { DetectRequest } from '../../../src/detection/detector.ts';
+import { createKeyMemory, imageKeys, runKeys } from '../../../src/detection/keys.ts';
 
 const linux = { os: 'linux', architecture: 'amd64' };
 const request = (change: Partial<DetectRequest> = {}): DetectRequest => ({

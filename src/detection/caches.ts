@@ -1,6 +1,8 @@
 import { LRUCache } from 'lru-cache';
-import type { Inspection } from './detector.ts';
-import { runOf, runsOf, verdictKey, type DetectionKeys } from './detection-keys.ts';
+
+import { type Failure, type Inspection, isPassing } from './detector.ts';
+import type { ImageManifest } from './image-source.ts';
+import { type DetectionKeys, runOf, runsOf, verdictKey } from './keys.ts';
 
 export interface VerdictMemoryOptions {
   /** Most verdicts, and most references, that are held. */
@@ -117,4 +119,97 @@ export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: Verdict
 function verdictBytes({ inspection }: Verdict): number {
   const { verdict, digest, executable = '' } = inspection;
   return entryBytes + 2 * (verdict.evidence.detail.length + digest.length + executable.length);
+}
+
+/** Whose failure it is: an image's for everyone with these logins, or that of one command line in it. */
+export interface FailureScope {
+  readonly keys: DetectionKeys;
+  /** Key of the logins it was met with: others may be let in. */
+  readonly login: string;
+  /** Absent where the manifest already could not be had: then no command line fares better. */
+  readonly run?: string;
+}
+
+export interface FailureMemory {
+  find(keys: DetectionKeys, login: string): Failure | undefined;
+  remember(scope: FailureScope, failure: Failure): void;
+  size(): number;
+}
+
+export interface FailureMemoryOptions {
+  readonly entries: number;
+  /** Milliseconds for which a failure is not tried again; a sixth of it where the host's state was the cause. */
+  readonly failureTtlMs: number;
+  readonly clock: { now(): number };
+}
+
+// What our own load or shutdown caused says nothing about the image.
+const notRemembered = new Set<Failure['code']>(['deadline', 'shed', 'disabled']);
+
+/** Remembers failures for a while, so that an image that cannot be read costs a request now and then, not one per Pod. */
+export function createFailureMemory({ entries, failureTtlMs, clock }: FailureMemoryOptions): FailureMemory {
+  // Entries have a bounded size: three hashes for a key, a message that was cut.
+  const failures = new LRUCache<string, Failure & { readonly until: number }>({ max: entries });
+  const get = (key: string): Failure | undefined => {
+    const known = failures.get(key);
+    return known !== undefined && known.until > clock.now() ? known : undefined;
+  };
+  return {
+    find(keys, login) {
+      const known = get(failureKey({ keys, login })) ?? get(failureKey({ keys, login, run: keys.run }));
+      return known === undefined ? undefined : { code: known.code, message: known.message };
+    },
+    remember(scope, failure) {
+      if (notRemembered.has(failure.code)) return;
+      // The registry client keeps Retry-After and a breaker by itself; this only spares the queue.
+      const life = isPassing(failure.code) ? failureTtlMs / 6 : failureTtlMs;
+      failures.set(failureKey(scope), { ...failure, until: clock.now() + life });
+    },
+    size: () => failures.size,
+  };
+}
+
+function failureKey({ keys, login, run = '' }: FailureScope): string {
+  return `${keys.image} ${login} ${run}`;
+}
+
+export interface SeenManifest {
+  readonly manifest: ImageManifest;
+  /** When the reference was seen to stand for it; milliseconds since 1970. */
+  readonly checkedAt: number;
+}
+
+/**
+ * Manifests of the images that were looked into last. Jobs whose Pods differ in their arguments alone would fetch the same
+ * one again and again, and manifests are what Docker Hub counts.
+ */
+export interface ManifestMemory {
+  find(keys: DetectionKeys): SeenManifest | undefined;
+  remember(keys: DetectionKeys, seen: SeenManifest): void;
+  forget(keys: DetectionKeys): void;
+}
+
+const mostManifests = 500;
+const mostBytes = 4 * 1024 * 1024;
+const mostBytesOfOne = 64 * 1024;
+
+export function createManifestMemory(tagTtlMs: number, clock: { now(): number }): ManifestMemory {
+  const manifests = new LRUCache<string, SeenManifest>({
+    max: mostManifests,
+    maxSize: mostBytes,
+    maxEntrySize: mostBytesOfOne,
+    sizeCalculation: ({ manifest }) => 1000 + 2 * JSON.stringify(manifest).length,
+  });
+  return {
+    find(keys) {
+      const seen = manifests.get(keys.image);
+      return seen !== undefined && (keys.pinned || clock.now() - seen.checkedAt < tagTtlMs) ? seen : undefined;
+    },
+    remember(keys, seen) {
+      manifests.set(keys.image, seen);
+    },
+    forget(keys) {
+      manifests.delete(keys.image);
+    },
+  };
 }

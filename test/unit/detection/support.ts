@@ -1,20 +1,20 @@
 import { afterAll, beforeAll, expect } from 'vitest';
 
+import type { DetectRequest, Inspect, Inspection } from '../../../src/detection/detector.ts';
 import {
   createImageDetector,
   type ImageDetector,
   type ImageDetectorOptions,
-} from '../../../src/libc/image-detector.ts';
-import type { DetectRequest, Inspect, Inspection } from '../../../src/libc/detector.ts';
+} from '../../../src/detection/image-detector.ts';
 import {
-  ImageSourceError,
   type Credential,
   type ImageManifest,
   type ImageSourceCode,
+  ImageSourceError,
   type ImageSources,
   type LookupContext,
   type Platform,
-} from '../../../src/libc/image-source.ts';
+} from '../../../src/detection/image-source.ts';
 import type { Resolver, Verdict } from '../../../src/policy/verdict.ts';
 
 export const amd64: Platform = { os: 'linux', architecture: 'amd64' };
