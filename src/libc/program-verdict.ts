@@ -1,10 +1,10 @@
-import { unknownVerdict, type Libc, type Resolver, type Verdict } from '../policy/verdict.ts';
-import type { ElfFinding } from './elf.ts';
+import type { ElfFinding } from '../inspection/formats/elf.ts';
+import type { StaticJudgement } from '../inspection/formats/static-marks.ts';
+import { type Libc, type Resolver, unknownVerdict, type Verdict } from '../policy/verdict.ts';
 import { shownName } from './image-path.ts';
 import type { LoaderState } from './loader-check.ts';
 import { loaderLibc } from './loader.ts';
 import type { Located } from './program.ts';
-import type { StaticJudgement } from './static-marks.ts';
 
 /**
  * How sure each kind of evidence makes us, before `penalty`. Measured on the corpus: docs/detection.md, "Confidence".

@@ -1,8 +1,8 @@
 import type { BlobReader, Descriptor, LookupContext } from '../detection/image-source.ts';
+import { inflatePrefix } from '../inspection/formats/compression.ts';
+import { type Head, readContent, searchMarks } from '../inspection/formats/file-content.ts';
+import { byteCursor } from '../inspection/formats/tar.ts';
 import { readRange } from './blob-windows.ts';
-import { byteCursor } from './byte-cursor.ts';
-import { inflatePrefix } from './decompress.ts';
-import { type Head, readContent, searchMarks } from './file-content.ts';
 import type { InspectLimits } from './inspect-limits.ts';
 import type { FileContent } from './layer-index.ts';
 

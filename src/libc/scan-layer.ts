@@ -1,7 +1,7 @@
-import { inflatePrefix, type InflateEnd } from './decompress.ts';
-import { readContent, scriptBytes } from './file-content.ts';
+import { type InflateEnd, inflatePrefix } from '../inspection/formats/compression.ts';
+import { readContent, scriptBytes } from '../inspection/formats/file-content.ts';
+import { readTar, type TarEntry } from '../inspection/formats/tar.ts';
 import type { LayerIndex, LayerNode } from './layer-index.ts';
-import { readTar, type TarEntry } from './tar.ts';
 
 export interface ScanLimits {
   /** Most bytes that are inflated from one layer. */

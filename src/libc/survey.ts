@@ -1,11 +1,11 @@
 import type { Descriptor, ImageManifest, ImageSource, LookupContext, Meter } from '../detection/image-source.ts';
+import { searchMarks } from '../inspection/formats/file-content.ts';
+import type { TarEntry } from '../inspection/formats/tar.ts';
 import { readWindows } from './blob-windows.ts';
-import { searchMarks } from './file-content.ts';
 import type { InspectLimits } from './inspect-limits.ts';
 import { layerIndex, type LayerIndex, type LayerNode } from './layer-index.ts';
 import { readUnread } from './read-unread.ts';
 import { scanLayer, type Visit } from './scan-layer.ts';
-import type { TarEntry } from './tar.ts';
 import { hasToc, readToc } from './toc-reader.ts';
 
 /** What is known of an image's layers, and the ways to know more at a known cost. */

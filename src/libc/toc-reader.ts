@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 
 import type { BlobReader, Descriptor, LookupContext } from '../detection/image-source.ts';
+import { inflatePrefix } from '../inspection/formats/compression.ts';
+import { readTar } from '../inspection/formats/tar.ts';
 import { readRange } from './blob-windows.ts';
-import { inflatePrefix } from './decompress.ts';
 import type { LayerIndex } from './layer-index.ts';
 import { indexOfToc } from './layer-toc.ts';
-import { readTar } from './tar.ts';
 
 const stargzDigest = 'containerd.io/snapshot/stargz/toc.digest';
 const chunkedPosition = 'io.github.containers.zstd-chunked.manifest-position';

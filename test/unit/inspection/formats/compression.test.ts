@@ -1,8 +1,10 @@
-import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { randomBytes } from 'node:crypto';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
+
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { compressionOf, inflatePrefix, type InflateEnd } from '../../../src/libc/decompress.ts';
+
+import { compressionOf, type InflateEnd, inflatePrefix } from '../../../../src/inspection/formats/compression.ts';
 
 const generous = { outputBytes: 1 << 30, ratio: 1e9 };
 

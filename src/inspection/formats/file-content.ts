@@ -1,6 +1,6 @@
+import type { FileContent } from '../../libc/layer-index.ts';
+import { isScript, parseScript } from '../../libc/script.ts';
 import { inspectElf } from './elf.ts';
-import type { FileContent } from './layer-index.ts';
-import { isScript, parseScript } from './script.ts';
 import { judgeStatic, type StaticJudgement } from './static-marks.ts';
 
 const firstBytes = 4096;

@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { inspectElf } from '../../../src/libc/elf.ts';
-import { judgeStatic } from '../../../src/libc/static-marks.ts';
-import { elf, PT_GNU_RELRO, PT_PHDR, type ElfOptions } from '../../support/elf-builder.ts';
+
+import { inspectElf } from '../../../../src/inspection/formats/elf.ts';
+import { judgeStatic } from '../../../../src/inspection/formats/static-marks.ts';
+import { elf, type ElfOptions, PT_GNU_RELRO, PT_PHDR } from '../../../support/elf-builder.ts';
 
 const MUSL = '/lib/ld-musl-x86_64.so.1';
 const GLIBC = '/lib64/ld-linux-x86-64.so.2';

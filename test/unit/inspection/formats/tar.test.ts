@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { readPaxRecords } from '../../../src/libc/pax.ts';
-import { readTar, type TarEnd, type TarEntry } from '../../../src/libc/tar.ts';
-import { tar, type TarEntry as BuiltEntry } from '../../support/tar-builder.ts';
+
+import { readPaxRecords, readTar, type TarEnd, type TarEntry } from '../../../../src/inspection/formats/tar.ts';
+import { tar, type TarEntry as BuiltEntry } from '../../../support/tar-builder.ts';
 
 const limits = { entries: 1000, nameBytes: 4096, headerBytes: 65_536 };
 

@@ -1,0 +1,319 @@
+/** What the first bytes of a file say about the resolver in it. */
+export type ElfFinding =
+  | {
+      readonly kind: 'dynamic';
+      /** PT_INTERP as it stands in the file. */
+      readonly interpreter: string;
+      /** Made by the Go linker, or linked with cgo: it resolves names itself. */
+      readonly go: boolean;
+      /** False when some notes are out of reach, so that `go: false` is likely but not certain. */
+      readonly notesSeen: boolean;
+    }
+  | {
+      readonly kind: 'static';
+      readonly runtime: 'go';
+      readonly libc: 'none' | 'glibc' | 'unknown';
+      readonly why: string;
+    }
+  | { readonly kind: 'static'; readonly runtime: 'glibc' | 'other'; readonly why: string }
+  /** No interpreter and no mark of Go or glibc: see `judgeStatic`. */
+  | { readonly kind: 'static'; readonly runtime: 'unmarked'; readonly pie: boolean; readonly relro: boolean }
+  /** A shared library: it runs in nobody's name. */
+  | { readonly kind: 'library' }
+  | {
+      readonly kind: 'undetermined';
+      readonly why: string;
+      /** Bytes of the file, from its start, that would decide. Absent where no prefix would. */
+      readonly needBytes?: number;
+      /** A loader's path that stands where linkers put it, although no program header in reach points at it. */
+      readonly strayInterpreter?: string;
+    }
+  | { readonly kind: 'not-elf' };
+
+// The kernel's own limit (fs/binfmt_elf.c: elf_ppnt->p_filesz > PATH_MAX).
+const maxInterpreter = 4096;
+// EI_OSABI: System V and GNU/Linux; everything else is another system's program.
+const linuxAbis = new Set([0, 3]);
+const pageSize = 4096;
+// What cgo exports to the dynamic linker (cmd/link/internal/ld/lib.go, -rdynamic and --export-dynamic-symbol).
+const cgoSymbols = ['_cgo_topofstack', 'crosscall2'];
+
+/**
+ * Decides how an executable is linked from the first bytes of its file; pure and bounded by `prefix`. Rules:
+ * docs/detection.md, "The executable". `complete`: `prefix` is the whole file.
+ */
+export function inspectElf(prefix: Uint8Array, complete: boolean): ElfFinding {
+  if (!hasElfMagic(prefix)) {
+    return prefix.length < 4 && !complete
+      ? { kind: 'undetermined', why: 'the file begins out of reach', needBytes: 4 }
+      : { kind: 'not-elf' };
+  }
+  const layout = readElfLayout(prefix);
+  if ('why' in layout) return reachable(layout.why, layout.needBytes, complete, strayInterpreter(prefix));
+  if (layout.type !== 2 && layout.type !== 3) return { kind: 'library' };
+  if (layout.entry === 0 && layout.type === 3) return { kind: 'library' };
+  if (!linuxAbis.has(layout.osAbi)) {
+    return { kind: 'static', runtime: 'other', why: `made for another system (OS ABI ${layout.osAbi})` };
+  }
+  if (isPacked(prefix, layout)) return { kind: 'undetermined', why: 'packed with UPX, which hides what is inside' };
+  const interpreter = layout.programHeaders.find((segment) => segment.type === segmentType.interpreter);
+  return interpreter === undefined
+    ? inspectStatic(prefix, layout, complete)
+    : inspectDynamic(prefix, layout, interpreter, complete);
+}
+
+function inspectDynamic(prefix: Uint8Array, layout: ElfLayout, segment: ProgramHeader, complete: boolean): ElfFinding {
+  const end = segment.offset + segment.fileSize;
+  if (segment.fileSize > maxInterpreter) return { kind: 'undetermined', why: 'the interpreter is not a path' };
+  if (end > prefix.length) return reachable('the interpreter is out of reach', end, complete);
+  const text = Buffer.from(prefix.subarray(segment.offset, end)).toString('latin1');
+  const interpreter = text.split('\0', 1)[0] ?? '';
+  if (!interpreter.startsWith('/')) return { kind: 'undetermined', why: 'the interpreter is not an absolute path' };
+  const notes = readElfNotes(prefix, layout);
+  const go = notes.go || hasGoLayout(layout) || hasCgoSymbols(prefix);
+  return { kind: 'dynamic', interpreter, go, notesSeen: go || notes.needBytes === 0 };
+}
+
+function inspectStatic(prefix: Uint8Array, layout: ElfLayout, complete: boolean): ElfFinding {
+  const notes = readElfNotes(prefix, layout);
+  if (notes.go) return { kind: 'static', runtime: 'go', libc: libcUnderGo(layout, notes), why: 'Go build id' };
+  if (hasGoLayout(layout)) return { kind: 'static', runtime: 'go', libc: 'none', why: "the Go linker's file layout" };
+  if (notes.foreign !== undefined) return { kind: 'static', runtime: 'other', why: `note of ${notes.foreign}` };
+  if (notes.gnuAbi) return { kind: 'static', runtime: 'glibc', why: 'GNU ABI note' };
+  if (notes.needBytes > 0) return reachable('the notes are out of reach', notes.needBytes, complete);
+  if (layout.programHeaders.length === 0) return { kind: 'undetermined', why: 'the file has no program headers' };
+  return {
+    kind: 'static',
+    runtime: 'unmarked',
+    pie: layout.type === 3,
+    relro: hasSegment(layout, segmentType.gnuRelro),
+  };
+}
+
+// A static cgo program was linked by the system's linker, which leaves thread-local storage behind.
+function libcUnderGo(layout: ElfLayout, notes: ElfNotes): 'none' | 'glibc' | 'unknown' {
+  if (notes.gnuAbi) return 'glibc';
+  return hasSegment(layout, segmentType.tls) || hasSegment(layout, segmentType.gnuRelro) ? 'unknown' : 'none';
+}
+
+/**
+ * The Go linker writes the section headers right behind the program headers, where others put them at the end, and
+ * aligns PT_PHDR to its page size, where others use the word size (cmd/link/internal/ld/elf.go). The second survives `strip`.
+ */
+function hasGoLayout(layout: ElfLayout): boolean {
+  if (layout.programHeaders.length === 0) return false;
+  if (layout.sectionHeadersOffset === layout.programHeadersEnd) return true;
+  return layout.programHeaders.some(
+    (segment) => segment.type === segmentType.programHeaders && segment.align >= pageSize,
+  );
+}
+
+function hasCgoSymbols(prefix: Uint8Array): boolean {
+  const bytes = Buffer.from(prefix.buffer, prefix.byteOffset, prefix.byteLength);
+  return cgoSymbols.every((symbol) => bytes.includes(`\0${symbol}\0`, 0, 'latin1'));
+}
+
+// UPX's l_info follows the program headers (upx/src/stub/src/include/linux.h).
+function isPacked(prefix: Uint8Array, layout: ElfLayout): boolean {
+  const from = layout.programHeadersEnd;
+  return Buffer.from(prefix.subarray(from, from + 256)).includes('UPX!', 0, 'latin1');
+}
+
+/**
+ * Tools that add a segment (postject, patchelf, LIEF) move the program headers to the end of the file and leave the
+ * interpreter's name where the linker put it.
+ */
+function strayInterpreter(prefix: Uint8Array): string | undefined {
+  const text = Buffer.from(prefix.subarray(0, pageSize)).toString('latin1');
+  return /\0(?<path>\/(?:usr\/)?lib(?:64|32|x32)?\/ld(?:-musl-|-linux|64)[\w.-]{1,40})\0/u.exec(text)?.groups?.['path'];
+}
+
+function hasSegment(layout: ElfLayout, type: number): boolean {
+  return layout.programHeaders.some((segment) => segment.type === type);
+}
+
+function reachable(why: string, needBytes: number | undefined, complete: boolean, stray?: string): ElfFinding {
+  return {
+    kind: 'undetermined',
+    why: complete ? 'the file is damaged: it points behind its own end' : why,
+    ...(needBytes !== undefined && !complete && { needBytes }),
+    ...(stray !== undefined && { strayInterpreter: stray }),
+  };
+}
+
+/**
+ * The parts of an ELF file that say how it is linked: file header and program headers (System V gABI, chapters 4 and 5).
+ * Everything is read from a prefix of the file; what lies outside it is reported, never assumed.
+ */
+
+export interface ProgramHeader {
+  readonly type: number;
+  readonly offset: number;
+  readonly fileSize: number;
+  readonly align: number;
+}
+
+export interface ElfLayout {
+  readonly littleEndian: boolean;
+  readonly osAbi: number;
+  /** `e_type`: 2 is an executable, 3 a shared object or a position-independent executable. */
+  readonly type: number;
+  readonly entry: number;
+  readonly programHeaders: readonly ProgramHeader[];
+  readonly programHeadersEnd: number;
+  readonly sectionHeadersOffset: number;
+}
+
+/** `needBytes`: how much of the file, from its start, would have to be held. Absent where no prefix would help. */
+export interface LayoutProblem {
+  readonly why: string;
+  readonly needBytes?: number;
+}
+
+export const segmentType = {
+  dynamic: 2,
+  interpreter: 3,
+  note: 4,
+  programHeaders: 6,
+  tls: 7,
+  gnuEhFrame: 0x6474_e550,
+  gnuRelro: 0x6474_e552,
+} as const;
+
+// Linkers write about a dozen; the kernel refuses tables over 64 KiB (fs/binfmt_elf.c, load_elf_phdrs).
+const maxProgramHeaders = 128;
+
+/** Whether the bytes begin like an ELF file. */
+export function hasElfMagic(prefix: Uint8Array): boolean {
+  return prefix[0] === 0x7f && prefix[1] === 0x45 && prefix[2] === 0x4c && prefix[3] === 0x46;
+}
+
+// Where the fields of the file header stand (gABI chapter 4, Elf32_Ehdr and Elf64_Ehdr).
+const wideHeader = { size: 64, programHeaders: 32, sectionHeaders: 40, entrySize: 54, programHeaderSize: 56 };
+const narrowHeader = { size: 52, programHeaders: 28, sectionHeaders: 32, entrySize: 42, programHeaderSize: 32 };
+
+/** Reads header and program headers of a file that has the ELF magic. */
+export function readElfLayout(prefix: Uint8Array): ElfLayout | LayoutProblem {
+  const wide = prefix[4] === 2;
+  const littleEndian = prefix[5] === 1;
+  const fields = wide ? wideHeader : narrowHeader;
+  if (prefix.length < fields.size) return { why: 'the ELF header is cut short', needBytes: fields.size };
+  if ((!wide && prefix[4] !== 1) || (!littleEndian && prefix[5] !== 2)) return { why: 'the ELF class is not known' };
+
+  const view = new DataView(prefix.buffer, prefix.byteOffset, prefix.byteLength);
+  const word = (offset: number): number =>
+    wide ? readUint64(view, offset, littleEndian) : view.getUint32(offset, littleEndian);
+  const entrySize = view.getUint16(fields.entrySize, littleEndian);
+  const count = view.getUint16(fields.entrySize + 2, littleEndian);
+  const tableOffset = word(fields.programHeaders);
+  const programHeadersEnd = tableOffset + entrySize * count;
+  const problem = checkTable(count, entrySize < fields.programHeaderSize, programHeadersEnd, prefix.length);
+  if (problem !== undefined) return problem;
+
+  const read = wide ? readWideProgramHeader : readNarrowProgramHeader;
+  return {
+    littleEndian,
+    osAbi: prefix[7] ?? 0,
+    type: view.getUint16(16, littleEndian),
+    entry: word(24),
+    programHeaders: Array.from({ length: count }, (_, index) =>
+      read(view, tableOffset + index * entrySize, littleEndian),
+    ),
+    programHeadersEnd,
+    sectionHeadersOffset: word(fields.sectionHeaders),
+  };
+}
+
+function checkTable(count: number, tooSmall: boolean, end: number, held: number): LayoutProblem | undefined {
+  if (count === 0) return undefined;
+  if (count > maxProgramHeaders) return { why: `the file claims ${count} program headers` };
+  if (tooSmall) return { why: 'the program headers have an unknown size' };
+  return end > held ? { why: 'the program headers are out of reach', needBytes: end } : undefined;
+}
+
+function readWideProgramHeader(view: DataView, at: number, littleEndian: boolean): ProgramHeader {
+  return {
+    type: view.getUint32(at, littleEndian),
+    offset: readUint64(view, at + 8, littleEndian),
+    fileSize: readUint64(view, at + 32, littleEndian),
+    align: readUint64(view, at + 48, littleEndian),
+  };
+}
+
+function readNarrowProgramHeader(view: DataView, at: number, littleEndian: boolean): ProgramHeader {
+  return {
+    type: view.getUint32(at, littleEndian),
+    offset: view.getUint32(at + 4, littleEndian),
+    fileSize: view.getUint32(at + 16, littleEndian),
+    align: view.getUint32(at + 28, littleEndian),
+  };
+}
+
+// Values above 2^53 lose precision, which does not matter: they are out of every file's reach all the same.
+function readUint64(view: DataView, at: number, littleEndian: boolean): number {
+  return Number(view.getBigUint64(at, littleEndian));
+}
+
+/** What an executable's notes say about who made it. */
+export interface ElfNotes {
+  /** (`Go`, 4): the Go linker's build id (cmd/link/internal/ld/elf.go). */
+  readonly go: boolean;
+  /** (`GNU`, 1): glibc's start files put it into every program (Linux Standard Base, .note.ABI-tag); musl's do not. */
+  readonly gnuAbi: boolean;
+  /** A note of another system's C library: Android, FreeBSD, NetBSD, OpenBSD. */
+  readonly foreign: string | undefined;
+  /** Bytes that would have to be held to see every note; 0 when all were seen. */
+  readonly needBytes: number;
+}
+
+const maxNotes = 64;
+const foreignOwners = new Set(['Android', 'FreeBSD', 'NetBSD', 'OpenBSD', 'Xen']);
+
+/** Reads all PT_NOTE segments within `prefix` (gABI chapter 5, "Note Section"). */
+export function readElfNotes(prefix: Uint8Array, layout: ElfLayout): ElfNotes {
+  const found = { go: false, gnuAbi: false, foreign: undefined as string | undefined, needBytes: 0 };
+  let budget = maxNotes;
+  for (const segment of layout.programHeaders) {
+    if (segment.type !== segmentType.note) continue;
+    const end = segment.offset + segment.fileSize;
+    if (end > prefix.length) found.needBytes = Math.max(found.needBytes, end);
+    for (const note of walkNotes(prefix, segment, layout.littleEndian)) {
+      if (--budget < 0) return found;
+      if (note.owner === 'Go' && note.type === 4) found.go = true;
+      if (note.owner === 'GNU' && note.type === 1) found.gnuAbi = true;
+      if (foreignOwners.has(note.owner)) found.foreign = note.owner;
+    }
+  }
+  return found;
+}
+
+interface Note {
+  readonly owner: string;
+  readonly type: number;
+}
+
+function* walkNotes(prefix: Uint8Array, segment: ProgramHeader, littleEndian: boolean): Generator<Note> {
+  const view = new DataView(prefix.buffer, prefix.byteOffset, prefix.byteLength);
+  const end = Math.min(segment.offset + segment.fileSize, prefix.length);
+  const align = segment.align === 8 ? 8 : 4;
+  let at = segment.offset;
+  while (at + 12 <= end) {
+    const nameSize = view.getUint32(at, littleEndian);
+    const descriptionSize = view.getUint32(at + 4, littleEndian);
+    const nameEnd = at + 12 + nameSize;
+    if (nameEnd > end) return;
+    // Owners are short: a long one is none that counts here.
+    const name = prefix.subarray(at + 12, Math.min(nameEnd, at + 12 + 16));
+    yield { owner: untilNul(name), type: view.getUint32(at + 8, littleEndian) };
+    at = alignTo(alignTo(nameEnd - segment.offset, align) + descriptionSize, align) + segment.offset;
+  }
+}
+
+function alignTo(value: number, align: number): number {
+  return Math.ceil(value / align) * align;
+}
+
+function untilNul(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return Buffer.from(end === -1 ? bytes : bytes.subarray(0, end)).toString('latin1');
+}

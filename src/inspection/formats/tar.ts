@@ -1,0 +1,289 @@
+export interface TarEntry {
+  /** As it stands in the archive; `pax` and GNU long names applied. */
+  readonly name: string;
+  readonly linkName: string;
+  readonly type: 'file' | 'hard-link' | 'symlink' | 'directory' | 'other';
+  /** Permission bits. */
+  readonly mode: number;
+  /** Bytes of content the archive claims. */
+  readonly size: number;
+  /** Offset of the content in the uncompressed archive. */
+  readonly offset: number;
+  /**
+   * The first `length` bytes of the content: fewer where the file is smaller or the archive is cut. Ask for more with a
+   * larger `length`; valid until the next entry is read.
+   */
+  readonly head: (length: number) => Promise<Uint8Array>;
+}
+
+export interface TarLimits {
+  readonly entries: number;
+  /** Longest name, link name and extended header, in bytes. */
+  readonly nameBytes: number;
+  readonly headerBytes: number;
+}
+
+/** Why an archive's entries end. `boundary`: the bytes end between two entries, `cut`: inside one; both as a prefix does. */
+export type TarEnd = 'complete' | 'boundary' | 'cut' | 'damaged' | 'entry-limit';
+
+const blockSize = 512;
+const types: Readonly<Record<string, TarEntry['type']>> = {
+  '0': 'file',
+  '7': 'file',
+  '1': 'hard-link',
+  '2': 'symlink',
+  '5': 'directory',
+};
+
+/**
+ * Reads a tar archive (ustar, GNU, pax: POSIX.1-2001 pax "ustar Interchange Format" and "pax Extended Header") as it
+ * streams by. Any prefix of one is read as far as it goes. The generator's return value says why it ended. Rejects only
+ * with what `chunks` rejects with.
+ */
+export async function* readTar(
+  chunks: AsyncIterator<Uint8Array>,
+  limits: TarLimits,
+): AsyncGenerator<TarEntry, TarEnd, undefined> {
+  const cursor = byteCursor(chunks);
+  let extended: Extended = {};
+  for (let count = 0; count < limits.entries; count += 1) {
+    const block = await cursor.take(blockSize);
+    if (block.length < blockSize) return block.length === 0 ? 'boundary' : 'cut';
+    if (isZeroBlock(block)) return 'complete';
+    const header = readTarHeader(block);
+    if (header === undefined) return 'damaged';
+    if (extensionTypes.has(header.type)) {
+      const next = await readExtension(cursor, header, extended, limits);
+      if (typeof next === 'string') return next;
+      extended = next;
+      continue;
+    }
+    const { entry, finish } = openEntry(cursor, header, extended);
+    extended = {};
+    if (entry.name.length <= limits.nameBytes && entry.linkName.length <= limits.nameBytes) yield entry;
+    if (!(await finish())) return 'cut';
+  }
+  return 'entry-limit';
+}
+
+interface Extended {
+  readonly path?: string;
+  readonly linkpath?: string;
+  readonly size?: number;
+}
+
+// L and K: GNU's long name and long link name; x: pax for the next entry; g: pax for all, of which none counts here.
+const extensionTypes = new Set(['L', 'K', 'x', 'g']);
+
+async function readExtension(
+  cursor: ByteCursor,
+  header: TarHeader,
+  before: Extended,
+  limits: TarLimits,
+): Promise<Extended | TarEnd> {
+  if (header.size > limits.headerBytes) return 'damaged';
+  const body = await cursor.take(header.size);
+  if (body.length < header.size || !(await cursor.skip(padding(header.size)))) return 'cut';
+  const end = body.indexOf(0);
+  const text = Buffer.from(end === -1 ? body : body.subarray(0, end)).toString('utf8');
+  switch (header.type) {
+    case 'L':
+      return { ...before, path: text };
+    case 'K':
+      return { ...before, linkpath: text };
+    case 'x':
+      return { ...before, ...readPaxRecords(body) };
+    default:
+      return before;
+  }
+}
+
+function openEntry(
+  cursor: ByteCursor,
+  header: TarHeader,
+  extended: Extended,
+): { entry: TarEntry; finish: () => Promise<boolean> } {
+  const type = types[header.type] ?? 'other';
+  // Links and directories have no content, whatever their size says (pax, "size").
+  const hasContent = type === 'file' || type === 'other';
+  const size = hasContent ? (extended.size ?? header.size) : 0;
+  const offset = cursor.position;
+  let held: Uint8Array = new Uint8Array(0);
+  const entry: TarEntry = {
+    name: extended.path ?? header.name,
+    linkName: extended.linkpath ?? header.linkName,
+    type: type === 'file' && header.name.endsWith('/') && extended.path === undefined ? 'directory' : type,
+    mode: header.mode & 0o7777,
+    size,
+    offset,
+    head: async (length) => {
+      const missing = Math.min(length, size) - held.length;
+      if (missing > 0) held = Buffer.concat([held, await cursor.take(missing)]);
+      return held.subarray(0, length);
+    },
+  };
+  return { entry, finish: () => cursor.skip(size - (cursor.position - offset) + padding(size)) };
+}
+
+function padding(size: number): number {
+  return (blockSize - (size % blockSize)) % blockSize;
+}
+
+/** One 512-byte tar header block, as POSIX.1-1988 ustar and GNU tar write it. */
+export interface TarHeader {
+  readonly name: string;
+  readonly linkName: string;
+  readonly mode: number;
+  readonly size: number;
+  /** The typeflag character; `\0` is given as `0`. */
+  readonly type: string;
+}
+
+const checksumAt = 148;
+
+/** Reads a header block; undefined where the checksum is wrong, so that the bytes are no header. */
+export function readTarHeader(block: Uint8Array): TarHeader | undefined {
+  if (block.length < blockSize || !hasValidChecksum(block)) return undefined;
+  const size = readNumber(block, 124, 12);
+  if (size === undefined) return undefined;
+  const magic = text(block, 257, 5);
+  // GNU's old format ("ustar  ") keeps other things where ustar has the prefix.
+  const prefix = magic === 'ustar' && block[262] === 0 ? text(block, 345, 155) : '';
+  const name = text(block, 0, 100);
+  return {
+    name: prefix === '' ? name : `${prefix}/${name}`,
+    linkName: text(block, 157, 100),
+    mode: readNumber(block, 100, 8) ?? 0,
+    size,
+    type: block[156] === 0 ? '0' : String.fromCodePoint(block[156] ?? 0),
+  };
+}
+
+/** Whether the block is all zeros: two of them end an archive. */
+export function isZeroBlock(block: Uint8Array): boolean {
+  return block.every((byte) => byte === 0);
+}
+
+function hasValidChecksum(block: Uint8Array): boolean {
+  let sum = 0;
+  for (let at = 0; at < blockSize; at += 1) {
+    sum += at >= checksumAt && at < checksumAt + 8 ? 0x20 : (block[at] ?? 0);
+  }
+  return readNumber(block, checksumAt, 8) === sum;
+}
+
+// Octal, or base-256 where the first bit is set (GNU tar manual, "Extended numeric values"). Negative and inexact are refused.
+function readNumber(block: Uint8Array, at: number, length: number): number | undefined {
+  const first = block[at] ?? 0;
+  if (first >= 0x80) {
+    let value = first & 0x7f;
+    for (let index = at + 1; index < at + length; index += 1) value = value * 256 + (block[index] ?? 0);
+    return Number.isSafeInteger(value) ? value : undefined;
+  }
+  const digits = text(block, at, length).trim();
+  if (digits === '') return 0;
+  return /^[0-7]+$/u.test(digits) ? Number.parseInt(digits, 8) : undefined;
+}
+
+function text(block: Uint8Array, at: number, length: number): string {
+  const field = block.subarray(at, at + length);
+  const end = field.indexOf(0);
+  return Buffer.from(end === -1 ? field : field.subarray(0, end)).toString('utf8');
+}
+
+/** The pax records that say what an entry is (POSIX.1-2001 pax, "pax Extended Header Keyword/Value Pairs"). */
+export interface PaxRecords {
+  readonly path?: string;
+  readonly linkpath?: string;
+  readonly size?: number;
+}
+
+/** Reads `<length> <keyword>=<value>\n` records up to the first that is not one. */
+export function readPaxRecords(body: Uint8Array): PaxRecords {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  const found: { path?: string; linkpath?: string; size?: number } = {};
+  let at = 0;
+  while (at < bytes.length) {
+    const space = bytes.indexOf(0x20, at);
+    // No record here is longer than seven digits say.
+    if (space === -1 || space - at > 7) return found;
+    const length = Number(bytes.toString('latin1', at, space));
+    const end = at + length;
+    if (!Number.isInteger(length) || end <= space || bytes[end - 1] !== 0x0a) return found;
+    const equals = bytes.indexOf(0x3d, space);
+    if (equals === -1 || equals >= end) return found;
+    const value = bytes.toString('utf8', equals + 1, end - 1);
+    setRecord(found, bytes.toString('latin1', space + 1, equals), value);
+    at = end;
+  }
+  return found;
+}
+
+function setRecord(found: { path?: string; linkpath?: string; size?: number }, key: string, value: string): void {
+  if (key === 'path' || key === 'GNU.sparse.name') found.path = value;
+  if (key === 'linkpath') found.linkpath = value;
+  if (key !== 'size' || !/^\d{1,15}$/u.test(value)) return;
+  found.size = Number(value);
+}
+
+const empty = new Uint8Array(0);
+
+/** Reads a stream of chunks in pieces of a wanted size. Pulls a chunk only when the bytes held do not suffice. */
+export interface ByteCursor {
+  /** The next `length` bytes, fewer only where the stream ends. Holds at most `length` and one chunk. */
+  take(length: number): Promise<Uint8Array>;
+  /** Passes over `length` bytes without holding them; false where the stream ended before. */
+  skip(length: number): Promise<boolean>;
+  /** Bytes passed so far. */
+  readonly position: number;
+}
+
+/** A cursor over `chunks`. The caller ends the iterator (by leaving the generator that owns it). */
+export function byteCursor(chunks: AsyncIterator<Uint8Array>): ByteCursor {
+  let held: Uint8Array = empty;
+  let ended = false;
+  let position = 0;
+
+  const pull = async (): Promise<boolean> => {
+    if (ended) return false;
+    const next = await chunks.next();
+    if (next.done === true) {
+      ended = true;
+      return false;
+    }
+    held = next.value;
+    return true;
+  };
+
+  const shift = (length: number): Uint8Array => {
+    const piece = held.subarray(0, length);
+    held = held.subarray(piece.length);
+    position += piece.length;
+    return piece;
+  };
+
+  return {
+    get position() {
+      return position;
+    },
+    async take(length) {
+      if (held.length >= length) return shift(length);
+      const pieces: Uint8Array[] = [];
+      let missing = length;
+      while (missing > 0 && (held.length > 0 || (await pull()))) {
+        const piece = shift(missing);
+        missing -= piece.length;
+        pieces.push(piece);
+      }
+      return Buffer.concat(pieces);
+    },
+    async skip(length) {
+      let missing = length;
+      while (missing > 0) {
+        if (held.length === 0 && !(await pull())) return false;
+        missing -= shift(missing).length;
+      }
+      return true;
+    },
+  };
+}
