@@ -1,6 +1,6 @@
 import type { DetectRequest } from '../detection/detector.ts';
 import type { ImageConfig, ImageManifest } from '../detection/image-source.ts';
-import { containerArgv, firstInvocation, type Invocation } from './command-line.ts';
+import { containerArgv, firstInvocation, type Invocation } from '../inspection/command/invocation.ts';
 import { glibcOnMusl, type Hint, hintsOf } from './hints.ts';
 import type { LayerIndex } from './layer-index.ts';
 import { installsPackage, layerHistory, layerLikelihood, likelihood, mayReplace } from './layer-order.ts';

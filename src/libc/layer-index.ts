@@ -1,7 +1,7 @@
+import type { Script } from '../inspection/command/script.ts';
 import type { ElfFinding } from '../inspection/formats/elf.ts';
 import type { StaticJudgement } from '../inspection/formats/static-marks.ts';
 import { isInOrder, normalizePath, parentOf } from './image-path.ts';
-import type { Script } from './script.ts';
 
 /** What a file's first bytes say. */
 export type FileContent =

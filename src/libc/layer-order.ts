@@ -1,5 +1,5 @@
 import type { ImageConfig, ImageManifest } from '../detection/image-source.ts';
-import { baseName } from './command-line.ts';
+import { baseName } from '../inspection/command/invocation.ts';
 import { normalizePath, parentOf } from './image-path.ts';
 
 /** How likely a layer holds a program: higher is likelier. */

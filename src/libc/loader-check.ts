@@ -1,4 +1,4 @@
-import { baseName } from './command-line.ts';
+import { baseName } from '../inspection/command/invocation.ts';
 import type { FileContent, LayerIndex, LayerNode } from './layer-index.ts';
 import { resolvePath } from './layered-view.ts';
 import { loaderLibc, type LoaderLibc } from './loader.ts';

@@ -1,7 +1,14 @@
-import { baseName, candidatePaths, isShell, joinPath, lookThrough, type Invocation } from './command-line.ts';
+import {
+  baseName,
+  candidatePaths,
+  type Invocation,
+  isShell,
+  joinPath,
+  lookThrough,
+} from '../inspection/command/invocation.ts';
+import { scriptInterpreter, scriptTarget, type ScriptTarget } from '../inspection/command/script.ts';
 import type { FileContent, LayerIndex } from './layer-index.ts';
-import { resolvePath, type Resolution } from './layered-view.ts';
-import { scriptInterpreter, scriptTarget, type ScriptTarget } from './script.ts';
+import { type Resolution, resolvePath } from './layered-view.ts';
 
 /** Why the program found may not be the one that resolves names. */
 export type Reservation =

@@ -1,5 +1,5 @@
-import { unknownVerdict, type EvidenceSource, type Verdict } from '../policy/verdict.ts';
-import { baseName } from './command-line.ts';
+import { baseName } from '../inspection/command/invocation.ts';
+import { type EvidenceSource, unknownVerdict, type Verdict } from '../policy/verdict.ts';
 import { agreedHint, type Hint } from './hints.ts';
 import { shownName } from './image-path.ts';
 import type { LayerIndex } from './layer-index.ts';

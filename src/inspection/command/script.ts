@@ -1,6 +1,5 @@
-import { baseName, isShell } from './command-line.ts';
-import { commandWords } from './shell-command.ts';
-import { tokenize, type ShellToken } from './shell-words.ts';
+import { baseName, isShell } from './invocation.ts';
+import { commandWords, type ShellToken, tokenize } from './shell.ts';
 
 /** A script, as far as it matters which program it leads to. */
 export interface Script {

@@ -1,5 +1,5 @@
-import type { ImageConfig } from '../detection/image-source.ts';
-import { shellCommand } from './shell-command.ts';
+import type { ImageConfig } from '../../detection/image-source.ts';
+import { shellCommand } from './shell.ts';
 import { wrapperOf } from './wrappers.ts';
 
 /** A program to run, as far as words alone tell. */

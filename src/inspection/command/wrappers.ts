@@ -1,4 +1,4 @@
-import { splitWords } from './shell-words.ts';
+import { splitWords } from './shell.ts';
 
 /** What a wrapper runs. `isLoader`: the wrapper is a dynamic loader, whose libc the program gets. */
 export interface Wrapped {

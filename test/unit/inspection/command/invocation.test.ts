@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { candidatePaths, containerArgv, firstInvocation, lookThrough } from '../../../src/libc/command-line.ts';
-import { parseScript, scriptTarget } from '../../../src/libc/script.ts';
+
+import {
+  candidatePaths,
+  containerArgv,
+  firstInvocation,
+  lookThrough,
+} from '../../../../src/inspection/command/invocation.ts';
+import { parseScript, scriptTarget } from '../../../../src/inspection/command/script.ts';
 
 const config = {
   env: ['PATH=/usr/local/bin:/usr/bin', 'JAVA_HOME=/opt/java', 'EMPTY=', 'not a line'],
