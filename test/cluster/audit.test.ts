@@ -7,7 +7,7 @@ import { parse } from 'yaml';
 
 import type { AuditReport } from '../../src/audit/report.ts';
 import { createImageDetector } from '../../src/detection/image-detector.ts';
-import { inspectImage } from '../../src/libc/inspect-image.ts';
+import { inspectImage } from '../../src/inspection/inspect.ts';
 import {
   type AuditRun,
   createNode,

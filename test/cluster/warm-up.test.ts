@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { createImageDetector } from '../../src/detection/image-detector.ts';
+import { inspectImage } from '../../src/inspection/inspect.ts';
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
 import type { ImageLibcStore } from '../../src/kubernetes/image-libc-store.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kube-config.ts';
@@ -10,7 +11,6 @@ import { resourcePath } from '../../src/kubernetes/objects.ts';
 import { createPullSecrets } from '../../src/kubernetes/pull-secrets.ts';
 import { WORKLOAD_KINDS } from '../../src/kubernetes/workload-kinds.ts';
 import { createWarmUp, type WarmUp, type WarmUpOptions } from '../../src/kubernetes/workloads.ts';
-import { inspectImage } from '../../src/libc/inspect-image.ts';
 import { MODE_LABEL } from '../../src/policy/scope.ts';
 import { parseDockerConfig, parseLegacyDockerConfig } from '../../src/registry/docker-config.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';

@@ -1,5 +1,5 @@
 import { ImageSourceError, type ImageSources, type Meter, type Platform } from '../../src/detection/image-source.ts';
-import { inspectImage } from '../../src/libc/inspect-image.ts';
+import { inspectImage } from '../../src/inspection/inspect.ts';
 import { listedCredentials } from '../../src/registry/credentials.ts';
 import { createRegistryClient } from '../../src/registry/registry-client.ts';
 import type { CorpusImage } from './corpus-image.ts';

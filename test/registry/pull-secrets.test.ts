@@ -5,7 +5,7 @@ import { configSchema } from '../../src/config/schema.ts';
 import { createImageDetector } from '../../src/detection/image-detector.ts';
 import type { Credential } from '../../src/detection/image-source.ts';
 import { podVerdicts } from '../../src/detection/pod-verdicts.ts';
-import { inspectImage } from '../../src/libc/inspect-image.ts';
+import { inspectImage } from '../../src/inspection/inspect.ts';
 import { readPod } from '../../src/policy/read-pod.ts';
 import { combineCredentials, listedCredentials } from '../../src/registry/credentials.ts';
 import { hasDebianRegistry, startDebianRegistry } from '../support/debian-registry.ts';

@@ -1,5 +1,5 @@
-import type { FileContent } from '../../libc/layer-index.ts';
 import { isScript, parseScript } from '../command/script.ts';
+import type { FileContent } from '../overlay.ts';
 import { inspectElf } from './elf.ts';
 import { judgeStatic, type StaticJudgement } from './static-marks.ts';
 

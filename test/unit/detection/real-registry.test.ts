@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { createImageDetector, type ImageDetectorOptions } from '../../../src/detection/image-detector.ts';
-import { inspectImage } from '../../../src/libc/inspect-image.ts';
+import { inspectImage } from '../../../src/inspection/inspect.ts';
 import { elf } from '../../support/elf-builder.ts';
 import { image } from '../../support/image-builder.ts';
 import { layer } from '../../support/layer-builder.ts';

@@ -1,10 +1,11 @@
-import type { ElfFinding } from '../inspection/formats/elf.ts';
-import type { StaticJudgement } from '../inspection/formats/static-marks.ts';
-import { type Libc, type Resolver, unknownVerdict, type Verdict } from '../policy/verdict.ts';
-import { shownName } from './image-path.ts';
-import type { LoaderState } from './loader-check.ts';
-import { loaderLibc } from './loader.ts';
-import type { Located } from './program.ts';
+import { type EvidenceSource, type Libc, type Resolver, unknownVerdict, type Verdict } from '../policy/verdict.ts';
+import { baseName } from './command/invocation.ts';
+import type { ElfFinding } from './formats/elf.ts';
+import type { StaticJudgement } from './formats/static-marks.ts';
+import { agreedHint, type Hint, isSystemPath } from './history.ts';
+import { loaderLibc, type LoaderState } from './loader.ts';
+import type { Located } from './locate-program.ts';
+import { type LayerIndex, shownName } from './overlay.ts';
 
 /**
  * How sure each kind of evidence makes us, before `penalty`. Measured on the corpus: docs/detection.md, "Confidence".
@@ -163,4 +164,112 @@ function judgeStray(finding: Extract<ElfFinding, { kind: 'undetermined' }>): Jud
 function verdict(resolver: Resolver, libc: Libc, detail: string, confidence: number): Verdict {
   const rounded = Math.round(Math.max(0.3, confidence) * 100) / 100;
   return { resolver, libc, evidence: { source: 'executable', detail, confidence: rounded } };
+}
+
+/** What is known of a program whose bytes were not reached. */
+export interface Unreached {
+  /** Where it may be. */
+  readonly paths: readonly string[];
+  /** The history says that somebody copied, linked or built it in, so that it may be linked to anything. */
+  readonly copiedIn: boolean;
+  /** The history says that the distribution's package manager installed it. */
+  readonly packaged: boolean;
+  /** If it is anywhere, then in the base layer. */
+  readonly onlyInBase: boolean;
+  /** The image holds a Go toolchain, so that its programs are likely Go's. */
+  readonly goImage: boolean;
+  /** Something was installed to run glibc's programs beside musl, so that the base says nothing. */
+  readonly twoLibcs: boolean;
+}
+
+const standInCertainty = {
+  baseLayer: { known: 0.75, other: 0.55 },
+  history: { known: 0.5, other: 0.4 },
+  label: { known: 0.35, other: 0.3 },
+} as const;
+
+// Programs that distributions build against their own C library, and that do not resolve names by themselves.
+const linkedToBase = new Set(
+  (
+    'sh bash dash ash zsh busybox cat sleep tail env ls date nginx httpd apache2 apachectl lighttpd haproxy varnishd squid ' +
+    'node nodejs python python2 python3 perl ruby php php-fpm java erl beam.smp R Rscript lua luajit openresty ' +
+    'postgres mysqld mariadbd mongod redis-server valkey-server memcached sqlite3 mosquitto rabbitmq-server ' +
+    'curl wget dig ping getent sshd cron crond rsyslogd dnsmasq unbound named postfix exim4 git vim top'
+  ).split(' '),
+);
+
+// Go programs that distributions package, so that they too lie where the distribution's own do.
+const madeByGo = new Set(
+  (
+    'caddy traefik consul vault nomad terraform kubectl helm k3s docker dockerd containerd runc coredns etcd prometheus ' +
+    'alertmanager grafana grafana-server influxd telegraf gitea forgejo minio syncthing rclone hugo restic gh yq frpc frps'
+  ).split(' '),
+);
+
+/** Whether the base's C library says anything of the program: not of one that was copied in or stands apart, which may be Go's. */
+export function mayStandIn(program: Unreached): boolean {
+  if (program.copiedIn || program.twoLibcs || program.paths.length === 0) return false;
+  if (isLinkedToBase(program)) return true;
+  if (!program.packaged && !program.onlyInBase) return false;
+  if (program.goImage || madeByGo.has(baseName(program.paths[0] ?? ''))) return false;
+  return program.paths.some(isSystemPath) && program.paths.every(isOrdinaryPath);
+}
+
+/**
+ * The verdict on a program that was not reached: that of the base layer's first executable, else of the image's own words.
+ * Unknown where the program need not be linked to the base's C library.
+ */
+export function standInVerdict(program: Unreached, base: LayerIndex | undefined, hints: readonly Hint[]): Verdict {
+  const missing = `${shownName(`/${program.paths[0] ?? ''}`)} is out of reach`;
+  const first = firstDynamic(base);
+  const libc = first === undefined ? undefined : loaderLibc(first.interpreter);
+  if (!mayStandIn(program)) {
+    return unknownVerdict(
+      libc === undefined ? missing : `${missing}, and the base layer's ${libc} need not be its own`,
+    );
+  }
+  const kind = isLinkedToBase(program) ? 'known' : 'other';
+  if (first !== undefined && libc !== undefined) {
+    const detail = `${missing}; the base layer's /${shownName(first.path)} has interpreter ${shownName(first.interpreter)}`;
+    return impliedVerdict('base-layer', libc, detail, standInCertainty.baseLayer[kind]);
+  }
+  const hint = agreedHint(hints);
+  if (hint === undefined) return unknownVerdict(missing);
+  return impliedVerdict(
+    hint.source,
+    hint.libc,
+    `${missing}; the image says: ${hint.text}`,
+    standInCertainty[hint.source][kind],
+  );
+}
+
+/** A layer's first program with an interpreter, in the archive's order. */
+export function firstDynamic(layer: LayerIndex | undefined): { path: string; interpreter: string } | undefined {
+  for (const [path, node] of layer?.nodes ?? []) {
+    if (node.type !== 'file' || !node.executable || node.content.kind !== 'elf') continue;
+    const { finding } = node.content;
+    if (finding.kind === 'dynamic' && !finding.go && !/\.so(?:\.|$)/u.test(path)) {
+      return { path, interpreter: finding.interpreter };
+    }
+  }
+  return undefined;
+}
+
+function isLinkedToBase({ paths }: Unreached): boolean {
+  const name = baseName(paths[0] ?? '');
+  return linkedToBase.has(name) || linkedToBase.has(name.replace(/-?\d[\d.]*$/u, ''));
+}
+
+// Looked up in PATH, a program may also stand in /usr/local; what is only there was put there by hand.
+function isOrdinaryPath(path: string): boolean {
+  return isSystemPath(path) || /^usr\/local\/s?bin\//u.test(path);
+}
+
+function impliedVerdict(
+  source: EvidenceSource,
+  libc: 'glibc' | 'musl' | 'other',
+  detail: string,
+  confidence: number,
+): Verdict {
+  return { resolver: libc, libc, evidence: { source, detail, confidence } };
 }

@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { type ImageSource, ImageSourceError } from '../../../src/detection/image-source.ts';
-import { inspectImage } from '../../../src/libc/inspect-image.ts';
-import { indexOfToc } from '../../../src/libc/layer-toc.ts';
+import { inspectImage } from '../../../src/inspection/inspect.ts';
+import { indexOfToc } from '../../../src/inspection/layer-toc.ts';
 import { sha256Digest } from '../../support/digest.ts';
 import { elf } from '../../support/elf-builder.ts';
 import { type BuiltImage, image } from '../../support/image-builder.ts';

@@ -1,7 +1,7 @@
 import type { Descriptor } from '../detection/image-source.ts';
-import type { InspectLimits } from './inspect-limits.ts';
-import { layerLikelihood, likelihood } from './layer-order.ts';
-import type { Survey } from './survey.ts';
+import { layerLikelihood, likelihood } from './history.ts';
+import type { Survey } from './layer-reader.ts';
+import type { InspectLimits } from './limits.ts';
 
 /** Which layer to read next, and how much of it. */
 export interface NextRead {

@@ -1,9 +1,16 @@
 import { describe, expect, it } from 'vitest';
 
 import type { ImageConfig, ImageManifest } from '../../../src/detection/image-source.ts';
-import { agreedHint, glibcOnMusl, hintsOf } from '../../../src/libc/hints.ts';
-import { layerHistory, layerLikelihood, likelihood, mayReplace } from '../../../src/libc/layer-order.ts';
-import { mayStandIn } from '../../../src/libc/stand-in.ts';
+import {
+  agreedHint,
+  glibcOnMusl,
+  hintsOf,
+  layerHistory,
+  layerLikelihood,
+  likelihood,
+  mayReplace,
+} from '../../../src/inspection/history.ts';
+import { mayStandIn } from '../../../src/inspection/verdict.ts';
 
 const paths = ['opt/tools/bin/server'];
 const size = 100_000;

@@ -1,12 +1,19 @@
 import type { DetectRequest } from '../detection/detector.ts';
 import type { ImageConfig, ImageManifest } from '../detection/image-source.ts';
-import { containerArgv, firstInvocation, type Invocation } from '../inspection/command/invocation.ts';
-import { glibcOnMusl, type Hint, hintsOf } from './hints.ts';
-import type { LayerIndex } from './layer-index.ts';
-import { installsPackage, layerHistory, layerLikelihood, likelihood, mayReplace } from './layer-order.ts';
-import { showsMusl } from './loader-check.ts';
-import { loaderLibc } from './loader.ts';
-import { firstDynamic, type Unreached } from './stand-in.ts';
+import { containerArgv, firstInvocation, type Invocation } from './command/invocation.ts';
+import {
+  glibcOnMusl,
+  type Hint,
+  hintsOf,
+  installsPackage,
+  layerHistory,
+  layerLikelihood,
+  likelihood,
+  mayReplace,
+} from './history.ts';
+import { loaderLibc, showsMusl } from './loader.ts';
+import type { LayerIndex } from './overlay.ts';
+import { firstDynamic, type Unreached } from './verdict.ts';
 
 /** What an image says of itself, before any layer is read. */
 export interface ImageFacts {

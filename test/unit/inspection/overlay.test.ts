@@ -1,8 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isInOrder, normalizePath, shownName } from '../../../src/libc/image-path.ts';
-import { layerIndex, type LayerIndex, type LayerNode } from '../../../src/libc/layer-index.ts';
-import { resolvePath } from '../../../src/libc/layered-view.ts';
+
+import {
+  isInOrder,
+  layerIndex,
+  type LayerIndex,
+  type LayerNode,
+  normalizePath,
+  resolvePath,
+  shownName,
+} from '../../../src/inspection/overlay.ts';
 
 const file: LayerNode = { type: 'file', content: { kind: 'plain' }, executable: true };
 const directory: LayerNode = { type: 'directory' };

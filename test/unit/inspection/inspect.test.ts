@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 
 import type { DetectRequest, Inspection } from '../../../src/detection/detector.ts';
-import { createInspector, inspectImage } from '../../../src/libc/inspect-image.ts';
-import { fullScanLimits } from '../../../src/libc/inspect-limits.ts';
+import { createInspector, inspectImage } from '../../../src/inspection/inspect.ts';
+import { fullScanLimits } from '../../../src/inspection/limits.ts';
 import { elf, PT_GNU_RELRO } from '../../support/elf-builder.ts';
 import { type BuiltImage, image, type ImageConfigOptions } from '../../support/image-builder.ts';
 import { type BuiltLayer, type Compression, layer } from '../../support/layer-builder.ts';

@@ -1,14 +1,6 @@
-import {
-  baseName,
-  candidatePaths,
-  type Invocation,
-  isShell,
-  joinPath,
-  lookThrough,
-} from '../inspection/command/invocation.ts';
-import { scriptInterpreter, scriptTarget, type ScriptTarget } from '../inspection/command/script.ts';
-import type { FileContent, LayerIndex } from './layer-index.ts';
-import { type Resolution, resolvePath } from './layered-view.ts';
+import { baseName, candidatePaths, type Invocation, isShell, joinPath, lookThrough } from './command/invocation.ts';
+import { scriptInterpreter, scriptTarget, type ScriptTarget } from './command/script.ts';
+import { type FileContent, type LayerIndex, type Resolution, resolvePath } from './overlay.ts';
 
 /** Why the program found may not be the one that resolves names. */
 export type Reservation =

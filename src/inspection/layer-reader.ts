@@ -1,0 +1,260 @@
+import type {
+  BlobReader,
+  Descriptor,
+  ImageManifest,
+  ImageSource,
+  LookupContext,
+  Meter,
+} from '../detection/image-source.ts';
+import { readRange, readWindows } from './blob-reads.ts';
+import { type InflateEnd, inflatePrefix } from './formats/compression.ts';
+import { type Head, readContent, scriptBytes, searchMarks } from './formats/file-content.ts';
+import { byteCursor, readTar, type TarEntry } from './formats/tar.ts';
+import { hasToc, readToc } from './layer-toc.ts';
+import type { InspectLimits } from './limits.ts';
+import { type FileContent, layerIndex, type LayerIndex, type LayerNode } from './overlay.ts';
+
+/** What is known of an image's layers, and the ways to know more at a known cost. */
+export interface Survey {
+  /** Base first. */
+  readonly layers: readonly LayerIndex[];
+  wasRead(layer: number): boolean;
+  requestsLeft(): number;
+  bytesLeft(): number;
+  /** Reads a layer once, from its table of contents or its beginning. */
+  read(layer: number, plan: ReadPlan): Promise<void>;
+  /** Reads the first bytes of a file that a table of contents names. */
+  readFile(layer: number, path: string): Promise<void>;
+}
+
+export interface ReadPlan {
+  /** Bytes to ask for, request by request, as long as the scan goes on. */
+  readonly windows: readonly number[];
+  /** Requests to be left over. */
+  readonly reserve: number;
+  /** Whether a scan may stop after this entry. */
+  readonly visit: (path: string, node: LayerNode) => 'stop' | 'go';
+}
+
+const tinyLayer = 32 * 1024;
+
+/** Begins with nothing known. `started`: what the meter said when the look-up began. */
+export function createSurvey(
+  source: ImageSource,
+  manifest: ImageManifest,
+  context: LookupContext,
+  limits: InspectLimits,
+  started: Meter,
+): Survey {
+  const layers = manifest.layers.map(() => layerIndex());
+  const read = new Set<number>();
+  const bytesUsed = (): number => context.meter.bytes - started.bytes;
+  const requestsLeft = (): number =>
+    Math.max(limits.requests - (context.meter.requests - started.requests), limits.leastReads - read.size);
+  const mayLead = (): boolean => bytesUsed() < limits.leadBytes;
+
+  return {
+    layers,
+    wasRead: (layer) => read.has(layer),
+    requestsLeft,
+    bytesLeft: () => limits.bytes - bytesUsed(),
+    async read(number, plan) {
+      const layer = manifest.layers[number];
+      const index = layers[number];
+      if (layer === undefined || index === undefined || read.has(number)) return;
+      const tableFits = layer.size > tinyLayer && requestsLeft() > plan.reserve + 1;
+      if (tableFits && hasToc(layer)) {
+        read.add(number);
+        const table = await readToc(source, layer, context);
+        if (table !== undefined) {
+          layers[number] = table;
+          return;
+        }
+        if (requestsLeft() === 0) return;
+      }
+      read.add(number);
+      const mayOpen = (): boolean => requestsLeft() > plan.reserve;
+      await scanPlanned({ source, layer, index, plan, context, limits, mayOpen, mayLead });
+    },
+    async readFile(number, path) {
+      const layer = manifest.layers[number];
+      const node = layers[number]?.get(path);
+      if (layer === undefined || node?.type !== 'file' || node.content.kind !== 'unread') return;
+      const content = await readUnread(source, layer, node.content, context, limits);
+      layers[number]?.replace(path, { ...node, content });
+    },
+  };
+}
+
+interface Scan {
+  readonly source: ImageSource;
+  readonly layer: Descriptor;
+  readonly index: LayerIndex;
+  readonly plan: ReadPlan;
+  readonly context: LookupContext;
+  readonly limits: InspectLimits;
+  readonly mayOpen: () => boolean;
+  readonly mayLead: () => boolean;
+}
+
+async function scanPlanned({ source, layer, index, plan, context, limits, mayOpen, mayLead }: Scan): Promise<void> {
+  const state = { received: 0, found: false };
+  const visit: Visit = async (path, node, entry) => {
+    if (plan.visit(path, node) === 'go') return 'go';
+    // What is at hand is searched, but no further request made for it.
+    state.found = true;
+    await searchIn(index, path, entry, mayLead);
+    return 'stop';
+  };
+  const goesOn = (): boolean => mayOpen() && (limits.wholeLayers || !state.found);
+  const bytes = counted(readWindows(source, layer, plan.windows, context, goesOn), state);
+  await scanLayer(bytes, index, visit, limits, () => state.received >= layer.size);
+}
+
+async function searchIn(index: LayerIndex, path: string, entry: TarEntry, mayReadOn: () => boolean): Promise<void> {
+  const node = index.get(path);
+  if (node?.type !== 'file') return;
+  const content = await searchMarks(node.content, entry.head, entry.size, mayReadOn);
+  if (content !== node.content) index.replace(path, { ...node, content });
+}
+
+async function* counted(
+  bytes: AsyncIterable<Uint8Array>,
+  state: { received: number },
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const chunk of bytes) {
+    state.received += chunk.length;
+    yield chunk;
+  }
+}
+
+export interface ScanLimits {
+  /** Most bytes that are inflated from one layer. */
+  readonly inflatedBytes: number;
+  /** Most bytes inflated per byte read. */
+  readonly ratio: number;
+  readonly entries: number;
+}
+
+/** Called for each path that is added; says whether the scan may stop there. `entry` reads on in the file. */
+export type Visit = (path: string, node: LayerNode, entry: TarEntry) => Promise<'stop' | 'go'>;
+
+const maxName = 2048;
+const maxExtendedHeader = 64 * 1024;
+// Parsing takes a hundred times as long as inflating: a layer of nothing but scripts is not parsed to its end.
+const maxScripts = 256 * 1024;
+
+/**
+ * Reads a layer's bytes into `index`, as far as they go or until `visit` stops it. Rejects only with what `bytes` rejects with.
+ * `wholeBlob` tells, once the bytes have ended, whether they were the whole blob.
+ */
+export async function scanLayer(
+  bytes: AsyncIterable<Uint8Array>,
+  index: LayerIndex,
+  visit: Visit,
+  limits: ScanLimits,
+  wholeBlob: () => boolean,
+): Promise<void> {
+  const inflated = inflatePrefix(bytes, { outputBytes: limits.inflatedBytes, ratio: limits.ratio });
+  const watched = watchEnd(inflated);
+  const entries = readTar(watched.bytes, {
+    entries: limits.entries,
+    nameBytes: maxName,
+    headerBytes: maxExtendedHeader,
+  });
+  const scripts = { left: maxScripts };
+  try {
+    for (;;) {
+      const next = await entries.next();
+      if (next.done === true) {
+        const ended = next.value === 'boundary' && watched.end() === 'end' && wholeBlob();
+        index.complete = next.value === 'complete' || ended;
+        return;
+      }
+      if ((await addEntry(next.value, index, visit, scripts)) === 'stop') return;
+    }
+  } finally {
+    await entries.return('cut');
+    await inflated.return('end');
+  }
+}
+
+async function addEntry(
+  entry: TarEntry,
+  index: LayerIndex,
+  visit: Visit,
+  scripts: { left: number },
+): Promise<'stop' | 'go'> {
+  const node = await nodeOf(entry, scripts);
+  const path = index.add(entry.name, node);
+  return path === undefined ? 'go' : visit(path, node, entry);
+}
+
+async function nodeOf(entry: TarEntry, scripts: { left: number }): Promise<LayerNode> {
+  switch (entry.type) {
+    case 'symlink':
+      return { type: 'symlink', target: entry.linkName };
+    case 'hard-link':
+      return { type: 'hard-link', target: entry.linkName };
+    case 'directory':
+      return { type: 'directory' };
+    case 'file': {
+      const executable = (entry.mode & 0o111) !== 0;
+      if (entry.size === 0) return { type: 'file', content: { kind: 'plain' }, executable };
+      const content = await readContent(entry.head, entry.size, Math.min(scriptBytes, scripts.left));
+      if (content.kind === 'script') scripts.left -= Math.min(scriptBytes, entry.size);
+      return { type: 'file', content, executable };
+    }
+    default:
+      return { type: 'other' };
+  }
+}
+
+function watchEnd(inflated: AsyncGenerator<Uint8Array, InflateEnd>): {
+  bytes: AsyncIterator<Uint8Array>;
+  end: () => InflateEnd | undefined;
+} {
+  let end: InflateEnd | undefined;
+  return {
+    end: () => end,
+    bytes: {
+      async next() {
+        const next = await inflated.next();
+        if (next.done !== true) return next;
+        end = next.value;
+        return { done: true, value: undefined };
+      },
+    },
+  };
+}
+
+const fileWindow = 24 * 1024;
+
+/** Reads the beginning of a file whose place in the blob a table of contents tells; its chunks are gzip members or zstd frames in a row. */
+export async function readUnread(
+  source: BlobReader,
+  layer: Descriptor,
+  place: Extract<FileContent, { kind: 'unread' }>,
+  context: LookupContext,
+  limits: InspectLimits,
+): Promise<FileContent> {
+  const length = Math.min(place.length, fileWindow);
+  const compressed = await readRange(source, layer, { offset: place.offset, length }, context);
+  const chunks = inflatePrefix(once(compressed), { outputBytes: limits.inflatedBytes, ratio: limits.ratio });
+  const cursor = byteCursor(chunks);
+  let held: Uint8Array = new Uint8Array(0);
+  const head: Head = async (wanted) => {
+    const missing = Math.min(wanted, place.size) - held.length;
+    if (missing > 0) held = Buffer.concat([held, await cursor.take(missing)]);
+    return held.subarray(0, wanted);
+  };
+  try {
+    return await searchMarks(await readContent(head, place.size), head, place.size, () => true);
+  } finally {
+    await chunks.return('end');
+  }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  yield bytes;
+}
