@@ -3,15 +3,15 @@ import { lookup } from 'node:dns/promises';
 import { elasticRegistryLogin } from './cloud-aws.ts';
 import { azureRegistryLogin } from './cloud-azure.ts';
 import { googleRegistryLogin } from './cloud-google.ts';
-import { cloudRegistry, type Cloud, type CloudRegistry } from './cloud-hosts.ts';
+import { type Cloud, cloudRegistry, type CloudRegistry } from './cloud-hosts.ts';
 import { createCloudLogins, type GetCloudLogin } from './cloud-logins.ts';
 import type { CredentialSource } from './credentials.ts';
-import { createDispatcher, trustContext, type Resolve } from './dispatcher.ts';
+import { createDispatcher, type Resolve, trustContext } from './dispatcher.ts';
 import { createExchange, type Exchange } from './exchange.ts';
-import { authorityOf } from './host-pattern.ts';
-import { createHostRules, type HostLists, type HostRules } from './host-rules.ts';
 import { createHostStates } from './host-states.ts';
-import { defaultLimits, type Clock } from './limits.ts';
+import { authorityOf } from './hosts/pattern.ts';
+import { createHostRules, type HostLists, type HostRules } from './hosts/rules.ts';
+import { type Clock, defaultLimits } from './limits.ts';
 import { createRegistryProxy, type ProxyOptions } from './proxy.ts';
 
 /** The npm package that each cloud's logins need: no part of the bundle, and loaded with the first login. */

@@ -1,5 +1,5 @@
 import type { Credential } from '../detection/image-source.ts';
-import { commonName } from './host-pattern.ts';
+import { commonName } from './hosts/pattern.ts';
 
 /** Where logins come from: a docker config file, mounted secrets. */
 export interface CredentialSource {

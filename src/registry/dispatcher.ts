@@ -5,9 +5,9 @@ import { createSecureContext, getCACertificates, type SecureContext } from 'node
 import { Agent, buildConnector, Pool } from 'undici';
 
 import { ImageSourceError } from '../detection/image-source.ts';
-import { type Authority, authorityOf } from './host-pattern.ts';
-import type { HostRules } from './host-rules.ts';
-import { parseAddress } from './ip-address.ts';
+import { parseAddress } from './hosts/address.ts';
+import { type Authority, authorityOf } from './hosts/pattern.ts';
+import type { HostRules } from './hosts/rules.ts';
 import type { RegistryLimits } from './limits.ts';
 import type { RegistryProxy } from './proxy.ts';
 

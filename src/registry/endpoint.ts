@@ -1,5 +1,5 @@
-import { authorityOf, hubHost, type Authority } from './host-pattern.ts';
-import type { HostRules } from './host-rules.ts';
+import { type Authority, authorityOf, hubHost } from './hosts/pattern.ts';
+import type { HostRules } from './hosts/rules.ts';
 import type { Reference } from './reference.ts';
 
 /** Where a repository is asked for: its own registry, or a mirror of it. */

@@ -5,8 +5,8 @@ import type { Dispatcher } from 'undici';
 
 import { type ImageSourceCode, ImageSourceError, type LookupContext } from '../detection/image-source.ts';
 import type { Outcome } from './breaker.ts';
-import type { HostRules } from './host-rules.ts';
 import type { HostStates, Pass } from './host-states.ts';
+import type { HostRules } from './hosts/rules.ts';
 import type { Clock, RegistryLimits } from './limits.ts';
 import { retryAfterMs } from './retry-after.ts';
 import { checkUrl, observe, refuseEncoding } from './wire-checks.ts';

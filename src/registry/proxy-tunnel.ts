@@ -3,7 +3,7 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type SecureContext } from 'node:tls';
 
 import { ImageSourceError } from '../detection/image-source.ts';
-import type { Authority } from './host-pattern.ts';
+import type { Authority } from './hosts/pattern.ts';
 import type { RegistryLimits } from './limits.ts';
 import { describeWireError } from './wire-error.ts';
 

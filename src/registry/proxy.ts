@@ -4,10 +4,9 @@ import type { SecureContext } from 'node:tls';
 import type { buildConnector } from 'undici';
 
 import { ImageSourceError } from '../detection/image-source.ts';
-import { type Authority, authorityOf } from './host-pattern.ts';
+import { type Authority, authorityOf, createNoProxy } from './hosts/pattern.ts';
 import { basicAuthorization } from './identity.ts';
 import type { RegistryLimits } from './limits.ts';
-import { createNoProxy } from './no-proxy.ts';
 import { openTunnel, type ProxyServer } from './proxy-tunnel.ts';
 
 /** A proxy as it is configured. */

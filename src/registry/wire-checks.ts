@@ -1,9 +1,9 @@
 import type { Dispatcher } from 'undici';
 
 import { ImageSourceError, type Meter } from '../detection/image-source.ts';
-import { authorityOf } from './host-pattern.ts';
-import type { HostRules } from './host-rules.ts';
-import { parseAddress } from './ip-address.ts';
+import { parseAddress } from './hosts/address.ts';
+import { authorityOf } from './hosts/pattern.ts';
+import type { HostRules } from './hosts/rules.ts';
 import type { RegistryLimits } from './limits.ts';
 
 /** Throws `ImageSourceError` `forbidden-host` for a URL that is denied, is not https and not listed as insecure, or holds a login. */

@@ -1,10 +1,15 @@
-import { assert, ipV4, ipV6, property, tuple, nat } from 'fast-check';
+import { assert, ipV4, ipV6, nat, property, tuple } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { refusal } from '../../../src/registry/address-guard.ts';
-import { authorityOf, parseHostPattern } from '../../../src/registry/host-pattern.ts';
-import { createHostRules, type HostLists } from '../../../src/registry/host-rules.ts';
-import { contains, embeddedAddresses, parseAddress, parseNetwork } from '../../../src/registry/ip-address.ts';
+import {
+  contains,
+  embeddedAddresses,
+  parseAddress,
+  parseNetwork,
+  refusal,
+} from '../../../../src/registry/hosts/address.ts';
+import { authorityOf, parseHostPattern } from '../../../../src/registry/hosts/pattern.ts';
+import { createHostRules, type HostLists } from '../../../../src/registry/hosts/rules.ts';
 
 const open: HostLists = { allow: [], deny: [], insecure: [], allowPrivateAddresses: true };
 const rules = (lists: Partial<HostLists>, mirrors: string[] = []) =>

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { authorityOf } from '../../../src/registry/host-pattern.ts';
-import { createNoProxy } from '../../../src/registry/no-proxy.ts';
+import { authorityOf, createNoProxy } from '../../../../src/registry/hosts/pattern.ts';
 
 const isDirect = (entries: readonly string[], host: string): boolean =>
   createNoProxy(entries)(authorityOf(new URL(`https://${host}`)));

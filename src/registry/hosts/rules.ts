@@ -1,6 +1,13 @@
-import { refusal, refusedName, type AddressRules } from './address-guard.ts';
-import { matchesHost, matchesRepository, parseHostPattern, type Authority, type HostPattern } from './host-pattern.ts';
-import { contains, parseAddress, parseNetwork, type Network } from './ip-address.ts';
+import {
+  type AddressRules,
+  contains,
+  type Network,
+  parseAddress,
+  parseNetwork,
+  refusal,
+  refusedName,
+} from './address.ts';
+import { type Authority, type HostPattern, matchesHost, matchesRepository, parseHostPattern } from './pattern.ts';
 
 /** Lists as the configuration's `detection.registry` has them. */
 export interface HostLists {
