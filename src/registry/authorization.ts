@@ -2,8 +2,8 @@ import { LRUCache } from 'lru-cache';
 
 import { ImageSourceError, type LookupContext } from '../detection/image-source.ts';
 import { type Challenge, parseChallenges } from './challenge.ts';
+import type { RegistryLimits } from './http/limits.ts';
 import { basicAuthorization, type Identity } from './identity.ts';
-import type { RegistryLimits } from './limits.ts';
 import type { TokenRequest, Tokens } from './token.ts';
 
 /** A repository at one registry, as a look-up asks for it. */

@@ -1,10 +1,9 @@
 import { type Descriptor, ImageSourceError, type LookupContext } from '../detection/image-source.ts';
 import type { Endpoint } from './endpoint.ts';
-import type { FinalAnswer, Retries } from './follow.ts';
-import type { RegistryLimits } from './limits.ts';
+import { type FinalAnswer, type Retries, statusError } from './http/answers.ts';
+import type { RegistryLimits } from './http/limits.ts';
+import { isReset } from './http/wire-error.ts';
 import { describe, type RepositoryRequest, type RequestRepository } from './repository-request.ts';
-import { statusError } from './status-error.ts';
-import { isReset } from './wire-error.ts';
 
 /** Bytes of a blob that are asked for. */
 export interface BlobRange {

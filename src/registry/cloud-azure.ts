@@ -2,10 +2,9 @@ import { z } from 'zod';
 
 import { parseBoundedJson } from './bounded-json.ts';
 import type { CloudLogin } from './cloud-logins.ts';
-import type { Exchange } from './exchange.ts';
-import { follow, readWhole } from './follow.ts';
-import type { RegistryLimits } from './limits.ts';
-import { statusError } from './status-error.ts';
+import { follow, readWhole, statusError } from './http/answers.ts';
+import type { Exchange } from './http/exchange.ts';
+import type { RegistryLimits } from './http/limits.ts';
 
 export interface AzureRegistry {
   /** `team.azurecr.io`. */

@@ -6,13 +6,13 @@ import { googleRegistryLogin } from './cloud-google.ts';
 import { type Cloud, cloudRegistry, type CloudRegistry } from './cloud-hosts.ts';
 import { createCloudLogins, type GetCloudLogin } from './cloud-logins.ts';
 import type { CredentialSource } from './credentials.ts';
-import { createDispatcher, type Resolve, trustContext } from './dispatcher.ts';
-import { createExchange, type Exchange } from './exchange.ts';
-import { createHostStates } from './host-states.ts';
 import { authorityOf } from './hosts/pattern.ts';
 import { createHostRules, type HostLists, type HostRules } from './hosts/rules.ts';
-import { type Clock, defaultLimits } from './limits.ts';
-import { createRegistryProxy, type ProxyOptions } from './proxy.ts';
+import { createDispatcher, type Resolve, trustContext } from './http/dispatcher.ts';
+import { createExchange, type Exchange } from './http/exchange.ts';
+import { createHostStates } from './http/host-state.ts';
+import { type Clock, defaultLimits } from './http/limits.ts';
+import { createRegistryProxy, type ProxyOptions } from './http/proxy.ts';
 
 /** The npm package that each cloud's logins need: no part of the bundle, and loaded with the first login. */
 export const cloudPackages: Readonly<Record<Cloud, string>> = {

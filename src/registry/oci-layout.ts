@@ -11,8 +11,8 @@ import {
 } from '../detection/image-source.ts';
 import { chooseImage, type DocumentStore, type StoredDocument } from './choose-image.ts';
 import { matchesDigest, parseDigest } from './digest.ts';
+import { defaultLimits } from './http/limits.ts';
 import { type IndexEntry, parseImageConfig, parseImageDocument } from './image-document.ts';
-import { defaultLimits } from './limits.ts';
 
 /** An OCI image layout directory and an image in it. */
 export interface LayoutReference {

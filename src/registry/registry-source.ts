@@ -9,12 +9,11 @@ import { readBlobRange } from './blob-range.ts';
 import { chooseImage, type DocumentStore, type StoredDocument } from './choose-image.ts';
 import { matchesDigest, parseDigest, sha256Of } from './digest.ts';
 import type { Endpoint } from './endpoint.ts';
-import { readWhole, type Retries, untilWhole } from './follow.ts';
+import { readWhole, type Retries, statusError, untilWhole } from './http/answers.ts';
+import type { RegistryLimits } from './http/limits.ts';
 import { acceptedTypes, parseImageConfig } from './image-document.ts';
-import type { RegistryLimits } from './limits.ts';
 import { formatReference, type Reference } from './reference.ts';
 import { describe, type RepositoryRequest, type RequestRepository } from './repository-request.ts';
-import { statusError } from './status-error.ts';
 
 export interface RegistrySourceOptions {
   readonly reference: Reference;

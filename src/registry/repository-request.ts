@@ -4,11 +4,10 @@ import { ImageSourceError, type LookupContext } from '../detection/image-source.
 import type { Authorization, Subject } from './authorization.ts';
 import { type CredentialSource, matchCredentials } from './credentials.ts';
 import type { Endpoint } from './endpoint.ts';
-import type { Ask, Exchange, RequestKind } from './exchange.ts';
-import { discard, type FinalAnswer, follow, type Retries } from './follow.ts';
+import { discard, type FinalAnswer, follow, type Retries, statusError } from './http/answers.ts';
+import type { Ask, Exchange, RequestKind } from './http/exchange.ts';
+import type { RegistryLimits } from './http/limits.ts';
 import { anonymous, createIdentities, type Identity } from './identity.ts';
-import type { RegistryLimits } from './limits.ts';
-import { statusError } from './status-error.ts';
 
 /** A GET below `/v2/<repository>/`. */
 export interface RepositoryRequest {

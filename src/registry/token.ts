@@ -3,11 +3,10 @@ import { z } from 'zod';
 
 import { ImageSourceError, type LookupContext } from '../detection/image-source.ts';
 import { parseBoundedJson } from './bounded-json.ts';
-import type { Exchange } from './exchange.ts';
-import { follow, readWhole, type Retries, untilWhole } from './follow.ts';
+import { follow, readWhole, type Retries, statusError, untilWhole } from './http/answers.ts';
+import type { Exchange } from './http/exchange.ts';
+import type { Clock, RegistryLimits } from './http/limits.ts';
 import { basicAuthorization, type Identity } from './identity.ts';
-import type { Clock, RegistryLimits } from './limits.ts';
-import { statusError } from './status-error.ts';
 
 /** What a token is asked for. */
 export interface TokenRequest {

@@ -1,8 +1,8 @@
-import { createServer, type AddressInfo } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 
 import { afterEach, describe, expect, it } from 'vitest';
 
-import type { ResolvedAddress } from '../../src/registry/dispatcher.ts';
+import type { ResolvedAddress } from '../../src/registry/http/dispatcher.ts';
 import { amd64, lookupContext, sampleImage, testClient } from '../support/registry-harness.ts';
 import { startRegistry } from '../support/registry-server.ts';
 import { startTokenServer } from '../support/token-server.ts';

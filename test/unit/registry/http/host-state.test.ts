@@ -1,9 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import { createBreaker } from '../../../src/registry/breaker.ts';
-import { createGate } from '../../../src/registry/gate.ts';
-import { anonymous, basicAuthorization, createIdentities } from '../../../src/registry/identity.ts';
-import { retryAfterMs, sleep } from '../../../src/registry/retry-after.ts';
+import { createBreaker, createGate, retryAfterMs, sleep } from '../../../../src/registry/http/host-state.ts';
+import { anonymous, basicAuthorization, createIdentities } from '../../../../src/registry/identity.ts';
 
 const never = new AbortController().signal;
 

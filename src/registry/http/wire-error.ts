@@ -1,6 +1,6 @@
 import { errors as undiciErrors } from 'undici';
 
-import { type ImageSourceCode, ImageSourceError } from '../detection/image-source.ts';
+import { type ImageSourceCode, ImageSourceError } from '../../detection/image-source.ts';
 
 const explained: Readonly<Record<string, [code: ImageSourceCode, message: string]>> = {
   UND_ERR_HEADERS_OVERFLOW: ['invalid-answer', 'sent more headers than are read'],

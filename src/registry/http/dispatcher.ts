@@ -4,10 +4,10 @@ import { createSecureContext, getCACertificates, type SecureContext } from 'node
 
 import { Agent, buildConnector, Pool } from 'undici';
 
-import { ImageSourceError } from '../detection/image-source.ts';
-import { parseAddress } from './hosts/address.ts';
-import { type Authority, authorityOf } from './hosts/pattern.ts';
-import type { HostRules } from './hosts/rules.ts';
+import { ImageSourceError } from '../../detection/image-source.ts';
+import { parseAddress } from '../hosts/address.ts';
+import { type Authority, authorityOf } from '../hosts/pattern.ts';
+import type { HostRules } from '../hosts/rules.ts';
 import type { RegistryLimits } from './limits.ts';
 import type { RegistryProxy } from './proxy.ts';
 

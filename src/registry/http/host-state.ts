@@ -1,0 +1,244 @@
+import { LRUCache } from 'lru-cache';
+
+import { ImageSourceError } from '../../detection/image-source.ts';
+import type { Clock, RegistryLimits } from './limits.ts';
+
+/** A host's permission for one request. */
+export interface Pass {
+  /** Ends the request; later calls do nothing. */
+  readonly end: (outcome: Outcome) => void;
+}
+
+/** What is remembered of each host: who waits, how often it failed, until when it wants to be left alone. */
+export interface HostStates {
+  /** Waits for a place. Rejects with `rate-limited` or `unavailable` where the host is left alone, or with the signal's reason. */
+  enter(host: string, owner: object, signal: AbortSignal): Promise<Pass>;
+  /** Leaves a host alone for a time in milliseconds. */
+  block(host: string, ms: number): void;
+}
+
+interface HostState {
+  readonly gate: Gate;
+  readonly breaker: Breaker;
+  /** On the monotonic clock. */
+  blockedUntil: number;
+}
+
+export interface HostStatesOptions {
+  readonly concurrency: number;
+  readonly limits: RegistryLimits;
+  readonly clock: Clock;
+  readonly onBreaker?: (event: { readonly host: string; readonly state: BreakerState }) => void;
+}
+
+/** Remembers at most `limits.hosts` hosts: whoever creates Pods chooses their names. */
+export function createHostStates({ concurrency, limits, clock, onBreaker }: HostStatesOptions): HostStates {
+  const states = new LRUCache<string, HostState>({ max: limits.hosts });
+  const monotonic = (): number => clock.monotonic();
+  const stateOf = (host: string): HostState => {
+    const known = states.get(host);
+    if (known !== undefined) return known;
+    const breaker = createBreaker({
+      failures: limits.breakerFailures,
+      openMs: limits.breakerOpenMs,
+      monotonic,
+      onChange: (state) => onBreaker?.({ host, state }),
+    });
+    const state = { gate: createGate(concurrency, limits.queue), breaker, blockedUntil: 0 };
+    states.set(host, state);
+    return state;
+  };
+  return {
+    async enter(host, owner, signal) {
+      const state = stateOf(host);
+      await waitForBlock(host, state.blockedUntil - monotonic(), limits, signal);
+      const leave = await state.gate.enter(owner, signal);
+      if (leave === undefined) {
+        throw new ImageSourceError('unavailable', `${host}: more than ${limits.queue} requests wait for it already`);
+      }
+      const settle = state.breaker.enter();
+      if (typeof settle === 'function') return passOf(settle, leave);
+      leave();
+      const message = `${host} failed ${limits.breakerFailures} times in a row and is left alone`;
+      throw new ImageSourceError('unavailable', `${message} for another ${seconds(settle)}`);
+    },
+    block(host, ms) {
+      const state = stateOf(host);
+      state.blockedUntil = Math.max(state.blockedUntil, monotonic() + ms);
+    },
+  };
+}
+
+async function waitForBlock(host: string, left: number, limits: RegistryLimits, signal: AbortSignal): Promise<void> {
+  if (left > limits.retryAfterMs) {
+    const message = `${host} asked to be left alone for another ${seconds(left)} (429 Too Many Requests)`;
+    throw new ImageSourceError('rate-limited', `${message}: log in to it, or set up a mirror`);
+  }
+  if (left > 0) await sleep(left, signal);
+}
+
+function passOf(settle: (outcome: Outcome) => void, leave: () => void): Pass {
+  let ended = false;
+  return {
+    end(outcome) {
+      if (ended) return;
+      ended = true;
+      settle(outcome);
+      leave();
+    },
+  };
+}
+
+function seconds(ms: number): string {
+  return `${Math.ceil(ms / 1000)} s`;
+}
+
+/** Lets a bounded number of owners at a time through to one host. */
+export interface Gate {
+  /**
+   * Waits for a place and returns what gives it back. An owner that holds a place gets another at once: a look-up that
+   * reads one layer while it asks for the next must not wait for itself. Undefined when too many wait already; rejects
+   * with the signal's reason.
+   */
+  enter(owner: object, signal: AbortSignal): Promise<(() => void) | undefined>;
+}
+
+interface Waiter {
+  readonly owner: object;
+  readonly admit: () => void;
+}
+
+/** A gate for `places` owners with at most `queue` waiting, first come first served. */
+export function createGate(places: number, queue: number): Gate {
+  const held = new Map<object, number>();
+  const waiting = new Set<Waiter>();
+  const take = (owner: object): (() => void) => {
+    held.set(owner, (held.get(owner) ?? 0) + 1);
+    let given = false;
+    return () => {
+      if (given) return;
+      given = true;
+      const left = (held.get(owner) ?? 1) - 1;
+      if (left > 0) held.set(owner, left);
+      else held.delete(owner);
+      admitNext();
+    };
+  };
+  const admitNext = (): void => {
+    for (const waiter of waiting) {
+      if (held.size >= places && !held.has(waiter.owner)) return;
+      waiting.delete(waiter);
+      waiter.admit();
+    }
+  };
+  return {
+    enter(owner, signal) {
+      if (signal.aborted) return Promise.reject(signal.reason as Error);
+      if (held.has(owner) || held.size < places) return Promise.resolve(take(owner));
+      if (waiting.size >= queue) return Promise.resolve(undefined);
+      return new Promise((resolve, reject) => {
+        const onAbort = (): void => {
+          waiting.delete(waiter);
+          reject(signal.reason as Error);
+        };
+        const waiter: Waiter = {
+          owner,
+          admit() {
+            signal.removeEventListener('abort', onAbort);
+            resolve(take(owner));
+          },
+        };
+        waiting.add(waiter);
+        signal.addEventListener('abort', onAbort, { once: true });
+      });
+    },
+  };
+}
+
+export type BreakerState = 'closed' | 'open' | 'half-open';
+
+/** What became of a request that a breaker let through. `unknown`: it was given up before the host could fail. */
+export type Outcome = 'success' | 'failure' | 'unknown';
+
+/** Keeps requests away from a host that keeps failing. */
+export interface Breaker {
+  /** Lets a request through, to be followed by exactly one call of the function returned; or milliseconds left to wait. */
+  enter(): ((outcome: Outcome) => void) | number;
+}
+
+/**
+ * Opens after `failures` in a row, lets one request through `openMs` later, and closes when that one succeeds.
+ * `monotonic` gives milliseconds.
+ */
+export function createBreaker(options: {
+  readonly failures: number;
+  readonly openMs: number;
+  readonly monotonic: () => number;
+  readonly onChange?: (state: BreakerState) => void;
+}): Breaker {
+  let state: BreakerState = 'closed';
+  let count = 0;
+  let reopensAt = 0;
+  let probing = false;
+  const become = (next: BreakerState): void => {
+    if (state === next) return;
+    state = next;
+    options.onChange?.(next);
+  };
+  const settle = (probe: boolean) => (outcome: Outcome) => {
+    if (probe) probing = false;
+    if (outcome === 'unknown') return;
+    count = outcome === 'success' ? 0 : count + 1;
+    if (outcome === 'success') become('closed');
+    if (outcome === 'failure' && (probe || count >= options.failures)) {
+      reopensAt = options.monotonic() + options.openMs;
+      become('open');
+    }
+  };
+  return {
+    enter() {
+      if (state === 'closed') return settle(false);
+      const left = reopensAt - options.monotonic();
+      if (left > 0) return left;
+      if (probing) return options.openMs;
+      probing = true;
+      become('half-open');
+      return settle(true);
+    },
+  };
+}
+
+/**
+ * Milliseconds that a `Retry-After` header asks for, as seconds or as a date (RFC 9110 section 10.2.3); `fallback` where it
+ * is missing or cannot be read; never more than `longest`. `now` is milliseconds since 1970.
+ */
+export function retryAfterMs(
+  header: string | undefined,
+  options: { readonly now: number; readonly fallback: number; readonly longest: number },
+): number {
+  const text = header?.trim() ?? '';
+  const asked = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : dateIn(text, options.now);
+  return Math.min(Math.max(asked ?? options.fallback, 0), options.longest);
+}
+
+function dateIn(text: string, now: number): number | undefined {
+  // Date.parse takes a bare number for a year; every HTTP date begins with the name of a day.
+  const at = /^[A-Z][a-z]+,? /.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(at) ? undefined : at - now;
+}
+
+/** Waits, or rejects with the signal's reason. */
+export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  await new Promise<void>((resolve, reject) => {
+    const onAbort = (): void => {
+      clearTimeout(timer);
+      reject(signal.reason as Error);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', onAbort);
+      resolve();
+    }, ms);
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+}
