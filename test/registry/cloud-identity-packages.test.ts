@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { cloudPackages } from '../../src/registry/cloud-identities.ts';
+import { cloudPackages } from '../../src/registry/cloud/identities.ts';
 
 let directory: string;
 let bundled: readonly string[];

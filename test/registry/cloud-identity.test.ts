@@ -3,16 +3,16 @@ import { inspect } from 'node:util';
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import type { Cloud } from '../../src/registry/cloud-hosts.ts';
-import { createCloudIdentities, type CloudIdentitiesOptions } from '../../src/registry/cloud-identities.ts';
+import type { Cloud } from '../../src/registry/cloud/hosts.ts';
+import { type CloudIdentitiesOptions, createCloudIdentities } from '../../src/registry/cloud/identities.ts';
 import { createCertificate } from '../support/certificate.ts';
-import { startClouds, type IdentityKind } from '../support/clouds.ts';
 import {
+  type CloudRegistries,
   cloudRegistryNames,
   refreshToken,
   startCloudRegistries,
-  type CloudRegistries,
 } from '../support/cloud-registries.ts';
+import { type IdentityKind, startClouds } from '../support/clouds.ts';
 import { amd64, collect, lookupContext, sampleImage, testClient } from '../support/registry-harness.ts';
 
 const certificate = await createCertificate(['localhost', '127.0.0.1', ...cloudRegistryNames]);

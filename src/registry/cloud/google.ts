@@ -1,4 +1,4 @@
-import type { CloudLogin } from './cloud-logins.ts';
+import type { CloudLogin } from './logins.ts';
 
 const scopes = ['https://www.googleapis.com/auth/cloud-platform.read-only'];
 

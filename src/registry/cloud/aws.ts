@@ -1,4 +1,4 @@
-import type { CloudLogin } from './cloud-logins.ts';
+import type { CloudLogin } from './logins.ts';
 
 export interface ElasticRegion {
   /** `eu-central-1`. */

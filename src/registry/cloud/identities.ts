@@ -1,18 +1,18 @@
 import { lookup } from 'node:dns/promises';
 
-import { elasticRegistryLogin } from './cloud-aws.ts';
-import { azureRegistryLogin } from './cloud-azure.ts';
-import { googleRegistryLogin } from './cloud-google.ts';
-import { type Cloud, cloudRegistry, type CloudRegistry } from './cloud-hosts.ts';
-import { createCloudLogins, type GetCloudLogin } from './cloud-logins.ts';
-import type { CredentialSource } from './credentials.ts';
-import { authorityOf } from './hosts/pattern.ts';
-import { createHostRules, type HostLists, type HostRules } from './hosts/rules.ts';
-import { createDispatcher, type Resolve, trustContext } from './http/dispatcher.ts';
-import { createExchange, type Exchange } from './http/exchange.ts';
-import { createHostStates } from './http/host-state.ts';
-import { type Clock, defaultLimits } from './http/limits.ts';
-import { createRegistryProxy, type ProxyOptions } from './http/proxy.ts';
+import type { CredentialSource } from '../credentials.ts';
+import { authorityOf } from '../hosts/pattern.ts';
+import { createHostRules, type HostLists, type HostRules } from '../hosts/rules.ts';
+import { createDispatcher, type Resolve, trustContext } from '../http/dispatcher.ts';
+import { createExchange, type Exchange } from '../http/exchange.ts';
+import { createHostStates } from '../http/host-state.ts';
+import { type Clock, defaultLimits } from '../http/limits.ts';
+import { createRegistryProxy, type ProxyOptions } from '../http/proxy.ts';
+import { elasticRegistryLogin } from './aws.ts';
+import { azureRegistryLogin } from './azure.ts';
+import { googleRegistryLogin } from './google.ts';
+import { type Cloud, cloudRegistry, type CloudRegistry } from './hosts.ts';
+import { createCloudLogins, type GetCloudLogin } from './logins.ts';
 
 /** The npm package that each cloud's logins need: no part of the bundle, and loaded with the first login. */
 export const cloudPackages: Readonly<Record<Cloud, string>> = {

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 
-import type { Credential } from '../detection/image-source.ts';
-import { beforeAbort } from '../util/abort.ts';
+import type { Credential } from '../../detection/image-source.ts';
+import { beforeAbort } from '../../util/abort.ts';
 
 /** A registry login that a cloud has given to our own identity. */
 export interface CloudLogin {

@@ -3,12 +3,12 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 
 import {
-  createCloudLogins,
-  describeCloudError,
   type CloudLogin,
   type CloudLogins,
-} from '../../../src/registry/cloud-logins.ts';
-import { manualClock } from '../../support/registry-harness.ts';
+  createCloudLogins,
+  describeCloudError,
+} from '../../../../src/registry/cloud/logins.ts';
+import { manualClock } from '../../../support/registry-harness.ts';
 
 const minutes = (count: number) => count * 60_000;
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { cloudRegistry } from '../../../src/registry/cloud-hosts.ts';
+import { cloudRegistry } from '../../../../src/registry/cloud/hosts.ts';
 
 const aws = (region: string, fips = false) => ({ cloud: 'aws', region, fips });
 
