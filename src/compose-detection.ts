@@ -12,9 +12,9 @@ import { ImageSourceError, type ImageSources } from './detection/image-source.ts
 import type { VerdictStore } from './detection/verdict-store.ts';
 import { createInspector, inspectImage } from './inspection/inspect.ts';
 import { fullScanLimits } from './inspection/limits.ts';
-import { credentialHelper } from './registry/credential-helper.ts';
-import { combineCredentials, type CredentialSource, listedCredentials } from './registry/credentials.ts';
-import { dockerConfigCredentials, parseDockerConfig } from './registry/docker-config.ts';
+import { credentialHelper } from './registry/auth/credential-helper.ts';
+import { combineCredentials, type CredentialSource, listedCredentials } from './registry/auth/credentials.ts';
+import { dockerConfigCredentials, parseDockerConfig } from './registry/auth/docker-config.ts';
 import type { BreakerState } from './registry/http/host-state.ts';
 import { openOciLayout, parseLayoutReference } from './registry/oci-layout.ts';
 import { createRegistryClient, type RegistryClient } from './registry/registry-client.ts';

@@ -1,8 +1,9 @@
 import { lookup } from 'node:dns/promises';
 
 import { ImageSourceError, type ImageSources } from '../detection/image-source.ts';
-import { createAuthorization } from './authorization.ts';
-import type { CredentialSource } from './credentials.ts';
+import { createAuthorization } from './auth/authorization.ts';
+import type { CredentialSource } from './auth/credentials.ts';
+import { createTokens } from './auth/token.ts';
 import { endpointsOf, type Mirror, parseMirror, registryAuthority } from './endpoint.ts';
 import { commonName } from './hosts/pattern.ts';
 import { createHostRules, type HostLists, type HostRules } from './hosts/rules.ts';
@@ -14,7 +15,6 @@ import { createRegistryProxy, type ProxyOptions } from './http/proxy.ts';
 import { formatReference, parseReference, type Reference } from './reference.ts';
 import { createRegistrySource } from './registry-source.ts';
 import { createRepositoryRequests } from './repository-request.ts';
-import { createTokens } from './token.ts';
 
 export interface RegistryClientOptions extends HostLists {
   /** By registry as people name it: mirrors to ask before it, in order: `{ 'docker.io': ['https://mirror.example/hub'] }`. */

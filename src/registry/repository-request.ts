@@ -1,13 +1,18 @@
 import { LRUCache } from 'lru-cache';
 
 import { ImageSourceError, type LookupContext } from '../detection/image-source.ts';
-import type { Authorization, Subject } from './authorization.ts';
-import { type CredentialSource, matchCredentials } from './credentials.ts';
+import type { Authorization, Subject } from './auth/authorization.ts';
+import {
+  anonymous,
+  createIdentities,
+  type CredentialSource,
+  type Identity,
+  matchCredentials,
+} from './auth/credentials.ts';
 import type { Endpoint } from './endpoint.ts';
 import { discard, type FinalAnswer, follow, type Retries, statusError } from './http/answers.ts';
 import type { Ask, Exchange, RequestKind } from './http/exchange.ts';
 import type { RegistryLimits } from './http/limits.ts';
-import { anonymous, createIdentities, type Identity } from './identity.ts';
 
 /** A GET below `/v2/<repository>/`. */
 export interface RepositoryRequest {

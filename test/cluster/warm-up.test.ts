@@ -12,7 +12,7 @@ import { createPullSecrets } from '../../src/kubernetes/pull-secrets.ts';
 import { WORKLOAD_KINDS } from '../../src/kubernetes/workload-kinds.ts';
 import { createWarmUp, type WarmUp, type WarmUpOptions } from '../../src/kubernetes/workloads.ts';
 import { MODE_LABEL } from '../../src/policy/scope.ts';
-import { parseDockerConfig, parseLegacyDockerConfig } from '../../src/registry/docker-config.ts';
+import { parseDockerConfig, parseLegacyDockerConfig } from '../../src/registry/auth/docker-config.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { elf } from '../support/elf-builder.ts';
 import { image } from '../support/image-builder.ts';

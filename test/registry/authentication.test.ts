@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import type { Credential, LookupContext } from '../../src/detection/image-source.ts';
-import { listedCredentials } from '../../src/registry/credentials.ts';
+import { listedCredentials } from '../../src/registry/auth/credentials.ts';
 import { amd64, collect, lookupContext, manualClock, sampleImage, testClient } from '../support/registry-harness.ts';
 import { type RegistryServer, type RegistryServerOptions, startRegistry } from '../support/registry-server.ts';
 import { startTokenServer, type TokenServerOptions } from '../support/token-server.ts';

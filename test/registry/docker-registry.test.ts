@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { Credential } from '../../src/detection/image-source.ts';
-import { listedCredentials } from '../../src/registry/credentials.ts';
+import { listedCredentials } from '../../src/registry/auth/credentials.ts';
 import { createCertificate } from '../support/certificate.ts';
 import { type DebianRegistry, hasDebianRegistry, startDebianRegistry } from '../support/debian-registry.ts';
 import { image, index } from '../support/image-builder.ts';

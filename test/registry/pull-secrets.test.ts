@@ -7,7 +7,7 @@ import type { Credential } from '../../src/detection/image-source.ts';
 import { podVerdicts } from '../../src/detection/pod-verdicts.ts';
 import { inspectImage } from '../../src/inspection/inspect.ts';
 import { readPod } from '../../src/policy/read-pod.ts';
-import { combineCredentials, listedCredentials } from '../../src/registry/credentials.ts';
+import { combineCredentials, listedCredentials } from '../../src/registry/auth/credentials.ts';
 import { hasDebianRegistry, startDebianRegistry } from '../support/debian-registry.ts';
 import { elf } from '../support/elf-builder.ts';
 import { image } from '../support/image-builder.ts';

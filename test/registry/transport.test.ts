@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
-import { listedCredentials } from '../../src/registry/credentials.ts';
+import { listedCredentials } from '../../src/registry/auth/credentials.ts';
 import { createCertificate, type TestCertificate } from '../support/certificate.ts';
 import { amd64, collect, lookupContext, sampleImage, testClient } from '../support/registry-harness.ts';
-import { startRegistry, type RegistryServer } from '../support/registry-server.ts';
+import { type RegistryServer, startRegistry } from '../support/registry-server.ts';
 
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {

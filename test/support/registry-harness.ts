@@ -1,5 +1,5 @@
 import type { LookupContext, Meter, Platform } from '../../src/detection/image-source.ts';
-import { listedCredentials } from '../../src/registry/credentials.ts';
+import { listedCredentials } from '../../src/registry/auth/credentials.ts';
 import {
   createRegistryClient,
   type RegistryClient,

@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises';
 
-import type { CredentialSource } from '../credentials.ts';
+import type { CredentialSource } from '../auth/credentials.ts';
 import { authorityOf } from '../hosts/pattern.ts';
 import { createHostRules, type HostLists, type HostRules } from '../hosts/rules.ts';
 import { createDispatcher, type Resolve, trustContext } from '../http/dispatcher.ts';

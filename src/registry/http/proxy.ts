@@ -5,8 +5,8 @@ import { connect as connectTls, type SecureContext } from 'node:tls';
 import type { buildConnector } from 'undici';
 
 import { ImageSourceError } from '../../detection/image-source.ts';
+import { basicAuthorization } from '../auth/credentials.ts';
 import { type Authority, authorityOf, createNoProxy } from '../hosts/pattern.ts';
-import { basicAuthorization } from '../identity.ts';
 import type { RegistryLimits } from './limits.ts';
 import { describeWireError } from './wire-error.ts';
 

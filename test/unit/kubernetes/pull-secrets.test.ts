@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { createPullSecrets, type PullSecrets } from '../../../src/kubernetes/pull-secrets.ts';
 import type { PullSecretProblem } from '../../../src/kubernetes/pull-secret-api.ts';
-import { parseDockerConfig, parseLegacyDockerConfig } from '../../../src/registry/docker-config.ts';
+import { createPullSecrets, type PullSecrets } from '../../../src/kubernetes/pull-secrets.ts';
+import { parseDockerConfig, parseLegacyDockerConfig } from '../../../src/registry/auth/docker-config.ts';
 import { manualClock } from '../../support/registry-harness.ts';
-import { dockerConfigSecret, startSecretsApi, type SecretsApi } from '../../support/secrets-api.ts';
+import { dockerConfigSecret, type SecretsApi, startSecretsApi } from '../../support/secrets-api.ts';
 
 let api: SecretsApi;
 let pullSecrets: PullSecrets;

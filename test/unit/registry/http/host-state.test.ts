@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
+import { anonymous, basicAuthorization, createIdentities } from '../../../../src/registry/auth/credentials.ts';
 import { createBreaker, createGate, retryAfterMs, sleep } from '../../../../src/registry/http/host-state.ts';
-import { anonymous, basicAuthorization, createIdentities } from '../../../../src/registry/identity.ts';
 
 const never = new AbortController().signal;
 

@@ -1,7 +1,7 @@
 import { array, assert, constantFrom, dictionary, oneof, property, string, stringMatching, tuple } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { parseChallenges } from '../../../src/registry/challenge.ts';
+import { parseChallenges } from '../../../../src/registry/auth/authorization.ts';
 
 const read = (...headers: string[]) =>
   parseChallenges(headers).map(({ scheme, parameters }) => [scheme, Object.fromEntries(parameters)]);

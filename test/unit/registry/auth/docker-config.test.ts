@@ -6,13 +6,13 @@ import { inspect } from 'node:util';
 import { anything, assert, json as anyJson, oneof, property, string } from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 
-import { credentialHelper } from '../../../src/registry/credential-helper.ts';
-import { combineCredentials, listedCredentials, matchCredentials } from '../../../src/registry/credentials.ts';
+import { credentialHelper } from '../../../../src/registry/auth/credential-helper.ts';
+import { combineCredentials, listedCredentials, matchCredentials } from '../../../../src/registry/auth/credentials.ts';
 import {
   dockerConfigCredentials,
   parseDockerConfig,
   parseLegacyDockerConfig,
-} from '../../../src/registry/docker-config.ts';
+} from '../../../../src/registry/auth/docker-config.ts';
 
 const login = (username: string) => ({ username, password: 'p' });
 const auth = (text: string) => Buffer.from(text).toString('base64');

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 
 import { z } from 'zod';
 
-import type { Credential } from '../detection/image-source.ts';
+import type { Credential } from '../../detection/image-source.ts';
 import type { CredentialHelper } from './docker-config.ts';
 
 const longestAnswer = 1 << 20;

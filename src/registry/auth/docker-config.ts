@@ -1,9 +1,9 @@
 import { z } from 'zod';
 
-import type { Credential } from '../detection/image-source.ts';
-import { parseBoundedJson } from './bounded-json.ts';
+import type { Credential } from '../../detection/image-source.ts';
+import { parseBoundedJson } from '../bounded-json.ts';
+import { hubHost } from '../hosts/pattern.ts';
 import { type CredentialSource, type KeyedCredential, matchCredentials } from './credentials.ts';
-import { hubHost } from './hosts/pattern.ts';
 
 /** What a docker config file says about logins. */
 export interface DockerConfig {
