@@ -15,9 +15,9 @@ import { fullScanLimits } from './inspection/limits.ts';
 import { credentialHelper } from './registry/auth/credential-helper.ts';
 import { combineCredentials, type CredentialSource, listedCredentials } from './registry/auth/credentials.ts';
 import { dockerConfigCredentials, parseDockerConfig } from './registry/auth/docker-config.ts';
+import { createRegistryClient, type RegistryClient } from './registry/client.ts';
 import type { BreakerState } from './registry/http/host-state.ts';
 import { openOciLayout, parseLayoutReference } from './registry/oci-layout.ts';
-import { createRegistryClient, type RegistryClient } from './registry/registry-client.ts';
 import { systemClock } from './util/clock.ts';
 
 export interface DetectionOptions {

@@ -3,7 +3,7 @@ import type { Endpoint } from './endpoint.ts';
 import { type FinalAnswer, type Retries, statusError } from './http/answers.ts';
 import type { RegistryLimits } from './http/limits.ts';
 import { isReset } from './http/wire-error.ts';
-import { describe, type RepositoryRequest, type RequestRepository } from './repository-request.ts';
+import { describe, type RepositoryRequest, type RequestRepository } from './repository.ts';
 
 /** Bytes of a blob that are asked for. */
 export interface BlobRange {

@@ -12,7 +12,7 @@ import {
 import { chooseImage, type DocumentStore, type StoredDocument } from './choose-image.ts';
 import { matchesDigest, parseDigest } from './digest.ts';
 import { defaultLimits } from './http/limits.ts';
-import { type IndexEntry, parseImageConfig, parseImageDocument } from './image-document.ts';
+import { type IndexEntry, parseImageConfig, parseImageDocument } from './manifest.ts';
 
 /** An OCI image layout directory and an image in it. */
 export interface LayoutReference {

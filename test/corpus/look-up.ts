@@ -1,7 +1,7 @@
 import { ImageSourceError, type ImageSources, type Meter, type Platform } from '../../src/detection/image-source.ts';
 import { inspectImage } from '../../src/inspection/inspect.ts';
 import { listedCredentials } from '../../src/registry/auth/credentials.ts';
-import { createRegistryClient } from '../../src/registry/registry-client.ts';
+import { createRegistryClient } from '../../src/registry/client.ts';
 import type { CorpusImage } from './corpus-image.ts';
 import type { Outcome } from './grade.ts';
 

@@ -1,13 +1,13 @@
-import { createServer, type AddressInfo, type Server } from 'node:net';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 import { afterEach, describe, expect, it } from 'vitest';
 
-import type { RegistryClientOptions } from '../../src/registry/registry-client.ts';
+import type { RegistryClientOptions } from '../../src/registry/client.ts';
 import { amd64, collect, lookupContext, manualClock, sampleImage, testClient } from '../support/registry-harness.ts';
-import { startRegistry, type Fault, type Recorded, type RegistryServer } from '../support/registry-server.ts';
+import { type Fault, type Recorded, type RegistryServer, startRegistry } from '../support/registry-server.ts';
 
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {

@@ -1,10 +1,6 @@
 import type { LookupContext, Meter, Platform } from '../../src/detection/image-source.ts';
 import { listedCredentials } from '../../src/registry/auth/credentials.ts';
-import {
-  createRegistryClient,
-  type RegistryClient,
-  type RegistryClientOptions,
-} from '../../src/registry/registry-client.ts';
+import { createRegistryClient, type RegistryClient, type RegistryClientOptions } from '../../src/registry/client.ts';
 import { type BuiltImage, image, type ImageConfigOptions } from './image-builder.ts';
 import { layer } from './layer-builder.ts';
 

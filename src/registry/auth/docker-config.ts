@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
 import type { Credential } from '../../detection/image-source.ts';
-import { parseBoundedJson } from '../bounded-json.ts';
 import { hubHost } from '../hosts/pattern.ts';
+import { parseBoundedJson } from '../manifest.ts';
 import { type CredentialSource, type KeyedCredential, matchCredentials } from './credentials.ts';
 
 /** What a docker config file says about logins. */

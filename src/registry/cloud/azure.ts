@@ -1,9 +1,9 @@
 import { z } from 'zod';
 
-import { parseBoundedJson } from '../bounded-json.ts';
 import { follow, readWhole, statusError } from '../http/answers.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { RegistryLimits } from '../http/limits.ts';
+import { parseBoundedJson } from '../manifest.ts';
 import type { CloudLogin } from './logins.ts';
 
 export interface AzureRegistry {

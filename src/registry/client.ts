@@ -13,8 +13,8 @@ import { type BreakerState, createHostStates } from './http/host-state.ts';
 import { type Clock, defaultLimits, type RegistryLimits } from './http/limits.ts';
 import { createRegistryProxy, type ProxyOptions } from './http/proxy.ts';
 import { formatReference, parseReference, type Reference } from './reference.ts';
-import { createRegistrySource } from './registry-source.ts';
-import { createRepositoryRequests } from './repository-request.ts';
+import { createRepositoryRequests } from './repository.ts';
+import { createRegistrySource } from './source.ts';
 
 export interface RegistryClientOptions extends HostLists {
   /** By registry as people name it: mirrors to ask before it, in order: `{ 'docker.io': ['https://mirror.example/hub'] }`. */

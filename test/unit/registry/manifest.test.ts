@@ -15,8 +15,8 @@ import { describe, expect, it } from 'vitest';
 
 import type { Platform } from '../../../src/detection/image-source.ts';
 import { platformName } from '../../../src/detection/platform.ts';
-import { parseImageConfig, parseImageDocument } from '../../../src/registry/image-document.ts';
-import { normalizePlatform, platformRank } from '../../../src/registry/platform.ts';
+import { normalizePlatform, platformRank } from '../../../src/registry/choose-image.ts';
+import { parseImageConfig, parseImageDocument } from '../../../src/registry/manifest.ts';
 
 const digest = `sha256:${'a'.repeat(64)}`;
 const ociIndex = 'application/vnd.oci.image.index.v1+json';

@@ -11,9 +11,9 @@ import { matchesDigest, parseDigest, sha256Of } from './digest.ts';
 import type { Endpoint } from './endpoint.ts';
 import { readWhole, type Retries, statusError, untilWhole } from './http/answers.ts';
 import type { RegistryLimits } from './http/limits.ts';
-import { acceptedTypes, parseImageConfig } from './image-document.ts';
+import { acceptedTypes, parseImageConfig } from './manifest.ts';
 import { formatReference, type Reference } from './reference.ts';
-import { describe, type RepositoryRequest, type RequestRepository } from './repository-request.ts';
+import { describe, type RepositoryRequest, type RequestRepository } from './repository.ts';
 
 export interface RegistrySourceOptions {
   readonly reference: Reference;
