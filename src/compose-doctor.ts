@@ -16,7 +16,7 @@ import type { KubeClient } from './kubernetes/client.ts';
 import type { OwnPlace } from './kubernetes/cluster-dns.ts';
 import { createDiscovery } from './kubernetes/cluster-facts-discovery.ts';
 import { createDoctorView } from './kubernetes/doctor-view.ts';
-import type { KubeError } from './kubernetes/kube-error.ts';
+import type { KubeError } from './kubernetes/errors.ts';
 import { parseReference } from './registry/reference.ts';
 import type { Log } from './telemetry/log.ts';
 import { systemClock } from './util/clock.ts';

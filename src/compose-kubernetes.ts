@@ -3,9 +3,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { CommandError } from './commands/errors.ts';
 import type { ServeFlags } from './commands/serve.ts';
 import type { KubeClient } from './kubernetes/client.ts';
-import type { KubeConfigOptions, KubeConfigTransport } from './kubernetes/kube-config.ts';
-import { KubeError } from './kubernetes/kube-error.ts';
 import type { OwnPlace } from './kubernetes/cluster-dns.ts';
+import { KubeError } from './kubernetes/errors.ts';
+import type { KubeConfigOptions, KubeConfigTransport } from './kubernetes/kubeconfig.ts';
 import type { Log } from './telemetry/log.ts';
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
@@ -48,7 +48,7 @@ export async function connect(access: KubeConfigOptions): Promise<Connected> {
   // Loaded only here: who does not join a cluster does not pay for it.
   const [{ createKubeClient }, { kubeConfigTransport }] = await Promise.all([
     import('./kubernetes/client.ts'),
-    import('./kubernetes/kube-config.ts'),
+    import('./kubernetes/kubeconfig.ts'),
   ]);
   try {
     const transport = kubeConfigTransport(access);

@@ -1,6 +1,6 @@
 import { CommandError } from './commands/errors.ts';
-import { meantCluster, type Choice } from './compose-kubeconfig.ts';
-import { joinByKubeconfig, joinOwn, type Joined, type Surroundings } from './compose-kubernetes.ts';
+import { type Choice, meantCluster } from './compose-kubeconfig.ts';
+import { joinByKubeconfig, type Joined, joinOwn, type Surroundings } from './compose-kubernetes.ts';
 import type { KubeClient } from './kubernetes/client.ts';
 import type { Log } from './telemetry/log.ts';
 

@@ -4,7 +4,7 @@ import type { CertificateParts } from './compose-certificates.ts';
 import type { Joined } from './compose-kubernetes.ts';
 import { caSecret } from './kubernetes/ca-secret.ts';
 import type { KubeClient } from './kubernetes/client.ts';
-import { KubeError } from './kubernetes/kube-error.ts';
+import { KubeError } from './kubernetes/errors.ts';
 import { webhookRegistration } from './kubernetes/webhook-registration.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
 import { selfManagedCertificates, type SelfManagedHooks } from './tls/self-managed.ts';

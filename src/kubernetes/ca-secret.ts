@@ -2,9 +2,9 @@ import { z } from 'zod';
 
 import type { CaData, CaStore, Stored, Written } from '../tls/ca-store.ts';
 import type { KubeClient, KubeRequest } from './client.ts';
+import { KubeError } from './errors.ts';
 import { followObject } from './follow-object.ts';
-import { KubeError } from './kube-error.ts';
-import { resourcePath, RESOURCES, type KubeObject } from './objects.ts';
+import { type KubeObject, resourcePath, RESOURCES } from './objects.ts';
 
 export interface CaSecretOptions {
   readonly client: KubeClient;

@@ -4,7 +4,7 @@ import { z } from 'zod';
 
 import type { Config } from '../config/schema.ts';
 import { BUILT_IN, clusterFromOwnFile, parseResolvConf } from '../resolv-conf/kubelet.ts';
-import { shaped } from './cluster-facts-shape.ts';
+import { shaped } from './lists.ts';
 
 /** Where a fact comes from, for logs and `doctor`. */
 export type FactSource =

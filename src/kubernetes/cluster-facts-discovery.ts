@@ -1,11 +1,11 @@
 import type { Config } from '../config/schema.ts';
 import type { ClusterFacts, PolicyConfig } from '../policy/model.ts';
 import type { KubeClient } from './client.ts';
-import { clusterDns, serviceAddresses, type FactSource, type OwnPlace } from './cluster-dns.ts';
+import { clusterDns, type FactSource, type OwnPlace, serviceAddresses } from './cluster-dns.ts';
 import { createObjectReader, type ObjectReader } from './cluster-facts-reader.ts';
-import type { KubeError } from './kube-error.ts';
+import type { KubeError } from './errors.ts';
 import { createNodeLocalReader, type NodeLocal } from './node-local.ts';
-import { RESOURCES, type Resource } from './objects.ts';
+import { type Resource, RESOURCES } from './objects.ts';
 
 /** The facts, with where they come from. */
 export interface KnownFacts {

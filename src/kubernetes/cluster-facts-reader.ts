@@ -1,6 +1,6 @@
 import type { KubeClient } from './client.ts';
-import { asKubeError, isKubeError, type KubeError } from './kube-error.ts';
-import { resourcePath, type Resource } from './objects.ts';
+import { asKubeError, isKubeError, type KubeError } from './errors.ts';
+import { type Resource, resourcePath } from './objects.ts';
 
 export interface ObjectReaderOptions {
   readonly client: KubeClient;

@@ -1,8 +1,8 @@
 import type { Gap } from '../audit/report.ts';
 import type { KubeClient } from './client.ts';
 import { orGap } from './cluster-scan-gap.ts';
-import { eachObject } from './list-pages.ts';
-import { RESOURCES, type KubeObject } from './objects.ts';
+import { eachObject } from './lists.ts';
+import { type KubeObject, RESOURCES } from './objects.ts';
 
 /** The webhook as it is installed in a cluster. */
 export interface Installation {

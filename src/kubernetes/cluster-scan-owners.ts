@@ -1,8 +1,8 @@
-import { readPod } from '../policy/read-pod.ts';
-import type { DnsSettings, Owner } from '../audit/scanned.ts';
 import type { Gap } from '../audit/report.ts';
+import type { DnsSettings, Owner } from '../audit/scanned.ts';
+import { readPod } from '../policy/read-pod.ts';
 import { orGap } from './cluster-scan-gap.ts';
-import { eachObject, type PagesOptions } from './list-pages.ts';
+import { eachObject, type PagesOptions } from './lists.ts';
 import type { KubeObject, ObjectMeta, Resource } from './objects.ts';
 
 /** The workload of a Pod, and what its template says of DNS. */

@@ -1,7 +1,7 @@
 import type { Gap, KubeProxy } from '../audit/report.ts';
 import { kubeProxyOf } from '../exposure/kube-proxy.ts';
 import type { KubeClient } from './client.ts';
-import { KubeError } from './kube-error.ts';
+import { KubeError } from './errors.ts';
 import { readKubeProxy } from './kube-proxy.ts';
 import { resourcePath, RESOURCES } from './objects.ts';
 

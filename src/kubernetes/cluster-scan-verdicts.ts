@@ -3,9 +3,9 @@ import { platformName } from '../detection/platform.ts';
 import type { VerdictStore } from '../detection/verdict-store.ts';
 import { pause } from '../util/abort.ts';
 import type { KubeClient } from './client.ts';
+import type { KubeError } from './errors.ts';
 import { createLibcCopy } from './image-libc-copy.ts';
 import { storedVerdict } from './image-libc.ts';
-import type { KubeError } from './kube-error.ts';
 
 export interface ReaderOptions {
   readonly client: KubeClient;

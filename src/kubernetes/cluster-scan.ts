@@ -3,12 +3,12 @@ import type { Gap } from '../audit/report.ts';
 import type { Scanned, ScannedNode, ScannedPolicy } from '../audit/scanned.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import type { KubeClient } from './client.ts';
-import { readOwners, type Owners } from './cluster-scan-owners.ts';
 import { orGap } from './cluster-scan-gap.ts';
+import { type Owners, readOwners } from './cluster-scan-owners.ts';
 import { readDnsTcpPort, scanKubeProxy } from './cluster-scan-path.ts';
-import { isKubeError, KubeError } from './kube-error.ts';
-import { eachObject } from './list-pages.ts';
-import { RESOURCES, resourcePath, type KubeObject } from './objects.ts';
+import { isKubeError, KubeError } from './errors.ts';
+import { eachObject } from './lists.ts';
+import { type KubeObject, resourcePath, RESOURCES } from './objects.ts';
 
 export interface ScanOptions {
   readonly client: Pick<KubeClient, 'request'>;

@@ -6,8 +6,8 @@ import type { Decision } from '../policy/model.ts';
 import { pause } from '../util/abort.ts';
 import type { TokenBucket } from '../util/token-bucket.ts';
 import type { KubeClient } from './client.ts';
+import { KubeError } from './errors.ts';
 import { controllerOf, createEventSubjects, type EventSubject } from './event-subject.ts';
-import { KubeError } from './kube-error.ts';
 import { resourcePath, RESOURCES } from './objects.ts';
 
 export interface DecisionEventsOptions {

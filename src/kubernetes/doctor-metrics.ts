@@ -1,6 +1,5 @@
-import type { Transport } from './client.ts';
-import { KubeError, statusError, transportError } from './kube-error.ts';
-import { readLines } from './read-lines.ts';
+import { readLines, type Transport } from './client.ts';
+import { KubeError, statusError, transportError } from './errors.ts';
 
 /** An API server of a large cluster writes some ten MiB. */
 const MOST_LINES = 500_000;

@@ -10,14 +10,13 @@ import type {
 } from '../doctor/cluster-view.ts';
 import { readPod } from '../policy/read-pod.ts';
 import type { KubeClient, Transport } from './client.ts';
-import { shaped } from './cluster-facts-shape.ts';
-import * as objects from './doctor-objects.ts';
 import { apiServerMetrics } from './doctor-metrics.ts';
+import * as objects from './doctor-objects.ts';
 import { podSeen } from './doctor-pods.ts';
-import { isKubeError } from './kube-error.ts';
+import { isKubeError } from './errors.ts';
 import { readKubeProxy } from './kube-proxy.ts';
-import { resourcePath, RESOURCES, type Resource } from './objects.ts';
-import { by, getOne, listAll } from './read-objects.ts';
+import { by, getOne, listAll, shaped } from './lists.ts';
+import { type Resource, resourcePath, RESOURCES } from './objects.ts';
 
 type Requests = Pick<KubeClient, 'request'>;
 

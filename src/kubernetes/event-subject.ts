@@ -2,8 +2,8 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 
 import type { KubeClient } from './client.ts';
-import { KubeError } from './kube-error.ts';
-import { resourcePath, type Resource } from './objects.ts';
+import { KubeError } from './errors.ts';
+import { type Resource, resourcePath } from './objects.ts';
 
 /** What an Event is about: core/v1 ObjectReference, without its namespace. */
 export interface EventSubject {

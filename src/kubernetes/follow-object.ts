@@ -1,6 +1,6 @@
 import type { KubeClient } from './client.ts';
-import type { KubeError } from './kube-error.ts';
-import { resourcePath, type KubeObject, type Resource } from './objects.ts';
+import type { KubeError } from './errors.ts';
+import { type KubeObject, type Resource, resourcePath } from './objects.ts';
 import { createReflector } from './reflector.ts';
 
 export interface FollowOptions<T> {

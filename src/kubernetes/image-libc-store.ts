@@ -6,11 +6,11 @@ import type { StoredVerdict, StoreKey, VerdictStore } from '../detection/verdict
 import type { Backoff } from '../util/abort.ts';
 import { createTokenBucket } from '../util/token-bucket.ts';
 import type { KubeClient } from './client.ts';
+import type { KubeErrorCode } from './errors.ts';
 import { isStorable } from './image-libc-apply.ts';
 import { createLibcCopy, type LibcCopy } from './image-libc-copy.ts';
 import { expired, planDelete, planPut, type WritePlan } from './image-libc-plan.ts';
 import { type DetectedLibc, type HeldLibc, imageLibcName, storedVerdict } from './image-libc.ts';
-import type { KubeErrorCode } from './kube-error.ts';
 import type { Reflector, ReflectorHooks } from './reflector.ts';
 import { createWriteQueue, type WriteQueue, type WriteQueueHooks } from './write-queue.ts';
 

@@ -3,9 +3,9 @@ import type { KubeProxySources } from '../exposure/kube-proxy.ts';
 import type { KubeClient } from './client.ts';
 import * as objects from './doctor-objects.ts';
 import { podSeen } from './doctor-pods.ts';
-import { KubeError } from './kube-error.ts';
+import { KubeError } from './errors.ts';
+import { by, getOne, listAll } from './lists.ts';
 import { resourcePath, RESOURCES } from './objects.ts';
-import { by, getOne, listAll } from './read-objects.ts';
 
 const KEYS = ['config.conf', 'config', 'kube-proxy.yaml'] as const;
 

@@ -1,6 +1,6 @@
 import { pause } from '../util/abort.ts';
-import { asKubeError, type KubeError } from './kube-error.ts';
-import { createLeaseClaim, type LeaseClaim, type LeaseClaimOptions } from './lease-claim.ts';
+import { asKubeError, type KubeError } from './errors.ts';
+import { createLeaseClaim, type LeaseClaim, type LeaseClaimOptions } from './lease.ts';
 
 export interface LeaderOptions extends Omit<LeaseClaimOptions, 'durationMs'> {
   readonly hooks: LeaderHooks;

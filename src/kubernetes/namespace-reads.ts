@@ -2,8 +2,8 @@ import { LRUCache } from 'lru-cache';
 
 import { MODE_LABEL } from '../policy/scope.ts';
 import type { KubeClient } from './client.ts';
-import { asKubeError, KubeError } from './kube-error.ts';
-import { RESOURCES, resourcePath, type KubeObject } from './objects.ts';
+import { asKubeError, KubeError } from './errors.ts';
+import { type KubeObject, resourcePath, RESOURCES } from './objects.ts';
 
 /** The value of our label on a namespace; null: it has none. */
 export type ModeLabel = string | null;

@@ -2,7 +2,7 @@ import type { NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import type { Backoff } from '../util/abort.ts';
 import type { KubeClient } from './client.ts';
-import type { KubeError } from './kube-error.ts';
+import type { KubeError } from './errors.ts';
 import { createNamespaceReads, type ModeLabel, modeLabelOf, type NamespaceReadsOptions } from './namespace-reads.ts';
 import { resourcePath, RESOURCES } from './objects.ts';
 import { createReflector, type ReflectorHooks } from './reflector.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import type { NodeLocalState } from '../policy/model.ts';
-import { shaped } from './cluster-facts-shape.ts';
+import { shaped } from './lists.ts';
 import { nodeCacheFlags } from './node-cache-flags.ts';
 
 const words = z.array(z.string()).default([]);

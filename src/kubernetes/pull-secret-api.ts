@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import type { Credential } from '../detection/image-source.ts';
 import type { KubeClient } from './client.ts';
-import { KubeError } from './kube-error.ts';
+import { KubeError } from './errors.ts';
 import { resourcePath, RESOURCES } from './objects.ts';
 
 /** A registry login and the registry it is for, as a docker config file's `auths` has them. */

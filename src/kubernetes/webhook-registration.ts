@@ -2,9 +2,9 @@ import { z } from 'zod';
 
 import type { Registration, TrustBundle } from '../tls/trust.ts';
 import type { KubeClient } from './client.ts';
+import { isKubeError, type KubeError } from './errors.ts';
 import { followObject } from './follow-object.ts';
-import { isKubeError, type KubeError } from './kube-error.ts';
-import { resourcePath, RESOURCES, type KubeObject } from './objects.ts';
+import { type KubeObject, resourcePath, RESOURCES } from './objects.ts';
 
 export interface WebhookRegistrationOptions {
   readonly client: KubeClient;

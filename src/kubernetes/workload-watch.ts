@@ -2,8 +2,8 @@ import { hash } from 'node:crypto';
 
 import type { Backoff } from '../util/abort.ts';
 import type { KubeClient } from './client.ts';
-import type { KubeError, KubeErrorCode } from './kube-error.ts';
-import { eachObject } from './list-pages.ts';
+import type { KubeError, KubeErrorCode } from './errors.ts';
+import { eachObject } from './lists.ts';
 import { type KubeObject, objectKey, resourcePath } from './objects.ts';
 import { createReflector } from './reflector.ts';
 import { isSpent, kindName, podTemplatesOf, type WorkloadKind } from './workload-kinds.ts';

@@ -6,7 +6,7 @@ import { readPod } from '../policy/read-pod.ts';
 import { effectiveMode } from '../policy/scope.ts';
 import type { Backoff } from '../util/abort.ts';
 import type { KubeClient } from './client.ts';
-import { isKubeError } from './kube-error.ts';
+import { isKubeError } from './errors.ts';
 import { workloadImages, type WorkloadImagesOptions } from './workload-images.ts';
 import { kindName, WORKLOAD_KINDS, type WorkloadKind } from './workload-kinds.ts';
 import { createWorkloadNamespaces, type WorkloadNamespaces } from './workload-namespaces.ts';

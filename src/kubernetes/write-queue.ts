@@ -1,7 +1,7 @@
 import { type Backoff, backoffMs, beforeAbort, pause } from '../util/abort.ts';
 import type { TokenBucket } from '../util/token-bucket.ts';
 import type { KubeClient, KubeRequest } from './client.ts';
-import { type KubeError, type KubeErrorCode, transportError } from './kube-error.ts';
+import { type KubeError, type KubeErrorCode, transportError } from './errors.ts';
 
 export interface WriteQueueOptions {
   readonly client: Pick<KubeClient, 'request'>;

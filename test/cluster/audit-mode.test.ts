@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { createDecisionEvents } from '../../src/kubernetes/decision-events.ts';
-import type { KubeError } from '../../src/kubernetes/kube-error.ts';
+import type { KubeError } from '../../src/kubernetes/errors.ts';
 import { createTokenBucket } from '../../src/util/token-bucket.ts';
 import { createWorkload } from '../support/audit-cluster.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';

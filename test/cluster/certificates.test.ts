@@ -1,15 +1,16 @@
 import { X509Certificate } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { caSecret } from '../../src/kubernetes/ca-secret.ts';
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
-import { kubeConfigTransport } from '../../src/kubernetes/kube-config.ts';
-import { resourcePath, RESOURCES, type KubeObject } from '../../src/kubernetes/objects.ts';
+import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
+import { type KubeObject, resourcePath, RESOURCES } from '../../src/kubernetes/objects.ts';
 import { splitCertificates, webhookRegistration } from '../../src/kubernetes/webhook-registration.ts';
 import { createAuthority, privatePem } from '../../src/tls/authority.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
-import { startCertificates, startReplica, type Replica } from '../support/replica.ts';
+import { type Replica, startCertificates, startReplica } from '../support/replica.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 
 /** All that the certificates need (docs/certificates.md); all but `create` on one object by name. */

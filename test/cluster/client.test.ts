@@ -3,9 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { readKubeConfig } from '../../src/kubernetes/kube-config-files.ts';
+import { readKubeConfig } from '../../src/kubernetes/kubeconfig.ts';
 import { resourcePath, RESOURCES } from '../../src/kubernetes/objects.ts';
 import { createReflector } from '../../src/kubernetes/reflector.ts';
 import { binary, hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
@@ -34,7 +35,7 @@ describe.runIf(hasCluster())('the API client on a real API server', () => {
   it('logs in with the token of a service account, and is told what it may not do', async () => {
     await cluster.createNamespace('tenant');
     const { createKubeClient } = await import('../../src/kubernetes/client.ts');
-    const { kubeConfigTransport } = await import('../../src/kubernetes/kube-config.ts');
+    const { kubeConfigTransport } = await import('../../src/kubernetes/kubeconfig.ts');
     const file = await cluster.kubeconfigOf('tenant', 'default');
     const client = createKubeClient(kubeConfigTransport({ files: [file], userAgent: 'test' }));
     await expect(client.request({ path: '/api/v1/namespaces' })).rejects.toMatchObject({

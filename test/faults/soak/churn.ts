@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { KubeError } from '../../../src/kubernetes/errors.ts';
+import { applyVerdict } from '../../../src/kubernetes/image-libc-apply.ts';
 import { binary } from '../../support/cluster.ts';
 import { foundMusl, keyOf } from '../../support/image-libc.ts';
 import { createPod, optionsOf, type PodObject } from '../../support/pods.ts';
-import { applyVerdict } from '../../../src/kubernetes/image-libc-apply.ts';
-import { KubeError } from '../../../src/kubernetes/kube-error.ts';
 import { decisionsOf } from '../support/measure.ts';
 import type { Cluster } from '../support/world.ts';
 

@@ -1,16 +1,17 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+
 import { Agent } from 'undici';
+import { afterEach, describe, expect, it } from 'vitest';
 
 import { meantCluster } from '../../../src/compose-kubeconfig.ts';
 import type { KubeRequest } from '../../../src/kubernetes/client.ts';
-import { getOne, listAll } from '../../../src/kubernetes/read-objects.ts';
 import { apiServerMetrics } from '../../../src/kubernetes/doctor-metrics.ts';
 import * as objects from '../../../src/kubernetes/doctor-objects.ts';
 import { podSeen } from '../../../src/kubernetes/doctor-pods.ts';
 import { createDoctorView } from '../../../src/kubernetes/doctor-view.ts';
-import { KubeError } from '../../../src/kubernetes/kube-error.ts';
+import { KubeError } from '../../../src/kubernetes/errors.ts';
+import { getOne, listAll } from '../../../src/kubernetes/lists.ts';
 
 const nodes = { group: '', version: 'v1', plural: 'nodes' };
 

@@ -1,12 +1,12 @@
 import { createServer as createTlsServer } from 'node:https';
-import { createServer as createTcpServer, type AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+
 import { afterEach, describe, expect, it } from 'vitest';
 
-import type { KubeClient, WatchEvent } from '../../../src/kubernetes/client.ts';
-import { KubeError, statusError, transportError } from '../../../src/kubernetes/kube-error.ts';
-import { readLines } from '../../../src/kubernetes/read-lines.ts';
+import { type KubeClient, readLines, type WatchEvent } from '../../../src/kubernetes/client.ts';
+import { KubeError, statusError, transportError } from '../../../src/kubernetes/errors.ts';
 import { ephemeralPair } from '../../../src/tls/ephemeral.ts';
-import { clientOf, startSmallApi, status, type Asked } from './small-api.ts';
+import { type Asked, clientOf, startSmallApi, status } from './small-api.ts';
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {

@@ -5,7 +5,7 @@ import {
   type DecisionEvents,
   type ToldDecision,
 } from '../../../src/kubernetes/decision-events.ts';
-import type { KubeError } from '../../../src/kubernetes/kube-error.ts';
+import type { KubeError } from '../../../src/kubernetes/errors.ts';
 import type { Decision } from '../../../src/policy/model.ts';
 import { createTokenBucket } from '../../../src/util/token-bucket.ts';
 import { decideFor } from '../../support/policy.ts';

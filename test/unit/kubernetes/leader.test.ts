@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
 import type { KubeClient, KubeRequest } from '../../../src/kubernetes/client.ts';
-import { KubeError, type KubeErrorCode } from '../../../src/kubernetes/kube-error.ts';
+import { KubeError, type KubeErrorCode } from '../../../src/kubernetes/errors.ts';
 import { createLeader, type Leader, type LeaderHooks } from '../../../src/kubernetes/leader.ts';
 import type { KubeObject } from '../../../src/kubernetes/objects.ts';
 

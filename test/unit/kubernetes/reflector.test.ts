@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { createReflector, type ReflectorOptions } from '../../../src/kubernetes/reflector.ts';
-import { listOf, startSmallApi, status, type Asked, type SmallApi } from './small-api.ts';
+import { type Asked, listOf, type SmallApi, startSmallApi, status } from './small-api.ts';
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {

@@ -1,10 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { createCollectionCopy } from '../../../src/kubernetes/collection-copy.ts';
-import { KubeError } from '../../../src/kubernetes/kube-error.ts';
-import { createReflector } from '../../../src/kubernetes/reflector.ts';
-import { streamedList } from '../../../src/kubernetes/streamed-list.ts';
-import { isStream, listOf, startSmallApi, status, type Asked } from './small-api.ts';
+import { createCollectionCopy } from '../../../src/kubernetes/collection.ts';
+import { KubeError } from '../../../src/kubernetes/errors.ts';
+import { createReflector, streamedList } from '../../../src/kubernetes/reflector.ts';
+import { type Asked, isStream, listOf, startSmallApi, status } from './small-api.ts';
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {

@@ -1,6 +1,6 @@
 import type { KubeClient, KubeRequest, WatchEvent } from '../../../src/kubernetes/client.ts';
-import { KubeError, type KubeErrorCode } from '../../../src/kubernetes/kube-error.ts';
-import { objectKey, type KubeObject } from '../../../src/kubernetes/objects.ts';
+import { KubeError, type KubeErrorCode } from '../../../src/kubernetes/errors.ts';
+import { type KubeObject, objectKey } from '../../../src/kubernetes/objects.ts';
 
 /** Collections of an API server in memory, that can be listed in pages and watched. */
 export function workloadApi() {

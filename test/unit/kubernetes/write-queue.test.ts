@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+
 import { describe, expect, it } from 'vitest';
 
 import type { KubeRequest } from '../../../src/kubernetes/client.ts';
-import { KubeError, type KubeErrorCode } from '../../../src/kubernetes/kube-error.ts';
+import { KubeError, type KubeErrorCode } from '../../../src/kubernetes/errors.ts';
 import { createWriteQueue, type WriteQueueOptions } from '../../../src/kubernetes/write-queue.ts';
 
 const free = { wait: () => 0, take: () => {}, giveBack: () => {} };

@@ -1,5 +1,5 @@
 import type { WatchEvent } from './client.ts';
-import { objectKey, type KubeObject } from './objects.ts';
+import { type KubeObject, objectKey } from './objects.ts';
 
 export interface CopyOptions<T> {
   /** What is remembered of an object; undefined: nothing, as if it were not there. */

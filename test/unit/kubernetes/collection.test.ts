@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { createCollectionCopy } from '../../../src/kubernetes/collection-copy.ts';
+import { createCollectionCopy } from '../../../src/kubernetes/collection.ts';
 
 const object = (name: string) => ({ metadata: { name } });
 

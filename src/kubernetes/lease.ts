@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
 import type { KubeClient } from './client.ts';
-import { isKubeError } from './kube-error.ts';
-import { RESOURCES, resourcePath, type KubeObject } from './objects.ts';
+import { isKubeError } from './errors.ts';
+import { type KubeObject, resourcePath, RESOURCES } from './objects.ts';
 
 export interface LeaseClaimOptions {
   readonly client: Pick<KubeClient, 'request'>;

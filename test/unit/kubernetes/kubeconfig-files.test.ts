@@ -1,9 +1,10 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { readKubeConfig } from '../../../src/kubernetes/kube-config-files.ts';
+import { readKubeConfig } from '../../../src/kubernetes/kubeconfig.ts';
 
 let folder: string;
 beforeAll(() => {

@@ -3,10 +3,11 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { createKubeClient } from '../../../src/kubernetes/client.ts';
-import { kubeConfigTransport } from '../../../src/kubernetes/kube-config.ts';
+import { kubeConfigTransport } from '../../../src/kubernetes/kubeconfig.ts';
 
 let folder: string;
 beforeAll(() => {
