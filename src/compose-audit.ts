@@ -1,4 +1,6 @@
 import type { ClusterSection, Gap } from './audit/report.ts';
+import type { KnownFacts } from './cluster/dns-discovery.ts';
+import { createClusterFacts } from './cluster/dns-facts.ts';
 import type { AuditCluster, AuditDetector, AuditFacts, ClusterFlags, ScanRequest } from './commands/audit-parts.ts';
 import { CommandError } from './commands/errors.ts';
 import { composeDetector } from './compose-detection.ts';
@@ -7,8 +9,6 @@ import { joinAsPerson, type PersonsCluster } from './compose-person.ts';
 import { composePullSecrets } from './compose-pull-secrets.ts';
 import { policyConfig } from './config/policy-config.ts';
 import type { Config } from './config/schema.ts';
-import type { KnownFacts } from './kubernetes/cluster-facts-discovery.ts';
-import { createClusterFacts } from './kubernetes/cluster-facts.ts';
 import { findInstallation } from './kubernetes/cluster-scan-installation.ts';
 import { createVerdictReader, type VerdictReader } from './kubernetes/cluster-scan-verdicts.ts';
 import { scanCluster, scanFailure } from './kubernetes/cluster-scan.ts';

@@ -1,10 +1,10 @@
 import type { Namespaces } from './admission/mutate.ts';
+import type { KnownFacts } from './cluster/dns-discovery.ts';
+import { type ClusterFactsSource, createClusterFacts } from './cluster/dns-facts.ts';
+import { createNamespaces } from './cluster/namespaces.ts';
 import type { ServerContext } from './commands/serve.ts';
 import type { Joined } from './compose-kubernetes.ts';
 import { policyConfig } from './config/policy-config.ts';
-import type { KnownFacts } from './kubernetes/cluster-facts-discovery.ts';
-import { type ClusterFactsSource, createClusterFacts } from './kubernetes/cluster-facts.ts';
-import { createNamespaces } from './kubernetes/namespaces.ts';
 import type { NamespaceView } from './policy/model.ts';
 import { MODE_LABEL } from './policy/scope.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';

@@ -1,5 +1,7 @@
 import { existsSync } from 'node:fs';
 
+import { createDiscovery } from './cluster/dns-discovery.ts';
+import type { OwnPlace } from './cluster/dns-sources.ts';
 import type { DoctorContext, OpenDoctor } from './commands/doctor.ts';
 import { composeDetector } from './compose-detection.ts';
 import { meantCluster } from './compose-kubeconfig.ts';
@@ -13,8 +15,6 @@ import { RACE_LIMITS, type RaceLimits } from './doctor/dns/race.ts';
 import type { ImageLook } from './doctor/sight.ts';
 import { askCertificate } from './doctor/webhook/ask-certificate.ts';
 import type { KubeClient } from './kubernetes/client.ts';
-import type { OwnPlace } from './kubernetes/cluster-dns.ts';
-import { createDiscovery } from './kubernetes/cluster-facts-discovery.ts';
 import { createDoctorView } from './kubernetes/doctor-view.ts';
 import type { KubeError } from './kubernetes/errors.ts';
 import { parseReference } from './registry/reference.ts';

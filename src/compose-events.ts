@@ -1,8 +1,8 @@
 import { hostname } from 'node:os';
 
+import { createDecisionEvents } from './cluster/events.ts';
 import type { ServerContext, ServerParts } from './commands/serve.ts';
 import type { Joined } from './compose-kubernetes.ts';
-import { createDecisionEvents } from './kubernetes/decision-events.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
 import { systemClock } from './util/clock.ts';
 import { createTokenBucket } from './util/token-bucket.ts';

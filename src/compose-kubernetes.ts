@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 
+import type { OwnPlace } from './cluster/dns-sources.ts';
 import { CommandError } from './commands/errors.ts';
 import type { ServeFlags } from './commands/serve.ts';
 import type { KubeClient } from './kubernetes/client.ts';
-import type { OwnPlace } from './kubernetes/cluster-dns.ts';
 import { KubeError } from './kubernetes/errors.ts';
 import type { KubeConfigOptions, KubeConfigTransport } from './kubernetes/kubeconfig.ts';
 import type { Log } from './telemetry/log.ts';

@@ -1,6 +1,6 @@
+import { createPullSecrets, type PullSecrets } from './cluster/pull-secrets.ts';
 import type { Config } from './config/schema.ts';
 import type { KubeClient } from './kubernetes/client.ts';
-import { createPullSecrets, type PullSecrets } from './kubernetes/pull-secrets.ts';
 import { parseDockerConfig, parseLegacyDockerConfig } from './registry/auth/docker-config.ts';
 import { limitedWarnings } from './telemetry/log-limits.ts';
 import type { Log } from './telemetry/log.ts';

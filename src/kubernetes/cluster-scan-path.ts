@@ -1,8 +1,8 @@
 import type { Gap, KubeProxy } from '../audit/report.ts';
+import { readKubeProxy } from '../cluster/kube-proxy.ts';
 import { kubeProxyOf } from '../exposure/kube-proxy.ts';
 import type { KubeClient } from './client.ts';
 import { KubeError } from './errors.ts';
-import { readKubeProxy } from './kube-proxy.ts';
 import { resourcePath, RESOURCES } from './objects.ts';
 
 export interface PathOptions {

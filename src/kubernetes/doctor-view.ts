@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { readKubeProxy } from '../cluster/kube-proxy.ts';
+import { podSeen } from '../cluster/pod-seen.ts';
 import type {
   ClusterView,
   Labels,
@@ -12,9 +14,7 @@ import { readPod } from '../policy/read-pod.ts';
 import type { KubeClient, Transport } from './client.ts';
 import { apiServerMetrics } from './doctor-metrics.ts';
 import * as objects from './doctor-objects.ts';
-import { podSeen } from './doctor-pods.ts';
 import { isKubeError } from './errors.ts';
-import { readKubeProxy } from './kube-proxy.ts';
 import { by, getOne, listAll, shaped } from './lists.ts';
 import { type Resource, resourcePath, RESOURCES } from './objects.ts';
 

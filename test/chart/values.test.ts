@@ -2,10 +2,11 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseAllDocuments } from 'yaml';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { createNodeLocalReader } from '../../src/kubernetes/node-local.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+
+import { createNodeLocalReader } from '../../src/cluster/node-local.ts';
 import { cli } from '../support/cli.ts';
 import { CI_VALUES } from './golden.ts';
 import { CHART, hasHelm, helm, renderText } from './helm.ts';

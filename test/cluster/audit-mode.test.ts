@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { createDecisionEvents } from '../../src/kubernetes/decision-events.ts';
+import { createDecisionEvents } from '../../src/cluster/events.ts';
 import type { KubeError } from '../../src/kubernetes/errors.ts';
 import { createTokenBucket } from '../../src/util/token-bucket.ts';
 import { createWorkload } from '../support/audit-cluster.ts';

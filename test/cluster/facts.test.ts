@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
+import { type ClusterFactsSource, createClusterFacts } from '../../src/cluster/dns-facts.ts';
 import { policyConfig } from '../../src/config/policy-config.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
-import { type ClusterFactsSource, createClusterFacts } from '../../src/kubernetes/cluster-facts.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 

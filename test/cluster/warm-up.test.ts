@@ -1,14 +1,14 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
+import { createNamespaces } from '../../src/cluster/namespaces.ts';
+import { createPullSecrets } from '../../src/cluster/pull-secrets.ts';
 import { createImageDetector } from '../../src/detection/image-detector.ts';
 import { inspectImage } from '../../src/inspection/inspect.ts';
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
 import type { ImageLibcStore } from '../../src/kubernetes/image-libc-store.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { createLeader } from '../../src/kubernetes/leader.ts';
-import { createNamespaces } from '../../src/kubernetes/namespaces.ts';
 import { resourcePath } from '../../src/kubernetes/objects.ts';
-import { createPullSecrets } from '../../src/kubernetes/pull-secrets.ts';
 import { WORKLOAD_KINDS } from '../../src/kubernetes/workload-kinds.ts';
 import { createWarmUp, type WarmUp, type WarmUpOptions } from '../../src/kubernetes/workloads.ts';
 import { MODE_LABEL } from '../../src/policy/scope.ts';

@@ -1,4 +1,4 @@
-import { answersOverTcp } from '../../../src/kubernetes/dns-preflight.ts';
+import { answersOverTcp } from '../../../src/cluster/dns-over-tcp.ts';
 
 /** The webhook's own look at DNS servers: `node preflight.ts ADDRESS...` prints whether all answer over TCP. */
 async function look(): Promise<boolean> {

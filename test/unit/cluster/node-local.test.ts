@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { nodeCacheFlags } from '../../../src/kubernetes/node-cache-flags.ts';
-import { createNodeLocalReader } from '../../../src/kubernetes/node-local.ts';
+import { createNodeLocalReader, nodeCacheFlags } from '../../../src/cluster/node-local.ts';
 
 const DNS = ['10.96.0.10'];
 

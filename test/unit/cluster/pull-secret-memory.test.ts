@@ -1,7 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
+
 import { describe, expect, it } from 'vitest';
 
-import { createObjectMemory, type ObjectMemory } from '../../../src/kubernetes/pull-secret-memory.ts';
+import { createObjectMemory, type ObjectMemory } from '../../../src/cluster/pull-secrets.ts';
 
 const FOREVER = 1e9;
 

@@ -1,11 +1,11 @@
 import type { Labels, PodSeen } from '../doctor/cluster-view.ts';
 import type { KubeProxySources } from '../exposure/kube-proxy.ts';
-import type { KubeClient } from './client.ts';
-import * as objects from './doctor-objects.ts';
-import { podSeen } from './doctor-pods.ts';
-import { KubeError } from './errors.ts';
-import { by, getOne, listAll } from './lists.ts';
-import { resourcePath, RESOURCES } from './objects.ts';
+import type { KubeClient } from '../kubernetes/client.ts';
+import * as objects from '../kubernetes/doctor-objects.ts';
+import { KubeError } from '../kubernetes/errors.ts';
+import { by, getOne, listAll } from '../kubernetes/lists.ts';
+import { resourcePath, RESOURCES } from '../kubernetes/objects.ts';
+import { podSeen } from './pod-seen.ts';
 
 const KEYS = ['config.conf', 'config', 'kube-proxy.yaml'] as const;
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import type { PullSecretProblem } from '../../../src/kubernetes/pull-secret-api.ts';
-import { createPullSecrets, type PullSecrets } from '../../../src/kubernetes/pull-secrets.ts';
+import type { PullSecretProblem } from '../../../src/cluster/pull-secret-api.ts';
+import { createPullSecrets, type PullSecrets } from '../../../src/cluster/pull-secrets.ts';
 import { parseDockerConfig, parseLegacyDockerConfig } from '../../../src/registry/auth/docker-config.ts';
 import { manualClock } from '../../support/registry-harness.ts';
 import { dockerConfigSecret, type SecretsApi, startSecretsApi } from '../../support/secrets-api.ts';

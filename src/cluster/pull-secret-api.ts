@@ -1,9 +1,9 @@
 import { z } from 'zod';
 
 import type { Credential } from '../detection/image-source.ts';
-import type { KubeClient } from './client.ts';
-import { KubeError } from './errors.ts';
-import { resourcePath, RESOURCES } from './objects.ts';
+import type { KubeClient } from '../kubernetes/client.ts';
+import { KubeError } from '../kubernetes/errors.ts';
+import { resourcePath, RESOURCES } from '../kubernetes/objects.ts';
 
 /** A registry login and the registry it is for, as a docker config file's `auths` has them. */
 export interface PullLogin {

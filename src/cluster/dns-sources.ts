@@ -3,8 +3,8 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 
 import type { Config } from '../config/schema.ts';
+import { shaped } from '../kubernetes/lists.ts';
 import { BUILT_IN, clusterFromOwnFile, parseResolvConf } from '../resolv-conf/kubelet.ts';
-import { shaped } from './lists.ts';
 
 /** Where a fact comes from, for logs and `doctor`. */
 export type FactSource =

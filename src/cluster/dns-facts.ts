@@ -7,8 +7,8 @@ import {
   type DiscoveryHooks,
   type DiscoveryOptions,
   type KnownFacts,
-} from './cluster-facts-discovery.ts';
-import { createPreflight, type Preflight } from './dns-preflight.ts';
+} from './dns-discovery.ts';
+import { createPreflight, type Preflight } from './dns-over-tcp.ts';
 
 export interface ClusterFactsHooks extends DiscoveryHooks {
   /** The cluster DNS, or the state or addresses of the node-local cache, are no longer what they were. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
+import { clusterDns, serviceAddresses } from '../../../src/cluster/dns-sources.ts';
 import { defaultConfig } from '../../../src/config/schema.ts';
-import { clusterDns, serviceAddresses } from '../../../src/kubernetes/cluster-dns.ts';
 
 const service = (spec: object) => ({ kind: 'Service', metadata: { name: 'kube-dns' }, spec });
 

@@ -1,13 +1,14 @@
-import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+
 import { afterEach, describe, expect, it } from 'vitest';
 
+import { type ClusterFactsOptions, createClusterFacts, serversOfPods } from '../../../src/cluster/dns-facts.ts';
+import { answersOverTcp, createPreflight } from '../../../src/cluster/dns-over-tcp.ts';
 import { policyConfig } from '../../../src/config/policy-config.ts';
 import { configSchema } from '../../../src/config/schema.ts';
-import { createClusterFacts, serversOfPods, type ClusterFactsOptions } from '../../../src/kubernetes/cluster-facts.ts';
-import { answersOverTcp, createPreflight } from '../../../src/kubernetes/dns-preflight.ts';
 import { facts as known, policy } from '../../support/policy.ts';
-import { startSmallApi, status, type Asked } from './small-api.ts';
+import { type Asked, startSmallApi, status } from '../kubernetes/small-api.ts';
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {

@@ -4,7 +4,7 @@ import type { Gap } from '../../../src/audit/report.ts';
 import { judgeKubeProxy } from '../../../src/doctor/fault/kube-proxy.ts';
 import { scanKubeProxy } from '../../../src/kubernetes/cluster-scan-path.ts';
 import { createDoctorView } from '../../../src/kubernetes/doctor-view.ts';
-import { startSmallApi, status, type Asked, type SmallApi } from './small-api.ts';
+import { type Asked, type SmallApi, startSmallApi, status } from '../kubernetes/small-api.ts';
 
 let api: SmallApi;
 afterEach(async () => await api.close());

@@ -4,13 +4,13 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { createEvaluator } from '../../../src/admission/evaluate.ts';
 import { createMutate } from '../../../src/admission/mutate.ts';
-import { createNamespaces, type NamespacesOptions } from '../../../src/kubernetes/namespaces.ts';
+import { createNamespaces, type NamespacesOptions } from '../../../src/cluster/namespaces.ts';
 import { MODE_LABEL } from '../../../src/policy/scope.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { everyLine } from '../../support/every-line.ts';
 import { facts, policy } from '../../support/policy.ts';
 import { fixture } from '../../support/reviews.ts';
-import { type Asked, isStream, startSmallApi, status } from './small-api.ts';
+import { type Asked, isStream, startSmallApi, status } from '../kubernetes/small-api.ts';
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {
