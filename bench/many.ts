@@ -1,5 +1,5 @@
+import { applyVerdict } from '../src/image-libc/writes.ts';
 import type { KubeClient } from '../src/kubernetes/client.ts';
-import { applyVerdict } from '../src/kubernetes/image-libc-apply.ts';
 import { foundMusl, keyOf } from '../test/support/image-libc.ts';
 
 const AT_ONCE = 16;

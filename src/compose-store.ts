@@ -1,12 +1,12 @@
 import type { ServerContext } from './commands/serve.ts';
 import type { Joined } from './compose-kubernetes.ts';
-import type { KubeError } from './kubernetes/errors.ts';
 import {
   createImageLibcStore,
   type ImageLibcHooks,
   type ImageLibcStore,
   type ImageLibcWrite,
-} from './kubernetes/image-libc-store.ts';
+} from './image-libc/store.ts';
+import type { KubeError } from './kubernetes/errors.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
 import { limitedWarnings } from './telemetry/log-limits.ts';
 import { systemClock } from './util/clock.ts';

@@ -3,11 +3,10 @@ import { setImmediate } from 'node:timers/promises';
 
 import { createVerdictMemory } from '../../src/detection/caches.ts';
 import { type DetectionKeys, imageKeys, runKeys } from '../../src/detection/keys.ts';
-import { applyVerdict } from '../../src/kubernetes/image-libc-apply.ts';
-import { createLibcIndex } from '../../src/kubernetes/image-libc-index.ts';
-import { readImageLibc } from '../../src/kubernetes/image-libc.ts';
+import { createLibcIndex } from '../../src/image-libc/copy.ts';
+import { createSharedValues, readImageLibc } from '../../src/image-libc/object.ts';
+import { applyVerdict } from '../../src/image-libc/writes.ts';
 import type { KubeObject } from '../../src/kubernetes/objects.ts';
-import { createSharedValues } from '../../src/kubernetes/shared-values.ts';
 import { collectGarbage } from '../../src/util/garbage.ts';
 import { canonical, foundMusl, keyOf } from '../../test/support/image-libc.ts';
 

@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import type { StoreQuery } from '../../src/detection/verdict-store.ts';
+import { imageLibcName } from '../../src/image-libc/object.ts';
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
-import { imageLibcName } from '../../src/kubernetes/image-libc.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import type { KubeObject } from '../../src/kubernetes/objects.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';

@@ -4,14 +4,14 @@ import { parse } from 'yaml';
 
 import { parsePlatform } from '../../src/detection/platform.ts';
 import type { StoredVerdict, StoreKey } from '../../src/detection/verdict-store.ts';
-import type { KubeClient } from '../../src/kubernetes/client.ts';
-import type { KubeError } from '../../src/kubernetes/errors.ts';
 import {
   createImageLibcStore,
   type ImageLibcStore,
   type ImageLibcStoreOptions,
   type ImageLibcWrite,
-} from '../../src/kubernetes/image-libc-store.ts';
+} from '../../src/image-libc/store.ts';
+import type { KubeClient } from '../../src/kubernetes/client.ts';
+import type { KubeError } from '../../src/kubernetes/errors.ts';
 import { formatReference, parseReference } from '../../src/registry/reference.ts';
 
 const CRD = new URL('../../charts/libc-dns-webhook/files/imagelibcs.yaml', import.meta.url);

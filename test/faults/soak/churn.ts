@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { applyVerdict } from '../../../src/image-libc/writes.ts';
 import { KubeError } from '../../../src/kubernetes/errors.ts';
-import { applyVerdict } from '../../../src/kubernetes/image-libc-apply.ts';
 import { binary } from '../../support/cluster.ts';
 import { foundMusl, keyOf } from '../../support/image-libc.ts';
 import { createPod, optionsOf, type PodObject } from '../../support/pods.ts';

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { parsePlatform } from '../../../src/detection/platform.ts';
-import { applyVerdict, isStorable } from '../../../src/kubernetes/image-libc-apply.ts';
-import { type DetectedLibc, imageLibcName, readImageLibc, storedVerdict } from '../../../src/kubernetes/image-libc.ts';
+import { type DetectedLibc, imageLibcName, readImageLibc, storedVerdict } from '../../../src/image-libc/object.ts';
+import { applyVerdict, isStorable } from '../../../src/image-libc/writes.ts';
 import type { KubeObject } from '../../../src/kubernetes/objects.ts';
 import { canonical, digestOf, foundMusl, keyOf, runOf } from '../../support/image-libc.ts';
 

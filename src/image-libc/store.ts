@@ -3,16 +3,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DETECTOR_VERSION } from '../detection/detector.ts';
 import { platformName } from '../detection/platform.ts';
 import type { StoredVerdict, StoreKey, VerdictStore } from '../detection/verdict-store.ts';
+import type { KubeClient } from '../kubernetes/client.ts';
+import type { KubeErrorCode } from '../kubernetes/errors.ts';
+import type { Reflector, ReflectorHooks } from '../kubernetes/reflector.ts';
+import { createWriteQueue, type WriteQueue, type WriteQueueHooks } from '../kubernetes/write-queue.ts';
 import type { Backoff } from '../util/abort.ts';
 import { createTokenBucket } from '../util/token-bucket.ts';
-import type { KubeClient } from './client.ts';
-import type { KubeErrorCode } from './errors.ts';
-import { isStorable } from './image-libc-apply.ts';
-import { createLibcCopy, type LibcCopy } from './image-libc-copy.ts';
-import { expired, planDelete, planPut, type WritePlan } from './image-libc-plan.ts';
-import { type DetectedLibc, type HeldLibc, imageLibcName, storedVerdict } from './image-libc.ts';
-import type { Reflector, ReflectorHooks } from './reflector.ts';
-import { createWriteQueue, type WriteQueue, type WriteQueueHooks } from './write-queue.ts';
+import { createLibcCopy, type LibcCopy } from './copy.ts';
+import { type DetectedLibc, type HeldLibc, imageLibcName, storedVerdict } from './object.ts';
+import { expired, isStorable, planDelete, planPut, type WritePlan } from './writes.ts';
 
 /** What is written: a verdict, its last use, or its end. */
 export type ImageLibcWrite = 'verdict' | 'use' | 'delete';

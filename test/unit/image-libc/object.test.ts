@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { createSharedValues } from '../../../src/kubernetes/shared-values.ts';
+import { createSharedValues } from '../../../src/image-libc/object.ts';
 import type { Verdict } from '../../../src/policy/verdict.ts';
 
 const verdict = (detail: string, confidence = 0.9): Verdict => ({

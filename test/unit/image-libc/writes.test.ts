@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
 import type { StoredVerdict } from '../../../src/detection/verdict-store.ts';
-import { applyVerdict } from '../../../src/kubernetes/image-libc-apply.ts';
-import { createLibcIndex } from '../../../src/kubernetes/image-libc-index.ts';
-import { expired, planDelete, planPut, type PlanState } from '../../../src/kubernetes/image-libc-plan.ts';
-import { type DeclaredLibc, type DetectedLibc, readImageLibc } from '../../../src/kubernetes/image-libc.ts';
+import { createLibcIndex } from '../../../src/image-libc/copy.ts';
+import { type DeclaredLibc, type DetectedLibc, readImageLibc } from '../../../src/image-libc/object.ts';
+import { applyVerdict, expired, planDelete, planPut, type PlanState } from '../../../src/image-libc/writes.ts';
 import type { KubeObject } from '../../../src/kubernetes/objects.ts';
 import { canonical, digestOf, foundMusl, keyOf, runOf } from '../../support/image-libc.ts';
 

@@ -3,8 +3,9 @@ import { hash } from 'node:crypto';
 import { DETECTOR_VERSION } from '../detection/detector.ts';
 import { platformName } from '../detection/platform.ts';
 import type { StoredVerdict, StoreKey } from '../detection/verdict-store.ts';
+import type { KubeObject, ObjectMeta } from '../kubernetes/objects.ts';
 import type { Libc, Verdict } from '../policy/verdict.ts';
-import { resolverOwner, takenBy } from './image-libc-owner.ts';
+import { printable } from '../util/text.ts';
 import {
   type LibcDetection,
   LibcFieldError,
@@ -12,9 +13,7 @@ import {
   type LibcStatus,
   readLibcSpec,
   readLibcStatus,
-} from './image-libc-spec.ts';
-import type { KubeObject } from './objects.ts';
-import { type SharedValues, UNSHARED } from './shared-values.ts';
+} from './spec.ts';
 
 /** What a look-up found, as far as it is kept of an object. Small: there are thousands. */
 export interface DetectedLibc {
@@ -158,4 +157,85 @@ export function storedVerdict(held: DetectedLibc, platform: StoreKey['platform']
 /** The name of the object for what is found of a key: it stays the same, and says nothing. */
 export function imageLibcName({ image, platform, run }: StoreKey): string {
   return hash('sha256', JSON.stringify([image, platformName(platform), run]), 'hex').slice(0, 40);
+}
+
+/** Under this name our fields are ours (server-side apply). */
+export const FIELD_MANAGER = 'libc-dns-webhook';
+
+/** meta/v1 ManagedFieldsEntry, as far as it is read here. `fieldsV1` nests `f:<name>` keys. */
+interface ManagedFields {
+  readonly manager?: unknown;
+  readonly fieldsV1?: { readonly 'f:spec'?: Readonly<Record<string, unknown>> };
+}
+
+interface Owner {
+  /** As it is: anybody may choose it. */
+  readonly manager: string;
+  readonly ownsResolver: boolean;
+}
+
+function specOwners(metadata: ObjectMeta): Owner[] {
+  const { managedFields } = metadata as ObjectMeta & { readonly managedFields?: unknown };
+  if (!Array.isArray(managedFields)) return [];
+  const owners: Owner[] = [];
+  for (const entry of managedFields as (ManagedFields | null)[]) {
+    const spec = entry?.fieldsV1?.['f:spec'];
+    if (typeof spec !== 'object' || spec === null || typeof entry?.manager !== 'string') continue;
+    owners.push({ manager: entry.manager, ownsResolver: Object.hasOwn(spec, 'f:resolver') });
+  }
+  return owners;
+}
+
+function resolverOwnerOf(owners: readonly Owner[]): string | undefined {
+  const manager = owners.find(({ ownsResolver }) => ownsResolver)?.manager;
+  return manager === undefined ? undefined : printable(manager, 128);
+}
+
+/** Who wrote spec.resolver; undefined where the API server does not say. */
+export function resolverOwner(metadata: ObjectMeta): string | undefined {
+  return resolverOwnerOf(specOwners(metadata));
+}
+
+/**
+ * Who has put another resolver into an object of ours, by editing it. An object of which we own nothing, such as one that a
+ * backup brought back, was not edited: it says what it said.
+ */
+export function takenBy(metadata: ObjectMeta): string | undefined {
+  const owners = specOwners(metadata);
+  const ours = owners.filter(({ manager }) => manager === FIELD_MANAGER);
+  if (ours.length === 0 || ours.some(({ ownsResolver }) => ownsResolver)) return undefined;
+  return resolverOwnerOf(owners);
+}
+
+/** One copy of what thousands of objects say alike. */
+export interface SharedValues {
+  text(text: string): string;
+  verdict(verdict: Verdict): Verdict;
+}
+
+export const UNSHARED: SharedValues = { text: (text) => text, verdict: (verdict) => verdict };
+
+/** Images of one base say the same by the hundred; what is said once must not push that out for ever, so all begins anew. */
+function createPool<T>(most: number): (key: string, value: T) => T {
+  const pool = new Map<string, T>();
+  return (key, value) => {
+    const known = pool.get(key);
+    if (known !== undefined) return known;
+    if (pool.size >= most) pool.clear();
+    pool.set(key, value);
+    return value;
+  };
+}
+
+/** Remembers `most` of each. */
+export function createSharedValues(most = 1000): SharedValues {
+  const texts = createPool<string>(most);
+  const verdicts = createPool<Verdict>(most);
+  return {
+    text: (text) => texts(text, text),
+    verdict(verdict) {
+      const { resolver, libc, evidence } = verdict;
+      return verdicts([resolver, libc, evidence.source, evidence.confidence, evidence.detail].join(' '), verdict);
+    },
+  };
 }

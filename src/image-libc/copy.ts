@@ -1,0 +1,208 @@
+import { platformName } from '../detection/platform.ts';
+import type { StoreKey } from '../detection/verdict-store.ts';
+import type { KubeClient } from '../kubernetes/client.ts';
+import { resourcePath, RESOURCES } from '../kubernetes/objects.ts';
+import { createReflector, type Reflector, type ReflectorHooks } from '../kubernetes/reflector.ts';
+import type { Backoff } from '../util/abort.ts';
+import {
+  createSharedValues,
+  type DeclaredLibc,
+  type DetectedLibc,
+  type HeldLibc,
+  imageLibcName,
+  readImageLibc,
+  referenceKey,
+} from './object.ts';
+import type { PlanState } from './writes.ts';
+
+export interface LibcCopyOptions {
+  readonly client: KubeClient;
+  readonly clock: { now(): number };
+  readonly canonical: (reference: string) => string;
+  /** Most objects that are written. Twice as many are read. */
+  readonly most: number;
+  readonly backoff?: Backoff;
+  readonly hooks?: {
+    readonly reads?: ReflectorHooks;
+    readonly onIgnored?: (name: string, why: string) => void;
+  };
+}
+
+/** All ImageLibcs, as far as they are used, and what we are about to add to them. */
+export interface LibcCopy {
+  readonly reflector: Reflector<HeldLibc>;
+  readonly index: LibcIndex;
+  readonly state: PlanState;
+  /** Resolves when a list or watch has failed. */
+  readonly lost: Promise<void>;
+  /** An object for this key is being written: it counts, though the watch has not brought it yet. */
+  expect(key: StoreKey): void;
+  /** It was not written. */
+  giveUp(name: string): void;
+}
+
+export function createLibcCopy(options: LibcCopyOptions): LibcCopy {
+  const index = createLibcIndex();
+  const expected = new Map<string, string>();
+  const { promise: lost, resolve: lose } = Promise.withResolvers<void>();
+  const reflector = follow(options, {
+    onChange(name, now, before) {
+      expected.delete(name);
+      index.change(now, before);
+    },
+    onSynced: () => expected.clear(),
+    onLost: lose,
+  });
+  return {
+    reflector,
+    index,
+    lost,
+    state: {
+      held: (name) => reflector.items.get(name),
+      get synced() {
+        return reflector.synced;
+      },
+      count(reference) {
+        let runs = index.runs(reference);
+        for (const each of expected.values()) if (each === reference) runs += 1;
+        return { runs, all: index.size().detected + expected.size };
+      },
+    },
+    expect(key) {
+      const name = imageLibcName(key);
+      if (!reflector.items.has(name)) expected.set(name, referenceKey(key.image, platformName(key.platform)));
+    },
+    giveUp: (name) => void expected.delete(name),
+  };
+}
+
+interface Events {
+  readonly onChange: (name: string, now: HeldLibc | undefined, before: HeldLibc | undefined) => void;
+  readonly onSynced: () => void;
+  readonly onLost: () => void;
+}
+
+function follow(
+  { client, clock, most, canonical, hooks, backoff }: LibcCopyOptions,
+  { onChange, onSynced, onLost }: Events,
+): Reflector<HeldLibc> {
+  const shared = createSharedValues();
+  return createReflector<HeldLibc>({
+    client,
+    path: resourcePath(RESOURCES.imageLibcs),
+    streamed: true,
+    clock,
+    most: 2 * most,
+    onTooMany: (name) => hooks?.onIgnored?.(name, `there are more than ${2 * most} ImageLibcs`),
+    keep(object) {
+      const held = readImageLibc(object, { now: clock.now(), canonical, shared });
+      if (typeof held !== 'string') return held;
+      hooks?.onIgnored?.(object.metadata.name, held);
+      return undefined;
+    },
+    onChange,
+    ...(backoff && { backoff }),
+    hooks: {
+      ...hooks?.reads,
+      onLost(error) {
+        onLost();
+        hooks?.reads?.onLost?.(error);
+      },
+      onSynced(items) {
+        onSynced();
+        hooks?.reads?.onSynced?.(items);
+      },
+    },
+  });
+}
+
+/** What is held, by image. */
+export interface LibcIndex {
+  /** `before` goes, `now` comes. */
+  change(now: HeldLibc | undefined, before: HeldLibc | undefined): void;
+  declared(image: string, platform: string, runs: readonly string[]): DeclaredLibc | undefined;
+  /** Of the digest that the image was last seen to stand for. */
+  detected(image: string, platform: string, runs: readonly string[]): DetectedLibc | undefined;
+  /** Objects for a reference, whatever the command line. */
+  runs(reference: string): number;
+  size(): { readonly detected: number; readonly declared: number };
+}
+
+export function createLibcIndex(): LibcIndex {
+  const detected = createGroups<DetectedLibc>();
+  const declared = createGroups<DeclaredLibc>();
+  const put = (held: HeldLibc): void =>
+    held.kind === 'declared' ? declared.add(held.image, held) : detected.add(held.reference, held);
+  const remove = (held: HeldLibc): void =>
+    held.kind === 'declared' ? declared.remove(held.image, held) : detected.remove(held.reference, held);
+  return {
+    change(now, before) {
+      if (before !== undefined) remove(before);
+      if (now !== undefined) put(now);
+    },
+    declared(image, platform, runs) {
+      const all = [...declared.of(image)];
+      const fitting = all.filter((each) => (each.platform ?? platform) === platform && fits(each.run, runs));
+      return fitting.toSorted(byPrecision)[0];
+    },
+    detected(image, platform, runs) {
+      const all = detected.of(referenceKey(image, platform));
+      let newest: DetectedLibc | undefined;
+      for (const each of all) if (newest === undefined || each.checkedAt > newest.checkedAt) newest = each;
+      for (const each of all) if (each.digest === newest?.digest && runs.includes(each.run)) return each;
+      return undefined;
+    },
+    runs: (reference) => detected.count(reference),
+    size: () => ({ detected: detected.size(), declared: declared.size() }),
+  };
+}
+
+const fits = (run: string | undefined, runs: readonly string[]): boolean => run === undefined || runs.includes(run);
+
+const precision = ({ run, platform }: DeclaredLibc): number =>
+  (run === undefined ? 0 : 2) + (platform === undefined ? 0 : 1);
+
+/** What is said of one command line or platform before what is said of all; then the first by name. */
+function byPrecision(a: DeclaredLibc, b: DeclaredLibc): number {
+  return precision(b) - precision(a) || (a.name < b.name ? -1 : 1);
+}
+
+interface Groups<T> {
+  add(key: string, member: T): void;
+  remove(key: string, member: T): void;
+  of(key: string): Iterable<T>;
+  count(key: string): number;
+  size(): number;
+}
+
+/** Most groups have one member, and there are thousands: a set of one would take as much room as what is in it. */
+function createGroups<T extends object>(): Groups<T> {
+  const groups = new Map<string, T | Set<T>>();
+  let size = 0;
+  return {
+    add(key, member) {
+      const group = groups.get(key);
+      if (group instanceof Set) group.add(member);
+      else groups.set(key, group === undefined ? member : new Set([group, member]));
+      size += 1;
+    },
+    remove(key, member) {
+      const group = groups.get(key);
+      const isHere = group instanceof Set ? group.delete(member) : group === member;
+      if (!isHere) return;
+      if (group === member || (group as Set<T>).size === 0) groups.delete(key);
+      size -= 1;
+    },
+    of(key) {
+      const group = groups.get(key);
+      if (group === undefined) return [];
+      return group instanceof Set ? group : [group];
+    },
+    count(key) {
+      const group = groups.get(key);
+      if (group === undefined) return 0;
+      return group instanceof Set ? group.size : 1;
+    },
+    size: () => size,
+  };
+}
