@@ -9,11 +9,11 @@ import { policyConfig } from './config/policy-config.ts';
 import { parsePlatform } from './detection/platform.ts';
 import type { PodVerdictsOptions } from './detection/pod-verdicts.ts';
 import { createLeader, type LeaderHooks } from './kubernetes/leader.ts';
-import { createWarmUp, type WarmUp, type WarmUpOptions } from './kubernetes/workloads.ts';
 import type { ClusterFacts } from './policy/model.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
 import { limitedWarnings } from './telemetry/log-limits.ts';
 import { systemClock } from './util/clock.ts';
+import { createWarmUp, type WarmUp, type WarmUpOptions } from './warm-up/warm-up.ts';
 
 /** What warm-up works with. */
 export interface WarmUpParts {

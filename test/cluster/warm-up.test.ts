@@ -9,10 +9,10 @@ import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.t
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { createLeader } from '../../src/kubernetes/leader.ts';
 import { resourcePath } from '../../src/kubernetes/objects.ts';
-import { WORKLOAD_KINDS } from '../../src/kubernetes/workload-kinds.ts';
-import { createWarmUp, type WarmUp, type WarmUpOptions } from '../../src/kubernetes/workloads.ts';
 import { MODE_LABEL } from '../../src/policy/scope.ts';
 import { parseDockerConfig, parseLegacyDockerConfig } from '../../src/registry/auth/docker-config.ts';
+import { createWarmUp, type WarmUp, type WarmUpOptions } from '../../src/warm-up/warm-up.ts';
+import { WORKLOAD_KINDS } from '../../src/warm-up/workload-watch.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { elf } from '../support/elf-builder.ts';
 import { image } from '../support/image-builder.ts';

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
 import type { ImageDetector } from '../../../src/detection/image-detector.ts';
-import { createWarmUp, type WarmUp, type WarmUpOptions } from '../../../src/kubernetes/workloads.ts';
 import { MODE_LABEL } from '../../../src/policy/scope.ts';
+import { createWarmUp, type WarmUp, type WarmUpOptions } from '../../../src/warm-up/warm-up.ts';
 import { facts, policy } from '../../support/policy.ts';
 import { amd64, detectorFor, FakeRegistry } from '../detection/support.ts';
 import { CRON_JOBS, deployment, DEPLOYMENTS, workloadApi } from './workload-support.ts';

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
 import type { KubeObject } from '../../../src/kubernetes/objects.ts';
-import { workloadImages, type WorkloadImagesOptions } from '../../../src/kubernetes/workload-images.ts';
-import { isSpent, kindName, podTemplatesOf, WORKLOAD_KINDS } from '../../../src/kubernetes/workload-kinds.ts';
 import { MODE_LABEL } from '../../../src/policy/scope.ts';
+import { workloadImages, type WorkloadImagesOptions } from '../../../src/warm-up/workload-images.ts';
+import { isSpent, kindName, podTemplatesOf, WORKLOAD_KINDS } from '../../../src/warm-up/workload-watch.ts';
 import { facts, policy } from '../../support/policy.ts';
 
 const options: WorkloadImagesOptions = {

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { ImageDetector, ImageDetectorOptions } from '../../../src/detection/image-detector.ts';
-import type { WarmUpLogin, WarmUpOffer } from '../../../src/libc/warm-up-backlog.ts';
-import type { WarmUpLimits, WarmUpQueueOptions } from '../../../src/libc/warm-up-parts.ts';
-import { createWarmUpQueue, type WarmUpQueue } from '../../../src/libc/warm-up.ts';
+import type { WarmUpLogin, WarmUpOffer } from '../../../src/warm-up/backlog.ts';
+import { createWarmUpQueue, type WarmUpQueue } from '../../../src/warm-up/queue.ts';
+import type { WarmUpLimits, WarmUpQueueOptions } from '../../../src/warm-up/turn.ts';
 import { amd64, detectorFor, FakeRegistry, login, minute, request, sourceError, within } from '../detection/support.ts';
 
 const clock = { now: () => Date.now(), monotonic: () => performance.now() };

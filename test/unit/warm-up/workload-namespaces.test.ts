@@ -4,7 +4,7 @@ import {
   createWorkloadNamespaces,
   type WorkloadNamespaces,
   type WorkloadNamespacesOptions,
-} from '../../../src/kubernetes/workload-namespaces.ts';
+} from '../../../src/warm-up/workload-namespaces.ts';
 
 const open: WorkloadNamespaces[] = [];
 afterEach(async () => {

@@ -1,17 +1,19 @@
 import type { Detector } from '../detection/detector.ts';
-import type { WarmUpHooks, WarmUpLimits } from '../libc/warm-up-parts.ts';
-import { createWarmUpQueue, type WarmUpQueue, type WarmUpQueueStats } from '../libc/warm-up.ts';
+import type { KubeClient } from '../kubernetes/client.ts';
+import { isKubeError } from '../kubernetes/errors.ts';
 import type { NamespaceView } from '../policy/model.ts';
 import { readPod } from '../policy/read-pod.ts';
 import { effectiveMode } from '../policy/scope.ts';
 import type { Backoff } from '../util/abort.ts';
-import type { KubeClient } from './client.ts';
-import { isKubeError } from './errors.ts';
+import { createWarmUpQueue, type WarmUpQueue, type WarmUpQueueStats } from './queue.ts';
+import type { WarmUpHooks, WarmUpLimits } from './turn.ts';
 import { workloadImages, type WorkloadImagesOptions } from './workload-images.ts';
-import { kindName, WORKLOAD_KINDS, type WorkloadKind } from './workload-kinds.ts';
 import { createWorkloadNamespaces, type WorkloadNamespaces } from './workload-namespaces.ts';
 import {
+  kindName,
   watchWorkloads,
+  WORKLOAD_KINDS,
+  type WorkloadKind,
   type WorkloadTemplate,
   type WorkloadWatch,
   type WorkloadWatchHooks,

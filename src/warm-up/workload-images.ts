@@ -1,12 +1,12 @@
 import type { DetectRequest } from '../detection/detector.ts';
 import type { Platform } from '../detection/image-source.ts';
 import { podPlatform } from '../detection/platform.ts';
-import type { WarmUpLogin, WarmUpOffer } from '../libc/warm-up-backlog.ts';
 import { readDeclared } from '../policy/annotations.ts';
 import { precheck } from '../policy/decide.ts';
 import type { ClusterFacts, NamespaceView, PodView, PolicyConfig } from '../policy/model.ts';
 import { MalformedPodError, readPod } from '../policy/read-pod.ts';
 import type { Reason } from '../policy/reasons.ts';
+import type { WarmUpLogin, WarmUpOffer } from './backlog.ts';
 
 type Logins = NonNullable<DetectRequest['credentials']>;
 

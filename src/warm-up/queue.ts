@@ -9,10 +9,9 @@ import {
   warmUpItem,
   type WarmUpItem,
   type WarmUpOffer,
-} from './warm-up-backlog.ts';
-import { createWarmUpHosts } from './warm-up-hosts.ts';
-import { WARM_UP_LIMITS, type WarmUpParts, type WarmUpQueueOptions } from './warm-up-parts.ts';
-import { lookUpItem } from './warm-up-turn.ts';
+} from './backlog.ts';
+import { createWarmUpHosts } from './hosts.ts';
+import { lookUpItem, WARM_UP_LIMITS, type WarmUpParts, type WarmUpQueueOptions } from './turn.ts';
 
 /** Counted since the start, but `waiting`, `bytes`, `running` and `pausedHosts`: those are now. */
 export interface WarmUpQueueStats {
