@@ -1,12 +1,11 @@
 import { X509Certificate } from 'node:crypto';
 
-import type { CertificatePair, CertificateSource } from './admission/certificates.ts';
+import { fileCertificates } from './certificates/files.ts';
+import { CertificateError, type CertificatePair, type CertificateSource } from './certificates/source.ts';
 import { CommandError } from './commands/errors.ts';
 import type { ServerContext } from './commands/serve.ts';
 import type { Joined } from './compose-kubernetes.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
-import { CertificateError } from './tls/certificate-error.ts';
-import { fileCertificates } from './tls/file-certificates.ts';
 import { systemClock } from './util/clock.ts';
 
 const LOOPBACK = [
@@ -30,7 +29,7 @@ const trusted = (certificates: CertificateSource): CertificateParts => ({
 
 async function ephemeral({ log }: ServerContext): Promise<CertificateSource> {
   // Loaded only here: servers with a certificate start faster without it.
-  const { ephemeralPair } = await import('./tls/ephemeral.ts');
+  const { ephemeralPair } = await import('./certificates/ephemeral.ts');
   const { ca, ...pair } = await ephemeralPair({ names: LOOPBACK, now: systemClock.now(), days: 365 });
   log.warn({ caBundle: Buffer.from(ca).toString('base64') }, 'serving a certificate made for this run only');
   return { current: () => pair, onChange: () => {}, close: () => {} };

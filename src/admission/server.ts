@@ -3,9 +3,9 @@ import { createServer as createTlsServer, type Server, type ServerOptions as Tls
 
 import Fastify, { type FastifyError, type FastifyReply } from 'fastify';
 
+import type { CertificateSource } from '../certificates/source.ts';
 import type { LimitedLines } from '../telemetry/log-limits.ts';
 import { createBodyBudget } from './body-budget.ts';
-import type { CertificateSource } from './certificates.ts';
 import { limitConnections } from './connections.ts';
 import { createDrain, type Drain, type DrainTimes, type WebhookApp } from './drain.ts';
 import { createMutate, type MutateOptions } from './mutate.ts';

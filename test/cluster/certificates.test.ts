@@ -3,12 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
-import { caSecret } from '../../src/kubernetes/ca-secret.ts';
+import { createAuthority, privatePem } from '../../src/certificates/authority.ts';
+import { caSecret } from '../../src/certificates/ca-secret.ts';
+import { splitCertificates, webhookRegistration } from '../../src/certificates/registration.ts';
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { type KubeObject, resourcePath, RESOURCES } from '../../src/kubernetes/objects.ts';
-import { splitCertificates, webhookRegistration } from '../../src/kubernetes/webhook-registration.ts';
-import { createAuthority, privatePem } from '../../src/tls/authority.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { type Replica, startCertificates, startReplica } from '../support/replica.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';

@@ -1,12 +1,13 @@
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { Agent } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type DetailedPeerCertificate } from 'node:tls';
-import { Agent } from 'node:https';
+
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { ephemeralPair, type EphemeralPair } from '../../src/tls/ephemeral.ts';
+import { ephemeralPair, type EphemeralPair } from '../../src/certificates/ephemeral.ts';
 import { fixture } from '../support/reviews.ts';
 import { startWebhook, type WebhookProcess } from '../support/webhook-process.ts';
 

@@ -1,14 +1,15 @@
 import { createServer, type Server } from 'node:https';
-import { createServer as createTcpServer, type AddressInfo, type Server as TcpServer } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Server as TcpServer } from 'node:net';
+
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 
+import { ephemeralPair, type EphemeralPair } from '../../src/certificates/ephemeral.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { certificateSight } from '../../src/doctor/certificate-sight.ts';
 import type { ClusterView, PodSeen } from '../../src/doctor/cluster-view.ts';
 import { createSight, type DoctorParts } from '../../src/doctor/sight.ts';
 import { askCertificate } from '../../src/doctor/webhook/ask-certificate.ts';
 import { judgeTrust } from '../../src/doctor/webhook/certificates.ts';
-import { ephemeralPair, type EphemeralPair } from '../../src/tls/ephemeral.ts';
 
 const NAME = 'webhook.libc-dns.svc';
 

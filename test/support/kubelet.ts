@@ -1,7 +1,7 @@
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
-import { ephemeralPair } from '../../src/tls/ephemeral.ts';
+import { ephemeralPair } from '../../src/certificates/ephemeral.ts';
 import type { TestCluster } from './cluster.ts';
 
 /** As much of a kubelet as `kubectl logs` asks of one. */

@@ -1,10 +1,10 @@
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
-import { caSecret } from '../../src/kubernetes/ca-secret.ts';
+import { caSecret } from '../../src/certificates/ca-secret.ts';
+import { webhookRegistration } from '../../src/certificates/registration.ts';
+import { type Lifetimes, type SelfManaged, selfManagedCertificates } from '../../src/certificates/self-managed.ts';
 import type { KubeClient } from '../../src/kubernetes/client.ts';
-import { webhookRegistration } from '../../src/kubernetes/webhook-registration.ts';
-import { type Lifetimes, type SelfManaged, selfManagedCertificates } from '../../src/tls/self-managed.ts';
 import { WEBHOOK_HOST } from './cluster.ts';
 
 export interface ReplicaOptions {

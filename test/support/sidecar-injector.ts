@@ -3,7 +3,7 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 
-import { ephemeralPair } from '../../src/tls/ephemeral.ts';
+import { ephemeralPair } from '../../src/certificates/ephemeral.ts';
 import type { TestCluster } from './cluster.ts';
 
 interface Review {

@@ -3,11 +3,11 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { ephemeralPair } from '../../../src/tls/ephemeral.ts';
-import { fixture } from '../../support/reviews.ts';
+import { ephemeralPair } from '../../../src/certificates/ephemeral.ts';
 import { isReady } from '../../support/installation.ts';
+import { fixture } from '../../support/reviews.ts';
 import { post, type WebhookProcess } from '../../support/webhook-process.ts';
-import { keep, NotTried, type Fault } from '../fault.ts';
+import { type Fault, keep, NotTried } from '../fault.ts';
 import { answers, metric, seconds, until } from '../support/measure.ts';
 import { createPods, told } from '../support/pods.ts';
 import { closeCluster, openCluster, temporaryFolder, type World } from '../support/world.ts';

@@ -1,13 +1,13 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 
+import { ephemeralPair } from '../../../src/certificates/ephemeral.ts';
 import {
+  type CertificateSight,
   judgeLife,
   judgeTrust,
   readCertificates,
-  type CertificateSight,
 } from '../../../src/doctor/webhook/certificates.ts';
 import { createCertificate } from '../../support/certificate.ts';
-import { ephemeralPair } from '../../../src/tls/ephemeral.ts';
 
 const HOUR = 3_600_000;
 const NAMES = [{ type: 'dns', value: 'webhook.libc-dns.svc' }] as const;

@@ -3,9 +3,9 @@ import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 
 import { afterEach, describe, expect, it } from 'vitest';
 
+import { ephemeralPair } from '../../../src/certificates/ephemeral.ts';
 import { type KubeClient, readLines, type WatchEvent } from '../../../src/kubernetes/client.ts';
 import { KubeError, statusError, transportError } from '../../../src/kubernetes/errors.ts';
-import { ephemeralPair } from '../../../src/tls/ephemeral.ts';
 import { type Asked, clientOf, startSmallApi, status } from './small-api.ts';
 
 const closers: (() => unknown)[] = [];

@@ -4,9 +4,9 @@ import {
   splitCertificates,
   webhookRegistration,
   type WebhookRegistrationOptions,
-} from '../../../src/kubernetes/webhook-registration.ts';
-import type { TrustBundle } from '../../../src/tls/trust.ts';
-import { listOf, startSmallApi, status, type Asked, type SmallApi } from './small-api.ts';
+} from '../../../src/certificates/registration.ts';
+import type { TrustBundle } from '../../../src/certificates/trust-bundle.ts';
+import { type Asked, listOf, type SmallApi, startSmallApi, status } from '../kubernetes/small-api.ts';
 
 const pem = (body: string): string => `-----BEGIN CERTIFICATE-----\n${body}\n-----END CERTIFICATE-----`;
 const base64 = (text: string): string => Buffer.from(text).toString('base64');

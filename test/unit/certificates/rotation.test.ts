@@ -1,9 +1,9 @@
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
+
 import { describe, expect, it } from 'vitest';
 
-import type { Ca, SigningCa } from '../../../src/tls/authority.ts';
-import type { CaState } from '../../../src/tls/ca-state.ts';
-import { applyStep, nextStep, type Step } from '../../../src/tls/rotation.ts';
+import type { Ca, SigningCa } from '../../../src/certificates/authority.ts';
+import { applyStep, type CaState, nextStep, type Step } from '../../../src/certificates/rotation.ts';
 
 const DAY = 24 * 3_600_000;
 const MINUTE = 60_000;

@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 
-import type { CertificatePair } from '../admission/certificates.ts';
-import { signLeaf, type Ca, type ServerName, type SigningCa } from './authority.ts';
+import { type Ca, type ServerName, type SigningCa, signLeaf } from './authority.ts';
 import { isValid } from './rotation.ts';
+import type { CertificatePair } from './source.ts';
 
 /** The certificate that this replica serves. Dates are milliseconds since the epoch. */
 export interface Leaf {

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 
-import type { Registration, TrustBundle } from '../tls/trust.ts';
-import type { KubeClient } from './client.ts';
-import { isKubeError, type KubeError } from './errors.ts';
-import { followObject } from './follow-object.ts';
-import { type KubeObject, resourcePath, RESOURCES } from './objects.ts';
+import type { KubeClient } from '../kubernetes/client.ts';
+import { isKubeError, type KubeError } from '../kubernetes/errors.ts';
+import { followObject } from '../kubernetes/follow-object.ts';
+import { type KubeObject, resourcePath, RESOURCES } from '../kubernetes/objects.ts';
+import type { Registration, TrustBundle } from './trust-bundle.ts';
 
 export interface WebhookRegistrationOptions {
   readonly client: KubeClient;

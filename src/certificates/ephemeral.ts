@@ -1,5 +1,5 @@
-import type { CertificatePair } from '../admission/certificates.ts';
-import { createAuthority, signLeaf, type ServerName } from './authority.ts';
+import { createAuthority, type ServerName, signLeaf } from './authority.ts';
+import type { CertificatePair } from './source.ts';
 
 export interface EphemeralOptions {
   /** DNS names and IP addresses the server is called by. */

@@ -1,13 +1,14 @@
-import 'reflect-metadata';
 import { KeyObject, webcrypto } from 'node:crypto';
 import { inspect } from 'node:util';
+
 import { BasicConstraintsExtension, X509CertificateGenerator } from '@peculiar/x509';
+import 'reflect-metadata';
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { createAuthority, privatePem, type SigningCa } from '../../../src/tls/authority.ts';
-import { readCaState, trusted, writeCaState } from '../../../src/tls/ca-state.ts';
-import { issueLeaf } from '../../../src/tls/leaf.ts';
-import { createTrust } from '../../../src/tls/trust.ts';
+import { createAuthority, privatePem, type SigningCa } from '../../../src/certificates/authority.ts';
+import { issueLeaf } from '../../../src/certificates/leaf.ts';
+import { readCaState, trusted, writeCaState } from '../../../src/certificates/rotation.ts';
+import { createTrust } from '../../../src/certificates/trust-bundle.ts';
 
 const now = Date.now();
 const lifetimeMs = 24 * 3_600_000;

@@ -1,8 +1,7 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
-import { createAuthority, type SigningCa } from '../../../src/tls/authority.ts';
-import { createBundleKeeper, type BundleKeeper } from '../../../src/tls/bundle-keeper.ts';
-import type { Registration } from '../../../src/tls/trust.ts';
+import { createAuthority, type SigningCa } from '../../../src/certificates/authority.ts';
+import { type BundleKeeper, createBundleKeeper, type Registration } from '../../../src/certificates/trust-bundle.ts';
 
 const MINUTE = 60_000;
 const make = (): Promise<SigningCa> => createAuthority({ now: Date.now(), lifetimeMs: 3_600_000 });

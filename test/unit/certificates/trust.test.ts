@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { createAuthority, signLeaf, type SigningCa } from '../../../src/tls/authority.ts';
-import { createTrust, type Registration } from '../../../src/tls/trust.ts';
+import { createAuthority, type SigningCa, signLeaf } from '../../../src/certificates/authority.ts';
+import { createTrust, type Registration } from '../../../src/certificates/trust-bundle.ts';
 
 const HOUR = 3_600_000;
 const now = Date.now();

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { createAuthority, privatePem } from '../../../src/tls/authority.ts';
+import { createAuthority, privatePem } from '../../../src/certificates/authority.ts';
 import { createWorld, issuerOf, validAt, type World } from './world.ts';
 
 const MINUTE = 60_000;

@@ -1,9 +1,8 @@
-import { X509Certificate, createPrivateKey } from 'node:crypto';
-import { readFileSync, watch, type FSWatcher } from 'node:fs';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { type FSWatcher, readFileSync, watch } from 'node:fs';
 import { dirname } from 'node:path';
 
-import type { CertificatePair, CertificateSource } from '../admission/certificates.ts';
-import { CertificateError } from './certificate-error.ts';
+import { CertificateError, type CertificatePair, type CertificateSource } from './source.ts';
 
 export interface FileCertificatesOptions {
   readonly certFile: string;

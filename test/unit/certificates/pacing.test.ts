@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { repeatedly, writePace } from '../../../src/tls/turns.ts';
+import { repeatedly, writePace } from '../../../src/certificates/pacing.ts';
 
 describe('turns', () => {
   it('never overlap; asking during one leads to one more', async () => {

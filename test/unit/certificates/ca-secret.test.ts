@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { caSecret, type CaSecretOptions } from '../../../src/kubernetes/ca-secret.ts';
-import type { CaStore } from '../../../src/tls/ca-store.ts';
-import { listOf, startSmallApi, status, type Asked, type SmallApi } from './small-api.ts';
+import { caSecret, type CaSecretOptions } from '../../../src/certificates/ca-secret.ts';
+import type { CaStore } from '../../../src/certificates/shared-ca.ts';
+import { type Asked, listOf, type SmallApi, startSmallApi, status } from '../kubernetes/small-api.ts';
 
 const KEY = 'LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCk1JR0hBZ0VBTUJNR0J5cUdTTTQ5QWdFR0NDcUdTTTQ5';
 

@@ -1,8 +1,9 @@
 import { X509Certificate } from 'node:crypto';
+
 import { describe, expect, it } from 'vitest';
 
-import { createAuthority, type Ca } from '../../../src/tls/authority.ts';
-import { issueLeaf, leafReason, type Leaf } from '../../../src/tls/leaf.ts';
+import { type Ca, createAuthority } from '../../../src/certificates/authority.ts';
+import { issueLeaf, type Leaf, leafReason } from '../../../src/certificates/leaf.ts';
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;

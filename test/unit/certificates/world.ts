@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 
-import type { CaStore, Stored } from '../../../src/tls/ca-store.ts';
-import { selfManagedCertificates, type Lifetimes, type SelfManaged } from '../../../src/tls/self-managed.ts';
-import type { Registration, TrustBundle } from '../../../src/tls/trust.ts';
+import { type Lifetimes, type SelfManaged, selfManagedCertificates } from '../../../src/certificates/self-managed.ts';
+import type { CaStore, Stored } from '../../../src/certificates/shared-ca.ts';
+import type { Registration, TrustBundle } from '../../../src/certificates/trust-bundle.ts';
 
 const HOUR = 3_600_000;
 const LIFETIMES = { ca: 8760 * HOUR, leaf: 168 * HOUR, overlap: 120_000 };

@@ -1,14 +1,18 @@
-import type { CertificatePair, CertificateSource } from '../admission/certificates.ts';
 import type { Clock } from '../util/clock.ts';
 import type { ServerName } from './authority.ts';
-import { type BundleHooks, type BundleKeeper, createBundleKeeper } from './bundle-keeper.ts';
-import { trusted } from './ca-state.ts';
-import type { CaStore } from './ca-store.ts';
 import { issueLeaf, type Leaf, leafReason, type LeafReason } from './leaf.ts';
-import { isValid } from './rotation.ts';
-import { type CaChange, sharedCa, type SharedCa } from './shared-ca.ts';
-import { createTrust, type Trust, type TrustBundle } from './trust.ts';
-import { repeatedly, writePace, type WritePace } from './turns.ts';
+import { repeatedly, writePace, type WritePace } from './pacing.ts';
+import { isValid, trusted } from './rotation.ts';
+import { type CaChange, type CaStore, sharedCa, type SharedCa } from './shared-ca.ts';
+import type { CertificatePair, CertificateSource } from './source.ts';
+import {
+  type BundleHooks,
+  type BundleKeeper,
+  createBundleKeeper,
+  createTrust,
+  type Trust,
+  type TrustBundle,
+} from './trust-bundle.ts';
 
 export interface SelfManagedOptions {
   readonly store: CaStore;

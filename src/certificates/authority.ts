@@ -1,6 +1,6 @@
 // @peculiar/x509 resolves its parts through decorators.
-import 'reflect-metadata';
-import { KeyObject, X509Certificate, createPrivateKey, randomBytes, webcrypto } from 'node:crypto';
+import { createPrivateKey, KeyObject, randomBytes, webcrypto, X509Certificate } from 'node:crypto';
+
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -13,9 +13,9 @@ import {
   X509Certificate as Certificate,
   X509CertificateGenerator,
 } from '@peculiar/x509';
+import 'reflect-metadata';
 
-import type { CertificatePair } from '../admission/certificates.ts';
-import { CertificateError } from './certificate-error.ts';
+import { CertificateError, type CertificatePair } from './source.ts';
 
 /** A CA's certificate. */
 export interface Ca {

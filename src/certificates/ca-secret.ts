@@ -1,10 +1,10 @@
 import { z } from 'zod';
 
-import type { CaData, CaStore, Stored, Written } from '../tls/ca-store.ts';
-import type { KubeClient, KubeRequest } from './client.ts';
-import { KubeError } from './errors.ts';
-import { followObject } from './follow-object.ts';
-import { type KubeObject, resourcePath, RESOURCES } from './objects.ts';
+import type { KubeClient, KubeRequest } from '../kubernetes/client.ts';
+import { KubeError } from '../kubernetes/errors.ts';
+import { followObject } from '../kubernetes/follow-object.ts';
+import { type KubeObject, resourcePath, RESOURCES } from '../kubernetes/objects.ts';
+import type { CaData, CaStore, Stored, Written } from './shared-ca.ts';
 
 export interface CaSecretOptions {
   readonly client: KubeClient;

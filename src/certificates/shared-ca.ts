@@ -1,8 +1,14 @@
 import type { Clock } from '../util/clock.ts';
 import { createAuthority, type SigningCa } from './authority.ts';
-import { type CaState, readCaState, writeCaState } from './ca-state.ts';
-import type { CaStore, Stored, Written } from './ca-store.ts';
-import { applyStep, nextStep, type RotationTimes, type Situation } from './rotation.ts';
+import {
+  applyStep,
+  type CaState,
+  nextStep,
+  readCaState,
+  type RotationTimes,
+  type Situation,
+  writeCaState,
+} from './rotation.ts';
 
 /** What a replica did to the shared CAs. `restore`: what it had in memory was written back. */
 export type CaChange = 'create' | 'restore' | 'prepare' | 'drop-next' | 'promote' | 'retire';
@@ -139,4 +145,39 @@ export function sharedCa(options: SharedCaOptions): SharedCa {
       return await step(memory, stored, state, options, { carried, create });
     },
   };
+}
+
+/** The Secret as it was last seen. */
+export type Stored =
+  /** Not read yet, or not there; `problem`: the last thing that went wrong. */
+  | { readonly state: 'unseen' | 'absent'; readonly problem?: string }
+  | {
+      readonly state: 'present';
+      /** Of this content; a write names it, and fails where it is not the latest any more. */
+      readonly version: string;
+      /** Decoded, by key. */
+      readonly data: Readonly<Record<string, string>>;
+      /** Whether it bears our label: nobody else's Secret is overwritten. */
+      readonly ours: boolean;
+      /** Somebody asks for a new CA, by annotation. */
+      readonly asked: boolean;
+    };
+
+/** `conflict`: another replica was faster; what it wrote will be seen. */
+export type Written = 'written' | 'conflict';
+
+export type CaData = Readonly<Record<string, string | undefined>>;
+
+/** Where the replicas keep the CAs they share. Owned here; `kubernetes/` implements it with a Secret. */
+export interface CaStore {
+  readonly seen: Stored;
+  /** Whether changes by others are heard of: false while the API server cannot be reached. */
+  readonly inContact: boolean;
+  /** Calls back when `seen` has changed. */
+  onChange(listener: () => void): void;
+  /** Rejects where it fails for any reason but a conflict; the message holds no keys. */
+  create(data: CaData): Promise<Written>;
+  /** As `create`. Keys that are undefined are removed; `answered`: what was asked for is done. */
+  replace(version: string, data: CaData, answered: boolean): Promise<Written>;
+  close(): Promise<void>;
 }
