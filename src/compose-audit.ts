@@ -2,7 +2,6 @@ import type { ClusterSection, Gap } from './audit/report.ts';
 import type { KnownFacts } from './cluster/dns-discovery.ts';
 import { createClusterFacts } from './cluster/dns-facts.ts';
 import type { AuditCluster, AuditDetector, AuditFacts, ClusterFlags, ScanRequest } from './commands/audit-parts.ts';
-import { CommandError } from './commands/errors.ts';
 import { composeDetector } from './compose-detection.ts';
 import type { Surroundings } from './compose-kubernetes.ts';
 import { joinAsPerson, type PersonsCluster } from './compose-person.ts';
@@ -16,6 +15,7 @@ import { KubeError } from './kubernetes/errors.ts';
 import type { PolicyConfig } from './policy/model.ts';
 import { nodeLocalUsable } from './policy/redirect.ts';
 import type { Log } from './telemetry/log.ts';
+import { CommandError } from './terminal/io.ts';
 
 export interface AuditSurroundings extends Surroundings {
   /** For what goes wrong beside the audit; holds no secret. */

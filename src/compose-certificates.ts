@@ -2,10 +2,10 @@ import { X509Certificate } from 'node:crypto';
 
 import { fileCertificates } from './certificates/files.ts';
 import { CertificateError, type CertificatePair, type CertificateSource } from './certificates/source.ts';
-import { CommandError } from './commands/errors.ts';
 import type { ServerContext } from './commands/serve.ts';
 import type { Joined } from './compose-kubernetes.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
+import { CommandError } from './terminal/io.ts';
 import { systemClock } from './util/clock.ts';
 
 const LOOPBACK = [

@@ -1,8 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
-import type { OpenDetector } from './commands/detector-part.ts';
-import { CommandError } from './commands/errors.ts';
 import { composeIdentities } from './compose-identities.ts';
 import { registryProxy } from './config/registry-proxy.ts';
 import type { Config } from './config/schema.ts';
@@ -18,6 +16,7 @@ import { dockerConfigCredentials, parseDockerConfig } from './registry/auth/dock
 import { createRegistryClient, type RegistryClient } from './registry/client.ts';
 import type { BreakerState } from './registry/http/host-state.ts';
 import { openOciLayout, parseLayoutReference } from './registry/oci-layout.ts';
+import { CommandError, type OpenDetector } from './terminal/io.ts';
 import { systemClock } from './util/clock.ts';
 
 export interface DetectionOptions {

@@ -1,8 +1,8 @@
-import { CommandError } from './commands/errors.ts';
 import type { Config } from './config/schema.ts';
 import { type CloudIdentities, cloudPackages, createCloudIdentities } from './registry/cloud/identities.ts';
 import type { ProxyOptions } from './registry/http/proxy.ts';
 import { createLimitedLines } from './telemetry/log-limits.ts';
+import { CommandError } from './terminal/io.ts';
 import { systemClock } from './util/clock.ts';
 
 export interface IdentitiesOptions {

@@ -1,12 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 
 import type { OwnPlace } from './cluster/dns-sources.ts';
-import { CommandError } from './commands/errors.ts';
 import type { ServeFlags } from './commands/serve.ts';
 import type { KubeClient } from './kubernetes/client.ts';
 import { KubeError } from './kubernetes/errors.ts';
 import type { KubeConfigOptions, KubeConfigTransport } from './kubernetes/kubeconfig.ts';
 import type { Log } from './telemetry/log.ts';
+import { CommandError } from './terminal/io.ts';
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 

@@ -1,8 +1,8 @@
-import { CommandError } from './commands/errors.ts';
 import { type Choice, meantCluster } from './compose-kubeconfig.ts';
 import { joinByKubeconfig, type Joined, joinOwn, type Surroundings } from './compose-kubernetes.ts';
 import type { KubeClient } from './kubernetes/client.ts';
 import type { Log } from './telemetry/log.ts';
+import { CommandError } from './terminal/io.ts';
 
 /** A cluster that a person looks at. */
 export interface PersonsCluster extends Joined {

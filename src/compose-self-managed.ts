@@ -2,13 +2,13 @@ import { caSecret } from './certificates/ca-secret.ts';
 import { webhookRegistration } from './certificates/registration.ts';
 import { selfManagedCertificates, type SelfManagedHooks } from './certificates/self-managed.ts';
 import type { TrustBundle } from './certificates/trust-bundle.ts';
-import { CommandError } from './commands/errors.ts';
 import type { ServerContext } from './commands/serve.ts';
 import type { CertificateParts } from './compose-certificates.ts';
 import type { Joined } from './compose-kubernetes.ts';
 import type { KubeClient } from './kubernetes/client.ts';
 import { KubeError } from './kubernetes/errors.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
+import { CommandError } from './terminal/io.ts';
 import { systemClock } from './util/clock.ts';
 
 interface Place {

@@ -1,4 +1,3 @@
-import type { OpenDetector } from './commands/detector-part.ts';
 import type { ServerContext, ServerParts } from './commands/serve.ts';
 import { composeCertificates } from './compose-certificates.ts';
 import { composeFacts, composeNamespaces, firstCopies, firstFacts } from './compose-cluster.ts';
@@ -14,6 +13,7 @@ import { parsePlatform } from './detection/platform.ts';
 import type { ClusterFacts } from './policy/model.ts';
 import { createFailureLog } from './telemetry/failure-log.ts';
 import { limitedWarnings } from './telemetry/log-limits.ts';
+import type { OpenDetector } from './terminal/io.ts';
 import { systemClock } from './util/clock.ts';
 
 function detectionHooks({ metrics, log }: ServerContext): DetectorHooks {

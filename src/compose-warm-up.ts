@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 
-import type { OpenDetector } from './commands/detector-part.ts';
 import type { ServerContext } from './commands/serve.ts';
 import type { NamespaceParts } from './compose-cluster.ts';
 import type { Joined } from './compose-kubernetes.ts';
@@ -12,6 +11,7 @@ import { createLeader, type LeaderHooks } from './kubernetes/leader.ts';
 import type { ClusterFacts } from './policy/model.ts';
 import type { FailureLog } from './telemetry/failure-log.ts';
 import { limitedWarnings } from './telemetry/log-limits.ts';
+import type { OpenDetector } from './terminal/io.ts';
 import { systemClock } from './util/clock.ts';
 import { createWarmUp, type WarmUp, type WarmUpOptions } from './warm-up/warm-up.ts';
 

@@ -3,11 +3,11 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 
 import packageJson from '../package.json' with { type: 'json' };
-import type { Io } from './commands/io.ts';
 import { run } from './commands/program.ts';
 import { composeDetector } from './compose-detection.ts';
 import type { Surroundings } from './compose-kubernetes.ts';
 import { composeServer } from './compose-server.ts';
+import type { Io } from './terminal/io.ts';
 import { replaceFile } from './util/files.ts';
 import { collectGarbage } from './util/garbage.ts';
 

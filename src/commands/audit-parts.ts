@@ -3,7 +3,7 @@ import type { Scanned } from '../audit/scanned.ts';
 import type { Config } from '../config/schema.ts';
 import type { PodCredentials } from '../detection/pod-verdicts.ts';
 import type { ClusterFacts } from '../policy/model.ts';
-import type { DetectingCommand, OpenDetector } from './detector-part.ts';
+import type { DetectingCommand, OpenDetector } from '../terminal/io.ts';
 
 /** How a person names a cluster, as for kubectl. */
 export interface ClusterFlags {

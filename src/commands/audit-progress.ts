@@ -1,5 +1,5 @@
+import type { Io } from '../terminal/io.ts';
 import { printable } from '../util/text.ts';
-import type { Io } from './io.ts';
 
 /** One line on standard error that says how far things are. */
 export interface AuditProgress {

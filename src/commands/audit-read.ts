@@ -7,15 +7,14 @@ import type { Config } from '../config/schema.ts';
 import { parsePlatform } from '../detection/platform.ts';
 import type { ClusterFacts, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
+import { type CommonFlags, configuredFacts, readSettings } from '../terminal/flags.ts';
 import { beforeAbort } from '../util/abort.ts';
 import { decideGroups } from './audit-decide.ts';
 import { lookUpImages } from './audit-lookups.ts';
 import type { AuditCluster, AuditDetector, AuditFacts, AuditingCommand, ClusterFlags } from './audit-parts.ts';
 import type { AuditProgress } from './audit-progress.ts';
-import { configuredFacts } from './configured-facts.ts';
 import { readManifests } from './manifests.ts';
 import { namespaceLabels, podTemplates } from './pod-templates.ts';
-import { type CommonFlags, readSettings } from './settings.ts';
 
 export interface AuditFlags extends Omit<CommonFlags, 'namespace'>, ClusterFlags {
   readonly namespace?: readonly string[];

@@ -1,8 +1,8 @@
 import type { Finding } from '../audit/report-entries.ts';
 import type { AuditReport } from '../audit/report.ts';
+import { wrapped } from '../terminal/layout.ts';
 import { counted, printable } from '../util/text.ts';
 import type { TableOptions } from './audit-table.ts';
-import { wrapped } from './text-layout.ts';
 
 /** Of one code; the rest is counted. */
 const MOST_SHOWN = 10;

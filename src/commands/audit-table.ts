@@ -1,9 +1,9 @@
 import type { ExposureLevel, WorkloadEntry } from '../audit/report-entries.ts';
 import type { AuditReport } from '../audit/report.ts';
+import type { Paint } from '../terminal/io.ts';
+import { cut, fittedTable, wrapped } from '../terminal/layout.ts';
 import { counted, printable } from '../util/text.ts';
 import { findingsText } from './audit-table-findings.ts';
-import type { Paint } from './io.ts';
-import { cut, fittedTable, wrapped } from './text-layout.ts';
 
 export interface TableOptions {
   /** Columns that lines may take. */

@@ -3,8 +3,8 @@ import { stringify } from 'yaml';
 import { z } from 'zod';
 
 import { configSchema } from '../config/schema.ts';
-import type { DetectingCommand } from './detector-part.ts';
-import { addCommonFlags, readSettings, type CommonFlags } from './settings.ts';
+import { addCommonFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
+import type { DetectingCommand } from '../terminal/io.ts';
 
 const HELP = `
 Examples:

@@ -3,12 +3,10 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Detection, Detector } from '../detection/detector.ts';
 import type { Platform } from '../detection/image-source.ts';
 import { parsePlatform, platformName } from '../detection/platform.ts';
+import { addCommonFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
+import { CommandError, type DetectingCommand, type Io, type Paint, painter } from '../terminal/io.ts';
 import { printable } from '../util/text.ts';
-import type { DetectingCommand } from './detector-part.ts';
-import { CommandError } from './errors.ts';
-import { type Io, type Paint, painter } from './io.ts';
 import { table } from './report-text.ts';
-import { addCommonFlags, type CommonFlags, readSettings } from './settings.ts';
 
 interface DetectFlags extends CommonFlags {
   readonly command?: string[];

@@ -7,10 +7,9 @@ import { reportText, type TextStyle } from '../doctor/report-text.ts';
 import { doctorReport, type DoctorReport, fails } from '../doctor/report.ts';
 import { type Check, runChecks } from '../doctor/run-checks.ts';
 import { createSight, type DoctorParts } from '../doctor/sight.ts';
+import { addCommonFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
+import { CommandError, type Io, painter } from '../terminal/io.ts';
 import { printable } from '../util/text.ts';
-import { CommandError } from './errors.ts';
-import { type Io, painter } from './io.ts';
-import { addCommonFlags, type CommonFlags, readSettings } from './settings.ts';
 
 /** The flags of `doctor` itself. */
 export interface DoctorFlags extends CommonFlags {

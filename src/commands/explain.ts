@@ -1,8 +1,7 @@
-import { Option, type Command } from 'commander';
+import { type Command, Option } from 'commander';
 
-import type { DetectingCommand } from './detector-part.ts';
-import { painter } from './io.ts';
-import { addManifestFlags, explainFiles, type Explained, type ManifestFlags } from './offline.ts';
+import { type DetectingCommand, painter } from '../terminal/io.ts';
+import { addManifestFlags, type Explained, explainFiles, type ManifestFlags } from './offline.ts';
 import { decisionText } from './report-text.ts';
 
 interface ExplainFlags extends ManifestFlags {

@@ -1,11 +1,10 @@
-import { Option, type Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { createTwoFilesPatch } from 'diff';
 
-import type { DetectingCommand } from './detector-part.ts';
-import { painter, type Paint } from './io.ts';
+import { type DetectingCommand, type Paint, painter } from '../terminal/io.ts';
 import type { Manifest, ManifestDocument } from './manifests.ts';
-import { addManifestFlags, explainFiles, type Explained, type ManifestFlags } from './offline.ts';
-import { objectPatch, patchManifest, patchedValue, type TemplatePatch } from './patch-manifest.ts';
+import { addManifestFlags, type Explained, explainFiles, type ManifestFlags } from './offline.ts';
+import { objectPatch, patchedValue, patchManifest, type TemplatePatch } from './patch-manifest.ts';
 
 interface InjectFlags extends ManifestFlags {
   readonly output: 'yaml' | 'json' | 'diff' | 'patch';

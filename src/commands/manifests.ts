@@ -1,7 +1,6 @@
-import { LineCounter, isMap, parseAllDocuments, type Document } from 'yaml';
+import { type Document, isMap, LineCounter, parseAllDocuments } from 'yaml';
 
-import { CommandError } from './errors.ts';
-import type { Io } from './io.ts';
+import { CommandError, type Io } from '../terminal/io.ts';
 
 /** A manifest file or stream, read: what every document in it is, and the text it came from. */
 export interface Manifest {

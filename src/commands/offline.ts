@@ -7,14 +7,11 @@ import type { Detector } from '../detection/detector.ts';
 import { parsePlatform } from '../detection/platform.ts';
 import type { Mode, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
+import { addCommonFlags, type CommonFlags, configuredFacts, readSettings } from '../terminal/flags.ts';
+import { CommandError, type DetectingCommand, type Io } from '../terminal/io.ts';
 import { printable } from '../util/text.ts';
-import { configuredFacts } from './configured-facts.ts';
-import type { DetectingCommand } from './detector-part.ts';
-import { CommandError } from './errors.ts';
-import type { Io } from './io.ts';
 import { type Manifest, type ManifestDocument, readManifests } from './manifests.ts';
 import { namespaceLabels, type PodTemplate, podTemplates } from './pod-templates.ts';
-import { addCommonFlags, type CommonFlags, readSettings } from './settings.ts';
 
 /** A person waits longer than an API server does. */
 const LOOKUP_MS = 20_000;

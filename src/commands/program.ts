@@ -1,9 +1,9 @@
 import { Command, CommanderError } from 'commander';
 
+import { CommandError, type ExitCode } from '../terminal/io.ts';
 import type { AuditingCommand } from './audit-parts.ts';
 import { auditCommand } from './audit.ts';
 import { configCommand } from './config.ts';
-import { CommandError, type ExitCode } from './errors.ts';
 import { detectCommand } from './detect.ts';
 import { doctorCommand, type DoctorCommand } from './doctor.ts';
 import { explainCommand } from './explain.ts';

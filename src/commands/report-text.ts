@@ -2,8 +2,8 @@ import type { Evaluation, ResolvConfs } from '../admission/evaluate.ts';
 import type { Decision, ResolvConf } from '../policy/model.ts';
 import type { Resolver } from '../policy/verdict.ts';
 import { readByGlibc, readByGo, readByMusl, type ReaderView } from '../resolv-conf/resolvers.ts';
+import type { Paint } from '../terminal/io.ts';
 import { printable } from '../util/text.ts';
-import type { Paint } from './io.ts';
 import { sideBySide } from './side-by-side.ts';
 
 const READERS: Readonly<Partial<Record<Resolver, (file: ResolvConf) => ReaderView>>> = {

@@ -16,10 +16,9 @@ import type { PodVerdictsOptions } from '../detection/pod-verdicts.ts';
 import type { ClusterFacts } from '../policy/model.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
-import type { DetectingCommand } from './detector-part.ts';
-import { CommandError } from './errors.ts';
+import { addCommonFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
+import { CommandError, type DetectingCommand } from '../terminal/io.ts';
 import { createRequestLog, followLogLevel, type RequestLog } from './serve-log.ts';
-import { addCommonFlags, type CommonFlags, readSettings } from './settings.ts';
 
 /** What the server answers with; `main.ts` puts it together from the configuration. */
 export interface ServerParts {

@@ -1,5 +1,5 @@
 import type { ResolvConf } from '../policy/model.ts';
-import type { Paint } from './io.ts';
+import type { Paint } from '../terminal/io.ts';
 
 const COLUMN = 36;
 

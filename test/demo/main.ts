@@ -1,10 +1,10 @@
 import { styleText } from 'node:util';
 
-import type { Paint } from '../../src/commands/io.ts';
 import { sideBySide } from '../../src/commands/side-by-side.ts';
 import { readPod } from '../../src/policy/read-pod.ts';
 import { type Reason, REASONS } from '../../src/policy/reasons.ts';
 import { kubeletResolvConf } from '../../src/resolv-conf/kubelet.ts';
+import type { Paint } from '../../src/terminal/io.ts';
 import { startRegistry } from '../support/registry-server.ts';
 import { type Answer, answerOf, patched, podReview, type Review } from '../support/reviews.ts';
 import { type LogLine, startWebhook, type WebhookProcess } from '../support/webhook-process.ts';

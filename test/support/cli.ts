@@ -1,10 +1,10 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 
 import type { AuditCluster } from '../../src/commands/audit-parts.ts';
-import type { Io } from '../../src/commands/io.ts';
 import { type ProgramParts, run } from '../../src/commands/program.ts';
 import { composeDetector } from '../../src/compose-detection.ts';
 import type { Detector } from '../../src/detection/detector.ts';
+import type { Io } from '../../src/terminal/io.ts';
 import { replaceFile } from '../../src/util/files.ts';
 
 export interface CliOptions {

@@ -1,11 +1,12 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import type { AuditReport } from '../../../src/audit/report.ts';
 import type { AuditCluster } from '../../../src/commands/audit-parts.ts';
-import { CommandError } from '../../../src/commands/errors.ts';
+import { CommandError } from '../../../src/terminal/io.ts';
 import { fakeCluster } from '../../support/audit-fake.ts';
 import { cli, type CliOptions } from '../../support/cli.ts';
 import { elf } from '../../support/elf-builder.ts';

@@ -1,9 +1,10 @@
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import { ConfigError, loadConfig, type LoadedConfig, type Override } from '../config/load.ts';
-import type { Mode } from '../policy/model.ts';
-import { CommandError } from './errors.ts';
-import type { Io } from './io.ts';
+import type { Config } from '../config/schema.ts';
+import type { ClusterFacts, Mode } from '../policy/model.ts';
+import { BUILT_IN } from '../resolv-conf/kubelet.ts';
+import { CommandError, type Io } from './io.ts';
 
 /** The flags that every command takes. */
 export interface CommonFlags {
@@ -101,4 +102,22 @@ export async function readSettings(io: Io, flags: CommonFlags): Promise<Omit<Loa
     if (error instanceof ConfigError) throw new CommandError('usage', error.message, { cause: error });
     throw error;
   }
+}
+
+/** The cluster's facts as far as the configuration has them, and the built-in values for the rest. */
+export function configuredFacts(config: Config): { readonly facts: ClusterFacts; readonly assumed: readonly string[] } {
+  const { dns, domain, nodeSearches } = config.cluster;
+  const assumed = [
+    ...(dns === 'auto' ? [`cluster DNS ${BUILT_IN.dns.join(' ')} (--cluster-dns)`] : []),
+    ...(domain === 'auto' ? [`cluster domain ${BUILT_IN.domain} (--cluster-domain)`] : []),
+    ...(nodeSearches === 'auto' ? ['no search domains on the nodes (--node-searches)'] : []),
+  ];
+  const facts: ClusterFacts = {
+    dns: dns === 'auto' ? BUILT_IN.dns : dns,
+    domain: domain === 'auto' ? BUILT_IN.domain : domain,
+    nodeSearches: nodeSearches === 'auto' ? [] : nodeSearches,
+    dnsOverTcp: false,
+    nodeLocal: 'unknown',
+  };
+  return { facts, assumed };
 }
