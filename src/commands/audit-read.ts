@@ -5,6 +5,8 @@ import type { Scanned } from '../audit/scanned.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import { parsePlatform } from '../detection/platform.ts';
+import { namespaceLabels, podTemplates } from '../manifests/pod-templates.ts';
+import { readManifests } from '../manifests/read.ts';
 import type { ClusterFacts, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import { type CommonFlags, configuredFacts, readSettings } from '../terminal/flags.ts';
@@ -13,8 +15,6 @@ import { decideGroups } from './audit-decide.ts';
 import { lookUpImages } from './audit-lookups.ts';
 import type { AuditCluster, AuditDetector, AuditFacts, AuditingCommand, ClusterFlags } from './audit-parts.ts';
 import type { AuditProgress } from './audit-progress.ts';
-import { readManifests } from './manifests.ts';
-import { namespaceLabels, podTemplates } from './pod-templates.ts';
 
 export interface AuditFlags extends Omit<CommonFlags, 'namespace'>, ClusterFlags {
   readonly namespace?: readonly string[];

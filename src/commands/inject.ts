@@ -1,10 +1,10 @@
 import { type Command, Option } from 'commander';
 import { createTwoFilesPatch } from 'diff';
 
+import { objectPatch, patchedValue, patchManifest, type TemplatePatch } from '../manifests/patch.ts';
+import type { Manifest, ManifestDocument } from '../manifests/read.ts';
 import { type DetectingCommand, type Paint, painter } from '../terminal/io.ts';
-import type { Manifest, ManifestDocument } from './manifests.ts';
 import { addManifestFlags, type Explained, explainFiles, type ManifestFlags } from './offline.ts';
-import { objectPatch, patchedValue, patchManifest, type TemplatePatch } from './patch-manifest.ts';
 
 interface InjectFlags extends ManifestFlags {
   readonly output: 'yaml' | 'json' | 'diff' | 'patch';

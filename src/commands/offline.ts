@@ -5,13 +5,13 @@ import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import type { Detector } from '../detection/detector.ts';
 import { parsePlatform } from '../detection/platform.ts';
+import { namespaceLabels, type PodTemplate, podTemplates } from '../manifests/pod-templates.ts';
+import { type Manifest, type ManifestDocument, readManifests } from '../manifests/read.ts';
 import type { Mode, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import { addCommonFlags, type CommonFlags, configuredFacts, readSettings } from '../terminal/flags.ts';
 import { CommandError, type DetectingCommand, type Io } from '../terminal/io.ts';
 import { printable } from '../util/text.ts';
-import { type Manifest, type ManifestDocument, readManifests } from './manifests.ts';
-import { namespaceLabels, type PodTemplate, podTemplates } from './pod-templates.ts';
 
 /** A person waits longer than an API server does. */
 const LOOKUP_MS = 20_000;

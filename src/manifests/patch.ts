@@ -5,10 +5,9 @@ import { Document, isAlias, isSeq, parseDocument } from 'yaml';
 
 import { DECISION_ANNOTATION } from '../policy/annotations.ts';
 import { asObject, type Json } from '../util/json.ts';
-import type { Manifest, ManifestDocument } from './manifests.ts';
 import type { PodTemplate } from './pod-templates.ts';
-import { applyEdits, editsFor } from './yaml-edit.ts';
-import { type Change, type Edit, type Path, valueAt } from './yaml-nodes.ts';
+import type { Manifest, ManifestDocument } from './read.ts';
+import { applyEdits, type Change, type Edit, editsFor, type Path, valueAt } from './yaml-edit.ts';
 
 /** A Pod template with the patch that the webhook would answer for it (paths from the Pod on). */
 export interface TemplatePatch {
