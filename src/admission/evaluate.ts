@@ -16,8 +16,8 @@ import { MalformedPodError, readPod } from '../policy/read-pod.ts';
 import { REASONS } from '../policy/reasons.ts';
 import type { Verdict } from '../policy/verdict.ts';
 import { kubeletResolvConf } from '../resolv-conf/kubelet.ts';
-import type { Alike, AlikeMemory, LastDecision } from './alike.ts';
 import { patchFor } from './patch.ts';
+import type { Alike, AlikeMemory, LastDecision } from './template-cache.ts';
 
 export interface EvaluatorOptions {
   readonly config: PolicyConfig;

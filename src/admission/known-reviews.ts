@@ -1,8 +1,7 @@
 import { LRUCache } from 'lru-cache';
 
-import type { Alike, Template } from './alike.ts';
-import { createMet } from './met.ts';
-import { kindOf, reviewText, uidIn, type ReviewText } from './review-text.ts';
+import { kindOf, reviewText, type ReviewText, uidIn } from './review-text.ts';
+import { type Alike, createMet, type Template } from './template-cache.ts';
 
 /** What is read of a request to create a Pod, besides its uid and the parts that the decision depends on. */
 export interface PodCreation {

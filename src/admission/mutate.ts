@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 
+import { parseDuration } from '../config/options.ts';
 import { encodeDecision } from '../policy/annotations.ts';
 import type { Decision, NamespaceView } from '../policy/model.ts';
 import { REASONS } from '../policy/reasons.ts';
@@ -7,7 +8,6 @@ import type { LineLog } from '../telemetry/log-limits.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { beforeAbort } from '../util/abort.ts';
 import { asObject } from '../util/json.ts';
-import { createLookupBudget } from './deadline.ts';
 import type { Evaluation, Evaluator } from './evaluate.ts';
 import { createKnownReviews, type KnownReviews, type PodCreation } from './known-reviews.ts';
 import { type AdmissionRequest, isPodCreation, parseReview, prepareResponse } from './review.ts';
@@ -254,4 +254,35 @@ export function createMutate(options: MutateOptions): Mutate {
       return asItIs(creation, error);
     }
   };
+}
+
+/** Kept back for the way to the API server and for the answer itself: a quarter, at most half a second. */
+const margin = (timeout: number): number => Math.min(500, timeout / 4);
+
+/** Milliseconds a look-up may take. `elapsed`: milliseconds since the request came in. */
+export type LookupBudget = (query: unknown, elapsed: number) => number;
+
+/**
+ * The configured budget (milliseconds), or less where the API server's own deadline, which it puts into the URL
+ * (`/mutate?timeout=5s`), leaves less.
+ */
+export function createLookupBudget(configured: number): LookupBudget {
+  const allowedBy = (text: unknown): number => {
+    const timeout = typeof text === 'string' ? parseDuration(text) : undefined;
+    return timeout === undefined ? configured : Math.min(configured, timeout - margin(timeout));
+  };
+  // An API server says the same each time.
+  let last: { readonly text: unknown; readonly allowed: number } = { text: undefined, allowed: configured };
+  return (query, elapsed) => {
+    const text = typeof query === 'object' && query !== null && 'timeout' in query ? query.timeout : undefined;
+    if (text !== last.text) last = { text, allowed: allowedBy(text) };
+    return Math.max(0, last.allowed - elapsed);
+  };
+}
+
+const TRACE_PARENT = /^[\da-f]{2}-(?!0{32})([\da-f]{32})-[\da-f]{16}-/;
+
+/** The trace's id of a `traceparent` header (W3C Trace Context 3.2.2), which an API server sends where it traces requests. */
+export function traceIdOf(header: string | readonly string[] | undefined): string | undefined {
+  return typeof header === 'string' ? TRACE_PARENT.exec(header)?.[1] : undefined;
 }

@@ -1,8 +1,8 @@
+import { errorCodes, type FastifyContentTypeParser } from 'fastify';
 import { z } from 'zod';
 
 import { isObject } from '../util/json.ts';
 import { printable } from '../util/text.ts';
-import { withoutManagedFields } from './managed-fields.ts';
 
 /** admission.k8s.io/v1 GroupVersionKind and GroupVersionResource, as far as they are read. */
 const reviewSchema = z.object({
@@ -122,3 +122,65 @@ export function prepareResponse({ patch, auditAnnotations, warnings }: Answer): 
   return (uid) =>
     `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":${JSON.stringify(uid)}${rest}`;
 }
+
+/** Who has set which field: many small objects, which cost a parser more than their length, and nobody reads them. */
+const MANAGED_FIELDS = Buffer.from(',"managedFields":[');
+
+const code = (character: string): number => character.charCodeAt(0);
+const [QUOTE, BACKSLASH] = [code('"'), code('\\')];
+const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [code('['), code(']'), code('{'), code('}')];
+
+/** Where the string ends that begins before `at`: at its quote, or at the end of the body. */
+function endOfString(body: Buffer, at: number): number {
+  while (at < body.length && body[at] !== QUOTE) at += body[at] === BACKSLASH ? 2 : 1;
+  return at;
+}
+
+/** What follows the list that begins at `from`; undefined where it does not end. */
+function afterList(body: Buffer, from: number): number | undefined {
+  let depth = 0;
+  for (let at = from; at < body.length; at += 1) {
+    const byte = body[at];
+    if (byte === QUOTE) at = endOfString(body, at + 1);
+    else if (byte === OPEN_LIST || byte === OPEN_OBJECT) depth += 1;
+    else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) depth -= 1;
+    if (depth === 0) return at + 1;
+  }
+  return undefined;
+}
+
+/**
+ * The text of a review but for the first list called `managedFields`: the Pod's, or one of the caller's `extra`; nothing of that
+ * name is read. A quote after a comma is never one within a string, where it has a backslash before it, so that what is found is a
+ * name, and what is left is JSON where the body was. What stands in the list is not looked at.
+ */
+export function withoutManagedFields(body: Buffer): string {
+  const from = body.indexOf(MANAGED_FIELDS);
+  const to = from === -1 ? undefined : afterList(body, from + MANAGED_FIELDS.length - 1);
+  return to === undefined ? body.toString() : body.toString('utf8', 0, from) + body.toString('utf8', to);
+}
+
+/**
+ * A parser that hands a body of at most `limit` bytes on as it came. Fastify's own copies it, for whoever keeps it, though nearly
+ * every body comes in one piece and is only compared. The bytes are good until the handler returns: who keeps them copies them.
+ */
+export const readBody =
+  (limit: number): FastifyContentTypeParser =>
+  ({ headers }, payload, done) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    const finish = (error: Error | null, body?: Buffer): void => {
+      payload.off('data', onData).off('end', onEnd).off('error', onError);
+      done(error, body);
+    };
+    const onData = (chunk: Buffer): void => {
+      length += chunk.length;
+      if (length > limit) finish(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE());
+      else chunks.push(chunk);
+    };
+    const onEnd = (): void => finish(null, chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
+    // The caller has gone.
+    const onError = (error: Error): void => finish(Object.assign(error, { statusCode: 400 }));
+    if (Number(headers['content-length']) > limit) done(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE());
+    else payload.on('data', onData).on('end', onEnd).on('error', onError);
+  };

@@ -5,12 +5,10 @@ import Fastify, { type FastifyError, type FastifyReply } from 'fastify';
 
 import type { CertificateSource } from '../certificates/source.ts';
 import type { LimitedLines } from '../telemetry/log-limits.ts';
-import { createBodyBudget } from './body-budget.ts';
-import { limitConnections } from './connections.ts';
 import { createDrain, type Drain, type DrainTimes, type WebhookApp } from './drain.ts';
-import { createMutate, type MutateOptions } from './mutate.ts';
-import { readBody } from './read-body.ts';
-import { traceIdOf } from './trace.ts';
+import { createBodyBudget, limitConnections } from './limits.ts';
+import { createMutate, type MutateOptions, traceIdOf } from './mutate.ts';
+import { readBody } from './review.ts';
 
 /** An API server sends at most its own request limit (3 MiB), twice for updates, and wraps it. */
 const BODY_LIMIT = 7 * 1024 * 1024;

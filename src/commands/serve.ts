@@ -3,12 +3,12 @@ import { X509Certificate } from 'node:crypto';
 import type { Command } from 'commander';
 import type { FastifyInstance } from 'fastify';
 
-import { createAlikeMemory } from '../admission/alike.ts';
 import type { DrainTimes } from '../admission/drain.ts';
 import { createEvaluator } from '../admission/evaluate.ts';
 import type { MutateOptions, Namespaces } from '../admission/mutate.ts';
 import { createProbes } from '../admission/probes.ts';
 import { createServer, type WebhookServer } from '../admission/server.ts';
+import { createAlikeMemory } from '../admission/template-cache.ts';
 import type { CertificateSource } from '../certificates/source.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';

@@ -1,12 +1,13 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { Alike } from '../../src/admission/alike.ts';
 import { createKnownReviews } from '../../src/admission/known-reviews.ts';
+import type { Alike } from '../../src/admission/template-cache.ts';
 import { startAnswering } from '../support/answering-server.ts';
 import { createCertificate } from '../support/certificate.ts';
 import { binary, hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
-import { install, NAME, NAMESPACE, type Installation } from '../support/installation.ts';
+import { install, type Installation, NAME, NAMESPACE } from '../support/installation.ts';
 import { optionsOf, type PodObject } from '../support/pods.ts';
 
 const CONTROLLERS = [

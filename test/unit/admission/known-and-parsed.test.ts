@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
-import { createAlikeMemory } from '../../../src/admission/alike.ts';
 import { createEvaluator } from '../../../src/admission/evaluate.ts';
 import { createMutate, type Mutate } from '../../../src/admission/mutate.ts';
+import { createAlikeMemory } from '../../../src/admission/template-cache.ts';
 import type { Detector } from '../../../src/detection/detector.ts';
 import type { NamespaceView } from '../../../src/policy/model.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import type { Alike } from '../../../src/admission/alike.ts';
 import { createKnownReviews, type KnownReviews } from '../../../src/admission/known-reviews.ts';
+import type { Alike } from '../../../src/admission/template-cache.ts';
 import type { ContainerView } from '../../../src/policy/model.ts';
 import { fixture } from '../../support/reviews.ts';
 

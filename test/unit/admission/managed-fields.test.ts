@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { withoutManagedFields } from '../../../src/admission/managed-fields.ts';
-import { parseReview, ReviewError } from '../../../src/admission/review.ts';
+import { parseReview, ReviewError, withoutManagedFields } from '../../../src/admission/review.ts';
 import { fixture } from '../../support/reviews.ts';
 
 type Json = Record<string, unknown>;

@@ -1,9 +1,10 @@
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
+
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { limitConnections } from '../../../src/admission/connections.ts';
+import { limitConnections } from '../../../src/admission/limits.ts';
 import { createCertificate } from '../../support/certificate.ts';
 
 let server: Server;

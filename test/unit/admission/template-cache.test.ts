@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 
-import { createAlikeMemory } from '../../../src/admission/alike.ts';
 import {
   createEvaluate,
   createEvaluator,
@@ -8,6 +7,7 @@ import {
   type Evaluation,
   type Evaluator,
 } from '../../../src/admission/evaluate.ts';
+import { createAlikeMemory } from '../../../src/admission/template-cache.ts';
 import type { Detector, DetectRequest } from '../../../src/detection/detector.ts';
 import type { ClusterFacts, NamespaceView, PodView } from '../../../src/policy/model.ts';
 import { changed, pathsIn } from '../../support/json-paths.ts';

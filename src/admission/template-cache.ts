@@ -7,7 +7,6 @@ import { MODE_LABEL } from '../policy/scope.ts';
 import type { Verdict } from '../policy/verdict.ts';
 import { isObject, type Json } from '../util/json.ts';
 import type { Evaluation } from './evaluate.ts';
-import { createMet } from './met.ts';
 
 /** What Pods of one template in one namespace have in common, and what was last decided for one of them. */
 export interface Template {
@@ -172,5 +171,30 @@ export function createAlikeMemory(now: () => number): AlikeMemory {
     },
     now,
     size: () => ({ entries: known.size, bytes: known.calculatedSize }),
+  };
+}
+
+/** Texts that were met, by their hash: the later of two takes the place of the other. */
+const MOST_SEEN = 1024;
+
+/** FNV-1a, of UTF-16 units. */
+function hashOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < text.length; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+  return hash >>> 0;
+}
+
+/**
+ * Whether a text was met before, most likely. What is met once is not worth keeping: Pods of CI and of workflows have command lines of
+ * their own, and what was made for each of them would only be moved about until it is dropped.
+ */
+export function createMet(): (text: string) => boolean {
+  const met = new Uint32Array(MOST_SEEN);
+  return (text) => {
+    const hash = hashOf(text);
+    const place = hash % MOST_SEEN;
+    if (met[place] === hash) return true;
+    met[place] = hash;
+    return false;
   };
 }
