@@ -1,4 +1,7 @@
 import type { ClusterSection, Gap } from './audit/report.ts';
+import { scanCluster, scanFailure } from './audit/scan/cluster.ts';
+import { findInstallation } from './audit/scan/installation.ts';
+import { createVerdictReader, type VerdictReader } from './audit/scan/verdicts.ts';
 import type { KnownFacts } from './cluster/dns-discovery.ts';
 import { createClusterFacts } from './cluster/dns-facts.ts';
 import type { AuditCluster, AuditDetector, AuditFacts, ClusterFlags, ScanRequest } from './commands/audit-parts.ts';
@@ -8,9 +11,6 @@ import { joinAsPerson, type PersonsCluster } from './compose-person.ts';
 import { composePullSecrets } from './compose-pull-secrets.ts';
 import { policyConfig } from './config/policy-config.ts';
 import type { Config } from './config/schema.ts';
-import { findInstallation } from './kubernetes/cluster-scan-installation.ts';
-import { createVerdictReader, type VerdictReader } from './kubernetes/cluster-scan-verdicts.ts';
-import { scanCluster, scanFailure } from './kubernetes/cluster-scan.ts';
 import { KubeError } from './kubernetes/errors.ts';
 import type { PolicyConfig } from './policy/model.ts';
 import { nodeLocalUsable } from './policy/redirect.ts';

@@ -9,7 +9,7 @@ import { imageEntries, namespaceEntries, severities, totalsOf, unreadableImages 
 import { needVerdict } from './need.ts';
 import type { Finding, WorkloadEntry } from './report-entries.ts';
 import type { AuditReport, AuditSource, AuditSummary, ClusterSection, Gap } from './report.ts';
-import type { Scanned } from './scanned.ts';
+import type { Scanned } from './scan/scanned.ts';
 
 export interface ReportInput {
   readonly generatedAt: Date;

@@ -11,7 +11,7 @@ import type {
 import type { Reason } from '../policy/reasons.ts';
 import type { AppliedDecision } from './applied.ts';
 import type { WorkloadExposure } from './report-entries.ts';
-import type { PodGroup } from './scanned.ts';
+import type { PodGroup } from './scan/scanned.ts';
 
 /** A container's verdict, with what the look-up of its image told. */
 export interface AuditedContainer extends ContainerVerdict {

@@ -2,7 +2,7 @@ import { createEvaluate, type Evaluate } from '../admission/evaluate.ts';
 import type { AuditedContainer, DecidedGroup } from '../audit/decided.ts';
 import { exposureOf } from '../audit/exposure.ts';
 import { usesNodeFile } from '../audit/findings/places.ts';
-import type { PodGroup, Scanned, ScannedNode } from '../audit/scanned.ts';
+import type { PodGroup, Scanned, ScannedNode } from '../audit/scan/scanned.ts';
 import type { Platform } from '../detection/image-source.ts';
 import { platformName, podPlatform } from '../detection/platform.ts';
 import { podVerdicts, type PodVerdictsOptions } from '../detection/pod-verdicts.ts';

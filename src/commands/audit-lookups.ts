@@ -1,4 +1,4 @@
-import type { PodGroup } from '../audit/scanned.ts';
+import type { PodGroup } from '../audit/scan/scanned.ts';
 import type { Detection, Detector, DetectRequest, Logins } from '../detection/detector.ts';
 import type { Platform } from '../detection/image-source.ts';
 import { podPlatform } from '../detection/platform.ts';

@@ -1,5 +1,5 @@
 import type { ClusterSection, Gap } from '../audit/report.ts';
-import type { Scanned } from '../audit/scanned.ts';
+import type { Scanned } from '../audit/scan/scanned.ts';
 import type { Config } from '../config/schema.ts';
 import type { PodCredentials } from '../detection/pod-verdicts.ts';
 import type { ClusterFacts } from '../policy/model.ts';

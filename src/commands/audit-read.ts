@@ -1,7 +1,7 @@
 import { buildReport } from '../audit/build-report.ts';
-import { createPodGroups } from '../audit/pod-groups.ts';
 import type { AuditReport, AuditSource, ClusterSection, Gap } from '../audit/report.ts';
-import type { Scanned } from '../audit/scanned.ts';
+import { createPodGroups } from '../audit/scan/pod-groups.ts';
+import type { Scanned } from '../audit/scan/scanned.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import { parsePlatform } from '../detection/platform.ts';

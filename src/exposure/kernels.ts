@@ -1,5 +1,5 @@
 import type { KernelEntry, KernelFix } from '../audit/report-entries.ts';
-import type { PodGroup, ScannedNode } from '../audit/scanned.ts';
+import type { PodGroup, ScannedNode } from '../audit/scan/scanned.ts';
 import { compareText } from '../util/text.ts';
 import { kernelFixes } from './kernel-fixes.ts';
 

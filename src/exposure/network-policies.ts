@@ -1,4 +1,4 @@
-import type { ScannedPolicy } from '../audit/scanned.ts';
+import type { ScannedPolicy } from '../audit/scan/scanned.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 type Labels = Readonly<Record<string, string>>;

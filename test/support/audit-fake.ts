@@ -1,4 +1,4 @@
-import { createPodGroups } from '../../src/audit/pod-groups.ts';
+import { createPodGroups } from '../../src/audit/scan/pod-groups.ts';
 import type { AuditCluster } from '../../src/commands/audit-parts.ts';
 import { byName } from './audit-report.ts';
 import { facts } from './policy.ts';

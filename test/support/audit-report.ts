@@ -1,7 +1,7 @@
 import { buildReport } from '../../src/audit/build-report.ts';
-import { createPodGroups } from '../../src/audit/pod-groups.ts';
 import type { AuditReport, ClusterSection } from '../../src/audit/report.ts';
-import type { DnsSettings, Owner, Scanned } from '../../src/audit/scanned.ts';
+import { createPodGroups } from '../../src/audit/scan/pod-groups.ts';
+import type { DnsSettings, Owner, Scanned } from '../../src/audit/scan/scanned.ts';
 import { decideGroups } from '../../src/commands/audit-decide.ts';
 import { lookUpImages } from '../../src/commands/audit-lookups.ts';
 import type { Detector } from '../../src/detection/detector.ts';

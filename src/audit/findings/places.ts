@@ -2,7 +2,7 @@ import type { PodView } from '../../policy/model.ts';
 import { shellWord } from '../../util/text.ts';
 import type { DecidedGroup } from '../decided.ts';
 import type { Finding, FindingCode, Severity } from '../report-entries.ts';
-import type { Owner } from '../scanned.ts';
+import type { Owner } from '../scan/scanned.ts';
 
 /** The sentences of a finding; `container` undefined: the whole Pod. */
 export interface Said {

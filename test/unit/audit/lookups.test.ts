@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { describe, expect, it } from 'vitest';
 
-import { createPodGroups } from '../../../src/audit/pod-groups.ts';
-import type { PodGroup } from '../../../src/audit/scanned.ts';
+import { createPodGroups } from '../../../src/audit/scan/pod-groups.ts';
+import type { PodGroup } from '../../../src/audit/scan/scanned.ts';
 import { lookUpImages, type LookupOptions } from '../../../src/commands/audit-lookups.ts';
 import type { Detection, Detector, DetectRequest } from '../../../src/detection/detector.ts';
 import { readPod } from '../../../src/policy/read-pod.ts';

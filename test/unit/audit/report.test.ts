@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
+
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 
 import type { AuditReport } from '../../../src/audit/report.ts';
-import type { ScannedNode } from '../../../src/audit/scanned.ts';
+import type { ScannedNode } from '../../../src/audit/scan/scanned.ts';
 import { MODE_LABEL } from '../../../src/policy/scope.ts';
-import { auditOf, type AuditedPod, type World } from '../../support/audit-report.ts';
+import { type AuditedPod, auditOf, type World } from '../../support/audit-report.ts';
 
 const read = (path: string): unknown => JSON.parse(readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8'));
 const schema = z.fromJSONSchema(read('docs/audit-report.schema.json') as never);

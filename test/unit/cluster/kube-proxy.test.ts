@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
 import type { Gap } from '../../../src/audit/report.ts';
+import { scanKubeProxy } from '../../../src/audit/scan/cluster.ts';
 import { judgeKubeProxy } from '../../../src/doctor/fault/kube-proxy.ts';
-import { scanKubeProxy } from '../../../src/kubernetes/cluster-scan-path.ts';
 import { createDoctorView } from '../../../src/kubernetes/doctor-view.ts';
 import { type Asked, type SmallApi, startSmallApi, status } from '../kubernetes/small-api.ts';
 

@@ -1,8 +1,8 @@
-import type { Gap } from '../audit/report.ts';
-import type { KubeClient } from './client.ts';
-import { orGap } from './cluster-scan-gap.ts';
-import { eachObject } from './lists.ts';
-import { type KubeObject, RESOURCES } from './objects.ts';
+import type { KubeClient } from '../../kubernetes/client.ts';
+import { eachObject } from '../../kubernetes/lists.ts';
+import { type KubeObject, RESOURCES } from '../../kubernetes/objects.ts';
+import type { Gap } from '../report.ts';
+import { orGap } from './gaps.ts';
 
 /** The webhook as it is installed in a cluster. */
 export interface Installation {

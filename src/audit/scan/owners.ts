@@ -1,9 +1,9 @@
-import type { Gap } from '../audit/report.ts';
-import type { DnsSettings, Owner } from '../audit/scanned.ts';
-import { readPod } from '../policy/read-pod.ts';
-import { orGap } from './cluster-scan-gap.ts';
-import { eachObject, type PagesOptions } from './lists.ts';
-import type { KubeObject, ObjectMeta, Resource } from './objects.ts';
+import { eachObject, type PagesOptions } from '../../kubernetes/lists.ts';
+import type { KubeObject, ObjectMeta, Resource } from '../../kubernetes/objects.ts';
+import { readPod } from '../../policy/read-pod.ts';
+import type { Gap } from '../report.ts';
+import { orGap } from './gaps.ts';
+import type { DnsSettings, Owner } from './scanned.ts';
 
 /** The workload of a Pod, and what its template says of DNS. */
 export interface PodOwner {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import { createPodGroups, strippedPod } from '../../../src/audit/pod-groups.ts';
-import { readPod } from '../../../src/policy/read-pod.ts';
+import { createPodGroups, strippedPod } from '../../../../src/audit/scan/pod-groups.ts';
+import { readPod } from '../../../../src/policy/read-pod.ts';
 
 const owner = { kind: 'Deployment', namespace: 'shop', name: 'web' };
 const pod = (name: string, spec: Record<string, unknown> = {}, metadata: Record<string, unknown> = {}) => ({

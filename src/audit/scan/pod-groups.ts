@@ -1,7 +1,7 @@
-import { isAnnotationRead, mayRunOnVirtualNode, VIRTUAL_LABELS } from '../policy/exemptions.ts';
-import { affinityAsRead, MalformedPodError, readPod } from '../policy/read-pod.ts';
-import { MODE_LABEL } from '../policy/scope.ts';
-import { compareText, compareTexts } from '../util/text.ts';
+import { isAnnotationRead, mayRunOnVirtualNode, VIRTUAL_LABELS } from '../../policy/exemptions.ts';
+import { affinityAsRead, MalformedPodError, readPod } from '../../policy/read-pod.ts';
+import { MODE_LABEL } from '../../policy/scope.ts';
+import { compareText, compareTexts } from '../../util/text.ts';
 import type { DnsSettings, Owner, PodGroup } from './scanned.ts';
 
 /** Pods as they come, page by page, put together: what is kept grows with what is different, not with the Pods. */

@@ -1,11 +1,11 @@
-import type { Gap } from '../audit/report.ts';
-import { platformName } from '../detection/platform.ts';
-import type { VerdictStore } from '../detection/verdict-store.ts';
-import { createLibcCopy } from '../image-libc/copy.ts';
-import { storedVerdict } from '../image-libc/object.ts';
-import { pause } from '../util/abort.ts';
-import type { KubeClient } from './client.ts';
-import type { KubeError } from './errors.ts';
+import { platformName } from '../../detection/platform.ts';
+import type { VerdictStore } from '../../detection/verdict-store.ts';
+import { createLibcCopy } from '../../image-libc/copy.ts';
+import { storedVerdict } from '../../image-libc/object.ts';
+import type { KubeClient } from '../../kubernetes/client.ts';
+import type { KubeError } from '../../kubernetes/errors.ts';
+import { pause } from '../../util/abort.ts';
+import type { Gap } from '../report.ts';
 
 export interface ReaderOptions {
   readonly client: KubeClient;

@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
-import type { Scanned } from '../../../src/audit/scanned.ts';
-import { findInstallation } from '../../../src/kubernetes/cluster-scan-installation.ts';
-import { scanCluster, scanFailure } from '../../../src/kubernetes/cluster-scan.ts';
-import { KubeError } from '../../../src/kubernetes/errors.ts';
-import { type Asked, type SmallApi, startSmallApi, status } from './small-api.ts';
+import { scanCluster, scanFailure } from '../../../../src/audit/scan/cluster.ts';
+import { findInstallation } from '../../../../src/audit/scan/installation.ts';
+import type { Scanned } from '../../../../src/audit/scan/scanned.ts';
+import { KubeError } from '../../../../src/kubernetes/errors.ts';
+import { type Asked, type SmallApi, startSmallApi, status } from '../../kubernetes/small-api.ts';
 
 let api: SmallApi;
 afterEach(async () => await api.close());
