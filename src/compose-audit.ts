@@ -1,4 +1,4 @@
-import type { ClusterSection, Gap } from './audit/report.ts';
+import type { ClusterSection, Gap } from './audit/report/report.ts';
 import { scanCluster, scanFailure } from './audit/scan/cluster.ts';
 import { findInstallation } from './audit/scan/installation.ts';
 import { createVerdictReader, type VerdictReader } from './audit/scan/verdicts.ts';

@@ -10,7 +10,7 @@ import type {
 } from '../policy/model.ts';
 import type { Reason } from '../policy/reasons.ts';
 import type { AppliedDecision } from './applied.ts';
-import type { WorkloadExposure } from './report-entries.ts';
+import type { WorkloadExposure } from './report/report.ts';
 import type { PodGroup } from './scan/scanned.ts';
 
 /** A container's verdict, with what the look-up of its image told. */

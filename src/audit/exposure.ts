@@ -2,8 +2,7 @@ import type { KernelLevel } from '../exposure/kernels.ts';
 import type { ClusterFacts, ResolvConf } from '../policy/model.ts';
 import type { Resolver } from '../policy/verdict.ts';
 import { readByGlibc, readByMusl } from '../resolv-conf/resolvers.ts';
-import type { ExposureLevel, WorkloadExposure } from './report-entries.ts';
-import type { KubeProxy } from './report.ts';
+import type { ExposureLevel, KubeProxy, WorkloadExposure } from './report/report.ts';
 
 export interface ExposureInput {
   /** Of the Pod's containers. */

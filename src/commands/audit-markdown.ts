@@ -1,4 +1,4 @@
-import type { AuditReport } from '../audit/report.ts';
+import type { AuditReport } from '../audit/report/report.ts';
 import { counted, printable } from '../util/text.ts';
 
 const MOST_ROWS = 200;

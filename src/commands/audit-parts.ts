@@ -1,4 +1,4 @@
-import type { ClusterSection, Gap } from '../audit/report.ts';
+import type { ClusterSection, Gap } from '../audit/report/report.ts';
 import type { Scanned } from '../audit/scan/scanned.ts';
 import type { Config } from '../config/schema.ts';
 import type { PodCredentials } from '../detection/pod-verdicts.ts';

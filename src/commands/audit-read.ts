@@ -1,5 +1,5 @@
-import { buildReport } from '../audit/build-report.ts';
-import type { AuditReport, AuditSource, ClusterSection, Gap } from '../audit/report.ts';
+import { buildReport } from '../audit/report/build-report.ts';
+import type { AuditReport, AuditSource, ClusterSection, Gap } from '../audit/report/report.ts';
 import { createPodGroups } from '../audit/scan/pod-groups.ts';
 import type { Scanned } from '../audit/scan/scanned.ts';
 import { policyConfig } from '../config/policy-config.ts';

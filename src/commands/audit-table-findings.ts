@@ -1,5 +1,4 @@
-import type { Finding } from '../audit/report-entries.ts';
-import type { AuditReport } from '../audit/report.ts';
+import type { AuditReport, Finding } from '../audit/report/report.ts';
 import { wrapped } from '../terminal/layout.ts';
 import { counted, printable } from '../util/text.ts';
 import type { TableOptions } from './audit-table.ts';

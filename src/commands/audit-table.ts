@@ -1,5 +1,4 @@
-import type { ExposureLevel, WorkloadEntry } from '../audit/report-entries.ts';
-import type { AuditReport } from '../audit/report.ts';
+import type { AuditReport, ExposureLevel, WorkloadEntry } from '../audit/report/report.ts';
 import type { Paint } from '../terminal/io.ts';
 import { cut, fittedTable, wrapped } from '../terminal/layout.ts';
 import { counted, printable } from '../util/text.ts';

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 
-import type { AuditReport } from '../audit/report.ts';
+import type { AuditReport } from '../audit/report/report.ts';
 import { addCommonFlags } from '../terminal/flags.ts';
 import { CommandError, painter } from '../terminal/io.ts';
 import { counted } from '../util/text.ts';

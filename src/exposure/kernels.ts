@@ -1,4 +1,4 @@
-import type { KernelEntry, KernelFix } from '../audit/report-entries.ts';
+import type { KernelEntry, KernelFix } from '../audit/report/report.ts';
 import type { PodGroup, ScannedNode } from '../audit/scan/scanned.ts';
 import { compareText } from '../util/text.ts';
 import { kernelFixes } from './kernel-fixes.ts';

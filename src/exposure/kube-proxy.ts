@@ -1,6 +1,6 @@
 import { parse } from 'yaml';
 
-import type { KubeProxy } from '../audit/report.ts';
+import type { KubeProxy } from '../audit/report/report.ts';
 
 /** Where kube-proxy's mode may be found; each undefined where it is not there or could not be read. */
 export interface KubeProxySources {

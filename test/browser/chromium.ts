@@ -5,10 +5,11 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
+
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 
 import { htmlReport } from '../../src/audit/html/html-report.ts';
-import type { AuditReport } from '../../src/audit/report.ts';
+import type { AuditReport } from '../../src/audit/report/report.ts';
 
 const PROGRAM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
 

@@ -1,7 +1,7 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { AuditReport } from '../../src/audit/report.ts';
+import type { AuditReport } from '../../src/audit/report/report.ts';
 import { hasChromium, openBrowser, visit } from './chromium.ts';
 import { example } from './reports.ts';
 

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-import type { Finding, ImageEntry, NamespaceEntry, WorkloadEntry } from '../../src/audit/report-entries.ts';
-import type { AuditReport } from '../../src/audit/report.ts';
+import type { AuditReport, Finding, ImageEntry, NamespaceEntry, WorkloadEntry } from '../../src/audit/report/report.ts';
 
 /** A small cluster, some of whose names are hostile. */
 export const example = JSON.parse(

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 
-import type { AuditReport } from '../../src/audit/report.ts';
+import type { AuditReport } from '../../src/audit/report/report.ts';
 import { createImageDetector } from '../../src/detection/image-detector.ts';
 import { inspectImage } from '../../src/inspection/inspect.ts';
 import {

@@ -1,5 +1,5 @@
-import { buildReport } from '../../src/audit/build-report.ts';
-import type { AuditReport, ClusterSection } from '../../src/audit/report.ts';
+import { buildReport } from '../../src/audit/report/build-report.ts';
+import type { AuditReport, ClusterSection } from '../../src/audit/report/report.ts';
 import { createPodGroups } from '../../src/audit/scan/pod-groups.ts';
 import type { DnsSettings, Owner, Scanned } from '../../src/audit/scan/scanned.ts';
 import { decideGroups } from '../../src/commands/audit-decide.ts';

@@ -1,6 +1,6 @@
 import { compareText, compareTexts } from '../../util/text.ts';
 import type { DecidedGroup, FindingContext } from '../decided.ts';
-import type { Finding, Severity } from '../report-entries.ts';
+import type { Finding, Severity } from '../report/report.ts';
 import { muslFindings } from './musl.ts';
 import { injectedFindings } from './others.ts';
 import { ownFindings } from './ours.ts';

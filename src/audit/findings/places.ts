@@ -1,7 +1,7 @@
 import type { PodView } from '../../policy/model.ts';
 import { shellWord } from '../../util/text.ts';
 import type { DecidedGroup } from '../decided.ts';
-import type { Finding, FindingCode, Severity } from '../report-entries.ts';
+import type { Finding, FindingCode, Severity } from '../report/report.ts';
 import type { Owner } from '../scan/scanned.ts';
 
 /** The sentences of a finding; `container` undefined: the whole Pod. */

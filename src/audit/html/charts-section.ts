@@ -1,8 +1,7 @@
 import { REASONS } from '../../policy/reasons.ts';
-import type { KernelEntry, NamespaceEntry } from '../report-entries.ts';
-import type { AuditReport, AuditSummary } from '../report.ts';
-import { barChart, legend, type Bar, type Segment } from './chart.ts';
-import { html, NOTHING, type Markup } from './markup.ts';
+import type { AuditReport, AuditSummary, KernelEntry, NamespaceEntry } from '../report/report.ts';
+import { type Bar, barChart, legend, type Segment } from './chart.ts';
+import { html, type Markup, NOTHING } from './markup.ts';
 import type { Tone } from './page-data.ts';
 import { shown } from './shown.ts';
 import { counted, EXPOSURE, number, remedyWords, RESOLVERS } from './words.ts';

@@ -1,6 +1,5 @@
-import type { KernelEntry, KernelFix } from '../report-entries.ts';
-import type { AuditReport, Gap, SourcedText } from '../report.ts';
-import { html, NOTHING, type Markup } from './markup.ts';
+import type { AuditReport, Gap, KernelEntry, KernelFix, SourcedText } from '../report/report.ts';
+import { html, type Markup, NOTHING } from './markup.ts';
 import type { Tone } from './page-data.ts';
 import { shown } from './shown.ts';
 import { number } from './words.ts';

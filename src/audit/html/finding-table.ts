@@ -1,5 +1,4 @@
-import type { Finding } from '../report-entries.ts';
-import type { AuditReport } from '../report.ts';
+import type { AuditReport, Finding } from '../report/report.ts';
 import type { PageRow, PageTable } from './page-data.ts';
 import { isCode, shown, shownLines } from './shown.ts';
 import { SEVERITY } from './words.ts';

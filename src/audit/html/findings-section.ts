@@ -1,6 +1,5 @@
-import type { Finding } from '../report-entries.ts';
-import type { AuditReport } from '../report.ts';
-import { html, NOTHING, type Markup } from './markup.ts';
+import type { AuditReport, Finding } from '../report/report.ts';
+import { html, type Markup, NOTHING } from './markup.ts';
 import { isCode, shown, shownLines } from './shown.ts';
 import { tablePlace } from './table-place.ts';
 import { counted, number, SEVERITY } from './words.ts';

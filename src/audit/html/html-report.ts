@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 
-import type { AuditReport, AuditSource } from '../report.ts';
+import type { AuditReport, AuditSource } from '../report/report.ts';
 import { chartsSection } from './charts-section.ts';
 import { clusterSection } from './cluster-section.ts';
 import { findingTable } from './finding-table.ts';
 import { findingsSection } from './findings-section.ts';
 import { imageTable } from './image-table.ts';
-import { embeddedJson, html, trusted, type Markup } from './markup.ts';
+import { embeddedJson, html, type Markup, trusted } from './markup.ts';
 import { namespaceTable } from './namespace-table.ts';
 import assets from './page-assets.json' with { type: 'json' };
 import type { PageData } from './page-data.ts';

@@ -1,5 +1,4 @@
-import type { ImageEntry, UnreadableImage } from '../report-entries.ts';
-import type { AuditReport } from '../report.ts';
+import type { AuditReport, ImageEntry, UnreadableImage } from '../report/report.ts';
 import type { PageDetail, PageRow, PageTable, Tag } from './page-data.ts';
 import { shown } from './shown.ts';
 

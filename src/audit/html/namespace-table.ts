@@ -1,7 +1,6 @@
-import type { NamespaceEntry } from '../report-entries.ts';
-import type { AuditReport } from '../report.ts';
-import type { PageRow, PageTable } from './page-data.ts';
 import { REASONS } from '../../policy/reasons.ts';
+import type { AuditReport, NamespaceEntry } from '../report/report.ts';
+import type { PageRow, PageTable } from './page-data.ts';
 import { shown } from './shown.ts';
 import { number, RESOLVERS } from './words.ts';
 

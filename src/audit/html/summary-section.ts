@@ -1,5 +1,5 @@
-import type { AuditReport, NeedVerdict } from '../report.ts';
-import { html, NOTHING, type Markup } from './markup.ts';
+import type { AuditReport, NeedVerdict } from '../report/report.ts';
+import { html, type Markup, NOTHING } from './markup.ts';
 import { shown } from './shown.ts';
 import { counted, number } from './words.ts';
 

@@ -1,5 +1,5 @@
 import type { Resolver } from '../../policy/verdict.ts';
-import type { ExposureLevel, Severity } from '../report-entries.ts';
+import type { ExposureLevel, Severity } from '../report/report.ts';
 import type { Tag, Tone } from './page-data.ts';
 
 /** In the order of charts and legends. */

@@ -1,5 +1,4 @@
-import type { ContainerEntry, WorkloadEntry } from '../report-entries.ts';
-import type { AuditReport } from '../report.ts';
+import type { AuditReport, ContainerEntry, WorkloadEntry } from '../report/report.ts';
 import type { PageDetail, PageRow, PageTable, Tag } from './page-data.ts';
 import { changeYaml, resolvConfDiff } from './resolv-conf-text.ts';
 import { shown, shownLines } from './shown.ts';

@@ -5,7 +5,7 @@ import { isKubeError, KubeError } from '../../kubernetes/errors.ts';
 import { eachObject } from '../../kubernetes/lists.ts';
 import { type KubeObject, resourcePath, RESOURCES } from '../../kubernetes/objects.ts';
 import { MODE_LABEL } from '../../policy/scope.ts';
-import type { Gap, KubeProxy } from '../report.ts';
+import type { Gap, KubeProxy } from '../report/report.ts';
 import { orGap } from './gaps.ts';
 import { type Owners, readOwners } from './owners.ts';
 import { createPodGroups, type PodGroups } from './pod-groups.ts';

@@ -1,5 +1,5 @@
 import { KubeError } from '../../kubernetes/errors.ts';
-import type { Gap } from '../report.ts';
+import type { Gap } from '../report/report.ts';
 
 /** Runs a reading that the audit can do without: what fails becomes a gap. */
 export async function orGap(gaps: Gap[], what: string, grant: string, read: () => Promise<void>): Promise<void> {

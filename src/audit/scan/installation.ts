@@ -1,7 +1,7 @@
 import type { KubeClient } from '../../kubernetes/client.ts';
 import { eachObject } from '../../kubernetes/lists.ts';
 import { type KubeObject, RESOURCES } from '../../kubernetes/objects.ts';
-import type { Gap } from '../report.ts';
+import type { Gap } from '../report/report.ts';
 import { orGap } from './gaps.ts';
 
 /** The webhook as it is installed in a cluster. */

@@ -1,7 +1,7 @@
 import { eachObject, type PagesOptions } from '../../kubernetes/lists.ts';
 import type { KubeObject, ObjectMeta, Resource } from '../../kubernetes/objects.ts';
 import { readPod } from '../../policy/read-pod.ts';
-import type { Gap } from '../report.ts';
+import type { Gap } from '../report/report.ts';
 import { orGap } from './gaps.ts';
 import type { DnsSettings, Owner } from './scanned.ts';
 

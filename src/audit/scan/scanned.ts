@@ -1,5 +1,5 @@
 import type { DnsConfig, Mode } from '../../policy/model.ts';
-import type { Gap, KubeProxy } from '../report.ts';
+import type { Gap, KubeProxy } from '../report/report.ts';
 
 /** What is read of a cluster, or of manifests, as far as the audit needs it. */
 export interface Scanned {

@@ -5,7 +5,7 @@ import { storedVerdict } from '../../image-libc/object.ts';
 import type { KubeClient } from '../../kubernetes/client.ts';
 import type { KubeError } from '../../kubernetes/errors.ts';
 import { pause } from '../../util/abort.ts';
-import type { Gap } from '../report.ts';
+import type { Gap } from '../report/report.ts';
 
 export interface ReaderOptions {
   readonly client: KubeClient;

@@ -1,4 +1,4 @@
-import type { KubeProxy } from '../../audit/report.ts';
+import type { KubeProxy } from '../../audit/report/report.ts';
 import { kubeProxyOf, type KubeProxySources } from '../../exposure/kube-proxy.ts';
 import { ok, type Outcome, skipped } from '../check.ts';
 import { why } from '../why.ts';

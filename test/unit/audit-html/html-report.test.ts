@@ -3,10 +3,11 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+
 import { describe, expect, it } from 'vitest';
 
 import { htmlReport } from '../../../src/audit/html/html-report.ts';
-import type { AuditReport } from '../../../src/audit/report.ts';
+import type { AuditReport } from '../../../src/audit/report/report.ts';
 import example from '../../fixtures/audit/report.json' with { type: 'json' };
 
 const report = example as AuditReport;

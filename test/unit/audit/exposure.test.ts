@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { type ExposureInput, exposureOf } from '../../../src/audit/exposure.ts';
-import type { KubeProxy } from '../../../src/audit/report.ts';
+import type { KubeProxy } from '../../../src/audit/report/report.ts';
 import { judgeKernel, kernelEntries, worstKernel } from '../../../src/exposure/kernels.ts';
 
 const proxy = (mode: KubeProxy['mode']): KubeProxy => ({ mode, source: 'test', detail: 'test' });

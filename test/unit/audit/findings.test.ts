@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { parse } from 'yaml';
-import { describe, expect, it } from 'vitest';
 
-import type { Finding } from '../../../src/audit/report-entries.ts';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+
+import type { Finding } from '../../../src/audit/report/report.ts';
 import type { ClusterFacts } from '../../../src/policy/model.ts';
 import { readPod } from '../../../src/policy/read-pod.ts';
 import { auditOf } from '../../support/audit-report.ts';

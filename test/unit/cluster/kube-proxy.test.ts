@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
-import type { Gap } from '../../../src/audit/report.ts';
+import type { Gap } from '../../../src/audit/report/report.ts';
 import { scanKubeProxy } from '../../../src/audit/scan/cluster.ts';
 import { judgeKubeProxy } from '../../../src/doctor/fault/kube-proxy.ts';
 import { createDoctorView } from '../../../src/kubernetes/doctor-view.ts';

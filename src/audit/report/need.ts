@@ -1,4 +1,4 @@
-import { counted, shellWord } from '../util/text.ts';
+import { counted, shellWord } from '../../util/text.ts';
 import type { AuditReport, NeedVerdict } from './report.ts';
 
 /** What the verdict is made of. */

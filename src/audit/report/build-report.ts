@@ -1,15 +1,14 @@
-import { kernelEntries } from '../exposure/kernels.ts';
-import { tcpBlockedBy } from '../exposure/network-policies.ts';
-import type { ClusterFacts, NamespaceView, PolicyConfig } from '../policy/model.ts';
-import { compareTexts, sortedByKey } from '../util/text.ts';
-import { appliedDecision } from './applied.ts';
-import type { DecidedGroup } from './decided.ts';
-import { compareFindings, findingsOf } from './findings/all.ts';
+import { kernelEntries } from '../../exposure/kernels.ts';
+import { tcpBlockedBy } from '../../exposure/network-policies.ts';
+import type { ClusterFacts, NamespaceView, PolicyConfig } from '../../policy/model.ts';
+import { compareTexts, sortedByKey } from '../../util/text.ts';
+import { appliedDecision } from '../applied.ts';
+import type { DecidedGroup } from '../decided.ts';
+import { compareFindings, findingsOf } from '../findings/all.ts';
+import type { Scanned } from '../scan/scanned.ts';
 import { imageEntries, namespaceEntries, severities, totalsOf, unreadableImages } from './inventory.ts';
 import { needVerdict } from './need.ts';
-import type { Finding, WorkloadEntry } from './report-entries.ts';
-import type { AuditReport, AuditSource, AuditSummary, ClusterSection, Gap } from './report.ts';
-import type { Scanned } from './scan/scanned.ts';
+import type { AuditReport, AuditSource, AuditSummary, ClusterSection, Finding, Gap, WorkloadEntry } from './report.ts';
 
 export interface ReportInput {
   readonly generatedAt: Date;

@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 
-import type { AuditReport } from '../../../src/audit/report.ts';
-import type { ScannedNode } from '../../../src/audit/scan/scanned.ts';
-import { MODE_LABEL } from '../../../src/policy/scope.ts';
-import { type AuditedPod, auditOf, type World } from '../../support/audit-report.ts';
+import type { AuditReport } from '../../../../src/audit/report/report.ts';
+import type { ScannedNode } from '../../../../src/audit/scan/scanned.ts';
+import { MODE_LABEL } from '../../../../src/policy/scope.ts';
+import { type AuditedPod, auditOf, type World } from '../../../support/audit-report.ts';
 
 const read = (path: string): unknown => JSON.parse(readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8'));
 const schema = z.fromJSONSchema(read('docs/audit-report.schema.json') as never);
@@ -44,7 +44,7 @@ describe('the report', () => {
   });
 
   it('has a line in docs/audit.md for every finding', () => {
-    const text = readFileSync(new URL('../../../docs/audit.md', import.meta.url), 'utf8');
+    const text = readFileSync(new URL('../../../../docs/audit.md', import.meta.url), 'utf8');
     const { $defs } = read('docs/audit-report.schema.json') as { $defs: { findingCode: { enum: string[] } } };
     const listed = [...text.matchAll(/^\| `([A-Z]\w+)` /gm)].map(([, code]) => code);
     expect(new Set(listed)).toEqual(new Set($defs.findingCode.enum));
