@@ -3,13 +3,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 
-import type { Finding } from '../../../src/audit/report/report.ts';
-import type { ClusterFacts } from '../../../src/policy/model.ts';
-import { readPod } from '../../../src/policy/read-pod.ts';
-import { auditOf } from '../../support/audit-report.ts';
+import type { Finding } from '../../../../src/audit/report/report.ts';
+import type { ClusterFacts } from '../../../../src/policy/model.ts';
+import { readPod } from '../../../../src/policy/read-pod.ts';
+import { auditOf } from '../../../support/audit-report.ts';
 
-const FOLDER = new URL('../../fixtures/audit/findings/', import.meta.url);
-const SCHEMA = new URL('../../../docs/audit-report.schema.json', import.meta.url);
+const FOLDER = new URL('../../../fixtures/audit/findings/', import.meta.url);
+const SCHEMA = new URL('../../../../docs/audit-report.schema.json', import.meta.url);
 
 interface Fixture {
   readonly behaviour: string;
