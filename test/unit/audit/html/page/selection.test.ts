@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import { indexed, select, values, type Query } from '../../../src/audit/html/page/selection.ts';
-import type { PageRow, PageTable, Tone } from '../../../src/audit/html/page-data.ts';
+import type { PageRow, PageTable, Tone } from '../../../../../src/audit/html/page-data.ts';
+import { indexed, type Query, select, values } from '../../../../../src/audit/html/page/selection.ts';
 
 const tag = (text: string) => ({ text, tone: text as Tone });
 const row = (name: string, pods: number, resolvers: string[], evidence: string): PageRow => ({
