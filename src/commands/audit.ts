@@ -25,7 +25,7 @@ async function rendered(report: AuditReport, { output, outputFile, color }: Flag
   if (output === 'markdown') return auditMarkdown(report);
   if (output === 'html') {
     // A page of some hundred kilobytes, which nobody else loads.
-    const { htmlReport } = await import('../audit/html/html-report.ts');
+    const { htmlReport } = await import('../audit/html/report.ts');
     return htmlReport(report);
   }
   const toTerminal = io.stdoutIsTerminal && outputFile === undefined;

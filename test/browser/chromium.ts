@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 
-import { htmlReport } from '../../src/audit/html/html-report.ts';
+import { htmlReport } from '../../src/audit/html/report.ts';
 import type { AuditReport } from '../../src/audit/report/report.ts';
 
 const PROGRAM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';

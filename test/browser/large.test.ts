@@ -1,7 +1,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { htmlReport } from '../../src/audit/html/html-report.ts';
+import { htmlReport } from '../../src/audit/html/report.ts';
 import { hasChromium, openBrowser, visit } from './chromium.ts';
 import { largeReport } from './reports.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import { embeddedJson, html, NOTHING, trusted } from '../../../src/audit/html/markup.ts';
-import { isCode, shown, shownLines } from '../../../src/audit/html/shown.ts';
+import { embeddedJson, html, NOTHING, trusted } from '../../../../src/audit/html/markup.ts';
+import { isCode, shown, shownLines } from '../../../../src/audit/html/text.ts';
 
 describe('markup', () => {
   it.each([

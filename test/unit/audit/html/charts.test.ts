@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import { barChart, legend } from '../../../src/audit/html/chart.ts';
-import { html } from '../../../src/audit/html/markup.ts';
+import { barChart, legend } from '../../../../src/audit/html/charts.ts';
+import { html } from '../../../../src/audit/html/markup.ts';
 
 const heads = { caption: 'Containers by resolver', by: 'Namespace', unit: 'Containers' };
 

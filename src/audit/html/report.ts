@@ -1,20 +1,13 @@
 import { createHash } from 'node:crypto';
 
 import type { AuditReport, AuditSource } from '../report/report.ts';
-import { chartsSection } from './charts-section.ts';
-import { clusterSection } from './cluster-section.ts';
-import { findingTable } from './finding-table.ts';
-import { findingsSection } from './findings-section.ts';
-import { imageTable } from './image-table.ts';
+import { chartsSection } from './charts.ts';
 import { embeddedJson, html, type Markup, trusted } from './markup.ts';
-import { namespaceTable } from './namespace-table.ts';
 import assets from './page-assets.json' with { type: 'json' };
 import type { PageData } from './page-data.ts';
-import { shown } from './shown.ts';
-import { summarySection } from './summary-section.ts';
-import { tablePlace } from './table-place.ts';
-import { counted, number } from './words.ts';
-import { workloadTable } from './workload-table.ts';
+import { clusterSection, findingsSection, summarySection } from './sections.ts';
+import { findingTable, imageTable, namespaceTable, tablePlace, workloadTable } from './tables.ts';
+import { counted, number, shown } from './text.ts';
 
 const STYLE = assets.style.join('\n');
 const SCRIPT = assets.script.join('\n');

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { changeYaml, resolvConfDiff } from '../../../src/audit/html/resolv-conf-text.ts';
+import { changeYaml, resolvConfDiff } from '../../../../src/audit/html/text.ts';
 
 const file = { servers: ['10.96.0.10'], searches: ['shop.svc.cluster.local'], options: ['ndots:5'] };
 

@@ -6,9 +6,9 @@ import { promisify } from 'node:util';
 
 import { describe, expect, it } from 'vitest';
 
-import { htmlReport } from '../../../src/audit/html/html-report.ts';
-import type { AuditReport } from '../../../src/audit/report/report.ts';
-import example from '../../fixtures/audit/report.json' with { type: 'json' };
+import { htmlReport } from '../../../../src/audit/html/report.ts';
+import type { AuditReport } from '../../../../src/audit/report/report.ts';
+import example from '../../../fixtures/audit/report.json' with { type: 'json' };
 
 const report = example as AuditReport;
 const file = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));

@@ -1,0 +1,285 @@
+import { REASONS } from '../../policy/reasons.ts';
+import type {
+  AuditReport,
+  ContainerEntry,
+  Finding,
+  ImageEntry,
+  NamespaceEntry,
+  UnreadableImage,
+  WorkloadEntry,
+} from '../report/report.ts';
+import { html, type Markup } from './markup.ts';
+import type { PageDetail, PageRow, PageTable, Tag } from './page-data.ts';
+import {
+  changeYaml,
+  counted,
+  EXPOSURE,
+  isCode,
+  number,
+  remedyWords,
+  resolvConfDiff,
+  RESOLVERS,
+  SEVERITY,
+  shown,
+  shownLines,
+} from './text.ts';
+
+/** An image may be in thousands of namespaces; a reader wants to see some. */
+const SOME_NAMESPACES = 20;
+
+function namespaceText(namespaces: readonly string[]): string {
+  const some = namespaces.slice(0, SOME_NAMESPACES).map((name) => shown(name, 200));
+  const more = namespaces.length - some.length;
+  return some.join(', ') + (more > 0 ? ` and ${more} more` : '');
+}
+
+function imageDetails(entry: ImageEntry, grant: string | undefined): PageDetail[] {
+  const { evidence, error, digest, executable, platform, libc, namespaces } = entry;
+  const list: PageDetail[] = [];
+  if (error) list.push({ term: 'Could not be read', text: `${shown(error.code)}: ${shown(error.message, 2000)}` });
+  if (grant !== undefined) list.push({ term: 'What to grant', text: shown(grant, 2000) });
+  list.push(
+    {
+      term: 'Evidence',
+      text: `${shown(evidence.detail, 2000)} (${shown(evidence.source)}, confidence ${evidence.confidence})`,
+    },
+    { term: 'Program', text: executable === null ? 'not known' : shown(executable) },
+    { term: 'Linked to', text: libc },
+    { term: 'Platform', text: shown(platform) },
+    { term: 'Digest', text: digest === null ? 'not known' : shown(digest) },
+    { term: 'Namespaces', text: namespaceText(namespaces) },
+  );
+  return list;
+}
+
+/** Without an error nothing is wrong, but an image that nobody was allowed to look into has not been read. */
+function lookUp({ error, resolver }: ImageEntry): Tag {
+  if (error !== null) return { text: shown(error.code), tone: 'bad' };
+  return resolver === 'unknown' ? { text: 'not known', tone: 'notice' } : { text: 'read', tone: 'quiet' };
+}
+
+function imageRow(entry: ImageEntry, grants: ReadonlyMap<string, string>): PageRow {
+  const { image, platform, resolver, evidence, error, pods, workloads } = entry;
+  return {
+    cells: [
+      shown(image),
+      [{ text: resolver, tone: resolver }],
+      shown(evidence.source),
+      evidence.confidence,
+      workloads,
+      pods,
+      [lookUp(entry)],
+    ],
+    details: imageDetails(entry, error === null ? undefined : grants.get(imageKey({ image, platform }))),
+  };
+}
+
+const imageKey = ({ image, platform }: Pick<UnreadableImage, 'image' | 'platform'>): string => `${platform} ${image}`;
+
+/** Every image: its resolver, and from what it is known; what to grant where it could not be read. */
+export function imageTable({ images, unreadable }: AuditReport): PageTable {
+  const grants = new Map(unreadable.map((entry) => [imageKey(entry), entry.grant]));
+  return {
+    id: 'image-table',
+    noun: ['image', 'images'],
+    columns: [
+      { label: 'Image', kind: 'text' },
+      { label: 'Resolver', kind: 'tags', choice: true },
+      { label: 'Evidence', kind: 'text', choice: true },
+      { label: 'Confidence', kind: 'number' },
+      { label: 'Workloads', kind: 'number' },
+      { label: 'Pods', kind: 'number' },
+      { label: 'Look-up', kind: 'tags', choice: true },
+    ],
+    rows: images.map((entry) => imageRow(entry, grants)),
+  };
+}
+
+const listed = (counts: readonly (readonly [string, number])[]): string =>
+  counts
+    .filter(([, count]) => count > 0)
+    .map(([name, count]) => `${name} ${number(count)}`)
+    .join(', ') || 'none';
+
+function namespaceRow(entry: NamespaceEntry): PageRow {
+  const { name, mode, reason, workloads, pods, podsThatWouldChange, resolvers, exposure, findings } = entry;
+  const used = RESOLVERS.filter((resolver) => resolvers[resolver] > 0);
+  return {
+    cells: [
+      shown(name),
+      mode,
+      workloads,
+      pods,
+      exposure.yes,
+      podsThatWouldChange,
+      used.map((resolver) => ({ text: resolver, tone: resolver })),
+      findings.error + findings.warning + findings.info,
+    ],
+    details: [
+      ...(reason === null ? [] : [{ term: 'Mode', text: `${shown(reason)}: ${REASONS[reason] ?? ''}` }]),
+      { term: 'Containers', text: listed(RESOLVERS.map((resolver) => [resolver, resolvers[resolver]])) },
+      {
+        term: 'Pods today',
+        text: listed([
+          ['exposed', exposure.yes],
+          ['possibly exposed', exposure.possible],
+          ['mitigated', exposure.mitigated],
+          ['not exposed', exposure.no],
+        ]),
+      },
+      { term: 'Findings', text: listed(Object.entries(findings)) },
+    ],
+  };
+}
+
+/** Every namespace: its mode, and what is in it. */
+export const namespaceTable = ({ namespaces }: AuditReport): PageTable => ({
+  id: 'namespace-table',
+  noun: ['namespace', 'namespaces'],
+  columns: [
+    { label: 'Namespace', kind: 'text' },
+    { label: 'Mode', kind: 'text', choice: true },
+    { label: 'Workloads', kind: 'number' },
+    { label: 'Pods', kind: 'number' },
+    { label: 'Exposed Pods', kind: 'number' },
+    { label: 'Would change', kind: 'number' },
+    { label: 'Resolver', kind: 'tags', choice: true },
+    { label: 'Findings', kind: 'number' },
+  ],
+  rows: namespaces.map(namespaceRow),
+});
+
+function findingRow({ code, severity, where, what, why, change }: Finding): PageRow {
+  return {
+    cells: [
+      shown(where.name),
+      shown(where.kind),
+      shown(where.namespace),
+      where.container === null ? '' : shown(where.container),
+      where.pods,
+      [{ text: severity, tone: SEVERITY[severity] }],
+      shown(code),
+    ],
+    details: [
+      { term: 'What', text: shown(what, 2000) },
+      { term: 'Why it matters', text: shown(why, 2000) },
+      { term: 'Change to make', text: shownLines(change, 4000), ...(isCode(change) && { code: 'plain' }) },
+    ],
+  };
+}
+
+/** Every place where something is wrong, with the change to make there. */
+export const findingTable = ({ findings }: AuditReport): PageTable => ({
+  id: 'finding-table',
+  noun: ['finding', 'findings'],
+  columns: [
+    { label: 'Workload', kind: 'text' },
+    { label: 'Kind', kind: 'text' },
+    { label: 'Namespace', kind: 'text', choice: true },
+    { label: 'Container', kind: 'text' },
+    { label: 'Pods', kind: 'number' },
+    { label: 'Severity', kind: 'tags', choice: true },
+    { label: 'Finding', kind: 'text', choice: true },
+  ],
+  rows: findings.map(findingRow),
+});
+
+const containerDetail = ({ name, image, resolver, libc, evidence }: ContainerEntry): PageDetail => ({
+  term: `Container ${shown(name, 200)}`,
+  text: `${shown(image)}: ${resolver}${libc === resolver ? '' : `, linked to ${libc}`}. ${shown(evidence.detail)} (${shown(evidence.source)}, ${evidence.confidence})`,
+});
+
+function resolverTags(containers: readonly ContainerEntry[]): Tag[] {
+  const found = new Set(containers.map(({ resolver }) => resolver));
+  return RESOLVERS.filter((resolver) => found.has(resolver)).map((resolver) => ({ text: resolver, tone: resolver }));
+}
+
+const remedyTag = (remedy: readonly string[]): Tag =>
+  remedy.length === 0
+    ? { text: remedyWords('none'), tone: 'quiet' }
+    : { text: shown(remedyWords(remedy.toSorted().join('+'))), tone: 'good' };
+
+function modeText({ mode, modeReason }: WorkloadEntry): string {
+  return modeReason === null ? mode : `${mode} (${shown(modeReason)})`;
+}
+
+function changeDetails({ decision, resolvConf }: WorkloadEntry): PageDetail[] {
+  const { change } = decision;
+  if (change === null) return [];
+  return [
+    {
+      term: 'resolv.conf',
+      text: shownLines(resolvConfDiff(resolvConf.before, resolvConf.after), 4000),
+      code: 'diff',
+    },
+    { term: 'The change, in the spec of the Pod', text: shownLines(changeYaml(change)), code: 'plain' },
+  ];
+}
+
+function podsText({ pods, podNames, nodes }: WorkloadEntry): string {
+  const names = podNames.map((name) => shown(name, 200)).join(', ');
+  const more = pods > podNames.length && podNames.length > 0 ? ', …' : '';
+  return names === '' ? counted(pods, 'Pod') : `${names}${more}, on ${counted(nodes, 'node')}`;
+}
+
+function workloadDetails(workload: WorkloadEntry): PageDetail[] {
+  const { decision, exposure, applied, findings, containers } = workload;
+  const list: PageDetail[] = [
+    { term: 'Decision', text: `${shown(decision.reason)}: ${shown(decision.message, 2000)}` },
+    { term: 'Today', text: shown(exposure.detail, 2000) },
+    ...containers.map(containerDetail),
+    ...changeDetails(workload),
+    { term: 'Mode', text: modeText(workload) },
+    { term: 'Pods', text: podsText(workload) },
+  ];
+  if (applied)
+    list.push({
+      term: 'Done by the webhook',
+      text: shown(`${applied.reason}: ${applied.remedy.join(', ') || 'nothing'}`),
+    });
+  if (findings.length > 0) list.push({ term: 'Findings', text: shown(findings.join(', ')) });
+  return list;
+}
+
+function workloadRow(workload: WorkloadEntry): PageRow {
+  const { kind, namespace, name, pods, containers, exposure, decision, findings } = workload;
+  return {
+    cells: [
+      shown(name),
+      shown(kind),
+      shown(namespace),
+      pods,
+      resolverTags(containers),
+      [EXPOSURE[exposure.level]],
+      [remedyTag(decision.remedy)],
+      findings.length,
+    ],
+    details: workloadDetails(workload),
+  };
+}
+
+/** Every workload: who resolves in it, whether the fault can hit it, what would be done and why. */
+export const workloadTable = ({ workloads }: AuditReport): PageTable => ({
+  id: 'workload-table',
+  noun: ['workload', 'workloads'],
+  columns: [
+    { label: 'Workload', kind: 'text' },
+    { label: 'Kind', kind: 'text' },
+    { label: 'Namespace', kind: 'text', choice: true },
+    { label: 'Pods', kind: 'number' },
+    { label: 'Resolver', kind: 'tags', choice: true },
+    { label: 'Exposure', kind: 'tags', choice: true },
+    { label: 'Remedy', kind: 'tags', choice: true },
+    { label: 'Findings', kind: 'number' },
+  ],
+  rows: workloads.map(workloadRow),
+});
+
+/**
+ * Where the script puts a table. Until then, and where no script runs, it says so: `<noscript>` would be silent where a viewer
+ * (a mail program, a ticket system) keeps scripts from running without being a browser that has them turned off.
+ */
+export const tablePlace = (id: string): Markup =>
+  html`<div id="${id}" class="note">
+    This table needs JavaScript. Without: <code>libc-dns audit -o markdown</code>, or <code>-o json</code>.
+  </div>`;
