@@ -1,5 +1,5 @@
-import type { AuditReport } from '../audit/report/report.ts';
-import { counted, printable } from '../util/text.ts';
+import { counted, printable } from '../../util/text.ts';
+import type { AuditReport } from '../report/report.ts';
 
 const MOST_ROWS = 200;
 const LONGEST = 500;
