@@ -1,10 +1,10 @@
+import type { AuditCluster, AuditDetector, AuditFacts, ClusterFlags, ScanRequest } from './audit/read.ts';
 import type { ClusterSection, Gap } from './audit/report/report.ts';
 import { scanCluster, scanFailure } from './audit/scan/cluster.ts';
 import { findInstallation } from './audit/scan/installation.ts';
 import { createVerdictReader, type VerdictReader } from './audit/scan/verdicts.ts';
 import type { KnownFacts } from './cluster/dns-discovery.ts';
 import { createClusterFacts } from './cluster/dns-facts.ts';
-import type { AuditCluster, AuditDetector, AuditFacts, ClusterFlags, ScanRequest } from './commands/audit-parts.ts';
 import { composeDetector } from './compose-detection.ts';
 import type { Surroundings } from './compose-kubernetes.ts';
 import { joinAsPerson, type PersonsCluster } from './compose-person.ts';

@@ -1,14 +1,12 @@
 import { type Command, Option } from 'commander';
 
+import { type AuditFlags, type AuditingCommand, auditProgress, readAudit } from '../audit/read.ts';
 import type { AuditReport } from '../audit/report/report.ts';
 import { auditMarkdown } from '../audit/text/markdown.ts';
 import { auditTable } from '../audit/text/table.ts';
 import { addCommonFlags } from '../terminal/flags.ts';
 import { CommandError, painter } from '../terminal/io.ts';
 import { counted } from '../util/text.ts';
-import type { AuditingCommand } from './audit-parts.ts';
-import { auditProgress } from './audit-progress.ts';
-import { type AuditFlags, readAudit } from './audit-read.ts';
 
 interface Flags extends AuditFlags {
   readonly output: 'table' | 'json' | 'markdown' | 'html';

@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander';
 
+import type { AuditingCommand } from '../audit/read.ts';
 import { CommandError, type ExitCode } from '../terminal/io.ts';
-import type { AuditingCommand } from './audit-parts.ts';
 import { auditCommand } from './audit.ts';
 import { configCommand } from './config.ts';
 import { detectCommand } from './detect.ts';

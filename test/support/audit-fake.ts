@@ -1,5 +1,5 @@
+import type { AuditCluster } from '../../src/audit/read.ts';
 import { createPodGroups } from '../../src/audit/scan/pod-groups.ts';
-import type { AuditCluster } from '../../src/commands/audit-parts.ts';
 import { byName } from './audit-report.ts';
 import { facts } from './policy.ts';
 

@@ -1,9 +1,9 @@
+import { decideGroups } from '../../src/audit/decide.ts';
+import { lookUpImages } from '../../src/audit/look-ups.ts';
 import { buildReport } from '../../src/audit/report/build-report.ts';
 import type { AuditReport, ClusterSection } from '../../src/audit/report/report.ts';
 import { createPodGroups } from '../../src/audit/scan/pod-groups.ts';
 import type { DnsSettings, Owner, Scanned } from '../../src/audit/scan/scanned.ts';
-import { decideGroups } from '../../src/commands/audit-decide.ts';
-import { lookUpImages } from '../../src/commands/audit-lookups.ts';
 import type { Detector } from '../../src/detection/detector.ts';
 import type { ClusterFacts, NamespaceView, PolicyConfig } from '../../src/policy/model.ts';
 import { type Resolver, unknownVerdict } from '../../src/policy/verdict.ts';

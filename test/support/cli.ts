@@ -1,6 +1,6 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 
-import type { AuditCluster } from '../../src/commands/audit-parts.ts';
+import type { AuditCluster } from '../../src/audit/read.ts';
 import { type ProgramParts, run } from '../../src/commands/program.ts';
 import { composeDetector } from '../../src/compose-detection.ts';
 import type { Detector } from '../../src/detection/detector.ts';

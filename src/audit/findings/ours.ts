@@ -1,5 +1,4 @@
-import { lostOf, type AppliedDecision } from '../applied.ts';
-import type { DecidedGroup, FindingContext } from '../decided.ts';
+import { type AppliedDecision, type DecidedGroup, type FindingContext, lostOf } from '../decided.ts';
 import { restart, type Said } from './places.ts';
 
 function undone({ group: { owner } }: DecidedGroup, { remedy }: AppliedDecision): Said {

@@ -1,4 +1,4 @@
-import { appliedDecision, type AppliedDecision, lostOf } from '../../audit/applied.ts';
+import { appliedDecision, type AppliedDecision, lostOf } from '../../audit/decided.ts';
 import type { DnsConfig, PolicyConfig } from '../../policy/model.ts';
 import { compareText, counted } from '../../util/text.ts';
 import { listed, ok, type Outcome, skipped, warning } from '../check.ts';

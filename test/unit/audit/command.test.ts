@@ -4,8 +4,8 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import type { AuditCluster } from '../../../src/audit/read.ts';
 import type { AuditReport } from '../../../src/audit/report/report.ts';
-import type { AuditCluster } from '../../../src/commands/audit-parts.ts';
 import { CommandError } from '../../../src/terminal/io.ts';
 import { fakeCluster } from '../../support/audit-fake.ts';
 import { cli, type CliOptions } from '../../support/cli.ts';

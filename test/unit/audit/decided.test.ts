@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { appliedDecision, lostOf } from '../../../src/audit/applied.ts';
+import { appliedDecision, lostOf } from '../../../src/audit/decided.ts';
 import { encodeDecision } from '../../../src/policy/annotations.ts';
 
 const KEY = 'libc-dns.dev/decision';

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { describe, expect, it } from 'vitest';
 
+import { lookUpImages, type LookupOptions } from '../../../src/audit/look-ups.ts';
 import { createPodGroups } from '../../../src/audit/scan/pod-groups.ts';
 import type { PodGroup } from '../../../src/audit/scan/scanned.ts';
-import { lookUpImages, type LookupOptions } from '../../../src/commands/audit-lookups.ts';
 import type { Detection, Detector, DetectRequest } from '../../../src/detection/detector.ts';
 import { readPod } from '../../../src/policy/read-pod.ts';
 import { byName } from '../../support/audit-report.ts';

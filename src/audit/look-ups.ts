@@ -1,4 +1,3 @@
-import type { PodGroup } from '../audit/scan/scanned.ts';
 import type { Detection, Detector, DetectRequest, Logins } from '../detection/detector.ts';
 import type { Platform } from '../detection/image-source.ts';
 import { podPlatform } from '../detection/platform.ts';
@@ -7,6 +6,7 @@ import { readDeclared } from '../policy/annotations.ts';
 import { exemption } from '../policy/exemptions.ts';
 import type { ContainerView, PodView } from '../policy/model.ts';
 import { MalformedPodError, readPod } from '../policy/read-pod.ts';
+import type { PodGroup } from './scan/scanned.ts';
 
 /** What containers run, each looked up once. */
 export interface Lookups {

@@ -1,20 +1,21 @@
-import { buildReport } from '../audit/report/build-report.ts';
-import type { AuditReport, AuditSource, ClusterSection, Gap } from '../audit/report/report.ts';
-import { createPodGroups } from '../audit/scan/pod-groups.ts';
-import type { Scanned } from '../audit/scan/scanned.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import { parsePlatform } from '../detection/platform.ts';
+import type { PodCredentials } from '../detection/pod-verdicts.ts';
 import { namespaceLabels, podTemplates } from '../manifests/pod-templates.ts';
 import { readManifests } from '../manifests/read.ts';
 import type { ClusterFacts, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import { type CommonFlags, configuredFacts, readSettings } from '../terminal/flags.ts';
+import type { DetectingCommand, Io, OpenDetector } from '../terminal/io.ts';
 import { beforeAbort } from '../util/abort.ts';
-import { decideGroups } from './audit-decide.ts';
-import { lookUpImages } from './audit-lookups.ts';
-import type { AuditCluster, AuditDetector, AuditFacts, AuditingCommand, ClusterFlags } from './audit-parts.ts';
-import type { AuditProgress } from './audit-progress.ts';
+import { printable } from '../util/text.ts';
+import { decideGroups } from './decide.ts';
+import { lookUpImages } from './look-ups.ts';
+import { buildReport } from './report/build-report.ts';
+import type { AuditReport, AuditSource, ClusterSection, Gap } from './report/report.ts';
+import { createPodGroups } from './scan/pod-groups.ts';
+import type { Scanned } from './scan/scanned.ts';
 
 export interface AuditFlags extends Omit<CommonFlags, 'namespace'>, ClusterFlags {
   readonly namespace?: readonly string[];
@@ -220,4 +221,104 @@ async function auditManifests(options: ReadOptions): Promise<AuditReport> {
 /** Reads what there is, and reports. Rejects with `CommandError`, or with the signal's reason. */
 export async function readAudit(options: ReadOptions): Promise<AuditReport> {
   return options.flags.filename === undefined ? await auditCluster(options) : await auditManifests(options);
+}
+
+/** How a person names a cluster, as for kubectl. */
+export interface ClusterFlags {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+}
+
+/** The webhook as it is installed in the cluster. */
+export interface InstalledWebhook {
+  readonly namespace: string | undefined;
+  readonly configuration: { readonly name: string; readonly text: string } | undefined;
+  readonly gaps: readonly Gap[];
+}
+
+/** What the cluster's DNS is, each value with its source. */
+export interface AuditFacts {
+  readonly facts: ClusterFacts;
+  readonly section: Omit<ClusterSection, 'kubeProxy' | 'dnsOverTcp'>;
+  /** `not asked`: we are not in the cluster, or the configuration does not want it asked. */
+  readonly dnsOverTcp: ClusterSection['dnsOverTcp'];
+  readonly gaps: readonly Gap[];
+}
+
+export interface AuditDetector extends OpenDetector {
+  /** The logins of Pods, where the configuration has Secrets read. */
+  readonly credentials?: PodCredentials;
+  readonly gaps: readonly Gap[];
+}
+
+export interface ScanRequest {
+  /** Empty: all. */
+  readonly namespaces: readonly string[];
+  /** `namespace/name`. */
+  readonly dnsService: string;
+  readonly signal: AbortSignal;
+  readonly onProgress: (what: string) => void;
+}
+
+/** A cluster that is read and not changed. All methods reject with `CommandError`, or with the signal's reason. */
+export interface AuditCluster {
+  /** The API server's address. */
+  readonly server: string;
+  installation(signal: AbortSignal): Promise<InstalledWebhook>;
+  facts(config: Config): Promise<AuditFacts>;
+  scan(request: ScanRequest): Promise<Scanned>;
+  /** Remembers nothing in the cluster; what the webhook's replicas have found is used. */
+  openDetector(config: Config): Promise<AuditDetector>;
+  close(): Promise<void>;
+}
+
+/** What `libc-dns audit` is handed. */
+export interface AuditingCommand extends DetectingCommand {
+  readonly version: string;
+  /** Joins the cluster that a person means. Rejects with `CommandError` where there is none. */
+  readonly openCluster: (flags: ClusterFlags) => Promise<AuditCluster>;
+  /** Replaces the file whole, or leaves it as it was. Rejects as node:fs does. */
+  readonly writeFile: (path: string, text: string) => Promise<void>;
+  /** Aborts when the person has had enough (SIGINT, SIGTERM). From this call on the process does not end by itself. */
+  readonly untilInterrupted: () => AbortSignal;
+  readonly now: () => Date;
+}
+
+/** One line on standard error that says how far things are. */
+export interface AuditProgress {
+  readonly step: (what: string) => void;
+  readonly images: (done: number, all: number, image: string) => void;
+  /** Takes the line away. */
+  readonly done: () => void;
+}
+
+const BAR = 24;
+
+/** How often the line is written anew, milliseconds: terminals are slow. */
+const EVERY_MS = 100;
+
+const bar = (done: number, all: number): string => {
+  const full = all === 0 ? BAR : Math.floor((done / all) * BAR);
+  return `[${'#'.repeat(full)}${'.'.repeat(BAR - full)}]`;
+};
+
+const quiet = (): void => {};
+
+/** Nothing is written where standard error is no terminal: nobody watches. */
+export function auditProgress(io: Io, monotonic: () => number): AuditProgress {
+  if (!io.stderrIsTerminal) return { step: quiet, images: quiet, done: quiet };
+  let written = -EVERY_MS;
+  const line = (text: string, always: boolean): void => {
+    const now = monotonic();
+    if (!always && now - written < EVERY_MS) return;
+    written = now;
+    io.err(`\r\u001B[K${text.slice(0, Math.max(20, io.columns - 1))}`);
+  };
+  return {
+    step: (what) => line(`reading ${what} ...`, false),
+    images: (done, all, image) => {
+      line(`${bar(done, all)} ${done}/${all} images  ${printable(image)}`, done === all);
+    },
+    done: () => io.err('\r\u001B[K'),
+  };
 }
