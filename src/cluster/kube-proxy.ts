@@ -1,7 +1,7 @@
-import type { Labels, PodSeen } from '../doctor/cluster-view.ts';
+import * as objects from '../doctor/view/objects.ts';
+import type { Labels, PodSeen } from '../doctor/view/view.ts';
 import type { KubeProxySources } from '../exposure/kube-proxy.ts';
 import type { KubeClient } from '../kubernetes/client.ts';
-import * as objects from '../kubernetes/doctor-objects.ts';
 import { KubeError } from '../kubernetes/errors.ts';
 import { by, getOne, listAll } from '../kubernetes/lists.ts';
 import { resourcePath, RESOURCES } from '../kubernetes/objects.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import type { PodSeen } from '../doctor/cluster-view.ts';
+import type { PodSeen } from '../doctor/view/view.ts';
 import { MalformedPodError, readPod } from '../policy/read-pod.ts';
 
 const state = z.object({ reason: z.string().nullish() }).nullish();

@@ -2,15 +2,8 @@ import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import type { Detection } from '../detection/detector.ts';
 import type { PolicyConfig } from '../policy/model.ts';
-import type {
-  ClusterView,
-  DeploymentSeen,
-  DnsSeen,
-  PodSeen,
-  WebhookConfiguration,
-  WebhookEntry,
-} from './cluster-view.ts';
 import type { RaceLimits } from './dns/race.ts';
+import type { ClusterView, DeploymentSeen, DnsSeen, PodSeen, WebhookConfiguration, WebhookEntry } from './view/view.ts';
 import type { AskedReplica } from './webhook/ask-certificate.ts';
 import type { Served } from './webhook/certificates.ts';
 import { chooses, configMapOf, readConfig, type Target, targetOf, type WebhookConfig } from './webhook/installation.ts';

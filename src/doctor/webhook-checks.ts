@@ -1,15 +1,15 @@
 import { SYSTEM_NAMESPACES } from '../policy/scope.ts';
-import { failure, ok, skipped, warning, type Outcome } from './check.ts';
-import type { ServiceSeen } from './cluster-view.ts';
+import { certificateSight } from './certificate-sight.ts';
+import { failure, ok, type Outcome, skipped, warning } from './check.ts';
 import type { Check } from './run-checks.ts';
 import type { Sight } from './sight.ts';
-import { certificateSight } from './certificate-sight.ts';
-import { judgeLife, judgeTrust, type CertificateSight } from './webhook/certificates.ts';
+import type { ServiceSeen } from './view/view.ts';
+import { type CertificateSight, judgeLife, judgeTrust } from './webhook/certificates.ts';
 import { CALL_METRICS, judgeFailOpen } from './webhook/fail-open.ts';
 import { judgeRegistration } from './webhook/registration.ts';
-import { judgeRehearsal, REHEARSED_POD, whyNotHere, type Rehearsal } from './webhook/rehearsal.ts';
+import { judgeRehearsal, type Rehearsal, REHEARSED_POD, whyNotHere } from './webhook/rehearsal.ts';
 import { judgeReplicas } from './webhook/replicas.ts';
-import { judgeRights, rightsNeeded, type Need } from './webhook/rights.ts';
+import { judgeRights, type Need, rightsNeeded } from './webhook/rights.ts';
 import { judgeScope } from './webhook/scope.ts';
 
 const notRegistered = (): Outcome => skipped('the webhook is not registered here');

@@ -2,7 +2,7 @@ import type { FixState } from '../../exposure/kernel-fixes.ts';
 import { judgeKernel, type KernelLevel } from '../../exposure/kernels.ts';
 import { compareText, counted } from '../../util/text.ts';
 import { listed, ok, type Outcome, skipped, warning } from '../check.ts';
-import type { NodeSeen } from '../cluster-view.ts';
+import type { NodeSeen } from '../view/view.ts';
 
 interface KernelSeen {
   readonly kernel: string;

@@ -1,7 +1,7 @@
 import type { Config } from '../../config/schema.ts';
 import { shellWord } from '../../util/text.ts';
 import { type Advice, ok, type Outcome, warning } from '../check.ts';
-import type { DnsSeen } from '../cluster-view.ts';
+import type { DnsSeen } from '../view/view.ts';
 
 const INSTALL: Advice = {
   text: 'Optional: with NodeLocal DNSCache musl Pods are redirected and lose nothing. docs/install.md, "A node-local cache".',

@@ -1,6 +1,6 @@
 import { counted } from '../../util/text.ts';
 import { listed, ok, type Outcome, warning } from '../check.ts';
-import type { WebhookConfiguration, WebhookEntry } from '../cluster-view.ts';
+import type { WebhookConfiguration, WebhookEntry } from '../view/view.ts';
 import { isOurs } from '../webhook/registration.ts';
 import { concernsPods } from '../webhook/selector.ts';
 

@@ -1,6 +1,6 @@
 import { counted } from '../../util/text.ts';
 import { listed, ok, type Outcome, warning } from '../check.ts';
-import type { MutatingPolicy } from '../cluster-view.ts';
+import type { MutatingPolicy } from '../view/view.ts';
 import { concernsPods } from '../webhook/selector.ts';
 
 const SETS_DNS = /\bdns(Config|Policy)\b/;

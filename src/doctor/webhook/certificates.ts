@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 
 import { counted } from '../../util/text.ts';
 import { type Advice, ok, type Outcome, type Remark, skipped, summarize } from '../check.ts';
-import type { WebhookEntry } from '../cluster-view.ts';
+import type { WebhookEntry } from '../view/view.ts';
 
 /** A certificate that a replica has shown, or why it has not. */
 export interface Served {

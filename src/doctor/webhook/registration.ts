@@ -2,7 +2,7 @@ import type { Config } from '../../config/schema.ts';
 import { SYSTEM_NAMESPACES } from '../../policy/scope.ts';
 import { counted } from '../../util/text.ts';
 import { failure, type Outcome, type Remark, summarize, warning } from '../check.ts';
-import type { ServiceSeen, WebhookConfiguration, WebhookEntry } from '../cluster-view.ts';
+import type { ServiceSeen, WebhookConfiguration, WebhookEntry } from '../view/view.ts';
 import { concernsPods, selects } from './selector.ts';
 
 /** Entries of ours end like this, whatever the configuration is called: charts and manifests alike. */

@@ -1,6 +1,6 @@
 import { counted, shellWord } from '../../util/text.ts';
 import { listed, type Outcome, type Remark, skipped, summarize, warning } from '../check.ts';
-import type { BudgetSeen, DeploymentSeen, PodSeen } from '../cluster-view.ts';
+import type { BudgetSeen, DeploymentSeen, PodSeen } from '../view/view.ts';
 import { selects } from './selector.ts';
 
 export interface ReplicasSight {

@@ -1,6 +1,6 @@
 import type { Config } from '../../config/schema.ts';
-import { failure, listed, ok, warning, type Outcome } from '../check.ts';
-import type { Right } from '../cluster-view.ts';
+import { failure, listed, ok, type Outcome, warning } from '../check.ts';
+import type { Right } from '../view/view.ts';
 
 /** A right that the webhook uses, and what is lost without it. docs/security.md, "What it may do". */
 export interface Need extends Right {

@@ -1,7 +1,7 @@
-import type { PolicyConfig, PodView } from '../../policy/model.ts';
+import type { PodView, PolicyConfig } from '../../policy/model.ts';
 import { effectiveMode, MODE_LABEL } from '../../policy/scope.ts';
-import { listed, ok, summarize, type Outcome, type Remark } from '../check.ts';
-import type { Labels, WebhookEntry } from '../cluster-view.ts';
+import { listed, ok, type Outcome, type Remark, summarize } from '../check.ts';
+import type { Labels, WebhookEntry } from '../view/view.ts';
 import { selects } from './selector.ts';
 
 const VALUES = [undefined, 'enforce', 'audit', 'off'] as const;

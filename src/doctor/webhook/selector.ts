@@ -1,4 +1,4 @@
-import type { AdmissionRule, Labels, LabelSelector } from '../cluster-view.ts';
+import type { AdmissionRule, Labels, LabelSelector } from '../view/view.ts';
 
 /** Whether a LabelSelector takes these labels (apimachinery labels.Requirement.Matches); an unknown operator takes nothing. */
 export function selects({ matchLabels, matchExpressions }: LabelSelector, labels: Labels): boolean {

@@ -6,10 +6,9 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { podSeen } from '../../../src/cluster/pod-seen.ts';
 import { meantCluster } from '../../../src/compose-kubeconfig.ts';
+import * as objects from '../../../src/doctor/view/objects.ts';
+import { apiServerMetrics, createDoctorView } from '../../../src/doctor/view/reader.ts';
 import type { KubeRequest } from '../../../src/kubernetes/client.ts';
-import { apiServerMetrics } from '../../../src/kubernetes/doctor-metrics.ts';
-import * as objects from '../../../src/kubernetes/doctor-objects.ts';
-import { createDoctorView } from '../../../src/kubernetes/doctor-view.ts';
 import { KubeError } from '../../../src/kubernetes/errors.ts';
 import { getOne, listAll } from '../../../src/kubernetes/lists.ts';
 

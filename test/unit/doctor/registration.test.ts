@@ -1,14 +1,15 @@
 import { readFileSync } from 'node:fs';
+
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 
 import { policyConfig } from '../../../src/config/policy-config.ts';
 import { configSchema } from '../../../src/config/schema.ts';
-import type { LabelSelector, WebhookConfiguration, WebhookEntry } from '../../../src/doctor/cluster-view.ts';
+import { webhookConfiguration } from '../../../src/doctor/view/objects.ts';
+import type { LabelSelector, WebhookConfiguration, WebhookEntry } from '../../../src/doctor/view/view.ts';
 import { judgeRegistration, ourConfigurations } from '../../../src/doctor/webhook/registration.ts';
 import { judgeScope } from '../../../src/doctor/webhook/scope.ts';
 import { concernsPods, selects } from '../../../src/doctor/webhook/selector.ts';
-import { webhookConfiguration } from '../../../src/kubernetes/doctor-objects.ts';
 
 const manifest = (name: string): WebhookConfiguration =>
   webhookConfiguration.parse(

@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
+
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 
 import { loadConfig } from '../../../src/config/load.ts';
 import { configSchema } from '../../../src/config/schema.ts';
-import type { DeploymentSeen, PodSeen } from '../../../src/doctor/cluster-view.ts';
+import { deployment } from '../../../src/doctor/view/objects.ts';
+import type { DeploymentSeen, PodSeen } from '../../../src/doctor/view/view.ts';
 import { judgeFailOpen, readSample } from '../../../src/doctor/webhook/fail-open.ts';
 import {
   certificateSecretOf,
@@ -16,7 +18,6 @@ import {
 import { judgeRehearsal, whyNotHere } from '../../../src/doctor/webhook/rehearsal.ts';
 import { judgeReplicas, type ReplicasSight } from '../../../src/doctor/webhook/replicas.ts';
 import { describeRight, judgeRights, rightsNeeded } from '../../../src/doctor/webhook/rights.ts';
-import { deployment } from '../../../src/kubernetes/doctor-objects.ts';
 import { readPod } from '../../../src/policy/read-pod.ts';
 
 const manifest = (name: string): string =>

@@ -1,5 +1,5 @@
-import type { KubeProxySources } from '../exposure/kube-proxy.ts';
-import type { ClusterFacts, PodView } from '../policy/model.ts';
+import type { KubeProxySources } from '../../exposure/kube-proxy.ts';
+import type { ClusterFacts, PodView } from '../../policy/model.ts';
 
 /**
  * What the checks want to know of a cluster. Owned here; `kubernetes/` implements it. What cannot be read rejects with an error

@@ -8,7 +8,7 @@ import type {
   NodeSeen,
   ServiceSeen,
   WebhookConfiguration,
-} from '../doctor/cluster-view.ts';
+} from './view.ts';
 
 const labels = z
   .record(z.string(), z.string())

@@ -1,22 +1,14 @@
 import { z } from 'zod';
 
-import { readKubeProxy } from '../cluster/kube-proxy.ts';
-import { podSeen } from '../cluster/pod-seen.ts';
-import type {
-  ClusterView,
-  Labels,
-  MutatingPolicy,
-  OwnerSeen,
-  Right,
-  WebhookConfiguration,
-} from '../doctor/cluster-view.ts';
-import { readPod } from '../policy/read-pod.ts';
-import type { KubeClient, Transport } from './client.ts';
-import { apiServerMetrics } from './doctor-metrics.ts';
-import * as objects from './doctor-objects.ts';
-import { isKubeError } from './errors.ts';
-import { by, getOne, listAll, shaped } from './lists.ts';
-import { type Resource, resourcePath, RESOURCES } from './objects.ts';
+import { readKubeProxy } from '../../cluster/kube-proxy.ts';
+import { podSeen } from '../../cluster/pod-seen.ts';
+import { type KubeClient, readLines, type Transport } from '../../kubernetes/client.ts';
+import { isKubeError, KubeError, statusError, transportError } from '../../kubernetes/errors.ts';
+import { by, getOne, listAll, shaped } from '../../kubernetes/lists.ts';
+import { type Resource, resourcePath, RESOURCES } from '../../kubernetes/objects.ts';
+import { readPod } from '../../policy/read-pod.ts';
+import * as objects from './objects.ts';
+import type { ClusterView, Labels, MutatingPolicy, OwnerSeen, Right, WebhookConfiguration } from './view.ts';
 
 type Requests = Pick<KubeClient, 'request'>;
 
@@ -174,4 +166,46 @@ export function createDoctorView(client: KubeClient, transport: Transport): Clus
     rehearse: (namespace, pod) => rehearse(client, namespace, pod),
     apiServerMetrics: (names) => apiServerMetrics(transport, names, AbortSignal.timeout(METRICS_MS)),
   };
+}
+
+/** An API server of a large cluster writes some ten MiB. */
+const MOST_LINES = 500_000;
+
+/** Samples of ours: two entries, a few labels each. */
+const MOST_FOUND = 1000;
+
+/**
+ * Lines of the API server's own metrics that begin with one of the names, read as they come. Rejects with {@link KubeError}:
+ * `forbidden` for who may not read /metrics.
+ */
+export async function apiServerMetrics(
+  transport: Transport,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const what = 'GET /metrics';
+  try {
+    const { headers, dispatcher } = await transport.prepare();
+    const url = new URL(`${transport.server.replace(/\/$/, '')}/metrics`);
+    const { statusCode, body } = await dispatcher.request({
+      origin: url.origin,
+      path: url.pathname,
+      method: 'GET',
+      headers: { ...headers, accept: 'text/plain' },
+      signal,
+    });
+    if (statusCode !== 200) throw statusError(statusCode, (await body.text()).slice(0, 10_000), what);
+    const found: string[] = [];
+    let count = 0;
+    for await (const lines of readLines(body as AsyncIterable<Buffer>)) {
+      count += lines.length;
+      if (count > MOST_LINES) throw new KubeError('malformed', `${what}: more than ${MOST_LINES} lines`);
+      for (const line of lines) {
+        if (names.some((name) => line.startsWith(`${name}{`)) && found.length < MOST_FOUND) found.push(line);
+      }
+    }
+    return found;
+  } catch (error) {
+    throw transportError(error, what);
+  }
 }
