@@ -1,5 +1,5 @@
 import { dnsChecks } from './dns-checks.ts';
-import { faultChecks } from './fault-checks.ts';
+import { faultChecks } from './fault/checks.ts';
 import type { Check } from './run-checks.ts';
 import type { Sight } from './sight.ts';
 import { surroundingsChecks } from './surroundings-checks.ts';

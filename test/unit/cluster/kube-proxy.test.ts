@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import type { Gap } from '../../../src/audit/report/report.ts';
 import { scanKubeProxy } from '../../../src/audit/scan/cluster.ts';
-import { judgeKubeProxy } from '../../../src/doctor/fault/kube-proxy.ts';
+import { judgeKubeProxy } from '../../../src/doctor/fault/checks.ts';
 import { createDoctorView } from '../../../src/doctor/view/reader.ts';
 import { type Asked, type SmallApi, startSmallApi, status } from '../kubernetes/small-api.ts';
 

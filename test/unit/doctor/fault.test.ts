@@ -1,9 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { configSchema } from '../../../src/config/schema.ts';
-import { judgeKernels } from '../../../src/doctor/fault/kernels.ts';
-import { judgeKubeProxy } from '../../../src/doctor/fault/kube-proxy.ts';
-import { judgeNodeLocal } from '../../../src/doctor/fault/node-local.ts';
+import { judgeKernels, judgeKubeProxy, judgeNodeLocal } from '../../../src/doctor/fault/checks.ts';
 import type { DnsSeen, NodeSeen } from '../../../src/doctor/view/view.ts';
 import { judgeKernel } from '../../../src/exposure/kernels.ts';
 import type { KubeProxySources } from '../../../src/exposure/kube-proxy.ts';

@@ -1,0 +1,227 @@
+import type { KubeProxy } from '../../audit/report/report.ts';
+import type { Config } from '../../config/schema.ts';
+import type { FixState } from '../../exposure/kernel-fixes.ts';
+import { judgeKernel, type KernelLevel } from '../../exposure/kernels.ts';
+import { kubeProxyOf, type KubeProxySources } from '../../exposure/kube-proxy.ts';
+import { compareText, counted, shellWord } from '../../util/text.ts';
+import { type Advice, failure, listed, ok, type Outcome, skipped, warning } from '../check.ts';
+import type { Check } from '../run-checks.ts';
+import { NeedsClusterError, type Sight } from '../sight.ts';
+import type { DnsSeen, NodeSeen } from '../view/view.ts';
+import { why } from '../why.ts';
+
+const HOW = { text: 'Name the cluster with --kubeconfig and --context, as for kubectl.' };
+
+const [LEAST_MAJOR, LEAST_MINOR] = [1, 30];
+
+/** Whether there is an API server that answers, of a version that the webhook works with. */
+async function judgeAccess({ parts, view }: Sight): Promise<Outcome> {
+  if (parts.view === undefined) return skipped(`no cluster: ${parts.noCluster ?? 'none is named'}`, { advice: [HOW] });
+  const { server } = parts.view;
+  try {
+    const version = await (await view()).version();
+    const data = { server, version };
+    const [, major, minor] = /^v(\d+)\.(\d+)/.exec(version) ?? [];
+    const old = Number(major) === LEAST_MAJOR && Number(minor) < LEAST_MINOR;
+    if (!old) return ok(`${server} answers (Kubernetes ${version})`, { data });
+    const seen = `${server} is Kubernetes ${version}: matchConditions need 1.30 or later`;
+    return warning(seen, {
+      data,
+      advice: [{ text: 'Update the cluster, or take matchConditions out of the registration.' }],
+    });
+  } catch (error) {
+    if (!(error instanceof NeedsClusterError)) throw error;
+    return failure(error.message, { data: { server }, advice: [HOW] });
+  }
+}
+
+/** The cluster itself, and whether the fault is possible in it. */
+export function faultChecks(sight: Sight): Check[] {
+  return [
+    { id: 'api-server', group: 'access', run: () => judgeAccess(sight) },
+    { id: 'kernels', group: 'fault', run: async () => judgeKernels(await (await sight.view()).nodes()) },
+    { id: 'kube-proxy', group: 'fault', run: async () => judgeKubeProxy(await (await sight.view()).kubeProxy()) },
+    {
+      id: 'node-local',
+      group: 'fault',
+      run: async () => {
+        await sight.view();
+        const dns = await sight.dns();
+        if (dns.unread !== undefined) throw dns.unread;
+        return judgeNodeLocal((await sight.webhookConfig()).config, dns);
+      },
+    },
+  ];
+}
+
+interface KernelSeen {
+  readonly kernel: string;
+  readonly nodes: readonly string[];
+  readonly level: KernelLevel;
+  readonly fixes: Readonly<Record<string, FixState>>;
+  /** What is missing or not known of it, one line. */
+  readonly text: string;
+}
+
+function seenOn(kernel: string, nodes: readonly string[]): KernelSeen {
+  const { level, fixes } = judgeKernel(kernel);
+  const named = (state: FixState): string =>
+    fixes
+      .filter((fix) => !fix.onlyWithNfqueue && fix.state === state)
+      .map(({ commit, how }) => `${commit} (${how})`)
+      .join(', ');
+  const [lacking, partial, unknown] = [named('missing'), named('partial'), named('unknown')];
+  const where = `${kernel || 'kernel not given'}, ${counted(nodes.length, 'node')} (${listed(nodes, 3)})`;
+  const parts = [
+    ...(lacking === '' ? [] : [`lacks ${lacking}`]),
+    ...(partial === '' ? [] : [`has only a first version of ${partial}`]),
+    ...(unknown === '' ? [] : [`its number does not tell whether it has ${unknown}`]),
+  ];
+  return {
+    kernel,
+    nodes,
+    level,
+    fixes: Object.fromEntries(fixes.map(({ race, state }) => [race, state])),
+    text: `${where}: ${parts.join('; ') || 'has the fixes of all three races'}`,
+  };
+}
+
+const RANK: Readonly<Record<KernelLevel, number>> = { exposed: 0, unknown: 1, fixed: 2 };
+
+const UPDATE = {
+  text: 'Kernels from 5.9 on have all three fixes. Until the nodes are updated, the webhook keeps Pods out of the race.',
+};
+const MEASURE = {
+  text: 'Ask the distribution whether it has taken these commits over, or measure: see dns-race.',
+};
+const NFQUEUE = 'before 6.12, network policies that use NFQUEUE bring the loss back (kubernetes-sigs/kind#3713)';
+
+/** Whether the nodes' kernels have the fixes of the race. */
+export function judgeKernels(nodes: readonly NodeSeen[]): Outcome {
+  const linux = nodes.filter(({ os }) => os !== 'windows');
+  if (linux.length === 0) return skipped('the cluster has no Linux nodes');
+  const byKernel = Map.groupBy(linux, ({ kernel }) => kernel);
+  const kernels = [...byKernel]
+    .map(([kernel, on]) => seenOn(kernel, on.map(({ name }) => name).toSorted(compareText)))
+    .toSorted((left, right) => RANK[left.level] - RANK[right.level] || compareText(left.kernel, right.kernel));
+  const on = (level: KernelLevel): number =>
+    kernels.filter((kernel) => kernel.level === level).reduce((sum, kernel) => sum + kernel.nodes.length, 0);
+  const data = {
+    nodes: linux.length,
+    exposed: on('exposed'),
+    unknown: on('unknown'),
+    kernels: kernels.map(({ kernel, nodes: names, level, fixes }) => ({ kernel, nodes: names, level, fixes })),
+  };
+  const details = kernels.filter(({ level }) => level !== 'fixed').map(({ text }) => text);
+  const some = (number: number): string =>
+    `${number} of ${counted(linux.length, 'Linux node')} ${number === 1 ? 'runs' : 'run'} a`;
+  if (on('exposed') > 0) {
+    const seen = `${some(on('exposed'))} kernel that lacks a fix of the race: the fault is possible there`;
+    return warning(seen, { details, data, advice: [UPDATE] });
+  }
+  if (on('unknown') > 0) {
+    const seen = `${some(on('unknown'))} kernel that may lack a fix of the race: its version does not tell`;
+    return warning(seen, { details, data, advice: [MEASURE] });
+  }
+  const withNfqueue = kernels.some(({ fixes }) => fixes['nfqueue'] !== 'present');
+  const all = linux.length === 1 ? 'the one Linux node runs a kernel' : `all ${linux.length} Linux nodes run kernels`;
+  return ok(`${all} with the fixes of all three races`, { data, details: withNfqueue ? [NFQUEUE] : [] });
+}
+
+const BY_CONNTRACK = 'Services are translated by conntrack, so the fixes of the kernels matter';
+
+const MEANING: Readonly<Record<Exclude<KubeProxy['mode'], 'unknown'>, string>> = {
+  iptables: BY_CONNTRACK,
+  ipvs: `${BY_CONNTRACK}; a node-local cache has to be asked by its own address`,
+  nftables: BY_CONNTRACK,
+  other:
+    'Services are translated by Cilium, mostly before there is a packet: the race of conntrack does not come about there',
+};
+
+const LOOK = {
+  text: 'Look on a node:',
+  command: 'curl -s http://localhost:10249/proxyMode',
+};
+
+/** How kube-proxy, or what stands in for it, translates the address of the cluster DNS. */
+export function judgeKubeProxy(sources: KubeProxySources): Outcome {
+  const { mode, source, detail } = kubeProxyOf(sources);
+  if (mode === 'unknown') {
+    const unread = [...new Set(sources.unread.map(why))].join('; ');
+    return skipped(`the mode of kube-proxy is not known: ${unread || detail}`, { advice: [LOOK] });
+  }
+  const details = [MEANING[mode]];
+  if (mode === 'other')
+    return ok(`Cilium replaces kube-proxy (${source})`, { details, data: { mode: 'ebpf', source } });
+  return ok(`${mode} mode (${source}: ${detail})`, { details, data: { mode, source } });
+}
+
+const INSTALL: Advice = {
+  text: 'Optional: with NodeLocal DNSCache musl Pods are redirected and lose nothing. docs/install.md, "A node-local cache".',
+};
+
+type Settings = Pick<Config, 'nodeLocal' | 'musl'>;
+
+/** Redirects are written whatever is found. */
+const forced = ({ nodeLocal, musl }: Settings): boolean => nodeLocal.mode === 'on' || musl.remedy === 'redirect';
+
+const asking = (daemonSet: string): Advice => {
+  const [namespace = '', name = ''] = daemonSet.split('/', 2);
+  return {
+    text: 'See what is wrong with it:',
+    command: `kubectl -n ${shellWord(namespace)} describe daemonset ${shellWord(name)}`,
+  };
+};
+
+/** Pods are sent to a cache by the configuration, and the cache is not what that takes for granted. */
+function judgeForced(settings: Settings, { facts, nodeLocalDetail }: DnsSeen): Outcome | undefined {
+  const { mode, daemonSet, fallback } = settings.nodeLocal;
+  const why = mode === 'on' ? 'nodeLocal.mode is on' : 'musl.remedy is redirect';
+  const data = { state: facts.nodeLocal, configured: mode };
+  if (facts.nodeLocal === 'ready' || facts.nodeLocal === 'intercepting') return undefined;
+  const cost = fallback
+    ? 'musl asks the cluster DNS as well, other resolvers of the Pod wait for a timeout first'
+    : 'redirected Pods resolve nothing, for nodeLocal.fallback is off';
+  const seen =
+    facts.nodeLocal === 'absent'
+      ? `${why}, and there is no DaemonSet ${daemonSet}`
+      : `${why}, and the cache is not ready everywhere: ${nodeLocalDetail}`;
+  const advice = [
+    { text: 'Set nodeLocal.mode: auto, or nodeLocal.daemonSet to the name that the cache has here.' },
+    ...(facts.nodeLocal === 'absent' ? [] : [asking(daemonSet)]),
+  ];
+  return warning(seen, { details: [`where nobody answers at its address: ${cost}`], data, advice });
+}
+
+/** The node-local cache: what it is, and whether that fits the configuration. */
+export function judgeNodeLocal(settings: Settings, dns: DnsSeen): Outcome {
+  const { facts, nodeLocalDetail, sources } = dns;
+  const { mode, daemonSet } = settings.nodeLocal;
+  const wrong = forced(settings) ? judgeForced(settings, dns) : undefined;
+  if (wrong !== undefined) return wrong;
+  const data = {
+    state: facts.nodeLocal,
+    configured: mode,
+    addresses: facts.nodeLocalAddresses ?? [],
+    source: sources.nodeLocal,
+  };
+  const details = mode === 'off' ? ['nodeLocal.mode is off: it is not used'] : [];
+  switch (facts.nodeLocal) {
+    case 'ready':
+      return ok(`ready: ${nodeLocalDetail}`, { details, data });
+    case 'intercepting':
+      return ok(`answers at the address of the cluster DNS: ${nodeLocalDetail}; no redirect is needed`, {
+        details,
+        data,
+      });
+    case 'absent':
+      return ok(`absent (no DaemonSet ${daemonSet}): a lost packet costs musl Pods 0.5 s`, { data, advice: [INSTALL] });
+    case 'unready':
+      return warning(`not ready on enough nodes: ${nodeLocalDetail}`, { details, data, advice: [asking(daemonSet)] });
+    default:
+      return warning(`not understood: ${nodeLocalDetail}`, {
+        data,
+        advice: [{ text: 'Set nodeLocal.mode to on or off, and nodeLocal.addresses.' }],
+      });
+  }
+}
