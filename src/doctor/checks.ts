@@ -1,4 +1,4 @@
-import { dnsChecks } from './dns-checks.ts';
+import { dnsChecks } from './dns/checks.ts';
 import { faultChecks } from './fault/checks.ts';
 import type { Check } from './run-checks.ts';
 import type { Sight } from './sight.ts';

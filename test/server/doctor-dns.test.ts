@@ -1,9 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { askTcp, askUdp } from '../../src/doctor/dns/ask.ts';
-import { judgeRace } from '../../src/doctor/dns/judge-race.ts';
-import { measureRace, type RaceLimits } from '../../src/doctor/dns/race.ts';
-import { startDnsServer, type DnsServerOptions, type TestDnsServer } from '../support/dns-server.ts';
+import { judgeRace, measureRace, type RaceLimits } from '../../src/doctor/dns/race.ts';
+import { type DnsServerOptions, startDnsServer, type TestDnsServer } from '../support/dns-server.ts';
 
 const NAME = 'kubernetes.default.svc.cluster.local';
 const LIMITS: RaceLimits = { pairs: 30, lostMs: 150, enough: 4, totalMs: 25_000 };

@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
 import { configSchema } from '../../../src/config/schema.ts';
-import type { Asked } from '../../../src/doctor/dns/ask.ts';
-import { judgeTcp, judgeUdp } from '../../../src/doctor/dns/judge-answers.ts';
-import { chanceOfAllAlike, judgeRace } from '../../../src/doctor/dns/judge-race.ts';
-import { encodeQuery, readAnswer } from '../../../src/doctor/dns/message.ts';
+import { type Asked, encodeQuery, readAnswer } from '../../../src/doctor/dns/ask.ts';
+import { judgeTcp, judgeUdp } from '../../../src/doctor/dns/checks.ts';
+import { chanceOfAllAlike, judgeRace } from '../../../src/doctor/dns/race.ts';
 
 const QUERY = encodeQuery(0x1234, 'kubernetes.default.svc.cluster.local.', 'AAAA');
 
