@@ -1,13 +1,13 @@
-import { effectiveMode } from '../policy/scope.ts';
-import { compareText } from '../util/text.ts';
-import { ok, type Outcome, skipped } from './check.ts';
-import type { Check } from './run-checks.ts';
-import type { Sight } from './sight.ts';
-import { judgeInjectors } from './surroundings/injectors.ts';
-import { added, judgePods, suspects } from './surroundings/pods.ts';
-import { judgePolicies } from './surroundings/policies.ts';
-import { judgeRegistries, type Looked } from './surroundings/registries.ts';
-import type { PodSeen } from './view/view.ts';
+import { effectiveMode } from '../../policy/scope.ts';
+import { compareText } from '../../util/text.ts';
+import { ok, type Outcome, skipped } from '../check.ts';
+import type { Check } from '../run-checks.ts';
+import type { Sight } from '../sight.ts';
+import type { PodSeen } from '../view/view.ts';
+import { judgeInjectors } from './injectors.ts';
+import { added, judgePods, suspects } from './pods.ts';
+import { judgePolicies } from './policies.ts';
+import { judgeRegistries, type Looked } from './registries.ts';
 
 /** Registries that are asked: one image of each. */
 const MOST_REGISTRIES = 10;
