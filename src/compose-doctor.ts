@@ -14,7 +14,7 @@ import { RACE_LIMITS, type RaceLimits } from './doctor/dns/race.ts';
 import type { ImageLook } from './doctor/sight.ts';
 import { createDoctorView } from './doctor/view/reader.ts';
 import type { DnsSeen } from './doctor/view/view.ts';
-import { askCertificate } from './doctor/webhook/ask-certificate.ts';
+import { askCertificate } from './doctor/webhook/certificates.ts';
 import type { KubeClient } from './kubernetes/client.ts';
 import type { KubeError } from './kubernetes/errors.ts';
 import { parseReference } from './registry/reference.ts';

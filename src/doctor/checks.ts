@@ -3,7 +3,7 @@ import { faultChecks } from './fault/checks.ts';
 import type { Check } from './run-checks.ts';
 import type { Sight } from './sight.ts';
 import { surroundingsChecks } from './surroundings/checks.ts';
-import { webhookChecks } from './webhook-checks.ts';
+import { webhookChecks } from './webhook/checks.ts';
 
 /** All checks, in the order of the output. */
 export function allChecks(sight: Sight): readonly Check[] {

@@ -5,11 +5,10 @@ import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { ephemeralPair, type EphemeralPair } from '../../src/certificates/ephemeral.ts';
 import { configSchema } from '../../src/config/schema.ts';
-import { certificateSight } from '../../src/doctor/certificate-sight.ts';
 import { createSight, type DoctorParts } from '../../src/doctor/sight.ts';
 import type { ClusterView, PodSeen } from '../../src/doctor/view/view.ts';
-import { askCertificate } from '../../src/doctor/webhook/ask-certificate.ts';
-import { judgeTrust } from '../../src/doctor/webhook/certificates.ts';
+import { certificateSight } from '../../src/doctor/webhook/certificate-evidence.ts';
+import { askCertificate, judgeTrust } from '../../src/doctor/webhook/certificates.ts';
 
 const NAME = 'webhook.libc-dns.svc';
 

@@ -2,7 +2,7 @@ import { counted } from '../../util/text.ts';
 import { listed, ok, type Outcome, warning } from '../check.ts';
 import type { WebhookConfiguration, WebhookEntry } from '../view/view.ts';
 import { isOurs } from '../webhook/registration.ts';
-import { concernsPods } from '../webhook/selector.ts';
+import { concernsPods } from '../webhook/scope.ts';
 
 /** In a name of somebody's webhook: it is about DNS. dnsconfig-injector, node-local-dns, ndots-admission-controller, … */
 const ABOUT_DNS = /dns|ndots/i;

@@ -1,7 +1,7 @@
 import { counted } from '../../util/text.ts';
 import { listed, ok, type Outcome, warning } from '../check.ts';
 import type { MutatingPolicy } from '../view/view.ts';
-import { concernsPods } from '../webhook/selector.ts';
+import { concernsPods } from '../webhook/scope.ts';
 
 const SETS_DNS = /\bdns(Config|Policy)\b/;
 

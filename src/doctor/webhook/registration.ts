@@ -3,7 +3,7 @@ import { SYSTEM_NAMESPACES } from '../../policy/scope.ts';
 import { counted } from '../../util/text.ts';
 import { failure, type Outcome, type Remark, summarize, warning } from '../check.ts';
 import type { ServiceSeen, WebhookConfiguration, WebhookEntry } from '../view/view.ts';
-import { concernsPods, selects } from './selector.ts';
+import { concernsPods, selects } from './scope.ts';
 
 /** Entries of ours end like this, whatever the configuration is called: charts and manifests alike. */
 const OURS = /(^|\.)libc-dns\.dev$/;

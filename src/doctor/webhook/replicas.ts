@@ -1,7 +1,7 @@
 import { counted, shellWord } from '../../util/text.ts';
 import { listed, type Outcome, type Remark, skipped, summarize, warning } from '../check.ts';
 import type { BudgetSeen, DeploymentSeen, PodSeen } from '../view/view.ts';
-import { selects } from './selector.ts';
+import { selects } from './scope.ts';
 
 export interface ReplicasSight {
   /** `namespace/name` of the Service that the registration calls. */

@@ -1,8 +1,7 @@
 import type { PodView, PolicyConfig } from '../../policy/model.ts';
 import { effectiveMode, MODE_LABEL } from '../../policy/scope.ts';
 import { listed, ok, type Outcome, type Remark, summarize } from '../check.ts';
-import type { Labels, WebhookEntry } from '../view/view.ts';
-import { selects } from './selector.ts';
+import type { AdmissionRule, Labels, LabelSelector, WebhookEntry } from '../view/view.ts';
 
 const VALUES = [undefined, 'enforce', 'audit', 'off'] as const;
 
@@ -110,4 +109,40 @@ export function judgeScope({ entries, config, namespaces, own }: ScopeSight): Ou
   const wrong = remarks(cases(entries, config));
   if (wrong.length > 0) return summarize(wrong, fine, { data, details: [fine] });
   return ok(fine, { data, ...(within.length === 0 && { advice: [LABEL] }) });
+}
+
+/** Whether a LabelSelector takes these labels (apimachinery labels.Requirement.Matches); an unknown operator takes nothing. */
+export function selects({ matchLabels, matchExpressions }: LabelSelector, labels: Labels): boolean {
+  const has = (key: string): boolean => Object.hasOwn(labels, key);
+  return (
+    Object.entries(matchLabels).every(([key, value]) => has(key) && labels[key] === value) &&
+    matchExpressions.every(({ key, operator, values }) => {
+      switch (operator) {
+        case 'In':
+          return has(key) && values.includes(labels[key] ?? '');
+        case 'NotIn':
+          return !has(key) || !values.includes(labels[key] ?? '');
+        case 'Exists':
+          return has(key);
+        case 'DoesNotExist':
+          return !has(key);
+        default:
+          return false;
+      }
+    })
+  );
+}
+
+const named = (list: readonly string[], word: string): boolean => list.includes('*') || list.includes(word);
+
+/** Whether the rules name an operation on Pods. */
+export function concernsPods(rules: readonly AdmissionRule[], operation: 'CREATE' | 'UPDATE'): boolean {
+  return rules.some(
+    ({ apiGroups, operations, resources }) =>
+      named(apiGroups, '') &&
+      named(operations, operation) &&
+      resources.some(
+        (resource) => resource === '*' || resource === '*/*' || resource === 'pods' || resource === 'pods/*',
+      ),
+  );
 }

@@ -8,8 +8,7 @@ import { configSchema } from '../../../src/config/schema.ts';
 import { webhookConfiguration } from '../../../src/doctor/view/objects.ts';
 import type { LabelSelector, WebhookConfiguration, WebhookEntry } from '../../../src/doctor/view/view.ts';
 import { judgeRegistration, ourConfigurations } from '../../../src/doctor/webhook/registration.ts';
-import { judgeScope } from '../../../src/doctor/webhook/scope.ts';
-import { concernsPods, selects } from '../../../src/doctor/webhook/selector.ts';
+import { concernsPods, judgeScope, selects } from '../../../src/doctor/webhook/scope.ts';
 
 const manifest = (name: string): WebhookConfiguration =>
   webhookConfiguration.parse(

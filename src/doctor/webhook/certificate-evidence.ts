@@ -1,6 +1,6 @@
-import type { Sight } from './sight.ts';
-import type { CertificateSight, Served, Stored } from './webhook/certificates.ts';
-import { certificateSecretOf } from './webhook/installation.ts';
+import type { Sight } from '../sight.ts';
+import type { CertificateSight, Served, Stored } from './certificates.ts';
+import { certificateSecretOf } from './installation.ts';
 
 /** Where the server listens unless the configuration says otherwise. */
 const PORT = 10_250;

@@ -1,16 +1,16 @@
-import { SYSTEM_NAMESPACES } from '../policy/scope.ts';
-import { certificateSight } from './certificate-sight.ts';
-import { failure, ok, type Outcome, skipped, warning } from './check.ts';
-import type { Check } from './run-checks.ts';
-import type { Sight } from './sight.ts';
-import type { ServiceSeen } from './view/view.ts';
-import { type CertificateSight, judgeLife, judgeTrust } from './webhook/certificates.ts';
-import { CALL_METRICS, judgeFailOpen } from './webhook/fail-open.ts';
-import { judgeRegistration } from './webhook/registration.ts';
-import { judgeRehearsal, type Rehearsal, REHEARSED_POD, whyNotHere } from './webhook/rehearsal.ts';
-import { judgeReplicas } from './webhook/replicas.ts';
-import { judgeRights, type Need, rightsNeeded } from './webhook/rights.ts';
-import { judgeScope } from './webhook/scope.ts';
+import { SYSTEM_NAMESPACES } from '../../policy/scope.ts';
+import { failure, ok, type Outcome, skipped, warning } from '../check.ts';
+import type { Check } from '../run-checks.ts';
+import type { Sight } from '../sight.ts';
+import type { ServiceSeen } from '../view/view.ts';
+import { certificateSight } from './certificate-evidence.ts';
+import { type CertificateSight, judgeLife, judgeTrust } from './certificates.ts';
+import { CALL_METRICS, judgeFailOpen } from './fail-open.ts';
+import { judgeRegistration } from './registration.ts';
+import { judgeRehearsal, type Rehearsal, REHEARSED_POD, whyNotHere } from './rehearsal.ts';
+import { judgeReplicas } from './replicas.ts';
+import { judgeRights, type Need, rightsNeeded } from './rights.ts';
+import { judgeScope } from './scope.ts';
 
 const notRegistered = (): Outcome => skipped('the webhook is not registered here');
 
