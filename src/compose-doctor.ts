@@ -11,7 +11,7 @@ import { policyConfig } from './config/policy-config.ts';
 import type { Config } from './config/schema.ts';
 import { parsePlatform, podPlatform } from './detection/platform.ts';
 import { RACE_LIMITS, type RaceLimits } from './doctor/dns/race.ts';
-import type { ImageLook } from './doctor/sight.ts';
+import type { ImageLook } from './doctor/evidence.ts';
 import { createDoctorView } from './doctor/view/reader.ts';
 import type { DnsSeen } from './doctor/view/view.ts';
 import { askCertificate } from './doctor/webhook/certificates.ts';

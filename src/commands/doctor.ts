@@ -1,12 +1,11 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import type { Config } from '../config/schema.ts';
+import { allChecks, chooseChecks } from '../doctor/all-checks.ts';
 import type { Status } from '../doctor/check.ts';
-import { allChecks, chooseChecks } from '../doctor/checks.ts';
-import { reportText, type TextStyle } from '../doctor/report-text.ts';
-import { doctorReport, type DoctorReport, fails } from '../doctor/report.ts';
-import { type Check, runChecks } from '../doctor/run-checks.ts';
-import { createSight, type DoctorParts } from '../doctor/sight.ts';
+import { createSight, type DoctorParts } from '../doctor/evidence.ts';
+import { doctorReport, type DoctorReport, fails, reportText, type TextStyle } from '../doctor/report.ts';
+import { type Check, runChecks } from '../doctor/run.ts';
 import { addCommonFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
 import { CommandError, type Io, painter } from '../terminal/io.ts';
 import { printable } from '../util/text.ts';

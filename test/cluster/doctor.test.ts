@@ -1,21 +1,22 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { composeDoctor } from '../../src/compose-doctor.ts';
 import type { CheckEntry, DoctorReport } from '../../src/doctor/report.ts';
+import { createCertificate } from '../support/certificate.ts';
 import { cli, type CliResult } from '../support/cli.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
-import { createCertificate } from '../support/certificate.ts';
 import { startDnsServer, type TestDnsServer } from '../support/dns-server.ts';
 import { completeInstallation, kubeProxyConfig, node, putReplica, whileChanged } from '../support/doctor-objects.ts';
 import { elf } from '../support/elf-builder.ts';
 import { image } from '../support/image-builder.ts';
-import { install, NAME, NAMESPACE, type Installation } from '../support/installation.ts';
+import { install, type Installation, NAME, NAMESPACE } from '../support/installation.ts';
 import { layer } from '../support/layer-builder.ts';
 import { createPod } from '../support/pods.ts';
-import { startRegistry, type RegistryServer } from '../support/registry-server.ts';
+import { type RegistryServer, startRegistry } from '../support/registry-server.ts';
 
 const REPLICAS = [
   { name: 'a', node: 'one' },

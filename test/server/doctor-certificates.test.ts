@@ -5,7 +5,7 @@ import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { ephemeralPair, type EphemeralPair } from '../../src/certificates/ephemeral.ts';
 import { configSchema } from '../../src/config/schema.ts';
-import { createSight, type DoctorParts } from '../../src/doctor/sight.ts';
+import { createSight, type DoctorParts } from '../../src/doctor/evidence.ts';
 import type { ClusterView, PodSeen } from '../../src/doctor/view/view.ts';
 import { certificateSight } from '../../src/doctor/webhook/certificate-evidence.ts';
 import { askCertificate, judgeTrust } from '../../src/doctor/webhook/certificates.ts';

@@ -1,8 +1,8 @@
 import type { Config } from '../../config/schema.ts';
 import { shellWord } from '../../util/text.ts';
 import { type Advice, failure, ok, type Outcome, skipped, summarize, warning, worst } from '../check.ts';
-import type { Check } from '../run-checks.ts';
-import type { Sight } from '../sight.ts';
+import type { Sight } from '../evidence.ts';
+import type { Check } from '../run.ts';
 import { type Asked, askTcp, askUdp, type DnsServer } from './ask.ts';
 import { judgeRace, measureRace } from './race.ts';
 

@@ -4,11 +4,10 @@ import type { FixState } from '../../exposure/kernel-fixes.ts';
 import { judgeKernel, type KernelLevel } from '../../exposure/kernels.ts';
 import { kubeProxyOf, type KubeProxySources } from '../../exposure/kube-proxy.ts';
 import { compareText, counted, shellWord } from '../../util/text.ts';
-import { type Advice, failure, listed, ok, type Outcome, skipped, warning } from '../check.ts';
-import type { Check } from '../run-checks.ts';
-import { NeedsClusterError, type Sight } from '../sight.ts';
+import { type Advice, failure, listed, ok, type Outcome, skipped, warning, why } from '../check.ts';
+import { NeedsClusterError, type Sight } from '../evidence.ts';
+import type { Check } from '../run.ts';
 import type { DnsSeen, NodeSeen } from '../view/view.ts';
-import { why } from '../why.ts';
 
 const HOW = { text: 'Name the cluster with --kubeconfig and --context, as for kubectl.' };
 

@@ -1,4 +1,4 @@
-import type { Sight } from '../sight.ts';
+import type { Sight } from '../evidence.ts';
 import type { CertificateSight, Served, Stored } from './certificates.ts';
 import { certificateSecretOf } from './installation.ts';
 

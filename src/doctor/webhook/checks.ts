@@ -1,7 +1,7 @@
 import { SYSTEM_NAMESPACES } from '../../policy/scope.ts';
 import { failure, ok, type Outcome, skipped, warning } from '../check.ts';
-import type { Check } from '../run-checks.ts';
-import type { Sight } from '../sight.ts';
+import type { Sight } from '../evidence.ts';
+import type { Check } from '../run.ts';
 import type { ServiceSeen } from '../view/view.ts';
 import { certificateSight } from './certificate-evidence.ts';
 import { type CertificateSight, judgeLife, judgeTrust } from './certificates.ts';

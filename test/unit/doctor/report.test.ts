@@ -1,12 +1,20 @@
 import { describe, expect, it } from 'vitest';
 
-import { failure, ok, skipped, summarize, warning, worst, type Outcome } from '../../../src/doctor/check.ts';
-import { allChecks, chooseChecks } from '../../../src/doctor/checks.ts';
-import { doctorReport, fails } from '../../../src/doctor/report.ts';
-import { reportText, type TextStyle } from '../../../src/doctor/report-text.ts';
-import { runChecks, type Check, type Checked } from '../../../src/doctor/run-checks.ts';
-import { createSight, type DoctorParts } from '../../../src/doctor/sight.ts';
-import { missingRight, why } from '../../../src/doctor/why.ts';
+import { allChecks, chooseChecks } from '../../../src/doctor/all-checks.ts';
+import {
+  failure,
+  missingRight,
+  ok,
+  type Outcome,
+  skipped,
+  summarize,
+  warning,
+  why,
+  worst,
+} from '../../../src/doctor/check.ts';
+import { createSight, type DoctorParts } from '../../../src/doctor/evidence.ts';
+import { doctorReport, fails, reportText, type TextStyle } from '../../../src/doctor/report.ts';
+import { type Check, type Checked, runChecks } from '../../../src/doctor/run.ts';
 import { cli } from '../../support/cli.ts';
 
 const never = new AbortController().signal;

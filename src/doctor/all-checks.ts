@@ -1,7 +1,7 @@
 import { dnsChecks } from './dns/checks.ts';
+import type { Sight } from './evidence.ts';
 import { faultChecks } from './fault/checks.ts';
-import type { Check } from './run-checks.ts';
-import type { Sight } from './sight.ts';
+import type { Check } from './run.ts';
 import { surroundingsChecks } from './surroundings/checks.ts';
 import { webhookChecks } from './webhook/checks.ts';
 

@@ -1,5 +1,4 @@
-import { skipped, type Group, type Outcome } from './check.ts';
-import { why } from './why.ts';
+import { type Group, type Outcome, skipped, why } from './check.ts';
 
 /** One thing that is looked at. */
 export interface Check {
