@@ -6,7 +6,7 @@ import { parsePlatform, platformName } from '../detection/platform.ts';
 import { addCommonFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
 import { CommandError, type DetectingCommand, type Io, type Paint, painter } from '../terminal/io.ts';
 import { printable } from '../util/text.ts';
-import { table } from './report-text.ts';
+import { table } from './explain.ts';
 
 interface DetectFlags extends CommonFlags {
   readonly command?: string[];

@@ -4,7 +4,7 @@ import { createTwoFilesPatch } from 'diff';
 import { objectPatch, patchedValue, patchManifest, type TemplatePatch } from '../manifests/patch.ts';
 import type { Manifest, ManifestDocument } from '../manifests/read.ts';
 import { type DetectingCommand, type Paint, painter } from '../terminal/io.ts';
-import { addManifestFlags, type Explained, explainFiles, type ManifestFlags } from './offline.ts';
+import { addManifestFlags, type Explained, explainFiles, type ManifestFlags } from './explain-manifests.ts';
 
 interface InjectFlags extends ManifestFlags {
   readonly output: 'yaml' | 'json' | 'diff' | 'patch';

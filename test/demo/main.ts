@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 
-import { sideBySide } from '../../src/commands/side-by-side.ts';
+import { sideBySide } from '../../src/commands/explain.ts';
 import { readPod } from '../../src/policy/read-pod.ts';
 import { type Reason, REASONS } from '../../src/policy/reasons.ts';
 import { kubeletResolvConf } from '../../src/resolv-conf/kubelet.ts';
