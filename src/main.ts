@@ -3,10 +3,10 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 
 import packageJson from '../package.json' with { type: 'json' };
+import { composeDetector } from './app/detection.ts';
+import type { Surroundings } from './app/join.ts';
+import { composeServer } from './app/serve.ts';
 import { run } from './commands/program.ts';
-import { composeDetector } from './compose-detection.ts';
-import type { Surroundings } from './compose-kubernetes.ts';
-import { composeServer } from './compose-server.ts';
 import type { Io } from './terminal/io.ts';
 import { replaceFile } from './util/files.ts';
 import { collectGarbage } from './util/garbage.ts';
@@ -74,14 +74,14 @@ process.exitCode = await run(process.argv.slice(2), {
   openDetector: (config, { images }) =>
     composeDetector(config, { ...around, warn, ...(images && { person: { images } }) }),
   openCluster: async (flags) => {
-    const { composeAudit } = await import('./compose-audit.ts');
+    const { composeAudit } = await import('./app/audit.ts');
     return await composeAudit(flags, { ...around, warn });
   },
   writeFile: replaceFile,
   now: () => new Date(),
   openDoctor: async (context) => {
     // Loaded only here: the server starts faster without it.
-    const { composeDoctor } = await import('./compose-doctor.ts');
+    const { composeDoctor } = await import('./app/doctor.ts');
     return await composeDoctor(context, around);
   },
   collectGarbage,

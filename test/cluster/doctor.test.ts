@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { composeDoctor } from '../../src/compose-doctor.ts';
+import { composeDoctor } from '../../src/app/doctor.ts';
 import type { CheckEntry, DoctorReport } from '../../src/doctor/report.ts';
 import { createCertificate } from '../support/certificate.ts';
 import { cli, type CliResult } from '../support/cli.ts';

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { composePullSecrets } from '../../src/compose-pull-secrets.ts';
+import { composePullSecrets } from '../../src/app/cluster.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { createImageDetector } from '../../src/detection/image-detector.ts';
 import type { Credential } from '../../src/detection/image-source.ts';

@@ -1,8 +1,8 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 
+import { composeDetector } from '../../src/app/detection.ts';
 import type { AuditCluster } from '../../src/audit/read.ts';
 import { type ProgramParts, run } from '../../src/commands/program.ts';
-import { composeDetector } from '../../src/compose-detection.ts';
 import type { Detector } from '../../src/detection/detector.ts';
 import type { Io } from '../../src/terminal/io.ts';
 import { replaceFile } from '../../src/util/files.ts';

@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { Agent } from 'undici';
 import { afterEach, describe, expect, it } from 'vitest';
 
+import { meantCluster } from '../../../src/app/join.ts';
 import { podSeen } from '../../../src/cluster/pod-seen.ts';
-import { meantCluster } from '../../../src/compose-kubeconfig.ts';
 import * as objects from '../../../src/doctor/view/objects.ts';
 import { apiServerMetrics, createDoctorView } from '../../../src/doctor/view/reader.ts';
 import type { KubeRequest } from '../../../src/kubernetes/client.ts';

@@ -1,25 +1,24 @@
 import { existsSync } from 'node:fs';
 
-import { createDiscovery } from './cluster/dns-discovery.ts';
-import type { OwnPlace } from './cluster/dns-sources.ts';
-import type { DoctorContext, OpenDoctor } from './commands/doctor.ts';
-import { composeDetector } from './compose-detection.ts';
-import { meantCluster } from './compose-kubeconfig.ts';
-import { connect, hasServiceAccount, ownPlace, type Surroundings } from './compose-kubernetes.ts';
-import { composePullSecrets } from './compose-pull-secrets.ts';
-import { policyConfig } from './config/policy-config.ts';
-import type { Config } from './config/schema.ts';
-import { parsePlatform, podPlatform } from './detection/platform.ts';
-import { RACE_LIMITS, type RaceLimits } from './doctor/dns/race.ts';
-import type { ImageLook } from './doctor/evidence.ts';
-import { createDoctorView } from './doctor/view/reader.ts';
-import type { DnsSeen } from './doctor/view/view.ts';
-import { askCertificate } from './doctor/webhook/certificates.ts';
-import type { KubeClient } from './kubernetes/client.ts';
-import type { KubeError } from './kubernetes/errors.ts';
-import { parseReference } from './registry/reference.ts';
-import type { Log } from './telemetry/log.ts';
-import { systemClock } from './util/clock.ts';
+import { createDiscovery } from '../cluster/dns-discovery.ts';
+import type { OwnPlace } from '../cluster/dns-sources.ts';
+import type { DoctorContext, OpenDoctor } from '../commands/doctor.ts';
+import { policyConfig } from '../config/policy-config.ts';
+import type { Config } from '../config/schema.ts';
+import { parsePlatform, podPlatform } from '../detection/platform.ts';
+import { RACE_LIMITS, type RaceLimits } from '../doctor/dns/race.ts';
+import type { ImageLook } from '../doctor/evidence.ts';
+import { createDoctorView } from '../doctor/view/reader.ts';
+import type { DnsSeen } from '../doctor/view/view.ts';
+import { askCertificate } from '../doctor/webhook/certificates.ts';
+import type { KubeClient } from '../kubernetes/client.ts';
+import type { KubeError } from '../kubernetes/errors.ts';
+import { parseReference } from '../registry/reference.ts';
+import type { Log } from '../telemetry/log.ts';
+import { systemClock } from '../util/clock.ts';
+import { composePullSecrets } from './cluster.ts';
+import { composeDetector } from './detection.ts';
+import { connect, hasServiceAccount, meantCluster, ownPlace, type Surroundings } from './join.ts';
 
 /** Milliseconds for an object of the API, and for a certificate. */
 const [READ_MS, TLS_MS] = [5000, 3000];

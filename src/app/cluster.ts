@@ -1,15 +1,21 @@
-import type { Namespaces } from './admission/mutate.ts';
-import type { KnownFacts } from './cluster/dns-discovery.ts';
-import { type ClusterFactsSource, createClusterFacts } from './cluster/dns-facts.ts';
-import { createNamespaces } from './cluster/namespaces.ts';
-import type { ServerContext } from './commands/serve.ts';
-import type { Joined } from './compose-kubernetes.ts';
-import { policyConfig } from './config/policy-config.ts';
-import type { NamespaceView } from './policy/model.ts';
-import { MODE_LABEL } from './policy/scope.ts';
-import type { FailureLog } from './telemetry/failure-log.ts';
-import { pause } from './util/abort.ts';
-import { systemClock } from './util/clock.ts';
+import type { Namespaces } from '../admission/mutate.ts';
+import type { KnownFacts } from '../cluster/dns-discovery.ts';
+import { type ClusterFactsSource, createClusterFacts } from '../cluster/dns-facts.ts';
+import { createNamespaces } from '../cluster/namespaces.ts';
+import { createPullSecrets, type PullSecrets } from '../cluster/pull-secrets.ts';
+import type { ServerContext } from '../commands/serve.ts';
+import { policyConfig } from '../config/policy-config.ts';
+import type { Config } from '../config/schema.ts';
+import type { KubeClient } from '../kubernetes/client.ts';
+import type { NamespaceView } from '../policy/model.ts';
+import { MODE_LABEL } from '../policy/scope.ts';
+import { parseDockerConfig, parseLegacyDockerConfig } from '../registry/auth/docker-config.ts';
+import type { FailureLog } from '../telemetry/failure-log.ts';
+import { limitedWarnings } from '../telemetry/log-limits.ts';
+import type { Log } from '../telemetry/log.ts';
+import { pause } from '../util/abort.ts';
+import { systemClock } from '../util/clock.ts';
+import type { Joined } from './join.ts';
 
 /** Milliseconds that readiness waits for a copy that does not come: Pods are answered all the same, each by live reads. */
 const FIRST_COPY_MS = 10_000;
@@ -133,4 +139,28 @@ export function composeNamespaces(
 /** Resolves when the copies are there, or after a while without them. */
 export async function firstCopies(copies: readonly Promise<void>[], signal: AbortSignal): Promise<void> {
   await Promise.race([Promise.all(copies), pause(FIRST_COPY_MS, signal)]);
+}
+
+/**
+ * The registry logins of Pods: `of` is the `credentials` of `PodVerdictsOptions`. Undefined where the configuration does
+ * not allow to read Secrets. `count` is called for each that could not be used.
+ */
+export function composePullSecrets(
+  { detection }: Config,
+  client: Pick<KubeClient, 'request'>,
+  log: Pick<Log, 'warn'>,
+  count: (code: string) => void = () => {},
+): PullSecrets | undefined {
+  const { enabled, pullSecrets } = detection.registry;
+  if (!enabled || !pullSecrets) return undefined;
+  const warn = limitedWarnings(log, systemClock.monotonic);
+  return createPullSecrets({
+    client,
+    readers: { dockerConfig: parseDockerConfig, legacyDockerConfig: parseLegacyDockerConfig },
+    clock: systemClock,
+    onProblem: ({ message, ...fields }) => {
+      count(fields.code);
+      warn(message, fields);
+    },
+  });
 }

@@ -1,23 +1,25 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
-import { composeIdentities } from './compose-identities.ts';
-import { registryProxy } from './config/registry-proxy.ts';
-import type { Config } from './config/schema.ts';
-import type { DetectorHooks } from './detection/detector.ts';
-import { createImageDetector } from './detection/image-detector.ts';
-import { ImageSourceError, type ImageSources } from './detection/image-source.ts';
-import type { VerdictStore } from './detection/verdict-store.ts';
-import { createInspector, inspectImage } from './inspection/inspect.ts';
-import { fullScanLimits } from './inspection/limits.ts';
-import { credentialHelper } from './registry/auth/credential-helper.ts';
-import { combineCredentials, type CredentialSource, listedCredentials } from './registry/auth/credentials.ts';
-import { dockerConfigCredentials, parseDockerConfig } from './registry/auth/docker-config.ts';
-import { createRegistryClient, type RegistryClient } from './registry/client.ts';
-import type { BreakerState } from './registry/http/host-state.ts';
-import { openOciLayout, parseLayoutReference } from './registry/oci-layout.ts';
-import { CommandError, type OpenDetector } from './terminal/io.ts';
-import { systemClock } from './util/clock.ts';
+import { registryProxy } from '../config/registry-proxy.ts';
+import type { Config } from '../config/schema.ts';
+import type { DetectorHooks } from '../detection/detector.ts';
+import { createImageDetector } from '../detection/image-detector.ts';
+import { ImageSourceError, type ImageSources } from '../detection/image-source.ts';
+import type { VerdictStore } from '../detection/verdict-store.ts';
+import { createInspector, inspectImage } from '../inspection/inspect.ts';
+import { fullScanLimits } from '../inspection/limits.ts';
+import { credentialHelper } from '../registry/auth/credential-helper.ts';
+import { combineCredentials, type CredentialSource, listedCredentials } from '../registry/auth/credentials.ts';
+import { dockerConfigCredentials, parseDockerConfig } from '../registry/auth/docker-config.ts';
+import { createRegistryClient, type RegistryClient } from '../registry/client.ts';
+import { type CloudIdentities, cloudPackages, createCloudIdentities } from '../registry/cloud/identities.ts';
+import type { BreakerState } from '../registry/http/host-state.ts';
+import type { ProxyOptions } from '../registry/http/proxy.ts';
+import { openOciLayout, parseLayoutReference } from '../registry/oci-layout.ts';
+import { createLimitedLines } from '../telemetry/log-limits.ts';
+import { CommandError, type OpenDetector } from '../terminal/io.ts';
+import { systemClock } from '../util/clock.ts';
 
 export interface DetectionOptions {
   readonly version: string;
@@ -158,4 +160,52 @@ export async function composeDetector(config: Config, options: DetectionOptions)
       await client.close();
     },
   };
+}
+
+export interface IdentitiesOptions {
+  readonly version: string;
+  readonly environment: NodeJS.ProcessEnv;
+  /** The text of `detection.registry.caFile`. */
+  readonly ca?: string;
+  /** For the registries themselves. */
+  readonly proxy?: ProxyOptions | undefined;
+  /** For logins that cannot be had; holds none of them. */
+  readonly warn: (message: string) => void;
+}
+
+/** Whether Node finds a package from here. Nothing of it is loaded. */
+function isInstalled(name: string): boolean {
+  try {
+    return import.meta.resolve(name) !== '';
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The logins of the webhook's own cloud identities; undefined where none is configured. Throws `CommandError` where a
+ * cloud's package is not there: at the start, for later it would be one warning among many.
+ */
+export function composeIdentities({ detection }: Config, options: IdentitiesOptions): CloudIdentities | undefined {
+  const { identities, proxy: _withoutLogin, noProxy: _, ...lists } = detection.registry;
+  if (identities.length === 0 || !lists.enabled) return undefined;
+  const missing = identities.filter((cloud) => !isInstalled(cloudPackages[cloud]));
+  if (missing.length > 0) {
+    const names = missing.map((cloud) => cloudPackages[cloud]).join(' ');
+    const message = `detection.registry.identities: ${missing.join(', ')}: not installed: ${names}`;
+    throw new CommandError(
+      'usage',
+      `${message}. Add it to the image as docs/pull-secrets.md shows: npm install ${names}`,
+    );
+  }
+  return createCloudIdentities({
+    ...lists,
+    clouds: identities,
+    environment: options.environment,
+    ...(options.ca !== undefined && { ca: options.ca }),
+    proxy: options.proxy,
+    userAgent: `libc-dns-webhook/${options.version}`,
+    clock: systemClock,
+    onProblem: createLimitedLines(options.warn, systemClock.monotonic),
+  });
 }

@@ -1,21 +1,20 @@
-import type { AuditCluster, AuditDetector, AuditFacts, ClusterFlags, ScanRequest } from './audit/read.ts';
-import type { ClusterSection, Gap } from './audit/report/report.ts';
-import { scanCluster, scanFailure } from './audit/scan/cluster.ts';
-import { findInstallation } from './audit/scan/installation.ts';
-import { createVerdictReader, type VerdictReader } from './audit/scan/verdicts.ts';
-import type { KnownFacts } from './cluster/dns-discovery.ts';
-import { createClusterFacts } from './cluster/dns-facts.ts';
-import { composeDetector } from './compose-detection.ts';
-import type { Surroundings } from './compose-kubernetes.ts';
-import { joinAsPerson, type PersonsCluster } from './compose-person.ts';
-import { composePullSecrets } from './compose-pull-secrets.ts';
-import { policyConfig } from './config/policy-config.ts';
-import type { Config } from './config/schema.ts';
-import { KubeError } from './kubernetes/errors.ts';
-import type { PolicyConfig } from './policy/model.ts';
-import { nodeLocalUsable } from './policy/redirect.ts';
-import type { Log } from './telemetry/log.ts';
-import { CommandError } from './terminal/io.ts';
+import type { AuditCluster, AuditDetector, AuditFacts, ClusterFlags, ScanRequest } from '../audit/read.ts';
+import type { ClusterSection, Gap } from '../audit/report/report.ts';
+import { scanCluster, scanFailure } from '../audit/scan/cluster.ts';
+import { findInstallation } from '../audit/scan/installation.ts';
+import { createVerdictReader, type VerdictReader } from '../audit/scan/verdicts.ts';
+import type { KnownFacts } from '../cluster/dns-discovery.ts';
+import { createClusterFacts } from '../cluster/dns-facts.ts';
+import { policyConfig } from '../config/policy-config.ts';
+import type { Config } from '../config/schema.ts';
+import { KubeError } from '../kubernetes/errors.ts';
+import type { PolicyConfig } from '../policy/model.ts';
+import { nodeLocalUsable } from '../policy/redirect.ts';
+import type { Log } from '../telemetry/log.ts';
+import { CommandError } from '../terminal/io.ts';
+import { composePullSecrets } from './cluster.ts';
+import { composeDetector } from './detection.ts';
+import { joinAsPerson, type PersonsCluster, type Surroundings } from './join.ts';
 
 export interface AuditSurroundings extends Surroundings {
   /** For what goes wrong beside the audit; holds no secret. */

@@ -1,20 +1,17 @@
-import type { ServerContext, ServerParts } from './commands/serve.ts';
-import { composeCertificates } from './compose-certificates.ts';
-import { composeFacts, composeNamespaces, firstCopies, firstFacts } from './compose-cluster.ts';
-import { composeDetector, type DetectionOptions } from './compose-detection.ts';
-import { composeEvents } from './compose-events.ts';
-import { joinCluster, type Joined, type Surroundings } from './compose-kubernetes.ts';
-import { composePullSecrets } from './compose-pull-secrets.ts';
-import { composeStore, type StoreParts } from './compose-store.ts';
-import { composeWarmUp } from './compose-warm-up.ts';
-import { registryProxy } from './config/registry-proxy.ts';
-import type { DetectorHooks } from './detection/detector.ts';
-import { parsePlatform } from './detection/platform.ts';
-import type { ClusterFacts } from './policy/model.ts';
-import { createFailureLog } from './telemetry/failure-log.ts';
-import { limitedWarnings } from './telemetry/log-limits.ts';
-import type { OpenDetector } from './terminal/io.ts';
-import { systemClock } from './util/clock.ts';
+import type { ServerContext, ServerParts } from '../commands/serve.ts';
+import { registryProxy } from '../config/registry-proxy.ts';
+import type { DetectorHooks } from '../detection/detector.ts';
+import { parsePlatform } from '../detection/platform.ts';
+import type { ClusterFacts } from '../policy/model.ts';
+import { createFailureLog } from '../telemetry/failure-log.ts';
+import { limitedWarnings } from '../telemetry/log-limits.ts';
+import type { OpenDetector } from '../terminal/io.ts';
+import { systemClock } from '../util/clock.ts';
+import { composeCertificates } from './certificates.ts';
+import { composeFacts, composeNamespaces, composePullSecrets, firstCopies, firstFacts } from './cluster.ts';
+import { composeDetector, type DetectionOptions } from './detection.ts';
+import { joinCluster, type Joined, type Surroundings } from './join.ts';
+import { composeEvents, composeStore, composeWarmUp, type StoreParts } from './observers.ts';
 
 function detectionHooks({ metrics, log }: ServerContext): DetectorHooks {
   return {

@@ -1,12 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
 
-import type { OwnPlace } from './cluster/dns-sources.ts';
-import type { ServeFlags } from './commands/serve.ts';
-import type { KubeClient } from './kubernetes/client.ts';
-import { KubeError } from './kubernetes/errors.ts';
-import type { KubeConfigOptions, KubeConfigTransport } from './kubernetes/kubeconfig.ts';
-import type { Log } from './telemetry/log.ts';
-import { CommandError } from './terminal/io.ts';
+import type { OwnPlace } from '../cluster/dns-sources.ts';
+import type { ServeFlags } from '../commands/serve.ts';
+import type { KubeClient } from '../kubernetes/client.ts';
+import { KubeError } from '../kubernetes/errors.ts';
+import type { KubeConfigOptions, KubeConfigTransport } from '../kubernetes/kubeconfig.ts';
+import type { Log } from '../telemetry/log.ts';
+import { CommandError } from '../terminal/io.ts';
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
@@ -47,8 +49,8 @@ function optional<T extends object>(object: T): { [K in keyof T]?: NonNullable<T
 export async function connect(access: KubeConfigOptions): Promise<Connected> {
   // Loaded only here: who does not join a cluster does not pay for it.
   const [{ createKubeClient }, { kubeConfigTransport }] = await Promise.all([
-    import('./kubernetes/client.ts'),
-    import('./kubernetes/kubeconfig.ts'),
+    import('../kubernetes/client.ts'),
+    import('../kubernetes/kubeconfig.ts'),
   ]);
   try {
     const transport = kubeConfigTransport(access);
@@ -103,4 +105,54 @@ export async function joinCluster(
 ): Promise<Joined> {
   if (kubeconfig === undefined) return await joinOwn(around, log);
   return await joinByKubeconfig({ files: [kubeconfig], ...optional({ context }) }, around, log);
+}
+
+/** The cluster that a person means. */
+export interface Meant {
+  /** Kubeconfig files; absent: the service account of our own Pod. */
+  readonly files?: readonly string[];
+  readonly context?: string;
+}
+
+export interface Choice {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+}
+
+/** Where to look for the cluster: as kubectl does. A sentence where there is none. */
+export function meantCluster(
+  { kubeconfig, context }: Choice,
+  environment: NodeJS.ProcessEnv,
+  inCluster: boolean,
+): Meant | string {
+  const named = context === undefined ? {} : { context };
+  if (kubeconfig !== undefined) return { files: [kubeconfig], ...named };
+  const listed = (environment['KUBECONFIG'] ?? '').split(delimiter).filter(Boolean);
+  if (listed.length > 0) {
+    const files = [...new Set(listed)].filter((path) => existsSync(path));
+    return files.length > 0 ? { files, ...named } : `KUBECONFIG names ${listed.join(', ')}, which is not there`;
+  }
+  const usual = join(environment['HOME'] ?? homedir(), '.kube', 'config');
+  if (existsSync(usual)) return { files: [usual], ...named };
+  return inCluster ? {} : `neither --kubeconfig nor KUBECONFIG is given, and there is no ${usual}`;
+}
+
+/** A cluster that a person looks at. */
+export interface PersonsCluster extends Joined {
+  readonly client: KubeClient;
+  /** Whether we run in it, so that our own resolv.conf and the cluster DNS are those of its Pods. */
+  readonly inside: boolean;
+}
+
+/**
+ * Joins the cluster that a person means: `--kubeconfig`, `KUBECONFIG`, `~/.kube/config`, else the one we run in. Rejects with
+ * `CommandError` where there is none, or where it cannot be used.
+ */
+export async function joinAsPerson(choice: Choice, around: Surroundings, log: Log): Promise<PersonsCluster> {
+  const meant = meantCluster(choice, around.environment, around.inCluster);
+  if (typeof meant === 'string') throw new CommandError('usage', `no cluster: ${meant}`);
+  if (meant.files !== undefined) return { ...(await joinByKubeconfig(meant, around, log)), inside: false };
+  const { client, own } = await joinOwn(around, log);
+  if (client === undefined) throw new CommandError('failed', 'no cluster: no service account token is mounted here');
+  return { client, own, inside: true };
 }
