@@ -19,7 +19,7 @@ import { kubeletResolvConf } from '../resolv-conf/kubelet.ts';
 import { patchFor } from './patch.ts';
 import type { Alike, AlikeMemory, LastDecision } from './template-cache.ts';
 
-export interface EvaluatorOptions {
+interface EvaluatorOptions {
   readonly config: PolicyConfig;
   /** Read anew for each Pod: the facts change. */
   readonly cluster: () => ClusterFacts;

@@ -14,12 +14,12 @@ export interface PodCreation {
 }
 
 /** A review that was read before, but for what is new in each. */
-export interface KnownReview {
+interface KnownReview {
   readonly request: PodCreation;
   readonly alike: Alike;
 }
 
-export interface FoundReview extends KnownReview {
+interface FoundReview extends KnownReview {
   readonly uid: string;
 }
 

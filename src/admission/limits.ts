@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
 
-export interface ConnectionLimits {
+interface ConnectionLimits {
   /** On which no request has come. API servers send one at once, or keep a few that they opened ahead. */
   readonly unused: number;
   /** All of them. Beyond, new ones are dropped: those that API servers hold go on. */
@@ -35,7 +35,7 @@ export function limitConnections(server: Server, limits: ConnectionLimits = LIMI
 const MOST_BYTES = 64 * 1024 * 1024;
 
 /** How many bytes of bodies may be under way: whoever reaches the port could else fill the memory with bodies that never end. */
-export interface BodyBudget {
+interface BodyBudget {
   /** The bytes that a request is counted with, by its headers; undefined where there is no room for them. */
   take(headers: IncomingHttpHeaders): number | undefined;
   give(bytes: number): void;

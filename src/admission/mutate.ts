@@ -260,13 +260,13 @@ export function createMutate(options: MutateOptions): Mutate {
 const margin = (timeout: number): number => Math.min(500, timeout / 4);
 
 /** Milliseconds a look-up may take. `elapsed`: milliseconds since the request came in. */
-export type LookupBudget = (query: unknown, elapsed: number) => number;
+type LookupBudget = (query: unknown, elapsed: number) => number;
 
 /**
  * The configured budget (milliseconds), or less where the API server's own deadline, which it puts into the URL
  * (`/mutate?timeout=5s`), leaves less.
  */
-export function createLookupBudget(configured: number): LookupBudget {
+function createLookupBudget(configured: number): LookupBudget {
   const allowedBy = (text: unknown): number => {
     const timeout = typeof text === 'string' ? parseDuration(text) : undefined;
     return timeout === undefined ? configured : Math.min(configured, timeout - margin(timeout));

@@ -2,7 +2,7 @@ import Fastify, { type FastifyInstance } from 'fastify';
 
 import type { Metrics } from '../telemetry/metrics.ts';
 
-export interface ProbesOptions {
+interface ProbesOptions {
   readonly metrics: Metrics;
   /** Why the server is not ready; undefined where it is. */
   readonly notReady: () => string | undefined;

@@ -95,7 +95,7 @@ interface ResponseBody {
   readonly warnings?: readonly string[];
 }
 
-export interface Answer {
+interface Answer {
   readonly patch: readonly unknown[];
   readonly auditAnnotations?: Readonly<Record<string, string>>;
   readonly warnings: readonly string[];

@@ -30,7 +30,7 @@ const JSON_TYPE = 'application/json; charset=utf-8';
 /** Characters of an error's message in the log: the message quotes the request. */
 const MOST_MESSAGE = 300;
 
-export interface ServerOptions extends MutateOptions {
+interface ServerOptions extends MutateOptions {
   readonly certificates: CertificateSource;
   readonly drain: DrainTimes;
   /** For requests that are none: whoever reaches the port can send them. */

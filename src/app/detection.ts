@@ -162,7 +162,7 @@ export async function composeDetector(config: Config, options: DetectionOptions)
   };
 }
 
-export interface IdentitiesOptions {
+interface IdentitiesOptions {
   readonly version: string;
   readonly environment: NodeJS.ProcessEnv;
   /** The text of `detection.registry.caFile`. */
@@ -186,7 +186,7 @@ function isInstalled(name: string): boolean {
  * The logins of the webhook's own cloud identities; undefined where none is configured. Throws `CommandError` where a
  * cloud's package is not there: at the start, for later it would be one warning among many.
  */
-export function composeIdentities({ detection }: Config, options: IdentitiesOptions): CloudIdentities | undefined {
+function composeIdentities({ detection }: Config, options: IdentitiesOptions): CloudIdentities | undefined {
   const { identities, proxy: _withoutLogin, noProxy: _, ...lists } = detection.registry;
   if (identities.length === 0 || !lists.enabled) return undefined;
   const missing = identities.filter((cloud) => !isInstalled(cloudPackages[cloud]));

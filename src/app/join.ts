@@ -26,7 +26,7 @@ export interface Joined {
   readonly own: OwnPlace;
 }
 
-export interface Connected {
+interface Connected {
   readonly client: KubeClient;
   readonly transport: KubeConfigTransport;
 }
@@ -73,7 +73,7 @@ export function ownPlace({ environment }: Pick<Surroundings, 'environment'>): Ow
 const userAgent = ({ version }: Surroundings): string => `libc-dns-webhook/${version}`;
 
 /** Joins the cluster of kubeconfig files. Rejects with `CommandError` where they cannot be used. */
-export async function joinByKubeconfig(
+async function joinByKubeconfig(
   access: Pick<KubeConfigOptions, 'files' | 'context'>,
   around: Surroundings,
   log: Log,
@@ -85,7 +85,7 @@ export async function joinByKubeconfig(
 }
 
 /** Joins the cluster we run in, if we do. */
-export async function joinOwn(around: Surroundings, log: Log): Promise<Joined> {
+async function joinOwn(around: Surroundings, log: Log): Promise<Joined> {
   if (!around.inCluster) return { own: {} };
   const own = ownPlace(around);
   if (!hasServiceAccount()) {
@@ -108,13 +108,13 @@ export async function joinCluster(
 }
 
 /** The cluster that a person means. */
-export interface Meant {
+interface Meant {
   /** Kubeconfig files; absent: the service account of our own Pod. */
   readonly files?: readonly string[];
   readonly context?: string;
 }
 
-export interface Choice {
+interface Choice {
   readonly kubeconfig?: string;
   readonly context?: string;
 }

@@ -98,7 +98,7 @@ const PACE = { perSecond: 1, burst: 25 };
 
 const EVENT_WRITES = 'Events on workloads cannot be written';
 
-export interface EventParts extends Required<Pick<ServerParts, 'onDecided'>> {
+interface EventParts extends Required<Pick<ServerParts, 'onDecided'>> {
   readonly close: () => Promise<void>;
 }
 
@@ -132,7 +132,7 @@ export function composeEvents(
 }
 
 /** What warm-up works with. */
-export interface WarmUpParts {
+interface WarmUpParts {
   readonly joined: Joined;
   readonly namespaces: NamespaceParts;
   readonly facts: () => ClusterFacts;

@@ -11,7 +11,7 @@ import { usesNodeFile } from './findings/places.ts';
 import { type Lookups, podOf } from './look-ups.ts';
 import type { PodGroup, Scanned, ScannedNode } from './scan/scanned.ts';
 
-export interface DecideOptions {
+interface DecideOptions {
   readonly config: PolicyConfig;
   readonly facts: ClusterFacts;
   readonly lookups: Lookups;

@@ -34,7 +34,7 @@ interface Subject {
   readonly unlabelled: Readonly<Record<string, string>>;
 }
 
-export interface ReadOptions {
+interface ReadOptions {
   readonly parts: AuditingCommand;
   readonly flags: AuditFlags;
   readonly signal: AbortSignal;
@@ -156,7 +156,7 @@ async function auditCluster(options: ReadOptions): Promise<AuditReport> {
 
 const NOT_READ = { mode: 'unknown', source: 'manifests', detail: 'manifests do not tell' } as const;
 
-const written = (value: readonly string[] | string, source: string) => ({ value: [value].flat().join(' '), source });
+const words = (value: readonly string[] | string, source: string) => ({ value: [value].flat().join(' '), source });
 
 const sourceOf = (value: unknown): string => (value === 'auto' ? 'built-in' : 'configuration');
 
@@ -164,9 +164,9 @@ function manifestCluster(config: Config, facts: ClusterFacts): ClusterSection {
   const { dns, domain, nodeSearches } = config.cluster;
   const detail = 'not looked for: manifests do not tell';
   return {
-    dns: written(facts.dns, sourceOf(dns)),
-    domain: written(facts.domain, sourceOf(domain)),
-    nodeSearches: written(facts.nodeSearches, sourceOf(nodeSearches)),
+    dns: words(facts.dns, sourceOf(dns)),
+    domain: words(facts.domain, sourceOf(domain)),
+    nodeSearches: words(facts.nodeSearches, sourceOf(nodeSearches)),
     dnsOverTcp: 'not asked',
     nodeLocal: { state: facts.nodeLocal, source: 'not looked for', detail },
     kubeProxy: NOT_READ,
@@ -230,7 +230,7 @@ export interface ClusterFlags {
 }
 
 /** The webhook as it is installed in the cluster. */
-export interface InstalledWebhook {
+interface InstalledWebhook {
   readonly namespace: string | undefined;
   readonly configuration: { readonly name: string; readonly text: string } | undefined;
   readonly gaps: readonly Gap[];
@@ -285,7 +285,7 @@ export interface AuditingCommand extends DetectingCommand {
 }
 
 /** One line on standard error that says how far things are. */
-export interface AuditProgress {
+interface AuditProgress {
   readonly step: (what: string) => void;
   readonly images: (done: number, all: number, image: string) => void;
   /** Takes the line away. */

@@ -1,4 +1,5 @@
 // @peculiar/x509 resolves its parts through decorators.
+import 'reflect-metadata';
 import { createPrivateKey, KeyObject, randomBytes, webcrypto, X509Certificate } from 'node:crypto';
 
 import {
@@ -13,7 +14,6 @@ import {
   X509Certificate as Certificate,
   X509CertificateGenerator,
 } from '@peculiar/x509';
-import 'reflect-metadata';
 
 import { CertificateError, type CertificatePair } from './source.ts';
 
@@ -101,7 +101,7 @@ export function readSigningCa(cert: string, key: string, what: string): SigningC
   return { ...ca, key: parsed };
 }
 
-export interface AuthorityOptions {
+interface AuthorityOptions {
   /** Milliseconds since the epoch. */
   readonly now: number;
   readonly lifetimeMs: number;
@@ -129,7 +129,7 @@ export async function createAuthority({ now, lifetimeMs }: AuthorityOptions): Pr
   return { ...readCa(certificate.toString('pem'), 'the new CA'), key: KeyObject.from(keys.privateKey) };
 }
 
-export interface LeafOptions extends AuthorityOptions {
+interface LeafOptions extends AuthorityOptions {
   readonly ca: SigningCa;
   readonly names: readonly ServerName[];
 }

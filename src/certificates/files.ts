@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 
 import { CertificateError, type CertificatePair, type CertificateSource } from './source.ts';
 
-export interface FileCertificatesOptions {
+interface FileCertificatesOptions {
   readonly certFile: string;
   readonly keyFile: string;
   /** Called with a new pair that cannot be used: the old one stays. */

@@ -13,7 +13,7 @@ export interface Leaf {
   readonly renewAt: number;
 }
 
-export interface LeafSituation {
+interface LeafSituation {
   readonly leaf: Leaf | undefined;
   /** The CA that signs. */
   readonly current: Ca;
@@ -38,7 +38,7 @@ export function leafReason({ leaf, current, carried, overlap }: LeafSituation, n
   return trusted >= overlap || (trusted > 0 && carried(leaf.issuer) === 0) ? 'ca' : undefined;
 }
 
-export interface IssueOptions {
+interface IssueOptions {
   readonly ca: SigningCa;
   readonly names: readonly ServerName[];
   readonly now: number;

@@ -1,4 +1,4 @@
-export interface Turns {
+interface Turns {
   /** Has a turn begin soon; calls during a turn lead to one more after it. */
   readonly now: () => void;
   /** Resolves when the turn under way is over. */
@@ -48,7 +48,7 @@ export interface WritePace {
   readonly inRow: number;
 }
 
-export interface WritePaceOptions {
+interface WritePaceOptions {
   readonly monotonic: () => number;
   readonly random: () => number;
   /** Milliseconds: the longest wait after a write that got through. */

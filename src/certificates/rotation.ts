@@ -21,7 +21,7 @@ export interface RotationTimes {
 }
 
 /** `invalid`: the current CA is expired, or not valid yet. */
-export type PrepareReason = 'due' | 'asked' | 'invalid';
+type PrepareReason = 'due' | 'asked' | 'invalid';
 
 /**
  * The next change of the shared state, by whichever replica sees it first:
@@ -113,7 +113,7 @@ export interface CaState {
   readonly promotedAt?: number;
 }
 
-export interface ReadCaState {
+interface ReadCaState {
   /** Undefined where there is no usable current CA. */
   readonly state: CaState | undefined;
   /** What is wrong with each part that cannot be used. */

@@ -14,7 +14,7 @@ import {
   type TrustBundle,
 } from './trust-bundle.ts';
 
-export interface SelfManagedOptions {
+interface SelfManagedOptions {
   readonly store: CaStore;
   readonly bundle: TrustBundle;
   /** What the server is called by: `<service>.<namespace>.svc` is what the API server verifies. */

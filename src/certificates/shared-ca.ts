@@ -13,7 +13,7 @@ import {
 /** What a replica did to the shared CAs. `restore`: what it had in memory was written back. */
 export type CaChange = 'create' | 'restore' | 'prepare' | 'drop-next' | 'promote' | 'retire';
 
-export interface SharedCaOptions {
+interface SharedCaOptions {
   readonly store: CaStore;
   readonly clock: Clock;
   readonly times: RotationTimes;

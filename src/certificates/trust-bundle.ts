@@ -40,7 +40,7 @@ export interface Trust {
 type Bundle = ReadonlyMap<string, X509Certificate>;
 
 /** By SHA-256. */
-export function readBundle(certs: readonly string[]): Bundle {
+function readBundle(certs: readonly string[]): Bundle {
   const bundle = new Map<string, X509Certificate>();
   for (const pem of certs) {
     try {
@@ -111,7 +111,7 @@ export interface BundleHooks {
   readonly onError?: (error: Error, waitMs: number) => void;
 }
 
-export interface BundleKeeperOptions {
+interface BundleKeeperOptions {
   readonly bundle: TrustBundle;
   readonly clock: Pick<Clock, 'monotonic'>;
   readonly random: () => number;

@@ -109,7 +109,7 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
   };
 }
 
-export interface ObjectReaderOptions {
+interface ObjectReaderOptions {
   readonly client: KubeClient;
   readonly resource: Resource;
   /** `namespace/name`. */
@@ -121,14 +121,14 @@ export interface ObjectReaderOptions {
 }
 
 /** One object of the API, read again and again: a GET by name needs fewer rights than a watch. */
-export interface ObjectReader {
+interface ObjectReader {
   /** Whether the last read told something, be it that there is no such object. */
   readonly readable: boolean;
   /** Hands the object to `use`; undefined: there is none. Never rejects: what cannot be read is not handed over. */
   read(signal: AbortSignal, use: (object: unknown) => void): Promise<void>;
 }
 
-export function createObjectReader(options: ObjectReaderOptions): ObjectReader {
+function createObjectReader(options: ObjectReaderOptions): ObjectReader {
   const { client, resource, timeoutMs } = options;
   const [namespace, name] = options.name.split('/', 2);
   const path = resourcePath(resource, name, namespace);

@@ -10,7 +10,7 @@ import {
 } from './dns-discovery.ts';
 import { createPreflight, type Preflight } from './dns-over-tcp.ts';
 
-export interface ClusterFactsHooks extends DiscoveryHooks {
+interface ClusterFactsHooks extends DiscoveryHooks {
   /** The cluster DNS, or the state or addresses of the node-local cache, are no longer what they were. */
   readonly onChange?: (now: KnownFacts, before: KnownFacts) => void;
   /** The first answer of the preflight over TCP, and each change. */
@@ -25,7 +25,7 @@ export interface ClusterFactsOptions extends Omit<DiscoveryOptions, 'hooks' | 'r
   readonly dnsPort?: number;
 }
 
-export interface FactTimes {
+interface FactTimes {
   /** Between looks, on average. */
   readonly everyMs: number;
   /** Before the next look where one could not read all it wanted; doubled at each further one, up to `everyMs`. */

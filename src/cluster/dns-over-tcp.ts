@@ -20,7 +20,7 @@ function isResponse(data: Buffer, id: number): boolean {
   return data.length >= 6 && data.readUInt16BE(2) === id && (data.readUInt8(4) & 0x80) !== 0;
 }
 
-export interface TcpServer {
+interface TcpServer {
   readonly address: string;
   /** 53 but in tests. */
   readonly port?: number;
@@ -60,7 +60,7 @@ export interface Preflight {
   look(): Promise<void>;
 }
 
-export interface PreflightOptions {
+interface PreflightOptions {
   readonly servers: () => readonly TcpServer[];
   /** A name to ask for; any answer counts. */
   readonly name: string;

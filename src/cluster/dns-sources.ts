@@ -15,7 +15,7 @@ export type FactSource =
   | 'built-in'
   | 'not looked for';
 
-export interface Sourced<T> {
+interface Sourced<T> {
   readonly value: T;
   readonly source: FactSource;
 }
@@ -43,7 +43,7 @@ export interface OwnPlace {
 }
 
 /** What the kubelet makes of a Pod's DNS, each with its source. */
-export interface ClusterDns {
+interface ClusterDns {
   readonly dns: Sourced<readonly string[]>;
   readonly domain: Sourced<string>;
   readonly nodeSearches: Sourced<readonly string[]>;

@@ -10,7 +10,7 @@ import type { Decision } from '../policy/model.ts';
 import { pause } from '../util/abort.ts';
 import type { TokenBucket } from '../util/token-bucket.ts';
 
-export interface DecisionEventsOptions {
+interface DecisionEventsOptions {
   readonly client: Pick<KubeClient, 'request'>;
   readonly clock: { now(): number; monotonic(): number };
   /** Of all replicas' Events each writes its own share. */
@@ -20,7 +20,7 @@ export interface DecisionEventsOptions {
   readonly hooks?: DecisionEventsHooks;
 }
 
-export interface DecisionEventsHooks {
+interface DecisionEventsHooks {
   readonly onWritten?: () => void;
   /** There was too much to tell. */
   readonly onDropped?: () => void;
@@ -175,7 +175,7 @@ export function createDecisionEvents(options: DecisionEventsOptions): DecisionEv
 }
 
 /** What an Event is about: core/v1 ObjectReference, without its namespace. */
-export interface EventSubject {
+interface EventSubject {
   readonly apiVersion: string;
   readonly kind: string;
   readonly name: string;
@@ -200,7 +200,7 @@ const MOST_OWNERS = 32;
 const owned = z.object({ metadata: z.object({ uid: z.string().optional(), ownerReferences: z.unknown() }) });
 
 /** The controller among `metadata.ownerReferences`, undefined where there is none. */
-export function controllerOf(owners: unknown): EventSubject | undefined {
+function controllerOf(owners: unknown): EventSubject | undefined {
   if (!Array.isArray(owners) || owners.length > MOST_OWNERS) return undefined;
   for (const one of owners) {
     const found = reference.safeParse(one).data;
@@ -219,12 +219,12 @@ const MIDDLE: Readonly<Record<string, Resource>> = {
 
 const MOST_REMEMBERED = 2000;
 
-export interface EventSubjects {
+interface EventSubjects {
   /** The Deployment of a ReplicaSet, the CronJob of a Job; else, or where that cannot be read, the owner itself. */
   topOf(owner: EventSubject, namespace: string, signal: AbortSignal): Promise<EventSubject>;
 }
 
-export function createEventSubjects(client: Pick<KubeClient, 'request'>): EventSubjects {
+function createEventSubjects(client: Pick<KubeClient, 'request'>): EventSubjects {
   const known = new LRUCache<string, EventSubject>({ max: MOST_REMEMBERED });
   return {
     async topOf(owner, namespace, signal) {

@@ -8,7 +8,7 @@ import type { NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import type { Backoff } from '../util/abort.ts';
 
-export interface NamespacesHooks extends Pick<ReflectorHooks, 'onLost' | 'onRecovered' | 'onSynced' | 'onError'> {
+interface NamespacesHooks extends Pick<ReflectorHooks, 'onLost' | 'onRecovered' | 'onSynced' | 'onError'> {
   /** A namespace that the copy did not have was read by itself. */
   readonly onRead?: (outcome: 'found' | KubeError['code']) => void;
   /** A namespace has come into the copy or left it, or its label has changed. */
@@ -102,11 +102,11 @@ export function createNamespaces({ client, clock, hooks = {}, reads, backoff }: 
 }
 
 /** The value of our label on a namespace; null: it has none. */
-export type ModeLabel = string | null;
+type ModeLabel = string | null;
 
-export const modeLabelOf = ({ metadata }: KubeObject): ModeLabel => metadata.labels?.[MODE_LABEL] ?? null;
+const modeLabelOf = ({ metadata }: KubeObject): ModeLabel => metadata.labels?.[MODE_LABEL] ?? null;
 
-export interface NamespaceReadsOptions {
+interface NamespaceReadsOptions {
   readonly client: KubeClient;
   readonly clock: { now(): number };
   /** Milliseconds for one read. Those who wait have deadlines of their own; what comes later serves the next. */
@@ -124,7 +124,7 @@ export interface NamespaceReadsOptions {
 }
 
 /** Namespaces read one by one, as they are asked for. */
-export interface NamespaceReads {
+interface NamespaceReads {
   /** Rejects with {@link KubeError}; `not-found` where the API has no such namespace. */
   get(name: string): Promise<ModeLabel>;
   /** The API server is back: what it could not be asked for is asked for again. */
@@ -146,7 +146,7 @@ const ACCEPT = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,app
  * Reads by name, one at a time for each. A GET without a resourceVersion is answered from etcd itself, however late the
  * replica that answers is: `not-found` is not a matter of waiting.
  */
-export function createNamespaceReads(options: NamespaceReadsOptions): NamespaceReads {
+function createNamespaceReads(options: NamespaceReadsOptions): NamespaceReads {
   const { client, clock } = options;
   const closing = new AbortController();
   const flights = new Map<string, Promise<ModeLabel>>();

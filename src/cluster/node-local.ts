@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { shaped } from '../kubernetes/lists.ts';
 import type { NodeLocalState } from '../policy/model.ts';
 
-const words = z.array(z.string()).default([]);
+const commandWords = z.array(z.string()).default([]);
 
 /** apps/v1 DaemonSet, as far as a node-local cache shows in it. */
 const daemonSet = z.object({
@@ -14,7 +14,7 @@ const daemonSet = z.object({
     template: z.object({
       spec: z.object({
         hostNetwork: z.boolean().default(false),
-        containers: z.array(z.object({ command: words, args: words })),
+        containers: z.array(z.object({ command: commandWords, args: commandWords })),
       }),
     }),
   }),
@@ -88,7 +88,7 @@ function createJudge(minReady: number): Judge {
   };
 }
 
-export interface NodeLocalReader {
+interface NodeLocalReader {
   /**
    * What a DaemonSet (undefined: there is none) says, `dns` being the addresses that Pods ask and those of the DNS Service.
    * Throws `KubeError` (malformed) for what is no DaemonSet.
@@ -116,14 +116,14 @@ export function createNodeLocalReader(minReady: number): NodeLocalReader {
 }
 
 /** The flags of node-cache that decide who can reach it (kubernetes/dns: cmd/node-cache/main.go). */
-export interface NodeCacheFlags {
+interface NodeCacheFlags {
   /** `-localip`; undefined: not given, or not a list of IP addresses (a placeholder that nobody filled in). */
   readonly localIps: readonly string[] | undefined;
   /** `-setupinterface`: it gives its addresses to an interface of the node. */
   readonly setupInterface: boolean;
 }
 
-export interface ContainerCommand {
+interface ContainerCommand {
   readonly command: readonly string[];
   readonly args: readonly string[];
 }

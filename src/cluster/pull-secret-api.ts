@@ -12,7 +12,7 @@ export interface PullLogin {
 }
 
 /** Reads the text of a docker config file. Never throws; `problems` are in words that hold no login. */
-export type ReadLogins = (json: string) => {
+type ReadLogins = (json: string) => {
   readonly auths: readonly PullLogin[];
   readonly problems: readonly string[];
 };
@@ -29,7 +29,7 @@ export interface LoginReaders {
  * Why an object gave nothing, or less than it could. `invalid` it is not what it should be · `too-many` there is more than
  * is read · `unavailable` the API server did not answer.
  */
-export type PullSecretCode = 'not-found' | 'forbidden' | 'invalid' | 'too-many' | 'unavailable';
+type PullSecretCode = 'not-found' | 'forbidden' | 'invalid' | 'too-many' | 'unavailable';
 
 /** What could not be read, in words that hold nothing of a Secret's content. */
 export interface PullSecretProblem {

@@ -13,7 +13,7 @@ import {
   type ReadObject,
 } from './pull-secret-api.ts';
 
-export interface PullSecretsOptions {
+interface PullSecretsOptions {
   readonly client: Pick<KubeClient, 'request'>;
   readonly readers: LoginReaders;
   readonly clock: { monotonic(): number };
@@ -115,7 +115,7 @@ async function secretLogins(parts: Parts, namespace: string, name: string): Prom
   return (await secret?.catch(() => undefined))?.value ?? [];
 }
 
-export interface ObjectMemoryOptions<T> {
+interface ObjectMemoryOptions<T> {
   /** Milliseconds for which what was read is used again. */
   readonly keepMs: number;
   /** The same where it was not there or of no use. */

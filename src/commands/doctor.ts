@@ -11,7 +11,7 @@ import { CommandError, type Io, painter } from '../terminal/io.ts';
 import { printable } from '../util/text.ts';
 
 /** The flags of `doctor` itself. */
-export interface DoctorFlags extends CommonFlags {
+interface DoctorFlags extends CommonFlags {
   readonly kubeconfig?: string;
   readonly context?: string;
   readonly output: 'table' | 'json';

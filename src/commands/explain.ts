@@ -118,7 +118,7 @@ function readersTable(decision: Decision, { before, after }: ResolvConfs): strin
 const REMEDY_STYLE = { enforce: 'green', audit: 'yellow', off: 'gray' } as const;
 
 /** One Pod's decision for a person: what, why, from which evidence, and resolv.conf before and after. */
-export function decisionText(title: string, evaluation: Evaluation, paint: Paint): string {
+function decisionText(title: string, evaluation: Evaluation, paint: Paint): string {
   const { decision } = evaluation;
   const { mode, reason, remedy, message, change } = decision;
   const done = remedy.length === 0 ? 'nothing to change' : remedy.join(' + ');

@@ -27,7 +27,7 @@ export function createRequestLog(log: AdjustableLog, { service }: Metrics): Requ
 /** From the quietest to the loudest. */
 const LEVELS = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
 
-export interface LogLevelOptions {
+interface LogLevelOptions {
   readonly log: AdjustableLog;
   /** Reads the configuration again. Rejects where it is not valid. */
   readonly read: () => Promise<Config>;

@@ -25,7 +25,7 @@ export interface Override {
   readonly origin: string;
 }
 
-export interface ConfigSources {
+interface ConfigSources {
   /** The file's text, and its name for messages. */
   readonly file?: { readonly name: string; readonly text: string };
   readonly environment: Readonly<Record<string, string | undefined>>;

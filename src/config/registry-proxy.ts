@@ -13,14 +13,14 @@ export const NO_PROXY_ENTRY =
   /^(\*|[0-9a-fA-F:.]+\/[0-9]{1,3}|(\*?\.)?[^\s/,*@[\]]+|\[[0-9a-fA-F:.]+\](:[0-9]{1,5})?)$/;
 
 /** A variable's proxy; without a scheme it is http, as Go has it (x/net/http/httpproxy, parseProxy). Undefined: it is none that can be used. */
-export function parseProxy(text: string): URL | undefined {
+function parseProxy(text: string): URL | undefined {
   const given = URL.parse(text);
   const url = given === null || given.hostname === '' ? URL.parse(`http://${text}`) : given;
   return url !== null && PROXY_ADDRESS.test(addressOf(url)) ? url : undefined;
 }
 
 /** Scheme, host and port: what may be shown. */
-export const addressOf = ({ protocol, host }: URL): string => `${protocol}//${host}`;
+const addressOf = ({ protocol, host }: URL): string => `${protocol}//${host}`;
 
 /** The value of our own variable as the configuration has it: without its login, which stays in the environment. */
 export function ownProxy(text: string): string {
@@ -31,7 +31,7 @@ export function ownProxy(text: string): string {
 }
 
 /** A setting that counts where nothing of ours says otherwise. */
-export interface Default {
+interface Default {
   readonly key: string;
   readonly value: unknown;
   readonly origin: string;
@@ -65,7 +65,7 @@ export function proxyDefaults(environment: Environment): {
 }
 
 /** How registries are asked through a proxy. */
-export interface RegistryProxySettings {
+interface RegistryProxySettings {
   /** With its login, if it has one: nothing for a log. */
   readonly url: URL;
   readonly noProxy: readonly string[];

@@ -27,7 +27,7 @@ export interface FullScans {
   close(): Promise<void>;
 }
 
-export interface FullScanOptions {
+interface FullScanOptions {
   /** Milliseconds for one look. */
   readonly timeMs: number;
   /** Milliseconds until a look that failed is tried again; doubled with each further one. */

@@ -4,7 +4,7 @@ import { type Failure, type Inspection, isPassing } from './detector.ts';
 import type { ImageManifest } from './image-source.ts';
 import { type DetectionKeys, runOf, runsOf, verdictKey } from './keys.ts';
 
-export interface VerdictMemoryOptions {
+interface VerdictMemoryOptions {
   /** Most verdicts, and most references, that are held. */
   readonly entries: number;
   /** Most bytes that verdicts and references may take, approximately. */
@@ -122,7 +122,7 @@ function verdictBytes({ inspection }: Verdict): number {
 }
 
 /** Whose failure it is: an image's for everyone with these logins, or that of one command line in it. */
-export interface FailureScope {
+interface FailureScope {
   readonly keys: DetectionKeys;
   /** Key of the logins it was met with: others may be let in. */
   readonly login: string;
@@ -136,7 +136,7 @@ export interface FailureMemory {
   size(): number;
 }
 
-export interface FailureMemoryOptions {
+interface FailureMemoryOptions {
   readonly entries: number;
   /** Milliseconds for which a failure is not tried again; a sixth of it where the host's state was the cause. */
   readonly failureTtlMs: number;
@@ -173,7 +173,7 @@ function failureKey({ keys, login, run = '' }: FailureScope): string {
   return `${keys.image} ${login} ${run}`;
 }
 
-export interface SeenManifest {
+interface SeenManifest {
   readonly manifest: ImageManifest;
   /** When the reference was seen to stand for it; milliseconds since 1970. */
   readonly checkedAt: number;

@@ -21,7 +21,7 @@ export interface Flights<T> {
   close(): Promise<void>;
 }
 
-export interface FlightsOptions<T> {
+interface FlightsOptions<T> {
   readonly slots: Slots;
   /** Milliseconds a flight may go on once the first who waited has left. */
   readonly backgroundMs: number;
@@ -140,7 +140,7 @@ function createTimeLimit(milliseconds: number, onEnd: () => void): TimeLimit {
 }
 
 /** Gives a slot back; later calls do nothing. */
-export type Release = () => void;
+type Release = () => void;
 
 /**
  * A bound on what is under way at once, with a bounded stack of those who wait before it. The newest enters first: its

@@ -59,7 +59,7 @@ export interface ImageDetectorOptions {
   readonly hooks?: DetectorHooks;
 }
 
-export interface DetectorStats {
+interface DetectorStats {
   readonly underWay: number;
   readonly queued: number;
   readonly verdicts: number;
@@ -157,14 +157,14 @@ function notBegun(signal: AbortSignal): LookupResult {
 
 const longestReference = 1024;
 
-export interface AnswerParts extends LookupParts {
+interface AnswerParts extends LookupParts {
   readonly slots: Slots;
   readonly flights: Flights<LookupResult>;
   readonly hooks: DetectorHooks;
   readonly scans: FullScans;
 }
 
-export interface Answers {
+interface Answers {
   /**
    * What is declared, remembered or stored, failures too where the logins are at hand; undefined where the answer has to be
    * waited for. Throws where the reference cannot be read.
@@ -176,7 +176,7 @@ export interface Answers {
 
 const free: Meter = { requests: 0, bytes: 0 };
 
-export function createAnswers(parts: AnswerParts): Answers {
+function createAnswers(parts: AnswerParts): Answers {
   const { failures, sources } = parts;
   const { logIn, withLogin } = createLogIn();
   const begin = createBeginning(parts);
@@ -326,7 +326,7 @@ function detectionOf(result: LookupResult, meter: Meter): Detection {
 
 const shed: Failure = { code: 'shed', message: 'not looked up: too many other look-ups wait already' };
 
-export interface Recalled extends Remembered {
+interface Recalled extends Remembered {
   readonly from: 'memory' | 'store';
 }
 
@@ -336,11 +336,7 @@ type RecallParts = Pick<LookupParts, 'memory' | 'shared' | 'clock'>;
  * What is known without asking a registry. Where our own memory has nothing, or nothing that is fresh and certain, the
  * store may have what another replica has found out since.
  */
-export function recall(
-  { memory, shared, clock }: RecallParts,
-  keys: DetectionKeys,
-  platform: Platform,
-): Recalled | undefined {
+function recall({ memory, shared, clock }: RecallParts, keys: DetectionKeys, platform: Platform): Recalled | undefined {
   const known = memory.find(keys);
   if (known?.fresh === true && isSettled(known.inspection)) return { ...known, from: 'memory' };
   const stored = shared.find(keys, platform);

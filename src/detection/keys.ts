@@ -6,7 +6,7 @@ import type { DetectRequest, Inspection, Logins } from './detector.ts';
 import type { Platform } from './image-source.ts';
 
 /** The names of a request's image. */
-export interface ImageKeys {
+interface ImageKeys {
   readonly canonical: string;
   /** The reference for a platform. */
   readonly image: string;
@@ -17,7 +17,7 @@ export interface ImageKeys {
 }
 
 /** The names of what a request's Pod runs in it. */
-export interface RunKeys {
+interface RunKeys {
   /** The Pod's own command and args. */
   readonly run: string;
   /** Whatever the Pod's args; absent where its command stands in for the Entrypoint. */

@@ -31,7 +31,7 @@ export interface Outcome {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
-export type More = Partial<Pick<Outcome, 'details' | 'advice' | 'data'>>;
+type More = Partial<Pick<Outcome, 'details' | 'advice' | 'data'>>;
 
 const outcome =
   (status: Status) =>

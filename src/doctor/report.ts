@@ -33,7 +33,7 @@ export interface CheckEntry {
   readonly durationMs: number;
 }
 
-export interface ReportFrame {
+interface ReportFrame {
   readonly now: Date;
   readonly version: string;
   readonly server?: string;

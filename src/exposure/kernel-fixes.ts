@@ -9,7 +9,7 @@ export type Race = 'no-entry-yet' | 'one-confirmed' | 'two-endpoints' | 'nfqueue
 
 type Version = readonly [major: number, minor: number, patch: number];
 
-export interface RaceFix {
+interface RaceFix {
   readonly race: Race;
   /** How the race comes about, for people. */
   readonly how: string;

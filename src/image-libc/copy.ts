@@ -15,7 +15,7 @@ import {
 } from './object.ts';
 import type { PlanState } from './writes.ts';
 
-export interface LibcCopyOptions {
+interface LibcCopyOptions {
   readonly client: KubeClient;
   readonly clock: { now(): number };
   readonly canonical: (reference: string) => string;
@@ -117,7 +117,7 @@ function follow(
 }
 
 /** What is held, by image. */
-export interface LibcIndex {
+interface LibcIndex {
   /** `before` goes, `now` comes. */
   change(now: HeldLibc | undefined, before: HeldLibc | undefined): void;
   declared(image: string, platform: string, runs: readonly string[]): DeclaredLibc | undefined;

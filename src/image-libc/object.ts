@@ -56,7 +56,7 @@ const LIBC_OF: Readonly<Record<LibcSpec['resolver'], Libc>> = {
   other: 'other',
 };
 
-export interface ReadOptions {
+interface ReadOptions {
   /** Milliseconds since 1970. */
   readonly now: number;
   /** The canonical name of a reference; throws where it is none. */
@@ -192,7 +192,7 @@ function resolverOwnerOf(owners: readonly Owner[]): string | undefined {
 }
 
 /** Who wrote spec.resolver; undefined where the API server does not say. */
-export function resolverOwner(metadata: ObjectMeta): string | undefined {
+function resolverOwner(metadata: ObjectMeta): string | undefined {
   return resolverOwnerOf(specOwners(metadata));
 }
 
@@ -200,7 +200,7 @@ export function resolverOwner(metadata: ObjectMeta): string | undefined {
  * Who has put another resolver into an object of ours, by editing it. An object of which we own nothing, such as one that a
  * backup brought back, was not edited: it says what it said.
  */
-export function takenBy(metadata: ObjectMeta): string | undefined {
+function takenBy(metadata: ObjectMeta): string | undefined {
   const owners = specOwners(metadata);
   const ours = owners.filter(({ manager }) => manager === FIELD_MANAGER);
   if (ours.length === 0 || ours.some(({ ownsResolver }) => ownsResolver)) return undefined;
@@ -208,12 +208,12 @@ export function takenBy(metadata: ObjectMeta): string | undefined {
 }
 
 /** One copy of what thousands of objects say alike. */
-export interface SharedValues {
+interface SharedValues {
   text(text: string): string;
   verdict(verdict: Verdict): Verdict;
 }
 
-export const UNSHARED: SharedValues = { text: (text) => text, verdict: (verdict) => verdict };
+const UNSHARED: SharedValues = { text: (text) => text, verdict: (verdict) => verdict };
 
 /** Images of one base say the same by the hundred; what is said once must not push that out for ever, so all begins anew. */
 function createPool<T>(most: number): (key: string, value: T) => T {

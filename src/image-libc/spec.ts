@@ -14,7 +14,7 @@ export interface LibcSpec {
   readonly detection: LibcDetection | undefined;
 }
 
-export interface LibcEvidence {
+interface LibcEvidence {
   readonly source: (typeof SOURCES)[number];
   readonly detail: string;
   readonly confidencePercent: number;

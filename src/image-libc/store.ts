@@ -41,7 +41,7 @@ export interface ImageLibcStoreOptions {
   readonly hooks?: ImageLibcHooks;
 }
 
-export interface ImageLibcStats {
+interface ImageLibcStats {
   readonly detected: number;
   readonly declared: number;
   /** Writes that wait. */

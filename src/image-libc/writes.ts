@@ -16,7 +16,7 @@ export interface PlanState {
   readonly synced: boolean;
 }
 
-export interface PlanLimits {
+interface PlanLimits {
   /** Most objects. */
   readonly most: number;
   /** Milliseconds by which a tag's check has to be newer than the stored one to be written. */
@@ -90,7 +90,7 @@ export function planDelete(
 /** Below this share of `most` there is room again. */
 const ROOMY = 0.9;
 
-export interface Unused {
+interface Unused {
   readonly name: string;
   readonly lastUsedAt: number;
 }
@@ -163,14 +163,14 @@ export function applyVerdict(key: StoreKey, { inspection, checkedAt }: StoredVer
 }
 
 /** Writes when an object was last used, and its image last seen to be the same. Milliseconds since 1970. */
-export function applyUse(name: string, use: { readonly checkedAt: number; readonly lastUsedAt: number }): KubeRequest {
+function applyUse(name: string, use: { readonly checkedAt: number; readonly lastUsedAt: number }): KubeRequest {
   const { checkedAt, lastUsedAt } = use;
   const status = { checkedAt: secondsOf(checkedAt), lastUsedAt: secondsOf(lastUsedAt) };
   return apply(name, { status }, '/status');
 }
 
 /** Deletes the object as it was seen: somebody may have used or edited it since. */
-export function deleteUnchanged(name: string, resourceVersion: string): KubeRequest {
+function deleteUnchanged(name: string, resourceVersion: string): KubeRequest {
   return {
     method: 'DELETE',
     path: resourcePath(RESOURCES.imageLibcs, name),

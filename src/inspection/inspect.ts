@@ -98,7 +98,7 @@ function conclude(image: ImageFacts, survey: Survey, located: Located): Outcome 
 }
 
 /** Reads something that was not read before. */
-export type Step = () => Promise<void>;
+type Step = () => Promise<void>;
 
 type Found = Extract<Located, { status: 'found' }>;
 type Unseen = Extract<Located, { status: 'unseen' }>;
@@ -112,7 +112,7 @@ const tinyLayer = 32 * 1024;
 const maxLooks = 64;
 
 /** What to read next to know more of the program; undefined where it is known, or the limits are met. */
-export function nextStep(image: ImageFacts, survey: Survey, located: Located, limits: InspectLimits): Step | undefined {
+function nextStep(image: ImageFacts, survey: Survey, located: Located, limits: InspectLimits): Step | undefined {
   if (located.status === 'absent' || survey.requestsLeft() < 1) return undefined;
   if (located.status === 'unseen') return searchStep(image, survey, located, limits);
   if (located.content.kind === 'unread') return () => survey.readFile(located.layer, located.path);
@@ -120,7 +120,7 @@ export function nextStep(image: ImageFacts, survey: Survey, located: Located, li
 }
 
 /** What stands at the path of glibc's loader, where the program names that. */
-export function loaderOf(image: ImageFacts, survey: Survey, program: Found): LoaderState | undefined {
+function loaderOf(image: ImageFacts, survey: Survey, program: Found): LoaderState | undefined {
   const { content } = program;
   if (content.kind !== 'elf' || content.finding.kind !== 'dynamic') return undefined;
   const loader = program.loader ?? content.finding.interpreter;

@@ -128,7 +128,7 @@ async function* counted(
   }
 }
 
-export interface ScanLimits {
+interface ScanLimits {
   /** Most bytes that are inflated from one layer. */
   readonly inflatedBytes: number;
   /** Most bytes inflated per byte read. */
@@ -137,7 +137,7 @@ export interface ScanLimits {
 }
 
 /** Called for each path that is added; says whether the scan may stop there. `entry` reads on in the file. */
-export type Visit = (path: string, node: LayerNode, entry: TarEntry) => Promise<'stop' | 'go'>;
+type Visit = (path: string, node: LayerNode, entry: TarEntry) => Promise<'stop' | 'go'>;
 
 const maxName = 2048;
 const maxExtendedHeader = 64 * 1024;
@@ -148,7 +148,7 @@ const maxScripts = 256 * 1024;
  * Reads a layer's bytes into `index`, as far as they go or until `visit` stops it. Rejects only with what `bytes` rejects with.
  * `wholeBlob` tells, once the bytes have ended, whether they were the whole blob.
  */
-export async function scanLayer(
+async function scanLayer(
   bytes: AsyncIterable<Uint8Array>,
   index: LayerIndex,
   visit: Visit,
@@ -231,7 +231,7 @@ function watchEnd(inflated: AsyncGenerator<Uint8Array, InflateEnd>): {
 const fileWindow = 24 * 1024;
 
 /** Reads the beginning of a file whose place in the blob a table of contents tells; its chunks are gzip members or zstd frames in a row. */
-export async function readUnread(
+async function readUnread(
   source: BlobReader,
   layer: Descriptor,
   place: Extract<FileContent, { kind: 'unread' }>,

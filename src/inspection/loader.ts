@@ -2,7 +2,7 @@ import { baseName } from './command/invocation.ts';
 import { type FileContent, type LayerIndex, type LayerNode, resolvePath } from './overlay.ts';
 
 /** Which C library a dynamic loader belongs to. */
-export type LoaderLibc = 'glibc' | 'musl' | 'other';
+type LoaderLibc = 'glibc' | 'musl' | 'other';
 
 /**
  * The C library that a PT_INTERP path names, by the loader's file name: musl's is `ld-musl-<arch>.so.1` (musl ldso),

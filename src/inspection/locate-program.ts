@@ -3,7 +3,7 @@ import { scriptInterpreter, scriptTarget, type ScriptTarget } from './command/sc
 import { type FileContent, type LayerIndex, type Resolution, resolvePath } from './overlay.ts';
 
 /** Why the program found may not be the one that resolves names. */
-export type Reservation =
+type Reservation =
   /** It is one of several commands of a shell text. */
   | 'one-of-several'
   /** It is the shell of a script that starts others. */

@@ -4,7 +4,7 @@ import type { Survey } from './layer-reader.ts';
 import type { InspectLimits } from './limits.ts';
 
 /** Which layer to read next, and how much of it. */
-export interface NextRead {
+interface NextRead {
   readonly layer: number;
   readonly windows: readonly number[];
   /** Requests kept for the base layer, which tells much by itself. */

@@ -34,7 +34,7 @@ const penalty = {
 type Found = Extract<Located, { status: 'found' }>;
 
 /** What the verdict on a program rests on besides itself. */
-export interface Surroundings {
+interface Surroundings {
   readonly loader: LoaderState | undefined;
   /** The image shows or says that its distribution uses musl. */
   readonly muslImage: boolean;

@@ -3,7 +3,7 @@ import type { KubeError } from './errors.ts';
 import { type KubeObject, type Resource, resourcePath } from './objects.ts';
 import { createReflector } from './reflector.ts';
 
-export interface FollowOptions<T> {
+interface FollowOptions<T> {
   readonly client: KubeClient;
   readonly resource: Resource;
   readonly name: string;
@@ -19,7 +19,7 @@ export interface FollowOptions<T> {
   readonly onError?: ((error: KubeError, waitMs: number) => void) | undefined;
 }
 
-export interface Followed<T> {
+interface Followed<T> {
   readonly seen: T;
   /** Whether changes are heard of: false while the API server cannot be reached. */
   readonly inContact: boolean;

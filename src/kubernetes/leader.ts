@@ -2,13 +2,13 @@ import { pause } from '../util/abort.ts';
 import { asKubeError, type KubeError } from './errors.ts';
 import { createLeaseClaim, type LeaseClaim, type LeaseClaimOptions } from './lease.ts';
 
-export interface LeaderOptions extends Omit<LeaseClaimOptions, 'durationMs'> {
+interface LeaderOptions extends Omit<LeaseClaimOptions, 'durationMs'> {
   readonly hooks: LeaderHooks;
   readonly timing?: LeaderTiming;
 }
 
 /** Milliseconds, as client-go's LeaseDuration, RenewDeadline and RetryPeriod: the first is the longest, the last the shortest. */
-export interface LeaderTiming {
+interface LeaderTiming {
   /** For which nobody else may take the Lease. Whole seconds. */
   readonly durationMs: number;
   /** After which a leader that could not renew it stops. */

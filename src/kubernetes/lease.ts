@@ -16,13 +16,13 @@ export interface LeaseClaimOptions {
   readonly clock: { now(): number; monotonic(): number };
 }
 
-export interface ClaimLimits {
+interface ClaimLimits {
   readonly signal: AbortSignal;
   /** Milliseconds for each call. */
   readonly timeoutMs: number;
 }
 
-export interface Claim {
+interface Claim {
   /** Whether the Lease is ours now. */
   readonly held: boolean;
   /** Who holds it; empty: not known, for somebody else wrote at the same time. */

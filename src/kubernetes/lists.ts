@@ -66,7 +66,7 @@ export async function eachObject(options: PagesOptions, begin: () => (object: Ku
   }
 }
 
-export interface ListOptions {
+interface ListOptions {
   readonly namespace?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;

@@ -248,7 +248,7 @@ export function createReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
 }
 
 /** What a watch is asked with: all that is there as ADDED, then a bookmark that says so (KEP-3157). */
-export const STREAMED_LIST = {
+const STREAMED_LIST = {
   sendInitialEvents: true,
   resourceVersionMatch: 'NotOlderThan',
   resourceVersion: '',
@@ -260,7 +260,7 @@ const ENDS = 'k8s.io/initial-events-end';
 const MOST_EVENTS = 1_000_000;
 
 /** A list that comes as the first events of a watch. */
-export interface StreamedList {
+interface StreamedList {
   readonly listed: NewList;
   /** Aborted with a {@link KubeError} (timeout) where nothing came for `idleMs`. */
   readonly signal: AbortSignal;

@@ -29,7 +29,7 @@ export interface WriteQueueHooks {
 }
 
 /** Makes the request when its turn has come; undefined where there is nothing to write any more. */
-export type Plan = () => KubeRequest | undefined;
+type Plan = () => KubeRequest | undefined;
 
 /** Writes in the background, one after the other. */
 export interface WriteQueue {

@@ -68,7 +68,7 @@ function insertLines(text: string, start: number, lines: string, depth: number):
 }
 
 /** Adds a key at the end of a block mapping. */
-export function insertKey(map: YAMLMap, path: Path, { text, after }: Target): Edit | undefined {
+function insertKey(map: YAMLMap, path: Path, { text, after }: Target): Edit | undefined {
   const first = map.items[0]?.key;
   const end = endOf(map);
   if (!hasRange(first) || end === undefined) return undefined;
@@ -78,7 +78,7 @@ export function insertKey(map: YAMLMap, path: Path, { text, after }: Target): Ed
 }
 
 /** Writes a pair of a block mapping anew; undefined where a comment would be lost. */
-export function replacePair(pair: Pair, path: Path, { text, after }: Target): Edit | undefined {
+function replacePair(pair: Pair, path: Path, { text, after }: Target): Edit | undefined {
   if (!hasRange(pair.key) || !hasRange(pair.value)) return undefined;
   const [start, end] = [pair.key.range[0], endOf(pair.value) ?? pair.value.range[1]];
   if (text.slice(start, end).includes('#')) return undefined;
@@ -87,7 +87,7 @@ export function replacePair(pair: Pair, path: Path, { text, after }: Target): Ed
 }
 
 /** Adds items before and behind those of a block list; undefined where an item does not start its line. */
-export function insertItems(list: YAMLSeq, change: ListChange, { text }: Target): Edit[] | undefined {
+function insertItems(list: YAMLSeq, change: ListChange, { text }: Target): Edit[] | undefined {
   const first = list.items[0];
   const end = endOf(list);
   if (!hasRange(first) || end === undefined) return undefined;
@@ -117,7 +117,7 @@ function endOfLast(items: readonly unknown[]): number | undefined {
 }
 
 /** Adds a key at the end of a flow mapping (`{a: 1}`). */
-export function insertFlowKey(map: YAMLMap, path: Path, { after }: Target): Edit | undefined {
+function insertFlowKey(map: YAMLMap, path: Path, { after }: Target): Edit | undefined {
   const text = pairText(map, path, valueAt(after, path));
   const depth = path.length - 1;
   if (map.items.length === 0) {
@@ -129,7 +129,7 @@ export function insertFlowKey(map: YAMLMap, path: Path, { after }: Target): Edit
 }
 
 /** Writes the value of a pair of a flow mapping anew; undefined where a comment would be lost. */
-export function replaceFlowValue(pair: Pair, path: Path, { text, after }: Target): Edit | undefined {
+function replaceFlowValue(pair: Pair, path: Path, { text, after }: Target): Edit | undefined {
   if (!hasRange(pair.value)) return undefined;
   const [start, end] = pair.value.range;
   if (text.slice(start, end).includes('#')) return undefined;
@@ -139,7 +139,7 @@ export function replaceFlowValue(pair: Pair, path: Path, { text, after }: Target
 const itemsText = (values: readonly unknown[]): string => values.map((value) => JSON.stringify(value)).join(', ');
 
 /** Adds items before and behind those of a flow list (`[a, b]`) that has some. */
-export function insertFlowItems(list: YAMLSeq, change: ListChange): Edit[] | undefined {
+function insertFlowItems(list: YAMLSeq, change: ListChange): Edit[] | undefined {
   const first = list.items[0];
   const end = endOfLast(list.items);
   if (!hasRange(first) || end === undefined) return undefined;
@@ -165,7 +165,7 @@ export type Path = readonly (string | number)[];
 /** A value that is to be set, or items that are to be added around a list's own. */
 export type Change = { readonly kind: 'set'; readonly path: Path } | ListChange;
 
-export interface ListChange {
+interface ListChange {
   readonly kind: 'list';
   readonly path: Path;
   readonly before: readonly unknown[];
@@ -173,7 +173,7 @@ export interface ListChange {
 }
 
 /** What is edited: the text, the document parsed from it, and the document's value with all changes made. */
-export interface Target {
+interface Target {
   readonly document: Document;
   readonly text: string;
   readonly after: unknown;
@@ -181,10 +181,10 @@ export interface Target {
 
 type Ranged = Node & { readonly range: [number, number, number] };
 
-export const hasRange = (node: unknown): node is Ranged =>
+const hasRange = (node: unknown): node is Ranged =>
   typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range);
 
-export const keyOf = (pair: Pair): unknown => (isScalar(pair.key) ? pair.key.value : undefined);
+const keyOf = (pair: Pair): unknown => (isScalar(pair.key) ? pair.key.value : undefined);
 
 export const valueAt = (value: unknown, path: Path): unknown =>
   path.reduce<unknown>((node, key) => (node as Record<string | number, unknown> | undefined)?.[key], value);
@@ -195,7 +195,7 @@ function lastChild(node: unknown): unknown {
 }
 
 /** Where the last thing in a node ends, comments behind it not counted. */
-export function endOf(node: unknown): number | undefined {
+function endOf(node: unknown): number | undefined {
   const last = lastChild(node);
   const inner = last === undefined || last === null ? undefined : endOf(last);
   return inner ?? (hasRange(node) ? node.range[1] : undefined);

@@ -29,7 +29,7 @@ export interface ContainerView {
 }
 
 /** core/v1 Toleration, as far as virtual nodes show in it. */
-export interface TolerationView {
+interface TolerationView {
   readonly key: string;
   readonly value: string;
 }

@@ -6,7 +6,7 @@ import { isReset } from './http/wire-error.ts';
 import { describe, type RepositoryRequest, type RequestRepository } from './repository.ts';
 
 /** Bytes of a blob that are asked for. */
-export interface BlobRange {
+interface BlobRange {
   readonly endpoint: Endpoint;
   readonly blob: Descriptor;
   readonly offset: number;

@@ -27,7 +27,7 @@ export interface DocumentStore {
 }
 
 /** An image, with its configuration where choosing it took reading that. */
-export interface ChosenImage {
+interface ChosenImage {
   readonly manifest: ImageManifest;
   readonly config?: ImageConfig;
 }

@@ -3,7 +3,7 @@ import { createHash, type Hash } from 'node:crypto';
 const hexLength: Readonly<Record<string, number>> = { sha256: 64, sha512: 128 };
 
 /** A content digest as OCI image-spec descriptor.md writes it, taken apart. */
-export interface Digest {
+interface Digest {
   readonly algorithm: 'sha256' | 'sha512';
   /** Lower case. */
   readonly hex: string;
@@ -23,7 +23,7 @@ export function parseDigest(text: string): Digest | undefined {
 }
 
 /** A running hash for the digest's algorithm. */
-export function hashFor(digest: Digest): Hash {
+function hashFor(digest: Digest): Hash {
   return createHash(digest.algorithm);
 }
 

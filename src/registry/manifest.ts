@@ -51,7 +51,7 @@ function isBounded(bytes: Uint8Array): boolean {
  * A list of at most `most` items; empty for null or undefined, as Go writes an empty one. Unlike zod's own array it
  * stops at the first item that is wrong: a report on a million of them takes seconds and gigabytes.
  */
-export function boundedList<T>(item: z.ZodType<T>, most: number): z.ZodPipe<z.ZodUnknown, z.ZodTransform<T[]>> {
+function boundedList<T>(item: z.ZodType<T>, most: number): z.ZodPipe<z.ZodUnknown, z.ZodTransform<T[]>> {
   return z.unknown().transform((value, context): T[] => {
     const items: T[] = [];
     if (value === null || value === undefined) return items;
@@ -73,7 +73,7 @@ export function boundedList<T>(item: z.ZodType<T>, most: number): z.ZodPipe<z.Zo
 }
 
 /** An object whose values are strings; empty for null or undefined. Stops at the first value that is not one. */
-export const stringMap = z.unknown().transform((value, context): Record<string, string> => {
+const stringMap = z.unknown().transform((value, context): Record<string, string> => {
   if (value === null || value === undefined) return {};
   if (typeof value !== 'object' || Array.isArray(value)) {
     context.addIssue({ code: 'custom', message: 'expected an object' });
@@ -92,7 +92,7 @@ export interface IndexEntry extends Descriptor {
 }
 
 /** What a manifest request gives: an image for one platform, or a choice of several. */
-export type ImageDocument =
+type ImageDocument =
   | { readonly kind: 'index'; readonly entries: readonly IndexEntry[] }
   | {
       readonly kind: 'manifest';

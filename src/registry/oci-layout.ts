@@ -15,7 +15,7 @@ import { defaultLimits } from './http/limits.ts';
 import { type IndexEntry, parseImageConfig, parseImageDocument } from './manifest.ts';
 
 /** An OCI image layout directory and an image in it. */
-export interface LayoutReference {
+interface LayoutReference {
   readonly directory: string;
   readonly tag?: string;
 }

@@ -31,7 +31,7 @@ export interface RepositoryRequest {
  */
 export type RequestRepository = (request: RepositoryRequest) => Promise<FinalAnswer>;
 
-export interface RepositoryRequestsOptions {
+interface RepositoryRequestsOptions {
   readonly exchange: Exchange;
   readonly authorization: Authorization;
   readonly credentials: CredentialSource;

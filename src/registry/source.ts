@@ -15,7 +15,7 @@ import { acceptedTypes, parseImageConfig } from './manifest.ts';
 import { formatReference, type Reference } from './reference.ts';
 import { describe, type RepositoryRequest, type RequestRepository } from './repository.ts';
 
-export interface RegistrySourceOptions {
+interface RegistrySourceOptions {
   readonly reference: Reference;
   /** In the order in which they are asked; at least one. */
   readonly endpoints: readonly Endpoint[];

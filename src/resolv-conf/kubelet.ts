@@ -8,7 +8,7 @@ const MAX_SEARCH_CHARS = 2048;
 const MAX_DOMAIN = 253;
 
 /** The kubelet's own settings. */
-export interface KubeletDns {
+interface KubeletDns {
   /** `clusterDNS` of the kubelet's configuration. */
   readonly clusterDns: readonly string[];
   /** `clusterDomain`; may be empty. */
@@ -18,7 +18,7 @@ export interface KubeletDns {
 }
 
 /** The parts of a Pod that decide its resolv.conf. */
-export interface PodDns {
+interface PodDns {
   /** Only the kubelet's warnings name it; empty while the API server has not chosen one. */
   readonly name: string;
   readonly namespace: string;
@@ -27,7 +27,7 @@ export interface PodDns {
   readonly dnsConfig: DnsConfig;
 }
 
-export interface KubeletAnswer {
+interface KubeletAnswer {
   readonly resolvConf: ResolvConf;
   /** The kubelet's events: `<reason> <message>`. */
   readonly warnings: readonly string[];
@@ -140,7 +140,7 @@ export function formatResolvConf({ servers, searches, options }: ResolvConf): st
 }
 
 /** What a Pod's own resolv.conf says about the cluster it runs in. */
-export interface ClusterDnsFacts {
+interface ClusterDnsFacts {
   readonly dns: readonly string[];
   readonly domain: string;
   readonly nodeSearches: readonly string[];

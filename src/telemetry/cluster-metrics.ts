@@ -1,7 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 
 /** How a copy of a collection of the API stands. */
-export interface InformerState {
+interface InformerState {
   readonly synced: boolean;
   readonly items: number;
   /** Milliseconds since 1970; undefined: never. */
@@ -9,7 +9,7 @@ export interface InformerState {
 }
 
 /** How the self-managed certificates stand. */
-export interface CertificateState {
+interface CertificateState {
   readonly trusted: boolean;
   /** Milliseconds since 1970; undefined: there is none. */
   readonly caExpires?: number;

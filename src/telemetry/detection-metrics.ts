@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { Counter, Gauge, type Registry } from 'prom-client';
 
 /** How much detection holds and does. */
-export interface DetectionState {
+interface DetectionState {
   readonly underWay: number;
   readonly queued: number;
   readonly verdicts: number;

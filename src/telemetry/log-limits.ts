@@ -38,7 +38,7 @@ export function limitedWarnings(log: Pick<Log, 'warn'>, monotonic: () => number)
   return createLimitedLines((message, fields) => log.warn(fields, message), monotonic);
 }
 
-export interface LineBudget {
+interface LineBudget {
   /** Lines a second, for as long as one likes. */
   readonly perSecond: number;
   /** Lines at once, after a time without any. */

@@ -4,7 +4,7 @@ import pino from 'pino';
 export type Log = Pick<pino.Logger, 'trace' | 'debug' | 'info' | 'warn' | 'error'>;
 
 /** Where lines go. */
-export interface LogDestination {
+interface LogDestination {
   write(line: string): void;
 }
 

@@ -135,7 +135,7 @@ export function createMetrics(version: string): Metrics {
 }
 
 /** How the server itself does. */
-export interface ServiceMetrics {
+interface ServiceMetrics {
   /** Reads `isReady` at each scrape. */
   ready(isReady: () => boolean): void;
   /** A Pod was answered after its budget had ended. */
@@ -144,7 +144,7 @@ export interface ServiceMetrics {
   lineLeftOut(): void;
 }
 
-export function createServiceMetrics(registry: Registry): ServiceMetrics {
+function createServiceMetrics(registry: Registry): ServiceMetrics {
   const registers: [Registry] = [registry];
   const counter = (name: string, help: string): Counter => new Counter({ name, help, registers });
   const late = counter(

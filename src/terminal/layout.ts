@@ -39,7 +39,7 @@ function shrink(widths: number[], most: number): void {
 }
 
 /** How each cell of a table is shown, after it was cut and padded: colours must not count as characters. */
-export type Dress = (text: string, row: number, column: number) => string;
+type Dress = (text: string, row: number, column: number) => string;
 
 /**
  * Rows as aligned columns of at most `width` characters in all; what does not fit is cut. Columns of numbers stand at the right. A

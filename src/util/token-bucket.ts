@@ -8,7 +8,7 @@ export interface TokenBucket {
   giveBack(): void;
 }
 
-export interface TokenBucketOptions {
+interface TokenBucketOptions {
   readonly perSecond: number;
   /** Tokens at the beginning, and most that are saved up. */
   readonly burst: number;

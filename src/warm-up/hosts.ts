@@ -16,7 +16,7 @@ export interface WarmUpHosts {
   paused(): number;
 }
 
-export interface WarmUpHostsOptions {
+interface WarmUpHostsOptions {
   /** Most look-ups an hour, by registry. A registry that is not named has no limit of its own. */
   readonly hourly: Readonly<Record<string, number>>;
   /** Milliseconds, the first time and at most. */

@@ -154,7 +154,7 @@ export interface WarmUpHooks {
   readonly onPaused?: (host: string, ms: number, code: DetectionFailure) => void;
 }
 
-export interface WarmUpLookup {
+interface WarmUpLookup {
   readonly reference: string;
   readonly from: Detection['from'];
   readonly failure?: DetectionFailure;

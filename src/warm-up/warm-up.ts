@@ -36,14 +36,14 @@ export interface WarmUpOptions extends WorkloadImagesOptions {
   readonly backoff?: Backoff;
 }
 
-export interface WarmUpNamespaces {
+interface WarmUpNamespaces {
   /** A namespace's label from memory; undefined where it is not known yet. */
   readonly peek: (name: string) => NamespaceView | undefined;
   /** Resolves when all have been read once. */
   readonly ready: Promise<void>;
 }
 
-export interface WarmUpStats extends WarmUpQueueStats {
+interface WarmUpStats extends WarmUpQueueStats {
   /** Workloads that are watched. */
   readonly workloads: number;
   /** Kinds whose first list is not complete. */

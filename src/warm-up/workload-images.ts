@@ -23,7 +23,7 @@ export interface WorkloadImagesOptions {
 }
 
 /** What is to be looked up for a Pod template. */
-export interface WorkloadImages {
+interface WorkloadImages {
   /** Empty where nothing is. */
   readonly offers: readonly Omit<WarmUpOffer, 'isWanted'>[];
   /** Out of scope as the namespace is now: to be looked at again when its label changes. */

@@ -15,7 +15,7 @@ export interface WorkloadTemplate {
   readonly isCurrent: () => boolean;
 }
 
-export interface WorkloadWatchOptions {
+interface WorkloadWatchOptions {
   readonly client: KubeClient;
   readonly kind: WorkloadKind;
   /** Called for each new template: when it is listed, created, or changed in anything that counts. */

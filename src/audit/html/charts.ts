@@ -4,20 +4,20 @@ import { html, type Markup, NOTHING } from './markup.ts';
 import type { Tone } from './page-data.ts';
 import { counted, EXPOSURE, number, remedyWords, RESOLVERS, shown } from './text.ts';
 
-export interface Segment {
+interface Segment {
   readonly label: string;
   readonly tone: Tone;
   readonly value: number;
 }
 
-export interface Bar {
+interface Bar {
   /** Text or a link. */
   readonly label: Markup;
   readonly segments: readonly Segment[];
 }
 
 /** For whoever hears the chart. */
-export interface ChartHeads {
+interface ChartHeads {
   readonly caption: string;
   /** What has a bar each. */
   readonly by: string;

@@ -3,7 +3,7 @@ export interface Markup {
   readonly markup: string;
 }
 
-export type Part = string | number | Markup | readonly Markup[];
+type Part = string | number | Markup | readonly Markup[];
 
 const ESCAPES: Readonly<Record<string, string>> = {
   '&': '&amp;',

@@ -15,7 +15,7 @@ export interface PageTable {
   readonly rows: readonly PageRow[];
 }
 
-export interface PageColumn {
+interface PageColumn {
   readonly label: string;
   readonly kind: 'text' | 'number' | 'tags';
   /** Whether a choice of this column's values stands beside the search field. */

@@ -9,7 +9,7 @@ import { imageEntries, namespaceEntries, severities, totalsOf, unreadableImages 
 import { needVerdict } from './need.ts';
 import type { AuditReport, AuditSource, AuditSummary, ClusterSection, Finding, Gap, WorkloadEntry } from './report.ts';
 
-export interface ReportInput {
+interface ReportInput {
   readonly generatedAt: Date;
   readonly version: string;
   readonly source: AuditSource;

@@ -22,7 +22,7 @@ const noExposure = (): Counts<ExposureLevel> => ({ yes: 0, possible: 0, mitigate
 const noFindings = (): Counts<Severity> => ({ error: 0, warning: 0, info: 0 });
 
 /** What is counted of Pods, in a namespace or in all. */
-export interface Totals {
+interface Totals {
   readonly workloads: number;
   readonly pods: number;
   readonly containers: number;
@@ -51,7 +51,7 @@ export function severities(findings: readonly Finding[]): Counts<Severity> {
   return counts;
 }
 
-export interface NamespaceOptions {
+interface NamespaceOptions {
   readonly config: PolicyConfig;
   readonly ownNamespace: string | undefined;
   readonly viewOf: (name: string) => NamespaceView;
@@ -139,7 +139,7 @@ const hostOf = (image: string): string => {
 };
 
 /** What to grant or to set so that an image can be read, by why it could not. */
-export function grantFor(code: DetectionFailure, image: string): string {
+function grantFor(code: DetectionFailure, image: string): string {
   const host = hostOf(image);
   const declare = 'or say it: annotation libc-dns.dev/libc on the Pods, or an ImageLibc';
   const grants: Readonly<Record<DetectionFailure, string>> = {

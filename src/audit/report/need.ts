@@ -2,10 +2,7 @@ import { counted, shellWord } from '../../util/text.ts';
 import type { AuditReport, NeedVerdict } from './report.ts';
 
 /** What the verdict is made of. */
-export type NeedInput = Pick<
-  AuditReport,
-  'source' | 'summary' | 'cluster' | 'kernels' | 'namespaces' | 'unreadable' | 'gaps'
->;
+type NeedInput = Pick<AuditReport, 'source' | 'summary' | 'cluster' | 'kernels' | 'namespaces' | 'unreadable' | 'gaps'>;
 
 function aboutKernels({ kernels }: NeedInput): string[] {
   if (kernels.length === 0) return ['No node was read, so the kernels are not known.'];

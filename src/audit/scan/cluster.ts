@@ -11,7 +11,7 @@ import { type Owners, readOwners } from './owners.ts';
 import { createPodGroups, type PodGroups } from './pod-groups.ts';
 import type { Scanned, ScannedNode, ScannedPolicy } from './scanned.ts';
 
-export interface ScanOptions {
+interface ScanOptions {
   readonly client: Pick<KubeClient, 'request'>;
   /** Empty: all. */
   readonly namespaces: readonly string[];
@@ -156,7 +156,7 @@ export function scanFailure(error: unknown): string {
   return forbidden ? `${message}. The audit needs at least: list pods (docs/audit.md)` : message;
 }
 
-export interface PathOptions {
+interface PathOptions {
   readonly client: Pick<KubeClient, 'request'>;
   readonly signal: AbortSignal;
 }
@@ -179,7 +179,7 @@ interface ServicePorts {
 }
 
 /** Whether the DNS Service (`namespace/name`) has port 53 over TCP; undefined where that cannot be read. */
-export async function readDnsTcpPort(options: PathOptions, service: string): Promise<boolean | undefined> {
+async function readDnsTcpPort(options: PathOptions, service: string): Promise<boolean | undefined> {
   const [namespace = '', name = ''] = service.split('/', 2);
   try {
     const path = resourcePath(RESOURCES.services, name, namespace);

@@ -5,7 +5,7 @@ import type { Gap } from '../report/report.ts';
 import { orGap } from './gaps.ts';
 
 /** The webhook as it is installed in a cluster. */
-export interface Installation {
+interface Installation {
   /** The namespace that it runs in; undefined: it is not installed, or cannot be seen. */
   readonly namespace: string | undefined;
   /** Its configuration, with the name of its ConfigMap. */

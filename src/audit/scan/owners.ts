@@ -6,7 +6,7 @@ import { orGap } from './gaps.ts';
 import type { DnsSettings, Owner } from './scanned.ts';
 
 /** The workload of a Pod, and what its template says of DNS. */
-export interface PodOwner {
+interface PodOwner {
   readonly owner: Owner;
   readonly template: DnsSettings | undefined;
 }

@@ -58,7 +58,7 @@ export interface ScannedPolicy {
 }
 
 /** Where Pods of a namespace stand, without labels of their own. */
-export interface NamespaceMode {
+interface NamespaceMode {
   readonly mode: Mode;
   readonly label: string | undefined;
 }

@@ -7,7 +7,7 @@ import type { KubeError } from '../../kubernetes/errors.ts';
 import { pause } from '../../util/abort.ts';
 import type { Gap } from '../report/report.ts';
 
-export interface ReaderOptions {
+interface ReaderOptions {
   readonly client: KubeClient;
   readonly canonical: (reference: string) => string;
   /** Most objects that are read. */

@@ -3,7 +3,7 @@ import { cut, fittedTable, wrapped } from '../../terminal/layout.ts';
 import { counted, printable } from '../../util/text.ts';
 import type { AuditReport, ExposureLevel, Finding, WorkloadEntry } from '../report/report.ts';
 
-export interface TableOptions {
+interface TableOptions {
   /** Columns that lines may take. */
   readonly width: number;
   readonly paint: Paint;
@@ -160,7 +160,7 @@ function one(finding: Finding, { width, paint }: TableOptions): string {
 }
 
 /** Findings by code: why it hurts once, then what is wrong where, and what to do. */
-export function findingsText({ findings }: AuditReport, options: TableOptions): string {
+function findingsText({ findings }: AuditReport, options: TableOptions): string {
   if (findings.length === 0) return '';
   const { paint, width } = options;
   const parts: string[] = [];

@@ -130,7 +130,7 @@ export type RecordType = keyof typeof TYPES;
 /** RFC 1035 4.1.1 and RFC 2136 names of RCODEs. */
 const CODES = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED'] as const;
 
-export interface Answer {
+interface Answer {
   /** `NOERROR`, `NXDOMAIN`, …, or its number. */
   readonly code: string;
   /** Records in the answer section, as its head says. */

@@ -130,7 +130,7 @@ export function dnsChecks(sight: Sight): Check[] {
 
 const ms = (value: number): string => `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms`;
 
-export interface AskedServer {
+interface AskedServer {
   readonly address: string;
   readonly asked: Asked;
 }

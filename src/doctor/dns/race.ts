@@ -26,7 +26,7 @@ export const RACE_LIMITS: RaceLimits = { pairs: 100, lostMs: 1000, enough: 5, to
 const ALONE = { each: 4, least: 100, enoughLost: 3 } as const;
 
 /** What became of A and AAAA, sent at once from one socket with a source port of its own. */
-export interface Pair {
+interface Pair {
   /** Milliseconds until both answers were there; undefined where one was lost. */
   readonly ms?: number;
   readonly lost: readonly RecordType[];
@@ -34,7 +34,7 @@ export interface Pair {
   readonly again?: boolean;
 }
 
-export interface Race {
+interface Race {
   readonly pairs: readonly Pair[];
   /** As many questions one at a time, each from a socket of its own: what the path loses anyway. */
   readonly alone: { readonly sent: number; readonly lost: number };

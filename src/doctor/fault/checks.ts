@@ -175,7 +175,7 @@ const asking = (daemonSet: string): Advice => {
 /** Pods are sent to a cache by the configuration, and the cache is not what that takes for granted. */
 function judgeForced(settings: Settings, { facts, nodeLocalDetail }: DnsSeen): Outcome | undefined {
   const { mode, daemonSet, fallback } = settings.nodeLocal;
-  const why = mode === 'on' ? 'nodeLocal.mode is on' : 'musl.remedy is redirect';
+  const cause = mode === 'on' ? 'nodeLocal.mode is on' : 'musl.remedy is redirect';
   const data = { state: facts.nodeLocal, configured: mode };
   if (facts.nodeLocal === 'ready' || facts.nodeLocal === 'intercepting') return undefined;
   const cost = fallback
@@ -183,8 +183,8 @@ function judgeForced(settings: Settings, { facts, nodeLocalDetail }: DnsSeen): O
     : 'redirected Pods resolve nothing, for nodeLocal.fallback is off';
   const seen =
     facts.nodeLocal === 'absent'
-      ? `${why}, and there is no DaemonSet ${daemonSet}`
-      : `${why}, and the cache is not ready everywhere: ${nodeLocalDetail}`;
+      ? `${cause}, and there is no DaemonSet ${daemonSet}`
+      : `${cause}, and the cache is not ready everywhere: ${nodeLocalDetail}`;
   const advice = [
     { text: 'Set nodeLocal.mode: auto, or nodeLocal.daemonSet to the name that the cache has here.' },
     ...(facts.nodeLocal === 'absent' ? [] : [asking(daemonSet)]),

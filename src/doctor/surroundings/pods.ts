@@ -25,7 +25,7 @@ export function added(pod: DnsConfig, template: DnsConfig): string[] {
 }
 
 /** A workload whose Pods carry a dnsConfig, with one of them. */
-export interface Suspect {
+interface Suspect {
   readonly owner: OwnerSeen;
   readonly pod: PodSeen;
   readonly pods: number;
@@ -42,7 +42,7 @@ export function suspects(pods: readonly PodSeen[], most: number): Suspect[] {
     .slice(0, most);
 }
 
-export interface ChangedSight {
+interface ChangedSight {
   readonly pods: readonly PodSeen[];
   readonly config: Pick<PolicyConfig, 'glibc'>;
   /** Of {@link suspects}: what was added to the template; empty where nothing was. */

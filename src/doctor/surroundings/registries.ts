@@ -10,7 +10,7 @@ export interface Looked {
   readonly ms: number;
 }
 
-export interface RegistriesSight {
+interface RegistriesSight {
   readonly looked: readonly Looked[];
   /** Registries that were not asked, for there are more than are asked. */
   readonly more: number;

@@ -55,7 +55,7 @@ export interface WebhookConfig {
   readonly unread?: unknown;
 }
 
-export interface ConfigText {
+interface ConfigText {
   readonly from: string;
   readonly text: string;
   /** Of the webhook's container. */

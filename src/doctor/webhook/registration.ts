@@ -157,7 +157,7 @@ function judgeTarget(
   return version;
 }
 
-export interface RegistrationSight {
+interface RegistrationSight {
   /** Ours. */
   readonly configurations: readonly WebhookConfiguration[];
   /** By `namespace/name`: those of the entries that exist. */

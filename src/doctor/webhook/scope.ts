@@ -93,7 +93,7 @@ const LABEL = {
   command: `kubectl label namespace NAMESPACE ${MODE_LABEL}=audit`,
 };
 
-export interface ScopeSight {
+interface ScopeSight {
   readonly entries: readonly WebhookEntry[];
   readonly config: PolicyConfig;
   readonly namespaces: ReadonlyMap<string, Labels>;

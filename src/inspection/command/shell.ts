@@ -1,5 +1,5 @@
 /** The simple command a shell ends up in. */
-export interface ShellCommand {
+interface ShellCommand {
   readonly argv: readonly string[];
   /** Where a `cd` before it leads. */
   readonly directory?: string;
@@ -135,7 +135,7 @@ export function splitWords(text: string): readonly string[] {
 }
 
 /** Replaces `$NAME`, `${NAME}` and `${NAME:-default}`; undefined where a name is not known. */
-export function expandWord(word: string, env: ReadonlyMap<string, string>): string | undefined {
+function expandWord(word: string, env: ReadonlyMap<string, string>): string | undefined {
   let known = true;
   const expanded = word.replaceAll(
     /\$(?:(?<plain>\w+)|\{(?<name>\w+)(?::?-(?<fallback>[^}]*))?\})/gu,

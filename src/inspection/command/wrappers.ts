@@ -1,7 +1,7 @@
 import { splitWords } from './shell.ts';
 
 /** What a wrapper runs. `isLoader`: the wrapper is a dynamic loader, whose libc the program gets. */
-export interface Wrapped {
+interface Wrapped {
   readonly argv: readonly string[];
   readonly env?: ReadonlyMap<string, string>;
   readonly directory?: string;

@@ -1,7 +1,7 @@
 import type { Transform } from 'node:stream';
 import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
 
-export interface InflateLimits {
+interface InflateLimits {
   /** Most bytes given out. */
   readonly outputBytes: number;
   /** Most bytes given out per byte read, once the first MiB is out. DEFLATE's own limit is 1032, zstd has none. */
@@ -11,7 +11,7 @@ export interface InflateLimits {
 /** Why no more bytes come: the input ended (a prefix ends anywhere), it is damaged, or a limit was met. */
 export type InflateEnd = 'end' | 'damaged' | 'output-limit' | 'ratio-limit';
 
-export type Compression = 'gzip' | 'zstd' | 'none';
+type Compression = 'gzip' | 'zstd' | 'none';
 
 // Small inputs at a time bound how far the decoder runs ahead of its reader.
 const pieceBytes = 4096;

@@ -146,14 +146,14 @@ function reachable(why: string, needBytes: number | undefined, complete: boolean
  * Everything is read from a prefix of the file; what lies outside it is reported, never assumed.
  */
 
-export interface ProgramHeader {
+interface ProgramHeader {
   readonly type: number;
   readonly offset: number;
   readonly fileSize: number;
   readonly align: number;
 }
 
-export interface ElfLayout {
+interface ElfLayout {
   readonly littleEndian: boolean;
   readonly osAbi: number;
   /** `e_type`: 2 is an executable, 3 a shared object or a position-independent executable. */
@@ -165,12 +165,12 @@ export interface ElfLayout {
 }
 
 /** `needBytes`: how much of the file, from its start, would have to be held. Absent where no prefix would help. */
-export interface LayoutProblem {
+interface LayoutProblem {
   readonly why: string;
   readonly needBytes?: number;
 }
 
-export const segmentType = {
+const segmentType = {
   dynamic: 2,
   interpreter: 3,
   note: 4,
@@ -184,7 +184,7 @@ export const segmentType = {
 const maxProgramHeaders = 128;
 
 /** Whether the bytes begin like an ELF file. */
-export function hasElfMagic(prefix: Uint8Array): boolean {
+function hasElfMagic(prefix: Uint8Array): boolean {
   return prefix[0] === 0x7f && prefix[1] === 0x45 && prefix[2] === 0x4c && prefix[3] === 0x46;
 }
 
@@ -193,7 +193,7 @@ const wideHeader = { size: 64, programHeaders: 32, sectionHeaders: 40, entrySize
 const narrowHeader = { size: 52, programHeaders: 28, sectionHeaders: 32, entrySize: 42, programHeaderSize: 32 };
 
 /** Reads header and program headers of a file that has the ELF magic. */
-export function readElfLayout(prefix: Uint8Array): ElfLayout | LayoutProblem {
+function readElfLayout(prefix: Uint8Array): ElfLayout | LayoutProblem {
   const wide = prefix[4] === 2;
   const littleEndian = prefix[5] === 1;
   const fields = wide ? wideHeader : narrowHeader;
@@ -255,7 +255,7 @@ function readUint64(view: DataView, at: number, littleEndian: boolean): number {
 }
 
 /** What an executable's notes say about who made it. */
-export interface ElfNotes {
+interface ElfNotes {
   /** (`Go`, 4): the Go linker's build id (cmd/link/internal/ld/elf.go). */
   readonly go: boolean;
   /** (`GNU`, 1): glibc's start files put it into every program (Linux Standard Base, .note.ABI-tag); musl's do not. */
@@ -270,7 +270,7 @@ const maxNotes = 64;
 const foreignOwners = new Set(['Android', 'FreeBSD', 'NetBSD', 'OpenBSD', 'Xen']);
 
 /** Reads all PT_NOTE segments within `prefix` (gABI chapter 5, "Note Section"). */
-export function readElfNotes(prefix: Uint8Array, layout: ElfLayout): ElfNotes {
+function readElfNotes(prefix: Uint8Array, layout: ElfLayout): ElfNotes {
   const found = { go: false, gnuAbi: false, foreign: undefined as string | undefined, needBytes: 0 };
   let budget = maxNotes;
   for (const segment of layout.programHeaders) {

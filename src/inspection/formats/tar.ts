@@ -16,7 +16,7 @@ export interface TarEntry {
   readonly head: (length: number) => Promise<Uint8Array>;
 }
 
-export interface TarLimits {
+interface TarLimits {
   readonly entries: number;
   /** Longest name, link name and extended header, in bytes. */
   readonly nameBytes: number;
@@ -130,7 +130,7 @@ function padding(size: number): number {
 }
 
 /** One 512-byte tar header block, as POSIX.1-1988 ustar and GNU tar write it. */
-export interface TarHeader {
+interface TarHeader {
   readonly name: string;
   readonly linkName: string;
   readonly mode: number;
@@ -142,17 +142,17 @@ export interface TarHeader {
 const checksumAt = 148;
 
 /** Reads a header block; undefined where the checksum is wrong, so that the bytes are no header. */
-export function readTarHeader(block: Uint8Array): TarHeader | undefined {
+function readTarHeader(block: Uint8Array): TarHeader | undefined {
   if (block.length < blockSize || !hasValidChecksum(block)) return undefined;
   const size = readNumber(block, 124, 12);
   if (size === undefined) return undefined;
-  const magic = text(block, 257, 5);
+  const magic = textField(block, 257, 5);
   // GNU's old format ("ustar  ") keeps other things where ustar has the prefix.
-  const prefix = magic === 'ustar' && block[262] === 0 ? text(block, 345, 155) : '';
-  const name = text(block, 0, 100);
+  const prefix = magic === 'ustar' && block[262] === 0 ? textField(block, 345, 155) : '';
+  const name = textField(block, 0, 100);
   return {
     name: prefix === '' ? name : `${prefix}/${name}`,
-    linkName: text(block, 157, 100),
+    linkName: textField(block, 157, 100),
     mode: readNumber(block, 100, 8) ?? 0,
     size,
     type: block[156] === 0 ? '0' : String.fromCodePoint(block[156] ?? 0),
@@ -160,7 +160,7 @@ export function readTarHeader(block: Uint8Array): TarHeader | undefined {
 }
 
 /** Whether the block is all zeros: two of them end an archive. */
-export function isZeroBlock(block: Uint8Array): boolean {
+function isZeroBlock(block: Uint8Array): boolean {
   return block.every((byte) => byte === 0);
 }
 
@@ -180,19 +180,19 @@ function readNumber(block: Uint8Array, at: number, length: number): number | und
     for (let index = at + 1; index < at + length; index += 1) value = value * 256 + (block[index] ?? 0);
     return Number.isSafeInteger(value) ? value : undefined;
   }
-  const digits = text(block, at, length).trim();
+  const digits = textField(block, at, length).trim();
   if (digits === '') return 0;
   return /^[0-7]+$/u.test(digits) ? Number.parseInt(digits, 8) : undefined;
 }
 
-function text(block: Uint8Array, at: number, length: number): string {
+function textField(block: Uint8Array, at: number, length: number): string {
   const field = block.subarray(at, at + length);
   const end = field.indexOf(0);
   return Buffer.from(end === -1 ? field : field.subarray(0, end)).toString('utf8');
 }
 
 /** The pax records that say what an entry is (POSIX.1-2001 pax, "pax Extended Header Keyword/Value Pairs"). */
-export interface PaxRecords {
+interface PaxRecords {
   readonly path?: string;
   readonly linkpath?: string;
   readonly size?: number;
@@ -229,7 +229,7 @@ function setRecord(found: { path?: string; linkpath?: string; size?: number }, k
 const empty = new Uint8Array(0);
 
 /** Reads a stream of chunks in pieces of a wanted size. Pulls a chunk only when the bytes held do not suffice. */
-export interface ByteCursor {
+interface ByteCursor {
   /** The next `length` bytes, fewer only where the stream ends. Holds at most `length` and one chunk. */
   take(length: number): Promise<Uint8Array>;
   /** Passes over `length` bytes without holding them; false where the stream ended before. */

@@ -115,7 +115,7 @@ function unknownChallenge(origin: string, challenges: readonly Challenge[]): Ima
 }
 
 /** One way of logging in that a registry offers (RFC 9110 section 11.3). */
-export interface Challenge {
+interface Challenge {
   /** Lower case: `bearer`, `basic`. */
   readonly scheme: string;
   /** Names in lower case; of a name given twice, the first counts. */

@@ -6,7 +6,7 @@ import { parseBoundedJson } from '../manifest.ts';
 import { type CredentialSource, type KeyedCredential, matchCredentials } from './credentials.ts';
 
 /** What a docker config file says about logins. */
-export interface DockerConfig {
+interface DockerConfig {
   readonly auths: readonly KeyedCredential[];
   /** Credential helper by registry: `{ "ghcr.io": "gh" }` stands for the program docker-credential-gh. */
   readonly credHelpers: Readonly<Record<string, string>>;

@@ -52,7 +52,7 @@ const answerSchema = z.object({
   expires_in: z.number().min(0).catch(defaultLifetime),
 });
 
-export interface TokensOptions {
+interface TokensOptions {
   readonly exchange: Exchange;
   readonly limits: RegistryLimits;
   readonly clock: Clock;

@@ -1,6 +1,6 @@
 import type { CloudLogin } from './logins.ts';
 
-export interface ElasticRegion {
+interface ElasticRegion {
   /** `eu-central-1`. */
   readonly region: string;
   /** Ask the endpoint with FIPS 140 cryptography. */

@@ -6,14 +6,14 @@ import type { RegistryLimits } from '../http/limits.ts';
 import { parseBoundedJson } from '../manifest.ts';
 import type { CloudLogin } from './logins.ts';
 
-export interface AzureRegistry {
+interface AzureRegistry {
   /** `team.azurecr.io`. */
   readonly host: string;
   /** Only the networks of the allow list admit the image that is looked at. */
   readonly listedOnly: boolean;
 }
 
-export interface AzureParts {
+interface AzureParts {
   readonly environment: NodeJS.ProcessEnv;
   readonly exchange: Exchange;
   readonly limits: RegistryLimits;

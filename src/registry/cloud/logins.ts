@@ -19,7 +19,7 @@ export interface CloudLogins {
   get(key: string, getLogin: GetCloudLogin): Promise<Credential | undefined>;
 }
 
-export interface CloudLoginsOptions {
+interface CloudLoginsOptions {
   readonly clock: { now(): number };
   /** Told each time that a login could not be had, in words that hold none. */
   readonly onProblem: (message: string) => void;

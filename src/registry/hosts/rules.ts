@@ -24,7 +24,7 @@ export interface HostLists {
 }
 
 /** How a host is spoken to. */
-export interface Transport {
+interface Transport {
   readonly protocol: 'http:' | 'https:';
   readonly verify: boolean;
 }

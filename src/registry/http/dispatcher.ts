@@ -20,7 +20,7 @@ export interface ResolvedAddress {
 /** Looks up every address of a host name. */
 export type Resolve = (hostname: string) => Promise<readonly ResolvedAddress[]>;
 
-export interface DispatcherOptions {
+interface DispatcherOptions {
   readonly rules: HostRules;
   readonly resolve: Resolve;
   readonly limits: RegistryLimits;

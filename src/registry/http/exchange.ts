@@ -55,7 +55,7 @@ export interface RequestEvent {
 /** Sends one request. */
 export type Exchange = (ask: Ask) => Promise<Answer>;
 
-export interface ExchangeOptions {
+interface ExchangeOptions {
   readonly rules: HostRules;
   readonly limits: RegistryLimits;
   readonly clock: Clock;
@@ -185,7 +185,7 @@ function startTimer(signal: AbortSignal, ms: number): { signal: AbortSignal; sto
 }
 
 /** Throws `ImageSourceError` `forbidden-host` for a URL that is denied, is not https and not listed as insecure, or holds a login. */
-export function checkUrl(rules: HostRules, url: URL): void {
+function checkUrl(rules: HostRules, url: URL): void {
   const authority = authorityOf(url);
   const denied = rules.refuseHost(authority);
   if (denied !== undefined) {
@@ -206,7 +206,7 @@ export function checkUrl(rules: HostRules, url: URL): void {
 }
 
 /** Digests and offsets are of the bytes as they are stored, which is why `identity` was asked for. Throws where it did not come so. */
-export function refuseEncoding(url: URL, { statusCode, headers, body }: Dispatcher.ResponseData): void {
+function refuseEncoding(url: URL, { statusCode, headers, body }: Dispatcher.ResponseData): void {
   const encoding = String(headers['content-encoding'] ?? 'identity');
   if (encoding === 'identity' || statusCode >= 300) return;
   body.on('error', () => {}).destroy();
@@ -214,7 +214,7 @@ export function refuseEncoding(url: URL, { statusCode, headers, body }: Dispatch
 }
 
 /** Counts body bytes where they come off the wire, and headers, of which the parser bounds the size alone: an interceptor for one request. */
-export function observe(url: URL, meter: Meter, limits: RegistryLimits): Dispatcher.DispatcherComposeInterceptor {
+function observe(url: URL, meter: Meter, limits: RegistryLimits): Dispatcher.DispatcherComposeInterceptor {
   return (next) => (request, handler) => {
     let interim = 0;
     return next(request, {

@@ -24,7 +24,7 @@ interface HostState {
   blockedUntil: number;
 }
 
-export interface HostStatesOptions {
+interface HostStatesOptions {
   readonly concurrency: number;
   readonly limits: RegistryLimits;
   readonly clock: Clock;
@@ -94,7 +94,7 @@ function seconds(ms: number): string {
 }
 
 /** Lets a bounded number of owners at a time through to one host. */
-export interface Gate {
+interface Gate {
   /**
    * Waits for a place and returns what gives it back. An owner that holds a place gets another at once: a look-up that
    * reads one layer while it asks for the next must not wait for itself. Undefined when too many wait already; rejects
@@ -161,7 +161,7 @@ export type BreakerState = 'closed' | 'open' | 'half-open';
 export type Outcome = 'success' | 'failure' | 'unknown';
 
 /** Keeps requests away from a host that keeps failing. */
-export interface Breaker {
+interface Breaker {
   /** Lets a request through, to be followed by exactly one call of the function returned; or milliseconds left to wait. */
   enter(): ((outcome: Outcome) => void) | number;
 }

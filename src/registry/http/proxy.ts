@@ -26,7 +26,7 @@ export interface RegistryProxy {
   readonly connector: (origin: URL, tls: buildConnector.connector) => buildConnector.connector;
 }
 
-export interface RegistryProxyParts {
+interface RegistryProxyParts {
   readonly limits: RegistryLimits;
   readonly secureContext: SecureContext;
   readonly userAgent: string;
@@ -106,7 +106,7 @@ export function createRegistryProxy({ url, noProxy }: ProxyOptions, parts: Regis
 }
 
 /** Where a proxy is, and who we are there. */
-export interface ProxyServer {
+interface ProxyServer {
   readonly secure: boolean;
   /** Without brackets. */
   readonly hostname: string;
@@ -117,7 +117,7 @@ export interface ProxyServer {
   readonly authorization?: string;
 }
 
-export interface TunnelOptions {
+interface TunnelOptions {
   readonly proxy: ProxyServer;
   readonly limits: RegistryLimits;
   readonly secureContext: SecureContext;
@@ -170,7 +170,7 @@ function described(proxy: ProxyServer, error: NodeJS.ErrnoException): ImageSourc
  * A connection to `target` through a proxy (RFC 9110 section 9.3.6), on which nothing has been sent. Rejects with `ImageSourceError`
  * `unavailable`, or with the signal's reason. The caller ends it in time: a proxy that does not answer is waited for.
  */
-export function openTunnel(target: Authority, options: TunnelOptions): Promise<Socket> {
+function openTunnel(target: Authority, options: TunnelOptions): Promise<Socket> {
   const { proxy, signal } = options;
   const name = `${target.hostname}:${target.port}`;
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();

@@ -1,8 +1,8 @@
+import 'reflect-metadata';
 import { KeyObject, webcrypto } from 'node:crypto';
 import { inspect } from 'node:util';
 
 import { BasicConstraintsExtension, X509CertificateGenerator } from '@peculiar/x509';
-import 'reflect-metadata';
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import { createAuthority, privatePem, type SigningCa } from '../../../src/certificates/authority.ts';

@@ -81,7 +81,7 @@ const FIRST = 50;
 /** Rows made at each press. */
 const NEXT = 250;
 
-export interface GrowingRows {
+interface GrowingRows {
   readonly body: HTMLElement;
   /** Makes the next rows; hidden when there are none. */
   readonly more: HTMLButtonElement;

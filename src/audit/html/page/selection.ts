@@ -15,7 +15,7 @@ export interface Order {
 }
 
 /** A table with what searching it needs. */
-export interface Index {
+interface Index {
   readonly table: PageTable;
   /** By row: all its text in lower case. Made when it is first asked for. */
   readonly texts: () => readonly string[];

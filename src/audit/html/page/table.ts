@@ -54,7 +54,7 @@ export function tableView(table: PageTable): TableView {
   };
 }
 
-export interface Head {
+interface Head {
   readonly root: HTMLElement;
   /** Absent: in the report's own order. */
   readonly order: () => Order | undefined;
@@ -72,7 +72,7 @@ const ariaSort = (order: Order | undefined, column: number): string => {
 };
 
 /** Column heads: a button each that sorts. `changed` is called after each press. */
-export function tableHead({ columns }: PageTable, changed: () => void): Head {
+function tableHead({ columns }: PageTable, changed: () => void): Head {
   let order: Order | undefined;
   const cells = columns.map(({ label, kind }, column) => {
     const button = element('button', { type: 'button' }, label);

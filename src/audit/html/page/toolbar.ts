@@ -5,7 +5,7 @@ import { values } from './selection.ts';
 /** A choice of more values than this is no longer one; the search finds them. */
 const MOST_VALUES = 1000;
 
-export interface Toolbar {
+interface Toolbar {
   readonly root: HTMLElement;
   readonly search: HTMLInputElement;
   /** By column: the value that rows must have. */

@@ -11,7 +11,7 @@ import type { AuditReport } from '../../../../src/audit/report/report.ts';
 import example from '../../../fixtures/audit/report.json' with { type: 'json' };
 
 const report = example as AuditReport;
-const file = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
+const file = (path: string): string => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
 
 const hash = (text = ''): string => `&#39;sha256-${createHash('sha256').update(text).digest('base64')}&#39;`;
 const policy = (document: string): string => /Content-Security-Policy" content="([^"]*)"/.exec(document)?.[1] ?? '';

@@ -8,7 +8,8 @@ import type { ScannedNode } from '../../../../src/audit/scan/scanned.ts';
 import { MODE_LABEL } from '../../../../src/policy/scope.ts';
 import { type AuditedPod, auditOf, type World } from '../../../support/audit-report.ts';
 
-const read = (path: string): unknown => JSON.parse(readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8'));
+const read = (path: string): unknown =>
+  JSON.parse(readFileSync(new URL(`../../../../${path}`, import.meta.url), 'utf8'));
 const schema = z.fromJSONSchema(read('docs/audit-report.schema.json') as never);
 
 const node = (name: string, kernel: string): ScannedNode => ({ name, kernel, os: 'linux', osImage: 'Linux' });
