@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks';
 
 import { parseDuration } from '../config/options.ts';
 import { encodeDecision } from '../policy/annotations.ts';
-import type { Decision, NamespaceView } from '../policy/model.ts';
+import type { Decision, NamespaceView, ToldDecision } from '../policy/model.ts';
 import { REASONS } from '../policy/reasons.ts';
 import type { LineLog } from '../telemetry/log-limits.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -29,14 +29,6 @@ export interface MutateOptions {
   readonly log: LineLog;
   /** Told of each decision on a Pod that is created in earnest. Must return at once and never throw. Absent: nobody is. */
   readonly onDecided?: (told: ToldDecision) => void;
-}
-
-/** A decision, for whoever passes it on. */
-export interface ToldDecision {
-  /** The Pod's `metadata.ownerReferences`, as the request has them. */
-  readonly owners: unknown;
-  readonly namespace: string;
-  readonly decision: Decision;
 }
 
 const MOST_LOGGED = 8;

@@ -2,14 +2,14 @@ import { createEvaluate, type Evaluate } from '../admission/evaluate.ts';
 import type { Platform } from '../detection/image-source.ts';
 import { platformName, podPlatform } from '../detection/platform.ts';
 import { podVerdicts, type PodVerdictsOptions } from '../detection/pod-verdicts.ts';
-import { worstKernel } from '../exposure/kernels.ts';
+import { type ScannedNode, worstKernel } from '../exposure/kernels.ts';
 import type { ClusterFacts, NamespaceView, PodView, PolicyConfig } from '../policy/model.ts';
 import { effectiveMode, MODE_LABEL } from '../policy/scope.ts';
 import type { AuditedContainer, DecidedGroup } from './decided.ts';
 import { exposureOf } from './exposure.ts';
 import { usesNodeFile } from './findings/places.ts';
 import { type Lookups, podOf } from './look-ups.ts';
-import type { PodGroup, Scanned, ScannedNode } from './scan/scanned.ts';
+import type { PodGroup, Scanned } from './scan/scanned.ts';
 
 interface DecideOptions {
   readonly config: PolicyConfig;

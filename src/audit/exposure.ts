@@ -1,8 +1,9 @@
 import type { KernelLevel } from '../exposure/kernels.ts';
+import type { KubeProxy } from '../exposure/kube-proxy.ts';
 import type { ClusterFacts, ResolvConf } from '../policy/model.ts';
 import type { Resolver } from '../policy/verdict.ts';
 import { readByGlibc, readByMusl } from '../resolv-conf/resolvers.ts';
-import type { ExposureLevel, KubeProxy, WorkloadExposure } from './report/report.ts';
+import type { ExposureLevel, WorkloadExposure } from './report/report.ts';
 
 export interface ExposureInput {
   /** Of the Pod's containers. */

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { KubeClient } from '../kubernetes/client.ts';
 import { KubeError } from '../kubernetes/errors.ts';
 import { type Resource, resourcePath, RESOURCES } from '../kubernetes/objects.ts';
-import type { Decision } from '../policy/model.ts';
+import type { Decision, ToldDecision } from '../policy/model.ts';
 import { pause } from '../util/abort.ts';
 import type { TokenBucket } from '../util/token-bucket.ts';
 
@@ -26,14 +26,6 @@ interface DecisionEventsHooks {
   readonly onDropped?: () => void;
   /** An Event was not written. None are tried for some minutes where that is not allowed. */
   readonly onFailed?: (error: KubeError) => void;
-}
-
-/** What the admission of a Pod came to. */
-export interface ToldDecision {
-  /** The Pod's `metadata.ownerReferences`, as the request has them. */
-  readonly owners: unknown;
-  readonly namespace: string;
-  readonly decision: Decision;
 }
 
 /** Events on the workloads of Pods. */

@@ -1,11 +1,9 @@
-import * as objects from '../doctor/view/objects.ts';
-import type { Labels, PodSeen } from '../doctor/view/view.ts';
 import type { KubeProxySources } from '../exposure/kube-proxy.ts';
 import type { KubeClient } from '../kubernetes/client.ts';
 import { KubeError } from '../kubernetes/errors.ts';
-import { by, getOne, listAll } from '../kubernetes/lists.ts';
-import { resourcePath, RESOURCES } from '../kubernetes/objects.ts';
-import { podSeen } from './pod-seen.ts';
+import { by, getOne, listAll, stringData } from '../kubernetes/lists.ts';
+import { type Labels, resourcePath, RESOURCES } from '../kubernetes/objects.ts';
+import { podSeen, type PodSeen } from './pod-seen.ts';
 
 const KEYS = ['config.conf', 'config', 'kube-proxy.yaml'] as const;
 
@@ -32,7 +30,7 @@ export async function readKubeProxy(client: Pick<KubeClient, 'request'>): Promis
     }
   };
   const map = (name: string): Promise<Labels | undefined> =>
-    attempt(getOne(client, resourcePath(RESOURCES.configMaps, name, 'kube-system'), by(objects.data, 'ConfigMap')));
+    attempt(getOne(client, resourcePath(RESOURCES.configMaps, name, 'kube-system'), by(stringData, 'ConfigMap')));
   const pods = (labelSelector: string): Promise<readonly PodSeen[] | undefined> =>
     attempt(listAll(client, RESOURCES.pods, { namespace: 'kube-system', labelSelector, most: 1 }, podSeen));
   const [kubeadm, eks, cilium, some, others] = await Promise.all([

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import type { PodSeen } from '../doctor/view/view.ts';
+import type { PodView } from '../policy/model.ts';
 import { MalformedPodError, readPod } from '../policy/read-pod.ts';
 
 const state = z.object({ reason: z.string().nullish() }).nullish();
@@ -67,4 +67,26 @@ export function podSeen(object: unknown): PodSeen | undefined {
     if (error instanceof MalformedPodError) return undefined;
     throw error;
   }
+}
+
+export interface OwnerSeen {
+  readonly kind: string;
+  readonly name: string;
+  readonly apiVersion: string;
+}
+
+export interface PodSeen {
+  readonly namespace: string;
+  readonly name: string;
+  readonly view: PodView;
+  /** What it is of; undefined for a Pod that stands alone. */
+  readonly owner?: OwnerSeen;
+  readonly phase: string;
+  readonly ready: boolean;
+  /** Its address; empty where it has none yet. */
+  readonly ip: string;
+  /** Of all containers. */
+  readonly restarts: number;
+  /** Why a container does not run, or why it ended the last time: `CrashLoopBackOff`, `OOMKilled`. */
+  readonly trouble: readonly string[];
 }

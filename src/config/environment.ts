@@ -1,7 +1,6 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
 
-import type { Override } from './load.ts';
 import { nearest } from './options.ts';
 import { ownProxy } from './registry-proxy.ts';
 import { configSchema } from './schema.ts';
@@ -78,4 +77,11 @@ export function readEnvironment(environment: Readonly<Record<string, string | un
     return `environment variable ${name} is not known and ignored${near === undefined ? '' : `; did you mean ${near}?`}`;
   });
   return { overrides, warnings };
+}
+
+/** One value from a flag: its dotted key and the name to blame. */
+export interface Override {
+  readonly key: string;
+  readonly value: unknown;
+  readonly origin: string;
 }

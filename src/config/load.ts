@@ -1,7 +1,7 @@
 import { type Document, isMap, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 
-import { readEnvironment } from './environment.ts';
+import { type Override, readEnvironment } from './environment.ts';
 import { nearest } from './options.ts';
 import { proxyDefaults } from './registry-proxy.ts';
 import { type Config, configSchema } from './schema.ts';
@@ -16,13 +16,6 @@ export class ConfigError extends Error {
     super(`the configuration is not valid:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
     this.problems = problems;
   }
-}
-
-/** One value from a flag: its dotted key and the name to blame. */
-export interface Override {
-  readonly key: string;
-  readonly value: unknown;
-  readonly origin: string;
 }
 
 interface ConfigSources {

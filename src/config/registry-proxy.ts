@@ -1,16 +1,9 @@
-import type { Config } from './schema.ts';
+import { type Config, NO_PROXY_ENTRY, PROXY_ADDRESS } from './schema.ts';
 
 const KEY = 'detection.registry.proxy';
 const OWN = 'LIBC_DNS_DETECTION_REGISTRY_PROXY';
 
 type Environment = Readonly<Record<string, string | undefined>>;
-
-/** What a proxy may look like in a file, which is no place for a login. */
-export const PROXY_ADDRESS = /^(https?:\/\/(\[[0-9a-fA-F:.]+\]|[^\s/@?#:[\]\\]+)(:[0-9]{1,5})?\/?)?$/;
-
-/** An entry of `noProxy`: host, .suffix, *.suffix, address or network, each but the last with a port if it has one; or `*`. */
-export const NO_PROXY_ENTRY =
-  /^(\*|[0-9a-fA-F:.]+\/[0-9]{1,3}|(\*?\.)?[^\s/,*@[\]]+|\[[0-9a-fA-F:.]+\](:[0-9]{1,5})?)$/;
 
 /** A variable's proxy; without a scheme it is http, as Go has it (x/net/http/httpproxy, parseProxy). Undefined: it is none that can be used. */
 function parseProxy(text: string): URL | undefined {

@@ -4,7 +4,13 @@ import { z } from 'zod';
 
 import { MUSL_LEAST_TIMEOUT } from '../policy/options.ts';
 import { formatDuration, parseDuration, parseResolverOption } from './options.ts';
-import { NO_PROXY_ENTRY, PROXY_ADDRESS } from './registry-proxy.ts';
+
+/** What a proxy may look like in a file, which is no place for a login. */
+export const PROXY_ADDRESS = /^(https?:\/\/(\[[0-9a-fA-F:.]+\]|[^\s/@?#:[\]\\]+)(:[0-9]{1,5})?\/?)?$/;
+
+/** An entry of `noProxy`: host, .suffix, *.suffix, address or network, each but the last with a port if it has one; or `*`. */
+export const NO_PROXY_ENTRY =
+  /^(\*|[0-9a-fA-F:.]+\/[0-9]{1,3}|(\*?\.)?[^\s/,*@[\]]+|\[[0-9a-fA-F:.]+\](:[0-9]{1,5})?)$/;
 
 function duration(fallback: string, least: string, most: string) {
   const [low, high] = [parseDuration(least) ?? 0, parseDuration(most) ?? 0];

@@ -1,9 +1,10 @@
+import type { PodSeen } from '../cluster/pod-seen.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import type { Detection } from '../detection/detector.ts';
 import type { PolicyConfig } from '../policy/model.ts';
 import type { RaceLimits } from './dns/race.ts';
-import type { ClusterView, DeploymentSeen, DnsSeen, PodSeen, WebhookConfiguration, WebhookEntry } from './view/view.ts';
+import type { ClusterView, DeploymentSeen, DnsSeen, WebhookConfiguration, WebhookEntry } from './view/view.ts';
 import type { AskedReplica, Served } from './webhook/certificates.ts';
 import { chooses, configMapOf, readConfig, type Target, targetOf, type WebhookConfig } from './webhook/installation.ts';
 import { isOurs, ourConfigurations } from './webhook/registration.ts';

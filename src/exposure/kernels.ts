@@ -1,9 +1,12 @@
-import type { KernelEntry, KernelFix } from '../audit/report/report.ts';
-import type { PodGroup, ScannedNode } from '../audit/scan/scanned.ts';
 import { compareText } from '../util/text.ts';
-import { kernelFixes } from './kernel-fixes.ts';
+import { type FixState, kernelFixes, type Race } from './kernel-fixes.ts';
 
 export type KernelLevel = KernelEntry['level'];
+
+/** Where Pods run: how many on each node. */
+interface Spread {
+  readonly nodes: ReadonlyMap<string, number>;
+}
 
 const MOST_NAMES = 5;
 
@@ -44,7 +47,7 @@ export function judgeKernel(kernel: string): Pick<KernelEntry, 'level' | 'detail
 const ORDER: readonly KernelLevel[] = ['exposed', 'unknown', 'fixed'];
 
 /** Nodes by kernel, worst first. Windows nodes are left out: this fault is Linux'. */
-export function kernelEntries(nodes: readonly ScannedNode[], groups: readonly PodGroup[]): KernelEntry[] {
+export function kernelEntries(nodes: readonly ScannedNode[], groups: readonly Spread[]): KernelEntry[] {
   const pods = new Map<string, number>();
   for (const group of groups) {
     for (const [node, count] of group.nodes) pods.set(node, (pods.get(node) ?? 0) + count);
@@ -66,7 +69,7 @@ export function kernelEntries(nodes: readonly ScannedNode[], groups: readonly Po
 
 /** The kernels that a group's Pods run on: the worst, by node name. `unknown` where a node was not read. */
 export function worstKernel(
-  group: Pick<PodGroup, 'nodes'>,
+  group: Spread,
   byNode: ReadonlyMap<string, ScannedNode>,
 ): { readonly level: KernelLevel; readonly kernel: string | undefined } {
   let worst: { level: KernelLevel; kernel: string | undefined } | undefined;
@@ -76,4 +79,45 @@ export function worstKernel(
     if (worst === undefined || ORDER.indexOf(level) < ORDER.indexOf(worst.level)) worst = { level, kernel };
   }
   return worst ?? { level: 'unknown', kernel: undefined };
+}
+
+/** One of the races of the fault, and whether the kernel has its fix (`kernel-fixes.ts`). */
+export interface KernelFix {
+  readonly race: Race;
+  /** `unknown`: the version alone does not tell, for distributions carry fixes back. `partial`: a first version of it. */
+  readonly state: FixState;
+  /** The upstream commit; null where several together are the fix. */
+  readonly commit: string | null;
+  /** How the race comes about. */
+  readonly how: string;
+  /** The first mainline release that has the whole fix, such as `5.9`. */
+  readonly since: string;
+  /** It only matters where packets go through NFQUEUE, as some network policies have it; `level` does not count it. */
+  readonly onlyWithNfqueue: boolean;
+}
+
+/** Nodes with the same kernel. */
+export interface KernelEntry {
+  /** node.status.nodeInfo.kernelVersion. */
+  readonly kernel: string;
+  /** node.status.nodeInfo.osImage; of the first node by name. */
+  readonly osImage: string;
+  readonly nodes: number;
+  /** The first five by name. */
+  readonly nodeNames: readonly string[];
+  /** Running there. */
+  readonly pods: number;
+  /** `exposed`: a fix is missing. `fixed`: none is. */
+  readonly level: 'exposed' | 'unknown' | 'fixed';
+  readonly fixes: readonly KernelFix[];
+  /** One sentence. */
+  readonly detail: string;
+}
+
+export interface ScannedNode {
+  readonly name: string;
+  /** `linux` or `windows`. */
+  readonly os: string;
+  readonly kernel: string;
+  readonly osImage: string;
 }

@@ -1,7 +1,5 @@
 import { parse } from 'yaml';
 
-import type { KubeProxy } from '../audit/report/report.ts';
-
 /** Where kube-proxy's mode may be found; each undefined where it is not there or could not be read. */
 export interface KubeProxySources {
   /** A KubeProxyConfiguration, the ConfigMap that holds it (`ConfigMap namespace/name`), and under which key. */
@@ -71,4 +69,12 @@ export function kubeProxyOf({ cilium, config, commandLine, unread }: KubeProxySo
       ? 'its ConfigMap and its Pods could not be read'
       : 'neither a ConfigMap nor a Pod of kube-proxy or Cilium says it';
   return { mode: 'unknown', source: 'kube-system', detail };
+}
+
+/** Who translates the addresses of Services. */
+export interface KubeProxy {
+  /** `other`: Services are not kube-proxy's, `detail` says whose. */
+  readonly mode: 'iptables' | 'ipvs' | 'nftables' | 'other' | 'unknown';
+  readonly source: string;
+  readonly detail: string;
 }

@@ -1,5 +1,3 @@
-import type { ScannedPolicy } from '../audit/scan/scanned.ts';
-
 type Json = Readonly<Record<string, unknown>>;
 type Labels = Readonly<Record<string, string>>;
 
@@ -76,4 +74,11 @@ export function tcpBlockedBy(
   if (about.some(({ spec }) => allows(asObject(spec), 'TCP'))) return undefined;
   const udp = about.find(({ spec }) => allows(asObject(spec), 'UDP'));
   return udp && `${udp.namespace}/${udp.name}`;
+}
+
+/** networking.k8s.io/v1 NetworkPolicy, as the API has it: its reader checks it. */
+export interface ScannedPolicy {
+  readonly namespace: string;
+  readonly name: string;
+  readonly spec: unknown;
 }

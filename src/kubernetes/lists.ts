@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 
 import type { KubeClient } from './client.ts';
 import { isKubeError, KubeError } from './errors.ts';
@@ -128,3 +128,8 @@ export function shaped<T>(schema: z.ZodType<T>, object: unknown, kind: string): 
   const where = issue?.path.join('.') || 'the answer';
   throw new KubeError('malformed', `not a ${kind}: ${where}: ${issue?.message ?? 'not as expected'}`.slice(0, 300));
 }
+
+/** The strings of a ConfigMap, or of a Secret in base64. */
+export const stringData = z
+  .object({ data: z.record(z.string(), z.string()).nullish() })
+  .transform(({ data }) => data ?? {});

@@ -56,3 +56,5 @@ export function resourcePath(resource: Resource, name?: string, namespace?: stri
 export function objectKey({ metadata: { name, namespace } }: KubeObject): string {
   return namespace === undefined ? name : `${namespace}/${name}`;
 }
+
+export type Labels = Readonly<Record<string, string>>;

@@ -1,5 +1,5 @@
-import type { Resolver, Verdict } from './verdict.ts';
 import type { Reason } from './reasons.ts';
+import type { Resolver, Verdict } from './verdict.ts';
 
 /** `enforce`: patch. `audit`: decide and report, patch nothing. `off`: leave alone. */
 export type Mode = 'enforce' | 'audit' | 'off';
@@ -143,4 +143,12 @@ export interface Decision {
   readonly change?: DnsChange;
   /** For the person who sent the Pod: labels and annotations of ours that are not valid. */
   readonly warnings: readonly string[];
+}
+
+/** A decision, for whoever passes it on. */
+export interface ToldDecision {
+  /** The Pod's `metadata.ownerReferences`, as the request has them. */
+  readonly owners: unknown;
+  readonly namespace: string;
+  readonly decision: Decision;
 }

@@ -5,7 +5,7 @@ import {
   ImageSourceError,
   type Platform,
 } from '../detection/image-source.ts';
-import { platformName } from '../detection/platform.ts';
+import { normalizePlatform, platformName } from '../detection/platform.ts';
 import { type IndexEntry, isIndexType, parseImageConfig, parseImageDocument } from './manifest.ts';
 
 /** A manifest or index as it was stored, its digest verified. */
@@ -116,39 +116,6 @@ function offers(entries: readonly IndexEntry[]): string {
   );
   names.delete('unknown/unknown');
   return names.size === 0 ? '' : `: it has ${[...names].slice(0, 12).join(', ')}`;
-}
-
-// Names that people and tools use for the ones in Go's GOARCH. containerd/platforms database.go
-const architectures: ReadonlyMap<string, string> = new Map([
-  ['x86_64', 'amd64'],
-  ['x86-64', 'amd64'],
-  ['i386', '386'],
-  ['i486', '386'],
-  ['i586', '386'],
-  ['i686', '386'],
-  ['aarch64', 'arm64'],
-  ['armhf', 'arm'],
-  ['armel', 'arm'],
-]);
-const impliedVariants: ReadonlyMap<string, string> = new Map([
-  ['armhf', 'v7'],
-  ['armel', 'v6'],
-]);
-
-/** One spelling per platform, as containerd has it: `aarch64` is `arm64`, `arm64/v8` is `arm64`, `arm` is `arm/v7`. */
-export function normalizePlatform(platform: Platform): Platform {
-  const given = platform.architecture.toLowerCase();
-  const architecture = architectures.get(given) ?? given;
-  const variant = normalizeVariant(architecture, (platform.variant ?? impliedVariants.get(given) ?? '').toLowerCase());
-  return { os: platform.os.toLowerCase(), architecture, ...(variant === '' ? {} : { variant }) };
-}
-
-function normalizeVariant(architecture: string, given: string): string {
-  const variant = /^\d+$/.test(given) ? `v${given}` : given;
-  if (architecture === 'amd64') return variant === 'v1' ? '' : variant;
-  if (architecture === 'arm64') return variant === 'v8' ? '' : variant;
-  if (architecture === 'arm') return variant === '' ? 'v7' : variant;
-  return variant;
 }
 
 /**

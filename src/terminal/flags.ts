@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
-import { ConfigError, loadConfig, type LoadedConfig, type Override } from '../config/load.ts';
+import type { Override } from '../config/environment.ts';
+import { ConfigError, loadConfig, type LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { ClusterFacts, Mode } from '../policy/model.ts';
 import { BUILT_IN } from '../resolv-conf/kubelet.ts';

@@ -19,11 +19,6 @@ export interface Fault {
   readonly run: (world: World) => Promise<string>;
 }
 
-/** This machine lacks what the fault needs. */
-export class NotTried extends Error {
-  override readonly name = 'NotTried';
-}
-
 /** Throws what was seen instead, where `kept` is false. */
 export function keep(kept: boolean, seen: string): void {
   if (!kept) throw new Error(seen);

@@ -4,9 +4,9 @@ import { parseArgs } from 'node:util';
 
 import { parseDuration } from '../../src/config/options.ts';
 import { FAULTS } from './all.ts';
-import { type Fault, NotTried } from './fault.ts';
+import type { Fault } from './fault.ts';
 import { soak } from './soak/soak.ts';
-import { closeCluster, type Cluster, createWorld, openCluster } from './support/world.ts';
+import { closeCluster, type Cluster, createWorld, NotTried, openCluster } from './support/world.ts';
 import { filled, type Result, resultText } from './table.ts';
 
 /**

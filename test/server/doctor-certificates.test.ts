@@ -4,9 +4,10 @@ import { type AddressInfo, createServer as createTcpServer, type Server as TcpSe
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { ephemeralPair, type EphemeralPair } from '../../src/certificates/ephemeral.ts';
+import type { PodSeen } from '../../src/cluster/pod-seen.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { createSight, type DoctorParts } from '../../src/doctor/evidence.ts';
-import type { ClusterView, PodSeen } from '../../src/doctor/view/view.ts';
+import type { ClusterView } from '../../src/doctor/view/view.ts';
 import { certificateSight } from '../../src/doctor/webhook/certificate-evidence.ts';
 import { askCertificate, judgeTrust } from '../../src/doctor/webhook/certificates.ts';
 

@@ -1,5 +1,6 @@
+import type { KernelEntry } from '../../exposure/kernels.ts';
 import { REASONS } from '../../policy/reasons.ts';
-import type { AuditReport, AuditSummary, KernelEntry, NamespaceEntry } from '../report/report.ts';
+import type { AuditReport, AuditSummary, NamespaceEntry } from '../report/report.ts';
 import { html, type Markup, NOTHING } from './markup.ts';
 import type { Tone } from './page-data.ts';
 import { counted, EXPOSURE, number, remedyWords, RESOLVERS, shown } from './text.ts';

@@ -1,4 +1,5 @@
-import type { AuditReport, Finding, Gap, KernelEntry, KernelFix, NeedVerdict, SourcedText } from '../report/report.ts';
+import type { KernelEntry, KernelFix } from '../../exposure/kernels.ts';
+import type { AuditReport, Finding, Gap, NeedVerdict, SourcedText } from '../report/report.ts';
 import { html, type Markup, NOTHING } from './markup.ts';
 import type { Tone } from './page-data.ts';
 import { tablePlace } from './tables.ts';

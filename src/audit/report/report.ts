@@ -1,4 +1,5 @@
-import type { FixState, Race } from '../../exposure/kernel-fixes.ts';
+import type { KernelEntry } from '../../exposure/kernels.ts';
+import type { KubeProxy } from '../../exposure/kube-proxy.ts';
 import type { DnsChange, Mode, Remedy, ResolvConf } from '../../policy/model.ts';
 import type { Reason } from '../../policy/reasons.ts';
 import type { Evidence, Libc, Resolver } from '../../policy/verdict.ts';
@@ -107,14 +108,6 @@ export interface ClusterSection {
   readonly kubeProxy: KubeProxy;
 }
 
-/** Who translates the addresses of Services. */
-export interface KubeProxy {
-  /** `other`: Services are not kube-proxy's, `detail` says whose. */
-  readonly mode: 'iptables' | 'ipvs' | 'nftables' | 'other' | 'unknown';
-  readonly source: string;
-  readonly detail: string;
-}
-
 export interface Gap {
   /** What could not be read: `nodes`, `configmap kube-system/kube-proxy`. */
   readonly what: string;
@@ -138,39 +131,6 @@ export interface WorkloadExposure {
 
 /** Pods with each level; see {@link WorkloadExposure}. */
 export type ExposureCounts = Readonly<Record<ExposureLevel, number>>;
-
-/** One of the races of the fault, and whether the kernel has its fix (`kernel-fixes.ts`). */
-export interface KernelFix {
-  readonly race: Race;
-  /** `unknown`: the version alone does not tell, for distributions carry fixes back. `partial`: a first version of it. */
-  readonly state: FixState;
-  /** The upstream commit; null where several together are the fix. */
-  readonly commit: string | null;
-  /** How the race comes about. */
-  readonly how: string;
-  /** The first mainline release that has the whole fix, such as `5.9`. */
-  readonly since: string;
-  /** It only matters where packets go through NFQUEUE, as some network policies have it; `level` does not count it. */
-  readonly onlyWithNfqueue: boolean;
-}
-
-/** Nodes with the same kernel. */
-export interface KernelEntry {
-  /** node.status.nodeInfo.kernelVersion. */
-  readonly kernel: string;
-  /** node.status.nodeInfo.osImage; of the first node by name. */
-  readonly osImage: string;
-  readonly nodes: number;
-  /** The first five by name. */
-  readonly nodeNames: readonly string[];
-  /** Running there. */
-  readonly pods: number;
-  /** `exposed`: a fix is missing. `fixed`: none is. */
-  readonly level: 'exposed' | 'unknown' | 'fixed';
-  readonly fixes: readonly KernelFix[];
-  /** One sentence. */
-  readonly detail: string;
-}
 
 export interface NamespaceEntry {
   readonly name: string;

@@ -1,15 +1,17 @@
 import { readKubeProxy } from '../../cluster/kube-proxy.ts';
-import { kubeProxyOf } from '../../exposure/kube-proxy.ts';
+import type { ScannedNode } from '../../exposure/kernels.ts';
+import { type KubeProxy, kubeProxyOf } from '../../exposure/kube-proxy.ts';
+import type { ScannedPolicy } from '../../exposure/network-policies.ts';
 import type { KubeClient } from '../../kubernetes/client.ts';
 import { isKubeError, KubeError } from '../../kubernetes/errors.ts';
 import { eachObject } from '../../kubernetes/lists.ts';
 import { type KubeObject, resourcePath, RESOURCES } from '../../kubernetes/objects.ts';
 import { MODE_LABEL } from '../../policy/scope.ts';
-import type { Gap, KubeProxy } from '../report/report.ts';
+import type { Gap } from '../report/report.ts';
 import { orGap } from './gaps.ts';
 import { type Owners, readOwners } from './owners.ts';
 import { createPodGroups, type PodGroups } from './pod-groups.ts';
-import type { Scanned, ScannedNode, ScannedPolicy } from './scanned.ts';
+import type { Scanned } from './scanned.ts';
 
 interface ScanOptions {
   readonly client: Pick<KubeClient, 'request'>;

@@ -1,5 +1,8 @@
-import type { DnsConfig, Mode } from '../../policy/model.ts';
-import type { Gap, KubeProxy } from '../report/report.ts';
+import type { ScannedNode } from '../../exposure/kernels.ts';
+import type { KubeProxy } from '../../exposure/kube-proxy.ts';
+import type { ScannedPolicy } from '../../exposure/network-policies.ts';
+import type { DnsConfig } from '../../policy/model.ts';
+import type { Gap } from '../report/report.ts';
 
 /** What is read of a cluster, or of manifests, as far as the audit needs it. */
 export interface Scanned {
@@ -40,25 +43,4 @@ export interface PodGroup {
   readonly podNames: readonly string[];
   /** Pods by node; empty where they are not scheduled. */
   readonly nodes: ReadonlyMap<string, number>;
-}
-
-export interface ScannedNode {
-  readonly name: string;
-  /** `linux` or `windows`. */
-  readonly os: string;
-  readonly kernel: string;
-  readonly osImage: string;
-}
-
-/** networking.k8s.io/v1 NetworkPolicy, as the API has it: its reader checks it. */
-export interface ScannedPolicy {
-  readonly namespace: string;
-  readonly name: string;
-  readonly spec: unknown;
-}
-
-/** Where Pods of a namespace stand, without labels of their own. */
-interface NamespaceMode {
-  readonly mode: Mode;
-  readonly label: string | undefined;
 }

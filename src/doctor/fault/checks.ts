@@ -1,8 +1,7 @@
-import type { KubeProxy } from '../../audit/report/report.ts';
 import type { Config } from '../../config/schema.ts';
 import type { FixState } from '../../exposure/kernel-fixes.ts';
 import { judgeKernel, type KernelLevel } from '../../exposure/kernels.ts';
-import { kubeProxyOf, type KubeProxySources } from '../../exposure/kube-proxy.ts';
+import { type KubeProxy, kubeProxyOf, type KubeProxySources } from '../../exposure/kube-proxy.ts';
 import { compareText, counted, shellWord } from '../../util/text.ts';
 import { type Advice, failure, listed, ok, type Outcome, skipped, warning, why } from '../check.ts';
 import { NeedsClusterError, type Sight } from '../evidence.ts';

@@ -1,9 +1,9 @@
+import type { PodSeen } from '../../cluster/pod-seen.ts';
 import { effectiveMode } from '../../policy/scope.ts';
 import { compareText } from '../../util/text.ts';
 import { ok, type Outcome, skipped } from '../check.ts';
 import type { Sight } from '../evidence.ts';
 import type { Check } from '../run.ts';
-import type { PodSeen } from '../view/view.ts';
 import { judgeInjectors } from './injectors.ts';
 import { added, judgePods, suspects } from './pods.ts';
 import { judgePolicies } from './policies.ts';

@@ -187,6 +187,3 @@ export const node = z
   }));
 
 export const namespace = z.object({ metadata }).transform(({ metadata: of }) => [of.name, of.labels] as const);
-
-/** The strings of a ConfigMap, or of a Secret in base64. */
-export const data = z.object({ data: labels }).transform((object) => object.data);

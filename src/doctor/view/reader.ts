@@ -1,14 +1,14 @@
 import { z } from 'zod';
 
 import { readKubeProxy } from '../../cluster/kube-proxy.ts';
-import { podSeen } from '../../cluster/pod-seen.ts';
+import { type OwnerSeen, podSeen } from '../../cluster/pod-seen.ts';
 import { type KubeClient, readLines, type Transport } from '../../kubernetes/client.ts';
 import { isKubeError, KubeError, statusError, transportError } from '../../kubernetes/errors.ts';
-import { by, getOne, listAll, shaped } from '../../kubernetes/lists.ts';
-import { type Resource, resourcePath, RESOURCES } from '../../kubernetes/objects.ts';
+import { by, getOne, listAll, shaped, stringData } from '../../kubernetes/lists.ts';
+import { type Labels, type Resource, resourcePath, RESOURCES } from '../../kubernetes/objects.ts';
 import { readPod } from '../../policy/read-pod.ts';
 import * as objects from './objects.ts';
-import type { ClusterView, Labels, MutatingPolicy, OwnerSeen, Right, WebhookConfiguration } from './view.ts';
+import type { ClusterView, MutatingPolicy, Right, WebhookConfiguration } from './view.ts';
 
 type Requests = Pick<KubeClient, 'request'>;
 
@@ -156,10 +156,10 @@ export function createDoctorView(client: KubeClient, transport: Transport): Clus
     },
     allPods: (most) => podList({ most }),
     configMap: (namespace, name) =>
-      getOne(client, resourcePath(RESOURCES.configMaps, name, namespace), by(objects.data, 'ConfigMap')),
+      getOne(client, resourcePath(RESOURCES.configMaps, name, namespace), by(stringData, 'ConfigMap')),
     secretCertificates: (namespace, name) =>
       getOne(client, resourcePath(RESOURCES.secrets, name, namespace), (object) =>
-        certificatesOf(shaped(objects.data, object, 'Secret')),
+        certificatesOf(shaped(stringData, object, 'Secret')),
       ),
     templateDns: (owner, namespace) => templateDns(client, owner, namespace),
     mayDo: (user, right) => mayDo(client, user, right),

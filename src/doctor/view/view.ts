@@ -1,4 +1,6 @@
+import type { OwnerSeen, PodSeen } from '../../cluster/pod-seen.ts';
 import type { KubeProxySources } from '../../exposure/kube-proxy.ts';
+import type { Labels } from '../../kubernetes/objects.ts';
 import type { ClusterFacts, PodView } from '../../policy/model.ts';
 
 /**
@@ -38,8 +40,6 @@ export interface ClusterView {
   /** Lines of the API server's own metrics that begin with one of the names. */
   apiServerMetrics(names: readonly string[]): Promise<readonly string[]>;
 }
-
-export type Labels = Readonly<Record<string, string>>;
 
 export interface NodeSeen {
   readonly name: string;
@@ -127,28 +127,6 @@ export interface BudgetSeen {
   readonly name: string;
   readonly selector: LabelSelector;
   readonly disruptionsAllowed: number;
-}
-
-export interface OwnerSeen {
-  readonly kind: string;
-  readonly name: string;
-  readonly apiVersion: string;
-}
-
-export interface PodSeen {
-  readonly namespace: string;
-  readonly name: string;
-  readonly view: PodView;
-  /** What it is of; undefined for a Pod that stands alone. */
-  readonly owner?: OwnerSeen;
-  readonly phase: string;
-  readonly ready: boolean;
-  /** Its address; empty where it has none yet. */
-  readonly ip: string;
-  /** Of all containers. */
-  readonly restarts: number;
-  /** Why a container does not run, or why it ended the last time: `CrashLoopBackOff`, `OOMKilled`. */
-  readonly trouble: readonly string[];
 }
 
 /** What a service account may or may not do. */

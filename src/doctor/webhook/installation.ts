@@ -1,6 +1,7 @@
 import { ConfigError, loadConfig } from '../../config/load.ts';
 import type { Config } from '../../config/schema.ts';
-import type { DeploymentSeen, Labels, MountSeen, WebhookConfiguration, WebhookEntry } from '../view/view.ts';
+import type { Labels } from '../../kubernetes/objects.ts';
+import type { DeploymentSeen, MountSeen, WebhookConfiguration, WebhookEntry } from '../view/view.ts';
 
 /** The Service that the API server calls. */
 export type Target = NonNullable<WebhookEntry['service']>;

@@ -1,7 +1,7 @@
+import type { Labels } from '../../kubernetes/objects.ts';
 import { DECISION_ANNOTATION, LIBC_ANNOTATION } from '../../policy/annotations.ts';
 import { MODE_LABEL } from '../../policy/scope.ts';
 import { type Advice, failure, ok, type Outcome, skipped } from '../check.ts';
-import type { Labels } from '../view/view.ts';
 
 /** A Pod that every Pod security level takes, and that asks no registry: its resolver is declared. Never started. */
 export const REHEARSED_POD = {

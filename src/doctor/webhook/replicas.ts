@@ -1,6 +1,7 @@
+import type { PodSeen } from '../../cluster/pod-seen.ts';
 import { counted, shellWord } from '../../util/text.ts';
 import { listed, type Outcome, type Remark, skipped, summarize, warning } from '../check.ts';
-import type { BudgetSeen, DeploymentSeen, PodSeen } from '../view/view.ts';
+import type { BudgetSeen, DeploymentSeen } from '../view/view.ts';
 import { selects } from './scope.ts';
 
 export interface ReplicasSight {

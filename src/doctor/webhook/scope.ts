@@ -1,7 +1,8 @@
+import type { Labels } from '../../kubernetes/objects.ts';
 import type { PodView, PolicyConfig } from '../../policy/model.ts';
 import { effectiveMode, MODE_LABEL } from '../../policy/scope.ts';
 import { listed, ok, type Outcome, type Remark, summarize } from '../check.ts';
-import type { AdmissionRule, Labels, LabelSelector, WebhookEntry } from '../view/view.ts';
+import type { AdmissionRule, LabelSelector, WebhookEntry } from '../view/view.ts';
 
 const VALUES = [undefined, 'enforce', 'audit', 'off'] as const;
 

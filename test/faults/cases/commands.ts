@@ -1,11 +1,11 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync, readFileSync, readdirSync, statfsSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { podReview } from '../../support/reviews.ts';
-import { keep, NotTried, type Fault } from '../fault.ts';
-import { temporaryFolder } from '../support/world.ts';
+import { type Fault, keep } from '../fault.ts';
+import { NotTried, temporaryFolder } from '../support/world.ts';
 
 const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 const POD = JSON.stringify(podReview().request.object);

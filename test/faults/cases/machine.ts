@@ -7,10 +7,10 @@ import { ephemeralPair } from '../../../src/certificates/ephemeral.ts';
 import { isReady } from '../../support/installation.ts';
 import { fixture } from '../../support/reviews.ts';
 import { post, type WebhookProcess } from '../../support/webhook-process.ts';
-import { type Fault, keep, NotTried } from '../fault.ts';
+import { type Fault, keep } from '../fault.ts';
 import { answers, metric, seconds, until } from '../support/measure.ts';
 import { createPods, told } from '../support/pods.ts';
-import { closeCluster, openCluster, temporaryFolder, type World } from '../support/world.ts';
+import { closeCluster, NotTried, openCluster, temporaryFolder, type World } from '../support/world.ts';
 
 const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
 const REVIEW = JSON.stringify(fixture('plain'));

@@ -5,10 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { podReview } from '../../support/reviews.ts';
 import type { WebhookProcess } from '../../support/webhook-process.ts';
-import { keep, NotTried, type Fault } from '../fault.ts';
+import { type Fault, keep } from '../fault.ts';
 import { pidOf } from '../support/measure.ts';
 import { createPods, largestSpec, told } from '../support/pods.ts';
-import { hasProgram } from '../support/world.ts';
+import { hasProgram, NotTried } from '../support/world.ts';
 
 const HEAP_MB = 64;
 const BEYOND_MB = 40;

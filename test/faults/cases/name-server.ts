@@ -5,9 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { answerOf, podReview } from '../../support/reviews.ts';
-import { keep, NotTried, type Fault } from '../fault.ts';
+import { type Fault, keep } from '../fault.ts';
 import { machineStalls, seconds } from '../support/measure.ts';
-import { hasProgram, openRegistry, temporaryFolder, type World } from '../support/world.ts';
+import { hasProgram, NotTried, openRegistry, temporaryFolder, type World } from '../support/world.ts';
 
 const WITHOUT_DNS = fileURLToPath(new URL('../support/without-dns.ts', import.meta.url));
 

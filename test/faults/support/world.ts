@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,12 +7,11 @@ import { join } from 'node:path';
 import { clusterMissing, startCluster, type TestCluster } from '../../support/cluster.ts';
 import { elf } from '../../support/elf-builder.ts';
 import { image } from '../../support/image-builder.ts';
-import { install, type InstallOptions, type Installation } from '../../support/installation.ts';
+import { install, type Installation, type InstallOptions } from '../../support/installation.ts';
 import { layer } from '../../support/layer-builder.ts';
-import { startRegistry, type Fault as RegistryFault, type RegistryServer } from '../../support/registry-server.ts';
+import { type Fault as RegistryFault, type RegistryServer, startRegistry } from '../../support/registry-server.ts';
 import { startTcpProxy, type TcpProxy } from '../../support/tcp-proxy.ts';
-import { startWebhook, type StartOptions, type WebhookProcess } from '../../support/webhook-process.ts';
-import { NotTried } from '../fault.ts';
+import { type StartOptions, startWebhook, type WebhookProcess } from '../../support/webhook-process.ts';
 
 /** A real API server, a real etcd, two replicas as processes, a registry, all on this machine. */
 export interface Cluster {
@@ -141,4 +140,9 @@ export function hasProgram(name: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** This machine lacks what the fault needs. */
+export class NotTried extends Error {
+  override readonly name = 'NotTried';
 }

@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
 
 import { createEvaluator } from '../../../src/admission/evaluate.ts';
-import { createMutate, type ToldDecision } from '../../../src/admission/mutate.ts';
+import { createMutate } from '../../../src/admission/mutate.ts';
+import type { ToldDecision } from '../../../src/policy/model.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { everyLine } from '../../support/every-line.ts';
 import { enforced, facts, policy } from '../../support/policy.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
 import { type ExposureInput, exposureOf } from '../../../src/audit/exposure.ts';
-import type { KubeProxy } from '../../../src/audit/report/report.ts';
 import { judgeKernel, kernelEntries, worstKernel } from '../../../src/exposure/kernels.ts';
+import type { KubeProxy } from '../../../src/exposure/kube-proxy.ts';
 
 const proxy = (mode: KubeProxy['mode']): KubeProxy => ({ mode, source: 'test', detail: 'test' });
 

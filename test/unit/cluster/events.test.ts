@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { createDecisionEvents, type DecisionEvents, type ToldDecision } from '../../../src/cluster/events.ts';
+import { createDecisionEvents, type DecisionEvents } from '../../../src/cluster/events.ts';
 import type { KubeError } from '../../../src/kubernetes/errors.ts';
-import type { Decision } from '../../../src/policy/model.ts';
+import type { Decision, ToldDecision } from '../../../src/policy/model.ts';
 import { createTokenBucket } from '../../../src/util/token-bucket.ts';
 import { decideFor } from '../../support/policy.ts';
 import { type Asked, type SmallApi, startSmallApi, status } from '../kubernetes/small-api.ts';

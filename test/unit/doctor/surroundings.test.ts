@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 
+import type { PodSeen } from '../../../src/cluster/pod-seen.ts';
 import { judgeInjectors } from '../../../src/doctor/surroundings/injectors.ts';
 import { added, judgePods, suspects, undone } from '../../../src/doctor/surroundings/pods.ts';
 import { judgePolicies } from '../../../src/doctor/surroundings/policies.ts';
 import { judgeRegistries, type Looked, registryOf } from '../../../src/doctor/surroundings/registries.ts';
-import type { MutatingPolicy, PodSeen, WebhookConfiguration } from '../../../src/doctor/view/view.ts';
+import type { MutatingPolicy, WebhookConfiguration } from '../../../src/doctor/view/view.ts';
 import { readPod } from '../../../src/policy/read-pod.ts';
 
 const RULES = [{ apiGroups: [''], operations: ['CREATE'], resources: ['pods'] }];

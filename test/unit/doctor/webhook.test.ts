@@ -3,10 +3,11 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 
+import type { PodSeen } from '../../../src/cluster/pod-seen.ts';
 import { loadConfig } from '../../../src/config/load.ts';
 import { configSchema } from '../../../src/config/schema.ts';
 import { deployment } from '../../../src/doctor/view/objects.ts';
-import type { DeploymentSeen, PodSeen } from '../../../src/doctor/view/view.ts';
+import type { DeploymentSeen } from '../../../src/doctor/view/view.ts';
 import { judgeFailOpen, readSample } from '../../../src/doctor/webhook/fail-open.ts';
 import {
   certificateSecretOf,

@@ -14,8 +14,8 @@ import {
 import { describe, expect, it } from 'vitest';
 
 import type { Platform } from '../../../src/detection/image-source.ts';
-import { platformName } from '../../../src/detection/platform.ts';
-import { normalizePlatform, platformRank } from '../../../src/registry/choose-image.ts';
+import { normalizePlatform, platformName } from '../../../src/detection/platform.ts';
+import { platformRank } from '../../../src/registry/choose-image.ts';
 import { parseImageConfig, parseImageDocument } from '../../../src/registry/manifest.ts';
 
 const digest = `sha256:${'a'.repeat(64)}`;

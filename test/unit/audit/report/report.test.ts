@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 
 import type { AuditReport } from '../../../../src/audit/report/report.ts';
-import type { ScannedNode } from '../../../../src/audit/scan/scanned.ts';
+import type { ScannedNode } from '../../../../src/exposure/kernels.ts';
 import { MODE_LABEL } from '../../../../src/policy/scope.ts';
 import { type AuditedPod, auditOf, type World } from '../../../support/audit-report.ts';
 
