@@ -11,7 +11,7 @@ export interface StoredManifest {
   readonly bytes: Buffer;
 }
 
-export interface BuiltPlatform {
+interface BuiltPlatform {
   readonly os: string;
   readonly architecture: string;
   readonly variant?: string;
@@ -62,10 +62,10 @@ export interface IndexOptions {
 
 export const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
 export const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
-export const OCI_CONFIG = 'application/vnd.oci.image.config.v1+json';
-export const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
-export const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
-export const DOCKER_CONFIG = 'application/vnd.docker.container.image.v1+json';
+const OCI_CONFIG = 'application/vnd.oci.image.config.v1+json';
+const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
+const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
+const DOCKER_CONFIG = 'application/vnd.docker.container.image.v1+json';
 
 /** An image for one platform (linux/amd64 unless the config says otherwise). Layers oldest first. */
 export function image({ layers, config = {}, mediaTypes = 'oci', annotations }: ImageOptions): BuiltImage {

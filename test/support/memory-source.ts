@@ -9,7 +9,7 @@ import type {
 import { type BuiltImage, rootManifest } from './image-builder.ts';
 
 /** One request that the source was asked for. */
-export interface BlobRequest {
+interface BlobRequest {
   readonly digest: string;
   readonly offset: number;
   readonly length: number;

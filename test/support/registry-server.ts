@@ -44,7 +44,7 @@ export type Fault =
       readonly body?: string;
     };
 
-export interface BearerAuth {
+interface BearerAuth {
   readonly kind: 'bearer';
   readonly realm: string;
   readonly service: string;

@@ -6,7 +6,7 @@ import { Agent } from 'undici';
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
 
 /** What the server answers: an object with 200, a status with a message, or nothing at all. */
-export type ApiAnswer = object | { readonly status: number; readonly message: string } | 'hang' | 'reset' | 'html';
+type ApiAnswer = object | { readonly status: number; readonly message: string } | 'hang' | 'reset' | 'html';
 
 export interface SecretsApi {
   readonly client: KubeClient;

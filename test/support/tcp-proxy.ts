@@ -1,7 +1,7 @@
 import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net';
 
 /** `pass`: bytes go through. `refuse`: connections end at once. `hang`: nothing moves any more. A number: milliseconds of delay for each chunk. */
-export type ProxyMode = 'pass' | 'refuse' | 'hang' | number;
+type ProxyMode = 'pass' | 'refuse' | 'hang' | number;
 
 export interface TcpProxy {
   readonly url: string;

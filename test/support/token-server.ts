@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import type { TestCertificate } from './certificate.ts';
 
 /** A token request as it came: query or form. */
-export interface TokenAsked {
+interface TokenAsked {
   readonly method: string;
   readonly parameters: URLSearchParams;
   readonly authorization: string | undefined;

@@ -59,7 +59,7 @@ int main(int argc, char *argv[], char *envp[]) {
 }
 `;
 
-export type GoArchitecture = 'amd64' | '386' | 'arm' | 'arm64' | 'mips' | 'ppc64' | 's390x' | 'riscv64';
+type GoArchitecture = 'amd64' | '386' | 'arm' | 'arm64' | 'mips' | 'ppc64' | 's390x' | 'riscv64';
 
 export interface Compilers {
   glibc(link: 'dynamic' | 'static' | 'static-pie'): Promise<Buffer>;

@@ -12,7 +12,7 @@ import { command } from './command.ts';
 const SUITE = 'bookworm';
 const ARCHITECTURES = ['amd64', 'i386', 'armhf', 'arm64', 's390x'] as const;
 
-export type DebianArchitecture = (typeof ARCHITECTURES)[number];
+type DebianArchitecture = (typeof ARCHITECTURES)[number];
 
 export interface Debian {
   /** Downloads many packages (`name` or `name:architecture`) in one go, which is quicker. Throws `MissingSource`. */

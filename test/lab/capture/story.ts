@@ -47,7 +47,7 @@ function ports(exchanges: readonly Exchange[], same: boolean, inTurn: boolean): 
 }
 
 /** Milliseconds between the first two times that a query was sent again which had no answer yet; undefined: none was. */
-export function resendGap(exchanges: readonly Exchange[]): number | undefined {
+function resendGap(exchanges: readonly Exchange[]): number | undefined {
   const gaps = exchanges.flatMap(({ sent, type, server, answered }) => {
     const [first = 0, second] = sent;
     // A resolver may also ask again with a new identifier or from a new port.

@@ -50,9 +50,7 @@ export function readQuestion(message: Buffer): Question | undefined {
   };
 }
 
-/** Addresses of every name that exists: documentation ranges (RFC 5737, RFC 3849). */
-export const ADDRESSES = { [TYPE_A]: '192.0.2.1', [TYPE_AAAA]: '2001:db8::1' } as const;
-
+/** Addresses of every name that exists, 192.0.2.1 and 2001:db8::1: documentation ranges (RFC 5737, RFC 3849). */
 const RECORDS: Readonly<Record<number, Buffer>> = {
   [TYPE_A]: Buffer.from([192, 0, 2, 1]),
   [TYPE_AAAA]: Buffer.from('20010db8000000000000000000000001', 'hex'),

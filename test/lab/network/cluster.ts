@@ -71,7 +71,7 @@ export interface Cluster {
   addPod(name: string, node: NodeName, files: PodFiles): Promise<Place>;
 }
 
-export interface PodFiles {
+interface PodFiles {
   readonly resolvConf: string;
 }
 

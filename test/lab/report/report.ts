@@ -12,7 +12,7 @@ export interface Figures {
   readonly repeated?: number;
 }
 
-export interface PodFigures {
+interface PodFigures {
   /** Of our own decision about the Pod (`explain`). */
   readonly reason: string;
   readonly resolvConf: readonly string[];

@@ -20,7 +20,7 @@ export function markdownTable(head: readonly string[], rows: readonly (readonly 
 }
 
 /** Milliseconds, median and worst, of each resolver (rows) in each column of a scenario. */
-export function scenarioTable({ columns }: ScenarioFigures, resolvers: Report['resolvers']): string {
+function scenarioTable({ columns }: ScenarioFigures, resolvers: Report['resolvers']): string {
   const rows = (Object.keys(resolvers) as ResolverId[])
     .map((id) => ({ id, figures: columns.map((column) => figuresIn(column, id)) }))
     .filter(({ figures }) => figures.some((one) => one !== undefined))

@@ -6,7 +6,7 @@ import type { ResolverId } from '../preparation/programs.ts';
 export type Kind = 'glibc' | 'go' | 'other' | 'musl';
 
 /** The part of a Pod that its author, or an injector before us, wrote. */
-export interface DnsSpec {
+interface DnsSpec {
   readonly dnsPolicy?: string;
   readonly dnsConfig?: {
     readonly nameservers?: readonly string[];
