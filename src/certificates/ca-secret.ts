@@ -4,13 +4,14 @@ import type { KubeClient, KubeRequest } from '../kubernetes/client.ts';
 import { KubeError } from '../kubernetes/errors.ts';
 import { followObject } from '../kubernetes/follow-object.ts';
 import { type KubeObject, resourcePath, RESOURCES } from '../kubernetes/objects.ts';
+import type { Clock } from '../util/clock.ts';
 import type { CaData, CaStore, Stored, Written } from './shared-ca.ts';
 
 export interface CaSecretOptions {
   readonly client: KubeClient;
   readonly namespace: string;
   readonly name: string;
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
   /** Labels that a new Secret gets besides our own. */
   readonly labels?: Readonly<Record<string, string>>;
   readonly hooks?: {

@@ -4,6 +4,7 @@ import type { KubeClient } from '../kubernetes/client.ts';
 import { isKubeError, type KubeError } from '../kubernetes/errors.ts';
 import { followObject } from '../kubernetes/follow-object.ts';
 import { type KubeObject, resourcePath, RESOURCES } from '../kubernetes/objects.ts';
+import type { Clock } from '../util/clock.ts';
 import type { Registration, TrustBundle } from './trust-bundle.ts';
 
 export interface WebhookRegistrationOptions {
@@ -12,7 +13,7 @@ export interface WebhookRegistrationOptions {
   readonly name: string;
   /** Ours: entries that call another Service are left alone. */
   readonly service: { readonly namespace: string; readonly name: string };
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
   readonly hooks?: {
     /** It could not be read or watched; tried again in `waitMs`. */
     readonly onWatchError?: (error: KubeError, waitMs: number) => void;

@@ -8,11 +8,12 @@ import { KubeError } from '../kubernetes/errors.ts';
 import { type Resource, resourcePath, RESOURCES } from '../kubernetes/objects.ts';
 import type { Decision, ToldDecision } from '../policy/model.ts';
 import { pause } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
 import type { TokenBucket } from '../util/token-bucket.ts';
 
 interface DecisionEventsOptions {
   readonly client: Pick<KubeClient, 'request'>;
-  readonly clock: { now(): number; monotonic(): number };
+  readonly clock: Clock;
   /** Of all replicas' Events each writes its own share. */
   readonly pace: TokenBucket;
   /** This replica, for whoever asks who wrote an Event. */

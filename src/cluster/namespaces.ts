@@ -7,6 +7,7 @@ import { createReflector, type ReflectorHooks } from '../kubernetes/reflector.ts
 import type { NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import type { Backoff } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
 
 interface NamespacesHooks extends Pick<ReflectorHooks, 'onLost' | 'onRecovered' | 'onSynced' | 'onError'> {
   /** A namespace that the copy did not have was read by itself. */
@@ -17,7 +18,7 @@ interface NamespacesHooks extends Pick<ReflectorHooks, 'onLost' | 'onRecovered' 
 
 export interface NamespacesOptions {
   readonly client: KubeClient;
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
   readonly hooks?: NamespacesHooks;
   /** For tests. */
   readonly reads?: Partial<Pick<NamespaceReadsOptions, 'timeoutMs' | 'ttlMs' | 'failureTtlMs' | 'entries'>>;
@@ -108,7 +109,7 @@ const modeLabelOf = ({ metadata }: KubeObject): ModeLabel => metadata.labels?.[M
 
 interface NamespaceReadsOptions {
   readonly client: KubeClient;
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
   /** Milliseconds for one read. Those who wait have deadlines of their own; what comes later serves the next. */
   readonly timeoutMs: number;
   /** Milliseconds an answer is remembered: by then the watch has it, or the label may have changed. */

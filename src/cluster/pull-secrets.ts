@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { createSlots } from '../detection/flights.ts';
 import type { KubeClient } from '../kubernetes/client.ts';
 import type { PodView } from '../policy/model.ts';
+import type { Clock } from '../util/clock.ts';
 import {
   createPullSecretApi,
   isObjectName,
@@ -16,7 +17,7 @@ import {
 interface PullSecretsOptions {
   readonly client: Pick<KubeClient, 'request'>;
   readonly readers: LoginReaders;
-  readonly clock: { monotonic(): number };
+  readonly clock: Pick<Clock, 'monotonic'>;
   /** Told of each object that could not be read, when it is tried and not when its failure is remembered. */
   readonly onProblem: (problem: PullSecretProblem) => void;
 }
@@ -123,7 +124,7 @@ interface ObjectMemoryOptions<T> {
   /** Most characters that are held, over all objects. */
   readonly characters: number;
   readonly sizeOf: (value: T) => number;
-  readonly clock: { monotonic(): number };
+  readonly clock: Pick<Clock, 'monotonic'>;
   /** Ends all reading. */
   readonly closing: AbortSignal;
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
+import type { Clock } from '../util/clock.ts';
 import { createFullScans, type FullScans } from './background-scan.ts';
 import { createFailureMemory, createManifestMemory, createVerdictMemory, type Remembered } from './caches.ts';
 import {
@@ -49,7 +50,7 @@ export interface ImageDetectorOptions {
   /** Milliseconds for which a failure is not tried again. */
   readonly failureTtlMs: number;
   /** Milliseconds since 1970. */
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
   /** Milliseconds a look-up may go on after the first deadline that it missed. Default 30,000. */
   readonly backgroundMs?: number;
   /** Most look-ups under way at once. Default 32. */

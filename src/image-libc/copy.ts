@@ -4,6 +4,7 @@ import type { KubeClient } from '../kubernetes/client.ts';
 import { resourcePath, RESOURCES } from '../kubernetes/objects.ts';
 import { createReflector, type Reflector, type ReflectorHooks } from '../kubernetes/reflector.ts';
 import type { Backoff } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
 import {
   createSharedValues,
   type DeclaredLibc,
@@ -17,7 +18,7 @@ import type { PlanState } from './writes.ts';
 
 interface LibcCopyOptions {
   readonly client: KubeClient;
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
   readonly canonical: (reference: string) => string;
   /** Most objects that are written. Twice as many are read. */
   readonly most: number;

@@ -8,6 +8,7 @@ import type { KubeErrorCode } from '../kubernetes/errors.ts';
 import type { Reflector, ReflectorHooks } from '../kubernetes/reflector.ts';
 import { createWriteQueue, type WriteQueue, type WriteQueueHooks } from '../kubernetes/write-queue.ts';
 import type { Backoff } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
 import { createTokenBucket } from '../util/token-bucket.ts';
 import { createLibcCopy, type LibcCopy } from './copy.ts';
 import { type DetectedLibc, type HeldLibc, imageLibcName, storedVerdict } from './object.ts';
@@ -26,7 +27,7 @@ export interface ImageLibcHooks {
 
 export interface ImageLibcStoreOptions {
   readonly client: KubeClient;
-  readonly clock: { now(): number; monotonic(): number };
+  readonly clock: Clock;
   /** The canonical name of a reference; throws where it is none. */
   readonly canonical: (reference: string) => string;
   /** Most objects that are written. Twice as many are read. */

@@ -1,3 +1,4 @@
+import type { Clock } from '../util/clock.ts';
 import type { KubeClient } from './client.ts';
 import type { KubeError } from './errors.ts';
 import { type KubeObject, type Resource, resourcePath } from './objects.ts';
@@ -8,7 +9,7 @@ interface FollowOptions<T> {
   readonly resource: Resource;
   readonly name: string;
   readonly namespace?: string;
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
   /** What is seen before anything was read. */
   readonly unseen: T;
   /** Of the object; of undefined where there is none. */

@@ -1,4 +1,5 @@
 import { type Backoff, backoffMs, pause } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
 import type { KubeClient, WatchEvent, WatchRequest } from './client.ts';
 import { type CollectionCopy, type CopyOptions, createCollectionCopy, type NewList } from './collection.ts';
 import { asKubeError, KubeError } from './errors.ts';
@@ -13,7 +14,7 @@ export interface ReflectorOptions<T> extends CopyOptions<T> {
   /** Ask for metadata alone: specs and statuses are then neither sent nor parsed. */
   readonly metadataOnly?: boolean;
   readonly hooks?: ReflectorHooks;
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
   /** Milliseconds: first wait after a failure, doubled at each further one up to `most`, with jitter. */
   readonly backoff?: Backoff;
   readonly pageSize?: number;

@@ -1,3 +1,5 @@
+import type { Clock } from './clock.ts';
+
 /** Spaces acts out: so many a second, with so many saved up at most. */
 export interface TokenBucket {
   /** Milliseconds until there is a token; 0: there is one. */
@@ -13,7 +15,7 @@ interface TokenBucketOptions {
   /** Tokens at the beginning, and most that are saved up. */
   readonly burst: number;
   /** Milliseconds that never go back. */
-  readonly clock: { monotonic(): number };
+  readonly clock: Pick<Clock, 'monotonic'>;
 }
 
 export function createTokenBucket({ perSecond, burst, clock }: TokenBucketOptions): TokenBucket {

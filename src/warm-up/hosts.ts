@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 
+import type { Clock } from '../util/clock.ts';
 import { createTokenBucket, type TokenBucket } from '../util/token-bucket.ts';
 
 /** When each registry may be asked again. */
@@ -21,7 +22,7 @@ interface WarmUpHostsOptions {
   readonly hourly: Readonly<Record<string, number>>;
   /** Milliseconds, the first time and at most. */
   readonly pause: { readonly first: number; readonly most: number };
-  readonly clock: { monotonic(): number };
+  readonly clock: Pick<Clock, 'monotonic'>;
 }
 
 interface HostState {

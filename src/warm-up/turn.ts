@@ -2,6 +2,7 @@ import type { LRUCache } from 'lru-cache';
 
 import type { Detection, DetectionFailure, Detector } from '../detection/detector.ts';
 import { beforeAbort } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
 import type { TokenBucket } from '../util/token-bucket.ts';
 import type { WarmUpBacklog, WarmUpItem, WarmUpLogin } from './backlog.ts';
 import type { WarmUpHosts } from './hosts.ts';
@@ -123,7 +124,7 @@ export interface WarmUpQueueOptions {
   /** Asked before each look-up; false: wait. Absent: always. */
   readonly mayAct?: () => boolean;
   readonly limits?: Partial<WarmUpLimits>;
-  readonly clock: { monotonic(): number };
+  readonly clock: Pick<Clock, 'monotonic'>;
   readonly hooks?: WarmUpHooks;
 }
 

@@ -5,6 +5,7 @@ import type { NamespaceView } from '../policy/model.ts';
 import { readPod } from '../policy/read-pod.ts';
 import { effectiveMode } from '../policy/scope.ts';
 import type { Backoff } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
 import { createWarmUpQueue, type WarmUpQueue, type WarmUpQueueStats } from './queue.ts';
 import type { WarmUpHooks, WarmUpLimits } from './turn.ts';
 import { workloadImages, type WorkloadImagesOptions } from './workload-images.ts';
@@ -30,7 +31,7 @@ export interface WarmUpOptions extends WorkloadImagesOptions {
   /** Asked before each look-up: whether we (still) lead. Absent: always. */
   readonly mayAct?: () => boolean;
   readonly limits?: Partial<WarmUpLimits>;
-  readonly clock: { now(): number; monotonic(): number };
+  readonly clock: Clock;
   readonly hooks?: WarmUpHooks & WorkloadWatchHooks;
   /** For tests. */
   readonly backoff?: Backoff;

@@ -6,6 +6,7 @@ import { eachObject } from '../kubernetes/lists.ts';
 import { type KubeObject, objectKey, type Resource, resourcePath } from '../kubernetes/objects.ts';
 import { createReflector } from '../kubernetes/reflector.ts';
 import type { Backoff } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
 
 /** A Pod template of a workload, new or changed. */
 export interface WorkloadTemplate {
@@ -21,7 +22,7 @@ interface WorkloadWatchOptions {
   /** Called for each new template: when it is listed, created, or changed in anything that counts. */
   readonly onTemplate: (template: WorkloadTemplate) => void;
   readonly hooks?: WorkloadWatchHooks;
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
   readonly backoff?: Backoff;
 }
 

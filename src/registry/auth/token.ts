@@ -2,9 +2,10 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 
 import { ImageSourceError, type LookupContext } from '../../detection/image-source.ts';
+import type { Clock } from '../../util/clock.ts';
 import { follow, readWhole, type Retries, statusError, untilWhole } from '../http/answers.ts';
 import type { Exchange } from '../http/exchange.ts';
-import type { Clock, RegistryLimits } from '../http/limits.ts';
+import type { RegistryLimits } from '../http/limits.ts';
 import { parseBoundedJson } from '../manifest.ts';
 import { basicAuthorization, type Identity } from './credentials.ts';
 

@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 
 import type { Credential } from '../../detection/image-source.ts';
 import { beforeAbort } from '../../util/abort.ts';
+import type { Clock } from '../../util/clock.ts';
 
 /** A registry login that a cloud has given to our own identity. */
 export interface CloudLogin {
@@ -20,7 +21,7 @@ export interface CloudLogins {
 }
 
 interface CloudLoginsOptions {
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
   /** Told each time that a login could not be had, in words that hold none. */
   readonly onProblem: (message: string) => void;
   /** Milliseconds that getting one may take. Default 10,000. */

@@ -1,7 +1,8 @@
 import { LRUCache } from 'lru-cache';
 
 import { ImageSourceError } from '../../detection/image-source.ts';
-import type { Clock, RegistryLimits } from './limits.ts';
+import type { Clock } from '../../util/clock.ts';
+import type { RegistryLimits } from './limits.ts';
 
 /** A host's permission for one request. */
 export interface Pass {
