@@ -153,7 +153,7 @@ export function composePullSecrets(
 ): PullSecrets | undefined {
   const { enabled, pullSecrets } = detection.registry;
   if (!enabled || !pullSecrets) return undefined;
-  const warn = limitedWarnings(log, systemClock.monotonic);
+  const warn = limitedWarnings(log, systemClock);
   return createPullSecrets({
     client,
     readers: { dockerConfig: parseDockerConfig, legacyDockerConfig: parseLegacyDockerConfig },

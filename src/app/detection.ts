@@ -206,6 +206,6 @@ function composeIdentities({ detection }: Config, options: IdentitiesOptions): C
     proxy: options.proxy,
     userAgent: `libc-dns-webhook/${options.version}`,
     clock: systemClock,
-    onProblem: createLimitedLines(options.warn, systemClock.monotonic),
+    onProblem: createLimitedLines(options.warn, systemClock),
   });
 }

@@ -144,7 +144,7 @@ export async function composeDoctor(context: DoctorContext, around: DoctorSurrou
       findDns: (of) => findDns(of, client, own),
       askCertificate: (replica) => askCertificate(replica, TLS_MS),
       openLook: (of) => openLook(of, { client, around, warn: context.warn }),
-      now: systemClock.now,
+      clock: systemClock,
     },
     close: async () => await client?.close(),
   };

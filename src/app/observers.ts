@@ -40,7 +40,7 @@ const WRITES: Readonly<Record<ImageLibcWrite, string>> = {
 };
 
 function hooksOf({ log, metrics }: ServerContext, failures: FailureLog): ImageLibcHooks {
-  const limited = limitedWarnings(log, systemClock.monotonic);
+  const limited = limitedWarnings(log, systemClock);
   const count = (kind: ImageLibcWrite, error: KubeError): void => metrics.cluster.stored(kind, error.code);
   return {
     reads: {
@@ -145,7 +145,7 @@ const unwatched = (kind: string): string =>
   `workloads of kind ${kind} cannot be watched: their images are not looked up ahead`;
 
 function warmUpHooks({ log, metrics }: ServerContext, failures: FailureLog): NonNullable<WarmUpOptions['hooks']> {
-  const limited = limitedWarnings(log, systemClock.monotonic);
+  const limited = limitedWarnings(log, systemClock);
   return {
     onLookup: ({ reference, from, failure }) => {
       metrics.cluster.warmedUp(failure ?? from);

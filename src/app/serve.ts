@@ -23,7 +23,7 @@ function detectionHooks({ metrics, log }: ServerContext): DetectorHooks {
 
 /** Hosts are chosen by whoever creates Pods: their names are in the log alone, and there not without limit. */
 function breakerHook({ metrics, log }: ServerContext): NonNullable<DetectionOptions['onBreaker']> {
-  const limited = limitedWarnings(log, systemClock.monotonic);
+  const limited = limitedWarnings(log, systemClock);
   return ({ host, state }) => {
     metrics.detection.breaker(host, state);
     if (state === 'open') limited(`the registry ${host} keeps failing and is left alone for a while`);

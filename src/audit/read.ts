@@ -9,6 +9,7 @@ import { MODE_LABEL } from '../policy/scope.ts';
 import { type CommonFlags, configuredFacts, readSettings } from '../terminal/flags.ts';
 import type { DetectingCommand, Io, OpenDetector } from '../terminal/io.ts';
 import { beforeAbort } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
 import { printable } from '../util/text.ts';
 import { decideGroups } from './decide.ts';
 import { lookUpImages } from './look-ups.ts';
@@ -305,11 +306,11 @@ const bar = (done: number, all: number): string => {
 const quiet = (): void => {};
 
 /** Nothing is written where standard error is no terminal: nobody watches. */
-export function auditProgress(io: Io, monotonic: () => number): AuditProgress {
+export function auditProgress(io: Io, clock: Pick<Clock, 'monotonic'>): AuditProgress {
   if (!io.stderrIsTerminal) return { step: quiet, images: quiet, done: quiet };
   let written = -EVERY_MS;
   const line = (text: string, always: boolean): void => {
-    const now = monotonic();
+    const now = clock.monotonic();
     if (!always && now - written < EVERY_MS) return;
     written = now;
     io.err(`\r\u001B[K${text.slice(0, Math.max(20, io.columns - 1))}`);

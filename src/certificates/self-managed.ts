@@ -164,9 +164,9 @@ export function selfManagedCertificates(options: SelfManagedOptions): SelfManage
   const run: Run = {
     options,
     ca: sharedCa({ store, clock, times, lifetimeMs: lifetimes.ca }),
-    trust: createTrust(() => clock.monotonic()),
+    trust: createTrust(clock),
     keeper: createBundleKeeper({ bundle, clock, random, pruneAfterMs: 2 * lifetimes.overlap, hooks }),
-    pace: writePace({ monotonic: () => clock.monotonic(), random, most: lifetimes.overlap }),
+    pace: writePace({ clock, random, most: lifetimes.overlap }),
     listeners: [],
     issued,
     leaf: undefined,

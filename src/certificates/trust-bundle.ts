@@ -67,8 +67,8 @@ function whyInvalid({ validFromDate, validToDate }: X509Certificate, now: number
   return undefined;
 }
 
-/** `monotonic` is milliseconds from any start: waits must not depend on the date. */
-export function createTrust(monotonic: () => number): Trust {
+/** Waits must not depend on the date: `clock` is monotonic. */
+export function createTrust(clock: Pick<Clock, 'monotonic'>): Trust {
   let last: Registration = { state: 'unseen' };
   let bundles: readonly Bundle[] = [];
   let since = new Map<string, number>();
@@ -79,7 +79,7 @@ export function createTrust(monotonic: () => number): Trust {
     look(registration) {
       if (registration === last) return;
       last = registration;
-      const now = monotonic();
+      const now = clock.monotonic();
       bundles = registration.state === 'present' ? registration.bundles.map(readBundle) : [];
       const uncalled = registration.state !== 'unseen' && bundles.length === 0;
       uncalledSince = uncalled ? (uncalledSince ?? now) : undefined;
@@ -89,7 +89,7 @@ export function createTrust(monotonic: () => number): Trust {
     },
     carried(id) {
       const from = uncalledSince ?? since.get(id);
-      return from === undefined ? 0 : monotonic() - from;
+      return from === undefined ? 0 : clock.monotonic() - from;
     },
     whyNot(cert, now) {
       const leaf = new X509Certificate(cert);
@@ -168,7 +168,7 @@ function noteOthers(
 }
 
 export function createBundleKeeper({ bundle, clock, random, pruneAfterMs, hooks }: BundleKeeperOptions): BundleKeeper {
-  const pace = (): WritePace => writePace({ monotonic: () => clock.monotonic(), random, most: MOST_WAIT_MS });
+  const pace = (): WritePace => writePace({ clock, random, most: MOST_WAIT_MS });
   const failures = pace();
   let restored = pace();
   /** Since when certificates that are not wanted have been seen. */

@@ -6,6 +6,7 @@ import { auditMarkdown } from '../audit/text/markdown.ts';
 import { auditTable } from '../audit/text/table.ts';
 import { addCommonFlags } from '../terminal/flags.ts';
 import { CommandError, painter } from '../terminal/io.ts';
+import { systemClock } from '../util/clock.ts';
 import { counted } from '../util/text.ts';
 
 interface Flags extends AuditFlags {
@@ -75,7 +76,7 @@ function check(flags: Flags): void {
 async function audit(parts: AuditingCommand, flags: Flags): Promise<void> {
   check(flags);
   const signal = parts.untilInterrupted();
-  const progress = auditProgress(parts.io, () => performance.now());
+  const progress = auditProgress(parts.io, systemClock);
   let report: AuditReport;
   try {
     report = await readAudit({ parts, flags, signal, progress });

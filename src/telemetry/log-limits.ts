@@ -1,5 +1,7 @@
 import { LRUCache } from 'lru-cache';
 
+import type { Clock } from '../util/clock.ts';
+import { createTokenBucket } from '../util/token-bucket.ts';
 import type { AdjustableLog, Log } from './log.ts';
 
 /** Says something. Where it is not said for its repetition, nobody misses it. */
@@ -11,13 +13,13 @@ const MOST_IN_A_MINUTE = 30;
 
 /**
  * Lines whose text others choose, Pods above all: the same one every ten minutes at most, and 30 of all kinds in a minute; how
- * many were left out is said in the next minute. `monotonic` in milliseconds.
+ * many were left out is said in the next minute.
  */
-export function createLimitedLines(write: LimitedLines, monotonic: () => number): LimitedLines {
+export function createLimitedLines(write: LimitedLines, clock: Pick<Clock, 'monotonic'>): LimitedLines {
   const said = new LRUCache<string, number>({ max: MOST_REMEMBERED });
-  let minute = { began: monotonic(), lines: 0, leftOut: 0 };
+  let minute = { began: clock.monotonic(), lines: 0, leftOut: 0 };
   return (message, fields = {}) => {
-    const now = monotonic();
+    const now = clock.monotonic();
     if (now - (said.get(message) ?? -Infinity) < AGAIN_MS) return;
     if (now - minute.began >= 60_000) {
       if (minute.leftOut > 0) write(`${minute.leftOut} more warnings like these were left out`, {});
@@ -34,8 +36,8 @@ export function createLimitedLines(write: LimitedLines, monotonic: () => number)
 }
 
 /** The same as warnings of a log. */
-export function limitedWarnings(log: Pick<Log, 'warn'>, monotonic: () => number): LimitedLines {
-  return createLimitedLines((message, fields) => log.warn(fields, message), monotonic);
+export function limitedWarnings(log: Pick<Log, 'warn'>, clock: Pick<Clock, 'monotonic'>): LimitedLines {
+  return createLimitedLines((message, fields) => log.warn(fields, message), clock);
 }
 
 interface LineBudget {
@@ -43,42 +45,12 @@ interface LineBudget {
   readonly perSecond: number;
   /** Lines at once, after a time without any. */
   readonly burst: number;
-  /** Milliseconds. */
-  readonly monotonic: () => number;
+  readonly clock: Pick<Clock, 'monotonic'>;
   /** A line was not written. */
   readonly onLeftOut: () => void;
 }
 
 const SAID_EACH_MS = 60_000;
-
-/** Which lines may be written: a token bucket, and how many it kept back since that was last said. */
-function createBucket({ perSecond, burst, monotonic, onLeftOut }: LineBudget) {
-  let tokens = burst;
-  let filledAt = monotonic();
-  let saidAt = -Infinity;
-  let leftOut = 0;
-  return {
-    take(now: number): boolean {
-      tokens = Math.min(burst, tokens + ((now - filledAt) / 1000) * perSecond);
-      filledAt = now;
-      if (tokens >= 1) {
-        tokens -= 1;
-        return true;
-      }
-      leftOut += 1;
-      onLeftOut();
-      return false;
-    },
-    /** Lines kept back that have not been told of; 0 where that was done within the last minute. */
-    untold(now: number): number {
-      if (leftOut === 0 || now - saidAt < SAID_EACH_MS) return 0;
-      saidAt = now;
-      const count = leftOut;
-      leftOut = 0;
-      return count;
-    },
-  };
-}
 
 /** A log for lines that callers cause, one a request. */
 export interface LineLog {
@@ -86,18 +58,31 @@ export interface LineLog {
   line(level: keyof Log): Log | undefined;
 }
 
-/** Whoever floods us with requests does not flood the log. What is left out is counted, and said once a minute while it lasts. */
+/**
+ * A flood of requests does not become a flood of lines: a token bucket decides which are written. What is left out is counted,
+ * and said once a minute while it lasts.
+ */
 export function createLineLog(log: AdjustableLog, budget: LineBudget): LineLog {
-  const bucket = createBucket(budget);
+  const bucket = createTokenBucket(budget);
+  let saidAt = -Infinity;
+  let leftOut = 0;
+  const sayLeftOut = (now: number): void => {
+    if (leftOut === 0 || now - saidAt < SAID_EACH_MS) return;
+    log.warn({ lines: leftOut, perSecond: budget.perSecond }, 'too many requests to log each: lines were left out');
+    saidAt = now;
+    leftOut = 0;
+  };
   return {
     line(level) {
       if (!log.isLevelEnabled(level)) return undefined;
-      const now = budget.monotonic();
-      const taken = bucket.take(now);
-      const lines = bucket.untold(now);
-      if (lines > 0)
-        log.warn({ lines, perSecond: budget.perSecond }, 'too many requests to log each: lines were left out');
-      return taken ? log : undefined;
+      const isWritten = bucket.wait() === 0;
+      if (isWritten) bucket.take();
+      else {
+        leftOut += 1;
+        budget.onLeftOut();
+      }
+      sayLeftOut(budget.clock.monotonic());
+      return isWritten ? log : undefined;
     },
   };
 }

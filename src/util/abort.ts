@@ -24,7 +24,12 @@ export interface Backoff {
   readonly most: number;
 }
 
-/** Milliseconds to wait after so many failures before: half to all of a time that doubles, so that replicas do not come at once. */
-export function backoffMs({ first, most }: Backoff, failures: number): number {
-  return Math.round(Math.min(most, first * 2 ** Math.min(failures, 16)) * (0.5 + Math.random() / 2));
+/** Returns the milliseconds to wait after `failures` earlier ones: `first` for 0, twice as much for each more, at most `most`. */
+export function doublingMs({ first, most }: Backoff, failures: number): number {
+  return Math.min(most, first * 2 ** Math.min(failures, 20));
+}
+
+/** Returns half to all of `doublingMs`, so that replicas do not come at once. `random`: 0 to 1. */
+export function backoffMs(backoff: Backoff, failures: number, random: () => number = Math.random): number {
+  return Math.round(doublingMs(backoff, failures) * (0.5 + random() / 2));
 }

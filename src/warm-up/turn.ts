@@ -1,7 +1,7 @@
 import type { LRUCache } from 'lru-cache';
 
 import type { Detection, DetectionFailure, Detector } from '../detection/detector.ts';
-import { beforeAbort } from '../util/abort.ts';
+import { type Backoff, beforeAbort } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
 import type { TokenBucket } from '../util/token-bucket.ts';
 import type { WarmUpBacklog, WarmUpItem, WarmUpLogin } from './backlog.ts';
@@ -139,7 +139,7 @@ export interface WarmUpLimits {
   readonly items: number;
   readonly bytes: number;
   /** Milliseconds a registry that fails is left alone: first, doubled each time up to `most`. */
-  readonly pause: { readonly first: number; readonly most: number };
+  readonly pause: Backoff;
   /** Milliseconds a look-up is waited for. */
   readonly lookupMs: number;
   /** Milliseconds between looks whether the way is free, and most of them for which Pods' look-ups are let go first. */

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { createDecisionEvents } from '../../src/cluster/events.ts';
 import type { KubeError } from '../../src/kubernetes/errors.ts';
+import { systemClock } from '../../src/util/clock.ts';
 import { createTokenBucket } from '../../src/util/token-bucket.ts';
 import { createWorkload } from '../support/audit-cluster.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
@@ -112,13 +113,12 @@ describe.runIf(hasCluster())('Events on workloads', () => {
   it('are what kubectl describe shows of a Deployment', async () => {
     await cluster.createNamespace('shop');
     await createWorkload(cluster, { namespace: 'shop', name: 'web', image: 'registry.test/app:1', pods: 1 });
-    const clock = { now: () => Date.now(), monotonic: () => performance.now() };
     const failures: KubeError[] = [];
     const replicas = [1, 2].map((index) =>
       createDecisionEvents({
         client: cluster.client,
-        clock,
-        pace: createTokenBucket({ perSecond: 1, burst: 10, clock }),
+        clock: systemClock,
+        pace: createTokenBucket({ perSecond: 1, burst: 10, clock: systemClock }),
         instance: `replica-${index}`,
         hooks: { onFailed: (error) => failures.push(error) },
       }),

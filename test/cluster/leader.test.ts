@@ -9,10 +9,10 @@ import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.t
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { createLeader, type Leader } from '../../src/kubernetes/leader.ts';
 import { type KubeObject, resourcePath, RESOURCES } from '../../src/kubernetes/objects.ts';
+import { systemClock } from '../../src/util/clock.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 
 const PROGRAM = fileURLToPath(new URL('../support/leader-process.ts', import.meta.url));
-const clock = { now: () => Date.now(), monotonic: () => performance.now() };
 const patience = { timeout: 30_000, interval: 50 };
 
 interface Replica {
@@ -106,7 +106,7 @@ describe.runIf(hasCluster())('leader election on a real API server', () => {
       namespace,
       name: 'election',
       identity: 'least',
-      clock,
+      clock: systemClock,
       timing: { durationMs: 3000, renewMs: 2000, retryMs: 100 },
       hooks: { onLost: ({ message }) => lost.push(message) },
     });

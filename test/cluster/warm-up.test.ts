@@ -11,6 +11,7 @@ import { createLeader } from '../../src/kubernetes/leader.ts';
 import { resourcePath } from '../../src/kubernetes/objects.ts';
 import { MODE_LABEL } from '../../src/policy/scope.ts';
 import { parseDockerConfig, parseLegacyDockerConfig } from '../../src/registry/auth/docker-config.ts';
+import { systemClock } from '../../src/util/clock.ts';
 import { createWarmUp, type WarmUp, type WarmUpOptions } from '../../src/warm-up/warm-up.ts';
 import { WORKLOAD_KINDS } from '../../src/warm-up/workload-watch.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
@@ -22,7 +23,6 @@ import { facts, policy } from '../support/policy.ts';
 import { amd64, testClient } from '../support/registry-harness.ts';
 import { type RegistryServer, type RegistryServerOptions, startRegistry } from '../support/registry-server.ts';
 
-const clock = { now: () => Date.now(), monotonic: () => performance.now() };
 const patience = { timeout: 30_000, interval: 50 };
 
 const appImage = (id: number) =>
@@ -101,12 +101,12 @@ describe.runIf(hasCluster())('warm-up on a real API server', () => {
       entries: 1000,
       tagTtlMs: 600_000,
       failureTtlMs: 60_000,
-      clock,
+      clock: systemClock,
       ...(store && { store }),
     });
     const namespaces = createNamespaces({
       client,
-      clock,
+      clock: systemClock,
       hooks: { onChange: (name) => warmUp.namespaceChanged(name) },
     });
     const events: string[] = [];
@@ -119,7 +119,7 @@ describe.runIf(hasCluster())('warm-up on a real API server', () => {
       detector,
       lookups: () => detector.stats().underWay + detector.stats().queued,
       limits: { perSecond: 100, burst: 100 },
-      clock,
+      clock: systemClock,
       hooks: {
         onLookup: ({ reference, from, failure }) => events.push(`${reference} ${failure ?? from}`),
         onLost: (kind, code) => events.push(`${kind} ${code}`),
@@ -283,7 +283,7 @@ describe.runIf(hasCluster())('warm-up on a real API server', () => {
         namespace,
         name: 'libc-dns-webhook',
         identity,
-        clock,
+        clock: systemClock,
         timing: { durationMs: 3000, renewMs: 2000, retryMs: 200 },
         hooks: { onStarted: () => own.warmUp.start(), onStopped: () => own.warmUp.stop() },
       });
@@ -325,7 +325,7 @@ describe.runIf(hasCluster())('warm-up on a real API server', () => {
     const secrets = createPullSecrets({
       client: cluster.client,
       readers: { dockerConfig: parseDockerConfig, legacyDockerConfig: parseLegacyDockerConfig },
-      clock,
+      clock: systemClock,
       onProblem: () => {},
     });
     const { warmUp, events } = replica(registry, { credentials: secrets.of });

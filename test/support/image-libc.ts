@@ -13,6 +13,7 @@ import {
 import type { KubeClient } from '../../src/kubernetes/client.ts';
 import type { KubeError } from '../../src/kubernetes/errors.ts';
 import { formatReference, parseReference } from '../../src/registry/reference.ts';
+import { systemClock } from '../../src/util/clock.ts';
 
 const CRD = new URL('../../charts/libc-dns-webhook/files/imagelibcs.yaml', import.meta.url);
 
@@ -84,7 +85,7 @@ export function openStore(client: KubeClient, change: Partial<ImageLibcStoreOpti
   });
   const store = createImageLibcStore({
     client,
-    clock: { now: () => Date.now(), monotonic: () => performance.now() },
+    clock: systemClock,
     canonical,
     most: 1000,
     tagTtlMs: 600_000,

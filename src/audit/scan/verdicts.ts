@@ -5,6 +5,7 @@ import { storedVerdict } from '../../image-libc/object.ts';
 import type { KubeClient } from '../../kubernetes/client.ts';
 import type { KubeError } from '../../kubernetes/errors.ts';
 import { pause } from '../../util/abort.ts';
+import { systemClock } from '../../util/clock.ts';
 import type { Gap } from '../report/report.ts';
 
 interface ReaderOptions {
@@ -40,8 +41,7 @@ export function createVerdictReader({ client, canonical, most }: ReaderOptions):
       },
     },
   };
-  const clock = { now: (): number => Date.now() };
-  const { reflector, index, lost } = createLibcCopy({ client, canonical, most, clock, hooks });
+  const { reflector, index, lost } = createLibcCopy({ client, canonical, most, clock: systemClock, hooks });
   const end = new AbortController();
   const patience = pause(PATIENCE_MS, end.signal);
   return {

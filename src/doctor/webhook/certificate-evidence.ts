@@ -44,5 +44,5 @@ export async function certificateSight(sight: Sight): Promise<CertificateSight |
   const [seen, stored] = await Promise.all([servedBy(sight), storedFor(sight).catch(() => undefined)]);
   // Of several releases, each has a CA of its own.
   const same = entries.filter(({ service }) => service === undefined || service.namespace === namespace);
-  return { entries: same, ...seen, ...(stored && { stored }), now: sight.parts.now() };
+  return { entries: same, ...seen, ...(stored && { stored }), now: sight.parts.clock.now() };
 }

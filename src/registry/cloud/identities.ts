@@ -57,10 +57,10 @@ export function createCloudIdentities(options: CloudIdentitiesOptions): CloudIde
   const loginFor = (registry: CloudRegistry, host: string, repository: string): GetCloudLogin => {
     if (registry.cloud === 'aws') return async (signal) => await elasticRegistryLogin(registry, signal);
     if (registry.cloud === 'google') {
-      return async () => await googleRegistryLogin(options.environment, () => clock.now());
+      return async () => await googleRegistryLogin(options.environment, clock);
     }
     const listedOnly = rules.admittedByAddress(authorityOf(new URL(`https://${host}`)), repository);
-    const parts = { ...options, exchange, limits: defaultLimits, now: () => clock.now() };
+    const parts = { ...options, exchange, limits: defaultLimits };
     return async (signal) => await azureRegistryLogin({ host, listedOnly }, parts, signal);
   };
   return {

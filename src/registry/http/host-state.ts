@@ -35,14 +35,13 @@ interface HostStatesOptions {
 /** Remembers at most `limits.hosts` hosts: whoever creates Pods chooses their names. */
 export function createHostStates({ concurrency, limits, clock, onBreaker }: HostStatesOptions): HostStates {
   const states = new LRUCache<string, HostState>({ max: limits.hosts });
-  const monotonic = (): number => clock.monotonic();
   const stateOf = (host: string): HostState => {
     const known = states.get(host);
     if (known !== undefined) return known;
     const breaker = createBreaker({
       failures: limits.breakerFailures,
       openMs: limits.breakerOpenMs,
-      monotonic,
+      clock,
       onChange: (state) => onBreaker?.({ host, state }),
     });
     const state = { gate: createGate(concurrency, limits.queue), breaker, blockedUntil: 0 };
@@ -52,7 +51,7 @@ export function createHostStates({ concurrency, limits, clock, onBreaker }: Host
   return {
     async enter(host, owner, signal) {
       const state = stateOf(host);
-      await waitForBlock(host, state.blockedUntil - monotonic(), limits, signal);
+      await waitForBlock(host, state.blockedUntil - clock.monotonic(), limits, signal);
       const leave = await state.gate.enter(owner, signal);
       if (leave === undefined) {
         throw new ImageSourceError('unavailable', `${host}: more than ${limits.queue} requests wait for it already`);
@@ -65,7 +64,7 @@ export function createHostStates({ concurrency, limits, clock, onBreaker }: Host
     },
     block(host, ms) {
       const state = stateOf(host);
-      state.blockedUntil = Math.max(state.blockedUntil, monotonic() + ms);
+      state.blockedUntil = Math.max(state.blockedUntil, clock.monotonic() + ms);
     },
   };
 }
@@ -167,14 +166,11 @@ interface Breaker {
   enter(): ((outcome: Outcome) => void) | number;
 }
 
-/**
- * Opens after `failures` in a row, lets one request through `openMs` later, and closes when that one succeeds.
- * `monotonic` gives milliseconds.
- */
+/** Opens after `failures` in a row, lets one request through `openMs` later, and closes when that one succeeds. */
 export function createBreaker(options: {
   readonly failures: number;
   readonly openMs: number;
-  readonly monotonic: () => number;
+  readonly clock: Pick<Clock, 'monotonic'>;
   readonly onChange?: (state: BreakerState) => void;
 }): Breaker {
   let state: BreakerState = 'closed';
@@ -192,14 +188,14 @@ export function createBreaker(options: {
     count = outcome === 'success' ? 0 : count + 1;
     if (outcome === 'success') become('closed');
     if (outcome === 'failure' && (probe || count >= options.failures)) {
-      reopensAt = options.monotonic() + options.openMs;
+      reopensAt = options.clock.monotonic() + options.openMs;
       become('open');
     }
   };
   return {
     enter() {
       if (state === 'closed') return settle(false);
-      const left = reopensAt - options.monotonic();
+      const left = reopensAt - options.clock.monotonic();
       if (left > 0) return left;
       if (probing) return options.openMs;
       probing = true;

@@ -1,12 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { ImageDetector, ImageDetectorOptions } from '../../../src/detection/image-detector.ts';
+import { systemClock } from '../../../src/util/clock.ts';
 import type { WarmUpLogin, WarmUpOffer } from '../../../src/warm-up/backlog.ts';
 import { createWarmUpQueue, type WarmUpQueue } from '../../../src/warm-up/queue.ts';
 import type { WarmUpLimits, WarmUpQueueOptions } from '../../../src/warm-up/turn.ts';
 import { amd64, detectorFor, FakeRegistry, login, minute, request, sourceError, within } from '../detection/support.ts';
-
-const clock = { now: () => Date.now(), monotonic: () => performance.now() };
 
 const open: { queue: WarmUpQueue; detector: ImageDetector }[] = [];
 beforeEach(() => {
@@ -34,7 +33,7 @@ function setUp({ limits = {}, options = {}, detection = {} }: Given = {}) {
     detector,
     lookups,
     limits: { hourly: {}, ...limits },
-    clock,
+    clock: systemClock,
     hooks: {
       onLookup: ({ reference, from, failure }) => events.push(`${reference} ${failure ?? from}`),
       onDropped: (reference) => events.push(`${reference} dropped`),

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import type { ImageDetector } from '../../../src/detection/image-detector.ts';
 import { MODE_LABEL } from '../../../src/policy/scope.ts';
+import { systemClock } from '../../../src/util/clock.ts';
 import { createWarmUp, type WarmUp, type WarmUpOptions } from '../../../src/warm-up/warm-up.ts';
 import { facts, policy } from '../../support/policy.ts';
 import { amd64, detectorFor, FakeRegistry } from '../detection/support.ts';
@@ -40,7 +41,7 @@ function setUp(more: Partial<WarmUpOptions> = {}) {
     detector,
     lookups: () => 0,
     limits: { hourly: {}, perSecond: 1000, burst: 1000 },
-    clock: { now: () => Date.now(), monotonic: () => performance.now() },
+    clock: systemClock,
     hooks: {
       onLookup: ({ reference }) => events.push(reference),
       onLost: (kind, code) => events.push(`${kind} ${code}`),

@@ -53,7 +53,12 @@ describe('a breaker', () => {
   const setUp = () => {
     let now = 0;
     const states: string[] = [];
-    const breaker = createBreaker({ failures: 3, openMs: 100, monotonic: () => now, onChange: (s) => states.push(s) });
+    const breaker = createBreaker({
+      failures: 3,
+      openMs: 100,
+      clock: { monotonic: () => now },
+      onChange: (s) => states.push(s),
+    });
     const settle = (outcome: 'success' | 'failure' | 'unknown') => {
       const enter = breaker.enter();
       if (typeof enter === 'number') throw new Error(`closed for ${enter}`);
