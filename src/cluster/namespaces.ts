@@ -8,6 +8,7 @@ import type { NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import type { Backoff } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
+import { createCoalescer } from '../util/coalesce.ts';
 
 interface NamespacesHooks extends Pick<ReflectorHooks, 'onLost' | 'onRecovered' | 'onSynced' | 'onError'> {
   /** A namespace that the copy did not have was read by itself. */
@@ -150,7 +151,7 @@ const ACCEPT = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,app
 function createNamespaceReads(options: NamespaceReadsOptions): NamespaceReads {
   const { client, clock } = options;
   const closing = new AbortController();
-  const flights = new Map<string, Promise<ModeLabel>>();
+  const reads = createCoalescer<ModeLabel>();
   const memory = new LRUCache<string, Remembered>({ max: options.entries });
 
   function remember(name: string, answer: ModeLabel | KubeError): void {
@@ -170,8 +171,6 @@ function createNamespaceReads(options: NamespaceReadsOptions): NamespaceReads {
       const failure = asKubeError(error, 'malformed');
       if (!closing.signal.aborted) remember(name, failure);
       throw failure;
-    } finally {
-      flights.delete(name);
     }
   }
 
@@ -183,14 +182,10 @@ function createNamespaceReads(options: NamespaceReadsOptions): NamespaceReads {
         if (known.answer instanceof KubeError) throw known.answer;
         return known.answer;
       }
-      const flying = flights.get(name);
-      if (flying !== undefined) return await flying;
-      if (flights.size >= options.concurrency) {
-        throw new KubeError('throttled', `namespace ${name}: ${flights.size} others are being read already`);
+      if (reads.get(name) === undefined && reads.size >= options.concurrency) {
+        throw new KubeError('throttled', `namespace ${name}: ${reads.size} others are being read already`);
       }
-      const flight = read(name);
-      flights.set(name, flight);
-      return await flight;
+      return await reads.run(name, async () => await read(name));
     },
     forgetFailures() {
       const names = [...memory.keys()];

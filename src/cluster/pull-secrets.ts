@@ -4,6 +4,7 @@ import { createSlots } from '../detection/flights.ts';
 import type { KubeClient } from '../kubernetes/client.ts';
 import type { PodView } from '../policy/model.ts';
 import type { Clock } from '../util/clock.ts';
+import { createCoalescer } from '../util/coalesce.ts';
 import {
   createPullSecretApi,
   isObjectName,
@@ -151,27 +152,25 @@ export function createObjectMemory<T>(options: ObjectMemoryOptions<T>): ObjectMe
     maxSize: options.characters,
     sizeCalculation: ({ value }, key) => ENTRY_SIZE + key.length + sizeOf(value),
   });
-  const underWay = new Map<string, Promise<ReadObject<T>>>();
+  const reads = createCoalescer<ReadObject<T>>();
   const slots = createSlots(AT_ONCE, WAITING);
-  const begin = (key: string, read: () => Promise<ReadObject<T>>): Promise<ReadObject<T>> | undefined => {
-    const slot = slots.enter(options.closing);
-    if (slot === undefined) return undefined;
-    const reading = slot
-      .then(async (release) => await read().finally(release))
-      .then((object) => {
-        const until = clock.monotonic() + (object.good ? options.keepMs : options.keepFailureMs);
-        kept.set(key, { ...object, until });
-        return object;
-      })
-      .finally(() => underWay.delete(key));
-    underWay.set(key, reading);
-    return reading;
+  const keep = (key: string, object: ReadObject<T>): ReadObject<T> => {
+    const until = clock.monotonic() + (object.good ? options.keepMs : options.keepFailureMs);
+    kept.set(key, { ...object, until });
+    return object;
   };
   return {
     get(key, read) {
       const known = kept.get(key);
       if (known !== undefined && known.until > clock.monotonic()) return Promise.resolve(known);
-      return underWay.get(key) ?? begin(key, read);
+      const shared = reads.get(key);
+      if (shared !== undefined) return shared;
+      const slot = slots.enter(options.closing);
+      if (slot === undefined) return undefined;
+      return reads.run(key, async () => {
+        const release = await slot;
+        return keep(key, await read().finally(release));
+      });
     },
   };
 }
