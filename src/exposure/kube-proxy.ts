@@ -1,5 +1,7 @@
 import { parse } from 'yaml';
 
+import { isObject } from '../util/json.ts';
+
 /** Where kube-proxy's mode may be found; each undefined where it is not there or could not be read. */
 export interface KubeProxySources {
   /** A KubeProxyConfiguration, the ConfigMap that holds it (`ConfigMap namespace/name`), and under which key. */
@@ -32,8 +34,8 @@ function configured({ text, from, key }: NonNullable<KubeProxySources['config']>
   } catch {
     return unknown;
   }
-  if (typeof value !== 'object' || value === null) return unknown;
-  const { kind, mode = kind === 'KubeProxyConfiguration' ? '' : undefined } = value as Record<string, unknown>;
+  if (!isObject(value)) return unknown;
+  const { kind, mode = kind === 'KubeProxyConfiguration' ? '' : undefined } = value;
   const found = byName(mode);
   if (found.mode === 'unknown') return unknown;
   return { mode: found.mode, source: from, detail: found.byDefault ? `${key} names none` : `${key} says so` };

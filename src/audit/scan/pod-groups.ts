@@ -1,6 +1,7 @@
 import { isAnnotationRead, mayRunOnVirtualNode, VIRTUAL_LABELS } from '../../policy/exemptions.ts';
 import { affinityAsRead, MalformedPodError, readPod } from '../../policy/read-pod.ts';
 import { MODE_LABEL } from '../../policy/scope.ts';
+import { asList, asObject, type Json, objectAt } from '../../util/json.ts';
 import { compareText, compareTexts } from '../../util/text.ts';
 import type { DnsSettings, Owner, PodGroup } from './scanned.ts';
 
@@ -12,17 +13,10 @@ export interface PodGroups {
   all(): readonly PodGroup[];
 }
 
-type Json = Readonly<Record<string, unknown>>;
-
 const MOST_NAMES = 5;
 
 /** What decisions read of labels; the rest may be large. */
 const LABELS: readonly string[] = [MODE_LABEL, 'type', ...VIRTUAL_LABELS];
-
-const asObject = (value: unknown): Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {};
-
-const asList = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
 const pick = (object: Json, keys: readonly string[]): Json =>
   Object.fromEntries(keys.filter((key) => object[key] !== undefined).map((key) => [key, object[key]]));
@@ -65,7 +59,7 @@ const PER_POD: ReadonlySet<string> = new Set([
 
 /** Of the affinity and the tolerations only what `readPod` reads. */
 function strippedSpec(spec: Json): Json {
-  const affinity = asObject(asObject(spec['affinity'])['nodeAffinity']);
+  const affinity = objectAt(spec, ['affinity', 'nodeAffinity']);
   const required = affinity['requiredDuringSchedulingIgnoredDuringExecution'];
   return {
     ...pick(spec, SPEC),
