@@ -1,6 +1,7 @@
-import { randomInt } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { connect, isIPv6 } from 'node:net';
+
+import { type Answer, encodeQuery, framed, newId, readAnswer } from '../../util/dns-message.ts';
 
 export interface DnsServer {
   readonly address: string;
@@ -16,8 +17,6 @@ export interface Asked {
   /** Why there is none: `no answer`, or what the network said (`ECONNREFUSED`). */
   readonly why?: string;
 }
-
-export const newId = (): number => randomInt(0x1_00_00);
 
 /**
  * A UDP socket of its own, and so a source port of its own, that takes packets from `server` alone. Rejects where there
@@ -95,7 +94,6 @@ export function askTcp({ address, port }: DnsServer, name: string, timeoutMs: nu
   const started = performance.now();
   const since = (): number => performance.now() - started;
   const query = encodeQuery(newId(), name, 'A');
-  const framed = Buffer.concat([Buffer.from([query.length >> 8, query.length & 0xff]), query]);
   return new Promise((resolve) => {
     const socket = connect({ host: address, port });
     let received = Buffer.alloc(0);
@@ -108,7 +106,7 @@ export function askTcp({ address, port }: DnsServer, name: string, timeoutMs: nu
     const stop = whenLate(() => settle({ why: connected ? 'no answer' : 'no connection' }), timeoutMs);
     socket.on('connect', () => {
       connected = true;
-      socket.write(framed);
+      socket.write(framed(query));
     });
     socket.on('error', (error) => settle({ why: codeOf(error) }));
     socket.on('close', () => settle({ why: 'closed without an answer' }));
@@ -119,44 +117,4 @@ export function askTcp({ address, port }: DnsServer, name: string, timeoutMs: nu
       else if (received.length >= MOST) settle({ why: 'something else than an answer came' });
     });
   });
-}
-
-/** As much of DNS (RFC 1035 section 4) as a question for an address and the head of its answer need. */
-
-const TYPES = { A: 1, AAAA: 28 } as const;
-
-export type RecordType = keyof typeof TYPES;
-
-/** RFC 1035 4.1.1 and RFC 2136 names of RCODEs. */
-const CODES = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED'] as const;
-
-interface Answer {
-  /** `NOERROR`, `NXDOMAIN`, …, or its number. */
-  readonly code: string;
-  /** Records in the answer section, as its head says. */
-  readonly answers: number;
-}
-
-const HEADER = 12;
-
-/** A query with recursion desired for an ASCII name, without EDNS, as libc's resolvers send it. `id`: 16 bits. */
-export function encodeQuery(id: number, name: string, type: RecordType): Buffer {
-  const labels = name.split('.').filter(Boolean);
-  const header = Buffer.from([id >> 8, id & 0xff, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-  const question = labels.flatMap((label) => [
-    Buffer.from([Math.min(label.length, 63)]),
-    Buffer.from(label.slice(0, 63)),
-  ]);
-  return Buffer.concat([header, ...question, Buffer.from([0, 0, TYPES[type], 0, 1])]);
-}
-
-/** Reads the answer to `query`; undefined for anything else. The question has to come back as it went (RFC 5452 section 9.1). */
-export function readAnswer(message: Buffer, query: Buffer): Answer | undefined {
-  if (message.length < query.length || message.readUInt16BE(0) !== query.readUInt16BE(0)) return undefined;
-  const flags = message.readUInt16BE(2);
-  if ((flags & 0x8000) === 0 || message.readUInt16BE(4) !== 1) return undefined;
-  const asked = query.subarray(HEADER).toString('latin1').toLowerCase();
-  if (message.subarray(HEADER, query.length).toString('latin1').toLowerCase() !== asked) return undefined;
-  const code = flags & 0xf;
-  return { code: CODES[code] ?? String(code), answers: message.readUInt16BE(6) };
 }

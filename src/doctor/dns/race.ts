@@ -1,9 +1,10 @@
 import type { Socket } from 'node:dgram';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { encodeQuery, newId, readAnswer, type RecordType } from '../../util/dns-message.ts';
 import { counted } from '../../util/text.ts';
 import { type Advice, failure, ok, type Outcome, warning } from '../check.ts';
-import { askUdp, type DnsServer, encodeQuery, newId, openUdp, readAnswer, type RecordType, whenLate } from './ask.ts';
+import { askUdp, type DnsServer, openUdp, whenLate } from './ask.ts';
 
 export interface RaceLimits {
   /** Look-ups to measure. */
