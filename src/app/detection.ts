@@ -20,6 +20,7 @@ import { openOciLayout, parseLayoutReference } from '../registry/oci-layout.ts';
 import { createLimitedLines } from '../telemetry/log-limits.ts';
 import { CommandError, type OpenDetector } from '../terminal/io.ts';
 import { systemClock } from '../util/clock.ts';
+import { messageOf } from '../util/text.ts';
 
 export interface DetectionOptions {
   readonly version: string;
@@ -42,7 +43,7 @@ async function fileText(path: string, key: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    throw new CommandError('usage', `${key}: ${path}: ${(error as Error).message}`, { cause: error });
+    throw new CommandError('usage', `${key}: ${path}: ${messageOf(error)}`, { cause: error });
   }
 }
 

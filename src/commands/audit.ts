@@ -7,7 +7,7 @@ import { auditTable } from '../audit/text/table.ts';
 import { addCommonFlags } from '../terminal/flags.ts';
 import { CommandError, painter } from '../terminal/io.ts';
 import { systemClock } from '../util/clock.ts';
-import { counted } from '../util/text.ts';
+import { counted, messageOf } from '../util/text.ts';
 
 interface Flags extends AuditFlags {
   readonly output: 'table' | 'json' | 'markdown' | 'html';
@@ -39,7 +39,7 @@ async function write(text: string, { outputFile }: Flags, { io, writeFile }: Aud
   try {
     await writeFile(outputFile, text);
   } catch (error) {
-    throw new CommandError('failed', `--output-file ${outputFile}: ${(error as Error).message}`, { cause: error });
+    throw new CommandError('failed', `--output-file ${outputFile}: ${messageOf(error)}`, { cause: error });
   }
 }
 

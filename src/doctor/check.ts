@@ -1,3 +1,5 @@
+import { messageOf } from '../util/text.ts';
+
 /** `skipped`: it could not be looked at, with the reason. */
 export type Status = 'ok' | 'warning' | 'failure' | 'skipped';
 
@@ -97,13 +99,9 @@ export function missingRight(message: string): string | undefined {
   return `${verb} ${resource}${group === '' ? '' : `.${group}`}${namespace === undefined ? '' : ` in ${namespace}`}`;
 }
 
-const text = (error: unknown): string => {
-  const { message } = error as { message?: unknown };
-  return typeof message === 'string' && message !== '' ? message : String(error);
-};
-
 /** Why something could not be read, as short as it is understood. */
 export function why(error: unknown): string {
-  const right = missingRight(text(error));
-  return right === undefined ? text(error) : `may not ${right}`;
+  const message = messageOf(error);
+  const right = missingRight(message);
+  return right === undefined ? message : `may not ${right}`;
 }

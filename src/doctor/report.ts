@@ -1,4 +1,4 @@
-import { printable } from '../util/text.ts';
+import { counted, printable } from '../util/text.ts';
 import { type Advice, type Group, GROUPS, type Status } from './check.ts';
 import type { Checked } from './run.ts';
 
@@ -169,13 +169,11 @@ function rightsLine(checks: readonly CheckEntry[], layout: Layout): string[] {
   return checks.some(({ data }) => data['needs'] === 'right') ? paragraph(MORE, layout) : [];
 }
 
-const plural = (number: number, word: string): string => `${number} ${word}${number === 1 ? '' : 's'}`;
-
 function summaryLine({ summary }: DoctorReport, { status }: TextStyle): string {
   const { ok, warning, failure, skipped } = summary;
   const parts = [
-    ...(failure > 0 ? [status('failure', plural(failure, 'failure'))] : []),
-    ...(warning > 0 ? [status('warning', plural(warning, 'warning'))] : []),
+    ...(failure > 0 ? [status('failure', counted(failure, 'failure'))] : []),
+    ...(warning > 0 ? [status('warning', counted(warning, 'warning'))] : []),
     `${ok} ok`,
     ...(skipped > 0 ? [`${skipped} skipped`] : []),
   ];

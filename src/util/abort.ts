@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout } from 'node:timers/promises';
 
 /**
  * What `promise` settles with, or undefined when `signal` aborts first. The promise goes on then, and what it rejects
@@ -15,7 +15,12 @@ export function beforeAbort<T>(promise: Promise<T>, signal: AbortSignal): Promis
 
 /** Resolves after so many milliseconds, or when `signal` aborts: who pauses looks at it. Holds no process open. */
 export async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  await sleep(milliseconds, undefined, { signal, ref: false }).catch(() => {});
+  await setTimeout(milliseconds, undefined, { signal, ref: false }).catch(() => {});
+}
+
+/** Resolves after so many milliseconds, or rejects with the signal's reason. Holds the process open. */
+export async function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await setTimeout(milliseconds, undefined, { signal }).catch(() => signal.throwIfAborted());
 }
 
 /** Milliseconds between attempts: after the first failure, and at most. */

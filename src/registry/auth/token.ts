@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 
 import { ImageSourceError, type LookupContext } from '../../detection/image-source.ts';
+import { beforeAbort } from '../../util/abort.ts';
 import type { Clock } from '../../util/clock.ts';
 import { createCoalescer } from '../../util/coalesce.ts';
 import { follow, readWhole, type Retries, statusError, untilWhole } from '../http/answers.ts';
@@ -99,19 +100,13 @@ function sizeOf({ token }: Kept, key: string): number {
 
 /** Another look-up's answer; undefined where that look-up was given up, which says nothing about the server. */
 async function joined(shared: Promise<Kept>, signal: AbortSignal): Promise<Kept | undefined> {
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => {
-    reject(signal.reason as Error);
-  };
-  signal.addEventListener('abort', onAbort, { once: true });
   try {
-    return await Promise.race([shared, aborted]);
+    const fresh = await beforeAbort(shared, signal);
+    signal.throwIfAborted();
+    return fresh;
   } catch (error) {
     if (signal.aborted || error instanceof ImageSourceError) throw error;
     return undefined;
-  } finally {
-    signal.removeEventListener('abort', onAbort);
   }
 }
 

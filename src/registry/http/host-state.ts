@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 
 import { ImageSourceError } from '../../detection/image-source.ts';
+import { sleep } from '../../util/abort.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { RegistryLimits } from './limits.ts';
 
@@ -222,20 +223,4 @@ function dateIn(text: string, now: number): number | undefined {
   // Date.parse takes a bare number for a year; every HTTP date begins with the name of a day.
   const at = /^[A-Z][a-z]+,? /.test(text) ? Date.parse(text) : Number.NaN;
   return Number.isNaN(at) ? undefined : at - now;
-}
-
-/** Waits, or rejects with the signal's reason. */
-export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  await new Promise<void>((resolve, reject) => {
-    const onAbort = (): void => {
-      clearTimeout(timer);
-      reject(signal.reason as Error);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', onAbort);
-      resolve();
-    }, ms);
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
 }
