@@ -36,6 +36,9 @@ export async function openUdp({ address, port }: DnsServer): Promise<Socket> {
   });
 }
 
+/** `1.3 ms`, `25 ms`. */
+export const shownMs = (value: number): string => `${value.toFixed(value < 10 ? 1 : 0)} ms`;
+
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
 
 /** Of a wait. */

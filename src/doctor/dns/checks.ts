@@ -3,7 +3,7 @@ import { shellWord } from '../../util/text.ts';
 import { type Advice, failure, ok, type Outcome, skipped, summarize, warning, worst } from '../check.ts';
 import type { Sight } from '../evidence.ts';
 import type { Check } from '../run.ts';
-import { type Asked, askTcp, askUdp, type DnsServer } from './ask.ts';
+import { type Asked, askTcp, askUdp, type DnsServer, shownMs } from './ask.ts';
 import { judgeRace, measureRace } from './race.ts';
 
 /** Milliseconds for one question: an answer from within the cluster takes a few. */
@@ -128,8 +128,6 @@ export function dnsChecks(sight: Sight): Check[] {
   ];
 }
 
-const ms = (value: number): string => `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms`;
-
 interface AskedServer {
   readonly address: string;
   readonly asked: Asked;
@@ -144,7 +142,7 @@ const dataOf = (servers: readonly AskedServer[]): { servers: object[] } => ({
   })),
 });
 
-const answered = ({ address, asked }: AskedServer): string => `${address} in ${ms(asked.ms)}`;
+const answered = ({ address, asked }: AskedServer): string => `${address} in ${shownMs(asked.ms)}`;
 const silent = ({ address, asked }: AskedServer): string => `${address}: ${asked.why}`;
 
 function wrongName(name: string, servers: readonly AskedServer[], data: object): Outcome {
