@@ -1,8 +1,8 @@
 import { setTimeout } from 'node:timers/promises';
 
 /**
- * What `promise` settles with, or undefined when `signal` aborts first. The promise goes on then, and what it rejects
- * with later is nobody's concern. Leaves no listener behind.
+ * Settles as `promise` does, or resolves with undefined if `signal` aborts first. The work behind `promise` goes on then, and
+ * a later rejection of it is ignored. Leaves no listener behind.
  */
 export function beforeAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
@@ -13,17 +13,17 @@ export function beforeAbort<T>(promise: Promise<T>, signal: AbortSignal): Promis
   });
 }
 
-/** Resolves after so many milliseconds, or when `signal` aborts: who pauses looks at it. Holds no process open. */
+/** Resolves after so many milliseconds, or when `signal` aborts: check it afterwards. Does not keep the process alive. */
 export async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   await setTimeout(milliseconds, undefined, { signal, ref: false }).catch(() => {});
 }
 
-/** Resolves after so many milliseconds, or rejects with the signal's reason. Holds the process open. */
+/** Resolves after so many milliseconds, or rejects with the signal's reason. Keeps the process alive. */
 export async function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
   await setTimeout(milliseconds, undefined, { signal }).catch(() => signal.throwIfAborted());
 }
 
-/** Milliseconds between attempts: after the first failure, and at most. */
+/** The wait between attempts, in milliseconds: after the first failure, and the longest. */
 export interface Backoff {
   readonly first: number;
   readonly most: number;

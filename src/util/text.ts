@@ -3,9 +3,9 @@ const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 const spelledOut = (character: string): string => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
 
 /**
- * Somebody else's text, for a line that people read. Control, format and direction characters and line ends are spelled out
- * (`\u{202e}`), so that no name can turn the text around it or pass for another; half a surrogate pair becomes U+FFFD. What is
- * longer than `most` UTF-16 code units is cut there, and an ellipsis follows.
+ * Makes untrusted text safe to show on one line. Spells out control, format and direction characters and line ends
+ * (`\u{202e}`), so that no name can turn the text around it or pass for another; half a surrogate pair becomes U+FFFD. Cuts
+ * text longer than `most` UTF-16 code units there, and adds an ellipsis.
  */
 export function printable(text: string, most: number = Number.POSITIVE_INFINITY): string {
   const plain = text.slice(0, most).toWellFormed().replaceAll(UNSEEN, spelledOut);
@@ -19,7 +19,7 @@ export function compareText(a: string, b: string): number {
   return a < b ? -1 : 1;
 }
 
-/** Compares by the texts in order: the first that differs decides. */
+/** Compares lists by their texts in order: the first that differs decides. */
 export function compareTexts(a: readonly string[], b: readonly string[]): number {
   for (let index = 0; index < Math.min(a.length, b.length); index += 1) {
     const order = compareText(a[index] ?? '', b[index] ?? '');
@@ -28,22 +28,22 @@ export function compareTexts(a: readonly string[], b: readonly string[]): number
   return a.length - b.length;
 }
 
-/** The object with its keys sorted. */
+/** Returns a copy with its keys sorted. */
 export function sortedByKey<T>(object: Readonly<Record<string, T>>): Record<string, T> {
   return Object.fromEntries(Object.entries(object).toSorted(([a], [b]) => compareText(a, b)));
 }
 
-/** `1 Pod`, `2 Pods`. */
+/** Returns `1 Pod`, `2 Pods`. */
 export function counted(count: number, one: string, many = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`;
 }
 
-/** A name as one word of a POSIX shell: commands are copied, and names in manifests may hold anything. */
+/** Quotes a name as one word of a POSIX shell: people copy commands, and names in manifests may hold anything. */
 export function shellWord(text: string): string {
   return /^[\w./:@-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** Returns the message of whatever was thrown; the thing as text if it has none. */
+/** Returns the message of a thrown error; the thrown value as text if it has no message. */
 export function messageOf(thrown: unknown): string {
   const message = thrown instanceof Error ? thrown.message : '';
   return message === '' ? String(thrown) : message;
