@@ -8,7 +8,6 @@ import type { LimitedLines } from '../telemetry/log-limits.ts';
 import { createDrain, type Drain, type DrainTimes, type WebhookApp } from './drain.ts';
 import { createBodyBudget, limitConnections } from './limits.ts';
 import { createMutate, type MutateOptions, traceIdOf } from './mutate.ts';
-import { readBody } from './review.ts';
 
 /** An API server sends at most its own request limit (3 MiB), twice for updates, and wraps it. */
 const BODY_LIMIT = 7 * 1024 * 1024;
@@ -122,9 +121,11 @@ export function createServer(options: ServerOptions): WebhookServer {
     return503OnClosing: false,
   });
 
-  // As it came: most reviews are known by their text. A label called "constructor" is a label: nothing here merges parsed objects.
+  // `mutate` parses the body itself. Fastify's own parser refuses a label called "constructor", but nothing here merges parsed objects.
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', readBody(BODY_LIMIT));
+  app.addContentTypeParser('application/json', { parseAs: 'buffer', bodyLimit: BODY_LIMIT }, (_, body, done) => {
+    done(null, body);
+  });
 
   /** Asked for at each answer and not by a hook, which would cost each more. */
   const leaving = (reply: FastifyReply): FastifyReply => (drain.draining ? reply.header('connection', 'close') : reply);

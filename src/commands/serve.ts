@@ -8,7 +8,6 @@ import { createEvaluator } from '../admission/evaluate.ts';
 import type { MutateOptions, Namespaces } from '../admission/mutate.ts';
 import { createProbes } from '../admission/probes.ts';
 import { createServer, type WebhookServer } from '../admission/server.ts';
-import { createAlikeMemory } from '../admission/template-cache.ts';
 import type { CertificateSource } from '../certificates/source.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
@@ -108,12 +107,7 @@ function startServer(
 ): WebhookServer {
   const { facts, namespaces, certificates, verdicts, onDecided } = opened;
   return createServer({
-    evaluator: createEvaluator({
-      config: policyConfig(config),
-      cluster: facts,
-      verdicts,
-      memory: createAlikeMemory(() => performance.now()),
-    }),
+    evaluator: createEvaluator({ config: policyConfig(config), cluster: facts, verdicts }),
     namespaces,
     budget: config.detection.budget,
     warnings: config.server.warnings,
