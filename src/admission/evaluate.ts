@@ -27,7 +27,7 @@ interface EvaluatorOptions {
 
 export interface Evaluation {
   readonly decision: Decision;
-  /** What is answered to the API server: empty in audit mode. */
+  /** Sent to the API server. Empty in audit mode. */
   readonly patch: readonly Operation[];
   /** Computed by the call. The webhook never calls it. */
   readonly resolvConf: () => ResolvConfs;

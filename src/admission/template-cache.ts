@@ -30,7 +30,7 @@ interface TemplateSubject extends Subject {
 }
 
 export interface TemplateCache extends Evaluator<TemplateSubject> {
-  /** Templates held, and about how many bytes they take. */
+  /** Returns the number of templates held, and about how many bytes they take. */
   size(): { readonly entries: number; readonly bytes: number };
 }
 
@@ -50,7 +50,10 @@ const MOST_ANNOTATIONS = 64 * 1024;
 function hasLongAnnotations(object: unknown): boolean {
   const annotations = asObject(asObject(asObject(object)['metadata'])['annotations']);
   let length = 0;
-  for (const name in annotations) length += name.length + String(annotations[name]).length;
+  for (const name in annotations) {
+    const text = annotations[name];
+    if (typeof text === 'string') length += name.length + text.length;
+  }
   return length > MOST_ANNOTATIONS;
 }
 

@@ -288,7 +288,15 @@ describe('whatever makes a difference is seen', () => {
     expect(patched.size).toBe(2);
   });
 
-  it.each([[undefined], [null], [1], ['Pod'], [[]], [{}]])('of what is no Pod: %j', async (object) => {
+  it.each([
+    [undefined],
+    [null],
+    [1],
+    ['Pod'],
+    [[]],
+    [{}],
+    [{ metadata: { annotations: { a: { toString: 1, valueOf: 1 } } } }],
+  ])('of what is no Pod: %j', async (object) => {
     const { remembering, forgetful } = evaluators();
     await expectTheSame(remembering, forgetful, object);
   });
