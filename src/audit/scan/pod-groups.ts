@@ -7,7 +7,7 @@ import type { DnsSettings, Owner, PodGroup } from './scanned.ts';
 
 /** Groups Pods as they come, page by page. Memory grows with the groups, not with the Pods. */
 export interface PodGroups {
-  /** `pod`: as the API has it; `template`: of its workload. */
+  /** Leaves a Pod out that is not well formed. `pod`: as the API has it; `template`: of its workload. */
   add(owner: Owner, pod: unknown, template: DnsSettings | undefined): void;
   /** Sorted. */
   all(): readonly PodGroup[];
@@ -40,11 +40,11 @@ function viewOf(pod: unknown): PodView | undefined {
 
 /**
  * Returns what decisions read of a Pod, and the labels that NetworkPolicies may select it by: Pods of one workload share them. Names of
- * nodes are kept only where they say that the node is a virtual one. Returns nothing of a Pod that is not well formed.
+ * nodes are kept only if they say that the node is a virtual one. Returns undefined if the Pod is not well formed.
  */
-export function strippedPod(value: unknown): Json {
+export function strippedPod(value: unknown): Json | undefined {
   const view = viewOf(value);
-  if (view === undefined) return {};
+  if (view === undefined) return undefined;
   const { metadata, spec } = asObject(partsRead(value));
   const { nodeName, ...others } = asObject(spec);
   const { labels, annotations } = asObject(metadata);
@@ -80,6 +80,7 @@ export function createPodGroups(): PodGroups {
   return {
     add(owner, pod, template) {
       const stripped = strippedPod(pod);
+      if (stripped === undefined) return;
       const key = JSON.stringify([ownerTexts(owner), stripped, template ?? null]);
       const group = groups.get(key) ?? { owner, key, pod: stripped, template, pods: 0, podNames: [], nodes: new Map() };
       groups.set(key, group);
