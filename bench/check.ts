@@ -8,7 +8,7 @@ import { inTurn, textsOf } from './reviews.ts';
 import { startFloor, startOurs, type BenchServer } from './servers.ts';
 import { median, ratios } from './statistics.ts';
 
-/** Ours takes 1.4 to 1.6 of the floor's time. Above this, something is wrong. */
+/** Ours takes 1.2 to 1.6 of the floor's time. Above this, something is wrong. */
 const MOST = 2;
 
 const ROUNDS = 7;
