@@ -46,7 +46,7 @@ interface Given {
   readonly cluster?: ClusterFacts;
 }
 
-function kubeletFor(pod: PodView, cluster: ClusterFacts, namespace = 'shop') {
+export function kubeletFor(pod: PodView, cluster: ClusterFacts, namespace = 'shop') {
   const node = { servers: [], searches: cluster.nodeSearches, options: [] };
   const kubelet = { clusterDns: cluster.dns, clusterDomain: cluster.domain, node };
   return kubeletResolvConf(kubelet, { name: '', namespace, ...pod }).resolvConf;
