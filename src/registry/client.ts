@@ -13,7 +13,7 @@ import { createExchange, type RequestEvent } from './http/exchange.ts';
 import { type BreakerState, createHostStates } from './http/host-state.ts';
 import { defaultLimits, type RegistryLimits } from './http/limits.ts';
 import { createRegistryProxy, type ProxyOptions } from './http/proxy.ts';
-import { formatReference, parseReference, type Reference } from './reference.ts';
+import { canonicalName, parseReference, type Reference } from './reference.ts';
 import { createRepositoryRequests } from './repository.ts';
 import { createRegistrySource } from './source.ts';
 
@@ -61,7 +61,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       const endpoints = endpointsOf(reference, mirrors.get(reference.host) ?? [], rules);
       return createRegistrySource({ reference, endpoints, send, limits });
     },
-    canonical: (text) => formatReference(parseReference(text)),
+    canonical: canonicalName,
     close,
   };
 }

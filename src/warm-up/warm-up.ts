@@ -4,10 +4,11 @@ import { isKubeError } from '../kubernetes/errors.ts';
 import type { NamespaceView } from '../policy/model.ts';
 import { readPod } from '../policy/read-pod.ts';
 import { effectiveMode } from '../policy/scope.ts';
+import type { Reporter } from '../telemetry/reporter.ts';
 import type { Backoff } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
 import { createWarmUpQueue, type WarmUpQueue, type WarmUpQueueStats } from './queue.ts';
-import type { WarmUpHooks, WarmUpLimits } from './turn.ts';
+import type { WarmUpLimits } from './turn.ts';
 import { workloadImages, type WorkloadImagesOptions } from './workload-images.ts';
 import { createWorkloadNamespaces, type WorkloadNamespaces } from './workload-namespaces.ts';
 import {
@@ -17,7 +18,6 @@ import {
   type WorkloadKind,
   type WorkloadTemplate,
   type WorkloadWatch,
-  type WorkloadWatchHooks,
 } from './workload-watch.ts';
 
 export interface WarmUpOptions extends WorkloadImagesOptions {
@@ -32,7 +32,7 @@ export interface WarmUpOptions extends WorkloadImagesOptions {
   readonly mayAct?: () => boolean;
   readonly limits?: Partial<WarmUpLimits>;
   readonly clock: Clock;
-  readonly hooks?: WarmUpHooks & WorkloadWatchHooks;
+  readonly reporter?: Reporter;
   /** For tests. */
   readonly backoff?: Backoff;
 }
@@ -104,7 +104,7 @@ function watchAll(run: Run, options: WarmUpOptions): WorkloadWatch[] {
       kind,
       onTemplate: (template) => consider(run, options, template),
       clock: options.clock,
-      ...(options.hooks && { hooks: options.hooks }),
+      ...(options.reporter && { reporter: options.reporter }),
       ...(options.backoff && { backoff: options.backoff }),
     }),
   );

@@ -16,11 +16,9 @@ const leader = createLeader({
   identity,
   clock: systemClock,
   timing: { durationMs: 3000, renewMs: 2000, retryMs: 300 },
-  hooks: {
-    onStarted: () => console.log('started'),
-    onStopped: () => console.log('stopped'),
-    onLost: ({ message }) => console.log(`lost ${message}`),
-  },
+  onStarted: () => console.log('started'),
+  onStopped: () => console.log('stopped'),
+  trouble: { lost: ({ message }) => console.log(`lost ${message}`), recovered: () => {} },
 });
 const acting = setInterval(() => {
   if (leader.isLeader()) console.log('acts');

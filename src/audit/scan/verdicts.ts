@@ -33,19 +33,13 @@ function gapOf(error: KubeError | undefined): Gap | undefined {
 
 /** Reads the ImageLibcs of a cluster. Nothing is written: an audit leaves no trace. */
 export function createVerdictReader({ client, canonical, most }: ReaderOptions): VerdictReader {
-  let failure: KubeError | undefined;
-  const hooks = {
-    reads: {
-      onError: (error: KubeError): void => {
-        failure ??= error;
-      },
-    },
-  };
-  const { reflector, index, lost } = createLibcCopy({ client, canonical, most, clock: systemClock, hooks });
+  const { reflector, index, lost } = createLibcCopy({ client, canonical, most, clock: systemClock });
   const end = new AbortController();
   const patience = pause(PATIENCE_MS, end.signal);
   return {
-    ready: Promise.race([reflector.ready, lost, patience]).then(() => (reflector.synced ? undefined : gapOf(failure))),
+    ready: Promise.race([reflector.ready, lost, patience]).then((failure) =>
+      reflector.synced ? undefined : gapOf(failure ?? undefined),
+    ),
     declared: ({ image, platform, runs }) => index.declared(image, platformName(platform), runs)?.verdict,
     get({ image, platform, runs }) {
       const held = index.detected(image, platformName(platform), runs);
