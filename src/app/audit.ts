@@ -47,7 +47,7 @@ function sectionOf({ facts, sources, nodeLocalDetail: detail }: KnownFacts): Aud
 
 const GUESSED: Gap = {
   what: 'cluster domain and node searches',
-  message: 'only a Pod sees them: cluster.local, and no search domains of the nodes, are taken for granted',
+  message: 'only a Pod sees them: assumed are cluster.local and no search domains of the nodes',
   grant: '--cluster-domain and --node-searches (the webhook reads them from its own resolv.conf)',
 };
 

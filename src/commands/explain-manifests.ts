@@ -77,14 +77,14 @@ function warnAbout(io: Io, explained: readonly Explained[]): void {
   }
 }
 
-/** Says once, on stderr, what was taken for granted where that went into a result. */
+/** Prints once, on stderr, the settings that were assumed where a result depends on them. */
 function noteAssumptions(io: Io, flags: CommonFlags, config: Config, explained: readonly Explained[]): void {
   const redirected = explained.filter(({ evaluation }) => evaluation.decision.change?.dnsPolicy === 'None');
   if (redirected.length === 0) return;
   const { assumed } = configuredFacts(config);
   const guessed = redirected.some(({ template }) => template.namespace === '') && flags.namespace === undefined;
   const all = [...assumed, ...(guessed ? ['namespace default where a manifest names none (--namespace)'] : [])];
-  if (all.length > 0) io.err(`libc-dns: a redirect fixes the DNS settings. Taken for granted: ${all.join(', ')}.\n`);
+  if (all.length > 0) io.err(`libc-dns: a redirect fixes the DNS settings. Assumed: ${all.join(', ')}.\n`);
 }
 
 export interface ManifestFlags extends CommonFlags {
