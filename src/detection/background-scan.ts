@@ -5,60 +5,61 @@ import type { Inspection } from './detector.ts';
 import { createFlights, createSlots, type Flight } from './flights.ts';
 import type { LookupContext } from './image-source.ts';
 import { verdictKey } from './keys.ts';
-import type { LookAgain, LookupTask } from './look-up.ts';
+import type { ScanOutcome, LookupTask } from './look-up.ts';
 
-/** Below this a verdict is a stand-in or a hint, or there is none: reading on may tell more. */
+/** Below this confidence a verdict is a guess from hints, or there is no verdict: reading more of the image may help. */
 const SURE = 0.5;
 
-/** One at a time and few waiting: whoever creates Pods must not make us read whole images by the hundred. */
-const WAITING = 16;
+/** Scans run one at a time, with few waiting: creating many Pods must not make us read whole images by the hundred. */
+const MOST_WAITING = 16;
 
-/** Images that are not looked at again. */
-const REMEMBERED = 2000;
+/** Most images whose scans are remembered. */
+const MOST_REMEMBERED = 2000;
 
-/** A look that fails for passing reasons this often is not tried again while it is remembered. */
-const TRIES = 5;
+/** A scan that fails this often for passing reasons is not tried again while it is remembered. */
+const MOST_TRIES = 5;
 
-export interface FullScans {
+export interface BackgroundScans {
   /**
-   * Looks at an image again in the background where `inspection` is not sure (more of it is read) or was made by older
-   * rules. Cheap for what was looked at already: it may be called for each Pod.
+   * Scans an image in the background if `inspection` is uncertain (more of the image is read) or was made by older rules.
+   * Cheap for images that were scanned already: it may be called for each Pod.
    */
-  follow(task: LookupTask, inspection: Inspection): void;
+  scanIfUncertain(task: LookupTask, inspection: Inspection): void;
   close(): Promise<void>;
 }
 
-interface FullScanOptions {
-  /** Milliseconds for one look. */
+interface BackgroundScanOptions {
+  /** Milliseconds for one scan. */
   readonly timeMs: number;
-  /** Milliseconds until a look that failed is tried again; doubled with each further one. */
+  /** Milliseconds until a scan that failed is tried again; doubled with each further failure. */
   readonly retryMs: number;
   readonly clock: Pick<Clock, 'now'>;
-  /** Looks again and remembers what it finds. Never rejects. */
-  readonly scan: (task: LookupTask, inspection: Inspection, context: LookupContext) => Promise<LookAgain>;
+  /** Inspects the image again and remembers what it finds. Never rejects. */
+  readonly scan: (task: LookupTask, inspection: Inspection, context: LookupContext) => Promise<ScanOutcome>;
 }
 
-type Outcome = LookAgain | 'not-begun';
+type Outcome = ScanOutcome | 'not-begun';
 
-interface Looked {
+/** The scans of one image so far. */
+interface Attempts {
   readonly tries: number;
   /** Milliseconds since 1970. */
   readonly notBefore: number;
 }
 
-/** Second looks at images whose first look, bounded as a Pod's creation wants it, did not tell. */
-export function createFullScans({ timeMs, retryMs, clock, scan }: FullScanOptions): FullScans {
+/** Scans images again, in the background, whose first look-up ended without a certain verdict within a Pod's budget. */
+export function createBackgroundScans({ timeMs, retryMs, clock, scan }: BackgroundScanOptions): BackgroundScans {
   const flights = createFlights<Outcome>({
-    slots: createSlots(1, WAITING),
+    slots: createSlots(1, MOST_WAITING),
     backgroundMs: timeMs,
     notBegun: () => 'not-begun',
   });
-  const looked = new LRUCache<string, Looked>({ max: REMEMBERED });
-  const note = (key: string, outcome: LookAgain): void => {
-    const tries = (looked.get(key)?.tries ?? 0) + 1;
-    const isLast = outcome === 'done' || tries >= TRIES;
+  const attempts = new LRUCache<string, Attempts>({ max: MOST_REMEMBERED });
+  const note = (key: string, outcome: ScanOutcome): void => {
+    const tries = (attempts.get(key)?.tries ?? 0) + 1;
+    const isLast = outcome === 'done' || tries >= MOST_TRIES;
     const notBefore = isLast ? Number.POSITIVE_INFINITY : clock.now() + retryMs * 2 ** (tries - 1);
-    looked.set(key, { tries, notBefore });
+    attempts.set(key, { tries, notBefore });
   };
   const underWay = new Set<string>();
   const conclude = async (key: string, { result }: Flight<Outcome>): Promise<void> => {
@@ -67,11 +68,11 @@ export function createFullScans({ timeMs, retryMs, clock, scan }: FullScanOption
     if (outcome !== 'not-begun') note(key, outcome);
   };
   return {
-    follow(task, inspection) {
+    scanIfUncertain(task, inspection) {
       const { outdated, digest, verdict } = inspection;
       if (outdated !== true && verdict.evidence.confidence >= SURE) return;
       const key = `${outdated === true ? 'rules' : 'bytes'} ${verdictKey(task.keys, digest, task.keys.run)}`;
-      if (underWay.has(key) || (looked.get(key)?.notBefore ?? 0) > clock.now()) return;
+      if (underWay.has(key) || (attempts.get(key)?.notBefore ?? 0) > clock.now()) return;
       const flight = flights.join(key, (context) => scan(task, inspection, context));
       if (flight === undefined) return;
       underWay.add(key);

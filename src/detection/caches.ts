@@ -6,31 +6,32 @@ import type { ImageManifest } from './image-source.ts';
 import { type DetectionKeys, runOf, runsOf, verdictKey } from './keys.ts';
 
 interface VerdictMemoryOptions {
-  /** Most verdicts, and most references, that are held. */
+  /** Most verdicts, and most references. */
   readonly entries: number;
   /** Most bytes that verdicts and references may take, approximately. */
   readonly bytes: number;
-  /** Milliseconds for which a tag is taken to stand for the digest it was seen with. */
+  /** Milliseconds for which a tag is assumed to stand for the digest it was last seen with. */
   readonly tagTtlMs: number;
   readonly clock: Pick<Clock, 'now'>;
 }
 
-/** Something remembered. Not `fresh`: right when it was looked up, but the tag may have moved since. */
+/** What the verdict memory knows of a request. */
 export interface Remembered {
   readonly inspection: Inspection;
+  /** False once the tag is older than its TTL: it may have moved since. */
   readonly fresh: boolean;
   /** When the reference was last seen to stand for this image; milliseconds since 1970. */
   readonly checkedAt: number;
 }
 
 /**
- * What look-ups found: references to manifest digests, and digests with a command line to verdicts. Logins are no part
- * of the keys: a verdict says which libc a program has, a Pod without access to the image cannot run it anyway, and
- * nodes share pulled images in the same way (imagePullPolicy IfNotPresent).
+ * Remembers what look-ups found: from reference to manifest digest, and from digest and command line to verdict. Logins are
+ * not part of the keys: a verdict says which libc a program has, a Pod without access to the image cannot run it anyway,
+ * and nodes share pulled images in the same way (imagePullPolicy IfNotPresent).
  */
 export interface VerdictMemory {
   find(keys: DetectionKeys): Remembered | undefined;
-  /** What is known about a manifest, whichever reference led to it. */
+  /** Returns what is known about a manifest, whichever reference led to it. */
   ofManifest(keys: DetectionKeys, manifestDigest: string): Inspection | undefined;
   /** `checkedAt`: when the reference was seen to stand for the inspection's digest. */
   remember(keys: DetectionKeys, inspection: Inspection, checkedAt: number): void;
@@ -42,30 +43,30 @@ interface Verdict {
   readonly until: number;
 }
 
-/** The key of a verdict: a hash. */
-interface Name {
+/** A run key, and the key of the verdict that was found with it. */
+interface RunVerdictKey {
   readonly run: string;
   readonly key: string;
 }
 
 interface Found {
-  readonly name: Name;
+  readonly keyPair: RunVerdictKey;
   readonly inspection: Inspection;
 }
 
 interface Resolved {
   readonly digest: string;
   readonly checkedAt: number;
-  /** Where the last answer was: most Pods of an image run the same in it. */
-  last: Name | undefined;
+  /** Where the last verdict was found: most Pods of an image run the same command. */
+  last: RunVerdictKey | undefined;
 }
 
-// An entry's objects, its key and its share of the cache's arrays, before the strings that vary. `bench/servers/heap.ts`: 850 to 890
-// bytes for a verdict of an ordinary image and its reference, which come to 890 here.
+// An entry's objects, its key and its share of the cache's arrays, without the strings that vary in length. `bench/servers/heap.ts`
+// measures 850 to 890 bytes for a verdict of an ordinary image and its reference; this estimate gives 890.
 const entryBytes = 250;
 const mostEntryBytes = 16 * 1024;
 
-/** With `max` a cache makes its arrays as long at once: a megabyte, in a cluster of a hundred images too. */
+/** Bounds the entries without `max`, for which a cache allocates its arrays at once: a megabyte even in a small cluster. */
 function setBounded<T extends object>(cache: LRUCache<string, T>, key: string, value: T, most: number): void {
   cache.set(key, value);
   if (cache.size > most) cache.pop();
@@ -79,11 +80,11 @@ export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: Verdict
     ...limits,
     sizeCalculation: ({ digest }) => entryBytes + digest.length,
   });
-  const search = (keys: DetectionKeys, digest: string, last?: Name): Found | undefined => {
+  const search = (keys: DetectionKeys, digest: string, last?: RunVerdictKey): Found | undefined => {
     for (const run of runsOf(keys)) {
-      const name = last?.run === run ? last : { run, key: verdictKey(keys, digest, run) };
-      const known = verdicts.get(name.key);
-      if (known !== undefined && known.until > clock.now()) return { name, inspection: known.inspection };
+      const keyPair = last?.run === run ? last : { run, key: verdictKey(keys, digest, run) };
+      const known = verdicts.get(keyPair.key);
+      if (known !== undefined && known.until > clock.now()) return { keyPair, inspection: known.inspection };
     }
     return undefined;
   };
@@ -95,16 +96,16 @@ export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: Verdict
       const { digest, checkedAt, last } = resolved;
       const found = search(keys, digest, last);
       if (found === undefined) return undefined;
-      resolved.last = found.name;
+      resolved.last = found.keyPair;
       return { inspection: found.inspection, checkedAt, fresh: keys.pinned || clock.now() - checkedAt < tagTtlMs };
     },
     remember(keys, inspection, checkedAt) {
-      // Bytes alone decide, so `unknown` would be found again; but limits of time and size may have had a part in it.
+      // The same bytes give the same verdict, but `unknown` may come from a limit of time or size: try it again later.
       const isUnknown = inspection.verdict.resolver === 'unknown';
       const until = isUnknown ? clock.now() + tagTtlMs : Number.POSITIVE_INFINITY;
       const key = verdictKey(keys, inspection.digest, runOf(keys, inspection));
       setBounded(verdicts, key, { inspection, until }, entries);
-      // A slow look-up must not undo what a later one saw.
+      // A slow look-up must not overwrite what a later one saw.
       if ((references.peek(keys.image)?.checkedAt ?? 0) > checkedAt) return;
       setBounded(references, keys.image, { digest: inspection.digest, checkedAt, last: undefined }, entries);
     },
@@ -116,18 +117,18 @@ export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: Verdict
   };
 }
 
-/** Two bytes per character: the most that V8 takes. */
+/** Counts two bytes per character, the most that V8 takes. */
 function verdictBytes({ inspection }: Verdict): number {
   const { verdict, digest, executable = '' } = inspection;
   return entryBytes + 2 * (verdict.evidence.detail.length + digest.length + executable.length);
 }
 
-/** Whose failure it is: an image's for everyone with these logins, or that of one command line in it. */
+/** What failed: the image for everyone with these logins, or one command line in it. */
 interface FailureScope {
   readonly keys: DetectionKeys;
-  /** Key of the logins it was met with: others may be let in. */
+  /** Key of the logins that were used: others may have access. */
   readonly login: string;
-  /** Absent where the manifest already could not be had: then no command line fares better. */
+  /** Absent if the manifest itself could not be read: then every command line fails. */
   readonly run?: string;
 }
 
@@ -139,17 +140,17 @@ export interface FailureMemory {
 
 interface FailureMemoryOptions {
   readonly entries: number;
-  /** Milliseconds for which a failure is not tried again; a sixth of it where the host's state was the cause. */
+  /** Milliseconds for which a failure is not tried again; a sixth of it if the host's state was the cause. */
   readonly failureTtlMs: number;
   readonly clock: Pick<Clock, 'now'>;
 }
 
-// What our own load or shutdown caused says nothing about the image.
+// Our own load, deadlines and shutdown say nothing about the image.
 const notRemembered = new Set<Failure['code']>(['deadline', 'shed', 'disabled']);
 
-/** Remembers failures for a while, so that an image that cannot be read costs a request now and then, not one per Pod. */
+/** Remembers failures for a while: an image that cannot be read then costs a request now and then, not one per Pod. */
 export function createFailureMemory({ entries, failureTtlMs, clock }: FailureMemoryOptions): FailureMemory {
-  // Entries have a bounded size: three hashes for a key, a message that was cut.
+  // Counting entries is enough, for their size is bounded: three hashes as key, and a message that was cut.
   const failures = new LRUCache<string, Failure & { readonly until: number }>({ max: entries });
   const get = (key: string): Failure | undefined => {
     const known = failures.get(key);
@@ -162,7 +163,7 @@ export function createFailureMemory({ entries, failureTtlMs, clock }: FailureMem
     },
     remember(scope, failure) {
       if (notRemembered.has(failure.code)) return;
-      // The registry client keeps Retry-After and a breaker by itself; this only spares the queue.
+      // The registry client honours Retry-After and has a breaker of its own; this only keeps the queue short.
       const life = isPassing(failure.code) ? failureTtlMs / 6 : failureTtlMs;
       failures.set(failureKey(scope), { ...failure, until: clock.now() + life });
     },
@@ -176,13 +177,13 @@ function failureKey({ keys, login, run = '' }: FailureScope): string {
 
 interface SeenManifest {
   readonly manifest: ImageManifest;
-  /** When the reference was seen to stand for it; milliseconds since 1970. */
+  /** When the reference was seen to stand for this manifest; milliseconds since 1970. */
   readonly checkedAt: number;
 }
 
 /**
- * Manifests of the images that were looked into last. Jobs whose Pods differ in their arguments alone would fetch the same
- * one again and again, and manifests are what Docker Hub counts.
+ * Remembers the manifests of recently inspected images. Jobs whose Pods differ only in their arguments would fetch the same
+ * manifest again and again, and manifests are what Docker Hub counts.
  */
 export interface ManifestMemory {
   find(keys: DetectionKeys): SeenManifest | undefined;
@@ -194,6 +195,7 @@ const mostManifests = 500;
 const mostBytes = 4 * 1024 * 1024;
 const mostBytesOfOne = 64 * 1024;
 
+/** `tagTtlMs`: milliseconds for which a tag is assumed to stand for the same manifest. */
 export function createManifestMemory(tagTtlMs: number, clock: Pick<Clock, 'now'>): ManifestMemory {
   const manifests = new LRUCache<string, SeenManifest>({
     max: mostManifests,

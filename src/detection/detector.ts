@@ -19,11 +19,11 @@ export interface DetectRequest {
   readonly platform: Platform;
   readonly command: readonly string[];
   readonly args: readonly string[];
-  /** Or how to get them, which is done only where a registry is asked: an image that is known waits for no login. */
+  /** The logins, or a function that reads them. It is called only before a registry is asked: a known image waits for no login. */
   readonly credentials?: Logins | (() => Promise<Logins>);
-  /** A rehearsal (admission's dryRun): what is found may be remembered, but not written anywhere. */
+  /** Admission's dryRun: what is found may be remembered, but not written anywhere. */
   readonly dryRun?: boolean;
-  /** Nobody waits for the answer (warm-up): what is known is answered, however old, and costs nothing. */
+  /** Warm-up: nobody waits for the answer. A remembered verdict is returned however old it is, and nothing is revalidated. */
   readonly ahead?: boolean;
 }
 
@@ -33,40 +33,43 @@ export interface Inspection {
   /** Digest of the platform's manifest. */
   readonly digest: string;
   readonly platform: Platform;
-  /** Absolute path of the program inside the image that the verdict is about, where it is known. */
+  /** Absolute path, inside the image, of the program that the verdict is about; undefined if not known. */
   readonly executable?: string;
   /**
-   * What alone led to this, where no other word of the command line had a part in it: the image's Entrypoint, or the first
-   * of the Pod's own words (`command`, else `args`). Absent: all words count, as with wrappers, shells and scripts.
+   * The part of the command line that alone decided the verdict: the image's Entrypoint, or the first of the Pod's own
+   * words (`command`, else `args`). Absent: all words count, as with wrappers, shells and scripts.
    */
   readonly decidedBy?: 'entrypoint' | 'first-word';
-  /** Found by an older version of the rules (`DETECTOR_VERSION`): it answers until it has been looked up afresh. */
+  /** Found by an older version of the rules (`DETECTOR_VERSION`): used until a new look-up replaces it. */
   readonly outdated?: true;
 }
 
-/** Looks into an image. Rejects with `ImageSourceError` or with the context's abort reason; never for what the image holds. */
+/** Inspects an image. Rejects with `ImageSourceError` or with the context's abort reason; never because of the image's content. */
 export type Inspect = (source: ImageSource, request: DetectRequest, context: LookupContext) => Promise<Inspection>;
 
-/** Why a detection has no verdict: the source's code, or one of our own. */
+/** Why a detection has no verdict: the image source's code, or one of our own. */
 export type DetectionFailure = ImageSourceCode | 'deadline' | 'shed' | 'disabled' | 'internal';
 
 export interface Detection extends Partial<Omit<Inspection, 'verdict'>> {
   readonly verdict: Verdict;
-  /** Who answered. */
+  /** Where the verdict came from. */
   readonly from: 'memory' | 'store' | 'registry' | 'none';
   readonly failure?: { readonly code: DetectionFailure; readonly message: string };
-  /** What this answer cost, look-ups shared with others included once they are done. */
+  /** The cost of this answer; a look-up shared with other requests counts in full, once it is done. */
   readonly meter: Meter;
 }
 
 /** Finds the resolver in an image. */
 export interface Detector {
   /**
-   * Never rejects: what cannot be found out in time is `unknown` with a `failure`. A look-up that outlives
-   * `deadline` goes on in the background, within its own limits, for the next Pod.
+   * Never rejects: what cannot be found in time is `unknown` with a `failure`. A look-up that outlives `deadline`
+   * continues in the background, within its own limits, for the next Pod.
    */
   detect(request: DetectRequest, deadline: AbortSignal): Promise<Detection>;
-  /** What `detect` would answer without waiting for anything: most Pods' images, which then cost no timer and no promise. */
+  /**
+   * Returns what `detect` would answer without waiting; undefined if it would have to wait. Most Pods' images are known,
+   * and then cost no timer and no promise.
+   */
   recall?(request: DetectRequest): Detection | undefined;
 }
 
@@ -94,17 +97,17 @@ export const leftAtDeadline: Failure = {
 
 export const closed: Failure = { code: 'disabled', message: lookupAbort.closing().message };
 
-/** Whether it was the host's state, or time, that was in the way: a later look-up may fare better. */
+/** Reports whether the host's state or a time limit caused the failure: a later look-up may succeed. */
 export function isPassing(code: DetectionFailure): boolean {
   return code === 'rate-limited' || code === 'unavailable';
 }
 
-/** Messages quote what registries say. */
+/** Messages are cut: they quote what registries say. */
 const mostCharacters = 400;
 
 /**
- * Reads what a look-up rejected with, or the reason it was ended for. Of errors that are none of the source's only the
- * name is told: their message may hold anything, a credential too.
+ * Turns what a look-up rejected with, or the reason it was aborted for, into a failure. Of an error that is not an
+ * `ImageSourceError` only the name is given: its message may hold anything, even a credential.
  */
 export function readFailure(error: unknown, signal?: AbortSignal): Failure {
   if (signal?.aborted === true) return readAbort(signal.reason);
@@ -121,14 +124,14 @@ function readAbort(reason: unknown): Failure {
   return isTimeout ? { code: 'unavailable', message: reason.message } : closed;
 }
 
-/** The detection that says why there is no verdict. */
+/** Returns an unknown verdict that says why there is no other. */
 export function failedDetection(failure: Failure, meter: Meter = { requests: 0, bytes: 0 }): Detection {
   const verdict = unknownVerdict(`${failure.message} (${failure.code})`);
   return { verdict, from: 'none', failure, meter: { requests: meter.requests, bytes: meter.bytes } };
 }
 
 /**
- * Version of the rules by which verdicts are found. One more whenever a change of the rules can change a verdict: what an
- * older version has stored still answers, and is looked up afresh in the background.
+ * Version of the detection rules. Increase it whenever a change of the rules can change a verdict: verdicts that an older
+ * version has stored are still used, and looked up again in the background.
  */
 export const DETECTOR_VERSION = 1;

@@ -2,40 +2,40 @@ import { beforeAbort } from '../util/abort.ts';
 import { lookupAbort } from './detector.ts';
 import type { LookupContext, Meter } from './image-source.ts';
 
-/** A look-up under way. It belongs to no one: those who wait for it leave at their own deadlines. */
+/** A look-up under way, shared by its waiters. Each waiter leaves at its own deadline; the flight goes on. */
 export interface Flight<T> {
   /** Never rejects. */
   readonly result: Promise<T>;
   readonly meter: Meter;
-  /** The result, or undefined when `deadline` comes first; the flight goes on. */
+  /** Resolves to the result, or to undefined when `deadline` comes first. */
   wait(deadline: AbortSignal): Promise<T | undefined>;
-  /** Goes on with nobody waiting, for as long as look-ups may. */
+  /** Lets the flight go on without a waiter, for at most `backgroundMs`. */
   leave(): void;
 }
 
 export interface Flights<T> {
-  /** The flight of this key, or a new one; undefined where there are too many already, or no more are begun. `work` must not reject. */
+  /** Returns the flight of this key, or a new one; undefined if there are too many already, or after `close`. `work` must not reject. */
   join(key: string, work: (context: LookupContext) => Promise<T>): Flight<T> | undefined;
   count(): number;
-  /** Ends all and waits for them. */
+  /** Aborts all flights and waits until they have ended. */
   close(): Promise<void>;
 }
 
 interface FlightsOptions<T> {
   readonly slots: Slots;
-  /** Milliseconds a flight may go on once the first who waited has left. */
+  /** Milliseconds for which a flight may go on after its first waiter has left. */
   readonly backgroundMs: number;
-  /** The result of a flight that never began: it was ended while it waited for a slot. */
+  /** Returns the result of a flight that was aborted while it waited for a slot. */
   readonly notBegun: (signal: AbortSignal) => T;
 }
 
 interface OwnFlight<T> extends Flight<T> {
-  /** Ends it if nobody waits for it: while it is `queued`, or once it has been `running` for long. */
+  /** Ends the flight if nobody waits for it and it is `queued`, or has been `running` for long. */
   giveWay(phase: 'queued' | 'running'): boolean;
   end(reason: unknown): void;
 }
 
-/** One flight per key at a time, whatever the number of those who wait. */
+/** Runs one flight per key at a time, however many requests wait for it. */
 export function createFlights<T>(options: FlightsOptions<T>): Flights<T> {
   const flights = new Map<string, OwnFlight<T>>();
   let isClosed = false;
@@ -59,7 +59,7 @@ export function createFlights<T>(options: FlightsOptions<T>): Flights<T> {
   };
 }
 
-/** A few Pods with hosts that hang would take everything otherwise: what nobody waits for goes, oldest first. */
+/** Ends flights that nobody waits for, oldest first. Otherwise a few Pods with hosts that hang would take all slots. */
 function makeRoom<T>(slots: Slots, flights: ReadonlyMap<string, OwnFlight<T>>): void {
   if (slots.free() > 0) return;
   flights.values().some((flight) => flight.giveWay('running'));
@@ -116,10 +116,10 @@ function startFlight<T>(
 }
 
 interface TimeLimit {
-  /** Only the first call counts: those who come later must not keep a look-up alive for ever. */
+  /** Only the first call counts: later waiters must not keep a look-up alive for ever. */
   readonly start: () => void;
   readonly stop: () => void;
-  /** Whether a sixth of the time is over: then it may have to give way to others. */
+  /** Reports whether a sixth of the time is over: then the flight may have to give way to others. */
   readonly isLong: () => boolean;
 }
 
@@ -139,20 +139,20 @@ function createTimeLimit(milliseconds: number, onEnd: () => void): TimeLimit {
   };
 }
 
-/** Gives a slot back; later calls do nothing. */
+/** Gives a slot back. Later calls do nothing. */
 type Release = () => void;
 
 /**
- * A bound on what is under way at once, with a bounded stack of those who wait before it. The newest enters first: its
- * Pod has the most time left, while those of the oldest have mostly been answered already.
+ * Bounds how much runs at once; the rest waits in a bounded stack. The newest enters first: its Pod has the most time left,
+ * while the Pods of the oldest have mostly been answered already.
  */
 export interface Slots {
-  /** Resolves when a slot is free, rejects with the signal's reason. Undefined where too many wait already. */
+  /** Resolves when a slot is free, rejects with the signal's reason. Undefined if too many wait already. */
   enter(signal: AbortSignal): Promise<Release> | undefined;
-  /** How many could enter without waiting. */
+  /** Returns how many could enter without waiting. */
   free(): number;
   waiting(): number;
-  /** No slot is free and no one more may wait. */
+  /** Reports whether no slot is free and no more may wait. */
   isFull(): boolean;
 }
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 
 import type { Clock } from '../util/clock.ts';
 import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
-import { createFullScans, type FullScans } from './background-scan.ts';
+import { createBackgroundScans, type BackgroundScans } from './background-scan.ts';
 import { createFailureMemory, createManifestMemory, createVerdictMemory, type Remembered } from './caches.ts';
 import {
   closed,
@@ -22,7 +22,7 @@ import { ImageSourceError, type ImageSources, type Meter, type Platform } from '
 import { createKeyMemory, type DetectionKeys, loginKey } from './keys.ts';
 import {
   type LoggedInTask,
-  lookAgain,
+  scanAgain,
   lookUp,
   type LookupParts,
   type LookupResult,
@@ -30,30 +30,30 @@ import {
   surer,
   withLogins,
 } from './look-up.ts';
-import { createSharedVerdicts, type StoredVerdict, type VerdictStore } from './verdict-store.ts';
+import { createGuardedStore, type StoredVerdict, type VerdictStore } from './verdict-store.ts';
 
 export interface ImageDetectorOptions {
   readonly sources: ImageSources;
   readonly inspect: Inspect;
-  /** Looks again, in the background, where `inspect` was not sure: whole layers, within its own limits. Absent: never. */
+  /** Inspects again, in the background, if `inspect` was uncertain: whole layers, within its own limits. Absent: never. */
   readonly inspectFully?: Inspect;
-  /** Asked before the registry, and closed by who made it. Absent: every replica finds out by itself. */
+  /** Asked before the registry; its creator closes it. Absent: each replica looks every image up itself. */
   readonly store?: VerdictStore;
   /** Most verdicts that are remembered. */
   readonly entries: number;
   /** Most bytes that they may take, approximately. Default 32 MiB. */
   readonly bytes?: number;
-  /** Milliseconds for which a tag is taken to stand for the same image. */
+  /** Milliseconds for which a tag is assumed to stand for the same image. */
   readonly tagTtlMs: number;
   /** Milliseconds for which a failure is not tried again. */
   readonly failureTtlMs: number;
   /** Milliseconds since 1970. */
   readonly clock: Pick<Clock, 'now'>;
-  /** Milliseconds a look-up may go on after the first deadline that it missed. Default 30,000. */
+  /** Milliseconds for which a look-up may go on after the first deadline that it missed. Default 30,000. */
   readonly backgroundMs?: number;
   /** Most look-ups under way at once. Default 32. */
   readonly concurrency?: number;
-  /** Most look-ups that wait for others to end; more are not begun (`shed`). Default 256. */
+  /** Most look-ups that wait for others to end; further ones are not started (`shed`). Default 256. */
   readonly queue?: number;
   readonly reporter?: Reporter;
 }
@@ -70,15 +70,15 @@ interface DetectorStats {
 
 export interface ImageDetector extends Detector {
   recall(request: DetectRequest): Detection | undefined;
-  /** Ends all look-ups and waits for them; from then on everything is unknown (`disabled`). */
+  /** Aborts all look-ups and waits until they have ended; from then on every image is unknown (`disabled`). */
   close(): Promise<void>;
   stats(): DetectorStats;
 }
 
 /**
- * Finds the resolver in an image: from memory, else from the shared store, else from the registry. One look-up at a time
- * for an image, command line and set of logins; it outlives those who wait for it. A tag older than its TTL answers from
- * memory while one look-up in the background sees whether it has moved.
+ * Finds the resolver in an image: from memory, else from the shared store, else from the registry. Runs one look-up at a
+ * time for an image, command line and set of logins; it may outlive the requests that wait for it. A tag older than its
+ * TTL is answered from memory while a look-up in the background checks whether it has moved.
  */
 export function createImageDetector(options: ImageDetectorOptions): ImageDetector {
   const { reporter = silentReporter, backgroundMs = 30_000, concurrency = 32, queue = 256 } = options;
@@ -86,13 +86,13 @@ export function createImageDetector(options: ImageDetectorOptions): ImageDetecto
   const { memory, failures, onError } = parts;
   const slots = createSlots(concurrency, queue);
   const flights = createFlights<LookupResult>({ slots, backgroundMs, notBegun });
-  const scans = createFullScans({
+  const scans = createBackgroundScans({
     timeMs: 2 * backgroundMs,
     retryMs: options.failureTtlMs,
     clock: options.clock,
-    scan: async (task, known, context) => await lookAgain(parts, task, known, await withLogins(task.request, context)),
+    scan: async (task, known, context) => await scanAgain(parts, task, known, await withLogins(task.request, context)),
   });
-  const answers = createAnswers({ ...parts, reporter, slots, flights, scans });
+  const finder = createFinder({ ...parts, reporter, slots, flights, scans });
   const counted = (detection: Detection): Detection => {
     reporter.metrics.detected(detection.from, detection.failure?.code ?? 'none');
     return detection;
@@ -106,16 +106,16 @@ export function createImageDetector(options: ImageDetectorOptions): ImageDetecto
   return {
     recall(request) {
       try {
-        const detection = isClosed ? failedDetection(closed) : answers.recall(request);
+        const detection = isClosed ? failedDetection(closed) : finder.recall(request);
         return detection && counted(detection);
       } catch {
-        // `detect` says what is wrong.
+        // `detect` will report the error.
         return undefined;
       }
     },
     async detect(request, deadline) {
-      const answering = isClosed ? Promise.resolve(failedDetection(closed)) : answers.find(request, deadline);
-      const detection = await answering.catch((error: unknown) => {
+      const finding = isClosed ? Promise.resolve(failedDetection(closed)) : finder.find(request, deadline);
+      const detection = await finding.catch((error: unknown) => {
         if (!(error instanceof ImageSourceError)) onError(error);
         return failedDetection(readFailure(error));
       });
@@ -130,7 +130,6 @@ export function createImageDetector(options: ImageDetectorOptions): ImageDetecto
   };
 }
 
-/** What answers are made with. */
 function createParts(options: ImageDetectorOptions, { log }: Reporter): ImageDetectorOptions & LookupParts {
   const onError = (error: unknown): void => log.error({ err: error }, 'a look-up failed in an unexpected way');
   return {
@@ -138,7 +137,7 @@ function createParts(options: ImageDetectorOptions, { log }: Reporter): ImageDet
     memory: createVerdictMemory({ ...options, bytes: options.bytes ?? 32 * 1024 * 1024 }),
     failures: createFailureMemory({ ...options, entries: Math.ceil(options.entries / 4) }),
     manifests: createManifestMemory(options.tagTtlMs, options.clock),
-    shared: createSharedVerdicts(options.store, options.clock, onError),
+    guardedStore: createGuardedStore(options.store, options.clock, onError),
     onError,
   };
 }
@@ -151,31 +150,31 @@ function notBegun(signal: AbortSignal): LookupResult {
 
 const longestReference = 1024;
 
-interface AnswerParts extends LookupParts {
+interface FinderParts extends LookupParts {
   readonly slots: Slots;
   readonly flights: Flights<LookupResult>;
   readonly reporter: Reporter;
-  readonly scans: FullScans;
+  readonly scans: BackgroundScans;
 }
 
-interface Answers {
+interface Finder {
   /**
-   * What is declared, remembered or stored, failures too where the logins are at hand; undefined where the answer has to be
-   * waited for. Throws where the reference cannot be read.
+   * Returns what is declared, remembered or stored, and remembered failures if the logins need not be read first; undefined
+   * if the answer has to be waited for. Throws `ImageSourceError` if the reference is invalid.
    */
   recall(request: DetectRequest): Detection | undefined;
-  /** Gives what `recall` gives, else begins or joins a look-up. Rejects where the reference cannot be read. */
+  /** Returns what `recall` returns, else starts or joins a look-up. Rejects with `ImageSourceError` if the reference is invalid. */
   find(request: DetectRequest, deadline: AbortSignal): Promise<Detection>;
 }
 
 const free: Meter = { requests: 0, bytes: 0 };
 
-function createAnswers(parts: AnswerParts): Answers {
+function createFinder(parts: FinderParts): Finder {
   const { failures, sources } = parts;
   const { logIn, withLogin } = createLogIn();
-  const begin = createBeginning(parts);
-  const declared = createDeclared(parts);
-  const known = createMemory(parts, declared, createRevalidation(parts, logIn, begin));
+  const begin = createBegin(parts);
+  const orDeclared = createOrDeclared(parts);
+  const known = createKnown(parts, orDeclared, createRevalidate(parts, logIn, begin));
   const keysOf = createKeyMemory((reference) => canonicalName(sources, reference));
   const taskOf = (request: DetectRequest): LookupTask => ({ keys: keysOf(request), request });
   const failed = ({ keys, login }: LoggedInTask): Detection | undefined => {
@@ -199,53 +198,56 @@ function createAnswers(parts: AnswerParts): Answers {
       const flight = begin(loggedIn);
       if (flight === undefined) return failedDetection(shed);
       const result = await flight.wait(deadline);
-      return declared(task, detectionOf(result ?? { failure: leftAtDeadline }, flight.meter));
+      return orDeclared(task, detectionOf(result ?? { failure: leftAtDeadline }, flight.meter));
     },
   };
 }
 
-/** What is found out about a task's image, unless a person says otherwise of its digest. */
-type Declared = (task: LookupTask, detection: Detection) => Detection;
+/** Replaces a detection by the verdict that a person declared for its digest, if there is one. */
+type OrDeclared = (task: LookupTask, detection: Detection) => Detection;
 
-function createDeclared({ shared }: AnswerParts): Declared {
+function createOrDeclared({ guardedStore }: FinderParts): OrDeclared {
   return ({ keys, request }, detection) => {
     const { digest } = detection;
-    const verdict = digest === undefined ? undefined : shared.declared(keys, request.platform, digest);
+    const verdict = digest === undefined ? undefined : guardedStore.declared(keys, request.platform, digest);
     return verdict === undefined ? detection : { ...detection, verdict, from: 'store' };
   };
 }
 
-/** What needs no registry: what a person says, else what is remembered or stored. A tag that is old is asked about behind it. */
-function createMemory(
-  parts: AnswerParts,
-  orDeclared: Declared,
+/** Answers without a registry: a declared verdict, else one remembered or stored. A stale tag is revalidated in the background. */
+function createKnown(
+  parts: FinderParts,
+  orDeclared: OrDeclared,
   revalidate: (task: LookupTask) => void,
 ): (task: LookupTask) => Detection | undefined {
-  const { shared, scans } = parts;
+  const { guardedStore, scans } = parts;
   const fromMemory = (task: LookupTask, { inspection, checkedAt, fresh, from }: Recalled): Detection => {
     const { keys, request } = task;
     if (!fresh && request.ahead !== true) revalidate(task);
-    if (request.ahead !== true) scans.follow(task, inspection);
-    if (request.dryRun !== true) shared.used(keys, request.platform, { inspection, checkedAt });
+    if (request.ahead !== true) scans.scanIfUncertain(task, inspection);
+    if (request.dryRun !== true) guardedStore.used(keys, request.platform, { inspection, checkedAt });
     return { ...inspection, from, meter: { ...free } };
   };
   return (task) => {
     const { keys, request } = task;
-    const verdict = shared.declared(keys, request.platform);
+    const verdict = guardedStore.declared(keys, request.platform);
     if (verdict !== undefined) return { verdict, from: 'store', meter: { ...free } };
     const recalled = recall(parts, keys, request.platform);
     return recalled && orDeclared(task, fromMemory(task, recalled));
   };
 }
 
-interface LoggingIn {
+interface LoginFunctions {
+  /** Reads the task's logins; at once if no function has to be called for them. */
   readonly logIn: LogIn;
   readonly withLogin: (task: LookupTask, logins: Logins | undefined) => LoggedInTask;
 }
 
-function createLogIn(): LoggingIn {
+type LogIn = (task: LookupTask) => LoggedInTask | Promise<LoggedInTask>;
+
+function createLogIn(): LoginFunctions {
   const secret = randomBytes(32);
-  const withLogin: LoggingIn['withLogin'] = (task, credentials = []) => {
+  const withLogin: LoginFunctions['withLogin'] = (task, credentials = []) => {
     return { ...task, request: { ...task.request, credentials }, login: loginKey(credentials, secret) };
   };
   const logIn: LogIn = (task) => {
@@ -256,27 +258,25 @@ function createLogIn(): LoggingIn {
   return { logIn, withLogin };
 }
 
-/** Reads the task's logins; at once where they are there. */
-type LogIn = (task: LookupTask) => LoggedInTask | Promise<LoggedInTask>;
-
+/** Starts a look-up or joins the one under way; undefined if there are too many. */
 type Begin = (task: LoggedInTask) => Flight<LookupResult> | undefined;
 
-/** Begins a look-up or joins the one under way. What it finds is stored if anyone who asked for it was in earnest. */
-function createBeginning({ flights, reporter, scans, shared, ...parts }: AnswerParts): Begin {
-  const inEarnest = new WeakSet<Flight<LookupResult>>();
+/** The result is stored if at least one of the requests that wait for it is not a dry run. */
+function createBegin({ flights, reporter, scans, guardedStore, ...parts }: FinderParts): Begin {
+  const stored = new WeakSet<Flight<LookupResult>>();
   return (task) => {
     const { keys, request, login } = task;
     const flight = flights.join(`${keys.image} ${keys.run} ${login}`, async (context) => {
       const began = performance.now();
-      const result = await lookUp({ ...parts, shared }, task, { ...context, credentials: request.credentials });
+      const result = await lookUp({ ...parts, guardedStore }, task, { ...context, credentials: request.credentials });
       const code = 'failure' in result ? result.failure.code : 'none';
       reporter.metrics.lookedUp(code, (performance.now() - began) / 1000, context.meter.bytes);
-      if ('inspection' in result) scans.follow(task, result.inspection);
+      if ('inspection' in result) scans.scanIfUncertain(task, result.inspection);
       return result;
     });
-    if (flight === undefined || request.dryRun === true || inEarnest.has(flight)) return flight;
-    inEarnest.add(flight);
-    void keepResult(flight, (found) => shared.keep(keys, request.platform, found));
+    if (flight === undefined || request.dryRun === true || stored.has(flight)) return flight;
+    stored.add(flight);
+    void keepResult(flight, (found) => guardedStore.keep(keys, request.platform, found));
     return flight;
   };
 }
@@ -286,13 +286,13 @@ async function keepResult(flight: Flight<LookupResult>, keep: (found: StoredVerd
   if ('inspection' in result) keep(result);
 }
 
-/** Sees in the background whether a tag has moved. */
-function createRevalidation({ slots, failures }: AnswerParts, logIn: LogIn, begin: Begin): (task: LookupTask) => void {
+/** Checks in the background whether a tag has moved. */
+function createRevalidate({ slots, failures }: FinderParts, logIn: LogIn, begin: Begin): (task: LookupTask) => void {
   const revalidating = new Set<string>();
   const run = async (task: LookupTask): Promise<void> => {
     const logging = logIn(task);
     const loggedIn = logging instanceof Promise ? await logging : logging;
-    // A tag that is a little older still is a smaller loss than a Pod that has to queue behind its revalidation.
+    // Better to serve a stale tag a little longer than to make a Pod queue behind its revalidation.
     if (slots.free() === 0 || failures.find(task.keys, loggedIn.login) !== undefined) return;
     const flight = begin(loggedIn);
     flight?.leave();
@@ -307,7 +307,7 @@ function createRevalidation({ slots, failures }: AnswerParts, logIn: LogIn, begi
   };
 }
 
-function canonicalName(sources: AnswerParts['sources'], reference: string): string {
+function canonicalName(sources: FinderParts['sources'], reference: string): string {
   if (reference.length <= longestReference) return sources.canonical(reference);
   const message = `the image reference is longer than ${longestReference} characters`;
   throw new ImageSourceError('invalid-reference', message);
@@ -325,16 +325,20 @@ interface Recalled extends Remembered {
   readonly from: 'memory' | 'store';
 }
 
-type RecallParts = Pick<LookupParts, 'memory' | 'shared' | 'clock'>;
+type RecallParts = Pick<LookupParts, 'memory' | 'guardedStore' | 'clock'>;
 
 /**
- * What is known without asking a registry. Where our own memory has nothing, or nothing that is fresh and certain, the
- * store may have what another replica has found out since.
+ * Returns what is known without asking a registry. If our own memory has no fresh and certain verdict, the store may have
+ * one that another replica has found since.
  */
-function recall({ memory, shared, clock }: RecallParts, keys: DetectionKeys, platform: Platform): Recalled | undefined {
+function recall(
+  { memory, guardedStore, clock }: RecallParts,
+  keys: DetectionKeys,
+  platform: Platform,
+): Recalled | undefined {
   const known = memory.find(keys);
   if (known?.fresh === true && isSettled(known.inspection)) return { ...known, from: 'memory' };
-  const stored = shared.find(keys, platform);
+  const stored = guardedStore.find(keys, platform);
   if (stored !== undefined) {
     const inspection = surer(memory.ofManifest(keys, stored.inspection.digest), stored.inspection);
     // Another replica's clock may be ahead of ours.

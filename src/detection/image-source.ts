@@ -1,6 +1,6 @@
 /**
- * What detection needs of the place that holds images. Owned here; `registry/` implements it for OCI registries and
- * OCI layout directories.
+ * The interface through which detection reads images. `registry/` implements it for OCI registries and OCI layout
+ * directories.
  */
 
 /** OCI image-spec platform, for example `linux/arm64/v8`. */
@@ -15,14 +15,14 @@ export interface Descriptor {
   readonly mediaType: string;
   /** `sha256:<hex>` or `sha512:<hex>`. */
   readonly digest: string;
-  /** Bytes in the registry (compressed). What a manifest says: may lie. */
+  /** Size of the (compressed) blob in bytes, as the manifest claims: it may be wrong. */
   readonly size: number;
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /** An image's manifest for one platform. */
 export interface ImageManifest {
-  /** Digest of this platform's manifest (not of the index it stands in). */
+  /** Digest of this platform's manifest, not of the index that lists it. */
   readonly digest: string;
   readonly platform: Platform;
   readonly config: Descriptor;
@@ -31,7 +31,7 @@ export interface ImageManifest {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-/** The parts of an image's configuration that say what runs and where it comes from (OCI image-spec config.md). */
+/** The parts of an image's configuration that tell what runs and how the image was built (OCI image-spec config.md). */
 export interface ImageConfig {
   readonly entrypoint: readonly string[];
   readonly cmd: readonly string[];
@@ -49,11 +49,11 @@ export interface Credential {
   readonly password: string;
   /** OAuth2 refresh token (`identitytoken` in a docker config file). */
   readonly identityToken?: string;
-  /** Bearer token to present as it is (`registrytoken`). */
+  /** Bearer token, sent unchanged (`registrytoken`). */
   readonly registryToken?: string;
 }
 
-/** What one look-up has cost so far; sources add to it. */
+/** Counts what one look-up has cost so far; sources add to it. */
 export interface Meter {
   /** HTTP requests sent, token requests and redirects included. */
   requests: number;
@@ -61,7 +61,7 @@ export interface Meter {
   bytes: number;
 }
 
-/** Handed through every call of one look-up. */
+/** Passed to every call of one look-up. */
 export interface LookupContext {
   /** Ends the look-up. Sources reject with the signal's reason. */
   readonly signal: AbortSignal;
@@ -70,9 +70,11 @@ export interface LookupContext {
   readonly credentials?: readonly { readonly host: string; readonly credential: Credential }[];
 }
 
-/** Bytes of a blob from an offset. Fewer than asked for means that the blob ends there. */
 export interface BlobReader {
-  /** Reads `[offset, offset + length)` with one request. The stream may be left at any time: leaving it stops the transfer. */
+  /**
+   * Reads `[offset, offset + length)` of a blob with one request; fewer bytes mean that the blob ends there. Leaving the
+   * stream early stops the transfer.
+   */
   read(blob: Descriptor, offset: number, length: number, context: LookupContext): AsyncIterable<Uint8Array>;
 }
 
@@ -83,15 +85,15 @@ export interface ImageSource extends BlobReader {
   config(manifest: ImageManifest, context: LookupContext): Promise<ImageConfig>;
 }
 
-/** Opens the source of an image reference such as `nginx:1.29`, `ghcr.io/a/b@sha256:…`. Throws `ImageSourceError`. */
 export interface ImageSources {
+  /** Opens the source of a reference such as `nginx:1.29` or `ghcr.io/a/b@sha256:…`. Throws `ImageSourceError`. */
   open(reference: string): ImageSource;
-  /** A canonical name of the reference for caches, for example `docker.io/library/nginx:1.29`. Throws `ImageSourceError`. */
+  /** Returns a canonical name for caches, for example `docker.io/library/nginx:1.29`. Throws `ImageSourceError`. */
   canonical(reference: string): string;
 }
 
 /**
- * Why a source has no answer.
+ * Why a source could not answer.
  * `invalid-reference` the name is not a reference · `forbidden-host` our own allow, deny and address rules ·
  * `unauthorized` credentials missing or refused · `not-found` · `no-platform` nothing for this platform ·
  * `not-an-image` schema 1, Helm charts and other artifacts · `rate-limited` · `unavailable` the host failed ·
@@ -108,7 +110,7 @@ export type ImageSourceCode =
   | 'unavailable'
   | 'invalid-answer';
 
-/** Says what failed in words that never hold a credential. */
+/** Says what failed. The message never holds a credential. */
 export class ImageSourceError extends Error {
   override readonly name = 'ImageSourceError';
   readonly code: ImageSourceCode;

@@ -5,28 +5,29 @@ import { LRUCache } from 'lru-cache';
 import type { DetectRequest, Inspection, Logins } from './detector.ts';
 import type { Platform } from './image-source.ts';
 
-/** The names of a request's image. */
+/** The keys of a request's image. */
 interface ImageKeys {
+  /** The canonical name, in plain text. */
   readonly canonical: string;
-  /** The reference for a platform. */
+  /** Hash of the canonical name and the platform. */
   readonly image: string;
-  /** Registry and repository, without tag and digest. */
+  /** Registry and repository, without tag and digest, in plain text. */
   readonly repository: string;
-  /** The reference names a digest: what it stands for never changes. */
+  /** Whether the reference names a digest, and so always stands for the same image. */
   readonly pinned: boolean;
 }
 
-/** The names of what a request's Pod runs in it. */
+/** The keys of a Pod's command line, as hashes. */
 interface RunKeys {
-  /** The Pod's own command and args. */
+  /** Of the Pod's own command and args. */
   readonly run: string;
-  /** Whatever the Pod's args; absent where its command stands in for the Entrypoint. */
+  /** Of the image's Entrypoint, with any args; absent if the Pod's command replaces the Entrypoint. */
   readonly runOfEntrypoint?: string;
-  /** The first of the Pod's own words, whatever the others; absent where it has none. */
+  /** Of the first of the Pod's own words, with any others; absent if the Pod has none. */
   readonly runOfFirstWord?: string;
 }
 
-/** The names under which one request's answers are remembered. Hashes: whoever creates Pods chooses what goes in. */
+/** The keys under which one request's answers are remembered. Hashes bound their length, for Pods choose what goes in. */
 export interface DetectionKeys extends ImageKeys, RunKeys {}
 
 const digestSuffix = /@sha(?:256|512):[0-9a-f]+$/u;
@@ -34,7 +35,7 @@ const tagSuffix = /:[^:/]*$/u;
 const noWords = digestOf([[], []]);
 const anyArguments = digestOf(['entrypoint']);
 
-/** The keys of an image of this canonical name. */
+/** Returns the keys of an image by its canonical name. */
 export function imageKeys({ os, architecture, variant }: Platform, canonical: string): ImageKeys {
   const pinned = digestSuffix.test(canonical);
   return {
@@ -54,32 +55,32 @@ export function runKeys({ command, args }: Pick<DetectRequest, 'command' | 'args
   };
 }
 
-/** Under which of a request's runs an inspection is remembered: Jobs often differ in arguments that decide nothing. */
+/** Returns the run key under which an inspection is remembered: Jobs often differ in arguments that decide nothing. */
 export function runOf(keys: DetectionKeys, { decidedBy }: Inspection): string {
   if (decidedBy === 'entrypoint') return keys.runOfEntrypoint ?? keys.run;
   return decidedBy === 'first-word' ? (keys.runOfFirstWord ?? keys.run) : keys.run;
 }
 
-/** Every run under which an answer to this request may be remembered. */
+/** Returns every run key under which an answer to this request may be remembered. */
 export function runsOf({ run, runOfEntrypoint, runOfFirstWord }: DetectionKeys): readonly string[] {
   return [runOfEntrypoint, runOfFirstWord, run].filter((key) => key !== undefined);
 }
 
 /**
- * The key of what a manifest's program was found to be. The repository is part of it although the digest says all: layers
- * are read in part, so their own digests stay unchecked, and a registry that serves another's manifest with layers
- * of its making must not answer for that other registry's images.
+ * Returns the key of a verdict. The repository is part of it although the digest identifies the image: layers are read only
+ * in part, so their digests stay unchecked. A registry that serves another's manifest with forged layers must not decide
+ * for that other registry's images.
  */
 export function verdictKey({ repository }: DetectionKeys, manifestDigest: string, run: string): string {
   return digestOf([repository, manifestDigest, run]);
 }
 
-/** The reference that names a request's image by the digest of its manifest. */
+/** Returns a reference to a request's image by the digest of its manifest. */
 export function pinnedName({ repository }: DetectionKeys, manifestDigest: string): string {
   return `${repository}@${manifestDigest}`;
 }
 
-/** The key of a set of logins, empty for none. `secret` makes it worthless to who reads the memory of keys. */
+/** Returns the key of a set of logins; empty for no logins. `secret` keeps the logins from being guessed from their key. */
 export function loginKey(credentials: Logins | undefined, secret: Uint8Array): string {
   if (credentials === undefined || credentials.length === 0) return '';
   const words = credentials.map(({ host, credential }) => [
@@ -96,15 +97,15 @@ function digestOf(parts: readonly unknown[]): string {
   return hash('sha256', JSON.stringify(parts), 'base64');
 }
 
-/** Images that Pods are made of again and again; another's keys are made anew, which costs some 10 us. */
+/** Most images whose keys are remembered. Making keys anew costs some 10 us. */
 const most = 1000;
 
-/** Characters of reference and platform: what is longer is not held, for whoever creates Pods chooses it. */
+/** Characters of reference and platform. The keys of longer names, which Pods may choose, are not remembered. */
 const longest = 512;
 
 /**
- * The keys of requests. Those of frequent images are remembered: reading the reference would be most of what a known image costs. Throws
- * what `canonical` throws.
+ * Makes the keys of requests, and remembers the keys of frequent images: parsing the reference would be most of the cost of
+ * a known image. Throws what `canonical` throws.
  */
 export function createKeyMemory(canonical: (reference: string) => string): (request: DetectRequest) => DetectionKeys {
   const known = new LRUCache<string, ImageKeys>({ max: most });

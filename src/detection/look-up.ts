@@ -11,19 +11,19 @@ import {
 } from './detector.ts';
 import { type ImageSource, ImageSourceError, type ImageSources, type LookupContext } from './image-source.ts';
 import type { DetectionKeys } from './keys.ts';
-import type { SharedVerdicts } from './verdict-store.ts';
+import type { GuardedStore } from './verdict-store.ts';
 
 export interface LookupParts {
   readonly sources: ImageSources;
   readonly inspect: Inspect;
-  /** With wider limits, for the background. Absent: there is no second look. */
+  /** With wider limits, for scans in the background. Absent: an uncertain verdict stays as it is. */
   readonly inspectFully?: Inspect;
-  readonly shared: SharedVerdicts;
+  readonly guardedStore: GuardedStore;
   readonly memory: VerdictMemory;
   readonly failures: FailureMemory;
   readonly manifests: ManifestMemory;
   readonly clock: Pick<Clock, 'now'>;
-  /** An error that no source documents: one of our own. */
+  /** Called with an error that is not an `ImageSourceError`: a defect of our own. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -32,58 +32,16 @@ export interface LookupTask {
   readonly request: DetectRequest;
 }
 
-/** A task whose logins have been read. */
+/** A task whose logins have been read; `login` is their key. */
 export interface LoggedInTask extends LookupTask {
   readonly request: DetectRequest & { readonly credentials: Logins };
   readonly login: string;
 }
 
-/** The context of a look-up on behalf of a request, whose logins are read now if they have not been. */
+/** Returns the context with the request's logins, which are read now if they have not been yet. */
 export async function withLogins({ credentials }: DetectRequest, context: LookupContext): Promise<LookupContext> {
   const logins = typeof credentials === 'function' ? await credentials() : credentials;
   return logins === undefined ? context : { ...context, credentials: logins };
-}
-
-/** How a second look ended. `failed`: for a reason that may pass. */
-export type LookAgain = 'done' | 'failed';
-
-/**
- * Looks an image up again, although it is known: afresh where older rules made what is known, else with wider limits.
- * What is found is remembered and stored where it is surer, or made by newer rules. Never rejects.
- */
-export async function lookAgain(
-  parts: LookupParts,
-  task: LookupTask,
-  known: Inspection,
-  context: LookupContext,
-): Promise<LookAgain> {
-  const { memory, sources, clock, shared, onError } = parts;
-  const look = known.outdated === true ? parts.inspect : parts.inspectFully;
-  if (look === undefined) return 'done';
-  const { keys, request } = task;
-  const stored = known.outdated === true ? shared.find(keys, request.platform) : undefined;
-  // Another replica was quicker.
-  if (stored !== undefined && stored.inspection.outdated !== true) return 'done';
-  const checkedAt = clock.now();
-  try {
-    const inspection = await look(sources.open(request.reference), request, context);
-    const best = surer(memory.ofManifest(keys, inspection.digest), inspection);
-    if (best !== inspection) return 'done';
-    memory.remember(keys, inspection, checkedAt);
-    if (request.dryRun !== true) shared.keep(keys, request.platform, { inspection, checkedAt });
-    return 'done';
-  } catch (error) {
-    if (context.signal.aborted) return 'failed';
-    if (!(error instanceof ImageSourceError)) onError(error);
-    return isPassing(readFailure(error).code) ? 'failed' : 'done';
-  }
-}
-
-/** Of two inspections of one image, `a` unless `b` tells more: newer rules before older ones, then confidence. */
-export function surer(a: Inspection | undefined, b: Inspection): Inspection {
-  if (a === undefined) return b;
-  if (a.outdated !== b.outdated) return a.outdated === true ? b : a;
-  return b.verdict.evidence.confidence > a.verdict.evidence.confidence ? b : a;
 }
 
 export type LookupResult =
@@ -91,8 +49,8 @@ export type LookupResult =
   | { readonly failure: Failure };
 
 /**
- * Asks the registry, and remembers what comes out. Nothing but the manifest is read where its digest is known already: a
- * tag that has not moved, or one that stands for the same image as another. Never rejects.
+ * Asks the registry and remembers the result. Reads only the manifest if its digest is known already: the tag has not
+ * moved, or stands for the same image as another. Never rejects.
  */
 export async function lookUp(parts: LookupParts, task: LoggedInTask, context: LookupContext): Promise<LookupResult> {
   const { keys, login, request } = task;
@@ -111,7 +69,7 @@ export async function lookUp(parts: LookupParts, task: LoggedInTask, context: Lo
     if (!context.signal.aborted && !(error instanceof ImageSourceError)) parts.onError(error);
     const scope = { keys, login, ...(progress.checkedAt !== undefined && { run: keys.run }) };
     parts.failures.remember(scope, failure);
-    // The tag may have moved, and the layers of what it stood for be gone.
+    // The tag may have moved, and the layers of the old manifest may be gone.
     parts.manifests.forget(keys);
     return { failure };
   }
@@ -119,13 +77,16 @@ export async function lookUp(parts: LookupParts, task: LoggedInTask, context: Lo
 
 /** How far an inspection has come. */
 interface Progress {
-  /** When the manifest was asked for; absent until it is there. */
+  /** When the manifest was requested; absent until it has arrived. */
   checkedAt?: number;
   /** What is known about that manifest already. */
   known?: Inspection;
 }
 
-/** A source that ends the inspection at the manifest where that tells all, and fetches none that was seen just now. */
+/**
+ * Wraps a source: uses a manifest that was fetched recently, and ends the inspection by throwing if the manifest's verdict
+ * is known.
+ */
 function watchManifest(
   source: ImageSource,
   { memory, manifests, clock }: LookupParts,
@@ -147,4 +108,46 @@ function watchManifest(
     config: async (manifest, context) => await source.config(manifest, context),
     read: (blob, offset, length, context) => source.read(blob, offset, length, context),
   };
+}
+
+/** How a scan ended. `failed`: for a passing reason. */
+export type ScanOutcome = 'done' | 'failed';
+
+/**
+ * Inspects a known image again: with the usual limits if older rules made the verdict, else with wider ones. Remembers and
+ * stores the result if it is more certain or made by newer rules. Never rejects.
+ */
+export async function scanAgain(
+  parts: LookupParts,
+  task: LookupTask,
+  known: Inspection,
+  context: LookupContext,
+): Promise<ScanOutcome> {
+  const { memory, sources, clock, guardedStore, onError } = parts;
+  const inspectAgain = known.outdated === true ? parts.inspect : parts.inspectFully;
+  if (inspectAgain === undefined) return 'done';
+  const { keys, request } = task;
+  const stored = known.outdated === true ? guardedStore.find(keys, request.platform) : undefined;
+  // Another replica has scanned it already.
+  if (stored !== undefined && stored.inspection.outdated !== true) return 'done';
+  const checkedAt = clock.now();
+  try {
+    const inspection = await inspectAgain(sources.open(request.reference), request, context);
+    const best = surer(memory.ofManifest(keys, inspection.digest), inspection);
+    if (best !== inspection) return 'done';
+    memory.remember(keys, inspection, checkedAt);
+    if (request.dryRun !== true) guardedStore.keep(keys, request.platform, { inspection, checkedAt });
+    return 'done';
+  } catch (error) {
+    if (context.signal.aborted) return 'failed';
+    if (!(error instanceof ImageSourceError)) onError(error);
+    return isPassing(readFailure(error).code) ? 'failed' : 'done';
+  }
+}
+
+/** Returns the better of two inspections of one image: newer rules first, then confidence, then `a`. */
+export function surer(a: Inspection | undefined, b: Inspection): Inspection {
+  if (a === undefined) return b;
+  if (a.outdated !== b.outdated) return a.outdated === true ? b : a;
+  return b.verdict.evidence.confidence > a.verdict.evidence.confidence ? b : a;
 }

@@ -3,20 +3,20 @@ import type { Platform } from './image-source.ts';
 
 const ARCH_LABELS = ['kubernetes.io/arch', 'beta.kubernetes.io/arch'] as const;
 
-/** Reads `os/architecture[/variant]`, for example `linux/arm64` or `linux/arm/v7`. */
+/** Parses `os/architecture[/variant]`, for example `linux/arm64` or `linux/arm/v7`. */
 export function parsePlatform(text: string): Platform {
   const [os = 'linux', architecture = 'amd64', variant] = text.split('/');
   return { os, architecture, ...(variant !== undefined && { variant }) };
 }
 
-/** `linux/arm/v7`. */
+/** Returns the platform in the form `linux/arm/v7`. */
 export function platformName({ os, architecture, variant }: Platform): string {
   return [os, architecture, ...(variant === undefined ? [] : [variant])].join('/');
 }
 
 /**
- * The platform a Pod will run on: its nodeSelector's architecture, else that of its required node affinity (`fallback`
- * where it leaves several and that is among them), else `fallback`.
+ * Returns the platform a Pod will run on: its nodeSelector's architecture, else the one its required node affinity allows
+ * (`fallback` if that is among several), else `fallback`.
  */
 export function podPlatform(pod: PodView, fallback: Platform): Platform {
   const selected = ARCH_LABELS.map((label) => pod.nodeSelector[label]).find((value) => value !== undefined);
@@ -26,7 +26,7 @@ export function podPlatform(pod: PodView, fallback: Platform): Platform {
   return { os: 'linux', architecture };
 }
 
-// Names that people and tools use for the ones in Go's GOARCH. containerd/platforms database.go
+// Other common names of Go's GOARCH values (containerd/platforms: database.go).
 const architectures: ReadonlyMap<string, string> = new Map([
   ['x86_64', 'amd64'],
   ['x86-64', 'amd64'],
@@ -44,7 +44,7 @@ const impliedVariants: ReadonlyMap<string, string> = new Map([
   ['armel', 'v6'],
 ]);
 
-/** One spelling per platform, as containerd has it: `aarch64` is `arm64`, `arm64/v8` is `arm64`, `arm` is `arm/v7`. */
+/** Returns containerd's spelling of a platform: `aarch64` is `arm64`, `arm64/v8` is `arm64`, `arm` is `arm/v7`. */
 export function normalizePlatform(platform: Platform): Platform {
   const given = platform.architecture.toLowerCase();
   const architecture = architectures.get(given) ?? given;

@@ -6,17 +6,17 @@ import type { Detector, DetectRequest, Logins } from './detector.ts';
 import type { Platform } from './image-source.ts';
 import { podPlatform } from './platform.ts';
 
-/** The admission that a Pod's images are looked into for. */
+/** The admission request for which a Pod's images are inspected. */
 export interface PodRequest {
-  /** The request's: the Pod's own may be empty. */
+  /** The request's namespace: the Pod's own may be empty. */
   readonly namespace: string;
   /** Milliseconds that the Pod may wait. */
   readonly budgetMs: number;
-  /** Nothing may be written anywhere. */
+  /** If true, nothing may be written anywhere. */
   readonly dryRun?: boolean;
 }
 
-/** Different images that one Pod may make us look up: whoever creates Pods chooses how many there are. */
+/** Most different images of one Pod that are looked up. */
 const MOST_LOOKUPS = 32;
 
 export interface PodVerdictsOptions {
@@ -26,7 +26,7 @@ export interface PodVerdictsOptions {
   readonly credentials?: PodCredentials;
 }
 
-/** The registry logins that a Pod of this namespace may use. Whatever goes wrong, there are just fewer of them. */
+/** Returns the registry logins that a Pod of this namespace may use. Logins that cannot be read are left out. */
 export type PodCredentials = (
   pod: Pick<PodView, 'imagePullSecrets' | 'serviceAccountName'>,
   namespace: string,
@@ -39,10 +39,41 @@ const OUT_OF_TIME = unknownVerdict(
   'the look-up did not finish in the time a Pod may wait; it goes on for the next one',
 );
 
+/**
+ * Returns the verdict for each of the Pod's containers, in order: what the user declared, else what the detector finds
+ * within `budgetMs`, else unknown. Returns no promise if nothing has to be waited for. Never rejects.
+ */
+export function podVerdicts(
+  pod: PodView,
+  admission: PodRequest,
+  options: PodVerdictsOptions,
+): readonly Verdict[] | Promise<readonly Verdict[]> {
+  const declared = readDeclared(pod);
+  const { detector } = options;
+  const lookUp = detector && createLookUp(pod, admission, detector, options);
+  const lookedUp = new Map<string, Answer>();
+  const isSingle = pod.containers.length === 1;
+  const answer = (container: ContainerView): Answer => {
+    const annotated = declared.verdictFor(container.name);
+    if (annotated !== undefined) return annotated;
+    if (lookUp === undefined) return NOT_LOOKED_UP;
+    if (container.image === '') return NO_IMAGE;
+    const key = isSingle ? '' : runKey(container);
+    const known = lookedUp.get(key);
+    if (known !== undefined) return known;
+    if (lookedUp.size >= MOST_LOOKUPS) return TOO_MANY;
+    const found = lookUp(container);
+    lookedUp.set(key, found);
+    return found;
+  };
+  const answers = pod.containers.map(answer);
+  return answers.some(isPending) ? Promise.all(answers.map(async (one) => await one)) : (answers as Verdict[]);
+}
+
 const runKey = ({ image, command, args }: ContainerView): string => JSON.stringify([image, command, args]);
 
 /**
- * The Pod's logins; none where they cannot be read in half of the time: its image may be public, and its look-up needs
+ * Returns the Pod's logins; none if they cannot be read in half of the time. The image may be public, and its look-up needs
  * the other half.
  */
 async function loginsOf(
@@ -59,7 +90,7 @@ type Answer = Verdict | Promise<Verdict>;
 
 const isPending = (answer: Answer): boolean => answer instanceof Promise;
 
-/** Answers for the Pod's containers, which share their logins and their deadline; each of both is made once it is needed. */
+/** Returns a look-up for the Pod's containers. They share logins and deadline, which are created when first needed. */
 function createLookUp(
   pod: PodView,
   admission: PodRequest,
@@ -92,35 +123,4 @@ function createLookUp(
     };
     return detector.recall?.(request)?.verdict ?? wait(request);
   };
-}
-
-/**
- * The verdict for each of the Pod's containers, in order: what the user declared, else what the detector finds before
- * `budgetMs` is over, else unknown; at once where nothing has to be waited for. Never rejects.
- */
-export function podVerdicts(
-  pod: PodView,
-  admission: PodRequest,
-  options: PodVerdictsOptions,
-): readonly Verdict[] | Promise<readonly Verdict[]> {
-  const declared = readDeclared(pod);
-  const { detector } = options;
-  const lookUp = detector && createLookUp(pod, admission, detector, options);
-  const asked = new Map<string, Answer>();
-  const isSingle = pod.containers.length === 1;
-  const answer = (container: ContainerView): Answer => {
-    const said = declared.verdictFor(container.name);
-    if (said !== undefined) return said;
-    if (lookUp === undefined) return NOT_LOOKED_UP;
-    if (container.image === '') return NO_IMAGE;
-    const key = isSingle ? '' : runKey(container);
-    const known = asked.get(key);
-    if (known !== undefined) return known;
-    if (asked.size >= MOST_LOOKUPS) return TOO_MANY;
-    const found = lookUp(container);
-    asked.set(key, found);
-    return found;
-  };
-  const answers = pod.containers.map(answer);
-  return answers.some(isPending) ? Promise.all(answers.map(async (one) => await one)) : (answers as Verdict[]);
 }

@@ -9,11 +9,11 @@ export interface StoreKey {
   /** The reference's canonical name, tag or digest included. */
   readonly image: string;
   readonly platform: Platform;
-  /** Hash of the words of the Pod's own command line that count. */
+  /** Hash of the part of the command line that decided the verdict. */
   readonly run: string;
 }
 
-/** What a request looks for: the verdict of any of these runs answers it. */
+/** What a request looks for: a verdict with any of these run keys answers it. */
 export interface StoreQuery extends Omit<StoreKey, 'run'> {
   readonly runs: readonly string[];
 }
@@ -25,34 +25,34 @@ export interface StoredVerdict {
 }
 
 /**
- * Verdicts shared between replicas, and those that people declare. It answers from its own memory, for it is asked while a
- * Pod waits, and writes behind the call. What it throws is taken for "not known".
+ * Holds the verdicts that replicas share and those that people declare. It answers from its own memory, for a Pod waits
+ * meanwhile, and writes in the background. What it throws counts as "not known".
  */
 export interface VerdictStore {
-  /** What people say of this image, whatever look-ups found or will find: it comes before everything else. */
+  /** Returns the verdict that a person declared for this image; it takes precedence over all others. */
   declared(query: StoreQuery): Verdict | undefined;
   get(query: StoreQuery): StoredVerdict | undefined;
-  /** This verdict was found, or given to a Pod. Often nothing has to be written: the store decides. */
+  /** Notes that a verdict was found, or given to a Pod. The store decides whether it has to write anything. */
   put(key: StoreKey, verdict: StoredVerdict): void;
-  /** Nothing is known of this any more: today's rules do not tell what older ones did. */
+  /** Drops verdicts of older rules: the current rules find none. */
   forget(query: StoreQuery): void;
 }
 
-/** A store with its failures held off, in terms of a request's keys: it may help, never harm. Nothing throws. */
-export interface SharedVerdicts {
-  /** What a person says of the reference, or of the image by the digest of its manifest. */
+/** A verdict store that takes a request's keys and never throws: a failing store must not harm a Pod. */
+export interface GuardedStore {
+  /** Returns what a person declared for the reference, or for the image by the digest of its manifest. */
   declared(keys: DetectionKeys, platform: Platform, manifestDigest?: string): Verdict | undefined;
   find(keys: DetectionKeys, platform: Platform): StoredVerdict | undefined;
-  /** A look-up found this. */
+  /** Stores what a look-up found. */
   keep(keys: DetectionKeys, platform: Platform, verdict: StoredVerdict): void;
-  /** A Pod was given this from memory. The store is told once an hour. */
+  /** Notes that a Pod was given this from memory; passed on to the store once an hour. */
   used(keys: DetectionKeys, platform: Platform, verdict: StoredVerdict): void;
 }
 
-const tellEveryMs = 3_600_000;
-const mostTold = 20_000;
+const REWRITE_MS = 3_600_000;
+const MOST_WRITTEN = 20_000;
 
-const none: SharedVerdicts = {
+const none: GuardedStore = {
   declared: () => undefined,
   find: () => undefined,
   keep: () => {},
@@ -65,11 +65,11 @@ const queryOf = (keys: DetectionKeys, platform: Platform): StoreQuery => ({
   runs: runsOf(keys),
 });
 
-export function createSharedVerdicts(
+export function createGuardedStore(
   store: VerdictStore | undefined,
   clock: Pick<Clock, 'now'>,
   onError: (error: unknown) => void,
-): SharedVerdicts {
+): GuardedStore {
   if (store === undefined) return none;
   const guarded = <T>(call: () => T): T | undefined => {
     try {
@@ -79,15 +79,15 @@ export function createSharedVerdicts(
       return undefined;
     }
   };
-  const keep: SharedVerdicts['keep'] = (keys, platform, verdict) => {
+  const keep: GuardedStore['keep'] = (keys, platform, verdict) => {
     const { inspection } = verdict;
     guarded(() => {
-      // Others may have more luck with what we could not tell.
+      // Unknown is not stored: another replica may find a verdict.
       if (inspection.verdict.resolver === 'unknown') store.forget(queryOf(keys, platform));
       else store.put({ image: keys.canonical, platform, run: runOf(keys, inspection) }, verdict);
     });
   };
-  const isNews = createHourly(clock);
+  const isDue = createHourlyCheck(clock);
   return {
     declared: (keys, platform, digest) =>
       guarded(() => {
@@ -97,23 +97,23 @@ export function createSharedVerdicts(
     find: (keys, platform) => guarded(() => store.get(queryOf(keys, platform))),
     keep,
     used(keys, platform, verdict) {
-      if (isNews(`${keys.image} ${runOf(keys, verdict.inspection)}`)) keep(keys, platform, verdict);
+      if (isDue(`${keys.image} ${runOf(keys, verdict.inspection)}`)) keep(keys, platform, verdict);
     },
   };
 }
 
-/** Whether something was not asked about within about an hour. */
-function createHourly(clock: Pick<Clock, 'now'>): (key: string) => boolean {
-  const told = new Set<string>();
+/** Returns a check that is true for a key about once an hour. */
+function createHourlyCheck(clock: Pick<Clock, 'now'>): (key: string) => boolean {
+  const written = new Set<string>();
   let since = clock.now();
   return (key) => {
     const now = clock.now();
-    if (now - since >= tellEveryMs || told.size >= mostTold) {
-      told.clear();
+    if (now - since >= REWRITE_MS || written.size >= MOST_WRITTEN) {
+      written.clear();
       since = now;
     }
-    if (told.has(key)) return false;
-    told.add(key);
+    if (written.has(key)) return false;
+    written.add(key);
     return true;
   };
 }
