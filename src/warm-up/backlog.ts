@@ -2,44 +2,47 @@ import { hash } from 'node:crypto';
 
 import type { DetectRequest } from '../detection/detector.ts';
 
-/** An image, as a workload runs it, that may have to be looked up. */
+/** An image and the command line that a workload runs in it: a candidate for a look-up. */
 export interface WarmUpOffer {
   readonly request: Omit<DetectRequest, 'credentials' | 'dryRun' | 'ahead'>;
-  /** Where the workload's logins come from. Absent: there are none. */
+  /** How to read the workload's registry logins. Absent: it has none. */
   readonly login?: WarmUpLogin;
-  /** Asked before the look-up begins: the workload may be gone, or have changed. */
+  /** Called before the look-up starts: the workload may be gone, or have changed. */
   readonly isWanted: () => boolean;
 }
 
 export interface WarmUpLogin {
-  /** Two offers of the same scope have the same logins. */
+  /** Two offers with the same scope have the same logins. */
   readonly scope: string;
-  /** Read when the look-up begins. */
+  /** Called when the look-up starts. */
   readonly read: () => Promise<NonNullable<DetectRequest['credentials']>>;
 }
 
-/** What is to be looked up once, whoever wants it. */
+/** An image to look up once, for all workloads that offer it. */
 export interface WarmUpItem {
   readonly key: string;
   /** The registry that will be asked. */
   readonly host: string;
   readonly request: WarmUpOffer['request'];
   readonly bytes: number;
-  /** By scope; the first is tried first, and taken out then. */
+  /** Logins not tried yet, by scope, in the order in which they are tried. */
   readonly logins: Map<string, WarmUpLogin['read']>;
   readonly triedScopes: string[];
   readonly wantedBy: (() => boolean)[];
-  /** More want it than are noted: it is not asked whether they still do. */
+  /** More workloads want it than `wantedBy` holds: it counts as wanted without asking them. */
   wantedByMany: boolean;
-  /** Times that a passing failure came out. */
+  /** Look-ups that failed for a passing reason. */
   failures: number;
 }
 
-/** What waits to be looked up, each image once, registries in turn. */
+/** The images that wait for a look-up: each once, registries in turn. */
 export interface WarmUpBacklog {
-  /** Begins to wait. False where there is no room: it is forgotten. */
+  /** Returns false, and does not keep the item, if there is no room. */
   add(item: WarmUpItem): boolean;
-  /** The next one, with those of registries that have to wait left out: else the milliseconds the first of them has to wait. */
+  /**
+   * Returns the next item of a registry for which `wait` gives 0; if all have to wait, the shortest wait in milliseconds,
+   * Infinity for an empty backlog.
+   */
   next(wait: (host: string) => number): WarmUpItem | number;
   remove(item: WarmUpItem): void;
   readonly size: number;
@@ -48,7 +51,7 @@ export interface WarmUpBacklog {
 
 const OWN_BYTES = 500;
 
-/** Different logins that are tried for an image. */
+/** Most different logins that are tried for an image. */
 const MOST_LOGINS = 4;
 
 const MOST_WANTED_BY = 4;
@@ -56,8 +59,8 @@ const MOST_WANTED_BY = 4;
 const NO_LOGINS: WarmUpLogin = { scope: '', read: () => Promise.resolve([]) };
 
 /**
- * The registry that a reference names, by Docker's rule: a first part with a dot or a port, or localhost. Only for taking
- * turns: the registry client reads the reference properly.
+ * Returns the registry that a reference names, by Docker's rule: the first part if it has a dot or a port or is localhost,
+ * else docker.io. Serves only to rotate between registries; the registry client parses the reference properly.
  */
 function registryOf(reference: string): string {
   const [first = '', ...rest] = reference.split('/', 2);
@@ -68,7 +71,7 @@ function registryOf(reference: string): string {
 
 export const scopeOf = ({ login = NO_LOGINS }: WarmUpOffer): string => login.scope;
 
-/** The item that an offer begins. */
+/** Makes a new item for an offer, without its workload: see `joinItem`. */
 export function warmUpItem({ request }: Pick<WarmUpOffer, 'request'>): WarmUpItem {
   const { reference, platform, command, args } = request;
   const words = JSON.stringify([reference, platform, command, args]);
@@ -85,7 +88,7 @@ export function warmUpItem({ request }: Pick<WarmUpOffer, 'request'>): WarmUpIte
   };
 }
 
-/** Notes who else wants it. */
+/** Adds an offer's workload and logins to an item. */
 export function joinItem(item: WarmUpItem, { isWanted, login = NO_LOGINS }: WarmUpOffer): void {
   if (item.wantedBy.length < MOST_WANTED_BY) item.wantedBy.push(isWanted);
   else item.wantedByMany = true;
@@ -124,7 +127,7 @@ export function createWarmUpBacklog(most: { readonly items: number; readonly byt
       const waiting = byHost.get(item.host);
       if (waiting?.delete(item) !== true) return;
       byHost.delete(item.host);
-      // Behind the other registries.
+      // Re-inserting puts this registry behind the others.
       if (waiting.size > 0) byHost.set(item.host, waiting);
       size -= 1;
       bytes -= item.bytes;

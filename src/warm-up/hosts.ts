@@ -4,24 +4,25 @@ import { type Backoff, doublingMs } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
 import { createTokenBucket, type TokenBucket } from '../util/token-bucket.ts';
 
-/** When each registry may be asked again. */
+/** Decides when each registry may be asked again. */
 export interface WarmUpHosts {
-  /** Milliseconds until it may be; 0: now. */
+  /** Returns the milliseconds until the registry may be asked; 0: now. */
   wait(host: string): number;
+  /** Counts a look-up against the registry's hourly limit. */
   take(host: string): void;
-  /** It was not asked after all. */
+  /** Takes the last `take` back: the registry was not asked after all. */
   giveBack(host: string): void;
-  /** Leaves it alone for a while, longer each time in a row. Returns milliseconds; 0 where it is left alone already. */
+  /** Pauses the registry, longer after each failure in a row. Returns the pause in milliseconds; 0 if it is paused already. */
   failed(host: string): number;
   answered(host: string): void;
-  /** How many are left alone now. */
+  /** Returns how many registries are paused now. */
   paused(): number;
 }
 
 interface WarmUpHostsOptions {
-  /** Most look-ups an hour, by registry. A registry that is not named has no limit of its own. */
+  /** Most look-ups an hour, by registry. Other registries have no limit of their own. */
   readonly hourly: Readonly<Record<string, number>>;
-  /** Milliseconds, the first time and at most. */
+  /** The first and the longest pause, in milliseconds. */
   readonly pause: Backoff;
   readonly clock: Pick<Clock, 'monotonic'>;
 }
@@ -32,7 +33,7 @@ interface HostState {
   readonly bucket: TokenBucket | undefined;
 }
 
-/** Whoever creates workloads chooses the names. The registry client has a breaker of its own behind this. */
+/** A bound, for workloads choose the host names. A host that is pushed out still meets the registry client's breaker. */
 const MOST_HOSTS = 1000;
 
 const HOUR_SECONDS = 3600;
@@ -58,7 +59,7 @@ export function createWarmUpHosts({ hourly, pause, clock }: WarmUpHostsOptions):
     failed(host) {
       const state = stateOf(host);
       const now = clock.monotonic();
-      // What was under way together fails together, and counts once.
+      // Look-ups that ran at the same time fail together: they count as one failure.
       if (state.pausedUntil > now) return 0;
       const ms = doublingMs(pause, state.failures);
       state.failures += 1;

@@ -15,15 +15,16 @@ import {
 import { createWarmUpHosts } from './hosts.ts';
 import { lookUpItem, WARM_UP_LIMITS, type WarmUpParts, type WarmUpQueueOptions } from './turn.ts';
 
-/** Counted since the start, but `waiting`, `bytes`, `running` and `pausedHosts`: those are now. */
 export interface WarmUpQueueStats {
+  // As they are now.
   readonly waiting: number;
   readonly bytes: number;
   readonly running: number;
   readonly pausedHosts: number;
-  /** Found out by asking a registry. */
+  // Counted since the start.
+  /** Found by asking a registry. */
   readonly found: number;
-  /** Known already: nobody was asked. */
+  /** Known already: no registry was asked. */
   readonly known: number;
   readonly failed: number;
   readonly dropped: number;
@@ -31,25 +32,72 @@ export interface WarmUpQueueStats {
   readonly forgotten: number;
 }
 
-/** Looks images up before their first Pod asks, when nobody else needs the registries. */
+/** Looks images up before their first Pod needs them, while no Pod's look-up is waiting. */
 export interface WarmUpQueue {
   offer(offer: WarmUpOffer): void;
   stats(): WarmUpQueueStats;
-  /** Begins no more look-ups, and stops waiting for those under way: the detector ends them in its own time. */
+  /** Starts no more look-ups, and stops waiting for the running ones: the detector ends them in its own time. */
   close(): Promise<void>;
 }
 
-/** Images that are not looked up a second time. */
-const REMEMBERED = 20_000;
+/** Most images remembered as looked up: they are not looked up a second time. */
+const MOST_REMEMBERED = 20_000;
 
-/** How often it is asked again whether we may act. */
+/** Milliseconds between two calls of `mayAct` while it returns false. */
 const STANDBY_MS = 1000;
 
-/** setTimeout takes more than 24 days for none. */
+/** A bound, for setTimeout fires at once when given more than 24 days. */
 const LONGEST_TIMER_MS = 3_600_000;
 
-/** Offers come in crowds: they are looked at together. */
+/** Milliseconds between an offer and its look-up: offers come in bursts, and are then handled together. */
 const GATHER_MS = 50;
+
+/**
+ * Creates a queue of low priority: it looks each image up once, few at a time, paced by a token bucket, after Pods' own
+ * look-ups. A registry that fails is left alone for a while.
+ */
+export function createWarmUpQueue(options: WarmUpQueueOptions): WarmUpQueue {
+  const limits = { ...WARM_UP_LIMITS, ...options.limits };
+  const closing = new AbortController();
+  const queue: Queue = {
+    options,
+    limits,
+    backlog: createWarmUpBacklog(limits),
+    bucket: createTokenBucket({ ...limits, clock: options.clock }),
+    hosts: createWarmUpHosts({ ...limits, clock: options.clock }),
+    closing: closing.signal,
+    items: new Map(),
+    done: new LRUCache({ max: MOST_REMEMBERED }),
+    running: new Set(),
+    counts: { found: 0, known: 0, failed: 0, dropped: 0, forgotten: 0 },
+    restUntil: 0,
+    timer: undefined,
+    yieldsSince: undefined,
+    warn: (options.reporter ?? silentReporter).warnings(),
+  };
+  return {
+    offer(offer) {
+      if (closing.signal.aborted) return;
+      admit(queue, offer);
+      schedule(queue, GATHER_MS);
+    },
+    stats() {
+      const { backlog, running, hosts, counts } = queue;
+      return {
+        waiting: backlog.size,
+        bytes: backlog.bytes,
+        running: running.size,
+        pausedHosts: hosts.paused(),
+        ...counts,
+      };
+    },
+    async close() {
+      closing.abort();
+      clearTimeout(queue.timer?.handle);
+      await Promise.all(queue.running);
+    },
+  };
+}
 
 interface Queue extends WarmUpParts {
   readonly running: Set<Promise<void>>;
@@ -76,7 +124,7 @@ function admit({ items, done, backlog, counts, options, warn }: Queue, offer: Wa
   warn('no room to look an image up ahead: its first Pod will', { image: item.request.reference });
 }
 
-/** Pods wait for their look-ups, nobody waits for ours; but a registry that hangs must not hold us up for ever. */
+/** Pods' look-ups go first, for nobody waits for ours; but only for a bounded time, so that a registry that hangs cannot stop us. */
 function mustYield(queue: Queue): boolean {
   const { options, limits, running } = queue;
   const now = options.clock.monotonic();
@@ -90,7 +138,7 @@ function mustYield(queue: Queue): boolean {
   return false;
 }
 
-/** What is to be looked up now; else the milliseconds to wait. */
+/** Returns the item to look up now, else the milliseconds to wait; Infinity if the backlog is empty. */
 function choose(queue: Queue): WarmUpItem | number {
   const { backlog, hosts, items, bucket, counts, options, limits } = queue;
   const rest = queue.restUntil - options.clock.monotonic();
@@ -113,11 +161,11 @@ function begin(queue: Queue, item: WarmUpItem): void {
   queue.backlog.remove(item);
   queue.bucket.take();
   queue.hosts.take(item.host);
-  const turn = lookUpItem(queue, item).finally(() => {
-    queue.running.delete(turn);
-    arm(queue, 0);
+  const running = lookUpItem(queue, item).finally(() => {
+    queue.running.delete(running);
+    schedule(queue, 0);
   });
-  queue.running.add(turn);
+  queue.running.add(running);
 }
 
 function advance(queue: Queue): void {
@@ -125,66 +173,19 @@ function advance(queue: Queue): void {
   while (!queue.closing.aborted && queue.running.size < queue.limits.concurrency) {
     const next = choose(queue);
     if (typeof next === 'number') {
-      arm(queue, next);
+      schedule(queue, next);
       return;
     }
     begin(queue, next);
   }
 }
 
-/** Goes on in so many milliseconds, or sooner where that is planned already. */
-function arm(queue: Queue, ms: number): void {
+/** Advances the queue in `ms` milliseconds, or sooner if that is scheduled already. */
+function schedule(queue: Queue, ms: number): void {
   if (queue.closing.aborted || !Number.isFinite(ms)) return;
   const at = queue.options.clock.monotonic() + ms;
   if (queue.timer !== undefined && queue.timer.at <= at) return;
   clearTimeout(queue.timer?.handle);
   const handle = setTimeout(() => advance(queue), Math.min(ms, LONGEST_TIMER_MS)).unref();
   queue.timer = { at, handle };
-}
-
-/**
- * A queue of low priority: each image once, few at a time, spaced by a token bucket, after Pods' own look-ups. A registry
- * that fails is left alone for a while.
- */
-export function createWarmUpQueue(options: WarmUpQueueOptions): WarmUpQueue {
-  const limits = { ...WARM_UP_LIMITS, ...options.limits };
-  const closing = new AbortController();
-  const queue: Queue = {
-    options,
-    limits,
-    backlog: createWarmUpBacklog(limits),
-    bucket: createTokenBucket({ ...limits, clock: options.clock }),
-    hosts: createWarmUpHosts({ ...limits, clock: options.clock }),
-    closing: closing.signal,
-    items: new Map(),
-    done: new LRUCache({ max: REMEMBERED }),
-    running: new Set(),
-    counts: { found: 0, known: 0, failed: 0, dropped: 0, forgotten: 0 },
-    restUntil: 0,
-    timer: undefined,
-    yieldsSince: undefined,
-    warn: (options.reporter ?? silentReporter).warnings(),
-  };
-  return {
-    offer(offer) {
-      if (closing.signal.aborted) return;
-      admit(queue, offer);
-      arm(queue, GATHER_MS);
-    },
-    stats() {
-      const { backlog, running, hosts, counts } = queue;
-      return {
-        waiting: backlog.size,
-        bytes: backlog.bytes,
-        running: running.size,
-        pausedHosts: hosts.paused(),
-        ...counts,
-      };
-    },
-    async close() {
-      closing.abort();
-      clearTimeout(queue.timer?.handle);
-      await Promise.all(queue.running);
-    },
-  };
 }

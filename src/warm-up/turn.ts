@@ -8,19 +8,19 @@ import type { TokenBucket } from '../util/token-bucket.ts';
 import type { WarmUpBacklog, WarmUpItem, WarmUpLogin } from './backlog.ts';
 import type { WarmUpHosts } from './hosts.ts';
 
-/** Passing failures after which the first Pod is left to find out. */
+/** Passing failures after which the image is left to the look-up of its first Pod. */
 const MOST_FAILURES = 5;
 
-/** The host's state is in the way, not the image. Deadline: it hangs. */
+/** The registry is the cause, not the image; `deadline`: it hangs. */
 const HOST_FAILURES: ReadonlySet<DetectionFailure> = new Set(['rate-limited', 'unavailable', 'deadline']);
 
-/** How long nothing is looked up where the detector has no room for it. */
+/** Milliseconds without any look-up after the detector had no room for one. */
 const REST_MS = 5000;
 
-/** Another workload's logins may fare better: some registries say of what they may not see that it is not there. */
+/** Another workload's logins may succeed. Some registries answer "not found" for what these logins may not see. */
 const LOGIN_FAILURES: ReadonlySet<DetectionFailure> = new Set(['unauthorized', 'not-found']);
 
-interface Tried {
+interface LoginAttempt {
   readonly scope: string;
   readonly read: WarmUpLogin['read'];
 }
@@ -41,12 +41,12 @@ export async function lookUpItem(parts: WarmUpParts, item: WarmUpItem): Promise<
     const detection = await options.detector.detect(request, deadline);
     if (!closing.aborted) settle(parts, item, { scope, read }, detection);
   } catch {
-    // A detector never rejects; one that does must not stop the queue.
+    // `detect` should never reject; if it does, the queue must go on.
     items.delete(item.key);
   }
 }
 
-function settle(parts: WarmUpParts, item: WarmUpItem, tried: Tried, detection: Detection): void {
+function settle(parts: WarmUpParts, item: WarmUpItem, attempt: LoginAttempt, detection: Detection): void {
   const { options, hosts, bucket } = parts;
   const { from, meter, failure } = detection;
   if (meter.requests === 0) {
@@ -56,25 +56,25 @@ function settle(parts: WarmUpParts, item: WarmUpItem, tried: Tried, detection: D
   options.reporter?.metrics.cluster.warmedUp(failure?.code ?? from);
   options.reporter?.log.debug({ image: item.request.reference, from, failure: failure?.code }, 'looked up ahead');
   if (failure !== undefined) {
-    settleFailure(parts, item, tried, failure.code);
+    settleFailure(parts, item, attempt, failure.code);
     return;
   }
   hosts.answered(item.host);
   finish(parts, item, meter.requests === 0 ? 'known' : 'found', item.key);
 }
 
-function settleFailure(parts: WarmUpParts, item: WarmUpItem, tried: Tried, code: DetectionFailure): void {
+function settleFailure(parts: WarmUpParts, item: WarmUpItem, attempt: LoginAttempt, code: DetectionFailure): void {
   const { options, hosts } = parts;
   if (HOST_FAILURES.has(code)) {
     const ms = hosts.failed(item.host);
     const fields = { registry: item.host, ms, code };
     if (ms > 0) options.reporter?.log.info(fields, 'a registry is left alone by warm-up for a while');
-    tryAgain(parts, item, tried);
+    tryAgain(parts, item, attempt);
   } else if (code === 'shed') {
     parts.restUntil = options.clock.monotonic() + REST_MS;
-    untry(item, tried);
+    restoreLogin(item, attempt);
     waitAgain(parts, item);
-  } else if (LOGIN_FAILURES.has(code)) tryNextLogin(parts, item, tried);
+  } else if (LOGIN_FAILURES.has(code)) tryNextLogin(parts, item, attempt);
   else finish(parts, item, 'failed', item.key);
 }
 
@@ -95,22 +95,22 @@ function waitAgain({ backlog, items, counts }: WarmUpParts, item: WarmUpItem): v
   counts.dropped += 1;
 }
 
-function untry(item: WarmUpItem, { scope, read }: Tried): void {
+function restoreLogin(item: WarmUpItem, { scope, read }: LoginAttempt): void {
   item.triedScopes.pop();
   item.logins.set(scope, read);
 }
 
-function tryAgain(parts: WarmUpParts, item: WarmUpItem, tried: Tried): void {
+function tryAgain(parts: WarmUpParts, item: WarmUpItem, attempt: LoginAttempt): void {
   item.failures += 1;
   if (item.failures >= MOST_FAILURES) {
     finish(parts, item, 'failed');
     return;
   }
-  untry(item, tried);
+  restoreLogin(item, attempt);
   waitAgain(parts, item);
 }
 
-function tryNextLogin(parts: WarmUpParts, item: WarmUpItem, { scope }: Tried): void {
+function tryNextLogin(parts: WarmUpParts, item: WarmUpItem, { scope }: LoginAttempt): void {
   const key = `${item.key} ${scope}`;
   if (item.logins.size === 0) {
     finish(parts, item, 'failed', key);
@@ -122,9 +122,9 @@ function tryNextLogin(parts: WarmUpParts, item: WarmUpItem, { scope }: Tried): v
 
 export interface WarmUpQueueOptions {
   readonly detector: Detector;
-  /** Look-ups that are under way or wait in the detector, ours among them. */
+  /** Returns the number of look-ups that run or wait in the detector, ours included. */
   readonly lookups: () => number;
-  /** Asked before each look-up; false: wait. Absent: always. */
+  /** Called before each look-up; false: wait. Absent: always true. */
   readonly mayAct?: () => boolean;
   readonly limits?: Partial<WarmUpLimits>;
   readonly clock: Pick<Clock, 'monotonic'>;
@@ -132,20 +132,21 @@ export interface WarmUpQueueOptions {
 }
 
 export interface WarmUpLimits {
-  /** Look-ups that ask a registry, at once, a second, and saved up at most. */
+  /** Most look-ups at a time. */
   readonly concurrency: number;
+  /** Look-ups a second that ask a registry, and how many may be saved up. */
   readonly perSecond: number;
   readonly burst: number;
   /** Most look-ups an hour, by registry: `{ "docker.io": 5 }`. */
   readonly hourly: Readonly<Record<string, number>>;
-  /** Most images that wait, and bytes of what is kept of them, approximately. */
+  /** Most images that wait, and the most bytes they may take, approximately. */
   readonly items: number;
   readonly bytes: number;
-  /** Milliseconds a registry that fails is left alone: first, doubled each time up to `most`. */
+  /** Milliseconds for which a registry that fails is left alone: `first`, doubled each time up to `most`. */
   readonly pause: Backoff;
-  /** Milliseconds a look-up is waited for. */
+  /** Milliseconds for one look-up. */
   readonly lookupMs: number;
-  /** Milliseconds between looks whether the way is free, and most of them for which Pods' look-ups are let go first. */
+  /** Milliseconds between checks for Pods' look-ups, and the longest time for which ours wait for them. */
   readonly yield: { readonly every: number; readonly most: number };
 }
 
@@ -161,7 +162,7 @@ export const WARM_UP_LIMITS: WarmUpLimits = {
   yield: { every: 250, most: 30_000 },
 };
 
-/** What a queue consists of: for its turns. */
+/** The parts of a queue that its look-ups use. */
 export interface WarmUpParts {
   readonly options: WarmUpQueueOptions;
   readonly limits: WarmUpLimits;
@@ -169,11 +170,11 @@ export interface WarmUpParts {
   readonly bucket: TokenBucket;
   readonly hosts: WarmUpHosts;
   readonly closing: AbortSignal;
-  /** Waiting or under way, by key. */
+  /** Items that wait or run, by key. */
   readonly items: Map<string, WarmUpItem>;
-  /** Keys that are found; keys with a scope behind them that those logins did not find. */
+  /** Keys of items that are done. A key followed by a scope: done with the logins of that scope. */
   readonly done: LRUCache<string, true>;
   readonly counts: Record<'found' | 'known' | 'failed' | 'dropped' | 'forgotten', number>;
-  /** Nothing is looked up until then, by the monotonic clock. */
+  /** No look-up starts before this time of the monotonic clock. */
   restUntil: number;
 }

@@ -22,13 +22,13 @@ import {
 
 export interface WarmUpOptions extends WorkloadImagesOptions {
   readonly client: KubeClient;
-  /** Watched beside Deployments, StatefulSets, DaemonSets, CronJobs and Jobs. */
+  /** Watched in addition to Deployments, StatefulSets, DaemonSets, CronJobs and Jobs. */
   readonly extraKinds?: readonly WorkloadKind[];
   readonly namespaces: WarmUpNamespaces;
   readonly detector: Detector;
-  /** Look-ups that are under way or wait in the detector, ours among them. */
+  /** Returns the number of look-ups that run or wait in the detector, ours included. */
   readonly lookups: () => number;
-  /** Asked before each look-up: whether we (still) lead. Absent: always. */
+  /** Called before each look-up: reports whether this replica still leads. Absent: always true. */
   readonly mayAct?: () => boolean;
   readonly limits?: Partial<WarmUpLimits>;
   readonly clock: Clock;
@@ -38,9 +38,9 @@ export interface WarmUpOptions extends WorkloadImagesOptions {
 }
 
 interface WarmUpNamespaces {
-  /** A namespace's label from memory; undefined where it is not known yet. */
+  /** Returns a namespace from memory; undefined if it is not known yet. */
   readonly peek: (name: string) => NamespaceView | undefined;
-  /** Resolves when all have been read once. */
+  /** Resolves when all namespaces have been read once. */
   readonly ready: Promise<void>;
 }
 
@@ -49,20 +49,49 @@ interface WarmUpStats extends WarmUpQueueStats {
   readonly workloads: number;
   /** Kinds whose first list is not complete. */
   readonly unsynced: number;
-  /** Namespaces that are to be looked at again. */
+  /** Namespaces whose workloads wait to be listed again. */
   readonly namespaces: number;
 }
 
-/** Finds out about the images of workloads before their first Pod is made. */
+/** Looks up the images of workloads before their first Pod is created. */
 export interface WarmUp {
-  /** Watches and looks up from now on. */
   start(): void;
-  /** Ends all of it and forgets what waits; it may be started again. Never rejects. */
+  /** Ends watches and look-ups and forgets what waits. It may be started again. Never rejects. */
   stop(): Promise<void>;
-  /** A namespace has come, or its label has changed: what was out of scope in it may be in scope now. */
+  /** Tells that a namespace was created or its label has changed: its workloads may be in scope now. */
   namespaceChanged(name: string): void;
-  /** Undefined while stopped. */
+  /** Returns undefined while stopped. */
   stats(): WarmUpStats | undefined;
+}
+
+/**
+ * Watches workloads and looks up, at low priority, the images of workloads in scope. One replica does it for all: start it
+ * when this one is elected, stop it when it no longer leads.
+ */
+export function createWarmUp(options: WarmUpOptions): WarmUp {
+  let run: Run | undefined;
+  let ending: Promise<void> = Promise.resolve();
+  return {
+    start() {
+      run ??= begin(options);
+    },
+    async stop() {
+      const last = run;
+      run = undefined;
+      if (last !== undefined) ending = Promise.all([ending, end(last)]).then(() => undefined);
+      await ending;
+    },
+    namespaceChanged: (name) => run?.namespaces.changed(name),
+    stats() {
+      if (run === undefined) return undefined;
+      return {
+        ...run.queue.stats(),
+        workloads: run.watches.reduce((sum, { size }) => sum + size, 0),
+        unsynced: run.watches.filter(({ synced }) => !synced).length,
+        namespaces: run.namespaces.waiting,
+      };
+    },
+  };
 }
 
 interface Run {
@@ -82,14 +111,14 @@ function scopeOf(name: string, { namespaces, config, cluster }: WarmUpOptions): 
 
 function consider(run: Run, options: WarmUpOptions, { namespace, template, isCurrent }: WorkloadTemplate): void {
   const images = workloadImages(template, namespace, options.namespaces.peek(namespace), options);
-  if (images.waitsForNamespace) run.namespaces.passedOver(namespace);
+  if (images.waitsForNamespace) run.namespaces.skipped(namespace);
   for (const offer of images.offers) run.queue.offer({ ...offer, isWanted: isCurrent });
 }
 
-/** A kind that is not installed, or may not be listed, has no workloads that could be passed over. */
-async function listAgain(watches: readonly WorkloadWatch[], namespace: string, signal: AbortSignal): Promise<void> {
+/** Ignores a kind that is not installed, or may not be listed: none of its workloads were skipped. */
+async function relist(watches: readonly WorkloadWatch[], namespace: string, signal: AbortSignal): Promise<void> {
   for (const watch of watches) {
-    await watch.again(namespace, signal).catch((error: unknown) => {
+    await watch.relist(namespace, signal).catch((error: unknown) => {
       if (isKubeError(error, 'not-found', 'forbidden')) return;
       throw error;
     });
@@ -121,12 +150,12 @@ function begin(options: WarmUpOptions): Run {
     queue: createWarmUpQueue(options),
     namespaces: createWorkloadNamespaces({
       scopeOf: (name) => scopeOf(name, options),
-      again: async (name, signal) => await listAgain(run.watches, name, signal),
+      relist: async (name, signal) => await relist(run.watches, name, signal),
     }),
     closing,
     watches: [],
   };
-  // Else every namespace would be unknown at first, and be listed by itself afterwards.
+  // Watching earlier would find every namespace unknown, and each would be listed again by itself.
   void watchOnceReady(run, options);
   return run;
 }
@@ -134,34 +163,4 @@ function begin(options: WarmUpOptions): Run {
 async function end({ closing, queue, namespaces, watches }: Run): Promise<void> {
   closing.abort();
   await Promise.all([queue.close(), namespaces.close(), ...watches.map((watch) => watch.close())]);
-}
-
-/**
- * Watches workloads and looks up, at low priority, the images of those in scope. Where verdicts are shared, one replica does
- * it for all: start it when elected, stop it when not.
- */
-export function createWarmUp(options: WarmUpOptions): WarmUp {
-  let run: Run | undefined;
-  let ending: Promise<void> = Promise.resolve();
-  return {
-    start() {
-      run ??= begin(options);
-    },
-    async stop() {
-      const last = run;
-      run = undefined;
-      if (last !== undefined) ending = Promise.all([ending, end(last)]).then(() => undefined);
-      await ending;
-    },
-    namespaceChanged: (name) => run?.namespaces.changed(name),
-    stats() {
-      if (run === undefined) return undefined;
-      return {
-        ...run.queue.stats(),
-        workloads: run.watches.reduce((sum, { size }) => sum + size, 0),
-        unsynced: run.watches.filter(({ synced }) => !synced).length,
-        namespaces: run.namespaces.waiting,
-      };
-    },
-  };
 }

@@ -13,34 +13,51 @@ type Logins = NonNullable<DetectRequest['credentials']>;
 export interface WorkloadImagesOptions {
   readonly config: PolicyConfig;
   readonly cluster: () => ClusterFacts;
-  /** What a Pod that names no architecture runs on. */
+  /** The platform of Pods that name no architecture. */
   readonly platform: Platform;
-  /** The registry logins of a Pod of this namespace. Absent: there are none. */
+  /** Reads the registry logins of a Pod of this namespace. Absent: it has none. */
   readonly credentials?: (
     pod: Pick<PodView, 'imagePullSecrets' | 'serviceAccountName'>,
     namespace: string,
   ) => Promise<Logins>;
 }
 
-/** What is to be looked up for a Pod template. */
+/** The images to look up for a Pod template. */
 interface WorkloadImages {
-  /** Empty where nothing is. */
   readonly offers: readonly Omit<WarmUpOffer, 'isWanted'>[];
-  /** Out of scope as the namespace is now: to be looked at again when its label changes. */
+  /** Whether the namespace alone puts it out of scope: read the template again when the namespace's label changes. */
   readonly waitsForNamespace: boolean;
 }
 
-/** Different images of one template, as for one Pod (`libc/pod-verdicts.ts`). */
+/** Most different images of one template, as for one Pod (`detection/pod-verdicts.ts`). */
 const MOST_IMAGES = 32;
 
 const NOTHING: WorkloadImages = { offers: [], waitsForNamespace: false };
 const LATER: WorkloadImages = { offers: [], waitsForNamespace: true };
 
-/** The namespace's label alone decided so. */
-const WAITS: ReadonlySet<Reason> = new Set(['NotOptedIn', 'NamespaceOptedOut', 'NamespaceUnknown']);
+/** Reasons that depend on the namespace's label alone. */
+const NAMESPACE_REASONS: ReadonlySet<Reason> = new Set(['NotOptedIn', 'NamespaceOptedOut', 'NamespaceUnknown']);
 
-/** Characters of a workload's list of pull secrets; with more it is looked up as anybody. Many workloads may wait. */
+/** Characters of a workload's list of pull secrets. With more it is looked up without logins: many workloads may wait in memory. */
 const LONGEST_LOGIN = 1000;
+
+/**
+ * Returns the images that the Pods of a template will make the webhook look up, by the rules for Pods: none if the Pods are
+ * out of scope, left alone, or declared by annotation. `namespace` undefined: its label is not known yet.
+ */
+export function workloadImages(
+  template: unknown,
+  name: string,
+  namespace: NamespaceView | undefined,
+  options: WorkloadImagesOptions,
+): WorkloadImages {
+  if (namespace === undefined) return LATER;
+  const pod = parse(template);
+  if (pod === undefined) return NOTHING;
+  const leftAlone = precheck({ pod, namespace, cluster: options.cluster(), config: options.config });
+  if (leftAlone === undefined) return { offers: offersOf(pod, name, options), waitsForNamespace: false };
+  return NAMESPACE_REASONS.has(leftAlone.reason) ? LATER : NOTHING;
+}
 
 function parse(template: unknown): PodView | undefined {
   try {
@@ -71,22 +88,4 @@ function offersOf(pod: PodView, namespace: string, options: WorkloadImagesOption
     offers.push(login === undefined ? { request } : { request, login });
   }
   return offers;
-}
-
-/**
- * What the Pods of a template will make the webhook look up, by the rules for Pods: nothing where they are out of scope, left
- * alone, or declared by annotation. `namespace` undefined: its label is not known yet.
- */
-export function workloadImages(
-  template: unknown,
-  name: string,
-  namespace: NamespaceView | undefined,
-  options: WorkloadImagesOptions,
-): WorkloadImages {
-  if (namespace === undefined) return LATER;
-  const pod = parse(template);
-  if (pod === undefined) return NOTHING;
-  const leftAlone = precheck({ pod, namespace, cluster: options.cluster(), config: options.config });
-  if (leftAlone === undefined) return { offers: offersOf(pod, name, options), waitsForNamespace: false };
-  return WAITS.has(leftAlone.reason) ? LATER : NOTHING;
 }

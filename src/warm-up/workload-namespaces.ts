@@ -1,44 +1,43 @@
 import { pause } from '../util/abort.ts';
 
-/** Namespaces whose workloads are to be looked at once more, because their label has changed. */
+/** Lists the workloads of a namespace again when its label has changed. */
 export interface WorkloadNamespaces {
-  /** Some of its workloads were passed over: they count from a later change on. */
-  passedOver(namespace: string): void;
-  /** Its label has changed. Nothing happens where nothing was passed over. */
+  /** Notes that a workload of the namespace was skipped because of its label. */
+  skipped(namespace: string): void;
+  /** Tells that the label has changed. Does nothing if no workload of the namespace was skipped. */
   changed(namespace: string): void;
-  /** How many are to be looked at. */
+  /** Namespaces that wait to be listed. */
   readonly waiting: number;
   close(): Promise<void>;
 }
 
 export interface WorkloadNamespacesOptions {
-  /** Of a plain Pod in it, now. */
+  /** Returns whether a plain Pod of the namespace is in scope now. */
   readonly scopeOf: (namespace: string) => 'in' | 'out' | 'gone';
-  /** Looks at all its workloads. A rejection is taken for "later". */
-  readonly again: (namespace: string, signal: AbortSignal) => Promise<void>;
-  /** Milliseconds between two namespaces, and after a failure. */
+  /** Lists all its workloads again. If it rejects, it is called again later. */
+  readonly relist: (namespace: string, signal: AbortSignal) => Promise<void>;
+  /** Milliseconds between two namespaces, 200 by default, and after a failure, 30,000 by default. */
   readonly pauseMs?: number;
   readonly retryMs?: number;
 }
 
-/** One at a time: each costs a list of every kind. */
+/** Lists one namespace at a time: each costs a list of every kind. */
 export function createWorkloadNamespaces(options: WorkloadNamespacesOptions): WorkloadNamespaces {
-  const { scopeOf, again, pauseMs = 200, retryMs = 30_000 } = options;
-  const passed = new Set<string>();
+  const { scopeOf, relist, pauseMs = 200, retryMs = 30_000 } = options;
+  const withSkipped = new Set<string>();
   const waiting = new Set<string>();
   const closing = new AbortController();
   let running: Promise<void> | undefined;
 
   const look = async (namespace: string): Promise<number> => {
     const scope = scopeOf(namespace);
-    if (scope !== 'out') passed.delete(namespace);
+    if (scope !== 'out') withSkipped.delete(namespace);
     if (scope !== 'in') return 0;
     try {
-      await again(namespace, closing.signal);
+      await relist(namespace, closing.signal);
       return pauseMs;
     } catch {
-      // What could not be listed was passed over again.
-      passed.add(namespace);
+      withSkipped.add(namespace);
       waiting.add(namespace);
       return retryMs;
     }
@@ -58,9 +57,9 @@ export function createWorkloadNamespaces(options: WorkloadNamespacesOptions): Wo
     });
   };
   return {
-    passedOver: (namespace) => void passed.add(namespace),
+    skipped: (namespace) => void withSkipped.add(namespace),
     changed(namespace) {
-      if (closing.signal.aborted || !passed.has(namespace)) return;
+      if (closing.signal.aborted || !withSkipped.has(namespace)) return;
       waiting.add(namespace);
       start();
     },

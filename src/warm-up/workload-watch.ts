@@ -8,18 +8,18 @@ import { type Reporter, silentReporter, type Trouble } from '../telemetry/report
 import type { Backoff } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
 
-/** A Pod template of a workload, new or changed. */
+/** A new or changed Pod template of a workload. */
 export interface WorkloadTemplate {
   readonly namespace: string;
   readonly template: unknown;
-  /** Whether the workload is still there, with the same template. */
+  /** Reports whether the workload still exists with the same template. */
   readonly isCurrent: () => boolean;
 }
 
 interface WorkloadWatchOptions {
   readonly client: KubeClient;
   readonly kind: WorkloadKind;
-  /** Called for each new template: when it is listed, created, or changed in anything that counts. */
+  /** Called for each template that is new or has changed. */
   readonly onTemplate: (template: WorkloadTemplate) => void;
   readonly reporter?: Reporter;
   readonly clock: Pick<Clock, 'now'>;
@@ -28,20 +28,20 @@ interface WorkloadWatchOptions {
 
 export interface WorkloadWatch {
   /** Calls `onTemplate` again for all workloads of a namespace. Rejects with `KubeError`, or with the signal's reason. */
-  again(namespace: string, signal: AbortSignal): Promise<void>;
-  /** Workloads that are known. */
+  relist(namespace: string, signal: AbortSignal): Promise<void>;
+  /** Known workloads. */
   readonly size: number;
   readonly synced: boolean;
   close(): Promise<void>;
 }
 
-/** Nothing waits for this: a kind that is not installed costs a request every five minutes. */
+/** A long wait, for nothing depends on it: a kind that is not installed costs a request every five minutes. */
 const BACKOFF = { first: 1000, most: 300_000 };
 
-/** Whole objects come, though a hash alone stays. A page holds up everything else while it is read: some 6 ms for 100 of 5 KB. */
+/** Small pages, for parsing one blocks the event loop: some 6 ms for 100 objects of 5 KB. */
 const PAGE = 100;
 
-/** 31 bits: Node keeps such a number without an object of its own. Two templates of one workload rarely share it. */
+/** Returns 31 bits, which V8 stores without an object of its own. Two templates of one workload rarely share a hash. */
 function hashOf(templates: readonly unknown[]): number {
   return Number.parseInt(hash('sha1', JSON.stringify(templates)).slice(0, 8), 16) >>> 1;
 }
@@ -49,7 +49,7 @@ function hashOf(templates: readonly unknown[]): number {
 const selection = ({ fieldSelector }: WorkloadKind): Record<string, string> =>
   fieldSelector === undefined ? {} : { fieldSelector };
 
-/** Reports a kind that cannot be watched: once for each reason in a row, for a kind may be missing for ever. */
+/** Reports a kind that cannot be watched once for each change of the reason: a kind may be missing for ever. */
 function troubleOf(kind: string, { log, metrics, trouble }: Reporter): Trouble {
   const unwatched = trouble(`workloads of kind ${kind} cannot be watched: their images are not looked up ahead`);
   let state: string | undefined;
@@ -58,7 +58,7 @@ function troubleOf(kind: string, { log, metrics, trouble }: Reporter): Trouble {
       if (error.code === state) return;
       state = error.code;
       metrics.cluster.apiFailed('workloads', error.code);
-      // Kinds that are configured for when they are installed are no failure.
+      // Not a failure: a kind may be configured before it is installed.
       if (error.code === 'not-found') log.info({ kind }, 'the API server has no such workloads (yet)');
       else unwatched.lost(error);
     },
@@ -69,16 +69,17 @@ function troubleOf(kind: string, { log, metrics, trouble }: Reporter): Trouble {
   };
 }
 
-/** Watches the workloads of one kind. Of each a hash of its templates is kept, to tell a change from a new status. */
+/** Watches the workloads of one kind. Keeps only a hash of each one's templates, to tell a change from a new status. */
 export function watchWorkloads(options: WorkloadWatchOptions): WorkloadWatch {
   const { client, kind, onTemplate, clock } = options;
-  /** Listed, while the list is not complete: what is told of them must not be taken for gone. */
+  /** Hashes of listed workloads that the reflector does not hold until its list is complete. */
   const listed = new Map<string, number>();
-  const known = (key: string): number | undefined => listed.get(key) ?? reflector.items.get(key);
-  const tell = (object: KubeObject, templates: readonly unknown[], told: number): void => {
+  const hashOfKnown = (key: string): number | undefined => listed.get(key) ?? reflector.items.get(key);
+  const emit = (object: KubeObject, templates: readonly unknown[], emitted: number): void => {
     const key = objectKey(object);
     const namespace = object.metadata.namespace ?? '';
-    for (const template of templates) onTemplate({ namespace, template, isCurrent: () => known(key) === told });
+    for (const template of templates)
+      onTemplate({ namespace, template, isCurrent: () => hashOfKnown(key) === emitted });
   };
   const reflector = createReflector<number>({
     client,
@@ -89,26 +90,26 @@ export function watchWorkloads(options: WorkloadWatchOptions): WorkloadWatch {
     backoff: options.backoff ?? BACKOFF,
     trouble: troubleOf(kindName(kind), options.reporter ?? silentReporter),
     onSynced: () => listed.clear(),
-    // Templates are told of from here, one by one: kept until the list is complete, they would be all of the cluster's.
+    // Emits templates one by one as they are read: waiting for the complete list would hold all templates of the cluster.
     keep(object) {
-      if (isSpent(object)) return undefined;
+      if (makesNoPods(object)) return undefined;
       const templates = podTemplatesOf(object, kind);
-      const now = hashOf(templates);
+      const current = hashOf(templates);
       const key = objectKey(object);
-      if (known(key) === now) return now;
-      listed.set(key, now);
-      tell(object, templates, now);
-      return now;
+      if (hashOfKnown(key) === current) return current;
+      listed.set(key, current);
+      emit(object, templates, current);
+      return current;
     },
     onChange: (key) => listed.delete(key),
   });
   return {
-    again: async (namespace, signal) => {
+    relist: async (namespace, signal) => {
       const pages = { client, resource: kind, namespace, query: selection(kind), pageSize: PAGE, signal };
       await eachObject(pages, () => (object) => {
-        if (isSpent(object)) return;
+        if (makesNoPods(object)) return;
         const templates = podTemplatesOf(object, kind);
-        tell(object, templates, hashOf(templates));
+        emit(object, templates, hashOf(templates));
       });
     },
     get size() {
@@ -121,17 +122,17 @@ export function watchWorkloads(options: WorkloadWatchOptions): WorkloadWatch {
   };
 }
 
-/** A kind of workload, and where its Pod templates stand. */
+/** A kind of workload, and the path of its Pod templates. */
 export interface WorkloadKind extends Resource {
   /** Field names from the object's root, with dots between; `*` for every item: `spec.replicatedJobs.*.template.spec.template`. */
   readonly template: string;
-  /** Leaves out on the server what makes no Pods any more. */
+  /** Filters out, on the server, workloads that no longer create Pods. */
   readonly fieldSelector?: string;
 }
 
 /**
- * What is always watched. ReplicaSets are not: their templates are those of their Deployments. Of Jobs the API server
- * tells apart by field only those that have succeeded (pkg/apis/batch/v1/conversion.go).
+ * The kinds that are always watched. ReplicaSets are not: they have the templates of their Deployments. The API server can
+ * select Jobs only by success (pkg/apis/batch/v1/conversion.go).
  */
 export const WORKLOAD_KINDS: readonly WorkloadKind[] = [
   { group: 'apps', version: 'v1', plural: 'deployments', template: 'spec.template' },
@@ -141,12 +142,12 @@ export const WORKLOAD_KINDS: readonly WorkloadKind[] = [
   { group: 'batch', version: 'v1', plural: 'jobs', template: 'spec.template', fieldSelector: 'status.successful=0' },
 ];
 
-/** Templates of one object that are looked at. */
+/** Most templates of one object that are read. */
 const MOST_TEMPLATES = 32;
 
 const LONGEST_PATH = 16;
 
-/** `apps/deployments`; `namespaces` for the core group. */
+/** Returns `apps/deployments`, or `namespaces` for the core group. */
 export function kindName({ group, plural }: Resource): string {
   return group === '' ? plural : `${group}/${plural}`;
 }
@@ -157,7 +158,7 @@ function children(node: unknown, key: string): readonly unknown[] {
   return Object.hasOwn(node, key) ? [(node as Record<string, unknown>)[key]] : [];
 }
 
-/** The Pod templates of a workload; those that are not there are left out. */
+/** Returns the Pod templates of a workload; empty if the path leads nowhere. */
 export function podTemplatesOf(workload: KubeObject, { template }: Pick<WorkloadKind, 'template'>): readonly unknown[] {
   let nodes: readonly unknown[] = [workload];
   for (const key of template.split('.').slice(0, LONGEST_PATH)) {
@@ -166,7 +167,7 @@ export function podTemplatesOf(workload: KubeObject, { template }: Pick<Workload
   return nodes.filter((node) => typeof node === 'object' && node !== null);
 }
 
-interface Spent {
+interface WorkloadState {
   readonly metadata: {
     readonly deletionTimestamp?: unknown;
     readonly ownerReferences?: readonly ({ readonly kind?: unknown; readonly controller?: unknown } | null)[];
@@ -176,14 +177,14 @@ interface Spent {
   } | null;
 }
 
-const listed = <T extends readonly unknown[]>(value: T | undefined): T | [] => (Array.isArray(value) ? value : []);
+const arrayOf = <T extends readonly unknown[]>(value: T | undefined): T | [] => (Array.isArray(value) ? value : []);
 
-/** Whether it makes no Pods any more, or is only the shadow of another workload: a CronJob's Job. */
-export function isSpent(workload: KubeObject): boolean {
-  const { metadata, status } = workload as Spent;
+/** Reports whether a workload no longer creates Pods, or is a CronJob's Job: the CronJob has the same template. */
+export function makesNoPods(workload: KubeObject): boolean {
+  const { metadata, status } = workload as WorkloadState;
   if (typeof metadata.deletionTimestamp === 'string') return true;
-  const owners = listed(metadata.ownerReferences);
+  const owners = arrayOf(metadata.ownerReferences);
   if (owners.some((owner) => owner?.controller === true && owner.kind === 'CronJob')) return true;
-  const conditions = listed(status?.conditions);
+  const conditions = arrayOf(status?.conditions);
   return conditions.some((one) => one?.status === 'True' && (one.type === 'Complete' || one.type === 'Failed'));
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { KubeObject } from '../../../src/kubernetes/objects.ts';
 import { MODE_LABEL } from '../../../src/policy/scope.ts';
 import { workloadImages, type WorkloadImagesOptions } from '../../../src/warm-up/workload-images.ts';
-import { isSpent, kindName, podTemplatesOf, WORKLOAD_KINDS } from '../../../src/warm-up/workload-watch.ts';
+import { makesNoPods, kindName, podTemplatesOf, WORKLOAD_KINDS } from '../../../src/warm-up/workload-watch.ts';
 import { facts, policy } from '../../support/policy.ts';
 
 const options: WorkloadImagesOptions = {
@@ -180,6 +180,6 @@ describe('workloads that make no Pods any more', () => {
     ['lists of nothing', { ownerReferences: [null] }, { conditions: [null] }, false],
     ['no status', {}, null, false],
   ])('%s', (_, metadata, status, spent) => {
-    expect(isSpent({ metadata: { name: 'x', ...metadata }, status })).toBe(spent);
+    expect(makesNoPods({ metadata: { name: 'x', ...metadata }, status })).toBe(spent);
   });
 });

@@ -20,7 +20,7 @@ function setUp(change: Partial<WorkloadNamespacesOptions> = {}) {
   const scopes = new Map<string, 'in' | 'out'>();
   const namespaces = createWorkloadNamespaces({
     scopeOf: (name) => scopes.get(name) ?? 'gone',
-    again: (name) => {
+    relist: (name) => {
       looked.push(name);
       return Promise.resolve();
     },
@@ -34,7 +34,7 @@ function setUp(change: Partial<WorkloadNamespacesOptions> = {}) {
 
 it('looks at a namespace once for each time that something in it was passed over', async () => {
   const { namespaces, looked, scopes } = setUp();
-  namespaces.passedOver('a');
+  namespaces.skipped('a');
   scopes.set('a', 'out');
   namespaces.changed('a');
   scopes.set('a', 'in');
@@ -44,14 +44,14 @@ it('looks at a namespace once for each time that something in it was passed over
   await expectSoon(() => looked).toEqual(['a']);
   await expectSoon(() => namespaces.waiting).toBe(0);
   namespaces.changed('a');
-  namespaces.passedOver('a');
+  namespaces.skipped('a');
   namespaces.changed('a');
   await expectSoon(() => looked).toEqual(['a', 'a']);
 });
 
 it('forgets a namespace that is gone', async () => {
   const { namespaces, looked, scopes } = setUp();
-  namespaces.passedOver('a');
+  namespaces.skipped('a');
   namespaces.changed('a');
   await expectSoon(() => namespaces.waiting).toBe(0);
   scopes.set('a', 'in');
@@ -64,7 +64,7 @@ it('looks at one at a time, and tries again what failed', async () => {
   let atOnce = 0;
   let most = 0;
   const { namespaces, looked, scopes } = setUp({
-    again: async (name) => {
+    relist: async (name) => {
       atOnce += 1;
       most = Math.max(most, atOnce);
       await new Promise((resolve) => {
@@ -79,7 +79,7 @@ it('looks at one at a time, and tries again what failed', async () => {
   });
   for (const name of ['a', 'b', 'c']) {
     scopes.set(name, 'in');
-    namespaces.passedOver(name);
+    namespaces.skipped(name);
     namespaces.changed(name);
   }
   await expectSoon(() => looked).toEqual(['a', 'b', 'c', 'a', 'a']);
@@ -89,14 +89,14 @@ it('looks at one at a time, and tries again what failed', async () => {
 
 it('ends what is under way when closed, and begins nothing then', async () => {
   const { namespaces, scopes } = setUp({
-    again: (_, signal) =>
+    relist: (_, signal) =>
       new Promise((_resolve, reject) => {
         signal.addEventListener('abort', () => reject(signal.reason as Error));
       }),
   });
   for (const name of ['a', 'b']) {
     scopes.set(name, 'in');
-    namespaces.passedOver(name);
+    namespaces.skipped(name);
   }
   namespaces.changed('a');
   await namespaces.close();
