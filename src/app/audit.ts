@@ -71,7 +71,7 @@ async function factsOf({ client, own, inside }: PersonsCluster, config: Config):
     config,
     policy: { ...policy, glibc: { ...policy.glibc, tcpPreflight: asks } },
     own: inside ? own : {},
-    times: { firstMs: FIRST_LOOK_MS },
+    times: { readyMs: FIRST_LOOK_MS },
   });
   try {
     await source.ready;
@@ -106,7 +106,7 @@ async function detectorOf(
   const secrets = openPullSecrets(config, client, reporter);
   return {
     ...detection,
-    ...(secrets !== undefined && { credentials: secrets.of }),
+    ...(secrets !== undefined && { credentials: secrets.loginsOf }),
     gaps: gap === undefined ? [] : [gap],
     close: async () => {
       secrets?.close();

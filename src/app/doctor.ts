@@ -56,7 +56,7 @@ async function findDns(config: Config, client: KubeClient | undefined, own: OwnP
     own,
     readMs: READ_MS,
   });
-  await discovery.look(AbortSignal.timeout(4 * READ_MS));
+  await discovery.refresh(AbortSignal.timeout(4 * READ_MS));
   const [unread] = discovery.unread();
   return { ...discovery.known(), ...(unread && { unread: unread.error }) };
 }
@@ -108,7 +108,7 @@ async function openLook(configured: Config, { client, around, warn }: LookParts)
       if (detector === undefined) throw new Error('detection.registry.enabled is off');
       const { command = [], args = [] } = view.containers.find(({ image }) => image === reference) ?? {};
       const request = { reference, platform: podPlatform(view, platform), command, args };
-      const logins = secrets && { credentials: () => secrets.of(view, namespace) };
+      const logins = secrets && { credentials: () => secrets.loginsOf(view, namespace) };
       return await detector.detect({ ...request, ...logins }, signal);
     },
     notes,

@@ -53,7 +53,7 @@ async function open(
   const events = openEvents(context, joined);
   closing.push(() => events?.close());
   const current = (): ClusterFacts => facts.current.facts;
-  const credentials = secrets?.of;
+  const credentials = secrets?.loginsOf;
   closing.push(startWarmUp(context, { joined, namespaces, facts: current, detection, credentials }));
   return {
     facts: current,

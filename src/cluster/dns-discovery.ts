@@ -7,16 +7,16 @@ import { type Reporter, silentReporter, type Trouble } from '../telemetry/report
 import { clusterDns, type FactSource, type OwnPlace, serviceAddresses } from './dns-sources.ts';
 import { createNodeLocalReader, type NodeLocal } from './node-local.ts';
 
-/** The facts, with where they come from. */
+/** The facts, each with its source. */
 export interface KnownFacts {
   readonly facts: ClusterFacts;
   readonly sources: Readonly<Record<'dns' | 'domain' | 'nodeSearches' | 'nodeLocal', FactSource>>;
-  /** What is known of the node-local cache, one sentence. */
+  /** Describes the node-local cache in one sentence. */
   readonly nodeLocalDetail: string;
 }
 
 export interface DiscoveryOptions {
-  /** Absent: nothing is looked up in the API. */
+  /** Absent: nothing is read from the API. */
   readonly client?: KubeClient;
   readonly config: Pick<Config, 'cluster' | 'nodeLocal'>;
   readonly policy: PolicyConfig;
@@ -26,20 +26,20 @@ export interface DiscoveryOptions {
   readonly readMs: number;
 }
 
-/** An object that could not be read: what was known of it stays. */
+/** An object that could not be read; what was known of it stays. */
 export interface Unread {
   /** `service kube-system/kube-dns`. */
   readonly object: FactSource;
   readonly error: KubeError;
 }
 
-/** What the API and our own files tell of the cluster. */
+/** Finds the cluster's DNS settings in the API and in our own files. */
 export interface Discovery {
-  /** Reads what is wanted once. Never rejects. */
-  look(signal: AbortSignal): Promise<void>;
-  /** All that is known, but for the answer over TCP. */
+  /** Reads the objects that the configuration makes necessary, once. Never rejects. */
+  refresh(signal: AbortSignal): Promise<void>;
+  /** Returns all that is known, except whether the cluster DNS answers over TCP. */
   known(): KnownFacts;
-  /** What the last look could not read. */
+  /** Returns the objects that the last refresh could not read. */
   unread(): readonly Unread[];
 }
 
@@ -73,28 +73,28 @@ function assemble({ config, own }: DiscoveryOptions, { serviceDns, nodeLocal, so
   };
 }
 
-function readerOf(options: DiscoveryOptions, resource: Resource, name: string, as: FactSource) {
+function openReader(options: DiscoveryOptions, resource: Resource, name: string, as: FactSource) {
   const { client, readMs: timeoutMs, reporter = silentReporter } = options;
   const trouble = reporter.trouble(`the ${as} cannot be read; what was known of it stays`, 'facts');
   return client && createObjectReader({ client, resource, name, as, timeoutMs, trouble });
 }
 
-/** Reads the DNS Service and the node-local cache's DaemonSet, by name, and only where the configuration leaves a question. */
+/** Reads the DNS Service and the node-local cache's DaemonSet, by name, and only if the configuration does not settle the matter. */
 export function createDiscovery(options: DiscoveryOptions): Discovery {
   const { config, policy, own } = options;
   const [serviceName, daemonSetName] = [config.cluster.service, config.nodeLocal.daemonSet];
   const auto = policy.nodeLocal.mode === 'auto';
-  // The Service also tells a cache that answers on its address.
+  // With `auto` the Service is needed too: its address shows a cache that intercepts it.
   const wanted = auto || clusterDns(config, own).dns.source === 'built-in';
-  const service = wanted ? readerOf(options, RESOURCES.services, serviceName, `service ${serviceName}`) : undefined;
+  const service = wanted ? openReader(options, RESOURCES.services, serviceName, `service ${serviceName}`) : undefined;
   const source = `daemonset ${daemonSetName}` as const;
-  const daemonSet = auto ? readerOf(options, RESOURCES.daemonSets, daemonSetName, source) : undefined;
+  const daemonSet = auto ? openReader(options, RESOURCES.daemonSets, daemonSetName, source) : undefined;
   const nodeLocalReader = createNodeLocalReader(config.nodeLocal.minReady);
   let found = notFound(policy);
 
   return {
-    async look(signal) {
-      // A Service that is gone for a moment will have the same addresses again.
+    async refresh(signal) {
+      // A missing Service keeps its addresses: one that is created again usually gets the same.
       await service?.read(signal, (object) => {
         if (object !== undefined) found = { ...found, serviceDns: serviceAddresses(object) };
       });
@@ -115,15 +115,15 @@ interface ObjectReaderOptions {
   readonly name: string;
   readonly as: FactSource;
   readonly timeoutMs: number;
-  /** Reported where the object cannot be read, or not understood. */
+  /** Reported if the object cannot be read or parsed. */
   readonly trouble: Trouble;
 }
 
-/** One object of the API, read again and again: a GET by name needs fewer rights than a watch. */
+/** Reads one object of the API repeatedly: a GET by name needs fewer rights than a watch. */
 interface ObjectReader {
-  /** Why the last read told nothing; undefined if it did, be it that there is no such object. */
+  /** Why the last read failed; undefined if it succeeded, even if there is no such object. */
   readonly unread: Unread | undefined;
-  /** Hands the object to `use`; undefined: there is none. Never rejects: what cannot be read is not handed over. */
+  /** Calls `use` with the object, or with undefined if it does not exist; not at all if it cannot be read. Never rejects. */
   read(signal: AbortSignal, use: (object: unknown) => void): Promise<void>;
 }
 

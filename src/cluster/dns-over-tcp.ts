@@ -4,15 +4,15 @@ import { encodeQuery, framed, isResponse, newId } from '../util/dns-message.ts';
 
 interface TcpServer {
   readonly address: string;
-  /** 53 but in tests. */
+  /** 53, except in tests. */
   readonly port?: number;
   /** Milliseconds for connection and answer together. */
   readonly timeoutMs: number;
 }
 
 /**
- * Whether a DNS server answers over TCP: `use-vc` on a server that drops TCP costs minutes for each look-up, for glibc
- * has no connect timeout. Never rejects.
+ * Resolves to whether a DNS server answers over TCP. With `use-vc` and a server that drops TCP each look-up takes minutes,
+ * for glibc has no connect timeout. Never rejects.
  */
 export function answersOverTcp(server: TcpServer, name: string): Promise<boolean> {
   const query = encodeQuery(newId(), name, 'A');
@@ -38,35 +38,35 @@ export function answersOverTcp(server: TcpServer, name: string): Promise<boolean
 export interface Preflight {
   /** Whether `use-vc` may be given. */
   readonly answered: boolean;
-  /** Looks once; resolves when done. One look at a time. */
-  look(): Promise<void>;
+  /** Asks all servers once. One check at a time. */
+  check(): Promise<void>;
 }
 
 interface PreflightOptions {
   readonly servers: () => readonly TcpServer[];
-  /** A name to ask for; any answer counts. */
+  /** The name to ask for; any answer counts. */
   readonly name: string;
   /** Called with the first result and with each change. */
   readonly onChange: (answered: boolean) => void;
 }
 
 /**
- * To be looked at again and again: a NetworkPolicy or a new DNS deployment may change the answer. One failure is enough to turn `use-vc`
- * off, for given in vain it costs a Pod minutes a look-up, all its life, and not given it costs little; after a failure it
- * takes two good looks in a row to turn it on again, so that a server which answers now and then counts as one that does
- * not. Servers not seen before are judged by the first look.
+ * Decides whether `use-vc` may be given; call `check` regularly, for a NetworkPolicy or a new DNS deployment may change the
+ * answer. One failed check turns `use-vc` off: given wrongly, it costs a Pod minutes a look-up for its whole life; not
+ * given, it costs little. After a failure two successful checks in a row turn it on again, so that a server which answers
+ * only now and then counts as failing. For new servers the first check decides.
  */
 export function createPreflight({ servers, name, onChange }: PreflightOptions): Preflight {
   let answered: boolean | undefined;
-  let last: { readonly servers: string; readonly good: boolean } | undefined;
-  const look = async (): Promise<void> => {
+  let last: { readonly servers: string; readonly allAnswered: boolean } | undefined;
+  const check = async (): Promise<void> => {
     const asked = servers();
     const results = await Promise.all(asked.map((server) => answersOverTcp(server, name)));
-    const good = results.length > 0 && results.every(Boolean);
+    const allAnswered = results.length > 0 && results.every(Boolean);
     const key = JSON.stringify(asked.map(({ address, port }) => [address, port]));
-    const before = last?.servers === key ? last.good : undefined;
-    const now = good && (answered === true || before !== false);
-    last = { servers: key, good };
+    const before = last?.servers === key ? last.allAnswered : undefined;
+    const now = allAnswered && (answered === true || before !== false);
+    last = { servers: key, allAnswered };
     if (now !== answered) onChange(now);
     answered = now;
   };
@@ -74,6 +74,6 @@ export function createPreflight({ servers, name, onChange }: PreflightOptions): 
     get answered() {
       return answered === true;
     },
-    look,
+    check,
   };
 }

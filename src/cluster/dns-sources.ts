@@ -6,7 +6,7 @@ import type { Config } from '../config/schema.ts';
 import { shaped } from '../kubernetes/lists.ts';
 import { BUILT_IN, clusterFromOwnFile, parseResolvConf } from '../resolv-conf/kubelet.ts';
 
-/** Where a fact comes from, for logs and `doctor`. */
+/** The source of a fact, for logs and `doctor`. */
 export type FactSource =
   | 'configuration'
   | 'own resolv.conf'
@@ -20,53 +20,40 @@ interface Sourced<T> {
   readonly source: FactSource;
 }
 
-/** core/v1 Service, as far as its addresses go. */
+/** The addresses of a core/v1 Service. */
 const serviceObject = z.object({
   spec: z.object({ clusterIP: z.string().default(''), clusterIPs: z.array(z.string()).default([]) }),
 });
 
 /**
- * The cluster addresses of a Service, the primary one first; two where it is dual-stack, none where it is headless
- * (`None`) or an ExternalName. Throws `KubeError` (malformed) for what is no Service.
+ * Returns the cluster addresses of a Service, the primary one first: two if it is dual-stack, none if it is headless
+ * (`None`) or an ExternalName. Throws `KubeError` (malformed) if the object is not a Service.
  */
 export function serviceAddresses(object: unknown): readonly string[] {
-  // API servers before 1.20 knew clusterIP alone.
+  // API servers before 1.20 have only clusterIP.
   const { clusterIP, clusterIPs } = shaped(serviceObject, object, 'Service').spec;
   return (clusterIPs.length > 0 ? clusterIPs : [clusterIP]).filter((address) => isIP(address) !== 0);
 }
 
+/** Where this process runs. */
 export interface OwnPlace {
   /** The text of our own /etc/resolv.conf. */
   readonly resolvConf?: string;
-  /** The namespace that we run in. */
+  /** Our own namespace. */
   readonly namespace?: string;
 }
 
-/** What the kubelet makes of a Pod's DNS, each with its source. */
+/** The DNS settings that the kubelet gives Pods, each with its source. */
 interface ClusterDns {
   readonly dns: Sourced<readonly string[]>;
   readonly domain: Sourced<string>;
   readonly nodeSearches: Sourced<readonly string[]>;
 }
 
-function fromKubelet({ resolvConf, namespace }: OwnPlace): ReturnType<typeof clusterFromOwnFile> {
-  if (resolvConf === undefined || namespace === undefined) return undefined;
-  const own = clusterFromOwnFile(parseResolvConf(resolvConf), namespace);
-  return own?.dns.every((address) => isIP(address) !== 0) ? own : undefined;
-}
-
-const given = <T>(value: T | 'auto'): T | undefined => (value === 'auto' ? undefined : value);
-
-/** The first value that is known. */
-function first<T>(fallback: T, known: readonly (readonly [T | undefined, FactSource])[]): Sourced<T> {
-  for (const [value, source] of known) if (value !== undefined) return { value, source };
-  return { value: fallback, source: 'built-in' };
-}
-
 /**
- * The cluster's DNS settings: as configured, else as the kubelet wrote them into our own resolv.conf, else (addresses
- * only) as the DNS Service says, else what most clusters have. The kubelet goes before the Service: what it writes is
- * what Pods get, also where that is a node-local cache.
+ * Returns the cluster's DNS settings: as configured, else as the kubelet wrote them into our own resolv.conf, else
+ * (addresses only) those of the DNS Service, else what most clusters have. The kubelet goes before the Service: Pods get
+ * what it writes, even if that is a node-local cache.
  */
 export function clusterDns(
   { cluster }: Pick<Config, 'cluster'>,
@@ -91,4 +78,18 @@ export function clusterDns(
       [kubelet?.nodeSearches, 'own resolv.conf'],
     ]),
   };
+}
+
+function fromKubelet({ resolvConf, namespace }: OwnPlace): ReturnType<typeof clusterFromOwnFile> {
+  if (resolvConf === undefined || namespace === undefined) return undefined;
+  const own = clusterFromOwnFile(parseResolvConf(resolvConf), namespace);
+  return own?.dns.every((address) => isIP(address) !== 0) ? own : undefined;
+}
+
+const given = <T>(value: T | 'auto'): T | undefined => (value === 'auto' ? undefined : value);
+
+/** Returns the first value that is known, else `fallback`. */
+function first<T>(fallback: T, known: readonly (readonly [T | undefined, FactSource])[]): Sourced<T> {
+  for (const [value, source] of known) if (value !== undefined) return { value, source };
+  return { value: fallback, source: 'built-in' };
 }

@@ -15,52 +15,91 @@ import type { TokenBucket } from '../util/token-bucket.ts';
 interface DecisionEventsOptions {
   readonly client: Pick<KubeClient, 'request'>;
   readonly clock: Clock;
-  /** Of all replicas' Events each writes its own share. */
+  /** Limits the Events of this replica. */
   readonly pace: TokenBucket;
-  /** This replica, for whoever asks who wrote an Event. */
+  /** The name of this replica, written into its Events. */
   readonly instance: string;
   readonly reporter?: Reporter;
 }
 
-/** Events on the workloads of Pods. */
+/** Writes Events on the workloads of Pods. */
 export interface DecisionEvents {
-  /** Returns at once, and never throws. Says the same of a workload once an hour. */
-  decided(told: ToldDecision): void;
-  /** Ends what is being written; what waits is left out. */
+  /** Returns at once and never throws. Repeats an Event of a workload once an hour at most. */
+  decided(decision: ToldDecision): void;
+  /** Aborts the write under way and drops waiting ones. */
   close(): Promise<void>;
 }
 
-const AGAIN_MS = 3_600_000;
-const NOT_ALLOWED_MS = 300_000;
+const REPEAT_MS = 3_600_000;
+const FORBIDDEN_PAUSE_MS = 300_000;
 const MOST_WAITING = 100;
-const MOST_TOLD = 5000;
-const MOST_MESSAGE = 900;
+const MOST_REPORTED = 5000;
+const MESSAGE_LENGTH = 900;
 const MOST_CONTAINERS = 5;
 
 const COMPONENT = 'libc-dns-webhook';
+
+/**
+ * Writes Events on workloads whose Pods are patched, or would be in audit mode: on the Deployment, not on its ReplicaSet.
+ * Rate-limited, at most one an hour for a workload, mode and reason; no admission waits for them.
+ */
+export function createDecisionEvents(options: DecisionEventsOptions): DecisionEvents {
+  const { clock, reporter = silentReporter } = options;
+  const reportedAt = new LRUCache<string, number>({ max: MOST_REPORTED });
+  const waiting: Waiting[] = [];
+  const closing = new AbortController();
+  let quietUntil = -Infinity;
+  const onForbidden = (): void => {
+    quietUntil = clock.monotonic() + FORBIDDEN_PAUSE_MS;
+    waiting.length = 0;
+  };
+  const writer = createWriter(options, waiting, onForbidden, closing.signal);
+  return {
+    decided({ owners, namespace, decision }) {
+      const { mode, reason, remedy } = decision;
+      const now = clock.monotonic();
+      if (closing.signal.aborted || now < quietUntil || mode === 'off' || remedy.length === 0) return;
+      const owner = controllerOf(owners);
+      if (owner === undefined) return;
+      const key = `${owner.uid} ${mode} ${reason}`;
+      if (now - (reportedAt.get(key) ?? -Infinity) < REPEAT_MS) return;
+      if (waiting.length >= MOST_WAITING) {
+        reporter.metrics.cluster.eventWritten('dropped');
+        return;
+      }
+      reportedAt.set(key, now);
+      waiting.push({ namespace, owner, mode, reason, message: messageOf(decision) });
+      writer.start();
+    },
+    async close() {
+      closing.abort();
+      await writer.ended();
+    },
+  };
+}
 
 function messageOf({ mode, remedy, message, containers }: Decision): string {
   const verb = mode === 'audit' ? 'would apply' : 'applied';
   const named = containers.slice(0, MOST_CONTAINERS).map(({ name, resolver }) => `${name} ${resolver}`);
   const more = containers.length > named.length ? `, and ${containers.length - named.length} more` : '';
-  return `${verb} ${remedy.join(' and ')} to a Pod: ${message} (${named.join(', ')}${more})`.slice(0, MOST_MESSAGE);
+  return `${verb} ${remedy.join(' and ')} to a Pod: ${message} (${named.join(', ')}${more})`.slice(0, MESSAGE_LENGTH);
 }
 
-/** What waits to be written: a Pod may be large, and is not kept. */
+/** An Event that waits to be written. It holds no Pod, for Pods may be large. */
 interface Waiting extends Pick<Decision, 'mode' | 'reason'> {
   readonly namespace: string;
   readonly owner: EventSubject;
   readonly message: string;
 }
 
-/** core/v1 Event. Its name tells which Event it is, so that a second replica does not write another. */
+/** Makes a core/v1 Event. Its name is derived from its content and the hour, so that a second replica cannot write it again. */
 function eventOf(
   { namespace, mode, reason, message }: Waiting,
   subject: EventSubject,
   { clock, instance }: DecisionEventsOptions,
 ): object {
   const now = new Date(clock.now()).toISOString();
-  const hour = Math.floor(clock.now() / AGAIN_MS);
+  const hour = Math.floor(clock.now() / REPEAT_MS);
   const key = hash('sha256', JSON.stringify([subject.uid, mode, reason, hour]), 'hex').slice(0, 16);
   return {
     apiVersion: 'v1',
@@ -80,11 +119,11 @@ function eventOf(
   };
 }
 
-/** Writes what waits, one after the other. `onNotAllowed`: none will be written for some time. */
+/** Writes waiting Events one after the other. Calls `onForbidden` if the API server does not allow it. */
 function createWriter(
   options: DecisionEventsOptions,
   waiting: Waiting[],
-  onNotAllowed: () => void,
+  onForbidden: () => void,
   signal: AbortSignal,
 ) {
   const { client, pace, reporter = silentReporter } = options;
@@ -94,16 +133,16 @@ function createWriter(
   let running: Promise<void> | undefined;
 
   const write = async (one: Waiting): Promise<void> => {
-    const subject = await subjects.topOf(one.owner, one.namespace, signal);
+    const subject = await subjects.topOwner(one.owner, one.namespace, signal);
     const path = resourcePath(RESOURCES.events, undefined, one.namespace);
     await client.request({ method: 'POST', path, body: eventOf(one, subject, options), signal });
     count('written');
     trouble.recovered();
   };
   const failed = (error: unknown): void => {
-    // A conflict: another replica has said so already.
+    // A conflict: another replica has written this Event already.
     if (signal.aborted || !(error instanceof KubeError) || error.code === 'conflict') return;
-    if (error.code === 'forbidden' || error.code === 'unauthorized') onNotAllowed();
+    if (error.code === 'forbidden' || error.code === 'unauthorized') onForbidden();
     count(error.code);
     trouble.lost(error);
   };
@@ -125,46 +164,7 @@ function createWriter(
   };
 }
 
-/**
- * Events on the workloads whose Pods are given something, or would be: on the Deployment, not on its ReplicaSet. Rate-limited, at most
- * one an hour for a workload and a reason, and never waited for by an admission.
- */
-export function createDecisionEvents(options: DecisionEventsOptions): DecisionEvents {
-  const { clock, reporter = silentReporter } = options;
-  const told = new LRUCache<string, number>({ max: MOST_TOLD });
-  const waiting: Waiting[] = [];
-  const closing = new AbortController();
-  let quietUntil = -Infinity;
-  const onNotAllowed = (): void => {
-    quietUntil = clock.monotonic() + NOT_ALLOWED_MS;
-    waiting.length = 0;
-  };
-  const writer = createWriter(options, waiting, onNotAllowed, closing.signal);
-  return {
-    decided({ owners, namespace, decision }) {
-      const { mode, reason, remedy } = decision;
-      const now = clock.monotonic();
-      if (closing.signal.aborted || now < quietUntil || mode === 'off' || remedy.length === 0) return;
-      const owner = controllerOf(owners);
-      if (owner === undefined) return;
-      const key = `${owner.uid} ${mode} ${reason}`;
-      if (now - (told.get(key) ?? -Infinity) < AGAIN_MS) return;
-      if (waiting.length >= MOST_WAITING) {
-        reporter.metrics.cluster.eventWritten('dropped');
-        return;
-      }
-      told.set(key, now);
-      waiting.push({ namespace, owner, mode, reason, message: messageOf(decision) });
-      writer.start();
-    },
-    async close() {
-      closing.abort();
-      await writer.ended();
-    },
-  };
-}
-
-/** What an Event is about: core/v1 ObjectReference, without its namespace. */
+/** The object of an Event: a core/v1 ObjectReference without its namespace. */
 interface EventSubject {
   readonly apiVersion: string;
   readonly kind: string;
@@ -172,7 +172,7 @@ interface EventSubject {
   readonly uid: string;
 }
 
-/** meta/v1 OwnerReference. Whoever creates Pods writes them: the bounds are those of the API's own names. */
+/** meta/v1 OwnerReference. Pods choose the values: the bounds are the API's own for such names. */
 const reference = z.object({
   apiVersion: z.string().min(1).max(128),
   kind: z.string().min(1).max(63),
@@ -184,12 +184,12 @@ const reference = z.object({
   controller: z.literal(true),
 });
 
-/** Whoever creates Pods chooses how many there are. */
+/** A bound, for Pods choose how many owners they name. */
 const MOST_OWNERS = 32;
 
 const owned = z.object({ metadata: z.object({ uid: z.string().optional(), ownerReferences: z.unknown() }) });
 
-/** The controller among `metadata.ownerReferences`, undefined where there is none. */
+/** Returns the controller among `metadata.ownerReferences`; undefined if there is no valid one. */
 function controllerOf(owners: unknown): EventSubject | undefined {
   if (!Array.isArray(owners) || owners.length > MOST_OWNERS) return undefined;
   for (const one of owners) {
@@ -201,8 +201,8 @@ function controllerOf(owners: unknown): EventSubject | undefined {
   return undefined;
 }
 
-/** What people look at stands above these. */
-const MIDDLE: Readonly<Record<string, Resource>> = {
+/** Controllers that are usually owned by another one, which people look at. */
+const INTERMEDIATE: Readonly<Record<string, Resource>> = {
   'apps/v1 ReplicaSet': { group: 'apps', version: 'v1', plural: 'replicasets' },
   'batch/v1 Job': { group: 'batch', version: 'v1', plural: 'jobs' },
 };
@@ -210,15 +210,15 @@ const MIDDLE: Readonly<Record<string, Resource>> = {
 const MOST_REMEMBERED = 2000;
 
 interface EventSubjects {
-  /** The Deployment of a ReplicaSet, the CronJob of a Job; else, or where that cannot be read, the owner itself. */
-  topOf(owner: EventSubject, namespace: string, signal: AbortSignal): Promise<EventSubject>;
+  /** Returns the Deployment of a ReplicaSet or the CronJob of a Job; else, or if it cannot be read, the owner itself. */
+  topOwner(owner: EventSubject, namespace: string, signal: AbortSignal): Promise<EventSubject>;
 }
 
 function createEventSubjects(client: Pick<KubeClient, 'request'>): EventSubjects {
   const known = new LRUCache<string, EventSubject>({ max: MOST_REMEMBERED });
   return {
-    async topOf(owner, namespace, signal) {
-      const resource = MIDDLE[`${owner.apiVersion} ${owner.kind}`];
+    async topOwner(owner, namespace, signal) {
+      const resource = INTERMEDIATE[`${owner.apiVersion} ${owner.kind}`];
       if (resource === undefined) return owner;
       const remembered = known.get(owner.uid);
       if (remembered !== undefined) return remembered;
@@ -226,7 +226,7 @@ function createEventSubjects(client: Pick<KubeClient, 'request'>): EventSubjects
         const path = resourcePath(resource, owner.name, namespace);
         const object: unknown = await client.request({ path, signal });
         const read = owned.safeParse(object).data?.metadata;
-        // The Pod's author may have named somebody else's.
+        // The Pod may name an owner that is not its own: the UID has to match.
         const top = (read?.uid === owner.uid ? controllerOf(read.ownerReferences) : undefined) ?? owner;
         known.set(owner.uid, top);
         return top;

@@ -7,7 +7,7 @@ import { podSeen, type PodSeen } from './pod-seen.ts';
 
 const KEYS = ['config.conf', 'config', 'kube-proxy.yaml'] as const;
 
-/** One that holds nothing is one that is not understood, not one that is not there. */
+/** A ConfigMap without a known key counts as one that cannot be parsed, not as a missing one. */
 function configOf(data: Labels | undefined, name: string): KubeProxySources['config'] {
   if (data === undefined) return undefined;
   const key = KEYS.find((one) => data[one] !== undefined) ?? KEYS[0];
@@ -15,8 +15,9 @@ function configOf(data: Labels | undefined, name: string): KubeProxySources['con
 }
 
 /**
- * kubeadm and kind: config.conf of ConfigMap kube-proxy. EKS: config of kube-proxy-config. GKE and others: flags of the
- * Pods. Cilium: its own ConfigMap. What cannot be read is told; rejects where the caller ends the calls.
+ * Reads how kube-proxy is configured. kubeadm and kind: config.conf of ConfigMap kube-proxy. EKS: config of
+ * kube-proxy-config. GKE and others: the flags of the Pods. Cilium: its own ConfigMap. Failed reads are returned in
+ * `unread`; rejects with the abort reason if the client's calls are aborted.
  */
 export async function readKubeProxy(client: Pick<KubeClient, 'request'>): Promise<KubeProxySources> {
   const unread: KubeError[] = [];
@@ -29,19 +30,19 @@ export async function readKubeProxy(client: Pick<KubeClient, 'request'>): Promis
       return undefined;
     }
   };
-  const map = (name: string): Promise<Labels | undefined> =>
+  const configMap = (name: string): Promise<Labels | undefined> =>
     attempt(getOne(client, resourcePath(RESOURCES.configMaps, name, 'kube-system'), by(stringData, 'ConfigMap')));
   const pods = (labelSelector: string): Promise<readonly PodSeen[] | undefined> =>
     attempt(listAll(client, RESOURCES.pods, { namespace: 'kube-system', labelSelector, most: 1 }, podSeen));
-  const [kubeadm, eks, cilium, some, others] = await Promise.all([
-    map('kube-proxy'),
-    map('kube-proxy-config'),
-    map('cilium-config'),
+  const [kubeadm, eks, cilium, byApp, byComponent] = await Promise.all([
+    configMap('kube-proxy'),
+    configMap('kube-proxy-config'),
+    configMap('cilium-config'),
     pods('k8s-app=kube-proxy'),
     pods('component=kube-proxy'),
   ]);
   const config = configOf(kubeadm, 'kube-proxy') ?? configOf(eks, 'kube-proxy-config');
-  const pod = some?.[0] ?? others?.[0];
+  const pod = byApp?.[0] ?? byComponent?.[0];
   const words = pod?.view.containers.flatMap(({ command, args }) => [...command, ...args]) ?? [];
   const replaces = cilium?.['kube-proxy-replacement'];
   return {

@@ -21,28 +21,28 @@ export interface NamespacesOptions {
   readonly backoff?: Backoff;
 }
 
-/** The label of every namespace. Implements `admission`'s `Namespaces`. */
+/** The mode label of every namespace. Implements `admission`'s `Namespaces`. */
 export interface ClusterNamespaces {
-  /** From the copy; a namespace it does not have is read from the API. Rejects with `KubeError` where that fails. */
+  /** Returns a namespace from the cache, else from the API. Rejects with `KubeError` if that fails. */
   get(name: string): NamespaceView | Promise<NamespaceView>;
-  /** From the copy alone; undefined where it does not have it. */
+  /** Returns a namespace from the cache; undefined if it is not there. */
   peek(name: string): NamespaceView | undefined;
-  /** Resolves when all have been read once. */
+  /** Resolves when all namespaces have been read once. */
   readonly ready: Promise<void>;
-  /** Resolves when all have been read once, or when that has failed. */
+  /** Resolves when all namespaces have been read once, or when that has failed. */
   readonly settled: Promise<void>;
-  /** Calls back with the name of each namespace that has come or gone, or whose label has changed. */
+  /** Calls `listener` with the name of each namespace that was created or deleted, or whose label has changed. */
   onChange(listener: (name: string) => void): void;
-  /** Whether all have been read once; until then each is read when it is asked for. */
+  /** Whether all namespaces have been read once; until then each is read when it is asked for. */
   readonly synced: boolean;
-  /** Namespaces in the copy. */
+  /** Namespaces in the cache. */
   readonly size: number;
-  /** When the API server was last heard of, milliseconds since 1970; undefined: never. */
+  /** When the API server last answered, milliseconds since 1970; undefined: never. */
   readonly contactAt: number | undefined;
   close(): Promise<void>;
 }
 
-/** A burst in new namespaces is read at this width; the watch brings the rest within milliseconds. */
+/** Limits for reads of namespaces that are not in the cache yet: the watch brings them within milliseconds. */
 const READS = { timeoutMs: 5000, ttlMs: 5000, failureTtlMs: 1000, entries: 1000, concurrency: 64 };
 
 const view = (name: string, label: ModeLabel): NamespaceView => ({
@@ -51,8 +51,8 @@ const view = (name: string, label: ModeLabel): NamespaceView => ({
 });
 
 /**
- * Our label of every namespace, by a watch on their metadata. The API server admits Pods to a namespace before the watch
- * has brought it here, so one that is not in the copy is read by itself.
+ * Keeps the mode label of every namespace by a watch on their metadata. The API server admits Pods to a namespace before
+ * the watch has brought it here, so a namespace that is not in the cache is read by name.
  */
 export function createNamespaces(options: NamespacesOptions): ClusterNamespaces {
   const { client, clock, reporter = silentReporter, reads, backoff } = options;
@@ -68,11 +68,11 @@ export function createNamespaces(options: NamespacesOptions): ClusterNamespaces 
     metadataOnly: true,
     streamed: true,
     keep: modeLabelOf,
-    // A list tells of all that are there, changed or not.
+    // A list reports all namespaces, changed or not.
     onChange(name, now, before) {
       if (now !== before) for (const listener of listeners) listener(name);
     },
-    // A list whose continuation is too old begins anew: that is no failure.
+    // Not a failure: a list whose continuation has expired starts again.
     onError: ({ code }) => void (code !== 'gone' && fail()),
     trouble: {
       lost: trouble.lost,
@@ -111,7 +111,7 @@ export function createNamespaces(options: NamespacesOptions): ClusterNamespaces 
   };
 }
 
-/** The value of our label on a namespace; null: it has none. */
+/** The value of the mode label on a namespace; null: it has none. */
 type ModeLabel = string | null;
 
 const modeLabelOf = ({ metadata }: KubeObject): ModeLabel => metadata.labels?.[MODE_LABEL] ?? null;
@@ -119,25 +119,25 @@ const modeLabelOf = ({ metadata }: KubeObject): ModeLabel => metadata.labels?.[M
 interface NamespaceReadsOptions {
   readonly client: KubeClient;
   readonly clock: Pick<Clock, 'now'>;
-  /** Milliseconds for one read. Those who wait have deadlines of their own; what comes later serves the next. */
+  /** Milliseconds for one read. Waiting Pods have deadlines of their own; a late answer serves the next Pod. */
   readonly timeoutMs: number;
-  /** Milliseconds an answer is remembered: by then the watch has it, or the label may have changed. */
+  /** Milliseconds for which an answer is remembered: by then the watch has it, or the label may have changed. */
   readonly ttlMs: number;
-  /** Milliseconds a failure is remembered, so that a burst of Pods does not become a burst of requests. */
+  /** Milliseconds for which a failure is remembered, so that a burst of Pods does not become a burst of requests. */
   readonly failureTtlMs: number;
-  /** Answers remembered at most. */
+  /** Most answers remembered. */
   readonly entries: number;
-  /** Reads under way at most; more are refused. */
+  /** Most reads at a time; further ones fail with `throttled`. */
   readonly concurrency: number;
-  /** Counts a read that failed. */
+  /** Called with the code of each read that failed. */
   readonly onFailed: (code: KubeError['code']) => void;
 }
 
-/** Namespaces read one by one, as they are asked for. */
+/** Reads namespaces by name. */
 interface NamespaceReads {
-  /** Rejects with {@link KubeError}; `not-found` where the API has no such namespace. */
+  /** Rejects with {@link KubeError}; `not-found` if there is no such namespace. */
   get(name: string): Promise<ModeLabel>;
-  /** The API server is back: what it could not be asked for is asked for again. */
+  /** Forgets remembered failures: the API server answers again. */
   forgetFailures(): void;
   close(): void;
 }
@@ -147,14 +147,14 @@ interface Remembered {
   readonly until: number;
 }
 
-/** RFC 1123 label, as the API server wants namespaces named. */
+/** RFC 1123 label: the API server's rule for names of namespaces. */
 const NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
 const ACCEPT = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json';
 
 /**
- * Reads by name, one at a time for each. A GET without a resourceVersion is answered from etcd itself, however late the
- * replica that answers is: `not-found` is not a matter of waiting.
+ * Reads each name once at a time. A GET without a resourceVersion is answered from etcd, even by an API server whose own
+ * cache is behind: waiting would not change a `not-found`.
  */
 function createNamespaceReads(options: NamespaceReadsOptions): NamespaceReads {
   const { client, clock } = options;

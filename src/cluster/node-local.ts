@@ -7,7 +7,7 @@ import type { NodeLocalState } from '../policy/model.ts';
 
 const commandWords = z.array(z.string()).default([]);
 
-/** apps/v1 DaemonSet, as far as a node-local cache shows in it. */
+/** The fields of an apps/v1 DaemonSet that describe a node-local cache. */
 const daemonSet = z.object({
   metadata: z.object({ deletionTimestamp: z.string().optional() }),
   spec: z.object({
@@ -26,18 +26,49 @@ type DaemonSet = z.output<typeof daemonSet>;
 /** What is known of the node-local cache. */
 export interface NodeLocal {
   readonly state: NodeLocalState;
-  /** Its own addresses on the nodes: without those of the DNS Service. */
+  /** Its own addresses on the nodes, without the addresses of the DNS Service. */
   readonly addresses: readonly string[];
-  /** One sentence for people. */
+  /** Describes the state in one sentence. */
   readonly detail: string;
 }
 
-type Shape = NodeLocal & { readonly state: 'ready' | 'intercepting' | 'unknown' };
+interface NodeLocalReader {
+  /**
+   * Reads a DaemonSet; undefined: it does not exist. `dns` holds the addresses that Pods ask and those of the DNS Service.
+   * Throws `KubeError` (malformed) if the object is not a DaemonSet.
+   */
+  read(object: unknown, dns: readonly string[]): NodeLocal;
+}
+
+/** Reads successive states of the cache's DaemonSet. `minReady`: the share of its nodes that has to be ready, 0 to 1. */
+export function createNodeLocalReader(minReady: number): NodeLocalReader {
+  let isReady = createReadiness(minReady);
+  return {
+    read(object, dns) {
+      const found = object === undefined ? undefined : shaped(daemonSet, object, 'DaemonSet');
+      if (found === undefined || found.metadata.deletionTimestamp !== undefined) {
+        isReady = createReadiness(minReady);
+        return { state: 'absent', addresses: [], detail: 'there is no such DaemonSet' };
+      }
+      const { desiredNumberScheduled: desired, numberReady: ready } = found.status;
+      const reachability = reachabilityOf(found, dns);
+      const enough = isReady(ready, desired);
+      const detail = `${reachability.detail}; ready on ${ready} of ${desired} nodes`;
+      return {
+        ...reachability,
+        detail,
+        state: enough || reachability.state === 'unknown' ? reachability.state : 'unready',
+      };
+    },
+  };
+}
+
+type Reachability = NodeLocal & { readonly state: 'ready' | 'intercepting' | 'unknown' };
 
 const isLinkLocal = (address: string): boolean => /^(169\.254\.|fe80:)/i.test(address);
 
-/** How a running cache can be reached, whatever its readiness. */
-function shapeOf({ spec }: DaemonSet, dns: readonly string[]): Shape {
+/** Returns how Pods can reach the cache, whether or not it is ready. */
+function reachabilityOf({ spec }: DaemonSet, dns: readonly string[]): Reachability {
   const { hostNetwork, containers } = spec.template.spec;
   const caches = containers.map(nodeCacheFlags);
   const localIps = [...new Set(caches.flatMap(({ localIps: given }) => given ?? []))];
@@ -52,7 +83,7 @@ function shapeOf({ spec }: DaemonSet, dns: readonly string[]): Shape {
       detail: 'its -localip is not a list of IP addresses: set nodeLocal.mode',
     };
   }
-  // The documented form is `<own address>,<DNS Service>`; the Service's address need not be known to us.
+  // The documented form is `<own address>,<DNS Service>`; we may not know the Service's address.
   const isService = (address: string): boolean =>
     !isLinkLocal(address) && (localIps.length > 1 || dns.includes(address));
   const own = localIps.filter((address) => !isService(address));
@@ -65,15 +96,15 @@ function shapeOf({ spec }: DaemonSet, dns: readonly string[]): Shape {
   };
 }
 
-/** `ready` of `desired` nodes. */
-type Judge = (ready: number, desired: number) => boolean;
+/** Reports whether `ready` of `desired` nodes are enough. */
+type Readiness = (ready: number, desired: number) => boolean;
 
 /**
- * Whether enough nodes are ready (`minReady`: 0 to 1, and one at least). Two looks in a row have to agree on a change: a
- * node that joins or a Pod that is replaced is not ready for some seconds, and Pods that are created then would keep what
- * they were given for life. The first look, and a cache that is ready nowhere, count at once.
+ * Decides whether enough nodes are ready (`minReady`: 0 to 1; at least one node). Two reads in a row have to agree on a
+ * change: a node that joins or a Pod that is replaced is not ready for some seconds, and Pods created in that time would
+ * keep their DNS configuration for life. The first read, and a cache that is ready nowhere, count at once.
  */
-function createJudge(minReady: number): Judge {
+function createReadiness(minReady: number): Readiness {
   let settled: boolean | undefined;
   let doubted = false;
   return (ready, desired) => {
@@ -88,38 +119,11 @@ function createJudge(minReady: number): Judge {
   };
 }
 
-interface NodeLocalReader {
-  /**
-   * What a DaemonSet (undefined: there is none) says, `dns` being the addresses that Pods ask and those of the DNS Service.
-   * Throws `KubeError` (malformed) for what is no DaemonSet.
-   */
-  read(object: unknown, dns: readonly string[]): NodeLocal;
-}
-
-/** Reads the cache's DaemonSet again and again; `minReady`: the part of its nodes that has to be ready, 0 to 1. */
-export function createNodeLocalReader(minReady: number): NodeLocalReader {
-  let judge = createJudge(minReady);
-  return {
-    read(object, dns) {
-      const found = object === undefined ? undefined : shaped(daemonSet, object, 'DaemonSet');
-      if (found === undefined || found.metadata.deletionTimestamp !== undefined) {
-        judge = createJudge(minReady);
-        return { state: 'absent', addresses: [], detail: 'there is no such DaemonSet' };
-      }
-      const { desiredNumberScheduled: desired, numberReady: ready } = found.status;
-      const shape = shapeOf(found, dns);
-      const enough = judge(ready, desired);
-      const detail = `${shape.detail}; ready on ${ready} of ${desired} nodes`;
-      return { ...shape, detail, state: enough || shape.state === 'unknown' ? shape.state : 'unready' };
-    },
-  };
-}
-
-/** The flags of node-cache that decide who can reach it (kubernetes/dns: cmd/node-cache/main.go). */
+/** The flags of node-cache that decide how Pods reach it (kubernetes/dns: cmd/node-cache/main.go). */
 interface NodeCacheFlags {
-  /** `-localip`; undefined: not given, or not a list of IP addresses (a placeholder that nobody filled in). */
+  /** `-localip`; undefined: not given, or not a list of IP addresses (an unfilled placeholder). */
   readonly localIps: readonly string[] | undefined;
-  /** `-setupinterface`: it gives its addresses to an interface of the node. */
+  /** `-setupinterface`: node-cache adds its addresses to an interface of the node. */
   readonly setupInterface: boolean;
 }
 
@@ -128,7 +132,7 @@ interface ContainerCommand {
   readonly args: readonly string[];
 }
 
-/** Go's flag package: one or two dashes, the value behind `=` or, unless it is a boolean, in the next word. */
+/** Reads a flag as Go's flag package does: one or two dashes, the value after `=` or, unless boolean, in the next word. */
 function lastValue(words: readonly string[], flag: string, boolean: boolean): string | undefined {
   let found: string | undefined;
   for (const [index, word] of words.entries()) {
@@ -138,7 +142,7 @@ function lastValue(words: readonly string[], flag: string, boolean: boolean): st
   return found;
 }
 
-/** strconv.ParseBool; what it refuses would have kept node-cache from starting. */
+/** As strconv.ParseBool; node-cache does not start with a value that it refuses. */
 const isFalse = (text: string | undefined): boolean => ['0', 'f', 'F', 'false', 'FALSE', 'False'].includes(text ?? '');
 
 function addresses(list: string | undefined): readonly string[] | undefined {
@@ -146,7 +150,7 @@ function addresses(list: string | undefined): readonly string[] | undefined {
   return all.length > 0 && all.every((address) => isIP(address) !== 0) ? all : undefined;
 }
 
-/** Reads the flags wherever they stand: arguments, command, or the words of a shell's command line in either. */
+/** Reads the flags from command and args, and from the words of a shell's command line in either. */
 export function nodeCacheFlags({ command, args }: ContainerCommand): NodeCacheFlags {
   const words = [...command, ...args].flatMap((text) => text.split(/\s+/));
   return {

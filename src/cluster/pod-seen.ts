@@ -10,7 +10,7 @@ const status = z.object({
   lastState: z.object({ terminated: state }).nullish(),
 });
 
-/** core/v1 Pod: what `readPod` leaves out. */
+/** The fields of a core/v1 Pod that `readPod` does not read. */
 const pod = z.object({
   metadata: z.object({
     name: z.string(),
@@ -38,13 +38,13 @@ const pod = z.object({
 
 type Status = z.output<typeof status>;
 
-/** A container that ended as it should is no trouble. */
+/** Returns why a container waits or ended; not if it completed normally. */
 function troubleOf({ state: now, lastState }: Status): string[] {
   const reasons = [now?.waiting?.reason, now?.terminated?.reason, lastState?.terminated?.reason];
   return reasons.filter((reason): reason is string => typeof reason === 'string' && reason !== 'Completed');
 }
 
-/** A Pod as the checks see it; undefined for what is not well formed, which the API server does not store. */
+/** Reads a Pod; undefined if it is malformed. The API server stores no such Pod. */
 export function podSeen(object: unknown): PodSeen | undefined {
   const parsed = pod.safeParse(object).data;
   if (parsed === undefined) return undefined;
@@ -79,14 +79,14 @@ export interface PodSeen {
   readonly namespace: string;
   readonly name: string;
   readonly view: PodView;
-  /** What it is of; undefined for a Pod that stands alone. */
+  /** Its controller; absent for a Pod without one. */
   readonly owner?: OwnerSeen;
   readonly phase: string;
   readonly ready: boolean;
-  /** Its address; empty where it has none yet. */
+  /** Its address; empty if it has none yet. */
   readonly ip: string;
-  /** Of all containers. */
+  /** Sum over all containers. */
   readonly restarts: number;
-  /** Why a container does not run, or why it ended the last time: `CrashLoopBackOff`, `OOMKilled`. */
+  /** Why containers do not run, or why they ended last time: `CrashLoopBackOff`, `OOMKilled`. */
   readonly trouble: readonly string[];
 }

@@ -17,7 +17,7 @@ type ReadLogins = (json: string) => {
   readonly problems: readonly string[];
 };
 
-/** The two forms that a pull secret has. */
+/** Readers for the two formats of pull secrets. */
 export interface LoginReaders {
   /** A Secret's `.dockerconfigjson`. */
   readonly dockerConfig: ReadLogins;
@@ -26,28 +26,28 @@ export interface LoginReaders {
 }
 
 /**
- * Why an object gave nothing, or less than it could. `invalid` it is not what it should be · `too-many` there is more than
- * is read · `unavailable` the API server did not answer.
+ * Why an object gave nothing, or not everything. `invalid`: it has the wrong type or content · `too-many`: only part of it
+ * is read · `unavailable`: the API server did not answer.
  */
 type PullSecretCode = 'not-found' | 'forbidden' | 'invalid' | 'too-many' | 'unavailable';
 
-/** What could not be read, in words that hold nothing of a Secret's content. */
+/** Why something could not be read. The message holds nothing of a Secret's content. */
 export interface PullSecretProblem {
   readonly namespace: string;
   readonly code: PullSecretCode;
-  /** Begins with what it is about: `Secret shop/regcred: …`. */
+  /** Begins with the object's name: `Secret shop/regcred: …`. */
   readonly message: string;
 }
 
-/** One object that was read, or was not. */
+/** The result of reading one object. */
 export interface ReadObject<T> {
   readonly value: T;
-  /** The object was there and of use. */
+  /** Whether the object exists and is usable. */
   readonly good: boolean;
   readonly problem?: PullSecretProblem;
 }
 
-/** Milliseconds for one object: longer than any Pod waits, for the next Pod has use for it too. */
+/** Milliseconds for one object. Longer than any Pod waits, for the next Pod needs it too. */
 const TIMEOUT_MS = 5000;
 const MOST_LOGINS = 500;
 const MOST_MESSAGE = 300;
@@ -76,17 +76,17 @@ const advice: Readonly<Record<PullSecretCode, string>> = {
   unavailable: 'it could not be read',
 };
 
-/** How to read objects of a namespace. Names have to be checked before: see `isObjectName`. */
+/** Reads objects of a namespace. Check names with `isObjectName` first. */
 export interface PullSecretApi {
-  /** The logins in a Secret. Rejects with the signal's reason alone. */
+  /** Returns the logins in a Secret. Rejects only with the signal's reason. */
   secret(namespace: string, name: string, signal: AbortSignal): Promise<ReadObject<readonly PullLogin[]>>;
-  /** The names in a service account's imagePullSecrets. Rejects with the signal's reason alone. */
+  /** Returns the names in a service account's imagePullSecrets. Rejects only with the signal's reason. */
   serviceAccount(namespace: string, name: string, signal: AbortSignal): Promise<ReadObject<readonly string[]>>;
 }
 
 /**
- * Whether a name may stand in a path. Admission comes before validation: at this point a Pod may name `..` or
- * `../../other/secrets/x`. (DNS subdomain, RFC 1123)
+ * Reports whether a name is a DNS subdomain (RFC 1123) and may be used in a path. Admission comes before validation: a Pod
+ * may name `..` or `../../other/secrets/x` here.
  */
 export function isObjectName(name: string): boolean {
   return name.length <= 253 && /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/.test(name);
@@ -97,22 +97,22 @@ export function createPullSecretApi(client: Pick<KubeClient, 'request'>, readers
     kind: 'Secret' | 'ServiceAccount',
     [namespace, name]: readonly [string, string],
     signal: AbortSignal,
-    read: (object: unknown, where: Where) => ReadObject<T | undefined>,
+    read: (object: unknown, about: Subject) => ReadObject<T | undefined>,
   ): Promise<ReadObject<T | undefined>> => {
-    const where = { namespace, what: `${kind} ${namespace}/${name}` };
+    const about = { namespace, name: `${kind} ${namespace}/${name}` };
     const resource = kind === 'Secret' ? RESOURCES.secrets : RESOURCES.serviceAccounts;
     try {
       const path = resourcePath(resource, name, namespace);
-      return read(await client.request<unknown>({ path, timeoutMs: TIMEOUT_MS, signal }), where);
+      return read(await client.request<unknown>({ path, timeoutMs: TIMEOUT_MS, signal }), about);
     } catch (error) {
       signal.throwIfAborted();
-      return { value: undefined, good: false, problem: problemOf(error, where) };
+      return { value: undefined, good: false, problem: problemOf(error, about) };
     }
   };
   return {
     async secret(namespace, name, signal) {
-      const read = await get('Secret', [namespace, name], signal, (object, where) =>
-        readSecret(object, where, readers),
+      const read = await get('Secret', [namespace, name], signal, (object, about) =>
+        readSecret(object, about, readers),
       );
       return { ...read, value: read.value ?? [] };
     },
@@ -123,44 +123,48 @@ export function createPullSecretApi(client: Pick<KubeClient, 'request'>, readers
   };
 }
 
-interface Where {
+interface Subject {
   readonly namespace: string;
-  readonly what: string;
+  readonly name: string;
 }
 
-function tell(code: PullSecretCode, { namespace, what }: Where, detail = ''): { readonly problem: PullSecretProblem } {
-  const message = `${what}: ${advice[code]}${detail === '' ? '' : ` (${detail.slice(0, MOST_MESSAGE)})`}`;
+function withProblem(
+  code: PullSecretCode,
+  { namespace, name }: Subject,
+  detail = '',
+): { readonly problem: PullSecretProblem } {
+  const message = `${name}: ${advice[code]}${detail === '' ? '' : ` (${detail.slice(0, MOST_MESSAGE)})`}`;
   return { problem: { namespace, code, message } };
 }
 
-function problemOf(error: unknown, where: Where): PullSecretProblem {
-  // Only the API server's own words: other errors, and causes, may quote what they choked on.
-  if (!(error instanceof KubeError)) return tell('unavailable', where).problem;
+function problemOf(error: unknown, about: Subject): PullSecretProblem {
+  // Only the API server's own words: other errors, and causes, may quote the content that could not be parsed.
+  if (!(error instanceof KubeError)) return withProblem('unavailable', about).problem;
   const code = codes[error.code] ?? 'unavailable';
-  return tell(code, where, code === 'not-found' ? '' : error.message).problem;
+  return withProblem(code, about, code === 'not-found' ? '' : error.message).problem;
 }
 
-function readSecret(object: unknown, where: Where, readers: LoginReaders): ReadObject<readonly PullLogin[]> {
+function readSecret(object: unknown, about: Subject, readers: LoginReaders): ReadObject<readonly PullLogin[]> {
   const parsed = secretSchema.safeParse(object);
   const { type = '', data } = parsed.data ?? {};
   const form = formOf(type, readers);
   if (form === undefined) {
     const expected = 'expected the type kubernetes.io/dockerconfigjson or kubernetes.io/dockercfg';
-    return { value: [], good: false, ...tell('invalid', where, expected) };
+    return { value: [], good: false, ...withProblem('invalid', about, expected) };
   }
   const encoded = data?.[form.key];
   if (typeof encoded !== 'string') {
-    return { value: [], good: false, ...tell('invalid', where, `it has no ${form.key}`) };
+    return { value: [], good: false, ...withProblem('invalid', about, `it has no ${form.key}`) };
   }
   const { auths, problems } = form.read(Buffer.from(encoded, 'base64').toString('utf8'));
   const value = auths.slice(0, MOST_LOGINS);
   if (problems.length === 0) return { value, good: true };
   const more = problems.length > 1 ? `; ${problems.length - 1} more like this` : '';
   const first = withoutLogin(problems[0] ?? '');
-  return { value, good: value.length > 0, ...tell('invalid', where, `${form.key}: ${first}${more}`) };
+  return { value, good: value.length > 0, ...withProblem('invalid', about, `${form.key}: ${first}${more}`) };
 }
 
-/** A problem names a registry, which may be of any length and written as a URL with a login in it. */
+/** Cuts a problem, and removes logins from it: it quotes a registry's name, which may be a URL that holds a login. */
 function withoutLogin(problem: string): string {
   const start = problem.slice(0, MOST_PROBLEM).replaceAll(/(?<=")[^"]*@/g, '…@');
   return problem.length > MOST_PROBLEM ? start.replace(/(?<=")[^"]*$/, '…') : start;
@@ -172,8 +176,8 @@ function formOf(type: string, readers: LoginReaders): { readonly key: string; re
   return undefined;
 }
 
-function readServiceAccount(object: unknown, where: Where): ReadObject<readonly string[]> {
+function readServiceAccount(object: unknown, about: Subject): ReadObject<readonly string[]> {
   const parsed = serviceAccountSchema.safeParse(object);
-  if (!parsed.success) return { value: [], good: false, ...tell('invalid', where) };
+  if (!parsed.success) return { value: [], good: false, ...withProblem('invalid', about) };
   return { value: (parsed.data.imagePullSecrets ?? []).map(({ name }) => name), good: true };
 }

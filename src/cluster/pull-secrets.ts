@@ -19,29 +19,29 @@ interface PullSecretsOptions {
   readonly client: Pick<KubeClient, 'request'>;
   readonly readers: LoginReaders;
   readonly clock: Pick<Clock, 'monotonic'>;
-  /** Told of each object that could not be read, when it is tried and not when its failure is remembered. */
+  /** Called for each read that failed, not each time that a remembered failure is used. */
   readonly onProblem: (problem: PullSecretProblem) => void;
 }
 
 export interface PullSecrets {
   /**
-   * The logins that the kubelet would have for this Pod: those of its imagePullSecrets, in their order; of its service
-   * account's where it names none, which is when the API server copies them. Only Secrets of `namespace` are read, the
-   * namespace of the request. Never rejects: what cannot be read is left out, for the image may be public.
+   * Returns the logins that the kubelet would have for this Pod: from its imagePullSecrets, in their order; if it names
+   * none, from its service account's, which the API server copies in that case. Reads only Secrets of `namespace`, the
+   * namespace of the request. Never rejects: logins that cannot be read are left out, for the image may be public.
    * (kubelet pkg/credentialprovider/secrets, kube-apiserver plugin/pkg/admission/serviceaccount)
    */
-  readonly of: (
+  readonly loginsOf: (
     pod: Pick<PodView, 'imagePullSecrets' | 'serviceAccountName'>,
     namespace: string,
   ) => Promise<readonly PullLogin[]>;
-  /** Ends what is being read. */
+  /** Aborts all reads. */
   readonly close: () => void;
 }
 
-/** One Pod's share. The kubelet has no such limit; nobody needs more. */
+/** Most pull secrets and logins of one Pod. The kubelet has no such limit; no Pod needs more. */
 const MOST_SECRETS = 16;
 const MOST_LOGINS = 500;
-/** A Secret that changed counts a minute later; one that was missing is soon looked for again, as the kubelet does. */
+/** A changed Secret is noticed within a minute; a missing one is looked for again sooner, as the kubelet does. */
 const KEEP = { keepMs: 60_000, keepFailureMs: 10_000 } as const;
 const CHARACTERS = { secrets: 8 << 20, serviceAccounts: 1 << 20 } as const;
 
@@ -56,7 +56,7 @@ interface Parts {
   readonly api: PullSecretApi;
   readonly secrets: ObjectMemory<readonly PullLogin[]>;
   readonly serviceAccounts: ObjectMemory<readonly string[]>;
-  readonly tell: (problem: PullSecretProblem | undefined) => void;
+  readonly report: (problem: PullSecretProblem | undefined) => void;
   readonly signal: AbortSignal;
 }
 
@@ -67,11 +67,11 @@ export function createPullSecrets({ client, readers, clock, onProblem }: PullSec
     api: createPullSecretApi(client, readers),
     secrets: createObjectMemory({ ...common, characters: CHARACTERS.secrets, sizeOf: loginsSize }),
     serviceAccounts: createObjectMemory({ ...common, characters: CHARACTERS.serviceAccounts, sizeOf: namesSize }),
-    tell: (problem) => problem && onProblem(problem),
+    report: (problem) => problem && onProblem(problem),
     signal: ending.signal,
   };
   return {
-    async of({ imagePullSecrets, serviceAccountName }, namespace) {
+    async loginsOf({ imagePullSecrets, serviceAccountName }, namespace) {
       if (!isObjectName(namespace)) return [];
       const own = secretNames(parts, imagePullSecrets, `a Pod in namespace ${namespace}`, namespace);
       const names = own.length > 0 ? own : await serviceAccountSecrets(parts, namespace, serviceAccountName);
@@ -82,12 +82,17 @@ export function createPullSecrets({ client, readers, clock, onProblem }: PullSec
   };
 }
 
-/** The names that are read, of those listed: valid ones, each once, the first few. */
-function secretNames({ tell }: Parts, listed: readonly string[], owner: string, namespace: string): readonly string[] {
+/** Returns the listed names that are read: valid ones, without duplicates, the first `MOST_SECRETS`. */
+function secretNames(
+  { report }: Parts,
+  listed: readonly string[],
+  owner: string,
+  namespace: string,
+): readonly string[] {
   const names = [...new Set(listed.filter(isObjectName))];
   if (names.length > MOST_SECRETS) {
     const message = `${owner} names ${names.length} pull secrets: only the first ${MOST_SECRETS} are read`;
-    tell({ namespace, code: 'too-many', message });
+    report({ namespace, code: 'too-many', message });
   }
   return names.slice(0, MOST_SECRETS);
 }
@@ -96,7 +101,7 @@ async function serviceAccountSecrets(parts: Parts, namespace: string, name: stri
   if (!isObjectName(name)) return [];
   const read = async (): Promise<ReadObject<readonly string[]>> => {
     const account = await parts.api.serviceAccount(namespace, name, parts.signal);
-    parts.tell(account.problem);
+    parts.report(account.problem);
     return { ...account, value: secretNames(parts, account.value, `ServiceAccount ${namespace}/${name}`, namespace) };
   };
   const account = parts.serviceAccounts.get(`${namespace}/${name}`, read);
@@ -106,42 +111,42 @@ async function serviceAccountSecrets(parts: Parts, namespace: string, name: stri
 async function secretLogins(parts: Parts, namespace: string, name: string): Promise<readonly PullLogin[]> {
   const read = async (): Promise<ReadObject<readonly PullLogin[]>> => {
     const secret = await parts.api.secret(namespace, name, parts.signal);
-    parts.tell(secret.problem);
+    parts.report(secret.problem);
     return secret;
   };
   const secret = parts.secrets.get(`${namespace}/${name}`, read);
   if (secret === undefined) {
     const message = `Secret ${namespace}/${name}: not read, for too many others are being read`;
-    parts.tell({ namespace, code: 'unavailable', message });
+    parts.report({ namespace, code: 'unavailable', message });
   }
   return (await secret?.catch(() => undefined))?.value ?? [];
 }
 
 interface ObjectMemoryOptions<T> {
-  /** Milliseconds for which what was read is used again. */
+  /** Milliseconds for which an object is remembered. */
   readonly keepMs: number;
-  /** The same where it was not there or of no use. */
+  /** Milliseconds for which a missing or unusable object is remembered as such. */
   readonly keepFailureMs: number;
-  /** Most characters that are held, over all objects. */
+  /** Most characters that are remembered, over all objects. */
   readonly characters: number;
   readonly sizeOf: (value: T) => number;
   readonly clock: Pick<Clock, 'monotonic'>;
-  /** Ends all reading. */
+  /** Aborts all reads. */
   readonly closing: AbortSignal;
 }
 
-/** Objects of the API that were read a moment ago. */
+/** Remembers objects of the API for a short time. */
 export interface ObjectMemory<T> {
   /**
-   * The object of this key, by `read` where it is not remembered: once, for all who ask while it is under way. Undefined
-   * where too many others are being read. Rejects with what `read` rejects with.
+   * Returns the object of this key, from memory or else by `read`; concurrent calls share one read. Returns undefined if too
+   * many others are being read. Rejects with what `read` rejects with.
    */
   get(key: string, read: () => Promise<ReadObject<T>>): Promise<ReadObject<T>> | undefined;
 }
 
-/** Reads under way at once, and waiting: whoever creates Pods chooses how many objects are asked for. */
-const AT_ONCE = 8;
-const WAITING = 500;
+/** Most reads at a time, and most that wait: Pods choose how many objects are asked for. */
+const CONCURRENCY = 8;
+const MOST_WAITING = 500;
 const MOST_OBJECTS = 5000;
 const ENTRY_SIZE = 200;
 
@@ -153,7 +158,7 @@ export function createObjectMemory<T>(options: ObjectMemoryOptions<T>): ObjectMe
     sizeCalculation: ({ value }, key) => ENTRY_SIZE + key.length + sizeOf(value),
   });
   const reads = createCoalescer<ReadObject<T>>();
-  const slots = createSlots(AT_ONCE, WAITING);
+  const slots = createSlots(CONCURRENCY, MOST_WAITING);
   const keep = (key: string, object: ReadObject<T>): ReadObject<T> => {
     const until = clock.monotonic() + (object.good ? options.keepMs : options.keepFailureMs);
     kept.set(key, { ...object, until });

@@ -98,7 +98,7 @@ describe.runIf(hasCluster())('cluster facts from a real API server', () => {
       config,
       policy: policyConfig(config),
       own: {},
-      times: { everyMs: 100, againMs: 100 },
+      times: { intervalMs: 100, retryMs: 100 },
       reporter: report.reporter,
     });
     await source.ready;

@@ -334,7 +334,7 @@ describe.runIf(hasCluster())('warm-up on a real API server', () => {
       clock: systemClock,
       onProblem: () => {},
     });
-    const { warmUp, events } = replica(registry, { credentials: secrets.of });
+    const { warmUp, events } = replica(registry, { credentials: secrets.loginsOf });
     warmUp.start();
     await cluster.apply(deployment(without, 'a', reference));
     await expect.poll(events, patience).toEqual([`${reference} unauthorized`]);

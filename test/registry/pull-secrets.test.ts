@@ -73,7 +73,7 @@ function webhook(insecure: string[], { configured = [], identities = [] }: Recor
   return async (namespace: string, images: string[], imagePullSecrets: string[] = []) => {
     const containers = images.map((reference, index) => ({ name: `c${index}`, image: reference }));
     const spec = { containers, imagePullSecrets: imagePullSecrets.map((name) => ({ name })) };
-    const options = { platform, detector, credentials: pullSecrets.of };
+    const options = { platform, detector, credentials: pullSecrets.loginsOf };
     return (await podVerdicts(readPod({ spec }), { namespace, budgetMs: 10_000 }, options)).map(
       ({ resolver }) => resolver,
     );

@@ -138,8 +138,8 @@ describe('the preflight of use-vc', () => {
       name: 'kubernetes.default.svc.cluster.local',
       onChange: (value) => seen.push(value),
     });
-    await preflight.look();
-    await preflight.look();
+    await preflight.check();
+    await preflight.check();
     expect(seen).toEqual([preflight.answered]);
     return preflight.answered;
   };

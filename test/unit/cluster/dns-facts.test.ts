@@ -51,7 +51,12 @@ interface Setting {
 }
 
 async function start(answers: Answers, setting: Setting = {}) {
-  const { yaml = {}, own = {}, times = { everyMs: 40, againMs: 10, readMs: 500, tcpMs: 200 }, dnsPort = 1 } = setting;
+  const {
+    yaml = {},
+    own = {},
+    times = { intervalMs: 40, retryMs: 10, readMs: 500, tcpMs: 200 },
+    dnsPort = 1,
+  } = setting;
   const api = await startSmallApi(answering(answers));
   closers.push(() => api.close());
   const config = configSchema.parse({ glibc: { tcpPreflight: setting.dnsPort !== undefined }, ...yaml });
@@ -202,7 +207,7 @@ describe('cluster facts', () => {
     { title: 'silent', answer: () => {}, code: 'timeout' },
     { title: 'answering with something else', answer: { kind: 'Status' }, code: 'malformed' },
   ])('stay as they were where the API is $title, which is said once', async ({ answer, code }) => {
-    const times = { everyMs: 40, againMs: 10, readMs: 50, tcpMs: 50 };
+    const times = { intervalMs: 40, retryMs: 10, readMs: 50, tcpMs: 50 };
     const { source, answers, events, api } = await start(
       { [SERVICE]: service('10.96.0.99'), [DAEMON_SET]: daemonSet('169.254.20.10') },
       { times },
@@ -235,7 +240,7 @@ describe('cluster facts', () => {
   });
 
   it('an API that says nothing at the start holds nobody up, and is asked again soon', async () => {
-    const times = { everyMs: 60_000, againMs: 10, readMs: 300, tcpMs: 100, firstMs: 50 };
+    const times = { intervalMs: 60_000, retryMs: 10, readMs: 300, tcpMs: 100, readyMs: 50 };
     const { source, answers } = await start({ [SERVICE]: () => {}, [DAEMON_SET]: () => {} }, { times });
     await source.ready;
     expect(source.current.sources.dns).toBe('built-in');
@@ -286,7 +291,7 @@ describe('the preflight of use-vc', () => {
       {
         yaml: { cluster: { domain: 'cluster.local', nodeSearches: [] } },
         dnsPort: dns.port,
-        times: { everyMs: 40, againMs: 10, readMs: 500, tcpMs: 300 },
+        times: { intervalMs: 40, retryMs: 10, readMs: 500, tcpMs: 300 },
       },
     );
     await source.ready;
@@ -333,7 +338,7 @@ describe('the preflight of use-vc', () => {
     let seen = '';
     for (const look of looks) {
       dns.answers = look === '+';
-      await preflight.look();
+      await preflight.check();
       seen += preflight.answered ? 'Y' : 'n';
     }
     expect(seen).toBe(given);
@@ -346,10 +351,10 @@ describe('the preflight of use-vc', () => {
     let port = bad.port;
     const servers = () => [{ address: '127.0.0.1', port, timeoutMs: 2000 }];
     const preflight = createPreflight({ servers, name: 'x.', onChange: () => {} });
-    await preflight.look();
+    await preflight.check();
     expect(preflight.answered).toBe(false);
     port = good.port;
-    await preflight.look();
+    await preflight.check();
     expect(preflight.answered).toBe(true);
   });
 

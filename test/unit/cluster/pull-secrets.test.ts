@@ -30,8 +30,8 @@ afterEach(async () => {
 const pod = (imagePullSecrets: string[], serviceAccountName = 'default') => ({ imagePullSecrets, serviceAccountName });
 const login = (username: string, password = 's3cr3t') => ({ username, password });
 const config = (host: string, username: string) => dockerConfigSecret({ auths: { [host]: login(username) } });
-const users = async (...args: Parameters<PullSecrets['of']>) =>
-  (await pullSecrets.of(...args)).map(({ host, credential }) => `${credential.username}@${host}`);
+const users = async (...args: Parameters<PullSecrets['loginsOf']>) =>
+  (await pullSecrets.loginsOf(...args)).map(({ host, credential }) => `${credential.username}@${host}`);
 
 describe("a Pod's logins", () => {
   it('come from its pull secrets, in their order, of both types', async () => {
