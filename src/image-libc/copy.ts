@@ -22,22 +22,22 @@ interface LibcCopyOptions {
   readonly client: KubeClient;
   readonly clock: Pick<Clock, 'now'>;
   readonly canonical: (reference: string) => string;
-  /** Most objects that are written. Twice as many are read. */
+  /** Most objects that are written; twice as many are read. */
   readonly most: number;
   readonly backoff?: Backoff;
   readonly reporter?: Reporter;
 }
 
-/** All ImageLibcs, as far as they are used, and what we are about to add to them. */
+/** A copy of all usable ImageLibcs, and of the objects that we are about to write. */
 export interface LibcCopy {
   readonly reflector: Reflector<HeldLibc>;
   readonly index: LibcIndex;
   readonly state: PlanState;
-  /** Resolves to the error when a list or watch has failed. */
+  /** Resolves to the error of the first list or watch that fails. */
   readonly lost: Promise<KubeError>;
-  /** An object for this key is being written: it counts, though the watch has not brought it yet. */
+  /** Counts an object that is being written, until the watch brings it. */
   expect(key: StoreKey): void;
-  /** It was not written. */
+  /** Stops counting an object that was not written. */
   giveUp(name: string): void;
 }
 
@@ -51,7 +51,7 @@ export function createLibcCopy(options: LibcCopyOptions): LibcCopy {
       index.change(now, before);
     },
     onSynced: () => expected.clear(),
-    // A list whose continuation is too old begins anew: that is no loss.
+    // Not a failure: a list whose continuation has expired starts again.
     onError: (error) => void (error.code !== 'gone' && lose(error)),
   });
   return {
@@ -77,7 +77,7 @@ export function createLibcCopy(options: LibcCopyOptions): LibcCopy {
   };
 }
 
-interface Events {
+interface ReflectorCallbacks {
   readonly onChange: (name: string, now: HeldLibc | undefined, before: HeldLibc | undefined) => void;
   readonly onSynced: () => void;
   readonly onError: (error: KubeError) => void;
@@ -85,7 +85,7 @@ interface Events {
 
 function follow(
   { client, clock, most, canonical, reporter = silentReporter, backoff }: LibcCopyOptions,
-  { onChange, onSynced, onError }: Events,
+  { onChange, onSynced, onError }: ReflectorCallbacks,
 ): Reflector<HeldLibc> {
   const warn = reporter.warnings();
   const ignored = (name: string, why: string): void => warn('an ImageLibc is not used', { name, why });
@@ -117,14 +117,15 @@ function follow(
   });
 }
 
-/** What is held, by image. */
+/** The held ImageLibcs, by image. */
 interface LibcIndex {
-  /** `before` goes, `now` comes. */
+  /** Replaces `before` by `now`; undefined: there was or is no object. */
   change(now: HeldLibc | undefined, before: HeldLibc | undefined): void;
+  /** Returns the most specific declaration. */
   declared(image: string, platform: string, runs: readonly string[]): DeclaredLibc | undefined;
-  /** Of the digest that the image was last seen to stand for. */
+  /** Returns the verdict for the digest that the reference was last seen to stand for. */
   detected(image: string, platform: string, runs: readonly string[]): DetectedLibc | undefined;
-  /** Objects for a reference, whatever the command line. */
+  /** Returns the number of objects for a reference, with any command line. */
   runs(reference: string): number;
   size(): { readonly detected: number; readonly declared: number };
 }
@@ -143,8 +144,8 @@ export function createLibcIndex(): LibcIndex {
     },
     declared(image, platform, runs) {
       const all = [...declared.of(image)];
-      const fitting = all.filter((each) => (each.platform ?? platform) === platform && fits(each.run, runs));
-      return fitting.toSorted(byPrecision)[0];
+      const matching = all.filter((each) => (each.platform ?? platform) === platform && matches(each.run, runs));
+      return matching.toSorted(bySpecificity)[0];
     },
     detected(image, platform, runs) {
       const all = detected.of(referenceKey(image, platform));
@@ -158,14 +159,14 @@ export function createLibcIndex(): LibcIndex {
   };
 }
 
-const fits = (run: string | undefined, runs: readonly string[]): boolean => run === undefined || runs.includes(run);
+const matches = (run: string | undefined, runs: readonly string[]): boolean => run === undefined || runs.includes(run);
 
-const precision = ({ run, platform }: DeclaredLibc): number =>
+const specificity = ({ run, platform }: DeclaredLibc): number =>
   (run === undefined ? 0 : 2) + (platform === undefined ? 0 : 1);
 
-/** What is said of one command line or platform before what is said of all; then the first by name. */
-function byPrecision(a: DeclaredLibc, b: DeclaredLibc): number {
-  return precision(b) - precision(a) || (a.name < b.name ? -1 : 1);
+/** Puts declarations for one command line or platform before declarations for all, then sorts by name. */
+function bySpecificity(a: DeclaredLibc, b: DeclaredLibc): number {
+  return specificity(b) - specificity(a) || (a.name < b.name ? -1 : 1);
 }
 
 interface Groups<T> {
@@ -176,7 +177,7 @@ interface Groups<T> {
   size(): number;
 }
 
-/** Most groups have one member, and there are thousands: a set of one would take as much room as what is in it. */
+/** Stores a single member without a Set, for most of the thousands of groups have one: the Set would take as much memory again. */
 function createGroups<T extends object>(): Groups<T> {
   const groups = new Map<string, T | Set<T>>();
   let size = 0;

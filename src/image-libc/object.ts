@@ -15,7 +15,7 @@ import {
   readLibcStatus,
 } from './spec.ts';
 
-/** What a look-up found, as far as it is kept of an object. Small: there are thousands. */
+/** The fields that are kept of an ImageLibc that a look-up made. Small, for there are thousands. */
 export interface DetectedLibc {
   readonly kind: 'detected';
   /** {@link referenceKey} of image and platform. */
@@ -32,15 +32,15 @@ export interface DetectedLibc {
   readonly resourceVersion: string | undefined;
 }
 
-/** What a person says. */
+/** An ImageLibc that a person declared. */
 export interface DeclaredLibc {
   readonly kind: 'declared';
   readonly name: string;
-  /** Canonical. */
+  /** The canonical reference. */
   readonly image: string;
-  /** Absent: all. */
+  /** Undefined: all platforms. */
   readonly platform: string | undefined;
-  /** Absent: whatever the command line. */
+  /** Undefined: any command line. */
   readonly run: string | undefined;
   readonly verdict: Verdict;
 }
@@ -59,33 +59,33 @@ const LIBC_OF: Readonly<Record<LibcSpec['resolver'], Libc>> = {
 interface ReadOptions {
   /** Milliseconds since 1970. */
   readonly now: number;
-  /** The canonical name of a reference; throws where it is none. */
+  /** Returns the canonical name of a reference; throws if it is not one. */
   readonly canonical: (reference: string) => string;
-  /** For who keeps thousands: equal texts and verdicts become one. */
+  /** Makes equal texts and verdicts one, to keep thousands of objects small. */
   readonly shared?: SharedValues;
 }
 
-/** What an ImageLibc says, or, as a text, why nothing can be made of it. */
+/** Reads an ImageLibc; returns a text that says why if it cannot be used. */
 export function readImageLibc({ metadata, ...rest }: KubeObject, options: ReadOptions): HeldLibc | string {
-  let said: LibcSpec;
-  let seen: LibcStatus;
+  let spec: LibcSpec;
+  let status: LibcStatus;
   try {
-    said = readLibcSpec(rest['spec']);
-    seen = readLibcStatus(rest['status']);
+    spec = readLibcSpec(rest['spec']);
+    status = readLibcStatus(rest['status']);
   } catch (error) {
     if (error instanceof LibcFieldError) return error.message;
     throw error;
   }
-  const editor = takenBy(metadata);
-  if (said.detection === undefined || editor !== undefined) {
-    return declared(metadata.name, said, editor ?? resolverOwner(metadata), options);
+  const editor = editorOf(metadata);
+  if (spec.detection === undefined || editor !== undefined) {
+    return declared(metadata.name, spec, editor ?? resolverOwner(metadata), options);
   }
-  return detected(said, said.detection, seen, { ...options, resourceVersion: metadata.resourceVersion });
+  return detected(spec, spec.detection, status, { ...options, resourceVersion: metadata.resourceVersion });
 }
 
 function declared(
   name: string,
-  said: LibcSpec,
+  spec: LibcSpec,
   by: string | undefined,
   { canonical }: ReadOptions,
 ): DeclaredLibc | string {
@@ -94,12 +94,12 @@ function declared(
     return {
       kind: 'declared',
       name,
-      image: canonical(said.image),
-      platform: said.platform,
-      run: said.detection?.run,
+      image: canonical(spec.image),
+      platform: spec.platform,
+      run: spec.detection?.run,
       verdict: {
-        resolver: said.resolver,
-        libc: said.libc ?? LIBC_OF[said.resolver],
+        resolver: spec.resolver,
+        libc: spec.libc ?? LIBC_OF[spec.resolver],
         evidence: { source: 'store', detail, confidence: 1 },
       },
     };
@@ -133,12 +133,12 @@ function detected(
   };
 }
 
-/** The latest of `times`; what is no time, or in the future, is taken for long ago and for now. */
+/** Returns the latest of `times`, but not later than `now`. Missing and invalid times count as 0. */
 function latest(now: number, ...times: (number | undefined)[]): number {
   return Math.min(now, Math.max(0, ...times.map((each) => (each === undefined || Number.isNaN(each) ? 0 : each))));
 }
 
-/** What the store answers with. */
+/** Returns what the store answers for an object. */
 export function storedVerdict(held: DetectedLibc, platform: StoreKey['platform']): StoredVerdict {
   const { verdict, digest, executable, decidedBy, version, checkedAt } = held;
   return {
@@ -154,22 +154,22 @@ export function storedVerdict(held: DetectedLibc, platform: StoreKey['platform']
   };
 }
 
-/** The name of the object for what is found of a key: it stays the same, and says nothing. */
+/** Returns the name of a key's object: a hash, so that it is stable, valid and of bounded length. */
 export function imageLibcName({ image, platform, run }: StoreKey): string {
   return hash('sha256', JSON.stringify([image, platformName(platform), run]), 'hex').slice(0, 40);
 }
 
-/** Under this name our fields are ours (server-side apply). */
+/** The field manager that owns our fields (server-side apply). */
 export const FIELD_MANAGER = 'libc-dns-webhook';
 
-/** meta/v1 ManagedFieldsEntry, as far as it is read here. `fieldsV1` nests `f:<name>` keys. */
+/** The fields of a meta/v1 ManagedFieldsEntry that are read. `fieldsV1` nests `f:<name>` keys. */
 interface ManagedFields {
   readonly manager?: unknown;
   readonly fieldsV1?: { readonly 'f:spec'?: Readonly<Record<string, unknown>> };
 }
 
 interface Owner {
-  /** As it is: anybody may choose it. */
+  /** Unchecked: clients choose it freely. */
   readonly manager: string;
   readonly ownsResolver: boolean;
 }
@@ -191,23 +191,23 @@ function resolverOwnerOf(owners: readonly Owner[]): string | undefined {
   return manager === undefined ? undefined : printable(manager, 128);
 }
 
-/** Who wrote spec.resolver; undefined where the API server does not say. */
+/** Returns who wrote spec.resolver; undefined if the API server does not say. */
 function resolverOwner(metadata: ObjectMeta): string | undefined {
   return resolverOwnerOf(specOwners(metadata));
 }
 
 /**
- * Who has put another resolver into an object of ours, by editing it. An object of which we own nothing, such as one that a
- * backup brought back, was not edited: it says what it said.
+ * Returns who edited the resolver of an object of ours; undefined if nobody did. An object of which we own no field was not
+ * edited: a backup may have restored it.
  */
-function takenBy(metadata: ObjectMeta): string | undefined {
+function editorOf(metadata: ObjectMeta): string | undefined {
   const owners = specOwners(metadata);
   const ours = owners.filter(({ manager }) => manager === FIELD_MANAGER);
   if (ours.length === 0 || ours.some(({ ownsResolver }) => ownsResolver)) return undefined;
   return resolverOwnerOf(owners);
 }
 
-/** One copy of what thousands of objects say alike. */
+/** Keeps one copy of each value that thousands of objects share. */
 interface SharedValues {
   text(text: string): string;
   verdict(verdict: Verdict): Verdict;
@@ -215,7 +215,7 @@ interface SharedValues {
 
 const UNSHARED: SharedValues = { text: (text) => text, verdict: (verdict) => verdict };
 
-/** Images of one base say the same by the hundred; what is said once must not push that out for ever, so all begins anew. */
+/** Returns the first of equal values. Clears itself when full: one-off values must not keep out common ones for ever. */
 function createPool<T>(most: number): (key: string, value: T) => T {
   const pool = new Map<string, T>();
   return (key, value) => {
@@ -227,7 +227,7 @@ function createPool<T>(most: number): (key: string, value: T) => T {
   };
 }
 
-/** Remembers `most` of each. */
+/** Remembers at most `most` texts and as many verdicts. */
 export function createSharedValues(most = 1000): SharedValues {
   const texts = createPool<string>(most);
   const verdicts = createPool<Verdict>(most);

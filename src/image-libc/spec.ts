@@ -26,7 +26,7 @@ export interface LibcDetection {
   readonly decidedBy: (typeof DECIDED_BY)[number] | undefined;
   readonly executable: string | undefined;
   readonly detectorVersion: number;
-  /** Milliseconds since 1970, as are all times here; NaN where it is no time. */
+  /** Milliseconds since 1970, as are all times here; NaN if the text is not a time. */
   readonly seenAt: number;
 }
 
@@ -35,22 +35,22 @@ export interface LibcStatus {
   readonly lastUsedAt: number | undefined;
 }
 
-/** A field is not what it has to be. The message names it, and never holds what it was. */
+/** A field is invalid. The message names it, and never holds its value. */
 export class LibcFieldError extends Error {
   override readonly name = 'LibcFieldError';
 }
 
 type Fields = Readonly<Record<string, unknown>>;
 
-function wrong(path: string, expected: string): never {
+function fail(path: string, expected: string): never {
   throw new LibcFieldError(`${path}: expected ${expected}`);
 }
 
 const fieldsOf = (value: unknown, path: string): Fields =>
-  typeof value === 'object' && value !== null ? (value as Fields) : wrong(path, 'an object');
+  typeof value === 'object' && value !== null ? (value as Fields) : fail(path, 'an object');
 
 const textOf = (value: unknown, path: string, most: number): string =>
-  typeof value === 'string' && value.length <= most ? value : wrong(path, `at most ${most} characters of text`);
+  typeof value === 'string' && value.length <= most ? value : fail(path, `at most ${most} characters of text`);
 
 const optionalText = (value: unknown, path: string, most: number): string | undefined =>
   value === undefined ? undefined : textOf(value, path, most);
@@ -58,10 +58,10 @@ const optionalText = (value: unknown, path: string, most: number): string | unde
 const numberOf = (value: unknown, path: string, most: number): number =>
   Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= most
     ? (value as number)
-    : wrong(path, `a whole number from 0 to ${most}`);
+    : fail(path, `a whole number from 0 to ${most}`);
 
 const oneOf = <T extends string>(value: unknown, path: string, known: readonly T[]): T =>
-  known.includes(value as T) ? (value as T) : wrong(path, `one of ${known.join(', ')}`);
+  known.includes(value as T) ? (value as T) : fail(path, `one of ${known.join(', ')}`);
 
 const timeOf = (value: unknown, path: string): number => Date.parse(textOf(value, path, 40));
 
@@ -90,14 +90,14 @@ function detectionOf(value: unknown): LibcDetection {
 }
 
 /**
- * The spec of an ImageLibc, within the bounds of charts/libc-dns-webhook/files/imagelibcs.yaml, which may not be the ones in the
- * cluster. By hand and not by a schema: a replica reads tens of thousands before it is ready, and zod takes four times as long.
- * Throws {@link LibcFieldError}.
+ * Reads the spec of an ImageLibc. Checks the bounds of charts/libc-dns-webhook/files/imagelibcs.yaml itself, for the cluster may
+ * have another version of that file. Written without zod, which takes four times as long: a replica reads tens of thousands
+ * before it is ready. Throws {@link LibcFieldError}.
  */
 export function readLibcSpec(value: unknown): LibcSpec {
   const { image, platform, resolver, libc, evidence, detection } = fieldsOf(value, 'spec');
   return {
-    image: textOf(image, 'spec.image', 1024) || wrong('spec.image', 'the name of an image'),
+    image: textOf(image, 'spec.image', 1024) || fail('spec.image', 'the name of an image'),
     platform: optionalText(platform, 'spec.platform', 64),
     resolver: oneOf(resolver, 'spec.resolver', RESOLVERS),
     libc: libc === undefined ? undefined : oneOf(libc, 'spec.libc', LIBCS),
@@ -106,7 +106,7 @@ export function readLibcSpec(value: unknown): LibcSpec {
   };
 }
 
-/** Its status. Throws {@link LibcFieldError}. */
+/** Reads the status of an ImageLibc. Throws {@link LibcFieldError}. */
 export function readLibcStatus(value: unknown): LibcStatus {
   const { checkedAt, lastUsedAt } = value === undefined ? {} : fieldsOf(value, 'status');
   return {

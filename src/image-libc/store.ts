@@ -15,10 +15,10 @@ import { createLibcCopy, type LibcCopy } from './copy.ts';
 import { type DetectedLibc, type HeldLibc, imageLibcName, storedVerdict } from './object.ts';
 import { expired, isStorable, planDelete, planPut, type WritePlan } from './writes.ts';
 
-/** What is written: a verdict, its last use, or its end. */
+/** What is written: a verdict, its last use, or its deletion. */
 type ImageLibcWrite = 'verdict' | 'use' | 'delete';
 
-const UNWRITTEN: Readonly<Record<ImageLibcWrite, string>> = {
+const TROUBLES: Readonly<Record<ImageLibcWrite, string>> = {
   verdict: 'verdicts cannot be written to ImageLibcs',
   use: 'the last use of verdicts cannot be written to ImageLibcs',
   delete: 'unused ImageLibcs cannot be deleted',
@@ -27,15 +27,15 @@ const UNWRITTEN: Readonly<Record<ImageLibcWrite, string>> = {
 export interface ImageLibcStoreOptions {
   readonly client: KubeClient;
   readonly clock: Clock;
-  /** The canonical name of a reference; throws where it is none. */
+  /** Returns the canonical name of a reference; throws if it is not one. */
   readonly canonical: (reference: string) => string;
-  /** Most objects that are written. Twice as many are read. */
+  /** Most objects that are written; twice as many are read. */
   readonly most: number;
-  /** Milliseconds for which a tag is taken to stand for the same image. */
+  /** Milliseconds for which a tag is assumed to stand for the same image. */
   readonly tagTtlMs: number;
   /** Milliseconds without use after which an object is deleted. Default 30 days. */
   readonly expireMs?: number;
-  /** Milliseconds between looks for what is to be deleted; the first one comes sooner. Default one hour. */
+  /** Milliseconds between sweeps for unused objects; the first sweep comes sooner. Default one hour. */
   readonly sweepMs?: number;
   readonly backoff?: Backoff;
   readonly reporter?: Reporter;
@@ -47,18 +47,18 @@ interface ImageLibcStats {
   /** Writes that wait. */
   readonly waiting: number;
   readonly synced: boolean;
-  /** When the API server was last heard of, milliseconds since 1970; undefined: never. */
+  /** When the API server last answered, milliseconds since 1970; undefined: never. */
   readonly contactAt: number | undefined;
 }
 
 export interface ImageLibcStore extends VerdictStore {
   /**
-   * Resolves when the first list is complete, when it fails, or after 5 s. Never rejects: a store that is not there
-   * costs look-ups, and readiness should wait for it, not depend on it.
+   * Resolves when the first list is complete, when it fails, or after 5 s. Never rejects: readiness waits for the store but
+   * does not depend on it, for a missing store only costs look-ups.
    */
   readonly ready: Promise<void>;
   stats(): ImageLibcStats;
-  /** Writes what was found just now, two seconds at most, and ends. */
+  /** Writes waiting verdicts, for two seconds at most, and ends. */
   close(): Promise<void>;
 }
 
@@ -66,12 +66,12 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const GRACE_MS = 2000;
 
-/** Of each kind. A cluster of ten thousand new images is written in half an hour. */
+/** For each kind of write. Ten thousand new images are written in half an hour. */
 const PACE = { perSecond: 5, burst: 50 };
 const MOST_WAITING = 1000;
 
-const SETTLES: Readonly<Record<ImageLibcWrite, ReadonlySet<KubeErrorCode>>> = {
-  // Where nothing is found, the resource is not installed: apply creates objects.
+const REFUSALS: Readonly<Record<ImageLibcWrite, ReadonlySet<KubeErrorCode>>> = {
+  // Without not-found: apply creates objects, so it means that the resource is not installed.
   verdict: new Set(['conflict', 'invalid']),
   use: new Set(['conflict', 'invalid', 'not-found']),
   delete: new Set(['conflict', 'invalid', 'not-found']),
@@ -83,18 +83,18 @@ async function settled({ reflector, lost }: LibcCopy): Promise<void> {
   await Promise.race([reflector.ready, lost, sleep(READY_MS, undefined, { ref: false })]);
 }
 
-/** Verdicts as ImageLibc objects, for all replicas: docs/image-libc.md. */
+/** Keeps verdicts as ImageLibc objects, for all replicas: docs/image-libc.md. */
 export function createImageLibcStore(options: ImageLibcStoreOptions): ImageLibcStore {
   const { clock, tagTtlMs, most } = options;
   const copy = createLibcCopy(options);
   const { index, reflector, state } = copy;
   const queues = createQueues(options, copy);
-  // Each replica writes uses after another time, so that most are written by one alone.
+  // Each replica has another interval, so that one of them writes most uses for all.
   const limits = { most, recheckMs: tagTtlMs / 2, reuseMs: DAY_MS * (0.5 + Math.random() / 2) };
   const plan = (key: StoreKey, verdict: StoredVerdict): WritePlan | undefined =>
     planPut(key, verdict, state, { ...limits, now: clock.now() });
-  const remove = (name: string, isToGo: (held: DetectedLibc) => boolean): void =>
-    queues.delete.add(name, () => planDelete(name, state, isToGo));
+  const remove = (name: string, shouldDelete: (held: DetectedLibc) => boolean): void =>
+    queues.delete.add(name, () => planDelete(name, state, shouldDelete));
   const stopSweeps = startSweeps(options, reflector, remove);
   return {
     ready: settled(copy),
@@ -143,24 +143,24 @@ function createQueues(options: ImageLibcStoreOptions, copy: LibcCopy): Queues {
       ready: copy.reflector.ready,
       pace: createTokenBucket({ ...PACE, clock }),
       most: MOST_WAITING,
-      settles: SETTLES[kind],
+      refusals: REFUSALS[kind],
       ...(backoff && { backoff }),
-      trouble: reporter.trouble(UNWRITTEN[kind]),
+      trouble: reporter.trouble(TROUBLES[kind]),
       count: (result) => reporter.metrics.cluster.stored(kind, result),
       onRefused(name, error) {
         if (kind === 'verdict') copy.giveUp(name);
-        // Somebody else owns the object: theirs wins, as it should.
+        // Conflicts are expected: somebody else owns a field, and keeps it.
         if (error.code !== 'conflict') warn('an ImageLibc was not written', { name, error: error.message });
       },
     });
   return { verdict: queue('verdict'), use: queue('use'), delete: queue('delete') };
 }
 
-/** Deletes now and then what nobody uses. Every replica does: who comes second finds it gone. Returns the end of it. */
+/** Deletes unused objects from time to time. Every replica does: the second finds them deleted. Returns a function that ends it. */
 function startSweeps(
   { clock, most, expireMs = 30 * DAY_MS, sweepMs = HOUR_MS }: ImageLibcStoreOptions,
   reflector: Reflector<HeldLibc>,
-  remove: (name: string, isToGo: (held: DetectedLibc) => boolean) => void,
+  remove: (name: string, shouldDelete: (held: DetectedLibc) => boolean) => void,
 ): () => void {
   const sweep = (): void => {
     const unused = reflector.synced ? expired(reflector.items, { most, expireMs, now: clock.now() }) : [];

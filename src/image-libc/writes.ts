@@ -5,13 +5,13 @@ import type { KubeRequest } from '../kubernetes/client.ts';
 import { resourcePath, RESOURCES } from '../kubernetes/objects.ts';
 import { type DetectedLibc, FIELD_MANAGER, type HeldLibc, imageLibcName, referenceKey } from './object.ts';
 
-/** Command lines of one reference that are stored: Jobs may come with another one each. */
+/** Most command lines of one reference that are stored: each Job may have another one. */
 const MOST_RUNS = 16;
 
 export interface PlanState {
-  /** What is held under a name. */
+  /** Returns the object of this name. */
   held(name: string): HeldLibc | undefined;
-  /** Objects of a reference, and in all, those that we have written just now included. */
+  /** Returns the number of objects of a reference and of all objects, including those that are being written. */
   count(reference: string): { readonly runs: number; readonly all: number };
   readonly synced: boolean;
 }
@@ -19,9 +19,9 @@ export interface PlanState {
 interface PlanLimits {
   /** Most objects. */
   readonly most: number;
-  /** Milliseconds by which a tag's check has to be newer than the stored one to be written. */
+  /** Milliseconds: a newer check of a tag is written only if it is this much later than the stored one. */
   readonly recheckMs: number;
-  /** Milliseconds by which a use has to be later than the stored one to be written. */
+  /** Milliseconds: a newer use is written only if it is this much later than the stored one. */
   readonly reuseMs: number;
 }
 
@@ -31,8 +31,8 @@ export interface WritePlan {
 }
 
 /**
- * What has to be written of a verdict that was found or used at `now`; undefined: nothing. Little is: the verdict once, its
- * last use and its tag's last check coarsely.
+ * Returns what has to be written for a verdict that was found or used at `now`; undefined: nothing. Writes are rare: the
+ * verdict once, its last use and the tag's last check at long intervals.
  */
 export function planPut(
   key: StoreKey,
@@ -45,7 +45,7 @@ export function planPut(
   const held = state.held(name);
   if (held?.kind === 'declared') return undefined;
   if (held !== undefined && !isBetter(verdict, held)) return planUse(name, verdict, held, { now, ...limits });
-  // What older rules found is not to look like what ours did.
+  // A write would mark the verdict of older rules as made by the current ones.
   if (verdict.inspection.outdated === true) return undefined;
   if (held === undefined) {
     const { runs, all } = state.count(referenceKey(key.image, platformName(key.platform)));
@@ -54,13 +54,13 @@ export function planPut(
   return { kind: 'verdict', request: applyVerdict(key, verdict) };
 }
 
-/** Whether a verdict says more than the one that is held. */
+/** Reports whether a verdict is better than the stored one. */
 function isBetter({ inspection, checkedAt }: StoredVerdict, held: DetectedLibc): boolean {
   if (inspection.digest !== held.digest) return checkedAt > held.checkedAt;
   if (inspection.outdated === true || held.version > DETECTOR_VERSION) return false;
   if (held.version < DETECTOR_VERSION) return true;
   const [ours, theirs] = [inspection.verdict.evidence.confidence, held.verdict.evidence.confidence];
-  // The stored one is in whole percents.
+  // The stored confidence is rounded to whole percents.
   return ours > theirs + 0.005;
 }
 
@@ -76,26 +76,26 @@ function planUse(
   return { kind: 'use', request: applyUse(name, { checkedAt: checked, lastUsedAt: now }) };
 }
 
-/** The deletion of what is held under a name, if it is still such that `isToGo`. */
+/** Returns the deletion of an object if `shouldDelete` still holds for it. */
 export function planDelete(
   name: string,
   state: PlanState,
-  isToGo: (held: DetectedLibc) => boolean,
+  shouldDelete: (held: DetectedLibc) => boolean,
 ): KubeRequest | undefined {
   const held = state.held(name);
-  if (held?.kind !== 'detected' || held.resourceVersion === undefined || !isToGo(held)) return undefined;
+  if (held?.kind !== 'detected' || held.resourceVersion === undefined || !shouldDelete(held)) return undefined;
   return deleteUnchanged(name, held.resourceVersion);
 }
 
-/** Below this share of `most` there is room again. */
-const ROOMY = 0.9;
+/** When there are too many objects, deletions leave this share of `most`. */
+const KEPT_SHARE = 0.9;
 
 interface Unused {
   readonly name: string;
   readonly lastUsedAt: number;
 }
 
-/** The objects that nobody has used for long, and, where there are too many, those used longest ago; these first. */
+/** Returns unused objects and, if there are too many, the least recently used ones; least recently used first. */
 export function expired(
   items: ReadonlyMap<string, HeldLibc>,
   { most, expireMs, now }: { readonly most: number; readonly expireMs: number; readonly now: number },
@@ -104,7 +104,7 @@ export function expired(
     held.kind === 'detected' ? [{ name, lastUsedAt: held.lastUsedAt }] : [],
   );
   const byUse = found.toSorted((a, b) => a.lastUsedAt - b.lastUsedAt);
-  const tooMany = byUse.length >= most ? byUse.length - Math.floor(most * ROOMY) : 0;
+  const tooMany = byUse.length >= most ? byUse.length - Math.floor(most * KEPT_SHARE) : 0;
   return byUse.filter(({ lastUsedAt }, place) => place < tooMany || now - lastUsedAt >= expireMs);
 }
 
@@ -113,7 +113,7 @@ const SOURCES: ReadonlySet<string> = new Set(['executable', 'base-layer', 'histo
 
 const secondsOf = (milliseconds: number): string => `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;
 
-/** Whether the schema has room for it. Pods choose references and, by their nodeSelector, platforms. */
+/** Reports whether a verdict fits the schema. Pods choose references and, by their nodeSelector, platforms. */
 export function isStorable({ image, platform }: StoreKey, { inspection }: StoredVerdict): boolean {
   const { verdict, executable = '' } = inspection;
   return (
@@ -127,7 +127,7 @@ export function isStorable({ image, platform }: StoreKey, { inspection }: Stored
   );
 }
 
-/** Without force: what somebody else has set stays as it is (kubernetes.io: server-side apply, conflicts). */
+/** Applies without force: fields that somebody else has set stay as they are (kubernetes.io: server-side apply, conflicts). */
 function apply(name: string, fields: object, subresource = ''): KubeRequest {
   return {
     method: 'PATCH',
@@ -139,7 +139,7 @@ function apply(name: string, fields: object, subresource = ''): KubeRequest {
   };
 }
 
-/** Writes a verdict that this version of the detector has found. */
+/** Returns the request that writes a verdict of the current detector. */
 export function applyVerdict(key: StoreKey, { inspection, checkedAt }: StoredVerdict): KubeRequest {
   const { verdict, digest, executable, decidedBy } = inspection;
   const { source, detail, confidence } = verdict.evidence;
@@ -162,14 +162,14 @@ export function applyVerdict(key: StoreKey, { inspection, checkedAt }: StoredVer
   });
 }
 
-/** Writes when an object was last used, and its image last seen to be the same. Milliseconds since 1970. */
+/** Returns the request that writes when an object was last used and its tag last checked; milliseconds since 1970. */
 function applyUse(name: string, use: { readonly checkedAt: number; readonly lastUsedAt: number }): KubeRequest {
   const { checkedAt, lastUsedAt } = use;
   const status = { checkedAt: secondsOf(checkedAt), lastUsedAt: secondsOf(lastUsedAt) };
   return apply(name, { status }, '/status');
 }
 
-/** Deletes the object as it was seen: somebody may have used or edited it since. */
+/** Deletes an object only if it is unchanged: somebody may have used or edited it meanwhile. */
 function deleteUnchanged(name: string, resourceVersion: string): KubeRequest {
   return {
     method: 'DELETE',

@@ -6,34 +6,34 @@ import { type KubeError, type KubeErrorCode, transportError } from './errors.ts'
 
 export interface WriteQueueOptions {
   readonly client: Pick<KubeClient, 'request'>;
-  /** Nothing is written before. Never rejects. */
+  /** The first write waits for it. Never rejects. */
   readonly ready: Promise<void>;
   readonly pace: TokenBucket;
-  /** Most writes that wait; the oldest gives way to a new one. */
+  /** Most writes that wait; a further one replaces the oldest. */
   readonly most: number;
-  /** Codes that say that the one object is not to be written; all others say that nothing can be written now. */
-  readonly settles: ReadonlySet<KubeErrorCode>;
-  /** Milliseconds: first wait after a failure, doubled at each further one up to `most`, with jitter. */
+  /** Codes with which the API server refuses this one write; all others mean that nothing can be written now. */
+  readonly refusals: ReadonlySet<KubeErrorCode>;
+  /** Milliseconds: the first wait after a failure, doubled at each further one up to `most`, with jitter. */
   readonly backoff?: Backoff;
-  /** Reported where nothing can be written, and once something is again. */
+  /** Reported while nothing can be written. */
   readonly trouble?: Trouble;
-  /** Called when the API server refused this one write: it is not tried again. */
+  /** Called when the API server has refused a write: it is not tried again. */
   readonly onRefused?: (name: string, error: KubeError) => void;
-  /** Counts what came of each attempt; `dropped`: the write gave way to newer ones. */
+  /** Called with the result of each attempt; `dropped`: a newer write took its place. */
   readonly count?: (result: WriteResult) => void;
 }
 
 type WriteResult = 'written' | 'dropped' | KubeErrorCode;
 
-/** Makes the request when its turn has come; undefined where there is nothing to write any more. */
+/** Makes the request when its turn has come; undefined if there is nothing left to write. */
 type Plan = () => KubeRequest | undefined;
 
-/** Writes in the background, one after the other. */
+/** Writes in the background, one object after the other. */
 export interface WriteQueue {
-  /** A later write of the same name takes the place of one that waits. */
+  /** Replaces a waiting write of the same name. */
   add(name: string, plan: Plan): void;
   readonly waiting: number;
-  /** Writes what waits for `graceMs` more, without waiting for tokens or after failures, and ends. */
+  /** Writes what waits, for at most `graceMs` and without waits for tokens or after failures, and ends. */
   close(graceMs: number): Promise<void>;
 }
 
@@ -48,7 +48,7 @@ interface Lane {
   draining: boolean;
 }
 
-/** The API server takes writes, even if not this one. */
+/** Notes that the API server accepts writes, even if it refused this one. */
 function recovered(lane: Lane): void {
   if (lane.failures > 0) lane.options.trouble?.recovered();
   lane.failures = 0;
@@ -62,9 +62,8 @@ async function backOff(lane: Lane, error: KubeError): Promise<void> {
   await pause(waitMs, lane.ending.signal);
 }
 
-/** Writes the first that waits. */
 async function writeOne(lane: Lane, name: string, plan: Plan): Promise<void> {
-  const { client, pace, settles, onRefused, count } = lane.options;
+  const { client, pace, refusals, onRefused, count } = lane.options;
   const request = plan();
   if (request === undefined) return;
   pace.take();
@@ -76,12 +75,12 @@ async function writeOne(lane: Lane, name: string, plan: Plan): Promise<void> {
     if (lane.ended.signal.aborted) return;
     const known = transportError(error, name);
     count?.(known.code);
-    if (settles.has(known.code)) {
+    if (refusals.has(known.code)) {
       recovered(lane);
       onRefused?.(name, known);
       return;
     }
-    // Where nothing can be written, the newest plan of the name is the one to try again.
+    // Tries this write again, unless a newer one of the same name waits.
     if (!lane.waiting.has(name) && !lane.ending.signal.aborted) lane.waiting.set(name, plan);
     await backOff(lane, known);
   }

@@ -31,7 +31,7 @@ function queueWith(change: Partial<WriteQueueOptions> = {}) {
     ready: Promise.resolve(),
     pace: free,
     most: 3,
-    settles: new Set(['conflict']),
+    refusals: new Set(['conflict']),
     backoff: { first: 10, most: 20 },
     trouble: recordingTrouble(told),
     onRefused: (name, { code }) => void told.push(`refused ${name} ${code}`),
