@@ -8,7 +8,7 @@ import type { KubeObject } from './objects.ts';
 
 export interface KubeRequest {
   readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-  /** Absolute, as {@link resourcePath} makes it. */
+  /** Absolute, as `resourcePath` makes it. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | boolean>>;
   /** Sent as JSON, with `contentType`: `application/json`, or one of the patch types. */
@@ -21,44 +21,85 @@ export interface KubeRequest {
 }
 
 export interface WatchRequest extends KubeRequest {
-  /** Milliseconds without a byte after which a watch is taken for dead. */
+  /** Milliseconds without a byte after which a watch counts as dead. */
   readonly idleMs: number;
-  /** Called when the server has taken the watch on. */
+  /** Called when the server has accepted the watch. */
   readonly onOpen?: () => void;
 }
 
-/** One line of a watch. `ERROR` never comes out: it is thrown. */
+/** One event of a watch. `ERROR` events are thrown instead. */
 export interface WatchEvent {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
   readonly object: KubeObject;
 }
 
-/** The Kubernetes API, in JSON. Every failure is a {@link KubeError}. */
+/** Calls the Kubernetes API in JSON. Every failure is a {@link KubeError}. */
 export interface KubeClient {
   /** The API server's address, for logs. */
   readonly server: string;
-  /** The answer's object. */
+  /** Resolves to the object in the response. */
   request<T = KubeObject>(request: KubeRequest): Promise<T>;
   /**
-   * The events of a watch until the server ends it. Throws where it fails: `gone` where the resourceVersion is too old,
-   * `timeout` where nothing at all came for `idleMs`. Leaving the loop ends the watch.
+   * Yields the events of a watch until the server ends it. Throws `gone` if the resourceVersion is too old, `timeout` if
+   * no byte came for `idleMs`. Leaving the loop ends the watch.
    */
   watch(request: WatchRequest): AsyncGenerator<WatchEvent>;
   close(): Promise<void>;
 }
 
-/** How calls are authenticated and carried; `kube-config.ts` makes it from a kubeconfig or a service account. */
+/** Authenticates and sends calls; `kubeconfig.ts` makes it from a kubeconfig or a service account. */
 export interface Transport {
   readonly server: string;
-  /** Asked for each call: tokens and client certificates are renewed behind it. */
+  /** Called for each request: it renews tokens and client certificates. */
   prepare(): Promise<{ readonly headers: Readonly<Record<string, string>>; readonly dispatcher: Dispatcher }>;
   close(): Promise<void>;
 }
 
 const TIMEOUT_MS = 10_000;
 
-/** A page of 500 objects stays far below; etcd holds no single one above 3 MiB. */
+/** Most bytes of a response. A page of 500 objects stays far below; no object in etcd is larger than 3 MiB. */
 const MOST_BYTES = 64 * 1024 * 1024;
+
+export function createKubeClient(transport: Transport): KubeClient {
+  return {
+    server: transport.server,
+    async request<T>(request: KubeRequest): Promise<T> {
+      const what = describe(request);
+      const limit = AbortSignal.timeout(request.timeoutMs ?? TIMEOUT_MS);
+      const signal = request.signal === undefined ? limit : AbortSignal.any([limit, request.signal]);
+      try {
+        const { statusCode, body } = await send(transport, request, {}, signal);
+        const text = await readText(body, what);
+        if (statusCode < 200 || statusCode > 299) throw statusError(statusCode, text, what);
+        return parse(text, what) as T;
+      } catch (error) {
+        request.signal?.throwIfAborted();
+        throw transportError(error, what);
+      }
+    },
+    async *watch({ idleMs, onOpen, ...asked }): AsyncGenerator<WatchEvent> {
+      const request = { ...asked, query: { ...asked.query, watch: true } };
+      const what = describe(request);
+      const ended = new AbortController();
+      const signal = asked.signal === undefined ? ended.signal : AbortSignal.any([asked.signal, ended.signal]);
+      const timeouts = { headersTimeout: asked.timeoutMs ?? TIMEOUT_MS, bodyTimeout: idleMs };
+      try {
+        const { statusCode, body } = await send(transport, request, timeouts, signal);
+        if (statusCode !== 200) throw statusError(statusCode, await readText(body, what), what);
+        onOpen?.();
+        for await (const lines of readLines(body as AsyncIterable<Buffer>)) {
+          for (const line of lines) yield readEvent(line, what);
+        }
+      } catch (error) {
+        asked.signal?.throwIfAborted();
+        throw transportError(error, what);
+      } finally {
+        ended.abort();
+      }
+    },
+    close: () => transport.close(),
+  };
+}
 
 type Answer = Dispatcher.ResponseData;
 
@@ -66,7 +107,7 @@ function describe({ method = 'GET', path, query }: KubeRequest): string {
   return `${query?.['watch'] === true ? 'watch' : method} ${path}`;
 }
 
-/** A login may ask a program or a server of its own, which may hang. */
+/** Prepares a call with its own timeout: a login may ask a program or another server, which may hang. */
 async function prepared(transport: Transport, { timeoutMs = TIMEOUT_MS }: KubeRequest, signal: AbortSignal) {
   const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
   const ready = await beforeAbort(transport.prepare(), limit);
@@ -130,53 +171,12 @@ function readEvent(line: string, what: string): WatchEvent {
   return event as WatchEvent;
 }
 
-export function createKubeClient(transport: Transport): KubeClient {
-  return {
-    server: transport.server,
-    async request<T>(request: KubeRequest): Promise<T> {
-      const what = describe(request);
-      const limit = AbortSignal.timeout(request.timeoutMs ?? TIMEOUT_MS);
-      const signal = request.signal === undefined ? limit : AbortSignal.any([limit, request.signal]);
-      try {
-        const { statusCode, body } = await send(transport, request, {}, signal);
-        const text = await readText(body, what);
-        if (statusCode < 200 || statusCode > 299) throw statusError(statusCode, text, what);
-        return parse(text, what) as T;
-      } catch (error) {
-        request.signal?.throwIfAborted();
-        throw transportError(error, what);
-      }
-    },
-    async *watch({ idleMs, onOpen, ...asked }): AsyncGenerator<WatchEvent> {
-      const request = { ...asked, query: { ...asked.query, watch: true } };
-      const what = describe(request);
-      const ended = new AbortController();
-      const signal = asked.signal === undefined ? ended.signal : AbortSignal.any([asked.signal, ended.signal]);
-      const timeouts = { headersTimeout: asked.timeoutMs ?? TIMEOUT_MS, bodyTimeout: idleMs };
-      try {
-        const { statusCode, body } = await send(transport, request, timeouts, signal);
-        if (statusCode !== 200) throw statusError(statusCode, await readText(body, what), what);
-        onOpen?.();
-        for await (const lines of readLines(body as AsyncIterable<Buffer>)) {
-          for (const line of lines) yield readEvent(line, what);
-        }
-      } catch (error) {
-        asked.signal?.throwIfAborted();
-        throw transportError(error, what);
-      } finally {
-        ended.abort();
-      }
-    },
-    close: () => transport.close(),
-  };
-}
-
-/** No object in etcd is larger than 3 MiB by default; in JSON some are twice that. */
+/** Characters. No object in etcd is larger than 3 MiB by default; in JSON some are twice that. */
 const MOST_LINE = 16 * 1024 * 1024;
 
 /**
- * The lines of a stream of UTF-8, without their ends and without empty ones: those that end in one chunk at a time, for each step of
- * a generator costs as much as a line. Throws {@link KubeError} (malformed) at a line of more than 16 Mi characters.
+ * Yields the non-empty lines of a UTF-8 stream without their line ends, all lines that end in one chunk together: each step
+ * of a generator costs as much as a line. Throws {@link KubeError} (malformed) at a line of more than `most` characters.
  */
 export async function* readLines(
   stream: AsyncIterable<Buffer>,

@@ -2,28 +2,29 @@ import type { WatchEvent } from './client.ts';
 import { type KubeObject, objectKey } from './objects.ts';
 
 export interface CopyOptions<T> {
-  /** What is remembered of an object; undefined: nothing, as if it were not there. */
+  /** Returns what to remember of an object; undefined: the object is ignored. */
   readonly keep: (object: KubeObject) => T | undefined;
   /** Most objects that are remembered. Absent: all. */
   readonly most?: number;
   /** Called for each object beyond `most`. */
   readonly onTooMany?: (key: string) => void;
-  /** Called after each change of what is remembered; `now` undefined: it is gone. */
+  /** Called after each change of what is remembered; `now` undefined: the object was deleted. */
   readonly onChange?: (key: string, now: T | undefined, before: T | undefined) => void;
 }
 
-/** A list that is being read. */
+/** Collects a list that is being read. */
 export interface NewList {
   add(object: KubeObject): void;
-  /** It was deleted meanwhile. */
+  /** Removes an object that was deleted meanwhile. */
   remove(object: KubeObject): void;
+  /** Replaces the copy's objects by the list's. */
   done(): void;
 }
 
-/** What is remembered of a collection's objects. */
+/** A copy of a collection of the API: what `keep` returns of each object. */
 export interface CollectionCopy<T> {
   readonly items: ReadonlyMap<string, T>;
-  /** Begins a new list: what is added to it counts once `done` is called, and what is not in it is gone then. */
+  /** Starts a new list, which replaces all objects once `done` is called. */
   list(): NewList;
   apply(event: WatchEvent): void;
 }

@@ -1,8 +1,8 @@
 import { messageOf } from '../util/text.ts';
 
 /**
- * What a call to the API server came to. `conflict` is also "exists already", `gone` a resourceVersion that is too old to
- * go on from, `invalid` an object the server refused, `unreachable` no answer at all.
+ * Why a call to the API server failed. `conflict`: also "already exists" · `gone`: the resourceVersion or continuation is too
+ * old · `invalid`: the server refused the object · `unreachable`: there was no response.
  */
 export type KubeErrorCode =
   | 'unreachable'
@@ -21,7 +21,7 @@ export type KubeErrorCode =
 export class KubeError extends Error {
   override readonly name = 'KubeError';
   readonly code: KubeErrorCode;
-  /** The HTTP status; absent where there was no answer. */
+  /** The HTTP status; undefined if there was no response. */
   readonly status: number | undefined;
 
   constructor(code: KubeErrorCode, message: string, options: { cause?: unknown; status?: number } = {}) {
@@ -31,17 +31,17 @@ export class KubeError extends Error {
   }
 }
 
-/** Whether a call came to one of these. */
+/** Reports whether an error is a {@link KubeError} with one of these codes. */
 export function isKubeError(error: unknown, ...codes: readonly KubeErrorCode[]): error is KubeError {
   return error instanceof KubeError && codes.includes(error.code);
 }
 
-/** The error itself, where it is one; what else was thrown on the way is of `code`. */
+/** Returns a {@link KubeError} as it is; wraps anything else in one with `code`. */
 export function asKubeError(error: unknown, code: KubeErrorCode): KubeError {
   return error instanceof KubeError ? error : new KubeError(code, String(error), { cause: error });
 }
 
-/** Returns code and message of anything that was thrown; the code is the class's name where it is no {@link KubeError}. */
+/** Returns code and message of anything that was thrown; the code is the error's name if it is not a {@link KubeError}. */
 export function codedError(error: unknown): { readonly code: string; readonly message: string } {
   if (error instanceof KubeError) return error;
   return { code: error instanceof Error ? error.name : 'Error', message: messageOf(error) };
@@ -61,7 +61,7 @@ const CODES: Readonly<Record<number, KubeErrorCode>> = {
 
 const MOST_MESSAGE = 500;
 
-/** The error that an HTTP status and its body (a meta/v1 Status, mostly) stand for. */
+/** Returns the error for an HTTP status and its body, usually a meta/v1 Status. */
 export function statusError(status: number, body: string, what: string): KubeError {
   const code = CODES[status] ?? 'server';
   return new KubeError(code, `${what}: ${serverMessage(body) ?? `HTTP status ${status}`}`, { status });
@@ -72,14 +72,14 @@ function serverMessage(body: string): string | undefined {
     const { message } = JSON.parse(body) as { message?: unknown };
     if (typeof message === 'string' && message !== '') return message.slice(0, MOST_MESSAGE);
   } catch {
-    // Proxies in between answer in HTML: the status alone tells more.
+    // Proxies answer in HTML: then the status says more than the body.
   }
   return undefined;
 }
 
 const TIMEOUTS = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT']);
 
-/** The error that a failure of the transport stands for. */
+/** Returns the error for a failure of the transport. */
 export function transportError(error: unknown, what: string): KubeError {
   if (error instanceof KubeError) return error;
   const { name, code, message } = error as Error & { code?: string };

@@ -11,30 +11,31 @@ interface FollowOptions<T> {
   readonly name: string;
   readonly namespace?: string;
   readonly clock: Pick<Clock, 'now'>;
-  /** What is seen before anything was read. */
+  /** The value of `seen` before the first read. */
   readonly unseen: T;
-  /** Of the object; of undefined where there is none. */
+  /** Reads the object; undefined: it does not exist. */
   readonly read: (object: KubeObject | undefined) => T;
-  /** What is seen where it could not be read or watched; the same `seen` where that changes nothing. */
+  /** Returns the value of `seen` after a failed read or watch; the same value if nothing changes. */
   readonly onTrouble: (seen: T, error: KubeError) => T;
-  /** Reported where the object cannot be read or watched. */
+  /** Reported while the object cannot be read or watched. */
   readonly trouble?: Trouble;
 }
 
 interface Followed<T> {
+  /** What `read` made of the object's last known state. */
   readonly seen: T;
-  /** Whether changes are heard of: false while the API server cannot be reached. */
+  /** Whether changes still arrive: false while the API server cannot be reached. */
   readonly inContact: boolean;
-  /** Calls back when `seen` has changed. */
+  /** Calls `listener` when `seen` has changed. */
   onChange(listener: () => void): void;
   close(): Promise<void>;
 }
 
-/** Bookmarks come about once a minute. */
+/** Milliseconds. Bookmarks come about once a minute. */
 const CONTACT_MS = 180_000;
 
 /**
- * Lists and watches one object by its name: RBAC can grant that with `resourceNames`
+ * Lists and watches one object by its name, which RBAC can grant with `resourceNames`
  * (kubernetes.io/docs/reference/access-authn-authz/rbac: referring to resources).
  */
 export function followObject<T>(options: FollowOptions<T>): Followed<T> {

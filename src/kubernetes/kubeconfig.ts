@@ -13,12 +13,45 @@ import { KubeError } from './errors.ts';
 export interface KubeConfigOptions {
   /** Kubeconfig files, as in KUBECONFIG. Absent: the service account mounted into our own Pod. */
   readonly files?: readonly string[];
-  /** One of their contexts. Absent: the current one. */
+  /** The context to use. Absent: the current one. */
   readonly context?: string;
   readonly userAgent: string;
 }
 
-function ofServiceAccount(): KubeConfig {
+export interface KubeConfigTransport extends Transport {
+  /** The namespace of the context, or of our own Pod. */
+  readonly namespace: string | undefined;
+}
+
+/**
+ * Creates the transport for a kubeconfig or our own service account, with every login that client-node supports (tokens
+ * renewed on disk, exec plugins, OIDC, client certificates). Unlike its generated clients, it reuses connections. Throws
+ * {@link KubeError} (invalid) if there is no usable configuration.
+ */
+export function kubeConfigTransport(options: KubeConfigOptions): KubeConfigTransport {
+  const config = load(options);
+  let open: { readonly fingerprint: string; readonly dispatcher: Dispatcher } | undefined;
+  return {
+    server: config.getCurrentCluster()?.server ?? '',
+    namespace: config.getContextObject(config.getCurrentContext())?.namespace,
+    async prepare() {
+      const tls: RequestOptions = {};
+      await config.applyToHTTPSOptions(tls);
+      const fingerprint = fingerprintOf(tls);
+      if (open?.fingerprint !== fingerprint) {
+        // Does not wait: calls under way may still use the old connections.
+        void open?.dispatcher.close();
+        open = { fingerprint, dispatcher: dispatcherFor(config, tls) };
+      }
+      const basic = typeof tls.auth === 'string' ? { authorization: `Basic ${btoa(tls.auth)}` } : {};
+      const headers = { ...basic, ...trimmed(tls.headers as Record<string, string>), 'user-agent': options.userAgent };
+      return { headers, dispatcher: open.dispatcher };
+    },
+    close: async () => await open?.dispatcher.destroy(),
+  };
+}
+
+function serviceAccountConfig(): KubeConfig {
   const config = new KubeConfig();
   try {
     config.loadFromCluster();
@@ -29,7 +62,7 @@ function ofServiceAccount(): KubeConfig {
 }
 
 function load({ files, context }: KubeConfigOptions): KubeConfig {
-  const config = files === undefined ? ofServiceAccount() : readKubeConfig(files);
+  const config = files === undefined ? serviceAccountConfig() : readKubeConfig(files);
   if (context !== undefined) config.setCurrentContext(context);
   if (config.getCurrentCluster() === null) {
     const named = config.getCurrentContext();
@@ -42,17 +75,12 @@ function load({ files, context }: KubeConfigOptions): KubeConfig {
   return config;
 }
 
-/** What a connection depends on: a new CA or client certificate needs new connections. */
-const fingerprint = ({ ca, cert, key }: RequestOptions): string => [ca, cert, key].map(String).join('\n');
-
-export interface KubeConfigTransport extends Transport {
-  /** The context's, or our own Pod's. */
-  readonly namespace: string | undefined;
-}
+/** Identifies what a connection depends on: a new CA or client certificate needs new connections. */
+const fingerprintOf = ({ ca, cert, key }: RequestOptions): string => [ca, cert, key].map(String).join('\n');
 
 type Connect = buildConnector.BuildOptions;
 
-/** HTTP/1.1, as few connections as there are calls at once; a watch keeps one to itself. */
+/** Uses HTTP/1.1: one connection for each concurrent call, and one for each watch. */
 function dispatcherFor(config: KubeConfig, tls: RequestOptions): Dispatcher {
   const options = config.createDispatcherOptions(config.getCurrentCluster(), tls as AgentOptions);
   const common = { allowH2: false, keepAliveTimeout: 60_000, connectTimeout: 5000 };
@@ -70,37 +98,9 @@ function dispatcherFor(config: KubeConfig, tls: RequestOptions): Dispatcher {
   }
 }
 
-/** A token that comes from a file ends with the file's last line. */
+/** Removes the line end of tokens that come from files. */
 const trimmed = (headers: Readonly<Record<string, string>> = {}): Record<string, string> =>
   Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, value.trim()]));
-
-/**
- * The transport that a kubeconfig or our own service account describes, with everything client-node knows of logging in
- * (tokens that are renewed on disk, exec plugins, OIDC, client certificates). Connections are kept and shared, which its
- * generated clients do not do. Throws {@link KubeError} (invalid) where there is no usable configuration.
- */
-export function kubeConfigTransport(options: KubeConfigOptions): KubeConfigTransport {
-  const config = load(options);
-  let open: { readonly of: string; readonly dispatcher: Dispatcher } | undefined;
-  return {
-    server: config.getCurrentCluster()?.server ?? '',
-    namespace: config.getContextObject(config.getCurrentContext())?.namespace,
-    async prepare() {
-      const tls: RequestOptions = {};
-      await config.applyToHTTPSOptions(tls);
-      const of = fingerprint(tls);
-      if (open?.of !== of) {
-        // Calls under way end in their own time.
-        void open?.dispatcher.close();
-        open = { of, dispatcher: dispatcherFor(config, tls) };
-      }
-      const basic = typeof tls.auth === 'string' ? { authorization: `Basic ${btoa(tls.auth)}` } : {};
-      const headers = { ...basic, ...trimmed(tls.headers as Record<string, string>), 'user-agent': options.userAgent };
-      return { headers, dispatcher: open.dispatcher };
-    },
-    close: async () => await open?.dispatcher.destroy(),
-  };
-}
 
 interface Exec {
   readonly apiVersion?: string;
@@ -108,18 +108,18 @@ interface Exec {
   readonly env?: readonly object[] | null;
 }
 
-/** A command with a slash is found from the kubeconfig's own folder (client-go: clientcmd/loader.go, GetAuthInfoFileReferences). */
+/** Resolves a command with a slash against the kubeconfig's folder (client-go: clientcmd/loader.go, GetAuthInfoFileReferences). */
 function withExec(user: User, folder: string): User {
   const exec = user.exec as Exec | null | undefined;
   if (typeof exec?.command !== 'string') return user;
   const command = exec.command.includes(sep) ? resolve(folder, exec.command) : exec.command;
-  // Plugins answer in the version that it names (kubernetes.io: Authenticating, client-go credential plugins, input and output).
+  // Plugins answer in the version that this names (kubernetes.io: Authenticating, client-go credential plugins, input and output).
   const info = { kind: 'ExecCredential', apiVersion: exec.apiVersion, spec: { interactive: false } };
   const env = [...(exec.env ?? []), { name: 'KUBERNETES_EXEC_INFO', value: JSON.stringify(info) }];
   return { ...user, exec: { ...exec, command, env } };
 }
 
-/** client-node does not know the key that kubectl writes; this is how it has the token of a service account. */
+/** Adds the user's `tokenFile`, which client-node ignores, in the form that it uses for a service account's token. */
 function withTokenFile(user: User, tokenFile: unknown, folder: string): User {
   if (typeof tokenFile !== 'string' || tokenFile === '') return user;
   return { ...user, authProvider: { name: 'tokenFile', config: { tokenFile: resolve(folder, tokenFile) } } };
@@ -129,8 +129,8 @@ interface Users {
   readonly users?: readonly { readonly name: string; readonly user?: { readonly tokenFile?: unknown } | null }[] | null;
 }
 
-/** One file; its relative paths are of its own folder. Undefined where there is nothing in it. */
-function readOne(file: string): KubeConfig | undefined {
+/** Reads one kubeconfig, with paths relative to its folder; undefined if the file is empty. */
+function readFile(file: string): KubeConfig | undefined {
   const text = readFileSync(file, 'utf8');
   const content = parse(text, { prettyErrors: false, logLevel: 'silent' }) as Users | null;
   if (content === null) return undefined;
@@ -145,28 +145,28 @@ function readOne(file: string): KubeConfig | undefined {
   return config;
 }
 
-function firstOfName<T extends { readonly name: string }>(all: readonly T[]): T[] {
+function uniqueByName<T extends { readonly name: string }>(all: readonly T[]): T[] {
   return [...Map.groupBy(all, ({ name }) => name).values()].flatMap(([first]) => first ?? []);
 }
 
 /**
- * The files of a KUBECONFIG as one: of clusters, users and contexts of the same name the first counts, whole, and the current
- * context is that of the first file that names one (kubernetes.io: Organizing Cluster Access Using kubeconfig Files).
- * Throws {@link KubeError} (invalid), naming the file that cannot be read.
+ * Merges the files of a KUBECONFIG: the first cluster, user or context of a name wins as a whole, and the current context is
+ * the first that a file names (kubernetes.io: Organizing Cluster Access Using kubeconfig Files). Throws {@link KubeError}
+ * (invalid), naming the file that cannot be read.
  */
 export function readKubeConfig(files: readonly string[]): KubeConfig {
   const configs = files.flatMap((file) => {
     try {
-      return readOne(file) ?? [];
+      return readFile(file) ?? [];
     } catch (error) {
       throw new KubeError('invalid', `kubeconfig ${file}: ${messageOf(error)}`, { cause: error });
     }
   });
   const merged = new KubeConfig();
   merged.loadFromOptions({
-    clusters: firstOfName(configs.flatMap(({ clusters }) => clusters)),
-    users: firstOfName(configs.flatMap(({ users }) => users)),
-    contexts: firstOfName(configs.flatMap(({ contexts }) => contexts)),
+    clusters: uniqueByName(configs.flatMap(({ clusters }) => clusters)),
+    users: uniqueByName(configs.flatMap(({ users }) => users)),
+    contexts: uniqueByName(configs.flatMap(({ contexts }) => contexts)),
     currentContext: configs.map(({ currentContext }) => currentContext).find(Boolean),
   });
   return merged;

@@ -4,43 +4,70 @@ import { asKubeError } from './errors.ts';
 import { createLeaseClaim, type LeaseClaim, type LeaseClaimOptions } from './lease.ts';
 
 interface LeaderOptions extends Omit<LeaseClaimOptions, 'durationMs'> {
-  /** Called when we lead from now on. */
+  /** Called when this replica becomes the leader. */
   readonly onStarted?: () => void;
-  /** Called when we no longer lead. The election waits for it, but not for longer than the Lease lasts. */
+  /** Called when this replica no longer leads. The election waits for it, but not for longer than the Lease lasts. */
   readonly onStopped?: (why: string) => void | Promise<void>;
-  /** Called when another replica leads from now on. */
+  /** Called when another replica becomes the leader. */
   readonly onLeader?: (identity: string) => void;
-  /** Reported where the Lease can be neither read nor written. */
+  /** Reported while the Lease cannot be read or written. */
   readonly trouble?: Trouble;
   readonly timing?: LeaderTiming;
 }
 
-/** Milliseconds, as client-go's LeaseDuration, RenewDeadline and RetryPeriod: the first is the longest, the last the shortest. */
+/** client-go's LeaseDuration, RenewDeadline and RetryPeriod, in milliseconds. Each has to be shorter than the one before. */
 interface LeaderTiming {
-  /** For which nobody else may take the Lease. Whole seconds. */
+  /** For how long no other replica may take the Lease. Whole seconds. */
   readonly durationMs: number;
-  /** After which a leader that could not renew it stops. */
+  /** After how long a leader that cannot renew the Lease stops. */
   readonly renewMs: number;
-  /** Between attempts, with up to a fifth more. */
+  /** The wait between attempts; up to a fifth is added. */
   readonly retryMs: number;
 }
 
 export interface Leader {
   /**
-   * Whether we lead now: asked before each act, for a process that was stopped for a while learns of it only by this.
-   * False from the moment the Lease could not be renewed in time, by whichever clock says so.
+   * Reports whether this replica leads now. Call it before each action: a process that was suspended learns only here that
+   * it no longer leads. False once the Lease was not renewed in time, by either clock.
    */
   isLeader(): boolean;
   /** Stops leading and frees the Lease. Never rejects. */
   close(): Promise<void>;
 }
 
-/** Little depends on who leads: this asks the API server for less than client-go's 15, 10 and 2 seconds. */
+/** Slower than client-go's 15, 10 and 2 seconds, for little depends on who leads: it means fewer API calls. */
 const TIMING: LeaderTiming = { durationMs: 30_000, renewMs: 20_000, retryMs: 5000 };
 
 const RELEASE_MS = 2000;
 
 const LEAST_TIMEOUT_MS = 100;
+
+/**
+ * Takes part in the election of one replica by a Lease (coordination.k8s.io/v1), as client-go's leaderelection does: the
+ * holder renews it; the others take it once they have seen it unchanged for its duration. While the API server does not
+ * answer or refuses, no replica leads, and each goes on trying.
+ */
+export function createLeader(options: LeaderOptions): Leader {
+  const closing = new AbortController();
+  const timing = options.timing ?? TIMING;
+  const election: Election = {
+    options,
+    timing,
+    claim: createLeaseClaim({ ...options, durationMs: timing.durationMs }),
+    signal: closing.signal,
+    renewedAt: undefined,
+    holder: '',
+  };
+  const running = elect(election);
+  let ended: Promise<void> | undefined;
+  return {
+    isLeader: () => mayAct(election),
+    async close() {
+      closing.abort();
+      await (ended ??= running.then(async () => await end(election)));
+    },
+  };
+}
 
 interface Moment {
   readonly wall: number;
@@ -52,13 +79,13 @@ interface Election {
   readonly timing: LeaderTiming;
   readonly claim: LeaseClaim;
   readonly signal: AbortSignal;
-  /** When the last renewal that succeeded was sent. Undefined: we do not lead. */
+  /** When the last successful renewal was sent. Undefined: we do not lead. */
   renewedAt: Moment | undefined;
-  /** The last leader that was told of. */
+  /** The last leader that was reported. */
   holder: string;
 }
 
-/** A suspended machine's monotonic clock stands still, and a wall clock may be set back: the one that says more counts. */
+/** Takes the larger of two clocks: a monotonic clock stops while the machine is suspended, a wall clock may be set back. */
 function msSince(moment: Moment, clock: LeaderOptions['clock']): number {
   return Math.max(clock.now() - moment.wall, clock.monotonic() - moment.monotonic);
 }
@@ -67,7 +94,7 @@ function mayAct({ renewedAt, timing, options }: Election): boolean {
   return renewedAt !== undefined && msSince(renewedAt, options.clock) < timing.renewMs;
 }
 
-/** Resolves to whether all that leading had begun was ended in the time that the Lease still stands for us. */
+/** Stops leading. Resolves to whether `onStopped` has ended within the duration of the Lease. */
 async function stepDown(election: Election, why: string): Promise<boolean> {
   if (election.renewedAt === undefined) return true;
   election.renewedAt = undefined;
@@ -112,7 +139,7 @@ async function attempt(election: Election): Promise<void> {
 async function elect(election: Election): Promise<void> {
   const { signal, timing } = election;
   while (!signal.aborted) {
-    // Before anything else: we may have slept through the time for which we led.
+    // First of all: the process may have been suspended for longer than its Lease.
     if (!mayAct(election)) await stepDown(election, 'the Lease was not renewed in time');
     try {
       await attempt(election);
@@ -129,33 +156,6 @@ async function end(election: Election): Promise<void> {
   const isIdle = await stepDown(election, 'shutting down');
   if (!isIdle) return;
   const limits = { signal: AbortSignal.timeout(RELEASE_MS), timeoutMs: RELEASE_MS };
-  // Also where we do not know that we lead: the answer to our last write may have been lost.
+  // Even if we do not know that we lead: the response to our last write may have been lost.
   await election.claim.release(limits).catch(() => undefined);
-}
-
-/**
- * Takes part in the election of one replica by a Lease (coordination.k8s.io/v1), as client-go's leaderelection does: whoever
- * holds it renews it; the others take it once they have seen it unchanged for as long as it lasts. Where the API server
- * does not answer or refuses, nobody leads, and it is tried on.
- */
-export function createLeader(options: LeaderOptions): Leader {
-  const closing = new AbortController();
-  const timing = options.timing ?? TIMING;
-  const election: Election = {
-    options,
-    timing,
-    claim: createLeaseClaim({ ...options, durationMs: timing.durationMs }),
-    signal: closing.signal,
-    renewedAt: undefined,
-    holder: '',
-  };
-  const running = elect(election);
-  let ended: Promise<void> | undefined;
-  return {
-    isLeader: () => mayAct(election),
-    async close() {
-      closing.abort();
-      await (ended ??= running.then(async () => await end(election)));
-    },
-  };
 }

@@ -9,11 +9,10 @@ export interface LeaseClaimOptions {
   readonly client: Pick<KubeClient, 'request'>;
   readonly namespace: string;
   readonly name: string;
-  /** Ours; no two replicas may have the same. */
+  /** The identity of this replica; it has to be unique. */
   readonly identity: string;
-  /** Milliseconds, whole seconds, for which a claim stands unless it is renewed. */
+  /** Milliseconds for which a claim holds unless it is renewed. Whole seconds. */
   readonly durationMs: number;
-  /** `now`: milliseconds since 1970. `monotonic`: milliseconds that never go back. */
   readonly clock: Clock;
 }
 
@@ -24,20 +23,20 @@ interface ClaimLimits {
 }
 
 interface Claim {
-  /** Whether the Lease is ours now. */
+  /** Whether this replica holds the Lease now. */
   readonly held: boolean;
-  /** Who holds it; empty: not known, for somebody else wrote at the same time. */
+  /** The holder's identity; empty: not known, for another replica wrote at the same time. */
   readonly holder: string;
 }
 
 export interface LeaseClaim {
-  /** Renews our claim, takes a Lease that is free or has run out, or sees who holds it. Rejects with `KubeError`. */
+  /** Renews our claim, takes a Lease that is free or has expired, or finds out who holds it. Rejects with `KubeError`. */
   attempt(limits: ClaimLimits): Promise<Claim>;
-  /** Frees the Lease where it is ours, so that another need not wait for it to run out. Rejects with `KubeError`. */
+  /** Frees the Lease if this replica holds it, so that others need not wait for its end. Rejects with `KubeError`. */
   release(limits: ClaimLimits): Promise<void>;
 }
 
-/** What is read of coordination.k8s.io/v1 LeaseSpec. Anything else that stands there is taken for a Lease nobody holds. */
+/** The fields of a coordination.k8s.io/v1 LeaseSpec that are read. An invalid spec counts as a Lease without a holder. */
 const leaseSpec = z
   .object({
     holderIdentity: z.string().nullish(),
@@ -47,15 +46,38 @@ const leaseSpec = z
   })
   .catch({});
 
-/** Whatever a Lease says of itself, a holder that is gone is not waited for much longer than ours. */
+/** In durations of ours: the longest wait for a holder that is gone, whatever duration its Lease names. */
 const LONGEST_WAIT = 4;
 
-/** meta/v1 MicroTime: six digits, no more and no fewer. */
+/** Formats a meta/v1 MicroTime: exactly six digits of the second. */
 const microTime = (milliseconds: number): string => new Date(milliseconds).toISOString().replace('Z', '000Z');
+
+/** Creates one replica's claim to a Lease. Each write names the version it replaces: of two concurrent writes one is refused. */
+export function createLeaseClaim(options: LeaseClaimOptions): LeaseClaim {
+  const path = resourcePath(RESOURCES.leases, options.name, options.namespace);
+  const state: ClaimState = { ...options, path, seen: undefined };
+  return {
+    async attempt(limits) {
+      try {
+        if (await renew(state, limits)) return { held: true, holder: options.identity };
+        return await take(state, limits);
+      } catch (error) {
+        if (isKubeError(error, 'conflict')) return { held: false, holder: '' };
+        throw error;
+      }
+    },
+    async release(limits) {
+      const lease = await read(state, limits);
+      if (lease === undefined || holderOf(lease) !== options.identity) return;
+      const renewTime = microTime(options.clock.now());
+      await replace(state, lease, { holderIdentity: '', leaseDurationSeconds: 1, renewTime }, limits);
+    },
+  };
+}
 
 interface Seen {
   readonly lease: KubeObject;
-  /** When we first saw this version: the holder's own clock may be wrong (client-go leaderelection.go, observedTime). */
+  /** When we first saw this version, monotonic: the holder's clock may be wrong (client-go leaderelection.go, observedTime). */
   readonly at: number;
 }
 
@@ -76,95 +98,72 @@ function claimedSpec({ identity, durationMs, clock }: LeaseClaimOptions, before:
   };
 }
 
-interface Claiming extends LeaseClaimOptions {
+interface ClaimState extends LeaseClaimOptions {
   readonly path: string;
   seen: Seen | undefined;
 }
 
-function note(claiming: Claiming, lease: KubeObject): void {
-  if (lease.metadata.resourceVersion === claiming.seen?.lease.metadata.resourceVersion) return;
-  claiming.seen = { lease, at: claiming.clock.monotonic() };
+function note(state: ClaimState, lease: KubeObject): void {
+  if (lease.metadata.resourceVersion === state.seen?.lease.metadata.resourceVersion) return;
+  state.seen = { lease, at: state.clock.monotonic() };
 }
 
-async function replace(claiming: Claiming, lease: KubeObject, spec: object, limits: ClaimLimits): Promise<void> {
-  const { client, path } = claiming;
-  // Whatever else stands in it stays; metadata.resourceVersion is among it, and makes the write conditional.
+async function replace(state: ClaimState, lease: KubeObject, spec: object, limits: ClaimLimits): Promise<void> {
+  const { client, path } = state;
+  // Keeps all other fields. metadata.resourceVersion is one of them, and makes the write conditional.
   const body = { ...lease, spec: { ...(lease['spec'] as object | undefined), ...spec } };
-  note(claiming, await client.request({ method: 'PUT', path, body, ...limits }));
+  note(state, await client.request({ method: 'PUT', path, body, ...limits }));
 }
 
-async function create(claiming: Claiming, limits: ClaimLimits): Promise<void> {
-  const { client, namespace, name } = claiming;
+async function create(state: ClaimState, limits: ClaimLimits): Promise<void> {
+  const { client, namespace, name } = state;
   const body = {
     apiVersion: 'coordination.k8s.io/v1',
     kind: 'Lease',
     metadata: { name, namespace },
-    spec: claimedSpec(claiming, undefined),
+    spec: claimedSpec(state, undefined),
   };
   const path = resourcePath(RESOURCES.leases, undefined, namespace);
-  note(claiming, await client.request({ method: 'POST', path, body, ...limits }));
+  note(state, await client.request({ method: 'POST', path, body, ...limits }));
 }
 
-async function read(claiming: Claiming, limits: ClaimLimits): Promise<KubeObject | undefined> {
+async function read(state: ClaimState, limits: ClaimLimits): Promise<KubeObject | undefined> {
   try {
-    const lease = await claiming.client.request({ path: claiming.path, ...limits });
-    note(claiming, lease);
+    const lease = await state.client.request({ path: state.path, ...limits });
+    note(state, lease);
     return lease;
   } catch (error) {
     if (!isKubeError(error, 'not-found')) throw error;
-    claiming.seen = undefined;
+    state.seen = undefined;
     return undefined;
   }
 }
 
-function isFree({ identity, durationMs, clock, seen }: Claiming, lease: KubeObject): boolean {
+function isFree({ identity, durationMs, clock, seen }: ClaimState, lease: KubeObject): boolean {
   const { holderIdentity, leaseDurationSeconds } = specOf(lease);
   if (!holderIdentity || holderIdentity === identity) return true;
-  const said = (leaseDurationSeconds ?? 0) * 1000;
-  const waitMs = Math.min(Math.max(said, durationMs), LONGEST_WAIT * durationMs);
+  const holdersMs = (leaseDurationSeconds ?? 0) * 1000;
+  const waitMs = Math.min(Math.max(holdersMs, durationMs), LONGEST_WAIT * durationMs);
   return seen !== undefined && clock.monotonic() - seen.at >= waitMs;
 }
 
-async function take(claiming: Claiming, limits: ClaimLimits): Promise<Claim> {
-  const lease = await read(claiming, limits);
-  if (lease !== undefined && !isFree(claiming, lease)) return { held: false, holder: holderOf(lease) };
-  if (lease === undefined) await create(claiming, limits);
-  else await replace(claiming, lease, claimedSpec(claiming, lease), limits);
-  return { held: true, holder: claiming.identity };
+async function take(state: ClaimState, limits: ClaimLimits): Promise<Claim> {
+  const lease = await read(state, limits);
+  if (lease !== undefined && !isFree(state, lease)) return { held: false, holder: holderOf(lease) };
+  if (lease === undefined) await create(state, limits);
+  else await replace(state, lease, claimedSpec(state, lease), limits);
+  return { held: true, holder: state.identity };
 }
 
-/** Renews without reading first; false where the Lease is no longer as we left it. */
-async function renew(claiming: Claiming, limits: ClaimLimits): Promise<boolean> {
-  const lease = claiming.seen?.lease;
-  if (lease === undefined || holderOf(lease) !== claiming.identity) return false;
+/** Renews without reading first. Resolves to false if the Lease has changed since our last write. */
+async function renew(state: ClaimState, limits: ClaimLimits): Promise<boolean> {
+  const lease = state.seen?.lease;
+  if (lease === undefined || holderOf(lease) !== state.identity) return false;
   try {
-    await replace(claiming, lease, claimedSpec(claiming, lease), limits);
+    await replace(state, lease, claimedSpec(state, lease), limits);
     return true;
   } catch (error) {
     if (isKubeError(error, 'conflict') || isKubeError(error, 'not-found')) return false;
     throw error;
   }
-}
-
-/** One replica's claim to a Lease. Each write names the version it replaces: of two that take it at once, one is refused. */
-export function createLeaseClaim(options: LeaseClaimOptions): LeaseClaim {
-  const path = resourcePath(RESOURCES.leases, options.name, options.namespace);
-  const claiming: Claiming = { ...options, path, seen: undefined };
-  return {
-    async attempt(limits) {
-      try {
-        if (await renew(claiming, limits)) return { held: true, holder: options.identity };
-        return await take(claiming, limits);
-      } catch (error) {
-        if (isKubeError(error, 'conflict')) return { held: false, holder: '' };
-        throw error;
-      }
-    },
-    async release(limits) {
-      const lease = await read(claiming, limits);
-      if (lease === undefined || holderOf(lease) !== options.identity) return;
-      const renewTime = microTime(options.clock.now());
-      await replace(claiming, lease, { holderIdentity: '', leaseDurationSeconds: 1, renewTime }, limits);
-    },
-  };
 }

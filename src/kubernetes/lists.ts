@@ -7,14 +7,14 @@ import { type KubeObject, type Resource, resourcePath } from './objects.ts';
 export interface PagesOptions {
   readonly client: Pick<KubeClient, 'request'>;
   readonly resource: Resource;
-  /** Absent: all. */
+  /** Absent: all namespaces. */
   readonly namespace?: string;
   readonly query?: Readonly<Record<string, string>>;
-  /** Ask for metadata alone. */
+  /** Requests only the objects' metadata. */
   readonly metadataOnly?: boolean;
-  /** Objects of a page; whole Pods take some 10 KB each. */
+  /** Objects in a page; whole Pods take some 10 KB each. Default 250. */
   readonly pageSize?: number;
-  /** Asked after each page: whether no further one is wanted. */
+  /** Called after each page; true: no further page is read. */
   readonly isEnough?: () => boolean;
   readonly signal?: AbortSignal;
 }
@@ -24,14 +24,14 @@ interface Page {
   readonly items?: readonly KubeObject[];
 }
 
-/** A server whose pages never end is not followed for ever. */
+/** A bound, for a server may send pages without end. */
 const MOST_PAGES = 5000;
 
 const METADATA = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json';
 
 const LIST_MS = 30_000;
 
-async function readOnce(options: PagesOptions, each: (object: KubeObject) => void): Promise<void> {
+async function readPages(options: PagesOptions, each: (object: KubeObject) => void): Promise<void> {
   const { client, resource, namespace, query, metadataOnly = false, pageSize = 250, isEnough, signal } = options;
   const path = resourcePath(resource, undefined, namespace);
   let next = '';
@@ -51,14 +51,14 @@ async function readOnce(options: PagesOptions, each: (object: KubeObject) => voi
 }
 
 /**
- * Reads a collection page by page; one page is in memory at a time. `begin` is called before the first page, and again where the
- * list has to begin anew, because the server no longer knows its continuation (410). Rejects with `KubeError`, or with the
- * signal's reason.
+ * Reads a collection page by page and passes each object to the function that `begin` returns; one page is in memory at a
+ * time. `begin` is called again if the list has to start over because its continuation has expired (410). Rejects with
+ * `KubeError`, or with the signal's reason.
  */
 export async function eachObject(options: PagesOptions, begin: () => (object: KubeObject) => void): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      await readOnce(options, begin());
+      await readPages(options, begin());
       return;
     } catch (error) {
       if (!isKubeError(error, 'gone') || attempt === 3) throw error;
@@ -70,13 +70,13 @@ interface ListOptions {
   readonly namespace?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
-  /** Items after which no further page is asked for. */
+  /** Most items that are returned; no further page is read then. */
   readonly most: number;
 }
 
 /**
- * Reads a list page by page, each item through `read` as it comes, so that one page at a time is held. Items of which `read`
- * makes undefined are left out. Rejects with {@link KubeError}.
+ * Reads a list page by page and returns what `read` makes of each item; items for which it returns undefined are left out.
+ * Rejects with {@link KubeError}.
  */
 export async function listAll<T>(
   client: Pick<KubeClient, 'request'>,
@@ -101,12 +101,12 @@ export async function listAll<T>(
   return found.slice(0, most);
 }
 
-/** A reader for {@link listAll} by schema: an item that is not as the API has it is an error, and says which field. */
+/** Returns a reader for {@link listAll} and {@link getOne} by schema. It throws as {@link shaped} does. */
 export function by<T>(schema: z.ZodType<T>, kind: string): (item: unknown) => T {
   return (item) => shaped(schema, item, kind);
 }
 
-/** One object; undefined where there is none. */
+/** Reads one object; undefined if it does not exist. Rejects with {@link KubeError}. */
 export async function getOne<T>(
   client: Pick<KubeClient, 'request'>,
   path: string,
@@ -120,7 +120,7 @@ export async function getOne<T>(
   }
 }
 
-/** The object as its schema has it; throws {@link KubeError} (malformed), naming the first field that is not as expected. */
+/** Parses an object by its schema. Throws {@link KubeError} (malformed), naming the first invalid field. */
 export function shaped<T>(schema: z.ZodType<T>, object: unknown, kind: string): T {
   const { data, error } = schema.safeParse(object);
   if (data !== undefined) return data;
@@ -129,7 +129,7 @@ export function shaped<T>(schema: z.ZodType<T>, object: unknown, kind: string): 
   throw new KubeError('malformed', `not a ${kind}: ${where}: ${issue?.message ?? 'not as expected'}`.slice(0, 300));
 }
 
-/** The strings of a ConfigMap, or of a Secret in base64. */
+/** The `data` of a ConfigMap, or of a Secret in base64. */
 export const stringData = z
   .object({ data: z.record(z.string(), z.string()).nullish() })
   .transform(({ data }) => data ?? {});

@@ -1,4 +1,4 @@
-/** meta/v1 ObjectMeta, as far as it is read here. */
+/** The fields of meta/v1 ObjectMeta that are read. */
 export interface ObjectMeta {
   readonly name: string;
   readonly namespace?: string;
@@ -8,7 +8,7 @@ export interface ObjectMeta {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/** Any object of the API; what else it holds is for its reader to check. */
+/** Any object of the API. Readers have to check its other fields. */
 export interface KubeObject {
   readonly metadata: ObjectMeta;
   readonly [field: string]: unknown;
@@ -21,7 +21,7 @@ export interface Resource {
   readonly plural: string;
 }
 
-/** The resources this program reads or writes by itself. */
+/** The resources that this program reads or writes. */
 export const RESOURCES = {
   namespaces: { group: '', version: 'v1', plural: 'namespaces' },
   secrets: { group: '', version: 'v1', plural: 'secrets' },
@@ -44,7 +44,7 @@ export const RESOURCES = {
   },
 } as const satisfies Record<string, Resource>;
 
-/** The path of a resource, or of one object of it. Names are escaped: some come from Pods. */
+/** Returns the path of a resource, or of one object of it. Escapes names, for some come from Pods. */
 export function resourcePath(resource: Resource, name?: string, namespace?: string): string {
   const { group, version, plural } = resource;
   const base = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
@@ -52,7 +52,7 @@ export function resourcePath(resource: Resource, name?: string, namespace?: stri
   return `${base}${inside}/${plural}${name === undefined ? '' : `/${encodeURIComponent(name)}`}`;
 }
 
-/** `namespace/name`, or the name alone where there is no namespace. */
+/** Returns `namespace/name`, or the name alone if there is no namespace. */
 export function objectKey({ metadata: { name, namespace } }: KubeObject): string {
   return namespace === undefined ? name : `${namespace}/${name}`;
 }
