@@ -21,19 +21,19 @@ import { CertificateError, type CertificatePair } from './source.ts';
 export interface Ca {
   /** PEM. */
   readonly cert: string;
-  /** SHA-256 of the certificate: what tells one CA from another. */
+  /** SHA-256 of the certificate, which identifies the CA. */
   readonly id: string;
   /** Milliseconds since the epoch, as `notAfter`. */
   readonly notBefore: number;
   readonly notAfter: number;
 }
 
-/** A CA that can sign. A KeyObject, unlike PEM, does not show its content when it is printed by mistake. */
+/** A CA with its key. A KeyObject, unlike PEM, does not reveal the key when it is printed by mistake. */
 export interface SigningCa extends Ca {
   readonly key: KeyObject;
 }
 
-/** A name that a server is called by. */
+/** A DNS name or an IP address of a server. */
 export interface ServerName {
   readonly type: 'dns' | 'ip';
   readonly value: string;
@@ -41,7 +41,7 @@ export interface ServerName {
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 
-/** What a CA given by hand may sign with: all that a Go client verifies and WebCrypto signs. */
+/** Algorithms for CAs that a person provides: all that Go clients verify and WebCrypto can sign with. */
 const SIGNING: Readonly<Record<string, typeof ALGORITHM | { name: string; hash: string }>> = {
   prime256v1: ALGORITHM,
   secp384r1: { name: 'ECDSA', namedCurve: 'P-384', hash: 'SHA-384' },
@@ -51,8 +51,8 @@ const SIGNING: Readonly<Record<string, typeof ALGORITHM | { name: string; hash: 
 const HOUR_MS = 3_600_000;
 
 /**
- * Back-dated, so that clients whose clock is behind accept it; what lives shortly by a part of its life. CAs by a day:
- * the replica that makes one may be the one whose clock is wrong.
+ * How far certificates are back-dated, so that clients whose clock is behind accept them; short-lived ones by a part of their
+ * lifetime. CAs by a day: the clock of the replica that creates one may be wrong.
  */
 const BACKDATE_MS = { leaf: HOUR_MS, ca: 24 * HOUR_MS } as const;
 
@@ -64,7 +64,7 @@ function signingAlgorithm(key: KeyObject): (typeof SIGNING)[string] | undefined 
   return SIGNING[key.asymmetricKeyDetails?.namedCurve ?? key.asymmetricKeyType ?? ''];
 }
 
-/** Reads a CA's certificate; throws {@link CertificateError}, which names it `what`. */
+/** Reads a CA's certificate. Throws {@link CertificateError}, which calls it `what`. */
 export function readCa(cert: string, what: string): Ca {
   let parsed: X509Certificate;
   try {
@@ -74,7 +74,7 @@ export function readCa(cert: string, what: string): Ca {
   }
   if (!parsed.ca) throw new CertificateError(`${what}: the certificate is not a CA's`);
   return {
-    // Of a chain the first alone, written out anew: comments and blanks do not make another CA.
+    // Only the first certificate of a chain, in normal form: comments and blanks do not make it another CA.
     cert: parsed.toString(),
     id: parsed.fingerprint256,
     notBefore: parsed.validFromDate.getTime(),
@@ -82,14 +82,14 @@ export function readCa(cert: string, what: string): Ca {
   };
 }
 
-/** Reads a CA with its key (PKCS#8, SEC1 or PKCS#1 PEM); throws {@link CertificateError}, which names them `what`. */
+/** Reads a CA with its key (PKCS#8, SEC1 or PKCS#1 PEM). Throws {@link CertificateError}, which calls them `what`. */
 export function readSigningCa(cert: string, key: string, what: string): SigningCa {
   const ca = readCa(cert, what);
   let parsed: KeyObject;
   try {
     parsed = createPrivateKey(key);
   } catch {
-    // OpenSSL's own error says no more, and a cause might be logged.
+    // Without a cause: OpenSSL's error says no more, and the log might print it.
     throw new CertificateError(`${what}: no usable PEM private key in it`);
   }
   if (!new X509Certificate(cert).checkPrivateKey(parsed)) {
@@ -107,10 +107,10 @@ interface AuthorityOptions {
   readonly lifetimeMs: number;
 }
 
-/** Makes a CA: ECDSA P-256, good for servers' certificates only. */
+/** Creates a CA (ECDSA P-256) that may sign leaf certificates only. */
 export async function createAuthority({ now, lifetimeMs }: AuthorityOptions): Promise<SigningCa> {
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
-  // A subject of its own: where two CAs of one bundle share a name, some clients try only one of them.
+  // A unique subject: if two CAs in a bundle share a name, some clients try only one of them.
   const name = `CN=libc-dns-webhook CA ${new Date(now).toISOString().slice(0, 10)} ${randomBytes(4).toString('hex')}`;
   const certificate = await X509CertificateGenerator.createSelfSigned(
     {
@@ -135,7 +135,7 @@ interface LeafOptions extends AuthorityOptions {
 }
 
 /**
- * Signs a server's certificate with a new key; it ends with its CA at the latest. Throws where the CA's key cannot be
+ * Signs a serving certificate for a new key. It is not valid for longer than its CA. Rejects if the CA's key cannot be
  * used.
  */
 export async function signLeaf({ ca, names, now, lifetimeMs }: LeafOptions): Promise<CertificatePair> {
@@ -165,7 +165,7 @@ export async function signLeaf({ ca, names, now, lifetimeMs }: LeafOptions): Pro
   return { cert: leaf.toString('pem'), key: privatePem(KeyObject.from(keys.privateKey)) };
 }
 
-/** PKCS#8 PEM. */
+/** Returns the key as PKCS#8 PEM. */
 export function privatePem(key: KeyObject): string {
   return key.export({ type: 'pkcs8', format: 'pem' });
 }

@@ -13,59 +13,22 @@ export interface CaSecretOptions {
   readonly namespace: string;
   readonly name: string;
   readonly clock: Pick<Clock, 'now'>;
-  /** Labels that a new Secret gets besides our own. */
+  /** Labels that a new Secret gets in addition to our own. */
   readonly labels?: Readonly<Record<string, string>>;
   readonly reporter?: Reporter;
 }
 
-/** Marks the Secret as ours to write: one that lacks it and does not hold a CA is somebody else's. */
+/** Marks the Secret as ours to write. Without it, a Secret that holds no CA belongs to somebody else. */
 const LABEL = { 'app.kubernetes.io/managed-by': 'libc-dns-webhook' };
 
-/** A person asks for a new CA with it; any value but the empty one. */
+/** The annotation by which a person asks for a new CA; any value except the empty one. */
 const ROTATE = 'libc-dns.dev/rotate';
 
 const secret = z.object({ data: z.record(z.string(), z.string()).nullish() });
 
-function read(object: KubeObject | undefined): Stored {
-  if (object === undefined) return { state: 'absent' };
-  const { metadata } = object;
-  const data = secret.safeParse(object).data?.data ?? {};
-  const [[label, value]] = Object.entries(LABEL) as [[string, string]];
-  return {
-    state: 'present',
-    version: metadata.resourceVersion ?? '',
-    data: Object.fromEntries(Object.entries(data).map(([key, text]) => [key, Buffer.from(text, 'base64').toString()])),
-    ours: metadata.labels?.[label] === value,
-    asked: (metadata.annotations?.[ROTATE] ?? '') !== '',
-  };
-}
-
-const encode = (data: CaData): Record<string, string | null> =>
-  Object.fromEntries(
-    Object.entries(data).map(([key, text]) => [key, text === undefined ? null : Buffer.from(text).toString('base64')]),
-  );
-
-/** What a policy engine or a proxy answers may quote what was sent, key and all: no long run of base64 gets out. */
-function withoutKeys(error: unknown): unknown {
-  if (!(error instanceof KubeError)) return error;
-  const message = error.message.replaceAll(/[A-Za-z0-9+/=]{40,}/g, '[…]');
-  return new KubeError(error.code, message, error.status === undefined ? {} : { status: error.status });
-}
-
-async function write(client: KubeClient, request: KubeRequest): Promise<Written> {
-  try {
-    await client.request({ ...request, query: { fieldManager: 'libc-dns-webhook' } });
-    return 'written';
-  } catch (error) {
-    const code = error instanceof KubeError ? error.code : undefined;
-    if (code === 'conflict' || (code === 'not-found' && request.method === 'PATCH')) return 'conflict';
-    throw withoutKeys(error);
-  }
-}
-
 /**
- * The CAs that replicas share, in a Secret: listed and watched by its name alone, made with POST, changed with merge
- * patches that hold only against the resourceVersion they were made for.
+ * Stores the CAs that replicas share in a Secret. It is listed and watched by its name alone, created with POST, and changed
+ * with merge patches that apply only to the resourceVersion they were made for.
  */
 export function caSecret(options: CaSecretOptions): CaStore {
   const { client, namespace, name, clock, labels, reporter = silentReporter } = options;
@@ -104,4 +67,41 @@ export function caSecret(options: CaSecretOptions): CaStore {
     },
     close: () => followed.close(),
   };
+}
+
+function read(object: KubeObject | undefined): Stored {
+  if (object === undefined) return { state: 'absent' };
+  const { metadata } = object;
+  const data = secret.safeParse(object).data?.data ?? {};
+  const [[label, value]] = Object.entries(LABEL) as [[string, string]];
+  return {
+    state: 'present',
+    version: metadata.resourceVersion ?? '',
+    data: Object.fromEntries(Object.entries(data).map(([key, text]) => [key, Buffer.from(text, 'base64').toString()])),
+    ours: metadata.labels?.[label] === value,
+    asked: (metadata.annotations?.[ROTATE] ?? '') !== '',
+  };
+}
+
+const encode = (data: CaData): Record<string, string | null> =>
+  Object.fromEntries(
+    Object.entries(data).map(([key, text]) => [key, text === undefined ? null : Buffer.from(text).toString('base64')]),
+  );
+
+/** Removes long runs of base64 from the message: a policy engine or a proxy may quote the request, keys included. */
+function withoutKeys(error: unknown): unknown {
+  if (!(error instanceof KubeError)) return error;
+  const message = error.message.replaceAll(/[A-Za-z0-9+/=]{40,}/g, '[…]');
+  return new KubeError(error.code, message, error.status === undefined ? {} : { status: error.status });
+}
+
+async function write(client: KubeClient, request: KubeRequest): Promise<Written> {
+  try {
+    await client.request({ ...request, query: { fieldManager: 'libc-dns-webhook' } });
+    return 'written';
+  } catch (error) {
+    const code = error instanceof KubeError ? error.code : undefined;
+    if (code === 'conflict' || (code === 'not-found' && request.method === 'PATCH')) return 'conflict';
+    throw withoutKeys(error);
+  }
 }

@@ -2,7 +2,7 @@ import { createAuthority, type ServerName, signLeaf } from './authority.ts';
 import type { CertificatePair } from './source.ts';
 
 export interface EphemeralOptions {
-  /** DNS names and IP addresses the server is called by. */
+  /** DNS names and IP addresses of the server. */
   readonly names: readonly ServerName[];
   /** Milliseconds since the epoch. */
   readonly now: number;
@@ -14,7 +14,7 @@ export interface EphemeralPair extends CertificatePair {
   readonly ca: string;
 }
 
-/** Makes a CA, forgets its key, and has signed one serving certificate with it: for development and the demo. */
+/** Creates a CA, signs one serving certificate with it and drops its key: for development and the demo. */
 export async function ephemeralPair({ names, now, days }: EphemeralOptions): Promise<EphemeralPair> {
   const lifetimeMs = days * 24 * 3_600_000;
   const ca = await createAuthority({ now, lifetimeMs });

@@ -8,45 +8,19 @@ import { CertificateError, type CertificatePair, type CertificateSource } from '
 interface FileCertificatesOptions {
   readonly certFile: string;
   readonly keyFile: string;
-  /** Called with a new pair that cannot be used: the old one stays. */
+  /** Called if a new pair cannot be used: the old one stays. */
   readonly onError: (error: CertificateError) => void;
 }
 
-/** Milliseconds to wait after a change: a pair is written as two files. */
+/** Milliseconds to wait after a change, for a pair is written as two files. */
 const SETTLE_MS = 100;
 
-/** For file systems that report no changes. */
+/** Milliseconds between reads, for file systems that report no changes. */
 const POLL_MS = 10_000;
 
-function read(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new CertificateError(`${file}: cannot be read: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-/** Reads and checks a pair. Throws {@link CertificateError} where a file is missing, cut short, or they do not match. */
-function loadPair(certFile: string, keyFile: string): CertificatePair {
-  const cert = read(certFile);
-  const key = read(keyFile);
-  let leaf: X509Certificate;
-  try {
-    leaf = new X509Certificate(cert);
-  } catch (error) {
-    throw new CertificateError(`${certFile}: no PEM certificate in it (is it still being written?)`, { cause: error });
-  }
-  try {
-    if (leaf.checkPrivateKey(createPrivateKey(key))) return { cert, key };
-  } catch (error) {
-    throw new CertificateError(`${keyFile}: no usable PEM private key in it`, { cause: error });
-  }
-  throw new CertificateError(`${keyFile}: the key does not belong to the certificate in ${certFile}`);
-}
-
 /**
- * A pair in mounted files, read again when they change. Secret volumes change by a swap of the `..data` symlink beside
- * the files, so the folders are watched, not the files. Throws {@link CertificateError} where the first pair is unusable.
+ * Reads a pair from mounted files, and again when they change. Watches the folders, for Secret volumes change by a swap of
+ * the `..data` symlink beside the files. Throws {@link CertificateError} if the first pair is unusable.
  */
 export function fileCertificates(options: FileCertificatesOptions): CertificateSource {
   const { certFile, keyFile, onError } = options;
@@ -76,7 +50,7 @@ export function fileCertificates(options: FileCertificatesOptions): CertificateS
   const watchers: FSWatcher[] = [];
   for (const folder of new Set([dirname(certFile), dirname(keyFile)])) {
     const watcher = watch(folder, { persistent: false }, soon);
-    // A folder that goes away: polling goes on and says so.
+    // If the folder disappears, polling goes on and reports it.
     watcher.on('error', () => watcher.close());
     watchers.push(watcher);
   }
@@ -91,4 +65,30 @@ export function fileCertificates(options: FileCertificatesOptions): CertificateS
       for (const watcher of watchers) watcher.close();
     },
   };
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new CertificateError(`${file}: cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Reads and checks a pair. Throws {@link CertificateError} if a file is missing or cut short, or if they do not match. */
+function loadPair(certFile: string, keyFile: string): CertificatePair {
+  const cert = read(certFile);
+  const key = read(keyFile);
+  let leaf: X509Certificate;
+  try {
+    leaf = new X509Certificate(cert);
+  } catch (error) {
+    throw new CertificateError(`${certFile}: no PEM certificate in it (is it still being written?)`, { cause: error });
+  }
+  try {
+    if (leaf.checkPrivateKey(createPrivateKey(key))) return { cert, key };
+  } catch (error) {
+    throw new CertificateError(`${keyFile}: no usable PEM private key in it`, { cause: error });
+  }
+  throw new CertificateError(`${keyFile}: the key does not belong to the certificate in ${certFile}`);
 }

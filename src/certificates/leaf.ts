@@ -17,7 +17,7 @@ interface LeafSituation {
   readonly leaf: Leaf | undefined;
   /** The CA that signs. */
   readonly current: Ca;
-  /** As in {@link Situation}. */
+  /** As in `Situation`. */
   readonly carried: (ca: Ca) => number;
   /** Milliseconds from a CA's first appearance in the registration until every API server is sure to trust it. */
   readonly overlap: number;
@@ -26,8 +26,8 @@ interface LeafSituation {
 export type LeafReason = 'first' | 'invalid' | 'due' | 'ca';
 
 /**
- * Why a new leaf is signed now, if it is. A CA that is new to the registration signs none while the old leaf is still
- * good: a person may have replaced the CA in the Secret by hand, without any change-over.
+ * Returns why to sign a new leaf now; undefined if the old one stays. While the old leaf is valid, a CA that is new to the
+ * registration signs none: a person may have replaced the CA in the Secret by hand, without a change-over.
  */
 export function leafReason({ leaf, current, carried, overlap }: LeafSituation, now: number): LeafReason | undefined {
   if (!isValid(current, now)) return undefined;
@@ -43,11 +43,11 @@ interface IssueOptions {
   readonly names: readonly ServerName[];
   readonly now: number;
   readonly lifetimeMs: number;
-  /** 0 to 1: replicas started at once renew one after another. */
+  /** 0 to 1, random: spreads the renewals of replicas that were started together. */
   readonly jitter: number;
 }
 
-/** Signs a leaf to be renewed when 60 to 67 % of its life are over. */
+/** Signs a leaf, due for renewal after 60 to 67 % of its lifetime. */
 export async function issueLeaf({ jitter, ...options }: IssueOptions): Promise<Leaf> {
   const pair = await signLeaf(options);
   const { validFromDate, validToDate } = new X509Certificate(pair.cert);

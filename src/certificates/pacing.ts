@@ -1,15 +1,15 @@
 import { backoffMs } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
 
-interface Turns {
-  /** Has a turn begin soon; calls during a turn lead to one more after it. */
-  readonly now: () => void;
-  /** Resolves when the turn under way is over. */
+interface Repeater {
+  /** Starts a turn at once; during a turn, one more after it. */
+  readonly trigger: () => void;
+  /** Starts no more turns. Resolves when the turn under way is over. */
   close(): Promise<void>;
 }
 
-/** Does `turn` at once, whenever asked to, and after `waitMs` without being asked. Never two at a time. */
-export function repeatedly(turn: () => Promise<void>, waitMs: () => number): Turns {
+/** Calls `turn` at once, when triggered, and `waitMs` after the last turn. Never two at a time. */
+export function repeatedly(turn: () => Promise<void>, waitMs: () => number): Repeater {
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
   let again = false;
@@ -22,16 +22,16 @@ export function repeatedly(turn: () => Promise<void>, waitMs: () => number): Tur
       if (!closed) timer = setTimeout(begin, again ? 0 : waitMs()).unref();
     });
   };
-  const now = (): void => {
+  const trigger = (): void => {
     again = true;
     if (closed || running !== undefined) return;
     clearTimeout(timer);
     begin();
   };
-  now();
+  trigger();
 
   return {
-    now,
+    trigger,
     async close() {
       closed = true;
       clearTimeout(timer);
@@ -41,20 +41,20 @@ export function repeatedly(turn: () => Promise<void>, waitMs: () => number): Tur
 }
 
 export interface WritePace {
-  /** Milliseconds to hold back; 0: none. */
+  /** Returns the milliseconds until the next write may be sent. */
   waitMs(): number;
-  /** A write got through, or somebody else's did. */
+  /** Notes a write that succeeded, or met a conflict. */
   wrote(): void;
-  /** It failed. Returns the wait. */
+  /** Notes a write that failed. Returns the wait in milliseconds. */
   failed(): number;
-  /** Writes and failures without a break of four times the longest wait. */
+  /** Writes and failures since the last break of four times the longest wait. */
   readonly inRow: number;
 }
 
 interface WritePaceOptions {
   readonly clock: Pick<Clock, 'monotonic'>;
   readonly random: () => number;
-  /** Milliseconds: the longest wait after a write that got through. */
+  /** Milliseconds: the longest wait after a successful write. */
   readonly most: number;
 }
 
@@ -62,8 +62,8 @@ const FIRST_MS = 100;
 const MOST_AFTER_FAILURE_MS = 30_000;
 
 /**
- * Waits between writes that grow while they follow each other closely: a replica whose clock is wrong, or another
- * program, may undo each of them.
+ * Paces writes: the waits between them grow while they follow each other closely, for a replica whose clock is wrong, or
+ * another program, may undo each of them.
  */
 export function writePace({ clock, random, most }: WritePaceOptions): WritePace {
   let notBefore = -Infinity;
@@ -71,7 +71,7 @@ export function writePace({ clock, random, most }: WritePaceOptions): WritePace 
 
   function wait(longest: number): number {
     const now = clock.monotonic();
-    // Four times the longest wait without any write: peace.
+    // After a break of four times the longest wait, starts again with short waits.
     if (now > notBefore + 4 * longest) inRow = 0;
     const ms = backoffMs({ first: FIRST_MS, most: longest }, inRow, random);
     inRow += 1;

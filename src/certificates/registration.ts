@@ -10,12 +10,58 @@ import type { Registration, TrustBundle } from './trust-bundle.ts';
 
 export interface WebhookRegistrationOptions {
   readonly client: KubeClient;
-  /** Of the MutatingWebhookConfiguration. */
+  /** The name of the MutatingWebhookConfiguration. */
   readonly name: string;
-  /** Ours: entries that call another Service are left alone. */
+  /** Our Service. Entries that call another Service are left alone. */
   readonly service: { readonly namespace: string; readonly name: string };
   readonly clock: Pick<Clock, 'now'>;
   readonly reporter?: Reporter;
+}
+
+/** Follows and patches our MutatingWebhookConfiguration by its name alone; never creates it. */
+export function webhookRegistration(options: WebhookRegistrationOptions): TrustBundle {
+  const { client, name, service, clock, reporter = silentReporter } = options;
+  const path = resourcePath(RESOURCES.webhookConfigurations, name);
+  const followed = followObject<SeenRegistration>({
+    client,
+    resource: RESOURCES.webhookConfigurations,
+    name,
+    clock,
+    unseen: { registration: { state: 'unseen' }, entries: [] },
+    read: (object) => read(object, service),
+    onTrouble: (seen, { message }) =>
+      seen.registration.state === 'unseen' ? { ...seen, registration: { state: 'unseen', problem: message } } : seen,
+    trouble: reporter.trouble(`the MutatingWebhookConfiguration ${name} cannot be watched`, 'registration'),
+  });
+
+  let loggedEntries: number | 'nothing' | undefined = 'nothing';
+  followed.onChange(() => {
+    const { registration, entries } = followed.seen;
+    if (registration.state === 'unseen') return;
+    const count = registration.state === 'present' ? entries.length : undefined;
+    if (count !== loggedEntries) logEntries(options, count);
+    loggedEntries = count;
+  });
+
+  return {
+    get seen() {
+      return followed.seen.registration;
+    },
+    onChange: (listener) => followed.onChange(listener),
+    async replace(version, bundles) {
+      const body = patchFor(followed.seen, version, bundles);
+      const query = { fieldManager: 'libc-dns-webhook' };
+      try {
+        await client.request({ method: 'PATCH', path, query, contentType: 'application/json-patch+json', body });
+        return 'written';
+      } catch (error) {
+        // Not found: we are being uninstalled.
+        if (isKubeError(error, 'conflict', 'not-found')) return 'conflict';
+        throw error;
+      }
+    },
+    close: () => followed.close(),
+  };
 }
 
 const configuration = z.object({
@@ -34,44 +80,48 @@ const configuration = z.object({
 
 type Entry = NonNullable<z.infer<typeof configuration>['webhooks']>[number];
 
-/** The certificates of a PEM text, one by one; what lies between them is no matter. */
+/** Returns the certificates of a PEM text one by one; ignores any text between them. */
 export function splitCertificates(pem: string): string[] {
   return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 }
 
-interface Seen {
+interface SeenRegistration {
   readonly registration: Registration;
-  /** Where each entry of ours stands in the list. */
-  readonly places: readonly { readonly index: number; readonly name: string }[];
+  /** Index in the list, and name, of each entry that calls us. */
+  readonly entries: readonly { readonly index: number; readonly name: string }[];
 }
 
-/** An entry with a URL calls whoever answers there: in our own configuration that is us. */
+/** Reports whether an entry calls us. An entry with a URL does: it is in our own configuration. */
 function callsUs({ clientConfig: { service } }: Entry, ours: WebhookRegistrationOptions['service']): boolean {
   return !service || (service.name === ours.name && service.namespace === ours.namespace);
 }
 
-function read(object: KubeObject | undefined, service: WebhookRegistrationOptions['service']): Seen {
-  if (object === undefined) return { registration: { state: 'absent' }, places: [] };
-  const places: { index: number; name: string }[] = [];
+function read(object: KubeObject | undefined, service: WebhookRegistrationOptions['service']): SeenRegistration {
+  if (object === undefined) return { registration: { state: 'absent' }, entries: [] };
+  const entries: { index: number; name: string }[] = [];
   const bundles: string[][] = [];
   for (const [index, entry] of (configuration.safeParse(object).data?.webhooks ?? []).entries()) {
     if (!callsUs(entry, service)) continue;
-    places.push({ index, name: entry.name });
+    entries.push({ index, name: entry.name });
     bundles.push(splitCertificates(Buffer.from(entry.clientConfig.caBundle ?? '', 'base64').toString()));
   }
-  return { places, registration: { state: 'present', version: object.metadata.resourceVersion ?? '', bundles } };
+  return { entries, registration: { state: 'present', version: object.metadata.resourceVersion ?? '', bundles } };
 }
 
 /**
- * A JSON Patch (RFC 6902) of caBundles and nothing else. It is refused as a conflict unless the object is still the one
- * that was read; a server-side apply could make it anew after `helm uninstall`, and would own the entries' names.
+ * Makes a JSON Patch (RFC 6902) that changes only caBundles. The API server refuses it as a conflict if the object has
+ * changed. A server-side apply could create the object again after `helm uninstall`, and would own the entries' names.
  */
-function patchFor({ places }: Seen, version: string, bundles: readonly (readonly string[] | undefined)[]): object[] {
+function patchFor(
+  { entries }: SeenRegistration,
+  version: string,
+  bundles: readonly (readonly string[] | undefined)[],
+): object[] {
   const guard = { op: 'replace', path: '/metadata/resourceVersion', value: version };
   return [
     guard,
-    ...places.flatMap(({ index, name }, place) => {
-      const pems = bundles[place];
+    ...entries.flatMap(({ index, name }, position) => {
+      const pems = bundles[position];
       if (pems === undefined) return [];
       const value = Buffer.from(pems.map((pem) => `${pem.trim()}\n`).join('')).toString('base64');
       return [
@@ -82,57 +132,11 @@ function patchFor({ places }: Seen, version: string, bundles: readonly (readonly
   ];
 }
 
-/** Logs how many entries of the registration call us; undefined: there is no registration. */
+/** Logs how many entries of the registration call us; `entries` undefined: there is no registration. */
 function logEntries({ name, service, reporter = silentReporter }: WebhookRegistrationOptions, entries?: number): void {
   const { log } = reporter;
   const fields = { registration: name, service: `${service.namespace}/${service.name}` };
   if (entries === undefined) log.info(fields, 'nobody is registered to call us yet');
   else if (entries === 0) log.warn(fields, 'no entry of the registration calls our Service: check tls.service');
   else log.info({ ...fields, entries }, 'our registration');
-}
-
-/** Our MutatingWebhookConfiguration, listed, watched and patched by its name alone; never created. */
-export function webhookRegistration(options: WebhookRegistrationOptions): TrustBundle {
-  const { client, name, service, clock, reporter = silentReporter } = options;
-  const path = resourcePath(RESOURCES.webhookConfigurations, name);
-  const followed = followObject<Seen>({
-    client,
-    resource: RESOURCES.webhookConfigurations,
-    name,
-    clock,
-    unseen: { registration: { state: 'unseen' }, places: [] },
-    read: (object) => read(object, service),
-    onTrouble: (seen, { message }) =>
-      seen.registration.state === 'unseen' ? { ...seen, registration: { state: 'unseen', problem: message } } : seen,
-    trouble: reporter.trouble(`the MutatingWebhookConfiguration ${name} cannot be watched`, 'registration'),
-  });
-
-  let told: number | 'nothing' | undefined = 'nothing';
-  followed.onChange(() => {
-    const { registration, places } = followed.seen;
-    if (registration.state === 'unseen') return;
-    const entries = registration.state === 'present' ? places.length : undefined;
-    if (entries !== told) logEntries(options, entries);
-    told = entries;
-  });
-
-  return {
-    get seen() {
-      return followed.seen.registration;
-    },
-    onChange: (listener) => followed.onChange(listener),
-    async replace(version, bundles) {
-      const body = patchFor(followed.seen, version, bundles);
-      const query = { fieldManager: 'libc-dns-webhook' };
-      try {
-        await client.request({ method: 'PATCH', path, query, contentType: 'application/json-patch+json', body });
-        return 'written';
-      } catch (error) {
-        // Gone: it is being uninstalled.
-        if (isKubeError(error, 'conflict', 'not-found')) return 'conflict';
-        throw error;
-      }
-    },
-    close: () => followed.close(),
-  };
 }

@@ -1,14 +1,28 @@
 import { type Ca, privatePem, readCa, readSigningCa, type SigningCa } from './authority.ts';
 import { CertificateError } from './source.ts';
 
+/**
+ * The CAs that the replicas share. All of them are trusted; only `current` signs. The Secret's keys are `current.crt`,
+ * `current.key`, `next.crt`, `next.key`, `previous.crt` (PEM) and `promoted` (RFC 3339).
+ */
+export interface CaState {
+  readonly current: SigningCa;
+  /** Signs as soon as every API server trusts it. */
+  readonly next?: SigningCa;
+  /** The CA that signed before: replicas may still serve its certificates. Its key is deleted. */
+  readonly previous?: Ca;
+  /** When `current` took over from `previous`, milliseconds since the epoch. */
+  readonly promotedAt?: number;
+}
+
 /** What one replica knows when it decides on the shared CAs. Durations are milliseconds. */
 export interface Situation {
   readonly state: CaState;
-  /** Somebody asks for a new CA. */
+  /** Whether a person asks for a new CA. */
   readonly asked: boolean;
-  /** How long this replica has seen the registration carry a CA without a break; 0: it does not, or is not known. */
+  /** Returns how long this replica has seen the registration carry a CA without a break; 0: it does not, or is not known. */
   readonly carried: (ca: Ca) => number;
-  /** How long this replica has seen this state. */
+  /** How long this replica has seen this state unchanged. */
   readonly seen: number;
 }
 
@@ -16,7 +30,7 @@ export interface Situation {
 export interface RotationTimes {
   /** From a CA's first appearance in the registration until every API server is sure to trust it. */
   readonly overlap: number;
-  /** From a change of the signing CA until no certificate of the old one can be alive: a leaf's lifetime. */
+  /** From a change of the signing CA until all certificates of the old one have expired: a leaf's lifetime. */
   readonly retire: number;
 }
 
@@ -24,13 +38,13 @@ export interface RotationTimes {
 type PrepareReason = 'due' | 'asked' | 'invalid';
 
 /**
- * The next change of the shared state, by whichever replica sees it first:
+ * The next change of the shared state, made by the replica that sees first that it is due:
  *
  *     current                 --prepare-->   current, next
  *     current, next           --promote-->   next as current, current as previous   (after `overlap`, carried)
  *     current, previous       --retire-->    current                                (after `retire`)
  *
- * `drop-next` takes away a next CA that cannot be used.
+ * `drop-next` removes a next CA that cannot be used.
  */
 export type Step =
   | { readonly do: 'wait' }
@@ -40,8 +54,8 @@ export type Step =
   | { readonly do: 'retire' };
 
 /**
- * Longest wait, milliseconds, where the current CA is of no use any more. Not none: a replica whose clock is a year
- * ahead is the only one to think so, and the others take its `next` away in this time.
+ * Longest wait in milliseconds before a next CA replaces an unusable current one. Not 0: a replica whose clock is a year
+ * ahead is alone in finding it unusable, and the others remove its `next` in this time.
  */
 const URGENT_MS = 10_000;
 
@@ -49,20 +63,12 @@ export function isValid({ notBefore, notAfter }: Ca, now: number): boolean {
   return notBefore <= now && now < notAfter;
 }
 
-/** Two thirds of its life are over, as cert-manager has it: a third remains for the change-over. */
+/** Reports whether two thirds of its lifetime are over, as in cert-manager: a third remains for the change-over. */
 function isDue({ notBefore, notAfter }: Ca, now: number): boolean {
   return now >= notBefore + ((notAfter - notBefore) * 2) / 3;
 }
 
-function withNext(next: SigningCa, { state, carried, seen }: Situation, times: RotationTimes, now: number): Step {
-  if (!isValid(next, now)) return { do: 'drop-next' };
-  if (!isValid(state.current, now)) {
-    return seen >= Math.min(times.overlap, URGENT_MS) ? { do: 'promote', next } : { do: 'wait' };
-  }
-  return carried(next) >= times.overlap && seen >= times.overlap ? { do: 'promote', next } : { do: 'wait' };
-}
-
-/** What to change now. `now` is milliseconds since the epoch, as the certificates' dates; waits are measured without it. */
+/** Returns what to change now. `now`: milliseconds since the epoch; compared only with the dates of certificates. */
 export function nextStep(situation: Situation, times: RotationTimes, now: number): Step {
   const { current, next, previous, promotedAt } = situation.state;
   if (next !== undefined) return withNext(next, situation, times, now);
@@ -76,7 +82,15 @@ export function nextStep(situation: Situation, times: RotationTimes, now: number
   return { do: 'wait' };
 }
 
-/** The state after `step`; `create` makes a new CA where it needs one. */
+function withNext(next: SigningCa, { state, carried, seen }: Situation, times: RotationTimes, now: number): Step {
+  if (!isValid(next, now)) return { do: 'drop-next' };
+  if (!isValid(state.current, now)) {
+    return seen >= Math.min(times.overlap, URGENT_MS) ? { do: 'promote', next } : { do: 'wait' };
+  }
+  return carried(next) >= times.overlap && seen >= times.overlap ? { do: 'promote', next } : { do: 'wait' };
+}
+
+/** Returns the state after `step`; `create` creates a CA if the step needs one. */
 export async function applyStep(
   state: CaState,
   step: Exclude<Step, { do: 'wait' }>,
@@ -99,22 +113,8 @@ export async function applyStep(
   }
 }
 
-/**
- * The CAs that the replicas share. All of them are trusted; `current` alone signs. The Secret's keys are `current.crt`,
- * `current.key`, `next.crt`, `next.key`, `previous.crt` (PEM) and `promoted` (RFC 3339).
- */
-export interface CaState {
-  readonly current: SigningCa;
-  /** Signs as soon as everyone who calls us trusts it. */
-  readonly next?: SigningCa;
-  /** Signed until lately: certificates of it may still be served. Its key is gone. */
-  readonly previous?: Ca;
-  /** When `current` took over from `previous`, milliseconds since the epoch. */
-  readonly promotedAt?: number;
-}
-
 interface ReadCaState {
-  /** Undefined where there is no usable current CA. */
+  /** Undefined if there is no usable current CA. */
   readonly state: CaState | undefined;
   /** What is wrong with each part that cannot be used. */
   readonly problems: readonly string[];
@@ -122,7 +122,7 @@ interface ReadCaState {
 
 type Data = Readonly<Record<string, string>>;
 
-/** The largest part that is looked at: chains of RSA certificates are far smaller. */
+/** Most characters of a value that are read: chains of RSA certificates are far smaller. */
 const MOST_CHARACTERS = 65_536;
 
 function part<T>(
@@ -146,7 +146,7 @@ function part<T>(
   }
 }
 
-/** Reads the data of the Secret, decoded. Never throws: whatever a person wrote into it comes back as problems. */
+/** Reads the decoded data of the Secret. Never throws: invalid content is returned as problems. */
 export function readCaState(data: Data): ReadCaState {
   const problems: string[] = [];
   const signing = (name: string): SigningCa | undefined =>
@@ -169,7 +169,7 @@ export function readCaState(data: Data): ReadCaState {
   };
 }
 
-/** The data of the Secret; undefined values are keys that must not be there. */
+/** Returns the data of the Secret; an undefined value means that the key has to be removed. */
 export function writeCaState({ current, next, previous, promotedAt }: CaState): Record<string, string | undefined> {
   return {
     'current.crt': current.cert,
@@ -181,7 +181,7 @@ export function writeCaState({ current, next, previous, promotedAt }: CaState): 
   };
 }
 
-/** All CAs that those who call us have to trust. */
-export function trusted({ current, next, previous }: CaState): readonly Ca[] {
+/** Returns all CAs that API servers have to trust. */
+export function trustedCas({ current, next, previous }: CaState): readonly Ca[] {
   return [current, ...(next === undefined ? [] : [next]), ...(previous === undefined ? [] : [previous])];
 }

@@ -4,7 +4,7 @@ import type { Clock } from '../util/clock.ts';
 import type { ServerName } from './authority.ts';
 import { issueLeaf, type Leaf, leafReason } from './leaf.ts';
 import { repeatedly, writePace, type WritePace } from './pacing.ts';
-import { isValid, trusted } from './rotation.ts';
+import { isValid, trustedCas } from './rotation.ts';
 import { type CaStore, sharedCa, type SharedCa } from './shared-ca.ts';
 import type { CertificatePair, CertificateSource } from './source.ts';
 import { type BundleKeeper, createBundleKeeper, createTrust, type Trust, type TrustBundle } from './trust-bundle.ts';
@@ -12,10 +12,10 @@ import { type BundleKeeper, createBundleKeeper, createTrust, type Trust, type Tr
 interface SelfManagedOptions {
   readonly store: CaStore;
   readonly bundle: TrustBundle;
-  /** What the server is called by: `<service>.<namespace>.svc` is what the API server verifies. */
+  /** Names of the server; the API server verifies `<service>.<namespace>.svc`. */
   readonly names: readonly ServerName[];
   readonly clock: Clock;
-  /** 0 to 1, evenly spread. */
+  /** Returns random numbers from 0 to 1. */
   readonly random: () => number;
   readonly lifetimes: Lifetimes;
   /** The Secret's name, for the log. */
@@ -23,7 +23,7 @@ interface SelfManagedOptions {
   readonly reporter?: Reporter;
 }
 
-/** Milliseconds. A CA must live three times as long as what comes after two thirds of its life: overlap and a leaf. */
+/** Milliseconds. A CA must live three times as long as overlap and leaf together: they have to fit into its last third. */
 export interface Lifetimes {
   /** Of a CA. */
   readonly ca: number;
@@ -34,13 +34,63 @@ export interface Lifetimes {
 }
 
 export interface SelfManaged extends Omit<CertificateSource, 'close'> {
-  /** Resolves when there is a certificate: `current` throws before. Stays pending when closed before that. */
+  /** Resolves when there is a certificate; `current` throws before. Stays pending if closed before that. */
   readonly ready: Promise<void>;
-  /** Why the API server would not trust the certificate served; undefined where it would, or where nobody is registered. */
+  /** Returns why the API server would not trust our certificate; undefined if it would, or if there is no registration. */
   untrusted(): string | undefined;
-  /** For metrics. Dates are milliseconds since the epoch; undefined: there is none yet. */
+  /** Returns values for metrics. Dates are milliseconds since the epoch; absent: there is no certificate yet. */
   status(): { readonly leafExpires?: number; readonly caExpires?: number; readonly changeOver: boolean };
   close(): Promise<void>;
+}
+
+/**
+ * Serves certificates signed by a CA that the replicas share, and renews both by itself (docs/certificates.md). Reads the
+ * date at each step instead of sleeping for days: clocks jump, machines are suspended.
+ */
+export function selfManagedCertificates(options: SelfManagedOptions): SelfManaged {
+  const { store, bundle, clock, lifetimes, random, reporter = silentReporter } = options;
+  const { promise: ready, resolve: issued } = Promise.withResolvers<void>();
+  const times = { overlap: lifetimes.overlap, retire: lifetimes.leaf };
+  const trouble = (what: string): Trouble => reporter.trouble(what, 'certificates');
+  const run: Run = {
+    options,
+    reporter,
+    troubles: { leaf: trouble('a certificate cannot be made'), ca: trouble('the shared CA cannot be written') },
+    ca: sharedCa({ store, clock, times, lifetimeMs: lifetimes.ca }),
+    trust: createTrust(clock),
+    keeper: createBundleKeeper({ bundle, clock, random, pruneAfterMs: 2 * lifetimes.overlap, reporter }),
+    pace: writePace({ clock, random, most: lifetimes.overlap }),
+    listeners: [],
+    issued,
+    leaf: undefined,
+    problem: undefined,
+    failure: undefined,
+  };
+  const repeater = repeatedly(
+    () => turn(run),
+    () => Math.min(checkEvery(lifetimes), run.pace.waitMs() || Infinity, run.keeper.waitMs() || Infinity),
+  );
+  store.onChange(repeater.trigger);
+  bundle.onChange(repeater.trigger);
+
+  return {
+    ready,
+    current() {
+      if (run.leaf === undefined) throw new Error('there is no certificate yet: wait for `ready`');
+      return run.leaf.pair;
+    },
+    onChange: (listener) => void run.listeners.push(listener),
+    untrusted: () => whyUntrusted(run),
+    status: () => ({
+      ...(run.leaf !== undefined && { leafExpires: run.leaf.notAfter }),
+      ...(run.ca.state !== undefined && { caExpires: run.ca.state.current.notAfter }),
+      changeOver: run.ca.state?.next !== undefined || run.ca.state?.previous !== undefined,
+    }),
+    async close() {
+      await repeater.close();
+      await Promise.all([store.close(), bundle.close()]);
+    },
+  };
 }
 
 interface Run {
@@ -59,18 +109,18 @@ interface Run {
   failure: string | undefined;
 }
 
-const carriedBy =
+const carriedIn =
   ({ trust }: Run) =>
   ({ id }: { readonly id: string }): number =>
     trust.carried(id);
 
-async function serve(run: Run): Promise<void> {
+async function renewLeaf(run: Run): Promise<void> {
   const { ca, options, leaf, reporter } = run;
   const { clock, lifetimes, names, random } = options;
   const current = ca.state?.current;
   if (current === undefined) return;
   const now = clock.now();
-  const reason = leafReason({ leaf, current, carried: carriedBy(run), overlap: lifetimes.overlap }, now);
+  const reason = leafReason({ leaf, current, carried: carriedIn(run), overlap: lifetimes.overlap }, now);
   if (reason === undefined) return;
   const next = await issueLeaf({ ca: current, names, now, lifetimeMs: lifetimes.leaf, jitter: random() });
   run.leaf = next;
@@ -101,7 +151,7 @@ async function advance(run: Run): Promise<void> {
   const { ca, pace, reporter } = run;
   if (pace.waitMs() > 0) return;
   try {
-    const done = await ca.advance(carriedBy(run));
+    const done = await ca.advance(carriedIn(run));
     if (done === undefined) return;
     run.failure = undefined;
     run.troubles.ca.recovered();
@@ -118,85 +168,35 @@ async function advance(run: Run): Promise<void> {
 
 async function keepTrusted({ ca, leaf, keeper }: Run): Promise<void> {
   if (ca.state === undefined) return;
-  // What is served must be trusted, even where the Secret knows nothing of it any more.
-  await keeper.keep([...trusted(ca.state), ...(leaf === undefined ? [] : [leaf.issuer])], ca.certain);
+  // The issuer of the served certificate must stay trusted, even if the Secret no longer holds it.
+  await keeper.keep([...trustedCas(ca.state), ...(leaf === undefined ? [] : [leaf.issuer])], ca.certain);
 }
 
 async function turn(run: Run): Promise<void> {
   const { ca, trust, options } = run;
-  ca.look();
-  trust.look(options.bundle.seen);
+  ca.update();
+  trust.update(options.bundle.seen);
   report(run);
   try {
-    await serve(run);
+    await renewLeaf(run);
   } catch (error) {
     failed(run, 'leaf', error);
   }
   await Promise.all([keepTrusted(run), advance(run)]);
 }
 
-/** Often enough to act in time; never slower, for timers stand still while a machine is suspended and then run late. */
+/** Milliseconds between checks: at most 10 s, for timers stop while the machine is suspended and fire late afterwards. */
 const checkEvery = ({ ca, leaf, overlap }: Lifetimes): number =>
   Math.max(20, Math.min(10_000, overlap / 4, leaf / 20, ca / 100));
 
 function whyUntrusted(run: Run): string | undefined {
   const { ca, leaf, trust, options } = run;
   const { bundle, clock } = options;
-  trust.look(bundle.seen);
+  trust.update(bundle.seen);
   const now = clock.now();
   if (leaf !== undefined) return trust.whyNot(leaf.pair.cert, now);
   const current = ca.state?.current;
   if (current === undefined) return `no CA yet: ${run.failure ?? ca.problem ?? 'the Secret was not read so far'}`;
   if (isValid(current, now)) return `no certificate yet${run.failure === undefined ? '' : `: ${run.failure}`}`;
   return 'no certificate yet: the CA is expired or not valid yet, another one is about to take over';
-}
-
-/**
- * Serving certificates signed by a CA that the replicas share, renewed and replaced without anybody's help
- * (docs/certificates.md). Reads the date at each step instead of sleeping for days: clocks jump, machines are suspended.
- */
-export function selfManagedCertificates(options: SelfManagedOptions): SelfManaged {
-  const { store, bundle, clock, lifetimes, random, reporter = silentReporter } = options;
-  const { promise: ready, resolve: issued } = Promise.withResolvers<void>();
-  const times = { overlap: lifetimes.overlap, retire: lifetimes.leaf };
-  const trouble = (what: string): Trouble => reporter.trouble(what, 'certificates');
-  const run: Run = {
-    options,
-    reporter,
-    troubles: { leaf: trouble('a certificate cannot be made'), ca: trouble('the shared CA cannot be written') },
-    ca: sharedCa({ store, clock, times, lifetimeMs: lifetimes.ca }),
-    trust: createTrust(clock),
-    keeper: createBundleKeeper({ bundle, clock, random, pruneAfterMs: 2 * lifetimes.overlap, reporter }),
-    pace: writePace({ clock, random, most: lifetimes.overlap }),
-    listeners: [],
-    issued,
-    leaf: undefined,
-    problem: undefined,
-    failure: undefined,
-  };
-  const turns = repeatedly(
-    () => turn(run),
-    () => Math.min(checkEvery(lifetimes), run.pace.waitMs() || Infinity, run.keeper.waitMs() || Infinity),
-  );
-  store.onChange(turns.now);
-  bundle.onChange(turns.now);
-
-  return {
-    ready,
-    current() {
-      if (run.leaf === undefined) throw new Error('there is no certificate yet: wait for `ready`');
-      return run.leaf.pair;
-    },
-    onChange: (listener) => void run.listeners.push(listener),
-    untrusted: () => whyUntrusted(run),
-    status: () => ({
-      ...(run.leaf !== undefined && { leafExpires: run.leaf.notAfter }),
-      ...(run.ca.state !== undefined && { caExpires: run.ca.state.current.notAfter }),
-      changeOver: run.ca.state?.next !== undefined || run.ca.state?.previous !== undefined,
-    }),
-    async close() {
-      await turns.close();
-      await Promise.all([store.close(), bundle.close()]);
-    },
-  };
 }

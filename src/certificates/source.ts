@@ -4,15 +4,15 @@ export interface CertificatePair {
   readonly key: string;
 }
 
-/** Where the server's certificate comes from. Owned here; `tls/` has the sources. */
+/** Provides the server's certificate. */
 export interface CertificateSource {
   current(): CertificatePair;
-  /** Calls back with each new pair that is usable. */
+  /** Calls `listener` with each new usable pair. */
   onChange(listener: (pair: CertificatePair) => void): void;
   close(): void;
 }
 
-/** Something cannot be used as a certificate or key. The message names what and what is wrong; it never holds a key. */
+/** A certificate or key cannot be used. The message names it and says what is wrong; it never holds a key. */
 export class CertificateError extends Error {
   override readonly name = 'CertificateError';
   readonly code = 'certificate';

@@ -7,41 +7,41 @@ import type { Ca } from './authority.ts';
 import { writePace, type WritePace } from './pacing.ts';
 import type { Written } from './shared-ca.ts';
 
-/** What the API server was last seen to be told. */
+/** The registration as it was last seen. */
 export type Registration =
   | { readonly state: 'unseen'; readonly problem?: string }
   | { readonly state: 'absent' }
   | {
       readonly state: 'present';
-      /** A write names it, and fails where it is not the latest any more. */
+      /** The resourceVersion. A write names it, and fails if it is no longer the latest. */
       readonly version: string;
       /** The CA certificates (PEM) of each webhook entry that calls us. */
       readonly bundles: readonly (readonly string[])[];
     };
 
-/** The registration's trust bundles. Owned here; `kubernetes/` implements it with our MutatingWebhookConfiguration. */
+/** The caBundles of the registration; `registration.ts` implements it with our MutatingWebhookConfiguration. */
 export interface TrustBundle {
   readonly seen: Registration;
-  /** Calls back when `seen` has changed. */
+  /** Calls `listener` when `seen` has changed. */
   onChange(listener: () => void): void;
-  /** Writes bundles in the order of `bundles`; undefined leaves one alone. Rejects for any reason but a conflict. */
+  /** Writes bundles in the order of `seen`; undefined leaves one unchanged. Rejects if it fails for any reason except a conflict. */
   replace(version: string, bundles: readonly (readonly string[] | undefined)[]): Promise<Written>;
   close(): Promise<void>;
 }
 
-/** A view of the registration with a memory: since when is each CA in it? */
+/** Remembers since when the registration has carried each CA. */
 export interface Trust {
-  /** Takes note of what the registration holds now. */
-  look(registration: Registration): void;
-  /** Milliseconds for which all entries have carried the CA (its SHA-256) without a break; 0 where they do not. */
+  /** Reads what the registration holds now. */
+  update(registration: Registration): void;
+  /** Returns the milliseconds for which all entries have carried the CA (by its SHA-256) without a break; 0 if they do not. */
   carried(id: string): number;
-  /** Why the API server would refuse this certificate (PEM) at `now`, milliseconds since the epoch. */
+  /** Returns why the API server would refuse this certificate (PEM) at `now`, milliseconds since the epoch; undefined if it would not. */
   whyNot(cert: string, now: number): string | undefined;
 }
 
+/** CA certificates by SHA-256. */
 type Bundle = ReadonlyMap<string, X509Certificate>;
 
-/** By SHA-256. */
 function readBundle(certs: readonly string[]): Bundle {
   const bundle = new Map<string, X509Certificate>();
   for (const pem of certs) {
@@ -49,7 +49,7 @@ function readBundle(certs: readonly string[]): Bundle {
       const cert = new X509Certificate(pem);
       bundle.set(cert.fingerprint256, cert);
     } catch {
-      // Clients skip what they cannot read, too.
+      // Clients also skip certificates that they cannot read.
     }
   }
   return bundle;
@@ -69,16 +69,16 @@ function whyInvalid({ validFromDate, validToDate }: X509Certificate, now: number
   return undefined;
 }
 
-/** Waits must not depend on the date: `clock` is monotonic. */
+/** Uses the monotonic clock: waits must not depend on the date. */
 export function createTrust(clock: Pick<Clock, 'monotonic'>): Trust {
   let last: Registration = { state: 'unseen' };
   let bundles: readonly Bundle[] = [];
   let since = new Map<string, number>();
-  /** Since when nobody calls us: then nobody has to trust us either. */
+  /** Since when no entry calls us: then no API server has to trust us either. */
   let uncalledSince: number | undefined;
 
   return {
-    look(registration) {
+    update(registration) {
       if (registration === last) return;
       last = registration;
       const now = clock.monotonic();
@@ -108,32 +108,33 @@ interface BundleKeeperOptions {
   readonly bundle: TrustBundle;
   readonly clock: Pick<Clock, 'monotonic'>;
   readonly random: () => number;
-  /** Milliseconds that a certificate nobody knows is left in the bundle. */
+  /** Milliseconds for which an unknown certificate is left in the bundle. */
   readonly pruneAfterMs: number;
   readonly reporter: Reporter;
 }
 
 export interface BundleKeeper {
   /**
-   * Has the registration carry `cas`, if it does not. Where `only` says that the shared CAs are known for sure, others
-   * are taken out after a while: another replica may know of a CA before we do. Never rejects.
+   * Adds `cas` to the registration if they are missing. With `certain`, the shared CAs are known for sure: other certificates
+   * are removed after a while, for another replica may know of a CA before we do. Never rejects.
    */
-  keep(cas: readonly Ca[], only: boolean): Promise<void>;
-  /** Milliseconds to the next attempt; 0: none is due. */
+  keep(cas: readonly Ca[], certain: boolean): Promise<void>;
+  /** Returns the milliseconds until the next write may be sent; 0: now. */
   waitMs(): number;
 }
 
-/** The longest wait between two attempts to put right what something else overwrites. */
+/** The longest wait between two writes of a bundle that something else keeps overwriting. */
 const MOST_WAIT_MS = 300_000;
-/** So many times in a row are a quarrel. */
+/** After this many writes in a row the bundle counts as contested. */
 const CONTESTED = 5;
-/** Certificates of others that are kept at all. */
+/** Most certificates of others that are kept. */
 const MOST_OTHERS = 8;
 
+/** When each certificate that is not wanted was first seen, by SHA-256. */
 type Others = Map<string, number>;
 
-/** The bundle to write instead, PEM; undefined where this one will do. */
-function better(
+/** Returns the bundle to write instead, PEM; undefined if it needs no change. */
+function correctedBundle(
   pems: readonly string[],
   wanted: ReadonlyMap<string, string>,
   isOld: (id: string) => boolean,
@@ -167,7 +168,6 @@ export function createBundleKeeper(options: BundleKeeperOptions): BundleKeeper {
   const pace = (): WritePace => writePace({ clock, random, most: MOST_WAIT_MS });
   const failures = pace();
   let restored = pace();
-  /** Since when certificates that are not wanted have been seen. */
   let others: Others = new Map();
   let wantedIds = '';
 
@@ -193,23 +193,23 @@ export function createBundleKeeper(options: BundleKeeperOptions): BundleKeeper {
     }
   }
 
-  /** What we changed ourselves is no quarrel. */
-  function notice(ids: string): void {
+  /** Starts counting again when the wanted CAs change: our own changes are no contest. */
+  function noteWanted(ids: string): void {
     if (ids !== wantedIds) restored = pace();
     wantedIds = ids;
   }
 
   return {
     waitMs,
-    async keep(cas, only) {
+    async keep(cas, certain) {
       const { seen } = bundle;
       const now = clock.monotonic();
       const wanted = new Map(cas.map(({ id, cert }) => [id, cert]));
-      notice([...wanted.keys()].join());
+      noteWanted([...wanted.keys()].join());
       others = noteOthers(others, seen, wanted, now);
       if (seen.state !== 'present' || waitMs() > 0) return;
-      const isOld = (id: string): boolean => only && now - (others.get(id) ?? now) >= pruneAfterMs;
-      const bundles = seen.bundles.map((pems) => better(pems, wanted, isOld));
+      const isOld = (id: string): boolean => certain && now - (others.get(id) ?? now) >= pruneAfterMs;
+      const bundles = seen.bundles.map((pems) => correctedBundle(pems, wanted, isOld));
       if (bundles.some((pems) => pems !== undefined)) await write(seen.version, bundles, wanted.size);
     },
   };

@@ -52,7 +52,7 @@ interface ClusterDns {
 
 /**
  * Returns the cluster's DNS settings: as configured, else as the kubelet wrote them into our own resolv.conf, else
- * (addresses only) those of the DNS Service, else what most clusters have. The kubelet goes before the Service: Pods get
+ * (addresses only) the DNS Service's, else what most clusters have. The kubelet goes before the Service: Pods get
  * what it writes, even if that is a node-local cache.
  */
 export function clusterDns(

@@ -34,7 +34,7 @@ export interface NodeLocal {
 
 interface NodeLocalReader {
   /**
-   * Reads a DaemonSet; undefined: it does not exist. `dns` holds the addresses that Pods ask and those of the DNS Service.
+   * Reads a DaemonSet; undefined: it does not exist. `dns` holds the addresses that Pods ask and the DNS Service's.
    * Throws `KubeError` (malformed) if the object is not a DaemonSet.
    */
   read(object: unknown, dns: readonly string[]): NodeLocal;

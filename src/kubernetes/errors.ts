@@ -17,7 +17,7 @@ export type KubeErrorCode =
   | 'server'
   | 'malformed';
 
-/** A call to the API server failed. The message is the server's own where it gave one: it names verb, resource and user. */
+/** A call to the API server failed. The message is the server's own, if there is one: it names verb, resource and user. */
 export class KubeError extends Error {
   override readonly name = 'KubeError';
   readonly code: KubeErrorCode;

@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 
 import { createAuthority, privatePem, type SigningCa } from '../../../src/certificates/authority.ts';
 import { issueLeaf } from '../../../src/certificates/leaf.ts';
-import { readCaState, trusted, writeCaState } from '../../../src/certificates/rotation.ts';
+import { readCaState, trustedCas, writeCaState } from '../../../src/certificates/rotation.ts';
 import { createTrust } from '../../../src/certificates/trust-bundle.ts';
 
 const now = Date.now();
@@ -66,7 +66,7 @@ describe('the data of the Secret', () => {
     ]);
     const { state, problems } = readCaState(data);
     expect(problems).toEqual([]);
-    expect(state && trusted(state).map(({ id }) => id)).toEqual([x.id, y.id, z.id]);
+    expect(state && trustedCas(state).map(({ id }) => id)).toEqual([x.id, y.id, z.id]);
     expect(state?.promotedAt).toBe(now);
     expect(state && stored(state)).toEqual(data);
     expect(writeCaState({ current: x })).toMatchObject({
@@ -127,7 +127,7 @@ describe('the data of the Secret', () => {
     const names = [{ type: 'dns', value: 'webhook.system.svc' }] as const;
     const { pair } = await issueLeaf({ ca, names, now, lifetimeMs, jitter: 0 });
     const trust = createTrust({ monotonic: () => 0 });
-    trust.look({ state: 'present', version: '1', bundles: [[ca.cert]] });
+    trust.update({ state: 'present', version: '1', bundles: [[ca.cert]] });
     expect(trust.whyNot(pair.cert, now)).toBeUndefined();
   });
 

@@ -18,19 +18,19 @@ describe('turns', () => {
       },
       () => 60_000,
     );
-    for (let asked = 0; asked < 5; asked += 1) loop.now();
+    for (let asked = 0; asked < 5; asked += 1) loop.trigger();
     expect(turns).toBe(1);
     release[0]?.();
     await expect.poll(() => turns).toBe(2);
     release[1]?.();
     await expect.poll(() => running).toBe(0);
     expect({ most, turns }).toEqual({ most: 1, turns: 2 });
-    loop.now();
+    loop.trigger();
     expect(turns).toBe(3);
     const closed = loop.close();
     release[2]?.();
     await closed;
-    loop.now();
+    loop.trigger();
     expect({ running, turns }).toEqual({ running: 0, turns: 3 });
   });
 

@@ -24,7 +24,7 @@ describe('what the API server trusts', () => {
     const { cert } = await signLeaf({ ca: x, names: NAMES, now, lifetimeMs: HOUR });
     const missing = 'the caBundle of the registration does not hold the CA of the certificate';
     const whyNot = (registration: Registration, at = now): string | undefined => {
-      trust.look(registration);
+      trust.update(registration);
       return trust.whyNot(cert, at);
     };
     expect(whyNot({ state: 'unseen' })).toBe('the registration was not seen yet: no answer so far');
@@ -42,7 +42,7 @@ describe('what the API server trusts', () => {
   it('does not count a CA that is expired', async () => {
     const trust = createTrust({ monotonic: () => 0 });
     const { cert } = await signLeaf({ ca: { ...expired, notAfter: now + HOUR }, names: NAMES, now, lifetimeMs: HOUR });
-    trust.look(carrying([expired.cert]));
+    trust.update(carrying([expired.cert]));
     expect(trust.whyNot(cert, now)).toContain('does not hold the CA');
   });
 
@@ -52,7 +52,7 @@ describe('what the API server trusts', () => {
     const carried = (): number[] => [x, y].map(({ id }) => trust.carried(id));
     const at = (later: number, registration: Registration): number[] => {
       time += later;
-      trust.look(registration);
+      trust.update(registration);
       time += 1;
       return carried();
     };
