@@ -10,22 +10,39 @@ import type { Config } from '../config/schema.ts';
 import { KubeError } from '../kubernetes/errors.ts';
 import type { PolicyConfig } from '../policy/model.ts';
 import { nodeLocalUsable } from '../policy/redirect.ts';
+import { canonicalName } from '../registry/reference.ts';
 import { CommandError } from '../terminal/io.ts';
 import { openPullSecrets } from './cluster.ts';
-import { canonicalName } from '../registry/reference.ts';
 import { openDetector } from './detection.ts';
 import { joinAsPerson, personalReporter, type PersonsCluster, type Surroundings } from './join.ts';
 
 export interface AuditSurroundings extends Surroundings {
-  /** For what goes wrong beside the audit; holds no secret. */
+  /** Prints warnings that are not part of the report; they hold no secret. */
   readonly warn: (message: string) => void;
 }
 
 /** Milliseconds for the first look at the cluster's DNS. */
 const FIRST_LOOK_MS = 15_000;
 
-/** What is not `KubeError` is our own defect, or the person's wish to stop. */
-async function orFailure<T>(call: Promise<T>): Promise<T> {
+/** Joins the cluster that a person audits. Rejects with `CommandError` if there is none. */
+export async function openAudit(flags: ClusterFlags, surroundings: AuditSurroundings): Promise<AuditCluster> {
+  const cluster = await joinAsPerson(flags, surroundings, personalReporter(surroundings.warn).log);
+  const { client } = cluster;
+  return {
+    server: client.server,
+    async installation(signal) {
+      const gaps: Gap[] = [];
+      return { ...(await asCommandError(findInstallation(client, signal, gaps))), gaps };
+    },
+    facts: (config) => factsOf(cluster, config),
+    scan: (request: ScanRequest) => asCommandError(scanCluster({ ...request, client })),
+    openDetector: (config) => detectorOf(cluster, config, surroundings),
+    close: () => client.close(),
+  };
+}
+
+/** Turns a `KubeError` into a `CommandError`. Any other error is a defect of ours, or the abort of the person. */
+async function asCommandError<T>(call: Promise<T>): Promise<T> {
   try {
     return await call;
   } catch (error) {
@@ -34,42 +51,42 @@ async function orFailure<T>(call: Promise<T>): Promise<T> {
   }
 }
 
-const words = (value: readonly string[] | string, source: string) => ({ value: [value].flat().join(' '), source });
+const sourced = (value: readonly string[] | string, source: string) => ({ value: [value].flat().join(' '), source });
 
 function sectionOf({ facts, sources, nodeLocalDetail: detail }: KnownFacts): AuditFacts['section'] {
   return {
-    dns: words(facts.dns, sources.dns),
-    domain: words(facts.domain, sources.domain),
-    nodeSearches: words(facts.nodeSearches, sources.nodeSearches),
+    dns: sourced(facts.dns, sources.dns),
+    domain: sourced(facts.domain, sources.domain),
+    nodeSearches: sourced(facts.nodeSearches, sources.nodeSearches),
     nodeLocal: { state: facts.nodeLocal, source: sources.nodeLocal, detail },
   };
 }
 
-const GUESSED: Gap = {
+const ASSUMED: Gap = {
   what: 'cluster domain and node searches',
   message: 'only a Pod sees them: assumed are cluster.local and no search domains of the nodes',
   grant: '--cluster-domain and --node-searches (the webhook reads them from its own resolv.conf)',
 };
 
 /**
- * From outside a cluster the domain and the searches are guessed; the webhook, in it, will know them. Only a redirect writes
- * them.
+ * Marks domain and searches as known, for the webhook inside the cluster will know them, and returns a gap if they were
+ * assumed here and a redirect may write them.
  */
 function asWebhookSees(known: KnownFacts, policy: PolicyConfig, inside: boolean): { known: KnownFacts; gaps: Gap[] } {
   if (inside || known.facts.searchesAssumed !== true) return { known, gaps: [] };
   const facts = { ...known.facts, searchesAssumed: false };
-  return { known: { ...known, facts }, gaps: nodeLocalUsable(facts, policy) ? [GUESSED] : [] };
+  return { known: { ...known, facts }, gaps: nodeLocalUsable(facts, policy) ? [ASSUMED] : [] };
 }
 
 async function factsOf({ client, own, inside }: PersonsCluster, config: Config): Promise<AuditFacts> {
   const policy = policyConfig(config);
   const gaps: Gap[] = [];
   // From outside, the cluster's addresses lead elsewhere, or nowhere.
-  const asks = inside && policy.glibc.tcpPreflight;
+  const asksOverTcp = inside && policy.glibc.tcpPreflight;
   const source = createClusterFacts({
     client,
     config,
-    policy: { ...policy, glibc: { ...policy.glibc, tcpPreflight: asks } },
+    policy: { ...policy, glibc: { ...policy.glibc, tcpPreflight: asksOverTcp } },
     own: inside ? own : {},
     times: { readyMs: FIRST_LOOK_MS },
   });
@@ -78,10 +95,10 @@ async function factsOf({ client, own, inside }: PersonsCluster, config: Config):
     for (const { object, error } of source.unread()) {
       gaps.push({ what: object, message: error.message, grant: `get ${object}` });
     }
-    const { known, gaps: guessed } = asWebhookSees(source.current, policy, inside);
+    const { known, gaps: assumed } = asWebhookSees(source.current, policy, inside);
     const answered: ClusterSection['dnsOverTcp'] = known.facts.dnsOverTcp ? 'answered' : 'no answer';
-    const dnsOverTcp = asks ? answered : 'not asked';
-    return { facts: known.facts, section: sectionOf(known), dnsOverTcp, gaps: [...gaps, ...guessed] };
+    const dnsOverTcp = asksOverTcp ? answered : 'not asked';
+    return { facts: known.facts, section: sectionOf(known), dnsOverTcp, gaps: [...gaps, ...assumed] };
   } finally {
     await source.close();
   }
@@ -90,10 +107,10 @@ async function factsOf({ client, own, inside }: PersonsCluster, config: Config):
 async function detectorOf(
   { client }: PersonsCluster,
   config: Config,
-  around: AuditSurroundings,
+  surroundings: AuditSurroundings,
 ): Promise<AuditDetector> {
-  const { version, environment } = around;
-  const reporter = personalReporter(around.warn);
+  const { version, environment } = surroundings;
+  const reporter = personalReporter(surroundings.warn);
   const reader = createVerdictReader({ client, canonical: canonicalName, most: config.detection.cache.entries });
   const detection = await openDetector(config, {
     version,
@@ -113,22 +130,5 @@ async function detectorOf(
       await detection.close();
       await reader.close();
     },
-  };
-}
-
-/** Joins the cluster that a person audits. Rejects with `CommandError` where there is none. */
-export async function openAudit(flags: ClusterFlags, around: AuditSurroundings): Promise<AuditCluster> {
-  const cluster = await joinAsPerson(flags, around, personalReporter(around.warn).log);
-  const { client } = cluster;
-  return {
-    server: client.server,
-    async installation(signal) {
-      const gaps: Gap[] = [];
-      return { ...(await orFailure(findInstallation(client, signal, gaps))), gaps };
-    },
-    facts: (config) => factsOf(cluster, config),
-    scan: (request: ScanRequest) => orFailure(scanCluster({ ...request, client })),
-    openDetector: (config) => detectorOf(cluster, config, around),
-    close: () => client.close(),
   };
 }

@@ -20,8 +20,23 @@ interface OpenCertificates {
   readonly close: () => Promise<void>;
 }
 
+/** Opens the source of the server's certificate that the configuration names. Logs each certificate and exports its expiry. */
+export async function openCertificates(context: ServerContext, joined: Joined): Promise<OpenCertificates> {
+  const { config, reporter } = context;
+  if (config.tls.mode === 'self-managed') return await selfManaged(context, joined);
+  const certificates = config.tls.mode === 'files' ? files(context) : await ephemeral(context);
+  const note = ({ cert }: CertificatePair): void => {
+    const { validToDate, fingerprint256 } = new X509Certificate(cert);
+    reporter.metrics.certificate(validToDate);
+    reporter.log.info({ expires: validToDate.toISOString(), sha256: fingerprint256 }, 'certificate in use');
+  };
+  note(certificates.current());
+  certificates.onChange(note);
+  return { certificates, untrusted: () => undefined, close: async () => certificates.close() };
+}
+
 async function ephemeral({ reporter: { log } }: ServerContext): Promise<CertificateSource> {
-  // Loaded only here: servers with a certificate start faster without it.
+  // Imported only here: servers with a certificate start faster without it.
   const { ephemeralPair } = await import('../certificates/ephemeral.ts');
   const { ca, ...pair } = await ephemeralPair({ names: LOOPBACK, now: systemClock.now(), days: 365 });
   log.warn({ caBundle: Buffer.from(ca).toString('base64') }, 'serving a certificate made for this run only');
@@ -48,14 +63,14 @@ function placeOf({ client, own: { namespace } }: Joined): Required<Pick<Joined, 
 }
 
 /**
- * Certificates of a CA that all replicas share. Resolves when there is one to serve, or when the server is to stop. Rejects with
- * `CommandError` where there is no cluster to keep the CA in.
+ * Opens certificates of a CA that all replicas share. Resolves when there is a certificate, or when the server is told to
+ * stop. Rejects with `CommandError` if there is no cluster to keep the CA in.
  */
 async function selfManaged(context: ServerContext, joined: Joined): Promise<OpenCertificates> {
   const { config, reporter, signal } = context;
   const { tls } = config;
   const { client, namespace } = placeOf(joined);
-  // Loaded only here: servers with certificates of their own start faster without it.
+  // Imported only here: servers with another mode start faster without it.
   const [{ caSecret }, { webhookRegistration }, { selfManagedCertificates }] = await Promise.all([
     import('../certificates/ca-secret.ts'),
     import('../certificates/registration.ts'),
@@ -80,19 +95,4 @@ async function selfManaged(context: ServerContext, joined: Joined): Promise<Open
   signal.addEventListener('abort', () => resolve(), { once: true });
   await Promise.race([source.ready, stopped]);
   return { certificates: { ...source, close: () => {} }, untrusted, close: () => source.close() };
-}
-
-/** Opens the source of the server's certificate that the configuration names. Logs each certificate and exports its expiry. */
-export async function openCertificates(context: ServerContext, joined: Joined): Promise<OpenCertificates> {
-  const { config, reporter } = context;
-  if (config.tls.mode === 'self-managed') return await selfManaged(context, joined);
-  const certificates = config.tls.mode === 'files' ? files(context) : await ephemeral(context);
-  const note = ({ cert }: CertificatePair): void => {
-    const { validToDate, fingerprint256 } = new X509Certificate(cert);
-    reporter.metrics.certificate(validToDate);
-    reporter.log.info({ expires: validToDate.toISOString(), sha256: fingerprint256 }, 'certificate in use');
-  };
-  note(certificates.current());
-  certificates.onChange(note);
-  return { certificates, untrusted: () => undefined, close: async () => certificates.close() };
 }

@@ -20,7 +20,7 @@ import { systemClock } from '../util/clock.ts';
 import { createTokenBucket } from '../util/token-bucket.ts';
 import type { Joined } from './join.ts';
 
-/** Milliseconds that readiness waits for a copy that does not come: Pods are answered all the same, each by live reads. */
+/** Milliseconds for which readiness waits for the first lists: without them Pods are answered by single reads. */
 const FIRST_COPY_MS = 10_000;
 
 /** Follows the cluster's DNS settings. */
@@ -28,7 +28,7 @@ export function followFacts({ config, reporter }: ServerContext, { client, own }
   return createClusterFacts({ config, policy: policyConfig(config), own, ...(client && { client }), reporter });
 }
 
-/** The settings that nothing told, each with the flag that sets it. */
+/** Returns the settings that were assumed, each with the flag that sets it. */
 function assumed({ sources }: KnownFacts): string[] {
   const flags = { dns: '--cluster-dns', domain: '--cluster-domain', nodeSearches: '--node-searches' } as const;
   return Object.entries(flags)
@@ -51,7 +51,7 @@ export function followNamespaces({ flags, reporter }: ServerContext, { client }:
   return { get, peek: get, ready, settled: ready, onChange: () => {}, close: () => ready };
 }
 
-/** Opens the verdicts in the cluster's own database; undefined where there is no cluster, or the configuration wants none. */
+/** Opens the store of verdicts in the Kubernetes API; undefined without a cluster, or if the configuration names another store. */
 export function openStore({ config, reporter }: ServerContext, { client }: Joined): ImageLibcStore | undefined {
   const { cache } = config.detection;
   if (cache.store !== 'cluster' || client === undefined) return undefined;
@@ -66,15 +66,15 @@ export function openStore({ config, reporter }: ServerContext, { client }: Joine
   });
 }
 
-/** What a server reads before it is ready. */
+/** Parts whose first read delays readiness. */
 interface FirstReads {
   readonly facts: ClusterFactsSource;
   readonly namespaces: FollowedNamespaces;
   readonly store: ImageLibcStore | undefined;
 }
 
-/** Waits for the first reads, a bounded time, and logs the DNS settings. */
-export async function startedWith(
+/** Waits for the first reads, for a bounded time, and logs the DNS settings. */
+export async function awaitFirstReads(
   { reporter: { log }, signal }: ServerContext,
   { facts, namespaces, store }: FirstReads,
 ): Promise<void> {
@@ -89,8 +89,8 @@ export async function startedWith(
 }
 
 /**
- * The registry logins of Pods: `of` is the `credentials` of `PodVerdictsOptions`. Undefined where the configuration does
- * not allow reading Secrets.
+ * Opens the registry logins of Pods: `loginsOf` serves as `credentials` of `PodVerdictsOptions`. Undefined if the
+ * configuration does not allow reading Secrets.
  */
 export function openPullSecrets(
   { detection }: Config,
@@ -111,10 +111,10 @@ export function openPullSecrets(
   });
 }
 
-/** Of each replica. An API server's etcd keeps Events for an hour. */
+/** Events that each replica may write. The API server keeps Events for an hour. */
 const EVENT_PACE = { perSecond: 1, burst: 25 };
 
-/** Opens the Events on the workloads of Pods; undefined where there is no cluster, or the configuration wants none. */
+/** Opens the Events on the workloads of Pods; undefined without a cluster, or if the configuration turns them off. */
 export function openEvents({ config, reporter }: ServerContext, { client }: Joined): DecisionEvents | undefined {
   if (client === undefined || !config.server.events) return undefined;
   const clock = systemClock;

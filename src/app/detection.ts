@@ -25,123 +25,16 @@ export interface DetectionOptions {
   readonly version: string;
   readonly environment: NodeJS.ProcessEnv;
   readonly reporter: Reporter;
-  /** Verdicts shared with others. Its owner closes it. */
+  /** Verdicts shared with other replicas. Its creator closes it. */
   readonly store?: VerdictStore;
   /**
-   * A person at a command line: their own docker config and its helpers, OCI layouts, and the registries on this machine
-   * that `images` names. Absent for the server, where others choose the images.
+   * Set for a person at a command line: allows their own docker config and its helpers, OCI layouts, and the registries on
+   * this machine that `images` names. Absent for the server, where others choose the images.
    */
   readonly person?: { readonly images: readonly string[] };
 }
 
-async function fileText(path: string, key: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    throw new CommandError('usage', `${key}: ${path}: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-/** Where Docker keeps it (docker-cli, cli/config/config.go). */
-function usualDockerConfig(environment: NodeJS.ProcessEnv): string | undefined {
-  const folder = environment['DOCKER_CONFIG'] ?? (environment['HOME'] && join(environment['HOME'], '.docker'));
-  return folder ? join(folder, 'config.json') : undefined;
-}
-
-async function credentials(path: string, options: DetectionOptions): Promise<CredentialSource> {
-  const usual = options.person === undefined ? undefined : usualDockerConfig(options.environment);
-  const text =
-    path !== ''
-      ? await fileText(path, 'detection.registry.dockerConfig')
-      : usual && (await readFile(usual, 'utf8').catch(() => undefined));
-  if (!text) return listedCredentials([]);
-  const config = parseDockerConfig(text);
-  const { log } = options.reporter;
-  for (const problem of config.problems) log.warn(`${path || usual}: ${problem}`);
-  const helper = options.person === undefined ? {} : { helper: credentialHelper(options.environment) };
-  return dockerConfigCredentials(config, { ...helper, onProblem: (message) => log.warn(message) });
-}
-
-/** `localhost:5000` of `localhost:5000/app`: Docker and crane speak plain HTTP to registries on the machine itself. */
-function localRegistries(images: readonly string[]): string[] {
-  const hosts = images.map((image) => image.split('/', 1)[0] ?? '');
-  return hosts.filter((host) => /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(host));
-}
-
-/** What stands in for the registries where they are not to be asked. */
-function offline(reference: string): never {
-  throw new ImageSourceError(
-    'forbidden-host',
-    `${reference} is not looked up: the registry look-up is off (--offline)`,
-  );
-}
-
-/** `oci:DIR[:TAG]` beside the registries' references. */
-function withLayouts(client: ImageSources): ImageSources {
-  return {
-    open: (text) => {
-      const layout = parseLayoutReference(text);
-      return layout === undefined ? client.open(text) : openOciLayout(layout);
-    },
-    canonical: (text) => {
-      const layout = parseLayoutReference(text);
-      return layout === undefined ? client.canonical(text) : `oci:${resolve(layout.directory)}:${layout.tag ?? ''}`;
-    },
-  };
-}
-
-/** A RangeError or `ImageSourceError` of a list, a file or a mirror, as an error of the configuration. */
-function refused(error: unknown): unknown {
-  if (!(error instanceof RangeError || error instanceof ImageSourceError)) return error;
-  return new CommandError('usage', `detection.registry: ${error.message}`, { cause: error });
-}
-
-/** The registries, asked with the configured logins first, then with those of our own cloud identities. */
-async function openClient(config: Config, options: DetectionOptions): Promise<RegistryClient> {
-  const { caFile, dockerConfig, proxy: _withoutLogin, ...lists } = config.detection.registry;
-  const proxy = registryProxy(config, options.environment);
-  const local = localRegistries(options.person?.images ?? []);
-  const ca = caFile !== '' && { ca: await fileText(caFile, 'detection.registry.caFile') };
-  const configured = await credentials(dockerConfig, options);
-  try {
-    const identities = openIdentities(config, { ...options, ...ca, proxy });
-    const client = createRegistryClient({
-      ...lists,
-      ...ca,
-      proxy,
-      insecure: [...lists.insecure, ...local],
-      credentials: identities === undefined ? configured : combineCredentials([configured, identities]),
-      userAgent: `libc-dns-webhook/${options.version}`,
-      clock: systemClock,
-      onBreaker: breakerReport(options.reporter),
-    });
-    const close = async (): Promise<void> => {
-      await Promise.all([client.close(), identities?.close()]);
-    };
-    return { ...client, close };
-  } catch (error) {
-    throw refused(error);
-  }
-}
-
-/** Reports registries that are left alone. Their names stand in the log alone: whoever creates Pods chooses them. */
-function breakerReport({ metrics, warnings }: Reporter): NonNullable<RegistryClientOptions['onBreaker']> {
-  const warn = warnings();
-  return ({ host, state }) => {
-    metrics.detection.breaker(host, state);
-    if (state === 'open') warn(`the registry ${host} keeps failing and is left alone for a while`);
-  };
-}
-
-/** Logs the proxy that registries are asked through: the environment may hold one that nobody thinks of. */
-export function reportProxy(config: Config, environment: NodeJS.ProcessEnv, { log }: Reporter): void {
-  const proxy = registryProxy(config, environment);
-  if (proxy === undefined) return;
-  const { address, noProxy, origin } = proxy;
-  log.info({ proxy: address, noProxy, from: origin }, 'registries are asked through a proxy');
-}
-
-/** The detector that a configuration describes. Throws `CommandError` where a list, file or mirror in it is not valid. */
+/** Opens the detector that a configuration describes. Rejects with `CommandError` if a list, file or mirror in it is invalid. */
 export async function openDetector(config: Config, options: DetectionOptions): Promise<OpenDetector> {
   const client = await openClient(config, options);
   const { enabled } = config.detection.registry;
@@ -153,10 +46,10 @@ export async function openDetector(config: Config, options: DetectionOptions): P
   const registries = enabled ? client : { open: offline, canonical: canonicalName };
   const { entries, tagTtl, failureTtl } = config.detection.cache;
   const detector = createImageDetector({
-    // Only names that a person typed may lead to their own disk: manifests and clusters hold the names of others.
+    // Only image names that a person typed may read their disk: names in manifests and clusters come from others.
     sources: layouts ? withLayouts(registries) : registries,
     inspect: inspectImage,
-    // A person waits for the answer and pays for the bytes: only the server looks again.
+    // Only for the server: a person waits for the answer, and has no use for a later scan.
     ...(options.person === undefined && { inspectFully: createInspector(fullScanLimits) }),
     entries,
     tagTtlMs: tagTtl,
@@ -175,17 +68,124 @@ export async function openDetector(config: Config, options: DetectionOptions): P
   };
 }
 
+async function fileText(path: string, key: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw new CommandError('usage', `${key}: ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Returns the path of Docker's own config file (docker-cli, cli/config/config.go). */
+function standardDockerConfig(environment: NodeJS.ProcessEnv): string | undefined {
+  const folder = environment['DOCKER_CONFIG'] ?? (environment['HOME'] && join(environment['HOME'], '.docker'));
+  return folder ? join(folder, 'config.json') : undefined;
+}
+
+async function openCredentials(path: string, options: DetectionOptions): Promise<CredentialSource> {
+  const standard = options.person === undefined ? undefined : standardDockerConfig(options.environment);
+  const text =
+    path !== ''
+      ? await fileText(path, 'detection.registry.dockerConfig')
+      : standard && (await readFile(standard, 'utf8').catch(() => undefined));
+  if (!text) return listedCredentials([]);
+  const config = parseDockerConfig(text);
+  const { log } = options.reporter;
+  for (const problem of config.problems) log.warn(`${path || standard}: ${problem}`);
+  const helper = options.person === undefined ? {} : { helper: credentialHelper(options.environment) };
+  return dockerConfigCredentials(config, { ...helper, onProblem: (message) => log.warn(message) });
+}
+
+/** Returns `localhost:5000` of `localhost:5000/app`: Docker and crane speak plain HTTP to registries on this machine. */
+function localRegistries(images: readonly string[]): string[] {
+  const hosts = images.map((image) => image.split('/', 1)[0] ?? '');
+  return hosts.filter((host) => /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(host));
+}
+
+/** Refuses every image: used in place of the registries if the registry look-up is off. */
+function offline(reference: string): never {
+  throw new ImageSourceError(
+    'forbidden-host',
+    `${reference} is not looked up: the registry look-up is off (--offline)`,
+  );
+}
+
+/** Adds references of the form `oci:DIR[:TAG]` to a client. */
+function withLayouts(client: ImageSources): ImageSources {
+  return {
+    open: (text) => {
+      const layout = parseLayoutReference(text);
+      return layout === undefined ? client.open(text) : openOciLayout(layout);
+    },
+    canonical: (text) => {
+      const layout = parseLayoutReference(text);
+      return layout === undefined ? client.canonical(text) : `oci:${resolve(layout.directory)}:${layout.tag ?? ''}`;
+    },
+  };
+}
+
+/** Turns a RangeError or `ImageSourceError`, from a list, a file or a mirror, into an error of the configuration. */
+function asConfigError(error: unknown): unknown {
+  if (!(error instanceof RangeError || error instanceof ImageSourceError)) return error;
+  return new CommandError('usage', `detection.registry: ${error.message}`, { cause: error });
+}
+
+/** Opens the registry client. It tries the configured logins first, then our own cloud identities. */
+async function openClient(config: Config, options: DetectionOptions): Promise<RegistryClient> {
+  const { caFile, dockerConfig, proxy: _withoutLogin, ...lists } = config.detection.registry;
+  const proxy = registryProxy(config, options.environment);
+  const local = localRegistries(options.person?.images ?? []);
+  const ca = caFile !== '' && { ca: await fileText(caFile, 'detection.registry.caFile') };
+  const configured = await openCredentials(dockerConfig, options);
+  try {
+    const identities = openIdentities(config, { ...options, ...ca, proxy });
+    const client = createRegistryClient({
+      ...lists,
+      ...ca,
+      proxy,
+      insecure: [...lists.insecure, ...local],
+      credentials: identities === undefined ? configured : combineCredentials([configured, identities]),
+      userAgent: `libc-dns-webhook/${options.version}`,
+      clock: systemClock,
+      onBreaker: reportBreaker(options.reporter),
+    });
+    const close = async (): Promise<void> => {
+      await Promise.all([client.close(), identities?.close()]);
+    };
+    return { ...client, close };
+  } catch (error) {
+    throw asConfigError(error);
+  }
+}
+
+/** Reports registries that are left alone. Their names go to the log only, not into metrics, for Pods choose them. */
+function reportBreaker({ metrics, warnings }: Reporter): NonNullable<RegistryClientOptions['onBreaker']> {
+  const warn = warnings();
+  return ({ host, state }) => {
+    metrics.detection.breaker(host, state);
+    if (state === 'open') warn(`the registry ${host} keeps failing and is left alone for a while`);
+  };
+}
+
+/** Logs the proxy for registries: the environment may set one unexpectedly. */
+export function reportProxy(config: Config, environment: NodeJS.ProcessEnv, { log }: Reporter): void {
+  const proxy = registryProxy(config, environment);
+  if (proxy === undefined) return;
+  const { address, noProxy, origin } = proxy;
+  log.info({ proxy: address, noProxy, from: origin }, 'registries are asked through a proxy');
+}
+
 interface IdentitiesOptions {
   readonly version: string;
   readonly environment: NodeJS.ProcessEnv;
   /** The text of `detection.registry.caFile`. */
   readonly ca?: string;
-  /** For the registries themselves. */
+  /** The proxy for registries. */
   readonly proxy?: ProxyOptions | undefined;
   readonly reporter: Reporter;
 }
 
-/** Whether Node finds a package from here. Nothing of it is loaded. */
+/** Reports whether Node finds a package, without loading it. */
 function isInstalled(name: string): boolean {
   try {
     return import.meta.resolve(name) !== '';
@@ -195,8 +195,8 @@ function isInstalled(name: string): boolean {
 }
 
 /**
- * The logins of the webhook's own cloud identities; undefined where none is configured. Throws `CommandError` where a
- * cloud's package is not there: at the start, for later it would be one warning among many.
+ * Opens the logins of the webhook's own cloud identities; undefined if no identity is configured. Throws `CommandError` if
+ * a cloud's package is missing: at the start, for later it would be one warning among many.
  */
 function openIdentities({ detection }: Config, options: IdentitiesOptions): CloudIdentities | undefined {
   const { identities, proxy: _withoutLogin, noProxy: _, ...lists } = detection.registry;

@@ -16,37 +16,65 @@ import { parseReference } from '../registry/reference.ts';
 import { systemClock } from '../util/clock.ts';
 import { openPullSecrets } from './cluster.ts';
 import { openDetector } from './detection.ts';
-import { connect, hasServiceAccount, meantCluster, ownPlace, personalReporter, type Surroundings } from './join.ts';
+import { chooseCluster, connect, hasServiceAccount, ownPlace, personalReporter, type Surroundings } from './join.ts';
 
 /** Milliseconds for an object of the API, and for a certificate. */
 const [READ_MS, TLS_MS] = [5000, 3000];
 
 export interface DoctorSurroundings extends Surroundings {
-  /** 53 but in tests. */
+  /** 53, except in tests. */
   readonly dnsPort?: number;
   readonly race?: RaceLimits;
 }
 
+/** Opens what `libc-dns doctor` needs. Rejects with `CommandError` if the named kubeconfig cannot be used. */
+export async function openDoctor(context: DoctorContext, surroundings: DoctorSurroundings): Promise<OpenDoctor> {
+  const { config, flags, isSet, configGiven } = context;
+  const { client, view, noCluster, inside } = await join(context, surroundings);
+  const own = inside ? ownPlace(surroundings) : {};
+  const { dns, domain } = config.cluster;
+  return {
+    parts: {
+      ...(view && { view }),
+      ...(noCluster !== undefined && { noCluster }),
+      inside,
+      config,
+      configGiven,
+      given: { ...(isSet('cluster.dns') && { dns }), ...(isSet('cluster.domain') && { domain }) },
+      ...(flags.namespace !== undefined && { namespace: flags.namespace }),
+      ...(flags.webhook && { webhook: flags.webhook }),
+      dnsPort: surroundings.dnsPort ?? 53,
+      race: surroundings.race ?? RACE_LIMITS,
+      findDns: (of) => findDns(of, client, own),
+      askCertificate: (replica) => askCertificate(replica, TLS_MS),
+      openLook: (of) => openLook(of, { client, surroundings, warn: context.warn }),
+      clock: systemClock,
+    },
+    close: async () => await client?.close(),
+  };
+}
+
+/** The access to the cluster; `noCluster` says why there is no client. */
 interface Access {
-  /** Whether it is our own: we run in one of its Pods. */
+  /** Whether we run in a Pod of the cluster. */
   readonly inside: boolean;
   readonly client?: KubeClient;
   readonly view?: ReturnType<typeof createDoctorView>;
   readonly noCluster?: string;
 }
 
-async function join({ flags }: DoctorContext, around: Surroundings): Promise<Access> {
-  const meant = meantCluster(flags, around.environment, around.inCluster);
-  if (typeof meant === 'string') return { inside: around.inCluster, noCluster: meant };
-  const inside = meant.files === undefined;
+async function join({ flags }: DoctorContext, surroundings: Surroundings): Promise<Access> {
+  const chosen = chooseCluster(flags, surroundings.environment, surroundings.inCluster);
+  if (typeof chosen === 'string') return { inside: surroundings.inCluster, noCluster: chosen };
+  const inside = chosen.files === undefined;
   if (inside && !hasServiceAccount()) {
     return { inside, noCluster: 'no service account token is mounted into this Pod' };
   }
-  const { client, transport } = await connect({ ...meant, userAgent: `libc-dns-doctor/${around.version}` });
+  const { client, transport } = await connect({ ...chosen, userAgent: `libc-dns-doctor/${surroundings.version}` });
   return { inside, client, view: createDoctorView(client, transport) };
 }
 
-/** As discovery of the webhook does it, and with a look for the node-local cache whatever its mode. */
+/** Finds the DNS settings as the webhook does, but looks for the node-local cache in any mode. */
 async function findDns(config: Config, client: KubeClient | undefined, own: OwnPlace): Promise<DnsSeen> {
   const looking: Config = { ...config, nodeLocal: { ...config.nodeLocal, mode: 'auto' } };
   const discovery = createDiscovery({
@@ -61,14 +89,14 @@ async function findDns(config: Config, client: KubeClient | undefined, own: OwnP
   return { ...discovery.known(), ...(unread && { unread: unread.error }) };
 }
 
-/** Files of the webhook's Pod are not here: what they hold is left out, and said. */
+/** Drops settings that only work in the webhook's Pod, such as paths of files there; `notes` names them. */
 function usableHere(config: Config): { readonly config: Config; readonly notes: readonly string[] } {
   const { registry } = config.detection;
   const missing = (['dockerConfig', 'caFile'] as const).filter(
     (key) => registry[key] !== '' && !existsSync(registry[key]),
   );
   const without = Object.fromEntries(missing.map((key) => [key, '']));
-  // Identities are the Pod's, too: from elsewhere they would be somebody else's.
+  // Cloud identities belong to the webhook's Pod: here they would be the person's own.
   const notes = [
     ...missing.map((key) => `without detection.registry.${key}: ${registry[key]} is a file of the webhook's Pod`),
     ...(registry.identities.length > 0
@@ -92,14 +120,14 @@ const registryOf = (image: string): string | undefined => {
 
 interface LookParts {
   readonly client: KubeClient | undefined;
-  readonly around: Surroundings;
+  readonly surroundings: Surroundings;
   readonly warn: (message: string) => void;
 }
 
-async function openLook(configured: Config, { client, around, warn }: LookParts): Promise<ImageLook> {
-  const { config, notes } = around.inCluster ? { config: configured, notes: [] } : usableHere(configured);
+async function openLook(configured: Config, { client, surroundings, warn }: LookParts): Promise<ImageLook> {
+  const { config, notes } = surroundings.inCluster ? { config: configured, notes: [] } : usableHere(configured);
   const reporter = personalReporter(warn);
-  const { detector, close } = await openDetector(config, { ...around, reporter });
+  const { detector, close } = await openDetector(config, { ...surroundings, reporter });
   const secrets = client && openPullSecrets(config, client, reporter);
   const platform = parsePlatform(config.detection.platform);
   return {
@@ -116,32 +144,5 @@ async function openLook(configured: Config, { client, around, warn }: LookParts)
       await close();
       secrets?.close();
     },
-  };
-}
-
-/** Puts `libc-dns doctor` together. Rejects with `CommandError` where the kubeconfig that was named cannot be used. */
-export async function openDoctor(context: DoctorContext, around: DoctorSurroundings): Promise<OpenDoctor> {
-  const { config, flags, isSet, configGiven } = context;
-  const { client, view, noCluster, inside } = await join(context, around);
-  const own = inside ? ownPlace(around) : {};
-  const { dns, domain } = config.cluster;
-  return {
-    parts: {
-      ...(view && { view }),
-      ...(noCluster !== undefined && { noCluster }),
-      inside,
-      config,
-      configGiven,
-      given: { ...(isSet('cluster.dns') && { dns }), ...(isSet('cluster.domain') && { domain }) },
-      ...(flags.namespace !== undefined && { namespace: flags.namespace }),
-      ...(flags.webhook && { webhook: flags.webhook }),
-      dnsPort: around.dnsPort ?? 53,
-      race: around.race ?? RACE_LIMITS,
-      findDns: (of) => findDns(of, client, own),
-      askCertificate: (replica) => askCertificate(replica, TLS_MS),
-      openLook: (of) => openLook(of, { client, around, warn: context.warn }),
-      clock: systemClock,
-    },
-    close: async () => await client?.close(),
   };
 }

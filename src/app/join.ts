@@ -14,16 +14,16 @@ import { systemClock } from '../util/clock.ts';
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
-/** What the process itself brings. */
+/** What the process knows of itself. */
 export interface Surroundings {
   readonly version: string;
   readonly environment: NodeJS.ProcessEnv;
   readonly inCluster: boolean;
 }
 
-/** The cluster we belong to, as far as there is one. */
+/** The cluster that the process has joined. */
 export interface Joined {
-  /** Absent: no cluster, or one that we may not call. */
+  /** Absent: no cluster, or no right to call its API. */
   readonly client?: KubeClient;
   readonly own: OwnPlace;
 }
@@ -46,10 +46,10 @@ function optional<T extends object>(object: T): { [K in keyof T]?: NonNullable<T
 }
 
 /**
- * Connects with kubeconfig files, or with our own service account. Rejects with `CommandError` where that cannot be used.
+ * Connects with kubeconfig files, or with our own service account. Rejects with `CommandError` if they cannot be used.
  */
 export async function connect(access: KubeConfigOptions): Promise<Connected> {
-  // Loaded only here: who does not join a cluster does not pay for it.
+  // Imported only here: without a cluster the start is faster.
   const [{ createKubeClient }, { kubeConfigTransport }] = await Promise.all([
     import('../kubernetes/client.ts'),
     import('../kubernetes/kubeconfig.ts'),
@@ -63,10 +63,10 @@ export async function connect(access: KubeConfigOptions): Promise<Connected> {
   }
 }
 
-/** Whether a token is mounted into our Pod: without one the API server is not asked. */
+/** Reports whether a service account token is mounted: without one the API server is not asked. */
 export const hasServiceAccount = (): boolean => existsSync(`${SERVICE_ACCOUNT}/token`);
 
-/** What our own Pod tells. Only a Pod's resolv.conf is what the kubelet writes. */
+/** Reads our own Pod's namespace and resolv.conf. Call it only in a Pod: elsewhere the kubelet does not write the file. */
 export function ownPlace({ environment }: Pick<Surroundings, 'environment'>): OwnPlace {
   const namespace = readIfThere(`${SERVICE_ACCOUNT}/namespace`) ?? environment['POD_NAMESPACE'];
   return optional({ namespace, resolvConf: readIfThere('/etc/resolv.conf') });
@@ -74,27 +74,27 @@ export function ownPlace({ environment }: Pick<Surroundings, 'environment'>): Ow
 
 const userAgent = ({ version }: Surroundings): string => `libc-dns-webhook/${version}`;
 
-/** Joins the cluster of kubeconfig files. Rejects with `CommandError` where they cannot be used. */
+/** Joins the cluster of kubeconfig files. Rejects with `CommandError` if they cannot be used. */
 async function joinByKubeconfig(
   access: Pick<KubeConfigOptions, 'files' | 'context'>,
-  around: Surroundings,
+  surroundings: Surroundings,
   log: Log,
 ): Promise<Joined & { readonly client: KubeClient }> {
-  const { client, transport } = await connect({ ...access, userAgent: userAgent(around) });
+  const { client, transport } = await connect({ ...access, userAgent: userAgent(surroundings) });
   const { namespace } = transport;
   log.info({ server: client.server, namespace }, 'joined the cluster of the kubeconfig');
   return { client, own: optional({ namespace }) };
 }
 
 /** Joins the cluster we run in, if we do. */
-async function joinOwn(around: Surroundings, log: Log): Promise<Joined> {
-  if (!around.inCluster) return { own: {} };
-  const own = ownPlace(around);
+async function joinOwn(surroundings: Surroundings, log: Log): Promise<Joined> {
+  if (!surroundings.inCluster) return { own: {} };
+  const own = ownPlace(surroundings);
   if (!hasServiceAccount()) {
     log.warn('no service account token is mounted: the API server is not asked, namespaces count as unlabelled');
     return { own };
   }
-  const { client } = await connect({ userAgent: userAgent(around) });
+  const { client } = await connect({ userAgent: userAgent(surroundings) });
   log.info({ server: client.server, namespace: own.namespace }, 'joined the cluster of our service account');
   return { client, own };
 }
@@ -102,31 +102,31 @@ async function joinOwn(around: Surroundings, log: Log): Promise<Joined> {
 /** Joins the cluster that `--kubeconfig` names, else the one we run in. */
 export async function joinCluster(
   { kubeconfig, context }: ServeFlags,
-  around: Surroundings,
+  surroundings: Surroundings,
   log: Log,
 ): Promise<Joined> {
-  if (kubeconfig === undefined) return await joinOwn(around, log);
-  return await joinByKubeconfig({ files: [kubeconfig], ...optional({ context }) }, around, log);
+  if (kubeconfig === undefined) return await joinOwn(surroundings, log);
+  return await joinByKubeconfig({ files: [kubeconfig], ...optional({ context }) }, surroundings, log);
 }
 
-/** The cluster that a person means. */
-interface Meant {
+/** How to reach the cluster that a person has chosen. */
+interface ClusterChoice {
   /** Kubeconfig files; absent: the service account of our own Pod. */
   readonly files?: readonly string[];
   readonly context?: string;
 }
 
-interface Choice {
+interface ClusterFlags {
   readonly kubeconfig?: string;
   readonly context?: string;
 }
 
-/** Where to look for the cluster: as kubectl does. A sentence where there is none. */
-export function meantCluster(
-  { kubeconfig, context }: Choice,
+/** Finds the cluster as kubectl does; returns a sentence if there is none. */
+export function chooseCluster(
+  { kubeconfig, context }: ClusterFlags,
   environment: NodeJS.ProcessEnv,
   inCluster: boolean,
-): Meant | string {
+): ClusterChoice | string {
   const named = context === undefined ? {} : { context };
   if (kubeconfig !== undefined) return { files: [kubeconfig], ...named };
   const listed = (environment['KUBECONFIG'] ?? '').split(delimiter).filter(Boolean);
@@ -134,34 +134,34 @@ export function meantCluster(
     const files = [...new Set(listed)].filter((path) => existsSync(path));
     return files.length > 0 ? { files, ...named } : `KUBECONFIG names ${listed.join(', ')}, which is not there`;
   }
-  const usual = join(environment['HOME'] ?? homedir(), '.kube', 'config');
-  if (existsSync(usual)) return { files: [usual], ...named };
-  return inCluster ? {} : `neither --kubeconfig nor KUBECONFIG is given, and there is no ${usual}`;
+  const standard = join(environment['HOME'] ?? homedir(), '.kube', 'config');
+  if (existsSync(standard)) return { files: [standard], ...named };
+  return inCluster ? {} : `neither --kubeconfig nor KUBECONFIG is given, and there is no ${standard}`;
 }
 
-/** A cluster that a person looks at. */
+/** The cluster that a person audits. */
 export interface PersonsCluster extends Joined {
   readonly client: KubeClient;
-  /** Whether we run in it, so that our own resolv.conf and the cluster DNS are those of its Pods. */
+  /** Whether we run in one of its Pods, and so see the resolv.conf and the DNS servers that its Pods see. */
   readonly inside: boolean;
 }
 
 /**
- * Joins the cluster that a person means: `--kubeconfig`, `KUBECONFIG`, `~/.kube/config`, else the one we run in. Rejects with
- * `CommandError` where there is none, or where it cannot be used.
+ * Joins the cluster that a person has chosen: `--kubeconfig`, `KUBECONFIG`, `~/.kube/config`, else the one we run in.
+ * Rejects with `CommandError` if there is none, or if it cannot be used.
  */
-export async function joinAsPerson(choice: Choice, around: Surroundings, log: Log): Promise<PersonsCluster> {
-  const meant = meantCluster(choice, around.environment, around.inCluster);
-  if (typeof meant === 'string') throw new CommandError('usage', `no cluster: ${meant}`);
-  if (meant.files !== undefined) return { ...(await joinByKubeconfig(meant, around, log)), inside: false };
-  const { client, own } = await joinOwn(around, log);
+export async function joinAsPerson(flags: ClusterFlags, surroundings: Surroundings, log: Log): Promise<PersonsCluster> {
+  const chosen = chooseCluster(flags, surroundings.environment, surroundings.inCluster);
+  if (typeof chosen === 'string') throw new CommandError('usage', `no cluster: ${chosen}`);
+  if (chosen.files !== undefined) return { ...(await joinByKubeconfig(chosen, surroundings, log)), inside: false };
+  const { client, own } = await joinOwn(surroundings, log);
   if (client === undefined) throw new CommandError('failed', 'no cluster: no service account token is mounted here');
   return { client, own, inside: true };
 }
 
 const quiet = (): void => {};
 
-/** Reports to a person at a command line: warnings alone, without their fields. */
+/** Returns a reporter for a person at a command line: it passes on only warnings and errors, without their fields. */
 export function personalReporter(warn: (message: string) => void): Reporter {
   const line = (fields: unknown, message?: unknown): void => warn(String(message ?? fields));
   const log: Log = { trace: quiet, debug: quiet, info: quiet, warn: line, error: line };

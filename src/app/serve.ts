@@ -2,12 +2,27 @@ import type { ServerContext, ServerParts } from '../commands/serve.ts';
 import { parsePlatform } from '../detection/platform.ts';
 import type { ClusterFacts } from '../policy/model.ts';
 import { openCertificates } from './certificates.ts';
-import { followFacts, followNamespaces, openEvents, openPullSecrets, openStore, startedWith } from './cluster.ts';
+import { awaitFirstReads, followFacts, followNamespaces, openEvents, openPullSecrets, openStore } from './cluster.ts';
 import { openDetector, reportProxy } from './detection.ts';
 import { joinCluster, type Joined, type Surroundings } from './join.ts';
 import { startWarmUp } from './warm-up.ts';
 
-/** Closes what was opened, the last opened first. */
+/**
+ * Opens all that a server works with. Rejects with `CommandError` if the configuration cannot be carried out, after closing
+ * what was opened by then.
+ */
+export async function openServer(context: ServerContext, surroundings: Surroundings): Promise<ServerParts> {
+  const closing: Closing = [];
+  const close = (): Promise<void> => closeAll(closing);
+  try {
+    return { ...(await open(context, surroundings, closing)), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Functions that close what was opened, in the order of opening. */
 type Closing = (() => unknown)[];
 
 async function closeAll(closing: Closing): Promise<void> {
@@ -22,14 +37,14 @@ function warnAlone({ client }: Joined, { config: { detection }, reporter: { log 
   if (cache.store === 'cluster') log.warn('detection.cache.store cluster: no cluster to keep verdicts in');
 }
 
-/** Opens each feature in order. `closing` gets the end of each as it is opened, so that a failure leaves nothing behind. */
+/** Opens each feature in order, and adds how to close it to `closing` at once, so that a failure leaves nothing open. */
 async function open(
   context: ServerContext,
-  around: Surroundings,
+  surroundings: Surroundings,
   closing: Closing,
 ): Promise<Omit<ServerParts, 'close'>> {
   const { config, flags, reporter } = context;
-  const joined = await joinCluster(flags, around, reporter.log);
+  const joined = await joinCluster(flags, surroundings, reporter.log);
   closing.push(() => joined.client?.close());
   warnAlone(joined, context);
   const facts = followFacts(context, joined);
@@ -40,14 +55,14 @@ async function open(
   );
   const store = openStore(context, joined);
   closing.push(() => store?.close());
-  reportProxy(config, around.environment, reporter);
-  const detection = await openDetector(config, { ...around, reporter, ...(store && { store }) });
+  reportProxy(config, surroundings.environment, reporter);
+  const detection = await openDetector(config, { ...surroundings, reporter, ...(store && { store }) });
   closing.push(detection.close);
   const secrets = joined.client && openPullSecrets(config, joined.client, reporter);
   closing.push(() => secrets?.close());
   const [certificates] = await Promise.all([
     openCertificates(context, joined),
-    startedWith(context, { facts, namespaces, store }),
+    awaitFirstReads(context, { facts, namespaces, store }),
   ]);
   closing.push(certificates.close);
   const events = openEvents(context, joined);
@@ -67,19 +82,4 @@ async function open(
     ...(events && { onDecided: (told) => events.decided(told) }),
     notReady: certificates.untrusted,
   };
-}
-
-/**
- * Opens all that a server works with. Rejects with `CommandError` where the configuration cannot be carried out; what was
- * opened by then is closed.
- */
-export async function openServer(context: ServerContext, around: Surroundings): Promise<ServerParts> {
-  const closing: Closing = [];
-  const close = (): Promise<void> => closeAll(closing);
-  try {
-    return { ...(await open(context, around, closing)), close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
 }

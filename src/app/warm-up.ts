@@ -22,7 +22,7 @@ interface WarmUpParts {
   readonly credentials: PodVerdictsOptions['credentials'];
 }
 
-/** Looks up the images of workloads before their Pods come, by one replica at a time. Returns what ends it. */
+/** Looks up the images of workloads before their first Pod, in one replica at a time. Returns a function that ends it. */
 export function startWarmUp({ config, reporter }: ServerContext, parts: WarmUpParts): () => Promise<void> {
   const { joined, detection, namespaces, facts, credentials } = parts;
   const { client, own } = joined;

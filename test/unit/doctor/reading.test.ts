@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { Agent } from 'undici';
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { meantCluster } from '../../../src/app/join.ts';
+import { chooseCluster } from '../../../src/app/join.ts';
 import { podSeen } from '../../../src/cluster/pod-seen.ts';
 import * as objects from '../../../src/doctor/view/objects.ts';
 import { apiServerMetrics, createDoctorView } from '../../../src/doctor/view/reader.ts';
@@ -244,7 +244,7 @@ describe('the cluster that a person means', () => {
   const here = import.meta.filename;
   const folder = import.meta.dirname;
   const meant = (named: object, environment: Record<string, string>, inCluster: boolean) =>
-    meantCluster(named, { HOME: '/nonexistent', ...environment }, inCluster);
+    chooseCluster(named, { HOME: '/nonexistent', ...environment }, inCluster);
 
   it.each<[object, Record<string, string>, boolean, unknown]>([
     [{ kubeconfig: 'x', context: 'y' }, { KUBECONFIG: here }, true, { files: ['x'], context: 'y' }],
