@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 
-/** How a copy of a collection of the API stands. */
+/** The state of a copy of a collection of the API. */
 interface InformerState {
   readonly synced: boolean;
   readonly items: number;
@@ -8,34 +8,34 @@ interface InformerState {
   readonly contactAt: number | undefined;
 }
 
-/** How the self-managed certificates stand. */
+/** The state of the self-managed certificates. */
 interface CertificateState {
   readonly trusted: boolean;
-  /** Milliseconds since 1970; undefined: there is none. */
+  /** Milliseconds since 1970; absent: there is no CA yet. */
   readonly caExpires?: number;
 }
 
-/** What is counted of the cluster around the server. Labels take values from closed sets only. */
+/** Metrics of the cluster around the server. Labels take values from closed sets only. */
 export interface ClusterMetrics {
   /** Reads `state` at each scrape. */
   informer(resource: string, state: () => InformerState): void;
-  /** A call to the API server failed. `use`: what for. */
+  /** Counts a failed call to the API server. `use`: its purpose. */
   apiFailed(use: string, code: string): void;
-  /** 1 for this state, 0 for the others. */
+  /** Sets 1 for this state, 0 for the others. */
   nodeLocal(state: string): void;
   factsChanged(): void;
-  /** A verdict, its last use or its end was written to the shared store, or why not. */
+  /** Counts a write to the shared store. `result`: `written`, `dropped` or the code of a failure. */
   stored(kind: string, result: string): void;
-  /** `result`: `written`, `dropped` or the code of a failure. */
+  /** Counts an Event. `result`: `written`, `dropped` or the code of a failure. */
   eventWritten(result: string): void;
   leading(leads: boolean): void;
   warmedUp(result: string): void;
   pullSecretFailed(code: string): void;
   /** Reads `state` at each scrape. */
   certificates(state: () => CertificateState): void;
-  /** This replica has changed the shared CA: made it, brought it back, or a step of a change-over. */
+  /** Counts a change of the shared CA by this replica: its creation or restoration, or a step of a rotation. */
   caChanged(change: string): void;
-  /** Our registration was given the right CA bundle, or why not. */
+  /** Counts a write of our registration's CA bundle. `result`: `written` or `contested`. */
   registrationWritten(result: string): void;
 }
 

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { Counter, Gauge, type Registry } from 'prom-client';
 
-/** How much detection holds and does. */
+/** The look-ups and the memory of detection. */
 interface DetectionState {
   readonly underWay: number;
   readonly queued: number;
@@ -9,16 +9,16 @@ interface DetectionState {
 }
 
 export interface DetectionMetrics {
-  /** The breaker of a host changed: `open`, `half-open`, `closed`. */
+  /** Counts a change of a host's breaker: `open`, `half-open`, `closed`. */
   breaker(host: string, state: string): void;
-  /** Reads `state` at each scrape. Once. */
+  /** Reads `state` at each scrape. Call it once. */
   sizes(state: () => DetectionState): void;
 }
 
-/** Hosts are chosen by whoever creates Pods: no label has their names, and no more than this many are counted. */
+/** Most hosts that are counted. Pods choose the names, so there is no label for them. */
 const MOST_HOSTS = 1024;
 
-/** Milliseconds after which a host that nobody asks any more is not counted as failing. */
+/** Milliseconds after which a host that is no longer asked does not count as failing. */
 const FORGOTTEN_MS = 10 * 60_000;
 
 export function createDetectionMetrics(registry: Registry): DetectionMetrics {

@@ -4,19 +4,19 @@ import type { Decision } from '../policy/model.ts';
 import { type ClusterMetrics, createClusterMetrics } from './cluster-metrics.ts';
 import { createDetectionMetrics, type DetectionMetrics } from './detection-metrics.ts';
 
-/** What the server counts. Labels take values from closed sets only. */
+/** The metrics of the server. Labels take values from closed sets only. */
 export interface Metrics {
-  /** Returns what counts a Pod that got the decision. `seconds`: from the parsed request to the answer. */
+  /** Returns a function that counts a Pod with this decision. `seconds`: from the parsed request to the answer. */
   decided(decision: Decision): (seconds: number) => void;
-  /** A request that is not the creation of a Pod. */
+  /** Counts a request that does not create a Pod. */
   passedBy(): void;
-  /** An error of our own: the Pod went through as it was. */
+  /** Counts an error of our own: the Pod was admitted unchanged. */
   failed(): void;
-  /** A request that was answered with an HTTP error. */
+  /** Counts a request that was answered with an HTTP error. */
   refused(status: number): void;
-  /** An image's verdict was given: by whom, and why there is none (`none`: there is). */
+  /** Counts a verdict by its source. `failure`: why it is unknown; `none`: it is known. */
   detected(from: string, failure: string): void;
-  /** A look-up ended. */
+  /** Counts a look-up that has ended. */
   lookedUp(failure: string, seconds: number, bytes: number): void;
   certificate(expires: Date): void;
   certificateFailed(): void;
@@ -24,24 +24,25 @@ export interface Metrics {
   readonly cluster: ClusterMetrics;
   readonly detection: DetectionMetrics;
   readonly service: ServiceMetrics;
-  /** The Prometheus text format, and its content type. */
+  /** The content type of the Prometheus text format. */
   readonly contentType: string;
+  /** Returns all metrics in the Prometheus text format. */
   render(): Promise<string>;
 }
 
 const BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
-/** What was counted since it was last handed over. */
+/** A count that prom-client does not have yet. */
 interface Sum {
   pending: number;
 }
 
-/** The sum for some values of the labels, in their order and with a space between them. */
+/** Returns the sum for values of the labels, in their order and separated by spaces. */
 type Tally = (labels: string) => Sum;
 
 /**
- * A counter for what is counted with each Pod. Its sums are handed over when they are read, for prom-client looks at names and
- * values of labels each time. Values must not hold spaces.
+ * Creates a counter for what is counted with each Pod. It passes its sums to prom-client only at a scrape, for prom-client
+ * checks names and values of labels each time. Values must not contain spaces.
  */
 function tally(registers: [Registry], name: string, help: string, labelNames: readonly string[]): Tally {
   const sums = new Map<string, Sum>();
@@ -134,13 +135,13 @@ export function createMetrics(version: string): Metrics {
   };
 }
 
-/** How the server itself does. */
+/** Metrics of the server process. */
 interface ServiceMetrics {
   /** Reads `isReady` at each scrape. */
   ready(isReady: () => boolean): void;
-  /** A Pod was answered after its budget had ended. */
+  /** Counts a Pod that was answered after its budget had ended. */
   late(): void;
-  /** A line was not logged, for there were too many. */
+  /** Counts a line that was not logged because there were too many. */
   lineLeftOut(): void;
 }
 

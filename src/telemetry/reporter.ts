@@ -3,20 +3,20 @@ import { type LimitedLines, limitedWarnings } from './log-limits.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 
-/** Says what a feature does and what goes wrong. A feature is handed one, as it is handed a clock. */
+/** Logs and counts what a feature does and what goes wrong. Features receive one, as they receive a clock. */
 export interface Reporter {
   readonly log: Log;
   readonly metrics: Metrics;
-  /** Returns a voice for warnings in words that others choose, Pods above all. Each voice has limits of its own (`createLimitedLines`). */
+  /** Returns a function for warnings whose text others choose, such as Pods. Each has limits of its own (`createLimitedLines`). */
   readonly warnings: () => LimitedLines;
   /**
-   * Returns the voice of one failure that may last. `what` is the clause that the log has ("the namespaces cannot be watched"),
+   * Returns a reporter for one failure that may last. `what` is the message in the log ("the namespaces cannot be watched"),
    * from a closed set. `use` is the label of `libc_dns_api_failures_total`; undefined: the failure is not counted there.
    */
   readonly trouble: (what: string, use?: string) => Trouble;
 }
 
-/** A failure that may last and end. Both may be called at each attempt: the log says what is new. */
+/** A failure that may last. Call `lost` or `recovered` at each attempt: only changes are logged. */
 export interface Trouble {
   /** Counts the failure. Logs it when it begins, when its code changes, and every ten minutes while it lasts. */
   readonly lost: (error: { readonly code: string; readonly message: string }, fields?: object) => void;
@@ -25,16 +25,15 @@ export interface Trouble {
 }
 
 /** Milliseconds after which a failure that lasts is logged again. */
-const AGAIN_MS = 10 * 60_000;
+const REPEAT_MS = 10 * 60_000;
 
 const MOST_REMEMBERED = 256;
 
 interface Failing {
   readonly code: string;
-  readonly saidAt: number;
+  readonly loggedAt: number;
 }
 
-/** What a reporter writes to. */
 export interface ReporterOptions {
   readonly log: Log;
   /** Default: nothing is counted. */
@@ -42,7 +41,7 @@ export interface ReporterOptions {
   readonly clock: Pick<Clock, 'monotonic'>;
 }
 
-/** Counts nothing: every member is a function that returns the same again. */
+/** Counts nothing: every member is a function that returns this object again. */
 const nothing: unknown = new Proxy(() => nothing, { get: () => nothing });
 
 export function createReporter({ log, metrics = nothing as Metrics, clock }: ReporterOptions): Reporter {
@@ -55,9 +54,9 @@ export function createReporter({ log, metrics = nothing as Metrics, clock }: Rep
       lost({ code, message }, fields = {}) {
         if (use !== undefined) metrics.cluster.apiFailed(use, code);
         const before = failing.get(what);
-        if (before?.code === code && clock.monotonic() - before.saidAt < AGAIN_MS) return;
+        if (before?.code === code && clock.monotonic() - before.loggedAt < REPEAT_MS) return;
         if (failing.size >= MOST_REMEMBERED) failing.clear();
-        failing.set(what, { code, saidAt: clock.monotonic() });
+        failing.set(what, { code, loggedAt: clock.monotonic() });
         log.warn({ code, error: message, ...fields }, what);
       },
       recovered() {
@@ -71,5 +70,5 @@ const quiet = (): void => {};
 
 const silent: Log = { trace: quiet, debug: quiet, info: quiet, warn: quiet, error: quiet };
 
-/** Says and counts nothing. */
+/** Logs and counts nothing. */
 export const silentReporter: Reporter = createReporter({ log: silent, clock: { monotonic: () => 0 } });
