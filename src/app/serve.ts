@@ -79,7 +79,7 @@ async function open(
       ...(detection.detector && { detector: detection.detector }),
       ...(credentials && { credentials }),
     },
-    ...(events && { onDecided: (told) => events.decided(told) }),
+    ...(events && { onDecided: (decision) => events.decided(decision) }),
     notReady: certificates.untrusted,
   };
 }

@@ -2,14 +2,14 @@ import { backoffMs } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
 
 interface Repeater {
-  /** Starts a turn at once; during a turn, one more after it. */
+  /** Starts a run at once; during a run, one more after it. */
   readonly trigger: () => void;
-  /** Starts no more turns. Resolves when the turn under way is over. */
+  /** Starts no more runs. Resolves when the current run is over. */
   close(): Promise<void>;
 }
 
-/** Calls `turn` at once, when triggered, and `waitMs` after the last turn. Never two at a time. */
-export function repeatedly(turn: () => Promise<void>, waitMs: () => number): Repeater {
+/** Calls `run` at once, when triggered, and `waitMs` after the last run. Never two at a time. */
+export function repeatedly(run: () => Promise<void>, waitMs: () => number): Repeater {
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
   let again = false;
@@ -17,7 +17,7 @@ export function repeatedly(turn: () => Promise<void>, waitMs: () => number): Rep
 
   const begin = (): void => {
     again = false;
-    running = turn().finally(() => {
+    running = run().finally(() => {
       running = undefined;
       if (!closed) timer = setTimeout(begin, again ? 0 : waitMs()).unref();
     });

@@ -67,7 +67,7 @@ export function selfManagedCertificates(options: SelfManagedOptions): SelfManage
     failure: undefined,
   };
   const repeater = repeatedly(
-    () => turn(run),
+    () => runOnce(run),
     () => Math.min(checkEvery(lifetimes), run.pace.waitMs() || Infinity, run.keeper.waitMs() || Infinity),
   );
   store.onChange(repeater.trigger);
@@ -172,7 +172,7 @@ async function keepTrusted({ ca, leaf, keeper }: Run): Promise<void> {
   await keeper.keep([...trustedCas(ca.state), ...(leaf === undefined ? [] : [leaf.issuer])], ca.certain);
 }
 
-async function turn(run: Run): Promise<void> {
+async function runOnce(run: Run): Promise<void> {
   const { ca, trust, options } = run;
   ca.update();
   trust.update(options.bundle.seen);

@@ -70,7 +70,7 @@ export interface Detector {
    * Returns what `detect` would answer without waiting; undefined if it would have to wait. Most Pods' images are known,
    * and then cost no timer and no promise.
    */
-  recall?(request: DetectRequest): Detection | undefined;
+  peek?(request: DetectRequest): Detection | undefined;
 }
 
 /** Why there is no verdict, as `Detection.failure` has it. */

@@ -69,7 +69,7 @@ interface DetectorStats {
 }
 
 export interface ImageDetector extends Detector {
-  recall(request: DetectRequest): Detection | undefined;
+  peek(request: DetectRequest): Detection | undefined;
   /** Aborts all look-ups and waits until they have ended; from then on every image is unknown (`disabled`). */
   close(): Promise<void>;
   stats(): DetectorStats;
@@ -104,9 +104,9 @@ export function createImageDetector(options: ImageDetectorOptions): ImageDetecto
   reporter.metrics.detection.sizes(stats);
   let isClosed = false;
   return {
-    recall(request) {
+    peek(request) {
       try {
-        const detection = isClosed ? failedDetection(closed) : finder.recall(request);
+        const detection = isClosed ? failedDetection(closed) : finder.peek(request);
         return detection && counted(detection);
       } catch {
         // `detect` will report the error.
@@ -162,8 +162,8 @@ interface Finder {
    * Returns what is declared, remembered or stored, and remembered failures if the logins need not be read first; undefined
    * if the answer has to be waited for. Throws `ImageSourceError` if the reference is invalid.
    */
-  recall(request: DetectRequest): Detection | undefined;
-  /** Returns what `recall` returns, else starts or joins a look-up. Rejects with `ImageSourceError` if the reference is invalid. */
+  peek(request: DetectRequest): Detection | undefined;
+  /** Returns what `peek` returns, else starts or joins a look-up. Rejects with `ImageSourceError` if the reference is invalid. */
   find(request: DetectRequest, deadline: AbortSignal): Promise<Detection>;
 }
 
@@ -182,7 +182,7 @@ function createFinder(parts: FinderParts): Finder {
     return failure && failedDetection(failure);
   };
   return {
-    recall(request) {
+    peek(request) {
       const task = taskOf(request);
       const { credentials } = request;
       return known(task) ?? (typeof credentials === 'function' ? undefined : failed(withLogin(task, credentials)));
@@ -221,7 +221,7 @@ function createKnown(
   revalidate: (task: LookupTask) => void,
 ): (task: LookupTask) => Detection | undefined {
   const { guardedStore, scans } = parts;
-  const fromMemory = (task: LookupTask, { inspection, checkedAt, fresh, from }: Recalled): Detection => {
+  const detectionFrom = (task: LookupTask, { inspection, checkedAt, fresh, from }: Known): Detection => {
     const { keys, request } = task;
     if (!fresh && request.ahead !== true) revalidate(task);
     if (request.ahead !== true) scans.scanIfUncertain(task, inspection);
@@ -232,8 +232,8 @@ function createKnown(
     const { keys, request } = task;
     const verdict = guardedStore.declared(keys, request.platform);
     if (verdict !== undefined) return { verdict, from: 'store', meter: { ...free } };
-    const recalled = recall(parts, keys, request.platform);
-    return recalled && orDeclared(task, fromMemory(task, recalled));
+    const found = findKnown(parts, keys, request.platform);
+    return found && orDeclared(task, detectionFrom(task, found));
   };
 }
 
@@ -321,21 +321,21 @@ function detectionOf(result: LookupResult, meter: Meter): Detection {
 
 const shed: Failure = { code: 'shed', message: 'not looked up: too many other look-ups wait already' };
 
-interface Recalled extends Remembered {
+interface Known extends Remembered {
   readonly from: 'memory' | 'store';
 }
 
-type RecallParts = Pick<LookupParts, 'memory' | 'guardedStore' | 'clock'>;
+type KnownParts = Pick<LookupParts, 'memory' | 'guardedStore' | 'clock'>;
 
 /**
  * Returns what is known without asking a registry. If our own memory has no fresh and certain verdict, the store may have
  * one that another replica has found since.
  */
-function recall(
-  { memory, guardedStore, clock }: RecallParts,
+function findKnown(
+  { memory, guardedStore, clock }: KnownParts,
   keys: DetectionKeys,
   platform: Platform,
-): Recalled | undefined {
+): Known | undefined {
   const known = memory.find(keys);
   if (known?.fresh === true && isSettled(known.inspection)) return { ...known, from: 'memory' };
   const stored = guardedStore.find(keys, platform);

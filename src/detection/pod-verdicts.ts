@@ -121,6 +121,6 @@ function createLookUp(
       dryRun,
       ...(options.credentials !== undefined && { credentials }),
     };
-    return detector.recall?.(request)?.verdict ?? wait(request);
+    return detector.peek?.(request)?.verdict ?? wait(request);
   };
 }

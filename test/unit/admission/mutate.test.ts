@@ -15,7 +15,7 @@ type Json = Record<string, unknown>;
 /** Every image says its own name, so that an answer shows what was looked up. */
 const detector: Detector = {
   detect: () => Promise.reject(new Error('not asked')),
-  recall: ({ reference, command, args }) => {
+  peek: ({ reference, command, args }) => {
     const { evidence, ...found } = verdict('musl');
     const detail = JSON.stringify([reference, command, args]);
     return {

@@ -100,7 +100,7 @@ function evaluators(): Evaluators {
     verdicts: {
       detector: {
         detect: (...asked: Parameters<Detector['detect']>) => world.detector.detect(...asked),
-        recall: (request: DetectRequest) => world.detector.recall?.(request),
+        peek: (request: DetectRequest) => world.detector.peek?.(request),
       },
       platform: { os: 'linux', architecture: 'amd64' },
       credentials: ({ imagePullSecrets, serviceAccountName }: Asking, namespace: string) =>
@@ -168,7 +168,7 @@ describe('Pods that differ in their command lines', () => {
   /** Knows that all words but the first of `args` make no difference. */
   const byFirst: Detector = {
     detect: () => Promise.reject(new Error('not asked')),
-    recall: ({ args }) => {
+    peek: ({ args }) => {
       const resolver = args[0] === '-g' ? 'musl' : 'glibc';
       return { from: 'memory', verdict: verdict(resolver), meter: { requests: 0, bytes: 0 } };
     },
@@ -208,7 +208,7 @@ describe('Pods that come after another of their template', () => {
 
   const recalling = (said: { resolver: 'glibc' | 'musl'; recalls: number }): Detector => ({
     detect: () => Promise.reject(new Error('not asked')),
-    recall: () => {
+    peek: () => {
       said.recalls += 1;
       return detection(said.resolver);
     },
