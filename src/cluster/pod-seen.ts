@@ -3,6 +3,28 @@ import { z } from 'zod';
 import type { PodView } from '../policy/model.ts';
 import { MalformedPodError, readPod } from '../policy/read-pod.ts';
 
+export interface OwnerSeen {
+  readonly kind: string;
+  readonly name: string;
+  readonly apiVersion: string;
+}
+
+export interface PodSeen {
+  readonly namespace: string;
+  readonly name: string;
+  readonly view: PodView;
+  /** Its controller; absent for a Pod without one. */
+  readonly owner?: OwnerSeen;
+  readonly phase: string;
+  readonly ready: boolean;
+  /** Its address; empty if it has none yet. */
+  readonly ip: string;
+  /** Sum over all containers. */
+  readonly restarts: number;
+  /** Why containers do not run, or why they ended last time: `CrashLoopBackOff`, `OOMKilled`. */
+  readonly trouble: readonly string[];
+}
+
 const state = z.object({ reason: z.string().nullish() }).nullish();
 const status = z.object({
   restartCount: z.int().default(0),
@@ -67,26 +89,4 @@ export function podSeen(object: unknown): PodSeen | undefined {
     if (error instanceof MalformedPodError) return undefined;
     throw error;
   }
-}
-
-export interface OwnerSeen {
-  readonly kind: string;
-  readonly name: string;
-  readonly apiVersion: string;
-}
-
-export interface PodSeen {
-  readonly namespace: string;
-  readonly name: string;
-  readonly view: PodView;
-  /** Its controller; absent for a Pod without one. */
-  readonly owner?: OwnerSeen;
-  readonly phase: string;
-  readonly ready: boolean;
-  /** Its address; empty if it has none yet. */
-  readonly ip: string;
-  /** Sum over all containers. */
-  readonly restarts: number;
-  /** Why containers do not run, or why they ended last time: `CrashLoopBackOff`, `OOMKilled`. */
-  readonly trouble: readonly string[];
 }
