@@ -20,6 +20,7 @@ export function policyConfig(config: Config): PolicyConfig {
     mode: config.mode,
     excludeNamespaces: config.excludeNamespaces,
     glibc: { options: parsed(config.glibc.options), tcpPreflight: config.glibc.tcpPreflight },
+    go: { options: parsed(config.go.options) },
     musl: config.musl,
     mixedPods: config.mixedPods,
     extraOptions: Object.fromEntries(extra),

@@ -174,6 +174,7 @@ export const configSchema = z
         tcpPreflight: z.boolean().default(true),
       })
       .prefault({}),
+    go: z.strictObject({ options: z.array(resolverOption).default([]) }).prefault({}),
     musl: z
       .strictObject({
         remedy: z.enum(['auto', 'redirect', 'retry', 'none']).default('auto'),

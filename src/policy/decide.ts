@@ -13,7 +13,7 @@ import type {
   Remedy,
   ResolvConf,
 } from './model.ts';
-import { kubeletNdots, missingOptions, muslOptions, wantedOptions } from './options.ts';
+import { costsGo, kubeletNdots, missingOptions, muslOptions, wantedOptions } from './options.ts';
 import { REASONS, type NoRedirect, type Reason } from './reasons.ts';
 import { clusterDnsFirst, nodeLocalReason, nodeLocalUsable, planRedirect, type Redirect } from './redirect.ts';
 import { effectiveMode, type Scope } from './scope.ts';
@@ -122,7 +122,10 @@ function plan(input: DecideInput, containers: readonly ContainerVerdict[]): Plan
   const resolvers = new Set(containers.map((container) => container.resolver));
   const options = wantedOptions(resolvers, cluster, config);
   const musl = resolvers.has('musl') ? planMusl(input, resolvers.size > 1) : undefined;
-  if (musl === undefined && options.length === 0) return { reason: 'NothingConfigured', remedy: [] };
+  if (musl === undefined && options.length === 0) {
+    const isUnaffected = [...resolvers].every((resolver) => resolver === 'go');
+    return { reason: isUnaffected ? 'ResolverUnaffected' : 'NothingConfigured', remedy: [] };
+  }
 
   const ndots = musl?.kind === 'redirect' ? kubeletNdots(input.kubelet()) : [];
   const forMusl = musl === undefined ? [] : muslOptions(config);
@@ -133,6 +136,13 @@ function plan(input: DecideInput, containers: readonly ContainerVerdict[]): Plan
   const remedy: Remedy[] = options.length > 0 ? ['options'] : [];
   if (musl !== undefined) remedy.push(musl.kind === 'retry' ? 'retry' : 'redirect');
   return { reason: reasonFor(resolvers, musl), remedy, change };
+}
+
+/** Says what the options of the others cost Go, as a sentence behind another; empty where they cost nothing. */
+function costOfOptions({ change }: Plan, containers: readonly ContainerVerdict[], config: PolicyConfig): string {
+  const go = containers.filter(({ resolver }) => resolver === 'go').map(({ name }) => name);
+  if (go.length === 0 || go.length === containers.length || !costsGo(change?.options ?? [], config)) return '';
+  return ` Go (${go.join(', ')}) does not need them: they cost it a round trip with each look-up.`;
 }
 
 function message(reason: Reason, containers: readonly ContainerVerdict[]): string {
@@ -160,7 +170,7 @@ export function decide(input: DecideInput): Decision {
   return {
     mode: standing.scope.mode,
     ...planned,
-    message: message(planned.reason, containers),
+    message: message(planned.reason, containers) + costOfOptions(planned, containers, input.config),
     containers,
     warnings: [...standing.scope.warnings, ...standing.declared.warnings],
   };

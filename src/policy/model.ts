@@ -99,6 +99,7 @@ export interface PolicyConfig {
   readonly mode: 'enforce' | 'audit';
   readonly excludeNamespaces: readonly string[];
   readonly glibc: { readonly options: readonly DnsOption[]; readonly tcpPreflight: boolean };
+  readonly go: { readonly options: readonly DnsOption[] };
   readonly musl: {
     readonly remedy: 'auto' | 'redirect' | 'retry' | 'none';
     /** Seconds in all, not for each try (musl res_msend.c). */

@@ -4,17 +4,21 @@ import type { Resolver } from './verdict.ts';
 /** musl counts `timeout` for the whole look-up; less than its default loses answers that others wait for. */
 export const MUSL_LEAST_TIMEOUT = 5;
 
-/** Options for the resolvers that obey them; musl has its own. Order: the configured list, then what is per resolver. */
+/**
+ * Options for the resolvers that need them; musl has its own, and Go is not raced. Order: the configured lists, then what is per
+ * resolver.
+ */
 export function wantedOptions(
   resolvers: ReadonlySet<Resolver>,
   cluster: ClusterFacts,
   config: PolicyConfig,
 ): DnsOption[] {
-  const obedient = [...resolvers].some((resolver) => resolver !== 'musl');
-  const common = obedient ? config.glibc.options : [];
+  const raced = [...resolvers].some((resolver) => resolver !== 'musl' && resolver !== 'go');
+  const common = raced ? config.glibc.options : [];
+  const go = resolvers.has('go') ? config.go.options : [];
   const extra = [...resolvers].toSorted().flatMap((resolver) => config.extraOptions[resolver] ?? []);
   const muslMayBeThere = resolvers.has('musl') || resolvers.has('unknown');
-  return [...common, ...extra].filter((option) => {
+  return [...common, ...go, ...extra].filter((option) => {
     if (option.name === 'use-vc') return cluster.dnsOverTcp || !config.glibc.tcpPreflight;
     if (option.name === 'timeout' && muslMayBeThere) return Number(option.value) >= MUSL_LEAST_TIMEOUT;
     return true;
@@ -39,4 +43,11 @@ export function kubeletNdots(kubelet: ResolvConf): DnsOption[] {
 export function missingOptions(wanted: readonly DnsOption[], present: readonly DnsOption[]): DnsOption[] {
   const names = new Set(present.map((option) => option.name));
   return wanted.filter((option) => !names.has(option.name) && names.add(option.name));
+}
+
+const COSTS_GO: readonly string[] = ['single-request', 'single-request-reopen', 'use-vc'];
+
+/** Whether options that others in the Pod need cost Go a round trip with each look-up (docs/evidence.md). */
+export function costsGo(options: readonly DnsOption[], { go }: PolicyConfig): boolean {
+  return options.some(({ name }) => COSTS_GO.includes(name) && !go.options.some((wanted) => wanted.name === name));
 }

@@ -22,6 +22,7 @@ export const REASONS = {
   MalformedPod: 'The Pod is not well formed: the API server will say so.',
   // Nothing to do.
   AlreadyConfigured: 'The Pod already has all that its resolvers need.',
+  ResolverUnaffected: 'Go asks from two sockets: there is nothing to repair.',
   NothingConfigured: "The configuration has no remedy for this Pod's resolvers.",
   // Patched.
   OptionsAdded:
@@ -30,8 +31,9 @@ export const REASONS = {
   MuslRedirected: 'musl ignores the options, so the Pod asks the node-local DNS cache, whose path is not translated.',
   MuslRetried:
     'musl ignores the options and no node-local DNS cache is known: a lost packet is sent again after 0.5 s.',
-  MixedRedirected: 'Several resolvers share one resolv.conf: the node-local cache for musl, the options for the rest.',
-  MixedRetried: 'Several resolvers share one resolv.conf: early resending for musl, the options for the rest.',
+  MixedRedirected:
+    'Several resolvers share one resolv.conf: the node-local cache for musl, the options where one needs them.',
+  MixedRetried: 'Several resolvers share one resolv.conf: early resending for musl, the options where one needs them.',
   // Patched, with a reason not to redirect.
   NodeLocalIntercepts: 'The node-local DNS cache already answers on the service address: no redirect is needed.',
   NodeLocalFromKubelet: 'The kubelet already points Pods at the node-local DNS cache: no redirect is needed.',

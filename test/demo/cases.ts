@@ -58,10 +58,10 @@ export const CASES: readonly DemoCase[] = [
     },
   },
   {
-    title: 'Go resolves by itself, and obeys the options',
+    title: 'Go resolves by itself, from two sockets: nothing to repair',
     server: 'with node-local cache',
     containers: { gateway: 'shop/gateway' },
-    expected: { reason: 'OptionsAdded', resolvers: { gateway: 'go' }, options: ['single-request-reopen', 'use-vc'] },
+    expected: { reason: 'ResolverUnaffected', resolvers: { gateway: 'go' } },
   },
   {
     title: 'both in one Pod, which has one resolv.conf; the musl program stands behind tini and env',

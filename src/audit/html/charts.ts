@@ -126,7 +126,7 @@ function namespaceCard({ namespaces, summary }: AuditReport): Markup {
   return html`<article class="card wide">
     <h3>Resolvers by namespace</h3>
     <p class="note">
-      Containers, by what resolves names in them. glibc and Go obey resolv.conf options; musl ignores them.
+      Containers, by what resolves names in them. glibc obeys resolv.conf options; musl ignores them; Go needs none.
     </p>
     ${legend(total)}${barChart({ caption: 'Containers by resolver', by: 'Namespace', unit: 'Containers' }, bars)}${more}
   </article>`;

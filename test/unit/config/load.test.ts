@@ -32,6 +32,7 @@ describe('the defaults', () => {
       excludeNamespaces: ['kube-system', 'kube-public', 'kube-node-lease'],
       cluster: { dns: 'auto', domain: 'auto', nodeSearches: 'auto', service: 'kube-system/kube-dns' },
       glibc: { options: ['single-request-reopen', 'use-vc'], tcpPreflight: true },
+      go: { options: [] },
       musl: { remedy: 'auto', timeout: 5, attempts: 10, extraNameservers: [] },
       mixedPods: 'redirect',
       extraOptions: {},

@@ -10,7 +10,6 @@ const LONG = Array.from({ length: 9 }, (_, index) => `a-rather-long-search-domai
 describe('the remedies', () => {
   it.each([
     { resolvers: ['glibc'], reason: 'OptionsAdded' },
-    { resolvers: ['go'], reason: 'OptionsAdded' },
     { resolvers: ['other'], reason: 'OptionsAdded' },
     { resolvers: ['glibc', 'go'], reason: 'OptionsAdded' },
     { resolvers: ['unknown'], reason: 'UnknownOptions' },
@@ -20,6 +19,42 @@ describe('the remedies', () => {
     expect(decision).toMatchObject({ reason, remedy: ['options'], change: {} });
     expect(decision.change).not.toHaveProperty('dnsPolicy');
     expect(options(decision)).toEqual(['single-request-reopen', 'use-vc']);
+  });
+
+  it('Go alone: nothing, for it is not raced', () => {
+    const decision = decideFor({ resolvers: ['go', 'go'], config: withNodeLocal() });
+    expect(decision).toMatchObject({ reason: 'ResolverUnaffected', remedy: [] });
+    expect(decision).not.toHaveProperty('change');
+    expect(decision.message).toBe('Go asks from two sockets: there is nothing to repair.');
+  });
+
+  it('Go alone gets what go.options says', () => {
+    const config = policy({ go: { options: [{ name: 'single-request-reopen' }, { name: 'use-vc' }] } });
+    const decision = decideFor({ resolvers: ['go'], config });
+    expect(decision).toMatchObject({ reason: 'OptionsAdded', remedy: ['options'] });
+    expect(options(decision)).toEqual(['single-request-reopen', 'use-vc']);
+    expect(decision.message).not.toContain('round trip');
+  });
+
+  it.each([
+    { resolvers: ['glibc', 'go'], config: policy(), cost: true },
+    { resolvers: ['go', 'other', 'go'], config: policy(), cost: true },
+    { resolvers: ['glibc', 'other'], config: policy(), cost: false },
+    { resolvers: ['glibc', 'go'], config: policy({ go: policy().glibc }), cost: false },
+  ] as const)('$resolvers: says what the options of the others cost Go: $cost', ({ resolvers, config, cost }) => {
+    const names = resolvers.flatMap((resolver, index) => (resolver === 'go' ? [`c${index}`] : [])).join(', ');
+    const sentence = ` Go (${names}) does not need them: they cost it a round trip with each look-up.`;
+    const { reason, message } = decideFor({ resolvers, config });
+    expect(reason).toBe('OptionsAdded');
+    expect(message.endsWith(sentence)).toBe(cost);
+  });
+
+  it('musl and Go: what musl needs, and no options for Go', () => {
+    expect(options(decideFor({ resolvers: ['musl', 'go'], config: withNodeLocal() }))).toEqual([
+      'ndots:5',
+      'timeout:5',
+      'attempts:10',
+    ]);
   });
 
   it('musl with a node-local cache: redirect, with the searches and ndots of the kubelet', () => {
