@@ -13,7 +13,7 @@ import type {
   Remedy,
   ResolvConf,
 } from './model.ts';
-import { costsGo, kubeletNdots, missingOptions, muslOptions, wantedOptions } from './options.ts';
+import { costsGo, kubeletNdots, missingOptions, muslOptions, retryOptions, wantedOptions } from './options.ts';
 import { REASONS, type NoRedirect, type Reason } from './reasons.ts';
 import { clusterDnsFirst, nodeLocalReason, nodeLocalUsable, planRedirect, type Redirect } from './redirect.ts';
 import { effectiveMode, type Scope } from './scope.ts';
@@ -129,7 +129,8 @@ function plan(input: DecideInput, containers: readonly ContainerVerdict[]): Plan
 
   const ndots = musl?.kind === 'redirect' ? kubeletNdots(input.kubelet()) : [];
   const forMusl = musl === undefined ? [] : muslOptions(config);
-  const missing = missingOptions([...ndots, ...forMusl, ...options], pod.dnsConfig.options);
+  const besideMusl = musl?.kind === 'retry' ? retryOptions(pod.dnsConfig.nameservers, cluster, config) : [];
+  const missing = missingOptions([...ndots, ...forMusl, ...options, ...besideMusl], pod.dnsConfig.options);
   const change = changeFor(pod, musl, missing);
   if (change === undefined) return { reason: 'AlreadyConfigured', remedy: [] };
 

@@ -4,6 +4,10 @@ import type { Resolver } from './verdict.ts';
 /** musl counts `timeout` for the whole look-up; less than its default loses answers that others wait for. */
 export const MUSL_LEAST_TIMEOUT = 5;
 
+/** Whether the cluster DNS has answered over TCP, or the operator says that nobody need ask. */
+const isTcpUsable = (cluster: ClusterFacts, config: PolicyConfig): boolean =>
+  cluster.dnsOverTcp || !config.glibc.tcpPreflight;
+
 /**
  * Options for the resolvers that need them; musl has its own, and Go is not raced. Order: the configured lists, then what is per
  * resolver.
@@ -19,7 +23,7 @@ export function wantedOptions(
   const extra = [...resolvers].toSorted().flatMap((resolver) => config.extraOptions[resolver] ?? []);
   const muslMayBeThere = resolvers.has('musl') || resolvers.has('unknown');
   return [...common, ...go, ...extra].filter((option) => {
-    if (option.name === 'use-vc') return cluster.dnsOverTcp || !config.glibc.tcpPreflight;
+    if (option.name === 'use-vc') return isTcpUsable(cluster, config);
     if (option.name === 'timeout' && muslMayBeThere) return Number(option.value) >= MUSL_LEAST_TIMEOUT;
     return true;
   });
@@ -31,6 +35,16 @@ export function muslOptions(config: PolicyConfig): DnsOption[] {
     { name: 'timeout', value: String(config.musl.timeout) },
     { name: 'attempts', value: String(config.musl.attempts) },
   ];
+}
+
+/**
+ * What `retry` gives beside {@link muslOptions}: c-ares in the same image (Node's dns.resolve, curl, Envoy) obeys `timeout`, so that
+ * a lost packet would cost it 5 s instead of its own 2, and `use-vc`, by which none is lost; musl ignores it (docs/evidence.md).
+ * Only where the cluster DNS answers over TCP and no other nameserver is asked.
+ */
+export function retryOptions(nameservers: readonly string[], cluster: ClusterFacts, config: PolicyConfig): DnsOption[] {
+  if (!isTcpUsable(cluster, config) || nameservers.length > 0) return [];
+  return config.glibc.options.filter(({ name }) => name === 'use-vc');
 }
 
 /** The `ndots` that the kubelet would write, as an option; none where it would write none. */

@@ -44,7 +44,7 @@ export const CASES: readonly DemoCase[] = [
     title: 'musl where there is no node-local cache: made to ask again early',
     server: 'without node-local cache',
     containers: { search: 'shop/search' },
-    expected: { reason: 'MuslRetried', resolvers: { search: 'musl' }, options: ['timeout:5', 'attempts:10'] },
+    expected: { reason: 'MuslRetried', resolvers: { search: 'musl' }, options: ['timeout:5', 'attempts:10', 'use-vc'] },
   },
   {
     title: 'a static musl program has the same resolver',

@@ -76,7 +76,24 @@ describe('the remedies', () => {
     const decision = decideFor({ resolvers: ['musl'] });
     expect(decision).toMatchObject({ reason: 'MuslRetried', remedy: ['retry'] });
     expect(decision.message).toContain('--node-local');
-    expect(options(decision)).toEqual(['timeout:5', 'attempts:10']);
+    expect(options(decision)).toEqual(['timeout:5', 'attempts:10', 'use-vc']);
+  });
+
+  it.each([
+    { title: 'the cluster DNS has not answered over TCP', cluster: { ...facts, dnsOverTcp: false } },
+    { title: 'the user wrote nameservers', spec: { dnsConfig: { nameservers: ['192.0.2.1'] } } },
+    {
+      title: 'glibc.options has no use-vc',
+      config: policy({ glibc: { options: [{ name: 'single-request-reopen' }], tcpPreflight: true } }),
+    },
+  ])('retry without use-vc where $title', ({ title: _title, ...given }) => {
+    expect(options(decideFor({ resolvers: ['musl'], ...given }))).toEqual(['timeout:5', 'attempts:10']);
+  });
+
+  it('musl and Go without a node-local cache: says what use-vc costs Go', () => {
+    const decision = decideFor({ resolvers: ['musl', 'go'] });
+    expect(decision).toMatchObject({ reason: 'MixedRetried', remedy: ['retry'] });
+    expect(decision.message).toContain('Go (c1) does not need them');
   });
 
   it.each([
