@@ -15,7 +15,14 @@ import type {
 } from './model.ts';
 import { costsGo, kubeletNdots, missingOptions, muslOptions, retryOptions, wantedOptions } from './options.ts';
 import { REASONS, type NoRedirect, type Reason } from './reasons.ts';
-import { clusterDnsFirst, nodeLocalReason, nodeLocalUsable, planRedirect, type Redirect } from './redirect.ts';
+import {
+  clusterDnsFirst,
+  nodeLocalReason,
+  nodeLocalUsable,
+  planRedirect,
+  type Redirect,
+  withExtraNameservers,
+} from './redirect.ts';
 import { effectiveMode, type Scope } from './scope.ts';
 import { unknownVerdict, type Resolver, type Verdict } from './verdict.ts';
 
@@ -70,12 +77,19 @@ type Servers = Exclude<Redirect, { not: NoRedirect }>;
 
 /** `redirected`: an earlier call has done it, and another webhook has changed the Pod since. */
 type MuslPlan =
-  | { kind: 'redirect'; servers: Servers }
+  | { kind: 'redirect'; servers: Servers; nameservers?: never }
   | { kind: 'redirected'; nameservers: readonly string[] | undefined }
-  | { kind: 'retry'; why?: NoRedirect };
+  | { kind: 'retry'; why?: NoRedirect; nameservers?: readonly string[] | undefined };
 
 /** What is to be done for the musl part of a Pod; undefined: nothing. */
 function planMusl(input: DecideInput, mixed: boolean): MuslPlan | undefined {
+  const { pod, cluster, config } = input;
+  const planned = planRemedy(input, mixed);
+  if (planned?.kind !== 'retry') return planned;
+  return { ...planned, nameservers: withExtraNameservers(pod, cluster, config) };
+}
+
+function planRemedy(input: DecideInput, mixed: boolean): MuslPlan | undefined {
   const { pod, cluster, config } = input;
   if (config.musl.remedy === 'none') return undefined;
   if (pod.dnsPolicy === 'None' && redirectedByUs(pod)) {
@@ -111,10 +125,26 @@ function redirectChange(pod: PodView, servers: Servers, options: readonly DnsOpt
 /** What is to be changed for this plan, `options` being those that are missing; undefined: nothing. */
 function changeFor(pod: PodView, musl: MuslPlan | undefined, options: readonly DnsOption[]): DnsChange | undefined {
   if (musl?.kind === 'redirect') return redirectChange(pod, musl.servers, options);
-  const nameservers = musl?.kind === 'redirected' ? musl.nameservers : undefined;
+  const nameservers = musl?.nameservers;
   if (nameservers !== undefined) return { nameservers, options };
   return options.length === 0 ? undefined : { options };
 }
+
+/** What the Pod is to have, `options` being those for the other resolvers. */
+function wantedBeside(
+  input: DecideInput,
+  musl: MuslPlan | undefined,
+  options: readonly DnsOption[],
+): readonly DnsOption[] {
+  const { pod, cluster, config, kubelet } = input;
+  if (musl === undefined) return options;
+  if (musl.kind === 'redirect') return [...kubeletNdots(kubelet()), ...muslOptions(config), ...options];
+  const others = musl.nameservers ?? pod.dnsConfig.nameservers;
+  const beside = musl.kind === 'retry' ? retryOptions(others, cluster, config) : [];
+  return [...muslOptions(config), ...options, ...beside];
+}
+
+const isUnaffected = (resolvers: ReadonlySet<Resolver>): boolean => resolvers.size === 1 && resolvers.has('go');
 
 /** Puts the parts together: one resolv.conf serves all containers, so the remedies of a Pod are a union. */
 function plan(input: DecideInput, containers: readonly ContainerVerdict[]): Plan {
@@ -123,14 +153,10 @@ function plan(input: DecideInput, containers: readonly ContainerVerdict[]): Plan
   const options = wantedOptions(resolvers, cluster, config);
   const musl = resolvers.has('musl') ? planMusl(input, resolvers.size > 1) : undefined;
   if (musl === undefined && options.length === 0) {
-    const isUnaffected = [...resolvers].every((resolver) => resolver === 'go');
-    return { reason: isUnaffected ? 'ResolverUnaffected' : 'NothingConfigured', remedy: [] };
+    return { reason: isUnaffected(resolvers) ? 'ResolverUnaffected' : 'NothingConfigured', remedy: [] };
   }
 
-  const ndots = musl?.kind === 'redirect' ? kubeletNdots(input.kubelet()) : [];
-  const forMusl = musl === undefined ? [] : muslOptions(config);
-  const besideMusl = musl?.kind === 'retry' ? retryOptions(pod.dnsConfig.nameservers, cluster, config) : [];
-  const missing = missingOptions([...ndots, ...forMusl, ...options, ...besideMusl], pod.dnsConfig.options);
+  const missing = missingOptions(wantedBeside(input, musl, options), pod.dnsConfig.options);
   const change = changeFor(pod, musl, missing);
   if (change === undefined) return { reason: 'AlreadyConfigured', remedy: [] };
 

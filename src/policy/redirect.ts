@@ -77,6 +77,22 @@ function nameservers(pod: PodView, cluster: ClusterFacts, config: PolicyConfig, 
 }
 
 /**
+ * What the user wrote and the configured extras behind it, for a Pod with musl that is not redirected. The kubelet puts them
+ * behind the cluster DNS; as far as 3 hold all. undefined if nothing is added.
+ */
+export function withExtraNameservers(
+  { dnsConfig: { nameservers: written } }: PodView,
+  { dns }: ClusterFacts,
+  { musl }: PolicyConfig,
+): readonly string[] | undefined {
+  const asked = new Set([...dns, ...written]);
+  const extra = [...new Set(musl.extraNameservers)].filter((address) => !asked.has(address));
+  // The kubelet writes an address once, the API server counts what stands there.
+  const room = MAX_NAMESERVERS - Math.max(asked.size, written.length);
+  return room > 0 && extra.length > 0 ? [...written, ...extra.slice(0, room)] : undefined;
+}
+
+/**
  * The nameservers of a Pod that we redirected while it held musl alone, with the cluster DNS before the cache, for those
  * that came into it since (see `nameservers`). Undefined where that is so, or where there is no cluster DNS among them.
  */

@@ -90,7 +90,7 @@ const config: fc.Arbitrary<PolicyConfig> = fc
     mode: fc.constantFrom('auto', 'on'),
     addresses: fc.constantFrom(['169.254.20.10'], ['169.254.20.10', 'fd00::10']),
     fallback: fc.boolean(),
-    extraNameservers: fc.constantFrom([], ['192.0.2.1']),
+    extraNameservers: fc.constantFrom([], ['192.0.2.1'], ['192.0.2.2', '10.96.0.10', '192.0.2.1']),
   })
   .map(({ remedy, mixedPods, extraNameservers, ...nodeLocal }) =>
     policy({ musl: { ...policy().musl, remedy, extraNameservers }, mixedPods, nodeLocal }),
@@ -212,6 +212,35 @@ describe('for any Pod, cluster and configuration', () => {
         expect(`search ${resolvConf.after.searches.join(' ')}\n`.length).toBeLessThanOrEqual(255);
         expect(resolvConf.after.searches).toEqual(resolvConf.before.searches);
         expect(resolvConf.after.options).toEqual(expect.arrayContaining([...resolvConf.before.options]));
+      }),
+      runs,
+    );
+  });
+});
+
+describe('for any Pod', () => {
+  const runs = { numRuns: 2000 };
+
+  it('Go alone is left as it is', async () => {
+    await fc.assert(
+      fc.asyncProperty(pod, cluster, config, async (object, known, settings) => {
+        const { decision, patch } = await answer(object, known, settings);
+        if (!decision.containers.every(({ resolver }) => resolver === 'go')) return;
+        expect(patch).toEqual([]);
+      }),
+      runs,
+    );
+  });
+
+  it('without a redirect the same servers are asked in the same order, others only behind them', async () => {
+    await fc.assert(
+      fc.asyncProperty(pod, cluster, config, async (object, known, settings) => {
+        const { decision, resolvConf } = await answer(object, known, settings);
+        if (decision.change?.dnsPolicy === 'None' || readPod(object).dnsPolicy === 'None') return;
+        const { before, after } = resolvConf();
+        expect(after.servers.slice(0, before.servers.length)).toEqual(before.servers);
+        const added = after.servers.slice(before.servers.length);
+        expect(settings.musl.extraNameservers).toEqual(expect.arrayContaining(added));
       }),
       runs,
     );

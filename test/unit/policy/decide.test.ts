@@ -144,6 +144,39 @@ describe('the remedies', () => {
       '192.0.2.1',
     ]);
   });
+
+  it.each([
+    { user: [], dns: ['10.96.0.10'], becomes: ['192.0.2.1', '192.0.2.2'] },
+    { user: [], dns: ['10.96.0.10', 'fd00:10:96::a'], becomes: ['192.0.2.1'] },
+    { user: [], dns: ['10.96.0.10', '10.96.0.11', '10.96.0.12'], becomes: undefined },
+    { user: ['9.9.9.9'], dns: ['10.96.0.10'], becomes: ['9.9.9.9', '192.0.2.1'] },
+    { user: ['192.0.2.2'], dns: ['10.96.0.10'], becomes: ['192.0.2.2', '192.0.2.1'] },
+    { user: ['10.96.0.10'], dns: ['10.96.0.10'], becomes: ['10.96.0.10', '192.0.2.1', '192.0.2.2'] },
+    { user: ['10.96.0.10', '10.96.0.10'], dns: ['10.96.0.10'], becomes: ['10.96.0.10', '10.96.0.10', '192.0.2.1'] },
+    { user: ['192.0.2.1', '192.0.2.2'], dns: ['10.96.0.10'], becomes: undefined },
+    { user: ['9.9.9.9', '8.8.8.8'], dns: ['10.96.0.10'], becomes: undefined },
+  ])('they are appended without a redirect too: $user with $dns', ({ user, dns, becomes }) => {
+    const config = policy({ musl: { ...policy().musl, extraNameservers: ['192.0.2.1', '192.0.2.2'] } });
+    const spec = { dnsConfig: { nameservers: user } };
+    const { change, remedy } = decideFor({ resolvers: ['musl'], spec, config, cluster: { ...facts, dns } });
+    expect(remedy).toEqual(['retry']);
+    expect(change).not.toHaveProperty('dnsPolicy');
+    expect(change?.nameservers).toEqual(becomes);
+  });
+
+  it.each([
+    { title: 'musl beside others', resolvers: ['glibc', 'musl'], musl: {}, becomes: ['192.0.2.1'] },
+    { title: 'no musl', resolvers: ['glibc'], musl: {}, becomes: undefined },
+    { title: 'musl.remedy none', resolvers: ['glibc', 'musl'], musl: { remedy: 'none' }, becomes: undefined },
+  ] as const)('they are for musl: $title', ({ resolvers, musl, becomes }) => {
+    const config = policy({ musl: { ...policy().musl, extraNameservers: ['192.0.2.1'], ...musl } });
+    expect(decideFor({ resolvers, config }).change?.nameservers).toEqual(becomes);
+  });
+
+  it('use-vc is not for them: whether they answer over TCP is not known', () => {
+    const config = policy({ musl: { ...policy().musl, extraNameservers: ['192.0.2.1'] } });
+    expect(options(decideFor({ resolvers: ['musl'], config }))).toEqual(['timeout:5', 'attempts:10']);
+  });
 });
 
 describe('nodeLocal.mode and musl.remedy', () => {
