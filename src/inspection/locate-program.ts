@@ -24,6 +24,8 @@ export type Located =
       readonly rivals: readonly string[];
       readonly reservations: readonly Reservation[];
       readonly loader?: string;
+      /** Environment it is run in. */
+      readonly env: ReadonlyMap<string, string>;
       /** The command line's first word names it: no wrapper, shell or script led to it, and no other word had a part. */
       readonly direct: boolean;
     }
@@ -56,6 +58,7 @@ export function locateProgram(
   const here: Found = {
     ...found,
     reservations: noted,
+    env: invocation.env,
     direct: hops === 0 && invocation === first && !runsShell(first),
     ...(invocation.loader !== undefined && { loader: invocation.loader }),
   };
@@ -122,6 +125,7 @@ function findOne(layers: readonly LayerIndex[], candidates: readonly string[]): 
       doubts: [...new Set([...resolved.doubts, ...before])],
       rivals: [...unseen.map((earlier) => earlier.path), resolved.path],
       reservations: [],
+      env: new Map(),
       direct: false,
     };
   }

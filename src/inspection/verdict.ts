@@ -54,7 +54,7 @@ export function programVerdict(program: Found, surroundings: Surroundings): Verd
     return unknownVerdict(`${name}: starts services that are not followed`);
   if (content.kind === 'unread') return unknownVerdict(`${name}: its bytes are out of reach`);
   if (content.kind !== 'elf') return unknownVerdict(`${name}: neither an ELF program nor a script`);
-  const finding = judge(content.finding, content.judgement, surroundings, program.loader);
+  const finding = judge(program, content.finding, content.judgement, surroundings);
   if ('why' in finding) return unknownVerdict(`${name}: ${finding.why}`);
   const reserved = program.reservations.reduce((sum, reservation) => sum + penalty[reservation], 0);
   const confidence = finding.confidence - reserved - (surroundings.doubted ? penalty.doubts : 0);
@@ -72,16 +72,16 @@ interface Judged {
 type Unjudged = { readonly why: string };
 
 function judge(
+  { loader, env }: Found,
   finding: ElfFinding,
   judgement: StaticJudgement | undefined,
   surroundings: Surroundings,
-  loader: string | undefined,
 ): Judged | Unjudged {
   switch (finding.kind) {
     case 'dynamic':
-      return judgeDynamic(finding.go, finding.notesSeen, loader ?? finding.interpreter, surroundings);
+      return judgeDynamic(finding, loader ?? finding.interpreter, env, surroundings);
     case 'static':
-      return judgeStaticProgram(finding, judgement, surroundings.saysOther);
+      return judgeStaticProgram(finding, judgement, env, surroundings.saysOther);
     case 'library':
       return { why: 'a shared library, not a program' };
     case 'undetermined':
@@ -91,13 +91,18 @@ function judge(
   }
 }
 
-function judgeDynamic(go: boolean, notesSeen: boolean, loader: string, surroundings: Surroundings): Judged | Unjudged {
+function judgeDynamic(
+  { go, notesSeen }: Extract<ElfFinding, { kind: 'dynamic' }>,
+  loader: string,
+  env: ReadonlyMap<string, string>,
+  surroundings: Surroundings,
+): Judged | Unjudged {
   const named = loaderLibc(loader);
   const shown = `interpreter ${shownName(loader)}`;
   const behind = named === 'glibc' ? behindGlibcName(surroundings) : { libc: named, confidence: certainty.interpreter };
   if (go) {
     const libc = 'why' in behind ? 'unknown' : behind.libc;
-    return { resolver: 'go', libc, detail: `${shown}, made by Go`, confidence: certainty.goMark };
+    return judgeGo(libc, `${shown}, made by Go`, env);
   }
   if ('why' in behind) return { why: `${shown}, but ${behind.why}` };
   const confidence = notesSeen ? behind.confidence : Math.min(behind.confidence, certainty.notesOutOfReach);
@@ -126,14 +131,46 @@ function behindGlibcName({ loader, muslImage, glibcOnMusl }: Surroundings): Behi
   return { why: 'the image is one of musl and what stands at that path was not seen' };
 }
 
+/** Go's own resolver, unless the program is linked to a libc and the environment makes it ask that. */
+function judgeGo(libc: Libc, detail: string, env: ReadonlyMap<string, string>): Judged | Unjudged {
+  const confidence = certainty.goMark;
+  const by = libc === 'none' ? undefined : prefersLibc(env);
+  if (by === undefined) return { resolver: 'go', libc, detail, confidence };
+  const why = `${detail}, resolves through its libc because of ${by}`;
+  return libc === 'none' || libc === 'unknown' ? { why } : { resolver: libc, libc, detail: why, confidence };
+}
+
+/** The mode in `netdns=` of GODEBUG: the last setting of a name counts, and `+` adds a debug level (net/conf.go, goDebugNetDNS). */
+function netdnsMode(godebug: string): string | undefined {
+  const setting = godebug.split(',').findLast((one) => one.startsWith('netdns='));
+  const [value = ''] = (setting ?? '').slice('netdns='.length).split('#', 1);
+  const plus = value.indexOf('+');
+  const parts = plus === -1 ? [value] : [value.slice(0, plus), value.slice(plus + 1)];
+  return parts.findLast((part) => /^\D/u.test(part));
+}
+
+/**
+ * The variable by which a Go program resolves through the libc it is linked to (Go 1.26, net/conf.go, initConfVal and
+ * mustUseGoResolver); undefined if none does. What is compiled in (netcgo, go:debug) does not show.
+ */
+function prefersLibc(env: ReadonlyMap<string, string>): string | undefined {
+  const mode = netdnsMode(env.get('GODEBUG') ?? '');
+  if (mode === 'go') return undefined;
+  if (mode === 'cgo') return 'GODEBUG=netdns=cgo';
+  // LOCALDOMAIN counts even if it is empty.
+  if (env.has('LOCALDOMAIN')) return 'LOCALDOMAIN';
+  return ['RES_OPTIONS', 'HOSTALIASES'].find((name) => (env.get(name) ?? '') !== '');
+}
+
 function judgeStaticProgram(
   finding: Extract<ElfFinding, { kind: 'static' }>,
   judgement: StaticJudgement | undefined,
+  env: ReadonlyMap<string, string>,
   saysOther: boolean,
 ): Judged | Unjudged {
   switch (finding.runtime) {
     case 'go':
-      return { resolver: 'go', libc: finding.libc, detail: `static, ${finding.why}`, confidence: certainty.goMark };
+      return judgeGo(finding.libc, `static, ${finding.why}`, env);
     case 'glibc':
       return { resolver: 'glibc', libc: 'glibc', detail: `static, ${finding.why}`, confidence: certainty.staticGlibc };
     case 'other':
