@@ -41,6 +41,10 @@ function judged(input: NeedInput): Pick<NeedVerdict, 'needed' | 'sentence'> {
     const sentence = `This cluster needs it: ${exposure.yes} of ${counted(pods, 'Pod')} can lose DNS packets to the conntrack race as they run today.`;
     return { needed: 'yes', sentence };
   }
+  if (exposure.possible > 0) {
+    const sentence = `Perhaps: ${exposure.possible} of ${counted(pods, 'Pod')} may lose DNS packets to the conntrack race; what decides it could not be read.`;
+    return { needed: 'perhaps', sentence };
+  }
   if (kernels.length > 0 && kernels.every(({ level }) => level === 'fixed')) {
     const sentence =
       'This cluster does not need it: the kernels of all its nodes have the fixes, so the race loses no packets.';
@@ -50,10 +54,6 @@ function judged(input: NeedInput): Pick<NeedVerdict, 'needed' | 'sentence'> {
     const sentence =
       'This cluster does not need it: the node-local DNS cache answers on the address of the cluster DNS, which is not translated then.';
     return { needed: 'no', sentence };
-  }
-  if (exposure.possible > 0) {
-    const sentence = `Perhaps: ${exposure.possible} of ${counted(pods, 'Pod')} may lose DNS packets to the conntrack race; what decides it could not be read.`;
-    return { needed: 'perhaps', sentence };
   }
   if (podsPatched > 0) {
     const sentence = `It is in effect: no Pod waits for the race any more; ${counted(podsPatched, 'Pod')} ${podsPatched === 1 ? 'was' : 'were'} patched.`;
