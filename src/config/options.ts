@@ -29,6 +29,12 @@ const SWITCHES = [
   'strict-error',
 ];
 
+/** Of {@link SWITCHES}, those that Go knows (net/dnsconfig_unix.go); by another one a program with a libc resolves through that. */
+const KNOWN_TO_GO = ['rotate', 'edns0', 'single-request', 'single-request-reopen', 'use-vc', 'no-reload', 'trust-ad'];
+
+/** Whether Go's own resolver knows an option that {@link parseResolverOption} has read. */
+export const isKnownToGo = ({ name }: DnsOption): boolean => Object.hasOwn(NUMBERS, name) || KNOWN_TO_GO.includes(name);
+
 /** The spelling nearest to `word`, where one is near enough to be meant. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   const ranked = known.map((item) => ({ item, distance: leven(word.toLowerCase(), item.toLowerCase()) }));
