@@ -3,6 +3,7 @@ import type { Platform } from '../detection/image-source.ts';
 import { platformName, podPlatform } from '../detection/platform.ts';
 import { podVerdicts, type PodVerdictsOptions } from '../detection/pod-verdicts.ts';
 import { type ScannedNode, worstKernel } from '../exposure/kernels.ts';
+import { readDeclared } from '../policy/annotations.ts';
 import type { ClusterFacts, NamespaceView, PodView, PolicyConfig } from '../policy/model.ts';
 import { effectiveMode, MODE_LABEL } from '../policy/scope.ts';
 import type { AuditedContainer, DecidedGroup } from './decided.ts';
@@ -78,7 +79,9 @@ async function decideGroup(group: PodGroup, options: Deciding): Promise<DecidedG
     kernel: worstKernel(group, byNode),
   });
   const { mode, reason: modeReason } = scope;
-  const warnings = [...new Set([...scope.warnings, ...decision.warnings])];
+  // What breaks musl is a finding of its own.
+  const declared = decision.mode === 'off' ? [] : readDeclared(pod).warnings;
+  const warnings = [...new Set([...scope.warnings, ...declared])];
   return { group, pod, mode, modeReason, decision, warnings, resolvConf, containers, exposure };
 }
 

@@ -25,6 +25,7 @@ import {
 } from './redirect.ts';
 import { effectiveMode, type Scope } from './scope.ts';
 import { unknownVerdict, type Resolver, type Verdict } from './verdict.ts';
+import { muslWarnings } from './warnings.ts';
 
 export interface DecideInput {
   readonly pod: PodView;
@@ -33,7 +34,7 @@ export interface DecideInput {
   readonly verdicts: readonly Verdict[];
   readonly cluster: ClusterFacts;
   readonly config: PolicyConfig;
-  /** What the kubelet writes for the Pod as it is; asked for by redirects only. */
+  /** What the kubelet writes for the Pod as it is; asked for by Pods with musl only. */
   readonly kubelet: () => ResolvConf;
 }
 
@@ -199,6 +200,6 @@ export function decide(input: DecideInput): Decision {
     ...planned,
     message: message(planned.reason, containers) + costOfOptions(planned, containers, input.config),
     containers,
-    warnings: [...standing.scope.warnings, ...standing.declared.warnings],
+    warnings: [...standing.scope.warnings, ...standing.declared.warnings, ...muslWarnings(containers, input.kubelet)],
   };
 }

@@ -1,22 +1,73 @@
 import type { PodView } from './model.ts';
 import type { Reason } from './reasons.ts';
 import { redirectedByUs } from './annotations.ts';
+import { MODE_LABEL } from './scope.ts';
 
 /** Set by the kubelet on the API's mirror of a static Pod (core/v1 MirrorPodAnnotationKey). */
 const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
-
-/** Whether a decision may read a Pod's annotation of this name: ours and the kubelet's. The rest may be large, and each Pod's own. */
-export const isAnnotationRead = (name: string): boolean =>
-  name === MIRROR_ANNOTATION || name.startsWith('libc-dns.dev/');
 
 const CLUSTER_POLICIES: readonly string[] = ['ClusterFirst', 'ClusterFirstWithHostNet'];
 
 const OS_LABELS = ['kubernetes.io/os', 'beta.kubernetes.io/os'] as const;
 
-const VIRTUAL_TOLERATIONS = ['virtual-kubelet.io/provider', 'azure.com/aci', 'eks.amazonaws.com/compute-type'] as const;
+/** Taints of virtual nodes, which the Pods that they take tolerate. */
+const VIRTUAL_TAINTS: readonly string[] = [
+  // Virtual Kubelet's own (virtual-kubelet.io/docs): Alibaba, Baidu and Huawei Cloud have it too.
+  'virtual-kubelet.io/provider',
+  'azure.com/aci',
+  'eks.amazonaws.com/compute-type',
+  // help.aliyun.com/document_detail/363067.html
+  'k8s.aliyun.com/vnode',
+  // tencentcloud.com/document/product/457/40027
+  'eks.tke.cloud.tencent.com/eklet',
+  // volcengine.com/docs/6460/1159231
+  'vci.vke.volcengine.com/node-type',
+  // github.com/liqotech/liqo: pkg/vkMachinery/forge
+  'virtual-node.liqo.io/not-allowed',
+  // interlink-project.dev/docs
+  'virtual-node.interlink/no-schedule',
+];
 
-/** Labels of Pods that virtual nodes take. */
-export const VIRTUAL_LABELS = ['eks.amazonaws.com/fargate-profile', 'alibabacloud.com/eci'] as const;
+/** Labels of virtual nodes, by which Pods choose them. */
+const VIRTUAL_NODES: readonly (readonly [key: string, value: string])[] = [
+  ['type', 'virtual-kubelet'],
+  ['eks.amazonaws.com/compute-type', 'fargate'],
+  ['k8s.aliyun.com/vnode', 'true'],
+  // tencentcloud.com/document/product/457/45561
+  ['node.kubernetes.io/instance-type', 'eklet'],
+  ['vci.vke.volcengine.com/node-type', 'vci'],
+  // github.com/liqotech/liqo/blob/v0.10.0/docs/features/offloading.md
+  ['liqo.io/type', 'virtual-node'],
+  ['virtual-node.interlink/type', 'virtual-kubelet'],
+];
+
+/** Labels and annotations of Pods that virtual nodes take. */
+const VIRTUAL_MARKS: readonly string[] = [
+  'eks.amazonaws.com/fargate-profile',
+  // alibabacloud.com/help/tc/eci/user-guide/schedule-pods-to-virtual-kubelet
+  'alibabacloud.com/eci',
+  // support.huaweicloud.com/intl/en-us/usermanual-cci/cci_01_0116.html and usermanual-cci2/cci_01_0026.html
+  'virtual-kubelet.io/burst-to-cci',
+  'bursting.cci.io/burst-to-cci',
+  // github.com/volcengine/volcengine-vci-admission (a label), docs.byteplus.com/en/docs/vke (an annotation)
+  'vke.volcengine.com/burst-to-vci',
+];
+
+/** The same page's older label, a name that others may use otherwise. */
+const ECI_MARK = 'eci';
+
+/** Annotations that say how big a Pod is on a super node, and the like (tencentcloud.com/document/product/457/36162). */
+const TENCENT_MARKS = 'eks.tke.cloud.tencent.com/';
+
+const isVirtualMark = (name: string): boolean =>
+  VIRTUAL_MARKS.includes(name) || name === ECI_MARK || name.startsWith(TENCENT_MARKS);
+
+/** Whether a decision may read a Pod's label of this name. */
+export const isLabelRead = (name: string): boolean => name === MODE_LABEL || isVirtualMark(name);
+
+/** Whether a decision may read a Pod's annotation of this name: ours, the kubelet's and virtual nodes'. The rest may be large. */
+export const isAnnotationRead = (name: string): boolean =>
+  name === MIRROR_ANNOTATION || name.startsWith('libc-dns.dev/') || isVirtualMark(name);
 
 const isWindows = (pod: PodView): boolean =>
   pod.os === 'windows' || OS_LABELS.some((label) => pod.nodeSelector[label] === 'windows');
@@ -37,17 +88,29 @@ export function exemption(pod: PodView): Reason | undefined {
 /** Whether a node of this name is a virtual one. */
 export const isVirtualNode = (nodeName: string): boolean => /^(virtual-kubelet|virtual-node|fargate-)/.test(nodeName);
 
+function marksVirtual(map: Readonly<Record<string, string>>): boolean {
+  const isOn = (name: string): boolean => map[name] !== undefined && map[name] !== 'false' && map[name] !== 'off';
+  return (
+    VIRTUAL_MARKS.some(isOn) ||
+    map[ECI_MARK] === 'true' ||
+    Object.keys(map).some((name) => name.startsWith(TENCENT_MARKS))
+  );
+}
+
 /**
- * Whether the Pod may land on a virtual node (Fargate, ACI, ECI, other virtual-kubelets), where DaemonSets such as the
- * node-local cache do not run. A toleration of everything, as DaemonSets have it, is no sign.
+ * Whether the Pod may land on a virtual node (Fargate, ACI, ECI, super nodes, CCI, VCI, Liqo, interLink, other virtual-kubelets), where
+ * DaemonSets such as the node-local cache do not run. A toleration of everything, as DaemonSets have it, is no sign.
  */
 export function mayRunOnVirtualNode(pod: PodView): boolean {
   return (
-    pod.nodeSelector['type'] === 'virtual-kubelet' ||
-    pod.nodeSelector['eks.amazonaws.com/compute-type'] === 'fargate' ||
+    VIRTUAL_NODES.some(([key, value]) => pod.nodeSelector[key] === value) ||
+    pod.nodeAffinity.some(({ key, values }) =>
+      VIRTUAL_NODES.some(([known, value]) => key === known && values.includes(value)),
+    ) ||
     pod.schedulerName === 'fargate-scheduler' ||
-    isVirtualNode(pod.nodeName) ||
-    VIRTUAL_LABELS.some((label) => label in pod.labels && pod.labels[label] !== 'false') ||
-    pod.tolerations.some(({ key }) => VIRTUAL_TOLERATIONS.some((known) => known === key))
+    /^(virtual-kubelet|virtual-node|fargate-|eklet-|bursting-node)/.test(pod.nodeName) ||
+    marksVirtual(pod.labels) ||
+    marksVirtual(pod.annotations) ||
+    pod.tolerations.some(({ key }) => VIRTUAL_TAINTS.includes(key))
   );
 }

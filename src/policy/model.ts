@@ -34,6 +34,12 @@ interface TolerationView {
   readonly value: string;
 }
 
+/** A label of nodes, with the values that are let in. */
+interface NodeLabelChoice {
+  readonly key: string;
+  readonly values: readonly string[];
+}
+
 /** What a decision needs of a Pod; `read-pod.ts` makes it from the API object. */
 export interface PodView {
   readonly labels: Readonly<Record<string, string>>;
@@ -47,8 +53,8 @@ export interface PodView {
   readonly nodeName: string;
   readonly schedulerName: string;
   readonly nodeSelector: Readonly<Record<string, string>>;
-  /** Architectures that the required node affinity leaves, in its order; empty: any. */
-  readonly affinityArchitectures: readonly string[];
+  /** What the required node affinity lets in by `In`, of all its terms, in its order: the scheduler may use each. */
+  readonly nodeAffinity: readonly NodeLabelChoice[];
   readonly tolerations: readonly TolerationView[];
   readonly imagePullSecrets: readonly string[];
   readonly serviceAccountName: string;
@@ -142,7 +148,7 @@ export interface Decision {
   readonly containers: readonly ContainerVerdict[];
   /** Absent: nothing is to be changed. Set in audit mode too: the caller must not apply it then. */
   readonly change?: DnsChange;
-  /** For the person who sent the Pod: labels and annotations of ours that are not valid. */
+  /** For the person who sent the Pod: labels and annotations of ours that are not valid, DNS settings that break musl. */
   readonly warnings: readonly string[];
 }
 

@@ -53,10 +53,19 @@ export function kubeletNdots(kubelet: ResolvConf): DnsOption[] {
   return ndots === undefined ? [] : [{ name: 'ndots', value: ndots.slice('ndots:'.length) }];
 }
 
-/** What of `wanted` the Pod does not have yet, by name: what the user wrote wins. The first of two wins. */
+/**
+ * What an option is about. Some write its value into its name (`timeout:1`), which the kubelet copies as it is; and glibc and Go
+ * do the same for the two options that make them ask A and AAAA in turn.
+ */
+function subjectOf({ name }: DnsOption): string {
+  const [plain = name] = name.split(':', 1);
+  return plain === 'single-request-reopen' ? 'single-request' : plain;
+}
+
+/** What of `wanted` the Pod does not have yet: what the user wrote wins. The first of two wins. */
 export function missingOptions(wanted: readonly DnsOption[], present: readonly DnsOption[]): DnsOption[] {
-  const names = new Set(present.map((option) => option.name));
-  return wanted.filter((option) => !names.has(option.name) && names.add(option.name));
+  const subjects = new Set(present.map(subjectOf));
+  return wanted.filter((option) => !subjects.has(subjectOf(option)) && subjects.add(subjectOf(option)));
 }
 
 const COSTS_GO: readonly string[] = ['single-request', 'single-request-reopen', 'use-vc'];

@@ -1,6 +1,5 @@
-import { isAnnotationRead, VIRTUAL_LABELS } from './exemptions.ts';
+import { isAnnotationRead, isLabelRead } from './exemptions.ts';
 import type { ContainerView, DnsConfig, DnsOption, PodView } from './model.ts';
-import { MODE_LABEL } from './scope.ts';
 
 /** Thrown by {@link readPod}: names the field that is not as the API has it. */
 export class MalformedPodError extends Error {
@@ -87,18 +86,18 @@ const ofContainers = <T>(spec: Json, read: (item: Json, path: string) => T): T[]
   ...ofEach(spec, 'containers', read),
 ];
 
-/** The architectures of the first required term that names any: the scheduler may use each of them. */
-function affinityArchitectures(spec: Json): string[] {
+/** The labels of nodes that the required terms let in by value. */
+function nodeAffinity(spec: Json): PodView['nodeAffinity'] {
   const node = object(object(spec['affinity'], 'spec.affinity')?.['nodeAffinity'], 'spec.affinity.nodeAffinity');
   const required = object(node?.['requiredDuringSchedulingIgnoredDuringExecution'], 'required node affinity');
-  for (const term of list(required?.['nodeSelectorTerms'], 'nodeSelectorTerms')) {
-    for (const item of list(object(term, 'nodeSelectorTerms[]')?.['matchExpressions'], 'matchExpressions')) {
+  return list(required?.['nodeSelectorTerms'], 'nodeSelectorTerms').flatMap((term) =>
+    list(object(term, 'nodeSelectorTerms[]')?.['matchExpressions'], 'matchExpressions').flatMap((item) => {
       const expression = object(item, 'matchExpressions[]');
-      if (expression?.['key'] !== 'kubernetes.io/arch' || expression['operator'] !== 'In') continue;
-      return texts(expression['values'], 'matchExpressions[].values');
-    }
-  }
-  return [];
+      if (expression?.['operator'] !== 'In') return [];
+      const key = text(expression['key'], 'matchExpressions[].key');
+      return [{ key, values: texts(expression['values'], 'matchExpressions[].values') }];
+    }),
+  );
 }
 
 /**
@@ -119,7 +118,7 @@ export function readPod(value: unknown): PodView {
     nodeName: text(spec['nodeName'], 'spec.nodeName'),
     schedulerName: text(spec['schedulerName'], 'spec.schedulerName'),
     nodeSelector: textMap(spec['nodeSelector'], 'spec.nodeSelector'),
-    affinityArchitectures: affinityArchitectures(spec),
+    nodeAffinity: nodeAffinity(spec),
     tolerations: list(spec['tolerations'], 'spec.tolerations').map((item, index) => {
       const toleration = object(item, `spec.tolerations[${index}]`);
       return {
@@ -172,8 +171,6 @@ const affinityRead = (affinity: unknown): unknown =>
     ),
   );
 
-const LABELS_READ: readonly string[] = [MODE_LABEL, ...VIRTUAL_LABELS];
-
 /** Returns what is read of labels or annotations; all of them if one has the wrong type. */
 function entriesRead(map: unknown, isRead: (name: string) => boolean): unknown {
   if (!isObject(map)) return map;
@@ -187,7 +184,7 @@ function partsOf(value: unknown, containerFields: readonly string[]): unknown {
   const { metadata, spec } = value;
   const metadataRead = isObject(metadata)
     ? {
-        labels: entriesRead(metadata['labels'], (name) => LABELS_READ.includes(name)),
+        labels: entriesRead(metadata['labels'], isLabelRead),
         annotations: entriesRead(metadata['annotations'], isAnnotationRead),
       }
     : metadata;

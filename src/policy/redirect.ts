@@ -6,10 +6,13 @@ import type { NoRedirect } from './reasons.ts';
 const MAX_NAMESERVERS = 3;
 
 /** musl resolvconf.c reads lines into 256 bytes, newline and NUL included, and skips longer ones whole. */
-const MUSL_LINE = 254;
+export const MUSL_LINE = 254;
 
 /** API machinery IsDNS1123Subdomain, which core/v1 validation applies to each search, a trailing dot taken off. */
 const SEARCH_DOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
+/** Cloud DNS for GKE: clusterDNS is the metadata server, whose answers no cache of the node keeps (cloud.google.com/kubernetes-engine/docs/how-to/cloud-dns). */
+const METADATA_SERVER = '169.254.169.254';
 
 export type Redirect =
   | { readonly nameservers: readonly string[]; readonly searches: readonly string[] }
@@ -31,7 +34,9 @@ export function nodeLocalAddresses(cluster: ClusterFacts, config: PolicyConfig):
 export function nodeLocalReason(cluster: ClusterFacts, config: PolicyConfig): NoRedirect | undefined {
   const addresses = nodeLocalAddresses(cluster, config);
   // A kubelet whose clusterDNS is the cache, by our DaemonSet or a service of the node (AKS LocalDNS): link-local is local.
-  const local = cluster.dns.some((address) => addresses.includes(address) || address.startsWith('169.254.'));
+  const local = cluster.dns.some(
+    (address) => addresses.includes(address) || (address.startsWith('169.254.') && address !== METADATA_SERVER),
+  );
   if (local && config.nodeLocal.mode !== 'off') return 'NodeLocalFromKubelet';
   // Who turns the redirect on vouches for what it writes.
   if (config.nodeLocal.mode !== 'auto' || config.musl.remedy === 'redirect') return undefined;

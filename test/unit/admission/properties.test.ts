@@ -19,7 +19,17 @@ const search = fc.oneof(
 );
 const option = fc.record(
   {
-    name: fc.constantFrom('ndots', 'timeout', 'attempts', 'single-request-reopen', 'use-vc', 'rotate', 'edns0'),
+    name: fc.constantFrom(
+      'ndots',
+      'timeout',
+      'timeout:1',
+      'attempts',
+      'single-request',
+      'single-request-reopen',
+      'use-vc',
+      'rotate',
+      'edns0',
+    ),
     value: fc.option(fc.constantFrom('1', '2', '5', '')),
   },
   { requiredKeys: ['name'] },
@@ -207,6 +217,7 @@ describe('for any Pod, cluster and configuration', () => {
           if (name === 'timeout') expect(Number(value)).toBeGreaterThanOrEqual(musl ? 5 : 1);
           if (name === 'ndots') expect(resolvConf.before.options).toContain(`ndots:${value}`);
           if (name === 'use-vc') expect(known.dnsOverTcp).toBe(true);
+          if (name === 'timeout') expect(resolvConf.before.options.join(' ')).not.toContain('timeout');
         }
         if (decision.change?.dnsPolicy !== 'None') return;
         expect(`search ${resolvConf.after.searches.join(' ')}\n`.length).toBeLessThanOrEqual(255);

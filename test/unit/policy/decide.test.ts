@@ -265,10 +265,43 @@ describe('what discovery finds', () => {
   });
 });
 
+it('the metadata server (Cloud DNS for GKE) is no node-local cache', () => {
+  const cluster = { ...facts, dns: ['169.254.169.254'] };
+  expect(decideFor({ resolvers: ['musl'], cluster }).reason).toBe('MuslRetried');
+  expect(decideFor({ resolvers: ['musl'], cluster, config: withNodeLocal() }).reason).toBe('MuslRedirected');
+});
+
+describe('DNS settings that break musl and stay', () => {
+  const zero = { options: [{ name: 'attempts', value: '0' }] };
+
+  it.each([
+    { resolvers: ['musl'], dnsConfig: zero, warns: /^attempts:0 .*musl [(]c0[)].*SIGFPE/ },
+    { resolvers: ['glibc', 'musl'], dnsConfig: { options: [{ name: 'attempts:0' }] }, warns: /^attempts:0 .*[(]c1[)]/ },
+    { resolvers: ['musl'], dnsConfig: { searches: LONG }, warns: /^the search line has 403 bytes/ },
+    { resolvers: ['glibc', 'go'], dnsConfig: { ...zero, searches: LONG }, warns: undefined },
+    { resolvers: ['musl'], dnsConfig: { options: [{ name: 'attempts', value: '10' }] }, warns: undefined },
+    { resolvers: ['musl'], dnsConfig: { options: [{ name: 'attempts' }] }, warns: undefined },
+  ] as const)('are warned about: $resolvers $dnsConfig', ({ resolvers, dnsConfig, warns }) => {
+    const { warnings } = decideFor({ resolvers, spec: { dnsConfig } });
+    expect(warnings).toHaveLength(warns === undefined ? 0 : 1);
+    if (warns !== undefined) expect(warnings[0]).toMatch(warns);
+  });
+});
+
 describe('what the user wrote wins', () => {
   it('options of the same name are kept', () => {
     const spec = { dnsConfig: { options: [{ name: 'timeout', value: '2' }, { name: 'single-request-reopen' }] } };
     expect(options(decideFor({ resolvers: ['glibc', 'musl'], spec }))).toEqual(['attempts:10', 'use-vc']);
+  });
+
+  it.each([
+    { written: { name: 'single-request' }, missing: ['use-vc', 'timeout:5', 'attempts:10'] },
+    { written: { name: 'timeout:1' }, missing: ['single-request-reopen', 'use-vc', 'attempts:10'] },
+    { written: { name: 'attempts:3' }, missing: ['single-request-reopen', 'use-vc', 'timeout:5'] },
+    { written: { name: 'single-requests' }, missing: ['single-request-reopen', 'use-vc', 'timeout:5', 'attempts:10'] },
+  ])('$written.name counts as what it is about', ({ written, missing }) => {
+    const given = options(decideFor({ resolvers: ['glibc', 'musl'], spec: { dnsConfig: { options: [written] } } }));
+    expect(given.toSorted()).toEqual(missing.toSorted());
   });
 
   it('ndots is never changed, also in a redirect', () => {
@@ -360,59 +393,6 @@ describe('no value that breaks a resolver', () => {
     expect(options(decideFor({ resolvers: ['go'], config }))).toContain('rotate');
     expect(options(decideFor({ resolvers: ['glibc'], config }))).not.toContain('rotate');
     expect(decideFor({ resolvers: ['musl'], config })).toMatchObject({ remedy: ['options', 'retry'] });
-  });
-});
-
-describe('never touched', () => {
-  it.each([
-    { reason: 'HostNetwork', spec: { hostNetwork: true } },
-    { reason: 'HostNetwork', spec: { hostNetwork: true, dnsPolicy: 'ClusterFirst' } },
-    { reason: 'PolicyDefault', spec: { dnsPolicy: 'Default' } },
-    { reason: 'PolicyNone', spec: { dnsPolicy: 'None', dnsConfig: { nameservers: ['192.0.2.1'] } } },
-    { reason: 'Windows', spec: { os: { name: 'windows' } } },
-    { reason: 'Windows', spec: { nodeSelector: { 'kubernetes.io/os': 'windows' } } },
-    { reason: 'Windows', spec: { nodeSelector: { 'beta.kubernetes.io/os': 'windows' } } },
-    { reason: 'MirrorPod', spec: {}, metadata: { annotations: { 'kubernetes.io/config.mirror': 'x' } } },
-    { reason: 'NoContainers', spec: { containers: [] } },
-    { reason: 'MalformedPod', spec: { dnsPolicy: 'ClusterLast' } },
-  ])('$reason $spec', ({ reason, spec, metadata }) => {
-    const decision = decideFor({ resolvers: ['musl'], spec, config: withNodeLocal(), ...(metadata && { metadata }) });
-    expect(decision).toMatchObject({ reason, remedy: [] });
-    expect(decision).not.toHaveProperty('change');
-  });
-
-  it.each(['ClusterFirstWithHostNet', 'ClusterFirst'])(
-    'dnsPolicy %s with the cluster DNS is looked after',
-    (dnsPolicy) => {
-      const hostNetwork = dnsPolicy === 'ClusterFirstWithHostNet';
-      expect(decideFor({ resolvers: ['glibc'], spec: { dnsPolicy, hostNetwork } }).remedy).toEqual(['options']);
-    },
-  );
-
-  it.each([
-    { nodeSelector: { type: 'virtual-kubelet' } },
-    { nodeSelector: { 'eks.amazonaws.com/compute-type': 'fargate' } },
-    { schedulerName: 'fargate-scheduler' },
-    { nodeName: 'virtual-node-aci-linux' },
-    { tolerations: [{ key: 'virtual-kubelet.io/provider', operator: 'Exists' }] },
-  ])('no redirect for a Pod that may run on a virtual node: %j', (spec) => {
-    expect(decideFor({ resolvers: ['musl'], spec, config: withNodeLocal() })).toMatchObject({
-      reason: 'VirtualNode',
-      remedy: ['retry'],
-    });
-  });
-
-  it.each([
-    { labels: { 'eks.amazonaws.com/fargate-profile': 'p' }, reason: 'VirtualNode' },
-    { labels: { 'alibabacloud.com/eci': 'true' }, reason: 'VirtualNode' },
-    { labels: { 'alibabacloud.com/eci': 'false' }, reason: 'MuslRedirected' },
-  ])('labels of virtual nodes: $labels', ({ labels, reason }) => {
-    expect(decideFor({ resolvers: ['musl'], metadata: { labels }, config: withNodeLocal() }).reason).toBe(reason);
-  });
-
-  it('a toleration of everything is no sign of a virtual node', () => {
-    const spec = { tolerations: [{ operator: 'Exists' }] };
-    expect(decideFor({ resolvers: ['musl'], spec, config: withNodeLocal() }).reason).toBe('MuslRedirected');
   });
 });
 

@@ -112,6 +112,7 @@ const PODS: readonly unknown[] = [
   WHOLE,
   changed(WHOLE, ['spec', 'nodeName'], 'node-1'),
   changed(WHOLE, ['spec', 'hostNetwork'], true),
+  changed(WHOLE, ['metadata', 'annotations', 'eks.tke.cloud.tencent.com/cpu'], '2'),
   changed(WHOLE, ['metadata', 'annotations', 'libc-dns.dev/libc.main'], 'go'),
   changed(WHOLE, ['metadata', 'annotations', 'libc-dns.dev/libc'], 'wrong'),
   redirected({ init: 'musl', main: 'musl', second: 'musl' }),

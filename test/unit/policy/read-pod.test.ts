@@ -36,14 +36,19 @@ describe('reading a Pod', () => {
     expect(readPod({ metadata: {} }).labels['toString']).toBeUndefined();
   });
 
-  it('reads the architectures that the required node affinity leaves', () => {
+  it('reads what the required node affinity lets in by value', () => {
     const matchExpressions = [
       { key: 'disk', operator: 'In', values: ['ssd'] },
       { key: 'kubernetes.io/arch', operator: 'In', values: ['arm64', 'amd64'] },
+      { key: 'zone', operator: 'NotIn', values: ['a'] },
+      { key: 'gpu', operator: 'Exists' },
     ];
     const required = { nodeSelectorTerms: [{ matchFields: [] }, { matchExpressions }] };
     const affinity = { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: required } };
-    expect(readPod({ spec: { affinity } }).affinityArchitectures).toEqual(['arm64', 'amd64']);
+    expect(readPod({ spec: { affinity } }).nodeAffinity).toEqual([
+      { key: 'disk', values: ['ssd'] },
+      { key: 'kubernetes.io/arch', values: ['arm64', 'amd64'] },
+    ]);
   });
 
   it.each([
