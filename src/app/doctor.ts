@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 
+import { containerRun } from '../detection/detector.ts';
 import { createDiscovery } from '../cluster/dns-discovery.ts';
 import type { OwnPlace } from '../cluster/dns-sources.ts';
 import type { DoctorContext, OpenDoctor } from '../commands/doctor.ts';
@@ -106,8 +107,8 @@ async function openLook(configured: Config, { client, around, warn }: LookParts)
     registryOf,
     detect: async ({ namespace, view }, reference, signal) => {
       if (detector === undefined) throw new Error('detection.registry.enabled is off');
-      const { command = [], args = [] } = view.containers.find(({ image }) => image === reference) ?? {};
-      const request = { reference, platform: podPlatform(view, platform), command, args };
+      const container = view.containers.find(({ image }) => image === reference) ?? { command: [], args: [] };
+      const request = { reference, platform: podPlatform(view, platform), ...containerRun(container) };
       const logins = secrets && { credentials: () => secrets.of(view, namespace) };
       return await detector.detect({ ...request, ...logins }, signal);
     },

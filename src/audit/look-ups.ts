@@ -1,4 +1,11 @@
-import type { Detection, Detector, DetectRequest, Logins } from '../detection/detector.ts';
+import {
+  type ContainerRun,
+  containerRun,
+  type Detection,
+  type Detector,
+  type DetectRequest,
+  type Logins,
+} from '../detection/detector.ts';
 import type { Platform } from '../detection/image-source.ts';
 import { podPlatform } from '../detection/platform.ts';
 import type { PodCredentials } from '../detection/pod-verdicts.ts';
@@ -26,7 +33,7 @@ export interface LookupOptions {
   readonly onProgress: (done: number, all: number, image: string) => void;
 }
 
-type Run = Pick<DetectRequest, 'reference' | 'platform' | 'command' | 'args'>;
+type Run = Pick<DetectRequest, 'reference' | 'platform'> & ContainerRun;
 
 interface Asked {
   readonly run: Run;
@@ -43,14 +50,13 @@ const AT_ONCE = 8;
 /** Sets of logins that are tried for one image. */
 const MOST_ASKERS = 3;
 
-const keyOf = ({ reference, platform, command, args }: Run): string =>
-  JSON.stringify([reference, platform.os, platform.architecture, platform.variant ?? '', command, args]);
+const keyOf = ({ reference, platform, command, args, env }: Run): string =>
+  JSON.stringify([reference, platform.os, platform.architecture, platform.variant ?? '', command, args, env]);
 
-const runOf = ({ image, command, args }: ContainerView, pod: PodView, fallback: Platform): Run => ({
-  reference: image,
+const runOf = (container: ContainerView, pod: PodView, fallback: Platform): Run => ({
+  reference: container.image,
   platform: podPlatform(pod, fallback),
-  command,
-  args,
+  ...containerRun(container),
 });
 
 /** The Pod of a group; undefined where it is not well formed. */

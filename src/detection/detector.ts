@@ -13,12 +13,13 @@ import {
 /** Registry logins and the registries they are for, most specific first. */
 export type Logins = readonly { readonly host: string; readonly credential: Credential }[];
 
-/** What a container runs: its image, and the Pod's own `command` and `args` (empty: the image's). */
+/** What a container runs: its image, and the Pod's own `command`, `args` (empty: the image's) and `env`, which wins over the image's. */
 export interface DetectRequest {
   readonly reference: string;
   readonly platform: Platform;
   readonly command: readonly string[];
   readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
   /** Or how to get them, which is done only where a registry is asked: an image that is known waits for no login. */
   readonly credentials?: Logins | (() => Promise<Logins>);
   /** A rehearsal (admission's dryRun): what is found may be remembered, but not written anywhere. */
@@ -26,6 +27,15 @@ export interface DetectRequest {
   /** Nobody waits for the answer (warm-up): what is known is answered, however old, and costs nothing. */
   readonly ahead?: boolean;
 }
+
+/** What of a container a look-up depends on, besides its image. */
+export type ContainerRun = Pick<DetectRequest, 'command' | 'args' | 'env'>;
+
+export const containerRun = ({ command, args, env }: ContainerRun): ContainerRun => ({
+  command,
+  args,
+  ...(env !== undefined && { env }),
+});
 
 /** What looking into one image found. */
 export interface Inspection {

@@ -2,7 +2,7 @@ import { createHmac, hash } from 'node:crypto';
 
 import { LRUCache } from 'lru-cache';
 
-import type { DetectRequest, Inspection, Logins } from './detector.ts';
+import type { ContainerRun, DetectRequest, Inspection, Logins } from './detector.ts';
 import type { Platform } from './image-source.ts';
 
 /** The names of a request's image. */
@@ -18,7 +18,7 @@ interface ImageKeys {
 
 /** The names of what a request's Pod runs in it. */
 interface RunKeys {
-  /** The Pod's own command and args. */
+  /** The Pod's own command, args and env. */
   readonly run: string;
   /** Whatever the Pod's args; absent where its command stands in for the Entrypoint. */
   readonly runOfEntrypoint?: string;
@@ -45,12 +45,16 @@ export function imageKeys({ os, architecture, variant }: Platform, canonical: st
   };
 }
 
-export function runKeys({ command, args }: Pick<DetectRequest, 'command' | 'args'>): RunKeys {
+/** The environment has a part in all of them: by it a Go program may resolve otherwise. */
+export function runKeys({ command, args, env }: ContainerRun): RunKeys {
   const [word] = command.length > 0 ? command : args;
+  const more = env === undefined ? [] : [env];
   return {
-    run: word === undefined ? noWords : digestOf([command, args]),
-    ...(command.length === 0 && { runOfEntrypoint: anyArguments }),
-    ...(word !== undefined && { runOfFirstWord: digestOf([command.length > 0 ? 'command' : 'args', word]) }),
+    run: word === undefined && env === undefined ? noWords : digestOf([command, args, ...more]),
+    ...(command.length === 0 && {
+      runOfEntrypoint: env === undefined ? anyArguments : digestOf(['entrypoint', env]),
+    }),
+    ...(word !== undefined && { runOfFirstWord: digestOf([command.length > 0 ? 'command' : 'args', word, ...more]) }),
   };
 }
 

@@ -29,7 +29,7 @@ export interface ImageFacts {
 }
 
 export function imageFacts(manifest: ImageManifest, config: ImageConfig, request: DetectRequest): ImageFacts {
-  const invocation = firstInvocation(containerArgv(config, request), config);
+  const invocation = firstInvocation(containerArgv(config, request), config, request.env);
   return {
     manifest,
     history: layerHistory(manifest, config),

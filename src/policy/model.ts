@@ -26,6 +26,8 @@ export interface ContainerView {
   readonly image: string;
   readonly command: readonly string[];
   readonly args: readonly string[];
+  /** Of `env` the variables by which a Go program chooses its resolver, as far as they are written out; absent if there are none. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** core/v1 Toleration, as far as virtual nodes show in it. */

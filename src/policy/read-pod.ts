@@ -12,6 +12,9 @@ type Json = Readonly<Record<string, unknown>>;
 const wrong = (path: string, expected: string): MalformedPodError =>
   new MalformedPodError(`${path} is not ${expected}`);
 
+const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
 function object(value: unknown, path: string): Json | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value !== 'object' || Array.isArray(value)) throw wrong(path, 'an object');
@@ -65,10 +68,29 @@ const commandLine = (item: Json, path: string): CommandLine => ({
   args: texts(item['args'], `${path}.args`),
 });
 
+/** Variables that Go's net package reads (net/conf.go). The rest of `env` is large, and may be each Pod's own. */
+const ENV_READ: readonly string[] = ['GODEBUG', 'HOSTALIASES', 'LOCALDOMAIN', 'RES_OPTIONS'];
+
+const isEnvRead = (variable: unknown): boolean => isObject(variable) && ENV_READ.includes(String(variable['name']));
+
+/** The last of two of a name wins. One whose value comes from elsewhere is not known, and counts as not there. */
+function env(item: Json): Pick<ContainerView, 'env'> {
+  const given = item['env'];
+  const read = Array.isArray(given) ? given.filter(isEnvRead) : [];
+  if (read.length === 0) return {};
+  const values = new Map(read.map(({ name, value, valueFrom }) => [name, valueFrom ? undefined : (value ?? '')]));
+  const known = ENV_READ.flatMap((name) => {
+    const value: unknown = values.get(name);
+    return typeof value === 'string' ? [[name, value]] : [];
+  });
+  return known.length === 0 ? {} : { env: Object.fromEntries(known) };
+}
+
 const container = (item: Json, path: string): ContainerView => ({
   name: text(item['name'], `${path}.name`),
   image: text(item['image'], `${path}.image`),
   ...commandLine(item, path),
+  ...env(item),
 });
 
 function ofEach<T>(spec: Json, field: string, read: (item: Json, path: string) => T): T[] {
@@ -144,9 +166,6 @@ export function withCommandLines(common: PodView, value: unknown): PodView {
   return { ...common, containers: common.containers.map((one, index) => ({ ...one, ...lines[index] })) };
 }
 
-const isObject = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
 /** Returns the given fields of an object, in this order, and any other value as it is. */
 const pick = (value: unknown, fields: readonly string[]): unknown =>
   isObject(value)
@@ -155,6 +174,18 @@ const pick = (value: unknown, fields: readonly string[]): unknown =>
 
 const pickOfEach = (value: unknown, fields: readonly string[]): unknown =>
   Array.isArray(value) ? value.map((item: unknown) => pick(item, fields)) : value;
+
+/** Returns the given fields of each container, and of its `env` what is read of it. */
+function containersRead(value: unknown, fields: readonly string[]): unknown {
+  if (!Array.isArray(value)) return value;
+  return value.map((item: unknown) => {
+    const kept = pick(item, fields);
+    if (!isObject(item) || item['env'] === undefined || !isObject(kept)) return kept;
+    const given = item['env'];
+    const read: unknown = Array.isArray(given) ? given.filter(isEnvRead) : given;
+    return Array.isArray(read) && read.length === 0 ? kept : { ...kept, env: read };
+  });
+}
 
 /** Returns nothing but what stands under the key; undefined if nothing does. */
 function only(value: unknown, key: string, of: (under: unknown) => unknown): unknown {
@@ -201,8 +232,8 @@ function partsOf(value: unknown, containerFields: readonly string[]): unknown {
         tolerations: pickOfEach(spec['tolerations'], ['key', 'value']),
         imagePullSecrets: spec['imagePullSecrets'],
         serviceAccountName: spec['serviceAccountName'],
-        initContainers: pickOfEach(spec['initContainers'], containerFields),
-        containers: pickOfEach(spec['containers'], containerFields),
+        initContainers: containersRead(spec['initContainers'], containerFields),
+        containers: containersRead(spec['containers'], containerFields),
       }
     : spec;
   return { metadata: metadataRead, spec: specRead };

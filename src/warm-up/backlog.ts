@@ -70,8 +70,8 @@ export const scopeOf = ({ login = NO_LOGINS }: WarmUpOffer): string => login.sco
 
 /** The item that an offer begins. */
 export function warmUpItem({ request }: Pick<WarmUpOffer, 'request'>): WarmUpItem {
-  const { reference, platform, command, args } = request;
-  const words = JSON.stringify([reference, platform, command, args]);
+  const { reference, platform, command, args, env } = request;
+  const words = JSON.stringify([reference, platform, command, args, env]);
   return {
     key: hash('sha256', words, 'base64'),
     host: registryOf(reference),

@@ -34,13 +34,18 @@ export function containerArgv(
   return [...words, ...rest].slice(0, maxWords);
 }
 
-/** The first invocation in an image, before anything is looked through. */
-export function firstInvocation(argv: readonly string[], config: Pick<ImageConfig, 'env' | 'workingDir'>): Invocation {
+/** The first invocation in an image, before anything is looked through. A Pod's own variables win over the image's. */
+export function firstInvocation(
+  argv: readonly string[],
+  config: Pick<ImageConfig, 'env' | 'workingDir'>,
+  podEnv: Readonly<Record<string, string>> = {},
+): Invocation {
   const env = new Map<string, string>();
   for (const line of config.env.slice(0, maxWords)) {
     const equals = line.indexOf('=');
     if (equals > 0) env.set(line.slice(0, equals), line.slice(equals + 1));
   }
+  for (const [name, value] of Object.entries(podEnv)) env.set(name, value);
   const directory = config.workingDir.startsWith('/') ? config.workingDir : `/${config.workingDir}`;
   return { argv: argv.map((word) => expandKubernetes(word, env)), env, directory, oneOfSeveral: false };
 }

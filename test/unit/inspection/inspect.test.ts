@@ -113,6 +113,19 @@ describe('Go with an environment that names its resolver (net/conf.go)', () => {
     );
   });
 
+  it.each([
+    { image: [], pod: { GODEBUG: 'netdns=cgo' }, resolver: 'glibc' },
+    { image: ['GODEBUG=netdns=cgo'], pod: { GODEBUG: 'netdns=go' }, resolver: 'go' },
+    { image: ['GODEBUG=netdns=cgo'], pod: { GODEBUG: '' }, resolver: 'go' },
+    { image: ['RES_OPTIONS=ndots:2'], pod: { RES_OPTIONS: '' }, resolver: 'go' },
+    { image: ['GODEBUG=netdns=go'], pod: { LOCALDOMAIN: '' }, resolver: 'go' },
+    { image: [], pod: { LOCALDOMAIN: '' }, resolver: 'glibc' },
+  ])("the Pod's $pod wins over the image's $image: $resolver", async ({ image: env, pod, resolver }) => {
+    const built = image({ layers: [server(cgo)], config: { ...runServer, env } });
+    const { inspection } = await look(built, { env: pod });
+    expect(inspection.verdict.resolver).toBe(resolver);
+  });
+
   it('the variable may stand in the command line', async () => {
     const config = { entrypoint: ['env', 'GODEBUG=netdns=cgo', '/app/server'] };
     const { inspection } = await look(image({ layers: [server(cgo)], config }));

@@ -78,7 +78,13 @@ const lost = (fields: readonly Path[], pod: unknown, keep: (pod: unknown) => unk
 
 const arm = { key: 'kubernetes.io/arch', operator: 'In', values: ['arm64'] };
 const required = { nodeSelectorTerms: [{ matchExpressions: [{ ...arm, key: 'zone' }, arm], matchFields: [] }] };
-const container = (name: string) => ({ name, image: `registry.test/${name}`, command: ['run'], args: ['--it'] });
+const container = (name: string) => ({
+  name,
+  image: `registry.test/${name}`,
+  command: ['run'],
+  args: ['--it'],
+  env: [{ name: 'GODEBUG', value: 'netdns=cgo' }],
+});
 
 /** Everything that is read, and some that is not. */
 const WHOLE = {
