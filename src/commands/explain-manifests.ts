@@ -68,7 +68,7 @@ async function explainManifests(
   );
 }
 
-/** Prints on stderr what is wrong with our labels and annotations in the manifests. */
+/** Prints on stderr what is wrong with our labels and annotations in the manifests, and DNS settings in them that break musl. */
 function warnAbout(io: Io, explained: readonly Explained[]): void {
   for (const { template, namespace, evaluation } of explained) {
     for (const warning of evaluation.decision.warnings) {
