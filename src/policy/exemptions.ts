@@ -22,9 +22,9 @@ const VIRTUAL_TAINTS: readonly string[] = [
   'eks.tke.cloud.tencent.com/eklet',
   // volcengine.com/docs/6460/1159231
   'vci.vke.volcengine.com/node-type',
-  // github.com/liqotech/liqo: pkg/vkMachinery/forge
+  // github.com/liqotech/liqo: VKUBELET_TAINT_KEY of its virtual kubelet
   'virtual-node.liqo.io/not-allowed',
-  // interlink-project.dev/docs
+  // github.com/interlink-hq/interLink: its example Pods
   'virtual-node.interlink/no-schedule',
 ];
 
@@ -49,7 +49,7 @@ const VIRTUAL_MARKS: readonly string[] = [
   // support.huaweicloud.com/intl/en-us/usermanual-cci/cci_01_0116.html and usermanual-cci2/cci_01_0026.html
   'virtual-kubelet.io/burst-to-cci',
   'bursting.cci.io/burst-to-cci',
-  // github.com/volcengine/volcengine-vci-admission (a label), docs.byteplus.com/en/docs/vke (an annotation)
+  // github.com/volcengine/volcengine-vci-admission (a label), docs.byteplus.com/ja/docs/vke/Using-VCI-by-configuring-vci-profile (an annotation)
   'vke.volcengine.com/burst-to-vci',
 ];
 

@@ -212,11 +212,13 @@ describe('for any Pod, cluster and configuration', () => {
         const { decision } = evaluation;
         const resolvConf = evaluation.resolvConf();
         const musl = decision.containers.some((container) => container.resolver === 'musl');
+        const isMusl = decision.containers.every((container) => container.resolver === 'musl');
         for (const { name, value } of decision.change?.options ?? []) {
           if (name === 'attempts') expect(Number(value)).toBeGreaterThanOrEqual(1);
           if (name === 'timeout') expect(Number(value)).toBeGreaterThanOrEqual(musl ? 5 : 1);
           if (name === 'ndots') expect(resolvConf.before.options).toContain(`ndots:${value}`);
           if (name === 'use-vc') expect(known.dnsOverTcp).toBe(true);
+          if (name === 'use-vc' && isMusl) expect(readPod(object).dnsConfig.nameservers).toEqual([]);
           if (name === 'timeout') expect(resolvConf.before.options.join(' ')).not.toContain('timeout');
         }
         if (decision.change?.dnsPolicy !== 'None') return;
