@@ -1,8 +1,8 @@
 import type { BlobReader, Descriptor, LookupContext } from '../detection/image-source.ts';
 
 /**
- * Reads a blob from its start, window by window. Requests a window only when the consumer has used up the one before and
- * `mayOpen` allows it; the first window needs no permission.
+ * Reads a blob from its start, window by window. Requests a window only when the consumer has used up the one before
+ * and `mayOpen` allows it; the first window needs no permission.
  */
 export async function* readWindows(
   source: BlobReader,

@@ -65,7 +65,10 @@ interface Copy {
   readonly destination: string;
 }
 
-/** Reads a COPY or ADD line as the classic builder (`#(nop) COPY file:… in /app`) and BuildKit (`COPY a /app # buildkit`) write them. */
+/**
+ * Reads a COPY or ADD line as the classic builder (`#(nop) COPY file:… in /app`) and BuildKit (`COPY a /app #
+ * buildkit`) write them.
+ */
 function copyOf(line: string): Copy | undefined {
   const classic = /^\/bin\/sh -c #\(nop\) {1,8}(?:COPY|ADD) /u.exec(line);
   if (classic !== null) {

@@ -16,7 +16,8 @@ const footerBytes = 51;
 const tailBytes = 32 * 1024;
 // A larger table costs more than it saves: a base layer's first executable is at most 232 KB in.
 const maxTableBytes = 192 * 1024;
-// Digests hardly compress, so no table of `maxTableBytes` is longer; once parsed it takes about twenty times the memory.
+// Digests hardly compress, so no table of `maxTableBytes` is longer; once parsed it takes about twenty times the
+// memory.
 const maxTableText = 3 * 1024 * 1024;
 const ratio = 400;
 const maxEntries = 100_000;
@@ -28,8 +29,8 @@ export function hasToc(layer: Descriptor): boolean {
 }
 
 /**
- * Reads a layer's table of contents with one request, two if an eStargz table is long. Returns undefined if the table is
- * missing, too long or does not match the manifest's digest; read the layer like any other then.
+ * Reads a layer's table of contents with one request, two if an eStargz table is long. Returns undefined if the table
+ * is missing, too long or does not match the manifest's digest; read the layer like any other then.
  */
 export async function readToc(
   source: BlobReader,
@@ -81,7 +82,9 @@ async function readStargz(source: BlobReader, layer: Descriptor, context: Lookup
   return json !== undefined && isDigest(json, layer.annotations?.[stargzDigest]) ? json : undefined;
 }
 
-/** Returns the offset in an eStargz footer: an empty gzip member with the extra field `SG` (docs/estargz.md, "Footer"). */
+/**
+ * Returns the offset in an eStargz footer: an empty gzip member with the extra field `SG` (docs/estargz.md, "Footer").
+ */
 function stargzTocOffset(footer: Buffer): number | undefined {
   if (footer.length < footerBytes) return undefined;
   const isSubfield = footer.subarray(12, 16).equals(Buffer.from([0x53, 0x47, 22, 0]));
@@ -120,8 +123,8 @@ function isDigest(bytes: Uint8Array, digest: string | undefined): boolean {
 
 /**
  * Returns the index of a table: complete, its files unread; undefined if `json` is no such table. `end` is the blob's
- * size. eStargz (stargz-snapshotter docs/estargz.md) and zstd:chunked (containers/storage pkg/chunked/internal) share the
- * format: `{ version, entries: [{ name, type, linkName, size, offset, mode, ... }] }`.
+ * size. eStargz (stargz-snapshotter docs/estargz.md) and zstd:chunked (containers/storage pkg/chunked/internal) share
+ * the format: `{ version, entries: [{ name, type, linkName, size, offset, mode, ... }] }`.
  */
 export function indexOfToc(json: string, end: number): LayerIndex | undefined {
   const entries = readEntries(json);

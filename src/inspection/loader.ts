@@ -5,9 +5,10 @@ import { type FileContent, type LayerIndex, type LayerNode, resolvePath } from '
 type LoaderLibc = 'glibc' | 'musl' | 'other';
 
 /**
- * Returns the C library that a PT_INTERP path names by its file name. musl's loader is `ld-musl-<arch>.so.1` (musl ldso);
- * glibc's is `ld-linux*.so.N`, `ld64.so.N` or `ld.so.1` (glibc wiki, ABIList), `ld-2.NN.so` in old releases. All others
- * (klibc, uClibc, Android's linker) are `other`. The file at the path may be something else: see `resolveLoader`.
+ * Returns the C library that a PT_INTERP path names by its file name. musl's loader is `ld-musl-<arch>.so.1` (musl
+ * ldso); glibc's is `ld-linux*.so.N`, `ld64.so.N` or `ld.so.1` (glibc wiki, ABIList), `ld-2.NN.so` in old releases. All
+ * others (klibc, uClibc, Android's linker) are `other`. The file at the path may be something else: see
+ * `resolveLoader`.
  */
 export function loaderLibc(interpreter: string): LoaderLibc {
   const name = interpreter.slice(interpreter.lastIndexOf('/') + 1);
@@ -29,8 +30,8 @@ export type LoaderState =
   | { readonly status: 'unseen'; readonly paths: readonly string[]; readonly layers: readonly number[] };
 
 /**
- * Resolves an interpreter's path in the image. gcompat and libc6-compat put musl at the path of glibc's loader: as a link
- * to musl's loader, or a program that musl's loader runs (gcompat libgcompat/loader.c). glibc's own loader has no
+ * Resolves an interpreter's path in the image. gcompat and libc6-compat put musl at the path of glibc's loader: as a
+ * link to musl's loader, or a program that musl's loader runs (gcompat libgcompat/loader.c). glibc's own loader has no
  * interpreter. `muslImage`: the image's distribution uses musl, so that an uncertain static program counts as musl.
  */
 export function resolveLoader(layers: readonly LayerIndex[], interpreter: string, muslImage: boolean): LoaderState {

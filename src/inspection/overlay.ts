@@ -22,8 +22,8 @@ export type Resolution =
 const maxLinks = 40;
 
 /**
- * Resolves an absolute path in the merged layers (base first); honours whiteouts and links. Assumes that a directory which
- * no layer lists is a plain one.
+ * Resolves an absolute path in the merged layers (base first); honours whiteouts and links. Assumes that a directory
+ * which no layer lists is a plain one.
  */
 export function resolvePath(layers: readonly LayerIndex[], path: string): Resolution {
   const pending = normalizePath(path).split('/').toReversed();
@@ -68,7 +68,10 @@ interface Newest {
   readonly unknown: readonly number[];
 }
 
-/** Returns the newest entry at exactly this path, and the newer layers that may have one (all layers if no entry is known). */
+/**
+ * Returns the newest entry at exactly this path, and the newer layers that may have one (all layers if no entry is
+ * known).
+ */
 function newest(layers: readonly LayerIndex[], path: string): Newest {
   const unknown: number[] = [];
   for (let layer = layers.length - 1; layer >= 0; layer -= 1) {
@@ -106,7 +109,10 @@ export interface LayerIndex {
   get(path: string): LayerNode | undefined;
   /** Reports whether the layer deletes this path, or a directory above it, from older layers. */
   hides(path: string): boolean;
-  /** Reports whether the layer can hold nothing more at this path: it was read to its end, or is sorted and was read past it. */
+  /**
+   * Reports whether the layer can hold nothing more at this path: it was read to its end, or is sorted and was read
+   * past it.
+   */
   isKnown(path: string): boolean;
   /** The layer was read to its end. */
   complete: boolean;
@@ -165,8 +171,8 @@ const maxComponents = 64;
 const maxShown = 200;
 
 /**
- * Returns a path as this file keeps them: components joined by `/`, no leading slash, the root empty. Resolves `.`, `..`
- * and doubled slashes by name; `..` does not climb above the root (path_resolution(7)).
+ * Returns a path as this file keeps them: components joined by `/`, no leading slash, the root empty. Resolves `.`,
+ * `..` and doubled slashes by name; `..` does not climb above the root (path_resolution(7)).
  */
 export function normalizePath(path: string): string {
   const parts: string[] = [];
@@ -183,7 +189,10 @@ export function parentOf(path: string): string {
   return slash === -1 ? '' : path.slice(0, slash);
 }
 
-/** Reports whether `later` may follow `earlier` in an archive sorted by name, as Docker and `tar --sort=name` write them. */
+/**
+ * Reports whether `later` may follow `earlier` in an archive sorted by name, as Docker and `tar --sort=name` write
+ * them.
+ */
 export function isInOrder(earlier: string, later: string): boolean {
   const before = earlier.split('/');
   const after = later.split('/');

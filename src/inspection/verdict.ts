@@ -7,7 +7,9 @@ import { loaderLibc, type LoaderState } from './loader.ts';
 import type { Located } from './locate-program.ts';
 import { type LayerIndex, shownName } from './overlay.ts';
 
-/** The confidence of each kind of evidence, before `penalty`. Measured on the corpus: docs/detection.md, "Confidence". */
+/**
+ * The confidence of each kind of evidence, before `penalty`. Measured on the corpus: docs/detection.md, "Confidence".
+ */
 const certainty = {
   interpreter: 0.99,
   goMark: 0.99,
@@ -121,7 +123,7 @@ function behindGlibcName({ loader, muslImage, glibcOnMusl }: Surroundings): Behi
   }
   if (glibcOnMusl === 'shim') return { libc: 'musl', confidence: 0.8, detail: 'a musl shim by the image history' };
   if (glibcOnMusl === 'glibc') return { libc: 'glibc', confidence: 0.8 };
-  return { why: 'the image is one of musl and what stands at that path was not seen' };
+  return { why: 'the image uses musl and the file at that path was not seen' };
 }
 
 function judgeStaticProgram(
@@ -204,7 +206,9 @@ const madeByGo = new Set(
   ).split(' '),
 );
 
-/** Reports whether the base layer's C library says anything about the program; it does not if that may be a Go program. */
+/**
+ * Reports whether the base layer's C library says anything about the program; it does not if that may be a Go program.
+ */
 export function baseLibcApplies(program: Unreached): boolean {
   if (program.copiedIn || program.twoLibcs || program.paths.length === 0) return false;
   if (isLinkedToBase(program)) return true;

@@ -22,8 +22,8 @@ const maxWrappers = 12;
 const maxWords = 1024;
 
 /**
- * Returns the words that a container runs; empty if neither Pod nor image names any. A Pod's `command` replaces the image's
- * Entrypoint and Cmd, `args` alone replaces Cmd (Kubernetes, "Define a Command and Arguments for a Container").
+ * Returns the words that a container runs; empty if neither Pod nor image names any. A Pod's `command` replaces the
+ * image's Entrypoint and Cmd, `args` alone replaces Cmd (Kubernetes, "Define a Command and Arguments for a Container").
  */
 export function containerArgv(
   config: Pick<ImageConfig, 'entrypoint' | 'cmd'>,
@@ -86,7 +86,10 @@ function lookThroughOnce(current: Invocation): Invocation | undefined {
   };
 }
 
-/** Returns the paths to try for a program, in order: its own if it has a slash, else one for each directory of PATH (execvp(3)). */
+/**
+ * Returns the paths to try for a program, in order: its own if it has a slash, else one for each directory of PATH
+ * (execvp(3)).
+ */
 export function candidatePaths(invocation: Invocation): readonly string[] {
   const [program = ''] = invocation.argv;
   if (program === '') return [];
@@ -110,7 +113,8 @@ export function joinPath(directory: string, path: string): string {
   return path.startsWith('/') ? path : `${directory.replace(/\/$/u, '')}/${path}`;
 }
 
-// The kubelet replaces $(NAME) in command and args, and leaves unknown names as they are (third_party/forked/golang/expansion).
+// The kubelet replaces $(NAME) in command and args, and leaves unknown names as they are
+// (third_party/forked/golang/expansion).
 function expandKubernetes(word: string, env: ReadonlyMap<string, string>): string {
   return word.replaceAll(/\$\((?<name>\w+)\)/gu, (whole, name: string) => env.get(name) ?? whole);
 }

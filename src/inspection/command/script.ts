@@ -36,8 +36,8 @@ export function parseScript(text: string): Script {
 }
 
 /**
- * Returns what running `path` with `words` leads to. A shell script that ends in `exec "$@"` runs its arguments, one that
- * ends in `exec NAME` runs NAME; all others stay with their interpreter.
+ * Returns what running `path` with `words` leads to. A shell script that ends in `exec "$@"` runs its arguments, one
+ * that ends in `exec NAME` runs NAME; all others stay with their interpreter.
  */
 export function scriptTarget(
   script: Script,

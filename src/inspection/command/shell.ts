@@ -25,8 +25,8 @@ const preparations = new Set([
 ]);
 
 /**
- * Returns what `sh WORDS` runs if WORDS hold `-c TEXT`: TEXT's last `exec`, else its last command; undefined without `-c`,
- * or if TEXT is more than a row of simple commands.
+ * Returns what `sh WORDS` runs if WORDS hold `-c TEXT`: TEXT's last `exec`, else its last command; undefined without
+ * `-c`, or if TEXT is more than a row of simple commands.
  */
 export function shellCommand(words: readonly string[], env: ReadonlyMap<string, string>): ShellCommand | undefined {
   const flag = words.findIndex((word) => !/^[-+]/u.test(word) || /^-[a-z]*c[a-z]*$/u.test(word));

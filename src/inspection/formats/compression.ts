@@ -4,7 +4,9 @@ import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
 interface InflateLimits {
   /** Most bytes of output. */
   readonly outputBytes: number;
-  /** Most bytes of output per byte of input, after the first MiB of output. DEFLATE itself ends at 1032, zstd nowhere. */
+  /**
+   * Most bytes of output per byte of input, after the first MiB of output. DEFLATE itself ends at 1032, zstd nowhere.
+   */
   readonly ratio: number;
 }
 
@@ -30,9 +32,9 @@ export function compressionOf(prefix: Uint8Array): Compression {
 }
 
 /**
- * Inflates `input`, told apart by its magic: gzip (all members), zstd (all frames), or uncompressed. Yields every byte that
- * a cut stream holds; the return value says why the output ended. Pulls input only when the consumer asks for more, and
- * closes it when the consumer leaves. Rejects only with the errors of `input`.
+ * Inflates `input`, told apart by its magic: gzip (all members), zstd (all frames), or uncompressed. Yields every byte
+ * that a cut stream holds; the return value says why the output ended. Pulls input only when the consumer asks for
+ * more, and closes it when the consumer leaves. Rejects only with the errors of `input`.
  */
 export async function* inflatePrefix(
   input: AsyncIterable<Uint8Array>,

@@ -1,6 +1,6 @@
 /**
- * Reads the parts of an ELF file that say how it is linked: file header, program headers and notes (System V gABI, chapters
- * 4 and 5), from a prefix of the file. Reports what lies outside the prefix instead of assuming it.
+ * Reads the parts of an ELF file that say how it is linked: file header, program headers and notes (System V gABI,
+ * chapters 4 and 5), from a prefix of the file. Reports what lies outside the prefix instead of assuming it.
  */
 
 /** What the first bytes of a file say about the resolver in it. */
@@ -102,9 +102,9 @@ function libcUnderGo(layout: ElfLayout, notes: ElfNotes): 'none' | 'glibc' | 'un
 }
 
 /**
- * Reports whether the Go linker wrote the file. It puts the section headers right after the program headers, others put them
- * at the end; it aligns PT_PHDR to its page size, others to the word size (cmd/link/internal/ld/elf.go). The second mark
- * survives `strip`.
+ * Reports whether the Go linker wrote the file. It puts the section headers right after the program headers, others put
+ * them at the end; it aligns PT_PHDR to its page size, others to the word size (cmd/link/internal/ld/elf.go). The
+ * second mark survives `strip`.
  */
 function hasGoLayout(layout: ElfLayout): boolean {
   if (layout.programHeaders.length === 0) return false;
@@ -126,8 +126,8 @@ function isPacked(prefix: Uint8Array, layout: ElfLayout): boolean {
 }
 
 /**
- * Finds a loader's path where linkers put it. Tools that add a segment (postject, patchelf, LIEF) move the program headers
- * to the end of the file and leave the path behind.
+ * Finds a loader's path where linkers put it. Tools that add a segment (postject, patchelf, LIEF) move the program
+ * headers to the end of the file and leave the path behind.
  */
 function strayInterpreter(prefix: Uint8Array): string | undefined {
   const text = Buffer.from(prefix.subarray(0, pageSize)).toString('latin1');

@@ -14,8 +14,8 @@ export const scriptBytes = 32 * 1024;
 export type Head = (length: number) => Promise<Uint8Array>;
 
 /**
- * Determines what a file of `size` bytes is, from as few of its first bytes as possible. Reads at most `mostScript` bytes of
- * a script. Rejects only with the errors of `head`.
+ * Determines what a file of `size` bytes is, from as few of its first bytes as possible. Reads at most `mostScript`
+ * bytes of a script. Rejects only with the errors of `head`.
  */
 export async function readContent(head: Head, size: number, mostScript = scriptBytes): Promise<FileContent> {
   let bytes = await head(firstBytes);
@@ -38,8 +38,8 @@ export async function readContent(head: Head, size: number, mostScript = scriptB
 }
 
 /**
- * Reads on in a static program, as long as `mayReadOn` allows it, until a text in it names its C library. Returns `content`
- * unchanged if that would tell nothing new.
+ * Reads on in a static program, as long as `mayReadOn` allows it, until a text in it names its C library. Returns
+ * `content` unchanged if that would tell nothing new.
  */
 export async function searchMarks(
   content: FileContent,

@@ -29,8 +29,9 @@ const marks = [
 ] as const;
 
 /**
- * Judges a static program by `held`, its first bytes (`complete`: all of them). Texts decide. Without one a RELRO segment
- * says musl, not for sure: dietlibc and klibc programs have none (measured: docs/detection.md), uClibc programs may.
+ * Judges a static program by `held`, its first bytes (`complete`: all of them). Texts decide. Without one a RELRO
+ * segment says musl, not for sure: dietlibc and klibc programs have none (measured: docs/detection.md), uClibc programs
+ * may.
  */
 export function judgeStatic(finding: Unmarked, held: Uint8Array, complete: boolean): StaticJudgement {
   const bytes = Buffer.from(held.buffer, held.byteOffset, held.byteLength);

@@ -10,8 +10,8 @@ export interface TarEntry {
   /** Offset of the content in the uncompressed archive. */
   readonly offset: number;
   /**
-   * Returns the first `length` bytes of the content; fewer if the file is smaller or the archive is cut. May be called again
-   * with a larger `length`, until the next entry is read.
+   * Returns the first `length` bytes of the content; fewer if the file is smaller or the archive is cut. May be called
+   * again with a larger `length`, until the next entry is read.
    */
   readonly head: (length: number) => Promise<Uint8Array>;
 }
@@ -37,7 +37,8 @@ const types: Readonly<Record<string, TarEntry['type']>> = {
 
 /**
  * Reads a tar archive (ustar, GNU, pax: POSIX.1-2001 pax "ustar Interchange Format" and "pax Extended Header") as it
- * streams by, or any prefix of one. The return value says why the entries ended. Rejects only with the errors of `chunks`.
+ * streams by, or any prefix of one. The return value says why the entries ended. Rejects only with the errors of
+ * `chunks`.
  */
 export async function* readTar(
   chunks: AsyncIterator<Uint8Array>,
@@ -172,7 +173,8 @@ function hasValidChecksum(block: Uint8Array): boolean {
   return readNumber(block, checksumAt, 8) === sum;
 }
 
-// Octal, or base-256 if the first bit is set (GNU tar manual, "Extended numeric values"). Refuses negative and inexact numbers.
+// Octal, or base-256 if the first bit is set (GNU tar manual, "Extended numeric values"). Refuses negative and inexact
+// numbers.
 function readNumber(block: Uint8Array, at: number, length: number): number | undefined {
   const first = block[at] ?? 0;
   if (first >= 0x80) {
@@ -191,7 +193,10 @@ function textField(block: Uint8Array, at: number, length: number): string {
   return Buffer.from(end === -1 ? field : field.subarray(0, end)).toString('utf8');
 }
 
-/** Reads `<length> <keyword>=<value>\n` records (POSIX.1-2001 pax, "pax Extended Header Keyword/Value Pairs"); stops at the first bad one. */
+/**
+ * Reads `<length> <keyword>=<value>\n` records (POSIX.1-2001 pax, "pax Extended Header Keyword/Value Pairs"); stops at
+ * the first bad one.
+ */
 export function readPaxRecords(body: Uint8Array): Extended {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   const found: { path?: string; linkpath?: string; size?: number } = {};
