@@ -34,8 +34,8 @@ const fileSchema = z.record(z.string(), z.unknown());
 const helperName = z.string().regex(/^[A-Za-z0-9][\w.-]*$/);
 
 /**
- * Reads `~/.docker/config.json`, or a Secret's `.dockerconfigjson`. Never throws: what cannot be read is left out and named in
- * `problems`. (docker/cli cli/config/configfile/file.go)
+ * Reads `~/.docker/config.json`, or a Secret's `.dockerconfigjson`. Never throws: what cannot be read is left out and
+ * named in `problems`. (docker/cli cli/config/configfile/file.go)
  */
 export function parseDockerConfig(json: string): DockerConfig {
   const file = parseObject(json);
@@ -64,9 +64,9 @@ export function parseLegacyDockerConfig(json: string): DockerConfig {
 }
 
 /**
- * The logins of a docker config file. Programs are run only where `helper` is given, which suits a person's command line
- * and not a server; what a helper says comes before `auths`, as in Docker. A helper that fails counts as having nothing,
- * and `onProblem` is told.
+ * The logins of a docker config file. Programs are run only where `helper` is given, which suits a person's command
+ * line and not a server; what a helper says comes before `auths`, as in Docker. A helper that fails counts as having
+ * nothing, and `onProblem` is told.
  */
 export function dockerConfigCredentials(
   config: DockerConfig,

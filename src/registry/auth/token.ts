@@ -5,7 +5,7 @@ import { ImageSourceError, type LookupContext } from '../../detection/image-sour
 import { beforeAbort } from '../../util/abort.ts';
 import type { Clock } from '../../util/clock.ts';
 import { createCoalescer } from '../../util/coalesce.ts';
-import { follow, readWhole, type Retries, statusError, untilWhole } from '../http/answers.ts';
+import { follow, readWhole, type Retries, retryReset, statusError } from '../http/answers.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { RegistryLimits } from '../http/limits.ts';
 import { parseBoundedJson } from '../manifest.ts';
@@ -115,7 +115,7 @@ async function fetchToken(request: TokenRequest, { exchange, limits, clock }: To
   const started = clock.monotonic();
   // A server may give a refresh token up when it is used, so that request is made once.
   const retries: Retries = { left: request.identity.credential?.identityToken === undefined ? 1 : 0 };
-  const body = await untilWhole(retries, async () => {
+  const body = await retryReset(retries, async () => {
     const answer = await follow(exchange, askFor(request), limits, retries);
     if (answer.status !== 200) throw await statusError(answer, what, limits);
     return await readWhole(answer, limits.tokenAnswerBytes, what);
