@@ -5,7 +5,10 @@ import { redirectedByUs } from './annotations.ts';
 /** Set by the kubelet on the API's mirror of a static Pod (core/v1 MirrorPodAnnotationKey). */
 const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
 
-/** Whether a decision may read a Pod's annotation of this name: ours and the kubelet's. The rest may be large, and each Pod's own. */
+/**
+ * Reports whether decisions read the annotation of this name: ours and the kubelet's. Others may be large or unique to
+ * a Pod.
+ */
 export const isAnnotationRead = (name: string): boolean =>
   name === MIRROR_ANNOTATION || name.startsWith('libc-dns.dev/');
 
@@ -21,7 +24,7 @@ export const VIRTUAL_LABELS = ['eks.amazonaws.com/fargate-profile', 'alibabaclou
 const isWindows = (pod: PodView): boolean =>
   pod.os === 'windows' || OS_LABELS.some((label) => pod.nodeSelector[label] === 'windows');
 
-/** A Pod that is left alone whatever runs in it, with the reason; undefined where it is to be looked at. */
+/** Returns why a Pod is left alone whatever runs in it; undefined if it is not. */
 export function exemption(pod: PodView): Reason | undefined {
   if (pod.containers.length === 0) return 'NoContainers';
   if (isWindows(pod)) return 'Windows';
@@ -38,8 +41,8 @@ export function exemption(pod: PodView): Reason | undefined {
 export const isVirtualNode = (nodeName: string): boolean => /^(virtual-kubelet|virtual-node|fargate-)/.test(nodeName);
 
 /**
- * Whether the Pod may land on a virtual node (Fargate, ACI, ECI, other virtual-kubelets), where DaemonSets such as the
- * node-local cache do not run. A toleration of everything, as DaemonSets have it, is no sign.
+ * Reports whether the Pod may run on a virtual node (Fargate, ACI, ECI, other virtual-kubelets), where DaemonSets such
+ * as the node-local cache do not run. A toleration of everything, which DaemonSets have, does not count.
  */
 export function mayRunOnVirtualNode(pod: PodView): boolean {
   return (

@@ -1,10 +1,13 @@
 import type { ClusterFacts, DnsOption, PolicyConfig, ResolvConf } from './model.ts';
 import type { Resolver } from './verdict.ts';
 
-/** musl counts `timeout` for the whole look-up; less than its default loses answers that others wait for. */
+/** musl's default. musl counts `timeout` for the whole look-up: with less it would miss late answers. */
 export const MUSL_LEAST_TIMEOUT = 5;
 
-/** Options for the resolvers that obey them; musl has its own. Order: the configured list, then what is per resolver. */
+/**
+ * Returns the options for resolvers that obey them, which musl does not: the common list first, then those of each
+ * resolver.
+ */
 export function wantedOptions(
   resolvers: ReadonlySet<Resolver>,
   cluster: ClusterFacts,
@@ -21,7 +24,10 @@ export function wantedOptions(
   });
 }
 
-/** musl: a total of `timeout` seconds, in which an unanswered query is sent `attempts` times (res_msend.c). */
+/**
+ * Returns the options that musl reads: it sends an unanswered query `attempts` times within `timeout` seconds
+ * (res_msend.c).
+ */
 export function muslOptions(config: PolicyConfig): DnsOption[] {
   return [
     { name: 'timeout', value: String(config.musl.timeout) },
@@ -29,13 +35,16 @@ export function muslOptions(config: PolicyConfig): DnsOption[] {
   ];
 }
 
-/** The `ndots` that the kubelet would write, as an option; none where it would write none. */
+/** Returns the `ndots` option that the kubelet would write; empty if it would write none. */
 export function kubeletNdots(kubelet: ResolvConf): DnsOption[] {
   const ndots = kubelet.options.find((option) => option.startsWith('ndots:'));
   return ndots === undefined ? [] : [{ name: 'ndots', value: ndots.slice('ndots:'.length) }];
 }
 
-/** What of `wanted` the Pod does not have yet, by name: what the user wrote wins. The first of two wins. */
+/**
+ * Returns the options of `wanted` whose names are not present: the user's options win, and the first of two with one
+ * name.
+ */
 export function missingOptions(wanted: readonly DnsOption[], present: readonly DnsOption[]): DnsOption[] {
   const names = new Set(present.map((option) => option.name));
   return wanted.filter((option) => !names.has(option.name) && names.add(option.name));

@@ -2,7 +2,7 @@ import { isAnnotationRead, VIRTUAL_LABELS } from './exemptions.ts';
 import type { ContainerView, DnsConfig, DnsOption, PodView } from './model.ts';
 import { MODE_LABEL } from './scope.ts';
 
-/** Thrown by {@link readPod}: names the field that is not as the API has it. */
+/** Thrown by {@link readPod}; names the field with the wrong type. */
 export class MalformedPodError extends Error {
   override readonly name = 'MalformedPodError';
   readonly code = 'malformed-pod';
@@ -87,7 +87,7 @@ const ofContainers = <T>(spec: Json, read: (item: Json, path: string) => T): T[]
   ...ofEach(spec, 'containers', read),
 ];
 
-/** The architectures of the first required term that names any: the scheduler may use each of them. */
+/** Returns the architectures of the first required term that names any. */
 function affinityArchitectures(spec: Json): string[] {
   const node = object(object(spec['affinity'], 'spec.affinity')?.['nodeAffinity'], 'spec.affinity.nodeAffinity');
   const required = object(node?.['requiredDuringSchedulingIgnoredDuringExecution'], 'required node affinity');
@@ -102,8 +102,8 @@ function affinityArchitectures(spec: Json): string[] {
 }
 
 /**
- * Reads the parts of a Pod that a decision needs, from the API's JSON or from a Pod template: any value may be missing
- * or null. Throws {@link MalformedPodError} where one has the wrong type.
+ * Reads the parts of a Pod that a decision needs, from the API's JSON or from a Pod template. Any value may be missing
+ * or null. Throws {@link MalformedPodError} if one has the wrong type.
  */
 export function readPod(value: unknown): PodView {
   const pod = object(value, 'the Pod') ?? {};
@@ -136,8 +136,8 @@ export function readPod(value: unknown): PodView {
 }
 
 /**
- * What {@link readPod} reads of a Pod that has its command lines for itself and all else in common with one that was read. Throws
- * {@link MalformedPodError} where a command line has the wrong type.
+ * Returns what {@link readPod} would return for a Pod that differs from `common` only in its command lines. Throws
+ * {@link MalformedPodError} if a command line has the wrong type.
  */
 export function withCommandLines(common: PodView, value: unknown): PodView {
   const spec = object(object(value, 'the Pod')?.['spec'], 'spec') ?? {};
