@@ -37,7 +37,7 @@ export function exemption(pod: PodView): Reason | undefined {
   return undefined;
 }
 
-/** Whether a node of this name is a virtual one. */
+/** Reports whether a node of this name is a virtual one. */
 export const isVirtualNode = (nodeName: string): boolean => /^(virtual-kubelet|virtual-node|fargate-)/.test(nodeName);
 
 /**

@@ -8,99 +8,6 @@ export class MalformedPodError extends Error {
   readonly code = 'malformed-pod';
 }
 
-type Json = Readonly<Record<string, unknown>>;
-
-const wrong = (path: string, expected: string): MalformedPodError =>
-  new MalformedPodError(`${path} is not ${expected}`);
-
-function object(value: unknown, path: string): Json | undefined {
-  if (value === undefined || value === null) return undefined;
-  if (typeof value !== 'object' || Array.isArray(value)) throw wrong(path, 'an object');
-  return value as Json;
-}
-
-function list(value: unknown, path: string): readonly unknown[] {
-  if (value === undefined || value === null) return [];
-  if (!Array.isArray(value)) throw wrong(path, 'a list');
-  return value;
-}
-
-function text(value: unknown, path: string): string {
-  if (value === undefined || value === null) return '';
-  if (typeof value !== 'string') throw wrong(path, 'a string');
-  return value;
-}
-
-const texts = (value: unknown, path: string): string[] =>
-  list(value, path).map((item, index) => (typeof item === 'string' ? item : text(item, `${path}[${index}]`)));
-
-function textMap(value: unknown, path: string): Record<string, string> {
-  const map: Record<string, string> = Object.create(null);
-  for (const [key, item] of Object.entries(object(value, path) ?? {})) map[key] = text(item, `${path}[${key}]`);
-  return map;
-}
-
-function dnsOption(value: unknown, path: string): DnsOption {
-  const option = object(value, path);
-  if (option === undefined) throw wrong(path, 'an object');
-  const name = text(option['name'], `${path}.name`);
-  const given = option['value'];
-  return given === undefined || given === null ? { name } : { name, value: text(given, `${path}.value`) };
-}
-
-function dnsConfig(value: unknown): DnsConfig {
-  const config = object(value, 'spec.dnsConfig') ?? {};
-  return {
-    nameservers: texts(config['nameservers'], 'spec.dnsConfig.nameservers'),
-    searches: texts(config['searches'], 'spec.dnsConfig.searches'),
-    options: list(config['options'], 'spec.dnsConfig.options').map((option, index) =>
-      dnsOption(option, `spec.dnsConfig.options[${index}]`),
-    ),
-  };
-}
-
-type CommandLine = Pick<ContainerView, 'command' | 'args'>;
-
-const commandLine = (item: Json, path: string): CommandLine => ({
-  command: texts(item['command'], `${path}.command`),
-  args: texts(item['args'], `${path}.args`),
-});
-
-const container = (item: Json, path: string): ContainerView => ({
-  name: text(item['name'], `${path}.name`),
-  image: text(item['image'], `${path}.image`),
-  ...commandLine(item, path),
-});
-
-function ofEach<T>(spec: Json, field: string, read: (item: Json, path: string) => T): T[] {
-  return list(spec[field], `spec.${field}`).map((value, index) => {
-    const path = `spec.${field}[${index}]`;
-    const item = object(value, path);
-    if (item === undefined) throw wrong(path, 'an object');
-    return read(item, path);
-  });
-}
-
-/** Init containers, then containers. */
-const ofContainers = <T>(spec: Json, read: (item: Json, path: string) => T): T[] => [
-  ...ofEach(spec, 'initContainers', read),
-  ...ofEach(spec, 'containers', read),
-];
-
-/** Returns the architectures of the first required term that names any. */
-function affinityArchitectures(spec: Json): string[] {
-  const node = object(object(spec['affinity'], 'spec.affinity')?.['nodeAffinity'], 'spec.affinity.nodeAffinity');
-  const required = object(node?.['requiredDuringSchedulingIgnoredDuringExecution'], 'required node affinity');
-  for (const term of list(required?.['nodeSelectorTerms'], 'nodeSelectorTerms')) {
-    for (const item of list(object(term, 'nodeSelectorTerms[]')?.['matchExpressions'], 'matchExpressions')) {
-      const expression = object(item, 'matchExpressions[]');
-      if (expression?.['key'] !== 'kubernetes.io/arch' || expression['operator'] !== 'In') continue;
-      return texts(expression['values'], 'matchExpressions[].values');
-    }
-  }
-  return [];
-}
-
 /**
  * Reads the parts of a Pod that a decision needs, from the API's JSON or from a Pod template. Any value may be missing
  * or null. Throws {@link MalformedPodError} if one has the wrong type.
@@ -145,42 +52,15 @@ export function withCommandLines(common: PodView, value: unknown): PodView {
   return { ...common, containers: common.containers.map((one, index) => ({ ...one, ...lines[index] })) };
 }
 
-const isObject = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+/**
+ * Returns the parts of a Pod that {@link readPod} reads and a decision depends on, in a fixed order; undefined for
+ * those that the Pod lacks. Keeps values of the wrong type, so that {@link readPod} throws for the parts if it throws
+ * for the Pod. Pods with the same parts in the same namespace get the same decision.
+ */
+export const partsRead = (pod: unknown): unknown => partsOf(pod, ['name', 'image', 'command', 'args']);
 
-/** Returns the given fields of an object, in this order, and any other value as it is. */
-const pick = (value: unknown, fields: readonly string[]): unknown =>
-  isObject(value)
-    ? Object.fromEntries(fields.filter((field) => field in value).map((field) => [field, value[field]]))
-    : value;
-
-const pickOfEach = (value: unknown, fields: readonly string[]): unknown =>
-  Array.isArray(value) ? value.map((item: unknown) => pick(item, fields)) : value;
-
-/** Returns nothing but what stands under the key; undefined if nothing does. */
-function only(value: unknown, key: string, of: (under: unknown) => unknown): unknown {
-  if (!isObject(value)) return value;
-  const under = of(value[key]);
-  return under === undefined ? undefined : { [key]: under };
-}
-
-/** Leaves out all but the node labels that are required: a DaemonSet's controller pins each Pod to its node by a field. */
-const affinityRead = (affinity: unknown): unknown =>
-  only(affinity, 'nodeAffinity', (node) =>
-    only(node, 'requiredDuringSchedulingIgnoredDuringExecution', (required) =>
-      only(required, 'nodeSelectorTerms', (terms) => pickOfEach(terms, ['matchExpressions'])),
-    ),
-  );
-
-const LABELS_READ: readonly string[] = [MODE_LABEL, ...VIRTUAL_LABELS];
-
-/** Returns what is read of labels or annotations; all of them if one has the wrong type. */
-function entriesRead(map: unknown, isRead: (name: string) => boolean): unknown {
-  if (!isObject(map)) return map;
-  const entries = Object.entries(map);
-  if (entries.some(([, value]) => typeof value !== 'string')) return map;
-  return Object.fromEntries(entries.filter(([name]) => isRead(name)));
-}
+/** Returns {@link partsRead} without command lines, which {@link withCommandLines} adds. */
+export const templatePartsRead = (pod: unknown): unknown => partsOf(pod, ['name', 'image']);
 
 function partsOf(value: unknown, containerFields: readonly string[]): unknown {
   if (!isObject(value)) return value;
@@ -211,12 +91,132 @@ function partsOf(value: unknown, containerFields: readonly string[]): unknown {
   return { metadata: metadataRead, spec: specRead };
 }
 
-/**
- * Returns the parts of a Pod that {@link readPod} reads and a decision depends on, in one order, undefined where the Pod has none. Values
- * of the wrong type stay, so that {@link readPod} throws for the parts if it throws for the Pod. Pods with the same parts in the
- * same namespace get the same decision.
- */
-export const partsRead = (pod: unknown): unknown => partsOf(pod, ['name', 'image', 'command', 'args']);
+const LABELS_READ: readonly string[] = [MODE_LABEL, ...VIRTUAL_LABELS];
 
-/** {@link partsRead} without command lines: {@link withCommandLines} adds them. */
-export const templatePartsRead = (pod: unknown): unknown => partsOf(pod, ['name', 'image']);
+/** Returns the labels or annotations that decisions read; all of them if one has the wrong type. */
+function entriesRead(map: unknown, isRead: (name: string) => boolean): unknown {
+  if (!isObject(map)) return map;
+  const entries = Object.entries(map);
+  if (entries.some(([, value]) => typeof value !== 'string')) return map;
+  return Object.fromEntries(entries.filter(([name]) => isRead(name)));
+}
+
+/** Keeps only the required node labels, because a DaemonSet's controller pins each Pod to its node by a field. */
+const affinityRead = (affinity: unknown): unknown =>
+  only(affinity, 'nodeAffinity', (node) =>
+    only(node, 'requiredDuringSchedulingIgnoredDuringExecution', (required) =>
+      only(required, 'nodeSelectorTerms', (terms) => pickOfEach(terms, ['matchExpressions'])),
+    ),
+  );
+
+/** Returns an object with this key alone, its value reduced by `of`; undefined if nothing is left. */
+function only(value: unknown, key: string, of: (under: unknown) => unknown): unknown {
+  if (!isObject(value)) return value;
+  const under = of(value[key]);
+  return under === undefined ? undefined : { [key]: under };
+}
+
+/** Returns the given fields of an object, in this order; any other value unchanged. */
+const pick = (value: unknown, fields: readonly string[]): unknown =>
+  isObject(value)
+    ? Object.fromEntries(fields.filter((field) => field in value).map((field) => [field, value[field]]))
+    : value;
+
+const pickOfEach = (value: unknown, fields: readonly string[]): unknown =>
+  Array.isArray(value) ? value.map((item: unknown) => pick(item, fields)) : value;
+
+type CommandLine = Pick<ContainerView, 'command' | 'args'>;
+
+const commandLine = (item: Json, path: string): CommandLine => ({
+  command: texts(item['command'], `${path}.command`),
+  args: texts(item['args'], `${path}.args`),
+});
+
+const container = (item: Json, path: string): ContainerView => ({
+  name: text(item['name'], `${path}.name`),
+  image: text(item['image'], `${path}.image`),
+  ...commandLine(item, path),
+});
+
+/** Init containers, then containers. */
+const ofContainers = <T>(spec: Json, read: (item: Json, path: string) => T): T[] => [
+  ...ofEach(spec, 'initContainers', read),
+  ...ofEach(spec, 'containers', read),
+];
+
+function ofEach<T>(spec: Json, field: string, read: (item: Json, path: string) => T): T[] {
+  return list(spec[field], `spec.${field}`).map((value, index) => {
+    const path = `spec.${field}[${index}]`;
+    const item = object(value, path);
+    if (item === undefined) throw wrong(path, 'an object');
+    return read(item, path);
+  });
+}
+
+function dnsConfig(value: unknown): DnsConfig {
+  const config = object(value, 'spec.dnsConfig') ?? {};
+  return {
+    nameservers: texts(config['nameservers'], 'spec.dnsConfig.nameservers'),
+    searches: texts(config['searches'], 'spec.dnsConfig.searches'),
+    options: list(config['options'], 'spec.dnsConfig.options').map((option, index) =>
+      dnsOption(option, `spec.dnsConfig.options[${index}]`),
+    ),
+  };
+}
+
+function dnsOption(value: unknown, path: string): DnsOption {
+  const option = object(value, path);
+  if (option === undefined) throw wrong(path, 'an object');
+  const name = text(option['name'], `${path}.name`);
+  const given = option['value'];
+  return given === undefined || given === null ? { name } : { name, value: text(given, `${path}.value`) };
+}
+
+/** Returns the architectures of the first required term that names any. */
+function affinityArchitectures(spec: Json): string[] {
+  const node = object(object(spec['affinity'], 'spec.affinity')?.['nodeAffinity'], 'spec.affinity.nodeAffinity');
+  const required = object(node?.['requiredDuringSchedulingIgnoredDuringExecution'], 'required node affinity');
+  for (const term of list(required?.['nodeSelectorTerms'], 'nodeSelectorTerms')) {
+    for (const item of list(object(term, 'nodeSelectorTerms[]')?.['matchExpressions'], 'matchExpressions')) {
+      const expression = object(item, 'matchExpressions[]');
+      if (expression?.['key'] !== 'kubernetes.io/arch' || expression['operator'] !== 'In') continue;
+      return texts(expression['values'], 'matchExpressions[].values');
+    }
+  }
+  return [];
+}
+
+function object(value: unknown, path: string): Json | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== 'object' || Array.isArray(value)) throw wrong(path, 'an object');
+  return value as Json;
+}
+
+function list(value: unknown, path: string): readonly unknown[] {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) throw wrong(path, 'a list');
+  return value;
+}
+
+function text(value: unknown, path: string): string {
+  if (value === undefined || value === null) return '';
+  if (typeof value !== 'string') throw wrong(path, 'a string');
+  return value;
+}
+
+const texts = (value: unknown, path: string): string[] =>
+  list(value, path).map((item, index) => (typeof item === 'string' ? item : text(item, `${path}[${index}]`)));
+
+function textMap(value: unknown, path: string): Record<string, string> {
+  const map: Record<string, string> = Object.create(null);
+  for (const [key, item] of Object.entries(object(value, path) ?? {})) map[key] = text(item, `${path}[${key}]`);
+  return map;
+}
+
+const wrong = (path: string, expected: string): MalformedPodError =>
+  new MalformedPodError(`${path} is not ${expected}`);
+
+const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+type Json = Readonly<Record<string, unknown>>;
