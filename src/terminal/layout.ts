@@ -23,6 +23,17 @@ export function wrapped(text: string, width: number, first = '', indent = first)
   return `${[...lines, line].join('\n')}\n`;
 }
 
+/** Formats rows as aligned columns; does not pad the last one. */
+export function table(rows: readonly (readonly string[])[], indent = '  '): string {
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length);
+  }
+  const line = (row: readonly string[]): string =>
+    row.map((cell, index) => (index === row.length - 1 ? cell : cell.padEnd(widths[index] ?? 0))).join('  ');
+  return rows.map((row) => `${indent}${line(row).trimEnd()}\n`).join('');
+}
+
 const MINIMUM = 8;
 const GAP = 2;
 
