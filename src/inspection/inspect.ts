@@ -3,7 +3,7 @@ import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
 import { agreedHint, likelihood, mayReplace } from './history.ts';
 import { imageFacts, type ImageFacts, isMuslImage, likelihoodOf, unreached } from './image-facts.ts';
 import { createLayerReader, type LayerReader, type ReadPlan } from './layer-reader.ts';
-import { admissionLimits, type InspectLimits } from './limits.ts';
+import { admissionLimits, type InspectLimits, tinyLayer } from './limits.ts';
 import { loaderLibc, type LoaderState, resolveLoader } from './loader.ts';
 import { type Located, locateProgram } from './locate-program.ts';
 import { shownName } from './overlay.ts';
@@ -107,7 +107,6 @@ type Unseen = Extract<Located, { status: 'unseen' }>;
 const probeBytes = 16 * 1024;
 // A RUN line that replaces or deletes a program in passing leaves a layer of at most this size.
 const smallLayer = 64 * 1024;
-const tinyLayer = 32 * 1024;
 // Bounds the work for an archive that repeats a wanted path.
 const maxLocates = 64;
 

@@ -11,7 +11,7 @@ import { type InflateEnd, inflatePrefix } from './formats/compression.ts';
 import { type Head, readContent, scriptBytes, searchMarks } from './formats/file-content.ts';
 import { byteCursor, readTar, type TarEntry } from './formats/tar.ts';
 import { hasToc, readToc } from './layer-toc.ts';
-import type { InspectLimits } from './limits.ts';
+import { type InspectLimits, tinyLayer } from './limits.ts';
 import { type FileContent, layerIndex, type LayerIndex, type LayerNode } from './overlay.ts';
 
 /** Reads an image's layers within limits, and holds what is known of them. */
@@ -35,8 +35,6 @@ export interface ReadPlan {
   /** Called after each entry; decides whether the scan goes on. */
   readonly visit: (path: string, node: LayerNode) => 'stop' | 'go';
 }
-
-const tinyLayer = 32 * 1024;
 
 /** Returns a reader that has read nothing. `started` is the meter's state when the look-up began. */
 export function createLayerReader(

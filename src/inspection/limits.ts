@@ -18,6 +18,9 @@ export interface InspectLimits {
   readonly wholeLayers: boolean;
 }
 
+/** Bytes up to which one request reads a whole layer, so that a table of contents or a second window saves nothing. */
+export const tinyLayer = 32 * 1024;
+
 /** For an admission request: 6 requests, 64 KiB if the program leads its layer, 512 KiB at most. */
 export const admissionLimits: InspectLimits = {
   requests: 6,

@@ -1,7 +1,7 @@
 import type { Descriptor } from '../detection/image-source.ts';
 import { layerLikelihood, likelihood } from './history.ts';
 import type { LayerReader } from './layer-reader.ts';
-import type { InspectLimits } from './limits.ts';
+import { type InspectLimits, tinyLayer } from './limits.ts';
 
 /** Which layer to read next, and how much of it. */
 interface NextRead {
@@ -22,7 +22,6 @@ export interface Candidates {
   readonly baseHelps: boolean;
 }
 
-const tinyLayer = 32 * 1024;
 const baseReserve = 272 * 1024;
 const mostOfUnlikely = 96 * 1024;
 // 1-4 KB decide a gzip layer that begins with the program; zstd gives nothing before a whole block of up to 128 KiB.
