@@ -1,7 +1,7 @@
 import { type Descriptor, ImageSourceError, type LookupContext } from '../detection/image-source.ts';
 import type { Endpoint } from './endpoint.ts';
-import { type FinalResponse, type Retries, statusError } from './http/answers.ts';
 import type { RegistryLimits } from './http/limits.ts';
+import { type FinalResponse, type Retries, statusError } from './http/responses.ts';
 import { isReset } from './http/wire-error.ts';
 import { describe, type RepositoryRequest, type RequestRepository } from './repository.ts';
 

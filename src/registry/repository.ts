@@ -10,9 +10,9 @@ import {
   matchCredentials,
 } from './auth/credentials.ts';
 import type { Endpoint } from './endpoint.ts';
-import { discard, type FinalResponse, follow, type Retries, statusError } from './http/answers.ts';
 import type { Exchange, HttpRequest, RequestKind } from './http/exchange.ts';
 import type { RegistryLimits } from './http/limits.ts';
+import { discard, type FinalResponse, follow, type Retries, statusError } from './http/responses.ts';
 
 /** A GET below `/v2/<repository>/`. */
 export interface RepositoryRequest {

@@ -41,7 +41,8 @@ type Scheme = { readonly kind: 'basic' } | { readonly kind: 'bearer'; readonly r
  * Sends a credential to the registry that it is listed for, and to the token server that this registry names in its
  * challenge, wherever that is: so does every client (containerd, docker, go-containerregistry), because Docker Hub's
  * token server is on another host. This is safe: the challenge came over TLS, or from a host that the operator lists as
- * insecure; challenges after a redirect do not count; and the token server must pass the same rules as every host.
+ * insecure; challenges after a redirect do not count; requests to the token server go over TLS, under the same rules as
+ * those to every host.
  */
 export function createAuthorization(tokens: Tokens, limits: RegistryLimits): Authorization {
   const schemes = new LRUCache<string, Scheme>({ max: limits.hosts });

@@ -5,9 +5,9 @@ import { ImageSourceError, type LookupContext } from '../../detection/image-sour
 import { beforeAbort } from '../../util/abort.ts';
 import type { Clock } from '../../util/clock.ts';
 import { createCoalescer } from '../../util/coalesce.ts';
-import { follow, readWhole, type Retries, retryReset, statusError } from '../http/answers.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { RegistryLimits } from '../http/limits.ts';
+import { follow, readWhole, type Retries, retryReset, statusError } from '../http/responses.ts';
 import { parseBoundedJson } from '../manifest.ts';
 import { basicAuthorization, type Identity } from './credentials.ts';
 
@@ -49,7 +49,7 @@ const tokenSchema = z
   .string()
   .max(longestToken)
   .regex(/^[\x21-\x7e]+$/);
-const answerSchema = z.object({
+const responseSchema = z.object({
   token: tokenSchema.optional().catch(undefined),
   access_token: tokenSchema.optional().catch(undefined),
   expires_in: z.number().min(0).catch(defaultLifetime),
@@ -121,9 +121,9 @@ async function fetchToken(request: TokenRequest, { exchange, limits, clock }: To
   const body = await retryReset(retries, async () => {
     const response = await follow(exchange, toHttp(request), limits, retries);
     if (response.status !== 200) throw await statusError(response, what, limits);
-    return await readWhole(response, limits.tokenAnswerBytes, what);
+    return await readWhole(response, limits.tokenResponseBytes, what);
   });
-  const { token, lifetime } = readAnswer(body, request.realm.host, what);
+  const { token, lifetime } = readResponse(body, request.realm.host, what);
   // Renews a little early, so that no token expires on its way to the registry.
   const margin = Math.min(10, lifetime / 4);
   return { token, staleAt: started + (lifetime - margin) * 1000 };
@@ -146,8 +146,8 @@ function toHttp({ realm, service, scope, identity, listedOnly, context }: TokenR
   return { ...common, url, headers: authorization === undefined ? {} : { authorization } };
 }
 
-function readAnswer(body: Buffer, host: string, what: string): { token: string; lifetime: number } {
-  const { data } = answerSchema.safeParse(parseBoundedJson(body));
+function readResponse(body: Buffer, host: string, what: string): { token: string; lifetime: number } {
+  const { data } = responseSchema.safeParse(parseBoundedJson(body));
   const token = data?.token ?? data?.access_token;
   if (data === undefined || token === undefined) {
     const expected = `expected JSON with a token or access_token of at most ${longestToken} characters`;

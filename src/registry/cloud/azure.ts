@@ -1,9 +1,9 @@
 import { z } from 'zod';
 
 import type { Clock } from '../../util/clock.ts';
-import { follow, readWhole, statusError } from '../http/answers.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { RegistryLimits } from '../http/limits.ts';
+import { follow, readWhole, statusError } from '../http/responses.ts';
 import { parseBoundedJson } from '../manifest.ts';
 import type { CloudLogin } from './logins.ts';
 
@@ -28,7 +28,7 @@ const tokenSchema = z
   .string()
   .max(16 * 1024)
   .regex(/^[\x21-\x7e]+$/);
-const answerSchema = z.object({ refresh_token: tokenSchema });
+const responseSchema = z.object({ refresh_token: tokenSchema });
 const claimsSchema = z.object({ exp: z.number() });
 
 /**
@@ -74,8 +74,8 @@ async function exchangeToken(
   const request = { url, kind: 'token', headers, form: form.toString(), listedOnly, context } as const;
   const response = await follow(exchange, request, limits, { left: 1 });
   if (response.status !== 200) throw await statusError(response, 'token exchange', limits);
-  const body = await readWhole(response, limits.tokenAnswerBytes, 'token exchange');
-  const { data } = answerSchema.safeParse(parseBoundedJson(body));
+  const body = await readWhole(response, limits.tokenResponseBytes, 'token exchange');
+  const { data } = responseSchema.safeParse(parseBoundedJson(body));
   if (data === undefined) throw new Error('the registry gave no refresh token');
   return data.refresh_token;
 }

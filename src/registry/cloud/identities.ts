@@ -25,7 +25,7 @@ export const cloudPackages: Readonly<Record<Cloud, string>> = {
 export interface CloudIdentitiesOptions extends HostLists {
   /** The clouds to whose registries we log in with our own identity. */
   readonly clouds: readonly Cloud[];
-  /** Must be `process.env`, because the SDKs read it too. */
+  /** Give `process.env`, because the SDKs read that themselves. */
   readonly environment: NodeJS.ProcessEnv;
   readonly concurrency: number;
   /** PEM certificates trusted besides the system's. */

@@ -237,7 +237,7 @@ function observe(url: URL, meter: Meter, limits: RegistryLimits): Dispatcher.Dis
       onRequestStart: (controller, state) => handler.onRequestStart?.(controller, state),
       onResponseStart(controller, status, headers, text) {
         if (status < 200) interim += 1;
-        if (interim > limits.interimAnswers || Object.keys(headers).length > limits.headerCount) {
+        if (interim > limits.interimResponses || Object.keys(headers).length > limits.headerCount) {
           const message = `${url.host} sent more than ${limits.headerCount} headers, or interim answers without end`;
           controller.abort(new ImageSourceError('invalid-answer', message));
           return;

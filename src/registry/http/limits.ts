@@ -10,10 +10,10 @@ export interface RegistryLimits {
   readonly headerBytes: number;
   readonly headerCount: number;
   /** Responses with a status below 200 before the final one. */
-  readonly interimAnswers: number;
+  readonly interimResponses: number;
   readonly manifestBytes: number;
   readonly configBytes: number;
-  readonly tokenAnswerBytes: number;
+  readonly tokenResponseBytes: number;
   /** Read from the body of an error, a redirect or a challenge. */
   readonly errorBytes: number;
   readonly redirects: number;
@@ -47,10 +47,10 @@ export const defaultLimits: RegistryLimits = {
   requestMs: 60_000,
   headerBytes: 32 * 1024,
   headerCount: 100,
-  interimAnswers: 8,
+  interimResponses: 8,
   manifestBytes: 4 << 20,
   configBytes: 4 << 20,
-  tokenAnswerBytes: 64 * 1024,
+  tokenResponseBytes: 64 * 1024,
   errorBytes: 8 * 1024,
   redirects: 5,
   skipBytes: 1 << 20,

@@ -143,8 +143,8 @@ const meanings: Readonly<Record<number, [code: ImageSourceCode, message: string]
 };
 
 /**
- * Returns the error for an unexpected status. `what` names the item of the request, as in `docker.io/library/nginx:
- * manifest latest`. Reads at most `limits.errorBytes` of the body.
+ * Returns the error for an unexpected status. `what` names the requested item: `docker.io/library/nginx: manifests/latest`.
+ * Reads at most `limits.errorBytes` of the body.
  */
 export async function statusError(
   response: HttpResponse,
