@@ -81,7 +81,7 @@ function gapList(gaps: readonly Gap[]): Markup {
     <dl class="facts">${rows}</dl>`;
 }
 
-/** The facts that decisions follow, where each is from, the nodes' kernels, and what could not be read. */
+/** Renders the facts that decisions follow with their sources, the nodes' kernels, and what could not be read. */
 export function clusterSection({ cluster, kernels, gaps }: AuditReport): Markup {
   const { dns, domain, nodeSearches, dnsOverTcp, nodeLocal, kubeProxy } = cluster;
   return html`<section id="cluster" aria-labelledby="cluster-title">
@@ -105,7 +105,7 @@ function changeMarkup(change: string): Markup {
   return isCode(change) ? html`<pre tabindex="0" role="group" aria-label="Change">${text}</pre>` : html`<p>${text}</p>`;
 }
 
-/** What is the same for all findings of a code is said once; `what` and the change are those of the first place. */
+/** Renders all findings of one code as a card; `what` and the change are taken from the first finding as an example. */
 function codeCard(findings: readonly Finding[]): Markup {
   const [first] = findings;
   if (first === undefined) return NOTHING;
@@ -141,7 +141,7 @@ function codeCard(findings: readonly Finding[]): Markup {
   </article>`;
 }
 
-/** What is wrong today: each kind of finding with its reason and an example, the most severe first, then all of them as a table. */
+/** Renders the findings: each code with its reason and an example, the most severe first, then all as a table. */
 export function findingsSection({ findings }: AuditReport): Markup {
   const title = html`<h2 id="findings-title">Findings</h2>`;
   if (findings.length === 0) {
@@ -238,7 +238,7 @@ function figures(report: AuditReport): Figure[] {
   ];
 }
 
-/** The answer first: is the product needed, what to do next, why, and four figures. */
+/** Renders the answer first: whether the webhook is needed, what to do next and why, then four figures. */
 export function summarySection(report: AuditReport): Markup {
   const tiles = figures(report).map(
     ({ href, value, label, note }) =>

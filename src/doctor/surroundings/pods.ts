@@ -1,4 +1,4 @@
-import { appliedDecision, type AppliedDecision, lostOf } from '../../audit/decided.ts';
+import { appliedDecision, type AppliedDecision, lostPatch } from '../../audit/decided.ts';
 import type { OwnerSeen, PodSeen } from '../../cluster/pod-seen.ts';
 import type { DnsConfig, PolicyConfig } from '../../policy/model.ts';
 import { compareText, counted } from '../../util/text.ts';
@@ -9,7 +9,7 @@ const appliedTo = ({ view }: PodSeen): AppliedDecision | undefined => appliedDec
 /** What the annotation says was done and the Pod does not show any more; undefined where it all is there. */
 export function undone(pod: PodSeen, config: Pick<PolicyConfig, 'glibc'>): string | undefined {
   const applied = appliedTo(pod);
-  return applied && lostOf(pod.view, applied, config);
+  return applied && lostPatch(pod.view, applied, config);
 }
 
 const texts = ({ nameservers, searches, options }: DnsConfig): string[] => [
