@@ -7,21 +7,85 @@ export interface DnsServer {
   readonly port: number;
 }
 
-/** What one question came to. */
-export interface Asked {
-  /** Absent: there was none. */
+/** The result of one query. */
+export interface QueryResult {
+  /** undefined if none came. */
   readonly answer?: Answer;
   /** Milliseconds to the answer, or to the failure. */
   readonly ms: number;
-  /** Why there is none: `no answer`, or what the network said (`ECONNREFUSED`). */
-  readonly why?: string;
+  /** Why there is no answer: `no answer`, or the network's error code (`ECONNREFUSED`). */
+  readonly error?: string;
 }
 
-export const newId = (): number => randomInt(0x1_00_00);
+interface Answer {
+  /** `NOERROR`, `NXDOMAIN`, …; the number if it has no name. */
+  readonly code: string;
+  /** Number of records in the answer section, from the header. */
+  readonly answers: number;
+}
+
+/** Sends one A query over UDP. Never rejects. */
+export async function askUdp(server: DnsServer, name: string, timeoutMs: number): Promise<QueryResult> {
+  const started = performance.now();
+  const since = (): number => performance.now() - started;
+  const { promise, resolve } = Promise.withResolvers<QueryResult>();
+  const stop = whenLate(() => resolve({ ms: since(), error: 'no answer' }), timeoutMs);
+  let socket: Socket | undefined;
+  try {
+    socket = await openUdp(server);
+    const query = encodeQuery(newId(), name, 'A');
+    socket.on('message', (message) => {
+      const answer = readAnswer(message, query);
+      if (answer !== undefined) resolve({ answer, ms: since() });
+    });
+    socket.on('error', (error) => resolve({ ms: since(), error: codeOf(error) }));
+    socket.send(query);
+    return await promise;
+  } catch (error) {
+    return { ms: since(), error: codeOf(error) };
+  } finally {
+    stop();
+    socket?.close();
+  }
+}
+
+/** Bytes: more than the header of an answer and its question take. */
+const MOST_BYTES = 1024;
+
+/** Sends one A query over TCP (RFC 7766). The timeout includes the connection. Never rejects. */
+export function askTcp({ address, port }: DnsServer, name: string, timeoutMs: number): Promise<QueryResult> {
+  const started = performance.now();
+  const since = (): number => performance.now() - started;
+  const query = encodeQuery(newId(), name, 'A');
+  const framed = Buffer.concat([Buffer.from([query.length >> 8, query.length & 0xff]), query]);
+  return new Promise((resolve) => {
+    const socket = connect({ host: address, port });
+    let received = Buffer.alloc(0);
+    let connected = false;
+    const settle = (result: Omit<QueryResult, 'ms'>): void => {
+      stop();
+      socket.destroy();
+      resolve({ ms: since(), ...result });
+    };
+    const stop = whenLate(() => settle({ error: connected ? 'no answer' : 'no connection' }), timeoutMs);
+    socket.on('connect', () => {
+      connected = true;
+      socket.write(framed);
+    });
+    socket.on('error', (error) => settle({ error: codeOf(error) }));
+    socket.on('close', () => settle({ error: 'closed without an answer' }));
+    socket.on('data', (chunk: Buffer) => {
+      received = Buffer.concat([received, chunk.subarray(0, MOST_BYTES)]);
+      const answer = received.length < 2 + query.length ? undefined : readAnswer(received.subarray(2), query);
+      if (answer !== undefined) settle({ answer });
+      else if (received.length >= MOST_BYTES) settle({ error: 'something else than an answer came' });
+    });
+  });
+}
 
 /**
- * A UDP socket of its own, and so a source port of its own, that takes packets from `server` alone. Rejects where there
- * is no way to it.
+ * Opens a new UDP socket, and with it a new source port, that receives packets only from `server`. Rejects if there is no
+ * route to the server.
  */
 export async function openUdp({ address, port }: DnsServer): Promise<Socket> {
   const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
@@ -39,16 +103,15 @@ export async function openUdp({ address, port }: DnsServer): Promise<Socket> {
 
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
 
-/** Of a wait. */
-const PIECES = 8;
+const TIMER_STEPS = 8;
 
 /**
- * Calls back after `ms` of waiting, and once what has come in meanwhile was read: a process that was busy or stopped must not take
- * for lost what it has not sent yet, or what waits in its own socket. Standing still, however long, uses up one piece of the wait.
- * Returns what takes it back.
+ * Calls back after `ms`, once pending input has been read. A process that was busy or stopped must not count packets as lost
+ * that it has not sent yet or that wait in its socket: the wait is cut into steps, and a pause of any length uses up only one.
+ * Returns a function that cancels the call.
  */
 export function whenLate(callback: () => void, ms: number): () => void {
-  let left = PIECES;
+  let left = TIMER_STEPS;
   let timer: NodeJS.Timeout | undefined;
   const next = (): void => {
     if (left === 0) {
@@ -56,90 +119,25 @@ export function whenLate(callback: () => void, ms: number): () => void {
       return;
     }
     left -= 1;
-    timer = setTimeout(next, ms / PIECES);
+    timer = setTimeout(next, ms / TIMER_STEPS);
   };
   next();
   return () => clearTimeout(timer);
 }
 
-/** Asks for A over UDP, once. Never rejects. */
-export async function askUdp(server: DnsServer, name: string, timeoutMs: number): Promise<Asked> {
-  const started = performance.now();
-  const since = (): number => performance.now() - started;
-  const { promise, resolve } = Promise.withResolvers<Asked>();
-  const stop = whenLate(() => resolve({ ms: since(), why: 'no answer' }), timeoutMs);
-  let socket: Socket | undefined;
-  try {
-    socket = await openUdp(server);
-    const query = encodeQuery(newId(), name, 'A');
-    socket.on('message', (message) => {
-      const answer = readAnswer(message, query);
-      if (answer !== undefined) resolve({ answer, ms: since() });
-    });
-    socket.on('error', (error) => resolve({ ms: since(), why: codeOf(error) }));
-    socket.send(query);
-    return await promise;
-  } catch (error) {
-    return { ms: since(), why: codeOf(error) };
-  } finally {
-    stop();
-    socket?.close();
-  }
-}
-
-/** More than the head of an answer and its question need. */
-const MOST = 1024;
-
-/** Asks for A over TCP (RFC 7766), once; the connection is part of the time. Never rejects. */
-export function askTcp({ address, port }: DnsServer, name: string, timeoutMs: number): Promise<Asked> {
-  const started = performance.now();
-  const since = (): number => performance.now() - started;
-  const query = encodeQuery(newId(), name, 'A');
-  const framed = Buffer.concat([Buffer.from([query.length >> 8, query.length & 0xff]), query]);
-  return new Promise((resolve) => {
-    const socket = connect({ host: address, port });
-    let received = Buffer.alloc(0);
-    let connected = false;
-    const settle = (asked: Omit<Asked, 'ms'>): void => {
-      stop();
-      socket.destroy();
-      resolve({ ms: since(), ...asked });
-    };
-    const stop = whenLate(() => settle({ why: connected ? 'no answer' : 'no connection' }), timeoutMs);
-    socket.on('connect', () => {
-      connected = true;
-      socket.write(framed);
-    });
-    socket.on('error', (error) => settle({ why: codeOf(error) }));
-    socket.on('close', () => settle({ why: 'closed without an answer' }));
-    socket.on('data', (chunk: Buffer) => {
-      received = Buffer.concat([received, chunk.subarray(0, MOST)]);
-      const answer = received.length < 2 + query.length ? undefined : readAnswer(received.subarray(2), query);
-      if (answer !== undefined) settle({ answer });
-      else if (received.length >= MOST) settle({ why: 'something else than an answer came' });
-    });
-  });
-}
-
-/** As much of DNS (RFC 1035 section 4) as a question for an address and the head of its answer need. */
-
+/** Record types (RFC 1035 section 3.2.2, RFC 3596). */
 const TYPES = { A: 1, AAAA: 28 } as const;
 
 export type RecordType = keyof typeof TYPES;
 
-/** RFC 1035 4.1.1 and RFC 2136 names of RCODEs. */
+/** Names of RCODEs by number (RFC 1035 section 4.1.1, RFC 2136). */
 const CODES = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED'] as const;
-
-interface Answer {
-  /** `NOERROR`, `NXDOMAIN`, …, or its number. */
-  readonly code: string;
-  /** Records in the answer section, as its head says. */
-  readonly answers: number;
-}
 
 const HEADER = 12;
 
-/** A query with recursion desired for an ASCII name, without EDNS, as libc's resolvers send it. `id`: 16 bits. */
+export const newId = (): number => randomInt(0x1_00_00);
+
+/** Encodes a query for an ASCII name with recursion desired and without EDNS, as libc's resolvers send it. `id` has 16 bits. */
 export function encodeQuery(id: number, name: string, type: RecordType): Buffer {
   const labels = name.split('.').filter(Boolean);
   const header = Buffer.from([id >> 8, id & 0xff, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
@@ -150,13 +148,13 @@ export function encodeQuery(id: number, name: string, type: RecordType): Buffer 
   return Buffer.concat([header, ...question, Buffer.from([0, 0, TYPES[type], 0, 1])]);
 }
 
-/** Reads the answer to `query`; undefined for anything else. The question has to come back as it went (RFC 5452 section 9.1). */
+/** Reads the answer to `query`. Returns undefined for any other message: the question must be repeated (RFC 5452 section 9.1). */
 export function readAnswer(message: Buffer, query: Buffer): Answer | undefined {
   if (message.length < query.length || message.readUInt16BE(0) !== query.readUInt16BE(0)) return undefined;
   const flags = message.readUInt16BE(2);
   if ((flags & 0x8000) === 0 || message.readUInt16BE(4) !== 1) return undefined;
-  const asked = query.subarray(HEADER).toString('latin1').toLowerCase();
-  if (message.subarray(HEADER, query.length).toString('latin1').toLowerCase() !== asked) return undefined;
+  const question = query.subarray(HEADER).toString('latin1').toLowerCase();
+  if (message.subarray(HEADER, query.length).toString('latin1').toLowerCase() !== question) return undefined;
   const code = flags & 0xf;
   return { code: CODES[code] ?? String(code), answers: message.readUInt16BE(6) };
 }

@@ -5,12 +5,12 @@ import { failure, type Outcome, type Remark, summarize, warning } from '../check
 import type { ServiceSeen, WebhookConfiguration, WebhookEntry } from '../view/view.ts';
 import { concernsPods, selects } from './scope.ts';
 
-/** Entries of ours end like this, whatever the configuration is called: charts and manifests alike. */
+/** Matches the names of our entries, in the chart and in the manifests, whatever the configuration's name. */
 const OURS = /(^|\.)libc-dns\.dev$/;
 
 export const isOurs = ({ name }: Pick<WebhookEntry, 'name'>): boolean => OURS.test(name);
 
-/** Configurations with an entry of ours, or with the name that ours is configured to have. */
+/** Returns the configurations that have an entry of ours, or the configured name. */
 export function ourConfigurations(
   all: readonly WebhookConfiguration[],
   registration: string,
@@ -61,7 +61,7 @@ function judgeRules({ name, rules }: WebhookEntry): Remark[] {
   ];
 }
 
-/** Milliseconds of the API server's deadline that the server keeps for the way back (src/admission/deadline.ts). */
+/** Milliseconds of the API server's deadline that the server reserves for its response (src/admission/mutate.ts). */
 const marginOf = (timeoutMs: number): number => Math.min(500, timeoutMs / 4);
 
 function judgePolicies(
@@ -101,7 +101,7 @@ function judgePolicies(
   ];
 }
 
-/** Namespaces that must never be called for: a cluster that cannot start its own parts cannot start the webhook. */
+/** System namespaces must be excluded: a cluster that cannot start its own components cannot start the webhook. */
 function judgeExclusions({ name, namespaceSelector, failurePolicy }: WebhookEntry, own: string | undefined): Remark[] {
   const never = [...SYSTEM_NAMESPACES, ...(own === undefined ? [] : [own])];
   const values = ['enforce', 'audit', 'off', undefined];
@@ -157,22 +157,22 @@ function judgeTarget(
   return version;
 }
 
-interface RegistrationSight {
-  /** Ours. */
+interface RegistrationEvidence {
+  /** Only ours. */
   readonly configurations: readonly WebhookConfiguration[];
-  /** By `namespace/name`: those of the entries that exist. */
+  /** The existing Services of the entries, by `namespace/name`. */
   readonly services: ReadonlyMap<string, ServiceSeen>;
   readonly config: Pick<Config, 'detection' | 'tls'>;
   /** The namespace that the webhook runs in. */
   readonly own: string | undefined;
-  /** Deployments in the cluster that look like ours: then a missing registration is a fault, and no choice. */
+  /** Running workloads that look like ours: a missing registration is then a failure, not a choice. */
   readonly leftovers: readonly string[];
 }
 
 const INSTALL = { text: 'Install it: docs/install.md. Nothing is patched until a namespace or a Pod is labelled.' };
 
-/** Whether the API server calls the webhook for what it should, and for nothing else. */
-export function judgeRegistration({ configurations, services, config, own, leftovers }: RegistrationSight): Outcome {
+/** Judges whether the API server calls the webhook for new Pods and for nothing else. */
+export function judgeRegistration({ configurations, services, config, own, leftovers }: RegistrationEvidence): Outcome {
   const names = configurations.map(({ name }) => name);
   if (configurations.length === 0) {
     if (leftovers.length === 0)

@@ -4,29 +4,29 @@ import { listed, type Outcome, type Remark, skipped, summarize, warning } from '
 import type { BudgetSeen, DeploymentSeen } from '../view/view.ts';
 import { selects } from './scope.ts';
 
-export interface ReplicasSight {
+export interface ReplicasEvidence {
   /** `namespace/name` of the Service that the registration calls. */
   readonly service: string;
-  /** Whether the Service chooses Pods at all. */
+  /** Whether the Service has a selector. */
   readonly hasSelector: boolean;
-  /** Those whose Pods the Service chooses. */
+  /** Deployments whose Pods the Service selects. */
   readonly deployments: readonly DeploymentSeen[];
   readonly pods: readonly PodSeen[];
-  /** Of the namespace. */
+  /** All PodDisruptionBudgets of the namespace. */
   readonly budgets: readonly BudgetSeen[];
 }
 
-/** Restarts after which a container is worth a look. */
+/** Restarts from which on the check warns. */
 const MANY_RESTARTS = 3;
 
 const commandFor = (service: string, rest: string): string =>
   `kubectl -n ${shellWord(service.split('/', 1)[0] ?? '')} ${rest}`;
 
-function judgeCounts({ service, deployments, pods }: ReplicasSight): Remark[] {
+function judgeCounts({ service, deployments, pods }: ReplicasEvidence): Remark[] {
   const ready = pods.filter((pod) => pod.ready).length;
   const desired = deployments.reduce((sum, deployment) => sum + deployment.desired, 0);
-  const why = [...new Set(pods.flatMap(({ trouble }) => trouble))];
-  const because = why.length > 0 ? ` (${listed(why, 3)})` : '';
+  const troubles = [...new Set(pods.flatMap(({ trouble }) => trouble))];
+  const because = troubles.length > 0 ? ` (${listed(troubles, 3)})` : '';
   const advice = {
     text: 'Readiness says why a replica is not ready; so does its log.',
     command: commandFor(service, `describe pods -l app.kubernetes.io/name=libc-dns-webhook`),
@@ -50,7 +50,7 @@ function judgeCounts({ service, deployments, pods }: ReplicasSight): Remark[] {
   return [];
 }
 
-function judgeSpread({ pods, budgets }: ReplicasSight): Remark[] {
+function judgeSpread({ pods, budgets }: ReplicasEvidence): Remark[] {
   const ready = pods.filter((pod) => pod.ready);
   if (ready.length < 2) return [];
   const nodes = new Set(ready.map(({ view }) => view.nodeName));
@@ -77,7 +77,7 @@ function judgeSpread({ pods, budgets }: ReplicasSight): Remark[] {
   ];
 }
 
-function judgeHealth({ service, pods }: ReplicasSight): Remark[] {
+function judgeHealth({ service, pods }: ReplicasEvidence): Remark[] {
   return pods
     .filter((pod) => pod.ready && (pod.restarts >= MANY_RESTARTS || pod.trouble.includes('OOMKilled')))
     .map(({ name, restarts, trouble }) => ({
@@ -89,9 +89,9 @@ function judgeHealth({ service, pods }: ReplicasSight): Remark[] {
     }));
 }
 
-/** Whether somebody stands behind the Service, enough of them, and not all in one place. */
-export function judgeReplicas(sight: ReplicasSight): Outcome {
-  const { service, hasSelector, deployments, pods } = sight;
+/** Judges whether the Service has enough ready replicas, on more than one node. */
+export function judgeReplicas(evidence: ReplicasEvidence): Outcome {
+  const { service, hasSelector, deployments, pods } = evidence;
   if (!hasSelector) return skipped(`Service ${service} chooses no Pods: its replicas are not known here`);
   const data = {
     service,
@@ -110,5 +110,5 @@ export function judgeReplicas(sight: ReplicasSight): Outcome {
   }
   const nodes = new Set(pods.filter((pod) => pod.ready).map(({ view }) => view.nodeName));
   const fine = `${counted(pods.filter((pod) => pod.ready).length, 'replica')} ready on ${counted(nodes.size, 'node')}`;
-  return summarize([...judgeCounts(sight), ...judgeSpread(sight), ...judgeHealth(sight)], fine, { data });
+  return summarize([...judgeCounts(evidence), ...judgeSpread(evidence), ...judgeHealth(evidence)], fine, { data });
 }

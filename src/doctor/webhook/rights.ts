@@ -2,10 +2,11 @@ import type { Config } from '../../config/schema.ts';
 import { failure, listed, ok, type Outcome, warning } from '../check.ts';
 import type { Right } from '../view/view.ts';
 
-/** A right that the webhook uses, and what is lost without it. docs/security.md, "What it may do". */
+/** A right that the webhook uses (docs/security.md, "What it may do"). */
 export interface Need extends Right {
+  /** What does not work without it. */
   readonly without: string;
-  /** Without it nobody is patched any more, sooner or later. */
+  /** Whether the webhook sooner or later patches no Pods without it. */
   readonly vital: boolean;
 }
 
@@ -98,7 +99,7 @@ function factNeeds({ cluster, nodeLocal }: Settings): Group[] {
   ];
 }
 
-/** What the configuration needs of the API, right by right. `own`: the namespace that the webhook runs in. */
+/** Returns the rights that the configuration needs. `own` is the namespace that the webhook runs in. */
 export function rightsNeeded(config: Settings, own: string): Need[] {
   const groups: Group[] = [
     {
@@ -117,7 +118,7 @@ export function rightsNeeded(config: Settings, own: string): Need[] {
   );
 }
 
-/** `patch secrets/libc-dns-webhook-ca in libc-dns`. */
+/** Formats a right: `patch secrets libc-dns-webhook-ca in libc-dns`. */
 export function describeRight({ verb, group, resource, subresource, namespace, name }: Right): string {
   const full = `${resource}${group === '' ? '' : `.${group}`}${subresource === undefined ? '' : `/${subresource}`}`;
   return `${verb} ${full}${name === undefined ? '' : ` ${name}`}${namespace === undefined ? '' : ` in ${namespace}`}`;
@@ -127,13 +128,13 @@ const GRANT = {
   text: 'Apply the roles of the release again: helm upgrade with rbac.create, or certs/manifests/rbac.yaml.',
 };
 
-/** `list, watch namespaces`: rights over the same things in one phrase. */
+/** Joins rights on the same resource: `list, watch namespaces`. */
 function phrases(needs: readonly Need[]): string[] {
   const things = Map.groupBy(needs, (need) => describeRight(need).slice(need.verb.length + 1));
   return [...things].map(([thing, of]) => `${of.map(({ verb }) => verb).join(', ')} ${thing}`);
 }
 
-/** Which of the rights it needs the service account has. `user`: `system:serviceaccount:<namespace>:<name>`. */
+/** Judges whether the service account has the rights it needs. `user`: `system:serviceaccount:<namespace>:<name>`. */
 export function judgeRights(
   user: string,
   answers: readonly { readonly need: Need; readonly allowed: boolean }[],
