@@ -1,31 +1,31 @@
 import type { Log } from './log.ts';
 
-/** Milliseconds after which a failure that lasts is said again. */
+/** Milliseconds after which a lasting failure is logged again. */
 const AGAIN_MS = 10 * 60_000;
 
 const MOST_REMEMBERED = 256;
 
-interface Failing {
+interface Failure {
   readonly code: string;
-  readonly saidAt: number;
+  readonly loggedAt: number;
 }
 
-/** Failures that repeat: said when they begin, when they change, every ten minutes while they last, and when they are over. */
+/** Logs a repeated failure when it begins, when its code changes, every ten minutes while it lasts, and when it ends. */
 export interface FailureLog {
-  /** `what`: what could not be done, as a clause: "the namespaces cannot be watched". From a closed set. */
+  /** Reports a failure. `what` is a clause from a closed set, such as "the namespaces cannot be watched". */
   failed(what: string, error: { readonly code: string; readonly message: string }, fields?: object): void;
-  /** It works (again). */
+  /** Reports success: ends the failure of this name, if there is one. */
   worked(what: string): void;
 }
 
 export function createFailureLog(log: Log, now: () => number): FailureLog {
-  const failing = new Map<string, Failing>();
+  const failing = new Map<string, Failure>();
   return {
     failed(what, { code, message }, fields = {}) {
       const before = failing.get(what);
-      if (before?.code === code && now() - before.saidAt < AGAIN_MS) return;
+      if (before?.code === code && now() - before.loggedAt < AGAIN_MS) return;
       if (failing.size >= MOST_REMEMBERED) failing.clear();
-      failing.set(what, { code, saidAt: now() });
+      failing.set(what, { code, loggedAt: now() });
       log.warn({ code, error: message, ...fields }, what);
     },
     worked(what) {

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 
 import type { AdjustableLog, Log } from './log.ts';
 
-/** Says something. Where it is not said for its repetition, nobody misses it. */
+/** Writes a line, unless it repeats an earlier one or exceeds the rate. */
 export type LimitedLines = (message: string, fields?: object) => void;
 
 const AGAIN_MS = 10 * 60_000;
@@ -10,15 +10,15 @@ const MOST_REMEMBERED = 1000;
 const MOST_IN_A_MINUTE = 30;
 
 /**
- * Lines whose text others choose, Pods above all: the same one every ten minutes at most, and 30 of all kinds in a minute; how
- * many were left out is said in the next minute. `monotonic` in milliseconds.
+ * Limits lines whose text others choose, mainly authors of Pods: writes the same line at most every ten minutes, and at most 30
+ * lines a minute. The first line of a later minute tells how many were left out. `monotonic` is in milliseconds.
  */
 export function createLimitedLines(write: LimitedLines, monotonic: () => number): LimitedLines {
-  const said = new LRUCache<string, number>({ max: MOST_REMEMBERED });
+  const writtenAt = new LRUCache<string, number>({ max: MOST_REMEMBERED });
   let minute = { began: monotonic(), lines: 0, leftOut: 0 };
   return (message, fields = {}) => {
     const now = monotonic();
-    if (now - (said.get(message) ?? -Infinity) < AGAIN_MS) return;
+    if (now - (writtenAt.get(message) ?? -Infinity) < AGAIN_MS) return;
     if (now - minute.began >= 60_000) {
       if (minute.leftOut > 0) write(`${minute.leftOut} more warnings like these were left out`, {});
       minute = { began: now, lines: 0, leftOut: 0 };
@@ -28,34 +28,34 @@ export function createLimitedLines(write: LimitedLines, monotonic: () => number)
       return;
     }
     minute.lines += 1;
-    said.set(message, now);
+    writtenAt.set(message, now);
     write(message, fields);
   };
 }
 
-/** The same as warnings of a log. */
+/** Like {@link createLimitedLines}, writing warnings to a log. */
 export function limitedWarnings(log: Pick<Log, 'warn'>, monotonic: () => number): LimitedLines {
   return createLimitedLines((message, fields) => log.warn(fields, message), monotonic);
 }
 
 interface LineBudget {
-  /** Lines a second, for as long as one likes. */
+  /** Sustained rate, lines a second. */
   readonly perSecond: number;
-  /** Lines at once, after a time without any. */
+  /** Most lines at once after a quiet time. */
   readonly burst: number;
   /** Milliseconds. */
   readonly monotonic: () => number;
-  /** A line was not written. */
+  /** Called for each line that is not written. */
   readonly onLeftOut: () => void;
 }
 
-const SAID_EACH_MS = 60_000;
+const REPORT_MS = 60_000;
 
-/** Which lines may be written: a token bucket, and how many it kept back since that was last said. */
+/** A token bucket that also counts the lines it refused. */
 function createBucket({ perSecond, burst, monotonic, onLeftOut }: LineBudget) {
   let tokens = burst;
   let filledAt = monotonic();
-  let saidAt = -Infinity;
+  let reportedAt = -Infinity;
   let leftOut = 0;
   return {
     take(now: number): boolean {
@@ -69,10 +69,10 @@ function createBucket({ perSecond, burst, monotonic, onLeftOut }: LineBudget) {
       onLeftOut();
       return false;
     },
-    /** Lines kept back that have not been told of; 0 where that was done within the last minute. */
-    untold(now: number): number {
-      if (leftOut === 0 || now - saidAt < SAID_EACH_MS) return 0;
-      saidAt = now;
+    /** Returns the number of refused lines and resets it, at most once a minute; 0 in between. */
+    takeLeftOut(now: number): number {
+      if (leftOut === 0 || now - reportedAt < REPORT_MS) return 0;
+      reportedAt = now;
       const count = leftOut;
       leftOut = 0;
       return count;
@@ -80,13 +80,13 @@ function createBucket({ perSecond, burst, monotonic, onLeftOut }: LineBudget) {
   };
 }
 
-/** A log for lines that callers cause, one a request. */
+/** A log for lines that requests cause. */
 export interface LineLog {
-  /** Where one line of that level is written to; undefined where it is not to be written, so that its fields are not made. */
+  /** Returns the log for one line of that level; undefined if the line is left out, so that its fields need not be built. */
   line(level: keyof Log): Log | undefined;
 }
 
-/** Whoever floods us with requests does not flood the log. What is left out is counted, and said once a minute while it lasts. */
+/** Keeps a flood of requests from flooding the log. Logs the number of lines left out once a minute. */
 export function createLineLog(log: AdjustableLog, budget: LineBudget): LineLog {
   const bucket = createBucket(budget);
   return {
@@ -94,7 +94,7 @@ export function createLineLog(log: AdjustableLog, budget: LineBudget): LineLog {
       if (!log.isLevelEnabled(level)) return undefined;
       const now = budget.monotonic();
       const taken = bucket.take(now);
-      const lines = bucket.untold(now);
+      const lines = bucket.takeLeftOut(now);
       if (lines > 0)
         log.warn({ lines, perSecond: budget.perSecond }, 'too many requests to log each: lines were left out');
       return taken ? log : undefined;
