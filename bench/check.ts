@@ -8,14 +8,14 @@ import { inTurn, textsOf } from './reviews.ts';
 import { startFloor, startOurs, type BenchServer } from './servers.ts';
 import { median, ratios } from './statistics.ts';
 
-/** Ours takes two thirds of the floor's time. With this, known reviews are parsed again, or something else is wrong. */
+/** The check fails above this multiple of the floor's processor time. */
 const MOST = 1.2;
 
 const ROUNDS = 7;
 const SECONDS = 2;
 const WARM_UP = 8;
 
-/** Microseconds of processor time for a request. */
+/** Returns the processor time per request, in microseconds. */
 async function cost(
   { keys }: Bench,
   { pid, port, path }: BenchServer,
@@ -31,8 +31,8 @@ async function cost(
 }
 
 /**
- * Whether ours costs too much beside the floor, for CI: processor time, of servers in turns, with a wide margin. Says what it
- * found on standard output; resolves to false where it is too much.
+ * Checks for CI that our processor time per request is not far above the floor's. Measures both servers in turns and prints the
+ * ratio. Resolves to false if it is too high.
  */
 export async function check(bench: Bench): Promise<boolean> {
   const registry = await benchRegistry();
