@@ -39,7 +39,7 @@ export async function installImageLibcs(client: KubeClient): Promise<void> {
 
 export const digestOf = (letter: string): string => `sha256:${letter.repeat(64)}`;
 
-/** A run as `detection-keys` makes them: a SHA-256 in base64. */
+/** Returns a run key in the format of detection/keys.ts: a SHA-256 in base64. */
 export const runOf = (letter: string): string => `${letter.repeat(43)}=`;
 
 export const keyOf = (image: string, run = 'r'): StoreKey => ({
@@ -68,11 +68,11 @@ export const foundMusl = (checkedAt: number, change: Partial<StoredVerdict['insp
 });
 
 export interface WatchedStore extends ImageLibcStore {
-  /** What its hooks were told, in order: `written verdict NAME`, `reads lost forbidden`. */
+  /** The calls of its hooks, in order: `written verdict NAME`, `reads lost forbidden`. */
   readonly told: string[];
 }
 
-/** A store that is quick to try again and tells what its hooks were told. */
+/** Opens a store with short retries that records the calls of its hooks. */
 export function openStore(client: KubeClient, change: Partial<ImageLibcStoreOptions> = {}): WatchedStore {
   const told: string[] = [];
   const writes = (kind: ImageLibcWrite) => ({

@@ -7,7 +7,7 @@ import { type Lifetimes, type SelfManaged, selfManagedCertificates } from '../..
 import type { KubeClient } from '../../src/kubernetes/client.ts';
 import { WEBHOOK_HOST } from './cluster.ts';
 
-export interface ReplicaOptions {
+interface ReplicaOptions {
   readonly client: KubeClient;
   readonly namespace: string;
   readonly registration: string;
@@ -16,13 +16,13 @@ export interface ReplicaOptions {
   readonly now?: () => number;
 }
 
-/** A webhook that allows everything, with certificates of its own making. */
+/** A webhook with self-managed certificates that allows everything. */
 export interface Replica {
   readonly certificates: SelfManaged;
   readonly url: string;
-  /** What the hooks said, in order. */
+  /** The hooks' messages, in order. */
   readonly said: string[];
-  /** SHA-256 of the CAs of the certificates served, in order. */
+  /** SHA-256 of the CAs of the served certificates, in order. */
   readonly issuers: string[];
   /** Reviews answered. */
   readonly calls: () => number;
@@ -41,7 +41,7 @@ async function listen(certificates: SelfManaged, onCall: () => void): Promise<Se
         request: review,
       } = JSON.parse(body) as { request: { uid: string } } & Record<string, unknown>;
       response.setHeader('content-type', 'application/json');
-      // A kept connection would hide what the next certificate is worth.
+      // A keep-alive connection would never test the next certificate.
       response.setHeader('connection', 'close');
       response.end(JSON.stringify({ apiVersion, kind, response: { uid: review.uid, allowed: true } }));
     });
@@ -52,7 +52,7 @@ async function listen(certificates: SelfManaged, onCall: () => void): Promise<Se
   return server;
 }
 
-/** Certificates alone, with what their hooks say. */
+/** Starts only the certificates, and records their hooks' messages. */
 export function startCertificates(options: ReplicaOptions): Pick<Replica, 'certificates' | 'said' | 'issuers'> {
   const { client, namespace, registration, lifetimes, now = Date.now } = options;
   const clock = { now, monotonic: () => performance.now() };
@@ -87,7 +87,7 @@ export function startCertificates(options: ReplicaOptions): Pick<Replica, 'certi
   return { certificates, said, issuers };
 }
 
-/** Starts one; resolves when it serves. */
+/** Starts a replica. Resolves when it serves. */
 export async function startReplica(options: ReplicaOptions): Promise<Replica> {
   const { certificates, said, issuers } = startCertificates(options);
   await certificates.ready;
