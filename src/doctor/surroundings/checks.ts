@@ -62,12 +62,12 @@ async function registries(evidence: Evidence, stop: AbortSignal): Promise<Outcom
   const { config } = await evidence.webhookConfig();
   if (!config.detection.registry.enabled) return skipped('no registry is asked: detection.registry.enabled is off');
   const { pods: some, whose } = await podsInScope(evidence);
-  const look = await evidence.parts.openInspector(config);
+  const inspector = await evidence.parts.openInspector(config);
   try {
     const byRegistry = new Map<string, { pod: PodSeen; image: string }>();
     for (const pod of some) {
       for (const { image } of pod.view.containers) {
-        const registry = look.registryOf(image);
+        const registry = inspector.registryOf(image);
         if (registry !== undefined && !byRegistry.has(registry)) byRegistry.set(registry, { pod, image });
       }
     }
@@ -76,14 +76,14 @@ async function registries(evidence: Evidence, stop: AbortSignal): Promise<Outcom
       asked.map(async ([registry, { pod, image }]): Promise<InspectedImage> => {
         const started = performance.now();
         const signal = AbortSignal.any([stop, AbortSignal.timeout(LOOK_MS)]);
-        const detection = await look.detect(pod, image, signal);
+        const detection = await inspector.detect(pod, image, signal);
         return { registry, image, detection, ms: performance.now() - started };
       }),
     );
     const more = byRegistry.size - asked.length;
-    return judgeRegistries({ inspected, more, whose, inside: evidence.parts.inside, notes: look.notes });
+    return judgeRegistries({ inspected, more, whose, inside: evidence.parts.inside, notes: inspector.notes });
   } finally {
-    await look.close();
+    await inspector.close();
   }
 }
 
