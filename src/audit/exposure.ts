@@ -28,7 +28,7 @@ interface Loss {
 
 const WORST: readonly ExposureLevel[] = ['yes', 'possible', 'mitigated', 'no'];
 
-const isLinkLocal = (address: string): boolean => /^(169\.254\.|fe80:)/i.test(address);
+export const isLinkLocal = (address: string): boolean => /^(169\.254\.|fe80:)/i.test(address);
 
 /** Reports whether the destination address of packets to this server is translated (DNAT). */
 function isTranslated(server: string, { dns, nodeLocal }: ExposureInput['cluster']): boolean {

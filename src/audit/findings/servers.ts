@@ -1,7 +1,6 @@
 import type { DecidedGroup, FindingContext } from '../decided.ts';
+import { isLinkLocal } from '../exposure.ts';
 import { fieldChange, fieldOf, type FindingDraft } from './places.ts';
-
-const isLinkLocal = (address: string): boolean => /^(169\.254\.|fe80:)/i.test(address);
 
 /** Reports whether the cluster DNS or a ready node-local cache is known to answer at this link-local address. */
 function isAnswering(address: string, { cluster }: FindingContext): boolean {
