@@ -77,66 +77,6 @@ export class NeedsClusterError extends Error {
 /** Pods read at most: more would take minutes and add nothing new. */
 const MOST_PODS = 20_000;
 
-function once<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => (made ??= make());
-}
-
-async function reachableView({ view, noCluster }: DoctorParts): Promise<ClusterView> {
-  if (view === undefined) throw new NeedsClusterError(noCluster ?? 'there is no cluster');
-  try {
-    await view.version();
-  } catch (error) {
-    const { code, message } = error as { code?: string; message: string };
-    // A cluster may forbid /version and still allow other calls.
-    if (code !== 'forbidden')
-      throw new NeedsClusterError(`the API server does not answer: ${message}`, { cause: error });
-  }
-  return view;
-}
-
-function deploymentsOf(evidence: Pick<Evidence, 'view' | 'target'>): () => Promise<readonly DeploymentSeen[]> {
-  return once(async () => {
-    const [view, target] = [await evidence.view(), await evidence.target()];
-    if (target === undefined) return [];
-    const service = await view.service(target.namespace, target.name);
-    const all = await view.deployments(target.namespace);
-    // A Service without a selector has hand-made endpoints: a Deployment of its name is the best guess.
-    return all.filter(({ name, podLabels }) =>
-      service === undefined || Object.keys(service.selector).length === 0
-        ? name === target.name
-        : chooses(service.selector, podLabels),
-    );
-  });
-}
-
-/** Returns the installed webhook's configuration; the command line's if none is found or the user named one. */
-async function findConfig(
-  parts: DoctorParts,
-  evidence: Pick<Evidence, 'view' | 'target' | 'deployments'>,
-): Promise<WebhookConfig> {
-  const given = { config: parts.config, from: parts.configGiven ?? 'defaults', problems: [] };
-  if (parts.configGiven !== undefined) return given;
-  const target = await evidence.target();
-  const [deployment] = await evidence.deployments();
-  const map = deployment && configMapOf(deployment);
-  if (target === undefined || deployment === undefined || map === undefined) return given;
-  const data = await (await evidence.view()).configMap(target.namespace, map.name);
-  const from = `ConfigMap ${target.namespace}/${map.name}`;
-  const text = data?.[map.key];
-  if (text === undefined) return { ...given, problems: [`${from} has no ${map.key}`] };
-  return readConfig({ from, text, environment: deployment.environment }, parts.config);
-}
-
-/** Falls back to the command line's configuration if the webhook's cannot be read, so that other checks still run. */
-async function configOrDefaults(parts: DoctorParts, find: () => Promise<WebhookConfig>): Promise<WebhookConfig> {
-  try {
-    return await find();
-  } catch (error) {
-    return { config: parts.config, from: parts.configGiven ?? 'defaults', problems: [], unread: error };
-  }
-}
-
 export function createEvidence(parts: DoctorParts): Evidence {
   const view = once(() => reachableView(parts));
   const configurations = once(async () => await (await view()).webhookConfigurations());
@@ -175,4 +115,64 @@ export function createEvidence(parts: DoctorParts): Evidence {
     pods: once(async () => await (await view()).allPods(MOST_PODS)),
     dns: once(async () => await parts.findDns((await webhookConfig()).config)),
   };
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => (made ??= make());
+}
+
+async function reachableView({ view, noCluster }: DoctorParts): Promise<ClusterView> {
+  if (view === undefined) throw new NeedsClusterError(noCluster ?? 'there is no cluster');
+  try {
+    await view.version();
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string };
+    // A cluster may forbid /version and still allow other calls.
+    if (code !== 'forbidden')
+      throw new NeedsClusterError(`the API server does not answer: ${message}`, { cause: error });
+  }
+  return view;
+}
+
+function deploymentsOf(evidence: Pick<Evidence, 'view' | 'target'>): () => Promise<readonly DeploymentSeen[]> {
+  return once(async () => {
+    const [view, target] = [await evidence.view(), await evidence.target()];
+    if (target === undefined) return [];
+    const service = await view.service(target.namespace, target.name);
+    const all = await view.deployments(target.namespace);
+    // A Service without a selector has hand-made endpoints: a Deployment of its name is the best guess.
+    return all.filter(({ name, podLabels }) =>
+      service === undefined || Object.keys(service.selector).length === 0
+        ? name === target.name
+        : chooses(service.selector, podLabels),
+    );
+  });
+}
+
+/** Falls back to the command line's configuration if the webhook's cannot be read, so that other checks still run. */
+async function configOrDefaults(parts: DoctorParts, find: () => Promise<WebhookConfig>): Promise<WebhookConfig> {
+  try {
+    return await find();
+  } catch (error) {
+    return { config: parts.config, from: parts.configGiven ?? 'defaults', problems: [], unread: error };
+  }
+}
+
+/** Returns the installed webhook's configuration; the command line's if none is found or the user named one. */
+async function findConfig(
+  parts: DoctorParts,
+  evidence: Pick<Evidence, 'view' | 'target' | 'deployments'>,
+): Promise<WebhookConfig> {
+  const given = { config: parts.config, from: parts.configGiven ?? 'defaults', problems: [] };
+  if (parts.configGiven !== undefined) return given;
+  const target = await evidence.target();
+  const [deployment] = await evidence.deployments();
+  const map = deployment && configMapOf(deployment);
+  if (target === undefined || deployment === undefined || map === undefined) return given;
+  const data = await (await evidence.view()).configMap(target.namespace, map.name);
+  const from = `ConfigMap ${target.namespace}/${map.name}`;
+  const text = data?.[map.key];
+  if (text === undefined) return { ...given, problems: [`${from} has no ${map.key}`] };
+  return readConfig({ from, text, environment: deployment.environment }, parts.config);
 }

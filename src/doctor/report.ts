@@ -1,4 +1,4 @@
-import { printable } from '../util/text.ts';
+import { counted, printable } from '../util/text.ts';
 import { type Advice, type Group, GROUPS, type Status } from './check.ts';
 import type { Checked } from './run.ts';
 
@@ -77,111 +77,6 @@ export interface TextStyle {
   readonly command: (text: string) => string;
 }
 
-const GLYPHS: Readonly<Record<Status, string>> = { ok: '✓', warning: '!', failure: '✗', skipped: '-' };
-
-const STATUS_WIDTH = 'warning'.length;
-
-/** Longer lines are hard to read; a narrower text column holds no sentence. */
-const [MOST_COLUMNS, LEAST_TEXT] = [110, 36];
-
-/** Breaks at spaces. A word longer than `width` stays whole. */
-function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = word;
-    } else {
-      line = line === '' ? word : `${line} ${word}`;
-    }
-  }
-  return [...lines, line];
-}
-
-interface Layout {
-  readonly style: TextStyle;
-  /** Width of the longest id, in columns. */
-  readonly ids: number;
-  /** Columns to the left of the text. */
-  readonly left: number;
-  readonly width: number;
-}
-
-function layoutOf(checks: readonly CheckEntry[], style: TextStyle): Layout {
-  const columns = Math.min(style.columns, MOST_COLUMNS);
-  const ids = Math.max(...checks.map(({ id }) => id.length), 0);
-  const beside = 2 + 2 + STATUS_WIDTH + 2 + ids + 2;
-  const left = columns - beside >= LEAST_TEXT ? beside : 6;
-  return { style, ids, left, width: Math.max(columns - left, LEAST_TEXT) };
-}
-
-function adviceLines({ text, command }: Advice, { style, left, width }: Layout): string[] {
-  const indent = ' '.repeat(left);
-  const [first = '', ...others] = wrap(printable(text), width - 3);
-  const sentence = [`${indent}-> ${first}`, ...others.map((line) => `${indent}   ${line}`)];
-  if (command === undefined) return sentence;
-  // Commands are never wrapped, so that they can be copied.
-  const shown = printable(command);
-  const beside = shown.length <= width - 3 ? left + 3 : 6;
-  return [...sentence, `${' '.repeat(beside)}${style.command(shown)}`];
-}
-
-function checkLines({ id, status, seen, details, advice }: CheckEntry, layout: Layout): string[] {
-  const { style, ids, left, width } = layout;
-  const indent = ' '.repeat(left);
-  const head = `  ${style.status(status, `${GLYPHS[status]} ${status.padEnd(STATUS_WIDTH)}`)}  ${id.padEnd(ids)}`;
-  const [first = '', ...others] = wrap(printable(seen), width);
-  const isBeside = left > 6;
-  return [
-    isBeside ? `${head}  ${first}` : head.trimEnd(),
-    ...[...(isBeside ? [] : [first]), ...others].map((line) => `${indent}${line}`),
-    ...details.flatMap((detail) =>
-      wrap(printable(detail), width - 2).map((line, index) => style.dim(`${indent}${index === 0 ? '' : '  '}${line}`)),
-    ),
-    ...advice.flatMap((one) => adviceLines(one, layout)),
-  ];
-}
-
-/** Neighbouring checks that were skipped for the same reason show it once. */
-const isSame = (one: CheckEntry, other: CheckEntry | undefined): boolean =>
-  one.status === 'skipped' && other?.status === 'skipped' && one.seen === other.seen && other.group === one.group;
-
-const AS_ABOVE = { seen: 'the same', details: [], advice: [] };
-
-const needsCluster = ({ data }: CheckEntry): boolean => data['needs'] === 'cluster';
-
-/** Returns a paragraph below the sections, of the same width. */
-function paragraph(text: string, { style, left, width }: Layout): string[] {
-  return ['', ...wrap(text, left + width).map((line) => style.dim(line))];
-}
-
-function needsClusterLine(checks: readonly CheckEntry[], layout: Layout): string[] {
-  const names = checks.filter(needsCluster).map(({ id }) => id);
-  if (names.length === 0) return [];
-  const some = names.length === 1 ? '1 check needs' : `${names.length} checks need`;
-  return paragraph(`${some} a cluster that answers, left out: ${names.join(', ')}.`, layout);
-}
-
-const MORE = 'An account with more rights sees more: a cluster administrator may read all of it.';
-
-function rightsLine(checks: readonly CheckEntry[], layout: Layout): string[] {
-  return checks.some(({ data }) => data['needs'] === 'right') ? paragraph(MORE, layout) : [];
-}
-
-const plural = (number: number, word: string): string => `${number} ${word}${number === 1 ? '' : 's'}`;
-
-function summaryLine({ summary }: DoctorReport, { status }: TextStyle): string {
-  const { ok, warning, failure, skipped } = summary;
-  const parts = [
-    ...(failure > 0 ? [status('failure', plural(failure, 'failure'))] : []),
-    ...(warning > 0 ? [status('warning', plural(warning, 'warning'))] : []),
-    `${ok} ok`,
-    ...(skipped > 0 ? [`${skipped} skipped`] : []),
-  ];
-  return parts.join(', ');
-}
-
 /** Renders the report for a terminal: each check with its advice beneath it, and the summary in the last line. */
 export function reportText(report: DoctorReport, style: TextStyle): string {
   const shown = report.checks.filter((check) => !needsCluster(check));
@@ -203,4 +98,107 @@ export function reportText(report: DoctorReport, style: TextStyle): string {
     summaryLine(report, style),
   ];
   return lines.map((line) => `${line.trimEnd()}\n`).join('');
+}
+
+const GLYPHS: Readonly<Record<Status, string>> = { ok: '✓', warning: '!', failure: '✗', skipped: '-' };
+
+const STATUS_WIDTH = 'warning'.length;
+
+function checkLines({ id, status, seen, details, advice }: CheckEntry, layout: Layout): string[] {
+  const { style, ids, left, width } = layout;
+  const indent = ' '.repeat(left);
+  const head = `  ${style.status(status, `${GLYPHS[status]} ${status.padEnd(STATUS_WIDTH)}`)}  ${id.padEnd(ids)}`;
+  const [first = '', ...others] = wrap(printable(seen), width);
+  const isBeside = left > 6;
+  return [
+    isBeside ? `${head}  ${first}` : head.trimEnd(),
+    ...[...(isBeside ? [] : [first]), ...others].map((line) => `${indent}${line}`),
+    ...details.flatMap((detail) =>
+      wrap(printable(detail), width - 2).map((line, index) => style.dim(`${indent}${index === 0 ? '' : '  '}${line}`)),
+    ),
+    ...advice.flatMap((one) => adviceLines(one, layout)),
+  ];
+}
+
+function adviceLines({ text, command }: Advice, { style, left, width }: Layout): string[] {
+  const indent = ' '.repeat(left);
+  const [first = '', ...others] = wrap(printable(text), width - 3);
+  const sentence = [`${indent}-> ${first}`, ...others.map((line) => `${indent}   ${line}`)];
+  if (command === undefined) return sentence;
+  // Commands are never wrapped, so that they can be copied.
+  const shown = printable(command);
+  const beside = shown.length <= width - 3 ? left + 3 : 6;
+  return [...sentence, `${' '.repeat(beside)}${style.command(shown)}`];
+}
+
+/** Longer lines are hard to read; a narrower text column holds no sentence. */
+const [MOST_COLUMNS, LEAST_TEXT] = [110, 36];
+
+interface Layout {
+  readonly style: TextStyle;
+  /** Width of the longest id, in columns. */
+  readonly ids: number;
+  /** Columns to the left of the text. */
+  readonly left: number;
+  readonly width: number;
+}
+
+function layoutOf(checks: readonly CheckEntry[], style: TextStyle): Layout {
+  const columns = Math.min(style.columns, MOST_COLUMNS);
+  const ids = Math.max(...checks.map(({ id }) => id.length), 0);
+  const beside = 2 + 2 + STATUS_WIDTH + 2 + ids + 2;
+  const left = columns - beside >= LEAST_TEXT ? beside : 6;
+  return { style, ids, left, width: Math.max(columns - left, LEAST_TEXT) };
+}
+
+/** Breaks at spaces. A word longer than `width` stays whole. */
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else {
+      line = line === '' ? word : `${line} ${word}`;
+    }
+  }
+  return [...lines, line];
+}
+
+/** Neighbouring checks that were skipped for the same reason show it once. */
+const isSame = (one: CheckEntry, other: CheckEntry | undefined): boolean =>
+  one.status === 'skipped' && other?.status === 'skipped' && one.seen === other.seen && other.group === one.group;
+
+const AS_ABOVE = { seen: 'the same', details: [], advice: [] };
+
+const needsCluster = ({ data }: CheckEntry): boolean => data['needs'] === 'cluster';
+
+function needsClusterLine(checks: readonly CheckEntry[], layout: Layout): string[] {
+  const names = checks.filter(needsCluster).map(({ id }) => id);
+  if (names.length === 0) return [];
+  const some = names.length === 1 ? '1 check needs' : `${names.length} checks need`;
+  return paragraph(`${some} a cluster that answers, left out: ${names.join(', ')}.`, layout);
+}
+
+const MORE = 'An account with more rights sees more: a cluster administrator may read all of it.';
+
+function rightsLine(checks: readonly CheckEntry[], layout: Layout): string[] {
+  return checks.some(({ data }) => data['needs'] === 'right') ? paragraph(MORE, layout) : [];
+}
+
+/** Returns a paragraph below the sections, of the same width. */
+function paragraph(text: string, { style, left, width }: Layout): string[] {
+  return ['', ...wrap(text, left + width).map((line) => style.dim(line))];
+}
+
+function summaryLine({ summary }: DoctorReport, { status }: TextStyle): string {
+  const { ok, warning, failure, skipped } = summary;
+  const parts = [
+    ...(failure > 0 ? [status('failure', counted(failure, 'failure'))] : []),
+    ...(warning > 0 ? [status('warning', counted(warning, 'warning'))] : []),
+    `${ok} ok`,
+    ...(skipped > 0 ? [`${skipped} skipped`] : []),
+  ];
+  return parts.join(', ');
 }

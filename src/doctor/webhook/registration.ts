@@ -18,145 +18,6 @@ export function ourConfigurations(
   return all.filter(({ name, entries }) => name === registration || entries.some(isOurs));
 }
 
-const MODE = 'libc-dns.dev/mode';
-const NAME = 'kubernetes.io/metadata.name';
-
-const remark = (status: Remark['status'], text: string, advice?: string): Remark => ({
-  status,
-  text,
-  ...(advice !== undefined && { advice: { text: advice } }),
-});
-
-function judgeRules({ name, rules }: WebhookEntry): Remark[] {
-  if (!concernsPods(rules, 'CREATE')) {
-    return [
-      remark(
-        'failure',
-        `${name} is not called when Pods are created`,
-        'Apply the registration again: its rules are CREATE of pods.',
-      ),
-    ];
-  }
-  const update = concernsPods(rules, 'UPDATE');
-  const more = rules.some(({ resources }) => resources.some((resource) => resource !== 'pods'));
-  return [
-    ...(update
-      ? [
-          remark(
-            'warning',
-            `${name} is called for UPDATE, too: dnsConfig of a Pod never changes, so a patch would be refused`,
-            'Take UPDATE out of its rules.',
-          ),
-        ]
-      : []),
-    ...(more
-      ? [
-          remark(
-            'warning',
-            `${name} is called for more than Pods: calls that cost time and change nothing`,
-            'Leave pods alone in its rules.',
-          ),
-        ]
-      : []),
-  ];
-}
-
-/** Milliseconds of the API server's deadline that the server reserves for its response (src/admission/mutate.ts). */
-const marginOf = (timeoutMs: number): number => Math.min(500, timeoutMs / 4);
-
-function judgePolicies(
-  { name, failurePolicy, reinvocationPolicy, timeoutSeconds }: WebhookEntry,
-  budgetMs: number,
-): Remark[] {
-  const timeoutMs = timeoutSeconds * 1000;
-  const left = timeoutMs - marginOf(timeoutMs);
-  return [
-    ...(failurePolicy === 'Ignore'
-      ? []
-      : [
-          remark(
-            'warning',
-            `${name} has failurePolicy ${failurePolicy}: no Pod in scope starts while no replica can be reached`,
-            'Set webhook.failurePolicy: Ignore. docs/install.md, "failurePolicy: Fail".',
-          ),
-        ]),
-    ...(reinvocationPolicy === 'IfNeeded'
-      ? []
-      : [
-          remark(
-            'warning',
-            `${name} has reinvocationPolicy ${reinvocationPolicy}: containers that other webhooks add later are not seen`,
-            'Set webhook.reinvocationPolicy: IfNeeded.',
-          ),
-        ]),
-    ...(left >= budgetMs
-      ? []
-      : [
-          remark(
-            'warning',
-            `${name} has timeoutSeconds ${timeoutSeconds}, of which ${left / 1000} s are left for a look-up: less than detection.budget, ${budgetMs / 1000} s`,
-            'Raise webhook.timeoutSeconds, or lower detection.budget.',
-          ),
-        ]),
-  ];
-}
-
-/** System namespaces must be excluded: a cluster that cannot start its own components cannot start the webhook. */
-function judgeExclusions({ name, namespaceSelector, failurePolicy }: WebhookEntry, own: string | undefined): Remark[] {
-  const never = [...SYSTEM_NAMESPACES, ...(own === undefined ? [] : [own])];
-  const values = ['enforce', 'audit', 'off', undefined];
-  const called = never.filter((namespace) =>
-    values.some((mode) =>
-      selects(namespaceSelector, { [NAME]: namespace, ...(mode !== undefined && { [MODE]: mode }) }),
-    ),
-  );
-  if (called.length === 0) return [];
-  const text = `${name} is called for Pods of ${called.join(', ')}: the webhook leaves them alone, but they wait for it`;
-  const status = failurePolicy === 'Ignore' ? 'warning' : 'failure';
-  return [
-    remark(status, text, 'Exclude them by kubernetes.io/metadata.name in its namespaceSelector, as the chart does.'),
-  ];
-}
-
-function judgeTarget(
-  { name, service, url, reviewVersions }: WebhookEntry,
-  services: ReadonlyMap<string, ServiceSeen>,
-): Remark[] {
-  const version = reviewVersions.includes('v1')
-    ? []
-    : [
-        remark(
-          'failure',
-          `${name} does not offer AdmissionReview v1, the only one the webhook answers`,
-          'Set admissionReviewVersions: [v1].',
-        ),
-      ];
-  if (service === undefined) return [...version, remark('ok', `${name} is called at ${url ?? 'no address'}`)];
-  const key = `${service.namespace}/${service.name}`;
-  const seen = services.get(key);
-  if (seen === undefined) {
-    return [
-      ...version,
-      remark(
-        'failure',
-        `${name} calls Service ${key}, which is not there`,
-        'Apply the Service again, or delete the registration of what was uninstalled.',
-      ),
-    ];
-  }
-  if (!seen.ports.includes(service.port)) {
-    return [
-      ...version,
-      remark(
-        'failure',
-        `${name} calls port ${service.port} of Service ${key}, which has ${seen.ports.join(', ') || 'none'}`,
-        'Make the port of the registration and of the Service the same.',
-      ),
-    ];
-  }
-  return version;
-}
-
 interface RegistrationEvidence {
   /** Only ours. */
   readonly configurations: readonly WebhookConfiguration[];
@@ -201,3 +62,142 @@ export function judgeRegistration({ configurations, services, config, own, lefto
   const fine = `${names.join(', ')}: ${counted(entries.length, 'entry', 'entries')}, called for the creation of Pods, failurePolicy Ignore`;
   return summarize(remarks, fine, { data });
 }
+
+function judgeTarget(
+  { name, service, url, reviewVersions }: WebhookEntry,
+  services: ReadonlyMap<string, ServiceSeen>,
+): Remark[] {
+  const version = reviewVersions.includes('v1')
+    ? []
+    : [
+        remark(
+          'failure',
+          `${name} does not offer AdmissionReview v1, the only one the webhook answers`,
+          'Set admissionReviewVersions: [v1].',
+        ),
+      ];
+  if (service === undefined) return [...version, remark('ok', `${name} is called at ${url ?? 'no address'}`)];
+  const key = `${service.namespace}/${service.name}`;
+  const seen = services.get(key);
+  if (seen === undefined) {
+    return [
+      ...version,
+      remark(
+        'failure',
+        `${name} calls Service ${key}, which is not there`,
+        'Apply the Service again, or delete the registration of what was uninstalled.',
+      ),
+    ];
+  }
+  if (!seen.ports.includes(service.port)) {
+    return [
+      ...version,
+      remark(
+        'failure',
+        `${name} calls port ${service.port} of Service ${key}, which has ${seen.ports.join(', ') || 'none'}`,
+        'Make the port of the registration and of the Service the same.',
+      ),
+    ];
+  }
+  return version;
+}
+
+function judgeRules({ name, rules }: WebhookEntry): Remark[] {
+  if (!concernsPods(rules, 'CREATE')) {
+    return [
+      remark(
+        'failure',
+        `${name} is not called when Pods are created`,
+        'Apply the registration again: its rules are CREATE of pods.',
+      ),
+    ];
+  }
+  const update = concernsPods(rules, 'UPDATE');
+  const more = rules.some(({ resources }) => resources.some((resource) => resource !== 'pods'));
+  return [
+    ...(update
+      ? [
+          remark(
+            'warning',
+            `${name} is called for UPDATE, too: dnsConfig of a Pod never changes, so a patch would be refused`,
+            'Take UPDATE out of its rules.',
+          ),
+        ]
+      : []),
+    ...(more
+      ? [
+          remark(
+            'warning',
+            `${name} is called for more than Pods: calls that cost time and change nothing`,
+            'Leave pods alone in its rules.',
+          ),
+        ]
+      : []),
+  ];
+}
+
+const MODE = 'libc-dns.dev/mode';
+const NAME = 'kubernetes.io/metadata.name';
+
+/** System namespaces must be excluded: a cluster that cannot start its own components cannot start the webhook. */
+function judgeExclusions({ name, namespaceSelector, failurePolicy }: WebhookEntry, own: string | undefined): Remark[] {
+  const never = [...SYSTEM_NAMESPACES, ...(own === undefined ? [] : [own])];
+  const values = ['enforce', 'audit', 'off', undefined];
+  const called = never.filter((namespace) =>
+    values.some((mode) =>
+      selects(namespaceSelector, { [NAME]: namespace, ...(mode !== undefined && { [MODE]: mode }) }),
+    ),
+  );
+  if (called.length === 0) return [];
+  const text = `${name} is called for Pods of ${called.join(', ')}: the webhook leaves them alone, but they wait for it`;
+  const status = failurePolicy === 'Ignore' ? 'warning' : 'failure';
+  return [
+    remark(status, text, 'Exclude them by kubernetes.io/metadata.name in its namespaceSelector, as the chart does.'),
+  ];
+}
+
+/** Milliseconds of the API server's deadline that the server reserves for its response (src/admission/mutate.ts). */
+const marginOf = (timeoutMs: number): number => Math.min(500, timeoutMs / 4);
+
+function judgePolicies(
+  { name, failurePolicy, reinvocationPolicy, timeoutSeconds }: WebhookEntry,
+  budgetMs: number,
+): Remark[] {
+  const timeoutMs = timeoutSeconds * 1000;
+  const left = timeoutMs - marginOf(timeoutMs);
+  return [
+    ...(failurePolicy === 'Ignore'
+      ? []
+      : [
+          remark(
+            'warning',
+            `${name} has failurePolicy ${failurePolicy}: no Pod in scope starts while no replica can be reached`,
+            'Set webhook.failurePolicy: Ignore. docs/install.md, "failurePolicy: Fail".',
+          ),
+        ]),
+    ...(reinvocationPolicy === 'IfNeeded'
+      ? []
+      : [
+          remark(
+            'warning',
+            `${name} has reinvocationPolicy ${reinvocationPolicy}: containers that other webhooks add later are not seen`,
+            'Set webhook.reinvocationPolicy: IfNeeded.',
+          ),
+        ]),
+    ...(left >= budgetMs
+      ? []
+      : [
+          remark(
+            'warning',
+            `${name} has timeoutSeconds ${timeoutSeconds}, of which ${left / 1000} s are left for a look-up: less than detection.budget, ${budgetMs / 1000} s`,
+            'Raise webhook.timeoutSeconds, or lower detection.budget.',
+          ),
+        ]),
+  ];
+}
+
+const remark = (status: Remark['status'], text: string, advice?: string): Remark => ({
+  status,
+  text,
+  ...(advice !== undefined && { advice: { text: advice } }),
+});

@@ -1,6 +1,6 @@
 import type { PodSeen } from '../../cluster/pod-seen.ts';
 import { counted, shellWord } from '../../util/text.ts';
-import { listed, type Outcome, type Remark, skipped, summarize, warning } from '../check.ts';
+import { failure, listed, type Outcome, type Remark, skipped, summarize } from '../check.ts';
 import type { BudgetSeen, DeploymentSeen } from '../view/view.ts';
 import { selects } from './scope.ts';
 
@@ -16,8 +16,29 @@ export interface ReplicasEvidence {
   readonly budgets: readonly BudgetSeen[];
 }
 
-/** Restarts from which on the check warns. */
-const MANY_RESTARTS = 3;
+/** Judges whether the Service has enough ready replicas, on more than one node. */
+export function judgeReplicas(evidence: ReplicasEvidence): Outcome {
+  const { service, hasSelector, deployments, pods } = evidence;
+  if (!hasSelector) return skipped(`Service ${service} chooses no Pods: its replicas are not known here`);
+  const data = {
+    service,
+    deployments: deployments.map(({ name, desired, ready, updated }) => ({ name, desired, ready, updated })),
+    pods: pods.map(({ name, ready, restarts, trouble, view }) => ({
+      name,
+      node: view.nodeName,
+      ready,
+      restarts,
+      trouble,
+    })),
+  };
+  if (deployments.length === 0 && pods.length === 0) {
+    const advice = [{ text: 'Install it again, or delete the registration of what was uninstalled.' }];
+    return failure(`nobody stands behind Service ${service}`, { data, advice });
+  }
+  const nodes = new Set(pods.filter((pod) => pod.ready).map(({ view }) => view.nodeName));
+  const fine = `${counted(pods.filter((pod) => pod.ready).length, 'replica')} ready on ${counted(nodes.size, 'node')}`;
+  return summarize([...judgeCounts(evidence), ...judgeSpread(evidence), ...judgeHealth(evidence)], fine, { data });
+}
 
 const commandFor = (service: string, rest: string): string =>
   `kubectl -n ${shellWord(service.split('/', 1)[0] ?? '')} ${rest}`;
@@ -77,6 +98,9 @@ function judgeSpread({ pods, budgets }: ReplicasEvidence): Remark[] {
   ];
 }
 
+/** Restarts from which on the check warns. */
+const MANY_RESTARTS = 3;
+
 function judgeHealth({ service, pods }: ReplicasEvidence): Remark[] {
   return pods
     .filter((pod) => pod.ready && (pod.restarts >= MANY_RESTARTS || pod.trouble.includes('OOMKilled')))
@@ -87,28 +111,4 @@ function judgeHealth({ service, pods }: ReplicasEvidence): Remark[] {
         ? { text: 'Raise resources.limits.memory.' }
         : { text: 'The log of its last run:', command: commandFor(service, 'logs --previous POD') },
     }));
-}
-
-/** Judges whether the Service has enough ready replicas, on more than one node. */
-export function judgeReplicas(evidence: ReplicasEvidence): Outcome {
-  const { service, hasSelector, deployments, pods } = evidence;
-  if (!hasSelector) return skipped(`Service ${service} chooses no Pods: its replicas are not known here`);
-  const data = {
-    service,
-    deployments: deployments.map(({ name, desired, ready, updated }) => ({ name, desired, ready, updated })),
-    pods: pods.map(({ name, ready, restarts, trouble, view }) => ({
-      name,
-      node: view.nodeName,
-      ready,
-      restarts,
-      trouble,
-    })),
-  };
-  if (deployments.length === 0 && pods.length === 0) {
-    const advice = [{ text: 'Install it again, or delete the registration of what was uninstalled.' }];
-    return { ...warning('', { data, advice }), status: 'failure', seen: `nobody stands behind Service ${service}` };
-  }
-  const nodes = new Set(pods.filter((pod) => pod.ready).map(({ view }) => view.nodeName));
-  const fine = `${counted(pods.filter((pod) => pod.ready).length, 'replica')} ready on ${counted(nodes.size, 'node')}`;
-  return summarize([...judgeCounts(evidence), ...judgeSpread(evidence), ...judgeHealth(evidence)], fine, { data });
 }

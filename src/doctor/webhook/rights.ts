@@ -12,6 +12,25 @@ export interface Need extends Right {
 
 type Settings = Pick<Config, 'cluster' | 'nodeLocal' | 'detection' | 'tls' | 'warmUp'>;
 
+/** Returns the rights that the configuration needs. `own` is the namespace that the webhook runs in. */
+export function rightsNeeded(config: Settings, own: string): Need[] {
+  const groups: Group[] = [
+    {
+      verbs: ['get', 'list', 'watch'],
+      of: { group: '', resource: 'namespaces' },
+      without: 'the labels of namespaces are not known, and their Pods left alone',
+      vital: true,
+    },
+    ...certificateNeeds(config, own),
+    ...storeNeeds(config),
+    ...warmUpNeeds(config, own),
+    ...factNeeds(config),
+  ];
+  return groups.flatMap(({ verbs, of, without, vital = false }) =>
+    verbs.map((verb) => ({ ...of, verb, without, vital })),
+  );
+}
+
 interface Group {
   readonly verbs: readonly string[];
   readonly of: Omit<Right, 'verb'>;
@@ -20,11 +39,6 @@ interface Group {
 }
 
 const REGISTRATIONS = { group: 'admissionregistration.k8s.io', resource: 'mutatingwebhookconfigurations' } as const;
-
-function split(namespacedName: string): { namespace: string; name: string } {
-  const [namespace = '', name = ''] = namespacedName.split('/', 2);
-  return { namespace, name };
-}
 
 function certificateNeeds({ tls }: Settings, own: string): Group[] {
   if (tls.mode !== 'self-managed') return [];
@@ -99,40 +113,14 @@ function factNeeds({ cluster, nodeLocal }: Settings): Group[] {
   ];
 }
 
-/** Returns the rights that the configuration needs. `own` is the namespace that the webhook runs in. */
-export function rightsNeeded(config: Settings, own: string): Need[] {
-  const groups: Group[] = [
-    {
-      verbs: ['get', 'list', 'watch'],
-      of: { group: '', resource: 'namespaces' },
-      without: 'the labels of namespaces are not known, and their Pods left alone',
-      vital: true,
-    },
-    ...certificateNeeds(config, own),
-    ...storeNeeds(config),
-    ...warmUpNeeds(config, own),
-    ...factNeeds(config),
-  ];
-  return groups.flatMap(({ verbs, of, without, vital = false }) =>
-    verbs.map((verb) => ({ ...of, verb, without, vital })),
-  );
-}
-
-/** Formats a right: `patch secrets libc-dns-webhook-ca in libc-dns`. */
-export function describeRight({ verb, group, resource, subresource, namespace, name }: Right): string {
-  const full = `${resource}${group === '' ? '' : `.${group}`}${subresource === undefined ? '' : `/${subresource}`}`;
-  return `${verb} ${full}${name === undefined ? '' : ` ${name}`}${namespace === undefined ? '' : ` in ${namespace}`}`;
+function split(namespacedName: string): { namespace: string; name: string } {
+  const [namespace = '', name = ''] = namespacedName.split('/', 2);
+  return { namespace, name };
 }
 
 const GRANT = {
   text: 'Apply the roles of the release again: helm upgrade with rbac.create, or certs/manifests/rbac.yaml.',
 };
-
-/** Joins rights on the same resource: `list, watch namespaces`. */
-function phrases(needs: readonly Need[]): string[] {
-  const things = Map.groupBy(needs, (need) => describeRight(need).slice(need.verb.length + 1));
-  return [...things].map(([thing, of]) => `${of.map(({ verb }) => verb).join(', ')} ${thing}`);
-}
 
 /** Judges whether the service account has the rights it needs. `user`: `system:serviceaccount:<namespace>:<name>`. */
 export function judgeRights(
@@ -147,4 +135,16 @@ export function judgeRights(
   const details = [...byLoss].map(([without, needs]) => `${listed(phrases(needs), 3)}: without it ${without}`);
   const judge = missing.some(({ vital }) => vital) ? failure : warning;
   return judge(`${who} lacks ${missing.length} of ${answers.length} rights`, { data, details, advice: [GRANT] });
+}
+
+/** Joins rights on the same resource: `list, watch namespaces`. */
+function phrases(needs: readonly Need[]): string[] {
+  const things = Map.groupBy(needs, (need) => describeRight(need).slice(need.verb.length + 1));
+  return [...things].map(([thing, of]) => `${of.map(({ verb }) => verb).join(', ')} ${thing}`);
+}
+
+/** Formats a right: `patch secrets libc-dns-webhook-ca in libc-dns`. */
+export function describeRight({ verb, group, resource, subresource, namespace, name }: Right): string {
+  const full = `${resource}${group === '' ? '' : `.${group}`}${subresource === undefined ? '' : `/${subresource}`}`;
+  return `${verb} ${full}${name === undefined ? '' : ` ${name}`}${namespace === undefined ? '' : ` in ${namespace}`}`;
 }
