@@ -41,7 +41,7 @@ export async function makeKeys(): Promise<Keys> {
   return { folder, certFile, keyFile, ca: cert, remove: () => rmSync(folder, { recursive: true }) };
 }
 
-export async function freePort(): Promise<number> {
+async function freePort(): Promise<number> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -3,9 +3,10 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 
 import packageJson from '../package.json' with { type: 'json' };
-import { composeDetector } from './app/detection.ts';
+import { openDetector } from './app/detection.ts';
 import type { Surroundings } from './app/join.ts';
-import { composeServer } from './app/serve.ts';
+import { openServer } from './app/serve.ts';
+import { personalReporter } from './app/join.ts';
 import { run } from './commands/program.ts';
 import type { Io } from './terminal/io.ts';
 import { replaceFile } from './util/files.ts';
@@ -70,19 +71,19 @@ process.exitCode = await run(process.argv.slice(2), {
   io,
   version: around.version,
   inCluster: around.inCluster,
-  openServer: (context) => composeServer(context, around),
+  openServer: (context) => openServer(context, around),
   openDetector: (config, { images }) =>
-    composeDetector(config, { ...around, warn, ...(images && { person: { images } }) }),
+    openDetector(config, { ...around, reporter: personalReporter(warn), ...(images && { person: { images } }) }),
   openCluster: async (flags) => {
-    const { composeAudit } = await import('./app/audit.ts');
-    return await composeAudit(flags, { ...around, warn });
+    const { openAudit } = await import('./app/audit.ts');
+    return await openAudit(flags, { ...around, warn });
   },
   writeFile: replaceFile,
   now: () => new Date(),
   openDoctor: async (context) => {
     // Loaded only here: the server starts faster without it.
-    const { composeDoctor } = await import('./app/doctor.ts');
-    return await composeDoctor(context, around);
+    const { openDoctor } = await import('./app/doctor.ts');
+    return await openDoctor(context, around);
   },
   collectGarbage,
   untilStopped,

@@ -4,9 +4,9 @@ import type { FastifyInstance } from 'fastify';
 export type WebhookApp = FastifyInstance<Server>;
 
 export interface DrainTimes {
-  /** Milliseconds without any request after which nobody is thought to call any more. */
+  /** Milliseconds without a request after which the server closes. */
   readonly quietMs: number;
-  /** Milliseconds after which the server closes whatever comes in. */
+  /** Milliseconds after which the server closes, even if requests still come. */
   readonly mostMs: number;
 }
 
@@ -17,15 +17,15 @@ export interface Drain {
   /** Its answer has been sent, or its caller has gone. */
   leave(): void;
   /**
-   * From here on every answer is to tell its caller to go elsewhere (`Connection: close`). Resolves when none has called for
-   * `quietMs`, or after `mostMs`.
+   * Starts to drain: from now on every answer must carry `Connection: close`. Resolves after `quietMs` without a request, or after
+   * `mostMs`.
    */
   start(): Promise<void>;
 }
 
 /**
- * Has a server leave without losing a request: API servers keep connections for 90 s and learn of a leaving endpoint
- * late, so a server that closes at once breaks calls that are on their way (knative.dev/pkg network/handlers/drain.go).
+ * Lets a server stop without losing a request. API servers keep connections for 90 s and learn late that an endpoint is going, so a
+ * server that closes at once breaks calls on their way (knative.dev/pkg network/handlers/drain.go).
  */
 export function createDrain({ quietMs, mostMs }: DrainTimes): Drain {
   let draining = false;
@@ -56,7 +56,7 @@ export function createDrain({ quietMs, mostMs }: DrainTimes): Drain {
           resolve();
         };
         const latest = setTimeout(done, mostMs);
-        // A process that was not given the processor has its timers first: what has come in meanwhile is read after them.
+        // A process that did not get the processor runs its timers first. Requests that came meanwhile are read after them.
         const onceRead = (): void => {
           read = setImmediate(done);
         };

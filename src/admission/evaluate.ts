@@ -1,7 +1,7 @@
 import type { Operation } from 'fast-json-patch';
 
 import { type PodRequest, podVerdicts, type PodVerdictsOptions } from '../detection/pod-verdicts.ts';
-import { decide, type DecideInput, precheck } from '../policy/decide.ts';
+import { decide, precheck } from '../policy/decide.ts';
 import type {
   ClusterFacts,
   Decision,
@@ -17,22 +17,19 @@ import { REASONS } from '../policy/reasons.ts';
 import type { Verdict } from '../policy/verdict.ts';
 import { kubeletResolvConf } from '../resolv-conf/kubelet.ts';
 import { patchFor } from './patch.ts';
-import type { Alike, AlikeMemory, LastDecision } from './template-cache.ts';
 
 interface EvaluatorOptions {
   readonly config: PolicyConfig;
-  /** Read anew for each Pod: the facts change. */
+  /** Called for each Pod: the facts change. */
   readonly cluster: () => ClusterFacts;
   readonly verdicts: PodVerdictsOptions;
-  /** Absent: each Pod is decided about anew. */
-  readonly memory?: AlikeMemory;
 }
 
 export interface Evaluation {
   readonly decision: Decision;
-  /** What is answered to the API server: empty in audit mode. */
+  /** Sent to the API server. Empty in audit mode. */
   readonly patch: readonly Operation[];
-  /** Made when it is asked for, which the webhook never does. */
+  /** Computed by the call. The webhook never calls it. */
   readonly resolvConf: () => ResolvConfs;
 }
 
@@ -47,21 +44,34 @@ type Terms = Omit<PodRequest, 'namespace'>;
 /** Decides for one Pod or Pod template, looking its images up within the budget. Never rejects for what a Pod holds. */
 export type Evaluate = (object: unknown, namespace: NamespaceView, terms: Terms) => Evaluation | Promise<Evaluation>;
 
-/** The same in two steps, for whoever meets Pods again. */
-export interface Evaluator {
-  /** What of a Pod a decision is made from; an error where it is not well formed. */
-  read(object: unknown, namespace: NamespaceView): Alike | MalformedPodError;
-  /** The same of Pods that were read before. */
-  again(alike: Alike, namespace: NamespaceView): Alike;
-  evaluate(pod: Alike | MalformedPodError, namespace: NamespaceView, terms: Terms): Evaluation | Promise<Evaluation>;
+/** A Pod to decide for, and what the decision comes from besides the verdicts. */
+export interface Subject {
+  /** The Pod, or those parts of it that its patch depends on. */
+  readonly object: unknown;
+  readonly pod: PodView;
+  readonly namespace: NamespaceView;
+  readonly facts: ClusterFacts;
+}
+
+/** The steps of an evaluation. */
+export interface Evaluator<S extends Subject = Subject> {
+  /** Returns what is known of the cluster now. */
+  facts(): ClusterFacts;
+  /** Throws {@link MalformedPodError}. */
+  read(object: unknown, namespace: NamespaceView): S;
+  /** Decides without verdicts; undefined if they are needed. */
+  precheck(subject: S): Evaluation | undefined;
+  /** Returns a verdict for each container: at once if all are known, else within the budget. */
+  verdicts(subject: S, terms: Terms): readonly Verdict[] | Promise<readonly Verdict[]>;
+  decide(subject: S, verdicts: readonly Verdict[]): Evaluation;
 }
 
 const EMPTY: ResolvConf = { servers: [], searches: [], options: [] };
 
-function kubeletFor(pod: PodView, namespace: string, cluster: ClusterFacts): ResolvConf {
-  const node = { servers: [], searches: cluster.nodeSearches, options: [] };
-  const kubelet = { clusterDns: cluster.dns, clusterDomain: cluster.domain, node };
-  return kubeletResolvConf(kubelet, { name: '', namespace, ...pod }).resolvConf;
+function kubeletFor(pod: PodView, { namespace, facts }: Subject): ResolvConf {
+  const node = { servers: [], searches: facts.nodeSearches, options: [] };
+  const kubelet = { clusterDns: facts.dns, clusterDomain: facts.domain, node };
+  return kubeletResolvConf(kubelet, { name: '', namespace: namespace.name, ...pod }).resolvConf;
 }
 
 function changed(pod: PodView, change: DnsChange): PodView {
@@ -79,113 +89,66 @@ function malformed(error: MalformedPodError): Evaluation {
   return { decision, patch: [], resolvConf: () => ({ before: EMPTY, after: EMPTY }) };
 }
 
-/** What a function returns, made once and not before it is asked for. */
+/** Calls `make` once, when its value is first asked for. */
 function lazily<T>(make: () => T): () => T {
   let made: { readonly value: T } | undefined;
   return () => (made ??= { value: make() }).value;
 }
 
-type Known = Omit<DecideInput, 'verdicts' | 'kubelet'>;
-
-function wellFormed(read: () => Alike): Alike | MalformedPodError {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof MalformedPodError) return error;
-    throw error;
-  }
-}
-
-const sameVerdict = (a: Verdict, b: Verdict | undefined): boolean =>
-  a === b ||
-  (a.resolver === b?.resolver &&
-    a.libc === b.libc &&
-    a.evidence.source === b.evidence.source &&
-    a.evidence.detail === b.evidence.detail &&
-    a.evidence.confidence === b.evidence.confidence);
-
-function sameVerdicts(before: readonly Verdict[] | undefined, now: readonly Verdict[]): boolean {
-  return before?.length === now.length && before.every((verdict, index) => sameVerdict(verdict, now[index]));
-}
-
 /** An evaluation without accessors: V8 makes a hidden class for each object with one, which lives until a full collection. */
-function evaluationOf(known: Known, decision: Decision, object: unknown): Evaluation {
-  const { pod, namespace, cluster } = known;
+function evaluationOf(subject: Subject, decision: Decision): Evaluation {
+  const { object, pod } = subject;
   const { change } = decision;
   return {
     decision,
     patch: patchFor(object, decision),
     resolvConf: () => {
-      const before = kubeletFor(pod, namespace.name, cluster);
-      const after = change === undefined ? before : kubeletFor(changed(pod, change), namespace.name, cluster);
+      const before = kubeletFor(pod, subject);
+      const after = change === undefined ? before : kubeletFor(changed(pod, change), subject);
       return { before, after };
     },
   };
 }
 
-/**
- * Milliseconds for which Pods that are alike get what the last one got: a Deployment's come in bursts. Only where that was known
- * at once, so that nobody is given an answer that somebody else did not wait for.
- */
-const BURST_MS = 1000;
-
-interface Asked {
-  readonly alike: Alike;
-  readonly known: Known;
-  readonly verdicts: readonly Verdict[];
-  /** None of the verdicts had to be waited for. */
-  readonly atOnce: boolean;
-}
-
-/** What was decided for a Pod and for its template, from the same facts. */
-const decidedBefore = ({ last, template }: Alike, facts: ClusterFacts): LastDecision[] =>
-  [last, template?.last].filter((one) => one !== undefined).filter((one) => one.facts === facts);
-
-function keep(alike: Alike, last: LastDecision): Evaluation {
-  alike.last = last;
-  if (alike.template !== undefined) alike.template.last = last;
-  return last.evaluation;
-}
-
-function decideAbout({ alike, known, verdicts, atOnce }: Asked, memory: AlikeMemory | undefined): Evaluation {
-  const { pod, namespace, cluster: facts } = known;
-  const last = decidedBefore(alike, facts).find((one) => sameVerdicts(one.verdicts, verdicts));
-  const kubelet = lazily(() => kubeletFor(pod, namespace.name, facts));
-  const evaluation = last?.evaluation ?? evaluationOf(known, decide({ ...known, verdicts, kubelet }), alike.object);
-  const until = atOnce && memory !== undefined && { until: memory.now() + BURST_MS };
-  return keep(alike, { facts, verdicts, evaluation, ...until });
-}
-
-/** What was decided for Pods that are alike, where nothing has to be asked to know that it still holds. */
-function stillHolds(alike: Alike, facts: ClusterFacts, memory: AlikeMemory | undefined): Evaluation | undefined {
-  if (memory === undefined) return undefined;
-  const { last } = alike;
-  if (last?.facts === facts && last.until !== undefined && memory.now() < last.until) return last.evaluation;
-  return decidedBefore(alike, facts).find(({ verdicts }) => verdicts === undefined)?.evaluation;
-}
-
-/** Puts policy, detection and the kubelet's rules together: what the webhook and the command line both answer with. */
-export function createEvaluator({ config, cluster, verdicts, memory }: EvaluatorOptions): Evaluator {
+/** Puts policy, detection and the kubelet's rules together. Remembers nothing. */
+export function createEvaluator({ config, cluster, verdicts }: EvaluatorOptions): Evaluator {
   return {
-    read: (object, namespace) => wellFormed(() => memory?.of(object, namespace) ?? { object, pod: readPod(object) }),
-    again: (alike, namespace) => memory?.again(alike, namespace) ?? alike,
-    evaluate(alike, namespace, terms) {
-      if (alike instanceof MalformedPodError) return malformed(alike);
-      const facts = cluster();
-      const holds = stillHolds(alike, facts, memory);
-      if (holds !== undefined) return holds;
-      const known = { pod: alike.pod, namespace, cluster: facts, config };
-      const early = precheck(known);
-      if (early !== undefined) return keep(alike, { facts, evaluation: evaluationOf(known, early, alike.object) });
-      const found = podVerdicts(alike.pod, { ...terms, namespace: namespace.name }, verdicts);
-      if (!(found instanceof Promise)) return decideAbout({ alike, known, verdicts: found, atOnce: true }, memory);
-      return found.then((given) => decideAbout({ alike, known, verdicts: given, atOnce: false }, memory));
+    facts: cluster,
+    read: (object, namespace) => ({ object, pod: readPod(object), namespace, facts: cluster() }),
+    precheck(subject) {
+      const { pod, namespace, facts } = subject;
+      const early = precheck({ pod, namespace, cluster: facts, config });
+      return early && evaluationOf(subject, early);
+    },
+    verdicts: ({ pod, namespace }, terms) => podVerdicts(pod, { ...terms, namespace: namespace.name }, verdicts),
+    decide(subject, found) {
+      const { pod, namespace, facts } = subject;
+      const kubelet = lazily(() => kubeletFor(pod, subject));
+      return evaluationOf(subject, decide({ pod, namespace, cluster: facts, config, verdicts: found, kubelet }));
     },
   };
 }
 
-/** In one step. */
-export function createEvaluate(options: EvaluatorOptions): Evaluate {
-  const evaluator = createEvaluator(options);
-  return (object, namespace, terms) => evaluator.evaluate(evaluator.read(object, namespace), namespace, terms);
+/** Takes all steps of an evaluator. Returns no promise if nothing has to be waited for. */
+export function evaluateBy<S extends Subject>(evaluator: Evaluator<S>): Evaluate {
+  const read = (object: unknown, namespace: NamespaceView): S | MalformedPodError => {
+    try {
+      return evaluator.read(object, namespace);
+    } catch (error) {
+      if (error instanceof MalformedPodError) return error;
+      throw error;
+    }
+  };
+  return (object, namespace, terms) => {
+    const subject = read(object, namespace);
+    if (subject instanceof MalformedPodError) return malformed(subject);
+    const early = evaluator.precheck(subject);
+    if (early !== undefined) return early;
+    const found = evaluator.verdicts(subject, terms);
+    if (!(found instanceof Promise)) return evaluator.decide(subject, found);
+    return found.then((verdicts) => evaluator.decide(subject, verdicts));
+  };
 }
+
+/** What the command line decides with: each Pod anew. */
+export const createEvaluate = (options: EvaluatorOptions): Evaluate => evaluateBy(createEvaluator(options));

@@ -3,21 +3,21 @@ import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
 
 interface ConnectionLimits {
-  /** On which no request has come. API servers send one at once, or keep a few that they opened ahead. */
+  /** Connections without a request so far. API servers send one at once, or keep a few connections that they opened ahead. */
   readonly unused: number;
-  /** All of them. Beyond, new ones are dropped: those that API servers hold go on. */
+  /** All connections. Beyond this, new ones are dropped and the ones that API servers hold go on. */
   readonly all: number;
 }
 
-/** A connection costs about 65 KB, and twice that once memory is in pieces: these stay within 512 MB. */
+/** A connection costs about 65 KB, and twice that with fragmented memory: these limits stay within 512 MB. */
 const LIMITS: ConnectionLimits = { unused: 2000, all: 3000 };
 
 /**
- * Keeps connections that nobody uses from taking the memory or the place of others: of too many the oldest is closed. Returns
- * what is to be called with the connection of each request.
+ * Closes the oldest unused connection when there are too many, so that unused ones take neither the memory nor the place of others.
+ * Call the returned function with the connection of each request.
  */
 export function limitConnections(server: Server, limits: ConnectionLimits = LIMITS): (used: Socket) => void {
-  // In the order in which they came.
+  // A Set keeps the order of arrival.
   const unused = new Set<Socket>();
   server.maxConnections = limits.all;
   server.on('secureConnection', (socket) => {
@@ -31,17 +31,18 @@ export function limitConnections(server: Server, limits: ConnectionLimits = LIMI
   return (used) => void unused.delete(used);
 }
 
-/** Bytes of bodies that are read or answered at once: nine of the largest, or 20,000 ordinary Pods. */
+/** Bytes of bodies under way at once: nine of the largest, or 20,000 ordinary Pods. */
 const MOST_BYTES = 64 * 1024 * 1024;
 
-/** How many bytes of bodies may be under way: whoever reaches the port could else fill the memory with bodies that never end. */
+/** Limits the bytes of bodies under way. Otherwise any caller could fill the memory with bodies that never end. */
 interface BodyBudget {
-  /** The bytes that a request is counted with, by its headers; undefined where there is no room for them. */
+  /** Returns the bytes that a request counts for, by its headers; undefined if there is no room for them. */
   take(headers: IncomingHttpHeaders): number | undefined;
+  /** Returns what {@link take} gave. */
   give(bytes: number): void;
 }
 
-/** `largest`: of one body, which is what a body of unknown length counts. */
+/** `largest`: bytes of the largest body. A body of unknown length counts for as many. */
 export function createBodyBudget(largest: number): BodyBudget {
   let taken = 0;
   return {

@@ -8,44 +8,57 @@ import type { LineLog } from '../telemetry/log-limits.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { beforeAbort } from '../util/abort.ts';
 import { asObject } from '../util/json.ts';
-import type { Evaluation, Evaluator } from './evaluate.ts';
-import { createKnownReviews, type KnownReviews, type PodCreation } from './known-reviews.ts';
+import { evaluateBy, type Evaluate, type Evaluation, type Evaluator } from './evaluate.ts';
 import { type AdmissionRequest, isPodCreation, parseReview, prepareResponse } from './review.ts';
+import { createTemplateCache } from './template-cache.ts';
 
-/** Where a namespace's labels come from. Owned here; `kubernetes/` reads them from the API. */
+/** Where a namespace's labels come from. `cluster/` reads them from the API. */
 export interface Namespaces {
-  /** Rejects where they cannot be read. */
+  /** Rejects if they cannot be read. */
   get(name: string): NamespaceView | Promise<NamespaceView>;
 }
 
 export interface MutateOptions {
+  /** `createMutate` remembers what it decides for the Pods of a template. */
   readonly evaluator: Evaluator;
   readonly namespaces: Namespaces;
   /** Milliseconds. */
   readonly budget: number;
-  /** Tell the user what was decided, not only what is wrong with an annotation. */
+  /** Whether to tell the user what was decided, not only what is wrong with an annotation. */
   readonly warnings: boolean;
   readonly metrics: Metrics;
   readonly log: LineLog;
-  /** Told of each decision on a Pod that is created in earnest. Must return at once and never throw. Absent: nobody is. */
+  /** Called for each decision on a Pod, dry runs aside. Must return at once and never throw. */
   readonly onDecided?: (told: ToldDecision) => void;
 }
 
 const MOST_LOGGED = 8;
 const MOST_MESSAGE = 1000;
-/** No name of Kubernetes is longer (RFC 1123 subdomain). A caller that is no API server may send any. */
+/** No name in Kubernetes is longer (RFC 1123 subdomain), but any caller may send a review. */
 const MOST_NAME = 253;
-/** Milliseconds after the budget from which on an answer counts as late. */
+/** Milliseconds beyond the budget after which an answer counts as late. */
 const LATE_MS = 100;
 
-/** `object.metadata.namespace` may be empty at admission: the request's own is right. */
-const namespaceOf = (request: AdmissionRequest): string => (request.namespace ?? '').slice(0, MOST_NAME);
+/** A Pod that is to be created. */
+interface Creation {
+  readonly uid: string;
+  readonly object: unknown;
+  readonly namespace: string;
+  /** Its name, or what it is generated from. */
+  readonly pod: string;
+  readonly dryRun: boolean;
+  /** `metadata.ownerReferences`, as the request has them. */
+  readonly owners: unknown;
+}
 
-function podCreation(request: AdmissionRequest): PodCreation {
-  const { name, generateName, ownerReferences: owners } = asObject(asObject(request.object)['metadata']);
+function creationOf({ uid, object, ...request }: AdmissionRequest): Creation {
+  const { name, generateName, ownerReferences: owners } = asObject(asObject(object)['metadata']);
   const pod = request.name || name || generateName;
   return {
-    namespace: namespaceOf(request),
+    uid,
+    object,
+    // `object.metadata.namespace` may be empty at admission.
+    namespace: (request.namespace ?? '').slice(0, MOST_NAME),
     pod: typeof pod === 'string' ? pod.slice(0, MOST_NAME) : '',
     dryRun: request.dryRun === true,
     owners,
@@ -65,7 +78,7 @@ function resolverCounts(decision: Decision): Record<string, number> {
   return counts;
 }
 
-/** Why we say so, for the first containers: a log line stays short whatever a Pod holds. */
+/** Returns the evidence by container, of the first few: a log line stays short whatever a Pod holds. */
 function evidence(decision: Decision): Record<string, string> {
   const named = decision.containers.slice(0, MOST_LOGGED);
   return Object.fromEntries(
@@ -79,15 +92,15 @@ async function inTime(found: Promise<NamespaceView>, name: string, budget: numbe
   return view;
 }
 
-/** What is said of an evaluation: the same for all Pods that got it. */
-interface Said {
+/** How an evaluation is reported: the same for all Pods that got it. */
+interface Report {
   readonly fields: object;
   readonly message: string;
   readonly count: (seconds: number) => void;
   readonly response: (uid: string) => string;
 }
 
-function sayingOf({ decision, patch }: Decided, { warnings: tell, metrics }: MutateOptions): Said {
+function reportOf({ decision, patch }: Decided, { warnings: tell, metrics }: MutateOptions): Report {
   const { mode, reason, remedy, containers } = decision;
   const message = decision.message.slice(0, MOST_MESSAGE);
   const auditAnnotations = { mode, decision: encodeDecision(reason, remedy, containers), message };
@@ -103,11 +116,16 @@ function sayingOf({ decision, patch }: Decided, { warnings: tell, metrics }: Mut
 
 type Decided = Pick<Evaluation, 'decision' | 'patch'> & { readonly unreadable?: unknown };
 
-/** A namespace that cannot be read may have said `off` or `audit`: no Pod of it is changed. */
+/** Leaves the Pod alone: a namespace that cannot be read may be labelled `off` or `audit`. */
 function namespaceUnknown(unreadable: unknown): Decided {
   const reason = 'NamespaceUnknown';
   const decision = { mode: 'off', reason, message: REASONS[reason], remedy: [], containers: [], warnings: [] } as const;
   return { decision, patch: [], unreadable };
+}
+
+interface Deciding {
+  readonly evaluate: Evaluate;
+  readonly namespaces: Namespaces;
 }
 
 async function decideInTime(
@@ -126,22 +144,13 @@ async function decideInTime(
   return await decide(namespace, budget - (performance.now() - started));
 }
 
-/** A Pod that is to be created. */
-interface Creation {
-  readonly uid: string;
-  readonly request: PodCreation;
-  /** `atOnce`: nothing was waited for, so that the body is still there. */
-  readonly read: (namespace: NamespaceView, atOnce: boolean) => ReturnType<Evaluator['read']>;
-}
-
-/** At once where nothing has to be waited for, as for nearly all Pods: each promise costs some of a known Pod's time. */
-function decidePod({ request, read }: Creation, budget: number, options: MutateOptions): Decided | Promise<Decided> {
-  const { namespace: name, dryRun } = request;
+/** Returns no promise if nothing has to be waited for, as for nearly all Pods. */
+function decidePod(creation: Creation, budget: number, options: Deciding): Decided | Promise<Decided> {
+  const { object, namespace: name, dryRun } = creation;
   const found = options.namespaces.get(name);
-  const atOnce = !(found instanceof Promise);
   const decide = (namespace: NamespaceView, budgetMs: number): Decided | Promise<Decided> =>
-    options.evaluator.evaluate(read(namespace, atOnce), namespace, { budgetMs, dryRun });
-  return atOnce ? decide(found, budget) : decideInTime(found, name, budget, decide);
+    options.evaluate(object, namespace, { budgetMs, dryRun });
+  return found instanceof Promise ? decideInTime(found, name, budget, decide) : decide(found, budget);
 }
 
 function levelOf({ decision, unreadable }: Decided): 'debug' | 'info' | 'warn' {
@@ -155,22 +164,18 @@ interface Answering {
   readonly started: number;
   /** Milliseconds. */
   readonly budget: number;
-  readonly said: (decided: Decided) => Said;
   readonly trace: string | undefined;
+  readonly reportOf: (decided: Decided) => Report;
 }
 
-/** Tells everybody of a decision, and the API server last. */
-function answerPod(
-  { creation, started, budget, said, trace }: Answering,
-  decided: Decided,
-  options: MutateOptions,
-): string {
+/** Counts and logs a decision, and returns the answer to the API server. */
+function answerPod(answering: Answering, decided: Decided, options: MutateOptions): string {
+  const { creation, started, budget, trace } = answering;
   const { decision, unreadable } = decided;
   const duration = performance.now() - started;
-  const { uid, request } = creation;
-  const { namespace, pod, dryRun, owners } = request;
+  const { uid, namespace, pod, dryRun, owners } = creation;
   if (!dryRun) options.onDecided?.({ owners, namespace, decision });
-  const { fields, message, count, response } = said(decided);
+  const { fields, message, count, response } = answering.reportOf(decided);
   count(duration / 1000);
   if (duration > budget + LATE_MS) options.metrics.service.late();
   const level = levelOf(decided);
@@ -186,84 +191,66 @@ function answerPod(
   return response(uid);
 }
 
-/** A request to create a Pod, known by its text or parsed; the uid of a request for anything else. Throws `ReviewError`. */
-function readCreation(body: Buffer, known: KnownReviews, evaluator: Evaluator): Creation | { readonly other: string } {
-  const found = known.find(body);
-  if (found !== undefined) {
-    const { uid, request, alike } = found;
-    return { uid, request, read: (namespace) => evaluator.again(alike, namespace) };
-  }
-  const review = parseReview(body);
-  const { uid, object } = review;
-  if (!isPodCreation(review)) return { other: uid };
-  const request = podCreation(review);
-  const read: Creation['read'] = (namespace, atOnce) => {
-    const alike = evaluator.read(object, namespace);
-    if (atOnce && !(alike instanceof Error)) known.keep(body, uid, { request, alike });
-    return alike;
-  };
-  return { uid, request, read };
-}
-
 /**
- * Answers one AdmissionReview with the text of another: `allowed: true` whatever happens inside. Throws `ReviewError` where the
- * body is not an AdmissionReview v1. `elapsed`: milliseconds since the request came in. `trace`: the id of its trace.
+ * Answers one AdmissionReview with the text of another: `allowed: true` whatever happens inside. Throws `ReviewError` if the body is
+ * not an AdmissionReview v1. `elapsed`: milliseconds since the request came in. `trace`: the id of its trace.
  */
 export type Mutate = (body: Buffer, query: unknown, elapsed: number, trace?: string) => string | Promise<string>;
 
 export function createMutate(options: MutateOptions): Mutate {
-  const sayings = new WeakMap<Decided, Said>();
-  const said = (decided: Decided): Said => {
-    let saying = sayings.get(decided);
-    if (saying === undefined) sayings.set(decided, (saying = sayingOf(decided, options)));
-    return saying;
+  const reports = new WeakMap<Decided, Report>();
+  const rememberedReport = (decided: Decided): Report => {
+    let report = reports.get(decided);
+    if (report === undefined) reports.set(decided, (report = reportOf(decided, options)));
+    return report;
   };
   const lookupBudget = createLookupBudget(options.budget);
-  const known = createKnownReviews(() => performance.now());
-  const otherRequest = { mode: 'off', decision: encodeDecision('NotPodCreation', [], []) };
-  const passedBy = prepareResponse({ patch: [], auditAnnotations: otherRequest, warnings: [] });
+  const deciding = {
+    evaluate: evaluateBy(createTemplateCache(options.evaluator)),
+    namespaces: options.namespaces,
+  };
+  const notPodCreation = { mode: 'off', decision: encodeDecision('NotPodCreation', [], []) };
+  const passedBy = prepareResponse({ patch: [], auditAnnotations: notPodCreation, warnings: [] });
   const admitted = prepareResponse({ patch: [], warnings: [] });
-  const asItIs = ({ uid, request: { namespace } }: Creation, error: unknown): string => {
+  const unchanged = ({ uid, namespace }: Creation, error: unknown): string => {
     options.metrics.failed();
     options.log.line('error')?.error({ err: error, uid, namespace }, 'the Pod is admitted as it is');
     return admitted(uid);
   };
   return (body, query, elapsed, trace) => {
-    const creation = readCreation(body, known, options.evaluator);
-    if ('other' in creation) {
+    const request = parseReview(body);
+    if (!isPodCreation(request)) {
       options.metrics.passedBy();
-      return passedBy(creation.other);
+      return passedBy(request.uid);
     }
+    const creation = creationOf(request);
     try {
       const budget = lookupBudget(query, elapsed);
-      const answering = { creation, budget, started: performance.now(), said, trace };
-      const decided = decidePod(creation, budget, options);
+      const answering = { creation, started: performance.now(), budget, trace, reportOf: rememberedReport };
+      const decided = decidePod(creation, budget, deciding);
       if (!(decided instanceof Promise)) return answerPod(answering, decided, options);
       return decided
         .then((one) => answerPod(answering, one, options))
-        .catch((error: unknown) => asItIs(creation, error));
+        .catch((error: unknown) => unchanged(creation, error));
     } catch (error) {
-      return asItIs(creation, error);
+      return unchanged(creation, error);
     }
   };
 }
 
-/** Kept back for the way to the API server and for the answer itself: a quarter, at most half a second. */
+/** Returns the milliseconds kept for the answer and its way to the API server: a quarter of `timeout`, at most half a second. */
 const margin = (timeout: number): number => Math.min(500, timeout / 4);
 
-/** Milliseconds a look-up may take. `elapsed`: milliseconds since the request came in. */
+/** Returns the milliseconds that a look-up may take. `elapsed`: milliseconds since the request came in. */
 type LookupBudget = (query: unknown, elapsed: number) => number;
 
-/**
- * The configured budget (milliseconds), or less where the API server's own deadline, which it puts into the URL
- * (`/mutate?timeout=5s`), leaves less.
- */
+/** Takes the configured budget (milliseconds), or less if the API server's deadline in the URL leaves less (`/mutate?timeout=5s`). */
 function createLookupBudget(configured: number): LookupBudget {
   const allowedBy = (text: unknown): number => {
     const timeout = typeof text === 'string' ? parseDuration(text) : undefined;
     return timeout === undefined ? configured : Math.min(configured, timeout - margin(timeout));
   };
-  // An API server says the same each time.
+  // An API server sends the same text each time.
   let last: { readonly text: unknown; readonly allowed: number } = { text: undefined, allowed: configured };
   return (query, elapsed) => {
     const text = typeof query === 'object' && query !== null && 'timeout' in query ? query.timeout : undefined;
@@ -274,7 +261,7 @@ function createLookupBudget(configured: number): LookupBudget {
 
 const TRACE_PARENT = /^[\da-f]{2}-(?!0{32})([\da-f]{32})-[\da-f]{16}-/;
 
-/** The trace's id of a `traceparent` header (W3C Trace Context 3.2.2), which an API server sends where it traces requests. */
+/** Returns the trace id of a `traceparent` header (W3C Trace Context 3.2.2). API servers that trace requests send one. */
 export function traceIdOf(header: string | readonly string[] | undefined): string | undefined {
   return typeof header === 'string' ? TRACE_PARENT.exec(header)?.[1] : undefined;
 }

@@ -7,10 +7,10 @@ import { asObject, isObject, type Json } from '../util/json.ts';
 /** core/v1 TotalAnnotationSizeLimitB: with more the API server refuses the Pod. */
 const ANNOTATIONS_LIMIT = 256 * 1024;
 
-/** As a JSON Pointer has it (RFC 6901). */
+/** A JSON Pointer (RFC 6901). */
 const DECISION_PATH = `/metadata/annotations/${DECISION_ANNOTATION.replaceAll('/', '~1')}`;
 
-/** Puts `value` under `key` of what stands at `path`. */
+/** Sets `key` of the object at `path` to `value`. */
 function put(parent: Json, path: string, key: string, value: unknown): Operation {
   return { op: key in parent ? 'replace' : 'add', path: `${path}/${key}`, value };
 }
@@ -45,7 +45,7 @@ function fits(annotations: Json, decision: string): boolean {
   return total <= ANNOTATIONS_LIMIT;
 }
 
-/** Sets our annotation, unless that would make the Pod's annotations too large for the API server. */
+/** Sets our annotation, unless the Pod's annotations would get too large for the API server. */
 function annotationOperations(pod: Json, decision: Decision): Operation[] {
   const value = encodeDecision(decision.reason, decision.remedy, decision.containers);
   const { metadata } = pod;
@@ -58,8 +58,8 @@ function annotationOperations(pod: Json, decision: Decision): Operation[] {
 }
 
 /**
- * The JSON Patch (RFC 6902) that carries out a decision on a Pod or Pod template: nothing but `/spec/dnsPolicy`,
- * `/spec/dnsConfig` and our own annotation. Empty where nothing is to be changed, and in audit mode.
+ * Returns the JSON Patch (RFC 6902) that applies a decision to a Pod or Pod template. It touches nothing but `/spec/dnsPolicy`,
+ * `/spec/dnsConfig` and our own annotation. Empty if nothing changes, and in audit mode.
  */
 export function patchFor(object: unknown, decision: Decision): Operation[] {
   const { change } = decision;

@@ -4,11 +4,11 @@ import type { Metrics } from '../telemetry/metrics.ts';
 
 interface ProbesOptions {
   readonly metrics: Metrics;
-  /** Why the server is not ready; undefined where it is. */
+  /** Returns why the server is not ready; undefined if it is. */
   readonly notReady: () => string | undefined;
 }
 
-/** `GET /livez /readyz /metrics` in plain HTTP, for the kubelet and Prometheus. */
+/** Serves `GET /livez /readyz /metrics` over plain HTTP, for the kubelet and Prometheus. */
 export function createProbes({ metrics, notReady }: ProbesOptions): FastifyInstance {
   const app = Fastify({ logger: false, keepAliveTimeout: 100_000, requestTimeout: 10_000, bodyLimit: 1024 });
   app.get('/livez', async () => 'ok\n');

@@ -1,4 +1,3 @@
-import { errorCodes, type FastifyContentTypeParser } from 'fastify';
 import { z } from 'zod';
 
 import { isObject } from '../util/json.ts';
@@ -22,7 +21,7 @@ const reviewSchema = z.object({
 
 export type AdmissionRequest = z.output<typeof reviewSchema>['request'];
 
-/** The body is not an AdmissionReview v1 that can be answered; the message says what is wrong with it. */
+/** Thrown if the body is not an AdmissionReview v1. The message says what is wrong with it. */
 export class ReviewError extends Error {
   override readonly name = 'ReviewError';
   readonly code = 'bad-review';
@@ -34,7 +33,7 @@ const isText = (value: unknown): boolean => typeof value === 'string';
 const mayBe = (type: 'string' | 'boolean', value: unknown): boolean =>
   value === undefined || value === null || typeof value === type;
 
-/** Whether the schema takes it. Nearly all are taken, and zod costs more than it takes to see that; what is wrong zod tells. */
+/** Reports whether the schema accepts it: faster than zod, which is asked only what is wrong. */
 function isRequest(request: unknown): request is AdmissionRequest {
   if (!isObject(request) || !isObject(request['resource'])) return false;
   const { uid, resource, operation, name, namespace, subResource, dryRun } = request;
@@ -44,7 +43,7 @@ function isRequest(request: unknown): request is AdmissionRequest {
   return isNamed && isOfResource && isText(operation) && optional && mayBe('boolean', dryRun);
 }
 
-/** The request of an AdmissionReview v1. Throws {@link ReviewError} for anything else. */
+/** Returns the request of an AdmissionReview v1. Throws {@link ReviewError} for anything else. */
 export function readReview(body: unknown): AdmissionRequest {
   if (isObject(body) && body['apiVersion'] === 'admission.k8s.io/v1' && body['kind'] === 'AdmissionReview') {
     const { request } = body;
@@ -56,7 +55,7 @@ export function readReview(body: unknown): AdmissionRequest {
   throw new ReviewError(`expected an AdmissionReview of admission.k8s.io/v1: ${issues.join('; ')}`);
 }
 
-function wholeOf(body: Buffer): unknown {
+function parseWhole(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString());
   } catch (error) {
@@ -68,24 +67,24 @@ function parsed(body: Buffer): unknown {
   try {
     return JSON.parse(withoutManagedFields(body));
   } catch {
-    return wholeOf(body);
+    return parseWhole(body);
   }
 }
 
 /**
- * The request of an AdmissionReview v1, from the bytes of a body: its Pod without `managedFields`. Throws {@link ReviewError} for
- * anything else.
+ * Returns the request of an AdmissionReview v1 from the bytes of a body, the Pod without its `managedFields`. Throws
+ * {@link ReviewError} for anything else.
  */
 export const parseReview = (body: Buffer): AdmissionRequest => readReview(parsed(body));
 
-/** Whether the request is one that Pods' DNS settings can be set in: CREATE of pods, no subresource. */
+/** Reports whether the request creates a Pod: CREATE of pods, no subresource. DNS settings can be set in no other. */
 export function isPodCreation(request: AdmissionRequest): boolean {
   const { group, version, resource } = request.resource;
   const pods = group === '' && version === 'v1' && resource === 'pods' && !request.subResource;
   return pods && request.operation === 'CREATE';
 }
 
-/** The response of an AdmissionReview v1, all but its `uid`. A Pod is never refused: `allowed` is always true. */
+/** The response of an AdmissionReview v1 without its `uid`. No Pod is ever refused: `allowed` is always true. */
 interface ResponseBody {
   readonly allowed: true;
   readonly patchType?: 'JSONPatch';
@@ -101,11 +100,11 @@ interface Answer {
   readonly warnings: readonly string[];
 }
 
-/** The API server cuts warnings at 256 characters, and all of them at 4096; ours begin with our name. */
+/** The API server cuts a warning at 256 characters and all of them at 4096. Ours begin with our name. */
 const WARNING_LENGTH = 245;
 const MOST_WARNINGS = 10;
 
-/** The text of an AdmissionReview v1 response to requests that get the same answer, all but their `uid` made beforehand. */
+/** Prepares the text of an AdmissionReview v1 response for all requests that get the same answer. Call the result with each `uid`. */
 export function prepareResponse({ patch, auditAnnotations, warnings }: Answer): (uid: string) => string {
   const body: ResponseBody = {
     allowed: true,
@@ -123,20 +122,20 @@ export function prepareResponse({ patch, auditAnnotations, warnings }: Answer): 
     `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":${JSON.stringify(uid)}${rest}`;
 }
 
-/** Who has set which field: many small objects, which cost a parser more than their length, and nobody reads them. */
+/** Managed fields say who set which field. They are many small objects that are slow to parse, and nothing here reads them. */
 const MANAGED_FIELDS = Buffer.from(',"managedFields":[');
 
 const code = (character: string): number => character.charCodeAt(0);
 const [QUOTE, BACKSLASH] = [code('"'), code('\\')];
 const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [code('['), code(']'), code('{'), code('}')];
 
-/** Where the string ends that begins before `at`: at its quote, or at the end of the body. */
+/** Returns the place of the quote that ends the string at `at`, or the end of the body. */
 function endOfString(body: Buffer, at: number): number {
   while (at < body.length && body[at] !== QUOTE) at += body[at] === BACKSLASH ? 2 : 1;
   return at;
 }
 
-/** What follows the list that begins at `from`; undefined where it does not end. */
+/** Returns the place after the list that begins at `from`; undefined if the list does not end. */
 function afterList(body: Buffer, from: number): number | undefined {
   let depth = 0;
   for (let at = from; at < body.length; at += 1) {
@@ -150,37 +149,12 @@ function afterList(body: Buffer, from: number): number | undefined {
 }
 
 /**
- * The text of a review but for the first list called `managedFields`: the Pod's, or one of the caller's `extra`; nothing of that
- * name is read. A quote after a comma is never one within a string, where it has a backslash before it, so that what is found is a
- * name, and what is left is JSON where the body was. What stands in the list is not looked at.
+ * Returns the text of a review without the first list called `managedFields`: the Pod's, or one in the caller's `extra`. Nothing reads
+ * a field of that name. Within a string a quote has a backslash before it, so a quote after a comma begins a name, and the
+ * rest is JSON if the body was. The contents of the list are not checked.
  */
 export function withoutManagedFields(body: Buffer): string {
   const from = body.indexOf(MANAGED_FIELDS);
   const to = from === -1 ? undefined : afterList(body, from + MANAGED_FIELDS.length - 1);
   return to === undefined ? body.toString() : body.toString('utf8', 0, from) + body.toString('utf8', to);
 }
-
-/**
- * A parser that hands a body of at most `limit` bytes on as it came. Fastify's own copies it, for whoever keeps it, though nearly
- * every body comes in one piece and is only compared. The bytes are good until the handler returns: who keeps them copies them.
- */
-export const readBody =
-  (limit: number): FastifyContentTypeParser =>
-  ({ headers }, payload, done) => {
-    const chunks: Buffer[] = [];
-    let length = 0;
-    const finish = (error: Error | null, body?: Buffer): void => {
-      payload.off('data', onData).off('end', onEnd).off('error', onError);
-      done(error, body);
-    };
-    const onData = (chunk: Buffer): void => {
-      length += chunk.length;
-      if (length > limit) finish(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE());
-      else chunks.push(chunk);
-    };
-    const onEnd = (): void => finish(null, chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
-    // The caller has gone.
-    const onError = (error: Error): void => finish(Object.assign(error, { statusCode: 400 }));
-    if (Number(headers['content-length']) > limit) done(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE());
-    else payload.on('data', onData).on('end', onEnd).on('error', onError);
-  };

@@ -8,22 +8,21 @@ import type { LimitedLines } from '../telemetry/log-limits.ts';
 import { createDrain, type Drain, type DrainTimes, type WebhookApp } from './drain.ts';
 import { createBodyBudget, limitConnections } from './limits.ts';
 import { createMutate, type MutateOptions, traceIdOf } from './mutate.ts';
-import { readBody } from './review.ts';
 
 /** An API server sends at most its own request limit (3 MiB), twice for updates, and wraps it. */
 const BODY_LIMIT = 7 * 1024 * 1024;
 
-/** API servers keep idle connections for 90 s: whoever closes first loses requests. */
+/** API servers keep idle connections for 90 s. If the server closes first, requests on their way are lost. */
 const KEEP_ALIVE_MS = 100_000;
 
 /**
- * For a whole request, and for a connection on which none has come yet: Node counts both by one clock. Go opens connections ahead
- * and keeps those for 90 s, too, so this must not be shorter, although no webhook is waited for that long.
+ * For a whole request, and for a connection without a request so far: Node has one timer for both. Go opens connections ahead and keeps
+ * them for 90 s, so this must not be shorter, although no API server waits that long for a webhook.
  */
 const REQUEST_MS = KEEP_ALIVE_MS;
 
-/** Milliseconds between looks for requests that take longer. */
-const LOOK_MS = 10_000;
+/** Milliseconds between checks for requests that take longer. */
+const CHECK_MS = 10_000;
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
@@ -33,7 +32,7 @@ const MOST_MESSAGE = 300;
 interface ServerOptions extends MutateOptions {
   readonly certificates: CertificateSource;
   readonly drain: DrainTimes;
-  /** For requests that are none: whoever reaches the port can send them. */
+  /** Logs invalid requests. Anyone who reaches the port can send them. */
   readonly warn: LimitedLines;
 }
 
@@ -42,7 +41,7 @@ export interface WebhookServer {
   readonly drain: Drain;
 }
 
-/** When the headers of a request had come, as `performance.now` has it. */
+/** Key of the time at which a request's headers had come, as `performance.now` has it. */
 const ARRIVED = Symbol('arrived');
 
 interface Arrived extends IncomingMessage {
@@ -58,20 +57,20 @@ const tlsOptions = (certificates: CertificateSource): TlsServerOptions => ({
   headersTimeout: REQUEST_MS,
   requestTimeout: REQUEST_MS,
   keepAliveTimeout: KEEP_ALIVE_MS,
-  connectionsCheckingInterval: LOOK_MS,
+  connectionsCheckingInterval: CHECK_MS,
 });
 
 function tlsServer(options: TlsServerOptions, certificates: CertificateSource): Server {
   const server = createTlsServer(options);
   certificates.onChange((pair) => server.setSecureContext({ ...pair, minVersion: 'TLSv1.2' }));
-  // Handshakes with garbage are the caller's problem: without a listener they would end the process.
+  // Without a listener, a handshake with garbage would end the process.
   server.on('tlsClientError', () => {});
   return server;
 }
 
 /**
- * Hands requests to `handle`, and to `refuse` where there are too many bytes of bodies. Each request and the bytes of its body count
- * until its answer has been sent or its caller has gone. One listener before fastify: its hooks cost each request more.
+ * Passes requests to `handle`, or to `refuse` if too many bytes of bodies are under way. A request and its bytes count until the answer
+ * has been sent or the caller has gone. A listener before fastify costs each request less than fastify's hooks.
  */
 function receive(server: Server, drain: Drain, handle: Listener, refuse: Listener): void {
   const bodies = createBodyBudget(BODY_LIMIT);
@@ -91,7 +90,7 @@ function receive(server: Server, drain: Drain, handle: Listener, refuse: Listene
 }
 
 /** Answers 503. */
-const tooMuch =
+const refuseLarge =
   ({ metrics, warn }: ServerOptions): Listener =>
   ({ socket }, response) => {
     const error = 'too many large requests at once';
@@ -104,8 +103,8 @@ const tooMuch =
   };
 
 /**
- * The admission server: `POST /mutate` over TLS. Every AdmissionReview v1 is answered with `allowed: true`; what is none
- * gets 400, 413, 415 or 503 with `{ "error": … }`, and the API server's failurePolicy (Ignore) lets the Pod pass.
+ * Creates the admission server: `POST /mutate` over TLS. It answers every AdmissionReview v1 with `allowed: true`, and any other body
+ * with 400, 413, 415 or 503 and `{ "error": … }`; the API server's failurePolicy (Ignore) then lets the Pod pass.
  */
 export function createServer(options: ServerOptions): WebhookServer {
   const drain = createDrain(options.drain);
@@ -114,7 +113,7 @@ export function createServer(options: ServerOptions): WebhookServer {
     https,
     serverFactory(handle) {
       const server = tlsServer(https, options.certificates);
-      receive(server, drain, handle, tooMuch(options));
+      receive(server, drain, handle, refuseLarge(options));
       return server;
     },
     logger: false,
@@ -122,23 +121,25 @@ export function createServer(options: ServerOptions): WebhookServer {
     return503OnClosing: false,
   });
 
-  // As it came: most reviews are known by their text. A label called "constructor" is a label: nothing here merges parsed objects.
+  // `mutate` parses the body itself. Fastify's own parser refuses a label called "constructor", but nothing here merges parsed objects.
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', readBody(BODY_LIMIT));
+  app.addContentTypeParser('application/json', { parseAs: 'buffer', bodyLimit: BODY_LIMIT }, (_, body, done) => {
+    done(null, body);
+  });
 
-  /** Asked for at each answer and not by a hook, which would cost each more. */
+  /** Called for each answer: a hook would cost each more. */
   const leaving = (reply: FastifyReply): FastifyReply => (drain.draining ? reply.header('connection', 'close') : reply);
   const mutate = createMutate(options);
-  /** Past fastify's own pipeline, whose hooks nobody uses. */
+  /** Bypasses fastify's pipeline: no hook of it is used. */
   const answer = (reply: FastifyReply, review: string): void => {
     reply.hijack();
     const headers = { 'content-type': JSON_TYPE, 'content-length': Buffer.byteLength(review) };
     reply.raw.writeHead(200, drain.draining ? { ...headers, connection: 'close' } : headers).end(review);
   };
-  // Not `async`: most Pods are answered at once, and a promise would cost each of them.
+  // Not `async`: most Pods are answered at once, and each would pay for the promise.
   app.post('/mutate', (request, reply) => {
     const raw: Arrived = request.raw;
-    // A slowly sent body is on our clock too.
+    // The time that a slow body takes counts too.
     const elapsed = raw[ARRIVED] === undefined ? 0 : performance.now() - raw[ARRIVED];
     const body = request.body instanceof Buffer ? request.body : Buffer.alloc(0);
     const review = mutate(body, request.query, elapsed, traceIdOf(request.headers['traceparent']));

@@ -1,180 +1,137 @@
 import { LRUCache } from 'lru-cache';
 
-import { isAnnotationRead, VIRTUAL_LABELS } from '../policy/exemptions.ts';
 import type { ClusterFacts, NamespaceView, PodView } from '../policy/model.ts';
-import { affinityAsRead, readPod, withCommandLines } from '../policy/read-pod.ts';
+import { readPod, templatePartsRead, withCommandLines } from '../policy/read-pod.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import type { Verdict } from '../policy/verdict.ts';
-import { isObject, type Json } from '../util/json.ts';
-import type { Evaluation } from './evaluate.ts';
+import { asObject } from '../util/json.ts';
+import type { Evaluation, Evaluator, Subject } from './evaluate.ts';
 
 /** What Pods of one template in one namespace have in common, and what was last decided for one of them. */
-export interface Template {
-  /** Those parts of a Pod that a decision depends on, all but its command lines. */
+interface Template {
+  /** What a decision and its patch depend on, without the command lines. */
   readonly object: unknown;
-  /** Read from them. */
+  /** Read from `object`. */
   readonly pod: PodView;
-  /** They, and the namespace's part in it, as text. */
-  readonly key: string;
-  /** What their namespace's mode label said; null: nothing. */
-  readonly label: string | null;
   last?: LastDecision;
-}
-
-/** Pods of one template with the same command lines. */
-export interface Alike {
-  /** The Pod, or those parts of it that its patch depends on. */
-  readonly object: unknown;
-  readonly pod: PodView;
-  /** Absent: it is not remembered. */
-  readonly template?: Template;
-  last?: LastDecision;
-  /** Those that they are since their namespace's label has changed. */
-  moved?: Alike;
 }
 
 /** A decision, and all it came from that may have changed since. */
-export interface LastDecision {
+interface LastDecision {
   readonly facts: ClusterFacts;
-  /** Absent: nothing had to be looked up. */
+  /** Absent: the precheck decided, without verdicts. */
   readonly verdicts?: readonly Verdict[];
   readonly evaluation: Evaluation;
-  /** As `AlikeMemory.now` has it: until then nothing else is asked for the same command lines. Absent: what is known of the images is. */
-  readonly until?: number;
 }
 
-export interface AlikeMemory {
-  /** What is remembered of a Pod, or the Pod. Throws what `readPod` throws. */
-  of(object: unknown, namespace: NamespaceView): Alike;
-  /** Those that they are now: their namespace's label may have changed. */
-  again(alike: Alike, namespace: NamespaceView): Alike;
-  /** Milliseconds, monotonic. */
-  now(): number;
-  /** How many are held, and about how many bytes they take. */
+interface TemplateSubject extends Subject {
+  /** Absent: the Pod is decided for anew. */
+  readonly template?: Template;
+}
+
+export interface TemplateCache extends Evaluator<TemplateSubject> {
+  /** Returns the number of templates held, and about how many bytes they take. */
   size(): { readonly entries: number; readonly bytes: number };
 }
 
-const isMap = (value: unknown): value is Json => isObject(value) && !Array.isArray(value);
-
-const LABELS: readonly string[] = [MODE_LABEL, ...VIRTUAL_LABELS];
-const isLabelRead = (name: string): boolean => LABELS.includes(name);
-
-/** Characters of labels or annotations: with more than the API server's limit, ours are not added (`patch.ts`). */
-const MOST_TEXT = 64 * 1024;
-
-/** Labels and annotations tell the Pods of a StatefulSet, of Jobs or of workflows apart, but none of those is read. */
-function textsAsRead(texts: unknown, isRead: (name: string) => boolean): unknown {
-  if (!isMap(texts)) return texts;
-  const kept: Record<string, string> = {};
-  let length = 0;
-  for (const name in texts) {
-    const text = texts[name];
-    if (typeof text !== 'string') return texts;
-    length += name.length + text.length;
-    if (isRead(name)) kept[name] = text;
-  }
-  return length > MOST_TEXT ? texts : kept;
-}
-
-const containersOf = (list: unknown): unknown =>
-  Array.isArray(list)
-    ? list.map((one: unknown) => {
-        if (!isMap(one)) return one;
-        const { name, image } = one;
-        return { name, image };
-      })
-    : list;
-
-const metadataOf = ({ labels, annotations }: Json): Json => ({
-  labels: textsAsRead(labels, isLabelRead),
-  annotations: textsAsRead(annotations, isAnnotationRead),
-});
-
-const specOf = (spec: Json): Json => ({
-  dnsPolicy: spec['dnsPolicy'],
-  dnsConfig: spec['dnsConfig'],
-  hostNetwork: spec['hostNetwork'],
-  os: spec['os'],
-  nodeName: spec['nodeName'],
-  schedulerName: spec['schedulerName'],
-  nodeSelector: spec['nodeSelector'],
-  affinity: affinityAsRead(spec['affinity']),
-  tolerations: spec['tolerations'],
-  imagePullSecrets: spec['imagePullSecrets'],
-  serviceAccountName: spec['serviceAccountName'],
-  initContainers: containersOf(spec['initContainers']),
-  containers: containersOf(spec['containers']),
-});
-
-const labelOf = ({ labels }: NamespaceView): string | null => labels[MODE_LABEL] ?? null;
-
-/** The parts of a Pod that a decision and its patch depend on, as JSON. */
-function partsOf(object: unknown): unknown {
-  if (!isMap(object)) return object;
-  const { metadata, spec } = object;
-  return { metadata: isMap(metadata) ? metadataOf(metadata) : metadata, spec: isMap(spec) ? specOf(spec) : spec };
-}
-
-/** Templates that are held; another's decision is made anew, which costs some 50 us. */
+/** Templates held. To decide for another takes some 50 us. */
 const MOST = 1000;
 
-/** Bytes for all of them, approximately: text, parsed parts, decision and patch come to about six times the text. */
+/** Bytes of all templates, approximately: key, parsed parts, decision and patch come to about six times the key. */
 const MOST_BYTES = 12 * 1024 * 1024;
 const BYTES_PER_CHARACTER = 6;
 
-/** Characters of the parts of a Pod that is held: whoever creates Pods chooses how many there are. */
+/** Characters of a key. The author of a Pod chooses how many there are. */
 const LONGEST = 8 * 1024;
 
-const keyOf = (parts: unknown, { name }: NamespaceView, label: string | null): string =>
-  JSON.stringify([parts, name, label]);
+/** Characters of annotations. Near the API server's limit their length decides whether ours is added (`patch.ts`). */
+const MOST_ANNOTATIONS = 64 * 1024;
+
+function hasLongAnnotations(object: unknown): boolean {
+  const annotations = asObject(asObject(asObject(object)['metadata'])['annotations']);
+  let length = 0;
+  for (const name in annotations) {
+    const text = annotations[name];
+    if (typeof text === 'string') length += name.length + text.length;
+  }
+  return length > MOST_ANNOTATIONS;
+}
+
+const keyOf = (object: unknown, { name, labels }: NamespaceView): string =>
+  JSON.stringify([templatePartsRead(object), name, labels[MODE_LABEL] ?? null]);
+
+const isSameVerdict = (a: Verdict, b: Verdict | undefined): boolean =>
+  a === b ||
+  (a.resolver === b?.resolver &&
+    a.libc === b.libc &&
+    a.evidence.source === b.evidence.source &&
+    a.evidence.detail === b.evidence.detail &&
+    a.evidence.confidence === b.evidence.confidence);
+
+const areSameVerdicts = (before: readonly Verdict[], now: readonly Verdict[]): boolean =>
+  before.length === now.length && before.every((verdict, index) => isSameVerdict(verdict, now[index]));
+
+/** Returns the template's last decision if it came from the same facts. */
+function lastOf({ template, facts }: TemplateSubject): LastDecision | undefined {
+  return template?.last?.facts === facts ? template.last : undefined;
+}
+
+function keep({ template }: TemplateSubject, last: LastDecision): Evaluation {
+  if (template !== undefined) template.last = last;
+  return last.evaluation;
+}
 
 /**
- * Remembers Pods by what a decision depends on, once two of them were met. Nearly all Pods of a cluster are made from templates,
- * some thousand times from one; those of CI and of workflows have command lines of their own, which make a difference only by what they
- * say of the image. What is decided for a remembered Pod is read from its remembered parts and its command lines alone, so that nothing
- * else can make a difference.
+ * Decides once for all Pods of a template, from the second Pod on that it sees. Nearly all Pods of a cluster come from templates, often
+ * a thousand from one. Command lines are not part of the template: Pods of CI and workflows have their own, and these matter only by
+ * the verdicts they lead to. The decision is read from the remembered parts and the Pod's command lines alone, so that nothing outside
+ * the key can make a difference.
  */
-export function createAlikeMemory(now: () => number): AlikeMemory {
-  const known = new LRUCache<string, Template>({
+export function createTemplateCache(evaluator: Evaluator): TemplateCache {
+  const templates = new LRUCache<string, Template>({
     max: MOST,
     maxSize: MOST_BYTES,
-    sizeCalculation: (_, text) => BYTES_PER_CHARACTER * text.length,
+    sizeCalculation: (_, key) => BYTES_PER_CHARACTER * key.length,
   });
-  const met = createMet();
-  const remember = (key: string, label: string | null): Template => {
+  const seenBefore = createSeenBefore();
+  const remember = (key: string): Template => {
     const [object] = JSON.parse(key) as [unknown];
-    const template = { object, pod: readPod(object), key, label };
-    known.set(key, template);
+    const template = { object, pod: readPod(object) };
+    templates.set(key, template);
     return template;
   };
   return {
-    of(object, namespace) {
-      const label = labelOf(namespace);
-      const key = keyOf(partsOf(object), namespace, label);
-      let template = known.get(key);
+    ...evaluator,
+    read(object, namespace) {
+      if (hasLongAnnotations(object)) return evaluator.read(object, namespace);
+      const key = keyOf(object, namespace);
+      let template = templates.get(key);
       if (template === undefined) {
-        // It says what is wrong with the Pod, of all of it.
-        const pod = readPod(object);
-        if (key.length > LONGEST || !met(key)) return { object, pod };
-        template = remember(key, label);
+        // Reads the whole Pod first: the error names what is wrong with it.
+        const subject = evaluator.read(object, namespace);
+        if (key.length > LONGEST || !seenBefore(key)) return subject;
+        template = remember(key);
       }
-      return { object: template.object, pod: withCommandLines(template.pod, object), template };
+      const pod = withCommandLines(template.pod, object);
+      return { object: template.object, pod, namespace, facts: evaluator.facts(), template };
     },
-    again(alike, namespace) {
-      const { object, pod, template, moved } = alike;
-      const label = labelOf(namespace);
-      if (template === undefined || template.label === label) return alike;
-      if (moved?.template?.label === label) return moved;
-      const key = keyOf(object, namespace, label);
-      alike.moved = { object, pod, template: known.get(key) ?? remember(key, label) };
-      return alike.moved;
+    precheck(subject) {
+      const last = lastOf(subject);
+      if (last !== undefined && last.verdicts === undefined) return last.evaluation;
+      const evaluation = evaluator.precheck(subject);
+      return evaluation && keep(subject, { facts: subject.facts, evaluation });
     },
-    now,
-    size: () => ({ entries: known.size, bytes: known.calculatedSize }),
+    decide(subject, verdicts) {
+      const last = lastOf(subject);
+      const isSame = last?.verdicts !== undefined && areSameVerdicts(last.verdicts, verdicts);
+      const evaluation = isSame ? last.evaluation : evaluator.decide(subject, verdicts);
+      return keep(subject, { facts: subject.facts, verdicts, evaluation });
+    },
+    size: () => ({ entries: templates.size, bytes: templates.calculatedSize }),
   };
 }
 
-/** Texts that were met, by their hash: the later of two takes the place of the other. */
+/** Hashes held. Of two keys in one place the later one stays. */
 const MOST_SEEN = 1024;
 
 /** FNV-1a, of UTF-16 units. */
@@ -185,16 +142,16 @@ function hashOf(text: string): number {
 }
 
 /**
- * Whether a text was met before, most likely. What is met once is not worth keeping: Pods of CI and of workflows have command lines of
- * their own, and what was made for each of them would only be moved about until it is dropped.
+ * Returns a function that reports whether it was probably called with `text` before. What is seen once is not cached: many Pods have
+ * something of their own in what a decision depends on, and would only churn the cache.
  */
-export function createMet(): (text: string) => boolean {
-  const met = new Uint32Array(MOST_SEEN);
+function createSeenBefore(): (text: string) => boolean {
+  const seen = new Uint32Array(MOST_SEEN);
   return (text) => {
     const hash = hashOf(text);
     const place = hash % MOST_SEEN;
-    if (met[place] === hash) return true;
-    met[place] = hash;
+    if (seen[place] === hash) return true;
+    seen[place] = hash;
     return false;
   };
 }

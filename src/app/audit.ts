@@ -2,7 +2,7 @@ import type { AuditCluster, AuditDetector, AuditFacts, ClusterFlags, ScanRequest
 import type { ClusterSection, Gap } from '../audit/report/report.ts';
 import { scanCluster, scanFailure } from '../audit/scan/cluster.ts';
 import { findInstallation } from '../audit/scan/installation.ts';
-import { createVerdictReader, type VerdictReader } from '../audit/scan/verdicts.ts';
+import { createVerdictReader } from '../audit/scan/verdicts.ts';
 import type { KnownFacts } from '../cluster/dns-discovery.ts';
 import { createClusterFacts } from '../cluster/dns-facts.ts';
 import { policyConfig } from '../config/policy-config.ts';
@@ -10,11 +10,11 @@ import type { Config } from '../config/schema.ts';
 import { KubeError } from '../kubernetes/errors.ts';
 import type { PolicyConfig } from '../policy/model.ts';
 import { nodeLocalUsable } from '../policy/redirect.ts';
-import type { Log } from '../telemetry/log.ts';
 import { CommandError } from '../terminal/io.ts';
-import { composePullSecrets } from './cluster.ts';
-import { composeDetector } from './detection.ts';
-import { joinAsPerson, type PersonsCluster, type Surroundings } from './join.ts';
+import { openPullSecrets } from './cluster.ts';
+import { canonicalName } from '../registry/reference.ts';
+import { openDetector } from './detection.ts';
+import { joinAsPerson, personalReporter, type PersonsCluster, type Surroundings } from './join.ts';
 
 export interface AuditSurroundings extends Surroundings {
   /** For what goes wrong beside the audit; holds no secret. */
@@ -23,13 +23,6 @@ export interface AuditSurroundings extends Surroundings {
 
 /** Milliseconds for the first look at the cluster's DNS. */
 const FIRST_LOOK_MS = 15_000;
-
-const quiet = (): void => {};
-
-function logOf({ warn }: AuditSurroundings): Log {
-  const line = (fields: unknown, message?: unknown): void => warn(String(message ?? fields));
-  return { trace: quiet, debug: quiet, info: quiet, warn: line, error: line };
-}
 
 /** What is not `KubeError` is our own defect, or the person's wish to stop. */
 async function orFailure<T>(call: Promise<T>): Promise<T> {
@@ -79,12 +72,12 @@ async function factsOf({ client, own, inside }: PersonsCluster, config: Config):
     policy: { ...policy, glibc: { ...policy.glibc, tcpPreflight: asks } },
     own: inside ? own : {},
     times: { firstMs: FIRST_LOOK_MS },
-    hooks: {
-      onUnreadable: (object, { message }) => gaps.push({ what: object, message, grant: `get ${object}` }),
-    },
   });
   try {
     await source.ready;
+    for (const { object, error } of source.unread()) {
+      gaps.push({ what: object, message: error.message, grant: `get ${object}` });
+    }
     const { known, gaps: guessed } = asWebhookSees(source.current, policy, inside);
     const answered: ClusterSection['dnsOverTcp'] = known.facts.dnsOverTcp ? 'answered' : 'no answer';
     const dnsOverTcp = asks ? answered : 'not asked';
@@ -99,17 +92,18 @@ async function detectorOf(
   config: Config,
   around: AuditSurroundings,
 ): Promise<AuditDetector> {
-  let reader: VerdictReader | undefined;
-  const detection = await composeDetector(config, {
-    version: around.version,
-    environment: around.environment,
-    warn: around.warn,
+  const { version, environment } = around;
+  const reporter = personalReporter(around.warn);
+  const reader = createVerdictReader({ client, canonical: canonicalName, most: config.detection.cache.entries });
+  const detection = await openDetector(config, {
+    version,
+    environment,
+    reporter,
     person: { images: [] },
-    openStore: (canonical) =>
-      (reader = createVerdictReader({ client, canonical, most: config.detection.cache.entries })),
+    store: reader,
   });
-  const gap = await reader?.ready;
-  const secrets = composePullSecrets(config, client, logOf(around));
+  const gap = await reader.ready;
+  const secrets = openPullSecrets(config, client, reporter);
   return {
     ...detection,
     ...(secrets !== undefined && { credentials: secrets.of }),
@@ -117,14 +111,14 @@ async function detectorOf(
     close: async () => {
       secrets?.close();
       await detection.close();
-      await reader?.close();
+      await reader.close();
     },
   };
 }
 
 /** Joins the cluster that a person audits. Rejects with `CommandError` where there is none. */
-export async function composeAudit(flags: ClusterFlags, around: AuditSurroundings): Promise<AuditCluster> {
-  const cluster = await joinAsPerson(flags, around, logOf(around));
+export async function openAudit(flags: ClusterFlags, around: AuditSurroundings): Promise<AuditCluster> {
+  const cluster = await joinAsPerson(flags, around, personalReporter(around.warn).log);
   const { client } = cluster;
   return {
     server: client.server,

@@ -3,7 +3,6 @@ import { X509Certificate } from 'node:crypto';
 import { fileCertificates } from '../certificates/files.ts';
 import { CertificateError, type CertificatePair, type CertificateSource } from '../certificates/source.ts';
 import type { ServerContext } from '../commands/serve.ts';
-import type { FailureLog } from '../telemetry/failure-log.ts';
 import { CommandError } from '../terminal/io.ts';
 import { systemClock } from '../util/clock.ts';
 import type { Joined } from './join.ts';
@@ -14,20 +13,14 @@ const LOOPBACK = [
   { type: 'ip', value: '::1' },
 ] as const;
 
-/** A source, and why the API server would not trust what it serves. */
-export interface CertificateParts {
+/** A source of certificates. `untrusted` returns why the API server would not trust what it serves; undefined if it would. */
+interface OpenCertificates {
   readonly certificates: CertificateSource;
   readonly untrusted: () => string | undefined;
   readonly close: () => Promise<void>;
 }
 
-const trusted = (certificates: CertificateSource): CertificateParts => ({
-  certificates,
-  untrusted: () => undefined,
-  close: async () => certificates.close(),
-});
-
-async function ephemeral({ log }: ServerContext): Promise<CertificateSource> {
+async function ephemeral({ reporter: { log } }: ServerContext): Promise<CertificateSource> {
   // Loaded only here: servers with a certificate start faster without it.
   const { ephemeralPair } = await import('../certificates/ephemeral.ts');
   const { ca, ...pair } = await ephemeralPair({ names: LOOPBACK, now: systemClock.now(), days: 365 });
@@ -35,7 +28,7 @@ async function ephemeral({ log }: ServerContext): Promise<CertificateSource> {
   return { current: () => pair, onChange: () => {}, close: () => {} };
 }
 
-function files({ config: { tls }, log, metrics }: ServerContext): CertificateSource {
+function files({ config: { tls }, reporter: { log, metrics } }: ServerContext): CertificateSource {
   const onError = (error: CertificateError): void => {
     metrics.certificateFailed();
     log.error({ err: error }, 'the new certificate cannot be used; the old one stays');
@@ -48,24 +41,58 @@ function files({ config: { tls }, log, metrics }: ServerContext): CertificateSou
   }
 }
 
-/** The source of the server's certificate that the configuration names; each certificate is logged and its expiry exported. */
-export async function composeCertificates(
-  context: ServerContext,
-  joined: Joined,
-  failures: FailureLog,
-): Promise<CertificateParts> {
-  const { config, log, metrics } = context;
-  if (config.tls.mode === 'self-managed') {
-    const { composeSelfManaged } = await import('./self-managed.ts');
-    return await composeSelfManaged(context, joined, failures);
-  }
-  const source = config.tls.mode === 'files' ? files(context) : await ephemeral(context);
+function placeOf({ client, own: { namespace } }: Joined): Required<Pick<Joined, 'client'>> & { namespace: string } {
+  if (client !== undefined && namespace !== undefined) return { client, namespace };
+  const missing = client === undefined ? 'a cluster' : 'a namespace in the kubeconfig';
+  throw new CommandError('usage', `tls.mode self-managed needs ${missing}: use files or ephemeral without one`);
+}
+
+/**
+ * Certificates of a CA that all replicas share. Resolves when there is one to serve, or when the server is to stop. Rejects with
+ * `CommandError` where there is no cluster to keep the CA in.
+ */
+async function selfManaged(context: ServerContext, joined: Joined): Promise<OpenCertificates> {
+  const { config, reporter, signal } = context;
+  const { tls } = config;
+  const { client, namespace } = placeOf(joined);
+  // Loaded only here: servers with certificates of their own start faster without it.
+  const [{ caSecret }, { webhookRegistration }, { selfManagedCertificates }] = await Promise.all([
+    import('../certificates/ca-secret.ts'),
+    import('../certificates/registration.ts'),
+    import('../certificates/self-managed.ts'),
+  ]);
+  const common = { client, clock: systemClock, reporter };
+  const names = [`${tls.service}.${namespace}.svc`, `${tls.service}.${namespace}`, tls.service];
+  const source = selfManagedCertificates({
+    store: caSecret({ ...common, namespace, name: tls.secret }),
+    bundle: webhookRegistration({ ...common, name: tls.registration, service: { namespace, name: tls.service } }),
+    names: names.map((value) => ({ type: 'dns', value })),
+    clock: systemClock,
+    random: Math.random,
+    lifetimes: { ca: tls.caLifetime, leaf: tls.certLifetime, overlap: tls.overlap },
+    secret: tls.secret,
+    reporter,
+  });
+  const untrusted = (): string | undefined => source.untrusted();
+  reporter.metrics.cluster.certificates(() => ({ trusted: untrusted() === undefined, ...source.status() }));
+  context.waitFor(untrusted);
+  const { promise: stopped, resolve } = Promise.withResolvers<void>();
+  signal.addEventListener('abort', () => resolve(), { once: true });
+  await Promise.race([source.ready, stopped]);
+  return { certificates: { ...source, close: () => {} }, untrusted, close: () => source.close() };
+}
+
+/** Opens the source of the server's certificate that the configuration names. Logs each certificate and exports its expiry. */
+export async function openCertificates(context: ServerContext, joined: Joined): Promise<OpenCertificates> {
+  const { config, reporter } = context;
+  if (config.tls.mode === 'self-managed') return await selfManaged(context, joined);
+  const certificates = config.tls.mode === 'files' ? files(context) : await ephemeral(context);
   const note = ({ cert }: CertificatePair): void => {
     const { validToDate, fingerprint256 } = new X509Certificate(cert);
-    metrics.certificate(validToDate);
-    log.info({ expires: validToDate.toISOString(), sha256: fingerprint256 }, 'certificate in use');
+    reporter.metrics.certificate(validToDate);
+    reporter.log.info({ expires: validToDate.toISOString(), sha256: fingerprint256 }, 'certificate in use');
   };
-  note(source.current());
-  source.onChange(note);
-  return trusted(source);
+  note(certificates.current());
+  certificates.onChange(note);
+  return { certificates, untrusted: () => undefined, close: async () => certificates.close() };
 }

@@ -1,166 +1,123 @@
-import type { Namespaces } from '../admission/mutate.ts';
+import { hostname } from 'node:os';
+
 import type { KnownFacts } from '../cluster/dns-discovery.ts';
-import { type ClusterFactsSource, createClusterFacts } from '../cluster/dns-facts.ts';
-import { createNamespaces } from '../cluster/namespaces.ts';
+import { type ClusterFactsSource, createClusterFacts, factsFields } from '../cluster/dns-facts.ts';
+import { createDecisionEvents, type DecisionEvents } from '../cluster/events.ts';
+import { type ClusterNamespaces, createNamespaces } from '../cluster/namespaces.ts';
 import { createPullSecrets, type PullSecrets } from '../cluster/pull-secrets.ts';
 import type { ServerContext } from '../commands/serve.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
+import { createImageLibcStore, type ImageLibcStore } from '../image-libc/store.ts';
 import type { KubeClient } from '../kubernetes/client.ts';
 import type { NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import { parseDockerConfig, parseLegacyDockerConfig } from '../registry/auth/docker-config.ts';
-import type { FailureLog } from '../telemetry/failure-log.ts';
-import { limitedWarnings } from '../telemetry/log-limits.ts';
-import type { Log } from '../telemetry/log.ts';
+import { canonicalName } from '../registry/reference.ts';
+import type { Reporter } from '../telemetry/reporter.ts';
 import { pause } from '../util/abort.ts';
 import { systemClock } from '../util/clock.ts';
+import { createTokenBucket } from '../util/token-bucket.ts';
 import type { Joined } from './join.ts';
 
 /** Milliseconds that readiness waits for a copy that does not come: Pods are answered all the same, each by live reads. */
 const FIRST_COPY_MS = 10_000;
 
-function factsLine({ facts, sources, nodeLocalDetail }: KnownFacts): object {
-  const { dns, domain, nodeSearches, nodeLocal, nodeLocalAddresses } = facts;
-  return { dns, domain, nodeSearches, nodeLocal, nodeLocalAddresses, nodeLocalDetail, sources };
+/** Follows the cluster's DNS settings. */
+export function followFacts({ config, reporter }: ServerContext, { client, own }: Joined): ClusterFactsSource {
+  return createClusterFacts({ config, policy: policyConfig(config), own, ...(client && { client }), reporter });
 }
 
-/** Said once, for whoever has to set it by hand. */
-function builtIn({ sources }: KnownFacts): string[] {
+/** The settings that nothing told, each with the flag that sets it. */
+function assumed({ sources }: KnownFacts): string[] {
   const flags = { dns: '--cluster-dns', domain: '--cluster-domain', nodeSearches: '--node-searches' } as const;
   return Object.entries(flags)
     .filter(([fact]) => sources[fact as keyof typeof flags] === 'built-in')
     .map(([fact, flag]) => `cluster.${fact} (${flag})`);
 }
 
-/** The cluster's DNS settings, each change logged and counted. */
-export function composeFacts(
-  { config, log, metrics }: ServerContext,
-  { client, own }: Joined,
-  failures: FailureLog,
-): ClusterFactsSource {
-  const facts = createClusterFacts({
-    config,
-    policy: policyConfig(config),
-    own,
-    ...(client && { client }),
-    hooks: {
-      onUnreadable: (object, error) => {
-        metrics.cluster.apiFailed('facts', error.code);
-        failures.failed(`the ${object} cannot be read; what was known of it stays`, error);
-      },
-      onReadable: (object) => failures.worked(`the ${object} cannot be read; what was known of it stays`),
-      onDnsOverTcp: (answered, servers) => {
-        metrics.dnsOverTcp(answered);
-        log.info({ servers, answered }, 'cluster DNS over TCP: use-vc is given only where it answers');
-      },
-      onChange: (now, before) => {
-        metrics.cluster.factsChanged();
-        metrics.cluster.nodeLocal(now.facts.nodeLocal);
-        log.info({ ...factsLine(now), before: factsLine(before) }, 'the cluster DNS has changed');
-      },
-    },
-  });
-  metrics.cluster.nodeLocal(facts.current.facts.nodeLocal);
-  return facts;
-}
+/** The labels of namespaces, as admission and warm-up read them. */
+export type FollowedNamespaces = Pick<ClusterNamespaces, 'get' | 'peek' | 'ready' | 'settled' | 'onChange' | 'close'>;
 
-/** Waits for the first look, a bounded time, and says what is known. */
-export async function firstFacts({ log }: ServerContext, facts: ClusterFactsSource): Promise<void> {
-  await facts.ready;
-  const { current } = facts;
-  log.info(factsLine(current), 'cluster DNS');
-  const assumed = builtIn(current);
-  if (assumed.length > 0) log.warn(`taken for granted, for nothing tells it: ${assumed.join(', ')}`);
-}
-
-/** Where the labels of namespaces come from, and whether they are there. */
-export interface NamespaceParts {
-  readonly namespaces: Namespaces;
-  /** Resolves when all have been read once, or cannot be. */
-  readonly ready: Promise<void>;
-  /** For who looks ahead: from memory, and told of changes. */
-  readonly ahead: {
-    readonly peek: (name: string) => NamespaceView | undefined;
-    /** Resolves when all have been read once. */
-    readonly ready: Promise<void>;
-    /** Calls back with the name of each namespace that has come or whose label has changed. */
-    readonly onChange: (listener: (name: string) => void) => void;
-  };
-  readonly close: () => Promise<void>;
-}
-
-/** The labels of namespaces: those of the flag, else the cluster's, else none. */
-export function composeNamespaces(
-  { flags, metrics }: ServerContext,
-  { client }: Joined,
-  failures: FailureLog,
-): NamespaceParts {
+/** Reads the labels of namespaces: from the flag, else from the cluster; without either they have none. */
+export function followNamespaces({ flags, reporter }: ServerContext, { client }: Joined): FollowedNamespaces {
   const { namespaceMode } = flags;
-  if (namespaceMode !== undefined || client === undefined) {
-    const labels = namespaceMode === undefined ? {} : { [MODE_LABEL]: namespaceMode };
-    const get = (name: string): NamespaceView => ({ name, labels });
-    const ready = Promise.resolve();
-    return { namespaces: { get }, ready, ahead: { peek: get, ready, onChange: () => {} }, close: async () => {} };
+  if (namespaceMode === undefined && client !== undefined) {
+    return createNamespaces({ client, clock: systemClock, reporter });
   }
-  const { promise: lost, resolve: lose } = Promise.withResolvers<void>();
-  const listeners: ((name: string) => void)[] = [];
-  const what = 'the namespaces cannot be watched; each new one is read by itself';
-  const copy = createNamespaces({
-    client,
-    clock: systemClock,
-    hooks: {
-      onError: ({ code }) => metrics.cluster.apiFailed('namespaces', code),
-      onLost: (error) => {
-        failures.failed(what, error);
-        lose();
-      },
-      onRecovered: () => failures.worked(what),
-      onChange: (name) => {
-        for (const listener of listeners) listener(name);
-      },
-      onRead: (outcome) => outcome !== 'found' && metrics.cluster.apiFailed('namespace', outcome),
-    },
-  });
-  metrics.cluster.informer('namespaces', () => ({
-    synced: copy.synced,
-    items: copy.size,
-    contactAt: copy.contactAt,
-  }));
-  const onChange = (listener: (name: string) => void): void => void listeners.push(listener);
-  return {
-    namespaces: copy,
-    ready: Promise.race([copy.ready, lost]),
-    ahead: { peek: (name) => copy.peek(name), ready: copy.ready, onChange },
-    close: () => copy.close(),
-  };
+  const labels = namespaceMode === undefined ? {} : { [MODE_LABEL]: namespaceMode };
+  const get = (name: string): NamespaceView => ({ name, labels });
+  const ready = Promise.resolve();
+  return { get, peek: get, ready, settled: ready, onChange: () => {}, close: () => ready };
 }
 
-/** Resolves when the copies are there, or after a while without them. */
-export async function firstCopies(copies: readonly Promise<void>[], signal: AbortSignal): Promise<void> {
-  await Promise.race([Promise.all(copies), pause(FIRST_COPY_MS, signal)]);
+/** Opens the verdicts in the cluster's own database; undefined where there is no cluster, or the configuration wants none. */
+export function openStore({ config, reporter }: ServerContext, { client }: Joined): ImageLibcStore | undefined {
+  const { cache } = config.detection;
+  if (cache.store !== 'cluster' || client === undefined) return undefined;
+  return createImageLibcStore({
+    client,
+    canonical: canonicalName,
+    clock: systemClock,
+    most: cache.entries,
+    tagTtlMs: cache.tagTtl,
+    expireMs: cache.unusedAfter,
+    reporter,
+  });
+}
+
+/** What a server reads before it is ready. */
+interface FirstReads {
+  readonly facts: ClusterFactsSource;
+  readonly namespaces: FollowedNamespaces;
+  readonly store: ImageLibcStore | undefined;
+}
+
+/** Waits for the first reads, a bounded time, and logs the DNS settings. */
+export async function startedWith(
+  { reporter: { log }, signal }: ServerContext,
+  { facts, namespaces, store }: FirstReads,
+): Promise<void> {
+  const copies = Promise.all([namespaces.settled, store?.ready]);
+  const logFacts = async (): Promise<void> => {
+    await facts.ready;
+    log.info(factsFields(facts.current), 'cluster DNS');
+    const names = assumed(facts.current);
+    if (names.length > 0) log.warn(`assumed, because nothing tells it: ${names.join(', ')}`);
+  };
+  await Promise.all([logFacts(), Promise.race([copies, pause(FIRST_COPY_MS, signal)])]);
 }
 
 /**
  * The registry logins of Pods: `of` is the `credentials` of `PodVerdictsOptions`. Undefined where the configuration does
- * not allow to read Secrets. `count` is called for each that could not be used.
+ * not allow reading Secrets.
  */
-export function composePullSecrets(
+export function openPullSecrets(
   { detection }: Config,
   client: Pick<KubeClient, 'request'>,
-  log: Pick<Log, 'warn'>,
-  count: (code: string) => void = () => {},
+  { metrics, warnings }: Reporter,
 ): PullSecrets | undefined {
   const { enabled, pullSecrets } = detection.registry;
   if (!enabled || !pullSecrets) return undefined;
-  const warn = limitedWarnings(log, systemClock.monotonic);
+  const warn = warnings();
   return createPullSecrets({
     client,
     readers: { dockerConfig: parseDockerConfig, legacyDockerConfig: parseLegacyDockerConfig },
     clock: systemClock,
     onProblem: ({ message, ...fields }) => {
-      count(fields.code);
+      metrics.cluster.pullSecretFailed(fields.code);
       warn(message, fields);
     },
   });
+}
+
+/** Of each replica. An API server's etcd keeps Events for an hour. */
+const EVENT_PACE = { perSecond: 1, burst: 25 };
+
+/** Opens the Events on the workloads of Pods; undefined where there is no cluster, or the configuration wants none. */
+export function openEvents({ config, reporter }: ServerContext, { client }: Joined): DecisionEvents | undefined {
+  if (client === undefined || !config.server.events) return undefined;
+  const clock = systemClock;
+  const pace = createTokenBucket({ ...EVENT_PACE, clock });
+  return createDecisionEvents({ client, clock, pace, instance: hostname().slice(0, 128), reporter });
 }

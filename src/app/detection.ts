@@ -3,7 +3,6 @@ import { join, resolve } from 'node:path';
 
 import { registryProxy } from '../config/registry-proxy.ts';
 import type { Config } from '../config/schema.ts';
-import type { DetectorHooks } from '../detection/detector.ts';
 import { createImageDetector } from '../detection/image-detector.ts';
 import { ImageSourceError, type ImageSources } from '../detection/image-source.ts';
 import type { VerdictStore } from '../detection/verdict-store.ts';
@@ -12,25 +11,22 @@ import { fullScanLimits } from '../inspection/limits.ts';
 import { credentialHelper } from '../registry/auth/credential-helper.ts';
 import { combineCredentials, type CredentialSource, listedCredentials } from '../registry/auth/credentials.ts';
 import { dockerConfigCredentials, parseDockerConfig } from '../registry/auth/docker-config.ts';
-import { createRegistryClient, type RegistryClient } from '../registry/client.ts';
+import { createRegistryClient, type RegistryClient, type RegistryClientOptions } from '../registry/client.ts';
 import { type CloudIdentities, cloudPackages, createCloudIdentities } from '../registry/cloud/identities.ts';
-import type { BreakerState } from '../registry/http/host-state.ts';
 import type { ProxyOptions } from '../registry/http/proxy.ts';
 import { openOciLayout, parseLayoutReference } from '../registry/oci-layout.ts';
-import { createLimitedLines } from '../telemetry/log-limits.ts';
+import { canonicalName } from '../registry/reference.ts';
+import type { Reporter } from '../telemetry/reporter.ts';
 import { CommandError, type OpenDetector } from '../terminal/io.ts';
 import { systemClock } from '../util/clock.ts';
+import { messageOf } from '../util/text.ts';
 
 export interface DetectionOptions {
   readonly version: string;
   readonly environment: NodeJS.ProcessEnv;
-  /** For what goes wrong with logins; holds none of them. */
-  readonly warn: (message: string) => void;
-  readonly hooks?: DetectorHooks;
-  /** A registry began to be left alone, is tried again, or is well again. */
-  readonly onBreaker?: (event: { readonly host: string; readonly state: BreakerState }) => void;
-  /** Verdicts shared with others. It is handed the canonical name of references. */
-  readonly openStore?: (canonical: (reference: string) => string) => VerdictStore;
+  readonly reporter: Reporter;
+  /** Verdicts shared with others. Its owner closes it. */
+  readonly store?: VerdictStore;
   /**
    * A person at a command line: their own docker config and its helpers, OCI layouts, and the registries on this machine
    * that `images` names. Absent for the server, where others choose the images.
@@ -42,7 +38,7 @@ async function fileText(path: string, key: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    throw new CommandError('usage', `${key}: ${path}: ${(error as Error).message}`, { cause: error });
+    throw new CommandError('usage', `${key}: ${path}: ${messageOf(error)}`, { cause: error });
   }
 }
 
@@ -60,9 +56,10 @@ async function credentials(path: string, options: DetectionOptions): Promise<Cre
       : usual && (await readFile(usual, 'utf8').catch(() => undefined));
   if (!text) return listedCredentials([]);
   const config = parseDockerConfig(text);
-  for (const problem of config.problems) options.warn(`${path || usual}: ${problem}`);
+  const { log } = options.reporter;
+  for (const problem of config.problems) log.warn(`${path || usual}: ${problem}`);
   const helper = options.person === undefined ? {} : { helper: credentialHelper(options.environment) };
-  return dockerConfigCredentials(config, { ...helper, onProblem: options.warn });
+  return dockerConfigCredentials(config, { ...helper, onProblem: (message) => log.warn(message) });
 }
 
 /** `localhost:5000` of `localhost:5000/app`: Docker and crane speak plain HTTP to registries on the machine itself. */
@@ -107,7 +104,7 @@ async function openClient(config: Config, options: DetectionOptions): Promise<Re
   const ca = caFile !== '' && { ca: await fileText(caFile, 'detection.registry.caFile') };
   const configured = await credentials(dockerConfig, options);
   try {
-    const identities = composeIdentities(config, { ...options, ...ca, proxy });
+    const identities = openIdentities(config, { ...options, ...ca, proxy });
     const client = createRegistryClient({
       ...lists,
       ...ca,
@@ -116,7 +113,7 @@ async function openClient(config: Config, options: DetectionOptions): Promise<Re
       credentials: identities === undefined ? configured : combineCredentials([configured, identities]),
       userAgent: `libc-dns-webhook/${options.version}`,
       clock: systemClock,
-      ...(options.onBreaker && { onBreaker: options.onBreaker }),
+      onBreaker: breakerReport(options.reporter),
     });
     const close = async (): Promise<void> => {
       await Promise.all([client.close(), identities?.close()]);
@@ -127,17 +124,33 @@ async function openClient(config: Config, options: DetectionOptions): Promise<Re
   }
 }
 
+/** Reports registries that are left alone. Their names stand in the log alone: whoever creates Pods chooses them. */
+function breakerReport({ metrics, warnings }: Reporter): NonNullable<RegistryClientOptions['onBreaker']> {
+  const warn = warnings();
+  return ({ host, state }) => {
+    metrics.detection.breaker(host, state);
+    if (state === 'open') warn(`the registry ${host} keeps failing and is left alone for a while`);
+  };
+}
+
+/** Logs the proxy that registries are asked through: the environment may hold one that nobody thinks of. */
+export function reportProxy(config: Config, environment: NodeJS.ProcessEnv, { log }: Reporter): void {
+  const proxy = registryProxy(config, environment);
+  if (proxy === undefined) return;
+  const { address, noProxy, origin } = proxy;
+  log.info({ proxy: address, noProxy, from: origin }, 'registries are asked through a proxy');
+}
+
 /** The detector that a configuration describes. Throws `CommandError` where a list, file or mirror in it is not valid. */
-export async function composeDetector(config: Config, options: DetectionOptions): Promise<OpenDetector> {
+export async function openDetector(config: Config, options: DetectionOptions): Promise<OpenDetector> {
   const client = await openClient(config, options);
   const { enabled } = config.detection.registry;
   const layouts = options.person?.images.some((image) => image.startsWith('oci:')) ?? false;
-  if (!enabled && !layouts && options.openStore === undefined) {
+  if (!enabled && !layouts && options.store === undefined) {
     await client.close();
     return { close: async () => {} };
   }
-  const canonical = (text: string): string => client.canonical(text);
-  const registries = enabled ? client : { open: offline, canonical };
+  const registries = enabled ? client : { open: offline, canonical: canonicalName };
   const { entries, tagTtl, failureTtl } = config.detection.cache;
   const detector = createImageDetector({
     // Only names that a person typed may lead to their own disk: manifests and clusters hold the names of others.
@@ -149,8 +162,8 @@ export async function composeDetector(config: Config, options: DetectionOptions)
     tagTtlMs: tagTtl,
     failureTtlMs: failureTtl,
     clock: systemClock,
-    ...(options.openStore && { store: options.openStore(canonical) }),
-    ...(options.hooks && { hooks: options.hooks }),
+    ...(options.store && { store: options.store }),
+    reporter: options.reporter,
   });
   return {
     detector,
@@ -169,8 +182,7 @@ interface IdentitiesOptions {
   readonly ca?: string;
   /** For the registries themselves. */
   readonly proxy?: ProxyOptions | undefined;
-  /** For logins that cannot be had; holds none of them. */
-  readonly warn: (message: string) => void;
+  readonly reporter: Reporter;
 }
 
 /** Whether Node finds a package from here. Nothing of it is loaded. */
@@ -186,7 +198,7 @@ function isInstalled(name: string): boolean {
  * The logins of the webhook's own cloud identities; undefined where none is configured. Throws `CommandError` where a
  * cloud's package is not there: at the start, for later it would be one warning among many.
  */
-function composeIdentities({ detection }: Config, options: IdentitiesOptions): CloudIdentities | undefined {
+function openIdentities({ detection }: Config, options: IdentitiesOptions): CloudIdentities | undefined {
   const { identities, proxy: _withoutLogin, noProxy: _, ...lists } = detection.registry;
   if (identities.length === 0 || !lists.enabled) return undefined;
   const missing = identities.filter((cloud) => !isInstalled(cloudPackages[cloud]));
@@ -206,6 +218,6 @@ function composeIdentities({ detection }: Config, options: IdentitiesOptions): C
     proxy: options.proxy,
     userAgent: `libc-dns-webhook/${options.version}`,
     clock: systemClock,
-    onProblem: createLimitedLines(options.warn, systemClock.monotonic),
+    onProblem: options.reporter.warnings(),
   });
 }

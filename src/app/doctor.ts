@@ -12,13 +12,11 @@ import { createDoctorView } from '../doctor/view/reader.ts';
 import type { DnsSeen } from '../doctor/view/view.ts';
 import { askCertificate } from '../doctor/webhook/certificates.ts';
 import type { KubeClient } from '../kubernetes/client.ts';
-import type { KubeError } from '../kubernetes/errors.ts';
 import { parseReference } from '../registry/reference.ts';
-import type { Log } from '../telemetry/log.ts';
 import { systemClock } from '../util/clock.ts';
-import { composePullSecrets } from './cluster.ts';
-import { composeDetector } from './detection.ts';
-import { connect, hasServiceAccount, meantCluster, ownPlace, type Surroundings } from './join.ts';
+import { openPullSecrets } from './cluster.ts';
+import { openDetector } from './detection.ts';
+import { connect, hasServiceAccount, meantCluster, ownPlace, personalReporter, type Surroundings } from './join.ts';
 
 /** Milliseconds for an object of the API, and for a certificate. */
 const [READ_MS, TLS_MS] = [5000, 3000];
@@ -51,18 +49,16 @@ async function join({ flags }: DoctorContext, around: Surroundings): Promise<Acc
 /** As discovery of the webhook does it, and with a look for the node-local cache whatever its mode. */
 async function findDns(config: Config, client: KubeClient | undefined, own: OwnPlace): Promise<DnsSeen> {
   const looking: Config = { ...config, nodeLocal: { ...config.nodeLocal, mode: 'auto' } };
-  const unreadable: KubeError[] = [];
   const discovery = createDiscovery({
     ...(client && { client }),
     config: looking,
     policy: policyConfig(looking),
     own,
     readMs: READ_MS,
-    hooks: { onUnreadable: (_, error) => unreadable.push(error) },
   });
   await discovery.look(AbortSignal.timeout(4 * READ_MS));
-  const [error] = unreadable;
-  return { ...discovery.known(), ...(error && { unread: error }) };
+  const [unread] = discovery.unread();
+  return { ...discovery.known(), ...(unread && { unread: unread.error }) };
 }
 
 /** Files of the webhook's Pod are not here: what they hold is left out, and said. */
@@ -102,9 +98,9 @@ interface InspectorParts {
 
 async function openInspector(configured: Config, { client, around, warn }: InspectorParts): Promise<ImageInspector> {
   const { config, notes } = around.inCluster ? { config: configured, notes: [] } : usableHere(configured);
-  const { detector, close } = await composeDetector(config, { ...around, warn });
-  const log = { warn: (_fields: unknown, message?: string) => warn(message ?? '') };
-  const secrets = client && composePullSecrets(config, client, log as Pick<Log, 'warn'>);
+  const reporter = personalReporter(warn);
+  const { detector, close } = await openDetector(config, { ...around, reporter });
+  const secrets = client && openPullSecrets(config, client, reporter);
   const platform = parsePlatform(config.detection.platform);
   return {
     registryOf,
@@ -124,7 +120,7 @@ async function openInspector(configured: Config, { client, around, warn }: Inspe
 }
 
 /** Puts `libc-dns doctor` together. Rejects with `CommandError` where the kubeconfig that was named cannot be used. */
-export async function composeDoctor(context: DoctorContext, around: DoctorSurroundings): Promise<OpenDoctor> {
+export async function openDoctor(context: DoctorContext, around: DoctorSurroundings): Promise<OpenDoctor> {
   const { config, flags, isSet, configGiven } = context;
   const { client, view, noCluster, inside } = await join(context, around);
   const own = inside ? ownPlace(around) : {};
@@ -144,7 +140,7 @@ export async function composeDoctor(context: DoctorContext, around: DoctorSurrou
       findDns: (of) => findDns(of, client, own),
       askCertificate: (replica) => askCertificate(replica, TLS_MS),
       openInspector: (of) => openInspector(of, { client, around, warn: context.warn }),
-      now: systemClock.now,
+      clock: systemClock,
     },
     close: async () => await client?.close(),
   };

@@ -8,7 +8,9 @@ import type { KubeClient } from '../kubernetes/client.ts';
 import { KubeError } from '../kubernetes/errors.ts';
 import type { KubeConfigOptions, KubeConfigTransport } from '../kubernetes/kubeconfig.ts';
 import type { Log } from '../telemetry/log.ts';
+import { createReporter, type Reporter } from '../telemetry/reporter.ts';
 import { CommandError } from '../terminal/io.ts';
+import { systemClock } from '../util/clock.ts';
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
@@ -155,4 +157,13 @@ export async function joinAsPerson(choice: Choice, around: Surroundings, log: Lo
   const { client, own } = await joinOwn(around, log);
   if (client === undefined) throw new CommandError('failed', 'no cluster: no service account token is mounted here');
   return { client, own, inside: true };
+}
+
+const quiet = (): void => {};
+
+/** Reports to a person at a command line: warnings alone, without their fields. */
+export function personalReporter(warn: (message: string) => void): Reporter {
+  const line = (fields: unknown, message?: unknown): void => warn(String(message ?? fields));
+  const log: Log = { trace: quiet, debug: quiet, info: quiet, warn: line, error: line };
+  return createReporter({ log, clock: systemClock });
 }

@@ -10,6 +10,7 @@ import type {
   ResolvConf,
 } from '../policy/model.ts';
 import type { Reason } from '../policy/reasons.ts';
+import { asObject } from '../util/json.ts';
 import type { WorkloadExposure } from './report/report.ts';
 import type { PodGroup } from './scan/scanned.ts';
 
@@ -68,9 +69,7 @@ export function appliedDecision(annotations: Readonly<Record<string, string>>): 
   const text = annotations[DECISION_ANNOTATION];
   if (text === undefined || text.length > MOST_TEXT) return undefined;
   try {
-    const decision: unknown = JSON.parse(text);
-    if (typeof decision !== 'object' || decision === null || !('remedy' in decision)) return undefined;
-    const { remedy, reason } = decision as { remedy: unknown; reason?: unknown };
+    const { remedy, reason } = asObject(JSON.parse(text));
     if (!Array.isArray(remedy) || typeof reason !== 'string') return undefined;
     const words = remedy.filter((word) => typeof word === 'string').slice(0, MOST_REMEDIES);
     return { reason: reason.slice(0, 64), remedy: words.map((word) => word.slice(0, 64)) };

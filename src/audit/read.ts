@@ -9,6 +9,7 @@ import { MODE_LABEL } from '../policy/scope.ts';
 import { type CommonFlags, configuredFacts, readSettings } from '../terminal/flags.ts';
 import type { DetectingCommand, Io, OpenDetector } from '../terminal/io.ts';
 import { beforeAbort } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
 import { printable } from '../util/text.ts';
 import { decideGroups } from './decide.ts';
 import { lookUpImages } from './look-ups.ts';
@@ -307,12 +308,12 @@ const bar = (done: number, all: number): string => {
 
 const quiet = (): void => {};
 
-/** Returns a progress line that writes nothing if standard error is not a terminal. `monotonic` is in milliseconds. */
-export function auditProgress(io: Io, monotonic: () => number): AuditProgress {
+/** Returns a progress line that writes nothing if standard error is not a terminal. */
+export function auditProgress(io: Io, clock: Pick<Clock, 'monotonic'>): AuditProgress {
   if (!io.stderrIsTerminal) return { step: quiet, images: quiet, done: quiet };
   let written = -UPDATE_MS;
   const line = (text: string, always: boolean): void => {
-    const now = monotonic();
+    const now = clock.monotonic();
     if (!always && now - written < UPDATE_MS) return;
     written = now;
     io.err(`\r\u001B[K${text.slice(0, Math.max(20, io.columns - 1))}`);

@@ -4,19 +4,18 @@ import type { KubeClient, KubeRequest } from '../kubernetes/client.ts';
 import { KubeError } from '../kubernetes/errors.ts';
 import { followObject } from '../kubernetes/follow-object.ts';
 import { type KubeObject, resourcePath, RESOURCES } from '../kubernetes/objects.ts';
+import type { Clock } from '../util/clock.ts';
+import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
 import type { CaData, CaStore, Stored, Written } from './shared-ca.ts';
 
 export interface CaSecretOptions {
   readonly client: KubeClient;
   readonly namespace: string;
   readonly name: string;
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
   /** Labels that a new Secret gets besides our own. */
   readonly labels?: Readonly<Record<string, string>>;
-  readonly hooks?: {
-    /** The Secret could not be read or watched; tried again in `waitMs`. */
-    readonly onWatchError?: (error: KubeError, waitMs: number) => void;
-  };
+  readonly reporter?: Reporter;
 }
 
 /** Marks the Secret as ours to write: one that lacks it and does not hold a CA is somebody else's. */
@@ -69,7 +68,7 @@ async function write(client: KubeClient, request: KubeRequest): Promise<Written>
  * patches that hold only against the resourceVersion they were made for.
  */
 export function caSecret(options: CaSecretOptions): CaStore {
-  const { client, namespace, name, clock, labels, hooks } = options;
+  const { client, namespace, name, clock, labels, reporter = silentReporter } = options;
   const collection = resourcePath(RESOURCES.secrets, undefined, namespace);
   const path = resourcePath(RESOURCES.secrets, name, namespace);
   const followed = followObject<Stored>({
@@ -81,7 +80,7 @@ export function caSecret(options: CaSecretOptions): CaStore {
     unseen: { state: 'unseen' },
     read,
     onTrouble: (seen, { message }) => (seen.state === 'present' ? seen : { state: seen.state, problem: message }),
-    onError: hooks?.onWatchError,
+    trouble: reporter.trouble(`the Secret ${name} cannot be watched`, 'ca'),
   });
 
   return {

@@ -2,6 +2,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { type FSWatcher, readFileSync, watch } from 'node:fs';
 import { dirname } from 'node:path';
 
+import { messageOf } from '../util/text.ts';
 import { CertificateError, type CertificatePair, type CertificateSource } from './source.ts';
 
 interface FileCertificatesOptions {
@@ -21,7 +22,7 @@ function read(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw new CertificateError(`${file}: cannot be read: ${(error as Error).message}`, { cause: error });
+    throw new CertificateError(`${file}: cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }
 

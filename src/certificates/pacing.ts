@@ -1,3 +1,6 @@
+import { backoffMs } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
+
 interface Turns {
   /** Has a turn begin soon; calls during a turn lead to one more after it. */
   readonly now: () => void;
@@ -49,7 +52,7 @@ export interface WritePace {
 }
 
 interface WritePaceOptions {
-  readonly monotonic: () => number;
+  readonly clock: Pick<Clock, 'monotonic'>;
   readonly random: () => number;
   /** Milliseconds: the longest wait after a write that got through. */
   readonly most: number;
@@ -62,22 +65,22 @@ const MOST_AFTER_FAILURE_MS = 30_000;
  * Waits between writes that grow while they follow each other closely: a replica whose clock is wrong, or another
  * program, may undo each of them.
  */
-export function writePace({ monotonic, random, most }: WritePaceOptions): WritePace {
+export function writePace({ clock, random, most }: WritePaceOptions): WritePace {
   let notBefore = -Infinity;
   let inRow = 0;
 
   function wait(longest: number): number {
-    const now = monotonic();
+    const now = clock.monotonic();
     // Four times the longest wait without any write: peace.
     if (now > notBefore + 4 * longest) inRow = 0;
-    const ms = Math.min(longest, FIRST_MS * 2 ** Math.min(inRow, 20)) * (0.5 + random() / 2);
+    const ms = backoffMs({ first: FIRST_MS, most: longest }, inRow, random);
     inRow += 1;
     notBefore = now + ms;
-    return Math.round(ms);
+    return ms;
   }
 
   return {
-    waitMs: () => Math.max(0, notBefore - monotonic()),
+    waitMs: () => Math.max(0, notBefore - clock.monotonic()),
     wrote: () => void wait(most),
     failed: () => wait(MOST_AFTER_FAILURE_MS),
     get inRow() {

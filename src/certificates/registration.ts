@@ -1,9 +1,11 @@
 import { z } from 'zod';
 
 import type { KubeClient } from '../kubernetes/client.ts';
-import { isKubeError, type KubeError } from '../kubernetes/errors.ts';
+import { isKubeError } from '../kubernetes/errors.ts';
 import { followObject } from '../kubernetes/follow-object.ts';
 import { type KubeObject, resourcePath, RESOURCES } from '../kubernetes/objects.ts';
+import type { Clock } from '../util/clock.ts';
+import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
 import type { Registration, TrustBundle } from './trust-bundle.ts';
 
 export interface WebhookRegistrationOptions {
@@ -12,13 +14,8 @@ export interface WebhookRegistrationOptions {
   readonly name: string;
   /** Ours: entries that call another Service are left alone. */
   readonly service: { readonly namespace: string; readonly name: string };
-  readonly clock: { now(): number };
-  readonly hooks?: {
-    /** It could not be read or watched; tried again in `waitMs`. */
-    readonly onWatchError?: (error: KubeError, waitMs: number) => void;
-    /** How many of its entries call us; undefined: it is not there. Called when that is known first, and changes. */
-    readonly onSeen?: (entries: number | undefined) => void;
-  };
+  readonly clock: Pick<Clock, 'now'>;
+  readonly reporter?: Reporter;
 }
 
 const configuration = z.object({
@@ -85,9 +82,18 @@ function patchFor({ places }: Seen, version: string, bundles: readonly (readonly
   ];
 }
 
+/** Logs how many entries of the registration call us; undefined: there is no registration. */
+function logEntries({ name, service, reporter = silentReporter }: WebhookRegistrationOptions, entries?: number): void {
+  const { log } = reporter;
+  const fields = { registration: name, service: `${service.namespace}/${service.name}` };
+  if (entries === undefined) log.info(fields, 'nobody is registered to call us yet');
+  else if (entries === 0) log.warn(fields, 'no entry of the registration calls our Service: check tls.service');
+  else log.info({ ...fields, entries }, 'our registration');
+}
+
 /** Our MutatingWebhookConfiguration, listed, watched and patched by its name alone; never created. */
 export function webhookRegistration(options: WebhookRegistrationOptions): TrustBundle {
-  const { client, name, service, clock, hooks } = options;
+  const { client, name, service, clock, reporter = silentReporter } = options;
   const path = resourcePath(RESOURCES.webhookConfigurations, name);
   const followed = followObject<Seen>({
     client,
@@ -98,7 +104,7 @@ export function webhookRegistration(options: WebhookRegistrationOptions): TrustB
     read: (object) => read(object, service),
     onTrouble: (seen, { message }) =>
       seen.registration.state === 'unseen' ? { ...seen, registration: { state: 'unseen', problem: message } } : seen,
-    onError: hooks?.onWatchError,
+    trouble: reporter.trouble(`the MutatingWebhookConfiguration ${name} cannot be watched`, 'registration'),
   });
 
   let told: number | 'nothing' | undefined = 'nothing';
@@ -106,7 +112,7 @@ export function webhookRegistration(options: WebhookRegistrationOptions): TrustB
     const { registration, places } = followed.seen;
     if (registration.state === 'unseen') return;
     const entries = registration.state === 'present' ? places.length : undefined;
-    if (entries !== told) hooks?.onSeen?.(entries);
+    if (entries !== told) logEntries(options, entries);
     told = entries;
   });
 

@@ -1,18 +1,13 @@
+import { codedError } from '../kubernetes/errors.ts';
+import { type Reporter, silentReporter, type Trouble } from '../telemetry/reporter.ts';
 import type { Clock } from '../util/clock.ts';
 import type { ServerName } from './authority.ts';
-import { issueLeaf, type Leaf, leafReason, type LeafReason } from './leaf.ts';
+import { issueLeaf, type Leaf, leafReason } from './leaf.ts';
 import { repeatedly, writePace, type WritePace } from './pacing.ts';
 import { isValid, trusted } from './rotation.ts';
-import { type CaChange, type CaStore, sharedCa, type SharedCa } from './shared-ca.ts';
+import { type CaStore, sharedCa, type SharedCa } from './shared-ca.ts';
 import type { CertificatePair, CertificateSource } from './source.ts';
-import {
-  type BundleHooks,
-  type BundleKeeper,
-  createBundleKeeper,
-  createTrust,
-  type Trust,
-  type TrustBundle,
-} from './trust-bundle.ts';
+import { type BundleKeeper, createBundleKeeper, createTrust, type Trust, type TrustBundle } from './trust-bundle.ts';
 
 interface SelfManagedOptions {
   readonly store: CaStore;
@@ -23,7 +18,9 @@ interface SelfManagedOptions {
   /** 0 to 1, evenly spread. */
   readonly random: () => number;
   readonly lifetimes: Lifetimes;
-  readonly hooks?: SelfManagedHooks;
+  /** The Secret's name, for the log. */
+  readonly secret?: string;
+  readonly reporter?: Reporter;
 }
 
 /** Milliseconds. A CA must live three times as long as what comes after two thirds of its life: overlap and a leaf. */
@@ -34,17 +31,6 @@ export interface Lifetimes {
   readonly leaf: number;
   /** From a CA's first appearance in the registration until every API server is sure to trust it. */
   readonly overlap: number;
-}
-
-export interface SelfManagedHooks extends BundleHooks {
-  /** A certificate was signed and is served from now on. `ca`: SHA-256 of its CA; `notAfter`: since the epoch. */
-  readonly onIssued?: (issued: { readonly reason: LeafReason; readonly ca: string; readonly notAfter: number }) => void;
-  /** This replica, and no other, changed the Secret. */
-  readonly onCaChange?: (change: { readonly change: CaChange; readonly why: string }) => void;
-  /** Something is wrong with the Secret, or nothing is any more (undefined). Called when that changes. */
-  readonly onProblem?: (problem: string | undefined) => void;
-  /** A certificate could not be made, the Secret or the registration not be written; tried again in `waitMs`. */
-  readonly onError?: (error: Error, waitMs: number) => void;
 }
 
 export interface SelfManaged extends Omit<CertificateSource, 'close'> {
@@ -59,6 +45,8 @@ export interface SelfManaged extends Omit<CertificateSource, 'close'> {
 
 interface Run {
   readonly options: SelfManagedOptions;
+  readonly reporter: Reporter;
+  readonly troubles: Readonly<Record<'leaf' | 'ca', Trouble>>;
   readonly ca: SharedCa;
   readonly trust: Trust;
   readonly keeper: BundleKeeper;
@@ -77,8 +65,8 @@ const carriedBy =
     trust.carried(id);
 
 async function serve(run: Run): Promise<void> {
-  const { ca, options, leaf } = run;
-  const { clock, lifetimes, names, random, hooks } = options;
+  const { ca, options, leaf, reporter } = run;
+  const { clock, lifetimes, names, random } = options;
   const current = ca.state?.current;
   if (current === undefined) return;
   const now = clock.now();
@@ -86,35 +74,45 @@ async function serve(run: Run): Promise<void> {
   if (reason === undefined) return;
   const next = await issueLeaf({ ca: current, names, now, lifetimeMs: lifetimes.leaf, jitter: random() });
   run.leaf = next;
+  run.troubles.leaf.recovered();
   run.issued();
   for (const listener of run.listeners) listener(next.pair);
-  hooks?.onIssued?.({ reason, ca: current.id, notAfter: next.notAfter });
+  const expires = new Date(next.notAfter);
+  reporter.metrics.certificate(expires);
+  reporter.log.info({ reason, ca: current.id, expires: expires.toISOString() }, 'certificate in use');
 }
 
 function report(run: Run): void {
   const { problem } = run.ca;
   if (problem === run.problem) return;
   run.problem = problem;
-  run.options.hooks?.onProblem?.(problem);
+  const { log } = run.reporter;
+  if (problem === undefined) log.info('the shared CA is in order again');
+  else log.error({ secret: run.options.secret }, `the shared CA: ${problem}`);
 }
 
-function failed(run: Run, thrown: unknown, waitMs: number): void {
-  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-  run.failure = error.message;
-  run.options.hooks?.onError?.(error, waitMs);
+function failed(run: Run, what: 'leaf' | 'ca', error: unknown): void {
+  const coded = codedError(error);
+  run.failure = coded.message;
+  run.troubles[what].lost(coded);
 }
 
 async function advance(run: Run): Promise<void> {
-  const { ca, pace, options } = run;
+  const { ca, pace, reporter } = run;
   if (pace.waitMs() > 0) return;
   try {
     const done = await ca.advance(carriedBy(run));
     if (done === undefined) return;
     run.failure = undefined;
+    run.troubles.ca.recovered();
     pace.wrote();
-    if (done.written === 'written') options.hooks?.onCaChange?.({ change: done.change, why: done.why });
+    if (done.written !== 'written') return;
+    const { change, why } = done;
+    reporter.metrics.cluster.caChanged(change);
+    reporter.log.info({ change, why }, 'this replica has changed the shared CA');
   } catch (error) {
-    failed(run, error, pace.failed());
+    pace.failed();
+    failed(run, 'ca', error);
   }
 }
 
@@ -132,7 +130,7 @@ async function turn(run: Run): Promise<void> {
   try {
     await serve(run);
   } catch (error) {
-    failed(run, error, checkEvery(options.lifetimes));
+    failed(run, 'leaf', error);
   }
   await Promise.all([keepTrusted(run), advance(run)]);
 }
@@ -158,15 +156,18 @@ function whyUntrusted(run: Run): string | undefined {
  * (docs/certificates.md). Reads the date at each step instead of sleeping for days: clocks jump, machines are suspended.
  */
 export function selfManagedCertificates(options: SelfManagedOptions): SelfManaged {
-  const { store, bundle, clock, lifetimes, random, hooks = {} } = options;
+  const { store, bundle, clock, lifetimes, random, reporter = silentReporter } = options;
   const { promise: ready, resolve: issued } = Promise.withResolvers<void>();
   const times = { overlap: lifetimes.overlap, retire: lifetimes.leaf };
+  const trouble = (what: string): Trouble => reporter.trouble(what, 'certificates');
   const run: Run = {
     options,
+    reporter,
+    troubles: { leaf: trouble('a certificate cannot be made'), ca: trouble('the shared CA cannot be written') },
     ca: sharedCa({ store, clock, times, lifetimeMs: lifetimes.ca }),
-    trust: createTrust(() => clock.monotonic()),
-    keeper: createBundleKeeper({ bundle, clock, random, pruneAfterMs: 2 * lifetimes.overlap, hooks }),
-    pace: writePace({ monotonic: () => clock.monotonic(), random, most: lifetimes.overlap }),
+    trust: createTrust(clock),
+    keeper: createBundleKeeper({ bundle, clock, random, pruneAfterMs: 2 * lifetimes.overlap, reporter }),
+    pace: writePace({ clock, random, most: lifetimes.overlap }),
     listeners: [],
     issued,
     leaf: undefined,

@@ -11,7 +11,7 @@ import {
 } from './rotation.ts';
 
 /** What a replica did to the shared CAs. `restore`: what it had in memory was written back. */
-export type CaChange = 'create' | 'restore' | 'prepare' | 'drop-next' | 'promote' | 'retire';
+type CaChange = 'create' | 'restore' | 'prepare' | 'drop-next' | 'promote' | 'retire';
 
 interface SharedCaOptions {
   readonly store: CaStore;

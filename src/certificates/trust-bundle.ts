@@ -1,5 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 
+import { codedError } from '../kubernetes/errors.ts';
+import type { Reporter } from '../telemetry/reporter.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Ca } from './authority.ts';
 import { writePace, type WritePace } from './pacing.ts';
@@ -67,8 +69,8 @@ function whyInvalid({ validFromDate, validToDate }: X509Certificate, now: number
   return undefined;
 }
 
-/** `monotonic` is milliseconds from any start: waits must not depend on the date. */
-export function createTrust(monotonic: () => number): Trust {
+/** Waits must not depend on the date: `clock` is monotonic. */
+export function createTrust(clock: Pick<Clock, 'monotonic'>): Trust {
   let last: Registration = { state: 'unseen' };
   let bundles: readonly Bundle[] = [];
   let since = new Map<string, number>();
@@ -79,7 +81,7 @@ export function createTrust(monotonic: () => number): Trust {
     look(registration) {
       if (registration === last) return;
       last = registration;
-      const now = monotonic();
+      const now = clock.monotonic();
       bundles = registration.state === 'present' ? registration.bundles.map(readBundle) : [];
       const uncalled = registration.state !== 'unseen' && bundles.length === 0;
       uncalledSince = uncalled ? (uncalledSince ?? now) : undefined;
@@ -89,7 +91,7 @@ export function createTrust(monotonic: () => number): Trust {
     },
     carried(id) {
       const from = uncalledSince ?? since.get(id);
-      return from === undefined ? 0 : monotonic() - from;
+      return from === undefined ? 0 : clock.monotonic() - from;
     },
     whyNot(cert, now) {
       const leaf = new X509Certificate(cert);
@@ -102,22 +104,13 @@ export function createTrust(monotonic: () => number): Trust {
   };
 }
 
-export interface BundleHooks {
-  /** This replica changed the registration. `others`: certificates that are not ours and may stay for a while. */
-  readonly onBundleWritten?: (bundle: { readonly ours: number; readonly others: number }) => void;
-  /** Something else keeps overwriting the caBundle. Called once a quarrel; it is put right in ever longer intervals. */
-  readonly onContested?: (times: number) => void;
-  /** The registration could not be written; tried again in `waitMs`. */
-  readonly onError?: (error: Error, waitMs: number) => void;
-}
-
 interface BundleKeeperOptions {
   readonly bundle: TrustBundle;
   readonly clock: Pick<Clock, 'monotonic'>;
   readonly random: () => number;
   /** Milliseconds that a certificate nobody knows is left in the bundle. */
   readonly pruneAfterMs: number;
-  readonly hooks: BundleHooks;
+  readonly reporter: Reporter;
 }
 
 export interface BundleKeeper {
@@ -167,8 +160,11 @@ function noteOthers(
   return others;
 }
 
-export function createBundleKeeper({ bundle, clock, random, pruneAfterMs, hooks }: BundleKeeperOptions): BundleKeeper {
-  const pace = (): WritePace => writePace({ monotonic: () => clock.monotonic(), random, most: MOST_WAIT_MS });
+export function createBundleKeeper(options: BundleKeeperOptions): BundleKeeper {
+  const { bundle, clock, random, pruneAfterMs, reporter } = options;
+  const { log, metrics } = reporter;
+  const trouble = reporter.trouble('the registration cannot be written', 'certificates');
+  const pace = (): WritePace => writePace({ clock, random, most: MOST_WAIT_MS });
   const failures = pace();
   let restored = pace();
   /** Since when certificates that are not wanted have been seen. */
@@ -181,11 +177,19 @@ export function createBundleKeeper({ bundle, clock, random, pruneAfterMs, hooks 
     try {
       const written = await bundle.replace(version, bundles);
       restored.wrote();
+      trouble.recovered();
       if (written === 'conflict') return;
-      hooks.onBundleWritten?.({ ours, others: others.size });
-      if (restored.inRow === CONTESTED) hooks.onContested?.(restored.inRow);
+      metrics.cluster.registrationWritten('written');
+      log.info({ ours, others: others.size }, 'the caBundle of our registration was written');
+      if (restored.inRow !== CONTESTED) return;
+      metrics.cluster.registrationWritten('contested');
+      log.warn(
+        { times: CONTESTED },
+        'something else keeps overwriting the caBundle of our registration: only one may own it',
+      );
     } catch (error) {
-      hooks.onError?.(error instanceof Error ? error : new Error(String(error)), failures.failed());
+      failures.failed();
+      trouble.lost(codedError(error));
     }
   }
 

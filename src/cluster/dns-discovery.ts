@@ -3,6 +3,7 @@ import type { KubeClient } from '../kubernetes/client.ts';
 import { asKubeError, isKubeError, type KubeError } from '../kubernetes/errors.ts';
 import { type Resource, resourcePath, RESOURCES } from '../kubernetes/objects.ts';
 import type { ClusterFacts, PolicyConfig } from '../policy/model.ts';
+import { type Reporter, silentReporter, type Trouble } from '../telemetry/reporter.ts';
 import { clusterDns, type FactSource, type OwnPlace, serviceAddresses } from './dns-sources.ts';
 import { createNodeLocalReader, type NodeLocal } from './node-local.ts';
 
@@ -20,15 +21,16 @@ export interface DiscoveryOptions {
   readonly config: Pick<Config, 'cluster' | 'nodeLocal'>;
   readonly policy: PolicyConfig;
   readonly own: OwnPlace;
-  readonly hooks: DiscoveryHooks;
+  readonly reporter?: Reporter;
   /** Milliseconds for one object of the API. */
   readonly readMs: number;
 }
 
-export interface DiscoveryHooks {
-  /** An object (`service kube-system/kube-dns`) cannot be read: what was known stays. Once, until it can. */
-  readonly onUnreadable?: (object: FactSource, error: KubeError) => void;
-  readonly onReadable?: (object: FactSource) => void;
+/** An object that could not be read: what was known of it stays. */
+export interface Unread {
+  /** `service kube-system/kube-dns`. */
+  readonly object: FactSource;
+  readonly error: KubeError;
 }
 
 /** What the API and our own files tell of the cluster. */
@@ -37,8 +39,8 @@ export interface Discovery {
   look(signal: AbortSignal): Promise<void>;
   /** All that is known, but for the answer over TCP. */
   known(): KnownFacts;
-  /** Whether the last look read all it wanted to. */
-  readonly complete: boolean;
+  /** What the last look could not read. */
+  unread(): readonly Unread[];
 }
 
 interface Found {
@@ -72,10 +74,9 @@ function assemble({ config, own }: DiscoveryOptions, { serviceDns, nodeLocal, so
 }
 
 function readerOf(options: DiscoveryOptions, resource: Resource, name: string, as: FactSource) {
-  const { client, readMs: timeoutMs, hooks } = options;
-  const onUnreadable = (error: KubeError): void => hooks.onUnreadable?.(as, error);
-  const onReadable = (): void => hooks.onReadable?.(as);
-  return client && createObjectReader({ client, resource, name, timeoutMs, onUnreadable, onReadable });
+  const { client, readMs: timeoutMs, reporter = silentReporter } = options;
+  const trouble = reporter.trouble(`the ${as} cannot be read; what was known of it stays`, 'facts');
+  return client && createObjectReader({ client, resource, name, as, timeoutMs, trouble });
 }
 
 /** Reads the DNS Service and the node-local cache's DaemonSet, by name, and only where the configuration leaves a question. */
@@ -103,9 +104,7 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
       });
     },
     known: () => assemble(options, found),
-    get complete() {
-      return [service, daemonSet].every((one: ObjectReader | undefined) => one === undefined || one.readable);
-    },
+    unread: () => [service, daemonSet].flatMap((reader: ObjectReader | undefined) => reader?.unread ?? []),
   };
 }
 
@@ -114,25 +113,25 @@ interface ObjectReaderOptions {
   readonly resource: Resource;
   /** `namespace/name`. */
   readonly name: string;
+  readonly as: FactSource;
   readonly timeoutMs: number;
-  /** The object cannot be read, or not understood. Once, until it can. */
-  readonly onUnreadable: (error: KubeError) => void;
-  readonly onReadable: () => void;
+  /** Reported where the object cannot be read, or not understood. */
+  readonly trouble: Trouble;
 }
 
 /** One object of the API, read again and again: a GET by name needs fewer rights than a watch. */
 interface ObjectReader {
-  /** Whether the last read told something, be it that there is no such object. */
-  readonly readable: boolean;
+  /** Why the last read told nothing; undefined if it did, be it that there is no such object. */
+  readonly unread: Unread | undefined;
   /** Hands the object to `use`; undefined: there is none. Never rejects: what cannot be read is not handed over. */
   read(signal: AbortSignal, use: (object: unknown) => void): Promise<void>;
 }
 
 function createObjectReader(options: ObjectReaderOptions): ObjectReader {
-  const { client, resource, timeoutMs } = options;
+  const { client, resource, as, timeoutMs, trouble } = options;
   const [namespace, name] = options.name.split('/', 2);
   const path = resourcePath(resource, name, namespace);
-  let failing = false;
+  let unread: Unread | undefined;
 
   async function get(signal: AbortSignal): Promise<unknown> {
     try {
@@ -144,19 +143,18 @@ function createObjectReader(options: ObjectReaderOptions): ObjectReader {
   }
 
   return {
-    get readable() {
-      return !failing;
+    get unread() {
+      return unread;
     },
     async read(signal, use) {
       try {
         use(await get(signal));
-        if (failing) options.onReadable();
-        failing = false;
+        unread = undefined;
+        trouble.recovered();
       } catch (error) {
         if (signal.aborted) return;
-        const known = asKubeError(error, 'malformed');
-        if (!failing) options.onUnreadable(known);
-        failing = true;
+        unread = { object: as, error: asKubeError(error, 'malformed') };
+        trouble.lost(unread.error);
       }
     },
   };

@@ -1,24 +1,17 @@
 import type { ClusterFacts, PolicyConfig } from '../policy/model.ts';
 import { nodeLocalAddresses, nodeLocalReason, nodeLocalUsable } from '../policy/redirect.ts';
+import { silentReporter } from '../telemetry/reporter.ts';
 import { beforeAbort, pause } from '../util/abort.ts';
 import {
   createDiscovery,
   type Discovery,
-  type DiscoveryHooks,
   type DiscoveryOptions,
   type KnownFacts,
+  type Unread,
 } from './dns-discovery.ts';
 import { createPreflight, type Preflight } from './dns-over-tcp.ts';
 
-interface ClusterFactsHooks extends DiscoveryHooks {
-  /** The cluster DNS, or the state or addresses of the node-local cache, are no longer what they were. */
-  readonly onChange?: (now: KnownFacts, before: KnownFacts) => void;
-  /** The first answer of the preflight over TCP, and each change. */
-  readonly onDnsOverTcp?: (answered: boolean, servers: readonly string[]) => void;
-}
-
-export interface ClusterFactsOptions extends Omit<DiscoveryOptions, 'hooks' | 'readMs'> {
-  readonly hooks?: ClusterFactsHooks;
+export interface ClusterFactsOptions extends Omit<DiscoveryOptions, 'readMs'> {
   /** Milliseconds; for tests. */
   readonly times?: Partial<FactTimes>;
   /** 53 but in tests. */
@@ -46,6 +39,8 @@ export interface ClusterFactsSource {
   readonly current: KnownFacts;
   /** Resolves after the first look, or when it takes too long. Never rejects. */
   readonly ready: Promise<void>;
+  /** What the last look could not read. */
+  unread(): readonly Unread[];
   close(): Promise<void>;
 }
 
@@ -55,6 +50,12 @@ export function serversOfPods(facts: ClusterFacts, policy: PolicyConfig): readon
   const usable = nodeLocalUsable(facts, policy) && nodeLocalReason(facts, policy) === undefined;
   const toCache = redirects && usable && policy.mixedPods === 'redirect';
   return [...new Set([...(toCache ? nodeLocalAddresses(facts, policy) : []), ...facts.dns])];
+}
+
+/** The facts as fields of a log line. */
+export function factsFields({ facts, sources, nodeLocalDetail }: KnownFacts): object {
+  const { dns, domain, nodeSearches, nodeLocal, nodeLocalAddresses: addresses } = facts;
+  return { dns, domain, nodeSearches, nodeLocal, nodeLocalAddresses: addresses, nodeLocalDetail, sources };
 }
 
 const compared = ({ facts, sources }: KnownFacts): string =>
@@ -86,9 +87,10 @@ async function goRound(rounds: Rounds, first: () => void): Promise<void> {
   while (!signal.aborted) {
     await round(rounds);
     first();
-    waitMs = discovery.complete ? times.everyMs : Math.min(times.everyMs, waitMs);
+    const complete = discovery.unread().length === 0;
+    waitMs = complete ? times.everyMs : Math.min(times.everyMs, waitMs);
     await pause(jittered(waitMs), signal);
-    waitMs = discovery.complete ? times.againMs : waitMs * 2;
+    waitMs = complete ? times.againMs : waitMs * 2;
   }
 }
 
@@ -97,22 +99,30 @@ async function goRound(rounds: Rounds, first: () => void): Promise<void> {
  * anew about every 45 s; and whether the DNS servers that Pods ask answer over TCP.
  */
 export function createClusterFacts(options: ClusterFactsOptions): ClusterFactsSource {
-  const { policy, hooks = {}, dnsPort = 53 } = options;
+  const { policy, reporter = silentReporter, dnsPort = 53 } = options;
+  const { log, metrics } = reporter;
   const times = { ...TIMES, ...options.times };
   const closing = new AbortController();
-  const discovery = createDiscovery({ ...options, hooks, readMs: times.readMs });
+  const discovery = createDiscovery({ ...options, readMs: times.readMs });
   let current = discovery.known();
   const servers = (): readonly string[] => serversOfPods(discovery.known().facts, policy);
   const preflight = createPreflight({
     servers: () => servers().map((address) => ({ address, port: dnsPort, timeoutMs: times.tcpMs })),
     name: `kubernetes.default.svc.${current.facts.domain}`,
-    onChange: (answered) => hooks.onDnsOverTcp?.(answered, servers()),
+    onChange(answered) {
+      metrics.dnsOverTcp(answered);
+      log.info({ servers: servers(), answered }, 'cluster DNS over TCP: use-vc is given only where it answers');
+    },
   });
   const publish = (known: KnownFacts): void => {
     const before = current;
     current = known;
-    if (compared(known) !== compared(before)) hooks.onChange?.(known, before);
+    if (compared(known) === compared(before)) return;
+    metrics.cluster.factsChanged();
+    metrics.cluster.nodeLocal(known.facts.nodeLocal);
+    log.info({ ...factsFields(known), before: factsFields(before) }, 'the cluster DNS has changed');
   };
+  metrics.cluster.nodeLocal(current.facts.nodeLocal);
   const { promise: first, resolve } = Promise.withResolvers<void>();
   const running = goRound(
     { discovery, preflight: policy.glibc.tcpPreflight ? preflight : undefined, times, signal: closing.signal, publish },
@@ -123,6 +133,7 @@ export function createClusterFacts(options: ClusterFactsOptions): ClusterFactsSo
       return current;
     },
     ready: Promise.race([first, pause(times.firstMs, closing.signal)]),
+    unread: () => discovery.unread(),
     async close() {
       closing.abort();
       await running;

@@ -1,24 +1,6 @@
-import { randomInt } from 'node:crypto';
 import { connect } from 'node:net';
 
-/** RFC 1035 4.1: header of a query with recursion desired and one question. */
-function query(id: number, name: string): Buffer {
-  const header = Buffer.from([id >> 8, id & 0xff, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-  const labels = name
-    .split('.')
-    .filter(Boolean)
-    .flatMap((label) => [Buffer.from([label.length]), Buffer.from(label, 'latin1')]);
-  const question = Buffer.concat([...labels, Buffer.from([0, 0, 1, 0, 1])]);
-  const message = Buffer.concat([header, question]);
-  const length = Buffer.alloc(2);
-  length.writeUInt16BE(message.length);
-  return Buffer.concat([length, message]);
-}
-
-/** Whether `data` begins with a response (any RCODE) to the query `id`, in TCP framing (RFC 7766). */
-function isResponse(data: Buffer, id: number): boolean {
-  return data.length >= 6 && data.readUInt16BE(2) === id && (data.readUInt8(4) & 0x80) !== 0;
-}
+import { encodeQuery, framed, isResponse, newId } from '../util/dns-message.ts';
 
 interface TcpServer {
   readonly address: string;
@@ -33,7 +15,7 @@ interface TcpServer {
  * has no connect timeout. Never rejects.
  */
 export function answersOverTcp(server: TcpServer, name: string): Promise<boolean> {
-  const id = randomInt(0x1_00_00);
+  const query = encodeQuery(newId(), name, 'A');
   return new Promise((resolve) => {
     const socket = connect({ host: server.address, port: server.port ?? 53 });
     const timer = setTimeout(() => settle(false), server.timeoutMs);
@@ -43,12 +25,12 @@ export function answersOverTcp(server: TcpServer, name: string): Promise<boolean
       socket.destroy();
       resolve(answered);
     }
-    socket.on('connect', () => socket.write(query(id, name)));
+    socket.on('connect', () => socket.write(framed(query)));
     socket.on('error', () => settle(false));
     socket.on('close', () => settle(false));
     socket.on('data', (chunk: Buffer) => {
       received = Buffer.concat([received, chunk.subarray(0, 64)]);
-      if (received.length >= 6) settle(isResponse(received, id));
+      if (received.length >= 6) settle(isResponse(received.subarray(2), query));
     });
   });
 }

@@ -7,25 +7,19 @@ import type { KubeClient } from '../kubernetes/client.ts';
 import { KubeError } from '../kubernetes/errors.ts';
 import { type Resource, resourcePath, RESOURCES } from '../kubernetes/objects.ts';
 import type { Decision, ToldDecision } from '../policy/model.ts';
+import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
 import { pause } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
 import type { TokenBucket } from '../util/token-bucket.ts';
 
 interface DecisionEventsOptions {
   readonly client: Pick<KubeClient, 'request'>;
-  readonly clock: { now(): number; monotonic(): number };
+  readonly clock: Clock;
   /** Of all replicas' Events each writes its own share. */
   readonly pace: TokenBucket;
   /** This replica, for whoever asks who wrote an Event. */
   readonly instance: string;
-  readonly hooks?: DecisionEventsHooks;
-}
-
-interface DecisionEventsHooks {
-  readonly onWritten?: () => void;
-  /** There was too much to tell. */
-  readonly onDropped?: () => void;
-  /** An Event was not written. None are tried for some minutes where that is not allowed. */
-  readonly onFailed?: (error: KubeError) => void;
+  readonly reporter?: Reporter;
 }
 
 /** Events on the workloads of Pods. */
@@ -93,7 +87,9 @@ function createWriter(
   onNotAllowed: () => void,
   signal: AbortSignal,
 ) {
-  const { client, pace, hooks = {} } = options;
+  const { client, pace, reporter = silentReporter } = options;
+  const trouble = reporter.trouble('Events on workloads cannot be written', 'events');
+  const count = (result: string): void => reporter.metrics.cluster.eventWritten(result);
   const subjects = createEventSubjects(client);
   let running: Promise<void> | undefined;
 
@@ -101,13 +97,15 @@ function createWriter(
     const subject = await subjects.topOf(one.owner, one.namespace, signal);
     const path = resourcePath(RESOURCES.events, undefined, one.namespace);
     await client.request({ method: 'POST', path, body: eventOf(one, subject, options), signal });
-    hooks.onWritten?.();
+    count('written');
+    trouble.recovered();
   };
   const failed = (error: unknown): void => {
     // A conflict: another replica has said so already.
     if (signal.aborted || !(error instanceof KubeError) || error.code === 'conflict') return;
     if (error.code === 'forbidden' || error.code === 'unauthorized') onNotAllowed();
-    hooks.onFailed?.(error);
+    count(error.code);
+    trouble.lost(error);
   };
   const work = async (): Promise<void> => {
     for (let one = waiting.shift(); one !== undefined && !signal.aborted; one = waiting.shift()) {
@@ -132,7 +130,7 @@ function createWriter(
  * one an hour for a workload and a reason, and never waited for by an admission.
  */
 export function createDecisionEvents(options: DecisionEventsOptions): DecisionEvents {
-  const { clock, hooks = {} } = options;
+  const { clock, reporter = silentReporter } = options;
   const told = new LRUCache<string, number>({ max: MOST_TOLD });
   const waiting: Waiting[] = [];
   const closing = new AbortController();
@@ -152,7 +150,7 @@ export function createDecisionEvents(options: DecisionEventsOptions): DecisionEv
       const key = `${owner.uid} ${mode} ${reason}`;
       if (now - (told.get(key) ?? -Infinity) < AGAIN_MS) return;
       if (waiting.length >= MOST_WAITING) {
-        hooks.onDropped?.();
+        reporter.metrics.cluster.eventWritten('dropped');
         return;
       }
       told.set(key, now);

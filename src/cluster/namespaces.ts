@@ -3,22 +3,18 @@ import { LRUCache } from 'lru-cache';
 import type { KubeClient } from '../kubernetes/client.ts';
 import { asKubeError, KubeError } from '../kubernetes/errors.ts';
 import { type KubeObject, resourcePath, RESOURCES } from '../kubernetes/objects.ts';
-import { createReflector, type ReflectorHooks } from '../kubernetes/reflector.ts';
+import { createReflector } from '../kubernetes/reflector.ts';
 import type { NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
+import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
 import type { Backoff } from '../util/abort.ts';
-
-interface NamespacesHooks extends Pick<ReflectorHooks, 'onLost' | 'onRecovered' | 'onSynced' | 'onError'> {
-  /** A namespace that the copy did not have was read by itself. */
-  readonly onRead?: (outcome: 'found' | KubeError['code']) => void;
-  /** A namespace has come into the copy or left it, or its label has changed. */
-  readonly onChange?: (name: string) => void;
-}
+import type { Clock } from '../util/clock.ts';
+import { createCoalescer } from '../util/coalesce.ts';
 
 export interface NamespacesOptions {
   readonly client: KubeClient;
-  readonly clock: { now(): number };
-  readonly hooks?: NamespacesHooks;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly reporter?: Reporter;
   /** For tests. */
   readonly reads?: Partial<Pick<NamespaceReadsOptions, 'timeoutMs' | 'ttlMs' | 'failureTtlMs' | 'entries'>>;
   /** For tests. */
@@ -33,6 +29,10 @@ export interface ClusterNamespaces {
   peek(name: string): NamespaceView | undefined;
   /** Resolves when all have been read once. */
   readonly ready: Promise<void>;
+  /** Resolves when all have been read once, or when that has failed. */
+  readonly settled: Promise<void>;
+  /** Calls back with the name of each namespace that has come or gone, or whose label has changed. */
+  onChange(listener: (name: string) => void): void;
   /** Whether all have been read once; until then each is read when it is asked for. */
   readonly synced: boolean;
   /** Namespaces in the copy. */
@@ -54,9 +54,13 @@ const view = (name: string, label: ModeLabel): NamespaceView => ({
  * Our label of every namespace, by a watch on their metadata. The API server admits Pods to a namespace before the watch
  * has brought it here, so one that is not in the copy is read by itself.
  */
-export function createNamespaces({ client, clock, hooks = {}, reads, backoff }: NamespacesOptions): ClusterNamespaces {
-  const { onRead, onChange, ...reflectorHooks } = hooks;
-  const single = createNamespaceReads({ client, clock, ...READS, ...reads, ...(onRead && { onRead }) });
+export function createNamespaces(options: NamespacesOptions): ClusterNamespaces {
+  const { client, clock, reporter = silentReporter, reads, backoff } = options;
+  const listeners: ((name: string) => void)[] = [];
+  const { promise: failed, resolve: fail } = Promise.withResolvers<void>();
+  const trouble = reporter.trouble('the namespaces cannot be watched; each new one is read by itself', 'namespaces');
+  const countRead = (code: string): void => reporter.metrics.cluster.apiFailed('namespace', code);
+  const single = createNamespaceReads({ client, clock, ...READS, ...reads, onFailed: countRead });
   const reflector = createReflector<ModeLabel>({
     client,
     clock,
@@ -65,12 +69,16 @@ export function createNamespaces({ client, clock, hooks = {}, reads, backoff }: 
     streamed: true,
     keep: modeLabelOf,
     // A list tells of all that are there, changed or not.
-    onChange: (name, now, before) => now !== before && onChange?.(name),
-    hooks: {
-      ...reflectorHooks,
-      onRecovered() {
+    onChange(name, now, before) {
+      if (now !== before) for (const listener of listeners) listener(name);
+    },
+    // A list whose continuation is too old begins anew: that is no failure.
+    onError: ({ code }) => void (code !== 'gone' && fail()),
+    trouble: {
+      lost: trouble.lost,
+      recovered() {
         single.forgetFailures();
-        reflectorHooks.onRecovered?.();
+        trouble.recovered();
       },
     },
     ...(backoff && { backoff }),
@@ -85,6 +93,8 @@ export function createNamespaces({ client, clock, hooks = {}, reads, backoff }: 
       return label === undefined ? undefined : view(name, label);
     },
     ready: reflector.ready,
+    settled: Promise.race([reflector.ready, failed]),
+    onChange: (listener) => void listeners.push(listener),
     get synced() {
       return reflector.synced;
     },
@@ -108,7 +118,7 @@ const modeLabelOf = ({ metadata }: KubeObject): ModeLabel => metadata.labels?.[M
 
 interface NamespaceReadsOptions {
   readonly client: KubeClient;
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
   /** Milliseconds for one read. Those who wait have deadlines of their own; what comes later serves the next. */
   readonly timeoutMs: number;
   /** Milliseconds an answer is remembered: by then the watch has it, or the label may have changed. */
@@ -119,8 +129,8 @@ interface NamespaceReadsOptions {
   readonly entries: number;
   /** Reads under way at most; more are refused. */
   readonly concurrency: number;
-  /** A read that was made, and what came of it: `found`, or the code of the failure. */
-  readonly onRead?: (outcome: 'found' | KubeError['code']) => void;
+  /** Counts a read that failed. */
+  readonly onFailed: (code: KubeError['code']) => void;
 }
 
 /** Namespaces read one by one, as they are asked for. */
@@ -149,13 +159,13 @@ const ACCEPT = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,app
 function createNamespaceReads(options: NamespaceReadsOptions): NamespaceReads {
   const { client, clock } = options;
   const closing = new AbortController();
-  const flights = new Map<string, Promise<ModeLabel>>();
+  const reads = createCoalescer<ModeLabel>();
   const memory = new LRUCache<string, Remembered>({ max: options.entries });
 
   function remember(name: string, answer: ModeLabel | KubeError): void {
     const life = answer instanceof KubeError ? options.failureTtlMs : options.ttlMs;
     memory.set(name, { answer, until: clock.now() + life });
-    options.onRead?.(answer instanceof KubeError ? answer.code : 'found');
+    if (answer instanceof KubeError) options.onFailed(answer.code);
   }
 
   async function read(name: string): Promise<ModeLabel> {
@@ -169,8 +179,6 @@ function createNamespaceReads(options: NamespaceReadsOptions): NamespaceReads {
       const failure = asKubeError(error, 'malformed');
       if (!closing.signal.aborted) remember(name, failure);
       throw failure;
-    } finally {
-      flights.delete(name);
     }
   }
 
@@ -182,14 +190,10 @@ function createNamespaceReads(options: NamespaceReadsOptions): NamespaceReads {
         if (known.answer instanceof KubeError) throw known.answer;
         return known.answer;
       }
-      const flying = flights.get(name);
-      if (flying !== undefined) return await flying;
-      if (flights.size >= options.concurrency) {
-        throw new KubeError('throttled', `namespace ${name}: ${flights.size} others are being read already`);
+      if (reads.get(name) === undefined && reads.size >= options.concurrency) {
+        throw new KubeError('throttled', `namespace ${name}: ${reads.size} others are being read already`);
       }
-      const flight = read(name);
-      flights.set(name, flight);
-      return await flight;
+      return await reads.run(name, async () => await read(name));
     },
     forgetFailures() {
       const names = [...memory.keys()];

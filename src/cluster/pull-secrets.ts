@@ -3,6 +3,8 @@ import { LRUCache } from 'lru-cache';
 import { createSlots } from '../detection/flights.ts';
 import type { KubeClient } from '../kubernetes/client.ts';
 import type { PodView } from '../policy/model.ts';
+import type { Clock } from '../util/clock.ts';
+import { createCoalescer } from '../util/coalesce.ts';
 import {
   createPullSecretApi,
   isObjectName,
@@ -16,7 +18,7 @@ import {
 interface PullSecretsOptions {
   readonly client: Pick<KubeClient, 'request'>;
   readonly readers: LoginReaders;
-  readonly clock: { monotonic(): number };
+  readonly clock: Pick<Clock, 'monotonic'>;
   /** Told of each object that could not be read, when it is tried and not when its failure is remembered. */
   readonly onProblem: (problem: PullSecretProblem) => void;
 }
@@ -123,7 +125,7 @@ interface ObjectMemoryOptions<T> {
   /** Most characters that are held, over all objects. */
   readonly characters: number;
   readonly sizeOf: (value: T) => number;
-  readonly clock: { monotonic(): number };
+  readonly clock: Pick<Clock, 'monotonic'>;
   /** Ends all reading. */
   readonly closing: AbortSignal;
 }
@@ -150,27 +152,25 @@ export function createObjectMemory<T>(options: ObjectMemoryOptions<T>): ObjectMe
     maxSize: options.characters,
     sizeCalculation: ({ value }, key) => ENTRY_SIZE + key.length + sizeOf(value),
   });
-  const underWay = new Map<string, Promise<ReadObject<T>>>();
+  const reads = createCoalescer<ReadObject<T>>();
   const slots = createSlots(AT_ONCE, WAITING);
-  const begin = (key: string, read: () => Promise<ReadObject<T>>): Promise<ReadObject<T>> | undefined => {
-    const slot = slots.enter(options.closing);
-    if (slot === undefined) return undefined;
-    const reading = slot
-      .then(async (release) => await read().finally(release))
-      .then((object) => {
-        const until = clock.monotonic() + (object.good ? options.keepMs : options.keepFailureMs);
-        kept.set(key, { ...object, until });
-        return object;
-      })
-      .finally(() => underWay.delete(key));
-    underWay.set(key, reading);
-    return reading;
+  const keep = (key: string, object: ReadObject<T>): ReadObject<T> => {
+    const until = clock.monotonic() + (object.good ? options.keepMs : options.keepFailureMs);
+    kept.set(key, { ...object, until });
+    return object;
   };
   return {
     get(key, read) {
       const known = kept.get(key);
       if (known !== undefined && known.until > clock.monotonic()) return Promise.resolve(known);
-      return underWay.get(key) ?? begin(key, read);
+      const shared = reads.get(key);
+      if (shared !== undefined) return shared;
+      const slot = slots.enter(options.closing);
+      if (slot === undefined) return undefined;
+      return reads.run(key, async () => {
+        const release = await slot;
+        return keep(key, await read().finally(release));
+      });
     },
   };
 }

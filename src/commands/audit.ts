@@ -6,7 +6,8 @@ import { auditMarkdown } from '../audit/text/markdown.ts';
 import { auditTable } from '../audit/text/table.ts';
 import { addCommonFlags } from '../terminal/flags.ts';
 import { CommandError, painter } from '../terminal/io.ts';
-import { counted } from '../util/text.ts';
+import { systemClock } from '../util/clock.ts';
+import { counted, messageOf } from '../util/text.ts';
 
 interface Flags extends AuditFlags {
   readonly output: 'table' | 'json' | 'markdown' | 'html';
@@ -38,7 +39,7 @@ async function write(text: string, { outputFile }: Flags, { io, writeFile }: Aud
   try {
     await writeFile(outputFile, text);
   } catch (error) {
-    throw new CommandError('failed', `--output-file ${outputFile}: ${(error as Error).message}`, { cause: error });
+    throw new CommandError('failed', `--output-file ${outputFile}: ${messageOf(error)}`, { cause: error });
   }
 }
 
@@ -75,7 +76,7 @@ function check(flags: Flags): void {
 async function audit(parts: AuditingCommand, flags: Flags): Promise<void> {
   check(flags);
   const signal = parts.untilInterrupted();
-  const progress = auditProgress(parts.io, () => performance.now());
+  const progress = auditProgress(parts.io, systemClock);
   let report: AuditReport;
   try {
     report = await readAudit({ parts, flags, signal, progress });

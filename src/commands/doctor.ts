@@ -97,7 +97,7 @@ async function diagnose(command: DoctorCommand, flags: DoctorFlags): Promise<Doc
     // Reads the cluster only where a check has done so before.
     const { from } = checks.length > 0 ? await evidence.webhookConfig() : { from: 'defaults' };
     return doctorReport(checked, {
-      now: new Date(parts.now()),
+      now: new Date(parts.clock.now()),
       version,
       ...(parts.view && { server: parts.view.server }),
       configuration: from,

@@ -17,10 +17,9 @@ export interface RequestLog {
 
 /** Logs whose volume no caller decides. */
 export function createRequestLog(log: AdjustableLog, { service }: Metrics): RequestLog {
-  const { monotonic } = systemClock;
   return {
-    log: createLineLog(log, { ...LINES, monotonic, onLeftOut: () => service.lineLeftOut() }),
-    warn: limitedWarnings(log, monotonic),
+    log: createLineLog(log, { ...LINES, clock: systemClock, onLeftOut: () => service.lineLeftOut() }),
+    warn: limitedWarnings(log, systemClock),
   };
 }
 

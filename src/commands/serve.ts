@@ -8,16 +8,17 @@ import { createEvaluator } from '../admission/evaluate.ts';
 import type { MutateOptions, Namespaces } from '../admission/mutate.ts';
 import { createProbes } from '../admission/probes.ts';
 import { createServer, type WebhookServer } from '../admission/server.ts';
-import { createAlikeMemory } from '../admission/template-cache.ts';
 import type { CertificateSource } from '../certificates/source.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import type { PodVerdictsOptions } from '../detection/pod-verdicts.ts';
 import type { ClusterFacts } from '../policy/model.ts';
-import { createLog, type Log } from '../telemetry/log.ts';
-import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
+import { createLog } from '../telemetry/log.ts';
+import { createMetrics } from '../telemetry/metrics.ts';
+import { createReporter, type Reporter } from '../telemetry/reporter.ts';
 import { addCommonFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
 import { CommandError, type DetectingCommand } from '../terminal/io.ts';
+import { systemClock } from '../util/clock.ts';
 import { createRequestLog, followLogLevel, type RequestLog } from './serve-log.ts';
 
 /** What the server answers with; `main.ts` puts it together from the configuration. */
@@ -43,8 +44,7 @@ export interface ServeFlags extends CommonFlags {
 export interface ServerContext {
   readonly config: Config;
   readonly flags: ServeFlags;
-  readonly log: Log;
-  readonly metrics: Metrics;
+  readonly reporter: Reporter;
   readonly requests: RequestLog;
   /** The server is to stop, perhaps before it has begun. */
   readonly signal: AbortSignal;
@@ -102,22 +102,17 @@ function notReady(server: WebhookServer, { certificates, notReady: elsewhere }: 
 }
 
 function startServer(
-  { config, metrics, requests }: ServerContext,
+  { config, reporter, requests }: ServerContext,
   opened: ServerParts,
   drain: DrainTimes,
 ): WebhookServer {
   const { facts, namespaces, certificates, verdicts, onDecided } = opened;
   return createServer({
-    evaluator: createEvaluator({
-      config: policyConfig(config),
-      cluster: facts,
-      verdicts,
-      memory: createAlikeMemory(() => performance.now()),
-    }),
+    evaluator: createEvaluator({ config: policyConfig(config), cluster: facts, verdicts }),
     namespaces,
     budget: config.detection.budget,
     warnings: config.server.warnings,
-    metrics,
+    metrics: reporter.metrics,
     ...requests,
     ...(onDecided !== undefined && { onDecided }),
     certificates,
@@ -135,6 +130,7 @@ async function serve(parts: ServeParts, flags: ServeFlags): Promise<void> {
   const format = parts.io.stderrIsTerminal && !isSet('log.format') ? 'text' : config.log.format;
   const log = createLog({ level: config.log.level, format });
   const metrics = createMetrics(parts.version);
+  const reporter = createReporter({ log, metrics, clock: systemClock });
   const requests = createRequestLog(log, metrics);
   const host = parts.inCluster || isSet('server.address') ? config.server.address : '127.0.0.1';
   const stopping = new AbortController();
@@ -155,7 +151,7 @@ async function serve(parts: ServeParts, flags: ServeFlags): Promise<void> {
     const waitFor = (why: () => string | undefined): void => {
       state = () => why() ?? 'starting';
     };
-    const context = { config, flags, log, metrics, requests, signal: stopping.signal, waitFor };
+    const context = { config, flags, reporter, requests, signal: stopping.signal, waitFor };
     const opening = parts.openServer(context);
     const opened = await Promise.race([opening, stopped.then((): typeof STOPPED => STOPPED)]);
     if (opened === STOPPED) {

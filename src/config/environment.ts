@@ -1,6 +1,7 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
 
+import { isObject } from '../util/json.ts';
 import { nearest } from './options.ts';
 import { ownProxy } from './registry-proxy.ts';
 import { configSchema } from './schema.ts';
@@ -20,7 +21,7 @@ const MAPPINGS = ['extraOptions', 'detection.registry.mirrors'];
 const LISTS = ['cluster.dns', 'cluster.nodeSearches'];
 
 function leaves(node: unknown, path: string, found: Map<string, unknown>): void {
-  const branch = typeof node === 'object' && node !== null && !Array.isArray(node) && !MAPPINGS.includes(path);
+  const branch = isObject(node) && !MAPPINGS.includes(path);
   if (!branch) {
     found.set(path, node);
     return;

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 
+import type { Clock } from '../util/clock.ts';
 import type { Inspection } from './detector.ts';
 import { createFlights, createSlots, type Flight } from './flights.ts';
 import type { LookupContext } from './image-source.ts';
@@ -32,7 +33,7 @@ interface FullScanOptions {
   readonly timeMs: number;
   /** Milliseconds until a look that failed is tried again; doubled with each further one. */
   readonly retryMs: number;
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
   /** Looks again and remembers what it finds. Never rejects. */
   readonly scan: (task: LookupTask, inspection: Inspection, context: LookupContext) => Promise<LookAgain>;
 }

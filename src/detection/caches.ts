@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 
+import type { Clock } from '../util/clock.ts';
 import { type Failure, type Inspection, isPassing } from './detector.ts';
 import type { ImageManifest } from './image-source.ts';
 import { type DetectionKeys, runOf, runsOf, verdictKey } from './keys.ts';
@@ -11,7 +12,7 @@ interface VerdictMemoryOptions {
   readonly bytes: number;
   /** Milliseconds for which a tag is taken to stand for the digest it was seen with. */
   readonly tagTtlMs: number;
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
 }
 
 /** Something remembered. Not `fresh`: right when it was looked up, but the tag may have moved since. */
@@ -140,7 +141,7 @@ interface FailureMemoryOptions {
   readonly entries: number;
   /** Milliseconds for which a failure is not tried again; a sixth of it where the host's state was the cause. */
   readonly failureTtlMs: number;
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
 }
 
 // What our own load or shutdown caused says nothing about the image.
@@ -193,7 +194,7 @@ const mostManifests = 500;
 const mostBytes = 4 * 1024 * 1024;
 const mostBytesOfOne = 64 * 1024;
 
-export function createManifestMemory(tagTtlMs: number, clock: { now(): number }): ManifestMemory {
+export function createManifestMemory(tagTtlMs: number, clock: Pick<Clock, 'now'>): ManifestMemory {
   const manifests = new LRUCache<string, SeenManifest>({
     max: mostManifests,
     maxSize: mostBytes,

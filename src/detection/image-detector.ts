@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 
+import type { Clock } from '../util/clock.ts';
+import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
 import { createFullScans, type FullScans } from './background-scan.ts';
 import { createFailureMemory, createManifestMemory, createVerdictMemory, type Remembered } from './caches.ts';
 import {
   closed,
   type Detection,
-  detectionEvent,
   type Detector,
-  type DetectorHooks,
   type DetectRequest,
   failedDetection,
   type Failure,
@@ -16,7 +16,6 @@ import {
   leftAtDeadline,
   type Logins,
   readFailure,
-  tell,
 } from './detector.ts';
 import { createFlights, createSlots, type Flight, type Flights, type Slots } from './flights.ts';
 import { ImageSourceError, type ImageSources, type Meter, type Platform } from './image-source.ts';
@@ -49,14 +48,14 @@ export interface ImageDetectorOptions {
   /** Milliseconds for which a failure is not tried again. */
   readonly failureTtlMs: number;
   /** Milliseconds since 1970. */
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
   /** Milliseconds a look-up may go on after the first deadline that it missed. Default 30,000. */
   readonly backgroundMs?: number;
   /** Most look-ups under way at once. Default 32. */
   readonly concurrency?: number;
   /** Most look-ups that wait for others to end; more are not begun (`shed`). Default 256. */
   readonly queue?: number;
-  readonly hooks?: DetectorHooks;
+  readonly reporter?: Reporter;
 }
 
 interface DetectorStats {
@@ -82,8 +81,8 @@ export interface ImageDetector extends Detector {
  * memory while one look-up in the background sees whether it has moved.
  */
 export function createImageDetector(options: ImageDetectorOptions): ImageDetector {
-  const { hooks = {}, backgroundMs = 30_000, concurrency = 32, queue = 256 } = options;
-  const parts = createParts(options, hooks);
+  const { reporter = silentReporter, backgroundMs = 30_000, concurrency = 32, queue = 256 } = options;
+  const parts = createParts(options, reporter);
   const { memory, failures, onError } = parts;
   const slots = createSlots(concurrency, queue);
   const flights = createFlights<LookupResult>({ slots, backgroundMs, notBegun });
@@ -93,44 +92,47 @@ export function createImageDetector(options: ImageDetectorOptions): ImageDetecto
     clock: options.clock,
     scan: async (task, known, context) => await lookAgain(parts, task, known, await withLogins(task.request, context)),
   });
-  const answers = createAnswers({ ...parts, hooks, slots, flights, scans });
-  const given = createGiving(hooks);
+  const answers = createAnswers({ ...parts, reporter, slots, flights, scans });
+  const counted = (detection: Detection): Detection => {
+    reporter.metrics.detected(detection.from, detection.failure?.code ?? 'none');
+    return detection;
+  };
+  const stats = (): DetectorStats => {
+    const queued = slots.waiting();
+    return { underWay: flights.count() - queued, queued, failures: failures.size(), ...memory.size() };
+  };
+  reporter.metrics.detection.sizes(stats);
   let isClosed = false;
   return {
     recall(request) {
-      const began = performance.now();
       try {
         const detection = isClosed ? failedDetection(closed) : answers.recall(request);
-        return detection && given(detection, began);
+        return detection && counted(detection);
       } catch {
         // `detect` says what is wrong.
         return undefined;
       }
     },
     async detect(request, deadline) {
-      const began = performance.now();
       const answering = isClosed ? Promise.resolve(failedDetection(closed)) : answers.find(request, deadline);
       const detection = await answering.catch((error: unknown) => {
         if (!(error instanceof ImageSourceError)) onError(error);
         return failedDetection(readFailure(error));
       });
-      return given(detection, began);
+      return counted(detection);
     },
     async close() {
       isClosed = true;
       await flights.close();
       await scans.close();
     },
-    stats() {
-      const queued = slots.waiting();
-      return { underWay: flights.count() - queued, queued, failures: failures.size(), ...memory.size() };
-    },
+    stats,
   };
 }
 
 /** What answers are made with. */
-function createParts(options: ImageDetectorOptions, hooks: DetectorHooks): ImageDetectorOptions & LookupParts {
-  const onError = (error: unknown): void => tell(() => hooks.onError?.(error));
+function createParts(options: ImageDetectorOptions, { log }: Reporter): ImageDetectorOptions & LookupParts {
+  const onError = (error: unknown): void => log.error({ err: error }, 'a look-up failed in an unexpected way');
   return {
     ...options,
     memory: createVerdictMemory({ ...options, bytes: options.bytes ?? 32 * 1024 * 1024 }),
@@ -138,14 +140,6 @@ function createParts(options: ImageDetectorOptions, hooks: DetectorHooks): Image
     manifests: createManifestMemory(options.tagTtlMs, options.clock),
     shared: createSharedVerdicts(options.store, options.clock, onError),
     onError,
-  };
-}
-
-/** Tells of an answer, and gives it. */
-function createGiving(hooks: DetectorHooks): (detection: Detection, began: number) => Detection {
-  return (detection, began) => {
-    tell(() => hooks.onDetection?.(detectionEvent(detection, performance.now() - began)));
-    return detection;
   };
 }
 
@@ -160,7 +154,7 @@ const longestReference = 1024;
 interface AnswerParts extends LookupParts {
   readonly slots: Slots;
   readonly flights: Flights<LookupResult>;
-  readonly hooks: DetectorHooks;
+  readonly reporter: Reporter;
   readonly scans: FullScans;
 }
 
@@ -268,14 +262,15 @@ type LogIn = (task: LookupTask) => LoggedInTask | Promise<LoggedInTask>;
 type Begin = (task: LoggedInTask) => Flight<LookupResult> | undefined;
 
 /** Begins a look-up or joins the one under way. What it finds is stored if anyone who asked for it was in earnest. */
-function createBeginning({ flights, hooks, scans, shared, ...parts }: AnswerParts): Begin {
+function createBeginning({ flights, reporter, scans, shared, ...parts }: AnswerParts): Begin {
   const inEarnest = new WeakSet<Flight<LookupResult>>();
   return (task) => {
     const { keys, request, login } = task;
     const flight = flights.join(`${keys.image} ${keys.run} ${login}`, async (context) => {
       const began = performance.now();
       const result = await lookUp({ ...parts, shared }, task, { ...context, credentials: request.credentials });
-      tell(() => hooks.onLookup?.(detectionEvent(detectionOf(result, context.meter), performance.now() - began)));
+      const code = 'failure' in result ? result.failure.code : 'none';
+      reporter.metrics.lookedUp(code, (performance.now() - began) / 1000, context.meter.bytes);
       if ('inspection' in result) scans.follow(task, result.inspection);
       return result;
     });

@@ -1,3 +1,4 @@
+import type { Clock } from '../util/clock.ts';
 import type { FailureMemory, ManifestMemory, VerdictMemory } from './caches.ts';
 import {
   type DetectRequest,
@@ -21,7 +22,7 @@ export interface LookupParts {
   readonly memory: VerdictMemory;
   readonly failures: FailureMemory;
   readonly manifests: ManifestMemory;
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
   /** An error that no source documents: one of our own. */
   readonly onError: (error: unknown) => void;
 }

@@ -1,4 +1,5 @@
 import type { Verdict } from '../policy/verdict.ts';
+import type { Clock } from '../util/clock.ts';
 import type { Inspection } from './detector.ts';
 import type { Platform } from './image-source.ts';
 import { type DetectionKeys, pinnedName, runOf, runsOf } from './keys.ts';
@@ -66,7 +67,7 @@ const queryOf = (keys: DetectionKeys, platform: Platform): StoreQuery => ({
 
 export function createSharedVerdicts(
   store: VerdictStore | undefined,
-  clock: { now(): number },
+  clock: Pick<Clock, 'now'>,
   onError: (error: unknown) => void,
 ): SharedVerdicts {
   if (store === undefined) return none;
@@ -102,7 +103,7 @@ export function createSharedVerdicts(
 }
 
 /** Whether something was not asked about within about an hour. */
-function createHourly(clock: { now(): number }): (key: string) => boolean {
+function createHourly(clock: Pick<Clock, 'now'>): (key: string) => boolean {
   const told = new Set<string>();
   let since = clock.now();
   return (key) => {

@@ -1,3 +1,5 @@
+import { messageOf } from '../util/text.ts';
+
 /** `skipped`: the check could not be made; the outcome says why. */
 export type Status = 'ok' | 'warning' | 'failure' | 'skipped';
 
@@ -100,13 +102,9 @@ export function missingRight(message: string): string | undefined {
   return `${verb} ${resource}${group === '' ? '' : `.${group}`}${namespace === undefined ? '' : ` in ${namespace}`}`;
 }
 
-const text = (error: unknown): string => {
-  const { message } = error as { message?: unknown };
-  return typeof message === 'string' && message !== '' ? message : String(error);
-};
-
 /** Returns a short reason why something could not be read: the missing right, else the error's message. */
 export function errorText(error: unknown): string {
-  const right = missingRight(text(error));
-  return right === undefined ? text(error) : `may not ${right}`;
+  const message = messageOf(error);
+  const right = missingRight(message);
+  return right === undefined ? message : `may not ${right}`;
 }

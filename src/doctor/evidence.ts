@@ -3,6 +3,7 @@ import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import type { Detection } from '../detection/detector.ts';
 import type { PolicyConfig } from '../policy/model.ts';
+import type { Clock } from '../util/clock.ts';
 import type { RaceLimits } from './dns/race.ts';
 import type { ClusterView, DeploymentSeen, DnsSeen, WebhookConfiguration, WebhookEntry } from './view/view.ts';
 import type { ReplicaAddress, Served } from './webhook/certificates.ts';
@@ -43,8 +44,7 @@ export interface DoctorParts {
   readonly findDns: (config: Config) => Promise<DnsSeen>;
   readonly askCertificate: (replica: ReplicaAddress) => Promise<Served>;
   readonly openInspector: (config: Config) => Promise<ImageInspector>;
-  /** Milliseconds since the epoch. */
-  readonly now: () => number;
+  readonly clock: Pick<Clock, 'now'>;
 }
 
 /** What the checks know. Each part is read at most once, when first asked for. */

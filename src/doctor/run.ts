@@ -1,3 +1,4 @@
+import { beforeAbort } from '../util/abort.ts';
 import { type Group, type Outcome, skipped, errorText } from './check.ts';
 
 /** A single check. */
@@ -38,13 +39,10 @@ async function runOne(check: Check, stop: AbortSignal): Promise<Checked> {
   const limit = check.timeoutMs ?? CHECK_MS;
   const late = AbortSignal.timeout(limit);
   const signal = AbortSignal.any([stop, late]);
-  const { promise: ended, resolve: end } = Promise.withResolvers<Outcome>();
-  const onAbort = (): void => end(skipped(late.aborted ? `gave up after ${limit / 1000} s` : 'interrupted'));
-  if (signal.aborted) onAbort();
-  signal.addEventListener('abort', onAbort, { once: true });
-  const running = signal.aborted ? ended : check.run(signal).catch(rejected);
-  const outcome = await Promise.race([running, ended]);
-  signal.removeEventListener('abort', onAbort);
+  const run = async (): Promise<Outcome> => await check.run(signal).catch(rejected);
+  const outcome =
+    (signal.aborted ? undefined : await beforeAbort(run(), signal)) ??
+    skipped(late.aborted ? `gave up after ${limit / 1000} s` : 'interrupted');
   return { id: check.id, group: check.group, ...outcome, durationMs: performance.now() - started };
 }
 

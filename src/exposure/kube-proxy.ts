@@ -1,5 +1,7 @@
 import { parse } from 'yaml';
 
+import { isObject } from '../util/json.ts';
+
 /** The sources of kube-proxy's mode; each undefined if it does not exist or could not be read. */
 export interface KubeProxySources {
   /** A KubeProxyConfiguration, with its ConfigMap (`ConfigMap namespace/name`) and key. */
@@ -44,8 +46,8 @@ function fromConfig({ text, from, key }: NonNullable<KubeProxySources['config']>
   } catch {
     return unknown;
   }
-  if (typeof value !== 'object' || value === null) return unknown;
-  const { kind, mode = kind === 'KubeProxyConfiguration' ? '' : undefined } = value as Record<string, unknown>;
+  if (!isObject(value)) return unknown;
+  const { kind, mode = kind === 'KubeProxyConfiguration' ? '' : undefined } = value;
   const found = parseMode(mode);
   if (found.mode === 'unknown') return unknown;
   return { mode: found.mode, source: from, detail: found.byDefault ? `${key} names none` : `${key} says so` };

@@ -2,8 +2,11 @@ import { platformName } from '../detection/platform.ts';
 import type { StoreKey } from '../detection/verdict-store.ts';
 import type { KubeClient } from '../kubernetes/client.ts';
 import { resourcePath, RESOURCES } from '../kubernetes/objects.ts';
-import { createReflector, type Reflector, type ReflectorHooks } from '../kubernetes/reflector.ts';
+import { createReflector, type Reflector } from '../kubernetes/reflector.ts';
+import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
+import type { KubeError } from '../kubernetes/errors.ts';
 import type { Backoff } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
 import {
   createSharedValues,
   type DeclaredLibc,
@@ -17,15 +20,12 @@ import type { PlanState } from './writes.ts';
 
 interface LibcCopyOptions {
   readonly client: KubeClient;
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
   readonly canonical: (reference: string) => string;
   /** Most objects that are written. Twice as many are read. */
   readonly most: number;
   readonly backoff?: Backoff;
-  readonly hooks?: {
-    readonly reads?: ReflectorHooks;
-    readonly onIgnored?: (name: string, why: string) => void;
-  };
+  readonly reporter?: Reporter;
 }
 
 /** All ImageLibcs, as far as they are used, and what we are about to add to them. */
@@ -33,8 +33,8 @@ export interface LibcCopy {
   readonly reflector: Reflector<HeldLibc>;
   readonly index: LibcIndex;
   readonly state: PlanState;
-  /** Resolves when a list or watch has failed. */
-  readonly lost: Promise<void>;
+  /** Resolves to the error when a list or watch has failed. */
+  readonly lost: Promise<KubeError>;
   /** An object for this key is being written: it counts, though the watch has not brought it yet. */
   expect(key: StoreKey): void;
   /** It was not written. */
@@ -44,14 +44,15 @@ export interface LibcCopy {
 export function createLibcCopy(options: LibcCopyOptions): LibcCopy {
   const index = createLibcIndex();
   const expected = new Map<string, string>();
-  const { promise: lost, resolve: lose } = Promise.withResolvers<void>();
+  const { promise: lost, resolve: lose } = Promise.withResolvers<KubeError>();
   const reflector = follow(options, {
     onChange(name, now, before) {
       expected.delete(name);
       index.change(now, before);
     },
     onSynced: () => expected.clear(),
-    onLost: lose,
+    // A list whose continuation is too old begins anew: that is no loss.
+    onError: (error) => void (error.code !== 'gone' && lose(error)),
   });
   return {
     reflector,
@@ -79,13 +80,15 @@ export function createLibcCopy(options: LibcCopyOptions): LibcCopy {
 interface Events {
   readonly onChange: (name: string, now: HeldLibc | undefined, before: HeldLibc | undefined) => void;
   readonly onSynced: () => void;
-  readonly onLost: () => void;
+  readonly onError: (error: KubeError) => void;
 }
 
 function follow(
-  { client, clock, most, canonical, hooks, backoff }: LibcCopyOptions,
-  { onChange, onSynced, onLost }: Events,
+  { client, clock, most, canonical, reporter = silentReporter, backoff }: LibcCopyOptions,
+  { onChange, onSynced, onError }: Events,
 ): Reflector<HeldLibc> {
+  const warn = reporter.warnings();
+  const ignored = (name: string, why: string): void => warn('an ImageLibc is not used', { name, why });
   const shared = createSharedValues();
   return createReflector<HeldLibc>({
     client,
@@ -93,25 +96,23 @@ function follow(
     streamed: true,
     clock,
     most: 2 * most,
-    onTooMany: (name) => hooks?.onIgnored?.(name, `there are more than ${2 * most} ImageLibcs`),
+    onTooMany: (name) => ignored(name, `there are more than ${2 * most} ImageLibcs`),
     keep(object) {
       const held = readImageLibc(object, { now: clock.now(), canonical, shared });
       if (typeof held !== 'string') return held;
-      hooks?.onIgnored?.(object.metadata.name, held);
+      ignored(object.metadata.name, held);
       return undefined;
     },
     onChange,
     ...(backoff && { backoff }),
-    hooks: {
-      ...hooks?.reads,
-      onLost(error) {
-        onLost();
-        hooks?.reads?.onLost?.(error);
-      },
-      onSynced(items) {
-        onSynced();
-        hooks?.reads?.onSynced?.(items);
-      },
+    trouble: reporter.trouble(
+      'the ImageLibcs cannot be watched: verdicts stay in the memory of each replica',
+      'imagelibcs',
+    ),
+    onError,
+    onSynced(items) {
+      onSynced();
+      reporter.log.info({ items }, 'ImageLibcs read');
     },
   });
 }

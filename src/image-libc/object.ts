@@ -5,7 +5,7 @@ import { platformName } from '../detection/platform.ts';
 import type { StoredVerdict, StoreKey } from '../detection/verdict-store.ts';
 import type { KubeObject, ObjectMeta } from '../kubernetes/objects.ts';
 import type { Libc, Verdict } from '../policy/verdict.ts';
-import { printable } from '../util/text.ts';
+import { messageOf, printable } from '../util/text.ts';
 import {
   type LibcDetection,
   LibcFieldError,
@@ -104,7 +104,7 @@ function declared(
       },
     };
   } catch (error) {
-    return `spec.image: ${(error as Error).message}`;
+    return `spec.image: ${messageOf(error)}`;
   }
 }
 

@@ -5,28 +5,28 @@ import { platformName } from '../detection/platform.ts';
 import type { StoredVerdict, StoreKey, VerdictStore } from '../detection/verdict-store.ts';
 import type { KubeClient } from '../kubernetes/client.ts';
 import type { KubeErrorCode } from '../kubernetes/errors.ts';
-import type { Reflector, ReflectorHooks } from '../kubernetes/reflector.ts';
-import { createWriteQueue, type WriteQueue, type WriteQueueHooks } from '../kubernetes/write-queue.ts';
+import type { Reflector } from '../kubernetes/reflector.ts';
+import { createWriteQueue, type WriteQueue } from '../kubernetes/write-queue.ts';
+import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
 import type { Backoff } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
 import { createTokenBucket } from '../util/token-bucket.ts';
 import { createLibcCopy, type LibcCopy } from './copy.ts';
 import { type DetectedLibc, type HeldLibc, imageLibcName, storedVerdict } from './object.ts';
 import { expired, isStorable, planDelete, planPut, type WritePlan } from './writes.ts';
 
 /** What is written: a verdict, its last use, or its end. */
-export type ImageLibcWrite = 'verdict' | 'use' | 'delete';
+type ImageLibcWrite = 'verdict' | 'use' | 'delete';
 
-export interface ImageLibcHooks {
-  /** Of the list and watch of all ImageLibcs. */
-  readonly reads?: ReflectorHooks;
-  /** An object that nothing can be made of. Once per change of it. */
-  readonly onIgnored?: (name: string, why: string) => void;
-  readonly writes?: (kind: ImageLibcWrite) => WriteQueueHooks;
-}
+const UNWRITTEN: Readonly<Record<ImageLibcWrite, string>> = {
+  verdict: 'verdicts cannot be written to ImageLibcs',
+  use: 'the last use of verdicts cannot be written to ImageLibcs',
+  delete: 'unused ImageLibcs cannot be deleted',
+};
 
 export interface ImageLibcStoreOptions {
   readonly client: KubeClient;
-  readonly clock: { now(): number; monotonic(): number };
+  readonly clock: Clock;
   /** The canonical name of a reference; throws where it is none. */
   readonly canonical: (reference: string) => string;
   /** Most objects that are written. Twice as many are read. */
@@ -38,7 +38,7 @@ export interface ImageLibcStoreOptions {
   /** Milliseconds between looks for what is to be deleted; the first one comes sooner. Default one hour. */
   readonly sweepMs?: number;
   readonly backoff?: Backoff;
-  readonly hooks?: ImageLibcHooks;
+  readonly reporter?: Reporter;
 }
 
 interface ImageLibcStats {
@@ -79,6 +79,10 @@ const SETTLES: Readonly<Record<ImageLibcWrite, ReadonlySet<KubeErrorCode>>> = {
 
 const READY_MS = 5000;
 
+async function settled({ reflector, lost }: LibcCopy): Promise<void> {
+  await Promise.race([reflector.ready, lost, sleep(READY_MS, undefined, { ref: false })]);
+}
+
 /** Verdicts as ImageLibc objects, for all replicas: docs/image-libc.md. */
 export function createImageLibcStore(options: ImageLibcStoreOptions): ImageLibcStore {
   const { clock, tagTtlMs, most } = options;
@@ -93,7 +97,7 @@ export function createImageLibcStore(options: ImageLibcStoreOptions): ImageLibcS
     queues.delete.add(name, () => planDelete(name, state, isToGo));
   const stopSweeps = startSweeps(options, reflector, remove);
   return {
-    ready: Promise.race([reflector.ready, copy.lost, sleep(READY_MS, undefined, { ref: false })]),
+    ready: settled(copy),
     declared: ({ image, platform, runs }) => index.declared(image, platformName(platform), runs)?.verdict,
     get({ image, platform, runs }) {
       const held = index.detected(image, platformName(platform), runs);
@@ -130,25 +134,25 @@ export function createImageLibcStore(options: ImageLibcStoreOptions): ImageLibcS
 
 type Queues = Readonly<Record<ImageLibcWrite, WriteQueue>>;
 
-function createQueues({ client, clock, backoff, hooks }: ImageLibcStoreOptions, copy: LibcCopy): Queues {
-  const queue = (kind: ImageLibcWrite): WriteQueue => {
-    const told = hooks?.writes?.(kind);
-    return createWriteQueue({
+function createQueues(options: ImageLibcStoreOptions, copy: LibcCopy): Queues {
+  const { client, clock, backoff, reporter = silentReporter } = options;
+  const warn = reporter.warnings();
+  const queue = (kind: ImageLibcWrite): WriteQueue =>
+    createWriteQueue({
       client,
       ready: copy.reflector.ready,
       pace: createTokenBucket({ ...PACE, clock }),
       most: MOST_WAITING,
       settles: SETTLES[kind],
       ...(backoff && { backoff }),
-      hooks: {
-        ...told,
-        onRefused(name, error) {
-          if (kind === 'verdict') copy.giveUp(name);
-          told?.onRefused?.(name, error);
-        },
+      trouble: reporter.trouble(UNWRITTEN[kind]),
+      count: (result) => reporter.metrics.cluster.stored(kind, result),
+      onRefused(name, error) {
+        if (kind === 'verdict') copy.giveUp(name);
+        // Somebody else owns the object: theirs wins, as it should.
+        if (error.code !== 'conflict') warn('an ImageLibc was not written', { name, error: error.message });
       },
     });
-  };
   return { verdict: queue('verdict'), use: queue('use'), delete: queue('delete') };
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import type { BlobReader, Descriptor, LookupContext } from '../detection/image-source.ts';
+import { isObject } from '../util/json.ts';
 import { readRange } from './blob-reads.ts';
 import { inflatePrefix } from './formats/compression.ts';
 import { readTar } from './formats/tar.ts';
@@ -176,9 +177,7 @@ function fileNode(entry: unknown, end: number): LayerNode {
 }
 
 function field(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, name)
-    ? (value as Record<string, unknown>)[name]
-    : undefined;
+  return isObject(value) && Object.hasOwn(value, name) ? value[name] : undefined;
 }
 
 function textField(value: unknown, name: string): string | undefined {

@@ -1,3 +1,5 @@
+import { messageOf } from '../util/text.ts';
+
 /**
  * What a call to the API server came to. `conflict` is also "exists already", `gone` a resourceVersion that is too old to
  * go on from, `invalid` an object the server refused, `unreachable` no answer at all.
@@ -37,6 +39,12 @@ export function isKubeError(error: unknown, ...codes: readonly KubeErrorCode[]):
 /** The error itself, where it is one; what else was thrown on the way is of `code`. */
 export function asKubeError(error: unknown, code: KubeErrorCode): KubeError {
   return error instanceof KubeError ? error : new KubeError(code, String(error), { cause: error });
+}
+
+/** Returns code and message of anything that was thrown; the code is the class's name where it is no {@link KubeError}. */
+export function codedError(error: unknown): { readonly code: string; readonly message: string } {
+  if (error instanceof KubeError) return error;
+  return { code: error instanceof Error ? error.name : 'Error', message: messageOf(error) };
 }
 
 const CODES: Readonly<Record<number, KubeErrorCode>> = {

@@ -1,3 +1,5 @@
+import type { Clock } from '../util/clock.ts';
+import type { Trouble } from '../telemetry/reporter.ts';
 import type { KubeClient } from './client.ts';
 import type { KubeError } from './errors.ts';
 import { type KubeObject, type Resource, resourcePath } from './objects.ts';
@@ -8,15 +10,15 @@ interface FollowOptions<T> {
   readonly resource: Resource;
   readonly name: string;
   readonly namespace?: string;
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
   /** What is seen before anything was read. */
   readonly unseen: T;
   /** Of the object; of undefined where there is none. */
   readonly read: (object: KubeObject | undefined) => T;
   /** What is seen where it could not be read or watched; the same `seen` where that changes nothing. */
   readonly onTrouble: (seen: T, error: KubeError) => T;
-  /** It could not be read or watched; tried again in `waitMs`. */
-  readonly onError?: ((error: KubeError, waitMs: number) => void) | undefined;
+  /** Reported where the object cannot be read or watched. */
+  readonly trouble?: Trouble;
 }
 
 interface Followed<T> {
@@ -36,7 +38,7 @@ const CONTACT_MS = 180_000;
  * (kubernetes.io/docs/reference/access-authn-authz/rbac: referring to resources).
  */
 export function followObject<T>(options: FollowOptions<T>): Followed<T> {
-  const { client, resource, name, namespace, clock, read, onTrouble, onError } = options;
+  const { client, resource, name, namespace, clock, read, onTrouble, trouble } = options;
   const listeners: (() => void)[] = [];
   let seen = options.unseen;
   const see = (now: T): void => {
@@ -51,15 +53,11 @@ export function followObject<T>(options: FollowOptions<T>): Followed<T> {
     clock,
     keep: (object) => ({ value: read(object) }),
     onChange: (_key, now) => see(now === undefined ? read(undefined) : now.value),
-    hooks: {
-      onSynced: (items) => {
-        if (items === 0) see(read(undefined));
-      },
-      onError: (error, waitMs) => {
-        see(onTrouble(seen, error));
-        onError?.(error, waitMs);
-      },
+    onSynced: (items) => {
+      if (items === 0) see(read(undefined));
     },
+    onError: (error) => see(onTrouble(seen, error)),
+    ...(trouble && { trouble }),
   });
   return {
     get seen() {

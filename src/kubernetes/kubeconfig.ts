@@ -6,6 +6,7 @@ import { KubeConfig, type User } from '@kubernetes/client-node';
 import { Agent, type buildConnector, type Dispatcher, ProxyAgent, Socks5ProxyAgent } from 'undici';
 import { parse } from 'yaml';
 
+import { messageOf } from '../util/text.ts';
 import type { Transport } from './client.ts';
 import { KubeError } from './errors.ts';
 
@@ -22,7 +23,7 @@ function ofServiceAccount(): KubeConfig {
   try {
     config.loadFromCluster();
   } catch (error) {
-    throw new KubeError('invalid', `our own service account: ${(error as Error).message}`, { cause: error });
+    throw new KubeError('invalid', `our own service account: ${messageOf(error)}`, { cause: error });
   }
   return config;
 }
@@ -158,7 +159,7 @@ export function readKubeConfig(files: readonly string[]): KubeConfig {
     try {
       return readOne(file) ?? [];
     } catch (error) {
-      throw new KubeError('invalid', `kubeconfig ${file}: ${(error as Error).message}`, { cause: error });
+      throw new KubeError('invalid', `kubeconfig ${file}: ${messageOf(error)}`, { cause: error });
     }
   });
   const merged = new KubeConfig();

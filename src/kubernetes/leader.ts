@@ -1,9 +1,17 @@
+import type { Trouble } from '../telemetry/reporter.ts';
 import { pause } from '../util/abort.ts';
-import { asKubeError, type KubeError } from './errors.ts';
+import { asKubeError } from './errors.ts';
 import { createLeaseClaim, type LeaseClaim, type LeaseClaimOptions } from './lease.ts';
 
 interface LeaderOptions extends Omit<LeaseClaimOptions, 'durationMs'> {
-  readonly hooks: LeaderHooks;
+  /** Called when we lead from now on. */
+  readonly onStarted?: () => void;
+  /** Called when we no longer lead. The election waits for it, but not for longer than the Lease lasts. */
+  readonly onStopped?: (why: string) => void | Promise<void>;
+  /** Called when another replica leads from now on. */
+  readonly onLeader?: (identity: string) => void;
+  /** Reported where the Lease can be neither read nor written. */
+  readonly trouble?: Trouble;
   readonly timing?: LeaderTiming;
 }
 
@@ -15,18 +23,6 @@ interface LeaderTiming {
   readonly renewMs: number;
   /** Between attempts, with up to a fifth more. */
   readonly retryMs: number;
-}
-
-export interface LeaderHooks {
-  /** We lead from now on. */
-  readonly onStarted?: () => void;
-  /** We lead no more. Nothing else happens until it is done; the Lease is not waited for longer than it lasts. */
-  readonly onStopped?: (why: string) => void | Promise<void>;
-  /** Another leads from now on. */
-  readonly onLeader?: (identity: string) => void;
-  /** The Lease can be neither read nor written. Once, until `onRecovered`. */
-  readonly onLost?: (error: KubeError) => void;
-  readonly onRecovered?: () => void;
 }
 
 export interface Leader {
@@ -60,7 +56,6 @@ interface Election {
   renewedAt: Moment | undefined;
   /** The last leader that was told of. */
   holder: string;
-  lost: boolean;
 }
 
 /** A suspended machine's monotonic clock stands still, and a wall clock may be set back: the one that says more counts. */
@@ -79,7 +74,7 @@ async function stepDown(election: Election, why: string): Promise<boolean> {
   election.holder = '';
   const limit = new AbortController();
   const late = pause(election.timing.durationMs, limit.signal).then(() => false);
-  const stopped = (async () => await election.options.hooks.onStopped?.(why))().then(
+  const stopped = (async () => await election.options.onStopped?.(why))().then(
     () => true,
     () => false,
   );
@@ -96,30 +91,22 @@ async function lead(election: Election, began: Moment): Promise<void> {
   }
   const led = election.renewedAt !== undefined;
   election.renewedAt = began;
-  if (!led) options.hooks.onStarted?.();
+  if (!led) options.onStarted?.();
 }
 
 async function attempt(election: Election): Promise<void> {
   const { claim, options, timing, signal, renewedAt } = election;
-  const { clock, hooks, identity } = options;
+  const { clock, identity } = options;
   const began = { wall: clock.now(), monotonic: clock.monotonic() };
   const left = renewedAt === undefined ? timing.renewMs : timing.renewMs - msSince(renewedAt, clock);
   const timeoutMs = Math.max(LEAST_TIMEOUT_MS, Math.min(left, 2 * timing.retryMs));
   const { held, holder } = await claim.attempt({ signal, timeoutMs });
-  if (election.lost) hooks.onRecovered?.();
-  election.lost = false;
+  options.trouble?.recovered();
   if (holder === '') return;
   if (held) await lead(election, began);
   else await stepDown(election, `${holder} has taken the Lease`);
-  if (holder !== identity && holder !== election.holder) hooks.onLeader?.(holder);
+  if (holder !== identity && holder !== election.holder) options.onLeader?.(holder);
   election.holder = holder;
-}
-
-function failed(election: Election, error: unknown): void {
-  if (election.lost) return;
-  election.lost = true;
-  const known = asKubeError(error, 'server');
-  election.options.hooks.onLost?.(known);
 }
 
 async function elect(election: Election): Promise<void> {
@@ -130,7 +117,7 @@ async function elect(election: Election): Promise<void> {
     try {
       await attempt(election);
     } catch (error) {
-      if (!signal.aborted) failed(election, error);
+      if (!signal.aborted) election.options.trouble?.lost(asKubeError(error, 'server'));
     }
     if (signal.aborted) return;
     const waitMs = timing.retryMs * (1 + Math.random() / 5);
@@ -161,7 +148,6 @@ export function createLeader(options: LeaderOptions): Leader {
     signal: closing.signal,
     renewedAt: undefined,
     holder: '',
-    lost: false,
   };
   const running = elect(election);
   let ended: Promise<void> | undefined;

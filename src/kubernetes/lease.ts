@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import type { Clock } from '../util/clock.ts';
 import type { KubeClient } from './client.ts';
 import { isKubeError } from './errors.ts';
 import { type KubeObject, resourcePath, RESOURCES } from './objects.ts';
@@ -13,7 +14,7 @@ export interface LeaseClaimOptions {
   /** Milliseconds, whole seconds, for which a claim stands unless it is renewed. */
   readonly durationMs: number;
   /** `now`: milliseconds since 1970. `monotonic`: milliseconds that never go back. */
-  readonly clock: { now(): number; monotonic(): number };
+  readonly clock: Clock;
 }
 
 interface ClaimLimits {

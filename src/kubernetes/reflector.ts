@@ -1,4 +1,6 @@
+import type { Trouble } from '../telemetry/reporter.ts';
 import { type Backoff, backoffMs, pause } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
 import type { KubeClient, WatchEvent, WatchRequest } from './client.ts';
 import { type CollectionCopy, type CopyOptions, createCollectionCopy, type NewList } from './collection.ts';
 import { asKubeError, KubeError } from './errors.ts';
@@ -12,8 +14,13 @@ export interface ReflectorOptions<T> extends CopyOptions<T> {
   readonly query?: Readonly<Record<string, string>>;
   /** Ask for metadata alone: specs and statuses are then neither sent nor parsed. */
   readonly metadataOnly?: boolean;
-  readonly hooks?: ReflectorHooks;
-  readonly clock: { now(): number };
+  /** Reported where a list or watch fails, and once a watch is open again. */
+  readonly trouble?: Trouble;
+  /** Called when a list is complete; `items` are remembered. */
+  readonly onSynced?: (items: number) => void;
+  /** Called at each list or watch that failed; the next one begins in `waitMs`. */
+  readonly onError?: (error: KubeError, waitMs: number) => void;
+  readonly clock: Pick<Clock, 'now'>;
   /** Milliseconds: first wait after a failure, doubled at each further one up to `most`, with jitter. */
   readonly backoff?: Backoff;
   readonly pageSize?: number;
@@ -22,16 +29,6 @@ export interface ReflectorOptions<T> extends CopyOptions<T> {
    * where it refuses (Kubernetes before 1.32).
    */
   readonly streamed?: boolean;
-}
-
-export interface ReflectorHooks {
-  /** A list or watch failed; it is tried again in `waitMs`. Called at each attempt. */
-  readonly onError?: (error: KubeError, waitMs: number) => void;
-  /** The copy is no longer kept up to date. Once, until `onRecovered`. */
-  readonly onLost?: (error: KubeError) => void;
-  readonly onRecovered?: () => void;
-  /** A list is complete; `items` are remembered. */
-  readonly onSynced?: (items: number) => void;
 }
 
 /** A copy of a collection of the API, kept up to date. Reads are of memory alone. */
@@ -76,10 +73,10 @@ function heard<T>(run: Run<T>): void {
   run.contactAt = run.options.clock.now();
 }
 
-/** A list alone is no recovery: where the watch fails, the copy stays behind. */
+/** A watch is open. A successful list alone is not recovery: without a watch the copy goes stale. */
 function opened<T>(run: Run<T>): void {
   heard(run);
-  if (run.lost) run.options.hooks?.onRecovered?.();
+  if (run.lost) run.options.trouble?.recovered();
   run.lost = false;
 }
 
@@ -120,7 +117,7 @@ function complete<T>(run: Run<T>, listed: NewList, version: string | undefined):
   listed.done();
   run.version = version;
   run.synced = true;
-  run.options.hooks?.onSynced?.(run.copy.items.size);
+  run.options.onSynced?.(run.copy.items.size);
 }
 
 /** A watch that ends sooner counts as a failure, whatever it said: no loop may run hot. */
@@ -186,11 +183,11 @@ async function waitAfter<T>(run: Run<T>, error: unknown): Promise<void> {
   if (NEEDS_LIST.has(known.code)) run.version = undefined;
   const waitMs = backoffMs(run.options.backoff ?? DEFAULT_BACKOFF, run.failures);
   run.failures += 1;
-  run.options.hooks?.onError?.(known, waitMs);
-  // A resourceVersion that is too old is nothing out of the ordinary: the list that follows mends it.
-  if (!run.lost && known.code !== 'gone') {
+  run.options.onError?.(known, waitMs);
+  // A resourceVersion that is too old is ordinary: the next list brings a new one.
+  if (known.code !== 'gone') {
     run.lost = true;
-    run.options.hooks?.onLost?.(known);
+    run.options.trouble?.lost(known);
   }
   await pause(waitMs, run.signal);
 }

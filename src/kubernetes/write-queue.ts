@@ -1,3 +1,4 @@
+import type { Trouble } from '../telemetry/reporter.ts';
 import { type Backoff, backoffMs, beforeAbort, pause } from '../util/abort.ts';
 import type { TokenBucket } from '../util/token-bucket.ts';
 import type { KubeClient, KubeRequest } from './client.ts';
@@ -14,19 +15,15 @@ export interface WriteQueueOptions {
   readonly settles: ReadonlySet<KubeErrorCode>;
   /** Milliseconds: first wait after a failure, doubled at each further one up to `most`, with jitter. */
   readonly backoff?: Backoff;
-  readonly hooks?: WriteQueueHooks;
+  /** Reported where nothing can be written, and once something is again. */
+  readonly trouble?: Trouble;
+  /** Called when the API server refused this one write: it is not tried again. */
+  readonly onRefused?: (name: string, error: KubeError) => void;
+  /** Counts what came of each attempt; `dropped`: the write gave way to newer ones. */
+  readonly count?: (result: WriteResult) => void;
 }
 
-export interface WriteQueueHooks {
-  readonly onWritten?: (name: string) => void;
-  /** The API server refused this one write: it is not tried again. */
-  readonly onRefused?: (name: string, error: KubeError) => void;
-  /** Nothing can be written; once, until `onRecovered`. */
-  readonly onLost?: (error: KubeError) => void;
-  readonly onRecovered?: () => void;
-  /** A write gave way to newer ones. */
-  readonly onDropped?: (name: string) => void;
-}
+type WriteResult = 'written' | 'dropped' | KubeErrorCode;
 
 /** Makes the request when its turn has come; undefined where there is nothing to write any more. */
 type Plan = () => KubeRequest | undefined;
@@ -53,13 +50,13 @@ interface Lane {
 
 /** The API server takes writes, even if not this one. */
 function recovered(lane: Lane): void {
-  if (lane.failures > 0) lane.options.hooks?.onRecovered?.();
+  if (lane.failures > 0) lane.options.trouble?.recovered();
   lane.failures = 0;
 }
 
 async function backOff(lane: Lane, error: KubeError): Promise<void> {
-  const { backoff = DEFAULT_BACKOFF, hooks } = lane.options;
-  if (lane.failures === 0) hooks?.onLost?.(error);
+  const { backoff = DEFAULT_BACKOFF, trouble } = lane.options;
+  trouble?.lost(error);
   const waitMs = backoffMs(backoff, lane.failures);
   lane.failures += 1;
   await pause(waitMs, lane.ending.signal);
@@ -67,20 +64,21 @@ async function backOff(lane: Lane, error: KubeError): Promise<void> {
 
 /** Writes the first that waits. */
 async function writeOne(lane: Lane, name: string, plan: Plan): Promise<void> {
-  const { client, pace, settles, hooks } = lane.options;
+  const { client, pace, settles, onRefused, count } = lane.options;
   const request = plan();
   if (request === undefined) return;
   pace.take();
   try {
     await client.request({ ...request, signal: lane.ended.signal });
     recovered(lane);
-    hooks?.onWritten?.(name);
+    count?.('written');
   } catch (error) {
     if (lane.ended.signal.aborted) return;
     const known = transportError(error, name);
+    count?.(known.code);
     if (settles.has(known.code)) {
       recovered(lane);
-      hooks?.onRefused?.(name, known);
+      onRefused?.(name, known);
       return;
     }
     // Where nothing can be written, the newest plan of the name is the one to try again.
@@ -119,7 +117,7 @@ export function createWriteQueue(options: WriteQueueOptions): WriteQueue {
       const [oldest] = lane.waiting.keys();
       if (lane.waiting.size >= options.most && oldest !== undefined) {
         lane.waiting.delete(oldest);
-        options.hooks?.onDropped?.(oldest);
+        options.count?.('dropped');
       }
       lane.waiting.set(name, plan);
       if (lane.draining) return;

@@ -1,3 +1,5 @@
+import { asObject, asText, isObject, type Json, objectAt } from '../util/json.ts';
+
 /** A Pod or Pod template inside a manifest document. */
 export interface PodTemplate {
   readonly kind: string;
@@ -12,37 +14,23 @@ export interface PodTemplate {
   readonly pod: unknown;
 }
 
-type Json = Readonly<Record<string, unknown>>;
-
 const TEMPLATE_PATHS = [['spec', 'template'], ['spec', 'jobTemplate', 'spec', 'template'], ['template']] as const;
 
 /** Objects whose template is no Pod template: Knative refuses DNS settings in revisions. */
 const OTHER_TEMPLATES = /^serving\.knative\.dev\//;
 
-const asObject = (value: unknown): Json | undefined =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
-
-const asText = (value: unknown): string => (typeof value === 'string' ? value : '');
-
-function at(value: unknown, path: readonly string[]): Json | undefined {
-  let node = asObject(value);
-  for (const key of path) node = asObject(node?.[key]);
-  return node;
-}
-
 function templatePath(object: Json): readonly string[] | undefined {
   const version = asText(object['apiVersion']);
   if (object['kind'] === 'Pod' && version === 'v1') return [];
   if (OTHER_TEMPLATES.test(version)) return undefined;
-  return TEMPLATE_PATHS.find((path) => Array.isArray(asObject(at(object, path)?.['spec'])?.['containers']));
+  return TEMPLATE_PATHS.find((path) => Array.isArray(objectAt(object, [...path, 'spec'])['containers']));
 }
 
 function fromObject(object: Json, objectPath: readonly (string | number)[], found: PodTemplate[]): void {
   const items = object['items'];
   if (asText(object['kind']).endsWith('List') && Array.isArray(items)) {
     for (const [index, item] of items.entries()) {
-      const member = asObject(item);
-      if (member !== undefined) fromObject(member, [...objectPath, 'items', index], found);
+      if (isObject(item)) fromObject(item, [...objectPath, 'items', index], found);
     }
     return;
   }
@@ -51,32 +39,31 @@ function fromObject(object: Json, objectPath: readonly (string | number)[], foun
   const metadata = asObject(object['metadata']);
   found.push({
     kind: asText(object['kind']),
-    name: asText(metadata?.['name']) || asText(metadata?.['generateName']),
-    namespace: asText(metadata?.['namespace']),
+    name: asText(metadata['name']) || asText(metadata['generateName']),
+    namespace: asText(metadata['namespace']),
     objectPath,
     podPath,
-    pod: at(object, podPath) ?? object,
+    pod: objectAt(object, podPath),
   });
 }
 
 /** Pods and everything with a Pod template in a document's value: workloads, CronJobs, custom ones alike, Lists unpacked. */
 export function podTemplates(value: unknown): PodTemplate[] {
   const found: PodTemplate[] = [];
-  const object = asObject(value);
-  if (object !== undefined) fromObject(object, [], found);
+  if (isObject(value)) fromObject(value, [], found);
   return found;
 }
 
 /** The labels of the Namespace objects in a document, by name. */
 export function namespaceLabels(value: unknown): Map<string, Record<string, string>> {
   const object = asObject(value);
-  const members = Array.isArray(object?.['items']) ? object['items'] : [object];
+  const members = Array.isArray(object['items']) ? object['items'] : [object];
   const labels = new Map<string, Record<string, string>>();
   for (const member of members) {
     const item = asObject(member);
-    const metadata = asObject(item?.['metadata']);
-    if (item?.['kind'] !== 'Namespace' || item['apiVersion'] !== 'v1' || metadata === undefined) continue;
-    const pairs = Object.entries(asObject(metadata['labels']) ?? {}).map(([key, text]) => [key, String(text)] as const);
+    const { metadata } = item;
+    if (item['kind'] !== 'Namespace' || item['apiVersion'] !== 'v1' || !isObject(metadata)) continue;
+    const pairs = Object.entries(asObject(metadata['labels'])).map(([key, text]) => [key, String(text)] as const);
     labels.set(asText(metadata['name']), Object.fromEntries(pairs));
   }
   return labels;

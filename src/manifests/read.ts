@@ -1,6 +1,7 @@
 import { type Document, isMap, LineCounter, parseAllDocuments } from 'yaml';
 
 import { CommandError, type Io } from '../terminal/io.ts';
+import { messageOf } from '../util/text.ts';
 
 /** A manifest file or stream, read: what every document in it is, and the text it came from. */
 export interface Manifest {
@@ -48,7 +49,7 @@ function valueOf(node: Document.Parsed, name: string, number: number): unknown {
     if (value === null || value === undefined || isMap(node.contents)) return value ?? null;
   } catch (error) {
     // Aliases that would grow without end, or that point nowhere.
-    throw new CommandError('failed', `${name}: document ${number}: ${(error as Error).message}`, { cause: error });
+    throw new CommandError('failed', `${name}: document ${number}: ${messageOf(error)}`, { cause: error });
   }
   throw new CommandError('failed', `${name}: document ${number}: expected a Kubernetes object, that is, a mapping`);
 }
@@ -58,7 +59,7 @@ async function read(io: Io, file: string): Promise<string> {
     return await io.readFile(file);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    const why = code === 'ENOENT' ? 'no such file' : (error as Error).message;
+    const why = code === 'ENOENT' ? 'no such file' : messageOf(error);
     throw new CommandError('failed', `${file}: ${why}`, { cause: error });
   }
 }

@@ -34,6 +34,9 @@ export function exemption(pod: PodView): Reason | undefined {
   return undefined;
 }
 
+/** Whether a node of this name is a virtual one. */
+export const isVirtualNode = (nodeName: string): boolean => /^(virtual-kubelet|virtual-node|fargate-)/.test(nodeName);
+
 /**
  * Whether the Pod may land on a virtual node (Fargate, ACI, ECI, other virtual-kubelets), where DaemonSets such as the
  * node-local cache do not run. A toleration of everything, as DaemonSets have it, is no sign.
@@ -43,7 +46,7 @@ export function mayRunOnVirtualNode(pod: PodView): boolean {
     pod.nodeSelector['type'] === 'virtual-kubelet' ||
     pod.nodeSelector['eks.amazonaws.com/compute-type'] === 'fargate' ||
     pod.schedulerName === 'fargate-scheduler' ||
-    /^(virtual-kubelet|virtual-node|fargate-)/.test(pod.nodeName) ||
+    isVirtualNode(pod.nodeName) ||
     VIRTUAL_LABELS.some((label) => label in pod.labels && pod.labels[label] !== 'false') ||
     pod.tolerations.some(({ key }) => VIRTUAL_TOLERATIONS.some((known) => known === key))
   );

@@ -1,4 +1,6 @@
+import { isAnnotationRead, VIRTUAL_LABELS } from './exemptions.ts';
 import type { ContainerView, DnsConfig, DnsOption, PodView } from './model.ts';
+import { MODE_LABEL } from './scope.ts';
 
 /** Thrown by {@link readPod}: names the field that is not as the API has it. */
 export class MalformedPodError extends Error {
@@ -99,20 +101,6 @@ function affinityArchitectures(spec: Json): string[] {
   return [];
 }
 
-/** Of an object nothing but what stands under the key. */
-const only = (value: unknown, key: string, of: (value: unknown) => unknown = (under) => under): unknown =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? { [key]: of((value as Json)[key]) } : value;
-
-/** `spec.affinity` without what {@link readPod} does not read of it: DaemonSets pin each Pod to its node by a field of it. */
-export const affinityAsRead = (affinity: unknown): unknown =>
-  only(affinity, 'nodeAffinity', (node) =>
-    only(node, 'requiredDuringSchedulingIgnoredDuringExecution', (required) =>
-      only(required, 'nodeSelectorTerms', (terms) =>
-        Array.isArray(terms) ? terms.map((term: unknown) => only(term, 'matchExpressions')) : terms,
-      ),
-    ),
-  );
-
 /**
  * Reads the parts of a Pod that a decision needs, from the API's JSON or from a Pod template: any value may be missing
  * or null. Throws {@link MalformedPodError} where one has the wrong type.
@@ -156,3 +144,79 @@ export function withCommandLines(common: PodView, value: unknown): PodView {
   const lines = ofContainers(spec, commandLine);
   return { ...common, containers: common.containers.map((one, index) => ({ ...one, ...lines[index] })) };
 }
+
+const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Returns the given fields of an object, in this order, and any other value as it is. */
+const pick = (value: unknown, fields: readonly string[]): unknown =>
+  isObject(value)
+    ? Object.fromEntries(fields.filter((field) => field in value).map((field) => [field, value[field]]))
+    : value;
+
+const pickOfEach = (value: unknown, fields: readonly string[]): unknown =>
+  Array.isArray(value) ? value.map((item: unknown) => pick(item, fields)) : value;
+
+/** Returns nothing but what stands under the key; undefined if nothing does. */
+function only(value: unknown, key: string, of: (under: unknown) => unknown): unknown {
+  if (!isObject(value)) return value;
+  const under = of(value[key]);
+  return under === undefined ? undefined : { [key]: under };
+}
+
+/** Leaves out all but the node labels that are required: a DaemonSet's controller pins each Pod to its node by a field. */
+const affinityRead = (affinity: unknown): unknown =>
+  only(affinity, 'nodeAffinity', (node) =>
+    only(node, 'requiredDuringSchedulingIgnoredDuringExecution', (required) =>
+      only(required, 'nodeSelectorTerms', (terms) => pickOfEach(terms, ['matchExpressions'])),
+    ),
+  );
+
+const LABELS_READ: readonly string[] = [MODE_LABEL, ...VIRTUAL_LABELS];
+
+/** Returns what is read of labels or annotations; all of them if one has the wrong type. */
+function entriesRead(map: unknown, isRead: (name: string) => boolean): unknown {
+  if (!isObject(map)) return map;
+  const entries = Object.entries(map);
+  if (entries.some(([, value]) => typeof value !== 'string')) return map;
+  return Object.fromEntries(entries.filter(([name]) => isRead(name)));
+}
+
+function partsOf(value: unknown, containerFields: readonly string[]): unknown {
+  if (!isObject(value)) return value;
+  const { metadata, spec } = value;
+  const metadataRead = isObject(metadata)
+    ? {
+        labels: entriesRead(metadata['labels'], (name) => LABELS_READ.includes(name)),
+        annotations: entriesRead(metadata['annotations'], isAnnotationRead),
+      }
+    : metadata;
+  const specRead = isObject(spec)
+    ? {
+        dnsPolicy: spec['dnsPolicy'],
+        dnsConfig: spec['dnsConfig'],
+        hostNetwork: spec['hostNetwork'],
+        os: spec['os'],
+        nodeName: spec['nodeName'],
+        schedulerName: spec['schedulerName'],
+        nodeSelector: spec['nodeSelector'],
+        affinity: affinityRead(spec['affinity']),
+        tolerations: pickOfEach(spec['tolerations'], ['key', 'value']),
+        imagePullSecrets: spec['imagePullSecrets'],
+        serviceAccountName: spec['serviceAccountName'],
+        initContainers: pickOfEach(spec['initContainers'], containerFields),
+        containers: pickOfEach(spec['containers'], containerFields),
+      }
+    : spec;
+  return { metadata: metadataRead, spec: specRead };
+}
+
+/**
+ * Returns the parts of a Pod that {@link readPod} reads and a decision depends on, in one order, undefined where the Pod has none. Values
+ * of the wrong type stay, so that {@link readPod} throws for the parts if it throws for the Pod. Pods with the same parts in the
+ * same namespace get the same decision.
+ */
+export const partsRead = (pod: unknown): unknown => partsOf(pod, ['name', 'image', 'command', 'args']);
+
+/** {@link partsRead} without command lines: {@link withCommandLines} adds them. */
+export const templatePartsRead = (pod: unknown): unknown => partsOf(pod, ['name', 'image']);

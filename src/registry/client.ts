@@ -1,6 +1,7 @@
 import { lookup } from 'node:dns/promises';
 
 import { ImageSourceError, type ImageSources } from '../detection/image-source.ts';
+import type { Clock } from '../util/clock.ts';
 import { createAuthorization } from './auth/authorization.ts';
 import type { CredentialSource } from './auth/credentials.ts';
 import { createTokens } from './auth/token.ts';
@@ -10,9 +11,9 @@ import { createHostRules, type HostLists, type HostRules } from './hosts/rules.t
 import { createDispatcher, type Resolve, trustContext } from './http/dispatcher.ts';
 import { createExchange, type RequestEvent } from './http/exchange.ts';
 import { type BreakerState, createHostStates } from './http/host-state.ts';
-import { type Clock, defaultLimits, type RegistryLimits } from './http/limits.ts';
+import { defaultLimits, type RegistryLimits } from './http/limits.ts';
 import { createRegistryProxy, type ProxyOptions } from './http/proxy.ts';
-import { formatReference, parseReference, type Reference } from './reference.ts';
+import { canonicalName, parseReference, type Reference } from './reference.ts';
 import { createRepositoryRequests } from './repository.ts';
 import { createRegistrySource } from './source.ts';
 
@@ -60,7 +61,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       const endpoints = endpointsOf(reference, mirrors.get(reference.host) ?? [], rules);
       return createRegistrySource({ reference, endpoints, send, limits });
     },
-    canonical: (text) => formatReference(parseReference(text)),
+    canonical: canonicalName,
     close,
   };
 }

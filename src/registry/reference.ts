@@ -113,3 +113,6 @@ export function quoteReference(text: string): string {
   const shown = login ? `…${start.slice(at)}` : start;
   return JSON.stringify(shown.length > 120 ? `${shown.slice(0, 120)}…` : shown);
 }
+
+/** The canonical name of a reference: `docker.io/library/nginx:1` of `nginx:1`. Throws what `parseReference` throws. */
+export const canonicalName = (text: string): string => formatReference(parseReference(text));

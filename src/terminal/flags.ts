@@ -5,6 +5,7 @@ import { ConfigError, loadConfig, type LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { ClusterFacts, Mode } from '../policy/model.ts';
 import { BUILT_IN } from '../resolv-conf/kubelet.ts';
+import { messageOf } from '../util/text.ts';
 import { CommandError, type Io } from './io.ts';
 
 /** The flags that every command takes. */
@@ -82,7 +83,7 @@ async function configFile(io: Io, name: string): Promise<{ name: string; text: s
     return { name, text: await io.readFile(name) };
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    const why = missing ? 'no such file' : (error as Error).message;
+    const why = missing ? 'no such file' : messageOf(error);
     throw new CommandError('usage', `configuration file ${name}: ${why}`, { cause: error });
   }
 }

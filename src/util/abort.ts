@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout } from 'node:timers/promises';
 
 /**
- * What `promise` settles with, or undefined when `signal` aborts first. The promise goes on then, and what it rejects
- * with later is nobody's concern. Leaves no listener behind.
+ * Settles as `promise` does, or resolves with undefined if `signal` aborts first. The work behind `promise` goes on then, and
+ * a later rejection of it is ignored. Leaves no listener behind.
  */
 export function beforeAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
@@ -13,18 +13,28 @@ export function beforeAbort<T>(promise: Promise<T>, signal: AbortSignal): Promis
   });
 }
 
-/** Resolves after so many milliseconds, or when `signal` aborts: who pauses looks at it. Holds no process open. */
+/** Resolves after so many milliseconds, or when `signal` aborts: check it afterwards. Does not keep the process alive. */
 export async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  await sleep(milliseconds, undefined, { signal, ref: false }).catch(() => {});
+  await setTimeout(milliseconds, undefined, { signal, ref: false }).catch(() => {});
 }
 
-/** Milliseconds between attempts: after the first failure, and at most. */
+/** Resolves after so many milliseconds, or rejects with the signal's reason. Keeps the process alive. */
+export async function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await setTimeout(milliseconds, undefined, { signal }).catch(() => signal.throwIfAborted());
+}
+
+/** The wait between attempts, in milliseconds: after the first failure, and the longest. */
 export interface Backoff {
   readonly first: number;
   readonly most: number;
 }
 
-/** Milliseconds to wait after so many failures before: half to all of a time that doubles, so that replicas do not come at once. */
-export function backoffMs({ first, most }: Backoff, failures: number): number {
-  return Math.round(Math.min(most, first * 2 ** Math.min(failures, 16)) * (0.5 + Math.random() / 2));
+/** Returns the milliseconds to wait after `failures` earlier ones: `first` for 0, twice as much for each more, at most `most`. */
+export function doublingMs({ first, most }: Backoff, failures: number): number {
+  return Math.min(most, first * 2 ** Math.min(failures, 20));
+}
+
+/** Returns half to all of `doublingMs`, so that replicas do not come at once. `random`: 0 to 1. */
+export function backoffMs(backoff: Backoff, failures: number, random: () => number = Math.random): number {
+  return Math.round(doublingMs(backoff, failures) * (0.5 + random() / 2));
 }

@@ -1,10 +1,9 @@
-/** The time that the parts are handed: milliseconds since 1970, and milliseconds that never go back. */
-export const systemClock = { now: () => Date.now(), monotonic: () => performance.now() } as const;
-
-/** Time, handed in. */
+/** Time, handed in so that tests can turn it. */
 export interface Clock {
-  /** Milliseconds since the epoch. It jumps: people and NTP set it, machines are suspended. */
+  /** Milliseconds since 1970. It jumps: people and NTP set it, machines are suspended. */
   now(): number;
-  /** Milliseconds from any start. It never jumps: what waits are measured with. */
+  /** Milliseconds from an arbitrary start. It never goes back: waits are measured with it. */
   monotonic(): number;
 }
+
+export const systemClock = { now: () => Date.now(), monotonic: () => performance.now() } as const satisfies Clock;

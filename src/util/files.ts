@@ -1,7 +1,7 @@
 import { open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-/** Where a link leads; the path itself where there is nothing yet. */
+/** Returns where a link leads; the path itself if there is nothing yet. */
 async function target(path: string): Promise<string> {
   return await realpath(path).catch(() => path);
 }
@@ -22,8 +22,8 @@ async function writeTo(path: string, flags: string, text: string): Promise<void>
 }
 
 /**
- * Replaces a file whole, or leaves it as it was: the text goes to a file beside it, which is then renamed. Pipes and devices are
- * written to. Rejects as node:fs does.
+ * Replaces the whole file or leaves it as it was: writes a file beside it and renames that. Writes straight to pipes and
+ * devices. Rejects as node:fs does.
  */
 export async function replaceFile(path: string, text: string): Promise<void> {
   const file = await target(path);

@@ -1,8 +1,22 @@
-/** A part of a body that may hold anything. */
+/** A JSON object, whose fields may hold anything. */
 export type Json = Readonly<Record<string, unknown>>;
 
-/** Lists are objects too. */
-export const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null;
+/** Reports whether `value` is an object and no list. */
+export const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** An empty object for what is none. */
+/** Returns `value` if it is an object, else an empty one. */
 export const asObject = (value: unknown): Json => (isObject(value) ? value : {});
+
+/** Returns `value` if it is a list, else an empty one. */
+export const asList = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+
+/** Returns `value` if it is a string, else an empty one. */
+export const asText = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+/** Returns the object at `path`, from `value` on; an empty one if there is none. */
+export function objectAt(value: unknown, path: readonly string[]): Json {
+  let node = asObject(value);
+  for (const key of path) node = asObject(node[key]);
+  return node;
+}

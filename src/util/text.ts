@@ -42,3 +42,9 @@ export function counted(count: number, one: string, many = `${one}s`): string {
 export function shellWord(text: string): string {
   return /^[\w./:@-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
+
+/** Returns the message of a thrown error; the thrown value as text if it has no message. */
+export function messageOf(thrown: unknown): string {
+  const message = thrown instanceof Error ? thrown.message : '';
+  return message === '' ? String(thrown) : message;
+}

@@ -1,19 +1,20 @@
-/** Spaces acts out: so many a second, with so many saved up at most. */
+import type { Clock } from './clock.ts';
+
+/** A rate limit: so many acts a second, and a burst after a pause. */
 export interface TokenBucket {
-  /** Milliseconds until there is a token; 0: there is one. */
+  /** Returns the milliseconds until there is a token; 0 if there is one. */
   wait(): number;
-  /** Takes a token, whether or not there is one. */
+  /** Takes a token even if there is none: the next act then waits longer. */
   take(): void;
-  /** The act cost nothing after all. */
+  /** Returns a token: the act did not take place. */
   giveBack(): void;
 }
 
 interface TokenBucketOptions {
   readonly perSecond: number;
-  /** Tokens at the beginning, and most that are saved up. */
+  /** Tokens at the start, and the most that are saved up. */
   readonly burst: number;
-  /** Milliseconds that never go back. */
-  readonly clock: { monotonic(): number };
+  readonly clock: Pick<Clock, 'monotonic'>;
 }
 
 export function createTokenBucket({ perSecond, burst, clock }: TokenBucketOptions): TokenBucket {

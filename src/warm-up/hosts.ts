@@ -1,5 +1,7 @@
 import { LRUCache } from 'lru-cache';
 
+import { type Backoff, doublingMs } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
 import { createTokenBucket, type TokenBucket } from '../util/token-bucket.ts';
 
 /** When each registry may be asked again. */
@@ -20,8 +22,8 @@ interface WarmUpHostsOptions {
   /** Most look-ups an hour, by registry. A registry that is not named has no limit of its own. */
   readonly hourly: Readonly<Record<string, number>>;
   /** Milliseconds, the first time and at most. */
-  readonly pause: { readonly first: number; readonly most: number };
-  readonly clock: { monotonic(): number };
+  readonly pause: Backoff;
+  readonly clock: Pick<Clock, 'monotonic'>;
 }
 
 interface HostState {
@@ -58,7 +60,7 @@ export function createWarmUpHosts({ hourly, pause, clock }: WarmUpHostsOptions):
       const now = clock.monotonic();
       // What was under way together fails together, and counts once.
       if (state.pausedUntil > now) return 0;
-      const ms = Math.min(pause.most, pause.first * 2 ** Math.min(state.failures, 16));
+      const ms = doublingMs(pause, state.failures);
       state.failures += 1;
       state.pausedUntil = now + ms;
       return ms;

@@ -1,5 +1,7 @@
 import { LRUCache } from 'lru-cache';
 
+import type { LimitedLines } from '../telemetry/log-limits.ts';
+import { silentReporter } from '../telemetry/reporter.ts';
 import { createTokenBucket } from '../util/token-bucket.ts';
 import {
   createWarmUpBacklog,
@@ -51,11 +53,12 @@ const GATHER_MS = 50;
 
 interface Queue extends WarmUpParts {
   readonly running: Set<Promise<void>>;
+  readonly warn: LimitedLines;
   timer: { readonly at: number; readonly handle: NodeJS.Timeout } | undefined;
   yieldsSince: number | undefined;
 }
 
-function admit({ items, done, backlog, counts, options }: Queue, offer: WarmUpOffer): void {
+function admit({ items, done, backlog, counts, options, warn }: Queue, offer: WarmUpOffer): void {
   const item = warmUpItem(offer);
   const known = items.get(item.key);
   if (known !== undefined) {
@@ -69,7 +72,8 @@ function admit({ items, done, backlog, counts, options }: Queue, offer: WarmUpOf
     return;
   }
   counts.dropped += 1;
-  options.hooks?.onDropped?.(item.request.reference);
+  options.reporter?.metrics.cluster.warmedUp('dropped');
+  warn('no room to look an image up ahead: its first Pod will', { image: item.request.reference });
 }
 
 /** Pods wait for their look-ups, nobody waits for ours; but a registry that hangs must not hold us up for ever. */
@@ -159,6 +163,7 @@ export function createWarmUpQueue(options: WarmUpQueueOptions): WarmUpQueue {
     restUntil: 0,
     timer: undefined,
     yieldsSince: undefined,
+    warn: (options.reporter ?? silentReporter).warnings(),
   };
   return {
     offer(offer) {

@@ -1,7 +1,9 @@
 import type { LRUCache } from 'lru-cache';
 
 import type { Detection, DetectionFailure, Detector } from '../detection/detector.ts';
-import { beforeAbort } from '../util/abort.ts';
+import { type Backoff, beforeAbort } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
+import type { Reporter } from '../telemetry/reporter.ts';
 import type { TokenBucket } from '../util/token-bucket.ts';
 import type { WarmUpBacklog, WarmUpItem, WarmUpLogin } from './backlog.ts';
 import type { WarmUpHosts } from './hosts.ts';
@@ -51,7 +53,8 @@ function settle(parts: WarmUpParts, item: WarmUpItem, tried: Tried, detection: D
     bucket.giveBack();
     hosts.giveBack(item.host);
   }
-  options.hooks?.onLookup?.({ reference: item.request.reference, from, ...(failure && { failure: failure.code }) });
+  options.reporter?.metrics.cluster.warmedUp(failure?.code ?? from);
+  options.reporter?.log.debug({ image: item.request.reference, from, failure: failure?.code }, 'looked up ahead');
   if (failure !== undefined) {
     settleFailure(parts, item, tried, failure.code);
     return;
@@ -64,7 +67,8 @@ function settleFailure(parts: WarmUpParts, item: WarmUpItem, tried: Tried, code:
   const { options, hosts } = parts;
   if (HOST_FAILURES.has(code)) {
     const ms = hosts.failed(item.host);
-    if (ms > 0) options.hooks?.onPaused?.(item.host, ms, code);
+    const fields = { registry: item.host, ms, code };
+    if (ms > 0) options.reporter?.log.info(fields, 'a registry is left alone by warm-up for a while');
     tryAgain(parts, item, tried);
   } else if (code === 'shed') {
     parts.restUntil = options.clock.monotonic() + REST_MS;
@@ -123,8 +127,8 @@ export interface WarmUpQueueOptions {
   /** Asked before each look-up; false: wait. Absent: always. */
   readonly mayAct?: () => boolean;
   readonly limits?: Partial<WarmUpLimits>;
-  readonly clock: { monotonic(): number };
-  readonly hooks?: WarmUpHooks;
+  readonly clock: Pick<Clock, 'monotonic'>;
+  readonly reporter?: Reporter;
 }
 
 export interface WarmUpLimits {
@@ -138,26 +142,11 @@ export interface WarmUpLimits {
   readonly items: number;
   readonly bytes: number;
   /** Milliseconds a registry that fails is left alone: first, doubled each time up to `most`. */
-  readonly pause: { readonly first: number; readonly most: number };
+  readonly pause: Backoff;
   /** Milliseconds a look-up is waited for. */
   readonly lookupMs: number;
   /** Milliseconds between looks whether the way is free, and most of them for which Pods' look-ups are let go first. */
   readonly yield: { readonly every: number; readonly most: number };
-}
-
-export interface WarmUpHooks {
-  /** A look-up ended. */
-  readonly onLookup?: (event: WarmUpLookup) => void;
-  /** There was no room for an image: its first Pod will look it up. */
-  readonly onDropped?: (reference: string) => void;
-  /** A registry is left alone for a while. */
-  readonly onPaused?: (host: string, ms: number, code: DetectionFailure) => void;
-}
-
-interface WarmUpLookup {
-  readonly reference: string;
-  readonly from: Detection['from'];
-  readonly failure?: DetectionFailure;
 }
 
 export const WARM_UP_LIMITS: WarmUpLimits = {

@@ -4,9 +4,11 @@ import { isKubeError } from '../kubernetes/errors.ts';
 import type { NamespaceView } from '../policy/model.ts';
 import { readPod } from '../policy/read-pod.ts';
 import { effectiveMode } from '../policy/scope.ts';
+import type { Reporter } from '../telemetry/reporter.ts';
 import type { Backoff } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
 import { createWarmUpQueue, type WarmUpQueue, type WarmUpQueueStats } from './queue.ts';
-import type { WarmUpHooks, WarmUpLimits } from './turn.ts';
+import type { WarmUpLimits } from './turn.ts';
 import { workloadImages, type WorkloadImagesOptions } from './workload-images.ts';
 import { createWorkloadNamespaces, type WorkloadNamespaces } from './workload-namespaces.ts';
 import {
@@ -16,7 +18,6 @@ import {
   type WorkloadKind,
   type WorkloadTemplate,
   type WorkloadWatch,
-  type WorkloadWatchHooks,
 } from './workload-watch.ts';
 
 export interface WarmUpOptions extends WorkloadImagesOptions {
@@ -30,8 +31,8 @@ export interface WarmUpOptions extends WorkloadImagesOptions {
   /** Asked before each look-up: whether we (still) lead. Absent: always. */
   readonly mayAct?: () => boolean;
   readonly limits?: Partial<WarmUpLimits>;
-  readonly clock: { now(): number; monotonic(): number };
-  readonly hooks?: WarmUpHooks & WorkloadWatchHooks;
+  readonly clock: Clock;
+  readonly reporter?: Reporter;
   /** For tests. */
   readonly backoff?: Backoff;
 }
@@ -103,7 +104,7 @@ function watchAll(run: Run, options: WarmUpOptions): WorkloadWatch[] {
       kind,
       onTemplate: (template) => consider(run, options, template),
       clock: options.clock,
-      ...(options.hooks && { hooks: options.hooks }),
+      ...(options.reporter && { reporter: options.reporter }),
       ...(options.backoff && { backoff: options.backoff }),
     }),
   );

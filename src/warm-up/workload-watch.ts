@@ -1,11 +1,12 @@
 import { hash } from 'node:crypto';
 
 import type { KubeClient } from '../kubernetes/client.ts';
-import type { KubeError, KubeErrorCode } from '../kubernetes/errors.ts';
 import { eachObject } from '../kubernetes/lists.ts';
 import { type KubeObject, objectKey, type Resource, resourcePath } from '../kubernetes/objects.ts';
 import { createReflector } from '../kubernetes/reflector.ts';
+import { type Reporter, silentReporter, type Trouble } from '../telemetry/reporter.ts';
 import type { Backoff } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
 
 /** A Pod template of a workload, new or changed. */
 export interface WorkloadTemplate {
@@ -20,15 +21,9 @@ interface WorkloadWatchOptions {
   readonly kind: WorkloadKind;
   /** Called for each new template: when it is listed, created, or changed in anything that counts. */
   readonly onTemplate: (template: WorkloadTemplate) => void;
-  readonly hooks?: WorkloadWatchHooks;
-  readonly clock: { now(): number };
+  readonly reporter?: Reporter;
+  readonly clock: Pick<Clock, 'now'>;
   readonly backoff?: Backoff;
-}
-
-export interface WorkloadWatchHooks {
-  /** A kind is not watched for another reason than before; `not-found`: the API server does not have it. */
-  readonly onLost?: (kind: string, code: KubeErrorCode, error: KubeError) => void;
-  readonly onWatching?: (kind: string) => void;
 }
 
 export interface WorkloadWatch {
@@ -54,19 +49,22 @@ function hashOf(templates: readonly unknown[]): number {
 const selection = ({ fieldSelector }: WorkloadKind): Record<string, string> =>
   fieldSelector === undefined ? {} : { fieldSelector };
 
-/** Once for each reason in a row: a kind may be missing for ever. */
-function changesOfState(kind: string, hooks: WorkloadWatchHooks) {
-  let state: KubeErrorCode | 'watching' | undefined;
+/** Reports a kind that cannot be watched: once for each reason in a row, for a kind may be missing for ever. */
+function troubleOf(kind: string, { log, metrics, trouble }: Reporter): Trouble {
+  const unwatched = trouble(`workloads of kind ${kind} cannot be watched: their images are not looked up ahead`);
+  let state: string | undefined;
   return {
-    onError(error: KubeError): void {
-      if (error.code === state || error.code === 'gone') return;
+    lost(error) {
+      if (error.code === state) return;
       state = error.code;
-      hooks.onLost?.(kind, error.code, error);
+      metrics.cluster.apiFailed('workloads', error.code);
+      // Kinds that are configured for when they are installed are no failure.
+      if (error.code === 'not-found') log.info({ kind }, 'the API server has no such workloads (yet)');
+      else unwatched.lost(error);
     },
-    onRecovered(): void {
-      if (state === 'watching') return;
-      state = 'watching';
-      hooks.onWatching?.(kind);
+    recovered() {
+      state = undefined;
+      unwatched.recovered();
     },
   };
 }
@@ -89,7 +87,8 @@ export function watchWorkloads(options: WorkloadWatchOptions): WorkloadWatch {
     query: selection(kind),
     pageSize: PAGE,
     backoff: options.backoff ?? BACKOFF,
-    hooks: { ...changesOfState(kindName(kind), options.hooks ?? {}), onSynced: () => listed.clear() },
+    trouble: troubleOf(kindName(kind), options.reporter ?? silentReporter),
+    onSynced: () => listed.clear(),
     // Templates are told of from here, one by one: kept until the list is complete, they would be all of the cluster's.
     keep(object) {
       if (isSpent(object)) return undefined;

@@ -9,7 +9,7 @@ export const RELEASE = 'libc-dns-webhook';
 export const NAMESPACE = 'libc-dns';
 
 /** Helm's program: `HELM`, else `helm` on the path. */
-export const HELM = process.env['HELM'] ?? 'helm';
+const HELM = process.env['HELM'] ?? 'helm';
 
 /** Whether there is a Helm. Says loudly on standard error, once a file, where there is none. */
 export function hasHelm(): boolean {

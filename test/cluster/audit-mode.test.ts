@@ -6,13 +6,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { createDecisionEvents } from '../../src/cluster/events.ts';
-import type { KubeError } from '../../src/kubernetes/errors.ts';
+import { systemClock } from '../../src/util/clock.ts';
 import { createTokenBucket } from '../../src/util/token-bucket.ts';
 import { createWorkload } from '../support/audit-cluster.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { install, type Installation } from '../support/installation.ts';
 import { createPod, optionsOf, podObject } from '../support/pods.ts';
 import { decideFor } from '../support/policy.ts';
+import { recordingReporter } from '../support/recording-reporter.ts';
 
 interface AuditEvent {
   readonly objectRef?: { readonly namespace?: string; readonly name?: string };
@@ -112,15 +113,15 @@ describe.runIf(hasCluster())('Events on workloads', () => {
   it('are what kubectl describe shows of a Deployment', async () => {
     await cluster.createNamespace('shop');
     await createWorkload(cluster, { namespace: 'shop', name: 'web', image: 'registry.test/app:1', pods: 1 });
-    const clock = { now: () => Date.now(), monotonic: () => performance.now() };
-    const failures: KubeError[] = [];
+
+    const { reporter, of } = recordingReporter();
     const replicas = [1, 2].map((index) =>
       createDecisionEvents({
         client: cluster.client,
-        clock,
-        pace: createTokenBucket({ perSecond: 1, burst: 10, clock }),
+        clock: systemClock,
+        pace: createTokenBucket({ perSecond: 1, burst: 10, clock: systemClock }),
         instance: `replica-${index}`,
-        hooks: { onFailed: (error) => failures.push(error) },
+        reporter,
       }),
     );
     const pod = await cluster.kubectl(['-n', 'shop', 'get', 'pod', 'web-abc12-0', '-o', 'json']);
@@ -132,10 +133,11 @@ describe.runIf(hasCluster())('Events on workloads', () => {
     await expect
       .poll(described, { timeout: 20_000 })
       .toMatch(/Normal +MuslRetried .*would apply retry to a Pod: musl ignores/);
+    await expect.poll(() => of('cluster.eventWritten')).toEqual([['written']]);
     await Promise.all(replicas.map((replica) => replica.close()));
     // Both replicas had the same to say.
     const names = await cluster.kubectl(['-n', 'shop', 'get', 'events', '-o', 'name']);
     expect(names.trim().split('\n')).toHaveLength(1);
-    expect(failures).toEqual([]);
+    expect(of('cluster.apiFailed')).toEqual([]);
   });
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { composeDoctor } from '../../src/app/doctor.ts';
+import { openDoctor } from '../../src/app/doctor.ts';
 import type { CheckEntry, DoctorReport } from '../../src/doctor/report.ts';
 import { createCertificate } from '../support/certificate.ts';
 import { cli, type CliResult } from '../support/cli.ts';
@@ -60,7 +60,7 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
       terminal: true,
       environment: { NO_COLOR: '1' },
       openDoctor: (context) =>
-        composeDoctor(context, {
+        openDoctor(context, {
           version: 'test',
           environment: { HOME: '/nonexistent' },
           inCluster: false,

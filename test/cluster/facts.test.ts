@@ -6,6 +6,7 @@ import { configSchema } from '../../src/config/schema.ts';
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { type Recording, recordingReporter } from '../support/recording-reporter.ts';
 
 const role = (...rules: object[]) => ({
   apiVersion: 'rbac.authorization.k8s.io/v1',
@@ -63,7 +64,7 @@ describe.runIf(hasCluster())('cluster facts from a real API server', () => {
   let cluster: TestCluster;
   let client: KubeClient;
   let source: ClusterFactsSource | undefined;
-  let events: string[];
+  let report: Recording;
 
   beforeAll(async () => {
     cluster = await startCluster({ 'service-cluster-ip-range': '10.0.0.0/24,fd00:10::/112' });
@@ -91,17 +92,14 @@ describe.runIf(hasCluster())('cluster facts from a real API server', () => {
   /** Facts with just the rights that the documentation asks for. */
   async function facts(yaml: object = {}): Promise<ClusterFactsSource> {
     const config = configSchema.parse({ glibc: { tcpPreflight: false }, ...yaml });
-    events = [];
+    report = recordingReporter();
     source = createClusterFacts({
       client,
       config,
       policy: policyConfig(config),
       own: {},
       times: { everyMs: 100, againMs: 100 },
-      hooks: {
-        onUnreadable: (object, { code }) => events.push(`${object}: ${code}`),
-        onReadable: (object) => events.push(`${object}: readable`),
-      },
+      reporter: report.reporter,
     });
     await source.ready;
     return source;
@@ -130,7 +128,8 @@ describe.runIf(hasCluster())('cluster facts from a real API server', () => {
       facts: { dns: ['10.96.0.10'], nodeLocal: 'absent' },
       sources: { dns: 'built-in', nodeLocal: 'daemonset kube-system/node-local-dns' },
     });
-    expect(events).toEqual([]);
+    expect(report.messages('warn')).toEqual([]);
+    expect(report.of('cluster.apiFailed')).toEqual([]);
   });
 
   it.each([
@@ -211,16 +210,26 @@ describe.runIf(hasCluster())('cluster facts from a real API server', () => {
     await cluster.apply(service({ clusterIP: '10.0.0.10' }), daemonSet({ args: ['-localip', '169.254.20.10'] }));
     await scheduled(1, 1);
     await facts();
+    const looked = report.lines.length;
     await cluster.apply(role());
-    await expect
-      .poll(() => events.toSorted())
-      .toEqual(['daemonset kube-system/node-local-dns: forbidden', 'service kube-system/kube-dns: forbidden']);
+    const unread = ['daemonset kube-system/node-local-dns', 'service kube-system/kube-dns'].map(
+      (object) => `the ${object} cannot be read; what was known of it stays`,
+    );
+    await expect.poll(() => report.messages().slice(looked).toSorted()).toEqual(unread);
+    expect(report.lines.slice(looked).map(({ level, fields }) => [level, fields['code']])).toEqual([
+      ['warn', 'forbidden'],
+      ['warn', 'forbidden'],
+    ]);
     expect(source?.current.facts).toMatchObject({ dns: ['10.0.0.10'], nodeLocal: 'ready' });
     await cluster.apply(role(...RULES));
-    await expect.poll(() => events.length).toBe(4);
-    expect(events.slice(2).toSorted()).toEqual([
-      'daemonset kube-system/node-local-dns: readable',
-      'service kube-system/kube-dns: readable',
-    ]);
+    const over = unread.map((message) => `over: ${message}`);
+    await expect
+      .poll(() =>
+        report
+          .messages()
+          .slice(looked + 2)
+          .toSorted(),
+      )
+      .toEqual(over);
   });
 });

@@ -266,7 +266,7 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
       ]);
       await expect.poll(() => isReady(replica), { timeout: 15_000 }).toMatch(/^not ready: .*caBundle/);
       expect(await metricOf(replica, 'libc_dns_certificate_trusted')).toBe(0);
-      const lost = 'a certificate cannot be made, or the shared CA or the registration not be written';
+      const lost = 'the registration cannot be written';
       await expect.poll(() => said(replica, lost), { timeout: 15_000 }).toBe(true);
       expect(
         await metricOf(replica, 'libc_dns_api_failures_total{use="certificates",code="forbidden"}'),

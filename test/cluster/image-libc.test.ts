@@ -34,7 +34,20 @@ const asked = (image: string, run = 'r'): StoreQuery => {
   return { ...key, runs: [own] };
 };
 
-const written = ({ told }: WatchedStore): string[] => told.filter((line) => line.startsWith('written'));
+const UNREAD = 'the ImageLibcs cannot be watched: verdicts stay in the memory of each replica';
+const UNWRITTEN = 'verdicts cannot be written to ImageLibcs';
+
+/** Writes that the API server took, as they are counted. */
+const written = ({ report }: WatchedStore): unknown[] =>
+  report.of('cluster.stored').flatMap(([kind, result]) => (result === 'written' ? [kind] : []));
+
+/** Failures of the store as a whole, as they are logged. */
+const failures = ({ report }: WatchedStore): string[] =>
+  report.lines.flatMap(({ message, fields }) => ('code' in fields ? [`${message}: ${String(fields['code'])}`] : []));
+
+/** The ends of failures. */
+const recoveries = ({ report }: WatchedStore): string[] =>
+  report.messages('info').filter((message) => message.startsWith('over: '));
 
 describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
   let cluster: TestCluster;
@@ -188,10 +201,13 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
     const store = await storeOf();
     expect(store.get(asked('app:1'))?.inspection.verdict.evidence.confidence).toBe(0.4);
     store.put(key, foundMusl(Date.now()));
-    await expect.poll(() => store.told).toContain(`refused verdict conflict ${name}`);
+    await expect.poll(() => store.report.of('cluster.stored')).toEqual([['verdict', 'conflict']]);
+    const [object] = await objects();
+    expect(object).toMatchObject({ metadata: { name }, spec: { evidence: { confidencePercent: 40 } } });
     store.put(keyOf('app:2'), foundMusl(Date.now()));
     await expect.poll(() => store.stats().detected).toBe(2);
-    expect(store.told.some((line) => line.includes('lost'))).toBe(false);
+    // Theirs wins, as it should.
+    expect(store.report.messages('warn')).toEqual([]);
   });
 
   it('is written again for what is news alone', async () => {
@@ -206,10 +222,10 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
     expect(written(store)).toHaveLength(1);
     // The tag was checked again: status alone.
     store.put(key, foundMusl(now));
-    await expect.poll(() => store.told).toContain(`written use ${imageLibcName(key)}`);
+    await expect.poll(() => written(store)).toEqual(['verdict', 'use']);
     await expect.poll(() => store.get(asked('app:1'))?.checkedAt).toBeGreaterThanOrEqual(now - 1000);
     const [object] = await objects();
-    expect(object?.metadata).toMatchObject({ generation: 1 });
+    expect(object?.metadata).toMatchObject({ name: imageLibcName(key), generation: 1 });
     // The tag has moved.
     store.put(key, foundMusl(now + 2000, { digest: digestOf('d') }));
     await expect.poll(() => store.get(asked('app:1'))?.inspection.digest).toBe(digestOf('d'));
@@ -224,7 +240,7 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
     const sweepers = await Promise.all([1, 2].map(() => storeOf(cluster.client, { sweepMs: 100 })));
     await expect.poll(() => store.stats()).toMatchObject({ detected: 1, declared: 1 });
     expect(store.get(asked('new:1'))).toBeDefined();
-    expect(sweepers.flatMap(({ told }) => told).some((line) => line.includes('lost'))).toBe(false);
+    expect(sweepers.flatMap(failures)).toEqual([]);
   });
 
   it('makes room for new ones when there are too many', async () => {
@@ -269,10 +285,11 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
     const next = detectorFor(registry, { store });
     expect((await next.detect(request('app:1'), noDeadline)).verdict.resolver).toBe('musl');
     await expect.poll(async () => (await next.detect(request('app:1'), noDeadline)).verdict.resolver).toBe('glibc');
-    await expect.poll(() => store.told).toContain(`written verdict ${name}`);
+    await expect.poll(() => written(store)).toContain('verdict');
     await sleep(100);
     expect(registry.inspectionsOf).toHaveLength(2);
-    expect(store.told.filter((line) => line.startsWith('written verdict'))).toHaveLength(1);
+    expect(written(store).filter((kind) => kind === 'verdict')).toHaveLength(1);
+    expect(await objects()).toMatchObject([{ metadata: { name }, spec: { resolver: 'glibc' } }]);
     await next.close();
   });
 
@@ -314,7 +331,7 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
       registry.add('app:1', { digest: digestOf('b') });
       const client = await clientWith('no-list', ['patch', 'create']);
       const store = await storeOf(client);
-      expect(store.told).toContain('reads lost forbidden');
+      expect(failures(store)).toContain(`${UNREAD}: forbidden`);
       const detector = detectorFor(registry, { store });
       const answers = [
         await detector.detect(request('app:1'), noDeadline),
@@ -323,7 +340,7 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
       expect(answers.map(({ from }) => from)).toEqual(['registry', 'memory']);
       expect(await objects()).toEqual([]);
       for (const verb of ['list', 'watch']) await grant('no-list', verb);
-      await expect.poll(() => store.told).toContain('reads recovered');
+      await expect.poll(() => recoveries(store)).toContain(`over: ${UNREAD}`);
       await expect.poll(() => store.stats().detected).toBe(1);
       await detector.close();
     });
@@ -332,14 +349,14 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
       const client = await clientWith('no-patch', ['list', 'watch', 'create']);
       const store = await storeOf(client);
       store.put(keyOf('app:1'), foundMusl(Date.now()));
-      await expect.poll(() => store.told).toContain('writes of verdict lost forbidden');
+      await expect.poll(() => failures(store)).toContain(`${UNWRITTEN}: forbidden`);
       const other = await storeOf();
       other.put(keyOf('app:2'), foundMusl(Date.now()));
       await expect.poll(() => store.get(asked('app:2'))).toBeDefined();
-      expect(store.told.filter((line) => line.includes('lost'))).toHaveLength(1);
+      expect(failures(store)).toHaveLength(1);
       await grant('no-patch', 'patch');
       await expect.poll(() => store.get(asked('app:1')), { timeout: 5000 }).toBeDefined();
-      await expect.poll(() => store.told).toContain('writes of verdict recovered');
+      await expect.poll(() => recoveries(store)).toContain(`over: ${UNWRITTEN}`);
     });
 
     it('without leave to watch, what the first list told answers, and writing goes on', async () => {
@@ -348,7 +365,7 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
       await expect.poll(() => other.stats().detected).toBe(1);
       const client = await clientWith('no-watch', ['list', 'create', 'patch']);
       const store = await storeOf(client);
-      await expect.poll(() => store.told).toContain('reads lost forbidden');
+      await expect.poll(() => failures(store)).toContain(`${UNREAD}: forbidden`);
       expect(store.get(asked('app:1'))).toBeDefined();
       store.put(keyOf('app:2'), foundMusl(Date.now()));
       await expect.poll(() => other.get(asked('app:2'))).toBeDefined();
@@ -358,7 +375,7 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
       const client = await clientWith('no-delete', ['list', 'watch', 'create', 'patch']);
       const store = await storeOf(client, { sweepMs: 100, expireMs: HOUR });
       store.put(keyOf('old:1'), foundMusl(Date.now() - 2 * HOUR));
-      await expect.poll(() => store.told).toContain('writes of delete lost forbidden');
+      await expect.poll(() => failures(store)).toContain('unused ImageLibcs cannot be deleted: forbidden');
       store.put(keyOf('app:1'), foundMusl(Date.now()));
       await expect.poll(() => store.get(asked('app:1'))).toBeDefined();
     });
@@ -379,13 +396,13 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
       store.put(keyOf('app:1'), foundMusl(Date.now()));
       await expect.poll(() => store.get(asked('app:1'))).toBeDefined();
       proxy.set('refuse');
-      await expect.poll(() => store.told).toContain('reads lost unreachable');
+      await expect.poll(() => failures(store)).toContain(`${UNREAD}: unreachable`);
       expect(store.get(asked('app:1'))).toBeDefined();
       store.put(keyOf('app:2'), foundMusl(Date.now()));
-      await expect.poll(() => store.told).toContain('writes of verdict lost unreachable');
+      await expect.poll(() => failures(store)).toContain(`${UNWRITTEN}: unreachable`);
       proxy.set('pass');
       await expect.poll(() => store.get(asked('app:2')), { timeout: 5000 }).toBeDefined();
-      await expect.poll(() => store.told).toContain('reads recovered');
+      await expect.poll(() => recoveries(store)).toContain(`over: ${UNREAD}`);
       proxy.set('hang');
       store.put(keyOf('app:3'), foundMusl(Date.now()));
       await store.close();
@@ -398,17 +415,17 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
       store.put(keyOf('app:1'), foundMusl(Date.now()));
       await expect.poll(() => store.stats().detected).toBe(1);
       await cluster.client.request({ method: 'DELETE', path: `${CRD_PATH}/imagelibcs.libc-dns.dev` });
-      await expect.poll(() => store.told, { timeout: 15_000 }).toContain('reads lost not-found');
+      await expect.poll(() => failures(store), { timeout: 15_000 }).toContain(`${UNREAD}: not-found`);
       expect(store.stats().detected).toBe(0);
       store.put(keyOf('app:2'), foundMusl(Date.now()));
-      await expect.poll(() => store.told).toContain('writes of verdict lost not-found');
+      await expect.poll(() => failures(store)).toContain(`${UNWRITTEN}: not-found`);
       // A replica that starts now is ready all the same.
       const late = await storeOf();
-      expect(late.told).toContain('reads lost not-found');
+      expect(failures(late)).toContain(`${UNREAD}: not-found`);
       await installImageLibcs(cluster.client);
       for (const each of [store, late]) {
         await expect.poll(() => each.get(asked('app:2')), { timeout: 15_000 }).toBeDefined();
-        await expect.poll(() => each.told).toContain('reads recovered');
+        await expect.poll(() => recoveries(each)).toContain(`over: ${UNREAD}`);
       }
     });
   });

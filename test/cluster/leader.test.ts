@@ -9,10 +9,11 @@ import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.t
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { createLeader, type Leader } from '../../src/kubernetes/leader.ts';
 import { type KubeObject, resourcePath, RESOURCES } from '../../src/kubernetes/objects.ts';
+import { systemClock } from '../../src/util/clock.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { recordingReporter } from '../support/recording-reporter.ts';
 
 const PROGRAM = fileURLToPath(new URL('../support/leader-process.ts', import.meta.url));
-const clock = { now: () => Date.now(), monotonic: () => performance.now() };
 const patience = { timeout: 30_000, interval: 50 };
 
 interface Replica {
@@ -100,22 +101,23 @@ describe.runIf(hasCluster())('leader election on a real API server', () => {
       kubeConfigTransport({ files: [await cluster.kubeconfigOf(namespace, 'default')], userAgent: 'test' }),
     );
     clients.push(client);
-    const lost: string[] = [];
+    const { reporter, lines } = recordingReporter();
+    const lost = () => lines.filter(({ level }) => level === 'warn');
     const leader = createLeader({
       client,
       namespace,
       name: 'election',
       identity: 'least',
-      clock,
+      clock: systemClock,
       timing: { durationMs: 3000, renewMs: 2000, retryMs: 100 },
-      hooks: { onLost: ({ message }) => lost.push(message) },
+      trouble: reporter.trouble('the Lease cannot be used', 'lease'),
     });
     leaders.push(leader);
-    await expect.poll(() => lost.length, patience).toBe(1);
-    expect(lost[0]).toMatch(/cannot get resource "leases" in API group "coordination.k8s.io"/);
+    await expect.poll(() => lost().length, patience).toBe(1);
+    expect(lost()[0]?.fields['error']).toMatch(/cannot get resource "leases" in API group "coordination.k8s.io"/);
     await cluster.apply(...roleFor(namespace));
     await expect.poll(() => leader.isLeader(), patience).toBe(true);
-    expect(lost.length).toBe(1);
+    expect(lost().length).toBe(1);
     expect(await specOf(namespace)).toMatchObject({ holderIdentity: 'least' });
   });
 

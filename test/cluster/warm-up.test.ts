@@ -11,6 +11,8 @@ import { createLeader } from '../../src/kubernetes/leader.ts';
 import { resourcePath } from '../../src/kubernetes/objects.ts';
 import { MODE_LABEL } from '../../src/policy/scope.ts';
 import { parseDockerConfig, parseLegacyDockerConfig } from '../../src/registry/auth/docker-config.ts';
+import { systemClock } from '../../src/util/clock.ts';
+import { createReporter, silentReporter } from '../../src/telemetry/reporter.ts';
 import { createWarmUp, type WarmUp, type WarmUpOptions } from '../../src/warm-up/warm-up.ts';
 import { WORKLOAD_KINDS } from '../../src/warm-up/workload-watch.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
@@ -19,10 +21,10 @@ import { image } from '../support/image-builder.ts';
 import { installImageLibcs, LIBCS_PATH, openStore } from '../support/image-libc.ts';
 import { layer } from '../support/layer-builder.ts';
 import { facts, policy } from '../support/policy.ts';
+import { type RecordedLine, recordingReporter } from '../support/recording-reporter.ts';
 import { amd64, testClient } from '../support/registry-harness.ts';
 import { type RegistryServer, type RegistryServerOptions, startRegistry } from '../support/registry-server.ts';
 
-const clock = { now: () => Date.now(), monotonic: () => performance.now() };
 const patience = { timeout: 30_000, interval: 50 };
 
 const appImage = (id: number) =>
@@ -56,9 +58,20 @@ const deployment = (namespace: string, name: string, reference: string, spec: ob
   spec: { selector, template: podTemplate(reference, spec) },
 });
 
+const UNWATCHED = /^workloads of kind (.+) cannot be watched: their images are not looked up ahead$/;
+
+/** What the log says of an image or a kind of workloads. */
+function toldIn({ message, fields }: RecordedLine): string {
+  const { image: reference, from, failure, kind, code } = fields as Record<string, string>;
+  if (message === 'looked up ahead') return `${reference} ${failure ?? from}`;
+  if (message === 'the API server has no such workloads (yet)') return `${kind} not-found`;
+  const [, unwatched] = UNWATCHED.exec(message) ?? [];
+  return unwatched === undefined ? message : `${unwatched} ${code}`;
+}
+
 interface Replica {
   readonly warmUp: WarmUp;
-  readonly events: string[];
+  readonly events: () => string[];
 }
 
 describe.runIf(hasCluster())('warm-up on a real API server', () => {
@@ -101,15 +114,11 @@ describe.runIf(hasCluster())('warm-up on a real API server', () => {
       entries: 1000,
       tagTtlMs: 600_000,
       failureTtlMs: 60_000,
-      clock,
+      clock: systemClock,
       ...(store && { store }),
     });
-    const namespaces = createNamespaces({
-      client,
-      clock,
-      hooks: { onChange: (name) => warmUp.namespaceChanged(name) },
-    });
-    const events: string[] = [];
+    const namespaces = createNamespaces({ client, clock: systemClock });
+    const { reporter, lines } = recordingReporter();
     const warmUp = createWarmUp({
       client,
       namespaces: { peek: (name) => namespaces.peek(name), ready: namespaces.ready },
@@ -119,22 +128,19 @@ describe.runIf(hasCluster())('warm-up on a real API server', () => {
       detector,
       lookups: () => detector.stats().underWay + detector.stats().queued,
       limits: { perSecond: 100, burst: 100 },
-      clock,
-      hooks: {
-        onLookup: ({ reference, from, failure }) => events.push(`${reference} ${failure ?? from}`),
-        onLost: (kind, code) => events.push(`${kind} ${code}`),
-        onWatching: (kind) => events.push(`${kind} watched`),
-      },
+      clock: systemClock,
+      reporter,
       backoff: { first: 100, most: 500 },
       ...more,
     });
+    namespaces.onChange((name) => warmUp.namespaceChanged(name));
     closers.push(
       () => registries.close(),
       () => detector.close(),
       () => namespaces.close(),
       () => warmUp.stop(),
     );
-    return { warmUp, events };
+    return { warmUp, events: () => lines.map(toldIn) };
   }
 
   const manifests = ({ requests }: RegistryServer): string[] =>
@@ -180,7 +186,7 @@ describe.runIf(hasCluster())('warm-up on a real API server', () => {
     warmUp.start();
     const expected = ['cronjob', 'daemonset', 'deployment', 'job', 'statefulset'];
     await expect
-      .poll(() => events.toSorted(), patience)
+      .poll(() => events().toSorted(), patience)
       .toEqual(expected.map((name) => `${registry.host}/team/${name}:v1 registry`));
     expect((await cluster.kubectl(['get', 'pods', '-A', '-o', 'name'])).trim()).toBe('');
   });
@@ -217,7 +223,7 @@ describe.runIf(hasCluster())('warm-up on a real API server', () => {
     }
     const { warmUp, events } = replica(registry);
     warmUp.start();
-    await expect.poll(() => events, patience).toEqual([`${registry.host}/team/new:v1 registry`]);
+    await expect.poll(events, patience).toEqual([`${registry.host}/team/new:v1 registry`]);
     await expect.poll(() => warmUp.stats()?.unsynced, patience).toBe(0);
     expect([warmUp.stats()?.workloads, manifests(registry).length]).toEqual([1, 1]);
   });
@@ -232,15 +238,15 @@ describe.runIf(hasCluster())('warm-up on a real API server', () => {
       deployment(inside, 'a', registry.put('team/inside:v1', appImage(2))),
     );
     await expect.poll(() => warmUp.stats()?.workloads, patience).toBe(2);
-    await expect.poll(() => events, patience).toEqual([`${registry.host}/team/inside:v1 registry`]);
+    await expect.poll(events, patience).toEqual([`${registry.host}/team/inside:v1 registry`]);
     expect(manifests(registry).length).toBe(1);
     await cluster.kubectl(['label', 'namespace', outside, `${MODE_LABEL}=enforce`]);
-    await expect.poll(() => events.at(-1), patience).toBe(`${registry.host}/team/outside:v1 registry`);
+    await expect.poll(() => events().at(-1), patience).toBe(`${registry.host}/team/outside:v1 registry`);
 
     const late = await place('enforce');
     await cluster.apply(deployment(late, 'a', registry.put('team/late:v1', appImage(3))));
-    await expect.poll(() => events.at(-1), patience).toBe(`${registry.host}/team/late:v1 registry`);
-    expect(events.length).toBe(3);
+    await expect.poll(() => events().at(-1), patience).toBe(`${registry.host}/team/late:v1 registry`);
+    expect(events().length).toBe(3);
   });
 
   it('asks once for an image that many workloads run, and spaces what it asks', async () => {
@@ -254,10 +260,9 @@ describe.runIf(hasCluster())('warm-up on a real API server', () => {
     };
     await Promise.all(Array.from({ length: 200 }, (_, id) => create(id)));
     const times: number[] = [];
-    const { warmUp } = replica(registry, {
-      limits: { perSecond: 4, burst: 2 },
-      hooks: { onLookup: () => times.push(performance.now()) },
-    });
+    const log = { ...silentReporter.log, debug: () => void times.push(performance.now()) };
+    const reporter = createReporter({ log, clock: systemClock });
+    const { warmUp } = replica(registry, { limits: { perSecond: 4, burst: 2 }, reporter });
     warmUp.start();
     await expect
       .poll(() => warmUp.stats(), patience)
@@ -283,9 +288,10 @@ describe.runIf(hasCluster())('warm-up on a real API server', () => {
         namespace,
         name: 'libc-dns-webhook',
         identity,
-        clock,
+        clock: systemClock,
         timing: { durationMs: 3000, renewMs: 2000, retryMs: 200 },
-        hooks: { onStarted: () => own.warmUp.start(), onStopped: () => own.warmUp.stop() },
+        onStarted: () => own.warmUp.start(),
+        onStopped: () => own.warmUp.stop(),
       });
       closers.push(
         () => store.close(),
@@ -325,15 +331,15 @@ describe.runIf(hasCluster())('warm-up on a real API server', () => {
     const secrets = createPullSecrets({
       client: cluster.client,
       readers: { dockerConfig: parseDockerConfig, legacyDockerConfig: parseLegacyDockerConfig },
-      clock,
+      clock: systemClock,
       onProblem: () => {},
     });
     const { warmUp, events } = replica(registry, { credentials: secrets.of });
     warmUp.start();
     await cluster.apply(deployment(without, 'a', reference));
-    await expect.poll(() => events, patience).toEqual([`${reference} unauthorized`]);
+    await expect.poll(events, patience).toEqual([`${reference} unauthorized`]);
     await cluster.apply(deployment(withSecret, 'a', reference, { imagePullSecrets: [{ name: 'pull' }] }));
-    await expect.poll(() => events, patience).toEqual([`${reference} unauthorized`, `${reference} registry`]);
+    await expect.poll(events, patience).toEqual([`${reference} unauthorized`, `${reference} registry`]);
   });
 
   it('goes on with the kinds that it may watch, and begins with others when it may or when they are installed', async () => {
@@ -361,11 +367,11 @@ describe.runIf(hasCluster())('warm-up on a real API server', () => {
     const { warmUp, events } = replica(registry, { client, extraKinds: [rollouts] });
     warmUp.start();
     await expect
-      .poll(() => events.toSorted(), patience)
+      .poll(() => events().toSorted(), patience)
       .toEqual([`${registry.host}/team/app:v1 registry`, 'argoproj.io/rollouts not-found', 'batch/jobs forbidden']);
 
     await cluster.apply(...clusterRole(namespace, [...rules, watching(['jobs'], ['batch'])]));
-    await expect.poll(() => events, patience).toContain(`${registry.host}/team/job:v1 registry`);
+    await expect.poll(events, patience).toContain(`${registry.host}/team/job:v1 registry`);
     await cluster.apply(ROLLOUTS);
     await cluster.kubectl(['wait', '--for=condition=Established', 'crd/rollouts.argoproj.io', '--timeout=30s']);
     const template = podTemplate(registry.put('team/rollout:v1', appImage(3)));
@@ -376,8 +382,8 @@ describe.runIf(hasCluster())('warm-up on a real API server', () => {
       spec: { template },
     };
     await cluster.apply(rollout);
-    await expect.poll(() => events, patience).toContain(`${registry.host}/team/rollout:v1 registry`);
-    expect(events.filter((event) => /not-found|forbidden/.test(event)).length).toBe(2);
+    await expect.poll(events, patience).toContain(`${registry.host}/team/rollout:v1 registry`);
+    expect(events().filter((event) => /not-found|forbidden/.test(event)).length).toBe(2);
   });
 });
 

@@ -2,6 +2,7 @@ import { ImageSourceError, type ImageSources, type Meter, type Platform } from '
 import { inspectImage } from '../../src/inspection/inspect.ts';
 import { listedCredentials } from '../../src/registry/auth/credentials.ts';
 import { createRegistryClient } from '../../src/registry/client.ts';
+import { systemClock } from '../../src/util/clock.ts';
 import type { CorpusImage } from './corpus-image.ts';
 import type { Outcome } from './grade.ts';
 
@@ -24,7 +25,7 @@ export async function lookUp(host: string, entry: CorpusImage): Promise<LookUp> 
     concurrency: 8,
     credentials: listedCredentials([]),
     userAgent: 'libc-dns-corpus',
-    clock: { now: () => Date.now(), monotonic: () => performance.now() },
+    clock: systemClock,
   });
   const meter: Meter = { requests: 0, bytes: 0 };
   const started = performance.now();

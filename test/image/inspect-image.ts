@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** What an image's configuration says of how it runs (OCI image-spec config.md). */
-export interface ImageConfig {
+interface ImageConfig {
   readonly architecture: string;
   readonly created?: string;
   readonly config: {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { composePullSecrets } from '../../src/app/cluster.ts';
+import { openPullSecrets } from '../../src/app/cluster.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { createImageDetector } from '../../src/detection/image-detector.ts';
 import type { Credential } from '../../src/detection/image-source.ts';
@@ -8,11 +8,13 @@ import { podVerdicts } from '../../src/detection/pod-verdicts.ts';
 import { inspectImage } from '../../src/inspection/inspect.ts';
 import { readPod } from '../../src/policy/read-pod.ts';
 import { combineCredentials, listedCredentials } from '../../src/registry/auth/credentials.ts';
+import { silentReporter } from '../../src/telemetry/reporter.ts';
 import { hasDebianRegistry, startDebianRegistry } from '../support/debian-registry.ts';
 import { elf } from '../support/elf-builder.ts';
 import { image } from '../support/image-builder.ts';
 import { layer } from '../support/layer-builder.ts';
 import { testClient } from '../support/registry-harness.ts';
+import { type Recording, recordingReporter } from '../support/recording-reporter.ts';
 import { type RegistryServer, startRegistry } from '../support/registry-server.ts';
 import { dockerConfigSecret, type SecretsApi, startSecretsApi } from '../support/secrets-api.ts';
 import { startTokenServer } from '../support/token-server.ts';
@@ -29,11 +31,11 @@ const built = image({
 const alice: Credential = { username: 'alice', password: 'correct horse' };
 const closing: (() => Promise<void>)[] = [];
 let api: SecretsApi;
-let lines: string[];
+let recording: Recording;
 
 beforeEach(async () => {
   api = await startSecretsApi();
-  lines = [];
+  recording = recordingReporter();
 });
 afterEach(async () => {
   for (const close of closing.splice(0)) await close();
@@ -50,8 +52,7 @@ const sent = ({ requests }: RegistryServer, repository = '') =>
 /** The webhook's way from a Pod to verdicts, with the registries spoken to over plain HTTP. */
 function webhook(insecure: string[], { configured = [], identities = [] }: Record<string, Credential[]> = {}) {
   const config = configSchema.parse({ detection: { registry: { pullSecrets: true } } });
-  const log = { warn: (_: object, message?: string) => void lines.push(message ?? '') };
-  const pullSecrets = composePullSecrets(config, api.client, log)!;
+  const pullSecrets = openPullSecrets(config, api.client, recording.reporter)!;
   const listed = (credentials: Credential[]) =>
     listedCredentials(credentials.map((credential) => ({ host: insecure[0]!, credential })));
   const client = testClient({ insecure, credentials: combineCredentials([listed(configured), listed(identities)]) });
@@ -165,12 +166,14 @@ describe('a login', () => {
     const verdicts = webhook([registry.host]);
     const reference = registry.put('team/app:v1', built);
     expect(await verdicts('shop', [reference], ['wrong', 'garbage', 'forbidden', 'missing'])).toEqual(['musl']);
-    expect(lines.toSorted()).toEqual([
+    expect(recording.messages().toSorted()).toEqual([
       expect.stringMatching(/^Secret shop\/forbidden: it may not be read: grant get on it/),
       expect.stringMatching(/^Secret shop\/garbage: it is not what was expected/),
       expect.stringMatching(/^Secret shop\/missing: it is not there/),
     ]);
-    expect(lines.join()).not.toContain('s3cr3t');
+    const codes = recording.of('cluster.pullSecretFailed').map(([code]) => String(code));
+    expect(codes.toSorted()).toEqual(['forbidden', 'invalid', 'not-found']);
+    expect(JSON.stringify(recording.lines)).not.toContain('s3cr3t');
   });
 });
 
@@ -180,6 +183,6 @@ describe('Secrets', () => {
     ['registries are not asked', { enabled: false, pullSecrets: true }],
   ])('are not read where %s', (_, registry) => {
     const config = configSchema.parse({ detection: { registry } });
-    expect(composePullSecrets(config, api.client, { warn: () => {} })).toBeUndefined();
+    expect(openPullSecrets(config, api.client, silentReporter)).toBeUndefined();
   });
 });

@@ -10,6 +10,7 @@ import { createEvidence, type DoctorParts } from '../../src/doctor/evidence.ts';
 import type { ClusterView } from '../../src/doctor/view/view.ts';
 import { certificateEvidence } from '../../src/doctor/webhook/certificate-evidence.ts';
 import { askCertificate, judgeTrust } from '../../src/doctor/webhook/certificates.ts';
+import { systemClock } from '../../src/util/clock.ts';
 
 const NAME = 'webhook.libc-dns.svc';
 
@@ -54,7 +55,7 @@ describe('in the cluster', () => {
       config: configSchema.parse({ server: { port } }),
       configGiven: 'file',
       askCertificate: (replica: Parameters<typeof askCertificate>[0]) => askCertificate(replica, 1000),
-      now: () => Date.now(),
+      clock: systemClock,
       view: {
         version: async () => 'v1.36.0',
         webhookConfigurations: async () => [

@@ -1,6 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 
-import { composeDetector } from '../../src/app/detection.ts';
+import { openDetector } from '../../src/app/detection.ts';
+import { personalReporter } from '../../src/app/join.ts';
 import type { AuditCluster } from '../../src/audit/read.ts';
 import { type ProgramParts, run } from '../../src/commands/program.ts';
 import type { Detector } from '../../src/detection/detector.ts';
@@ -64,10 +65,10 @@ export async function cli(argv: readonly string[], options: CliOptions = {}): Pr
     now: () => new Date('2026-11-21T00:00:00Z'),
     openDetector: async (config, { images }) =>
       options.registries
-        ? composeDetector(config, {
+        ? openDetector(config, {
             version: '0.0.0-test',
             environment: options.environment ?? {},
-            warn: (message) => io.err(`warning: ${message}\n`),
+            reporter: personalReporter((message) => io.err(`warning: ${message}\n`)),
             ...(images && { person: { images } }),
           })
         : { ...(options.detector && { detector: options.detector }), close: async () => {} },

@@ -65,7 +65,7 @@ export const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
 const OCI_CONFIG = 'application/vnd.oci.image.config.v1+json';
 const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
 const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
-export const DOCKER_CONFIG = 'application/vnd.docker.container.image.v1+json';
+const DOCKER_CONFIG = 'application/vnd.docker.container.image.v1+json';
 
 /** Builds an image for one platform (default linux/amd64). Layers oldest first. */
 export function image({ layers, config = {}, mediaTypes = 'oci', annotations }: ImageOptions): BuiltImage {

@@ -4,22 +4,18 @@ import { parse } from 'yaml';
 
 import { parsePlatform } from '../../src/detection/platform.ts';
 import type { StoredVerdict, StoreKey } from '../../src/detection/verdict-store.ts';
-import {
-  createImageLibcStore,
-  type ImageLibcStore,
-  type ImageLibcStoreOptions,
-  type ImageLibcWrite,
-} from '../../src/image-libc/store.ts';
+import { createImageLibcStore, type ImageLibcStore, type ImageLibcStoreOptions } from '../../src/image-libc/store.ts';
 import type { KubeClient } from '../../src/kubernetes/client.ts';
-import type { KubeError } from '../../src/kubernetes/errors.ts';
-import { formatReference, parseReference } from '../../src/registry/reference.ts';
+import { canonicalName } from '../../src/registry/reference.ts';
+import { systemClock } from '../../src/util/clock.ts';
+import { type Recording, recordingReporter } from './recording-reporter.ts';
 
 const CRD = new URL('../../charts/libc-dns-webhook/files/imagelibcs.yaml', import.meta.url);
 
 export const CRD_PATH = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 export const LIBCS_PATH = '/apis/libc-dns.dev/v1alpha1/imagelibcs';
 
-export const canonical = (text: string): string => formatReference(parseReference(text));
+export const canonical = canonicalName;
 
 /** Installs the CustomResourceDefinition and waits until the API serves it. */
 export async function installImageLibcs(client: KubeClient): Promise<void> {
@@ -68,37 +64,22 @@ export const foundMusl = (checkedAt: number, change: Partial<StoredVerdict['insp
 });
 
 export interface WatchedStore extends ImageLibcStore {
-  /** The calls of its hooks, in order: `written verdict NAME`, `reads lost forbidden`. */
-  readonly told: string[];
+  /** Its log and metrics. */
+  readonly report: Recording;
 }
 
-/** Opens a store with short retries that records the calls of its hooks. */
+/** Opens a store with short retries that records its log and metrics. */
 export function openStore(client: KubeClient, change: Partial<ImageLibcStoreOptions> = {}): WatchedStore {
-  const told: string[] = [];
-  const writes = (kind: ImageLibcWrite) => ({
-    onWritten: (name: string) => void told.push(`written ${kind} ${name}`),
-    onRefused: (name: string, { code }: KubeError) => void told.push(`refused ${kind} ${code} ${name}`),
-    onLost: ({ code }: KubeError) => void told.push(`writes of ${kind} lost ${code}`),
-    onRecovered: () => void told.push(`writes of ${kind} recovered`),
-    onDropped: (name: string) => void told.push(`dropped ${kind} ${name}`),
-  });
+  const report = recordingReporter();
   const store = createImageLibcStore({
     client,
-    clock: { now: () => Date.now(), monotonic: () => performance.now() },
+    clock: systemClock,
     canonical,
     most: 1000,
     tagTtlMs: 600_000,
     backoff: { first: 50, most: 200 },
-    hooks: {
-      reads: {
-        onLost: ({ code }) => void told.push(`reads lost ${code}`),
-        onRecovered: () => void told.push('reads recovered'),
-        onSynced: (items) => void told.push(`synced ${items}`),
-      },
-      onIgnored: (name, why) => void told.push(`ignored ${name}: ${why}`),
-      writes,
-    },
+    reporter: report.reporter,
     ...change,
   });
-  return Object.assign(store, { told });
+  return Object.assign(store, { report });
 }

@@ -5,6 +5,7 @@
 import { createKubeClient } from '../../src/kubernetes/client.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { createLeader } from '../../src/kubernetes/leader.ts';
+import { systemClock } from '../../src/util/clock.ts';
 
 const [file = '', namespace = '', identity = ''] = process.argv.slice(2);
 const client = createKubeClient(kubeConfigTransport({ files: [file], userAgent: identity }));
@@ -13,13 +14,11 @@ const leader = createLeader({
   namespace,
   name: 'election',
   identity,
-  clock: { now: () => Date.now(), monotonic: () => performance.now() },
+  clock: systemClock,
   timing: { durationMs: 3000, renewMs: 2000, retryMs: 300 },
-  hooks: {
-    onStarted: () => console.log('started'),
-    onStopped: () => console.log('stopped'),
-    onLost: ({ message }) => console.log(`lost ${message}`),
-  },
+  onStarted: () => console.log('started'),
+  onStopped: () => console.log('stopped'),
+  trouble: { lost: ({ message }) => console.log(`lost ${message}`), recovered: () => {} },
 });
 const acting = setInterval(() => {
   if (leader.isLeader()) console.log('acts');

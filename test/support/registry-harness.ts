@@ -1,6 +1,7 @@
 import type { LookupContext, Meter, Platform } from '../../src/detection/image-source.ts';
 import { listedCredentials } from '../../src/registry/auth/credentials.ts';
 import { createRegistryClient, type RegistryClient, type RegistryClientOptions } from '../../src/registry/client.ts';
+import { systemClock } from '../../src/util/clock.ts';
 import { type BuiltImage, image, type ImageConfigOptions } from './image-builder.ts';
 import { layer } from './layer-builder.ts';
 
@@ -17,7 +18,7 @@ export function testClient(options: Partial<RegistryClientOptions> = {}): Regist
     concurrency: 8,
     credentials: listedCredentials([]),
     userAgent: 'libc-dns-test',
-    clock: { now: () => Date.now(), monotonic: () => performance.now() },
+    clock: systemClock,
     ...options,
   });
 }

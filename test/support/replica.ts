@@ -5,9 +5,11 @@ import { caSecret } from '../../src/certificates/ca-secret.ts';
 import { webhookRegistration } from '../../src/certificates/registration.ts';
 import { type Lifetimes, type SelfManaged, selfManagedCertificates } from '../../src/certificates/self-managed.ts';
 import type { KubeClient } from '../../src/kubernetes/client.ts';
+import { createReporter, type Reporter, silentReporter } from '../../src/telemetry/reporter.ts';
+import { systemClock } from '../../src/util/clock.ts';
 import { WEBHOOK_HOST } from './cluster.ts';
 
-interface ReplicaOptions {
+export interface ReplicaOptions {
   readonly client: KubeClient;
   readonly namespace: string;
   readonly registration: string;
@@ -20,7 +22,7 @@ interface ReplicaOptions {
 export interface Replica {
   readonly certificates: SelfManaged;
   readonly url: string;
-  /** The hooks' messages, in order. */
+  /** Its log lines about certificates, in order, abbreviated. */
   readonly said: string[];
   /** SHA-256 of the CAs of the served certificates, in order. */
   readonly issuers: string[];
@@ -52,37 +54,59 @@ async function listen(certificates: SelfManaged, onCall: () => void): Promise<Se
   return server;
 }
 
-/** Starts only the certificates, and records their hooks' messages. */
+/** Abbreviates a log line; undefined if it is not about changes or failures. */
+function inShort(message: string, fields: object): string | undefined {
+  const { reason, change, why, ours, others, times, error } = fields as Record<string, string>;
+  if (error !== undefined) return `${message.endsWith('cannot be watched') ? 'watch' : 'error'}: ${error}`;
+  if (message.startsWith('the shared CA: ')) return `problem: ${message.slice('the shared CA: '.length)}`;
+  switch (message) {
+    case 'certificate in use':
+      return `issued: ${reason}`;
+    case 'this replica has changed the shared CA':
+      return `${change}: ${why}`;
+    case 'the shared CA is in order again':
+      return 'problem: undefined';
+    case 'the caBundle of our registration was written':
+      return `bundle: ${ours} and ${others}`;
+    case 'something else keeps overwriting the caBundle of our registration: only one may own it':
+      return `contested: ${times}`;
+    default:
+      return undefined;
+  }
+}
+
+function reporterTo(said: string[], issuers: string[]): Reporter {
+  const line = (first: object | string, second = ''): void => {
+    const [message, fields] = typeof first === 'string' ? [first, {}] : [second, first];
+    if ('ca' in fields) issuers.push(String(fields.ca));
+    const short = inShort(message, fields);
+    if (short !== undefined) said.push(short);
+  };
+  const log = { ...silentReporter.log, info: line, warn: line, error: line };
+  return createReporter({ log, clock: systemClock });
+}
+
+/** Starts only the certificates, and records their log. */
 export function startCertificates(options: ReplicaOptions): Pick<Replica, 'certificates' | 'said' | 'issuers'> {
   const { client, namespace, registration, lifetimes, now = Date.now } = options;
   const clock = { now, monotonic: () => performance.now() };
   const said: string[] = [];
   const issuers: string[] = [];
-  const onWatchError = ({ message }: Error): void => void said.push(`watch: ${message}`);
+  const reporter = reporterTo(said, issuers);
   const certificates = selfManagedCertificates({
-    store: caSecret({ client, namespace, name: 'ca', clock, hooks: { onWatchError } }),
+    store: caSecret({ client, namespace, name: 'ca', clock, reporter }),
     bundle: webhookRegistration({
       client,
       name: registration,
       service: { namespace, name: 'webhook' },
       clock,
-      hooks: { onWatchError },
+      reporter,
     }),
     names: [{ type: 'ip', value: WEBHOOK_HOST }],
     clock,
     random: Math.random,
     lifetimes,
-    hooks: {
-      onIssued: ({ ca, reason }) => {
-        issuers.push(ca);
-        said.push(`issued: ${reason}`);
-      },
-      onCaChange: ({ change, why }) => said.push(`${change}: ${why}`),
-      onProblem: (problem) => said.push(`problem: ${problem}`),
-      onError: ({ message }) => said.push(`error: ${message}`),
-      onBundleWritten: ({ ours, others }) => said.push(`bundle: ${ours} and ${others}`),
-      onContested: (times) => said.push(`contested: ${times}`),
-    },
+    reporter,
   });
   return { certificates, said, issuers };
 }

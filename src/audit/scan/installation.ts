@@ -1,6 +1,8 @@
 import type { KubeClient } from '../../kubernetes/client.ts';
 import { eachObject } from '../../kubernetes/lists.ts';
 import { type KubeObject, RESOURCES } from '../../kubernetes/objects.ts';
+import { asObject } from '../../util/json.ts';
+import { compareText } from '../../util/text.ts';
 import type { Gap } from '../report/report.ts';
 import { orGap } from './gaps.ts';
 
@@ -52,10 +54,10 @@ export async function findInstallation(
   const wanted = `list configmaps in namespace ${namespace}, or name the configuration with --config`;
   await orGap(gaps, `configmaps in ${namespace}`, wanted, async () => {
     await eachObject({ client, resource: RESOURCES.configMaps, namespace, query: labelled, signal }, () => (object) => {
-      const text = (object['data'] as Record<string, unknown> | null | undefined)?.['config.yaml'];
+      const text = asObject(object['data'])['config.yaml'];
       if (typeof text === 'string') maps.set(object.metadata.name, text);
     });
   });
-  const [first] = [...maps].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const [first] = [...maps].toSorted(([a], [b]) => compareText(a, b));
   return { namespace, configuration: first && { name: `ConfigMap ${namespace}/${first[0]}`, text: first[1] } };
 }

@@ -1,53 +1,19 @@
-import { isAnnotationRead, mayRunOnVirtualNode, VIRTUAL_LABELS } from '../../policy/exemptions.ts';
-import { affinityAsRead, MalformedPodError, readPod } from '../../policy/read-pod.ts';
-import { MODE_LABEL } from '../../policy/scope.ts';
+import { isVirtualNode } from '../../policy/exemptions.ts';
+import type { PodView } from '../../policy/model.ts';
+import { MalformedPodError, partsRead, readPod } from '../../policy/read-pod.ts';
+import { asObject, type Json } from '../../util/json.ts';
 import { compareText, compareTexts } from '../../util/text.ts';
 import type { DnsSettings, Owner, PodGroup } from './scanned.ts';
 
-/** Pods as they come, page by page, put together: what is kept grows with what is different, not with the Pods. */
+/** Groups Pods as they come, page by page. Memory grows with the groups, not with the Pods. */
 export interface PodGroups {
-  /** `pod`: as the API has it; `template`: of its workload. */
+  /** Leaves a Pod out that is not well formed. `pod`: as the API has it; `template`: of its workload. */
   add(owner: Owner, pod: unknown, template: DnsSettings | undefined): void;
   /** Sorted. */
   all(): readonly PodGroup[];
 }
 
-type Json = Readonly<Record<string, unknown>>;
-
 const MOST_NAMES = 5;
-
-/** What decisions read of labels; the rest may be large. */
-const LABELS: readonly string[] = [MODE_LABEL, 'type', ...VIRTUAL_LABELS];
-
-const asObject = (value: unknown): Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {};
-
-const asList = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-
-const pick = (object: Json, keys: readonly string[]): Json =>
-  Object.fromEntries(keys.filter((key) => object[key] !== undefined).map((key) => [key, object[key]]));
-
-const containers = (value: unknown): readonly Json[] =>
-  asList(value).map((item) => pick(asObject(item), ['name', 'image', 'command', 'args']));
-
-const SPEC = [
-  'dnsPolicy',
-  'dnsConfig',
-  'hostNetwork',
-  'os',
-  'schedulerName',
-  'nodeSelector',
-  'imagePullSecrets',
-  'serviceAccountName',
-];
-
-/** The labels that NetworkPolicies select by are part of it: they are few, and Pods of one workload share them. */
-function strippedMetadata(metadata: Json): Json {
-  const labels = asObject(metadata['labels']);
-  const annotations = Object.entries(asObject(metadata['annotations'])).filter(([key]) => isAnnotationRead(key));
-  const names = Object.keys(labels).filter((key) => LABELS.includes(key) || !PER_POD.has(key));
-  return { labels: pick(labels, names.toSorted(compareText)), annotations: Object.fromEntries(annotations) };
-}
 
 /** Labels that controllers give each Pod another value of. */
 const PER_POD: ReadonlySet<string> = new Set([
@@ -63,37 +29,31 @@ const PER_POD: ReadonlySet<string> = new Set([
   'pod-template-generation',
 ]);
 
-/** Of the affinity and the tolerations only what `readPod` reads. */
-function strippedSpec(spec: Json): Json {
-  const affinity = asObject(asObject(spec['affinity'])['nodeAffinity']);
-  const required = affinity['requiredDuringSchedulingIgnoredDuringExecution'];
-  return {
-    ...pick(spec, SPEC),
-    ...(required !== undefined && { affinity: affinityAsRead(spec['affinity']) }),
-    tolerations: asList(spec['tolerations']).map((item) => pick(asObject(item), ['key', 'value'])),
-    initContainers: containers(spec['initContainers']),
-    containers: containers(spec['containers']),
-  };
-}
-
-/** The node's name where it says that the node is a virtual one: nothing else reads it. */
-function virtualNode(pod: Json): Json {
-  const nodeName = asObject(pod['spec'])['nodeName'];
-  if (typeof nodeName !== 'string' || nodeName === '') return {};
+function viewOf(pod: unknown): PodView | undefined {
   try {
-    const view = readPod({ spec: { nodeName } });
-    return mayRunOnVirtualNode(view) ? { nodeName } : {};
+    return readPod(pod);
   } catch (error) {
-    if (error instanceof MalformedPodError) return {};
+    if (error instanceof MalformedPodError) return undefined;
     throw error;
   }
 }
 
-/** A Pod without what no decision reads. */
-export function strippedPod(value: unknown): Json {
-  const pod = asObject(value);
-  const spec = strippedSpec(asObject(pod['spec']));
-  return { metadata: strippedMetadata(asObject(pod['metadata'])), spec: { ...spec, ...virtualNode(pod) } };
+/**
+ * Returns what decisions read of a Pod, and the labels that NetworkPolicies may select it by: Pods of one workload share them. Names of
+ * nodes are kept only if they say that the node is a virtual one. Returns undefined if the Pod is not well formed.
+ */
+export function strippedPod(value: unknown): Json | undefined {
+  const view = viewOf(value);
+  if (view === undefined) return undefined;
+  const { metadata, spec } = asObject(partsRead(value));
+  const { nodeName, ...others } = asObject(spec);
+  const { labels, annotations } = asObject(metadata);
+  const shared = Object.entries(view.labels).filter(([name]) => !PER_POD.has(name));
+  const sorted = shared.toSorted(([a], [b]) => compareText(a, b));
+  return {
+    metadata: { labels: { ...Object.fromEntries(sorted), ...asObject(labels) }, annotations },
+    spec: { ...others, ...(isVirtualNode(view.nodeName) && { nodeName }) },
+  };
 }
 
 interface Growing {
@@ -120,6 +80,7 @@ export function createPodGroups(): PodGroups {
   return {
     add(owner, pod, template) {
       const stripped = strippedPod(pod);
+      if (stripped === undefined) return;
       const key = JSON.stringify([ownerTexts(owner), stripped, template ?? null]);
       const group = groups.get(key) ?? { owner, key, pod: stripped, template, pods: 0, podNames: [], nodes: new Map() };
       groups.set(key, group);

@@ -5,6 +5,7 @@ import { storedVerdict } from '../../image-libc/object.ts';
 import type { KubeClient } from '../../kubernetes/client.ts';
 import type { KubeError } from '../../kubernetes/errors.ts';
 import { pause } from '../../util/abort.ts';
+import { systemClock } from '../../util/clock.ts';
 import type { Gap } from '../report/report.ts';
 
 interface ReaderOptions {
@@ -32,20 +33,13 @@ function gapOf(error: KubeError | undefined): Gap | undefined {
 
 /** Reads the ImageLibcs of a cluster. Writes nothing: an audit must not change the cluster. */
 export function createVerdictReader({ client, canonical, most }: ReaderOptions): VerdictReader {
-  let failure: KubeError | undefined;
-  const hooks = {
-    reads: {
-      onError: (error: KubeError): void => {
-        failure ??= error;
-      },
-    },
-  };
-  const clock = { now: (): number => Date.now() };
-  const { reflector, index, lost } = createLibcCopy({ client, canonical, most, clock, hooks });
+  const { reflector, index, lost } = createLibcCopy({ client, canonical, most, clock: systemClock });
   const end = new AbortController();
   const timeout = pause(READ_MS, end.signal);
   return {
-    ready: Promise.race([reflector.ready, lost, timeout]).then(() => (reflector.synced ? undefined : gapOf(failure))),
+    ready: Promise.race([reflector.ready, lost, timeout]).then((failure) =>
+      reflector.synced ? undefined : gapOf(failure ?? undefined),
+    ),
     declared: ({ image, platform, runs }) => index.declared(image, platformName(platform), runs)?.verdict,
     get({ image, platform, runs }) {
       const held = index.detected(image, platformName(platform), runs);

@@ -1,6 +1,7 @@
-import { randomInt } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { connect, isIPv6 } from 'node:net';
+
+import { type Answer, encodeQuery, framed, newId, readAnswer } from '../../util/dns-message.ts';
 
 export interface DnsServer {
   readonly address: string;
@@ -15,13 +16,6 @@ export interface QueryResult {
   readonly ms: number;
   /** Why there is no answer: `no answer`, or the network's error code (`ECONNREFUSED`). */
   readonly error?: string;
-}
-
-interface Answer {
-  /** `NOERROR`, `NXDOMAIN`, …; the number if it has no name. */
-  readonly code: string;
-  /** Number of records in the answer section, from the header. */
-  readonly answers: number;
 }
 
 /** Sends one A query over UDP. Never rejects. */
@@ -57,7 +51,6 @@ export function askTcp({ address, port }: DnsServer, name: string, timeoutMs: nu
   const started = performance.now();
   const since = (): number => performance.now() - started;
   const query = encodeQuery(newId(), name, 'A');
-  const framed = Buffer.concat([Buffer.from([query.length >> 8, query.length & 0xff]), query]);
   return new Promise((resolve) => {
     const socket = connect({ host: address, port });
     let received = Buffer.alloc(0);
@@ -70,7 +63,7 @@ export function askTcp({ address, port }: DnsServer, name: string, timeoutMs: nu
     const stop = whenLate(() => settle({ error: connected ? 'no answer' : 'no connection' }), timeoutMs);
     socket.on('connect', () => {
       connected = true;
-      socket.write(framed);
+      socket.write(framed(query));
     });
     socket.on('error', (error) => settle({ error: codeOf(error) }));
     socket.on('close', () => settle({ error: 'closed without an answer' }));
@@ -101,6 +94,9 @@ export async function openUdp({ address, port }: DnsServer): Promise<Socket> {
   });
 }
 
+/** Formats milliseconds: `1.3 ms`, `25 ms`. */
+export const shownMs = (value: number): string => `${value.toFixed(value < 10 ? 1 : 0)} ms`;
+
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
 
 const TIMER_STEPS = 8;
@@ -123,38 +119,4 @@ export function whenLate(callback: () => void, ms: number): () => void {
   };
   next();
   return () => clearTimeout(timer);
-}
-
-/** Record types (RFC 1035 section 3.2.2, RFC 3596). */
-const TYPES = { A: 1, AAAA: 28 } as const;
-
-export type RecordType = keyof typeof TYPES;
-
-/** Names of RCODEs by number (RFC 1035 section 4.1.1, RFC 2136). */
-const CODES = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED'] as const;
-
-const HEADER = 12;
-
-export const newId = (): number => randomInt(0x1_00_00);
-
-/** Encodes a query for an ASCII name with recursion desired and without EDNS, as libc's resolvers send it. `id` has 16 bits. */
-export function encodeQuery(id: number, name: string, type: RecordType): Buffer {
-  const labels = name.split('.').filter(Boolean);
-  const header = Buffer.from([id >> 8, id & 0xff, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-  const question = labels.flatMap((label) => [
-    Buffer.from([Math.min(label.length, 63)]),
-    Buffer.from(label.slice(0, 63)),
-  ]);
-  return Buffer.concat([header, ...question, Buffer.from([0, 0, TYPES[type], 0, 1])]);
-}
-
-/** Reads the answer to `query`. Returns undefined for any other message: the question must be repeated (RFC 5452 section 9.1). */
-export function readAnswer(message: Buffer, query: Buffer): Answer | undefined {
-  if (message.length < query.length || message.readUInt16BE(0) !== query.readUInt16BE(0)) return undefined;
-  const flags = message.readUInt16BE(2);
-  if ((flags & 0x8000) === 0 || message.readUInt16BE(4) !== 1) return undefined;
-  const question = query.subarray(HEADER).toString('latin1').toLowerCase();
-  if (message.subarray(HEADER, query.length).toString('latin1').toLowerCase() !== question) return undefined;
-  const code = flags & 0xf;
-  return { code: CODES[code] ?? String(code), answers: message.readUInt16BE(6) };
 }

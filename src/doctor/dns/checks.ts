@@ -3,7 +3,7 @@ import { shellWord } from '../../util/text.ts';
 import { type Advice, failure, ok, type Outcome, skipped, summarize, warning, worst } from '../check.ts';
 import type { Evidence } from '../evidence.ts';
 import type { Check } from '../run.ts';
-import { type QueryResult, askTcp, askUdp, type DnsServer } from './ask.ts';
+import { type QueryResult, askTcp, askUdp, type DnsServer, shownMs } from './ask.ts';
 import { judgeRace, measureRace } from './race.ts';
 
 /** Returns the checks of the cluster DNS as seen from here. */
@@ -177,8 +177,6 @@ export function judgeTcp(servers: readonly ServerResult[], { glibc }: Pick<Confi
   return warning(seen, { ...data, details, advice: [allow] });
 }
 
-const ms = (value: number): string => `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms`;
-
 const dataOf = (servers: readonly ServerResult[]): { servers: object[] } => ({
   servers: servers.map(({ address, result }) => ({
     address,
@@ -188,7 +186,7 @@ const dataOf = (servers: readonly ServerResult[]): { servers: object[] } => ({
   })),
 });
 
-const answered = ({ address, result }: ServerResult): string => `${address} in ${ms(result.ms)}`;
+const answered = ({ address, result }: ServerResult): string => `${address} in ${shownMs(result.ms)}`;
 const silent = ({ address, result }: ServerResult): string => `${address}: ${result.error}`;
 
 function wrongName(name: string, servers: readonly ServerResult[], data: object): Outcome {

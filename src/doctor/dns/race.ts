@@ -1,9 +1,10 @@
 import type { Socket } from 'node:dgram';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { encodeQuery, newId, readAnswer, type RecordType } from '../../util/dns-message.ts';
 import { counted } from '../../util/text.ts';
 import { type Advice, failure, ok, type Outcome, warning } from '../check.ts';
-import { askUdp, type DnsServer, encodeQuery, newId, openUdp, readAnswer, type RecordType, whenLate } from './ask.ts';
+import { askUdp, type DnsServer, openUdp, shownMs, whenLate } from './ask.ts';
 
 export interface RaceLimits {
   /** Look-ups to measure. */
@@ -136,7 +137,7 @@ export function judgeRace(address: string, race: Race, webhook: boolean): Outcom
   if (pairs === 0) return warning(`${address}: nothing was measured in time`, { data });
   if (lost > 0) return judgeLost(address, measured, webhook, { data });
   const below = Math.ceil(300 / pairs);
-  const times = `${ms(medianMs)} ms in the middle, ${ms(worstMs)} ms at most`;
+  const times = `${shownMs(medianMs)} in the middle, ${shownMs(worstMs)} at most`;
   return ok(`${address}: none of ${counted(pairs, 'look-up')} with A and AAAA at once lost an answer (${times})`, {
     data,
     details: [`so fewer than ${below} % do, from here, now: a race needs luck and load`],
@@ -227,5 +228,3 @@ function measuredOf({ pairs, alone }: Race): Measured {
 }
 
 const median = (sorted: readonly number[]): number => sorted[Math.floor(sorted.length / 2)] ?? 0;
-
-const ms = (value: number): string => (value < 10 ? value.toFixed(1) : value.toFixed(0));

@@ -44,5 +44,5 @@ export async function certificateEvidence(evidence: Evidence): Promise<Certifica
   const [seen, stored] = await Promise.all([servedBy(evidence), storedFor(evidence).catch(() => undefined)]);
   // Several releases may be installed, each with its own CA.
   const same = entries.filter(({ service }) => service === undefined || service.namespace === namespace);
-  return { entries: same, ...seen, ...(stored && { stored }), now: evidence.parts.now() };
+  return { entries: same, ...seen, ...(stored && { stored }), now: evidence.parts.clock.now() };
 }

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { connect } from 'node:tls';
 
+import { splitCertificates } from '../../certificates/registration.ts';
 import { counted } from '../../util/text.ts';
 import { type Advice, ok, type Outcome, type Remark, skipped, summarize } from '../check.ts';
 import type { WebhookEntry } from '../view/view.ts';
@@ -129,12 +130,10 @@ function isValid({ validFromDate, validToDate }: X509Certificate, now: number): 
   return validFromDate.getTime() <= now && now < validToDate.getTime();
 }
 
-const PEM = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
-
 /** Returns the certificates of a PEM text that can be parsed, at most 50. */
 export function readCertificates(pem: string): X509Certificate[] {
-  const texts = pem.slice(0, 1_000_000).match(PEM) ?? [];
-  return texts.slice(0, 50).flatMap((text) => {
+  const texts = splitCertificates(pem.slice(0, 1_000_000)).slice(0, 50);
+  return texts.flatMap((text) => {
     try {
       return [new X509Certificate(text)];
     } catch {

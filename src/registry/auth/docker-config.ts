@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import type { Credential } from '../../detection/image-source.ts';
+import { messageOf } from '../../util/text.ts';
 import { hubHost } from '../hosts/pattern.ts';
 import { parseBoundedJson } from '../manifest.ts';
 import { type CredentialSource, type KeyedCredential, matchCredentials } from './credentials.ts';
@@ -74,7 +75,7 @@ export function dockerConfigCredentials(
   const asked = new Map<string, Promise<Credential | undefined>>();
   const ask = (helper: CredentialHelper, name: string, server: string) => {
     const answer = helper(name, server).catch((error: unknown) => {
-      options.onProblem?.(error instanceof Error ? error.message : String(error));
+      options.onProblem?.(messageOf(error));
       return undefined;
     });
     asked.set(server, answer);

@@ -2,9 +2,12 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 
 import { ImageSourceError, type LookupContext } from '../../detection/image-source.ts';
+import { beforeAbort } from '../../util/abort.ts';
+import type { Clock } from '../../util/clock.ts';
+import { createCoalescer } from '../../util/coalesce.ts';
 import { follow, readWhole, type Retries, statusError, untilWhole } from '../http/answers.ts';
 import type { Exchange } from '../http/exchange.ts';
-import type { Clock, RegistryLimits } from '../http/limits.ts';
+import type { RegistryLimits } from '../http/limits.ts';
 import { parseBoundedJson } from '../manifest.ts';
 import { basicAuthorization, type Identity } from './credentials.ts';
 
@@ -61,13 +64,11 @@ interface TokensOptions {
 /** Tokens are kept per registry, token server, scope and identity; requests for the same one share one answer. */
 export function createTokens(options: TokensOptions): Tokens {
   const kept = new LRUCache<string, Kept>({ maxSize: options.limits.tokenMemory, sizeCalculation: sizeOf });
-  const asked = new Map<string, Promise<Kept>>();
-  const ask = (key: string, request: TokenRequest): Promise<Kept> => {
-    const answer = fetchToken(request, options).finally(() => {
-      asked.delete(key);
-    });
-    asked.set(key, answer);
-    return answer;
+  const fetches = createCoalescer<Kept>();
+  const ask = async (key: string, request: TokenRequest): Promise<Kept> => {
+    const fresh = await fetchToken(request, options);
+    kept.set(key, fresh);
+    return fresh;
   };
   return {
     async get(request) {
@@ -75,13 +76,10 @@ export function createTokens(options: TokensOptions): Tokens {
       for (;;) {
         const known = kept.get(key);
         if (known !== undefined && options.clock.monotonic() < known.staleAt) return known.token;
-        const shared = asked.get(key);
-        if (shared === undefined) {
-          const fresh = await ask(key, request);
-          kept.set(key, fresh);
-          return fresh.token;
-        }
-        const fresh = await joined(shared, request.context.signal);
+        const shared = fetches.get(key);
+        const fresh = await (shared === undefined
+          ? fetches.run(key, async () => await ask(key, request))
+          : joined(shared, request.context.signal));
         if (fresh !== undefined) return fresh.token;
       }
     },
@@ -102,19 +100,13 @@ function sizeOf({ token }: Kept, key: string): number {
 
 /** Another look-up's answer; undefined where that look-up was given up, which says nothing about the server. */
 async function joined(shared: Promise<Kept>, signal: AbortSignal): Promise<Kept | undefined> {
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => {
-    reject(signal.reason as Error);
-  };
-  signal.addEventListener('abort', onAbort, { once: true });
   try {
-    return await Promise.race([shared, aborted]);
+    const fresh = await beforeAbort(shared, signal);
+    signal.throwIfAborted();
+    return fresh;
   } catch (error) {
     if (signal.aborted || error instanceof ImageSourceError) throw error;
     return undefined;
-  } finally {
-    signal.removeEventListener('abort', onAbort);
   }
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import type { Clock } from '../../util/clock.ts';
 import { follow, readWhole, statusError } from '../http/answers.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { RegistryLimits } from '../http/limits.ts';
@@ -17,7 +18,7 @@ interface AzureParts {
   readonly environment: NodeJS.ProcessEnv;
   readonly exchange: Exchange;
   readonly limits: RegistryLimits;
-  readonly now: () => number;
+  readonly clock: Pick<Clock, 'now'>;
 }
 
 const scope = 'https://containerregistry.azure.net/.default';
@@ -43,7 +44,7 @@ export async function azureRegistryLogin(
   const token = await entraToken(parts.environment, signal);
   const refreshToken = await exchangeToken(registry, token, parts, signal);
   const credential = { username: '', password: '', identityToken: refreshToken };
-  return { credential, expiresAt: expiryOf(refreshToken) ?? parts.now() + USUAL_LIFE_MS };
+  return { credential, expiresAt: expiryOf(refreshToken) ?? parts.clock.now() + USUAL_LIFE_MS };
 }
 
 async function entraToken(environment: NodeJS.ProcessEnv, signal: AbortSignal): Promise<string> {

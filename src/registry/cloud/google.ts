@@ -1,3 +1,4 @@
+import type { Clock } from '../../util/clock.ts';
 import type { CloudLogin } from './logins.ts';
 
 const scopes = ['https://www.googleapis.com/auth/cloud-platform.read-only'];
@@ -8,7 +9,10 @@ const scopes = ['https://www.googleapis.com/auth/cloud-platform.read-only'];
  * GOOGLE_APPLICATION_CREDENTIALS names. Rejects with the SDK's errors.
  * (Artifact Registry, "Configure authentication to Artifact Registry for Docker": access token)
  */
-export async function googleRegistryLogin(environment: NodeJS.ProcessEnv, now: () => number): Promise<CloudLogin> {
+export async function googleRegistryLogin(
+  environment: NodeJS.ProcessEnv,
+  clock: Pick<Clock, 'now'>,
+): Promise<CloudLogin> {
   const { Compute, GoogleAuth } = await import('google-auth-library');
   // Not by looking for a metadata server first, as the library would: GKE's comes up after the Pod, and it remembers a no.
   const client = environment['GOOGLE_APPLICATION_CREDENTIALS']
@@ -17,5 +21,5 @@ export async function googleRegistryLogin(environment: NodeJS.ProcessEnv, now: (
   const { token } = await client.getAccessToken();
   if (!token) throw new Error('Google gave no access token');
   const credential = { username: 'oauth2accesstoken', password: token };
-  return { credential, expiresAt: client.credentials.expiry_date ?? now() };
+  return { credential, expiresAt: client.credentials.expiry_date ?? clock.now() };
 }

@@ -1,12 +1,13 @@
 import { lookup } from 'node:dns/promises';
 
+import type { Clock } from '../../util/clock.ts';
 import type { CredentialSource } from '../auth/credentials.ts';
 import { authorityOf } from '../hosts/pattern.ts';
 import { createHostRules, type HostLists, type HostRules } from '../hosts/rules.ts';
 import { createDispatcher, type Resolve, trustContext } from '../http/dispatcher.ts';
 import { createExchange, type Exchange } from '../http/exchange.ts';
 import { createHostStates } from '../http/host-state.ts';
-import { type Clock, defaultLimits } from '../http/limits.ts';
+import { defaultLimits } from '../http/limits.ts';
 import { createRegistryProxy, type ProxyOptions } from '../http/proxy.ts';
 import { elasticRegistryLogin } from './aws.ts';
 import { azureRegistryLogin } from './azure.ts';
@@ -56,10 +57,10 @@ export function createCloudIdentities(options: CloudIdentitiesOptions): CloudIde
   const loginFor = (registry: CloudRegistry, host: string, repository: string): GetCloudLogin => {
     if (registry.cloud === 'aws') return async (signal) => await elasticRegistryLogin(registry, signal);
     if (registry.cloud === 'google') {
-      return async () => await googleRegistryLogin(options.environment, () => clock.now());
+      return async () => await googleRegistryLogin(options.environment, clock);
     }
     const listedOnly = rules.admittedByAddress(authorityOf(new URL(`https://${host}`)), repository);
-    const parts = { ...options, exchange, limits: defaultLimits, now: () => clock.now() };
+    const parts = { ...options, exchange, limits: defaultLimits };
     return async (signal) => await azureRegistryLogin({ host, listedOnly }, parts, signal);
   };
   return {

@@ -2,6 +2,8 @@ import { LRUCache } from 'lru-cache';
 
 import type { Credential } from '../../detection/image-source.ts';
 import { beforeAbort } from '../../util/abort.ts';
+import type { Clock } from '../../util/clock.ts';
+import { createCoalescer } from '../../util/coalesce.ts';
 
 /** A registry login that a cloud has given to our own identity. */
 export interface CloudLogin {
@@ -20,7 +22,7 @@ export interface CloudLogins {
 }
 
 interface CloudLoginsOptions {
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now'>;
   /** Told each time that a login could not be had, in words that hold none. */
   readonly onProblem: (message: string) => void;
   /** Milliseconds that getting one may take. Default 10,000. */
@@ -44,7 +46,7 @@ const REFUSED_MS = 30_000;
 
 export function createCloudLogins({ clock, onProblem, timeoutMs = 10_000 }: CloudLoginsOptions): CloudLogins {
   const kept = new LRUCache<string, Kept>({ max: MOST_KEYS });
-  const underWay = new Map<string, Promise<Credential | undefined>>();
+  const renewals = createCoalescer<Credential | undefined>();
   const renew = async (key: string, getLogin: GetCloudLogin): Promise<Credential | undefined> => {
     const known = kept.get(key);
     const next = await attempt(getLogin, timeoutMs).then(
@@ -63,9 +65,7 @@ export function createCloudLogins({ clock, onProblem, timeoutMs = 10_000 }: Clou
       const now = clock.now();
       // A clock that was set back says nothing about when a login ends.
       if (known !== undefined && now >= known.since && now < known.freshUntil) return known.credential;
-      const shared = underWay.get(key) ?? renew(key, getLogin).finally(() => underWay.delete(key));
-      underWay.set(key, shared);
-      return await shared;
+      return await renewals.run(key, async () => await renew(key, getLogin));
     },
   };
 }

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
 import { type ImageSourceCode, ImageSourceError } from '../../detection/image-source.ts';
+import { sleep } from '../../util/abort.ts';
 import type { Answer, Ask, Exchange } from './exchange.ts';
-import { sleep } from './host-state.ts';
 import type { RegistryLimits } from './limits.ts';
 import { isReset } from './wire-error.ts';
 

@@ -9,11 +9,12 @@ import {
   type LookupContext,
   type Meter,
 } from '../../detection/image-source.ts';
+import type { Clock } from '../../util/clock.ts';
 import { parseAddress } from '../hosts/address.ts';
 import { authorityOf } from '../hosts/pattern.ts';
 import type { HostRules } from '../hosts/rules.ts';
 import { type HostStates, type Outcome, type Pass, retryAfterMs } from './host-state.ts';
-import type { Clock, RegistryLimits } from './limits.ts';
+import type { RegistryLimits } from './limits.ts';
 import { describeWireError } from './wire-error.ts';
 
 export type RequestKind = 'manifest' | 'config' | 'blob' | 'token';

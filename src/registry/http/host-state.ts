@@ -1,7 +1,9 @@
 import { LRUCache } from 'lru-cache';
 
 import { ImageSourceError } from '../../detection/image-source.ts';
-import type { Clock, RegistryLimits } from './limits.ts';
+import { sleep } from '../../util/abort.ts';
+import type { Clock } from '../../util/clock.ts';
+import type { RegistryLimits } from './limits.ts';
 
 /** A host's permission for one request. */
 export interface Pass {
@@ -34,14 +36,13 @@ interface HostStatesOptions {
 /** Remembers at most `limits.hosts` hosts: whoever creates Pods chooses their names. */
 export function createHostStates({ concurrency, limits, clock, onBreaker }: HostStatesOptions): HostStates {
   const states = new LRUCache<string, HostState>({ max: limits.hosts });
-  const monotonic = (): number => clock.monotonic();
   const stateOf = (host: string): HostState => {
     const known = states.get(host);
     if (known !== undefined) return known;
     const breaker = createBreaker({
       failures: limits.breakerFailures,
       openMs: limits.breakerOpenMs,
-      monotonic,
+      clock,
       onChange: (state) => onBreaker?.({ host, state }),
     });
     const state = { gate: createGate(concurrency, limits.queue), breaker, blockedUntil: 0 };
@@ -51,7 +52,7 @@ export function createHostStates({ concurrency, limits, clock, onBreaker }: Host
   return {
     async enter(host, owner, signal) {
       const state = stateOf(host);
-      await waitForBlock(host, state.blockedUntil - monotonic(), limits, signal);
+      await waitForBlock(host, state.blockedUntil - clock.monotonic(), limits, signal);
       const leave = await state.gate.enter(owner, signal);
       if (leave === undefined) {
         throw new ImageSourceError('unavailable', `${host}: more than ${limits.queue} requests wait for it already`);
@@ -64,7 +65,7 @@ export function createHostStates({ concurrency, limits, clock, onBreaker }: Host
     },
     block(host, ms) {
       const state = stateOf(host);
-      state.blockedUntil = Math.max(state.blockedUntil, monotonic() + ms);
+      state.blockedUntil = Math.max(state.blockedUntil, clock.monotonic() + ms);
     },
   };
 }
@@ -166,14 +167,11 @@ interface Breaker {
   enter(): ((outcome: Outcome) => void) | number;
 }
 
-/**
- * Opens after `failures` in a row, lets one request through `openMs` later, and closes when that one succeeds.
- * `monotonic` gives milliseconds.
- */
+/** Opens after `failures` in a row, lets one request through `openMs` later, and closes when that one succeeds. */
 export function createBreaker(options: {
   readonly failures: number;
   readonly openMs: number;
-  readonly monotonic: () => number;
+  readonly clock: Pick<Clock, 'monotonic'>;
   readonly onChange?: (state: BreakerState) => void;
 }): Breaker {
   let state: BreakerState = 'closed';
@@ -191,14 +189,14 @@ export function createBreaker(options: {
     count = outcome === 'success' ? 0 : count + 1;
     if (outcome === 'success') become('closed');
     if (outcome === 'failure' && (probe || count >= options.failures)) {
-      reopensAt = options.monotonic() + options.openMs;
+      reopensAt = options.clock.monotonic() + options.openMs;
       become('open');
     }
   };
   return {
     enter() {
       if (state === 'closed') return settle(false);
-      const left = reopensAt - options.monotonic();
+      const left = reopensAt - options.clock.monotonic();
       if (left > 0) return left;
       if (probing) return options.openMs;
       probing = true;
@@ -225,20 +223,4 @@ function dateIn(text: string, now: number): number | undefined {
   // Date.parse takes a bare number for a year; every HTTP date begins with the name of a day.
   const at = /^[A-Z][a-z]+,? /.test(text) ? Date.parse(text) : Number.NaN;
   return Number.isNaN(at) ? undefined : at - now;
-}
-
-/** Waits, or rejects with the signal's reason. */
-export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  await new Promise<void>((resolve, reject) => {
-    const onAbort = (): void => {
-      clearTimeout(timer);
-      reject(signal.reason as Error);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', onAbort);
-      resolve();
-    }, ms);
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
 }

@@ -65,11 +65,3 @@ export const defaultLimits: RegistryLimits = {
   tokenMemory: 8 << 20,
   credentials: 8,
 };
-
-/** Time, handed in so that tests can turn it. */
-export interface Clock {
-  /** Milliseconds since 1970. */
-  now(): number;
-  /** Milliseconds that never go back. */
-  monotonic(): number;
-}

@@ -27,7 +27,7 @@ interface Growth {
   readonly problems: readonly string[];
 }
 
-export const median = (values: readonly number[]): number =>
+const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
 const part = (samples: readonly Sample[], from: number, to: number): readonly Sample[] =>

@@ -4,10 +4,10 @@ import {
   createEvaluate,
   createEvaluator,
   type Evaluate,
+  evaluateBy,
   type Evaluation,
-  type Evaluator,
 } from '../../../src/admission/evaluate.ts';
-import { createAlikeMemory } from '../../../src/admission/template-cache.ts';
+import { createTemplateCache, type TemplateCache } from '../../../src/admission/template-cache.ts';
 import type { Detector, DetectRequest } from '../../../src/detection/detector.ts';
 import type { ClusterFacts, NamespaceView, PodView } from '../../../src/policy/model.ts';
 import { changed, pathsIn } from '../../support/json-paths.ts';
@@ -80,8 +80,6 @@ const telling = (resolver: 'glibc' | 'musl'): Detector => ({
 type Asking = Pick<PodView, 'imagePullSecrets' | 'serviceAccountName'>;
 
 interface World {
-  /** Milliseconds. */
-  now: number;
   facts: ClusterFacts;
   detector: Detector;
 }
@@ -90,12 +88,12 @@ interface Evaluators {
   readonly world: World;
   readonly remembering: Evaluate;
   readonly forgetful: Evaluate;
-  /** As `remembering`, with a memory of its own. */
-  readonly evaluator: Evaluator;
+  /** What `remembering` keeps. */
+  readonly cache: TemplateCache;
 }
 
 function evaluators(): Evaluators {
-  const world: World = { now: 0, facts: { ...facts, nodeLocal: 'ready' }, detector: telling('musl') };
+  const world: World = { facts: { ...facts, nodeLocal: 'ready' }, detector: telling('musl') };
   const options = {
     config: withNodeLocal({ scope: 'cluster' }),
     cluster: () => world.facts,
@@ -111,13 +109,8 @@ function evaluators(): Evaluators {
         ]),
     },
   };
-  const withMemory = () => ({ ...options, memory: createAlikeMemory(() => world.now) });
-  return {
-    world,
-    remembering: createEvaluate(withMemory()),
-    forgetful: createEvaluate(options),
-    evaluator: createEvaluator(withMemory()),
-  };
+  const cache = createTemplateCache(createEvaluator(options));
+  return { world, remembering: evaluateBy(cache), forgetful: createEvaluate(options), cache };
 }
 
 const terms = { budgetMs: 1000 };
@@ -133,7 +126,7 @@ async function seen(evaluate: Evaluate, object: unknown, namespace: NamespaceVie
   return { decision, patch, resolvConf: resolvConf() };
 }
 
-describe('Pods that are alike are decided about once', () => {
+describe('Pods of one template are decided for once', () => {
   it.each([
     ['another name', ['metadata', 'name'], 'web-2'],
     ['another label', ['metadata', 'labels', 'app'], 'other'],
@@ -163,9 +156,9 @@ describe('Pods that are alike are decided about once', () => {
     expect(second).not.toBe(first);
     expect(second.decision).toEqual(first.decision);
     expect(await remembering(pod(), enforced(), terms)).toBe(second);
-    const memory = createAlikeMemory(() => 0);
-    for (let index = 0; index < 5000; index += 1) memory.of({ spec: { nodeName: `n${index}` } }, enforced());
-    expect(memory.size()).toEqual({ entries: 0, bytes: 0 });
+    const { cache } = evaluators();
+    for (let index = 0; index < 5000; index += 1) cache.read({ spec: { nodeName: `n${index}` } }, enforced());
+    expect(cache.size()).toEqual({ entries: 0, bytes: 0 });
   });
 });
 
@@ -209,7 +202,7 @@ describe('Pods that differ in their command lines', () => {
   });
 });
 
-describe('a burst of Pods that are alike', () => {
+describe('Pods that come after another of their template', () => {
   const detection = (resolver: 'glibc' | 'musl') =>
     ({ from: 'memory', verdict: verdict(resolver), meter: { requests: 0, bytes: 0 } }) as const;
 
@@ -221,36 +214,7 @@ describe('a burst of Pods that are alike', () => {
     },
   });
 
-  it('is answered by one look at what is known of their images, for a second', async () => {
-    const { world, evaluator } = evaluators();
-    const said = { resolver: 'musl' as 'glibc' | 'musl', recalls: 0 };
-    world.detector = recalling(said);
-    evaluator.read(pod(), enforced());
-    const alike = evaluator.read(pod(), enforced());
-    const evaluate = async (): Promise<Evaluation> => await evaluator.evaluate(alike, enforced(), terms);
-    const first = await evaluate();
-    expect(said.recalls).toBe(1);
-    said.resolver = 'glibc';
-    world.now = 999;
-    expect(await evaluate()).toBe(first);
-    expect(said.recalls).toBe(1);
-    const { facts: before } = world;
-    world.facts = { ...before, nodeLocal: 'absent' };
-    expect((await evaluate()).decision.remedy).not.toEqual(first.decision.remedy);
-    world.facts = before;
-    said.resolver = 'musl';
-    expect((await evaluate()).decision).toEqual(first.decision);
-    expect(said.recalls).toBe(3);
-    said.resolver = 'glibc';
-    world.now = 1998;
-    expect((await evaluate()).decision).toEqual(first.decision);
-    world.now = 1999;
-    const next = await evaluate();
-    expect(next.decision.containers.map(({ resolver }) => resolver)).toEqual(['musl', 'glibc']);
-    expect(said.recalls).toBe(4);
-  });
-
-  it('one that is parsed is asked about, for its command lines may be others', async () => {
+  it('are each looked up in what is known of their images', async () => {
     const { world, remembering } = evaluators();
     const said = { resolver: 'musl' as 'glibc' | 'musl', recalls: 0 };
     world.detector = recalling(said);
@@ -262,7 +226,7 @@ describe('a burst of Pods that are alike', () => {
     expect(next.decision.containers.map(({ resolver }) => resolver)).toEqual(['musl', 'glibc']);
   });
 
-  it('each waits for itself where an image is not known yet', async () => {
+  it('wait each for itself if an image is not known yet', async () => {
     const { world, remembering } = evaluators();
     world.detector = { detect: () => new Promise(() => {}) };
     const impatient = await remembering(pod(), enforced(), { budgetMs: 1 });
@@ -324,7 +288,15 @@ describe('whatever makes a difference is seen', () => {
     expect(patched.size).toBe(2);
   });
 
-  it.each([[undefined], [null], [1], ['Pod'], [[]], [{}]])('of what is no Pod: %j', async (object) => {
+  it.each([
+    [undefined],
+    [null],
+    [1],
+    ['Pod'],
+    [[]],
+    [{}],
+    [{ metadata: { annotations: { a: { toString: 1, valueOf: 1 } } } }],
+  ])('of what is no Pod: %j', async (object) => {
     const { remembering, forgetful } = evaluators();
     await expectTheSame(remembering, forgetful, object);
   });
@@ -346,52 +318,36 @@ describe('whatever makes a difference is seen', () => {
   });
 });
 
-it('Pods whose namespace changes its label are alike again, and the same when it changes back', async () => {
-  const { world, evaluator, forgetful } = evaluators();
-  const recalls: DetectRequest[] = [];
-  world.detector = {
-    detect: () => Promise.reject(new Error('not asked')),
-    recall: (request) => {
-      recalls.push(request);
-      return { from: 'memory', verdict: verdict('musl'), meter: { requests: 0, bytes: 0 } };
-    },
-  };
+it('a namespace that changes its label changes the decision, and gets the same when it changes back', async () => {
   const unlabelled = changed(pod(), ['metadata', 'labels'], {});
   for (const object of [pod(), unlabelled]) {
-    evaluator.read(object, enforced());
-    const before = evaluator.read(object, enforced());
-    if (before instanceof Error) throw before;
+    const { remembering, forgetful } = evaluators();
+    const first = await again(remembering, object);
     for (const label of ['audit', 'off', 'audit', 'enforce']) {
       const namespace = { name: 'shop', labels: { 'libc-dns.dev/mode': label } };
-      const now = evaluator.again(before, namespace);
-      expect(evaluator.again(before, namespace)).toBe(now);
-      expect((await evaluator.evaluate(now, namespace, terms)).decision).toEqual(
-        (await forgetful(object, namespace, terms)).decision,
-      );
-      recalls.length = 0;
-      await evaluator.evaluate(evaluator.again(before, namespace), namespace, terms);
-      expect(recalls).toEqual([]);
+      await expectTheSame(remembering, forgetful, object, namespace);
     }
+    expect(await remembering(object, enforced(), terms)).toBe(first);
   }
 });
 
 describe('the memory is bounded', () => {
   it('more templates than it holds', async () => {
-    const memory = createAlikeMemory(() => 0);
+    const { cache } = evaluators();
     for (let index = 0; index < 3000; index += 1)
-      memory.of({ spec: { nodeName: `n${Math.floor(index / 2)}` } }, enforced());
-    expect(memory.size().entries).toBe(1000);
+      cache.read({ spec: { nodeName: `n${Math.floor(index / 2)}` } }, enforced());
+    expect(cache.size().entries).toBe(1000);
   });
 
   it('large ones: fewer, in 12 MiB; one that is larger still is not held', () => {
-    const memory = createAlikeMemory(() => 0);
+    const { cache } = evaluators();
     const large = (index: number, length: number) => ({ spec: { nodeName: `${index}`.padEnd(length, 'x') } });
-    for (let index = 0; index < 2000; index += 1) memory.of(large(Math.floor(index / 2), 8000), enforced());
-    const { entries, bytes } = memory.size();
+    for (let index = 0; index < 2000; index += 1) cache.read(large(Math.floor(index / 2), 8000), enforced());
+    const { entries, bytes } = cache.size();
     expect(entries).toBeLessThan(300);
     expect(bytes).toBeLessThanOrEqual(12 * 1024 * 1024);
-    memory.of(large(0, 9000), enforced());
-    const one = memory.of(large(0, 9000), enforced());
-    expect(memory.of(large(0, 9000), enforced())).not.toBe(one);
+    for (let time = 0; time < 3; time += 1) cache.read(large(0, 9000), enforced());
+    expect(cache.read(large(0, 9000), enforced()).template).toBeUndefined();
+    expect(cache.size()).toEqual({ entries, bytes });
   });
 });

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { caSecret, type CaSecretOptions } from '../../../src/certificates/ca-secret.ts';
+import { caSecret } from '../../../src/certificates/ca-secret.ts';
 import type { CaStore } from '../../../src/certificates/shared-ca.ts';
+import { type Recording, recordingReporter } from '../../support/recording-reporter.ts';
 import { type Asked, listOf, type SmallApi, startSmallApi, status } from '../kubernetes/small-api.ts';
 
 const KEY = 'LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCk1JR0hBZ0VBTUJNR0J5cUdTTTQ5QWdFR0NDcUdTTTQ5';
@@ -15,16 +16,17 @@ interface Answers {
   /** Items of the list. */
   readonly items?: readonly object[];
   readonly write?: (asked: Asked) => void;
-  readonly hooks?: CaSecretOptions['hooks'];
   readonly list?: (asked: Asked) => void;
 }
 
-async function start({
-  items = [],
-  write,
-  hooks,
-  list,
-}: Answers): Promise<{ api: SmallApi; store: CaStore; watch: () => Asked }> {
+interface Started {
+  readonly api: SmallApi;
+  readonly store: CaStore;
+  readonly report: Recording;
+  readonly watch: () => Asked;
+}
+
+async function start({ items = [], write, list }: Answers): Promise<Started> {
   const api = await startSmallApi((asked) => {
     if (asked.method !== 'GET') write?.(asked);
     else if (asked.query.get('watch') === 'true') asked.open();
@@ -32,7 +34,9 @@ async function start({
     else list(asked);
   });
   const clock = { now: () => Date.now() };
-  const store = caSecret({ client: api.client, namespace: 'system', name: 'ca', clock, ...(hooks && { hooks }) });
+  const report = recordingReporter();
+  const { reporter } = report;
+  const store = caSecret({ client: api.client, namespace: 'system', name: 'ca', clock, reporter });
   closers.push(
     () => api.close(),
     () => store.close(),
@@ -42,7 +46,7 @@ async function start({
     if (found === undefined) throw new Error('no watch yet');
     return found;
   };
-  return { api, store, watch };
+  return { api, store, report, watch };
 }
 
 const secret = (more: object, metadata: object = {}): object => ({
@@ -92,12 +96,10 @@ describe('the Secret of the shared CAs', () => {
   });
 
   it('says why it cannot be read, and is read when it can', async () => {
-    const errors: string[] = [];
     let allowed = false;
-    const { store } = await start({
+    const { store, report } = await start({
       list: ({ send }) =>
         allowed ? send({ ...listOf([]), items: [secret({})] }) : send(status(403, 'you may not'), 403),
-      hooks: { onWatchError: ({ code }) => errors.push(code) },
     });
     await expect
       .poll(() => store.seen)
@@ -105,7 +107,9 @@ describe('the Secret of the shared CAs', () => {
     expect(store.inContact).toBe(false);
     allowed = true;
     await expect.poll(() => store.seen, { timeout: 5000 }).toMatchObject({ state: 'present' });
-    expect(errors).toContain('forbidden');
+    expect(report.of('cluster.apiFailed')).toContainEqual(['ca', 'forbidden']);
+    expect(report.messages('warn')).toEqual(['the Secret ca cannot be watched']);
+    await expect.poll(() => report.messages('info')).toEqual(['over: the Secret ca cannot be watched']);
   });
 
   it('is made with what is there, and changed only as the version that was read', async () => {

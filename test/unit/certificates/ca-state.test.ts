@@ -126,7 +126,7 @@ describe('the data of the Secret', () => {
     if (ca === undefined) throw new Error('expected a CA');
     const names = [{ type: 'dns', value: 'webhook.system.svc' }] as const;
     const { pair } = await issueLeaf({ ca, names, now, lifetimeMs, jitter: 0 });
-    const trust = createTrust(() => 0);
+    const trust = createTrust({ monotonic: () => 0 });
     trust.look({ state: 'present', version: '1', bundles: [[ca.cert]] });
     expect(trust.whyNot(pair.cert, now)).toBeUndefined();
   });

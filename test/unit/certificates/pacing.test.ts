@@ -49,7 +49,7 @@ describe('the pace of writes', () => {
   const start = (): { pace: ReturnType<typeof writePace>; pass: (ms: number) => void } => {
     let now = 0;
     return {
-      pace: writePace({ monotonic: () => now, random: () => 1, most: 1000 }),
+      pace: writePace({ clock: { monotonic: () => now }, random: () => 1, most: 1000 }),
       pass: (ms) => void (now += ms),
     };
   };

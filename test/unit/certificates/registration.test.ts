@@ -1,11 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
-import {
-  splitCertificates,
-  webhookRegistration,
-  type WebhookRegistrationOptions,
-} from '../../../src/certificates/registration.ts';
+import { splitCertificates, webhookRegistration } from '../../../src/certificates/registration.ts';
 import type { TrustBundle } from '../../../src/certificates/trust-bundle.ts';
+import { type Recording, recordingReporter } from '../../support/recording-reporter.ts';
 import { type Asked, listOf, type SmallApi, startSmallApi, status } from '../kubernetes/small-api.ts';
 
 const pem = (body: string): string => `-----BEGIN CERTIFICATE-----\n${body}\n-----END CERTIFICATE-----`;
@@ -20,27 +17,33 @@ afterEach(async () => {
 interface Answers {
   readonly items?: readonly object[];
   readonly write?: (asked: Asked) => void;
-  readonly hooks?: WebhookRegistrationOptions['hooks'];
 }
 
-async function start({ items = [], write, hooks }: Answers): Promise<{ api: SmallApi; bundle: TrustBundle }> {
+interface Started {
+  readonly api: SmallApi;
+  readonly bundle: TrustBundle;
+  readonly report: Recording;
+}
+
+async function start({ items = [], write }: Answers): Promise<Started> {
   const api = await startSmallApi((asked) => {
     if (asked.method !== 'GET') write?.(asked);
     else if (asked.query.get('watch') === 'true') asked.open();
     else asked.send({ ...listOf([]), items });
   });
+  const report = recordingReporter();
   const bundle = webhookRegistration({
     client: api.client,
     name: 'hook',
     service: { namespace: 'system', name: 'webhook' },
     clock: { now: () => Date.now() },
-    ...(hooks && { hooks }),
+    reporter: report.reporter,
   });
   closers.push(
     () => api.close(),
     () => bundle.close(),
   );
-  return { api, bundle };
+  return { api, bundle, report };
 }
 
 const configuration = (...webhooks: readonly unknown[]): object => ({
@@ -86,8 +89,7 @@ describe('the registration', () => {
   });
 
   it('is waited for, by its name alone, and never made', async () => {
-    const entries: (number | undefined)[] = [];
-    const { api, bundle } = await start({ hooks: { onSeen: (count) => entries.push(count) } });
+    const { api, bundle, report } = await start({});
     await expect.poll(() => bundle.seen).toEqual({ state: 'absent' });
     await expect.poll(() => api.asked.length).toBe(2);
     api.asked[1]?.event('ADDED', configuration(entry('a', 'webhook'), entry('b', 'other')));
@@ -96,10 +98,21 @@ describe('the registration', () => {
     await expect.poll(() => bundle.seen).toMatchObject({ bundles: [[pem('QQ==')]] });
     api.asked[1]?.event('DELETED', configuration());
     await expect.poll(() => bundle.seen).toEqual({ state: 'absent' });
-    expect(entries).toEqual([undefined, 1, undefined]);
+    const fields = { registration: 'hook', service: 'system/webhook' };
+    const missing = { level: 'info', message: 'nobody is registered to call us yet', fields };
+    const ours = { level: 'info', message: 'our registration', fields: { ...fields, entries: 1 } };
+    expect(report.lines).toEqual([missing, ours, missing]);
     expect(api.asked.map(({ method, path, query }) => `${method} ${path} ${query.get('fieldSelector')}`)).toEqual(
       [1, 2].map(() => `GET ${PATH} metadata.name=hook`),
     );
+  });
+
+  it('that calls another Service is warned of', async () => {
+    const { report } = await start({ items: [configuration(entry('a', 'other'))] });
+    await expect
+      .poll(() => report.messages())
+      .toEqual(['no entry of the registration calls our Service: check tls.service']);
+    expect(report.lines[0]).toMatchObject({ level: 'warn', fields: { registration: 'hook' } });
   });
 
   it('is patched entry by entry, as the version that was read and nothing but the caBundle', async () => {

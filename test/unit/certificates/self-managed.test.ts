@@ -1,3 +1,5 @@
+import { X509Certificate } from 'node:crypto';
+
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { createAuthority, privatePem } from '../../../src/certificates/authority.ts';
@@ -6,6 +8,8 @@ import { createWorld, issuerOf, validAt, type World } from './world.ts';
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
+
+const UNWRITTEN = 'the shared CA cannot be written';
 
 describe('certificates of our own making', () => {
   let world: World;
@@ -46,7 +50,8 @@ describe('certificates of our own making', () => {
       world.poke();
       await expect.poll(() => validAt(replica, world.date)).toBe(true);
     }
-    expect(world.said.filter((line) => /prepare|promote|create/.test(line))).toEqual(['a create: there was none']);
+    expect(world.caChanges()).toEqual(['a create: there was none']);
+    expect(world.recordings.get('a')?.of('cluster.caChanged')).toEqual([['create']]);
   });
 
   it('wakes up by itself after a suspension, however long', async () => {
@@ -65,7 +70,11 @@ describe('certificates of our own making', () => {
     expect(changes).toEqual([]);
     await world.pass(16 * HOUR);
     expect(changes).toEqual([replica.current().cert]);
-    expect(world.said.slice(-1)).toEqual(['a issued: due']);
+    const expires = new Date(new X509Certificate(replica.current().cert).validTo);
+    expect(world.recordings.get('a')?.lines.slice(-1)).toMatchObject([
+      { level: 'info', message: 'certificate in use', fields: { reason: 'due', expires: expires.toISOString() } },
+    ]);
+    expect(world.recordings.get('a')?.of('certificate').slice(-1)).toEqual([[expires]]);
   });
 
   it('a new CA signs only after the registration has carried it for the overlap, on end', async () => {
@@ -130,9 +139,9 @@ describe('certificates of our own making', () => {
     world.replica('bad', ahead);
     await world.pass(5 * MINUTE, 20);
     expect(inSecret('current.crt')).toBe(first);
-    expect(world.said.filter((line) => line.includes('promote'))).toEqual([]);
+    expect(world.caChanges().filter((line) => line.includes('promote'))).toEqual([]);
     // Not in a hot loop either.
-    expect(world.said.filter((line) => line.startsWith('bad prepare')).length).toBeLessThan(20);
+    expect(world.caChanges().filter((line) => line.startsWith('bad prepare')).length).toBeLessThan(20);
   });
 
   it("somebody else's Secret is left alone, and readiness says so", async () => {
@@ -158,7 +167,7 @@ describe('certificates of our own making', () => {
     world.secret = { state: 'present', version: '0', data, ours: true, asked: false };
     await world.pass(MINUTE);
     expect(inSecret('current.crt')).toBe(good);
-    expect(world.said.filter((line) => line.includes('restore'))).toEqual([
+    expect(world.caChanges().filter((line) => line.includes('restore'))).toEqual([
       'a restore: current: no PEM certificate in it',
     ]);
   });
@@ -194,28 +203,34 @@ describe('certificates of our own making', () => {
     expect(world.registration).toMatchObject({ bundles: [[expect.any(String), other.cert]] });
     world.inContact = true;
     await world.pass(HOUR, 3);
-    expect(world.said.filter((line) => line.includes('restore'))).toEqual(['a restore: the Secret was deleted']);
+    expect(world.caChanges().filter((line) => line.includes('restore'))).toEqual(['a restore: the Secret was deleted']);
     expect(world.registration).toMatchObject({ bundles: [[inSecret('current.crt')]] });
   });
 
-  it('goes on after any failure to write, in growing intervals, and says each', async () => {
+  it('goes on after any failure to write, in growing intervals, counts each, and says it once', async () => {
     world.refuse = new Error('the API server has a bad day');
     const replica = world.replica('a');
-    await world.pass(10 * MINUTE, 30);
-    const failures = world.said.filter((line) => line.startsWith('a error')).length;
-    expect(failures).toBeGreaterThan(5);
-    expect(failures).toBeLessThan(31);
+    const { of, messages } = world.recordings.get('a')!;
+    await world.pass(9 * MINUTE, 27);
+    expect(messages()).toEqual([UNWRITTEN]);
+    await world.pass(MINUTE, 3);
+    const failures = of('cluster.apiFailed');
+    expect(failures.length).toBeGreaterThan(5);
+    expect(failures.length).toBeLessThan(31);
+    expect(new Set(failures.map((failure) => failure.join(' ')))).toEqual(new Set(['certificates Error']));
     world.refuse = undefined;
     await world.pass(MINUTE);
     await replica.ready;
+    expect(messages()).toContain(`over: ${UNWRITTEN}`);
   });
 
   it('after close it does nothing more', async () => {
     const replica = world.replica('a');
     await replica.ready;
     await replica.close();
-    const said = world.said.length;
+    const { lines, counted } = world.recordings.get('a')!;
+    const before = [lines.length, counted.length];
     await world.pass(300 * DAY);
-    expect(world.said).toHaveLength(said);
+    expect([lines.length, counted.length]).toEqual(before);
   });
 });

@@ -2,6 +2,7 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import { createAuthority, type SigningCa } from '../../../src/certificates/authority.ts';
 import { type BundleKeeper, createBundleKeeper, type Registration } from '../../../src/certificates/trust-bundle.ts';
+import { type Recording, recordingReporter } from '../../support/recording-reporter.ts';
 
 const MINUTE = 60_000;
 const make = (): Promise<SigningCa> => createAuthority({ now: Date.now(), lifetimeMs: 3_600_000 });
@@ -12,10 +13,13 @@ describe('the caBundle is kept right', () => {
   let foreign: readonly SigningCa[];
   let seen: Registration;
   let written: (readonly (readonly string[] | undefined)[])[];
-  let said: string[];
+  let report: Recording;
   let now: number;
   let answer: 'written' | 'conflict' | Error;
   let keeper: BundleKeeper;
+
+  const contested = (): unknown[] =>
+    report.of('cluster.registrationWritten').filter(([result]) => result === 'contested');
 
   const carrying = (...bundles: readonly (readonly string[])[]): void => {
     seen = { state: 'present', version: '1', bundles };
@@ -26,7 +30,8 @@ describe('the caBundle is kept right', () => {
     foreign = await Promise.all(Array.from({ length: 12 }, make));
   });
   beforeEach(() => {
-    [written, said, now, answer] = [[], [], 0, 'written'];
+    [written, now, answer] = [[], 0, 'written'];
+    report = recordingReporter();
     seen = { state: 'unseen' };
     keeper = createBundleKeeper({
       bundle: {
@@ -44,11 +49,7 @@ describe('the caBundle is kept right', () => {
       clock: { monotonic: () => now },
       random: () => 1,
       pruneAfterMs: 10 * MINUTE,
-      hooks: {
-        onBundleWritten: ({ ours, others }) => said.push(`${ours}, ${others}`),
-        onContested: (times) => said.push(`contested ${times}`),
-        onError: ({ message }, waitMs) => said.push(`${message} ${waitMs}`),
-      },
+      reporter: report.reporter,
     });
   });
 
@@ -75,7 +76,13 @@ describe('the caBundle is kept right', () => {
     expect(written).toHaveLength(1);
     await keeper.keep([x], true);
     expect(written.slice(1)).toEqual([[[x.cert]]]);
-    expect(said).toEqual(['1, 1', '1, 1']);
+    const line = {
+      level: 'info',
+      message: 'the caBundle of our registration was written',
+      fields: { ours: 1, others: 1 },
+    };
+    expect(report.lines).toEqual([line, line]);
+    expect(report.of('cluster.registrationWritten')).toEqual([['written'], ['written']]);
   });
 
   it('a bundle stuffed with certificates is cut', async () => {
@@ -96,7 +103,14 @@ describe('the caBundle is kept right', () => {
     expect(written).toHaveLength(15);
     expect(waits.slice(0, 3)).toEqual([100, 200, 400]);
     expect(waits.at(-1)).toBe(5 * MINUTE);
-    expect(said.filter((line) => line.startsWith('contested'))).toEqual(['contested 5']);
+    expect(report.lines.filter(({ level }) => level === 'warn')).toEqual([
+      {
+        level: 'warn',
+        message: expect.stringMatching(/keeps overwriting the caBundle/) as string,
+        fields: { times: 5 },
+      },
+    ]);
+    expect(contested()).toHaveLength(1);
   });
 
   it('changes of our own are none', async () => {
@@ -105,24 +119,33 @@ describe('the caBundle is kept right', () => {
       await keeper.keep([ca], true);
     }
     expect(written).toHaveLength(12);
-    expect(said.filter((line) => line.startsWith('contested'))).toEqual([]);
+    expect(contested()).toEqual([]);
+    expect(report.messages('warn')).toEqual([]);
   });
 
   it('a conflict is left to whoever was faster', async () => {
     carrying([]);
     answer = 'conflict';
     await keeper.keep([x], true);
-    expect(said).toEqual([]);
+    expect([...report.lines, ...report.counted]).toEqual([]);
     expect(keeper.waitMs()).toBe(100);
   });
 
-  it('a failure is said, and waited after', async () => {
+  it('a failure is logged once and counted each time, and waited after', async () => {
     carrying([]);
     answer = new Error('forbidden');
     await keeper.keep([x], true);
+    expect(keeper.waitMs()).toBe(100);
     await keeper.keep([x], true);
     now = 100;
     await keeper.keep([x], true);
-    expect(said).toEqual(['forbidden 100', 'forbidden 200']);
+    expect(keeper.waitMs()).toBe(200);
+    const what = 'the registration cannot be written';
+    expect(report.lines).toEqual([{ level: 'warn', message: what, fields: { code: 'Error', error: 'forbidden' } }]);
+    expect(report.counted).toEqual(Array.from({ length: 2 }, () => ['cluster.apiFailed', 'certificates', 'Error']));
+    answer = 'written';
+    now = 300;
+    await keeper.keep([x], true);
+    expect(report.messages('info')).toContain(`over: ${what}`);
   });
 });

@@ -20,7 +20,7 @@ describe('what the API server trusts', () => {
   });
 
   it('says why it would refuse a certificate', async () => {
-    const trust = createTrust(() => 0);
+    const trust = createTrust({ monotonic: () => 0 });
     const { cert } = await signLeaf({ ca: x, names: NAMES, now, lifetimeMs: HOUR });
     const missing = 'the caBundle of the registration does not hold the CA of the certificate';
     const whyNot = (registration: Registration, at = now): string | undefined => {
@@ -40,7 +40,7 @@ describe('what the API server trusts', () => {
   });
 
   it('does not count a CA that is expired', async () => {
-    const trust = createTrust(() => 0);
+    const trust = createTrust({ monotonic: () => 0 });
     const { cert } = await signLeaf({ ca: { ...expired, notAfter: now + HOUR }, names: NAMES, now, lifetimeMs: HOUR });
     trust.look(carrying([expired.cert]));
     expect(trust.whyNot(cert, now)).toContain('does not hold the CA');
@@ -48,7 +48,7 @@ describe('what the API server trusts', () => {
 
   it('knows how long every entry has carried a CA without a break', () => {
     let time = 1000;
-    const trust = createTrust(() => time);
+    const trust = createTrust({ monotonic: () => time });
     const carried = (): number[] => [x, y].map(({ id }) => trust.carried(id));
     const at = (later: number, registration: Registration): number[] => {
       time += later;

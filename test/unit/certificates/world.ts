@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { type Lifetimes, type SelfManaged, selfManagedCertificates } from '../../../src/certificates/self-managed.ts';
 import type { CaStore, Stored } from '../../../src/certificates/shared-ca.ts';
 import type { Registration, TrustBundle } from '../../../src/certificates/trust-bundle.ts';
+import { type Recording, recordingReporter } from '../../support/recording-reporter.ts';
 
 const HOUR = 3_600_000;
 const LIFETIMES = { ca: 8760 * HOUR, leaf: 168 * HOUR, overlap: 120_000 };
@@ -19,9 +20,12 @@ export interface World {
   /** Milliseconds since the epoch. */
   date: number;
   monotonic: number;
-  readonly said: string[];
+  /** What each replica logged and counted, by its name. */
+  readonly recordings: Map<string, Recording>;
   /** Starts a replica; `ahead`: milliseconds that its clock is ahead of the others'. */
   replica(name: string, ahead?: number, lifetimes?: Partial<Lifetimes>): SelfManaged;
+  /** Returns the changes of the CA, replica by replica: `a create: there was none`. */
+  caChanges(): string[];
   /** Has every replica look again. */
   poke(): void;
   /** Lets time go by for clocks of both kinds, in steps, with time for every replica to act in each. */
@@ -93,8 +97,10 @@ export function createWorld(): World {
     refuse: undefined,
     date: Date.UTC(2026, 0, 1),
     monotonic: 0,
-    said: [],
+    recordings: new Map(),
     replica(name, ahead = 0, lifetimes = {}) {
+      const recording = recordingReporter(() => world.monotonic);
+      world.recordings.set(name, recording);
       const replica = selfManagedCertificates({
         store,
         bundle,
@@ -102,18 +108,17 @@ export function createWorld(): World {
         clock: { now: () => world.date + ahead, monotonic: () => world.monotonic },
         random: () => 0.5,
         lifetimes: { ...LIFETIMES, ...lifetimes },
-        hooks: {
-          onIssued: ({ reason }) => world.said.push(`${name} issued: ${reason}`),
-          onCaChange: ({ change, why }) => world.said.push(`${name} ${change}: ${why}`),
-          onProblem: (problem) => world.said.push(`${name} problem: ${problem}`),
-          onError: ({ message }) => world.said.push(`${name} error: ${message}`),
-          onBundleWritten: ({ ours, others }) => world.said.push(`${name} bundle: ${ours}, ${others}`),
-          onContested: () => world.said.push(`${name} contested`),
-        },
+        reporter: recording.reporter,
       });
       replicas.push(replica);
       return replica;
     },
+    caChanges: () =>
+      [...world.recordings].flatMap(([name, { lines }]) =>
+        lines
+          .filter(({ message }) => message === 'this replica has changed the shared CA')
+          .map(({ fields: { change, why } }) => `${name} ${String(change)}: ${String(why)}`),
+      ),
     poke: () => {
       for (const listener of listeners) listener();
     },

@@ -7,6 +7,7 @@ import { type ClusterFactsOptions, createClusterFacts, serversOfPods } from '../
 import { answersOverTcp, createPreflight } from '../../../src/cluster/dns-over-tcp.ts';
 import { policyConfig } from '../../../src/config/policy-config.ts';
 import { configSchema } from '../../../src/config/schema.ts';
+import { type RecordedLine, recordingReporter } from '../../support/recording-reporter.ts';
 import { facts as known, policy } from '../../support/policy.ts';
 import { type Asked, startSmallApi, status } from '../kubernetes/small-api.ts';
 
@@ -54,7 +55,7 @@ async function start(answers: Answers, setting: Setting = {}) {
   const api = await startSmallApi(answering(answers));
   closers.push(() => api.close());
   const config = configSchema.parse({ glibc: { tcpPreflight: setting.dnsPort !== undefined }, ...yaml });
-  const events: string[] = [];
+  const report = recordingReporter();
   const source = createClusterFacts({
     ...(setting.alone !== true && { client: api.client }),
     config,
@@ -62,15 +63,23 @@ async function start(answers: Answers, setting: Setting = {}) {
     own,
     times,
     dnsPort,
-    hooks: {
-      onChange: ({ facts, sources }) => events.push(`${facts.dns.join()} (${sources.dns}), cache ${facts.nodeLocal}`),
-      onUnreadable: (object, { code }) => events.push(`${object}: ${code}`),
-      onReadable: (object) => events.push(`${object}: readable`),
-      onDnsOverTcp: (answered, servers) => events.push(`tcp ${servers.join()}: ${answered}`),
-    },
+    reporter: report.reporter,
   });
   closers.push(() => source.close());
-  return { api, answers, source, events };
+  return { api, answers, source, report, events: () => report.lines.map(eventOf) };
+}
+
+const unread = (object: string): string => `the ${object} cannot be read; what was known of it stays`;
+
+/** A line of the log, cut to what the tests compare. */
+function eventOf({ message, fields }: RecordedLine): string {
+  const { dns, sources, nodeLocal, servers, answered, code } = fields as Record<string, string | string[]> & {
+    readonly sources: Record<string, string>;
+  };
+  if (message === 'the cluster DNS has changed')
+    return `${String(dns)} (${sources['dns']}), cache ${String(nodeLocal)}`;
+  if (message.startsWith('cluster DNS over TCP:')) return `tcp ${String(servers)}: ${String(answered)}`;
+  return code === undefined ? message : `${message}: ${String(code)}`;
 }
 
 describe('cluster facts', () => {
@@ -109,7 +118,7 @@ describe('cluster facts', () => {
       },
       nodeLocalDetail: 'it listens on 169.254.25.10; ready on 2 of 2 nodes',
     });
-    expect(events).toEqual(['10.96.0.10,fd00::a (service kube-system/kube-dns), cache ready']);
+    expect(events()).toEqual(['10.96.0.10,fd00::a (service kube-system/kube-dns), cache ready']);
     expect(new Set(api.asked.map(({ method, path }) => `${method} ${path}`))).toEqual(
       new Set([`GET ${SERVICE}`, `GET ${DAEMON_SET}`]),
     );
@@ -147,7 +156,7 @@ describe('cluster facts', () => {
   });
 
   it('follow the cluster: the cache comes, goes down, changes its mode', async () => {
-    const { source, answers, events } = await start({ [SERVICE]: service('10.96.0.10') });
+    const { source, answers, report, events } = await start({ [SERVICE]: service('10.96.0.10') });
     const state = () => source.current.facts.nodeLocal;
     await source.ready;
     expect(state()).toBe('absent');
@@ -159,12 +168,21 @@ describe('cluster facts', () => {
     await expect.poll(state).toBe('intercepting');
     answers[SERVICE] = service('10.96.0.11');
     await expect.poll(() => source.current.facts.dns).toEqual(['10.96.0.11']);
-    expect(events.map((event) => event.replace(' (service kube-system/kube-dns)', ''))).toEqual([
+    expect(events().map((event) => event.replace(' (service kube-system/kube-dns)', ''))).toEqual([
       '10.96.0.10, cache absent',
       '10.96.0.10, cache ready',
       '10.96.0.10, cache unready',
       '10.96.0.10, cache intercepting',
       '10.96.0.11, cache intercepting',
+    ]);
+    expect(report.of('cluster.factsChanged')).toHaveLength(5);
+    expect(report.of('cluster.nodeLocal').flat()).toEqual([
+      'unknown',
+      'absent',
+      'ready',
+      'unready',
+      'intercepting',
+      'intercepting',
     ]);
   });
 
@@ -196,19 +214,24 @@ describe('cluster facts', () => {
     const before = api.asked.length;
     await expect.poll(() => api.asked.length).toBeGreaterThan(before + 6);
     expect(source.current.facts).toMatchObject({ dns: ['10.96.0.99'], nodeLocal: 'ready' });
-    expect(events.slice(1).toSorted()).toEqual([
-      `daemonset kube-system/node-local-dns: ${code}`,
-      `service kube-system/kube-dns: ${code}`,
+    expect(events().slice(1).toSorted()).toEqual([
+      `${unread('daemonset kube-system/node-local-dns')}: ${code}`,
+      `${unread('service kube-system/kube-dns')}: ${code}`,
     ]);
     answers[SERVICE] = service('10.96.0.99');
-    await expect.poll(() => events.at(-1)).toBe('service kube-system/kube-dns: readable');
+    await expect.poll(() => events().at(-1)).toBe(`over: ${unread('service kube-system/kube-dns')}`);
   });
 
   it('one object that may not be read does not keep the other from being read', async () => {
-    const { source, events } = await start({ [SERVICE]: 403, [DAEMON_SET]: daemonSet('169.254.20.10') }, { own: OWN });
+    const { source, events, report } = await start(
+      { [SERVICE]: 403, [DAEMON_SET]: daemonSet('169.254.20.10') },
+      { own: OWN },
+    );
     await source.ready;
     expect(source.current.facts.nodeLocal).toBe('ready');
-    expect(events[0]).toBe('service kube-system/kube-dns: forbidden');
+    expect(events()[0]).toBe(`${unread('service kube-system/kube-dns')}: forbidden`);
+    expect(source.unread()).toMatchObject([{ object: 'service kube-system/kube-dns', error: { code: 'forbidden' } }]);
+    expect(report.of('cluster.apiFailed')[0]).toEqual(['facts', 'forbidden']);
   });
 
   it('an API that says nothing at the start holds nobody up, and is asked again soon', async () => {
@@ -230,7 +253,7 @@ describe('cluster facts', () => {
     await sleep(20);
     await source.close();
     await source.ready;
-    expect(events).toEqual([]);
+    expect(events()).toEqual([]);
   });
 });
 
@@ -258,7 +281,7 @@ async function dnsOverTcp(address = '127.0.0.1', port = 0) {
 describe('the preflight of use-vc', () => {
   it('asks the servers that Pods ask now, and holds new ones back until they have answered', async () => {
     const dns = await dnsOverTcp();
-    const { source, answers, events } = await start(
+    const { source, answers, report, events } = await start(
       { [SERVICE]: service('127.0.0.1') },
       {
         yaml: { cluster: { domain: 'cluster.local', nodeSearches: [] } },
@@ -268,13 +291,14 @@ describe('the preflight of use-vc', () => {
     );
     await source.ready;
     expect(source.current.facts).toMatchObject({ dns: ['127.0.0.1'], dnsOverTcp: true });
-    expect(events[0]).toBe('tcp 127.0.0.1: true');
+    expect(events()[0]).toBe('tcp 127.0.0.1: true');
+    expect(report.of('dnsOverTcp')).toEqual([[true]]);
 
     // Pods are redirected to it now, and nothing answers there over TCP.
     answers[DAEMON_SET] = daemonSet('127.0.0.2');
     await expect.poll(() => source.current.facts.nodeLocal).toBe('ready');
     expect(source.current.facts.dnsOverTcp).toBe(false);
-    expect(events.at(-2)).toBe('tcp 127.0.0.2,127.0.0.1: false');
+    expect(events().at(-2)).toBe('tcp 127.0.0.2,127.0.0.1: false');
 
     await dnsOverTcp('127.0.0.2', dns.port);
     await expect.poll(() => source.current.facts.dnsOverTcp).toBe(true);

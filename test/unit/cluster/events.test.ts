@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { createDecisionEvents, type DecisionEvents } from '../../../src/cluster/events.ts';
-import type { KubeError } from '../../../src/kubernetes/errors.ts';
 import type { Decision, ToldDecision } from '../../../src/policy/model.ts';
 import { createTokenBucket } from '../../../src/util/token-bucket.ts';
 import { decideFor } from '../../support/policy.ts';
+import { type Recording, recordingReporter } from '../../support/recording-reporter.ts';
 import { type Asked, type SmallApi, startSmallApi, status } from '../kubernetes/small-api.ts';
 
 const EVENTS = '/api/v1/namespaces/shop/events';
@@ -12,8 +12,7 @@ const SET = '/apis/apps/v1/namespaces/shop/replicasets/web-abc';
 
 let api: SmallApi;
 let events: DecisionEvents;
-let failures: KubeError[];
-let dropped: number;
+let report: Recording;
 let at: number;
 
 afterEach(async () => {
@@ -39,8 +38,7 @@ async function start(answers: Readonly<Record<string, (asked: Asked) => void>> =
     if (answer === undefined) asked.send(status(404, 'not found'), 404);
     else answer(asked);
   });
-  failures = [];
-  dropped = 0;
+  report = recordingReporter(() => at);
   at = 0;
   const clock = { now: () => Date.parse('2026-11-21T00:30:00Z') + at, monotonic: () => at };
   events = createDecisionEvents({
@@ -48,7 +46,7 @@ async function start(answers: Readonly<Record<string, (asked: Asked) => void>> =
     clock,
     pace: createTokenBucket({ perSecond: 1, burst, clock }),
     instance: 'replica-1',
-    hooks: { onFailed: (error) => failures.push(error), onDropped: () => (dropped += 1) },
+    reporter: report.reporter,
   });
 }
 
@@ -64,6 +62,9 @@ const written = (): Record<string, unknown>[] =>
   api.asked.filter(({ path }) => path === EVENTS).map(({ body }) => JSON.parse(body) as Record<string, unknown>);
 
 const names = (): unknown[] => written().map((event) => (event['metadata'] as { name?: unknown }).name);
+
+/** What came of each attempt, as it is counted. */
+const results = (): unknown[] => report.of('cluster.eventWritten').map(([result]) => result);
 
 const settle = async (count: number): Promise<void> => await expect.poll(() => written().length).toBe(count);
 const quiet = async (): Promise<void> => {
@@ -85,6 +86,7 @@ describe('Events on workloads', () => {
       message: expect.stringMatching(/^would apply retry to a Pod: musl ignores .* \(c0 musl\)$/) as string,
       reportingInstance: 'replica-1',
     });
+    await expect.poll(results).toEqual(['written']);
   });
 
   it.each<[string, Record<string, (asked: Asked) => void>]>([
@@ -136,7 +138,7 @@ describe('Events on workloads', () => {
     await start({}, 1);
     for (let index = 0; index < 150; index += 1) events.decided(told(ref('StatefulSet', `s-${index}`)));
     await settle(1);
-    expect(dropped).toBeGreaterThanOrEqual(48);
+    expect(results().filter((result) => result === 'dropped').length).toBeGreaterThanOrEqual(48);
     await events.close();
     expect(written()).toHaveLength(1);
   });
@@ -144,7 +146,11 @@ describe('Events on workloads', () => {
   it('that may not be written are not tried for five minutes', async () => {
     await start({ [EVENTS]: ({ send }) => send(status(403, 'cannot create events'), 403) });
     events.decided(told(ref('StatefulSet', 'a')));
-    await expect.poll(() => failures).toMatchObject([{ code: 'forbidden' }]);
+    await expect.poll(results).toEqual(['forbidden']);
+    expect(report.of('cluster.apiFailed')).toEqual([['events', 'forbidden']]);
+    expect(report.lines).toMatchObject([
+      { level: 'warn', message: 'Events on workloads cannot be written', fields: { code: 'forbidden' } },
+    ]);
     events.decided(told(ref('StatefulSet', 'b')));
     await quiet();
     expect(written()).toHaveLength(1);
@@ -158,7 +164,7 @@ describe('Events on workloads', () => {
     events.decided(told(ref('StatefulSet', 'a')));
     await settle(1);
     await quiet();
-    expect(failures).toEqual([]);
+    expect([...report.lines, ...report.counted]).toEqual([]);
   });
 
   it('of replicas on the same workload and hour have one name', async () => {
@@ -180,6 +186,6 @@ describe('Events on workloads', () => {
     await settle(1);
     await events.close();
     events.decided(told(ref('StatefulSet', 'b')));
-    expect(failures).toEqual([]);
+    expect([...report.lines, ...report.counted]).toEqual([]);
   });
 });

@@ -9,6 +9,7 @@ import { MODE_LABEL } from '../../../src/policy/scope.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { everyLine } from '../../support/every-line.ts';
 import { facts, policy } from '../../support/policy.ts';
+import { recordingReporter } from '../../support/recording-reporter.ts';
 import { fixture } from '../../support/reviews.ts';
 import { type Asked, isStream, startSmallApi, status } from '../kubernetes/small-api.ts';
 
@@ -44,6 +45,8 @@ const listed =
   ({ send }) =>
     send({ metadata: { resourceVersion: '5' }, items });
 
+const UNWATCHED = 'the namespaces cannot be watched; each new one is read by itself';
+
 async function start(
   { stream = unheardOf, list = listed(), watch = ({ open }) => open(), get = missing }: Answers,
   change: Partial<NamespacesOptions> = {},
@@ -56,18 +59,21 @@ async function start(
     else answers.list(asked);
   });
   closers.push(() => api.close());
-  const reads: string[] = [];
+  const report = recordingReporter();
   const clock = { time: 1_000_000, now: () => clock.time };
   const namespaces = createNamespaces({
     client: api.client,
     clock,
-    hooks: { onRead: (outcome) => reads.push(outcome) },
+    reporter: report.reporter,
     backoff: { first: 10, most: 100 },
     ...change,
   });
   closers.push(() => namespaces.close());
   const gets = (): string[] => api.asked.map(({ path }) => path).filter((path) => path !== '/api/v1/namespaces');
-  return { api, answers, namespaces, reads, clock, gets };
+  /** Codes of reads of one namespace that failed. */
+  const failedReads = (): unknown[] =>
+    report.of('cluster.apiFailed').flatMap(([use, code]) => (use === 'namespace' ? [code] : []));
+  return { api, answers, namespaces, report, failedReads, clock, gets };
 }
 
 describe('the copy', () => {
@@ -103,27 +109,25 @@ describe('the copy', () => {
   it('is looked into without a call, and tells which labels have changed', async () => {
     const told: string[] = [];
     let lists = 0;
-    const { namespaces, gets } = await start(
-      {
-        list: ({ send }) => {
-          lists += 1;
-          const items = lists === 1 ? [object('shop', 'enforce'), object('plain')] : [object('plain')];
-          send({ metadata: { resourceVersion: '5' }, items });
-        },
-        watch: ({ open, event, send }) => {
-          if (told.length > 2) {
-            send(status(410, 'too old'), 410);
-            return;
-          }
-          open();
-          event('MODIFIED', object('shop', 'enforce'));
-          event('MODIFIED', object('plain', 'audit'));
-          event('DELETED', object('plain', 'audit'));
-          event('ERROR', { code: 410 });
-        },
+    const { namespaces, gets } = await start({
+      list: ({ send }) => {
+        lists += 1;
+        const items = lists === 1 ? [object('shop', 'enforce'), object('plain')] : [object('plain')];
+        send({ metadata: { resourceVersion: '5' }, items });
       },
-      { hooks: { onChange: (name) => told.push(name) } },
-    );
+      watch: ({ open, event, send }) => {
+        if (told.length > 2) {
+          send(status(410, 'too old'), 410);
+          return;
+        }
+        open();
+        event('MODIFIED', object('shop', 'enforce'));
+        event('MODIFIED', object('plain', 'audit'));
+        event('DELETED', object('plain', 'audit'));
+        event('ERROR', { code: 410 });
+      },
+    });
+    namespaces.onChange((name) => told.push(name));
     await namespaces.ready;
     expect(told).toEqual(['shop', 'plain']);
     expect(namespaces.peek('shop')).toEqual({ name: 'shop', labels: { [MODE_LABEL]: 'enforce' } });
@@ -145,6 +149,17 @@ describe('the copy', () => {
     expect(namespaces.get('shop')).toEqual({ name: 'shop', labels: { [MODE_LABEL]: 'off' } });
   });
 
+  it('is waited for by nobody who may not have it, which is said and counted until it comes', async () => {
+    const { namespaces, answers, report } = await start({ list: forbidden });
+    await namespaces.settled;
+    expect(namespaces.synced).toBe(false);
+    await expect.poll(() => report.of('cluster.apiFailed').length).toBeGreaterThan(2);
+    expect(report.of('cluster.apiFailed')[0]).toEqual(['namespaces', 'forbidden']);
+    expect(report.messages()).toEqual([UNWATCHED]);
+    answers.list = listed();
+    await expect.poll(() => report.messages()).toEqual([UNWATCHED, `over: ${UNWATCHED}`]);
+  });
+
   it('is used on when the API server is gone', async () => {
     const { namespaces, api } = await start({ list: listed(object('shop', 'enforce')) });
     await namespaces.ready;
@@ -164,11 +179,11 @@ describe('a namespace that the copy does not have', () => {
     { title: 'we may not list', list: forbidden },
     { title: 'it is newer than the copy', list: listed(object('old')) },
   ])('is read by itself: $title', async ({ list }) => {
-    const { namespaces, gets, reads, api } = await start({ list, get: shop });
+    const { namespaces, gets, failedReads, api } = await start({ list, get: shop });
     await expect.poll(() => api.asked.length).toBeGreaterThan(0);
     await expect(namespaces.get('shop')).resolves.toEqual({ name: 'shop', labels: { [MODE_LABEL]: 'enforce' } });
     expect(gets()).toEqual(['/api/v1/namespaces/shop']);
-    expect(reads).toEqual(['found']);
+    expect(failedReads()).toEqual([]);
     const one = api.asked.find(({ path }) => path.endsWith('/shop'));
     expect(one?.headers.accept).toContain('PartialObjectMetadata;');
   });
@@ -199,7 +214,7 @@ describe('a namespace that the copy does not have', () => {
     { title: 'is not answered', get: silent, code: 'timeout' },
     { title: 'comes as something else', get: ({ send }: Asked) => send(null), code: 'malformed' },
   ])('that $title: asked again only a second later', async ({ get, code }) => {
-    const { namespaces, gets, clock, answers } = await start({ get }, { reads: { timeoutMs: 100 } });
+    const { namespaces, gets, failedReads, clock, answers } = await start({ get }, { reads: { timeoutMs: 100 } });
     await namespaces.ready;
     await expect(namespaces.get('shop')).rejects.toMatchObject({ code });
     answers.get = shop;
@@ -207,6 +222,7 @@ describe('a namespace that the copy does not have', () => {
     expect(gets()).toHaveLength(1);
     clock.time += 1001;
     await expect(namespaces.get('shop')).resolves.toMatchObject({ name: 'shop' });
+    expect(failedReads()).toEqual([code]);
   });
 
   it('that could not be read: asked again as soon as the API server is back', async () => {

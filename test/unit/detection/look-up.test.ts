@@ -2,7 +2,7 @@ import { getEventListeners } from 'node:events';
 
 import { describe, expect, it } from 'vitest';
 
-import type { DetectionEvent } from '../../../src/detection/detector.ts';
+import { recordingReporter } from '../../support/recording-reporter.ts';
 import { detectorFor, expectNothingUnhandled, FakeRegistry, noDeadline, request, sleep, within } from './support.ts';
 
 expectNothingUnhandled();
@@ -33,17 +33,12 @@ describe('one look-up', () => {
   it('gives every waiter of a shared look-up its whole cost, and counts it once for metrics', async () => {
     const registry = new FakeRegistry();
     registry.add('app', { delay: 10 });
-    const lookups: DetectionEvent[] = [];
-    const detections: DetectionEvent[] = [];
-    const hooks = {
-      onLookup: (event: DetectionEvent) => void lookups.push(event),
-      onDetection: (event: DetectionEvent) => void detections.push(event),
-    };
-    const detector = detectorFor(registry, { hooks });
+    const { reporter, of } = recordingReporter();
+    const detector = detectorFor(registry, { reporter });
     const answers = await Promise.all([1, 2, 3].map(() => detector.detect(request('app'), noDeadline)));
     expect(answers.map(({ meter }) => meter)).toEqual([1, 2, 3].map(() => ({ requests: 2, bytes: 1100 })));
-    expect(lookups).toEqual([{ from: 'registry', durationMs: expect.any(Number), requests: 2, bytes: 1100 }]);
-    expect(detections).toHaveLength(3);
+    expect(of('lookedUp')).toEqual([['none', expect.any(Number), 1100]]);
+    expect(of('detected')).toEqual([1, 2, 3].map(() => ['registry', 'none']));
   });
 
   it('is shared by Pods with the same command line and not by others', async () => {

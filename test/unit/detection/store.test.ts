@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { StoredVerdict, StoreQuery, VerdictStore } from '../../../src/detection/verdict-store.ts';
 import type { Verdict } from '../../../src/policy/verdict.ts';
+import { recordingReporter } from '../../support/recording-reporter.ts';
 import {
   amd64,
   detectorFor,
@@ -209,15 +210,15 @@ describe('a shared store', () => {
   it('that throws costs requests and no answer', async () => {
     const registry = new FakeRegistry();
     registry.add('app:1');
-    const errors: unknown[] = [];
+    const { reporter, messages } = recordingReporter();
     const down = (): never => {
       throw new Error('down');
     };
     const store = { declared: down, get: down, put: down, forget: down };
-    const detector = detectorFor(registry, { store, hooks: { onError: (error) => void errors.push(error) } });
+    const detector = detectorFor(registry, { store, reporter });
     expect((await detector.detect(request('app:1'), noDeadline)).from).toBe('registry');
     expect((await detector.detect(request('app:1'), noDeadline)).from).toBe('memory');
-    expect(errors.length).toBeGreaterThan(3);
+    expect(messages('error').length).toBeGreaterThan(3);
   });
 });
 

@@ -230,7 +230,7 @@ it.
 });
 
 const nowhere = (change: Partial<DoctorParts> = {}): DoctorParts =>
-  ({ noCluster: 'no cluster here', inside: false, given: {}, now: () => 0, ...change }) as DoctorParts;
+  ({ noCluster: 'no cluster here', inside: false, given: {}, clock: { now: () => 0 }, ...change }) as DoctorParts;
 
 describe('the command', () => {
   const openDoctor = async ({ config }: { config: DoctorParts['config'] }) => ({

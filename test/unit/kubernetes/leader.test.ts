@@ -4,8 +4,9 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 
 import type { KubeClient, KubeRequest } from '../../../src/kubernetes/client.ts';
 import { KubeError, type KubeErrorCode } from '../../../src/kubernetes/errors.ts';
-import { createLeader, type Leader, type LeaderHooks } from '../../../src/kubernetes/leader.ts';
+import { createLeader, type Leader } from '../../../src/kubernetes/leader.ts';
 import type { KubeObject } from '../../../src/kubernetes/objects.ts';
+import { recordingTrouble } from './recording-trouble.ts';
 
 /** Attempts follow each other in real time; what has run out is decided by clocks that tests turn. */
 const TIMING = { durationMs: 30_000, renewMs: 20_000, retryMs: 20 };
@@ -53,7 +54,7 @@ function leaseApi() {
 
 type Api = ReturnType<typeof leaseApi>;
 
-function replica(api: Api, identity: string, hooks: LeaderHooks = {}) {
+function replica(api: Api, identity: string, more: Pick<Parameters<typeof createLeader>[0], 'onStopped'> = {}) {
   const events: string[] = [];
   const state = { wall: 1_700_000_000_000, monotonic: 0 };
   const line: { failure?: KubeErrorCode; losesAnswers?: boolean; hangs?: boolean } = {};
@@ -74,14 +75,11 @@ function replica(api: Api, identity: string, hooks: LeaderHooks = {}) {
     identity,
     clock: { now: () => state.wall, monotonic: () => state.monotonic },
     timing: TIMING,
-    hooks: {
-      onStarted: () => events.push('started'),
-      onStopped: (why) => void events.push(`stopped: ${why}`),
-      onLeader: (name) => events.push(`leader ${name}`),
-      onLost: ({ code }) => events.push(`lost: ${code}`),
-      onRecovered: () => events.push('recovered'),
-      ...hooks,
-    },
+    onStarted: () => events.push('started'),
+    onStopped: (why) => void events.push(`stopped: ${why}`),
+    onLeader: (name) => events.push(`leader ${name}`),
+    trouble: recordingTrouble(events),
+    ...more,
   });
   open.push(leader);
   const advance = (ms: number): void => {
@@ -180,13 +178,13 @@ describe('a leader stops', () => {
     const a = replica(api, 'a');
     await leads(a);
     a.line.failure = 'unreachable';
-    await expectSoon(() => a.events).toContain('lost: unreachable');
+    await expectSoon(() => a.events).toContain('lost unreachable');
     a.advance(19_999);
     expect(a.leader.isLeader()).toBe(true);
     a.advance(1);
     expect(a.leader.isLeader()).toBe(false);
     await expectSoon(() => a.events).toContain('stopped: the Lease was not renewed in time');
-    expect(a.events.filter((event) => event.startsWith('lost'))).toEqual(['lost: unreachable']);
+    expect(a.events.filter((event) => event.startsWith('lost'))).toEqual(['lost unreachable']);
     delete a.line.failure;
     await leads(a);
     expect(a.events.slice(-2)).toEqual(['recovered', 'started']);
@@ -273,7 +271,7 @@ describe('a leader goes on', () => {
     await callsOf(api, 'a', 4);
     a.line.losesAnswers = false;
     await expectSoon(() => a.events).toContain('recovered');
-    expect([a.leader.isLeader(), a.events]).toEqual([true, ['started', 'lost: timeout', 'recovered']]);
+    expect([a.leader.isLeader(), a.events]).toEqual([true, ['started', 'lost timeout', 'recovered']]);
   });
 });
 
@@ -285,10 +283,10 @@ describe('nobody leads', () => {
       const a = replica(api, 'a');
       a.line.failure = code;
       await callsOf(api, 'a', 4);
-      expect([a.leader.isLeader(), a.events]).toEqual([false, [`lost: ${code}`]]);
+      expect([a.leader.isLeader(), a.events]).toEqual([false, [`lost ${code}`]]);
       delete a.line.failure;
       await leads(a);
-      expect(a.events).toEqual([`lost: ${code}`, 'recovered', 'started']);
+      expect(a.events).toEqual([`lost ${code}`, 'recovered', 'started']);
     },
   );
 });

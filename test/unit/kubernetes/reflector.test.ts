@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { createReflector, type ReflectorOptions } from '../../../src/kubernetes/reflector.ts';
+import { recordingTrouble } from './recording-trouble.ts';
 import { type Asked, listOf, type SmallApi, startSmallApi, status } from './small-api.ts';
 
 const closers: (() => unknown)[] = [];
@@ -37,12 +38,9 @@ function reflect(api: SmallApi, change: Partial<ReflectorOptions<string>> = {}) 
     path: '/api/v1/namespaces',
     keep: ({ metadata }) => metadata.resourceVersion ?? '',
     onChange: (key, now, before) => events.push(`${key}: ${before ?? '-'} -> ${now ?? '-'}`),
-    hooks: {
-      onError: ({ code }) => events.push(`error ${code}`),
-      onLost: ({ code }) => events.push(`lost ${code}`),
-      onRecovered: () => events.push('recovered'),
-      onSynced: (items) => events.push(`synced ${items}`),
-    },
+    trouble: recordingTrouble(events),
+    onError: ({ code }) => events.push(`error ${code}`),
+    onSynced: (items) => events.push(`synced ${items}`),
     clock: { now: () => Date.now() },
     backoff: { first: 10, most: 100 },
     ...change,
@@ -286,7 +284,7 @@ describe('nothing runs hot', () => {
       },
     });
     const waits: number[] = [];
-    reflect(api, { backoff: { first: 40, most: 10_000 }, hooks: { onError: (_, wait) => waits.push(wait) } });
+    reflect(api, { backoff: { first: 40, most: 10_000 }, onError: (_, wait) => waits.push(wait) });
     await expect.poll(() => times.length, { timeout: 15_000 }).toBeGreaterThanOrEqual(7);
     for (const [index, wait] of waits.slice(0, 5).entries()) {
       expect(wait).toBeGreaterThanOrEqual(20 * 2 ** index);

@@ -32,7 +32,8 @@ async function follow(stream: (asked: Asked) => void) {
     streamed: true,
     keep: ({ metadata }) => (metadata.resourceVersion === 'hidden' ? undefined : metadata.resourceVersion),
     onChange: (key, now, before) => events.push(`${key}: ${before ?? '-'} -> ${now ?? '-'}`),
-    hooks: { onError: ({ code }) => events.push(`error ${code}`), onSynced: (items) => events.push(`synced ${items}`) },
+    onError: ({ code }) => events.push(`error ${code}`),
+    onSynced: (items) => events.push(`synced ${items}`),
     clock: { now: () => Date.now() },
     backoff: { first: 10, most: 100 },
   });

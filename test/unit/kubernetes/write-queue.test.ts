@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import type { KubeRequest } from '../../../src/kubernetes/client.ts';
 import { KubeError, type KubeErrorCode } from '../../../src/kubernetes/errors.ts';
 import { createWriteQueue, type WriteQueueOptions } from '../../../src/kubernetes/write-queue.ts';
+import { recordingTrouble } from './recording-trouble.ts';
 
 const free = { wait: () => 0, take: () => {}, giveBack: () => {} };
 
@@ -12,6 +13,7 @@ const free = { wait: () => 0, take: () => {}, giveBack: () => {} };
 function queueWith(change: Partial<WriteQueueOptions> = {}) {
   const sent: string[] = [];
   const told: string[] = [];
+  const counted: string[] = [];
   const api: { fails?: KubeErrorCode; hangs?: boolean; slow?: boolean } = {};
   const request = async <T>({ path, signal }: KubeRequest): Promise<T> => {
     sent.push(path);
@@ -31,17 +33,13 @@ function queueWith(change: Partial<WriteQueueOptions> = {}) {
     most: 3,
     settles: new Set(['conflict']),
     backoff: { first: 10, most: 20 },
-    hooks: {
-      onWritten: (name) => void told.push(`written ${name}`),
-      onRefused: (name, { code }) => void told.push(`refused ${name} ${code}`),
-      onLost: ({ code }) => void told.push(`lost ${code}`),
-      onRecovered: () => void told.push('recovered'),
-      onDropped: (name) => void told.push(`dropped ${name}`),
-    },
+    trouble: recordingTrouble(told),
+    onRefused: (name, { code }) => void told.push(`refused ${name} ${code}`),
+    count: (result) => void counted.push(result),
     ...change,
   });
   const add = (name: string, path = name): void => queue.add(name, () => ({ path }));
-  return { queue, api, sent, told, add };
+  return { queue, api, sent, told, counted, add };
 }
 
 describe('writes', () => {
@@ -86,34 +84,39 @@ describe('writes', () => {
   });
 
   it('give way to newer ones where too many wait', async () => {
-    const { add, told, queue } = queueWith({ ready: new Promise(() => undefined) });
+    const { add, sent, counted, queue } = queueWith({ ready: new Promise(() => undefined) });
     for (const name of ['a', 'b', 'c', 'd', 'e']) add(name);
-    expect([told, queue.waiting]).toEqual([['dropped a', 'dropped b'], 3]);
-    await queue.close(0);
+    expect([counted, queue.waiting]).toEqual([['dropped', 'dropped'], 3]);
+    await queue.close(1000);
+    expect(sent).toEqual(['c', 'd', 'e']);
   });
 
   it('that are refused are over, the others go on', async () => {
-    const { add, api, told } = queueWith();
+    const { add, api, told, counted, sent } = queueWith();
     api.fails = 'conflict';
     add('a');
     await expect.poll(() => told).toEqual(['refused a conflict']);
     delete api.fails;
     add('b');
-    await expect.poll(() => told).toEqual(['refused a conflict', 'written b']);
+    await expect.poll(() => counted).toEqual(['conflict', 'written']);
+    expect([told, sent]).toEqual([['refused a conflict'], ['a', 'b']]);
   });
 
   it.each<KubeErrorCode>(['forbidden', 'unreachable', 'timeout', 'server', 'throttled', 'not-found', 'malformed'])(
-    'that fail for everyone (%s) are tried again, which is told once',
+    'that fail for everyone (%s) are tried again, which is told once and counted each time',
     async (code) => {
-      const { add, api, told, sent } = queueWith();
+      const { add, api, told, counted, sent } = queueWith();
       api.fails = code;
       add('a');
       add('b');
       await expect.poll(() => sent.length).toBeGreaterThan(4);
       expect(told).toEqual([`lost ${code}`]);
       delete api.fails;
-      await expect.poll(() => told.toSorted()).toEqual([`lost ${code}`, 'recovered', 'written a', 'written b']);
-      expect(told[1]).toBe('recovered');
+      const failed = counted.length;
+      await expect.poll(() => counted.slice(failed)).toEqual(['written', 'written']);
+      expect(counted.slice(0, failed)).toEqual(counted.slice(0, failed).map(() => code));
+      expect(sent.slice(failed).toSorted()).toEqual(['a', 'b']);
+      expect(told).toEqual([`lost ${code}`, 'recovered']);
     },
   );
 
@@ -150,11 +153,11 @@ describe('the end', () => {
   });
 
   it('does not wait for an API that hangs', async () => {
-    const { add, api, told, queue } = queueWith();
+    const { add, api, told, counted, queue } = queueWith();
     api.hangs = true;
     add('a');
     add('b');
     await queue.close(30);
-    expect(told).toEqual([]);
+    expect([told, counted]).toEqual([[], []]);
   });
 });

@@ -10,7 +10,7 @@ let say: LimitedLines;
 beforeEach(() => {
   lines = [];
   clock = manualClock();
-  say = createLimitedLines((message, fields) => lines.push([message, fields]), clock.monotonic);
+  say = createLimitedLines((message, fields) => lines.push([message, fields]), clock);
 });
 
 describe('limited lines', () => {

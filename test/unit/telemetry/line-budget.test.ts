@@ -12,7 +12,7 @@ function budgeted(level = 'info') {
   const log = createLineLog(createLog({ level, format: 'json', destination }), {
     perSecond: 10,
     burst: 50,
-    monotonic: clock.monotonic,
+    clock,
     onLeftOut: () => void (leftOut += 1),
   });
   return { clock, lines, log, leftOut: () => leftOut };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { backoffMs, pause } from '../../../src/util/abort.ts';
+import { backoffMs, beforeAbort, doublingMs, pause, sleep } from '../../../src/util/abort.ts';
 
 describe('a pause', () => {
   it('ends when its time is over', async () => {
@@ -15,7 +15,42 @@ describe('a pause', () => {
   });
 });
 
+describe('a sleep', () => {
+  it("ends when its time is over, or rejects with the signal's reason", async () => {
+    await expect(sleep(1, new AbortController().signal)).resolves.toBeUndefined();
+    await expect(sleep(10_000, AbortSignal.abort(new Error('over')))).rejects.toThrow('over');
+    await expect(sleep(10_000, AbortSignal.timeout(5))).rejects.toThrow('timeout');
+  });
+});
+
+describe('a promise until a signal aborts', () => {
+  const never = new Promise<string>(() => {});
+  it.each<[string, Promise<string>, () => AbortSignal, string | undefined]>([
+    ['settles in time', Promise.resolve('done'), () => new AbortController().signal, 'done'],
+    ['does not settle', never, () => AbortSignal.timeout(1), undefined],
+    ['comes too late', Promise.resolve('done'), () => AbortSignal.abort(), undefined],
+  ])('%s', async (_, promise, signal, expected) => {
+    await expect(beforeAbort(promise, signal())).resolves.toBe(expected);
+  });
+
+  it('rejects as the promise does', async () => {
+    const { signal } = new AbortController();
+    await expect(beforeAbort(Promise.reject(new Error('broken')), signal)).rejects.toThrow('broken');
+  });
+});
+
 describe('the wait between attempts', () => {
+  it.each([
+    [0, 100],
+    [1, 200],
+    [4, 1000],
+    [10_000, 1000],
+  ])('after %d failures: %d ms', (failures, expected) => {
+    expect(doublingMs({ first: 100, most: 1000 }, failures)).toBe(expected);
+    expect(backoffMs({ first: 100, most: 1000 }, failures, () => 1)).toBe(expected);
+    expect(backoffMs({ first: 100, most: 1000 }, failures, () => 0)).toBe(expected / 2);
+  });
+
   it.each([
     [0, 50, 100],
     [1, 100, 200],

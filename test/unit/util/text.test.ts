@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { printable } from '../../../src/util/text.ts';
+import { compareTexts, counted, messageOf, printable, shellWord } from '../../../src/util/text.ts';
 
 describe("somebody else's text", () => {
   it.each<[string, string, string]>([
@@ -40,5 +40,40 @@ describe("somebody else's text", () => {
         expect(printable(shown)).toBe(shown);
       }),
     );
+  });
+});
+
+describe('the message of what was thrown', () => {
+  it.each<[string, unknown, string]>([
+    ['an error', new TypeError('no such file'), 'no such file'],
+    ['an error without a message', new AggregateError([new Error('refused')]), 'AggregateError'],
+    ['a text', 'gone', 'gone'],
+    ['nothing', undefined, 'undefined'],
+  ])('%s', (_, thrown, expected) => {
+    expect(messageOf(thrown)).toBe(expected);
+  });
+});
+
+describe('texts', () => {
+  it.each([
+    [0, '0 Pods'],
+    [1, '1 Pod'],
+    [2, '2 Pods'],
+  ])('%d is counted as %s', (count, expected) => {
+    expect(counted(count, 'Pod')).toBe(expected);
+  });
+
+  it.each([
+    ['kube-system', 'kube-system'],
+    ['two words', "'two words'"],
+    ["it's", String.raw`'it'\''s'`],
+    ['', "''"],
+  ])('%j is %s as a word of a shell', (text, expected) => {
+    expect(shellWord(text)).toBe(expected);
+  });
+
+  it('are compared one after the other, by code units', () => {
+    const lists = [['b'], ['a', 'é'], ['a'], ['a', 'z'], ['B']];
+    expect(lists.toSorted(compareTexts)).toEqual([['B'], ['a'], ['a', 'z'], ['a', 'é'], ['b']]);
   });
 });

@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { ImageDetector, ImageDetectorOptions } from '../../../src/detection/image-detector.ts';
+import { systemClock } from '../../../src/util/clock.ts';
 import type { WarmUpLogin, WarmUpOffer } from '../../../src/warm-up/backlog.ts';
 import { createWarmUpQueue, type WarmUpQueue } from '../../../src/warm-up/queue.ts';
 import type { WarmUpLimits, WarmUpQueueOptions } from '../../../src/warm-up/turn.ts';
+import { type RecordedLine, recordingReporter } from '../../support/recording-reporter.ts';
 import { amd64, detectorFor, FakeRegistry, login, minute, request, sourceError, within } from '../detection/support.ts';
-
-const clock = { now: () => Date.now(), monotonic: () => performance.now() };
 
 const open: { queue: WarmUpQueue; detector: ImageDetector }[] = [];
 beforeEach(() => {
@@ -25,25 +25,36 @@ interface Given {
   readonly detection?: Partial<ImageDetectorOptions>;
 }
 
+/** What the log says of an image or a registry. */
+function toldIn({ message, fields }: RecordedLine): string {
+  const { image, from, failure, registry, ms, code } = fields as Record<string, string>;
+  switch (message) {
+    case 'looked up ahead':
+      return `${image} ${failure ?? from}`;
+    case 'no room to look an image up ahead: its first Pod will':
+      return `${image} dropped`;
+    case 'a registry is left alone by warm-up for a while':
+      return `${registry} paused ${Number(ms) / 1000} s: ${code}`;
+    default:
+      return message;
+  }
+}
+
 function setUp({ limits = {}, options = {}, detection = {} }: Given = {}) {
   const registry = new FakeRegistry();
   const detector = detectorFor(registry, detection);
   const lookups = (): number => detector.stats().underWay + detector.stats().queued;
-  const events: string[] = [];
+  const { reporter, lines, of } = recordingReporter();
   const queue = createWarmUpQueue({
     detector,
     lookups,
     limits: { hourly: {}, ...limits },
-    clock,
-    hooks: {
-      onLookup: ({ reference, from, failure }) => events.push(`${reference} ${failure ?? from}`),
-      onDropped: (reference) => events.push(`${reference} dropped`),
-      onPaused: (host, ms, code) => events.push(`${host} paused ${ms / 1000} s: ${code}`),
-    },
+    clock: systemClock,
+    reporter,
     ...options,
   });
   open.push({ queue, detector });
-  return { registry, detector, queue, events };
+  return { registry, detector, queue, events: () => lines.map(toldIn), of };
 }
 
 const offer = (reference: string, more: Partial<WarmUpOffer> = {}): WarmUpOffer => ({
@@ -217,8 +228,8 @@ describe('what fails', () => {
       expect(queue.stats()).toMatchObject({ pausedHosts: 1, waiting: 2 });
       await seconds(3600);
       expect(registry.manifestsOf).toContain('quay.io/a/two:1');
-      expect(events.filter((event) => event.startsWith('quay.io paused')).length).toBe(5);
-      expect(events).toContain(`quay.io paused 60 s: ${code}`);
+      expect(events().filter((event) => event.startsWith('quay.io paused')).length).toBe(5);
+      expect(events()).toContain(`quay.io paused 60 s: ${code}`);
       expect(queue.stats()).toMatchObject({
         failed: 1,
         found: 2,
@@ -249,10 +260,10 @@ describe('what fails', () => {
     queue.offer(offer('private', { login: loginOf('a', 'wrong') }));
     queue.offer(offer('private', { login: loginOf('b', 'right') }));
     await seconds(5);
-    expect(events).toEqual(['private unauthorized', 'private registry']);
+    expect(events()).toEqual(['private unauthorized', 'private registry']);
     queue.offer(offer('private', { login: loginOf('c', 'wrong') }));
     await seconds(5);
-    expect(events.length).toBe(2);
+    expect(events().length).toBe(2);
   });
 
   it('for want of a login is tried when a workload with another one comes', async () => {
@@ -262,10 +273,10 @@ describe('what fails', () => {
     await seconds(5);
     queue.offer(offer('private', { login: loginOf('a', 'wrong') }));
     await seconds(5);
-    expect(events).toEqual(['private unauthorized']);
+    expect(events()).toEqual(['private unauthorized']);
     queue.offer(offer('private', { login: loginOf('b', 'right') }));
     await seconds(5);
-    expect(events).toEqual(['private unauthorized', 'private registry']);
+    expect(events()).toEqual(['private unauthorized', 'private registry']);
   });
 
   it('to give its logins is looked up as anybody', async () => {
@@ -281,7 +292,7 @@ describe('what fails', () => {
     const { registry, queue, events } = setUp({ limits: { lookupMs: 20 }, detection: { backgroundMs: 50 } });
     registry.add('app', { delay: 60_000 });
     queue.offer(offer('app'));
-    await expect.poll(() => events).toEqual(['app deadline', 'docker.io paused 60 s: deadline']);
+    await expect.poll(events).toEqual(['app deadline', 'docker.io paused 60 s: deadline']);
     expect(queue.stats()).toMatchObject({ waiting: 1, running: 0, pausedHosts: 1 });
   });
 
@@ -296,19 +307,21 @@ describe('what fails', () => {
     queue.offer(offer('app'));
     await seconds(20);
     await pod;
-    expect(events).toEqual(['app shed', 'app registry']);
+    expect(events()).toEqual(['app shed', 'app registry']);
   });
 });
 
 describe('bounds', () => {
-  it('what there is no room for is dropped and counted', async () => {
-    const { registry, queue, events } = setUp({ limits: { items: 3 } });
+  it('what there is no room for is dropped, counted each time and told once', async () => {
+    const { registry, queue, events, of } = setUp({ limits: { items: 3 } });
     for (let id = 0; id < 5; id += 1) {
       registry.add(`app-${id}`);
       queue.offer(offer(`app-${id}`));
     }
-    expect(events).toEqual(['app-3 dropped', 'app-4 dropped']);
+    expect(of('cluster.warmedUp')).toEqual([['dropped'], ['dropped']]);
+    expect(events()).toEqual(['app-3 dropped']);
     await seconds(5);
+    expect(events().slice(1)).toEqual(['app-0 registry', 'app-1 registry', 'app-2 registry']);
     expect(queue.stats()).toMatchObject({ found: 3, dropped: 2 });
     queue.offer(offer('app-4'));
     await seconds(5);

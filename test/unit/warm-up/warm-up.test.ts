@@ -2,8 +2,10 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import type { ImageDetector } from '../../../src/detection/image-detector.ts';
 import { MODE_LABEL } from '../../../src/policy/scope.ts';
+import { systemClock } from '../../../src/util/clock.ts';
 import { createWarmUp, type WarmUp, type WarmUpOptions } from '../../../src/warm-up/warm-up.ts';
 import { facts, policy } from '../../support/policy.ts';
+import { type RecordedLine, recordingReporter } from '../../support/recording-reporter.ts';
 import { amd64, detectorFor, FakeRegistry } from '../detection/support.ts';
 import { CRON_JOBS, deployment, DEPLOYMENTS, workloadApi } from './workload-support.ts';
 
@@ -17,12 +19,24 @@ afterEach(async () => {
   await Promise.all(open.splice(0).flatMap(({ warmUp, detector }) => [warmUp.stop(), detector.close()]));
 });
 
+const UNWATCHED = /^(over: )?workloads of kind (.+) cannot be watched: their images are not looked up ahead$/;
+
+/** What the log says of an image or a kind of workloads. */
+function toldIn({ message, fields }: RecordedLine): string {
+  const { image, kind, code } = fields as Record<string, string>;
+  if (message === 'looked up ahead') return `${image}`;
+  if (message === 'the API server has no such workloads (yet)') return `${kind} not-found`;
+  const [, over, unwatched] = UNWATCHED.exec(message) ?? [];
+  if (unwatched === undefined) return message;
+  return over === undefined ? `${unwatched} ${code}` : `${unwatched} watched`;
+}
+
 function setUp(more: Partial<WarmUpOptions> = {}) {
   const api = workloadApi();
   const registry = new FakeRegistry();
   const detector = detectorFor(registry);
   const modes = new Map<string, string | undefined>([['shop', 'enforce']]);
-  const events: string[] = [];
+  const { reporter, lines, of } = recordingReporter();
   for (const name of ['one', 'two', 'three']) registry.add(name);
   const warmUp = createWarmUp({
     client: api.client,
@@ -40,17 +54,13 @@ function setUp(more: Partial<WarmUpOptions> = {}) {
     detector,
     lookups: () => 0,
     limits: { hourly: {}, perSecond: 1000, burst: 1000 },
-    clock: { now: () => Date.now(), monotonic: () => performance.now() },
-    hooks: {
-      onLookup: ({ reference }) => events.push(reference),
-      onLost: (kind, code) => events.push(`${kind} ${code}`),
-      onWatching: (kind) => events.push(`${kind} watched`),
-    },
+    clock: systemClock,
+    reporter,
     backoff: { first: 20, most: 50 },
     ...more,
   });
   open.push({ warmUp, detector });
-  return { api, registry, modes, warmUp, events };
+  return { api, registry, modes, warmUp, events: () => lines.map(toldIn), of };
 }
 
 /** Until the queue has had nothing to do for a while. */
@@ -68,11 +78,11 @@ describe('a workload in scope', () => {
     const { api, warmUp, events } = setUp();
     api.change(DEPLOYMENTS, 'ADDED', deployment('a', 'one'));
     warmUp.start();
-    await expectSoon(() => events).toEqual(['one']);
+    await expectSoon(events).toEqual(['one']);
     api.change(DEPLOYMENTS, 'ADDED', deployment('b', 'two'));
-    await expectSoon(() => events).toEqual(['one', 'two']);
+    await expectSoon(events).toEqual(['one', 'two']);
     api.change(DEPLOYMENTS, 'MODIFIED', deployment('b', 'three'));
-    await expectSoon(() => events).toEqual(['one', 'two', 'three']);
+    await expectSoon(events).toEqual(['one', 'two', 'three']);
     await idle(warmUp);
     expect(warmUp.stats()).toMatchObject({ workloads: 2, found: 3 });
   });
@@ -82,7 +92,7 @@ describe('a workload in scope', () => {
     const { spec } = deployment('', 'two');
     api.change(CRON_JOBS, 'ADDED', deployment('a', '', { spec: { jobTemplate: { spec } } }));
     warmUp.start();
-    await expectSoon(() => events).toEqual(['two']);
+    await expectSoon(events).toEqual(['two']);
   });
 
   it('is not looked at again for a new status, nor kept once it is gone', async () => {
@@ -97,13 +107,13 @@ describe('a workload in scope', () => {
     const { api, warmUp, events } = setUp({ namespaces });
     warmUp.start();
     api.change(DEPLOYMENTS, 'ADDED', deployment('a', 'one'));
-    await expectSoon(() => events).toEqual(['one']);
+    await expectSoon(events).toEqual(['one']);
     const before = peeks;
     for (let replicas = 0; replicas < 20; replicas += 1) {
       api.change(DEPLOYMENTS, 'MODIFIED', deployment('a', 'one', { status: { replicas } }));
     }
     api.change(DEPLOYMENTS, 'ADDED', deployment('b', 'two'));
-    await expectSoon(() => events).toEqual(['one', 'two']);
+    await expectSoon(events).toEqual(['one', 'two']);
     expect(peeks - before).toBe(1);
     api.change(DEPLOYMENTS, 'DELETED', deployment('a', 'one'));
     await expectSoon(() => warmUp.stats()?.workloads).toBe(1);
@@ -122,9 +132,12 @@ describe('a workload in scope', () => {
     api.change(DEPLOYMENTS, type, deployment('b', image));
     await expectSoon(() => warmUp.stats()).toMatchObject(type === 'DELETED' ? { workloads: 1 } : { waiting: 3 });
     leads = true;
-    await expectSoon(() => events.length).toBe(type === 'DELETED' ? 1 : 2);
+    await expectSoon(() => events().length).toBe(type === 'DELETED' ? 1 : 2);
     await idle(warmUp);
-    expect([events, warmUp.stats()]).toMatchObject([type === 'DELETED' ? ['one'] : ['one', 'three'], { forgotten: 1 }]);
+    expect([events(), warmUp.stats()]).toMatchObject([
+      type === 'DELETED' ? ['one'] : ['one', 'three'],
+      { forgotten: 1 },
+    ]);
   });
 
   it('is looked up while the list of the others is still coming, and not twice where that fails', async () => {
@@ -135,14 +148,14 @@ describe('a workload in scope', () => {
     }
     api.failures.set(`${DEPLOYMENTS} page 2`, 'server');
     warmUp.start();
-    await expectSoon(() => events.filter((event) => event.startsWith('app-')).length).toBe(100);
+    await expectSoon(() => events().filter((event) => event.startsWith('app-')).length).toBe(100);
     expect(warmUp.stats()).toMatchObject({ unsynced: 1, workloads: 0, forgotten: 0 });
     await expectSoon(() => api.calls.filter((path) => path === DEPLOYMENTS).length).toBeGreaterThan(5);
     api.failures.clear();
     await expectSoon(() => warmUp.stats()?.workloads).toBe(250);
     await idle(warmUp);
     expect(warmUp.stats()).toMatchObject({ found: 250, known: 0, forgotten: 0 });
-    expect(events.filter((event) => event.startsWith('app-')).length).toBe(250);
+    expect(events().filter((event) => event.startsWith('app-')).length).toBe(250);
   });
 });
 
@@ -161,10 +174,10 @@ describe('a namespace that comes into scope', () => {
     await idle(warmUp);
     warmUp.namespaceChanged('shop');
     await idle(warmUp);
-    expect(events).toEqual([]);
+    expect(events()).toEqual([]);
     modes.set('shop', 'audit');
     warmUp.namespaceChanged('shop');
-    await expectSoon(() => events).toEqual(['one', 'two']);
+    await expectSoon(events).toEqual(['one', 'two']);
     expect(api.calls).toContain('/apis/apps/v1/namespaces/shop/deployments');
   });
 
@@ -172,7 +185,7 @@ describe('a namespace that comes into scope', () => {
     const { api, modes, warmUp, events } = setUp();
     warmUp.start();
     api.change(DEPLOYMENTS, 'ADDED', deployment('a', 'one'));
-    await expectSoon(() => events).toEqual(['one']);
+    await expectSoon(events).toEqual(['one']);
     for (const mode of ['audit', 'off', 'enforce']) {
       modes.set('shop', mode);
       warmUp.namespaceChanged('shop');
@@ -190,7 +203,7 @@ describe('a namespace that comes into scope', () => {
     await expectSoon(() => warmUp.stats()?.workloads).toBe(1);
     modes.set('shop', 'enforce');
     warmUp.namespaceChanged('shop');
-    await expectSoon(() => events).toEqual(['one']);
+    await expectSoon(events).toEqual(['one']);
   });
 
   it('is tried without the kinds that may not be listed', async () => {
@@ -203,7 +216,7 @@ describe('a namespace that comes into scope', () => {
     api.failures.set('/apis/apps/v1/namespaces/shop/daemonsets', 'not-found');
     modes.set('shop', 'enforce');
     warmUp.namespaceChanged('shop');
-    await expectSoon(() => events).toEqual(['one']);
+    await expectSoon(events).toEqual(['one']);
     await expectSoon(() => api.calls).toContain('/apis/batch/v1/namespaces/shop/jobs');
   });
 });
@@ -214,17 +227,19 @@ describe('a kind that cannot be watched', () => {
     async (code) => {
       const path = '/apis/argoproj.io/v1alpha1/rollouts';
       const kind = { group: 'argoproj.io', version: 'v1alpha1', plural: 'rollouts', template: 'spec.template' };
-      const { api, warmUp, events } = setUp({ extraKinds: [kind] });
+      const { api, warmUp, events, of } = setUp({ extraKinds: [kind] });
       api.failures.set(path, code);
       api.change(path, 'ADDED', deployment('r', 'two'));
       api.change(DEPLOYMENTS, 'ADDED', deployment('a', 'one'));
       warmUp.start();
       await expectSoon(() => api.calls.filter((call) => call === path).length).toBeGreaterThan(3);
-      expect(events.toSorted()).toEqual([`argoproj.io/rollouts ${code}`, 'one']);
+      expect(events().toSorted()).toEqual([`argoproj.io/rollouts ${code}`, 'one']);
+      expect(of('cluster.apiFailed')).toEqual([['workloads', code]]);
       api.failures.clear();
-      await expectSoon(() => events).toContain('two');
-      await expectSoon(() => events).toContain('argoproj.io/rollouts watched');
-      expect(events.length).toBe(4);
+      await expectSoon(events).toContain('two');
+      // Nothing is over where the kind was not installed: that is no failure.
+      const over = code === 'not-found' ? [] : ['argoproj.io/rollouts watched'];
+      await expectSoon(() => events().slice(2).toSorted()).toEqual([...over, 'two']);
     },
   );
 
@@ -232,9 +247,9 @@ describe('a kind that cannot be watched', () => {
     const { api, warmUp, events } = setUp();
     api.failures.set(DEPLOYMENTS, 'unreachable');
     warmUp.start();
-    await expectSoon(() => events).toContain('apps/deployments unreachable');
+    await expectSoon(events).toContain('apps/deployments unreachable');
     api.failures.set(DEPLOYMENTS, 'forbidden');
-    await expectSoon(() => events).toEqual(['apps/deployments unreachable', 'apps/deployments forbidden']);
+    await expectSoon(events).toEqual(['apps/deployments unreachable', 'apps/deployments forbidden']);
   });
 
   it('by configuration replaces the kind of the same name', async () => {
@@ -246,7 +261,7 @@ describe('a kind that cannot be watched', () => {
       deployment('a', 'one', { spec: { other: { spec: { containers: [{ name: 'c', image: 'two' }] } } } }),
     );
     warmUp.start();
-    await expectSoon(() => events).toEqual(['two']);
+    await expectSoon(events).toEqual(['two']);
     expect(api.calls.filter((path) => path === DEPLOYMENTS).length).toBe(1);
   });
 });
@@ -264,7 +279,7 @@ describe('starting and stopping', () => {
     });
     expect(api.calls).toEqual([]);
     resolve();
-    await expectSoon(() => events).toEqual(['one']);
+    await expectSoon(events).toEqual(['one']);
     expect(api.calls.filter((path) => path === DEPLOYMENTS).length).toBe(1);
 
     await warmUp.stop();
@@ -274,7 +289,7 @@ describe('starting and stopping', () => {
     warmUp.namespaceChanged('shop');
 
     warmUp.start();
-    await expectSoon(() => events.toSorted()).toEqual(['one', 'one', 'two']);
+    await expectSoon(() => events().toSorted()).toEqual(['one', 'one', 'two']);
     expect(warmUp.stats()).toMatchObject({ found: 1, known: 1 });
   });
 

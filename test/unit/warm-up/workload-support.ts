@@ -70,8 +70,6 @@ export function workloadApi() {
   return { client, calls, failures, change, watchers };
 }
 
-export type WorkloadApi = ReturnType<typeof workloadApi>;
-
 export const DEPLOYMENTS = '/apis/apps/v1/deployments';
 export const CRON_JOBS = '/apis/batch/v1/cronjobs';
 

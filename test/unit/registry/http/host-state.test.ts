@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { anonymous, basicAuthorization, createIdentities } from '../../../../src/registry/auth/credentials.ts';
-import { createBreaker, createGate, retryAfterMs, sleep } from '../../../../src/registry/http/host-state.ts';
+import { createBreaker, createGate, retryAfterMs } from '../../../../src/registry/http/host-state.ts';
 
 const never = new AbortController().signal;
 
@@ -53,7 +53,12 @@ describe('a breaker', () => {
   const setUp = () => {
     let now = 0;
     const states: string[] = [];
-    const breaker = createBreaker({ failures: 3, openMs: 100, monotonic: () => now, onChange: (s) => states.push(s) });
+    const breaker = createBreaker({
+      failures: 3,
+      openMs: 100,
+      clock: { monotonic: () => now },
+      onChange: (s) => states.push(s),
+    });
     const settle = (outcome: 'success' | 'failure' | 'unknown') => {
       const enter = breaker.enter();
       if (typeof enter === 'number') throw new Error(`closed for ${enter}`);
@@ -107,12 +112,6 @@ describe('Retry-After', () => {
     [undefined, 1000],
   ])('%j is %d ms', (header, ms) => {
     expect(retryAfterMs(header, { now, fallback: 1000, longest: 60_000 })).toBe(ms);
-  });
-
-  it('is waited for until the look-up ends', async () => {
-    await expect(sleep(1, never)).resolves.toBeUndefined();
-    await expect(sleep(10_000, AbortSignal.abort(new Error('over')))).rejects.toThrow('over');
-    await expect(sleep(10_000, AbortSignal.timeout(5))).rejects.toThrow('timeout');
   });
 });
 

@@ -1,0 +1,74 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+
+import type { ServerContext } from '../commands/serve.ts';
+import { policyConfig } from '../config/policy-config.ts';
+import { parsePlatform } from '../detection/platform.ts';
+import type { PodVerdictsOptions } from '../detection/pod-verdicts.ts';
+import { createLeader } from '../kubernetes/leader.ts';
+import type { ClusterFacts } from '../policy/model.ts';
+import type { OpenDetector } from '../terminal/io.ts';
+import { systemClock } from '../util/clock.ts';
+import { createWarmUp } from '../warm-up/warm-up.ts';
+import type { FollowedNamespaces } from './cluster.ts';
+import type { Joined } from './join.ts';
+
+/** What warm-up works with. */
+interface WarmUpParts {
+  readonly joined: Joined;
+  readonly namespaces: FollowedNamespaces;
+  readonly facts: () => ClusterFacts;
+  readonly detection: OpenDetector;
+  readonly credentials: PodVerdictsOptions['credentials'];
+}
+
+/** Looks up the images of workloads before their Pods come, by one replica at a time. Returns what ends it. */
+export function startWarmUp({ config, reporter }: ServerContext, parts: WarmUpParts): () => Promise<void> {
+  const { joined, detection, namespaces, facts, credentials } = parts;
+  const { client, own } = joined;
+  const { detector, stats = () => ({ underWay: 0, queued: 0 }) } = detection;
+  const wanted = config.warmUp.enabled && config.detection.registry.enabled;
+  if (!wanted || client === undefined || own.namespace === undefined || detector === undefined) return async () => {};
+  const { log, metrics, trouble } = reporter;
+  const { rate, hourly, resources, lease } = config.warmUp;
+  const warmUp = createWarmUp({
+    client,
+    extraKinds: resources,
+    namespaces,
+    config: policyConfig(config),
+    cluster: facts,
+    platform: parsePlatform(config.detection.platform),
+    ...(credentials && { credentials }),
+    detector,
+    lookups: () => {
+      const { underWay, queued } = stats();
+      return underWay + queued;
+    },
+    mayAct: () => leader.isLeader(),
+    limits: { perSecond: rate, hourly },
+    clock: systemClock,
+    reporter,
+  });
+  namespaces.onChange((name) => warmUp.namespaceChanged(name));
+  metrics.cluster.leading(false);
+  const leader = createLeader({
+    client,
+    namespace: own.namespace,
+    name: lease,
+    identity: `${hostname()}_${randomUUID()}`,
+    clock: systemClock,
+    onStarted() {
+      metrics.cluster.leading(true);
+      log.info('this replica looks images up ahead from now on');
+      warmUp.start();
+    },
+    async onStopped(why) {
+      metrics.cluster.leading(false);
+      log.info({ why }, 'this replica looks images up ahead no more');
+      await warmUp.stop();
+    },
+    onLeader: (identity) => log.debug({ identity }, 'another replica looks images up ahead'),
+    trouble: trouble('the Lease cannot be used: no replica warms up while that lasts', 'lease'),
+  });
+  return () => leader.close();
+}
