@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Config } from '../config/schema.ts';
 import { allChecks, chooseChecks } from '../doctor/all-checks.ts';
 import type { Status } from '../doctor/check.ts';
-import { createSight, type DoctorParts } from '../doctor/evidence.ts';
+import { createEvidence, type DoctorParts } from '../doctor/evidence.ts';
 import { doctorReport, type DoctorReport, fails, reportText, type TextStyle } from '../doctor/report.ts';
 import { type Check, runChecks } from '../doctor/run.ts';
 import { addCommonFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
@@ -102,8 +102,8 @@ async function diagnose(command: DoctorCommand, flags: DoctorFlags): Promise<Doc
   const warn = (message: string): void => io.err(`libc-dns: warning: ${printable(message)}\n`);
   const { parts, close } = await openDoctor({ config, flags, isSet, configGiven: configGiven || undefined, warn });
   try {
-    const sight = createSight(parts);
-    const checks = chosen(allChecks(sight), flags);
+    const evidence = createEvidence(parts);
+    const checks = chosen(allChecks(evidence), flags);
     const waiting = new Set(checks.map(({ id }) => id));
     const checked = await runChecks(checks, new AbortController().signal, ({ id }) => {
       waiting.delete(id);
@@ -113,7 +113,7 @@ async function diagnose(command: DoctorCommand, flags: DoctorFlags): Promise<Doc
         );
     });
     // Does not read the cluster if the flags leave no check.
-    const { from } = checks.length > 0 ? await sight.webhookConfig() : { from: 'defaults' };
+    const { from } = checks.length > 0 ? await evidence.webhookConfig() : { from: 'defaults' };
     return doctorReport(checked, {
       now: new Date(parts.clock.now()),
       version,
