@@ -8,7 +8,7 @@ import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import { parsePlatform, podPlatform } from '../detection/platform.ts';
 import { RACE_LIMITS, type RaceLimits } from '../doctor/dns/race.ts';
-import type { ImageLook } from '../doctor/evidence.ts';
+import type { ImageInspector } from '../doctor/evidence.ts';
 import { createDoctorView } from '../doctor/view/reader.ts';
 import type { DnsSeen } from '../doctor/view/view.ts';
 import { askCertificate } from '../doctor/webhook/certificates.ts';
@@ -91,13 +91,13 @@ const registryOf = (image: string): string | undefined => {
   }
 };
 
-interface LookParts {
+interface InspectorParts {
   readonly client: KubeClient | undefined;
   readonly around: Surroundings;
   readonly warn: (message: string) => void;
 }
 
-async function openLook(configured: Config, { client, around, warn }: LookParts): Promise<ImageLook> {
+async function openInspector(configured: Config, { client, around, warn }: InspectorParts): Promise<ImageInspector> {
   const { config, notes } = around.inCluster ? { config: configured, notes: [] } : usableHere(configured);
   const reporter = personalReporter(warn);
   const { detector, close } = await openDetector(config, { ...around, reporter });
@@ -140,7 +140,7 @@ export async function openDoctor(context: DoctorContext, around: DoctorSurroundi
       race: around.race ?? RACE_LIMITS,
       findDns: (of) => findDns(of, client, own),
       askCertificate: (replica) => askCertificate(replica, TLS_MS),
-      openLook: (of) => openLook(of, { client, around, warn: context.warn }),
+      openInspector: (of) => openInspector(of, { client, around, warn: context.warn }),
       clock: systemClock,
     },
     close: async () => await client?.close(),

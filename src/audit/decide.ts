@@ -16,7 +16,7 @@ interface DecideOptions {
   readonly config: PolicyConfig;
   readonly facts: ClusterFacts;
   readonly lookups: Lookups;
-  /** Whether images were looked up at all. */
+  /** False if no image was looked up: every undeclared resolver is then unknown. */
   readonly detecting: boolean;
   readonly platform: Platform;
   readonly viewOf: (namespace: string) => NamespaceView;
@@ -29,7 +29,7 @@ interface Deciding extends DecideOptions {
   readonly byNode: ReadonlyMap<string, ScannedNode>;
 }
 
-/** Everything is there already. */
+/** Never runs out: all images have been looked up before. */
 const BUDGET_MS = 60_000;
 
 async function containersOf(pod: PodView, namespace: string, options: Deciding): Promise<AuditedContainer[]> {
@@ -39,9 +39,9 @@ async function containersOf(pod: PodView, namespace: string, options: Deciding):
   for (const [index, container] of pod.containers.entries()) {
     const verdict = verdicts[index];
     if (verdict === undefined) continue;
-    // A person's word is about the Pod, not about what the look-up of its image came to.
-    const said = verdict.evidence.source === 'annotation';
-    const { digest, executable, failure } = (said ? undefined : options.lookups.of(container, pod)) ?? {};
+    // An annotation describes the Pod, so the outcome of its image's look-up does not apply.
+    const declared = verdict.evidence.source === 'annotation';
+    const { digest, executable, failure } = (declared ? undefined : options.lookups.of(container, pod)) ?? {};
     containers.push({
       name: container.name,
       image: container.image,
@@ -55,7 +55,7 @@ async function containersOf(pod: PodView, namespace: string, options: Deciding):
   return containers;
 }
 
-/** The namespace as it would be, had it opted in: what is asked is what the webhook would do there. */
+/** Returns the namespace as if it had opted in: the audit reports what the webhook would do there. */
 const optedIn = ({ name }: NamespaceView): NamespaceView => ({ name, labels: { [MODE_LABEL]: 'enforce' } });
 
 async function decideGroup(group: PodGroup, options: Deciding): Promise<DecidedGroup | undefined> {
@@ -86,8 +86,8 @@ async function decideGroup(group: PodGroup, options: Deciding): Promise<DecidedG
 }
 
 /**
- * Decides for all groups with the webhook's own rules, from what was looked up. Pods that are not well formed are left out: no
- * cluster has them.
+ * Decides for all groups by the webhook's own rules, using the look-ups' results. Skips malformed Pods, which only manifests
+ * can contain.
  */
 export async function decideGroups(groups: readonly PodGroup[], options: DecideOptions): Promise<DecidedGroup[]> {
   const { config, facts, lookups, detecting, platform, scanned } = options;

@@ -5,10 +5,10 @@ import { z } from 'zod';
 import { MUSL_LEAST_TIMEOUT } from '../policy/options.ts';
 import { formatDuration, isKnownToGo, parseDuration, parseResolverOption } from './options.ts';
 
-/** What a proxy may look like in a file, which is no place for a login. */
+/** Matches a proxy's address without a login, because a file must hold none. */
 export const PROXY_ADDRESS = /^(https?:\/\/(\[[0-9a-fA-F:.]+\]|[^\s/@?#:[\]\\]+)(:[0-9]{1,5})?\/?)?$/;
 
-/** An entry of `noProxy`: host, .suffix, *.suffix, address or network, each but the last with a port if it has one; or `*`. */
+/** An entry of `noProxy`: host, .suffix, *.suffix or address, each with an optional port; a network; or `*`. */
 export const NO_PROXY_ENTRY =
   /^(\*|[0-9a-fA-F:.]+\/[0-9]{1,3}|(\*?\.)?[^\s/,*@[\]]+|\[[0-9a-fA-F:.]+\](:[0-9]{1,5})?)$/;
 
@@ -62,7 +62,7 @@ const resolverOption = z.string().superRefine((text, context) => {
   if (typeof parsed === 'string') context.addIssue({ code: 'custom', message: parsed });
 });
 
-/** Options for resolvers that are, or may be, musl. */
+/** An option for resolvers that are musl or may be. */
 const muslSafeOption = resolverOption.refine(
   (text) => !text.startsWith('timeout:') || Number(text.slice('timeout:'.length)) >= MUSL_LEAST_TIMEOUT,
   `timeout is at least ${MUSL_LEAST_TIMEOUT} here: musl counts it for the whole look-up`,
@@ -170,7 +170,7 @@ const tls = z
     }
   });
 
-/** The configuration file, version 1: every key has a default. Durations are milliseconds once read. */
+/** The configuration file, version 1. Every key has a default. Decodes durations to milliseconds. */
 export const configSchema = z
   .strictObject({
     scope: z.enum(['opt-in', 'cluster']).default('opt-in'),
@@ -244,5 +244,5 @@ export const configSchema = z
 
 export type Config = z.output<typeof configSchema>;
 
-/** The configuration with which nothing is configured. */
+/** Returns the configuration of an empty file. */
 export const defaultConfig = (): Config => configSchema.parse({});

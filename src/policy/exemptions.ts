@@ -10,7 +10,7 @@ const CLUSTER_POLICIES: readonly string[] = ['ClusterFirst', 'ClusterFirstWithHo
 
 const OS_LABELS = ['kubernetes.io/os', 'beta.kubernetes.io/os'] as const;
 
-/** Taints of virtual nodes, which the Pods that they take tolerate. */
+/** Taints of virtual nodes; the Pods on them tolerate these. */
 const VIRTUAL_TAINTS: readonly string[] = [
   // Virtual Kubelet's own (virtual-kubelet.io/docs): Alibaba, Baidu and Huawei Cloud have it too.
   'virtual-kubelet.io/provider',
@@ -62,17 +62,20 @@ const TENCENT_MARKS = 'eks.tke.cloud.tencent.com/';
 const isVirtualMark = (name: string): boolean =>
   VIRTUAL_MARKS.includes(name) || name === ECI_MARK || name.startsWith(TENCENT_MARKS);
 
-/** Whether a decision may read a Pod's label of this name. */
+/** Reports whether decisions read the label of this name. */
 export const isLabelRead = (name: string): boolean => name === MODE_LABEL || isVirtualMark(name);
 
-/** Whether a decision may read a Pod's annotation of this name: ours, the kubelet's and virtual nodes'. The rest may be large. */
+/**
+ * Reports whether decisions read the annotation of this name: ours, the kubelet's and those for virtual nodes. Others may
+ * be large or unique to a Pod.
+ */
 export const isAnnotationRead = (name: string): boolean =>
   name === MIRROR_ANNOTATION || name.startsWith('libc-dns.dev/') || isVirtualMark(name);
 
 const isWindows = (pod: PodView): boolean =>
   pod.os === 'windows' || OS_LABELS.some((label) => pod.nodeSelector[label] === 'windows');
 
-/** A Pod that is left alone whatever runs in it, with the reason; undefined where it is to be looked at. */
+/** Returns why a Pod is left alone whatever runs in it; undefined if it is not. */
 export function exemption(pod: PodView): Reason | undefined {
   if (pod.containers.length === 0) return 'NoContainers';
   if (isWindows(pod)) return 'Windows';
@@ -85,21 +88,14 @@ export function exemption(pod: PodView): Reason | undefined {
   return undefined;
 }
 
-/** Whether a node of this name is a virtual one. */
-export const isVirtualNode = (nodeName: string): boolean => /^(virtual-kubelet|virtual-node|fargate-)/.test(nodeName);
-
-function marksVirtual(map: Readonly<Record<string, string>>): boolean {
-  const isOn = (name: string): boolean => map[name] !== undefined && map[name] !== 'false' && map[name] !== 'off';
-  return (
-    VIRTUAL_MARKS.some(isOn) ||
-    map[ECI_MARK] === 'true' ||
-    Object.keys(map).some((name) => name.startsWith(TENCENT_MARKS))
-  );
-}
+/** Reports whether a node of this name is a virtual one. */
+export const isVirtualNode = (nodeName: string): boolean =>
+  /^(virtual-kubelet|virtual-node|fargate-|eklet-|bursting-node)/.test(nodeName);
 
 /**
- * Whether the Pod may land on a virtual node (Fargate, ACI, ECI, super nodes, CCI, VCI, Liqo, interLink, other virtual-kubelets), where
- * DaemonSets such as the node-local cache do not run. A toleration of everything, as DaemonSets have it, is no sign.
+ * Reports whether the Pod may run on a virtual node (Fargate, ACI, ECI, super nodes, CCI, VCI, Liqo, interLink, other
+ * virtual-kubelets), where DaemonSets such as the node-local cache do not run. A toleration of everything, which DaemonSets
+ * have, does not count.
  */
 export function mayRunOnVirtualNode(pod: PodView): boolean {
   return (
@@ -108,9 +104,18 @@ export function mayRunOnVirtualNode(pod: PodView): boolean {
       VIRTUAL_NODES.some(([known, value]) => key === known && values.includes(value)),
     ) ||
     pod.schedulerName === 'fargate-scheduler' ||
-    /^(virtual-kubelet|virtual-node|fargate-|eklet-|bursting-node)/.test(pod.nodeName) ||
+    isVirtualNode(pod.nodeName) ||
     marksVirtual(pod.labels) ||
     marksVirtual(pod.annotations) ||
     pod.tolerations.some(({ key }) => VIRTUAL_TAINTS.includes(key))
+  );
+}
+
+function marksVirtual(map: Readonly<Record<string, string>>): boolean {
+  const isOn = (name: string): boolean => map[name] !== undefined && map[name] !== 'false' && map[name] !== 'off';
+  return (
+    VIRTUAL_MARKS.some(isOn) ||
+    map[ECI_MARK] === 'true' ||
+    Object.keys(map).some((name) => name.startsWith(TENCENT_MARKS))
   );
 }

@@ -1,15 +1,11 @@
 import type { ClusterFacts, DnsOption, PolicyConfig, ResolvConf } from './model.ts';
 import type { Resolver } from './verdict.ts';
 
-/** musl counts `timeout` for the whole look-up; less than its default loses answers that others wait for. */
+/** musl's default. musl counts `timeout` for the whole look-up: with less it would miss late answers. */
 export const MUSL_LEAST_TIMEOUT = 5;
 
-/** Whether the cluster DNS has answered over TCP, or the operator says that nobody need ask. */
-const isTcpUsable = (cluster: ClusterFacts, config: PolicyConfig): boolean =>
-  cluster.dnsOverTcp || !config.glibc.tcpPreflight;
-
 /**
- * Options for the resolvers that need them; musl has its own, and Go is not raced. Order: the configured lists, then what is per
+ * Returns the options for resolvers that need them, which musl and Go do not: the common list first, then those of each
  * resolver.
  */
 export function wantedOptions(
@@ -29,7 +25,14 @@ export function wantedOptions(
   });
 }
 
-/** musl: a total of `timeout` seconds, in which an unanswered query is sent `attempts` times (res_msend.c). */
+/** Reports whether the cluster DNS answers over TCP: it did, or the operator has turned the test off. */
+const isTcpUsable = (cluster: ClusterFacts, config: PolicyConfig): boolean =>
+  cluster.dnsOverTcp || !config.glibc.tcpPreflight;
+
+/**
+ * Returns the options that musl reads: it sends an unanswered query `attempts` times within `timeout` seconds
+ * (res_msend.c).
+ */
 export function muslOptions(config: PolicyConfig): DnsOption[] {
   return [
     { name: 'timeout', value: String(config.musl.timeout) },
@@ -38,39 +41,42 @@ export function muslOptions(config: PolicyConfig): DnsOption[] {
 }
 
 /**
- * What `retry` gives beside {@link muslOptions}: c-ares in the same image (Node's dns.resolve, curl, Envoy) obeys `timeout`, so that
- * a lost packet would cost it 5 s instead of its own 2, and `use-vc`, by which none is lost; musl ignores it (docs/evidence.md).
- * Only where the cluster DNS answers over TCP and no other nameserver is asked.
+ * Returns what `retry` gives beside {@link muslOptions}: `use-vc`, which musl ignores, for c-ares in the same image (Node's
+ * dns.resolve, curl, Envoy). c-ares obeys `timeout:5`, so a lost packet would cost it 5 s instead of 2; over TCP it loses none
+ * (docs/evidence.md). Empty if the cluster DNS does not answer over TCP, or if the Pod asks other `nameservers`, too.
  */
 export function retryOptions(nameservers: readonly string[], cluster: ClusterFacts, config: PolicyConfig): DnsOption[] {
   if (!isTcpUsable(cluster, config) || nameservers.length > 0) return [];
   return config.glibc.options.filter(({ name }) => name === 'use-vc');
 }
 
-/** The `ndots` that the kubelet would write, as an option; none where it would write none. */
+/** Returns the `ndots` option that the kubelet would write; empty if it would write none. */
 export function kubeletNdots(kubelet: ResolvConf): DnsOption[] {
   const ndots = kubelet.options.find((option) => option.startsWith('ndots:'));
   return ndots === undefined ? [] : [{ name: 'ndots', value: ndots.slice('ndots:'.length) }];
 }
 
 /**
- * What an option is about. Some write its value into its name (`timeout:1`), which the kubelet copies as it is; and glibc and Go
- * do the same for the two options that make them ask A and AAAA in turn.
+ * Returns the options of `wanted` about whose subject no option is present: the user's options win, and the first of two
+ * about one subject.
+ */
+export function missingOptions(wanted: readonly DnsOption[], present: readonly DnsOption[]): DnsOption[] {
+  const subjects = new Set(present.map(subjectOf));
+  return wanted.filter((option) => !subjects.has(subjectOf(option)) && subjects.add(subjectOf(option)));
+}
+
+/**
+ * Returns what an option is about. Some users write the value into the name (`timeout:1`), and the kubelet copies it. The
+ * two `single-request` options are about one thing: asking A and AAAA in turn.
  */
 function subjectOf({ name }: DnsOption): string {
   const [plain = name] = name.split(':', 1);
   return plain === 'single-request-reopen' ? 'single-request' : plain;
 }
 
-/** What of `wanted` the Pod does not have yet: what the user wrote wins. The first of two wins. */
-export function missingOptions(wanted: readonly DnsOption[], present: readonly DnsOption[]): DnsOption[] {
-  const subjects = new Set(present.map(subjectOf));
-  return wanted.filter((option) => !subjects.has(subjectOf(option)) && subjects.add(subjectOf(option)));
-}
-
 const COSTS_GO: readonly string[] = ['single-request', 'single-request-reopen', 'use-vc'];
 
-/** Whether options that others in the Pod need cost Go a round trip with each look-up (docs/evidence.md). */
+/** Reports whether options that others in the Pod need cost Go a round trip with each look-up (docs/evidence.md). */
 export function costsGo(options: readonly DnsOption[], { go }: PolicyConfig): boolean {
   return options.some(({ name }) => COSTS_GO.includes(name) && !go.options.some((wanted) => wanted.name === name));
 }

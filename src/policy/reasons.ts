@@ -1,9 +1,9 @@
 /**
- * Why a Pod got what it got: a closed set. The command line, logs, metrics, the Pod's annotation and reports all use
- * these codes; each has one sentence here.
+ * Every reason for a decision, with its sentence. The command line, logs, metrics, the Pod's annotation and reports all
+ * use these codes.
  */
 export const REASONS = {
-  // Out of scope: nothing is looked at.
+  // Out of scope.
   SystemNamespace: 'System namespaces are never touched.',
   NamespaceExcluded: 'The namespace is excluded by the configuration.',
   OwnNamespace: "The webhook's own namespace is never touched.",
@@ -12,7 +12,7 @@ export const REASONS = {
   NotOptedIn: 'Neither the namespace nor the Pod is labelled libc-dns.dev/mode, and the scope is opt-in.',
   NotPodCreation: 'Only the creation of Pods is looked at: their DNS settings cannot be changed later.',
   NamespaceUnknown: 'The labels of the namespace could not be read: the Pod is left alone.',
-  // In scope, and left alone by rule.
+  // In scope, but left alone by a rule.
   HostNetwork: "With hostNetwork and dnsPolicy ClusterFirst the Pod uses the node's resolv.conf, not the cluster DNS.",
   PolicyDefault: "dnsPolicy Default: the Pod uses the node's resolv.conf, not the cluster DNS.",
   PolicyNone: 'dnsPolicy None: the Pod brings a DNS configuration of its own.',
@@ -49,7 +49,7 @@ export const REASONS = {
 
 export type Reason = keyof typeof REASONS;
 
-/** The reasons why a wanted redirect becomes a retry. */
+/** The reasons that turn a wanted redirect into a retry. */
 export type NoRedirect = Extract<
   Reason,
   | 'NodeLocalIntercepts'

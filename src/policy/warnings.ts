@@ -1,15 +1,9 @@
 import type { ContainerVerdict, ResolvConf } from './model.ts';
 import { MUSL_LINE } from './redirect.ts';
 
-/** The number in an option of resolv.conf, which musl reads with strtoul: the last of several. */
-function numberOf(options: readonly string[], name: string): number | undefined {
-  const digits = options.findLast((option) => option.startsWith(`${name}:`))?.slice(name.length + 1);
-  return digits === undefined || !/^\d/.test(digits) ? undefined : Number.parseInt(digits, 10);
-}
-
 /**
- * Warns about DNS settings that break musl and that stay, because what the user wrote wins: a sentence for each. `file` is the
- * resolv.conf as the kubelet writes it for the Pod as it is. musl 1.2.6, resolvconf.c and res_msend.c.
+ * Warns about DNS settings that break musl and that we keep because the user wrote them (musl 1.2.6, resolvconf.c and
+ * res_msend.c). `file` returns the resolv.conf that the kubelet writes for the unpatched Pod.
  */
 export function muslWarnings(containers: readonly ContainerVerdict[], file: () => ResolvConf): string[] {
   const names = containers.filter(({ resolver }) => resolver === 'musl').map(({ name }) => name);
@@ -29,4 +23,10 @@ export function muslWarnings(containers: readonly ContainerVerdict[], file: () =
     );
   }
   return warnings;
+}
+
+/** Returns the number in the last option of this name, as musl reads it (strtoul); undefined if there is none. */
+function numberOf(options: readonly string[], name: string): number | undefined {
+  const digits = options.findLast((option) => option.startsWith(`${name}:`))?.slice(name.length + 1);
+  return digits === undefined || !/^\d/.test(digits) ? undefined : Number.parseInt(digits, 10);
 }

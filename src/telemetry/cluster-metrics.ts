@@ -1,30 +1,30 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 
-/** How a copy of a collection of the API stands. */
+/** The state of a cache of API objects. */
 interface InformerState {
   readonly synced: boolean;
   readonly items: number;
-  /** Milliseconds since 1970; undefined: never. */
+  /** Last contact with the API server, milliseconds since the epoch; undefined if there was none. */
   readonly contactAt: number | undefined;
 }
 
-/** How the self-managed certificates stand. */
+/** The state of self-managed certificates. */
 interface CertificateState {
   readonly trusted: boolean;
-  /** Milliseconds since 1970; undefined: there is none. */
+  /** Expiry of the CA, milliseconds since the epoch; undefined if there is no CA. */
   readonly caExpires?: number;
 }
 
-/** What is counted of the cluster around the server. Labels take values from closed sets only. */
+/** Metrics about the cluster. Label values come from closed sets only. */
 export interface ClusterMetrics {
   /** Reads `state` at each scrape. */
   informer(resource: string, state: () => InformerState): void;
-  /** A call to the API server failed. `use`: what for. */
+  /** Counts a failed call to the API server. `use` says what it was for. */
   apiFailed(use: string, code: string): void;
-  /** 1 for this state, 0 for the others. */
+  /** Sets 1 for this state and 0 for the others. */
   nodeLocal(state: string): void;
   factsChanged(): void;
-  /** A verdict, its last use or its end was written to the shared store, or why not. */
+  /** Counts a write to the shared store: a verdict, its last use or its removal. */
   stored(kind: string, result: string): void;
   /** `result`: `written`, `dropped` or the code of a failure. */
   eventWritten(result: string): void;
@@ -33,9 +33,9 @@ export interface ClusterMetrics {
   pullSecretFailed(code: string): void;
   /** Reads `state` at each scrape. */
   certificates(state: () => CertificateState): void;
-  /** This replica has changed the shared CA: made it, brought it back, or a step of a change-over. */
+  /** Counts a change of the shared CA by this replica: created, restored, or a step of a rotation. */
   caChanged(change: string): void;
-  /** Our registration was given the right CA bundle, or why not. */
+  /** Counts a write of the CA bundle to our registration. `result`: `written` or why it failed. */
   registrationWritten(result: string): void;
 }
 

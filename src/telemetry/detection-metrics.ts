@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { Counter, Gauge, type Registry } from 'prom-client';
 
-/** How much detection holds and does. */
+/** Sizes of detection's queue and memory. */
 interface DetectionState {
   readonly underWay: number;
   readonly queued: number;
@@ -9,16 +9,16 @@ interface DetectionState {
 }
 
 export interface DetectionMetrics {
-  /** The breaker of a host changed: `open`, `half-open`, `closed`. */
+  /** Counts a state change of a host's circuit breaker: `open`, `half-open`, `closed`. */
   breaker(host: string, state: string): void;
-  /** Reads `state` at each scrape. Once. */
+  /** Reads `state` at each scrape. Call it only once. */
   sizes(state: () => DetectionState): void;
 }
 
-/** Hosts are chosen by whoever creates Pods: no label has their names, and no more than this many are counted. */
+/** Anyone who creates Pods chooses hosts: they are no label values, and at most this many are remembered. */
 const MOST_HOSTS = 1024;
 
-/** Milliseconds after which a host that nobody asks any more is not counted as failing. */
+/** Milliseconds after which a host that is no longer called stops counting as failing. */
 const FORGOTTEN_MS = 10 * 60_000;
 
 export function createDetectionMetrics(registry: Registry): DetectionMetrics {

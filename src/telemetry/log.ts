@@ -1,21 +1,20 @@
 import pino from 'pino';
 
-/** What parts of the program may log with: fields first, then a sentence. */
+/** The log that features get: fields first, then a sentence. */
 export type Log = Pick<pino.Logger, 'trace' | 'debug' | 'info' | 'warn' | 'error'>;
 
-/** Where lines go. */
 interface LogDestination {
   write(line: string): void;
 }
 
-/** A log whose level can be changed while it is in use. */
+/** A log whose level can change at run time. */
 export type AdjustableLog = Log & Pick<pino.Logger, 'isLevelEnabled'> & { level: string };
 
 export interface LogOptions {
   readonly level: string;
   /** `json` for machines; `text` for a terminal. */
   readonly format: 'json' | 'text';
-  /** Standard error unless given. */
+  /** Default: standard error. */
   readonly destination?: LogDestination;
 }
 
@@ -32,16 +31,16 @@ function textLine(json: string): string {
   return `${time.slice(11, 23)} ${level.toUpperCase().padEnd(5)} ${msg ?? ''}${rest.length > 0 ? `  ${rest.join(' ')}` : ''}\n`;
 }
 
-/** Lines waiting for a reader that is slower than we are: more are dropped, for a Pod must not wait for them. */
+/** Bytes buffered for a slow reader. Further lines are dropped, because a Pod must not wait for the log. */
 const MOST_WAITING_BYTES = 4 * 1024 * 1024;
 
-/** Milliseconds that a line waits for others: handing one over costs ten times what making it does. */
-const TOGETHER_MS = 20;
+/** Milliseconds that a line waits for others: a write costs ten times as much as making the line. */
+const BATCH_MS = 20;
 
-/** Characters that do not wait for others: what is too much for the 4 MiB is dropped whole. */
-const TOGETHER_LENGTH = 16 * 1024;
+/** Characters from which a batch is written at once. Small against 4 MiB: a batch that does not fit is dropped as a whole. */
+const BATCH_LENGTH = 16 * 1024;
 
-/** Standard error. Lines are written some at once. */
+/** Writes lines to standard error in batches. */
 function standardError(): LogDestination {
   const out = pino.destination({ dest: 2, sync: false, maxLength: MOST_WAITING_BYTES });
   let waiting = '';
@@ -60,14 +59,14 @@ function standardError(): LogDestination {
   return {
     write(line) {
       waiting += line;
-      if (waiting.length >= TOGETHER_LENGTH) flush();
-      // Not `unref`: the last lines are written before the process ends.
-      else timer ??= setTimeout(flush, TOGETHER_MS);
+      if (waiting.length >= BATCH_LENGTH) flush();
+      // No `unref`: the process must not end before the last lines are written.
+      else timer ??= setTimeout(flush, BATCH_MS);
     },
   };
 }
 
-/** ISO 8601 to the millisecond, as pino writes it. Most of it changes once a second and is made then. */
+/** Formats ISO 8601 timestamps like pino. Caches the text up to the second. */
 function createTimestamp(): () => string {
   let second = -1;
   let text = '';
@@ -82,7 +81,7 @@ function createTimestamp(): () => string {
   };
 }
 
-/** A logger that writes one line an event to standard error, without waiting for it; all is written before the process ends. */
+/** Creates a logger that writes one line per event without blocking. All lines are written before the process ends. */
 export function createLog({ level, format, destination }: LogOptions): AdjustableLog {
   const out = destination ?? standardError();
   const stream = format === 'json' ? out : { write: (line: string) => out.write(textLine(line)) };

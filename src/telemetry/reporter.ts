@@ -3,20 +3,20 @@ import { type LimitedLines, limitedWarnings } from './log-limits.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 
-/** Says what a feature does and what goes wrong. A feature is handed one, as it is handed a clock. */
+/** Logs and counts what a feature does and what goes wrong. Features receive one like a clock. */
 export interface Reporter {
   readonly log: Log;
   readonly metrics: Metrics;
-  /** Returns a voice for warnings in words that others choose, Pods above all. Each voice has limits of its own (`createLimitedLines`). */
+  /** Returns a function that logs warnings whose text others choose, mainly authors of Pods. Each has its own `createLimitedLines`. */
   readonly warnings: () => LimitedLines;
   /**
-   * Returns the voice of one failure that may last. `what` is the clause that the log has ("the namespaces cannot be watched"),
-   * from a closed set. `use` is the label of `libc_dns_api_failures_total`; undefined: the failure is not counted there.
+   * Tracks one failure that may last. `what` is its clause in the log ("the namespaces cannot be watched"), from a closed set. `use`
+   * is its label in `libc_dns_api_failures_total`; undefined if it is not counted there.
    */
   readonly trouble: (what: string, use?: string) => Trouble;
 }
 
-/** A failure that may last and end. Both may be called at each attempt: the log says what is new. */
+/** A failure that may last and end. Call one of the two after each attempt: only changes are logged. */
 export interface Trouble {
   /** Counts the failure. Logs it when it begins, when its code changes, and every ten minutes while it lasts. */
   readonly lost: (error: { readonly code: string; readonly message: string }, fields?: object) => void;
@@ -31,13 +31,12 @@ const MOST_REMEMBERED = 256;
 
 interface Failing {
   readonly code: string;
-  readonly saidAt: number;
+  readonly loggedAt: number;
 }
 
-/** What a reporter writes to. */
 export interface ReporterOptions {
   readonly log: Log;
-  /** Default: nothing is counted. */
+  /** Default: counts nothing. */
   readonly metrics?: Metrics;
   readonly clock: Pick<Clock, 'monotonic'>;
 }
@@ -55,9 +54,9 @@ export function createReporter({ log, metrics = nothing as Metrics, clock }: Rep
       lost({ code, message }, fields = {}) {
         if (use !== undefined) metrics.cluster.apiFailed(use, code);
         const before = failing.get(what);
-        if (before?.code === code && clock.monotonic() - before.saidAt < AGAIN_MS) return;
+        if (before?.code === code && clock.monotonic() - before.loggedAt < AGAIN_MS) return;
         if (failing.size >= MOST_REMEMBERED) failing.clear();
-        failing.set(what, { code, saidAt: clock.monotonic() });
+        failing.set(what, { code, loggedAt: clock.monotonic() });
         log.warn({ code, error: message, ...fields }, what);
       },
       recovered() {
@@ -71,5 +70,5 @@ const quiet = (): void => {};
 
 const silent: Log = { trace: quiet, debug: quiet, info: quiet, warn: quiet, error: quiet };
 
-/** Says and counts nothing. */
+/** Logs and counts nothing. */
 export const silentReporter: Reporter = createReporter({ log: silent, clock: { monotonic: () => 0 } });

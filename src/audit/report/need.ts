@@ -1,7 +1,7 @@
 import { counted, shellWord } from '../../util/text.ts';
 import type { AuditReport, NeedVerdict } from './report.ts';
 
-/** What the verdict is made of. */
+/** The parts of the report that the verdict follows from. */
 type NeedInput = Pick<AuditReport, 'source' | 'summary' | 'cluster' | 'kernels' | 'namespaces' | 'unreadable' | 'gaps'>;
 
 function aboutKernels({ kernels }: NeedInput): string[] {
@@ -28,7 +28,7 @@ function aboutPath({ cluster: { kubeProxy, nodeLocal, dns } }: NeedInput): strin
   return [proxies[kubeProxy.mode], `Node-local DNS cache: ${nodeLocal.state} (${nodeLocal.detail}).`];
 }
 
-/** What kernel, path and Pods come to. */
+/** Decides by the nodes' kernels, the path to the cluster DNS and the Pods. */
 function judged(input: NeedInput): Pick<NeedVerdict, 'needed' | 'sentence'> {
   const { summary, kernels, cluster, source } = input;
   const { pods, exposure, podsPatched } = summary;
@@ -69,7 +69,7 @@ function firstNamespace({ namespaces }: NeedInput): string | undefined {
   const candidates = namespaces.filter(
     ({ reason, exposure }) => reason === 'NotOptedIn' && exposure.yes + exposure.possible > 0,
   );
-  // The smallest is the best to begin with.
+  // Begin with the smallest: least is at risk there.
   return candidates.toSorted((a, b) => a.pods - b.pods)[0]?.name;
 }
 
@@ -109,7 +109,7 @@ function nextSteps(input: NeedInput, needed: NeedVerdict['needed']): string[] {
   return steps;
 }
 
-/** Whether the cluster needs the product, why, and what to do next. */
+/** Says whether the cluster needs the webhook, why, and what to do next. */
 export function needVerdict(input: NeedInput): NeedVerdict {
   const { needed, sentence } = judged(input);
   const because = input.source.kind === 'manifests' ? [] : [...aboutKernels(input), ...aboutPath(input)];

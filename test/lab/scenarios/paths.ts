@@ -25,7 +25,7 @@ const WITHOUT_TCP: Expectations = {
   ...RACED_C_ARES,
   'ours/glibc': { atMostMs: 50, packets: ['two-ports-in-turn'] },
   'ours/go': { atMostMs: 50, packets: ['two-ports-at-once'] },
-  // c-ares obeys use-vc alone, which cannot be given here.
+  // Of our options c-ares obeys only use-vc, which cannot be given here.
   'ours/other': { atLeastMs: 1900 },
   'ours/musl': { atLeastMs: 400, atMostMs: 600, packets: ['resent-early'] },
 };
@@ -113,9 +113,9 @@ export const slow: Scenario = {
   pods: [['glibc'], ['go'], ['musl', 'musl-new']],
   columns: [BEFORE, OURS, PEERS.timeout],
   expect: {
-    // Twice a second, and each time anew.
+    // Go asks twice with a timeout of a second, starting over each time.
     'peer-timeout/go': { outcome: 'fails' },
-    // A total of one second: musl gives up before the answer comes.
+    // musl takes timeout:1 as the total and gives up before the answer comes.
     'peer-timeout/musl': { outcome: 'fails', atMostMs: 1100 },
     'ours/musl': { atMostMs: 1400 },
     'ours/go': { atMostMs: 1400 },
