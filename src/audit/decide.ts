@@ -79,7 +79,7 @@ async function decideGroup(group: PodGroup, options: Deciding): Promise<DecidedG
     kernel: worstKernel(group, byNode),
   });
   const { mode, reason: modeReason } = scope;
-  // What breaks musl is a finding of its own.
+  // Settings that break musl have findings of their own.
   const declared = decision.mode === 'off' ? [] : readDeclared(pod).warnings;
   const warnings = [...new Set([...scope.warnings, ...declared])];
   return { group, pod, mode, modeReason, decision, warnings, resolvConf, containers, exposure };

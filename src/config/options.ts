@@ -51,7 +51,10 @@ function badNumber(name: string, value: string | undefined): string | undefined 
   return Number(value) < rule.least || Number(value) > rule.most ? wanted : undefined;
 }
 
-/** Of {@link SWITCHES} those that Go knows. With any other one a program with a libc resolves through it (net/dnsconfig_unix.go). */
+/**
+ * The {@link SWITCHES} that Go knows. With any other one a Go program resolves through its libc, if it is linked to one
+ * (net/dnsconfig_unix.go).
+ */
 const KNOWN_TO_GO = ['rotate', 'edns0', 'single-request', 'single-request-reopen', 'use-vc', 'no-reload', 'trust-ad'];
 
 /** Reports whether Go's own resolver knows an option that {@link parseResolverOption} has read. */

@@ -13,7 +13,10 @@ import {
 /** Registry logins and the registries they are for, most specific first. */
 export type Logins = readonly { readonly host: string; readonly credential: Credential }[];
 
-/** What a container runs: its image, and the Pod's own `command`, `args` (empty: the image's) and `env`, which wins over the image's. */
+/**
+ * What a container runs: its image, and the Pod's own `command`, `args` (empty: the image's) and `env`, which wins over the
+ * image's.
+ */
 export interface DetectRequest {
   readonly reference: string;
   readonly platform: Platform;
@@ -28,7 +31,7 @@ export interface DetectRequest {
   readonly ahead?: boolean;
 }
 
-/** What of a container a look-up depends on, besides its image. */
+/** The parts of a container that a look-up depends on, besides its image. */
 export type ContainerRun = Pick<DetectRequest, 'command' | 'args' | 'env'>;
 
 export const containerRun = ({ command, args, env }: ContainerRun): ContainerRun => ({

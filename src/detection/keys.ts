@@ -45,7 +45,7 @@ export function imageKeys({ os, architecture, variant }: Platform, canonical: st
   };
 }
 
-/** The environment has a part in all of them: by it a Go program may resolve otherwise. */
+/** Returns the keys of a container's runs. Each holds the environment, which may choose a Go program's resolver. */
 export function runKeys({ command, args, env }: ContainerRun): RunKeys {
   const [word] = command.length > 0 ? command : args;
   const more = env === undefined ? [] : [env];

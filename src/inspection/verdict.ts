@@ -131,7 +131,7 @@ function behindGlibcName({ loader, muslImage, glibcOnMusl }: Surroundings): Behi
   return { why: 'the image uses musl and the file at that path was not seen' };
 }
 
-/** Go's own resolver, unless the program is linked to a libc and the environment makes it ask that. */
+/** Judges a Go program: it has Go's own resolver, unless it is linked to a libc and its environment chooses that. */
 function judgeGo(libc: Libc, detail: string, env: ReadonlyMap<string, string>): Judged | Unjudged {
   const confidence = certainty.goMark;
   const by = libc === 'none' ? undefined : prefersLibc(env);
@@ -140,7 +140,10 @@ function judgeGo(libc: Libc, detail: string, env: ReadonlyMap<string, string>): 
   return libc === 'none' || libc === 'unknown' ? { why } : { resolver: libc, libc, detail: why, confidence };
 }
 
-/** The mode in `netdns=` of GODEBUG: the last setting of a name counts, and `+` adds a debug level (net/conf.go, goDebugNetDNS). */
+/**
+ * Returns the mode in the last `netdns=` of GODEBUG, without the debug level that `+` adds (net/conf.go, goDebugNetDNS);
+ * undefined if there is none.
+ */
 function netdnsMode(godebug: string): string | undefined {
   const setting = godebug.split(',').findLast((one) => one.startsWith('netdns='));
   const [value = ''] = (setting ?? '').slice('netdns='.length).split('#', 1);
@@ -150,8 +153,9 @@ function netdnsMode(godebug: string): string | undefined {
 }
 
 /**
- * The variable by which a Go program resolves through the libc it is linked to (Go 1.26, net/conf.go, initConfVal and
- * mustUseGoResolver); undefined if none does. What is compiled in (netcgo, go:debug) does not show.
+ * Returns the variable that makes a Go program resolve through the libc that it is linked to (Go 1.26, net/conf.go,
+ * initConfVal and mustUseGoResolver); undefined if there is none. Settings compiled into the program (netcgo, go:debug) are
+ * not visible.
  */
 function prefersLibc(env: ReadonlyMap<string, string>): string | undefined {
   const mode = netdnsMode(env.get('GODEBUG') ?? '');

@@ -49,7 +49,8 @@ const VIRTUAL_MARKS: readonly string[] = [
   // support.huaweicloud.com/intl/en-us/usermanual-cci/cci_01_0116.html and usermanual-cci2/cci_01_0026.html
   'virtual-kubelet.io/burst-to-cci',
   'bursting.cci.io/burst-to-cci',
-  // github.com/volcengine/volcengine-vci-admission (a label), docs.byteplus.com/ja/docs/vke/Using-VCI-by-configuring-vci-profile (an annotation)
+  // A label: github.com/volcengine/volcengine-vci-admission. An annotation:
+  // docs.byteplus.com/ja/docs/vke/Using-VCI-by-configuring-vci-profile
   'vke.volcengine.com/burst-to-vci',
 ];
 

@@ -26,7 +26,7 @@ export interface ContainerView {
   readonly image: string;
   readonly command: readonly string[];
   readonly args: readonly string[];
-  /** Of `env` the variables by which a Go program chooses its resolver, as far as they are written out; absent if there are none. */
+  /** The variables of `env` by which a Go program chooses its resolver; absent if the Pod gives none a value. */
   readonly env?: Readonly<Record<string, string>>;
 }
 

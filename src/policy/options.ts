@@ -42,8 +42,8 @@ export function muslOptions(config: PolicyConfig): DnsOption[] {
 
 /**
  * Returns what `retry` gives beside {@link muslOptions}: `use-vc`, which musl ignores, for c-ares in the same image (Node's
- * dns.resolve, curl, Envoy). c-ares obeys `timeout:5`, so a lost packet would cost it 5 s instead of 2; over TCP it loses none
- * (docs/evidence.md). Empty if the cluster DNS does not answer over TCP, or if the Pod asks other `nameservers`, too.
+ * dns.resolve, curl, Envoy). c-ares obeys `timeout:5`, so a lost packet would cost it 5 s instead of 2; over TCP it loses
+ * none (docs/evidence.md). Empty if the cluster DNS does not answer over TCP or the Pod asks other `nameservers`, too.
  */
 export function retryOptions(nameservers: readonly string[], cluster: ClusterFacts, config: PolicyConfig): DnsOption[] {
   if (!isTcpUsable(cluster, config) || nameservers.length > 0) return [];

@@ -148,7 +148,7 @@ const container = (item: Json, path: string): ContainerView => ({
   ...env(item),
 });
 
-/** Returns the variables that decisions read; of two with one name the last. Omits those whose values come from elsewhere. */
+/** Returns the variables that decisions read, of two with one name the last. Omits values that come from elsewhere. */
 function env(item: Json): Pick<ContainerView, 'env'> {
   const given = item['env'];
   const read = Array.isArray(given) ? given.filter(isEnvRead) : [];

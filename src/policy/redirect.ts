@@ -11,7 +11,7 @@ export const MUSL_LINE = 254;
 /** API machinery IsDNS1123Subdomain; core/v1 validation applies it to each search domain without its trailing dot. */
 const SEARCH_DOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
-/** The clusterDNS of GKE with Cloud DNS: the metadata server, no cache (cloud.google.com/kubernetes-engine/docs/how-to/cloud-dns). */
+/** clusterDNS of GKE with Cloud DNS: the metadata server (cloud.google.com/kubernetes-engine/docs/how-to/cloud-dns). */
 const METADATA_SERVER = '169.254.169.254';
 
 export type Redirect =
