@@ -54,6 +54,10 @@ export function createLibcCopy(options: LibcCopyOptions): LibcCopy {
     // A list whose continuation is too old begins anew: that is no loss.
     onError: (error) => void (error.code !== 'gone' && lose(error)),
   });
+  options.reporter?.metrics.cluster.informer('imagelibcs', () => {
+    const { detected, declared } = index.size();
+    return { synced: reflector.synced, items: detected + declared, contactAt: reflector.contactAt };
+  });
   return {
     reflector,
     index,
