@@ -198,7 +198,7 @@ function message(reason: Reason, containers: readonly ContainerVerdict[]): strin
 function costOfOptions({ change }: Plan, containers: readonly ContainerVerdict[], config: PolicyConfig): string {
   const go = containers.filter(({ resolver }) => resolver === 'go').map(({ name }) => name);
   if (go.length === 0 || go.length === containers.length || !costsGo(change?.options ?? [], config)) return '';
-  return ` Go (${go.join(', ')}) does not need them: they cost it a round trip with each look-up.`;
+  return ` Go (${go.join(', ')}) does not need the options: they cost it a round trip with each look-up.`;
 }
 
 const same = (a: readonly string[], b: readonly string[]): boolean => a.join(' ') === b.join(' ');

@@ -43,7 +43,7 @@ describe('the remedies', () => {
     { resolvers: ['glibc', 'go'], config: policy({ go: policy().glibc }), cost: false },
   ] as const)('$resolvers: says what the options of the others cost Go: $cost', ({ resolvers, config, cost }) => {
     const names = resolvers.flatMap((resolver, index) => (resolver === 'go' ? [`c${index}`] : [])).join(', ');
-    const sentence = ` Go (${names}) does not need them: they cost it a round trip with each look-up.`;
+    const sentence = ` Go (${names}) does not need the options: they cost it a round trip with each look-up.`;
     const { reason, message } = decideFor({ resolvers, config });
     expect(reason).toBe('OptionsAdded');
     expect(message.endsWith(sentence)).toBe(cost);
@@ -93,7 +93,7 @@ describe('the remedies', () => {
   it('musl and Go without a node-local cache: says what use-vc costs Go', () => {
     const decision = decideFor({ resolvers: ['musl', 'go'] });
     expect(decision).toMatchObject({ reason: 'MixedRetried', remedy: ['retry'] });
-    expect(decision.message).toContain('Go (c1) does not need them');
+    expect(decision.message).toContain('Go (c1) does not need the options');
   });
 
   it.each([
