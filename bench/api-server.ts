@@ -8,12 +8,12 @@ import { digits, spread } from './report.ts';
 import { startFloor, startOurs, startPeer, type BenchServer, type Keys } from './servers.ts';
 import { figure, percentile } from './statistics.ts';
 
-/** Pods created at once: `kubectl`, controllers and CI of a busy cluster. */
+/** Concurrent clients, as in a busy cluster: `kubectl`, controllers, CI. */
 const LANES = 8;
 
 const KINDS = ['none', 'floor', 'patch', 'ours'] as const;
 
-/** As ours answers for a glibc image. An API server that gets any patch applies it, reads the Pod anew and stores more. */
+/** Our patch for a glibc image. Any patch costs the API server time: it applies it, decodes the Pod again and stores more. */
 const PATCH = JSON.stringify([
   { op: 'add', path: '/spec/dnsConfig', value: { options: [{ name: 'single-request-reopen' }, { name: 'use-vc' }] } },
   {
@@ -25,7 +25,7 @@ const PATCH = JSON.stringify([
   },
 ]);
 
-/** Sends the Pods of one namespace to a server. */
+/** Registers a server for the Pods of one namespace. */
 function registration({ name, port, path }: BenchServer, { ca }: Keys): object {
   return {
     apiVersion: 'admissionregistration.k8s.io/v1',
@@ -82,7 +82,7 @@ async function measure(
     progress(`API server, round ${round + 1}`);
     for (const { kind, perSecond, p50, p99 } of results) {
       const latencies = await createPods(cluster, kind, image, seconds);
-      // The first round warms everybody up.
+      // The first round is the warm-up.
       if (round === -1) continue;
       perSecond.push(latencies.length / seconds);
       p50.push(percentile(latencies, 0.5));
@@ -92,7 +92,7 @@ async function measure(
   return results;
 }
 
-/** Pods created through a real API server: with no webhook, one that does nothing, one that answers a fixed patch, and ours. */
+/** Creates Pods through a real API server: with no webhook, one that does nothing, one that returns a fixed patch, and ours. */
 export const apiServer: Part = async (bench) => {
   const missing = clusterMissing();
   if (missing !== undefined) {

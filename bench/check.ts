@@ -15,7 +15,7 @@ const ROUNDS = 7;
 const SECONDS = 2;
 const WARM_UP = 8;
 
-/** Microseconds of processor time for a request. */
+/** Returns the processor time per request, in microseconds. */
 async function cost(
   { keys }: Bench,
   { pid, port, path }: BenchServer,
@@ -31,8 +31,8 @@ async function cost(
 }
 
 /**
- * Compares our processor time for a request with the floor's, for CI: servers take turns, and the margin is wide. Prints the ratio;
- * resolves to false if it is too high.
+ * Checks for CI that our processor time per request is not far above the floor's. Measures both servers in turns and prints the
+ * ratio. Resolves to false if it is too high.
  */
 export async function check(bench: Bench): Promise<boolean> {
   const registry = await benchRegistry();

@@ -5,13 +5,13 @@ import type { BenchRegistry } from './registry.ts';
 import { textsOf } from './reviews.ts';
 import type { BenchServer } from './servers.ts';
 
-/** What an hour of a busy cluster brings, at 20 Pods a second: Jobs and previews on images that come once among what always runs. */
+/** An hour of a busy cluster at 20 Pods a second: mostly known images, with Jobs and previews on images that appear once. */
 export const HOUR = { pods: 72_000, images: 2000, namespaces: 100 } as const;
 
 const AT_ONCE = 8;
 const KNOWN_IMAGES = 50;
 
-/** Calls `make` for 0 up to `count`, some at a time. */
+/** Calls `make` for each index below `count`, {@link AT_ONCE} at a time. */
 async function each(count: number, make: (index: number) => Promise<unknown>): Promise<void> {
   let next = 0;
   const lane = async (): Promise<void> => {
@@ -20,7 +20,7 @@ async function each(count: number, make: (index: number) => Promise<unknown>): P
   await Promise.all(Array.from({ length: AT_ONCE }, lane));
 }
 
-/** An hour's Pods, images and namespaces, as fast as they can be had; `share` of them. */
+/** Sends a `share` of an hour's Pods, images and namespaces as fast as possible. */
 export async function churn(
   { keys }: Bench,
   { port }: BenchServer,

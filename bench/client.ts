@@ -7,11 +7,11 @@ export interface Target {
   readonly ca: string;
 }
 
-/** A kept connection that carries one request at a time, as those of an API server do. */
+/** A keep-alive connection that carries one request at a time, like an API server's. */
 interface Connection {
-  /** Whether it can carry another request. */
+  /** False once the server has closed it or announced that it will. */
   readonly open: boolean;
-  /** Resolves to the body of the answer; rejects where it is not a 200. */
+  /** Resolves to the response body. Rejects if the status is not 200. */
   send(request: Buffer): Promise<string>;
   close(): void;
 }
@@ -21,11 +21,11 @@ const LAST_CHUNK = Buffer.from('\r\n0\r\n\r\n');
 
 interface Answer {
   readonly body: string;
-  /** The server wants no more requests here. */
+  /** Whether the server sent `connection: close`. */
   readonly isLast: boolean;
 }
 
-/** An answer, once it is all there. */
+/** Parses a response; undefined until it is complete. */
 function readAnswer(answer: Buffer): Answer | undefined {
   const end = answer.indexOf(HEAD_END);
   if (end === -1) return undefined;
@@ -77,12 +77,12 @@ async function openConnection({ port, ca }: Target): Promise<Connection> {
 }
 
 export interface Caller {
-  /** Sends a review over a connection that is free, or over a new one; resolves to the answer's body. */
+  /** Sends a review over a free connection, else over a new one. Resolves to the response body. */
   call(review: string): Promise<string>;
   close(): void;
 }
 
-/** Calls a webhook as an API server does: over as many kept connections as there are calls at once. */
+/** Creates a client that calls a webhook like an API server: keep-alive, one connection per concurrent call. */
 export function createCaller(target: Target): Caller {
   const free: Connection[] = [];
   const all = new Set<Connection>();
@@ -127,7 +127,7 @@ export function createCaller(target: Target): Caller {
   };
 }
 
-/** Throws where a webhook does not patch what it is measured with: whoever leaves a Pod alone does less. */
+/** Throws if a webhook does not patch the review: a webhook that leaves Pods alone would look cheaper than it is. */
 export async function assertPatches(target: Target, review: string): Promise<void> {
   const caller = createCaller(target);
   const answer = await caller.call(review);

@@ -46,7 +46,7 @@ function isKnown(answer: string): boolean {
   return !response.auditAnnotations.decision.includes('"unknown"');
 }
 
-/** A thousand Pods at once on images that nobody has seen, against a server that has just started. */
+/** Sends {@link PODS} Pods at once, on {@link IMAGES} new images, to a server that has just started. */
 async function storm({ keys, main, progress }: Bench): Promise<{ table: Table; data: unknown }> {
   progress('cold path: storm');
   const registry = await benchRegistry(ROUND_TRIP_MS);
@@ -91,7 +91,7 @@ async function storm({ keys, main, progress }: Bench): Promise<{ table: Table; d
   }
 }
 
-/** What images cost that nobody has seen. */
+/** Measures what new images cost. */
 export const coldPath: Part = async (bench) => {
   const stormed = await storm(bench);
   const corpus = await corpusTable(bench);

@@ -9,23 +9,23 @@ import { inTurn } from './reviews.ts';
 import type { BenchServer } from './servers.ts';
 import { figure, median, percentile } from './statistics.ts';
 
-/** Calls a second, for each server. */
+/** Calls a second to each server. */
 const RATE = 100;
 
-/** A tail is seen by many calls: three times as many rounds as for the rest, and five times as long. */
+/** Factors for rounds and seconds: tail latency needs more calls than the other measurements. */
 const [ROUNDS_EACH, SECONDS_EACH] = [3, 5];
 
 export interface Held {
-  /** Namespaces and verdicts. */
+  /** Number of namespaces, and of verdicts. */
   readonly count: number;
   readonly server: BenchServer;
 }
 
 interface Measured {
   readonly count: number;
-  /** Milliseconds, of each round. */
+  /** Latencies by round, milliseconds. */
   readonly rounds: (readonly number[])[];
-  /** Microseconds of processor time for a call, one for each round. */
+  /** Processor time per call by round, microseconds. */
   readonly cpuUs: number[];
 }
 
@@ -35,7 +35,7 @@ interface Run {
   readonly measured: Measured;
 }
 
-/** All servers at once, each called in the pauses of the others: what disturbs the machine disturbs all of them. */
+/** Measures all servers at once, with their calls interleaved, so that any disturbance of the machine affects all of them. */
 async function round(runs: readonly Run[], seconds: number, next: () => string): Promise<void> {
   await Promise.all(
     runs.map(async ({ server, caller, measured }, place) => {
@@ -48,7 +48,7 @@ async function round(runs: readonly Run[], seconds: number, next: () => string):
   );
 }
 
-/** The same load on servers that hold little and much. */
+/** Puts the same load on servers that hold little and on servers that hold much. */
 export async function flatCost(
   { keys, rounds, seconds, progress }: Bench,
   held: readonly Held[],
@@ -64,7 +64,7 @@ export async function flatCost(
   for (const { caller } of runs) await closedLoop(4, 2 * seconds, () => caller.call(next()));
   for (let at = 0; at < rounds * ROUNDS_EACH; at += 1) {
     progress(`flat cost, round ${at + 1}`);
-    // Who comes first changes.
+    // Rotate, so that no server is always the first.
     await round([...runs.slice(at % runs.length), ...runs.slice(0, at % runs.length)], seconds * SECONDS_EACH, next);
   }
   for (const { caller } of runs) caller.close();
@@ -74,7 +74,7 @@ export async function flatCost(
 interface Latency {
   readonly overall: number;
   readonly text: string;
-  /** How far two servers that hold the same are apart: the higher by the lower. */
+  /** Ratio of the slowest to the fastest server of the same count: the noise. */
   readonly equals: number;
 }
 
@@ -90,7 +90,7 @@ function latencyOf(servers: readonly Measured[], share: number): Latency {
   };
 }
 
-/** A row for each count, of all servers that hold as much. */
+/** Returns a row for each count, over all servers of that count. */
 export function flatTable(measured: readonly Measured[]): Table {
   const rows = Map.groupBy(measured, ({ count }) => count)
     .entries()

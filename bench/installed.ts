@@ -9,7 +9,7 @@ interface Values {
   readonly resources: { readonly limits: { readonly memory: string } };
 }
 
-/** The environment that our image (`ENV` of the Dockerfile) and chart give a container, as far as it changes what it costs. */
+/** Returns the environment that our image (`ENV` in the Dockerfile) and chart give a container, as far as it affects costs. */
 export function installedEnvironment(): Record<string, string> {
   const lines = [...read('Dockerfile').matchAll(/^ENV ((?:.*\\\n)*.*)$/gm)].map(([, pairs]) => pairs).join('\n');
   const image = [...lines.matchAll(/([A-Z_]+)=(\S+)/g)].map(([, name = '', value = '']) => [name, value]);
@@ -18,13 +18,13 @@ export function installedEnvironment(): Record<string, string> {
   if (limit === undefined) throw new Error(`the memory limit of the chart is not in Mi: ${resources.limits.memory}`);
   return {
     ...Object.fromEntries(image),
-    // The chart gives a percentage of the container's memory: here that would be the machine's.
+    // The chart's percentage is of the container's memory limit; here it would be of the machine's memory.
     NODE_OPTIONS: `--expose-gc --max-old-space-size=${Math.round((Number(limit) * heapPercentage) / 100)}`,
     UV_THREADPOOL_SIZE: String(threads),
   };
 }
 
-/** The flags of Node that our image starts it with (`ENTRYPOINT` of the Dockerfile). */
+/** Returns the Node flags of our image (`ENTRYPOINT` in the Dockerfile). */
 export function installedFlags(): string[] {
   const entryPoint = /^ENTRYPOINT (\[.*\])$/m.exec(read('Dockerfile'))?.[1];
   if (entryPoint === undefined) throw new Error('the Dockerfile has no ENTRYPOINT of the form ["program", "flag"]');

@@ -1,12 +1,12 @@
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 
-export interface OpenLoop {
-  /** Milliseconds of each call from when it was due to its answer. */
+interface OpenLoop {
+  /** Milliseconds of each call, from its due time to its response. */
   readonly latencies: readonly number[];
   readonly failed: number;
 }
 
-/** A timer may be late by so many milliseconds: the rest is waited for awake. */
+/** Milliseconds that a timer may be late; the last ones are spent spinning. */
 const TIMER_MS = 3;
 
 async function until(due: number): Promise<void> {
@@ -16,8 +16,8 @@ async function until(due: number): Promise<void> {
 }
 
 /**
- * Calls in an open loop: each is begun when it is due and timed from then, however long those before it take. A server that
- * stands still for a second is seen by a second's worth of calls.
+ * Calls in an open loop: starts each call at its due time and times it from then, however long earlier calls take. A server that
+ * stalls for a second shows in a second's worth of calls.
  */
 export async function openLoop(
   perSecond: number,
@@ -45,7 +45,10 @@ export async function openLoop(
   return { latencies, failed };
 }
 
-/** Calls in a closed loop, `lanes` at once, each begun when the one before it has ended. Resolves to their number. */
+/**
+ * Calls in a closed loop with `lanes` concurrent lanes. A lane starts its next call when the last one has ended. Resolves to the
+ * number of calls.
+ */
 export async function closedLoop(
   lanes: number,
   seconds: number,

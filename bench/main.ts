@@ -15,7 +15,7 @@ import { warmPath } from './warm.ts';
 
 /**
  * Measures what the webhook costs: `node bench/main.ts [--json] [--write] [--quick] [--check] [--peer COMMAND] [PART...]`.
- * Exit status 2: no such part.
+ * Exits with 1 if --check fails, with 2 if there is no such part.
  */
 const PARTS: Readonly<Record<string, Part>> = {
   warm: warmPath,
@@ -28,13 +28,13 @@ const PARTS: Readonly<Record<string, Part>> = {
 const { values, positionals } = parseArgs({
   options: {
     json: { type: 'boolean' },
-    // Puts the tables into docs/performance.md.
+    // Writes the tables into docs/performance.md.
     write: { type: 'boolean' },
-    // One short round: whether it works, not how fast.
+    // One short round: shows that the benchmark works, not how fast the server is.
     quick: { type: 'boolean' },
-    // For CI, a minute: whether ours costs far too much beside the floor. Exit status 1: it does.
+    // For CI, takes a minute: fails if ours costs far more than the floor.
     check: { type: 'boolean' },
-    // agnhost or another webhook with its flags, and where it answers.
+    // Another webhook with agnhost's flags, and its path.
     peer: { type: 'string' },
     'peer-path': { type: 'string', default: '/mutating-pods' },
   },

@@ -15,7 +15,7 @@ async function forEach(from: number, to: number, write: (index: number) => Promi
   await Promise.all(Array.from({ length: AT_ONCE }, lane));
 }
 
-/** Writes what a cluster that has `from` namespaces and verdicts lacks of `to` of each. */
+/** Adds namespaces and verdicts to a cluster that has `from` of each, until it has `to`. */
 export async function fill(client: KubeClient, from: number, to: number): Promise<void> {
   await forEach(from, to, async (index) => {
     const key = keyOf(`registry.example.com/team-${index % 100}/service-${index}:v1.${index}.0-20260101`);

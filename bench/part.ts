@@ -1,19 +1,19 @@
 import type { PartResult } from './report.ts';
 import type { Keys } from './servers.ts';
 
-/** What each part of the benchmark is handed. */
+/** The input of each part of the benchmark. */
 export interface Bench {
   readonly keys: Keys;
-  /** Our bundle. */
+  /** Path of our bundle. */
   readonly main: string;
-  /** How many rounds, and how long each measurement in seconds. */
   readonly rounds: number;
+  /** Length of each measurement. */
   readonly seconds: number;
   /** Another webhook to compare with, and its path. */
   readonly peer?: { readonly command: string; readonly path: string };
-  /** Says how far it is. */
+  /** Shows the progress on a terminal. */
   readonly progress: (text: string) => void;
 }
 
-/** Measures one thing. Undefined: what it needs is not on this machine, which it has said. */
+/** Measures one thing. Resolves to undefined, after a warning, if this machine lacks what it needs. */
 export type Part = (bench: Bench) => Promise<PartResult | undefined>;

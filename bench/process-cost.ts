@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 
-/** Linux counts in hundredths of a second, whatever the kernel's own tick (proc(5), USER_HZ). */
+/** Linux reports hundredths of a second, whatever the kernel's own tick (proc(5), USER_HZ). */
 const TICK_US = 10_000;
 
-/** Microseconds of processor time a process has taken so far, all threads, user and system. */
+/** Returns the processor time of a process so far, in microseconds: all threads, user and system. */
 export function cpuOf(pid: number): number {
   const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const [user = '0', system = '0'] = text
@@ -16,8 +16,8 @@ export function cpuOf(pid: number): number {
 const mebibytes = (pid: number, field: RegExp): number =>
   Number(field.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
 
-/** Resident megabytes (MiB) of a process. */
+/** Returns the resident memory of a process, in MiB. */
 export const residentOf = (pid: number): number => mebibytes(pid, /^VmRSS:\s+(\d+) kB$/m);
 
-/** What of it are pages of files: the program and its libraries, which all processes of it share. */
+/** Returns the part of it that is file pages, in MiB: the program and its libraries, shared by all its processes. */
 export const residentFilesOf = (pid: number): number => mebibytes(pid, /^RssFile:\s+(\d+) kB$/m);

@@ -5,7 +5,7 @@ import { startRegistry, type RegistryServer } from '../test/support/registry-ser
 
 const INTERPRETERS = ['/lib64/ld-linux-x86-64.so.2', '/lib/ld-musl-x86_64.so.1'] as const;
 
-/** An image whose program is glibc's or musl's; `salt` makes it another. */
+/** Builds an image whose program uses glibc or musl; different salts give different images. */
 function smallImage(salt: number): BuiltImage {
   const interpreter = INTERPRETERS[salt % 2] ?? INTERPRETERS[0];
   const content = Buffer.concat([elf({ interpreter }), Buffer.from(String(salt))]);
@@ -13,7 +13,7 @@ function smallImage(salt: number): BuiltImage {
 }
 
 export interface BenchRegistry extends RegistryServer {
-  /** A reference in this registry that stands for the image of this name, put there when it is first asked for. */
+  /** Returns a reference in this registry that stands in for the named image. Pushes an image at the first call. */
   readonly stand: (name: string) => string;
 }
 

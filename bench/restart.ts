@@ -12,10 +12,10 @@ import { percentile } from './statistics.ts';
 
 const RATE = 100;
 
-/** A Service goes on sending connections to a Pod that ends, until its endpoints are written and read. */
+/** Milliseconds in which a Service still sends connections to a terminating Pod, until its endpoints are updated everywhere. */
 const ENDPOINTS_MS = 500;
 
-/** Replaces each of two servers behind one address in turn, as a Deployment does: the new one is ready before the old ends. */
+/** Replaces the servers behind one address one by one, like a Deployment: each new one is ready before the old one ends. */
 async function roll(start: () => Promise<BenchServer>, servers: BenchServer[], point: () => void): Promise<void> {
   for (const old of servers.slice()) {
     servers.push(await start());
@@ -28,7 +28,7 @@ async function roll(start: () => Promise<BenchServer>, servers: BenchServer[], p
   }
 }
 
-/** A rolling restart under load: how many calls fail. */
+/** Restarts servers under load and counts the calls that fail. */
 export const rollingRestart: Part = async (bench) => {
   const { keys, main, rounds, progress } = bench;
   const registry = await benchRegistry();

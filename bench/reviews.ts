@@ -4,7 +4,7 @@ import { fixture, type Review } from '../test/support/reviews.ts';
 
 export interface Body {
   readonly name: string;
-  /** Each of another Pod, as an API server writes it. */
+  /** Reviews of different Pods, as an API server sends them. */
   readonly texts: readonly string[];
 }
 
@@ -21,9 +21,10 @@ export const containersOf = (review: Review): Container[] => {
   return [...(initContainers ?? []), ...(containers ?? [])];
 };
 
+/** Bytes of the large review. */
 const LARGE = 300_000;
 
-/** A Pod as operators of data platforms make them: hundreds of variables in each container. */
+/** A Pod of a data platform's operator, with hundreds of variables in each container. */
 function large(): Review {
   const review = fixture('storefront');
   const containers = containersOf(review);
@@ -37,7 +38,7 @@ function large(): Review {
   return review;
 }
 
-/** A Pod with a volume of its own, as nearly all StatefulSets' have. */
+/** A Pod with its own volume, as most StatefulSets have. */
 function statefulset(): Review {
   const review = fixture('postgres-0');
   const { volumes } = review.request.object.spec as { volumes: object[] };
@@ -59,53 +60,53 @@ function indexed(): Review {
   return review;
 }
 
-/** A Pod with arguments of its own, as CI and workflows have: none is like another. */
+/** A Pod with its own arguments, as in CI and workflows: no two are equal. */
 function step(): Review {
   const review = indexed();
   for (const container of containersOf(review)) container.args = ['--step=report-29920072-0'];
   return review;
 }
 
-/** What controllers write otherwise in the Pod of each number: StatefulSets its name and a label. */
+/** StatefulSets give each Pod its own name and a label. */
 const ofStatefulSet = (text: string, index: number): string =>
   text
     .replaceAll('postgres-0', `postgres-${index}`)
     .replace(/(?<="apps\.kubernetes\.io\/pod-index":")\d+/, String(index));
 
-/** DaemonSets its node: a name as EC2 gives it. */
+/** DaemonSets give each Pod its own node, here with a name as on EC2. */
 const ofDaemonSet = (text: string, index: number): string =>
   text.replace('"node-a"', `"ip-10-0-${Math.floor(index / 250)}-${index % 250}.ec2.internal"`);
 
-/** Indexed Jobs a label, an annotation, and what the name begins with. */
+/** Indexed Jobs give each Pod its own label, annotation and name prefix. */
 const ofIndexedJob = (text: string, index: number): string =>
   text
     .replaceAll('report-29920072-0', `report-29920072-${index}`)
     .replaceAll(/(?<="batch\.kubernetes\.io\/job-completion-index":")\d+/g, String(index));
 
-/** As API servers make them (util/rand). */
+/** Returns a name suffix like an API server's (util/rand). */
 const suffix = (): string =>
   Array.from({ length: 5 }, () => 'bcdfghjklmnpqrstvwxz2456789'[Math.floor(27 * Math.random())]).join('');
 
-/** The second in which each next Pod is made. */
-const second = (index: number): string =>
+/** Returns a creation time one second after the Pod before. */
+const creationTime = (index: number): string =>
   `${new Date(Date.UTC(2026, 0, 1) + 1000 * index).toISOString().slice(0, 19)}Z`;
 
-/** What an API server writes anew for each Pod of a template: uid, token volume, time. */
-function another(text: string, index: number): string {
+/** Replaces what an API server writes anew for each Pod of a template: uid, token volume, time. */
+function nextPod(text: string, index: number): string {
   return text
     .replace(/(?<="request":\{"uid":")[^"]*/, randomUUID())
     .replaceAll(/(?<="kube-api-access-)[^"]*/g, suffix())
-    .replaceAll(/(?<="time":")[^"]*/g, second(index));
+    .replaceAll(/(?<="time":")[^"]*/g, creationTime(index));
 }
 
-/** How many reviews there are of each. A StatefulSet's, a DaemonSet's and an Indexed Job's differ in more than those of other templates. */
+/** Number of reviews of each kind. Pods of StatefulSets, DaemonSets and Indexed Jobs differ in more fields than others. */
 const PODS = {
   plain: 1000,
   mixed: 1000,
   statefulset: 3000,
   daemonset: 3000,
   indexed: 3000,
-  // So many that one has been forgotten when it comes again.
+  // So many that the server has evicted a review before it is sent again.
   step: 12_000,
   large: 20,
 } as const;
@@ -129,19 +130,19 @@ const NUMBERED: Readonly<Partial<Record<Name, (text: string, index: number) => s
   step: ofIndexedJob,
 };
 
-/** Reviews of so many Pods, with the images that `rename` gives them: captured ones, and a large one made of one of them. */
+/** Returns reviews of `pods` Pods with images renamed by `rename`, made from captured reviews. */
 export function textsOf(name: Name, rename: (image: string) => string, pods: number = PODS[name]): string[] {
   const review = REVIEWS[name]();
   for (const container of containersOf(review)) container.image = rename(container.image);
   const text = JSON.stringify(review);
   const numbered = NUMBERED[name] ?? ((same: string) => same);
-  return Array.from({ length: pods }, (_, index) => another(numbered(text, index), index));
+  return Array.from({ length: pods }, (_, index) => nextPod(numbered(text, index), index));
 }
 
 export const bodies = (rename: (image: string) => string): Body[] =>
   (Object.keys(PODS) as Name[]).map((name) => ({ name, texts: textsOf(name, rename) }));
 
-/** One review after the other, and from the beginning. */
+/** Returns a function that yields one review after another, in a cycle. */
 export function inTurn(texts: readonly string[]): () => string {
   let next = 0;
   return () => {

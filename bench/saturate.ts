@@ -7,17 +7,12 @@ import { createCaller, type Target } from './client.ts';
 import { closedLoop } from './load.ts';
 import { inTurn } from './reviews.ts';
 
-/** Keeps a server busy with these reviews over so many connections; resolves to the requests it answered. */
-export type Saturate = (
-  target: Target,
-  reviews: readonly string[],
-  connections: number,
-  seconds: number,
-) => Promise<number>;
+/** Saturates a server with these reviews over `connections` connections. Resolves to the number of answered requests. */
+type Saturate = (target: Target, reviews: readonly string[], connections: number, seconds: number) => Promise<number>;
 
 const WRK = '/usr/bin/wrk';
 
-/** Which load generator is used: wrk where it is installed, for it takes a fifth of the time of a client in JavaScript. */
+/** Prefers wrk, which takes a fifth of the processor time of a client in JavaScript. */
 export const generator = (): 'wrk' | 'own' => (existsSync(WRK) ? 'wrk' : 'own');
 
 const own: Saturate = async (target, reviews, connections, seconds) => {
@@ -30,7 +25,7 @@ const own: Saturate = async (target, reviews, connections, seconds) => {
   }
 };
 
-/** Lines of the file, one after the other. */
+/** Returns a wrk script that sends the lines of the file in a cycle. */
 const scriptFor = (file: string): string => `
 local requests, at = {}, 0
 function init()
@@ -56,5 +51,5 @@ function wrkIn(folder: string): Saturate {
   };
 }
 
-/** A load generator that keeps its files in `folder`. */
+/** Returns a load generator that writes its files to `folder`. */
 export const saturateFrom = (folder: string): Saturate => (generator() === 'wrk' ? wrkIn(folder) : own);

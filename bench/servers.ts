@@ -10,20 +10,20 @@ import { fileURLToPath } from 'node:url';
 import { createCertificate } from '../test/support/certificate.ts';
 import { installedEnvironment, installedFlags } from './installed.ts';
 
-/** A server under measurement: a process of its own. */
+/** A server under measurement, in its own process. */
 export interface BenchServer {
   readonly name: string;
   readonly port: number;
   readonly path: string;
   readonly pid: number;
-  /** Milliseconds from the start of the process to its first answer as ready. */
+  /** Milliseconds from the start of the process until it is ready. */
   readonly readyMs: number;
-  /** Its metrics and probes; 0: it has none. */
+  /** Port of metrics and probes; 0 if it has none. */
   readonly probesPort: number;
   stop(): Promise<void>;
 }
 
-/** Certificate and key that all servers share, and the folder they are in. */
+/** The certificate and key that all servers share, and their folder. */
 export interface Keys {
   readonly folder: string;
   readonly certFile: string;
@@ -96,7 +96,7 @@ async function untilReady(child: ChildProcess, { port, probesPort = 0, name, key
   throw new Error(`${name} was not ready within 30 s`);
 }
 
-/** Its output goes to a file, as a container's goes to the runtime: who measures does not read it meanwhile. */
+/** Starts a server and waits until it is ready. Its output goes to a file, so that this process need not read it meanwhile. */
 async function launch(options: Launch): Promise<BenchServer> {
   const { name, command, args, env = {}, port, path = '/mutate', probesPort = 0, keys } = options;
   const log = openSync(logOf(keys, name, port), 'w');
@@ -126,16 +126,16 @@ async function launch(options: Launch): Promise<BenchServer> {
   };
 }
 
-export interface OursOptions {
+interface OursOptions {
   readonly main: string;
   readonly name?: string;
   readonly settings?: Readonly<Record<string, string>>;
   readonly flags?: readonly string[];
-  /** Takes its time to leave as in a Pod; without a token, so that no API server is asked. */
+  /** Makes it drain before it ends, as in a Pod. It has no token, so it asks no API server. */
   readonly inPod?: boolean;
 }
 
-/** Our server from its bundle, with what it logs by default and the environment and flags of its image and chart. */
+/** Starts our server from its bundle, with the default log and with the environment and flags of its image and chart. */
 export async function startOurs(
   keys: Keys,
   { main, name = 'ours', settings = {}, flags = [], inPod = false }: OursOptions,
@@ -165,21 +165,21 @@ export async function startOurs(
 
 const script = (name: string): string => fileURLToPath(new URL(`servers/${name}.ts`, import.meta.url));
 
-/** With the environment and flags of ours: what is compared is what is done, not how Node is set up. */
+/** Starts the floor with our environment and flags, so that the comparison is not about how Node is set up. */
 export async function startFloor(keys: Keys, { name = 'floor', patch = '' } = {}): Promise<BenchServer> {
   const port = await freePort();
   const args = [...installedFlags(), script('floor'), keys.certFile, keys.keyFile, String(port), '127.0.0.1', patch];
   return await launch({ name, command: process.execPath, args, env: installedEnvironment(), port, keys });
 }
 
-/** A webhook as they are commonly written in TypeScript, run as it commonly is. */
+/** Starts a webhook as commonly written in TypeScript, with Node's defaults. */
 export async function startTypical(keys: Keys, kubeconfig: string): Promise<BenchServer> {
   const port = await freePort();
   const args = [script('typical'), keys.certFile, keys.keyFile, String(port), kubeconfig];
   return await launch({ name: 'typical', command: process.execPath, args, port, keys });
 }
 
-/** A peer with the flags of Kubernetes' own test webhook (agnhost): `webhook --tls-cert-file --tls-private-key-file --port`. */
+/** Starts a peer that takes the flags of Kubernetes' test webhook (agnhost). */
 export async function startPeer(keys: Keys, command: string, path: string): Promise<BenchServer> {
   const port = await freePort();
   const args = [

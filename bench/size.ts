@@ -22,24 +22,24 @@ import { figure, median, ratios, slope } from './statistics.ts';
 
 const COUNTS = [0, 1000, 10_000, 50_000];
 
-/** What is compared with the most: a cluster that is next to empty. */
+/** Namespaces and verdicts of the nearly empty cluster that the largest is compared with. */
 const FEW = 100;
 
-/** One start. Memory is resident MiB. */
+/** The figures of one start. Memory is resident MiB. */
 interface Round {
   readonly readyMs: number;
   readonly idle: number;
-  /** Of that, pages of program files. */
+  /** The part of `idle` that is pages of program files. */
   readonly files: number;
   readonly loaded: number;
-  /** Of the typical server, idle; NaN where there is no cluster for it. */
+  /** The typical server, idle; NaN without a cluster. */
   readonly typical: number;
 }
 
 interface Sized {
   readonly count: number;
   readonly rounds: readonly Round[];
-  /** Of the last start. */
+  /** Resident MiB of the last start after an hour's churn. */
   readonly churned: number;
 }
 
@@ -52,7 +52,7 @@ async function load({ keys, seconds }: Bench, { port, path }: BenchServer, texts
   caller.close();
 }
 
-/** Waits until all of a cluster's ImageLibcs are read: readiness does not wait for more than some seconds. */
+/** Waits until all ImageLibcs are read; readiness waits for them only a few seconds. */
 async function untilRead({ probesPort }: BenchServer, count: number): Promise<void> {
   for (let tries = 0; tries < 600; tries += 1) {
     const text = await (await fetch(`http://127.0.0.1:${probesPort}/metrics`)).text();
@@ -63,7 +63,7 @@ async function untilRead({ probesPort }: BenchServer, count: number): Promise<vo
   throw new Error(`${count} ImageLibcs were not read within a minute`);
 }
 
-/** By default 20,000 verdicts are held; who has more of them says so. */
+/** The default is 20,000 verdicts; larger clusters must configure more. */
 const entriesFor = (count: number): string => String(Math.max(20_000, Math.round(1.2 * count)));
 
 async function startJoined(
@@ -124,7 +124,7 @@ const typicalResident = async ({ keys, seconds }: Bench, cluster: TestCluster | 
 
 function sizeTable(results: readonly Sized[], floor: number): Table {
   const points = results.map(({ count, rounds }) => ({
-    things: count,
+    count,
     value: median(rounds.map(({ idle }) => idle)) * 2 ** 20,
   }));
   const grown = results.length < 2 ? '' : ` A namespace and a verdict together: ${Math.round(slope(points))} bytes.`;
@@ -171,7 +171,7 @@ async function startTable({ keys, main, rounds }: Bench): Promise<{ table: Table
   return { table, data: { bytes, zipped, ready } };
 }
 
-/** From a process of its own, which may ask for garbage to be collected. */
+/** Measures in a child process, which can force garbage collection. */
 async function heapTable(): Promise<{ table: Table; data: Record<string, number> }> {
   const script = fileURLToPath(new URL('servers/heap.ts', import.meta.url));
   const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', script]);
@@ -188,7 +188,7 @@ async function heapTable(): Promise<{ table: Table; data: Record<string, number>
 async function newCluster(): Promise<TestCluster> {
   const cluster = await startCluster();
   await installImageLibcs(cluster.client);
-  // The one of the reviews.
+  // The namespace of the reviews.
   await cluster.createNamespace('shop');
   return cluster;
 }
@@ -208,7 +208,7 @@ async function flat(bench: Bench, large: TestCluster, registry: BenchRegistry, c
   }
 }
 
-/** How large it is, and whether its costs stay flat in what the cluster holds. */
+/** Measures bundle, start and memory, and whether costs stay flat as the cluster grows. */
 export const size: Part = async (bench) => {
   const start = await startTable(bench);
   const floor = await residentAndStop(await startFloor(bench.keys), bench.seconds);

@@ -12,32 +12,32 @@ import { figure, percentile, ratios } from './statistics.ts';
 const CONNECTIONS = [1, 16, 64];
 const RATES = [20, 100, 500];
 
-/** Seconds of load before anything counts: V8 optimises what is called some ten thousand times. */
+/** Seconds of load before measuring: V8 optimises functions after some ten thousand calls. */
 const WARM_UP = 10;
 
 interface Saturated {
   readonly server: string;
   readonly review: string;
   readonly connections: number;
-  /** One for each round. */
+  /** Requests a second, by round. */
   readonly perSecond: number[];
-  /** Microseconds of the server's processor time for a request. */
+  /** The server's processor time per request by round, microseconds. */
   readonly cpuUs: number[];
 }
 
 interface Paced {
   readonly server: string;
   readonly rate: number;
-  /** Milliseconds, one for each round. */
+  /** Milliseconds, by round. */
   readonly p50: number[];
   readonly p99: number[];
   readonly p999: number[];
-  /** Microseconds of the server's processor time for a request. */
+  /** The server's processor time per request by round, microseconds. */
   readonly cpuUs: number[];
   failed: number;
 }
 
-/** With the time that an API server says it waits. */
+/** Adds the timeout that an API server puts into the URL. */
 const targetOf = ({ port, path }: BenchServer, ca: string): Target => ({ port, path: `${path}?timeout=10s`, ca });
 
 async function saturation(
@@ -48,7 +48,7 @@ async function saturation(
   const { keys, rounds, seconds, progress } = bench;
   const saturate = saturateFrom(keys.folder);
   const cases = reviews.flatMap(({ name, texts }) => {
-    // How connections matter is told by one review.
+    // One review is enough to show the effect of the number of connections.
     const numbers = name === 'plain' ? CONNECTIONS : [16];
     return numbers.map((connections) => ({ name, texts, connections }));
   });
@@ -148,7 +148,7 @@ function pacingTable(results: readonly Paced[]): Table {
   };
 }
 
-/** Throughput and latency for images that are known, beside a server that does nothing. */
+/** Measures throughput and latency for known images, next to a server that does nothing. */
 export const warmPath: Part = async (bench) => {
   const { keys, main, peer } = bench;
   const registry = await benchRegistry();

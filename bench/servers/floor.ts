@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import Fastify from 'fastify';
 
 /**
- * The floor: a fastify server with our server's TLS and body settings that parses a review and allows the Pod. Arguments:
- * certificate file, key file, port (0: any), host, a JSON Patch to answer with (none: empty). Says its URL on standard output; ends
- * at SIGTERM.
+ * The floor: a fastify server with our TLS and body settings that only parses a review and allows the Pod. Arguments:
+ * certificate file, key file, port (0 for any), host, and a JSON Patch to return (empty for none). Prints its URL; ends at
+ * SIGTERM.
  */
 const [certFile = '', keyFile = '', port = '0', host = '127.0.0.1', patch = ''] = process.argv.slice(2);
 const patched = patch === '' ? {} : { patchType: 'JSONPatch', patch: btoa(patch) };

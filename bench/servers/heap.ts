@@ -1,4 +1,4 @@
-/** Prints the bytes of heap that an entry of each memory takes, as JSON. Needs --expose-gc. */
+/** Prints, as JSON, the bytes of heap that an entry of each cache takes. Needs --expose-gc. */
 import { setImmediate } from 'node:timers/promises';
 
 import { createVerdictMemory } from '../../src/detection/caches.ts';
@@ -12,7 +12,7 @@ import { canonical, foundMusl, keyOf } from '../../test/support/image-libc.ts';
 
 const ENTRIES = 20_000;
 
-/** What a function on the stack still names would count, so that each is asked for from the event loop. */
+/** Collects garbage from the event loop: otherwise values that the stack still references would count. */
 async function usedBytes(): Promise<number> {
   for (let time = 0; time < 5; time += 1) {
     await setImmediate();
@@ -21,7 +21,7 @@ async function usedBytes(): Promise<number> {
   return process.memoryUsage().heapUsed;
 }
 
-/** What each call of `add` leaves behind. */
+/** Returns the bytes that each call of `add` retains. */
 async function bytesEach(add: (index: number) => void): Promise<number> {
   const before = await usedBytes();
   for (let index = 0; index < ENTRIES; index += 1) add(index);
@@ -55,7 +55,7 @@ async function verdictMemory(): Promise<Record<string, number>> {
   const asked = await bytesEach((index) => {
     if (memory.find(keysOf(index)) === undefined) throw new Error(`${imageOf(index)} was forgotten`);
   });
-  // Said of what is still there: until here nothing may collect it.
+  // Uses the memory after measuring, so that it cannot be collected before.
   if (memory.size().verdicts !== ENTRIES) throw new Error('not all are held');
   return {
     'a verdict and its reference': remembered,

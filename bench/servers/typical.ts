@@ -10,9 +10,9 @@ import { readFileSync } from 'node:fs';
 import Fastify from 'fastify';
 
 /**
- * A webhook as they are commonly written in TypeScript: fastify, and informers of client-node for what it has to know of the
- * cluster, the namespaces and the ImageLibcs that ours follows too. It allows all Pods. Arguments: certificate file, key file, port,
- * kubeconfig. Listens once the informers have begun; ends at SIGTERM.
+ * A webhook as commonly written in TypeScript: fastify, and client-node informers for the namespaces and ImageLibcs that ours
+ * watches too. It allows all Pods. Arguments: certificate file, key file, port, kubeconfig. Listens once the informers have
+ * started; ends at SIGTERM.
  */
 const [certFile = '', keyFile = '', port = '0', kubeconfig = ''] = process.argv.slice(2);
 

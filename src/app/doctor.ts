@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 
+import { containerRun } from '../detection/detector.ts';
 import { createDiscovery } from '../cluster/dns-discovery.ts';
 import type { OwnPlace } from '../cluster/dns-sources.ts';
 import type { DoctorContext, OpenDoctor } from '../commands/doctor.ts';
@@ -7,7 +8,7 @@ import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import { parsePlatform, podPlatform } from '../detection/platform.ts';
 import { RACE_LIMITS, type RaceLimits } from '../doctor/dns/race.ts';
-import type { ImageLook } from '../doctor/evidence.ts';
+import type { ImageInspector } from '../doctor/evidence.ts';
 import { createDoctorView } from '../doctor/view/reader.ts';
 import type { DnsSeen } from '../doctor/view/view.ts';
 import { askCertificate } from '../doctor/webhook/certificates.ts';
@@ -47,7 +48,7 @@ export async function openDoctor(context: DoctorContext, surroundings: DoctorSur
       race: surroundings.race ?? RACE_LIMITS,
       findDns: (of) => findDns(of, client, own),
       askCertificate: (replica) => askCertificate(replica, TLS_MS),
-      openLook: (of) => openLook(of, { client, surroundings, warn: context.warn }),
+      openInspector: (of) => openInspector(of, { client, surroundings, warn: context.warn }),
       clock: systemClock,
     },
     close: async () => await client?.close(),
@@ -118,13 +119,16 @@ const registryOf = (image: string): string | undefined => {
   }
 };
 
-interface LookParts {
+interface InspectorParts {
   readonly client: KubeClient | undefined;
   readonly surroundings: Surroundings;
   readonly warn: (message: string) => void;
 }
 
-async function openLook(configured: Config, { client, surroundings, warn }: LookParts): Promise<ImageLook> {
+async function openInspector(
+  configured: Config,
+  { client, surroundings, warn }: InspectorParts,
+): Promise<ImageInspector> {
   const { config, notes } = surroundings.inCluster ? { config: configured, notes: [] } : usableHere(configured);
   const reporter = personalReporter(warn);
   const { detector, close } = await openDetector(config, { ...surroundings, reporter });
@@ -134,8 +138,8 @@ async function openLook(configured: Config, { client, surroundings, warn }: Look
     registryOf,
     detect: async ({ namespace, view }, reference, signal) => {
       if (detector === undefined) throw new Error('detection.registry.enabled is off');
-      const { command = [], args = [] } = view.containers.find(({ image }) => image === reference) ?? {};
-      const request = { reference, platform: podPlatform(view, platform), command, args };
+      const container = view.containers.find(({ image }) => image === reference) ?? { command: [], args: [] };
+      const request = { reference, platform: podPlatform(view, platform), ...containerRun(container) };
       const logins = secrets && { credentials: () => secrets.loginsOf(view, namespace) };
       return await detector.detect({ ...request, ...logins }, signal);
     },

@@ -3,6 +3,7 @@ import type { Platform } from '../detection/image-source.ts';
 import { platformName, podPlatform } from '../detection/platform.ts';
 import { podVerdicts, type PodVerdictsOptions } from '../detection/pod-verdicts.ts';
 import { type ScannedNode, worstKernel } from '../exposure/kernels.ts';
+import { readDeclared } from '../policy/annotations.ts';
 import type { ClusterFacts, NamespaceView, PodView, PolicyConfig } from '../policy/model.ts';
 import { effectiveMode, MODE_LABEL } from '../policy/scope.ts';
 import type { AuditedContainer, DecidedGroup } from './decided.ts';
@@ -15,7 +16,7 @@ interface DecideOptions {
   readonly config: PolicyConfig;
   readonly facts: ClusterFacts;
   readonly lookups: Lookups;
-  /** Whether images were looked up at all. */
+  /** False if no image was looked up: every undeclared resolver is then unknown. */
   readonly detecting: boolean;
   readonly platform: Platform;
   readonly viewOf: (namespace: string) => NamespaceView;
@@ -28,7 +29,7 @@ interface Deciding extends DecideOptions {
   readonly byNode: ReadonlyMap<string, ScannedNode>;
 }
 
-/** Everything is there already. */
+/** Never runs out: all images have been looked up before. */
 const BUDGET_MS = 60_000;
 
 async function containersOf(pod: PodView, namespace: string, options: Deciding): Promise<AuditedContainer[]> {
@@ -38,9 +39,9 @@ async function containersOf(pod: PodView, namespace: string, options: Deciding):
   for (const [index, container] of pod.containers.entries()) {
     const verdict = verdicts[index];
     if (verdict === undefined) continue;
-    // A person's word is about the Pod, not about what the look-up of its image came to.
-    const said = verdict.evidence.source === 'annotation';
-    const { digest, executable, failure } = (said ? undefined : options.lookups.of(container, pod)) ?? {};
+    // An annotation describes the Pod, so the outcome of its image's look-up does not apply.
+    const declared = verdict.evidence.source === 'annotation';
+    const { digest, executable, failure } = (declared ? undefined : options.lookups.of(container, pod)) ?? {};
     containers.push({
       name: container.name,
       image: container.image,
@@ -54,7 +55,7 @@ async function containersOf(pod: PodView, namespace: string, options: Deciding):
   return containers;
 }
 
-/** The namespace as it would be, had it opted in: what is asked is what the webhook would do there. */
+/** Returns the namespace as if it had opted in: the audit reports what the webhook would do there. */
 const optedIn = ({ name }: NamespaceView): NamespaceView => ({ name, labels: { [MODE_LABEL]: 'enforce' } });
 
 async function decideGroup(group: PodGroup, options: Deciding): Promise<DecidedGroup | undefined> {
@@ -78,13 +79,15 @@ async function decideGroup(group: PodGroup, options: Deciding): Promise<DecidedG
     kernel: worstKernel(group, byNode),
   });
   const { mode, reason: modeReason } = scope;
-  const warnings = [...new Set([...scope.warnings, ...decision.warnings])];
+  // Settings that break musl have findings of their own.
+  const declared = decision.mode === 'off' ? [] : readDeclared(pod).warnings;
+  const warnings = [...new Set([...scope.warnings, ...declared])];
   return { group, pod, mode, modeReason, decision, warnings, resolvConf, containers, exposure };
 }
 
 /**
- * Decides for all groups with the webhook's own rules, from what was looked up. Pods that are not well formed are left out: no
- * cluster has them.
+ * Decides for all groups by the webhook's own rules, using the look-ups' results. Skips malformed Pods, which only manifests
+ * can contain.
  */
 export async function decideGroups(groups: readonly PodGroup[], options: DecideOptions): Promise<DecidedGroup[]> {
   const { config, facts, lookups, detecting, platform, scanned } = options;

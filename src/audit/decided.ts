@@ -14,57 +14,57 @@ import { asObject } from '../util/json.ts';
 import type { WorkloadExposure } from './report/report.ts';
 import type { PodGroup } from './scan/scanned.ts';
 
-/** A container's verdict, with what the look-up of its image told. */
+/** A container's verdict, with the result of its image's look-up. */
 export interface AuditedContainer extends ContainerVerdict {
   /** `linux/amd64`. */
   readonly platform: string;
-  /** Of the platform's manifest; null where it is not known. */
+  /** Digest of the platform's manifest; null if unknown. */
   readonly digest: string | null;
   readonly executable: string | null;
   readonly failure: { readonly code: DetectionFailure; readonly message: string } | null;
 }
 
-/** Pods that are alike, and what the webhook's rules make of them. */
+/** A group of equal Pods, with the decision of the webhook's rules. */
 export interface DecidedGroup {
   readonly group: PodGroup;
   readonly pod: PodView;
-  /** Today. */
+  /** The effective mode today. */
   readonly mode: Mode;
   readonly modeReason: Reason | undefined;
-  /** As if the namespace had opted in, where that is all that is missing. */
+  /** Decided as if the namespace had opted in, if only the opt-in is missing. */
   readonly decision: Decision;
-  /** Labels and annotations of ours that are not valid, the namespace's as it is today included. */
+  /** Invalid labels and annotations of ours, on the Pod and on its namespace today. */
   readonly warnings: readonly string[];
   readonly resolvConf: { readonly before: ResolvConf; readonly after: ResolvConf };
-  /** Also where the Pod is left alone. Init containers first. */
+  /** Init containers first. Present even if the Pod is left alone. */
   readonly containers: readonly AuditedContainer[];
   readonly exposure: WorkloadExposure;
 }
 
-/** What findings are judged by, beside the Pods. */
+/** The inputs of findings besides the Pods. */
 export interface FindingContext {
   readonly cluster: ClusterFacts;
   readonly config: Pick<PolicyConfig, 'glibc'>;
   readonly applied: AppliedDecision | undefined;
-  /** The NetworkPolicy that keeps the Pods from DNS over TCP while UDP is allowed; `namespace/name`. */
+  /** `namespace/name` of the NetworkPolicy that allows the Pods DNS over UDP but not over TCP; undefined if no policy does. */
   readonly tcpBlockedBy: string | undefined;
 }
 
-/** What the webhook's annotation says that it did to a Pod. */
+/** What the webhook did to a Pod, read from its annotation. */
 export interface AppliedDecision {
   readonly reason: string;
-  /** Empty: nothing. */
+  /** Empty if it changed nothing. */
   readonly remedy: readonly string[];
 }
 
-/** Ours take some 200 characters, and a few for each container. */
+/** Our own annotations take about 200 characters plus a few for each container. */
 const MOST_TEXT = 16_384;
 const MOST_REMEDIES = 4;
 
-/** Given to glibc by most configurations: a Pod keeps what it was given by one that has changed since. */
+/** Options that most configurations give to glibc. The configuration may have changed since a Pod was admitted. */
 const USUAL = ['single-request-reopen', 'single-request', 'use-vc'];
 
-/** What our annotation on a Pod says; undefined: there is none, or somebody else wrote it. */
+/** Reads our annotation on a Pod. Returns undefined if there is no annotation or it does not have our format. */
 export function appliedDecision(annotations: Readonly<Record<string, string>>): AppliedDecision | undefined {
   const text = annotations[DECISION_ANNOTATION];
   if (text === undefined || text.length > MOST_TEXT) return undefined;
@@ -78,8 +78,8 @@ export function appliedDecision(annotations: Readonly<Record<string, string>>): 
   }
 }
 
-/** What was done and the Pod does not show any more, for somebody has written over it; undefined where it all is there. */
-export function lostOf(
+/** Returns the part of our patch that something else has overwritten in the Pod; undefined if the whole patch is still there. */
+export function lostPatch(
   { dnsPolicy, dnsConfig }: Pick<PodView, 'dnsPolicy' | 'dnsConfig'>,
   { remedy }: AppliedDecision,
   { glibc }: Pick<PolicyConfig, 'glibc'>,

@@ -6,19 +6,19 @@ import { readByGlibc, readByMusl } from '../resolv-conf/resolvers.ts';
 import type { ExposureLevel, WorkloadExposure } from './report/report.ts';
 
 export interface ExposureInput {
-  /** Of the Pod's containers. */
+  /** The resolvers of the Pod's containers. */
   readonly resolvers: readonly Resolver[];
-  /** The file that its containers read. */
+  /** The resolv.conf of its containers. */
   readonly file: ResolvConf;
-  /** Whether the file is the node's own: dnsPolicy Default, or ClusterFirst on the host's network. */
+  /** True if that is the node's own file: dnsPolicy Default, or ClusterFirst with hostNetwork. */
   readonly nodeFile: boolean;
   readonly cluster: Pick<ClusterFacts, 'dns' | 'nodeLocal'>;
   readonly kubeProxy: KubeProxy;
-  /** The worst kernel under its Pods. */
+  /** The worst kernel of the nodes that its Pods run on. */
   readonly kernel: { readonly level: KernelLevel; readonly kernel: string | undefined };
 }
 
-/** A lost packet that is asked for again within this is mitigated: milliseconds. */
+/** Milliseconds: a lost packet that is sent again within this time counts as mitigated. */
 const SOON_MS = 1000;
 
 interface Loss {
@@ -28,31 +28,31 @@ interface Loss {
 
 const WORST: readonly ExposureLevel[] = ['yes', 'possible', 'mitigated', 'no'];
 
-const isLinkLocal = (address: string): boolean => /^(169\.254\.|fe80:)/i.test(address);
+export const isLinkLocal = (address: string): boolean => /^(169\.254\.|fe80:)/i.test(address);
 
-/** Whether packets to this server have their address translated on the way. */
+/** Reports whether the destination address of packets to this server is translated (DNAT). */
 function isTranslated(server: string, { dns, nodeLocal }: ExposureInput['cluster']): boolean {
   return dns.includes(server) && !isLinkLocal(server) && nodeLocal !== 'intercepting';
 }
 
-/** Whether two packets may leave at once from one socket to a translated address. */
+/** Reports whether the resolver may send two packets at once from one socket to a translated address. */
 function isRaced(resolver: Resolver, { file, cluster }: ExposureInput): boolean {
   const { atOnce, tcp } = readByGlibc(file);
   const first = isTranslated(file.servers[0] ?? '', cluster);
-  // musl asks all at once, and the first answer wins: one server that is not translated is enough.
+  // musl asks all servers at once and takes the first answer: one untranslated server is enough.
   const all = file.servers.length > 0 && file.servers.every((server) => isTranslated(server, cluster));
   const rules: Readonly<Record<Resolver, boolean>> = {
     glibc: first && atOnce,
     musl: all,
     go: false,
-    // c-ares obeys use-vc alone (docs/evidence.md).
+    // Of glibc's options c-ares obeys only use-vc (docs/evidence.md).
     other: first && !tcp,
     unknown: all || (first && atOnce),
   };
   return rules[resolver];
 }
 
-/** What a container makes of a lost packet; undefined: none can be lost. */
+/** Returns how a lost packet affects a container; undefined if it cannot lose one. */
 function lossOf(resolver: Resolver, input: ExposureInput): Loss | undefined {
   if (!isRaced(resolver, input)) return undefined;
   if (resolver === 'musl') {
@@ -63,12 +63,12 @@ function lossOf(resolver: Resolver, input: ExposureInput): Loss | undefined {
   }
   const how = `A and AAAA leave at once from one socket, through the translated address ${input.file.servers[0] ?? ''}`;
   if (resolver === 'musl' || resolver === 'glibc') return { level: 'yes', detail: how };
-  const why = resolver === 'unknown' ? 'the resolver is not known' : 'the resolver is neither glibc, musl nor Go';
-  return { level: 'possible', detail: `Perhaps (${why}) ${how}` };
+  const reason = resolver === 'unknown' ? 'the resolver is not known' : 'the resolver is neither glibc, musl nor Go';
+  return { level: 'possible', detail: `Perhaps (${reason}) ${how}` };
 }
 
-/** What the path from the Pod's nodes to the DNS adds. */
-function onPath(loss: Loss, { kernel, kubeProxy }: ExposureInput): WorkloadExposure {
+/** Adjusts the loss to the kernels and the kube-proxy mode between the Pods and the cluster DNS. */
+function adjustedToPath(loss: Loss, { kernel, kubeProxy }: ExposureInput): WorkloadExposure {
   if (kernel.level === 'fixed') {
     return { level: 'no', detail: `The kernels of its nodes have the fixes of the race (${kernel.kernel}).` };
   }
@@ -96,7 +96,7 @@ function noLoss({ resolvers, file, cluster }: ExposureInput): string {
     : 'Its resolvers do not send A and AAAA at once from one socket to a translated address.';
 }
 
-/** Whether the fault can hit a Pod as it is today: the worst of its containers. */
+/** Reports whether the fault can affect a Pod as it runs today: the worst level among its containers. */
 export function exposureOf(input: ExposureInput): WorkloadExposure {
   if (input.nodeFile) return { level: 'no', detail: "It uses the node's resolv.conf, not the cluster DNS." };
   let worst: Loss | undefined;
@@ -106,5 +106,5 @@ export function exposureOf(input: ExposureInput): WorkloadExposure {
       worst = loss;
     }
   }
-  return worst === undefined ? { level: 'no', detail: noLoss(input) } : onPath(worst, input);
+  return worst === undefined ? { level: 'no', detail: noLoss(input) } : adjustedToPath(worst, input);
 }

@@ -1,4 +1,11 @@
-import type { Detection, Detector, DetectRequest, Logins } from '../detection/detector.ts';
+import {
+  type ContainerRun,
+  containerRun,
+  type Detection,
+  type Detector,
+  type DetectRequest,
+  type Logins,
+} from '../detection/detector.ts';
 import type { Platform } from '../detection/image-source.ts';
 import { podPlatform } from '../detection/platform.ts';
 import type { PodCredentials } from '../detection/pod-verdicts.ts';
@@ -8,52 +15,51 @@ import type { ContainerView, PodView } from '../policy/model.ts';
 import { MalformedPodError, readPod } from '../policy/read-pod.ts';
 import type { PodGroup } from './scan/scanned.ts';
 
-/** What containers run, each looked up once. */
+/** The results of image look-ups, one for each image and command line. */
 export interface Lookups {
-  /** What was found for a container; undefined: it was not looked up. */
+  /** Returns the result for a container; undefined if it was not looked up. */
   of(container: ContainerView, pod: PodView): Detection | undefined;
-  /** Answers from what was found, at once. */
+  /** Answers from these results without I/O. */
   readonly detector: Detector;
 }
 
 export interface LookupOptions {
-  /** Absent: nothing is looked up. */
+  /** undefined: looks up nothing. */
   readonly detector: Detector | undefined;
   readonly platform: Platform;
   readonly credentials: PodCredentials | undefined;
   readonly signal: AbortSignal;
-  /** `done` of `all` images, and the one that was looked up last. */
+  /** Called after each look-up with the number done so far; `image` was looked up last. */
   readonly onProgress: (done: number, all: number, image: string) => void;
 }
 
-type Run = Pick<DetectRequest, 'reference' | 'platform' | 'command' | 'args'>;
+type Run = Pick<DetectRequest, 'reference' | 'platform'> & ContainerRun;
 
-interface Asked {
+interface PendingLookup {
   readonly run: Run;
-  /** Pods that may have logins for it. */
-  readonly askers: { readonly pod: PodView; readonly namespace: string }[];
+  /** Pods whose pull secrets may give access to the image. */
+  readonly pods: { readonly pod: PodView; readonly namespace: string }[];
 }
 
-/** A person waits longer than an API server does. */
+/** Longer than an admission request may take: here a person waits. */
 const LOOKUP_MS = 60_000;
 
-/** Images looked up at once; a registry's own limit (detection.registry.concurrency) holds beside it. */
+/** Concurrent look-ups. The limit for each registry (detection.registry.concurrency) applies as well. */
 const AT_ONCE = 8;
 
-/** Sets of logins that are tried for one image. */
-const MOST_ASKERS = 3;
+/** Pods whose logins are tried for one image. */
+const MOST_LOGINS = 3;
 
-const keyOf = ({ reference, platform, command, args }: Run): string =>
-  JSON.stringify([reference, platform.os, platform.architecture, platform.variant ?? '', command, args]);
+const keyOf = ({ reference, platform, command, args, env }: Run): string =>
+  JSON.stringify([reference, platform.os, platform.architecture, platform.variant ?? '', command, args, env]);
 
-const runOf = ({ image, command, args }: ContainerView, pod: PodView, fallback: Platform): Run => ({
-  reference: image,
+const runOf = (container: ContainerView, pod: PodView, fallback: Platform): Run => ({
+  reference: container.image,
   platform: podPlatform(pod, fallback),
-  command,
-  args,
+  ...containerRun(container),
 });
 
-/** The Pod of a group; undefined where it is not well formed. */
+/** Returns the Pod of a group; undefined if it is malformed. */
 export function podOf(group: PodGroup): PodView | undefined {
   try {
     return readPod(group.pod);
@@ -63,8 +69,8 @@ export function podOf(group: PodGroup): PodView | undefined {
   }
 }
 
-function collect(groups: readonly PodGroup[], platform: Platform): Map<string, Asked> {
-  const asked = new Map<string, Asked>();
+function pendingLookups(groups: readonly PodGroup[], platform: Platform): Map<string, PendingLookup> {
+  const pending = new Map<string, PendingLookup>();
   for (const group of groups) {
     const pod = podOf(group);
     if (pod === undefined || exemption(pod) === 'Windows') continue;
@@ -73,24 +79,24 @@ function collect(groups: readonly PodGroup[], platform: Platform): Map<string, A
       if (container.image === '' || declared.verdictFor(container.name) !== undefined) continue;
       const run = runOf(container, pod, platform);
       const key = keyOf(run);
-      const known = asked.get(key) ?? { run, askers: [] };
-      if (known.askers.length < MOST_ASKERS) known.askers.push({ pod, namespace: group.owner.namespace });
-      asked.set(key, known);
+      const known = pending.get(key) ?? { run, pods: [] };
+      if (known.pods.length < MOST_LOGINS) known.pods.push({ pod, namespace: group.owner.namespace });
+      pending.set(key, known);
     }
   }
-  return asked;
+  return pending;
 }
 
-/** With the logins of one Pod after the other, as long as the registry refuses them. */
-async function lookUp(detector: Detector, { run, askers }: Asked, options: LookupOptions): Promise<Detection> {
+/** Tries the logins of one Pod after another until the registry accepts one. */
+async function lookUp(detector: Detector, { run, pods }: PendingLookup, options: LookupOptions): Promise<Detection> {
   const { credentials, signal } = options;
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(LOOKUP_MS)]);
-  // Ahead of Pods, and in a rehearsal: what is known answers, however old, and nothing is written.
+  // `ahead` accepts a stale verdict; `dryRun` writes nothing to the shared store.
   const request = { ...run, ahead: true, dryRun: true };
   if (credentials === undefined) return await detector.detect(request, deadline);
   let detection: Detection | undefined;
-  for (const { pod, namespace } of askers) {
-    // Secrets are read only where a registry is asked.
+  for (const { pod, namespace } of pods) {
+    // A function, so that Secrets are read only if a registry is asked.
     const logins = async (): Promise<Logins> => await credentials(pod, namespace);
     detection = await detector.detect({ ...request, credentials: logins }, deadline);
     if (detection.failure?.code !== 'unauthorized') break;
@@ -98,10 +104,10 @@ async function lookUp(detector: Detector, { run, askers }: Asked, options: Looku
   return detection ?? (await detector.detect(request, deadline));
 }
 
-async function lookUpAll(detector: Detector, asked: ReadonlyMap<string, Asked>, options: LookupOptions) {
+async function lookUpAll(detector: Detector, pending: ReadonlyMap<string, PendingLookup>, options: LookupOptions) {
   const { signal, onProgress } = options;
   const found = new Map<string, Detection>();
-  const waiting = [...asked];
+  const waiting = [...pending];
   let next = 0;
   const worker = async (): Promise<void> => {
     for (let entry = waiting[next]; entry !== undefined; entry = waiting[next]) {
@@ -117,8 +123,8 @@ async function lookUpAll(detector: Detector, asked: ReadonlyMap<string, Asked>, 
 }
 
 /**
- * Looks up what the containers of all groups run, each image and command line once, a few at a time. Rejects with the signal's
- * reason alone.
+ * Looks up what the containers of all groups run: each image and command line once, {@link AT_ONCE} at a time. Rejects only
+ * with the signal's reason.
  */
 export async function lookUpImages(groups: readonly PodGroup[], options: LookupOptions): Promise<Lookups> {
   const { detector, platform, signal } = options;
@@ -126,7 +132,7 @@ export async function lookUpImages(groups: readonly PodGroup[], options: LookupO
   const found =
     detector === undefined
       ? new Map<string, Detection>()
-      : await lookUpAll(detector, collect(groups, platform), options);
+      : await lookUpAll(detector, pendingLookups(groups, platform), options);
   return {
     of: (container, pod) => found.get(keyOf(runOf(container, pod, platform))),
     detector: {

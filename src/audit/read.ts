@@ -23,7 +23,76 @@ export interface AuditFlags extends Omit<CommonFlags, 'namespace'>, ClusterFlags
   readonly filename?: readonly string[];
 }
 
-/** Everything that a report is made of, but for the images. */
+/** The flags that select a cluster, as in kubectl. */
+export interface ClusterFlags {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+}
+
+/** The webhook installed in the cluster; `namespace` is undefined if there is none. */
+interface InstalledWebhook {
+  readonly namespace: string | undefined;
+  readonly configuration: { readonly name: string; readonly text: string } | undefined;
+  readonly gaps: readonly Gap[];
+}
+
+/** The DNS facts of the cluster, each value with its source. */
+export interface AuditFacts {
+  readonly facts: ClusterFacts;
+  readonly section: Omit<ClusterSection, 'kubeProxy' | 'dnsOverTcp'>;
+  /** `not asked` outside the cluster, or if the configuration turns the preflight off. */
+  readonly dnsOverTcp: ClusterSection['dnsOverTcp'];
+  readonly gaps: readonly Gap[];
+}
+
+export interface AuditDetector extends OpenDetector {
+  /** Reads the pull secrets of Pods; undefined if the configuration does not allow it. */
+  readonly credentials?: PodCredentials;
+  readonly gaps: readonly Gap[];
+}
+
+export interface ScanRequest {
+  /** Empty for all. */
+  readonly namespaces: readonly string[];
+  /** `namespace/name`. */
+  readonly dnsService: string;
+  readonly signal: AbortSignal;
+  readonly onProgress: (what: string) => void;
+}
+
+/** Read-only access to a cluster. All methods reject with `CommandError` or the signal's reason. */
+export interface AuditCluster {
+  /** The API server's address. */
+  readonly server: string;
+  installation(signal: AbortSignal): Promise<InstalledWebhook>;
+  facts(config: Config): Promise<AuditFacts>;
+  scan(request: ScanRequest): Promise<Scanned>;
+  /** Uses verdicts that the webhook's replicas have stored; stores none itself. */
+  openDetector(config: Config): Promise<AuditDetector>;
+  close(): Promise<void>;
+}
+
+/** The dependencies of `libc-dns audit`. */
+export interface AuditingCommand extends DetectingCommand {
+  readonly version: string;
+  /** Connects to the cluster that the flags select. Rejects with `CommandError` if there is none. */
+  readonly openCluster: (flags: ClusterFlags) => Promise<AuditCluster>;
+  /** Replaces the file atomically. Rejects with the error of node:fs. */
+  readonly writeFile: (path: string, text: string) => Promise<void>;
+  /** Returns a signal that aborts on SIGINT or SIGTERM. After this call these no longer end the process. */
+  readonly untilInterrupted: () => AbortSignal;
+  readonly now: () => Date;
+}
+
+/** A progress line on standard error. */
+interface AuditProgress {
+  readonly step: (what: string) => void;
+  readonly images: (done: number, all: number, image: string) => void;
+  /** Erases the line. */
+  readonly done: () => void;
+}
+
+/** The inputs of a report, except the images. */
 interface Subject {
   readonly source: AuditSource;
   readonly scanned: Scanned;
@@ -31,7 +100,7 @@ interface Subject {
   readonly facts: ClusterFacts;
   readonly cluster: ClusterSection;
   readonly gaps: readonly Gap[];
-  /** Where namespaces have no label: manifests are read as if they enforced. */
+  /** Labels assumed for namespaces without our label: manifests are read as if they enforced. */
   readonly unlabelled: Readonly<Record<string, string>>;
 }
 
@@ -42,76 +111,31 @@ interface ReadOptions {
   readonly progress: AuditProgress;
 }
 
-function viewsOf({ scanned, unlabelled }: Subject, mode: string | undefined): (name: string) => NamespaceView {
-  return (name) => {
-    const label = mode ?? scanned.namespaces.get(name);
-    return { name, labels: label === undefined ? unlabelled : { [MODE_LABEL]: label } };
-  };
+/** Reads the cluster, or the named manifests, and builds the report. Rejects with `CommandError` or the signal's reason. */
+export async function readAudit(options: ReadOptions): Promise<AuditReport> {
+  return options.flags.filename === undefined ? await auditCluster(options) : await auditManifests(options);
 }
 
-/** Looks the images up and puts the report together. */
-async function reportOn(subject: Subject, { detector, credentials }: AuditDetector, options: ReadOptions) {
-  const { parts, flags, signal, progress } = options;
-  const { scanned, config, facts } = subject;
-  const platform = parsePlatform(config.detection.platform);
-  const lookups = await lookUpImages(scanned.groups, {
-    detector,
-    platform,
-    credentials,
-    signal,
-    onProgress: progress.images,
-  });
-  const viewOf = viewsOf(subject, flags.namespaceMode);
-  const policy = policyConfig(config);
-  const detecting = detector !== undefined;
-  const decided = await decideGroups(scanned.groups, {
-    config: policy,
-    facts,
-    lookups,
-    detecting,
-    platform,
-    viewOf,
-    scanned,
-  });
-  return buildReport({ ...subject, config: policy, decided, viewOf, version: parts.version, generatedAt: parts.now() });
-}
-
-type RegistryConfig = Config['detection']['registry'];
-
-/** Logins and files are the webhook's own, in its Pod: whoever audits has others, from the environment or none. */
-function asPerson(config: Config, { dockerConfig, caFile, identities }: RegistryConfig): Config {
-  const registry = { ...config.detection.registry, dockerConfig, caFile, identities };
-  return { ...config, detection: { ...config.detection, registry } };
-}
-
-/** `--config` goes before the configuration of the webhook that is installed, which goes before the defaults. */
-async function settingsFor({ parts, flags }: ReadOptions, installed: { name: string; text: string } | undefined) {
-  const { namespace: _namespace, ...common } = flags;
-  const named = flags.config ?? parts.io.environment['LIBC_DNS_CONFIG'];
-  if (named !== undefined && named !== '') {
-    return { config: (await readSettings(parts.io, common)).config, from: named };
+async function auditCluster(options: ReadOptions): Promise<AuditReport> {
+  const cluster = await options.parts.openCluster(options.flags);
+  try {
+    const { subject, config } = await clusterSubject(cluster, options);
+    const detection = await orInterrupted(cluster.openDetector(config), options.signal, (late) => late.close());
+    try {
+      const gaps = [...subject.gaps, ...detection.gaps];
+      return await reportOn({ ...subject, gaps }, detection, options);
+    } finally {
+      await detection.close();
+    }
+  } finally {
+    await cluster.close();
   }
-  const { config: own } = await readSettings(parts.io, common);
-  if (installed === undefined) return { config: own, from: 'built-in defaults' };
-  const io = { ...parts.io, readFile: async () => installed.text };
-  const { config } = await readSettings(io, { ...common, config: installed.name });
-  return { config: asPerson(config, own.detection.registry), from: installed.name };
 }
 
-/** Over TCP: what was asked, else whether the DNS Service has a port for it. */
-function overTcp({ facts, dnsOverTcp }: AuditFacts, { dnsTcpPort }: Scanned): Pick<ClusterFacts, 'dnsOverTcp'> {
-  return { dnsOverTcp: dnsOverTcp === 'not asked' ? dnsTcpPort !== false : facts.dnsOverTcp };
-}
-
-/** What knows of no signal is left behind; `undo` is for what comes of it all the same. */
-async function orInterrupted<T>(call: Promise<T>, signal: AbortSignal, undo?: (late: T) => Promise<void>): Promise<T> {
-  await beforeAbort(call, signal);
-  if (signal.aborted) void call.then(undo).catch(() => {});
-  signal.throwIfAborted();
-  return await call;
-}
-
-async function ofCluster(cluster: AuditCluster, options: ReadOptions): Promise<{ subject: Subject; config: Config }> {
+async function clusterSubject(
+  cluster: AuditCluster,
+  options: ReadOptions,
+): Promise<{ subject: Subject; config: Config }> {
   const { flags, signal, progress } = options;
   progress.step('the webhook');
   const installed = await cluster.installation(signal);
@@ -139,43 +163,53 @@ async function ofCluster(cluster: AuditCluster, options: ReadOptions): Promise<{
   return { subject, config };
 }
 
-async function auditCluster(options: ReadOptions): Promise<AuditReport> {
-  const cluster = await options.parts.openCluster(options.flags);
+/** Order of precedence: `--config`, the installed webhook's configuration, the defaults. */
+async function settingsFor({ parts, flags }: ReadOptions, installed: { name: string; text: string } | undefined) {
+  const { namespace: _namespace, ...common } = flags;
+  const named = flags.config ?? parts.io.environment['LIBC_DNS_CONFIG'];
+  if (named !== undefined && named !== '') {
+    return { config: (await readSettings(parts.io, common)).config, from: named };
+  }
+  const { config: own } = await readSettings(parts.io, common);
+  if (installed === undefined) return { config: own, from: 'built-in defaults' };
+  const io = { ...parts.io, readFile: async () => installed.text };
+  const { config } = await readSettings(io, { ...common, config: installed.name });
+  return { config: withOwnLogins(config, own.detection.registry), from: installed.name };
+}
+
+type RegistryConfig = Config['detection']['registry'];
+
+/** Replaces the webhook's logins and certificate files, which exist only in its Pod, with those of the person who audits. */
+function withOwnLogins(config: Config, { dockerConfig, caFile, identities }: RegistryConfig): Config {
+  const registry = { ...config.detection.registry, dockerConfig, caFile, identities };
+  return { ...config, detection: { ...config.detection, registry } };
+}
+
+/** If the cluster DNS was not asked over TCP, a TCP port of its Service counts as an answer. */
+function overTcp({ facts, dnsOverTcp }: AuditFacts, { dnsTcpPort }: Scanned): Pick<ClusterFacts, 'dnsOverTcp'> {
+  return { dnsOverTcp: dnsOverTcp === 'not asked' ? dnsTcpPort !== false : facts.dnsOverTcp };
+}
+
+/** Stops waiting for a call that takes no signal once the signal aborts. `undo` cleans up if the call resolves later. */
+async function orInterrupted<T>(call: Promise<T>, signal: AbortSignal, undo?: (late: T) => Promise<void>): Promise<T> {
+  await beforeAbort(call, signal);
+  if (signal.aborted) void call.then(undo).catch(() => {});
+  signal.throwIfAborted();
+  return await call;
+}
+
+async function auditManifests(options: ReadOptions): Promise<AuditReport> {
+  const subject = await manifestSubject(options);
+  const detection = await options.parts.openDetector(subject.config, { images: [] });
   try {
-    const { subject, config } = await ofCluster(cluster, options);
-    const detection = await orInterrupted(cluster.openDetector(config), options.signal, (late) => late.close());
-    try {
-      const gaps = [...subject.gaps, ...detection.gaps];
-      return await reportOn({ ...subject, gaps }, detection, options);
-    } finally {
-      await detection.close();
-    }
+    return await reportOn(subject, { ...detection, gaps: [] }, options);
   } finally {
-    await cluster.close();
+    await detection.close();
   }
 }
 
-const NOT_READ = { mode: 'unknown', source: 'manifests', detail: 'manifests do not tell' } as const;
-
-const words = (value: readonly string[] | string, source: string) => ({ value: [value].flat().join(' '), source });
-
-const sourceOf = (value: unknown): string => (value === 'auto' ? 'built-in' : 'configuration');
-
-function manifestCluster(config: Config, facts: ClusterFacts): ClusterSection {
-  const { dns, domain, nodeSearches } = config.cluster;
-  const detail = 'not looked for: manifests do not tell';
-  return {
-    dns: words(facts.dns, sourceOf(dns)),
-    domain: words(facts.domain, sourceOf(domain)),
-    nodeSearches: words(facts.nodeSearches, sourceOf(nodeSearches)),
-    dnsOverTcp: 'not asked',
-    nodeLocal: { state: facts.nodeLocal, source: 'not looked for', detail },
-    kubeProxy: NOT_READ,
-  };
-}
-
-/** Manifests: each Pod and each template counts once. */
-async function ofManifests(options: ReadOptions): Promise<Subject> {
+/** Each Pod and each Pod template of the manifests counts once. */
+async function manifestSubject(options: ReadOptions): Promise<Subject> {
   const { parts, flags } = options;
   const { config, from } = await settingsFor(options, undefined);
   const manifests = await readManifests(parts.io, flags.filename ?? []);
@@ -209,109 +243,78 @@ async function ofManifests(options: ReadOptions): Promise<Subject> {
   };
 }
 
-async function auditManifests(options: ReadOptions): Promise<AuditReport> {
-  const subject = await ofManifests(options);
-  const detection = await options.parts.openDetector(subject.config, { images: [] });
-  try {
-    return await reportOn(subject, { ...detection, gaps: [] }, options);
-  } finally {
-    await detection.close();
-  }
+function manifestCluster(config: Config, facts: ClusterFacts): ClusterSection {
+  const { dns, domain, nodeSearches } = config.cluster;
+  const detail = 'not looked for: manifests do not tell';
+  return {
+    dns: sourced(facts.dns, sourceOf(dns)),
+    domain: sourced(facts.domain, sourceOf(domain)),
+    nodeSearches: sourced(facts.nodeSearches, sourceOf(nodeSearches)),
+    dnsOverTcp: 'not asked',
+    nodeLocal: { state: facts.nodeLocal, source: 'not looked for', detail },
+    kubeProxy: NOT_READ,
+  };
 }
 
-/** Reads what there is, and reports. Rejects with `CommandError`, or with the signal's reason. */
-export async function readAudit(options: ReadOptions): Promise<AuditReport> {
-  return options.flags.filename === undefined ? await auditCluster(options) : await auditManifests(options);
+const NOT_READ = { mode: 'unknown', source: 'manifests', detail: 'manifests do not tell' } as const;
+
+const sourced = (value: readonly string[] | string, source: string) => ({ value: [value].flat().join(' '), source });
+
+const sourceOf = (value: unknown): string => (value === 'auto' ? 'built-in' : 'configuration');
+
+/** Looks up the images and builds the report. */
+async function reportOn(subject: Subject, { detector, credentials }: AuditDetector, options: ReadOptions) {
+  const { parts, flags, signal, progress } = options;
+  const { scanned, config, facts } = subject;
+  const platform = parsePlatform(config.detection.platform);
+  const lookups = await lookUpImages(scanned.groups, {
+    detector,
+    platform,
+    credentials,
+    signal,
+    onProgress: progress.images,
+  });
+  const viewOf = viewsOf(subject, flags.namespaceMode);
+  const policy = policyConfig(config);
+  const detecting = detector !== undefined;
+  const decided = await decideGroups(scanned.groups, {
+    config: policy,
+    facts,
+    lookups,
+    detecting,
+    platform,
+    viewOf,
+    scanned,
+  });
+  return buildReport({ ...subject, config: policy, decided, viewOf, version: parts.version, generatedAt: parts.now() });
 }
 
-/** How a person names a cluster, as for kubectl. */
-export interface ClusterFlags {
-  readonly kubeconfig?: string;
-  readonly context?: string;
+function viewsOf({ scanned, unlabelled }: Subject, mode: string | undefined): (name: string) => NamespaceView {
+  return (name) => {
+    const label = mode ?? scanned.namespaces.get(name);
+    return { name, labels: label === undefined ? unlabelled : { [MODE_LABEL]: label } };
+  };
 }
 
-/** The webhook as it is installed in the cluster. */
-interface InstalledWebhook {
-  readonly namespace: string | undefined;
-  readonly configuration: { readonly name: string; readonly text: string } | undefined;
-  readonly gaps: readonly Gap[];
-}
+const BAR_WIDTH = 24;
 
-/** What the cluster's DNS is, each value with its source. */
-export interface AuditFacts {
-  readonly facts: ClusterFacts;
-  readonly section: Omit<ClusterSection, 'kubeProxy' | 'dnsOverTcp'>;
-  /** `not asked`: we are not in the cluster, or the configuration does not want it asked. */
-  readonly dnsOverTcp: ClusterSection['dnsOverTcp'];
-  readonly gaps: readonly Gap[];
-}
-
-export interface AuditDetector extends OpenDetector {
-  /** The logins of Pods, where the configuration has Secrets read. */
-  readonly credentials?: PodCredentials;
-  readonly gaps: readonly Gap[];
-}
-
-export interface ScanRequest {
-  /** Empty: all. */
-  readonly namespaces: readonly string[];
-  /** `namespace/name`. */
-  readonly dnsService: string;
-  readonly signal: AbortSignal;
-  readonly onProgress: (what: string) => void;
-}
-
-/** A cluster that is read and not changed. All methods reject with `CommandError`, or with the signal's reason. */
-export interface AuditCluster {
-  /** The API server's address. */
-  readonly server: string;
-  installation(signal: AbortSignal): Promise<InstalledWebhook>;
-  facts(config: Config): Promise<AuditFacts>;
-  scan(request: ScanRequest): Promise<Scanned>;
-  /** Remembers nothing in the cluster; what the webhook's replicas have found is used. */
-  openDetector(config: Config): Promise<AuditDetector>;
-  close(): Promise<void>;
-}
-
-/** What `libc-dns audit` is handed. */
-export interface AuditingCommand extends DetectingCommand {
-  readonly version: string;
-  /** Joins the cluster that a person means. Rejects with `CommandError` where there is none. */
-  readonly openCluster: (flags: ClusterFlags) => Promise<AuditCluster>;
-  /** Replaces the file whole, or leaves it as it was. Rejects as node:fs does. */
-  readonly writeFile: (path: string, text: string) => Promise<void>;
-  /** Aborts when the person has had enough (SIGINT, SIGTERM). From this call on the process does not end by itself. */
-  readonly untilInterrupted: () => AbortSignal;
-  readonly now: () => Date;
-}
-
-/** One line on standard error that says how far things are. */
-interface AuditProgress {
-  readonly step: (what: string) => void;
-  readonly images: (done: number, all: number, image: string) => void;
-  /** Takes the line away. */
-  readonly done: () => void;
-}
-
-const BAR = 24;
-
-/** How often the line is written anew, milliseconds: terminals are slow. */
-const EVERY_MS = 100;
+/** Milliseconds between updates of the line: terminals are slow. */
+const UPDATE_MS = 100;
 
 const bar = (done: number, all: number): string => {
-  const full = all === 0 ? BAR : Math.floor((done / all) * BAR);
-  return `[${'#'.repeat(full)}${'.'.repeat(BAR - full)}]`;
+  const full = all === 0 ? BAR_WIDTH : Math.floor((done / all) * BAR_WIDTH);
+  return `[${'#'.repeat(full)}${'.'.repeat(BAR_WIDTH - full)}]`;
 };
 
 const quiet = (): void => {};
 
-/** Nothing is written where standard error is no terminal: nobody watches. */
+/** Returns a progress line that writes nothing if standard error is not a terminal. */
 export function auditProgress(io: Io, clock: Pick<Clock, 'monotonic'>): AuditProgress {
   if (!io.stderrIsTerminal) return { step: quiet, images: quiet, done: quiet };
-  let written = -EVERY_MS;
+  let written = -UPDATE_MS;
   const line = (text: string, always: boolean): void => {
     const now = clock.monotonic();
-    if (!always && now - written < EVERY_MS) return;
+    if (!always && now - written < UPDATE_MS) return;
     written = now;
     io.err(`\r\u001B[K${text.slice(0, Math.max(20, io.columns - 1))}`);
   };

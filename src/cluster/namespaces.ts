@@ -83,6 +83,11 @@ export function createNamespaces(options: NamespacesOptions): ClusterNamespaces 
     },
     ...(backoff && { backoff }),
   });
+  reporter.metrics.cluster.informer('namespaces', () => ({
+    synced: reflector.synced,
+    items: reflector.items.size,
+    contactAt: reflector.contactAt,
+  }));
   return {
     get(name) {
       const label = reflector.items.get(name);

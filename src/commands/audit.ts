@@ -16,84 +16,6 @@ interface Flags extends AuditFlags {
   readonly allNamespaces?: boolean;
 }
 
-/** Where there is no terminal, nothing is cut. */
-const UNCUT = 10_000;
-
-async function rendered(report: AuditReport, { output, outputFile, color }: Flags, { io }: AuditingCommand) {
-  if (output === 'json') return `${JSON.stringify(report, null, 2)}\n`;
-  if (output === 'markdown') return auditMarkdown(report);
-  if (output === 'html') {
-    // A page of some hundred kilobytes, which nobody else loads.
-    const { htmlReport } = await import('../audit/html/report.ts');
-    return htmlReport(report);
-  }
-  const toTerminal = io.stdoutIsTerminal && outputFile === undefined;
-  return auditTable(report, { width: toTerminal ? io.columns : UNCUT, paint: painter(io, color && toTerminal) });
-}
-
-async function write(text: string, { outputFile }: Flags, { io, writeFile }: AuditingCommand): Promise<void> {
-  if (outputFile === undefined) {
-    io.out(text);
-    return;
-  }
-  try {
-    await writeFile(outputFile, text);
-  } catch (error) {
-    throw new CommandError('failed', `--output-file ${outputFile}: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-/** Why `--fail-on` is to be heeded; undefined: it is not. */
-function foundProblem({ summary, source }: AuditReport, failOn: Flags['failOn']): string | undefined {
-  const { podsThatWouldChange, exposure } = summary;
-  const exposed = exposure.yes + exposure.possible;
-  if (failOn === 'changes' && podsThatWouldChange > 0) {
-    const what = source.kind === 'manifests' ? 'in the manifests ' : '';
-    return `${counted(podsThatWouldChange, 'Pod')} ${what}would be created differently (--fail-on changes)`;
-  }
-  if (failOn === 'exposed' && exposed > 0) {
-    return `${counted(exposed, 'Pod')} may lose DNS packets to the race: yes ${exposure.yes}, possible ${exposure.possible} (--fail-on exposed)`;
-  }
-  return undefined;
-}
-
-function check(flags: Flags): void {
-  const manifests = flags.filename !== undefined;
-  if (flags.failOn === 'exposed' && manifests) {
-    throw new CommandError(
-      'usage',
-      '--fail-on exposed needs a cluster: whether the fault is possible depends on its nodes',
-    );
-  }
-  if (flags.allNamespaces === true && flags.namespace !== undefined) {
-    throw new CommandError('usage', 'either --namespace or --all-namespaces');
-  }
-  if (manifests && (flags.kubeconfig !== undefined || flags.context !== undefined)) {
-    throw new CommandError('usage', 'either --filename or a cluster (--kubeconfig, --context)');
-  }
-}
-
-async function audit(parts: AuditingCommand, flags: Flags): Promise<void> {
-  check(flags);
-  const signal = parts.untilInterrupted();
-  const progress = auditProgress(parts.io, systemClock);
-  let report: AuditReport;
-  try {
-    report = await readAudit({ parts, flags, signal, progress });
-    signal.throwIfAborted();
-  } catch (error) {
-    if (signal.aborted) throw new CommandError('failed', 'interrupted: nothing was written', { cause: error });
-    throw error;
-  } finally {
-    progress.done();
-  }
-  await write(await rendered(report, flags, parts), flags, parts);
-  const problem = foundProblem(report, flags.failOn);
-  if (problem !== undefined) throw new CommandError('found', problem);
-}
-
-const collect = (value: string, all: string[] | undefined): string[] => [...(all ?? []), value];
-
 const HELP = `
 Examples:
   libc-dns audit                                  all that runs in the cluster of the current context
@@ -104,7 +26,10 @@ Examples:
 The cluster is read and not changed: docs/audit.md lists the rights. Registry logins come from the docker configuration.
 Exit status: 3 where --fail-on finds what it names; 1 where the audit itself failed.`;
 
-/** `libc-dns audit`: what runs in the cluster, what would be done about it, and whether the fault is possible there. */
+/**
+ * Adds `libc-dns audit`, which reports what runs in a cluster, what would change, and whether the fault is possible
+ * there.
+ */
 export function auditCommand(program: Command, parts: AuditingCommand): void {
   const files = 'manifest file or folder, or - for standard input, instead of a cluster (repeatable)';
   const command = program
@@ -125,3 +50,81 @@ export function auditCommand(program: Command, parts: AuditingCommand): void {
     .addHelpText('after', HELP);
   addCommonFlags(command).action((flags: Flags) => audit(parts, flags));
 }
+
+async function audit(parts: AuditingCommand, flags: Flags): Promise<void> {
+  refuseConflicts(flags);
+  const signal = parts.untilInterrupted();
+  const progress = auditProgress(parts.io, systemClock);
+  let report: AuditReport;
+  try {
+    report = await readAudit({ parts, flags, signal, progress });
+    signal.throwIfAborted();
+  } catch (error) {
+    if (signal.aborted) throw new CommandError('failed', 'interrupted: nothing was written', { cause: error });
+    throw error;
+  } finally {
+    progress.done();
+  }
+  await write(await rendered(report, flags, parts), flags, parts);
+  const problem = foundProblem(report, flags.failOn);
+  if (problem !== undefined) throw new CommandError('found', problem);
+}
+
+function refuseConflicts(flags: Flags): void {
+  const manifests = flags.filename !== undefined;
+  if (flags.failOn === 'exposed' && manifests) {
+    throw new CommandError(
+      'usage',
+      '--fail-on exposed needs a cluster: whether the fault is possible depends on its nodes',
+    );
+  }
+  if (flags.allNamespaces === true && flags.namespace !== undefined) {
+    throw new CommandError('usage', 'either --namespace or --all-namespaces');
+  }
+  if (manifests && (flags.kubeconfig !== undefined || flags.context !== undefined)) {
+    throw new CommandError('usage', 'either --filename or a cluster (--kubeconfig, --context)');
+  }
+}
+
+/** Returns the message for exit code 3; undefined if `--fail-on` finds nothing. */
+function foundProblem({ summary, source }: AuditReport, failOn: Flags['failOn']): string | undefined {
+  const { podsThatWouldChange, exposure } = summary;
+  const exposed = exposure.yes + exposure.possible;
+  if (failOn === 'changes' && podsThatWouldChange > 0) {
+    const what = source.kind === 'manifests' ? 'in the manifests ' : '';
+    return `${counted(podsThatWouldChange, 'Pod')} ${what}would be created differently (--fail-on changes)`;
+  }
+  if (failOn === 'exposed' && exposed > 0) {
+    return `${counted(exposed, 'Pod')} may lose DNS packets to the race: yes ${exposure.yes}, possible ${exposure.possible} (--fail-on exposed)`;
+  }
+  return undefined;
+}
+
+/** Width of a table that does not go to a terminal: wide enough to cut nothing. */
+const UNCUT = 10_000;
+
+async function rendered(report: AuditReport, { output, outputFile, color }: Flags, { io }: AuditingCommand) {
+  if (output === 'json') return `${JSON.stringify(report, null, 2)}\n`;
+  if (output === 'markdown') return auditMarkdown(report);
+  if (output === 'html') {
+    // Loads some hundred kilobytes, so only for this format.
+    const { htmlReport } = await import('../audit/html/report.ts');
+    return htmlReport(report);
+  }
+  const toTerminal = io.stdoutIsTerminal && outputFile === undefined;
+  return auditTable(report, { width: toTerminal ? io.columns : UNCUT, paint: painter(io, color && toTerminal) });
+}
+
+async function write(text: string, { outputFile }: Flags, { io, writeFile }: AuditingCommand): Promise<void> {
+  if (outputFile === undefined) {
+    io.out(text);
+    return;
+  }
+  try {
+    await writeFile(outputFile, text);
+  } catch (error) {
+    throw new CommandError('failed', `--output-file ${outputFile}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+const collect = (value: string, all: string[] | undefined): string[] => [...(all ?? []), value];

@@ -13,7 +13,7 @@ Examples:
 
 Flags win over the environment (LIBC_DNS_NODE_LOCAL_MODE=on), that over the file, that over the defaults.`;
 
-/** `libc-dns config`: checks a configuration and prints all of it, defaults included. */
+/** Adds `libc-dns config`, which checks a configuration and prints all of it, defaults included. */
 export function configCommand(program: Command, { io, openDetector }: DetectingCommand): void {
   const command = program
     .command('config')
@@ -22,7 +22,7 @@ export function configCommand(program: Command, { io, openDetector }: DetectingC
     .addHelpText('after', HELP);
   addCommonFlags(command).action(async (file: string | undefined, flags: CommonFlags) => {
     const { config } = await readSettings(io, { ...flags, ...(file !== undefined && { config: file }) });
-    // Lists of hosts, mirrors and files are checked where they are used.
+    // Opening a detector checks the lists of hosts, the mirrors and the files.
     await (await openDetector(config, {})).close();
     io.out(stringify(z.encode(configSchema, config)));
   });

@@ -5,12 +5,64 @@ import type { Platform } from '../detection/image-source.ts';
 import { parsePlatform, platformName } from '../detection/platform.ts';
 import { addCommonFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
 import { CommandError, type DetectingCommand, type Io, type Paint, painter } from '../terminal/io.ts';
+import { table } from '../terminal/layout.ts';
 import { printable } from '../util/text.ts';
-import { table } from './explain.ts';
 
 interface DetectFlags extends CommonFlags {
   readonly command?: string[];
   readonly output: 'table' | 'json';
+}
+
+const HELP = `
+Examples:
+  libc-dns detect nginx:1.29-alpine python:3.14-slim ghcr.io/acme/app:v2
+  libc-dns detect --platform linux/arm64 --command "node server.js" registry.example/app
+  libc-dns detect oci:./image-layout:latest -o json
+
+A few kilobytes of each image are read, as the webhook reads them. Logins come from the docker configuration.
+Exit status 1 where an image could not be read.`;
+
+/** Adds `libc-dns detect`, which reports the resolver in images. */
+export function detectCommand(program: Command, { io, openDetector }: DetectingCommand): void {
+  const command = program
+    .command('detect')
+    .argument('<image...>', 'image references, or oci:DIR[:TAG] for a layout directory')
+    .description('say which resolver and libc are in images, and how that is known')
+    .option('--command <words>', 'what the container runs instead of its entrypoint', words)
+    .addOption(new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table'))
+    .addHelpText('after', HELP);
+  addCommonFlags(command).action(async (images: string[], flags: DetectFlags) => {
+    const { config } = await readSettings(io, flags);
+    const { detector, close } = await openDetector(config, { images });
+    if (detector === undefined) throw new CommandError('usage', 'detect needs a registry: leave --offline out');
+    try {
+      const platform = parsePlatform(config.detection.platform);
+      const results = await detectAll(images, platform, flags.command ?? [], { detector, io });
+      const entries = results.map((result) => entry(result, platform));
+      io.out(
+        flags.output === 'json' ? `${JSON.stringify(entries, null, 2)}\n` : asTable(results, painter(io, flags.color)),
+      );
+      const failed = results.filter(({ detection }) => detection.failure !== undefined);
+      if (failed.length > 0)
+        throw new CommandError('failed', `${failed.length} of ${images.length} images could not be read`);
+    } finally {
+      await close();
+    }
+  });
+}
+
+function words(text: string): string[] {
+  const list: unknown = text.startsWith('[') ? parseJson(text) : text.split(/\s+/).filter(Boolean);
+  if (Array.isArray(list) && list.length > 0 && list.every((word) => typeof word === 'string')) return list;
+  throw new InvalidArgumentError('expected words, or a JSON list of strings.');
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 interface Detected {
@@ -19,13 +71,40 @@ interface Detected {
   readonly durationMs: number;
 }
 
-/** A person waits longer than an API server does. */
+/** A user waits longer than an API server. */
 const LOOKUP_MS = 60_000;
 
-/** Images looked up at once. */
+/** Images looked up at a time. */
 const AT_ONCE = 4;
 
-/** An entry of `detect -o json`: docs/cli.md describes it. */
+async function detectAll(
+  images: readonly string[],
+  platform: Platform,
+  command: readonly string[],
+  { detector, io }: { detector: Detector; io: Io },
+): Promise<Detected[]> {
+  const results: Detected[] = [];
+  let next = 0;
+  let done = 0;
+  const progress = io.stderrIsTerminal && images.length > 1;
+  const worker = async (): Promise<void> => {
+    for (let index = next; index < images.length; index = next) {
+      next += 1;
+      const image = images[index] ?? '';
+      const started = performance.now();
+      const request = { reference: image, platform, command, args: [] };
+      const detection = await detector.detect(request, AbortSignal.timeout(LOOKUP_MS));
+      results[index] = { image, detection, durationMs: performance.now() - started };
+      done += 1;
+      if (progress) io.err(`\r\u001B[K${done}/${images.length} ${printable(image).slice(0, io.columns - 12)}`);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, images.length) }, worker));
+  if (progress) io.err('\r\u001B[K');
+  return results;
+}
+
+/** Returns an entry of `detect -o json`: see docs/cli.md. */
 function entry({ image, detection, durationMs }: Detected, asked: Platform): Record<string, unknown> {
   const { verdict, digest, platform, executable, meter, failure } = detection;
   return {
@@ -62,83 +141,4 @@ function asTable(all: readonly Detected[], paint: Paint): string {
     return resolver === undefined ? line : line.replace(`  ${resolver} `, `  ${paint(STYLES[resolver], resolver)} `);
   });
   return [head, ...coloured].join('\n');
-}
-
-async function detectAll(
-  images: readonly string[],
-  platform: Platform,
-  command: readonly string[],
-  { detector, io }: { detector: Detector; io: Io },
-): Promise<Detected[]> {
-  const results: Detected[] = [];
-  let next = 0;
-  let done = 0;
-  const progress = io.stderrIsTerminal && images.length > 1;
-  const worker = async (): Promise<void> => {
-    for (let index = next; index < images.length; index = next) {
-      next += 1;
-      const image = images[index] ?? '';
-      const started = performance.now();
-      const request = { reference: image, platform, command, args: [] };
-      const detection = await detector.detect(request, AbortSignal.timeout(LOOKUP_MS));
-      results[index] = { image, detection, durationMs: performance.now() - started };
-      done += 1;
-      if (progress) io.err(`\r\u001B[K${done}/${images.length} ${printable(image).slice(0, io.columns - 12)}`);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(AT_ONCE, images.length) }, worker));
-  if (progress) io.err('\r\u001B[K');
-  return results;
-}
-
-function words(text: string): string[] {
-  const list: unknown = text.startsWith('[') ? parseJson(text) : text.split(/\s+/).filter(Boolean);
-  if (Array.isArray(list) && list.length > 0 && list.every((word) => typeof word === 'string')) return list;
-  throw new InvalidArgumentError('expected words, or a JSON list of strings.');
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-const HELP = `
-Examples:
-  libc-dns detect nginx:1.29-alpine python:3.14-slim ghcr.io/acme/app:v2
-  libc-dns detect --platform linux/arm64 --command "node server.js" registry.example/app
-  libc-dns detect oci:./image-layout:latest -o json
-
-A few kilobytes of each image are read, as the webhook reads them. Logins come from the docker configuration.
-Exit status 1 where an image could not be read.`;
-
-/** `libc-dns detect`: which resolver is in an image. */
-export function detectCommand(program: Command, { io, openDetector }: DetectingCommand): void {
-  const command = program
-    .command('detect')
-    .argument('<image...>', 'image references, or oci:DIR[:TAG] for a layout directory')
-    .description('say which resolver and libc are in images, and how that is known')
-    .option('--command <words>', 'what the container runs instead of its entrypoint', words)
-    .addOption(new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table'))
-    .addHelpText('after', HELP);
-  addCommonFlags(command).action(async (images: string[], flags: DetectFlags) => {
-    const { config } = await readSettings(io, flags);
-    const { detector, close } = await openDetector(config, { images });
-    if (detector === undefined) throw new CommandError('usage', 'detect needs a registry: leave --offline out');
-    try {
-      const platform = parsePlatform(config.detection.platform);
-      const results = await detectAll(images, platform, flags.command ?? [], { detector, io });
-      const entries = results.map((result) => entry(result, platform));
-      io.out(
-        flags.output === 'json' ? `${JSON.stringify(entries, null, 2)}\n` : asTable(results, painter(io, flags.color)),
-      );
-      const failed = results.filter(({ detection }) => detection.failure !== undefined);
-      if (failed.length > 0)
-        throw new CommandError('failed', `${failed.length} of ${images.length} images could not be read`);
-    } finally {
-      await close();
-    }
-  });
 }

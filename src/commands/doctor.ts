@@ -3,14 +3,13 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Config } from '../config/schema.ts';
 import { allChecks, chooseChecks } from '../doctor/all-checks.ts';
 import type { Status } from '../doctor/check.ts';
-import { createSight, type DoctorParts } from '../doctor/evidence.ts';
+import { createEvidence, type DoctorParts } from '../doctor/evidence.ts';
 import { doctorReport, type DoctorReport, fails, reportText, type TextStyle } from '../doctor/report.ts';
 import { type Check, runChecks } from '../doctor/run.ts';
 import { addCommonFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
 import { CommandError, type Io, painter } from '../terminal/io.ts';
 import { printable } from '../util/text.ts';
 
-/** The flags of `doctor` itself. */
 interface DoctorFlags extends CommonFlags {
   readonly kubeconfig?: string;
   readonly context?: string;
@@ -21,15 +20,15 @@ interface DoctorFlags extends CommonFlags {
   readonly webhook?: { readonly host: string; readonly port: number };
 }
 
-/** What `main.ts` opens a diagnosis with. */
+/** The command line and configuration of a diagnosis. */
 export interface DoctorContext {
   readonly config: Config;
   readonly flags: DoctorFlags;
-  /** Whether a key was set by anything but the defaults. */
+  /** Reports whether anything but a default sets a key. */
   readonly isSet: (key: string) => boolean;
-  /** The configuration that a person has named; undefined: none. */
+  /** The configuration file that the user named; undefined if none. */
   readonly configGiven: string | undefined;
-  /** For what a person should know, beside the report. */
+  /** Prints a warning beside the report. */
   readonly warn: (message: string) => void;
 }
 
@@ -38,88 +37,12 @@ export interface OpenDoctor {
   readonly close: () => Promise<void>;
 }
 
-/** What `libc-dns doctor` is handed. */
+/** The dependencies of `libc-dns doctor`. */
 export interface DoctorCommand {
   readonly io: Io;
   readonly version: string;
-  /** Rejects with `CommandError` where the cluster that the flags name cannot be used. */
+  /** Rejects with `CommandError` if the cluster that the flags name cannot be used. */
   readonly openDoctor: (context: DoctorContext) => Promise<OpenDoctor>;
-}
-
-function hostAndPort(text: string): { host: string; port: number } {
-  const match = /^(\[[\da-fA-F:.]+\]|[^:\s]+):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[2]);
-  if (match === null || port < 1 || port > 65_535) throw new InvalidArgumentError('expected HOST:PORT.');
-  return { host: (match[1] ?? '').replaceAll(/[[\]]/g, ''), port };
-}
-
-const collect = (value: string, all: string[] | undefined): string[] => [...(all ?? []), ...value.split(',')];
-
-const STYLES = { ok: 'green', warning: 'yellow', failure: 'red', skipped: 'gray' } as const;
-
-function styleFor(io: Io, color: boolean): TextStyle {
-  const paint = painter(io, color);
-  return {
-    columns: io.stdoutIsTerminal ? io.columns : 100,
-    status: (status: Status, text) => paint(STYLES[status], text),
-    heading: (text) => paint('bold', text),
-    dim: (text) => paint('dim', text),
-    command: (text) => paint('cyan', text),
-  };
-}
-
-function chosen(checks: readonly Check[], { check = [], skip = [] }: DoctorFlags): readonly Check[] {
-  const known = new Set(checks.flatMap(({ id, group }) => [id, group]));
-  const unknown = [...check, ...skip].find((name) => !known.has(name));
-  if (unknown !== undefined) {
-    throw new CommandError('usage', `there is no check ${printable(unknown)}; there are: ${[...known].join(', ')}`);
-  }
-  return chooseChecks(checks, check, skip);
-}
-
-async function diagnose(command: DoctorCommand, flags: DoctorFlags): Promise<DoctorReport> {
-  const { io, version, openDoctor } = command;
-  const { config, isSet } = await readSettings(io, flags);
-  const configGiven = flags.config ?? io.environment['LIBC_DNS_CONFIG'];
-  const warn = (message: string): void => io.err(`libc-dns: warning: ${printable(message)}\n`);
-  const { parts, close } = await openDoctor({ config, flags, isSet, configGiven: configGiven || undefined, warn });
-  try {
-    const sight = createSight(parts);
-    const checks = chosen(allChecks(sight), flags);
-    const waiting = new Set(checks.map(({ id }) => id));
-    const checked = await runChecks(checks, new AbortController().signal, ({ id }) => {
-      waiting.delete(id);
-      if (io.stderrIsTerminal)
-        io.err(
-          `\r\u001B[K${waiting.size > 0 ? `waiting for ${[...waiting].join(', ')}`.slice(0, io.columns - 1) : ''}`,
-        );
-    });
-    // Reads the cluster only where a check has done so before.
-    const { from } = checks.length > 0 ? await sight.webhookConfig() : { from: 'defaults' };
-    return doctorReport(checked, {
-      now: new Date(parts.clock.now()),
-      version,
-      ...(parts.view && { server: parts.view.server }),
-      configuration: from,
-    });
-  } finally {
-    await close();
-  }
-}
-
-function whyFailed({ summary, checks }: DoctorReport): string {
-  const { failure, warning } = summary;
-  if (failure > 0) return `${failure} of ${checks.length} checks failed`;
-  return warning > 0 ? `${warning} of ${checks.length} checks warn (--strict)` : 'nothing could be checked';
-}
-
-async function doctor(command: DoctorCommand, flags: DoctorFlags): Promise<void> {
-  const { io } = command;
-  const report = await diagnose(command, flags);
-  io.out(
-    flags.output === 'json' ? `${JSON.stringify(report, null, 2)}\n` : reportText(report, styleFor(io, flags.color)),
-  );
-  if (fails(report, flags.strict === true)) throw new CommandError('failed', whyFailed(report));
 }
 
 const HELP = `
@@ -136,7 +59,10 @@ Reads, and changes nothing; a Pod is created as a dry run (--skip rehearsal leav
 not be read is skipped. docs/doctor.md says what each check looks at.
 Exit status: 0 no failure, 1 failures (with --strict: or warnings), 2 wrong usage.`;
 
-/** `libc-dns doctor`: is the fault possible in this cluster, and does the webhook do its work? */
+/**
+ * Adds `libc-dns doctor`, which finds out whether the fault is possible in a cluster and whether the webhook works
+ * there.
+ */
 export function doctorCommand(program: Command, command: DoctorCommand): void {
   const sub = program
     .command('doctor')
@@ -159,3 +85,79 @@ export function doctorCommand(program: Command, command: DoctorCommand): void {
     .addHelpText('after', HELP);
   addCommonFlags(sub).action((flags: DoctorFlags) => doctor(command, flags));
 }
+
+async function doctor(command: DoctorCommand, flags: DoctorFlags): Promise<void> {
+  const { io } = command;
+  const report = await diagnose(command, flags);
+  io.out(
+    flags.output === 'json' ? `${JSON.stringify(report, null, 2)}\n` : reportText(report, styleFor(io, flags.color)),
+  );
+  if (fails(report, flags.strict === true)) throw new CommandError('failed', whyFailed(report));
+}
+
+async function diagnose(command: DoctorCommand, flags: DoctorFlags): Promise<DoctorReport> {
+  const { io, version, openDoctor } = command;
+  const { config, isSet } = await readSettings(io, flags);
+  const configGiven = flags.config ?? io.environment['LIBC_DNS_CONFIG'];
+  const warn = (message: string): void => io.err(`libc-dns: warning: ${printable(message)}\n`);
+  const { parts, close } = await openDoctor({ config, flags, isSet, configGiven: configGiven || undefined, warn });
+  try {
+    const evidence = createEvidence(parts);
+    const checks = chosen(allChecks(evidence), flags);
+    const waiting = new Set(checks.map(({ id }) => id));
+    const checked = await runChecks(checks, new AbortController().signal, ({ id }) => {
+      waiting.delete(id);
+      if (io.stderrIsTerminal)
+        io.err(
+          `\r\u001B[K${waiting.size > 0 ? `waiting for ${[...waiting].join(', ')}`.slice(0, io.columns - 1) : ''}`,
+        );
+    });
+    // Does not read the cluster if the flags leave no check.
+    const { from } = checks.length > 0 ? await evidence.webhookConfig() : { from: 'defaults' };
+    return doctorReport(checked, {
+      now: new Date(parts.clock.now()),
+      version,
+      ...(parts.view && { server: parts.view.server }),
+      configuration: from,
+    });
+  } finally {
+    await close();
+  }
+}
+
+function chosen(checks: readonly Check[], { check = [], skip = [] }: DoctorFlags): readonly Check[] {
+  const known = new Set(checks.flatMap(({ id, group }) => [id, group]));
+  const unknown = [...check, ...skip].find((name) => !known.has(name));
+  if (unknown !== undefined) {
+    throw new CommandError('usage', `there is no check ${printable(unknown)}; there are: ${[...known].join(', ')}`);
+  }
+  return chooseChecks(checks, check, skip);
+}
+
+function whyFailed({ summary, checks }: DoctorReport): string {
+  const { failure, warning } = summary;
+  if (failure > 0) return `${failure} of ${checks.length} checks failed`;
+  return warning > 0 ? `${warning} of ${checks.length} checks warn (--strict)` : 'nothing could be checked';
+}
+
+const STYLES = { ok: 'green', warning: 'yellow', failure: 'red', skipped: 'gray' } as const;
+
+function styleFor(io: Io, color: boolean): TextStyle {
+  const paint = painter(io, color);
+  return {
+    columns: io.stdoutIsTerminal ? io.columns : 100,
+    status: (status: Status, text) => paint(STYLES[status], text),
+    heading: (text) => paint('bold', text),
+    dim: (text) => paint('dim', text),
+    command: (text) => paint('cyan', text),
+  };
+}
+
+function hostAndPort(text: string): { host: string; port: number } {
+  const match = /^(\[[\da-fA-F:.]+\]|[^:\s]+):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (match === null || port < 1 || port > 65_535) throw new InvalidArgumentError('expected HOST:PORT.');
+  return { host: (match[1] ?? '').replaceAll(/[[\]]/g, ''), port };
+}
+
+const collect = (value: string, all: string[] | undefined): string[] => [...(all ?? []), ...value.split(',')];

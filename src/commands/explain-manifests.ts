@@ -13,10 +13,17 @@ import { addCommonFlags, type CommonFlags, configuredFacts, readSettings } from 
 import { CommandError, type DetectingCommand, type Io } from '../terminal/io.ts';
 import { printable } from '../util/text.ts';
 
-/** A person waits longer than an API server does. */
-const LOOKUP_MS = 20_000;
+export interface ManifestFlags extends CommonFlags {
+  readonly filename?: string[];
+}
 
-/** What was decided for one Pod or Pod template of a manifest. */
+/** Adds the flags for commands that read manifests. */
+export function addManifestFlags(command: Command): Command {
+  const files = 'manifest file or folder, or - for standard input (repeatable)';
+  return addCommonFlags(command.option('-f, --filename <file>', files, collect));
+}
+
+/** The decision for a Pod or Pod template of a manifest. */
 export interface Explained {
   readonly document: ManifestDocument;
   readonly template: PodTemplate;
@@ -24,17 +31,34 @@ export interface Explained {
   readonly evaluation: Evaluation;
 }
 
-function namespaceView(name: string, labels: Readonly<Record<string, string>>, mode: Mode | undefined): NamespaceView {
-  const label = mode ?? labels[MODE_LABEL] ?? 'enforce';
-  return { name, labels: { [MODE_LABEL]: label } };
+/** Manifests, and the decisions for the Pods in them. */
+interface Explanation {
+  readonly manifests: readonly Manifest[];
+  readonly explained: readonly Explained[];
 }
 
-const describe = ({ kind, namespace, name }: PodTemplate): string =>
-  `${kind} ${namespace === '' ? '' : `${namespace}/`}${name || '(unnamed)'}`;
+/** Reads the manifests that `-f` names and decides about them. Prints warnings and assumptions on stderr. */
+export async function explainFiles({ io, openDetector }: DetectingCommand, flags: ManifestFlags): Promise<Explanation> {
+  const { config } = await readSettings(io, flags);
+  const manifests = await readManifests(io, flags.filename ?? []);
+  const { detector, close } = await openDetector(config, { images: [] });
+  try {
+    const explained = await explainManifests(manifests, flags, config, detector);
+    warnAbout(io, explained);
+    noteAssumptions(io, flags, config, explained);
+    return { manifests, explained };
+  } finally {
+    await close();
+  }
+}
+
+/** A user waits longer than an API server. */
+const LOOKUP_MS = 20_000;
 
 /**
- * Decides for every Pod and Pod template in the manifests, with the webhook's own rules. Namespaces in the same input
- * give their mode; one without a mode is read as `enforce`. Throws `CommandError` for a Pod that is not well formed.
+ * Decides about every Pod and Pod template in the manifests, by the webhook's own rules. Takes the modes of namespaces
+ * from Namespace objects in the same input; assumes `enforce` if there is none. Throws a `CommandError` for a malformed
+ * Pod.
  */
 async function explainManifests(
   manifests: readonly Manifest[],
@@ -68,7 +92,15 @@ async function explainManifests(
   );
 }
 
-/** Prints on stderr what is wrong with our labels and annotations in the manifests. */
+function namespaceView(name: string, labels: Readonly<Record<string, string>>, mode: Mode | undefined): NamespaceView {
+  const label = mode ?? labels[MODE_LABEL] ?? 'enforce';
+  return { name, labels: { [MODE_LABEL]: label } };
+}
+
+const describe = ({ kind, namespace, name }: PodTemplate): string =>
+  `${kind} ${namespace === '' ? '' : `${namespace}/`}${name || '(unnamed)'}`;
+
+/** Prints warnings about invalid labels and annotations of ours, and about DNS settings that break musl. */
 function warnAbout(io: Io, explained: readonly Explained[]): void {
   for (const { template, namespace, evaluation } of explained) {
     for (const warning of evaluation.decision.warnings) {
@@ -77,45 +109,15 @@ function warnAbout(io: Io, explained: readonly Explained[]): void {
   }
 }
 
-/** Prints once, on stderr, the settings that were assumed where a result depends on them. */
+/** Prints the assumed settings, if a redirect wrote any of them into a result. */
 function noteAssumptions(io: Io, flags: CommonFlags, config: Config, explained: readonly Explained[]): void {
   const redirected = explained.filter(({ evaluation }) => evaluation.decision.change?.dnsPolicy === 'None');
   if (redirected.length === 0) return;
   const { assumed } = configuredFacts(config);
   const guessed = redirected.some(({ template }) => template.namespace === '') && flags.namespace === undefined;
   const all = [...assumed, ...(guessed ? ['namespace default where a manifest names none (--namespace)'] : [])];
-  if (all.length > 0) io.err(`libc-dns: a redirect fixes the DNS settings. Assumed: ${all.join(', ')}.\n`);
-}
-
-export interface ManifestFlags extends CommonFlags {
-  readonly filename?: string[];
+  if (all.length > 0)
+    io.err(`libc-dns: a redirect writes the DNS settings into the Pod. Assumed: ${all.join(', ')}.\n`);
 }
 
 const collect = (value: string, all: string[] | undefined): string[] => [...(all ?? []), value];
-
-/** Adds the flags of commands that read manifests. */
-export function addManifestFlags(command: Command): Command {
-  const files = 'manifest file or folder, or - for standard input (repeatable)';
-  return addCommonFlags(command.option('-f, --filename <file>', files, collect));
-}
-
-/** Manifests, and what was decided for the Pods in them. */
-interface Explanation {
-  readonly manifests: readonly Manifest[];
-  readonly explained: readonly Explained[];
-}
-
-/** Reads the manifests that `-f` names, decides about them, and says on stderr what is wrong and what was assumed. */
-export async function explainFiles({ io, openDetector }: DetectingCommand, flags: ManifestFlags): Promise<Explanation> {
-  const { config } = await readSettings(io, flags);
-  const manifests = await readManifests(io, flags.filename ?? []);
-  const { detector, close } = await openDetector(config, { images: [] });
-  try {
-    const explained = await explainManifests(manifests, flags, config, detector);
-    warnAbout(io, explained);
-    noteAssumptions(io, flags, config, explained);
-    return { manifests, explained };
-  } finally {
-    await close();
-  }
-}

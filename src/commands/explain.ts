@@ -5,6 +5,7 @@ import type { Decision, ResolvConf } from '../policy/model.ts';
 import type { Resolver } from '../policy/verdict.ts';
 import { readByGlibc, readByGo, readByMusl, type ReaderView } from '../resolv-conf/resolvers.ts';
 import { type DetectingCommand, type Paint, painter } from '../terminal/io.ts';
+import { table } from '../terminal/layout.ts';
 import { printable } from '../util/text.ts';
 import { addManifestFlags, type Explained, explainFiles, type ManifestFlags } from './explain-manifests.ts';
 
@@ -12,7 +13,35 @@ interface ExplainFlags extends ManifestFlags {
   readonly output: 'text' | 'json';
 }
 
-/** An entry of `explain -o json`: docs/cli.md describes it. */
+const HELP = `
+Examples:
+  libc-dns explain -f deployment.yaml
+  kubectl get deployment web -o yaml | libc-dns explain --node-local on --cluster-dns 10.96.0.10
+  libc-dns explain -f manifests/ -o json | jq '.[] | {name, reason}'`;
+
+/** Adds `libc-dns explain`, which prints what the webhook would decide for each Pod of a manifest, and why. */
+export function explainCommand(program: Command, parts: DetectingCommand): void {
+  const { io } = parts;
+  const command = program
+    .command('explain')
+    .description('say for each Pod of a manifest what would be done, and why')
+    .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'))
+    .addHelpText('after', HELP);
+  addManifestFlags(command).action(async (flags: ExplainFlags) => {
+    const { explained } = await explainFiles(parts, flags);
+    if (flags.output === 'json') {
+      io.out(`${JSON.stringify(explained.map(entry), null, 2)}\n`);
+      return;
+    }
+    const paint = painter(io, flags.color);
+    const texts = explained.map(({ template, namespace, evaluation }) =>
+      decisionText(`${template.kind} ${namespace}/${template.name}`, evaluation, paint),
+    );
+    io.out(texts.length === 0 ? 'No Pods and no Pod templates in the input.\n' : texts.join('\n'));
+  });
+}
+
+/** Returns an entry of `explain -o json`: see docs/cli.md. */
 function entry({ template, namespace, evaluation }: Explained): Record<string, unknown> {
   const { mode, containers, remedy, reason, message } = evaluation.decision;
   return {
@@ -35,89 +64,9 @@ function entry({ template, namespace, evaluation }: Explained): Record<string, u
   };
 }
 
-const HELP = `
-Examples:
-  libc-dns explain -f deployment.yaml
-  kubectl get deployment web -o yaml | libc-dns explain --node-local on --cluster-dns 10.96.0.10
-  libc-dns explain -f manifests/ -o json | jq '.[] | {name, reason}'`;
-
-/** `libc-dns explain`: what the webhook would decide for each Pod of a manifest, and why. */
-export function explainCommand(program: Command, parts: DetectingCommand): void {
-  const { io } = parts;
-  const command = program
-    .command('explain')
-    .description('say for each Pod of a manifest what would be done, and why')
-    .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'))
-    .addHelpText('after', HELP);
-  addManifestFlags(command).action(async (flags: ExplainFlags) => {
-    const { explained } = await explainFiles(parts, flags);
-    if (flags.output === 'json') {
-      io.out(`${JSON.stringify(explained.map(entry), null, 2)}\n`);
-      return;
-    }
-    const paint = painter(io, flags.color);
-    const texts = explained.map(({ template, namespace, evaluation }) =>
-      decisionText(`${template.kind} ${namespace}/${template.name}`, evaluation, paint),
-    );
-    io.out(texts.length === 0 ? 'No Pods and no Pod templates in the input.\n' : texts.join('\n'));
-  });
-}
-
-const READERS: Readonly<Partial<Record<Resolver, (file: ResolvConf) => ReaderView>>> = {
-  glibc: readByGlibc,
-  musl: readByMusl,
-  go: readByGo,
-};
-
-const seconds = (milliseconds: number): string => `${milliseconds / 1000} s`;
-
-const manner = ({ tcp, atOnce }: ReaderView): string => {
-  if (tcp) return 'A and AAAA over TCP';
-  return atOnce ? 'A and AAAA at once from one socket' : 'A and AAAA one after the other, or from two sockets';
-};
-
-const step = (before: string, after: string): string => (before === after ? before : `${before} -> ${after}`);
-
-/** What changes for a resolver between two files, in a line. */
-function behaviour(old: ReaderView, now: ReaderView): string {
-  const again = step(seconds(old.resendMs), seconds(now.resendMs));
-  return `${step(manner(old), manner(now))}; asks again after ${again}`;
-}
-
-/** Rows as aligned columns; the last one is not padded. */
-export function table(rows: readonly (readonly string[])[], indent = '  '): string {
-  const widths: number[] = [];
-  for (const row of rows) {
-    for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length);
-  }
-  const line = (row: readonly string[]): string =>
-    row.map((cell, index) => (index === row.length - 1 ? cell : cell.padEnd(widths[index] ?? 0))).join('  ');
-  return rows.map((row) => `${indent}${line(row).trimEnd()}\n`).join('');
-}
-
-function containersTable(decision: Decision): string {
-  const rows = decision.containers.map(({ name, image, resolver, evidence }) => [
-    printable(name),
-    printable(image) || '-',
-    resolver,
-    `${printable(evidence.detail)} (${evidence.source}, ${evidence.confidence})`,
-  ]);
-  return table([['CONTAINER', 'IMAGE', 'RESOLVER', 'EVIDENCE'], ...rows]);
-}
-
-function readersTable(decision: Decision, { before, after }: ResolvConfs): string {
-  const resolvers = [...new Set(decision.containers.map((container) => container.resolver))].toSorted();
-  const rows = resolvers.flatMap((resolver) => {
-    const reader = READERS[resolver];
-    if (reader === undefined) return [];
-    return [[`${resolver}:`, behaviour(reader(before), reader(after))]];
-  });
-  return table(rows);
-}
-
 const REMEDY_STYLE = { enforce: 'green', audit: 'yellow', off: 'gray' } as const;
 
-/** One Pod's decision for a person: what, why, from which evidence, and resolv.conf before and after. */
+/** Formats a Pod's decision: what, why, by which evidence, and resolv.conf before and after. */
 function decisionText(title: string, evaluation: Evaluation, paint: Paint): string {
   const { decision } = evaluation;
   const { mode, reason, remedy, message, change } = decision;
@@ -133,27 +82,52 @@ function decisionText(title: string, evaluation: Evaluation, paint: Paint): stri
   return `${head}${text}${containers}\n${files}\n${readersTable(decision, resolvConf)}`;
 }
 
+function containersTable(decision: Decision): string {
+  const rows = decision.containers.map(({ name, image, resolver, evidence }) => [
+    printable(name),
+    printable(image) || '-',
+    resolver,
+    `${printable(evidence.detail)} (${evidence.source}, ${evidence.confidence})`,
+  ]);
+  return table([['CONTAINER', 'IMAGE', 'RESOLVER', 'EVIDENCE'], ...rows]);
+}
+
+const READERS: Readonly<Partial<Record<Resolver, (file: ResolvConf) => ReaderView>>> = {
+  glibc: readByGlibc,
+  musl: readByMusl,
+  go: readByGo,
+};
+
+function readersTable(decision: Decision, { before, after }: ResolvConfs): string {
+  const resolvers = [...new Set(decision.containers.map((container) => container.resolver))].toSorted();
+  const rows = resolvers.flatMap((resolver) => {
+    const reader = READERS[resolver];
+    if (reader === undefined) return [];
+    return [[`${resolver}:`, behaviour(reader(before), reader(after))]];
+  });
+  return table(rows);
+}
+
+/** Describes in a line how a resolver's behaviour changes between two files. */
+function behaviour(old: ReaderView, now: ReaderView): string {
+  const again = changed(seconds(old.resendMs), seconds(now.resendMs));
+  return `${changed(transport(old), transport(now))}; asks again after ${again}`;
+}
+
+const transport = ({ tcp, atOnce }: ReaderView): string => {
+  if (tcp) return 'A and AAAA over TCP';
+  return atOnce ? 'A and AAAA at once from one socket' : 'A and AAAA one after the other, or from two sockets';
+};
+
+const changed = (before: string, after: string): string => (before === after ? before : `${before} -> ${after}`);
+
+const seconds = (milliseconds: number): string => `${milliseconds / 1000} s`;
+
 const COLUMN = 36;
 
-function block(keyword: string, items: readonly string[], onePerLine: boolean): string[] {
-  if (onePerLine) return items.map((item) => `${keyword} ${item}`);
-  return items.map((item, index) => `${index === 0 ? keyword : ' '.repeat(keyword.length)} ${item}`);
-}
-
-const blocks = ({ servers, searches, options }: ResolvConf): string[][] => [
-  block('search', searches, false),
-  block('nameserver', servers, true),
-  block('options', options, false),
-];
-
-/** What is in `after` and not in `before`, as sets of words: new lines are painted. */
-function isNew(line: string | undefined, before: ReadonlySet<string>): boolean {
-  return line !== undefined && !before.has(line.trim().split(/\s+/).at(-1) ?? '');
-}
-
 /**
- * Two resolv.conf contents beside each other, a line for each domain and option, equal parts at equal heights. Fits 80
- * columns unless a domain is very long. `indent` is put before each line.
+ * Formats two resolv.confs side by side, with a line for each domain and option, and paints new lines. Fits 80 columns
+ * unless a domain is very long. Each line begins with `indent`.
  */
 export function sideBySide(before: ResolvConf, after: ResolvConf, paint: Paint, indent = '  '): string {
   const known = new Set([...before.servers, ...before.searches, ...before.options]);
@@ -168,4 +142,20 @@ export function sideBySide(before: ResolvConf, after: ResolvConf, paint: Paint, 
     }
   }
   return lines.map((line) => `${indent}${line}\n`).join('');
+}
+
+const blocks = ({ servers, searches, options }: ResolvConf): string[][] => [
+  block('search', searches, false),
+  block('nameserver', servers, true),
+  block('options', options, false),
+];
+
+function block(keyword: string, items: readonly string[], onePerLine: boolean): string[] {
+  if (onePerLine) return items.map((item) => `${keyword} ${item}`);
+  return items.map((item, index) => `${index === 0 ? keyword : ' '.repeat(keyword.length)} ${item}`);
+}
+
+/** Reports whether a line's last word is not in `before`. */
+function isNew(line: string | undefined, before: ReadonlySet<string>): boolean {
+  return line !== undefined && !before.has(line.trim().split(/\s+/).at(-1) ?? '');
 }

@@ -10,70 +10,6 @@ interface InjectFlags extends ManifestFlags {
   readonly output: 'yaml' | 'json' | 'diff' | 'patch';
 }
 
-type Patches = ReadonlyMap<ManifestDocument, readonly TemplatePatch[]>;
-
-function patchesOf(explained: readonly Explained[]): Patches {
-  const patches = new Map<ManifestDocument, TemplatePatch[]>();
-  for (const { document, template, evaluation } of explained) {
-    const known = patches.get(document) ?? [];
-    known.push({ template, patch: evaluation.patch });
-    patches.set(document, known);
-  }
-  return patches;
-}
-
-/** One document behind the other, as kubectl takes them; what a file has is kept byte for byte where nothing changes. */
-function asYaml(manifests: readonly Manifest[], patches: Patches): string {
-  const texts = manifests.map((manifest) => patchManifest(manifest, patches));
-  return texts.reduce((all, text) => {
-    if (all === '') return text;
-    const end = all.endsWith('\n') ? all : `${all}\n`;
-    return text.startsWith('---') ? end + text : `${end}---\n${text}`;
-  }, '');
-}
-
-/** A single object as it is, several as a v1 List. */
-function asJson(manifests: readonly Manifest[], patches: Patches): string {
-  const objects = manifests
-    .flatMap((manifest) => manifest.documents)
-    .filter((document) => document.value !== null)
-    .map((document) => patchedValue(document.value, patches.get(document) ?? []));
-  const value = objects.length === 1 ? objects[0] : { apiVersion: 'v1', kind: 'List', items: objects };
-  return `${JSON.stringify(value, null, 2)}\n`;
-}
-
-function paintDiff(text: string, paint: Paint): string {
-  const lines = text.split('\n').map((line) => {
-    if (line.startsWith('+')) return paint('green', line);
-    if (line.startsWith('-')) return paint('red', line);
-    return line.startsWith('@@') ? paint('cyan', line) : line;
-  });
-  return lines.join('\n');
-}
-
-function asDiff(manifests: readonly Manifest[], patches: Patches, paint: Paint): string {
-  const diffs = manifests.map((manifest) => {
-    const after = patchManifest(manifest, patches);
-    if (after === manifest.text) return '';
-    const name = manifest.name.replace(/^standard input$/, 'stdin').replace(/^\//, '');
-    const text = createTwoFilesPatch(`a/${name}`, `b/${name}`, manifest.text, after);
-    return paintDiff(text.replace(/^=+\n/, ''), paint);
-  });
-  return diffs.join('');
-}
-
-function asPatch(explained: readonly Explained[]): string {
-  const entries = explained
-    .filter(({ evaluation }) => evaluation.patch.length > 0)
-    .map(({ template, namespace, evaluation }) => ({
-      kind: template.kind,
-      namespace,
-      name: template.name,
-      patch: objectPatch({ template, patch: evaluation.patch }),
-    }));
-  return `${JSON.stringify(entries, null, 2)}\n`;
-}
-
 const HELP = `
 Examples:
   libc-dns inject -f deployment.yaml | kubectl apply -f -
@@ -83,7 +19,7 @@ Examples:
 Pods, everything with a Pod template and Lists are patched; all else passes through as it is.
 Without --node-local, musl images get early resending instead of the redirect.`;
 
-/** `libc-dns inject`: the webhook's patches, made in manifests. */
+/** Adds `libc-dns inject`, which applies the webhook's patches to manifests. */
 export function injectCommand(program: Command, parts: DetectingCommand): void {
   const { io } = parts;
   const command = program
@@ -101,4 +37,68 @@ export function injectCommand(program: Command, parts: DetectingCommand): void {
     if (flags.output === 'diff') io.out(asDiff(manifests, patches, painter(io, flags.color)));
     if (flags.output === 'patch') io.out(asPatch(explained));
   });
+}
+
+type Patches = ReadonlyMap<ManifestDocument, readonly TemplatePatch[]>;
+
+function patchesOf(explained: readonly Explained[]): Patches {
+  const patches = new Map<ManifestDocument, TemplatePatch[]>();
+  for (const { document, template, evaluation } of explained) {
+    const known = patches.get(document) ?? [];
+    known.push({ template, patch: evaluation.patch });
+    patches.set(document, known);
+  }
+  return patches;
+}
+
+/** Joins the documents for kubectl. Keeps the text of unchanged documents byte for byte. */
+function asYaml(manifests: readonly Manifest[], patches: Patches): string {
+  const texts = manifests.map((manifest) => patchManifest(manifest, patches));
+  return texts.reduce((all, text) => {
+    if (all === '') return text;
+    const end = all.endsWith('\n') ? all : `${all}\n`;
+    return text.startsWith('---') ? end + text : `${end}---\n${text}`;
+  }, '');
+}
+
+/** Formats one object as itself, several as a v1 List. */
+function asJson(manifests: readonly Manifest[], patches: Patches): string {
+  const objects = manifests
+    .flatMap((manifest) => manifest.documents)
+    .filter((document) => document.value !== null)
+    .map((document) => patchedValue(document.value, patches.get(document) ?? []));
+  const value = objects.length === 1 ? objects[0] : { apiVersion: 'v1', kind: 'List', items: objects };
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+function asDiff(manifests: readonly Manifest[], patches: Patches, paint: Paint): string {
+  const diffs = manifests.map((manifest) => {
+    const after = patchManifest(manifest, patches);
+    if (after === manifest.text) return '';
+    const name = manifest.name.replace(/^standard input$/, 'stdin').replace(/^\//, '');
+    const text = createTwoFilesPatch(`a/${name}`, `b/${name}`, manifest.text, after);
+    return paintDiff(text.replace(/^=+\n/, ''), paint);
+  });
+  return diffs.join('');
+}
+
+function paintDiff(text: string, paint: Paint): string {
+  const lines = text.split('\n').map((line) => {
+    if (line.startsWith('+')) return paint('green', line);
+    if (line.startsWith('-')) return paint('red', line);
+    return line.startsWith('@@') ? paint('cyan', line) : line;
+  });
+  return lines.join('\n');
+}
+
+function asPatch(explained: readonly Explained[]): string {
+  const entries = explained
+    .filter(({ evaluation }) => evaluation.patch.length > 0)
+    .map(({ template, namespace, evaluation }) => ({
+      kind: template.kind,
+      namespace,
+      name: template.name,
+      patch: objectPatch({ template, patch: evaluation.patch }),
+    }));
+  return `${JSON.stringify(entries, null, 2)}\n`;
 }

@@ -10,38 +10,10 @@ import { explainCommand } from './explain.ts';
 import { injectCommand } from './inject.ts';
 import { serveCommand, type ServeParts } from './serve.ts';
 
-const HELP = `
-Examples:
-  libc-dns explain -f deployment.yaml        what would be done for each Pod, and why
-  libc-dns inject -f deployment.yaml         the patched manifest
-  libc-dns audit                             what runs in the cluster, and whether it needs this
-  libc-dns serve --namespace-mode enforce    the webhook, on loopback
-  libc-dns doctor                            is the fault possible in my cluster, is the webhook healthy?
-
-Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 audit --fail-on has found some.`;
-
-/** What all commands together are handed. */
+/** The dependencies of all commands. */
 export interface ProgramParts extends ServeParts, AuditingCommand, DoctorCommand {}
 
-function build(parts: ProgramParts): Command {
-  const program = new Command('libc-dns')
-    .description("Gives every Pod the DNS options that its images' resolvers obey (glibc, musl, Go).")
-    .version(parts.version)
-    .showHelpAfterError('(libc-dns <command> --help shows the flags and examples)')
-    .configureOutput({ writeOut: parts.io.out, writeErr: parts.io.err })
-    .addHelpText('after', HELP)
-    .exitOverride();
-  serveCommand(program, parts);
-  injectCommand(program, parts);
-  explainCommand(program, parts);
-  detectCommand(program, parts);
-  auditCommand(program, parts);
-  doctorCommand(program, parts);
-  configCommand(program, parts);
-  return program;
-}
-
-/** Runs a command line (without `node` and the script). Resolves to the exit code; messages go to `io.err`. */
+/** Runs a command line without `node` and the script. Resolves with the exit code; prints messages to `io.err`. */
 export async function run(argv: readonly string[], parts: ProgramParts): Promise<ExitCode> {
   const program = build(parts);
   try {
@@ -60,4 +32,32 @@ export async function run(argv: readonly string[], parts: ProgramParts): Promise
     parts.io.err(`libc-dns: unexpected: ${error instanceof Error ? error.stack : String(error)}\n`);
     return 1;
   }
+}
+
+const HELP = `
+Examples:
+  libc-dns explain -f deployment.yaml        what would be done for each Pod, and why
+  libc-dns inject -f deployment.yaml         the patched manifest
+  libc-dns audit                             what runs in the cluster, and whether it needs this
+  libc-dns serve --namespace-mode enforce    the webhook, on loopback
+  libc-dns doctor                            is the fault possible in my cluster, is the webhook healthy?
+
+Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 audit --fail-on has found some.`;
+
+function build(parts: ProgramParts): Command {
+  const program = new Command('libc-dns')
+    .description("Gives every Pod the DNS options that its images' resolvers obey (glibc, musl, Go).")
+    .version(parts.version)
+    .showHelpAfterError('(libc-dns <command> --help shows the flags and examples)')
+    .configureOutput({ writeOut: parts.io.out, writeErr: parts.io.err })
+    .addHelpText('after', HELP)
+    .exitOverride();
+  serveCommand(program, parts);
+  injectCommand(program, parts);
+  explainCommand(program, parts);
+  detectCommand(program, parts);
+  auditCommand(program, parts);
+  doctorCommand(program, parts);
+  configCommand(program, parts);
+  return program;
 }

@@ -4,18 +4,21 @@ import type { AdjustableLog } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { systemClock } from '../util/clock.ts';
 
-/** Of lines that requests cause: what a large cluster creates in Pods, and what somebody who floods us is held to. */
+/**
+ * Limits the lines that requests cause: enough for the Pods of a large cluster, but a flood of requests cannot fill the
+ * log.
+ */
 const LINES = { perSecond: 100, burst: 1000 } as const;
 
-/** What requests are logged with. */
+/** Logs about requests. */
 export interface RequestLog {
-  /** A line a decision. */
+  /** One line for each decision. */
   readonly log: LineLog;
-  /** For requests that are none. */
+  /** For invalid requests. */
   readonly warn: LimitedLines;
 }
 
-/** Logs whose volume no caller decides. */
+/** Returns logs whose volume is limited, whatever callers send. */
 export function createRequestLog(log: AdjustableLog, { service }: Metrics): RequestLog {
   return {
     log: createLineLog(log, { ...LINES, clock: systemClock, onLeftOut: () => service.lineLeftOut() }),
@@ -28,44 +31,29 @@ const LEVELS = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as
 
 interface LogLevelOptions {
   readonly log: AdjustableLog;
-  /** Reads the configuration again. Rejects where it is not valid. */
+  /** Reads the configuration again. Rejects if it is invalid. */
   readonly read: () => Promise<Config>;
   /** The configuration that the server runs with. */
   readonly running: Config;
-  /** Calls back with 1 where more is to be logged (SIGUSR1), with -1 where less is (SIGUSR2). */
+  /** Calls back with 1 to log more (SIGUSR1), with -1 to log less (SIGUSR2). */
   readonly onVerbosity: (change: (by: 1 | -1) => void) => void;
-  /** Milliseconds between looks at the configuration: a changed ConfigMap is in the Pod within a minute or two. Default 15,000. */
+  /**
+   * Milliseconds between reads of the configuration; a changed ConfigMap reaches the Pod within a minute or two.
+   * Default 15,000.
+   */
   readonly everyMs?: number;
 }
 
-function setLevel(log: AdjustableLog, level: string, why: string): void {
-  const before = log.level;
-  if (level === before) return;
-  const say = (): void => log.info({ from: before, to: level }, `log level changed by ${why}`);
-  const heard = log.isLevelEnabled('info');
-  if (heard) say();
-  log.level = level;
-  if (!heard) say();
-}
-
-function step(log: AdjustableLog, by: 1 | -1): void {
-  const now = LEVELS.findIndex((level) => level === log.level);
-  setLevel(log, LEVELS[Math.min(LEVELS.length - 1, Math.max(0, now + by))] ?? log.level, 'a signal');
-}
-
-/** All of a configuration that is read once, at the start. */
-const fixed = (config: Config): string => JSON.stringify({ ...config, log: config.log.format });
-
-/** Follows `log.level` of the configuration, and signals. Returns the end of it. */
+/** Follows `log.level` of the configuration, and signals. Returns a function that stops it. */
 export function followLogLevel(options: LogLevelOptions): () => void {
   const { log, read, running, onVerbosity, everyMs = 15_000 } = options;
   onVerbosity((by) => step(log, by));
   let known = running;
   let problem = '';
-  const look = async (): Promise<void> => {
+  const check = async (): Promise<void> => {
     const config = await read();
     problem = '';
-    if (fixed(config) !== fixed(known)) {
+    if (fixedSettings(config) !== fixedSettings(known)) {
       log.warn('the configuration has changed: log.level takes effect now, all else when the server is started again');
     }
     const { level } = config.log;
@@ -76,6 +64,25 @@ export function followLogLevel(options: LogLevelOptions): () => void {
     if (message !== problem) log.warn({ error: message }, 'the configuration has changed and cannot be used');
     problem = message;
   };
-  const timer = setInterval(() => void look().catch(failed), everyMs).unref();
+  const timer = setInterval(() => void check().catch(failed), everyMs).unref();
   return () => clearInterval(timer);
+}
+
+/** Returns the settings that take effect only at the start, as one text. */
+const fixedSettings = (config: Config): string => JSON.stringify({ ...config, log: config.log.format });
+
+function step(log: AdjustableLog, by: 1 | -1): void {
+  const now = LEVELS.findIndex((level) => level === log.level);
+  setLevel(log, LEVELS[Math.min(LEVELS.length - 1, Math.max(0, now + by))] ?? log.level, 'a signal');
+}
+
+function setLevel(log: AdjustableLog, level: string, why: string): void {
+  const before = log.level;
+  if (level === before) return;
+  const announce = (): void => log.info({ from: before, to: level }, `log level changed by ${why}`);
+  // At the old level if that logs it, else at the new one.
+  const isLogged = log.isLevelEnabled('info');
+  if (isLogged) announce();
+  log.level = level;
+  if (!isLogged) announce();
 }

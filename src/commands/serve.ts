@@ -21,58 +21,48 @@ import { CommandError, type DetectingCommand } from '../terminal/io.ts';
 import { systemClock } from '../util/clock.ts';
 import { createRequestLog, followLogLevel, type RequestLog } from './serve-log.ts';
 
-/** What the server answers with; `main.ts` puts it together from the configuration. */
+/** The parts of a server that depend on the configuration. */
 export interface ServerParts {
   readonly facts: () => ClusterFacts;
   readonly namespaces: Namespaces;
   readonly certificates: CertificateSource;
   readonly verdicts: PodVerdictsOptions;
-  /** Told of each decision. Absent: nobody is. */
+  /** Called with each decision. */
   readonly onDecided?: NonNullable<MutateOptions['onDecided']>;
-  /** Why requests should go elsewhere; undefined where they may come. */
+  /** Returns why the server cannot take requests; undefined if it can. */
   readonly notReady: () => string | undefined;
   readonly close: () => Promise<void>;
 }
 
-/** The flags of `serve` itself. */
 export interface ServeFlags extends CommonFlags {
   readonly kubeconfig?: string;
   readonly context?: string;
 }
 
-/** What the parts of a server are handed. */
+/** What the parts of a server are opened with. */
 export interface ServerContext {
   readonly config: Config;
   readonly flags: ServeFlags;
   readonly reporter: Reporter;
   readonly requests: RequestLog;
-  /** The server is to stop, perhaps before it has begun. */
+  /** Aborts when the server must stop, perhaps before it has started. */
   readonly signal: AbortSignal;
-  /** What readiness says until the parts are there. */
+  /** Sets the reason that readiness gives until the parts are open. */
   readonly waitFor: (why: () => string | undefined) => void;
 }
 
 export interface ServeParts extends DetectingCommand {
   readonly version: string;
   readonly inCluster: boolean;
-  /** May take as long as it has to wait for a certificate. Rejects with `CommandError`. */
+  /** Waits for a certificate as long as needed. Rejects with `CommandError`. */
   readonly openServer: (context: ServerContext) => Promise<ServerParts>;
-  /** Called once, when all that is read at the start has been read and nobody waits for it. */
+  /** Called once, after the server has read everything that it reads at the start. */
   readonly collectGarbage: () => void;
   /** Resolves at the first SIGTERM or SIGINT. */
   readonly untilStopped: () => Promise<string>;
-  /** Calls back with 1 where more is to be logged, with -1 where less is. */
+  /** Calls back with 1 to log more, with -1 to log less. */
   readonly onVerbosity: (change: (by: 1 | -1) => void) => void;
 }
-
-/** Milliseconds from when the server is ready: it takes longer for calls to come, and what they would wait for is over then. */
-const TIDY_UP_MS = 500;
-
-/**
- * Endpoints are taken out of the Service within a few seconds of SIGTERM; the longest wait stays below the 30 s that a
- * Pod has by default.
- */
-const DRAIN = { cluster: { quietMs: 5000, mostMs: 25_000 }, alone: { quietMs: 500, mostMs: 5000 } } as const;
 
 const HELP = `
 Examples:
@@ -82,48 +72,27 @@ Examples:
 POST /mutate answers AdmissionReviews over TLS; GET /livez, /readyz and /metrics are plain HTTP on their own port.
 Outside a cluster and without a configured address it listens on 127.0.0.1, with a certificate of its own.`;
 
-async function listen(app: Pick<FastifyInstance, 'listen'>, host: string, port: number, key: string): Promise<string> {
-  try {
-    return await app.listen({ host, port });
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'EADDRINUSE') {
-      throw new CommandError('failed', `port ${port} on ${host} is in use: stop what listens there or set ${key}`);
-    }
-    if (code === 'EACCES') throw new CommandError('failed', `port ${port} on ${host} needs more rights: set ${key}`);
-    throw new CommandError('failed', `cannot listen on ${host} port ${port} (${key}): ${message}`, { cause: error });
-  }
+/** Adds `libc-dns serve`, which runs the webhook. */
+export function serveCommand(program: Command, parts: ServeParts): void {
+  const command = program
+    .command('serve')
+    .description('run the webhook')
+    .option('--kubeconfig <file>', 'join the cluster of this kubeconfig (in a Pod: that of its service account)')
+    .option('--context <name>', 'a context of the kubeconfig, not its current one')
+    .addHelpText('after', HELP);
+  addCommonFlags(command).action((flags: ServeFlags) => serve(parts, flags));
 }
 
-function notReady(server: WebhookServer, { certificates, notReady: elsewhere }: ServerParts): string | undefined {
-  if (server.drain.draining) return 'shutting down';
-  const expires = new X509Certificate(certificates.current().cert).validToDate;
-  return expires.getTime() < Date.now() ? `the certificate expired at ${expires.toISOString()}` : elsewhere();
-}
+/** Milliseconds from readiness to the garbage collection, which so ends before the first calls arrive. */
+const TIDY_UP_MS = 500;
 
-function startServer(
-  { config, reporter, requests }: ServerContext,
-  opened: ServerParts,
-  drain: DrainTimes,
-): WebhookServer {
-  const { facts, namespaces, certificates, verdicts, onDecided } = opened;
-  return createServer({
-    evaluator: createEvaluator({ config: policyConfig(config), cluster: facts, verdicts }),
-    namespaces,
-    budget: config.detection.budget,
-    warnings: config.server.warnings,
-    metrics: reporter.metrics,
-    ...requests,
-    ...(onDecided !== undefined && { onDecided }),
-    certificates,
-    drain,
-  });
-}
+/** Kubernetes takes an endpoint out of the Service within a few seconds of SIGTERM, and gives a Pod 30 s by default. */
+const DRAIN = { cluster: { quietMs: 5000, mostMs: 25_000 }, alone: { quietMs: 500, mostMs: 5000 } } as const;
+
+/** Wins the race against `openServer` if the process is told to stop first. */
+const STOPPED = Symbol('stopped');
 
 const starting = (): string => 'starting';
-
-/** What happens once the server is asked to stop before there is one. */
-const STOPPED = Symbol('stopped');
 
 async function serve(parts: ServeParts, flags: ServeFlags): Promise<void> {
   const { config, isSet } = await readSettings(parts.io, flags);
@@ -168,7 +137,7 @@ async function serve(parts: ServeParts, flags: ServeFlags): Promise<void> {
     log.info({ mutate: `${mutateAt}/mutate`, probes: probesAt, version: parts.version }, 'ready');
     setTimeout(parts.collectGarbage, TIDY_UP_MS).unref();
     const signal = await stopped;
-    log.info({ signal }, 'shutting down: answering until nobody calls any more');
+    log.info({ signal }, 'shutting down: serving until no more calls come');
     await server.drain.start();
   } finally {
     for (const close of closing.toReversed()) await close();
@@ -176,13 +145,40 @@ async function serve(parts: ServeParts, flags: ServeFlags): Promise<void> {
   log.info('stopped');
 }
 
-/** `libc-dns serve`: the webhook. */
-export function serveCommand(program: Command, parts: ServeParts): void {
-  const command = program
-    .command('serve')
-    .description('run the webhook')
-    .option('--kubeconfig <file>', 'join the cluster of this kubeconfig (in a Pod: that of its service account)')
-    .option('--context <name>', 'a context of the kubeconfig, not its current one')
-    .addHelpText('after', HELP);
-  addCommonFlags(command).action((flags: ServeFlags) => serve(parts, flags));
+function startServer(
+  { config, reporter, requests }: ServerContext,
+  opened: ServerParts,
+  drain: DrainTimes,
+): WebhookServer {
+  const { facts, namespaces, certificates, verdicts, onDecided } = opened;
+  return createServer({
+    evaluator: createEvaluator({ config: policyConfig(config), cluster: facts, verdicts }),
+    namespaces,
+    budget: config.detection.budget,
+    warnings: config.server.warnings,
+    metrics: reporter.metrics,
+    ...requests,
+    ...(onDecided !== undefined && { onDecided }),
+    certificates,
+    drain,
+  });
+}
+
+function notReady(server: WebhookServer, { certificates, notReady: elsewhere }: ServerParts): string | undefined {
+  if (server.drain.draining) return 'shutting down';
+  const expires = new X509Certificate(certificates.current().cert).validToDate;
+  return expires.getTime() < Date.now() ? `the certificate expired at ${expires.toISOString()}` : elsewhere();
+}
+
+async function listen(app: Pick<FastifyInstance, 'listen'>, host: string, port: number, key: string): Promise<string> {
+  try {
+    return await app.listen({ host, port });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'EADDRINUSE') {
+      throw new CommandError('failed', `port ${port} on ${host} is in use: stop what listens there or set ${key}`);
+    }
+    if (code === 'EACCES') throw new CommandError('failed', `port ${port} on ${host} needs more rights: set ${key}`);
+    throw new CommandError('failed', `cannot listen on ${host} port ${port} (${key}): ${message}`, { cause: error });
+  }
 }

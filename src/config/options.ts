@@ -2,7 +2,7 @@ import leven from 'leven';
 
 import type { DnsOption } from '../policy/model.ts';
 
-/** The least the kubelet's own `ndots:5` may be replaced by: fewer breaks `svc.ns` names on musl. */
+/** Smallest `ndots` that may replace the kubelet's `ndots:5`: a smaller one breaks `svc.ns` names on musl. */
 const LEAST_NDOTS = 5;
 
 /** Options of resolv.conf(5) that take a number, with the caps of glibc's res_init.c. */
@@ -12,7 +12,7 @@ const NUMBERS: Readonly<Record<string, { least: number; most: number; why: strin
   attempts: { least: 1, most: 10, why: 'attempts:0 crashes every musl program that resolves a name' },
 };
 
-/** Options of resolv.conf(5), glibc 2.42, that stand alone. */
+/** Options of resolv.conf(5), glibc 2.42, that take no value. */
 const SWITCHES = [
   'debug',
   'rotate',
@@ -29,24 +29,9 @@ const SWITCHES = [
   'strict-error',
 ];
 
-/** The spelling nearest to `word`, where one is near enough to be meant. */
-export function nearest(word: string, known: readonly string[]): string | undefined {
-  const ranked = known.map((item) => ({ item, distance: leven(word.toLowerCase(), item.toLowerCase()) }));
-  const best = ranked.toSorted((a, b) => a.distance - b.distance)[0];
-  return best !== undefined && best.distance <= Math.max(2, Math.floor(word.length / 3)) ? best.item : undefined;
-}
-
-function badNumber(name: string, value: string | undefined): string | undefined {
-  const rule = NUMBERS[name];
-  if (rule === undefined) return undefined;
-  const wanted = `${name} takes a whole number from ${rule.least} to ${rule.most}: ${rule.why}`;
-  if (value === undefined || !/^\d{1,4}$/.test(value)) return wanted;
-  return Number(value) < rule.least || Number(value) > rule.most ? wanted : undefined;
-}
-
 /**
- * Parses an option as it stands in resolv.conf (`use-vc`, `timeout:5`). Returns a sentence instead where it is unknown
- * or would break a resolver.
+ * Parses an option of resolv.conf (`use-vc`, `timeout:5`). Returns a message if it is unknown or would break a
+ * resolver.
  */
 export function parseResolverOption(text: string): DnsOption | string {
   const colon = text.indexOf(':');
@@ -58,9 +43,33 @@ export function parseResolverOption(text: string): DnsOption | string {
   return `${JSON.stringify(name)} is no option of resolv.conf${near === undefined ? '' : `: did you mean ${near}?`}`;
 }
 
+function badNumber(name: string, value: string | undefined): string | undefined {
+  const rule = NUMBERS[name];
+  if (rule === undefined) return undefined;
+  const wanted = `${name} takes a whole number from ${rule.least} to ${rule.most}: ${rule.why}`;
+  if (value === undefined || !/^\d{1,4}$/.test(value)) return wanted;
+  return Number(value) < rule.least || Number(value) > rule.most ? wanted : undefined;
+}
+
+/**
+ * The {@link SWITCHES} that Go knows. With any other one a Go program resolves through its libc, if it is linked to one
+ * (net/dnsconfig_unix.go).
+ */
+const KNOWN_TO_GO = ['rotate', 'edns0', 'single-request', 'single-request-reopen', 'use-vc', 'no-reload', 'trust-ad'];
+
+/** Reports whether Go's own resolver knows an option that {@link parseResolverOption} has read. */
+export const isKnownToGo = ({ name }: DnsOption): boolean => Object.hasOwn(NUMBERS, name) || KNOWN_TO_GO.includes(name);
+
+/** Returns the known word nearest to `word`; undefined if none is near enough for a typing error. */
+export function nearest(word: string, known: readonly string[]): string | undefined {
+  const ranked = known.map((item) => ({ item, distance: leven(word.toLowerCase(), item.toLowerCase()) }));
+  const best = ranked.toSorted((a, b) => a.distance - b.distance)[0];
+  return best !== undefined && best.distance <= Math.max(2, Math.floor(word.length / 3)) ? best.item : undefined;
+}
+
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
-/** Milliseconds of a duration written as Go writes it (`1500ms`, `10m`, `1m30s`); undefined where it is not one. */
+/** Returns the milliseconds of a duration in Go's notation (`1500ms`, `10m`, `1m30s`); undefined if it is invalid. */
 export function parseDuration(text: string): number | undefined {
   if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) return undefined;
   let total = 0;
@@ -70,7 +79,7 @@ export function parseDuration(text: string): number | undefined {
   return Math.round(total);
 }
 
-/** The shortest spelling in one unit: 600000 is `10m`, 1500 is `1500ms`. */
+/** Formats milliseconds in the largest unit that divides them: 600000 is `10m`, 1500 is `1500ms`. */
 export function formatDuration(milliseconds: number): string {
   for (const unit of ['h', 'm', 's']) {
     const size = UNITS[unit] ?? 1;

@@ -2,27 +2,28 @@ import type { DnsOption, PolicyConfig } from '../policy/model.ts';
 import { parseResolverOption } from './options.ts';
 import type { Config } from './schema.ts';
 
-function parsed(options: readonly string[]): DnsOption[] {
-  return options.map((text) => {
-    const option = parseResolverOption(text);
-    if (typeof option === 'string') throw new TypeError(option);
-    return option;
-  });
-}
-
-/** The policy's part of the configuration, made once: options parsed. */
+/** Returns the policy's part of the configuration, its options parsed. */
 export function policyConfig(config: Config): PolicyConfig {
   const extra = Object.entries(config.extraOptions).map(
-    ([resolver, options]) => [resolver, parsed(options ?? [])] as const,
+    ([resolver, options]) => [resolver, parseOptions(options ?? [])] as const,
   );
   return {
     scope: config.scope,
     mode: config.mode,
     excludeNamespaces: config.excludeNamespaces,
-    glibc: { options: parsed(config.glibc.options), tcpPreflight: config.glibc.tcpPreflight },
+    glibc: { options: parseOptions(config.glibc.options), tcpPreflight: config.glibc.tcpPreflight },
+    go: { options: parseOptions(config.go.options) },
     musl: config.musl,
     mixedPods: config.mixedPods,
     extraOptions: Object.fromEntries(extra),
     nodeLocal: config.nodeLocal,
   };
+}
+
+function parseOptions(options: readonly string[]): DnsOption[] {
+  return options.map((text) => {
+    const option = parseResolverOption(text);
+    if (typeof option === 'string') throw new TypeError(option);
+    return option;
+  });
 }

@@ -1,14 +1,14 @@
-import { isIP } from 'node:net';
+import { BlockList, isIP } from 'node:net';
 
 import { z } from 'zod';
 
 import { MUSL_LEAST_TIMEOUT } from '../policy/options.ts';
-import { formatDuration, parseDuration, parseResolverOption } from './options.ts';
+import { formatDuration, isKnownToGo, parseDuration, parseResolverOption } from './options.ts';
 
-/** What a proxy may look like in a file, which is no place for a login. */
+/** Matches a proxy's address without a login, because a file must hold none. */
 export const PROXY_ADDRESS = /^(https?:\/\/(\[[0-9a-fA-F:.]+\]|[^\s/@?#:[\]\\]+)(:[0-9]{1,5})?\/?)?$/;
 
-/** An entry of `noProxy`: host, .suffix, *.suffix, address or network, each but the last with a port if it has one; or `*`. */
+/** An entry of `noProxy`: host, .suffix, *.suffix or address, each with an optional port; a network; or `*`. */
 export const NO_PROXY_ENTRY =
   /^(\*|[0-9a-fA-F:.]+\/[0-9]{1,3}|(\*?\.)?[^\s/,*@[\]]+|\[[0-9a-fA-F:.]+\](:[0-9]{1,5})?)$/;
 
@@ -28,6 +28,17 @@ function duration(fallback: string, least: string, most: string) {
 }
 
 const ip = z.string().refine((text) => isIP(text) !== 0, 'expected an IP address');
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
+
+const isLoopback = (text: string): boolean => loopback.check(text, isIP(text) === 4 ? 'ipv4' : 'ipv6');
+
+const nodeLocalAddress = ip.refine(
+  (text) => isIP(text) === 0 || !isLoopback(text),
+  "a loopback address is the Pod's own: no node-local cache answers there",
+);
 
 const domain = z
   .string()
@@ -51,18 +62,23 @@ const resolverOption = z.string().superRefine((text, context) => {
   if (typeof parsed === 'string') context.addIssue({ code: 'custom', message: parsed });
 });
 
-/** Options for resolvers that are, or may be, musl. */
+/** An option for resolvers that are musl or may be. */
 const muslSafeOption = resolverOption.refine(
   (text) => !text.startsWith('timeout:') || Number(text.slice('timeout:'.length)) >= MUSL_LEAST_TIMEOUT,
   `timeout is at least ${MUSL_LEAST_TIMEOUT} here: musl counts it for the whole look-up`,
 );
+
+const goOption = resolverOption.refine((text) => {
+  const parsed = parseResolverOption(text);
+  return typeof parsed === 'string' || isKnownToGo(parsed);
+}, 'Go does not know it, and would resolve through its libc where it is linked to one');
 
 const port = z.int().min(0).max(65_535);
 
 const extraOptions = z.strictObject({
   glibc: z.array(resolverOption).optional(),
   musl: z.array(muslSafeOption).optional(),
-  go: z.array(resolverOption).optional(),
+  go: z.array(goOption).optional(),
   other: z.array(resolverOption).optional(),
   unknown: z.array(muslSafeOption).optional(),
 });
@@ -154,7 +170,7 @@ const tls = z
     }
   });
 
-/** The configuration file, version 1: every key has a default. Durations are milliseconds once read. */
+/** The configuration file, version 1. Every key has a default. Decodes durations to milliseconds. */
 export const configSchema = z
   .strictObject({
     scope: z.enum(['opt-in', 'cluster']).default('opt-in'),
@@ -174,6 +190,7 @@ export const configSchema = z
         tcpPreflight: z.boolean().default(true),
       })
       .prefault({}),
+    go: z.strictObject({ options: z.array(goOption).default([]) }).prefault({}),
     musl: z
       .strictObject({
         remedy: z.enum(['auto', 'redirect', 'retry', 'none']).default('auto'),
@@ -187,7 +204,7 @@ export const configSchema = z
     nodeLocal: z
       .strictObject({
         mode: z.enum(['auto', 'on', 'off']).default('auto'),
-        addresses: z.array(ip).min(1).max(3).default(['169.254.20.10']),
+        addresses: z.array(nodeLocalAddress).min(1).max(3).default(['169.254.20.10']),
         fallback: z.boolean().default(true),
         daemonSet: namespacedName.default('kube-system/node-local-dns'),
         minReady: z.number().min(0).max(1).default(1),
@@ -227,5 +244,5 @@ export const configSchema = z
 
 export type Config = z.output<typeof configSchema>;
 
-/** The configuration with which nothing is configured. */
+/** Returns the configuration of an empty file. */
 export const defaultConfig = (): Config => configSchema.parse({});

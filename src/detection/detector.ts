@@ -13,12 +13,16 @@ import {
 /** Registry logins and the registries they are for, most specific first. */
 export type Logins = readonly { readonly host: string; readonly credential: Credential }[];
 
-/** What a container runs: its image, and the Pod's own `command` and `args` (empty: the image's). */
+/**
+ * What a container runs: its image, and the Pod's own `command`, `args` (empty: the image's) and `env`, which wins over the
+ * image's.
+ */
 export interface DetectRequest {
   readonly reference: string;
   readonly platform: Platform;
   readonly command: readonly string[];
   readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
   /** The logins, or a function that reads them. It is called only before a registry is asked: a known image waits for no login. */
   readonly credentials?: Logins | (() => Promise<Logins>);
   /** Admission's dryRun: what is found may be remembered, but not written anywhere. */
@@ -26,6 +30,15 @@ export interface DetectRequest {
   /** Warm-up: nobody waits for the answer. A remembered verdict is returned however old it is, and nothing is revalidated. */
   readonly ahead?: boolean;
 }
+
+/** The parts of a container that a look-up depends on, besides its image. */
+export type ContainerRun = Pick<DetectRequest, 'command' | 'args' | 'env'>;
+
+export const containerRun = ({ command, args, env }: ContainerRun): ContainerRun => ({
+  command,
+  args,
+  ...(env !== undefined && { env }),
+});
 
 /** What looking into one image found. */
 export interface Inspection {
@@ -134,4 +147,4 @@ export function failedDetection(failure: Failure, meter: Meter = { requests: 0, 
  * Version of the detection rules. Increase it whenever a change of the rules can change a verdict: verdicts that an older
  * version has stored are still used, and looked up again in the background.
  */
-export const DETECTOR_VERSION = 1;
+export const DETECTOR_VERSION = 2;

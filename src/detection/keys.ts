@@ -2,7 +2,7 @@ import { createHmac, hash } from 'node:crypto';
 
 import { LRUCache } from 'lru-cache';
 
-import type { DetectRequest, Inspection, Logins } from './detector.ts';
+import type { ContainerRun, DetectRequest, Inspection, Logins } from './detector.ts';
 import type { Platform } from './image-source.ts';
 
 /** The keys of a request's image. */
@@ -19,7 +19,7 @@ interface ImageKeys {
 
 /** The keys of a Pod's command line, as hashes. */
 interface RunKeys {
-  /** Of the Pod's own command and args. */
+  /** Of the Pod's own command, args and env. */
   readonly run: string;
   /** Of the image's Entrypoint, with any args; absent if the Pod's command replaces the Entrypoint. */
   readonly runOfEntrypoint?: string;
@@ -46,12 +46,16 @@ export function imageKeys({ os, architecture, variant }: Platform, canonical: st
   };
 }
 
-export function runKeys({ command, args }: Pick<DetectRequest, 'command' | 'args'>): RunKeys {
+/** Returns the keys of a container's runs. Each holds the environment, which may choose a Go program's resolver. */
+export function runKeys({ command, args, env }: ContainerRun): RunKeys {
   const [word] = command.length > 0 ? command : args;
+  const more = env === undefined ? [] : [env];
   return {
-    run: word === undefined ? noWords : digestOf([command, args]),
-    ...(command.length === 0 && { runOfEntrypoint: anyArguments }),
-    ...(word !== undefined && { runOfFirstWord: digestOf([command.length > 0 ? 'command' : 'args', word]) }),
+    run: word === undefined && env === undefined ? noWords : digestOf([command, args, ...more]),
+    ...(command.length === 0 && {
+      runOfEntrypoint: env === undefined ? anyArguments : digestOf(['entrypoint', env]),
+    }),
+    ...(word !== undefined && { runOfFirstWord: digestOf([command.length > 0 ? 'command' : 'args', word, ...more]) }),
   };
 }
 

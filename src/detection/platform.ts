@@ -20,7 +20,8 @@ export function platformName({ os, architecture, variant }: Platform): string {
  */
 export function podPlatform(pod: PodView, fallback: Platform): Platform {
   const selected = ARCH_LABELS.map((label) => pod.nodeSelector[label]).find((value) => value !== undefined);
-  const choices = selected === undefined ? pod.affinityArchitectures : [selected];
+  const affinity = pod.nodeAffinity.find(({ key }) => key === 'kubernetes.io/arch');
+  const choices = selected === undefined ? (affinity?.values ?? []) : [selected];
   const architecture = choices.includes(fallback.architecture) ? fallback.architecture : choices[0];
   if (architecture === undefined || architecture === fallback.architecture) return fallback;
   return { os: 'linux', architecture };

@@ -2,7 +2,7 @@ import { readDeclared } from '../policy/annotations.ts';
 import type { ContainerView, PodView } from '../policy/model.ts';
 import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
 import { beforeAbort } from '../util/abort.ts';
-import type { Detector, DetectRequest, Logins } from './detector.ts';
+import { containerRun, type Detector, type DetectRequest, type Logins } from './detector.ts';
 import type { Platform } from './image-source.ts';
 import { podPlatform } from './platform.ts';
 
@@ -70,7 +70,7 @@ export function podVerdicts(
   return answers.some(isPending) ? Promise.all(answers.map(async (one) => await one)) : (answers as Verdict[]);
 }
 
-const runKey = ({ image, command, args }: ContainerView): string => JSON.stringify([image, command, args]);
+const runKey = ({ image, command, args, env }: ContainerView): string => JSON.stringify([image, command, args, env]);
 
 /**
  * Returns the Pod's logins; none if they cannot be read in half of the time. The image may be public, and its look-up needs
@@ -112,12 +112,11 @@ function createLookUp(
       return unknownVerdict(`the look-up failed: ${error instanceof Error ? error.message : 'unknown error'}`);
     }
   };
-  return ({ image, command, args }) => {
+  return (container) => {
     const request = {
-      reference: image,
+      reference: container.image,
       platform,
-      command,
-      args,
+      ...containerRun(container),
       dryRun,
       ...(options.credentials !== undefined && { credentials }),
     };

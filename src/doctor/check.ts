@@ -1,9 +1,9 @@
 import { messageOf } from '../util/text.ts';
 
-/** `skipped`: it could not be looked at, with the reason. */
+/** `skipped`: the check could not be made; the outcome says why. */
 export type Status = 'ok' | 'warning' | 'failure' | 'skipped';
 
-/** Parts of the output, in this order. */
+/** Sections of the output, in this order. */
 export const GROUPS = {
   access: 'The cluster',
   fault: 'Is the fault possible here?',
@@ -14,22 +14,22 @@ export const GROUPS = {
 
 export type Group = keyof typeof GROUPS;
 
-/** Something to do: a sentence, and a command line where one does it. */
+/** What to do: a sentence, and a command line if one does it. */
 export interface Advice {
   readonly text: string;
-  /** To be pasted into a shell; capitals stand for what the reader has to fill in. */
+  /** For a shell; the reader replaces the words in capitals. */
   readonly command?: string;
 }
 
-/** What a check came to. Names in it may be other people's: whoever shows them makes control characters visible. */
+/** The result of a check. May contain untrusted names: make control characters visible before you show them. */
 export interface Outcome {
   readonly status: Status;
   /** What was seen, one sentence without a full stop. */
   readonly seen: string;
-  /** More of what was seen, a line each. */
+  /** Further observations, one line each. */
   readonly details: readonly string[];
   readonly advice: readonly Advice[];
-  /** Measurements and names for programs; docs/doctor.md has the keys of each check. */
+  /** Measurements and names for programs; docs/doctor.md lists the keys of each check. */
   readonly data: Readonly<Record<string, unknown>>;
 }
 
@@ -52,21 +52,21 @@ export const skipped = outcome('skipped');
 
 const RANK: Readonly<Record<Status, number>> = { skipped: 0, ok: 1, warning: 2, failure: 3 };
 
-/** A single thing that a check has found, before they are put together. */
+/** A single observation of a check; {@link summarize} combines them. */
 export interface Remark {
   readonly status: Exclude<Status, 'skipped'>;
   readonly text: string;
   readonly advice?: Advice;
 }
 
-/** The worst status of all; `ok` where there are none. */
+/** Returns the worst of the statuses; `ok` for an empty list. */
 export function worst(statuses: readonly Status[]): Status {
   return statuses.reduce<Status>((most, status) => (RANK[status] > RANK[most] ? status : most), 'ok');
 }
 
 /**
- * Puts remarks together: the worst status; where nothing is wrong `fine` is what was seen, else the worst remark, the
- * others beneath it, each with its advice.
+ * Combines remarks into an outcome with the worst status. `seen` becomes the worst remark, with the others as details; if nothing
+ * is wrong, it becomes `fine`.
  */
 export function summarize(remarks: readonly Remark[], fine: string, more: More = {}): Outcome {
   const bad = remarks
@@ -84,7 +84,7 @@ export function summarize(remarks: readonly Remark[], fine: string, more: More =
   };
 }
 
-/** The first names, and how many more there are. */
+/** Returns the first names, and the number of the rest. */
 export function listed(names: readonly string[], most = 5): string {
   const shown = names.slice(0, most).join(', ');
   return names.length > most ? `${shown} and ${names.length - most} more` : shown;
@@ -92,15 +92,18 @@ export function listed(names: readonly string[], most = 5): string {
 
 const FORBIDDEN = /cannot (\w+) resource "([^"]+)"(?: in API group "([^"]*)")?(?: in the namespace "([^"]+)")?/;
 
-/** `list nodes`, `get secrets in libc-dns`: the right that an API server's refusal names; undefined for any other text. */
+/**
+ * Returns the right that an API server's refusal names, such as `list nodes` or `get secrets in libc-dns`; undefined for any
+ * other text.
+ */
 export function missingRight(message: string): string | undefined {
   const [, verb, resource, group = '', namespace] = FORBIDDEN.exec(message.slice(0, 2000)) ?? [];
   if (verb === undefined || resource === undefined) return undefined;
   return `${verb} ${resource}${group === '' ? '' : `.${group}`}${namespace === undefined ? '' : ` in ${namespace}`}`;
 }
 
-/** Why something could not be read, as short as it is understood. */
-export function why(error: unknown): string {
+/** Returns a short reason why something could not be read: the missing right, else the error's message. */
+export function errorText(error: unknown): string {
   const message = messageOf(error);
   const right = missingRight(message);
   return right === undefined ? message : `may not ${right}`;

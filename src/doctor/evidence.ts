@@ -6,58 +6,61 @@ import type { PolicyConfig } from '../policy/model.ts';
 import type { Clock } from '../util/clock.ts';
 import type { RaceLimits } from './dns/race.ts';
 import type { ClusterView, DeploymentSeen, DnsSeen, WebhookConfiguration, WebhookEntry } from './view/view.ts';
-import type { AskedReplica, Served } from './webhook/certificates.ts';
+import type { ReplicaAddress, Served } from './webhook/certificates.ts';
 import { chooses, configMapOf, readConfig, type Target, targetOf, type WebhookConfig } from './webhook/installation.ts';
 import { isOurs, ourConfigurations } from './webhook/registration.ts';
 
-/** Looks into images as the webhook does. */
-export interface ImageLook {
-  /** The registry of a reference; undefined for what is no reference. */
+/** Inspects images as the webhook does. */
+export interface ImageInspector {
+  /** Returns the registry of an image reference; undefined if the reference is invalid. */
   readonly registryOf: (image: string) => string | undefined;
   readonly detect: (pod: PodSeen, image: string, signal: AbortSignal) => Promise<Detection>;
-  /** What of the configuration could not be used here. */
+  /** Parts of the configuration that cannot be used outside the webhook's Pod. */
   readonly notes: readonly string[];
   readonly close: () => Promise<void>;
 }
 
-/** What the checks are handed. */
+/** The dependencies of the checks. */
 export interface DoctorParts {
-  /** Absent: there is no cluster, for `noCluster`. */
+  /** undefined if there is no cluster. */
   readonly view?: ClusterView;
+  /** Why there is no cluster. */
   readonly noCluster?: string;
-  /** Whether this runs in a Pod, as the webhook does. */
+  /** Whether this runs in a Pod of the cluster, as the webhook does. */
   readonly inside: boolean;
-  /** Of the command line, the environment and a file: the webhook's, unless it has one of its own in the cluster. */
+  /** From flags, environment and file. Applies unless the installed webhook's own configuration is found. */
   readonly config: Config;
-  /** Whether a person has named the configuration: then that of the cluster is not looked for. */
+  /** The configuration that the user named; the cluster's is then not read. */
   readonly configGiven: string | undefined;
-  /** `--cluster-dns` and `--cluster-domain`, as far as they are given: they win over the cluster's own. */
+  /** `--cluster-dns` and `--cluster-domain` if given: they win over the cluster's values. */
   readonly given: Partial<Pick<Config['cluster'], 'dns' | 'domain'>>;
-  /** `--namespace`: of the release to look at, and of the rehearsal. */
+  /** `--namespace`: the namespace of the release, and of the rehearsal. */
   readonly namespace?: string;
   /** `--webhook`. */
   readonly webhook?: { readonly host: string; readonly port: number };
   readonly dnsPort: number;
   readonly race: RaceLimits;
-  /** Finds the cluster DNS and the node-local cache by a configuration. */
+  /** Finds the cluster DNS and the node-local cache as the webhook would with this configuration. */
   readonly findDns: (config: Config) => Promise<DnsSeen>;
-  readonly askCertificate: (replica: AskedReplica) => Promise<Served>;
-  readonly openLook: (config: Config) => Promise<ImageLook>;
+  readonly askCertificate: (replica: ReplicaAddress) => Promise<Served>;
+  readonly openInspector: (config: Config) => Promise<ImageInspector>;
   readonly clock: Pick<Clock, 'now'>;
 }
 
-/** What the checks share, read at most once and only when asked for. */
-export interface Sight {
+/** What the checks know. Each part is read at most once, when first asked for. */
+export interface Evidence {
   readonly parts: DoctorParts;
-  /** Rejects with a {@link NeedsClusterError} where there is none that answers. */
+  /** Rejects with a {@link NeedsClusterError} if no cluster answers. */
   readonly view: () => Promise<ClusterView>;
+  /** All MutatingWebhookConfigurations. */
   readonly configurations: () => Promise<readonly WebhookConfiguration[]>;
-  /** Ours. */
+  /** The configurations that belong to this webhook. */
   readonly ours: () => Promise<readonly WebhookConfiguration[]>;
+  /** Our webhook entries in these configurations. */
   readonly entries: () => Promise<readonly WebhookEntry[]>;
-  /** The Service that the API server calls; undefined where we are not registered by Service. */
+  /** The Service that the API server calls; undefined if the registration names none. */
   readonly target: () => Promise<Target | undefined>;
-  /** The Deployments whose Pods that Service chooses. */
+  /** The Deployments whose Pods that Service selects. */
   readonly deployments: () => Promise<readonly DeploymentSeen[]>;
   readonly webhookConfig: () => Promise<WebhookConfig>;
   readonly policy: () => Promise<PolicyConfig>;
@@ -65,84 +68,24 @@ export interface Sight {
   readonly dns: () => Promise<DnsSeen>;
 }
 
-/** A check wants a cluster, and there is none that answers: said once, not by each check. */
+/** A check needs a cluster, and none answers. The report says so once, not for each check. */
 export class NeedsClusterError extends Error {
   override readonly name = 'NeedsClusterError';
   readonly code = 'no-cluster';
 }
 
-/** Pods that are looked at: more would take minutes to read, and tell nothing new. */
+/** Pods read at most: more would take minutes and add nothing new. */
 const MOST_PODS = 20_000;
 
-function once<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => (made ??= make());
-}
-
-async function reached({ view, noCluster }: DoctorParts): Promise<ClusterView> {
-  if (view === undefined) throw new NeedsClusterError(noCluster ?? 'there is no cluster');
-  try {
-    await view.version();
-  } catch (error) {
-    const { code, message } = error as { code?: string; message: string };
-    // /version may be closed to anonymous users and open to those who may do more.
-    if (code !== 'forbidden')
-      throw new NeedsClusterError(`the API server does not answer: ${message}`, { cause: error });
-  }
-  return view;
-}
-
-function deploymentsOf(sight: Pick<Sight, 'view' | 'target'>): () => Promise<readonly DeploymentSeen[]> {
-  return once(async () => {
-    const [view, target] = [await sight.view(), await sight.target()];
-    if (target === undefined) return [];
-    const service = await view.service(target.namespace, target.name);
-    const all = await view.deployments(target.namespace);
-    // A Service without selector is led elsewhere by hand: a Deployment of its name is the best guess.
-    return all.filter(({ name, podLabels }) =>
-      service === undefined || Object.keys(service.selector).length === 0
-        ? name === target.name
-        : chooses(service.selector, podLabels),
-    );
-  });
-}
-
-/** The webhook's own configuration where it can be found, else the one of the command line. */
-async function findConfig(
-  parts: DoctorParts,
-  sight: Pick<Sight, 'view' | 'target' | 'deployments'>,
-): Promise<WebhookConfig> {
-  const given = { config: parts.config, from: parts.configGiven ?? 'defaults', problems: [] };
-  if (parts.configGiven !== undefined) return given;
-  const target = await sight.target();
-  const [deployment] = await sight.deployments();
-  const map = deployment && configMapOf(deployment);
-  if (target === undefined || deployment === undefined || map === undefined) return given;
-  const data = await (await sight.view()).configMap(target.namespace, map.name);
-  const from = `ConfigMap ${target.namespace}/${map.name}`;
-  const text = data?.[map.key];
-  if (text === undefined) return { ...given, problems: [`${from} has no ${map.key}`] };
-  return readConfig({ from, text, environment: deployment.environment }, parts.config);
-}
-
-/** What cannot be read is no reason not to look at the rest: then it is as without a configuration. */
-async function configOrDefaults(parts: DoctorParts, find: () => Promise<WebhookConfig>): Promise<WebhookConfig> {
-  try {
-    return await find();
-  } catch (error) {
-    return { config: parts.config, from: parts.configGiven ?? 'defaults', problems: [], unread: error };
-  }
-}
-
-export function createSight(parts: DoctorParts): Sight {
-  const view = once(() => reached(parts));
+export function createEvidence(parts: DoctorParts): Evidence {
+  const view = once(() => reachableView(parts));
   const configurations = once(async () => await (await view()).webhookConfigurations());
   const ours = once(async () => {
     const { registration } = parts.config.tls;
     const all = await configurations().catch(async (error: unknown) => {
       if ((error as { code?: string }).code !== 'forbidden') throw error;
       const named = await (await view()).webhookConfigurationsNamed(registration);
-      // Not to see it by its name does not mean that it has no other name.
+      // Without the right to list all, an empty result does not show that it is not registered under another name.
       if (named.length === 0) throw error;
       return named;
     });
@@ -172,4 +115,64 @@ export function createSight(parts: DoctorParts): Sight {
     pods: once(async () => await (await view()).allPods(MOST_PODS)),
     dns: once(async () => await parts.findDns((await webhookConfig()).config)),
   };
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => (made ??= make());
+}
+
+async function reachableView({ view, noCluster }: DoctorParts): Promise<ClusterView> {
+  if (view === undefined) throw new NeedsClusterError(noCluster ?? 'there is no cluster');
+  try {
+    await view.version();
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string };
+    // A cluster may forbid /version and still allow other calls.
+    if (code !== 'forbidden')
+      throw new NeedsClusterError(`the API server does not answer: ${message}`, { cause: error });
+  }
+  return view;
+}
+
+function deploymentsOf(evidence: Pick<Evidence, 'view' | 'target'>): () => Promise<readonly DeploymentSeen[]> {
+  return once(async () => {
+    const [view, target] = [await evidence.view(), await evidence.target()];
+    if (target === undefined) return [];
+    const service = await view.service(target.namespace, target.name);
+    const all = await view.deployments(target.namespace);
+    // A Service without a selector has hand-made endpoints: a Deployment of its name is the best guess.
+    return all.filter(({ name, podLabels }) =>
+      service === undefined || Object.keys(service.selector).length === 0
+        ? name === target.name
+        : chooses(service.selector, podLabels),
+    );
+  });
+}
+
+/** Falls back to the command line's configuration if the webhook's cannot be read, so that other checks still run. */
+async function configOrDefaults(parts: DoctorParts, find: () => Promise<WebhookConfig>): Promise<WebhookConfig> {
+  try {
+    return await find();
+  } catch (error) {
+    return { config: parts.config, from: parts.configGiven ?? 'defaults', problems: [], unread: error };
+  }
+}
+
+/** Returns the installed webhook's configuration; the command line's if none is found or the user named one. */
+async function findConfig(
+  parts: DoctorParts,
+  evidence: Pick<Evidence, 'view' | 'target' | 'deployments'>,
+): Promise<WebhookConfig> {
+  const given = { config: parts.config, from: parts.configGiven ?? 'defaults', problems: [] };
+  if (parts.configGiven !== undefined) return given;
+  const target = await evidence.target();
+  const [deployment] = await evidence.deployments();
+  const map = deployment && configMapOf(deployment);
+  if (target === undefined || deployment === undefined || map === undefined) return given;
+  const data = await (await evidence.view()).configMap(target.namespace, map.name);
+  const from = `ConfigMap ${target.namespace}/${map.name}`;
+  const text = data?.[map.key];
+  if (text === undefined) return { ...given, problems: [`${from} has no ${map.key}`] };
+  return readConfig({ from, text, environment: deployment.environment }, parts.config);
 }

@@ -1,14 +1,14 @@
 import { beforeAbort } from '../util/abort.ts';
-import { type Group, type Outcome, skipped, why } from './check.ts';
+import { type Group, type Outcome, skipped, errorText } from './check.ts';
 
-/** One thing that is looked at. */
+/** A single check. */
 export interface Check {
-  /** In lower case with dashes: for `--check`, `--skip` and programs. */
+  /** Lower case with dashes, for `--check`, `--skip` and programs. */
   readonly id: string;
   readonly group: Group;
-  /** Milliseconds after which it is given up; default {@link CHECK_MS}. */
+  /** Timeout in milliseconds; default {@link CHECK_MS}. */
   readonly timeoutMs?: number;
-  /** May reject: that is reported as skipped, and no other check notices. */
+  /** May reject: the check is then reported as skipped, and the others go on. */
   readonly run: (signal: AbortSignal) => Promise<Outcome>;
 }
 
@@ -18,18 +18,20 @@ export interface Checked extends Outcome {
   readonly durationMs: number;
 }
 
-/** Milliseconds for one check: a slow API server takes ten for each of two calls in a row. */
+/** Milliseconds: enough for two calls in a row to a slow API server, of up to ten seconds each. */
 const CHECK_MS = 25_000;
 
-/** What is said of a check that could not be carried out. */
-function notSeen(error: unknown): Outcome {
+/** Returns the outcome of a check that rejected. */
+function rejected(error: unknown): Outcome {
   const { code, message } = error as { code?: unknown; message?: unknown };
-  // Said once, by the check of the API server.
-  if (code === 'no-cluster') return skipped(why(error), { data: { needs: 'cluster' } });
+  // The check `api-server` reports the reason once for all.
+  if (code === 'no-cluster') return skipped(errorText(error), { data: { needs: 'cluster' } });
   if (code === 'forbidden' || code === 'unauthorized') {
-    return skipped(`not looked at: ${why(error)}`, { data: { needs: 'right', error: message } });
+    return skipped(`not looked at: ${errorText(error)}`, { data: { needs: 'right', error: message } });
   }
-  return skipped(typeof code === 'string' ? `not looked at: ${why(error)}` : `the check itself failed: ${why(error)}`);
+  return skipped(
+    typeof code === 'string' ? `not looked at: ${errorText(error)}` : `the check itself failed: ${errorText(error)}`,
+  );
 }
 
 async function runOne(check: Check, stop: AbortSignal): Promise<Checked> {
@@ -37,7 +39,7 @@ async function runOne(check: Check, stop: AbortSignal): Promise<Checked> {
   const limit = check.timeoutMs ?? CHECK_MS;
   const late = AbortSignal.timeout(limit);
   const signal = AbortSignal.any([stop, late]);
-  const run = async (): Promise<Outcome> => await check.run(signal).catch(notSeen);
+  const run = async (): Promise<Outcome> => await check.run(signal).catch(rejected);
   const outcome =
     (signal.aborted ? undefined : await beforeAbort(run(), signal)) ??
     skipped(late.aborted ? `gave up after ${limit / 1000} s` : 'interrupted');
@@ -45,8 +47,8 @@ async function runOne(check: Check, stop: AbortSignal): Promise<Checked> {
 }
 
 /**
- * Runs all checks at once. Never rejects: a check that fails, or takes longer than it may, says so in its own place.
- * `onDone` hears of each as it ends.
+ * Runs all checks at once and returns them in the given order. Never rejects: a check that rejects or exceeds its timeout is
+ * reported as skipped. Calls `onDone` as each check ends.
  */
 export async function runChecks(
   checks: readonly Check[],

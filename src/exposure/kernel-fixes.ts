@@ -1,31 +1,31 @@
 /**
- * Whether a kernel has the fix. `partial`: it has a first version of it. `unknown`: a distribution's kernel of an older base,
- * which may or may not have taken it over.
+ * Whether a kernel has a fix. `partial`: it has an incomplete first version. `unknown`: a distribution's kernel with an older
+ * version, which may or may not have the fix backported.
  */
 export type FixState = 'present' | 'partial' | 'missing' | 'unknown';
 
-/** The races in which two packets of one connection lose one of the two, by what the kernel has not decided yet. */
+/** The races in which one of two packets of a connection is lost, named after the state of the kernel at that moment. */
 export type Race = 'no-entry-yet' | 'one-confirmed' | 'two-endpoints' | 'nfqueue';
 
 type Version = readonly [major: number, minor: number, patch: number];
 
 interface RaceFix {
   readonly race: Race;
-  /** How the race comes about, for people. */
+  /** How the race happens, in words. */
   readonly how: string;
-  /** Of the Linux repository; absent where several commits together are the fix. */
+  /** Commit in the Linux repository; undefined if several commits make up the fix. */
   readonly commit?: string;
-  /** The first mainline release that has it. */
+  /** The first mainline release with the fix. */
   readonly since: Version;
-  /** Where that is a first version of it: the first release that has all. */
+  /** The first mainline release with the complete fix, if `since` has only a part of it. */
   readonly wholeSince?: Version;
-  /** Stable releases that it was taken over into, the first of each branch. */
+  /** The first stable release of each branch that the fix was backported to. */
   readonly stable: readonly Version[];
-  /** Whether it only matters where packets go through NFQUEUE, as some network policies have it. */
+  /** Whether the race needs packets that pass through NFQUEUE, as with some network policies. */
   readonly onlyWithNfqueue: boolean;
 }
 
-/** The fixes of the race: https://github.com/kubernetes/kubernetes/issues/56903, the last one kubernetes-sigs/kind#3713. */
+/** Sources: https://github.com/kubernetes/kubernetes/issues/56903, and kubernetes-sigs/kind#3713 for NFQUEUE. */
 const RACE_FIXES: readonly RaceFix[] = [
   {
     race: 'no-entry-yet',
@@ -68,11 +68,11 @@ const RACE_FIXES: readonly RaceFix[] = [
 
 interface Kernel {
   readonly version: Version;
-  /** What a distribution has put behind the version: its patches need not be those of the stable release of that number. */
+  /** What follows the version. With a distribution's suffix the patches may differ from the stable release of that version. */
   readonly suffix: string;
 }
 
-/** Builds that are stable releases under their own number (Flatcar, Talos, LinuxKit, Container-Optimized OS). */
+/** Suffixes of builds that follow the stable releases (Flatcar, Talos, LinuxKit, Container-Optimized OS). */
 const FOLLOWS_STABLE = /^(\+|-(flatcar|talos|linuxkit|coreos|microsoft)\b)/;
 
 function parse(kernelVersion: string): Kernel | undefined {
@@ -87,7 +87,7 @@ const atLeast = ([a, b, c]: Version, [x, y, z]: Version): boolean =>
 
 const followsStable = (suffix: string): boolean => suffix === '' || FOLLOWS_STABLE.test(suffix);
 
-/** Ubuntu's kernels, those for clouds included, took the second fix over into 4.15 (kubernetes/kubernetes#56903). */
+/** Ubuntu's kernels, including those for clouds, have the second fix from 4.15 on (kubernetes/kubernetes#56903). */
 const isUbuntu = (suffix: string): boolean =>
   /^-\d+-(generic|lowlatency|azure|aws|gcp|gke|gkeop|oracle|kvm|ibm)\b/.test(suffix);
 
@@ -104,12 +104,12 @@ function stateOf({ version, suffix }: Kernel, fix: RaceFix): FixState {
 }
 
 /**
- * Which fixes of the race a kernel has, in the order of {@link RACE_FIXES}. `kernelVersion` is what a node says of itself
- * (`status.nodeInfo.kernelVersion`, `uname -r`); one that cannot be read, or Windows' own, has `unknown` for all.
+ * Returns which fixes of the race a kernel has, in the order of {@link RACE_FIXES}. `kernelVersion` is a node's
+ * `status.nodeInfo.kernelVersion` (`uname -r`). A version of Windows, or one that cannot be parsed, gives `unknown` for all.
  */
 export function kernelFixes(kernelVersion: string): readonly { readonly fix: RaceFix; readonly state: FixState }[] {
   const kernel = parse(kernelVersion);
-  // Windows: 10.0.20348.
+  // Windows has versions like 10.0.20348.
   const linux = kernel !== undefined && kernel.version[0] < 10 ? kernel : undefined;
   return RACE_FIXES.map((fix) => ({ fix, state: linux === undefined ? 'unknown' : stateOf(linux, fix) }));
 }

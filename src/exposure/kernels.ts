@@ -3,7 +3,47 @@ import { type FixState, kernelFixes, type Race } from './kernel-fixes.ts';
 
 export type KernelLevel = KernelEntry['level'];
 
-/** Where Pods run: how many on each node. */
+/** Nodes with the same kernel. */
+export interface KernelEntry {
+  /** node.status.nodeInfo.kernelVersion. */
+  readonly kernel: string;
+  /** node.status.nodeInfo.osImage of the first node by name. */
+  readonly osImage: string;
+  readonly nodes: number;
+  /** The first five by name. */
+  readonly nodeNames: readonly string[];
+  /** Pods on these nodes. */
+  readonly pods: number;
+  /** `exposed`: a fix is missing. `fixed`: all fixes are present. */
+  readonly level: 'exposed' | 'unknown' | 'fixed';
+  readonly fixes: readonly KernelFix[];
+  /** One sentence. */
+  readonly detail: string;
+}
+
+/** One of the races, and whether the kernel has its fix. */
+export interface KernelFix {
+  readonly race: Race;
+  readonly state: FixState;
+  /** The upstream commit; null if several commits make up the fix. */
+  readonly commit: string | null;
+  /** How the race happens, in words. */
+  readonly how: string;
+  /** The first mainline release with the complete fix, such as `5.9`. */
+  readonly since: string;
+  /** Whether the race needs packets that pass through NFQUEUE; `level` ignores it then. */
+  readonly onlyWithNfqueue: boolean;
+}
+
+export interface ScannedNode {
+  readonly name: string;
+  /** `linux` or `windows`. */
+  readonly os: string;
+  readonly kernel: string;
+  readonly osImage: string;
+}
+
+/** Number of Pods by node name. */
 interface Spread {
   readonly nodes: ReadonlyMap<string, number>;
 }
@@ -26,7 +66,7 @@ function fixesOf(kernel: string): KernelFix[] {
 const numbers = (fixes: readonly KernelFix[]): string =>
   fixes.map(({ race }) => RACE_NUMBER[race] ?? race).join(', ') || 'none';
 
-/** What the fixes of one kernel come to. NFQUEUE is left out: only some network policies use it. */
+/** Judges a kernel by its fixes. Ignores the fix for NFQUEUE, which only some network policies use. */
 export function judgeKernel(kernel: string): Pick<KernelEntry, 'level' | 'detail' | 'fixes'> {
   const fixes = fixesOf(kernel);
   const counted = fixes.filter(({ onlyWithNfqueue }) => !onlyWithNfqueue);
@@ -46,7 +86,7 @@ export function judgeKernel(kernel: string): Pick<KernelEntry, 'level' | 'detail
 
 const ORDER: readonly KernelLevel[] = ['exposed', 'unknown', 'fixed'];
 
-/** Nodes by kernel, worst first. Windows nodes are left out: this fault is Linux'. */
+/** Groups nodes by kernel, the worst first. Skips Windows nodes, which do not have the fault. */
 export function kernelEntries(nodes: readonly ScannedNode[], groups: readonly Spread[]): KernelEntry[] {
   const pods = new Map<string, number>();
   for (const group of groups) {
@@ -54,20 +94,20 @@ export function kernelEntries(nodes: readonly ScannedNode[], groups: readonly Sp
   }
   const linux = nodes.filter(({ os }) => os !== 'windows').toSorted((a, b) => compareText(a.name, b.name));
   const entries: KernelEntry[] = [];
-  for (const [kernel, alike] of Map.groupBy(linux, (node) => node.kernel)) {
+  for (const [kernel, sameKernel] of Map.groupBy(linux, (node) => node.kernel)) {
     entries.push({
       kernel,
-      osImage: alike[0]?.osImage ?? '',
-      nodes: alike.length,
-      nodeNames: alike.slice(0, MOST_NAMES).map(({ name }) => name),
-      pods: alike.reduce((sum, { name }) => sum + (pods.get(name) ?? 0), 0),
+      osImage: sameKernel[0]?.osImage ?? '',
+      nodes: sameKernel.length,
+      nodeNames: sameKernel.slice(0, MOST_NAMES).map(({ name }) => name),
+      pods: sameKernel.reduce((sum, { name }) => sum + (pods.get(name) ?? 0), 0),
       ...judgeKernel(kernel),
     });
   }
   return entries.toSorted((a, b) => ORDER.indexOf(a.level) - ORDER.indexOf(b.level) || compareText(a.kernel, b.kernel));
 }
 
-/** The kernels that a group's Pods run on: the worst, by node name. `unknown` where a node was not read. */
+/** Returns the worst kernel that a group's Pods run on; a node that was not read counts as `unknown`. */
 export function worstKernel(
   group: Spread,
   byNode: ReadonlyMap<string, ScannedNode>,
@@ -79,45 +119,4 @@ export function worstKernel(
     if (worst === undefined || ORDER.indexOf(level) < ORDER.indexOf(worst.level)) worst = { level, kernel };
   }
   return worst ?? { level: 'unknown', kernel: undefined };
-}
-
-/** One of the races of the fault, and whether the kernel has its fix (`kernel-fixes.ts`). */
-export interface KernelFix {
-  readonly race: Race;
-  /** `unknown`: the version alone does not tell, for distributions carry fixes back. `partial`: a first version of it. */
-  readonly state: FixState;
-  /** The upstream commit; null where several together are the fix. */
-  readonly commit: string | null;
-  /** How the race comes about. */
-  readonly how: string;
-  /** The first mainline release that has the whole fix, such as `5.9`. */
-  readonly since: string;
-  /** It only matters where packets go through NFQUEUE, as some network policies have it; `level` does not count it. */
-  readonly onlyWithNfqueue: boolean;
-}
-
-/** Nodes with the same kernel. */
-export interface KernelEntry {
-  /** node.status.nodeInfo.kernelVersion. */
-  readonly kernel: string;
-  /** node.status.nodeInfo.osImage; of the first node by name. */
-  readonly osImage: string;
-  readonly nodes: number;
-  /** The first five by name. */
-  readonly nodeNames: readonly string[];
-  /** Running there. */
-  readonly pods: number;
-  /** `exposed`: a fix is missing. `fixed`: none is. */
-  readonly level: 'exposed' | 'unknown' | 'fixed';
-  readonly fixes: readonly KernelFix[];
-  /** One sentence. */
-  readonly detail: string;
-}
-
-export interface ScannedNode {
-  readonly name: string;
-  /** `linux` or `windows`. */
-  readonly os: string;
-  readonly kernel: string;
-  readonly osImage: string;
 }

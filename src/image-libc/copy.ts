@@ -54,6 +54,10 @@ export function createLibcCopy(options: LibcCopyOptions): LibcCopy {
     // Not a failure: a list whose continuation has expired starts again.
     onError: (error) => void (error.code !== 'gone' && lose(error)),
   });
+  options.reporter?.metrics.cluster.informer('imagelibcs', () => {
+    const { detected, declared } = index.size();
+    return { synced: reflector.synced, items: detected + declared, contactAt: reflector.contactAt };
+  });
   return {
     reflector,
     index,

@@ -1,8 +1,8 @@
 import type { BlobReader, Descriptor, LookupContext } from '../detection/image-source.ts';
 
 /**
- * Bytes of a blob from its start, as few requests and bytes as its reader needs: each window is asked for only when the
- * one before is used up. `mayOpen` is asked before each window after the first.
+ * Reads a blob from its start, window by window. Requests a window only when the consumer has used up the one before
+ * and `mayOpen` allows it; the first window needs no permission.
  */
 export async function* readWindows(
   source: BlobReader,
@@ -16,7 +16,7 @@ export async function* readWindows(
     if (offset > 0 && !mayOpen()) return;
     let received = 0;
     for await (const chunk of source.read(blob, offset, length, context)) {
-      // A registry may send more than it was asked for.
+      // A registry may send more than the request asked for.
       const wanted = chunk.subarray(0, length - received);
       received += wanted.length;
       yield wanted;
@@ -27,7 +27,7 @@ export async function* readWindows(
   }
 }
 
-/** Reads `[offset, offset + length)` of a blob into memory; less where the blob ends. */
+/** Reads `[offset, offset + length)` of a blob into memory; fewer bytes if the blob ends before. */
 export async function readRange(
   source: BlobReader,
   blob: Descriptor,

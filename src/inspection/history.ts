@@ -2,28 +2,28 @@ import type { ImageConfig, ImageManifest } from '../detection/image-source.ts';
 import { baseName } from './command/invocation.ts';
 import { normalizePath, parentOf, shownName } from './overlay.ts';
 
-/** How likely a layer holds a program: higher is likelier. */
+/** How likely it is that a layer holds a program; higher is likelier. */
 export const likelihood = { no: -1, unlikely: 0, possible: 1, mentioned: 2, likely: 3, named: 4 } as const;
 
 const maxWords = 16_384;
-// A gzip layer of an empty tar has 32 bytes, one with a single small file more than 100.
+// A gzip layer of an empty tar takes 32 bytes, one with a single small file more than 100.
 const emptyBytes = 64;
 const systemDirectories = new Set(['bin', 'sbin', 'usr/bin', 'usr/sbin', 'usr/lib', 'lib', 'lib64', 'usr/lib64']);
 const installs =
   /\b(?:apk|apt-get|apt|dnf|yum|microdnf|zypper|pip3?|npm|gem|curl|wget|make|cargo|go (?:build|install)|tar)\b/u;
 
-/** The history line that made each layer, base first; undefined where history and layers do not match. */
+/** Returns the history line that made each layer, base first; undefined for all if their numbers differ. */
 export function layerHistory(manifest: ImageManifest, config: ImageConfig): readonly (string | undefined)[] {
   const made = config.history.filter((entry) => !entry.emptyLayer).map((entry) => entry.createdBy.slice(0, maxWords));
   return manifest.layers.map((_, index) => (made.length === manifest.layers.length ? made[index] : undefined));
 }
 
-/** Whether the path is where distributions put their programs. */
+/** Reports whether distributions put their programs at such a path. */
 export function isSystemPath(path: string): boolean {
   return systemDirectories.has(parentOf(path)) || path.startsWith('usr/lib/');
 }
 
-/** How likely the layer made by `line` holds one of `paths`. `isBase`: it is the oldest. */
+/** Returns how likely the layer made by `line` holds one of `paths`. `isBase`: it is the oldest layer. */
 export function layerLikelihood(
   line: string | undefined,
   size: number,
@@ -43,13 +43,13 @@ export function layerLikelihood(
   return installs.test(line) ? likelihood.possible : likelihood.unlikely;
 }
 
-/** Whether a RUN line installs one of the programs by the distribution's package manager. */
+/** Reports whether a RUN line installs one of the programs with the distribution's package manager. */
 export function installsPackage(line: string | undefined, paths: readonly string[]): boolean {
   if (line === undefined || !packageInstall.test(line)) return false;
   return paths.some((path) => mentions(line, path));
 }
 
-/** Whether a RUN line may well put another file in a path's place, or take it away. */
+/** Reports whether a RUN line may well replace or delete one of the files. */
 export function mayReplace(line: string | undefined, paths: readonly string[]): boolean {
   if (line === undefined || copyOf(line) !== undefined) return false;
   if (/\bmake\b[^;&|]{0,200}\binstall\b/u.test(line)) return true;
@@ -65,7 +65,10 @@ interface Copy {
   readonly destination: string;
 }
 
-/** Reads a COPY or ADD line as the classic builder (`#(nop) COPY file:… in /app`) and BuildKit (`COPY a /app # buildkit`) write them. */
+/**
+ * Reads a COPY or ADD line as the classic builder (`#(nop) COPY file:… in /app`) and BuildKit (`COPY a /app #
+ * buildkit`) write them.
+ */
 function copyOf(line: string): Copy | undefined {
   const classic = /^\/bin\/sh -c #\(nop\) {1,8}(?:COPY|ADD) /u.exec(line);
   if (classic !== null) {
@@ -83,14 +86,14 @@ function copyOf(line: string): Copy | undefined {
 
 function copyLikelihood({ sources, destination }: Copy, paths: readonly string[]): number {
   const target = normalizePath(destination);
-  // Relative to a working directory that the history does not tell.
+  // A relative destination depends on a working directory that the history line does not give.
   if (!destination.startsWith('/')) return likelihood.possible;
   if (paths.includes(target)) return likelihood.named;
   const inside = paths.filter((path) => target === '' || path.startsWith(`${target}/`));
   if (inside.length === 0) return likelihood.no;
   const names = new Set(sources.map(baseName));
   if (inside.some((path) => names.has(baseName(path)))) return likelihood.named;
-  // `COPY rootfs/ /` brings files for everywhere, and seldom the program.
+  // `COPY rootfs/ /` brings files for many places, and seldom the program.
   return target === '' ? likelihood.possible : likelihood.likely;
 }
 
@@ -98,7 +101,7 @@ function wordsOf(line: string): readonly string[] {
   return line.split(/[\s;&|"'()=]/u).map((word) => word.replace(/\/\*?$/u, ''));
 }
 
-// `rm -r /opt/tools` takes /opt/tools/bin/server with it.
+// `rm -r /opt/tools` deletes /opt/tools/bin/server too.
 function namesFolder(line: string, paths: readonly string[]): boolean {
   const words = new Set(wordsOf(line));
   return paths.some((path) => {
@@ -116,15 +119,15 @@ function mentions(line: string, path: string): boolean {
   return at !== -1 && !/\w/u.test(line[at - 1] ?? ' ') && !/\w/u.test(line[at + name.length] ?? ' ');
 }
 
-/** What an image's own words say about its distribution's C library. Words can lie: a hint is no knowledge. */
+/** What an image's metadata suggests about its distribution's C library. Metadata can lie: a hint proves nothing. */
 export interface Hint {
   readonly libc: 'glibc' | 'musl' | 'other';
   readonly source: 'history' | 'label';
-  /** The words. */
+  /** The history line or label, shortened. */
   readonly text: string;
 }
 
-// Lines as the official images' builds leave them (docker-library, debuerreotype, apko).
+// Written by the builds of official images (docker-library, debuerreotype, apko).
 const historyMarks: readonly (readonly [RegExp, Hint['libc']])[] = [
   [/alpine-minirootfs|\bapk (?:--[\w-]+ )*(?:add|upgrade)\b/u, 'musl'],
   [/BusyBox [\d.]+ \(uclibc\)/u, 'other'],
@@ -149,13 +152,13 @@ const nameLabels = ['org.opencontainers.image.base.name', 'org.opencontainers.im
 const maxLines = 256;
 const maxLine = 8192;
 
-/** All hints of an image, those of the oldest history lines first. */
+/** Returns all hints of an image: from its history, oldest line first, then from its labels. */
 export function hintsOf(manifest: ImageManifest, config: ImageConfig): readonly Hint[] {
   const hints: Hint[] = [];
   for (const { createdBy } of config.history.slice(0, maxLines)) {
     const line = createdBy.slice(0, maxLine);
     const match = historyMarks.find(([mark]) => mark.test(line));
-    if (match !== undefined) hints.push({ libc: match[1], source: 'history', text: shown(line, match[0]) });
+    if (match !== undefined) hints.push({ libc: match[1], source: 'history', text: excerpt(line, match[0]) });
   }
   for (const label of nameLabels) {
     const value = (manifest.annotations[label] ?? config.labels[label] ?? '').slice(0, maxLine);
@@ -165,20 +168,20 @@ export function hintsOf(manifest: ImageManifest, config: ImageConfig): readonly 
   return hints;
 }
 
-/** The one C library that all hints agree on; undefined where they do not, or there are none. */
+/** Returns a hint if all of them name the same C library; undefined if they differ or none is given. */
 export function agreedHint(hints: readonly Hint[]): Hint | undefined {
   const [first] = hints;
   return hints.every((hint) => hint.libc === first?.libc) ? first : undefined;
 }
 
-/** Whether some RUN line installs what lets glibc programs run beside musl, and which it is. */
+/** Returns what a RUN line installed to run glibc programs beside musl; undefined if nothing. */
 export function glibcOnMusl(config: ImageConfig): 'shim' | 'glibc' | undefined {
   const lines = config.history.slice(0, maxLines).map(({ createdBy }) => createdBy.slice(0, maxLine));
   if (lines.some((line) => /\b(?:gcompat|libc6-compat)\b/u.test(line))) return 'shim';
   return lines.some((line) => /\bglibc-\d|\bglibc\.apk|alpine-pkg-glibc/u.test(line)) ? 'glibc' : undefined;
 }
 
-function shown(line: string, mark: RegExp): string {
+function excerpt(line: string, mark: RegExp): string {
   const at = mark.exec(line)?.index ?? 0;
   return shownName(line.slice(Math.max(0, at - 20), at + 100).trim());
 }

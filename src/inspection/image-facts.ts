@@ -15,21 +15,21 @@ import { loaderLibc, showsMusl } from './loader.ts';
 import type { LayerIndex } from './overlay.ts';
 import { firstDynamic, type Unreached } from './verdict.ts';
 
-/** What an image says of itself, before any layer is read. */
+/** What an image's manifest and configuration say, before any layer is read. */
 export interface ImageFacts {
   readonly manifest: ImageManifest;
   /** The history line of each layer, base first. */
   readonly history: readonly (string | undefined)[];
   readonly hints: readonly Hint[];
   readonly invocation: Invocation;
-  /** The image has an Entrypoint: without a `command` of the Pod's it names the program. */
+  /** The image has an Entrypoint, which names the program unless the Pod has a `command`. */
   readonly hasEntrypoint: boolean;
   readonly glibcOnMusl: 'shim' | 'glibc' | undefined;
   readonly hasGoToolchain: boolean;
 }
 
 export function imageFacts(manifest: ImageManifest, config: ImageConfig, request: DetectRequest): ImageFacts {
-  const invocation = firstInvocation(containerArgv(config, request), config);
+  const invocation = firstInvocation(containerArgv(config, request), config, request.env);
   return {
     manifest,
     history: layerHistory(manifest, config),
@@ -41,7 +41,7 @@ export function imageFacts(manifest: ImageManifest, config: ImageConfig, request
   };
 }
 
-/** Whether the image's distribution is one of musl: by its layers, else by its history, else by its labels. */
+/** Reports whether the image's distribution uses musl. Decides by its layers, else its history, else its labels. */
 export function isMuslImage(image: ImageFacts, layers: readonly LayerIndex[]): boolean {
   if (showsMusl(layers)) return true;
   const first = firstDynamic(layers[0]);
@@ -50,12 +50,12 @@ export function isMuslImage(image: ImageFacts, layers: readonly LayerIndex[]): b
   return (history.length > 0 ? history : image.hints).some((hint) => hint.libc === 'musl');
 }
 
-/** How likely a layer holds one of the paths. */
+/** Returns how likely a layer holds one of the paths. */
 export function likelihoodOf(image: ImageFacts, layer: number, paths: readonly string[]): number {
   return layerLikelihood(image.history[layer], image.manifest.layers[layer]?.size ?? 0, paths, layer === 0);
 }
 
-/** What may be said of a program at one of `paths`, that was not reached and may be in one of `layers`. */
+/** Describes a program that was not reached: it may be at one of `paths`, in one of `layers`. */
 export function unreached(image: ImageFacts, paths: readonly string[], layers: readonly number[]): Unreached {
   const numbers = image.manifest.layers.map((_, layer) => layer).slice(1);
   const isPackaged = (layer: number): boolean => installsPackage(image.history[layer], paths);

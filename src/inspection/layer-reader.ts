@@ -11,41 +11,39 @@ import { type InflateEnd, inflatePrefix } from './formats/compression.ts';
 import { type Head, readContent, scriptBytes, searchMarks } from './formats/file-content.ts';
 import { byteCursor, readTar, type TarEntry } from './formats/tar.ts';
 import { hasToc, readToc } from './layer-toc.ts';
-import type { InspectLimits } from './limits.ts';
+import { type InspectLimits, tinyLayer } from './limits.ts';
 import { type FileContent, layerIndex, type LayerIndex, type LayerNode } from './overlay.ts';
 
-/** What is known of an image's layers, and the ways to know more at a known cost. */
-export interface Survey {
+/** Reads an image's layers within limits, and holds what is known of them. */
+export interface LayerReader {
   /** Base first. */
   readonly layers: readonly LayerIndex[];
   wasRead(layer: number): boolean;
   requestsLeft(): number;
   bytesLeft(): number;
-  /** Reads a layer once, from its table of contents or its beginning. */
+  /** Reads a layer by its table of contents or from its beginning. Does nothing the second time. */
   read(layer: number, plan: ReadPlan): Promise<void>;
   /** Reads the first bytes of a file that a table of contents names. */
   readFile(layer: number, path: string): Promise<void>;
 }
 
 export interface ReadPlan {
-  /** Bytes to ask for, request by request, as long as the scan goes on. */
+  /** Bytes of each request, in order, as long as the scan goes on. */
   readonly windows: readonly number[];
-  /** Requests to be left over. */
+  /** Requests to keep for later. */
   readonly reserve: number;
-  /** Whether a scan may stop after this entry. */
+  /** Called after each entry; decides whether the scan goes on. */
   readonly visit: (path: string, node: LayerNode) => 'stop' | 'go';
 }
 
-const tinyLayer = 32 * 1024;
-
-/** Begins with nothing known. `started`: what the meter said when the look-up began. */
-export function createSurvey(
+/** Returns a reader that has read nothing. `started` is the meter's state when the look-up began. */
+export function createLayerReader(
   source: ImageSource,
   manifest: ImageManifest,
   context: LookupContext,
   limits: InspectLimits,
   started: Meter,
-): Survey {
+): LayerReader {
   const layers = manifest.layers.map(() => layerIndex());
   const read = new Set<number>();
   const bytesUsed = (): number => context.meter.bytes - started.bytes;
@@ -101,13 +99,13 @@ async function scanPlanned({ source, layer, index, plan, context, limits, mayOpe
   const state = { received: 0, found: false };
   const visit: Visit = async (path, node, entry) => {
     if (plan.visit(path, node) === 'go') return 'go';
-    // What is at hand is searched, but no further request made for it.
+    // Searches the bytes already here; makes no further request for it.
     state.found = true;
     await searchIn(index, path, entry, mayLead);
     return 'stop';
   };
   const goesOn = (): boolean => mayOpen() && (limits.wholeLayers || !state.found);
-  const bytes = counted(readWindows(source, layer, plan.windows, context, goesOn), state);
+  const bytes = countBytes(readWindows(source, layer, plan.windows, context, goesOn), state);
   await scanLayer(bytes, index, visit, limits, () => state.received >= layer.size);
 }
 
@@ -118,7 +116,7 @@ async function searchIn(index: LayerIndex, path: string, entry: TarEntry, mayRea
   if (content !== node.content) index.replace(path, { ...node, content });
 }
 
-async function* counted(
+async function* countBytes(
   bytes: AsyncIterable<Uint8Array>,
   state: { received: number },
 ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -129,24 +127,24 @@ async function* counted(
 }
 
 interface ScanLimits {
-  /** Most bytes that are inflated from one layer. */
+  /** Most bytes inflated from one layer. */
   readonly inflatedBytes: number;
   /** Most bytes inflated per byte read. */
   readonly ratio: number;
   readonly entries: number;
 }
 
-/** Called for each path that is added; says whether the scan may stop there. `entry` reads on in the file. */
+/** Called for each path added; decides whether the scan goes on. `entry` gives more of the file's bytes. */
 type Visit = (path: string, node: LayerNode, entry: TarEntry) => Promise<'stop' | 'go'>;
 
 const maxName = 2048;
 const maxExtendedHeader = 64 * 1024;
-// Parsing takes a hundred times as long as inflating: a layer of nothing but scripts is not parsed to its end.
+// Parsing takes a hundred times as long as inflating: this bounds a layer of nothing but scripts.
 const maxScripts = 256 * 1024;
 
 /**
- * Reads a layer's bytes into `index`, as far as they go or until `visit` stops it. Rejects only with what `bytes` rejects with.
- * `wholeBlob` tells, once the bytes have ended, whether they were the whole blob.
+ * Reads a layer's bytes into `index` until they end or `visit` stops the scan. Rejects only with the errors of `bytes`.
+ * `wholeBlob` reports, once the bytes have ended, whether they were the whole blob.
  */
 async function scanLayer(
   bytes: AsyncIterable<Uint8Array>,
@@ -230,7 +228,7 @@ function watchEnd(inflated: AsyncGenerator<Uint8Array, InflateEnd>): {
 
 const fileWindow = 24 * 1024;
 
-/** Reads the beginning of a file whose place in the blob a table of contents tells; its chunks are gzip members or zstd frames in a row. */
+/** Reads the beginning of a file at the place that a table of contents gives: gzip members or zstd frames in a row. */
 async function readUnread(
   source: BlobReader,
   layer: Descriptor,
@@ -240,7 +238,7 @@ async function readUnread(
 ): Promise<FileContent> {
   const length = Math.min(place.length, fileWindow);
   const compressed = await readRange(source, layer, { offset: place.offset, length }, context);
-  const chunks = inflatePrefix(once(compressed), { outputBytes: limits.inflatedBytes, ratio: limits.ratio });
+  const chunks = inflatePrefix(singleChunk(compressed), { outputBytes: limits.inflatedBytes, ratio: limits.ratio });
   const cursor = byteCursor(chunks);
   let held: Uint8Array = new Uint8Array(0);
   const head: Head = async (wanted) => {
@@ -255,6 +253,6 @@ async function readUnread(
   }
 }
 
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+async function* singleChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
   yield bytes;
 }

@@ -12,22 +12,25 @@ const chunkedPosition = 'io.github.containers.zstd-chunked.manifest-position';
 const chunkedDigest = 'io.github.containers.zstd-chunked.manifest-checksum';
 
 const footerBytes = 51;
-/** What is read from an eStargz layer's end: most tables are in it, so that no second request is needed. */
+// Holds most eStargz tables whole, which saves a second request.
 const tailBytes = 32 * 1024;
-// A larger table costs more than it saves: the base's first executable is 232 KB in at most.
+// A larger table costs more than it saves: a base layer's first executable is at most 232 KB in.
 const maxTableBytes = 192 * 1024;
-// Digests hardly compress, so that such a table is no longer than this; parsed, it takes some twenty times the room.
+// Digests hardly compress, so no table of `maxTableBytes` is longer; once parsed it takes about twenty times the
+// memory.
 const maxTableText = 3 * 1024 * 1024;
 const ratio = 400;
+const maxEntries = 100_000;
+const maxPath = 4096;
 
-/** Whether the layer says that it has a table of contents that is worth reading. */
+/** Reports whether the layer names a table of contents that is worth reading. */
 export function hasToc(layer: Descriptor): boolean {
   return layer.annotations?.[stargzDigest] !== undefined || chunkedPlace(layer) !== undefined;
 }
 
 /**
- * Reads a layer's table of contents, by one request (two where an eStargz table is long). Undefined where there is none
- * after all, it is too long, or its digest is not the one the manifest says: then the layer is to be read as any other.
+ * Reads a layer's table of contents with one request, two if an eStargz table is long. Returns undefined if the table
+ * is missing, too long or does not match the manifest's digest; read the layer like any other then.
  */
 export async function readToc(
   source: BlobReader,
@@ -45,7 +48,7 @@ interface Range {
   readonly length: number;
 }
 
-// `offset:compressed length:length:type`; type 1 is the only one there is (containers/storage, ManifestTypeCRFS).
+// `offset:compressed length:length:type`; type 1 is the only one (containers/storage, ManifestTypeCRFS).
 function chunkedPlace(layer: Descriptor): Range | undefined {
   const match = /^(\d{1,15}):(\d{1,15}):(\d{1,15}):1$/u.exec(layer.annotations?.[chunkedPosition] ?? '');
   if (match === null) return undefined;
@@ -60,7 +63,7 @@ async function readChunked(
   context: LookupContext,
 ): Promise<Buffer | undefined> {
   const compressed = await readRange(source, layer, place, context);
-  // The checksum is of the compressed table (containers/storage pkg/chunked/compression_linux.go).
+  // The checksum covers the compressed table (containers/storage pkg/chunked/compression_linux.go).
   return isDigest(compressed, layer.annotations?.[chunkedDigest]) ? inflate(compressed) : undefined;
 }
 
@@ -79,7 +82,9 @@ async function readStargz(source: BlobReader, layer: Descriptor, context: Lookup
   return json !== undefined && isDigest(json, layer.annotations?.[stargzDigest]) ? json : undefined;
 }
 
-/** The offset in an eStargz footer: an empty gzip member with the extra field `SG` (docs/estargz.md, "Footer"). */
+/**
+ * Returns the offset in an eStargz footer: an empty gzip member with the extra field `SG` (docs/estargz.md, "Footer").
+ */
 function stargzTocOffset(footer: Buffer): number | undefined {
   if (footer.length < footerBytes) return undefined;
   const isSubfield = footer.subarray(12, 16).equals(Buffer.from([0x53, 0x47, 22, 0]));
@@ -88,7 +93,7 @@ function stargzTocOffset(footer: Buffer): number | undefined {
   return Number.isSafeInteger(offset) ? offset : undefined;
 }
 
-// The table is a tar entry in a gzip member of its own.
+// eStargz keeps the table in a gzip member of its own, as a tar entry.
 async function tocText(member: Buffer): Promise<Buffer | undefined> {
   const inflated = await inflate(member);
   const entries = readTar(chunksOf(inflated), { entries: 4, nameBytes: 4096, headerBytes: 4096 });
@@ -117,14 +122,10 @@ function isDigest(bytes: Uint8Array, digest: string | undefined): boolean {
 }
 
 /**
- * A layer's table of contents, as eStargz (stargz-snapshotter docs/estargz.md) and zstd:chunked (containers/storage
- * pkg/chunked/internal) share it: `{ version, entries: [{ name, type, linkName, size, offset, mode, ... }] }`.
+ * Returns the index of a table: complete, its files unread; undefined if `json` is no such table. `end` is the blob's
+ * size. eStargz (stargz-snapshotter docs/estargz.md) and zstd:chunked (containers/storage pkg/chunked/internal) share
+ * the format: `{ version, entries: [{ name, type, linkName, size, offset, mode, ... }] }`.
  */
-
-const maxEntries = 100_000;
-const maxPath = 4096;
-
-/** The index that a table gives: complete, its files unread. Undefined where the text is no such table. `end` is the blob's size. */
 export function indexOfToc(json: string, end: number): LayerIndex | undefined {
   const entries = readEntries(json);
   if (entries === undefined || entries.length > maxEntries) return undefined;

@@ -1,12 +1,12 @@
-/** What looking into one image may cost. */
+/** The cost that inspecting one image may have. */
 export interface InspectLimits {
   /** HTTP requests in all, manifest and config included. */
   readonly requests: number;
-  /** Layers that are read even where logins and redirects have used up the requests. */
+  /** Layers read even if logins and redirects have used up the requests. */
   readonly leastReads: number;
-  /** Bytes off the wire in all. */
+  /** Bytes from the network in all. */
   readonly bytes: number;
-  /** Bytes off the wire that a program is searched with for marks of its C library. */
+  /** Bytes from the network up to which a static program is searched for marks of its C library. */
   readonly leadBytes: number;
   /** Most bytes inflated from one layer. */
   readonly inflatedBytes: number;
@@ -14,11 +14,14 @@ export interface InspectLimits {
   readonly ratio: number;
   /** Most entries read from one layer. */
   readonly entries: number;
-  /** Layers are read to their end where needed, not only in their beginning. */
+  /** Layers may be read to their end, not only their beginning. */
   readonly wholeLayers: boolean;
 }
 
-/** For the path of an admission request: 6 requests, 64 KiB where the program leads its layer, 512 KiB at most. */
+/** Bytes up to which one request reads a whole layer, so that a table of contents or a second window saves nothing. */
+export const tinyLayer = 32 * 1024;
+
+/** For an admission request: 6 requests, 64 KiB if the program leads its layer, 512 KiB at most. */
 export const admissionLimits: InspectLimits = {
   requests: 6,
   leastReads: 1,
@@ -30,7 +33,7 @@ export const admissionLimits: InspectLimits = {
   wholeLayers: false,
 };
 
-/** For the background, where a layer may be read to its end. */
+/** For the background scan, which may read a layer to its end. */
 export const fullScanLimits: InspectLimits = {
   requests: 40,
   leastReads: 20,

@@ -5,9 +5,10 @@ import { type FileContent, type LayerIndex, type LayerNode, resolvePath } from '
 type LoaderLibc = 'glibc' | 'musl' | 'other';
 
 /**
- * The C library that a PT_INTERP path names, by the loader's file name: musl's is `ld-musl-<arch>.so.1` (musl ldso),
- * glibc's `ld-linux*.so.N`, `ld64.so.N` or `ld.so.1` (glibc wiki, ABIList), old releases `ld-2.NN.so`. All others (klibc,
- * uClibc, Android's linker) are `other`. What stands at the path may be something else: see `resolveLoader`.
+ * Returns the C library that a PT_INTERP path names by its file name. musl's loader is `ld-musl-<arch>.so.1` (musl
+ * ldso); glibc's is `ld-linux*.so.N`, `ld64.so.N` or `ld.so.1` (glibc wiki, ABIList), `ld-2.NN.so` in old releases. All
+ * others (klibc, uClibc, Android's linker) are `other`. The file at the path may be something else: see
+ * `resolveLoader`.
  */
 export function loaderLibc(interpreter: string): LoaderLibc {
   const name = interpreter.slice(interpreter.lastIndexOf('/') + 1);
@@ -16,27 +17,27 @@ export function loaderLibc(interpreter: string): LoaderLibc {
   return /^(?:ld-2\.\d+\.so|ld\.so\.1)$/u.test(name) ? 'glibc' : 'other';
 }
 
-/** What stands in an image at a loader's path. */
+/** The file at a loader's path in an image. */
 export type LoaderState =
   | {
       readonly status: 'seen';
       readonly libc: LoaderLibc;
       readonly why: string;
-      /** Only a table of contents names it: its bytes may yet say something else. */
+      /** Only a table of contents lists it: its bytes may say something else. */
       readonly unread?: { readonly layer: number; readonly path: string };
     }
   | { readonly status: 'absent' }
   | { readonly status: 'unseen'; readonly paths: readonly string[]; readonly layers: readonly number[] };
 
 /**
- * Resolves an interpreter's path in the image. gcompat and libc6-compat put musl behind glibc's loader's name: a link to
- * musl's loader, or a program that musl's loader runs (gcompat libgcompat/loader.c). glibc's own loader has no interpreter.
- * `muslImage`: layers or words say that the distribution is one of musl, so that a static program there is musl's.
+ * Resolves an interpreter's path in the image. gcompat and libc6-compat put musl at the path of glibc's loader: as a
+ * link to musl's loader, or a program that musl's loader runs (gcompat libgcompat/loader.c). glibc's own loader has no
+ * interpreter. `muslImage`: the image's distribution uses musl, so that an uncertain static program counts as musl.
  */
 export function resolveLoader(layers: readonly LayerIndex[], interpreter: string, muslImage: boolean): LoaderState {
   const found = resolvePath(layers, interpreter);
   const why = `which is /${found.path}`;
-  // A link's name tells before what it leads to is seen.
+  // A link's target tells by its name, even if the file was not seen.
   if (found.status !== 'absent' && isMuslName(baseName(found.path))) return { status: 'seen', libc: 'musl', why };
   if (found.status === 'unseen') return { status: 'unseen', paths: [found.path], layers: found.layers };
   if (found.status === 'absent' || found.node.type !== 'file') return { status: 'absent' };
@@ -62,7 +63,7 @@ function isMuslName(name: string): boolean {
   return /^(?:ld-musl-|libc\.musl-|libc\.so$)|gcompat/u.test(name);
 }
 
-/** Whether something in the image shows that musl is its distribution's C library. */
+/** Reports whether a file of the image shows that its distribution uses musl. */
 export function showsMusl(layers: readonly LayerIndex[]): boolean {
   return layers.some((layer) => {
     if (layer.get('etc/alpine-release') !== undefined) return true;

@@ -2,13 +2,13 @@ import { baseName, candidatePaths, type Invocation, isShell, joinPath, lookThrou
 import { scriptInterpreter, scriptTarget, type ScriptTarget } from './command/script.ts';
 import { type FileContent, type LayerIndex, type Resolution, resolvePath } from './overlay.ts';
 
-/** Why the program found may not be the one that resolves names. */
+/** Why another program than the one found may resolve names. */
 type Reservation =
   /** It is one of several commands of a shell text. */
   | 'one-of-several'
-  /** It is the shell of a script that starts others. */
+  /** It is the shell of a script that starts other programs. */
   | 'script-body'
-  /** It starts services that its files name, and resolves nothing itself. */
+  /** It starts the services that its files name, and resolves nothing itself. */
   | 'supervisor';
 
 /** Where a container's program is, as far as the layers are known. */
@@ -18,26 +18,28 @@ export type Located =
       readonly path: string;
       readonly content: FileContent;
       readonly layer: number;
-      /** Layers in which another file may stand before it. */
+      /** Layers that may hold another file which hides this one. */
       readonly doubts: readonly number[];
-      /** Where such another file would stand. */
+      /** Paths of such a file. */
       readonly rivals: readonly string[];
       readonly reservations: readonly Reservation[];
       readonly loader?: string;
-      /** The command line's first word names it: no wrapper, shell or script led to it, and no other word had a part. */
+      /** Environment that it runs in. */
+      readonly env: ReadonlyMap<string, string>;
+      /** The first word of the command line alone names it: no wrapper, shell or script led to it. */
       readonly direct: boolean;
     }
-  /** It, or a script before it, may be at one of `paths`, in one of `layers`. */
+  /** The program, or a script that leads to it, may be at one of `paths`, in one of `layers`. */
   | { readonly status: 'unseen'; readonly paths: readonly string[]; readonly layers: readonly number[] }
   | { readonly status: 'absent'; readonly name: string };
 
 const maxHops = 8;
-// s6-overlay's programs are static musl ones on every distribution.
+// s6-overlay ships static musl programs on every distribution, which says nothing about the services.
 const supervisors = /^(?:execlineb|s6-[\w-]+|runsvdir|runsv|runit|runit-init|svscan)$/u;
 
 type Found = Extract<Located, { status: 'found' }>;
 
-/** Finds the program that an invocation ends up in: through wrappers, shells, scripts, PATH and links. Pure. */
+/** Finds the program that an invocation ends up in; follows wrappers, shells, scripts, PATH and links. Pure. */
 export function locateProgram(
   layers: readonly LayerIndex[],
   first: Invocation,
@@ -56,6 +58,7 @@ export function locateProgram(
   const here: Found = {
     ...found,
     reservations: noted,
+    env: invocation.env,
     direct: hops === 0 && invocation === first && !runsShell(first),
     ...(invocation.loader !== undefined && { loader: invocation.loader }),
   };
@@ -83,7 +86,7 @@ function isOpaque(target: ScriptTarget): boolean {
   return target.kind === 'program' || target.opaque;
 }
 
-/** The script that a shell is given by name, where there is one. */
+/** Finds the script file that a shell is given; undefined if the invocation names none. */
 function shellScript(layers: readonly LayerIndex[], invocation: Invocation): Located | undefined {
   const path = shellScriptPath(invocation);
   return path === undefined ? undefined : findOne(layers, [path]);
@@ -91,7 +94,7 @@ function shellScript(layers: readonly LayerIndex[], invocation: Invocation): Loc
 
 const runsShell = ({ argv: [program = ''] }: Invocation): boolean => isShell(baseName(program));
 
-/** `sh /entrypoint.sh ARGS`: the file that a shell reads its commands from. */
+/** Returns the file that a shell reads its commands from: `/entrypoint.sh` of `sh /entrypoint.sh ARGS`. */
 function shellScriptPath(invocation: Invocation): string | undefined {
   if (!runsShell(invocation)) return undefined;
   const [, ...words] = invocation.argv;
@@ -122,6 +125,7 @@ function findOne(layers: readonly LayerIndex[], candidates: readonly string[]): 
       doubts: [...new Set([...resolved.doubts, ...before])],
       rivals: [...unseen.map((earlier) => earlier.path), resolved.path],
       reservations: [],
+      env: new Map(),
       direct: false,
     };
   }

@@ -3,33 +3,33 @@ import type { Script } from './command/script.ts';
 import type { ElfFinding } from './formats/elf.ts';
 import type { StaticJudgement } from './formats/static-marks.ts';
 
-/** Where a path leads in the layers put together. */
+/** Where a path leads in the merged layers. */
 export type Resolution =
   | {
       readonly status: 'found';
-      /** After all links. */
+      /** The path once every link is followed. */
       readonly path: string;
       readonly node: Extract<LayerNode, { type: 'file' | 'directory' | 'other' }>;
       readonly layer: number;
-      /** Newer layers that are not fully known and may hold another file there. */
+      /** Newer layers that are not fully known and may hold another file at the path. */
       readonly doubts: readonly number[];
     }
   | { readonly status: 'absent'; readonly path: string }
-  /** It may be in `layers`, newest first, of which not enough is known. */
+  /** One of `layers`, newest first, may hold it: too little of them is known. */
   | { readonly status: 'unseen'; readonly path: string; readonly layers: readonly number[] };
 
 // The kernel's own limit (include/linux/namei.h, MAXSYMLINKS).
 const maxLinks = 40;
 
 /**
- * Follows an absolute path through the layers (base first), newest first, whiteouts and links honoured. A directory that
- * no layer shows is taken for a plain one.
+ * Resolves an absolute path in the merged layers (base first); honours whiteouts and links. Assumes that a directory
+ * which no layer lists is a plain one.
  */
 export function resolvePath(layers: readonly LayerIndex[], path: string): Resolution {
   const pending = normalizePath(path).split('/').toReversed();
   let at = '';
   let links = 0;
-  // Each link brings at most as many components as a path may have, so this ends.
+  // Ends: links and components of a path are both bounded.
   for (let part = pending.pop(); part !== undefined; part = pending.pop()) {
     const next = at === '' ? part : `${at}/${part}`;
     const found = newest(layers, next);
@@ -68,7 +68,10 @@ interface Newest {
   readonly unknown: readonly number[];
 }
 
-/** The newest entry at exactly this path, and the layers above it (or all, if none) that might have one. */
+/**
+ * Returns the newest entry at exactly this path, and the newer layers that may have one (all layers if no entry is
+ * known).
+ */
 function newest(layers: readonly LayerIndex[], path: string): Newest {
   const unknown: number[] = [];
   for (let layer = layers.length - 1; layer >= 0; layer -= 1) {
@@ -87,7 +90,7 @@ export type FileContent =
   | { readonly kind: 'elf'; readonly finding: ElfFinding; readonly judgement?: StaticJudgement }
   | { readonly kind: 'script'; readonly script: Script }
   | { readonly kind: 'plain' }
-  /** Only a table of contents names it; its bytes can be had at `offset` of the blob. */
+  /** Only the table of contents lists it; its bytes begin at `offset` of the blob. */
   | { readonly kind: 'unread'; readonly offset: number; readonly length: number; readonly size: number };
 
 export type LayerNode =
@@ -97,27 +100,30 @@ export type LayerNode =
   | { readonly type: 'directory' }
   | { readonly type: 'other' };
 
-/** What is known of one layer's entries. */
+/** The known entries of one layer. */
 export interface LayerIndex {
-  /** Adds an entry as the archive names it, whiteouts included; returns its normalized path, none for whiteouts. */
+  /** Adds an entry by its name in the archive. Returns the normalized path; undefined for a whiteout. */
   add(name: string, node: LayerNode): string | undefined;
-  /** Replaces what is known of a path that is there. */
+  /** Replaces the entry at a path. */
   replace(path: string, node: LayerNode): void;
   get(path: string): LayerNode | undefined;
-  /** The layer deletes this path of older layers, by itself or with a directory above it. */
+  /** Reports whether the layer deletes this path, or a directory above it, from older layers. */
   hides(path: string): boolean;
-  /** Nothing more can be in it at this path: it was read to its end, or is in order and was read past there. */
+  /**
+   * Reports whether the layer can hold nothing more at this path: it was read to its end, or is sorted and was read
+   * past it.
+   */
   isKnown(path: string): boolean;
-  /** It was read to its end. */
+  /** The layer was read to its end. */
   complete: boolean;
   /** Entries in the archive's order. */
   readonly nodes: ReadonlyMap<string, LayerNode>;
 }
 
-// Fewer entries may stand in order by chance.
+// Fewer entries may be sorted by chance.
 const minOrdered = 24;
 
-/** An empty index: nothing is known of the layer. Whiteouts: OCI image-spec layer.md, "Whiteouts" and "Opaque Whiteout". */
+/** Returns an empty index. Whiteouts follow OCI image-spec layer.md, "Whiteouts" and "Opaque Whiteout". */
 export function layerIndex(): LayerIndex {
   const nodes = new Map<string, LayerNode>();
   const removed = new Set<string>();
@@ -161,12 +167,13 @@ export function layerIndex(): LayerIndex {
   };
 }
 
-/** Paths inside images: components joined by `/`, with no leading slash; the root is the empty string. */
-
 const maxComponents = 64;
 const maxShown = 200;
 
-/** A path in that form: `.`, `..` and doubled slashes resolved by name; `..` does not climb above the root (path_resolution(7)). */
+/**
+ * Returns a path as this file keeps them: components joined by `/`, no leading slash, the root empty. Resolves `.`,
+ * `..` and doubled slashes by name; `..` does not climb above the root (path_resolution(7)).
+ */
 export function normalizePath(path: string): string {
   const parts: string[] = [];
   for (const part of path.split('/', maxComponents)) {
@@ -176,13 +183,16 @@ export function normalizePath(path: string): string {
   return parts.join('/');
 }
 
-/** The directory a path stands in. */
+/** Returns the directory that holds a path. */
 export function parentOf(path: string): string {
   const slash = path.lastIndexOf('/');
   return slash === -1 ? '' : path.slice(0, slash);
 }
 
-/** Whether `later` does not come before `earlier` where each directory is listed by name, as Docker and `tar --sort=name` do. */
+/**
+ * Reports whether `later` may follow `earlier` in an archive sorted by name, as Docker and `tar --sort=name` write
+ * them.
+ */
 export function isInOrder(earlier: string, later: string): boolean {
   const before = earlier.split('/');
   const after = later.split('/');
@@ -195,5 +205,5 @@ export function isInOrder(earlier: string, later: string): boolean {
   return true;
 }
 
-/** A path, or another name that an image has chosen, for people: one line of at most 200 characters. */
+/** Makes a path, or another text from an image, safe to print: one line of at most 200 characters. */
 export const shownName = (name: string): string => printable(name, maxShown);

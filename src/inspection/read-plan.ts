@@ -1,45 +1,44 @@
 import type { Descriptor } from '../detection/image-source.ts';
 import { layerLikelihood, likelihood } from './history.ts';
-import type { Survey } from './layer-reader.ts';
-import type { InspectLimits } from './limits.ts';
+import type { LayerReader } from './layer-reader.ts';
+import { type InspectLimits, tinyLayer } from './limits.ts';
 
 /** Which layer to read next, and how much of it. */
 interface NextRead {
   readonly layer: number;
   readonly windows: readonly number[];
-  /** Requests kept for the base layer, which tells much by itself. */
+  /** Requests kept for the base layer. */
   readonly reserve: number;
 }
 
+/** A wanted file, and the layers that may hold it. */
 export interface Candidates {
-  /** What is looked for. */
+  /** Any of these paths will do. */
   readonly paths: readonly string[];
-  /** Where it may be. */
   readonly layers: readonly number[];
-  /** Likelihood below which a layer is not worth a request. */
+  /** Layers below this likelihood are not worth a request. */
   readonly atLeast: number;
-  /** The base layer would tell something even without what is looked for. */
+  /** The base layer helps even if it does not hold the file. */
   readonly baseHelps: boolean;
 }
 
-const tinyLayer = 32 * 1024;
 const baseReserve = 272 * 1024;
 const mostOfUnlikely = 96 * 1024;
-// A gzip layer that begins with the program tells in 1-4 KB; zstd gives nothing before a block of up to 128 KiB is there.
+// 1-4 KB decide a gzip layer that begins with the program; zstd gives nothing before a whole block of up to 128 KiB.
 const secondZstdWindow = 32 * 1024;
 const firstWindow = { gzip: 36 * 1024, zstd: 60 * 1024 };
 
-/** The likeliest layer that was not read, the newest of several; undefined where nothing more can be read. */
+/** Returns the likeliest unread layer, the newest of equals; undefined if nothing more can be read. */
 export function nextRead(
-  survey: Survey,
+  reader: LayerReader,
   layers: readonly Descriptor[],
   history: readonly (string | undefined)[],
   wanted: Candidates,
   limits: InspectLimits,
 ): NextRead | undefined {
-  if (survey.requestsLeft() < 1 || survey.bytesLeft() < 4096) return undefined;
+  if (reader.requestsLeft() < 1 || reader.bytesLeft() < 4096) return undefined;
   const ranked = wanted.layers
-    .filter((layer) => !survey.wasRead(layer))
+    .filter((layer) => !reader.wasRead(layer))
     .map((layer) => ({
       layer,
       rank: layerLikelihood(history[layer], layers[layer]?.size ?? 0, wanted.paths, layer === 0),
@@ -48,17 +47,17 @@ export function nextRead(
     .toSorted((one, other) => other.rank - one.rank || sizeRank(layers, wanted, one, other) || other.layer - one.layer);
   const [best] = ranked;
   if (best === undefined) return undefined;
-  const baseUnread = wanted.baseHelps && !survey.wasRead(0);
-  const baseFirst = baseUnread && survey.requestsLeft() === 1 && best.rank < likelihood.likely;
+  const baseUnread = wanted.baseHelps && !reader.wasRead(0);
+  const baseFirst = baseUnread && reader.requestsLeft() === 1 && best.rank < likelihood.likely;
   const layer = baseFirst ? 0 : best.layer;
   const keepsBase = baseUnread && layer !== 0;
-  const left = survey.bytesLeft() - (keepsBase ? baseReserve : 0);
-  const single = survey.requestsLeft() - Number(keepsBase) < 2;
+  const left = reader.bytesLeft() - (keepsBase ? baseReserve : 0);
+  const single = reader.requestsLeft() - Number(keepsBase) < 2;
   const windows = windowsFor(layers[layer], layer === 0 ? 'base' : best.rank, left, single, limits);
   return { layer, windows, reserve: keepsBase ? 1 : 0 };
 }
 
-// Among equals: scripts are in small layers, programs are not.
+// Among equals, a script is more likely in a small layer.
 function sizeRank(
   layers: readonly Descriptor[],
   { paths }: Candidates,

@@ -8,7 +8,7 @@ import type { Located } from './locate-program.ts';
 import { type LayerIndex, shownName } from './overlay.ts';
 
 /**
- * How sure each kind of evidence makes us, before `penalty`. Measured on the corpus: docs/detection.md, "Confidence".
+ * The confidence of each kind of evidence, before `penalty`. Measured on the corpus: docs/detection.md, "Confidence".
  */
 const certainty = {
   interpreter: 0.99,
@@ -22,9 +22,9 @@ const certainty = {
 } as const;
 
 const penalty = {
-  /** A newer layer, or an earlier directory of PATH, may hold another program of the name. */
+  /** A newer layer, or an earlier directory of PATH, may hold another program of that name. */
   doubts: 0.05,
-  /** What stands at the loader's path was not seen, and nothing says that the image is not musl's. */
+  /** The file at the loader's path was not seen, and no evidence rules musl out. */
   loaderUnseen: 0.04,
   'one-of-several': 0.15,
   'script-body': 0.2,
@@ -33,20 +33,20 @@ const penalty = {
 
 type Found = Extract<Located, { status: 'found' }>;
 
-/** What the verdict on a program rests on besides itself. */
+/** What the verdict on a program depends on besides the program. */
 interface Surroundings {
   readonly loader: LoaderState | undefined;
-  /** The image shows or says that its distribution uses musl. */
+  /** The image's layers or metadata say that its distribution uses musl. */
   readonly muslImage: boolean;
   /** What the history says was installed to run glibc programs beside musl. */
   readonly glibcOnMusl: 'shim' | 'glibc' | undefined;
-  /** Some layer that could hold another program in its place is not fully known. */
+  /** A layer that is not fully known may hold another program at the path. */
   readonly doubted: boolean;
-  /** The history says that the image is made of another C library, such as uClibc. */
+  /** The history names another C library, such as uClibc. */
   readonly saysOther: boolean;
 }
 
-/** The verdict on a program that was found. */
+/** Returns the verdict on a program that was found. */
 export function programVerdict(program: Found, surroundings: Surroundings): Verdict {
   const name = shownName(`/${program.path}`);
   const { content } = program;
@@ -54,7 +54,7 @@ export function programVerdict(program: Found, surroundings: Surroundings): Verd
     return unknownVerdict(`${name}: starts services that are not followed`);
   if (content.kind === 'unread') return unknownVerdict(`${name}: its bytes are out of reach`);
   if (content.kind !== 'elf') return unknownVerdict(`${name}: neither an ELF program nor a script`);
-  const finding = judge(content.finding, content.judgement, surroundings, program.loader);
+  const finding = judge(program, content.finding, content.judgement, surroundings);
   if ('why' in finding) return unknownVerdict(`${name}: ${finding.why}`);
   const reserved = program.reservations.reduce((sum, reservation) => sum + penalty[reservation], 0);
   const confidence = finding.confidence - reserved - (surroundings.doubted ? penalty.doubts : 0);
@@ -72,16 +72,16 @@ interface Judged {
 type Unjudged = { readonly why: string };
 
 function judge(
+  { loader, env }: Found,
   finding: ElfFinding,
   judgement: StaticJudgement | undefined,
   surroundings: Surroundings,
-  loader: string | undefined,
 ): Judged | Unjudged {
   switch (finding.kind) {
     case 'dynamic':
-      return judgeDynamic(finding.go, finding.notesSeen, loader ?? finding.interpreter, surroundings);
+      return judgeDynamic(finding, loader ?? finding.interpreter, env, surroundings);
     case 'static':
-      return judgeStaticProgram(finding, judgement, surroundings.saysOther);
+      return judgeStaticProgram(finding, judgement, env, surroundings.saysOther);
     case 'library':
       return { why: 'a shared library, not a program' };
     case 'undetermined':
@@ -91,13 +91,18 @@ function judge(
   }
 }
 
-function judgeDynamic(go: boolean, notesSeen: boolean, loader: string, surroundings: Surroundings): Judged | Unjudged {
+function judgeDynamic(
+  { go, notesSeen }: Extract<ElfFinding, { kind: 'dynamic' }>,
+  loader: string,
+  env: ReadonlyMap<string, string>,
+  surroundings: Surroundings,
+): Judged | Unjudged {
   const named = loaderLibc(loader);
   const shown = `interpreter ${shownName(loader)}`;
   const behind = named === 'glibc' ? behindGlibcName(surroundings) : { libc: named, confidence: certainty.interpreter };
   if (go) {
     const libc = 'why' in behind ? 'unknown' : behind.libc;
-    return { resolver: 'go', libc, detail: `${shown}, made by Go`, confidence: certainty.goMark };
+    return judgeGo(libc, `${shown}, made by Go`, env);
   }
   if ('why' in behind) return { why: `${shown}, but ${behind.why}` };
   const confidence = notesSeen ? behind.confidence : Math.min(behind.confidence, certainty.notesOutOfReach);
@@ -111,7 +116,7 @@ interface Behind {
   readonly detail?: string;
 }
 
-/** What really stands behind glibc's loader's name: on a musl image it may be a shim. */
+/** Decides what the path of glibc's loader really leads to: on a musl image it may be a shim. */
 function behindGlibcName({ loader, muslImage, glibcOnMusl }: Surroundings): Behind | Unjudged {
   if (loader?.status === 'seen') {
     const detail = loader.libc === 'glibc' ? undefined : shownName(loader.why);
@@ -123,17 +128,53 @@ function behindGlibcName({ loader, muslImage, glibcOnMusl }: Surroundings): Behi
   }
   if (glibcOnMusl === 'shim') return { libc: 'musl', confidence: 0.8, detail: 'a musl shim by the image history' };
   if (glibcOnMusl === 'glibc') return { libc: 'glibc', confidence: 0.8 };
-  return { why: 'the image is one of musl and what stands at that path was not seen' };
+  return { why: 'the image uses musl and the file at that path was not seen' };
+}
+
+/** Judges a Go program: it has Go's own resolver, unless it is linked to a libc and its environment chooses that. */
+function judgeGo(libc: Libc, detail: string, env: ReadonlyMap<string, string>): Judged | Unjudged {
+  const confidence = certainty.goMark;
+  const by = libc === 'none' ? undefined : prefersLibc(env);
+  if (by === undefined) return { resolver: 'go', libc, detail, confidence };
+  const why = `${detail}, resolves through its libc because of ${by}`;
+  return libc === 'none' || libc === 'unknown' ? { why } : { resolver: libc, libc, detail: why, confidence };
+}
+
+/**
+ * Returns the mode in the last `netdns=` of GODEBUG, without the debug level that `+` adds (net/conf.go, goDebugNetDNS);
+ * undefined if there is none.
+ */
+function netdnsMode(godebug: string): string | undefined {
+  const setting = godebug.split(',').findLast((one) => one.startsWith('netdns='));
+  const [value = ''] = (setting ?? '').slice('netdns='.length).split('#', 1);
+  const plus = value.indexOf('+');
+  const parts = plus === -1 ? [value] : [value.slice(0, plus), value.slice(plus + 1)];
+  return parts.findLast((part) => /^\D/u.test(part));
+}
+
+/**
+ * Returns the variable that makes a Go program resolve through the libc that it is linked to (Go 1.26, net/conf.go,
+ * initConfVal and mustUseGoResolver); undefined if there is none. Settings compiled into the program (netcgo, go:debug) are
+ * not visible.
+ */
+function prefersLibc(env: ReadonlyMap<string, string>): string | undefined {
+  const mode = netdnsMode(env.get('GODEBUG') ?? '');
+  if (mode === 'go') return undefined;
+  if (mode === 'cgo') return 'GODEBUG=netdns=cgo';
+  // LOCALDOMAIN counts even if it is empty.
+  if (env.has('LOCALDOMAIN')) return 'LOCALDOMAIN';
+  return ['RES_OPTIONS', 'HOSTALIASES'].find((name) => (env.get(name) ?? '') !== '');
 }
 
 function judgeStaticProgram(
   finding: Extract<ElfFinding, { kind: 'static' }>,
   judgement: StaticJudgement | undefined,
+  env: ReadonlyMap<string, string>,
   saysOther: boolean,
 ): Judged | Unjudged {
   switch (finding.runtime) {
     case 'go':
-      return { resolver: 'go', libc: finding.libc, detail: `static, ${finding.why}`, confidence: certainty.goMark };
+      return judgeGo(finding.libc, `static, ${finding.why}`, env);
     case 'glibc':
       return { resolver: 'glibc', libc: 'glibc', detail: `static, ${finding.why}`, confidence: certainty.staticGlibc };
     case 'other':
@@ -166,29 +207,29 @@ function verdict(resolver: Resolver, libc: Libc, detail: string, confidence: num
   return { resolver, libc, evidence: { source: 'executable', detail, confidence: rounded } };
 }
 
-/** What is known of a program whose bytes were not reached. */
+/** A program whose bytes were not reached. */
 export interface Unreached {
   /** Where it may be. */
   readonly paths: readonly string[];
-  /** The history says that somebody copied, linked or built it in, so that it may be linked to anything. */
+  /** The history says that it was copied, linked or built into the image: it may be linked to any C library. */
   readonly copiedIn: boolean;
   /** The history says that the distribution's package manager installed it. */
   readonly packaged: boolean;
-  /** If it is anywhere, then in the base layer. */
+  /** No other layer than the base can hold it. */
   readonly onlyInBase: boolean;
-  /** The image holds a Go toolchain, so that its programs are likely Go's. */
+  /** The image holds a Go toolchain: its programs are likely made by Go. */
   readonly goImage: boolean;
-  /** Something was installed to run glibc's programs beside musl, so that the base says nothing. */
+  /** glibc programs run beside musl: the base layer decides nothing. */
   readonly twoLibcs: boolean;
 }
 
-const standInCertainty = {
+const fallbackCertainty = {
   baseLayer: { known: 0.75, other: 0.55 },
   history: { known: 0.5, other: 0.4 },
   label: { known: 0.35, other: 0.3 },
 } as const;
 
-// Programs that distributions build against their own C library, and that do not resolve names by themselves.
+// Programs that distributions link to their own C library, and that bring no resolver of their own.
 const linkedToBase = new Set(
   (
     'sh bash dash ash zsh busybox cat sleep tail env ls date nginx httpd apache2 apachectl lighttpd haproxy varnishd squid ' +
@@ -198,7 +239,7 @@ const linkedToBase = new Set(
   ).split(' '),
 );
 
-// Go programs that distributions package, so that they too lie where the distribution's own do.
+// Go programs that distributions package: they are where the distribution's own are, and resolve names themselves.
 const madeByGo = new Set(
   (
     'caddy traefik consul vault nomad terraform kubectl helm k3s docker dockerd containerd runc coredns etcd prometheus ' +
@@ -206,8 +247,10 @@ const madeByGo = new Set(
   ).split(' '),
 );
 
-/** Whether the base's C library says anything of the program: not of one that was copied in or stands apart, which may be Go's. */
-export function mayStandIn(program: Unreached): boolean {
+/**
+ * Reports whether the base layer's C library says anything about the program; it does not if that may be a Go program.
+ */
+export function baseLibcApplies(program: Unreached): boolean {
   if (program.copiedIn || program.twoLibcs || program.paths.length === 0) return false;
   if (isLinkedToBase(program)) return true;
   if (!program.packaged && !program.onlyInBase) return false;
@@ -216,14 +259,14 @@ export function mayStandIn(program: Unreached): boolean {
 }
 
 /**
- * The verdict on a program that was not reached: that of the base layer's first executable, else of the image's own words.
- * Unknown where the program need not be linked to the base's C library.
+ * Returns the verdict on a program that was not reached: from the base layer's first executable, else from the image's
+ * metadata. It is unknown if the program need not be linked to the base layer's C library.
  */
-export function standInVerdict(program: Unreached, base: LayerIndex | undefined, hints: readonly Hint[]): Verdict {
+export function fallbackVerdict(program: Unreached, base: LayerIndex | undefined, hints: readonly Hint[]): Verdict {
   const missing = `${shownName(`/${program.paths[0] ?? ''}`)} is out of reach`;
   const first = firstDynamic(base);
   const libc = first === undefined ? undefined : loaderLibc(first.interpreter);
-  if (!mayStandIn(program)) {
+  if (!baseLibcApplies(program)) {
     return unknownVerdict(
       libc === undefined ? missing : `${missing}, and the base layer's ${libc} need not be its own`,
     );
@@ -231,7 +274,7 @@ export function standInVerdict(program: Unreached, base: LayerIndex | undefined,
   const kind = isLinkedToBase(program) ? 'known' : 'other';
   if (first !== undefined && libc !== undefined) {
     const detail = `${missing}; the base layer's /${shownName(first.path)} has interpreter ${shownName(first.interpreter)}`;
-    return impliedVerdict('base-layer', libc, detail, standInCertainty.baseLayer[kind]);
+    return impliedVerdict('base-layer', libc, detail, fallbackCertainty.baseLayer[kind]);
   }
   const hint = agreedHint(hints);
   if (hint === undefined) return unknownVerdict(missing);
@@ -239,11 +282,11 @@ export function standInVerdict(program: Unreached, base: LayerIndex | undefined,
     hint.source,
     hint.libc,
     `${missing}; the image says: ${hint.text}`,
-    standInCertainty[hint.source][kind],
+    fallbackCertainty[hint.source][kind],
   );
 }
 
-/** A layer's first program with an interpreter, in the archive's order. */
+/** Returns a layer's first program with an interpreter, in the archive's order. */
 export function firstDynamic(layer: LayerIndex | undefined): { path: string; interpreter: string } | undefined {
   for (const [path, node] of layer?.nodes ?? []) {
     if (node.type !== 'file' || !node.executable || node.content.kind !== 'elf') continue;
@@ -260,7 +303,7 @@ function isLinkedToBase({ paths }: Unreached): boolean {
   return linkedToBase.has(name) || linkedToBase.has(name.replace(/-?\d[\d.]*$/u, ''));
 }
 
-// Looked up in PATH, a program may also stand in /usr/local; what is only there was put there by hand.
+// PATH may lead to /usr/local as well; a program that can only be there was installed by hand.
 function isOrdinaryPath(path: string): boolean {
   return isSystemPath(path) || /^usr\/local\/s?bin\//u.test(path);
 }

@@ -3,7 +3,7 @@ import { type Document, isMap, LineCounter, parseAllDocuments } from 'yaml';
 import { CommandError, type Io } from '../terminal/io.ts';
 import { messageOf } from '../util/text.ts';
 
-/** A manifest file or stream, read: what every document in it is, and the text it came from. */
+/** A manifest file or stream: its text and the documents in it. */
 export interface Manifest {
   /** For messages: the path, or `standard input`. */
   readonly name: string;
@@ -15,11 +15,48 @@ export interface ManifestDocument {
   /** From 1. */
   readonly number: number;
   readonly node: Document.Parsed;
-  /** The document's value; null where it is empty. */
+  /** The document's value; null if it is empty. */
   readonly value: unknown;
 }
 
 const MANIFEST_FILE = /\.(ya?ml|json)$/;
+
+/**
+ * Reads the manifests that `-f` names: files, folders (like kubectl), `-` for standard input. Reads standard input if
+ * `paths` is empty. Throws a `CommandError` that names the file, document, line and column of the problem.
+ */
+export async function readManifests(io: Io, paths: readonly string[]): Promise<Manifest[]> {
+  if (paths.length === 0 && io.stdinIsTerminal) {
+    throw new CommandError('usage', 'nothing to read: name a file with -f FILE, or pipe manifests in');
+  }
+  const manifests: Manifest[] = [];
+  for (const path of paths.length === 0 ? ['-'] : paths) {
+    if (path === '-') {
+      manifests.push(parseManifest('standard input', await io.readStdin()));
+      continue;
+    }
+    for (const file of await filesOf(io, path)) manifests.push(parseManifest(file, await read(io, file)));
+  }
+  return manifests;
+}
+
+async function filesOf(io: Io, path: string): Promise<string[]> {
+  const entries = await io.listFolder(path);
+  if (entries === undefined) return [path];
+  const files = entries.filter((entry) => MANIFEST_FILE.test(entry)).toSorted();
+  if (files.length === 0) throw new CommandError('failed', `${path}: no .yaml, .yml or .json file in this folder`);
+  return files.map((file) => `${path.replace(/\/$/, '')}/${file}`);
+}
+
+async function read(io: Io, file: string): Promise<string> {
+  try {
+    return await io.readFile(file);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const why = code === 'ENOENT' ? 'no such file' : messageOf(error);
+    throw new CommandError('failed', `${file}: ${why}`, { cause: error });
+  }
+}
 
 function parseManifest(name: string, text: string): Manifest {
   const lines = new LineCounter();
@@ -36,57 +73,20 @@ function parseManifest(name: string, text: string): Manifest {
   return { name, text, documents };
 }
 
-/** Aliases become copies: a patch of one Pod must not reach another one. */
-function unshared(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(unshared);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, unshared(item)]));
-}
-
 function valueOf(node: Document.Parsed, name: string, number: number): unknown {
   try {
     const value = unshared(node.toJS());
     if (value === null || value === undefined || isMap(node.contents)) return value ?? null;
   } catch (error) {
-    // Aliases that would grow without end, or that point nowhere.
+    // An alias expands beyond the parser's limit, or has no anchor.
     throw new CommandError('failed', `${name}: document ${number}: ${messageOf(error)}`, { cause: error });
   }
   throw new CommandError('failed', `${name}: document ${number}: expected a Kubernetes object, that is, a mapping`);
 }
 
-async function read(io: Io, file: string): Promise<string> {
-  try {
-    return await io.readFile(file);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    const why = code === 'ENOENT' ? 'no such file' : messageOf(error);
-    throw new CommandError('failed', `${file}: ${why}`, { cause: error });
-  }
-}
-
-async function filesOf(io: Io, path: string): Promise<string[]> {
-  const entries = await io.listFolder(path);
-  if (entries === undefined) return [path];
-  const files = entries.filter((entry) => MANIFEST_FILE.test(entry)).toSorted();
-  if (files.length === 0) throw new CommandError('failed', `${path}: no .yaml, .yml or .json file in this folder`);
-  return files.map((file) => `${path.replace(/\/$/, '')}/${file}`);
-}
-
-/**
- * Reads the manifests named by `-f`: files, folders (as kubectl reads them), `-` for standard input, which is also read
- * when nothing is named. Throws `CommandError` that names file, document, line and column of what cannot be read.
- */
-export async function readManifests(io: Io, paths: readonly string[]): Promise<Manifest[]> {
-  if (paths.length === 0 && io.stdinIsTerminal) {
-    throw new CommandError('usage', 'nothing to read: name a file with -f FILE, or pipe manifests in');
-  }
-  const manifests: Manifest[] = [];
-  for (const path of paths.length === 0 ? ['-'] : paths) {
-    if (path === '-') {
-      manifests.push(parseManifest('standard input', await io.readStdin()));
-      continue;
-    }
-    for (const file of await filesOf(io, path)) manifests.push(parseManifest(file, await read(io, file)));
-  }
-  return manifests;
+/** Copies the value of each alias, so that a patch of one Pod cannot change another. */
+function unshared(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(unshared);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, unshared(item)]));
 }

@@ -2,13 +2,13 @@ import type { ContainerVerdict, PodView, Remedy } from './model.ts';
 import type { Reason } from './reasons.ts';
 import type { Libc, Resolver, Verdict } from './verdict.ts';
 
-/** For all containers of a Pod, or with `.<container>` behind it for one. */
+/** Declares the libc of all containers of a Pod; with `.<container>` appended, of one container. */
 export const LIBC_ANNOTATION = 'libc-dns.dev/libc';
 
-/** What we write on a patched Pod: compact JSON, see {@link encodeDecision}. */
+/** Our decision on a patched Pod, as compact JSON: see {@link encodeDecision}. */
 export const DECISION_ANNOTATION = 'libc-dns.dev/decision';
 
-/** Containers named in the decision annotation; a Pod with more gets the count of the rest. */
+/** Most containers named in the decision annotation; the rest is given as a number. */
 const NAMED_CONTAINERS = 32;
 
 const DECLARABLE: Readonly<Record<string, { resolver: Resolver; libc: Libc }>> = {
@@ -19,32 +19,23 @@ const DECLARABLE: Readonly<Record<string, { resolver: Resolver; libc: Libc }>> =
 };
 
 export interface Declared {
-  /** The verdict for a container, where the user has declared one: its own annotation, else the Pod's. */
+  /**
+   * Returns the verdict that the user declared for a container: by its own annotation, else the Pod's; undefined if
+   * none.
+   */
   readonly verdictFor: (container: string) => Verdict | undefined;
-  /** Values that are not valid (they are ignored), and annotations for containers that are not there. */
+  /** Messages about invalid values, which are ignored, and about annotations for containers that do not exist. */
   readonly warnings: readonly string[];
 }
 
-function declaration(annotation: string, value: string, warnings: string[]): Verdict | undefined {
-  const known = Object.hasOwn(DECLARABLE, value) ? DECLARABLE[value] : undefined;
-  if (known === undefined) {
-    warnings.push(`annotation ${annotation} is ${JSON.stringify(value)}: ignored; use glibc, musl, go or other`);
-    return undefined;
-  }
-  return {
-    ...known,
-    evidence: { source: 'annotation', detail: `annotation ${annotation}: ${value}`, confidence: 1 },
-  };
-}
+const NOTHING_DECLARED: Declared = { verdictFor: () => undefined, warnings: [] };
 
 /** Reads the user's `libc-dns.dev/libc` annotations. */
 export function readDeclared(pod: PodView): Declared {
-  // Read several times for each Pod, and hardly any has one.
+  // Called several times for each Pod; hardly any has such an annotation.
   const keys = Object.keys(pod.annotations).filter((key) => key.startsWith(LIBC_ANNOTATION));
   return keys.length === 0 ? NOTHING_DECLARED : readAnnotations(pod, keys);
 }
-
-const NOTHING_DECLARED: Declared = { verdictFor: () => undefined, warnings: [] };
 
 function readAnnotations(pod: PodView, keys: readonly string[]): Declared {
   const warnings: string[] = [];
@@ -63,7 +54,22 @@ function readAnnotations(pod: PodView, keys: readonly string[]): Declared {
   return { verdictFor: (container) => single.get(container) ?? all, warnings };
 }
 
-/** The value of {@link DECISION_ANNOTATION}: `{"reason":…,"remedy":[…],"resolvers":{"<container>":"<resolver>"}}`. */
+function declaration(annotation: string, value: string, warnings: string[]): Verdict | undefined {
+  const known = Object.hasOwn(DECLARABLE, value) ? DECLARABLE[value] : undefined;
+  if (known === undefined) {
+    warnings.push(`annotation ${annotation} is ${JSON.stringify(value)}: ignored; use glibc, musl, go or other`);
+    return undefined;
+  }
+  return {
+    ...known,
+    evidence: { source: 'annotation', detail: `annotation ${annotation}: ${value}`, confidence: 1 },
+  };
+}
+
+/**
+ * Returns the value of {@link DECISION_ANNOTATION}:
+ * `{"reason":…,"remedy":[…],"resolvers":{"<container>":"<resolver>"}}`.
+ */
 export function encodeDecision(
   reason: Reason,
   remedy: readonly Remedy[],
@@ -74,6 +80,17 @@ export function encodeDecision(
   return JSON.stringify({ reason, remedy, resolvers: Object.fromEntries(named), ...(more > 0 && { more }) });
 }
 
+/** Reports whether an earlier call redirected the Pod. Another webhook may have added containers since. */
+export function redirectedByUs(pod: PodView): boolean {
+  const { remedy } = earlierDecision(pod);
+  return Array.isArray(remedy) && remedy.includes('redirect');
+}
+
+/** Reports whether the Pod held only musl when an earlier call redirected it: its nameservers are in musl's order. */
+export function redirectedForMuslAlone(pod: PodView): boolean {
+  return redirectedByUs(pod) && earlierDecision(pod).reason === ('MuslRedirected' satisfies Reason);
+}
+
 function earlierDecision(pod: PodView): { readonly reason?: unknown; readonly remedy?: unknown } {
   try {
     const decision: unknown = JSON.parse(pod.annotations[DECISION_ANNOTATION] ?? 'null');
@@ -81,15 +98,4 @@ function earlierDecision(pod: PodView): { readonly reason?: unknown; readonly re
   } catch {
     return {};
   }
-}
-
-/** Whether an earlier call of this webhook has redirected the Pod: another webhook may since have added containers. */
-export function redirectedByUs(pod: PodView): boolean {
-  const { remedy } = earlierDecision(pod);
-  return Array.isArray(remedy) && remedy.includes('redirect');
-}
-
-/** Whether it held musl alone then, so that its nameservers are in musl's order. */
-export function redirectedForMuslAlone(pod: PodView): boolean {
-  return redirectedByUs(pod) && earlierDecision(pod).reason === ('MuslRedirected' satisfies Reason);
 }

@@ -1,27 +1,82 @@
 import type { PodView } from './model.ts';
 import type { Reason } from './reasons.ts';
 import { redirectedByUs } from './annotations.ts';
+import { MODE_LABEL } from './scope.ts';
 
 /** Set by the kubelet on the API's mirror of a static Pod (core/v1 MirrorPodAnnotationKey). */
 const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
-
-/** Whether a decision may read a Pod's annotation of this name: ours and the kubelet's. The rest may be large, and each Pod's own. */
-export const isAnnotationRead = (name: string): boolean =>
-  name === MIRROR_ANNOTATION || name.startsWith('libc-dns.dev/');
 
 const CLUSTER_POLICIES: readonly string[] = ['ClusterFirst', 'ClusterFirstWithHostNet'];
 
 const OS_LABELS = ['kubernetes.io/os', 'beta.kubernetes.io/os'] as const;
 
-const VIRTUAL_TOLERATIONS = ['virtual-kubelet.io/provider', 'azure.com/aci', 'eks.amazonaws.com/compute-type'] as const;
+/** Taints of virtual nodes; the Pods on them tolerate these. */
+const VIRTUAL_TAINTS: readonly string[] = [
+  // Virtual Kubelet's own (virtual-kubelet.io/docs): Alibaba, Baidu and Huawei Cloud have it too.
+  'virtual-kubelet.io/provider',
+  'azure.com/aci',
+  'eks.amazonaws.com/compute-type',
+  // help.aliyun.com/document_detail/363067.html
+  'k8s.aliyun.com/vnode',
+  // tencentcloud.com/document/product/457/40027
+  'eks.tke.cloud.tencent.com/eklet',
+  // volcengine.com/docs/6460/1159231
+  'vci.vke.volcengine.com/node-type',
+  // github.com/liqotech/liqo: VKUBELET_TAINT_KEY of its virtual kubelet
+  'virtual-node.liqo.io/not-allowed',
+  // github.com/interlink-hq/interLink: its example Pods
+  'virtual-node.interlink/no-schedule',
+];
 
-/** Labels of Pods that virtual nodes take. */
-export const VIRTUAL_LABELS = ['eks.amazonaws.com/fargate-profile', 'alibabacloud.com/eci'] as const;
+/** Labels of virtual nodes, by which Pods choose them. */
+const VIRTUAL_NODES: readonly (readonly [key: string, value: string])[] = [
+  ['type', 'virtual-kubelet'],
+  ['eks.amazonaws.com/compute-type', 'fargate'],
+  ['k8s.aliyun.com/vnode', 'true'],
+  // tencentcloud.com/document/product/457/45561
+  ['node.kubernetes.io/instance-type', 'eklet'],
+  ['vci.vke.volcengine.com/node-type', 'vci'],
+  // github.com/liqotech/liqo/blob/v0.10.0/docs/features/offloading.md
+  ['liqo.io/type', 'virtual-node'],
+  ['virtual-node.interlink/type', 'virtual-kubelet'],
+];
+
+/** Labels and annotations of Pods that virtual nodes take. */
+const VIRTUAL_MARKS: readonly string[] = [
+  'eks.amazonaws.com/fargate-profile',
+  // alibabacloud.com/help/tc/eci/user-guide/schedule-pods-to-virtual-kubelet
+  'alibabacloud.com/eci',
+  // support.huaweicloud.com/intl/en-us/usermanual-cci/cci_01_0116.html and usermanual-cci2/cci_01_0026.html
+  'virtual-kubelet.io/burst-to-cci',
+  'bursting.cci.io/burst-to-cci',
+  // A label: github.com/volcengine/volcengine-vci-admission. An annotation:
+  // docs.byteplus.com/ja/docs/vke/Using-VCI-by-configuring-vci-profile
+  'vke.volcengine.com/burst-to-vci',
+];
+
+/** The same page's older label, a name that others may use otherwise. */
+const ECI_MARK = 'eci';
+
+/** Annotations that say how big a Pod is on a super node, and the like (tencentcloud.com/document/product/457/36162). */
+const TENCENT_MARKS = 'eks.tke.cloud.tencent.com/';
+
+const isVirtualMark = (name: string): boolean =>
+  VIRTUAL_MARKS.includes(name) || name === ECI_MARK || name.startsWith(TENCENT_MARKS);
+
+/** Reports whether decisions read the label of this name. */
+export const isLabelRead = (name: string): boolean => name === MODE_LABEL || isVirtualMark(name);
+
+/**
+ * Reports whether decisions read the annotation of this name: ours, the kubelet's and those for virtual nodes. Others may
+ * be large or unique to a Pod.
+ */
+export const isAnnotationRead = (name: string): boolean =>
+  name === MIRROR_ANNOTATION || name.startsWith('libc-dns.dev/') || isVirtualMark(name);
 
 const isWindows = (pod: PodView): boolean =>
   pod.os === 'windows' || OS_LABELS.some((label) => pod.nodeSelector[label] === 'windows');
 
-/** A Pod that is left alone whatever runs in it, with the reason; undefined where it is to be looked at. */
+/** Returns why a Pod is left alone whatever runs in it; undefined if it is not. */
 export function exemption(pod: PodView): Reason | undefined {
   if (pod.containers.length === 0) return 'NoContainers';
   if (isWindows(pod)) return 'Windows';
@@ -34,20 +89,34 @@ export function exemption(pod: PodView): Reason | undefined {
   return undefined;
 }
 
-/** Whether a node of this name is a virtual one. */
-export const isVirtualNode = (nodeName: string): boolean => /^(virtual-kubelet|virtual-node|fargate-)/.test(nodeName);
+/** Reports whether a node of this name is a virtual one. */
+export const isVirtualNode = (nodeName: string): boolean =>
+  /^(virtual-kubelet|virtual-node|fargate-|eklet-|bursting-node)/.test(nodeName);
 
 /**
- * Whether the Pod may land on a virtual node (Fargate, ACI, ECI, other virtual-kubelets), where DaemonSets such as the
- * node-local cache do not run. A toleration of everything, as DaemonSets have it, is no sign.
+ * Reports whether the Pod may run on a virtual node (Fargate, ACI, ECI, super nodes, CCI, VCI, Liqo, interLink, other
+ * virtual-kubelets), where DaemonSets such as the node-local cache do not run. A toleration of everything, which DaemonSets
+ * have, does not count.
  */
 export function mayRunOnVirtualNode(pod: PodView): boolean {
   return (
-    pod.nodeSelector['type'] === 'virtual-kubelet' ||
-    pod.nodeSelector['eks.amazonaws.com/compute-type'] === 'fargate' ||
+    VIRTUAL_NODES.some(([key, value]) => pod.nodeSelector[key] === value) ||
+    pod.nodeAffinity.some(({ key, values }) =>
+      VIRTUAL_NODES.some(([known, value]) => key === known && values.includes(value)),
+    ) ||
     pod.schedulerName === 'fargate-scheduler' ||
     isVirtualNode(pod.nodeName) ||
-    VIRTUAL_LABELS.some((label) => label in pod.labels && pod.labels[label] !== 'false') ||
-    pod.tolerations.some(({ key }) => VIRTUAL_TOLERATIONS.some((known) => known === key))
+    marksVirtual(pod.labels) ||
+    marksVirtual(pod.annotations) ||
+    pod.tolerations.some(({ key }) => VIRTUAL_TAINTS.includes(key))
+  );
+}
+
+function marksVirtual(map: Readonly<Record<string, string>>): boolean {
+  const isOn = (name: string): boolean => map[name] !== undefined && map[name] !== 'false' && map[name] !== 'off';
+  return (
+    VIRTUAL_MARKS.some(isOn) ||
+    map[ECI_MARK] === 'true' ||
+    Object.keys(map).some((name) => name.startsWith(TENCENT_MARKS))
   );
 }

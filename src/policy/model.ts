@@ -4,7 +4,7 @@ import type { Resolver, Verdict } from './verdict.ts';
 /** `enforce`: patch. `audit`: decide and report, patch nothing. `off`: leave alone. */
 export type Mode = 'enforce' | 'audit' | 'off';
 
-/** `options`: resolver options. `redirect`: the node-local cache as nameserver. `retry`: musl resends early. */
+/** `options`: resolver options. `redirect`: the node-local cache as nameserver. `retry`: musl sends again early. */
 export type Remedy = 'options' | 'redirect' | 'retry';
 
 /** core/v1 PodDNSConfigOption. An option may have no value. */
@@ -13,7 +13,7 @@ export interface DnsOption {
   readonly value?: string;
 }
 
-/** core/v1 PodDNSConfig, nulls read as absent. */
+/** core/v1 PodDNSConfig; null counts as absent. */
 export interface DnsConfig {
   readonly nameservers: readonly string[];
   readonly searches: readonly string[];
@@ -22,47 +22,55 @@ export interface DnsConfig {
 
 export interface ContainerView {
   readonly name: string;
-  /** Empty where the Pod names none. */
+  /** Empty if the Pod names none. */
   readonly image: string;
   readonly command: readonly string[];
   readonly args: readonly string[];
+  /** The variables of `env` by which a Go program chooses its resolver; absent if the Pod gives none a value. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
-/** core/v1 Toleration, as far as virtual nodes show in it. */
+/** The fields of a core/v1 Toleration that show virtual nodes. */
 interface TolerationView {
   readonly key: string;
   readonly value: string;
 }
 
-/** What a decision needs of a Pod; `read-pod.ts` makes it from the API object. */
+/** A node label and the values of it that are allowed. */
+interface NodeLabelChoice {
+  readonly key: string;
+  readonly values: readonly string[];
+}
+
+/** The parts of a Pod that a decision needs; `readPod` makes it from the API object. */
 export interface PodView {
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
-  /** The API server's default where the Pod says nothing: ClusterFirst. */
+  /** ClusterFirst if the Pod names none, which is the API server's default. */
   readonly dnsPolicy: string;
   readonly dnsConfig: DnsConfig;
   readonly hostNetwork: boolean;
-  /** `spec.os.name`, empty where not given. */
+  /** `spec.os.name`; empty if absent. */
   readonly os: string;
   readonly nodeName: string;
   readonly schedulerName: string;
   readonly nodeSelector: Readonly<Record<string, string>>;
-  /** Architectures that the required node affinity leaves, in its order; empty: any. */
-  readonly affinityArchitectures: readonly string[];
+  /** What the required node affinity allows by `In`, in all its terms and in its order. */
+  readonly nodeAffinity: readonly NodeLabelChoice[];
   readonly tolerations: readonly TolerationView[];
   readonly imagePullSecrets: readonly string[];
   readonly serviceAccountName: string;
-  /** Init containers (native sidecars are among them), then containers. Ephemeral containers do not count. */
+  /** Init containers, native sidecars among them, then containers. Ephemeral containers do not count. */
   readonly containers: readonly ContainerView[];
 }
 
 export interface NamespaceView {
   readonly name: string;
-  /** Only our own label is read. */
+  /** Only our own label counts. */
   readonly labels: Readonly<Record<string, string>>;
 }
 
-/** The contents of a resolv.conf. Options are written as there: `ndots:5`. */
+/** The contents of a resolv.conf; options are spelled like in the file: `ndots:5`. */
 export interface ResolvConf {
   readonly servers: readonly string[];
   readonly searches: readonly string[];
@@ -70,38 +78,43 @@ export interface ResolvConf {
 }
 
 /**
- * `ready`: answers on an address of its own on every node it is meant for. `unready`: on too few of them. `intercepting`:
- * answers on the service address itself, no redirect is needed. `unknown`: not looked for, or not understood.
+ * `ready`: the cache answers on an address of its own on every node that should have it. `unready`: on too few of them.
+ * `intercepting`: it answers on the service address itself, and needs no redirect. `unknown`: discovery did not look
+ * for it, or did not understand what it found.
  */
 export type NodeLocalState = 'ready' | 'unready' | 'intercepting' | 'absent' | 'unknown';
 
-/** What is known of the cluster's DNS. */
+/** The cluster's DNS settings. */
 export interface ClusterFacts {
   readonly dns: readonly string[];
-  /** Empty: the kubelet has none and writes no cluster searches. */
+  /** Empty if the kubelet has none and so writes no cluster searches. */
   readonly domain: string;
   /** Search domains of the nodes' own resolv.conf, which the kubelet appends under ClusterFirst. */
   readonly nodeSearches: readonly string[];
-  /** Whether `domain` or `nodeSearches` is only what most clusters have, for nothing says what they are here. */
+  /** `domain` or `nodeSearches` is unknown, and set to the value that most clusters have. */
   readonly searchesAssumed?: boolean;
-  /** Whether the cluster DNS has answered over TCP lately. */
+  /** The cluster DNS answered over TCP lately. */
   readonly dnsOverTcp: boolean;
   readonly nodeLocal: NodeLocalState;
-  /** Where discovery found the node-local cache; `nodeLocal.mode: auto` prefers them to the configured addresses. */
+  /**
+   * Addresses at which discovery found the node-local cache; `nodeLocal.mode: auto` prefers them to the configured
+   * ones.
+   */
   readonly nodeLocalAddresses?: readonly string[];
   /** The namespace the webhook itself runs in. */
   readonly ownNamespace?: string;
 }
 
-/** The configuration as the policy reads it: options parsed, nothing optional. */
+/** The part of the configuration that decisions need: options parsed, nothing optional. */
 export interface PolicyConfig {
   readonly scope: 'opt-in' | 'cluster';
   readonly mode: 'enforce' | 'audit';
   readonly excludeNamespaces: readonly string[];
   readonly glibc: { readonly options: readonly DnsOption[]; readonly tcpPreflight: boolean };
+  readonly go: { readonly options: readonly DnsOption[] };
   readonly musl: {
     readonly remedy: 'auto' | 'redirect' | 'retry' | 'none';
-    /** Seconds in all, not for each try (musl res_msend.c). */
+    /** Seconds for the whole look-up, not for each attempt (musl res_msend.c). */
     readonly timeout: number;
     readonly attempts: number;
     readonly extraNameservers: readonly string[];
@@ -120,32 +133,32 @@ export interface ContainerVerdict extends Verdict {
   readonly image: string;
 }
 
-/** What is to be changed in a Pod's spec. Absent parts stay as they are. */
+/** A change of a Pod's spec. Absent parts stay as they are. */
 export interface DnsChange {
   readonly dnsPolicy?: 'None';
   /** The whole new list. */
   readonly nameservers?: readonly string[];
   /** The whole new list. */
   readonly searches?: readonly string[];
-  /** Appended to what is there. */
+  /** Appended to the Pod's options. */
   readonly options: readonly DnsOption[];
 }
 
 export interface Decision {
   readonly mode: Mode;
   readonly reason: Reason;
-  /** The reason's sentence, and what is particular to this Pod. */
+  /** The reason's sentence, and details of this Pod. */
   readonly message: string;
-  /** What is done to the Pod (in audit mode: what would be). Empty: nothing. */
+  /** The remedies that `change` applies, or in audit mode would apply. */
   readonly remedy: readonly Remedy[];
   readonly containers: readonly ContainerVerdict[];
-  /** Absent: nothing is to be changed. Set in audit mode too: the caller must not apply it then. */
+  /** Absent if the Pod needs no change. Set in audit mode too: the caller must not apply it then. */
   readonly change?: DnsChange;
-  /** For the person who sent the Pod: labels and annotations of ours that are not valid. */
+  /** Messages for the sender of the Pod, about invalid labels and annotations of ours and DNS settings that break musl. */
   readonly warnings: readonly string[];
 }
 
-/** A decision, for whoever passes it on. */
+/** A decision as observers get it. */
 export interface ToldDecision {
   /** The Pod's `metadata.ownerReferences`, as the request has them. */
   readonly owners: unknown;

@@ -1,27 +1,38 @@
 import type { ClusterFacts, DnsOption, PolicyConfig, ResolvConf } from './model.ts';
 import type { Resolver } from './verdict.ts';
 
-/** musl counts `timeout` for the whole look-up; less than its default loses answers that others wait for. */
+/** musl's default. musl counts `timeout` for the whole look-up: with less it would miss late answers. */
 export const MUSL_LEAST_TIMEOUT = 5;
 
-/** Options for the resolvers that obey them; musl has its own. Order: the configured list, then what is per resolver. */
+/**
+ * Returns the options for resolvers that need them, which musl and Go do not: the common list first, then those of each
+ * resolver.
+ */
 export function wantedOptions(
   resolvers: ReadonlySet<Resolver>,
   cluster: ClusterFacts,
   config: PolicyConfig,
 ): DnsOption[] {
-  const obedient = [...resolvers].some((resolver) => resolver !== 'musl');
-  const common = obedient ? config.glibc.options : [];
+  const raced = [...resolvers].some((resolver) => resolver !== 'musl' && resolver !== 'go');
+  const common = raced ? config.glibc.options : [];
+  const go = resolvers.has('go') ? config.go.options : [];
   const extra = [...resolvers].toSorted().flatMap((resolver) => config.extraOptions[resolver] ?? []);
   const muslMayBeThere = resolvers.has('musl') || resolvers.has('unknown');
-  return [...common, ...extra].filter((option) => {
-    if (option.name === 'use-vc') return cluster.dnsOverTcp || !config.glibc.tcpPreflight;
+  return [...common, ...go, ...extra].filter((option) => {
+    if (option.name === 'use-vc') return isTcpUsable(cluster, config);
     if (option.name === 'timeout' && muslMayBeThere) return Number(option.value) >= MUSL_LEAST_TIMEOUT;
     return true;
   });
 }
 
-/** musl: a total of `timeout` seconds, in which an unanswered query is sent `attempts` times (res_msend.c). */
+/** Reports whether the cluster DNS answers over TCP: it did, or the operator has turned the test off. */
+const isTcpUsable = (cluster: ClusterFacts, config: PolicyConfig): boolean =>
+  cluster.dnsOverTcp || !config.glibc.tcpPreflight;
+
+/**
+ * Returns the options that musl reads: it sends an unanswered query `attempts` times within `timeout` seconds
+ * (res_msend.c).
+ */
 export function muslOptions(config: PolicyConfig): DnsOption[] {
   return [
     { name: 'timeout', value: String(config.musl.timeout) },
@@ -29,14 +40,43 @@ export function muslOptions(config: PolicyConfig): DnsOption[] {
   ];
 }
 
-/** The `ndots` that the kubelet would write, as an option; none where it would write none. */
+/**
+ * Returns what `retry` gives beside {@link muslOptions}: `use-vc`, which musl ignores, for c-ares in the same image (Node's
+ * dns.resolve, curl, Envoy). c-ares obeys `timeout:5`, so a lost packet would cost it 5 s instead of 2; over TCP it loses
+ * none (docs/evidence.md). Empty if the cluster DNS does not answer over TCP or the Pod asks other `nameservers`, too.
+ */
+export function retryOptions(nameservers: readonly string[], cluster: ClusterFacts, config: PolicyConfig): DnsOption[] {
+  if (!isTcpUsable(cluster, config) || nameservers.length > 0) return [];
+  return config.glibc.options.filter(({ name }) => name === 'use-vc');
+}
+
+/** Returns the `ndots` option that the kubelet would write; empty if it would write none. */
 export function kubeletNdots(kubelet: ResolvConf): DnsOption[] {
   const ndots = kubelet.options.find((option) => option.startsWith('ndots:'));
   return ndots === undefined ? [] : [{ name: 'ndots', value: ndots.slice('ndots:'.length) }];
 }
 
-/** What of `wanted` the Pod does not have yet, by name: what the user wrote wins. The first of two wins. */
+/**
+ * Returns the options of `wanted` about whose subject no option is present: the user's options win, and the first of two
+ * about one subject.
+ */
 export function missingOptions(wanted: readonly DnsOption[], present: readonly DnsOption[]): DnsOption[] {
-  const names = new Set(present.map((option) => option.name));
-  return wanted.filter((option) => !names.has(option.name) && names.add(option.name));
+  const subjects = new Set(present.map(subjectOf));
+  return wanted.filter((option) => !subjects.has(subjectOf(option)) && subjects.add(subjectOf(option)));
+}
+
+/**
+ * Returns what an option is about. Some users write the value into the name (`timeout:1`), and the kubelet copies it. The
+ * two `single-request` options are about one thing: asking A and AAAA in turn.
+ */
+function subjectOf({ name }: DnsOption): string {
+  const [plain = name] = name.split(':', 1);
+  return plain === 'single-request-reopen' ? 'single-request' : plain;
+}
+
+const COSTS_GO: readonly string[] = ['single-request', 'single-request-reopen', 'use-vc'];
+
+/** Reports whether options that others in the Pod need cost Go a round trip with each look-up (docs/evidence.md). */
+export function costsGo(options: readonly DnsOption[], { go }: PolicyConfig): boolean {
+  return options.some(({ name }) => COSTS_GO.includes(name) && !go.options.some((wanted) => wanted.name === name));
 }

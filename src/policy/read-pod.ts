@@ -1,17 +1,218 @@
-import { isAnnotationRead, VIRTUAL_LABELS } from './exemptions.ts';
+import { isAnnotationRead, isLabelRead } from './exemptions.ts';
 import type { ContainerView, DnsConfig, DnsOption, PodView } from './model.ts';
-import { MODE_LABEL } from './scope.ts';
 
-/** Thrown by {@link readPod}: names the field that is not as the API has it. */
+/** Thrown by {@link readPod}; names the field with the wrong type. */
 export class MalformedPodError extends Error {
   override readonly name = 'MalformedPodError';
   readonly code = 'malformed-pod';
 }
 
-type Json = Readonly<Record<string, unknown>>;
+/**
+ * Reads the parts of a Pod that a decision needs, from the API's JSON or from a Pod template. Any value may be missing
+ * or null. Throws {@link MalformedPodError} if one has the wrong type.
+ */
+export function readPod(value: unknown): PodView {
+  const pod = object(value, 'the Pod') ?? {};
+  const metadata = object(pod['metadata'], 'metadata') ?? {};
+  const spec = object(pod['spec'], 'spec') ?? {};
+  return {
+    labels: textMap(metadata['labels'], 'metadata.labels'),
+    annotations: textMap(metadata['annotations'], 'metadata.annotations'),
+    dnsPolicy: text(spec['dnsPolicy'], 'spec.dnsPolicy') || 'ClusterFirst',
+    dnsConfig: dnsConfig(spec['dnsConfig']),
+    hostNetwork: spec['hostNetwork'] === true,
+    os: text(object(spec['os'], 'spec.os')?.['name'], 'spec.os.name'),
+    nodeName: text(spec['nodeName'], 'spec.nodeName'),
+    schedulerName: text(spec['schedulerName'], 'spec.schedulerName'),
+    nodeSelector: textMap(spec['nodeSelector'], 'spec.nodeSelector'),
+    nodeAffinity: nodeAffinity(spec),
+    tolerations: list(spec['tolerations'], 'spec.tolerations').map((item, index) => {
+      const toleration = object(item, `spec.tolerations[${index}]`);
+      return {
+        key: text(toleration?.['key'], 'toleration key'),
+        value: text(toleration?.['value'], 'toleration value'),
+      };
+    }),
+    imagePullSecrets: list(spec['imagePullSecrets'], 'spec.imagePullSecrets').map((item) =>
+      text(object(item, 'spec.imagePullSecrets[]')?.['name'], 'spec.imagePullSecrets[].name'),
+    ),
+    serviceAccountName: text(spec['serviceAccountName'], 'spec.serviceAccountName') || 'default',
+    containers: ofContainers(spec, container),
+  };
+}
 
-const wrong = (path: string, expected: string): MalformedPodError =>
-  new MalformedPodError(`${path} is not ${expected}`);
+/**
+ * Returns what {@link readPod} would return for a Pod that differs from `common` only in its command lines. Throws
+ * {@link MalformedPodError} if a command line has the wrong type.
+ */
+export function withCommandLines(common: PodView, value: unknown): PodView {
+  const spec = object(object(value, 'the Pod')?.['spec'], 'spec') ?? {};
+  const lines = ofContainers(spec, commandLine);
+  return { ...common, containers: common.containers.map((one, index) => ({ ...one, ...lines[index] })) };
+}
+
+/**
+ * Returns the parts of a Pod that {@link readPod} reads and a decision depends on, in a fixed order; undefined for
+ * those that the Pod lacks. Keeps values of the wrong type, so that {@link readPod} throws for the parts if it throws
+ * for the Pod. Pods with the same parts in the same namespace get the same decision.
+ */
+export const partsRead = (pod: unknown): unknown => partsOf(pod, ['name', 'image', 'command', 'args']);
+
+/** Returns {@link partsRead} without command lines, which {@link withCommandLines} adds. */
+export const templatePartsRead = (pod: unknown): unknown => partsOf(pod, ['name', 'image']);
+
+function partsOf(value: unknown, containerFields: readonly string[]): unknown {
+  if (!isObject(value)) return value;
+  const { metadata, spec } = value;
+  const metadataRead = isObject(metadata)
+    ? {
+        labels: entriesRead(metadata['labels'], isLabelRead),
+        annotations: entriesRead(metadata['annotations'], isAnnotationRead),
+      }
+    : metadata;
+  const specRead = isObject(spec)
+    ? {
+        dnsPolicy: spec['dnsPolicy'],
+        dnsConfig: spec['dnsConfig'],
+        hostNetwork: spec['hostNetwork'],
+        os: spec['os'],
+        nodeName: spec['nodeName'],
+        schedulerName: spec['schedulerName'],
+        nodeSelector: spec['nodeSelector'],
+        affinity: affinityRead(spec['affinity']),
+        tolerations: pickOfEach(spec['tolerations'], ['key', 'value']),
+        imagePullSecrets: spec['imagePullSecrets'],
+        serviceAccountName: spec['serviceAccountName'],
+        initContainers: containersRead(spec['initContainers'], containerFields),
+        containers: containersRead(spec['containers'], containerFields),
+      }
+    : spec;
+  return { metadata: metadataRead, spec: specRead };
+}
+
+/** Returns the labels or annotations that decisions read; all of them if one has the wrong type. */
+function entriesRead(map: unknown, isRead: (name: string) => boolean): unknown {
+  if (!isObject(map)) return map;
+  const entries = Object.entries(map);
+  if (entries.some(([, value]) => typeof value !== 'string')) return map;
+  return Object.fromEntries(entries.filter(([name]) => isRead(name)));
+}
+
+/** Keeps only the required node labels, because a DaemonSet's controller pins each Pod to its node by a field. */
+const affinityRead = (affinity: unknown): unknown =>
+  only(affinity, 'nodeAffinity', (node) =>
+    only(node, 'requiredDuringSchedulingIgnoredDuringExecution', (required) =>
+      only(required, 'nodeSelectorTerms', (terms) => pickOfEach(terms, ['matchExpressions'])),
+    ),
+  );
+
+/** Returns an object with this key alone, its value reduced by `of`; undefined if nothing is left. */
+function only(value: unknown, key: string, of: (under: unknown) => unknown): unknown {
+  if (!isObject(value)) return value;
+  const under = of(value[key]);
+  return under === undefined ? undefined : { [key]: under };
+}
+
+/** Returns the given fields of an object, in this order; any other value unchanged. */
+const pick = (value: unknown, fields: readonly string[]): unknown =>
+  isObject(value)
+    ? Object.fromEntries(fields.filter((field) => field in value).map((field) => [field, value[field]]))
+    : value;
+
+const pickOfEach = (value: unknown, fields: readonly string[]): unknown =>
+  Array.isArray(value) ? value.map((item: unknown) => pick(item, fields)) : value;
+
+/** Returns the given fields of each container, and the variables of its `env` that decisions read. */
+function containersRead(value: unknown, fields: readonly string[]): unknown {
+  if (!Array.isArray(value)) return value;
+  return value.map((item: unknown) => {
+    const kept = pick(item, fields);
+    if (!isObject(item) || item['env'] === undefined || !isObject(kept)) return kept;
+    const given = item['env'];
+    const read: unknown = Array.isArray(given) ? given.filter(isEnvRead) : given;
+    return Array.isArray(read) && read.length === 0 ? kept : { ...kept, env: read };
+  });
+}
+
+type CommandLine = Pick<ContainerView, 'command' | 'args'>;
+
+const commandLine = (item: Json, path: string): CommandLine => ({
+  command: texts(item['command'], `${path}.command`),
+  args: texts(item['args'], `${path}.args`),
+});
+
+const container = (item: Json, path: string): ContainerView => ({
+  name: text(item['name'], `${path}.name`),
+  image: text(item['image'], `${path}.image`),
+  ...commandLine(item, path),
+  ...env(item),
+});
+
+/** Returns the variables that decisions read, of two with one name the last. Omits values that come from elsewhere. */
+function env(item: Json): Pick<ContainerView, 'env'> {
+  const given = item['env'];
+  const read = Array.isArray(given) ? given.filter(isEnvRead) : [];
+  if (read.length === 0) return {};
+  const values = new Map(read.map(({ name, value, valueFrom }) => [name, valueFrom ? undefined : (value ?? '')]));
+  const known = ENV_READ.flatMap((name) => {
+    const value: unknown = values.get(name);
+    return typeof value === 'string' ? [[name, value]] : [];
+  });
+  return known.length === 0 ? {} : { env: Object.fromEntries(known) };
+}
+
+/** Variables that Go's net package reads (net/conf.go). Others may be large or unique to a Pod. */
+const ENV_READ: readonly string[] = ['GODEBUG', 'HOSTALIASES', 'LOCALDOMAIN', 'RES_OPTIONS'];
+
+const isEnvRead = (variable: unknown): boolean => isObject(variable) && ENV_READ.includes(String(variable['name']));
+
+/** Init containers, then containers. */
+const ofContainers = <T>(spec: Json, read: (item: Json, path: string) => T): T[] => [
+  ...ofEach(spec, 'initContainers', read),
+  ...ofEach(spec, 'containers', read),
+];
+
+function ofEach<T>(spec: Json, field: string, read: (item: Json, path: string) => T): T[] {
+  return list(spec[field], `spec.${field}`).map((value, index) => {
+    const path = `spec.${field}[${index}]`;
+    const item = object(value, path);
+    if (item === undefined) throw wrong(path, 'an object');
+    return read(item, path);
+  });
+}
+
+function dnsConfig(value: unknown): DnsConfig {
+  const config = object(value, 'spec.dnsConfig') ?? {};
+  return {
+    nameservers: texts(config['nameservers'], 'spec.dnsConfig.nameservers'),
+    searches: texts(config['searches'], 'spec.dnsConfig.searches'),
+    options: list(config['options'], 'spec.dnsConfig.options').map((option, index) =>
+      dnsOption(option, `spec.dnsConfig.options[${index}]`),
+    ),
+  };
+}
+
+function dnsOption(value: unknown, path: string): DnsOption {
+  const option = object(value, path);
+  if (option === undefined) throw wrong(path, 'an object');
+  const name = text(option['name'], `${path}.name`);
+  const given = option['value'];
+  return given === undefined || given === null ? { name } : { name, value: text(given, `${path}.value`) };
+}
+
+/** Returns the node labels that the required terms allow by value. */
+function nodeAffinity(spec: Json): PodView['nodeAffinity'] {
+  const node = object(object(spec['affinity'], 'spec.affinity')?.['nodeAffinity'], 'spec.affinity.nodeAffinity');
+  const required = object(node?.['requiredDuringSchedulingIgnoredDuringExecution'], 'required node affinity');
+  return list(required?.['nodeSelectorTerms'], 'nodeSelectorTerms').flatMap((term) =>
+    list(object(term, 'nodeSelectorTerms[]')?.['matchExpressions'], 'matchExpressions').flatMap((item) => {
+      const expression = object(item, 'matchExpressions[]');
+      if (expression?.['operator'] !== 'In') return [];
+      const key = text(expression['key'], 'matchExpressions[].key');
+      return [{ key, values: texts(expression['values'], 'matchExpressions[].values') }];
+    }),
+  );
+}
 
 function object(value: unknown, path: string): Json | undefined {
   if (value === undefined || value === null) return undefined;
@@ -40,183 +241,10 @@ function textMap(value: unknown, path: string): Record<string, string> {
   return map;
 }
 
-function dnsOption(value: unknown, path: string): DnsOption {
-  const option = object(value, path);
-  if (option === undefined) throw wrong(path, 'an object');
-  const name = text(option['name'], `${path}.name`);
-  const given = option['value'];
-  return given === undefined || given === null ? { name } : { name, value: text(given, `${path}.value`) };
-}
-
-function dnsConfig(value: unknown): DnsConfig {
-  const config = object(value, 'spec.dnsConfig') ?? {};
-  return {
-    nameservers: texts(config['nameservers'], 'spec.dnsConfig.nameservers'),
-    searches: texts(config['searches'], 'spec.dnsConfig.searches'),
-    options: list(config['options'], 'spec.dnsConfig.options').map((option, index) =>
-      dnsOption(option, `spec.dnsConfig.options[${index}]`),
-    ),
-  };
-}
-
-type CommandLine = Pick<ContainerView, 'command' | 'args'>;
-
-const commandLine = (item: Json, path: string): CommandLine => ({
-  command: texts(item['command'], `${path}.command`),
-  args: texts(item['args'], `${path}.args`),
-});
-
-const container = (item: Json, path: string): ContainerView => ({
-  name: text(item['name'], `${path}.name`),
-  image: text(item['image'], `${path}.image`),
-  ...commandLine(item, path),
-});
-
-function ofEach<T>(spec: Json, field: string, read: (item: Json, path: string) => T): T[] {
-  return list(spec[field], `spec.${field}`).map((value, index) => {
-    const path = `spec.${field}[${index}]`;
-    const item = object(value, path);
-    if (item === undefined) throw wrong(path, 'an object');
-    return read(item, path);
-  });
-}
-
-/** Init containers, then containers. */
-const ofContainers = <T>(spec: Json, read: (item: Json, path: string) => T): T[] => [
-  ...ofEach(spec, 'initContainers', read),
-  ...ofEach(spec, 'containers', read),
-];
-
-/** The architectures of the first required term that names any: the scheduler may use each of them. */
-function affinityArchitectures(spec: Json): string[] {
-  const node = object(object(spec['affinity'], 'spec.affinity')?.['nodeAffinity'], 'spec.affinity.nodeAffinity');
-  const required = object(node?.['requiredDuringSchedulingIgnoredDuringExecution'], 'required node affinity');
-  for (const term of list(required?.['nodeSelectorTerms'], 'nodeSelectorTerms')) {
-    for (const item of list(object(term, 'nodeSelectorTerms[]')?.['matchExpressions'], 'matchExpressions')) {
-      const expression = object(item, 'matchExpressions[]');
-      if (expression?.['key'] !== 'kubernetes.io/arch' || expression['operator'] !== 'In') continue;
-      return texts(expression['values'], 'matchExpressions[].values');
-    }
-  }
-  return [];
-}
-
-/**
- * Reads the parts of a Pod that a decision needs, from the API's JSON or from a Pod template: any value may be missing
- * or null. Throws {@link MalformedPodError} where one has the wrong type.
- */
-export function readPod(value: unknown): PodView {
-  const pod = object(value, 'the Pod') ?? {};
-  const metadata = object(pod['metadata'], 'metadata') ?? {};
-  const spec = object(pod['spec'], 'spec') ?? {};
-  return {
-    labels: textMap(metadata['labels'], 'metadata.labels'),
-    annotations: textMap(metadata['annotations'], 'metadata.annotations'),
-    dnsPolicy: text(spec['dnsPolicy'], 'spec.dnsPolicy') || 'ClusterFirst',
-    dnsConfig: dnsConfig(spec['dnsConfig']),
-    hostNetwork: spec['hostNetwork'] === true,
-    os: text(object(spec['os'], 'spec.os')?.['name'], 'spec.os.name'),
-    nodeName: text(spec['nodeName'], 'spec.nodeName'),
-    schedulerName: text(spec['schedulerName'], 'spec.schedulerName'),
-    nodeSelector: textMap(spec['nodeSelector'], 'spec.nodeSelector'),
-    affinityArchitectures: affinityArchitectures(spec),
-    tolerations: list(spec['tolerations'], 'spec.tolerations').map((item, index) => {
-      const toleration = object(item, `spec.tolerations[${index}]`);
-      return {
-        key: text(toleration?.['key'], 'toleration key'),
-        value: text(toleration?.['value'], 'toleration value'),
-      };
-    }),
-    imagePullSecrets: list(spec['imagePullSecrets'], 'spec.imagePullSecrets').map((item) =>
-      text(object(item, 'spec.imagePullSecrets[]')?.['name'], 'spec.imagePullSecrets[].name'),
-    ),
-    serviceAccountName: text(spec['serviceAccountName'], 'spec.serviceAccountName') || 'default',
-    containers: ofContainers(spec, container),
-  };
-}
-
-/**
- * What {@link readPod} reads of a Pod that has its command lines for itself and all else in common with one that was read. Throws
- * {@link MalformedPodError} where a command line has the wrong type.
- */
-export function withCommandLines(common: PodView, value: unknown): PodView {
-  const spec = object(object(value, 'the Pod')?.['spec'], 'spec') ?? {};
-  const lines = ofContainers(spec, commandLine);
-  return { ...common, containers: common.containers.map((one, index) => ({ ...one, ...lines[index] })) };
-}
+const wrong = (path: string, expected: string): MalformedPodError =>
+  new MalformedPodError(`${path} is not ${expected}`);
 
 const isObject = (value: unknown): value is Json =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Returns the given fields of an object, in this order, and any other value as it is. */
-const pick = (value: unknown, fields: readonly string[]): unknown =>
-  isObject(value)
-    ? Object.fromEntries(fields.filter((field) => field in value).map((field) => [field, value[field]]))
-    : value;
-
-const pickOfEach = (value: unknown, fields: readonly string[]): unknown =>
-  Array.isArray(value) ? value.map((item: unknown) => pick(item, fields)) : value;
-
-/** Returns nothing but what stands under the key; undefined if nothing does. */
-function only(value: unknown, key: string, of: (under: unknown) => unknown): unknown {
-  if (!isObject(value)) return value;
-  const under = of(value[key]);
-  return under === undefined ? undefined : { [key]: under };
-}
-
-/** Leaves out all but the node labels that are required: a DaemonSet's controller pins each Pod to its node by a field. */
-const affinityRead = (affinity: unknown): unknown =>
-  only(affinity, 'nodeAffinity', (node) =>
-    only(node, 'requiredDuringSchedulingIgnoredDuringExecution', (required) =>
-      only(required, 'nodeSelectorTerms', (terms) => pickOfEach(terms, ['matchExpressions'])),
-    ),
-  );
-
-const LABELS_READ: readonly string[] = [MODE_LABEL, ...VIRTUAL_LABELS];
-
-/** Returns what is read of labels or annotations; all of them if one has the wrong type. */
-function entriesRead(map: unknown, isRead: (name: string) => boolean): unknown {
-  if (!isObject(map)) return map;
-  const entries = Object.entries(map);
-  if (entries.some(([, value]) => typeof value !== 'string')) return map;
-  return Object.fromEntries(entries.filter(([name]) => isRead(name)));
-}
-
-function partsOf(value: unknown, containerFields: readonly string[]): unknown {
-  if (!isObject(value)) return value;
-  const { metadata, spec } = value;
-  const metadataRead = isObject(metadata)
-    ? {
-        labels: entriesRead(metadata['labels'], (name) => LABELS_READ.includes(name)),
-        annotations: entriesRead(metadata['annotations'], isAnnotationRead),
-      }
-    : metadata;
-  const specRead = isObject(spec)
-    ? {
-        dnsPolicy: spec['dnsPolicy'],
-        dnsConfig: spec['dnsConfig'],
-        hostNetwork: spec['hostNetwork'],
-        os: spec['os'],
-        nodeName: spec['nodeName'],
-        schedulerName: spec['schedulerName'],
-        nodeSelector: spec['nodeSelector'],
-        affinity: affinityRead(spec['affinity']),
-        tolerations: pickOfEach(spec['tolerations'], ['key', 'value']),
-        imagePullSecrets: spec['imagePullSecrets'],
-        serviceAccountName: spec['serviceAccountName'],
-        initContainers: pickOfEach(spec['initContainers'], containerFields),
-        containers: pickOfEach(spec['containers'], containerFields),
-      }
-    : spec;
-  return { metadata: metadataRead, spec: specRead };
-}
-
-/**
- * Returns the parts of a Pod that {@link readPod} reads and a decision depends on, in one order, undefined where the Pod has none. Values
- * of the wrong type stay, so that {@link readPod} throws for the parts if it throws for the Pod. Pods with the same parts in the
- * same namespace get the same decision.
- */
-export const partsRead = (pod: unknown): unknown => partsOf(pod, ['name', 'image', 'command', 'args']);
-
-/** {@link partsRead} without command lines: {@link withCommandLines} adds them. */
-export const templatePartsRead = (pod: unknown): unknown => partsOf(pod, ['name', 'image']);
+type Json = Readonly<Record<string, unknown>>;

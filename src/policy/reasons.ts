@@ -1,9 +1,9 @@
 /**
- * Why a Pod got what it got: a closed set. The command line, logs, metrics, the Pod's annotation and reports all use
- * these codes; each has one sentence here.
+ * Every reason for a decision, with its sentence. The command line, logs, metrics, the Pod's annotation and reports all
+ * use these codes.
  */
 export const REASONS = {
-  // Out of scope: nothing is looked at.
+  // Out of scope.
   SystemNamespace: 'System namespaces are never touched.',
   NamespaceExcluded: 'The namespace is excluded by the configuration.',
   OwnNamespace: "The webhook's own namespace is never touched.",
@@ -12,7 +12,7 @@ export const REASONS = {
   NotOptedIn: 'Neither the namespace nor the Pod is labelled libc-dns.dev/mode, and the scope is opt-in.',
   NotPodCreation: 'Only the creation of Pods is looked at: their DNS settings cannot be changed later.',
   NamespaceUnknown: 'The labels of the namespace could not be read: the Pod is left alone.',
-  // In scope, and left alone by rule.
+  // In scope, but left alone by a rule.
   HostNetwork: "With hostNetwork and dnsPolicy ClusterFirst the Pod uses the node's resolv.conf, not the cluster DNS.",
   PolicyDefault: "dnsPolicy Default: the Pod uses the node's resolv.conf, not the cluster DNS.",
   PolicyNone: 'dnsPolicy None: the Pod brings a DNS configuration of its own.',
@@ -22,6 +22,7 @@ export const REASONS = {
   MalformedPod: 'The Pod is not well formed: the API server will say so.',
   // Nothing to do.
   AlreadyConfigured: 'The Pod already has all that its resolvers need.',
+  ResolverUnaffected: 'Go asks from two sockets: there is nothing to repair.',
   NothingConfigured: "The configuration has no remedy for this Pod's resolvers.",
   // Patched.
   OptionsAdded:
@@ -30,8 +31,9 @@ export const REASONS = {
   MuslRedirected: 'musl ignores the options, so the Pod asks the node-local DNS cache, whose path is not translated.',
   MuslRetried:
     'musl ignores the options and no node-local DNS cache is known: a lost packet is sent again after 0.5 s.',
-  MixedRedirected: 'Several resolvers share one resolv.conf: the node-local cache for musl, the options for the rest.',
-  MixedRetried: 'Several resolvers share one resolv.conf: early resending for musl, the options for the rest.',
+  MixedRedirected:
+    'Several resolvers share one resolv.conf: the node-local cache for musl, the options where one needs them.',
+  MixedRetried: 'Several resolvers share one resolv.conf: early resending for musl, the options where one needs them.',
   // Patched, with a reason not to redirect.
   NodeLocalIntercepts: 'The node-local DNS cache already answers on the service address: no redirect is needed.',
   NodeLocalFromKubelet: 'The kubelet already points Pods at the node-local DNS cache: no redirect is needed.',
@@ -47,7 +49,7 @@ export const REASONS = {
 
 export type Reason = keyof typeof REASONS;
 
-/** The reasons why a wanted redirect becomes a retry. */
+/** The reasons that turn a wanted redirect into a retry. */
 export type NoRedirect = Extract<
   Reason,
   | 'NodeLocalIntercepts'

@@ -4,36 +4,22 @@ import type { Reason } from './reasons.ts';
 /** The label on namespaces and Pods. */
 export const MODE_LABEL = 'libc-dns.dev/mode';
 
-/** Kubernetes' own namespaces: off whatever the configuration says. */
+/** Kubernetes' own namespaces, where the mode is always off. */
 export const SYSTEM_NAMESPACES: readonly string[] = ['kube-system', 'kube-public', 'kube-node-lease'];
 
 export interface Scope {
   readonly mode: Mode;
-  /** Why the mode is off. */
+  /** Why the mode is off; undefined if it is not. */
   readonly reason?: Reason;
   readonly warnings: readonly string[];
 }
 
 type Config = Pick<PolicyConfig, 'scope' | 'mode' | 'excludeNamespaces'>;
 
-function readLabel(labels: Readonly<Record<string, string>>, of: string, warnings: string[]): Mode | undefined {
-  const value = labels[MODE_LABEL];
-  if (value === undefined) return undefined;
-  if (value === 'enforce' || value === 'audit' || value === 'off') return value;
-  warnings.push(`label ${MODE_LABEL} of the ${of} is ${JSON.stringify(value)}: ignored; use enforce, audit or off`);
-  return undefined;
-}
-
-function namespaceRule(name: string, config: Config, own: string | undefined): Reason | undefined {
-  if (SYSTEM_NAMESPACES.includes(name)) return 'SystemNamespace';
-  if (own !== undefined && name === own) return 'OwnNamespace';
-  return config.excludeNamespaces.includes(name) ? 'NamespaceExcluded' : undefined;
-}
-
 /**
- * The effective mode:
+ * Returns the mode for a Pod, by the first rule that applies:
  *
- * | rule, first that holds              | mode                                             |
+ * | rule                                | mode                                             |
  * |-------------------------------------|--------------------------------------------------|
  * | system, own or excluded namespace   | off                                              |
  * | Pod label                           | that; `enforce` under a namespace's `audit`: audit |
@@ -55,4 +41,18 @@ export function effectiveMode(pod: PodView, namespace: NamespaceView, config: Co
   if (namespaceMode !== undefined) return { mode: namespaceMode, warnings };
   if (config.scope === 'cluster') return { mode: config.mode, warnings };
   return { mode: 'off', reason: 'NotOptedIn', warnings };
+}
+
+function namespaceRule(name: string, config: Config, own: string | undefined): Reason | undefined {
+  if (SYSTEM_NAMESPACES.includes(name)) return 'SystemNamespace';
+  if (own !== undefined && name === own) return 'OwnNamespace';
+  return config.excludeNamespaces.includes(name) ? 'NamespaceExcluded' : undefined;
+}
+
+function readLabel(labels: Readonly<Record<string, string>>, of: string, warnings: string[]): Mode | undefined {
+  const value = labels[MODE_LABEL];
+  if (value === undefined) return undefined;
+  if (value === 'enforce' || value === 'audit' || value === 'off') return value;
+  warnings.push(`label ${MODE_LABEL} of the ${of} is ${JSON.stringify(value)}: ignored; use enforce, audit or off`);
+  return undefined;
 }

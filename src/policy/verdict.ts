@@ -1,7 +1,7 @@
-/** What a process resolves names with. `go`: Go's own resolver, whatever the program is linked to. */
+/** The resolver of a program. `go`: Go's own, whatever the program is linked to. */
 export type Resolver = 'glibc' | 'musl' | 'go' | 'other' | 'unknown';
 
-/** What a program is linked to. `none`: a static program without a libc. */
+/** The libc that a program is linked to. `none`: a static program without a libc. */
 export type Libc = 'glibc' | 'musl' | 'none' | 'other' | 'unknown';
 
 /** Where a verdict comes from, most trusted first. */
@@ -15,14 +15,14 @@ export interface Evidence {
   readonly confidence: number;
 }
 
-/** The answer to "which resolver is in this image?", with the reason to believe it. */
+/** The resolver and libc of an image, and the evidence for them. */
 export interface Verdict {
   readonly resolver: Resolver;
   readonly libc: Libc;
   readonly evidence: Evidence;
 }
 
-/** The verdict where nothing could be found out; `detail` says why. */
+/** Returns the verdict for an image about which nothing is known; `detail` says why. */
 export function unknownVerdict(detail: string): Verdict {
   return { resolver: 'unknown', libc: 'unknown', evidence: { source: 'none', detail, confidence: 0 } };
 }

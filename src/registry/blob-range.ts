@@ -1,11 +1,11 @@
 import { type Descriptor, ImageSourceError, type LookupContext } from '../detection/image-source.ts';
 import type { Endpoint } from './endpoint.ts';
-import { type FinalAnswer, type Retries, statusError } from './http/answers.ts';
 import type { RegistryLimits } from './http/limits.ts';
+import { type FinalResponse, type Retries, statusError } from './http/responses.ts';
 import { isReset } from './http/wire-error.ts';
 import { describe, type RepositoryRequest, type RequestRepository } from './repository.ts';
 
-/** Bytes of a blob that are asked for. */
+/** The bytes of a blob to read. */
 interface BlobRange {
   readonly endpoint: Endpoint;
   readonly blob: Descriptor;
@@ -14,20 +14,20 @@ interface BlobRange {
   readonly context: LookupContext;
 }
 
-/** What an answer holds of the blob. */
+/** The part of the blob that a response holds. */
 interface Span {
-  /** Bytes to throw away before the range begins. */
+  /** Bytes to discard before the range begins. */
   readonly skip: number;
-  /** Where the body ends inside the blob, if the registry says so. */
+  /** Where the body ends inside the blob; absent if the registry does not say. */
   readonly end?: number;
-  /** Length of the blob, if the registry says so. */
+  /** Length of the blob; absent if the registry does not say. */
   readonly total?: number;
 }
 
 /**
- * Reads a range of a blob, with one request (RFC 9110 section 14). A registry that ignores Range and sends the whole blob is
- * read as far as needed, where the range begins within `limits.skipBytes`. After a reset the rest is asked for once
- * more. Ends early only where the blob ends. Rejects with `ImageSourceError` or the signal's reason.
+ * Reads a range of a blob with one request (RFC 9110 section 14). If the registry ignores Range, reads the blob up to
+ * the end of the range, provided that this begins within `limits.skipBytes`. Requests the rest once more after a reset.
+ * Ends early only if the blob does. Rejects with `ImageSourceError` or the signal's reason.
  */
 export async function* readBlobRange(
   range: BlobRange,
@@ -39,11 +39,11 @@ export async function* readBlobRange(
   const end = range.offset + range.length;
   while (at < end) {
     const request = rangeRequest(range, at, end, retries);
-    const answer = await send(request);
-    const span = await spanOf(answer, request, at, limits);
+    const response = await send(request);
+    const span = await spanOf(response, request, at, limits);
     if (span === undefined) return;
     try {
-      for await (const chunk of cut(answer, span.skip, end - at)) {
+      for await (const chunk of cut(response, span.skip, end - at)) {
         at += chunk.length;
         yield chunk;
       }
@@ -53,7 +53,7 @@ export async function* readBlobRange(
       const wasReset = error instanceof ImageSourceError && isReset(error.cause);
       if (retries.left === 0 || !wasReset) throw error;
     } finally {
-      answer.close();
+      response.close();
     }
     retries.left -= 1;
   }
@@ -65,37 +65,37 @@ function rangeRequest(range: BlobRange, at: number, end: number, retries: Retrie
   return { endpoint, path: `blobs/${blob.digest}`, kind: 'blob', headers, context, retries };
 }
 
-/** Undefined where the blob ends before the range begins. */
+/** Returns the part that a response holds; undefined if the blob ends before the range begins. */
 async function spanOf(
-  answer: FinalAnswer,
+  response: FinalResponse,
   request: RepositoryRequest,
   at: number,
   limits: RegistryLimits,
 ): Promise<Span | undefined> {
-  const { status, headers } = answer;
-  if (status === 206) return partialSpan(answer, request, at);
+  const { status, headers } = response;
+  if (status === 206) return partialSpan(response, request, at);
   if (status === 416) {
-    answer.close();
+    response.close();
     return undefined;
   }
-  if (status !== 200) throw await statusError(answer, describe(request), limits);
+  if (status !== 200) throw await statusError(response, describe(request), limits);
   const total = contentLength(headers['content-length']);
   if (at > limits.skipBytes) {
-    answer.close();
-    const message = `${describe(request)}: ${answer.url.host} ignores Range, and byte ${at} is too far in to read up to`;
+    response.close();
+    const message = `${describe(request)}: ${response.url.host} ignores Range, and byte ${at} is too far into the blob`;
     throw new ImageSourceError('invalid-answer', message);
   }
   return { skip: at, ...(total === undefined ? {} : { end: total, total }) };
 }
 
-function partialSpan(answer: FinalAnswer, request: RepositoryRequest, at: number): Span {
-  const range = answer.headers['content-range'] ?? '';
+function partialSpan(response: FinalResponse, request: RepositoryRequest, at: number): Span {
+  const range = response.headers['content-range'] ?? '';
   const [, first = '', last = '', length = ''] = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/.exec(range) ?? [];
   const end = Number(last) + 1;
   const total = length === '*' ? undefined : Number(length);
   if (first === '' || Number(first) !== at || end <= at || (total !== undefined && end > total)) {
-    answer.close();
-    const message = `${describe(request)}: ${answer.url.host} answered with other bytes than those asked for`;
+    response.close();
+    const message = `${describe(request)}: ${response.url.host} sent another range than requested`;
     throw new ImageSourceError('invalid-answer', `${message}: expected Content-Range: bytes ${at}-…`);
   }
   return { skip: 0, end, ...(total === undefined ? {} : { total }) };
@@ -105,10 +105,11 @@ function contentLength(header: string | undefined): number | undefined {
   return header !== undefined && /^\d{1,15}$/.test(header) ? Number(header) : undefined;
 }
 
-/** Whether nothing is left to read: the range is full, or the blob is at its end. */
+/** Reports whether nothing is left to read: the range is full, or the blob is at its end. */
 function isComplete({ end: bodyEnd, total }: Span, at: number, end: number): boolean {
   if (at >= end || (total !== undefined && at >= total)) return true;
-  // Fewer bytes than announced are a broken answer; a short announcement is the blob's end only where nobody knows better.
+  // Fewer bytes than announced are an error. A short announcement means the end of the blob only if its length is
+  // unknown.
   return total === undefined && (bodyEnd === undefined || at === bodyEnd);
 }
 
@@ -117,13 +118,13 @@ function shortBody(request: RepositoryRequest, at: number): ImageSourceError {
   return new ImageSourceError('invalid-answer', message);
 }
 
-/** Leaves out the first `skip` bytes and everything after `length` more. */
-async function* cut(answer: FinalAnswer, skip: number, length: number): AsyncGenerator<Uint8Array> {
-  // A body that ends with the range is read to its end, for then its connection serves again.
-  const endsWithRange = contentLength(answer.headers['content-length']) === skip + length;
+/** Yields `length` bytes of the body after the first `skip`. */
+async function* cut(response: FinalResponse, skip: number, length: number): AsyncGenerator<Uint8Array> {
+  // Reads a body that ends with the range to its end, so that the connection can be reused.
+  const endsWithRange = contentLength(response.headers['content-length']) === skip + length;
   let before = skip;
   let left = length;
-  for await (const chunk of answer.body) {
+  for await (const chunk of response.body) {
     const part = chunk.subarray(Math.min(before, chunk.length)).subarray(0, left);
     before -= Math.min(before, chunk.length);
     left -= part.length;

@@ -8,25 +8,25 @@ import {
 import { normalizePlatform, platformName } from '../detection/platform.ts';
 import { type IndexEntry, isIndexType, parseImageConfig, parseImageDocument } from './manifest.ts';
 
-/** A manifest or index as it was stored, its digest verified. */
+/** The bytes of a manifest or index, its digest verified. */
 export interface StoredDocument {
   readonly bytes: Uint8Array;
-  /** As the store says it; empty where it says nothing. */
+  /** As the store gives it; empty if it gives none. */
   readonly mediaType: string;
   readonly digest: string;
 }
 
-/** Where documents are fetched from: a registry's repository, or a directory. */
+/** A source of documents: a registry's repository, or a directory. */
 export interface DocumentStore {
   /** Names the image in errors. */
   readonly name: string;
-  /** The manifest or index of a digest. */
+  /** Fetches the manifest or index of a digest. */
   readonly document: (digest: string) => Promise<StoredDocument>;
-  /** A configuration's bytes, verified. */
+  /** Fetches a configuration's bytes, verified. */
   readonly config: (descriptor: Descriptor) => Promise<Uint8Array>;
 }
 
-/** An image, with its configuration where choosing it took reading that. */
+/** The chosen image; with its configuration if that had to be read to choose it. */
 interface ChosenImage {
   readonly manifest: ImageManifest;
   readonly config?: ImageConfig;
@@ -36,10 +36,10 @@ const attestation = 'vnd.docker.reference.type';
 const mostUnmarked = 3;
 
 /**
- * Goes from what a reference names to the image that runs on `platform`. An index's best entry is taken, attestations and
- * foreign systems left out; entries without a platform are looked into when no other fits. An image outside an
- * index is taken as it is, with the platform in its configuration: it is what a node would run. Rejects with
- * `ImageSourceError`: `no-platform`, `not-an-image`, `invalid-answer` and what the store gives.
+ * Finds the image for `platform` in the document that a reference names. Takes the best entry of an index, except
+ * attestations and other operating systems; reads entries without a platform if no other fits. Takes an image outside
+ * an index as it is, with the platform in its configuration, because a node would run it too. Rejects with
+ * `ImageSourceError` `no-platform`, `not-an-image` or `invalid-answer`, and with the errors of the store.
  */
 export async function chooseImage(
   store: DocumentStore,
@@ -81,7 +81,7 @@ async function chooseEntry(
   throw new ImageSourceError('no-platform', `${store.name} has nothing for ${platformName(platform)}${offers(images)}`);
 }
 
-/** Undefined where the entry turns out to be for another platform. */
+/** Reads an entry; undefined if it turns out to be for another platform, or no image. */
 async function tryEntry(
   store: DocumentStore,
   entry: IndexEntry,
@@ -119,10 +119,10 @@ function offers(entries: readonly IndexEntry[]): string {
 }
 
 /**
- * How well an image for `offered` runs on `wanted`: 0 is best, undefined not at all. The order is containerd's
- * (platforms/compare.go): the same; then older variants, newest first; then what the processor also runs, 386 on amd64 and
- * 32-bit ARM on arm64. Last comes another variant of the same architecture: which variant a node has is not known before the
- * Pod is scheduled, and a libc does not depend on it.
+ * Returns how well an image for `offered` runs on `wanted`: 0 is best; undefined if it does not run. The order is
+ * containerd's (platforms/compare.go): the same platform; then older variants, newest first; then what the processor
+ * also runs, 386 on amd64 and 32-bit ARM on arm64. Another variant of the same architecture comes last: the node's
+ * variant is unknown before the Pod is scheduled, and a libc does not depend on it.
  */
 export function platformRank(wanted: Platform, offered: Platform): number | undefined {
   const want = normalizePlatform(wanted);

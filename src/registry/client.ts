@@ -18,18 +18,18 @@ import { createRepositoryRequests } from './repository.ts';
 import { createRegistrySource } from './source.ts';
 
 export interface RegistryClientOptions extends HostLists {
-  /** By registry as people name it: mirrors to ask before it, in order: `{ 'docker.io': ['https://mirror.example/hub'] }`. */
+  /** Mirrors to try before each registry, in order: `{ 'docker.io': ['https://mirror.example/hub'] }`. */
   readonly mirrors: Readonly<Record<string, readonly string[]>>;
   /** Look-ups that talk to one host at a time. */
   readonly concurrency: number;
   readonly credentials: CredentialSource;
   /** PEM certificates trusted besides the system's. */
   readonly ca?: string;
-  /** Absent: none, whatever the environment says. */
+  /** Absent: no proxy, whatever the environment says. */
   readonly proxy?: ProxyOptions | undefined;
   readonly userAgent: string;
   readonly clock: Clock;
-  /** Default: the system's, as `getaddrinfo` has it. */
+  /** Default: the system's `getaddrinfo`. */
   readonly resolve?: Resolve;
   readonly limits?: Partial<RegistryLimits>;
   readonly onRequest?: (event: RequestEvent) => void;
@@ -37,15 +37,16 @@ export interface RegistryClientOptions extends HostLists {
 }
 
 export interface RegistryClient extends ImageSources {
-  /** Ends all connections; what is under way rejects. */
+  /** Closes all connections; requests under way reject. */
   readonly close: () => Promise<void>;
 }
 
 const systemResolve: Resolve = async (hostname) => await lookup(hostname, { all: true });
 
 /**
- * Opens images in OCI distribution registries. Nothing comes from the environment. Throws a RangeError for an entry of a list that cannot be read;
- * `open` and `canonical` throw `ImageSourceError` `invalid-reference`, `open` also `forbidden-host`.
+ * Returns a client for OCI distribution registries. Reads nothing from the environment. Throws a RangeError for an
+ * invalid entry of a list; `open` and `canonical` throw `ImageSourceError` `invalid-reference`, `open` also
+ * `forbidden-host`.
  */
 export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
   const limits = { ...defaultLimits, ...options.limits };
@@ -96,7 +97,7 @@ function readMirrors(mirrors: RegistryClientOptions['mirrors']): Map<string, Mir
   );
 }
 
-/** A mirror written with `http://` is one that the operator lists as insecure. */
+/** Adds mirrors written with `http://` to the insecure hosts. */
 function withPlainMirrors(lists: HostLists, mirrors: readonly Mirror[]): HostLists {
   const plain = mirrors.filter(({ url }) => url.protocol === 'http:').map(({ authority }) => authority);
   const insecure = plain.map(({ hostname, port }) => `http://${hostname}:${port}`);

@@ -1,8 +1,8 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 
 const hexLength: Readonly<Record<string, number>> = { sha256: 64, sha512: 128 };
 
-/** A content digest as OCI image-spec descriptor.md writes it, taken apart. */
+/** The parts of a content digest (OCI image-spec descriptor.md). */
 interface Digest {
   readonly algorithm: 'sha256' | 'sha512';
   /** Lower case. */
@@ -10,8 +10,8 @@ interface Digest {
 }
 
 /**
- * Reads `sha256:<64 hex>` or `sha512:<128 hex>`; the two algorithms that OCI image-spec registers. Undefined for
- * everything else, upper-case hex included, as the specification asks.
+ * Reads `sha256:<64 hex>` or `sha512:<128 hex>`, the algorithms that OCI image-spec registers. Undefined for everything
+ * else; the specification forbids upper-case hex.
  */
 export function parseDigest(text: string): Digest | undefined {
   const colon = text.indexOf(':');
@@ -22,17 +22,12 @@ export function parseDigest(text: string): Digest | undefined {
   return { algorithm, hex };
 }
 
-/** A running hash for the digest's algorithm. */
-function hashFor(digest: Digest): Hash {
-  return createHash(digest.algorithm);
+/** Reports whether `bytes` have the digest. */
+export function matchesDigest(bytes: Uint8Array, { algorithm, hex }: Digest): boolean {
+  return createHash(algorithm).update(bytes).digest('hex') === hex;
 }
 
-/** Whether `bytes` are what `digest` names. */
-export function matchesDigest(bytes: Uint8Array, digest: Digest): boolean {
-  return hashFor(digest).update(bytes).digest('hex') === digest.hex;
-}
-
-/** `sha256:<hex>` of the bytes. */
+/** Returns `sha256:<hex>` of the bytes. */
 export function sha256Of(bytes: Uint8Array): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }

@@ -2,7 +2,7 @@ import { type Authority, authorityOf, hubHost } from './hosts/pattern.ts';
 import type { HostRules } from './hosts/rules.ts';
 import type { Reference } from './reference.ts';
 
-/** Where a repository is asked for: its own registry, or a mirror of it. */
+/** A place that serves a repository: its registry, or a mirror. */
 export interface Endpoint {
   /** Scheme, host and port. */
   readonly origin: string;
@@ -10,8 +10,9 @@ export interface Endpoint {
   readonly host: string;
   /** Path of the repository there. */
   readonly repository: string;
-  /** Of a mirror: the registry that it stands in for, which it is told as containerd does (`?ns=`). */
+  /** For a mirror: the registry that it mirrors, sent as `?ns=` like containerd does. */
   readonly namespace?: string;
+  /** Connect only to the networks of the allow list. */
   readonly listedOnly: boolean;
 }
 
@@ -22,8 +23,8 @@ export interface Mirror {
 }
 
 /**
- * Reads a mirror: `https://mirror.example/prefix`, or without the scheme. Repositories are looked for below the prefix:
- * `/v2/prefix/library/nginx/…`. `http://` has to be written out. Throws a RangeError that names the entry.
+ * Reads a mirror: `https://mirror.example/prefix`, or without the scheme; `http://` must be written out. The mirror's
+ * repositories are below the prefix: `/v2/prefix/library/nginx/…`. Throws a RangeError.
  */
 export function parseMirror(text: string): Mirror {
   const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text)?.[0].toLowerCase();
@@ -35,7 +36,7 @@ export function parseMirror(text: string): Mirror {
   return { url, authority: authorityOf(url) };
 }
 
-/** The registry's host and port. Docker Hub is asked at registry-1.docker.io. */
+/** Returns the registry's host and port; registry-1.docker.io for Docker Hub. */
 export function registryAuthority(reference: Reference, rules: HostRules): Authority {
   return authorityOf(registryUrl(reference, rules));
 }
@@ -47,7 +48,7 @@ function registryUrl({ host }: Reference, rules: HostRules): URL {
   return protocol === 'https:' ? url : new URL(`${protocol}//${name}`);
 }
 
-/** Where to ask, in order: the mirrors of the reference's registry, then the registry itself. */
+/** Returns the endpoints to try, in order: the mirrors of the reference's registry, then the registry. */
 export function endpointsOf(reference: Reference, mirrors: readonly Mirror[], rules: HostRules): Endpoint[] {
   const origin = registryUrl(reference, rules);
   const { host, repository } = reference;

@@ -3,95 +3,12 @@ import { z } from 'zod';
 import { type Descriptor, type ImageConfig, ImageSourceError, type Platform } from '../detection/image-source.ts';
 import { parseDigest } from './digest.ts';
 
-const mostValues = 50_000;
-const deepest = 64;
-
-const quoteByte = 0x22;
-const backslash = 0x5c;
-const comma = 0x2c;
-const opening = new Set([0x5b, 0x7b]);
-const closing = new Set([0x5d, 0x7d]);
-
-/**
- * Parses JSON that a stranger wrote: at most 50,000 values, nested at most 64 deep, which is far more than a manifest has. In
- * 4 MiB JSON.parse can otherwise be kept busy for half a second. Undefined for what is no such JSON.
- */
-export function parseBoundedJson(bytes: Uint8Array): unknown {
-  if (!isBounded(bytes)) return undefined;
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    // The error quotes its input: it helps nobody, and may hold what should not be shown.
-    return undefined;
-  }
-}
-
-function isBounded(bytes: Uint8Array): boolean {
-  let values = 1;
-  let depth = 0;
-  let inString = false;
-  for (let index = 0; index < bytes.length; index += 1) {
-    const byte = bytes[index] ?? 0;
-    if (inString) {
-      if (byte === backslash) index += 1;
-      else if (byte === quoteByte) inString = false;
-    } else if (byte === quoteByte) {
-      inString = true;
-    } else {
-      if (opening.has(byte)) depth += 1;
-      else if (closing.has(byte)) depth -= 1;
-      if (byte === comma || opening.has(byte)) values += 1;
-      if (values > mostValues || depth > deepest) return false;
-    }
-  }
-  return true;
-}
-
-/**
- * A list of at most `most` items; empty for null or undefined, as Go writes an empty one. Unlike zod's own array it
- * stops at the first item that is wrong: a report on a million of them takes seconds and gigabytes.
- */
-function boundedList<T>(item: z.ZodType<T>, most: number): z.ZodPipe<z.ZodUnknown, z.ZodTransform<T[]>> {
-  return z.unknown().transform((value, context): T[] => {
-    const items: T[] = [];
-    if (value === null || value === undefined) return items;
-    if (!Array.isArray(value) || value.length > most) {
-      context.addIssue({ code: 'custom', message: `expected a list of at most ${most} items` });
-      return z.NEVER;
-    }
-    for (const [index, entry] of value.entries()) {
-      const result = item.safeParse(entry);
-      if (!result.success) {
-        const path = [index, ...(result.error.issues[0]?.path ?? [])];
-        context.addIssue({ code: 'custom', message: 'not what was expected', path });
-        return z.NEVER;
-      }
-      items.push(result.data);
-    }
-    return items;
-  });
-}
-
-/** An object whose values are strings; empty for null or undefined. Stops at the first value that is not one. */
-const stringMap = z.unknown().transform((value, context): Record<string, string> => {
-  if (value === null || value === undefined) return {};
-  if (typeof value !== 'object' || Array.isArray(value)) {
-    context.addIssue({ code: 'custom', message: 'expected an object' });
-    return z.NEVER;
-  }
-  const entries = Object.entries(value);
-  const wrong = entries.find(([, text]) => typeof text !== 'string');
-  if (wrong === undefined) return Object.fromEntries(entries);
-  context.addIssue({ code: 'custom', message: 'expected a string', path: [wrong[0]] });
-  return z.NEVER;
-});
-
 /** An entry of an index. */
 export interface IndexEntry extends Descriptor {
   readonly platform?: Platform;
 }
 
-/** What a manifest request gives: an image for one platform, or a choice of several. */
+/** A manifest describes an image for one platform, an index names a manifest for each of several. */
 type ImageDocument =
   | { readonly kind: 'index'; readonly entries: readonly IndexEntry[] }
   | {
@@ -114,13 +31,27 @@ const configTypes = new Set([
   'application/vnd.docker.container.image.v1+json',
 ]);
 
-/** For a manifest request's `Accept` header: all that `parseImageDocument` reads. */
+/** The `Accept` header of a manifest request: the types that `parseImageDocument` reads. */
 export const acceptedTypes = [...indexTypes, ...manifestTypes].join(', ');
 
 const mostEntries = 1000;
 const mostLayers = 1000;
-const mostSteps = 5000;
+const mostHistory = 5000;
 const mostWords = 10_000;
+
+/** A schema for an object of strings; empty for null or undefined. Stops at the first wrong value. */
+const stringMap = z.unknown().transform((value, context): Record<string, string> => {
+  if (value === null || value === undefined) return {};
+  if (typeof value !== 'object' || Array.isArray(value)) {
+    context.addIssue({ code: 'custom', message: 'expected an object' });
+    return z.NEVER;
+  }
+  const entries = Object.entries(value);
+  const wrong = entries.find(([, text]) => typeof text !== 'string');
+  if (wrong === undefined) return Object.fromEntries(entries);
+  context.addIssue({ code: 'custom', message: 'expected a string', path: [wrong[0]] });
+  return z.NEVER;
+});
 
 const digest = z.string().refine((text) => parseDigest(text) !== undefined);
 const descriptor = z.object({
@@ -148,9 +79,10 @@ const headSchema = z.object({
 });
 
 /**
- * Reads a manifest or index, OCI or Docker schema 2. The document's own `mediaType` counts, then `mediaType` (the header's),
- * then its shape. `what` names it in errors: `not-an-image` for schema 1, Helm charts and other artifacts,
- * `invalid-answer` for what is none of these, or could be read as two of them (CVE-2021-41190).
+ * Reads a manifest or index, OCI or Docker schema 2. Decides which by the document's own `mediaType`, else `mediaType`
+ * (from the header), else its shape. Throws `ImageSourceError` `not-an-image` for schema 1, Helm charts and other
+ * artifacts, and `invalid-answer` for other documents and for one that could be both (CVE-2021-41190). `what` names the
+ * document in errors.
  */
 export function parseImageDocument(bytes: Uint8Array, mediaType: string, what: string): ImageDocument {
   const json = parseJson(bytes, what);
@@ -187,8 +119,13 @@ function refuseSchema1({ schemaVersion, fsLayers }: z.infer<typeof headSchema>, 
   throw new ImageSourceError('not-an-image', message);
 }
 
+/** Reports whether a media type is that of an index. */
+export function isIndexType(mediaType: string): boolean {
+  return indexTypes.includes(mediaType);
+}
+
 const words = boundedList(z.string(), mostWords).optional();
-const step = z.object({ created_by: z.string().nullish(), empty_layer: z.boolean().nullish() });
+const historyEntry = z.object({ created_by: z.string().nullish(), empty_layer: z.boolean().nullish() });
 const configSchema = z.object({
   os: z.string().nullish(),
   architecture: z.string().nullish(),
@@ -202,7 +139,7 @@ const configSchema = z.object({
       Labels: stringMap.optional(),
     })
     .nullish(),
-  history: boundedList(step, mostSteps).optional(),
+  history: boundedList(historyEntry, mostHistory).optional(),
 });
 
 /** Reads an image's configuration and the platform in it. Throws `ImageSourceError` `invalid-answer`. */
@@ -223,7 +160,7 @@ export function parseImageConfig(bytes: Uint8Array, what: string): { config: Ima
 
 function parseJson(bytes: Uint8Array, what: string): unknown {
   const json = parseBoundedJson(bytes);
-  if (json === undefined) throw invalid(what, 'it is not JSON, or of a size that no manifest has');
+  if (json === undefined) throw invalid(what, 'it is not JSON, or too large for a manifest');
   return json;
 }
 
@@ -254,7 +191,71 @@ function quote(text: string): string {
   return JSON.stringify(text.slice(0, 100));
 }
 
-/** Whether a media type is an index's. */
-export function isIndexType(mediaType: string): boolean {
-  return indexTypes.includes(mediaType);
+/**
+ * Returns a schema for a list of at most `most` items; empty for null or undefined, as Go writes an empty one. Unlike
+ * zod's array it stops at the first wrong item: a report on a million of them takes seconds and gigabytes.
+ */
+function boundedList<T>(item: z.ZodType<T>, most: number): z.ZodPipe<z.ZodUnknown, z.ZodTransform<T[]>> {
+  return z.unknown().transform((value, context): T[] => {
+    const items: T[] = [];
+    if (value === null || value === undefined) return items;
+    if (!Array.isArray(value) || value.length > most) {
+      context.addIssue({ code: 'custom', message: `expected a list of at most ${most} items` });
+      return z.NEVER;
+    }
+    for (const [index, given] of value.entries()) {
+      const result = item.safeParse(given);
+      if (!result.success) {
+        const path = [index, ...(result.error.issues[0]?.path ?? [])];
+        context.addIssue({ code: 'custom', message: 'not what was expected', path });
+        return z.NEVER;
+      }
+      items.push(result.data);
+    }
+    return items;
+  });
+}
+
+const mostValues = 50_000;
+const deepest = 64;
+
+const quoteByte = 0x22;
+const backslash = 0x5c;
+const comma = 0x2c;
+const opening = new Set([0x5b, 0x7b]);
+const closing = new Set([0x5d, 0x7d]);
+
+/**
+ * Parses untrusted JSON of at most 50,000 values, nested at most 64 deep, which is far more than a manifest has.
+ * Without these limits 4 MiB can keep JSON.parse busy for half a second. Undefined for anything else.
+ */
+export function parseBoundedJson(bytes: Uint8Array): unknown {
+  if (!isBounded(bytes)) return undefined;
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    // The error quotes its input, which may hold a secret.
+    return undefined;
+  }
+}
+
+function isBounded(bytes: Uint8Array): boolean {
+  let values = 1;
+  let depth = 0;
+  let inString = false;
+  for (let index = 0; index < bytes.length; index += 1) {
+    const byte = bytes[index] ?? 0;
+    if (inString) {
+      if (byte === backslash) index += 1;
+      else if (byte === quoteByte) inString = false;
+    } else if (byte === quoteByte) {
+      inString = true;
+    } else {
+      if (opening.has(byte)) depth += 1;
+      else if (closing.has(byte)) depth -= 1;
+      if (byte === comma || opening.has(byte)) values += 1;
+      if (values > mostValues || depth > deepest) return false;
+    }
+  }
+  return true;
 }

@@ -14,7 +14,7 @@ import { matchesDigest, parseDigest } from './digest.ts';
 import { defaultLimits } from './http/limits.ts';
 import { type IndexEntry, parseImageConfig, parseImageDocument } from './manifest.ts';
 
-/** An OCI image layout directory and an image in it. */
+/** An image in an OCI image layout directory. */
 interface LayoutReference {
   readonly directory: string;
   readonly tag?: string;
@@ -25,8 +25,8 @@ const indexType = 'application/vnd.oci.image.index.v1+json';
 const chunkBytes = 64 * 1024;
 
 /**
- * Reads `oci:DIR` or `oci:DIR:TAG`: what follows the last colon is the tag, unless it has a slash. Undefined where the text
- * does not begin with `oci:`. Throws `ImageSourceError` `invalid-reference` where no directory is named.
+ * Reads `oci:DIR` or `oci:DIR:TAG`; the part after the last colon is the tag, unless it has a slash. Undefined if the
+ * text does not begin with `oci:`. Throws `ImageSourceError` `invalid-reference` if it names no directory.
  */
 export function parseLayoutReference(text: string): LayoutReference | undefined {
   if (!text.startsWith('oci:')) return undefined;
@@ -45,9 +45,9 @@ export function parseLayoutReference(text: string): LayoutReference | undefined 
 }
 
 /**
- * An image in an OCI image layout (image-spec image-layout.md). Manifests and configurations are verified against their
- * digests. Blobs may be symbolic links, as tools that share blobs make them, as long as they lead to a regular
- * file inside the layout. Bytes read are counted in the meter; requests there are none.
+ * Opens an image in an OCI image layout (image-spec image-layout.md). Verifies manifests and configurations against
+ * their digests. Blobs may be symbolic links, which tools that share blobs make, but must lead to a regular file inside
+ * the layout. Counts bytes in the meter, and no requests.
  */
 export function openOciLayout({ directory, tag }: LayoutReference): ImageSource {
   const name = `oci:${directory}${tag === undefined ? '' : `:${tag}`}`;
@@ -78,7 +78,7 @@ export function openOciLayout({ directory, tag }: LayoutReference): ImageSource 
   };
 }
 
-/** The document that the tag names, or the layout's one image where none is given. */
+/** Returns the document that the tag names; without a tag the layout's only image. */
 async function startOf(store: DocumentStore, index: Uint8Array, tag: string | undefined): Promise<StoredDocument> {
   const document = parseImageDocument(index, indexType, `${store.name}: index.json`);
   const all = document.kind === 'index' ? document.entries : [];
@@ -89,7 +89,10 @@ async function startOf(store: DocumentStore, index: Uint8Array, tag: string | un
   if (first === undefined) throw new ImageSourceError('not-found', `${store.name} is not in the layout: ${has}`);
   if (entries.length === 1) return await store.document(first.digest);
   if (tag === undefined && tags.length > 1) {
-    throw new ImageSourceError('invalid-reference', `${store.name} holds several images: name one, for ${has}`);
+    throw new ImageSourceError(
+      'invalid-reference',
+      `${store.name} holds several images: name one of ${tags.join(', ')}`,
+    );
   }
   return indexOf(entries);
 }
@@ -106,7 +109,7 @@ async function readBlob(directory: string, text: string, limit: number, context:
   throw new ImageSourceError('invalid-answer', `oci:${directory}: the blob ${text} does not have that digest`);
 }
 
-/** Only a digest that is one by its form becomes a path. */
+/** Makes a path of a digest. Throws for any other text, so that no `..` gets into a path. */
 function blobPath(text: string): string[] {
   const digest = parseDigest(text);
   if (digest === undefined) throw new ImageSourceError('invalid-answer', `${JSON.stringify(text)} is not a digest`);
@@ -166,7 +169,7 @@ async function openInside(directory: string, path: readonly string[]): Promise<F
     if (!target.startsWith(root.endsWith(sep) ? root : `${root}${sep}`)) {
       throw new ImageSourceError('invalid-answer', `${what} leads out of the layout`);
     }
-    // Not waiting: opening a named pipe would last until somebody writes to it.
+    // Without O_NONBLOCK, opening a named pipe would wait for a writer.
     file = await open(target, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if (error instanceof ImageSourceError) throw error;

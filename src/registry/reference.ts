@@ -1,13 +1,13 @@
 import { ImageSourceError } from '../detection/image-source.ts';
 import { parseDigest } from './digest.ts';
 
-/** An image reference with everything spelt out that Docker lets people leave out. */
+/** An image reference with its defaults filled in. */
 export interface Reference {
-  /** Registry as people name it, lower case, with its port: `docker.io`, `localhost:5000`, `[2001:db8::1]:5000`. */
+  /** Registry in lower case, with its port if one is given: `docker.io`, `localhost:5000`, `[2001:db8::1]:5000`. */
   readonly host: string;
   /** Repository path inside the registry: `library/nginx`. */
   readonly repository: string;
-  /** `latest` where neither tag nor digest is given; kept beside a digest, though only the digest counts then. */
+  /** `latest` if neither tag nor digest is given. Beside a digest it does not count. */
   readonly tag?: string;
   /** `sha256:…` or `sha512:…`. */
   readonly digest?: string;
@@ -23,11 +23,10 @@ const tagPattern = /^\w[\w.-]{0,127}$/;
 const hubNames = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io']);
 
 /**
- * Reads an image reference the way Docker and the kubelet do: `nginx` is `docker.io/library/nginx:latest`; the first
- * path component is a host when it has a dot or a port, or is `localhost`. (`Host/name`, which Docker takes for a host too,
- * is refused: in lower case it would be another image.) Odd spellings of an IP address (`127.1`, `0x7f000001`) come out
- * in their usual form, so that rules about hosts see one name per host.
- * Throws `ImageSourceError` `invalid-reference`.
+ * Reads an image reference like Docker and the kubelet: `nginx` is `docker.io/library/nginx:latest`; the first path
+ * component is a host if it has a dot or a port, or is `localhost`. Refuses `Host/name`, which Docker reads as a host
+ * too: in lower case it would be another image. Returns odd spellings of an IP address (`127.1`, `0x7f000001`) in their
+ * usual form, so that rules about hosts see one name per host. Throws `ImageSourceError` `invalid-reference`.
  */
 export function parseReference(text: string): Reference {
   if (text.length > longest) throw invalid(text, `it is longer than ${longest} characters`);
@@ -44,7 +43,9 @@ export function parseReference(text: string): Reference {
   };
 }
 
-/** The one name of a reference for caches: `docker.io/library/nginx:1.29`, or `…/nginx@sha256:…` where a digest decides. */
+/**
+ * Returns the canonical name of a reference: `docker.io/library/nginx:1.29`, or `…/nginx@sha256:…` if it has a digest.
+ */
 export function formatReference(reference: Reference): string {
   const version = reference.digest === undefined ? `:${reference.tag ?? 'latest'}` : `@${reference.digest}`;
   return `${reference.host}/${reference.repository}${version}`;
@@ -105,7 +106,7 @@ function invalid(text: string, why: string): ImageSourceError {
   return new ImageSourceError('invalid-reference', `${quoteReference(text)} is not an image reference: ${why}`);
 }
 
-/** For messages: cut to 120 characters, control characters escaped, and without what stands where a URL has a login. */
+/** Quotes a reference for messages: at most 120 characters, control characters escaped, without a login before `@`. */
 export function quoteReference(text: string): string {
   const start = text.slice(0, longest);
   const at = start.lastIndexOf('@');

@@ -10,9 +10,9 @@ import {
   matchCredentials,
 } from './auth/credentials.ts';
 import type { Endpoint } from './endpoint.ts';
-import { discard, type FinalAnswer, follow, type Retries, statusError } from './http/answers.ts';
-import type { Ask, Exchange, RequestKind } from './http/exchange.ts';
+import type { Exchange, HttpRequest, RequestKind } from './http/exchange.ts';
 import type { RegistryLimits } from './http/limits.ts';
+import { discard, type FinalResponse, follow, type Retries, statusError } from './http/responses.ts';
 
 /** A GET below `/v2/<repository>/`. */
 export interface RepositoryRequest {
@@ -26,10 +26,10 @@ export interface RepositoryRequest {
 }
 
 /**
- * Sends a request as the first of our identities that the registry accepts. The answer may have any status but 401 and 403.
- * Rejects with `ImageSourceError` or the signal's reason.
+ * Sends a request with the first of our identities that the registry accepts. The response has any status but 401 and
+ * 403. Rejects with `ImageSourceError` or the signal's reason.
  */
-export type RequestRepository = (request: RepositoryRequest) => Promise<FinalAnswer>;
+export type RequestRepository = (request: RepositoryRequest) => Promise<FinalResponse>;
 
 interface RepositoryRequestsOptions {
   readonly exchange: Exchange;
@@ -38,11 +38,14 @@ interface RepositoryRequestsOptions {
   readonly limits: RegistryLimits;
 }
 
-/** Logs in where a registry asks for it, with the Pod's own credentials first, and remembers which one served. */
+/**
+ * Logs in if a registry asks for it. Tries the identity that succeeded last time, the Pod's own credentials, the
+ * others.
+ */
 export function createRepositoryRequests(options: RepositoryRequestsOptions): RequestRepository {
   const { limits } = options;
   const identitiesFor = createIdentities(limits.credentials);
-  const served = new LRUCache<string, string>({ max: limits.hosts });
+  const succeeded = new LRUCache<string, string>({ max: limits.hosts });
   return async (request) => {
     const { endpoint, context } = request;
     const { host, repository, origin } = endpoint;
@@ -50,37 +53,37 @@ export function createRepositoryRequests(options: RepositoryRequestsOptions): Re
     const own = matchCredentials(context.credentials ?? [], host, repository);
     const identities = identitiesFor([...own, ...configured]);
     const key = JSON.stringify([origin, repository, ...identities.map((identity) => identity.key)]);
-    const last = served.get(key);
+    const last = succeeded.get(key);
     const ordered = identities.toSorted((a, b) => Number(b.key === last) - Number(a.key === last));
     let refusal: unknown;
     for (const identity of ordered) {
       const hasOther = ordered.some((other) => other !== identity && other !== anonymous);
       const result = await tryIdentity(request, identity, hasOther, options);
       if (!(result instanceof ImageSourceError)) {
-        served.set(key, identity.key);
+        succeeded.set(key, identity.key);
         return result;
       }
-      // Being turned away as nobody after a login was refused says less than that refusal.
+      // The refusal of a login says more than that of the anonymous attempt after it.
       refusal = identity === anonymous ? (refusal ?? result) : result;
     }
     throw refusal;
   };
 }
 
-/** The answer; or the refusal, after which another identity may be tried. */
+/** Returns the response, or the error of a refusal after which another identity may succeed. */
 async function tryIdentity(
   request: RepositoryRequest,
   identity: Identity,
   hasOther: boolean,
   options: RepositoryRequestsOptions,
-): Promise<FinalAnswer | ImageSourceError> {
+): Promise<FinalResponse | ImageSourceError> {
   try {
-    const answer = await sendAs(request, identity, options);
-    const isRefusal = answer.status === 401 || answer.status === 403;
-    // Some registries say of a repository that this login may not see that it is not there.
-    const mayBeHidden = answer.status === 404 && hasOther && identity !== anonymous;
-    if (!isRefusal && !mayBeHidden) return answer;
-    return await statusError(answer, describe(request), options.limits);
+    const response = await sendAs(request, identity, options);
+    const isRefusal = response.status === 401 || response.status === 403;
+    // Some registries answer 404 for a repository that the login may not see.
+    const mayBeHidden = response.status === 404 && hasOther && identity !== anonymous;
+    if (!isRefusal && !mayBeHidden) return response;
+    return await statusError(response, describe(request), options.limits);
   } catch (error) {
     if (error instanceof ImageSourceError && error.code === 'unauthorized') return error;
     throw error;
@@ -91,22 +94,25 @@ async function sendAs(
   request: RepositoryRequest,
   identity: Identity,
   { exchange, authorization, limits }: RepositoryRequestsOptions,
-): Promise<FinalAnswer> {
+): Promise<FinalResponse> {
   const { endpoint, context } = request;
   const { origin, repository, listedOnly } = endpoint;
   const subject: Subject = { origin, repository, listedOnly, context };
   const expected = await authorization.expected(subject, identity);
-  const first = await follow(exchange, askFor(request, expected), limits, request.retries);
-  // A challenge from where a redirect led is not the registry's: it is not answered.
+  const first = await follow(exchange, toHttp(request, expected), limits, request.retries);
+  // A challenge after a redirect to another host is not the registry's: it gets no credential.
   if (first.status !== 401 || first.foreign) return first;
-  // Before a token is asked for: whoever waits for that must not hold a place that its request may need.
+  // Gives the host's place back first, because the request for a token may need it.
   await discard(first, limits);
-  const answer = await authorization.answer(subject, identity, first.challenges, expected);
-  if (answer === undefined) return first;
-  return await follow(exchange, askFor(request, answer), limits, request.retries);
+  const header = await authorization.answer(subject, identity, first.challenges, expected);
+  if (header === undefined) return first;
+  return await follow(exchange, toHttp(request, header), limits, request.retries);
 }
 
-function askFor({ endpoint, path, kind, headers, context }: RepositoryRequest, authorization: string | undefined): Ask {
+function toHttp(
+  { endpoint, path, kind, headers, context }: RepositoryRequest,
+  authorization: string | undefined,
+): HttpRequest {
   const url = new URL(`/v2/${endpoint.repository}/${path}`, endpoint.origin);
   if (endpoint.namespace !== undefined) url.searchParams.set('ns', endpoint.namespace);
   return {
@@ -118,7 +124,7 @@ function askFor({ endpoint, path, kind, headers, context }: RepositoryRequest, a
   };
 }
 
-/** Names what was asked for, for errors: `docker.io/library/nginx: manifests/latest`. */
+/** Names a request for errors: `docker.io/library/nginx: manifests/latest`. */
 export function describe({ endpoint, path }: RepositoryRequest): string {
   return `${endpoint.host}/${endpoint.repository}: ${path}`;
 }

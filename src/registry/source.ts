@@ -9,22 +9,24 @@ import { readBlobRange } from './blob-range.ts';
 import { chooseImage, type DocumentStore, type StoredDocument } from './choose-image.ts';
 import { matchesDigest, parseDigest, sha256Of } from './digest.ts';
 import type { Endpoint } from './endpoint.ts';
-import { readWhole, type Retries, statusError, untilWhole } from './http/answers.ts';
 import type { RegistryLimits } from './http/limits.ts';
+import { readWhole, type Retries, retryReset, statusError } from './http/responses.ts';
 import { acceptedTypes, parseImageConfig } from './manifest.ts';
 import { formatReference, type Reference } from './reference.ts';
 import { describe, type RepositoryRequest, type RequestRepository } from './repository.ts';
 
 interface RegistrySourceOptions {
   readonly reference: Reference;
-  /** In the order in which they are asked; at least one. */
+  /** Tried in this order; at least one. */
   readonly endpoints: readonly Endpoint[];
   readonly send: RequestRepository;
   readonly limits: RegistryLimits;
 }
 
-/** After these the next endpoint is asked. What an image is, no other copy of it will change. */
-const tryNext = new Set([
+/**
+ * Errors after which to try the next endpoint. The other codes are about the image, which is the same on every mirror.
+ */
+const failoverCodes = new Set([
   'unavailable',
   'rate-limited',
   'not-found',
@@ -33,13 +35,13 @@ const tryNext = new Set([
   'forbidden-host',
 ]);
 
-/** An image in a registry or one of its mirrors. The endpoint that has answered is asked first from then on. */
+/** Opens an image in a registry or one of its mirrors. Tries the endpoint that answered last time first. */
 export function createRegistrySource(options: RegistrySourceOptions): ImageSource {
   const { reference, limits, send } = options;
   const name = formatReference(reference);
   const endpoints = [...options.endpoints];
   const configs = new Map<string, ImageConfig>();
-  const anywhere = async <T>(operation: (endpoint: Endpoint) => Promise<T>): Promise<T> => {
+  const tryEndpoints = async <T>(operation: (endpoint: Endpoint) => Promise<T>): Promise<T> => {
     let failure: unknown;
     for (const endpoint of endpoints.slice()) {
       try {
@@ -47,7 +49,7 @@ export function createRegistrySource(options: RegistrySourceOptions): ImageSourc
         prefer(endpoints, endpoint);
         return result;
       } catch (error) {
-        if (!(error instanceof ImageSourceError) || !tryNext.has(error.code)) throw error;
+        if (!(error instanceof ImageSourceError) || !failoverCodes.has(error.code)) throw error;
         failure = error;
       }
     }
@@ -57,14 +59,14 @@ export function createRegistrySource(options: RegistrySourceOptions): ImageSourc
     await fetchItem({ ...item, endpoint, context, retries: { left: 1 } }, item, { send, limits });
   const storeFor = (context: LookupContext): DocumentStore => ({
     name,
-    document: async (digest) => await anywhere((endpoint) => get(endpoint, manifestItem(digest, limits), context)),
+    document: async (digest) => await tryEndpoints((endpoint) => get(endpoint, manifestItem(digest, limits), context)),
     config: async (descriptor) =>
-      (await anywhere((endpoint) => get(endpoint, configItem(descriptor, limits), context))).bytes,
+      (await tryEndpoints((endpoint) => get(endpoint, configItem(descriptor, limits), context))).bytes,
   });
   return {
     async manifest(platform, context) {
       const version = reference.digest ?? reference.tag ?? 'latest';
-      const start = await anywhere((endpoint) => get(endpoint, manifestItem(version, limits), context));
+      const start = await tryEndpoints((endpoint) => get(endpoint, manifestItem(version, limits), context));
       const chosen = await chooseImage(storeFor(context), start, platform, limits.indexDepth);
       if (chosen.config !== undefined) configs.set(chosen.manifest.config.digest, chosen.config);
       return chosen.manifest;
@@ -76,19 +78,19 @@ export function createRegistrySource(options: RegistrySourceOptions): ImageSourc
       return parseImageConfig(bytes, `${name}: its configuration`).config;
     },
     async *read(blob, offset, length, context) {
-      yield* readAnywhere(endpoints, (endpoint) =>
+      yield* readFromEndpoints(endpoints, (endpoint) =>
         readBlobRange({ endpoint, blob, offset, length, context }, send, limits),
       );
     },
   };
 }
 
-/** Something that is fetched whole and verified. */
+/** A document that is fetched whole and verified. */
 interface Item {
   readonly path: string;
   readonly kind: 'manifest' | 'config';
   readonly headers: Readonly<Record<string, string>>;
-  /** Undefined for a tag: then the digest is that of the bytes that came. */
+  /** Undefined for a tag: its digest is computed from the bytes received. */
   readonly digest?: string;
   readonly limit: number;
 }
@@ -110,15 +112,15 @@ async function fetchItem(
 ): Promise<StoredDocument> {
   const what = describe(request);
   const retries: Retries = request.retries;
-  return await untilWhole(retries, async () => {
-    const answer = await send(request);
-    if (answer.status !== 200) throw await statusError(answer, what, limits);
-    const bytes = await readWhole(answer, item.limit, what);
-    // An answer may name the digest of what it carries: it has to be right as well.
-    const claimed = item.kind === 'manifest' ? answer.headers['docker-content-digest'] : undefined;
+  return await retryReset(retries, async () => {
+    const response = await send(request);
+    if (response.status !== 200) throw await statusError(response, what, limits);
+    const bytes = await readWhole(response, item.limit, what);
+    // A response may name the digest of its content, which then must match as well.
+    const claimed = item.kind === 'manifest' ? response.headers['docker-content-digest'] : undefined;
     verify(bytes, item.digest, what);
     verify(bytes, claimed, what);
-    return { bytes, mediaType: answer.headers['content-type'] ?? '', digest: item.digest ?? sha256Of(bytes) };
+    return { bytes, mediaType: response.headers['content-type'] ?? '', digest: item.digest ?? sha256Of(bytes) };
   });
 }
 
@@ -129,8 +131,8 @@ function verify(bytes: Uint8Array, expected: string | undefined, what: string): 
   throw new ImageSourceError('invalid-answer', `${message}; the registry or something on the way changed it`);
 }
 
-/** The next endpoint's bytes where one fails before it has given any. */
-async function* readAnywhere(
+/** Reads from the first endpoint that gives any bytes. */
+async function* readFromEndpoints(
   endpoints: Endpoint[],
   read: (endpoint: Endpoint) => AsyncGenerator<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
@@ -145,7 +147,7 @@ async function* readAnywhere(
       prefer(endpoints, endpoint);
       return;
     } catch (error) {
-      if (began || !(error instanceof ImageSourceError) || !tryNext.has(error.code)) throw error;
+      if (began || !(error instanceof ImageSourceError) || !failoverCodes.has(error.code)) throw error;
       failure = error;
     }
   }

@@ -1,6 +1,6 @@
 import type { DnsConfig, DnsOption, ResolvConf } from '../policy/model.ts';
 
-/** core/v1 validation constants, which the kubelet applies again. */
+/** core/v1 validation constants; the kubelet applies them again. */
 const MAX_NAMESERVERS = 3;
 const MAX_SEARCHES = 32;
 const MAX_SEARCH_CHARS = 2048;
@@ -11,7 +11,7 @@ const MAX_DOMAIN = 253;
 interface KubeletDns {
   /** `clusterDNS` of the kubelet's configuration. */
   readonly clusterDns: readonly string[];
-  /** `clusterDomain`; may be empty. */
+  /** `clusterDomain` of the kubelet's configuration; may be empty. */
   readonly clusterDomain: string;
   /** The node's resolv.conf, parsed. */
   readonly node: ResolvConf;
@@ -19,7 +19,7 @@ interface KubeletDns {
 
 /** The parts of a Pod that decide its resolv.conf. */
 interface PodDns {
-  /** Only the kubelet's warnings name it; empty while the API server has not chosen one. */
+  /** For the kubelet's warnings; empty as long as the API server has not chosen a name. */
   readonly name: string;
   readonly namespace: string;
   readonly dnsPolicy: string;
@@ -29,24 +29,40 @@ interface PodDns {
 
 interface KubeletAnswer {
   readonly resolvConf: ResolvConf;
-  /** The kubelet's events: `<reason> <message>`. */
+  /** The kubelet's events, each `<reason> <message>`. */
   readonly warnings: readonly string[];
 }
 
-const unique = (items: readonly string[]): string[] => [...new Set(items)];
+/**
+ * Returns what the kubelet writes into a Pod's resolv.conf (GetPodDNS in pkg/kubelet/network/dns/dns.go, Kubernetes
+ * 1.36), and the warnings of its events. The kubelet writes options in random order; this function keeps the order
+ * given.
+ */
+export function kubeletResolvConf(kubelet: KubeletDns, pod: PodDns): KubeletAnswer {
+  const warnings: string[] = [];
+  const from = base(kubelet, pod, warnings);
+  const { nameservers, searches, options } = pod.dnsConfig;
+  const resolvConf = {
+    servers: fitNameservers(unique([...from.servers, ...nameservers]), warnings),
+    searches: fitSearches(unique([...from.searches, ...searches]), warnings),
+    options: mergeOptions(from.options, options),
+  };
+  return { resolvConf, warnings };
+}
 
-/** Parses a resolv.conf as the kubelet does (parseResolvConf in pkg/kubelet/network/dns/dns.go): the last `search` wins. */
-export function parseResolvConf(text: string): ResolvConf {
-  const servers: string[] = [];
-  const options = new Map<string, string>();
-  let searches: string[] = [];
-  for (const line of text.split('\n')) {
-    const [keyword, ...fields] = line.trim().split(/\s+/);
-    if (keyword === 'nameserver' && fields[0] !== undefined) servers.push(fields[0]);
-    if (keyword === 'search') searches = fields.map((field) => (field === '.' ? field : field.replace(/\.$/, '')));
-    if (keyword === 'options') for (const option of fields) options.set(option.split(':', 1)[0] ?? option, option);
+function base(kubelet: KubeletDns, pod: PodDns, warnings: string[]): ResolvConf {
+  const type = podType(pod);
+  if (type === 'none') return { servers: [], searches: [], options: [] };
+  if (type === 'host') return kubelet.node;
+  if (kubelet.clusterDns.length === 0) {
+    warnings.push(...missingClusterDns(pod));
+    return kubelet.node;
   }
-  return { servers, searches, options: [...options.values()] };
+  return {
+    servers: kubelet.clusterDns,
+    searches: clusterSearches(kubelet, pod.namespace),
+    options: ['ndots:5'],
+  };
 }
 
 function podType(pod: PodDns): 'none' | 'cluster' | 'host' {
@@ -69,22 +85,7 @@ function missingClusterDns(pod: PodDns): string[] {
   return [`MissingClusterDNS ${message}`, `MissingClusterDNS pod: "${pod.name}_${pod.namespace}()". ${message}`];
 }
 
-function base(kubelet: KubeletDns, pod: PodDns, warnings: string[]): ResolvConf {
-  const type = podType(pod);
-  if (type === 'none') return { servers: [], searches: [], options: [] };
-  if (type === 'host') return kubelet.node;
-  if (kubelet.clusterDns.length === 0) {
-    warnings.push(...missingClusterDns(pod));
-    return kubelet.node;
-  }
-  return {
-    servers: kubelet.clusterDns,
-    searches: clusterSearches(kubelet, pod.namespace),
-    options: ['ndots:5'],
-  };
-}
-
-/** mergeDNSOptions: by name, the last wins, an empty value is no value. */
+/** Merges options by name, the last one wins (mergeDNSOptions). An empty value counts as none. */
 function mergeOptions(existing: readonly string[], added: readonly DnsOption[]): string[] {
   const options = new Map(existing.map((option) => [option.split(':', 1)[0] ?? option, option]));
   for (const { name, value } of added)
@@ -92,7 +93,7 @@ function mergeOptions(existing: readonly string[], added: readonly DnsOption[]):
   return [...options.values()];
 }
 
-/** formDNSNameserversFitsLimits. */
+/** Cuts to 3 nameservers (formDNSNameserversFitsLimits). */
 function fitNameservers(servers: readonly string[], warnings: string[]): readonly string[] {
   if (servers.length <= MAX_NAMESERVERS) return servers;
   const kept = servers.slice(0, MAX_NAMESERVERS);
@@ -103,7 +104,9 @@ function fitNameservers(servers: readonly string[], warnings: string[]): readonl
   return kept;
 }
 
-/** formDNSSearchFitsLimits: at most 32 domains of 253 characters, whole domains cut from the end until 2048 hold them. */
+/**
+ * Cuts to 32 domains of at most 253 characters, and 2048 characters in all, by whole domains (formDNSSearchFitsLimits).
+ */
 function fitSearches(searches: readonly string[], warnings: string[]): readonly string[] {
   const kept = searches.slice(0, MAX_SEARCHES).filter((search) => search.length <= MAX_DOMAIN);
   while (kept.join(' ').length > MAX_SEARCH_CHARS) kept.pop();
@@ -115,23 +118,25 @@ function fitSearches(searches: readonly string[], warnings: string[]): readonly 
   return kept;
 }
 
+const unique = (items: readonly string[]): string[] => [...new Set(items)];
+
 /**
- * What the kubelet writes into a Pod's resolv.conf (GetPodDNS in pkg/kubelet/network/dns/dns.go, Kubernetes 1.36), with
- * the warnings it puts out as events. The kubelet writes options in any order; here they stand in the order given.
+ * Parses a resolv.conf as the kubelet does (parseResolvConf in pkg/kubelet/network/dns/dns.go): the last `search` wins.
  */
-export function kubeletResolvConf(kubelet: KubeletDns, pod: PodDns): KubeletAnswer {
-  const warnings: string[] = [];
-  const from = base(kubelet, pod, warnings);
-  const { nameservers, searches, options } = pod.dnsConfig;
-  const resolvConf = {
-    servers: fitNameservers(unique([...from.servers, ...nameservers]), warnings),
-    searches: fitSearches(unique([...from.searches, ...searches]), warnings),
-    options: mergeOptions(from.options, options),
-  };
-  return { resolvConf, warnings };
+export function parseResolvConf(text: string): ResolvConf {
+  const servers: string[] = [];
+  const options = new Map<string, string>();
+  let searches: string[] = [];
+  for (const line of text.split('\n')) {
+    const [keyword, ...fields] = line.trim().split(/\s+/);
+    if (keyword === 'nameserver' && fields[0] !== undefined) servers.push(fields[0]);
+    if (keyword === 'search') searches = fields.map((field) => (field === '.' ? field : field.replace(/\.$/, '')));
+    if (keyword === 'options') for (const option of fields) options.set(option.split(':', 1)[0] ?? option, option);
+  }
+  return { servers, searches, options: [...options.values()] };
 }
 
-/** The file itself, as the container runtime writes it: one `search` and one `options` line. */
+/** Formats a resolv.conf like the container runtime: with one `search` and one `options` line. */
 export function formatResolvConf({ servers, searches, options }: ResolvConf): string {
   const lines = searches.length > 0 ? [`search ${searches.join(' ')}`] : [];
   lines.push(...servers.map((server) => `nameserver ${server}`));
@@ -139,7 +144,7 @@ export function formatResolvConf({ servers, searches, options }: ResolvConf): st
   return lines.map((line) => `${line}\n`).join('');
 }
 
-/** What a Pod's own resolv.conf says about the cluster it runs in. */
+/** The cluster's DNS settings in a Pod's own resolv.conf. */
 interface ClusterDnsFacts {
   readonly dns: readonly string[];
   readonly domain: string;
@@ -147,8 +152,8 @@ interface ClusterDnsFacts {
 }
 
 /**
- * Reads the cluster's DNS settings back out of what the kubelet wrote for a ClusterFirst Pod in `namespace`:
- * `search <namespace>.svc.<domain> svc.<domain> <domain> <the node's>…`. Undefined where it does not look like that.
+ * Reads the cluster's DNS settings out of the file that the kubelet wrote for a ClusterFirst Pod in `namespace`;
+ * undefined unless its searches are `<namespace>.svc.<domain> svc.<domain> <domain> <the node's>…`.
  */
 export function clusterFromOwnFile(file: ResolvConf, namespace: string): ClusterDnsFacts | undefined {
   const prefix = `${namespace}.svc.`;
@@ -159,5 +164,5 @@ export function clusterFromOwnFile(file: ResolvConf, namespace: string): Cluster
   return { dns: file.servers, domain, nodeSearches };
 }
 
-/** What a cluster's DNS is taken to be where nothing says otherwise: what kubeadm, kind and most distributions use. */
+/** The assumed DNS of a cluster about which nothing is known: the defaults of kubeadm, kind and most distributions. */
 export const BUILT_IN = { dns: ['10.96.0.10'], domain: 'cluster.local', nodeSearches: [] } as const;

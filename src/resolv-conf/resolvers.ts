@@ -1,41 +1,30 @@
 import type { ResolvConf } from '../policy/model.ts';
 
-/** What a resolver makes of a resolv.conf. */
+/** How a resolver behaves with a resolv.conf. */
 export interface ReaderView {
-  /** In the order asked; musl asks all at once. */
+  /** In the order of use; musl queries all at once. */
   readonly servers: readonly string[];
-  /** Empty where the line is ignored. */
+  /** Empty if the resolver ignores the line. */
   readonly searches: readonly string[];
   readonly ndots: number;
-  /** Milliseconds until an unanswered query is sent again. */
+  /** Milliseconds until it sends an unanswered query again. */
   readonly resendMs: number;
-  /** Milliseconds until the look-up of one name fails when nobody answers. */
+  /** Milliseconds until the look-up of one name fails if no server answers. */
   readonly giveUpMs: number;
-  /** A and AAAA leave at once from one UDP socket: what the conntrack race needs. */
+  /** It sends the A and AAAA queries at once from one UDP socket, as the conntrack race needs. */
   readonly atOnce: boolean;
   readonly tcp: boolean;
-  /** Options without effect here, and whatever else goes wrong, one sentence each. */
+  /** One sentence for each option without effect, and for each other problem. */
   readonly notes: readonly string[];
 }
 
-/** musl resolvconf.c: `char line[256]`; a line that fills it without its newline is skipped whole. */
+/** musl resolvconf.c: `char line[256]`; musl skips a line that fills it without its newline. */
 const MUSL_LINE = 255;
 const MAX_SERVERS = 3;
 
-function number(options: readonly string[], name: string): number | undefined {
-  const found = options.findLast((option) => option.startsWith(`${name}:`));
-  const digits = /^\d+/.exec(found?.slice(name.length + 1) ?? '')?.[0];
-  return digits === undefined ? undefined : Number(digits);
-}
-
-const capped = (value: number | undefined, fallback: number, cap: number): number => Math.min(value ?? fallback, cap);
-
-const without = (options: readonly string[], honoured: readonly string[]): string[] =>
-  options.filter((option) => !honoured.includes(option.split(':', 1)[0] ?? option));
-
 /**
- * musl 1.1.13 to 1.2.6 (src/network/resolvconf.c, res_msend.c): `timeout` is the total, in which a query is sent
- * `attempts` times; all servers are asked at once; of the options only ndots, timeout and attempts are read.
+ * Returns how musl 1.1.13 to 1.2.6 reads the file (src/network/resolvconf.c, res_msend.c). It sends a query `attempts`
+ * times within `timeout` seconds, to all servers at once, and reads no other options than ndots, timeout and attempts.
  */
 export function readByMusl(file: ResolvConf): ReaderView {
   const timeout = capped(number(file.options, 'timeout'), 5, 60);
@@ -57,7 +46,10 @@ export function readByMusl(file: ResolvConf): ReaderView {
   };
 }
 
-/** glibc (resolv.conf(5); resolv/res_init.c RES_MAXRETRANS, RES_MAXRETRY, RES_MAXNDOTS, MAXNS). */
+/**
+ * Returns how glibc reads the file (resolv.conf(5); resolv/res_init.c RES_MAXRETRANS, RES_MAXRETRY, RES_MAXNDOTS,
+ * MAXNS).
+ */
 export function readByGlibc(file: ResolvConf): ReaderView {
   const timeout = capped(number(file.options, 'timeout'), 5, 30);
   const attempts = capped(number(file.options, 'attempts'), 2, 5);
@@ -76,17 +68,20 @@ export function readByGlibc(file: ResolvConf): ReaderView {
   };
 }
 
-/** Options that Go's net package knows (net/dnsconfig_unix.go); another one makes it use cgo where it can. */
+/** Options that Go's net package knows (net/dnsconfig_unix.go); any other makes it use cgo if it can. */
 const GO_OPTIONS = ['ndots', 'timeout', 'attempts', 'rotate', 'single-request', 'single-request-reopen', 'use-vc'];
 const GO_IGNORED = ['usevc', 'tcp', 'trust-ad', 'edns0', 'no-reload'];
 
-/** Go's own resolver (net/dnsconfig_unix.go, dnsclient_unix.go). Without a sequential option it uses two sockets at once. */
+/**
+ * Returns how Go's own resolver reads the file (net/dnsconfig_unix.go, dnsclient_unix.go). Without a sequential option
+ * it queries A and AAAA at once, but from two sockets.
+ */
 export function readByGo(file: ResolvConf): ReaderView {
   const timeout = Math.max(number(file.options, 'timeout') ?? 5, 1);
   const attempts = Math.max(number(file.options, 'attempts') ?? 2, 1);
   const servers = file.servers.length === 0 ? ['127.0.0.1', '::1'] : file.servers.slice(0, MAX_SERVERS);
   const tcp = file.options.some((option) => option === 'use-vc' || option === 'usevc' || option === 'tcp');
-  const strange = without(file.options, [...GO_OPTIONS, ...GO_IGNORED]);
+  const unknown = without(file.options, [...GO_OPTIONS, ...GO_IGNORED]);
   return {
     servers,
     searches: file.searches,
@@ -95,8 +90,19 @@ export function readByGo(file: ResolvConf): ReaderView {
     giveUpMs: timeout * 1000 * attempts * servers.length,
     atOnce: false,
     tcp,
-    notes: strange.map(
+    notes: unknown.map(
       (option) => `${option} is not known to Go, which then resolves through libc where it is linked to one`,
     ),
   };
 }
+
+function number(options: readonly string[], name: string): number | undefined {
+  const found = options.findLast((option) => option.startsWith(`${name}:`));
+  const digits = /^\d+/.exec(found?.slice(name.length + 1) ?? '')?.[0];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+const capped = (value: number | undefined, fallback: number, cap: number): number => Math.min(value ?? fallback, cap);
+
+const without = (options: readonly string[], honoured: readonly string[]): string[] =>
+  options.filter((option) => !honoured.includes(option.split(':', 1)[0] ?? option));

@@ -1,41 +1,41 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 
-/** The state of a copy of a collection of the API. */
+/** The state of a cache of API objects. */
 interface InformerState {
   readonly synced: boolean;
   readonly items: number;
-  /** Milliseconds since 1970; undefined: never. */
+  /** Last contact with the API server, milliseconds since the epoch; undefined if there was none. */
   readonly contactAt: number | undefined;
 }
 
-/** The state of the self-managed certificates. */
+/** The state of self-managed certificates. */
 interface CertificateState {
   readonly trusted: boolean;
-  /** Milliseconds since 1970; absent: there is no CA yet. */
+  /** Expiry of the CA, milliseconds since the epoch; undefined if there is no CA. */
   readonly caExpires?: number;
 }
 
-/** Metrics of the cluster around the server. Labels take values from closed sets only. */
+/** Metrics about the cluster. Label values come from closed sets only. */
 export interface ClusterMetrics {
   /** Reads `state` at each scrape. */
   informer(resource: string, state: () => InformerState): void;
-  /** Counts a failed call to the API server. `use`: its purpose. */
+  /** Counts a failed call to the API server. `use` says what it was for. */
   apiFailed(use: string, code: string): void;
-  /** Sets 1 for this state, 0 for the others. */
+  /** Sets 1 for this state and 0 for the others. */
   nodeLocal(state: string): void;
   factsChanged(): void;
-  /** Counts a write to the shared store. `result`: `written`, `dropped` or the code of a failure. */
+  /** Counts a write to the shared store: a verdict, its last use or its removal. */
   stored(kind: string, result: string): void;
-  /** Counts an Event. `result`: `written`, `dropped` or the code of a failure. */
+  /** `result`: `written`, `dropped` or the code of a failure. */
   eventWritten(result: string): void;
   leading(leads: boolean): void;
   warmedUp(result: string): void;
   pullSecretFailed(code: string): void;
   /** Reads `state` at each scrape. */
   certificates(state: () => CertificateState): void;
-  /** Counts a change of the shared CA by this replica: its creation or restoration, or a step of a rotation. */
+  /** Counts a change of the shared CA by this replica: created, restored, or a step of a rotation. */
   caChanged(change: string): void;
-  /** Counts a write of our registration's CA bundle. `result`: `written` or `contested`. */
+  /** Counts a write of the CA bundle to our registration. `result`: `written`, or `contested` if something else keeps overwriting it. */
   registrationWritten(result: string): void;
 }
 

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { Counter, Gauge, type Registry } from 'prom-client';
 
-/** The look-ups and the memory of detection. */
+/** Sizes of detection's queue and memory. */
 interface DetectionState {
   readonly underWay: number;
   readonly queued: number;
@@ -9,16 +9,16 @@ interface DetectionState {
 }
 
 export interface DetectionMetrics {
-  /** Counts a change of a host's breaker: `open`, `half-open`, `closed`. */
+  /** Counts a state change of a host's circuit breaker: `open`, `half-open`, `closed`. */
   breaker(host: string, state: string): void;
-  /** Reads `state` at each scrape. Call it once. */
+  /** Reads `state` at each scrape. Call it only once. */
   sizes(state: () => DetectionState): void;
 }
 
-/** Most hosts that are counted. Pods choose the names, so there is no label for them. */
+/** Anyone who creates Pods chooses hosts: they are no label values, and at most this many are remembered. */
 const MOST_HOSTS = 1024;
 
-/** Milliseconds after which a host that is no longer asked does not count as failing. */
+/** Milliseconds after which a host that is no longer called stops counting as failing. */
 const FORGOTTEN_MS = 10 * 60_000;
 
 export function createDetectionMetrics(registry: Registry): DetectionMetrics {

@@ -4,46 +4,46 @@ import type { Clock } from '../util/clock.ts';
 import { createTokenBucket } from '../util/token-bucket.ts';
 import type { AdjustableLog, Log } from './log.ts';
 
-/** Writes a line, unless it repeats a recent one or there are too many. */
+/** Writes a line, unless it repeats an earlier one or exceeds the rate. */
 export type LimitedLines = (message: string, fields?: object) => void;
 
-const REPEAT_MS = 10 * 60_000;
+const AGAIN_MS = 10 * 60_000;
 const MOST_REMEMBERED = 1000;
-const MOST_A_MINUTE = 30;
+const MOST_IN_A_MINUTE = 30;
 
 /**
- * Limits lines whose text others choose, such as Pods: the same line at most every ten minutes, and 30 lines a minute. The
- * number of lines left out is logged in the next minute.
+ * Limits lines whose text others choose, mainly authors of Pods: writes the same line at most every ten minutes, and at most 30
+ * lines a minute. The first line of a later minute tells how many were left out.
  */
 export function createLimitedLines(write: LimitedLines, clock: Pick<Clock, 'monotonic'>): LimitedLines {
-  const loggedAt = new LRUCache<string, number>({ max: MOST_REMEMBERED });
+  const writtenAt = new LRUCache<string, number>({ max: MOST_REMEMBERED });
   let minute = { began: clock.monotonic(), lines: 0, leftOut: 0 };
   return (message, fields = {}) => {
     const now = clock.monotonic();
-    if (now - (loggedAt.get(message) ?? -Infinity) < REPEAT_MS) return;
+    if (now - (writtenAt.get(message) ?? -Infinity) < AGAIN_MS) return;
     if (now - minute.began >= 60_000) {
       if (minute.leftOut > 0) write(`${minute.leftOut} more warnings like these were left out`, {});
       minute = { began: now, lines: 0, leftOut: 0 };
     }
-    if (minute.lines >= MOST_A_MINUTE) {
+    if (minute.lines >= MOST_IN_A_MINUTE) {
       minute.leftOut += 1;
       return;
     }
     minute.lines += 1;
-    loggedAt.set(message, now);
+    writtenAt.set(message, now);
     write(message, fields);
   };
 }
 
-/** Limits warnings of a log in the same way. */
+/** Like {@link createLimitedLines}, writing warnings to a log. */
 export function limitedWarnings(log: Pick<Log, 'warn'>, clock: Pick<Clock, 'monotonic'>): LimitedLines {
   return createLimitedLines((message, fields) => log.warn(fields, message), clock);
 }
 
 interface LineBudget {
-  /** Lines a second on average. */
+  /** Sustained rate, lines a second. */
   readonly perSecond: number;
-  /** Most lines at once. */
+  /** Most lines at once after a quiet time. */
   readonly burst: number;
   readonly clock: Pick<Clock, 'monotonic'>;
   /** Called for each line that is not written. */
@@ -52,15 +52,15 @@ interface LineBudget {
 
 const REPORT_MS = 60_000;
 
-/** A log for lines that callers cause, one a request. */
+/** A log for lines that requests cause. */
 export interface LineLog {
-  /** Returns the log for one line of this level; undefined if it is not written: then its fields need not be made. */
+  /** Returns the log for one line of that level; undefined if the line is left out, so that its fields need not be built. */
   line(level: keyof Log): Log | undefined;
 }
 
 /**
- * Limits lines by a token bucket, so that a flood of requests does not become a flood of lines. Lines left out are counted,
- * and their number is logged once a minute while it goes on.
+ * Keeps a flood of requests from flooding the log: a token bucket decides which lines are written. Logs the number of lines left
+ * out once a minute.
  */
 export function createLineLog(log: AdjustableLog, budget: LineBudget): LineLog {
   const bucket = createTokenBucket(budget);

@@ -1,13 +1,13 @@
 import pino from 'pino';
 
-/** The log methods that the program uses: fields first, then a sentence. */
+/** The log that features get: fields first, then a sentence. */
 export type Log = Pick<pino.Logger, 'trace' | 'debug' | 'info' | 'warn' | 'error'>;
 
 interface LogDestination {
   write(line: string): void;
 }
 
-/** A log whose level can be changed while it is in use. */
+/** A log whose level can change at run time. */
 export type AdjustableLog = Log & Pick<pino.Logger, 'isLevelEnabled'> & { level: string };
 
 export interface LogOptions {
@@ -16,21 +16,6 @@ export interface LogOptions {
   readonly format: 'json' | 'text';
   /** Default: standard error. */
   readonly destination?: LogDestination;
-}
-
-/** Creates a logger that writes to standard error without waiting for it, and writes all lines before the process ends. */
-export function createLog({ level, format, destination }: LogOptions): AdjustableLog {
-  const out = destination ?? standardError();
-  const stream = format === 'json' ? out : { write: (line: string) => out.write(textLine(line)) };
-  return pino(
-    {
-      level,
-      base: null,
-      timestamp: createTimestamp(),
-      formatters: { level: (label) => ({ level: label }) },
-    },
-    stream,
-  );
 }
 
 interface Line {
@@ -46,13 +31,13 @@ function textLine(json: string): string {
   return `${time.slice(11, 23)} ${level.toUpperCase().padEnd(5)} ${msg ?? ''}${rest.length > 0 ? `  ${rest.join(' ')}` : ''}\n`;
 }
 
-/** Most bytes that wait for a slow reader. Further lines are dropped, for a Pod must not wait for them. */
+/** Bytes buffered for a slow reader. Further lines are dropped, because a Pod must not wait for the log. */
 const MOST_WAITING_BYTES = 4 * 1024 * 1024;
 
-/** Milliseconds that a line waits for others: writing one costs ten times what formatting it does. */
+/** Milliseconds that a line waits for others: a write costs ten times as much as making the line. */
 const BATCH_MS = 20;
 
-/** Characters that are written at once, without waiting. Small, for a batch that exceeds the 4 MiB is dropped as a whole. */
+/** Characters from which a batch is written at once. Small against 4 MiB: a batch that does not fit is dropped as a whole. */
 const BATCH_LENGTH = 16 * 1024;
 
 /** Writes lines to standard error in batches. */
@@ -75,13 +60,13 @@ function standardError(): LogDestination {
     write(line) {
       waiting += line;
       if (waiting.length >= BATCH_LENGTH) flush();
-      // Without `unref`: the process must not end before the last lines are written.
+      // No `unref`: the process must not end before the last lines are written.
       else timer ??= setTimeout(flush, BATCH_MS);
     },
   };
 }
 
-/** Formats ISO 8601 with milliseconds, as pino does. Formats the part up to the second only once a second. */
+/** Formats ISO 8601 timestamps like pino. Caches the text up to the second. */
 function createTimestamp(): () => string {
   let second = -1;
   let text = '';
@@ -94,4 +79,19 @@ function createTimestamp(): () => string {
     }
     return `,"time":"${text}${String(now % 1000).padStart(3, '0')}Z"`;
   };
+}
+
+/** Creates a logger that writes one line per event without blocking. All lines are written before the process ends. */
+export function createLog({ level, format, destination }: LogOptions): AdjustableLog {
+  const out = destination ?? standardError();
+  const stream = format === 'json' ? out : { write: (line: string) => out.write(textLine(line)) };
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: createTimestamp(),
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    stream,
+  );
 }

@@ -4,19 +4,19 @@ import type { Decision } from '../policy/model.ts';
 import { type ClusterMetrics, createClusterMetrics } from './cluster-metrics.ts';
 import { createDetectionMetrics, type DetectionMetrics } from './detection-metrics.ts';
 
-/** The metrics of the server. Labels take values from closed sets only. */
+/** The server's metrics. Label values come from closed sets only. */
 export interface Metrics {
-  /** Returns a function that counts a Pod with this decision. `seconds`: from the parsed request to the answer. */
+  /** Returns a function that counts one Pod with this decision. `seconds`: from the parsed request to the response. */
   decided(decision: Decision): (seconds: number) => void;
   /** Counts a request that does not create a Pod. */
   passedBy(): void;
-  /** Counts an error of our own: the Pod was admitted unchanged. */
+  /** Counts an error of our own; the Pod was admitted unchanged. */
   failed(): void;
   /** Counts a request that was answered with an HTTP error. */
   refused(status: number): void;
-  /** Counts a verdict by its source. `failure`: why it is unknown; `none`: it is known. */
+  /** Counts a verdict by its source. `failure` says why there is none; `none` if there is one. */
   detected(from: string, failure: string): void;
-  /** Counts a look-up that has ended. */
+  /** Counts a look-up that ended. */
   lookedUp(failure: string, seconds: number, bytes: number): void;
   certificate(expires: Date): void;
   certificateFailed(): void;
@@ -24,25 +24,70 @@ export interface Metrics {
   readonly cluster: ClusterMetrics;
   readonly detection: DetectionMetrics;
   readonly service: ServiceMetrics;
-  /** The content type of the Prometheus text format. */
+  /** The Prometheus text format, and its content type. */
   readonly contentType: string;
-  /** Returns all metrics in the Prometheus text format. */
   render(): Promise<string>;
+}
+
+/** Metrics about the server itself. */
+interface ServiceMetrics {
+  /** Reads `isReady` at each scrape. */
+  ready(isReady: () => boolean): void;
+  /** Counts a response sent after its budget had ended. */
+  late(): void;
+  /** Counts a line that was not logged because there were too many. */
+  lineLeftOut(): void;
+}
+
+export function createMetrics(version: string): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const instruments = createInstruments(registry);
+  instruments.build.set({ version }, 1);
+  return {
+    decided({ mode, remedy, reason, containers }) {
+      const sums = [
+        instruments.decisions(`${mode} ${remedy.join('+') || 'none'} ${reason}`),
+        ...containers.map(({ resolver, evidence }) => instruments.containers(`${resolver} ${evidence.source}`)),
+      ];
+      return (seconds) => {
+        for (const sum of sums) sum.pending += 1;
+        instruments.duration.observe(seconds);
+      };
+    },
+    passedBy: () => instruments.others.inc(),
+    failed: () => instruments.failures.inc(),
+    refused: (status) => instruments.refusals.inc({ status: String(status) }),
+    detected: (from, failure) => void (instruments.detections(`${from} ${failure}`).pending += 1),
+    lookedUp(failure, seconds, bytes) {
+      instruments.lookups.inc({ failure });
+      instruments.lookupBytes.inc(bytes);
+      instruments.lookupDuration.observe(seconds);
+    },
+    certificate: (expires) => instruments.expiry.set(expires.getTime() / 1000),
+    certificateFailed: () => instruments.reloads.inc(),
+    dnsOverTcp: (answered) => instruments.tcp.set(answered ? 1 : 0),
+    cluster: createClusterMetrics(registry),
+    detection: createDetectionMetrics(registry),
+    service: createServiceMetrics(registry),
+    contentType: registry.contentType,
+    render: () => registry.metrics(),
+  };
 }
 
 const BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
-/** A count that prom-client does not have yet. */
+/** Counts since the last scrape. */
 interface Sum {
   pending: number;
 }
 
-/** Returns the sum for values of the labels, in their order and separated by spaces. */
+/** Returns the sum for label values, given in the order of the label names and separated by spaces. */
 type Tally = (labels: string) => Sum;
 
 /**
- * Creates a counter for what is counted with each Pod. It passes its sums to prom-client only at a scrape, for prom-client
- * checks names and values of labels each time. Values must not contain spaces.
+ * A cheap counter for what is counted with each Pod. It passes its sums to prom-client only at a scrape, because prom-client
+ * checks label names and values at every call. Label values must not contain spaces.
  */
 function tally(registers: [Registry], name: string, help: string, labelNames: readonly string[]): Tally {
   const sums = new Map<string, Sum>();
@@ -97,52 +142,6 @@ function createInstruments(registry: Registry) {
       registers,
     }),
   };
-}
-
-export function createMetrics(version: string): Metrics {
-  const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
-  const instruments = createInstruments(registry);
-  instruments.build.set({ version }, 1);
-  return {
-    decided({ mode, remedy, reason, containers }) {
-      const sums = [
-        instruments.decisions(`${mode} ${remedy.join('+') || 'none'} ${reason}`),
-        ...containers.map(({ resolver, evidence }) => instruments.containers(`${resolver} ${evidence.source}`)),
-      ];
-      return (seconds) => {
-        for (const sum of sums) sum.pending += 1;
-        instruments.duration.observe(seconds);
-      };
-    },
-    passedBy: () => instruments.others.inc(),
-    failed: () => instruments.failures.inc(),
-    refused: (status) => instruments.refusals.inc({ status: String(status) }),
-    detected: (from, failure) => void (instruments.detections(`${from} ${failure}`).pending += 1),
-    lookedUp(failure, seconds, bytes) {
-      instruments.lookups.inc({ failure });
-      instruments.lookupBytes.inc(bytes);
-      instruments.lookupDuration.observe(seconds);
-    },
-    certificate: (expires) => instruments.expiry.set(expires.getTime() / 1000),
-    certificateFailed: () => instruments.reloads.inc(),
-    dnsOverTcp: (answered) => instruments.tcp.set(answered ? 1 : 0),
-    cluster: createClusterMetrics(registry),
-    detection: createDetectionMetrics(registry),
-    service: createServiceMetrics(registry),
-    contentType: registry.contentType,
-    render: () => registry.metrics(),
-  };
-}
-
-/** Metrics of the server process. */
-interface ServiceMetrics {
-  /** Reads `isReady` at each scrape. */
-  ready(isReady: () => boolean): void;
-  /** Counts a Pod that was answered after its budget had ended. */
-  late(): void;
-  /** Counts a line that was not logged because there were too many. */
-  lineLeftOut(): void;
 }
 
 function createServiceMetrics(registry: Registry): ServiceMetrics {

@@ -3,20 +3,20 @@ import { type LimitedLines, limitedWarnings } from './log-limits.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 
-/** Logs and counts what a feature does and what goes wrong. Features receive one, as they receive a clock. */
+/** Logs and counts what a feature does and what goes wrong. Features receive one like a clock. */
 export interface Reporter {
   readonly log: Log;
   readonly metrics: Metrics;
-  /** Returns a function for warnings whose text others choose, such as Pods. Each has limits of its own (`createLimitedLines`). */
+  /** Returns a function that logs warnings whose text others choose, mainly authors of Pods. Each has its own `createLimitedLines`. */
   readonly warnings: () => LimitedLines;
   /**
-   * Returns a reporter for one failure that may last. `what` is the message in the log ("the namespaces cannot be watched"),
-   * from a closed set. `use` is the label of `libc_dns_api_failures_total`; undefined: the failure is not counted there.
+   * Tracks one failure that may last. `what` is its clause in the log ("the namespaces cannot be watched"), from a closed set. `use`
+   * is its label in `libc_dns_api_failures_total`; undefined if it is not counted there.
    */
   readonly trouble: (what: string, use?: string) => Trouble;
 }
 
-/** A failure that may last. Call `lost` or `recovered` at each attempt: only changes are logged. */
+/** A failure that may last and end. Call one of the two after each attempt: only changes are logged. */
 export interface Trouble {
   /** Counts the failure. Logs it when it begins, when its code changes, and every ten minutes while it lasts. */
   readonly lost: (error: { readonly code: string; readonly message: string }, fields?: object) => void;
@@ -25,7 +25,7 @@ export interface Trouble {
 }
 
 /** Milliseconds after which a failure that lasts is logged again. */
-const REPEAT_MS = 10 * 60_000;
+const AGAIN_MS = 10 * 60_000;
 
 const MOST_REMEMBERED = 256;
 
@@ -36,12 +36,12 @@ interface Failing {
 
 export interface ReporterOptions {
   readonly log: Log;
-  /** Default: nothing is counted. */
+  /** Default: counts nothing. */
   readonly metrics?: Metrics;
   readonly clock: Pick<Clock, 'monotonic'>;
 }
 
-/** Counts nothing: every member is a function that returns this object again. */
+/** Counts nothing: every member is a function that returns the same again. */
 const nothing: unknown = new Proxy(() => nothing, { get: () => nothing });
 
 export function createReporter({ log, metrics = nothing as Metrics, clock }: ReporterOptions): Reporter {
@@ -54,7 +54,7 @@ export function createReporter({ log, metrics = nothing as Metrics, clock }: Rep
       lost({ code, message }, fields = {}) {
         if (use !== undefined) metrics.cluster.apiFailed(use, code);
         const before = failing.get(what);
-        if (before?.code === code && clock.monotonic() - before.loggedAt < REPEAT_MS) return;
+        if (before?.code === code && clock.monotonic() - before.loggedAt < AGAIN_MS) return;
         if (failing.size >= MOST_REMEMBERED) failing.clear();
         failing.set(what, { code, loggedAt: clock.monotonic() });
         log.warn({ code, error: message, ...fields }, what);

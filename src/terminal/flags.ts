@@ -8,7 +8,7 @@ import { BUILT_IN } from '../resolv-conf/kubelet.ts';
 import { messageOf } from '../util/text.ts';
 import { CommandError, type Io } from './io.ts';
 
-/** The flags that every command takes. */
+/** The flags that all commands take. */
 export interface CommonFlags {
   readonly config?: string;
   readonly namespace?: string;
@@ -23,17 +23,7 @@ export interface CommonFlags {
   readonly color: boolean;
 }
 
-const collect = (value: string, all: string[] | undefined): string[] => [
-  ...(all ?? []),
-  ...value.split(',').map((item) => item.trim()),
-];
-
-function nodeLocal(value: string): string {
-  if (value === '') throw new InvalidArgumentError('expected auto, on, off or an IP address');
-  return value;
-}
-
-/** Adds the common flags to a command; `--namespace` only where it has none of its own. */
+/** Adds the common flags to a command; `--namespace` unless it has its own. */
 export function addCommonFlags(command: Command): Command {
   if (!command.options.some(({ long }) => long === '--namespace')) {
     command.option('--namespace <name>', 'namespace of manifests that name none');
@@ -57,38 +47,10 @@ export function addCommonFlags(command: Command): Command {
     .option('--no-color', 'no colours, even on a terminal');
 }
 
-function nodeLocalOverrides(value: string): Override[] {
-  const origin = '--node-local';
-  if (['auto', 'on', 'off'].includes(value)) return [{ key: 'nodeLocal.mode', value, origin }];
-  return [
-    { key: 'nodeLocal.mode', value: 'on', origin },
-    { key: 'nodeLocal.addresses', value: value.split(','), origin },
-  ];
-}
-
-function overrides(flags: CommonFlags): Override[] {
-  const simple = [
-    { key: 'cluster.dns', value: flags.clusterDns, origin: '--cluster-dns' },
-    { key: 'cluster.domain', value: flags.clusterDomain, origin: '--cluster-domain' },
-    { key: 'cluster.nodeSearches', value: flags.nodeSearches?.filter(Boolean), origin: '--node-searches' },
-    { key: 'detection.platform', value: flags.platform, origin: '--platform' },
-    { key: 'log.level', value: flags.logLevel, origin: '--log-level' },
-    { key: 'detection.registry.enabled', value: flags.offline ? false : undefined, origin: '--offline' },
-  ].filter((override) => override.value !== undefined);
-  return flags.nodeLocal === undefined ? simple : [...simple, ...nodeLocalOverrides(flags.nodeLocal)];
-}
-
-async function configFile(io: Io, name: string): Promise<{ name: string; text: string }> {
-  try {
-    return { name, text: await io.readFile(name) };
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    const why = missing ? 'no such file' : messageOf(error);
-    throw new CommandError('usage', `configuration file ${name}: ${why}`, { cause: error });
-  }
-}
-
-/** The effective configuration. Throws `CommandError` (usage) with every problem where it is not valid. */
+/**
+ * Returns the effective configuration; prints warnings. Throws a `CommandError` (usage) with every problem if it is
+ * invalid.
+ */
 export async function readSettings(io: Io, flags: CommonFlags): Promise<Omit<LoadedConfig, 'warnings'>> {
   const name = flags.config ?? io.environment['LIBC_DNS_CONFIG'];
   const file = name === undefined || name === '' ? undefined : await configFile(io, name);
@@ -106,7 +68,9 @@ export async function readSettings(io: Io, flags: CommonFlags): Promise<Omit<Loa
   }
 }
 
-/** The cluster's facts as far as the configuration has them, and the built-in values for the rest. */
+/**
+ * Returns the cluster's facts by the configuration, with built-in values for the rest, and names these in `assumed`.
+ */
 export function configuredFacts(config: Config): { readonly facts: ClusterFacts; readonly assumed: readonly string[] } {
   const { dns, domain, nodeSearches } = config.cluster;
   const assumed = [
@@ -122,4 +86,45 @@ export function configuredFacts(config: Config): { readonly facts: ClusterFacts;
     nodeLocal: 'unknown',
   };
   return { facts, assumed };
+}
+
+function overrides(flags: CommonFlags): Override[] {
+  const simple = [
+    { key: 'cluster.dns', value: flags.clusterDns, origin: '--cluster-dns' },
+    { key: 'cluster.domain', value: flags.clusterDomain, origin: '--cluster-domain' },
+    { key: 'cluster.nodeSearches', value: flags.nodeSearches?.filter(Boolean), origin: '--node-searches' },
+    { key: 'detection.platform', value: flags.platform, origin: '--platform' },
+    { key: 'log.level', value: flags.logLevel, origin: '--log-level' },
+    { key: 'detection.registry.enabled', value: flags.offline ? false : undefined, origin: '--offline' },
+  ].filter((override) => override.value !== undefined);
+  return flags.nodeLocal === undefined ? simple : [...simple, ...nodeLocalOverrides(flags.nodeLocal)];
+}
+
+function nodeLocalOverrides(value: string): Override[] {
+  const origin = '--node-local';
+  if (['auto', 'on', 'off'].includes(value)) return [{ key: 'nodeLocal.mode', value, origin }];
+  return [
+    { key: 'nodeLocal.mode', value: 'on', origin },
+    { key: 'nodeLocal.addresses', value: value.split(','), origin },
+  ];
+}
+
+async function configFile(io: Io, name: string): Promise<{ name: string; text: string }> {
+  try {
+    return { name, text: await io.readFile(name) };
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    const why = missing ? 'no such file' : messageOf(error);
+    throw new CommandError('usage', `configuration file ${name}: ${why}`, { cause: error });
+  }
+}
+
+const collect = (value: string, all: string[] | undefined): string[] => [
+  ...(all ?? []),
+  ...value.split(',').map((item) => item.trim()),
+];
+
+function nodeLocal(value: string): string {
+  if (value === '') throw new InvalidArgumentError('expected auto, on, off or an IP address');
+  return value;
 }

@@ -3,19 +3,19 @@ import { styleText } from 'node:util';
 import type { Config } from '../config/schema.ts';
 import type { Detector } from '../detection/detector.ts';
 
-/** The outside world as commands see it, handed in by main.ts: results on stdout, everything else on stderr. */
+/** Everything outside that commands use; main.ts hands it in. Results go to stdout, everything else to stderr. */
 export interface Io {
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Whether nothing is piped into standard input. */
+  /** Nothing is piped into standard input. */
   readonly stdinIsTerminal: boolean;
   readonly stdoutIsTerminal: boolean;
   readonly stderrIsTerminal: boolean;
   /** Columns of the terminal. */
   readonly columns: number;
   readStdin(): Promise<string>;
-  /** Rejects as node:fs does. */
+  /** Rejects like node:fs. */
   readFile(path: string): Promise<string>;
-  /** Names of the entries of a folder; undefined where `path` is none. */
+  /** Returns the names in a folder; undefined if `path` is no folder. */
   listFolder(path: string): Promise<readonly string[] | undefined>;
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
@@ -23,23 +23,25 @@ export interface Io {
 
 type Style = Parameters<typeof styleText>[0];
 
-/** Colours text, or does not: see {@link painter}. */
+/** Colours text, or returns it unchanged: see {@link painter}. */
 export type Paint = (style: Style, text: string) => string;
 
-/** Colours only on a terminal, and not under `NO_COLOR` or `--no-color` (https://no-color.org). */
+/**
+ * Returns a function that colours text on a terminal, unless `NO_COLOR` or `--no-color` is set (https://no-color.org).
+ */
 export function painter(io: Io, color: boolean): Paint {
   const wanted = color && io.stdoutIsTerminal && !io.environment['NO_COLOR'] && io.environment['TERM'] !== 'dumb';
   return (style, text) => (wanted ? styleText(style, text, { validateStream: false }) : text);
 }
 
-/** Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 found what `--fail-on` names. */
+/** 0 done, 1 failed, 2 wrong usage or configuration, 3 found what `--fail-on` names. */
 export type ExitCode = 0 | 1 | 2 | 3;
 
 type Code = 'failed' | 'usage' | 'found';
 
 const EXIT_CODES: Readonly<Record<Code, ExitCode>> = { failed: 1, usage: 2, found: 3 };
 
-/** Ends a command with a message for the person who typed it. */
+/** Thrown to end a command with a message for the user. */
 export class CommandError extends Error {
   override readonly name = 'CommandError';
   readonly code: Code;
@@ -55,15 +57,15 @@ export class CommandError extends Error {
 }
 
 export interface OpenDetector {
-  /** Absent where look-ups are off. */
+  /** Absent if look-ups are off. */
   readonly detector?: Detector;
   readonly stats?: () => { readonly underWay: number; readonly queued: number; readonly verdicts: number };
   readonly close: () => Promise<void>;
 }
 
-/** What commands that look into images are handed. */
+/** The dependencies of commands that inspect images. */
 export interface DetectingCommand {
   readonly io: Io;
-  /** `images`: those a person names; without, the images are chosen by others. Rejects with `CommandError`. */
+  /** `images`: the images that the user named; absent if requests name them. Rejects with `CommandError`. */
   readonly openDetector: (config: Config, options: { readonly images?: readonly string[] }) => Promise<OpenDetector>;
 }

@@ -1,25 +1,25 @@
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 const spelledOut = (character: string): string => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
 
 /**
- * Makes untrusted text safe to show on one line. Spells out control, format and direction characters and line ends
- * (`\u{202e}`), so that no name can turn the text around it or pass for another; half a surrogate pair becomes U+FFFD. Cuts
- * text longer than `most` UTF-16 code units there, and adds an ellipsis.
+ * Makes untrusted text printable on one line. Spells out control, format and direction characters and line ends (`\u{202e}`), so
+ * that a name cannot reorder the text around it or look like another name. Replaces half a surrogate pair by U+FFFD. Cuts text
+ * longer than `most` UTF-16 code units and appends an ellipsis.
  */
 export function printable(text: string, most: number = Number.POSITIVE_INFINITY): string {
-  const plain = text.slice(0, most).toWellFormed().replaceAll(UNSEEN, spelledOut);
+  const plain = text.slice(0, most).toWellFormed().replaceAll(INVISIBLE, spelledOut);
   if (text.length <= most && plain.length <= most) return plain;
   return `${plain.slice(0, most).toWellFormed()}…`;
 }
 
-/** Compares by code units: the same on every machine, whatever its language. */
+/** Compares by UTF-16 code units: the order does not depend on the locale. */
 export function compareText(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
 }
 
-/** Compares lists by their texts in order: the first that differs decides. */
+/** Compares lists of texts: the first texts that differ decide. */
 export function compareTexts(a: readonly string[], b: readonly string[]): number {
   for (let index = 0; index < Math.min(a.length, b.length); index += 1) {
     const order = compareText(a[index] ?? '', b[index] ?? '');
@@ -28,17 +28,17 @@ export function compareTexts(a: readonly string[], b: readonly string[]): number
   return a.length - b.length;
 }
 
-/** Returns a copy with its keys sorted. */
+/** Returns a copy of the object with its keys sorted. */
 export function sortedByKey<T>(object: Readonly<Record<string, T>>): Record<string, T> {
   return Object.fromEntries(Object.entries(object).toSorted(([a], [b]) => compareText(a, b)));
 }
 
-/** Returns `1 Pod`, `2 Pods`. */
+/** Formats a count: `1 Pod`, `2 Pods`. */
 export function counted(count: number, one: string, many = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`;
 }
 
-/** Quotes a name as one word of a POSIX shell: people copy commands, and names in manifests may hold anything. */
+/** Quotes text as one word of a POSIX shell: readers copy our commands, and names in manifests may contain anything. */
 export function shellWord(text: string): string {
   return /^[\w./:@-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

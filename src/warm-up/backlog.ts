@@ -73,8 +73,8 @@ export const scopeOf = ({ login = NO_LOGINS }: WarmUpOffer): string => login.sco
 
 /** Makes a new item for an offer, without its workload: see `joinItem`. */
 export function warmUpItem({ request }: Pick<WarmUpOffer, 'request'>): WarmUpItem {
-  const { reference, platform, command, args } = request;
-  const words = JSON.stringify([reference, platform, command, args]);
+  const { reference, platform, command, args, env } = request;
+  const words = JSON.stringify([reference, platform, command, args, env]);
   return {
     key: hash('sha256', words, 'base64'),
     host: registryOf(reference),

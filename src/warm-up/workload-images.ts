@@ -1,4 +1,4 @@
-import type { DetectRequest } from '../detection/detector.ts';
+import { containerRun, type DetectRequest } from '../detection/detector.ts';
 import type { Platform } from '../detection/image-source.ts';
 import { podPlatform } from '../detection/platform.ts';
 import { readDeclared } from '../policy/annotations.ts';
@@ -81,10 +81,11 @@ function offersOf(pod: PodView, namespace: string, options: WorkloadImagesOption
   const platform = podPlatform(pod, options.platform);
   const login = loginOf(pod, namespace, options);
   const offers: Omit<WarmUpOffer, 'isWanted'>[] = [];
-  for (const { name, image, command, args } of pod.containers) {
+  for (const container of pod.containers) {
+    const { name, image } = container;
     if (offers.length === MOST_IMAGES) break;
     if (image === '' || declared.verdictFor(name) !== undefined) continue;
-    const request = { reference: image, platform, command, args };
+    const request = { reference: image, platform, ...containerRun(container) };
     offers.push(login === undefined ? { request } : { request, login });
   }
   return offers;

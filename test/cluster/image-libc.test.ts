@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
+import { DETECTOR_VERSION } from '../../src/detection/detector.ts';
 import type { StoreQuery } from '../../src/detection/verdict-store.ts';
 import { imageLibcName } from '../../src/image-libc/object.ts';
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
@@ -79,7 +80,12 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
     resolver: 'musl',
     libc: 'musl',
     evidence: { source: 'executable', detail: 'x', confidencePercent: 99 },
-    detection: { digest: digestOf('a'), run: runOf('r'), detectorVersion: 1, seenAt: '2026-01-01T00:00:00Z' },
+    detection: {
+      digest: digestOf('a'),
+      run: runOf('r'),
+      detectorVersion: DETECTOR_VERSION,
+      seenAt: '2026-01-01T00:00:00Z',
+    },
   };
   const { detection } = valid;
 

@@ -3,7 +3,7 @@ import type { TarEntry } from '../support/tar-builder.ts';
 import type { Sources } from './sources.ts';
 import { link, sortedByName, withFolders } from './tree.ts';
 
-/** Base layers shaped like the well-known ones, out of real files. */
+/** Builds base layers like the well-known ones from real files. */
 
 export interface Base {
   readonly layer: BuiltLayer;
@@ -13,7 +13,7 @@ export interface Base {
 
 const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** What debootstrap's minbase variant installs, less what only maintainer scripts would write. */
+/** The packages of debootstrap's minbase variant. */
 const DEBIAN_PACKAGES = `
   apt base-files base-passwd bash bsdutils coreutils dash debconf debian-archive-keyring debianutils diffutils
   dpkg findutils gcc-12-base gpgv grep gzip hostname init-system-helpers libacl1 libapt-pkg6.0 libattr1
@@ -25,7 +25,7 @@ const DEBIAN_PACKAGES = `
   .split(/\s+/);
 const MERGED = ['bin', 'lib', 'lib64', 'sbin'];
 
-/** A name-sorted tree of real Debian packages; `merged`: `/bin` leads to `usr/bin` as since Debian 12. */
+/** Builds a name-sorted tree of real Debian packages. `merged`: `/bin` links to `usr/bin`, as since Debian 12. */
 export async function debianBase(sources: Sources, merged = true): Promise<Base> {
   const release = merged ? '12' : '11';
   const built = await keptLayer(sources, `debian ${release} 4 ${DEBIAN_PACKAGES.join(' ')}`, 'gzip', async () => {
@@ -49,7 +49,7 @@ function debianTree(files: readonly TarEntry[], merged: boolean): TarEntry[] {
   const tree = new Map<string, TarEntry>();
   for (const entry of files) {
     const [top = '', ...rest] = entry.path.split('/');
-    // As docker's slim images leave documentation out.
+    // Docker's slim images leave documentation out.
     if (/^usr\/share\/(doc|man|locale|info|lintian)\//.test(entry.path)) continue;
     if (merged && MERGED.includes(top) && rest.length === 0) continue;
     const path = merged ? mergedPath(entry.path) : entry.path;
@@ -61,8 +61,8 @@ function debianTree(files: readonly TarEntry[], merged: boolean): TarEntry[] {
 }
 
 /**
- * What update-ca-certificates writes. With it the first executable of the name-sorted tree lies as far in as in
- * Debian's own images, whose other generated files we lack.
+ * Returns the file that update-ca-certificates writes. With it the first executable of the tree is as deep as in Debian's own
+ * images, whose other generated files are missing here.
  */
 async function certificates(sources: Sources): Promise<TarEntry> {
   const entries = await sources.debian.entries('ca-certificates');
@@ -70,7 +70,7 @@ async function certificates(sources: Sources): Promise<TarEntry> {
   return { path: 'etc/ssl/certs/ca-certificates.crt', content: Buffer.concat(pem), mode: 0o644 };
 }
 
-/** Files of a Debian package as they stand in an image of Debian 12 or later. */
+/** Returns the files of a Debian package as in an image of Debian 12 or later. */
 export async function installed(sources: Sources, name: string): Promise<TarEntry[]> {
   const entries = await sources.debian.entries(name);
   return withFolders(
@@ -84,7 +84,7 @@ function mergedPath(path: string): string {
   return MERGED.includes(path.split('/')[0] ?? '') ? `usr/${path}` : path;
 }
 
-/** Alpine's minirootfs: `bin/busybox` is its sixth entry. Its applets are one program that we link to the real musl. */
+/** Builds Alpine's minirootfs with `bin/busybox` as its sixth entry: a program of ours, linked to the real musl. */
 export async function alpineBase(sources: Sources): Promise<Base> {
   const busybox = await sources.compile.musl('dynamic');
   const loader = await sources.debian.file('musl', 'lib/x86_64-linux-musl/libc.so');
@@ -115,7 +115,7 @@ function applet(path: string): TarEntry {
   return link(path, '/bin/busybox');
 }
 
-/** Wolfi: an apk database beside glibc. */
+/** Builds Wolfi: an apk database and glibc. */
 export async function wolfiBase(sources: Sources): Promise<Base> {
   const entries: TarEntry[] = [
     { path: 'etc/apk/world', content: 'wolfi-baselayout\nglibc\nbusybox\n', mode: 0o644 },
@@ -130,7 +130,7 @@ export async function wolfiBase(sources: Sources): Promise<Base> {
   return { layer: layer(sortedByName(withFolders(entries))), history: [{ createdBy: 'apko' }], env: [PATH] };
 }
 
-/** distroless/static calls itself Debian and holds no libc; distroless/base is the same with glibc. */
+/** Builds distroless/static, which calls itself Debian and has no libc, or distroless/base, the same with glibc. */
 export async function distrolessBase(sources: Sources, libc: 'none' | 'glibc'): Promise<Base> {
   const entries: TarEntry[] = [
     {
@@ -151,7 +151,7 @@ export async function distrolessBase(sources: Sources, libc: 'none' | 'glibc'): 
   };
 }
 
-/** The real glibc's loader and libraries, in another folder. */
+/** Returns the real glibc's loader and libraries, moved to another folder. */
 export async function glibcLibraries(sources: Sources, folder: string): Promise<TarEntry[]> {
   const entries: TarEntry[] = [];
   for (const name of ['ld-linux-x86-64.so.2', 'libc.so.6', 'libresolv.so.2']) {
@@ -161,7 +161,7 @@ export async function glibcLibraries(sources: Sources, folder: string): Promise<
   return entries;
 }
 
-/** A layer that takes long to make, kept by a key that must change when its content does. */
+/** Builds a layer and caches it, because it takes long. The key must change with the content. */
 export async function keptLayer(
   sources: Sources,
   key: string,

@@ -5,11 +5,11 @@ import { MissingSource } from './sources/cache.ts';
 
 export interface Corpus {
   readonly built: readonly { readonly entry: CorpusImage; readonly image: BuiltImage }[];
-  /** Images that this machine cannot make, with the reason. */
+  /** Images that this machine cannot build, with the reason. */
   readonly skipped: readonly { readonly entry: CorpusImage; readonly reason: string }[];
 }
 
-/** Builds what can be built. Any failure but a missing source is thrown: it is a defect of the corpus. */
+/** Builds all images that can be built here. Rejects on any failure but a missing source: it is a defect of the corpus. */
 export async function buildCorpus(
   entries: readonly CorpusImage[],
   sources: Sources,

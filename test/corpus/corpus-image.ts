@@ -3,30 +3,30 @@ import type { Libc, Resolver } from '../../src/policy/verdict.ts';
 import type { BuiltImage } from '../support/image-builder.ts';
 import type { Sources } from './sources.ts';
 
-/** What is true of an image, by how its executable was built. */
+/** The truth about an image, known from how its executable was built. */
 export type Truth =
   | { readonly resolver: Resolver; readonly libc: Libc | readonly Libc[] }
   | { readonly error: ImageSourceCode };
 
 /**
- * What a look-up may cost (design.md "Numbers to reach"). `program`: the program is among the first entries of its
- * layer. `base`: something must be read through first, at worst a Debian-sized base layer.
+ * What a look-up may cost. `program`: the program is among the first entries of its layer. `base`: more must be read first, at
+ * worst a base layer of Debian's size.
  */
 export type Budget = 'program' | 'base';
 
-/** An image with known truth. */
+/** An image whose truth is known. */
 export interface CorpusImage {
-  /** Its repository's name in the registry. */
+  /** The name of its repository. */
   readonly name: string;
   /** What is misleading about it. */
   readonly trap: string;
   readonly truth: Truth;
   readonly budget: Budget;
   readonly platform?: Platform;
-  /** The Pod's own. */
+  /** The Pod's command. */
   readonly command?: readonly string[];
   readonly args?: readonly string[];
-  /** Throws `MissingSource` where this machine lacks what it is made of. */
+  /** Builds the image. Rejects with `MissingSource` if this machine lacks a part. */
   readonly build: (sources: Sources) => Promise<BuiltImage>;
 }
 

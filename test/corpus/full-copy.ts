@@ -7,15 +7,15 @@ import type { CorpusImage } from './corpus-image.ts';
 import type { Sources } from './sources.ts';
 import { command } from './sources/command.ts';
 
-/** What moving the whole image takes. */
+/** The cost of a copy of the whole image. */
 export interface FullCopy {
   readonly bytes: number;
-  /** Absent where nothing was copied: then `bytes` is the sum of the image's blobs and manifests. */
+  /** undefined if nothing was copied; `bytes` is then the sum of the image's blobs and manifests. */
   readonly milliseconds?: number;
   readonly by: 'skopeo' | 'sum';
 }
 
-/** `skopeo copy` of the image into an empty folder. Kept by digest, since the bytes are always the same. */
+/** Measures `skopeo copy` into an empty folder. Caches the result by digest, because the bytes are always the same. */
 export async function fullCopy(
   registry: RegistryServer,
   entry: CorpusImage,

@@ -2,7 +2,7 @@ import type { ImageSourceCode } from '../../src/detection/image-source.ts';
 import type { Verdict } from '../../src/policy/verdict.ts';
 import type { Budget, Truth } from './corpus-image.ts';
 
-/** What a look-up said: a verdict, or the error that the image's source gave. */
+/** The result of a look-up: a verdict, or the error of the image's source. */
 export type Outcome =
   | { readonly verdict: Verdict; readonly executable?: string }
   | { readonly error: ImageSourceCode; readonly message: string };
@@ -10,8 +10,8 @@ export type Outcome =
 export type Grade = 'right' | 'unknown' | 'WRONG';
 
 /**
- * `unknown` is allowed and says so; anything that differs from the truth is wrong. The resolver is what counts: a libc
- * left unknown beside the right resolver is right.
+ * Grades an outcome. `unknown` has its own grade; any other difference from the truth is wrong. The resolver decides: an unknown
+ * libc with the right resolver is right.
  */
 export function grade(truth: Truth, outcome: Outcome): Grade {
   if ('error' in truth) {

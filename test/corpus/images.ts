@@ -6,7 +6,7 @@ import { layers } from './images/layers.ts';
 import { linking } from './images/linking.ts';
 import { platforms } from './images/platforms.ts';
 
-/** The corpus: every trap of detection that we know, each in an image of its own. */
+/** The corpus: one image for each known trap of detection. */
 export const corpusImages: readonly CorpusImage[] = [
   ...distributions,
   ...linking,

@@ -14,7 +14,7 @@ export interface LookUp {
 
 const AMD64: Platform = { os: 'linux', architecture: 'amd64' };
 
-/** Asks for one image as the webhook does for one that nobody has seen: with no connection, token or verdict kept. */
+/** Looks up one image like the webhook does for a new image: without a cached connection, token or verdict. */
 export async function lookUp(host: string, entry: CorpusImage): Promise<LookUp> {
   const client = createRegistryClient({
     allow: [],

@@ -6,8 +6,8 @@ import { measureCorpus } from './run.ts';
 import { CACHE_DIRECTORY, openSources } from './sources.ts';
 
 /**
- * Detection's accuracy and cost on images with known truth: `node test/corpus/main.ts [--json] [NAME...]`.
- * Exit status 1: something is wrong, too little is right, or a budget is broken; 2: no such image.
+ * Measures detection's accuracy and cost on images with known truth: `node test/corpus/main.ts [--json] [NAME...]`.
+ * Exits with 1 for a wrong verdict, too few right ones or an exceeded budget, with 2 if there is no such image.
  */
 const { values, positionals } = parseArgs({ options: { json: { type: 'boolean' } }, allowPositionals: true });
 const unknownNames = positionals.filter((name) => !corpusImages.some((entry) => entry.name === name));

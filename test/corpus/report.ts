@@ -9,11 +9,11 @@ export interface Summary {
   readonly right: number;
   readonly unknown: number;
   readonly wrong: number;
-  /** Images whose look-up broke a budget. */
+  /** Number of look-ups that exceeded a budget. */
   readonly overBudget: number;
   readonly most: { readonly requests: number; readonly bytes: number; readonly milliseconds: readonly number[] };
   readonly median: { readonly requests: number; readonly bytes: number; readonly milliseconds: readonly number[] };
-  /** Why the corpus does not pass; empty: it passes. */
+  /** Why the corpus fails; empty if it passes. */
   readonly failures: readonly string[];
 }
 
@@ -47,7 +47,7 @@ export function summarise(corpus: Corpus, measurements: readonly Measurement[]):
   };
 }
 
-/** The accuracy and cost of each image, then what was skipped, then the summary. */
+/** Renders the accuracy and cost of each image, what was skipped, and the summary. */
 export function textReport(corpus: Corpus, measurements: readonly Measurement[], summary: Summary): string {
   const header = ['image', 'truth', 'verdict', 'evidence', 'conf', 'grade'];
   const costs = [
@@ -81,7 +81,7 @@ export function textReport(corpus: Corpus, measurements: readonly Measurement[],
   return [table([[...header, ...costs], ...rows]), ...details, ...skipped, '', summaryText(summary)].join('\n');
 }
 
-/** The same for machines. */
+/** Returns the same for `--json`. */
 export function jsonReport(corpus: Corpus, measurements: readonly Measurement[], summary: Summary): object {
   return {
     summary,

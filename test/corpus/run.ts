@@ -6,7 +6,7 @@ import { grade, MAX_BYTES, MAX_REQUESTS, type Grade, type Outcome } from './grad
 import { lookUp, type LookUp } from './look-up.ts';
 import type { Sources } from './sources.ts';
 
-/** Milliseconds added to each answer of the registry, as the round trip to it would. */
+/** Milliseconds added to each response of the registry, like a round trip. */
 export const ROUND_TRIPS = [0, 20, 80] as const;
 
 export interface Measurement {
@@ -14,18 +14,18 @@ export interface Measurement {
   readonly outcome: Outcome;
   readonly grade: Grade;
   readonly requests: number;
-  /** Response body bytes read off the wire. */
+  /** Response body bytes read from the network. */
   readonly bytes: number;
-  /** Of what a full copy moves. */
+  /** `bytes` as a share of a full copy. */
   readonly share: number;
-  /** Of the look-up, one for each of `ROUND_TRIPS`. */
+  /** Duration of the look-up for each of `ROUND_TRIPS`. */
   readonly milliseconds: readonly number[];
   readonly copy: FullCopy;
-  /** Budgets that this look-up broke, in words. */
+  /** Exceeded budgets, in words. */
   readonly overruns: readonly string[];
 }
 
-/** Looks each image up in an in-process registry, cold, once for each of `ROUND_TRIPS`. */
+/** Looks up each image, cold, in an in-process registry, once for each of `ROUND_TRIPS`. */
 export async function measureCorpus(corpus: Corpus, sources: Sources): Promise<Measurement[]> {
   const copies: FullCopy[] = [];
   const rounds: LookUp[][] = [];
@@ -45,14 +45,14 @@ export async function measureCorpus(corpus: Corpus, sources: Sources): Promise<M
   });
 }
 
-/** An in-process registry that holds the corpus. */
+/** Starts an in-process registry that holds the corpus. */
 export async function serve(corpus: Corpus, delayMs = 0): Promise<RegistryServer> {
   const registry = await startRegistry({ delayMs });
   for (const { entry, image } of corpus.built) registry.put(entry.name, image);
   return registry;
 }
 
-/** All images in their order, `lanes` at a time: look-ups that mostly wait hardly disturb each other's clock. */
+/** Looks up all images in order, `lanes` at a time: look-ups that mostly wait hardly disturb each other's timing. */
 export async function lookUpAll(corpus: Corpus, host: string, lanes = 1): Promise<LookUp[]> {
   const results: LookUp[] = [];
   const queue = corpus.built.entries();

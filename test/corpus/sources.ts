@@ -7,14 +7,14 @@ import { compilers, type Compilers } from './sources/compilers.ts';
 import { debian, type Debian } from './sources/debian.ts';
 import { npmFile } from './sources/npm.ts';
 
-/** Outside node_modules, which `npm ci` empties. */
+/** Outside node_modules, which `npm ci` deletes. */
 export const CACHE_DIRECTORY: string = join(
   process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'),
   'libc-dns-webhook',
   'corpus',
 );
 
-/** Fetched together, because apt takes seconds to start. */
+/** Downloaded together, because apt takes seconds to start. */
 const DEBIAN_PROGRAMS = `
   musl musl-dev dietlibc-dev libklibc-dev klibc-utils busybox busybox-static libc6 tini dumb-init catatonit gosu
   python3.11-minimal busybox:s390x busybox:i386 busybox-static:armhf
@@ -23,9 +23,9 @@ const DEBIAN_PROGRAMS = `
   .split(/\s+/);
 
 /**
- * Where the corpus' executables come from. All of it is fetched or built once, into `~/.cache/libc-dns-webhook/corpus`.
+ * The sources of the corpus' executables. Everything is fetched or built once, into `~/.cache/libc-dns-webhook/corpus`.
  *
- * Needed for the whole corpus (what is absent makes the images that need it be skipped, loudly):
+ * The whole corpus needs the following; images that need a missing part are skipped with a message:
  * - network: the npm registry and deb.debian.org, at the first run only (about 200 MB);
  * - Debian packages on the machine: apt dpkg tar gcc libc6-dev binutils skopeo docker-registry;
  * - Go (1.22 or later) and rustc.
@@ -35,16 +35,16 @@ export interface Sources {
   readonly cache: Cache;
   readonly debian: Debian;
   readonly compile: Compilers;
-  /** A file of a pinned npm package, cut to its first `limit` bytes if given. Throws `MissingSource`. */
+  /** Returns a file of a pinned npm package, cut to its first `limit` bytes if given. Rejects with `MissingSource`. */
   npm(pinned: string, path: string, limit?: number): Promise<Buffer>;
-  /** A file of this project's own dependencies, for example `esbuild/package.json`. Throws `MissingSource`. */
+  /** Returns a file of this project's own dependencies, such as `esbuild/package.json`. Rejects with `MissingSource`. */
   installed(path: string, limit?: number): Promise<Buffer>;
 }
 
 export async function openSources(directory: string): Promise<Sources> {
   const cache = await openCache(directory);
   const packages = debian(cache);
-  // What is missing here is reported by the image that asks for it.
+  // The image that needs a missing package reports it.
   await packages.download(DEBIAN_PROGRAMS).catch(() => {});
   return {
     cache,

@@ -1,6 +1,6 @@
 import type { TarEntry } from '../support/tar-builder.ts';
 
-/** One executable with the folders above it, as `COPY program /path` writes a layer. */
+/** Returns the entries of an executable and its parent folders, like a layer of `COPY program /path`. */
 export function place(path: string, content: Uint8Array | string, mode = 0o755): TarEntry[] {
   return withFolders([{ path, content, mode }]);
 }
@@ -9,7 +9,7 @@ export function link(path: string, target: string): TarEntry {
   return { path, type: 'symlink', target };
 }
 
-/** Adds each folder before the first entry inside it, where it is not listed itself. */
+/** Adds each missing folder before the first entry inside it. */
 export function withFolders(entries: readonly TarEntry[]): TarEntry[] {
   const seen = new Set(entries.filter(({ type }) => type === 'dir').map(({ path }) => path));
   return entries.flatMap((entry) => {
@@ -24,8 +24,8 @@ export function withFolders(entries: readonly TarEntry[]): TarEntry[] {
 }
 
 /**
- * The name order of `tar --sort=name`, which base images are made with: a folder's content follows it, and `/` sorts
- * before every other character.
+ * Sorts like `tar --sort=name`, which builds base images: a folder's content follows the folder, and `/` sorts before every
+ * other character.
  */
 export function sortedByName(entries: readonly TarEntry[]): TarEntry[] {
   return entries
@@ -34,7 +34,7 @@ export function sortedByName(entries: readonly TarEntry[]): TarEntry[] {
     .map(({ entry }) => entry);
 }
 
-/** About `bytes` of text in many files under `folder`: compresses like source code, and is the same each time. */
+/** Returns about `bytes` of text in many files under `folder`. It compresses like source code and is the same each time. */
 export function filler(folder: string, bytes: number): TarEntry[] {
   const fileSize = 12_000;
   let state = 1;

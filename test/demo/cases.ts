@@ -44,7 +44,7 @@ export const CASES: readonly DemoCase[] = [
     title: 'musl where there is no node-local cache: made to ask again early',
     server: 'without node-local cache',
     containers: { search: 'shop/search' },
-    expected: { reason: 'MuslRetried', resolvers: { search: 'musl' }, options: ['timeout:5', 'attempts:10'] },
+    expected: { reason: 'MuslRetried', resolvers: { search: 'musl' }, options: ['timeout:5', 'attempts:10', 'use-vc'] },
   },
   {
     title: 'a static musl program has the same resolver',
@@ -58,10 +58,10 @@ export const CASES: readonly DemoCase[] = [
     },
   },
   {
-    title: 'Go resolves by itself, and obeys the options',
+    title: 'Go resolves by itself, from two sockets: nothing to repair',
     server: 'with node-local cache',
     containers: { gateway: 'shop/gateway' },
-    expected: { reason: 'OptionsAdded', resolvers: { gateway: 'go' }, options: ['single-request-reopen', 'use-vc'] },
+    expected: { reason: 'ResolverUnaffected', resolvers: { gateway: 'go' } },
   },
   {
     title: 'both in one Pod, which has one resolv.conf; the musl program stands behind tini and env',

@@ -8,7 +8,7 @@ import { nameServerFault } from './cases/name-server.ts';
 import { replicaFaults } from './cases/replicas.ts';
 import type { Fault } from './fault.ts';
 
-/** In the order in which they are tried. */
+/** All faults, in the order in which they are tried. */
 export const FAULTS: readonly Fault[] = [
   ...machineFaults,
   nameServerFault,

@@ -10,13 +10,14 @@ import { closeCluster, type Cluster, createWorld, NotTried, openCluster } from '
 import { filled, type Result, resultText } from './table.ts';
 
 /**
- * Faults, tried on real processes, shown one by one: `node test/faults/main.ts [--quick] [--again] [--write] [--list] [--soak 30m [--leak BYTES]] [FAULT...]`. Exit status 1:
- * a promise was not kept; 2: wrong usage.
+ * Tries faults on real processes and prints each result:
+ * `node test/faults/main.ts [--quick] [--again] [--write] [--list] [--soak 30m [--leak BYTES]] [FAULT...]`.
+ * Exits with 1 if a promise was broken, with 2 for wrong usage.
  */
 
 const PAGE = fileURLToPath(new URL('../../docs/faults.md', import.meta.url));
 
-/** Longer than any fault takes on a busy machine. */
+/** Milliseconds: longer than any fault takes on a busy machine. */
 const MOST_MS = 240_000;
 
 async function limited(trial: Promise<string>): Promise<string> {
@@ -42,7 +43,7 @@ async function tryOne(fault: Fault, shared: () => Promise<Cluster>): Promise<Res
   }
 }
 
-/** A fault whose promise is not kept is tried once more, where that is asked for; both results are shown. */
+/** Tries a fault; with `again`, tries it once more if the promise was broken, and shows both results. */
 async function tryTwice(fault: Fault, shared: () => Promise<Cluster>, again: boolean): Promise<Result> {
   const first = await tryOne(fault, shared);
   console.error(resultText(first));
@@ -119,5 +120,5 @@ async function main(): Promise<number> {
   return (await report({ faults: wanted, again: values.again, write: values.write })) ? 0 : 1;
 }
 
-// The API server that a fault has started again would keep us.
+// An API server that a fault restarted would keep this process alive.
 process.exit(await main());

@@ -1,6 +1,6 @@
 import { seconds } from './support/measure.ts';
 
-/** What became of one fault. */
+/** The result of one fault. */
 export interface Result {
   readonly id: string;
   readonly name: string;
@@ -12,7 +12,7 @@ export interface Result {
 
 const MARKS = { kept: 'ok', broken: 'NOT KEPT', 'not tried': 'NOT TRIED' } as const;
 
-/** One fault, as it is shown once it has been tried. */
+/** Formats the result of one fault for a terminal. */
 export function resultText({ id, name, promise, outcome, seen, ms }: Result): string {
   const lines = [
     `${MARKS[outcome].padEnd(10)}${name}  [${id}, ${seconds(ms)}]`,
@@ -34,7 +34,7 @@ function markdown(results: readonly Result[]): string {
   return ['| fault | promise | seen | time |', '| --- | --- | --- | --- |', ...rows].join('\n');
 }
 
-/** A page with the table between its marks. Throws where it has none. */
+/** Returns the page with the table between its markers. Throws if it has no markers. */
 export function filled(page: string, results: readonly Result[]): string {
   const [before, after] = [page.indexOf(BEGIN), page.indexOf(END)];
   if (before < 0 || after < before) throw new Error(`the page has no ${BEGIN} and ${END}`);

@@ -11,12 +11,12 @@ export interface CommandOptions {
   readonly input?: string;
 }
 
-/** Standard output of a program that ends by itself. Throws with the program's last words where it fails. */
+/** Runs a program to its end and returns its standard output. Rejects with its last output if it fails. */
 export async function command(name: string, args: readonly string[], options: CommandOptions = {}): Promise<string> {
   try {
     const env = { ...process.env, ...options.env };
     const running = run(name, args, { cwd: options.cwd, env, maxBuffer: 64 << 20, timeout: 600_000 });
-    // A program that ends before it has read its input says why itself.
+    // A program that ends before it has read its input reports its own error.
     running.child.stdin?.on('error', () => {}).end(options.input ?? '');
     const { stdout } = await running;
     return stdout;

@@ -6,7 +6,7 @@ import { runLab } from './measure/run.ts';
 import type { Program } from './preparation/programs.ts';
 import { SCENARIOS } from './scenarios/all.ts';
 
-/** The lab's first process in its own machine (isolation.ts). `argument` is an `Order`; the cells go to descriptor 3. */
+/** The first process inside the isolation (isolation.ts). Its argument is an `Order`; it writes the cells to descriptor 3. */
 
 export interface Order {
   readonly scenarios: readonly string[];
@@ -20,7 +20,7 @@ function writeAll(descriptor: number, data: Buffer): void {
 
 async function run({ scenarios, programs, runs }: Order): Promise<void> {
   if (process.pid !== 1) throw new Error('this runs in a machine of its own only: npm run lab');
-  // Hides the machine's own resolver daemons, and gives `ip netns` a place of the lab's own.
+  // Hides the machine's resolver daemons, and gives `ip netns` a private folder.
   await command('mount', ['-t', 'tmpfs', 'lab', '/run']);
   await mkdir('/run/netns');
   const chosen = SCENARIOS.filter(({ id }) => scenarios.includes(id));

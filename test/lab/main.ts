@@ -13,9 +13,9 @@ import { evidenceBlocks, fillBlocks, textReport } from './report/table.ts';
 import { SCENARIOS } from './scenarios/all.ts';
 
 /**
- * Real resolvers against the real fault: `node test/lab/main.ts [--runs N] [--json] [--write] [SCENARIO...]`.
- * `--write` puts what was measured into docs/. Exit status 1: something did not come out as it should; 2: the lab cannot
- * run here, or was asked for what it does not have.
+ * Tests real resolvers against the real fault: `node test/lab/main.ts [--runs N] [--json] [--write] [SCENARIO...]`.
+ * `--write` writes the measurements into docs/. Exits with 1 if a result is not as expected, with 2 if the lab cannot run here or
+ * for wrong usage.
  */
 
 const docs = (name: string): string => fileURLToPath(new URL(`../../docs/${name}`, import.meta.url));
@@ -27,7 +27,7 @@ async function writeDocs(report: Report): Promise<void> {
   await writeFile(docs('lab.json'), `${JSON.stringify(report, null, 2)}\n`);
 }
 
-/** Ends the lab with us: what is left then is nothing. */
+/** Runs the lab in isolation and ends it with this process, so that nothing is left behind. */
 async function inItsOwnMachine(order: Order): Promise<Cell[]> {
   const lab = isolate(fileURLToPath(new URL('inside.ts', import.meta.url)), JSON.stringify(order));
   for (const [signal, number] of Object.entries({ SIGINT: 2, SIGTERM: 15, SIGHUP: 1 })) {
@@ -84,7 +84,7 @@ function wish(): Wish | string {
 }
 
 const asked = wish();
-// Where Debian keeps the tools for administrators, which `su` leaves out of PATH.
+// Debian keeps administrators' tools there, and `su` leaves these folders out of PATH.
 process.env['PATH'] = `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`;
 const folders = process.env['PATH'].split(':');
 const here = { platform: process.platform, root: process.getuid?.() === 0, folders };

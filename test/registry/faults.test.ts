@@ -93,7 +93,7 @@ describe('a registry that', () => {
       'redirects nowhere',
       { kind: 'answer', status: 302, headers: { location: 'http://[' } },
       'invalid-answer',
-      'no URL',
+      'invalid URL',
       1,
     ],
     ['redirects without a Location', { kind: 'answer', status: 302 }, 'invalid-answer', '302', 1],

@@ -152,7 +152,7 @@ describe('whatever a registry does, the Pod gets the safe remedy in time, and th
     {
       name: 'says that there is no such image',
       fault: { kind: 'answer', status: 404 },
-      says: /has no such thing/,
+      says: /has no such image or tag/,
     },
   ])('$name', async ({ fault, says }) => {
     const registry = await registryWith({ fault: ({ path }) => (path.startsWith('/v2/team') ? fault : undefined) });

@@ -6,9 +6,9 @@ import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ephemeralPair, type EphemeralPair } from '../../src/certificates/ephemeral.ts';
 import type { PodSeen } from '../../src/cluster/pod-seen.ts';
 import { configSchema } from '../../src/config/schema.ts';
-import { createSight, type DoctorParts } from '../../src/doctor/evidence.ts';
+import { createEvidence, type DoctorParts } from '../../src/doctor/evidence.ts';
 import type { ClusterView } from '../../src/doctor/view/view.ts';
-import { certificateSight } from '../../src/doctor/webhook/certificate-evidence.ts';
+import { certificateEvidence } from '../../src/doctor/webhook/certificate-evidence.ts';
 import { askCertificate, judgeTrust } from '../../src/doctor/webhook/certificates.ts';
 import { systemClock } from '../../src/util/clock.ts';
 
@@ -81,7 +81,7 @@ describe('in the cluster', () => {
   it('every replica that is ready is asked, at its own address', async () => {
     const port = await listen(createServer({ cert: pair.cert, key: pair.key }));
     const pods = async (): Promise<PodSeen[]> => [pod('127.0.0.1'), pod('127.0.0.2', false), pod('')];
-    const seen = await certificateSight(createSight(parts(port, { podsWith: pods })));
+    const seen = await certificateEvidence(createEvidence(parts(port, { podsWith: pods })));
     expect(seen?.served.map(({ from }) => from)).toEqual([`127.0.0.1:${port}`]);
     expect(judgeTrust(seen!)).toMatchObject({
       status: 'ok',
@@ -93,7 +93,7 @@ describe('in the cluster', () => {
     const forbidden = async (): Promise<never> => {
       throw Object.assign(new Error('no'), { code: 'forbidden' });
     };
-    const seen = await certificateSight(createSight(parts(1, { podsWith: forbidden, service: forbidden })));
+    const seen = await certificateEvidence(createEvidence(parts(1, { podsWith: forbidden, service: forbidden })));
     expect(seen?.served).toMatchObject([{ from: `${NAME}:443`, error: expect.any(String) as string }]);
   });
 });

@@ -27,8 +27,8 @@ describe('a question over UDP', () => {
   it.each<[string, DnsServerOptions, object]>([
     ['is answered', {}, { answer: { code: 'NOERROR', answers: 1 } }],
     ['is answered with an error', { code: 3 }, { answer: { code: 'NXDOMAIN', answers: 0 } }],
-    ['is lost', { lose: 'all' }, { why: 'no answer' }],
-    ['is answered with an id of somebody else', { wrongId: true }, { why: 'no answer' }],
+    ['is lost', { lose: 'all' }, { error: 'no answer' }],
+    ['is answered with an id of somebody else', { wrongId: true }, { error: 'no answer' }],
   ])('%s', async (_, options, expected) => {
     expect(await askUdp(await serve(options), NAME, 200)).toMatchObject(expected);
   });
@@ -37,7 +37,7 @@ describe('a question over UDP', () => {
     const { address, port } = await serve();
     await server?.close();
     server = undefined;
-    expect(await askUdp({ address, port }, NAME, 1000)).toMatchObject({ why: 'ECONNREFUSED' });
+    expect(await askUdp({ address, port }, NAME, 1000)).toMatchObject({ error: 'ECONNREFUSED' });
   });
 });
 
@@ -45,12 +45,12 @@ describe('a question over TCP', () => {
   it.each<[string, DnsServerOptions, object]>([
     ['is answered, in pieces', {}, { answer: { code: 'NOERROR' } }],
     ['is answered with an error', { code: 5 }, { answer: { code: 'REFUSED' } }],
-    ['is not taken', { tcp: 'refuse' }, { why: 'ECONNREFUSED' }],
-    ['is taken and not answered', { tcp: 'deaf' }, { why: 'no answer' }],
+    ['is not taken', { tcp: 'refuse' }, { error: 'ECONNREFUSED' }],
+    ['is taken and not answered', { tcp: 'deaf' }, { error: 'no answer' }],
     [
       'is answered by something that is no DNS server',
       { tcp: 'garbage' },
-      { why: 'something else than an answer came' },
+      { error: 'something else than an answer came' },
     ],
   ])('%s', async (_, options, expected) => {
     expect(await askTcp(await serve(options), NAME, 500)).toMatchObject(expected);

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 
-/** A request with its body read. */
+/** A request with its body. */
 export interface Asked {
   readonly method: string;
   /** Host header, path and query. */
@@ -14,7 +14,7 @@ export interface Asked {
 export interface Reply {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Anything but a string or bytes is sent as JSON. */
+  /** Sent as JSON unless it is a string or bytes. */
   readonly body?: unknown;
 }
 
@@ -25,12 +25,12 @@ export interface AnsweringServer {
   readonly close: () => Promise<void>;
 }
 
-export interface AnsweringOptions {
+interface AnsweringOptions {
   readonly tls?: { readonly key: string; readonly cert: string };
   readonly port?: number;
 }
 
-/** A server on loopback that answers with what `answer` says; never, where it says `hang`. Rejects where the port is taken. */
+/** Starts a server on loopback that sends what `answer` returns; for `hang` it sends nothing. Rejects if the port is in use. */
 export async function startAnswering(
   answer: (asked: Asked) => Reply | 'hang' | Promise<Reply | 'hang'>,
   { tls, port = 0 }: AnsweringOptions = {},
@@ -57,7 +57,7 @@ export async function startAnswering(
     handle(request, response).catch(() => request.socket.destroy());
   };
   const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
-  // Those on which nothing was asked yet, too: Go opens some ahead and keeps them for 90 s.
+  // Also idle connections: Go opens some in advance and keeps them for 90 s.
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);

@@ -1,7 +1,7 @@
 import type { TestCluster } from './cluster.ts';
 
-/** What the API server itself counted of calls to our webhooks. */
-export interface WebhookCounts {
+/** The API server's own counts of calls to our webhooks. */
+interface WebhookCounts {
   readonly calls: number;
   readonly failedOpen: number;
   readonly rejected: number;
@@ -9,7 +9,7 @@ export interface WebhookCounts {
 
 const OURS = /name="[a-z]+\.libc-dns\.dev"/;
 
-/** Reads the API server's own metrics; a webhook that failed open is one whose answer was not waited for or not trusted. */
+/** Reads the API server's metrics. A call fails open if the response came too late or was not trusted. */
 export async function webhookCounts({ kubectl }: Pick<TestCluster, 'kubectl'>): Promise<WebhookCounts> {
   const lines = (await kubectl(['get', '--raw', '/metrics'])).split('\n').filter((line) => OURS.test(line));
   const sum = (metric: string): number =>
@@ -23,7 +23,7 @@ export async function webhookCounts({ kubectl }: Pick<TestCluster, 'kubectl'>): 
   };
 }
 
-/** Calls to our webhooks that the API server waited for longer than 2.5 s. */
+/** Returns the number of calls to our webhooks that took longer than 2.5 s. */
 export async function slowCalls({ kubectl }: Pick<TestCluster, 'kubectl'>): Promise<number> {
   const lines = (await kubectl(['get', '--raw', '/metrics'])).split('\n').filter((line) => OURS.test(line));
   const sum = (suffix: string): number =>

@@ -2,9 +2,9 @@ import { sha256Digest } from './digest.ts';
 import { blobDescriptor, image, json, manifestOf, OCI_MANIFEST, type BuiltImage } from './image-builder.ts';
 import { layer, type BuiltLayer } from './layer-builder.ts';
 
-/** What registries hold besides Linux images. */
+/** Builds what registries hold besides Linux images. */
 
-/** A Helm chart as `helm push` stores it. */
+/** Builds a Helm chart as `helm push` stores it. */
 export function helmChart(name: string): BuiltImage {
   const configBytes = json({ name, version: '1.0.0', apiVersion: 'v2' });
   const chart = layer([{ path: `${name}/Chart.yaml`, content: `apiVersion: v2\nname: ${name}\nversion: 1.0.0\n` }]);
@@ -16,7 +16,7 @@ export function helmChart(name: string): BuiltImage {
   });
 }
 
-/** An artifact with an empty config (image-spec manifest.md, "Guidelines for Artifact Usage"), here an SBOM. */
+/** Builds an SBOM: an artifact with an empty config (image-spec manifest.md, "Guidelines for Artifact Usage"). */
 export function sbomArtifact(): BuiltImage {
   const configBytes = json({});
   const bytes = json({ spdxVersion: 'SPDX-2.3' });
@@ -30,7 +30,7 @@ export function sbomArtifact(): BuiltImage {
   });
 }
 
-/** A Windows image: its base layer stands with Microsoft and is not in the registry. */
+/** Builds a Windows image. Its base layer is hosted by Microsoft and absent from the registry. */
 export function windowsImage(): BuiltImage {
   const absent = Buffer.from('windows base layer');
   const base: BuiltLayer = {
@@ -54,7 +54,7 @@ export function windowsImage(): BuiltImage {
   });
 }
 
-/** A Docker schema 1 manifest (distribution docs/spec/manifest-v2-1.md), with a signature block that nobody checks. */
+/** Builds a Docker schema 1 manifest (distribution docs/spec/manifest-v2-1.md) with a dummy signature block. */
 export function schema1Image(layers: readonly BuiltLayer[], name = 'library/old'): BuiltImage {
   const mediaType = 'application/vnd.docker.distribution.manifest.v1+prettyjws';
   const newestFirst = layers.toReversed();

@@ -12,7 +12,7 @@ const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 const LOADERS = ['/lib/ld-musl-x86_64.so.1', '/lib64/ld-linux-x86-64.so.2'] as const;
 
-/** Puts `count` images that differ into a registry: every other one is musl. Returns their references. */
+/** Pushes `count` different images, every other one musl. Returns their references. */
 export function putImages(registry: RegistryServer, count: number): string[] {
   return Array.from({ length: count }, (_, index) => {
     const content = Buffer.concat([elf({ interpreter: LOADERS[index % 2] ?? LOADERS[0] }), Buffer.from(`#${index}`)]);
@@ -31,7 +31,7 @@ async function create(
   return await client.request({ method, path, body, contentType, timeoutMs: 60_000 });
 }
 
-/** A node that says it runs this kernel. */
+/** Creates a Node that reports this kernel. */
 export async function createNode(cluster: TestCluster, name: string, kernel: string, osImage: string): Promise<void> {
   await create(cluster, '/api/v1/nodes', { metadata: { name } });
   const nodeInfo = {
@@ -49,16 +49,16 @@ export async function createNode(cluster: TestCluster, name: string, kernel: str
   await create(cluster, `/api/v1/nodes/${name}/status`, { status: { nodeInfo } }, 'PATCH');
 }
 
-/** What is different about a workload. */
-export interface WorkloadOptions {
+/** The settings of a workload. */
+interface WorkloadOptions {
   readonly namespace: string;
   readonly name: string;
   readonly image: string;
   readonly pods: number;
   readonly node?: string;
-  /** Of the template and, unless `podSpec` says otherwise, of the Pods. */
+  /** Added to the template's spec, and to the Pods' unless `podSpec` overrides it. */
   readonly spec?: Readonly<Record<string, unknown>>;
-  /** What an injector has made of the Pods. */
+  /** Added to the Pods' spec only, as an injector does. */
   readonly podSpec?: Readonly<Record<string, unknown>>;
   readonly annotations?: Readonly<Record<string, string>>;
 }
@@ -71,7 +71,7 @@ const ref = (apiVersion: string, kind: string, { metadata }: KubeObject) => ({
   controller: true,
 });
 
-/** A Deployment with its ReplicaSet and Pods, as the controllers would make them. */
+/** Creates a Deployment with its ReplicaSet and Pods, as the controllers would. */
 export async function createWorkload(cluster: TestCluster, options: WorkloadOptions): Promise<void> {
   const { namespace, name, image: reference, pods, node, annotations = {} } = options;
   const labels = { app: name };
@@ -94,7 +94,7 @@ export async function createWorkload(cluster: TestCluster, options: WorkloadOpti
   }
 }
 
-/** Runs at most 16 at once: the API server answers this many well. */
+/** Runs at most 16 at once, which the API server handles well. */
 export async function forEachOf<T>(
   items: readonly T[],
   each: (item: T, index: number) => Promise<unknown>,
@@ -117,12 +117,12 @@ export interface AuditRun {
   readonly seconds: number;
 }
 
-export interface StartedAudit {
+interface StartedAudit {
   readonly process: ChildProcess;
   readonly result: Promise<AuditRun>;
 }
 
-/** Starts the program itself. */
+/** Starts `libc-dns audit` as a process. */
 export function startAudit(
   kubeconfig: string,
   flags: readonly string[],

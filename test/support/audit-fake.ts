@@ -3,7 +3,7 @@ import { createPodGroups } from '../../src/audit/scan/pod-groups.ts';
 import { byName } from './audit-report.ts';
 import { facts } from './policy.ts';
 
-/** A cluster with one exposed Deployment of each name, whose images are called as their resolvers are. */
+/** Returns a cluster with one exposed Deployment of each name. Images are named after their resolvers. */
 export function fakeCluster(
   workloads: readonly { readonly name: string; readonly namespace?: string; readonly image: string }[],
   change: Partial<AuditCluster> = {},

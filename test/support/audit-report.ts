@@ -10,7 +10,7 @@ import { type Resolver, unknownVerdict } from '../../src/policy/verdict.ts';
 import { facts, policy } from './policy.ts';
 import { amd64 } from './registry-harness.ts';
 
-/** Images are called as their resolvers are: `musl`, `glibc:1`; what is called otherwise cannot be read. */
+/** Detects by name: images are named after their resolvers (`musl`, `glibc:1`). Any other image cannot be read. */
 export const byName: Detector = {
   detect: async ({ reference, platform }) => {
     const [resolver = ''] = reference.split(/[:/@]/, 1);
@@ -66,7 +66,7 @@ export interface World {
   readonly kind?: 'cluster' | 'manifests';
 }
 
-/** The report on Pods, with all of the program's own parts between them and it. */
+/** Builds the report on Pods with the program's own parts. */
 export async function auditOf(pods: readonly AuditedPod[], world: World = {}): Promise<AuditReport> {
   const known = { ...facts, nodeLocal: 'absent' as const, ...world.facts };
   const groups = createPodGroups();

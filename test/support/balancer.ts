@@ -1,11 +1,11 @@
 import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net';
 
-/** One address for several servers, as a Service is: each new connection goes to the next one that takes it. */
+/** One address for several servers, like a Service: each new connection goes to the next server that accepts it. */
 export interface Balancer {
   readonly port: number;
-  /** `https://host:port` of each server; connections that exist stay where they are. */
+  /** Sets the servers, `https://host:port` each. Existing connections stay open. */
   set(targets: readonly string[]): void;
-  /** Connections that no server took. */
+  /** Connections that no server accepted. */
   readonly refused: number;
   close(): Promise<void>;
 }

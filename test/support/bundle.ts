@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Bundles the program as it is shipped, into a folder of its own without node_modules. */
+/** Bundles the program as for a release, into a new folder without node_modules. */
 export function bundle(): { readonly main: string; readonly remove: () => void } {
   const folder = mkdtempSync(join(tmpdir(), 'libc-dns-bundle-'));
   const main = join(folder, 'main.js');

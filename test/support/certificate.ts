@@ -1,4 +1,4 @@
-// x509 has its classes injected, which needs this.
+// x509 uses dependency injection, which needs this.
 import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
 
@@ -13,7 +13,7 @@ import {
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 
-/** A key pair with a certificate of its own for loopback, in PEM, good for an hour. */
+/** A key pair with a self-signed certificate, in PEM, valid for an hour. */
 export interface TestCertificate {
   readonly cert: string;
   readonly key: string;
@@ -21,7 +21,7 @@ export interface TestCertificate {
   readonly der: string;
 }
 
-/** Makes a self-signed certificate for the names (`localhost`, `127.0.0.1`). */
+/** Creates a self-signed certificate for the names. */
 export async function createCertificate(
   names: readonly string[] = ['localhost', '127.0.0.1'],
 ): Promise<TestCertificate> {

@@ -15,10 +15,10 @@ export interface CliOptions {
   /** Default 80. */
   readonly columns?: number;
   readonly detector?: Detector;
-  /** What `audit` reads. */
+  /** The cluster that `audit` reads. */
   readonly cluster?: AuditCluster;
   readonly signal?: AbortSignal;
-  /** Look-ups in real registries, as the program does them. */
+  /** Looks images up in real registries, like the program. */
   readonly registries?: boolean;
   readonly openDoctor?: ProgramParts['openDoctor'];
 }
@@ -33,7 +33,7 @@ const notHere = (): never => {
   throw new Error('not in this test');
 };
 
-/** Runs a command line in this process, with the real file system and standard input and output in memory. */
+/** Runs a command line in this process, with the real file system and with standard input and output in memory. */
 export async function cli(argv: readonly string[], options: CliOptions = {}): Promise<CliResult> {
   let out = '';
   let err = '';

@@ -13,17 +13,17 @@ export const cloudRegistryNames: readonly string[] = [
   'other.azurecr.io',
 ];
 
-/** ECR, Google's and Azure's registries under their own names on port 443 of loopback, with one in memory behind. */
+/** ECR, Google's and Azure's registries under their own names on port 443 of loopback, served by one registry in memory. */
 export interface CloudRegistries {
   readonly registry: RegistryServer;
   readonly asked: Asked[];
-  /** What an Azure registry answers to a token exchange. */
+  /** The Azure registry's response to a token exchange. */
   exchange: Reply | 'hang';
   readonly close: () => Promise<void>;
 }
 
 const bearer = 's3cr3t-registry-token';
-/** Ends an hour from now. */
+/** Returns a refresh token that expires in an hour. */
 export const refreshToken = (): string => {
   const claims = Buffer.from(JSON.stringify({ exp: Math.floor(Date.now() / 1000) + 3600 })).toString('base64url');
   return `s3cr3t.${claims}.refresh`;
@@ -34,7 +34,7 @@ function unauthorized(challenge: string): Reply {
   return { status: 401, headers: { 'www-authenticate': challenge }, body: '{}' };
 }
 
-/** Whether a request comes with what the host wants; else its challenge. */
+/** Returns the challenge if the request lacks the login that the host requires; undefined if it has it. */
 function refusal(host: string, { authorization = '' }: Asked['headers']): Reply | undefined {
   if (host.endsWith('.amazonaws.com')) {
     const realm = `Basic realm="https://${host}/",service="ecr.amazonaws.com"`;
@@ -57,7 +57,7 @@ function tokenReply({ url, method, headers, body }: Asked, issued: ReadonlySet<s
     : { status: 401 };
 }
 
-/** Undefined where port 443 of loopback may not be listened on. */
+/** Starts them. Resolves to undefined if this process may not listen on port 443. */
 export async function startCloudRegistries(certificate: TestCertificate): Promise<CloudRegistries | undefined> {
   const registry = await startRegistry();
   const issued = new Set<string>();

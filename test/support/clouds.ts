@@ -6,13 +6,13 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { startAnswering, type AnsweringServer, type Asked, type Reply } from './answering-server.ts';
 import type { TestCertificate } from './certificate.ts';
 
-/** What the clouds' own services say of the webhook, on loopback: who it is, and which login it gets. */
-export interface Clouds {
-  /** For each way in which a Pod is given an identity, the environment that the cloud puts into it. */
+/** The clouds' identity and token services on loopback. */
+interface Clouds {
+  /** The environment that each cloud gives a Pod, by the kind of identity. */
   readonly environments: Readonly<Record<IdentityKind, Readonly<Record<string, string>>>>;
-  /** `AWS ECR`, `AWS STS`, …, in order. */
+  /** Services called, in order: `AWS ECR`, `AWS STS`, … */
   readonly asked: string[];
-  /** Answers in place of the cloud. */
+  /** Returned instead of the cloud's own response. */
   refuse: Reply | 'hang' | undefined;
   readonly close: () => Promise<void>;
 }
@@ -26,7 +26,7 @@ export type IdentityKind =
   | 'AKS workload identity'
   | 'a managed identity';
 
-/** What the clouds give; each is a secret. */
+/** The logins that the clouds issue; all are secrets. */
 export const granted = {
   elastic: 's3cr3t-ecr-password',
   google: 's3cr3t-google-token',
@@ -94,7 +94,7 @@ function azure({ headers, body, url }: Asked): [what: string, reply: Reply] | un
   return url.pathname === '/token' && body.includes(granted.projected) ? ['Entra', { body: token }] : undefined;
 }
 
-/** Starts them. The whole process trusts the certificate then, for the SDK asks Entra over TLS alone. */
+/** Starts them. The whole process then trusts the certificate, because the SDK calls Entra only over TLS. */
 export async function startClouds(certificate: TestCertificate): Promise<Clouds> {
   const state: { asked: string[]; refuse: Reply | 'hang' | undefined } = { asked: [], refuse: undefined };
   const answer = (asked: Asked): Reply | 'hang' => {
@@ -134,7 +134,7 @@ async function writeEnvironments(
     credential_source: { file: token },
   };
   await writeFile(federation, JSON.stringify(external));
-  // Nothing of the machine's own.
+  // Keeps the machine's own configuration out.
   const files = { AWS_CONFIG_FILE: '/dev/null', AWS_SHARED_CREDENTIALS_FILE: '/dev/null' };
   const aws = { ...files, AWS_ENDPOINT_URL_ECR: plain.url, AWS_ENDPOINT_URL_STS: plain.url };
   const client = 'aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee';
@@ -150,7 +150,7 @@ async function writeEnvironments(
     'workload identity federation': { GOOGLE_APPLICATION_CREDENTIALS: federation },
     'AKS workload identity': {
       AZURE_AUTHORITY_HOST: secure.url.replace('127.0.0.1', 'localhost'),
-      // The one tenant for which the SDK does not ask Microsoft whether this is an authority.
+      // The only tenant for which the SDK does not ask Microsoft to confirm the authority.
       AZURE_TENANT_ID: 'adfs',
       AZURE_CLIENT_ID: client,
       AZURE_FEDERATED_TOKEN_FILE: token,

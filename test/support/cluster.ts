@@ -10,16 +10,16 @@ import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.t
 import { KubeError } from '../../src/kubernetes/errors.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 
-/** kube-apiserver, etcd and kubectl, as controller-runtime's envtest looks for them. */
+/** Folder of kube-apiserver, etcd and kubectl, found like in controller-runtime's envtest. */
 const ASSETS = process.env['KUBEBUILDER_ASSETS'] ?? '/usr/local/kubebuilder/bin';
 
-/** A running cluster to test on instead: its API server must reach this machine at LIBC_DNS_TEST_HOST. */
+/** Kubeconfig of a running cluster to use instead. Its API server must reach this machine at LIBC_DNS_TEST_HOST. */
 const EXISTING = process.env['LIBC_DNS_TEST_KUBECONFIG'];
 
-/** The address under which the API server finds webhooks of the tests. */
+/** The address at which the API server reaches the tests' webhooks. */
 export const WEBHOOK_HOST = process.env['LIBC_DNS_TEST_HOST'] ?? '127.0.0.1';
 
-/** Where a program of the control plane is; undefined where it is not. */
+/** Returns the path of a control plane program; undefined if it is missing. */
 export function binary(name: string): string | undefined {
   const path = join(ASSETS, name);
   try {
@@ -34,14 +34,14 @@ function missingBinaries(): string[] {
   return ['kube-apiserver', 'etcd', 'kubectl'].filter((name) => binary(name) === undefined);
 }
 
-/** Why there is no cluster to test on; undefined where there is one. */
+/** Returns why there is no cluster for tests; undefined if there is one. */
 export function clusterMissing(): string | undefined {
   const missing = EXISTING === undefined ? missingBinaries() : [];
   if (missing.length === 0) return undefined;
   return `no ${missing.join(', ')} in ${ASSETS}: set KUBEBUILDER_ASSETS, or LIBC_DNS_TEST_KUBECONFIG for a running cluster`;
 }
 
-/** Whether the cluster tests run. Says loudly on standard error, once a file, when they do not. */
+/** Reports whether the cluster tests can run. If not, says so on standard error. */
 export function hasCluster(): boolean {
   const missing = clusterMissing();
   if (missing !== undefined) process.stderr.write(`\n!! CLUSTER TESTS DID NOT RUN: ${missing}\n\n`);
@@ -50,16 +50,16 @@ export function hasCluster(): boolean {
 
 export interface TestCluster {
   readonly server: string;
-  /** An administrator's. */
+  /** Path of an administrator's kubeconfig. */
   readonly kubeconfig: string;
   readonly client: KubeClient;
   /** Runs kubectl as an administrator; resolves to its standard output, rejects with its standard error. */
   readonly kubectl: (args: readonly string[], stdin?: string) => Promise<string>;
   /** Creates or replaces objects. */
   readonly apply: (...objects: readonly object[]) => Promise<void>;
-  /** Creates a namespace with its default service account, which no controller makes here. */
+  /** Creates a namespace with its default service account: no controller runs here that would. */
   readonly createNamespace: (name: string, labels?: Readonly<Record<string, string>>) => Promise<void>;
-  /** A kubeconfig with a token of a service account; `server` puts something in between. */
+  /** Writes a kubeconfig with a token of a service account; `server` replaces the API server's URL, for a proxy. */
   readonly kubeconfigOf: (namespace: string, serviceAccount: string, server?: string) => Promise<string>;
   readonly stop: () => Promise<void>;
 }
@@ -75,7 +75,7 @@ function kubectlWith(kubeconfig: string, cache: string): TestCluster['kubectl'] 
         (error, stdout, stderr) =>
           error === null ? resolve(stdout) : reject(new Error(`kubectl ${args.join(' ')}: ${stderr || error.message}`)),
       );
-      // It may end before it has read all: its exit status tells.
+      // kubectl may end before it has read everything; its exit status decides.
       child.stdin?.on('error', () => {});
       child.stdin?.end(stdin ?? '');
     });
@@ -87,7 +87,7 @@ async function ignoreConflict(call: Promise<unknown>): Promise<void> {
   });
 }
 
-/** A cluster that was there before the tests is left as it was. */
+/** Deletes what the tests created, so that an existing cluster is left as it was. */
 async function removeAll(kubectl: TestCluster['kubectl'], made: readonly object[]): Promise<void> {
   const list = { apiVersion: 'v1', kind: 'List', items: made.toReversed() };
   await kubectl(['delete', '--ignore-not-found', '--wait=false', '-f', '-'], JSON.stringify(list));
@@ -101,12 +101,12 @@ async function environment(flags: Readonly<Record<string, string | null>>): Prom
   return new TestEnvironment({
     useExistingCluster: false,
     binaryAssetsDirectory: ASSETS,
-    // Pods get their service account's token as in a cluster.
+    // Pods get their service account's token as in a real cluster.
     apiServerFlags: { 'disable-admission-plugins': null, ...flags },
   });
 }
 
-/** Starts an API server of its own for the calling file (or attaches to the one that the environment names). */
+/** Starts an API server for the calling file, or attaches to the cluster that the environment names. */
 export async function startCluster(flags: Readonly<Record<string, string | null>> = {}): Promise<TestCluster> {
   const control = await environment(flags);
   const config: EnvtestConfig = await control.start();

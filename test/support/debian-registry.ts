@@ -11,16 +11,16 @@ import type { ImageContent } from './registry-server.ts';
 
 const binary = '/usr/bin/docker-registry';
 
-/** Whether Debian's docker-registry is here: `apt-get install docker-registry`. */
+/** Whether Debian's docker-registry is installed: `apt-get install docker-registry`. */
 export const hasDebianRegistry = existsSync(binary);
 if (!hasDebianRegistry) console.warn(`NOT RUN: there is no ${binary}: apt-get install docker-registry`);
 
-export interface DebianRegistryOptions {
+interface DebianRegistryOptions {
   /** Lines of an htpasswd file, hashed with bcrypt. */
   readonly htpasswd?: string;
-  /** Trusts tokens that this certificate signed. */
+  /** Accepts tokens signed by this certificate's key. */
   readonly token?: { readonly realm: string; readonly service: string; readonly issuer: string; readonly cert: string };
-  /** Pushed before logins are asked for. */
+  /** Pushed before logins are required. */
   readonly images: Readonly<Record<string, ImageContent>>;
 }
 
@@ -30,7 +30,7 @@ export interface DebianRegistry {
   readonly close: () => Promise<void>;
 }
 
-/** Runs Debian's docker-registry on loopback with a directory of its own. */
+/** Runs Debian's docker-registry on loopback with its own directory. */
 export async function startDebianRegistry(options: DebianRegistryOptions): Promise<DebianRegistry> {
   const directory = await mkdtemp(join(tmpdir(), 'docker-registry-'));
   const port = await freePort();
@@ -68,7 +68,7 @@ async function run(directory: string, port: number, auth: object): Promise<Child
     log: { level: 'error', accesslog: { disabled: true } },
     storage: { filesystem: { rootdirectory: join(directory, 'data') } },
     http: { addr: `127.0.0.1:${port}`, secret: 'test' },
-    // Windows images have base layers that stand elsewhere.
+    // Base layers of Windows images are hosted elsewhere.
     validation: { disabled: true },
     ...auth,
   };
@@ -91,7 +91,7 @@ async function stop(child: ChildProcess): Promise<void> {
   await ended;
 }
 
-/** `pushed`: the repositories that hold a blob already, by digest; it is mounted from there. */
+/** Pushes an image. `pushed` maps digests to the repository that already has the blob, to mount it from there. */
 async function push(host: string, name: string, image: ImageContent, pushed: Map<string, string>): Promise<void> {
   const [repository = '', tag = 'latest'] = name.split(':');
   const base = `http://${host}/v2/${repository}`;
@@ -106,7 +106,7 @@ async function push(host: string, name: string, image: ImageContent, pushed: Map
     const headers = { 'content-type': 'application/octet-stream' };
     await expectOk(fetch(url, { method: 'PUT', body: Uint8Array.from(bytes), headers }));
   }
-  // Members come before the index that names them.
+  // Push the members before their index.
   const manifests = [...image.manifests].toSorted(
     ([a], [b]) => Number(a === image.digest) - Number(b === image.digest),
   );

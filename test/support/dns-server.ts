@@ -4,24 +4,24 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 
 export interface DnsServerOptions {
-  /** Milliseconds to each answer. Default 2. */
+  /** Milliseconds before each answer. Default 2. */
   readonly delayMs?: number;
   /**
-   * `second`: the second packet of a source port is lost while no answer has gone back, as the race of conntrack loses it.
-   * `all`, or that part of all packets (0 to 1), the same ones in each run.
+   * `second`: drops the second packet of a source port until an answer has been sent, like the conntrack race. `all` drops
+   * everything. A number drops that share of all packets (0 to 1), the same ones in each run.
    */
   readonly lose?: 'second' | 'all' | number;
   /** RCODE of all answers. Default 0. */
   readonly code?: number;
-  /** `deaf`: connections are taken, and nothing comes. Default: it answers. */
+  /** `deaf`: accepts connections and sends nothing. Default: `answer`. */
   readonly tcp?: 'answer' | 'refuse' | 'deaf' | 'garbage';
-  /** Answers carry this id instead of the question's. */
+  /** Answers with a different id than the query's. */
   readonly wrongId?: boolean;
 }
 
 export interface TestDnsServer {
   readonly port: number;
-  /** Packets that came over UDP. */
+  /** Number of UDP packets received. */
   readonly received: () => number;
   readonly close: () => Promise<void>;
 }
@@ -46,7 +46,7 @@ function serveTcp(socket: Socket, options: DnsServerOptions): void {
   }
   socket.on('data', (data: Buffer) => {
     const answer = answerTo(data.subarray(2), options);
-    // In two pieces, as networks may deliver it.
+    // In two pieces, as a network may deliver it.
     socket.write(Buffer.from([answer.length >> 8, answer.length & 0xff, ...answer.subarray(0, 3)]));
     setTimeout(() => socket.write(answer.subarray(3)), 5);
   });
@@ -57,7 +57,7 @@ interface Sockets {
   readonly tcp: Server;
 }
 
-/** One port that is free for both; another program may have it for one of the two. */
+/** Finds a port that is free for both UDP and TCP. */
 async function listen(takesTcp: boolean, triesLeft = 20): Promise<Sockets> {
   const udp = createSocket('udp4');
   const tcp = createServer();
@@ -75,7 +75,7 @@ async function listen(takesTcp: boolean, triesLeft = 20): Promise<Sockets> {
   }
 }
 
-/** A DNS server on loopback, over UDP and TCP on one port, that can be broken on purpose. */
+/** Starts a DNS server on loopback, UDP and TCP on one port, that can misbehave on purpose. */
 export async function startDnsServer(options: DnsServerOptions = {}): Promise<TestDnsServer> {
   const { delayMs = 2, lose } = options;
   const takesTcp = options.tcp !== 'refuse';

@@ -7,10 +7,10 @@ import { NAME, NAMESPACE } from './installation.ts';
 
 const WEBHOOK = new URL('../../certs/manifests/webhook.yaml', import.meta.url);
 
-/** What a Service of the installation chooses. */
+/** The labels that the installation's Service selects. */
 const LABELS = { 'app.kubernetes.io/name': NAME, 'app.kubernetes.io/instance': NAME };
 
-/** As kubeadm writes it. */
+/** The ConfigMap of kube-proxy as kubeadm writes it. */
 export const kubeProxyConfig: object = {
   apiVersion: 'v1',
   kind: 'ConfigMap',
@@ -42,7 +42,7 @@ interface Detection {
   readonly detection: { readonly registry: object };
 }
 
-/** Deployment, ConfigMap and PodDisruptionBudget of the plain manifests; `config` is added to its configuration. */
+/** Reads Deployment, ConfigMap and PodDisruptionBudget from the plain manifests. `detection` is added to the configuration. */
 async function manifests({ detection }: Detection): Promise<object[]> {
   const documents = parseAllDocuments(await readFile(WEBHOOK, 'utf8')).map((document) => document.toJS() as KubeObject);
   const wanted = documents.filter((one) =>
@@ -56,8 +56,8 @@ async function manifests({ detection }: Detection): Promise<object[]> {
   });
 }
 
-/** A replica as the kubelet would report it; no kubelet runs here. */
-export interface ReplicaPod {
+/** A replica as a kubelet would report it; no kubelet runs here. */
+interface ReplicaPod {
   readonly name: string;
   readonly node: string;
   readonly ready?: boolean;
@@ -95,7 +95,7 @@ export async function putReplica(
   });
 }
 
-/** Adds what `install` leaves out, for nobody runs Deployments here: as if it all ran. */
+/** Adds what `install` leaves out because no controller runs here, as if the whole installation ran. */
 export async function completeInstallation(
   cluster: TestCluster,
   config: Detection,
@@ -112,12 +112,12 @@ export async function completeInstallation(
 export interface Change {
   readonly kind: string;
   readonly name: string;
-  /** A JSON Patch where it is a list, else a merge patch. */
+  /** A JSON Patch if it is a list, else a merge patch. */
   readonly body: object;
   readonly namespace?: string;
 }
 
-/** Changes an object for as long as `then` takes, and puts it back as it was, even if it was deleted meanwhile. */
+/** Changes an object while `then` runs and restores it afterwards, even if it was deleted in between. */
 export async function whileChanged(
   { kubectl }: TestCluster,
   { kind, name, body, namespace }: Change,

@@ -1,20 +1,20 @@
-/** Builds the smallest ELF files that say what a test needs: headers, program headers, notes and an interpreter. */
+/** Builds minimal ELF files for tests: headers, program headers, notes and an interpreter. */
 
 export interface ElfOptions {
   readonly wide?: boolean;
   readonly bigEndian?: boolean;
-  /** `e_type`; 2 (an executable) if absent. */
+  /** `e_type`. Default 2, an executable. */
   readonly type?: number;
   readonly osAbi?: number;
   readonly interpreter?: string;
   readonly notes?: readonly { readonly owner: string; readonly type: number }[];
-  /** Where the notes begin, to put them out of reach. */
+  /** Offset of the notes, to put them out of reach. */
   readonly notesAt?: number;
   readonly segments?: readonly { readonly type: number; readonly align?: number }[];
-  /** As the Go linker does. */
+  /** Places them like the Go linker. */
   readonly sectionHeadersBehindProgramHeaders?: boolean;
   readonly programHeadersAt?: number;
-  /** Anything, right behind the program headers. */
+  /** Any text, right behind the program headers. */
   readonly text?: string;
   readonly size?: number;
 }
@@ -25,7 +25,7 @@ const PT_NOTE = 4;
 export const PT_PHDR = 6;
 export const PT_GNU_RELRO = 0x6474_e552;
 
-/** An ELF file of at least `size` bytes (8192 if absent). */
+/** Builds an ELF file of at least `size` bytes (default 8192). */
 export function elf(options: ElfOptions = {}): Buffer {
   const { wide = true, bigEndian = false, type = 2, osAbi = 0, size = 8192 } = options;
   const place = arrange(options, wide, bigEndian);
@@ -45,7 +45,7 @@ export function elf(options: ElfOptions = {}): Buffer {
   return bytes;
 }
 
-/** What the file holds, and where. */
+/** Computes the parts of the file and their offsets. */
 function arrange(options: ElfOptions, wide: boolean, bigEndian: boolean) {
   const { interpreter, segments = [], programHeadersAt: tableAt = wide ? 64 : 52 } = options;
   const entrySize = wide ? 56 : 32;

@@ -3,8 +3,8 @@ import { sha256Digest } from './digest.ts';
 import { tarPart, TAR_END, type TarEntry, type TarOptions, type TarPart } from './tar-builder.ts';
 
 /**
- * eStargz layers (stargz-snapshotter docs/estargz.md): one gzip member per file payload, a table of contents as the last
- * tar entry, and a 51 byte footer that says where it begins.
+ * Builds eStargz layers (stargz-snapshotter docs/estargz.md): one gzip member per file payload, a table of contents as the last
+ * tar entry, and a footer of 51 bytes with its offset.
  */
 
 const TOC_NAME = 'stargz.index.json';
@@ -53,7 +53,7 @@ export function estargz(entries: readonly TarEntry[], options: TarOptions): TocL
   };
 }
 
-/** Collects bytes into gzip members and knows where the next one begins. */
+/** Collects bytes into gzip members and knows the offset of the next one. */
 class MemberWriter {
   readonly members: Buffer[] = [];
   readonly plain: Buffer[] = [];
@@ -74,7 +74,7 @@ class MemberWriter {
   }
 }
 
-/** A payload begins a member of its own; the padding and headers that follow share it until the next payload. */
+/** A payload starts a new member; the padding and headers after it belong to the same member. */
 function writeEntry(writer: MemberWriter, { entry, name, header, content, padding }: TarPart): TocEntry[] {
   const type = { file: 'reg', dir: 'dir', symlink: 'symlink', hardlink: 'hardlink', fifo: 'fifo' }[
     entry.type ?? 'file'
@@ -102,7 +102,7 @@ function writeEntry(writer: MemberWriter, { entry, name, header, content, paddin
   return chunks.length === 0 ? [{ ...common, digest: sha256Digest(content) }] : chunks;
 }
 
-/** An empty gzip member whose extra field `SG` holds the offset of the table of contents. */
+/** Returns an empty gzip member whose extra field `SG` holds the offset of the table of contents. */
 function footer(tocOffset: number): Buffer {
   const subfield = Buffer.from(`${tocOffset.toString(16).padStart(16, '0')}STARGZ`);
   const gzipHeader = Buffer.from([0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff]);

@@ -2,11 +2,11 @@ import { sha256Digest } from './digest.ts';
 import { withMediaTypes, type BuiltDescriptor, type BuiltLayer, type MediaTypes } from './layer-builder.ts';
 
 /**
- * Container images in memory, the same bytes each time: what a registry holds for one reference. Layers come from
- * layer-builder.ts, odd artifacts from artifact-builder.ts.
+ * Builds container images in memory, byte for byte the same each time. layer-builder.ts builds layers, artifact-builder.ts
+ * unusual artifacts.
  */
 
-export interface StoredManifest {
+interface StoredManifest {
   readonly mediaType: string;
   readonly bytes: Buffer;
 }
@@ -18,27 +18,27 @@ interface BuiltPlatform {
   readonly 'os.version'?: string;
 }
 
-/** All that a registry must hold to serve one reference. */
+/** Everything that a registry needs to serve one reference. */
 export interface BuiltImage {
-  /** Of the manifest that the reference's tag leads to: the index's, where there is one. */
+  /** Digest of the manifest that the tag points to: the index, if there is one. */
   readonly digest: string;
   readonly mediaType: string;
-  /** By digest: that manifest and, for an index, its members'. */
+  /** That manifest and, for an index, its members, by digest. */
   readonly manifests: ReadonlyMap<string, StoredManifest>;
-  /** By digest: configs and layers. */
+  /** Configs and layers, by digest. */
   readonly blobs: ReadonlyMap<string, Buffer>;
-  /** What an index says of it. */
+  /** The platform to write into an index. */
   readonly platform?: BuiltPlatform;
 }
 
 export interface ImageConfigOptions {
   readonly entrypoint?: readonly string[];
   readonly cmd?: readonly string[];
-  /** `NAME=value`; as Docker does, a PATH is not added by itself. */
+  /** `NAME=value`. As in Docker, PATH is not added automatically. */
   readonly env?: readonly string[];
   readonly workingDir?: string;
   readonly labels?: Readonly<Record<string, string>>;
-  /** Oldest first; if absent, there is none. */
+  /** Oldest first. Default: no history. */
   readonly history?: readonly { readonly createdBy: string; readonly emptyLayer?: boolean }[];
   readonly os?: string;
   readonly architecture?: string;
@@ -46,14 +46,14 @@ export interface ImageConfigOptions {
   readonly osVersion?: string;
 }
 
-export interface ImageOptions {
+interface ImageOptions {
   readonly layers: readonly BuiltLayer[];
   readonly config?: ImageConfigOptions;
   readonly mediaTypes?: MediaTypes;
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-export interface IndexOptions {
+interface IndexOptions {
   readonly mediaTypes?: MediaTypes;
   /** Adds a buildkit attestation for the first member, before or after all members. */
   readonly attestation?: 'first' | 'last';
@@ -67,7 +67,7 @@ const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
 const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
 const DOCKER_CONFIG = 'application/vnd.docker.container.image.v1+json';
 
-/** An image for one platform (linux/amd64 unless the config says otherwise). Layers oldest first. */
+/** Builds an image for one platform (default linux/amd64). Layers oldest first. */
 export function image({ layers, config = {}, mediaTypes = 'oci', annotations }: ImageOptions): BuiltImage {
   const named = layers.map((built) => withMediaTypes(built, mediaTypes));
   const configBytes = json(configFile(config, named));
@@ -86,7 +86,7 @@ export function image({ layers, config = {}, mediaTypes = 'oci', annotations }: 
   });
 }
 
-export interface ManifestParts {
+interface ManifestParts {
   readonly mediaType: string;
   readonly config: BuiltDescriptor;
   readonly configBytes: Buffer;
@@ -96,7 +96,7 @@ export interface ManifestParts {
   readonly artifactType?: string;
 }
 
-/** A schema 2 manifest of anything: the way to artifacts that are no images. */
+/** Builds a schema 2 manifest of anything, for artifacts that are not images. */
 export function manifestOf(parts: ManifestParts): BuiltImage {
   const { mediaType, config, configBytes, layers, platform, annotations, artifactType } = parts;
   const bytes = json({
@@ -118,7 +118,7 @@ export function manifestOf(parts: ManifestParts): BuiltImage {
   };
 }
 
-/** An index (OCI) or manifest list (Docker) of images, or of indexes. */
+/** Builds an index (OCI) or manifest list (Docker) of images, or of indexes. */
 export function index(members: readonly BuiltImage[], options: IndexOptions = {}): BuiltImage {
   const { mediaTypes = 'oci', attestation, annotations } = options;
   const all: readonly IndexMember[] = withAttestation(
@@ -147,14 +147,14 @@ export function index(members: readonly BuiltImage[], options: IndexOptions = {}
   };
 }
 
-/** The manifest that the image's digest names. */
+/** Returns the manifest that the image's digest names. */
 export function rootManifest(built: BuiltImage): StoredManifest {
   const manifest = built.manifests.get(built.digest);
   if (manifest === undefined) throw new Error(`${built.digest} is not among the image's own manifests`);
   return manifest;
 }
 
-/** Bytes of everything: what a full copy moves. */
+/** Returns the bytes of a full copy. */
 export function totalSize(built: BuiltImage): number {
   const manifests = [...built.manifests.values()].map(({ bytes }) => bytes.length);
   return [...manifests, ...[...built.blobs.values()].map(({ length }) => length)].reduce((sum, size) => sum + size, 0);
@@ -184,7 +184,7 @@ function withAttestation(members: readonly IndexMember[], where: 'first' | 'last
   return where === 'first' ? [{ member, annotations }, ...members] : [...members, { member, annotations }];
 }
 
-/** What buildkit pushes beside an image (docs/attestations/attestation-storage.md): an image manifest for `unknown/unknown`. */
+/** Builds buildkit's attestation of an image (docs/attestations/attestation-storage.md): a manifest for `unknown/unknown`. */
 function attestationOf(subject: BuiltImage): BuiltImage {
   const bytes = json({ _type: 'https://in-toto.io/Statement/v0.1', subject: [{ digest: subject.digest }] });
   const statement: BuiltLayer = {

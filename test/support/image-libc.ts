@@ -35,7 +35,7 @@ export async function installImageLibcs(client: KubeClient): Promise<void> {
 
 export const digestOf = (letter: string): string => `sha256:${letter.repeat(64)}`;
 
-/** A run as `detection-keys` makes them: a SHA-256 in base64. */
+/** Returns a run key in the format of detection/keys.ts: a SHA-256 in base64. */
 export const runOf = (letter: string): string => `${letter.repeat(43)}=`;
 
 export const keyOf = (image: string, run = 'r'): StoreKey => ({
@@ -64,11 +64,11 @@ export const foundMusl = (checkedAt: number, change: Partial<StoredVerdict['insp
 });
 
 export interface WatchedStore extends ImageLibcStore {
-  /** What it logs and counts. */
+  /** Its log and metrics. */
   readonly report: Recording;
 }
 
-/** A store that is quick to try again, and whose log and metrics are recorded. */
+/** Opens a store with short retries that records its log and metrics. */
 export function openStore(client: KubeClient, change: Partial<ImageLibcStoreOptions> = {}): WatchedStore {
   const report = recordingReporter();
   const store = createImageLibcStore({

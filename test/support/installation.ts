@@ -9,7 +9,7 @@ import { startWebhook, type StartOptions, type WebhookProcess } from './webhook-
 
 const MANIFESTS = new URL('../../certs/manifests/', import.meta.url);
 
-/** Where the plain manifests install it, and under which name. */
+/** Namespace and name that the plain manifests use. */
 export const NAMESPACE = 'libc-dns';
 export const NAME = 'libc-dns-webhook';
 
@@ -25,8 +25,8 @@ export async function readManifests(...files: string[]): Promise<Manifest[]> {
 }
 
 /**
- * The Service under whose name the API server calls us. Ours has no kube-proxy: an ExternalName leads it to this machine. A running
- * cluster has: there it is a Service with this machine as its endpoint.
+ * Returns the Service that the API server calls. The tests' own API server has no kube-proxy, so an ExternalName points to this
+ * machine; in a running cluster it is a Service with this machine as its endpoint.
  */
 function service(port: number): object[] {
   const metadata = { name: NAME, namespace: NAMESPACE };
@@ -51,7 +51,7 @@ interface Registration extends Manifest {
   readonly webhooks: readonly { readonly clientConfig: { readonly service: { port: number } } }[];
 }
 
-/** The registration calls our balancer. */
+/** Points the registration at the balancer. */
 function withPort(manifest: Manifest, port: number): Manifest {
   if (manifest.kind !== 'MutatingWebhookConfiguration') return manifest;
   const moved = structuredClone(manifest) as Registration;
@@ -67,7 +67,7 @@ interface Deployment extends Manifest {
   };
 }
 
-/** The environment of the server's container: how Node is told to run. */
+/** Returns the environment of the server's container, with Node's options. */
 function environmentOf(manifests: readonly Manifest[]): Record<string, string> {
   const deployment = manifests.find(({ kind }) => kind === 'Deployment') as Deployment | undefined;
   const variables = deployment?.spec.template.spec.containers[0]?.env ?? [];
@@ -77,9 +77,9 @@ function environmentOf(manifests: readonly Manifest[]): Record<string, string> {
 export interface Installation {
   readonly balancer: Balancer;
   readonly replicas: WebhookProcess[];
-  /** Starts one more replica, as our service account, and puts it behind the Service once it is ready. */
+  /** Starts another replica under the service account and adds it to the Service once it is ready. */
   readonly addReplica: (options?: StartOptions & { readonly server?: string }) => Promise<WebhookProcess>;
-  /** Takes a replica out of the Service, as its readiness does, and ends it. */
+  /** Takes a replica out of the Service, as failing readiness does, and ends it. */
   readonly removeReplica: (replica: WebhookProcess) => Promise<number | null>;
   readonly stop: () => Promise<void>;
 }
@@ -104,7 +104,7 @@ export async function untilReady(replica: WebhookProcess): Promise<void> {
   }
 }
 
-/** Installs the plain manifests, with replicas that are processes of this machine. */
+/** Installs the plain manifests, with local processes as replicas. */
 export async function install(cluster: TestCluster, options: InstallOptions = {}): Promise<Installation> {
   const { scope = 'opt-in', replicas: count = 1, ...start } = options;
   const balancer = await startBalancer(WEBHOOK_HOST);

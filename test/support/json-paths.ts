@@ -1,12 +1,12 @@
 type Json = Record<string, unknown>;
 
-/** The paths of a value and of all that it holds. */
+/** Returns the paths of a value and of everything in it. */
 export const pathsIn = (value: unknown, path: readonly string[] = []): (readonly string[])[] =>
   typeof value === 'object' && value !== null
     ? [path, ...Object.entries(value).flatMap(([key, one]) => pathsIn(one, [...path, key]))]
     : [path];
 
-/** What stands at a path of `root`, replaced; deleted where `value` is undefined. As JSON has it: lists have no holes. */
+/** Returns a copy of `root` with the value at `path` replaced, or deleted if `value` is undefined. Lists stay without holes. */
 export function changed<T>(root: T, path: readonly string[], value: unknown): T {
   const copy = structuredClone(root);
   let parent = copy as Json;

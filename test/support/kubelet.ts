@@ -4,13 +4,13 @@ import type { AddressInfo } from 'node:net';
 import { ephemeralPair } from '../../src/certificates/ephemeral.ts';
 import type { TestCluster } from './cluster.ts';
 
-/** As much of a kubelet as `kubectl logs` asks of one. */
+/** The part of a kubelet that `kubectl logs` needs. */
 export interface Kubelet {
   readonly node: string;
   readonly close: () => Promise<void>;
 }
 
-/** Registers a node of this machine; `logOf` is what its containers have written. */
+/** Registers this machine as a Node. `logOf` returns the log of a container. */
 export async function startKubelet(
   { client }: Pick<TestCluster, 'client'>,
   logOf: (namespace: string, pod: string, container: string) => string,

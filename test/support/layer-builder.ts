@@ -22,8 +22,8 @@ export interface BuiltLayer {
   readonly diffId: string;
 }
 
-export interface LayerOptions extends TarOptions {
-  /** Whose names the media types are; `image()` with the other kind renames them. */
+interface LayerOptions extends TarOptions {
+  /** OCI's or Docker's media type names; `image()` converts them if necessary. */
   readonly mediaTypes?: MediaTypes;
 }
 
@@ -36,7 +36,7 @@ const DOCKER_TYPES = {
   'zstd:chunked': 'tar.zstd',
 };
 
-/** A layer of these entries, in this order; whiteouts are plain entries named `.wh.NAME` and `.wh..wh..opq`. */
+/** Builds a layer of these entries, in this order. Whiteouts are plain entries named `.wh.NAME` and `.wh..wh..opq`. */
 export function layer(
   entries: readonly TarEntry[],
   compression: Compression = 'gzip',
@@ -56,7 +56,7 @@ export function layer(
   };
 }
 
-/** The same layer under Docker's or OCI's media type names. */
+/** Returns the layer with Docker's or OCI's media type names. */
 export function withMediaTypes(built: BuiltLayer, mediaTypes: MediaTypes): BuiltLayer {
   const { mediaType } = built.descriptor;
   const renamed =

@@ -1,6 +1,6 @@
 /**
- * A replica that takes part in an election: `node leader-process.ts KUBECONFIG NAMESPACE IDENTITY`. Writes `started`, `stopped`,
- * and `acts` again and again while it leads.
+ * A replica that takes part in an election: `node leader-process.ts KUBECONFIG NAMESPACE IDENTITY`. Prints `started`, `stopped`,
+ * and `acts` repeatedly while it leads.
  */
 import { createKubeClient } from '../../src/kubernetes/client.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Calls in an open loop: begun at their time, however long those before them take. */
+/** An open loop of calls: each starts at its due time, however long earlier calls take. */
 export interface Load<T> {
-  /** Ends the loop and waits for the calls under way; rejects with the first call that failed. */
+  /** Ends the loop and waits for running calls. Rejects with the error of the first call that failed. */
   stop(): Promise<readonly T[]>;
   readonly begun: number;
 }
 
-/** Begins `perSecond` calls a second until stopped, or until there were `most`. */
+/** Starts `perSecond` calls a second until stopped, at most `most`. */
 export function startLoad<T>(perSecond: number, most: number, call: (index: number) => Promise<T>): Load<T> {
   const started = performance.now();
   const calls: Promise<T>[] = [];
@@ -17,7 +17,7 @@ export function startLoad<T>(perSecond: number, most: number, call: (index: numb
       const due = Math.min(most, Math.ceil(((performance.now() - started) / 1000) * perSecond));
       for (let index = calls.length; index < due; index += 1) {
         const made = call(index);
-        // Told by `stop`.
+        // `stop` reports it.
         made.catch(() => {});
         calls.push(made);
       }

@@ -15,7 +15,7 @@ async function forEach(count: number, write: (index: number) => Promise<unknown>
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
 }
 
-/** Writes verdicts on `count` images, as replicas would. */
+/** Writes verdicts for `count` images, like replicas. */
 export async function writeVerdicts(client: KubeClient, count: number): Promise<void> {
   await forEach(count, async (index) => {
     const key = keyOf(`registry.example.com/team-${index % 100}/service-${index}:v1.${index}.0-20260101`);
@@ -24,7 +24,7 @@ export async function writeVerdicts(client: KubeClient, count: number): Promise<
   });
 }
 
-/** Creates `count` namespaces, half of them to enforce, half to audit. */
+/** Creates `count` namespaces; half of them enforce, half audit. */
 export async function writeNamespaces(client: KubeClient, count: number): Promise<void> {
   await forEach(count, async (index) => {
     const labels = { 'libc-dns.dev/mode': index % 2 === 0 ? 'enforce' : 'audit' };

@@ -8,12 +8,12 @@ import type {
 } from '../../src/detection/image-source.ts';
 import { type BuiltImage, rootManifest } from './image-builder.ts';
 
-/** One request that the source was asked for. */
+/** A request to the source. */
 interface BlobRequest {
   readonly digest: string;
   readonly offset: number;
   readonly length: number;
-  /** Bytes that were taken before the stream was left. */
+  /** Bytes read before the stream was closed. */
   taken: number;
 }
 
@@ -22,11 +22,11 @@ export interface MemorySource extends ImageSource {
 }
 
 export interface MemorySourceOptions {
-  /** Bytes per chunk, as a socket would give them. */
+  /** Bytes per chunk, like a socket's. */
   readonly chunkBytes?: number;
-  /** Requests counted for the manifest: 1, 2 with an index, 4 with a token. */
+  /** Requests to count for the manifest: 1, with an index 2, with a token 4. */
   readonly manifestRequests?: number;
-  /** Changes what is served of a blob. */
+  /** Changes the bytes served of a blob. */
   readonly tamper?: (bytes: Buffer, blob: Descriptor) => Buffer;
 }
 
@@ -51,7 +51,7 @@ interface ConfigFile {
   readonly history?: readonly { readonly created_by?: string; readonly empty_layer?: boolean }[];
 }
 
-/** Serves one built image from memory, in socket-sized chunks, and counts what was taken. */
+/** Serves one built image from memory in socket-sized chunks and counts what was read. */
 export function memorySource(built: BuiltImage, options: MemorySourceOptions = {}): MemorySource {
   const { chunkBytes = 16 * 1024, manifestRequests = 1, tamper = (bytes) => bytes } = options;
   const requests: BlobRequest[] = [];

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OCI_INDEX, rootManifest, type BuiltImage } from './image-builder.ts';
 
-/** Writes images as an OCI image layout (image-spec image-layout.md), each under its tag. */
+/** Writes images as an OCI image layout (image-spec image-layout.md), keyed by tag. */
 export async function writeOciLayout(directory: string, images: Readonly<Record<string, BuiltImage>>): Promise<void> {
   await mkdir(join(directory, 'blobs/sha256'), { recursive: true });
   for (const built of Object.values(images)) {

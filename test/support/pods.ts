@@ -21,7 +21,7 @@ export interface PodRequest {
   readonly spec?: Readonly<Record<string, unknown>>;
 }
 
-/** A Pod that says of itself that it is musl, unless `annotations` say otherwise. */
+/** Returns a Pod that declares musl unless `annotations` are given. */
 export function podObject({ name, labels = {}, annotations, spec }: PodRequest): object {
   return {
     apiVersion: 'v1',
@@ -31,7 +31,7 @@ export function podObject({ name, labels = {}, annotations, spec }: PodRequest):
   };
 }
 
-/** Creates a Pod through the API and resolves to it as the API server stored it. */
+/** Creates a Pod through the API. Resolves to the stored object. */
 export async function createPod(
   { client }: Pick<TestCluster, 'client'>,
   namespace: string,
@@ -42,7 +42,7 @@ export async function createPod(
   return await client.request<PodObject>({ method: 'POST', path, query, body: podObject(pod), timeoutMs: 30_000 });
 }
 
-/** `timeout:5` of a Pod's options. */
+/** Returns a Pod's options in the form `timeout:5`. */
 export function optionsOf({ spec }: PodObject): string[] {
   return (spec.dnsConfig?.options ?? []).map(({ name, value }) => (value === undefined ? name : `${name}:${value}`));
 }

@@ -20,7 +20,7 @@ export const policy = (change: Partial<PolicyConfig> = {}): PolicyConfig => ({
   ...change,
 });
 
-/** The default policy with a node-local cache that is always usable. */
+/** Returns the default policy with a node-local cache that is always usable. */
 export const withNodeLocal = (change: Partial<PolicyConfig> = {}): PolicyConfig =>
   policy({ nodeLocal: { mode: 'on', addresses: ['169.254.20.10'], fallback: true }, ...change });
 
@@ -30,7 +30,7 @@ export const verdict = (resolver: Resolver, libc: Libc = 'unknown'): Verdict => 
   evidence: { source: 'executable', detail: 'test', confidence: 0.99 },
 });
 
-/** A Pod with one container for each resolver. */
+/** Returns a Pod with `count` containers. */
 export const podWith = (count: number, spec: Record<string, unknown> = {}, metadata: Record<string, unknown> = {}) => ({
   metadata,
   spec: { containers: Array.from({ length: count }, (_, index) => ({ name: `c${index}`, image: 'x' })), ...spec },
@@ -52,7 +52,7 @@ export function kubeletFor(pod: PodView, cluster: ClusterFacts, namespace = 'sho
   return kubeletResolvConf(kubelet, { name: '', namespace, ...pod }).resolvConf;
 }
 
-/** Decides for a Pod of an enforcing namespace, a container for each resolver. */
+/** Decides for a Pod in an enforcing namespace, with a container for each resolver. */
 export function decideFor({ resolvers, spec = {}, metadata = {}, config = policy(), cluster = facts }: Given) {
   const pod = readPod(podWith(resolvers.length, spec, metadata));
   const verdicts = resolvers.map((resolver) => verdict(resolver));

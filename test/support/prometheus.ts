@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
 
-/** A job of Prometheus' own configuration. */
+/** A scrape job of Prometheus' configuration. */
 export type ScrapeJob = Readonly<Record<string, unknown>>;
 
 export interface Prometheus {
-  /** The result of an instant query. Rejects with what Prometheus says is wrong with it. */
+  /** Runs an instant query. Rejects with Prometheus' error. */
   readonly query: (expression: string) => Promise<readonly { readonly value: readonly [number, string] }[]>;
-  /** Each rule, with what was wrong with its last evaluation. */
+  /** Returns all rules with the error of their last evaluation. */
   readonly rules: () => Promise<
     readonly { readonly name: string; readonly health: string; readonly lastError?: string }[]
   >;
@@ -27,7 +27,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** Starts Prometheus, which scrapes each second; `rules` is a file of them. */
+/** Starts Prometheus with a scrape interval of a second and the rules of the file `rules`. */
 export async function startPrometheus(jobs: readonly ScrapeJob[], rules: string): Promise<Prometheus> {
   const folder = await mkdtemp(join(tmpdir(), 'libc-dns-prometheus-'));
   const [port, config] = [await freePort(), join(folder, 'prometheus.yaml')];

@@ -5,23 +5,23 @@ import type { Duplex } from 'node:stream';
 
 import type { TestCertificate } from './certificate.ts';
 
-/** What goes wrong with a CONNECT. */
+/** How the proxy mishandles a CONNECT. */
 export type ProxyFault =
   | { readonly kind: 'hang' }
   | { readonly kind: 'reset' }
-  /** These bytes in place of an answer; the connection ends behind them unless it is to stay. */
+  /** Sends these bytes instead of a response, then closes the connection unless `stay` is true. */
   | { readonly kind: 'raw'; readonly bytes: string; readonly stay?: boolean }
-  /** The tunnel takes what comes and gives nothing back. */
+  /** Accepts data from the client and sends nothing back. */
   | { readonly kind: 'silent-tunnel' }
-  /** The tunnel is made, and dies once so many bytes have come back through it. */
+  /** Closes the tunnel after it has sent so many bytes back. */
   | { readonly kind: 'die-after'; readonly bytes: number }
-  /** The tunnel is made, and no more than so many bytes come back through it. */
+  /** Stalls the tunnel after it has sent so many bytes back. */
   | { readonly kind: 'stall-after'; readonly bytes: number };
 
 export interface ProxyServerOptions {
-  /** Where names lead, `registry.example:443` to `127.0.0.1:port`: what DNS is at a proxy. Others are answered with 502. */
+  /** Targets by name, such as `registry.example:443` to `127.0.0.1:port`, in place of DNS. Other names get a 502. */
   readonly hosts?: Readonly<Record<string, string>>;
-  /** `user:password`, without which it answers 407. */
+  /** `user:password`. Without it the proxy answers 407. */
   readonly login?: string;
   readonly tls?: TestCertificate;
   readonly fault?: (target: string, count: number) => ProxyFault | undefined;
@@ -30,20 +30,20 @@ export interface ProxyServerOptions {
 export interface TestProxy {
   /** With scheme and port. */
   readonly url: string;
-  /** Each CONNECT in order. */
+  /** All CONNECT requests, in order. */
   readonly asked: { readonly target: string; readonly headers: IncomingMessage['headers'] }[];
-  /** Requests that were no CONNECT. */
+  /** All other requests. */
   readonly others: string[];
-  /** Connections of clients that are open. */
+  /** Number of open client connections. */
   readonly open: () => number;
-  /** Most that were open at once. */
+  /** The most that were open at once. */
   readonly mostAtOnce: () => number;
-  /** Ends all connections. */
+  /** Closes all connections. */
   cut(): void;
   readonly close: () => Promise<void>;
 }
 
-/** Joins a tunnel's ends; `most` bytes come back, then `then` happens. */
+/** Joins the two ends of a tunnel. Calls `then` after `most` bytes have been sent back. */
 function join(client: Duplex, server: Socket, most: number, then: () => void): void {
   let passed = 0;
   client.on('data', (chunk: Buffer) => server.write(chunk));
@@ -75,12 +75,12 @@ function misbehave(client: Duplex, fault: ProxyFault | undefined): boolean {
   if (fault?.kind === 'raw') client.write(fault.bytes, () => fault.stay === true || client.end());
   if (fault?.kind === 'silent-tunnel') client.write('HTTP/1.1 200 OK\r\n\r\n');
   const ours = fault !== undefined && !['die-after', 'stall-after'].includes(fault.kind);
-  // Only who reads what comes hears of its end.
+  // Without reading, the end of the stream is not noticed.
   if (ours) client.resume();
   return ours;
 }
 
-/** Starts a proxy on loopback that takes CONNECT and nothing else, and can be told to misbehave. */
+/** Starts a proxy on loopback that accepts only CONNECT and can misbehave on purpose. */
 export async function startProxy(options: ProxyServerOptions = {}): Promise<TestProxy> {
   const { hosts = {}, login, tls, fault } = options;
   const asked: TestProxy['asked'] = [];
@@ -100,7 +100,7 @@ export async function startProxy(options: ProxyServerOptions = {}): Promise<Test
   });
   server.on('connect', ({ url = '', headers }: IncomingMessage, client: Duplex) => {
     asked.push({ target: url, headers });
-    // A server of HTTP leaves its half open until it is told to end.
+    // Node's HTTP server keeps its half open until it is told to end.
     client.on('error', () => {}).on('end', () => client.end());
     const what = fault?.(url, asked.length);
     if (misbehave(client, what)) return;

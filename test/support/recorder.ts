@@ -8,10 +8,10 @@ interface Review {
   readonly request: { readonly uid: string; readonly object: { readonly metadata: { readonly name?: string } } };
 }
 
-/** A webhook that changes nothing and remembers which Pods it was asked about. */
+/** A webhook that changes nothing and records the Pods it is called for. */
 export interface Recorder {
   readonly clientConfig: { readonly url: string; readonly caBundle: string };
-  /** How often each Pod came, by name; asking forgets. */
+  /** Returns the number of calls by Pod name, and resets it. */
   readonly take: () => Map<string, number>;
   readonly stop: () => Promise<void>;
 }

@@ -9,19 +9,19 @@ export interface RecordedLine {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-/** What a feature said and counted, through the reporter that the server hands out. */
+/** The log lines and metrics that a feature wrote through a reporter. */
 export interface Recording {
   readonly reporter: Reporter;
   readonly lines: RecordedLine[];
-  /** The messages alone, of one level or of all. */
+  /** Returns the messages of one level, or of all. */
   readonly messages: (level?: keyof Log) => string[];
-  /** Calls of metrics, in order: `['cluster.apiFailed', 'namespaces', 'forbidden']`. */
+  /** Calls of metrics in order, such as `['cluster.apiFailed', 'namespaces', 'forbidden']`. */
   readonly counted: (readonly unknown[])[];
-  /** The arguments of the calls of one metric: `of('cluster.apiFailed')` is `[['namespaces', 'forbidden']]`. */
+  /** Returns the arguments of one metric's calls: `of('cluster.apiFailed')` is `[['namespaces', 'forbidden']]`. */
   readonly of: (metric: string) => (readonly unknown[])[];
 }
 
-/** Records each metric that is called, by its path. */
+/** Returns metrics that record each call by its path. */
 function recordingMetrics(record: (call: readonly unknown[]) => void, path = ''): unknown {
   return new Proxy(() => undefined, {
     get: (_, key) => recordingMetrics(record, path === '' ? String(key) : `${path}.${String(key)}`),

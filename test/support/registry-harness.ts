@@ -7,7 +7,7 @@ import { layer } from './layer-builder.ts';
 
 export const amd64: Platform = { os: 'linux', architecture: 'amd64' };
 
-/** A client for tests: default rules, no logins, the system's clock. */
+/** Creates a client for tests: default rules, no logins, the system's clock. */
 export function testClient(options: Partial<RegistryClientOptions> = {}): RegistryClient {
   return createRegistryClient({
     allow: [],
@@ -23,7 +23,7 @@ export function testClient(options: Partial<RegistryClientOptions> = {}): Regist
   });
 }
 
-/** A look-up's context with a meter of its own. */
+/** Returns the context of a look-up with a new meter. */
 export function lookupContext(
   credentials: NonNullable<LookupContext['credentials']> = [],
   signal: AbortSignal = AbortSignal.timeout(20_000),
@@ -31,14 +31,14 @@ export function lookupContext(
   return { signal, meter: { requests: 0, bytes: 0 }, credentials };
 }
 
-/** All bytes of a read. */
+/** Reads a stream to its end. */
 export async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of stream) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
-/** A small image with one layer, which does not compress, of about `size` bytes. */
+/** Builds a small image with one incompressible layer of about `size` bytes. */
 export function sampleImage(size = 200_000, config: ImageConfigOptions = {}): BuiltImage {
   const noise = Buffer.alloc(size);
   let seed = size;
@@ -52,7 +52,7 @@ export function sampleImage(size = 200_000, config: ImageConfigOptions = {}): Bu
   });
 }
 
-/** A clock that tests turn by hand. */
+/** Returns a clock that tests advance by hand. */
 export function manualClock() {
   let at = 1_000_000;
   return {

@@ -3,9 +3,9 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 
-/** An image as an image builder makes it. */
+/** An image to serve. */
 export interface ImageContent {
-  /** Of the manifest or index that a tag points to. */
+  /** Digest of the manifest or index that a tag points to. */
   readonly digest: string;
   readonly mediaType: string;
   readonly blobs: ReadonlyMap<string, Uint8Array>;
@@ -19,22 +19,22 @@ export interface Recorded {
   readonly headers: IncomingMessage['headers'];
 }
 
-/** What goes wrong with a request. */
+/** How the registry mishandles a request. */
 export type Fault =
   | { readonly kind: 'hang' }
   | { readonly kind: 'reset' }
-  /** Headers and so many bytes of the body, then a reset. */
+  /** Sends headers and so many bytes of the body, then resets the connection. */
   | { readonly kind: 'reset-mid-body'; readonly after: number }
   | { readonly kind: 'stall-mid-body'; readonly after: number }
-  /** Headers without end: one that grows, or many small ones. */
+  /** Endless headers: one that grows, or many small ones. */
   | { readonly kind: 'endless-headers' }
   | { readonly kind: 'endless-interim' }
   | { readonly kind: 'many-headers'; readonly count: number }
   | { readonly kind: 'content-length'; readonly claim: number }
-  /** The right answer with a byte turned over. */
+  /** Sends the right body with one byte changed. */
   | { readonly kind: 'corrupt' }
   | { readonly kind: 'not-http' }
-  /** These bytes in place of an answer, and the end. */
+  /** Sends these bytes instead of a response, then closes the connection. */
   | { readonly kind: 'raw'; readonly bytes: string }
   | { readonly kind: 'endless-body' }
   | {
@@ -53,14 +53,14 @@ interface BearerAuth {
 
 export interface RegistryServerOptions {
   readonly auth?: { readonly kind: 'basic'; readonly username: string; readonly password: string } | BearerAuth;
-  /** Default true. False: answers 200 with the whole blob to a request for a range. */
+  /** Default true. If false, answers a range request with 200 and the whole blob. */
   readonly range?: boolean;
-  /** Added to each answer, in milliseconds, as a round trip is. */
+  /** Milliseconds added to each response, like a round trip. */
   readonly delayMs?: number;
   readonly tls?: { readonly key: string; readonly cert: string };
-  /** Asked for each request before it is answered. */
+  /** Called for each request before it is answered. */
   readonly fault?: (request: Recorded) => Fault | undefined;
-  /** Answers blob requests with a redirect to this URL with the blob's path behind it. */
+  /** Redirects blob requests to this URL with the blob's path appended. */
   readonly blobsAt?: string;
   readonly port?: number;
 }
@@ -72,9 +72,9 @@ export interface RegistryServer {
   readonly requests: Recorded[];
   /** Response body bytes written so far. */
   readonly bytesSent: () => number;
-  /** Most requests that were open at once. */
+  /** The most requests that were open at once. */
   readonly mostAtOnce: () => number;
-  /** Stores an image under a repository with an optional tag, `team/app:v1` (default `latest`). Returns `host/team/app:v1`. */
+  /** Stores an image as `team/app:v1` (default tag `latest`). Returns its reference, `host/team/app:v1`. */
   put(name: string, image: ImageContent): string;
   readonly close: () => Promise<void>;
 }
@@ -89,7 +89,7 @@ interface State {
   most: number;
 }
 
-/** Starts an OCI distribution registry on loopback, held in memory, that can be told to misbehave. */
+/** Starts an OCI distribution registry on loopback, in memory, that can misbehave on purpose. */
 export async function startRegistry(options: RegistryServerOptions = {}): Promise<RegistryServer> {
   const state: State = { options, blobs: new Map(), manifests: new Map(), requests: [], sent: 0, open: 0, most: 0 };
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
@@ -212,7 +212,7 @@ function isAuthorized(
   return false;
 }
 
-/** Does what needs none of the answer. False: the answer itself is to be changed. */
+/** Handles faults that replace the whole response. Returns false if the fault changes a normal response. */
 function misbehave(fault: Fault, response: ServerResponse): boolean {
   const socket = response.socket as Socket;
   switch (fault.kind) {

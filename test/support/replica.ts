@@ -18,13 +18,13 @@ export interface ReplicaOptions {
   readonly now?: () => number;
 }
 
-/** A webhook that allows everything, with certificates of its own making. */
+/** A webhook with self-managed certificates that allows everything. */
 export interface Replica {
   readonly certificates: SelfManaged;
   readonly url: string;
-  /** What it logged of its certificates, in order and in short. */
+  /** Its log lines about certificates, in order, abbreviated. */
   readonly said: string[];
-  /** SHA-256 of the CAs of the certificates served, in order. */
+  /** SHA-256 of the CAs of the served certificates, in order. */
   readonly issuers: string[];
   /** Reviews answered. */
   readonly calls: () => number;
@@ -43,7 +43,7 @@ async function listen(certificates: SelfManaged, onCall: () => void): Promise<Se
         request: review,
       } = JSON.parse(body) as { request: { uid: string } } & Record<string, unknown>;
       response.setHeader('content-type', 'application/json');
-      // A kept connection would hide what the next certificate is worth.
+      // A keep-alive connection would never test the next certificate.
       response.setHeader('connection', 'close');
       response.end(JSON.stringify({ apiVersion, kind, response: { uid: review.uid, allowed: true } }));
     });
@@ -54,7 +54,7 @@ async function listen(certificates: SelfManaged, onCall: () => void): Promise<Se
   return server;
 }
 
-/** What a line of the log says, in short; undefined if it is not about changes or failures. */
+/** Abbreviates a log line; undefined if it is not about changes or failures. */
 function inShort(message: string, fields: object): string | undefined {
   const { reason, change, why, ours, others, times, error } = fields as Record<string, string>;
   if (error !== undefined) return `${message.endsWith('cannot be watched') ? 'watch' : 'error'}: ${error}`;
@@ -86,7 +86,7 @@ function reporterTo(said: string[], issuers: string[]): Reporter {
   return createReporter({ log, clock: systemClock });
 }
 
-/** Certificates alone, with what they log. */
+/** Starts only the certificates, and records their log. */
 export function startCertificates(options: ReplicaOptions): Pick<Replica, 'certificates' | 'said' | 'issuers'> {
   const { client, namespace, registration, lifetimes, now = Date.now } = options;
   const clock = { now, monotonic: () => performance.now() };
@@ -111,7 +111,7 @@ export function startCertificates(options: ReplicaOptions): Pick<Replica, 'certi
   return { certificates, said, issuers };
 }
 
-/** Starts one; resolves when it serves. */
+/** Starts a replica. Resolves when it serves. */
 export async function startReplica(options: ReplicaOptions): Promise<Replica> {
   const { certificates, said, issuers } = startCertificates(options);
   await certificates.ready;

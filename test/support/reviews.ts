@@ -11,7 +11,7 @@ export interface Review {
   request: Json & { uid: string; object: Json & { metadata: Json; spec: Json } };
 }
 
-/** A request as an API server sent it: test/fixtures/admission-reviews. */
+/** Reads a captured request of an API server from test/fixtures/admission-reviews. */
 export function fixture(name: string): Review {
   const file = new URL(`../fixtures/admission-reviews/${name}.json`, import.meta.url);
   return JSON.parse(readFileSync(file, 'utf8')) as Review;
@@ -29,7 +29,7 @@ export interface Answer {
   };
 }
 
-/** Reads a response as the API server does. Throws where it is no AdmissionReview v1 response. */
+/** Reads a response like the API server. Throws if it is not an AdmissionReview v1 response. */
 export function answerOf(reply: Reply): Answer {
   const review = JSON.parse(reply.body) as { apiVersion: string; kind: string; response: Json };
   const { uid, allowed, patch, patchType, warnings, auditAnnotations } = review.response;
@@ -51,14 +51,14 @@ export function answerOf(reply: Reply): Answer {
   };
 }
 
-/** The review with the patch applied to its object, as on reinvocation. */
+/** Returns the review with the patch applied to its object, as on reinvocation. */
 export function patched(review: Review, patch: readonly Operation[]): Review {
   const copy = structuredClone(review);
   copy.request.object = jsonPatch.applyPatch(copy.request.object, patch, true, true).newDocument;
   return copy;
 }
 
-/** A Pod creation in `shop` like the captured ones. */
+/** Returns a review of a Pod's creation in namespace `shop`, like the captured ones. */
 export function podReview(change: { metadata?: Json; spec?: Json; request?: Json } = {}): Review {
   const review = fixture('plain');
   Object.assign(review.request.object.metadata, change.metadata);

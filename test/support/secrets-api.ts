@@ -5,7 +5,7 @@ import { Agent } from 'undici';
 
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
 
-/** What the server answers: an object with 200, a status with a message, or nothing at all. */
+/** A response: an object (200), a status with a message, or a fault. */
 type ApiAnswer = object | { readonly status: number; readonly message: string } | 'hang' | 'reset' | 'html';
 
 export interface SecretsApi {
@@ -13,21 +13,21 @@ export interface SecretsApi {
   /** `GET /api/v1/…` for each request, in order. */
   readonly requests: string[];
   readonly mostAtOnce: () => number;
-  /** By path below /api/v1/namespaces. What is not there is 404. */
+  /** Responses by path below /api/v1/namespaces. Any other path gets a 404. */
   readonly objects: Map<string, ApiAnswer>;
-  /** Milliseconds that each answer takes. */
+  /** Milliseconds before each response. */
   delay: number;
   readonly close: () => Promise<void>;
 }
 
-/** A Secret with a docker config, as the API has it. */
+/** Returns a Secret with a docker config, as the API returns it. */
 export const dockerConfigSecret = (config: unknown, type = 'kubernetes.io/dockerconfigjson'): object => {
   const text = typeof config === 'string' ? config : JSON.stringify(config);
   const key = type === 'kubernetes.io/dockercfg' ? '.dockercfg' : '.dockerconfigjson';
   return { kind: 'Secret', type, data: { [key]: Buffer.from(text).toString('base64') } };
 };
 
-/** A server that answers GETs of Secrets and ServiceAccounts as an API server does, and our own client for it. */
+/** Starts a server that answers GETs of Secrets and ServiceAccounts like an API server, with our own client for it. */
 export async function startSecretsApi(): Promise<SecretsApi> {
   const objects = new Map<string, ApiAnswer>();
   const requests: string[] = [];

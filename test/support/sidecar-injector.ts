@@ -13,7 +13,7 @@ interface Review {
   };
 }
 
-/** Another project's webhook, called after ours: it adds a glibc container to Pods labelled `sidecar`, once. */
+/** Starts another webhook, called after ours, that adds one glibc container to Pods labelled `sidecar`. */
 export async function startSidecarInjector(cluster: TestCluster): Promise<{ stop: () => Promise<void> }> {
   const names = [{ type: 'ip', value: '127.0.0.1' }] as const;
   const { ca, cert, key } = await ephemeralPair({ names, now: Date.now(), days: 1 });

@@ -1,15 +1,15 @@
-/** Builds POSIX tar archives in memory, byte for byte the same each time (no clock, no user names). */
+/** Builds POSIX tar archives in memory, byte for byte the same each time (no times, no user names). */
 
 const BLOCK = 512;
 
 export interface TarEntry {
-  /** As it stands in the archive, for example `usr/bin/env`; a directory's trailing `/` is added. */
+  /** Name in the archive, for example `usr/bin/env`. A directory's trailing `/` is added. */
   readonly path: string;
   readonly type?: 'file' | 'dir' | 'symlink' | 'hardlink' | 'fifo';
   readonly content?: Uint8Array | string;
-  /** Where a symbolic or hard link leads. */
+  /** Target of a symbolic or hard link. */
   readonly target?: string;
-  /** Permission bits; 0755 if absent. */
+  /** Permission bits. Default 0755. */
   readonly mode?: number;
 }
 
@@ -18,7 +18,7 @@ export interface TarOptions {
   readonly longNames?: 'pax' | 'gnu';
 }
 
-/** One entry as it stands in the archive: `header` (with its extension records), `content`, then `padding` to 512 bytes. */
+/** The bytes of one entry: `header` (with its extension records), `content`, then `padding` to 512 bytes. */
 export interface TarPart {
   readonly entry: TarEntry;
   readonly name: string;
@@ -32,13 +32,13 @@ export const TAR_END: Buffer = Buffer.alloc(2 * BLOCK);
 
 const TYPE_FLAGS = { file: '0', hardlink: '1', symlink: '2', dir: '5', fifo: '6' } as const;
 
-/** A whole archive. */
+/** Builds a whole archive. */
 export function tar(entries: readonly TarEntry[], options: TarOptions = {}): Buffer {
   const parts = entries.map((entry) => tarPart(entry, options));
   return Buffer.concat([...parts.flatMap(({ header, content, padding }) => [header, content, padding]), TAR_END]);
 }
 
-/** One entry, in pieces: for layers that compress each file on its own. Throws on a link without a target. */
+/** Builds one entry, for layers that compress each file separately. Throws on a link without a target. */
 export function tarPart(entry: TarEntry, options: TarOptions = {}): TarPart {
   const type = entry.type ?? 'file';
   const name = type === 'dir' && !entry.path.endsWith('/') ? `${entry.path}/` : entry.path;
@@ -61,7 +61,7 @@ interface Header {
   readonly mode: number;
 }
 
-/** A ustar header block (POSIX.1-1988); names longer than its fields are cut, their records stand before it. */
+/** Builds a ustar header block (POSIX.1-1988). Cuts long names; the extension records before it hold the whole name. */
 function headerBlock({ name, target, size, flag, mode }: Header): Buffer {
   const block = Buffer.alloc(BLOCK);
   Buffer.from(name).copy(block, 0, 0, 100);
@@ -103,7 +103,7 @@ function extension(name: string, flag: string, body: Buffer): Buffer[] {
   return [headerBlock({ name, target: '', size: body.length, flag, mode: 0o644 }), body, paddingAfter(body.length)];
 }
 
-/** `LENGTH key=value\n`, where LENGTH counts itself (POSIX.1-2001 pax). */
+/** Returns `LENGTH key=value\n`, where LENGTH includes itself (POSIX.1-2001 pax). */
 function paxRecord(key: string, value: string): Buffer {
   const rest = Buffer.byteLength(` ${key}=${value}\n`);
   let length = rest + String(rest).length;

@@ -1,19 +1,19 @@
 import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net';
 
-/** `pass`: bytes go through. `refuse`: connections end at once. `hang`: nothing moves any more. A number: milliseconds of delay for each chunk. */
+/** `pass` forwards bytes, `refuse` closes connections at once, `hang` forwards nothing; a number delays each chunk by so many ms. */
 type ProxyMode = 'pass' | 'refuse' | 'hang' | number;
 
 export interface TcpProxy {
   readonly url: string;
   readonly port: number;
-  /** For connections that exist, too. */
+  /** Applies to existing connections, too. */
   set(mode: ProxyMode): void;
-  /** Ends all connections. */
+  /** Closes all connections. */
   cut(): void;
   close(): Promise<void>;
 }
 
-/** Something between a client and a server on loopback that can be broken on purpose. */
+/** Starts a proxy on loopback between a client and a server that can misbehave on purpose. */
 export async function startTcpProxy(target: string): Promise<TcpProxy> {
   const { hostname, port } = new URL(target);
   const sockets = new Set<Socket>();

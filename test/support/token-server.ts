@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 
 import type { TestCertificate } from './certificate.ts';
 
-/** A token request as it came: query or form. */
+/** A token request: its query or form. */
 interface TokenAsked {
   readonly method: string;
   readonly parameters: URLSearchParams;
@@ -13,16 +13,16 @@ interface TokenAsked {
 }
 
 export interface TokenServerOptions {
-  /** Passwords by user. Undefined: everyone gets a token without a login. */
+  /** Passwords by user. If undefined, no login is needed. */
   readonly users?: Readonly<Record<string, string>>;
-  /** Refresh tokens that are taken by POST. */
+  /** Refresh tokens that are accepted by POST. */
   readonly refreshTokens?: readonly string[];
-  /** Seconds that a token lives; sent as `expires_in`. */
+  /** Lifetime of a token in seconds, sent as `expires_in`. */
   readonly lifetime?: number;
   readonly field?: 'token' | 'access_token';
-  /** Answers in place of a token. */
+  /** A response instead of a token. */
   readonly answer?: (asked: TokenAsked) => { readonly status: number; readonly body: string } | undefined;
-  /** Signs tokens as JSON Web Tokens for a registry that trusts this certificate. */
+  /** Issues JSON Web Tokens signed with this key, for a registry that trusts the certificate. */
   readonly certificate?: TestCertificate;
   readonly tls?: { readonly key: string; readonly cert: string };
 }
@@ -32,16 +32,16 @@ export interface TokenServer {
   readonly host: string;
   readonly service: string;
   readonly asked: TokenAsked[];
-  /** Whether a token was issued for the scope and is still good. */
+  /** Reports whether a token was issued for the scope and is still valid. */
   verify(token: string, scope: string): boolean;
-  /** Makes every token issued so far worthless. */
+  /** Revokes all tokens issued so far. */
   revoke(): void;
   readonly close: () => Promise<void>;
 }
 
 const service = 'registry.test';
 
-/** Starts a token server as distribution's token and OAuth2 specifications describe it. */
+/** Starts a token server according to distribution's token and OAuth2 specifications. */
 export async function startTokenServer(options: TokenServerOptions = {}): Promise<TokenServer> {
   const issued = new Map<string, { readonly scope: string; readonly until: number }>();
   const asked: TokenAsked[] = [];
@@ -110,7 +110,7 @@ function encode(value: unknown): string {
   return Buffer.from(JSON.stringify(value)).toString('base64url');
 }
 
-/** distribution: docs/content/spec/auth/jwt.md */
+/** Signs a token (distribution docs/content/spec/auth/jwt.md). */
 function signToken({ key, der }: TestCertificate, scope: string, lifetime: number): string {
   const [type = '', name = '', actions = ''] = scope.split(':');
   const now = Math.floor(Date.now() / 1000);

@@ -26,13 +26,13 @@ export interface WebhookProcess {
   /** The CA of an ephemeral certificate, PEM. */
   readonly ca: string;
   readonly post: (body: string | Buffer, options?: PostOptions) => Promise<Reply>;
-  /** The line of the decision on a request; lines come a little later than answers. */
+  /** Resolves to the log line of the decision on a request, which comes a little after the response. */
   readonly decision: (uid: string) => Promise<LogLine>;
   /** Sends SIGTERM and resolves to the exit code. */
   readonly stop: () => Promise<number | null>;
 }
 
-export interface PostOptions {
+interface PostOptions {
   readonly path?: string;
   readonly contentType?: string;
   readonly ca?: string;
@@ -73,11 +73,11 @@ export interface StartOptions {
   readonly flags?: readonly string[];
   /** The file to run instead of src/main.ts. */
   readonly main?: string;
-  /** Of the process, beside the settings. */
+  /** Additional environment variables. */
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-/** Starts `libc-dns serve` as a process of its own, on free ports of loopback, and waits until it is ready. */
+/** Starts `libc-dns serve` in its own process on free ports of loopback, and waits until it is ready. */
 export async function startWebhook({
   settings = {},
   flags = [],
@@ -90,7 +90,7 @@ export async function startWebhook({
     env: { PATH: process.env['PATH'], ...environment, ...env },
     stdio: ['ignore', 'inherit', 'pipe'],
   });
-  // Whatever ends this process ends the child too.
+  // The child must not outlive this process.
   const kill = (): void => void child.kill('SIGKILL');
   process.once('exit', kill);
   child.once('exit', () => process.off('exit', kill));

@@ -4,8 +4,8 @@ import type { TocLayer } from './estargz-builder.ts';
 import { tarPart, TAR_END, type TarEntry, type TarOptions, type TarPart } from './tar-builder.ts';
 
 /**
- * zstd:chunked layers (containers/storage pkg/chunked/internal/minimal): zstd frames of their own for each file's chunks,
- * then skippable frames with the compressed manifest, the compressed tar-split data and a footer; annotations say where they are.
+ * Builds zstd:chunked layers (containers/storage pkg/chunked/internal/minimal): a zstd frame for each chunk of a file, then
+ * skippable frames with the compressed manifest, the compressed tar-split data and a footer. Annotations hold their offsets.
  */
 
 const PREFIX = 'io.github.containers.zstd-chunked';
@@ -69,7 +69,7 @@ interface Chunk {
   readonly zeros: boolean;
 }
 
-/** Runs of zeros are chunks of their own; the rest is cut at a fixed length (the real encoder cuts by content). */
+/** Splits off runs of zeros and cuts the rest at a fixed length (the real encoder cuts by content). */
 function splitIntoChunks(content: Buffer): Chunk[] {
   const chunks: Chunk[] = [];
   const addData = (from: number, to: number): void => {
@@ -93,7 +93,7 @@ function splitIntoChunks(content: Buffer): Chunk[] {
 }
 
 /**
- * A file's entry, then one for each further chunk; a file in one chunk has no chunk fields. `offsets` says where each
+ * Returns a file's entry, then one for each further chunk; a file in one chunk has no chunk fields. `offsets` holds where each
  * chunk's frame begins, and where the last one ends.
  */
 function describeChunks(part: TarPart, chunks: readonly Chunk[], offsets: readonly number[]): FileMetadata[] {
@@ -147,7 +147,7 @@ function tablesFor(metadata: FileMetadata[], parts: readonly TarPart[], offset: 
   };
 }
 
-/** What tar-split keeps to rebuild the archive: the raw headers as segments, the files by name. */
+/** Returns the data that tar-split needs to rebuild the archive: the raw headers as segments, the files by name. */
 function tarSplitData(parts: readonly TarPart[]): { compressed: Buffer; plainLength: number } {
   const lines = parts.flatMap(({ name, header, content, padding }, index) => [
     { type: 2, payload: header.toString('base64'), position: 3 * index },

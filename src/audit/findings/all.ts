@@ -4,11 +4,11 @@ import type { Finding, Severity } from '../report/report.ts';
 import { muslFindings } from './musl.ts';
 import { injectedFindings } from './others.ts';
 import { ownFindings } from './ours.ts';
-import { findingOf, type Said, usesNodeFile } from './places.ts';
+import { type FindingDraft, findingOf, usesNodeFile } from './places.ts';
 import { serverFindings } from './servers.ts';
 import { tcpFindings } from './tcp.ts';
 
-const CHECKS: readonly ((group: DecidedGroup, context: FindingContext) => Said[])[] = [
+const CHECKS: readonly ((group: DecidedGroup, context: FindingContext) => FindingDraft[])[] = [
   muslFindings,
   serverFindings,
   tcpFindings,
@@ -18,14 +18,14 @@ const CHECKS: readonly ((group: DecidedGroup, context: FindingContext) => Said[]
 
 const SEVERITIES: readonly Severity[] = ['error', 'warning', 'info'];
 
-/** Everything that is wrong with Pods that are alike. Those that read the node's own file, or none, are left out. */
+/** Returns everything that is wrong with a group of equal Pods. Skips Pods that use the node's resolv.conf or have none. */
 export function findingsOf(group: DecidedGroup, context: FindingContext): Finding[] {
   const { reason } = group.decision;
   if (usesNodeFile(group.pod) || reason === 'Windows' || reason === 'MirrorPod') return [];
-  return CHECKS.flatMap((check) => check(group, context)).map((said) => findingOf(group, said));
+  return CHECKS.flatMap((check) => check(group, context)).map((draft) => findingOf(group, draft));
 }
 
-/** Most severe first, then by code and place. */
+/** Orders findings: the most severe first, then by code and place. */
 export function compareFindings(a: Finding, b: Finding): number {
   const bySeverity = SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity);
   return (

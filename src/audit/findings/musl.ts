@@ -1,20 +1,19 @@
 import type { ContainerVerdict } from '../../policy/model.ts';
 import { readByMusl } from '../../resolv-conf/resolvers.ts';
 import type { DecidedGroup, FindingContext } from '../decided.ts';
-import { fieldChange, optionChange, optionValue, type Said } from './places.ts';
+import { fieldChange, type FindingDraft, optionChange, optionValue } from './places.ts';
 
-/** The containers that resolve with musl. */
-const muslOf = ({ containers }: DecidedGroup): readonly ContainerVerdict[] =>
+const muslContainers = ({ containers }: DecidedGroup): readonly ContainerVerdict[] =>
   containers.filter(({ resolver }) => resolver === 'musl');
 
-const IGNORED = /^(single-request|single-request-reopen|use-vc|rotate)$/;
+const IGNORED_BY_MUSL = /^(single-request|single-request-reopen|use-vc|rotate)$/;
 
-/** musl counts `timeout` for the whole look-up (docs/evidence.md); less than its default loses answers. */
-function shortTimeout(group: DecidedGroup): Said[] {
+/** musl applies `timeout` to the whole look-up (docs/evidence.md); less than its default of 5 s loses answers. */
+function shortTimeout(group: DecidedGroup): FindingDraft[] {
   const value = optionValue(group.resolvConf.before.options, 'timeout');
   if (value === undefined || !/^[1-4](\D|$)/.test(value)) return [];
   const seconds = Number(value[0]);
-  return muslOf(group).map(({ name }) => ({
+  return muslContainers(group).map(({ name }) => ({
     code: 'MuslShortTimeout',
     severity: seconds === 1 ? 'error' : 'warning',
     container: name,
@@ -24,7 +23,7 @@ function shortTimeout(group: DecidedGroup): Said[] {
   }));
 }
 
-function zero(group: DecidedGroup, name: 'attempts' | 'timeout'): Said[] {
+function zero(group: DecidedGroup, name: 'attempts' | 'timeout'): FindingDraft[] {
   const value = optionValue(group.resolvConf.before.options, name);
   if (value === undefined || !/^0+(\D|$)/.test(value)) return [];
   const hurt = group.containers.filter(({ resolver }) => resolver === 'musl' || resolver === 'unknown');
@@ -42,31 +41,31 @@ function zero(group: DecidedGroup, name: 'attempts' | 'timeout'): Said[] {
   }));
 }
 
-/** A name with at least `ndots` dots is never searched for by musl (resolvconf.c, lookup_name.c). */
-function loweredNdots(group: DecidedGroup, { cluster }: FindingContext): Said[] {
+/** musl never applies the search list to a name with at least `ndots` dots (resolvconf.c, lookup_name.c). */
+function loweredNdots(group: DecidedGroup, { cluster }: FindingContext): FindingDraft[] {
   const { before } = group.resolvConf;
   const { ndots, searches } = readByMusl(before);
   if (ndots > 2 || !searches.some((search) => search.startsWith('svc.') || search === cluster.domain)) return [];
   const lost = ndots <= 1 ? '`<service>.<namespace>`' : '`<service>.<namespace>.svc`';
-  const said = before.options.some((option) => option.startsWith('ndots:'))
+  const setting = before.options.some((option) => option.startsWith('ndots:'))
     ? `the Pod has ndots:${ndots}`
     : 'dnsPolicy None without ndots means ndots:1';
-  return muslOf(group).map(({ name }) => ({
+  return muslContainers(group).map(({ name }) => ({
     code: 'MuslNdotsLowered',
     severity: ndots <= 1 ? 'error' : 'warning',
     container: name,
-    what: `${name} resolves with musl, and ${said}.`,
+    what: `${name} resolves with musl, and ${setting}.`,
     why: `musl never searches for a name with that many dots: ${lost} is not found, where glibc would find it.`,
     change: optionChange(group, 'ndots', 'Set ndots to 5, and write outside names with a dot at their end'),
   }));
 }
 
-/** musl resolvconf.c skips lines that do not fit into its 256 bytes. */
-function longSearch(group: DecidedGroup): Said[] {
+/** musl skips lines that do not fit into its buffer of 256 bytes (resolvconf.c). */
+function longSearch(group: DecidedGroup): FindingDraft[] {
   const { before } = group.resolvConf;
   if (before.searches.length === 0 || readByMusl(before).searches.length > 0) return [];
   const bytes = `search ${before.searches.join(' ')}`.length;
-  return muslOf(group).map(({ name }) => ({
+  return muslContainers(group).map(({ name }) => ({
     code: 'MuslSearchTooLong',
     severity: 'error',
     container: name,
@@ -76,10 +75,13 @@ function longSearch(group: DecidedGroup): Said[] {
   }));
 }
 
-/** Only where somebody else wrote them: ours are there for the others in the Pod, or because nothing was known. */
-function ignoredOptions(group: DecidedGroup, { applied }: FindingContext): Said[] {
-  const ignored = group.pod.dnsConfig.options.map(({ name }) => name).filter((name) => IGNORED.test(name));
-  const musl = muslOf(group);
+/**
+ * Reports only options that the webhook did not write. Its own options are for the Pod's other containers, or were given while
+ * the resolver was unknown.
+ */
+function ignoredOptions(group: DecidedGroup, { applied }: FindingContext): FindingDraft[] {
+  const ignored = group.pod.dnsConfig.options.map(({ name }) => name).filter((name) => IGNORED_BY_MUSL.test(name));
+  const musl = muslContainers(group);
   if (applied !== undefined || ignored.length === 0 || musl.length < group.containers.length) return [];
   const [first = ''] = ignored;
   const names = ignored.join(', ');
@@ -94,8 +96,8 @@ function ignoredOptions(group: DecidedGroup, { applied }: FindingContext): Said[
   ];
 }
 
-/** What hurts musl in a Pod's DNS settings. */
-export function muslFindings(group: DecidedGroup, context: FindingContext): Said[] {
+/** Returns the DNS settings of a Pod that break or slow down musl. */
+export function muslFindings(group: DecidedGroup, context: FindingContext): FindingDraft[] {
   return [
     ...shortTimeout(group),
     ...zero(group, 'attempts'),

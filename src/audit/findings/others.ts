@@ -1,13 +1,13 @@
 import type { DnsConfig } from '../../policy/model.ts';
 import type { DecidedGroup, FindingContext } from '../decided.ts';
-import { objectName, restart, type Said } from './places.ts';
+import { type FindingDraft, objectName, restart } from './places.ts';
 
 const optionTexts = ({ options }: DnsConfig): string[] =>
   options.map(({ name, value }) => (value === undefined || value === '' ? name : `${name}:${value}`));
 
 const added = (a: readonly string[], b: readonly string[]): string[] => a.filter((item) => !b.includes(item));
 
-/** What `now` has that `before` has not, in words. */
+/** Describes how the Pod's DNS settings (`now`) differ from its template's (`before`). */
 function differences(now: DecidedGroup['pod'], before: NonNullable<DecidedGroup['group']['template']>): string[] {
   const parts = [
     ...added(optionTexts(now.dnsConfig), optionTexts(before.dnsConfig)),
@@ -20,8 +20,8 @@ function differences(now: DecidedGroup['pod'], before: NonNullable<DecidedGroup[
   return now.dnsPolicy === before.dnsPolicy ? parts : [`dnsPolicy ${now.dnsPolicy}`, ...parts];
 }
 
-/** Something else than this webhook changes the DNS settings of Pods: what it sets is the same for every image. */
-export function injectedFindings({ group, pod }: DecidedGroup, { applied }: FindingContext): Said[] {
+/** Returns a finding if another injector changed the Pods' DNS settings: the Pods differ from their template. */
+export function injectedFindings({ group, pod }: DecidedGroup, { applied }: FindingContext): FindingDraft[] {
   const { template, owner } = group;
   if (template === undefined || applied !== undefined) return [];
   const different = differences(pod, template);

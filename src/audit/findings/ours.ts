@@ -1,7 +1,7 @@
-import { type AppliedDecision, type DecidedGroup, type FindingContext, lostOf } from '../decided.ts';
-import { restart, type Said } from './places.ts';
+import { type AppliedDecision, type DecidedGroup, type FindingContext, lostPatch } from '../decided.ts';
+import { type FindingDraft, restart } from './places.ts';
 
-function undone({ group: { owner } }: DecidedGroup, { remedy }: AppliedDecision): Said {
+function undone({ group: { owner } }: DecidedGroup, { remedy }: AppliedDecision): FindingDraft {
   return {
     code: 'PatchUndone',
     severity: 'error',
@@ -11,7 +11,7 @@ function undone({ group: { owner } }: DecidedGroup, { remedy }: AppliedDecision)
   };
 }
 
-function nowKnown({ containers, group: { owner } }: DecidedGroup): Said {
+function nowKnown({ containers, group: { owner } }: DecidedGroup): FindingDraft {
   const resolvers = [...new Set(containers.map(({ resolver }) => resolver))].join(', ');
   return {
     code: 'UnknownNowDecided',
@@ -22,7 +22,7 @@ function nowKnown({ containers, group: { owner } }: DecidedGroup): Said {
   };
 }
 
-function stale({ decision, group: { owner } }: DecidedGroup, { reason }: AppliedDecision): Said {
+function stale({ decision, group: { owner } }: DecidedGroup, { reason }: AppliedDecision): FindingDraft {
   return {
     code: 'StaleDecision',
     severity: 'info',
@@ -32,17 +32,17 @@ function stale({ decision, group: { owner } }: DecidedGroup, { reason }: Applied
   };
 }
 
-function aboutApplied(group: DecidedGroup, applied: AppliedDecision, config: FindingContext['config']): Said[] {
-  if (lostOf(group.pod, applied, config) !== undefined) return [undone(group, applied)];
+function aboutApplied(group: DecidedGroup, applied: AppliedDecision, config: FindingContext['config']): FindingDraft[] {
+  if (lostPatch(group.pod, applied, config) !== undefined) return [undone(group, applied)];
   if (group.decision.change === undefined) return [];
   const stillUnknown = group.containers.some(({ resolver }) => resolver === 'unknown');
   const nowDecided = applied.reason === 'UnknownOptions' && !stillUnknown;
   return [nowDecided ? nowKnown(group) : stale(group, applied)];
 }
 
-/** What became of our own decisions, and labels and annotations of ours that are not valid. */
-export function ownFindings(group: DecidedGroup, { applied, config }: FindingContext): Said[] {
-  const invalid = group.warnings.map((warning): Said => ({
+/** Returns patches that were overwritten or are out of date, and invalid labels and annotations of ours. */
+export function ownFindings(group: DecidedGroup, { applied, config }: FindingContext): FindingDraft[] {
+  const invalid = group.warnings.map((warning): FindingDraft => ({
     code: 'InvalidAnnotation',
     severity: 'info',
     what: `${warning}.`,

@@ -4,8 +4,8 @@ import type { DecidedGroup } from '../decided.ts';
 import type { Finding, FindingCode, Severity } from '../report/report.ts';
 import type { Owner } from '../scan/scanned.ts';
 
-/** The sentences of a finding; `container` undefined: the whole Pod. */
-export interface Said {
+/** A finding without its place. If `container` is undefined it concerns the whole Pod. */
+export interface FindingDraft {
   readonly code: FindingCode;
   readonly severity: Severity;
   readonly container?: string;
@@ -14,32 +14,33 @@ export interface Said {
   readonly change: string;
 }
 
-export function findingOf({ group: { owner, pods } }: DecidedGroup, { container, ...said }: Said): Finding {
-  const { code, severity, what, why, change } = said;
+export function findingOf({ group: { owner, pods } }: DecidedGroup, { container, ...draft }: FindingDraft): Finding {
+  const { code, severity, what, why, change } = draft;
   return { code, severity, where: { ...owner, container: container ?? null, pods }, what, why, change };
 }
 
-const TEMPLATES: Readonly<Record<string, string>> = { Pod: 'spec', CronJob: 'spec.jobTemplate.spec.template.spec' };
+/** Path of the Pod's spec by kind; `spec.template.spec` for all other kinds. */
+const POD_SPECS: Readonly<Record<string, string>> = { Pod: 'spec', CronJob: 'spec.jobTemplate.spec.template.spec' };
 
 /** `Deployment shop/storefront`. */
 export const objectName = ({ kind, namespace, name }: Owner): string => `${kind} ${namespace}/${name}`;
 
 /** `spec.template.spec.dnsConfig of Deployment shop/storefront`. */
 export const fieldOf = (owner: Owner, field: string): string =>
-  `${TEMPLATES[owner.kind] ?? 'spec.template.spec'}.${field} of ${objectName(owner)}`;
+  `${POD_SPECS[owner.kind] ?? 'spec.template.spec'}.${field} of ${objectName(owner)}`;
 
 const FIND_INJECTOR =
   'find what injects it (kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies) and keep it from';
 
-/** Whether an option, or the lack of it, comes from elsewhere than the workload's template. */
+/** Reports whether an option, or its absence, does not come from the workload's template. */
 function isInjected({ pod, group: { template } }: DecidedGroup, name: string): boolean {
   if (template === undefined || template.dnsConfig.options.some((option) => option.name === name)) return false;
   return pod.dnsConfig.options.some((option) => option.name === name) || pod.dnsPolicy !== template.dnsPolicy;
 }
 
 /**
- * Where an option is to be changed: in the workload's template if it has it, else where it is injected. `edit` is what to do to
- * the field, such as `remove timeout`.
+ * Says where to change an option: in the workload's template if that has the option, else in whatever injects it. `edit` is the
+ * change to make, for example `Remove timeout`.
  */
 export function optionChange(group: DecidedGroup, name: string, edit: string): string {
   const { owner } = group.group;
@@ -50,7 +51,7 @@ export function optionChange(group: DecidedGroup, name: string, edit: string): s
   return `${edit} in ${fieldOf(owner, 'dnsConfig.options')}${again}.`;
 }
 
-/** The same for nameservers, searches and dnsPolicy. */
+/** Like {@link optionChange}, for nameservers and searches. */
 export function fieldChange({ group }: DecidedGroup, field: 'nameservers' | 'searches', edit: string): string {
   const { owner, template } = group;
   if (template !== undefined && template.dnsConfig[field].length === 0) {
@@ -60,7 +61,7 @@ export function fieldChange({ group }: DecidedGroup, field: 'nameservers' | 'sea
   return `${edit} in ${fieldOf(owner, `dnsConfig.${field}`)}${again}.`;
 }
 
-/** The command that creates the Pods of a workload anew. */
+/** Returns the command that recreates the Pods of a workload, or what else to do. */
 export function restart({ kind, namespace, name }: Owner): string {
   if (kind === 'Deployment' || kind === 'StatefulSet' || kind === 'DaemonSet') {
     return `kubectl -n ${shellWord(namespace)} rollout restart ${shellWord(`${kind.toLowerCase()}/${name}`)}`;
@@ -69,12 +70,12 @@ export function restart({ kind, namespace, name }: Owner): string {
   return `Create the Pods of ${objectName({ kind, namespace, name })} anew.`;
 }
 
-/** The value of an option: the last of several, as resolvers and the kubelet read them. */
+/** Returns the value of an option; undefined if it is not set. The last occurrence wins, as in resolvers and the kubelet. */
 export function optionValue(options: readonly string[], name: string): string | undefined {
   return options.findLast((option) => option.startsWith(`${name}:`))?.slice(name.length + 1);
 }
 
-/** Whether the Pod asks the cluster DNS at all, rather than what the node's own file names. */
+/** Reports whether the Pod uses the node's own resolv.conf instead of the cluster DNS. */
 export function usesNodeFile({ dnsPolicy, hostNetwork }: PodView): boolean {
   return dnsPolicy === 'Default' || (dnsPolicy === 'ClusterFirst' && hostNetwork);
 }

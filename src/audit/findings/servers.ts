@@ -1,9 +1,8 @@
 import type { DecidedGroup, FindingContext } from '../decided.ts';
-import { fieldChange, fieldOf, type Said } from './places.ts';
+import { isLinkLocal } from '../exposure.ts';
+import { fieldChange, fieldOf, type FindingDraft } from './places.ts';
 
-const isLinkLocal = (address: string): boolean => /^(169\.254\.|fe80:)/i.test(address);
-
-/** Whether something that answers on this link-local address is known to run. */
+/** Reports whether the cluster DNS or a ready node-local cache is known to answer at this link-local address. */
 function isAnswering(address: string, { cluster }: FindingContext): boolean {
   if (cluster.dns.includes(address)) return true;
   const known = cluster.nodeLocalAddresses ?? [];
@@ -11,8 +10,8 @@ function isAnswering(address: string, { cluster }: FindingContext): boolean {
   return runs && (known.length === 0 || known.includes(address));
 }
 
-/** A node-local cache that is not there. `unknown` tells nothing. */
-function deadFirst(group: DecidedGroup, context: FindingContext): Said[] {
+/** Finds a first nameserver that is a node-local cache which does not run. Returns nothing if its state is unknown. */
+function deadFirst(group: DecidedGroup, context: FindingContext): FindingDraft[] {
   const { servers } = group.resolvConf.before;
   const [first] = servers;
   const { nodeLocal } = context.cluster;
@@ -20,7 +19,7 @@ function deadFirst(group: DecidedGroup, context: FindingContext): Said[] {
   if (group.decision.reason === 'NodeLocalFromKubelet') return [];
   const state = nodeLocal === 'absent' ? 'no node-local DNS cache runs' : 'the node-local DNS cache is not ready';
   const alone = servers.length === 1;
-  // musl asks all at once.
+  // musl asks all servers at once, so a dead one costs it nothing.
   if (!alone && group.containers.every(({ resolver }) => resolver === 'musl')) return [];
   return [
     {
@@ -35,8 +34,8 @@ function deadFirst(group: DecidedGroup, context: FindingContext): Said[] {
   ];
 }
 
-/** Under ClusterFirst the kubelet puts dnsConfig.nameservers behind its own (kubelet pkg/kubelet/network/dns). */
-function appended(group: DecidedGroup): Said[] {
+/** Under ClusterFirst the kubelet appends dnsConfig.nameservers to its own (pkg/kubelet/network/dns). */
+function appended(group: DecidedGroup): FindingDraft[] {
   const { pod } = group;
   const local = pod.dnsConfig.nameservers.find(isLinkLocal);
   if (local === undefined || pod.dnsPolicy === 'None' || pod.dnsPolicy === 'Default') return [];
@@ -57,8 +56,8 @@ function appended(group: DecidedGroup): Said[] {
   ];
 }
 
-/** A crash of the cache, or its roll-out (5 to 10 s), leaves nobody to ask. */
-function cacheAlone({ pod, group, resolvConf }: DecidedGroup): Said[] {
+/** While the cache restarts after a crash or a roll-out (5 to 10 s), no other nameserver can answer. */
+function cacheAlone({ pod, group, resolvConf }: DecidedGroup): FindingDraft[] {
   const { servers } = resolvConf.before;
   const [first] = servers;
   if (pod.dnsPolicy !== 'None' || first === undefined || !servers.every(isLinkLocal)) return [];
@@ -73,8 +72,8 @@ function cacheAlone({ pod, group, resolvConf }: DecidedGroup): Said[] {
   ];
 }
 
-/** Under dnsPolicy None nothing is added: whoever writes nameservers has to write the cluster's searches too. */
-function missingSearches(group: DecidedGroup, { cluster }: FindingContext): Said[] {
+/** Under dnsPolicy None the kubelet adds nothing: a Pod that names servers must list the cluster's searches too. */
+function missingSearches(group: DecidedGroup, { cluster }: FindingContext): FindingDraft[] {
   const { pod, resolvConf } = group;
   const { servers, searches } = resolvConf.before;
   const asksCluster = servers.some((server) => cluster.dns.includes(server) || isLinkLocal(server));
@@ -93,8 +92,8 @@ function missingSearches(group: DecidedGroup, { cluster }: FindingContext): Said
   ];
 }
 
-/** The kubelet writes three (core/v1 MaxDNSNameservers). */
-function tooMany(group: DecidedGroup): Said[] {
+/** The kubelet writes at most three nameservers (core/v1 MaxDNSNameservers). */
+function tooMany(group: DecidedGroup): FindingDraft[] {
   const { pod, resolvConf } = group;
   const { servers } = resolvConf.before;
   const cut = pod.dnsConfig.nameservers.filter((address) => !servers.includes(address));
@@ -110,8 +109,8 @@ function tooMany(group: DecidedGroup): Said[] {
   ];
 }
 
-/** What is wrong with the servers and searches of a Pod. */
-export function serverFindings(group: DecidedGroup, context: FindingContext): Said[] {
+/** Returns the problems with the nameservers and searches of a Pod. */
+export function serverFindings(group: DecidedGroup, context: FindingContext): FindingDraft[] {
   return [
     ...deadFirst(group, context),
     ...appended(group),

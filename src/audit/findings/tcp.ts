@@ -1,30 +1,31 @@
 import type { DecidedGroup, FindingContext } from '../decided.ts';
-import { optionChange, type Said } from './places.ts';
+import { type FindingDraft, optionChange } from './places.ts';
 
 const USE_VC = 'use-vc';
 
-/** Minutes: glibc has no connect timeout (docs/evidence.md). */
+/** glibc has no connect timeout (docs/evidence.md). */
 const COST = 'Over TCP glibc waits until the kernel gives the connection up, more than two minutes for each look-up.';
 
-function obedient({ containers }: DecidedGroup): boolean {
+/** Of all resolvers only musl ignores `use-vc`. */
+function obeysUseVc({ containers }: DecidedGroup): boolean {
   return containers.some(({ resolver }) => resolver !== 'musl');
 }
 
-/** `use-vc` where no TCP leads to the DNS, as it is, or as it would be. */
-export function tcpFindings(group: DecidedGroup, { cluster, tcpBlockedBy }: FindingContext): Said[] {
+/** Finds `use-vc` that the Pods have, or would be given, although the cluster DNS cannot be reached over TCP. */
+export function tcpFindings(group: DecidedGroup, { cluster, tcpBlockedBy }: FindingContext): FindingDraft[] {
   const { before, after } = group.resolvConf;
-  if (!obedient(group)) return [];
+  if (!obeysUseVc(group)) return [];
   if (before.options.includes(USE_VC)) {
     if (cluster.dnsOverTcp && tcpBlockedBy === undefined) return [];
-    const why = tcpBlockedBy === undefined ? 'the cluster DNS does not answer over TCP' : blocked(tcpBlockedBy);
-    const cure = tcpBlockedBy === undefined ? '' : ` Or allow TCP 53 in NetworkPolicy ${tcpBlockedBy}.`;
+    const cause = tcpBlockedBy === undefined ? 'the cluster DNS does not answer over TCP' : blocked(tcpBlockedBy);
+    const remedy = tcpBlockedBy === undefined ? '' : ` Or allow TCP 53 in NetworkPolicy ${tcpBlockedBy}.`;
     return [
       {
         code: 'UseVcWithoutTcp',
         severity: 'error',
-        what: `The Pods have use-vc, and ${why}.`,
+        what: `The Pods have use-vc, and ${cause}.`,
         why: COST,
-        change: `${optionChange(group, USE_VC, 'Remove use-vc')}${cure}`,
+        change: `${optionChange(group, USE_VC, 'Remove use-vc')}${remedy}`,
       },
     ];
   }

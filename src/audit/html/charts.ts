@@ -17,96 +17,25 @@ interface Bar {
   readonly segments: readonly Segment[];
 }
 
-/** For whoever hears the chart. */
+/** Table headings for screen readers. */
 interface ChartHeads {
   readonly caption: string;
-  /** What has a bar each. */
+  /** What each bar stands for. */
   readonly by: string;
-  /** What is counted. */
+  /** What the bars count. */
   readonly unit: string;
 }
 
-const sum = (segments: readonly Segment[]): number => segments.reduce((total, { value }) => total + value, 0);
-
-/** Percent of the chart's width, with as many places as the eye can tell apart. */
-const percent = (value: number, of: number): string => `${of === 0 ? 0 : Number(((value / of) * 100).toFixed(2))}%`;
-
-function bar(segments: readonly Segment[], longest: number): Markup {
-  let start = 0;
-  const drawn: Markup[] = [];
-  for (const { label, tone, value } of segments) {
-    if (value === 0) continue;
-    drawn.push(
-      html`<rect class="tone-${tone}" x="${percent(start, longest)}" width="${percent(value, longest)}" height="100%"
-        ><title>${label}: ${number(value)}</title></rect
-      >`,
-    );
-    start += value;
-  }
-  const spoken = segments.filter(({ value }) => value > 0).map(({ label, value }) => `${label} ${number(value)}`);
-  return html`<svg class="bar" role="img" aria-label="${spoken.join(', ') || 'none'}" width="100%" height="16">
-    ${drawn}
-  </svg>`;
+/** Renders the resolvers in the cluster, the decisions and the exposure as bar charts. */
+export function chartsSection(report: AuditReport): Markup {
+  return html`<section id="charts" aria-labelledby="charts-title">
+    <h2 id="charts-title">At a glance</h2>
+    <div class="cards">${namespaceCard(report)}${remedyCard(report.summary)}${kernelCard(report)}</div>
+  </section>`;
 }
 
-/**
- * Bars of one length scale as a table: what a bar shows is also its label for a screen reader, and the number stands beside it. Bars
- * are as wide as the column, so that the text keeps its size on a phone.
- */
-export function barChart({ caption, by, unit }: ChartHeads, bars: readonly Bar[]): Markup {
-  const longest = Math.max(0, ...bars.map(({ segments }) => sum(segments)));
-  const rows = bars.map(
-    ({ label, segments }) =>
-      html`<tr>
-        <th scope="row">${label}</th>
-        <td>${bar(segments, longest)}</td>
-        <td class="number">${number(sum(segments))}</td>
-      </tr>`,
-  );
-  return html`<table class="chart">
-    <caption class="hidden">
-      ${caption}
-    </caption>
-    <thead class="hidden">
-      <tr>
-        <th scope="col">${by}</th>
-        <th scope="col">${caption}</th>
-        <th scope="col">${unit}</th>
-      </tr>
-    </thead>
-    <tbody>
-      ${rows}
-    </tbody>
-  </table>`;
-}
-
-export function legend(entries: readonly Omit<Segment, 'value'>[]): Markup {
-  const items = entries.map(
-    ({ label, tone }) =>
-      html`<li>
-        <svg class="key" aria-hidden="true" width="12" height="12">
-          <rect class="tone-${tone}" width="100%" height="100%" /></svg
-        >${label}
-      </li>`,
-  );
-  return html`<ul class="legend">
-    ${items}
-  </ul>`;
-}
-
-/** More bars than this are read as a table. */
+/** More bars than this are easier to read in the table. */
 const MOST_BARS = 12;
-
-/** A link to a table with one of its choices made; without the script it leads to the table. */
-function choiceLink(table: string, column: string, value: string): Markup {
-  return html`<a href="#${table}" data-column="${column}" data-value="${value}"><bdi>${value}</bdi></a>`;
-}
-
-const resolverSegments = (resolvers: NamespaceEntry['resolvers']): Segment[] =>
-  RESOLVERS.map((resolver) => ({ label: resolver, tone: resolver, value: resolvers[resolver] }));
-
-const containersOf = ({ resolvers }: NamespaceEntry): number =>
-  Object.values(resolvers).reduce((total, count) => total + count, 0);
 
 function namespaceCard({ namespaces, summary }: AuditReport): Markup {
   const largest = namespaces.toSorted((a, b) => containersOf(b) - containersOf(a)).slice(0, MOST_BARS);
@@ -126,9 +55,37 @@ function namespaceCard({ namespaces, summary }: AuditReport): Markup {
   return html`<article class="card wide">
     <h3>Resolvers by namespace</h3>
     <p class="note">
-      Containers, by what resolves names in them. glibc and Go obey resolv.conf options; musl ignores them.
+      Containers, by what resolves names in them. glibc obeys resolv.conf options; musl ignores them; Go needs none.
     </p>
     ${legend(total)}${barChart({ caption: 'Containers by resolver', by: 'Namespace', unit: 'Containers' }, bars)}${more}
+  </article>`;
+}
+
+const resolverSegments = (resolvers: NamespaceEntry['resolvers']): Segment[] =>
+  RESOLVERS.map((resolver) => ({ label: resolver, tone: resolver, value: resolvers[resolver] }));
+
+const containersOf = ({ resolvers }: NamespaceEntry): number =>
+  Object.values(resolvers).reduce((total, count) => total + count, 0);
+
+/** Returns a link to a table that also sets one of its filters. Without the script it only leads to the table. */
+function choiceLink(table: string, column: string, value: string): Markup {
+  return html`<a href="#${table}" data-column="${column}" data-value="${value}"><bdi>${value}</bdi></a>`;
+}
+
+function remedyCard({ remedies, reasons }: AuditSummary): Markup {
+  const bars: Bar[] = Object.entries(remedies)
+    .toSorted(([, a], [, b]) => b - a)
+    .map(([remedy, value]) => {
+      const label = shown(remedyWords(remedy));
+      return {
+        label: choiceLink('workloads', 'Remedy', label),
+        segments: [{ label, tone: remedyTone(remedy), value }],
+      };
+    });
+  return html`<article class="card">
+    <h3>Decisions by remedy</h3>
+    <p class="note">Pods, by what enforcing would do to the next one like them.</p>
+    ${barChart({ caption: 'Pods by remedy', by: 'Remedy', unit: 'Pods' }, bars)}${reasonsList(reasons)}
   </article>`;
 }
 
@@ -150,23 +107,6 @@ function reasonsList(reasons: AuditSummary['reasons']): Markup {
 }
 
 const remedyTone = (remedy: string): Tone => (remedy === 'none' ? 'quiet' : 'good');
-
-function remedyCard({ remedies, reasons }: AuditSummary): Markup {
-  const bars: Bar[] = Object.entries(remedies)
-    .toSorted(([, a], [, b]) => b - a)
-    .map(([remedy, value]) => {
-      const label = shown(remedyWords(remedy));
-      return {
-        label: choiceLink('workloads', 'Remedy', label),
-        segments: [{ label, tone: remedyTone(remedy), value }],
-      };
-    });
-  return html`<article class="card">
-    <h3>Decisions by remedy</h3>
-    <p class="note">Pods, by what enforcing would do to the next one like them.</p>
-    ${barChart({ caption: 'Pods by remedy', by: 'Remedy', unit: 'Pods' }, bars)}${reasonsList(reasons)}
-  </article>`;
-}
 
 const KERNEL_TONES: Readonly<Record<KernelEntry['level'], Tone>> = { exposed: 'bad', unknown: 'notice', fixed: 'good' };
 const KERNEL_WORDS: Readonly<Record<KernelEntry['level'], string>> = {
@@ -198,10 +138,70 @@ function kernelCard({ kernels, summary }: AuditReport): Markup {
   </article>`;
 }
 
-/** What is in the cluster, what would be done, and where the fault is possible, as bars. */
-export function chartsSection(report: AuditReport): Markup {
-  return html`<section id="charts" aria-labelledby="charts-title">
-    <h2 id="charts-title">At a glance</h2>
-    <div class="cards">${namespaceCard(report)}${remedyCard(report.summary)}${kernelCard(report)}</div>
-  </section>`;
+/**
+ * Renders bars of one scale as a table, so that a screen reader gets each bar's label and number. Bars take the column's width,
+ * so that the text keeps its size on a phone.
+ */
+export function barChart({ caption, by, unit }: ChartHeads, bars: readonly Bar[]): Markup {
+  const longest = Math.max(0, ...bars.map(({ segments }) => sum(segments)));
+  const rows = bars.map(
+    ({ label, segments }) =>
+      html`<tr>
+        <th scope="row">${label}</th>
+        <td>${bar(segments, longest)}</td>
+        <td class="number">${number(sum(segments))}</td>
+      </tr>`,
+  );
+  return html`<table class="chart">
+    <caption class="hidden">
+      ${caption}
+    </caption>
+    <thead class="hidden">
+      <tr>
+        <th scope="col">${by}</th>
+        <th scope="col">${caption}</th>
+        <th scope="col">${unit}</th>
+      </tr>
+    </thead>
+    <tbody>
+      ${rows}
+    </tbody>
+  </table>`;
+}
+
+function bar(segments: readonly Segment[], longest: number): Markup {
+  let start = 0;
+  const drawn: Markup[] = [];
+  for (const { label, tone, value } of segments) {
+    if (value === 0) continue;
+    drawn.push(
+      html`<rect class="tone-${tone}" x="${percent(start, longest)}" width="${percent(value, longest)}" height="100%"
+        ><title>${label}: ${number(value)}</title></rect
+      >`,
+    );
+    start += value;
+  }
+  const spoken = segments.filter(({ value }) => value > 0).map(({ label, value }) => `${label} ${number(value)}`);
+  return html`<svg class="bar" role="img" aria-label="${spoken.join(', ') || 'none'}" width="100%" height="16">
+    ${drawn}
+  </svg>`;
+}
+
+const sum = (segments: readonly Segment[]): number => segments.reduce((total, { value }) => total + value, 0);
+
+/** Formats `value` as a percentage of `of`. Two decimals are finer than a pixel. */
+const percent = (value: number, of: number): string => `${of === 0 ? 0 : Number(((value / of) * 100).toFixed(2))}%`;
+
+export function legend(entries: readonly Omit<Segment, 'value'>[]): Markup {
+  const items = entries.map(
+    ({ label, tone }) =>
+      html`<li>
+        <svg class="key" aria-hidden="true" width="12" height="12">
+          <rect class="tone-${tone}" width="100%" height="100%" /></svg
+        >${label}
+      </li>`,
+  );
+  return html`<ul class="legend">
+    ${items}
+  </ul>`;
 }

@@ -1,4 +1,4 @@
-/** HTML whose parts from elsewhere are escaped. Only {@link html} and {@link trusted} make it. */
+/** Safe HTML: untrusted parts are escaped. Only {@link html} and {@link trusted} create it. */
 export interface Markup {
   readonly markup: string;
 }
@@ -22,14 +22,14 @@ function rendered(part: Part): string {
 }
 
 /**
- * A template of HTML: text is escaped for elements and for quoted attributes (HTML Standard, 13.3), markup stands as it is. A place
- * without quotes around it, or inside a script or style, is not safe for text.
+ * Template tag for HTML. Escapes text for element content and quoted attributes (HTML Standard, 13.3); inserts markup unchanged.
+ * Never put text into unquoted attributes, scripts or styles: the escaping is not safe there.
  */
 export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): Markup {
   return { markup: strings.reduce((text, string, index) => text + rendered(parts[index - 1] ?? '') + string) };
 }
 
-/** Markup from a text of our own. */
+/** Marks text of our own as safe HTML. */
 export const trusted = (markup: string): Markup => ({ markup });
 
 export const NOTHING: Markup = trusted('');
@@ -37,8 +37,8 @@ export const NOTHING: Markup = trusted('');
 const unicodeEscape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
 /**
- * A value as JSON for a `<script type="application/json">`: what could end the element, or the line in an older parser, is written
- * as an escape.
+ * Returns JSON for a `<script type="application/json">`. Escapes the characters that could end the element, and those that older
+ * parsers take as line ends.
  */
 export function embeddedJson(value: unknown): string {
   return JSON.stringify(value).replaceAll(/[<>&\u2028\u2029]/g, unicodeEscape);

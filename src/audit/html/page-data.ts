@@ -1,15 +1,15 @@
 /**
- * What the page's script is handed: tables as plain text, already cut and made visible (`shown.ts`). The script knows nothing of
- * clusters; all words are chosen where the report is turned into this.
+ * The input of the page's script: tables of plain text, already shortened and made printable (`text.ts`). The script knows
+ * nothing of clusters; tables.ts chooses all words.
  */
 export interface PageData {
   readonly tables: readonly PageTable[];
 }
 
 export interface PageTable {
-  /** The id of the element that the table is put into. */
+  /** The id of the element that the table replaces. */
   readonly id: string;
-  /** One row, several rows: `workload`, `workloads`. */
+  /** Singular and plural of what a row is: `workload`, `workloads`. */
   readonly noun: readonly [string, string];
   readonly columns: readonly PageColumn[];
   readonly rows: readonly PageRow[];
@@ -18,14 +18,14 @@ export interface PageTable {
 interface PageColumn {
   readonly label: string;
   readonly kind: 'text' | 'number' | 'tags';
-  /** Whether a choice of this column's values stands beside the search field. */
+  /** Whether the toolbar offers this column's values as a filter. */
   readonly choice?: true;
 }
 
 export interface PageRow {
   /** In the order of the columns. */
   readonly cells: readonly PageCell[];
-  /** Shown when the row is opened. */
+  /** Shown while the row is open. */
   readonly details: readonly PageDetail[];
 }
 
@@ -41,6 +41,6 @@ export type Tone = 'glibc' | 'musl' | 'go' | 'other' | 'unknown' | 'good' | 'not
 export interface PageDetail {
   readonly term: string;
   readonly text: string;
-  /** `plain`: to copy as it is. `diff`: lines that begin with `+` come, those with `-` go. */
+  /** `plain`: text to copy. `diff`: lines with `+` are added, lines with `-` removed. */
   readonly code?: 'plain' | 'diff';
 }

@@ -12,7 +12,7 @@ import { counted, number, shown } from './text.ts';
 const STYLE = assets.style.join('\n');
 const SCRIPT = assets.script.join('\n');
 
-// Not within templates: the policy counts every byte of them, and a formatter would move some.
+// Outside the html templates: the policy's hashes cover every byte, and a formatter would change the whitespace.
 const STYLE_ELEMENT = trusted(`<style>${STYLE}</style>`);
 const SCRIPT_ELEMENT = trusted(`<script>${SCRIPT}</script>`);
 const dataElement = (data: PageData): Markup =>
@@ -20,7 +20,7 @@ const dataElement = (data: PageData): Markup =>
 
 const sha256 = (text: string): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 
-/** Nothing is loaded, sent or framed; this style and this script alone count, and no string becomes HTML or a script. */
+/** Allows only this style and this script. Nothing is loaded, sent or framed, and no string becomes HTML or a script. */
 const POLICY = [
   "default-src 'none'",
   `style-src ${sha256(STYLE)}`,
@@ -101,9 +101,8 @@ function body(report: AuditReport): Markup {
 }
 
 /**
- * The report as one HTML file that works without a network: summary and charts are markup, tables are made from JSON by a
- * script of its own. Everything that is not ours is escaped, cut to a length that can be laid out, and shown with its control and
- * direction characters visible. Deterministic.
+ * Renders the report as one HTML file that works without a network. Summary and charts are markup; a script builds the tables
+ * from JSON. Untrusted text is escaped and shortened, and its control and direction characters are made visible. Deterministic.
  */
 export function htmlReport(report: AuditReport): string {
   const tables = report.findings.length === 0 ? [] : [findingTable(report)];

@@ -24,11 +24,11 @@ import {
   shownLines,
 } from './text.ts';
 
-/** An image may be in thousands of namespaces; a reader wants to see some. */
-const SOME_NAMESPACES = 20;
+/** Namespaces listed of one image, which may be in thousands. */
+const MOST_NAMESPACES = 20;
 
 function namespaceText(namespaces: readonly string[]): string {
-  const some = namespaces.slice(0, SOME_NAMESPACES).map((name) => shown(name, 200));
+  const some = namespaces.slice(0, MOST_NAMESPACES).map((name) => shown(name, 200));
   const more = namespaces.length - some.length;
   return some.join(', ') + (more > 0 ? ` and ${more} more` : '');
 }
@@ -52,8 +52,8 @@ function imageDetails(entry: ImageEntry, grant: string | undefined): PageDetail[
   return list;
 }
 
-/** Without an error nothing is wrong, but an image that nobody was allowed to look into has not been read. */
-function lookUp({ error, resolver }: ImageEntry): Tag {
+/** An unknown resolver without an error means that the image was not looked into, not that it was read. */
+function lookUpTag({ error, resolver }: ImageEntry): Tag {
   if (error !== null) return { text: shown(error.code), tone: 'bad' };
   return resolver === 'unknown' ? { text: 'not known', tone: 'notice' } : { text: 'read', tone: 'quiet' };
 }
@@ -68,7 +68,7 @@ function imageRow(entry: ImageEntry, grants: ReadonlyMap<string, string>): PageR
       evidence.confidence,
       workloads,
       pods,
-      [lookUp(entry)],
+      [lookUpTag(entry)],
     ],
     details: imageDetails(entry, error === null ? undefined : grants.get(imageKey({ image, platform }))),
   };
@@ -76,7 +76,7 @@ function imageRow(entry: ImageEntry, grants: ReadonlyMap<string, string>): PageR
 
 const imageKey = ({ image, platform }: Pick<UnreadableImage, 'image' | 'platform'>): string => `${platform} ${image}`;
 
-/** Every image: its resolver, and from what it is known; what to grant where it could not be read. */
+/** Returns the table of images: resolver, evidence, and what to grant if an image could not be read. */
 export function imageTable({ images, unreadable }: AuditReport): PageTable {
   const grants = new Map(unreadable.map((entry) => [imageKey(entry), entry.grant]));
   return {
@@ -132,7 +132,7 @@ function namespaceRow(entry: NamespaceEntry): PageRow {
   };
 }
 
-/** Every namespace: its mode, and what is in it. */
+/** Returns the table of namespaces: mode, contents and exposure. */
 export const namespaceTable = ({ namespaces }: AuditReport): PageTable => ({
   id: 'namespace-table',
   noun: ['namespace', 'namespaces'],
@@ -168,7 +168,7 @@ function findingRow({ code, severity, where, what, why, change }: Finding): Page
   };
 }
 
-/** Every place where something is wrong, with the change to make there. */
+/** Returns the table of findings: every affected place with the change to make. */
 export const findingTable = ({ findings }: AuditReport): PageTable => ({
   id: 'finding-table',
   noun: ['finding', 'findings'],
@@ -258,7 +258,7 @@ function workloadRow(workload: WorkloadEntry): PageRow {
   };
 }
 
-/** Every workload: who resolves in it, whether the fault can hit it, what would be done and why. */
+/** Returns the table of workloads: resolvers, exposure, and the webhook's decision with its reason. */
 export const workloadTable = ({ workloads }: AuditReport): PageTable => ({
   id: 'workload-table',
   noun: ['workload', 'workloads'],
@@ -276,8 +276,8 @@ export const workloadTable = ({ workloads }: AuditReport): PageTable => ({
 });
 
 /**
- * Where the script puts a table. Until then, and where no script runs, it says so: `<noscript>` would be silent where a viewer
- * (a mail program, a ticket system) keeps scripts from running without being a browser that has them turned off.
+ * Returns the element that the script replaces with a table. It is no `<noscript>`, because viewers that block scripts
+ * (mail programs, ticket systems) do not show that.
  */
 export const tablePlace = (id: string): Markup =>
   html`<div id="${id}" class="note">

@@ -7,7 +7,7 @@ import { printable } from '../../util/text.ts';
 import type { ExposureLevel, Severity } from '../report/report.ts';
 import type { Tag, Tone } from './page-data.ts';
 
-/** In the order of charts and legends. */
+/** All resolvers, in the order of charts and legends. */
 export const RESOLVERS: readonly Resolver[] = ['glibc', 'musl', 'go', 'other', 'unknown'];
 
 export const EXPOSURE: Readonly<Record<ExposureLevel, Tag>> = {
@@ -28,19 +28,19 @@ export const number = (value: number): string => format.format(value);
 export const counted = (value: number, one: string, several = `${one}s`): string =>
   `${number(value)} ${value === 1 ? one : several}`;
 
-/** A remedy as a key of the summary has it: `options+redirect` is both, `none` is no change. */
+/** Formats a key of `summary.remedies`: `options+redirect` means both, `none` no change. */
 export const remedyWords = (key: string): string => (key === 'none' ? 'no change' : key.replaceAll('+', ' + '));
 
-/** Longer text than this is nobody's name: the page would be slow to lay out, and nobody would read it. */
+/** Longer than any real name. Longer text would be slow to lay out, and nobody would read it. */
 const LONGEST = 500;
 
-/** Somebody else's text for a line of the page: where it is longer than `longest` characters, how many there were. */
+/** Makes untrusted text printable on one line. Cuts it after `longest` characters and then adds the full length. */
 export function shown(text: string, longest: number = LONGEST): string {
   const short = printable(text, longest);
   return text.length > longest ? `${short} (${text.length} characters)` : short;
 }
 
-/** The same for text of several lines. */
+/** Like {@link shown}, for text of several lines. */
 export function shownLines(text: string, longest: number = LONGEST): string {
   return text
     .split(/\r?\n/, 200)
@@ -48,7 +48,7 @@ export function shownLines(text: string, longest: number = LONGEST): string {
     .join('\n');
 }
 
-/** Whether an instruction is to be copied (a command, a piece of YAML) rather than read. */
+/** Reports whether an instruction is something to copy (a command or YAML) rather than a sentence. */
 export const isCode = (text: string): boolean => /^(kubectl|helm|docker) |\n/.test(text);
 
 function lines({ servers, searches, options }: ResolvConf): string[] {
@@ -63,13 +63,13 @@ function sign({ added, removed }: { readonly added: boolean; readonly removed: b
   return removed ? '-' : ' ';
 }
 
-/** resolv.conf before and after by line: `-` goes, `+` comes, the rest stays. */
+/** Returns a line diff of two resolv.conf files, with `-`, `+` or a space before each line. */
 export function resolvConfDiff(before: ResolvConf, after: ResolvConf): string {
   const parts = diffArrays(lines(before), lines(after));
   return parts.flatMap((part) => part.value.map((line) => `${sign(part)} ${line}`)).join('\n');
 }
 
-/** The change as YAML of a Pod's spec. Options are those to add to what is there; nameservers and searches are whole lists. */
+/** Returns the change as YAML of a Pod's spec. `options` lists only those to add; nameservers and searches are complete. */
 export function changeYaml({ dnsPolicy, nameservers, searches, options }: DnsChange): string {
   const dnsConfig = {
     ...(nameservers && { nameservers }),

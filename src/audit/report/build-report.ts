@@ -94,7 +94,7 @@ function summaryOf({ decided, scanned }: ReportInput, parts: Parts): AuditSummar
   };
 }
 
-/** Puts the report together. Pure: the same input gives the same report, in the same order. */
+/** Builds the report. Deterministic: the same input gives the same report, in the same order. */
 export function buildReport(input: ReportInput): AuditReport {
   const { scanned, decided, source, cluster, config, facts, viewOf } = input;
   const perGroup = judgedFindings(input);

@@ -21,7 +21,7 @@ const noResolvers = (): Counts<Resolver> => ({ glibc: 0, musl: 0, go: 0, other: 
 const noExposure = (): Counts<ExposureLevel> => ({ yes: 0, possible: 0, mitigated: 0, no: 0 });
 const noFindings = (): Counts<Severity> => ({ error: 0, warning: 0, info: 0 });
 
-/** What is counted of Pods, in a namespace or in all. */
+/** Sums over Pods, of a namespace or of all. */
 interface Totals {
   readonly workloads: number;
   readonly pods: number;
@@ -57,9 +57,10 @@ interface NamespaceOptions {
   readonly viewOf: (name: string) => NamespaceView;
 }
 
+/** Stands for any Pod without labels: its mode is that of its namespace. */
 const PLAIN_POD = readPod({ spec: { containers: [{ name: 'main' }] } });
 
-/** An entry for each namespace that has Pods, by name. */
+/** Returns an entry for each namespace that has Pods, sorted by name. */
 export function namespaceEntries(
   decided: readonly DecidedGroup[],
   findings: readonly Finding[],
@@ -101,10 +102,10 @@ const podsOf = (uses: readonly Use[]): number =>
 const namespacesOf = (uses: readonly Use[]): string[] =>
   [...new Set(uses.map(({ decided }) => decided.group.owner.namespace))].toSorted(compareText);
 
-/** What is in each image, by image, platform and program. */
+/** Returns an entry for each image and verdict, sorted by image, platform and program. */
 export function imageEntries(decided: readonly DecidedGroup[]): ImageEntry[] {
-  const alike = Map.groupBy(usesOf(decided), ({ container }) => JSON.stringify(verdictTexts(container)));
-  const sorted = [...alike.values()].toSorted((a, b) => compareTexts(textsOfFirst(a), textsOfFirst(b)));
+  const byVerdict = Map.groupBy(usesOf(decided), ({ container }) => JSON.stringify(verdictTexts(container)));
+  const sorted = [...byVerdict.values()].toSorted((a, b) => compareTexts(textsOfFirst(a), textsOfFirst(b)));
   return sorted.flatMap((uses) => {
     const [first] = uses;
     if (first === undefined) return [];
@@ -118,11 +119,11 @@ export function imageEntries(decided: readonly DecidedGroup[]): ImageEntry[] {
 
 const textsOfFirst = ([first]: readonly Use[]): string[] => (first === undefined ? [] : verdictTexts(first.container));
 
-/** The images that nobody could read, and what to grant. */
+/** Returns the images that could not be read, each with what to grant. */
 export function unreadableImages(decided: readonly DecidedGroup[]): UnreadableImage[] {
   const failed = usesOf(decided).filter(({ container }) => container.failure !== null);
-  const alike = Map.groupBy(failed, ({ container: { image, platform } }) => JSON.stringify([image, platform]));
-  const sorted = [...alike.values()].toSorted((a, b) => compareTexts(textsOfFirst(a), textsOfFirst(b)));
+  const byImage = Map.groupBy(failed, ({ container: { image, platform } }) => JSON.stringify([image, platform]));
+  const sorted = [...byImage.values()].toSorted((a, b) => compareTexts(textsOfFirst(a), textsOfFirst(b)));
   return sorted.flatMap((uses) => {
     const container = uses[0]?.container;
     if (container === undefined || container.failure === null) return [];
@@ -138,7 +139,7 @@ const hostOf = (image: string): string => {
   return isHost ? first : 'docker.io';
 };
 
-/** What to grant or to set so that an image can be read, by why it could not. */
+/** Says what to grant or to set so that the image can be read. */
 function grantFor(code: DetectionFailure, image: string): string {
   const host = hostOf(image);
   const declare = 'or say it: annotation libc-dns.dev/libc on the Pods, or an ImageLibc';

@@ -1,7 +1,7 @@
 import { counted, shellWord } from '../../util/text.ts';
 import type { AuditReport, NeedVerdict } from './report.ts';
 
-/** What the verdict is made of. */
+/** The parts of the report that the verdict follows from. */
 type NeedInput = Pick<AuditReport, 'source' | 'summary' | 'cluster' | 'kernels' | 'namespaces' | 'unreadable' | 'gaps'>;
 
 function aboutKernels({ kernels }: NeedInput): string[] {
@@ -28,7 +28,7 @@ function aboutPath({ cluster: { kubeProxy, nodeLocal, dns } }: NeedInput): strin
   return [proxies[kubeProxy.mode], `Node-local DNS cache: ${nodeLocal.state} (${nodeLocal.detail}).`];
 }
 
-/** What kernel, path and Pods come to. */
+/** Decides by the nodes' kernels, the path to the cluster DNS and the Pods. */
 function judged(input: NeedInput): Pick<NeedVerdict, 'needed' | 'sentence'> {
   const { summary, kernels, cluster, source } = input;
   const { pods, exposure, podsPatched } = summary;
@@ -41,6 +41,10 @@ function judged(input: NeedInput): Pick<NeedVerdict, 'needed' | 'sentence'> {
     const sentence = `This cluster needs it: ${exposure.yes} of ${counted(pods, 'Pod')} can lose DNS packets to the conntrack race as they run today.`;
     return { needed: 'yes', sentence };
   }
+  if (exposure.possible > 0) {
+    const sentence = `Perhaps: ${exposure.possible} of ${counted(pods, 'Pod')} may lose DNS packets to the conntrack race; what decides it could not be read.`;
+    return { needed: 'perhaps', sentence };
+  }
   if (kernels.length > 0 && kernels.every(({ level }) => level === 'fixed')) {
     const sentence =
       'This cluster does not need it: the kernels of all its nodes have the fixes, so the race loses no packets.';
@@ -50,10 +54,6 @@ function judged(input: NeedInput): Pick<NeedVerdict, 'needed' | 'sentence'> {
     const sentence =
       'This cluster does not need it: the node-local DNS cache answers on the address of the cluster DNS, which is not translated then.';
     return { needed: 'no', sentence };
-  }
-  if (exposure.possible > 0) {
-    const sentence = `Perhaps: ${exposure.possible} of ${counted(pods, 'Pod')} may lose DNS packets to the conntrack race; what decides it could not be read.`;
-    return { needed: 'perhaps', sentence };
   }
   if (podsPatched > 0) {
     const sentence = `It is in effect: no Pod waits for the race any more; ${counted(podsPatched, 'Pod')} ${podsPatched === 1 ? 'was' : 'were'} patched.`;
@@ -69,7 +69,7 @@ function firstNamespace({ namespaces }: NeedInput): string | undefined {
   const candidates = namespaces.filter(
     ({ reason, exposure }) => reason === 'NotOptedIn' && exposure.yes + exposure.possible > 0,
   );
-  // The smallest is the best to begin with.
+  // Begin with the smallest: least is at risk there.
   return candidates.toSorted((a, b) => a.pods - b.pods)[0]?.name;
 }
 
@@ -109,7 +109,7 @@ function nextSteps(input: NeedInput, needed: NeedVerdict['needed']): string[] {
   return steps;
 }
 
-/** Whether the cluster needs the product, why, and what to do next. */
+/** Says whether the cluster needs the webhook, why, and what to do next. */
 export function needVerdict(input: NeedInput): NeedVerdict {
   const { needed, sentence } = judged(input);
   const because = input.source.kind === 'manifests' ? [] : [...aboutKernels(input), ...aboutPath(input)];

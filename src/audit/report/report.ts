@@ -5,80 +5,80 @@ import type { Reason } from '../../policy/reasons.ts';
 import type { Evidence, Libc, Resolver } from '../../policy/verdict.ts';
 
 /**
- * What `libc-dns audit` found. `-o json` prints exactly this; the other formats are made of it. Everything is sorted, so
- * that the same cluster gives the same report apart from `generatedAt`. Names, images, annotations and messages are other
- * people's data: whoever shows them has to escape them.
+ * The result of `libc-dns audit`. `-o json` prints exactly this; the other formats are made from it. Everything is sorted, so
+ * that the same cluster gives the same report apart from `generatedAt`. Names, images, annotations and messages are untrusted
+ * text: escape them before you show them.
  */
 export interface AuditReport {
   readonly apiVersion: 'audit.libc-dns.dev/v1';
   readonly kind: 'AuditReport';
   /** RFC 3339, UTC. The only field that differs between two runs on the same cluster. */
   readonly generatedAt: string;
-  /** Of the program. */
+  /** The version of this program. */
   readonly version: string;
   readonly source: AuditSource;
   readonly verdict: NeedVerdict;
   readonly summary: AuditSummary;
   readonly cluster: ClusterSection;
-  /** Worst first, then by kernel. Empty where no nodes were read. */
+  /** Worst first, then by kernel. Empty if no nodes were read. */
   readonly kernels: readonly KernelEntry[];
   /** By name. */
   readonly namespaces: readonly NamespaceEntry[];
-  /** By namespace, kind, name. Pods of one workload that differ in images, DNS settings or decision are entries of their own. */
+  /** By namespace, kind, name. A workload whose Pods differ in images, DNS settings or decision has several entries. */
   readonly workloads: readonly WorkloadEntry[];
   /** By image, platform, executable. */
   readonly images: readonly ImageEntry[];
   /** Most severe first, then by code, namespace, kind, name, container. */
   readonly findings: readonly Finding[];
-  /** Images that nobody could read. By image. */
+  /** Images that could not be read. By image. */
   readonly unreadable: readonly UnreadableImage[];
-  /** What of the cluster could not be read, so that parts of this report are missing or guessed. */
+  /** Parts of the cluster that could not be read: what depends on them is missing or guessed. */
   readonly gaps: readonly Gap[];
 }
 
-/** Where the Pods come from. */
+/** The source of the Pods. */
 export interface AuditSource {
   readonly kind: 'cluster' | 'manifests';
   /** The API server's address; empty for manifests. */
   readonly server: string;
-  /** Empty: all of them. */
+  /** Empty for all. */
   readonly namespaces: readonly string[];
-  /** For manifests: files as they were named. */
+  /** For manifests: the file names as given. */
   readonly files: readonly string[];
-  /** Where the configuration that decisions follow comes from, for example `built-in defaults` or a file's name. */
+  /** The source of the configuration that the decisions follow, for example `built-in defaults` or a file name. */
   readonly configuration: string;
 }
 
-/** Does this cluster need the product? Said in plain words. */
+/** Whether this cluster needs the webhook, in plain words. */
 export interface NeedVerdict {
-  /** `perhaps`: something that decides could not be read. */
+  /** `perhaps` if something decisive could not be read. */
   readonly needed: 'yes' | 'no' | 'perhaps';
   /** One sentence. */
   readonly sentence: string;
-  /** Why, a sentence each. */
+  /** The reasons, one sentence each. */
   readonly because: readonly string[];
-  /** What the operator should do next, a sentence each, in order. */
+  /** What the operator should do next, one sentence each, in order. */
   readonly next: readonly string[];
 }
 
 export interface AuditSummary {
-  /** Running Pods; of manifests: Pods and Pod templates. Everything called `pods` is counted so. */
+  /** Running Pods; for manifests: Pods and Pod templates. The same holds for every field called `pods`. */
   readonly pods: number;
   readonly containers: number;
   /** Entries of `workloads`. */
   readonly workloads: number;
   readonly namespaces: number;
   readonly nodes: number;
-  /** Different images, by reference. */
+  /** Number of distinct image references. */
   readonly images: number;
   readonly unreadableImages: number;
-  /** Pods that would be created differently, were the webhook to enforce; see {@link WorkloadEntry.decision}. */
+  /** Pods that the webhook would patch if it enforced; see {@link WorkloadEntry.decision}. */
   readonly podsThatWouldChange: number;
-  /** Pods that the webhook has patched, by its annotation. */
+  /** Pods that carry the webhook's annotation of a patch. */
   readonly podsPatched: number;
   /** Containers by resolver. */
   readonly resolvers: Readonly<Record<Resolver, number>>;
-  /** Pods by what would be done: `options`, `redirect`, `retry`, `options+redirect`, …, and `none`. Sorted by name. */
+  /** Pods by remedy: `options`, `redirect`, `retry`, `options+redirect`, …, and `none`. Sorted by name. */
   readonly remedies: Readonly<Record<string, number>>;
   /** Pods by reason. Sorted by name. */
   readonly reasons: Readonly<Record<string, number>>;
@@ -86,14 +86,14 @@ export interface AuditSummary {
   readonly findings: Readonly<Record<Severity, number>>;
 }
 
-/** A value with where it comes from: `configuration`, `service kube-system/kube-dns`, `built-in`, … */
+/** A value with its source: `configuration`, `service kube-system/kube-dns`, `built-in`, … */
 export interface SourcedText {
   readonly value: string;
   readonly source: string;
 }
 
 export interface ClusterSection {
-  /** Addresses, a space between. */
+  /** Addresses, separated by spaces. */
   readonly dns: SourcedText;
   readonly domain: SourcedText;
   /** May be empty. */
@@ -112,14 +112,14 @@ export interface Gap {
   /** What could not be read: `nodes`, `configmap kube-system/kube-proxy`. */
   readonly what: string;
   readonly message: string;
-  /** The right to grant, or what else to do. */
+  /** The right to grant, or another remedy. */
   readonly grant: string;
 }
 
 /**
- * Whether the fault can hit a Pod as it is today. `yes`: it asks twice at once from one socket, through a translated address, on a
- * node whose kernel lacks a fix. `possible`: one of these is not known. `mitigated`: the same as yes or possible, but a lost
- * packet is sent again within a second. `no`: one of these is not so.
+ * Whether the fault can affect a Pod as it runs today. `yes`: it sends two queries at once from one socket, through a translated
+ * address, on a node whose kernel lacks a fix. `possible`: one of these is unknown. `mitigated`: as `yes` or `possible`, but the
+ * resolver sends a lost packet again within a second. `no`: one of these is not the case.
  */
 export type ExposureLevel = 'yes' | 'possible' | 'mitigated' | 'no';
 
@@ -129,14 +129,14 @@ export interface WorkloadExposure {
   readonly detail: string;
 }
 
-/** Pods with each level; see {@link WorkloadExposure}. */
+/** Number of Pods by level. */
 export type ExposureCounts = Readonly<Record<ExposureLevel, number>>;
 
 export interface NamespaceEntry {
   readonly name: string;
-  /** The mode of a Pod without a label of its own, today. */
+  /** Today's mode of a Pod without our label. */
   readonly mode: Mode;
-  /** Why the mode is off; null where it is not. */
+  /** Why the mode is off; null if it is on. */
   readonly reason: Reason | null;
   readonly workloads: number;
   readonly pods: number;
@@ -156,36 +156,36 @@ export interface ContainerEntry {
 }
 
 export interface WorkloadEntry {
-  /** Of the topmost known owner: Deployment, not ReplicaSet; CronJob, not Job; Pod where nothing owns it. */
+  /** Kind of the topmost known owner: Deployment, not ReplicaSet; CronJob, not Job; Pod if nothing owns it. */
   readonly kind: string;
   readonly namespace: string;
   readonly name: string;
   readonly pods: number;
   /** The first five by name; empty for manifests. */
   readonly podNames: readonly string[];
-  /** Different nodes that they run on. */
+  /** Number of distinct nodes that the Pods run on. */
   readonly nodes: number;
   /** The effective mode today. */
   readonly mode: Mode;
-  /** Why the mode is off; null where it is not. */
+  /** Why the mode is off; null if it is on. */
   readonly modeReason: Reason | null;
   /** Init containers first. */
   readonly containers: readonly ContainerEntry[];
   /**
-   * What enforcing would do to the next Pod like this one. Where nothing but a missing opt-in keeps the mode off, it is decided
+   * What the webhook would do to the next such Pod if it enforced. If only a missing opt-in keeps the mode off, this is decided
    * as if the namespace had opted in.
    */
   readonly decision: {
     readonly reason: Reason;
     readonly message: string;
-    /** Empty: nothing. */
+    /** Empty if nothing would change. */
     readonly remedy: readonly Remedy[];
-    /** null: nothing would change. */
+    /** null if nothing would change. */
     readonly change: DnsChange | null;
   };
-  /** What the webhook did when it admitted the Pods, by its annotation; null: it did nothing. */
+  /** What the webhook did when it admitted the Pods, from its annotation; null if there is no annotation. */
   readonly applied: { readonly reason: string; readonly remedy: readonly string[] } | null;
-  /** The file as the kubelet writes it today, and as it would be. */
+  /** resolv.conf as the kubelet writes it today, and as it would write it after the change. */
   readonly resolvConf: { readonly before: ResolvConf; readonly after: ResolvConf };
   readonly exposure: WorkloadExposure;
   /** Codes of its findings, sorted. */
@@ -193,13 +193,13 @@ export interface WorkloadEntry {
 }
 
 export interface ImageEntry {
-  /** As the Pods name it. */
+  /** The reference as written in the Pods. */
   readonly image: string;
   /** `linux/amd64`. */
   readonly platform: string;
-  /** Of the platform's manifest; null where it is not known. */
+  /** Digest of the platform's manifest; null if unknown. */
   readonly digest: string | null;
-  /** The program that the verdict is about; null where it is not known. */
+  /** The program that the verdict is about; null if unknown. */
   readonly executable: string | null;
   readonly resolver: Resolver;
   readonly libc: Libc;
@@ -210,7 +210,7 @@ export interface ImageEntry {
   readonly workloads: number;
   /** Sorted. */
   readonly namespaces: readonly string[];
-  /** Why it could not be read; null where it could. */
+  /** Why it could not be read; null if it was read. */
   readonly error: { readonly code: string; readonly message: string } | null;
 }
 
@@ -237,7 +237,7 @@ export type FindingCode =
   | 'PatchUndone'
   | 'InvalidAnnotation';
 
-/** Something that is wrong with Pods as they run today. */
+/** A problem of Pods as they run today. */
 export interface Finding {
   readonly code: FindingCode;
   readonly severity: Severity;
@@ -245,7 +245,7 @@ export interface Finding {
     readonly namespace: string;
     readonly kind: string;
     readonly name: string;
-    /** null: the whole Pod. */
+    /** null if the finding concerns the whole Pod. */
     readonly container: string | null;
     readonly pods: number;
   };
@@ -260,7 +260,7 @@ export interface Finding {
 export interface UnreadableImage {
   readonly image: string;
   readonly platform: string;
-  /** Of `libc/detector.ts` DetectionFailure: `unauthorized`, `not-found`, … */
+  /** A `DetectionFailure` of detection/detector.ts: `unauthorized`, `not-found`, … */
   readonly code: string;
   readonly message: string;
   /** What to grant or to set, one sentence. */

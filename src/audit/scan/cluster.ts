@@ -15,22 +15,62 @@ import type { Scanned } from './scanned.ts';
 
 interface ScanOptions {
   readonly client: Pick<KubeClient, 'request'>;
-  /** Empty: all. */
+  /** Empty for all. */
   readonly namespaces: readonly string[];
   /** `namespace/name` of the cluster DNS Service. */
   readonly dnsService: string;
   readonly signal: AbortSignal;
-  /** Called with what is being read, for a person who waits. */
+  /** Called with a description of what is being read. */
   readonly onProgress?: (what: string) => void;
 }
 
-/** Those that have ended have no use for DNS any more. */
+/**
+ * Reads what the audit needs from a cluster, page by page. Memory grows with the number of distinct Pods, not of all Pods. What
+ * cannot be read becomes a gap, except Pods. Rejects with `KubeError` or the signal's reason.
+ */
+export async function scanCluster(options: ScanOptions): Promise<Scanned> {
+  const { client, signal, onProgress } = options;
+  const gaps: Gap[] = [];
+  onProgress?.('namespaces and nodes');
+  const [namespaces, nodes, networkPolicies, kubeProxy, dnsTcpPort] = await Promise.all([
+    readNamespaces(options, gaps),
+    readNodes(options, gaps),
+    readPolicies(options, gaps),
+    scanKubeProxy({ client, signal }, gaps),
+    readDnsTcpPort({ client, signal }, options.dnsService),
+  ]);
+  const groups: PodGroups[] = [];
+  for (const scope of scopes(options)) {
+    onProgress?.('workloads');
+    const owners = await readOwners({ client, signal, ...scope }, gaps);
+    onProgress?.('Pods');
+    groups.push(await readPods(options, scope, owners));
+  }
+  return {
+    groups: groups.flatMap((some) => some.all()),
+    namespaces,
+    nodes,
+    networkPolicies,
+    kubeProxy,
+    dnsTcpPort,
+    gaps,
+  };
+}
+
+/** Returns the message for a failed scan, with the rights to grant if access was denied. */
+export function scanFailure(error: unknown): string {
+  const message = error instanceof KubeError ? error.message : String(error);
+  const forbidden = isKubeError(error, 'forbidden', 'unauthorized');
+  return forbidden ? `${message}. The audit needs at least: list pods (docs/audit.md)` : message;
+}
+
+/** Field selector: Pods that have ended no longer use DNS. */
 const NOT_ENDED = 'status.phase!=Succeeded,status.phase!=Failed';
 
-/** Nodes carry the names of all their images. */
+/** Small, because each Node lists all its images. */
 const NODE_PAGE = 100;
 
-/** Absent: all namespaces at once. */
+/** One entry without a namespace means all namespaces at once. */
 const scopes = ({ namespaces }: ScanOptions): readonly { namespace?: string }[] =>
   namespaces.length === 0 ? [{}] : namespaces.map((namespace) => ({ namespace }));
 
@@ -99,7 +139,7 @@ async function readPolicies(options: ScanOptions, gaps: Gap[]): Promise<ScannedP
   return all;
 }
 
-/** Each namespace into groups of its own: a list that has to begin anew must not count Pods twice. */
+/** Collects each scope in its own groups, so that a list that has to restart does not count Pods twice. */
 async function readPods(options: ScanOptions, scope: { namespace?: string }, owners: Owners): Promise<PodGroups> {
   const { client, signal, onProgress } = options;
   let groups = createPodGroups();
@@ -118,55 +158,15 @@ async function readPods(options: ScanOptions, scope: { namespace?: string }, own
   return groups;
 }
 
-/**
- * Reads what the audit needs of a cluster, page by page: memory grows with what is different, not with the number of Pods. What
- * may not be read becomes a gap; only Pods are indispensable. Rejects with `KubeError`, or with the signal's reason.
- */
-export async function scanCluster(options: ScanOptions): Promise<Scanned> {
-  const { client, signal, onProgress } = options;
-  const gaps: Gap[] = [];
-  onProgress?.('namespaces and nodes');
-  const [namespaces, nodes, networkPolicies, kubeProxy, dnsTcpPort] = await Promise.all([
-    readNamespaces(options, gaps),
-    readNodes(options, gaps),
-    readPolicies(options, gaps),
-    scanKubeProxy({ client, signal }, gaps),
-    readDnsTcpPort({ client, signal }, options.dnsService),
-  ]);
-  const groups: PodGroups[] = [];
-  for (const scope of scopes(options)) {
-    onProgress?.('workloads');
-    const owners = await readOwners({ client, signal, ...scope }, gaps);
-    onProgress?.('Pods');
-    groups.push(await readPods(options, scope, owners));
-  }
-  return {
-    groups: groups.flatMap((some) => some.all()),
-    namespaces,
-    nodes,
-    networkPolicies,
-    kubeProxy,
-    dnsTcpPort,
-    gaps,
-  };
-}
-
-/** What to say where Pods themselves may not be read. */
-export function scanFailure(error: unknown): string {
-  const message = error instanceof KubeError ? error.message : String(error);
-  const forbidden = isKubeError(error, 'forbidden', 'unauthorized');
-  return forbidden ? `${message}. The audit needs at least: list pods (docs/audit.md)` : message;
-}
-
-interface PathOptions {
+interface ReadOptions {
   readonly client: Pick<KubeClient, 'request'>;
   readonly signal: AbortSignal;
 }
 
 const GRANT = 'get configmaps kube-proxy, kube-proxy-config, cilium-config, and list pods, in kube-system';
 
-/** Who translates Service addresses; a gap where that is not known because it could not be read. */
-export async function scanKubeProxy({ client, signal }: PathOptions, gaps: Gap[]): Promise<KubeProxy> {
+/** Finds out what translates Service addresses. Adds a gap if that is unknown because its sources could not be read. */
+export async function scanKubeProxy({ client, signal }: ReadOptions, gaps: Gap[]): Promise<KubeProxy> {
   const sources = await readKubeProxy({ request: (asked) => client.request({ ...asked, signal }) });
   const kubeProxy = kubeProxyOf(sources);
   const [error] = sources.unread;
@@ -180,8 +180,8 @@ interface ServicePorts {
   readonly spec?: { readonly ports?: readonly { readonly port?: unknown; readonly protocol?: unknown }[] | null };
 }
 
-/** Whether the DNS Service (`namespace/name`) has port 53 over TCP; undefined where that cannot be read. */
-async function readDnsTcpPort(options: PathOptions, service: string): Promise<boolean | undefined> {
+/** Reports whether the DNS Service (`namespace/name`) has TCP port 53; undefined if it could not be read. */
+async function readDnsTcpPort(options: ReadOptions, service: string): Promise<boolean | undefined> {
   const [namespace = '', name = ''] = service.split('/', 2);
   try {
     const path = resourcePath(RESOURCES.services, name, namespace);

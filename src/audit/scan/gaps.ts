@@ -1,7 +1,7 @@
 import { KubeError } from '../../kubernetes/errors.ts';
 import type { Gap } from '../report/report.ts';
 
-/** Runs a reading that the audit can do without: what fails becomes a gap. */
+/** Runs `read`; a `KubeError` becomes a gap, because the audit can do without this part. Rejects with any other error. */
 export async function orGap(gaps: Gap[], what: string, grant: string, read: () => Promise<void>): Promise<void> {
   try {
     await read();

@@ -6,15 +6,15 @@ import { compareText } from '../../util/text.ts';
 import type { Gap } from '../report/report.ts';
 import { orGap } from './gaps.ts';
 
-/** The webhook as it is installed in a cluster. */
+/** The webhook as installed in a cluster. */
 interface Installation {
-  /** The namespace that it runs in; undefined: it is not installed, or cannot be seen. */
+  /** The namespace that it runs in; undefined if it is not installed or could not be read. */
   readonly namespace: string | undefined;
   /** Its configuration, with the name of its ConfigMap. */
   readonly configuration: { readonly name: string; readonly text: string } | undefined;
 }
 
-/** Our webhooks are called `pods.libc-dns.dev` and the like. */
+/** Matches the names of our webhook entries, such as `pods.libc-dns.dev`. */
 const OURS = /\.libc-dns\.dev$/;
 
 interface Registration {
@@ -33,7 +33,7 @@ function namespaceOf(object: KubeObject): string | undefined {
   return typeof namespace === 'string' ? namespace : undefined;
 }
 
-/** Finds the webhook by its registration, and its configuration in its namespace. Rejects with the signal's reason alone. */
+/** Finds the webhook by its registration, and its configuration in its namespace. Rejects only with the signal's reason. */
 export async function findInstallation(
   client: Pick<KubeClient, 'request'>,
   signal: AbortSignal,

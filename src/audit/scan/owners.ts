@@ -5,7 +5,7 @@ import type { Gap } from '../report/report.ts';
 import { orGap } from './gaps.ts';
 import type { DnsSettings, Owner } from './scanned.ts';
 
-/** The workload of a Pod, and what its template says of DNS. */
+/** The workload of a Pod, and the DNS settings of its template (undefined if unknown). */
 interface PodOwner {
   readonly owner: Owner;
   readonly template: DnsSettings | undefined;
@@ -15,7 +15,8 @@ export interface Owners {
   of(pod: KubeObject): PodOwner;
 }
 
-interface Reference {
+/** An entry of metadata.ownerReferences. */
+interface OwnerReference {
   readonly kind?: unknown;
   readonly name?: unknown;
   readonly uid?: unknown;
@@ -26,11 +27,11 @@ interface Known {
   readonly kind: string;
   readonly name: string;
   readonly template: DnsSettings | undefined;
-  /** The label that Pods of this very template have; undefined: all have. */
+  /** The label value of Pods made from this version of the template; undefined if all Pods are. */
   readonly revision?: { readonly label: string; readonly value: string | undefined };
 }
 
-/** What makes Pods itself; a Deployment's Pods are made by its ReplicaSets, a CronJob's by its Jobs. */
+/** The kinds that create Pods directly. Deployments create them through ReplicaSets, CronJobs through Jobs. */
 const KINDS: readonly (Resource & { readonly kind: string })[] = [
   { group: 'apps', version: 'v1', plural: 'replicasets', kind: 'ReplicaSet' },
   { group: 'apps', version: 'v1', plural: 'statefulsets', kind: 'StatefulSet' },
@@ -40,13 +41,13 @@ const KINDS: readonly (Resource & { readonly kind: string })[] = [
 
 function controllerOf({ metadata }: KubeObject): { kind: string; name: string; uid: string } | undefined {
   const { ownerReferences } = metadata as ObjectMeta & { readonly ownerReferences?: unknown };
-  const references = Array.isArray(ownerReferences) ? (ownerReferences as (Reference | null)[]) : [];
+  const references = Array.isArray(ownerReferences) ? (ownerReferences as (OwnerReference | null)[]) : [];
   const found = references.find((reference) => reference?.controller === true);
   if (typeof found?.kind !== 'string' || typeof found.name !== 'string') return undefined;
   return { kind: found.kind, name: found.name, uid: typeof found.uid === 'string' ? found.uid : '' };
 }
 
-/** DNS settings of templates, each kept once: most workloads have none. */
+/** Returns a reader of templates' DNS settings that keeps equal settings once: most workloads have none. */
 function createTemplates(): (object: KubeObject) => DnsSettings | undefined {
   const known = new Map<string, DnsSettings>();
   return ({ spec }) => {
@@ -57,15 +58,15 @@ function createTemplates(): (object: KubeObject) => DnsSettings | undefined {
       known.set(key, settings);
       return settings;
     } catch {
-      // A template of wrong types makes no Pods.
+      // A malformed template creates no Pods.
       return undefined;
     }
   };
 }
 
 /**
- * While a StatefulSet or a DaemonSet is rolled out, some of its Pods are of an older template. A ReplicaSet's and a Job's never
- * changes.
+ * During a roll-out of a StatefulSet or a DaemonSet some of its Pods were made from an older template. The template of a
+ * ReplicaSet or a Job never changes.
  */
 function revisionOf(kind: string, { metadata, status }: KubeObject): Known['revision'] {
   if (kind === 'StatefulSet') {
@@ -74,13 +75,13 @@ function revisionOf(kind: string, { metadata, status }: KubeObject): Known['revi
     return { label: 'controller-revision-hash', value };
   }
   if (kind !== 'DaemonSet') return undefined;
-  // pkg/controller/daemon: both are written for as long as extensions/v1beta1 has to be understood.
+  // pkg/controller/daemon still writes this deprecated annotation and its label, for extensions/v1beta1.
   const value = metadata.annotations?.['deprecated.daemonset.template.generation'];
   return { label: 'pod-template-generation', value };
 }
 
-/** The Deployment of a ReplicaSet that was not read: its name is the Deployment's with the template's hash. */
-function guessed(pod: KubeObject, name: string): { kind: string; name: string } {
+/** Guesses the Deployment of a ReplicaSet that could not be read: `<deployment>-<pod-template-hash>`. */
+function guessDeployment(pod: KubeObject, name: string): { kind: string; name: string } {
   const hash = pod.metadata.labels?.['pod-template-hash'];
   const ending = `-${hash}`;
   if (hash === undefined || !name.endsWith(ending)) return { kind: 'ReplicaSet', name };
@@ -94,15 +95,17 @@ function ownerOf(pod: KubeObject, known: ReadonlyMap<string, Known>): Known {
     return { kind: 'Pod', name: pod.metadata.name, template: undefined };
   }
   const { kind, name, uid } = controller;
-  return known.get(uid) ?? { ...(kind === 'ReplicaSet' ? guessed(pod, name) : { kind, name }), template: undefined };
+  return (
+    known.get(uid) ?? { ...(kind === 'ReplicaSet' ? guessDeployment(pod, name) : { kind, name }), template: undefined }
+  );
 }
 
-function isOf({ metadata }: KubeObject, revision: Known['revision']): boolean {
+function isOfRevision({ metadata }: KubeObject, revision: Known['revision']): boolean {
   if (revision === undefined) return true;
   return revision.value !== undefined && metadata.labels?.[revision.label] === revision.value;
 }
 
-/** Reads who makes Pods in a namespace (absent: in all), as far as it may be read. */
+/** Reads the owners of Pods in a namespace, or in all if `base` names none. What cannot be read becomes a gap. */
 export async function readOwners(base: Omit<PagesOptions, 'resource'>, gaps: Gap[]): Promise<Owners> {
   const known = new Map<string, Known>();
   const templateOf = createTemplates();
@@ -123,7 +126,7 @@ export async function readOwners(base: Omit<PagesOptions, 'resource'>, gaps: Gap
     of(pod) {
       const { kind, name, template, revision } = ownerOf(pod, known);
       const owner = { kind, namespace: pod.metadata.namespace ?? '', name };
-      return { owner, template: isOf(pod, revision) ? template : undefined };
+      return { owner, template: isOfRevision(pod, revision) ? template : undefined };
     },
   };
 }

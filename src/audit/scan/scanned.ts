@@ -4,16 +4,16 @@ import type { ScannedPolicy } from '../../exposure/network-policies.ts';
 import type { DnsConfig } from '../../policy/model.ts';
 import type { Gap } from '../report/report.ts';
 
-/** What is read of a cluster, or of manifests, as far as the audit needs it. */
+/** What the audit needs from a cluster or from manifests. */
 export interface Scanned {
-  /** Sorted by owner, then by what differs. */
+  /** Sorted by owner, then by content. */
   readonly groups: readonly PodGroup[];
-  /** The value of our label on each namespace, by name; absent: it has none. */
+  /** The value of our label by namespace; undefined if the namespace has no such label. */
   readonly namespaces: ReadonlyMap<string, string | undefined>;
   readonly nodes: readonly ScannedNode[];
   readonly networkPolicies: readonly ScannedPolicy[];
   readonly kubeProxy: KubeProxy;
-  /** Whether the cluster DNS Service has a port for DNS over TCP; undefined: not read. */
+  /** Whether the cluster DNS Service has TCP port 53; undefined if it could not be read. */
   readonly dnsTcpPort: boolean | undefined;
   readonly gaps: readonly Gap[];
 }
@@ -31,16 +31,16 @@ export interface DnsSettings {
   readonly dnsConfig: DnsConfig;
 }
 
-/** Pods of one workload that are alike in all that a decision reads. */
+/** Pods of one workload that are equal in every field that a decision reads. */
 export interface PodGroup {
   readonly owner: Owner;
-  /** The Pod, or Pod template, without what no decision reads. */
+  /** The Pod or Pod template, reduced to the fields that decisions read. */
   readonly pod: unknown;
-  /** What the workload's template says of DNS; undefined: not known. */
+  /** The DNS settings of the workload's template; undefined if unknown. */
   readonly template: DnsSettings | undefined;
   readonly pods: number;
-  /** The first five, sorted. */
+  /** The first five by name. */
   readonly podNames: readonly string[];
-  /** Pods by node; empty where they are not scheduled. */
+  /** Number of Pods by node name; empty if they are not scheduled. */
   readonly nodes: ReadonlyMap<string, number>;
 }

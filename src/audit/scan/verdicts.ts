@@ -11,33 +11,33 @@ import type { Gap } from '../report/report.ts';
 interface ReaderOptions {
   readonly client: KubeClient;
   readonly canonical: (reference: string) => string;
-  /** Most objects that are read. */
+  /** The most objects to read. */
   readonly most: number;
 }
 
-/** The verdicts that the webhook's replicas share, to read only. */
+/** Read-only access to the verdicts that the webhook's replicas share. */
 export interface VerdictReader extends VerdictStore {
-  /** Resolves when they have been read, or cannot be, to the gap that this leaves. Never rejects. */
+  /** Resolves when the verdicts have been read (to undefined) or could not be read (to a gap). Never rejects. */
   readonly ready: Promise<Gap | undefined>;
   close(): Promise<void>;
 }
 
-const PATIENCE_MS = 30_000;
+const READ_MS = 30_000;
 
-/** A cluster without the webhook has no such resource: that is no gap. */
+/** A missing resource is not a gap: clusters without the webhook do not have it. */
 function gapOf(error: KubeError | undefined): Gap | undefined {
   if (error === undefined || error.code === 'not-found') return undefined;
   const grant = 'list imagelibcs.libc-dns.dev: without it, images that are known already are looked up again';
   return { what: 'imagelibcs.libc-dns.dev', message: error.message, grant };
 }
 
-/** Reads the ImageLibcs of a cluster. Nothing is written: an audit leaves no trace. */
+/** Reads the ImageLibcs of a cluster. Writes nothing: an audit must not change the cluster. */
 export function createVerdictReader({ client, canonical, most }: ReaderOptions): VerdictReader {
   const { reflector, index, lost } = createLibcCopy({ client, canonical, most, clock: systemClock });
   const end = new AbortController();
-  const patience = pause(PATIENCE_MS, end.signal);
+  const timeout = pause(READ_MS, end.signal);
   return {
-    ready: Promise.race([reflector.ready, lost, patience]).then((failure) =>
+    ready: Promise.race([reflector.ready, lost, timeout]).then((failure) =>
       reflector.synced ? undefined : gapOf(failure ?? undefined),
     ),
     declared: ({ image, platform, runs }) => index.declared(image, platformName(platform), runs)?.verdict,

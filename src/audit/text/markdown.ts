@@ -4,10 +4,10 @@ import type { AuditReport } from '../report/report.ts';
 const MOST_ROWS = 200;
 const LONGEST = 500;
 
-/** What looks like a link, a mention or the number of an issue is broken by a space of no width: it is turned into one later. */
+/** A zero-width space. It keeps GitHub from turning text into links, mentions and issue numbers. */
 const GAP = '&#8203;';
 
-/** Other people's names in Markdown: no markup, no link, no mention, no line end; what cannot be seen is spelled out. */
+/** Escapes untrusted text for Markdown: no markup, links, mentions or line ends; invisible characters are spelled out. */
 function escapeMarkdown(text: string): string {
   return printable(text, LONGEST)
     .replaceAll('&', '&amp;')
@@ -73,7 +73,7 @@ function findings({ findings: all }: AuditReport): string {
   return table(['', 'Finding', 'Where', 'Pods', 'What', 'Change'], rows);
 }
 
-/** The report for a ticket: tables of GitHub Flavored Markdown. */
+/** Renders the report for a ticket, as tables in GitHub Flavored Markdown. */
 export function auditMarkdown(report: AuditReport): string {
   const kernels = report.kernels.map(({ kernel, level, nodes, pods, detail }) => [kernel, level, nodes, pods, detail]);
   const namespaces = report.namespaces.map((entry) => [

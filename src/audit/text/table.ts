@@ -4,24 +4,19 @@ import { counted, printable } from '../../util/text.ts';
 import type { AuditReport, ExposureLevel, Finding, WorkloadEntry } from '../report/report.ts';
 
 interface TableOptions {
-  /** Columns that lines may take. */
+  /** Columns of the terminal. */
   readonly width: number;
   readonly paint: Paint;
 }
 
-/** From so many columns on tables have all of theirs. */
-const WIDE = 110;
+/** Renders the report for a terminal: the verdict, then problems, then everything by namespace and workload. */
+export function auditTable(report: AuditReport, options: TableOptions): string {
+  const parts = [head, summary, findings, unreadable, gaps, kernels, namespaces, workloads];
+  return parts.map((part) => part(report, options)).join('');
+}
 
 const VERDICT_STYLE = { yes: 'yellow', no: 'green', perhaps: 'cyan' } as const;
 const LEVEL_STYLE = { yes: 'yellow', possible: 'cyan', mitigated: 'gray', no: 'green' } as const;
-
-const heading = (text: string, { paint }: TableOptions): string => `\n${paint('bold', text)}\n`;
-
-const numbers = (counts: Readonly<Record<string, number>>): string =>
-  Object.entries(counts)
-    .filter(([, count]) => count > 0)
-    .map(([name, count]) => `${name} ${count}`)
-    .join('  ') || 'none';
 
 function head(report: AuditReport, options: TableOptions): string {
   const { source, verdict, generatedAt } = report;
@@ -64,6 +59,59 @@ function summary({ summary: sum, source, cluster }: AuditReport, options: TableO
   return `${heading('SUMMARY', options)}${lines.join('')}`;
 }
 
+/** Findings shown of one code; the rest is only counted. */
+const MOST_SHOWN = 10;
+
+const SEVERITY_STYLE = { error: 'red', warning: 'yellow', info: 'gray' } as const;
+
+/** Groups findings by code: the reason once, then each place with what is wrong and what to change. */
+function findings({ findings: entries }: AuditReport, options: TableOptions): string {
+  if (entries.length === 0) return '';
+  const { paint, width } = options;
+  const parts: string[] = [];
+  for (const [, sameCode] of Map.groupBy(entries, ({ code, severity }) => `${severity} ${code}`)) {
+    const [first] = sameCode;
+    if (first === undefined) continue;
+    const title = `${paint(SEVERITY_STYLE[first.severity], first.severity)} ${paint('bold', first.code)}  ${sameCode.length}x`;
+    const shown = sameCode.slice(0, MOST_SHOWN).map((finding) => findingText(finding, options));
+    const more = sameCode.length - shown.length;
+    if (more > 0) shown.push(`  and ${more} more like it: -o json or -o html shows all\n`);
+    parts.push(`${title}\n${wrapped(printable(first.why), width, '  ')}${shown.join('')}`);
+  }
+  return `${heading('FINDINGS', options)}${parts.join('\n')}`;
+}
+
+function findingText(finding: Finding, { width, paint }: TableOptions): string {
+  const place = wrapped(placeOf(finding), width, '  ', '    ').trimEnd();
+  const what = wrapped(printable(finding.what), width, '    ');
+  return `${paint('bold', place)}\n${what}${wrapped(printable(finding.change), width, '    -> ', '       ')}`;
+}
+
+const placeOf = ({ where: { kind, namespace, name, pods } }: Finding): string =>
+  printable(`${kind} ${namespace}/${name} (${counted(pods, 'Pod')})`);
+
+function unreadable({ unreadable: entries }: AuditReport, options: TableOptions): string {
+  const lines = entries.map(({ image, platform, code, message, grant, pods }) => {
+    const title = wrapped(
+      printable(`${image} (${platform}, ${counted(pods, 'Pod')}): ${code}`),
+      options.width,
+      '  ',
+      '    ',
+    );
+    const why = wrapped(printable(message), options.width, '    ');
+    return `${title}${why}${wrapped(printable(grant), options.width, '    -> ', '       ')}`;
+  });
+  return lines.length === 0 ? '' : `${heading('IMAGES THAT COULD NOT BE READ', options)}${lines.join('')}`;
+}
+
+function gaps({ gaps: entries }: AuditReport, options: TableOptions): string {
+  const lines = entries.map(({ what, message, grant }) => {
+    const title = wrapped(printable(`${what}: ${message}`), options.width, '  ', '    ');
+    return `${title}${wrapped(printable(grant), options.width, '    -> ', '       ')}`;
+  });
+  return lines.length === 0 ? '' : `${heading('WHAT COULD NOT BE READ OF THE CLUSTER', options)}${lines.join('')}`;
+}
+
 function kernels({ kernels: entries }: AuditReport, options: TableOptions): string {
   if (entries.length === 0) return '';
   const rows = entries.map(({ kernel, level, nodes, pods, detail }) => [printable(kernel), level, nodes, pods, detail]);
@@ -89,8 +137,8 @@ function namespaces({ namespaces: entries }: AuditReport, options: TableOptions)
   return `${heading('NAMESPACES', options)}${fittedTable([titles, ...rows], options.width)}`;
 }
 
-const resolversOf = ({ containers }: WorkloadEntry): string =>
-  [...new Set(containers.map(({ resolver }) => resolver))].join('+') || '-';
+/** Terminal columns from which the workload table shows kind and reason. */
+const WIDE = 110;
 
 const WORKLOAD_TITLES = ['WORKLOAD', 'PODS', 'MODE', 'RESOLVERS', 'REMEDY', 'EXPOSED', 'KIND', 'REASON'];
 const LEVEL_COLUMN = 5;
@@ -107,7 +155,7 @@ function workloads({ workloads: entries }: AuditReport, options: TableOptions): 
     printable(entry.kind),
     entry.decision.reason,
   ]);
-  // Names tell more than kind and reason do: on a narrow terminal these are left to the other formats.
+  // Long names matter more than kind and reason.
   const shown =
     options.width < WIDE ? [WORKLOAD_TITLES, ...rows].map((row) => row.slice(0, -2)) : [WORKLOAD_TITLES, ...rows];
   const table = fittedTable(shown, options.width, (text, row, column) => {
@@ -117,61 +165,13 @@ function workloads({ workloads: entries }: AuditReport, options: TableOptions): 
   return `${heading('WORKLOADS', options)}${table}`;
 }
 
-function unreadable({ unreadable: entries }: AuditReport, options: TableOptions): string {
-  const lines = entries.map(({ image, platform, code, message, grant, pods }) => {
-    const title = wrapped(
-      printable(`${image} (${platform}, ${counted(pods, 'Pod')}): ${code}`),
-      options.width,
-      '  ',
-      '    ',
-    );
-    const why = wrapped(printable(message), options.width, '    ');
-    return `${title}${why}${wrapped(printable(grant), options.width, '    -> ', '       ')}`;
-  });
-  return lines.length === 0 ? '' : `${heading('IMAGES THAT COULD NOT BE READ', options)}${lines.join('')}`;
-}
+const resolversOf = ({ containers }: WorkloadEntry): string =>
+  [...new Set(containers.map(({ resolver }) => resolver))].join('+') || '-';
 
-function gaps({ gaps: entries }: AuditReport, options: TableOptions): string {
-  const lines = entries.map(({ what, message, grant }) => {
-    const title = wrapped(printable(`${what}: ${message}`), options.width, '  ', '    ');
-    return `${title}${wrapped(printable(grant), options.width, '    -> ', '       ')}`;
-  });
-  return lines.length === 0 ? '' : `${heading('WHAT COULD NOT BE READ OF THE CLUSTER', options)}${lines.join('')}`;
-}
+const heading = (text: string, { paint }: TableOptions): string => `\n${paint('bold', text)}\n`;
 
-/** The report for a terminal: what it comes to first, then what is wrong, then everything by namespace and workload. */
-export function auditTable(report: AuditReport, options: TableOptions): string {
-  const parts = [head, summary, findingsText, unreadable, gaps, kernels, namespaces, workloads];
-  return parts.map((part) => part(report, options)).join('');
-}
-
-/** Of one code; the rest is counted. */
-const MOST_SHOWN = 10;
-
-const STYLES = { error: 'red', warning: 'yellow', info: 'gray' } as const;
-
-const placeOf = ({ where: { kind, namespace, name, pods } }: Finding): string =>
-  printable(`${kind} ${namespace}/${name} (${counted(pods, 'Pod')})`);
-
-function one(finding: Finding, { width, paint }: TableOptions): string {
-  const place = wrapped(placeOf(finding), width, '  ', '    ').trimEnd();
-  const what = wrapped(printable(finding.what), width, '    ');
-  return `${paint('bold', place)}\n${what}${wrapped(printable(finding.change), width, '    -> ', '       ')}`;
-}
-
-/** Findings by code: why it hurts once, then what is wrong where, and what to do. */
-function findingsText({ findings }: AuditReport, options: TableOptions): string {
-  if (findings.length === 0) return '';
-  const { paint, width } = options;
-  const parts: string[] = [];
-  for (const [, alike] of Map.groupBy(findings, ({ code, severity }) => `${severity} ${code}`)) {
-    const [first] = alike;
-    if (first === undefined) continue;
-    const title = `${paint(STYLES[first.severity], first.severity)} ${paint('bold', first.code)}  ${alike.length}x`;
-    const shown = alike.slice(0, MOST_SHOWN).map((finding) => one(finding, options));
-    const more = alike.length - shown.length;
-    if (more > 0) shown.push(`  and ${more} more like it: -o json or -o html shows all\n`);
-    parts.push(`${title}\n${wrapped(printable(first.why), width, '  ')}${shown.join('')}`);
-  }
-  return `\n${paint('bold', 'FINDINGS')}\n${parts.join('\n')}`;
-}
+const numbers = (counts: Readonly<Record<string, number>>): string =>
+  Object.entries(counts)
+    .filter(([, count]) => count > 0)
+    .map(([name, count]) => `${name} ${count}`)
+    .join('  ') || 'none';

@@ -11,86 +11,40 @@ export interface RaceLimits {
   readonly pairs: number;
   /** Milliseconds after which a packet counts as lost. */
   readonly lostMs: number;
-  /** Lost look-ups after which enough is known. */
+  /** The measurement stops after this many lost look-ups. */
   readonly enough: number;
-  /** Milliseconds for all of it. */
+  /** Milliseconds for the whole measurement. */
   readonly totalMs: number;
 }
 
-/** A look-up takes a few milliseconds, so that a hundred are done in a second; a lost one costs `lostMs`. */
+/** A hundred look-ups of a few milliseconds take about a second; each lost one adds `lostMs`. */
 export const RACE_LIMITS: RaceLimits = { pairs: 100, lostMs: 1000, enough: 5, totalMs: 15_000 };
 
-/**
- * Single questions for each look-up, and at least, once something was lost: with five lost packets and none of these lost,
- * chance alone gives that in less than one of a hundred measurements.
- */
-const ALONE = { each: 4, least: 100, enoughLost: 3 } as const;
-
-/** What became of A and AAAA, sent at once from one socket with a source port of its own. */
+/** The result of A and AAAA sent at once from one new socket, hence from a new source port. */
 interface Pair {
-  /** Milliseconds until both answers were there; undefined where one was lost. */
+  /** Milliseconds until both answers had come; undefined if one was lost. */
   readonly ms?: number;
   readonly lost: readonly RecordType[];
-  /** Whether a lost question was answered when it was sent again, from the same socket, as resolvers do. */
+  /** Whether the lost queries were answered when sent again from the same socket, as resolvers do. */
   readonly again?: boolean;
 }
 
 interface Race {
   readonly pairs: readonly Pair[];
-  /** As many questions one at a time, each from a socket of its own: what the path loses anyway. */
+  /** Queries sent one at a time, each from a new socket: what the path loses without a race. */
   readonly alone: { readonly sent: number; readonly lost: number };
 }
 
-interface Question {
-  readonly type: RecordType;
-  readonly query: Buffer;
-}
-
-function questions(name: string): readonly Question[] {
-  const first = newId();
-  // As resolvers send them: A before AAAA, with different ids.
-  return [
-    { type: 'A', query: encodeQuery(first, name, 'A') },
-    { type: 'AAAA', query: encodeQuery((first + 1) & 0xffff, name, 'AAAA') },
-  ];
-}
-
-/** Sends all at once and waits; resolves to those without an answer. */
-async function exchange(socket: Socket, asked: readonly Question[], ms: number): Promise<readonly Question[]> {
-  const open = new Set(asked);
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const onMessage = (message: Buffer): void => {
-    for (const question of open) if (readAnswer(message, question.query) !== undefined) open.delete(question);
-    if (open.size === 0) resolve();
-  };
-  const stop = whenLate(resolve, ms);
-  socket.on('message', onMessage);
-  for (const { query } of asked) socket.send(query);
-  await promise;
-  stop();
-  socket.off('message', onMessage);
-  return [...open];
-}
-
-async function onePair(server: DnsServer, name: string, lostMs: number): Promise<Pair> {
-  const socket = await openUdp(server);
-  // Refused packets come back as errors of the socket: they are as lost as others.
-  socket.on('error', () => {});
-  try {
-    const started = performance.now();
-    const lost = await exchange(socket, questions(name), lostMs);
-    if (lost.length === 0) return { ms: performance.now() - started, lost: [] };
-    const still = await exchange(socket, lost, lostMs);
-    return { lost: lost.map(({ type }) => type), again: still.length === 0 };
-  } finally {
-    socket.close();
-  }
-}
+/**
+ * Single queries sent once a pair lost a packet: `each` per look-up, at least `least`. If pairs lose five packets and single
+ * queries lose none, chance alone explains that in less than one of a hundred measurements.
+ */
+const ALONE = { each: 4, least: 100, enoughLost: 3 } as const;
 
 /**
- * Measures what a resolver that asks for A and AAAA at once goes through: each look-up from a socket of its own, hence with a
- * source port that conntrack has not seen. Single questions in between tell what the path loses in any case. Ends early
- * when enough was lost, or when the signal says so. Rejects where no socket can be opened.
+ * Measures how often a resolver that asks for A and AAAA at once loses a packet. Each look-up uses a new socket, hence a source
+ * port that conntrack has not seen. Single queries in between show what the path loses without a race. Ends early when enough
+ * was lost or the signal aborts. Rejects if no socket can be opened.
  */
 export async function measureRace(
   server: DnsServer,
@@ -106,7 +60,7 @@ export async function measureRace(
     const { answer } = await askUdp(server, name, lostMs);
     alone.sent += 1;
     if (answer === undefined) alone.lost += 1;
-    // Questions that follow each other too closely are load, not a measurement.
+    // A pause, so that the measurement itself does not load the server.
     await sleep(1);
   };
   const goesOn = (): boolean => performance.now() < until && !signal.aborted;
@@ -121,10 +75,128 @@ export async function measureRace(
   return { pairs: measured, alone };
 }
 
-/** Milliseconds that a resolver waits before it asks again: resolv.conf(5), and musl's res_msend.c with its 5 s for 2 tries. */
-const WAITS = { glibc: 5000, musl: 2500 } as const;
+async function onePair(server: DnsServer, name: string, lostMs: number): Promise<Pair> {
+  const socket = await openUdp(server);
+  // A refused packet raises an error on the socket; count it as lost like any other.
+  socket.on('error', () => {});
+  try {
+    const started = performance.now();
+    const lost = await exchange(socket, questions(name), lostMs);
+    if (lost.length === 0) return { ms: performance.now() - started, lost: [] };
+    const still = await exchange(socket, lost, lostMs);
+    return { lost: lost.map(({ type }) => type), again: still.length === 0 };
+  } finally {
+    socket.close();
+  }
+}
 
-const median = (sorted: readonly number[]): number => sorted[Math.floor(sorted.length / 2)] ?? 0;
+interface Question {
+  readonly type: RecordType;
+  readonly query: Buffer;
+}
+
+function questions(name: string): readonly Question[] {
+  const first = newId();
+  // Like resolvers: A before AAAA, with different ids.
+  return [
+    { type: 'A', query: encodeQuery(first, name, 'A') },
+    { type: 'AAAA', query: encodeQuery((first + 1) & 0xffff, name, 'AAAA') },
+  ];
+}
+
+/** Sends all queries at once, waits up to `ms`, and resolves to those without an answer. */
+async function exchange(socket: Socket, sent: readonly Question[], ms: number): Promise<readonly Question[]> {
+  const open = new Set(sent);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const onMessage = (message: Buffer): void => {
+    for (const question of open) if (readAnswer(message, question.query) !== undefined) open.delete(question);
+    if (open.size === 0) resolve();
+  };
+  const stop = whenLate(resolve, ms);
+  socket.on('message', onMessage);
+  for (const { query } of sent) socket.send(query);
+  await promise;
+  stop();
+  socket.off('message', onMessage);
+  return [...open];
+}
+
+/**
+ * Judges a measurement. `webhook`: whether the webhook is registered, so that patched Pods avoid the race. A fault not seen in
+ * n tries has a rate below 3/n with 95 % confidence.
+ */
+export function judgeRace(address: string, race: Race, webhook: boolean): Outcome {
+  const measured = measuredOf(race);
+  const { pairs, lost, medianMs, worstMs } = measured;
+  const data = { address, ...measured };
+  const { aloneSent, aloneLost } = measured;
+  if (pairs > 0 && lost === 0 && aloneLost > 0) {
+    const seen = `${address}: ${aloneLost} of ${aloneSent} single questions got lost: no race, the path or the server`;
+    return warning(seen, { data, advice: [LOSSY] });
+  }
+  if (pairs === 0) return warning(`${address}: nothing was measured in time`, { data });
+  if (lost > 0) return judgeLost(address, measured, webhook, { data });
+  const below = Math.ceil(300 / pairs);
+  const times = `${shownMs(medianMs)} in the middle, ${shownMs(worstMs)} at most`;
+  return ok(`${address}: none of ${counted(pairs, 'look-up')} with A and AAAA at once lost an answer (${times})`, {
+    data,
+    details: [`so fewer than ${below} % do, from here, now: a race needs luck and load`],
+  });
+}
+
+/** Sources: resolv.conf(5); musl's res_msend.c spreads 2 tries over 5 s. */
+const WAITS = 'glibc waits 5 s and musl 2.5 s before they ask again';
+
+const COUNTERS: Advice = {
+  text: 'See it on a node: the column drop grows with it (insert_failed alone proves nothing).',
+  command: 'conntrack -S',
+};
+
+const LOSSY: Advice = { text: 'Look at the load and the log of the cluster DNS, and at packet loss between nodes.' };
+
+function judgeLost(address: string, measured: Measured, webhook: boolean, base: Partial<Outcome>): Outcome {
+  const { pairs, lost, lostA, lostAAAA, answeredAgain, aloneLost, aloneSent } = measured;
+  const which = `lost: AAAA ${lostAAAA} times, A ${lostA} times; answered when sent again: ${answeredAgain} of ${lost}`;
+  const alone = `sent one at a time, ${aloneLost} of ${aloneSent} got lost`;
+  if (!isRace(measured)) {
+    const cause =
+      aloneLost > 0
+        ? 'single questions get lost, too: no race, the path or the server'
+        : 'too few to call it a race: measure again';
+    const seen = `${address}: ${lost} of ${pairs} look-ups lost an answer; ${cause}`;
+    return warning(seen, { ...base, details: [which, alone], advice: [LOSSY] });
+  }
+  const seen = `${address}: ${lost} of ${counted(pairs, 'look-up')} lost one of its two answers: the race, ${WAITS}`;
+  const details = [which, `${alone}: what is lost is the race's`];
+  if (webhook)
+    return warning(seen, {
+      ...base,
+      details: [...details, 'Pods that the webhook patches keep out of it'],
+      advice: [COUNTERS],
+    });
+  const install = { text: 'Install the webhook: docs/install.md. libc-dns audit shows which Pods it would change.' };
+  return failure(seen, { ...base, details, advice: [install, COUNTERS] });
+}
+
+function isRace({ pairs, lostA, lostAAAA, aloneSent, aloneLost }: Measured): boolean {
+  return chanceOfAllAlike(2 * pairs, lostA + lostAAAA, aloneSent, aloneLost) < 0.01;
+}
+
+/**
+ * Returns the probability that at most `lostAlone` of the lost packets were single queries if all packets were equally likely
+ * to get lost: the lower tail of a binomial distribution. A small value means that sending in pairs causes the loss.
+ */
+export function chanceOfAllAlike(inPairs: number, lostInPairs: number, alone: number, lostAlone: number): number {
+  const lost = lostInPairs + lostAlone;
+  const share = alone / (alone + inPairs);
+  let term = (1 - share) ** lost;
+  let sum = term;
+  for (let k = 1; k <= lostAlone; k += 1) {
+    term *= ((lost - k + 1) / k) * (share / (1 - share));
+    sum += term;
+  }
+  return Math.min(1, sum);
+}
 
 interface Measured {
   readonly pairs: number;
@@ -155,78 +227,4 @@ function measuredOf({ pairs, alone }: Race): Measured {
   };
 }
 
-/**
- * How likely it is that so few of the lost packets were single questions, if every packet got lost alike: the lower tail of a
- * binomial distribution. Small: the pairs lose what single questions do not.
- */
-export function chanceOfAllAlike(inPairs: number, lostInPairs: number, alone: number, lostAlone: number): number {
-  const lost = lostInPairs + lostAlone;
-  const share = alone / (alone + inPairs);
-  let term = (1 - share) ** lost;
-  let sum = term;
-  for (let k = 1; k <= lostAlone; k += 1) {
-    term *= ((lost - k + 1) / k) * (share / (1 - share));
-    sum += term;
-  }
-  return Math.min(1, sum);
-}
-
-function isRace({ pairs, lostA, lostAAAA, aloneSent, aloneLost }: Measured): boolean {
-  return chanceOfAllAlike(2 * pairs, lostA + lostAAAA, aloneSent, aloneLost) < 0.01;
-}
-
-const COUNTERS: Advice = {
-  text: 'See it on a node: the column drop grows with it (insert_failed alone proves nothing).',
-  command: 'conntrack -S',
-};
-
-const waits = `glibc waits ${WAITS.glibc / 1000} s and musl ${WAITS.musl / 1000} s before they ask again`;
-
-const LOSSY: Advice = { text: 'Look at the load and the log of the cluster DNS, and at packet loss between nodes.' };
-
-function judgeLost(address: string, measured: Measured, webhook: boolean, base: Partial<Outcome>): Outcome {
-  const { pairs, lost, lostA, lostAAAA, answeredAgain, aloneLost, aloneSent } = measured;
-  const which = `lost: AAAA ${lostAAAA} times, A ${lostA} times; answered when sent again: ${answeredAgain} of ${lost}`;
-  const alone = `sent one at a time, ${aloneLost} of ${aloneSent} got lost`;
-  if (!isRace(measured)) {
-    const why =
-      aloneLost > 0
-        ? 'single questions get lost, too: no race, the path or the server'
-        : 'too few to call it a race: measure again';
-    const seen = `${address}: ${lost} of ${pairs} look-ups lost an answer; ${why}`;
-    return warning(seen, { ...base, details: [which, alone], advice: [LOSSY] });
-  }
-  const seen = `${address}: ${lost} of ${counted(pairs, 'look-up')} lost one of its two answers: the race, ${waits}`;
-  const details = [which, `${alone}: what is lost is the race's`];
-  if (webhook)
-    return warning(seen, {
-      ...base,
-      details: [...details, 'Pods that the webhook patches keep out of it'],
-      advice: [COUNTERS],
-    });
-  const install = { text: 'Install the webhook: docs/install.md. libc-dns audit shows which Pods it would change.' };
-  return failure(seen, { ...base, details, advice: [install, COUNTERS] });
-}
-
-/**
- * Says what a measurement means. `webhook`: it is registered here, so that patched Pods keep out of the race. A rate that was
- * not seen in n tries is below 3/n with 95 % confidence.
- */
-export function judgeRace(address: string, race: Race, webhook: boolean): Outcome {
-  const measured = measuredOf(race);
-  const { pairs, lost, medianMs, worstMs } = measured;
-  const data = { address, ...measured };
-  const { aloneSent, aloneLost } = measured;
-  if (pairs > 0 && lost === 0 && aloneLost > 0) {
-    const seen = `${address}: ${aloneLost} of ${aloneSent} single questions got lost: no race, the path or the server`;
-    return warning(seen, { data, advice: [LOSSY] });
-  }
-  if (pairs === 0) return warning(`${address}: nothing was measured in time`, { data });
-  if (lost > 0) return judgeLost(address, measured, webhook, { data });
-  const below = Math.ceil(300 / pairs);
-  const times = `${shownMs(medianMs)} in the middle, ${shownMs(worstMs)} at most`;
-  return ok(`${address}: none of ${counted(pairs, 'look-up')} with A and AAAA at once lost an answer (${times})`, {
-    data,
-    details: [`so fewer than ${below} % do, from here, now: a race needs luck and load`],
-  });
-}
+const median = (sorted: readonly number[]): number => sorted[Math.floor(sorted.length / 2)] ?? 0;

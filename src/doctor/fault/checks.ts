@@ -3,17 +3,36 @@ import type { FixState } from '../../exposure/kernel-fixes.ts';
 import { judgeKernel, type KernelLevel } from '../../exposure/kernels.ts';
 import { type KubeProxy, kubeProxyOf, type KubeProxySources } from '../../exposure/kube-proxy.ts';
 import { compareText, counted, shellWord } from '../../util/text.ts';
-import { type Advice, failure, listed, ok, type Outcome, skipped, warning, why } from '../check.ts';
-import { NeedsClusterError, type Sight } from '../evidence.ts';
+import { type Advice, failure, listed, ok, type Outcome, skipped, warning, errorText } from '../check.ts';
+import { NeedsClusterError, type Evidence } from '../evidence.ts';
 import type { Check } from '../run.ts';
 import type { DnsSeen, NodeSeen } from '../view/view.ts';
+
+/** Returns the checks of the cluster itself, and of whether the fault is possible in it. */
+export function faultChecks(evidence: Evidence): Check[] {
+  return [
+    { id: 'api-server', group: 'access', run: () => judgeAccess(evidence) },
+    { id: 'kernels', group: 'fault', run: async () => judgeKernels(await (await evidence.view()).nodes()) },
+    { id: 'kube-proxy', group: 'fault', run: async () => judgeKubeProxy(await (await evidence.view()).kubeProxy()) },
+    {
+      id: 'node-local',
+      group: 'fault',
+      run: async () => {
+        await evidence.view();
+        const dns = await evidence.dns();
+        if (dns.unread !== undefined) throw dns.unread;
+        return judgeNodeLocal((await evidence.webhookConfig()).config, dns);
+      },
+    },
+  ];
+}
 
 const HOW = { text: 'Name the cluster with --kubeconfig and --context, as for kubectl.' };
 
 const [LEAST_MAJOR, LEAST_MINOR] = [1, 30];
 
-/** Whether there is an API server that answers, of a version that the webhook works with. */
-async function judgeAccess({ parts, view }: Sight): Promise<Outcome> {
+/** Judges whether an API server answers, and whether its version suits the webhook. */
+async function judgeAccess({ parts, view }: Evidence): Promise<Outcome> {
   if (parts.view === undefined) return skipped(`no cluster: ${parts.noCluster ?? 'none is named'}`, { advice: [HOW] });
   const { server } = parts.view;
   try {
@@ -33,59 +52,6 @@ async function judgeAccess({ parts, view }: Sight): Promise<Outcome> {
   }
 }
 
-/** The cluster itself, and whether the fault is possible in it. */
-export function faultChecks(sight: Sight): Check[] {
-  return [
-    { id: 'api-server', group: 'access', run: () => judgeAccess(sight) },
-    { id: 'kernels', group: 'fault', run: async () => judgeKernels(await (await sight.view()).nodes()) },
-    { id: 'kube-proxy', group: 'fault', run: async () => judgeKubeProxy(await (await sight.view()).kubeProxy()) },
-    {
-      id: 'node-local',
-      group: 'fault',
-      run: async () => {
-        await sight.view();
-        const dns = await sight.dns();
-        if (dns.unread !== undefined) throw dns.unread;
-        return judgeNodeLocal((await sight.webhookConfig()).config, dns);
-      },
-    },
-  ];
-}
-
-interface KernelSeen {
-  readonly kernel: string;
-  readonly nodes: readonly string[];
-  readonly level: KernelLevel;
-  readonly fixes: Readonly<Record<string, FixState>>;
-  /** What is missing or not known of it, one line. */
-  readonly text: string;
-}
-
-function seenOn(kernel: string, nodes: readonly string[]): KernelSeen {
-  const { level, fixes } = judgeKernel(kernel);
-  const named = (state: FixState): string =>
-    fixes
-      .filter((fix) => !fix.onlyWithNfqueue && fix.state === state)
-      .map(({ commit, how }) => `${commit} (${how})`)
-      .join(', ');
-  const [lacking, partial, unknown] = [named('missing'), named('partial'), named('unknown')];
-  const where = `${kernel || 'kernel not given'}, ${counted(nodes.length, 'node')} (${listed(nodes, 3)})`;
-  const parts = [
-    ...(lacking === '' ? [] : [`lacks ${lacking}`]),
-    ...(partial === '' ? [] : [`has only a first version of ${partial}`]),
-    ...(unknown === '' ? [] : [`its number does not tell whether it has ${unknown}`]),
-  ];
-  return {
-    kernel,
-    nodes,
-    level,
-    fixes: Object.fromEntries(fixes.map(({ race, state }) => [race, state])),
-    text: `${where}: ${parts.join('; ') || 'has the fixes of all three races'}`,
-  };
-}
-
-const RANK: Readonly<Record<KernelLevel, number>> = { exposed: 0, unknown: 1, fixed: 2 };
-
 const UPDATE = {
   text: 'Kernels from 5.9 on have all three fixes. Until the nodes are updated, the webhook keeps Pods out of the race.',
 };
@@ -94,7 +60,7 @@ const MEASURE = {
 };
 const NFQUEUE = 'before 6.12, network policies that use NFQUEUE bring the loss back (kubernetes-sigs/kind#3713)';
 
-/** Whether the nodes' kernels have the fixes of the race. */
+/** Judges whether the nodes' kernels have the fixes of the race. */
 export function judgeKernels(nodes: readonly NodeSeen[]): Outcome {
   const linux = nodes.filter(({ os }) => os !== 'windows');
   if (linux.length === 0) return skipped('the cluster has no Linux nodes');
@@ -126,6 +92,40 @@ export function judgeKernels(nodes: readonly NodeSeen[]): Outcome {
   return ok(`${all} with the fixes of all three races`, { data, details: withNfqueue ? [NFQUEUE] : [] });
 }
 
+interface KernelSeen {
+  readonly kernel: string;
+  readonly nodes: readonly string[];
+  readonly level: KernelLevel;
+  readonly fixes: Readonly<Record<string, FixState>>;
+  /** Missing and unknown fixes, one line. */
+  readonly text: string;
+}
+
+function seenOn(kernel: string, nodes: readonly string[]): KernelSeen {
+  const { level, fixes } = judgeKernel(kernel);
+  const named = (state: FixState): string =>
+    fixes
+      .filter((fix) => !fix.onlyWithNfqueue && fix.state === state)
+      .map(({ commit, how }) => `${commit} (${how})`)
+      .join(', ');
+  const [lacking, partial, unknown] = [named('missing'), named('partial'), named('unknown')];
+  const where = `${kernel || 'kernel not given'}, ${counted(nodes.length, 'node')} (${listed(nodes, 3)})`;
+  const parts = [
+    ...(lacking === '' ? [] : [`lacks ${lacking}`]),
+    ...(partial === '' ? [] : [`has only a first version of ${partial}`]),
+    ...(unknown === '' ? [] : [`its number does not tell whether it has ${unknown}`]),
+  ];
+  return {
+    kernel,
+    nodes,
+    level,
+    fixes: Object.fromEntries(fixes.map(({ race, state }) => [race, state])),
+    text: `${where}: ${parts.join('; ') || 'has the fixes of all three races'}`,
+  };
+}
+
+const RANK: Readonly<Record<KernelLevel, number>> = { exposed: 0, unknown: 1, fixed: 2 };
+
 const BY_CONNTRACK = 'Services are translated by conntrack, so the fixes of the kernels matter';
 
 const MEANING: Readonly<Record<Exclude<KubeProxy['mode'], 'unknown'>, string>> = {
@@ -141,11 +141,11 @@ const LOOK = {
   command: 'curl -s http://localhost:10249/proxyMode',
 };
 
-/** How kube-proxy, or what stands in for it, translates the address of the cluster DNS. */
+/** Judges how kube-proxy, or its replacement, translates the address of the cluster DNS. */
 export function judgeKubeProxy(sources: KubeProxySources): Outcome {
   const { mode, source, detail } = kubeProxyOf(sources);
   if (mode === 'unknown') {
-    const unread = [...new Set(sources.unread.map(why))].join('; ');
+    const unread = [...new Set(sources.unread.map(errorText))].join('; ');
     return skipped(`the mode of kube-proxy is not known: ${unread || detail}`, { advice: [LOOK] });
   }
   const details = [MEANING[mode]];
@@ -158,40 +158,7 @@ const INSTALL: Advice = {
   text: 'Optional: with NodeLocal DNSCache musl Pods are redirected and lose nothing. docs/install.md, "A node-local cache".',
 };
 
-type Settings = Pick<Config, 'nodeLocal' | 'musl'>;
-
-/** Redirects are written whatever is found. */
-const forced = ({ nodeLocal, musl }: Settings): boolean => nodeLocal.mode === 'on' || musl.remedy === 'redirect';
-
-const asking = (daemonSet: string): Advice => {
-  const [namespace = '', name = ''] = daemonSet.split('/', 2);
-  return {
-    text: 'See what is wrong with it:',
-    command: `kubectl -n ${shellWord(namespace)} describe daemonset ${shellWord(name)}`,
-  };
-};
-
-/** Pods are sent to a cache by the configuration, and the cache is not what that takes for granted. */
-function judgeForced(settings: Settings, { facts, nodeLocalDetail }: DnsSeen): Outcome | undefined {
-  const { mode, daemonSet, fallback } = settings.nodeLocal;
-  const cause = mode === 'on' ? 'nodeLocal.mode is on' : 'musl.remedy is redirect';
-  const data = { state: facts.nodeLocal, configured: mode };
-  if (facts.nodeLocal === 'ready' || facts.nodeLocal === 'intercepting') return undefined;
-  const cost = fallback
-    ? 'musl asks the cluster DNS as well, other resolvers of the Pod wait for a timeout first'
-    : 'redirected Pods resolve nothing, for nodeLocal.fallback is off';
-  const seen =
-    facts.nodeLocal === 'absent'
-      ? `${cause}, and there is no DaemonSet ${daemonSet}`
-      : `${cause}, and the cache is not ready everywhere: ${nodeLocalDetail}`;
-  const advice = [
-    { text: 'Set nodeLocal.mode: auto, or nodeLocal.daemonSet to the name that the cache has here.' },
-    ...(facts.nodeLocal === 'absent' ? [] : [asking(daemonSet)]),
-  ];
-  return warning(seen, { details: [`where nobody answers at its address: ${cost}`], data, advice });
-}
-
-/** The node-local cache: what it is, and whether that fits the configuration. */
+/** Judges the node-local cache, and whether the configuration fits it. */
 export function judgeNodeLocal(settings: Settings, dns: DnsSeen): Outcome {
   const { facts, nodeLocalDetail, sources } = dns;
   const { mode, daemonSet } = settings.nodeLocal;
@@ -215,11 +182,48 @@ export function judgeNodeLocal(settings: Settings, dns: DnsSeen): Outcome {
     case 'absent':
       return ok(`absent (no DaemonSet ${daemonSet}): a lost packet costs musl Pods 0.5 s`, { data, advice: [INSTALL] });
     case 'unready':
-      return warning(`not ready on enough nodes: ${nodeLocalDetail}`, { details, data, advice: [asking(daemonSet)] });
+      return warning(`not ready on enough nodes: ${nodeLocalDetail}`, {
+        details,
+        data,
+        advice: [describeDaemonSet(daemonSet)],
+      });
     default:
       return warning(`not understood: ${nodeLocalDetail}`, {
         data,
         advice: [{ text: 'Set nodeLocal.mode to on or off, and nodeLocal.addresses.' }],
       });
   }
+}
+
+type Settings = Pick<Config, 'nodeLocal' | 'musl'>;
+
+/** Reports whether Pods are redirected whatever discovery finds. */
+const forced = ({ nodeLocal, musl }: Settings): boolean => nodeLocal.mode === 'on' || musl.remedy === 'redirect';
+
+const describeDaemonSet = (daemonSet: string): Advice => {
+  const [namespace = '', name = ''] = daemonSet.split('/', 2);
+  return {
+    text: 'See what is wrong with it:',
+    command: `kubectl -n ${shellWord(namespace)} describe daemonset ${shellWord(name)}`,
+  };
+};
+
+/** Warns if the configuration redirects Pods to a cache that is not ready; undefined if it is ready. */
+function judgeForced(settings: Settings, { facts, nodeLocalDetail }: DnsSeen): Outcome | undefined {
+  const { mode, daemonSet, fallback } = settings.nodeLocal;
+  const cause = mode === 'on' ? 'nodeLocal.mode is on' : 'musl.remedy is redirect';
+  const data = { state: facts.nodeLocal, configured: mode };
+  if (facts.nodeLocal === 'ready' || facts.nodeLocal === 'intercepting') return undefined;
+  const cost = fallback
+    ? 'musl asks the cluster DNS as well, other resolvers of the Pod wait for a timeout first'
+    : 'redirected Pods resolve nothing, for nodeLocal.fallback is off';
+  const seen =
+    facts.nodeLocal === 'absent'
+      ? `${cause}, and there is no DaemonSet ${daemonSet}`
+      : `${cause}, and the cache is not ready everywhere: ${nodeLocalDetail}`;
+  const advice = [
+    { text: 'Set nodeLocal.mode: auto, or nodeLocal.daemonSet to the name that the cache has here.' },
+    ...(facts.nodeLocal === 'absent' ? [] : [describeDaemonSet(daemonSet)]),
+  ];
+  return warning(seen, { details: [`where nobody answers at its address: ${cost}`], data, advice });
 }

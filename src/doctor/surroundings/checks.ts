@@ -2,33 +2,33 @@ import type { PodSeen } from '../../cluster/pod-seen.ts';
 import { effectiveMode } from '../../policy/scope.ts';
 import { compareText } from '../../util/text.ts';
 import { ok, type Outcome, skipped } from '../check.ts';
-import type { Sight } from '../evidence.ts';
+import type { Evidence } from '../evidence.ts';
 import type { Check } from '../run.ts';
 import { judgeInjectors } from './injectors.ts';
 import { added, judgePods, suspects } from './pods.ts';
 import { judgePolicies } from './policies.ts';
-import { judgeRegistries, type Looked } from './registries.ts';
+import { judgeRegistries, type InspectedImage } from './registries.ts';
 
-/** Registries that are asked: one image of each. */
+/** Registries asked at most, for one image each. */
 const MOST_REGISTRIES = 10;
 
 /** Milliseconds for one image. */
 const LOOK_MS = 15_000;
 
-/** Workloads whose templates are read. */
+/** Workloads whose templates are read at most. */
 const MOST_WORKLOADS = 40;
 
-async function policies(sight: Sight): Promise<Outcome> {
+async function policies(evidence: Evidence): Promise<Outcome> {
   try {
-    return judgePolicies(await (await sight.view()).mutatingPolicies());
+    return judgePolicies(await (await evidence.view()).mutatingPolicies());
   } catch (error) {
     if ((error as { code?: string }).code !== 'not-found') throw error;
     return ok('the API server has no MutatingAdmissionPolicies', { data: { policies: 0 } });
   }
 }
 
-async function pods(sight: Sight): Promise<Outcome> {
-  const [view, all, config] = await Promise.all([sight.view(), sight.pods(), sight.policy()]);
+async function pods(evidence: Evidence): Promise<Outcome> {
+  const [view, all, config] = await Promise.all([evidence.view(), evidence.pods(), evidence.policy()]);
   const changed = await Promise.all(
     suspects(all, MOST_WORKLOADS).map(async (suspect) => {
       const { owner, pod } = suspect;
@@ -39,14 +39,14 @@ async function pods(sight: Sight): Promise<Outcome> {
   return judgePods({ pods: all, config, changed });
 }
 
-/** Pods in scope; where the webhook is not registered or patches nobody yet, all that could be. */
-async function concerned(sight: Sight): Promise<{ pods: readonly PodSeen[]; whose: string }> {
+/** Returns the Pods in scope; if none are, or the webhook is not registered, all Pods that could be. */
+async function podsInScope(evidence: Evidence): Promise<{ pods: readonly PodSeen[]; whose: string }> {
   const [all, config, namespaces, ours, target] = await Promise.all([
-    sight.pods(),
-    sight.policy(),
-    (await sight.view()).namespaces(),
-    sight.ours(),
-    sight.target(),
+    evidence.pods(),
+    evidence.policy(),
+    (await evidence.view()).namespaces(),
+    evidence.ours(),
+    evidence.target(),
   ]);
   const within = (scope: typeof config.scope): readonly PodSeen[] =>
     all.filter(({ namespace, view }) => {
@@ -58,45 +58,45 @@ async function concerned(sight: Sight): Promise<{ pods: readonly PodSeen[]; whos
   return { pods: within('cluster'), whose: 'Pods that could be in scope' };
 }
 
-async function registries(sight: Sight, stop: AbortSignal): Promise<Outcome> {
-  const { config } = await sight.webhookConfig();
+async function registries(evidence: Evidence, stop: AbortSignal): Promise<Outcome> {
+  const { config } = await evidence.webhookConfig();
   if (!config.detection.registry.enabled) return skipped('no registry is asked: detection.registry.enabled is off');
-  const { pods: some, whose } = await concerned(sight);
-  const look = await sight.parts.openLook(config);
+  const { pods: some, whose } = await podsInScope(evidence);
+  const inspector = await evidence.parts.openInspector(config);
   try {
     const byRegistry = new Map<string, { pod: PodSeen; image: string }>();
     for (const pod of some) {
       for (const { image } of pod.view.containers) {
-        const registry = look.registryOf(image);
+        const registry = inspector.registryOf(image);
         if (registry !== undefined && !byRegistry.has(registry)) byRegistry.set(registry, { pod, image });
       }
     }
     const asked = [...byRegistry].toSorted(([left], [right]) => compareText(left, right)).slice(0, MOST_REGISTRIES);
-    const looked = await Promise.all(
-      asked.map(async ([registry, { pod, image }]): Promise<Looked> => {
+    const inspected = await Promise.all(
+      asked.map(async ([registry, { pod, image }]): Promise<InspectedImage> => {
         const started = performance.now();
         const signal = AbortSignal.any([stop, AbortSignal.timeout(LOOK_MS)]);
-        const detection = await look.detect(pod, image, signal);
+        const detection = await inspector.detect(pod, image, signal);
         return { registry, image, detection, ms: performance.now() - started };
       }),
     );
     const more = byRegistry.size - asked.length;
-    return judgeRegistries({ looked, more, whose, inside: sight.parts.inside, notes: look.notes });
+    return judgeRegistries({ inspected, more, whose, inside: evidence.parts.inside, notes: inspector.notes });
   } finally {
-    await look.close();
+    await inspector.close();
   }
 }
 
-/** What else the webhook depends on, and what may get in its way. */
-export function surroundingsChecks(sight: Sight): Check[] {
+/** Returns the checks of what else the webhook depends on, and of what may interfere with it. */
+export function surroundingsChecks(evidence: Evidence): Check[] {
   return [
-    { id: 'registries', group: 'surroundings', timeoutMs: 40_000, run: (signal) => registries(sight, signal) },
+    { id: 'registries', group: 'surroundings', timeoutMs: 40_000, run: (signal) => registries(evidence, signal) },
     {
       id: 'other-injectors',
       group: 'surroundings',
-      run: async () => judgeInjectors(await sight.configurations()),
+      run: async () => judgeInjectors(await evidence.configurations()),
     },
-    { id: 'policies', group: 'surroundings', run: () => policies(sight) },
-    { id: 'pods', group: 'surroundings', timeoutMs: 60_000, run: () => pods(sight) },
+    { id: 'policies', group: 'surroundings', run: () => policies(evidence) },
+    { id: 'pods', group: 'surroundings', timeoutMs: 60_000, run: () => pods(evidence) },
   ];
 }

@@ -4,11 +4,11 @@ import type { WebhookConfiguration, WebhookEntry } from '../view/view.ts';
 import { isOurs } from '../webhook/registration.ts';
 import { concernsPods } from '../webhook/scope.ts';
 
-/** In a name of somebody's webhook: it is about DNS. dnsconfig-injector, node-local-dns, ndots-admission-controller, … */
+/** Matches names of webhooks about DNS: dnsconfig-injector, node-local-dns, ndots-admission-controller, … */
 const ABOUT_DNS = /dns|ndots/i;
 
-/** Policy engines and mutators that do whatever their rules say. */
-const ANYTHING = /kyverno|gatekeeper|jspolicy|kubewarden|polaris|pod-mutator/i;
+/** Matches policy engines and mutators: their rules may change anything. */
+const POLICY_ENGINE = /kyverno|gatekeeper|jspolicy|kubewarden|polaris|pod-mutator/i;
 
 interface Other {
   readonly configuration: string;
@@ -26,7 +26,7 @@ const ADVICE = {
   text: 'Two that set DNS options get in the way of each other: turn the other one off for the namespaces in scope here. libc-dns audit shows the Pods that it hurts.',
 };
 
-/** Other webhooks that see Pods while they are created, and may set their DNS. */
+/** Judges other webhooks that are called for new Pods and may set their DNS. */
 export function judgeInjectors(configurations: readonly WebhookConfiguration[]): Outcome {
   const others = configurations.flatMap(({ name, entries }) =>
     entries
@@ -34,7 +34,7 @@ export function judgeInjectors(configurations: readonly WebhookConfiguration[]):
       .map((entry): Other => ({ configuration: name, entry })),
   );
   const dns = others.filter((other) => ABOUT_DNS.test(names(other)));
-  const anything = others.filter((other) => !dns.includes(other) && ANYTHING.test(names(other)));
+  const anything = others.filter((other) => !dns.includes(other) && POLICY_ENGINE.test(names(other)));
   const data = { webhooks: others.map(nameOf), aboutDns: dns.map(nameOf) };
   const details = [
     ...(anything.length > 0 ? [`may do so, too, if their rules say so: ${listed(anything.map(nameOf), 3)}`] : []),

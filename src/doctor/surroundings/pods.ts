@@ -1,4 +1,4 @@
-import { appliedDecision, type AppliedDecision, lostOf } from '../../audit/decided.ts';
+import { appliedDecision, type AppliedDecision, lostPatch } from '../../audit/decided.ts';
 import type { OwnerSeen, PodSeen } from '../../cluster/pod-seen.ts';
 import type { DnsConfig, PolicyConfig } from '../../policy/model.ts';
 import { compareText, counted } from '../../util/text.ts';
@@ -6,10 +6,10 @@ import { listed, ok, type Outcome, skipped, warning } from '../check.ts';
 
 const appliedTo = ({ view }: PodSeen): AppliedDecision | undefined => appliedDecision(view.annotations);
 
-/** What the annotation says was done and the Pod does not show any more; undefined where it all is there. */
-export function undone(pod: PodSeen, config: Pick<PolicyConfig, 'glibc'>): string | undefined {
+/** Returns the part of our patch that something has overwritten in the Pod; undefined if the whole patch is there. */
+export function overwrittenPatch(pod: PodSeen, config: Pick<PolicyConfig, 'glibc'>): string | undefined {
   const applied = appliedTo(pod);
-  return applied && lostOf(pod.view, applied, config);
+  return applied && lostPatch(pod.view, applied, config);
 }
 
 const texts = ({ nameservers, searches, options }: DnsConfig): string[] => [
@@ -18,20 +18,20 @@ const texts = ({ nameservers, searches, options }: DnsConfig): string[] => [
   ...options.map(({ name, value }) => (value === undefined ? name : `${name}:${value}`)),
 ];
 
-/** What a Pod has and the template that it was made from does not. */
+/** Returns the DNS settings that a Pod has and its template does not. */
 export function added(pod: DnsConfig, template: DnsConfig): string[] {
   const known = new Set(texts(template));
   return texts(pod).filter((text) => !known.has(text));
 }
 
-/** A workload whose Pods carry a dnsConfig, with one of them. */
+/** A workload whose Pods have a dnsConfig that is not ours, with one of its Pods. */
 interface Suspect {
   readonly owner: OwnerSeen;
   readonly pod: PodSeen;
   readonly pods: number;
 }
 
-/** Workloads whose Pods have a dnsConfig that is not ours: one Pod of each, the largest first. */
+/** Returns the workloads whose Pods have a dnsConfig that is not ours, the largest first, at most `most`. */
 export function suspects(pods: readonly PodSeen[], most: number): Suspect[] {
   const carrying = pods.filter((pod) => texts(pod.view.dnsConfig).length > 0 && appliedTo(pod) === undefined);
   const owned = carrying.flatMap((pod) => (pod.owner === undefined ? [] : [{ pod, owner: pod.owner }]));
@@ -42,21 +42,21 @@ export function suspects(pods: readonly PodSeen[], most: number): Suspect[] {
     .slice(0, most);
 }
 
-interface ChangedSight {
+interface PodsEvidence {
   readonly pods: readonly PodSeen[];
   readonly config: Pick<PolicyConfig, 'glibc'>;
-  /** Of {@link suspects}: what was added to the template; empty where nothing was. */
+  /** For each of {@link suspects}, what was added to the template; may be empty. */
   readonly changed: readonly { readonly suspect: Suspect; readonly added: readonly string[] }[];
 }
 
-const place = ({ suspect: { pod, owner } }: ChangedSight['changed'][number]): string =>
+const place = ({ suspect: { pod, owner } }: PodsEvidence['changed'][number]): string =>
   `${pod.namespace}/${owner.kind.toLowerCase()}/${owner.name}`;
 
-/** Pods whose DNS somebody else has changed: after us, or instead of us. */
-export function judgePods({ pods, config, changed }: ChangedSight): Outcome {
+/** Judges whether something else has changed the DNS of Pods, after the webhook or without it. */
+export function judgePods({ pods, config, changed }: PodsEvidence): Outcome {
   if (pods.length === 0) return skipped('there are no Pods');
   const lost = pods.flatMap((pod) => {
-    const what = undone(pod, config);
+    const what = overwrittenPatch(pod, config);
     return what === undefined ? [] : [{ name: `${pod.namespace}/${pod.name}`, what }];
   });
   const others = changed.filter((one) => one.added.length > 0);

@@ -5,7 +5,7 @@ import { concernsPods } from '../webhook/scope.ts';
 
 const SETS_DNS = /\bdns(Config|Policy)\b/;
 
-/** MutatingAdmissionPolicies (Kubernetes 1.36: stable) that set the DNS of Pods. They act before any webhook. */
+/** Judges MutatingAdmissionPolicies (stable in Kubernetes 1.36) that set the DNS of Pods. They act before all webhooks. */
 export function judgePolicies(policies: readonly MutatingPolicy[]): Outcome {
   const setting = policies.filter(
     ({ rules, mutations }) =>

@@ -2,23 +2,23 @@ import type { Detection } from '../../detection/detector.ts';
 import { counted } from '../../util/text.ts';
 import { type Advice, ok, type Outcome, type Remark, skipped, summarize } from '../check.ts';
 
-/** One image of a registry, looked into as the webhook does. */
-export interface Looked {
+/** One image of a registry, inspected as the webhook does. */
+export interface InspectedImage {
   readonly registry: string;
   readonly image: string;
   readonly detection: Pick<Detection, 'failure' | 'verdict' | 'meter'>;
   readonly ms: number;
 }
 
-interface RegistriesSight {
-  readonly looked: readonly Looked[];
-  /** Registries that were not asked, for there are more than are asked. */
+interface RegistriesEvidence {
+  readonly inspected: readonly InspectedImage[];
+  /** Number of registries beyond the limit, which were not asked. */
   readonly more: number;
-  /** Whose images these are. */
+  /** Describes the Pods whose images these are, for messages. */
   readonly whose: string;
-  /** Whether this runs where the webhook does. */
+  /** Whether this runs in the cluster. */
   readonly inside: boolean;
-  /** What of the configuration could not be used here. */
+  /** Parts of the configuration that cannot be used here. */
   readonly notes: readonly string[];
 }
 
@@ -35,7 +35,10 @@ const UNREACHABLE: Advice = {
   text: 'Where the webhook runs, too? Then allow it out (NetworkPolicy, firewall), name a mirror, or annotate the Pods with libc-dns.dev/libc.',
 };
 
-function remark({ registry, image, detection: { failure, verdict, meter }, ms }: Looked, inside: boolean): Remark {
+function remark(
+  { registry, image, detection: { failure, verdict, meter }, ms }: InspectedImage,
+  inside: boolean,
+): Remark {
   if (failure === undefined) {
     const cost = `${counted(meter.requests, 'request')}, ${Math.round(ms)} ms`;
     return { status: 'ok', text: `${registry}: ${image} is ${verdict.resolver} (${cost})` };
@@ -46,14 +49,14 @@ function remark({ registry, image, detection: { failure, verdict, meter }, ms }:
   return { status: 'warning', text, advice };
 }
 
-/** Whether the registries of the images that matter can be read, with the webhook's own rules and logins. */
-export function judgeRegistries({ looked, more, whose, inside, notes }: RegistriesSight): Outcome {
-  if (looked.length === 0) return skipped(`no images of ${whose}`, { details: notes });
-  const remarks = looked.map((one) => remark(one, inside));
+/** Judges whether the registries of these Pods' images can be read, with the webhook's own rules and logins. */
+export function judgeRegistries({ inspected, more, whose, inside, notes }: RegistriesEvidence): Outcome {
+  if (inspected.length === 0) return skipped(`no images of ${whose}`, { details: notes });
+  const remarks = inspected.map((one) => remark(one, inside));
   const good = remarks.filter(({ status }) => status === 'ok').length;
   const fine = `${counted(good, 'registry', 'registries')} of ${whose}: images can be read${inside ? '' : ' from here'}`;
   const data = {
-    registries: looked.map(({ registry, image, detection, ms }) => ({
+    registries: inspected.map(({ registry, image, detection, ms }) => ({
       registry,
       image,
       resolver: detection.verdict.resolver,
@@ -62,9 +65,9 @@ export function judgeRegistries({ looked, more, whose, inside, notes }: Registri
     })),
   };
   const details = [...(more > 0 ? [`${more} more were not asked`] : []), ...notes];
-  if (good === looked.length) return ok(fine, { data, details: [...remarks.map(({ text }) => text), ...details] });
+  if (good === inspected.length) return ok(fine, { data, details: [...remarks.map(({ text }) => text), ...details] });
   return summarize(remarks, fine, { data, details });
 }
 
-/** The registry of an image reference as the webhook reads it; `canonical` is its full name, `docker.io/library/nginx:1`. */
+/** Returns the registry of an image. `canonical` is its full reference: `docker.io/library/nginx:1`. */
 export const registryOf = (canonical: string): string => canonical.split('/', 1)[0] ?? '';

@@ -36,7 +36,7 @@ const selector = z
 
 const rule = z.object({ apiGroups: words, operations: words, resources: words });
 
-/** admissionregistration.k8s.io/v1 MutatingWebhookConfiguration, with the defaults that the API server writes. */
+/** admissionregistration.k8s.io/v1 MutatingWebhookConfiguration, with the API server's defaults. */
 const configuration = z.object({
   metadata,
   webhooks: list(
@@ -71,7 +71,7 @@ export const webhookConfiguration = configuration.transform(
   }),
 );
 
-/** admissionregistration.k8s.io MutatingAdmissionPolicy; `bindings` are read apart. */
+/** admissionregistration.k8s.io MutatingAdmissionPolicy; its bindings are objects of their own. */
 export const mutatingPolicy = z
   .object({
     metadata,

@@ -12,12 +12,12 @@ import type { ClusterView, MutatingPolicy, Right, WebhookConfiguration } from '.
 
 type Requests = Pick<KubeClient, 'request'>;
 
-/** More of anything but Pods is not a cluster that one person looks at. */
-const MOST = 20_000;
+/** Objects read of one kind at most. */
+const MOST_OBJECTS = 20_000;
 
 const METRICS_MS = 20_000;
 
-/** MutatingAdmissionPolicy is alpha in Kubernetes 1.32, beta in 1.34, stable in 1.36. */
+/** Tries all versions: MutatingAdmissionPolicy is alpha in Kubernetes 1.32, beta in 1.34, stable in 1.36. */
 async function mutatingPolicies(client: Requests): Promise<readonly MutatingPolicy[]> {
   let missing: unknown;
   for (const version of ['v1', 'v1beta1', 'v1alpha1']) {
@@ -26,13 +26,13 @@ async function mutatingPolicies(client: Requests): Promise<readonly MutatingPoli
       const policies = await listAll(
         client,
         kind('mutatingadmissionpolicies'),
-        { most: MOST },
+        { most: MOST_OBJECTS },
         by(objects.mutatingPolicy, 'MutatingAdmissionPolicy'),
       );
       const bindings = await listAll(
         client,
         kind('mutatingadmissionpolicybindings'),
-        { most: MOST },
+        { most: MOST_OBJECTS },
         by(objects.policyBinding, 'MutatingAdmissionPolicyBinding'),
       );
       const of = (policy: string): string[] =>
@@ -60,7 +60,7 @@ function attributes({ verb, group, resource, subresource, namespace, name }: Rig
   };
 }
 
-/** Asks for the account; who may not ask for others may ask for themselves, where they are that account. */
+/** Asks on behalf of `user`. A caller without that right can still ask about itself, if it is `user`. */
 async function mayDo(client: Requests, user: string, right: Right): Promise<boolean> {
   const [, , namespace = ''] = user.split(':');
   const groups = ['system:authenticated', 'system:serviceaccounts', `system:serviceaccounts:${namespace}`];
@@ -82,7 +82,7 @@ async function mayDo(client: Requests, user: string, right: Right): Promise<bool
   }
 }
 
-/** Templates of what owns Pods; a Job's is its own. */
+/** Plurals of the kinds that own Pods directly. */
 const OWNERS: Readonly<Record<string, string>> = {
   ReplicaSet: 'replicasets',
   StatefulSet: 'statefulsets',
@@ -101,7 +101,7 @@ async function templateDns(client: Requests, { kind, name, apiVersion }: OwnerSe
   return template && readPod(template.spec.template).dnsConfig;
 }
 
-/** Keeps what ends in `.crt` and is a certificate: keys and tokens of a Secret are of no interest here. */
+/** Keeps only certificates (keys ending in `.crt`), so that private keys and tokens of a Secret go no further. */
 function certificatesOf(secret: Labels): Labels {
   const decoded = Object.entries(secret)
     .filter(([key]) => key.endsWith('.crt'))
@@ -119,9 +119,9 @@ async function rehearse(client: Requests, namespace: string, body: object): Retu
 
 const versionInfo = z.object({ gitVersion: z.string() });
 
-/** Reads from the API what the checks of `doctor` want to know. Nothing is written: Pods are created as dry runs. */
+/** Creates a view that reads from the API. It writes nothing: Pods are created only as dry runs. */
 export function createDoctorView(client: KubeClient, transport: Transport): ClusterView {
-  const some = { most: MOST };
+  const some = { most: MOST_OBJECTS };
   const readConfiguration = by(objects.webhookConfiguration, 'MutatingWebhookConfiguration');
   const configurations = (which: { fieldSelector?: string } = {}): Promise<WebhookConfiguration[]> =>
     listAll(client, RESOURCES.webhookConfigurations, { ...some, ...which }, readConfiguration);
@@ -168,15 +168,15 @@ export function createDoctorView(client: KubeClient, transport: Transport): Clus
   };
 }
 
-/** An API server of a large cluster writes some ten MiB. */
+/** The metrics of a large cluster's API server take about ten MiB. */
 const MOST_LINES = 500_000;
 
-/** Samples of ours: two entries, a few labels each. */
+/** Our webhooks have far fewer samples: two entries with a few label values each. */
 const MOST_FOUND = 1000;
 
 /**
- * Lines of the API server's own metrics that begin with one of the names, read as they come. Rejects with {@link KubeError}:
- * `forbidden` for who may not read /metrics.
+ * Returns the lines of the API server's metrics that have one of the names; reads the response as a stream. Rejects with
+ * {@link KubeError}: `forbidden` without the right to read /metrics.
  */
 export async function apiServerMetrics(
   transport: Transport,

@@ -4,8 +4,8 @@ import type { Labels } from '../../kubernetes/objects.ts';
 import type { ClusterFacts, PodView } from '../../policy/model.ts';
 
 /**
- * What the checks want to know of a cluster. Owned here; `kubernetes/` implements it. What cannot be read rejects with an error
- * that has a `code`: `forbidden`, `not-found`, `timeout`, `unreachable`, …
+ * What the checks need from a cluster; reader.ts implements it. Every method rejects with an error that has a `code`:
+ * `forbidden`, `not-found`, `timeout`, `unreachable`, …
  */
 export interface ClusterView {
   /** The API server's address. */
@@ -14,30 +14,30 @@ export interface ClusterView {
   version(): Promise<string>;
   nodes(): Promise<readonly NodeSeen[]>;
   kubeProxy(): Promise<KubeProxySources>;
-  /** By name, with the value of our label. */
+  /** Labels by namespace. */
   namespaces(): Promise<ReadonlyMap<string, Readonly<Record<string, string>>>>;
   webhookConfigurations(): Promise<readonly WebhookConfiguration[]>;
-  /** The one of this name, if it is there: the webhook's own account may list it, and no other. */
+  /** The one of this name, or none. The webhook's own account may list only this one. */
   webhookConfigurationsNamed(name: string): Promise<readonly WebhookConfiguration[]>;
-  /** Rejects with `not-found` where the API server has no such kind. */
+  /** Rejects with `not-found` if the API server does not have this kind. */
   mutatingPolicies(): Promise<readonly MutatingPolicy[]>;
   service(namespace: string, name: string): Promise<ServiceSeen | undefined>;
   deployments(namespace: string): Promise<readonly DeploymentSeen[]>;
   disruptionBudgets(namespace: string): Promise<readonly BudgetSeen[]>;
-  /** Pods that carry all of these labels. */
+  /** Pods that have all of these labels. */
   podsWith(namespace: string, labels: Labels): Promise<readonly PodSeen[]>;
-  /** Pods of the whole cluster, a page at a time; at most `most`. */
+  /** Pods of the whole cluster, at most `most`; read page by page. */
   allPods(most: number): Promise<readonly PodSeen[]>;
   configMap(namespace: string, name: string): Promise<Readonly<Record<string, string>> | undefined>;
-  /** The certificates of a Secret by key; whatever else it holds is dropped. */
+  /** The certificates of a Secret by key; everything else in it is dropped. */
   secretCertificates(namespace: string, name: string): Promise<Readonly<Record<string, string>> | undefined>;
-  /** The Pod template's dnsConfig of a workload, and undefined where the workload is not there any more. */
+  /** The dnsConfig of a workload's Pod template; undefined if the workload is gone or of another kind. */
   templateDns(owner: OwnerSeen, namespace: string): Promise<PodView['dnsConfig'] | undefined>;
-  /** Whether a service account may do something, as the API server's authorizer answers. */
+  /** Asks the API server's authorizer whether a service account has a right. */
   mayDo(user: string, right: Right): Promise<boolean>;
-  /** Creates a Pod as a dry run: nothing is stored. What comes out of admission. */
+  /** Creates a Pod as a dry run, which stores nothing, and returns what admission made of it. */
   rehearse(namespace: string, pod: object): Promise<{ readonly annotations: Labels }>;
-  /** Lines of the API server's own metrics that begin with one of the names. */
+  /** Samples of the API server's own metrics with one of these names, a line each. */
   apiServerMetrics(names: readonly string[]): Promise<readonly string[]>;
 }
 
@@ -49,7 +49,7 @@ export interface NodeSeen {
   readonly os: string;
 }
 
-/** meta/v1 LabelSelector. An empty one selects everything. */
+/** meta/v1 LabelSelector; an empty one selects everything. */
 export interface LabelSelector {
   readonly matchLabels: Labels;
   readonly matchExpressions: readonly {
@@ -70,7 +70,7 @@ export interface WebhookEntry {
   readonly name: string;
   readonly service?: { readonly namespace: string; readonly name: string; readonly port: number };
   readonly url?: string;
-  /** PEM, decoded; empty where there is none. */
+  /** PEM; empty if there is none. */
   readonly caBundle: string;
   readonly rules: readonly AdmissionRule[];
   readonly failurePolicy: string;
@@ -89,10 +89,10 @@ export interface WebhookConfiguration {
 /** admissionregistration.k8s.io MutatingAdmissionPolicy. */
 export interface MutatingPolicy {
   readonly name: string;
-  /** Names of the bindings: without one a policy does nothing. */
+  /** Names of its bindings; a policy without one has no effect. */
   readonly bindings: readonly string[];
   readonly rules: readonly AdmissionRule[];
-  /** CEL. */
+  /** CEL expressions. */
   readonly mutations: readonly string[];
 }
 
@@ -109,11 +109,11 @@ export interface DeploymentSeen {
   readonly ready: number;
   readonly updated: number;
   readonly serviceAccount: string;
-  /** Command and arguments of the container that serves. */
+  /** Command and arguments of the container that runs `serve`. */
   readonly words: readonly string[];
-  /** Its variables; references to other objects are left out. */
+  /** Its environment variables, without those that refer to other objects. */
   readonly environment: Labels;
-  /** Where ConfigMaps and Secrets are mounted into it. */
+  /** Its mounts of ConfigMaps and Secrets. */
   readonly mounts: readonly MountSeen[];
 }
 
@@ -129,23 +129,23 @@ export interface BudgetSeen {
   readonly disruptionsAllowed: number;
 }
 
-/** What a service account may or may not do. */
+/** authorization.k8s.io/v1 ResourceAttributes. */
 export interface Right {
   readonly verb: string;
   readonly group: string;
   readonly resource: string;
   readonly subresource?: string;
-  /** Empty: in all namespaces, or a resource without namespaces. */
+  /** undefined for all namespaces, and for cluster-scoped resources. */
   readonly namespace?: string;
   readonly name?: string;
 }
 
-/** The cluster's DNS as discovery finds it, each value with where it comes from. */
+/** The cluster's DNS as discovery finds it, each value with its source. */
 export interface DnsSeen {
   readonly facts: ClusterFacts;
   readonly sources: Readonly<Record<'dns' | 'domain' | 'nodeSearches' | 'nodeLocal', string>>;
-  /** One sentence on the node-local cache. */
+  /** One sentence about the node-local cache. */
   readonly nodeLocalDetail: string;
-  /** Why a part of it could not be read: then what stands here is a guess. */
+  /** Why a part could not be read; the values are then guesses. */
   readonly unread?: Error;
 }

@@ -1,58 +1,58 @@
 import { SYSTEM_NAMESPACES } from '../../policy/scope.ts';
 import { failure, ok, type Outcome, skipped, warning } from '../check.ts';
-import type { Sight } from '../evidence.ts';
+import type { Evidence } from '../evidence.ts';
 import type { Check } from '../run.ts';
 import type { ServiceSeen } from '../view/view.ts';
-import { certificateSight } from './certificate-evidence.ts';
-import { type CertificateSight, judgeLife, judgeTrust } from './certificates.ts';
+import { certificateEvidence } from './certificate-evidence.ts';
+import { type CertificateEvidence, judgeLife, judgeTrust } from './certificates.ts';
 import { CALL_METRICS, judgeFailOpen } from './fail-open.ts';
 import { judgeRegistration } from './registration.ts';
-import { judgeRehearsal, type Rehearsal, REHEARSED_POD, whyNotHere } from './rehearsal.ts';
+import { judgeRehearsal, type Rehearsal, REHEARSED_POD, skipReason } from './rehearsal.ts';
 import { judgeReplicas } from './replicas.ts';
 import { judgeRights, type Need, rightsNeeded } from './rights.ts';
 import { judgeScope } from './scope.ts';
 
 const notRegistered = (): Outcome => skipped('the webhook is not registered here');
 
-/** Rights asked at once. */
+/** Concurrent access reviews. */
 const AT_ONCE = 8;
 
-async function registration(sight: Sight): Promise<Outcome> {
-  const view = await sight.view();
+async function registration(evidence: Evidence): Promise<Outcome> {
+  const view = await evidence.view();
   const [configurations, entries, target, { config }] = await Promise.all([
-    sight.ours(),
-    sight.entries(),
-    sight.target(),
-    sight.webhookConfig(),
+    evidence.ours(),
+    evidence.entries(),
+    evidence.target(),
+    evidence.webhookConfig(),
   ]);
   const services = new Map<string, ServiceSeen>();
   for (const { service } of entries) {
     const found = service && (await view.service(service.namespace, service.name));
     if (service && found) services.set(`${service.namespace}/${service.name}`, found);
   }
-  // Where this may not be read, a registration that is not there counts as never installed.
-  const leftovers = configurations.length > 0 ? [] : await runningReplicas(sight);
+  // If Pods cannot be read, a missing registration means: never installed.
+  const leftovers = configurations.length > 0 ? [] : await runningReplicas(evidence);
   return judgeRegistration({ configurations, services, config, own: target?.namespace, leftovers });
 }
 
-/** What runs under the label that charts and manifests give to replicas, wherever that is. */
-async function runningReplicas(sight: Sight): Promise<string[]> {
-  const pods = await sight.pods().catch(() => []);
+/** Finds workloads in all namespaces by the label that the chart and the manifests give to replicas. */
+async function runningReplicas(evidence: Evidence): Promise<string[]> {
+  const pods = await evidence.pods().catch(() => []);
   const ours = pods.filter(({ view }) => view.labels['app.kubernetes.io/name'] === 'libc-dns-webhook');
   return [...new Set(ours.map(({ namespace, owner, name }) => `${namespace}/${owner?.name ?? name}`))].toSorted();
 }
 
-async function scope(sight: Sight): Promise<Outcome> {
-  const entries = await sight.entries();
+async function scope(evidence: Evidence): Promise<Outcome> {
+  const entries = await evidence.entries();
   if (entries.length === 0) return notRegistered();
-  const view = await sight.view();
-  const [namespaces, config, target] = await Promise.all([view.namespaces(), sight.policy(), sight.target()]);
+  const view = await evidence.view();
+  const [namespaces, config, target] = await Promise.all([view.namespaces(), evidence.policy(), evidence.target()]);
   return judgeScope({ entries, config, namespaces, own: target?.namespace });
 }
 
-async function configuration(sight: Sight): Promise<Outcome> {
-  await sight.view();
-  const { from, problems, unread } = await sight.webhookConfig();
+async function configuration(evidence: Evidence): Promise<Outcome> {
+  await evidence.view();
+  const { from, problems, unread } = await evidence.webhookConfig();
   if (unread !== undefined) throw unread;
   const data = { from, problems };
   if (problems.length > 0) {
@@ -68,17 +68,17 @@ async function configuration(sight: Sight): Promise<Outcome> {
   return skipped('no configuration of the webhook was found: what follows goes by the defaults', { data, advice });
 }
 
-async function replicas(sight: Sight): Promise<Outcome> {
-  const target = await sight.target();
+async function replicas(evidence: Evidence): Promise<Outcome> {
+  const target = await evidence.target();
   if (target === undefined) return notRegistered();
   const { namespace, name } = target;
-  const view = await sight.view();
+  const view = await evidence.view();
   const service = await view.service(namespace, name);
   const selector = service?.selector ?? {};
   const hasSelector = Object.keys(selector).length > 0;
   if (service === undefined) return failure(`Service ${namespace}/${name} is not there`);
   const [deployments, pods, budgets] = await Promise.all([
-    sight.deployments(),
+    evidence.deployments(),
     hasSelector ? view.podsWith(namespace, selector) : [],
     view.disruptionBudgets(namespace).catch(() => []),
   ]);
@@ -86,15 +86,19 @@ async function replicas(sight: Sight): Promise<Outcome> {
   return judgeReplicas({ service: `${namespace}/${name}`, hasSelector, deployments, pods: running, budgets });
 }
 
-async function rehearsal(sight: Sight): Promise<Outcome> {
-  const [entries, target, { config }] = await Promise.all([sight.entries(), sight.target(), sight.webhookConfig()]);
+async function rehearsal(evidence: Evidence): Promise<Outcome> {
+  const [entries, target, { config }] = await Promise.all([
+    evidence.entries(),
+    evidence.target(),
+    evidence.webhookConfig(),
+  ]);
   if (entries.length === 0) return notRegistered();
-  const view = await sight.view();
-  const namespace = sight.parts.namespace ?? 'default';
+  const view = await evidence.view();
+  const namespace = evidence.parts.namespace ?? 'default';
   const never = [...SYSTEM_NAMESPACES, ...config.excludeNamespaces, ...(target ? [target.namespace] : [])];
   const where = namespace === target?.namespace ? 'default' : namespace;
   const labels = (await view.namespaces()).get(where);
-  const elsewhere = whyNotHere(where, labels, never);
+  const elsewhere = skipReason(where, labels, never);
   if (elsewhere !== undefined) return elsewhere;
   const result = await view.rehearse(where, REHEARSED_POD).catch((error: unknown): Rehearsal => {
     const { code, message } = error as { code?: string; message: string };
@@ -105,25 +109,25 @@ async function rehearsal(sight: Sight): Promise<Outcome> {
   return judgeRehearsal(where, result);
 }
 
-async function failOpen(sight: Sight): Promise<Outcome> {
-  const entries = await sight.entries();
+async function failOpen(evidence: Evidence): Promise<Outcome> {
+  const entries = await evidence.entries();
   if (entries.length === 0) return notRegistered();
-  const lines = await (await sight.view()).apiServerMetrics(CALL_METRICS);
+  const lines = await (await evidence.view()).apiServerMetrics(CALL_METRICS);
   return judgeFailOpen(
     lines,
     entries.map(({ name }) => name),
   );
 }
 
-async function rights(sight: Sight): Promise<Outcome> {
+async function rights(evidence: Evidence): Promise<Outcome> {
   const [target, [deployment], { config }] = await Promise.all([
-    sight.target(),
-    sight.deployments(),
-    sight.webhookConfig(),
+    evidence.target(),
+    evidence.deployments(),
+    evidence.webhookConfig(),
   ]);
   if (target === undefined) return notRegistered();
   if (deployment === undefined) return skipped('there is no Deployment to tell its service account');
-  const view = await sight.view();
+  const view = await evidence.view();
   const user = `system:serviceaccount:${target.namespace}:${deployment.serviceAccount}`;
   const needs = rightsNeeded(config, target.namespace);
   const answers: { need: Need; allowed: boolean }[] = [];
@@ -135,24 +139,24 @@ async function rights(sight: Sight): Promise<Outcome> {
   return judgeRights(user, answers);
 }
 
-async function judged(sight: Sight, judge: (seen: CertificateSight) => Outcome): Promise<Outcome> {
-  const seen = await certificateSight(sight);
+async function judged(evidence: Evidence, judge: (seen: CertificateEvidence) => Outcome): Promise<Outcome> {
+  const seen = await certificateEvidence(evidence);
   return seen === undefined ? notRegistered() : judge(seen);
 }
 
 const check = (id: string, run: () => Promise<Outcome>): Check => ({ id, group: 'webhook', run });
 
-/** Whether the webhook is called, trusted, there, and allowed to do its work. */
-export function webhookChecks(sight: Sight): Check[] {
+/** Returns the checks of whether the webhook is called, trusted, running and allowed to do its work. */
+export function webhookChecks(evidence: Evidence): Check[] {
   return [
-    check('registration', () => registration(sight)),
-    check('configuration', () => configuration(sight)),
-    check('scope', () => scope(sight)),
-    check('trust', async () => await judged(sight, judgeTrust)),
-    check('certificates', async () => await judged(sight, judgeLife)),
-    check('replicas', () => replicas(sight)),
-    check('rehearsal', () => rehearsal(sight)),
-    check('failing-open', () => failOpen(sight)),
-    check('rights', () => rights(sight)),
+    check('registration', () => registration(evidence)),
+    check('configuration', () => configuration(evidence)),
+    check('scope', () => scope(evidence)),
+    check('trust', async () => await judged(evidence, judgeTrust)),
+    check('certificates', async () => await judged(evidence, judgeLife)),
+    check('replicas', () => replicas(evidence)),
+    check('rehearsal', () => rehearsal(evidence)),
+    check('failing-open', () => failOpen(evidence)),
+    check('rights', () => rights(evidence)),
   ];
 }

@@ -5,7 +5,7 @@ const CALLS = 'apiserver_admission_webhook_request_total';
 const OPEN = 'apiserver_admission_webhook_fail_open_count';
 const REJECTED = 'apiserver_admission_webhook_rejection_count';
 
-/** The metrics of the API server that tell what became of its calls. */
+/** The API server's metrics about its calls to webhooks. */
 export const CALL_METRICS = [CALLS, OPEN, REJECTED] as const;
 
 interface Sample {
@@ -14,7 +14,7 @@ interface Sample {
   readonly value: number;
 }
 
-/** One line of the Prometheus text format; undefined for what is none. */
+/** Parses a line of the Prometheus text format; undefined if it is not a sample. */
 export function readSample(line: string): Sample | undefined {
   const match = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? ([-+.\deE]+)(?: \d+)?$/.exec(line);
   if (match === null) return undefined;
@@ -29,7 +29,7 @@ const LOG = {
   text: 'The log of the API server has "failed calling webhook": x509 is the CA, i/o timeout a firewall or NetworkPolicy between control plane and Pods (docs/install.md, "Not patched").',
 };
 
-/** What the API server has counted of its calls to entries of ours (`names`), since it was started. */
+/** Judges what the API server has counted, since its start, of its calls to our entries (`names`). */
 export function judgeFailOpen(lines: readonly string[], names: readonly string[]): Outcome {
   const samples = lines.map(readSample).filter((sample) => sample !== undefined);
   const ours = samples.filter(({ labels }) => names.includes(labels['name'] ?? ''));

@@ -6,19 +6,19 @@ import type { DeploymentSeen, MountSeen, WebhookConfiguration, WebhookEntry } fr
 /** The Service that the API server calls. */
 export type Target = NonNullable<WebhookEntry['service']>;
 
-/** The Service of our entries: the one in `namespace`, where several releases are installed, else the first. */
+/** Returns the Service that our entries name; of several, the one in `namespace`, else the first. */
 export function targetOf(ours: readonly WebhookConfiguration[], namespace: string | undefined): Target | undefined {
   const services = ours.flatMap(({ entries }) => entries.flatMap(({ service }) => service ?? []));
   return services.find((service) => service.namespace === namespace) ?? services[0];
 }
 
-/** Whether all of `selector` are among the labels; an empty selector chooses nothing (core/v1 ServiceSpec). */
+/** Reports whether a Service selector matches the labels; an empty one matches nothing (core/v1 ServiceSpec). */
 export function chooses(selector: Labels, labels: Labels): boolean {
   const wanted = Object.entries(selector);
   return wanted.length > 0 && wanted.every(([key, value]) => labels[key] === value);
 }
 
-/** The path after `--config`. */
+/** Returns the value of `--config`. */
 function configFile({ words }: DeploymentSeen): string | undefined {
   const at = words.indexOf('--config');
   if (at !== -1) return words[at + 1];
@@ -29,7 +29,7 @@ function mountOf(mounts: readonly MountSeen[], kind: MountSeen['kind'], path: st
   return mounts.find((mount) => mount.kind === kind && path.startsWith(`${mount.path.replace(/\/$/, '')}/`));
 }
 
-/** The ConfigMap and the key of it that a Deployment reads its configuration from. */
+/** Returns the ConfigMap, and its key, that a Deployment reads its configuration from. */
 export function configMapOf(deployment: DeploymentSeen): { readonly name: string; readonly key: string } | undefined {
   const file = configFile(deployment) ?? deployment.environment['LIBC_DNS_CONFIG'];
   const mount = file === undefined ? undefined : mountOf(deployment.mounts, 'configMap', file);
@@ -37,7 +37,7 @@ export function configMapOf(deployment: DeploymentSeen): { readonly name: string
   return { name: mount.name, key: file.slice(file.lastIndexOf('/') + 1) };
 }
 
-/** The Secret that the serving certificate lies in: the shared CA's own, or the one that is mounted. */
+/** Returns the Secret that holds the shared CA (self-managed), or the mounted serving certificate. */
 export function certificateSecretOf(
   { tls }: Pick<Config, 'tls'>,
   deployment: DeploymentSeen | undefined,
@@ -46,24 +46,24 @@ export function certificateSecretOf(
   return deployment && mountOf(deployment.mounts, 'secret', tls.certFile)?.name;
 }
 
-/** The webhook's configuration, and where it stands. */
+/** The webhook's configuration and its source. */
 export interface WebhookConfig {
   readonly config: Config;
   readonly from: string;
-  /** Why what stands there is not used. */
+  /** Why the configuration that was found is invalid and not used. */
   readonly problems: readonly string[];
-  /** Why it could not be read: then it is as if there were none. */
+  /** Why it could not be read; `config` is then the command line's. */
   readonly unread?: unknown;
 }
 
 interface ConfigText {
   readonly from: string;
   readonly text: string;
-  /** Of the webhook's container. */
+  /** The environment variables of the webhook's container. */
   readonly environment: Labels;
 }
 
-/** Reads the webhook's own configuration; where it is not valid, `fallback` with the problems. */
+/** Reads the webhook's own configuration. If it is invalid, returns `fallback` with the problems. */
 export function readConfig({ from, text, environment }: ConfigText, fallback: Config): WebhookConfig {
   try {
     const { config } = loadConfig({ file: { name: from, text }, environment, flags: [] });

@@ -5,12 +5,12 @@ import { failure, type Outcome, type Remark, summarize, warning } from '../check
 import type { ServiceSeen, WebhookConfiguration, WebhookEntry } from '../view/view.ts';
 import { concernsPods, selects } from './scope.ts';
 
-/** Entries of ours end like this, whatever the configuration is called: charts and manifests alike. */
+/** Matches the names of our entries, in the chart and in the manifests, whatever the configuration's name. */
 const OURS = /(^|\.)libc-dns\.dev$/;
 
 export const isOurs = ({ name }: Pick<WebhookEntry, 'name'>): boolean => OURS.test(name);
 
-/** Configurations with an entry of ours, or with the name that ours is configured to have. */
+/** Returns the configurations that have an entry of ours, or the configured name. */
 export function ourConfigurations(
   all: readonly WebhookConfiguration[],
   registration: string,
@@ -18,104 +18,49 @@ export function ourConfigurations(
   return all.filter(({ name, entries }) => name === registration || entries.some(isOurs));
 }
 
-const MODE = 'libc-dns.dev/mode';
-const NAME = 'kubernetes.io/metadata.name';
+interface RegistrationEvidence {
+  /** Only ours. */
+  readonly configurations: readonly WebhookConfiguration[];
+  /** The existing Services of the entries, by `namespace/name`. */
+  readonly services: ReadonlyMap<string, ServiceSeen>;
+  readonly config: Pick<Config, 'detection' | 'tls'>;
+  /** The namespace that the webhook runs in. */
+  readonly own: string | undefined;
+  /** Running workloads that look like ours: a missing registration is then a failure, not a choice. */
+  readonly leftovers: readonly string[];
+}
 
-const remark = (status: Remark['status'], text: string, advice?: string): Remark => ({
-  status,
-  text,
-  ...(advice !== undefined && { advice: { text: advice } }),
-});
+const INSTALL = { text: 'Install it: docs/install.md. Nothing is patched until a namespace or a Pod is labelled.' };
 
-function judgeRules({ name, rules }: WebhookEntry): Remark[] {
-  if (!concernsPods(rules, 'CREATE')) {
-    return [
-      remark(
-        'failure',
-        `${name} is not called when Pods are created`,
-        'Apply the registration again: its rules are CREATE of pods.',
-      ),
-    ];
+/** Judges whether the API server calls the webhook for new Pods and for nothing else. */
+export function judgeRegistration({ configurations, services, config, own, leftovers }: RegistrationEvidence): Outcome {
+  const names = configurations.map(({ name }) => name);
+  if (configurations.length === 0) {
+    if (leftovers.length === 0)
+      return warning('not installed: no MutatingWebhookConfiguration calls libc-dns-webhook', { advice: [INSTALL] });
+    const seen = `not registered, though ${leftovers.join(', ')} runs: every Pod is created as it is written`;
+    return failure(seen, {
+      advice: [
+        {
+          text: `Apply the registration (${config.tls.registration}) again, with helm upgrade or from certs/manifests.`,
+        },
+      ],
+    });
   }
-  const update = concernsPods(rules, 'UPDATE');
-  const more = rules.some(({ resources }) => resources.some((resource) => resource !== 'pods'));
-  return [
-    ...(update
-      ? [
-          remark(
-            'warning',
-            `${name} is called for UPDATE, too: dnsConfig of a Pod never changes, so a patch would be refused`,
-            'Take UPDATE out of its rules.',
-          ),
-        ]
-      : []),
-    ...(more
-      ? [
-          remark(
-            'warning',
-            `${name} is called for more than Pods: calls that cost time and change nothing`,
-            'Leave pods alone in its rules.',
-          ),
-        ]
-      : []),
-  ];
-}
-
-/** Milliseconds of the API server's deadline that the server keeps for the way back (src/admission/deadline.ts). */
-const marginOf = (timeoutMs: number): number => Math.min(500, timeoutMs / 4);
-
-function judgePolicies(
-  { name, failurePolicy, reinvocationPolicy, timeoutSeconds }: WebhookEntry,
-  budgetMs: number,
-): Remark[] {
-  const timeoutMs = timeoutSeconds * 1000;
-  const left = timeoutMs - marginOf(timeoutMs);
-  return [
-    ...(failurePolicy === 'Ignore'
-      ? []
-      : [
-          remark(
-            'warning',
-            `${name} has failurePolicy ${failurePolicy}: no Pod in scope starts while no replica can be reached`,
-            'Set webhook.failurePolicy: Ignore. docs/install.md, "failurePolicy: Fail".',
-          ),
-        ]),
-    ...(reinvocationPolicy === 'IfNeeded'
-      ? []
-      : [
-          remark(
-            'warning',
-            `${name} has reinvocationPolicy ${reinvocationPolicy}: containers that other webhooks add later are not seen`,
-            'Set webhook.reinvocationPolicy: IfNeeded.',
-          ),
-        ]),
-    ...(left >= budgetMs
-      ? []
-      : [
-          remark(
-            'warning',
-            `${name} has timeoutSeconds ${timeoutSeconds}, of which ${left / 1000} s are left for a look-up: less than detection.budget, ${budgetMs / 1000} s`,
-            'Raise webhook.timeoutSeconds, or lower detection.budget.',
-          ),
-        ]),
-  ];
-}
-
-/** Namespaces that must never be called for: a cluster that cannot start its own parts cannot start the webhook. */
-function judgeExclusions({ name, namespaceSelector, failurePolicy }: WebhookEntry, own: string | undefined): Remark[] {
-  const never = [...SYSTEM_NAMESPACES, ...(own === undefined ? [] : [own])];
-  const values = ['enforce', 'audit', 'off', undefined];
-  const called = never.filter((namespace) =>
-    values.some((mode) =>
-      selects(namespaceSelector, { [NAME]: namespace, ...(mode !== undefined && { [MODE]: mode }) }),
-    ),
-  );
-  if (called.length === 0) return [];
-  const text = `${name} is called for Pods of ${called.join(', ')}: the webhook leaves them alone, but they wait for it`;
-  const status = failurePolicy === 'Ignore' ? 'warning' : 'failure';
-  return [
-    remark(status, text, 'Exclude them by kubernetes.io/metadata.name in its namespaceSelector, as the chart does.'),
-  ];
+  const entries = configurations.flatMap((configuration) => configuration.entries);
+  const data = {
+    configurations: configurations.map(({ name, entries: of }) => ({ name, entries: of.map((entry) => entry.name) })),
+  };
+  if (entries.length === 0)
+    return failure(`${names.join(', ')} has no entries: nobody is called`, { data, advice: [INSTALL] });
+  const remarks = entries.flatMap((entry) => [
+    ...judgeTarget(entry, services),
+    ...judgeRules(entry),
+    ...judgeExclusions(entry, own),
+    ...judgePolicies(entry, config.detection.budget),
+  ]);
+  const fine = `${names.join(', ')}: ${counted(entries.length, 'entry', 'entries')}, called for the creation of Pods, failurePolicy Ignore`;
+  return summarize(remarks, fine, { data });
 }
 
 function judgeTarget(
@@ -157,47 +102,102 @@ function judgeTarget(
   return version;
 }
 
-interface RegistrationSight {
-  /** Ours. */
-  readonly configurations: readonly WebhookConfiguration[];
-  /** By `namespace/name`: those of the entries that exist. */
-  readonly services: ReadonlyMap<string, ServiceSeen>;
-  readonly config: Pick<Config, 'detection' | 'tls'>;
-  /** The namespace that the webhook runs in. */
-  readonly own: string | undefined;
-  /** Deployments in the cluster that look like ours: then a missing registration is a fault, and no choice. */
-  readonly leftovers: readonly string[];
-}
-
-const INSTALL = { text: 'Install it: docs/install.md. Nothing is patched until a namespace or a Pod is labelled.' };
-
-/** Whether the API server calls the webhook for what it should, and for nothing else. */
-export function judgeRegistration({ configurations, services, config, own, leftovers }: RegistrationSight): Outcome {
-  const names = configurations.map(({ name }) => name);
-  if (configurations.length === 0) {
-    if (leftovers.length === 0)
-      return warning('not installed: no MutatingWebhookConfiguration calls libc-dns-webhook', { advice: [INSTALL] });
-    const seen = `not registered, though ${leftovers.join(', ')} runs: every Pod is created as it is written`;
-    return failure(seen, {
-      advice: [
-        {
-          text: `Apply the registration (${config.tls.registration}) again, with helm upgrade or from certs/manifests.`,
-        },
-      ],
-    });
+function judgeRules({ name, rules }: WebhookEntry): Remark[] {
+  if (!concernsPods(rules, 'CREATE')) {
+    return [
+      remark(
+        'failure',
+        `${name} is not called when Pods are created`,
+        'Apply the registration again: its rules are CREATE of pods.',
+      ),
+    ];
   }
-  const entries = configurations.flatMap((configuration) => configuration.entries);
-  const data = {
-    configurations: configurations.map(({ name, entries: of }) => ({ name, entries: of.map((entry) => entry.name) })),
-  };
-  if (entries.length === 0)
-    return failure(`${names.join(', ')} has no entries: nobody is called`, { data, advice: [INSTALL] });
-  const remarks = entries.flatMap((entry) => [
-    ...judgeTarget(entry, services),
-    ...judgeRules(entry),
-    ...judgeExclusions(entry, own),
-    ...judgePolicies(entry, config.detection.budget),
-  ]);
-  const fine = `${names.join(', ')}: ${counted(entries.length, 'entry', 'entries')}, called for the creation of Pods, failurePolicy Ignore`;
-  return summarize(remarks, fine, { data });
+  const update = concernsPods(rules, 'UPDATE');
+  const more = rules.some(({ resources }) => resources.some((resource) => resource !== 'pods'));
+  return [
+    ...(update
+      ? [
+          remark(
+            'warning',
+            `${name} is called for UPDATE, too: dnsConfig of a Pod never changes, so a patch would be refused`,
+            'Take UPDATE out of its rules.',
+          ),
+        ]
+      : []),
+    ...(more
+      ? [
+          remark(
+            'warning',
+            `${name} is called for more than Pods: calls that cost time and change nothing`,
+            'Leave pods alone in its rules.',
+          ),
+        ]
+      : []),
+  ];
 }
+
+const MODE = 'libc-dns.dev/mode';
+const NAME = 'kubernetes.io/metadata.name';
+
+/** System namespaces must be excluded: a cluster that cannot start its own components cannot start the webhook. */
+function judgeExclusions({ name, namespaceSelector, failurePolicy }: WebhookEntry, own: string | undefined): Remark[] {
+  const never = [...SYSTEM_NAMESPACES, ...(own === undefined ? [] : [own])];
+  const values = ['enforce', 'audit', 'off', undefined];
+  const called = never.filter((namespace) =>
+    values.some((mode) =>
+      selects(namespaceSelector, { [NAME]: namespace, ...(mode !== undefined && { [MODE]: mode }) }),
+    ),
+  );
+  if (called.length === 0) return [];
+  const text = `${name} is called for Pods of ${called.join(', ')}: the webhook leaves them alone, but they wait for it`;
+  const status = failurePolicy === 'Ignore' ? 'warning' : 'failure';
+  return [
+    remark(status, text, 'Exclude them by kubernetes.io/metadata.name in its namespaceSelector, as the chart does.'),
+  ];
+}
+
+/** Milliseconds of the API server's deadline that the server reserves for its response (src/admission/mutate.ts). */
+const marginOf = (timeoutMs: number): number => Math.min(500, timeoutMs / 4);
+
+function judgePolicies(
+  { name, failurePolicy, reinvocationPolicy, timeoutSeconds }: WebhookEntry,
+  budgetMs: number,
+): Remark[] {
+  const timeoutMs = timeoutSeconds * 1000;
+  const left = timeoutMs - marginOf(timeoutMs);
+  return [
+    ...(failurePolicy === 'Ignore'
+      ? []
+      : [
+          remark(
+            'warning',
+            `${name} has failurePolicy ${failurePolicy}: no Pod in scope starts while no replica can be reached`,
+            'Set webhook.failurePolicy: Ignore. docs/install.md, "failurePolicy: Fail".',
+          ),
+        ]),
+    ...(reinvocationPolicy === 'IfNeeded'
+      ? []
+      : [
+          remark(
+            'warning',
+            `${name} has reinvocationPolicy ${reinvocationPolicy}: containers that other webhooks add later are not seen`,
+            'Set webhook.reinvocationPolicy: IfNeeded.',
+          ),
+        ]),
+    ...(left >= budgetMs
+      ? []
+      : [
+          remark(
+            'warning',
+            `${name} has timeoutSeconds ${timeoutSeconds}, of which ${left / 1000} s are left for a look-up: less than detection.budget, ${budgetMs / 1000} s`,
+            'Raise webhook.timeoutSeconds, or lower detection.budget.',
+          ),
+        ]),
+  ];
+}
+
+const remark = (status: Remark['status'], text: string, advice?: string): Remark => ({
+  status,
+  text,
+  ...(advice !== undefined && { advice: { text: advice } }),
+});

@@ -3,7 +3,7 @@ import { DECISION_ANNOTATION, LIBC_ANNOTATION } from '../../policy/annotations.t
 import { MODE_LABEL } from '../../policy/scope.ts';
 import { type Advice, failure, ok, type Outcome, skipped } from '../check.ts';
 
-/** A Pod that every Pod security level takes, and that asks no registry: its resolver is declared. Never started. */
+/** A Pod that every Pod security level allows. Its resolver is declared, so no registry is asked. It is never started. */
 export const REHEARSED_POD = {
   apiVersion: 'v1',
   kind: 'Pod',
@@ -30,8 +30,8 @@ const elsewhere = (): Advice => ({
   text: 'Choose a namespace whose Pods are enforced or unlabelled: doctor --namespace NAMESPACE.',
 });
 
-/** Why a rehearsal in this namespace would tell nothing; undefined where it tells something. */
-export function whyNotHere(
+/** Returns why a rehearsal in this namespace would show nothing; undefined if it can be made there. */
+export function skipReason(
   namespace: string,
   labels: Labels | undefined,
   never: readonly string[],
@@ -42,14 +42,14 @@ export function whyNotHere(
   return skipped(`namespace ${namespace} is audited: nothing is patched there`, { advice: [elsewhere()] });
 }
 
-/** What came of creating {@link REHEARSED_POD} as a dry run. */
+/** The result of creating {@link REHEARSED_POD} as a dry run. */
 export type Rehearsal = { readonly annotations: Labels } | { readonly refused: string };
 
 const REACH: Advice = {
   text: 'The API server did not get an answer it trusts. Its log says why: x509 is the CA, i/o timeout a firewall, security group or NetworkPolicy between control plane and Pods. docs/install.md, "Not patched".',
 };
 
-/** Whether the API server reaches the webhook, trusts it, and takes its patch: all in one, as for any Pod. */
+/** Judges whether the API server reaches the webhook, trusts it and applies its patch, as for any Pod. */
 export function judgeRehearsal(namespace: string, rehearsal: Rehearsal): Outcome {
   const data = { namespace };
   if ('refused' in rehearsal) {

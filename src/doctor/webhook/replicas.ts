@@ -1,32 +1,53 @@
 import type { PodSeen } from '../../cluster/pod-seen.ts';
 import { counted, shellWord } from '../../util/text.ts';
-import { listed, type Outcome, type Remark, skipped, summarize, warning } from '../check.ts';
+import { failure, listed, type Outcome, type Remark, skipped, summarize } from '../check.ts';
 import type { BudgetSeen, DeploymentSeen } from '../view/view.ts';
 import { selects } from './scope.ts';
 
-export interface ReplicasSight {
+export interface ReplicasEvidence {
   /** `namespace/name` of the Service that the registration calls. */
   readonly service: string;
-  /** Whether the Service chooses Pods at all. */
+  /** Whether the Service has a selector. */
   readonly hasSelector: boolean;
-  /** Those whose Pods the Service chooses. */
+  /** Deployments whose Pods the Service selects. */
   readonly deployments: readonly DeploymentSeen[];
   readonly pods: readonly PodSeen[];
-  /** Of the namespace. */
+  /** All PodDisruptionBudgets of the namespace. */
   readonly budgets: readonly BudgetSeen[];
 }
 
-/** Restarts after which a container is worth a look. */
-const MANY_RESTARTS = 3;
+/** Judges whether the Service has enough ready replicas, on more than one node. */
+export function judgeReplicas(evidence: ReplicasEvidence): Outcome {
+  const { service, hasSelector, deployments, pods } = evidence;
+  if (!hasSelector) return skipped(`Service ${service} chooses no Pods: its replicas are not known here`);
+  const data = {
+    service,
+    deployments: deployments.map(({ name, desired, ready, updated }) => ({ name, desired, ready, updated })),
+    pods: pods.map(({ name, ready, restarts, trouble, view }) => ({
+      name,
+      node: view.nodeName,
+      ready,
+      restarts,
+      trouble,
+    })),
+  };
+  if (deployments.length === 0 && pods.length === 0) {
+    const advice = [{ text: 'Install it again, or delete the registration of what was uninstalled.' }];
+    return failure(`nobody stands behind Service ${service}`, { data, advice });
+  }
+  const nodes = new Set(pods.filter((pod) => pod.ready).map(({ view }) => view.nodeName));
+  const fine = `${counted(pods.filter((pod) => pod.ready).length, 'replica')} ready on ${counted(nodes.size, 'node')}`;
+  return summarize([...judgeCounts(evidence), ...judgeSpread(evidence), ...judgeHealth(evidence)], fine, { data });
+}
 
 const commandFor = (service: string, rest: string): string =>
   `kubectl -n ${shellWord(service.split('/', 1)[0] ?? '')} ${rest}`;
 
-function judgeCounts({ service, deployments, pods }: ReplicasSight): Remark[] {
+function judgeCounts({ service, deployments, pods }: ReplicasEvidence): Remark[] {
   const ready = pods.filter((pod) => pod.ready).length;
   const desired = deployments.reduce((sum, deployment) => sum + deployment.desired, 0);
-  const why = [...new Set(pods.flatMap(({ trouble }) => trouble))];
-  const because = why.length > 0 ? ` (${listed(why, 3)})` : '';
+  const troubles = [...new Set(pods.flatMap(({ trouble }) => trouble))];
+  const because = troubles.length > 0 ? ` (${listed(troubles, 3)})` : '';
   const advice = {
     text: 'Readiness says why a replica is not ready; so does its log.',
     command: commandFor(service, `describe pods -l app.kubernetes.io/name=libc-dns-webhook`),
@@ -50,7 +71,7 @@ function judgeCounts({ service, deployments, pods }: ReplicasSight): Remark[] {
   return [];
 }
 
-function judgeSpread({ pods, budgets }: ReplicasSight): Remark[] {
+function judgeSpread({ pods, budgets }: ReplicasEvidence): Remark[] {
   const ready = pods.filter((pod) => pod.ready);
   if (ready.length < 2) return [];
   const nodes = new Set(ready.map(({ view }) => view.nodeName));
@@ -77,7 +98,10 @@ function judgeSpread({ pods, budgets }: ReplicasSight): Remark[] {
   ];
 }
 
-function judgeHealth({ service, pods }: ReplicasSight): Remark[] {
+/** Restarts from which on the check warns. */
+const MANY_RESTARTS = 3;
+
+function judgeHealth({ service, pods }: ReplicasEvidence): Remark[] {
   return pods
     .filter((pod) => pod.ready && (pod.restarts >= MANY_RESTARTS || pod.trouble.includes('OOMKilled')))
     .map(({ name, restarts, trouble }) => ({
@@ -87,28 +111,4 @@ function judgeHealth({ service, pods }: ReplicasSight): Remark[] {
         ? { text: 'Raise resources.limits.memory.' }
         : { text: 'The log of its last run:', command: commandFor(service, 'logs --previous POD') },
     }));
-}
-
-/** Whether somebody stands behind the Service, enough of them, and not all in one place. */
-export function judgeReplicas(sight: ReplicasSight): Outcome {
-  const { service, hasSelector, deployments, pods } = sight;
-  if (!hasSelector) return skipped(`Service ${service} chooses no Pods: its replicas are not known here`);
-  const data = {
-    service,
-    deployments: deployments.map(({ name, desired, ready, updated }) => ({ name, desired, ready, updated })),
-    pods: pods.map(({ name, ready, restarts, trouble, view }) => ({
-      name,
-      node: view.nodeName,
-      ready,
-      restarts,
-      trouble,
-    })),
-  };
-  if (deployments.length === 0 && pods.length === 0) {
-    const advice = [{ text: 'Install it again, or delete the registration of what was uninstalled.' }];
-    return { ...warning('', { data, advice }), status: 'failure', seen: `nobody stands behind Service ${service}` };
-  }
-  const nodes = new Set(pods.filter((pod) => pod.ready).map(({ view }) => view.nodeName));
-  const fine = `${counted(pods.filter((pod) => pod.ready).length, 'replica')} ready on ${counted(nodes.size, 'node')}`;
-  return summarize([...judgeCounts(sight), ...judgeSpread(sight), ...judgeHealth(sight)], fine, { data });
 }

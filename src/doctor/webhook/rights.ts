@@ -2,14 +2,34 @@ import type { Config } from '../../config/schema.ts';
 import { failure, listed, ok, type Outcome, warning } from '../check.ts';
 import type { Right } from '../view/view.ts';
 
-/** A right that the webhook uses, and what is lost without it. docs/security.md, "What it may do". */
+/** A right that the webhook uses (docs/security.md, "What it may do"). */
 export interface Need extends Right {
+  /** What does not work without it. */
   readonly without: string;
-  /** Without it nobody is patched any more, sooner or later. */
+  /** Whether the webhook sooner or later patches no Pods without it. */
   readonly vital: boolean;
 }
 
 type Settings = Pick<Config, 'cluster' | 'nodeLocal' | 'detection' | 'tls' | 'warmUp'>;
+
+/** Returns the rights that the configuration needs. `own` is the namespace that the webhook runs in. */
+export function rightsNeeded(config: Settings, own: string): Need[] {
+  const groups: Group[] = [
+    {
+      verbs: ['get', 'list', 'watch'],
+      of: { group: '', resource: 'namespaces' },
+      without: 'the labels of namespaces are not known, and their Pods left alone',
+      vital: true,
+    },
+    ...certificateNeeds(config, own),
+    ...storeNeeds(config),
+    ...warmUpNeeds(config, own),
+    ...factNeeds(config),
+  ];
+  return groups.flatMap(({ verbs, of, without, vital = false }) =>
+    verbs.map((verb) => ({ ...of, verb, without, vital })),
+  );
+}
 
 interface Group {
   readonly verbs: readonly string[];
@@ -19,11 +39,6 @@ interface Group {
 }
 
 const REGISTRATIONS = { group: 'admissionregistration.k8s.io', resource: 'mutatingwebhookconfigurations' } as const;
-
-function split(namespacedName: string): { namespace: string; name: string } {
-  const [namespace = '', name = ''] = namespacedName.split('/', 2);
-  return { namespace, name };
-}
 
 function certificateNeeds({ tls }: Settings, own: string): Group[] {
   if (tls.mode !== 'self-managed') return [];
@@ -98,42 +113,16 @@ function factNeeds({ cluster, nodeLocal }: Settings): Group[] {
   ];
 }
 
-/** What the configuration needs of the API, right by right. `own`: the namespace that the webhook runs in. */
-export function rightsNeeded(config: Settings, own: string): Need[] {
-  const groups: Group[] = [
-    {
-      verbs: ['get', 'list', 'watch'],
-      of: { group: '', resource: 'namespaces' },
-      without: 'the labels of namespaces are not known, and their Pods left alone',
-      vital: true,
-    },
-    ...certificateNeeds(config, own),
-    ...storeNeeds(config),
-    ...warmUpNeeds(config, own),
-    ...factNeeds(config),
-  ];
-  return groups.flatMap(({ verbs, of, without, vital = false }) =>
-    verbs.map((verb) => ({ ...of, verb, without, vital })),
-  );
-}
-
-/** `patch secrets/libc-dns-webhook-ca in libc-dns`. */
-export function describeRight({ verb, group, resource, subresource, namespace, name }: Right): string {
-  const full = `${resource}${group === '' ? '' : `.${group}`}${subresource === undefined ? '' : `/${subresource}`}`;
-  return `${verb} ${full}${name === undefined ? '' : ` ${name}`}${namespace === undefined ? '' : ` in ${namespace}`}`;
+function split(namespacedName: string): { namespace: string; name: string } {
+  const [namespace = '', name = ''] = namespacedName.split('/', 2);
+  return { namespace, name };
 }
 
 const GRANT = {
   text: 'Apply the roles of the release again: helm upgrade with rbac.create, or certs/manifests/rbac.yaml.',
 };
 
-/** `list, watch namespaces`: rights over the same things in one phrase. */
-function phrases(needs: readonly Need[]): string[] {
-  const things = Map.groupBy(needs, (need) => describeRight(need).slice(need.verb.length + 1));
-  return [...things].map(([thing, of]) => `${of.map(({ verb }) => verb).join(', ')} ${thing}`);
-}
-
-/** Which of the rights it needs the service account has. `user`: `system:serviceaccount:<namespace>:<name>`. */
+/** Judges whether the service account has the rights it needs. `user`: `system:serviceaccount:<namespace>:<name>`. */
 export function judgeRights(
   user: string,
   answers: readonly { readonly need: Need; readonly allowed: boolean }[],
@@ -146,4 +135,16 @@ export function judgeRights(
   const details = [...byLoss].map(([without, needs]) => `${listed(phrases(needs), 3)}: without it ${without}`);
   const judge = missing.some(({ vital }) => vital) ? failure : warning;
   return judge(`${who} lacks ${missing.length} of ${answers.length} rights`, { data, details, advice: [GRANT] });
+}
+
+/** Joins rights on the same resource: `list, watch namespaces`. */
+function phrases(needs: readonly Need[]): string[] {
+  const things = Map.groupBy(needs, (need) => describeRight(need).slice(need.verb.length + 1));
+  return [...things].map(([thing, of]) => `${of.map(({ verb }) => verb).join(', ')} ${thing}`);
+}
+
+/** Formats a right: `patch secrets libc-dns-webhook-ca in libc-dns`. */
+export function describeRight({ verb, group, resource, subresource, namespace, name }: Right): string {
+  const full = `${resource}${group === '' ? '' : `.${group}`}${subresource === undefined ? '' : `/${subresource}`}`;
+  return `${verb} ${full}${name === undefined ? '' : ` ${name}`}${namespace === undefined ? '' : ` in ${namespace}`}`;
 }

@@ -4,46 +4,40 @@ import { effectiveMode, MODE_LABEL } from '../../policy/scope.ts';
 import { listed, ok, type Outcome, type Remark, summarize } from '../check.ts';
 import type { AdmissionRule, LabelSelector, WebhookEntry } from '../view/view.ts';
 
-const VALUES = [undefined, 'enforce', 'audit', 'off'] as const;
-
-type Value = (typeof VALUES)[number];
-
-const labelled = (value: Value): Labels => (value === undefined ? {} : { [MODE_LABEL]: value });
-
-const said = (value: Value): string => (value === undefined ? 'no label' : value);
-
-/** Only its labels are looked at. */
-const podWith = (value: Value): PodView => ({ labels: labelled(value) }) as PodView;
-
-interface Case {
-  readonly namespace: Value;
-  readonly pod: Value;
-  /** By the configuration. */
-  readonly inScope: boolean;
-  /** How many entries of the registration call us. */
-  readonly calls: number;
+interface ScopeEvidence {
+  readonly entries: readonly WebhookEntry[];
+  readonly config: PolicyConfig;
+  readonly namespaces: ReadonlyMap<string, Labels>;
+  readonly own: string | undefined;
 }
 
-/** Every pair of labels: whether the Pod is in scope, and how often the API server calls. */
-function cases(entries: readonly WebhookEntry[], config: PolicyConfig): Case[] {
-  const name = 'any-namespace';
-  return VALUES.flatMap((namespace) =>
-    VALUES.map((pod) => {
-      const labels = { 'kubernetes.io/metadata.name': name, ...labelled(namespace) };
-      const called = entries.filter(
-        (entry) => selects(entry.namespaceSelector, labels) && selects(entry.objectSelector, labelled(pod)),
-      );
-      const { mode } = effectiveMode(podWith(pod), { name, labels: labelled(namespace) }, config);
-      return { namespace, pod, inScope: mode !== 'off', calls: called.length };
-    }),
-  );
+/** Judges whether the registration's selectors and the configuration select the same Pods. */
+export function judgeScope({ entries, config, namespaces, own }: ScopeEvidence): Outcome {
+  const within = namespacesInScope(namespaces, config, own);
+  const data = { scope: config.scope, mode: config.mode, namespaces: namespaces.size, inScope: within };
+  const some = within.length === 0 ? 'no namespace' : `${within.length} of ${namespaces.size} namespaces`;
+  const fine = `scope ${config.scope}: ${some} in scope${within.length > 0 ? ` (${listed(within)})` : ''}`;
+  const wrong = remarks(cases(entries, config));
+  if (wrong.length > 0) return summarize(wrong, fine, { data, details: [fine] });
+  return ok(fine, { data, ...(within.length === 0 && { advice: [LABEL] }) });
 }
 
-const describe = (all: readonly Case[]): string =>
-  listed(
-    all.map(({ namespace, pod }) => `namespace ${said(namespace)} / Pod ${said(pod)}`),
-    4,
-  );
+const LABEL = {
+  text: 'Nothing is patched yet. See what would be done in a namespace, then have it done (docs/rollout.md):',
+  command: `kubectl label namespace NAMESPACE ${MODE_LABEL}=audit`,
+};
+
+/** Returns the namespaces whose unlabelled Pods are in scope. */
+function namespacesInScope(
+  namespaces: ReadonlyMap<string, Labels>,
+  config: PolicyConfig,
+  own: string | undefined,
+): string[] {
+  return [...namespaces]
+    .filter(([name, labels]) => effectiveMode(podWith(undefined), { name, labels }, config, own).mode !== 'off')
+    .map(([name]) => name)
+    .toSorted();
+}
 
 function remarks(all: readonly Case[]): Remark[] {
   const missed = all.filter(({ inScope, calls }) => inScope && calls === 0);
@@ -77,42 +71,48 @@ function remarks(all: readonly Case[]): Remark[] {
   ];
 }
 
-/** The namespaces whose Pods are in scope without a label of their own. */
-function namespacesInScope(
-  namespaces: ReadonlyMap<string, Labels>,
-  config: PolicyConfig,
-  own: string | undefined,
-): string[] {
-  return [...namespaces]
-    .filter(([name, labels]) => effectiveMode(podWith(undefined), { name, labels }, config, own).mode !== 'off')
-    .map(([name]) => name)
-    .toSorted();
+interface Case {
+  readonly namespace: Value;
+  readonly pod: Value;
+  /** Whether the configuration has the Pod in scope. */
+  readonly inScope: boolean;
+  /** Number of our entries that match the Pod. */
+  readonly calls: number;
 }
 
-const LABEL = {
-  text: 'Nothing is patched yet. See what would be done in a namespace, then have it done (docs/rollout.md):',
-  command: `kubectl label namespace NAMESPACE ${MODE_LABEL}=audit`,
-};
-
-interface ScopeSight {
-  readonly entries: readonly WebhookEntry[];
-  readonly config: PolicyConfig;
-  readonly namespaces: ReadonlyMap<string, Labels>;
-  readonly own: string | undefined;
+/** Returns, for every pair of namespace and Pod label, whether the Pod is in scope and how often the API server calls. */
+function cases(entries: readonly WebhookEntry[], config: PolicyConfig): Case[] {
+  const name = 'any-namespace';
+  return VALUES.flatMap((namespace) =>
+    VALUES.map((pod) => {
+      const labels = { 'kubernetes.io/metadata.name': name, ...labelled(namespace) };
+      const called = entries.filter(
+        (entry) => selects(entry.namespaceSelector, labels) && selects(entry.objectSelector, labelled(pod)),
+      );
+      const { mode } = effectiveMode(podWith(pod), { name, labels: labelled(namespace) }, config);
+      return { namespace, pod, inScope: mode !== 'off', calls: called.length };
+    }),
+  );
 }
 
-/** Whether the registration's selectors and the configuration mean the same Pods, and which these are. */
-export function judgeScope({ entries, config, namespaces, own }: ScopeSight): Outcome {
-  const within = namespacesInScope(namespaces, config, own);
-  const data = { scope: config.scope, mode: config.mode, namespaces: namespaces.size, inScope: within };
-  const some = within.length === 0 ? 'no namespace' : `${within.length} of ${namespaces.size} namespaces`;
-  const fine = `scope ${config.scope}: ${some} in scope${within.length > 0 ? ` (${listed(within)})` : ''}`;
-  const wrong = remarks(cases(entries, config));
-  if (wrong.length > 0) return summarize(wrong, fine, { data, details: [fine] });
-  return ok(fine, { data, ...(within.length === 0 && { advice: [LABEL] }) });
-}
+const VALUES = [undefined, 'enforce', 'audit', 'off'] as const;
 
-/** Whether a LabelSelector takes these labels (apimachinery labels.Requirement.Matches); an unknown operator takes nothing. */
+type Value = (typeof VALUES)[number];
+
+const labelled = (value: Value): Labels => (value === undefined ? {} : { [MODE_LABEL]: value });
+
+const labelText = (value: Value): string => (value === undefined ? 'no label' : value);
+
+/** Only the labels matter for the mode. */
+const podWith = (value: Value): PodView => ({ labels: labelled(value) }) as PodView;
+
+const describe = (all: readonly Case[]): string =>
+  listed(
+    all.map(({ namespace, pod }) => `namespace ${labelText(namespace)} / Pod ${labelText(pod)}`),
+    4,
+  );
+
+/** Reports whether a LabelSelector matches (apimachinery labels.Requirement.Matches); an unknown operator matches nothing. */
 export function selects({ matchLabels, matchExpressions }: LabelSelector, labels: Labels): boolean {
   const has = (key: string): boolean => Object.hasOwn(labels, key);
   return (
@@ -136,7 +136,7 @@ export function selects({ matchLabels, matchExpressions }: LabelSelector, labels
 
 const named = (list: readonly string[], word: string): boolean => list.includes('*') || list.includes(word);
 
-/** Whether the rules name an operation on Pods. */
+/** Reports whether the rules include this operation on Pods. */
 export function concernsPods(rules: readonly AdmissionRule[], operation: 'CREATE' | 'UPDATE'): boolean {
   return rules.some(
     ({ apiGroups, operations, resources }) =>

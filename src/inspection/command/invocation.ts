@@ -2,28 +2,28 @@ import type { ImageConfig } from '../../detection/image-source.ts';
 import { shellCommand } from './shell.ts';
 import { wrapperOf } from './wrappers.ts';
 
-/** A program to run, as far as words alone tell. */
+/** A program to run, as far as the command line alone tells. */
 export interface Invocation {
   /** The program's name or path, then its arguments. */
   readonly argv: readonly string[];
-  /** Environment it is looked up in. */
+  /** The environment in which it is looked up. */
   readonly env: ReadonlyMap<string, string>;
   /** Working directory, absolute. */
   readonly directory: string;
-  /** The dynamic loader that was called by name to run it; then its libc counts, not the program's own interpreter's. */
+  /** The dynamic loader that the command line calls to run it; its libc counts then, not the program's interpreter. */
   readonly loader?: string;
-  /** It is one command of a shell's several, so that others may resolve names too. */
+  /** It is one of several commands of a shell; the others may resolve names too. */
   readonly oneOfSeveral: boolean;
 }
 
-/** What is run without a PATH (runc's and Docker's default). */
+/** The PATH if the environment has none (default of runc and Docker). */
 const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const maxWrappers = 12;
 const maxWords = 1024;
 
 /**
- * The words a container runs. A Pod's `command` replaces the image's Entrypoint and Cmd, `args` alone replaces Cmd
- * (Kubernetes, "Define a Command and Arguments for a Container"). Empty where the image says nothing.
+ * Returns the words that a container runs; empty if neither Pod nor image names any. A Pod's `command` replaces the
+ * image's Entrypoint and Cmd, `args` alone replaces Cmd (Kubernetes, "Define a Command and Arguments for a Container").
  */
 export function containerArgv(
   config: Pick<ImageConfig, 'entrypoint' | 'cmd'>,
@@ -34,20 +34,25 @@ export function containerArgv(
   return [...words, ...rest].slice(0, maxWords);
 }
 
-/** The first invocation in an image, before anything is looked through. */
-export function firstInvocation(argv: readonly string[], config: Pick<ImageConfig, 'env' | 'workingDir'>): Invocation {
+/** Returns the invocation as the container runtime makes it, wrappers included. The Pod's variables win over the image's. */
+export function firstInvocation(
+  argv: readonly string[],
+  config: Pick<ImageConfig, 'env' | 'workingDir'>,
+  podEnv: Readonly<Record<string, string>> = {},
+): Invocation {
   const env = new Map<string, string>();
   for (const line of config.env.slice(0, maxWords)) {
     const equals = line.indexOf('=');
     if (equals > 0) env.set(line.slice(0, equals), line.slice(equals + 1));
   }
+  for (const [name, value] of Object.entries(podEnv)) env.set(name, value);
   const directory = config.workingDir.startsWith('/') ? config.workingDir : `/${config.workingDir}`;
   return { argv: argv.map((word) => expandKubernetes(word, env)), env, directory, oneOfSeveral: false };
 }
 
 /**
  * Looks through init programs, `env`, `gosu` and the like, dynamic loaders called by name, and `sh -c`, to the program
- * that stays. A shell text that cannot be followed leaves the shell itself.
+ * that stays. Stops at the shell if its text cannot be followed.
  */
 export function lookThrough(invocation: Invocation): Invocation {
   let current = invocation;
@@ -86,7 +91,10 @@ function lookThroughOnce(current: Invocation): Invocation | undefined {
   };
 }
 
-/** Paths to try for a program, in order: itself if it has a slash, else one in each directory of PATH (execvp(3)). */
+/**
+ * Returns the paths to try for a program, in order: its own if it has a slash, else one for each directory of PATH
+ * (execvp(3)).
+ */
 export function candidatePaths(invocation: Invocation): readonly string[] {
   const [program = ''] = invocation.argv;
   if (program === '') return [];
@@ -96,7 +104,7 @@ export function candidatePaths(invocation: Invocation): readonly string[] {
   return [...new Set(directories.map((directory) => joinPath(joinPath(invocation.directory, directory), program)))];
 }
 
-/** Whether a program of this name is a Unix shell. */
+/** Reports whether a program of this name is a Unix shell. */
 export function isShell(name: string): boolean {
   return /^(?:ba|da|a|k|z|mk)?sh$/u.test(name);
 }
@@ -105,12 +113,13 @@ export function baseName(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
 }
 
-/** `path` as seen from `directory`. */
+/** Resolves `path` against `directory`. */
 export function joinPath(directory: string, path: string): string {
   return path.startsWith('/') ? path : `${directory.replace(/\/$/u, '')}/${path}`;
 }
 
-// The kubelet replaces $(NAME) in command and args and leaves what it does not know (third_party/forked/golang/expansion).
+// The kubelet replaces $(NAME) in command and args, and leaves unknown names as they are
+// (third_party/forked/golang/expansion).
 function expandKubernetes(word: string, env: ReadonlyMap<string, string>): string {
   return word.replaceAll(/\$\((?<name>\w+)\)/gu, (whole, name: string) => env.get(name) ?? whole);
 }

@@ -1,21 +1,21 @@
 import { baseName, isShell } from './invocation.ts';
 import { commandWords, type ShellToken, tokenize } from './shell.ts';
 
-/** A script, as far as it matters which program it leads to. */
+/** The parts of a script that decide which program it leads to. */
 export interface Script {
-  /** The words of its `#!` line; empty where there are none. */
+  /** The words of its `#!` line; empty if it has none. */
   readonly interpreter: readonly string[];
-  /** The commands that it executes in its own place, for a shell's script. */
+  /** The commands that a shell script runs by `exec`. */
   readonly executions: readonly (readonly ShellToken[])[];
-  /** What it puts before arguments that begin with an option: `set -- NAME "$@"`, as Docker's official images do. */
+  /** Prepended to arguments that begin with an option: `set -- NAME "$@"`, as in Docker's official images. */
   readonly defaultProgram: readonly string[];
 }
 
 /** What a script runs. */
 export type ScriptTarget =
-  /** Another program, which takes the script's place. */
+  /** Another program, which replaces the script. */
   | { readonly kind: 'program'; readonly argv: readonly string[] }
-  /** Its interpreter: `argv` begins with it. `opaque`: a shell or the like that mostly starts other programs. */
+  /** Its interpreter, the first word of `argv`. `opaque`: a shell, which mostly starts other programs. */
   | { readonly kind: 'interpreter'; readonly argv: readonly string[]; readonly opaque: boolean };
 
 // The kernel reads no more of the first line (fs/binfmt_script.c, BINPRM_BUF_SIZE).
@@ -23,12 +23,12 @@ const maxLine = 256;
 const maxExecutions = 32;
 const maxTokens = 128;
 
-/** Whether a file is a `#!` script. */
+/** Reports whether a file is a `#!` script. */
 export function isScript(prefix: Uint8Array): boolean {
   return prefix[0] === 0x23 && prefix[1] === 0x21;
 }
 
-/** Reads a script's text, or as much of it as is held. */
+/** Reads a script's text, or the beginning of it. */
 export function parseScript(text: string): Script {
   const interpreter = shebang(text);
   if (!isShell(baseName(programBehindEnv(interpreter)))) return { interpreter, executions: [], defaultProgram: [] };
@@ -36,8 +36,8 @@ export function parseScript(text: string): Script {
 }
 
 /**
- * What running `path` with `words` leads to. A shell script that ends in `exec "$@"` runs its arguments, one that ends in
- * `exec NAME` that; all others stay with their interpreter.
+ * Returns what running `path` with `words` leads to. A shell script that ends in `exec "$@"` runs its arguments, one
+ * that ends in `exec NAME` runs NAME; all others stay with their interpreter.
  */
 export function scriptTarget(
   script: Script,
@@ -49,7 +49,7 @@ export function scriptTarget(
   return argv === undefined ? scriptInterpreter(script, path, words) : { kind: 'program', argv };
 }
 
-/** The interpreter that reads the script at `path`. Without a name on its first line that is a shell (execvp(3)). */
+/** Returns the interpreter that runs the script at `path`: a shell unless the `#!` line names another (execvp(3)). */
 export function scriptInterpreter(
   { interpreter }: Script,
   path: string,
@@ -63,7 +63,7 @@ function shebang(text: string): readonly string[] {
   const line = /^#![ \t]*(?<line>[^\n]*)/u.exec(text.slice(0, maxLine))?.groups?.['line']?.trim() ?? '';
   const blank = line.search(/[ \t]/u);
   if (blank === -1) return line === '' ? [] : [line];
-  // One optional argument, blanks and all (execve(2)).
+  // The rest of the line is one argument, blanks included (execve(2)).
   return [line.slice(0, blank), line.slice(blank).trim()];
 }
 

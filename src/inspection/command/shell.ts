@@ -1,15 +1,15 @@
-/** The simple command a shell ends up in. */
+/** The simple command that a shell ends up in. */
 interface ShellCommand {
   readonly argv: readonly string[];
-  /** Where a `cd` before it leads. */
+  /** Set by a `cd` before it. */
   readonly directory?: string;
-  /** Other commands run beside or before it, and it does not replace the shell. */
+  /** Other commands run before it, and it does not replace the shell. */
   readonly oneOfSeveral: boolean;
 }
 
 const compound = new Set(['if', 'for', 'while', 'until', 'case', 'function', '{', '}', '(', ')', '!', '[[']);
 const separators = new Set(['&&', ';', '\n']);
-// Commands that prepare what follows, so that the last command is still the one that stays.
+// Preparations that resolve no names: a command after them is not one of several.
 const preparations = new Set([
   'cd',
   'set',
@@ -25,8 +25,8 @@ const preparations = new Set([
 ]);
 
 /**
- * What `sh WORDS` runs where WORDS hold `-c TEXT`: TEXT's last `exec`, else its last command. Undefined where there is
- * no `-c`, or TEXT is more than simple commands in a row.
+ * Returns what `sh WORDS` runs if WORDS hold `-c TEXT`: TEXT's last `exec`, else its last command; undefined without
+ * `-c`, or if TEXT is more than a row of simple commands.
  */
 export function shellCommand(words: readonly string[], env: ReadonlyMap<string, string>): ShellCommand | undefined {
   const flag = words.findIndex((word) => !/^[-+]/u.test(word) || /^-[a-z]*c[a-z]*$/u.test(word));
@@ -56,7 +56,7 @@ function lastCommand(
   return directory === undefined ? undefined : { argv, directory, oneOfSeveral };
 }
 
-/** The commands of a row of simple commands; undefined where there is anything else, such as a pipe or a loop. */
+/** Returns a row of simple commands; undefined if the text holds anything else, such as a pipe or a loop. */
 function simpleCommands(tokens: readonly ShellToken[]): readonly (readonly ShellToken[])[] | undefined {
   const commands: ShellToken[][] = [[]];
   for (const token of tokens) {
@@ -72,7 +72,7 @@ function nameOf(command: readonly ShellToken[]): string {
   return command[0]?.text ?? '';
 }
 
-/** A command's words expanded, leading assignments dropped; undefined where the program's name cannot be known. */
+/** Expands a command's words and drops leading assignments; undefined if the program's name cannot be known. */
 export function commandWords(
   tokens: readonly ShellToken[],
   env: ReadonlyMap<string, string>,
@@ -85,7 +85,7 @@ export function commandWords(
     if (token.allArguments) argv.push(...positional);
     else {
       const word = token.computed ? undefined : expandWord(token.text, env);
-      // Which arguments follow matters only where a wrapper reads them; then the name is empty and nothing is found.
+      // An unknown argument matters only if a wrapper takes it for a program; the empty name then finds nothing.
       if (word === undefined && argv.length === 0) return undefined;
       argv.push(word ?? '');
     }
@@ -98,17 +98,17 @@ const maxTokens = 8192;
 
 export interface ShellToken {
   readonly kind: 'word' | 'operator';
-  /** Quotes removed; `$` expressions are kept as they are and listed in order in `expansions`. */
+  /** Quotes removed, `$` expressions kept. */
   readonly text: string;
-  /** The word is `"$@"` or `$@`, alone. */
+  /** The whole word stands for all arguments: `"$@"`, `$@`, `"${@}"` or `$*`. */
   readonly allArguments: boolean;
-  /** It has a `$(...)` or a backtick in it, whose value only the shell knows. */
+  /** The word holds a `$(...)` or a backtick, whose value only the shell knows. */
   readonly computed: boolean;
 }
 
 /**
- * Cuts a shell text into words and operators (POSIX.1-2024 XCU 2.3, as far as simple commands need). Here-documents,
- * functions and nested substitutions are not understood: their words come out as words. Linear in the text.
+ * Splits a shell text into words and operators (POSIX.1-2024 XCU 2.3, as far as simple commands need), in linear time.
+ * Does not understand here-documents, functions and nested substitutions: returns their words like all others.
  */
 export function tokenize(source: string): readonly ShellToken[] {
   const text = source.slice(0, maxText);
@@ -127,14 +127,14 @@ export function tokenize(source: string): readonly ShellToken[] {
   return tokens;
 }
 
-/** Splits words as a shell does, without expansion: for `env -S`. */
+/** Splits a text into words as a shell does, without expansion; for `env -S`. */
 export function splitWords(text: string): readonly string[] {
   return tokenize(text)
     .filter(({ kind }) => kind === 'word')
     .map(({ text: word }) => word);
 }
 
-/** Replaces `$NAME`, `${NAME}` and `${NAME:-default}`; undefined where a name is not known. */
+/** Replaces `$NAME`, `${NAME}` and `${NAME:-default}`; undefined if a name is not known. */
 function expandWord(word: string, env: ReadonlyMap<string, string>): string | undefined {
   let known = true;
   const expanded = word.replaceAll(

@@ -1,6 +1,6 @@
 import { splitWords } from './shell.ts';
 
-/** What a wrapper runs. `isLoader`: the wrapper is a dynamic loader, whose libc the program gets. */
+/** What a wrapper runs. `isLoader`: the wrapper is a dynamic loader, and the program gets its libc. */
 interface Wrapped {
   readonly argv: readonly string[];
   readonly env?: ReadonlyMap<string, string>;
@@ -10,9 +10,10 @@ interface Wrapped {
 
 type Wrapper = (words: readonly string[], env: ReadonlyMap<string, string>) => Wrapped | undefined;
 
-/** Options that take a value in the next word, and words that stand before the program. */
 interface Shape {
+  /** Options whose value is the next word. */
   readonly valued?: readonly string[];
+  /** Number of words between the options and the program. */
   readonly operands?: number;
 }
 
@@ -52,7 +53,7 @@ const shapes: Readonly<Record<string, Shape>> = {
 const loaderOptions = ['--library-path', '--argv0', '--preload', '--inhibit-rpath', '--audit', '--glibc-hwcaps-mask'];
 const loaderName = /^(?:ld-(?:musl-|linux)[\w.-]+|ld64\.so\.\d+|ld-2\.\d+\.so)$/u;
 
-/** How to look through a program of this name; undefined where it is no wrapper. */
+/** Returns how to look through a program of this name; undefined if it is no wrapper. */
 export function wrapperOf(name: string): Wrapper | undefined {
   if (name === 'env') return throughEnv;
   if (name === 'busybox') return throughBusybox;
@@ -76,7 +77,7 @@ function afterOptions(words: readonly string[], { valued = [], operands = 0 }: S
   return words.slice(at + operands);
 }
 
-// Only those of its programs that run others; all others are busybox itself.
+// Of busybox's programs only these run another one.
 function throughBusybox(words: readonly string[]): Wrapped | undefined {
   return /^(?:a?sh|env|timeout|nice|nohup|setsid)$/u.test(words[0] ?? '') ? { argv: words } : undefined;
 }
@@ -105,7 +106,7 @@ interface EnvState {
   directory: string | undefined;
 }
 
-// `-S TEXT` stands for the words of TEXT; `#!` lines use it.
+// `env -S TEXT` splits TEXT into words; `#!` lines use it.
 function splitOption(words: readonly string[]): string[] {
   const [first = '', ...others] = words;
   const text = /^(?:-[iv]*S|--split-string=?)(?<text>.*)$/su.exec(first)?.groups?.['text'];

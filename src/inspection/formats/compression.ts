@@ -2,25 +2,27 @@ import type { Transform } from 'node:stream';
 import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
 
 interface InflateLimits {
-  /** Most bytes given out. */
+  /** Most bytes of output. */
   readonly outputBytes: number;
-  /** Most bytes given out per byte read, once the first MiB is out. DEFLATE's own limit is 1032, zstd has none. */
+  /**
+   * Most bytes of output per byte of input, after the first MiB of output. DEFLATE itself ends at 1032, zstd nowhere.
+   */
   readonly ratio: number;
 }
 
-/** Why no more bytes come: the input ended (a prefix ends anywhere), it is damaged, or a limit was met. */
+/** Why the output ended: the input ended (a prefix may end anywhere), is damaged, or a limit was reached. */
 export type InflateEnd = 'end' | 'damaged' | 'output-limit' | 'ratio-limit';
 
 type Compression = 'gzip' | 'zstd' | 'none';
 
-// Small inputs at a time bound how far the decoder runs ahead of its reader.
+// Small pieces of input bound how far the decoder runs ahead of its reader.
 const pieceBytes = 4096;
 const ratioFloor = 1024 * 1024;
 const outputChunk = 32 * 1024;
-// 8 MiB windows are what RFC 8878 3.1.1.1.2 asks decoders to support; larger ones are an attack on memory.
+// RFC 8878 3.1.1.1.2 asks decoders to support windows of 8 MiB; larger ones would let an image take our memory.
 const zstdWindowLog = 23;
 
-/** Tells a layer's compression from its first bytes (RFC 1952 2.3.1, RFC 8878 3.1); media types lie. */
+/** Returns a layer's compression by its first bytes (RFC 1952 2.3.1, RFC 8878 3.1), because media types lie. */
 export function compressionOf(prefix: Uint8Array): Compression {
   if (prefix[0] === 0x1f && prefix[1] === 0x8b) return 'gzip';
   if (prefix.length < 4) return 'none';
@@ -30,9 +32,9 @@ export function compressionOf(prefix: Uint8Array): Compression {
 }
 
 /**
- * Inflates `input` as far as it goes: gzip (all members), zstd (all frames) or as it is, told apart by magic. A cut
- * stream gives every byte that can be inflated; the generator's return value says why it ended. Pulls input only when
- * its reader asks for more, and leaves it when left. Rejects only with what `input` rejects with.
+ * Inflates `input`, told apart by its magic: gzip (all members), zstd (all frames), or uncompressed. Yields every byte
+ * that a cut stream holds; the return value says why the output ended. Pulls input only when the consumer asks for
+ * more, and closes it when the consumer leaves. Rejects only with the errors of `input`.
  */
 export async function* inflatePrefix(
   input: AsyncIterable<Uint8Array>,
@@ -55,7 +57,7 @@ export async function* inflatePrefix(
   }
 }
 
-/** Cuts the input into pieces; the first has at least the four bytes of the magic, where there are so many. */
+/** Cuts the input into pieces. The first holds the four bytes of the magic, unless the input is shorter. */
 async function* pieces(
   input: AsyncIterable<Uint8Array>,
   counts: { in: number },
@@ -123,7 +125,7 @@ interface DecoderState {
   wake: () => void;
 }
 
-/** Writes one piece and gives out what it inflates to, holding no more than the decoder's own buffer. */
+/** Writes one piece and yields what it inflates to; holds no more than the decoder's own buffer. */
 async function* feed(
   decoder: Transform,
   state: DecoderState,
@@ -145,7 +147,7 @@ async function* feed(
   }
 }
 
-// Without a final flush error: the end of the input is not the end of the data.
+// Z_SYNC_FLUSH: a prefix that ends inside the data is no error.
 function createDecoder(compression: 'gzip' | 'zstd'): Transform {
   return compression === 'gzip'
     ? createGunzip({ chunkSize: outputChunk, finishFlush: constants.Z_SYNC_FLUSH })

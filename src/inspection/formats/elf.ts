@@ -1,12 +1,17 @@
+/**
+ * Reads the parts of an ELF file that say how it is linked: file header, program headers and notes (System V gABI,
+ * chapters 4 and 5), from a prefix of the file. Reports what lies outside the prefix instead of assuming it.
+ */
+
 /** What the first bytes of a file say about the resolver in it. */
 export type ElfFinding =
   | {
       readonly kind: 'dynamic';
-      /** PT_INTERP as it stands in the file. */
+      /** PT_INTERP, unchanged. */
       readonly interpreter: string;
-      /** Made by the Go linker, or linked with cgo: it resolves names itself. */
+      /** Made by the Go linker, or linked with cgo: the program resolves names itself. */
       readonly go: boolean;
-      /** False when some notes are out of reach, so that `go: false` is likely but not certain. */
+      /** False if some notes are out of reach: `go: false` is likely then, not certain. */
       readonly notesSeen: boolean;
     }
   | {
@@ -18,29 +23,29 @@ export type ElfFinding =
   | { readonly kind: 'static'; readonly runtime: 'glibc' | 'other'; readonly why: string }
   /** No interpreter and no mark of Go or glibc: see `judgeStatic`. */
   | { readonly kind: 'static'; readonly runtime: 'unmarked'; readonly pie: boolean; readonly relro: boolean }
-  /** A shared library: it runs in nobody's name. */
+  /** A shared library, which does not run by itself. */
   | { readonly kind: 'library' }
   | {
       readonly kind: 'undetermined';
       readonly why: string;
-      /** Bytes of the file, from its start, that would decide. Absent where no prefix would. */
+      /** Length of the prefix that would decide; absent if none would. */
       readonly needBytes?: number;
-      /** A loader's path that stands where linkers put it, although no program header in reach points at it. */
+      /** A loader's path at the place where linkers put it, although no program header in reach points at it. */
       readonly strayInterpreter?: string;
     }
   | { readonly kind: 'not-elf' };
 
 // The kernel's own limit (fs/binfmt_elf.c: elf_ppnt->p_filesz > PATH_MAX).
 const maxInterpreter = 4096;
-// EI_OSABI: System V and GNU/Linux; everything else is another system's program.
+// EI_OSABI: System V and GNU/Linux; programs with any other are for another system.
 const linuxAbis = new Set([0, 3]);
 const pageSize = 4096;
 // What cgo exports to the dynamic linker (cmd/link/internal/ld/lib.go, -rdynamic and --export-dynamic-symbol).
 const cgoSymbols = ['_cgo_topofstack', 'crosscall2'];
 
 /**
- * Decides how an executable is linked from the first bytes of its file; pure and bounded by `prefix`. Rules:
- * docs/detection.md, "The executable". `complete`: `prefix` is the whole file.
+ * Decides how an executable is linked, by the first bytes of its file. `complete`: `prefix` is the whole file. Rules:
+ * docs/detection.md, "The executable". Pure.
  */
 export function inspectElf(prefix: Uint8Array, complete: boolean): ElfFinding {
   if (!hasElfMagic(prefix)) {
@@ -49,7 +54,7 @@ export function inspectElf(prefix: Uint8Array, complete: boolean): ElfFinding {
       : { kind: 'not-elf' };
   }
   const layout = readElfLayout(prefix);
-  if ('why' in layout) return reachable(layout.why, layout.needBytes, complete, strayInterpreter(prefix));
+  if ('why' in layout) return outOfReach(layout.why, layout.needBytes, complete, strayInterpreter(prefix));
   if (layout.type !== 2 && layout.type !== 3) return { kind: 'library' };
   if (layout.entry === 0 && layout.type === 3) return { kind: 'library' };
   if (!linuxAbis.has(layout.osAbi)) {
@@ -65,7 +70,7 @@ export function inspectElf(prefix: Uint8Array, complete: boolean): ElfFinding {
 function inspectDynamic(prefix: Uint8Array, layout: ElfLayout, segment: ProgramHeader, complete: boolean): ElfFinding {
   const end = segment.offset + segment.fileSize;
   if (segment.fileSize > maxInterpreter) return { kind: 'undetermined', why: 'the interpreter is not a path' };
-  if (end > prefix.length) return reachable('the interpreter is out of reach', end, complete);
+  if (end > prefix.length) return outOfReach('the interpreter is out of reach', end, complete);
   const text = Buffer.from(prefix.subarray(segment.offset, end)).toString('latin1');
   const interpreter = text.split('\0', 1)[0] ?? '';
   if (!interpreter.startsWith('/')) return { kind: 'undetermined', why: 'the interpreter is not an absolute path' };
@@ -80,7 +85,7 @@ function inspectStatic(prefix: Uint8Array, layout: ElfLayout, complete: boolean)
   if (hasGoLayout(layout)) return { kind: 'static', runtime: 'go', libc: 'none', why: "the Go linker's file layout" };
   if (notes.foreign !== undefined) return { kind: 'static', runtime: 'other', why: `note of ${notes.foreign}` };
   if (notes.gnuAbi) return { kind: 'static', runtime: 'glibc', why: 'GNU ABI note' };
-  if (notes.needBytes > 0) return reachable('the notes are out of reach', notes.needBytes, complete);
+  if (notes.needBytes > 0) return outOfReach('the notes are out of reach', notes.needBytes, complete);
   if (layout.programHeaders.length === 0) return { kind: 'undetermined', why: 'the file has no program headers' };
   return {
     kind: 'static',
@@ -90,15 +95,16 @@ function inspectStatic(prefix: Uint8Array, layout: ElfLayout, complete: boolean)
   };
 }
 
-// A static cgo program was linked by the system's linker, which leaves thread-local storage behind.
+// The system's linker linked a static cgo program, and left a segment for thread-local storage.
 function libcUnderGo(layout: ElfLayout, notes: ElfNotes): 'none' | 'glibc' | 'unknown' {
   if (notes.gnuAbi) return 'glibc';
   return hasSegment(layout, segmentType.tls) || hasSegment(layout, segmentType.gnuRelro) ? 'unknown' : 'none';
 }
 
 /**
- * The Go linker writes the section headers right behind the program headers, where others put them at the end, and
- * aligns PT_PHDR to its page size, where others use the word size (cmd/link/internal/ld/elf.go). The second survives `strip`.
+ * Reports whether the Go linker wrote the file. It puts the section headers right after the program headers, others put
+ * them at the end; it aligns PT_PHDR to its page size, others to the word size (cmd/link/internal/ld/elf.go). The
+ * second mark survives `strip`.
  */
 function hasGoLayout(layout: ElfLayout): boolean {
   if (layout.programHeaders.length === 0) return false;
@@ -120,8 +126,8 @@ function isPacked(prefix: Uint8Array, layout: ElfLayout): boolean {
 }
 
 /**
- * Tools that add a segment (postject, patchelf, LIEF) move the program headers to the end of the file and leave the
- * interpreter's name where the linker put it.
+ * Finds a loader's path where linkers put it. Tools that add a segment (postject, patchelf, LIEF) move the program
+ * headers to the end of the file and leave the path behind.
  */
 function strayInterpreter(prefix: Uint8Array): string | undefined {
   const text = Buffer.from(prefix.subarray(0, pageSize)).toString('latin1');
@@ -132,7 +138,7 @@ function hasSegment(layout: ElfLayout, type: number): boolean {
   return layout.programHeaders.some((segment) => segment.type === type);
 }
 
-function reachable(why: string, needBytes: number | undefined, complete: boolean, stray?: string): ElfFinding {
+function outOfReach(why: string, needBytes: number | undefined, complete: boolean, stray?: string): ElfFinding {
   return {
     kind: 'undetermined',
     why: complete ? 'the file is damaged: it points behind its own end' : why,
@@ -140,11 +146,6 @@ function reachable(why: string, needBytes: number | undefined, complete: boolean
     ...(stray !== undefined && { strayInterpreter: stray }),
   };
 }
-
-/**
- * The parts of an ELF file that say how it is linked: file header and program headers (System V gABI, chapters 4 and 5).
- * Everything is read from a prefix of the file; what lies outside it is reported, never assumed.
- */
 
 interface ProgramHeader {
   readonly type: number;
@@ -164,9 +165,9 @@ interface ElfLayout {
   readonly sectionHeadersOffset: number;
 }
 
-/** `needBytes`: how much of the file, from its start, would have to be held. Absent where no prefix would help. */
 interface LayoutProblem {
   readonly why: string;
+  /** Length of the prefix that would help; absent if none would. */
   readonly needBytes?: number;
 }
 
@@ -183,12 +184,11 @@ const segmentType = {
 // Linkers write about a dozen; the kernel refuses tables over 64 KiB (fs/binfmt_elf.c, load_elf_phdrs).
 const maxProgramHeaders = 128;
 
-/** Whether the bytes begin like an ELF file. */
 function hasElfMagic(prefix: Uint8Array): boolean {
   return prefix[0] === 0x7f && prefix[1] === 0x45 && prefix[2] === 0x4c && prefix[3] === 0x46;
 }
 
-// Where the fields of the file header stand (gABI chapter 4, Elf32_Ehdr and Elf64_Ehdr).
+// Offsets in the file header (gABI chapter 4, Elf32_Ehdr and Elf64_Ehdr).
 const wideHeader = { size: 64, programHeaders: 32, sectionHeaders: 40, entrySize: 54, programHeaderSize: 56 };
 const narrowHeader = { size: 52, programHeaders: 28, sectionHeaders: 32, entrySize: 42, programHeaderSize: 32 };
 
@@ -249,20 +249,20 @@ function readNarrowProgramHeader(view: DataView, at: number, littleEndian: boole
   };
 }
 
-// Values above 2^53 lose precision, which does not matter: they are out of every file's reach all the same.
+// Values above 2^53 lose precision, which does not matter: no file is that long.
 function readUint64(view: DataView, at: number, littleEndian: boolean): number {
   return Number(view.getBigUint64(at, littleEndian));
 }
 
-/** What an executable's notes say about who made it. */
+/** What an executable's notes say about its linker and C library. */
 interface ElfNotes {
   /** (`Go`, 4): the Go linker's build id (cmd/link/internal/ld/elf.go). */
   readonly go: boolean;
   /** (`GNU`, 1): glibc's start files put it into every program (Linux Standard Base, .note.ABI-tag); musl's do not. */
   readonly gnuAbi: boolean;
-  /** A note of another system's C library: Android, FreeBSD, NetBSD, OpenBSD. */
+  /** Owner of another system's note: Android, FreeBSD, NetBSD, OpenBSD. */
   readonly foreign: string | undefined;
-  /** Bytes that would have to be held to see every note; 0 when all were seen. */
+  /** Length of the prefix that holds every note; 0 if all were seen. */
   readonly needBytes: number;
 }
 
@@ -302,7 +302,7 @@ function* walkNotes(prefix: Uint8Array, segment: ProgramHeader, littleEndian: bo
     const descriptionSize = view.getUint32(at + 4, littleEndian);
     const nameEnd = at + 12 + nameSize;
     if (nameEnd > end) return;
-    // Owners are short: a long one is none that counts here.
+    // Every owner that counts here is short.
     const name = prefix.subarray(at + 12, Math.min(nameEnd, at + 12 + 16));
     yield { owner: untilNul(name), type: view.getUint32(at + 8, littleEndian) };
     at = alignTo(alignTo(nameEnd - segment.offset, align) + descriptionSize, align) + segment.offset;

@@ -1,27 +1,27 @@
 import type { ElfFinding } from './elf.ts';
 
-/** What a static program without a mark of Go or glibc in its headers is linked with, as far as its bytes show. */
+/** The C library in a static program whose headers have no mark of Go or glibc. */
 export type StaticJudgement =
   | { readonly libc: 'musl'; readonly sure: boolean; readonly why: string }
-  /** It is glibc's dynamic loader itself. */
+  /** The program is glibc's dynamic loader. */
   | { readonly libc: 'glibc'; readonly why: string }
   | { readonly libc: 'other'; readonly why: string }
   | { readonly libc: 'unknown'; readonly why: string };
 
-// dietlibc's resolver, the smallest of all, makes a program of 25 KiB.
+// A program with dietlibc's resolver, the smallest of all, takes 25 KiB.
 const smallestResolver = 16 * 1024;
 
 type Unmarked = Extract<ElfFinding, { kind: 'static'; runtime: 'unmarked' }>;
 
-// Texts that only one C library carries. A library's bare name is none: tools that look at programs carry them all.
+// Texts that only one C library holds. Not a library's bare name: tools that examine programs hold all of them.
 const marks = [
   // musl src/errno/__strerror.h: the message of 0; glibc and uClibc say "Success", dietlibc nothing.
   { text: 'No error information\0', libc: 'musl' },
   // musl src/network/resolvconf.c: the options its resolver reads, in its order.
   { text: 'ndots:\0attempts:\0timeout:\0', libc: 'musl' },
-  // elf/Versions of glibc: only its loader is without an interpreter and has versioned symbols.
+  // glibc elf/Versions: of the programs without an interpreter only glibc's loader has versioned symbols.
   { text: '\0GLIBC_PRIVATE\0', libc: 'glibc' },
-  // uClibc-ng libc/inet/resolv.c: the second place where it looks for resolv.conf.
+  // uClibc-ng libc/inet/resolv.c: the second path that it tries for resolv.conf.
   { text: '/etc/config/resolv.conf\0', libc: 'other', name: 'uClibc' },
   { text: '\0__uClibc_main\0', libc: 'other', name: 'uClibc' },
   { text: '__you_tried_to_link_a_dietlibc_object_against_glibc\0', libc: 'other', name: 'dietlibc' },
@@ -29,8 +29,9 @@ const marks = [
 ] as const;
 
 /**
- * Judges a static program by `held`, its bytes as far as they are held (`complete`: all). Texts decide. Without one, a RELRO
- * segment says musl, unsurely: dietlibc and klibc programs have none (measured: docs/detection.md), uClibc programs may.
+ * Judges a static program by `held`, its first bytes (`complete`: all of them). Texts decide. Without one a RELRO
+ * segment says musl, not for sure: dietlibc and klibc programs have none (measured: docs/detection.md), uClibc programs
+ * may.
  */
 export function judgeStatic(finding: Unmarked, held: Uint8Array, complete: boolean): StaticJudgement {
   const bytes = Buffer.from(held.buffer, held.byteOffset, held.byteLength);

@@ -1,5 +1,5 @@
 export interface TarEntry {
-  /** As it stands in the archive; `pax` and GNU long names applied. */
+  /** As in the archive; pax and GNU long names applied. */
   readonly name: string;
   readonly linkName: string;
   readonly type: 'file' | 'hard-link' | 'symlink' | 'directory' | 'other';
@@ -10,8 +10,8 @@ export interface TarEntry {
   /** Offset of the content in the uncompressed archive. */
   readonly offset: number;
   /**
-   * The first `length` bytes of the content: fewer where the file is smaller or the archive is cut. Ask for more with a
-   * larger `length`; valid until the next entry is read.
+   * Returns the first `length` bytes of the content; fewer if the file is smaller or the archive is cut. May be called
+   * again with a larger `length`, until the next entry is read.
    */
   readonly head: (length: number) => Promise<Uint8Array>;
 }
@@ -23,7 +23,7 @@ interface TarLimits {
   readonly headerBytes: number;
 }
 
-/** Why an archive's entries end. `boundary`: the bytes end between two entries, `cut`: inside one; both as a prefix does. */
+/** Why the entries ended. A prefix ends between two entries (`boundary`) or inside one (`cut`). */
 export type TarEnd = 'complete' | 'boundary' | 'cut' | 'damaged' | 'entry-limit';
 
 const blockSize = 512;
@@ -37,8 +37,8 @@ const types: Readonly<Record<string, TarEntry['type']>> = {
 
 /**
  * Reads a tar archive (ustar, GNU, pax: POSIX.1-2001 pax "ustar Interchange Format" and "pax Extended Header") as it
- * streams by. Any prefix of one is read as far as it goes. The generator's return value says why it ended. Rejects only
- * with what `chunks` rejects with.
+ * streams by, or any prefix of one. The return value says why the entries ended. Rejects only with the errors of
+ * `chunks`.
  */
 export async function* readTar(
   chunks: AsyncIterator<Uint8Array>,
@@ -49,6 +49,7 @@ export async function* readTar(
   for (let count = 0; count < limits.entries; count += 1) {
     const block = await cursor.take(blockSize);
     if (block.length < blockSize) return block.length === 0 ? 'boundary' : 'cut';
+    // Two blocks of zeros end an archive; the first one is enough.
     if (isZeroBlock(block)) return 'complete';
     const header = readTarHeader(block);
     if (header === undefined) return 'damaged';
@@ -66,13 +67,14 @@ export async function* readTar(
   return 'entry-limit';
 }
 
+/** What GNU and pax extension headers say about the next entry. */
 interface Extended {
   readonly path?: string;
   readonly linkpath?: string;
   readonly size?: number;
 }
 
-// L and K: GNU's long name and long link name; x: pax for the next entry; g: pax for all, of which none counts here.
+// L and K: GNU's long name and long link name; x: pax for the next entry; g: pax for all entries, ignored here.
 const extensionTypes = new Set(['L', 'K', 'x', 'g']);
 
 async function readExtension(
@@ -129,7 +131,7 @@ function padding(size: number): number {
   return (blockSize - (size % blockSize)) % blockSize;
 }
 
-/** One 512-byte tar header block, as POSIX.1-1988 ustar and GNU tar write it. */
+/** A 512-byte tar header block, as POSIX.1-1988 ustar and GNU tar write it. */
 interface TarHeader {
   readonly name: string;
   readonly linkName: string;
@@ -141,7 +143,7 @@ interface TarHeader {
 
 const checksumAt = 148;
 
-/** Reads a header block; undefined where the checksum is wrong, so that the bytes are no header. */
+/** Reads a header block; undefined if the checksum is wrong: the bytes are no header then. */
 function readTarHeader(block: Uint8Array): TarHeader | undefined {
   if (block.length < blockSize || !hasValidChecksum(block)) return undefined;
   const size = readNumber(block, 124, 12);
@@ -159,7 +161,6 @@ function readTarHeader(block: Uint8Array): TarHeader | undefined {
   };
 }
 
-/** Whether the block is all zeros: two of them end an archive. */
 function isZeroBlock(block: Uint8Array): boolean {
   return block.every((byte) => byte === 0);
 }
@@ -172,7 +173,8 @@ function hasValidChecksum(block: Uint8Array): boolean {
   return readNumber(block, checksumAt, 8) === sum;
 }
 
-// Octal, or base-256 where the first bit is set (GNU tar manual, "Extended numeric values"). Negative and inexact are refused.
+// Octal, or base-256 if the first bit is set (GNU tar manual, "Extended numeric values"). Refuses negative and inexact
+// numbers.
 function readNumber(block: Uint8Array, at: number, length: number): number | undefined {
   const first = block[at] ?? 0;
   if (first >= 0x80) {
@@ -191,21 +193,17 @@ function textField(block: Uint8Array, at: number, length: number): string {
   return Buffer.from(end === -1 ? field : field.subarray(0, end)).toString('utf8');
 }
 
-/** The pax records that say what an entry is (POSIX.1-2001 pax, "pax Extended Header Keyword/Value Pairs"). */
-interface PaxRecords {
-  readonly path?: string;
-  readonly linkpath?: string;
-  readonly size?: number;
-}
-
-/** Reads `<length> <keyword>=<value>\n` records up to the first that is not one. */
-export function readPaxRecords(body: Uint8Array): PaxRecords {
+/**
+ * Reads `<length> <keyword>=<value>\n` records (POSIX.1-2001 pax, "pax Extended Header Keyword/Value Pairs"); stops at
+ * the first bad one.
+ */
+export function readPaxRecords(body: Uint8Array): Extended {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   const found: { path?: string; linkpath?: string; size?: number } = {};
   let at = 0;
   while (at < bytes.length) {
     const space = bytes.indexOf(0x20, at);
-    // No record here is longer than seven digits say.
+    // The limit on headers keeps every record below 10^7 bytes.
     if (space === -1 || space - at > 7) return found;
     const length = Number(bytes.toString('latin1', at, space));
     const end = at + length;
@@ -228,17 +226,17 @@ function setRecord(found: { path?: string; linkpath?: string; size?: number }, k
 
 const empty = new Uint8Array(0);
 
-/** Reads a stream of chunks in pieces of a wanted size. Pulls a chunk only when the bytes held do not suffice. */
+/** Reads a stream of chunks in pieces of a wanted size. Pulls a chunk only if the bytes held do not suffice. */
 interface ByteCursor {
-  /** The next `length` bytes, fewer only where the stream ends. Holds at most `length` and one chunk. */
+  /** Returns the next `length` bytes; fewer only if the stream ends. Holds at most `length` and one chunk. */
   take(length: number): Promise<Uint8Array>;
-  /** Passes over `length` bytes without holding them; false where the stream ended before. */
+  /** Skips `length` bytes without holding them; false if the stream ended before. */
   skip(length: number): Promise<boolean>;
-  /** Bytes passed so far. */
+  /** Bytes taken or skipped so far. */
   readonly position: number;
 }
 
-/** A cursor over `chunks`. The caller ends the iterator (by leaving the generator that owns it). */
+/** Returns a cursor over `chunks`. The caller closes the iterator. */
 export function byteCursor(chunks: AsyncIterator<Uint8Array>): ByteCursor {
   let held: Uint8Array = empty;
   let ended = false;

@@ -5,7 +5,7 @@ import type { RegistryLimits } from '../http/limits.ts';
 import { basicAuthorization, type Identity } from './credentials.ts';
 import type { TokenRequest, Tokens } from './token.ts';
 
-/** A repository at one registry, as a look-up asks for it. */
+/** The repository that a look-up reads, at one registry. */
 export interface Subject {
   /** The registry's scheme, host and port. */
   readonly origin: string;
@@ -14,13 +14,15 @@ export interface Subject {
   readonly context: LookupContext;
 }
 
-/** Finds the `Authorization` header for a request. All reject with `ImageSourceError` or the signal's reason. */
+/**
+ * Finds the `Authorization` header for a request. Both methods reject with `ImageSourceError` or the signal's reason.
+ */
 export interface Authorization {
-  /** What to send before the registry has asked for anything: from what it asked for last time. */
+  /** Returns the header for a first request, by the registry's last challenge; undefined for none. */
   expected(subject: Subject, identity: Identity): Promise<string | undefined>;
   /**
-   * What to send after a 401 to a request with `refused`. Undefined: nothing that would make a difference.
-   * `headers` are the answer's `WWW-Authenticate`.
+   * Returns the header for a second request after a 401; undefined if none would help. `headers` are the
+   * `WWW-Authenticate` headers of the 401, `refused` the `Authorization` header that it refused.
    */
   answer(
     subject: Subject,
@@ -33,12 +35,14 @@ export interface Authorization {
 type Scheme = { readonly kind: 'basic' } | { readonly kind: 'bearer'; readonly realm: URL; readonly service: string };
 
 /**
- * Remembers how each registry wants its clients to log in, so that the next look-up spares itself a refusal.
+ * Returns the way to log in to registries. Remembers each registry's challenge, which spares the next look-up a
+ * refusal.
  *
- * A credential is sent to the registry that it is listed for, and to the token server that this registry names in its own
- * challenge, wherever that is: every client does so (containerd, docker, go-containerregistry), for Docker Hub's is on
- * another host. What keeps it safe: the challenge came over TLS, or from a host that the operator lists as insecure; it
- * is never one that came from where a redirect led; the token server is asked over TLS and under the same rules as every host.
+ * Sends a credential to the registry that it is listed for, and to the token server that this registry names in its
+ * challenge, wherever that is: so does every client (containerd, docker, go-containerregistry), because Docker Hub's
+ * token server is on another host. This is safe: the challenge came over TLS, or from a host that the operator lists as
+ * insecure; challenges after a redirect do not count; requests to the token server go over TLS, under the same rules as
+ * those to every host.
  */
 export function createAuthorization(tokens: Tokens, limits: RegistryLimits): Authorization {
   const schemes = new LRUCache<string, Scheme>({ max: limits.hosts });
@@ -51,7 +55,7 @@ export function createAuthorization(tokens: Tokens, limits: RegistryLimits): Aut
   return {
     async expected(subject, identity) {
       const { registryToken } = identity.credential ?? {};
-      if (registryToken !== undefined) return presented(registryToken, subject.origin);
+      if (registryToken !== undefined) return bearerHeader(registryToken, subject.origin);
       const scheme = schemes.get(subject.origin);
       if (scheme?.kind !== 'bearer') return scheme === undefined ? undefined : basicAuthorization(identity);
       return await tokenFor(requestFor(subject, identity, scheme, pullScope(subject.repository)), undefined);
@@ -73,10 +77,10 @@ export function createAuthorization(tokens: Tokens, limits: RegistryLimits): Aut
   };
 }
 
-function presented(registryToken: string, origin: string): string {
-  // Whoever writes a pull secret writes this: a line break in it must not look like a failure of the host.
+function bearerHeader(registryToken: string, origin: string): string {
+  // The token comes from a pull secret: a line break in it must not look like a failure of the host.
   if (/^[\x21-\x7e]+$/.test(registryToken)) return `Bearer ${registryToken}`;
-  const message = `the registry token for ${new URL(origin).host} holds characters that no header can: check the docker config`;
+  const message = `the registry token for ${new URL(origin).host} holds characters that a header cannot: check the docker config`;
   throw new ImageSourceError('unauthorized', message);
 }
 
@@ -102,7 +106,9 @@ function pullScope(repository: string): string {
   return `repository:${repository}:pull`;
 }
 
-/** The scope that the registry asks for where it is one for reading, for a proxy may know the repository by another name. */
+/**
+ * Returns the challenge's scope if it is for reading: a proxy may use another name for the repository. Else our own.
+ */
 function scopeOf({ parameters }: Challenge, { repository }: Subject): string {
   const scope = parameters.get('scope') ?? '';
   return /^repository(?:\([a-z]+\))?:[\w./:-]{1,300}:pull$/.test(scope) ? scope : pullScope(repository);
@@ -114,11 +120,11 @@ function unknownChallenge(origin: string, challenges: readonly Challenge[]): Ima
   return new ImageSourceError('unauthorized', message);
 }
 
-/** One way of logging in that a registry offers (RFC 9110 section 11.3). */
+/** One way to log in that a registry offers (RFC 9110 section 11.3). */
 interface Challenge {
-  /** Lower case: `bearer`, `basic`. */
+  /** In lower case: `bearer`, `basic`. */
   readonly scheme: string;
-  /** Names in lower case; of a name given twice, the first counts. */
+  /** Names in lower case; the first of two with the same name counts. */
   readonly parameters: ReadonlyMap<string, string>;
 }
 
@@ -132,10 +138,10 @@ interface Cursor {
 }
 
 /**
- * Reads the challenges of one or several `WWW-Authenticate` headers, in order (RFC 9110 section 11.6.1): commas part
- * challenges and parameters alike, so a name not followed by `=` begins the next challenge. What cannot be read ends
- * that header; what came before it counts. Never throws, and takes time linear in the input: headers beyond 8 KiB, 8
- * challenges and 16 parameters each are left out.
+ * Reads the challenges of one or several `WWW-Authenticate` headers, in order (RFC 9110 section 11.6.1). Commas
+ * separate challenges as well as parameters, so a name without `=` begins the next challenge. Ignores the rest of a
+ * header after a syntax error. Never throws, and takes linear time: reads at most 8 KiB of a header, 8 challenges, and
+ * 16 parameters each.
  */
 export function parseChallenges(headers: readonly string[]): Challenge[] {
   const challenges: Challenge[] = [];
@@ -159,7 +165,7 @@ function readChallenge(cursor: Cursor): Challenge | undefined {
     const start = cursor.at;
     const parameter = readParameter(cursor);
     if (parameter === undefined) {
-      // What stands here is the next challenge's scheme, or rubbish that its reading will stop at.
+      // Either the next challenge begins here, or a syntax error that will stop its reading.
       cursor.at = start;
       return { scheme: scheme.toLowerCase(), parameters };
     }

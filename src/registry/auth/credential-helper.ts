@@ -9,9 +9,10 @@ const longestAnswer = 1 << 20;
 const answerSchema = z.object({ Username: z.string(), Secret: z.string() });
 
 /**
- * Runs `docker-credential-<helper> get` as Docker does (github.com/docker/docker-credential-helpers). Answers undefined
- * where the helper knows no login for the server; rejects, in words without its output, when it fails or takes longer than
- * `timeoutMs`. The helper gets `env`, for it needs HOME, PATH and the like.
+ * Returns a function that runs `docker-credential-<helper> get` like Docker
+ * (github.com/docker/docker-credential-helpers). It returns undefined if the helper knows no login for the server, and
+ * rejects if the helper fails or takes longer than `timeoutMs`; its errors do not quote the helper's output. `env`
+ * gives the helper HOME, PATH and the like.
  */
 export function credentialHelper(env: NodeJS.ProcessEnv, timeoutMs = 10_000): CredentialHelper {
   return async (helper, server) => {
@@ -59,7 +60,7 @@ function run(
     child.on('close', (code) => {
       resolve({ code, output });
     });
-    // A helper that exits without reading closes the pipe: what it said is in its exit code.
+    // A helper that exits without reading its input closes the pipe; its exit code tells enough.
     child.stdin.on('error', () => {});
     child.stdin.end(`${input}\n`);
   });

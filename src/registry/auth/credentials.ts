@@ -3,16 +3,16 @@ import { createHmac, randomBytes } from 'node:crypto';
 import type { Credential } from '../../detection/image-source.ts';
 import { commonName } from '../hosts/pattern.ts';
 
-/** Where logins come from: a docker config file, mounted secrets. */
+/** A source of logins: a docker config file, mounted secrets. */
 export interface CredentialSource {
   /**
-   * Every login that may be used for a repository, most specific first. `host` is the registry as people name it
-   * (`docker.io`, `localhost:5000`).
+   * Returns every login for a repository, most specific first. `host` is the registry's usual name, such as
+   * `docker.io`.
    */
   find(host: string, repository: string): Promise<readonly Credential[]>;
 }
 
-/** A login and the registry it is for: `host[:port][/path]`, as in a docker config file's `auths`. */
+/** A login and its registry: `host[:port][/path]`, as in a docker config file's `auths`. */
 export interface KeyedCredential {
   readonly host: string;
   readonly credential: Credential;
@@ -25,9 +25,9 @@ interface Key {
 }
 
 /**
- * The logins among `entries` that are for a repository, most specific first: a longer path before a shorter, then a
- * host spelt out before one with `*`, then as listed. A `*` stands for any text inside one label of the host name. Ports
- * have to be the same; path components are compared whole. (kubelet: pkg/credentialprovider/keyring.go; containers-auth.json(5))
+ * Returns the logins for a repository, most specific first: longer paths first, then hosts without `*`, then in the
+ * order of `entries`. A `*` matches any text inside one label of the host name. Ports must be equal; path components
+ * are compared whole. (kubelet: pkg/credentialprovider/keyring.go; containers-auth.json(5))
  */
 export function matchCredentials(entries: readonly KeyedCredential[], host: string, repository: string): Credential[] {
   const target = parseKey(`${host}/${repository}`);
@@ -38,12 +38,12 @@ export function matchCredentials(entries: readonly KeyedCredential[], host: stri
     .map(({ credential }) => credential);
 }
 
-/** The logins of a list. */
+/** Returns a source of the logins in a list. */
 export function listedCredentials(entries: readonly KeyedCredential[]): CredentialSource {
   return { find: async (host, repository) => matchCredentials(entries, host, repository) };
 }
 
-/** Several sources, the first one's logins first. */
+/** Combines sources; the logins of the first one come first. */
 export function combineCredentials(sources: readonly CredentialSource[]): CredentialSource {
   return {
     async find(host, repository) {
@@ -54,7 +54,7 @@ export function combineCredentials(sources: readonly CredentialSource[]): Creden
 }
 
 function parseKey(text: string): Key {
-  // https://index.docker.io/v1/ is how Docker has always written the Hub.
+  // Docker writes the Hub as https://index.docker.io/v1/.
   const bare = text.replace(/^https?:\/\//i, '').replace(/\/v[12]\/?$/, '');
   const [authority = '', ...path] = bare.split('/').filter((part, index) => index === 0 || part !== '');
   const [, name = '', port = ''] = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(authority.toLowerCase()) ?? [];
@@ -73,7 +73,7 @@ function matchesLabel(pattern: string, label: string): boolean {
   if (end === undefined) return pattern === label && label !== '';
   if (!label.startsWith(first) || !label.endsWith(end)) return false;
   let at = first.length;
-  // Leftmost matches suffice for a pattern of stars alone, and keep this linear.
+  // Taking the leftmost match is enough if the only wildcard is `*`, and keeps this linear.
   for (const piece of rest) {
     const found = label.indexOf(piece, at);
     if (found === -1) return false;
@@ -86,19 +86,19 @@ function stars(key: Key): number {
   return key.labels.filter((label) => label.includes('*')).length;
 }
 
-/** Who we are to a registry. */
+/** The identity with which we send a request. */
 export interface Identity {
-  /** Undefined: nobody. */
+  /** Absent for an anonymous request. */
   readonly credential?: Credential;
-  /** Tells identities apart in caches, and gives nothing of the credential away. */
+  /** Identifies the credential in cache keys without revealing it. */
   readonly key: string;
 }
 
 export const anonymous: Identity = { key: 'anonymous' };
 
 /**
- * Makes the identities to try for a repository: each credential once, in the order given and at most `most`, then
- * nobody, for public images stay readable when a stored login has expired.
+ * Returns a function that lists the identities to try for a repository: each credential once, in order, at most `most`;
+ * then the anonymous one, because a public image is readable even if a stored login has expired.
  */
 export function createIdentities(most: number): (credentials: readonly Credential[]) => Identity[] {
   const secret = randomBytes(32);
@@ -113,7 +113,7 @@ export function createIdentities(most: number): (credentials: readonly Credentia
   };
 }
 
-/** Value of an `Authorization` header for Basic (RFC 7617). Undefined where there is no name and password. */
+/** Returns the value of a Basic `Authorization` header (RFC 7617); undefined without user name and password. */
 export function basicAuthorization({ credential }: Identity): string | undefined {
   if (credential === undefined || (credential.username === '' && credential.password === '')) return undefined;
   return `Basic ${Buffer.from(`${credential.username}:${credential.password}`, 'utf8').toString('base64')}`;

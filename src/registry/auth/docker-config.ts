@@ -6,18 +6,18 @@ import { hubHost } from '../hosts/pattern.ts';
 import { parseBoundedJson } from '../manifest.ts';
 import { type CredentialSource, type KeyedCredential, matchCredentials } from './credentials.ts';
 
-/** What a docker config file says about logins. */
+/** The logins of a docker config file. */
 interface DockerConfig {
   readonly auths: readonly KeyedCredential[];
   /** Credential helper by registry: `{ "ghcr.io": "gh" }` stands for the program docker-credential-gh. */
   readonly credHelpers: Readonly<Record<string, string>>;
   /** Credential helper for every registry that `credHelpers` does not name. */
   readonly credsStore?: string;
-  /** Entries that could not be read, in words that hold nothing of their content. */
+  /** Messages about invalid entries, without their content. */
   readonly problems: readonly string[];
 }
 
-/** Asks the program docker-credential-<helper> for a registry's login. Undefined: it has none. */
+/** Asks the program docker-credential-<helper> for a registry's login; undefined if it has none. */
 export type CredentialHelper = (helper: string, server: string) => Promise<Credential | undefined>;
 
 const longest = 1 << 20; // A Kubernetes Secret holds no more.
@@ -34,8 +34,8 @@ const fileSchema = z.record(z.string(), z.unknown());
 const helperName = z.string().regex(/^[A-Za-z0-9][\w.-]*$/);
 
 /**
- * Reads `~/.docker/config.json`, or a Secret's `.dockerconfigjson`. Never throws: what cannot be read is left out and named in
- * `problems`. (docker/cli cli/config/configfile/file.go)
+ * Reads `~/.docker/config.json`, or a Secret's `.dockerconfigjson`. Never throws: leaves out invalid entries and names
+ * them in `problems`. (docker/cli cli/config/configfile/file.go)
  */
 export function parseDockerConfig(json: string): DockerConfig {
   const file = parseObject(json);
@@ -55,7 +55,7 @@ export function parseDockerConfig(json: string): DockerConfig {
   return { auths, credHelpers, ...(store.success ? { credsStore: store.data } : {}), problems };
 }
 
-/** Reads a Secret's `.dockercfg`: the content of `auths` alone. Never throws, like `parseDockerConfig`. */
+/** Reads a Secret's `.dockercfg`, which is the content of `auths` alone. Never throws, like `parseDockerConfig`. */
 export function parseLegacyDockerConfig(json: string): DockerConfig {
   const file = parseObject(json);
   if (file === undefined) return { auths: [], credHelpers: {}, problems: ['it is not a JSON object'] };
@@ -64,22 +64,22 @@ export function parseLegacyDockerConfig(json: string): DockerConfig {
 }
 
 /**
- * The logins of a docker config file. Programs are run only where `helper` is given, which suits a person's command line
- * and not a server; what a helper says comes before `auths`, as in Docker. A helper that fails counts as having nothing,
- * and `onProblem` is told.
+ * Returns a source of the logins in a docker config file. Runs credential helpers only if `helper` is given, which
+ * suits a person's command line and not a server. The login of a helper comes before those of `auths`, like in Docker.
+ * A helper that fails counts as having no login; `onProblem` reports it.
  */
 export function dockerConfigCredentials(
   config: DockerConfig,
   options: { readonly helper?: CredentialHelper; readonly onProblem?: (message: string) => void } = {},
 ): CredentialSource {
-  const asked = new Map<string, Promise<Credential | undefined>>();
-  const ask = (helper: CredentialHelper, name: string, server: string) => {
-    const answer = helper(name, server).catch((error: unknown) => {
+  const logins = new Map<string, Promise<Credential | undefined>>();
+  const askHelper = (helper: CredentialHelper, name: string, server: string) => {
+    const login = helper(name, server).catch((error: unknown) => {
       options.onProblem?.(messageOf(error));
       return undefined;
     });
-    asked.set(server, answer);
-    return answer;
+    logins.set(server, login);
+    return login;
   };
   return {
     async find(host, repository) {
@@ -87,7 +87,7 @@ export function dockerConfigCredentials(
       const server = host === hubHost ? 'https://index.docker.io/v1/' : host;
       const name = config.credHelpers[server] ?? config.credHelpers[host] ?? config.credsStore;
       if (options.helper === undefined || name === undefined) return listed;
-      const credential = await (asked.get(server) ?? ask(options.helper, name, server));
+      const credential = await (logins.get(server) ?? askHelper(options.helper, name, server));
       return credential === undefined ? listed : [credential, ...listed];
     },
   };
@@ -105,7 +105,7 @@ function readAuths(auths: unknown, problems: string[]): KeyedCredential[] {
   if (all.length > mostLogins) problems.push(`only the first ${mostLogins} of ${all.length} logins are read`);
   return all.slice(0, mostLogins).flatMap(([host, value]) => {
     const credential = readEntry(value);
-    // An empty entry says that a credential helper knows this login.
+    // Docker writes an empty entry if a credential helper holds the login.
     if (credential === 'empty') return [];
     if (credential !== undefined) return [{ host, credential }];
     problems.push(
@@ -130,7 +130,7 @@ function readEntry(value: unknown): Credential | 'empty' | undefined {
 }
 
 function decodeAuth(auth: string): { username: string; password: string } | undefined {
-  // Buffer reads base64 with or without padding, in both alphabets, and skips what is neither: so check first.
+  // Checks first, because Buffer skips characters that are not base64.
   const compact = auth.replaceAll(/\s/g, '');
   if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(compact)) return undefined;
   const decoded = Buffer.from(compact, 'base64').toString('utf8');

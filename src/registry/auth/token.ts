@@ -5,15 +5,15 @@ import { ImageSourceError, type LookupContext } from '../../detection/image-sour
 import { beforeAbort } from '../../util/abort.ts';
 import type { Clock } from '../../util/clock.ts';
 import { createCoalescer } from '../../util/coalesce.ts';
-import { follow, readWhole, type Retries, statusError, untilWhole } from '../http/answers.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { RegistryLimits } from '../http/limits.ts';
+import { follow, readWhole, type Retries, retryReset, statusError } from '../http/responses.ts';
 import { parseBoundedJson } from '../manifest.ts';
 import { basicAuthorization, type Identity } from './credentials.ts';
 
-/** What a token is asked for. */
+/** What a token is for. */
 export interface TokenRequest {
-  /** The registry's scheme, host and port: a token goes nowhere else. */
+  /** Scheme, host and port of the registry, the only server that the token is sent to. */
   readonly origin: string;
   /** The token server, named by the registry's own challenge. */
   readonly realm: URL;
@@ -25,9 +25,9 @@ export interface TokenRequest {
   readonly context: LookupContext;
 }
 
-/** Gets Bearer tokens and keeps them while they live. */
+/** Gets Bearer tokens and keeps them until they expire. */
 export interface Tokens {
-  /** A token, from memory if it lives long enough yet. Rejects with `ImageSourceError` or the signal's reason. */
+  /** Returns a token, a kept one if it has not expired. Rejects with `ImageSourceError` or the signal's reason. */
   get(request: TokenRequest): Promise<string>;
   /** Forgets a token that the registry has refused. */
   forget(request: TokenRequest, token: string): void;
@@ -40,16 +40,16 @@ interface Kept {
 }
 
 const longestToken = 16 * 1024;
-// distribution: docs/content/spec/auth/token.md. Clients take 60 seconds where the server names no time.
+// distribution: docs/content/spec/auth/token.md. Clients assume 60 seconds if the server names no lifetime.
 const defaultLifetime = 60;
 const longestLifetime = 24 * 3600;
 
-// A token goes into a header, so it has no space and no control character.
+// A token goes into a header, so it must not hold spaces or control characters.
 const tokenSchema = z
   .string()
   .max(longestToken)
   .regex(/^[\x21-\x7e]+$/);
-const answerSchema = z.object({
+const responseSchema = z.object({
   token: tokenSchema.optional().catch(undefined),
   access_token: tokenSchema.optional().catch(undefined),
   expires_in: z.number().min(0).catch(defaultLifetime),
@@ -61,11 +61,14 @@ interface TokensOptions {
   readonly clock: Clock;
 }
 
-/** Tokens are kept per registry, token server, scope and identity; requests for the same one share one answer. */
+/**
+ * Keeps tokens by registry, token server, scope and identity; requests for the same token at the same time share one
+ * fetch.
+ */
 export function createTokens(options: TokensOptions): Tokens {
   const kept = new LRUCache<string, Kept>({ maxSize: options.limits.tokenMemory, sizeCalculation: sizeOf });
   const fetches = createCoalescer<Kept>();
-  const ask = async (key: string, request: TokenRequest): Promise<Kept> => {
+  const fetchAndKeep = async (key: string, request: TokenRequest): Promise<Kept> => {
     const fresh = await fetchToken(request, options);
     kept.set(key, fresh);
     return fresh;
@@ -78,7 +81,7 @@ export function createTokens(options: TokensOptions): Tokens {
         if (known !== undefined && options.clock.monotonic() < known.staleAt) return known.token;
         const shared = fetches.get(key);
         const fresh = await (shared === undefined
-          ? fetches.run(key, async () => await ask(key, request))
+          ? fetches.run(key, async () => await fetchAndKeep(key, request))
           : joined(shared, request.context.signal));
         if (fresh !== undefined) return fresh.token;
       }
@@ -98,7 +101,7 @@ function sizeOf({ token }: Kept, key: string): number {
   return token.length + key.length + 100;
 }
 
-/** Another look-up's answer; undefined where that look-up was given up, which says nothing about the server. */
+/** Waits for another look-up's fetch; undefined if that look-up was given up, which says nothing about the server. */
 async function joined(shared: Promise<Kept>, signal: AbortSignal): Promise<Kept | undefined> {
   try {
     const fresh = await beforeAbort(shared, signal);
@@ -113,20 +116,20 @@ async function joined(shared: Promise<Kept>, signal: AbortSignal): Promise<Kept 
 async function fetchToken(request: TokenRequest, { exchange, limits, clock }: TokensOptions): Promise<Kept> {
   const what = `token for ${request.scope} at ${new URL(request.origin).host}`;
   const started = clock.monotonic();
-  // A server may give a refresh token up when it is used, so that request is made once.
+  // A server may revoke a refresh token once it is used, so that request has no retry.
   const retries: Retries = { left: request.identity.credential?.identityToken === undefined ? 1 : 0 };
-  const body = await untilWhole(retries, async () => {
-    const answer = await follow(exchange, askFor(request), limits, retries);
-    if (answer.status !== 200) throw await statusError(answer, what, limits);
-    return await readWhole(answer, limits.tokenAnswerBytes, what);
+  const body = await retryReset(retries, async () => {
+    const response = await follow(exchange, toHttp(request), limits, retries);
+    if (response.status !== 200) throw await statusError(response, what, limits);
+    return await readWhole(response, limits.tokenResponseBytes, what);
   });
-  const { token, lifetime } = readAnswer(body, request.realm.host, what);
-  // Renewed a little early, so that none expires between here and the registry.
+  const { token, lifetime } = readResponse(body, request.realm.host, what);
+  // Renews a little early, so that no token expires on its way to the registry.
   const margin = Math.min(10, lifetime / 4);
   return { token, staleAt: started + (lifetime - margin) * 1000 };
 }
 
-function askFor({ realm, service, scope, identity, listedOnly, context }: TokenRequest): Parameters<Exchange>[0] {
+function toHttp({ realm, service, scope, identity, listedOnly, context }: TokenRequest): Parameters<Exchange>[0] {
   const { identityToken } = identity.credential ?? {};
   const common = { kind: 'token', listedOnly, context } as const;
   if (identityToken !== undefined) {
@@ -143,8 +146,8 @@ function askFor({ realm, service, scope, identity, listedOnly, context }: TokenR
   return { ...common, url, headers: authorization === undefined ? {} : { authorization } };
 }
 
-function readAnswer(body: Buffer, host: string, what: string): { token: string; lifetime: number } {
-  const { data } = answerSchema.safeParse(parseBoundedJson(body));
+function readResponse(body: Buffer, host: string, what: string): { token: string; lifetime: number } {
+  const { data } = responseSchema.safeParse(parseBoundedJson(body));
   const token = data?.token ?? data?.access_token;
   if (data === undefined || token === undefined) {
     const expected = `expected JSON with a token or access_token of at most ${longestToken} characters`;

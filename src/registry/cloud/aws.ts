@@ -3,14 +3,14 @@ import type { CloudLogin } from './logins.ts';
 interface ElasticRegion {
   /** `eu-central-1`. */
   readonly region: string;
-  /** Ask the endpoint with FIPS 140 cryptography. */
+  /** Use the endpoint with FIPS 140 cryptography. */
   readonly fips: boolean;
 }
 
 /**
- * A login for all of a region's ECR registries that our identity may read, with `ecr:GetAuthorizationToken`; it lives 12 hours.
- * Who we are is for the SDK's default chain to find out: IRSA, EKS Pod Identity, the environment, the node's role. Rejects
- * with the SDK's errors. (Amazon ECR API reference, GetAuthorizationToken)
+ * Gets a login for all ECR registries of a region that our identity may read; it lives 12 hours. Needs the permission
+ * `ecr:GetAuthorizationToken`. The SDK's default chain finds our identity: IRSA, EKS Pod Identity, the environment, the
+ * node's role. Rejects with the SDK's errors. (Amazon ECR API reference, GetAuthorizationToken)
  */
 export async function elasticRegistryLogin({ region, fips }: ElasticRegion, signal: AbortSignal): Promise<CloudLogin> {
   const { ECRClient, GetAuthorizationTokenCommand } = await import('@aws-sdk/client-ecr');

@@ -1,16 +1,16 @@
 import { z } from 'zod';
 
 import type { Clock } from '../../util/clock.ts';
-import { follow, readWhole, statusError } from '../http/answers.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { RegistryLimits } from '../http/limits.ts';
+import { follow, readWhole, statusError } from '../http/responses.ts';
 import { parseBoundedJson } from '../manifest.ts';
 import type { CloudLogin } from './logins.ts';
 
 interface AzureRegistry {
   /** `team.azurecr.io`. */
   readonly host: string;
-  /** Only the networks of the allow list admit the image that is looked at. */
+  /** Connect only to the networks of the allow list. */
   readonly listedOnly: boolean;
 }
 
@@ -22,18 +22,18 @@ interface AzureParts {
 }
 
 const scope = 'https://containerregistry.azure.net/.default';
-/** Where a token does not say when it ends: they live 3 hours. */
+/** For a token that does not name its end; they live 3 hours. */
 const USUAL_LIFE_MS = 3_600_000;
 const tokenSchema = z
   .string()
   .max(16 * 1024)
   .regex(/^[\x21-\x7e]+$/);
-const answerSchema = z.object({ refresh_token: tokenSchema });
+const responseSchema = z.object({ refresh_token: tokenSchema });
 const claimsSchema = z.object({ exp: z.number() });
 
 /**
- * A login for one Azure container registry: the registry gives a refresh token for an Entra token of our identity, which is
- * the workload identity that AKS gives the Pod, else the node's managed identity. Rejects with the SDK's errors or an
+ * Gets a login for one Azure container registry: a refresh token, in exchange for an Entra token of our identity. That
+ * is the workload identity of the Pod, else the node's managed identity. Rejects with the SDK's errors or an
  * `ImageSourceError`. (azure.github.io/acr/AAD-OAuth.html, "Calling POST /oauth2/exchange")
  */
 export async function azureRegistryLogin(
@@ -51,7 +51,7 @@ async function entraToken(environment: NodeJS.ProcessEnv, signal: AbortSignal): 
   const { ManagedIdentityCredential, WorkloadIdentityCredential } = await import('@azure/identity');
   const retryOptions = { maxRetries: 1 };
   const clientId = environment['AZURE_CLIENT_ID'];
-  // Not DefaultAzureCredential, which goes on to run the command line tools of developers.
+  // Not DefaultAzureCredential, which also runs the command line tools of developers.
   const identity = environment['AZURE_FEDERATED_TOKEN_FILE']
     ? new WorkloadIdentityCredential({ retryOptions })
     : new ManagedIdentityCredential({ ...(clientId ? { clientId } : {}), retryOptions });
@@ -71,16 +71,16 @@ async function exchangeToken(
   const headers = { 'content-type': 'application/x-www-form-urlencoded' };
   const context = { signal, meter: { requests: 0, bytes: 0 } };
   const url = new URL(`https://${host}/oauth2/exchange`);
-  const ask = { url, kind: 'token', headers, form: form.toString(), listedOnly, context } as const;
-  const answer = await follow(exchange, ask, limits, { left: 1 });
-  if (answer.status !== 200) throw await statusError(answer, 'token exchange', limits);
-  const body = await readWhole(answer, limits.tokenAnswerBytes, 'token exchange');
-  const { data } = answerSchema.safeParse(parseBoundedJson(body));
+  const request = { url, kind: 'token', headers, form: form.toString(), listedOnly, context } as const;
+  const response = await follow(exchange, request, limits, { left: 1 });
+  if (response.status !== 200) throw await statusError(response, 'token exchange', limits);
+  const body = await readWhole(response, limits.tokenResponseBytes, 'token exchange');
+  const { data } = responseSchema.safeParse(parseBoundedJson(body));
   if (data === undefined) throw new Error('the registry gave no refresh token');
   return data.refresh_token;
 }
 
-/** When a JSON Web Token says that it ends, in milliseconds since 1970. */
+/** Returns the end of a JSON Web Token in milliseconds since 1970; undefined if it names none. */
 function expiryOf(token: string): number | undefined {
   const claims = parseBoundedJson(Buffer.from(token.split('.', 2)[1] ?? '', 'base64url'));
   const { data } = claimsSchema.safeParse(claims);

@@ -4,17 +4,17 @@ import type { CloudLogin } from './logins.ts';
 const scopes = ['https://www.googleapis.com/auth/cloud-platform.read-only'];
 
 /**
- * A login for Artifact Registry and Container Registry: an access token of our identity, which lives up to an hour. The
- * identity is the metadata server's (GKE workload identity, else the node's service account), or that of the file that
- * GOOGLE_APPLICATION_CREDENTIALS names. Rejects with the SDK's errors.
- * (Artifact Registry, "Configure authentication to Artifact Registry for Docker": access token)
+ * Gets a login for Artifact Registry and Container Registry: an access token of our identity, which lives up to an
+ * hour. The identity comes from the file that GOOGLE_APPLICATION_CREDENTIALS names, else from the metadata server (GKE
+ * workload identity, or the node's service account). Rejects with the SDK's errors. (Artifact Registry, "Configure
+ * authentication to Artifact Registry for Docker": access token)
  */
 export async function googleRegistryLogin(
   environment: NodeJS.ProcessEnv,
   clock: Pick<Clock, 'now'>,
 ): Promise<CloudLogin> {
   const { Compute, GoogleAuth } = await import('google-auth-library');
-  // Not by looking for a metadata server first, as the library would: GKE's comes up after the Pod, and it remembers a no.
+  // The library would probe for a metadata server once and remember a failure, but GKE's starts after the Pod.
   const client = environment['GOOGLE_APPLICATION_CREDENTIALS']
     ? await new GoogleAuth({ scopes, projectId: 'none' }).getClient()
     : new Compute();

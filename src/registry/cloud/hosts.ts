@@ -1,7 +1,7 @@
-/** The clouds whose registries take our own workload identity. */
+/** The clouds whose registries accept our workload identity. */
 export type Cloud = 'aws' | 'google' | 'azure';
 
-/** A cloud's registry, as far as logging in to it depends on its host. */
+/** What the login to a cloud's registry depends on. */
 export type CloudRegistry =
   | { readonly cloud: 'aws'; readonly region: string; readonly fips: boolean }
   | { readonly cloud: 'google' }
@@ -9,7 +9,7 @@ export type CloudRegistry =
 
 const region = '(?<region>[a-z]{2,4}(?:-[a-z]+){1,3}-\\d{1,2})';
 
-/** Each partition has domains and regions of its own: a token of one is nothing for the other's operator. */
+/** Each partition of AWS has its own domains and regions; a token of one must not reach another's operator. */
 const elasticRegistries = [
   {
     partition: /^(?!cn-|eusc-)/,
@@ -24,8 +24,8 @@ const googleRegistry = /^(?:(?:[a-z0-9-]{1,63}\.)?gcr\.io|[a-z0-9-]{1,63}\.pkg\.
 const azureRegistry = /^[a-z0-9][a-z0-9-]{1,62}\.azurecr\.(?:io|cn|us)$/;
 
 /**
- * Which cloud's registry a host is; undefined for all others, and for ports that no cloud has. Whoever creates Pods chooses
- * the host: only names inside the clouds' own domains count, whole. (The kubelet's credential providers: matchImages of
+ * Returns the cloud whose registry a host is; undefined for all others, and for any port but 443. A Pod can name any
+ * host: so the whole name must match a domain of the cloud. (The kubelet's credential providers: matchImages of
  * ecr-credential-provider, auth-provider-gcp and acr-credential-provider)
  */
 export function cloudRegistry(host: string): CloudRegistry | undefined {

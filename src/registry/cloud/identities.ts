@@ -15,7 +15,7 @@ import { googleRegistryLogin } from './google.ts';
 import { type Cloud, cloudRegistry, type CloudRegistry } from './hosts.ts';
 import { createCloudLogins, type GetCloudLogin } from './logins.ts';
 
-/** The npm package that each cloud's logins need: no part of the bundle, and loaded with the first login. */
+/** The npm package for each cloud's logins: not in the bundle, loaded with the first login. */
 export const cloudPackages: Readonly<Record<Cloud, string>> = {
   aws: '@aws-sdk/client-ecr',
   google: 'google-auth-library',
@@ -23,20 +23,20 @@ export const cloudPackages: Readonly<Record<Cloud, string>> = {
 };
 
 export interface CloudIdentitiesOptions extends HostLists {
-  /** The clouds whose registries get our own identity's login. */
+  /** The clouds to whose registries we log in with our own identity. */
   readonly clouds: readonly Cloud[];
-  /** As the SDKs have it, which read the process's own: `process.env`. */
+  /** Give `process.env`, because the SDKs read that themselves. */
   readonly environment: NodeJS.ProcessEnv;
   readonly concurrency: number;
   /** PEM certificates trusted besides the system's. */
   readonly ca?: string;
-  /** For the exchange of tokens with a registry; the clouds' own endpoints are called as their SDKs have it. */
+  /** For the exchange of tokens with a registry. The SDKs call the clouds' own endpoints their own way. */
   readonly proxy?: ProxyOptions | undefined;
   readonly userAgent: string;
   readonly clock: Clock;
-  /** Default: the system's, as `getaddrinfo` has it. */
+  /** Default: the system's `getaddrinfo`. */
   readonly resolve?: Resolve;
-  /** Told what went wrong with a login, in words that hold none. */
+  /** Reports a failed login, in words that hold no secret. */
   readonly onProblem: (message: string) => void;
 }
 
@@ -45,9 +45,9 @@ export interface CloudIdentities extends CredentialSource {
 }
 
 /**
- * Logins of the webhook's own identity, for registries of the clouds given and for no other host. They are kept until
- * shortly before they expire; look-ups that need one at the same time share it; a refusal is remembered for half a minute.
- * Throws a RangeError as `createRegistryClient` does.
+ * Returns logins of the webhook's own identity, for registries of the given clouds only. Keeps a login until shortly
+ * before it expires, and a refusal for half a minute; look-ups at the same time share one request. Throws a RangeError
+ * like `createRegistryClient`.
  */
 export function createCloudIdentities(options: CloudIdentitiesOptions): CloudIdentities {
   const { clouds, clock } = options;
@@ -74,7 +74,7 @@ export function createCloudIdentities(options: CloudIdentitiesOptions): CloudIde
   };
 }
 
-/** What one login is good for; it begins what is said about it. */
+/** Names the registries that share one login; also the beginning of messages about it. */
 function keyOf(registry: CloudRegistry, host: string): string {
   const prefix = `detection.registry.identities: ${registry.cloud}`;
   if (registry.cloud === 'google') return prefix;
@@ -83,7 +83,7 @@ function keyOf(registry: CloudRegistry, host: string): string {
     : `${prefix} ${registry.region}${registry.fips ? ' fips' : ''}`;
 }
 
-/** For the exchange of tokens with a registry that a Pod has named: under the rules that hold for every registry. */
+/** Opens the transport for token requests. A Pod has named the registry, so the rules for all registries apply. */
 function openExchange(
   options: CloudIdentitiesOptions,
   rules: HostRules,

@@ -5,7 +5,7 @@ import { beforeAbort } from '../../util/abort.ts';
 import type { Clock } from '../../util/clock.ts';
 import { createCoalescer } from '../../util/coalesce.ts';
 
-/** A registry login that a cloud has given to our own identity. */
+/** A registry login that a cloud gave to our own identity. */
 export interface CloudLogin {
   readonly credential: Credential;
   /** Milliseconds since 1970. */
@@ -15,17 +15,17 @@ export interface CloudLogin {
 /** Gets a login. May reject with anything. */
 export type GetCloudLogin = (signal: AbortSignal) => Promise<CloudLogin>;
 
-/** Logins while they live. */
+/** Keeps logins until they expire. */
 export interface CloudLogins {
-  /** The login of this key. Undefined where there is none; then nobody asks again for a while. Never rejects. */
+  /** Returns the login of a key; undefined if `getLogin` fails, which is not tried again for a while. Never rejects. */
   get(key: string, getLogin: GetCloudLogin): Promise<Credential | undefined>;
 }
 
 interface CloudLoginsOptions {
   readonly clock: Pick<Clock, 'now'>;
-  /** Told each time that a login could not be had, in words that hold none. */
+  /** Reports each failure to get a login, in words that hold no secret. */
   readonly onProblem: (message: string) => void;
-  /** Milliseconds that getting one may take. Default 10,000. */
+  /** Milliseconds until `getLogin` counts as failed. Default 10,000. */
   readonly timeoutMs?: number;
 }
 
@@ -36,10 +36,10 @@ interface Kept {
   readonly expiresAt: number;
 }
 
-/** Registries, and regions, that are remembered: whoever creates Pods chooses their names. */
+/** Most registries and regions kept, because Pods can name any number of them. */
 const MOST_KEYS = 500;
 const RENEW_MS = 5 * 60_000;
-/** A login is used this long whatever it says of itself, so that no clock makes us ask for each request. */
+/** Shortest use of a login, whatever its expiry: a wrong clock must not cause a renewal for each request. */
 const LEAST_MS = 60_000;
 const LONGEST_MS = 12 * 3_600_000;
 const REFUSED_MS = 30_000;
@@ -50,10 +50,10 @@ export function createCloudLogins({ clock, onProblem, timeoutMs = 10_000 }: Clou
   const renew = async (key: string, getLogin: GetCloudLogin): Promise<Credential | undefined> => {
     const known = kept.get(key);
     const next = await attempt(getLogin, timeoutMs).then(
-      (login) => freshly(login, clock.now()),
+      (login) => afterSuccess(login, clock.now()),
       (error: unknown) => {
         onProblem(`${key}: ${describeCloudError(error)}`);
-        return leftOf(known, clock.now());
+        return afterFailure(known, clock.now());
       },
     );
     kept.set(key, next);
@@ -63,7 +63,7 @@ export function createCloudLogins({ clock, onProblem, timeoutMs = 10_000 }: Clou
     async get(key, getLogin) {
       const known = kept.get(key);
       const now = clock.now();
-      // A clock that was set back says nothing about when a login ends.
+      // Renews if the clock was set back: the expiry tells nothing then.
       if (known !== undefined && now >= known.since && now < known.freshUntil) return known.credential;
       return await renewals.run(key, async () => await renew(key, getLogin));
     },
@@ -77,20 +77,20 @@ async function attempt(getLogin: GetCloudLogin, timeoutMs: number): Promise<Clou
   return login;
 }
 
-function freshly({ credential, expiresAt }: CloudLogin, now: number): Kept {
+function afterSuccess({ credential, expiresAt }: CloudLogin, now: number): Kept {
   const life = Math.min(expiresAt - now, LONGEST_MS);
   const fresh = Math.max(LEAST_MS, life - Math.min(RENEW_MS, life / 4));
   return { credential, since: now, freshUntil: now + fresh, expiresAt: now + life };
 }
 
-/** What is left when a renewal fails: the old login while it lives. */
-function leftOf(known: Kept | undefined, now: number): Kept {
+/** Returns the entry to keep after a failed renewal: the old login until it expires. */
+function afterFailure(known: Kept | undefined, now: number): Kept {
   const failed = { since: now, freshUntil: now + REFUSED_MS, expiresAt: 0 };
   if (known?.credential === undefined || now >= known.expiresAt) return failed;
   return { ...failed, credential: known.credential, expiresAt: known.expiresAt };
 }
 
-/** An SDK's error in one short line: what may be a token in it is left out. */
+/** Describes an SDK's error in one short line; leaves out anything that may be a token. */
 export function describeCloudError(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown error';
   const [line = ''] = error.message.slice(0, 2000).split('\n', 1);

@@ -6,13 +6,13 @@ export type Address = readonly number[];
 /** A range of addresses, for example `10.0.0.0/8`. */
 export interface Network {
   readonly address: Address;
-  /** Leading bits that count. */
+  /** Length of the prefix. */
   readonly bits: number;
 }
 
 /**
- * Reads an address in its usual spelling, with or without brackets and zone (`fe80::1%eth0`). Odd spellings such as
- * `127.1` are undefined here: `URL` gives them their usual form first.
+ * Reads an address in its usual spelling, with or without brackets and zone (`fe80::1%eth0`). Undefined for odd
+ * spellings such as `127.1`; `URL` brings them into the usual form first.
  */
 export function parseAddress(text: string): Address | undefined {
   const bare = text.replace(/^\[(.*)\]$/, '$1').replace(/%.*$/, '');
@@ -40,7 +40,7 @@ function groups(text: string): number[] {
   });
 }
 
-/** Reads `10.0.0.0/8`, `fd00::/8`, or a single address as the network of itself. Undefined when it is neither. */
+/** Reads `10.0.0.0/8`, `fd00::/8`, or a single address as a network of one; undefined if it is neither. */
 export function parseNetwork(text: string): Network | undefined {
   const slash = text.indexOf('/');
   const address = parseAddress(slash === -1 ? text : text.slice(0, slash));
@@ -51,7 +51,10 @@ export function parseNetwork(text: string): Network | undefined {
   return /^\d{1,3}$/.test(bits) && Number(bits) <= width ? { address, bits: Number(bits) } : undefined;
 }
 
-/** Whether the address lies in the network. An IPv4 network holds IPv4 addresses alone: see `embeddedAddresses`. */
+/**
+ * Reports whether the network contains the address. An IPv4 network contains only IPv4 addresses: see
+ * `embeddedAddresses`.
+ */
 export function contains(network: Network, address: Address): boolean {
   if (network.address.length !== address.length) return false;
   const whole = network.bits >> 3;
@@ -64,11 +67,12 @@ export function contains(network: Network, address: Address): boolean {
   return (network.address[whole] ?? 0) >> shift === (address[whole] ?? 0) >> shift;
 }
 
+/** A network whose IPv6 addresses carry an IPv4 address. */
 interface Embedding {
   readonly network: Network;
-  /** Where the bytes of the IPv4 address stand. */
+  /** Positions of the IPv4 address's bytes. */
   readonly at: readonly number[];
-  /** Teredo stores the client's address with every bit turned over. */
+  /** Teredo stores the client's address with every bit inverted. */
   readonly flipped?: true;
 }
 
@@ -94,16 +98,16 @@ const embeddings: readonly Embedding[] = [
   embedding('2001::/32', [4, 5, 6, 7]), // Teredo server, RFC 4380
   embedding('2001::/32', last, true), // Teredo client
 ];
-// ISATAP (RFC 5214) has its IPv4 address behind the interface identifier 0:5efe or 200:5efe, under any prefix.
+// ISATAP (RFC 5214) has its IPv4 address after the interface identifier 0:5efe or 200:5efe, under any prefix.
 const isatap = [0x5e, 0xfe];
 
-/** The IPv4 addresses that a packet to this IPv6 address may end up at, through a translator or tunnel. */
+/** Returns the IPv4 addresses at which a packet to this IPv6 address may arrive, through a translator or tunnel. */
 export function embeddedAddresses(address: Address): Address[] {
   if (address.length !== 16) return [];
   const carried = embeddings
     .filter(({ network }) => contains(network, address))
     .map(({ at, flipped }) => at.map((index) => (address[index] ?? 0) ^ (flipped === undefined ? 0 : 0xff)))
-    // ::1 is not 0.0.0.1, nor is a zero where another NAT64 layout has its address; only a mapped zero reaches this host.
+    // ::1 is not 0.0.0.1, and a leading zero may belong to another NAT64 layout; only a mapped zero reaches this host.
     .filter((found) => found[0] !== 0 || contains(mapped, address));
   const tunnelled = (address[8] === 0 || address[8] === 2) && address[9] === 0;
   if (tunnelled && address[10] === isatap[0] && address[11] === isatap[1]) carried.push(address.slice(12));
@@ -118,8 +122,9 @@ interface Range {
 const ranges = (what: string, ...networks: string[]): Range[] =>
   networks.map((text) => ({ network: parseNetwork(text) ?? { address: [], bits: 0 }, what }));
 
-// Single addresses stand before the ranges they lie in, so that a message names the most telling of the two. AWS, GCP,
-// Azure, Alibaba, Oracle, Linode, Scaleway, Equinix and Tencent document theirs; the rest use 169.254.169.254.
+// A single address comes before the range that contains it, so that a message names the more specific of the two. AWS,
+// GCP, Azure, Alibaba, Oracle, Linode, Scaleway, Equinix and Tencent document their metadata addresses; other clouds
+// use 169.254.169.254.
 const alwaysRefused: readonly Range[] = [
   ...ranges('cloud metadata', '169.254.169.254', '168.63.129.16', '100.100.100.200', '192.0.0.192', '192.80.8.124'),
   ...ranges(
@@ -156,28 +161,28 @@ const metadataNames = new Set([
   'instance-data.ec2.internal',
 ]);
 
-/** Why a name may not be handed to somebody who looks it up elsewhere; undefined: as far as a name tells, it may. */
+/** Returns why a proxy must not look the name up, in a word or two; undefined if the name alone is no reason. */
 export function refusedName(hostname: string): string | undefined {
   if (metadataNames.has(hostname)) return 'cloud metadata';
   return hostname === 'localhost' || hostname.endsWith('.localhost') ? 'loopback' : undefined;
 }
 
-/** What an operator has said about addresses. */
+/** The operator's rules about addresses. */
 export interface AddressRules {
   readonly allowPrivateAddresses: boolean;
-  /** Addresses that are let through although they are loopback, link-local or the like. */
+  /** Allowed although they are loopback, link-local or the like. */
   readonly exempt: readonly Network[];
-  /** Addresses never connected to; wins over everything. */
+  /** Never connected to; wins over everything. */
   readonly denied: readonly Network[];
 }
 
 /**
- * Why no connection may be made to an address, in a word or two for a message; undefined when one may. IPv6 addresses
- * that carry an IPv4 address (mapped, NAT64, 6to4, Teredo, ISATAP) are judged by both. `trusted`: the operator has named
- * the very host that resolved to this address, so only `denied` counts.
+ * Returns why no connection to an address may be made, in a word or two for a message; undefined if one may. Checks an
+ * IPv6 address that carries an IPv4 address (mapped, NAT64, 6to4, Teredo, ISATAP) as both. `trusted`: the operator has
+ * named the very host that resolved to this address, so only `denied` counts.
  *
- * An exempt network lifts a rule only where it is at least as narrow as the range that the rule names: `127.0.0.0/8` opens
- * loopback, `0.0.0.0/0` opens none of them.
+ * An exempt network lifts a rule only if it is at least as narrow as the rule's range: `127.0.0.0/8` allows loopback,
+ * `0.0.0.0/0` lifts no rule.
  */
 export function refusal(rules: AddressRules, text: string, trusted: boolean): string | undefined {
   const address = parseAddress(text);

@@ -1,8 +1,8 @@
 import { type Address, contains, type Network, parseAddress, parseNetwork } from './address.ts';
 
-/** A host and port that a connection is made to. */
+/** A host and port to connect to. */
 export interface Authority {
-  /** As `URL` spells it, IPv6 in brackets, without a trailing dot. */
+  /** Spelled like `URL` does, IPv6 in brackets, without a trailing dot. */
   readonly hostname: string;
   readonly port: number;
 }
@@ -12,25 +12,25 @@ export type HostPattern =
   | { readonly kind: 'network'; readonly network: Network }
   | {
       readonly kind: 'host';
-      /** Without `*.`; empty where the entry is `*`. */
+      /** Without `*.`; empty for `*`. */
       readonly name: string;
       readonly wildcard: boolean;
       readonly port?: number;
-      /** Path components; empty: the whole host. */
+      /** Path components; empty for the whole host. */
       readonly repository: readonly string[];
-      /** Whether repositories below `repository` match too. */
+      /** Repositories below `repository` match too. */
       readonly below: boolean;
     };
 
 export const hubHost = 'docker.io';
 const hubAliases = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io']);
 
-/** The one name under which people know a registry's host; Docker Hub has three. */
+/** Returns the usual name of a registry's host; Docker Hub has three names. */
 export function commonName(hostname: string): string {
   return hubAliases.has(hostname) ? hubHost : hostname;
 }
 
-/** The host and port of a URL, the scheme's port where it names none. */
+/** Returns the host and port of a URL; the scheme's port if the URL has none. */
 export function authorityOf(url: URL): Authority {
   const hostname = url.hostname.replace(/\.$/, '');
   return { hostname, port: url.port === '' ? defaultPort(url.protocol) : Number(url.port) };
@@ -75,7 +75,7 @@ function badPattern(text: string): RangeError {
   );
 }
 
-/** Whether the entry names this host and port. Networks match hosts that are written as an address. */
+/** Reports whether the entry names this host and port. A network names no host. */
 export function matchesHost(pattern: HostPattern, { hostname, port }: Authority): boolean {
   if (pattern.kind === 'network') return false;
   if (pattern.port !== undefined && pattern.port !== port) return false;
@@ -84,7 +84,7 @@ export function matchesHost(pattern: HostPattern, { hostname, port }: Authority)
   return pattern.name === '' || name.endsWith(`.${pattern.name}`);
 }
 
-/** Whether the entry names this repository, once its host has matched. */
+/** Reports whether the entry includes this repository, once its host has matched. */
 export function matchesRepository(pattern: HostPattern, repository: string): boolean {
   if (pattern.kind === 'network' || (pattern.repository.length === 0 && !pattern.below)) return true;
   const components = repository.split('/');
@@ -97,13 +97,15 @@ type Matches = (authority: Authority, address: Address | undefined) => boolean;
 
 const loopback = ['127.0.0.0/8', '::1'].flatMap((text) => parseNetwork(text) ?? []);
 
-/** This machine is never reached through another: Go has the same exception, for `localhost` alone and not for names below it. */
+/**
+ * Reports whether the host is this machine, which no proxy can reach. Go excepts `localhost` itself and no subdomain.
+ */
 function isHere({ hostname }: Authority, address: Address | undefined): boolean {
   if (address !== undefined) return loopback.some((network) => contains(network, address));
   return hostname === 'localhost' || hostname.endsWith('.localhost');
 }
 
-/** `example.com`, `example.com:443`, `[::1]:443`, or an IPv6 address, which has no port. */
+/** Splits `example.com`, `example.com:443` or `[::1]:443`; an IPv6 address without brackets has no port. */
 function splitPort(text: string): { readonly host: string; readonly port?: number } {
   const [, host = text, port] = /^(\[.*\]|[^:]*):(\d+)$/.exec(text) ?? [];
   return port === undefined ? { host } : { host, port: Number(port) };
@@ -128,9 +130,9 @@ function matcherOf(text: string): Matches {
 }
 
 /**
- * Whether a host is asked directly, by a list as `NO_PROXY` has it and Go reads it (x/net/http/httpproxy): `host` and what is
- * below it, `.suffix` and `*.suffix` for what is below alone, an address, a network, for hosts that are written as an address, each
- * but the network with `:port` if it has one; `*` for all. No name is looked up.
+ * Returns a test for hosts that bypass the proxy. Reads `entries` like Go reads `NO_PROXY` (x/net/http/httpproxy):
+ * `host` with its subdomains, `.suffix` and `*.suffix` for subdomains alone, an address or network for hosts written as
+ * an address, `*` for all; each but the network may have a `:port`. Looks no name up.
  */
 export function createNoProxy(entries: readonly string[]): (authority: Authority) => boolean {
   const matchers = [isHere, ...entries.map(matcherOf)];

@@ -9,40 +9,42 @@ import {
 } from './address.ts';
 import { type Authority, type HostPattern, matchesHost, matchesRepository, parseHostPattern } from './pattern.ts';
 
-/** Lists as the configuration's `detection.registry` has them. */
+/** The lists of the configuration's `detection.registry`. */
 export interface HostLists {
-  /** Registries whose images may be looked at; empty: all. */
+  /** Registries whose images may be read; empty for all. */
   readonly allow: readonly string[];
-  /** Never contacted, in whatever role; wins over `allow`. */
+  /** Hosts never contacted, in any role; wins over `allow`. */
   readonly deny: readonly string[];
   /**
-   * Spoken to in plain HTTP: `host[:port]`, the same with `http://`. With `https://` in front: in TLS, whoever holds the
-   * certificate. There is no trying of one and falling back to the other, which an attacker on the path could force.
+   * Hosts without verified TLS: plain HTTP for `host[:port]` or `http://host[:port]`, TLS with any certificate for
+   * `https://host[:port]`. There is no fallback from one to the other, because an attacker on the path could force it.
    */
   readonly insecure: readonly string[];
   readonly allowPrivateAddresses: boolean;
 }
 
-/** How a host is spoken to. */
+/** How to connect to a host. */
 interface Transport {
   readonly protocol: 'http:' | 'https:';
   readonly verify: boolean;
 }
 
-/** What the operator lets us connect to. All methods answer undefined, or with why not in a few words. */
+/**
+ * The operator's rules about hosts. The `refuse…` methods return the reason in a few words; undefined if they allow it.
+ */
 export interface HostRules {
-  /** Whether images of this repository may be looked at. */
+  /** Decides whether images of this repository may be read. */
   refuseRepository(authority: Authority, repository: string): string | undefined;
-  /** Whether any connection to this host name may be made: registry, mirror, token server or redirect. */
+  /** Decides whether this host name may be contacted at all: as registry, mirror, token server or after a redirect. */
   refuseHost(authority: Authority): string | undefined;
   /**
-   * Whether this address, which `authority` resolved to, may be connected to. `listedOnly`: it has to lie in one of the
-   * networks of `allow`, for that is all that admits the image.
+   * Decides whether to connect to this address of `authority`. `listedOnly`: it must be in one of the networks of
+   * `allow`, because nothing else admits the image.
    */
   refuseAddress(authority: Authority, address: string, listedOnly: boolean): string | undefined;
-  /** Whether a host may be asked whose address nobody here will know, for a proxy looks it up. */
+  /** Decides whether to contact a host through a proxy, which looks the address up itself. */
   refuseUnresolved(authority: Authority, listedOnly: boolean): string | undefined;
-  /** Whether only the networks of `allow` admit images of this repository. */
+  /** Reports whether only the networks of `allow` admit images of this repository. */
   admittedByAddress(authority: Authority, repository: string): boolean;
   transport(authority: Authority): Transport;
 }
@@ -51,7 +53,10 @@ interface Insecure extends Transport {
   readonly pattern: HostPattern;
 }
 
-/** Puts the lists together; `mirrors` are the hosts of configured mirrors. Throws a RangeError for an entry that is no pattern. */
+/**
+ * Makes the rules from the lists. `mirrors` are the hosts of configured mirrors. Throws a RangeError for an invalid
+ * entry.
+ */
 export function createHostRules(lists: HostLists, mirrors: readonly Authority[]): HostRules {
   const allow = lists.allow.map(parseHostPattern);
   const deny = lists.deny.map(parseHostPattern);
@@ -98,7 +103,7 @@ function namedIn(patterns: readonly HostPattern[], authority: Authority, reposit
   return patterns.some((pattern) => matchesHost(pattern, authority) && matchesRepository(pattern, repository));
 }
 
-/** Undefined where `host` is a name. */
+/** Reports whether one of the networks contains `host`; undefined if `host` is a name. */
 function isIn(networks: readonly Network[], host: string): boolean | undefined {
   const address = parseAddress(host);
   return address === undefined ? undefined : networks.some((network) => contains(network, address));

@@ -11,7 +11,7 @@ import type { HostRules } from '../hosts/rules.ts';
 import type { RegistryLimits } from './limits.ts';
 import type { RegistryProxy } from './proxy.ts';
 
-/** One answer of a name look-up. */
+/** One result of a name look-up. */
 export interface ResolvedAddress {
   readonly address: string;
   readonly family: number;
@@ -27,13 +27,13 @@ interface DispatcherOptions {
   readonly secureContext: SecureContext;
   /** Connect only to the networks of the allow list. */
   readonly listedOnly: boolean;
-  /** Absent: every host is asked directly. */
+  /** Absent: requests go to every host directly. */
   readonly proxy?: RegistryProxy | undefined;
 }
 
 /**
- * The certificates that the system trusts, with more in PEM. Made once, for reading them takes tens of milliseconds. Throws
- * a RangeError where `ca` holds no certificate or a broken one, which OpenSSL would pass over.
+ * Returns a TLS context that trusts the system's certificates and those in `ca` (PEM). Call it once: it takes tens of
+ * milliseconds. Throws a RangeError if `ca` holds no certificate, or a broken one, which OpenSSL would skip.
  */
 export function trustContext(ca: string | undefined): SecureContext {
   if (ca === undefined) return createSecureContext();
@@ -53,8 +53,8 @@ function isCertificate(pem: string): boolean {
 }
 
 /**
- * An HTTP/1.1 client whose every connection is checked where it is made: the address that passed the rules is the one
- * connected to. Where a proxy is configured it looks names up: then the rules see the name alone, or the address that stands for it.
+ * Returns an HTTP/1.1 client that checks every connection when it is made: it connects to the very address that passed
+ * the rules. A proxy looks names up itself: the rules then see only the host as the URL spells it.
  */
 export function createDispatcher(options: DispatcherOptions): Agent {
   const { limits } = options;
@@ -111,21 +111,21 @@ function guardedTunnel(
 }
 
 function guardedLookup(authority: Authority, options: DispatcherOptions): LookupFunction {
-  const look = async (hostname: string): Promise<readonly ResolvedAddress[] | Error> => {
+  const resolvePermitted = async (hostname: string): Promise<readonly ResolvedAddress[] | Error> => {
     try {
       return permitted(authority, await options.resolve(hostname), options);
     } catch (error) {
       return error as Error;
     }
   };
-  const answer = async (...[hostname, { all }, callback]: Parameters<LookupFunction>): Promise<void> => {
-    const addresses = await look(hostname);
+  const lookUp = async (...[hostname, { all }, callback]: Parameters<LookupFunction>): Promise<void> => {
+    const addresses = await resolvePermitted(hostname);
     if (addresses instanceof Error) callback(addresses, []);
     else if (all === true) callback(null, [...addresses]);
     else callback(null, addresses[0]?.address ?? '', addresses[0]?.family);
   };
   return (hostname, lookupOptions, callback) => {
-    void answer(hostname, lookupOptions, callback);
+    void lookUp(hostname, lookupOptions, callback);
   };
 }
 
@@ -134,10 +134,10 @@ function permitted(
   found: readonly ResolvedAddress[],
   { rules, listedOnly }: DispatcherOptions,
 ): readonly ResolvedAddress[] {
-  const judged = found.map((entry) => ({ entry, why: rules.refuseAddress(authority, entry.address, listedOnly) }));
-  const good = judged.filter(({ why }) => why === undefined).map(({ entry }) => entry);
+  const checked = found.map((entry) => ({ entry, why: rules.refuseAddress(authority, entry.address, listedOnly) }));
+  const good = checked.filter(({ why }) => why === undefined).map(({ entry }) => entry);
   if (good.length > 0) return good;
-  const [refused] = judged;
+  const [refused] = checked;
   if (refused === undefined) throw new ImageSourceError('unavailable', `${authority.hostname} resolves to no address`);
   throw refusedAddress(authority, refused.entry.address, refused.why ?? '');
 }

@@ -19,42 +19,44 @@ import { describeWireError } from './wire-error.ts';
 
 export type RequestKind = 'manifest' | 'config' | 'blob' | 'token';
 
-/** One HTTP request, before redirects. */
-export interface Ask {
+/** One HTTP request, without its redirects. */
+export interface HttpRequest {
   readonly url: URL;
   readonly kind: RequestKind;
   readonly headers: Readonly<Record<string, string>>;
-  /** Sent by POST. */
+  /** A form, sent by POST. */
   readonly form?: string;
-  /** Only the networks of the allow list admit this image. */
+  /** Connect only to the networks of the allow list, because nothing else admits this image. */
   readonly listedOnly: boolean;
   readonly context: LookupContext;
 }
 
-/** One HTTP answer, whose body has to be read to its end or closed. */
-export interface Answer {
+/** One HTTP response. Read its body to the end, or close it. */
+export interface HttpResponse {
   readonly url: URL;
   readonly status: number;
-  /** Lower-case names; of a header sent several times, the values joined as RFC 9110 section 5.3 has it. */
+  /** Names in lower case; values of repeated headers joined (RFC 9110 section 5.3). */
   readonly headers: Readonly<Record<string, string | undefined>>;
   /** Each `WWW-Authenticate` header by itself. */
   readonly challenges: readonly string[];
-  /** Leaving it early stops the transfer. Rejects with `ImageSourceError` or the signal's reason. */
+  /** Stops the transfer if left early. Rejects with `ImageSourceError` or the signal's reason. */
   readonly body: AsyncIterable<Uint8Array>;
   readonly close: () => void;
 }
 
-/** What a metrics collector hears of each request. `host` is the scheme, host and port, `ms` the time to the answer's headers. */
+/** Reported for each request, for metrics. */
 export interface RequestEvent {
+  /** Scheme, host and port. */
   readonly host: string;
   readonly kind: RequestKind;
+  /** Milliseconds to the headers of the response. */
   readonly ms: number;
   readonly status?: number;
   readonly error?: ImageSourceCode;
 }
 
 /** Sends one request. */
-export type Exchange = (ask: Ask) => Promise<Answer>;
+export type Exchange = (request: HttpRequest) => Promise<HttpResponse>;
 
 interface ExchangeOptions {
   readonly rules: HostRules;
@@ -67,12 +69,13 @@ interface ExchangeOptions {
 }
 
 /**
- * Sends requests one hop at a time: rules about hosts before, the host's queue and breaker, an end to the whole in
- * `limits.requestMs`, every byte of a body counted when it arrives. Rejects with `ImageSourceError`, or with the signal's reason.
+ * Sends one request, without following redirects. Checks the URL against the rules about hosts, waits for the host's
+ * queue and breaker, counts the bytes of the body as they arrive, and ends the transfer after `limits.requestMs`.
+ * Rejects with `ImageSourceError` or the signal's reason.
  */
 export function createExchange(options: ExchangeOptions): Exchange {
-  return async (ask) => {
-    const { context, url } = ask;
+  return async (request) => {
+    const { context, url } = request;
     context.signal.throwIfAborted();
     checkUrl(options.rules, url);
     const pass = await options.hosts.enter(url.origin, context, context.signal);
@@ -90,36 +93,42 @@ export function createExchange(options: ExchangeOptions): Exchange {
       return described;
     };
     try {
-      const response = await dispatch(ask, timer.signal, options);
-      refuseEncoding(url, response);
-      options.onRequest?.({ host: url.origin, kind: ask.kind, ms: ms(), status: response.statusCode });
-      return toAnswer(ask, response, { pass, stop: timer.stop, fail, options });
+      const received = await dispatch(request, timer.signal, options);
+      refuseEncoding(url, received);
+      options.onRequest?.({ host: url.origin, kind: request.kind, ms: ms(), status: received.statusCode });
+      return toResponse(request, received, { pass, stop: timer.stop, fail, options });
     } catch (error) {
       const reason = fail(error);
       const code = reason instanceof ImageSourceError ? { error: reason.code } : {};
-      options.onRequest?.({ host: url.origin, kind: ask.kind, ms: ms(), ...code });
+      options.onRequest?.({ host: url.origin, kind: request.kind, ms: ms(), ...code });
       throw reason;
     }
   };
 }
 
-async function dispatch(ask: Ask, signal: AbortSignal, options: ExchangeOptions): Promise<Dispatcher.ResponseData> {
-  const { url, context, form } = ask;
-  // undici takes a connection for busy in the turn in which its answer ends, and would open another for the look-up's next request.
+async function dispatch(
+  request: HttpRequest,
+  signal: AbortSignal,
+  options: ExchangeOptions,
+): Promise<Dispatcher.ResponseData> {
+  const { url, context, form } = request;
+  // A connection stays busy for undici during the turn in which its response ends; a request now would open another
+  // one.
   if (context.meter.requests > 0) await nextTurn();
   context.meter.requests += 1;
-  const dispatcher = options.dispatcher(ask.listedOnly).compose(observe(url, context.meter, options.limits));
+  const dispatcher = options.dispatcher(request.listedOnly).compose(observe(url, context.meter, options.limits));
   return await dispatcher.request({
     origin: url.origin,
     path: `${url.pathname}${url.search}`,
     method: form === undefined ? 'GET' : 'POST',
-    headers: { 'user-agent': options.userAgent, 'accept-encoding': 'identity', ...ask.headers },
+    headers: { 'user-agent': options.userAgent, 'accept-encoding': 'identity', ...request.headers },
     ...(form === undefined ? {} : { body: form }),
     signal,
     highWaterMark: 16 * 1024,
   });
 }
 
+/** How a response ends. */
 interface Ending {
   readonly pass: Pass;
   readonly stop: () => void;
@@ -127,13 +136,13 @@ interface Ending {
   readonly options: ExchangeOptions;
 }
 
-function toAnswer(ask: Ask, response: Dispatcher.ResponseData, ending: Ending): Answer {
-  const { statusCode: status, body } = response;
-  const headers = joined(response.headers);
-  const challenges = [response.headers['www-authenticate'] ?? []].flat();
+function toResponse(request: HttpRequest, received: Dispatcher.ResponseData, ending: Ending): HttpResponse {
+  const { statusCode: status, body } = received;
+  const headers = joinedHeaders(received.headers);
+  const challenges = [received.headers['www-authenticate'] ?? []].flat();
   const outcome: Outcome = status >= 500 ? 'failure' : 'success';
-  if (status === 429) blockHost(ask.url, headers, ending.options);
-  // A body that is thrown away reports that as an error; nobody waits for it.
+  if (status === 429) blockHost(request.url, headers, ending.options);
+  // A destroyed body emits an error, which would otherwise crash the process.
   body.on('error', () => {});
   const end = (): void => {
     ending.stop();
@@ -149,14 +158,14 @@ function toAnswer(ask: Ask, response: Dispatcher.ResponseData, ending: Ending): 
       end();
     }
   };
-  return { url: ask.url, status, headers, challenges, body: chunks(), close: end };
+  return { url: request.url, status, headers, challenges, body: chunks(), close: end };
 }
 
-function joined(headers: IncomingHttpHeaders): Answer['headers'] {
+function joinedHeaders(headers: IncomingHttpHeaders): HttpResponse['headers'] {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, [value ?? []].flat().join(', ')]));
 }
 
-function blockHost(url: URL, headers: Answer['headers'], { hosts, limits, clock }: ExchangeOptions): void {
+function blockHost(url: URL, headers: HttpResponse['headers'], { hosts, limits, clock }: ExchangeOptions): void {
   const ms = retryAfterMs(headers['retry-after'], { now: clock.now(), fallback: 10_000, longest: limits.blockMs });
   hosts.block(url.origin, ms);
 }
@@ -185,7 +194,10 @@ function startTimer(signal: AbortSignal, ms: number): { signal: AbortSignal; sto
   return { signal: controller.signal, stop };
 }
 
-/** Throws `ImageSourceError` `forbidden-host` for a URL that is denied, is not https and not listed as insecure, or holds a login. */
+/**
+ * Throws `ImageSourceError` `forbidden-host` if the URL is denied, is plain HTTP and not listed as insecure, or holds a
+ * login.
+ */
 function checkUrl(rules: HostRules, url: URL): void {
   const authority = authorityOf(url);
   const denied = rules.refuseHost(authority);
@@ -206,15 +218,18 @@ function checkUrl(rules: HostRules, url: URL): void {
   }
 }
 
-/** Digests and offsets are of the bytes as they are stored, which is why `identity` was asked for. Throws where it did not come so. */
+/**
+ * Throws if the response is encoded although the request asked for `identity`: digests and offsets refer to the stored
+ * bytes.
+ */
 function refuseEncoding(url: URL, { statusCode, headers, body }: Dispatcher.ResponseData): void {
   const encoding = String(headers['content-encoding'] ?? 'identity');
   if (encoding === 'identity' || statusCode >= 300) return;
   body.on('error', () => {}).destroy();
-  throw new ImageSourceError('invalid-answer', `${url.host} answered in a content coding, though asked for none`);
+  throw new ImageSourceError('invalid-answer', `${url.host} used a content coding, which the request does not allow`);
 }
 
-/** Counts body bytes where they come off the wire, and headers, of which the parser bounds the size alone: an interceptor for one request. */
+/** Counts body bytes as they arrive, and bounds the number of headers: undici's parser bounds only their size. */
 function observe(url: URL, meter: Meter, limits: RegistryLimits): Dispatcher.DispatcherComposeInterceptor {
   return (next) => (request, handler) => {
     let interim = 0;
@@ -222,7 +237,7 @@ function observe(url: URL, meter: Meter, limits: RegistryLimits): Dispatcher.Dis
       onRequestStart: (controller, state) => handler.onRequestStart?.(controller, state),
       onResponseStart(controller, status, headers, text) {
         if (status < 200) interim += 1;
-        if (interim > limits.interimAnswers || Object.keys(headers).length > limits.headerCount) {
+        if (interim > limits.interimResponses || Object.keys(headers).length > limits.headerCount) {
           const message = `${url.host} sent more than ${limits.headerCount} headers, or interim answers without end`;
           controller.abort(new ImageSourceError('invalid-answer', message));
           return;

@@ -11,11 +11,14 @@ export interface Pass {
   readonly end: (outcome: Outcome) => void;
 }
 
-/** What is remembered of each host: who waits, how often it failed, until when it wants to be left alone. */
+/** The state of each host: its queue, its breaker, and until when it is blocked. */
 export interface HostStates {
-  /** Waits for a place. Rejects with `rate-limited` or `unavailable` where the host is left alone, or with the signal's reason. */
+  /**
+   * Waits for a place. Rejects with `rate-limited` or `unavailable` if the host must not be called now, or with the
+   * signal's reason.
+   */
   enter(host: string, owner: object, signal: AbortSignal): Promise<Pass>;
-  /** Leaves a host alone for a time in milliseconds. */
+  /** Blocks a host for `ms` milliseconds. */
   block(host: string, ms: number): void;
 }
 
@@ -33,7 +36,7 @@ interface HostStatesOptions {
   readonly onBreaker?: (event: { readonly host: string; readonly state: BreakerState }) => void;
 }
 
-/** Remembers at most `limits.hosts` hosts: whoever creates Pods chooses their names. */
+/** Keeps the state of at most `limits.hosts` hosts, because Pods can name any number of them. */
 export function createHostStates({ concurrency, limits, clock, onBreaker }: HostStatesOptions): HostStates {
   const states = new LRUCache<string, HostState>({ max: limits.hosts });
   const stateOf = (host: string): HostState => {
@@ -94,12 +97,12 @@ function seconds(ms: number): string {
   return `${Math.ceil(ms / 1000)} s`;
 }
 
-/** Lets a bounded number of owners at a time through to one host. */
+/** Bounds the number of owners that call one host at a time. */
 interface Gate {
   /**
-   * Waits for a place and returns what gives it back. An owner that holds a place gets another at once: a look-up that
-   * reads one layer while it asks for the next must not wait for itself. Undefined when too many wait already; rejects
-   * with the signal's reason.
+   * Waits for a place and returns the function that gives it back; undefined if too many wait already. An owner that
+   * holds a place gets another at once: a look-up that reads one layer and requests the next must not wait for itself.
+   * Rejects with the signal's reason.
    */
   enter(owner: object, signal: AbortSignal): Promise<(() => void) | undefined>;
 }
@@ -109,7 +112,7 @@ interface Waiter {
   readonly admit: () => void;
 }
 
-/** A gate for `places` owners with at most `queue` waiting, first come first served. */
+/** Returns a gate for `places` owners, with at most `queue` waiting in the order of their arrival. */
 export function createGate(places: number, queue: number): Gate {
   const held = new Map<object, number>();
   const waiting = new Set<Waiter>();
@@ -158,16 +161,22 @@ export function createGate(places: number, queue: number): Gate {
 
 export type BreakerState = 'closed' | 'open' | 'half-open';
 
-/** What became of a request that a breaker let through. `unknown`: it was given up before the host could fail. */
+/** How a request ended. `unknown`: its caller gave up before the host could fail. */
 export type Outcome = 'success' | 'failure' | 'unknown';
 
-/** Keeps requests away from a host that keeps failing. */
+/** A circuit breaker for one host. */
 interface Breaker {
-  /** Lets a request through, to be followed by exactly one call of the function returned; or milliseconds left to wait. */
+  /**
+   * Lets a request through and returns the function to call once with its outcome; else returns the milliseconds to
+   * wait.
+   */
   enter(): ((outcome: Outcome) => void) | number;
 }
 
-/** Opens after `failures` in a row, lets one request through `openMs` later, and closes when that one succeeds. */
+/**
+ * Returns a breaker that opens after `failures` in a row, lets one request through `openMs` later and closes if that
+ * one succeeds.
+ */
 export function createBreaker(options: {
   readonly failures: number;
   readonly openMs: number;
@@ -207,8 +216,8 @@ export function createBreaker(options: {
 }
 
 /**
- * Milliseconds that a `Retry-After` header asks for, as seconds or as a date (RFC 9110 section 10.2.3); `fallback` where it
- * is missing or cannot be read; never more than `longest`. `now` is milliseconds since 1970.
+ * Returns the milliseconds of a `Retry-After` header, which holds seconds or a date (RFC 9110 section 10.2.3): at most
+ * `longest`, `fallback` if the header is missing or invalid. `now` is milliseconds since 1970.
  */
 export function retryAfterMs(
   header: string | undefined,
@@ -220,7 +229,7 @@ export function retryAfterMs(
 }
 
 function dateIn(text: string, now: number): number | undefined {
-  // Date.parse takes a bare number for a year; every HTTP date begins with the name of a day.
+  // Date.parse reads a bare number as a year; every HTTP date begins with the name of a day.
   const at = /^[A-Z][a-z]+,? /.test(text) ? Date.parse(text) : Number.NaN;
   return Number.isNaN(at) ? undefined : at - now;
 }

@@ -1,33 +1,33 @@
-/** Bounds on what one registry, or all of them, can make us spend. Times in milliseconds. */
+/** Bounds on the resources that registries can make us spend. Times in milliseconds. */
 export interface RegistryLimits {
   /** Name look-up, TCP and TLS together. */
   readonly connectMs: number;
   readonly headersMs: number;
   /** Longest silence inside a body. */
   readonly idleMs: number;
-  /** One request from first to last byte, waiting for its turn not counted. */
+  /** One request from first to last byte, without its time in the queue. */
   readonly requestMs: number;
   readonly headerBytes: number;
   readonly headerCount: number;
-  /** Answers with a status below 200 before the one that counts. */
-  readonly interimAnswers: number;
+  /** Responses with a status below 200 before the final one. */
+  readonly interimResponses: number;
   readonly manifestBytes: number;
   readonly configBytes: number;
-  readonly tokenAnswerBytes: number;
-  /** Read of an answer that is an error, a redirect or a challenge. */
+  readonly tokenResponseBytes: number;
+  /** Read from the body of an error, a redirect or a challenge. */
   readonly errorBytes: number;
   readonly redirects: number;
-  /** Read and thrown away to reach an offset where a registry ignores Range. */
+  /** Read and discarded to reach an offset if a registry ignores Range. */
   readonly skipBytes: number;
   /** Indexes inside indexes. */
   readonly indexDepth: number;
   /** Requests waiting for one host. */
   readonly queue: number;
-  /** Longest Retry-After that is waited for inside a look-up. */
+  /** Longest Retry-After that a look-up waits for. */
   readonly retryAfterMs: number;
-  /** Longest time that a Retry-After can make us leave a host alone. */
+  /** Longest time for which a Retry-After blocks a host. */
   readonly blockMs: number;
-  /** A request given up by its caller counts against the host after this much silence. */
+  /** A request that its caller gives up counts as the host's failure after this much silence. */
   readonly slowMs: number;
   /** Failures in a row that open a host's breaker, and how long it stays open. */
   readonly breakerFailures: number;
@@ -47,10 +47,10 @@ export const defaultLimits: RegistryLimits = {
   requestMs: 60_000,
   headerBytes: 32 * 1024,
   headerCount: 100,
-  interimAnswers: 8,
+  interimResponses: 8,
   manifestBytes: 4 << 20,
   configBytes: 4 << 20,
-  tokenAnswerBytes: 64 * 1024,
+  tokenResponseBytes: 64 * 1024,
   errorBytes: 8 * 1024,
   redirects: 5,
   skipBytes: 1 << 20,

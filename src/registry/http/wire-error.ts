@@ -10,7 +10,7 @@ const explained: Readonly<Record<string, [code: ImageSourceCode, message: string
   UND_ERR_SOCKET: ['unavailable', 'closed the connection in the middle of its answer'],
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: ['unavailable', 'closed the connection in the middle of its answer'],
   UND_ERR_RES_EXCEEDED_MAX_SIZE: ['invalid-answer', 'sent more than is read'],
-  // undici asserts what it takes for granted, above all that nobody switches protocols unasked.
+  // undici asserts some rules of HTTP, above all that a server does not switch protocols by itself.
   ERR_ASSERTION: ['invalid-answer', 'gave an answer that HTTP/1.1 does not have for this'],
   ECONNREFUSED: ['unavailable', 'refused the connection'],
   ECONNRESET: ['unavailable', 'reset the connection'],
@@ -32,13 +32,13 @@ const explained: Readonly<Record<string, [code: ImageSourceCode, message: string
   ERR_TLS_CERT_ALTNAME_INVALID: ['unavailable', 'has a certificate for another name'],
 };
 
-// OpenSSL's verification results, which Node gives as codes.
+// OpenSSL's verification results, as Node names them.
 const distrust = /CERT|SELF_SIGNED|UNABLE_TO_(?:GET|VERIFY)|^HOSTNAME_MISMATCH$/;
 
 /** Codes after which the same request may well succeed on a new connection. */
 const resets = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
-/** The code of a network error; of an `AggregateError`, which trying several addresses gives, that of the first. */
+/** Returns the code of a network error; for the `AggregateError` of several addresses, the code of the first. */
 function codeOf(error: unknown): string {
   if (typeof error !== 'object' || error === null) return '';
   const { code, errors } = error as { code?: unknown; errors?: unknown };
@@ -50,11 +50,11 @@ export function isReset(error: unknown): boolean {
   return resets.has(codeOf(error));
 }
 
-/** Puts what went wrong with a request to `host` in words. An `ImageSourceError` comes back as it is. */
+/** Describes what went wrong with a request to `host`. Returns an `ImageSourceError` unchanged. */
 export function describeWireError(host: string, error: unknown): ImageSourceError {
   if (error instanceof ImageSourceError) return error;
   if (error instanceof undiciErrors.HTTPParserError) {
-    // This error holds what could not be parsed, so it is not passed on.
+    // Not the cause: this error quotes the bytes that it could not parse.
     return new ImageSourceError('invalid-answer', `${host} does not speak HTTP/1.1`);
   }
   const code = codeOf(error);

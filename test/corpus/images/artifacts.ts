@@ -4,7 +4,7 @@ import { index } from '../../support/image-builder.ts';
 import { layer } from '../../support/layer-builder.ts';
 import { place } from '../tree.ts';
 
-/** References that lead to no Linux image: an error that says which. */
+/** References that are not Linux images: the look-up must report which error it is. */
 
 export const artifacts: readonly CorpusImage[] = [
   {

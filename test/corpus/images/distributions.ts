@@ -14,17 +14,17 @@ import type { BuiltImage, ImageConfigOptions } from '../../support/image-builder
 import { filler, link, place, withFolders } from '../tree.ts';
 import { onBase } from './recipe.ts';
 
-/** What the distribution says, and what the program in it is. */
+/** Images whose distribution suggests another resolver than their program uses. */
 
 const SERVER = { entrypoint: ['/usr/local/bin/server'] } as const;
 
-/** The program in a layer of its own on top of the base. */
+/** Builds an image with the program in its own layer on top of the base. */
 function server(base: Base, program: Buffer): BuiltImage {
   const copy = { createdBy: 'COPY server /usr/local/bin/server', layer: place('usr/local/bin/server', program) };
   return onBase(base, [copy], SERVER);
 }
 
-/** A program of one's own behind 20 MB of other files in its layer. */
+/** Builds an image whose program lies behind 20 MB of other files in its layer. */
 async function deep(sources: Sources, base: Base): Promise<BuiltImage> {
   const app = await keptLayer(sources, 'deep go 1', 'gzip', async () =>
     withFolders([
@@ -40,7 +40,7 @@ const INSTALL = {
   musl: 'RUN apk add --no-cache nginx',
 } as const;
 
-/** A program of the distribution's, where its package puts it: behind 20 MB of libraries in the package manager's layer. */
+/** Builds an image with a packaged program, behind 20 MB of libraries in the package manager's layer. */
 async function packaged(
   sources: Sources,
   base: Base,

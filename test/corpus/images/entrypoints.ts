@@ -6,15 +6,16 @@ import type { TarEntry } from '../../support/tar-builder.ts';
 import { link, place, withFolders } from '../tree.ts';
 import { onBase } from './recipe.ts';
 
-/** Which program runs: wrappers, scripts and what the Pod says itself. The wrapper's own libc is another one. */
+/** Images whose program must be found through wrappers, scripts and the Pod's command. The wrapper itself has another libc. */
 
 interface Wrapped {
   readonly name: string;
   readonly trap: string;
   readonly truth: Truth;
   readonly config: ImageConfigOptions;
-  /** The wrapper's and the program's files, each group a layer; the base is Debian unless `base` says otherwise. */
+  /** The files of wrapper and program, a layer for each group. */
   readonly layers: (sources: Sources) => Promise<readonly (readonly TarEntry[])[]>;
+  /** Default: Debian. */
   readonly base?: (sources: Sources) => Promise<Base>;
   readonly command?: readonly string[];
   readonly args?: readonly string[];

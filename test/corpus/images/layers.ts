@@ -7,7 +7,7 @@ import { layer, type BuiltLayer, type Compression } from '../../support/layer-bu
 import { filler, link, place, withFolders } from '../tree.ts';
 import { onBase } from './recipe.ts';
 
-/** What layers do to a path, and how they are packed. */
+/** Images that test how layers change a path, and how they are compressed. */
 
 const overlays: readonly CorpusImage[] = [
   {
@@ -201,7 +201,7 @@ const overlays: readonly CorpusImage[] = [
   })),
 ];
 
-/** One program, packed in each way; on Debian, whose libc is another. */
+/** Builds an image with one program, compressed in this way, on Debian, which has another libc. */
 async function packed(sources: Sources, compression: Compression): Promise<BuiltImage> {
   const built = layer(place('usr/local/bin/server', await sources.compile.musl('static')), compression);
   return onBase(
@@ -212,7 +212,7 @@ async function packed(sources: Sources, compression: Compression): Promise<Built
   );
 }
 
-/** The program behind 4 MB of other files: only a table of contents finds it. */
+/** Builds an image whose program lies behind 4 MB of other files, where only a table of contents finds it. */
 async function behindTable(sources: Sources, compression: Compression): Promise<BuiltImage> {
   const built: BuiltLayer = await keptLayer(sources, 'behind table 1', compression, async () =>
     withFolders([

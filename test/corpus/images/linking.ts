@@ -4,7 +4,7 @@ import type { Sources } from '../sources.ts';
 import { place } from '../tree.ts';
 import { onBase } from './recipe.ts';
 
-/** How an executable is linked, each kind on a base that says something else where that is possible. */
+/** Images for each way of linking, on a base that suggests another libc if possible. */
 
 interface Program {
   readonly name: string;
@@ -166,7 +166,7 @@ const dynamicPrograms: readonly Program[] = [
   },
 ];
 
-/** Executables of 100 MB and more are cut to this, to keep the corpus small: the rest of them says nothing. */
+/** Bytes kept of very large executables, to keep the corpus small: the rest does not matter. */
 const HEAD = 24 << 20;
 
 export const linking: readonly CorpusImage[] = [...goPrograms, ...staticPrograms, ...dynamicPrograms].map(

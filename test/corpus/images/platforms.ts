@@ -7,7 +7,7 @@ import { windowsImage } from '../../support/artifact-builder.ts';
 import { place } from '../tree.ts';
 import { onBase } from './recipe.ts';
 
-/** Indexes, and executables of other machines. */
+/** Images with indexes, and with executables of other architectures. */
 
 const ENTRY = { entrypoint: ['/usr/bin/app'] } as const;
 
@@ -18,7 +18,7 @@ async function glibcAmd64(sources: Sources): Promise<BuiltImage> {
   return onBase(await debianBase(sources), steps, ENTRY);
 }
 
-/** A real arm64 program for musl: the Dart runtime that Sass ships for Alpine. */
+/** Builds an image with a real arm64 program for musl: the Dart runtime that Sass ships for Alpine. */
 async function muslArm64(sources: Sources): Promise<BuiltImage> {
   const program = await sources.npm('sass-embedded-linux-musl-arm64@1.89.0', 'dart-sass/src/dart');
   return image({

@@ -4,12 +4,12 @@ import type { TarEntry } from '../../support/tar-builder.ts';
 import type { Base } from '../bases.ts';
 
 export interface Step {
-  /** The Dockerfile line, as history keeps it. */
+  /** The Dockerfile line as recorded in the history. */
   readonly createdBy: string;
   readonly layer: BuiltLayer | readonly TarEntry[];
 }
 
-/** An image on a base, a layer and a history line for each step, as a Dockerfile makes it. */
+/** Builds an image on a base with a layer and a history line for each step, like a Dockerfile. */
 export function onBase(
   base: Base,
   steps: readonly Step[],

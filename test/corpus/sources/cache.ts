@@ -2,15 +2,15 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** A source that this machine does not have: the images that need it are skipped, and listed as such. */
+/** Thrown if this machine lacks a source. The images that need it are skipped and listed. */
 export class MissingSource extends Error {
   override readonly name = 'MissingSource';
 }
 
-/** Bytes that are costly to make, kept on disk under a key that names everything they depend on. */
+/** Caches costly bytes on disk, under a key that names everything they depend on. */
 export interface Cache {
   readonly directory: string;
-  /** The kept bytes, or those that `make` yields. What `make` throws is thrown each time. */
+  /** Returns the cached bytes, else the result of `make`. Errors of `make` are not cached. */
   keep(key: string, make: () => Promise<Uint8Array>): Promise<Buffer>;
 }
 
@@ -22,7 +22,7 @@ export async function openCache(directory: string): Promise<Cache> {
     const kept = await readFile(file).catch(() => undefined);
     if (kept !== undefined) return kept;
     const bytes = Buffer.from(await make());
-    // Another run may write the same file: a rename is seen whole or not at all.
+    // Another run may write the same file; a rename is atomic.
     const draft = `${file}.${process.pid}`;
     await writeFile(draft, bytes);
     await rename(draft, file);

@@ -11,7 +11,7 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Stdout of a program. Throws `MissingSource` where it is absent or fails: what it would have made is not here. */
+/** Runs a program and returns its standard output. Rejects with `MissingSource` if it is missing or fails. */
 export async function command(name: string, args: readonly string[], options: CommandOptions = {}): Promise<Buffer> {
   try {
     const { stdout } = await run(name, args, {

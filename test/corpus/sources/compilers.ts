@@ -4,9 +4,9 @@ import type { Cache } from './cache.ts';
 import { command } from './command.ts';
 import type { Debian } from './debian.ts';
 
-/** Programs built on the spot with the compilers that are here, each kept under its name. */
+/** Builds programs with the compilers of this machine, and caches each under its name. */
 
-/** Looks a name up, so that the libc's own resolver is linked in. */
+/** Looks up a name, so that the libc's resolver is linked in. */
 const C_RESOLVES = `#include <netdb.h>
 #include <stdio.h>
 int main(void) {
@@ -16,7 +16,7 @@ int main(void) {
   return 0;
 }
 `;
-/** For the small libcs, which have no getaddrinfo. */
+/** For small libcs without getaddrinfo. */
 const C_HELLO = 'int puts(const char *); int main(void) { puts("hello"); return 0; }\n';
 const C_NO_LIBC = 'void _start(void) { __asm__ volatile ("mov $60, %eax; xor %edi, %edi; syscall"); }\n';
 const GO_RESOLVES = `package main
@@ -47,10 +47,7 @@ const GO_HELLO = 'package main\n\nfunc main() { println("hello") }\n';
 const RUST_RESOLVES = `use std::net::ToSocketAddrs;
 fn main() { println!("{:?}", "localhost:80".to_socket_addrs().map(|found| found.count())); }
 `;
-/**
- * A loader as gcompat installs it (gcompat loader/loader.c): it takes the glibc loader's name and runs musl's with
- * libgcompat preloaded.
- */
+/** A loader like gcompat's (loader/loader.c): it has the glibc loader's name and runs musl's with libgcompat preloaded. */
 const GCOMPAT_LOADER = `#include <unistd.h>
 int main(int argc, char *argv[], char *envp[]) {
   static char *run[64] = { "/lib/ld-musl-x86_64.so.1", "--preload", "/lib/libgcompat.so.0", "--" };
@@ -68,7 +65,7 @@ export interface Compilers {
   klibc(): Promise<Buffer>;
   withoutLibc(): Promise<Buffer>;
   gcompatLoader(): Promise<Buffer>;
-  /** `noBuildId` leaves the Go note out. */
+  /** `noBuildId` omits the Go note. */
   go(kind: 'static' | 'noBuildId' | 'pie' | 'cgo' | 'cgo-musl' | 'cgo-musl-static'): Promise<Buffer>;
   goFor(architecture: GoArchitecture): Promise<Buffer>;
   rust(link: 'dynamic' | 'static'): Promise<Buffer>;
@@ -130,7 +127,7 @@ const MUSL_LINK = {
   'static-pie': ['-static', '-fPIE', '-Wl,-pie,--no-dynamic-linker,-z,text'],
 } as const;
 
-/** Debian's musl-gcc.specs with its paths led into the unpacked packages, and the start code that static-pie needs. */
+/** Returns Debian's musl-gcc.specs with paths into the unpacked packages, and the start code that static-pie needs. */
 async function muslSpecs(cache: Cache, packages: Debian, link: keyof typeof MUSL_LINK): Promise<string> {
   const development = await packages.unpack('musl-dev');
   const library = `${development}/usr/lib/x86_64-linux-musl`;
@@ -146,7 +143,7 @@ async function muslSpecs(cache: Cache, packages: Debian, link: keyof typeof MUSL
   return file;
 }
 
-/** What diet(1) and klcc(1) pass to gcc, with their paths led into the unpacked packages. */
+/** What diet(1) and klcc(1) pass to gcc, apart from paths. */
 const STATIC_START = ['-O1', '-fno-stack-protector', '-fno-pie', '-no-pie', '-static', '-nostdlib'] as const;
 
 async function dietArguments(packages: Debian): Promise<string[]> {

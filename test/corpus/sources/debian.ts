@@ -5,8 +5,8 @@ import { MissingSource, type Cache } from './cache.ts';
 import { command } from './command.ts';
 
 /**
- * Debian packages, downloaded and unpacked but never installed, with apt's state in the cache's own folder: other
- * architectures can be had without touching the machine's, and nobody needs to be root.
+ * Downloads and unpacks Debian packages without installing them, with apt's state in the cache. So other architectures are
+ * available without changes to the machine, and root is not needed.
  */
 
 const SUITE = 'bookworm';
@@ -15,13 +15,13 @@ const ARCHITECTURES = ['amd64', 'i386', 'armhf', 'arm64', 's390x'] as const;
 type DebianArchitecture = (typeof ARCHITECTURES)[number];
 
 export interface Debian {
-  /** Downloads many packages (`name` or `name:architecture`) in one go, which is quicker. Throws `MissingSource`. */
+  /** Downloads packages (`name` or `name:architecture`) at once, which is faster. Rejects with `MissingSource`. */
   download(packages: readonly string[]): Promise<void>;
-  /** Folder with the package's files. Throws `MissingSource`. */
+  /** Returns the folder with the package's files. Rejects with `MissingSource`. */
   unpack(name: string, architecture?: DebianArchitecture): Promise<string>;
-  /** One file of a package; a symbolic link is followed inside the package. Throws `MissingSource`. */
+  /** Returns one file of a package; follows symbolic links inside the package. Rejects with `MissingSource`. */
   file(name: string, path: string, architecture?: DebianArchitecture): Promise<Buffer>;
-  /** All files of a package as tar entries, parents first, names sorted. Throws `MissingSource`. */
+  /** Returns all files of a package as tar entries, parents first, names sorted. Rejects with `MissingSource`. */
   entries(name: string): Promise<TarEntry[]>;
 }
 
@@ -29,7 +29,7 @@ export function debian(cache: Cache): Debian {
   const root = join(cache.directory, `debian-${SUITE}`);
   let last: Promise<unknown> = Promise.resolve();
   const download = (packages: readonly string[]): Promise<void> => {
-    // One at a time: apt would find its own lock held and give up.
+    // One at a time: apt gives up if another apt holds the lock.
     const next = last.then(() => downloadMissing(root, packages));
     last = next.catch(() => {});
     return next;
@@ -69,7 +69,7 @@ async function downloadMissing(root: string, packages: readonly string[]): Promi
   }
 }
 
-/** Debian's file names are `name_version_architecture.deb`; the folder's name has the architecture that was asked for. */
+/** Unpacks `name_version_architecture.deb` into a folder named after package and architecture. */
 async function unpackFile(root: string, draft: string, file: string): Promise<void> {
   const [name = '', , architecture = ''] = file.replace(/\.deb$/, '').split('_');
   const files = join(draft, `${file}.files`);
@@ -77,7 +77,7 @@ async function unpackFile(root: string, draft: string, file: string): Promise<vo
   await rename(files, folderOf(root, `${name}:${architecture === 'all' ? 'amd64' : architecture}`));
 }
 
-/** Apt's configuration in our own folder, with package lists fetched once. */
+/** Writes apt's configuration into the cache and fetches the package lists once. */
 async function aptConfig(root: string): Promise<string> {
   const file = join(root, 'apt.conf');
   if (await exists(file)) return file;
@@ -113,7 +113,7 @@ async function readWithin(root: string, path: string, hops = 8): Promise<Buffer>
   return readWithin(root, target.startsWith('/') ? target : join(path, '..', target), hops - 1);
 }
 
-/** Depth first with names in byte order, as `tar --sort=name` writes them. */
+/** Returns entries depth first with names in byte order, like `tar --sort=name`. */
 async function walk(root: string, folder: string): Promise<TarEntry[]> {
   const entries: TarEntry[] = [];
   for (const name of (await readdir(join(root, folder))).toSorted(byBytes)) {

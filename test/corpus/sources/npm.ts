@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Cache } from './cache.ts';
 import { command } from './command.ts';
 
-/** One file of a pinned package (`name@version`) from the npm registry, cut to its first `limit` bytes if given. */
+/** Returns one file of a pinned package (`name@version`) from the npm registry, cut to its first `limit` bytes if given. */
 export function npmFile(cache: Cache, pinned: string, path: string, limit = Number.POSITIVE_INFINITY): Promise<Buffer> {
   return cache.keep(`npm ${pinned} ${path} ${limit}`, async () => {
     const directory = await mkdtemp(join(cache.directory, 'npm-'));

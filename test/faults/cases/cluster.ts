@@ -14,7 +14,7 @@ const alive = async ({ cluster }: Cluster): Promise<boolean> =>
     () => false,
   );
 
-/** Kills the API server and starts it again, as it was, `afterMs` later. */
+/** Kills the API server and starts it again with the same arguments after `afterMs`. */
 async function restart(opened: Cluster, afterMs: number): Promise<ChildProcess> {
   const pid = childPid('kube-apiserver');
   const [program = '', ...args] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').filter(Boolean);
@@ -134,7 +134,7 @@ const namespaces: Fault = {
     });
     const newest = await Promise.all(
       [9998, 9999].map(async (index) => {
-        // Makes its service account, which no controller does here.
+        // Also creates the service account: no controller runs here that would.
         await cluster.createNamespace(`team-${index}`);
         return isPatched(await rehearse(opened, { namespace: `team-${index}` }));
       }),

@@ -28,7 +28,7 @@ async function toFile(
   return { code, err };
 }
 
-/** One sentence, and no stack. */
+/** Reports whether the error output names the cause, without a stack trace. */
 const isTold = (err: string): boolean => /ENOSPC|no space/i.test(err) && !/\n\s+at /.test(err);
 
 const fullPipe: Fault = {

@@ -9,12 +9,12 @@ import { keep, type Fault } from '../fault.ts';
 import { answers, held, pidOf, seconds, until } from '../support/measure.ts';
 
 const REVIEW = JSON.stringify(fixture('plain'));
-/** What the chart makes of a limit of 512 MB. */
+/** The heap that the chart sets for a limit of 512 MB. */
 const HEAP = { NODE_OPTIONS: '--max-old-space-size=307' };
 
 const HEAD = 'POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n';
 
-/** A request may take 100 s, as long as an idle connection; every 10 s those are looked for that take longer. */
+/** A request may take 100 s, like an idle connection; the server looks for slower ones every 10 s. */
 const MOST_REQUEST_MS = 125_000;
 
 function address({ url }: WebhookProcess): { host: string; port: number } {
@@ -34,7 +34,7 @@ const tls = (webhook: WebhookProcess): TLSSocket =>
 
 const open = (sockets: readonly Socket[]): number => sockets.filter((socket) => !socket.closed).length;
 
-/** Opens many, a few at a time: a listen queue is 511 long. */
+/** Opens many connections, a few at a time: the listen queue holds 511. */
 async function many<T extends Socket>(count: number, make: () => T): Promise<T[]> {
   const sockets: T[] = [];
   while (sockets.length < count) {

@@ -12,7 +12,7 @@ import { openRegistry, temporaryFolder } from '../support/world.ts';
 
 const REVIEW = JSON.stringify(fixture('plain'));
 
-/** Tells, from now on, what was logged. */
+/** Returns a function that sums up what was logged since this call. */
 function logging({ lines }: WebhookProcess): () => { lines: number; kilobytes: number; longest: number } {
   const before = lines.length;
   return () => {
@@ -22,7 +22,7 @@ function logging({ lines }: WebhookProcess): () => { lines: number; kilobytes: n
   };
 }
 
-/** Sends requests by eight callers at once; resolves to how many were answered. */
+/** Sends requests from eight concurrent callers. Resolves to the number of answered ones. */
 async function flood(webhook: WebhookProcess, count: number, bodyOf: (index: number) => string): Promise<number> {
   const agent = new Agent({ keepAlive: true, maxSockets: 8 });
   let next = 0;
@@ -56,7 +56,7 @@ const badRequests: Fault = {
   },
 };
 
-/** As nobody but an attacker beside the API server would send it. */
+/** Returns a request that only an attacker would send. */
 function hostile(index: number): string {
   const long = `${'n'.repeat(100_000)}${index}`;
   const containers = [{ name: long, image: long, command: [long] }];

@@ -20,7 +20,7 @@ interface Files {
   readonly write: (cert: string, key: string) => Promise<void>;
 }
 
-/** A replica whose certificate is in files. */
+/** Starts a replica with its certificate in files. */
 async function withFiles(world: World, days: number, environment: Readonly<Record<string, string>> = {}) {
   const folder = await temporaryFolder(world);
   const [certFile, keyFile] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
@@ -66,7 +66,7 @@ const certificates: Fault = {
   },
 };
 
-/** The environment of a process whose clock is as far off as a file says, and what writes that file. */
+/** Returns the environment of a process whose clock is off by the offset in a file, and a function that writes that file. */
 async function clockOf(world: World) {
   if (!existsSync(FAKETIME)) throw new NotTried('no libfaketime: apt-get install faketime');
   const file = join(await temporaryFolder(world), 'clock');
@@ -87,7 +87,7 @@ const clock: Fault = {
   promise: 'no call is lost, with certificates of its own making',
   async run(world) {
     const { environment, set } = await clockOf(world);
-    // One of its own: API servers stay with the replicas that they know.
+    // A new cluster: an API server keeps its connections to the replicas it knows.
     const opened = await openCluster({ replicas: 1, environment });
     world.afterwards(() => closeCluster(opened));
     const created = await createPods(opened, 20, async () => {

@@ -13,7 +13,7 @@ import { hasProgram, NotTried } from '../support/world.ts';
 const HEAP_MB = 64;
 const BEYOND_MB = 40;
 
-/** From now on the kernel gives the process that much more memory, and not a page beyond. */
+/** Makes the kernel refuse the process memory beyond a fixed amount from now on. */
 function limitMemory(replica: WebhookProcess): void {
   if (!hasProgram('prlimit')) throw new NotTried('no prlimit: apt-get install util-linux');
   const pid = pidOf(replica);
@@ -23,7 +23,7 @@ function limitMemory(replica: WebhookProcess): void {
 
 const ended = ({ process }: WebhookProcess): NodeJS.Signals | number | null => process.signalCode ?? process.exitCode;
 
-/** Reviews of 2.9 MB, 120 at once, straight to one replica: an API server sends no more at once than it can hold itself. */
+/** Sends 120 reviews of 2.9 MB at once to one replica directly: an API server itself could not hold so many. */
 async function bombard(replica: WebhookProcess): Promise<void> {
   const review = JSON.stringify(podReview({ spec: largestSpec() }));
   for (let round = 0; round < 8 && ended(replica) === null; round += 1) {
@@ -57,7 +57,7 @@ const memoryFault = ({ id, name, environment, limit }: Limit): Fault => ({
     });
     const how = ended(small);
     const seen = `${how === null ? 'it survived' : `it ended with ${how}`}; ${told(created, created.pods)}`;
-    // There are three replicas.
+    // One of three replicas is affected.
     keep(created.pods - created.patched <= created.pods / 3, seen);
     return seen;
   },

@@ -11,7 +11,7 @@ import { hasProgram, NotTried, openRegistry, temporaryFolder, type World } from 
 
 const WITHOUT_DNS = fileURLToPath(new URL('../support/without-dns.ts', import.meta.url));
 
-/** A name server that takes queries and never answers, for a process of its own. Returns the resolv.conf that leads to it. */
+/** Starts a name server that never answers. Returns the path of a resolv.conf that names it. */
 async function deafNameServer(world: World): Promise<string> {
   if (process.getuid?.() !== 0 || !hasProgram('unshare')) throw new NotTried('needs root and unshare');
   const hole = createSocket('udp4');
@@ -25,7 +25,7 @@ async function deafNameServer(world: World): Promise<string> {
   return file;
 }
 
-/** Tries again and again, not waiting for one try to end; resolves to the milliseconds from `started` until the resolver was found. */
+/** Tries repeatedly without waiting for earlier tries. Resolves to the milliseconds from `started` until a resolver was found. */
 async function firstRead(started: number, read: () => Promise<{ resolver: string | undefined }>): Promise<number> {
   const found: number[] = [];
   const attempt = async (): Promise<void> => {

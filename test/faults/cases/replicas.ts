@@ -12,7 +12,7 @@ const killed: Fault = {
   async run(world) {
     const opened = await world.cluster();
     const { installation, registry } = opened;
-    // A look-up that hangs is a request in mid-air.
+    // A hanging look-up keeps a request in flight.
     registry.fail({ kind: 'hang' });
     world.afterwards(() => registry.fail(undefined));
     const victim = await busiest(opened);

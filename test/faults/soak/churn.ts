@@ -9,15 +9,15 @@ import { createPod, optionsOf, type PodObject } from '../../support/pods.ts';
 import { decisionsOf } from '../support/measure.ts';
 import type { Cluster } from '../support/world.ts';
 
-/** What comes and goes beside the Pods, all the time. */
+/** Counts of what is created and deleted besides Pods. */
 export interface Churn {
   namespaces: number;
   workloads: number;
-  /** ImageLibcs that somebody deleted. */
+  /** ImageLibcs deleted by hand. */
   verdicts: number;
-  /** Replicas that came, and went by SIGTERM. */
+  /** Replicas started and ended by SIGTERM. */
   replicas: number;
-  /** Of replicas that went: decisions, and those that took longer than 2.5 s. */
+  /** Decisions of replicas that have ended; `slow` ones took longer than 2.5 s. */
   readonly decisions: { all: number; slow: number };
   readonly problems: string[];
 }
@@ -29,7 +29,7 @@ const CONTROLLERS = [
   'garbage-collector-controller',
 ];
 
-/** Kubernetes' own controllers, which make Pods of workloads and end namespaces. Returns their end. */
+/** Starts Kubernetes' controllers, which create Pods and finish deleting namespaces. Returns a function that ends them. */
 export function startControllers({ cluster }: Cluster): () => void {
   const program = binary('kube-controller-manager');
   if (program === undefined) {
@@ -52,13 +52,13 @@ interface Verdict {
   readonly spec: { readonly image: string };
 }
 
-/** Somebody deletes ImageLibcs, all but the youngest: what is used is written again. */
+/** Deletes all but the newest ImageLibcs; those in use must be written again. */
 async function prune({ cluster: { client } }: Cluster, churn: Churn): Promise<void> {
   const { items } = await client.request<{ items: Verdict[] }>({ path: VERDICTS, timeoutMs: 30_000 });
   const found = items.filter(({ spec }) => !spec.image.startsWith(OLD));
   const byAge = found.toSorted((a, b) => b.metadata.creationTimestamp.localeCompare(a.metadata.creationTimestamp));
   for (const { metadata } of byAge.slice(KEPT)) {
-    // A replica may have been faster.
+    // A replica may have deleted it already.
     await client
       .request({ method: 'DELETE', path: `${VERDICTS}/${metadata.name}`, timeoutMs: 30_000 })
       .catch((error: unknown) => {
@@ -68,7 +68,7 @@ async function prune({ cluster: { client } }: Cluster, churn: Churn): Promise<vo
   }
 }
 
-/** Verdicts that nobody has used for two hours: more than the configuration lets them stay. */
+/** Writes verdicts unused for two hours, longer than the configuration keeps them. */
 export async function writeUnused({ cluster }: Cluster, count: number): Promise<void> {
   for (let index = 0; index < count; index += 1) {
     const key = keyOf(`${OLD}/service-${index}:v1`);
@@ -80,7 +80,7 @@ export async function writeUnused({ cluster }: Cluster, count: number): Promise<
 
 const MODES = ['enforce', 'audit', 'off', undefined] as const;
 
-/** A namespace, Pods in it, another label, Pods again, and its end. */
+/** Creates a namespace with Pods, changes its label, creates more Pods and deletes it. */
 async function namespace({ cluster, registry }: Cluster, turn: number, churn: Churn): Promise<void> {
   const name = `fleeting-${turn}`;
   const mode = MODES[turn % MODES.length];
@@ -101,7 +101,7 @@ async function namespace({ cluster, registry }: Cluster, turn: number, churn: Ch
 const WORKLOADS = 'workloads';
 const DEPLOYMENTS = `/apis/apps/v1/namespaces/${WORKLOADS}/deployments`;
 
-/** A Deployment comes, one gets another image, one goes. */
+/** Creates a Deployment, changes the image of another, deletes a third. */
 async function workload({ cluster, registry }: Cluster, turn: number, churn: Churn): Promise<void> {
   const image = registry.newImage();
   const labels = { app: `app-${turn}` };
@@ -122,7 +122,7 @@ async function workload({ cluster, registry }: Cluster, turn: number, churn: Chu
   churn.workloads += 1;
 }
 
-/** One more replica, which sees the API server whatever happens to the others, and which leaves as in a rolling restart. */
+/** Runs another replica with an undisturbed connection to the API server, and ends it as in a rolling restart. */
 async function replica({ installation }: Cluster, _turn: number, churn: Churn): Promise<void> {
   const third = await installation.addReplica();
   await sleep(45_000);
@@ -147,7 +147,7 @@ async function again(
   }
 }
 
-/** Namespaces, workloads and replicas that come and go until a moment of `performance.now()`. */
+/** Creates and deletes namespaces, workloads and replicas until `until`, a time of `performance.now()`. */
 export async function startChurn(opened: Cluster, until: number): Promise<Churn> {
   await opened.cluster.createNamespace(WORKLOADS, { 'libc-dns.dev/mode': 'enforce' });
   const churn: Churn = {

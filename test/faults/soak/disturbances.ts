@@ -8,8 +8,8 @@ import type { Fault as RegistryFault } from '../../support/registry-server.ts';
 import { post, type WebhookProcess } from '../../support/webhook-process.ts';
 import { childPid, type Cluster } from '../support/world.ts';
 
-/** Something that is switched on for a while and off again. */
-export interface Disturbance {
+/** A fault that is switched on for a while. */
+interface Disturbance {
   readonly name: string;
   readonly run: (opened: Cluster) => Promise<void>;
 }
@@ -97,7 +97,7 @@ const namespaces: Disturbance = {
     await writeNamespaces(cluster.client, 200);
     const names = Array.from({ length: 200 }, (_, index) => `team-${index + 1}`);
     await cluster.kubectl(['delete', 'namespace', '--wait=false', '--ignore-not-found', ...names]);
-    // Nobody but the controller manager ends them, which does not run here.
+    // Only the controller manager would finalize them, and it does not run here.
     for (const name of names) {
       const path = `/api/v1/namespaces/${name}/finalize`;
       const body = { apiVersion: 'v1', kind: 'Namespace', metadata: { name }, spec: { finalizers: [] } };
@@ -108,7 +108,7 @@ const namespaces: Disturbance = {
 
 const quiet: Disturbance = { name: 'nothing', run: () => sleep(ON_MS) };
 
-/** One after the other, again and again. */
+/** Tried one after another, in a cycle. */
 export const DISTURBANCES: readonly Disturbance[] = [
   quiet,
   registry('hangs', { kind: 'hang' }),
@@ -116,7 +116,7 @@ export const DISTURBANCES: readonly Disturbance[] = [
   connections,
   registry('resets connections', { kind: 'reset' }),
   garbage,
-  // Longer than a Lease is held: warm-up changes hands.
+  // Longer than a Lease lasts, so that another replica takes over warm-up.
   apiServer('hangs for 35 s', 'hang', 35_000),
   registry('fails with 500', { kind: 'answer', status: 500 }),
   namespaces,

@@ -1,29 +1,29 @@
-/** What a replica holds at a moment, its garbage collected. */
+/** What a replica holds at a moment, after garbage collection. */
 export interface Sample {
   /** Reviews answered so far. */
   readonly reviews: number;
-  /** Bytes that JavaScript holds, buffers among them, code not. */
+  /** Bytes held by JavaScript, including buffers but not code. */
   readonly heap: number;
   /** Resident memory, MB. */
   readonly memory: number;
   readonly files: number;
   readonly sockets: number;
-  /** Timers, connections, requests that keep the event loop. */
+  /** Timers, connections and requests that keep the event loop alive. */
   readonly handles: number;
 }
 
-/** What more of in the last quarter of the time than in the second is a leak. */
+/** Growth from the second to the last quarter of the time above which it counts as a leak. */
 export const MOST_GROWTH = { memory: 30, files: 20, sockets: 20, handles: 40 } as const;
 
-/** Bytes of heap for each Pod, of which more is a leak. */
+/** Bytes of heap per Pod above which it counts as a leak. */
 export const MOST_BYTES_A_POD = 300;
 
-/** Fewer reviews between two samples say nothing of a single one. */
+/** Reviews between two samples that are needed to estimate the cost of one. */
 const APART = 500;
 
-export interface Growth {
+interface Growth {
   readonly text: string;
-  /** Sentences; none where nothing grew too much. */
+  /** One sentence each; empty if nothing grew too much. */
   readonly problems: readonly string[];
 }
 
@@ -34,8 +34,8 @@ const part = (samples: readonly Sample[], from: number, to: number): readonly Sa
   samples.slice(Math.floor(samples.length * from), Math.ceil(samples.length * to));
 
 /**
- * Bytes of heap that a review leaves behind: the median of the slopes between all pairs of samples (Theil and Sen's), which what is
- * held for a while does not move. Undefined where there were too few reviews to say so.
+ * Returns the bytes of heap that each review leaves behind: the median slope between all pairs of samples (Theil-Sen), which
+ * values held only for a while do not affect. undefined if there were too few reviews.
  */
 export function bytesEach(samples: readonly Pick<Sample, 'reviews' | 'heap'>[]): number | undefined {
   const slopes = samples.flatMap((one, index) =>
@@ -47,7 +47,7 @@ export function bytesEach(samples: readonly Pick<Sample, 'reviews' | 'heap'>[]):
   return slopes.length < samples.length ? undefined : median(slopes);
 }
 
-/** Compares what was held early, when all was warm, with what was held late. */
+/** Compares what was held early, after the warm-up, with what was held late. */
 export function growth(samples: readonly Sample[]): Growth {
   const [early, late] = [part(samples, 0.25, 0.5), part(samples, 0.75, 1)];
   const counts = Object.entries(MOST_GROWTH).map(([what, most]) => {

@@ -11,7 +11,7 @@ import type { Sample } from './growth.ts';
 const INSIDE = fileURLToPath(new URL('inside.ts', import.meta.url));
 const SAMPLE_MS = 15_000;
 
-/** Environment of a replica that tells what it holds, with what the chart gives Node: `--expose-gc`, and the heap of its limit of 512 MB. */
+/** Returns the environment of a replica that reports what it holds, with the chart's Node options for a limit of 512 MB. */
 export const insideOf = (folder: string, leak: number): Readonly<Record<string, string>> => ({
   NODE_OPTIONS: `--expose-gc --max-old-space-size=307 --import=${INSIDE}`,
   SOAK_FOLDER: folder,
@@ -26,7 +26,7 @@ async function holding(folder: string, replica: WebhookProcess): Promise<Sample>
   return { ...told, ...(await held(pidOf(replica))) };
 }
 
-/** Asks replicas now and then until a moment of `performance.now()`; resolves to what each said. */
+/** Samples replicas repeatedly until `until`, a time of `performance.now()`. Resolves to the samples of each. */
 export async function sample(folder: string, replicas: readonly WebhookProcess[], until: number): Promise<Sample[][]> {
   const samples: Sample[][] = replicas.map(() => []);
   while (performance.now() < until) {

@@ -7,16 +7,16 @@ import { growth, type Sample } from './growth.ts';
 import type { Traffic } from './traffic.ts';
 
 export interface Seen {
-  /** The replicas that stayed all the time, with what they held. */
+  /** The replicas that ran all the time. */
   readonly stayed: readonly WebhookProcess[];
   readonly samples: readonly (readonly Sample[])[];
-  /** Disturbances, and how often each was tried. */
+  /** How often each disturbance was tried. */
   readonly tried: ReadonlyMap<string, number>;
   readonly churn: Churn;
   readonly traffic: Traffic;
 }
 
-/** Decisions, and those that took longer than 2.5 s: the budget is 1.5 s, the registration gives 5 s. */
+/** Counts decisions, and those slower than 2.5 s: the budget is 1.5 s, the registration's timeout 5 s. */
 async function decided(replica: WebhookProcess): Promise<{ all: number; slow: number; late: number }> {
   return { ...(await decisionsOf(replica)), late: await metric(replica, 'libc_dns_late_answers_total') };
 }
@@ -36,7 +36,7 @@ async function background({ cluster }: Cluster, { stayed, churn }: Seen): Promis
   ].join('; ');
 }
 
-/** Prints what was seen; resolves to the promises that were not kept. */
+/** Prints what was seen. Resolves to the broken promises. */
 export async function conclude(opened: Cluster, seen: Seen): Promise<string[]> {
   const { stayed, samples, tried, churn, traffic } = seen;
   const { calls, failedOpen } = await webhookCounts(opened.cluster);

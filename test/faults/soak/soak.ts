@@ -17,19 +17,19 @@ import { makeNamespaces, startTraffic, type RunningTraffic } from './traffic.ts'
 const PODS_PER_SECOND = 10;
 const UNUSED = 300;
 
-export interface SoakOptions {
+interface SoakOptions {
   /** Milliseconds. */
   readonly ms: number;
-  /** Bytes that replicas are made to keep of each review: the soak has to fail. */
+  /** Bytes that replicas leak per review, to show that the soak then fails. */
   readonly leak: number;
 }
 
-/** Certificates and CA as short-lived as they can be beside an API server that is away for half a minute. */
+/** Certificates and CA live as short as possible with an API server that may be down for half a minute. */
 const SETTINGS = {
   TLS_CA_LIFETIME: '6m',
   TLS_CERT_LIFETIME: '90s',
   TLS_OVERLAP: '20s',
-  // Full within minutes: what grows after that is no memory that is meant to.
+  // The cache is full within minutes: what grows later is a leak.
   DETECTION_CACHE_ENTRIES: '400',
   DETECTION_CACHE_UNUSED_AFTER: '1h',
   DETECTION_CACHE_FAILURE_TTL: '10s',
@@ -39,7 +39,7 @@ const SETTINGS = {
 /** Fills the template cache, so that its memory does not count as a leak. A template is remembered from its second Pod on. */
 async function fillTemplates(replicas: readonly WebhookProcess[]): Promise<void> {
   const ordinary = 'x'.repeat(600);
-  // Their CA is of their own making.
+  // The replicas use a self-managed CA.
   const agent = new Agent({ keepAlive: true, rejectUnauthorized: false });
   for (let index = 0; index < 1000; index += 1) {
     const review = fixture('plain');
@@ -75,7 +75,7 @@ function sayer(traffic: RunningTraffic): (what: string) => void {
 
 async function soakOn(opened: Cluster, folder: string, ms: number): Promise<boolean> {
   const { installation, proxy } = opened;
-  // Before the first replica, whose first look for what is unused comes minutes after its start.
+  // Before the first replica starts: it looks for unused verdicts only minutes later.
   await writeUnused(opened, UNUSED);
   const stayed: WebhookProcess[] = [
     await installation.addReplica({ server: proxy.url }),
@@ -99,8 +99,8 @@ async function soakOn(opened: Cluster, folder: string, ms: number): Promise<bool
 }
 
 /**
- * Real Pods, workloads, namespaces, certificates and replicas that come and go for a while, with faults switched on and off; the
- * program is the bundle, as it is shipped. Resolves to whether all promises were kept.
+ * Runs the bundled program for a while under real Pods, workloads, namespaces, certificates and replicas that come and go, with
+ * faults switched on and off. Resolves to whether all promises were kept.
  */
 export async function soak({ ms, leak }: SoakOptions): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'libc-dns-soak-'));

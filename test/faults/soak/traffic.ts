@@ -5,17 +5,17 @@ import { createPod, optionsOf, type PodRequest } from '../../support/pods.ts';
 import { Times } from '../support/measure.ts';
 import type { Cluster } from '../support/world.ts';
 
-/** What the Pods of the soak saw. */
+/** The outcome of the soak's Pods. */
 export interface Traffic {
   readonly pods: number;
   readonly patched: number;
-  /** In a namespace that enforces, with resolvers to help, and as they were written all the same. */
+  /** Pods that should have been patched and were not. */
   readonly missed: readonly string[];
-  /** Refused for whatever reason but that the API server itself was away. */
+  /** Pods refused although the API server was up. */
   readonly refused: readonly string[];
-  /** The API server was away. */
+  /** Pods that failed because the API server was down. */
   readonly unreachable: readonly string[];
-  /** Milliseconds from the request to the API server's answer, in which ours is. */
+  /** Milliseconds until the API server's response, including our own. */
   readonly times: Times;
 }
 
@@ -26,7 +26,7 @@ export interface RunningTraffic {
 
 const NAMESPACES = ['shop', 'quiet', 'watched'] as const;
 
-/** Namespaces that enforce, say nothing, and audit. */
+/** Creates a namespace with mode off and one with mode audit, beside `shop`. */
 export async function makeNamespaces({ cluster }: Cluster): Promise<void> {
   await cluster.createNamespace('quiet', { 'libc-dns.dev/mode': 'off' });
   await cluster.createNamespace('watched', { 'libc-dns.dev/mode': 'audit' });
@@ -37,7 +37,7 @@ const large = (image: string): object => {
   return { containers: [{ name: 'main', image, env }] };
 };
 
-/** A Pod of a kind that depends on `index`: known, new and missing images, several containers, large, annotated, on the host's network. */
+/** Returns a Pod whose kind depends on `index`: known, new or missing image, many containers, large, annotated, hostNetwork. */
 function podOf(
   index: number,
   images: readonly string[],
@@ -60,7 +60,7 @@ function podOf(
 const away = (message: string): boolean =>
   /ECONNREFUSED|ECONNRESET|socket|closed|unreachable|timed? ?out|in time|503|EPIPE/i.test(message);
 
-/** Creates Pods of all kinds at a rate, and deletes each, until stopped. */
+/** Creates and deletes Pods of all kinds at a fixed rate until stopped. */
 export function startTraffic({ cluster, registry }: Cluster, perSecond: number): RunningTraffic {
   const images = Array.from({ length: 20 }, () => registry.newImage());
   const lists = { missed: [] as string[], refused: [] as string[], unreachable: [] as string[] };

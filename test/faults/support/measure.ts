@@ -5,11 +5,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { answerOf } from '../../support/reviews.ts';
 import { post, type WebhookProcess } from '../../support/webhook-process.ts';
 
-/** What a process holds. */
+/** The resources that a process holds. */
 export interface Held {
   /** Resident memory, MB. */
   readonly memory: number;
-  /** Open files, sockets among them. */
+  /** Open files, including sockets. */
   readonly files: number;
   readonly sockets: number;
 }
@@ -29,7 +29,7 @@ export async function held(pid: number): Promise<Held> {
   };
 }
 
-/** The pid of a process that runs. */
+/** Returns the pid of a running process. */
 export const pidOf = ({ process: { pid } }: Pick<WebhookProcess, 'process'>): number => {
   if (pid === undefined) throw new Error('the process has not started');
   return pid;
@@ -43,24 +43,24 @@ function sumOf(text: string, start: string): number {
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
 }
 
-/** Sum of the series of a metric whose name and labels begin so. */
+/** Returns the sum of the series whose name and labels begin with `start`. */
 export const metric = async (webhook: Pick<WebhookProcess, 'probes'>, start: string): Promise<number> =>
   sumOf(await scrape(webhook), start);
 
-/** Decisions so far, and those that took longer than 2.5 s; of one moment, for a replica goes on deciding. */
+/** Returns the number of decisions, and of those slower than 2.5 s, from one scrape: a replica goes on deciding. */
 export async function decisionsOf(webhook: Pick<WebhookProcess, 'probes'>): Promise<{ all: number; slow: number }> {
   const text = await scrape(webhook);
   const all = sumOf(text, 'libc_dns_decision_duration_seconds_count');
   return { all, slow: all - sumOf(text, 'libc_dns_decision_duration_seconds_bucket{le="2.5"}') };
 }
 
-/** The same over several replicas. */
+/** Returns the sum of {@link metric} over several replicas. */
 export async function metricOfAll(replicas: readonly Pick<WebhookProcess, 'probes'>[], start: string): Promise<number> {
   const counts = await Promise.all(replicas.map((replica) => metric(replica, start)));
   return counts.reduce((sum, count) => sum + count, 0);
 }
 
-/** Counts from now on: resolves to by how much a metric of these replicas has grown. */
+/** Returns a function that resolves to how much a metric of these replicas has grown since this call. */
 export async function counting(
   replicas: readonly Pick<WebhookProcess, 'probes'>[],
   start: string,
@@ -69,7 +69,7 @@ export async function counting(
   return async () => (await metricOfAll(replicas, start)) - before;
 }
 
-/** Says, from now on, how long this machine kept a process from running at most, milliseconds: no promise of ours holds against that. */
+/** Returns a function that tells the longest stall of this machine since this call, in ms. No promise holds against stalls. */
 export function machineStalls(): () => number {
   const delay = monitorEventLoopDelay({ resolution: 10 });
   delay.enable();
@@ -79,7 +79,7 @@ export function machineStalls(): () => number {
   };
 }
 
-/** Milliseconds, sorted. */
+/** Collects times in milliseconds. */
 export class Times {
   readonly #all: number[] = [];
 
@@ -91,14 +91,14 @@ export class Times {
     return this.#all.length;
   }
 
-  /** 0 where there are none. */
+  /** Returns 0 if there are no times. */
   percentile(share: number): number {
     const sorted = this.#all.toSorted((a, b) => a - b);
     return Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0);
   }
 }
 
-/** Sends a review `times` times, one after the other; each must be answered and patched. */
+/** Sends a review `times` times, one after another. Each must be answered with a patch. */
 export async function answers(webhook: WebhookProcess, review: string, times: number): Promise<Times> {
   const seen = new Times();
   for (let index = 0; index < times; index += 1) {
@@ -110,7 +110,7 @@ export async function answers(webhook: WebhookProcess, review: string, times: nu
   return seen;
 }
 
-/** Asks again and again; rejects with what was seen last once the time is up. */
+/** Polls until the condition holds. Rejects with the last value after a timeout. */
 export async function until<T>(
   read: () => Promise<T> | T,
   isIt: (value: T) => boolean,

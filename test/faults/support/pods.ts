@@ -8,20 +8,20 @@ import { keep } from '../fault.ts';
 import { counting, Times } from './measure.ts';
 import type { Cluster } from './world.ts';
 
-/** What became of Pods that were created through the API. */
+/** The outcome of Pods created through the API. */
 export interface Created {
   readonly pods: number;
   readonly patched: number;
-  /** The API server could not ask us, or not in time, and let the Pod pass. */
+  /** Pods that the API server let through because the webhook did not answer in time. */
   readonly failedOpen: number;
-  /** What the API server waited for the answer, and all else. */
+  /** Time of the whole request to the API server. */
   readonly times: Times;
 }
 
-/** Milliseconds that the registration gives us. */
+/** The registration's timeout in milliseconds. */
 export const DEADLINE_MS = 5000;
 
-/** Creates a Pod as a rehearsal, so that nothing of it stays. Rejects where it is refused. */
+/** Creates a Pod as a dry run. Rejects if it is refused. */
 export async function rehearse(
   { cluster }: Pick<Cluster, 'cluster'>,
   { namespace = 'shop', ...pod }: { namespace?: string; image?: string; spec?: object } = {},
@@ -38,7 +38,7 @@ export async function rehearse(
 
 export const isPatched = (pod: PodObject): boolean => optionsOf(pod).includes('attempts:10');
 
-/** The replica that the API server mostly asks: it stays with the connections that it has. */
+/** Returns the replica that the API server calls most: it keeps its connections. */
 export async function busiest(world: Cluster): Promise<WebhookProcess> {
   const { replicas } = world.installation;
   const counts = await Promise.all(
@@ -51,7 +51,7 @@ export async function busiest(world: Cluster): Promise<WebhookProcess> {
   return most;
 }
 
-/** Creates Pods at a rate while `during` lasts. Rejects where one is refused. */
+/** Creates Pods at a fixed rate while `during` runs. Rejects if one is refused. */
 export async function createPods(
   world: Pick<Cluster, 'cluster'>,
   perSecond: number,
@@ -80,14 +80,14 @@ export async function createPods(
   };
 }
 
-/** `120 Pods, 0 refused, 120 patched, …`; throws where more than `mostUnpatched` went through as they were. */
+/** Returns `120 Pods, none refused, 120 patched, …`. Throws if more than `mostUnpatched` Pods were not patched. */
 export function told({ pods, patched, failedOpen, times }: Created, mostUnpatched = 0): string {
   const text = `${pods} Pods, none refused, ${patched} patched, ${failedOpen} calls failed open, p99 ${times.percentile(0.99)} ms`;
   keep(pods > 0 && pods - patched <= mostUnpatched, text);
   return text;
 }
 
-/** The spec of a Pod of 2.9 MB: an API server takes no larger one. */
+/** Returns the spec of a Pod of 2.9 MB, about the largest that an API server accepts. */
 export const largestSpec = (): Record<string, unknown> => ({
   containers: [
     {

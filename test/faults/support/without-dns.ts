@@ -1,4 +1,4 @@
-/** src/main.ts with another resolv.conf, `$RESOLV_CONF`, in a mount namespace of its own; the process stays the same one. */
+/** Runs src/main.ts with the resolv.conf `$RESOLV_CONF` in a new mount namespace, in the same process. */
 import { fileURLToPath } from 'node:url';
 
 const main = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));

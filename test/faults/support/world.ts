@@ -13,28 +13,28 @@ import { type Fault as RegistryFault, type RegistryServer, startRegistry } from 
 import { startTcpProxy, type TcpProxy } from '../../support/tcp-proxy.ts';
 import { type StartOptions, startWebhook, type WebhookProcess } from '../../support/webhook-process.ts';
 
-/** A real API server, a real etcd, two replicas as processes, a registry, all on this machine. */
+/** A real API server with etcd, two replicas as processes, and a registry, all on this machine. */
 export interface Cluster {
   readonly cluster: TestCluster;
   readonly installation: Installation;
   readonly registry: Registry;
-  /** Between replicas and API server. */
+  /** Sits between the replicas and the API server. */
   readonly proxy: TcpProxy;
 }
 
 export interface Registry extends RegistryServer {
-  /** What goes wrong from now on; undefined: nothing. */
+  /** Makes the registry fail from now on; undefined ends that. */
   fail(fault: RegistryFault | undefined): void;
-  /** An image that nobody has seen; its program is musl's. */
+  /** Pushes a new image whose program uses musl. Returns its reference. */
   newImage(): string;
 }
 
-/** What faults are tried on. Opened when first asked for. */
+/** What faults are tried on. Each part is opened when first asked for. */
 export interface World {
-  /** A replica without a cluster, ended with the fault. */
+  /** Starts a replica without a cluster; it ends with the fault. */
   readonly webhook: (options?: StartOptions) => Promise<WebhookProcess>;
   readonly cluster: () => Promise<Cluster>;
-  /** Called when the fault has been tried. */
+  /** Registers a function to call after the fault was tried. */
   readonly afterwards: (end: () => unknown) => void;
 }
 
@@ -62,7 +62,7 @@ export async function openCluster(options: InstallOptions = {}): Promise<Cluster
   const [cluster, registry] = await Promise.all([startCluster(), openRegistry()]);
   const proxy = await startTcpProxy(cluster.server);
   const { settings, ...rest } = options;
-  // What the chart makes of its limit of 512 MB: here Node would see all memory of the machine.
+  // The chart's heap for its limit of 512 MB: without a container Node would see the machine's memory.
   const environment = { NODE_OPTIONS: '--max-old-space-size=307' };
   const installation = await install(cluster, {
     replicas: 2,
@@ -87,7 +87,7 @@ export async function closeCluster({ installation, proxy, registry, cluster }: C
   await cluster.stop();
 }
 
-/** A world for one fault; `shared` opens the cluster that all faults have in common. */
+/** Creates the world of one fault. `shared` opens the cluster that all faults share. */
 export function createWorld(shared: () => Promise<Cluster>): { world: World; close: () => Promise<void> } {
   const ends: (() => unknown)[] = [];
   const afterwards = (end: () => unknown): void => void ends.push(end);
@@ -111,23 +111,23 @@ export function createWorld(shared: () => Promise<Cluster>): { world: World; clo
   };
 }
 
-/** A folder that goes when the fault has been tried. */
+/** Creates a folder that is removed after the fault was tried. */
 export async function temporaryFolder({ afterwards }: Pick<World, 'afterwards'>): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'libc-dns-faults-'));
   afterwards(() => rm(folder, { recursive: true }));
   return folder;
 }
 
-/** The pid of a program that this process has started. */
+/** Returns the pid of a program that this process has started. */
 export function childPid(program: string): number {
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
       const [, name, , parent] = /^\d+ \((.*)\) (\S) (\d+)/.exec(stat) ?? [];
-      // The kernel cuts names to 15 characters.
+      // The kernel cuts process names to 15 characters.
       if (name === program.slice(0, 15) && Number(parent) === process.pid) return Number(pid);
     } catch {
-      // It ended while we looked.
+      // The process has ended meanwhile.
     }
   }
   throw new NotTried(`no ${program} of ours runs`);
@@ -142,7 +142,7 @@ export function hasProgram(name: string): boolean {
   }
 }
 
-/** This machine lacks what the fault needs. */
+/** Thrown if this machine lacks what the fault needs. */
 export class NotTried extends Error {
   override readonly name = 'NotTried';
 }

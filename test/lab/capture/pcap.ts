@@ -5,9 +5,9 @@ export interface Packet {
   /** Milliseconds since the epoch. */
   readonly at: number;
   readonly protocol: 'udp' | 'tcp';
-  /** Of the server, whichever way the packet goes. */
+  /** Address of the server, in either direction. */
   readonly server: string;
-  /** Of the resolver. */
+  /** Port of the resolver. */
   readonly port: number;
   readonly question: Question;
 }
@@ -25,13 +25,13 @@ const DNS_PORT = 53;
 
 const ipv4Text = (bytes: Buffer): string => bytes.join('.');
 
-/** RFC 5952, by the WHATWG URL serialiser. */
+/** Formats an address as in RFC 5952, using the WHATWG URL serializer. */
 function ipv6Text(bytes: Buffer): string {
   const groups = Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(2 * index).toString(16));
   return new URL(`http://[${groups.join(':')}]`).hostname.slice(1, -1);
 }
 
-/** Ethernet, IPv4 without options' meaning, IPv6 without extension headers: what the lab's own machines send. */
+/** Reads Ethernet with IPv4 (ignoring options) or IPv6 (without extension headers), which is all that the lab sends. */
 function readTransport(frame: Buffer): Transport | undefined {
   if (frame.length < 14 + 40) return undefined;
   const type = frame.readUInt16BE(12);
@@ -48,7 +48,7 @@ function readTransport(frame: Buffer): Transport | undefined {
   return { protocol: packet[6] ?? 0, source, target, payload: packet.subarray(40, end) };
 }
 
-/** DNS messages that stand whole in a TCP segment, one behind the other (RFC 1035 4.2.2). */
+/** Yields the complete DNS messages in a TCP segment (RFC 1035 4.2.2). */
 function* framed(payload: Buffer): Generator<Buffer> {
   let at = 0;
   while (at + 2 <= payload.length) {
@@ -86,8 +86,8 @@ const RECORD_HEADER = 16;
 const ETHERNET = 1;
 
 /**
- * The DNS packets in a capture as tcpdump writes it (pcap 2.4, little-endian, microseconds, Ethernet). A last record
- * that is not whole is left out. Throws for another format.
+ * Returns the DNS packets of a capture by tcpdump (pcap 2.4, little-endian, microseconds, Ethernet). Skips an incomplete last
+ * record. Throws for any other format.
  */
 export function readCapture(file: Buffer): Packet[] {
   if (file.length < FILE_HEADER) return [];

@@ -1,15 +1,15 @@
 import { spawn } from 'node:child_process';
 import { within } from '../network/namespaces.ts';
 
-/** A recording of the DNS packets that leave and enter a Pod. */
+/** A recording of the DNS packets of a Pod. */
 export interface Recording {
-  /** The capture so far, in tcpdump's format; its end may be missing. */
+  /** Returns the capture so far in tcpdump's format; the last record may be incomplete. */
   soFar(): Buffer;
-  /** Ends it; the whole capture. Throws where packets were missed. */
+  /** Ends the recording and returns the whole capture. Rejects if packets were missed. */
   end(): Promise<Buffer>;
 }
 
-/** Starts recording in a namespace and resolves when it runs. Rejects where tcpdump does not start. */
+/** Starts recording in a namespace. Resolves when tcpdump runs; rejects if it does not start. */
 export function record(namespace: string): Promise<Recording> {
   const argv = [
     'tcpdump',

@@ -1,19 +1,19 @@
 import { TYPE_A, TYPE_AAAA } from '../dns/message.ts';
 import type { Packet } from './pcap.ts';
 
-/** One query: what was sent with one identifier from one port to one server, and whether it was answered. */
+/** One query: packets with one id from one port to one server, and whether it was answered. */
 export interface Exchange {
   readonly protocol: 'udp' | 'tcp';
   readonly server: string;
   readonly port: number;
   readonly name: string;
   readonly type: number;
-  /** Milliseconds since the epoch, for each time it was sent. */
+  /** Times at which it was sent, milliseconds since the epoch. */
   readonly sent: readonly number[];
   readonly answered?: number;
 }
 
-/** The exchanges in a capture, in the order of their first packets. */
+/** Groups packets into exchanges, in the order of their first packets. */
 export function exchangesOf(packets: readonly Packet[]): Exchange[] {
   const found = new Map<string, { -readonly [key in keyof Exchange]: Exchange[key] }>();
   for (const { question, protocol, server, port, at } of packets) {
@@ -30,7 +30,7 @@ export function exchangesOf(packets: readonly Packet[]): Exchange[] {
   return [...found.values()];
 }
 
-/** The exchanges of one look-up, which asks a name of its own: `token` is that name's first label. */
+/** Groups exchanges by look-up. Each look-up asks for a different name; its first label is the token. */
 export function byToken(exchanges: readonly Exchange[]): Map<string, Exchange[]> {
   return Map.groupBy(exchanges, ({ name }) => name.split('.', 1)[0] ?? '');
 }
@@ -46,11 +46,11 @@ function ports(exchanges: readonly Exchange[], same: boolean, inTurn: boolean): 
   return (a.port === aaaa.port) === same && waited === inTurn;
 }
 
-/** Milliseconds between the first two times that a query was sent again which had no answer yet; undefined: none was. */
+/** Returns the milliseconds until an unanswered query was first sent again; undefined if none was. */
 function resendGap(exchanges: readonly Exchange[]): number | undefined {
   const gaps = exchanges.flatMap(({ sent, type, server, answered }) => {
     const [first = 0, second] = sent;
-    // A resolver may also ask again with a new identifier or from a new port.
+    // A resolver may also retry with a new id or from a new port.
     const again =
       second ?? exchanges.find((x) => x.type === type && x.server === server && (x.sent[0] ?? 0) > first)?.sent[0];
     const unanswered = answered === undefined || sent.length > 1;
@@ -64,7 +64,7 @@ const resentAfter = (exchanges: readonly Exchange[], least: number, most: number
   return gap !== undefined && gap > least && gap < most;
 };
 
-/** What packets can show of a look-up of one name; `isLocal` tells the node-local cache's exchanges. */
+/** What the packets of a look-up can show. `isLocal` reports whether an exchange is with the node-local cache. */
 const BEHAVIOURS = {
   'one-port-at-once': (all) => ports(all, true, false),
   'two-ports-at-once': (all) => ports(all, false, false),
@@ -81,7 +81,7 @@ const BEHAVIOURS = {
 
 export type Behaviour = keyof typeof BEHAVIOURS;
 
-/** Whether the packets of a look-up of one name show `behaviour`; `local` are the node-local cache's addresses. */
+/** Reports whether the packets of a look-up show `behaviour`. `local` holds the node-local cache's addresses. */
 export function shows(behaviour: Behaviour, exchanges: readonly Exchange[], local: readonly string[]): boolean {
   return exchanges.length > 0 && BEHAVIOURS[behaviour](exchanges, ({ server }) => local.includes(server));
 }

@@ -1,6 +1,6 @@
 /**
- * As much of DNS (RFC 1035 section 4) as the lab needs: what a query asks, and an answer to it. Names in the lab are
- * lower-case letters, digits, dots and hyphens, and nobody in it compresses the name of a question.
+ * The part of DNS (RFC 1035 section 4) that the lab needs: reading a query and answering it. Names in the lab have only
+ * lower-case letters, digits, dots and hyphens; the name of a question is never compressed.
  */
 
 export const TYPE_A = 1;
@@ -8,9 +8,9 @@ export const TYPE_AAAA = 28;
 
 export interface Question {
   readonly id: number;
-  /** Whether the message is an answer (QR). */
+  /** Whether the message is a response (QR). */
   readonly response: boolean;
-  /** RCODE: 0 found or no such record, 3 no such name. */
+  /** RCODE: 0 (NOERROR) or 3 (NXDOMAIN). */
   readonly code: number;
   /** Without the trailing dot. */
   readonly name: string;
@@ -35,7 +35,7 @@ function readName(message: Buffer): Name | undefined {
   }
 }
 
-/** The question of a query or an answer; undefined where the bytes are not a message with one question. */
+/** Reads the question of a query or response; undefined if the bytes are not a message with one question. */
 export function readQuestion(message: Buffer): Question | undefined {
   if (message.length < 12 || message.readUInt16BE(4) !== 1) return undefined;
   const found = readName(message);
@@ -50,16 +50,16 @@ export function readQuestion(message: Buffer): Question | undefined {
   };
 }
 
-/** Addresses of every name that exists, 192.0.2.1 and 2001:db8::1: documentation ranges (RFC 5737, RFC 3849). */
+/** The addresses of every existing name, 192.0.2.1 and 2001:db8::1, from documentation ranges (RFC 5737, RFC 3849). */
 const RECORDS: Readonly<Record<number, Buffer>> = {
   [TYPE_A]: Buffer.from([192, 0, 2, 1]),
   [TYPE_AAAA]: Buffer.from('20010db8000000000000000000000001', 'hex'),
 };
 
-/** The names that exist: Services of two namespaces, and a domain of the world outside. Others are NXDOMAIN. */
+/** Existing names: Services of two namespaces, and a domain outside the cluster. Any other name is NXDOMAIN. */
 const EXISTING = /^[a-z0-9-]+\.((shop|infra)\.svc\.cluster\.local|lab\.example)$/;
 
-/** The answer to a query, as an authoritative server that offers recursion gives it; undefined for what is no query. */
+/** Returns the response of an authoritative server that offers recursion; undefined if the message is not a query. */
 export function answerTo(query: Buffer): Buffer | undefined {
   const question = readQuestion(query);
   const end = readName(query)?.end;

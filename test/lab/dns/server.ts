@@ -4,8 +4,8 @@ import { createServer, isIPv6, type Socket } from 'node:net';
 import { answerTo } from './message.ts';
 
 /**
- * A DNS server over UDP and TCP on port 53 of some addresses, which answers after a while:
- * `node server.ts ADDRESS=MILLISECONDS...`. Prints `ready` when it listens on all of them.
+ * A DNS server over UDP and TCP on port 53 that answers after a delay: `node server.ts ADDRESS=MILLISECONDS...`. Prints `ready`
+ * when it listens on all addresses.
  */
 
 async function serveUdp(address: string, delayMs: number): Promise<void> {

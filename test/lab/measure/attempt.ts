@@ -5,14 +5,14 @@ import type { Lanes } from './lanes.ts';
 import { lookUp, type Sample } from './look-up.ts';
 import type { Task } from './tasks.ts';
 
-/** Look-ups by fresh processes, each of a name of its own. */
+/** Look-ups of different names, each by a fresh process. */
 export interface Attempt {
   readonly samples: readonly Sample[];
-  /** The first labels of the names, in the same order. */
+  /** The first labels of the names, in the order of `samples`. */
   readonly tokens: readonly string[];
 }
 
-/** Looks `runs` names up. `number` sets an attempt's names apart from those of others. */
+/** Looks up `runs` names. `number` makes them different from other attempts' names. */
 export async function attempt(task: Task, number: number, runs: number, lanes: Lanes): Promise<Attempt> {
   const { plan, program, running } = task;
   const tokens = Array.from({ length: runs }, (_, run) => `${plan.column.id}-${program.id}-${number}-${run}`);
@@ -21,7 +21,7 @@ export async function attempt(task: Task, number: number, runs: number, lanes: L
   return { tokens, samples: await Promise.all(tokens.map(one)) };
 }
 
-/** Milliseconds from the first look-up on. */
+/** Milliseconds from the first look-up. */
 const RESTART = { down: 500, up: 3500, end: 5500, every: 200 } as const;
 
 async function restartCache(cluster: Cluster, node: Task['plan']['node']): Promise<void> {
@@ -34,7 +34,7 @@ async function restartCache(cluster: Cluster, node: Task['plan']['node']): Promi
   cluster.caches.set(node, await startCache(spec));
 }
 
-/** Looks names up in all Pods of a node again and again while its node-local cache is stopped and started. See `attempt` for `number`. */
+/** Looks up names repeatedly in all Pods of a node while its node-local cache stops and starts. `number` as in `attempt`. */
 export async function attemptDuringRestart(
   cluster: Cluster,
   tasks: readonly Task[],

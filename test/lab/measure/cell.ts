@@ -2,14 +2,14 @@ import { shows, type Exchange } from '../capture/story.ts';
 import type { Expectation } from '../scenarios/scenario.ts';
 import type { Sample } from './look-up.ts';
 
-/** Look-ups of one resolver in one Pod, and what the packets of each were. */
+/** Look-ups of one resolver in one Pod, with their packets. */
 export interface Measured {
   readonly samples: readonly Sample[];
-  /** The exchanges of each look-up, in the same order. */
+  /** The exchanges of each look-up, in the order of `samples`. */
   readonly exchanges: readonly (readonly Exchange[])[];
 }
 
-/** Milliseconds. */
+/** Returns the median of milliseconds. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -18,8 +18,8 @@ export function median(values: readonly number[]): number {
 
 export interface Problem {
   /**
-   * `disturbed`: what a busy machine may do too. It slows a look-up down; or it stops a resolver between its two packets
-   * until the first is answered, and then there is no race, and the packets do not show what they should.
+   * `disturbed`: a busy machine may be the cause. It may slow a look-up down, or pause a resolver between its two packets until
+   * the first is answered; then there is no race, and the packets do not look as expected.
    */
   readonly kind: 'disturbed' | 'wrong';
   readonly text: string;
@@ -42,7 +42,7 @@ function timing({ atMostMs, atLeastMs }: Expectation, samples: readonly Sample[]
   return problems;
 }
 
-/** What of `expected` did not come out; empty: all of it did. */
+/** Returns the differences from what was expected; empty if there are none. */
 export function judge(expected: Expectation, { samples, exchanges }: Measured, local: readonly string[]): Problem[] {
   const outcome = expected.outcome ?? 'found';
   const strange = samples.filter((sample) => sample.outcome !== outcome);

@@ -1,16 +1,16 @@
 /**
- * Runs tasks that work for a moment and then mostly wait: few work at once, so that they do not disturb each other's
- * clocks, and many wait at once, so that all is done soon.
+ * Runs tasks that work briefly and then mostly wait. Few work at once, so that they do not disturb each other's timing; many wait
+ * at once, so that all are done soon.
  */
 export interface Lanes {
-  /** Runs a task, which calls `waiting` when from now on it only waits. */
+  /** Runs a task. It calls `waiting` when it needs no more processor time. */
   run<T>(task: (waiting: () => void) => Promise<T>): Promise<T>;
 }
 
-export interface LaneSizes {
-  /** Tasks that work at once. */
+interface LaneSizes {
+  /** Most tasks that work at once. */
   readonly working: number;
-  /** Tasks under way at once. */
+  /** Most tasks that run at once, working or waiting. */
   readonly underWay: number;
 }
 

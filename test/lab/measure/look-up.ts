@@ -2,25 +2,25 @@ import { spawn } from 'node:child_process';
 import { within, type Place } from '../network/namespaces.ts';
 import type { Program } from '../preparation/programs.ts';
 
-/** What one fresh process saw. */
+/** The result of one look-up by a fresh process. */
 export interface Sample {
-  /** Milliseconds that the look-up took, told by the process itself; the limit where it had to be ended. */
+  /** Milliseconds as the process itself measured them; the limit if it had to be killed. */
   readonly ms: number;
   readonly outcome: 'found' | 'fails' | 'gives up';
-  /** Why it failed, in the resolver's words. */
+  /** The resolver's own error. */
   readonly error: string;
 }
 
-/** Milliseconds after which a look-up is ended: no application waits so long. */
+/** Milliseconds after which a look-up is killed: no application waits so long. */
 export const LIMIT_MS = 15_000;
 
-/** What the programs print when they are about to look up. */
+/** What the programs print right before they look up the name. */
 const ASKING = 'asking\n';
 
-/** The addresses that every name in the lab has, of both families. */
+/** The addresses of every name in the lab. */
 const EXPECTED = '192.0.2.1 2001:db8::1';
 
-/** Milliseconds after its start that an undisturbed look-up has ended in, or else waits for a timeout. */
+/** Milliseconds: an undisturbed look-up that takes longer waits for a timeout. */
 const QUICK_MS = 20;
 
 function read(output: string): Sample {
@@ -35,8 +35,8 @@ function read(output: string): Sample {
 }
 
 /**
- * Looks `name` up in a Pod, with a fresh process of a program; calls `waiting` when that no longer needs a processor.
- * Rejects where the program itself does not work.
+ * Looks up `name` in a Pod with a fresh process; calls `waiting` when it needs no more processor time. Rejects if the program
+ * itself does not work.
  */
 export function lookUp(
   pod: Place,
@@ -45,7 +45,7 @@ export function lookUp(
   waiting: () => void = () => {},
 ): Promise<Sample> {
   const [tool, ...args] = within(pod, [...argv, name]);
-  // Nothing of the machine's own environment: LOCALDOMAIN and RES_OPTIONS would change what is measured.
+  // Without the machine's environment: LOCALDOMAIN and RES_OPTIONS would change the results.
   const child = spawn(tool, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env['PATH'], ...env } });
   let output = '';
   let words = '';

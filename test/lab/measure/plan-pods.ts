@@ -2,7 +2,7 @@ import type { NodeName } from '../network/plan.ts';
 import type { Program, ResolverId } from '../preparation/programs.ts';
 import type { Column, Kind, Scenario } from '../scenarios/scenario.ts';
 
-/** A Pod of a scenario, in one of its columns: it becomes a manifest, a resolv.conf, and measurements. */
+/** A Pod of a scenario, in one of its columns. It becomes a manifest, a resolv.conf and measurements. */
 export interface PodPlan {
   readonly name: string;
   readonly scenario: Scenario;
@@ -11,7 +11,7 @@ export interface PodPlan {
   readonly containers: readonly { readonly program: Program; readonly kind: Kind }[];
 }
 
-/** All Pods of the scenarios, as far as the machine has the programs for them. */
+/** Returns the Pods of the scenarios for which this machine has the programs. */
 export function planPods(scenarios: readonly Scenario[], programs: readonly Program[]): PodPlan[] {
   const known = new Map<ResolverId, Program>(programs.map((program) => [program.id, program]));
   const plans: PodPlan[] = [];
@@ -31,7 +31,7 @@ export function planPods(scenarios: readonly Scenario[], programs: readonly Prog
   return plans;
 }
 
-/** The Pod as its author or an injector wrote it; what its programs resolve with is declared, for there is no image. */
+/** Returns the Pod as its author or an injector wrote it. Its resolvers are declared, because there is no image. */
 export function manifestOf({ name, scenario, containers, column }: PodPlan): Record<string, unknown> {
   const declarations = containers.map(({ program, kind }) => [`libc-dns.dev/libc.${program.id}`, kind] as const);
   return {

@@ -17,7 +17,7 @@ interface ResolvConf {
   readonly options: readonly string[];
 }
 
-export interface Prediction {
+interface Prediction {
   readonly reason: string;
   /** The Pod's /etc/resolv.conf. */
   readonly resolvConf: string;
@@ -25,7 +25,7 @@ export interface Prediction {
 
 const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 
-/** As container runtimes write it. */
+/** Formats the file as container runtimes write it. */
 function fileOf({ servers, searches, options }: ResolvConf): string {
   const lines = [
     ...(searches.length > 0 ? [`search ${searches.join(' ')}`] : []),
@@ -54,15 +54,15 @@ function callOf({ family = 'v4', nodeLocal = false, fallback = true, overTcp }: 
     args: ['explain', '-f', '-', '-o', 'json', ...flags, '--node-local', nodeLocal ? NODE_LOCAL[family] : 'off'],
     env: {
       LIBC_DNS_NODE_LOCAL_FALLBACK: String(fallback),
-      // Without a cluster, `explain` takes nobody's word for TCP: this is how an operator who has looked says so.
+      // Without a cluster `explain` does not assume TCP: this is how an operator who has checked turns the preflight off.
       LIBC_DNS_GLIBC_TCP_PREFLIGHT: String(!(overTcp === 'assumed' || tcpSeen)),
     },
   };
 }
 
 /**
- * What `libc-dns explain` says of each Pod, by the Pod's name: its resolv.conf as it is, or as our patch makes it.
- * `overTcp` says whether the webhook's preflight, made on the Pod's node, has seen the cluster DNS answer over TCP.
+ * Returns what `libc-dns explain` predicts for each Pod, by name: its resolv.conf as it is, or as our patch makes it. `overTcp`
+ * reports whether the webhook's preflight on the Pod's node got an answer over TCP.
  */
 export async function predict(
   plans: readonly PodPlan[],

@@ -12,25 +12,25 @@ import type { Sample } from './look-up.ts';
 import { planPods } from './plan-pods.ts';
 import { startPods, type Running, type Task } from './tasks.ts';
 
-/** What was measured of one resolver in one Pod. */
+/** The measurements of one resolver in one Pod. */
 export interface Cell {
   readonly scenario: string;
   readonly column: string;
   readonly resolver: ResolverId;
   readonly kind: Kind;
-  /** Why our explain says it did what it did. */
+  /** The reason of our decision, from `explain`. */
   readonly reason: string;
   readonly resolvConf: string;
   readonly samples: readonly Sample[];
   readonly problems: readonly Problem[];
-  /** How many times it was measured again, because a busy machine made it slow. */
+  /** How often it was measured again because the machine was busy. */
   readonly repeated: number;
 }
 
-export interface RunOptions {
+interface RunOptions {
   readonly scenarios: readonly Scenario[];
   readonly programs: readonly Program[];
-  /** Fresh processes for each cell. */
+  /** Fresh processes per cell. */
   readonly runs: number;
   readonly progress: (text: string) => void;
 }
@@ -38,7 +38,7 @@ export interface RunOptions {
 const MAX_REPEATS = 4;
 const LOCAL = Object.values(NODE_LOCAL);
 
-/** Milliseconds after which a packet has come from tcpdump. */
+/** Milliseconds until tcpdump has written a packet. */
 const SETTLE_MS = 200;
 
 interface Result {
@@ -47,13 +47,13 @@ interface Result {
   readonly repeated: number;
 }
 
-/** Those that will wait longest go first, so that the others are measured meanwhile. */
-function patience({ expected, plan }: Task): number {
+/** Returns the expected duration: the slowest tasks go first, so that the others are measured meanwhile. */
+function expectedWait({ expected, plan }: Task): number {
   if (expected.outcome === 'gives up') return Infinity;
   return expected.atLeastMs ?? (plan.column.file === 'before' ? 1 : 0);
 }
 
-/** What came of attempts, by their times, outcomes and packets. */
+/** Judges attempts by their times, outcomes and packets. */
 async function results(attempts: ReadonlyMap<Task, Attempt>, repeated: number): Promise<Map<Task, Result>> {
   await sleep(SETTLE_MS);
   const stories = new Map<Running, ReadonlyMap<string, readonly Exchange[]>>();
@@ -74,7 +74,7 @@ const disturbed = ({ problems }: Result): boolean =>
 
 type Round = (tasks: readonly Task[], number: number) => Promise<ReadonlyMap<Task, Attempt>>;
 
-/** Attempts the tasks, and those again that were disturbed: `again` says which go into the next round with them. */
+/** Attempts the tasks, and repeats disturbed ones. `again` returns all tasks of the next round. */
 async function inRounds(
   tasks: readonly Task[],
   round: Round,
@@ -101,7 +101,7 @@ async function attemptAll(tasks: readonly Task[], number: number, runs: number):
   return new Map(await Promise.all(attempts));
 }
 
-/** Throws where tcpdump has missed packets. */
+/** Ends all recordings. Rejects if tcpdump has missed packets. */
 async function endRecordings(tasks: readonly Task[]): Promise<void> {
   const running = new Set(tasks.map((task) => task.running));
   await Promise.all([...running].map(({ recording }) => recording.end()));
@@ -112,7 +112,7 @@ function cellOf({ plan, program, kind, reason, resolvConf }: Task, result: Resul
   return { ...place, kind, reason, resolvConf, ...result };
 }
 
-/** Measures all that the scenarios ask for, in the lab's own machine. Throws where the lab itself does not work. */
+/** Measures all scenarios, inside the isolation. Rejects if the lab itself does not work. */
 export async function runLab({ scenarios, programs, runs, progress }: RunOptions): Promise<Cell[]> {
   progress('building a cluster of network namespaces');
   const cluster = await buildCluster();
@@ -120,7 +120,7 @@ export async function runLab({ scenarios, programs, runs, progress }: RunOptions
   const tasks = await startPods(cluster, planPods(scenarios, programs));
   progress(`measuring ${tasks.length} times ${runs} look-ups`);
   const steady = tasks.filter(({ plan }) => !plan.scenario.restarts);
-  const ordered = steady.toSorted((a, b) => patience(b) - patience(a));
+  const ordered = steady.toSorted((a, b) => expectedWait(b) - expectedWait(a));
   const found = await inRounds(
     ordered,
     (some, number) => attemptAll(some, number, runs),

@@ -8,18 +8,18 @@ import type { Expectation, Kind } from '../scenarios/scenario.ts';
 import type { PodPlan } from './plan-pods.ts';
 import { predict } from './predict.ts';
 
-/** A Pod that runs: those of a scenario with the same file are one. */
+/** A running Pod. Pods of a scenario with the same resolv.conf share one. */
 export interface Running {
   readonly place: Place;
   readonly recording: Recording;
 }
 
-/** One resolver in one Pod: what is to be measured, and what has to come out. */
+/** One resolver in one Pod: what to measure and what to expect. */
 export interface Task {
   readonly plan: PodPlan;
   readonly program: Program;
   readonly kind: Kind;
-  /** Why our explain says it did what it did. */
+  /** The reason of our decision, from `explain`. */
   readonly reason: string;
   readonly resolvConf: string;
   readonly running: Running;
@@ -28,7 +28,7 @@ export interface Task {
 
 const PREFLIGHT = fileURLToPath(new URL('../network/preflight.ts', import.meta.url));
 
-/** The nodes whose cluster DNS the webhook's preflight, made from a Pod of its own there, has seen answer over TCP. */
+/** Returns the nodes on which the webhook's preflight, run in a Pod there, got an answer from the cluster DNS over TCP. */
 async function preflights(cluster: Cluster, nodes: ReadonlySet<NodeName>): Promise<ReadonlySet<NodeName>> {
   const answered = new Set<NodeName>();
   const look = async (node: NodeName): Promise<void> => {
@@ -46,7 +46,7 @@ function expectationOf({ scenario, column }: PodPlan, program: Program, kind: Ki
   return expect[`${column.id}/${program.id}`] ?? expect[`${column.id}/${kind}`] ?? {};
 }
 
-/** Gives each Pod the file that `explain` predicts, and starts it with its packets recorded. */
+/** Starts each Pod with the resolv.conf that `explain` predicts, and records its packets. */
 export async function startPods(cluster: Cluster, plans: readonly PodPlan[]): Promise<Task[]> {
   const answered = await preflights(cluster, new Set(plans.map(({ node }) => node)));
   const predictions = await predict(plans, (node) => answered.has(node));

@@ -9,12 +9,12 @@ const SERVER = fileURLToPath(new URL('../dns/server.ts', import.meta.url));
 
 const server = (listeners: readonly string[]): string[] => [process.execPath, SERVER, ...listeners];
 
-/** Routes packets; counts those of each connection, which the fault is told by. Settings of the namespace alone. */
+/** Sysctls of the node's namespace: route packets, and count packets per connection, which the fault's rule needs. */
 const NODE_SETTINGS = [
   'net.ipv4.ip_forward=1',
   'net.ipv6.conf.all.forwarding=1',
   'net.netfilter.nf_conntrack_acct=1',
-  // A source port that comes again must find no connection of an earlier look-up.
+  // A reused source port must not find the conntrack entry of an earlier look-up.
   'net.netfilter.nf_conntrack_udp_timeout=15',
   'net.netfilter.nf_conntrack_udp_timeout_stream=15',
 ];
@@ -67,7 +67,7 @@ async function addNode(spec: NodeSpec, index: number): Promise<void> {
 export interface Cluster {
   /** The running node-local caches. */
   readonly caches: Map<NodeName, Service>;
-  /** Creates a Pod on a node: a namespace named `name`, and files under /etc that are the Pod's own. */
+  /** Creates a Pod on a node: a namespace named `name` with its own files under /etc. */
   addPod(name: string, node: NodeName, files: PodFiles): Promise<Place>;
 }
 
@@ -75,15 +75,15 @@ interface PodFiles {
   readonly resolvConf: string;
 }
 
-/** As in Debian's images: what stands on the machine may ask something else first. */
+/** As in Debian's images; the machine's own file may list other sources first. */
 const NSSWITCH = 'passwd: files\ngroup: files\nhosts: files dns\n';
 
-/** As the kubelet writes it. */
+/** /etc/hosts as the kubelet writes it. */
 const HOSTS = '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n';
 
 /**
- * Mounts a file over another, or over what that links to: where systemd-resolved is, /etc/resolv.conf is a link into /run,
- * which is the lab's own and empty.
+ * Mounts a file over another or over the target of a link: with systemd-resolved, /etc/resolv.conf is a link into /run, which is
+ * empty in the lab.
  */
 const COVER = `cover() {
   target=$(readlink -m "$2")
@@ -125,7 +125,7 @@ async function addPod(name: string, node: number, number: number, files: PodFile
   return { namespace: name, mounts: await mountFiles(name, files) };
 }
 
-/** Builds the DNS host and all nodes, each with its rules, and starts their caches. */
+/** Builds the DNS host and all nodes with their rules, and starts the nodes' caches. */
 export async function buildCluster(): Promise<Cluster> {
   await mkdir(FOLDER, { recursive: true });
   await addDnsHost();

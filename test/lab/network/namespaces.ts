@@ -2,19 +2,19 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { command } from '../command.ts';
 
 /**
- * Network namespaces inside the lab's own machine (isolation.ts), where `/run` is the lab's alone: names are free, and
- * all is gone with the lab's first process.
+ * Network namespaces inside the isolation (isolation.ts). `/run` is private there, so all names are free, and everything
+ * disappears with the lab's first process.
  */
 
 export const FOLDER = '/run/lab';
 
-/** Where a program runs: in a network namespace, and with the files that the process `mounts` sees. */
+/** Where a program runs: in a network namespace, and in the mount namespace of the process `mounts`. */
 export interface Place {
   readonly namespace: string;
   readonly mounts?: number;
 }
 
-/** The command line that runs `argv` in a place. */
+/** Returns the command line that runs `argv` in a place. */
 export function within({ namespace, mounts }: Place, argv: readonly string[]): [string, ...string[]] {
   const mount = mounts === undefined ? [] : [`--mount=/proc/${mounts}/ns/mnt`];
   return ['nsenter', `--net=/run/netns/${namespace}`, ...mount, '--', ...argv];
@@ -25,7 +25,7 @@ export async function runWithin(namespace: string, argv: readonly string[], inpu
   return command(name, args, input === undefined ? {} : { input });
 }
 
-/** Creates a namespace with its loopback up. */
+/** Creates a network namespace with its loopback interface up. */
 export async function addNamespace(name: string): Promise<void> {
   await command('ip', ['netns', 'add', name]);
   await ip(name, ['link set lo up']);
@@ -36,14 +36,14 @@ export async function ip(namespace: string, lines: readonly string[]): Promise<v
   await command('ip', ['-n', namespace, '-batch', '-'], { input: `${lines.join('\n')}\n` });
 }
 
-/** A process that stays. */
+/** A process that keeps running. */
 export interface Service {
   readonly child: ChildProcess;
-  /** Ends it and waits for that. */
+  /** Ends the process and waits until it has ended. */
   stop(): Promise<void>;
 }
 
-/** Starts a process in a namespace and waits until it has printed `ready` (standard output and error). */
+/** Starts a process in a namespace and waits until its output (standard output or error) matches `ready`. */
 export function startService(namespace: string, argv: readonly string[], ready: RegExp): Promise<Service> {
   const [name, ...args] = within({ namespace }, argv);
   const child = spawn(name, args, { stdio: ['ignore', 'pipe', 'pipe'] });

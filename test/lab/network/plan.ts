@@ -1,4 +1,4 @@
-/** The lab's addresses, and what the nodes of its cluster are like. */
+/** The lab's addresses, and the properties of its nodes. */
 
 export const CLUSTER_DNS = { v4: '10.96.0.10', v6: 'fd00:10:96::a' } as const;
 export const NODE_LOCAL = { v4: '169.254.20.10', v6: 'fd00:169:254:20::10' } as const;
@@ -9,7 +9,7 @@ export const DNS_HOST = {
   slow: { v4: '10.0.0.54', v6: 'fd00:53::54', delayMs: 1200 },
 } as const;
 
-/** Milliseconds until the node-local cache answers: it holds every answer. */
+/** Milliseconds until the node-local cache answers. It has all names cached. */
 export const CACHE_DELAY_MS = 1;
 
 export interface NodeSpec {
@@ -17,14 +17,14 @@ export interface NodeSpec {
   /** Whether the second packet of a translated connection without a reply is lost. */
   readonly raced: boolean;
   readonly upstream: keyof typeof DNS_HOST;
-  /** TCP to the cluster DNS: `closed` is answered with a reset, `dropped` not at all. */
+  /** TCP to the cluster DNS: `closed` resets connections, `dropped` drops their packets. */
   readonly tcp: 'open' | 'closed' | 'dropped';
   /**
-   * The node-local cache. `refuses`: its process is gone and its address still there, as after a crash; `silent`: what is
-   * sent to its address is lost; `restarts`: up until it is stopped.
+   * The node-local cache. `refuses`: its process is gone but its address remains, as after a crash. `silent`: packets to its
+   * address are lost. `restarts`: runs until it is stopped.
    */
   readonly cache: 'up' | 'refuses' | 'silent' | 'restarts';
-  /** Whether the cache answers at the address of the cluster DNS too, as NodeLocal does under kube-proxy's iptables mode. */
+  /** Whether the cache also answers at the cluster DNS address, as NodeLocal does in kube-proxy's iptables mode. */
   readonly intercepts: boolean;
 }
 

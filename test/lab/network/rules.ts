@@ -1,9 +1,9 @@
 import { CLUSTER_DNS, DNS_HOST, NODE_LOCAL, type NodeSpec } from './plan.ts';
 
 /**
- * The race's loser, as it is seen from outside: the second packet of a five-tuple that the node translates is dropped
- * while no reply has been seen. In a kernel that is `__nf_conntrack_confirm` finding that the other packet's entry, with
- * the same tuples, got there first; here an entry's own packet count says so, which makes every race lost.
+ * Drops the packet that loses the race: the second packet of a translated five-tuple while no reply has been seen. In a kernel
+ * this happens when `__nf_conntrack_confirm` finds that the entry of the other packet, with the same tuples, came first. Here the
+ * entry's packet count decides, so that every race is lost.
  */
 const LOSS = 'meta l4proto udp ct status dnat ct state new ct original packets 2 counter name lost drop';
 
@@ -12,7 +12,7 @@ function tcpRule({ tcp }: NodeSpec): string {
   return `tcp dport 53 ct status dnat ${tcp === 'dropped' ? 'drop' : 'reject with tcp reset'}`;
 }
 
-/** NodeLocal's own exemption from conntrack (dnscache `iptables.go`): no entry, so no translation and no race. */
+/** NodeLocal's exemption from conntrack (dnscache `iptables.go`): without an entry there is no translation and no race. */
 function untracked({ intercepts, cache }: NodeSpec, direction: 'daddr' | 'saddr'): string[] {
   const v4 = intercepts ? `{ ${NODE_LOCAL.v4}, ${CLUSTER_DNS.v4} }` : NODE_LOCAL.v4;
   const v6 = intercepts ? `{ ${NODE_LOCAL.v6}, ${CLUSTER_DNS.v6} }` : NODE_LOCAL.v6;
@@ -23,7 +23,7 @@ function untracked({ intercepts, cache }: NodeSpec, direction: 'daddr' | 'saddr'
 const chain = (name: string, hook: string, rules: readonly string[]): string =>
   `  chain ${name} {\n    type ${hook};\n${rules.map((rule) => `    ${rule}\n`).join('')}  }\n`;
 
-/** The nftables rules of a node: the Service's address translation, the node-local cache's exemption, and the fault. */
+/** Returns the nftables rules of a node: the Service's address translation, the node-local cache's exemption, and the fault. */
 export function nodeRules(spec: NodeSpec): string {
   const to = DNS_HOST[spec.upstream];
   const translation = [
@@ -35,7 +35,7 @@ export function nodeRules(spec: NodeSpec): string {
     chain('exempt_out', 'filter hook output priority raw', untracked(spec, 'saddr')),
     chain('service', 'nat hook prerouting priority dstnat', translation),
     chain('forwarded', 'filter hook forward priority filter', [tcpRule(spec)].filter(Boolean)),
-    // Where the kernel confirms entries: the last thing before a packet leaves.
+    // The kernel confirms entries here, right before a packet leaves.
     chain('confirm', 'filter hook postrouting priority srcnat + 50', spec.raced ? [LOSS] : []),
   ];
   return `table inet lab {\n  counter lost { }\n${chains.join('')}}\n`;

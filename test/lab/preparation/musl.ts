@@ -3,15 +3,15 @@ import { join } from 'node:path';
 import { command } from '../command.ts';
 
 /**
- * musl as Debian builds it, of several releases beside each other: downloaded and unpacked into the lab's cache, never
- * installed, with apt's state in a folder of its own.
+ * Gets several releases of Debian's musl: downloads and unpacks them into the lab's cache, with apt's state in a folder there.
+ * Installs nothing.
  */
 
 export interface Musl {
   readonly version: string;
   /** musl's loader, which is also its libc. */
   readonly loader: string;
-  /** Arguments for gcc, as musl-gcc gives them. */
+  /** The arguments that musl-gcc passes to gcc. */
   readonly gcc: readonly string[];
 }
 
@@ -47,7 +47,7 @@ async function download(suite: string, folder: string): Promise<void> {
     await command('apt-get', ['--quiet', 'download', 'musl', 'musl-dev'], options);
     const packages = (await readdir(draft)).filter((file) => file.endsWith('.deb'));
     for (const file of packages) await command('dpkg-deb', ['-x', join(draft, file), join(draft, 'files')]);
-    // Another run may have been quicker: one of the two wins, and they are the same.
+    // Another run may have been faster; both results are equal.
     await rename(join(draft, 'files'), folder).catch(() => {});
   } finally {
     await rm(draft, { recursive: true, force: true });
@@ -60,7 +60,7 @@ async function one(folder: string, matches: (name: string) => boolean): Promise<
   return join(folder, found);
 }
 
-/** Unpacks the musl of a Debian suite below `cache`, once. Throws where it cannot be had. */
+/** Unpacks the musl of a Debian suite below `cache`, once. Rejects if it is not available. */
 export async function fetchMusl(cache: string, suite: string): Promise<Musl> {
   const folder = join(cache, `musl-${suite}`);
   if (!(await exists(folder))) await download(suite, folder);
@@ -69,7 +69,7 @@ export async function fetchMusl(cache: string, suite: string): Promise<Musl> {
   const headers = await one(join(folder, 'usr/include'), isMusl);
   const shared = await one(join(folder, 'lib'), isMusl).catch(() => libraries);
   const loader = join(shared, 'libc.so');
-  // Called without a program, it says what it is, and fails.
+  // Without a program, the loader prints its version and fails.
   const words = await command(loader, []).catch((error: Error) => String((error.cause as { stderr?: string }).stderr));
   const version = /Version (\S+)/.exec(words)?.[1];
   if (version === undefined) throw new Error(`${loader} does not say which version of musl it is`);

@@ -19,14 +19,14 @@ export type ResolverId =
   | 'musl-new'
   | 'musl-static';
 
-/** A program that looks one name up, and tells how long that took. */
+/** A program that looks up one name and prints how long that took. */
 export interface Program {
   readonly id: ResolverId;
-  /** For people, with the version of what resolves. */
+  /** Name and version of the resolver, for people. */
   readonly title: string;
-  /** What a container with this program is declared as (`libc-dns.dev/libc`). */
+  /** The declaration (`libc-dns.dev/libc`) of a container with this program. */
   readonly declared: Exclude<Resolver, 'unknown'>;
-  /** The command line; the name to look up comes behind it. */
+  /** The command line, to which the name to look up is appended. */
   readonly argv: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -41,15 +41,15 @@ export interface Programs {
   readonly skipped: readonly Skipped[];
 }
 
-/** Outside node_modules, which `npm ci` empties. */
+/** Outside node_modules, which `npm ci` deletes. */
 const CACHE: string = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'libc-dns-webhook', 'lab');
 
-/** Debian 12's, and the newest that Debian has. */
+/** Debian 12's musl and Debian's newest. */
 const MUSL_SUITES = { old: 'bookworm', new: 'sid' } as const;
 
 const sourceOf = (name: string): string => fileURLToPath(new URL(`../programs/${name}`, import.meta.url));
 
-/** Runs a compiler that takes `-o FILE`, unless that was done before with the same source and arguments. */
+/** Runs a compiler that takes `-o FILE`, unless the result for the same source and arguments is cached. */
 async function build(source: string, compiler: readonly string[], env: Record<string, string> = {}): Promise<string> {
   const path = sourceOf(source);
   const recipe = JSON.stringify([await readFile(path, 'utf8'), compiler, env]);
@@ -77,7 +77,7 @@ async function glibc(): Promise<Program[]> {
 }
 
 async function python(): Promise<Program[]> {
-  // The interpreter itself: what stands in PATH may be a shell script that takes longer than the look-up.
+  // The interpreter itself: the one in PATH may be a shell script that takes longer than the look-up.
   const answer = await command('python3', ['-c', 'import sys; print(sys.executable, sys.version.split()[0])']);
   const [executable = '', version = ''] = answer.trim().split(' ');
   const argv = [executable, '-I', '-S', sourceOf('resolve.py')];
@@ -126,7 +126,7 @@ async function oldMusl(): Promise<Program[]> {
 
 const newMusl = async (): Promise<Program[]> => [(await muslOf(MUSL_SUITES.new, 'musl-new')).program];
 
-/** Builds the programs, once per machine: those that cannot be had are listed with the reason. */
+/** Builds the programs, once per machine. Lists those that cannot be built with the reason. */
 export async function preparePrograms(): Promise<Programs> {
   await mkdir(CACHE, { recursive: true });
   const makers = {

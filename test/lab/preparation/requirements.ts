@@ -1,7 +1,7 @@
 import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** What the lab cannot do without, and the Debian packages that bring it. */
+/** The programs that the lab needs, and the Debian packages that have them. */
 const TOOLS = {
   unshare: 'util-linux',
   nsenter: 'util-linux',
@@ -23,14 +23,14 @@ async function isThere(tool: string, folders: readonly string[]): Promise<boolea
   return (await Promise.all(tries)).includes(true);
 }
 
-export interface Machine {
+interface Machine {
   readonly platform: string;
   readonly root: boolean;
-  /** Of `PATH`. */
+  /** The folders of `PATH`. */
   readonly folders: readonly string[];
 }
 
-/** Why the lab cannot run on this machine, and what to do about it; undefined: it can. */
+/** Returns why the lab cannot run on this machine and what to do about it; undefined if it can. */
 export async function whyNot({ platform, root, folders }: Machine): Promise<string | undefined> {
   if (platform !== 'linux') return `the lab needs Linux: its cluster is made of network namespaces, not of ${platform}`;
   if (!root) return 'the lab needs root, for network namespaces of its own (it touches none of this machine): try sudo';

@@ -1,4 +1,4 @@
-/* Looks up one name, once: prints `asking`, then how long that took and what came of it as one line of JSON. */
+/* Looks up one name, once: prints `asking`, then its time and result as one line of JSON. */
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-// Looks up one name, once: prints `asking`, then how long that took and what came of it as one line of JSON.
+// Looks up one name, once: prints `asking`, then its time and result as one line of JSON.
 // First argument: `lookup` (libc's getaddrinfo) or `resolve` (c-ares: A and AAAA asked at once).
 import dns from 'node:dns/promises';
 
@@ -6,7 +6,7 @@ const [how, name] = process.argv.slice(2);
 const lookup = async () => (await dns.lookup(name, { all: true })).map(({ address }) => address);
 const resolve = async () => (await Promise.all([dns.resolve4(name), dns.resolve6(name)])).flat();
 
-// What Node does at its first look-up only is no resolver's time; this name is in /etc/hosts.
+// A first look-up of a name in /etc/hosts, so that what Node does only once is not measured.
 await dns.lookup('localhost');
 
 let addresses = [];

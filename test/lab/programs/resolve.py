@@ -1,11 +1,11 @@
-"""Looks up one name, once: prints `asking`, then how long that took and what came of it as one line of JSON."""
+"""Looks up one name, once: prints `asking`, then its time and result as one line of JSON."""
 
 import json
 import socket
 import sys
 import time
 
-# What Python imports at its first look-up is no resolver's time; this name is in /etc/hosts.
+# A first look-up of a name in /etc/hosts, so that what Python imports only once is not measured.
 socket.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)
 
 addresses, error = [], ""

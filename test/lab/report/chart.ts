@@ -1,7 +1,7 @@
 import type { ResolverId } from '../preparation/programs.ts';
 import { figuresIn, type ColumnFigures, type Figures, type Report, type ScenarioFigures } from './report.ts';
 
-/** The chart of docs/lab.svg: milliseconds on a logarithmic axis, a row for each resolver. */
+/** Draws docs/lab.svg: milliseconds on a logarithmic axis, a row for each resolver. */
 
 interface Mark {
   readonly title: string;
@@ -20,14 +20,14 @@ const PEERS: Readonly<Record<string, Mark>> = {
 
 const MARKS: Readonly<Record<string, Mark>> = { before: BEFORE, ours: OURS, 'ours-local': LOCAL, ...PEERS };
 
-/** Scenarios in the chart, in their order. */
+/** The scenarios in the chart, in this order. */
 const PANELS = ['raced', 'outside', 'mixed-cache-silent'];
 
 const WIDTH = 960;
 const LEFT = 270;
 const RIGHT = 40;
 const ROW = 32;
-/** What other injectors do stands a little below what we do. */
+/** Vertical offset of other injectors' marks below ours. */
 const BELOW = 9;
 const LEAST = 1;
 const MOST = 20_000;
@@ -42,7 +42,7 @@ function text(at: { x: number; y: number }, content: string, attributes = ''): s
   return `<text x="${at.x.toFixed(1)}" y="${at.y.toFixed(1)}" ${attributes}>${escaped(content)}</text>\n`;
 }
 
-/** Around the origin. */
+/** Shapes of marks, drawn around the origin. */
 const SHAPES: Readonly<Record<Mark['shape'], (colour: string) => string>> = {
   disc: (colour) => `<circle r="5" fill="${colour}"/>`,
   ring: (colour) => `<circle r="7.5" fill="none" stroke="${colour}" stroke-width="2.5"/>`,
@@ -54,7 +54,7 @@ const SHAPES: Readonly<Record<Mark['shape'], (colour: string) => string>> = {
 const mark = ({ shape, colour }: Mark, cx: number, cy: number): string =>
   `<g transform="translate(${cx.toFixed(1)} ${cy.toFixed(1)})">${SHAPES[shape](colour)}</g>\n`;
 
-/** From the median to the worst of the look-ups, where that is to be seen. */
+/** Draws a line from the median to the worst look-up. */
 function spread({ median, worst }: Figures, colour: string, y: number): string {
   return `<path d="M${x(median).toFixed(1)} ${y.toFixed(1)}H${x(worst).toFixed(1)}" stroke="${colour}" stroke-width="2" opacity="0.5"/>\n`;
 }
@@ -109,7 +109,7 @@ function legend(top: number): string {
     .join('');
 }
 
-/** An SVG document. */
+/** Returns the chart as an SVG document. */
 export function chart(report: Report): string {
   const title = 'How long a look-up takes where the second packet is lost (median; the line ends at the worst)';
   let top = 102;

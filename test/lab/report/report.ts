@@ -3,17 +3,17 @@ import type { Cell } from '../measure/run.ts';
 import type { Program, ResolverId, Skipped } from '../preparation/programs.ts';
 import type { Scenario } from '../scenarios/scenario.ts';
 
-/** Look-ups of one resolver in one Pod. Times in milliseconds. */
+/** The figures of one resolver in one Pod, in milliseconds. */
 export interface Figures {
   readonly median: number;
   readonly worst: number;
   readonly outcome: 'found' | 'fails' | 'gives up' | 'differs';
-  /** How many times it was measured again, because the machine was too busy. */
+  /** How often it was measured again because the machine was busy. */
   readonly repeated?: number;
 }
 
 interface PodFigures {
-  /** Of our own decision about the Pod (`explain`). */
+  /** The reason of our decision about the Pod, from `explain`. */
   readonly reason: string;
   readonly resolvConf: readonly string[];
   readonly resolvers: Readonly<Partial<Record<ResolverId, Figures>>>;
@@ -31,10 +31,10 @@ export interface ScenarioFigures {
   readonly columns: readonly ColumnFigures[];
 }
 
-/** What a run of the lab found, for people and for docs/lab.json. */
+/** The result of a run of the lab, for people and for docs/lab.json. */
 export interface Report {
   readonly machine: { readonly kernel: string; readonly processors: number };
-  /** Fresh processes for each figure. */
+  /** Fresh processes per figure. */
   readonly runs: number;
   readonly resolvers: Readonly<Partial<Record<ResolverId, string>>>;
   readonly skipped: readonly Skipped[];
@@ -90,12 +90,12 @@ export function reportOf({ machine, runs, programs, skipped, scenarios, cells }:
   };
 }
 
-/** Of one resolver in one column; undefined where it was not measured. */
+/** Returns the figures of one resolver in one column; undefined if it was not measured. */
 export function figuresIn({ pods }: ColumnFigures, resolver: ResolverId): Figures | undefined {
   return pods.map(({ resolvers }) => resolvers[resolver]).find((figures) => figures !== undefined);
 }
 
-/** What did not come out as it should, a sentence each. */
+/** Returns the differences from what was expected, one sentence each. */
 export function mistakesIn(cells: readonly Cell[]): string[] {
   const sentence = ({ scenario, column, resolver }: Cell, { text }: Problem): string =>
     `${scenario}, ${column}, ${resolver}: ${text}`;

@@ -9,7 +9,7 @@ function cellText(figures: Figures | undefined): string {
   return figures.outcome === 'found' ? times : `${times} ${figures.outcome}`;
 }
 
-/** A Markdown table, padded as oxfmt pads it. The first column is text, the others are numbers. */
+/** Renders a Markdown table with oxfmt's padding. The first column is text, the others are numbers. */
 export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((title, at) => Math.max(3, title.length, ...rows.map((row) => (row[at] ?? '').length)));
   const pad = (text: string, at: number): string =>
@@ -19,7 +19,7 @@ export function markdownTable(head: readonly string[], rows: readonly (readonly 
   return line(head) + line(rule) + rows.map(line).join('');
 }
 
-/** Milliseconds, median and worst, of each resolver (rows) in each column of a scenario. */
+/** Renders median and worst milliseconds of each resolver (rows) in each column of a scenario. */
 function scenarioTable({ columns }: ScenarioFigures, resolvers: Report['resolvers']): string {
   const rows = (Object.keys(resolvers) as ResolverId[])
     .map((id) => ({ id, figures: columns.map((column) => figuresIn(column, id)) }))
@@ -28,17 +28,14 @@ function scenarioTable({ columns }: ScenarioFigures, resolvers: Report['resolver
   return markdownTable(['milliseconds, median / worst', ...columns.map(({ title }) => title)], rows);
 }
 
-/** All tables, for a terminal. */
+/** Renders all tables for a terminal. */
 export function textReport({ scenarios, resolvers, skipped }: Report): string {
   const tables = scenarios.map((scenario) => `${scenario.title}\n\n${scenarioTable(scenario, resolvers)}`);
   const absent = skipped.map(({ what, why }) => `SKIPPED ${what}: ${why}\n`);
   return [...tables, ...(absent.length > 0 ? [absent.join('')] : [])].join('\n');
 }
 
-/**
- * Puts text between the lines `<!-- lab NAME -->` and `<!-- end -->` of a document, for each name that it has. Throws for
- * a name that is not among `blocks`.
- */
+/** Replaces the text between each `<!-- lab NAME -->` and `<!-- end -->` of a document. Throws if `blocks` lacks a name. */
 export function fillBlocks(document: string, blocks: Readonly<Record<string, string>>): string {
   return document.replaceAll(
     /(<!-- lab (\S+) -->\n)[^]*?(<!-- end -->)/g,
@@ -50,7 +47,7 @@ export function fillBlocks(document: string, blocks: Readonly<Record<string, str
   );
 }
 
-/** The blocks of docs/evidence.md: a table for each scenario, and `machine`. */
+/** Returns the blocks of docs/evidence.md: a table for each scenario, and `machine`. */
 export function evidenceBlocks(report: Report): Record<string, string> {
   const { machine, runs, scenarios, resolvers } = report;
   const where = `Linux ${machine.kernel}, ${machine.processors} processors; ${runs} fresh processes for each figure.\n`;

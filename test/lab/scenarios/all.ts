@@ -13,7 +13,7 @@ import { outside, searched } from './names.ts';
 import { raced } from './raced.ts';
 import type { Scenario } from './scenario.ts';
 
-/** In the order in which they are told. */
+/** All scenarios, in the order of the report. */
 export const SCENARIOS: readonly Scenario[] = [
   raced,
   searched,

@@ -5,7 +5,7 @@ import type { ResolverId } from '../preparation/programs.ts';
 const PODS: readonly (readonly ResolverId[])[] = [['glibc'], ['go'], ['musl', 'musl-new']];
 const COLUMNS = [BEFORE, OURS, OURS_LOCAL, PEERS.ndots];
 
-/** A name that searches are tried for costs musl a lost packet for each; glibc asks in turn after its first timeout. */
+/** With a search list, musl loses a packet for each search domain; glibc asks sequentially after its first timeout. */
 export const searched: Scenario = {
   id: 'search',
   title: 'A Service by its short name (two names are asked)',
@@ -22,7 +22,7 @@ export const searched: Scenario = {
     'ours-local/glibc': { atMostMs: 100 },
     'ours-local/go': { atMostMs: 100 },
     'ours-local/musl': { atMostMs: 100 },
-    // musl never searches for a name with as many dots as ndots: the Service is not found any more.
+    // musl never applies searches to a name with `ndots` or more dots, so the Service is no longer found.
     'peer-ndots/musl': { outcome: 'fails' },
   },
 };

@@ -2,10 +2,10 @@ import type { Behaviour } from '../capture/story.ts';
 import type { NodeName } from '../network/plan.ts';
 import type { ResolverId } from '../preparation/programs.ts';
 
-/** How the resolver of a container is declared, and so what its Pod is given. */
+/** The declared resolver of a container, which decides what its Pod gets. */
 export type Kind = 'glibc' | 'go' | 'other' | 'musl';
 
-/** The part of a Pod that its author, or an injector before us, wrote. */
+/** The DNS settings that the Pod's author, or an injector before us, wrote. */
 interface DnsSpec {
   readonly dnsPolicy?: string;
   readonly dnsConfig?: {
@@ -15,65 +15,63 @@ interface DnsSpec {
   };
 }
 
-/** What is known of the cluster, and configured, when the Pod is decided about. */
+/** What is known and configured when the Pod is decided about. */
 export interface Knowledge {
   readonly family?: 'v4' | 'v6';
   /** Whether the node-local cache is usable. */
   readonly nodeLocal?: boolean;
-  /** Whether a redirected Pod keeps the cluster DNS beside it (the default). */
+  /** Whether a redirected Pod keeps the cluster DNS as second server (the default). */
   readonly fallback?: boolean;
-  /** `preflight`: use-vc where the cluster DNS answers over TCP (the default); `assumed`: without looking. */
+  /** `preflight` (the default): gives use-vc only if the cluster DNS answers over TCP. `assumed`: does not check. */
   readonly overTcp?: 'preflight' | 'assumed';
 }
 
-/** A way to configure the Pods of a scenario. */
+/** One way to configure the Pods of a scenario. */
 export interface Column {
   readonly id: string;
   readonly title: string;
-  /** Which of explain's two files the Pod gets: as the Pod was, or as our patch makes it. */
+  /** Which resolv.conf of `explain` the Pod gets: without or with our patch. */
   readonly file: 'before' | 'after';
   readonly knowledge?: Knowledge;
   readonly pod?: DnsSpec;
-  /** Resolvers that this column is measured with; absent: all of the scenario's. */
+  /** Resolvers measured in this column. Default: all of the scenario's. */
   readonly only?: readonly ResolverId[];
 }
 
-/** What has to come out, of every look-up. */
+/** What is expected of every look-up. */
 export interface Expectation {
   readonly atMostMs?: number;
   readonly atLeastMs?: number;
-  /** Default: every look-up finds both addresses. `fails`: none does; `gives up`: none ends within the lab's limit. */
+  /** Of all look-ups. `found` (the default): both addresses. `fails`: an error. `gives up`: no end within the lab's limit. */
   readonly outcome?: 'found' | 'fails' | 'gives up';
   readonly packets?: readonly Behaviour[];
 }
 
-/** `ours/musl` is the cell of column `ours` for musl; a resolver's own name wins over its kind's. */
+/** `ours/musl` is the cell of column `ours` for musl. A resolver's id wins over its kind. */
 export type Expectations = Readonly<Record<string, Expectation>>;
 
 export interface Scenario {
   readonly id: string;
   readonly title: string;
   readonly node: NodeName;
-  /** The name that is looked up, of which `token` is the first label. */
+  /** Returns the name to look up; its first label is `token`. */
   readonly question: (token: string) => string;
-  /**
-   * Resolvers in Pods of their own, one Pod for each list. The declared kind is the resolver's own, unless `declared`
-   * says what an image with this program in it would be found to be.
-   */
+  /** The resolvers in each Pod. Each is declared as its own kind unless `declared` overrides that. */
   readonly pods: readonly (readonly ResolverId[])[];
+  /** What detection would find in an image with this program. */
   readonly declared?: Readonly<Partial<Record<ResolverId, Kind>>>;
-  /** Nothing is declared and no image is there: what resolves is unknown to us. */
+  /** Whether nothing is declared, so that the resolver is unknown to us. */
   readonly undeclared?: boolean;
   readonly columns: readonly Column[];
   readonly expect: Expectations;
-  /** The node-local cache crashes and comes back while look-ups go on: they are spread over that time. */
+  /** Whether the node-local cache crashes and returns during the look-ups, which are spread over that time. */
   readonly restarts?: boolean;
 }
 
 export const FULLY_QUALIFIED = (token: string): string => `${token}.shop.svc.cluster.local.`;
-/** A Service of another namespace by its short name: the second of the searches finds it. */
+/** Returns the short name of a Service in another namespace; the second search domain finds it. */
 export const SERVICE = (token: string): string => `${token}.infra`;
-/** A name of the world outside: all three searches are tried before it. */
+/** Returns a name outside the cluster; all three search domains are tried first. */
 export const OUTSIDE = (token: string): string => `${token}.lab.example`;
 
 export const GLIBC: readonly ResolverId[] = ['glibc', 'python', 'node-lookup', 'go-libc'];

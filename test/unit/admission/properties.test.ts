@@ -19,7 +19,17 @@ const search = fc.oneof(
 );
 const option = fc.record(
   {
-    name: fc.constantFrom('ndots', 'timeout', 'attempts', 'single-request-reopen', 'use-vc', 'rotate', 'edns0'),
+    name: fc.constantFrom(
+      'ndots',
+      'timeout',
+      'timeout:1',
+      'attempts',
+      'single-request',
+      'single-request-reopen',
+      'use-vc',
+      'rotate',
+      'edns0',
+    ),
     value: fc.option(fc.constantFrom('1', '2', '5', '')),
   },
   { requiredKeys: ['name'] },
@@ -90,7 +100,7 @@ const config: fc.Arbitrary<PolicyConfig> = fc
     mode: fc.constantFrom('auto', 'on'),
     addresses: fc.constantFrom(['169.254.20.10'], ['169.254.20.10', 'fd00::10']),
     fallback: fc.boolean(),
-    extraNameservers: fc.constantFrom([], ['192.0.2.1']),
+    extraNameservers: fc.constantFrom([], ['192.0.2.1'], ['192.0.2.2', '10.96.0.10', '192.0.2.1']),
   })
   .map(({ remedy, mixedPods, extraNameservers, ...nodeLocal }) =>
     policy({ musl: { ...policy().musl, remedy, extraNameservers }, mixedPods, nodeLocal }),
@@ -202,16 +212,48 @@ describe('for any Pod, cluster and configuration', () => {
         const { decision } = evaluation;
         const resolvConf = evaluation.resolvConf();
         const musl = decision.containers.some((container) => container.resolver === 'musl');
+        const isMusl = decision.containers.every((container) => container.resolver === 'musl');
         for (const { name, value } of decision.change?.options ?? []) {
           if (name === 'attempts') expect(Number(value)).toBeGreaterThanOrEqual(1);
           if (name === 'timeout') expect(Number(value)).toBeGreaterThanOrEqual(musl ? 5 : 1);
           if (name === 'ndots') expect(resolvConf.before.options).toContain(`ndots:${value}`);
           if (name === 'use-vc') expect(known.dnsOverTcp).toBe(true);
+          if (name === 'use-vc' && isMusl) expect(readPod(object).dnsConfig.nameservers).toEqual([]);
+          if (name === 'timeout') expect(resolvConf.before.options.join(' ')).not.toContain('timeout');
         }
         if (decision.change?.dnsPolicy !== 'None') return;
         expect(`search ${resolvConf.after.searches.join(' ')}\n`.length).toBeLessThanOrEqual(255);
         expect(resolvConf.after.searches).toEqual(resolvConf.before.searches);
         expect(resolvConf.after.options).toEqual(expect.arrayContaining([...resolvConf.before.options]));
+      }),
+      runs,
+    );
+  });
+});
+
+describe('for any Pod', () => {
+  const runs = { numRuns: 2000 };
+
+  it('Go alone is left as it is', async () => {
+    await fc.assert(
+      fc.asyncProperty(pod, cluster, config, async (object, known, settings) => {
+        const { decision, patch } = await answer(object, known, settings);
+        if (!decision.containers.every(({ resolver }) => resolver === 'go')) return;
+        expect(patch).toEqual([]);
+      }),
+      runs,
+    );
+  });
+
+  it('without a redirect the same servers are asked in the same order, others only behind them', async () => {
+    await fc.assert(
+      fc.asyncProperty(pod, cluster, config, async (object, known, settings) => {
+        const { decision, resolvConf } = await answer(object, known, settings);
+        if (decision.change?.dnsPolicy === 'None' || readPod(object).dnsPolicy === 'None') return;
+        const { before, after } = resolvConf();
+        expect(after.servers.slice(0, before.servers.length)).toEqual(before.servers);
+        const added = after.servers.slice(before.servers.length);
+        expect(settings.musl.extraNameservers).toEqual(expect.arrayContaining(added));
       }),
       runs,
     );

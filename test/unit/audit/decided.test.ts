@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { appliedDecision, lostOf } from '../../../src/audit/decided.ts';
+import { appliedDecision, lostPatch } from '../../../src/audit/decided.ts';
 import { encodeDecision } from '../../../src/policy/annotations.ts';
 
 const KEY = 'libc-dns.dev/decision';
@@ -46,6 +46,6 @@ describe('what a Pod has lost of it', () => {
     ['the configuration has changed', ['options'], pod(['single-request-reopen']), glibc('rotate'), undefined],
     ['the configuration has none', ['options'], pod([]), glibc(), undefined],
   ])('%s', (_, remedy, view, config, expected) => {
-    expect(lostOf(view as never, { reason: 'x', remedy }, config as never)).toBe(expected);
+    expect(lostPatch(view as never, { reason: 'x', remedy }, config as never)).toBe(expected);
   });
 });

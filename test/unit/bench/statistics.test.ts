@@ -41,11 +41,11 @@ describe('ratios', () => {
 
 describe('growth', () => {
   it('is that of the line through the points', () => {
-    const points = [0, 100, 1000].map((things) => ({ things, value: 500 + 3 * things }));
+    const points = [0, 100, 1000].map((count) => ({ count, value: 500 + 3 * count }));
     expect(slope(points)).toBeCloseTo(3);
   });
 
   it('of one point is no number', () => {
-    expect(slope([{ things: 1, value: 1 }])).toBeNaN();
+    expect(slope([{ count: 1, value: 1 }])).toBeNaN();
   });
 });

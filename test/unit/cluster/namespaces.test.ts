@@ -149,6 +149,14 @@ describe('the copy', () => {
     expect(namespaces.get('shop')).toEqual({ name: 'shop', labels: { [MODE_LABEL]: 'off' } });
   });
 
+  it('are exported as an informer: how many, whether all, and when the API server was last heard of', async () => {
+    const { namespaces, report, clock } = await start({ list: listed(object('shop', 'enforce'), object('blog')) });
+    await namespaces.ready;
+    const [[resource, state] = []] = report.of('cluster.informer');
+    expect(resource).toBe('namespaces');
+    expect((state as () => unknown)()).toEqual({ synced: true, items: 2, contactAt: clock.time });
+  });
+
   it('is waited for by nobody who may not have it, which is said and counted until it comes', async () => {
     const { namespaces, answers, report } = await start({ list: forbidden });
     await namespaces.settled;

@@ -133,6 +133,12 @@ describe('explain as text', () => {
     expect((await explain(POD, ...FLAGS)).err).toBe('');
   });
 
+  it('warns of DNS settings that break musl, on stderr', async () => {
+    const zero = 'spec:\n  dnsConfig: { options: [{ name: attempts, value: "0" }] }';
+    const { err } = await explain(POD.replace('spec:', zero), ...FLAGS);
+    expect(err).toMatch(/^libc-dns: warning: Pod shop\/web: attempts:0 ends every program of musl [(]init, web[)]/);
+  });
+
   it('a Pod left alone', async () => {
     const { out } = await explain(
       POD.replace('kind: Pod', 'kind: Pod').replace('spec:', 'spec:\n  hostNetwork: true'),

@@ -32,6 +32,7 @@ describe('the defaults', () => {
       excludeNamespaces: ['kube-system', 'kube-public', 'kube-node-lease'],
       cluster: { dns: 'auto', domain: 'auto', nodeSearches: 'auto', service: 'kube-system/kube-dns' },
       glibc: { options: ['single-request-reopen', 'use-vc'], tcpPreflight: true },
+      go: { options: [] },
       musl: { remedy: 'auto', timeout: 5, attempts: 10, extraNameservers: [] },
       mixedPods: 'redirect',
       extraOptions: {},
@@ -124,6 +125,22 @@ describe('what is refused, with its place and what to do', () => {
     [
       'detection: {platform: windows/amd64}\n',
       'c.yaml:1:23: detection.platform: expected a platform such as linux/amd64 or linux/arm/v7',
+    ],
+    [
+      'nodeLocal: {addresses: [127.0.0.53]}\n',
+      "c.yaml:1:25: nodeLocal.addresses.0: a loopback address is the Pod's own: no node-local cache answers there",
+    ],
+    [
+      'nodeLocal: {addresses: ["::1"]}\n',
+      "c.yaml:1:25: nodeLocal.addresses.0: a loopback address is the Pod's own: no node-local cache answers there",
+    ],
+    [
+      'go: {options: [no-aaaa]}\n',
+      'c.yaml:1:16: go.options.0: Go does not know it, and would resolve through its libc where it is linked to one',
+    ],
+    [
+      'extraOptions: {go: ["debug"]}\n',
+      'c.yaml:1:21: extraOptions.go.0: Go does not know it, and would resolve through its libc where it is linked to one',
     ],
     ['nodeLocal: {addresses: [cache]}\n', 'c.yaml:1:25: nodeLocal.addresses.0: expected an IP address'],
     [

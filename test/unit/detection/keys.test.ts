@@ -49,10 +49,19 @@ describe('remembered keys', () => {
     ['command', { command: ['sh'] }],
     ['arguments', { args: ['sh'] }],
     ['where words end', { command: ['a b'] }],
+    ['environment', { env: { GODEBUG: 'netdns=cgo' } }],
   ])('are others where the %s is another', (_, change) => {
     const { keysOf } = counting();
     const others = [request(), request({ command: ['a', 'b'] })].map((each) => keysOf(each));
     for (const other of others) expect(keysOf(request(change))).not.toEqual(other);
+  });
+
+  it("of runs that depend on the Entrypoint or the first word alone are the environment's, too", () => {
+    const env = { GODEBUG: 'netdns=cgo' };
+    const plain = runKeys(request({ args: ['serve'] }));
+    const set = runKeys(request({ args: ['serve'], env }));
+    expect(Object.keys(set)).toEqual(Object.keys(plain));
+    expect(Object.values(set).filter((key) => Object.values(plain).includes(key))).toEqual([]);
   });
 
   it('are made anew for what is long, and for what was pushed out', () => {

@@ -24,6 +24,18 @@ function listening() {
   return { asked, detector };
 }
 
+it("containers that differ in Go's environment are looked up each", async () => {
+  const { asked, detector } = listening();
+  const env = [{ name: 'GODEBUG', value: 'netdns=cgo' }];
+  const containers = [
+    { name: 'a', image: 'app' },
+    { name: 'b', image: 'app', env },
+    { name: 'c', image: 'app', env: [{ name: 'HOME', value: '/' }] },
+  ];
+  await podVerdicts(readPod({ spec: { containers } }), { namespace: 'shop', budgetMs: 1000 }, { platform, detector });
+  expect(asked.map(({ env: given }) => given)).toEqual([undefined, { GODEBUG: 'netdns=cgo' }]);
+});
+
 describe("a Pod's registry logins", () => {
   it("are asked for once, for the request's namespace, and go with each of its images", async () => {
     const { asked, detector } = listening();

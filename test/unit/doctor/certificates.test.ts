@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 
 import { ephemeralPair } from '../../../src/certificates/ephemeral.ts';
 import {
-  type CertificateSight,
+  type CertificateEvidence,
   judgeLife,
   judgeTrust,
   readCertificates,
@@ -23,7 +23,7 @@ beforeAll(async () => {
   elsewhere = (await createCertificate(['elsewhere'])).cert;
 });
 
-const sight = (change: Partial<CertificateSight> & { readonly caBundle?: string } = {}): CertificateSight => ({
+const evidence = (change: Partial<CertificateEvidence> & { readonly caBundle?: string } = {}): CertificateEvidence => ({
   entries: [{ name: 'pods.libc-dns.dev', caBundle: change.caBundle ?? ours.ca, service }],
   served: [{ from: '10.0.0.7:10250', certificate: ours.cert }],
   now,
@@ -31,53 +31,53 @@ const sight = (change: Partial<CertificateSight> & { readonly caBundle?: string 
 });
 
 describe('trust', () => {
-  it.each<[string, () => CertificateSight, string, RegExp]>([
-    ['all is well', () => sight(), 'ok', /holds the CA of what 1 replica serves/],
-    ['an old CA beside it', () => sight({ caBundle: elsewhere + ours.ca }), 'ok', /1 replica/],
-    ['the certificate itself in the bundle', () => sight({ caBundle: ours.cert }), 'ok', /1 replica/],
-    ['no bundle', () => sight({ caBundle: '' }), 'failure', /carries no caBundle/],
-    ['a bundle that is none', () => sight({ caBundle: 'nonsense' }), 'failure', /no certificate that can be read/],
+  it.each<[string, () => CertificateEvidence, string, RegExp]>([
+    ['all is well', () => evidence(), 'ok', /holds the CA of what 1 replica serves/],
+    ['an old CA beside it', () => evidence({ caBundle: elsewhere + ours.ca }), 'ok', /1 replica/],
+    ['the certificate itself in the bundle', () => evidence({ caBundle: ours.cert }), 'ok', /1 replica/],
+    ['no bundle', () => evidence({ caBundle: '' }), 'failure', /carries no caBundle/],
+    ['a bundle that is none', () => evidence({ caBundle: 'nonsense' }), 'failure', /no certificate that can be read/],
     [
       'another CA',
-      () => sight({ caBundle: elsewhere }),
+      () => evidence({ caBundle: elsewhere }),
       'failure',
       /what 10\.0\.0\.7:10250 serves was not signed by a CA in the caBundle/,
     ],
-    ['a year later', () => sight({ now: now + 9000 * HOUR }), 'failure', /expired certificates only/],
+    ['a year later', () => evidence({ now: now + 9000 * HOUR }), 'failure', /expired certificates only/],
     [
       'another name',
-      () => sight({ caBundle: wrongName.ca, served: [{ from: 'x', certificate: wrongName.cert }] }),
+      () => evidence({ caBundle: wrongName.ca, served: [{ from: 'x', certificate: wrongName.cert }] }),
       'failure',
       /not for webhook\.libc-dns\.svc/,
     ],
     [
       'nobody answers',
-      () => sight({ served: [{ from: 'x', error: 'ECONNREFUSED' }] }),
+      () => evidence({ served: [{ from: 'x', error: 'ECONNREFUSED' }] }),
       'failure',
       /x shows no certificate: ECONNREFUSED/,
     ],
-    ['nobody was asked', () => sight({ served: [], notAsked: 'WHY' }), 'skipped', /not seen: WHY/],
+    ['nobody was asked', () => evidence({ served: [], notAsked: 'WHY' }), 'skipped', /not seen: WHY/],
     [
       'the Secret has our CA',
-      () => sight({ served: [], stored: { secret: 'a/b', certificates: { 'current.crt': ours.ca } } }),
+      () => evidence({ served: [], stored: { secret: 'a/b', certificates: { 'current.crt': ours.ca } } }),
       'ok',
       /CA of Secret a\/b/,
     ],
     [
       'the Secret has a serving pair',
-      () => sight({ served: [], stored: { secret: 'a/b', certificates: { 'tls.crt': ours.cert } } }),
+      () => evidence({ served: [], stored: { secret: 'a/b', certificates: { 'tls.crt': ours.cert } } }),
       'ok',
       /CA of Secret a\/b/,
     ],
     [
       'the Secret has another CA',
-      () => sight({ served: [], stored: { secret: 'a/b', certificates: { 'current.crt': elsewhere } } }),
+      () => evidence({ served: [], stored: { secret: 'a/b', certificates: { 'current.crt': elsewhere } } }),
       'failure',
       /does not hold the CA of Secret a\/b \(current\.crt\)/,
     ],
     [
       'the Secret is empty',
-      () => sight({ stored: { secret: 'a/b', certificates: {} } }),
+      () => evidence({ stored: { secret: 'a/b', certificates: {} } }),
       'failure',
       /holds no certificate/,
     ],
@@ -89,22 +89,22 @@ describe('trust', () => {
 });
 
 describe('life', () => {
-  it.each<[string, () => CertificateSight, string, RegExp]>([
-    ['young', () => sight(), 'ok', /valid for 9 days more/],
-    ['at three quarters', () => sight({ now: now + 180 * HOUR }), 'ok', /valid for 2 days more/],
+  it.each<[string, () => CertificateEvidence, string, RegExp]>([
+    ['young', () => evidence(), 'ok', /valid for 9 days more/],
+    ['at three quarters', () => evidence({ now: now + 180 * HOUR }), 'ok', /valid for 2 days more/],
     [
       'not renewed',
-      () => sight({ now: now + 200 * HOUR }),
+      () => evidence({ now: now + 200 * HOUR }),
       'warning',
       /valid for 39 hours more .* and was not renewed in time/,
     ],
     [
       'expired',
-      () => sight({ now: now + 11 * 24 * HOUR }),
+      () => evidence({ now: now + 11 * 24 * HOUR }),
       'failure',
       /expired 24 hours ago|expired 1 days ago|expired 2\d hours ago/,
     ],
-    ['not yet valid', () => sight({ now: now - 100 * 24 * HOUR }), 'failure', /is not valid before/],
+    ['not yet valid', () => evidence({ now: now - 100 * 24 * HOUR }), 'failure', /is not valid before/],
     ['nothing seen', () => ({ entries: [], served: [], now }), 'skipped', /no certificate was seen/],
   ])('%s', (_, make, status, seen) => {
     const outcome = judgeLife(make());

@@ -1,18 +1,18 @@
 import { describe, expect, it } from 'vitest';
 
 import { configSchema } from '../../../src/config/schema.ts';
-import type { Asked } from '../../../src/doctor/dns/ask.ts';
+import type { QueryResult } from '../../../src/doctor/dns/ask.ts';
 import { judgeTcp, judgeUdp } from '../../../src/doctor/dns/checks.ts';
 import { chanceOfAllAlike, judgeRace } from '../../../src/doctor/dns/race.ts';
 
 const NAME = 'kubernetes.default.svc.cluster.local';
-const good: Asked = { answer: { code: 'NOERROR', answers: 1 }, ms: 1.26 };
-const coded = (code: string, answers = 0): Asked => ({ answer: { code, answers }, ms: 2 });
-const silent: Asked = { why: 'no answer', ms: 2000 };
-const from = (...all: Asked[]) => all.map((asked, index) => ({ address: `10.0.0.${index + 1}`, asked }));
+const good: QueryResult = { answer: { code: 'NOERROR', answers: 1 }, ms: 1.26 };
+const coded = (code: string, answers = 0): QueryResult => ({ answer: { code, answers }, ms: 2 });
+const silent: QueryResult = { error: 'no answer', ms: 2000 };
+const from = (...all: QueryResult[]) => all.map((result, index) => ({ address: `10.0.0.${index + 1}`, result }));
 
 describe('answers', () => {
-  it.each<[Asked[], string, string]>([
+  it.each<[QueryResult[], string, string]>([
     [[good], 'ok', 'answers over UDP: 10.0.0.1 in 1.3 ms'],
     [[good, good], 'ok', 'answers over UDP: 10.0.0.1 in 1.3 ms, 10.0.0.2 in 1.3 ms'],
     [[good, silent], 'failure', 'no answer over UDP from 10.0.0.2: no answer'],
@@ -23,7 +23,7 @@ describe('answers', () => {
     expect(judgeUdp(NAME, from(...asked))).toMatchObject({ status, seen });
   });
 
-  it.each<[Asked, object, string]>([
+  it.each<[QueryResult, object, string]>([
     [good, {}, 'ok'],
     [coded('REFUSED'), {}, 'ok'],
     [silent, {}, 'warning'],

@@ -52,7 +52,7 @@ describe('selectors', () => {
 });
 
 const service = { type: 'ClusterIP', selector: { app: 'x' }, ports: [443] };
-const sight = (configurations: readonly WebhookConfiguration[], leftovers: string[] = []) => ({
+const evidence = (configurations: readonly WebhookConfiguration[], leftovers: string[] = []) => ({
   configurations,
   services: new Map([['libc-dns/libc-dns-webhook', service]]),
   config: configSchema.parse({}),
@@ -69,7 +69,7 @@ describe('the registration', () => {
     ['opt-in', OPT_IN],
     ['cluster', CLUSTER],
   ])('of our own manifests is right: %s', (_, configuration) => {
-    expect(judgeRegistration(sight([configuration]))).toMatchObject({
+    expect(judgeRegistration(evidence([configuration]))).toMatchObject({
       status: 'ok',
       seen: 'libc-dns-webhook: 2 entries, called for the creation of Pods, failurePolicy Ignore',
       details: [],
@@ -97,14 +97,14 @@ describe('the registration', () => {
     ],
     ['a URL', [changed({ service: undefined as never, url: 'https://10.0.0.1/mutate' })], [], 'ok', /2 entries/],
   ])('%s', (_, configurations, leftovers, status, seen) => {
-    const outcome = judgeRegistration(sight(configurations, leftovers));
+    const outcome = judgeRegistration(evidence(configurations, leftovers));
     expect(outcome.status).toBe(status);
     expect(outcome.seen).toMatch(seen);
   });
 
   it('puts the worst first, and every remark with its advice', () => {
     const outcome = judgeRegistration(
-      sight([changed({ failurePolicy: 'Fail', reviewVersions: [], timeoutSeconds: 1 })]),
+      evidence([changed({ failurePolicy: 'Fail', reviewVersions: [], timeoutSeconds: 1 })]),
     );
     expect(outcome).toMatchObject({ status: 'failure', seen: expect.stringContaining('AdmissionReview v1') as string });
     expect(outcome.details).toHaveLength(2);

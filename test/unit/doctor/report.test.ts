@@ -9,10 +9,10 @@ import {
   skipped,
   summarize,
   warning,
-  why,
+  errorText,
   worst,
 } from '../../../src/doctor/check.ts';
-import { createSight, type DoctorParts } from '../../../src/doctor/evidence.ts';
+import { createEvidence, type DoctorParts } from '../../../src/doctor/evidence.ts';
 import { doctorReport, fails, reportText, type TextStyle } from '../../../src/doctor/report.ts';
 import { type Check, type Checked, runChecks } from '../../../src/doctor/run.ts';
 import { cli } from '../../support/cli.ts';
@@ -75,8 +75,8 @@ describe('refusals', () => {
   ])('%s', (message, right) => expect(missingRight(message)).toBe(right));
 
   it('other texts stay as they are', () => {
-    expect(why(new Error('no answer in time'))).toBe('no answer in time');
-    expect(why('a string')).toBe('a string');
+    expect(errorText(new Error('no answer in time'))).toBe('no answer in time');
+    expect(errorText('a string')).toBe('a string');
   });
 });
 
@@ -269,7 +269,7 @@ describe('the command', () => {
   });
 
   it('checks are chosen by name and by group', () => {
-    const checks = allChecks(createSight(nowhere()));
+    const checks = allChecks(createEvidence(nowhere()));
     const ids = (only: string[], skip: string[]): string[] => chooseChecks(checks, only, skip).map(({ id }) => id);
     expect(ids(['dns'], [])).toEqual(['dns-udp', 'dns-tcp', 'dns-race']);
     expect(ids(['dns', 'rights'], ['dns-race'])).toEqual(['dns-udp', 'dns-tcp', 'rights']);

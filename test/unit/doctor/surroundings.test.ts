@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 
 import type { PodSeen } from '../../../src/cluster/pod-seen.ts';
 import { judgeInjectors } from '../../../src/doctor/surroundings/injectors.ts';
-import { added, judgePods, suspects, undone } from '../../../src/doctor/surroundings/pods.ts';
+import { added, judgePods, suspects, overwrittenPatch } from '../../../src/doctor/surroundings/pods.ts';
 import { judgePolicies } from '../../../src/doctor/surroundings/policies.ts';
-import { judgeRegistries, type Looked, registryOf } from '../../../src/doctor/surroundings/registries.ts';
+import { judgeRegistries, type InspectedImage, registryOf } from '../../../src/doctor/surroundings/registries.ts';
 import type { MutatingPolicy, WebhookConfiguration } from '../../../src/doctor/view/view.ts';
 import { readPod } from '../../../src/policy/read-pod.ts';
 
@@ -126,7 +126,7 @@ describe('Pods', () => {
     ['an annotation of another shape', { decision: '{"remedy":"options"}' }, undefined],
     ['null', { decision: 'null' }, undefined],
     ['an annotation without end', { decision: `${' '.repeat(100_000)}{}` }, undefined],
-  ])('%s', (_, settings, expected) => expect(undone(pod(settings), CONFIG)).toBe(expected));
+  ])('%s', (_, settings, expected) => expect(overwrittenPatch(pod(settings), CONFIG)).toBe(expected));
 
   it('what was added to a template is found, whatever it is', () => {
     const odd = {
@@ -175,50 +175,56 @@ describe('Pods', () => {
 });
 
 describe('registries', () => {
-  const looked = (registry: string, code?: string): Looked => ({
+  const inspected = (registry: string, code?: string): InspectedImage => ({
     registry,
     image: `${registry}/app:1`,
     detection: {
       verdict: { resolver: 'musl' },
       meter: { requests: 3, bytes: 9 },
       ...(code !== undefined && { failure: { code, message: 'MESSAGE' } }),
-    } as Looked['detection'],
+    } as InspectedImage['detection'],
     ms: 12.4,
   });
-  const sight = (...all: Looked[]) => ({ looked: all, more: 0, whose: 'Pods in scope', inside: true, notes: [] });
-  it.each<[string, Looked[], string, string, RegExp | undefined]>([
+  const evidence = (...all: InspectedImage[]) => ({
+    inspected: all,
+    more: 0,
+    whose: 'Pods in scope',
+    inside: true,
+    notes: [],
+  });
+  it.each<[string, InspectedImage[], string, string, RegExp | undefined]>([
     ['none', [], 'skipped', 'no images of Pods in scope', undefined],
-    ['readable', [looked('ghcr.io')], 'ok', '1 registry of Pods in scope: images can be read', undefined],
+    ['readable', [inspected('ghcr.io')], 'ok', '1 registry of Pods in scope: images can be read', undefined],
     [
       'no login',
-      [looked('ghcr.io'), looked('quay.io', 'unauthorized')],
+      [inspected('ghcr.io'), inspected('quay.io', 'unauthorized')],
       'warning',
       'quay.io: MESSAGE (unauthorized)',
       /pullSecrets/,
     ],
     [
       'not allowed',
-      [looked('quay.io', 'forbidden-host')],
+      [inspected('quay.io', 'forbidden-host')],
       'warning',
       'quay.io: MESSAGE (forbidden-host)',
       /allow and deny/,
     ],
-    ['down', [looked('quay.io', 'unavailable')], 'warning', 'quay.io: MESSAGE (unavailable)', /NetworkPolicy/],
+    ['down', [inspected('quay.io', 'unavailable')], 'warning', 'quay.io: MESSAGE (unavailable)', /NetworkPolicy/],
     [
       'too many requests',
-      [looked('docker.io', 'rate-limited')],
+      [inspected('docker.io', 'rate-limited')],
       'warning',
       'docker.io: MESSAGE (rate-limited)',
       /mirror/,
     ],
   ])('%s', (_, all, status, seen, advice) => {
-    const outcome = judgeRegistries(sight(...all));
+    const outcome = judgeRegistries(evidence(...all));
     expect(outcome).toMatchObject({ status, seen });
     if (advice !== undefined) expect(outcome.advice[0]?.text).toMatch(advice);
   });
 
   it('says that another place may see it otherwise, what was left out and what was not asked', () => {
-    const outcome = judgeRegistries({ ...sight(looked('ghcr.io')), inside: false, more: 4, notes: ['NOTE'] });
+    const outcome = judgeRegistries({ ...evidence(inspected('ghcr.io')), inside: false, more: 4, notes: ['NOTE'] });
     expect(outcome.seen).toBe('1 registry of Pods in scope: images can be read from here');
     expect(outcome.details).toEqual([
       'ghcr.io: ghcr.io/app:1 is musl (3 requests, 12 ms)',

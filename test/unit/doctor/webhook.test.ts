@@ -16,8 +16,8 @@ import {
   readConfig,
   targetOf,
 } from '../../../src/doctor/webhook/installation.ts';
-import { judgeRehearsal, whyNotHere } from '../../../src/doctor/webhook/rehearsal.ts';
-import { judgeReplicas, type ReplicasSight } from '../../../src/doctor/webhook/replicas.ts';
+import { judgeRehearsal, skipReason } from '../../../src/doctor/webhook/rehearsal.ts';
+import { judgeReplicas, type ReplicasEvidence } from '../../../src/doctor/webhook/replicas.ts';
 import { describeRight, judgeRights, rightsNeeded } from '../../../src/doctor/webhook/rights.ts';
 import { readPod } from '../../../src/policy/read-pod.ts';
 
@@ -65,7 +65,7 @@ const budget = {
   selector: { matchLabels: { app: 'webhook' }, matchExpressions: [] },
   disruptionsAllowed: 1,
 };
-const sight = (pods: PodSeen[], more: Partial<ReplicasSight> = {}): ReplicasSight => ({
+const evidence = (pods: PodSeen[], more: Partial<ReplicasEvidence> = {}): ReplicasEvidence => ({
   service: 'libc-dns/webhook',
   hasSelector: true,
   deployments: [deploymentSeen()],
@@ -75,43 +75,43 @@ const sight = (pods: PodSeen[], more: Partial<ReplicasSight> = {}): ReplicasSigh
 });
 
 describe('replicas', () => {
-  it.each<[string, ReplicasSight, string, string]>([
-    ['two on two nodes', sight([pod('a', '1'), pod('b', '2')]), 'ok', '2 replicas ready on 2 nodes'],
+  it.each<[string, ReplicasEvidence, string, string]>([
+    ['two on two nodes', evidence([pod('a', '1'), pod('b', '2')]), 'ok', '2 replicas ready on 2 nodes'],
     [
       'two on one',
-      sight([pod('a', '1'), pod('b', '1')]),
+      evidence([pod('a', '1'), pod('b', '1')]),
       'warning',
       'both replicas are on the node 1: it takes them all with it',
     ],
     [
       'no budget',
-      sight([pod('a', '1'), pod('b', '2')], { budgets: [] }),
+      evidence([pod('a', '1'), pod('b', '2')], { budgets: [] }),
       'warning',
       'no PodDisruptionBudget: a drain of nodes may take all replicas at once',
     ],
     [
       'one',
-      sight([pod('a', '1')], { deployments: [deploymentSeen(1)] }),
+      evidence([pod('a', '1')], { deployments: [deploymentSeen(1)] }),
       'warning',
       'there is one replica: Pods that are created while it restarts are not patched',
     ],
     [
       'none ready',
-      sight([pod('a', '1', { ready: false, trouble: ['ImagePullBackOff'] })]),
+      evidence([pod('a', '1', { ready: false, trouble: ['ImagePullBackOff'] })]),
       'failure',
       'no replica is ready (ImagePullBackOff): every Pod is created as it is written',
     ],
-    ['nobody', sight([], { deployments: [] }), 'failure', 'nobody stands behind Service libc-dns/webhook'],
+    ['nobody', evidence([], { deployments: [] }), 'failure', 'nobody stands behind Service libc-dns/webhook'],
     [
       'out of memory',
-      sight([pod('a', '1'), pod('b', '2', { restarts: 1, trouble: ['OOMKilled'] })]),
+      evidence([pod('a', '1'), pod('b', '2', { restarts: 1, trouble: ['OOMKilled'] })]),
       'warning',
       'b has restarted 1 time (last: OOMKilled)',
     ],
-    ['often', sight([pod('a', '1'), pod('b', '2', { restarts: 9 })]), 'warning', 'b has restarted 9 times'],
+    ['often', evidence([pod('a', '1'), pod('b', '2', { restarts: 9 })]), 'warning', 'b has restarted 9 times'],
     [
       'no selector',
-      sight([], { hasSelector: false }),
+      evidence([], { hasSelector: false }),
       'skipped',
       'Service libc-dns/webhook chooses no Pods: its replicas are not known here',
     ],
@@ -237,10 +237,10 @@ describe('the rehearsal', () => {
     [{ 'libc-dns.dev/mode': 'audit' }, 'namespace shop is audited: nothing is patched there'],
     [{ 'libc-dns.dev/mode': 'off' }, undefined],
     [{}, undefined],
-  ])('labels %j: %s', (labels, seen) => expect(whyNotHere('shop', labels, ['kube-system'])?.seen).toBe(seen));
+  ])('labels %j: %s', (labels, seen) => expect(skipReason('shop', labels, ['kube-system'])?.seen).toBe(seen));
 
   it('is not held in a namespace that is never in scope', () => {
-    expect(whyNotHere('kube-system', {}, ['kube-system'])?.seen).toBe('namespace kube-system is never in scope');
+    expect(skipReason('kube-system', {}, ['kube-system'])?.seen).toBe('namespace kube-system is never in scope');
   });
 });
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
+import { DETECTOR_VERSION } from '../../../src/detection/detector.ts';
 import { parsePlatform } from '../../../src/detection/platform.ts';
 import { type DetectedLibc, imageLibcName, readImageLibc, storedVerdict } from '../../../src/image-libc/object.ts';
 import { applyVerdict, isStorable } from '../../../src/image-libc/writes.ts';
@@ -22,7 +23,12 @@ const found = {
   resolver: 'musl',
   libc: 'musl',
   evidence: { source: 'executable', detail: '/x: interpreter', confidencePercent: 99 },
-  detection: { digest: digestOf('a'), run: runOf('r'), detectorVersion: 1, seenAt: '2026-05-31T00:00:00Z' },
+  detection: {
+    digest: digestOf('a'),
+    run: runOf('r'),
+    detectorVersion: DETECTOR_VERSION,
+    seenAt: '2026-05-31T00:00:00Z',
+  },
 };
 
 const owner = (manager: string, ...fields: string[]) => ({
@@ -59,7 +65,8 @@ describe('what was found', () => {
       const held = readImageLibc(object({ ...found, detection: { ...found.detection, detectorVersion } }), options);
       return storedVerdict(held as DetectedLibc, parsePlatform('linux/amd64')).inspection.outdated;
     };
-    expect([0, 1, 2].map(outdated)).toEqual([true, undefined, undefined]);
+    const versions = [DETECTOR_VERSION - 1, DETECTOR_VERSION, DETECTOR_VERSION + 1];
+    expect(versions.map(outdated)).toEqual([true, undefined, undefined]);
   });
 
   it('is named by all that it is about, and by nothing that shows', () => {

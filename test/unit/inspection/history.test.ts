@@ -10,7 +10,7 @@ import {
   likelihood,
   mayReplace,
 } from '../../../src/inspection/history.ts';
-import { mayStandIn } from '../../../src/inspection/verdict.ts';
+import { baseLibcApplies } from '../../../src/inspection/verdict.ts';
 
 const paths = ['opt/tools/bin/server'];
 const size = 100_000;
@@ -146,6 +146,6 @@ describe("when the base's C library may stand in for a program out of reach", ()
     ['any, where Go programs are built', { goImage: true }, false],
     ['any, where glibc and musl are installed', { twoLibcs: true, paths: ['bin/sh'] }, false],
   ])('%s: %s', (_name, changes, expected) => {
-    expect(mayStandIn({ ...plain, ...changes })).toBe(expected);
+    expect(baseLibcApplies({ ...plain, ...changes })).toBe(expected);
   });
 });

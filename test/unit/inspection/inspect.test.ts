@@ -20,6 +20,9 @@ const cgo = elf({ interpreter: '/lib64/ld-linux-x86-64.so.2', notes: [{ owner: '
 const staticMusl = elf({ segments: [{ type: PT_GNU_RELRO }], text: 'No error information' });
 const staticUnmarked = elf({ text: 'a library nobody knows', size: 40_000 });
 
+const muslGo = elf({ interpreter: '/lib/ld-musl-x86_64.so.1', notes: [{ owner: 'Go', type: 4 }] });
+const staticCgo = elf({ notes: [...gnuNote, { owner: 'Go', type: 4 }] });
+
 /** What does not compress, so that what follows is far into the layer. */
 const filler = (kib: number, path = 'aaa/filler'): TarEntry => ({
   path,
@@ -73,6 +76,75 @@ async function look(
 const server = (content: Buffer, compression: Compression = 'gzip'): BuiltLayer =>
   layer([program('app/server', content)], compression);
 const runServer = { entrypoint: ['/app/server'] };
+
+describe('Go with an environment that names its resolver (net/conf.go)', () => {
+  const libc = (env: string[]) => [env, 'glibc'] as const;
+  const own = (env: string[]) => [env, 'go'] as const;
+
+  it.each([
+    libc(['GODEBUG=netdns=cgo']),
+    libc(['GODEBUG=netdns=cgo+2']),
+    libc(['GODEBUG=netdns=1+cgo']),
+    libc(['GODEBUG=http2client=0,netdns=cgo,x=y']),
+    libc(['GODEBUG=netdns=go,netdns=cgo']),
+    libc(['GODEBUG=netdns=cgo#1']),
+    libc(['RES_OPTIONS=ndots:2']),
+    libc(['HOSTALIASES=/etc/aliases']),
+    libc(['LOCALDOMAIN=']),
+    libc(['LOCALDOMAIN=example.org', 'GODEBUG=netdns=2']),
+    own([]),
+    own(['GODEBUG=netdns=go', 'LOCALDOMAIN=example.org', 'RES_OPTIONS=ndots:2']),
+    own(['GODEBUG=netdns=go+1', 'HOSTALIASES=/etc/aliases']),
+    own(['GODEBUG=netdns=cgo,netdns=go']),
+    own(['GODEBUG=netdns=2']),
+    own(['GODEBUG=xnetdns=cgo']),
+    own(['GODEBUG=netdns=CGO']),
+    own(['RES_OPTIONS=', 'HOSTALIASES=']),
+  ])('%j: %s', async (env, resolver) => {
+    const { inspection } = await look(image({ layers: [server(cgo)], config: { ...runServer, env } }));
+    expect(inspection.verdict).toMatchObject({ resolver, libc: 'glibc', evidence: { source: 'executable' } });
+  });
+
+  it('the evidence names the variable', async () => {
+    const config = { ...runServer, env: ['GODEBUG=netdns=cgo'] };
+    const { inspection } = await look(image({ layers: [server(cgo)], config }));
+    expect(inspection.verdict.evidence.detail).toBe(
+      '/app/server: interpreter /lib64/ld-linux-x86-64.so.2, made by Go, resolves through its libc because of GODEBUG=netdns=cgo',
+    );
+  });
+
+  it.each([
+    { image: [], pod: { GODEBUG: 'netdns=cgo' }, resolver: 'glibc' },
+    { image: ['GODEBUG=netdns=cgo'], pod: { GODEBUG: 'netdns=go' }, resolver: 'go' },
+    { image: ['GODEBUG=netdns=cgo'], pod: { GODEBUG: '' }, resolver: 'go' },
+    { image: ['RES_OPTIONS=ndots:2'], pod: { RES_OPTIONS: '' }, resolver: 'go' },
+    { image: ['GODEBUG=netdns=go'], pod: { LOCALDOMAIN: '' }, resolver: 'go' },
+    { image: [], pod: { LOCALDOMAIN: '' }, resolver: 'glibc' },
+  ])("the Pod's $pod wins over the image's $image: $resolver", async ({ image: env, pod, resolver }) => {
+    const built = image({ layers: [server(cgo)], config: { ...runServer, env } });
+    const { inspection } = await look(built, { env: pod });
+    expect(inspection.verdict.resolver).toBe(resolver);
+  });
+
+  it('the variable may stand in the command line', async () => {
+    const config = { entrypoint: ['env', 'GODEBUG=netdns=cgo', '/app/server'] };
+    const { inspection } = await look(image({ layers: [server(cgo)], config }));
+    expect(inspection.verdict.resolver).toBe('glibc');
+    const unset = { entrypoint: ['env', '-u', 'GODEBUG', '/app/server'], env: ['GODEBUG=netdns=cgo'] };
+    expect((await look(image({ layers: [server(cgo)], config: unset }))).inspection.verdict.resolver).toBe('go');
+  });
+
+  it.each([
+    ['linked to musl', muslGo, { resolver: 'musl', libc: 'musl' }],
+    ['static', go, { resolver: 'go', libc: 'none' }],
+    ['static, with a glibc in it', staticCgo, { resolver: 'glibc', libc: 'glibc' }],
+    ['not Go', glibc, { resolver: 'glibc', libc: 'glibc' }],
+  ])('%s', async (_, content, expected) => {
+    const config = { ...runServer, env: ['GODEBUG=netdns=cgo'] };
+    const { inspection } = await look(image({ layers: [server(content)], config }));
+    expect(inspection.verdict).toMatchObject(expected);
+  });
+});
 
 describe('the program decides, not the distribution', () => {
   const onAlpine = [alpineLine, alpine] as const;

@@ -10,7 +10,6 @@ const LONG = Array.from({ length: 9 }, (_, index) => `a-rather-long-search-domai
 describe('the remedies', () => {
   it.each([
     { resolvers: ['glibc'], reason: 'OptionsAdded' },
-    { resolvers: ['go'], reason: 'OptionsAdded' },
     { resolvers: ['other'], reason: 'OptionsAdded' },
     { resolvers: ['glibc', 'go'], reason: 'OptionsAdded' },
     { resolvers: ['unknown'], reason: 'UnknownOptions' },
@@ -20,6 +19,42 @@ describe('the remedies', () => {
     expect(decision).toMatchObject({ reason, remedy: ['options'], change: {} });
     expect(decision.change).not.toHaveProperty('dnsPolicy');
     expect(options(decision)).toEqual(['single-request-reopen', 'use-vc']);
+  });
+
+  it('Go alone: nothing, for it is not raced', () => {
+    const decision = decideFor({ resolvers: ['go', 'go'], config: withNodeLocal() });
+    expect(decision).toMatchObject({ reason: 'ResolverUnaffected', remedy: [] });
+    expect(decision).not.toHaveProperty('change');
+    expect(decision.message).toBe('Go asks from two sockets: there is nothing to repair.');
+  });
+
+  it('Go alone gets what go.options says', () => {
+    const config = policy({ go: { options: [{ name: 'single-request-reopen' }, { name: 'use-vc' }] } });
+    const decision = decideFor({ resolvers: ['go'], config });
+    expect(decision).toMatchObject({ reason: 'OptionsAdded', remedy: ['options'] });
+    expect(options(decision)).toEqual(['single-request-reopen', 'use-vc']);
+    expect(decision.message).not.toContain('round trip');
+  });
+
+  it.each([
+    { resolvers: ['glibc', 'go'], config: policy(), cost: true },
+    { resolvers: ['go', 'other', 'go'], config: policy(), cost: true },
+    { resolvers: ['glibc', 'other'], config: policy(), cost: false },
+    { resolvers: ['glibc', 'go'], config: policy({ go: policy().glibc }), cost: false },
+  ] as const)('$resolvers: says what the options of the others cost Go: $cost', ({ resolvers, config, cost }) => {
+    const names = resolvers.flatMap((resolver, index) => (resolver === 'go' ? [`c${index}`] : [])).join(', ');
+    const sentence = ` Go (${names}) does not need the options: they cost it a round trip with each look-up.`;
+    const { reason, message } = decideFor({ resolvers, config });
+    expect(reason).toBe('OptionsAdded');
+    expect(message.endsWith(sentence)).toBe(cost);
+  });
+
+  it('musl and Go: what musl needs, and no options for Go', () => {
+    expect(options(decideFor({ resolvers: ['musl', 'go'], config: withNodeLocal() }))).toEqual([
+      'ndots:5',
+      'timeout:5',
+      'attempts:10',
+    ]);
   });
 
   it('musl with a node-local cache: redirect, with the searches and ndots of the kubelet', () => {
@@ -41,7 +76,24 @@ describe('the remedies', () => {
     const decision = decideFor({ resolvers: ['musl'] });
     expect(decision).toMatchObject({ reason: 'MuslRetried', remedy: ['retry'] });
     expect(decision.message).toContain('--node-local');
-    expect(options(decision)).toEqual(['timeout:5', 'attempts:10']);
+    expect(options(decision)).toEqual(['timeout:5', 'attempts:10', 'use-vc']);
+  });
+
+  it.each([
+    { title: 'the cluster DNS has not answered over TCP', cluster: { ...facts, dnsOverTcp: false } },
+    { title: 'the user wrote nameservers', spec: { dnsConfig: { nameservers: ['192.0.2.1'] } } },
+    {
+      title: 'glibc.options has no use-vc',
+      config: policy({ glibc: { options: [{ name: 'single-request-reopen' }], tcpPreflight: true } }),
+    },
+  ])('retry without use-vc where $title', ({ title: _title, ...given }) => {
+    expect(options(decideFor({ resolvers: ['musl'], ...given }))).toEqual(['timeout:5', 'attempts:10']);
+  });
+
+  it('musl and Go without a node-local cache: says what use-vc costs Go', () => {
+    const decision = decideFor({ resolvers: ['musl', 'go'] });
+    expect(decision).toMatchObject({ reason: 'MixedRetried', remedy: ['retry'] });
+    expect(decision.message).toContain('Go (c1) does not need the options');
   });
 
   it.each([
@@ -91,6 +143,39 @@ describe('the remedies', () => {
       '10.96.0.10',
       '192.0.2.1',
     ]);
+  });
+
+  it.each([
+    { user: [], dns: ['10.96.0.10'], becomes: ['192.0.2.1', '192.0.2.2'] },
+    { user: [], dns: ['10.96.0.10', 'fd00:10:96::a'], becomes: ['192.0.2.1'] },
+    { user: [], dns: ['10.96.0.10', '10.96.0.11', '10.96.0.12'], becomes: undefined },
+    { user: ['9.9.9.9'], dns: ['10.96.0.10'], becomes: ['9.9.9.9', '192.0.2.1'] },
+    { user: ['192.0.2.2'], dns: ['10.96.0.10'], becomes: ['192.0.2.2', '192.0.2.1'] },
+    { user: ['10.96.0.10'], dns: ['10.96.0.10'], becomes: ['10.96.0.10', '192.0.2.1', '192.0.2.2'] },
+    { user: ['10.96.0.10', '10.96.0.10'], dns: ['10.96.0.10'], becomes: ['10.96.0.10', '10.96.0.10', '192.0.2.1'] },
+    { user: ['192.0.2.1', '192.0.2.2'], dns: ['10.96.0.10'], becomes: undefined },
+    { user: ['9.9.9.9', '8.8.8.8'], dns: ['10.96.0.10'], becomes: undefined },
+  ])('they are appended without a redirect too: $user with $dns', ({ user, dns, becomes }) => {
+    const config = policy({ musl: { ...policy().musl, extraNameservers: ['192.0.2.1', '192.0.2.2'] } });
+    const spec = { dnsConfig: { nameservers: user } };
+    const { change, remedy } = decideFor({ resolvers: ['musl'], spec, config, cluster: { ...facts, dns } });
+    expect(remedy).toEqual(['retry']);
+    expect(change).not.toHaveProperty('dnsPolicy');
+    expect(change?.nameservers).toEqual(becomes);
+  });
+
+  it.each([
+    { title: 'musl beside others', resolvers: ['glibc', 'musl'], musl: {}, becomes: ['192.0.2.1'] },
+    { title: 'no musl', resolvers: ['glibc'], musl: {}, becomes: undefined },
+    { title: 'musl.remedy none', resolvers: ['glibc', 'musl'], musl: { remedy: 'none' }, becomes: undefined },
+  ] as const)('they are for musl: $title', ({ resolvers, musl, becomes }) => {
+    const config = policy({ musl: { ...policy().musl, extraNameservers: ['192.0.2.1'], ...musl } });
+    expect(decideFor({ resolvers, config }).change?.nameservers).toEqual(becomes);
+  });
+
+  it('use-vc is not for them: whether they answer over TCP is not known', () => {
+    const config = policy({ musl: { ...policy().musl, extraNameservers: ['192.0.2.1'] } });
+    expect(options(decideFor({ resolvers: ['musl'], config }))).toEqual(['timeout:5', 'attempts:10']);
   });
 });
 
@@ -180,10 +265,43 @@ describe('what discovery finds', () => {
   });
 });
 
+it('the metadata server (Cloud DNS for GKE) is no node-local cache', () => {
+  const cluster = { ...facts, dns: ['169.254.169.254'] };
+  expect(decideFor({ resolvers: ['musl'], cluster }).reason).toBe('MuslRetried');
+  expect(decideFor({ resolvers: ['musl'], cluster, config: withNodeLocal() }).reason).toBe('MuslRedirected');
+});
+
+describe('DNS settings that break musl and stay', () => {
+  const zero = { options: [{ name: 'attempts', value: '0' }] };
+
+  it.each([
+    { resolvers: ['musl'], dnsConfig: zero, warns: /^attempts:0 .*musl [(]c0[)].*SIGFPE/ },
+    { resolvers: ['glibc', 'musl'], dnsConfig: { options: [{ name: 'attempts:0' }] }, warns: /^attempts:0 .*[(]c1[)]/ },
+    { resolvers: ['musl'], dnsConfig: { searches: LONG }, warns: /^the search line has 403 bytes/ },
+    { resolvers: ['glibc', 'go'], dnsConfig: { ...zero, searches: LONG }, warns: undefined },
+    { resolvers: ['musl'], dnsConfig: { options: [{ name: 'attempts', value: '10' }] }, warns: undefined },
+    { resolvers: ['musl'], dnsConfig: { options: [{ name: 'attempts' }] }, warns: undefined },
+  ] as const)('are warned about: $resolvers $dnsConfig', ({ resolvers, dnsConfig, warns }) => {
+    const { warnings } = decideFor({ resolvers, spec: { dnsConfig } });
+    expect(warnings).toHaveLength(warns === undefined ? 0 : 1);
+    if (warns !== undefined) expect(warnings[0]).toMatch(warns);
+  });
+});
+
 describe('what the user wrote wins', () => {
   it('options of the same name are kept', () => {
     const spec = { dnsConfig: { options: [{ name: 'timeout', value: '2' }, { name: 'single-request-reopen' }] } };
     expect(options(decideFor({ resolvers: ['glibc', 'musl'], spec }))).toEqual(['attempts:10', 'use-vc']);
+  });
+
+  it.each([
+    { written: { name: 'single-request' }, missing: ['use-vc', 'timeout:5', 'attempts:10'] },
+    { written: { name: 'timeout:1' }, missing: ['single-request-reopen', 'use-vc', 'attempts:10'] },
+    { written: { name: 'attempts:3' }, missing: ['single-request-reopen', 'use-vc', 'timeout:5'] },
+    { written: { name: 'single-requests' }, missing: ['single-request-reopen', 'use-vc', 'timeout:5', 'attempts:10'] },
+  ])('$written.name counts as what it is about', ({ written, missing }) => {
+    const given = options(decideFor({ resolvers: ['glibc', 'musl'], spec: { dnsConfig: { options: [written] } } }));
+    expect(given.toSorted()).toEqual(missing.toSorted());
   });
 
   it('ndots is never changed, also in a redirect', () => {
@@ -275,59 +393,6 @@ describe('no value that breaks a resolver', () => {
     expect(options(decideFor({ resolvers: ['go'], config }))).toContain('rotate');
     expect(options(decideFor({ resolvers: ['glibc'], config }))).not.toContain('rotate');
     expect(decideFor({ resolvers: ['musl'], config })).toMatchObject({ remedy: ['options', 'retry'] });
-  });
-});
-
-describe('never touched', () => {
-  it.each([
-    { reason: 'HostNetwork', spec: { hostNetwork: true } },
-    { reason: 'HostNetwork', spec: { hostNetwork: true, dnsPolicy: 'ClusterFirst' } },
-    { reason: 'PolicyDefault', spec: { dnsPolicy: 'Default' } },
-    { reason: 'PolicyNone', spec: { dnsPolicy: 'None', dnsConfig: { nameservers: ['192.0.2.1'] } } },
-    { reason: 'Windows', spec: { os: { name: 'windows' } } },
-    { reason: 'Windows', spec: { nodeSelector: { 'kubernetes.io/os': 'windows' } } },
-    { reason: 'Windows', spec: { nodeSelector: { 'beta.kubernetes.io/os': 'windows' } } },
-    { reason: 'MirrorPod', spec: {}, metadata: { annotations: { 'kubernetes.io/config.mirror': 'x' } } },
-    { reason: 'NoContainers', spec: { containers: [] } },
-    { reason: 'MalformedPod', spec: { dnsPolicy: 'ClusterLast' } },
-  ])('$reason $spec', ({ reason, spec, metadata }) => {
-    const decision = decideFor({ resolvers: ['musl'], spec, config: withNodeLocal(), ...(metadata && { metadata }) });
-    expect(decision).toMatchObject({ reason, remedy: [] });
-    expect(decision).not.toHaveProperty('change');
-  });
-
-  it.each(['ClusterFirstWithHostNet', 'ClusterFirst'])(
-    'dnsPolicy %s with the cluster DNS is looked after',
-    (dnsPolicy) => {
-      const hostNetwork = dnsPolicy === 'ClusterFirstWithHostNet';
-      expect(decideFor({ resolvers: ['glibc'], spec: { dnsPolicy, hostNetwork } }).remedy).toEqual(['options']);
-    },
-  );
-
-  it.each([
-    { nodeSelector: { type: 'virtual-kubelet' } },
-    { nodeSelector: { 'eks.amazonaws.com/compute-type': 'fargate' } },
-    { schedulerName: 'fargate-scheduler' },
-    { nodeName: 'virtual-node-aci-linux' },
-    { tolerations: [{ key: 'virtual-kubelet.io/provider', operator: 'Exists' }] },
-  ])('no redirect for a Pod that may run on a virtual node: %j', (spec) => {
-    expect(decideFor({ resolvers: ['musl'], spec, config: withNodeLocal() })).toMatchObject({
-      reason: 'VirtualNode',
-      remedy: ['retry'],
-    });
-  });
-
-  it.each([
-    { labels: { 'eks.amazonaws.com/fargate-profile': 'p' }, reason: 'VirtualNode' },
-    { labels: { 'alibabacloud.com/eci': 'true' }, reason: 'VirtualNode' },
-    { labels: { 'alibabacloud.com/eci': 'false' }, reason: 'MuslRedirected' },
-  ])('labels of virtual nodes: $labels', ({ labels, reason }) => {
-    expect(decideFor({ resolvers: ['musl'], metadata: { labels }, config: withNodeLocal() }).reason).toBe(reason);
-  });
-
-  it('a toleration of everything is no sign of a virtual node', () => {
-    const spec = { tolerations: [{ operator: 'Exists' }] };
-    expect(decideFor({ resolvers: ['musl'], spec, config: withNodeLocal() }).reason).toBe('MuslRedirected');
   });
 });
 

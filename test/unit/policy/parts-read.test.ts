@@ -78,7 +78,13 @@ const lost = (fields: readonly Path[], pod: unknown, keep: (pod: unknown) => unk
 
 const arm = { key: 'kubernetes.io/arch', operator: 'In', values: ['arm64'] };
 const required = { nodeSelectorTerms: [{ matchExpressions: [{ ...arm, key: 'zone' }, arm], matchFields: [] }] };
-const container = (name: string) => ({ name, image: `registry.test/${name}`, command: ['run'], args: ['--it'] });
+const container = (name: string) => ({
+  name,
+  image: `registry.test/${name}`,
+  command: ['run'],
+  args: ['--it'],
+  env: [{ name: 'GODEBUG', value: 'netdns=cgo' }],
+});
 
 /** Everything that is read, and some that is not. */
 const WHOLE = {
@@ -112,6 +118,7 @@ const PODS: readonly unknown[] = [
   WHOLE,
   changed(WHOLE, ['spec', 'nodeName'], 'node-1'),
   changed(WHOLE, ['spec', 'hostNetwork'], true),
+  changed(WHOLE, ['metadata', 'annotations', 'eks.tke.cloud.tencent.com/cpu'], '2'),
   changed(WHOLE, ['metadata', 'annotations', 'libc-dns.dev/libc.main'], 'go'),
   changed(WHOLE, ['metadata', 'annotations', 'libc-dns.dev/libc'], 'wrong'),
   redirected({ init: 'musl', main: 'musl', second: 'musl' }),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { MalformedPodError, readPod } from '../../../src/policy/read-pod.ts';
+import { MalformedPodError, partsRead, readPod, templatePartsRead } from '../../../src/policy/read-pod.ts';
 
 describe('reading a Pod', () => {
   it.each([undefined, null, {}, { metadata: null, spec: null }])(
@@ -30,20 +30,55 @@ describe('reading a Pod', () => {
     expect(readPod({ spec }).containers.map((container) => container.name)).toEqual(['i', 'c']);
   });
 
+  it.each([
+    { env: undefined, read: undefined },
+    { env: 'x', read: undefined },
+    { env: [null, 7, {}, { name: 'PATH', value: '/bin' }], read: undefined },
+    { env: [{ name: 'GODEBUG', value: 'netdns=cgo' }, { name: 'HOME' }], read: { GODEBUG: 'netdns=cgo' } },
+    {
+      env: [{ name: 'LOCALDOMAIN' }, { name: 'RES_OPTIONS', value: null }],
+      read: { LOCALDOMAIN: '', RES_OPTIONS: '' },
+    },
+    {
+      env: [
+        { name: 'RES_OPTIONS', value: 'a' },
+        { name: 'HOSTALIASES', value: 'b' },
+        { name: 'RES_OPTIONS', value: 'c' },
+      ],
+      read: { HOSTALIASES: 'b', RES_OPTIONS: 'c' },
+    },
+    { env: [{ name: 'GODEBUG', valueFrom: { configMapKeyRef: { name: 'x', key: 'y' } } }], read: undefined },
+  ])('of the environment what Go chooses its resolver by: $env', ({ env, read }) => {
+    const pod = { spec: { containers: [{ name: 'c', image: 'x', env }] } };
+    expect(readPod(pod).containers[0]?.env).toEqual(read);
+    expect(readPod(partsRead(pod))).toEqual(readPod(pod));
+    expect(readPod(templatePartsRead(pod))).toEqual(readPod(pod));
+  });
+
+  it('of the environment no more is kept', () => {
+    const named = (value: string) => ({ spec: { containers: [{ name: 'c', env: [{ name: 'ID', value }] }] } });
+    expect(partsRead(named('a'))).toEqual(partsRead(named('b')));
+  });
+
   it('a label called constructor or __proto__ is just a label', () => {
     const labels = JSON.parse('{"constructor":"a","__proto__":"b"}') as unknown;
     expect(readPod({ metadata: { labels } }).labels['constructor']).toBe('a');
     expect(readPod({ metadata: {} }).labels['toString']).toBeUndefined();
   });
 
-  it('reads the architectures that the required node affinity leaves', () => {
+  it('reads what the required node affinity lets in by value', () => {
     const matchExpressions = [
       { key: 'disk', operator: 'In', values: ['ssd'] },
       { key: 'kubernetes.io/arch', operator: 'In', values: ['arm64', 'amd64'] },
+      { key: 'zone', operator: 'NotIn', values: ['a'] },
+      { key: 'gpu', operator: 'Exists' },
     ];
     const required = { nodeSelectorTerms: [{ matchFields: [] }, { matchExpressions }] };
     const affinity = { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: required } };
-    expect(readPod({ spec: { affinity } }).affinityArchitectures).toEqual(['arm64', 'amd64']);
+    expect(readPod({ spec: { affinity } }).nodeAffinity).toEqual([
+      { key: 'disk', values: ['ssd'] },
+      { key: 'kubernetes.io/arch', values: ['arm64', 'amd64'] },
+    ]);
   });
 
   it.each([

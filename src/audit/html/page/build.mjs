@@ -1,12 +1,12 @@
-// Makes src/audit/html/page-assets.json from the page's script and style, so that the program needs neither a bundler nor files
-// beside it. Run it after a change here; a unit test says when that was forgotten.
+// Builds src/audit/html/page-assets.json from the page's script and style, so that the program needs no bundler and no extra
+// files at run time. Run it after each change in this folder; a unit test fails if the file is out of date.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 
-/** Kept readable: whoever gets a report can read what it runs. */
+/** Not minified, so that readers of a report can read what it runs. */
 async function lines(entry) {
   const { outputFiles } = await build({
     entryPoints: [here(entry)],

@@ -1,6 +1,6 @@
 type Child = Node | string;
 
-/** An element with attributes and children. Text becomes text nodes: nothing here is ever parsed as HTML. */
+/** Creates an element with attributes and children. Strings become text nodes and are never parsed as HTML. */
 export function element<K extends keyof HTMLElementTagNameMap>(
   name: K,
   attributes: Readonly<Record<string, string>> = {},

@@ -16,7 +16,7 @@ for (const table of data.tables) {
 const theme = document.querySelector<HTMLButtonElement>('#theme');
 if (theme) themeToggle(theme);
 
-// A link of a chart leads to its table, narrowed to what the bar counts.
+// A chart's link jumps to a table and filters it to what the bar counts.
 document.addEventListener('click', ({ target }) => {
   const link = target instanceof Element ? target.closest<HTMLAnchorElement>('a[data-column]') : null;
   const { column, value } = link?.dataset ?? {};

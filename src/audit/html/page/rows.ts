@@ -9,7 +9,7 @@ function cellContent(cell: PageCell): (Node | string)[] {
   return cell.map(({ text, tone }) => element('span', { class: `tag tone-${tone}` }, element('bdi', {}, text)));
 }
 
-/** Lines that come and go are coloured; the signs say it, too. */
+/** Colours added and removed lines; their signs stay for readers who cannot see colours. */
 function diffLines(text: string): Node[] {
   const classes: Readonly<Record<string, string>> = { '+': 'come', '-': 'gone' };
   return text.split('\n').map((line) => element('span', { class: classes[line.charAt(0)] ?? 'kept' }, `${line}\n`));
@@ -18,7 +18,7 @@ function diffLines(text: string): Node[] {
 function detailList(details: readonly PageDetail[]): HTMLElement {
   const list = element('dl');
   for (const { term, text, code } of details) {
-    // A place that can be scrolled has to be reachable by keyboard.
+    // The element can scroll, so it must be reachable by keyboard.
     const body = code
       ? element(
           'pre',
@@ -32,8 +32,8 @@ function detailList(details: readonly PageDetail[]): HTMLElement {
 }
 
 /**
- * A row of a table. Its first cell is a button that opens the details below it; they are made when they are first wanted. Roles
- * are written out because narrow screens show rows as cards, and a table that is not laid out as one is no table to a screen reader.
+ * Creates a row of a table. Its first cell is a button that shows or hides the details below the row. Roles are explicit
+ * because narrow screens lay rows out as cards, and screen readers then no longer see a table.
  */
 export function tableRow(table: PageTable, number: number): HTMLTableRowElement {
   const { cells, details } = table.rows[number] ?? { cells: [], details: [] };
@@ -76,26 +76,26 @@ function opener(
   return button;
 }
 
-/** Rows made at first, so that the sections below stay near. */
+/** Rows shown at first: few, so that the sections below stay near. */
 const FIRST = 50;
-/** Rows made at each press. */
+/** Rows added at each press of the button. */
 const NEXT = 250;
 
 interface GrowingRows {
   readonly body: HTMLElement;
-  /** Makes the next rows; hidden when there are none. */
+  /** Adds the next rows; hidden if there are no more. */
   readonly more: HTMLButtonElement;
-  /** Begins again with other rows. */
+  /** Replaces all rows. */
   readonly show: (rows: readonly number[]) => void;
-  /** Makes rows until there are so many; returns how many are left. */
+  /** Adds rows until there are `upTo`; returns how many remain. */
   readonly fill: (upTo: number) => number;
 }
 
 const format = new Intl.NumberFormat('en');
 
 /**
- * The rows of a table as they are wanted: the first ones at once, the next ones when asked for. Not by scrolling: a table that
- * grows when it is passed pushes away what the reader is on the way to.
+ * Creates a table body that shows the first rows at once and more at the press of a button. It does not grow while scrolling:
+ * that would push away the section that the reader is scrolling to.
  */
 export function growingRows(makeRow: (row: number) => HTMLTableRowElement): GrowingRows {
   const body = element('tbody', { role: 'rowgroup' });
@@ -114,7 +114,7 @@ export function growingRows(makeRow: (row: number) => HTMLTableRowElement): Grow
   more.addEventListener('click', () => {
     const next = made;
     fill(made + NEXT);
-    // Whoever pressed it goes on with the first of the new rows.
+    // Keyboard users continue at the first new row.
     body.querySelectorAll<HTMLElement>('.open')[next]?.focus({ preventScroll: true });
   });
   const show = (rows: readonly number[]): void => {

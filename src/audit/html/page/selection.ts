@@ -1,11 +1,11 @@
 import type { PageCell, PageRow, PageTable } from '../page-data.ts';
 
-/** What a reader asked of a table. */
+/** The search, filters and order that the reader has chosen. */
 export interface Query {
   readonly search: string;
-  /** By column: the value that rows must have. */
+  /** The value that rows must have, by column. */
   readonly choices: ReadonlyMap<number, string>;
-  /** Absent: as the report has them. */
+  /** undefined for the report's own order. */
   readonly order?: Order;
 }
 
@@ -14,10 +14,10 @@ export interface Order {
   readonly descending: boolean;
 }
 
-/** A table with what searching it needs. */
+/** A table with its search texts. */
 interface Index {
   readonly table: PageTable;
-  /** By row: all its text in lower case. Made when it is first asked for. */
+  /** All text of each row in lower case. Computed at the first call. */
   readonly texts: () => readonly string[];
 }
 
@@ -41,7 +41,7 @@ function compareCells(a: PageCell | undefined, b: PageCell | undefined): number 
   return collator.compare(cellTexts(a).join(' '), cellTexts(b).join(' '));
 }
 
-/** The rows, by number, that hold every word of the search and every chosen value, in the order asked for. */
+/** Returns the numbers of the rows that contain every word of the search and every chosen value, in the chosen order. */
 export function select({ table, texts }: Index, { search, choices, order }: Query): number[] {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   const chosen = [...choices];
@@ -57,7 +57,7 @@ export function select({ table, texts }: Index, { search, choices, order }: Quer
   return found.toSorted((a, b) => direction * compareCells(cell(a), cell(b)) || a - b);
 }
 
-/** The values of a column with the number of rows that have each, most first. */
+/** Returns the values of a column with the number of rows for each, the most frequent first. */
 export function values({ rows }: PageTable, column: number): [string, number][] {
   const counts = new Map<string, number>();
   for (const { cells } of rows) {

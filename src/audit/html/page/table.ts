@@ -4,14 +4,14 @@ import { growingRows, tableRow } from './rows.ts';
 import { indexed, type Order, select } from './selection.ts';
 import { toolbar } from './toolbar.ts';
 
-/** A dozen pages of a table; a reader of paper does not search in more. */
+/** Rows printed of each table: about a dozen pages. */
 const PRINTED = 500;
 
 export interface TableView {
   readonly root: HTMLElement;
-  /** Makes one of the choices and forgets the search; nothing happens where there is no such column. */
+  /** Sets one filter and clears the search; does nothing if there is no such filter. */
   readonly choose: (column: string, value: string) => void;
-  /** Makes the rows that are to be printed. */
+  /** Adds the rows to print. */
   readonly fillForPrint: () => void;
 }
 
@@ -22,7 +22,7 @@ function statusText({ rows, noun }: PageTable, found: number): string {
   return found === rows.length ? all : `${format.format(found)} of ${all}`;
 }
 
-/** A table that is searched, narrowed and sorted as a whole while only the rows come into being that are asked for. */
+/** Creates a table with search, filters and sorting over all rows. Only the visible rows are created. */
 export function tableView(table: PageTable): TableView {
   const index = indexed(table);
   const status = element('p', { role: 'status' });
@@ -56,11 +56,11 @@ export function tableView(table: PageTable): TableView {
 
 interface Head {
   readonly root: HTMLElement;
-  /** Absent: in the report's own order. */
+  /** undefined for the report's own order. */
   readonly order: () => Order | undefined;
 }
 
-/** Numbers start with the greatest, text with A; the third press gives the report's own order back. */
+/** Numbers sort descending first, text ascending; the third press restores the report's own order. */
 function nextOrder(current: Order | undefined, column: number, isNumber: boolean): Order | undefined {
   if (current?.column !== column) return { column, descending: isNumber };
   return current.descending === isNumber ? { column, descending: !isNumber } : undefined;
@@ -71,7 +71,7 @@ const ariaSort = (order: Order | undefined, column: number): string => {
   return order.descending ? 'descending' : 'ascending';
 };
 
-/** Column heads: a button each that sorts. `changed` is called after each press. */
+/** Creates column heads with sort buttons. Calls `changed` after each press. */
 function tableHead({ columns }: PageTable, changed: () => void): Head {
   let order: Order | undefined;
   const cells = columns.map(({ label, kind }, column) => {

@@ -4,7 +4,7 @@ const KEY = 'libc-dns-audit-theme';
 
 const system = (): Theme => (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
 
-/** What the reader chose the last time. Storage may be forbidden: then each visit begins with the system's theme. */
+/** Returns the theme that the reader chose last; undefined if there is none or storage is forbidden. */
 function remembered(): Theme | undefined {
   try {
     const value = localStorage.getItem(KEY);
@@ -18,11 +18,11 @@ function remember(theme: Theme): void {
   try {
     localStorage.setItem(KEY, theme);
   } catch {
-    // Not remembered.
+    // Storage is forbidden: the next visit starts with the system's theme.
   }
 }
 
-/** Lets a button change between light and dark; until it is pressed the system decides. */
+/** Makes the button switch between light and dark. Until the first press the system's theme applies. */
 export function themeToggle(button: HTMLButtonElement): void {
   const root = document.documentElement;
   const current = (): Theme => (root.dataset['theme'] as Theme | undefined) ?? system();

@@ -2,19 +2,19 @@ import type { PageTable } from '../page-data.ts';
 import { element } from './element.ts';
 import { values } from './selection.ts';
 
-/** A choice of more values than this is no longer one; the search finds them. */
+/** Values offered by one filter; the search finds the others. */
 const MOST_VALUES = 1000;
 
 interface Toolbar {
   readonly root: HTMLElement;
   readonly search: HTMLInputElement;
-  /** By column: the value that rows must have. */
+  /** The value that rows must have, by column. */
   readonly chosen: () => Map<number, string>;
-  /** Makes this choice alone, and empties the search. False: the column has no choice. */
+  /** Sets this filter, clears the others and the search. Returns false if the column has no filter. */
   readonly choose: (column: number, value: string) => boolean;
 }
 
-/** Values are prefixed, for one may be empty, and the empty one means all. */
+/** Prefix of option values: a value may be empty, and the empty option means all. */
 const PREFIX = '=';
 
 function selectOf(table: PageTable, column: number): HTMLSelectElement {
@@ -30,7 +30,7 @@ function selectsOf(table: PageTable): Map<number, HTMLSelectElement> {
   return selects;
 }
 
-/** The search field, the choices and how many rows they leave. */
+/** Creates the search field and the filters, with `status` (the number of rows found) beside them. */
 export function toolbar(table: PageTable, status: HTMLElement): Toolbar {
   const [, several] = table.noun;
   const search = element('input', {

@@ -189,6 +189,13 @@ describe('the verdict', () => {
     ],
     ['no', 'nobody asks twice at once', /does not need it: no Pod/, [app('a', 'go')], {}],
     ['perhaps', 'nodes are not known', /^Perhaps: 1 of 1 Pod /, [app('a', 'musl')], { scanned: { nodes: [] } }],
+    [
+      'perhaps',
+      'the kernels that were read are fixed, and a Pod is on another node',
+      /^Perhaps: 1 of 2 Pods /,
+      [app('a', 'musl', 'shop', onNew), app('b', 'musl', 'shop', { nodeName: 'elsewhere' })],
+      { scanned: { nodes: [NEW] } },
+    ],
     ['perhaps', 'an image is not known', /^Perhaps/, [app('a', 'x')], {}],
     ['yes', 'it is in effect', /in effect: .* 1 Pod was patched/, [patched], {}],
     ['perhaps', 'nothing runs', /No Pods run here/, [], {}],

@@ -1,0 +1,32 @@
+import type { ContainerVerdict, ResolvConf } from './model.ts';
+import { MUSL_LINE } from './redirect.ts';
+
+/**
+ * Warns about DNS settings that break musl and that we keep because the user wrote them (musl 1.2.6, resolvconf.c and
+ * res_msend.c). `file` returns the resolv.conf that the kubelet writes for the unpatched Pod.
+ */
+export function muslWarnings(containers: readonly ContainerVerdict[], file: () => ResolvConf): string[] {
+  const names = containers.filter(({ resolver }) => resolver === 'musl').map(({ name }) => name);
+  if (names.length === 0) return [];
+  const { options, searches } = file();
+  const where = `musl (${names.join(', ')})`;
+  const warnings: string[] = [];
+  if (numberOf(options, 'attempts') === 0) {
+    warnings.push(
+      `attempts:0 ends every program of ${where} that resolves a name (SIGFPE): remove it, or set 1 or more`,
+    );
+  }
+  const bytes = `search ${searches.join(' ')}`.length;
+  if (bytes > MUSL_LINE) {
+    warnings.push(
+      `the search line has ${bytes} bytes, and ${where} skips one of more than ${MUSL_LINE}: no short name is found`,
+    );
+  }
+  return warnings;
+}
+
+/** Returns the number in the last option of this name, as musl reads it (strtoul); undefined if there is none. */
+function numberOf(options: readonly string[], name: string): number | undefined {
+  const digits = options.findLast((option) => option.startsWith(`${name}:`))?.slice(name.length + 1);
+  return digits === undefined || !/^\d/.test(digits) ? undefined : Number.parseInt(digits, 10);
+}
