@@ -4,9 +4,8 @@ import { text } from 'node:stream/consumers';
 
 import packageJson from '../package.json' with { type: 'json' };
 import { openDetector } from './app/detection.ts';
-import type { Surroundings } from './app/join.ts';
+import { personalReporter, type Surroundings } from './app/join.ts';
 import { openServer } from './app/serve.ts';
-import { personalReporter } from './app/join.ts';
 import { run } from './commands/program.ts';
 import type { Io } from './terminal/io.ts';
 import { replaceFile } from './util/files.ts';

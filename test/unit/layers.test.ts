@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -84,5 +84,17 @@ describe('the lint rule that keeps the floors', () => {
     ['src/main.ts', "export { x } from './app/x.ts';"],
   ])('lets through: %s with %s', async (path, line) => {
     expect(await lint(path, line)).not.toContain('no-restricted-imports');
+  });
+});
+
+describe('a folder of src', () => {
+  const MOST_FILES = 12;
+  const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter((path) =>
+    path.endsWith('.ts'),
+  );
+  const folders = Map.groupBy(sources, (path) => join('src', path, '..'));
+
+  it.each([...folders].map(([folder, files]) => [folder, files.length]))('%s has at most twelve files', (_, count) => {
+    expect(count).toBeLessThanOrEqual(MOST_FILES);
   });
 });
