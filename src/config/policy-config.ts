@@ -11,6 +11,7 @@ export function policyConfig(config: Config): PolicyConfig {
     scope: config.scope,
     mode: config.mode,
     excludeNamespaces: config.excludeNamespaces,
+    exposure: config.exposure,
     glibc: { options: parseOptions(config.glibc.options), tcpPreflight: config.glibc.tcpPreflight },
     go: { options: parseOptions(config.go.options) },
     musl: config.musl,

@@ -176,6 +176,7 @@ export const configSchema = z
     scope: z.enum(['opt-in', 'cluster']).default('opt-in'),
     mode: z.enum(['enforce', 'audit']).default('enforce'),
     excludeNamespaces: z.array(namespace).default(['kube-system', 'kube-public', 'kube-node-lease']),
+    exposure: z.enum(['always', 'auto']).default('always'),
     cluster: z
       .strictObject({
         dns: z.union([z.literal('auto'), z.array(ip).min(1).max(3)]).default('auto'),

@@ -76,7 +76,8 @@ interface Standing {
 
 function standingOf({ pod, namespace, cluster, config }: Known): Standing {
   const scope = effectiveMode(pod, namespace, config, cluster.ownNamespace);
-  return { scope, declared: readDeclared(pod), reason: scope.reason ?? exemption(pod) };
+  const notExposed = config.exposure === 'auto' && cluster.exposed === false ? 'NotExposed' : undefined;
+  return { scope, declared: readDeclared(pod), reason: scope.reason ?? exemption(pod) ?? notExposed };
 }
 
 function leftAlone(pod: PodView, { scope, declared, reason }: Standing): Decision | undefined {

@@ -103,6 +103,8 @@ export interface ClusterFacts {
   readonly nodeLocalAddresses?: readonly string[];
   /** The namespace the webhook itself runs in. */
   readonly ownNamespace?: string;
+  /** Whether some node can lose DNS packets; undefined: not known, which counts as true. Read with `exposure: auto` only. */
+  readonly exposed?: boolean;
 }
 
 /** The part of the configuration that decisions need: options parsed, nothing optional. */
@@ -110,6 +112,8 @@ export interface PolicyConfig {
   readonly scope: 'opt-in' | 'cluster';
   readonly mode: 'enforce' | 'audit';
   readonly excludeNamespaces: readonly string[];
+  /** `auto`: nothing is done while no node can lose DNS packets. */
+  readonly exposure: 'always' | 'auto';
   readonly glibc: { readonly options: readonly DnsOption[]; readonly tcpPreflight: boolean };
   readonly go: { readonly options: readonly DnsOption[] };
   readonly musl: {

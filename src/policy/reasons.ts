@@ -20,6 +20,7 @@ export const REASONS = {
   MirrorPod: "A static Pod's mirror cannot be changed: the kubelet has started the Pod already.",
   NoContainers: 'The Pod has no containers.',
   MalformedPod: 'The Pod is not well formed: the API server will say so.',
+  NotExposed: 'No node of this cluster can lose DNS packets to the race, and exposure is auto: the Pod is left alone.',
   // Nothing to do.
   AlreadyConfigured: 'The Pod already has all that its resolvers need.',
   ResolverUnaffected: 'Go asks from two sockets: there is nothing to repair.',

@@ -29,6 +29,7 @@ describe('the defaults', () => {
     expect(z.encode(configSchema, defaultConfig())).toEqual({
       scope: 'opt-in',
       mode: 'enforce',
+      exposure: 'always',
       excludeNamespaces: ['kube-system', 'kube-public', 'kube-node-lease'],
       cluster: { dns: 'auto', domain: 'auto', nodeSearches: 'auto', service: 'kube-system/kube-dns' },
       glibc: { options: ['single-request-reopen', 'use-vc'], tcpPreflight: true },

@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
 
-import { decideFor, facts, policy, withNodeLocal } from '../../support/policy.ts';
+import { precheck } from '../../../src/policy/decide.ts';
+import type { PolicyConfig } from '../../../src/policy/model.ts';
+import { readPod } from '../../../src/policy/read-pod.ts';
+import { type Reason, REASONS } from '../../../src/policy/reasons.ts';
+import { decideFor, enforced, facts, podWith, policy, withNodeLocal } from '../../support/policy.ts';
 
 const options = (decision: ReturnType<typeof decideFor>): string[] =>
   (decision.change?.options ?? []).map(({ name, value }) => (value === undefined ? name : `${name}:${value}`));
@@ -461,4 +465,39 @@ describe('a Pod that we redirected, and that another webhook has since changed',
       expect(decideFor({ resolvers: ['musl'], spec, metadata: { annotations } }).reason).toBe('PolicyNone');
     },
   );
+});
+
+describe('exposure', () => {
+  const notExposed = { ...facts, exposed: false };
+
+  it.each<[string, PolicyConfig['exposure'], boolean | undefined, Reason]>([
+    ['always', 'always', false, 'OptionsAdded'],
+    ['auto, and some node is exposed', 'auto', true, 'OptionsAdded'],
+    ['auto, and nothing is known', 'auto', undefined, 'OptionsAdded'],
+    ['auto, and no node is exposed', 'auto', false, 'NotExposed'],
+  ])('%s', (_, exposure, exposed, reason) => {
+    const cluster = exposed === undefined ? facts : { ...facts, exposed };
+    const decision = decideFor({ resolvers: ['glibc'], config: policy({ exposure }), cluster });
+    expect(decision).toMatchObject({ mode: 'enforce', reason });
+    expect('change' in decision).toBe(reason !== 'NotExposed');
+  });
+
+  it.each(['glibc', 'musl', 'go', 'other', 'unknown'] as const)(
+    'a Pod with %s is left alone, and not looked up, while no node is exposed',
+    (resolver) => {
+      const config = withNodeLocal({ exposure: 'auto' });
+      const decision = decideFor({ resolvers: [resolver, 'musl'], config, cluster: notExposed });
+      expect(decision).toMatchObject({ reason: 'NotExposed', message: REASONS.NotExposed, remedy: [] });
+      expect(decision).not.toHaveProperty('change');
+      const pod = readPod(podWith(1));
+      expect(precheck({ pod, namespace: enforced(), cluster: notExposed, config })?.reason).toBe('NotExposed');
+    },
+  );
+
+  it('other reasons to leave a Pod alone go first', () => {
+    const config = policy({ exposure: 'auto' });
+    const of = (spec: object) => decideFor({ resolvers: ['glibc'], config, cluster: notExposed, spec: { ...spec } });
+    expect(of({ dnsPolicy: 'Default' }).reason).toBe('PolicyDefault');
+    expect(of({ os: { name: 'windows' } }).reason).toBe('Windows');
+  });
 });
