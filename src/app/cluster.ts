@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import type { KnownFacts } from '../cluster/dns-discovery.ts';
 import { type ClusterFactsSource, createClusterFacts, factsFields } from '../cluster/dns-facts.ts';
 import { createDecisionEvents, type DecisionEvents } from '../cluster/events.ts';
+import { type ClusterExposure, createClusterExposure } from '../cluster/exposure.ts';
 import { type ClusterNamespaces, createNamespaces } from '../cluster/namespaces.ts';
 import { createPullSecrets, type PullSecrets } from '../cluster/pull-secrets.ts';
 import type { ServerContext } from '../commands/serve.ts';
@@ -26,6 +27,12 @@ const FIRST_COPY_MS = 10_000;
 /** Follows the cluster's DNS settings. */
 export function followFacts({ config, reporter }: ServerContext, { client, own }: Joined): ClusterFactsSource {
   return createClusterFacts({ config, policy: policyConfig(config), own, ...(client && { client }), reporter });
+}
+
+/** Follows whether some node can lose DNS packets. Returns undefined if the configuration does not ask, or there is no cluster. */
+export function followExposure({ config, reporter }: ServerContext, { client }: Joined): ClusterExposure | undefined {
+  if (config.exposure === 'always' || client === undefined) return undefined;
+  return createClusterExposure({ client, clock: systemClock, reporter });
 }
 
 /** Returns the settings that were assumed, each with the flag that sets it. */
@@ -69,6 +76,7 @@ export function openStore({ config, reporter }: ServerContext, { client }: Joine
 /** Parts whose first read delays readiness. */
 interface FirstReads {
   readonly facts: ClusterFactsSource;
+  readonly exposure: ClusterExposure | undefined;
   readonly namespaces: FollowedNamespaces;
   readonly store: ImageLibcStore | undefined;
 }
@@ -76,9 +84,9 @@ interface FirstReads {
 /** Waits for the first reads, for a bounded time, and logs the DNS settings. */
 export async function awaitFirstReads(
   { reporter: { log }, signal }: ServerContext,
-  { facts, namespaces, store }: FirstReads,
+  { facts, exposure, namespaces, store }: FirstReads,
 ): Promise<void> {
-  const copies = Promise.all([namespaces.settled, store?.ready]);
+  const copies = Promise.all([namespaces.settled, exposure?.settled, store?.ready]);
   const logFacts = async (): Promise<void> => {
     await facts.ready;
     log.info(factsFields(facts.current), 'cluster DNS');

@@ -2,7 +2,15 @@ import type { ServerContext, ServerParts } from '../commands/serve.ts';
 import { parsePlatform } from '../detection/platform.ts';
 import type { ClusterFacts } from '../policy/model.ts';
 import { openCertificates } from './certificates.ts';
-import { awaitFirstReads, followFacts, followNamespaces, openEvents, openPullSecrets, openStore } from './cluster.ts';
+import {
+  awaitFirstReads,
+  followExposure,
+  followFacts,
+  followNamespaces,
+  openEvents,
+  openPullSecrets,
+  openStore,
+} from './cluster.ts';
 import { openDetector, reportProxy } from './detection.ts';
 import { joinCluster, type Joined, type Surroundings } from './join.ts';
 import { startWarmUp } from './warm-up.ts';
@@ -30,10 +38,11 @@ async function closeAll(closing: Closing): Promise<void> {
 }
 
 /** Warns about settings that need a cluster when there is none. */
-function warnAlone({ client }: Joined, { config: { detection }, reporter: { log } }: ServerContext): void {
+function warnAlone({ client }: Joined, { config: { detection, exposure }, reporter: { log } }: ServerContext): void {
   if (client !== undefined) return;
   const { registry, cache } = detection;
   if (registry.pullSecrets) log.warn('detection.registry.pullSecrets: no cluster to read them from');
+  if (exposure === 'auto') log.warn('exposure auto: no cluster whose nodes can be read: Pods are patched');
   if (cache.store === 'cluster') log.warn('detection.cache.store cluster: no cluster to keep verdicts in');
 }
 
@@ -48,9 +57,11 @@ async function open(
   closing.push(() => joined.client?.close());
   warnAlone(joined, context);
   const facts = followFacts(context, joined);
+  const exposure = followExposure(context, joined);
   const namespaces = followNamespaces(context, joined);
   closing.push(
     () => facts.close(),
+    () => exposure?.close(),
     () => namespaces.close(),
   );
   const store = openStore(context, joined);
@@ -62,16 +73,17 @@ async function open(
   closing.push(() => secrets?.close());
   const [certificates] = await Promise.all([
     openCertificates(context, joined),
-    awaitFirstReads(context, { facts, namespaces, store }),
+    awaitFirstReads(context, { facts, exposure, namespaces, store }),
   ]);
   closing.push(certificates.close);
   const events = openEvents(context, joined);
   closing.push(() => events?.close());
   const current = (): ClusterFacts => facts.current.facts;
   const credentials = secrets?.loginsOf;
+  // Without `exposed`: images are known by the time that an old node comes.
   closing.push(startWarmUp(context, { joined, namespaces, facts: current, detection, credentials }));
   return {
-    facts: current,
+    facts: exposure === undefined ? current : () => exposure.applyTo(current()),
     namespaces,
     certificates: certificates.certificates,
     verdicts: {

@@ -109,7 +109,7 @@ const comparable = ({ facts, sources }: KnownFacts): string =>
   JSON.stringify([facts.dns, sources.dns, facts.nodeLocal, facts.nodeLocalAddresses]);
 
 /** Varies a wait by a third up or down, so that the replicas do not all ask at once. */
-const jittered = (ms: number): number => ms * (2 / 3 + (Math.random() * 2) / 3);
+export const jittered = (ms: number): number => ms * (2 / 3 + (Math.random() * 2) / 3);
 
 interface Refreshing {
   readonly discovery: Discovery;

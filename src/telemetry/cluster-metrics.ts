@@ -8,6 +8,12 @@ interface InformerState {
   readonly contactAt: number | undefined;
 }
 
+/** Whether some node can lose DNS packets, and the number of nodes that keep it so. */
+interface ExposureState {
+  readonly exposed: boolean;
+  readonly nodes: number;
+}
+
 /** The state of self-managed certificates. */
 interface CertificateState {
   readonly trusted: boolean;
@@ -24,6 +30,8 @@ export interface ClusterMetrics {
   /** Sets 1 for this state and 0 for the others. */
   nodeLocal(state: string): void;
   factsChanged(): void;
+  /** Reads `state` at each scrape. Called only where exposure is followed. */
+  exposure(state: () => ExposureState): void;
   /** Counts a write to the shared store: a verdict, its last use or its removal. */
   stored(kind: string, result: string): void;
   /** `result`: `written`, `dropped` or the code of a failure. */
@@ -66,9 +74,10 @@ function createInformers(registers: [Registry]): ClusterMetrics['informer'] {
   return (resource, state) => void states.set(resource, state);
 }
 
-function createCertificates(registers: [Registry]): ClusterMetrics['certificates'] {
-  const gauge = (name: string, help: string, read: () => number | undefined): Gauge =>
-    new Gauge({
+/** Returns a function that adds a gauge whose value is read at each scrape; undefined: it has none then. */
+function readGauges(registers: [Registry]): (name: string, help: string, read: () => number | undefined) => void {
+  return (name, help, read) =>
+    void new Gauge({
       name,
       help,
       registers,
@@ -77,6 +86,10 @@ function createCertificates(registers: [Registry]): ClusterMetrics['certificates
         if (value !== undefined) this.set(value);
       },
     });
+}
+
+function createCertificates(registers: [Registry]): ClusterMetrics['certificates'] {
+  const gauge = readGauges(registers);
   return (state) => {
     gauge(
       'libc_dns_certificate_trusted',
@@ -87,6 +100,16 @@ function createCertificates(registers: [Registry]): ClusterMetrics['certificates
       const { caExpires } = state();
       return caExpires && caExpires / 1000;
     });
+  };
+}
+
+function createExposure(registers: [Registry]): ClusterMetrics['exposure'] {
+  const gauge = readGauges(registers);
+  return (state) => {
+    gauge('libc_dns_exposed', '1 while some node can lose DNS packets, or that is not known.', () =>
+      state().exposed ? 1 : 0,
+    );
+    gauge('libc_dns_exposed_nodes', 'Nodes that keep libc_dns_exposed at 1.', () => state().nodes);
   };
 }
 
@@ -116,6 +139,7 @@ export function createClusterMetrics(registry: Registry): ClusterMetrics {
       for (const one of NODE_LOCAL_STATES) state.set({ state: one }, one === now ? 1 : 0);
     },
     factsChanged: () => changes.inc(),
+    exposure: createExposure(registers),
     stored: (kind, result) => writes.inc({ kind, result }),
     eventWritten: (result) => events.inc({ result }),
     leading: (leads) => leader.set(leads ? 1 : 0),

@@ -9,6 +9,7 @@ store: {{ eq (dig "detection" "cache" "store" "memory" $config) "cluster" }}
 pullSecrets: {{ dig "detection" "registry" "pullSecrets" false $config }}
 warmUp: {{ dig "warmUp" "enabled" true $config }}
 events: {{ dig "server" "events" false $config }}
+exposure: {{ eq (dig "exposure" "always" $config) "auto" }}
 nodeLocal: {{ eq (dig "nodeLocal" "mode" "auto" $config) "auto" }}
 facts: {{ or (eq (dig "nodeLocal" "mode" "auto" $config) "auto") (kindIs "string" (dig "cluster" "dns" "auto" $config)) }}
 dnsService: {{ dig "cluster" "service" "kube-system/kube-dns" $config }}
@@ -70,4 +71,16 @@ nodeLocalDaemonSet: {{ dig "nodeLocal" "daemonSet" "kube-system/node-local-dns" 
   resources: [daemonsets]
   resourceNames: [{{ . }}]
   verbs: [get]
+{{- end }}
+
+{{/* In kube-system: what tells the mode of kube-proxy. RBAC cannot restrict list by label. */}}
+{{- define "libc-dns-webhook.kubeProxyRules" -}}
+# The mode of kube-proxy, or what stands in for it.
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [kube-proxy, kube-proxy-config, cilium-config]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
 {{- end }}

@@ -10,7 +10,7 @@ export interface Need extends Right {
   readonly vital: boolean;
 }
 
-type Settings = Pick<Config, 'cluster' | 'nodeLocal' | 'detection' | 'tls' | 'warmUp'>;
+type Settings = Pick<Config, 'cluster' | 'exposure' | 'nodeLocal' | 'detection' | 'tls' | 'warmUp'>;
 
 /** Returns the rights that the configuration needs. `own` is the namespace that the webhook runs in. */
 export function rightsNeeded(config: Settings, own: string): Need[] {
@@ -25,6 +25,7 @@ export function rightsNeeded(config: Settings, own: string): Need[] {
     ...storeNeeds(config),
     ...warmUpNeeds(config, own),
     ...factNeeds(config),
+    ...exposureNeeds(config),
   ];
   return groups.flatMap(({ verbs, of, without, vital = false }) =>
     verbs.map((verb) => ({ ...of, verb, without, vital })),
@@ -110,6 +111,22 @@ function factNeeds({ cluster, nodeLocal }: Settings): Group[] {
           },
         ]
       : []),
+  ];
+}
+
+function exposureNeeds({ exposure }: Settings): Group[] {
+  if (exposure === 'always') return [];
+  const without = 'the nodes count as exposed: Pods are patched as with exposure: always';
+  const namespace = 'kube-system';
+  return [
+    { verbs: ['list', 'watch'], of: { group: '', resource: 'nodes' }, without },
+    { verbs: ['list'], of: { group: 'apps', resource: 'daemonsets' }, without },
+    ...['kube-proxy', 'kube-proxy-config', 'cilium-config'].map((name) => ({
+      verbs: ['get'],
+      of: { group: '', resource: 'configmaps', namespace, name },
+      without,
+    })),
+    { verbs: ['list'], of: { group: '', resource: 'pods', namespace }, without },
   ];
 }
 

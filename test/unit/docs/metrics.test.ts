@@ -22,6 +22,7 @@ const rules = (parse(RULES) as { groups: { rules: Rule[] }[] }).groups.flatMap((
 async function exported(): Promise<string[]> {
   const metrics = createMetrics('0.0.0');
   metrics.cluster.certificates(() => ({ trusted: true, caExpires: 0 }));
+  metrics.cluster.exposure(() => ({ exposed: true, nodes: 1 }));
   metrics.detection.sizes(() => ({ underWay: 0, queued: 0, verdicts: 0 }));
   const text = await metrics.render();
   return [...text.matchAll(/^# TYPE (libc_dns_\S+) (\S+)$/gm)].map(([, name, type]) => `${name} ${type}`);

@@ -190,6 +190,22 @@ describe('rights', () => {
     },
   );
 
+  it('nodes and what tells the mode of kube-proxy are read with exposure: auto alone', () => {
+    const of = (settings: object): string[] =>
+      rightsNeeded(configSchema.parse(settings), 'libc-dns').map((need) => describeRight(need));
+    const without = of({});
+    expect(of({ exposure: 'auto' }).filter((right) => !without.includes(right))).toEqual([
+      'list nodes',
+      'watch nodes',
+      'get configmaps kube-proxy in kube-system',
+      'get configmaps kube-proxy-config in kube-system',
+      'get configmaps cilium-config in kube-system',
+      'list pods in kube-system',
+    ]);
+    expect(without).toContain('list daemonsets.apps');
+    expect(of({ exposure: 'auto', warmUp: { enabled: false } })).toContain('list daemonsets.apps');
+  });
+
   const config = configSchema.parse({ tls: { mode: 'self-managed' }, warmUp: { enabled: false } });
   const answers = (allowed: (what: string) => boolean) =>
     rightsNeeded(config, 'libc-dns').map((need) => ({ need, allowed: allowed(describeRight(need)) }));
