@@ -2,10 +2,19 @@ import type { PodSeen } from '../cluster/pod-seen.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import type { Detection } from '../detection/detector.ts';
+import { type Exposure, judgeExposure, linuxKernels } from '../exposure/exposure.ts';
+import { kubeProxyOf, type KubeProxySources } from '../exposure/kube-proxy.ts';
 import type { PolicyConfig } from '../policy/model.ts';
 import type { Clock } from '../util/clock.ts';
 import type { RaceLimits } from './dns/race.ts';
-import type { ClusterView, DeploymentSeen, DnsSeen, WebhookConfiguration, WebhookEntry } from './view/view.ts';
+import type {
+  ClusterView,
+  DeploymentSeen,
+  DnsSeen,
+  NodeSeen,
+  WebhookConfiguration,
+  WebhookEntry,
+} from './view/view.ts';
 import type { ReplicaAddress, Served } from './webhook/certificates.ts';
 import { chooses, configMapOf, readConfig, type Target, targetOf, type WebhookConfig } from './webhook/installation.ts';
 import { isOurs, ourConfigurations } from './webhook/registration.ts';
@@ -66,6 +75,10 @@ export interface Evidence {
   readonly policy: () => Promise<PolicyConfig>;
   readonly pods: () => Promise<readonly PodSeen[]>;
   readonly dns: () => Promise<DnsSeen>;
+  readonly nodes: () => Promise<readonly NodeSeen[]>;
+  readonly kubeProxy: () => Promise<KubeProxySources>;
+  /** Whether some node can lose DNS packets, as the webhook judges it. Rejects if the nodes cannot be read. */
+  readonly exposure: () => Promise<Exposure>;
 }
 
 /** A check needs a cluster, and none answers. The report says so once, not for each check. */
@@ -102,6 +115,9 @@ export function createEvidence(parts: DoctorParts): Evidence {
     const cluster = { ...found.config.cluster, ...parts.given };
     return { ...found, config: { ...found.config, cluster } };
   });
+  const dns = once(async () => await parts.findDns((await webhookConfig()).config));
+  const nodes = once(async () => await (await view()).nodes());
+  const kubeProxy = once(async () => await (await view()).kubeProxy());
   return {
     parts,
     view,
@@ -113,8 +129,31 @@ export function createEvidence(parts: DoctorParts): Evidence {
     webhookConfig,
     policy: once(async () => policyConfig((await webhookConfig()).config)),
     pods: once(async () => await (await view()).allPods(MOST_PODS)),
-    dns: once(async () => await parts.findDns((await webhookConfig()).config)),
+    dns,
+    nodes,
+    kubeProxy,
+    exposure: once(async () => await readExposure({ view, webhookConfig, dns, nodes, kubeProxy })),
   };
+}
+
+/** DaemonSets that cannot be listed count as not known; a node-local cache counts where the webhook would look for it. */
+async function readExposure(
+  evidence: Pick<Evidence, 'view' | 'webhookConfig' | 'dns' | 'nodes' | 'kubeProxy'>,
+): Promise<Exposure> {
+  const view = await evidence.view();
+  const [nodes, kubeProxy, nfqueue, dns, { config }] = await Promise.all([
+    evidence.nodes(),
+    evidence.kubeProxy(),
+    view.nfqueueUsers().catch(() => undefined),
+    evidence.dns(),
+    evidence.webhookConfig(),
+  ]);
+  return judgeExposure({
+    nodes: linuxKernels(nodes),
+    kubeProxy: kubeProxyOf(kubeProxy),
+    nfqueue,
+    nodeLocalIntercepts: config.nodeLocal.mode === 'auto' && dns.facts.nodeLocal === 'intercepting',
+  });
 }
 
 function once<T>(make: () => Promise<T>): () => Promise<T> {

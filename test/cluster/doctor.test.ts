@@ -30,6 +30,7 @@ const HEALTHY = {
   kernels: 'ok',
   'kube-proxy': 'ok',
   'node-local': 'ok',
+  exposure: 'ok',
   'dns-udp': 'ok',
   'dns-tcp': 'ok',
   'dns-race': 'ok',

@@ -1,4 +1,5 @@
 import type { Config } from '../../config/schema.ts';
+import type { Exposure } from '../../exposure/exposure.ts';
 import type { FixState } from '../../exposure/kernel-fixes.ts';
 import { judgeKernel, type KernelLevel } from '../../exposure/kernels.ts';
 import { type KubeProxy, kubeProxyOf, type KubeProxySources } from '../../exposure/kube-proxy.ts';
@@ -12,8 +13,8 @@ import type { DnsSeen, NodeSeen } from '../view/view.ts';
 export function faultChecks(evidence: Evidence): Check[] {
   return [
     { id: 'api-server', group: 'access', run: () => judgeAccess(evidence) },
-    { id: 'kernels', group: 'fault', run: async () => judgeKernels(await (await evidence.view()).nodes()) },
-    { id: 'kube-proxy', group: 'fault', run: async () => judgeKubeProxy(await (await evidence.view()).kubeProxy()) },
+    { id: 'kernels', group: 'fault', run: async () => judgeKernels(await evidence.nodes()) },
+    { id: 'kube-proxy', group: 'fault', run: async () => judgeKubeProxy(await evidence.kubeProxy()) },
     {
       id: 'node-local',
       group: 'fault',
@@ -23,6 +24,11 @@ export function faultChecks(evidence: Evidence): Check[] {
         if (dns.unread !== undefined) throw dns.unread;
         return judgeNodeLocal((await evidence.webhookConfig()).config, dns);
       },
+    },
+    {
+      id: 'exposure',
+      group: 'fault',
+      run: async () => judgeSetting((await evidence.webhookConfig()).config.exposure, await evidence.exposure()),
     },
   ];
 }
@@ -226,4 +232,22 @@ function judgeForced(settings: Settings, { facts, nodeLocalDetail }: DnsSeen): O
     ...(facts.nodeLocal === 'absent' ? [] : [describeDaemonSet(daemonSet)]),
   ];
   return warning(seen, { details: [`where nobody answers at its address: ${cost}`], data, advice });
+}
+
+const AUTO: Advice = {
+  text: 'Optional: with exposure: auto nothing is patched while this is so. docs/cluster-facts.md, "Exposure".',
+};
+
+/** Says what `exposure: auto` does here, or would do, and which nodes decide it. */
+export function judgeSetting(setting: Config['exposure'], exposure: Exposure): Outcome {
+  const { exposed, detail, nodeNames, nodes } = exposure;
+  const data = { configured: setting, ...exposure };
+  const more = nodes > nodeNames.length ? ` and ${nodes - nodeNames.length} more` : '';
+  const details = nodeNames.length > 0 ? [`because of ${nodeNames.join(', ')}${more}`] : [];
+  if (setting === 'auto') {
+    const seen = exposed ? `auto: Pods are patched: ${detail}` : `auto: no Pod is patched: ${detail}`;
+    return ok(seen, { data, details });
+  }
+  if (exposed) return ok(`always: Pods are patched, as with auto: ${detail}`, { data, details });
+  return ok(`always: Pods are patched; with auto none would be: ${detail}`, { data, advice: [AUTO] });
 }

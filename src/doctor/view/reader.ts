@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { readKubeProxy } from '../../cluster/kube-proxy.ts';
+import { readNfqueueUsers } from '../../cluster/nfqueue-users.ts';
 import { type OwnerSeen, podSeen } from '../../cluster/pod-seen.ts';
 import { type KubeClient, readLines, type Transport } from '../../kubernetes/client.ts';
 import { isKubeError, KubeError, statusError, transportError } from '../../kubernetes/errors.ts';
@@ -132,6 +133,7 @@ export function createDoctorView(client: KubeClient, transport: Transport): Clus
     version: async () => shaped(versionInfo, await client.request({ path: '/version' }), 'version').gitVersion,
     nodes: () => listAll(client, RESOURCES.nodes, some, by(objects.node, 'Node')),
     kubeProxy: () => readKubeProxy(client),
+    nfqueueUsers: () => readNfqueueUsers(client),
     namespaces: async () =>
       new Map(await listAll(client, RESOURCES.namespaces, some, by(objects.namespace, 'Namespace'))),
     webhookConfigurations: () => configurations(),

@@ -14,6 +14,8 @@ export interface ClusterView {
   version(): Promise<string>;
   nodes(): Promise<readonly NodeSeen[]>;
   kubeProxy(): Promise<KubeProxySources>;
+  /** Returns the DaemonSets that are known to use NFQUEUE. */
+  nfqueueUsers(): Promise<readonly string[]>;
   /** Labels by namespace. */
   namespaces(): Promise<ReadonlyMap<string, Readonly<Record<string, string>>>>;
   webhookConfigurations(): Promise<readonly WebhookConfiguration[]>;

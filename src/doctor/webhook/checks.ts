@@ -106,7 +106,10 @@ async function rehearsal(evidence: Evidence): Promise<Outcome> {
     if (mayNot || code === 'unreachable' || code === 'timeout' || code === undefined) throw error;
     return { refused: message };
   });
-  return judgeRehearsal(where, result);
+  const outcome = judgeRehearsal(where, result);
+  if ('refused' in result || outcome.status !== 'failure' || config.exposure === 'always') return outcome;
+  const { exposed, detail } = await evidence.exposure();
+  return exposed ? outcome : skipped(`exposure is auto and nothing is patched: ${detail}`, { data: outcome.data });
 }
 
 async function failOpen(evidence: Evidence): Promise<Outcome> {

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
 import { configSchema } from '../../../src/config/schema.ts';
-import { judgeKernels, judgeKubeProxy, judgeNodeLocal } from '../../../src/doctor/fault/checks.ts';
+import { judgeKernels, judgeKubeProxy, judgeNodeLocal, judgeSetting } from '../../../src/doctor/fault/checks.ts';
 import type { DnsSeen, NodeSeen } from '../../../src/doctor/view/view.ts';
+import { judgeExposure } from '../../../src/exposure/exposure.ts';
 import { judgeKernel } from '../../../src/exposure/kernels.ts';
 import type { KubeProxySources } from '../../../src/exposure/kube-proxy.ts';
 import type { ClusterFacts, NodeLocalState } from '../../../src/policy/model.ts';
@@ -164,5 +165,32 @@ describe('the node-local cache', () => {
     expect(judgeNodeLocal(config, dns('unready')).advice[0]?.command).toBe(
       "kubectl -n kube-system describe daemonset '$(id);x'",
     );
+  });
+});
+
+describe('what exposure: auto does here', () => {
+  const exposure = (...kernels: string[]) =>
+    judgeExposure({
+      nodes: new Map(kernels.map((kernel, index) => [`n${index}`, kernel])),
+      kubeProxy: { mode: 'iptables', source: '', detail: '' },
+      nfqueue: [],
+      nodeLocalIntercepts: false,
+    });
+  const LACKS = '1 node runs a kernel that lacks a fix of the race, or may lack one (4.14.90)';
+  const FIXED = 'the one Linux node has kernels with the fixes of all three races';
+
+  it.each<['always' | 'auto', string[], string, string[]]>([
+    ['always', ['6.12.1'], `always: Pods are patched; with auto none would be: ${FIXED}`, []],
+    ['always', ['6.12.1', '4.14.90'], `always: Pods are patched, as with auto: ${LACKS}`, ['because of n1']],
+    ['auto', ['6.12.1'], `auto: no Pod is patched: ${FIXED}`, []],
+    ['auto', ['6.12.1', '4.14.90'], `auto: Pods are patched: ${LACKS}`, ['because of n1']],
+  ])('%s, kernels %j', (setting, kernels, seen, details) => {
+    expect(judgeSetting(setting, exposure(...kernels))).toMatchObject({ status: 'ok', seen, details });
+  });
+
+  it('names five nodes of many, and is data for programs', () => {
+    const { details, data } = judgeSetting('auto', exposure(...Array.from({ length: 12 }, () => '4.14.90')));
+    expect(details).toEqual(['because of n0, n1, n10, n11, n2 and 7 more']);
+    expect(data).toMatchObject({ configured: 'auto', exposed: true, because: 'kernel', nodes: 12 });
   });
 });
