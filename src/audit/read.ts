@@ -2,6 +2,7 @@ import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import { parsePlatform } from '../detection/platform.ts';
 import type { PodCredentials } from '../detection/pod-verdicts.ts';
+import { type Exposure, judgeExposure, linuxKernels, UNREAD } from '../exposure/exposure.ts';
 import { namespaceLabels, podTemplates } from '../manifests/pod-templates.ts';
 import { readManifests } from '../manifests/read.ts';
 import type { ClusterFacts, NamespaceView } from '../policy/model.ts';
@@ -39,7 +40,7 @@ interface InstalledWebhook {
 /** The DNS facts of the cluster, each value with its source. */
 export interface AuditFacts {
   readonly facts: ClusterFacts;
-  readonly section: Omit<ClusterSection, 'kubeProxy' | 'dnsOverTcp'>;
+  readonly section: Omit<ClusterSection, 'kubeProxy' | 'dnsOverTcp' | 'exposure'>;
   /** `not asked` outside the cluster, or if the configuration turns the preflight off. */
   readonly dnsOverTcp: ClusterSection['dnsOverTcp'];
   readonly gaps: readonly Gap[];
@@ -147,20 +148,37 @@ async function clusterSubject(
   const scanned = await cluster.scan({ namespaces, dnsService, signal, onProgress: progress.step });
   const { ownNamespace: _own, ...facts } = found.facts;
   const ownNamespace = installed.namespace;
+  const exposure = exposureOf(scanned, found, config);
   const subject: Subject = {
     source: { kind: 'cluster', server: cluster.server, namespaces, files: [], configuration: from },
     scanned,
     config,
-    facts: { ...facts, ...overTcp(found, scanned), ...(ownNamespace !== undefined && { ownNamespace }) },
+    facts: {
+      ...facts,
+      ...overTcp(found, scanned),
+      exposed: exposure.exposed,
+      ...(ownNamespace !== undefined && { ownNamespace }),
+    },
     cluster: {
       ...found.section,
       dnsOverTcp: found.dnsOverTcp === 'not asked' && scanned.dnsTcpPort === false ? 'no answer' : found.dnsOverTcp,
       kubeProxy: scanned.kubeProxy,
+      exposure: { setting: config.exposure, ...exposure },
     },
     gaps: [...installed.gaps, ...found.gaps],
     unlabelled: {},
   };
   return { subject, config };
+}
+
+/** A node-local cache counts where the webhook would look for it. */
+function exposureOf({ nodes, kubeProxy, nfqueueUsers }: Scanned, { facts }: AuditFacts, config: Config): Exposure {
+  return judgeExposure({
+    nodes: nodes.length === 0 ? undefined : linuxKernels(nodes),
+    kubeProxy,
+    nfqueue: nfqueueUsers,
+    nodeLocalIntercepts: config.nodeLocal.mode === 'auto' && facts.nodeLocal === 'intercepting',
+  });
 }
 
 /** Order of precedence: `--config`, the installed webhook's configuration, the defaults. */
@@ -232,6 +250,7 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
       nodes: [],
       networkPolicies: [],
       kubeProxy: NOT_READ,
+      nfqueueUsers: undefined,
       dnsTcpPort: undefined,
       gaps: [],
     },
@@ -253,6 +272,7 @@ function manifestCluster(config: Config, facts: ClusterFacts): ClusterSection {
     dnsOverTcp: 'not asked',
     nodeLocal: { state: facts.nodeLocal, source: 'not looked for', detail },
     kubeProxy: NOT_READ,
+    exposure: { setting: config.exposure, ...UNREAD },
   };
 }
 

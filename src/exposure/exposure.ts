@@ -132,3 +132,15 @@ export function judgeExposure({ nodes, kubeProxy, nfqueue, nodeLocalIntercepts }
     mode ?? judgeNfqueue(nodes, nfqueue) ?? notExposed('fixed', `${all} kernels with the fixes of all three races`)
   );
 }
+
+/** Says what `exposure: always` or `auto` comes to with this judgement, without a full stop. */
+export function settingText(setting: 'always' | 'auto', { exposed, detail }: Exposure): string {
+  if (setting === 'auto') return `auto: ${exposed ? 'Pods are patched' : 'no Pod is patched'}: ${detail}`;
+  const withAuto = exposed ? 'as with auto' : 'with auto none would be';
+  return `always: Pods are patched, ${withAuto}: ${detail}`;
+}
+
+/** Lists the nodes that keep it so: `n1, n2 and 3 more`; empty if there are none. */
+export function exposingNodes({ nodes, nodeNames }: Exposure): string {
+  return `${nodeNames.join(', ')}${nodes > nodeNames.length ? ` and ${nodes - nodeNames.length} more` : ''}`;
+}

@@ -34,6 +34,7 @@ export function fakeCluster(
       nodes: [{ name: 'old', os: 'linux', kernel: '4.14.90', osImage: 'Old' }],
       networkPolicies: [],
       kubeProxy: { mode: 'iptables', source: 'test', detail: 'test' },
+      nfqueueUsers: [],
       dnsTcpPort: true,
       gaps: [],
     }),

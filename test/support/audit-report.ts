@@ -5,6 +5,7 @@ import type { AuditReport, ClusterSection } from '../../src/audit/report/report.
 import { createPodGroups } from '../../src/audit/scan/pod-groups.ts';
 import type { DnsSettings, Owner, Scanned } from '../../src/audit/scan/scanned.ts';
 import type { Detector } from '../../src/detection/detector.ts';
+import { UNREAD } from '../../src/exposure/exposure.ts';
 import type { ClusterFacts, NamespaceView, PolicyConfig } from '../../src/policy/model.ts';
 import { type Resolver, unknownVerdict } from '../../src/policy/verdict.ts';
 import { facts, policy } from './policy.ts';
@@ -45,6 +46,7 @@ const CLUSTER: ClusterSection = {
   dnsOverTcp: 'answered',
   nodeLocal: { state: 'absent', source: 'daemonset kube-system/node-local-dns', detail: 'there is no such DaemonSet' },
   kubeProxy: { mode: 'iptables', source: 'configmap kube-system/kube-proxy', detail: 'config.conf says so' },
+  exposure: { setting: 'always', ...UNREAD },
 };
 
 const NOTHING: Scanned = {
@@ -53,6 +55,7 @@ const NOTHING: Scanned = {
   nodes: [],
   networkPolicies: [],
   kubeProxy: CLUSTER.kubeProxy,
+  nfqueueUsers: [],
   dnsTcpPort: true,
   gaps: [],
 };

@@ -1,3 +1,4 @@
+import { exposingNodes, settingText } from '../../exposure/exposure.ts';
 import { counted, shellWord } from '../../util/text.ts';
 import type { AuditReport, NeedVerdict } from './report.ts';
 
@@ -28,6 +29,12 @@ function aboutPath({ cluster: { kubeProxy, nodeLocal, dns } }: NeedInput): strin
   return [proxies[kubeProxy.mode], `Node-local DNS cache: ${nodeLocal.state} (${nodeLocal.detail}).`];
 }
 
+/** Says what the setting `exposure` comes to here, and which nodes decide it. */
+function aboutExposure({ cluster: { exposure } }: NeedInput): string {
+  const nodes = exposingNodes(exposure);
+  return `Setting exposure ${settingText(exposure.setting, exposure)}${nodes === '' ? '' : ` (${nodes})`}.`;
+}
+
 /** Decides by the nodes' kernels, the path to the cluster DNS and the Pods. */
 function judged(input: NeedInput): Pick<NeedVerdict, 'needed' | 'sentence'> {
   const { summary, kernels, cluster, source } = input;
@@ -43,6 +50,10 @@ function judged(input: NeedInput): Pick<NeedVerdict, 'needed' | 'sentence'> {
   }
   if (exposure.possible > 0) {
     const sentence = `Perhaps: ${exposure.possible} of ${counted(pods, 'Pod')} may lose DNS packets to the conntrack race; what decides it could not be read.`;
+    return { needed: 'perhaps', sentence };
+  }
+  if (cluster.exposure.because === 'nfqueue') {
+    const sentence = `Perhaps: ${cluster.exposure.detail}, which brings back the loss that kernels have fixed.`;
     return { needed: 'perhaps', sentence };
   }
   if (kernels.length > 0 && kernels.every(({ level }) => level === 'fixed')) {
@@ -112,6 +123,7 @@ function nextSteps(input: NeedInput, needed: NeedVerdict['needed']): string[] {
 /** Says whether the cluster needs the webhook, why, and what to do next. */
 export function needVerdict(input: NeedInput): NeedVerdict {
   const { needed, sentence } = judged(input);
-  const because = input.source.kind === 'manifests' ? [] : [...aboutKernels(input), ...aboutPath(input)];
+  const because =
+    input.source.kind === 'manifests' ? [] : [...aboutKernels(input), ...aboutPath(input), aboutExposure(input)];
   return { needed, sentence, because, next: nextSteps(input, needed) };
 }

@@ -1,3 +1,4 @@
+import type { Exposure } from '../../exposure/exposure.ts';
 import type { KernelEntry } from '../../exposure/kernels.ts';
 import type { KubeProxy } from '../../exposure/kube-proxy.ts';
 import type { DnsChange, Mode, Remedy, ResolvConf } from '../../policy/model.ts';
@@ -106,6 +107,8 @@ export interface ClusterSection {
     readonly detail: string;
   };
   readonly kubeProxy: KubeProxy;
+  /** Whether some node can lose DNS packets, and with that what the configuration's `exposure` comes to. */
+  readonly exposure: Exposure & { readonly setting: 'always' | 'auto' };
 }
 
 export interface Gap {

@@ -1,4 +1,5 @@
 import { readKubeProxy } from '../../cluster/kube-proxy.ts';
+import { readNfqueueUsers } from '../../cluster/nfqueue-users.ts';
 import type { ScannedNode } from '../../exposure/kernels.ts';
 import { type KubeProxy, kubeProxyOf } from '../../exposure/kube-proxy.ts';
 import type { ScannedPolicy } from '../../exposure/network-policies.ts';
@@ -32,11 +33,12 @@ export async function scanCluster(options: ScanOptions): Promise<Scanned> {
   const { client, signal, onProgress } = options;
   const gaps: Gap[] = [];
   onProgress?.('namespaces and nodes');
-  const [namespaces, nodes, networkPolicies, kubeProxy, dnsTcpPort] = await Promise.all([
+  const [namespaces, nodes, networkPolicies, kubeProxy, nfqueueUsers, dnsTcpPort] = await Promise.all([
     readNamespaces(options, gaps),
     readNodes(options, gaps),
     readPolicies(options, gaps),
     scanKubeProxy({ client, signal }, gaps),
+    scanNfqueueUsers({ client, signal }),
     readDnsTcpPort({ client, signal }, options.dnsService),
   ]);
   const groups: PodGroups[] = [];
@@ -52,6 +54,7 @@ export async function scanCluster(options: ScanOptions): Promise<Scanned> {
     nodes,
     networkPolicies,
     kubeProxy,
+    nfqueueUsers,
     dnsTcpPort,
     gaps,
   };
@@ -187,6 +190,16 @@ async function readDnsTcpPort(options: ReadOptions, service: string): Promise<bo
     const path = resourcePath(RESOURCES.services, name, namespace);
     const { spec } = await options.client.request<ServicePorts>({ path, signal: options.signal });
     return (spec?.ports ?? []).some(({ port, protocol = 'TCP' }) => port === 53 && protocol === 'TCP');
+  } catch (error) {
+    if (error instanceof KubeError) return undefined;
+    throw error;
+  }
+}
+
+/** Returns the DaemonSets that are known to use NFQUEUE; undefined if they cannot be listed: `readOwners` reports that gap. */
+async function scanNfqueueUsers({ client, signal }: ReadOptions): Promise<readonly string[] | undefined> {
+  try {
+    return await readNfqueueUsers({ request: (asked) => client.request({ ...asked, signal }) });
   } catch (error) {
     if (error instanceof KubeError) return undefined;
     throw error;

@@ -13,6 +13,8 @@ export interface Scanned {
   readonly nodes: readonly ScannedNode[];
   readonly networkPolicies: readonly ScannedPolicy[];
   readonly kubeProxy: KubeProxy;
+  /** DaemonSets that are known to use NFQUEUE; undefined: not read. */
+  readonly nfqueueUsers: readonly string[] | undefined;
   /** Whether the cluster DNS Service has TCP port 53; undefined if it could not be read. */
   readonly dnsTcpPort: boolean | undefined;
   readonly gaps: readonly Gap[];

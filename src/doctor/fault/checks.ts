@@ -1,5 +1,5 @@
 import type { Config } from '../../config/schema.ts';
-import type { Exposure } from '../../exposure/exposure.ts';
+import { type Exposure, exposingNodes, settingText } from '../../exposure/exposure.ts';
 import type { FixState } from '../../exposure/kernel-fixes.ts';
 import { judgeKernel, type KernelLevel } from '../../exposure/kernels.ts';
 import { type KubeProxy, kubeProxyOf, type KubeProxySources } from '../../exposure/kube-proxy.ts';
@@ -240,14 +240,9 @@ const AUTO: Advice = {
 
 /** Says what `exposure: auto` does here, or would do, and which nodes decide it. */
 export function judgeSetting(setting: Config['exposure'], exposure: Exposure): Outcome {
-  const { exposed, detail, nodeNames, nodes } = exposure;
   const data = { configured: setting, ...exposure };
-  const more = nodes > nodeNames.length ? ` and ${nodes - nodeNames.length} more` : '';
-  const details = nodeNames.length > 0 ? [`because of ${nodeNames.join(', ')}${more}`] : [];
-  if (setting === 'auto') {
-    const seen = exposed ? `auto: Pods are patched: ${detail}` : `auto: no Pod is patched: ${detail}`;
-    return ok(seen, { data, details });
-  }
-  if (exposed) return ok(`always: Pods are patched, as with auto: ${detail}`, { data, details });
-  return ok(`always: Pods are patched; with auto none would be: ${detail}`, { data, advice: [AUTO] });
+  const nodes = exposingNodes(exposure);
+  const details = nodes === '' ? [] : [`because of ${nodes}`];
+  const advice = setting === 'always' && !exposure.exposed ? [AUTO] : [];
+  return ok(settingText(setting, exposure), { data, details, advice });
 }

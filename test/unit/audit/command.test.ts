@@ -284,3 +284,31 @@ describe('the configuration', () => {
     });
   });
 });
+
+describe('exposure', () => {
+  const onNode = (kernel: string): AuditCluster => {
+    const old = fakeCluster([{ name: 'web', image: 'musl:1' }]);
+    const nodes = [{ name: 'n', os: 'linux', kernel, osImage: 'x' }];
+    return { ...old, scan: async (request) => ({ ...(await old.scan(request)), nodes }) };
+  };
+  const reportOf = async (setting: string, kernel: string): Promise<AuditReport> => {
+    const environment = { LIBC_DNS_EXPOSURE: setting };
+    return JSON.parse((await audit(['-o', 'json'], { cluster: onNode(kernel), environment })).out) as AuditReport;
+  };
+  const FIXED = 'the one Linux node has kernels with the fixes of all three races';
+  const LACKS = '1 node runs a kernel that lacks a fix of the race, or may lack one (4.14.90)';
+
+  it.each([
+    ['always', '4.14.90', 'MuslRetried', `always: Pods are patched, as with auto: ${LACKS} (n).`],
+    ['always', '6.12.9', 'MuslRetried', `always: Pods are patched, with auto none would be: ${FIXED}.`],
+    ['auto', '4.14.90', 'MuslRetried', `auto: Pods are patched: ${LACKS} (n).`],
+    ['auto', '6.12.9', 'NotExposed', `auto: no Pod is patched: ${FIXED}.`],
+  ])('%s on kernel %s: %s', async (setting, kernel, reason, line) => {
+    const { verdict, workloads, summary, cluster: section } = await reportOf(setting, kernel);
+    expect(verdict.because.at(-1)).toBe(`Setting exposure ${line}`);
+    expect(workloads.map(({ decision }) => decision.reason)).toEqual([reason]);
+    expect(workloads[0]?.containers).toMatchObject([{ resolver: 'musl' }]);
+    expect(summary.podsThatWouldChange).toBe(reason === 'NotExposed' ? 0 : 1);
+    expect(section.exposure).toMatchObject({ setting, exposed: kernel === '4.14.90' });
+  });
+});

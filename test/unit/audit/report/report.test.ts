@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 
 import type { AuditReport } from '../../../../src/audit/report/report.ts';
+import { judgeExposure, linuxKernels } from '../../../../src/exposure/exposure.ts';
 import type { ScannedNode } from '../../../../src/exposure/kernels.ts';
 import { MODE_LABEL } from '../../../../src/policy/scope.ts';
 import { type AuditedPod, auditOf, type World } from '../../../support/audit-report.ts';
@@ -25,6 +26,14 @@ const app = (name: string, image: string, namespace = 'shop', spec: object = {})
   owner: { name, namespace },
   pod: podOf(image, spec),
 });
+
+const seenWith = (one: ScannedNode, nfqueue: readonly string[] = []) =>
+  judgeExposure({
+    nodes: linuxKernels([one]),
+    kubeProxy: { mode: 'iptables', source: '', detail: '' },
+    nfqueue,
+    nodeLocalIntercepts: false,
+  });
 
 const world = (change: World = {}): World => ({ ...change, scanned: { nodes: [OLD, NEW], ...change.scanned } });
 
@@ -185,6 +194,16 @@ describe('the verdict', () => {
       {
         facts: { nodeLocal: 'intercepting' },
         cluster: { nodeLocal: { state: 'intercepting', source: 's', detail: 'd' } },
+      },
+    ],
+    [
+      'perhaps',
+      'NFQUEUE is in use on a kernel that lacks that fix',
+      /^Perhaps: 1 node has .* uses NFQUEUE, which brings back the loss/,
+      [app('a', 'musl', 'shop', onNew)],
+      {
+        scanned: { nodes: [node('new', '6.8.0')] },
+        cluster: { exposure: { setting: 'always', ...seenWith(node('new', '6.8.0'), ['kindnet']) } },
       },
     ],
     ['no', 'nobody asks twice at once', /does not need it: no Pod/, [app('a', 'go')], {}],
