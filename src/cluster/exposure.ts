@@ -147,6 +147,11 @@ function followNodes(options: ClusterExposureOptions, { staleMs }: ExposureTimes
     trouble: reporter.trouble(`the nodes cannot be watched; ${STAYS}`, 'nodes'),
     ...(backoff && { backoff }),
   });
+  reporter.metrics.cluster.informer('nodes', () => ({
+    synced: nodes.synced,
+    items: nodes.items.size,
+    contactAt: nodes.contactAt,
+  }));
   return {
     kernels: () => (nodes.synced && clock.now() - (nodes.contactAt ?? 0) <= staleMs ? nodes.items : undefined),
     settled: Promise.race([nodes.ready, failed]),
