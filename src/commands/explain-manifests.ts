@@ -109,8 +109,13 @@ function warnAbout(io: Io, explained: readonly Explained[]): void {
   }
 }
 
-/** Prints the assumed settings, if a redirect wrote any of them into a result. */
+/** Prints that `exposure: auto` is not applied, and the assumed settings, if a redirect wrote any of them into a result. */
 function noteAssumptions(io: Io, flags: CommonFlags, config: Config, explained: readonly Explained[]): void {
+  if (config.exposure === 'auto') {
+    io.err(
+      'libc-dns: exposure auto has no effect on manifests: no nodes are read, so Pods are decided for as with always.\n',
+    );
+  }
   const redirected = explained.filter(({ evaluation }) => evaluation.decision.change?.dnsPolicy === 'None');
   if (redirected.length === 0) return;
   const { assumed } = configuredFacts(config);

@@ -197,6 +197,8 @@ describe.runIf(hasHelm())('rights', () => {
       'ClusterRole patch mutatingwebhookconfigurations',
     ],
     ['discovery of the node-local cache', 'config.nodeLocal.mode="auto"', 'Role get daemonsets'],
+    ['nodes', 'config.exposure="auto"', 'ClusterRole watch nodes'],
+    ["what tells kube-proxy's mode", 'config.exposure="auto"', 'Role list pods'],
   ])('%s: only where it is on', (_, on, right) => {
     const off = [
       'config.detection.cache.store="memory"',
@@ -205,6 +207,16 @@ describe.runIf(hasHelm())('rights', () => {
     ];
     expect(granted(off)).not.toContain(right);
     expect(granted([...off, on])).toContain(right);
+  });
+
+  it('over nodes and Pods never go beyond reading', () => {
+    const more = [...granted(['config.exposure="auto"'])].filter((right) => !granted([]).has(right));
+    expect(more.toSorted()).toEqual([
+      'ClusterRole list nodes',
+      'ClusterRole watch nodes',
+      'Role get configmaps',
+      'Role list pods',
+    ]);
   });
 
   it('to read pull secrets end at the namespaces listed', () => {

@@ -160,6 +160,22 @@ describe('for any Pod, cluster and configuration', () => {
     );
   });
 
+  it('nothing is patched while exposure is auto and no node is exposed; else exposure makes no difference', async () => {
+    await fc.assert(
+      fc.asyncProperty(pod, cluster, config, async (object, known, settings) => {
+        const auto: PolicyConfig = { ...settings, exposure: 'auto' };
+        const { patch, decision } = await answer(object, { ...known, exposed: false }, auto);
+        expect([patch, decision.remedy]).toEqual([[], []]);
+        const always = await answer(object, known, settings);
+        expect((await answer(object, { ...known, exposed: false }, settings)).patch).toEqual(always.patch);
+        for (const other of [known, { ...known, exposed: true }]) {
+          expect((await answer(object, other, auto)).patch).toEqual(always.patch);
+        }
+      }),
+      runs,
+    );
+  });
+
   it('the patch touches only the DNS settings and our own annotation', async () => {
     await fc.assert(
       fc.asyncProperty(pod, cluster, config, async (object, known, settings) => {

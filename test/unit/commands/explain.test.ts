@@ -139,6 +139,13 @@ describe('explain as text', () => {
     expect(err).toMatch(/^libc-dns: warning: Pod shop\/web: attempts:0 ends every program of musl [(]init, web[)]/);
   });
 
+  it('exposure auto has no effect without nodes, and that is said', async () => {
+    const environment = { LIBC_DNS_EXPOSURE: 'auto' };
+    const { out, err } = await cli(['explain', ...FLAGS], { stdin: POD, environment });
+    expect(out).toContain('MuslRedirected');
+    expect(err).toMatch(/^libc-dns: exposure auto has no effect on manifests: .*\n$/);
+  });
+
   it('a Pod left alone', async () => {
     const { out } = await explain(
       POD.replace('kind: Pod', 'kind: Pod').replace('spec:', 'spec:\n  hostNetwork: true'),
