@@ -45,6 +45,66 @@ export interface ClusterExposure {
   close(): Promise<void>;
 }
 
+/**
+ * Follows what decides whether nodes can lose DNS packets: the kernels of the nodes by a watch, kube-proxy's mode and the DaemonSets that
+ * use NFQUEUE about once a minute. The node-local cache comes with the facts.
+ */
+export function createClusterExposure(options: ClusterExposureOptions): ClusterExposure {
+  const { reporter = silentReporter } = options;
+  const times = { ...TIMES, ...options.times };
+  const closing = new AbortController();
+  const looks = createLooks(options, times);
+  const tell = flipLog(reporter);
+  let current = UNREAD;
+  let nodeLocalIntercepts = false;
+  let isSettled = false;
+  const judge = (): void => {
+    current = judgeExposure({ nodes: nodes.kernels(), ...looks.known(), nodeLocalIntercepts });
+    if (isSettled) tell(current);
+  };
+  const nodes = followNodes(options, times, soon(judge));
+  const { promise: looked, resolve: first } = Promise.withResolvers<void>();
+  const goRound = async (): Promise<void> => {
+    while (!closing.signal.aborted) {
+      await looks.look(closing.signal);
+      judge();
+      first();
+      await pause(jittered(times.everyMs), closing.signal);
+    }
+  };
+  const running = goRound().finally(first);
+  const settle = async (): Promise<void> => {
+    await Promise.all([looked, nodes.settled]);
+    isSettled = true;
+    judge();
+  };
+  const settled = settle();
+  reporter.metrics.cluster.exposure(() => current);
+
+  let given: { readonly facts: ClusterFacts; readonly made: ClusterFacts } | undefined;
+  return {
+    get current() {
+      return current;
+    },
+    applyTo(facts) {
+      const intercepts = facts.nodeLocal === 'intercepting';
+      if (intercepts !== nodeLocalIntercepts) {
+        nodeLocalIntercepts = intercepts;
+        judge();
+      }
+      if (given?.facts !== facts || given.made.exposed !== current.exposed) {
+        given = { facts, made: { ...facts, exposed: current.exposed } };
+      }
+      return given.made;
+    },
+    settled,
+    async close() {
+      closing.abort();
+      await Promise.all([running, nodes.close()]);
+    },
+  };
+}
+
 /** Returns the kernel of a node; undefined for Windows. Nothing else of it is remembered. */
 function kernelOf({ status }: KubeObject): string | undefined {
   const { operatingSystem, kernelVersion } = objectAt(status, ['nodeInfo']);
@@ -182,65 +242,5 @@ function soon(run: () => void): () => void {
       due = false;
       run();
     });
-  };
-}
-
-/**
- * Follows what decides whether nodes can lose DNS packets: the kernels of the nodes by a watch, kube-proxy's mode and the DaemonSets that
- * use NFQUEUE about once a minute. The node-local cache comes with the facts.
- */
-export function createClusterExposure(options: ClusterExposureOptions): ClusterExposure {
-  const { reporter = silentReporter } = options;
-  const times = { ...TIMES, ...options.times };
-  const closing = new AbortController();
-  const looks = createLooks(options, times);
-  const tell = flipLog(reporter);
-  let current = UNREAD;
-  let nodeLocalIntercepts = false;
-  let isSettled = false;
-  const judge = (): void => {
-    current = judgeExposure({ nodes: nodes.kernels(), ...looks.known(), nodeLocalIntercepts });
-    if (isSettled) tell(current);
-  };
-  const nodes = followNodes(options, times, soon(judge));
-  const { promise: looked, resolve: first } = Promise.withResolvers<void>();
-  const goRound = async (): Promise<void> => {
-    while (!closing.signal.aborted) {
-      await looks.look(closing.signal);
-      judge();
-      first();
-      await pause(jittered(times.everyMs), closing.signal);
-    }
-  };
-  const running = goRound().finally(first);
-  const settle = async (): Promise<void> => {
-    await Promise.all([looked, nodes.settled]);
-    isSettled = true;
-    judge();
-  };
-  const settled = settle();
-  reporter.metrics.cluster.exposure(() => current);
-
-  let given: { readonly facts: ClusterFacts; readonly made: ClusterFacts } | undefined;
-  return {
-    get current() {
-      return current;
-    },
-    applyTo(facts) {
-      const intercepts = facts.nodeLocal === 'intercepting';
-      if (intercepts !== nodeLocalIntercepts) {
-        nodeLocalIntercepts = intercepts;
-        judge();
-      }
-      if (given?.facts !== facts || given.made.exposed !== current.exposed) {
-        given = { facts, made: { ...facts, exposed: current.exposed } };
-      }
-      return given.made;
-    },
-    settled,
-    async close() {
-      closing.abort();
-      await Promise.all([running, nodes.close()]);
-    },
   };
 }

@@ -36,7 +36,37 @@ export const UNREAD: Exposure = {
   nodeNames: [],
 };
 
-const MOST_NAMES = 5;
+/**
+ * Judges whether some node can lose one of two DNS packets. What is not known counts as exposed: a Pod keeps for life what it is given,
+ * and is better protected in vain. The first rule that holds:
+ *
+ * | not exposed                                         | exposed                                                  |
+ * | --------------------------------------------------- | -------------------------------------------------------- |
+ * | the node-local cache answers on the service address | nodes not read, or no Linux node                         |
+ * | Cilium stands in for kube-proxy                     | a kernel lacks a fix, or its version does not tell       |
+ * |                                                     | kube-proxy's mode not known, or ipvs                     |
+ * | else                                                | NFQUEUE in use, or not read, and a kernel before 6.12    |
+ */
+export function judgeExposure({ nodes, kubeProxy, nfqueue, nodeLocalIntercepts }: ExposureSeen): Exposure {
+  if (nodeLocalIntercepts) {
+    return notExposed('node-local', 'the node-local DNS cache answers on the address of the cluster DNS');
+  }
+  if (kubeProxy?.mode === 'other') return notExposed('cilium', kubeProxy.detail);
+  if (nodes === undefined) return UNREAD;
+  if (nodes.size === 0) return { ...UNREAD, detail: 'there is no Linux node yet' };
+  const unfixed = nodesWith(nodes, (kernel) => judgeKernel(kernel).level !== 'fixed');
+  if (unfixed.names.length > 0) {
+    const { names, kernels } = unfixed;
+    const lacks = 'that lacks a fix of the race, or may lack one';
+    const detail = `${counted(names.length, 'node runs', 'nodes run')} a kernel ${lacks} (${someKernels(kernels)})`;
+    return exposedBy('kernel', detail, names);
+  }
+  const mode = judgeMode(kubeProxy, () => [...nodes.keys()].toSorted(compareText));
+  const all = nodes.size === 1 ? 'the one Linux node has' : `all ${nodes.size} Linux nodes have`;
+  return (
+    mode ?? judgeNfqueue(nodes, nfqueue) ?? notExposed('fixed', `${all} kernels with the fixes of all three races`)
+  );
+}
 
 interface NodeFields {
   readonly name: string;
@@ -48,6 +78,20 @@ interface NodeFields {
 export function linuxKernels(nodes: readonly NodeFields[]): ReadonlyMap<string, string> {
   return new Map(nodes.filter(({ os }) => os !== 'windows').map(({ name, kernel }) => [name, kernel]));
 }
+
+/** Says what `exposure: always` or `auto` comes to with this judgement, without a full stop. */
+export function settingText(setting: 'always' | 'auto', { exposed, detail }: Exposure): string {
+  if (setting === 'auto') return `auto: ${exposed ? 'Pods are patched' : 'no Pod is patched'}: ${detail}`;
+  const withAuto = exposed ? 'as with auto' : 'with auto none would be';
+  return `always: Pods are patched, ${withAuto}: ${detail}`;
+}
+
+/** Lists the nodes that keep it so: `n1, n2 and 3 more`; empty if there are none. */
+export function exposingNodes({ nodes, nodeNames }: Exposure): string {
+  return `${nodeNames.join(', ')}${nodes > nodeNames.length ? ` and ${nodes - nodeNames.length} more` : ''}`;
+}
+
+const MOST_NAMES = 5;
 
 /** Lists the first three kernels. */
 function someKernels(kernels: ReadonlySet<string>): string {
@@ -99,48 +143,4 @@ function judgeMode(kubeProxy: KubeProxy | undefined, names: () => readonly strin
   }
   const ipvs = 'kube-proxy is in ipvs mode, and it is not shown that the fixes of the kernels hold there';
   return mode === 'ipvs' ? exposedBy('ipvs', ipvs, names()) : undefined;
-}
-
-/**
- * Judges whether some node can lose one of two DNS packets. What is not known counts as exposed: a Pod keeps for life what it is given,
- * and is better protected in vain. The first rule that holds:
- *
- * | not exposed                                         | exposed                                                  |
- * | --------------------------------------------------- | -------------------------------------------------------- |
- * | the node-local cache answers on the service address | nodes not read, or no Linux node                         |
- * | Cilium stands in for kube-proxy                     | a kernel lacks a fix, or its version does not tell       |
- * |                                                     | kube-proxy's mode not known, or ipvs                     |
- * | else                                                | NFQUEUE in use, or not read, and a kernel before 6.12    |
- */
-export function judgeExposure({ nodes, kubeProxy, nfqueue, nodeLocalIntercepts }: ExposureSeen): Exposure {
-  if (nodeLocalIntercepts) {
-    return notExposed('node-local', 'the node-local DNS cache answers on the address of the cluster DNS');
-  }
-  if (kubeProxy?.mode === 'other') return notExposed('cilium', kubeProxy.detail);
-  if (nodes === undefined) return UNREAD;
-  if (nodes.size === 0) return { ...UNREAD, detail: 'there is no Linux node yet' };
-  const unfixed = nodesWith(nodes, (kernel) => judgeKernel(kernel).level !== 'fixed');
-  if (unfixed.names.length > 0) {
-    const { names, kernels } = unfixed;
-    const lacks = 'that lacks a fix of the race, or may lack one';
-    const detail = `${counted(names.length, 'node runs', 'nodes run')} a kernel ${lacks} (${someKernels(kernels)})`;
-    return exposedBy('kernel', detail, names);
-  }
-  const mode = judgeMode(kubeProxy, () => [...nodes.keys()].toSorted(compareText));
-  const all = nodes.size === 1 ? 'the one Linux node has' : `all ${nodes.size} Linux nodes have`;
-  return (
-    mode ?? judgeNfqueue(nodes, nfqueue) ?? notExposed('fixed', `${all} kernels with the fixes of all three races`)
-  );
-}
-
-/** Says what `exposure: always` or `auto` comes to with this judgement, without a full stop. */
-export function settingText(setting: 'always' | 'auto', { exposed, detail }: Exposure): string {
-  if (setting === 'auto') return `auto: ${exposed ? 'Pods are patched' : 'no Pod is patched'}: ${detail}`;
-  const withAuto = exposed ? 'as with auto' : 'with auto none would be';
-  return `always: Pods are patched, ${withAuto}: ${detail}`;
-}
-
-/** Lists the nodes that keep it so: `n1, n2 and 3 more`; empty if there are none. */
-export function exposingNodes({ nodes, nodeNames }: Exposure): string {
-  return `${nodeNames.join(', ')}${nodes > nodeNames.length ? ` and ${nodes - nodeNames.length} more` : ''}`;
 }
