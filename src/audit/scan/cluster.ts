@@ -1,5 +1,5 @@
+import { readNfqueueUsers } from '../../cluster/exposure.ts';
 import { readKubeProxy } from '../../cluster/kube-proxy.ts';
-import { readNfqueueUsers } from '../../cluster/nfqueue-users.ts';
 import type { ScannedNode } from '../../exposure/kernels.ts';
 import { type KubeProxy, kubeProxyOf } from '../../exposure/kube-proxy.ts';
 import type { ScannedPolicy } from '../../exposure/network-policies.ts';

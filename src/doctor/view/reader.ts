@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
+import { readNfqueueUsers } from '../../cluster/exposure.ts';
 import { readKubeProxy } from '../../cluster/kube-proxy.ts';
-import { readNfqueueUsers } from '../../cluster/nfqueue-users.ts';
 import { type OwnerSeen, podSeen } from '../../cluster/pod-seen.ts';
 import { type KubeClient, readLines, type Transport } from '../../kubernetes/client.ts';
 import { isKubeError, KubeError, statusError, transportError } from '../../kubernetes/errors.ts';
