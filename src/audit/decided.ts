@@ -80,12 +80,14 @@ export function appliedDecision(annotations: Readonly<Record<string, string>>): 
 
 /** Returns the part of our patch that something else has overwritten in the Pod; undefined if the whole patch is still there. */
 export function lostPatch(
-  { dnsPolicy, dnsConfig }: Pick<PodView, 'dnsPolicy' | 'dnsConfig'>,
+  { dnsPolicy, dnsConfig, sidecar }: Pick<PodView, 'dnsPolicy' | 'dnsConfig' | 'sidecar'>,
   { remedy }: AppliedDecision,
   { glibc }: Pick<PolicyConfig, 'glibc'>,
 ): string | undefined {
   const has = (name: string): boolean => dnsConfig.options.some((option) => option.name === name);
-  if (remedy.includes('redirect') && dnsPolicy !== 'None') return 'dnsPolicy None';
+  const redirected = remedy.includes('redirect') || remedy.includes('sidecar');
+  if (redirected && dnsPolicy !== 'None') return 'dnsPolicy None';
+  if (remedy.includes('sidecar') && !sidecar.ours) return 'the init container libc-dns-cache';
   if (remedy.includes('retry') && !has('timeout') && !has('attempts')) return 'timeout and attempts';
   const names = glibc.options.map(({ name }) => name);
   if (remedy.includes('options') && names.length > 0 && ![...names, ...USUAL].some(has)) return names.join(', ');

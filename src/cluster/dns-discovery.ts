@@ -1,6 +1,9 @@
+import { z } from 'zod';
+
 import type { Config } from '../config/schema.ts';
 import type { KubeClient } from '../kubernetes/client.ts';
 import { asKubeError, isKubeError, type KubeError } from '../kubernetes/errors.ts';
+import { shaped } from '../kubernetes/lists.ts';
 import { type Resource, resourcePath, RESOURCES } from '../kubernetes/objects.ts';
 import type { ClusterFacts, PolicyConfig } from '../policy/model.ts';
 import { type Reporter, silentReporter, type Trouble } from '../telemetry/reporter.ts';
@@ -47,15 +50,20 @@ interface Found {
   readonly serviceDns: readonly string[];
   readonly nodeLocal: NodeLocal;
   readonly source: FactSource;
+  /** Absent: there is no API server to ask. */
+  readonly nativeSidecars?: boolean;
 }
 
-function notFound({ nodeLocal: { mode } }: PolicyConfig): Found {
+function notFound({ policy, client }: DiscoveryOptions): Found {
+  const { mode } = policy.nodeLocal;
   const why = mode === 'auto' ? 'its DaemonSet has not been read' : `nodeLocal.mode is ${mode}: it is not looked for`;
   const nodeLocal = { state: 'unknown', addresses: [], detail: why } as const;
-  return { serviceDns: [], nodeLocal, source: mode === 'auto' ? 'not looked for' : 'configuration' };
+  const source = mode === 'auto' ? 'not looked for' : 'configuration';
+  return { serviceDns: [], nodeLocal, source, ...(client && { nativeSidecars: false }) };
 }
 
-function assemble({ config, own }: DiscoveryOptions, { serviceDns, nodeLocal, source }: Found): KnownFacts {
+function assemble({ config, own }: DiscoveryOptions, found: Found): KnownFacts {
+  const { serviceDns, nodeLocal, source, nativeSidecars } = found;
   const { dns, domain, nodeSearches } = clusterDns(config, own, serviceDns);
   return {
     facts: {
@@ -66,6 +74,7 @@ function assemble({ config, own }: DiscoveryOptions, { serviceDns, nodeLocal, so
       dnsOverTcp: false,
       nodeLocal: nodeLocal.state,
       nodeLocalAddresses: nodeLocal.addresses,
+      ...(nativeSidecars !== undefined && { nativeSidecars }),
       ...(own.namespace !== undefined && { ownNamespace: own.namespace }),
     },
     sources: { dns: dns.source, domain: domain.source, nodeSearches: nodeSearches.source, nodeLocal: source },
@@ -73,24 +82,45 @@ function assemble({ config, own }: DiscoveryOptions, { serviceDns, nodeLocal, so
   };
 }
 
-function openReader(options: DiscoveryOptions, resource: Resource, name: string, as: FactSource) {
+function openReader(options: DiscoveryOptions, path: string, as: FactSource) {
   const { client, readMs: timeoutMs, reporter = silentReporter } = options;
   const trouble = reporter.trouble(`the ${as} cannot be read; what was known of it stays`, 'facts');
-  return client && createObjectReader({ client, resource, name, as, timeoutMs, trouble });
+  return client && createObjectReader({ client, path, as, timeoutMs, trouble });
 }
 
-/** Reads the DNS Service and the node-local cache's DaemonSet, by name, and only if the configuration does not settle the matter. */
+/** `resource` is read by its `namespace/name`. */
+function pathOf(resource: Resource, fullName: string): string {
+  const [namespace, name] = fullName.split('/', 2);
+  return resourcePath(resource, name, namespace);
+}
+
+/** apimachinery version.Info; clouds write a minor version as `29+`. */
+const versionInfo = z.object({ major: z.string(), minor: z.string() });
+
+/** Native sidecars are on by default since Kubernetes 1.29 (KEP-753); an older API server drops their `restartPolicy`. */
+function runsNativeSidecars(object: unknown): boolean {
+  const { major, minor } = shaped(versionInfo, object, 'version');
+  return Number(major) > 1 || (major === '1' && parseInt(minor, 10) >= 29);
+}
+
+/**
+ * Reads by name the DNS Service and the node-local cache's DaemonSet, if the configuration does not settle the matter, and the
+ * version of the API server.
+ */
 export function createDiscovery(options: DiscoveryOptions): Discovery {
   const { config, policy, own } = options;
   const [serviceName, daemonSetName] = [config.cluster.service, config.nodeLocal.daemonSet];
   const auto = policy.nodeLocal.mode === 'auto';
   // With `auto` the Service is needed too: its address shows a cache that intercepts it.
   const wanted = auto || clusterDns(config, own).dns.source === 'built-in';
-  const service = wanted ? openReader(options, RESOURCES.services, serviceName, `service ${serviceName}`) : undefined;
+  const service = wanted
+    ? openReader(options, pathOf(RESOURCES.services, serviceName), `service ${serviceName}`)
+    : undefined;
   const source = `daemonset ${daemonSetName}` as const;
-  const daemonSet = auto ? openReader(options, RESOURCES.daemonSets, daemonSetName, source) : undefined;
+  const daemonSet = auto ? openReader(options, pathOf(RESOURCES.daemonSets, daemonSetName), source) : undefined;
   const nodeLocalReader = createNodeLocalReader(config.nodeLocal.minReady);
-  let found = notFound(policy);
+  const version = openReader(options, '/version', 'version of the API server');
+  let found = notFound(options);
 
   return {
     async refresh(signal) {
@@ -102,17 +132,20 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
         const dns = [...found.serviceDns, ...clusterDns(config, own, found.serviceDns).dns.value];
         found = { ...found, nodeLocal: nodeLocalReader.read(object, dns), source };
       });
+      // An upgrade goes forward: what runs native sidecars once will do so.
+      if (found.nativeSidecars === true) return;
+      await version?.read(signal, (object) => {
+        if (object !== undefined) found = { ...found, nativeSidecars: runsNativeSidecars(object) };
+      });
     },
     known: () => assemble(options, found),
-    unread: () => [service, daemonSet].flatMap((reader: ObjectReader | undefined) => reader?.unread ?? []),
+    unread: () => [service, daemonSet, version].flatMap((reader: ObjectReader | undefined) => reader?.unread ?? []),
   };
 }
 
 interface ObjectReaderOptions {
   readonly client: KubeClient;
-  readonly resource: Resource;
-  /** `namespace/name`. */
-  readonly name: string;
+  readonly path: string;
   readonly as: FactSource;
   readonly timeoutMs: number;
   /** Reported if the object cannot be read or parsed. */
@@ -128,9 +161,7 @@ interface ObjectReader {
 }
 
 function createObjectReader(options: ObjectReaderOptions): ObjectReader {
-  const { client, resource, as, timeoutMs, trouble } = options;
-  const [namespace, name] = options.name.split('/', 2);
-  const path = resourcePath(resource, name, namespace);
+  const { client, path, as, timeoutMs, trouble } = options;
   let unread: Unread | undefined;
 
   async function get(signal: AbortSignal): Promise<unknown> {

@@ -12,6 +12,7 @@ export type FactSource =
   | 'own resolv.conf'
   | `service ${string}`
   | `daemonset ${string}`
+  | 'version of the API server'
   | 'built-in'
   | 'not looked for';
 

@@ -18,6 +18,8 @@ export function policyConfig(config: Config): PolicyConfig {
     mixedPods: config.mixedPods,
     extraOptions: Object.fromEntries(extra),
     nodeLocal: config.nodeLocal,
+    virtualNodes: config.virtualNodes,
+    sidecar: config.sidecar,
   };
 }
 

@@ -12,6 +12,9 @@ export const PROXY_ADDRESS = /^(https?:\/\/(\[[0-9a-fA-F:.]+\]|[^\s/@?#:[\]\\]+)
 export const NO_PROXY_ENTRY =
   /^(\*|[0-9a-fA-F:.]+\/[0-9]{1,3}|(\*?\.)?[^\s/,*@[\]]+|\[[0-9a-fA-F:.]+\](:[0-9]{1,5})?)$/;
 
+/** CoreDNS for remedy `sidecar`: the release that kubeadm of Kubernetes 1.36 installs. */
+const SIDECAR_IMAGE = 'registry.k8s.io/coredns/coredns:v1.14.2';
+
 function duration(fallback: string, least: string, most: string) {
   const [low, high] = [parseDuration(least) ?? 0, parseDuration(most) ?? 0];
   return z
@@ -211,6 +214,8 @@ export const configSchema = z
         minReady: z.number().min(0).max(1).default(1),
       })
       .prefault({}),
+    virtualNodes: z.enum(['none', 'sidecar']).default('none'),
+    sidecar: z.strictObject({ image: z.string().min(1).default(SIDECAR_IMAGE) }).prefault({}),
     detection: detection.prefault({}),
     warmUp: warmUp.prefault({}),
     server: z

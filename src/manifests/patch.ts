@@ -4,6 +4,7 @@ import jsonPatch, { type Operation } from 'fast-json-patch';
 import { Document, isAlias, isSeq, parseDocument } from 'yaml';
 
 import { DECISION_ANNOTATION } from '../policy/annotations.ts';
+import { COREFILE_ANNOTATION } from '../policy/sidecar.ts';
 import { asObject, type Json } from '../util/json.ts';
 import type { PodTemplate } from './pod-templates.ts';
 import type { Manifest, ManifestDocument } from './read.ts';
@@ -70,25 +71,32 @@ function changesFor(root: Path, before: Json, after: Json): Change[] {
   const [oldSpec, newSpec] = [asObject(before['spec']), asObject(after['spec'])];
   if (oldSpec['dnsPolicy'] !== newSpec['dnsPolicy'])
     changes.push({ kind: 'set', path: [...root, 'spec', 'dnsPolicy'] });
+  const lists = ['initContainers', 'volumes'].map((key) =>
+    listChange([...root, 'spec', key], oldSpec[key], newSpec[key]),
+  );
   const [oldDns, newDns] = [oldSpec['dnsConfig'], asObject(newSpec['dnsConfig'])];
   const dnsPath = [...root, 'spec', 'dnsConfig'];
   if (Object.keys(asObject(oldDns)).length === 0) {
     if (!isDeepStrictEqual(oldDns, newSpec['dnsConfig'])) changes.push({ kind: 'set', path: dnsPath });
   } else {
     for (const key of ['nameservers', 'searches', 'options']) {
-      const [old, now] = [asObject(oldDns)[key], newDns[key]];
-      if (isDeepStrictEqual(old, now)) continue;
-      changes.push(listChange([...dnsPath, key], Array.isArray(old) ? old : [], Array.isArray(now) ? now : []));
+      lists.push(listChange([...dnsPath, key], asObject(oldDns)[key], newDns[key]));
     }
   }
+  changes.push(...lists.filter((change) => change !== undefined));
   const annotations = asObject(asObject(before['metadata'])['annotations']);
-  const present = Object.keys(annotations).length > 0;
   const metadata = before['metadata'] === undefined ? ['metadata'] : ['metadata', 'annotations'];
-  changes.push({ kind: 'set', path: present ? [...root, ...metadata, DECISION_ANNOTATION] : [...root, ...metadata] });
-  return changes;
+  if (Object.keys(annotations).length === 0) return [...changes, { kind: 'set', path: [...root, ...metadata] }];
+  const now = asObject(asObject(after['metadata'])['annotations']);
+  const set = [DECISION_ANNOTATION, COREFILE_ANNOTATION].filter((key) => annotations[key] !== now[key]);
+  return [...changes, ...set.map((key): Change => ({ kind: 'set', path: [...root, ...metadata, key] }))];
 }
 
-function listChange(path: Path, old: readonly unknown[], now: readonly unknown[]): Change {
+/** Returns the change of a list; undefined if it has none. */
+function listChange(path: Path, before: unknown, after: unknown): Change | undefined {
+  if (isDeepStrictEqual(before, after)) return undefined;
+  const old: readonly unknown[] = Array.isArray(before) ? before : [];
+  const now: readonly unknown[] = Array.isArray(after) ? after : [];
   const start = now.findIndex((_item, index) => isDeepStrictEqual(now.slice(index, index + old.length), old));
   if (old.length === 0 || start === -1) return { kind: 'set', path };
   return { kind: 'list', path, before: now.slice(0, start), behind: now.slice(start + old.length) };

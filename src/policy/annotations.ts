@@ -5,6 +5,9 @@ import type { Libc, Resolver, Verdict } from './verdict.ts';
 /** Declares the libc of all containers of a Pod; with `.<container>` appended, of one container. */
 export const LIBC_ANNOTATION = 'libc-dns.dev/libc';
 
+/** Asks for the cache in the Pod: `sidecar`, its only value. */
+const REMEDY_ANNOTATION = 'libc-dns.dev/remedy';
+
 /** Our decision on a patched Pod, as compact JSON: see {@link encodeDecision}. */
 export const DECISION_ANNOTATION = 'libc-dns.dev/decision';
 
@@ -24,16 +27,20 @@ export interface Declared {
    * none.
    */
   readonly verdictFor: (container: string) => Verdict | undefined;
+  /** Whether the user asks for the cache in the Pod. */
+  readonly sidecar: boolean;
   /** Messages about invalid values, which are ignored, and about annotations for containers that do not exist. */
   readonly warnings: readonly string[];
 }
 
-const NOTHING_DECLARED: Declared = { verdictFor: () => undefined, warnings: [] };
+const NOTHING_DECLARED: Declared = { verdictFor: () => undefined, sidecar: false, warnings: [] };
 
-/** Reads the user's `libc-dns.dev/libc` annotations. */
+/** Reads the user's annotations: `libc-dns.dev/libc` and `libc-dns.dev/remedy`. */
 export function readDeclared(pod: PodView): Declared {
   // Called several times for each Pod; hardly any has such an annotation.
-  const keys = Object.keys(pod.annotations).filter((key) => key.startsWith(LIBC_ANNOTATION));
+  const keys = Object.keys(pod.annotations).filter(
+    (key) => key.startsWith(LIBC_ANNOTATION) || key === REMEDY_ANNOTATION,
+  );
   return keys.length === 0 ? NOTHING_DECLARED : readAnnotations(pod, keys);
 }
 
@@ -51,7 +58,12 @@ function readAnnotations(pod: PodView, keys: readonly string[]): Declared {
     const verdict = declaration(key, value, warnings);
     if (verdict !== undefined) single.set(name, verdict);
   }
-  return { verdictFor: (container) => single.get(container) ?? all, warnings };
+  const remedy = pod.annotations[REMEDY_ANNOTATION];
+  const sidecar = remedy === 'sidecar';
+  if (remedy !== undefined && !sidecar) {
+    warnings.push(`annotation ${REMEDY_ANNOTATION} is ${JSON.stringify(remedy)}: ignored; use sidecar`);
+  }
+  return { verdictFor: (container) => single.get(container) ?? all, sidecar, warnings };
 }
 
 function declaration(annotation: string, value: string, warnings: string[]): Verdict | undefined {
@@ -80,10 +92,17 @@ export function encodeDecision(
   return JSON.stringify({ reason, remedy, resolvers: Object.fromEntries(named), ...(more > 0 && { more }) });
 }
 
-/** Reports whether an earlier call redirected the Pod. Another webhook may have added containers since. */
-export function redirectedByUs(pod: PodView): boolean {
+type Annotated = Pick<PodView, 'annotations'>;
+
+/** Reports whether an earlier call wrote the Pod's nameservers. Another webhook may have added containers since. */
+export const redirectedByUs = (pod: Annotated): boolean => wasGiven(pod, 'redirect') || sidecarByUs(pod);
+
+/** Reports whether an earlier call added the cache to the Pod. */
+export const sidecarByUs = (pod: Annotated): boolean => wasGiven(pod, 'sidecar');
+
+function wasGiven(pod: Annotated, one: Remedy): boolean {
   const { remedy } = earlierDecision(pod);
-  return Array.isArray(remedy) && remedy.includes('redirect');
+  return Array.isArray(remedy) && remedy.includes(one);
 }
 
 /** Reports whether the Pod held only musl when an earlier call redirected it: its nameservers are in musl's order. */
@@ -91,7 +110,7 @@ export function redirectedForMuslAlone(pod: PodView): boolean {
   return redirectedByUs(pod) && earlierDecision(pod).reason === ('MuslRedirected' satisfies Reason);
 }
 
-function earlierDecision(pod: PodView): { readonly reason?: unknown; readonly remedy?: unknown } {
+function earlierDecision(pod: Annotated): { readonly reason?: unknown; readonly remedy?: unknown } {
   try {
     const decision: unknown = JSON.parse(pod.annotations[DECISION_ANNOTATION] ?? 'null');
     return typeof decision === 'object' && decision !== null ? decision : {};

@@ -14,7 +14,7 @@ import type {
   ResolvConf,
 } from './model.ts';
 import { costsGo, kubeletNdots, missingOptions, muslOptions, retryOptions, wantedOptions } from './options.ts';
-import { REASONS, type NoRedirect, type Reason } from './reasons.ts';
+import { REASONS, type NoRedirect, type NoSidecar, type Reason } from './reasons.ts';
 import {
   clusterDnsFirst,
   nodeLocalReason,
@@ -24,6 +24,7 @@ import {
   withExtraNameservers,
 } from './redirect.ts';
 import { effectiveMode, type Scope } from './scope.ts';
+import { planSidecar, type SidecarPlan, wantsSidecar } from './sidecar.ts';
 import { unknownVerdict, type Resolver, type Verdict } from './verdict.ts';
 import { muslWarnings } from './warnings.ts';
 
@@ -51,7 +52,7 @@ export function decide(input: DecideInput): Decision {
   if (early !== undefined) return early;
   const notGiven = unknownVerdict('no verdict was given');
   const containers = pod.containers.map((one, index) => judged(one, input.verdicts[index] ?? notGiven));
-  const planned = plan(input, containers);
+  const planned = plan(input, containers, standing.declared.sidecar);
   return {
     mode: standing.scope.mode,
     ...planned,
@@ -97,56 +98,82 @@ interface Plan {
 }
 
 /** Combines the remedies of all containers, because one resolv.conf serves them all. */
-function plan(input: DecideInput, containers: readonly ContainerVerdict[]): Plan {
+function plan(input: DecideInput, containers: readonly ContainerVerdict[], asksForCache: boolean): Plan {
   const { pod, cluster, config } = input;
   const resolvers = new Set(containers.map((container) => container.resolver));
   const options = wantedOptions(resolvers, cluster, config);
-  const musl = resolvers.has('musl') ? planMusl(input, resolvers.size > 1) : undefined;
-  if (musl === undefined && options.length === 0) {
-    return { reason: isUnaffected(resolvers) ? 'ResolverUnaffected' : 'NothingConfigured', remedy: [] };
+  const { servers, refused } = planServers(input, resolvers, asksForCache);
+  if (servers === undefined && options.length === 0) {
+    const nothing = isUnaffected(resolvers) ? 'ResolverUnaffected' : 'NothingConfigured';
+    return { reason: refused ?? nothing, remedy: [] };
   }
 
-  const missing = missingOptions(withMuslOptions(input, musl, options), pod.dnsConfig.options);
-  const change = changeFor(pod, musl, missing);
+  const wanted = withServerOptions(input, resolvers, servers, options);
+  const change = changeFor(pod, servers, missingOptions(wanted, pod.dnsConfig.options));
   if (change === undefined) return { reason: 'AlreadyConfigured', remedy: [] };
 
   const remedy: Remedy[] = options.length > 0 ? ['options'] : [];
-  if (musl !== undefined) remedy.push(musl.kind === 'retry' ? 'retry' : 'redirect');
-  return { reason: reasonFor(resolvers, musl), remedy, change };
+  const hasCache = pod.sidecar.ours || servers?.kind === 'sidecar';
+  if (hasCache) return { reason: 'SidecarAdded', remedy: [...remedy, 'sidecar'], change };
+  if (servers !== undefined) remedy.push(servers.kind === 'retry' ? 'retry' : 'redirect');
+  return { reason: reasonFor(resolvers, servers, refused), remedy, change };
+}
+
+/** `refused`: why the Pod does not get the cache that it should have. */
+interface Planned {
+  readonly servers: ServerPlan | undefined;
+  readonly refused?: NoSidecar;
+}
+
+/** Chooses the remedy that concerns the nameservers: the cache in the Pod if it should have one, else what musl needs. */
+function planServers(input: DecideInput, resolvers: ReadonlySet<Resolver>, asksForCache: boolean): Planned {
+  const { pod, cluster, config } = input;
+  const hasMusl = resolvers.has('musl');
+  const isPatched = pod.dnsPolicy === 'None';
+  const cache =
+    !isPatched && wantsSidecar(pod, config, asksForCache, hasMusl)
+      ? planSidecar(pod, input.kubelet(), cluster, config)
+      : undefined;
+  if (cache !== undefined && !('not' in cache)) return { servers: { kind: 'sidecar', servers: cache } };
+  const servers = hasMusl ? planMusl(input, resolvers.size > 1) : undefined;
+  return { servers, ...(cache && { refused: cache.not }) };
 }
 
 const isUnaffected = (resolvers: ReadonlySet<Resolver>): boolean => resolvers.size === 1 && resolvers.has('go');
 
-/** Adds to the options of the other resolvers what the musl part of the Pod needs. */
-function withMuslOptions(
+/** Adds to the options of the other resolvers what musl needs, and what new nameservers need. */
+function withServerOptions(
   { pod, cluster, config, kubelet }: DecideInput,
-  musl: MuslPlan | undefined,
+  resolvers: ReadonlySet<Resolver>,
+  servers: ServerPlan | undefined,
   options: readonly DnsOption[],
 ): readonly DnsOption[] {
-  if (musl === undefined) return options;
-  if (musl.kind === 'redirect') return [...kubeletNdots(kubelet()), ...muslOptions(config), ...options];
-  const others = musl.nameservers ?? pod.dnsConfig.nameservers;
-  const beside = musl.kind === 'retry' ? retryOptions(others, cluster, config) : [];
-  return [...muslOptions(config), ...options, ...beside];
+  if (servers === undefined) return options;
+  const forMusl = resolvers.has('musl') ? muslOptions(config) : [];
+  if ('servers' in servers) return [...kubeletNdots(kubelet()), ...forMusl, ...options];
+  const others = servers.nameservers ?? pod.dnsConfig.nameservers;
+  const beside = servers.kind === 'retry' ? retryOptions(others, cluster, config) : [];
+  return [...forMusl, ...options, ...beside];
 }
 
 type Servers = Exclude<Redirect, { not: NoRedirect }>;
 
 /** `redirected`: an earlier call redirected the Pod, and another webhook changed it since. */
-type MuslPlan =
+type ServerPlan =
+  | { kind: 'sidecar'; servers: SidecarPlan; nameservers?: never }
   | { kind: 'redirect'; servers: Servers; nameservers?: never }
   | { kind: 'redirected'; nameservers: readonly string[] | undefined }
   | { kind: 'retry'; why?: NoRedirect; nameservers?: readonly string[] | undefined };
 
 /** Chooses the remedy for the musl containers of a Pod; undefined if the configuration allows none. */
-function planMusl(input: DecideInput, mixed: boolean): MuslPlan | undefined {
+function planMusl(input: DecideInput, mixed: boolean): ServerPlan | undefined {
   const { pod, cluster, config } = input;
   const planned = planRemedy(input, mixed);
   if (planned?.kind !== 'retry') return planned;
   return { ...planned, nameservers: withExtraNameservers(pod, cluster, config) };
 }
 
-function planRemedy(input: DecideInput, mixed: boolean): MuslPlan | undefined {
+function planRemedy(input: DecideInput, mixed: boolean): ServerPlan | undefined {
   const { pod, cluster, config } = input;
   if (config.musl.remedy === 'none') return undefined;
   if (pod.dnsPolicy === 'None' && redirectedByUs(pod)) {
@@ -161,24 +188,30 @@ function planRemedy(input: DecideInput, mixed: boolean): MuslPlan | undefined {
   return 'not' in servers ? { kind: 'retry', why: servers.not } : { kind: 'redirect', servers };
 }
 
-function redirectChange(pod: PodView, servers: Servers, options: readonly DnsOption[]): DnsChange {
+function redirectChange(pod: PodView, servers: Servers | SidecarPlan, options: readonly DnsOption[]): DnsChange {
   return {
     dnsPolicy: 'None',
     ...(!same(servers.nameservers, pod.dnsConfig.nameservers) && { nameservers: servers.nameservers }),
     ...(!same(servers.searches, pod.dnsConfig.searches) && { searches: servers.searches }),
     options,
+    ...('sidecar' in servers && { sidecar: servers.sidecar }),
   };
 }
 
 /** Returns the change for this plan; undefined if the Pod needs none. `options` are the missing ones. */
-function changeFor(pod: PodView, musl: MuslPlan | undefined, options: readonly DnsOption[]): DnsChange | undefined {
-  if (musl?.kind === 'redirect') return redirectChange(pod, musl.servers, options);
-  const nameservers = musl?.nameservers;
+function changeFor(
+  pod: PodView,
+  planned: ServerPlan | undefined,
+  options: readonly DnsOption[],
+): DnsChange | undefined {
+  if (planned !== undefined && 'servers' in planned) return redirectChange(pod, planned.servers, options);
+  const nameservers = planned?.nameservers;
   if (nameservers !== undefined) return { nameservers, options };
   return options.length === 0 ? undefined : { options };
 }
 
-function reasonFor(resolvers: ReadonlySet<Resolver>, musl: MuslPlan | undefined): Reason {
+function reasonFor(resolvers: ReadonlySet<Resolver>, musl: ServerPlan | undefined, refused?: NoSidecar): Reason {
+  if (refused !== undefined && (musl === undefined || musl.kind === 'retry')) return refused;
   if (musl === undefined) return resolvers.has('unknown') ? 'UnknownOptions' : 'OptionsAdded';
   const mixed = resolvers.size > 1;
   if (musl.kind !== 'retry') return mixed ? 'MixedRedirected' : 'MuslRedirected';

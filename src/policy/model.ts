@@ -4,8 +4,8 @@ import type { Resolver, Verdict } from './verdict.ts';
 /** `enforce`: patch. `audit`: decide and report, patch nothing. `off`: leave alone. */
 export type Mode = 'enforce' | 'audit' | 'off';
 
-/** `options`: resolver options. `redirect`: the node-local cache as nameserver. `retry`: musl sends again early. */
-export type Remedy = 'options' | 'redirect' | 'retry';
+/** `options`: resolver options. `redirect`: the node-local cache as nameserver. `retry`: musl sends again early. `sidecar`: a cache in the Pod. */
+export type Remedy = 'options' | 'redirect' | 'retry' | 'sidecar';
 
 /** core/v1 PodDNSConfigOption. An option may have no value. */
 export interface DnsOption {
@@ -42,6 +42,18 @@ interface NodeLabelChoice {
   readonly values: readonly string[];
 }
 
+/** What a Pod has in the place of the cache that remedy `sidecar` adds. */
+interface SidecarView {
+  /** Whether the Pod has our cache already. It is not one of `containers`. */
+  readonly ours: boolean;
+  /** Whether a container or volume that is not ours has its name. */
+  readonly nameTaken: boolean;
+  /** Whether a container declares one of its ports. */
+  readonly portTaken: boolean;
+  /** Whether the Pod as a whole has resources (`spec.resources`), which bound the sum of its containers'. */
+  readonly podResources: boolean;
+}
+
 /** The parts of a Pod that a decision needs; `readPod` makes it from the API object. */
 export interface PodView {
   readonly labels: Readonly<Record<string, string>>;
@@ -62,6 +74,7 @@ export interface PodView {
   readonly serviceAccountName: string;
   /** Init containers, native sidecars among them, then containers. Ephemeral containers do not count. */
   readonly containers: readonly ContainerView[];
+  readonly sidecar: SidecarView;
 }
 
 export interface NamespaceView {
@@ -101,6 +114,8 @@ export interface ClusterFacts {
    * ones.
    */
   readonly nodeLocalAddresses?: readonly string[];
+  /** Whether the API server runs native sidecars (Kubernetes 1.29 and later); absent if there is none to ask. */
+  readonly nativeSidecars?: boolean;
   /** The namespace the webhook itself runs in. */
   readonly ownNamespace?: string;
   /** Whether some node can lose DNS packets; undefined: not known, which counts as true. Read with `exposure: auto` only. */
@@ -130,11 +145,20 @@ export interface PolicyConfig {
     readonly addresses: readonly string[];
     readonly fallback: boolean;
   };
+  /** The remedy for musl on virtual nodes, where no node-local cache runs. */
+  readonly virtualNodes: 'none' | 'sidecar';
+  readonly sidecar: { readonly image: string };
 }
 
 export interface ContainerVerdict extends Verdict {
   readonly name: string;
   readonly image: string;
+}
+
+/** The cache that remedy `sidecar` adds: a container, a volume, and an annotation with the Corefile (sidecar.ts). */
+export interface SidecarChange {
+  readonly image: string;
+  readonly corefile: string;
 }
 
 /** A change of a Pod's spec. Absent parts stay as they are. */
@@ -146,6 +170,7 @@ export interface DnsChange {
   readonly searches?: readonly string[];
   /** Appended to the Pod's options. */
   readonly options: readonly DnsOption[];
+  readonly sidecar?: SidecarChange;
 }
 
 export interface Decision {

@@ -1,5 +1,7 @@
+import { sidecarByUs } from './annotations.ts';
 import { isAnnotationRead, isLabelRead } from './exemptions.ts';
 import type { ContainerView, DnsConfig, DnsOption, PodView } from './model.ts';
+import { SIDECAR_NAME, SIDECAR_PORTS } from './sidecar.ts';
 
 /** Thrown by {@link readPod}; names the field with the wrong type. */
 export class MalformedPodError extends Error {
@@ -15,9 +17,11 @@ export function readPod(value: unknown): PodView {
   const pod = object(value, 'the Pod') ?? {};
   const metadata = object(pod['metadata'], 'metadata') ?? {};
   const spec = object(pod['spec'], 'spec') ?? {};
+  const annotations = textMap(metadata['annotations'], 'metadata.annotations');
+  const sidecar = sidecarView(spec, annotations);
   return {
     labels: textMap(metadata['labels'], 'metadata.labels'),
-    annotations: textMap(metadata['annotations'], 'metadata.annotations'),
+    annotations,
     dnsPolicy: text(spec['dnsPolicy'], 'spec.dnsPolicy') || 'ClusterFirst',
     dnsConfig: dnsConfig(spec['dnsConfig']),
     hostNetwork: spec['hostNetwork'] === true,
@@ -37,7 +41,8 @@ export function readPod(value: unknown): PodView {
       text(object(item, 'spec.imagePullSecrets[]')?.['name'], 'spec.imagePullSecrets[].name'),
     ),
     serviceAccountName: text(spec['serviceAccountName'], 'spec.serviceAccountName') || 'default',
-    containers: ofContainers(spec, container),
+    containers: withoutOurs(ofContainers(spec, container), sidecar),
+    sidecar,
   };
 }
 
@@ -47,7 +52,7 @@ export function readPod(value: unknown): PodView {
  */
 export function withCommandLines(common: PodView, value: unknown): PodView {
   const spec = object(object(value, 'the Pod')?.['spec'], 'spec') ?? {};
-  const lines = ofContainers(spec, commandLine);
+  const lines = withoutOurs(ofContainers(spec, commandLine), common.sidecar);
   return { ...common, containers: common.containers.map((one, index) => ({ ...one, ...lines[index] })) };
 }
 
@@ -85,6 +90,8 @@ function partsOf(value: unknown, containerFields: readonly string[]): unknown {
         serviceAccountName: spec['serviceAccountName'],
         initContainers: containersRead(spec['initContainers'], containerFields),
         containers: containersRead(spec['containers'], containerFields),
+        volumes: volumesRead(spec['volumes']),
+        resources: pick(spec['resources'], []),
       }
     : spec;
   return { metadata: metadataRead, spec: specRead };
@@ -122,27 +129,33 @@ const pick = (value: unknown, fields: readonly string[]): unknown =>
 const pickOfEach = (value: unknown, fields: readonly string[]): unknown =>
   Array.isArray(value) ? value.map((item: unknown) => pick(item, fields)) : value;
 
-/** Returns the given fields of each container, and the variables of its `env` that decisions read. */
+/** Returns the given fields of each container, and those items of its `env` and `ports` that decisions read. */
 function containersRead(value: unknown, fields: readonly string[]): unknown {
   if (!Array.isArray(value)) return value;
   return value.map((item: unknown) => {
     const kept = pick(item, fields);
-    if (!isObject(item) || item['env'] === undefined || !isObject(kept)) return kept;
-    const given = item['env'];
-    const read: unknown = Array.isArray(given) ? given.filter(isEnvRead) : given;
-    return Array.isArray(read) && read.length === 0 ? kept : { ...kept, env: read };
+    if (!isObject(item) || !isObject(kept)) return kept;
+    return { ...kept, ...itemsRead(item, 'env', isEnvRead), ...itemsRead(item, 'ports', isPortOfOurs) };
   });
 }
 
-type CommandLine = Pick<ContainerView, 'command' | 'args'>;
+/** Returns a list field with the items that are read; without the field if none is. */
+function itemsRead(item: Json, field: string, isRead: (one: unknown) => boolean): Json {
+  const given = item[field];
+  if (!Array.isArray(given)) return given === undefined ? {} : { [field]: given };
+  const read = given.filter(isRead);
+  return read.length === 0 ? {} : { [field]: read };
+}
+
+type CommandLine = Pick<ContainerView, 'name' | 'command' | 'args'>;
 
 const commandLine = (item: Json, path: string): CommandLine => ({
+  name: text(item['name'], `${path}.name`),
   command: texts(item['command'], `${path}.command`),
   args: texts(item['args'], `${path}.args`),
 });
 
 const container = (item: Json, path: string): ContainerView => ({
-  name: text(item['name'], `${path}.name`),
   image: text(item['image'], `${path}.image`),
   ...commandLine(item, path),
   ...env(item),
@@ -213,6 +226,33 @@ function nodeAffinity(spec: Json): PodView['nodeAffinity'] {
     }),
   );
 }
+
+/** Reads what stands in the place of our cache. Values of the wrong type do not. */
+function sidecarView(spec: Json, annotations: PodView['annotations']): PodView['sidecar'] {
+  const init = items(spec['initContainers']);
+  const ours = spec['dnsPolicy'] === 'None' && init.some(isNamedAsOurs) && sidecarByUs({ annotations });
+  const containers = [...init, ...items(spec['containers'])];
+  return {
+    ours,
+    nameTaken: !ours && [...containers, ...items(spec['volumes'])].some(isNamedAsOurs),
+    portTaken: containers.some((one) => isObject(one) && items(one['ports']).some(isPortOfOurs)),
+    podResources: isObject(spec['resources']),
+  };
+}
+
+const withoutOurs = <T extends { readonly name: string }>(all: readonly T[], { ours }: PodView['sidecar']): T[] =>
+  ours ? all.filter(({ name }) => name !== SIDECAR_NAME) : [...all];
+
+/** Keeps only a volume of our name: the volume of a Pod's service account token has a name of its own in each Pod. */
+const volumesRead = (value: unknown): unknown =>
+  Array.isArray(value) ? pickOfEach(value.filter(isNamedAsOurs), ['name']) : value;
+
+const isNamedAsOurs = (item: unknown): boolean => isObject(item) && item['name'] === SIDECAR_NAME;
+
+const isPortOfOurs = (port: unknown): boolean =>
+  isObject(port) && SIDECAR_PORTS.some((one) => port['containerPort'] === one);
+
+const items = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
 function object(value: unknown, path: string): Json | undefined {
   if (value === undefined || value === null) return undefined;

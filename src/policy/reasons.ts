@@ -35,6 +35,7 @@ export const REASONS = {
   MixedRedirected:
     'Several resolvers share one resolv.conf: the node-local cache for musl, the options where one needs them.',
   MixedRetried: 'Several resolvers share one resolv.conf: early resending for musl, the options where one needs them.',
+  SidecarAdded: 'The Pod asks a DNS cache of its own on loopback, where no packet is lost.',
   // Patched, with a reason not to redirect.
   NodeLocalIntercepts: 'The node-local DNS cache already answers on the service address: no redirect is needed.',
   NodeLocalFromKubelet: 'The kubelet already points Pods at the node-local DNS cache: no redirect is needed.',
@@ -42,10 +43,18 @@ export const REASONS = {
   SearchesUnknown:
     "The cluster's domain or the nodes' search domains are not known (cluster.domain, cluster.nodeSearches): no redirect.",
   VirtualNode: 'The Pod may run on a virtual node, where no node-local DNS cache runs: no redirect.',
-  NameserversFull: "The Pod's own nameservers leave no room for the node-local DNS cache (3 are allowed): no redirect.",
+  NameserversFull: "The Pod's own nameservers leave no room for a DNS cache (3 are allowed): no redirect.",
   SearchTooLong:
     'The search list is too long to be written by a redirect (musl reads lines of 255 bytes): no redirect.',
   SearchInvalid: 'A search domain of the nodes is one the API server would refuse in a Pod: no redirect.',
+  // A DNS cache in the Pod was wanted, and cannot be.
+  SidecarUnsupported:
+    'The API server is older than Kubernetes 1.29, or did not tell its version: no DNS cache in the Pod, which needs native sidecars.',
+  SidecarHostNetwork: "On the host's network 127.0.0.1 is the node's own: no DNS cache in the Pod.",
+  SidecarNameTaken: 'The Pod has a container or volume named libc-dns-cache already: no DNS cache in the Pod.',
+  SidecarPortTaken: 'A container or nameserver of the Pod takes port 53 or 10553 already: no DNS cache in the Pod.',
+  SidecarPodResources:
+    'The Pod has resources as a whole (spec.resources), which one more container may exceed: no DNS cache in the Pod.',
 } as const satisfies Record<string, string>;
 
 export type Reason = keyof typeof REASONS;
@@ -58,6 +67,20 @@ export type NoRedirect = Extract<
   | 'NodeLocalUnready'
   | 'SearchesUnknown'
   | 'VirtualNode'
+  | 'NameserversFull'
+  | 'SearchTooLong'
+  | 'SearchInvalid'
+>;
+
+/** The reasons why a Pod does not get the cache that it was to have. */
+export type NoSidecar = Extract<
+  Reason,
+  | 'SidecarUnsupported'
+  | 'SidecarHostNetwork'
+  | 'SidecarNameTaken'
+  | 'SidecarPortTaken'
+  | 'SidecarPodResources'
+  | 'SearchesUnknown'
   | 'NameserversFull'
   | 'SearchTooLong'
   | 'SearchInvalid'

@@ -3,7 +3,7 @@ import type { ClusterFacts, PodView, PolicyConfig, ResolvConf } from './model.ts
 import type { NoRedirect } from './reasons.ts';
 
 /** core/v1 validation: MaxDNSNameservers. */
-const MAX_NAMESERVERS = 3;
+export const MAX_NAMESERVERS = 3;
 
 /** musl resolvconf.c reads a line into 256 bytes, newline and NUL included, and skips a longer one. */
 export const MUSL_LINE = 254;
@@ -31,13 +31,24 @@ export function planRedirect(
   mixed: boolean,
 ): Redirect {
   if (mayRunOnVirtualNode(pod)) return { not: 'VirtualNode' };
-  // The kubelet drops searches beyond its limits; a redirect must not lose those of the user.
-  if (pod.dnsConfig.searches.some((search) => !kubelet.searches.includes(search))) return { not: 'SearchTooLong' };
-  const problem = searchProblem(kubelet.searches);
-  if (problem !== undefined) return { not: problem };
+  const searches = planSearches(pod, kubelet);
+  if ('not' in searches) return searches;
   const servers = nameservers(pod, cluster, config, mixed);
-  return servers === undefined ? { not: 'NameserversFull' } : { nameservers: servers, searches: kubelet.searches };
+  return servers === undefined ? { not: 'NameserversFull' } : { nameservers: servers, ...searches };
 }
+
+/** Returns the searches to write under dnsPolicy None, or why they cannot be written. `kubelet`: see {@link planRedirect}. */
+export function planSearches(
+  pod: PodView,
+  { searches }: ResolvConf,
+): { readonly searches: readonly string[] } | { readonly not: SearchProblem } {
+  // The kubelet drops searches beyond its limits; a redirect must not lose those of the user.
+  if (pod.dnsConfig.searches.some((search) => !searches.includes(search))) return { not: 'SearchTooLong' };
+  const problem = searchProblem(searches);
+  return problem === undefined ? { searches } : { not: problem };
+}
+
+type SearchProblem = Extract<NoRedirect, 'SearchTooLong' | 'SearchInvalid'>;
 
 /**
  * Returns the nameservers of a redirect: the node-local cache, the cluster DNS (unless `fallback` is off), the user's
@@ -114,7 +125,7 @@ export function clusterDnsFirst(
  * Returns why the searches cannot be written to a Pod. The list is within the kubelet's limits (32 domains, 2048
  * characters).
  */
-function searchProblem(searches: readonly string[]): NoRedirect | undefined {
+function searchProblem(searches: readonly string[]): SearchProblem | undefined {
   if (`search ${searches.join(' ')}`.length > MUSL_LINE) return 'SearchTooLong';
   const refused = searches.some((search) => search !== '.' && !SEARCH_DOMAIN.test(search.replace(/\.$/, '')));
   return refused ? 'SearchInvalid' : undefined;

@@ -43,6 +43,11 @@ const SHAPES: readonly Omit<PodRequest, 'labels'>[] = [
     spec: servers,
   },
   {
+    name: 'with-sidecar',
+    annotations: decided('{"reason":"SidecarAdded","remedy":["sidecar"],"resolvers":{"main":"musl"}}'),
+    spec: servers,
+  },
+  {
     name: 'not-redirected',
     annotations: decided('{"reason":"OptionsAdded","remedy":["options"],"resolvers":{"redirect":"glibc"}}'),
     spec: servers,

@@ -61,7 +61,7 @@ each field is asked for before it is read.
     || (object.spec.dnsPolicy == "None"
     && has(object.metadata.annotations)
     && "libc-dns.dev/decision" in object.metadata.annotations
-    && object.metadata.annotations["libc-dns.dev/decision"].matches("\"remedy\"\\s*:\\s*\\[[^\\]]*\"redirect\""))
+    && object.metadata.annotations["libc-dns.dev/decision"].matches("\"remedy\"\\s*:\\s*\\[[^\\]]*\"(redirect|sidecar)\""))
 - name: not-windows
   expression: >-
     !(has(object.spec.os) && has(object.spec.os.name) && object.spec.os.name == "windows")

@@ -54,7 +54,9 @@ const pod = fc.record({
           {
             'libc-dns.dev/libc': libc,
             'libc-dns.dev/libc.c0': libc,
-            'libc-dns.dev/decision': fc.constantFrom('x', '{"remedy":["redirect"]}'),
+            'libc-dns.dev/decision': fc.constantFrom('x', '{"remedy":["redirect"]}', '{"remedy":["sidecar"]}'),
+            'libc-dns.dev/remedy': fc.constantFrom('sidecar', 'sidecar', 'wrong'),
+            'libc-dns.dev/corefile': fc.string(),
             other: fc.string(),
           },
           { requiredKeys: [] },
@@ -66,15 +68,30 @@ const pod = fc.record({
   spec: fc.record(
     {
       containers: fc.array(
-        fc.integer({ min: 0, max: 3 }).map((index) => ({ name: `c${index}`, image: 'x' })),
+        fc.record({
+          name: fc.integer({ min: 0, max: 3 }).map((index) => `c${index}`),
+          image: fc.constant('x'),
+          ports: fc.constantFrom([], [{ containerPort: 80 }], [{ containerPort: 53 }]),
+        }),
         { maxLength: 4 },
       ),
-      initContainers: fc.array(fc.constant({ name: 'i', image: 'y', restartPolicy: 'Always' }), { maxLength: 1 }),
+      initContainers: fc.option(
+        fc.array(
+          fc.constantFrom('i', 'libc-dns-cache').map((name) => ({ name, image: 'y', restartPolicy: 'Always' })),
+          { maxLength: 1 },
+        ),
+      ),
       dnsPolicy: fc.constantFrom('ClusterFirst', 'ClusterFirstWithHostNet', 'Default', 'None'),
       dnsConfig: fc.option(dnsConfig),
       hostNetwork: fc.boolean(),
       nodeSelector: fc.constantFrom({}, { type: 'virtual-kubelet' }),
-      volumes: fc.jsonValue(),
+      volumes: fc.option(
+        fc.array(fc.record({ name: fc.constantFrom('v', 'libc-dns-cache'), emptyDir: fc.constant({}) }), {
+          maxLength: 1,
+        }),
+      ),
+      resources: fc.constantFrom({}, { limits: { cpu: '1' } }),
+      future: fc.jsonValue(),
     },
     { requiredKeys: ['containers'] },
   ),
@@ -88,6 +105,7 @@ const cluster: fc.Arbitrary<ClusterFacts> = fc.record(
     dnsOverTcp: fc.boolean(),
     nodeLocal: fc.constantFrom('ready', 'unready', 'absent', 'intercepting', 'unknown'),
     searchesAssumed: fc.boolean(),
+    nativeSidecars: fc.boolean(),
     nodeLocalAddresses: fc.constantFrom([], ['169.254.25.10'], ['169.254.20.10', '169.254.25.10']),
   },
   { requiredKeys: ['dns', 'domain', 'nodeSearches', 'dnsOverTcp', 'nodeLocal'] },
@@ -101,12 +119,17 @@ const config: fc.Arbitrary<PolicyConfig> = fc
     addresses: fc.constantFrom(['169.254.20.10'], ['169.254.20.10', 'fd00::10']),
     fallback: fc.boolean(),
     extraNameservers: fc.constantFrom([], ['192.0.2.1'], ['192.0.2.2', '10.96.0.10', '192.0.2.1']),
+    virtualNodes: fc.constantFrom('none', 'sidecar'),
   })
-  .map(({ remedy, mixedPods, extraNameservers, ...nodeLocal }) =>
-    policy({ musl: { ...policy().musl, remedy, extraNameservers }, mixedPods, nodeLocal }),
+  .map(({ remedy, mixedPods, extraNameservers, virtualNodes, ...nodeLocal }) =>
+    policy({ musl: { ...policy().musl, remedy, extraNameservers }, mixedPods, nodeLocal, virtualNodes }),
   );
 
 const ALLOWED = /^\/(spec\/dns(Policy|Config)(\/|$)|metadata\/annotations(\/libc-dns\.dev~1decision)?$)/;
+
+/** What the cache in the Pod adds besides. */
+const ALLOWED_WITH_SIDECAR =
+  /^\/(spec\/(initContainers(\/0)?|volumes(\/-)?)|metadata\/annotations\/libc-dns\.dev~1corefile)$/;
 
 const DOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
@@ -176,20 +199,28 @@ describe('for any Pod, cluster and configuration', () => {
     );
   });
 
-  it('the patch touches only the DNS settings and our own annotation', async () => {
+  it('the patch touches only the DNS settings and our own annotation, and adds at most the cache', async () => {
     await fc.assert(
       fc.asyncProperty(pod, cluster, config, async (object, known, settings) => {
-        const { patch, patched } = await answer(object, known, settings);
-        for (const operation of patch) expect(operation.path).toMatch(ALLOWED);
+        const { patch, patched, decision } = await answer(object, known, settings);
+        const isAdded = patch.length > 0 && decision.change?.sidecar !== undefined;
+        const others = patch.filter(({ path }) => !(isAdded && ALLOWED_WITH_SIDECAR.test(path)));
+        for (const operation of others) expect(operation.path).toMatch(ALLOWED);
         // A search written twice is written once by the kubelet, and so by a redirect.
         for (const { op, path } of patch) if (op === 'remove') expect(path).toMatch(/^\/spec\/dnsConfig\/searches\//);
-        const strip = (value: unknown): unknown => {
+        const strip = (value: unknown, isOurs: (item: { name: string }) => boolean): unknown => {
           const { metadata = {}, spec = {} } = structuredClone(value) as { metadata?: Json; spec?: Json };
           const annotations = { ...(metadata['annotations'] as Json | null) };
           delete annotations['libc-dns.dev/decision'];
-          return { spec: { ...spec, dnsPolicy: 0, dnsConfig: 0 }, metadata: { ...metadata, annotations } };
+          if (isAdded) delete annotations['libc-dns.dev/corefile'];
+          const named = (field: string) => (spec[field] ?? []) as { name: string }[];
+          const [initContainers, volumes] = [named('initContainers'), named('volumes')].map((items) =>
+            items.filter((item) => !isOurs(item)),
+          );
+          const without = { ...spec, dnsPolicy: 0, dnsConfig: 0, initContainers, volumes };
+          return { spec: without, metadata: { ...metadata, annotations } };
         };
-        expect(strip(patched)).toEqual(strip(object));
+        expect(strip(patched, ({ name }) => isAdded && name === 'libc-dns-cache')).toEqual(strip(object, () => false));
       }),
       runs,
     );

@@ -30,8 +30,9 @@ describe('what a Pod has lost of it', () => {
   const glibc = (...names: string[]) => ({
     glibc: { options: names.map((name) => ({ name })), tcpPreflight: true },
   });
-  const pod = (names: readonly string[], dnsPolicy = 'ClusterFirst') => ({
+  const pod = (names: readonly string[], dnsPolicy = 'ClusterFirst', ours = false) => ({
     dnsPolicy,
+    sidecar: { ours },
     dnsConfig: { nameservers: [], searches: [], options: names.map((name) => ({ name })) },
   });
 
@@ -39,6 +40,9 @@ describe('what a Pod has lost of it', () => {
     ['nothing was done', [], pod([]), glibc('use-vc'), undefined],
     ['a redirect is there', ['redirect'], pod([], 'None'), glibc('use-vc'), undefined],
     ['a redirect is not', ['redirect'], pod([]), glibc('use-vc'), 'dnsPolicy None'],
+    ['the cache is there', ['sidecar'], pod([], 'None', true), glibc('use-vc'), undefined],
+    ['the cache is not', ['sidecar'], pod([], 'None'), glibc('use-vc'), 'the init container libc-dns-cache'],
+    ['the cache is not asked', ['sidecar'], pod([], 'ClusterFirst', true), glibc('use-vc'), 'dnsPolicy None'],
     ['a retry is there', ['retry'], pod(['attempts']), glibc('use-vc'), undefined],
     ['a retry is not', ['retry'], pod(['ndots']), glibc('use-vc'), 'timeout and attempts'],
     ['one option is there', ['options'], pod(['rotate']), glibc('use-vc', 'rotate'), undefined],

@@ -125,8 +125,26 @@ describe('cluster facts', () => {
     });
     expect(events()).toEqual(['10.96.0.10,fd00::a (service kube-system/kube-dns), cache ready']);
     expect(new Set(api.asked.map(({ method, path }) => `${method} ${path}`))).toEqual(
-      new Set([`GET ${SERVICE}`, `GET ${DAEMON_SET}`]),
+      new Set([`GET ${SERVICE}`, `GET ${DAEMON_SET}`, 'GET /version']),
     );
+  });
+
+  it.each([
+    ['1', '36', true],
+    ['1', '29+', true],
+    ['1', '28+', false],
+    ['2', '0', true],
+  ])('version %s.%s of the API server: native sidecars %s', async (major, minor, runs) => {
+    const { source } = await start({ '/version': { major, minor } });
+    expect(source.current.facts.nativeSidecars).toBe(false);
+    await source.ready;
+    expect(source.current.facts.nativeSidecars).toBe(runs);
+  });
+
+  it('without an API server nothing is known of native sidecars', async () => {
+    const { source } = await start({}, { alone: true });
+    await source.ready;
+    expect(source.current.facts).not.toHaveProperty('nativeSidecars');
   });
 
   it.each([
@@ -147,7 +165,7 @@ describe('cluster facts', () => {
     const { source, api } = await start({}, { yaml, ...(own && { own }) });
     await source.ready;
     await sleep(100);
-    expect(new Set(api.asked.map(({ path }) => path))).toEqual(new Set(asked));
+    expect(new Set(api.asked.map(({ path }) => path))).toEqual(new Set([...asked, '/version']));
   });
 
   it('without a cluster: what is configured, else built-in', async () => {

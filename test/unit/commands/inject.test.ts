@@ -99,6 +99,31 @@ describe('inject: YAML', () => {
     ]);
   });
 
+  it('adds the cache that an annotation asks for, with its container before the others', async () => {
+    const asking = DEPLOYMENT.replace('        # the last annotation', '        libc-dns.dev/remedy: sidecar').replace(
+      '      containers:',
+      '      initContainers:\n      # runs first\n      - name: first\n        image: busybox\n      containers:',
+    );
+    const after = await inject(asking);
+    expect(added(asking, after)).toEqual(
+      expect.arrayContaining([
+        '      - name: libc-dns-cache',
+        '        restartPolicy: Always',
+        '      dnsPolicy: None',
+      ]),
+    );
+    const { template } = (parse(after) as { spec: { template: Record<string, never> } }).spec;
+    expect(template).toMatchObject({
+      metadata: { annotations: { 'libc-dns.dev/corefile': expect.stringMatching(/^\.:53 \{\n {4}bind/) as string } },
+      spec: {
+        initContainers: [{ name: 'libc-dns-cache', restartPolicy: 'Always' }, { name: 'first' }],
+        volumes: [{ name: 'libc-dns-cache', downwardAPI: {} }],
+        dnsConfig: { nameservers: ['127.0.0.1', '10.96.0.10'] },
+      },
+    });
+    expect(await inject(after)).toBe(after);
+  });
+
   it('leaves document separators and what is no Pod alone', async () => {
     expect(await inject(OTHERS)).toBe(OTHERS);
     const both = await inject(DEPLOYMENT + OTHERS);

@@ -44,6 +44,8 @@ describe('the defaults', () => {
         daemonSet: 'kube-system/node-local-dns',
         minReady: 1,
       },
+      virtualNodes: 'none',
+      sidecar: { image: 'registry.k8s.io/coredns/coredns:v1.14.2' },
       detection: {
         budget: '1500ms',
         platform: 'linux/amd64',

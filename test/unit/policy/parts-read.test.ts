@@ -84,6 +84,7 @@ const container = (name: string) => ({
   command: ['run'],
   args: ['--it'],
   env: [{ name: 'GODEBUG', value: 'netdns=cgo' }],
+  ports: [{ name: 'dns', containerPort: 53 }],
 });
 
 /** Everything that is read, and some that is not. */
@@ -103,7 +104,8 @@ const WHOLE = {
     serviceAccountName: 'web',
     initContainers: [container('init')],
     containers: [container('main'), container('second')],
-    volumes: [],
+    volumes: [{ name: 'libc-dns-cache', emptyDir: {} }],
+    resources: { limits: { cpu: '1' } },
   },
 };
 
@@ -125,6 +127,13 @@ const PODS: readonly unknown[] = [
   redirected({ init: 'musl', main: 'glibc', second: 'musl' }),
 ];
 
+/** Asks for the cache in the Pod, and has a place for it. */
+const ASKING = changed(
+  { ...WHOLE, spec: { ...WHOLE.spec, volumes: [], resources: undefined, containers: [{ name: 'main' }] } },
+  ['metadata', 'annotations', 'libc-dns.dev/remedy'],
+  'sidecar',
+);
+
 const MIXES: readonly (readonly Resolver[])[] = [['musl'], ['glibc'], ['musl', 'glibc'], ['unknown']];
 
 function decideInAllWays(view: PodView): void {
@@ -141,7 +150,7 @@ function decideInAllWays(view: PodView): void {
 const READERS: Readers = { read: readPod, decide: decideInAllWays };
 
 describe('the parts of a Pod that are read', () => {
-  const fields = fieldsRead(READERS, PODS);
+  const fields = fieldsRead(READERS, [...PODS, ASKING]);
   const names = fields.map((path) => path.join('.'));
 
   it('the check sees what is read', () => {
@@ -155,10 +164,23 @@ describe('the parts of a Pod that are read', () => {
         'metadata.annotations.libc-dns.dev/decision',
         'metadata.annotations.libc-dns.dev/libc.main',
         'metadata.annotations.kubernetes.io/config.mirror',
+        'metadata.annotations.libc-dns.dev/remedy',
+        'spec.initContainers.0.ports.0.containerPort',
+        'spec.volumes.0.name',
+        'spec.resources',
       ]),
     );
     expect(names).not.toContain('metadata.labels.app');
-    expect(names).not.toContain('spec.volumes');
+    expect(names).not.toContain('spec.volumes.0.emptyDir');
+  });
+
+  it('leave out the ports and volumes that stand in no way: each Pod has a volume of a name of its own', () => {
+    const other = (volume: string, containerPort: number) => ({
+      spec: { volumes: [{ name: volume }], containers: [{ name: 'main', ports: [{ containerPort }] }] },
+    });
+    expect(partsRead(other('kube-api-access-x8f2p', 8080))).toEqual(partsRead(other('kube-api-access-9wzkq', 9090)));
+    expect(partsRead(other('kube-api-access-x8f2p', 53))).not.toEqual(partsRead(other('kube-api-access-x8f2p', 80)));
+    expect(partsRead(other('libc-dns-cache', 80))).not.toEqual(partsRead(other('data', 80)));
   });
 
   it('hold all that readPod and a decision read', () => {
