@@ -129,7 +129,11 @@ export function sidecarContainer({ image }: SidecarChange): object {
     startupProbe: { httpGet: { ...HEALTH }, periodSeconds: 1, failureThreshold: 60 },
     // A dead cache costs nothing, because its port refuses at once. One that hangs costs glibc a timeout each time.
     livenessProbe: { httpGet: { ...HEALTH }, periodSeconds: 5, failureThreshold: 3 },
-    volumeMounts: [{ name: SIDECAR_NAME, mountPath: '/etc/coredns', readOnly: true }],
+    volumeMounts: [
+      { name: SIDECAR_NAME, mountPath: '/etc/coredns', readOnly: true },
+      // The API server mounts the Pod's token here, unless something is mounted already. The cache needs none.
+      { name: SIDECAR_NAME, mountPath: '/var/run/secrets/kubernetes.io/serviceaccount', readOnly: true },
+    ],
   };
 }
 
