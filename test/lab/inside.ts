@@ -12,20 +12,22 @@ export interface Order {
   readonly scenarios: readonly string[];
   readonly programs: readonly Program[];
   readonly runs: number;
+  /** Path of CoreDNS. */
+  readonly coreDns?: string;
 }
 
 function writeAll(descriptor: number, data: Buffer): void {
   for (let at = 0; at < data.length; at += writeSync(descriptor, data, at));
 }
 
-async function run({ scenarios, programs, runs }: Order): Promise<void> {
+async function run({ scenarios, ...order }: Order): Promise<void> {
   if (process.pid !== 1) throw new Error('this runs in a machine of its own only: npm run lab');
   // Hides the machine's resolver daemons, and gives `ip netns` a private folder.
   await command('mount', ['-t', 'tmpfs', 'lab', '/run']);
   await mkdir('/run/netns');
   const chosen = SCENARIOS.filter(({ id }) => scenarios.includes(id));
   const progress = (text: string): void => console.error(`  ${text}`);
-  const cells = await runLab({ scenarios: chosen, programs, runs, progress });
+  const cells = await runLab({ ...order, scenarios: chosen, progress });
   writeAll(3, Buffer.from(JSON.stringify(cells)));
 }
 

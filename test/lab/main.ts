@@ -49,9 +49,9 @@ interface Wish {
 async function run({ runs, json, write, scenarios }: Wish): Promise<boolean> {
   const started = performance.now();
   console.error('lab: preparing the resolvers');
-  const { programs, skipped } = await preparePrograms();
+  const { programs, skipped, ...coreDns } = await preparePrograms();
   for (const { what, why } of skipped) console.error(`  SKIPPED ${what}: ${why}`);
-  const cells = await inItsOwnMachine({ programs, runs, scenarios: scenarios.map(({ id }) => id) });
+  const cells = await inItsOwnMachine({ programs, runs, scenarios: scenarios.map(({ id }) => id), ...coreDns });
   const machine = { kernel: release().replace(/-.*/, ''), processors: availableParallelism() };
   const report = reportOf({ machine, runs, programs, skipped, scenarios, cells });
   console.log(json ? JSON.stringify(report, null, 2) : textReport(report));

@@ -64,6 +64,11 @@ const resentAfter = (exchanges: readonly Exchange[], least: number, most: number
   return gap !== undefined && gap > least && gap < most;
 };
 
+/** Reports whether each query was answered before the next was sent. */
+function oneAtATime(all: readonly Exchange[]): boolean {
+  return all.every(({ sent }, index) => index === 0 || (all[index - 1]?.answered ?? Infinity) <= (sent[0] ?? 0));
+}
+
 /** What the packets of a look-up can show. `isLocal` reports whether an exchange is with the node-local cache. */
 const BEHAVIOURS = {
   'one-port-at-once': (all) => ports(all, true, false),
@@ -76,6 +81,7 @@ const BEHAVIOURS = {
       all.some((one) => one.type === type && isLocal(one) && one.answered !== undefined),
     ),
   'asked-locally-only': (all, isLocal) => all.every(isLocal),
+  'one-query-a-port': (all) => [...Map.groupBy(all, ({ port }) => port).values()].every(oneAtATime),
   'resent-early': (all) => resentAfter(all, 400, 700),
 } as const satisfies Record<string, (all: readonly Exchange[], isLocal: (one: Exchange) => boolean) => boolean>;
 

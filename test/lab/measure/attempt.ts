@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startCache, type Cluster } from '../network/cluster.ts';
 import { NODES } from '../network/plan.ts';
+import type { Sidecar } from '../network/sidecar.ts';
 import type { Lanes } from './lanes.ts';
 import { lookUp, type Sample } from './look-up.ts';
 import type { Task } from './tasks.ts';
@@ -24,6 +25,24 @@ export async function attempt(task: Task, number: number, runs: number, lanes: L
 /** Milliseconds from the first look-up. */
 const RESTART = { down: 500, up: 3500, end: 5500, every: 200 } as const;
 
+/** Restarts the caches that the tasks' Pods ask: those in the Pods, else those of their nodes. */
+async function restartCaches(cluster: Cluster, tasks: readonly Task[]): Promise<void> {
+  const sidecars = new Set(tasks.flatMap(({ running }) => running.sidecar ?? []));
+  const others = tasks.filter(({ running }) => running.sidecar === undefined);
+  const nodes = new Set(others.map(({ plan }) => plan.node));
+  await Promise.all([
+    ...[...sidecars].map((sidecar) => restartSidecar(sidecar)),
+    ...[...nodes].map((node) => restartCache(cluster, node)),
+  ]);
+}
+
+async function restartSidecar(sidecar: Sidecar): Promise<void> {
+  await sleep(RESTART.down);
+  await sidecar.stop();
+  await sleep(RESTART.up - RESTART.down);
+  await sidecar.start();
+}
+
 async function restartCache(cluster: Cluster, node: Task['plan']['node']): Promise<void> {
   const spec = NODES.find(({ name }) => name === node);
   const cache = cluster.caches.get(node);
@@ -34,15 +53,13 @@ async function restartCache(cluster: Cluster, node: Task['plan']['node']): Promi
   cluster.caches.set(node, await startCache(spec));
 }
 
-/** Looks up names repeatedly in all Pods of a node while its node-local cache stops and starts. `number` as in `attempt`. */
+/** Looks up names repeatedly in Pods while the caches that they ask stop and start. `number` as in `attempt`. */
 export async function attemptDuringRestart(
   cluster: Cluster,
   tasks: readonly Task[],
   number: number,
 ): Promise<Map<Task, Attempt>> {
-  const [first] = tasks;
-  if (first === undefined) return new Map();
-  const restarting = restartCache(cluster, first.plan.node);
+  const restarting = restartCaches(cluster, tasks);
   const started = performance.now();
   const attempts = tasks.map(async (task): Promise<[Task, Attempt]> => {
     const tokens: string[] = [];

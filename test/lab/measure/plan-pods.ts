@@ -12,11 +12,12 @@ export interface PodPlan {
 }
 
 /** Returns the Pods of the scenarios for which this machine has the programs. */
-export function planPods(scenarios: readonly Scenario[], programs: readonly Program[]): PodPlan[] {
+export function planPods(scenarios: readonly Scenario[], programs: readonly Program[], hasCoreDns = true): PodPlan[] {
   const known = new Map<ResolverId, Program>(programs.map((program) => [program.id, program]));
   const plans: PodPlan[] = [];
   for (const scenario of scenarios) {
     for (const column of scenario.columns) {
+      if (column.sidecar !== undefined && !hasCoreDns) continue;
       for (const [index, ids] of scenario.pods.entries()) {
         const containers = ids
           .filter((id) => column.only?.includes(id) ?? true)
@@ -37,7 +38,14 @@ export function manifestOf({ name, scenario, containers, column }: PodPlan): Rec
   return {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { name, namespace: 'shop', annotations: Object.fromEntries(scenario.undeclared ? [] : declarations) },
+    metadata: {
+      name,
+      namespace: 'shop',
+      annotations: {
+        ...Object.fromEntries(scenario.undeclared ? [] : declarations),
+        ...(column.sidecar !== undefined && { 'libc-dns.dev/remedy': 'sidecar' }),
+      },
+    },
     spec: {
       containers: containers.map(({ program }) => ({ name: program.id, image: `lab/${program.id}` })),
       ...column.pod,

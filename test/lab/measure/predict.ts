@@ -9,6 +9,7 @@ interface Entry {
   readonly name: string;
   readonly reason: string;
   readonly resolvConf: Readonly<Record<'before' | 'after', ResolvConf>>;
+  readonly patch: readonly { readonly path: string; readonly value: unknown }[];
 }
 
 interface ResolvConf {
@@ -17,11 +18,16 @@ interface ResolvConf {
   readonly options: readonly string[];
 }
 
-interface Prediction {
+export interface Prediction {
   readonly reason: string;
   /** The Pod's /etc/resolv.conf. */
   readonly resolvConf: string;
+  /** Of the cache in the Pod, if it gets one. */
+  readonly corefile?: string;
 }
+
+/** Where our patch puts the configuration of the cache in the Pod. */
+const COREFILE = '/metadata/annotations/libc-dns.dev~1corefile';
 
 const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 
@@ -78,7 +84,14 @@ export async function predict(
     for (const { name, column } of pods) {
       const entry = byName.get(name);
       if (entry === undefined) throw new Error(`explain says nothing of ${name}`);
-      predictions.set(name, { reason: entry.reason, resolvConf: fileOf(entry.resolvConf[column.file]) });
+      const file = entry.resolvConf[column.file];
+      const servers = column.sidecar === 'alone' ? file.servers.slice(0, 1) : file.servers;
+      const corefile = entry.patch.find(({ path }) => path === COREFILE)?.value;
+      predictions.set(name, {
+        reason: entry.reason,
+        resolvConf: fileOf({ ...file, servers }),
+        ...(typeof corefile === 'string' && { corefile }),
+      });
     }
   };
   await Promise.all([...calls].map(([key, pods]) => ask(key, pods)));

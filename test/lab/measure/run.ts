@@ -32,6 +32,8 @@ interface RunOptions {
   readonly programs: readonly Program[];
   /** Fresh processes per cell. */
   readonly runs: number;
+  /** Path of CoreDNS; absent: columns with a cache in the Pod are not measured. */
+  readonly coreDns?: string;
   readonly progress: (text: string) => void;
 }
 
@@ -113,11 +115,11 @@ function cellOf({ plan, program, kind, reason, resolvConf }: Task, result: Resul
 }
 
 /** Measures all scenarios, inside the isolation. Rejects if the lab itself does not work. */
-export async function runLab({ scenarios, programs, runs, progress }: RunOptions): Promise<Cell[]> {
+export async function runLab({ scenarios, programs, runs, coreDns, progress }: RunOptions): Promise<Cell[]> {
   progress('building a cluster of network namespaces');
-  const cluster = await buildCluster();
+  const cluster = await buildCluster(coreDns);
   progress('asking explain for each resolv.conf, starting the Pods');
-  const tasks = await startPods(cluster, planPods(scenarios, programs));
+  const tasks = await startPods(cluster, planPods(scenarios, programs, coreDns !== undefined));
   progress(`measuring ${tasks.length} times ${runs} look-ups`);
   const steady = tasks.filter(({ plan }) => !plan.scenario.restarts);
   const ordered = steady.toSorted((a, b) => expectedWait(b) - expectedWait(a));
@@ -128,7 +130,7 @@ export async function runLab({ scenarios, programs, runs, progress }: RunOptions
     progress,
   );
   const restarting = tasks.filter(({ plan }) => plan.scenario.restarts);
-  if (restarting.length > 0) progress('looking names up while a node-local cache restarts');
+  if (restarting.length > 0) progress('looking names up while caches restart');
   const restart: Round = (some, number) => attemptDuringRestart(cluster, some, number);
   const alsoFound = await inRounds(restarting, restart, () => restarting, progress);
   await endRecordings(tasks);

@@ -2,16 +2,18 @@ import { fileURLToPath } from 'node:url';
 import { record, type Recording } from '../capture/record.ts';
 import type { Cluster } from '../network/cluster.ts';
 import { runWithin, type Place } from '../network/namespaces.ts';
+import type { Sidecar } from '../network/sidecar.ts';
 import { CLUSTER_DNS, type NodeName } from '../network/plan.ts';
 import type { Program } from '../preparation/programs.ts';
 import type { Expectation, Kind } from '../scenarios/scenario.ts';
 import type { PodPlan } from './plan-pods.ts';
-import { predict } from './predict.ts';
+import { predict, type Prediction } from './predict.ts';
 
-/** A running Pod. Pods of a scenario with the same resolv.conf share one. */
+/** A running Pod. Pods of a scenario with the same resolv.conf and cache share one. */
 export interface Running {
   readonly place: Place;
   readonly recording: Recording;
+  readonly sidecar?: Sidecar;
 }
 
 /** One resolver in one Pod: what to measure and what to expect. */
@@ -51,16 +53,19 @@ export async function startPods(cluster: Cluster, plans: readonly PodPlan[]): Pr
   const answered = await preflights(cluster, new Set(plans.map(({ node }) => node)));
   const predictions = await predict(plans, (node) => answered.has(node));
   const started = new Map<string, Promise<Running>>();
-  const start = async (namespace: string, node: NodeName, resolvConf: string): Promise<Running> => {
-    const place = await cluster.addPod(namespace, node, { resolvConf });
-    return { place, recording: await record(namespace) };
+  const start = async (namespace: string, { node, column }: PodPlan, prediction: Prediction): Promise<Running> => {
+    const place = await cluster.addPod(namespace, node, prediction);
+    const recording = await record(namespace);
+    const { corefile } = prediction;
+    if (corefile === undefined || column.sidecar === 'dead') return { place, recording };
+    return { place, recording, sidecar: await cluster.addSidecar(namespace, corefile) };
   };
   const tasks = plans.map(async (plan) => {
     const prediction = predictions.get(plan.name);
     if (prediction === undefined) throw new Error(`no prediction for ${plan.name}`);
     const { reason, resolvConf } = prediction;
-    const key = `${plan.scenario.id} ${resolvConf}`;
-    const starting = started.get(key) ?? start(`p${started.size}`, plan.node, resolvConf);
+    const key = `${plan.scenario.id} ${plan.column.sidecar} ${resolvConf}`;
+    const starting = started.get(key) ?? start(`p${started.size}`, plan, prediction);
     started.set(key, starting);
     const running = await starting;
     return plan.containers.map(({ program, kind }): Task => {

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { addNamespace, FOLDER, ip, runWithin, startService, type Place, type Service } from './namespaces.ts';
 import { CACHE_DELAY_MS, CLUSTER_DNS, DNS_HOST, NODE_LOCAL, NODES, type NodeName, type NodeSpec } from './plan.ts';
 import { nodeRules } from './rules.ts';
+import { type AddSidecar, sidecars } from './sidecar.ts';
 
 const DNS = 'dns-host';
 const SERVER = fileURLToPath(new URL('../dns/server.ts', import.meta.url));
@@ -69,6 +70,7 @@ export interface Cluster {
   readonly caches: Map<NodeName, Service>;
   /** Creates a Pod on a node: a namespace named `name` with its own files under /etc. */
   addPod(name: string, node: NodeName, files: PodFiles): Promise<Place>;
+  readonly addSidecar: AddSidecar;
 }
 
 interface PodFiles {
@@ -125,9 +127,10 @@ async function addPod(name: string, node: number, number: number, files: PodFile
   return { namespace: name, mounts: await mountFiles(name, files) };
 }
 
-/** Builds the DNS host and all nodes with their rules, and starts the nodes' caches. */
-export async function buildCluster(): Promise<Cluster> {
+/** Builds the DNS host and all nodes with their rules, and starts the nodes' caches. `coreDns` is its path, for caches in Pods. */
+export async function buildCluster(coreDns?: string): Promise<Cluster> {
   await mkdir(FOLDER, { recursive: true });
+  const addSidecar = await sidecars(coreDns);
   await addDnsHost();
   const caches = new Map<NodeName, Service>();
   for (const [index, spec] of NODES.entries()) {
@@ -137,6 +140,7 @@ export async function buildCluster(): Promise<Cluster> {
   const pods = new Map<NodeName, number>();
   return {
     caches,
+    addSidecar,
     addPod: async (name, node, files) => {
       const number = pods.get(node) ?? 0;
       pods.set(node, number + 1);

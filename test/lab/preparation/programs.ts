@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Resolver } from '../../../src/policy/verdict.ts';
 import { command } from '../command.ts';
+import { buildCoreDns } from './coredns.ts';
 import { fetchMusl, type Musl } from './musl.ts';
 
 export type ResolverId =
@@ -38,6 +39,8 @@ export interface Skipped {
 
 export interface Programs {
   readonly programs: readonly Program[];
+  /** Path of CoreDNS, for the cache in a Pod; absent if it cannot be built. */
+  readonly coreDns?: string;
   readonly skipped: readonly Skipped[];
 }
 
@@ -146,5 +149,8 @@ export async function preparePrograms(): Promise<Programs> {
       skipped.push({ what, why: (error as Error).message });
     }
   }
-  return { programs, skipped };
+  const coreDns = await buildCoreDns(CACHE).catch((error: Error) => {
+    skipped.push({ what: 'CoreDNS', why: error.message });
+  });
+  return { programs, skipped, ...(typeof coreDns === 'string' && { coreDns }) };
 }

@@ -12,6 +12,7 @@ import {
 import { outside, searched } from './names.ts';
 import { raced } from './raced.ts';
 import type { Scenario } from './scenario.ts';
+import { sidecar, sidecarRestarts } from './sidecar.ts';
 
 /** All scenarios, in the order of the report. */
 export const SCENARIOS: readonly Scenario[] = [
@@ -29,6 +30,8 @@ export const SCENARIOS: readonly Scenario[] = [
   cacheRefuses,
   cacheSilent,
   cacheRestarts,
+  sidecar,
+  sidecarRestarts,
   intercepting,
   slow,
   healthy,

@@ -34,6 +34,11 @@ export interface Column {
   readonly file: 'before' | 'after';
   readonly knowledge?: Knowledge;
   readonly pod?: DnsSpec;
+  /**
+   * Asks for the cache in the Pod, and runs it: `up`; `dead`: not at all; `alone`: up, and the Pod has no other nameserver, so that
+   * all packets that leave it are the cache's.
+   */
+  readonly sidecar?: 'up' | 'dead' | 'alone';
   /** Resolvers measured in this column. Default: all of the scenario's. */
   readonly only?: readonly ResolverId[];
 }

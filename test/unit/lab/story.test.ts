@@ -109,6 +109,23 @@ describe('the packets of a look-up', () => {
     expect(behaviours.filter((behaviour) => shows(behaviour, exchanges, [LOCAL])).toSorted()).toEqual(shown.toSorted());
   });
 
+  it.each<{ title: string; lines: Line[]; shown: boolean }>([
+    { title: 'two queries at once from one port', lines: both({}), shown: false },
+    { title: 'a query behind one that was never answered', lines: RACE, shown: false },
+    {
+      title: 'two queries at once from two ports',
+      lines: [{ at: 0 }, { at: 1, type: TYPE_AAAA, port: 1001 }, { at: 5, answer: true }],
+      shown: true,
+    },
+    {
+      title: 'a port that is used again once it has its answer',
+      lines: [{ at: 0 }, { at: 5, answer: true }, { at: 6, type: TYPE_AAAA }, { at: 9, type: TYPE_AAAA, answer: true }],
+      shown: true,
+    },
+  ])('show one query a port at a time, or not: $title', ({ lines, shown }) => {
+    expect(shows('one-query-a-port', exchangesOf(lines.map(packet)), [])).toBe(shown);
+  });
+
   it('are told apart by the first label of the name', () => {
     expect([...byToken(exchangesOf(RACE.map(packet))).keys()]).toEqual(['run-1']);
   });
