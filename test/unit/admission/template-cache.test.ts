@@ -1,3 +1,4 @@
+import jsonPatch from 'fast-json-patch';
 import { describe, expect, it } from 'vitest';
 
 import {
@@ -190,6 +191,21 @@ describe('Pods that differ in their command lines', () => {
     world.detector = telling('glibc');
     for (const args of [['-g', '1'], ['-g', '2'], ['a b'], ['a', 'b'], []]) {
       await expectTheSame(remembering, forgetful, running(...args));
+    }
+  });
+
+  it('are told apart behind a cache that an earlier call has put before their containers', async () => {
+    const { remembering, forgetful } = evaluators();
+    const asking = changed(running('1'), ['metadata', 'annotations', 'libc-dns.dev/remedy'], 'sidecar');
+    const { patch } = await forgetful(asking, enforced(), terms);
+    const patched: unknown = jsonPatch.applyPatch(structuredClone(asking), patch, true, true).newDocument;
+    expect(patched).toMatchObject({ spec: { initContainers: [{ name: 'libc-dns-cache' }, { name: 'init' }] } });
+    for (const word of ['2', '3', '3']) {
+      const sent = changed(patched, ['spec', 'containers', '0', 'args'], [word]);
+      await expectTheSame(remembering, forgetful, sent);
+      const { decision } = await remembering(sent, enforced(), terms);
+      expect(decision.containers.map(({ name }) => name)).toEqual(['init', 'web']);
+      expect(decision.containers[1]?.evidence.detail).toContain(`["nginx"],["${word}"]`);
     }
   });
 
