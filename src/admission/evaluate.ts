@@ -1,6 +1,7 @@
 import type { Operation } from 'fast-json-patch';
 
 import { type PodRequest, podVerdicts, type PodVerdictsOptions } from '../detection/pod-verdicts.ts';
+import { REACHES_ALL } from '../exposure/dns-target.ts';
 import { decide, precheck } from '../policy/decide.ts';
 import type {
   ClusterFacts,
@@ -10,19 +11,23 @@ import type {
   NamespaceView,
   PodView,
   PolicyConfig,
+  Reach,
   ResolvConf,
 } from '../policy/model.ts';
 import { MalformedPodError, readPod } from '../policy/read-pod.ts';
 import { REASONS } from '../policy/reasons.ts';
 import type { Verdict } from '../policy/verdict.ts';
 import { kubeletResolvConf } from '../resolv-conf/kubelet.ts';
+import { asObject } from '../util/json.ts';
 import { patchFor } from './patch.ts';
 
-interface EvaluatorOptions {
+export interface EvaluatorOptions {
   readonly config: PolicyConfig;
   /** Called for each Pod: the facts change. */
   readonly cluster: () => ClusterFacts;
   readonly verdicts: PodVerdictsOptions;
+  /** Returns what its network policies let a Pod reach; `labels` as the Pod has them. Absent: they are not looked at. */
+  readonly reach?: (namespace: string, labels: unknown) => Reach;
 }
 
 export interface Evaluation {
@@ -51,12 +56,15 @@ export interface Subject {
   readonly pod: PodView;
   readonly namespace: NamespaceView;
   readonly facts: ClusterFacts;
+  readonly reach: Reach;
 }
 
 /** The steps of an evaluation. */
 export interface Evaluator<S extends Subject = Subject> {
   /** Returns what is known of the cluster now. */
   facts(): ClusterFacts;
+  /** Returns what the Pod's network policies let it reach. */
+  reach(object: unknown, namespace: NamespaceView): Reach;
   /** Throws {@link MalformedPodError}. */
   read(object: unknown, namespace: NamespaceView): S;
   /** Decides without verdicts; undefined if they are needed. */
@@ -111,10 +119,19 @@ function evaluationOf(subject: Subject, decision: Decision): Evaluation {
 }
 
 /** Puts policy, detection and the kubelet's rules together. Remembers nothing. */
-export function createEvaluator({ config, cluster, verdicts }: EvaluatorOptions): Evaluator {
+export function createEvaluator({ config, cluster, verdicts, reach = () => REACHES_ALL }: EvaluatorOptions): Evaluator {
+  const reachOf = (object: unknown, { name }: NamespaceView): Reach =>
+    reach(name, asObject(asObject(object)['metadata'])['labels']);
   return {
     facts: cluster,
-    read: (object, namespace) => ({ object, pod: readPod(object), namespace, facts: cluster() }),
+    reach: reachOf,
+    read: (object, namespace) => ({
+      object,
+      pod: readPod(object),
+      namespace,
+      facts: cluster(),
+      reach: reachOf(object, namespace),
+    }),
     precheck(subject) {
       const { pod, namespace, facts } = subject;
       const early = precheck({ pod, namespace, cluster: facts, config });
@@ -122,9 +139,10 @@ export function createEvaluator({ config, cluster, verdicts }: EvaluatorOptions)
     },
     verdicts: ({ pod, namespace }, terms) => podVerdicts(pod, { ...terms, namespace: namespace.name }, verdicts),
     decide(subject, found) {
-      const { pod, namespace, facts } = subject;
+      const { pod, namespace, facts, reach: reached } = subject;
       const kubelet = lazily(() => kubeletFor(pod, subject));
-      return evaluationOf(subject, decide({ pod, namespace, cluster: facts, config, verdicts: found, kubelet }));
+      const input = { pod, namespace, cluster: facts, config, verdicts: found, reach: reached, kubelet };
+      return evaluationOf(subject, decide(input));
     },
   };
 }

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 
-import type { ClusterFacts, NamespaceView, PodView } from '../policy/model.ts';
+import { REACHES_ALL } from '../exposure/dns-target.ts';
+import type { ClusterFacts, NamespaceView, PodView, Reach } from '../policy/model.ts';
 import { readPod, templatePartsRead, withCommandLines } from '../policy/read-pod.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import type { Verdict } from '../policy/verdict.ts';
@@ -57,8 +58,9 @@ function hasLongAnnotations(object: unknown): boolean {
   return length > MOST_ANNOTATIONS;
 }
 
-const keyOf = (object: unknown, { name, labels }: NamespaceView): string =>
-  JSON.stringify([templatePartsRead(object), name, labels[MODE_LABEL] ?? null]);
+/** Labels differ between the Pods of one StatefulSet or Job: what policies make of them is part of the key in their place. */
+const keyOf = (object: unknown, { name, labels }: NamespaceView, reach: Reach): string =>
+  JSON.stringify([templatePartsRead(object), name, labels[MODE_LABEL] ?? null, reach === REACHES_ALL ? 0 : reach]);
 
 const isSameVerdict = (a: Verdict, b: Verdict | undefined): boolean =>
   a === b ||
@@ -104,7 +106,8 @@ export function createTemplateCache(evaluator: Evaluator): TemplateCache {
     ...evaluator,
     read(object, namespace) {
       if (hasLongAnnotations(object)) return evaluator.read(object, namespace);
-      const key = keyOf(object, namespace);
+      const reach = evaluator.reach(object, namespace);
+      const key = keyOf(object, namespace, reach);
       let template = templates.get(key);
       if (template === undefined) {
         // Reads the whole Pod first: the error names what is wrong with it.
@@ -113,7 +116,7 @@ export function createTemplateCache(evaluator: Evaluator): TemplateCache {
         template = remember(key);
       }
       const pod = withCommandLines(template.pod, object);
-      return { object: template.object, pod, namespace, facts: evaluator.facts(), template };
+      return { object: template.object, pod, namespace, facts: evaluator.facts(), reach, template };
     },
     precheck(subject) {
       const last = lastOf(subject);

@@ -6,12 +6,13 @@ import { createDecisionEvents, type DecisionEvents } from '../cluster/events.ts'
 import { type ClusterExposure, createClusterExposure } from '../cluster/exposure.ts';
 import { type ClusterNamespaces, createNamespaces } from '../cluster/namespaces.ts';
 import { createPullSecrets, type PullSecrets } from '../cluster/pull-secrets.ts';
+import { type ClusterReach, createClusterReach } from '../cluster/reach/reach.ts';
 import type { ServerContext } from '../commands/serve.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import { createImageLibcStore, type ImageLibcStore } from '../image-libc/store.ts';
 import type { KubeClient } from '../kubernetes/client.ts';
-import type { NamespaceView } from '../policy/model.ts';
+import type { ClusterFacts, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import { parseDockerConfig, parseLegacyDockerConfig } from '../registry/auth/docker-config.ts';
 import { canonicalName } from '../registry/reference.ts';
@@ -58,6 +59,17 @@ export function followNamespaces({ flags, reporter }: ServerContext, { client }:
   return { get, peek: get, ready, settled: ready, onChange: () => {}, close: () => ready };
 }
 
+/** Follows what network policies let Pods reach; undefined without a cluster, or if the configuration ignores policies. */
+export function followReach(
+  { config, reporter }: ServerContext,
+  { client }: Joined,
+  facts: () => ClusterFacts,
+): ClusterReach | undefined {
+  if (client === undefined || !config.networkPolicies) return undefined;
+  const { service } = config.cluster;
+  return createClusterReach({ client, clock: systemClock, config: policyConfig(config), service, facts, reporter });
+}
+
 /** Opens the store of verdicts in the Kubernetes API; undefined without a cluster, or if the configuration names another store. */
 export function openStore({ config, reporter }: ServerContext, { client }: Joined): ImageLibcStore | undefined {
   const { cache } = config.detection;
@@ -78,15 +90,16 @@ interface FirstReads {
   readonly facts: ClusterFactsSource;
   readonly exposure: ClusterExposure | undefined;
   readonly namespaces: FollowedNamespaces;
+  readonly reach: ClusterReach | undefined;
   readonly store: ImageLibcStore | undefined;
 }
 
 /** Waits for the first reads, for a bounded time, and logs the DNS settings. */
 export async function awaitFirstReads(
   { reporter: { log }, signal }: ServerContext,
-  { facts, exposure, namespaces, store }: FirstReads,
+  { facts, exposure, namespaces, reach, store }: FirstReads,
 ): Promise<void> {
-  const copies = Promise.all([namespaces.settled, exposure?.settled, store?.ready]);
+  const copies = Promise.all([namespaces.settled, exposure?.settled, reach?.ready, store?.ready]);
   const logFacts = async (): Promise<void> => {
     await facts.ready;
     log.info(factsFields(facts.current), 'cluster DNS');

@@ -7,6 +7,7 @@ import {
   followExposure,
   followFacts,
   followNamespaces,
+  followReach,
   openEvents,
   openPullSecrets,
   openStore,
@@ -64,6 +65,9 @@ async function open(
     () => exposure?.close(),
     () => namespaces.close(),
   );
+  const current = (): ClusterFacts => facts.current.facts;
+  const reach = followReach(context, joined, current);
+  closing.push(() => reach?.close());
   const store = openStore(context, joined);
   closing.push(() => store?.close());
   reportProxy(config, surroundings.environment, reporter);
@@ -73,17 +77,17 @@ async function open(
   closing.push(() => secrets?.close());
   const [certificates] = await Promise.all([
     openCertificates(context, joined),
-    awaitFirstReads(context, { facts, exposure, namespaces, store }),
+    awaitFirstReads(context, { facts, exposure, namespaces, reach, store }),
   ]);
   closing.push(certificates.close);
   const events = openEvents(context, joined);
   closing.push(() => events?.close());
-  const current = (): ClusterFacts => facts.current.facts;
   const credentials = secrets?.loginsOf;
   // Without `exposed`: images are known by the time that an old node comes.
   closing.push(startWarmUp(context, { joined, namespaces, facts: current, detection, credentials }));
   return {
     facts: exposure === undefined ? current : () => exposure.applyTo(current()),
+    ...(reach && { reach: reach.of }),
     namespaces,
     certificates: certificates.certificates,
     verdicts: {

@@ -10,6 +10,7 @@ import type { AuditedContainer, DecidedGroup } from './decided.ts';
 import { exposureOf } from './exposure.ts';
 import { usesNodeFile } from './findings/places.ts';
 import { type Lookups, podOf } from './look-ups.ts';
+import { podReach } from './policies.ts';
 import type { PodGroup, Scanned } from './scan/scanned.ts';
 
 interface DecideOptions {
@@ -20,12 +21,15 @@ interface DecideOptions {
   readonly detecting: boolean;
   readonly platform: Platform;
   readonly viewOf: (namespace: string) => NamespaceView;
-  readonly scanned: Pick<Scanned, 'nodes' | 'kubeProxy'>;
+  readonly scanned: Pick<Scanned, 'nodes' | 'kubeProxy' | 'networkPolicies' | 'behindDns'>;
+  /** Whether the webhook looks at network policies. */
+  readonly respected: boolean;
 }
 
 interface Deciding extends DecideOptions {
   readonly evaluate: Evaluate;
   readonly verdicts: PodVerdictsOptions;
+  readonly reach: ReturnType<typeof podReach>;
   readonly byNode: ReadonlyMap<string, ScannedNode>;
 }
 
@@ -82,7 +86,8 @@ async function decideGroup(group: PodGroup, options: Deciding): Promise<DecidedG
   // Settings that break musl have findings of their own.
   const declared = decision.mode === 'off' ? [] : readDeclared(pod).warnings;
   const warnings = [...new Set([...scope.warnings, ...declared])];
-  return { group, pod, mode, modeReason, decision, warnings, resolvConf, containers, exposure };
+  const reach = options.reach(namespace, pod.labels);
+  return { group, pod, mode, modeReason, decision, warnings, resolvConf, containers, exposure, reach };
 }
 
 /**
@@ -90,12 +95,14 @@ async function decideGroup(group: PodGroup, options: Deciding): Promise<DecidedG
  * can contain.
  */
 export async function decideGroups(groups: readonly PodGroup[], options: DecideOptions): Promise<DecidedGroup[]> {
-  const { config, facts, lookups, detecting, platform, scanned } = options;
+  const { config, facts, lookups, detecting, platform, scanned, respected } = options;
   const verdicts = { platform, ...(detecting && { detector: lookups.detector }) };
+  const reach = podReach(scanned, facts, config);
   const deciding: Deciding = {
     ...options,
     verdicts,
-    evaluate: createEvaluate({ config, cluster: () => facts, verdicts }),
+    reach,
+    evaluate: createEvaluate({ config, cluster: () => facts, verdicts, ...(respected && { reach }) }),
     byNode: new Map(scanned.nodes.map((node) => [node.name, node])),
   };
   const decided: DecidedGroup[] = [];

@@ -11,6 +11,7 @@ import type {
 } from '../policy/model.ts';
 import type { Reason } from '../policy/reasons.ts';
 import { asObject } from '../util/json.ts';
+import type { PodReach } from './policies.ts';
 import type { WorkloadExposure } from './report/report.ts';
 import type { PodGroup } from './scan/scanned.ts';
 
@@ -39,6 +40,7 @@ export interface DecidedGroup {
   /** Init containers first. Present even if the Pod is left alone. */
   readonly containers: readonly AuditedContainer[];
   readonly exposure: WorkloadExposure;
+  readonly reach: PodReach;
 }
 
 /** The inputs of findings besides the Pods. */
@@ -46,8 +48,8 @@ export interface FindingContext {
   readonly cluster: ClusterFacts;
   readonly config: Pick<PolicyConfig, 'glibc'>;
   readonly applied: AppliedDecision | undefined;
-  /** `namespace/name` of the NetworkPolicy that allows the Pods DNS over UDP but not over TCP; undefined if no policy does. */
-  readonly tcpBlockedBy: string | undefined;
+  /** Whether the webhook looks at network policies. */
+  readonly respected: boolean;
 }
 
 /** What the webhook did to a Pod, read from its annotation. */

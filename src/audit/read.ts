@@ -4,6 +4,7 @@ import { parsePlatform } from '../detection/platform.ts';
 import type { PodCredentials } from '../detection/pod-verdicts.ts';
 import { type Exposure, judgeExposure, linuxKernels, UNREAD } from '../exposure/exposure.ts';
 import { namespaceLabels, podTemplates } from '../manifests/pod-templates.ts';
+import { policiesIn } from '../manifests/reach.ts';
 import { readManifests } from '../manifests/read.ts';
 import type { ClusterFacts, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
@@ -234,7 +235,8 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
   const groups = createPodGroups();
   const namespaces = new Map<string, string | undefined>();
   const [fallback = 'default'] = flags.namespace ?? [];
-  for (const { value } of manifests.flatMap(({ documents }) => documents)) {
+  const documents = manifests.flatMap((one) => one.documents);
+  for (const { value } of documents) {
     for (const [name, labels] of namespaceLabels(value)) namespaces.set(name, labels[MODE_LABEL]);
     for (const { kind, namespace, name, pod } of podTemplates(value)) {
       groups.add({ kind, namespace: namespace || fallback, name: name || '(unnamed)' }, pod, undefined);
@@ -248,7 +250,8 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
       groups: groups.all(),
       namespaces,
       nodes: [],
-      networkPolicies: [],
+      networkPolicies: policiesIn(documents, fallback),
+      behindDns: undefined,
       kubeProxy: NOT_READ,
       nfqueueUsers: undefined,
       dnsTcpPort: undefined,
@@ -305,8 +308,17 @@ async function reportOn(subject: Subject, { detector, credentials }: AuditDetect
     platform,
     viewOf,
     scanned,
+    respected: config.networkPolicies,
   });
-  return buildReport({ ...subject, config: policy, decided, viewOf, version: parts.version, generatedAt: parts.now() });
+  return buildReport({
+    ...subject,
+    config: policy,
+    respected: config.networkPolicies,
+    decided,
+    viewOf,
+    version: parts.version,
+    generatedAt: parts.now(),
+  });
 }
 
 function viewsOf({ scanned, unlabelled }: Subject, mode: string | undefined): (name: string) => NamespaceView {

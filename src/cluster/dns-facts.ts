@@ -1,5 +1,4 @@
-import type { ClusterFacts, PolicyConfig } from '../policy/model.ts';
-import { nodeLocalAddresses, nodeLocalReason, nodeLocalUsable } from '../policy/redirect.ts';
+import { serversOfPods } from '../policy/redirect.ts';
 import { silentReporter } from '../telemetry/reporter.ts';
 import { beforeAbort, pause } from '../util/abort.ts';
 import {
@@ -89,14 +88,6 @@ export function createClusterFacts(options: ClusterFactsOptions): ClusterFactsSo
       await running;
     },
   };
-}
-
-/** Returns the servers that a Pod with `use-vc` may ask: in a mixed Pod glibc asks the servers that musl is redirected to. */
-export function serversOfPods(facts: ClusterFacts, policy: PolicyConfig): readonly string[] {
-  const redirects = policy.musl.remedy === 'auto' || policy.musl.remedy === 'redirect';
-  const usable = nodeLocalUsable(facts, policy) && nodeLocalReason(facts, policy) === undefined;
-  const toCache = redirects && usable && policy.mixedPods === 'redirect';
-  return [...new Set([...(toCache ? nodeLocalAddresses(facts, policy) : []), ...facts.dns])];
 }
 
 /** Returns the facts as fields of a log line. */

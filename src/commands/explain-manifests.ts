@@ -7,6 +7,7 @@ import type { Detector } from '../detection/detector.ts';
 import { parsePlatform } from '../detection/platform.ts';
 import { namespaceLabels, type PodTemplate, podTemplates } from '../manifests/pod-templates.ts';
 import { type Manifest, type ManifestDocument, readManifests } from '../manifests/read.ts';
+import { manifestReach, policiesIn } from '../manifests/reach.ts';
 import type { Mode, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import { addCommonFlags, type CommonFlags, configuredFacts, readSettings } from '../terminal/flags.ts';
@@ -69,7 +70,14 @@ async function explainManifests(
   const { facts } = configuredFacts(config);
   const platform = parsePlatform(config.detection.platform);
   const verdicts = { platform, ...(detector !== undefined && { detector }) };
-  const evaluate = createEvaluate({ config: policyConfig(config), cluster: () => facts, verdicts });
+  const documents = manifests.flatMap((manifest) => manifest.documents);
+  const reach = manifestReach(policiesIn(documents, flags.namespace ?? 'default'), config, facts);
+  const evaluate = createEvaluate({
+    config: policyConfig(config),
+    cluster: () => facts,
+    verdicts,
+    ...(reach && { reach }),
+  });
   const labels = new Map<string, Record<string, string>>();
   const pending: { manifest: Manifest; document: ManifestDocument; template: PodTemplate }[] = [];
   for (const manifest of manifests) {

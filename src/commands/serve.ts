@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { FastifyInstance } from 'fastify';
 
 import type { DrainTimes } from '../admission/drain.ts';
-import { createEvaluator } from '../admission/evaluate.ts';
+import { createEvaluator, type EvaluatorOptions } from '../admission/evaluate.ts';
 import type { MutateOptions, Namespaces } from '../admission/mutate.ts';
 import { createProbes } from '../admission/probes.ts';
 import { createServer, type WebhookServer } from '../admission/server.ts';
@@ -24,6 +24,8 @@ import { createRequestLog, followLogLevel, type RequestLog } from './serve-log.t
 /** The parts of a server that depend on the configuration. */
 export interface ServerParts {
   readonly facts: () => ClusterFacts;
+  /** Returns what network policies let Pods reach. Undefined: policies are not looked at. */
+  readonly reach?: NonNullable<EvaluatorOptions['reach']>;
   readonly namespaces: Namespaces;
   readonly certificates: CertificateSource;
   readonly verdicts: PodVerdictsOptions;
@@ -150,9 +152,9 @@ function startServer(
   opened: ServerParts,
   drain: DrainTimes,
 ): WebhookServer {
-  const { facts, namespaces, certificates, verdicts, onDecided } = opened;
+  const { facts, reach, namespaces, certificates, verdicts, onDecided } = opened;
   return createServer({
-    evaluator: createEvaluator({ config: policyConfig(config), cluster: facts, verdicts }),
+    evaluator: createEvaluator({ config: policyConfig(config), cluster: facts, verdicts, ...(reach && { reach }) }),
     namespaces,
     budget: config.detection.budget,
     warnings: config.server.warnings,

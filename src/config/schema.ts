@@ -214,6 +214,7 @@ export const configSchema = z
         minReady: z.number().min(0).max(1).default(1),
       })
       .prefault({}),
+    networkPolicies: z.boolean().default(true),
     virtualNodes: z.enum(['none', 'sidecar']).default('none'),
     sidecar: z.strictObject({ image: z.string().min(1).default(SIDECAR_IMAGE) }).prefault({}),
     detection: detection.prefault({}),

@@ -10,13 +10,26 @@ import type {
   NamespaceView,
   PodView,
   PolicyConfig,
+  Reach,
   Remedy,
   ResolvConf,
 } from './model.ts';
-import { costsGo, kubeletNdots, missingOptions, muslOptions, retryOptions, wantedOptions } from './options.ts';
+import {
+  costsGo,
+  kubeletNdots,
+  missingOptions,
+  muslOptions,
+  retryOptions,
+  type TcpObstacle,
+  tcpObstacle,
+  wantedOptions,
+  withoutTcp,
+} from './options.ts';
 import { REASONS, type NoRedirect, type NoSidecar, type Reason } from './reasons.ts';
 import {
   clusterDnsFirst,
+  isKeptFromCache,
+  MAX_NAMESERVERS,
   nodeLocalReason,
   nodeLocalUsable,
   planRedirect,
@@ -24,7 +37,7 @@ import {
   withExtraNameservers,
 } from './redirect.ts';
 import { effectiveMode, type Scope } from './scope.ts';
-import { planSidecar, type SidecarPlan, wantsSidecar } from './sidecar.ts';
+import { LOOPBACK, planSidecar, type SidecarPlan, wantsSidecar } from './sidecar.ts';
 import { unknownVerdict, type Resolver, type Verdict } from './verdict.ts';
 import { muslWarnings } from './warnings.ts';
 
@@ -35,11 +48,12 @@ export interface DecideInput {
   readonly verdicts: readonly Verdict[];
   readonly cluster: ClusterFacts;
   readonly config: PolicyConfig;
+  readonly reach: Reach;
   /** Returns what the kubelet writes for the unpatched Pod; called only for Pods with musl. */
   readonly kubelet: () => ResolvConf;
 }
 
-type Known = Omit<DecideInput, 'verdicts' | 'kubelet'>;
+type Known = Omit<DecideInput, 'verdicts' | 'reach' | 'kubelet'>;
 
 /**
  * Decides what to change in a Pod, by the tables of docs/architecture.md. Pure and idempotent: the same input gives the
@@ -52,11 +66,11 @@ export function decide(input: DecideInput): Decision {
   if (early !== undefined) return early;
   const notGiven = unknownVerdict('no verdict was given');
   const containers = pod.containers.map((one, index) => judged(one, input.verdicts[index] ?? notGiven));
-  const planned = plan(input, containers, standing.declared.sidecar);
+  const { note = '', ...planned } = plan(input, containers, standing.declared.sidecar);
   return {
     mode: standing.scope.mode,
     ...planned,
-    message: message(planned.reason, containers) + costOfOptions(planned, containers, input.config),
+    message: message(planned.reason, containers) + note + costOfOptions(planned, containers, input.config),
     containers,
     warnings: [...standing.scope.warnings, ...standing.declared.warnings, ...muslWarnings(containers, input.kubelet)],
   };
@@ -95,28 +109,58 @@ interface Plan {
   readonly reason: Reason;
   readonly remedy: readonly Remedy[];
   readonly change?: DnsChange;
+  /** What the message says about this Pod alone. */
+  readonly note?: string;
 }
 
 /** Combines the remedies of all containers, because one resolv.conf serves them all. */
 function plan(input: DecideInput, containers: readonly ContainerVerdict[], asksForCache: boolean): Plan {
-  const { pod, cluster, config } = input;
+  const { pod, config } = input;
   const resolvers = new Set(containers.map((container) => container.resolver));
-  const options = wantedOptions(resolvers, cluster, config);
   const { servers, refused } = planServers(input, resolvers, asksForCache);
-  if (servers === undefined && options.length === 0) {
-    const nothing = isUnaffected(resolvers) ? 'ResolverUnaffected' : 'NothingConfigured';
-    return { reason: refused ?? nothing, remedy: [] };
-  }
+  const wanted = wantedOptions(resolvers, config);
+  const missing = missingOptions(withServerOptions(input, resolvers, servers, wanted), pod.dnsConfig.options);
+  const obstacle = obstacleTo(missing, input, servers);
+  const options = obstacle === undefined ? wanted : withoutTcp(wanted);
+  // What musl is given beside its own options is for others that may be there.
+  const kept = options.length < wanted.length ? obstacle : undefined;
+  const reason = reasonFor(resolvers, servers, { refused, kept });
+  const note = noteOn(reason, input.reach, kept);
+  if (servers === undefined && options.length === 0) return nothing(resolvers, reason, note, refused);
 
-  const wanted = withServerOptions(input, resolvers, servers, options);
-  const change = changeFor(pod, servers, missingOptions(wanted, pod.dnsConfig.options));
+  const change = changeFor(pod, servers, obstacle === undefined ? missing : withoutTcp(missing));
   if (change === undefined) return { reason: 'AlreadyConfigured', remedy: [] };
 
   const remedy: Remedy[] = options.length > 0 ? ['options'] : [];
   const hasCache = pod.sidecar.ours || servers?.kind === 'sidecar';
   if (hasCache) return { reason: 'SidecarAdded', remedy: [...remedy, 'sidecar'], change };
   if (servers !== undefined) remedy.push(servers.kind === 'retry' ? 'retry' : 'redirect');
-  return { reason: reasonFor(resolvers, servers, refused), remedy, change };
+  return { reason, remedy, change, note };
+}
+
+function nothing(resolvers: ReadonlySet<Resolver>, reason: Reason, note: string, refused?: NoSidecar): Plan {
+  if (reason === 'TcpNotAllowed') return { reason, remedy: [], note };
+  const unaffected = isUnaffected(resolvers) ? 'ResolverUnaffected' : 'NothingConfigured';
+  return { reason: refused ?? unaffected, remedy: [] };
+}
+
+/** Returns what keeps `use-vc` from the Pod; undefined if nothing does, or if it is not among the options. */
+function obstacleTo(
+  options: readonly DnsOption[],
+  { pod, cluster, config, reach }: DecideInput,
+  planned: ServerPlan | undefined,
+): TcpObstacle | undefined {
+  if (withoutTcp(options).length === options.length) return undefined;
+  return tcpObstacle(serversUnder(planned, pod, cluster), cluster, config, reach);
+}
+
+/** Returns the nameservers that the resolvers ask under this plan, without the cache in the Pod: no policy stands before that. */
+function serversUnder(planned: ServerPlan | undefined, pod: PodView, { dns }: ClusterFacts): readonly string[] {
+  const outside = (servers: readonly string[]): readonly string[] =>
+    pod.sidecar.ours || planned?.kind === 'sidecar' ? servers.filter((server) => server !== LOOPBACK) : servers;
+  if (planned !== undefined && 'servers' in planned) return outside(planned.servers.nameservers);
+  const written = planned?.nameservers ?? pod.dnsConfig.nameservers;
+  return pod.dnsPolicy === 'None' ? outside(written) : [...new Set([...dns, ...written])].slice(0, MAX_NAMESERVERS);
 }
 
 /** `refused`: why the Pod does not get the cache that it should have. */
@@ -143,7 +187,7 @@ const isUnaffected = (resolvers: ReadonlySet<Resolver>): boolean => resolvers.si
 
 /** Adds to the options of the other resolvers what musl needs, and what new nameservers need. */
 function withServerOptions(
-  { pod, cluster, config, kubelet }: DecideInput,
+  { pod, config, kubelet }: DecideInput,
   resolvers: ReadonlySet<Resolver>,
   servers: ServerPlan | undefined,
   options: readonly DnsOption[],
@@ -152,7 +196,7 @@ function withServerOptions(
   const forMusl = resolvers.has('musl') ? muslOptions(config) : [];
   if ('servers' in servers) return [...kubeletNdots(kubelet()), ...forMusl, ...options];
   const others = servers.nameservers ?? pod.dnsConfig.nameservers;
-  const beside = servers.kind === 'retry' ? retryOptions(others, cluster, config) : [];
+  const beside = servers.kind === 'retry' ? retryOptions(others, config) : [];
   return [...forMusl, ...options, ...beside];
 }
 
@@ -183,9 +227,35 @@ function planRemedy(input: DecideInput, mixed: boolean): ServerPlan | undefined 
   if (config.musl.remedy === 'retry' || (mixed && config.mixedPods === 'retry')) return { kind: 'retry' };
   const why = nodeLocalReason(cluster, config);
   if (why !== undefined) return { kind: 'retry', why };
-  if (!nodeLocalUsable(cluster, config)) return { kind: 'retry' };
+  return nodeLocalUsable(cluster, config) ? planToCache(input, mixed) : { kind: 'retry' };
+}
+
+/** Redirects to the node-local cache if that can be written and the Pod's policies let it through. */
+function planToCache(input: DecideInput, mixed: boolean): ServerPlan {
+  const { pod, cluster, config } = input;
   const servers = planRedirect(pod, input.kubelet(), cluster, config, mixed);
-  return 'not' in servers ? { kind: 'retry', why: servers.not } : { kind: 'redirect', servers };
+  if ('not' in servers) return { kind: 'retry', why: servers.not };
+  const obstacle = mixed ? ownTcpObstacle(input, servers) : undefined;
+  if (obstacle?.why === 'policies' || isKeptFromCache(input.reach, config)) {
+    return { kind: 'retry', why: 'NodeLocalNotAllowed' };
+  }
+  return obstacle === undefined ? { kind: 'redirect', servers } : { kind: 'retry' };
+}
+
+/**
+ * Returns what keeps the resolvers of a Pod whose user wrote `use-vc` from the first server of a redirect, if it is another
+ * one than before; undefined if nothing does.
+ */
+function ownTcpObstacle(
+  { pod, cluster, config, reach, kubelet }: DecideInput,
+  { nameservers }: Servers,
+): TcpObstacle | undefined {
+  const [first] = nameservers;
+  const { options } = pod.dnsConfig;
+  if (first === undefined || first === kubelet().servers[0] || withoutTcp(options).length === options.length) {
+    return undefined;
+  }
+  return tcpObstacle([first], cluster, config, reach);
 }
 
 function redirectChange(pod: PodView, servers: Servers | SidecarPlan, options: readonly DnsOption[]): DnsChange {
@@ -210,12 +280,28 @@ function changeFor(
   return options.length === 0 ? undefined : { options };
 }
 
-function reasonFor(resolvers: ReadonlySet<Resolver>, musl: ServerPlan | undefined, refused?: NoSidecar): Reason {
+interface Refused {
+  /** Why the Pod does not get the cache that it should have. */
+  readonly refused: NoSidecar | undefined;
+  /** What keeps `use-vc` from resolvers that need it. */
+  readonly kept: TcpObstacle | undefined;
+}
+
+function reasonFor(resolvers: ReadonlySet<Resolver>, musl: ServerPlan | undefined, { refused, kept }: Refused): Reason {
   if (refused !== undefined && (musl === undefined || musl.kind === 'retry')) return refused;
+  if (kept?.why === 'policies') return 'TcpNotAllowed';
   if (musl === undefined) return resolvers.has('unknown') ? 'UnknownOptions' : 'OptionsAdded';
   const mixed = resolvers.size > 1;
   if (musl.kind !== 'retry') return mixed ? 'MixedRedirected' : 'MuslRedirected';
   return musl.why ?? (mixed ? 'MixedRetried' : 'MuslRetried');
+}
+
+/** Names the policy to look at, or the server that nobody has asked over TCP, in a sentence to append. */
+function noteOn(reason: Reason, { by }: Reach, kept: TcpObstacle | undefined): string {
+  if (reason === 'TcpNotAllowed' || reason === 'NodeLocalNotAllowed') {
+    return by === undefined ? ' They are not all read, or cannot be.' : ` See ${by}.`;
+  }
+  return kept?.why === 'unasked' ? ` use-vc is left out: nobody has asked ${kept.server} over TCP.` : '';
 }
 
 function message(reason: Reason, containers: readonly ContainerVerdict[]): string {

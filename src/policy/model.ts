@@ -122,6 +122,23 @@ export interface ClusterFacts {
   readonly exposed?: boolean;
 }
 
+/**
+ * `uncertain`: a network policy or a fact is missing or cannot be read, or lets packets through to only some of the places
+ * that are meant.
+ */
+export type Permit = 'allowed' | 'denied' | 'uncertain';
+
+/** What its network policies let a Pod reach. */
+export interface Reach {
+  /** The nameservers that the kubelet writes, over TCP. */
+  readonly dnsTcp: Permit;
+  /** The node-local cache's own addresses; `allowed` if Pods are not redirected. */
+  readonly nodeLocalUdp: Permit;
+  readonly nodeLocalTcp: Permit;
+  /** The policy to look at, with its kind: `NetworkPolicy shop/allow-dns`. Undefined if all is allowed, or no policy can be read. */
+  readonly by?: string;
+}
+
 /** The part of the configuration that decisions need: options parsed, nothing optional. */
 export interface PolicyConfig {
   readonly scope: 'opt-in' | 'cluster';

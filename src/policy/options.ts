@@ -1,4 +1,5 @@
-import type { ClusterFacts, DnsOption, PolicyConfig, ResolvConf } from './model.ts';
+import type { ClusterFacts, DnsOption, PolicyConfig, Reach, ResolvConf } from './model.ts';
+import { serversOfPods } from './redirect.ts';
 import type { Resolver } from './verdict.ts';
 
 /** musl's default. musl counts `timeout` for the whole look-up: with less it would miss late answers. */
@@ -8,26 +9,46 @@ export const MUSL_LEAST_TIMEOUT = 5;
  * Returns the options for resolvers that need them, which musl and Go do not: the common list first, then those of each
  * resolver.
  */
-export function wantedOptions(
-  resolvers: ReadonlySet<Resolver>,
-  cluster: ClusterFacts,
-  config: PolicyConfig,
-): DnsOption[] {
+export function wantedOptions(resolvers: ReadonlySet<Resolver>, config: PolicyConfig): DnsOption[] {
   const raced = [...resolvers].some((resolver) => resolver !== 'musl' && resolver !== 'go');
   const common = raced ? config.glibc.options : [];
   const go = resolvers.has('go') ? config.go.options : [];
   const extra = [...resolvers].toSorted().flatMap((resolver) => config.extraOptions[resolver] ?? []);
   const muslMayBeThere = resolvers.has('musl') || resolvers.has('unknown');
   return [...common, ...go, ...extra].filter((option) => {
-    if (option.name === 'use-vc') return isTcpUsable(cluster, config);
     if (option.name === 'timeout' && muslMayBeThere) return Number(option.value) >= MUSL_LEAST_TIMEOUT;
     return true;
   });
 }
 
-/** Reports whether the cluster DNS answers over TCP: it did, or the operator has turned the test off. */
-const isTcpUsable = (cluster: ClusterFacts, config: PolicyConfig): boolean =>
-  cluster.dnsOverTcp || !config.glibc.tcpPreflight;
+/** Why a Pod does not get `use-vc`: its policies, a cluster DNS that did not answer, or a server that nobody has asked. */
+export type TcpObstacle =
+  | { readonly why: 'policies' | 'no answer' }
+  | { readonly why: 'unasked'; readonly server: string };
+
+/**
+ * Returns what keeps `use-vc` from a Pod that asks `servers`; undefined if nothing does. Over TCP glibc waits about two
+ * minutes for each server that packets do not reach, because it has no connect timeout (docs/evidence.md).
+ */
+export function tcpObstacle(
+  servers: readonly string[],
+  cluster: ClusterFacts,
+  config: PolicyConfig,
+  { dnsTcp, nodeLocalTcp }: Reach,
+): TcpObstacle | undefined {
+  const asked = serversOfPods(cluster, config);
+  const isDns = (server: string): boolean => cluster.dns.includes(server);
+  const isCache = (server: string): boolean => asked.includes(server) && !isDns(server);
+  const isKept = (dnsTcp !== 'allowed' && servers.some(isDns)) || (nodeLocalTcp !== 'allowed' && servers.some(isCache));
+  if (isKept) return { why: 'policies' };
+  if (config.glibc.tcpPreflight && !cluster.dnsOverTcp) return { why: 'no answer' };
+  const server = servers.find((one) => !asked.includes(one));
+  return server === undefined ? undefined : { why: 'unasked', server };
+}
+
+/** Returns the options that need no TCP. */
+export const withoutTcp = (options: readonly DnsOption[]): DnsOption[] =>
+  options.filter(({ name }) => name !== 'use-vc');
 
 /**
  * Returns the options that musl reads: it sends an unanswered query `attempts` times within `timeout` seconds
@@ -43,12 +64,10 @@ export function muslOptions(config: PolicyConfig): DnsOption[] {
 /**
  * Returns what `retry` gives beside {@link muslOptions}: `use-vc`, which musl ignores, for c-ares in the same image (Node's
  * dns.resolve, curl, Envoy). c-ares obeys `timeout:5`, so a lost packet would cost it 5 s instead of 2; over TCP it loses
- * none (docs/evidence.md). Empty if the cluster DNS does not answer over TCP or the Pod asks other `nameservers`, too.
+ * none (docs/evidence.md). Empty if the Pod asks other `nameservers`, too.
  */
-export function retryOptions(nameservers: readonly string[], cluster: ClusterFacts, config: PolicyConfig): DnsOption[] {
-  if (!isTcpUsable(cluster, config) || nameservers.length > 0) return [];
-  return config.glibc.options.filter(({ name }) => name === 'use-vc');
-}
+export const retryOptions = (nameservers: readonly string[], config: PolicyConfig): DnsOption[] =>
+  nameservers.length > 0 ? [] : config.glibc.options.filter(({ name }) => name === 'use-vc');
 
 /** Returns the `ndots` option that the kubelet would write; empty if it would write none. */
 export function kubeletNdots(kubelet: ResolvConf): DnsOption[] {

@@ -36,9 +36,13 @@ export const REASONS = {
     'Several resolvers share one resolv.conf: the node-local cache for musl, the options where one needs them.',
   MixedRetried: 'Several resolvers share one resolv.conf: early resending for musl, the options where one needs them.',
   SidecarAdded: 'The Pod asks a DNS cache of its own on loopback, where no packet is lost.',
+  TcpNotAllowed:
+    'The network policies of this Pod are not known to let it reach its nameservers over TCP: use-vc is left out.',
   // Patched, with a reason not to redirect.
   NodeLocalIntercepts: 'The node-local DNS cache already answers on the service address: no redirect is needed.',
   NodeLocalFromKubelet: 'The kubelet already points Pods at the node-local DNS cache: no redirect is needed.',
+  NodeLocalNotAllowed:
+    'The network policies of this Pod are not known to let it reach the node-local DNS cache: no redirect.',
   NodeLocalUnready: 'The node-local DNS cache is ready on too few nodes: no redirect.',
   SearchesUnknown:
     "The cluster's domain or the nodes' search domains are not known (cluster.domain, cluster.nodeSearches): no redirect.",
@@ -64,6 +68,7 @@ export type NoRedirect = Extract<
   Reason,
   | 'NodeLocalIntercepts'
   | 'NodeLocalFromKubelet'
+  | 'NodeLocalNotAllowed'
   | 'NodeLocalUnready'
   | 'SearchesUnknown'
   | 'VirtualNode'

@@ -1,5 +1,5 @@
 import { mayRunOnVirtualNode } from './exemptions.ts';
-import type { ClusterFacts, PodView, PolicyConfig, ResolvConf } from './model.ts';
+import type { ClusterFacts, PodView, PolicyConfig, Reach, ResolvConf } from './model.ts';
 import type { NoRedirect } from './reasons.ts';
 
 /** core/v1 validation: MaxDNSNameservers. */
@@ -158,3 +158,21 @@ export function nodeLocalAddresses(cluster: ClusterFacts, config: PolicyConfig):
   const found = config.nodeLocal.mode === 'auto' ? (cluster.nodeLocalAddresses ?? []) : [];
   return found.length > 0 ? found : config.nodeLocal.addresses;
 }
+
+/**
+ * Returns the servers that are asked over TCP before Pods get `use-vc`: the cluster DNS, and the cache if glibc asks it, too,
+ * in a mixed Pod that is redirected.
+ */
+export function serversOfPods(cluster: ClusterFacts, config: PolicyConfig): readonly string[] {
+  const redirects = config.musl.remedy === 'auto' || config.musl.remedy === 'redirect';
+  const usable = nodeLocalUsable(cluster, config) && nodeLocalReason(cluster, config) === undefined;
+  const toCache = redirects && usable && config.mixedPods === 'redirect';
+  return [...new Set([...(toCache ? nodeLocalAddresses(cluster, config) : []), ...cluster.dns])];
+}
+
+/**
+ * Reports whether policies keep a Pod from the cache. A cache that may be out of reach does no harm beside the cluster DNS,
+ * because musl asks both at once.
+ */
+export const isKeptFromCache = ({ nodeLocalUdp }: Reach, { nodeLocal: { fallback } }: PolicyConfig): boolean =>
+  nodeLocalUdp === 'denied' || (nodeLocalUdp === 'uncertain' && !fallback);

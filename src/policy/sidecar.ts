@@ -9,7 +9,8 @@ export const COREFILE_ANNOTATION = 'libc-dns.dev/corefile';
 /** The name of the container and of its volume. */
 export const SIDECAR_NAME = 'libc-dns-cache';
 
-const LOOPBACK = '127.0.0.1';
+/** Where the cache listens. */
+export const LOOPBACK = '127.0.0.1';
 
 /** The kubelet probes the Pod's address, never its loopback, so health gets a port that hardly any other program uses. */
 const HEALTH_PORT = 10_553;

@@ -1,5 +1,6 @@
 import type { AuditCluster } from '../../src/audit/read.ts';
 import { createPodGroups } from '../../src/audit/scan/pod-groups.ts';
+import { createPolicySet } from '../../src/exposure/policies/kinds.ts';
 import { byName } from './audit-report.ts';
 import { facts } from './policy.ts';
 
@@ -32,7 +33,8 @@ export function fakeCluster(
       groups: groups.all(),
       namespaces: new Map(),
       nodes: [{ name: 'old', os: 'linux', kernel: '4.14.90', osImage: 'Old' }],
-      networkPolicies: [],
+      networkPolicies: createPolicySet(),
+      behindDns: undefined,
       kubeProxy: { mode: 'iptables', source: 'test', detail: 'test' },
       nfqueueUsers: [],
       dnsTcpPort: true,

@@ -6,6 +6,7 @@ import { createPodGroups } from '../../src/audit/scan/pod-groups.ts';
 import type { DnsSettings, Owner, Scanned } from '../../src/audit/scan/scanned.ts';
 import type { Detector } from '../../src/detection/detector.ts';
 import { UNREAD } from '../../src/exposure/exposure.ts';
+import { createPolicySet } from '../../src/exposure/policies/kinds.ts';
 import type { ClusterFacts, NamespaceView, PolicyConfig } from '../../src/policy/model.ts';
 import { type Resolver, unknownVerdict } from '../../src/policy/verdict.ts';
 import { facts, policy } from './policy.ts';
@@ -53,7 +54,8 @@ const NOTHING: Scanned = {
   groups: [],
   namespaces: new Map(),
   nodes: [],
-  networkPolicies: [],
+  networkPolicies: createPolicySet(),
+  behindDns: undefined,
   kubeProxy: CLUSTER.kubeProxy,
   nfqueueUsers: [],
   dnsTcpPort: true,
@@ -63,6 +65,8 @@ const NOTHING: Scanned = {
 export interface World {
   readonly facts?: Partial<ClusterFacts>;
   readonly config?: PolicyConfig;
+  /** Whether the webhook looks at network policies. Default: it does. */
+  readonly respected?: boolean;
   readonly scanned?: Partial<Scanned>;
   readonly cluster?: Partial<ClusterSection>;
   readonly viewOf?: (name: string) => NamespaceView;
@@ -82,7 +86,8 @@ export async function auditOf(pods: readonly AuditedPod[], world: World = {}): P
   const signal = new AbortController().signal;
   const asking = { detector: byName, platform: amd64, credentials: undefined, signal, onProgress: () => {} };
   const lookups = await lookUpImages(scanned.groups, asking);
-  const deciding = { config, facts: known, lookups, detecting: true, platform: amd64, viewOf, scanned };
+  const respected = world.respected ?? true;
+  const deciding = { config, respected, facts: known, lookups, detecting: true, platform: amd64, viewOf, scanned };
   return buildReport({
     generatedAt: new Date('2026-11-21T00:00:00Z'),
     version: '0.0.0-test',
@@ -96,6 +101,7 @@ export async function auditOf(pods: readonly AuditedPod[], world: World = {}): P
     scanned,
     decided: await decideGroups(scanned.groups, deciding),
     config,
+    respected,
     facts: known,
     cluster: { ...CLUSTER, ...world.cluster },
     viewOf,

@@ -1,7 +1,8 @@
 import { policyConfig } from '../../src/config/policy-config.ts';
 import { defaultConfig } from '../../src/config/schema.ts';
 import { decide } from '../../src/policy/decide.ts';
-import type { ClusterFacts, PodView, PolicyConfig } from '../../src/policy/model.ts';
+import { REACHES_ALL } from '../../src/exposure/dns-target.ts';
+import type { ClusterFacts, PodView, PolicyConfig, Reach } from '../../src/policy/model.ts';
 import { readPod } from '../../src/policy/read-pod.ts';
 import { MODE_LABEL } from '../../src/policy/scope.ts';
 import type { Libc, Resolver, Verdict } from '../../src/policy/verdict.ts';
@@ -44,6 +45,8 @@ interface Given {
   readonly metadata?: Record<string, unknown>;
   readonly config?: PolicyConfig;
   readonly cluster?: ClusterFacts;
+  /** Default: no policy selects the Pod. */
+  readonly reach?: Partial<Reach>;
 }
 
 export function kubeletFor(pod: PodView, cluster: ClusterFacts, namespace = 'shop') {
@@ -53,8 +56,17 @@ export function kubeletFor(pod: PodView, cluster: ClusterFacts, namespace = 'sho
 }
 
 /** Decides for a Pod in an enforcing namespace, with a container for each resolver. */
-export function decideFor({ resolvers, spec = {}, metadata = {}, config = policy(), cluster = facts }: Given) {
+export function decideFor({ resolvers, spec = {}, metadata = {}, config = policy(), cluster = facts, reach }: Given) {
   const pod = readPod(podWith(resolvers.length, spec, metadata));
   const verdicts = resolvers.map((resolver) => verdict(resolver));
-  return decide({ pod, namespace: enforced(), verdicts, cluster, config, kubelet: () => kubeletFor(pod, cluster) });
+  const kubelet = () => kubeletFor(pod, cluster);
+  return decide({
+    pod,
+    namespace: enforced(),
+    verdicts,
+    cluster,
+    config,
+    reach: { ...REACHES_ALL, ...reach },
+    kubelet,
+  });
 }

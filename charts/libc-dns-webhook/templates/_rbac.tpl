@@ -11,7 +11,8 @@ warmUp: {{ dig "warmUp" "enabled" true $config }}
 events: {{ dig "server" "events" false $config }}
 exposure: {{ eq (dig "exposure" "always" $config) "auto" }}
 nodeLocal: {{ eq (dig "nodeLocal" "mode" "auto" $config) "auto" }}
-facts: {{ or (eq (dig "nodeLocal" "mode" "auto" $config) "auto") (kindIs "string" (dig "cluster" "dns" "auto" $config)) }}
+networkPolicies: {{ dig "networkPolicies" true $config }}
+facts: {{ or (eq (dig "nodeLocal" "mode" "auto" $config) "auto") (kindIs "string" (dig "cluster" "dns" "auto" $config)) (dig "networkPolicies" true $config) }}
 dnsService: {{ dig "cluster" "service" "kube-system/kube-dns" $config }}
 nodeLocalDaemonSet: {{ dig "nodeLocal" "daemonSet" "kube-system/node-local-dns" $config }}
 {{- end }}
@@ -63,6 +64,13 @@ nodeLocalDaemonSet: {{ dig "nodeLocal" "daemonSet" "kube-system/node-local-dns" 
   resources: [services]
   resourceNames: [{{ . }}]
   verbs: [get]
+{{- end }}
+
+{{- define "libc-dns-webhook.dnsBackendsRule" -}}
+# What is behind the cluster DNS: network policies match its addresses and ports there.
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list]
 {{- end }}
 
 {{- define "libc-dns-webhook.nodeLocalRule" -}}

@@ -1,5 +1,4 @@
 import { kernelEntries } from '../../exposure/kernels.ts';
-import { tcpBlockedBy } from '../../exposure/network-policies.ts';
 import type { ClusterFacts, NamespaceView, PolicyConfig } from '../../policy/model.ts';
 import { compareTexts, sortedByKey } from '../../util/text.ts';
 import { appliedDecision, type DecidedGroup } from '../decided.ts';
@@ -16,18 +15,18 @@ interface ReportInput {
   readonly scanned: Scanned;
   readonly decided: readonly DecidedGroup[];
   readonly config: PolicyConfig;
+  /** The webhook looks at network policies. */
+  readonly respected: boolean;
   readonly facts: ClusterFacts;
   readonly cluster: ClusterSection;
   readonly viewOf: (namespace: string) => NamespaceView;
   readonly gaps: readonly Gap[];
 }
 
-function judgedFindings({ decided, scanned, facts, config }: ReportInput): Map<DecidedGroup, readonly Finding[]> {
+function judgedFindings({ decided, facts, config, respected }: ReportInput): Map<DecidedGroup, readonly Finding[]> {
   return new Map(
     decided.map((one) => {
-      const { pod, group } = one;
-      const blocked = tcpBlockedBy(scanned.networkPolicies, group.owner.namespace, pod.labels);
-      const context = { cluster: facts, config, applied: appliedDecision(pod.annotations), tcpBlockedBy: blocked };
+      const context = { cluster: facts, config, applied: appliedDecision(one.pod.annotations), respected };
       return [one, findingsOf(one, context)];
     }),
   );

@@ -1,6 +1,7 @@
+import type { DnsBackends } from '../../exposure/dns-target.ts';
 import type { ScannedNode } from '../../exposure/kernels.ts';
 import type { KubeProxy } from '../../exposure/kube-proxy.ts';
-import type { ScannedPolicy } from '../../exposure/network-policies.ts';
+import type { PolicySet } from '../../exposure/policies/kinds.ts';
 import type { DnsConfig } from '../../policy/model.ts';
 import type { Gap } from '../report/report.ts';
 
@@ -11,7 +12,9 @@ export interface Scanned {
   /** The value of our label by namespace; undefined if the namespace has no such label. */
   readonly namespaces: ReadonlyMap<string, string | undefined>;
   readonly nodes: readonly ScannedNode[];
-  readonly networkPolicies: readonly ScannedPolicy[];
+  readonly networkPolicies: PolicySet;
+  /** What is behind the DNS Service; undefined: not read. */
+  readonly behindDns: DnsBackends | undefined;
   readonly kubeProxy: KubeProxy;
   /** DaemonSets that are known to use NFQUEUE; undefined: not read. */
   readonly nfqueueUsers: readonly string[] | undefined;

@@ -1,4 +1,5 @@
 import type { Config } from '../../config/schema.ts';
+import { POLICY_KINDS } from '../../exposure/policies/kinds.ts';
 import { failure, listed, ok, type Outcome, warning } from '../check.ts';
 import type { Right } from '../view/view.ts';
 
@@ -10,7 +11,7 @@ export interface Need extends Right {
   readonly vital: boolean;
 }
 
-type Settings = Pick<Config, 'cluster' | 'exposure' | 'nodeLocal' | 'detection' | 'tls' | 'warmUp'>;
+type Settings = Pick<Config, 'cluster' | 'exposure' | 'nodeLocal' | 'networkPolicies' | 'detection' | 'tls' | 'warmUp'>;
 
 /** Returns the rights that the configuration needs. `own` is the namespace that the webhook runs in. */
 export function rightsNeeded(config: Settings, own: string): Need[] {
@@ -25,6 +26,7 @@ export function rightsNeeded(config: Settings, own: string): Need[] {
     ...storeNeeds(config),
     ...warmUpNeeds(config, own),
     ...factNeeds(config),
+    ...policyNeeds(config),
     ...exposureNeeds(config),
   ];
   return groups.flatMap(({ verbs, of, without, vital = false }) =>
@@ -90,10 +92,27 @@ function warmUpNeeds({ warmUp, detection }: Settings, own: string): Group[] {
   ];
 }
 
-function factNeeds({ cluster, nodeLocal }: Settings): Group[] {
+function policyNeeds({ cluster, networkPolicies }: Settings): Group[] {
+  if (!networkPolicies) return [];
+  const { namespace } = split(cluster.service);
+  return [
+    ...POLICY_KINDS.map(({ group, plural }) => ({
+      verbs: ['list', 'watch'],
+      of: { group, resource: plural },
+      without: 'network policies are not known, and no Pod gets use-vc (networkPolicies: false turns this off)',
+    })),
+    {
+      verbs: ['list'],
+      of: { group: 'discovery.k8s.io', resource: 'endpointslices', namespace },
+      without: 'policies that name ports or addresses of the cluster DNS are not certain',
+    },
+  ];
+}
+
+function factNeeds({ cluster, nodeLocal, networkPolicies }: Settings): Group[] {
   const auto = nodeLocal.mode === 'auto';
   return [
-    ...(auto || cluster.dns === 'auto'
+    ...(auto || networkPolicies || cluster.dns === 'auto'
       ? [
           {
             verbs: ['get'],

@@ -10,7 +10,8 @@ import {
 } from '../../../src/admission/evaluate.ts';
 import { createTemplateCache, type TemplateCache } from '../../../src/admission/template-cache.ts';
 import type { Detector, DetectRequest } from '../../../src/detection/detector.ts';
-import type { ClusterFacts, NamespaceView, PodView } from '../../../src/policy/model.ts';
+import { REACHES_ALL } from '../../../src/exposure/dns-target.ts';
+import type { ClusterFacts, NamespaceView, PodView, Reach } from '../../../src/policy/model.ts';
 import { changed, pathsIn } from '../../support/json-paths.ts';
 import { enforced, facts, verdict, withNodeLocal } from '../../support/policy.ts';
 
@@ -83,6 +84,7 @@ type Asking = Pick<PodView, 'imagePullSecrets' | 'serviceAccountName'>;
 interface World {
   facts: ClusterFacts;
   detector: Detector;
+  reach: (namespace: string, labels: unknown) => Reach;
 }
 
 interface Evaluators {
@@ -94,10 +96,11 @@ interface Evaluators {
 }
 
 function evaluators(): Evaluators {
-  const world: World = { facts: { ...facts, nodeLocal: 'ready' }, detector: telling('musl') };
+  const world: World = { facts: { ...facts, nodeLocal: 'ready' }, detector: telling('musl'), reach: () => REACHES_ALL };
   const options = {
     config: withNodeLocal({ scope: 'cluster' }),
     cluster: () => world.facts,
+    reach: (...asked: Parameters<World['reach']>) => world.reach(...asked),
     verdicts: {
       detector: {
         detect: (...asked: Parameters<Detector['detect']>) => world.detector.detect(...asked),
@@ -331,6 +334,42 @@ describe('whatever makes a difference is seen', () => {
     const rebuilt = await same();
     const all = [first, elsewhere, audited, moved, rebuilt].map((one) => JSON.stringify(one));
     expect(new Set(all).size).toBe(all.length);
+  });
+});
+
+describe('what network policies make of Pods', () => {
+  const kept: Reach = { dnsTcp: 'denied', nodeLocalUdp: 'denied', nodeLocalTcp: 'denied', by: 'NetworkPolicy shop/p' };
+  const labelled = (app: string): unknown => changed(pod(), ['metadata', 'labels', 'app'], app);
+
+  it('is asked for each, by its own labels and its namespace: Pods of a template differ in both', async () => {
+    const { world, remembering, forgetful } = evaluators();
+    world.reach = (namespace, labels) =>
+      namespace === 'shop' && (labels as { app?: string }).app === 'kept' ? kept : REACHES_ALL;
+    const reasons = [];
+    for (const [app, namespace] of [
+      ['kept', 'shop'],
+      ['free', 'shop'],
+      ['kept', 'bank'],
+      ['kept', 'shop'],
+    ] as const) {
+      await expectTheSame(remembering, forgetful, labelled(app), enforced(namespace));
+      reasons.push((await remembering(labelled(app), enforced(namespace), terms)).decision.reason);
+    }
+    expect(reasons).toEqual(['NodeLocalNotAllowed', 'MuslRedirected', 'MuslRedirected', 'NodeLocalNotAllowed']);
+  });
+
+  it('may change between two Pods', async () => {
+    const { world, remembering } = evaluators();
+    const first = await again(remembering, pod());
+    world.reach = () => kept;
+    const second = await again(remembering, pod());
+    expect(second.decision.reason).toBe('NodeLocalNotAllowed');
+    world.reach = () => ({ ...kept, by: 'NetworkPolicy shop/q' });
+    expect((await again(remembering, pod())).decision.message).toContain('shop/q');
+    world.reach = () => kept;
+    expect(await remembering(pod(), enforced(), terms)).toBe(second);
+    world.reach = () => REACHES_ALL;
+    expect(await remembering(pod(), enforced(), terms)).toBe(first);
   });
 });
 

@@ -3,10 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { type ClusterFactsOptions, createClusterFacts, serversOfPods } from '../../../src/cluster/dns-facts.ts';
+import { type ClusterFactsOptions, createClusterFacts } from '../../../src/cluster/dns-facts.ts';
 import { answersOverTcp, createPreflight } from '../../../src/cluster/dns-over-tcp.ts';
 import { policyConfig } from '../../../src/config/policy-config.ts';
 import { configSchema } from '../../../src/config/schema.ts';
+import { serversOfPods } from '../../../src/policy/redirect.ts';
 import { type RecordedLine, recordingReporter } from '../../support/recording-reporter.ts';
 import { facts as known, policy } from '../../support/policy.ts';
 import { type Asked, startSmallApi, status } from '../kubernetes/small-api.ts';

@@ -44,6 +44,7 @@ describe('the defaults', () => {
         daemonSet: 'kube-system/node-local-dns',
         minReady: 1,
       },
+      networkPolicies: true,
       virtualNodes: 'none',
       sidecar: { image: 'registry.k8s.io/coredns/coredns:v1.14.2' },
       detection: {

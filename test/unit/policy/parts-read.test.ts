@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { patchFor } from '../../../src/admission/patch.ts';
 import { strippedPod } from '../../../src/audit/scan/pod-groups.ts';
 import { podVerdicts } from '../../../src/detection/pod-verdicts.ts';
+import { REACHES_ALL } from '../../../src/exposure/dns-target.ts';
 import { decide } from '../../../src/policy/decide.ts';
 import type { PodView } from '../../../src/policy/model.ts';
 import { partsRead, readPod, templatePartsRead } from '../../../src/policy/read-pod.ts';
@@ -140,7 +141,15 @@ function decideInAllWays(view: PodView): void {
   for (const resolvers of MIXES) {
     const verdicts = view.containers.map((_, index) => verdict(resolvers[index % resolvers.length] ?? 'unknown'));
     const [cluster, kubelet] = [{ ...facts, nodeLocal: 'ready' as const }, () => kubeletFor(view, facts)];
-    const decision = decide({ pod: view, namespace: enforced(), verdicts, cluster, config: withNodeLocal(), kubelet });
+    const decision = decide({
+      pod: view,
+      namespace: enforced(),
+      verdicts,
+      cluster,
+      config: withNodeLocal(),
+      reach: REACHES_ALL,
+      kubelet,
+    });
     expect(decision.reason).not.toBe('MalformedPod');
   }
   const platform = { os: 'linux', architecture: 'amd64' };

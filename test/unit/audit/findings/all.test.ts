@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 
 import type { Finding } from '../../../../src/audit/report/report.ts';
+import { createPolicySet, NETWORK_POLICIES, readObject } from '../../../../src/exposure/policies/kinds.ts';
 import type { ClusterFacts } from '../../../../src/policy/model.ts';
 import { readPod } from '../../../../src/policy/read-pod.ts';
 import { auditOf } from '../../../support/audit-report.ts';
@@ -22,6 +23,8 @@ interface Fixture {
   readonly cluster?: Partial<ClusterFacts>;
   /** Specs of NetworkPolicies of the Pod's namespace. */
   readonly policies?: readonly unknown[];
+  /** Whether the webhook looks at them; absent: it does. */
+  readonly respected?: boolean;
   readonly expect: readonly (Partial<Omit<Finding, 'where'>> & { readonly container?: string })[];
 }
 
@@ -30,12 +33,28 @@ const fixtures = readdirSync(FOLDER)
   .map((file): [string, Fixture] => [file, parse(readFileSync(new URL(file, FOLDER), 'utf8')) as Fixture]);
 
 async function findingsOf(fixture: Fixture): Promise<readonly Finding[]> {
-  const { kind = 'Deployment', pod: spec, annotations = {}, template, cluster = {}, policies = [] } = fixture;
+  const {
+    kind = 'Deployment',
+    pod: spec,
+    annotations = {},
+    template,
+    cluster = {},
+    policies = [],
+    respected = true,
+  } = fixture;
   const pod = { metadata: { name: 'p', labels: { app: 'storefront' }, annotations }, spec };
   const settings = template === undefined ? undefined : readPod({ spec: template === 'same' ? spec : template });
-  const networkPolicies = policies.map((one, index) => ({ namespace: 'shop', name: `policy-${index}`, spec: one }));
+  const networkPolicies = createPolicySet();
+  for (const [index, one] of policies.entries()) {
+    const metadata = { namespace: 'shop', name: `policy-${index}` };
+    networkPolicies.add(readObject(NETWORK_POLICIES, { metadata, spec: one }));
+  }
   const told = settings && { template: { dnsPolicy: settings.dnsPolicy, dnsConfig: settings.dnsConfig } };
-  const report = await auditOf([{ owner: { kind }, pod, ...told }], { facts: cluster, scanned: { networkPolicies } });
+  const report = await auditOf([{ owner: { kind }, pod, ...told }], {
+    facts: cluster,
+    scanned: { networkPolicies },
+    respected,
+  });
   return report.findings;
 }
 

@@ -1,0 +1,25 @@
+import { targetsFor } from '../cluster/reach/reach.ts';
+import { assumedBackends, dnsReach, namedNamespace } from '../exposure/dns-target.ts';
+import { labelsOf } from '../exposure/policies/match.ts';
+import { egressTo } from '../exposure/network-policies.ts';
+import type { ClusterFacts, Permit, PolicyConfig, Reach } from '../policy/model.ts';
+import type { Scanned } from './scan/scanned.ts';
+
+/** What network policies let Pods reach, and whether they have DNS over UDP at all. */
+export interface PodReach extends Reach {
+  readonly dnsUdp: Permit;
+}
+
+/** What the policies that were read let Pods reach; where nothing is known of the cluster DNS, it is as most clusters have it. */
+export function podReach(
+  { networkPolicies, behindDns }: Pick<Scanned, 'networkPolicies' | 'behindDns'>,
+  facts: ClusterFacts,
+  config: PolicyConfig,
+): (namespace: string, labels: unknown) => PodReach {
+  const targets = targetsFor(facts, config, behindDns ?? assumedBackends(facts.dns), networkPolicies.cilium);
+  return (namespace, labels) => {
+    const policies = networkPolicies.of(namespace);
+    const pod = { namespace, namespaceLabels: namedNamespace(namespace), labels: labelsOf(labels) };
+    return { ...dnsReach(policies, pod, targets), dnsUdp: egressTo(policies, pod, targets.dns, 'UDP').permit };
+  };
+}

@@ -1,0 +1,121 @@
+import {
+  type DnsBackends,
+  dnsReach,
+  type DnsTargets,
+  dnsTargets,
+  namedNamespace,
+  REACHES_ALL,
+  unknownBackends,
+} from '../../exposure/dns-target.ts';
+import { labelsOf } from '../../exposure/policies/match.ts';
+import type { KubeClient } from '../../kubernetes/client.ts';
+import type { ClusterFacts, PolicyConfig, Reach } from '../../policy/model.ts';
+import { nodeLocalAddresses, nodeLocalReason, nodeLocalUsable } from '../../policy/redirect.ts';
+import { type Reporter, silentReporter } from '../../telemetry/reporter.ts';
+import { pause } from '../../util/abort.ts';
+import type { Clock } from '../../util/clock.ts';
+import { createDnsBackends, type DnsBackendsReader } from './dns-backends.ts';
+import { createNetworkPolicies, type NamespacePolicies } from './network-policies.ts';
+
+/** What policies let a Pod reach. Cheap where none selects it. */
+export type ReachOf = (namespace: string, labels: unknown) => Reach;
+
+const UNKNOWN: Reach = { dnsTcp: 'uncertain', nodeLocalUdp: 'uncertain', nodeLocalTcp: 'uncertain' };
+
+/** Where the DNS packets of Pods go, as far as it is known. */
+export function targetsFor(
+  facts: ClusterFacts,
+  config: PolicyConfig,
+  behind: DnsBackends,
+  cilium: boolean,
+): DnsTargets {
+  const redirects = nodeLocalUsable(facts, config) && nodeLocalReason(facts, config) === undefined;
+  return dnsTargets({
+    dns: facts.dns,
+    nodeLocal: redirects ? nodeLocalAddresses(facts, config) : [],
+    intercepting: facts.nodeLocal === 'intercepting',
+    behind,
+    cilium,
+  });
+}
+
+interface ReachOptions {
+  /** A text: why they are not known. */
+  readonly policies: { of(namespace: string): NamespacePolicies; readonly cilium: boolean };
+  readonly facts: () => ClusterFacts;
+  readonly behind: () => DnsBackends | undefined;
+  readonly config: PolicyConfig;
+  /** `namespace/name` of the cluster DNS Service. */
+  readonly service: string;
+}
+
+/** What the cluster's policies let Pods reach; what is not known is uncertain. */
+export function createReach({ policies, facts, behind, config, service }: ReachOptions): ReachOf {
+  let made: { facts: ClusterFacts; behind: DnsBackends | undefined; cilium: boolean; targets: DnsTargets } | undefined;
+
+  function targets(): DnsTargets {
+    const now = { facts: facts(), behind: behind(), cilium: policies.cilium };
+    if (made?.facts === now.facts && made.behind === now.behind && made.cilium === now.cilium) return made.targets;
+    const found = now.behind ?? unknownBackends(service, now.facts.dns);
+    made = { ...now, targets: targetsFor(now.facts, config, found, now.cilium) };
+    return made.targets;
+  }
+
+  return (namespace, labels) => {
+    const found = policies.of(namespace);
+    if (typeof found === 'string') return UNKNOWN;
+    if (found.length === 0) return REACHES_ALL;
+    return dnsReach(
+      found,
+      { namespace, namespaceLabels: namedNamespace(namespace), labels: labelsOf(labels) },
+      targets(),
+    );
+  };
+}
+
+interface ClusterReachOptions extends Pick<ReachOptions, 'facts' | 'config' | 'service'> {
+  readonly client: KubeClient;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly reporter?: Reporter;
+}
+
+/** What policies let Pods reach, kept up to date. */
+export interface ClusterReach {
+  readonly of: ReachOf;
+  /** Resolves when policies and what is behind the DNS Service were read once, or cannot be. Never rejects. */
+  readonly ready: Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Milliseconds between two looks at what is behind the DNS Service, on average. */
+const EVERY_MS = 45_000;
+/** The same while nothing is known. */
+const AGAIN_MS = 3000;
+const READ_MS = 5000;
+
+async function lookAgain(backends: DnsBackendsReader, signal: AbortSignal, first: () => void): Promise<void> {
+  while (!signal.aborted) {
+    await backends.look(signal);
+    first();
+    const waitMs = backends.current === undefined ? AGAIN_MS : EVERY_MS;
+    await pause(waitMs * (2 / 3 + (Math.random() * 2) / 3), signal);
+  }
+}
+
+/** Watches policies, and looks about every 45 s at what is behind the DNS Service. */
+export function createClusterReach(options: ClusterReachOptions): ClusterReach {
+  const { client, clock, service, reporter = silentReporter } = options;
+  const closing = new AbortController();
+  const policies = createNetworkPolicies({ client, clock, reporter });
+  const backends = createDnsBackends({ client, service, timeoutMs: READ_MS, reporter });
+  const { promise: looked, resolve } = Promise.withResolvers<void>();
+  const running = lookAgain(backends, closing.signal, resolve).finally(resolve);
+  return {
+    of: createReach({ ...options, policies, behind: () => backends.current }),
+    ready: Promise.all([policies.ready, looked]).then(() => undefined),
+    async close() {
+      closing.abort();
+      await Promise.all([running, policies.close()]);
+    },
+  };
+}

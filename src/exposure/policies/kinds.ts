@@ -1,0 +1,144 @@
+import { readAdminPolicy } from './admin.ts';
+import { readCalicoPolicy } from './calico.ts';
+import { readCiliumPolicy } from './cilium.ts';
+import { mapOf } from './match.ts';
+import { type EgressPolicy, type PolicyObject, readNetworkPolicy } from '../network-policies.ts';
+
+/** A kind of policy, and how it is read. */
+export interface PolicyKind {
+  readonly group: string;
+  readonly version: string;
+  readonly plural: string;
+  readonly kind: string;
+  /** Objects stand in namespaces; else they are the whole cluster's. */
+  readonly namespaced: boolean;
+  readonly read: (object: PolicyObject) => readonly EgressPolicy[];
+}
+
+const CALICO = { version: 'v1', read: readCalicoPolicy } as const;
+const CILIUM = { group: 'cilium.io', version: 'v2', read: readCiliumPolicy } as const;
+const ADMIN = { group: 'policy.networking.k8s.io', namespaced: false } as const;
+
+/** The kind that every cluster has. */
+export const NETWORK_POLICIES: PolicyKind = {
+  group: 'networking.k8s.io',
+  version: 'v1',
+  plural: 'networkpolicies',
+  kind: 'NetworkPolicy',
+  namespaced: true,
+  read: readNetworkPolicy,
+};
+
+/** Kinds that a cluster has where somebody has installed them. */
+const FOREIGN_KINDS: readonly PolicyKind[] = [
+  { ...CILIUM, plural: 'ciliumnetworkpolicies', kind: 'CiliumNetworkPolicy', namespaced: true },
+  { ...CILIUM, plural: 'ciliumclusterwidenetworkpolicies', kind: 'CiliumClusterwideNetworkPolicy', namespaced: false },
+  { ...CALICO, group: 'crd.projectcalico.org', plural: 'networkpolicies', kind: 'NetworkPolicy', namespaced: true },
+  {
+    ...CALICO,
+    group: 'crd.projectcalico.org',
+    plural: 'globalnetworkpolicies',
+    kind: 'GlobalNetworkPolicy',
+    namespaced: false,
+  },
+  {
+    ...CALICO,
+    group: 'projectcalico.org',
+    version: 'v3',
+    plural: 'networkpolicies',
+    kind: 'NetworkPolicy',
+    namespaced: true,
+  },
+  {
+    ...CALICO,
+    group: 'projectcalico.org',
+    version: 'v3',
+    plural: 'globalnetworkpolicies',
+    kind: 'GlobalNetworkPolicy',
+    namespaced: false,
+  },
+  {
+    ...ADMIN,
+    version: 'v1alpha1',
+    plural: 'adminnetworkpolicies',
+    kind: 'AdminNetworkPolicy',
+    read: (object) => readAdminPolicy(object, 'AdminNetworkPolicy'),
+  },
+  {
+    ...ADMIN,
+    version: 'v1alpha1',
+    plural: 'baselineadminnetworkpolicies',
+    kind: 'BaselineAdminNetworkPolicy',
+    read: (object) => readAdminPolicy(object, 'BaselineAdminNetworkPolicy'),
+  },
+  {
+    ...ADMIN,
+    version: 'v1alpha2',
+    plural: 'clusternetworkpolicies',
+    kind: 'ClusterNetworkPolicy',
+    read: (object) => readAdminPolicy(object, 'ClusterNetworkPolicy'),
+  },
+];
+
+export const POLICY_KINDS: readonly PolicyKind[] = [NETWORK_POLICIES, ...FOREIGN_KINDS];
+
+const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+/** An object of a policy's kind, read. */
+export interface ReadPolicy {
+  readonly kind: PolicyKind;
+  /** Empty: the whole cluster's. */
+  readonly namespace: string;
+  /** None if it is not about egress. */
+  readonly policies: readonly EgressPolicy[];
+}
+
+/** Reads an object of a kind that is known. `namespace`: where its metadata names none. */
+export function readObject(kind: PolicyKind, object: Readonly<Record<string, unknown>>, namespace = ''): ReadPolicy {
+  const metadata = mapOf(object['metadata']) ?? {};
+  const own = kind.namespaced ? text(metadata['namespace']) || namespace : '';
+  const { spec, specs } = object;
+  const named = { name: text(metadata['name']), namespace: own };
+  return { kind, namespace: own, policies: kind.read({ ...named, spec, ...(specs !== undefined && { specs }) }) };
+}
+
+/** Reads an object of a policy's kind; undefined if it is of another kind. `namespace`: where its metadata names none. */
+export function readPolicy(object: unknown, namespace = ''): ReadPolicy | undefined {
+  const { apiVersion, kind, ...fields } = mapOf(object) ?? {};
+  const [group, version] = text(apiVersion).split('/');
+  // A version of a kind that is not known here is read like the known one: what is new in it counts as uncertain.
+  const isSame = (one: PolicyKind): boolean => one.group === group && one.kind === kind;
+  const found = POLICY_KINDS.find((one) => isSame(one) && one.version === version) ?? POLICY_KINDS.find(isSame);
+  return found && readObject(found, fields, namespace);
+}
+
+/** Policies by namespace, read once. */
+export interface PolicySet {
+  add(read: ReadPolicy): void;
+  /** Those that may select Pods of a namespace: its own, and the cluster's. */
+  of(namespace: string): readonly EgressPolicy[];
+  /** None is about egress. */
+  readonly isEmpty: boolean;
+  /** One of Cilium's kinds is among them. */
+  readonly cilium: boolean;
+}
+
+export function createPolicySet(): PolicySet {
+  const places = new Map<string, EgressPolicy[]>();
+  let cilium = false;
+  return {
+    add({ kind, namespace, policies }) {
+      cilium ||= kind.group === 'cilium.io';
+      const place = places.get(namespace) ?? [];
+      places.set(namespace, place);
+      place.push(...policies);
+    },
+    of: (namespace) => [...(places.get('') ?? []), ...(namespace === '' ? [] : (places.get(namespace) ?? []))],
+    get isEmpty() {
+      return [...places.values()].every((policies) => policies.length === 0);
+    },
+    get cilium() {
+      return cilium;
+    },
+  };
+}

@@ -1,0 +1,105 @@
+import { isObject, type Json } from '../../util/json.ts';
+
+/** `maybe`: a fact is missing, or the rule cannot be read. */
+export type Match = 'yes' | 'maybe' | 'no';
+
+/** `no` where one is `no`, else `maybe` where one is `maybe`. */
+export function every(matches: readonly Match[]): Match {
+  if (matches.includes('no')) return 'no';
+  return matches.includes('maybe') ? 'maybe' : 'yes';
+}
+
+/** `yes` where one is `yes`, else `maybe` where one is `maybe`. */
+export function some(matches: readonly Match[]): Match {
+  if (matches.includes('yes')) return 'yes';
+  return matches.includes('maybe') ? 'maybe' : 'no';
+}
+
+const OPPOSITE = { yes: 'no', maybe: 'maybe', no: 'yes' } as const;
+
+export const not = (match: Match): Match => OPPOSITE[match];
+
+export const matchIf = (condition: boolean): Match => (condition ? 'yes' : 'no');
+
+/** The value of a label; null: the object does not have the label; undefined: not known. */
+export type LabelOf = (key: string) => string | null | undefined;
+
+/** Reads labels as the API has them. `complete: false`: there may be others that are not known. */
+export function labelsOf(labels: unknown, { complete = true } = {}): LabelOf {
+  const known = mapOf(labels ?? {});
+  return (key) => {
+    if (known === undefined) return undefined;
+    if (!Object.hasOwn(known, key)) return complete ? null : undefined;
+    const value = known[key];
+    return typeof value === 'string' ? value : undefined;
+  };
+}
+
+/** Reports whether a label has one of `values`. */
+export function hasOneOf(value: ReturnType<LabelOf>, values: readonly unknown[]): Match {
+  if (value === undefined) return 'maybe';
+  return matchIf(value !== null && values.includes(value));
+}
+
+/** Reports whether the object has the label at all. */
+export const exists = (value: ReturnType<LabelOf>): Match => (value === undefined ? 'maybe' : matchIf(value !== null));
+
+/** The object, undefined if the value is none: a list, a text, null. */
+export const mapOf = (value: unknown): Json | undefined =>
+  isObject(value) && !Array.isArray(value) ? value : undefined;
+
+/** The list, empty where the field is absent; undefined if the value is no list. */
+export function listOf(value: unknown): readonly unknown[] | undefined {
+  if (value === undefined || value === null) return [];
+  return Array.isArray(value) ? value : undefined;
+}
+
+/** Labels and expressions of one selector; with more it counts as unreadable, so that each is matched in bounded time. */
+const MOST_TERMS = 100;
+
+/** An object's labels seen through a selector. */
+type Selector = (labels: LabelOf) => Match;
+
+const UNREADABLE: Selector = () => 'maybe';
+
+function expressionOf(expression: unknown): Selector {
+  const { key, operator, values } = mapOf(expression) ?? {};
+  const given = listOf(values);
+  if (typeof key !== 'string' || given === undefined) return UNREADABLE;
+  switch (operator) {
+    case 'In':
+      return (labels) => hasOneOf(labels(key), given);
+    case 'NotIn':
+      return (labels) => not(hasOneOf(labels(key), given));
+    case 'Exists':
+      return (labels) => exists(labels(key));
+    case 'DoesNotExist':
+      return (labels) => not(exists(labels(key)));
+    default:
+      return UNREADABLE;
+  }
+}
+
+/** Reads a meta/v1 LabelSelector: all of it has to hold; an empty one selects everything. */
+export function selectorOf(selector: unknown): Selector {
+  const given = mapOf(selector);
+  const labels = mapOf(given?.['matchLabels'] ?? {});
+  const expressions = listOf(given?.['matchExpressions']);
+  if (given === undefined || labels === undefined || expressions === undefined) return UNREADABLE;
+  const pairs = Object.entries(labels);
+  if (pairs.length + expressions.length > MOST_TERMS) return UNREADABLE;
+  const terms = [
+    ...pairs.map(([key, value]): Selector =>
+      typeof value === 'string' ? (labelOf) => hasOneOf(labelOf(key), [value]) : UNREADABLE,
+    ),
+    ...expressions.map(expressionOf),
+  ];
+  return (labelOf) => every(terms.map((term) => term(labelOf)));
+}
+
+/** The keys that a LabelSelector names. */
+export function keysOf(selector: unknown): readonly string[] {
+  const { matchLabels, matchExpressions } = mapOf(selector) ?? {};
+  const expressed = (listOf(matchExpressions) ?? []).map((one) => mapOf(one)?.['key']);
+  return [...Object.keys(mapOf(matchLabels) ?? {}), ...expressed.filter((key) => typeof key === 'string')];
+}

@@ -1,0 +1,38 @@
+import { createReach, type ReachOf } from '../cluster/reach/reach.ts';
+import { policyConfig } from '../config/policy-config.ts';
+import type { Config } from '../config/schema.ts';
+import { assumedBackends } from '../exposure/dns-target.ts';
+import { createPolicySet, type PolicySet, readPolicy } from '../exposure/policies/kinds.ts';
+import type { ClusterFacts } from '../policy/model.ts';
+import { asText, isObject } from '../util/json.ts';
+
+function addFrom(value: unknown, namespace: string, set: PolicySet): void {
+  if (!isObject(value)) return;
+  const { kind, items } = value;
+  if (asText(kind).endsWith('List') && Array.isArray(items)) {
+    for (const item of items) addFrom(item, namespace, set);
+    return;
+  }
+  const read = readPolicy(value, namespace);
+  if (read !== undefined) set.add(read);
+}
+
+/** Reads the network policies among the documents. `namespace`: where a policy names none. */
+export function policiesIn(documents: readonly { readonly value: unknown }[], namespace: string): PolicySet {
+  const set = createPolicySet();
+  for (const { value } of documents) addFrom(value, namespace, set);
+  return set;
+}
+
+/** What policies in manifests let Pods reach, in a cluster whose DNS is as most clusters have it; undefined: they are not looked at. */
+export function manifestReach(policies: PolicySet, config: Config, facts: ClusterFacts): ReachOf | undefined {
+  if (!config.networkPolicies) return undefined;
+  const behind = assumedBackends(facts.dns);
+  return createReach({
+    policies,
+    facts: () => facts,
+    behind: () => behind,
+    config: policyConfig(config),
+    service: behind.service,
+  });
+}

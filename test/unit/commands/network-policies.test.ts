@@ -1,0 +1,110 @@
+import { describe, expect, it, test } from 'vitest';
+
+import { cli } from '../../support/cli.ts';
+
+const pod = (libc: string) => `apiVersion: v1
+kind: Pod
+metadata: { name: web, namespace: shop, labels: { app: web }, annotations: { libc-dns.dev/libc: ${libc} } }
+spec: { containers: [{ name: web, image: x }] }
+`;
+
+const policy = (egress: string, namespace = 'shop') => `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: allow-dns, namespace: ${namespace} }
+spec: { podSelector: { matchLabels: { app: web } }, policyTypes: [Egress], egress: [${egress}] }
+`;
+
+const UDP = '{ ports: [{ port: 53, protocol: UDP }] }';
+const BOTH = '{ ports: [{ port: 53, protocol: UDP }, { port: 53, protocol: TCP }] }';
+const KUBE_DNS =
+  '{ to: [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: kube-system } }, podSelector: { matchLabels: { k8s-app: kube-dns } } }] }';
+
+/** What the command line assumes of the cluster DNS is that it answers over TCP. */
+const environment = { LIBC_DNS_GLIBC_TCP_PREFLIGHT: 'false' };
+
+const FLAGS = [
+  '--offline',
+  '--cluster-dns',
+  '10.96.0.10',
+  '--cluster-domain',
+  'cluster.local',
+  '--node-searches',
+  'x.y',
+];
+
+interface Entry {
+  readonly reason: string;
+  readonly message: string;
+  readonly resolvConf: { readonly after: { readonly options: readonly string[]; readonly servers: readonly string[] } };
+}
+
+async function explain(stdin: string, flags: readonly string[] = [], more = {}): Promise<Entry> {
+  const options = { stdin, environment: { ...environment, ...more } };
+  const { out } = await cli(['explain', ...FLAGS, ...flags, '-o', 'json'], options);
+  const [entry] = JSON.parse(out) as Entry[];
+  if (entry === undefined) throw new Error('no Pod');
+  return entry;
+}
+
+test.each<[string, string, boolean]>([
+  ['no policy', '', true],
+  ['one that allows UDP alone', policy(UDP), false],
+  ['one that allows TCP too', policy(BOTH), true],
+  ['kube-dns, which is assumed', policy(KUBE_DNS), true],
+  ['an ipBlock of which nothing is known', policy('{ to: [{ ipBlock: { cidr: 10.0.0.0/8 } }] }'), false],
+  ['one of another namespace', policy(UDP, 'bank'), true],
+  ['one that does not select the Pod', policy(UDP).replace('app: web', 'app: db'), true],
+  ['one without a namespace, of the default one', policy(UDP).replace(', namespace: shop', ''), true],
+  [
+    'in a List',
+    `kind: List\nitems: [${JSON.stringify({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name: 'p', namespace: 'shop' }, spec: { policyTypes: ['Egress'] } })}]\n`,
+    false,
+  ],
+  [
+    'of Cilium',
+    'apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: { name: p, namespace: shop }\nspec: { endpointSelector: {}, egress: [{}] }\n',
+    false,
+  ],
+])('explain, with %s beside the Pod: use-vc %s', async (_what, document, given) => {
+  const { resolvConf, reason } = await explain(`${document}---\n${pod('glibc')}`);
+  expect(resolvConf.after.options.includes('use-vc')).toBe(given);
+  expect(reason).toBe(given ? 'OptionsAdded' : 'TcpNotAllowed');
+});
+
+describe('policies beside the Pods', () => {
+  it('are named in the message', async () => {
+    expect((await explain(`${pod('glibc')}---\n${policy(UDP)}`)).message).toContain(
+      'See NetworkPolicy shop/allow-dns.',
+    );
+  });
+
+  it('are not looked at with networkPolicies: false', async () => {
+    const { reason } = await explain(`${pod('glibc')}---\n${policy(UDP)}`, [], { LIBC_DNS_NETWORK_POLICIES: 'false' });
+    expect(reason).toBe('OptionsAdded');
+  });
+
+  it('keep musl from a node-local cache that they do not let it reach', async () => {
+    const on = ['--node-local', 'on'];
+    const kept = await explain(`${pod('musl')}---\n${policy(KUBE_DNS)}`, on);
+    expect(kept).toMatchObject({ reason: 'NodeLocalNotAllowed', resolvConf: { after: { servers: ['10.96.0.10'] } } });
+    const block = '{ to: [{ ipBlock: { cidr: 169.254.20.10/32 } }] }';
+    expect((await explain(`${pod('musl')}---\n${policy(`${KUBE_DNS}, ${block}`)}`, on)).reason).toBe('MuslRedirected');
+  });
+
+  it('pass through inject, which heeds them', async () => {
+    const stdin = `${policy(UDP)}---\n${pod('glibc')}`;
+    const { out } = await cli(['inject', ...FLAGS], { stdin, environment });
+    expect(out).toContain(policy(UDP));
+    expect(out).toContain('single-request-reopen');
+    expect(out).not.toContain('use-vc');
+    expect((await cli(['inject', ...FLAGS], { stdin: pod('glibc'), environment })).out).toContain('use-vc');
+  });
+
+  it('are read by audit -f', async () => {
+    const stdin = `${policy(UDP)}---\n${pod('glibc')}`;
+    const { out } = await cli(['audit', '-f', '-', '--offline', '-o', 'json'], { stdin, environment });
+    const report = JSON.parse(out) as { findings: { code: string }[]; workloads: { decision: { reason: string } }[] };
+    expect(report.findings.map(({ code }) => code)).toEqual(['TcpBlockedByPolicy']);
+    expect(report.workloads.map(({ decision }) => decision.reason)).toEqual(['TcpNotAllowed']);
+  });
+});
