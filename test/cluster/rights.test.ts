@@ -37,6 +37,14 @@ const INSTEAD = ['list imagelibcs', 'list namespaces'];
 /** Every authenticated user may (ClusterRole system:public-info-viewer). */
 const EVERYBODY = ['get /version'];
 
+/** Its endpoints are read only if it exists. */
+const DNS_SERVICE = {
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name: 'kube-dns', namespace: 'kube-system' },
+  spec: { selector: { 'k8s-app': 'kube-dns' }, ports: [{ name: 'dns', port: 53, protocol: 'UDP' }] },
+};
+
 const verbOn = (verb: string, resource: string): string => `${verb} ${resource}`;
 
 function granted(manifests: readonly Manifest[]): string[] {
@@ -71,6 +79,7 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
         startRegistry(),
       ]);
       proxy = await startTcpProxy(cluster.server);
+      await cluster.apply(DNS_SERVICE);
       installation = await install(cluster, {
         replicas: 0,
         settings: {
