@@ -41,6 +41,7 @@ export function manifestOf({ name, scenario, containers, column }: PodPlan): Rec
     metadata: {
       name,
       namespace: 'shop',
+      labels: { scenario: scenario.id },
       annotations: {
         ...Object.fromEntries(scenario.undeclared ? [] : declarations),
         ...(column.sidecar !== undefined && { 'libc-dns.dev/remedy': 'sidecar' }),
@@ -51,4 +52,18 @@ export function manifestOf({ name, scenario, containers, column }: PodPlan): Rec
       ...column.pod,
     },
   };
+}
+
+/** Returns the NetworkPolicy of a scenario's Pods; empty if it has none. */
+export function policyOf({ id, policy }: Scenario): readonly Record<string, unknown>[] {
+  if (policy === undefined) return [];
+  const podSelector = { matchLabels: { scenario: id } };
+  return [
+    {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { name: id, namespace: 'shop' },
+      spec: { podSelector, policyTypes: ['Egress'], egress: policy.egress },
+    },
+  ];
 }

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { command } from '../command.ts';
 import { CLUSTER_DNS, NODE_LOCAL, type NodeName } from '../network/plan.ts';
 import type { Knowledge } from '../scenarios/scenario.ts';
-import { manifestOf, type PodPlan } from './plan-pods.ts';
+import { manifestOf, type PodPlan, policyOf } from './plan-pods.ts';
 
 /** The parts of an entry of `explain -o json` (docs/cli.md) that the lab uses. */
 interface Entry {
@@ -46,7 +46,10 @@ interface Call {
   readonly env: Readonly<Record<string, string>>;
 }
 
-function callOf({ family = 'v4', nodeLocal = false, fallback = true, overTcp }: Knowledge, tcpSeen: boolean): Call {
+function callOf(
+  { family = 'v4', nodeLocal = false, fallback = true, overTcp, policies = true }: Knowledge,
+  tcpSeen: boolean,
+): Call {
   const flags = [
     '--offline',
     '--cluster-dns',
@@ -60,6 +63,7 @@ function callOf({ family = 'v4', nodeLocal = false, fallback = true, overTcp }: 
     args: ['explain', '-f', '-', '-o', 'json', ...flags, '--node-local', nodeLocal ? NODE_LOCAL[family] : 'off'],
     env: {
       LIBC_DNS_NODE_LOCAL_FALLBACK: String(fallback),
+      LIBC_DNS_NETWORK_POLICIES: String(policies),
       // Without a cluster `explain` does not assume TCP: this is how an operator who has checked turns the preflight off.
       LIBC_DNS_GLIBC_TCP_PREFLIGHT: String(!(overTcp === 'assumed' || tcpSeen)),
     },
@@ -78,7 +82,9 @@ export async function predict(
   const predictions = new Map<string, Prediction>();
   const ask = async (key: string, pods: readonly PodPlan[]): Promise<void> => {
     const { args, env } = JSON.parse(key) as Call;
-    const input = pods.map((pod) => JSON.stringify(manifestOf(pod))).join('\n---\n');
+    const scenarios = [...new Set(pods.map(({ scenario }) => scenario))];
+    const documents = [...scenarios.flatMap(policyOf), ...pods.map(manifestOf)];
+    const input = documents.map((document) => JSON.stringify(document)).join('\n---\n');
     const entries = JSON.parse(await command(process.execPath, [MAIN, ...args], { input, env })) as Entry[];
     const byName = new Map(entries.map((entry) => [entry.name, entry]));
     for (const { name, column } of pods) {

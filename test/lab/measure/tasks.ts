@@ -53,8 +53,13 @@ export async function startPods(cluster: Cluster, plans: readonly PodPlan[]): Pr
   const answered = await preflights(cluster, new Set(plans.map(({ node }) => node)));
   const predictions = await predict(plans, (node) => answered.has(node));
   const started = new Map<string, Promise<Running>>();
-  const start = async (namespace: string, { node, column }: PodPlan, prediction: Prediction): Promise<Running> => {
-    const place = await cluster.addPod(namespace, node, prediction);
+  const start = async (
+    namespace: string,
+    { node, column, scenario }: PodPlan,
+    prediction: Prediction,
+  ): Promise<Running> => {
+    const egress = scenario.policy?.rules ?? [];
+    const place = await cluster.addPod(namespace, node, { ...prediction, egress });
     const recording = await record(namespace);
     const { corefile } = prediction;
     if (corefile === undefined || column.sidecar === 'dead') return { place, recording };

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { addNamespace, FOLDER, ip, runWithin, startService, type Place, type Service } from './namespaces.ts';
 import { CACHE_DELAY_MS, CLUSTER_DNS, DNS_HOST, NODE_LOCAL, NODES, type NodeName, type NodeSpec } from './plan.ts';
-import { nodeRules } from './rules.ts';
+import { nodeRules, podRules } from './rules.ts';
 import { type AddSidecar, sidecars } from './sidecar.ts';
 
 const DNS = 'dns-host';
@@ -75,6 +75,8 @@ export interface Cluster {
 
 interface PodFiles {
   readonly resolvConf: string;
+  /** nftables rules that carry a network policy out. */
+  readonly egress?: readonly string[];
 }
 
 /** As in Debian's images; the machine's own file may list other sources first. */
@@ -124,6 +126,9 @@ async function addPod(name: string, node: number, number: number, files: PodFile
     `route add default via 10.244.${node}.${network + 1}`,
     `route add default via fd00:244:${node}:${number}::1`,
   ]);
+  if (files.egress !== undefined && files.egress.length > 0) {
+    await runWithin(name, ['nft', '-f', '-'], podRules(files.egress));
+  }
   return { namespace: name, mounts: await mountFiles(name, files) };
 }
 

@@ -40,3 +40,7 @@ export function nodeRules(spec: NodeSpec): string {
   ];
   return `table inet lab {\n  counter lost { }\n${chains.join('')}}\n`;
 }
+
+/** The nftables rules of a Pod whose network policy lets out all but what these rules drop. */
+export const podRules = (rules: readonly string[]): string =>
+  `table inet pod {\n${chain('egress', 'filter hook output priority filter', rules)}}\n`;

@@ -1,4 +1,4 @@
-import { healthy, intercepting, ipv6, slow, tcpClosed, tcpDropped } from './paths.ts';
+import { healthy, intercepting, ipv6, policy, slow, tcpClosed, tcpDropped } from './paths.ts';
 import {
   cacheRefuses,
   cacheRestarts,
@@ -22,6 +22,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ipv6,
   tcpClosed,
   tcpDropped,
+  policy,
   unknown,
   mixed,
   mixedRefused,

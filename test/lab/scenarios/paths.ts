@@ -1,3 +1,4 @@
+import { NODE_LOCAL } from '../network/plan.ts';
 import { PEERS, RACED_BEFORE, RACED_C_ARES } from './raced.ts';
 import {
   BEFORE,
@@ -59,6 +60,49 @@ export const tcpDropped: Scenario = {
     'ours-unseen/glibc': { outcome: 'gives up' },
     'ours-unseen/go': { atMostMs: 50 },
     'ours-unseen/other': { outcome: 'gives up' },
+  },
+};
+
+const UNHEEDED: Column = {
+  ...OURS,
+  id: 'ours-unheeded',
+  title: 'policies not looked at',
+  knowledge: { ...OURS.knowledge, policies: false },
+};
+
+/** DNS over UDP, to the Pods of the cluster DNS: what many namespaces have beside their default deny. */
+export const policy: Scenario = {
+  id: 'policy',
+  title: 'A NetworkPolicy lets out UDP 53 alone',
+  node: 'raced',
+  question: FULLY_QUALIFIED,
+  pods: [['glibc', 'python'], ['go'], ['musl', 'musl-new']],
+  policy: {
+    egress: [
+      {
+        to: [
+          {
+            namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'kube-system' } },
+            podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } },
+          },
+        ],
+        ports: [{ port: 53, protocol: 'UDP' }],
+      },
+    ],
+    rules: ['tcp dport 53 drop', `ip daddr ${NODE_LOCAL.v4} drop`],
+  },
+  columns: [BEFORE, OURS, OURS_LOCAL, UNHEEDED],
+  expect: {
+    ...RACED_BEFORE,
+    'ours/glibc': { atMostMs: 50, packets: ['two-ports-in-turn'] },
+    'ours/go': { atMostMs: 50, packets: ['two-ports-at-once'] },
+    'ours/musl': { atLeastMs: 400, atMostMs: 600, packets: ['resent-early'] },
+    'ours-local/glibc': { atMostMs: 50, packets: ['two-ports-in-turn'] },
+    'ours-local/go': { atMostMs: 50, packets: ['two-ports-at-once'] },
+    // The cache is out of reach: no redirect.
+    'ours-local/musl': { atLeastMs: 400, atMostMs: 600, packets: ['resent-early'] },
+    'ours-unheeded/glibc': { outcome: 'gives up' },
+    'ours-unheeded/go': { atMostMs: 50 },
   },
 };
 

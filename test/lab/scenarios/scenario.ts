@@ -24,6 +24,8 @@ export interface Knowledge {
   readonly fallback?: boolean;
   /** `preflight` (the default): gives use-vc only if the cluster DNS answers over TCP. `assumed`: does not check. */
   readonly overTcp?: 'preflight' | 'assumed';
+  /** Whether the scenario's network policy is looked at (the default). */
+  readonly policies?: boolean;
 }
 
 /** One way to configure the Pods of a scenario. */
@@ -67,6 +69,8 @@ export interface Scenario {
   readonly declared?: Readonly<Partial<Record<ResolverId, Kind>>>;
   /** Whether nothing is declared, so that the resolver is unknown to us. */
   readonly undeclared?: boolean;
+  /** What a network policy lets out of the Pods: as it is written, and as it is carried out in their namespaces (nftables). */
+  readonly policy?: { readonly egress: readonly object[]; readonly rules: readonly string[] };
   readonly columns: readonly Column[];
   readonly expect: Expectations;
   /** Whether the node-local cache crashes and returns during the look-ups, which are spread over that time. */
