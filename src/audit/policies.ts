@@ -5,12 +5,12 @@ import { egressTo } from '../exposure/network-policies.ts';
 import type { ClusterFacts, Permit, PolicyConfig, Reach } from '../policy/model.ts';
 import type { Scanned } from './scan/scanned.ts';
 
-/** What network policies let Pods reach, and whether they have DNS over UDP at all. */
+/** What network policies let Pods reach, DNS over UDP included. */
 export interface PodReach extends Reach {
   readonly dnsUdp: Permit;
 }
 
-/** What the policies that were read let Pods reach; where nothing is known of the cluster DNS, it is as most clusters have it. */
+/** Evaluates the policies that were read. Assumes a cluster DNS as most clusters have it if it was not read. */
 export function podReach(
   { networkPolicies, behindDns }: Pick<Scanned, 'networkPolicies' | 'behindDns'>,
   facts: ClusterFacts,

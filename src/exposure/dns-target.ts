@@ -14,27 +14,27 @@ import {
 
 const DNS_PORT = 53;
 
-/** A Pod, or an address alone, that answers behind the DNS Service. */
+/** A Pod, or only an address, behind the DNS Service. */
 export interface DnsBackend {
-  /** Addresses, or blocks that they lie in. */
+  /** Addresses, or blocks that contain them. */
   readonly addresses: readonly string[];
   readonly port: Readonly<Partial<Record<Protocol, number>>>;
-  /** undefined: no Pod, or one on its node's network. */
+  /** Undefined if it is no Pod, or a Pod on its node's network. */
   readonly pod?: EndpointPod;
 }
 
-/** What is behind the DNS Service. */
+/** The DNS Service and what is behind it. */
 export interface DnsBackends {
   /** `namespace/name`. */
   readonly service: string;
-  /** The Service's own. */
+  /** The Service's own addresses. */
   readonly addresses: readonly string[];
   readonly backends: readonly DnsBackend[];
 }
 
 const NAME_LABEL = 'kubernetes.io/metadata.name';
 
-/** The labels of a namespace of which nothing but the name is known: the API server sets this one. */
+/** Returns the labels of a namespace of which only the name is known: the API server sets this label. */
 export const namedNamespace = (name: string): SelectedPod['namespaceLabels'] =>
   labelsOf({ [NAME_LABEL]: name }, { complete: false });
 
@@ -43,20 +43,20 @@ const unknown = labelsOf({}, { complete: false });
 /** A Pod that any selector may match. */
 const UNKNOWN_POD: EndpointPod = { namespace: '', namespaceLabels: unknown, labels: unknown };
 
-/** Ports as the manifests of CoreDNS and of kubeadm name them. */
+/** Port names in the manifests of CoreDNS and kubeadm. */
 const USUAL_PORTS: NonNullable<EndpointPod['ports']> = [
   { name: 'dns', port: DNS_PORT, protocol: 'UDP' },
   { name: 'dns-tcp', port: DNS_PORT, protocol: 'TCP' },
 ];
 
-/** Any address of the families of `addresses`. */
+/** Returns the blocks of all addresses, of the families of `addresses`. */
 const anyLike = (addresses: readonly string[]): string[] => [
   ...new Set(addresses.map((address) => (address.includes(':') ? '::/0' : '0.0.0.0/0'))),
 ];
 
 /**
- * The cluster DNS as most clusters have it, where none can be asked: Pods of kube-system with the label `k8s-app: kube-dns` and port 53.
- * `dns`: its addresses.
+ * Returns the cluster DNS that most clusters have, for manifests without a cluster: Pods in kube-system with the label
+ * `k8s-app: kube-dns` and port 53. `dns` is its addresses.
  */
 export const assumedBackends = (dns: readonly string[]): DnsBackends => ({
   service: 'kube-system/kube-dns',
@@ -75,36 +75,36 @@ export const assumedBackends = (dns: readonly string[]): DnsBackends => ({
   ],
 });
 
-/** What is known of nothing but the Service's name. */
+/** Returns backends of which nothing is known. */
 export const unknownBackends = (service: string, dns: readonly string[]): DnsBackends => ({
   service,
   addresses: dns,
   backends: [{ addresses: anyLike(dns), port: {}, pod: UNKNOWN_POD }],
 });
 
-/** What Pods ask, and what they may be led to. */
+/** The DNS servers that Pods ask, or may be redirected to. */
 export interface DnsPlaces {
   /** Nameservers that the kubelet writes. */
   readonly dns: readonly string[];
   /** The node-local cache's own addresses. */
   readonly nodeLocal: readonly string[];
-  /** A node-local cache answers on the Service's address: one on the node's network, or, by a redirect of Cilium's, a Pod. */
+  /** A node-local cache answers on the Service's address: on the node's network, or as a Pod behind a Cilium redirect. */
   readonly intercepting: boolean;
   readonly behind: DnsBackends;
-  /** Cilium carries out the policies. */
+  /** Cilium enforces the policies. */
   readonly cilium: boolean;
 }
 
 export interface DnsTargets {
   readonly dns: Target;
-  /** undefined: there is no node-local cache to be led to. */
+  /** Undefined if Pods are not redirected to a node-local cache. */
   readonly nodeLocal?: Target;
 }
 
 const blocks = (addresses: readonly string[]): IpBlock[] =>
   addresses.map(parseBlock).filter((block) => block !== undefined);
 
-/** Where the packets of Pods go that ask these nameservers. */
+/** Returns where the packets of Pods go that ask these servers. */
 export function dnsTargets({ dns, nodeLocal, intercepting, behind, cilium }: DnsPlaces): DnsTargets {
   const plain = (addresses: readonly string[]): Endpoint[] =>
     blocks(addresses).map((address) => ({
@@ -127,10 +127,10 @@ export function dnsTargets({ dns, nodeLocal, intercepting, behind, cilium }: Dns
   };
 }
 
-/** What a Pod reaches that no policy selects. */
+/** The reach of a Pod that no policy selects. */
 export const REACHES_ALL: Reach = { dnsTcp: 'allowed', nodeLocalUdp: 'allowed', nodeLocalTcp: 'allowed' };
 
-/** What `policies`, of which any may not select the Pod, let it reach. */
+/** Evaluates policies for a Pod. Ignores policies that do not select it. */
 export function dnsReach(policies: readonly EgressPolicy[], pod: SelectedPod, { dns, nodeLocal }: DnsTargets): Reach {
   const selecting = policies.filter((policy) => policy.selects(pod) !== 'no');
   if (selecting.length === 0) return REACHES_ALL;

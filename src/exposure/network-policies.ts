@@ -4,7 +4,7 @@ import { every, type LabelOf, listOf, mapOf, type Match, matchIf, selectorOf, so
 
 export type Protocol = 'TCP' | 'UDP';
 
-/** A Pod or Pod template, as far as policies select by it. */
+/** The properties of a Pod or Pod template that policies select by. */
 export interface SelectedPod {
   readonly namespace: string;
   readonly labels: LabelOf;
@@ -13,20 +13,20 @@ export interface SelectedPod {
 
 /** A Pod that answers behind a Service. */
 export interface EndpointPod extends SelectedPod {
-  /** Its container ports; undefined if not known. */
+  /** Container ports; undefined if unknown. */
   readonly ports?: readonly { readonly name: string; readonly port: number; readonly protocol: Protocol }[];
 }
 
-/** Where packets go: policies see them after the Service address is translated. */
+/** A destination of packets, after the Service's address is translated: policies match packets there. */
 export interface Endpoint {
-  /** Its address, or a block that it lies in where the address is not known. */
+  /** The address, or a block that contains it if the address is unknown. */
   readonly address: IpBlock;
   readonly port: Readonly<Partial<Record<Protocol, number>>>;
-  /** undefined: no Pod, or one on its node's network, which no selector of Pods matches. */
+  /** Undefined if it is no Pod, or a Pod on its node's network: no Pod selector matches these. */
   readonly pod?: EndpointPod;
-  /** The Service that leads to it, and the addresses it has. */
+  /** The Service in front of it. */
   readonly service?: { readonly name: string; readonly addresses: readonly IpBlock[] };
-  /** Cilium leads Pods and nodes by identity: a block of addresses does not match them. */
+  /** True with Cilium, which matches Pods and nodes by identity: an address block may not match them. */
   readonly blocksMayMiss?: boolean;
 }
 
@@ -38,8 +38,8 @@ export interface EgressRule {
 }
 
 /**
- * A policy about egress, whatever its kind. `admin` policies come before all others; what none decides goes on to `default`, and from
- * there, for Pods that no policy isolates, to `baseline`. In a tier the lowest order comes first, and in a policy the first rule.
+ * An egress policy of any kind. Tiers apply in the order `admin`, `default`, `baseline`: packets that no rule decides go on to the next
+ * tier, except that packets of isolated Pods end in `default`. In a tier the lowest order applies first, in a policy the first rule.
  */
 export interface EgressPolicy {
   /** With its kind: `NetworkPolicy shop/allow-dns`. */
@@ -47,7 +47,7 @@ export interface EgressPolicy {
   readonly tier: 'admin' | 'default' | 'baseline';
   readonly order: number;
   readonly selects: (pod: SelectedPod) => Match;
-  /** The Pods it selects send nothing but what is allowed. */
+  /** Selected Pods may send only what some rule allows. */
   readonly isolates: boolean;
   readonly rules: readonly EgressRule[];
 }
@@ -55,21 +55,21 @@ export interface EgressPolicy {
 /** An object of a policy's kind. */
 export interface PolicyObject {
   readonly name: string;
-  /** Empty: the whole cluster's. */
+  /** Empty if the policy is cluster-wide. */
   readonly namespace: string;
   readonly spec: unknown;
 }
 
 const TIERS = ['admin', 'default', 'baseline'] as const;
 
-/** What a policy may do with packets to an endpoint, as bits: it decides by one of its rules, or not at all. */
+/** The possible effects of a policy on packets to an endpoint, as bits: the action of one of its rules, or none. */
 const EFFECTS = { Allow: 1, Deny: 2, Pass: 4 } as const;
 const NONE = 8;
 
-/** Endpoints that are all meant: a look-up goes to any one of them. */
+/** Endpoints that must all be reachable: a look-up goes to any of them. */
 export interface Target {
   readonly endpoints: readonly Endpoint[];
-  /** What each policy does to each endpoint: the same for all Pods that it selects. */
+  /** The effect of each policy on each endpoint, cached: it is the same for all Pods that the policy selects. */
   readonly effects: Readonly<Record<Protocol, WeakMap<EgressPolicy, readonly number[]>>>;
 }
 
@@ -99,11 +99,11 @@ function effectsOf(policy: EgressPolicy, { endpoints, effects }: Target, protoco
 interface Selecting {
   readonly policy: EgressPolicy;
   readonly certain: boolean;
-  /** By endpoint. */
+  /** One for each endpoint. */
   readonly effects: readonly number[];
 }
 
-/** All that may become of packets to one endpoint, as `Allow` and `Deny` bits. */
+/** Returns the possible outcomes for packets to one endpoint, as `Allow` and `Deny` bits. */
 function outcomeOf(selecting: readonly Selecting[], endpoint: number): number {
   let outcome = 0;
   for (const tier of TIERS) {
@@ -126,7 +126,7 @@ function outcomeOf(selecting: readonly Selecting[], endpoint: number): number {
 
 const any = (effects: readonly number[], wanted: number): boolean => effects.some((one) => (one & wanted) !== 0);
 
-/** The policy that a person has to look at: one that denies, else one that isolates and lets UDP through, else any that isolates. */
+/** Returns the policy that explains a refusal: one that denies, else one that isolates and allows UDP, else any that isolates. */
 function blamed(selecting: readonly Selecting[], target: Target): string | undefined {
   const found =
     selecting.find(({ effects }) => any(effects, EFFECTS.Deny)) ??
@@ -143,15 +143,15 @@ function before(a: EgressPolicy, b: EgressPolicy): number {
 
 export interface Egress {
   readonly permit: Permit;
-  /** The policy to look at; absent where the packets are allowed. */
+  /** The policy that explains a refusal; undefined if the packets are allowed. */
   readonly by?: string;
 }
 
 const ALLOWED: Egress = { permit: 'allowed' };
 
 /**
- * What policies make of packets from a Pod to a target: allowed where each endpoint is allowed. `policies` may hold any that
- * do not select the Pod. A target without endpoints, or without a port for the protocol, is uncertain as soon as a policy selects.
+ * Evaluates policies for packets from a Pod to a target: allowed if every endpoint is allowed. Ignores policies that do not select the
+ * Pod. A target without endpoints, or without a port for the protocol, is uncertain if any policy selects the Pod.
  */
 export function egressTo(
   policies: readonly EgressPolicy[],
@@ -174,21 +174,21 @@ export function egressTo(
   return { permit: denied ? 'denied' : 'uncertain', ...(by !== undefined && { by }) };
 }
 
-/** `NetworkPolicy shop/allow-dns`. */
+/** Returns a name with its kind: `NetworkPolicy shop/allow-dns`. */
 export const policyName = (kind: string, { name, namespace }: Pick<PolicyObject, 'name' | 'namespace'>): string =>
   `${kind} ${namespace === '' ? name : `${namespace}/${name}`}`;
 
 const maybe = (): Match => 'maybe';
 
-/** A policy that cannot be read: it may allow anything, and deny anything, to the Pods it selects. */
+/** Returns a stand-in for a policy that cannot be read: it may allow and may deny anything to the Pods it selects. */
 export function unreadable(name: string, selects: EgressPolicy['selects']): EgressPolicy {
   const rules = [{ action: 'Allow', matches: maybe } as const, { action: 'Deny', matches: maybe } as const];
   return { name, tier: 'admin', order: 0, selects, isolates: false, rules };
 }
 
 /**
- * Matches endpoints that lie in a block. `except`: blocks of it that are left out. A block that holds the address of its Service alone
- * is uncertain: whether a plug-in sees packets before or after they are translated is its own affair (docs of NetworkPolicy).
+ * Returns a matcher for endpoints in a block without its `except` blocks. A block that contains only the Service's address is uncertain:
+ * it is undefined whether a plug-in matches before or after translation (NetworkPolicy documentation).
  */
 export function blockMatcher(cidr: unknown, except?: unknown): (endpoint: Endpoint) => Match {
   const block = parseBlock(cidr);
@@ -220,7 +220,7 @@ export function isPort({ port, pod }: Endpoint, protocol: Protocol, wanted: unkn
 
 type Matcher = EgressRule['matches'];
 
-/** networking.k8s.io/v1 NetworkPolicyPort: no protocol is TCP, no port is all of them. */
+/** Reads a networking.k8s.io/v1 NetworkPolicyPort: the default protocol is TCP, the default port is any. */
 function portMatcher(raw: unknown): Matcher {
   const given = mapOf(raw);
   if (given === undefined) return maybe;
@@ -231,7 +231,7 @@ function portMatcher(raw: unknown): Matcher {
   };
 }
 
-/** networking.k8s.io/v1 NetworkPolicyPeer. A selector of Pods alone means Pods of the policy's own namespace. */
+/** Reads a networking.k8s.io/v1 NetworkPolicyPeer. A podSelector alone selects Pods in the policy's own namespace. */
 function peerMatcher(raw: unknown, namespace: string): Matcher {
   const { ipBlock, podSelector, namespaceSelector } = mapOf(raw) ?? {};
   if (ipBlock !== undefined && ipBlock !== null) {
@@ -250,7 +250,7 @@ function peerMatcher(raw: unknown, namespace: string): Matcher {
   };
 }
 
-/** Reports whether any of the parts matches; absent or empty means all. */
+/** Returns a matcher that matches if any part does, or if there are no parts. */
 function anyOf(raw: unknown, matcher: (part: unknown) => Matcher): Matcher {
   const parts = listOf(raw)?.map(matcher);
   if (parts === undefined) return maybe;
@@ -272,12 +272,12 @@ function ruleOf(raw: unknown, namespace: string): EgressRule {
   };
 }
 
-/** Calico gives policies of this kind this place among its own (docs of Calico: NetworkPolicy, `order`). */
+/** The order of Kubernetes' own policies among those of Calico (Calico documentation, NetworkPolicy, `order`). */
 const USUAL_ORDER = 1000;
 
 /**
- * Reads a networking.k8s.io/v1 NetworkPolicy; none if it is not about egress. Without `policyTypes` one with egress rules is
- * (kubernetes: pkg/apis/networking/v1/defaults.go). Never throws: what is malformed is uncertain.
+ * Reads a networking.k8s.io/v1 NetworkPolicy. Returns an empty list if it is not about egress: without `policyTypes` it is if it has egress
+ * rules (kubernetes, pkg/apis/networking/v1/defaults.go). Never throws: malformed parts are uncertain.
  */
 export function readNetworkPolicy(object: PolicyObject): readonly EgressPolicy[] {
   const name = policyName('NetworkPolicy', object);

@@ -17,14 +17,17 @@ function addFrom(value: unknown, namespace: string, set: PolicySet): void {
   if (read !== undefined) set.add(read);
 }
 
-/** Reads the network policies among the documents. `namespace`: where a policy names none. */
+/** Reads the network policies among the documents. `namespace` is the default for a policy without one. */
 export function policiesIn(documents: readonly { readonly value: unknown }[], namespace: string): PolicySet {
   const set = createPolicySet();
   for (const { value } of documents) addFrom(value, namespace, set);
   return set;
 }
 
-/** What policies in manifests let Pods reach, in a cluster whose DNS is as most clusters have it; undefined: they are not looked at. */
+/**
+ * Evaluates the policies of manifests, assuming a cluster DNS as most clusters have it. Returns undefined if the configuration ignores
+ * policies.
+ */
 export function manifestReach(policies: PolicySet, config: Config, facts: ClusterFacts): ReachOf | undefined {
   if (!config.networkPolicies) return undefined;
   const behind = assumedBackends(facts.dns);

@@ -144,7 +144,7 @@ describe.runIf(hasCluster())('network policies of a real API server', () => {
     expect(given).toEqual([false, true, false, true, true]);
   });
 
-  it('a policy of one namespace is none of the others', async () => {
+  it('a policy of one namespace does not count in others', async () => {
     const [first, second] = [await place('first'), await place('second')];
     await cluster.apply(policy('first', []));
     await expect.poll(async () => await first(), patience).toBe(false);

@@ -13,7 +13,7 @@ const DNS_PORT = 53;
 
 const labels = z.record(z.string(), z.string()).nullish();
 
-/** core/v1 Service, as far as it says where DNS is answered. */
+/** The parts of a core/v1 Service that say where DNS is answered. */
 const serviceShape = z.object({
   spec: z.object({
     clusterIP: z.string().default(''),
@@ -34,7 +34,7 @@ const serviceShape = z.object({
 
 type Service = z.output<typeof serviceShape>['spec'];
 
-/** discovery.k8s.io/v1 EndpointSlice. Ports are named as the Service's are. */
+/** discovery.k8s.io/v1 EndpointSlices. Their ports have the names of the Service's ports. */
 const slicesShape = z.object({
   items: z.array(
     z.object({
@@ -57,7 +57,7 @@ type Slice = z.output<typeof slicesShape>['items'][number];
 
 const MOST_SLICES = 100;
 
-/** Addresses of Pods that are alike; with more of them, any address is meant. */
+/** Addresses of one backend. More of them count as any address. */
 const MOST_ADDRESSES = 16;
 
 const isProtocol = (protocol: string): protocol is Protocol => protocol === 'TCP' || protocol === 'UDP';
@@ -66,7 +66,7 @@ const EVERY: Readonly<Record<4 | 6, string>> = { 4: '0.0.0.0/0', 6: '::/0' };
 
 const familyOf = (address: string): 4 | 6 => (address.includes(':') ? 6 : 4);
 
-/** The ports where DNS is answered: those behind port 53 of the Service. */
+/** Returns the ports behind port 53 of the Service. */
 function portsOf(service: Service, { ports }: Pick<Slice, 'ports'>): DnsBackend['port'] {
   const found: Partial<Record<Protocol, number>> = {};
   for (const { name, port, protocol } of service.ports) {
@@ -83,7 +83,7 @@ interface Place {
   readonly service: Service;
 }
 
-/** Pods are not read: of them the labels are known that the Service selects, and the ports that it names. */
+/** Returns what the Service tells of the Pods behind it, which are not read: labels that it selects, and port names that it uses. */
 function podBehind({ namespace, namespaceLabels, service }: Place, port: DnsBackend['port']): EndpointPod {
   const ports = service.ports.flatMap(({ port: own, protocol, targetPort: name }) => {
     const number = own === DNS_PORT && isProtocol(protocol) ? port[protocol] : undefined;
@@ -95,13 +95,13 @@ function podBehind({ namespace, namespaceLabels, service }: Place, port: DnsBack
   return { namespace, namespaceLabels, labels: labelOf, ports };
 }
 
-/** The addresses, or any of their families where there are many. */
+/** Returns the addresses, or all addresses of their families if there are many. */
 function bounded(addresses: ReadonlySet<string>): readonly string[] {
   const all = [...addresses];
   return all.length > MOST_ADDRESSES ? [...new Set(all.map((address) => EVERY[familyOf(address)]))] : all;
 }
 
-/** Endpoints that are alike in all but their addresses, together. What is no Pod has no labels. */
+/** Groups endpoints that differ only in their addresses. Endpoints that are no Pods have no labels. */
 function groupsOf(place: Place, slices: readonly Slice[]): DnsBackend[] {
   const groups = new Map<string, { backend: Omit<DnsBackend, 'addresses'>; addresses: Set<string> }>();
   for (const slice of slices) {
@@ -120,7 +120,7 @@ function groupsOf(place: Place, slices: readonly Slice[]): DnsBackend[] {
   );
 }
 
-/** What the Service alone tells, where its endpoints are not known: any address, and the port where that is a number. */
+/** Returns what only the Service tells if its endpoints are unknown: any address, and the port if it is a number. */
 function behindService(place: Place, addresses: readonly string[]): DnsBackend[] {
   const port: Partial<Record<Protocol, number>> = {};
   for (const { port: own, protocol, targetPort = own } of place.service.ports) {
@@ -131,9 +131,9 @@ function behindService(place: Place, addresses: readonly string[]): DnsBackend[]
 }
 
 export interface DnsBackendsReader {
-  /** What was last read; undefined: nothing was. */
+  /** The last result; undefined before the first. */
   readonly current: DnsBackends | undefined;
-  /** Reads once. Never rejects: what was known stays where it cannot be read again. */
+  /** Reads once. Never rejects: if reading fails, the last result stays. */
   look(signal: AbortSignal): Promise<void>;
 }
 
@@ -150,13 +150,13 @@ const SLICES = { group: 'discovery.k8s.io', version: 'v1', plural: 'endpointslic
 
 const namespaceShape = z.object({ metadata: z.object({ labels }) });
 
-/** What is behind the Service, and what of it could not be read. */
+/** The backends, and the problem if not all of them could be read. */
 interface Found {
   readonly backends: DnsBackends;
   readonly problem: KubeError | undefined;
 }
 
-/** Rejects with `KubeError` where the Service itself cannot be read. */
+/** Reads the Service and its endpoints. Rejects with `KubeError` if the Service itself cannot be read. */
 export async function readBackends(
   { client, service, timeoutMs }: Omit<ReaderOptions, 'reporter'>,
   signal: AbortSignal,
@@ -189,8 +189,8 @@ export async function readBackends(
 }
 
 /**
- * Reads what is behind the cluster DNS Service: policies match packets once the Service's address is translated. Where endpoints
- * may not be read, what the Service says of them has to do.
+ * Reads what is behind the cluster DNS Service, because policies match packets after the Service's address is translated. Uses what
+ * the Service tells if its endpoints cannot be read.
  */
 export function createDnsBackends(options: ReaderOptions): DnsBackendsReader {
   let current: DnsBackends | undefined;

@@ -22,11 +22,11 @@ interface NetworkPoliciesOptions {
 }
 
 interface Bounds {
-  /** Policies about egress, in all. */
+  /** Policies about egress in the cluster. */
   readonly entries: number;
-  /** Characters of their specs, in all. */
+  /** Characters of all of them. */
   readonly characters: number;
-  /** The same for one namespace, for each of its Pods is held against each of them. */
+  /** Policies of one namespace: each of its Pods is matched against each of them. */
   readonly namespaceEntries: number;
   readonly namespaceCharacters: number;
 }
@@ -39,34 +39,34 @@ const BOUNDS: Bounds = {
 };
 
 /**
- * Policies are kept as text, of some 500 characters each, and read for the namespaces that Pods come to: read they take about eleven
- * times that.
+ * Bounds of the policies that are parsed. All are kept as text, about 500 characters each, and parsed for namespaces in which Pods are
+ * created: parsed they take about eleven times as much.
  */
 const READ = { namespaces: 1000, characters: 2 * 1024 * 1024 };
 
-/** `unread`: a list is not complete yet. */
+/** Why policies are unknown. `unread`: the first list is not complete. */
 type Unknown = 'unread' | 'forbidden' | 'too-many';
 
-/** The policies that may select Pods of a namespace, or why they are not known. */
+/** The policies that may select Pods of a namespace, or why they are unknown. */
 export type NamespacePolicies = readonly EgressPolicy[] | Unknown;
 
-/** Policies about egress of all kinds that the cluster has, kept up to date. */
+/** The egress policies of the cluster, of all installed kinds, kept up to date. */
 export interface ClusterPolicies {
-  /** Reads memory alone. */
+  /** Returns the policies from memory. */
   of(namespace: string): NamespacePolicies;
-  /** The kinds of Cilium are installed. */
+  /** Whether Cilium's kinds are installed. */
   readonly cilium: boolean;
-  /** Resolves when each kind is read, forbidden or not installed. Never rejects. */
+  /** Resolves when each kind was read, was forbidden or is not installed. Never rejects. */
   readonly ready: Promise<void>;
   readonly synced: boolean;
-  /** Policies that are remembered. */
+  /** Policies in memory. */
   readonly size: number;
-  /** When the API server was last heard of, milliseconds since 1970; undefined: never. */
+  /** The oldest last contact of all kinds, milliseconds since 1970; undefined if there was none. */
   readonly contactAt: number | undefined;
   close(): Promise<void>;
 }
 
-/** What is kept of an object. */
+/** An object as it is kept. */
 interface Kept {
   readonly namespace: string;
   readonly version: string;
@@ -74,10 +74,10 @@ interface Kept {
   readonly read: () => readonly EgressPolicy[];
 }
 
-/** What a policy counts for beside its text. */
+/** Characters that a policy counts for beside its text. */
 const STUB = 100;
 
-/** Policies by namespace; the empty one is the cluster. */
+/** Policies by namespace, cluster-wide ones under the empty name. */
 interface Index {
   set(key: string, kept: Kept): void;
   delete(key: string, kept: Kept): void;
@@ -158,7 +158,7 @@ interface Kind {
   readonly known: Promise<void>;
 }
 
-/** A kind that is not installed costs a request every five minutes. */
+/** Milliseconds. A kind that is not installed costs a request every five minutes. */
 const FOREIGN_BACKOFF: Backoff = { first: 1000, most: 300_000 };
 
 const PAGE = 100;
@@ -167,19 +167,19 @@ interface Shared {
   readonly options: NetworkPoliciesOptions;
   readonly bounds: Bounds;
   readonly index: Index;
-  /** Characters and objects handed to lists that may not be complete yet, and to those that are. */
+  /** Characters of all objects kept, in complete and in incomplete lists. */
   readonly held: { characters: number };
   readonly reporter: Reporter;
-  /** Kinds that may not be read, and the one warning about them. */
+  /** Kinds that are forbidden; there is one warning for all of them. */
   readonly forbidden: Set<PolicyKind>;
   readonly refused: Trouble;
   readonly tooMany: (namespace: string) => void;
 }
 
-/** `networkpolicies.networking.k8s.io`. */
+/** Returns `networkpolicies.networking.k8s.io`. */
 const nameOf = ({ plural, group }: PolicyKind): string => `${plural}.${group}`;
 
-/** Keeps an object's text, or says of one that is too much that it may allow and deny anything. Undefined: it is not about egress. */
+/** Keeps an object's text, or a stand-in if it does not fit. Returns undefined if the object is not about egress. */
 function keep(kind: PolicyKind, object: KubeObject, { bounds, held }: Shared): Kept | undefined {
   const { name, namespace = '', resourceVersion: version = '' } = object.metadata;
   if (readObject(kind, object).policies.length === 0) return undefined;
@@ -198,10 +198,10 @@ const stub = ({ kind }: PolicyKind, name: string, namespace: string): EgressPoli
     namespace === '' || pod.namespace === namespace ? 'maybe' : 'no',
   );
 
-/** Calico's API server shows what its CRDs hold once more, to those alone who have rights on its tiers. */
+/** Calico's API server serves its CRDs' objects a second time, and only to users with rights on its tiers. */
 const isSecondView = ({ group }: PolicyKind): boolean => group === 'projectcalico.org';
 
-/** Follows a kind's state: reading is lost when it is forbidden, and no other failure takes away what is known. */
+/** Follows the state of a kind. A forbidden kind is unknown; after any other failure the last list stays in use. */
 function createState(kind: PolicyKind, { reporter, refused, forbidden }: Shared) {
   let state: KindState = 'unread';
   const { promise: known, resolve } = Promise.withResolvers<void>();
@@ -215,7 +215,7 @@ function createState(kind: PolicyKind, { reporter, refused, forbidden }: Shared)
     get now() {
       return state;
     },
-    // A list that is not followed by a watch is out of date soon: only that brings a forbidden kind back.
+    // A list without a watch is soon out of date: only an open watch ends `forbidden`.
     listed(): void {
       if (state !== 'forbidden') become('read');
     },
@@ -233,7 +233,7 @@ function createState(kind: PolicyKind, { reporter, refused, forbidden }: Shared)
   };
 }
 
-/** Namespaces with policies that are not remembered: until a list finds room for all, what they say of Pods is not known. */
+/** Marks namespaces whose policies do not all fit. Their policies are unknown until a list fits. */
 function createCrowded(kind: PolicyKind, { index, tooMany }: Shared, indexKey: (key: string) => string) {
   const crowded = new Map<string, Kept>();
   const keyOf = (namespace: string): string => indexKey(`${namespace}/`);
@@ -304,7 +304,7 @@ function followKind(kind: PolicyKind, shared: Shared): Kind {
 const FORBIDDEN =
   'network policies cannot be read: no Pod gets use-vc (docs/security.md has the rights; networkPolicies: false turns this off)';
 
-/** Watches NetworkPolicies, and the policies of other kinds where these are installed. */
+/** Watches NetworkPolicies, and policies of other kinds if they are installed. */
 export function createNetworkPolicies(options: NetworkPoliciesOptions): ClusterPolicies {
   const { reporter = silentReporter } = options;
   const bounds = { ...BOUNDS, ...options.bounds };

@@ -17,12 +17,12 @@ import type { Clock } from '../../util/clock.ts';
 import { createDnsBackends, type DnsBackendsReader } from './dns-backends.ts';
 import { createNetworkPolicies, type NamespacePolicies } from './network-policies.ts';
 
-/** What policies let a Pod reach. Cheap where none selects it. */
+/** Returns what policies let a Pod reach. Cheap if its namespace has no policies. */
 export type ReachOf = (namespace: string, labels: unknown) => Reach;
 
 const UNKNOWN: Reach = { dnsTcp: 'uncertain', nodeLocalUdp: 'uncertain', nodeLocalTcp: 'uncertain' };
 
-/** Where the DNS packets of Pods go, as far as it is known. */
+/** Returns where the DNS packets of Pods go. */
 export function targetsFor(
   facts: ClusterFacts,
   config: PolicyConfig,
@@ -40,7 +40,7 @@ export function targetsFor(
 }
 
 interface ReachOptions {
-  /** A text: why they are not known. */
+  /** `of` returns a text if the policies are unknown. */
   readonly policies: { of(namespace: string): NamespacePolicies; readonly cilium: boolean };
   readonly facts: () => ClusterFacts;
   readonly behind: () => DnsBackends | undefined;
@@ -49,7 +49,7 @@ interface ReachOptions {
   readonly service: string;
 }
 
-/** What the cluster's policies let Pods reach; what is not known is uncertain. */
+/** Evaluates policies for Pods. Unknown facts are uncertain. */
 export function createReach({ policies, facts, behind, config, service }: ReachOptions): ReachOf {
   let made: { facts: ClusterFacts; behind: DnsBackends | undefined; cilium: boolean; targets: DnsTargets } | undefined;
 
@@ -82,14 +82,14 @@ interface ClusterReachOptions extends Pick<ReachOptions, 'facts' | 'config' | 's
 /** What policies let Pods reach, kept up to date. */
 export interface ClusterReach {
   readonly of: ReachOf;
-  /** Resolves when policies and what is behind the DNS Service were read once, or cannot be. Never rejects. */
+  /** Resolves after the first attempt to read the policies and the DNS Service. Never rejects. */
   readonly ready: Promise<void>;
   close(): Promise<void>;
 }
 
-/** Milliseconds between two looks at what is behind the DNS Service, on average. */
+/** Milliseconds between two reads of the DNS Service, on average. */
 const EVERY_MS = 45_000;
-/** The same while nothing is known. */
+/** Milliseconds between two attempts before the first success, on average. */
 const AGAIN_MS = 3000;
 const READ_MS = 5000;
 
@@ -102,7 +102,7 @@ async function lookAgain(backends: DnsBackendsReader, signal: AbortSignal, first
   }
 }
 
-/** Watches policies, and looks about every 45 s at what is behind the DNS Service. */
+/** Watches policies, and reads about every 45 s what is behind the DNS Service. */
 export function createClusterReach(options: ClusterReachOptions): ClusterReach {
   const { client, clock, service, reporter = silentReporter } = options;
   const closing = new AbortController();

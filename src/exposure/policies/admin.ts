@@ -18,11 +18,11 @@ const UNREADABLE: Matcher = () => 'maybe';
 
 const ACTIONS: readonly Action[] = ['Allow', 'Deny', 'Pass'];
 
-/** ClusterNetworkPolicy says Accept. */
+/** ClusterNetworkPolicy calls Allow Accept. */
 const actionOf = (raw: unknown): Action | undefined =>
   raw === 'Accept' ? 'Allow' : ACTIONS.find((action) => action === raw);
 
-/** AdminNetworkPolicySubject and the Pods of a peer: whole namespaces, or Pods in them. Exactly one is given. */
+/** Reads a subject, or the Pods of a peer: either whole namespaces or Pods in them. */
 function podsMatcher(raw: unknown): (pod: SelectedPod) => Match {
   const { namespaces, pods } = mapOf(raw) ?? {};
   if (namespaces !== undefined) {
@@ -34,7 +34,7 @@ function podsMatcher(raw: unknown): (pod: SelectedPod) => Match {
   return ({ namespaceLabels, labels }) => every([byNamespace(namespaceLabels), byPod(labels)]);
 }
 
-/** A peer is one of namespaces, pods, nodes, networks, domainNames; what is new counts as unreadable. */
+/** Reads a peer: namespaces, pods, nodes or networks. Others (domainNames) are uncertain. */
 function peerMatcher(raw: unknown): Matcher {
   const peer = mapOf(raw) ?? {};
   if ('namespaces' in peer || 'pods' in peer) {
@@ -44,7 +44,7 @@ function peerMatcher(raw: unknown): Matcher {
   if ('nodes' in peer) return ({ pod }) => (pod === undefined ? 'maybe' : 'no');
   const networks = listOf(peer['networks']);
   if (networks === undefined || networks.length === 0) return UNREADABLE;
-  // What lies inside the cluster is not for networks to select, and plug-ins differ.
+  // Networks are meant for destinations outside the cluster: inside, plug-ins differ.
   const blocks = networks.map((cidr) => blockMatcher(cidr));
   return (endpoint) => (blocks.every((matches) => matches(endpoint) === 'no') ? 'no' : 'maybe');
 }
@@ -61,7 +61,7 @@ function destinationPort(raw: unknown): Matcher {
   return given['range'] === undefined ? byPort(given['number']) : byPort(start, end);
 }
 
-/** AdminNetworkPolicyPort (v1alpha1) or ClusterNetworkPolicyProtocol (v1alpha2). */
+/** Reads an AdminNetworkPolicyPort (v1alpha1) or ClusterNetworkPolicyProtocol (v1alpha2). */
 function portMatcher(raw: unknown): Matcher {
   const { portNumber, portRange, namedPort, destinationNamedPort, tcp, udp, sctp } = mapOf(raw) ?? {};
   const single = mapOf(portNumber);
@@ -102,8 +102,8 @@ type AdminKind = 'AdminNetworkPolicy' | 'BaselineAdminNetworkPolicy' | 'ClusterN
 
 /**
  * Reads a policy.networking.k8s.io AdminNetworkPolicy or BaselineAdminNetworkPolicy (v1alpha1), or a ClusterNetworkPolicy
- * (v1alpha2): https://network-policy-api.sigs.k8s.io/api-overview. None if it has no egress rules. Never throws: what is malformed, or
- * not known here, is uncertain.
+ * (v1alpha2): https://network-policy-api.sigs.k8s.io/api-overview. Returns an empty list if it has no egress rules. Never throws: malformed
+ * and unknown parts are uncertain.
  */
 export function readAdminPolicy(object: PolicyObject, kind: AdminKind): readonly EgressPolicy[] {
   const name = policyName(kind, object);

@@ -22,7 +22,7 @@ type Selector = (labels: LabelOf) => Match;
 const KEY = String.raw`[\w./-]+`;
 const TEXT = String.raw`(?:'[^']*'|"[^"]*")`;
 
-/** Terms of the selector language that are read (docs of Calico: NetworkPolicy, Selectors); any other is uncertain. */
+/** The supported terms of selectors (Calico documentation, NetworkPolicy, Selectors). Others are uncertain. */
 const TERMS: readonly (readonly [RegExp, (key: string, values: readonly string[]) => Selector])[] = [
   [/^all\(\)$/, () => () => 'yes'],
   [new RegExp(`^has\\((${KEY})\\)$`), (key) => (labels) => exists(labels(key))],
@@ -35,7 +35,7 @@ const TERMS: readonly (readonly [RegExp, (key: string, values: readonly string[]
   ],
 ];
 
-/** Longer selectors are not read. */
+/** Characters. Longer selectors are uncertain. */
 const LONGEST = 1000;
 
 const unquoted = (text: string): string[] => [...text.matchAll(new RegExp(TEXT, 'g'))].map(([one]) => one.slice(1, -1));
@@ -74,7 +74,7 @@ const namespaceLabelsOf =
   (key) =>
     key === 'projectcalico.org/name' ? namespace : namespaceLabels(key);
 
-/** A number, a range `1000:2000`, or the name of a container's port. */
+/** Matches a number, a range `1000:2000`, or the name of a container's port. */
 function portMatch(port: unknown, ...[endpoint, protocol]: Parameters<Matcher>): Match {
   if (typeof port !== 'string') return isPort(endpoint, protocol, port);
   const [, start, end = start] = /^(\d+)(?::(\d+))?$/.exec(port) ?? [];
@@ -83,13 +83,13 @@ function portMatch(port: unknown, ...[endpoint, protocol]: Parameters<Matcher>):
     : isPort(endpoint, protocol, Number(start), Number(end));
 }
 
-/** Pods by selector: of the policy's namespace, unless the rule or the policy says otherwise. */
+/** Reads the selectors of a destination. Without a namespaceSelector a namespaced policy means its own namespace. */
 function podsMatcher(destination: Readonly<Record<string, unknown>>, namespace: string): Matcher {
   const { selector, namespaceSelector } = destination;
   const [byPod, byNamespace] = [selectorOf(selector), selectorOf(namespaceSelector)];
   const here = namespace !== '' && !namespaceSelector;
   return ({ pod }) => {
-    // A selector may also lead to a NetworkSet: addresses with labels.
+    // Selectors also match NetworkSets, which are addresses with labels.
     if (pod === undefined) return 'maybe';
     const inNamespace = here ? matchIf(pod.namespace === namespace) : byNamespace(namespaceLabelsOf(pod));
     return every([inNamespace, byPod(podLabels(pod))]);
@@ -98,7 +98,7 @@ function podsMatcher(destination: Readonly<Record<string, unknown>>, namespace: 
 
 const READ = ['nets', 'notNets', 'selector', 'namespaceSelector', 'ports', 'services'];
 
-/** EntityRule of the destination: all that is given has to hold. */
+/** Reads the EntityRule of a destination: all of its fields must match. */
 function destinationOf(raw: unknown, namespace: string): Matcher {
   const destination = mapOf(raw ?? {});
   const ports = listOf(destination?.['ports']);
@@ -128,7 +128,7 @@ const isService = ({ name, namespace }: Readonly<Record<string, unknown>>, endpo
     ? matchIf(endpoint.service.name === `${namespace}/${name}`)
     : 'maybe';
 
-/** By name, or by IANA number. */
+/** Compares a protocol's name or IANA number. */
 function isProtocol(given: unknown, protocol: Protocol): Match {
   if (typeof given === 'number') return matchIf(given === (protocol === 'TCP' ? 6 : 17));
   return typeof given === 'string' ? matchIf(given.toUpperCase() === protocol) : 'maybe';
@@ -156,7 +156,7 @@ function ruleOf(raw: unknown, namespace: string): EgressRule[] {
   return [{ action, matches }];
 }
 
-/** Without `types` a policy with egress rules is about egress, and one with neither about ingress. */
+/** Without `types`, a policy with egress rules is about egress, and a policy without rules is about ingress. */
 function isAboutEgress(types: readonly unknown[], egress: readonly unknown[]): boolean {
   return types.length === 0 ? egress.length > 0 : types.includes('Egress');
 }
@@ -172,8 +172,8 @@ function subjectOf(spec: Readonly<Record<string, unknown>>, namespace: string): 
 
 /**
  * Reads a Calico NetworkPolicy or, without a namespace, a GlobalNetworkPolicy (projectcalico.org/v3 and what Calico stores it as,
- * crd.projectcalico.org/v1): https://docs.tigera.io/calico/latest/reference/resources/networkpolicy. None if it is not about egress.
- * Never throws: what is malformed, in a tier of its own or not known here, is uncertain.
+ * crd.projectcalico.org/v1): https://docs.tigera.io/calico/latest/reference/resources/networkpolicy. Returns an empty
+ * list if it is not about egress. Never throws: other tiers, malformed and unknown parts are uncertain.
  */
 export function readCalicoPolicy(object: PolicyObject): readonly EgressPolicy[] {
   const name = policyName(object.namespace === '' ? 'GlobalNetworkPolicy' : 'Calico NetworkPolicy', object);
@@ -181,7 +181,7 @@ export function readCalicoPolicy(object: PolicyObject): readonly EgressPolicy[] 
   const selects = subjectOf(spec, object.namespace);
   const [types, egress] = [listOf(spec['types']), listOf(spec['egress'])];
   if ('unread' in spec || types === undefined || egress === undefined) return [unreadable(name, selects)];
-  // Those are about the interfaces of nodes.
+  // These apply to the interfaces of nodes.
   if (spec['preDNAT'] || spec['doNotTrack'] || !isAboutEgress(types, egress)) return [];
   const { tier = 'default', order } = spec;
   if (tier !== 'default') return [unreadable(name, selects)];

@@ -19,13 +19,13 @@ const UNREADABLE: Matcher = () => 'maybe';
 const NAMESPACE = 'io.kubernetes.pod.namespace';
 const NAMESPACE_LABELS = 'io.cilium.k8s.namespace.labels.';
 
-/** A label's name without its source; undefined if it does not come from Kubernetes (docs of Cilium: Endpoint labels). */
+/** Removes the source from a label's name. Returns undefined if the source is not Kubernetes (Cilium documentation, Labels). */
 function kubernetesKey(key: string): string | undefined {
   const [, source = 'any', name = key] = /^([a-z0-9-]+):(.*)$/s.exec(key) ?? [];
   return source === 'k8s' || source === 'any' ? name : undefined;
 }
 
-/** A Pod's labels as Cilium has them: its namespace and the namespace's labels are among them. */
+/** Returns a Pod's labels as Cilium sees them, which include its namespace and the namespace's labels. */
 function ciliumLabels({ namespace, labels, namespaceLabels }: SelectedPod): LabelOf {
   return (key) => {
     const name = kubernetesKey(key);
@@ -41,7 +41,7 @@ const namesNamespace = (selector: unknown): boolean =>
     return name === NAMESPACE || name.startsWith(NAMESPACE_LABELS);
   });
 
-/** An EndpointSelector that names no namespace means that of the policy, if it has one. */
+/** Reads an EndpointSelector. Without a namespace in it, a namespaced policy means its own namespace. */
 function endpointMatcher(selector: unknown, namespace: string): (pod: SelectedPod) => Match {
   const matches = selectorOf(selector);
   const here = namespace !== '' && !namesNamespace(selector);
@@ -55,13 +55,13 @@ function entityMatch(entity: unknown, pod: EndpointPod | undefined): Match {
   return OTHER_THAN_PODS.includes(entity) && pod !== undefined ? 'no' : 'maybe';
 }
 
-/** "Only connections destined for outside of the cluster and not targeting the host will be subject to CIDR rules." */
+/** A match of a CIDR is uncertain: CIDR rules apply only to connections that leave the cluster (Cilium API, toCIDR). */
 function outsideMatcher(cidr: unknown, except?: unknown): (endpoint: Endpoint) => Match {
   const matches = blockMatcher(cidr, except);
   return (endpoint) => (matches(endpoint) === 'no' ? 'no' : 'maybe');
 }
 
-/** How the fields that name a destination are read; all others that begin with `to` are not. */
+/** Readers of the fields that name a destination. Other fields that begin with `to` are uncertain. */
 const DESTINATIONS: Readonly<Record<string, (one: unknown, namespace: string) => (endpoint: Endpoint) => Match>> = {
   toEndpoints(one, namespace) {
     const matches = endpointMatcher(one, namespace);
@@ -75,7 +75,7 @@ const DESTINATIONS: Readonly<Record<string, (one: unknown, namespace: string) =>
   },
 };
 
-/** Where a rule leads; a rule without a destination leads everywhere if it names ports, and nowhere if it names nothing. */
+/** Reads the destination of a rule. Without one, a rule with ports leads everywhere, and an empty rule leads nowhere. */
 function destinationOf(rule: Readonly<Record<string, unknown>>, namespace: string): Matcher {
   const named = Object.entries(rule).filter(([field, value]) => /^to[A-Z]/.test(field) && field !== 'toPorts' && value);
   if (named.length === 0) return () => (listOf(rule['toPorts'])?.length === 0 ? 'no' : 'yes');
@@ -87,7 +87,7 @@ function destinationOf(rule: Readonly<Record<string, unknown>>, namespace: strin
   return (endpoint, protocol) => some(matchers.map((matches) => matches(endpoint, protocol)));
 }
 
-/** PortProtocol: the port is a text, with a number or a name in it; 0 is all; no protocol is any. */
+/** Reads a PortProtocol: the port is a text with a number or a name; 0 is any port, and the default protocol is any. */
 function portMatcher(raw: unknown): Matcher {
   const { port, endPort, protocol: wanted = 'ANY' } = mapOf(raw) ?? {};
   if (typeof port !== 'string') return UNREADABLE;
@@ -98,7 +98,7 @@ function portMatcher(raw: unknown): Matcher {
   };
 }
 
-/** PortRule: ports, and what has to hold of what is said there. A proxy for DNS lets DNS through. */
+/** Reads a PortRule: ports, and rules for the traffic to them. A DNS proxy lets DNS through; other rules are uncertain. */
 function portRuleMatcher(raw: unknown): Matcher {
   const { ports, rules, ...others } = mapOf(raw) ?? { unread: true };
   const list = listOf(ports);
@@ -123,9 +123,9 @@ function ruleOf(raw: unknown, namespace: string, action: 'Allow' | 'Deny'): Egre
   return { action, matches };
 }
 
-/** Denials come before all that allows, whatever the kind of policy (docs of Cilium: Deny Policies). */
+/** Denials go before all that allows, in every kind of policy (Cilium documentation, Deny Policies). */
 function specPolicies(spec: Readonly<Record<string, unknown>>, object: PolicyObject, name: string): EgressPolicy[] {
-  // CiliumClusterwideNetworkPolicy alone has it: then it is about nodes.
+  // Only a CiliumClusterwideNetworkPolicy about nodes has one.
   if (spec['nodeSelector'] !== undefined) return [];
   const selects = endpointMatcher(spec['endpointSelector'], object.namespace);
   const allow = listOf(spec['egress']);
@@ -141,8 +141,8 @@ function specPolicies(spec: Readonly<Record<string, unknown>>, object: PolicyObj
 }
 
 /**
- * Reads a cilium.io/v2 CiliumNetworkPolicy or, without a namespace, a CiliumClusterwideNetworkPolicy (docs of Cilium: Layer 3 and
- * Layer 4 Policies). Never throws: what is malformed, or not known here, is uncertain.
+ * Reads a cilium.io/v2 CiliumNetworkPolicy or, without a namespace, a CiliumClusterwideNetworkPolicy (Cilium documentation, Layer 3
+ * and Layer 4 Policies). Never throws: malformed and unknown parts are uncertain.
  */
 export function readCiliumPolicy(object: PolicyObject & { readonly specs?: unknown }): readonly EgressPolicy[] {
   const { namespace } = object;

@@ -13,7 +13,7 @@ function ipv4(text: string): bigint | undefined {
   return bytes.reduce((value, byte) => value * 256n + BigInt(byte), 0n);
 }
 
-/** The 16-bit groups of a side of `::`, the last one of all perhaps an IPv4 address (RFC 4291 2.2); undefined if it is malformed. */
+/** Reads the 16-bit groups on one side of `::`; the last may be an IPv4 address (RFC 4291 2.2). Returns undefined if malformed. */
 function groups(side: string, at: number, sides: readonly string[]): readonly bigint[] | undefined {
   if (side === '') return [];
   const found: bigint[] = [];
@@ -38,7 +38,7 @@ function ipv6(text: string): bigint | undefined {
   return all.reduce((value, group) => (value << 16n) + group, 0n);
 }
 
-/** Longer than any address with its prefix. */
+/** Characters, more than any address with its prefix has. */
 const LONGEST = 50;
 
 /** Reads an address or a CIDR (`10.96.0.10`, `fd00::/8`); undefined if it is neither. */

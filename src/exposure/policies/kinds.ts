@@ -10,7 +10,7 @@ export interface PolicyKind {
   readonly version: string;
   readonly plural: string;
   readonly kind: string;
-  /** Objects stand in namespaces; else they are the whole cluster's. */
+  /** False if its objects are cluster-wide. */
   readonly namespaced: boolean;
   readonly read: (object: PolicyObject) => readonly EgressPolicy[];
 }
@@ -29,7 +29,7 @@ export const NETWORK_POLICIES: PolicyKind = {
   read: readNetworkPolicy,
 };
 
-/** Kinds that a cluster has where somebody has installed them. */
+/** Kinds that a cluster has only if they are installed. */
 const FOREIGN_KINDS: readonly PolicyKind[] = [
   { ...CILIUM, plural: 'ciliumnetworkpolicies', kind: 'CiliumNetworkPolicy', namespaced: true },
   { ...CILIUM, plural: 'ciliumclusterwidenetworkpolicies', kind: 'CiliumClusterwideNetworkPolicy', namespaced: false },
@@ -84,16 +84,16 @@ export const POLICY_KINDS: readonly PolicyKind[] = [NETWORK_POLICIES, ...FOREIGN
 
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
 
-/** An object of a policy's kind, read. */
+/** The result of reading an object of a policy's kind. */
 export interface ReadPolicy {
   readonly kind: PolicyKind;
-  /** Empty: the whole cluster's. */
+  /** Empty if the policy is cluster-wide. */
   readonly namespace: string;
-  /** None if it is not about egress. */
+  /** Empty if the object is not about egress. */
   readonly policies: readonly EgressPolicy[];
 }
 
-/** Reads an object of a kind that is known. `namespace`: where its metadata names none. */
+/** Reads an object of a known kind. `namespace` is the default if its metadata has none. */
 export function readObject(kind: PolicyKind, object: Readonly<Record<string, unknown>>, namespace = ''): ReadPolicy {
   const metadata = mapOf(object['metadata']) ?? {};
   const own = kind.namespaced ? text(metadata['namespace']) || namespace : '';
@@ -102,24 +102,24 @@ export function readObject(kind: PolicyKind, object: Readonly<Record<string, unk
   return { kind, namespace: own, policies: kind.read({ ...named, spec, ...(specs !== undefined && { specs }) }) };
 }
 
-/** Reads an object of a policy's kind; undefined if it is of another kind. `namespace`: where its metadata names none. */
+/** Reads an object; undefined if it is no policy. `namespace` is the default if its metadata has none. */
 export function readPolicy(object: unknown, namespace = ''): ReadPolicy | undefined {
   const { apiVersion, kind, ...fields } = mapOf(object) ?? {};
   const [group, version] = text(apiVersion).split('/');
-  // A version of a kind that is not known here is read like the known one: what is new in it counts as uncertain.
+  // An unknown version of a known kind is read like the known one: new parts are uncertain.
   const isSame = (one: PolicyKind): boolean => one.group === group && one.kind === kind;
   const found = POLICY_KINDS.find((one) => isSame(one) && one.version === version) ?? POLICY_KINDS.find(isSame);
   return found && readObject(found, fields, namespace);
 }
 
-/** Policies by namespace, read once. */
+/** Policies by namespace. */
 export interface PolicySet {
   add(read: ReadPolicy): void;
-  /** Those that may select Pods of a namespace: its own, and the cluster's. */
+  /** Returns the policies that may select Pods of a namespace: its own and the cluster-wide ones. */
   of(namespace: string): readonly EgressPolicy[];
-  /** None is about egress. */
+  /** Whether there is no policy about egress. */
   readonly isEmpty: boolean;
-  /** One of Cilium's kinds is among them. */
+  /** Whether there is an object of one of Cilium's kinds. */
   readonly cilium: boolean;
 }
 

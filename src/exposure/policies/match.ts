@@ -1,15 +1,15 @@
 import { isObject, type Json } from '../../util/json.ts';
 
-/** `maybe`: a fact is missing, or the rule cannot be read. */
+/** `maybe` if a fact is missing or a rule cannot be read. */
 export type Match = 'yes' | 'maybe' | 'no';
 
-/** `no` where one is `no`, else `maybe` where one is `maybe`. */
+/** Returns `no` if any is `no`, else `maybe` if any is `maybe`, else `yes`. */
 export function every(matches: readonly Match[]): Match {
   if (matches.includes('no')) return 'no';
   return matches.includes('maybe') ? 'maybe' : 'yes';
 }
 
-/** `yes` where one is `yes`, else `maybe` where one is `maybe`. */
+/** Returns `yes` if any is `yes`, else `maybe` if any is `maybe`, else `no`. */
 export function some(matches: readonly Match[]): Match {
   if (matches.includes('yes')) return 'yes';
   return matches.includes('maybe') ? 'maybe' : 'no';
@@ -21,10 +21,10 @@ export const not = (match: Match): Match => OPPOSITE[match];
 
 export const matchIf = (condition: boolean): Match => (condition ? 'yes' : 'no');
 
-/** The value of a label; null: the object does not have the label; undefined: not known. */
+/** Returns the value of a label, null if the object does not have it, or undefined if that is unknown. */
 export type LabelOf = (key: string) => string | null | undefined;
 
-/** Reads labels as the API has them. `complete: false`: there may be others that are not known. */
+/** Reads labels of the API. With `complete: false` there may be others that are unknown. */
 export function labelsOf(labels: unknown, { complete = true } = {}): LabelOf {
   const known = mapOf(labels ?? {});
   return (key) => {
@@ -44,20 +44,20 @@ export function hasOneOf(value: ReturnType<LabelOf>, values: readonly unknown[])
 /** Reports whether the object has the label at all. */
 export const exists = (value: ReturnType<LabelOf>): Match => (value === undefined ? 'maybe' : matchIf(value !== null));
 
-/** The object, undefined if the value is none: a list, a text, null. */
+/** Returns the value if it is an object and not a list; else undefined. */
 export const mapOf = (value: unknown): Json | undefined =>
   isObject(value) && !Array.isArray(value) ? value : undefined;
 
-/** The list, empty where the field is absent; undefined if the value is no list. */
+/** Returns the list, which is empty if the field is absent; undefined if the value is no list. */
 export function listOf(value: unknown): readonly unknown[] | undefined {
   if (value === undefined || value === null) return [];
   return Array.isArray(value) ? value : undefined;
 }
 
-/** Labels and expressions of one selector; with more it counts as unreadable, so that each is matched in bounded time. */
+/** Labels and expressions of one selector. A larger one is uncertain, so that matching takes bounded time. */
 const MOST_TERMS = 100;
 
-/** An object's labels seen through a selector. */
+/** Matches an object's labels. */
 type Selector = (labels: LabelOf) => Match;
 
 const UNREADABLE: Selector = () => 'maybe';
@@ -80,7 +80,7 @@ function expressionOf(expression: unknown): Selector {
   }
 }
 
-/** Reads a meta/v1 LabelSelector: all of it has to hold; an empty one selects everything. */
+/** Reads a meta/v1 LabelSelector: all of its terms must match; an empty one selects everything. */
 export function selectorOf(selector: unknown): Selector {
   const given = mapOf(selector);
   const labels = mapOf(given?.['matchLabels'] ?? {});
@@ -97,7 +97,7 @@ export function selectorOf(selector: unknown): Selector {
   return (labelOf) => every(terms.map((term) => term(labelOf)));
 }
 
-/** The keys that a LabelSelector names. */
+/** Returns the keys that a LabelSelector names. */
 export function keysOf(selector: unknown): readonly string[] {
   const { matchLabels, matchExpressions } = mapOf(selector) ?? {};
   const expressed = (listOf(matchExpressions) ?? []).map((one) => mapOf(one)?.['key']);

@@ -78,7 +78,7 @@ describe('the copy of policies', () => {
     expect(lines).toEqual([]);
   });
 
-  it('those of the cluster count in each namespace, after Cilium is installed too', async () => {
+  it('cluster-wide policies count in each namespace, after Cilium is installed too', async () => {
     const clusterwide = {
       metadata: { name: 'all', resourceVersion: '1' },
       spec: { endpointSelector: {}, egress: [{}] },

@@ -328,7 +328,7 @@ describe('which kinds are read', () => {
   });
 });
 
-it('a set has the policies of a namespace, and those of the cluster', () => {
+it('a set has the policies of a namespace, and cluster-wide ones', () => {
   const set = createPolicySet();
   const add = (apiVersion: string, kind: string, spec: object): void => {
     const found = readPolicy({ apiVersion, kind, metadata: { name: 'p' }, spec }, 'shop');
