@@ -13,7 +13,7 @@ const STAND_INS = [
     /client-node\/dist\/gen\/index\.js$/,
     `export { createConfiguration } from './configuration.js'; export { ServerConfiguration } from './servers.js';`,
   ],
-  // Requests go over connections of our own (src/kubernetes/kube-config.ts).
+  // Requests go over connections of our own (src/kubernetes/kubeconfig.ts).
   [
     /client-node\/dist\/gen\/http\/isomorphic-fetch\.js$/,
     `export class IsomorphicFetchHttpLibrary { send() { throw new Error('fetch is not in this bundle: build.mjs'); } }`,

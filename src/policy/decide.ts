@@ -309,6 +309,10 @@ function message(reason: Reason, containers: readonly ContainerVerdict[]): strin
   if (reason === 'UnknownOptions' && unknown !== undefined) {
     return `${REASONS[reason]} ${unknown.name}: ${unknown.evidence.detail}.`;
   }
+  // Go is not raced: what it gets here is what the configuration gives it.
+  if (reason === 'OptionsAdded' && containers.every(({ resolver }) => resolver === 'go')) {
+    return 'The configuration gives Go these options (go.options, extraOptions.go); Go alone needs none.';
+  }
   return reason === 'MuslRetried' || reason === 'MixedRetried'
     ? `${REASONS[reason]} Where one runs, nodeLocal.mode or --node-local turns the redirect on.`
     : REASONS[reason];

@@ -49,7 +49,7 @@ export const REASONS = {
   VirtualNode: 'The Pod may run on a virtual node, where no node-local DNS cache runs: no redirect.',
   NameserversFull: "The Pod's own nameservers leave no room for a DNS cache (3 are allowed): no redirect.",
   SearchTooLong:
-    'The search list is too long to be written by a redirect (musl reads lines of 255 bytes): no redirect.',
+    'The search list is too long to be written by a redirect (musl reads lines of at most 254 bytes): no redirect.',
   SearchInvalid: 'A search domain of the nodes is one the API server would refuse in a Pod: no redirect.',
   // A DNS cache in the Pod was wanted, and cannot be.
   SidecarUnsupported:

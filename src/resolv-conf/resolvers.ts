@@ -19,7 +19,7 @@ export interface ReaderView {
 }
 
 /** musl resolvconf.c: `char line[256]`; musl skips a line that fills it without its newline. */
-const MUSL_LINE = 255;
+const MUSL_LINE = 254;
 const MAX_SERVERS = 3;
 
 /**
@@ -32,7 +32,7 @@ export function readByMusl(file: ResolvConf): ReaderView {
   const notes = without(file.options, ['ndots', 'timeout', 'attempts']).map((option) => `${option} is ignored`);
   if (attempts === 0) notes.push('attempts:0 crashes the program at its first look-up');
   if (timeout === 0) notes.push('timeout:0 fails every look-up at once');
-  const tooLong = `search ${file.searches.join(' ')}\n`.length > MUSL_LINE;
+  const tooLong = `search ${file.searches.join(' ')}`.length > MUSL_LINE;
   if (tooLong) notes.push(`the search line is longer than ${MUSL_LINE} bytes and is ignored whole`);
   return {
     servers: file.servers.length === 0 ? ['127.0.0.1'] : file.servers.slice(0, MAX_SERVERS),

@@ -367,7 +367,7 @@ describe('no value that breaks a resolver', () => {
   });
 
   it.each([
-    { name: 'longer than 255 bytes', nodeSearches: LONG, reason: 'SearchTooLong' },
+    { name: 'longer than 254 bytes', nodeSearches: LONG, reason: 'SearchTooLong' },
     { name: 'in capitals', nodeSearches: ['Corp.Example'], reason: 'SearchInvalid' },
     { name: 'with an underscore', nodeSearches: ['_tcp.example'], reason: 'SearchInvalid' },
   ])('no redirect with node searches $name', ({ nodeSearches, reason }) => {
