@@ -1,9 +1,9 @@
 import { LRUCache } from 'lru-cache';
 
 import { REACHES_ALL } from '../exposure/dns-target.ts';
+import { namespaceLabelsRead } from '../policy/exemptions.ts';
 import type { ClusterFacts, NamespaceView, PodView, Reach } from '../policy/model.ts';
 import { readPod, templatePartsRead, withCommandLines } from '../policy/read-pod.ts';
-import { MODE_LABEL } from '../policy/scope.ts';
 import type { Verdict } from '../policy/verdict.ts';
 import { asObject } from '../util/json.ts';
 import type { Evaluation, Evaluator, Subject } from './evaluate.ts';
@@ -60,7 +60,7 @@ function hasLongAnnotations(object: unknown): boolean {
 
 /** Labels differ between the Pods of one StatefulSet or Job: what policies make of them is part of the key in their place. */
 const keyOf = (object: unknown, { name, labels }: NamespaceView, reach: Reach): string =>
-  JSON.stringify([templatePartsRead(object), name, labels[MODE_LABEL] ?? null, reach === REACHES_ALL ? 0 : reach]);
+  JSON.stringify([templatePartsRead(object), name, namespaceLabelsRead(labels), reach === REACHES_ALL ? 0 : reach]);
 
 const isSameVerdict = (a: Verdict, b: Verdict | undefined): boolean =>
   a === b ||

@@ -60,7 +60,10 @@ async function containersOf(pod: PodView, namespace: string, options: Deciding):
 }
 
 /** Returns the namespace as if it had opted in: the audit reports what the webhook would do there. */
-const optedIn = ({ name }: NamespaceView): NamespaceView => ({ name, labels: { [MODE_LABEL]: 'enforce' } });
+const optedIn = ({ name, labels }: NamespaceView): NamespaceView => ({
+  name,
+  labels: { ...labels, [MODE_LABEL]: 'enforce' },
+});
 
 async function decideGroup(group: PodGroup, options: Deciding): Promise<DecidedGroup | undefined> {
   const pod = podOf(group);

@@ -233,11 +233,11 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
   const { config, from } = await settingsFor(options, undefined);
   const manifests = await readManifests(parts.io, flags.filename ?? []);
   const groups = createPodGroups();
-  const namespaces = new Map<string, string | undefined>();
+  const namespaces = new Map<string, Record<string, string>>();
   const [fallback = 'default'] = flags.namespace ?? [];
   const documents = manifests.flatMap((one) => one.documents);
   for (const { value } of documents) {
-    for (const [name, labels] of namespaceLabels(value)) namespaces.set(name, labels[MODE_LABEL]);
+    for (const [name, labels] of namespaceLabels(value)) namespaces.set(name, labels);
     for (const { kind, namespace, name, pod } of podTemplates(value)) {
       groups.add({ kind, namespace: namespace || fallback, name: name || '(unnamed)' }, pod, undefined);
     }
@@ -323,8 +323,8 @@ async function reportOn(subject: Subject, { detector, credentials }: AuditDetect
 
 function viewsOf({ scanned, unlabelled }: Subject, mode: string | undefined): (name: string) => NamespaceView {
   return (name) => {
-    const label = mode ?? scanned.namespaces.get(name);
-    return { name, labels: label === undefined ? unlabelled : { [MODE_LABEL]: label } };
+    const own = { ...unlabelled, ...scanned.namespaces.get(name) };
+    return { name, labels: mode === undefined ? own : { ...own, [MODE_LABEL]: mode } };
   };
 }
 

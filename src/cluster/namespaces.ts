@@ -1,9 +1,12 @@
+import { isDeepStrictEqual } from 'node:util';
+
 import { LRUCache } from 'lru-cache';
 
 import type { KubeClient } from '../kubernetes/client.ts';
 import { asKubeError, KubeError } from '../kubernetes/errors.ts';
 import { type KubeObject, resourcePath, RESOURCES } from '../kubernetes/objects.ts';
 import { createReflector } from '../kubernetes/reflector.ts';
+import { namespaceLabelsRead } from '../policy/exemptions.ts';
 import type { NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
@@ -21,7 +24,7 @@ export interface NamespacesOptions {
   readonly backoff?: Backoff;
 }
 
-/** The mode label of every namespace. Implements `admission`'s `Namespaces`. */
+/** The labels of every namespace that decisions read. Implements `admission`'s `Namespaces`. */
 export interface ClusterNamespaces {
   /** Returns a namespace from the cache, else from the API. Rejects with `KubeError` if that fails. */
   get(name: string): NamespaceView | Promise<NamespaceView>;
@@ -31,7 +34,7 @@ export interface ClusterNamespaces {
   readonly ready: Promise<void>;
   /** Resolves when all namespaces have been read once, or when that has failed. */
   readonly settled: Promise<void>;
-  /** Calls `listener` with the name of each namespace that was created or deleted, or whose label has changed. */
+  /** Calls `listener` with the name of each namespace that was created or deleted, or whose labels have changed. */
   onChange(listener: (name: string) => void): void;
   /** Whether all namespaces have been read once; until then each is read when it is asked for. */
   readonly synced: boolean;
@@ -45,13 +48,13 @@ export interface ClusterNamespaces {
 /** Limits for reads of namespaces that are not in the cache yet: the watch brings them within milliseconds. */
 const READS = { timeoutMs: 5000, ttlMs: 5000, failureTtlMs: 1000, entries: 1000, concurrency: 64 };
 
-const view = (name: string, label: ModeLabel): NamespaceView => ({
-  name,
-  labels: label === null ? {} : { [MODE_LABEL]: label },
-});
+function view(name: string, kept: KeptLabels): NamespaceView {
+  if (kept === null) return { name, labels: {} };
+  return { name, labels: typeof kept === 'string' ? { [MODE_LABEL]: kept } : kept };
+}
 
 /**
- * Keeps the mode label of every namespace by a watch on their metadata. The API server admits Pods to a namespace before
+ * Keeps the labels that decisions read of every namespace by a watch on their metadata. The API server admits Pods to a namespace before
  * the watch has brought it here, so a namespace that is not in the cache is read by name.
  */
 export function createNamespaces(options: NamespacesOptions): ClusterNamespaces {
@@ -61,16 +64,16 @@ export function createNamespaces(options: NamespacesOptions): ClusterNamespaces 
   const trouble = reporter.trouble('the namespaces cannot be watched; each new one is read by itself', 'namespaces');
   const countRead = (code: string): void => reporter.metrics.cluster.apiFailed('namespace', code);
   const single = createNamespaceReads({ client, clock, ...READS, ...reads, onFailed: countRead });
-  const reflector = createReflector<ModeLabel>({
+  const reflector = createReflector<KeptLabels>({
     client,
     clock,
     path: resourcePath(RESOURCES.namespaces),
     metadataOnly: true,
     streamed: true,
-    keep: modeLabelOf,
+    keep: labelsOf,
     // A list reports all namespaces, changed or not.
     onChange(name, now, before) {
-      if (now !== before) for (const listener of listeners) listener(name);
+      if (!isDeepStrictEqual(now, before)) for (const listener of listeners) listener(name);
     },
     // Not a failure: a list whose continuation has expired starts again.
     onError: ({ code }) => void (code !== 'gone' && fail()),
@@ -90,12 +93,12 @@ export function createNamespaces(options: NamespacesOptions): ClusterNamespaces 
   }));
   return {
     get(name) {
-      const label = reflector.items.get(name);
-      return label === undefined ? single.get(name).then((found) => view(name, found)) : view(name, label);
+      const kept = reflector.items.get(name);
+      return kept === undefined ? single.get(name).then((found) => view(name, found)) : view(name, kept);
     },
     peek(name) {
-      const label = reflector.items.get(name);
-      return label === undefined ? undefined : view(name, label);
+      const kept = reflector.items.get(name);
+      return kept === undefined ? undefined : view(name, kept);
     },
     ready: reflector.ready,
     settled: Promise.race([reflector.ready, failed]),
@@ -116,10 +119,14 @@ export function createNamespaces(options: NamespacesOptions): ClusterNamespaces 
   };
 }
 
-/** The value of the mode label on a namespace; null: it has none. */
-type ModeLabel = string | null;
+/** Kept small, for there may be 10,000 namespaces. null: no label; a string: the mode label alone. */
+type KeptLabels = string | Readonly<Record<string, string>> | null;
 
-const modeLabelOf = ({ metadata }: KubeObject): ModeLabel => metadata.labels?.[MODE_LABEL] ?? null;
+function labelsOf({ metadata }: KubeObject): KeptLabels {
+  const labels = namespaceLabelsRead(metadata.labels ?? {});
+  const isModeAlone = Object.keys(labels).every((name) => name === MODE_LABEL);
+  return isModeAlone ? (labels[MODE_LABEL] ?? null) : labels;
+}
 
 interface NamespaceReadsOptions {
   readonly client: KubeClient;
@@ -141,14 +148,14 @@ interface NamespaceReadsOptions {
 /** Reads namespaces by name. */
 interface NamespaceReads {
   /** Rejects with {@link KubeError}; `not-found` if there is no such namespace. */
-  get(name: string): Promise<ModeLabel>;
+  get(name: string): Promise<KeptLabels>;
   /** Forgets remembered failures: the API server answers again. */
   forgetFailures(): void;
   close(): void;
 }
 
 interface Remembered {
-  readonly answer: ModeLabel | KubeError;
+  readonly answer: KeptLabels | KubeError;
   readonly until: number;
 }
 
@@ -164,22 +171,22 @@ const ACCEPT = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,app
 function createNamespaceReads(options: NamespaceReadsOptions): NamespaceReads {
   const { client, clock } = options;
   const closing = new AbortController();
-  const reads = createCoalescer<ModeLabel>();
+  const reads = createCoalescer<KeptLabels>();
   const memory = new LRUCache<string, Remembered>({ max: options.entries });
 
-  function remember(name: string, answer: ModeLabel | KubeError): void {
+  function remember(name: string, answer: KeptLabels | KubeError): void {
     const life = answer instanceof KubeError ? options.failureTtlMs : options.ttlMs;
     memory.set(name, { answer, until: clock.now() + life });
     if (answer instanceof KubeError) options.onFailed(answer.code);
   }
 
-  async function read(name: string): Promise<ModeLabel> {
+  async function read(name: string): Promise<KeptLabels> {
     const path = resourcePath(RESOURCES.namespaces, name);
     try {
       const request = { path, accept: ACCEPT, timeoutMs: options.timeoutMs, signal: closing.signal };
-      const label = modeLabelOf(await client.request(request));
-      remember(name, label);
-      return label;
+      const labels = labelsOf(await client.request(request));
+      remember(name, labels);
+      return labels;
     } catch (error) {
       const failure = asKubeError(error, 'malformed');
       if (!closing.signal.aborted) remember(name, failure);

@@ -57,8 +57,8 @@ export async function explainFiles({ io, openDetector }: DetectingCommand, flags
 const LOOKUP_MS = 20_000;
 
 /**
- * Decides about every Pod and Pod template in the manifests, by the webhook's own rules. Takes the modes of namespaces
- * from Namespace objects in the same input; assumes `enforce` if there is none. Throws a `CommandError` for a malformed
+ * Decides about every Pod and Pod template in the manifests, by the webhook's own rules. Takes the labels of namespaces
+ * from Namespace objects in the same input; assumes mode `enforce` if they do not say. Throws a `CommandError` for a malformed
  * Pod.
  */
 async function explainManifests(
@@ -101,8 +101,7 @@ async function explainManifests(
 }
 
 function namespaceView(name: string, labels: Readonly<Record<string, string>>, mode: Mode | undefined): NamespaceView {
-  const label = mode ?? labels[MODE_LABEL] ?? 'enforce';
-  return { name, labels: { [MODE_LABEL]: label } };
+  return { name, labels: { ...labels, [MODE_LABEL]: mode ?? labels[MODE_LABEL] ?? 'enforce' } };
 }
 
 const describe = ({ kind, namespace, name }: PodTemplate): string =>

@@ -1,5 +1,5 @@
 import { readDeclared, redirectedByUs, redirectedForMuslAlone, type Declared } from './annotations.ts';
-import { exemption } from './exemptions.ts';
+import { exemption, mayRunOnVirtualNode } from './exemptions.ts';
 import type {
   ClusterFacts,
   ContainerVerdict,
@@ -175,7 +175,7 @@ function planServers(input: DecideInput, resolvers: ReadonlySet<Resolver>, asksF
   const hasMusl = resolvers.has('musl');
   const isPatched = pod.dnsPolicy === 'None';
   const cache =
-    !isPatched && wantsSidecar(pod, config, asksForCache, hasMusl)
+    !isPatched && wantsSidecar(input, asksForCache, hasMusl)
       ? planSidecar(pod, input.kubelet(), cluster, config)
       : undefined;
   if (cache !== undefined && !('not' in cache)) return { servers: { kind: 'sidecar', servers: cache } };
@@ -233,6 +233,7 @@ function planRemedy(input: DecideInput, mixed: boolean): ServerPlan | undefined 
 /** Redirects to the node-local cache if that can be written and the Pod's policies let it through. */
 function planToCache(input: DecideInput, mixed: boolean): ServerPlan {
   const { pod, cluster, config } = input;
+  if (mayRunOnVirtualNode(pod, input.namespace)) return { kind: 'retry', why: 'VirtualNode' };
   const servers = planRedirect(pod, input.kubelet(), cluster, config, mixed);
   if ('not' in servers) return { kind: 'retry', why: servers.not };
   const obstacle = mixed ? ownTcpObstacle(input, servers) : undefined;

@@ -1,4 +1,4 @@
-import type { PodView } from './model.ts';
+import type { NamespaceView, PodView } from './model.ts';
 import type { Reason } from './reasons.ts';
 import { redirectedByUs } from './annotations.ts';
 import { MODE_LABEL } from './scope.ts';
@@ -63,7 +63,19 @@ const TENCENT_MARKS = 'eks.tke.cloud.tencent.com/';
 const isVirtualMark = (name: string): boolean =>
   VIRTUAL_MARKS.includes(name) || name === ECI_MARK || name.startsWith(TENCENT_MARKS);
 
-/** Reports whether decisions read the label of this name. */
+/** ACK's older label of namespaces for ECI (the documentation of ack-virtual-node). */
+const ECI_INJECTION = 'virtual-node-affinity-injection';
+
+const NAMESPACE_LABELS: readonly string[] = [MODE_LABEL, 'alibabacloud.com/eci', ECI_MARK, ECI_INJECTION];
+
+/** Returns the labels of a namespace that decisions read, always in the same order. */
+export function namespaceLabelsRead(labels: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const read: Record<string, string> = {};
+  for (const name of NAMESPACE_LABELS) if (labels[name] !== undefined) read[name] = labels[name];
+  return read;
+}
+
+/** Reports whether decisions read a Pod's label of this name. */
 export const isLabelRead = (name: string): boolean => name === MODE_LABEL || isVirtualMark(name);
 
 /**
@@ -98,8 +110,9 @@ export const isVirtualNode = (nodeName: string): boolean =>
  * virtual-kubelets), where DaemonSets such as the node-local cache do not run. A toleration of everything, which DaemonSets
  * have, does not count.
  */
-export function mayRunOnVirtualNode(pod: PodView): boolean {
+export function mayRunOnVirtualNode(pod: PodView, namespace: NamespaceView): boolean {
   return (
+    sendsToVirtualNodes(namespace) ||
     VIRTUAL_NODES.some(([key, value]) => pod.nodeSelector[key] === value) ||
     pod.nodeAffinity.some(({ key, values }) =>
       VIRTUAL_NODES.some(([known, value]) => key === known && values.includes(value)),
@@ -111,6 +124,13 @@ export function mayRunOnVirtualNode(pod: PodView): boolean {
     pod.tolerations.some(({ key }) => VIRTUAL_TAINTS.includes(key))
   );
 }
+
+/**
+ * ACK schedules all new Pods of a namespace with one of these labels to ECI
+ * (help.aliyun.com/en/eci/user-guide/schedule-pods-to-virtual-kubelet), and does not redirect them to its node-local cache.
+ */
+const sendsToVirtualNodes = ({ labels }: NamespaceView): boolean =>
+  labels['alibabacloud.com/eci'] === 'true' || labels[ECI_MARK] === 'true' || labels[ECI_INJECTION] === 'enabled';
 
 function marksVirtual(map: Readonly<Record<string, string>>): boolean {
   const isOn = (name: string): boolean => map[name] !== undefined && map[name] !== 'false' && map[name] !== 'off';

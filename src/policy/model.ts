@@ -79,7 +79,7 @@ export interface PodView {
 
 export interface NamespaceView {
   readonly name: string;
-  /** Only our own label counts. */
+  /** Only `namespaceLabelsRead` of them count. */
   readonly labels: Readonly<Record<string, string>>;
 }
 

@@ -1,4 +1,3 @@
-import { mayRunOnVirtualNode } from './exemptions.ts';
 import type { ClusterFacts, PodView, PolicyConfig, Reach, ResolvConf } from './model.ts';
 import type { NoRedirect } from './reasons.ts';
 
@@ -30,7 +29,6 @@ export function planRedirect(
   config: PolicyConfig,
   mixed: boolean,
 ): Redirect {
-  if (mayRunOnVirtualNode(pod)) return { not: 'VirtualNode' };
   const searches = planSearches(pod, kubelet);
   if ('not' in searches) return searches;
   const servers = nameservers(pod, cluster, config, mixed);

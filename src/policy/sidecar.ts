@@ -1,5 +1,5 @@
 import { mayRunOnVirtualNode } from './exemptions.ts';
-import type { ClusterFacts, PodView, PolicyConfig, ResolvConf, SidecarChange } from './model.ts';
+import type { ClusterFacts, NamespaceView, PodView, PolicyConfig, ResolvConf, SidecarChange } from './model.ts';
 import type { NoSidecar } from './reasons.ts';
 import { MAX_NAMESERVERS, planSearches } from './redirect.ts';
 
@@ -25,10 +25,17 @@ export interface SidecarPlan {
   readonly sidecar: SidecarChange;
 }
 
+interface Wanting {
+  readonly pod: PodView;
+  readonly namespace: NamespaceView;
+  readonly config: PolicyConfig;
+}
+
 /** Reports whether the Pod should have the cache: `asked` by its annotation, or as musl's remedy on virtual nodes. */
-export function wantsSidecar(pod: PodView, config: PolicyConfig, asked: boolean, hasMusl: boolean): boolean {
+export function wantsSidecar({ pod, namespace, config }: Wanting, asked: boolean, hasMusl: boolean): boolean {
   if (asked) return true;
-  return config.virtualNodes === 'sidecar' && config.musl.remedy !== 'none' && hasMusl && mayRunOnVirtualNode(pod);
+  const { virtualNodes, musl } = config;
+  return virtualNodes === 'sidecar' && musl.remedy !== 'none' && hasMusl && mayRunOnVirtualNode(pod, namespace);
 }
 
 /**

@@ -37,12 +37,17 @@ export const podWith = (count: number, spec: Record<string, unknown> = {}, metad
   spec: { containers: Array.from({ length: count }, (_, index) => ({ name: `c${index}`, image: 'x' })), ...spec },
 });
 
-export const enforced = (name = 'shop') => ({ name, labels: { [MODE_LABEL]: 'enforce' } });
+export const enforced = (name = 'shop', labels: Readonly<Record<string, string>> = {}) => ({
+  name,
+  labels: { ...labels, [MODE_LABEL]: 'enforce' },
+});
 
 interface Given {
   readonly resolvers: readonly Resolver[];
   readonly spec?: Record<string, unknown>;
   readonly metadata?: Record<string, unknown>;
+  /** The namespace's labels, besides the mode. */
+  readonly labels?: Readonly<Record<string, string>>;
   readonly config?: PolicyConfig;
   readonly cluster?: ClusterFacts;
   /** Default: no policy selects the Pod. */
@@ -56,13 +61,14 @@ export function kubeletFor(pod: PodView, cluster: ClusterFacts, namespace = 'sho
 }
 
 /** Decides for a Pod in an enforcing namespace, with a container for each resolver. */
-export function decideFor({ resolvers, spec = {}, metadata = {}, config = policy(), cluster = facts, reach }: Given) {
+export function decideFor(given: Given) {
+  const { resolvers, spec = {}, metadata = {}, labels = {}, config = policy(), cluster = facts, reach } = given;
   const pod = readPod(podWith(resolvers.length, spec, metadata));
   const verdicts = resolvers.map((resolver) => verdict(resolver));
   const kubelet = () => kubeletFor(pod, cluster);
   return decide({
     pod,
-    namespace: enforced(),
+    namespace: enforced('shop', labels),
     verdicts,
     cluster,
     config,

@@ -16,7 +16,7 @@ import type { KubeClient } from '../../kubernetes/client.ts';
 import { isKubeError, KubeError } from '../../kubernetes/errors.ts';
 import { eachObject } from '../../kubernetes/lists.ts';
 import { type KubeObject, resourcePath, RESOURCES } from '../../kubernetes/objects.ts';
-import { MODE_LABEL } from '../../policy/scope.ts';
+import { namespaceLabelsRead } from '../../policy/exemptions.ts';
 import type { Gap } from '../report/report.ts';
 import { orGap } from './gaps.ts';
 import { type Owners, readOwners } from './owners.ts';
@@ -89,22 +89,22 @@ const READ_MS = 10_000;
 const scopes = ({ namespaces }: ScanOptions): readonly { namespace?: string }[] =>
   namespaces.length === 0 ? [{}] : namespaces.map((namespace) => ({ namespace }));
 
-const label = ({ metadata }: KubeObject): [string, string | undefined] => [
+const labelled = ({ metadata }: KubeObject): [string, Record<string, string>] => [
   metadata.name,
-  metadata.labels?.[MODE_LABEL],
+  namespaceLabelsRead(metadata.labels ?? {}),
 ];
 
-async function readNamespaces(options: ScanOptions, gaps: Gap[]): Promise<Map<string, string | undefined>> {
+async function readNamespaces(options: ScanOptions, gaps: Gap[]): Promise<Scanned['namespaces']> {
   const { client, namespaces, signal } = options;
-  const found = new Map<string, string | undefined>();
+  const found = new Map<string, Record<string, string>>();
   const grant = 'list namespaces: without it, all namespaces are taken for unlabelled';
   await orGap(gaps, 'namespaces', grant, async () => {
     for (const name of namespaces) {
-      found.set(...label(await client.request({ path: resourcePath(RESOURCES.namespaces, name), signal })));
+      found.set(...labelled(await client.request({ path: resourcePath(RESOURCES.namespaces, name), signal })));
     }
     if (namespaces.length > 0) return;
     await eachObject({ client, resource: RESOURCES.namespaces, metadataOnly: true, signal }, () => (object) => {
-      found.set(...label(object));
+      found.set(...labelled(object));
     });
   });
   return found;

@@ -2,15 +2,15 @@ import type { DnsBackends } from '../../exposure/dns-target.ts';
 import type { ScannedNode } from '../../exposure/kernels.ts';
 import type { KubeProxy } from '../../exposure/kube-proxy.ts';
 import type { PolicySet } from '../../exposure/policies/kinds.ts';
-import type { DnsConfig } from '../../policy/model.ts';
+import type { DnsConfig, NamespaceView } from '../../policy/model.ts';
 import type { Gap } from '../report/report.ts';
 
 /** What the audit needs from a cluster or from manifests. */
 export interface Scanned {
   /** Sorted by owner, then by content. */
   readonly groups: readonly PodGroup[];
-  /** The value of our label by namespace; undefined if the namespace has no such label. */
-  readonly namespaces: ReadonlyMap<string, string | undefined>;
+  /** The labels of each namespace that decisions read. */
+  readonly namespaces: ReadonlyMap<string, NamespaceView['labels']>;
   readonly nodes: readonly ScannedNode[];
   readonly networkPolicies: PolicySet;
   /** What is behind the DNS Service; undefined: not read. */

@@ -328,11 +328,12 @@ describe('whatever makes a difference is seen', () => {
     const first = await same();
     const elsewhere = await same(enforced('other'));
     const audited = await same({ name: 'shop', labels: { 'libc-dns.dev/mode': 'audit' } });
+    const onVirtualNodes = await same(enforced('shop', { 'alibabacloud.com/eci': 'true' }));
     world.facts = { ...world.facts, domain: 'k8s.example' };
     const moved = await same();
     world.detector = telling('glibc');
     const rebuilt = await same();
-    const all = [first, elsewhere, audited, moved, rebuilt].map((one) => JSON.stringify(one));
+    const all = [first, elsewhere, audited, onVirtualNodes, moved, rebuilt].map((one) => JSON.stringify(one));
     expect(new Set(all).size).toBe(all.length);
   });
 });

@@ -200,6 +200,19 @@ describe('manifests', () => {
     expect(workloads[0]?.decision.remedy).toEqual(['retry']);
     expect(verdict.needed).toBe('perhaps');
   });
+
+  it('labels of a namespace that send its Pods to virtual nodes count', async () => {
+    const { detector } = await cluster.openDetector({} as never);
+    const reasonWith = async (label: string): Promise<unknown> => {
+      const stdin = manifest.replace('libc-dns.dev/mode: "off"', label);
+      const flags = ['-f', '-', '-o', 'json', '--node-local', 'on', '-n', 'jobs'];
+      const { out } = await audit(flags, { stdin, ...(detector && { detector }) });
+      const { workloads } = JSON.parse(out) as AuditReport;
+      return workloads.find(({ name }) => name === 'a')?.decision.reason;
+    };
+    expect(await reasonWith('team: a')).toBe('MuslRedirected');
+    expect(await reasonWith('virtual-node-affinity-injection: enabled')).toBe('VirtualNode');
+  });
 });
 
 describe('names that others chose', () => {

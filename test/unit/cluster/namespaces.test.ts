@@ -18,12 +18,14 @@ afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close();
 });
 
-const object = (name: string, mode?: string) => ({
+const object = (name: string, mode?: string, labels: object = {}) => ({
   metadata: {
     name,
-    labels: { 'kubernetes.io/metadata.name': name, ...(mode !== undefined && { [MODE_LABEL]: mode }) },
+    labels: { 'kubernetes.io/metadata.name': name, ...(mode !== undefined && { [MODE_LABEL]: mode }), ...labels },
   },
 });
+
+const ECI = { 'alibabacloud.com/eci': 'true' };
 
 type Answer = (asked: Asked) => void;
 
@@ -90,6 +92,24 @@ describe('the copy', () => {
     expect(gets()).toEqual([]);
     const list = api.asked.find(({ query }) => query.has('limit'));
     expect(list?.headers.accept).toContain('PartialObjectMetadataList');
+  });
+
+  it('has the labels that send Pods to virtual nodes, and tells when these alone change', async () => {
+    const told: string[] = [];
+    const { namespaces } = await start({
+      list: listed(object('shop', 'enforce', ECI), object('plain', undefined, ECI)),
+      watch: ({ open, event }) => {
+        open();
+        event('MODIFIED', object('shop', 'enforce', { ...ECI, app: 'x' }));
+        event('MODIFIED', object('plain', undefined, { 'virtual-node-affinity-injection': 'enabled' }));
+        event('MODIFIED', object('plain'));
+      },
+    });
+    namespaces.onChange((name) => told.push(name));
+    await namespaces.ready;
+    expect(namespaces.get('shop')).toEqual({ name: 'shop', labels: { [MODE_LABEL]: 'enforce', ...ECI } });
+    await expect.poll(() => told).toEqual(['shop', 'plain', 'plain', 'plain']);
+    expect(namespaces.get('plain')).toEqual({ name: 'plain', labels: {} });
   });
 
   it('comes as events where the API server can do that', async () => {

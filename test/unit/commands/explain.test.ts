@@ -75,6 +75,16 @@ describe('explain -o json', () => {
     ]);
   });
 
+  it.each([[[]], [['--namespace-mode', 'enforce']]])(
+    'labels of a Namespace in the input that send its Pods to virtual nodes count: %j',
+    async (flags) => {
+      const namespace =
+        'apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {alibabacloud.com/eci: "true"}}\n';
+      const { out } = await explain(`${namespace}---\n${POD}`, ...FLAGS, ...flags, '-o', 'json');
+      expect(JSON.parse(out)).toMatchObject([{ mode: 'enforce', remedy: ['retry'], reason: 'VirtualNode' }]);
+    },
+  );
+
   it('in audit mode the patch is empty, the remedy is what would be', async () => {
     const [entry] = JSON.parse(
       (await explain(POD, ...FLAGS, '--namespace-mode', 'audit', '-o', 'json')).out,

@@ -79,6 +79,17 @@ describe('never touched', () => {
     expect(decideFor({ resolvers: ['musl'], metadata, config: withNodeLocal() }).reason).toBe(reason);
   });
 
+  it.each([
+    { labels: { 'alibabacloud.com/eci': 'true' }, reason: 'VirtualNode' },
+    { labels: { 'alibabacloud.com/eci': 'false' }, reason: 'MuslRedirected' },
+    { labels: { eci: 'true' }, reason: 'VirtualNode' },
+    { labels: { eci: 'billing' }, reason: 'MuslRedirected' },
+    { labels: { 'virtual-node-affinity-injection': 'enabled' }, reason: 'VirtualNode' },
+    { labels: { 'virtual-node-affinity-injection': 'disabled' }, reason: 'MuslRedirected' },
+  ])('labels of namespaces whose Pods go to virtual nodes: %j', ({ reason, labels }) => {
+    expect(decideFor({ resolvers: ['musl'], labels, config: withNodeLocal() }).reason).toBe(reason);
+  });
+
   it('an affinity that keeps a Pod off virtual nodes is no sign of one', () => {
     const spec = { affinity: requiring('eks.amazonaws.com/compute-type', 'NotIn', 'fargate') };
     expect(decideFor({ resolvers: ['musl'], spec, config: withNodeLocal() }).reason).toBe('MuslRedirected');

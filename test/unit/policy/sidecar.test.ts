@@ -61,6 +61,11 @@ describe('the cache in the Pod', () => {
   describe('with virtualNodes: sidecar', () => {
     const config = policy({ virtualNodes: 'sidecar' });
 
+    it('is given to musl in a namespace whose Pods go to virtual nodes', () => {
+      const labels = { 'alibabacloud.com/eci': 'true' };
+      expect(decideFor({ resolvers: ['musl'], labels, config }).reason).toBe('SidecarAdded');
+    });
+
     it('is given to musl on virtual nodes, though a node-local cache runs elsewhere', () => {
       const known = withNodeLocal({ virtualNodes: 'sidecar' });
       for (const one of [config, known]) {
