@@ -93,7 +93,11 @@ async function factsOf({ client, own, inside }: PersonsCluster, config: Config):
   try {
     await source.ready;
     for (const { object, error } of source.unread()) {
-      gaps.push({ what: object, message: error.message, grant: `get ${object}` });
+      gaps.push({
+        what: object,
+        message: error.message,
+        grant: `${object.startsWith('cilium') ? 'list' : 'get'} ${object}`,
+      });
     }
     const { known, gaps: assumed } = asWebhookSees(source.current, policy, inside);
     const answered: ClusterSection['dnsOverTcp'] = known.facts.dnsOverTcp ? 'answered' : 'no answer';

@@ -8,7 +8,14 @@ import { type Resource, resourcePath, RESOURCES } from '../kubernetes/objects.ts
 import type { ClusterFacts, PolicyConfig } from '../policy/model.ts';
 import { type Reporter, silentReporter, type Trouble } from '../telemetry/reporter.ts';
 import { clusterDns, type FactSource, type OwnPlace, serviceAddresses } from './dns-sources.ts';
-import { createNodeLocalReader, type NodeLocal } from './node-local.ts';
+import {
+  type CacheDaemonSet,
+  createNodeLocalReader,
+  type NodeLocal,
+  readDaemonSet,
+  redirectsDns,
+  reliesOnRedirect,
+} from './node-local.ts';
 
 /** The facts, each with its source. */
 export interface KnownFacts {
@@ -109,16 +116,14 @@ function runsNativeSidecars(object: unknown): boolean {
  */
 export function createDiscovery(options: DiscoveryOptions): Discovery {
   const { config, policy, own } = options;
-  const [serviceName, daemonSetName] = [config.cluster.service, config.nodeLocal.daemonSet];
+  const serviceName = config.cluster.service;
   const auto = policy.nodeLocal.mode === 'auto';
   // With `auto` the Service is needed too: its address shows a cache that intercepts it.
   const wanted = auto || clusterDns(config, own).dns.source === 'built-in';
   const service = wanted
     ? openReader(options, pathOf(RESOURCES.services, serviceName), `service ${serviceName}`)
     : undefined;
-  const source = `daemonset ${daemonSetName}` as const;
-  const daemonSet = auto ? openReader(options, pathOf(RESOURCES.daemonSets, daemonSetName), source) : undefined;
-  const nodeLocalReader = createNodeLocalReader(config.nodeLocal.minReady);
+  const cache = auto ? createCacheDiscovery(options) : undefined;
   const version = openReader(options, '/version', 'version of the API server');
   let found = notFound(options);
 
@@ -128,10 +133,9 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
       await service?.read(signal, (object) => {
         if (object !== undefined) found = { ...found, serviceDns: serviceAddresses(object) };
       });
-      await daemonSet?.read(signal, (object) => {
-        const dns = [...found.serviceDns, ...clusterDns(config, own, found.serviceDns).dns.value];
-        found = { ...found, nodeLocal: nodeLocalReader.read(object, dns), source };
-      });
+      const dns = [...found.serviceDns, ...clusterDns(config, own, found.serviceDns).dns.value];
+      const nodeLocal = await cache?.read(signal, dns);
+      if (cache !== undefined && nodeLocal !== undefined) found = { ...found, nodeLocal, source: cache.source };
       // An upgrade goes forward: what runs native sidecars once will do so.
       if (found.nativeSidecars === true) return;
       await version?.read(signal, (object) => {
@@ -139,7 +143,49 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
       });
     },
     known: () => assemble(options, found),
-    unread: () => [service, daemonSet, version].flatMap((reader: ObjectReader | undefined) => reader?.unread ?? []),
+    unread: () => [...unreadOf(service), ...(cache?.unread() ?? []), ...unreadOf(version)],
+  };
+}
+
+const unreadOf = (reader: ObjectReader | undefined): Unread[] => (reader?.unread ? [reader.unread] : []);
+
+/** Reads the node-local cache's DaemonSet, and Cilium's local redirects if Pods reach the cache only by one. */
+interface CacheDiscovery {
+  readonly source: FactSource;
+  /** Returns the cache's state; undefined if its DaemonSet cannot be read. `dns`: see {@link createNodeLocalReader}. */
+  read(signal: AbortSignal, dns: readonly string[]): Promise<NodeLocal | undefined>;
+  unread(): Unread[];
+}
+
+function createCacheDiscovery(options: DiscoveryOptions): CacheDiscovery {
+  const { cluster, nodeLocal } = options.config;
+  const source = `daemonset ${nodeLocal.daemonSet}` as const;
+  const daemonSet = openReader(options, pathOf(RESOURCES.daemonSets, nodeLocal.daemonSet), source);
+  // A policy has to be in the namespace of the Service that it names.
+  const [namespace = ''] = cluster.service.split('/', 1);
+  const redirectsPath = resourcePath(RESOURCES.localRedirects, undefined, namespace);
+  const redirects = openReader(options, redirectsPath, `ciliumlocalredirectpolicies in ${namespace}`);
+  const reader = createNodeLocalReader(nodeLocal.minReady);
+  let needsRedirect = false;
+  let localRedirect: boolean | undefined;
+
+  return {
+    source,
+    async read(signal, dns) {
+      let seen: { readonly found: CacheDaemonSet | undefined } | undefined;
+      await daemonSet?.read(signal, (object) => {
+        seen = { found: object === undefined ? undefined : readDaemonSet(object) };
+      });
+      if (seen === undefined) return undefined;
+      needsRedirect = seen.found !== undefined && reliesOnRedirect(seen.found);
+      if (needsRedirect) {
+        await redirects?.read(signal, (list) => {
+          localRedirect = redirectsDns(list, cluster.service, dns);
+        });
+      }
+      return reader.read(seen.found, dns, localRedirect);
+    },
+    unread: () => [...unreadOf(daemonSet), ...(needsRedirect ? unreadOf(redirects) : [])],
   };
 }
 

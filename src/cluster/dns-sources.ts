@@ -12,6 +12,7 @@ export type FactSource =
   | 'own resolv.conf'
   | `service ${string}`
   | `daemonset ${string}`
+  | `ciliumlocalredirectpolicies in ${string}`
   | 'version of the API server'
   | 'built-in'
   | 'not looked for';

@@ -21,7 +21,10 @@ const daemonSet = z.object({
   status: z.object({ desiredNumberScheduled: z.int().default(0), numberReady: z.int().default(0) }).prefault({}),
 });
 
-type DaemonSet = z.output<typeof daemonSet>;
+export type CacheDaemonSet = z.output<typeof daemonSet>;
+
+/** Parses a DaemonSet. Throws `KubeError` (malformed) if the object is none. */
+export const readDaemonSet = (object: unknown): CacheDaemonSet => shaped(daemonSet, object, 'DaemonSet');
 
 /** What is known of the node-local cache. */
 export interface NodeLocal {
@@ -34,24 +37,23 @@ export interface NodeLocal {
 
 interface NodeLocalReader {
   /**
-   * Reads a DaemonSet; undefined: it does not exist. `dns` holds the addresses that Pods ask and the DNS Service's.
-   * Throws `KubeError` (malformed) if the object is not a DaemonSet.
+   * Returns the state of a cache; `found` undefined: it does not exist. `dns` holds the addresses that Pods ask and the
+   * DNS Service's. `localRedirect`: see {@link redirectsDns}; undefined: not known.
    */
-  read(object: unknown, dns: readonly string[]): NodeLocal;
+  read(found: CacheDaemonSet | undefined, dns: readonly string[], localRedirect?: boolean): NodeLocal;
 }
 
 /** Reads successive states of the cache's DaemonSet. `minReady`: the share of its nodes that has to be ready, 0 to 1. */
 export function createNodeLocalReader(minReady: number): NodeLocalReader {
   let isReady = createReadiness(minReady);
   return {
-    read(object, dns) {
-      const found = object === undefined ? undefined : shaped(daemonSet, object, 'DaemonSet');
+    read(found, dns, localRedirect) {
       if (found === undefined || found.metadata.deletionTimestamp !== undefined) {
         isReady = createReadiness(minReady);
         return { state: 'absent', addresses: [], detail: 'there is no such DaemonSet' };
       }
       const { desiredNumberScheduled: desired, numberReady: ready } = found.status;
-      const reachability = reachabilityOf(found, dns);
+      const reachability = reachabilityOf(found, dns, localRedirect);
       const enough = isReady(ready, desired);
       const detail = `${reachability.detail}; ready on ${ready} of ${desired} nodes`;
       return {
@@ -67,14 +69,30 @@ type Reachability = NodeLocal & { readonly state: 'ready' | 'intercepting' | 'un
 
 const isLinkLocal = (address: string): boolean => /^(169\.254\.|fe80:)/i.test(address);
 
-/** Returns how Pods can reach the cache, whether or not it is ready. */
-function reachabilityOf({ spec }: DaemonSet, dns: readonly string[]): Reachability {
+/** Reports whether the cache gives the nodes no address of its own, so that Pods reach it only by a local redirect. */
+export function reliesOnRedirect({ spec }: CacheDaemonSet): boolean {
   const { hostNetwork, containers } = spec.template.spec;
+  return !hostNetwork || containers.some((one) => !nodeCacheFlags(one).setupInterface);
+}
+
+/** Returns how Pods can reach the cache, whether or not it is ready. */
+function reachabilityOf(found: CacheDaemonSet, dns: readonly string[], localRedirect?: boolean): Reachability {
+  const { hostNetwork, containers } = found.spec.template.spec;
   const caches = containers.map(nodeCacheFlags);
   const localIps = [...new Set(caches.flatMap(({ localIps: given }) => given ?? []))];
-  if (!hostNetwork || caches.some(({ setupInterface }) => !setupInterface)) {
-    const detail = 'it sets up no address on the nodes: something else (Cilium: a local redirect) brings Pods to it';
-    return { state: 'intercepting', addresses: [], detail };
+  const relies = reliesOnRedirect(found);
+  if (relies && localRedirect === true) {
+    return { state: 'intercepting', addresses: [], detail: 'a CiliumLocalRedirectPolicy brings Pods to it' };
+  }
+  // Rules without an interface of its own: they take the DNS Service's packets out of conntrack, so that no DNS would work
+  // unless something else had given the nodes the address.
+  const ownsRules = hostNetwork && caches.every(({ setupIptables }) => setupIptables);
+  if (relies && !(ownsRules && localIps.some((address) => dns.includes(address)))) {
+    const why =
+      localRedirect === undefined
+        ? 'whether a CiliumLocalRedirectPolicy brings Pods to it is not known'
+        : 'no CiliumLocalRedirectPolicy names the DNS Service, so that nothing is known to bring Pods to it';
+    return { state: 'unknown', addresses: [], detail: `it sets up no address on the nodes, and ${why}` };
   }
   if (localIps.length === 0) {
     return {
@@ -125,6 +143,8 @@ interface NodeCacheFlags {
   readonly localIps: readonly string[] | undefined;
   /** `-setupinterface`: node-cache adds its addresses to an interface of the node. */
   readonly setupInterface: boolean;
+  /** `-setupiptables`: node-cache takes packets to its addresses out of conntrack. */
+  readonly setupIptables: boolean;
 }
 
 interface ContainerCommand {
@@ -156,5 +176,40 @@ export function nodeCacheFlags({ command, args }: ContainerCommand): NodeCacheFl
   return {
     localIps: addresses(lastValue(words, 'localip', false)),
     setupInterface: !isFalse(lastValue(words, 'setupinterface', true)),
+    setupIptables: !isFalse(lastValue(words, 'setupiptables', true)),
   };
+}
+
+/** The fields of a list of cilium.io/v2 CiliumLocalRedirectPolicies that name what is redirected. */
+const localRedirects = z.object({
+  items: z.array(
+    z.object({
+      spec: z
+        .object({
+          redirectFrontend: z
+            .object({
+              serviceMatcher: z.object({ serviceName: z.string(), namespace: z.string() }).partial().nullish(),
+              addressMatcher: z.object({ ip: z.string() }).partial().nullish(),
+            })
+            .nullish(),
+        })
+        .nullish(),
+    }),
+  ),
+});
+
+/**
+ * Reports whether a list of CiliumLocalRedirectPolicies has one for the DNS Service (`namespace/name`) or one of its addresses.
+ * Undefined: Cilium is not there. Throws `KubeError` (malformed) if the object is not such a list.
+ */
+export function redirectsDns(list: unknown, service: string, dns: readonly string[]): boolean {
+  if (list === undefined) return false;
+  const { items } = shaped(localRedirects, list, 'list of CiliumLocalRedirectPolicies');
+  return items.some(({ spec }) => {
+    const { serviceMatcher, addressMatcher } = spec?.redirectFrontend ?? {};
+    return (
+      `${serviceMatcher?.namespace ?? ''}/${serviceMatcher?.serviceName ?? ''}` === service ||
+      dns.includes(addressMatcher?.ip ?? '')
+    );
+  });
 }

@@ -34,6 +34,7 @@ export const RESOURCES = {
   deployments: { group: 'apps', version: 'v1', plural: 'deployments' },
   daemonSets: { group: 'apps', version: 'v1', plural: 'daemonsets' },
   networkPolicies: { group: 'networking.k8s.io', version: 'v1', plural: 'networkpolicies' },
+  localRedirects: { group: 'cilium.io', version: 'v2', plural: 'ciliumlocalredirectpolicies' },
   disruptionBudgets: { group: 'policy', version: 'v1', plural: 'poddisruptionbudgets' },
   leases: { group: 'coordination.k8s.io', version: 'v1', plural: 'leases' },
   imageLibcs: { group: 'libc-dns.dev', version: 'v1alpha1', plural: 'imagelibcs' },

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 
-import { createNodeLocalReader } from '../../src/cluster/node-local.ts';
+import { createNodeLocalReader, readDaemonSet } from '../../src/cluster/node-local.ts';
 import { cli } from '../support/cli.ts';
 import { CI_VALUES } from './golden.ts';
 import { CHART, hasHelm, helm, renderText } from './helm.ts';
@@ -131,7 +131,7 @@ describe.runIf(hasHelm())('what the chart starts', () => {
     const values = ['nodeLocalDns.enabled=true', `nodeLocalDns.interceptAddress="${interceptAddress}"`];
     const daemonSet = objects(renderText(values)).find(({ kind }) => kind === 'DaemonSet') as DaemonSet;
     const running = { ...daemonSet, status: { desiredNumberScheduled: 3, numberReady: 3 } };
-    const found = createNodeLocalReader(1).read(running, ['10.96.0.10']);
+    const found = createNodeLocalReader(1).read(readDaemonSet(running), ['10.96.0.10']);
     expect(found).toMatchObject({ state, addresses: ['169.254.20.10'] });
   });
 });

@@ -19,6 +19,7 @@ const role = (...rules: object[]) => ({
 const RULES = [
   { apiGroups: [''], resources: ['services'], resourceNames: ['kube-dns'], verbs: ['get'] },
   { apiGroups: ['apps'], resources: ['daemonsets'], resourceNames: ['node-local-dns'], verbs: ['get'] },
+  { apiGroups: ['cilium.io'], resources: ['ciliumlocalredirectpolicies'], verbs: ['list'] },
 ];
 
 const binding = {
@@ -59,6 +60,42 @@ const daemonSet = ({ args, hostNetwork = true }: Cache) => ({
     },
   },
 });
+
+const GROUP = 'cilium.io';
+
+/** As Cilium installs it, without its schema. */
+const localRedirectKind = {
+  apiVersion: 'apiextensions.k8s.io/v1',
+  kind: 'CustomResourceDefinition',
+  metadata: { name: `ciliumlocalredirectpolicies.${GROUP}` },
+  spec: {
+    group: GROUP,
+    scope: 'Namespaced',
+    names: { kind: 'CiliumLocalRedirectPolicy', plural: 'ciliumlocalredirectpolicies' },
+    versions: [
+      {
+        name: 'v2',
+        served: true,
+        storage: true,
+        schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
+      },
+    ],
+  },
+};
+
+/** docs.cilium.io/en/stable/network/kubernetes/local-redirect-policy/#node-local-dns-cache */
+const localRedirect = {
+  apiVersion: `${GROUP}/v2`,
+  kind: 'CiliumLocalRedirectPolicy',
+  metadata: { name: 'nodelocaldns', namespace: 'kube-system' },
+  spec: {
+    redirectFrontend: { serviceMatcher: { serviceName: 'kube-dns', namespace: 'kube-system' } },
+    redirectBackend: {
+      localEndpointSelector: { matchLabels: LABELS },
+      toPorts: [{ port: '53', name: 'dns', protocol: 'UDP' }],
+    },
+  },
+};
 
 describe.runIf(hasCluster())('cluster facts from a real API server', () => {
   let cluster: TestCluster;
@@ -168,20 +205,6 @@ describe.runIf(hasCluster())('cluster facts from a real API server', () => {
       expected: { nodeLocal: 'intercepting', nodeLocalAddresses: ['169.254.20.10'] },
     },
     {
-      title: 'Cilium local redirect',
-      cache: {
-        args: [
-          '-localip',
-          '169.254.20.10,10.0.0.10',
-          '-skipteardown=true',
-          '-setupinterface=false',
-          '-setupiptables=false',
-        ],
-        hostNetwork: false,
-      },
-      expected: { nodeLocal: 'intercepting', nodeLocalAddresses: [] },
-    },
-    {
       title: 'placeholders left in',
       cache: { args: ['-localip', '__PILLAR__LOCAL__DNS__,__PILLAR__DNS__SERVER__'] },
       expected: { nodeLocal: 'unknown', nodeLocalAddresses: [] },
@@ -190,6 +213,21 @@ describe.runIf(hasCluster())('cluster facts from a real API server', () => {
     await cluster.apply(service({ clusterIP: '10.0.0.10' }), daemonSet(cache));
     await scheduled(3, 3);
     expect((await facts()).current.facts).toMatchObject(expected);
+  });
+
+  it('a cache behind a local redirect of Cilium is seen as soon as the redirect is there', async () => {
+    const flags = ['-skipteardown=true', '-setupinterface=false', '-setupiptables=false'];
+    const args = ['-localip', '169.254.20.10,10.0.0.10', ...flags];
+    await cluster.apply(service({ clusterIP: '10.0.0.10' }), daemonSet({ args, hostNetwork: false }));
+    await scheduled(3, 3);
+    const { current } = await facts();
+    expect(current.facts).toMatchObject({ nodeLocal: 'unknown', nodeLocalAddresses: [] });
+    expect(report.messages('warn')).toEqual([]);
+    await cluster.apply(localRedirectKind);
+    await cluster.kubectl(['wait', '--for=condition=Established', `crd/${localRedirectKind.metadata.name}`]);
+    await cluster.apply(localRedirect);
+    await expect.poll(() => source?.current.facts.nodeLocal).toBe('intercepting');
+    expect(source?.current.facts.nodeLocalAddresses).toEqual([]);
   });
 
   it('the cache is followed as it is installed, loses nodes and goes', async () => {

@@ -56,6 +56,20 @@ function granted(manifests: readonly Manifest[]): string[] {
   return [...new Set(rights)].toSorted();
 }
 
+/** A cache that gives the nodes no address: only then are local redirects read. */
+const NODE_LOCAL_DNS = {
+  apiVersion: 'apps/v1',
+  kind: 'DaemonSet',
+  metadata: { name: 'node-local-dns', namespace: 'kube-system' },
+  spec: {
+    selector: { matchLabels: { app: 'cache' } },
+    template: {
+      metadata: { labels: { app: 'cache' } },
+      spec: { containers: [{ name: 'cache', image: 'cache', args: ['-localip', '169.254.20.10'] }] },
+    },
+  },
+};
+
 describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undefined)(
   'the rights of the plain manifests',
   () => {
@@ -80,6 +94,7 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
       ]);
       proxy = await startTcpProxy(cluster.server);
       await cluster.apply(DNS_SERVICE);
+      await cluster.apply(NODE_LOCAL_DNS);
       installation = await install(cluster, {
         replicas: 0,
         settings: {

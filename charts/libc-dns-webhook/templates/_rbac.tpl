@@ -81,6 +81,13 @@ nodeLocalDaemonSet: {{ dig "nodeLocal" "daemonSet" "kube-system/node-local-dns" 
   verbs: [get]
 {{- end }}
 
+{{- define "libc-dns-webhook.localRedirectRule" -}}
+# Cilium's local redirects: whether one brings Pods to a cache that has no address on the nodes.
+- apiGroups: [cilium.io]
+  resources: [ciliumlocalredirectpolicies]
+  verbs: [list]
+{{- end }}
+
 {{/* In kube-system: what tells the mode of kube-proxy. RBAC cannot restrict list by label. */}}
 {{- define "libc-dns-webhook.kubeProxyRules" -}}
 # The mode of kube-proxy, or what stands in for it.

@@ -128,6 +128,15 @@ function factNeeds({ cluster, nodeLocal, networkPolicies }: Settings): Group[] {
             of: { group: 'apps', resource: 'daemonsets', ...split(nodeLocal.daemonSet) },
             without: 'the node-local cache is not used',
           },
+          {
+            verbs: ['list'],
+            of: {
+              group: 'cilium.io',
+              resource: 'ciliumlocalredirectpolicies',
+              namespace: split(cluster.service).namespace,
+            },
+            without: 'a node-local cache behind a local redirect of Cilium is not recognized',
+          },
         ]
       : []),
   ];

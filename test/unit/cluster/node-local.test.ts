@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 
-import { createNodeLocalReader, nodeCacheFlags } from '../../../src/cluster/node-local.ts';
+import {
+  createNodeLocalReader,
+  nodeCacheFlags,
+  readDaemonSet,
+  redirectsDns,
+  reliesOnRedirect,
+} from '../../../src/cluster/node-local.ts';
 
 const DNS = ['10.96.0.10'];
 
@@ -32,7 +38,10 @@ function daemonSet({ args = [], command, hostNetwork = true, ready = 3, desired 
   };
 }
 
-const look = (given: Given, dns: readonly string[] = DNS) => createNodeLocalReader(1).read(daemonSet(given), dns);
+const parsed = (given: Given) => readDaemonSet(daemonSet(given));
+
+const look = (given: Given, dns: readonly string[] = DNS, localRedirect?: boolean) =>
+  createNodeLocalReader(1).read(parsed(given), dns, localRedirect);
 
 describe('the flags of node-cache', () => {
   it.each([
@@ -52,7 +61,11 @@ describe('the flags of node-cache', () => {
     { args: ['localip=169.254.20.10'], localIps: undefined },
     { args: [], localIps: undefined },
   ])('$args: $localIps', ({ args, localIps }) => {
-    expect(nodeCacheFlags({ command: [], args })).toEqual({ localIps, setupInterface: true });
+    expect(nodeCacheFlags({ command: [], args })).toEqual({
+      localIps,
+      setupInterface: true,
+      setupIptables: true,
+    });
     expect(nodeCacheFlags({ command: ['/node-cache', ...args], args: [] }).localIps).toEqual(localIps);
   });
 
@@ -67,6 +80,13 @@ describe('the flags of node-cache', () => {
     { args: ['-setupiptables=false', '-skipteardown=true'], setupInterface: true },
   ])('$args: an interface of its own: $setupInterface', ({ args, setupInterface }) => {
     expect(nodeCacheFlags({ command: [], args }).setupInterface).toBe(setupInterface);
+  });
+
+  it.each([
+    { args: ['-setupiptables=false'], setupIptables: false },
+    { args: ['-setupinterface=false'], setupIptables: true },
+  ])('$args: rules of its own: $setupIptables', ({ args, setupIptables }) => {
+    expect(nodeCacheFlags({ command: [], args }).setupIptables).toBe(setupIptables);
   });
 
   it('a megabyte of arguments is read like any other', () => {
@@ -114,29 +134,6 @@ describe('the state of the node-local cache', () => {
       expected: { state: 'intercepting', addresses: [own] },
     },
     {
-      title: 'Cilium: a local redirect in a Pod network',
-      given: {
-        args: ['-localip', `${own},10.96.0.10`, '-skipteardown=true', '-setupinterface=false', '-setupiptables=false'],
-        hostNetwork: false,
-      },
-      expected: { state: 'intercepting', addresses: [] },
-    },
-    {
-      title: 'Cilium, on all addresses',
-      given: { args: ['-localip', '0.0.0.0', '-setupinterface=false'], hostNetwork: false },
-      expected: { state: 'intercepting', addresses: [] },
-    },
-    {
-      title: 'on the host, without an interface',
-      given: { args: ['-localip', own, '-setupinterface=false'] },
-      expected: { state: 'intercepting', addresses: [] },
-    },
-    {
-      title: 'in a Pod network: its address is on no node',
-      given: { args: ['-localip', own], hostNetwork: false },
-      expected: { state: 'intercepting', addresses: [] },
-    },
-    {
       title: 'placeholders that nobody filled in',
       given: { args: ['-localip', '__PILLAR__LOCAL__DNS__,__PILLAR__DNS__SERVER__'] },
       expected: { state: 'unknown', addresses: [] },
@@ -166,6 +163,50 @@ describe('the state of the node-local cache', () => {
     expect(look(given)).toMatchObject(expected);
   });
 
+  const cilium = [
+    '-localip',
+    `${own},10.96.0.10`,
+    '-skipteardown=true',
+    '-setupinterface=false',
+    '-setupiptables=false',
+  ];
+
+  it.each<[string, Given]>([
+    ['as Cilium documents it', { args: cilium, hostNetwork: false }],
+    ['on all addresses', { args: ['-localip', '0.0.0.0', '-setupinterface=false'], hostNetwork: false }],
+    ['with the flags of a cache on the host', { args: ['-localip', `${own},10.96.0.10`], hostNetwork: false }],
+    ['with its own address alone', { args: ['-localip', own], hostNetwork: false }],
+    ['on the host, with neither interface nor rules', { args: cilium }],
+    ['on the host, with rules for its own address alone', { args: ['-localip', own, '-setupinterface=false'] }],
+  ])('a cache that gives the nodes no address, %s: intercepting only by a local redirect', (_, given) => {
+    expect(reliesOnRedirect(parsed(given))).toBe(true);
+    expect(look(given, DNS, true)).toEqual({
+      state: 'intercepting',
+      addresses: [],
+      detail: 'a CiliumLocalRedirectPolicy brings Pods to it; ready on 3 of 3 nodes',
+    });
+    expect(look(given, DNS, false)).toMatchObject({
+      state: 'unknown',
+      addresses: [],
+      detail: expect.stringContaining('no CiliumLocalRedirectPolicy names the DNS Service') as unknown,
+    });
+    expect(look(given)).toMatchObject({
+      state: 'unknown',
+      addresses: [],
+      detail: expect.stringContaining('is not known') as unknown,
+    });
+  });
+
+  it('a cache on the host with rules of its own for the Service’s address intercepts', () => {
+    const given = { args: ['-localip', `${own},10.96.0.10`, '-setupinterface=false'] };
+    expect(look(given)).toMatchObject({ state: 'intercepting', addresses: [own] });
+    expect(look(given, ['10.96.0.99'])).toMatchObject({ state: 'unknown' });
+  });
+
+  it('a cache on the host with an interface of its own needs no redirect', () => {
+    expect(reliesOnRedirect(parsed({ args: ['-localip', own] }))).toBe(false);
+  });
+
   it('no DaemonSet: absent', () => {
     expect(createNodeLocalReader(1).read(undefined, DNS)).toMatchObject({ state: 'absent', addresses: [] });
   });
@@ -176,7 +217,7 @@ describe('the state of the node-local cache', () => {
 
   it('a DaemonSet that has just been made has no status', () => {
     const { status: _, ...fresh } = daemonSet({ args: ['-localip', own] });
-    expect(createNodeLocalReader(1).read(fresh, DNS)).toMatchObject({ state: 'unready' });
+    expect(createNodeLocalReader(1).read(readDaemonSet(fresh), DNS)).toMatchObject({ state: 'unready' });
   });
 
   it('the detail says what was found', () => {
@@ -186,7 +227,7 @@ describe('the state of the node-local cache', () => {
   it.each([null, {}, 'x', { metadata: {}, spec: {} }, daemonSet({ args: [1 as unknown as string] })])(
     'no DaemonSet at all: %j',
     (object) => {
-      expect(() => createNodeLocalReader(1).read(object, DNS)).toThrow('not a DaemonSet');
+      expect(() => readDaemonSet(object)).toThrow('not a DaemonSet');
     },
   );
 });
@@ -195,7 +236,7 @@ describe('readiness', () => {
   const states = (minReady: number, looks: readonly (readonly [number, number])[]): string => {
     const reader = createNodeLocalReader(minReady);
     const letters = looks.map(([ready, desired]) => {
-      const object = daemonSet({ args: ['-localip', '169.254.20.10'], ready, desired });
+      const object = parsed({ args: ['-localip', '169.254.20.10'], ready, desired });
       return reader.read(object, DNS).state === 'ready' ? 'R' : '-';
     });
     return letters.join('');
@@ -266,10 +307,32 @@ describe('readiness', () => {
 
   it('a DaemonSet that was gone is judged anew', () => {
     const reader = createNodeLocalReader(1);
-    const object = daemonSet({ args: ['-localip', '169.254.20.10'] });
+    const object = parsed({ args: ['-localip', '169.254.20.10'] });
     reader.read(object, DNS);
     reader.read(undefined, DNS);
-    const half = daemonSet({ args: ['-localip', '169.254.20.10'], ready: 1 });
+    const half = parsed({ args: ['-localip', '169.254.20.10'], ready: 1 });
     expect(reader.read(half, DNS).state).toBe('unready');
+  });
+});
+
+describe('a local redirect of the DNS Service', () => {
+  const policy = (redirectFrontend: object | null) => ({ items: [{ spec: null }, { spec: { redirectFrontend } }] });
+  const ports = [{ port: '53', name: 'dns', protocol: 'UDP' }];
+
+  it.each([
+    ['by name', { serviceMatcher: { serviceName: 'kube-dns', namespace: 'kube-system' } }, true],
+    ['of another name', { serviceMatcher: { serviceName: 'web', namespace: 'kube-system' } }, false],
+    ['in another namespace', { serviceMatcher: { serviceName: 'kube-dns', namespace: 'shop' } }, false],
+    ['by address', { addressMatcher: { ip: '10.96.0.10', toPorts: ports } }, true],
+    ['by another address', { addressMatcher: { ip: '169.254.169.254', toPorts: ports } }, false],
+    ['by nothing', {}, false],
+    ['without a frontend', null, false],
+  ])('%s', (_, frontend, expected) => {
+    expect(redirectsDns(policy(frontend), 'kube-system/kube-dns', DNS)).toBe(expected);
+  });
+
+  it('is not there without Cilium, and nothing else is taken for one', () => {
+    expect(redirectsDns(undefined, 'kube-system/kube-dns', DNS)).toBe(false);
+    expect(() => redirectsDns({ kind: 'Status' }, 'kube-system/kube-dns', DNS)).toThrow('CiliumLocalRedirectPolicies');
   });
 });

@@ -218,13 +218,13 @@ describe('rights', () => {
       ),
     ).toMatchObject({
       status: 'ok',
-      seen: 'service account libc-dns/webhook has all 33 rights that the configuration needs',
+      seen: 'service account libc-dns/webhook has all 34 rights that the configuration needs',
     });
     const outcome = judgeRights(
       user,
       answers((what) => !what.startsWith('get ')),
     );
-    expect(outcome).toMatchObject({ status: 'failure', seen: 'service account libc-dns/webhook lacks 3 of 33 rights' });
+    expect(outcome).toMatchObject({ status: 'failure', seen: 'service account libc-dns/webhook lacks 3 of 34 rights' });
     expect(outcome.details).toEqual([
       'get namespaces: without it the labels of namespaces are not known, and their Pods left alone',
       'get services kube-dns in kube-system: without it the addresses of the cluster DNS are not known',
