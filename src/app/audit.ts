@@ -92,11 +92,11 @@ async function factsOf({ client, own, inside }: PersonsCluster, config: Config):
   });
   try {
     await source.ready;
-    for (const { object, error } of source.unread()) {
+    for (const { object, verb, error } of source.unread()) {
       gaps.push({
         what: object,
         message: error.message,
-        grant: `${object.startsWith('cilium') ? 'list' : 'get'} ${object}`,
+        grant: `${verb} ${object}`,
       });
     }
     const { known, gaps: assumed } = asWebhookSees(source.current, policy, inside);

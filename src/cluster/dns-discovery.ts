@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { type DaemonSetChoice, parseDaemonSets } from '../config/options.ts';
 import type { Config } from '../config/schema.ts';
 import type { KubeClient } from '../kubernetes/client.ts';
 import { asKubeError, isKubeError, type KubeError } from '../kubernetes/errors.ts';
@@ -40,6 +41,7 @@ export interface DiscoveryOptions {
 export interface Unread {
   /** `service kube-system/kube-dns`. */
   readonly object: FactSource;
+  readonly verb: 'get' | 'list';
   readonly error: KubeError;
 }
 
@@ -89,17 +91,25 @@ function assemble({ config, own }: DiscoveryOptions, found: Found): KnownFacts {
   };
 }
 
-function openReader(options: DiscoveryOptions, path: string, as: FactSource) {
-  const { client, readMs: timeoutMs, reporter = silentReporter } = options;
-  const trouble = reporter.trouble(`the ${as} cannot be read; what was known of it stays`, 'facts');
-  return client && createObjectReader({ client, path, as, timeoutMs, trouble });
+interface Read {
+  readonly verb: 'get' | 'list';
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>>;
 }
 
-/** `resource` is read by its `namespace/name`. */
-function pathOf(resource: Resource, fullName: string): string {
-  const [namespace, name] = fullName.split('/', 2);
-  return resourcePath(resource, name, namespace);
+function openReader(options: DiscoveryOptions, read: Read, as: FactSource) {
+  const { client, readMs: timeoutMs, reporter = silentReporter } = options;
+  const trouble = reporter.trouble(`the ${as} cannot be read; what was known of it stays`, 'facts');
+  return client && createObjectReader({ client, read, as, timeoutMs, trouble });
 }
+
+const getting = (path: string): Read => ({ verb: 'get', path });
+
+const listing = (resource: Resource, namespace: string, query: Record<string, string> = {}): Read => ({
+  verb: 'list',
+  path: resourcePath(resource, undefined, namespace),
+  query,
+});
 
 /** apimachinery version.Info; clouds write a minor version as `29+`. */
 const versionInfo = z.object({ major: z.string(), minor: z.string() });
@@ -111,8 +121,8 @@ function runsNativeSidecars(object: unknown): boolean {
 }
 
 /**
- * Reads by name the DNS Service and the node-local cache's DaemonSet, if the configuration does not settle the matter, and the
- * version of the API server.
+ * Reads the DNS Service and the node-local cache's DaemonSets, if the configuration does not settle the matter, and the version
+ * of the API server.
  */
 export function createDiscovery(options: DiscoveryOptions): Discovery {
   const { config, policy, own } = options;
@@ -120,11 +130,11 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
   const auto = policy.nodeLocal.mode === 'auto';
   // With `auto` the Service is needed too: its address shows a cache that intercepts it.
   const wanted = auto || clusterDns(config, own).dns.source === 'built-in';
-  const service = wanted
-    ? openReader(options, pathOf(RESOURCES.services, serviceName), `service ${serviceName}`)
-    : undefined;
+  const [namespace, name] = serviceName.split('/', 2);
+  const servicePath = resourcePath(RESOURCES.services, name, namespace);
+  const service = wanted ? openReader(options, getting(servicePath), `service ${serviceName}`) : undefined;
   const cache = auto ? createCacheDiscovery(options) : undefined;
-  const version = openReader(options, '/version', 'version of the API server');
+  const version = openReader(options, getting('/version'), 'version of the API server');
   let found = notFound(options);
 
   return {
@@ -149,10 +159,10 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 
 const unreadOf = (reader: ObjectReader | undefined): Unread[] => (reader?.unread ? [reader.unread] : []);
 
-/** Reads the node-local cache's DaemonSet, and Cilium's local redirects if Pods reach the cache only by one. */
+/** Reads the node-local cache's DaemonSets, and Cilium's local redirects if Pods reach the cache only by one. */
 interface CacheDiscovery {
   readonly source: FactSource;
-  /** Returns the cache's state; undefined if its DaemonSet cannot be read. `dns`: see {@link createNodeLocalReader}. */
+  /** Returns the cache's state; undefined if its DaemonSets cannot be read. `dns`: see {@link createNodeLocalReader}. */
   read(signal: AbortSignal, dns: readonly string[]): Promise<NodeLocal | undefined>;
   unread(): Unread[];
 }
@@ -160,11 +170,12 @@ interface CacheDiscovery {
 function createCacheDiscovery(options: DiscoveryOptions): CacheDiscovery {
   const { cluster, nodeLocal } = options.config;
   const source = `daemonset ${nodeLocal.daemonSet}` as const;
-  const daemonSet = openReader(options, pathOf(RESOURCES.daemonSets, nodeLocal.daemonSet), source);
+  const choice = parseDaemonSets(nodeLocal.daemonSet);
+  const daemonSets = openReader(options, readOf(choice), source);
   // A policy has to be in the namespace of the Service that it names.
   const [namespace = ''] = cluster.service.split('/', 1);
-  const redirectsPath = resourcePath(RESOURCES.localRedirects, undefined, namespace);
-  const redirects = openReader(options, redirectsPath, `ciliumlocalredirectpolicies in ${namespace}`);
+  const listed = listing(RESOURCES.localRedirects, namespace);
+  const redirects = openReader(options, listed, `ciliumlocalredirectpolicies in ${namespace}`);
   const reader = createNodeLocalReader(nodeLocal.minReady);
   let needsRedirect = false;
   let localRedirect: boolean | undefined;
@@ -172,33 +183,53 @@ function createCacheDiscovery(options: DiscoveryOptions): CacheDiscovery {
   return {
     source,
     async read(signal, dns) {
-      let seen: { readonly found: CacheDaemonSet | undefined } | undefined;
-      await daemonSet?.read(signal, (object) => {
-        seen = { found: object === undefined ? undefined : readDaemonSet(object) };
+      let found: readonly CacheDaemonSet[] | undefined;
+      await daemonSets?.read(signal, (answer) => {
+        found = chosen(choice, answer).map(readDaemonSet);
       });
-      if (seen === undefined) return undefined;
-      needsRedirect = seen.found !== undefined && reliesOnRedirect(seen.found);
+      if (found === undefined) return undefined;
+      needsRedirect = found.some(reliesOnRedirect);
       if (needsRedirect) {
         await redirects?.read(signal, (list) => {
           localRedirect = redirectsDns(list, cluster.service, dns);
         });
       }
-      return reader.read(seen.found, dns, localRedirect);
+      return reader.read(found, dns, localRedirect);
     },
-    unread: () => [...unreadOf(daemonSet), ...(needsRedirect ? unreadOf(redirects) : [])],
+    unread: () => [...unreadOf(daemonSets), ...(needsRedirect ? unreadOf(redirects) : [])],
   };
+}
+
+function readOf(choice: DaemonSetChoice): Read {
+  const { namespace } = choice;
+  if ('name' in choice) return getting(resourcePath(RESOURCES.daemonSets, choice.name, namespace));
+  const query = 'labelSelector' in choice ? { labelSelector: choice.labelSelector } : {};
+  return listing(RESOURCES.daemonSets, namespace, query);
+}
+
+const namedList = z.object({ items: z.array(z.looseObject({ metadata: z.looseObject({ name: z.string() }) })) });
+
+/** Returns the DaemonSets that are meant, of the answer to `readOf`. Throws `KubeError` (malformed). */
+function chosen(choice: DaemonSetChoice, answer: unknown): readonly unknown[] {
+  if (answer === undefined) return [];
+  if ('name' in choice) return [answer];
+  const { items } = shaped(namedList, answer, 'list of DaemonSets');
+  if (!('pattern' in choice)) return items;
+  const escaped = choice.pattern.replaceAll(/[^\w-]/g, (character) => (character === '*' ? '.*' : `\\${character}`));
+  const pattern = new RegExp(`^${escaped}$`);
+  return items.filter(({ metadata }) => pattern.test(metadata.name));
 }
 
 interface ObjectReaderOptions {
   readonly client: KubeClient;
-  readonly path: string;
+  readonly read: Read;
   readonly as: FactSource;
   readonly timeoutMs: number;
   /** Reported if the object cannot be read or parsed. */
   readonly trouble: Trouble;
 }
 
-/** Reads one object of the API repeatedly: a GET by name needs fewer rights than a watch. */
+/** Reads an object or a list of the API repeatedly: a GET needs fewer rights than a watch. */
 interface ObjectReader {
   /** Why the last read failed; undefined if it succeeded, even if there is no such object. */
   readonly unread: Unread | undefined;
@@ -207,12 +238,13 @@ interface ObjectReader {
 }
 
 function createObjectReader(options: ObjectReaderOptions): ObjectReader {
-  const { client, path, as, timeoutMs, trouble } = options;
+  const { client, read, as, timeoutMs, trouble } = options;
+  const { verb, path, query = {} } = read;
   let unread: Unread | undefined;
 
   async function get(signal: AbortSignal): Promise<unknown> {
     try {
-      return await client.request({ path, timeoutMs, signal });
+      return await client.request({ path, query, timeoutMs, signal });
     } catch (error) {
       if (isKubeError(error, 'not-found')) return undefined;
       throw error;
@@ -230,7 +262,7 @@ function createObjectReader(options: ObjectReaderOptions): ObjectReader {
         trouble.recovered();
       } catch (error) {
         if (signal.aborted) return;
-        unread = { object: as, error: asKubeError(error, 'malformed') };
+        unread = { object: as, verb, error: asKubeError(error, 'malformed') };
         trouble.lost(unread.error);
       }
     },

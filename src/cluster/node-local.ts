@@ -37,32 +37,50 @@ export interface NodeLocal {
 
 interface NodeLocalReader {
   /**
-   * Returns the state of a cache; `found` undefined: it does not exist. `dns` holds the addresses that Pods ask and the
-   * DNS Service's. `localRedirect`: see {@link redirectsDns}; undefined: not known.
+   * Returns the state of a cache by all its DaemonSets; `absent` if there is none. `dns` holds the addresses that Pods ask and
+   * the DNS Service's. `localRedirect`: see {@link redirectsDns}; undefined: not known.
    */
-  read(found: CacheDaemonSet | undefined, dns: readonly string[], localRedirect?: boolean): NodeLocal;
+  read(daemonSets: readonly CacheDaemonSet[], dns: readonly string[], localRedirect?: boolean): NodeLocal;
 }
 
-/** Reads successive states of the cache's DaemonSet. `minReady`: the share of its nodes that has to be ready, 0 to 1. */
+/** Reads successive states of the cache's DaemonSets. `minReady`: the share of all their nodes that has to be ready, 0 to 1. */
 export function createNodeLocalReader(minReady: number): NodeLocalReader {
   let isReady = createReadiness(minReady);
   return {
-    read(found, dns, localRedirect) {
-      if (found === undefined || found.metadata.deletionTimestamp !== undefined) {
+    read(daemonSets, dns, localRedirect) {
+      const found = daemonSets.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+      if (found.length === 0) {
         isReady = createReadiness(minReady);
         return { state: 'absent', addresses: [], detail: 'there is no such DaemonSet' };
       }
-      const { desiredNumberScheduled: desired, numberReady: ready } = found.status;
-      const reachability = reachabilityOf(found, dns, localRedirect);
+      const desired = sum(found.map(({ status }) => status.desiredNumberScheduled));
+      const ready = sum(found.map(({ status }) => status.numberReady));
+      const reachability = together(found.map((one) => reachabilityOf(one, dns, localRedirect)));
       const enough = isReady(ready, desired);
-      const detail = `${reachability.detail}; ready on ${ready} of ${desired} nodes`;
+      const of = found.length === 1 ? '' : `${found.length} DaemonSets: `;
       return {
         ...reachability,
-        detail,
+        detail: `${of}${reachability.detail}; ready on ${ready} of ${desired} nodes`,
         state: enough || reachability.state === 'unknown' ? reachability.state : 'unready',
       };
     },
   };
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
+
+/**
+ * Puts together what the DaemonSets of one cache say, each of which serves nodes of its own. A Pod may come to any of these
+ * nodes: a redirect has to work on all of them.
+ */
+function together(all: readonly Reachability[]): Reachability {
+  const unknown = all.find(({ state }) => state === 'unknown');
+  if (unknown !== undefined) return unknown;
+  const addresses = [...new Set(all.flatMap((one) => one.addresses))];
+  const detail = [...new Set(all.map((one) => one.detail))].join('; ');
+  if (all.every(({ state }) => state === 'intercepting')) return { state: 'intercepting', addresses, detail };
+  if (all.every((one) => one.addresses.length > 0)) return { state: 'ready', addresses, detail };
+  return { state: 'unknown', addresses: [], detail: `not all of them need a redirect: ${detail}` };
 }
 
 type Reachability = NodeLocal & { readonly state: 'ready' | 'intercepting' | 'unknown' };
@@ -165,7 +183,7 @@ function lastValue(words: readonly string[], flag: string, boolean: boolean): st
 /** As strconv.ParseBool; node-cache does not start with a value that it refuses. */
 const isFalse = (text: string | undefined): boolean => ['0', 'f', 'F', 'false', 'FALSE', 'False'].includes(text ?? '');
 
-function addresses(list: string | undefined): readonly string[] | undefined {
+function ipList(list: string | undefined): readonly string[] | undefined {
   const all = list?.split(',') ?? [];
   return all.length > 0 && all.every((address) => isIP(address) !== 0) ? all : undefined;
 }
@@ -174,7 +192,7 @@ function addresses(list: string | undefined): readonly string[] | undefined {
 export function nodeCacheFlags({ command, args }: ContainerCommand): NodeCacheFlags {
   const words = [...command, ...args].flatMap((text) => text.split(/\s+/));
   return {
-    localIps: addresses(lastValue(words, 'localip', false)),
+    localIps: ipList(lastValue(words, 'localip', false)),
     setupInterface: !isFalse(lastValue(words, 'setupinterface', true)),
     setupIptables: !isFalse(lastValue(words, 'setupiptables', true)),
   };

@@ -87,3 +87,22 @@ export function formatDuration(milliseconds: number): string {
   }
   return `${milliseconds}ms`;
 }
+
+/** DaemonSets in a namespace, by one of three. */
+export type DaemonSetChoice = { readonly namespace: string } & (
+  | { readonly name: string }
+  /** A name in which `*` stands for any characters. */
+  | { readonly pattern: string }
+  | { readonly labelSelector: string }
+);
+
+/** Matches what {@link parseDaemonSets} takes. */
+export const DAEMON_SETS = /^[^/\s]+\/([^/\s=]+|[-\w./]+=[-\w.]*(,[-\w./]+=[-\w.]*)*)$/;
+
+/** Parses `namespace/name`, `namespace/na*me` or `namespace/label=value,…`; `text` matches {@link DAEMON_SETS}. */
+export function parseDaemonSets(text: string): DaemonSetChoice {
+  const slash = text.indexOf('/');
+  const [namespace, which] = [text.slice(0, slash), text.slice(slash + 1)];
+  if (which.includes('=')) return { namespace, labelSelector: which };
+  return which.includes('*') ? { namespace, pattern: which } : { namespace, name: which };
+}

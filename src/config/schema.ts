@@ -3,7 +3,7 @@ import { BlockList, isIP } from 'node:net';
 import { z } from 'zod';
 
 import { MUSL_LEAST_TIMEOUT } from '../policy/options.ts';
-import { formatDuration, isKnownToGo, parseDuration, parseResolverOption } from './options.ts';
+import { DAEMON_SETS, formatDuration, isKnownToGo, parseDuration, parseResolverOption } from './options.ts';
 
 /** Matches a proxy's address without a login, because a file must hold none. */
 export const PROXY_ADDRESS = /^(https?:\/\/(\[[0-9a-fA-F:.]+\]|[^\s/@?#:[\]\\]+)(:[0-9]{1,5})?\/?)?$/;
@@ -210,7 +210,10 @@ export const configSchema = z
         mode: z.enum(['auto', 'on', 'off']).default('auto'),
         addresses: z.array(nodeLocalAddress).min(1).max(3).default(['169.254.20.10']),
         fallback: z.boolean().default(true),
-        daemonSet: namespacedName.default('kube-system/node-local-dns'),
+        daemonSet: z
+          .string()
+          .regex(DAEMON_SETS, 'expected namespace/name, namespace/name-* or namespace/label=value')
+          .default('kube-system/node-local-dns'),
         minReady: z.number().min(0).max(1).default(1),
       })
       .prefault({}),

@@ -95,6 +95,16 @@ describe.runIf(hasHelm())('mistakes that are refused before anything is installe
       ['proxy.secret="corp"', 'networkPolicy.egressPorts=[443]'],
       /set proxy\.url too, without a login/,
     ],
+    [
+      'a node-local cache without a name',
+      ['nodeLocalDns.enabled=true', 'config.nodeLocal.daemonSet="kube-system/node-local-dns-*"'],
+      /config\.nodeLocal\.daemonSet names what is installed/,
+    ],
+    [
+      'DaemonSets without a namespace',
+      ['config.nodeLocal.daemonSet="k8s-app=node-local-dns"'],
+      /daemonSet.*does not match pattern/s,
+    ],
     ['a CA in two places', ['registryCa={"configMap":"a","secret":"b"}'], /configMap or secret, not both/],
   ])('%s', (_, values, message) => {
     expect(() => renderText(values)).toThrow(message);
@@ -131,7 +141,7 @@ describe.runIf(hasHelm())('what the chart starts', () => {
     const values = ['nodeLocalDns.enabled=true', `nodeLocalDns.interceptAddress="${interceptAddress}"`];
     const daemonSet = objects(renderText(values)).find(({ kind }) => kind === 'DaemonSet') as DaemonSet;
     const running = { ...daemonSet, status: { desiredNumberScheduled: 3, numberReady: 3 } };
-    const found = createNodeLocalReader(1).read(readDaemonSet(running), ['10.96.0.10']);
+    const found = createNodeLocalReader(1).read([readDaemonSet(running)], ['10.96.0.10']);
     expect(found).toMatchObject({ state, addresses: ['169.254.20.10'] });
   });
 });
@@ -207,6 +217,23 @@ describe.runIf(hasHelm())('rights', () => {
     ];
     expect(granted(off)).not.toContain(right);
     expect(granted([...off, on])).toContain(right);
+  });
+
+  it.each([
+    ['kube-system/node-local-dns', 'get', ['node-local-dns']],
+    ['kube-system/node-local-dns-*', 'list', undefined],
+    ['kube-system/app.kubernetes.io/name=node-local-dns', 'list', undefined],
+  ])('over the DaemonSets of %s: %s', (daemonSet, verb, resourceNames) => {
+    const roles = objects(renderText([`config.nodeLocal.daemonSet="${daemonSet}"`])).filter(
+      ({ kind, metadata }) => kind === 'Role' && metadata.namespace === 'kube-system',
+    ) as Role[];
+    const rule = roles.flatMap(({ rules }) => rules).find(({ resources }) => resources.includes('daemonsets'));
+    expect(rule).toEqual({
+      apiGroups: ['apps'],
+      resources: ['daemonsets'],
+      verbs: [verb],
+      ...(resourceNames && { resourceNames }),
+    });
   });
 
   it('over nodes and Pods never go beyond reading', () => {

@@ -40,14 +40,15 @@ const service = (spec: object) => ({
 interface Cache {
   readonly args: readonly string[];
   readonly hostNetwork?: boolean;
+  readonly name?: string;
 }
 
 const LABELS = { 'k8s-app': 'node-local-dns' };
 
-const daemonSet = ({ args, hostNetwork = true }: Cache) => ({
+const daemonSet = ({ args, hostNetwork = true, name = 'node-local-dns' }: Cache) => ({
   apiVersion: 'apps/v1',
   kind: 'DaemonSet',
-  metadata: { name: 'node-local-dns', namespace: 'kube-system' },
+  metadata: { name, namespace: 'kube-system', labels: LABELS },
   spec: {
     selector: { matchLabels: LABELS },
     template: {
@@ -143,10 +144,14 @@ describe.runIf(hasCluster())('cluster facts from a real API server', () => {
   }
 
   /** No controller counts Pods here. */
-  async function scheduled(desiredNumberScheduled: number, numberReady: number): Promise<void> {
+  async function scheduled(
+    desiredNumberScheduled: number,
+    numberReady: number,
+    name = 'node-local-dns',
+  ): Promise<void> {
     await cluster.client.request({
       method: 'PATCH',
-      path: '/apis/apps/v1/namespaces/kube-system/daemonsets/node-local-dns/status',
+      path: `/apis/apps/v1/namespaces/kube-system/daemonsets/${name}/status`,
       contentType: 'application/merge-patch+json',
       body: {
         status: {
@@ -229,6 +234,29 @@ describe.runIf(hasCluster())('cluster facts from a real API server', () => {
     await expect.poll(() => source?.current.facts.nodeLocal).toBe('intercepting');
     expect(source?.current.facts.nodeLocalAddresses).toEqual([]);
   });
+
+  it.each(['node-local-dns-*', 'k8s-app=node-local-dns'])(
+    'a cache with a DaemonSet for each pool of nodes, found by %s with the right to list',
+    async (which) => {
+      const names = ['node-local-dns-small', 'node-local-dns-large'];
+      const list = { apiGroups: ['apps'], resources: ['daemonsets'], verbs: ['list'] };
+      await cluster.apply(role(...RULES.slice(0, 1), list));
+      for (const name of names) {
+        await cluster.apply(daemonSet({ args: ['-localip', '169.254.20.10'], name }));
+        await scheduled(2, 2, name);
+      }
+      await cluster.apply(daemonSet({ args: ['-localip', 'none'], name: 'other' }));
+      await cluster.kubectl(['-n', 'kube-system', 'label', 'daemonset', 'other', 'k8s-app-']);
+      const { current } = await facts({ nodeLocal: { daemonSet: `kube-system/${which}` } });
+      expect(current.facts).toMatchObject({ nodeLocal: 'ready', nodeLocalAddresses: ['169.254.20.10'] });
+      await scheduled(2, 1, 'node-local-dns-large');
+      await expect.poll(() => source?.current.facts.nodeLocal).toBe('unready');
+      await cluster.kubectl(['-n', 'kube-system', 'delete', 'daemonset', 'other', ...names]);
+      await expect.poll(() => source?.current.facts.nodeLocal).toBe('absent');
+      expect(report.of('cluster.apiFailed')).toEqual([]);
+      await cluster.apply(role(...RULES));
+    },
+  );
 
   it('the cache is followed as it is installed, loses nodes and goes', async () => {
     const { current } = await facts({ nodeLocal: { minReady: 0.6 } });

@@ -95,6 +95,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and .Values.registryCa.configMap .Values.registryCa.secret }}
 {{- fail "registryCa: set configMap or secret, not both" }}
 {{- end }}
+{{- if and .Values.nodeLocalDns.enabled (regexMatch "[*=]" (dig "nodeLocal" "daemonSet" "" .Values.config)) }}
+{{- fail "nodeLocalDns.enabled: config.nodeLocal.daemonSet names what is installed: namespace/name" }}
+{{- end }}
 {{- range $key := list "proxy" "noProxy" }}
 {{- if and (dig "detection" "registry" $key "" $.Values.config) (get $.Values.proxy (ternary "url" $key (eq $key "proxy"))) }}
 {{- fail (printf "config.detection.registry.%s: set it here or in proxy, not in both" $key) }}

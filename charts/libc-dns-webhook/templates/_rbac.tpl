@@ -77,8 +77,12 @@ nodeLocalDaemonSet: {{ dig "nodeLocal" "daemonSet" "kube-system/node-local-dns" 
 # NodeLocal DNSCache: whether it is there, what it listens on, how ready it is.
 - apiGroups: [apps]
   resources: [daemonsets]
+  {{- if regexMatch "[*=]" . }}
+  verbs: [list]
+  {{- else }}
   resourceNames: [{{ . }}]
   verbs: [get]
+  {{- end }}
 {{- end }}
 
 {{- define "libc-dns-webhook.localRedirectRule" -}}

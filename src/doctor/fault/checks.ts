@@ -1,3 +1,4 @@
+import { parseDaemonSets } from '../../config/options.ts';
 import type { Config } from '../../config/schema.ts';
 import { type Exposure, exposingNodes, settingText } from '../../exposure/exposure.ts';
 import type { FixState } from '../../exposure/kernel-fixes.ts';
@@ -207,11 +208,12 @@ type Settings = Pick<Config, 'nodeLocal' | 'musl'>;
 const forced = ({ nodeLocal, musl }: Settings): boolean => nodeLocal.mode === 'on' || musl.remedy === 'redirect';
 
 const describeDaemonSet = (daemonSet: string): Advice => {
-  const [namespace = '', name = ''] = daemonSet.split('/', 2);
-  return {
-    text: 'See what is wrong with it:',
-    command: `kubectl -n ${shellWord(namespace)} describe daemonset ${shellWord(name)}`,
-  };
+  const choice = parseDaemonSets(daemonSet);
+  const kubectl = `kubectl -n ${shellWord(choice.namespace)}`;
+  const text = 'See what is wrong with it:';
+  if ('name' in choice) return { text, command: `${kubectl} describe daemonset ${shellWord(choice.name)}` };
+  const selector = 'labelSelector' in choice ? ` -l ${shellWord(choice.labelSelector)}` : '';
+  return { text, command: `${kubectl} get daemonsets${selector}` };
 };
 
 /** Warns if the configuration redirects Pods to a cache that is not ready; undefined if it is ready. */

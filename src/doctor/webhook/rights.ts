@@ -1,3 +1,4 @@
+import { type DaemonSetChoice, parseDaemonSets } from '../../config/options.ts';
 import type { Config } from '../../config/schema.ts';
 import { POLICY_KINDS } from '../../exposure/policies/kinds.ts';
 import { failure, listed, ok, type Outcome, warning } from '../check.ts';
@@ -124,8 +125,7 @@ function factNeeds({ cluster, nodeLocal, networkPolicies }: Settings): Group[] {
     ...(auto
       ? [
           {
-            verbs: ['get'],
-            of: { group: 'apps', resource: 'daemonsets', ...split(nodeLocal.daemonSet) },
+            ...readsOf(parseDaemonSets(nodeLocal.daemonSet)),
             without: 'the node-local cache is not used',
           },
           {
@@ -156,6 +156,11 @@ function exposureNeeds({ exposure }: Settings): Group[] {
     })),
     { verbs: ['list'], of: { group: '', resource: 'pods', namespace }, without },
   ];
+}
+
+function readsOf(choice: DaemonSetChoice): Pick<Group, 'verbs' | 'of'> {
+  const of = { group: 'apps', resource: 'daemonsets', namespace: choice.namespace };
+  return 'name' in choice ? { verbs: ['get'], of: { ...of, name: choice.name } } : { verbs: ['list'], of };
 }
 
 function split(namespacedName: string): { namespace: string; name: string } {

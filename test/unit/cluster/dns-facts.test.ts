@@ -210,45 +210,6 @@ describe('cluster facts', () => {
     ]);
   });
 
-  describe('of a cache that gives the nodes no address', () => {
-    const REDIRECTS = '/apis/cilium.io/v2/namespaces/kube-system/ciliumlocalredirectpolicies';
-    const behindRedirect = {
-      metadata: {},
-      spec: { template: { spec: { containers: [{ args: ['-localip', '169.254.20.10,10.96.0.10'] }] } } },
-      status: { desiredNumberScheduled: 2, numberReady: 2 },
-    };
-    const serviceMatcher = { serviceName: 'kube-dns', namespace: 'kube-system' };
-    const redirects = { items: [{ spec: { redirectFrontend: { serviceMatcher } } }] };
-    const answered = { [SERVICE]: service('10.96.0.10'), [DAEMON_SET]: behindRedirect };
-
-    it('say that it intercepts while a local redirect names the DNS Service', async () => {
-      const { source, answers, events } = await start({ ...answered, [REDIRECTS]: redirects });
-      const state = () => source.current.facts.nodeLocal;
-      await source.ready;
-      expect(state()).toBe('intercepting');
-      answers[REDIRECTS] = 403;
-      await expect.poll(events).toContain(`${unread('ciliumlocalredirectpolicies in kube-system')}: forbidden`);
-      expect(state()).toBe('intercepting');
-      answers[REDIRECTS] = { items: [] };
-      await expect.poll(state).toBe('unknown');
-      answers[REDIRECTS] = 500;
-      await expect.poll(() => source.unread().length).toBe(1);
-      answers[DAEMON_SET] = daemonSet('169.254.20.10');
-      await expect.poll(state).toBe('ready');
-      expect(source.unread()).toEqual([]);
-    });
-
-    it.each([
-      ['there is no Cilium', 404, 'no CiliumLocalRedirectPolicy names the DNS Service'],
-      ['local redirects may not be read', 403, 'whether a CiliumLocalRedirectPolicy brings Pods to it is not known'],
-    ])('say that it is not known where %s', async (_, answer, detail) => {
-      const { source } = await start({ ...answered, [REDIRECTS]: answer });
-      await source.ready;
-      expect(source.current.facts.nodeLocal).toBe('unknown');
-      expect(source.current.nodeLocalDetail).toContain(detail);
-    });
-  });
-
   it('do not forget a Service that is gone', async () => {
     const { source, answers, api } = await start({ [SERVICE]: service('10.233.0.3') });
     await source.ready;

@@ -41,7 +41,7 @@ function daemonSet({ args = [], command, hostNetwork = true, ready = 3, desired 
 const parsed = (given: Given) => readDaemonSet(daemonSet(given));
 
 const look = (given: Given, dns: readonly string[] = DNS, localRedirect?: boolean) =>
-  createNodeLocalReader(1).read(parsed(given), dns, localRedirect);
+  createNodeLocalReader(1).read([parsed(given)], dns, localRedirect);
 
 describe('the flags of node-cache', () => {
   it.each([
@@ -208,7 +208,7 @@ describe('the state of the node-local cache', () => {
   });
 
   it('no DaemonSet: absent', () => {
-    expect(createNodeLocalReader(1).read(undefined, DNS)).toMatchObject({ state: 'absent', addresses: [] });
+    expect(createNodeLocalReader(1).read([], DNS)).toMatchObject({ state: 'absent', addresses: [] });
   });
 
   it('a cache that is the kubelet’s cluster DNS does not count as intercepting', () => {
@@ -217,7 +217,7 @@ describe('the state of the node-local cache', () => {
 
   it('a DaemonSet that has just been made has no status', () => {
     const { status: _, ...fresh } = daemonSet({ args: ['-localip', own] });
-    expect(createNodeLocalReader(1).read(readDaemonSet(fresh), DNS)).toMatchObject({ state: 'unready' });
+    expect(createNodeLocalReader(1).read([readDaemonSet(fresh)], DNS)).toMatchObject({ state: 'unready' });
   });
 
   it('the detail says what was found', () => {
@@ -232,12 +232,53 @@ describe('the state of the node-local cache', () => {
   );
 });
 
+describe('a cache of several DaemonSets, one for each pool of nodes', () => {
+  const [own, other] = ['169.254.20.10', '169.254.25.10'];
+  const ready: Given = { args: ['-localip', own] };
+  const intercepting: Given = { args: ['-localip', `${own},10.96.0.10`] };
+  const behindRedirect: Given = { args: ['-localip', own], hostNetwork: false };
+  const deleted: Given = { ...ready, metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' } };
+
+  it.each<[string, Given[], object]>([
+    [
+      'alike',
+      [ready, ready],
+      { state: 'ready', addresses: [own], detail: `2 DaemonSets: it listens on ${own}; ready on 6 of 6 nodes` },
+    ],
+    [
+      'at two addresses',
+      [ready, { args: ['-localip', other] }],
+      {
+        state: 'ready',
+        addresses: [own, other],
+        detail: `2 DaemonSets: it listens on ${own}; it listens on ${other}; ready on 6 of 6 nodes`,
+      },
+    ],
+    ['intercepting', [intercepting, intercepting], { state: 'intercepting', addresses: [own] }],
+    ['some intercepting, all at one address', [intercepting, ready], { state: 'ready', addresses: [own] }],
+    ['one that is not understood', [ready, { args: [] }], { state: 'unknown', addresses: [] }],
+    ['one that is being deleted', [ready, deleted], { state: 'ready', detail: /^it listens on .* 3 of 3 nodes$/ }],
+    ['all being deleted', [deleted, deleted], { state: 'absent', addresses: [] }],
+    ['one pool without a cache that is ready', [ready, { ...ready, ready: 0 }], { state: 'unready', addresses: [own] }],
+  ])('%s', (_, pools, { detail, ...expected }: { detail?: string | RegExp }) => {
+    const found = createNodeLocalReader(1).read(pools.map(parsed), DNS);
+    expect(found).toMatchObject(expected);
+    if (detail !== undefined) expect(found.detail).toMatch(detail);
+  });
+
+  it('does not redirect where some nodes have no address of its own', () => {
+    const found = createNodeLocalReader(1).read([ready, behindRedirect].map(parsed), DNS, true);
+    expect(found).toMatchObject({ state: 'unknown', addresses: [] });
+    expect(found.detail).toContain('not all of them need a redirect');
+  });
+});
+
 describe('readiness', () => {
   const states = (minReady: number, looks: readonly (readonly [number, number])[]): string => {
     const reader = createNodeLocalReader(minReady);
     const letters = looks.map(([ready, desired]) => {
       const object = parsed({ args: ['-localip', '169.254.20.10'], ready, desired });
-      return reader.read(object, DNS).state === 'ready' ? 'R' : '-';
+      return reader.read([object], DNS).state === 'ready' ? 'R' : '-';
     });
     return letters.join('');
   };
@@ -305,13 +346,26 @@ describe('readiness', () => {
     expect(states(minReady, looks)).toBe(expected);
   });
 
+  it('counts the nodes of all DaemonSets', () => {
+    const of = (...pools: (readonly [ready: number, desired: number])[]) =>
+      pools.map(([ready, desired]) => parsed({ args: ['-localip', '169.254.20.10'], ready, desired }));
+    const state = (minReady: number, ...pools: Parameters<typeof of>) =>
+      createNodeLocalReader(minReady).read(of(...pools), DNS).state;
+    expect(state(1, [3, 3], [5, 5])).toBe('ready');
+    expect(state(1, [3, 3], [0, 0])).toBe('ready');
+    expect(state(1, [3, 3], [4, 5])).toBe('unready');
+    expect(state(0.8, [97, 97], [0, 3])).toBe('ready');
+    expect(state(0.8, [3, 3], [0, 3])).toBe('unready');
+    expect(state(1, [0, 0], [0, 0])).toBe('unready');
+  });
+
   it('a DaemonSet that was gone is judged anew', () => {
     const reader = createNodeLocalReader(1);
     const object = parsed({ args: ['-localip', '169.254.20.10'] });
-    reader.read(object, DNS);
-    reader.read(undefined, DNS);
+    reader.read([object], DNS);
+    reader.read([], DNS);
     const half = parsed({ args: ['-localip', '169.254.20.10'], ready: 1 });
-    expect(reader.read(half, DNS).state).toBe('unready');
+    expect(reader.read([half], DNS).state).toBe('unready');
   });
 });
 

@@ -95,6 +95,14 @@ describe('the defaults', () => {
 });
 
 describe('what is refused, with its place and what to do', () => {
+  it.each(['cache', 'a/b/c', 'kube-system/', 'k8s-app=cache', 'kube-system/k8s-app in (cache)', 'dns/a=b,'])(
+    'DaemonSets that are neither named nor selected: %j',
+    (text) => {
+      const problem = 'nodeLocal.daemonSet: expected namespace/name, namespace/name-* or namespace/label=value';
+      expect(() => load(`nodeLocal: {daemonSet: "${text}"}\n`)).toThrow(problem);
+    },
+  );
+
   it.each([
     ['scop: cluster\n', 'c.yaml:1:7: scop: unknown key; did you mean scope?'],
     ['nodeLocal:\n  mod: on\n', 'c.yaml:2:8: nodeLocal.mod: unknown key; did you mean mode?'],

@@ -160,6 +160,14 @@ describe('the node-local cache', () => {
     expect(judgeNodeLocal(config, dns('absent')).details).toEqual([expect.stringContaining('resolve nothing')]);
   });
 
+  it.each([
+    ['kube-system/node-local-dns-*', 'kubectl -n kube-system get daemonsets'],
+    ['kube-system/k8s-app=node-local-dns', "kubectl -n kube-system get daemonsets -l 'k8s-app=node-local-dns'"],
+  ])('says how to see the DaemonSets of %s', (daemonSet, command) => {
+    const config = configSchema.parse({ nodeLocal: { daemonSet } });
+    expect(judgeNodeLocal(config, dns('unready')).advice[0]?.command).toBe(command);
+  });
+
   it('a name in a command is one word of a shell', () => {
     const config = configSchema.parse({ nodeLocal: { daemonSet: 'kube-system/$(id);x' } });
     expect(judgeNodeLocal(config, dns('unready')).advice[0]?.command).toBe(

@@ -206,6 +206,15 @@ describe('rights', () => {
     expect(of({ exposure: 'auto', warmUp: { enabled: false } })).toContain('list daemonsets.apps');
   });
 
+  it.each([
+    ['dns/cache', 'get daemonsets.apps cache in dns'],
+    ['dns/cache-*', 'list daemonsets.apps in dns'],
+    ['dns/app.kubernetes.io/name=cache', 'list daemonsets.apps in dns'],
+  ])('over the DaemonSets of %s: %s', (daemonSet, right) => {
+    const needs = rightsNeeded(configSchema.parse({ nodeLocal: { daemonSet } }), 'libc-dns');
+    expect(needs.map(describeRight)).toContain(right);
+  });
+
   const config = configSchema.parse({ tls: { mode: 'self-managed' }, warmUp: { enabled: false } });
   const answers = (allowed: (what: string) => boolean) =>
     rightsNeeded(config, 'libc-dns').map((need) => ({ need, allowed: allowed(describeRight(need)) }));
