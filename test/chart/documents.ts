@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 
 import { configJsonSchema, leaves, valuesJsonSchema, valuesText, type JsonSchema } from './json-schema.ts';
+import { remedyTable } from '../support/remedy-table.ts';
 import { ROOT } from './helm.ts';
 
 /** Replaces what stands between `<!-- name -->` and `<!-- end of name -->` in a file; the rest is written by hand. */
@@ -64,11 +65,19 @@ function chartReadme(): string {
   return withPart('charts/libc-dns-webhook/README.md', 'values', table);
 }
 
-/** The documents made of schemas: path from the project's folder on, and text. */
+/** docs/architecture.md: what is done, by the resolvers in a Pod and what is known of the cluster. */
+function architecturePage(): string {
+  const [head = [], ...rows] = remedyTable();
+  const lines = [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.map(cell).join(' | ')} |`);
+  return withPart('docs/architecture.md', 'remedies', lines.join('\n'));
+}
+
+/** The documents made of schemas and of decisions: path from the project's folder on, and text. */
 export function renderDocuments(): Map<string, string> {
   return new Map([
     ['charts/libc-dns-webhook/values.schema.json', `${JSON.stringify(valuesJsonSchema(), undefined, 2)}\n`],
     ['charts/libc-dns-webhook/README.md', chartReadme()],
     ['docs/configuration.md', configurationPage()],
+    ['docs/architecture.md', architecturePage()],
   ]);
 }
