@@ -1,47 +1,27 @@
-import { lookup } from 'node:dns/promises';
-
 import { ImageSourceError, type ImageSources } from '../detection/image-source.ts';
-import type { Clock } from '../util/clock.ts';
 import { createAuthorization } from './auth/authorization.ts';
 import type { CredentialSource } from './auth/credentials.ts';
 import { createTokens } from './auth/token.ts';
 import { endpointsOf, type Mirror, parseMirror, registryAuthority } from './endpoint.ts';
 import { commonName } from './hosts/pattern.ts';
 import { createHostRules, type HostLists, type HostRules } from './hosts/rules.ts';
-import { createDispatcher, type Resolve, trustContext } from './http/dispatcher.ts';
-import { createExchange, type RequestEvent } from './http/exchange.ts';
-import { type BreakerState, createHostStates } from './http/host-state.ts';
 import { defaultLimits, type RegistryLimits } from './http/limits.ts';
-import { createRegistryProxy, type ProxyOptions } from './http/proxy.ts';
+import { createTransport, type TransportOptions } from './http/transport.ts';
 import { canonicalName, parseReference, type Reference } from './reference.ts';
 import { createRepositoryRequests } from './repository.ts';
 import { createRegistrySource } from './source.ts';
 
-export interface RegistryClientOptions extends HostLists {
+export interface RegistryClientOptions extends HostLists, TransportOptions {
   /** Mirrors to try before each registry, in order: `{ 'docker.io': ['https://mirror.example/hub'] }`. */
   readonly mirrors: Readonly<Record<string, readonly string[]>>;
-  /** Look-ups that talk to one host at a time. */
-  readonly concurrency: number;
   readonly credentials: CredentialSource;
-  /** PEM certificates trusted besides the system's. */
-  readonly ca?: string;
-  /** Absent: no proxy, whatever the environment says. */
-  readonly proxy?: ProxyOptions | undefined;
-  readonly userAgent: string;
-  readonly clock: Clock;
-  /** Default: the system's `getaddrinfo`. */
-  readonly resolve?: Resolve;
   readonly limits?: Partial<RegistryLimits>;
-  readonly onRequest?: (event: RequestEvent) => void;
-  readonly onBreaker?: (event: { readonly host: string; readonly state: BreakerState }) => void;
 }
 
 export interface RegistryClient extends ImageSources {
   /** Closes all connections; requests under way reject. */
   readonly close: () => Promise<void>;
 }
-
-const systemResolve: Resolve = async (hostname) => await lookup(hostname, { all: true });
 
 /**
  * Returns a client for OCI distribution registries. Reads nothing from the environment. Throws a RangeError for an
@@ -54,7 +34,10 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const all = [...mirrors.values()].flat();
   const authorities = all.map(({ authority }) => authority);
   const rules = createHostRules(withPlainMirrors(options, all), authorities);
-  const { send, close } = createTransport(options, rules, limits);
+  const { exchange, close } = createTransport(options, rules, limits);
+  const tokens = createTokens({ exchange, limits, clock: options.clock });
+  const authorization = createAuthorization(tokens, limits);
+  const send = createRepositoryRequests({ exchange, authorization, credentials: options.credentials, limits });
   return {
     open(text) {
       const reference = parseReference(text);
@@ -65,30 +48,6 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     canonical: canonicalName,
     close,
   };
-}
-
-function createTransport(options: RegistryClientOptions, rules: HostRules, limits: RegistryLimits) {
-  const resolve = options.resolve ?? systemResolve;
-  const { userAgent } = options;
-  const secureContext = trustContext(options.ca);
-  const proxy = options.proxy && createRegistryProxy(options.proxy, { limits, secureContext, userAgent });
-  const shared = { rules, resolve, limits, secureContext, proxy };
-  const anywhere = createDispatcher({ ...shared, listedOnly: false });
-  const listed = createDispatcher({ ...shared, listedOnly: true });
-  const exchange = createExchange({
-    ...options,
-    rules,
-    limits,
-    hosts: createHostStates({ ...options, limits }),
-    dispatcher: (listedOnly) => (listedOnly ? listed : anywhere),
-  });
-  const tokens = createTokens({ exchange, limits, clock: options.clock });
-  const authorization = createAuthorization(tokens, limits);
-  const send = createRepositoryRequests({ exchange, authorization, credentials: options.credentials, limits });
-  const close = async (): Promise<void> => {
-    await Promise.all([anywhere.destroy(), listed.destroy()]);
-  };
-  return { send, close };
 }
 
 function readMirrors(mirrors: RegistryClientOptions['mirrors']): Map<string, Mirror[]> {

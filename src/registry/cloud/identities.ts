@@ -1,14 +1,8 @@
-import { lookup } from 'node:dns/promises';
-
-import type { Clock } from '../../util/clock.ts';
 import type { CredentialSource } from '../auth/credentials.ts';
 import { authorityOf } from '../hosts/pattern.ts';
-import { createHostRules, type HostLists, type HostRules } from '../hosts/rules.ts';
-import { createDispatcher, type Resolve, trustContext } from '../http/dispatcher.ts';
-import { createExchange, type Exchange } from '../http/exchange.ts';
-import { createHostStates } from '../http/host-state.ts';
+import { createHostRules, type HostLists } from '../hosts/rules.ts';
 import { defaultLimits } from '../http/limits.ts';
-import { createRegistryProxy, type ProxyOptions } from '../http/proxy.ts';
+import { createTransport, type TransportOptions } from '../http/transport.ts';
 import { elasticRegistryLogin } from './aws.ts';
 import { azureRegistryLogin } from './azure.ts';
 import { googleRegistryLogin } from './google.ts';
@@ -22,20 +16,12 @@ export const cloudPackages: Readonly<Record<Cloud, string>> = {
   azure: '@azure/identity',
 };
 
-export interface CloudIdentitiesOptions extends HostLists {
+/** The transport is for the exchange of tokens with a registry. The SDKs call the clouds' own endpoints their own way. */
+export interface CloudIdentitiesOptions extends HostLists, TransportOptions {
   /** The clouds to whose registries we log in with our own identity. */
   readonly clouds: readonly Cloud[];
   /** Give `process.env`, because the SDKs read that themselves. */
   readonly environment: NodeJS.ProcessEnv;
-  readonly concurrency: number;
-  /** PEM certificates trusted besides the system's. */
-  readonly ca?: string;
-  /** For the exchange of tokens with a registry. The SDKs call the clouds' own endpoints their own way. */
-  readonly proxy?: ProxyOptions | undefined;
-  readonly userAgent: string;
-  readonly clock: Clock;
-  /** Default: the system's `getaddrinfo`. */
-  readonly resolve?: Resolve;
   /** Reports a failed login, in words that hold no secret. */
   readonly onProblem: (message: string) => void;
 }
@@ -53,7 +39,8 @@ export function createCloudIdentities(options: CloudIdentitiesOptions): CloudIde
   const { clouds, clock } = options;
   const logins = createCloudLogins(options);
   const rules = createHostRules(options, []);
-  const { exchange, close } = openExchange(options, rules);
+  // A Pod has named the registry, so the rules for all registries apply.
+  const { exchange, close } = createTransport(options, rules, defaultLimits);
   const loginFor = (registry: CloudRegistry, host: string, repository: string): GetCloudLogin => {
     if (registry.cloud === 'aws') return async (signal) => await elasticRegistryLogin(registry, signal);
     if (registry.cloud === 'google') {
@@ -81,27 +68,4 @@ function keyOf(registry: CloudRegistry, host: string): string {
   return registry.cloud === 'azure'
     ? `${prefix} ${host}`
     : `${prefix} ${registry.region}${registry.fips ? ' fips' : ''}`;
-}
-
-/** Opens the transport for token requests. A Pod has named the registry, so the rules for all registries apply. */
-function openExchange(
-  options: CloudIdentitiesOptions,
-  rules: HostRules,
-): { exchange: Exchange; close: () => Promise<void> } {
-  const limits = defaultLimits;
-  const resolve: Resolve = options.resolve ?? (async (hostname) => await lookup(hostname, { all: true }));
-  const { clock, userAgent } = options;
-  const secureContext = trustContext(options.ca);
-  const proxy = options.proxy && createRegistryProxy(options.proxy, { limits, secureContext, userAgent });
-  const shared = { rules, resolve, limits, secureContext, proxy };
-  const anywhere = createDispatcher({ ...shared, listedOnly: false });
-  const listed = createDispatcher({ ...shared, listedOnly: true });
-  const hosts = createHostStates({ ...options, limits });
-  const dispatcher = (listedOnly: boolean) => (listedOnly ? listed : anywhere);
-  return {
-    exchange: createExchange({ rules, limits, clock, userAgent, hosts, dispatcher }),
-    close: async () => {
-      await Promise.all([anywhere.destroy(), listed.destroy()]);
-    },
-  };
 }
