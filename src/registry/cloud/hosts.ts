@@ -1,4 +1,9 @@
-/** The clouds whose registries accept our workload identity. */
+/**
+ * The clouds whose registries accept our workload identity. A new one also needs: `cloudRegistry` below, a file beside this one
+ * with its login, `cloudPackages` and `loginTo` in `identities.ts`, `detection.registry.identities` in `config/schema.ts` (then
+ * `npm run generate`), its package in `package.json` (optional peer and devDependency) and `build.mjs`, `docs/pull-secrets.md` and
+ * `docs/dependencies.md`.
+ */
 export type Cloud = 'aws' | 'google' | 'azure';
 
 /** What the login to a cloud's registry depends on. */

@@ -26,6 +26,12 @@ export interface CloudIdentitiesOptions extends HostLists, TransportOptions {
   readonly onProblem: (message: string) => void;
 }
 
+interface Login {
+  /** Names the registries that share the login; also the beginning of messages about it. */
+  readonly key: string;
+  readonly get: GetCloudLogin;
+}
+
 export interface CloudIdentities extends CredentialSource {
   readonly close: () => Promise<void>;
 }
@@ -41,31 +47,36 @@ export function createCloudIdentities(options: CloudIdentitiesOptions): CloudIde
   const rules = createHostRules(options, []);
   // A Pod has named the registry, so the rules for all registries apply.
   const { exchange, close } = createTransport(options, rules, defaultLimits);
-  const loginFor = (registry: CloudRegistry, host: string, repository: string): GetCloudLogin => {
-    if (registry.cloud === 'aws') return async (signal) => await elasticRegistryLogin(registry, signal);
-    if (registry.cloud === 'google') {
-      return async () => await googleRegistryLogin(options.environment, clock);
+  const loginTo = (registry: CloudRegistry, host: string, repository: string): Login => {
+    const key = `detection.registry.identities: ${registry.cloud}`;
+    switch (registry.cloud) {
+      case 'aws': {
+        const { region, fips } = registry;
+        const get: GetCloudLogin = async (signal) => await elasticRegistryLogin(registry, signal);
+        return { key: `${key} ${region}${fips ? ' fips' : ''}`, get };
+      }
+      case 'google':
+        return { key, get: async () => await googleRegistryLogin(options.environment, clock) };
+      case 'azure': {
+        const listedOnly = rules.admittedByAddress(authorityOf(new URL(`https://${host}`)), repository);
+        const parts = { ...options, exchange, limits: defaultLimits };
+        return {
+          key: `${key} ${host}`,
+          get: async (signal) => await azureRegistryLogin({ host, listedOnly }, parts, signal),
+        };
+      }
+      default:
+        return registry satisfies never;
     }
-    const listedOnly = rules.admittedByAddress(authorityOf(new URL(`https://${host}`)), repository);
-    const parts = { ...options, exchange, limits: defaultLimits };
-    return async (signal) => await azureRegistryLogin({ host, listedOnly }, parts, signal);
   };
   return {
     async find(host, repository) {
       const registry = cloudRegistry(host);
       if (registry === undefined || !clouds.includes(registry.cloud)) return [];
-      const credential = await logins.get(keyOf(registry, host), loginFor(registry, host, repository));
+      const { key, get } = loginTo(registry, host, repository);
+      const credential = await logins.get(key, get);
       return credential === undefined ? [] : [credential];
     },
     close,
   };
-}
-
-/** Names the registries that share one login; also the beginning of messages about it. */
-function keyOf(registry: CloudRegistry, host: string): string {
-  const prefix = `detection.registry.identities: ${registry.cloud}`;
-  if (registry.cloud === 'google') return prefix;
-  return registry.cloud === 'azure'
-    ? `${prefix} ${host}`
-    : `${prefix} ${registry.region}${registry.fips ? ' fips' : ''}`;
 }
