@@ -1,5 +1,5 @@
-import type { AuditCluster, AuditDetector, AuditFacts, ClusterFlags, ScanRequest } from '../audit/read.ts';
-import type { ClusterSection, Gap } from '../audit/report/report.ts';
+import type { AuditCluster, AuditDetector, AuditFacts, ScanRequest } from '../audit/read.ts';
+import { type ClusterSection, type Gap, sourcedText } from '../audit/report/report.ts';
 import { scanCluster, scanFailure } from '../audit/scan/cluster.ts';
 import { findInstallation } from '../audit/scan/installation.ts';
 import { createVerdictReader } from '../audit/scan/verdicts.ts';
@@ -11,6 +11,7 @@ import { KubeError } from '../kubernetes/errors.ts';
 import type { PolicyConfig } from '../policy/model.ts';
 import { nodeLocalUsable } from '../policy/redirect.ts';
 import { canonicalName } from '../registry/reference.ts';
+import type { ClusterFlags } from '../terminal/flags.ts';
 import { CommandError } from '../terminal/io.ts';
 import { openPullSecrets } from './cluster.ts';
 import { openDetector } from './detection.ts';
@@ -51,13 +52,11 @@ async function asCommandError<T>(call: Promise<T>): Promise<T> {
   }
 }
 
-const sourced = (value: readonly string[] | string, source: string) => ({ value: [value].flat().join(' '), source });
-
 function sectionOf({ facts, sources, nodeLocalDetail: detail }: KnownFacts): AuditFacts['section'] {
   return {
-    dns: sourced(facts.dns, sources.dns),
-    domain: sourced(facts.domain, sources.domain),
-    nodeSearches: sourced(facts.nodeSearches, sources.nodeSearches),
+    dns: sourcedText(facts.dns, sources.dns),
+    domain: sourcedText(facts.domain, sources.domain),
+    nodeSearches: sourcedText(facts.nodeSearches, sources.nodeSearches),
     nodeLocal: { state: facts.nodeLocal, source: sources.nodeLocal, detail },
   };
 }

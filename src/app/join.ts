@@ -9,6 +9,7 @@ import { KubeError } from '../kubernetes/errors.ts';
 import type { KubeConfigOptions, KubeConfigTransport } from '../kubernetes/kubeconfig.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createReporter, type Reporter } from '../telemetry/reporter.ts';
+import type { ClusterFlags } from '../terminal/flags.ts';
 import { CommandError } from '../terminal/io.ts';
 import { systemClock } from '../util/clock.ts';
 
@@ -113,11 +114,6 @@ export async function joinCluster(
 interface ClusterChoice {
   /** Kubeconfig files; absent: the service account of our own Pod. */
   readonly files?: readonly string[];
-  readonly context?: string;
-}
-
-interface ClusterFlags {
-  readonly kubeconfig?: string;
   readonly context?: string;
 }
 

@@ -3,6 +3,7 @@ import type { KubeProxy } from '../exposure/kube-proxy.ts';
 import type { ClusterFacts, ResolvConf } from '../policy/model.ts';
 import type { Resolver } from '../policy/verdict.ts';
 import { readByGlibc, readByMusl } from '../resolv-conf/resolvers.ts';
+import { isLinkLocal } from '../util/ip.ts';
 import type { ExposureLevel, WorkloadExposure } from './report/report.ts';
 
 export interface ExposureInput {
@@ -27,8 +28,6 @@ interface Loss {
 }
 
 const WORST: readonly ExposureLevel[] = ['yes', 'possible', 'mitigated', 'no'];
-
-export const isLinkLocal = (address: string): boolean => /^(169\.254\.|fe80:)/i.test(address);
 
 /** Reports whether the destination address of packets to this server is translated (DNAT). */
 function isTranslated(server: string, { dns, nodeLocal }: ExposureInput['cluster']): boolean {

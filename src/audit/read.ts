@@ -8,7 +8,7 @@ import { policiesIn } from '../manifests/reach.ts';
 import { readManifests } from '../manifests/read.ts';
 import type { ClusterFacts, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
-import { type CommonFlags, configuredFacts, readSettings } from '../terminal/flags.ts';
+import { type ClusterFlags, type CommonFlags, configuredFacts, readSettings } from '../terminal/flags.ts';
 import type { DetectingCommand, Io, OpenDetector } from '../terminal/io.ts';
 import { beforeAbort } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
@@ -16,19 +16,13 @@ import { printable } from '../util/text.ts';
 import { decideGroups } from './decide.ts';
 import { lookUpImages } from './look-ups.ts';
 import { buildReport } from './report/build-report.ts';
-import type { AuditReport, AuditSource, ClusterSection, Gap } from './report/report.ts';
+import { type AuditReport, type AuditSource, type ClusterSection, type Gap, sourcedText } from './report/report.ts';
 import { createPodGroups } from './scan/pod-groups.ts';
 import type { Scanned } from './scan/scanned.ts';
 
 export interface AuditFlags extends Omit<CommonFlags, 'namespace'>, ClusterFlags {
   readonly namespace?: readonly string[];
   readonly filename?: readonly string[];
-}
-
-/** The flags that select a cluster, as in kubectl. */
-export interface ClusterFlags {
-  readonly kubeconfig?: string;
-  readonly context?: string;
 }
 
 /** The webhook installed in the cluster; `namespace` is undefined if there is none. */
@@ -269,9 +263,9 @@ function manifestCluster(config: Config, facts: ClusterFacts): ClusterSection {
   const { dns, domain, nodeSearches } = config.cluster;
   const detail = 'not looked for: manifests do not tell';
   return {
-    dns: sourced(facts.dns, sourceOf(dns)),
-    domain: sourced(facts.domain, sourceOf(domain)),
-    nodeSearches: sourced(facts.nodeSearches, sourceOf(nodeSearches)),
+    dns: sourcedText(facts.dns, sourceOf(dns)),
+    domain: sourcedText(facts.domain, sourceOf(domain)),
+    nodeSearches: sourcedText(facts.nodeSearches, sourceOf(nodeSearches)),
     dnsOverTcp: 'not asked',
     nodeLocal: { state: facts.nodeLocal, source: 'not looked for', detail },
     kubeProxy: NOT_READ,
@@ -280,8 +274,6 @@ function manifestCluster(config: Config, facts: ClusterFacts): ClusterSection {
 }
 
 const NOT_READ = { mode: 'unknown', source: 'manifests', detail: 'manifests do not tell' } as const;
-
-const sourced = (value: readonly string[] | string, source: string) => ({ value: [value].flat().join(' '), source });
 
 const sourceOf = (value: unknown): string => (value === 'auto' ? 'built-in' : 'configuration');
 

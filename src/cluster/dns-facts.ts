@@ -1,6 +1,6 @@
 import { serversOfPods } from '../policy/redirect.ts';
 import { silentReporter } from '../telemetry/reporter.ts';
-import { beforeAbort, pause } from '../util/abort.ts';
+import { beforeAbort, jittered, pause } from '../util/abort.ts';
 import {
   createDiscovery,
   type Discovery,
@@ -98,9 +98,6 @@ export function factsFields({ facts, sources, nodeLocalDetail }: KnownFacts): ob
 
 const comparable = ({ facts, sources }: KnownFacts): string =>
   JSON.stringify([facts.dns, sources.dns, facts.nodeLocal, facts.nodeLocalAddresses]);
-
-/** Varies a wait by a third up or down, so that the replicas do not all ask at once. */
-export const jittered = (ms: number): number => ms * (2 / 3 + (Math.random() * 2) / 3);
 
 interface Refreshing {
   readonly discovery: Discovery;

@@ -10,10 +10,9 @@ import { type KubeObject, resourcePath, RESOURCES } from '../kubernetes/objects.
 import { createReflector } from '../kubernetes/reflector.ts';
 import type { ClusterFacts } from '../policy/model.ts';
 import { type Reporter, silentReporter, type Trouble } from '../telemetry/reporter.ts';
-import { type Backoff, pause } from '../util/abort.ts';
+import { type Backoff, jittered, pause } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
 import { objectAt } from '../util/json.ts';
-import { jittered } from './dns-facts.ts';
 import { readKubeProxy } from './kube-proxy.ts';
 
 export interface ClusterExposureOptions {

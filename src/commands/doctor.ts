@@ -6,13 +6,11 @@ import type { Status } from '../doctor/check.ts';
 import { createEvidence, type DoctorParts } from '../doctor/evidence.ts';
 import { doctorReport, type DoctorReport, fails, reportText, type TextStyle } from '../doctor/report.ts';
 import { type Check, runChecks } from '../doctor/run.ts';
-import { addCommonFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
+import { addCommonFlags, type ClusterFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
 import { CommandError, type Io, painter } from '../terminal/io.ts';
 import { printable } from '../util/text.ts';
 
-interface DoctorFlags extends CommonFlags {
-  readonly kubeconfig?: string;
-  readonly context?: string;
+interface DoctorFlags extends CommonFlags, ClusterFlags {
   readonly output: 'table' | 'json';
   readonly strict?: boolean;
   readonly check?: string[];

@@ -16,7 +16,7 @@ import type { ClusterFacts } from '../policy/model.ts';
 import { createLog } from '../telemetry/log.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { createReporter, type Reporter } from '../telemetry/reporter.ts';
-import { addCommonFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
+import { addCommonFlags, type ClusterFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
 import { CommandError, type DetectingCommand } from '../terminal/io.ts';
 import { systemClock } from '../util/clock.ts';
 import { createRequestLog, followLogLevel, type RequestLog } from './serve-log.ts';
@@ -36,10 +36,7 @@ export interface ServerParts {
   readonly close: () => Promise<void>;
 }
 
-export interface ServeFlags extends CommonFlags {
-  readonly kubeconfig?: string;
-  readonly context?: string;
-}
+export type ServeFlags = CommonFlags & ClusterFlags;
 
 /** What the parts of a server are opened with. */
 export interface ServerContext {

@@ -2,7 +2,7 @@ import { readDeclared } from '../policy/annotations.ts';
 import type { ContainerView, PodView } from '../policy/model.ts';
 import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
 import { beforeAbort } from '../util/abort.ts';
-import { containerRun, type Detector, type DetectRequest, type Logins } from './detector.ts';
+import { containerRun, type Detector, type DetectRequest, leftAtDeadline, type Logins } from './detector.ts';
 import type { Platform } from './image-source.ts';
 import { podPlatform } from './platform.ts';
 
@@ -35,9 +35,7 @@ export type PodCredentials = (
 const NOT_LOOKED_UP = unknownVerdict('no annotation says it, and the registry look-up is off');
 const TOO_MANY = unknownVerdict(`not looked up: the Pod has more than ${MOST_LOOKUPS} different images`);
 const NO_IMAGE = unknownVerdict('the container names no image');
-const OUT_OF_TIME = unknownVerdict(
-  'the look-up did not finish in the time a Pod may wait; it goes on for the next one',
-);
+const OUT_OF_TIME = unknownVerdict(leftAtDeadline.message);
 
 /**
  * Returns the verdict for each of the Pod's containers, in order: what the user declared, else what the detector finds

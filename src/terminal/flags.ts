@@ -23,6 +23,12 @@ export interface CommonFlags {
   readonly color: boolean;
 }
 
+/** The flags that select a cluster, as in kubectl. */
+export interface ClusterFlags {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+}
+
 /** Adds the common flags to a command; `--namespace` unless it has its own. */
 export function addCommonFlags(command: Command): Command {
   if (!command.options.some(({ long }) => long === '--namespace')) {

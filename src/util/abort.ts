@@ -38,3 +38,6 @@ export function doublingMs({ first, most }: Backoff, failures: number): number {
 export function backoffMs(backoff: Backoff, failures: number, random: () => number = Math.random): number {
   return Math.round(doublingMs(backoff, failures) * (0.5 + random() / 2));
 }
+
+/** Returns two thirds to four thirds of a regular wait in milliseconds, so that replicas do not all ask at once. */
+export const jittered = (milliseconds: number): number => milliseconds * (2 / 3 + (Math.random() * 2) / 3);

@@ -1,5 +1,5 @@
 import type { DecidedGroup, FindingContext } from '../decided.ts';
-import { isLinkLocal } from '../exposure.ts';
+import { isLinkLocal } from '../../util/ip.ts';
 import { fieldChange, fieldOf, type FindingDraft } from './places.ts';
 
 /** Reports whether the cluster DNS or a ready node-local cache is known to answer at this link-local address. */

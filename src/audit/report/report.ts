@@ -93,6 +93,11 @@ export interface SourcedText {
   readonly source: string;
 }
 
+export const sourcedText = (value: readonly string[] | string, source: string): SourcedText => ({
+  value: [value].flat().join(' '),
+  source,
+});
+
 export interface ClusterSection {
   /** Addresses, separated by spaces. */
   readonly dns: SourcedText;

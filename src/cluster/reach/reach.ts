@@ -12,7 +12,7 @@ import type { KubeClient } from '../../kubernetes/client.ts';
 import type { ClusterFacts, PolicyConfig, Reach } from '../../policy/model.ts';
 import { nodeLocalAddresses, nodeLocalReason, nodeLocalUsable } from '../../policy/redirect.ts';
 import { type Reporter, silentReporter } from '../../telemetry/reporter.ts';
-import { pause } from '../../util/abort.ts';
+import { jittered, pause } from '../../util/abort.ts';
 import type { Clock } from '../../util/clock.ts';
 import { createDnsBackends, type DnsBackendsReader } from './dns-backends.ts';
 import { createNetworkPolicies, type NamespacePolicies } from './network-policies.ts';
@@ -98,7 +98,7 @@ async function lookAgain(backends: DnsBackendsReader, signal: AbortSignal, first
     await backends.look(signal);
     first();
     const waitMs = backends.current === undefined ? AGAIN_MS : EVERY_MS;
-    await pause(waitMs * (2 / 3 + (Math.random() * 2) / 3), signal);
+    await pause(jittered(waitMs), signal);
   }
 }
 
