@@ -17,7 +17,7 @@ import { openPullSecrets } from './cluster.ts';
 import { openDetector } from './detection.ts';
 import { joinAsPerson, personalReporter, type PersonsCluster, type Surroundings } from './join.ts';
 
-export interface AuditSurroundings extends Surroundings {
+interface AuditSurroundings extends Surroundings {
   /** Prints warnings that are not part of the report; they hold no secret. */
   readonly warn: (message: string) => void;
 }

@@ -21,7 +21,7 @@ import { CommandError, type OpenDetector } from '../terminal/io.ts';
 import { systemClock } from '../util/clock.ts';
 import { messageOf } from '../util/text.ts';
 
-export interface DetectionOptions {
+interface DetectionOptions {
   readonly version: string;
   readonly environment: NodeJS.ProcessEnv;
   readonly reporter: Reporter;

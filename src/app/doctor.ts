@@ -22,7 +22,7 @@ import { chooseCluster, connect, hasServiceAccount, ownPlace, personalReporter, 
 /** Milliseconds for an object of the API, and for a certificate. */
 const [READ_MS, TLS_MS] = [5000, 3000];
 
-export interface DoctorSurroundings extends Surroundings {
+interface DoctorSurroundings extends Surroundings {
   /** 53, except in tests. */
   readonly dnsPort?: number;
   readonly race?: RaceLimits;

@@ -8,7 +8,7 @@ import type { Clock } from '../util/clock.ts';
 import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
 import type { CaData, CaStore, Stored, Written } from './shared-ca.ts';
 
-export interface CaSecretOptions {
+interface CaSecretOptions {
   readonly client: KubeClient;
   readonly namespace: string;
   readonly name: string;

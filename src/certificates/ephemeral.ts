@@ -1,7 +1,7 @@
 import { createAuthority, type ServerName, signLeaf } from './authority.ts';
 import type { CertificatePair } from './source.ts';
 
-export interface EphemeralOptions {
+interface EphemeralOptions {
   /** DNS names and IP addresses of the server. */
   readonly names: readonly ServerName[];
   /** Milliseconds since the epoch. */

@@ -23,7 +23,7 @@ interface LeafSituation {
   readonly overlap: number;
 }
 
-export type LeafReason = 'first' | 'invalid' | 'due' | 'ca';
+type LeafReason = 'first' | 'invalid' | 'due' | 'ca';
 
 /**
  * Returns why to sign a new leaf now; undefined if the old one stays. While the old leaf is valid, a CA that is new to the

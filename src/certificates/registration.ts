@@ -8,7 +8,7 @@ import type { Clock } from '../util/clock.ts';
 import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
 import type { Registration, TrustBundle } from './trust-bundle.ts';
 
-export interface WebhookRegistrationOptions {
+interface WebhookRegistrationOptions {
   readonly client: KubeClient;
   /** The name of the MutatingWebhookConfiguration. */
   readonly name: string;

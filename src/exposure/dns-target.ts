@@ -83,7 +83,7 @@ export const unknownBackends = (service: string, dns: readonly string[]): DnsBac
 });
 
 /** The DNS servers that Pods ask, or may be redirected to. */
-export interface DnsPlaces {
+interface DnsPlaces {
   /** Nameservers that the kubelet writes. */
   readonly dns: readonly string[];
   /** The node-local cache's own addresses. */

@@ -141,7 +141,7 @@ function before(a: EgressPolicy, b: EgressPolicy): number {
   return a.name < b.name ? -1 : 1;
 }
 
-export interface Egress {
+interface Egress {
   readonly permit: Permit;
   /** The policy that explains a refusal; undefined if the packets are allowed. */
   readonly by?: string;

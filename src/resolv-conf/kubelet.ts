@@ -136,14 +136,6 @@ export function parseResolvConf(text: string): ResolvConf {
   return { servers, searches, options: [...options.values()] };
 }
 
-/** Formats a resolv.conf like the container runtime: with one `search` and one `options` line. */
-export function formatResolvConf({ servers, searches, options }: ResolvConf): string {
-  const lines = searches.length > 0 ? [`search ${searches.join(' ')}`] : [];
-  lines.push(...servers.map((server) => `nameserver ${server}`));
-  if (options.length > 0) lines.push(`options ${options.join(' ')}`);
-  return lines.map((line) => `${line}\n`).join('');
-}
-
 /** The cluster's DNS settings in a Pod's own resolv.conf. */
 interface ClusterDnsFacts {
   readonly dns: readonly string[];

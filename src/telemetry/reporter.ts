@@ -34,7 +34,7 @@ interface Failing {
   readonly loggedAt: number;
 }
 
-export interface ReporterOptions {
+interface ReporterOptions {
   readonly log: Log;
   /** Default: counts nothing. */
   readonly metrics?: Metrics;

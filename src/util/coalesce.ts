@@ -1,5 +1,5 @@
 /** Work under way, at most one piece for each key. */
-export interface Coalescer<T> {
+interface Coalescer<T> {
   /** Returns the promise of the work under way for `key`; undefined if there is none. */
   get(key: string): Promise<T> | undefined;
   /** Returns the promise of the work under way for `key`, and begins `work` if there is none. Callers share a rejection too. */

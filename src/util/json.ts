@@ -8,9 +8,6 @@ export const isObject = (value: unknown): value is Json =>
 /** Returns `value` if it is an object, else an empty one. */
 export const asObject = (value: unknown): Json => (isObject(value) ? value : {});
 
-/** Returns `value` if it is a list, else an empty one. */
-export const asList = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-
 /** Returns `value` if it is a string, else an empty one. */
 export const asText = (value: unknown): string => (typeof value === 'string' ? value : '');
 

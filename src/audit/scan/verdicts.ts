@@ -16,7 +16,7 @@ interface ReaderOptions {
 }
 
 /** Read-only access to the verdicts that the webhook's replicas share. */
-export interface VerdictReader extends VerdictStore {
+interface VerdictReader extends VerdictStore {
   /** Resolves when the verdicts have been read (to undefined) or could not be read (to a gap). Never rejects. */
   readonly ready: Promise<Gap | undefined>;
   close(): Promise<void>;

@@ -51,7 +51,7 @@ type Unknown = 'unread' | 'forbidden' | 'too-many';
 export type NamespacePolicies = readonly EgressPolicy[] | Unknown;
 
 /** The egress policies of the cluster, of all installed kinds, kept up to date. */
-export interface ClusterPolicies {
+interface ClusterPolicies {
   /** Returns the policies from memory. */
   of(namespace: string): NamespacePolicies;
   /** Whether Cilium's kinds are installed. */

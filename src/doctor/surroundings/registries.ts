@@ -68,6 +68,3 @@ export function judgeRegistries({ inspected, more, whose, inside, notes }: Regis
   if (good === inspected.length) return ok(fine, { data, details: [...remarks.map(({ text }) => text), ...details] });
   return summarize(remarks, fine, { data, details });
 }
-
-/** Returns the registry of an image. `canonical` is its full reference: `docker.io/library/nginx:1`. */
-export const registryOf = (canonical: string): string => canonical.split('/', 1)[0] ?? '';

@@ -4,7 +4,7 @@ import type { PodSeen } from '../../../src/cluster/pod-seen.ts';
 import { judgeInjectors } from '../../../src/doctor/surroundings/injectors.ts';
 import { added, judgePods, suspects, overwrittenPatch } from '../../../src/doctor/surroundings/pods.ts';
 import { judgePolicies } from '../../../src/doctor/surroundings/policies.ts';
-import { judgeRegistries, type InspectedImage, registryOf } from '../../../src/doctor/surroundings/registries.ts';
+import { judgeRegistries, type InspectedImage } from '../../../src/doctor/surroundings/registries.ts';
 import type { MutatingPolicy, WebhookConfiguration } from '../../../src/doctor/view/view.ts';
 import { readPod } from '../../../src/policy/read-pod.ts';
 
@@ -232,6 +232,4 @@ describe('registries', () => {
       'NOTE',
     ]);
   });
-
-  it('the registry of a full name', () => expect(registryOf('docker.io/library/nginx:1')).toBe('docker.io'));
 });

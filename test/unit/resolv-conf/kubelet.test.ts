@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 
 import { readPod } from '../../../src/policy/read-pod.ts';
-import { formatResolvConf, kubeletResolvConf, parseResolvConf } from '../../../src/resolv-conf/kubelet.ts';
+import { kubeletResolvConf, parseResolvConf } from '../../../src/resolv-conf/kubelet.ts';
 
 interface KubeletCase {
   name: string;
@@ -77,9 +77,10 @@ describe('parsing a resolv.conf', () => {
     });
   });
 
-  it('reads back what is formatted', () => {
+  it('reads the file of a container runtime, and an empty one', () => {
     const conf = { servers: ['192.0.2.1', 'fd00::a'], searches: ['a.example', 'b'], options: ['ndots:5', 'use-vc'] };
-    expect(parseResolvConf(formatResolvConf(conf))).toEqual(conf);
-    expect(formatResolvConf({ servers: [], searches: [], options: [] })).toBe('');
+    const text = 'search a.example b\nnameserver 192.0.2.1\nnameserver fd00::a\noptions ndots:5 use-vc\n';
+    expect(parseResolvConf(text)).toEqual(conf);
+    expect(parseResolvConf('')).toEqual({ servers: [], searches: [], options: [] });
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { asList, asObject, asText, isObject, objectAt } from '../../../src/util/json.ts';
+import { asObject, asText, isObject, objectAt } from '../../../src/util/json.ts';
 
 describe('values of any kind', () => {
   it.each<[string, unknown, boolean]>([
@@ -14,8 +14,7 @@ describe('values of any kind', () => {
     expect(asObject(value)).toEqual(expected ? value : {});
   });
 
-  it('are read as lists and texts, empty ones in place of anything else', () => {
-    expect([asList([1]), asList({}), asList(undefined)]).toEqual([[1], [], []]);
+  it('are read as texts, empty ones in place of anything else', () => {
     expect([asText('a'), asText(1), asText(undefined)]).toEqual(['a', '', '']);
   });
 
