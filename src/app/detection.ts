@@ -3,11 +3,12 @@ import { join, resolve } from 'node:path';
 
 import { registryProxy } from '../config/registry-proxy.ts';
 import type { Config } from '../config/schema.ts';
+import type { OpenDetector } from '../detection/detector.ts';
 import { createImageDetector } from '../detection/image-detector.ts';
 import { ImageSourceError, type ImageSources } from '../detection/image-source.ts';
 import type { VerdictStore } from '../detection/verdict-store.ts';
 import { createInspector, inspectImage } from '../inspection/inspect.ts';
-import { fullScanLimits } from '../inspection/limits.ts';
+import { backgroundScanLimits } from '../inspection/limits.ts';
 import { credentialHelper } from '../registry/auth/credential-helper.ts';
 import { combineCredentials, type CredentialSource, listedCredentials } from '../registry/auth/credentials.ts';
 import { dockerConfigCredentials, parseDockerConfig } from '../registry/auth/docker-config.ts';
@@ -17,7 +18,7 @@ import type { ProxyOptions } from '../registry/http/proxy.ts';
 import { openOciLayout, parseLayoutReference } from '../registry/oci-layout.ts';
 import { canonicalName } from '../registry/reference.ts';
 import type { Reporter } from '../telemetry/reporter.ts';
-import { CommandError, type OpenDetector } from '../terminal/io.ts';
+import { CommandError } from '../terminal/io.ts';
 import { systemClock } from '../util/clock.ts';
 import { messageOf } from '../util/text.ts';
 
@@ -50,7 +51,7 @@ export async function openDetector(config: Config, options: DetectionOptions): P
     sources: layouts ? withLayouts(registries) : registries,
     inspect: inspectImage,
     // Only for the server: a person waits for the answer, and has no use for a later scan.
-    ...(options.person === undefined && { inspectFully: createInspector(fullScanLimits) }),
+    ...(options.person === undefined && { inspectInBackground: createInspector(backgroundScanLimits) }),
     entries,
     tagTtlMs: tagTtl,
     failureTtlMs: failureTtl,

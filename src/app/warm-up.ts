@@ -3,11 +3,11 @@ import { hostname } from 'node:os';
 
 import type { ServerContext } from '../commands/serve.ts';
 import { policyConfig } from '../config/policy-config.ts';
+import type { OpenDetector } from '../detection/detector.ts';
 import { parsePlatform } from '../detection/platform.ts';
 import type { PodVerdictsOptions } from '../detection/pod-verdicts.ts';
 import { createLeader } from '../kubernetes/leader.ts';
 import type { ClusterFacts } from '../policy/model.ts';
-import type { OpenDetector } from '../terminal/io.ts';
 import { systemClock } from '../util/clock.ts';
 import { createWarmUp } from '../warm-up/warm-up.ts';
 import type { FollowedNamespaces } from './cluster.ts';

@@ -7,10 +7,10 @@ import { readDeclared } from '../policy/annotations.ts';
 import type { ClusterFacts, NamespaceView, PodView, PolicyConfig } from '../policy/model.ts';
 import { effectiveMode, MODE_LABEL } from '../policy/scope.ts';
 import type { AuditedContainer, DecidedGroup } from './decided.ts';
-import { exposureOf } from './exposure.ts';
+import { workloadExposure } from './exposure.ts';
 import { usesNodeFile } from './findings/places.ts';
 import { type Lookups, podOf } from './look-ups.ts';
-import { podReach } from './policies.ts';
+import { podReach } from './reach.ts';
 import type { PodGroup, Scanned } from './scan/scanned.ts';
 
 interface DecideOptions {
@@ -77,7 +77,7 @@ async function decideGroup(group: PodGroup, options: Deciding): Promise<DecidedG
   const { decision } = evaluation;
   const resolvConf = evaluation.resolvConf();
   const containers = await containersOf(pod, namespace, options);
-  const exposure = exposureOf({
+  const exposure = workloadExposure({
     resolvers: decision.reason === 'Windows' ? [] : containers.map(({ resolver }) => resolver),
     file: resolvConf.before,
     nodeFile: usesNodeFile(pod),

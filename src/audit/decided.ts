@@ -11,7 +11,7 @@ import type {
 } from '../policy/model.ts';
 import type { Reason } from '../policy/reasons.ts';
 import { asObject } from '../util/json.ts';
-import type { PodReach } from './policies.ts';
+import type { PodReach } from './reach.ts';
 import type { WorkloadExposure } from './report/report.ts';
 import type { PodGroup } from './scan/scanned.ts';
 

@@ -96,7 +96,7 @@ function noLoss({ resolvers, file, cluster }: ExposureInput): string {
 }
 
 /** Reports whether the fault can affect a Pod as it runs today: the worst level among its containers. */
-export function exposureOf(input: ExposureInput): WorkloadExposure {
+export function workloadExposure(input: ExposureInput): WorkloadExposure {
   if (input.nodeFile) return { level: 'no', detail: "It uses the node's resolv.conf, not the cluster DNS." };
   let worst: Loss | undefined;
   for (const resolver of input.resolvers) {

@@ -1,5 +1,6 @@
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
+import type { OpenDetector } from '../detection/detector.ts';
 import { parsePlatform } from '../detection/platform.ts';
 import type { PodCredentials } from '../detection/pod-verdicts.ts';
 import { type Exposure, judgeExposure, linuxKernels, UNREAD } from '../exposure/exposure.ts';
@@ -9,7 +10,7 @@ import { readManifests } from '../manifests/read.ts';
 import type { ClusterFacts, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import { type ClusterFlags, type CommonFlags, configuredFacts, readSettings } from '../terminal/flags.ts';
-import type { DetectingCommand, Io, OpenDetector } from '../terminal/io.ts';
+import type { DetectingCommand, Io } from '../terminal/io.ts';
 import { beforeAbort } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
 import { printable } from '../util/text.ts';
@@ -143,7 +144,7 @@ async function clusterSubject(
   const scanned = await cluster.scan({ namespaces, dnsService, signal, onProgress: progress.step });
   const { ownNamespace: _own, ...facts } = found.facts;
   const ownNamespace = installed.namespace;
-  const exposure = exposureOf(scanned, found, config);
+  const exposure = clusterExposure(scanned, found, config);
   const subject: Subject = {
     source: { kind: 'cluster', server: cluster.server, namespaces, files: [], configuration: from },
     scanned,
@@ -167,7 +168,7 @@ async function clusterSubject(
 }
 
 /** A node-local cache counts where the webhook would look for it. */
-function exposureOf({ nodes, kubeProxy, nfqueueUsers }: Scanned, { facts }: AuditFacts, config: Config): Exposure {
+function clusterExposure({ nodes, kubeProxy, nfqueueUsers }: Scanned, { facts }: AuditFacts, config: Config): Exposure {
   return judgeExposure({
     nodes: nodes.length === 0 ? undefined : linuxKernels(nodes),
     kubeProxy,

@@ -38,7 +38,7 @@ export interface VerdictMemory {
   size(): { readonly verdicts: number; readonly references: number; readonly bytes: number };
 }
 
-interface Verdict {
+interface KeptVerdict {
   readonly inspection: Inspection;
   readonly until: number;
 }
@@ -75,7 +75,7 @@ function setBounded<T extends object>(cache: LRUCache<string, T>, key: string, v
 export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: VerdictMemoryOptions): VerdictMemory {
   const half = Math.max(1, Math.floor(bytes / 2));
   const limits = { maxSize: half, maxEntrySize: Math.min(half, mostEntryBytes) };
-  const verdicts = new LRUCache<string, Verdict>({ ...limits, sizeCalculation: verdictBytes });
+  const verdicts = new LRUCache<string, KeptVerdict>({ ...limits, sizeCalculation: verdictBytes });
   const references = new LRUCache<string, Resolved>({
     ...limits,
     sizeCalculation: ({ digest }) => entryBytes + digest.length,
@@ -118,7 +118,7 @@ export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: Verdict
 }
 
 /** Counts two bytes per character, the most that V8 takes. */
-function verdictBytes({ inspection }: Verdict): number {
+function verdictBytes({ inspection }: KeptVerdict): number {
   const { verdict, digest, executable = '' } = inspection;
   return entryBytes + 2 * (verdict.evidence.detail.length + digest.length + executable.length);
 }

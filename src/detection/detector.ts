@@ -86,6 +86,14 @@ export interface Detector {
   peek?(request: DetectRequest): Detection | undefined;
 }
 
+/** A detector, and what has to be closed with it. */
+export interface OpenDetector {
+  /** Absent if look-ups are off. */
+  readonly detector?: Detector;
+  readonly stats?: () => { readonly underWay: number; readonly queued: number; readonly verdicts: number };
+  readonly close: () => Promise<void>;
+}
+
 /** Why there is no verdict, as `Detection.failure` has it. */
 export interface Failure {
   readonly code: DetectionFailure;

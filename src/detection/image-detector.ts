@@ -36,7 +36,7 @@ export interface ImageDetectorOptions {
   readonly sources: ImageSources;
   readonly inspect: Inspect;
   /** Inspects again, in the background, if `inspect` was uncertain: whole layers, within its own limits. Absent: never. */
-  readonly inspectFully?: Inspect;
+  readonly inspectInBackground?: Inspect;
   /** Asked before the registry; its creator closes it. Absent: each replica looks every image up itself. */
   readonly store?: VerdictStore;
   /** Most verdicts that are remembered. */

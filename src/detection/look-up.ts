@@ -17,7 +17,7 @@ export interface LookupParts {
   readonly sources: ImageSources;
   readonly inspect: Inspect;
   /** With wider limits, for scans in the background. Absent: an uncertain verdict stays as it is. */
-  readonly inspectFully?: Inspect;
+  readonly inspectInBackground?: Inspect;
   readonly guardedStore: GuardedStore;
   readonly memory: VerdictMemory;
   readonly failures: FailureMemory;
@@ -124,7 +124,7 @@ export async function scanAgain(
   context: LookupContext,
 ): Promise<ScanOutcome> {
   const { memory, sources, clock, guardedStore, onError } = parts;
-  const inspectAgain = known.outdated === true ? parts.inspect : parts.inspectFully;
+  const inspectAgain = known.outdated === true ? parts.inspect : parts.inspectInBackground;
   if (inspectAgain === undefined) return 'done';
   const { keys, request } = task;
   const stored = known.outdated === true ? guardedStore.find(keys, request.platform) : undefined;

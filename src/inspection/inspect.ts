@@ -7,7 +7,7 @@ import { admissionLimits, type InspectLimits, tinyLayer } from './limits.ts';
 import { loaderLibc, type LoaderState, resolveLoader } from './loader.ts';
 import { type Located, locateProgram } from './locate-program.ts';
 import { shownName } from './overlay.ts';
-import { type Candidates, nextRead } from './read-plan.ts';
+import { type Candidates, nextRead } from './next-read.ts';
 import { baseLibcApplies, fallbackVerdict, firstDynamic, programVerdict } from './verdict.ts';
 
 /**

@@ -34,7 +34,7 @@ export const admissionLimits: InspectLimits = {
 };
 
 /** For the background scan, which may read a layer to its end. */
-export const fullScanLimits: InspectLimits = {
+export const backgroundScanLimits: InspectLimits = {
   requests: 40,
   leastReads: 20,
   bytes: 256 * 1024 * 1024,

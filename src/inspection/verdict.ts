@@ -34,7 +34,7 @@ const penalty = {
 type Found = Extract<Located, { status: 'found' }>;
 
 /** What the verdict on a program depends on besides the program. */
-interface Surroundings {
+interface ImageContext {
   readonly loader: LoaderState | undefined;
   /** The image's layers or metadata say that its distribution uses musl. */
   readonly muslImage: boolean;
@@ -47,17 +47,17 @@ interface Surroundings {
 }
 
 /** Returns the verdict on a program that was found. */
-export function programVerdict(program: Found, surroundings: Surroundings): Verdict {
+export function programVerdict(program: Found, context: ImageContext): Verdict {
   const name = shownName(`/${program.path}`);
   const { content } = program;
   if (program.reservations.includes('supervisor'))
     return unknownVerdict(`${name}: starts services that are not followed`);
   if (content.kind === 'unread') return unknownVerdict(`${name}: its bytes are out of reach`);
   if (content.kind !== 'elf') return unknownVerdict(`${name}: neither an ELF program nor a script`);
-  const finding = judge(program, content.finding, content.judgement, surroundings);
+  const finding = judge(program, content.finding, content.judgement, context);
   if ('why' in finding) return unknownVerdict(`${name}: ${finding.why}`);
   const reserved = program.reservations.reduce((sum, reservation) => sum + penalty[reservation], 0);
-  const confidence = finding.confidence - reserved - (surroundings.doubted ? penalty.doubts : 0);
+  const confidence = finding.confidence - reserved - (context.doubted ? penalty.doubts : 0);
   const detail = `${name}: ${finding.detail}${program.reservations.includes('script-body') ? '; it runs a script' : ''}`;
   return verdict(finding.resolver, finding.libc, detail, confidence);
 }
@@ -75,13 +75,13 @@ function judge(
   { loader, env }: Found,
   finding: ElfFinding,
   judgement: StaticJudgement | undefined,
-  surroundings: Surroundings,
+  context: ImageContext,
 ): Judged | Unjudged {
   switch (finding.kind) {
     case 'dynamic':
-      return judgeDynamic(finding, loader ?? finding.interpreter, env, surroundings);
+      return judgeDynamic(finding, loader ?? finding.interpreter, env, context);
     case 'static':
-      return judgeStaticProgram(finding, judgement, env, surroundings.saysOther);
+      return judgeStaticProgram(finding, judgement, env, context.saysOther);
     case 'library':
       return { why: 'a shared library, not a program' };
     case 'undetermined':
@@ -95,11 +95,11 @@ function judgeDynamic(
   { go, notesSeen }: Extract<ElfFinding, { kind: 'dynamic' }>,
   loader: string,
   env: ReadonlyMap<string, string>,
-  surroundings: Surroundings,
+  context: ImageContext,
 ): Judged | Unjudged {
   const named = loaderLibc(loader);
   const shown = `interpreter ${shownName(loader)}`;
-  const behind = named === 'glibc' ? behindGlibcName(surroundings) : { libc: named, confidence: certainty.interpreter };
+  const behind = named === 'glibc' ? behindGlibcName(context) : { libc: named, confidence: certainty.interpreter };
   if (go) {
     const libc = 'why' in behind ? 'unknown' : behind.libc;
     return judgeGo(libc, `${shown}, made by Go`, env);
@@ -117,7 +117,7 @@ interface Behind {
 }
 
 /** Decides what the path of glibc's loader really leads to: on a musl image it may be a shim. */
-function behindGlibcName({ loader, muslImage, glibcOnMusl }: Surroundings): Behind | Unjudged {
+function behindGlibcName({ loader, muslImage, glibcOnMusl }: ImageContext): Behind | Unjudged {
   if (loader?.status === 'seen') {
     const detail = loader.libc === 'glibc' ? undefined : shownName(loader.why);
     return { libc: loader.libc, confidence: certainty.interpreter, ...(detail !== undefined && { detail }) };

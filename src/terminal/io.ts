@@ -1,7 +1,7 @@
 import { styleText } from 'node:util';
 
 import type { Config } from '../config/schema.ts';
-import type { Detector } from '../detection/detector.ts';
+import type { OpenDetector } from '../detection/detector.ts';
 
 /** Everything outside that commands use; main.ts hands it in. Results go to stdout, everything else to stderr. */
 export interface Io {
@@ -54,13 +54,6 @@ export class CommandError extends Error {
   get exitCode(): ExitCode {
     return EXIT_CODES[this.code];
   }
-}
-
-export interface OpenDetector {
-  /** Absent if look-ups are off. */
-  readonly detector?: Detector;
-  readonly stats?: () => { readonly underWay: number; readonly queued: number; readonly verdicts: number };
-  readonly close: () => Promise<void>;
 }
 
 /** The dependencies of commands that inspect images. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { type ExposureInput, exposureOf } from '../../../src/audit/exposure.ts';
+import { type ExposureInput, workloadExposure } from '../../../src/audit/exposure.ts';
 import { judgeKernel, kernelEntries, worstKernel } from '../../../src/exposure/kernels.ts';
 import type { KubeProxy } from '../../../src/exposure/kube-proxy.ts';
 
@@ -60,7 +60,7 @@ describe('exposure of a Pod', () => {
     ['possible', 'kube-proxy is not known', { kubeProxy: proxy('unknown') }],
     ['yes', 'ipvs has the same fault', { kubeProxy: proxy('ipvs') }],
   ])('%s: %s', (level, _what, change) => {
-    const { level: found, detail } = exposureOf(input(change));
+    const { level: found, detail } = workloadExposure(input(change));
     expect(found).toBe(level);
     expect(detail).toMatch(/^[A-Zm].*\.$/);
   });

@@ -6,7 +6,7 @@ import type { Inspect } from '../../../src/detection/detector.ts';
 import { createImageDetector } from '../../../src/detection/image-detector.ts';
 import type { StoredVerdict, VerdictStore } from '../../../src/detection/verdict-store.ts';
 import { createInspector, inspectImage } from '../../../src/inspection/inspect.ts';
-import { fullScanLimits } from '../../../src/inspection/limits.ts';
+import { backgroundScanLimits } from '../../../src/inspection/limits.ts';
 import { elf } from '../../support/elf-builder.ts';
 import { image } from '../../support/image-builder.ts';
 import { layer } from '../../support/layer-builder.ts';
@@ -28,7 +28,7 @@ const OUT_OF_REACH = image({
 });
 
 function detectorWith(
-  inspectFully: Inspect,
+  inspectInBackground: Inspect,
   clock: { now(): number } = { now: () => Date.now() },
   store?: VerdictStore,
 ) {
@@ -36,9 +36,9 @@ function detectorWith(
   const detector = createImageDetector({
     sources: { open: () => memorySource(OUT_OF_REACH), canonical: (text) => text },
     inspect: inspectImage,
-    inspectFully: (...given) => {
+    inspectInBackground: (...given) => {
       counts.full += 1;
-      return inspectFully(...given);
+      return inspectInBackground(...given);
     },
     entries: 1000,
     tagTtlMs: 600_000,
@@ -50,8 +50,8 @@ function detectorWith(
 }
 
 describe('an image whose program an admission look-up does not reach', () => {
-  it('is unknown at first; a full scan in the background tells the next Pod', async () => {
-    const { detector, counts } = detectorWith(createInspector(fullScanLimits));
+  it('is unknown at first; a background scan tells the next Pod', async () => {
+    const { detector, counts } = detectorWith(createInspector(backgroundScanLimits));
     const first = await detector.detect(request('app'), noDeadline);
     expect(first.verdict.resolver).toBe('unknown');
     expect(first.meter.bytes).toBeLessThan(600 * 1024);
@@ -85,7 +85,7 @@ describe('an image whose program an admission look-up does not reach', () => {
     const clock = handClock();
     let down = true;
     const { detector, counts } = detectorWith((...given) => {
-      if (!down) return createInspector(fullScanLimits)(...given);
+      if (!down) return createInspector(backgroundScanLimits)(...given);
       return sleep(20).then(() => Promise.reject(sourceError('unavailable', 'the registry answered 503')));
     }, clock);
     for (let pods = 0; pods < 10; pods += 1) await detector.detect(request('app'), noDeadline);
@@ -110,7 +110,7 @@ describe('an image whose program an admission look-up does not reach', () => {
       put: (_: unknown, { inspection }: StoredVerdict) => void puts.push(inspection.verdict.resolver),
       forget: () => {},
     };
-    const { detector } = detectorWith(createInspector(fullScanLimits), undefined, store);
+    const { detector } = detectorWith(createInspector(backgroundScanLimits), undefined, store);
     const detect = async (dryRun: boolean) =>
       (await detector.detect(request('app', { dryRun }), noDeadline)).verdict.resolver;
     await detect(true);

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { DetectRequest, Inspection } from '../../../src/detection/detector.ts';
 import { createInspector, inspectImage } from '../../../src/inspection/inspect.ts';
-import { fullScanLimits } from '../../../src/inspection/limits.ts';
+import { backgroundScanLimits } from '../../../src/inspection/limits.ts';
 import { elf, PT_GNU_RELRO } from '../../support/elf-builder.ts';
 import { type BuiltImage, image, type ImageConfigOptions } from '../../support/image-builder.ts';
 import { type BuiltLayer, type Compression, layer } from '../../support/layer-builder.ts';
@@ -317,7 +317,7 @@ describe('a program that is out of reach', () => {
     expect(inspection.verdict.resolver).toBe('unknown');
   });
 
-  it('is found by a full scan', async () => {
+  it('is found by a background scan', async () => {
     const built = made(
       [
         [alpineLine, alpine],
@@ -325,7 +325,7 @@ describe('a program that is out of reach', () => {
       ],
       runServer,
     );
-    const { inspection } = await look(built, {}, {}, createInspector(fullScanLimits));
+    const { inspection } = await look(built, {}, {}, createInspector(backgroundScanLimits));
     expect(inspection.verdict).toMatchObject({ resolver: 'go', evidence: { source: 'executable' } });
   });
 });
