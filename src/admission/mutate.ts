@@ -39,7 +39,7 @@ const MOST_NAME = 253;
 /** Milliseconds beyond the budget after which an answer counts as late. */
 const LATE_MS = 100;
 
-/** A Pod that is to be created. */
+/** A Pod being created. */
 interface Creation {
   readonly uid: string;
   readonly object: unknown;

@@ -116,7 +116,7 @@ function kernelOf({ status }: KubeObject): string | undefined {
 
 type Reads = Pick<KubeClient, 'request'>;
 
-/** Rejects where the mode is not known because something could not be read. */
+/** Returns kube-proxy's mode. Rejects if it is unknown because an object could not be read. */
 async function kubeProxyMode(client: Reads): Promise<KubeProxy> {
   const sources = await readKubeProxy(client);
   const found = kubeProxyOf(sources);
@@ -125,9 +125,9 @@ async function kubeProxyMode(client: Reads): Promise<KubeProxy> {
   return found;
 }
 
-/** Something that is read again and again. */
+/** A value that is read at intervals. */
 interface Kept<T> {
-  /** The last answer; undefined where there is none that is new enough. */
+  /** The last value read; undefined if it is older than `staleMs`, or if no read has succeeded. */
   readonly value: T | undefined;
   /** Reads it once. Never rejects. */
   look(client: Reads, signal: AbortSignal): Promise<void>;
@@ -186,7 +186,7 @@ function createLooks(
 
 /** The kernels of the Linux nodes. */
 interface Nodes {
-  /** By node; undefined where they were not read, or the API server was not heard of for too long. */
+  /** Kernel by node name; undefined if the nodes were not read, or if the API server has been silent for `staleMs`. */
   kernels(): ReadonlyMap<string, string> | undefined;
   readonly settled: Promise<unknown>;
   close(): Promise<void>;
@@ -221,7 +221,7 @@ function followNodes(options: ClusterExposureOptions, { staleMs }: ExposureTimes
   };
 }
 
-/** Logs each change between exposed and not, with the nodes that keep it on. */
+/** Logs each change between exposed and not, with the nodes that make it exposed. */
 function flipLog({ log }: Reporter): (exposure: Exposure) => void {
   let said: boolean | undefined;
   return ({ exposed, because, detail, nodes, nodeNames }) => {
@@ -257,13 +257,13 @@ const containers = z
   .nullish()
   .transform((all) => all ?? []);
 
-/** apps/v1 DaemonSet, as far as it tells whose program it runs. */
+/** The fields of an apps/v1 DaemonSet that identify its product. */
 const daemonSet = z.object({
   metadata: z.object({ namespace: z.string(), name: z.string() }),
   spec: z.object({ template: z.object({ spec: z.object({ containers, initContainers: containers }) }) }),
 });
 
-/** More are not told apart: one is enough. */
+/** Most users of NFQUEUE that are returned: the judgement needs only one. */
 const MOST = 100;
 
 function userOf(object: unknown): string | undefined {

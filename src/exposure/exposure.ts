@@ -21,7 +21,7 @@ export interface Exposure {
   readonly because: 'node-local' | 'cilium' | 'fixed' | 'kernel' | 'ipvs' | 'nfqueue' | 'unread';
   /** A clause for people, without a full stop. */
   readonly detail: string;
-  /** Number of nodes that keep it so; 0 where the cluster is not exposed or no node was read. */
+  /** Number of nodes that make the cluster exposed; 0 if it is not exposed or no node was read. */
   readonly nodes: number;
   /** The first five of them by name. */
   readonly nodeNames: readonly string[];
@@ -37,8 +37,8 @@ export const UNREAD: Exposure = {
 };
 
 /**
- * Judges whether some node can lose one of two DNS packets. What is not known counts as exposed: a Pod keeps for life what it is given,
- * and is better protected in vain. The first rule that holds:
+ * Judges whether some node can lose one of two DNS packets. What is not known counts as exposed: patching too many Pods does no harm,
+ * and a Pod that was not patched stays so for life. The first rule that holds:
  *
  * | not exposed                                         | exposed                                                  |
  * | --------------------------------------------------- | -------------------------------------------------------- |
@@ -86,7 +86,7 @@ export function settingText(setting: 'always' | 'auto', { exposed, detail }: Exp
   return `always: Pods are patched, ${withAuto}: ${detail}`;
 }
 
-/** Lists the nodes that keep it so: `n1, n2 and 3 more`; empty if there are none. */
+/** Lists the nodes that make the cluster exposed: `n1, n2 and 3 more`; empty if there are none. */
 export function exposingNodes({ nodes, nodeNames }: Exposure): string {
   return `${nodeNames.join(', ')}${nodes > nodeNames.length ? ` and ${nodes - nodeNames.length} more` : ''}`;
 }

@@ -1,4 +1,4 @@
-/** What is known of a DaemonSet, as far as it tells which product it is. */
+/** The fields of a DaemonSet that identify its product. */
 interface DaemonSetFields {
   readonly name: string;
   /** Of its containers and init containers. */

@@ -8,7 +8,7 @@ interface InformerState {
   readonly contactAt: number | undefined;
 }
 
-/** Whether some node can lose DNS packets, and the number of nodes that keep it so. */
+/** Whether some node can lose DNS packets, and the number of nodes that make the cluster exposed. */
 interface ExposureState {
   readonly exposed: boolean;
   readonly nodes: number;

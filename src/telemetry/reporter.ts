@@ -41,7 +41,7 @@ interface ReporterOptions {
   readonly clock: Pick<Clock, 'monotonic'>;
 }
 
-/** Counts nothing: every member is a function that returns the same again. */
+/** Counts nothing: every member is the proxy itself, and calling it returns the proxy itself. */
 const nothing: unknown = new Proxy(() => nothing, { get: () => nothing });
 
 export function createReporter({ log, metrics = nothing as Metrics, clock }: ReporterOptions): Reporter {
