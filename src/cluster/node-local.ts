@@ -4,6 +4,7 @@ import { z } from 'zod';
 
 import { shaped } from '../kubernetes/lists.ts';
 import type { NodeLocalState } from '../policy/model.ts';
+import { isLinkLocal } from '../util/ip.ts';
 
 const commandWords = z.array(z.string()).default([]);
 
@@ -84,8 +85,6 @@ function together(all: readonly Reachability[]): Reachability {
 }
 
 type Reachability = NodeLocal & { readonly state: 'ready' | 'intercepting' | 'unknown' };
-
-const isLinkLocal = (address: string): boolean => /^(169\.254\.|fe80:)/i.test(address);
 
 /** Reports whether the cache gives the nodes no address of its own, so that Pods reach it only by a local redirect. */
 export function reliesOnRedirect({ spec }: CacheDaemonSet): boolean {
