@@ -18,7 +18,7 @@ export interface Reporter {
 
 /** A failure that may last and end. Call one of the two after each attempt: only changes are logged. */
 export interface Trouble {
-  /** Counts the failure. Logs it when it begins, when its code changes, and every ten minutes while it lasts. */
+  /** Counts the failure. Logs each of its codes when it comes, and every ten minutes while it lasts. */
   readonly lost: (error: { readonly code: string; readonly message: string }, fields?: object) => void;
   /** Logs the end of the failure, if there was one. */
   readonly recovered: () => void;
@@ -26,13 +26,6 @@ export interface Trouble {
 
 /** Milliseconds after which a failure that lasts is logged again. */
 const AGAIN_MS = 10 * 60_000;
-
-const MOST_REMEMBERED = 256;
-
-interface Failing {
-  readonly code: string;
-  readonly loggedAt: number;
-}
 
 interface ReporterOptions {
   readonly log: Log;
@@ -45,24 +38,28 @@ interface ReporterOptions {
 const nothing: unknown = new Proxy(() => nothing, { get: () => nothing });
 
 export function createReporter({ log, metrics = nothing as Metrics, clock }: ReporterOptions): Reporter {
-  const failing = new Map<string, Failing>();
   return {
     log,
     metrics,
     warnings: () => limitedWarnings(log, clock),
-    trouble: (what, use) => ({
-      lost({ code, message }, fields = {}) {
-        if (use !== undefined) metrics.cluster.apiFailed(use, code);
-        const before = failing.get(what);
-        if (before?.code === code && clock.monotonic() - before.loggedAt < AGAIN_MS) return;
-        if (failing.size >= MOST_REMEMBERED) failing.clear();
-        failing.set(what, { code, loggedAt: clock.monotonic() });
-        log.warn({ code, error: message, ...fields }, what);
-      },
-      recovered() {
-        if (failing.delete(what)) log.info(`over: ${what}`);
-      },
-    }),
+    trouble(what, use) {
+      /** When each code was logged; empty while nothing fails. */
+      const loggedAt = new Map<string, number>();
+      return {
+        lost({ code, message }, fields = {}) {
+          if (use !== undefined) metrics.cluster.apiFailed(use, code);
+          const now = clock.monotonic();
+          if (now - (loggedAt.get(code) ?? -Infinity) < AGAIN_MS) return;
+          loggedAt.set(code, now);
+          log.warn({ code, error: message, ...fields }, what);
+        },
+        recovered() {
+          if (loggedAt.size === 0) return;
+          loggedAt.clear();
+          log.info(`over: ${what}`);
+        },
+      };
+    },
   };
 }
 

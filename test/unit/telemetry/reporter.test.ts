@@ -38,6 +38,19 @@ describe('a failure that repeats', () => {
     expect(messages('info')).toEqual([`over: ${what}`]);
   });
 
+  it('that goes to and fro between two codes is said once for each', () => {
+    const { reporter, messages } = setUp();
+    const { lost, recovered } = reporter.trouble(what);
+    for (let tries = 0; tries < 50; tries += 1) {
+      lost(refused);
+      lost({ code: 'timeout', message: 'no answer in time' });
+    }
+    expect(messages()).toEqual([what, what]);
+    recovered();
+    lost(refused);
+    expect(messages('warn')).toHaveLength(3);
+  });
+
   it('is kept apart from others', () => {
     const { reporter, messages } = setUp();
     reporter.trouble(what).lost(refused);
