@@ -53,10 +53,18 @@ function termOf(text: string): Selector {
   return () => 'maybe';
 }
 
+const CALL = /\b(?:all|global)\(\)|\bhas\([^()]*\)/g;
+
+/** Reports whether a selector has groups in parentheses, or a text that cannot be told from what is around it. */
+function isNested(text: string): boolean {
+  const bare = text.replaceAll(new RegExp(TEXT, 'g'), ' ').replaceAll(CALL, ' ');
+  return /[()'"]/.test(bare) || unquoted(text).some((one) => /&&|\|\|/.test(one));
+}
+
 /** Reads a selector without parentheses: terms, `!` before them, `&&` and `||` between them. An empty one selects all. */
 function selectorOf(text: unknown): Selector {
   if (text === undefined || text === null || text === '') return () => 'yes';
-  if (typeof text !== 'string' || text.length > LONGEST) return () => 'maybe';
+  if (typeof text !== 'string' || text.length > LONGEST || isNested(text)) return () => 'maybe';
   const alternatives = text.split('||').map((one) => one.split('&&').map(termOf));
   return (labels) => some(alternatives.map((terms) => every(terms.map((term) => term(labels)))));
 }
