@@ -17,9 +17,12 @@ function addFrom(value: unknown, namespace: string, set: PolicySet): void {
   if (read !== undefined) set.add(read);
 }
 
-/** Reads the network policies among the documents. `namespace` is the default for a policy without one. */
+/**
+ * Reads the network policies among the documents. `namespace` is the default for a policy without one. Any plug-in may enforce them, so
+ * blocks of addresses are uncertain as with Cilium.
+ */
 export function policiesIn(documents: readonly { readonly value: unknown }[], namespace: string): PolicySet {
-  const set = createPolicySet();
+  const set = createPolicySet({ cilium: true });
   for (const { value } of documents) addFrom(value, namespace, set);
   return set;
 }

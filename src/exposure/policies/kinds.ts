@@ -119,16 +119,17 @@ export interface PolicySet {
   of(namespace: string): readonly EgressPolicy[];
   /** Whether there is no policy about egress. */
   readonly isEmpty: boolean;
-  /** Whether there is an object of one of Cilium's kinds. */
+  /** Whether Cilium may enforce them. */
   readonly cilium: boolean;
 }
 
-export function createPolicySet(): PolicySet {
+/** `cilium`: Cilium may enforce the policies, even if none is of its own kinds. */
+export function createPolicySet({ cilium = false } = {}): PolicySet {
   const places = new Map<string, EgressPolicy[]>();
-  let cilium = false;
+  let isCilium = cilium;
   return {
     add({ kind, namespace, policies }) {
-      cilium ||= kind.group === 'cilium.io';
+      isCilium ||= kind.group === 'cilium.io';
       const place = places.get(namespace) ?? [];
       places.set(namespace, place);
       place.push(...policies);
@@ -138,7 +139,7 @@ export function createPolicySet(): PolicySet {
       return [...places.values()].every((policies) => policies.length === 0);
     },
     get cilium() {
-      return cilium;
+      return isCilium;
     },
   };
 }

@@ -52,6 +52,7 @@ test.each<[string, string, boolean]>([
   ['one that allows TCP too', policy(BOTH), true],
   ['kube-dns, which is assumed', policy(KUBE_DNS), true],
   ['an ipBlock of which nothing is known', policy('{ to: [{ ipBlock: { cidr: 10.0.0.0/8 } }] }'), false],
+  ['a block of all addresses', policy('{ to: [{ ipBlock: { cidr: 0.0.0.0/0 } }] }'), false],
   ['one of another namespace', policy(UDP, 'bank'), true],
   ['one that does not select the Pod', policy(UDP).replace('app: web', 'app: db'), true],
   ['one without a namespace, of the default one', policy(UDP).replace(', namespace: shop', ''), true],
