@@ -1,5 +1,5 @@
-import { targetsFor } from '../cluster/reach/reach.ts';
-import { assumedBackends, dnsReach, namedNamespace } from '../exposure/dns-target.ts';
+import { backendsWithoutCluster, targetsFor } from '../cluster/reach/reach.ts';
+import { dnsReach, namedNamespace } from '../exposure/dns-target.ts';
 import { labelsOf } from '../exposure/policies/match.ts';
 import { egressTo } from '../exposure/network-policies.ts';
 import type { ClusterFacts, Permit, PolicyConfig, Reach } from '../policy/model.ts';
@@ -16,7 +16,7 @@ export function podReach(
   facts: ClusterFacts,
   config: PolicyConfig,
 ): (namespace: string, labels: unknown) => PodReach {
-  const targets = targetsFor(facts, config, behindDns ?? assumedBackends(facts.dns), networkPolicies.cilium);
+  const targets = targetsFor(facts, config, behindDns ?? backendsWithoutCluster(facts, config), networkPolicies.cilium);
   return (namespace, labels) => {
     const policies = networkPolicies.of(namespace);
     const pod = { namespace, namespaceLabels: namedNamespace(namespace), labels: labelsOf(labels) };

@@ -1,7 +1,6 @@
-import { createReach, type ReachOf } from '../cluster/reach/reach.ts';
+import { backendsWithoutCluster, createReach, type ReachOf } from '../cluster/reach/reach.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
-import { assumedBackends } from '../exposure/dns-target.ts';
 import { createPolicySet, type PolicySet, readPolicy } from '../exposure/policies/kinds.ts';
 import type { ClusterFacts } from '../policy/model.ts';
 import { asText, isObject } from '../util/json.ts';
@@ -33,12 +32,13 @@ export function policiesIn(documents: readonly { readonly value: unknown }[], na
  */
 export function manifestReach(policies: PolicySet, config: Config, facts: ClusterFacts): ReachOf | undefined {
   if (!config.networkPolicies) return undefined;
-  const behind = assumedBackends(facts.dns);
+  const policy = policyConfig(config);
+  const behind = backendsWithoutCluster(facts, policy);
   return createReach({
     policies,
     facts: () => facts,
     behind: () => behind,
-    config: policyConfig(config),
+    config: policy,
     service: behind.service,
   });
 }

@@ -1,4 +1,5 @@
 import {
+  assumedBackends,
   type DnsBackends,
   dnsReach,
   type DnsTargets,
@@ -37,6 +38,17 @@ export function targetsFor(
     behind,
     cilium,
   });
+}
+
+const LINK_LOCAL = '169.254.';
+
+/**
+ * Returns what is assumed behind the addresses that the kubelet gives to Pods. Link-local ones and those of the node-local cache are
+ * no Service's: the node itself answers there, or a metadata server.
+ */
+export function backendsWithoutCluster(facts: ClusterFacts, config: PolicyConfig): DnsBackends {
+  const caches = nodeLocalAddresses(facts, config);
+  return assumedBackends(facts.dns.filter((address) => !address.startsWith(LINK_LOCAL) && !caches.includes(address)));
 }
 
 interface ReachOptions {

@@ -92,6 +92,12 @@ describe('policies beside the Pods', () => {
     expect((await explain(`${pod('musl')}---\n${policy(`${KUBE_DNS}, ${block}`)}`, on)).reason).toBe('MuslRedirected');
   });
 
+  it.each(['169.254.20.10', '169.254.169.254'])('do not allow %s as Pods of kube-dns', async (local) => {
+    const asked = ['--cluster-dns', local];
+    expect((await explain(`${pod('glibc')}---\n${policy(KUBE_DNS)}`, asked)).reason).toBe('TcpNotAllowed');
+    expect((await explain(`${pod('glibc')}---\n${policy(BOTH)}`, asked)).reason).toBe('OptionsAdded');
+  });
+
   it('pass through inject, which heeds them', async () => {
     const stdin = `${policy(UDP)}---\n${pod('glibc')}`;
     const { out } = await cli(['inject', ...FLAGS], { stdin, environment });
