@@ -22,6 +22,8 @@ interface DecideOptions {
   readonly platform: Platform;
   readonly viewOf: (namespace: string) => NamespaceView;
   readonly scanned: Pick<Scanned, 'nodes' | 'kubeProxy' | 'networkPolicies' | 'behindDns'>;
+  /** `namespace/name` of the cluster DNS Service. */
+  readonly service: string;
   /** Whether the webhook looks at network policies. */
   readonly respected: boolean;
 }
@@ -100,7 +102,7 @@ async function decideGroup(group: PodGroup, options: Deciding): Promise<DecidedG
 export async function decideGroups(groups: readonly PodGroup[], options: DecideOptions): Promise<DecidedGroup[]> {
   const { config, facts, lookups, detecting, platform, scanned, respected } = options;
   const verdicts = { platform, ...(detecting && { detector: lookups.detector }) };
-  const reach = podReach(scanned, facts, config);
+  const reach = podReach(options);
   const deciding: Deciding = {
     ...options,
     verdicts,

@@ -10,13 +10,23 @@ export interface PodReach extends Reach {
   readonly dnsUdp: Permit;
 }
 
-/** Evaluates the policies that were read. Assumes a cluster DNS as most clusters have it if it was not read. */
-export function podReach(
-  { networkPolicies, behindDns }: Pick<Scanned, 'networkPolicies' | 'behindDns'>,
-  facts: ClusterFacts,
-  config: PolicyConfig,
-): (namespace: string, labels: unknown) => PodReach {
-  const targets = targetsFor(facts, config, behindDns ?? backendsWithoutCluster(facts, config), networkPolicies.cilium);
+interface ReachOptions {
+  readonly scanned: Pick<Scanned, 'networkPolicies' | 'behindDns'>;
+  readonly facts: ClusterFacts;
+  readonly config: PolicyConfig;
+  /** `namespace/name` of the cluster DNS Service. */
+  readonly service: string;
+}
+
+/** Evaluates the policies that were read. Assumes what is usually behind the DNS Service if that was not read. */
+export function podReach({
+  scanned: { networkPolicies, behindDns },
+  facts,
+  config,
+  service,
+}: ReachOptions): (namespace: string, labels: unknown) => PodReach {
+  const behind = behindDns ?? backendsWithoutCluster(facts, config, service);
+  const targets = targetsFor(facts, config, behind, networkPolicies.cilium);
   return (namespace, labels) => {
     const policies = networkPolicies.of(namespace);
     const pod = { namespace, namespaceLabels: namedNamespace(namespace), labels: labelsOf(labels) };

@@ -301,6 +301,7 @@ async function reportOn(subject: Subject, { detector, credentials }: AuditDetect
     platform,
     viewOf,
     scanned,
+    service: config.cluster.service,
     respected: config.networkPolicies,
   });
   return buildReport({

@@ -54,26 +54,23 @@ const anyLike = (addresses: readonly string[]): string[] => [
   ...new Set(addresses.map((address) => (address.includes(':') ? '::/0' : '0.0.0.0/0'))),
 ];
 
+const USUAL_SERVICE = 'kube-system/kube-dns';
+
 /**
- * Returns the cluster DNS that most clusters have, for manifests without a cluster: Pods in kube-system with the label
- * `k8s-app: kube-dns` and port 53. `dns` is its addresses.
+ * Returns what is assumed behind the DNS Service, for manifests without a cluster. Behind `kube-system/kube-dns` these are Pods with the
+ * label `k8s-app: kube-dns` and port 53; of another Service (`namespace/name`) only the namespace is known. `dns` is its addresses.
  */
-export const assumedBackends = (dns: readonly string[]): DnsBackends => ({
-  service: 'kube-system/kube-dns',
-  addresses: dns,
-  backends: [
-    {
-      addresses: anyLike(dns),
-      port: { TCP: DNS_PORT, UDP: DNS_PORT },
-      pod: {
-        namespace: 'kube-system',
-        namespaceLabels: namedNamespace('kube-system'),
-        labels: labelsOf({ 'k8s-app': 'kube-dns' }, { complete: false }),
-        ports: USUAL_PORTS,
-      },
-    },
-  ],
-});
+export function assumedBackends(dns: readonly string[], service = USUAL_SERVICE): DnsBackends {
+  const [namespace = ''] = service.split('/', 1);
+  const isUsual = service === USUAL_SERVICE;
+  const labels = labelsOf(isUsual ? { 'k8s-app': 'kube-dns' } : {}, { complete: false });
+  const pod = { namespace, namespaceLabels: namedNamespace(namespace), labels };
+  const common = { addresses: anyLike(dns) };
+  const backend = isUsual
+    ? { ...common, port: { TCP: DNS_PORT, UDP: DNS_PORT }, pod: { ...pod, ports: USUAL_PORTS } }
+    : { ...common, port: {}, pod };
+  return { service, addresses: dns, backends: [backend] };
+}
 
 /** Returns backends of which nothing is known. */
 export const unknownBackends = (service: string, dns: readonly string[]): DnsBackends => ({

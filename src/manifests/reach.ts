@@ -33,7 +33,7 @@ export function policiesIn(documents: readonly { readonly value: unknown }[], na
 export function manifestReach(policies: PolicySet, config: Config, facts: ClusterFacts): ReachOf | undefined {
   if (!config.networkPolicies) return undefined;
   const policy = policyConfig(config);
-  const behind = backendsWithoutCluster(facts, policy);
+  const behind = backendsWithoutCluster(facts, policy, config.cluster.service);
   return createReach({
     policies,
     facts: () => facts,

@@ -87,7 +87,18 @@ export async function auditOf(pods: readonly AuditedPod[], world: World = {}): P
   const asking = { detector: byName, platform: amd64, credentials: undefined, signal, onProgress: () => {} };
   const lookups = await lookUpImages(scanned.groups, asking);
   const respected = world.respected ?? true;
-  const deciding = { config, respected, facts: known, lookups, detecting: true, platform: amd64, viewOf, scanned };
+  const service = 'kube-system/kube-dns';
+  const deciding = {
+    config,
+    service,
+    respected,
+    facts: known,
+    lookups,
+    detecting: true,
+    platform: amd64,
+    viewOf,
+    scanned,
+  };
   return buildReport({
     generatedAt: new Date('2026-11-21T00:00:00Z'),
     version: '0.0.0-test',

@@ -43,12 +43,13 @@ export function targetsFor(
 const LINK_LOCAL = '169.254.';
 
 /**
- * Returns what is assumed behind the addresses that the kubelet gives to Pods. Link-local ones and those of the node-local cache are
+ * Returns what is assumed of `service` (`namespace/name`) behind the addresses that the kubelet gives to Pods. Link-local ones and those of the node-local cache are
  * no Service's: the node itself answers there, or a metadata server.
  */
-export function backendsWithoutCluster(facts: ClusterFacts, config: PolicyConfig): DnsBackends {
+export function backendsWithoutCluster(facts: ClusterFacts, config: PolicyConfig, service: string): DnsBackends {
   const caches = nodeLocalAddresses(facts, config);
-  return assumedBackends(facts.dns.filter((address) => !address.startsWith(LINK_LOCAL) && !caches.includes(address)));
+  const dns = facts.dns.filter((address) => !address.startsWith(LINK_LOCAL) && !caches.includes(address));
+  return assumedBackends(dns, service);
 }
 
 interface ReachOptions {

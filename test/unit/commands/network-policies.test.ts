@@ -98,6 +98,20 @@ describe('policies beside the Pods', () => {
     expect((await explain(`${pod('glibc')}---\n${policy(BOTH)}`, asked)).reason).toBe('OptionsAdded');
   });
 
+  it.each<[string, string, string]>([
+    ['usual labels', KUBE_DNS, 'TcpNotAllowed'],
+    ['port 53', BOTH, 'TcpNotAllowed'],
+    [
+      'any port of a namespace',
+      KUBE_DNS.replace('kube-system', 'openshift-dns').replace(/, podSelector.*$/, ' }] }'),
+      'OptionsAdded',
+    ],
+    ['any port anywhere', '{}', 'OptionsAdded'],
+  ])('let Pods reach another DNS Service, by %s: %s', async (_what, egress, reason) => {
+    const service = { LIBC_DNS_CLUSTER_SERVICE: 'openshift-dns/dns-default' };
+    expect((await explain(`${pod('glibc')}---\n${policy(egress)}`, [], service)).reason).toBe(reason);
+  });
+
   it('pass through inject, which heeds them', async () => {
     const stdin = `${policy(UDP)}---\n${pod('glibc')}`;
     const { out } = await cli(['inject', ...FLAGS], { stdin, environment });
