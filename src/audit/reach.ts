@@ -1,6 +1,6 @@
 import { backendsWithoutCluster, targetsFor } from '../cluster/reach/reach.ts';
 import { dnsReach, namedNamespace } from '../exposure/dns-target.ts';
-import { labelsOf } from '../exposure/policies/match.ts';
+import { templateLabelsOf } from '../exposure/policies/match.ts';
 import { egressTo } from '../exposure/network-policies.ts';
 import type { ClusterFacts, Permit, PolicyConfig, Reach } from '../policy/model.ts';
 import type { Scanned } from './scan/scanned.ts';
@@ -18,7 +18,7 @@ interface ReachOptions {
   readonly service: string;
 }
 
-/** Evaluates the policies that were read. Assumes what is usually behind the DNS Service if that was not read. */
+/** Evaluates the policies that were read for the Pods of a group, which share a template. Assumes what is usually behind the DNS Service if that was not read. */
 export function podReach({
   scanned: { networkPolicies, behindDns },
   facts,
@@ -29,7 +29,7 @@ export function podReach({
   const targets = targetsFor(facts, config, behind, networkPolicies.cilium);
   return (namespace, labels) => {
     const policies = networkPolicies.of(namespace);
-    const pod = { namespace, namespaceLabels: namedNamespace(namespace), labels: labelsOf(labels) };
+    const pod = { namespace, namespaceLabels: namedNamespace(namespace), labels: templateLabelsOf(labels) };
     return { ...dnsReach(policies, pod, targets), dnsUdp: egressTo(policies, pod, targets.dns, 'UDP').permit };
   };
 }

@@ -72,12 +72,9 @@ async function explainManifests(
   const verdicts = { platform, ...(detector !== undefined && { detector }) };
   const documents = manifests.flatMap((manifest) => manifest.documents);
   const reach = manifestReach(policiesIn(documents, flags.namespace ?? 'default'), config, facts);
-  const evaluate = createEvaluate({
-    config: policyConfig(config),
-    cluster: () => facts,
-    verdicts,
-    ...(reach && { reach }),
-  });
+  const common = { config: policyConfig(config), cluster: () => facts, verdicts };
+  const evaluatePod = createEvaluate({ ...common, ...(reach && { reach: reach.pods }) });
+  const evaluateTemplate = createEvaluate({ ...common, ...(reach && { reach: reach.templates }) });
   const labels = new Map<string, Record<string, string>>();
   const pending: { manifest: Manifest; document: ManifestDocument; template: PodTemplate }[] = [];
   for (const manifest of manifests) {
@@ -90,6 +87,7 @@ async function explainManifests(
     pending.map(async ({ manifest, document, template }) => {
       const namespace = template.namespace || flags.namespace || 'default';
       const view = namespaceView(namespace, labels.get(namespace) ?? {}, flags.namespaceMode);
+      const evaluate = template.podPath.length === 0 ? evaluatePod : evaluateTemplate;
       const evaluation = await evaluate(template.pod, view, { budgetMs: LOOKUP_MS });
       if (evaluation.decision.reason === 'MalformedPod') {
         const where = `${manifest.name}: document ${document.number} (${describe(template)})`;

@@ -2,6 +2,7 @@ import { backendsWithoutCluster, createReach, type ReachOf } from '../cluster/re
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import { createPolicySet, type PolicySet, readPolicy } from '../exposure/policies/kinds.ts';
+import { templateLabelsOf } from '../exposure/policies/match.ts';
 import type { ClusterFacts } from '../policy/model.ts';
 import { asText, isObject } from '../util/json.ts';
 
@@ -26,19 +27,25 @@ export function policiesIn(documents: readonly { readonly value: unknown }[], na
   return set;
 }
 
+interface ManifestReach {
+  readonly pods: ReachOf;
+  readonly templates: ReachOf;
+}
+
 /**
  * Evaluates the policies of manifests, assuming a cluster DNS as most clusters have it. Returns undefined if the configuration ignores
  * policies.
  */
-export function manifestReach(policies: PolicySet, config: Config, facts: ClusterFacts): ReachOf | undefined {
+export function manifestReach(policies: PolicySet, config: Config, facts: ClusterFacts): ManifestReach | undefined {
   if (!config.networkPolicies) return undefined;
   const policy = policyConfig(config);
   const behind = backendsWithoutCluster(facts, policy, config.cluster.service);
-  return createReach({
+  const options = {
     policies,
     facts: () => facts,
     behind: () => behind,
     config: policy,
     service: behind.service,
-  });
+  };
+  return { pods: createReach(options), templates: createReach({ ...options, readLabels: templateLabelsOf }) };
 }

@@ -1,3 +1,4 @@
+import { CONTROLLER_LABELS } from '../../exposure/policies/match.ts';
 import { isVirtualNode } from '../../policy/exemptions.ts';
 import type { PodView } from '../../policy/model.ts';
 import { MalformedPodError, partsRead, readPod } from '../../policy/read-pod.ts';
@@ -14,20 +15,6 @@ export interface PodGroups {
 }
 
 const MOST_NAMES = 5;
-
-/** Labels that controllers give each Pod another value of. */
-const PER_POD: ReadonlySet<string> = new Set([
-  'pod-template-hash',
-  'controller-revision-hash',
-  'statefulset.kubernetes.io/pod-name',
-  'apps.kubernetes.io/pod-index',
-  'batch.kubernetes.io/job-completion-index',
-  'batch.kubernetes.io/controller-uid',
-  'batch.kubernetes.io/job-name',
-  'controller-uid',
-  'job-name',
-  'pod-template-generation',
-]);
 
 function viewOf(pod: unknown): PodView | undefined {
   try {
@@ -48,7 +35,7 @@ export function strippedPod(value: unknown): Json | undefined {
   const { metadata, spec } = asObject(partsRead(value));
   const { nodeName, ...others } = asObject(spec);
   const { labels, annotations } = asObject(metadata);
-  const shared = Object.entries(view.labels).filter(([name]) => !PER_POD.has(name));
+  const shared = Object.entries(view.labels).filter(([name]) => !CONTROLLER_LABELS.has(name));
   const sorted = shared.toSorted(([a], [b]) => compareText(a, b));
   return {
     metadata: { labels: { ...Object.fromEntries(sorted), ...asObject(labels) }, annotations },

@@ -8,7 +8,7 @@ import {
   REACHES_ALL,
   unknownBackends,
 } from '../../exposure/dns-target.ts';
-import { labelsOf } from '../../exposure/policies/match.ts';
+import { type LabelOf, labelsOf } from '../../exposure/policies/match.ts';
 import type { KubeClient } from '../../kubernetes/client.ts';
 import type { ClusterFacts, PolicyConfig, Reach } from '../../policy/model.ts';
 import { nodeLocalAddresses, nodeLocalReason, nodeLocalUsable } from '../../policy/redirect.ts';
@@ -60,10 +60,13 @@ interface ReachOptions {
   readonly config: PolicyConfig;
   /** `namespace/name` of the cluster DNS Service. */
   readonly service: string;
+  /** Reads the labels; by default those of a Pod. */
+  readonly readLabels?: (labels: unknown) => LabelOf;
 }
 
 /** Evaluates policies for Pods. Unknown facts are uncertain. */
-export function createReach({ policies, facts, behind, config, service }: ReachOptions): ReachOf {
+export function createReach(options: ReachOptions): ReachOf {
+  const { policies, facts, behind, config, service, readLabels = labelsOf } = options;
   let made: { facts: ClusterFacts; behind: DnsBackends | undefined; cilium: boolean; targets: DnsTargets } | undefined;
 
   function targets(): DnsTargets {
@@ -78,11 +81,8 @@ export function createReach({ policies, facts, behind, config, service }: ReachO
     const found = policies.of(namespace);
     if (typeof found === 'string') return UNKNOWN;
     if (found.length === 0) return REACHES_ALL;
-    return dnsReach(
-      found,
-      { namespace, namespaceLabels: namedNamespace(namespace), labels: labelsOf(labels) },
-      targets(),
-    );
+    const pod = { namespace, namespaceLabels: namedNamespace(namespace), labels: readLabels(labels) };
+    return dnsReach(found, pod, targets());
   };
 }
 

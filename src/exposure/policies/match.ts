@@ -35,6 +35,26 @@ export function labelsOf(labels: unknown, { complete = true } = {}): LabelOf {
   };
 }
 
+/** Labels that controllers add to the Pods of a template. Most have another value in each Pod. */
+export const CONTROLLER_LABELS: ReadonlySet<string> = new Set([
+  'pod-template-hash',
+  'controller-revision-hash',
+  'statefulset.kubernetes.io/pod-name',
+  'apps.kubernetes.io/pod-index',
+  'batch.kubernetes.io/job-completion-index',
+  'batch.kubernetes.io/controller-uid',
+  'batch.kubernetes.io/job-name',
+  'controller-uid',
+  'job-name',
+  'pod-template-generation',
+]);
+
+/** Reads the labels of a Pod template. What controllers add to its Pods is unknown. */
+export function templateLabelsOf(labels: unknown): LabelOf {
+  const known = labelsOf(labels);
+  return (key) => (CONTROLLER_LABELS.has(key) ? undefined : known(key));
+}
+
 /** Reports whether a label has one of `values`. */
 export function hasOneOf(value: ReturnType<LabelOf>, values: readonly unknown[]): Match {
   if (value === undefined) return 'maybe';

@@ -112,6 +112,23 @@ describe('policies beside the Pods', () => {
     expect((await explain(`${pod('glibc')}---\n${policy(egress)}`, [], service)).reason).toBe(reason);
   });
 
+  it('may select the Pods of a template by labels that controllers add', async () => {
+    const byJob = policy(UDP).replace('app: web', 'batch.kubernetes.io/job-name: migrate');
+    const job = `apiVersion: batch/v1
+kind: Job
+metadata: { name: migrate, namespace: shop }
+spec: { template: { metadata: { annotations: { libc-dns.dev/libc: glibc } }, spec: { containers: [{ name: web, image: x }] } } }
+`;
+    expect((await explain(`${job}---\n${byJob}`)).reason).toBe('TcpNotAllowed');
+    expect((await explain(`${pod('glibc')}---\n${byJob}`)).reason).toBe('OptionsAdded');
+    const { out } = await cli(['audit', '-f', '-', '--offline', '-o', 'json'], {
+      stdin: `${job}---\n${byJob}`,
+      environment,
+    });
+    const { workloads } = JSON.parse(out) as { workloads: { decision: { reason: string } }[] };
+    expect(workloads.map(({ decision }) => decision.reason)).toEqual(['TcpNotAllowed']);
+  });
+
   it('pass through inject, which heeds them', async () => {
     const stdin = `${policy(UDP)}---\n${pod('glibc')}`;
     const { out } = await cli(['inject', ...FLAGS], { stdin, environment });
