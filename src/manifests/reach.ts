@@ -8,9 +8,11 @@ import { asText, isObject } from '../util/json.ts';
 
 function addFrom(value: unknown, namespace: string, set: PolicySet): void {
   if (!isObject(value)) return;
-  const { kind, items } = value;
+  const { apiVersion, kind, items } = value;
   if (asText(kind).endsWith('List') && Array.isArray(items)) {
-    for (const item of items) addFrom(item, namespace, set);
+    // The API server leaves these out of the items of a typed list.
+    const common = kind === 'List' ? {} : { apiVersion, kind: asText(kind).replace(/List$/, '') };
+    for (const item of items) if (isObject(item)) addFrom({ ...common, ...item }, namespace, set);
     return;
   }
   const read = readPolicy(value, namespace);

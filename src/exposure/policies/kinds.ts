@@ -2,7 +2,13 @@ import { readAdminPolicy } from './admin.ts';
 import { readCalicoPolicy } from './calico.ts';
 import { readCiliumPolicy } from './cilium.ts';
 import { mapOf } from './match.ts';
-import { type EgressPolicy, type PolicyObject, readNetworkPolicy } from '../network-policies.ts';
+import {
+  type EgressPolicy,
+  policyName,
+  type PolicyObject,
+  readNetworkPolicy,
+  unreadable,
+} from '../network-policies.ts';
 
 /** A kind of policy, and how it is read. */
 export interface PolicyKind {
@@ -102,10 +108,30 @@ export function readObject(kind: PolicyKind, object: Readonly<Record<string, unk
   return { kind, namespace: own, policies: kind.read({ ...named, spec, ...(specs !== undefined && { specs }) }) };
 }
 
-/** Reads an object; undefined if it is no policy. `namespace` is the default if its metadata has none. */
+/** Returns a kind of policies that cannot be read. Whether they are cluster-wide is unknown without a namespace. */
+const unknownKind = (group: string, kind: string): PolicyKind => ({
+  group,
+  version: '',
+  plural: '',
+  kind,
+  namespaced: true,
+  read: (object) => [
+    unreadable(policyName(kind, object), (pod) =>
+      object.namespace === '' || object.namespace === pod.namespace ? 'maybe' : 'no',
+    ),
+  ],
+});
+
+/**
+ * Reads an object; undefined if it is no policy. `namespace` is the default if its metadata has none. A NetworkPolicy of another API
+ * group, as Antrea's, is uncertain.
+ */
 export function readPolicy(object: unknown, namespace = ''): ReadPolicy | undefined {
   const { apiVersion, kind, ...fields } = mapOf(object) ?? {};
-  const [group, version] = text(apiVersion).split('/');
+  const [group = '', version] = text(apiVersion).split('/');
+  if (text(kind).endsWith('NetworkPolicy') && !POLICY_KINDS.some((one) => one.group === group)) {
+    return readObject(unknownKind(group, text(kind)), fields);
+  }
   // An unknown version of a known kind is read like the known one: new parts are uncertain.
   const isSame = (one: PolicyKind): boolean => one.group === group && one.kind === kind;
   const found = POLICY_KINDS.find((one) => isSame(one) && one.version === version) ?? POLICY_KINDS.find(isSame);

@@ -62,6 +62,22 @@ test.each<[string, string, boolean]>([
     false,
   ],
   [
+    'in a list of the API server',
+    `apiVersion: networking.k8s.io/v1\nkind: NetworkPolicyList\nitems: [${JSON.stringify({ metadata: { name: 'p', namespace: 'shop' }, spec: { policyTypes: ['Egress'] } })}]\n`,
+    false,
+  ],
+  ['of Antrea', 'apiVersion: crd.antrea.io/v1beta1\nkind: ClusterNetworkPolicy\nmetadata: { name: p }\n', false],
+  [
+    'of Antrea in another namespace',
+    'apiVersion: crd.antrea.io/v1beta1\nkind: NetworkPolicy\nmetadata: { name: p, namespace: bank }\n',
+    true,
+  ],
+  [
+    'of Calico that is staged',
+    'apiVersion: projectcalico.org/v3\nkind: StagedNetworkPolicy\nmetadata: { name: p, namespace: shop }\n',
+    true,
+  ],
+  [
     'of Cilium',
     'apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: { name: p, namespace: shop }\nspec: { endpointSelector: {}, egress: [{}] }\n',
     false,

@@ -324,8 +324,16 @@ describe('which kinds are read', () => {
 
   it('other objects are not', () => {
     expect(kindOf('v1', 'Pod')).toBeUndefined();
-    expect(kindOf('extensions/v1', 'NetworkPolicy')).toBeUndefined();
+    expect(kindOf('projectcalico.org/v3', 'StagedNetworkPolicy')).toBeUndefined();
     expect(readPolicy(null)).toBeUndefined();
+  });
+
+  it.each([
+    ['extensions/v1', 'NetworkPolicy'],
+    ['crd.antrea.io/v1beta1', 'ClusterNetworkPolicy'],
+  ])('one of %s is uncertain', (apiVersion, kind) => {
+    const found = kindOf(apiVersion, kind) ?? [];
+    expect(egressTo(found, POD, TARGETS.dns, 'TCP')).toEqual({ permit: 'uncertain', by: `${kind} p` });
   });
 
   it('a policy without a namespace is of the one that is meant', () => {
