@@ -47,11 +47,17 @@ export async function explainFiles({ io, openDetector }: DetectingCommand, flags
     const explained = await explainManifests(manifests, flags, config, detector);
     warnAbout(io, explained);
     noteAssumptions(io, flags, config, explained);
+    noteNamespace(io, flags, config, { manifests, explained });
     return { manifests, explained };
   } finally {
     await close();
   }
 }
+
+const DEFAULT_NAMESPACE = 'default';
+
+const documentsOf = (manifests: readonly Manifest[]): ManifestDocument[] =>
+  manifests.flatMap((manifest) => manifest.documents);
 
 /** A user waits longer than an API server. */
 const LOOKUP_MS = 20_000;
@@ -70,8 +76,8 @@ async function explainManifests(
   const { facts } = configuredFacts(config);
   const platform = parsePlatform(config.detection.platform);
   const verdicts = { platform, ...(detector !== undefined && { detector }) };
-  const documents = manifests.flatMap((manifest) => manifest.documents);
-  const reach = manifestReach(policiesIn(documents, flags.namespace ?? 'default'), config, facts);
+  const policies = policiesIn(documentsOf(manifests), flags.namespace ?? DEFAULT_NAMESPACE);
+  const reach = manifestReach(policies, config, facts);
   const common = { config: policyConfig(config), cluster: () => facts, verdicts };
   const evaluatePod = createEvaluate({ ...common, ...(reach && { reach: reach.pods }) });
   const evaluateTemplate = createEvaluate({ ...common, ...(reach && { reach: reach.templates }) });
@@ -85,7 +91,7 @@ async function explainManifests(
   }
   return Promise.all(
     pending.map(async ({ manifest, document, template }) => {
-      const namespace = template.namespace || flags.namespace || 'default';
+      const namespace = template.namespace || flags.namespace || DEFAULT_NAMESPACE;
       const view = namespaceView(namespace, labels.get(namespace) ?? {}, flags.namespaceMode);
       const evaluate = template.podPath.length === 0 ? evaluatePod : evaluateTemplate;
       const evaluation = await evaluate(template.pod, view, { budgetMs: LOOKUP_MS });
@@ -128,6 +134,21 @@ function noteAssumptions(io: Io, flags: CommonFlags, config: Config, explained: 
   const all = [...assumed, ...(guessed ? ['namespace default where a manifest names none (--namespace)'] : [])];
   if (all.length > 0)
     io.err(`libc-dns: a redirect writes the DNS settings into the Pod. Assumed: ${all.join(', ')}.\n`);
+}
+
+/**
+ * Prints that a Pod without a namespace is taken to be in `default`, if policies stand in another one: those of its real namespace may be
+ * among them.
+ */
+function noteNamespace(io: Io, flags: CommonFlags, config: Config, { manifests, explained }: Explanation): void {
+  if (!config.networkPolicies || flags.namespace !== undefined) return;
+  const { namespaces } = policiesIn(documentsOf(manifests), DEFAULT_NAMESPACE);
+  const others = namespaces.filter((name) => name !== '' && name !== DEFAULT_NAMESPACE).toSorted();
+  if (others.length === 0 || explained.every(({ template }) => template.namespace !== '')) return;
+  const where = printable(others.join(', '));
+  io.err(
+    `libc-dns: network policies of ${where} are not held against Pods without a namespace. Assumed: namespace default (--namespace).\n`,
+  );
 }
 
 const collect = (value: string, all: string[] | undefined): string[] => [...(all ?? []), value];

@@ -143,6 +143,8 @@ export interface PolicySet {
   add(read: ReadPolicy): void;
   /** Returns the policies that may select Pods of a namespace: its own and the cluster-wide ones. */
   of(namespace: string): readonly EgressPolicy[];
+  /** The namespaces that have policies about egress; an empty name if any are cluster-wide. */
+  readonly namespaces: readonly string[];
   /** Whether there is no policy about egress. */
   readonly isEmpty: boolean;
   /** Whether Cilium may enforce them. */
@@ -157,12 +159,15 @@ export function createPolicySet({ cilium = false } = {}): PolicySet {
     add({ kind, namespace, policies }) {
       isCilium ||= kind.group === 'cilium.io';
       const place = places.get(namespace) ?? [];
-      places.set(namespace, place);
+      if (policies.length > 0) places.set(namespace, place);
       place.push(...policies);
     },
     of: (namespace) => [...(places.get('') ?? []), ...(namespace === '' ? [] : (places.get(namespace) ?? []))],
+    get namespaces() {
+      return [...places.keys()];
+    },
     get isEmpty() {
-      return [...places.values()].every((policies) => policies.length === 0);
+      return places.size === 0;
     },
     get cilium() {
       return isCilium;

@@ -145,6 +145,18 @@ spec: { template: { metadata: { annotations: { libc-dns.dev/libc: glibc } }, spe
     expect(workloads.map(({ decision }) => decision.reason)).toEqual(['TcpNotAllowed']);
   });
 
+  it('in another namespace than the one that is assumed of a Pod without one are told of', async () => {
+    const bare = pod('glibc').replace(', namespace: shop', '');
+    const told = async (stdin: string, ...flags: string[]) =>
+      (await cli(['explain', ...FLAGS, ...flags], { stdin, environment })).err;
+    const note =
+      'libc-dns: network policies of shop are not held against Pods without a namespace. Assumed: namespace default (--namespace).\n';
+    expect(await told(`${bare}---\n${policy(UDP)}`)).toBe(note);
+    expect(await told(`${bare}---\n${policy(UDP)}`, '--namespace', 'shop')).toBe('');
+    expect(await told(`${bare}---\n${policy(UDP, 'default')}`)).toBe('');
+    expect(await told(`${pod('glibc')}---\n${policy(UDP)}`)).toBe('');
+  });
+
   it('pass through inject, which heeds them', async () => {
     const stdin = `${policy(UDP)}---\n${pod('glibc')}`;
     const { out } = await cli(['inject', ...FLAGS], { stdin, environment });
