@@ -126,11 +126,13 @@ function ruleOf(raw: unknown, namespace: string, action: 'Allow' | 'Deny'): Egre
 /** Denials go before all that allows, in every kind of policy (Cilium documentation, Deny Policies). */
 function specPolicies(spec: Readonly<Record<string, unknown>>, object: PolicyObject, name: string): EgressPolicy[] {
   // Only a CiliumClusterwideNetworkPolicy about nodes has one.
-  if (spec['nodeSelector'] !== undefined) return [];
+  if (spec['nodeSelector'] !== undefined && spec['nodeSelector'] !== null) return [];
   const selects = endpointMatcher(spec['endpointSelector'], object.namespace);
   const allow = listOf(spec['egress']);
   const deny = listOf(spec['egressDeny']);
   if (allow === undefined || deny === undefined) return [unreadable(name, selects)];
+  // A requirement narrows the other rules about the Pods, of all policies (Cilium API, toRequires; deprecated).
+  if ([...allow, ...deny].some((rule) => mapOf(rule)?.['toRequires'])) return [unreadable(name, selects)];
   if (allow.length + deny.length === 0) return [];
   const isolates = mapOf(spec['enableDefaultDeny'])?.['egress'] !== false;
   const rules = (list: readonly unknown[], action: 'Allow' | 'Deny'): EgressRule[] =>

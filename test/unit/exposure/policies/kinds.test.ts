@@ -57,6 +57,17 @@ test.each<Row>([
       `egress: [{ toEndpoints: [{ matchLabels: ${DNS} }], toPorts: [{ ports: [{ port: "53" }], rules: { dns: [{ matchPattern: "*" }] } }] }]`,
     ),
   ],
+  [
+    'requirements beside a destination',
+    'uncertain',
+    cilium(`egress: [{ toEndpoints: [{ matchLabels: ${DNS} }], toRequires: [{ matchLabels: { x: y } }] }]`),
+  ],
+  [
+    'requirements in another rule',
+    'uncertain',
+    cilium(`egress: [{ toEndpoints: [{ matchLabels: ${DNS} }] }, { toRequires: [{ matchLabels: { x: y } }] }]`),
+  ],
+  ['no nodeSelector', 'denied', cilium('nodeSelector: null, egress: [{}]')],
   ['another proxy', 'uncertain', cilium('egress: [{ toPorts: [{ ports: [{ port: "53" }], rules: { http: [{}] } }] }]')],
   ['no egress part', 'allowed', cilium('ingress: [{}]')],
   ['an empty rule', 'denied', cilium('egress: [{}]')],
