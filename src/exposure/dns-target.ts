@@ -134,13 +134,16 @@ export function dnsReach(policies: readonly EgressPolicy[], pod: SelectedPod, { 
   const tcp = egressTo(selecting, pod, dns, 'TCP');
   const nodeUdp = nodeLocal && egressTo(selecting, pod, nodeLocal, 'UDP');
   const nodeTcp = nodeLocal && egressTo(selecting, pod, nodeLocal, 'TCP');
-  const by = tcp.by ?? nodeUdp?.by ?? nodeTcp?.by;
   if ([tcp, nodeUdp, nodeTcp].every((egress) => egress === undefined || egress.permit === 'allowed'))
     return REACHES_ALL;
   return {
     dnsTcp: tcp.permit,
     nodeLocalUdp: nodeUdp?.permit ?? 'allowed',
     nodeLocalTcp: nodeTcp?.permit ?? 'allowed',
-    ...(by !== undefined && { by }),
+    by: {
+      ...(tcp.by !== undefined && { dnsTcp: tcp.by }),
+      ...(nodeUdp?.by !== undefined && { nodeLocalUdp: nodeUdp.by }),
+      ...(nodeTcp?.by !== undefined && { nodeLocalTcp: nodeTcp.by }),
+    },
   };
 }

@@ -125,7 +125,7 @@ function plan(input: DecideInput, containers: readonly ContainerVerdict[], asksF
   // What musl is given beside its own options is for others that may be there.
   const kept = options.length < wanted.length ? obstacle : undefined;
   const reason = reasonFor(resolvers, servers, { refused, kept });
-  const note = noteOn(reason, input.reach, kept);
+  const note = noteOn(reason, servers, kept);
   if (servers === undefined && options.length === 0) return nothing(resolvers, reason, note, refused);
 
   const change = changeFor(pod, servers, obstacle === undefined ? missing : withoutTcp(missing));
@@ -207,7 +207,7 @@ type ServerPlan =
   | { kind: 'sidecar'; servers: SidecarPlan; nameservers?: never }
   | { kind: 'redirect'; servers: Servers; nameservers?: never }
   | { kind: 'redirected'; nameservers: readonly string[] | undefined }
-  | { kind: 'retry'; why?: NoRedirect; nameservers?: readonly string[] | undefined };
+  | { kind: 'retry'; why?: NoRedirect; by?: string | undefined; nameservers?: readonly string[] | undefined };
 
 /** Chooses the remedy for the musl containers of a Pod; undefined if the configuration allows none. */
 function planMusl(input: DecideInput, mixed: boolean): ServerPlan | undefined {
@@ -237,9 +237,10 @@ function planToCache(input: DecideInput, mixed: boolean): ServerPlan {
   const servers = planRedirect(pod, input.kubelet(), cluster, config, mixed);
   if ('not' in servers) return { kind: 'retry', why: servers.not };
   const obstacle = mixed ? ownTcpObstacle(input, servers) : undefined;
-  if (obstacle?.why === 'policies' || isKeptFromCache(input.reach, config)) {
-    return { kind: 'retry', why: 'NodeLocalNotAllowed' };
+  if (isKeptFromCache(input.reach, config)) {
+    return { kind: 'retry', why: 'NodeLocalNotAllowed', by: input.reach.by?.nodeLocalUdp };
   }
+  if (obstacle?.why === 'policies') return { kind: 'retry', why: 'NodeLocalNotAllowed', by: obstacle.by };
   return obstacle === undefined ? { kind: 'redirect', servers } : { kind: 'retry' };
 }
 
@@ -298,8 +299,10 @@ function reasonFor(resolvers: ReadonlySet<Resolver>, musl: ServerPlan | undefine
 }
 
 /** Names the policy to look at, or the server that nobody has asked over TCP, in a sentence to append. */
-function noteOn(reason: Reason, { by }: Reach, kept: TcpObstacle | undefined): string {
+function noteOn(reason: Reason, planned: ServerPlan | undefined, kept: TcpObstacle | undefined): string {
   if (reason === 'TcpNotAllowed' || reason === 'NodeLocalNotAllowed') {
+    const hindrance = reason === 'TcpNotAllowed' ? kept : planned;
+    const by = hindrance !== undefined && 'by' in hindrance ? hindrance.by : undefined;
     return by === undefined ? ' They are not all read, or cannot be.' : ` See ${by}.`;
   }
   return kept?.why === 'unasked' ? ` use-vc is left out: nobody has asked ${kept.server} over TCP.` : '';

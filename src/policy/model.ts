@@ -128,15 +128,18 @@ export interface ClusterFacts {
  */
 export type Permit = 'allowed' | 'denied' | 'uncertain';
 
-/** What its network policies let a Pod reach. */
-export interface Reach {
+interface Permits {
   /** The nameservers that the kubelet writes, over TCP. */
   readonly dnsTcp: Permit;
   /** The node-local cache's own addresses; `allowed` if Pods are not redirected. */
   readonly nodeLocalUdp: Permit;
   readonly nodeLocalTcp: Permit;
-  /** The policy to look at, with its kind: `NetworkPolicy shop/allow-dns`. Undefined if all is allowed, or no policy can be read. */
-  readonly by?: string;
+}
+
+/** What its network policies let a Pod reach. */
+export interface Reach extends Permits {
+  /** The policy to look at for each, with its kind: `NetworkPolicy shop/allow-dns`. Undefined if it is allowed, or no policy can be read. */
+  readonly by?: Readonly<Partial<Record<keyof Permits, string>>>;
 }
 
 /** The part of the configuration that decisions need: options parsed, nothing optional. */

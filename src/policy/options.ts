@@ -23,7 +23,8 @@ export function wantedOptions(resolvers: ReadonlySet<Resolver>, config: PolicyCo
 
 /** Why a Pod does not get `use-vc`: its policies, a cluster DNS that did not answer, or a server that nobody has asked. */
 export type TcpObstacle =
-  | { readonly why: 'policies' | 'no answer' }
+  | { readonly why: 'policies'; readonly by: string | undefined }
+  | { readonly why: 'no answer' }
   | { readonly why: 'unasked'; readonly server: string };
 
 /**
@@ -34,13 +35,13 @@ export function tcpObstacle(
   servers: readonly string[],
   cluster: ClusterFacts,
   config: PolicyConfig,
-  { dnsTcp, nodeLocalTcp }: Reach,
+  { dnsTcp, nodeLocalTcp, by }: Reach,
 ): TcpObstacle | undefined {
   const asked = serversOfPods(cluster, config);
   const isDns = (server: string): boolean => cluster.dns.includes(server);
   const isCache = (server: string): boolean => asked.includes(server) && !isDns(server);
-  const isKept = (dnsTcp !== 'allowed' && servers.some(isDns)) || (nodeLocalTcp !== 'allowed' && servers.some(isCache));
-  if (isKept) return { why: 'policies' };
+  if (dnsTcp !== 'allowed' && servers.some(isDns)) return { why: 'policies', by: by?.dnsTcp };
+  if (nodeLocalTcp !== 'allowed' && servers.some(isCache)) return { why: 'policies', by: by?.nodeLocalTcp };
   if (config.glibc.tcpPreflight && !cluster.dnsOverTcp) return { why: 'no answer' };
   const server = servers.find((one) => !asked.includes(one));
   return server === undefined ? undefined : { why: 'unasked', server };

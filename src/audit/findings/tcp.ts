@@ -63,7 +63,8 @@ interface Obstacle {
 }
 
 function obstacleOf({ reach }: DecidedGroup, { cluster }: FindingContext): Obstacle | undefined {
-  const { dnsTcp, dnsUdp, by } = reach;
+  const { dnsTcp, dnsUdp } = reach;
+  const by = reach.by?.dnsTcp;
   // Pods without any DNS have another fault.
   if (dnsTcp !== 'allowed' && dnsUdp !== 'denied' && by !== undefined) {
     const certain = dnsTcp === 'denied';

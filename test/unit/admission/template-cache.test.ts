@@ -339,7 +339,12 @@ describe('whatever makes a difference is seen', () => {
 });
 
 describe('what network policies make of Pods', () => {
-  const kept: Reach = { dnsTcp: 'denied', nodeLocalUdp: 'denied', nodeLocalTcp: 'denied', by: 'NetworkPolicy shop/p' };
+  const kept: Reach = {
+    dnsTcp: 'denied',
+    nodeLocalUdp: 'denied',
+    nodeLocalTcp: 'denied',
+    by: { nodeLocalUdp: 'NetworkPolicy shop/p' },
+  };
   const labelled = (app: string): unknown => changed(pod(), ['metadata', 'labels', 'app'], app);
 
   it('is asked for each, by its own labels and its namespace: Pods of a template differ in both', async () => {
@@ -365,7 +370,7 @@ describe('what network policies make of Pods', () => {
     world.reach = () => kept;
     const second = await again(remembering, pod());
     expect(second.decision.reason).toBe('NodeLocalNotAllowed');
-    world.reach = () => ({ ...kept, by: 'NetworkPolicy shop/q' });
+    world.reach = () => ({ ...kept, by: { nodeLocalUdp: 'NetworkPolicy shop/q' } });
     expect((await again(remembering, pod())).decision.message).toContain('shop/q');
     world.reach = () => kept;
     expect(await remembering(pod(), enforced(), terms)).toBe(second);

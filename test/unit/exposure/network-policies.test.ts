@@ -1,6 +1,12 @@
 import { expect, it, test } from 'vitest';
 
-import { assumedBackends, type DnsBackend, dnsTargets, namedNamespace } from '../../../src/exposure/dns-target.ts';
+import {
+  assumedBackends,
+  type DnsBackend,
+  dnsReach,
+  dnsTargets,
+  namedNamespace,
+} from '../../../src/exposure/dns-target.ts';
 import type { Permit } from '../../../src/policy/model.ts';
 import { labelsOf } from '../../../src/exposure/policies/match.ts';
 import { egressTo, readNetworkPolicy, type Target } from '../../../src/exposure/network-policies.ts';
@@ -232,6 +238,17 @@ test.each<[string, string | undefined, unknown[]]>([
   ['the first that isolates', 'NetworkPolicy shop/p0', [defaultDeny, allowing({ ports: [{ port: 443 }] })]],
 ])('names %s', (_what, by, specs) => {
   expect(tcp(KUBEADM, ...specs).by).toBe(by);
+});
+
+it('names the policy for each place and protocol', () => {
+  const udpTo = (peer: unknown) => allowing({ ...udp, to: [peer] });
+  const policies = read([udpTo({ ...kubeSystem, ...kubeDns }), udpTo(block('169.254.20.10/32'))]);
+  expect(dnsReach(policies, POD, dnsTargets(places))).toEqual({
+    dnsTcp: 'denied',
+    nodeLocalUdp: 'allowed',
+    nodeLocalTcp: 'denied',
+    by: { dnsTcp: 'NetworkPolicy shop/p0', nodeLocalTcp: 'NetworkPolicy shop/p1' },
+  });
 });
 
 it('policies of other namespaces do not count', () => {

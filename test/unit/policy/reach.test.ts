@@ -8,6 +8,7 @@ const names = ({ change }: ReturnType<typeof decideFor>): string[] =>
   (change?.options ?? []).map(({ name }) => name).filter((name) => name !== 'ndots');
 
 const BY = 'NetworkPolicy shop/allow-dns';
+const by = { dnsTcp: BY, nodeLocalUdp: BY, nodeLocalTcp: BY };
 
 interface Row {
   readonly resolvers: readonly Resolver[];
@@ -145,10 +146,20 @@ test.each<Row>([
     config: withNodeLocal(),
   },
 ])('$resolvers, $reach: $reason', ({ resolvers, reach, reason, remedy, options, config = policy() }) => {
-  const decision = decideFor({ resolvers, config, reach: { ...reach, by: BY } });
+  const decision = decideFor({ resolvers, config, reach: { ...reach, by } });
   expect(decision).toMatchObject({ reason, remedy });
   expect(names(decision)).toEqual(options);
   if (reason.endsWith('NotAllowed')) expect(decision.message).toContain(`See ${BY}.`);
+});
+
+test.each<[string, readonly Resolver[], Partial<Reach>, PolicyConfig]>([
+  ['NodeLocalNotAllowed: See udp-to-cache', ['musl'], { dnsTcp: 'denied', nodeLocalUdp: 'denied' }, withNodeLocal()],
+  ['TcpNotAllowed: See tcp-to-dns', ['glibc'], { dnsTcp: 'denied', nodeLocalUdp: 'denied' }, withNodeLocal()],
+  ['TcpNotAllowed: See tcp-to-cache', ['glibc', 'musl'], { nodeLocalTcp: 'denied' }, noFallback],
+])('%s', (expected, resolvers, reach, config) => {
+  const each = { dnsTcp: 'tcp-to-dns', nodeLocalUdp: 'udp-to-cache', nodeLocalTcp: 'tcp-to-cache' };
+  const { reason, message } = decideFor({ resolvers, config, reach: { ...reach, by: each } });
+  expect(`${reason}: ${/See [a-z-]+/.exec(message)?.[0]}`).toBe(expected);
 });
 
 describe('policies that keep a Pod from TCP', () => {
@@ -170,7 +181,7 @@ describe('policies that keep a Pod from TCP', () => {
 
   it('leave nothing where use-vc is all that is configured', () => {
     const config = policy({ glibc: { options: [{ name: 'use-vc' }], tcpPreflight: true } });
-    const decision = decideFor({ resolvers: ['glibc'], config, reach: { dnsTcp: 'denied', by: BY } });
+    const decision = decideFor({ resolvers: ['glibc'], config, reach: { dnsTcp: 'denied', by } });
     expect(decision).toMatchObject({ reason: 'TcpNotAllowed', remedy: [] });
     expect(decision.change).toBeUndefined();
     const none = policy({ glibc: { options: [], tcpPreflight: true } });

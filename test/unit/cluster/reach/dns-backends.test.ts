@@ -184,7 +184,9 @@ describe('what Pods reach', () => {
         config: policy(),
         service: 'a/b',
       })('shop', {});
-    expect(find(ready)).toMatchObject({ nodeLocalUdp: 'denied', nodeLocalTcp: 'denied', by: 'NetworkPolicy shop/p' });
+    expect(find(ready)).toMatchObject({ nodeLocalUdp: 'denied', nodeLocalTcp: 'denied' });
+    const policyName = 'NetworkPolicy shop/p';
+    expect(find(ready).by).toEqual({ dnsTcp: policyName, nodeLocalUdp: policyName, nodeLocalTcp: policyName });
     expect(find({ ...facts, nodeLocal: 'absent' })).toMatchObject({ nodeLocalUdp: 'allowed' });
   });
 });
