@@ -175,8 +175,11 @@ export function egressTo(
 }
 
 /** Returns a name with its kind: `NetworkPolicy shop/allow-dns`. */
-export const policyName = (kind: string, { name, namespace }: Pick<PolicyObject, 'name' | 'namespace'>): string =>
-  `${kind} ${namespace === '' ? name : `${namespace}/${name}`}`;
+export function policyName(kind: string, { name, namespace }: Pick<PolicyObject, 'name' | 'namespace'>): string {
+  // Manifests may have generateName alone.
+  if (name === '') return `a ${kind}${namespace === '' ? '' : ` of ${namespace}`} without a name`;
+  return `${kind} ${namespace === '' ? name : `${namespace}/${name}`}`;
+}
 
 const maybe = (): Match => 'maybe';
 

@@ -95,6 +95,13 @@ describe('policies beside the Pods', () => {
     );
   });
 
+  it('without a name are named by their namespace', async () => {
+    const unnamed = policy(UDP).replace('name: allow-dns', 'generateName: allow-');
+    expect((await explain(`${pod('glibc')}---\n${unnamed}`)).message).toContain(
+      'See a NetworkPolicy of shop without a name.',
+    );
+  });
+
   it('are not looked at with networkPolicies: false', async () => {
     const { reason } = await explain(`${pod('glibc')}---\n${policy(UDP)}`, [], { LIBC_DNS_NETWORK_POLICIES: 'false' });
     expect(reason).toBe('OptionsAdded');
