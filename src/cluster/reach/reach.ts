@@ -15,6 +15,7 @@ import { nodeLocalAddresses, nodeLocalReason, nodeLocalUsable } from '../../poli
 import { type Reporter, silentReporter } from '../../telemetry/reporter.ts';
 import { jittered, pause } from '../../util/abort.ts';
 import type { Clock } from '../../util/clock.ts';
+import { isLinkLocal } from '../../util/ip.ts';
 import { createDnsBackends, type DnsBackendsReader } from './dns-backends.ts';
 import { createNetworkPolicies, type NamespacePolicies } from './network-policies.ts';
 
@@ -40,15 +41,13 @@ export function targetsFor(
   });
 }
 
-const LINK_LOCAL = '169.254.';
-
 /**
  * Returns what is assumed of `service` (`namespace/name`) behind the addresses that the kubelet gives to Pods. Link-local ones and those of the node-local cache are
  * no Service's: the node itself answers there, or a metadata server.
  */
 export function backendsWithoutCluster(facts: ClusterFacts, config: PolicyConfig, service: string): DnsBackends {
   const caches = nodeLocalAddresses(facts, config);
-  const dns = facts.dns.filter((address) => !address.startsWith(LINK_LOCAL) && !caches.includes(address));
+  const dns = facts.dns.filter((address) => !isLinkLocal(address) && !caches.includes(address));
   return assumedBackends(dns, service);
 }
 
