@@ -27,13 +27,13 @@ import {
 } from './options.ts';
 import { REASONS, type NoRedirect, type NoSidecar, type Reason } from './reasons.ts';
 import {
-  clusterDnsFirst,
   isKeptFromCache,
   MAX_NAMESERVERS,
   nodeLocalReason,
   nodeLocalUsable,
   planRedirect,
   type Redirect,
+  reorderForMixed,
   withExtraNameservers,
 } from './redirect.ts';
 import { effectiveMode, type Scope } from './scope.ts';
@@ -222,7 +222,7 @@ function planRemedy(input: DecideInput, mixed: boolean): ServerPlan | undefined 
   if (config.musl.remedy === 'none') return undefined;
   if (pod.dnsPolicy === 'None' && redirectedByUs(pod)) {
     const reorders = mixed && redirectedForMuslAlone(pod);
-    return { kind: 'redirected', nameservers: reorders ? clusterDnsFirst(pod, cluster, config) : undefined };
+    return { kind: 'redirected', nameservers: reorders ? reorderForMixed(pod, cluster, config) : undefined };
   }
   if (config.musl.remedy === 'retry' || (mixed && config.mixedPods === 'retry')) return { kind: 'retry' };
   const why = nodeLocalReason(cluster, config);

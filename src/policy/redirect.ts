@@ -49,9 +49,8 @@ export function planSearches(
 type SearchProblem = Extract<NoRedirect, 'SearchTooLong' | 'SearchInvalid'>;
 
 /**
- * Returns the nameservers of a redirect: the node-local cache, the cluster DNS (unless `fallback` is off), the user's
- * in their order, then the configured extras that fit. Undefined if 3 leave no room for the cache and the cluster DNS
- * beside the user's.
+ * Returns the nameservers of a redirect: the node-local cache, the cluster DNS (unless `fallback` is off), the user's, then
+ * the configured extras that fit. Undefined if 3 leave no room for the cache and the cluster DNS beside the user's.
  *
  * In a `mixed` Pod the cluster DNS comes before the cache. musl asks all servers at once, so it loses nothing. The
  * others ask in this order, and their options help them already; a dead cache in front would make them wait: glibc for
@@ -60,29 +59,36 @@ type SearchProblem = Extract<NoRedirect, 'SearchTooLong' | 'SearchInvalid'>;
 function nameservers(pod: PodView, cluster: ClusterFacts, config: PolicyConfig, mixed: boolean): string[] | undefined {
   const addresses = nodeLocalAddresses(cluster, config);
   const user = pod.dnsConfig.nameservers;
-  const candidates = config.nodeLocal.fallback ? cluster.dns.filter((address) => !addresses.includes(address)) : [];
-  const needLocal = addresses.some((address) => user.includes(address)) ? 0 : 1;
-  const needDns = candidates.length === 0 || candidates.some((address) => user.includes(address)) ? 0 : 1;
+  const candidates = config.nodeLocal.fallback ? cluster.dns : [];
+  const isWritten = (address: string): boolean => user.includes(address);
+  const needLocal = addresses.some(isWritten) ? 0 : 1;
+  // The resolvers that ask in order must ask the same server first as without a redirect.
+  const needed = mixed ? candidates.slice(0, 1) : candidates;
+  const needDns = needed.length === 0 || needed.some(isWritten) ? 0 : 1;
   const room = MAX_NAMESERVERS - user.length;
   if (room < needLocal + needDns) return undefined;
 
-  const unwritten = (address: string): boolean => !user.includes(address);
-  const local = addresses.filter(unwritten).slice(0, room - needDns);
-  const dns = candidates.filter(unwritten).slice(0, room - local.length);
+  const local = addresses.filter((address) => !isWritten(address)).slice(0, room - needDns);
+  const dns = candidates.filter((address) => !isWritten(address)).slice(0, room - local.length);
   const taken = new Set([...local, ...dns, ...user]);
   const extra = config.musl.extraNameservers.filter((address) => !taken.has(address));
-  const others = [...dns, ...user];
-  const servers = mixed ? behindClusterDns(local, others, cluster) : [...local, ...others];
+  const { first, rest } = inKubeletOrder([...dns, ...user], cluster, addresses);
+  const servers = mixed ? [...first, ...local, ...rest] : [...local, ...first, ...rest];
   return [...servers, ...extra.slice(0, room - local.length - dns.length)];
 }
 
-/** Inserts `local` after the first cluster DNS servers of `others`, whose order stays; before all if it has none. */
-function behindClusterDns(local: readonly string[], others: readonly string[], { dns }: ClusterFacts): string[] {
-  const isDns = (address: string | undefined): boolean => address !== undefined && dns.includes(address);
-  let at = others.findIndex(isDns);
-  if (at === -1) return [...local, ...others];
-  while (isDns(others[at])) at += 1;
-  return [...others.slice(0, at), ...local, ...others.slice(at)];
+/**
+ * Returns `servers` in the kubelet's order: the cluster DNS comes first, wherever the Pod's own list has it. Without the
+ * cluster DNS its `caches` come first: other servers need not know the cluster's names.
+ */
+export function inKubeletOrder(
+  servers: readonly string[],
+  { dns }: Pick<ClusterFacts, 'dns'>,
+  caches: readonly string[],
+): { readonly first: readonly string[]; readonly rest: readonly string[] } {
+  const ofCluster = dns.filter((address) => servers.includes(address));
+  const first = ofCluster.length > 0 ? ofCluster : caches.filter((address) => servers.includes(address));
+  return { first, rest: servers.filter((address) => !first.includes(address)) };
 }
 
 /**
@@ -102,20 +108,18 @@ export function withExtraNameservers(
 }
 
 /**
- * Reorders the nameservers of a Pod that held only musl when we redirected it: the cluster DNS comes before the cache,
- * for the other resolvers in it now (see `nameservers`). Undefined if that is so already, or none is a cluster DNS
- * server.
+ * Reorders the nameservers of a Pod that held only musl when we redirected it, for the other resolvers in it now (see
+ * `nameservers`). Undefined if they are in this order already, or do not hold the cache.
  */
-export function clusterDnsFirst(
+export function reorderForMixed(
   { dnsConfig: { nameservers: written } }: PodView,
   cluster: ClusterFacts,
   config: PolicyConfig,
 ): readonly string[] | undefined {
   const caches = nodeLocalAddresses(cluster, config);
-  const local = written.filter((address) => caches.includes(address));
-  const others = written.filter((address) => !caches.includes(address));
-  if (local.length === 0 || !others.some((address) => cluster.dns.includes(address))) return undefined;
-  const servers = behindClusterDns(local, others, cluster);
+  if (!written.some((address) => caches.includes(address))) return undefined;
+  const { first, rest } = inKubeletOrder(written, cluster, caches);
+  const servers = [...first, ...rest];
   return servers.every((address, index) => address === written[index]) ? undefined : servers;
 }
 

@@ -1,7 +1,7 @@
 import { mayRunOnVirtualNode } from './exemptions.ts';
 import type { ClusterFacts, NamespaceView, PodView, PolicyConfig, ResolvConf, SidecarChange } from './model.ts';
 import type { NoSidecar } from './reasons.ts';
-import { MAX_NAMESERVERS, planSearches } from './redirect.ts';
+import { inKubeletOrder, MAX_NAMESERVERS, planSearches } from './redirect.ts';
 
 /** Holds the cache's Corefile. A downwardAPI volume mounts it, so that no ConfigMap is needed in the Pod's namespace. */
 export const COREFILE_ANNOTATION = 'libc-dns.dev/corefile';
@@ -55,9 +55,9 @@ export function planSidecar(
   const user = pod.dnsConfig.nameservers;
   const room = Math.max(0, MAX_NAMESERVERS - 1 - user.length);
   const dns = cluster.dns.filter((address) => !user.includes(address)).slice(0, room);
-  const nameservers = [LOOPBACK, ...dns, ...user];
-  const hasFallback = nameservers.some((address) => cluster.dns.includes(address));
-  if (nameservers.length > MAX_NAMESERVERS || !hasFallback) return { not: 'NameserversFull' };
+  const { first, rest } = inKubeletOrder([...dns, ...user], cluster, []);
+  const nameservers = [LOOPBACK, ...first, ...rest];
+  if (nameservers.length > MAX_NAMESERVERS || first.length === 0) return { not: 'NameserversFull' };
   return { nameservers, ...searches, sidecar: { image: config.sidecar.image, corefile: corefile(cluster.dns) } };
 }
 

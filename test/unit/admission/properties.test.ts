@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { createEvaluate } from '../../../src/admission/evaluate.ts';
 import type { ClusterFacts, PolicyConfig } from '../../../src/policy/model.ts';
 import { readPod } from '../../../src/policy/read-pod.ts';
+import { nodeLocalAddresses } from '../../../src/policy/redirect.ts';
 import { enforced, facts, policy } from '../../support/policy.ts';
 
 /** Any Pod the API server could send: valid DNS settings, strange everything else. */
@@ -96,6 +97,20 @@ const pod = fc.record({
     { requiredKeys: ['containers'] },
   ),
 });
+
+/** Pods with musl and a resolver that asks in order, and with nameservers that the cluster knows, too. */
+const mixedPod = fc
+  .record({
+    other: fc.constantFrom('glibc', 'go', 'other'),
+    nameservers: fc.uniqueArray(
+      fc.constantFrom('192.0.2.1', '192.0.2.2', '10.96.0.10', 'fd00:10:96::a', '169.254.20.10', '169.254.25.10'),
+      { maxLength: 3 },
+    ),
+  })
+  .map(({ other, nameservers }) => ({
+    metadata: { annotations: { 'libc-dns.dev/libc.c0': 'musl', 'libc-dns.dev/libc.c1': other } },
+    spec: { containers: ['c0', 'c1'].map((name) => ({ name, image: 'x' })), dnsConfig: { nameservers } },
+  }));
 
 const cluster: fc.Arbitrary<ClusterFacts> = fc.record(
   {
@@ -226,12 +241,31 @@ describe('for any Pod, cluster and configuration', () => {
     );
   });
 
+  it('under a redirect, resolvers that ask in order ask the same server first as before', async () => {
+    await fc.assert(
+      fc.asyncProperty(mixedPod, cluster, config, async (object, known, settings) => {
+        const { decision, resolvConf } = await answer(object, known, settings);
+        if (known.dns.length === 0 || !decision.remedy.includes('redirect')) return;
+        const { before, after } = resolvConf();
+        // Without fallback the cache may stand in for the cluster DNS.
+        const standIns = settings.nodeLocal.fallback ? [] : [...nodeLocalAddresses(known, settings), ...known.dns];
+        const expected = [...before.servers.slice(0, 1), ...standIns];
+        expect(expected).toContain(after.servers[0]);
+      }),
+      runs,
+    );
+  });
+
   it('user values survive, unknown fields too', async () => {
     await fc.assert(
       fc.asyncProperty(pod, cluster, config, async (object, known, settings) => {
-        const { patched } = await answer(object, known, settings);
+        const { patched, resolvConf } = await answer(object, known, settings);
         const [before, after] = [readPod(object), readPod(patched)];
-        expectKept(before.dnsConfig.nameservers, after.dnsConfig.nameservers);
+        for (const item of before.dnsConfig.nameservers) expect(after.dnsConfig.nameservers).toContain(item);
+        const caches = nodeLocalAddresses(known, settings);
+        const files = resolvConf();
+        const isTheirs = (server: string) => before.dnsConfig.nameservers.includes(server) && !caches.includes(server);
+        expectKept(files.before.servers.filter(isTheirs), files.after.servers);
         expectKept(before.dnsConfig.options, after.dnsConfig.options);
         for (const item of before.dnsConfig.searches) expect(after.dnsConfig.searches).toContain(item);
         const dns = (value: unknown) =>

@@ -134,11 +134,11 @@ describe('the cache in the Pod', () => {
     });
   });
 
-  it("a user's nameserver stays, behind the cluster DNS; a cluster DNS that the user wrote is not written twice", () => {
+  it("a user's nameserver stays, behind the cluster DNS, as the kubelet has it; nothing is written twice", () => {
     const nameserversFor = (...nameservers: string[]): unknown =>
       decideFor({ resolvers: ['musl'], metadata: ASKS, spec: { dnsConfig: { nameservers } } }).change?.nameservers;
     expect(nameserversFor('192.0.2.1')).toEqual(['127.0.0.1', '10.96.0.10', '192.0.2.1']);
-    expect(nameserversFor('192.0.2.1', '10.96.0.10')).toEqual(['127.0.0.1', '192.0.2.1', '10.96.0.10']);
+    expect(nameserversFor('192.0.2.1', '10.96.0.10')).toEqual(['127.0.0.1', '10.96.0.10', '192.0.2.1']);
   });
 
   it('an annotation of another value is ignored with a warning', () => {
