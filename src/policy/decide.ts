@@ -125,7 +125,7 @@ function plan(input: DecideInput, containers: readonly ContainerVerdict[], asksF
   // What musl is given beside its own options is for others that may be there.
   const kept = options.length < wanted.length ? obstacle : undefined;
   const reason = reasonFor(resolvers, servers, { refused, kept });
-  const note = noteOn(reason, servers, kept);
+  const note = whyRetried(reason, servers) + noteOn(reason, servers, kept);
   if (servers === undefined && options.length === 0) return nothing(resolvers, reason, note, refused);
 
   const change = changeFor(pod, servers, obstacle === undefined ? missing : withoutTcp(missing));
@@ -207,7 +207,25 @@ type ServerPlan =
   | { kind: 'sidecar'; servers: SidecarPlan; nameservers?: never }
   | { kind: 'redirect'; servers: Servers; nameservers?: never }
   | { kind: 'redirected'; nameservers: readonly string[] | undefined }
-  | { kind: 'retry'; why?: NoRedirect; by?: string | undefined; nameservers?: readonly string[] | undefined };
+  | {
+      kind: 'retry';
+      why: NoRedirect | NotWanted;
+      by?: string | undefined;
+      nameservers?: readonly string[] | undefined;
+    };
+
+/** Why a redirect was not wanted or could not be relied on, with the sentence for the message. */
+const NOT_WANTED = {
+  MuslRemedy: 'musl.remedy is retry.',
+  MixedPods: 'mixedPods is retry.',
+  Off: 'nodeLocal.mode is off.',
+  NotKnown: 'No node-local DNS cache is known: where one runs, nodeLocal.mode or --node-local turns the redirect on.',
+  NotOverTcp: 'The Pod has use-vc, and the node-local DNS cache is not known to answer over TCP: no redirect.',
+} as const satisfies Record<string, string>;
+
+type NotWanted = keyof typeof NOT_WANTED;
+
+const isNotWanted = (why: NoRedirect | NotWanted): why is NotWanted => Object.hasOwn(NOT_WANTED, why);
 
 /** Chooses the remedy for the musl containers of a Pod; undefined if the configuration allows none. */
 function planMusl(input: DecideInput, mixed: boolean): ServerPlan | undefined {
@@ -224,10 +242,17 @@ function planRemedy(input: DecideInput, mixed: boolean): ServerPlan | undefined 
     const reorders = mixed && redirectedForMuslAlone(pod);
     return { kind: 'redirected', nameservers: reorders ? reorderForMixed(pod, cluster, config) : undefined };
   }
-  if (config.musl.remedy === 'retry' || (mixed && config.mixedPods === 'retry')) return { kind: 'retry' };
-  const why = nodeLocalReason(cluster, config);
-  if (why !== undefined) return { kind: 'retry', why };
-  return nodeLocalUsable(cluster, config) ? planToCache(input, mixed) : { kind: 'retry' };
+  const why = whyNoCache(input, mixed);
+  return why === undefined ? planToCache(input, mixed) : { kind: 'retry', why };
+}
+
+/** Returns why no Pod like this one is redirected; undefined if it may be. */
+function whyNoCache({ cluster, config }: DecideInput, mixed: boolean): NoRedirect | NotWanted | undefined {
+  if (config.musl.remedy === 'retry') return 'MuslRemedy';
+  if (mixed && config.mixedPods === 'retry') return 'MixedPods';
+  const reason = nodeLocalReason(cluster, config);
+  if (reason !== undefined || nodeLocalUsable(cluster, config)) return reason;
+  return config.nodeLocal.mode === 'off' ? 'Off' : 'NotKnown';
 }
 
 /** Redirects to the node-local cache if that can be written and the Pod's policies let it through. */
@@ -241,7 +266,7 @@ function planToCache(input: DecideInput, mixed: boolean): ServerPlan {
     return { kind: 'retry', why: 'NodeLocalNotAllowed', by: input.reach.by?.nodeLocalUdp };
   }
   if (obstacle?.why === 'policies') return { kind: 'retry', why: 'NodeLocalNotAllowed', by: obstacle.by };
-  return obstacle === undefined ? { kind: 'redirect', servers } : { kind: 'retry' };
+  return obstacle === undefined ? { kind: 'redirect', servers } : { kind: 'retry', why: 'NotOverTcp' };
 }
 
 /**
@@ -295,7 +320,14 @@ function reasonFor(resolvers: ReadonlySet<Resolver>, musl: ServerPlan | undefine
   if (musl === undefined) return resolvers.has('unknown') ? 'UnknownOptions' : 'OptionsAdded';
   const mixed = resolvers.size > 1;
   if (musl.kind !== 'retry') return mixed ? 'MixedRedirected' : 'MuslRedirected';
-  return musl.why ?? (mixed ? 'MixedRetried' : 'MuslRetried');
+  if (!isNotWanted(musl.why)) return musl.why;
+  return mixed ? 'MixedRetried' : 'MuslRetried';
+}
+
+/** Says why musl is not redirected, in a sentence to append; empty if the reason says it. */
+function whyRetried(reason: Reason, servers: ServerPlan | undefined): string {
+  const isSaid = reason !== 'MuslRetried' && reason !== 'MixedRetried';
+  return isSaid || servers?.kind !== 'retry' || !isNotWanted(servers.why) ? '' : ` ${NOT_WANTED[servers.why]}`;
 }
 
 /** Names the policy to look at, or the server that nobody has asked over TCP, in a sentence to append. */
@@ -317,9 +349,7 @@ function message(reason: Reason, containers: readonly ContainerVerdict[]): strin
   if (reason === 'OptionsAdded' && containers.every(({ resolver }) => resolver === 'go')) {
     return 'The configuration gives Go these options (go.options, extraOptions.go); Go alone needs none.';
   }
-  return reason === 'MuslRetried' || reason === 'MixedRetried'
-    ? `${REASONS[reason]} Where one runs, nodeLocal.mode or --node-local turns the redirect on.`
-    : REASONS[reason];
+  return REASONS[reason];
 }
 
 /** Says what the options of the others cost Go, in a sentence to append; empty if they cost nothing. */

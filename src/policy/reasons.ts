@@ -30,8 +30,7 @@ export const REASONS = {
     'The resolvers of this Pod obey resolv.conf options: A and AAAA no longer leave at once from one socket.',
   UnknownOptions: 'The resolver is not known, so the Pod gets the options that help glibc and that musl ignores.',
   MuslRedirected: 'musl ignores the options, so the Pod asks the node-local DNS cache, whose path is not translated.',
-  MuslRetried:
-    'musl ignores the options and no node-local DNS cache is known: a lost packet is sent again after 0.5 s.',
+  MuslRetried: 'musl ignores the options: it sends a lost packet again early instead.',
   MixedRedirected:
     'Several resolvers share one resolv.conf: the node-local cache for musl, the options where one needs them.',
   MixedRetried: 'Several resolvers share one resolv.conf: early resending for musl, the options where one needs them.',

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { decideFor, facts, withNodeLocal } from '../../support/policy.ts';
+import { decideFor, facts, policy, withNodeLocal } from '../../support/policy.ts';
 
 const options = (decision: ReturnType<typeof decideFor>): string[] =>
   (decision.change?.options ?? []).map(({ name, value }) => (value === undefined ? name : `${name}:${value}`));
@@ -98,4 +98,28 @@ describe('a Pod that we redirected, and that another webhook has since changed',
       expect(decideFor({ resolvers: ['musl'], spec, metadata: { annotations } }).reason).toBe('PolicyNone');
     },
   );
+});
+
+describe('a retry says why it is no redirect', () => {
+  const useVc = { dnsConfig: { options: [{ name: 'use-vc' }] } };
+  const nodeLocal = { mode: 'on', addresses: ['169.254.20.10'], fallback: true } as const;
+  const musl = { ...policy().musl, remedy: 'retry' } as const;
+
+  it.each([
+    { config: policy(), says: 'No node-local DNS cache is known: where one runs, nodeLocal.mode or' },
+    { config: withNodeLocal({ mixedPods: 'retry' }), says: 'mixedPods is retry.' },
+    { config: withNodeLocal({ musl }), says: 'musl.remedy is retry.' },
+    { config: withNodeLocal({ nodeLocal: { ...nodeLocal, mode: 'off' } }), says: 'nodeLocal.mode is off.' },
+    {
+      config: withNodeLocal({ nodeLocal: { ...nodeLocal, fallback: false } }),
+      spec: useVc,
+      says: 'The Pod has use-vc, and the node-local DNS cache is not known to answer over TCP: no redirect.',
+    },
+  ])('$says', ({ config, spec = {}, says }) => {
+    const cluster = { ...facts, dnsOverTcp: false };
+    const { reason, message } = decideFor({ resolvers: ['musl', 'glibc'], config, spec, cluster });
+    expect(reason).toBe('MixedRetried');
+    expect(message).toContain(says);
+    expect(message.includes('turns the redirect on')).toBe(says.startsWith('No node-local'));
+  });
 });
