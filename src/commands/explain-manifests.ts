@@ -111,7 +111,7 @@ function namespaceView(name: string, labels: Readonly<Record<string, string>>, m
 const describe = ({ kind, namespace, name }: PodTemplate): string =>
   `${kind} ${namespace === '' ? '' : `${namespace}/`}${name || '(unnamed)'}`;
 
-/** Prints warnings about invalid labels and annotations of ours, and about DNS settings that break musl. */
+/** Prints warnings about invalid labels and annotations of ours, and about DNS settings that break a resolver. */
 function warnAbout(io: Io, explained: readonly Explained[]): void {
   for (const { template, namespace, evaluation } of explained) {
     for (const warning of evaluation.decision.warnings) {

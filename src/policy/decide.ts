@@ -39,7 +39,7 @@ import {
 import { effectiveMode, type Scope } from './scope.ts';
 import { LOOPBACK, planSidecar, type SidecarPlan, wantsSidecar } from './sidecar.ts';
 import { unknownVerdict, type Resolver, type Verdict } from './verdict.ts';
-import { muslWarnings } from './warnings.ts';
+import { muslWarnings, tcpWarnings } from './warnings.ts';
 
 export interface DecideInput {
   readonly pod: PodView;
@@ -66,13 +66,20 @@ export function decide(input: DecideInput): Decision {
   if (early !== undefined) return early;
   const notGiven = unknownVerdict('no verdict was given');
   const containers = pod.containers.map((one, index) => judged(one, input.verdicts[index] ?? notGiven));
-  const { note = '', ...planned } = plan(input, containers, standing.declared.sidecar);
+  const resolvers = new Set(containers.map((container) => container.resolver));
+  const servers = planServers(input, resolvers, standing.declared.sidecar);
+  const { note = '', ...planned } = plan(input, resolvers, servers);
   return {
     mode: standing.scope.mode,
     ...planned,
     message: message(planned.reason, containers) + note + costOfOptions(planned, containers, input.config),
     containers,
-    warnings: [...standing.scope.warnings, ...standing.declared.warnings, ...muslWarnings(containers, input.kubelet)],
+    warnings: [
+      ...standing.scope.warnings,
+      ...standing.declared.warnings,
+      ...muslWarnings(containers, input.kubelet),
+      ...tcpWarnings(containers, blockerOfTcp(input, servers.servers)),
+    ],
   };
 }
 
@@ -114,10 +121,8 @@ interface Plan {
 }
 
 /** Combines the remedies of all containers, because one resolv.conf serves them all. */
-function plan(input: DecideInput, containers: readonly ContainerVerdict[], asksForCache: boolean): Plan {
+function plan(input: DecideInput, resolvers: ReadonlySet<Resolver>, { servers, refused }: Planned): Plan {
   const { pod, config } = input;
-  const resolvers = new Set(containers.map((container) => container.resolver));
-  const { servers, refused } = planServers(input, resolvers, asksForCache);
   const wanted = wantedOptions(resolvers, config);
   const missing = missingOptions(withServerOptions(input, resolvers, servers, wanted), pod.dnsConfig.options);
   const obstacle = obstacleTo(missing, input, servers);
@@ -152,6 +157,15 @@ function obstacleTo(
 ): TcpObstacle | undefined {
   if (withoutTcp(options).length === options.length) return undefined;
   return tcpObstacle(serversUnder(planned, pod, cluster), cluster, config, reach);
+}
+
+/**
+ * Returns the policy that keeps a Pod with `use-vc` of its own from one of its nameservers over TCP; undefined if none does
+ * or it cannot be named.
+ */
+function blockerOfTcp(input: DecideInput, planned: ServerPlan | undefined): string | undefined {
+  const obstacle = obstacleTo(input.pod.dnsConfig.options, input, planned);
+  return obstacle?.why === 'policies' ? obstacle.by : undefined;
 }
 
 /** Returns the nameservers that the resolvers ask under this plan, without the cache in the Pod: no policy stands before that. */

@@ -203,7 +203,7 @@ export interface Decision {
   readonly containers: readonly ContainerVerdict[];
   /** Absent if the Pod needs no change. Set in audit mode too: the caller must not apply it then. */
   readonly change?: DnsChange;
-  /** Messages for the sender of the Pod, about invalid labels and annotations of ours and DNS settings that break musl. */
+  /** Messages for the sender of the Pod, about invalid labels and annotations of ours and DNS settings that break a resolver. */
   readonly warnings: readonly string[];
 }
 

@@ -25,6 +25,18 @@ export function muslWarnings(containers: readonly ContainerVerdict[], file: () =
   return warnings;
 }
 
+/**
+ * Warns about a `use-vc` that stays in the Pod although the policy `by` keeps it from its nameservers over TCP. Of all
+ * resolvers only musl ignores `use-vc`. Empty if no policy can be named.
+ */
+export function tcpWarnings(containers: readonly ContainerVerdict[], by: string | undefined): string[] {
+  const names = containers.filter(({ resolver }) => resolver !== 'musl').map(({ name }) => name);
+  if (by === undefined || names.length === 0) return [];
+  return [
+    `use-vc sends the look-ups of ${names.join(', ')} over TCP, and ${by} is not known to let them through: allow TCP 53, or remove use-vc`,
+  ];
+}
+
 /** Returns the number in the last option of this name, as musl reads it (strtoul); undefined if there is none. */
 function numberOf(options: readonly string[], name: string): number | undefined {
   const digits = options.findLast((option) => option.startsWith(`${name}:`))?.slice(name.length + 1);

@@ -173,10 +173,34 @@ describe('policies that keep a Pod from TCP', () => {
     expect(decideFor({ resolvers: ['glibc'], reach: { dnsTcp: 'uncertain' } }).message).toContain('cannot be');
   });
 
+  const useVc = { dnsConfig: { options: [{ name: 'use-vc' }] } };
+  const both = { dnsConfig: { options: [{ name: REOPEN }, { name: 'use-vc' }] } };
+
   it('take nothing from a Pod that has use-vc from its user, and change nothing about what is said', () => {
-    const spec = { dnsConfig: { options: [{ name: 'use-vc' }] } };
-    const decision = decideFor({ resolvers: ['glibc'], spec, reach: { dnsTcp: 'denied' } });
+    const decision = decideFor({ resolvers: ['glibc'], spec: useVc, reach: { dnsTcp: 'denied' } });
     expect(decision).toMatchObject({ reason: 'OptionsAdded', change: { options: [{ name: REOPEN }] } });
+  });
+
+  it.each<{ spec: object; resolvers: readonly Resolver[]; dnsTcp: Reach['dnsTcp']; warned: string | undefined }>([
+    { spec: useVc, resolvers: ['glibc'], dnsTcp: 'denied', warned: 'c0' },
+    { spec: both, resolvers: ['musl', 'glibc', 'go'], dnsTcp: 'denied', warned: 'c1, c2' },
+    { spec: both, resolvers: ['unknown'], dnsTcp: 'uncertain', warned: 'c0' },
+    { spec: both, resolvers: ['glibc'], dnsTcp: 'allowed', warned: undefined },
+    { spec: both, resolvers: ['musl'], dnsTcp: 'denied', warned: undefined },
+    { spec: {}, resolvers: ['glibc'], dnsTcp: 'denied', warned: undefined },
+  ])('are named in a warning where use-vc stays: $resolvers, $dnsTcp, $spec', ({ spec, resolvers, dnsTcp, warned }) => {
+    const decision = decideFor({ resolvers, spec: { ...spec }, reach: { dnsTcp, by: { dnsTcp: BY } } });
+    expect(decision.warnings).toEqual(
+      warned === undefined
+        ? []
+        : [
+            `use-vc sends the look-ups of ${warned} over TCP, and ${BY} is not known to let them through: allow TCP 53, or remove use-vc`,
+          ],
+    );
+  });
+
+  it('are in no warning where none can be named', () => {
+    expect(decideFor({ resolvers: ['glibc'], spec: both, reach: { dnsTcp: 'uncertain' } }).warnings).toEqual([]);
   });
 
   it('leave nothing where use-vc is all that is configured', () => {
