@@ -39,7 +39,7 @@ import {
 import { effectiveMode, type Scope } from './scope.ts';
 import { LOOPBACK, planSidecar, type SidecarPlan, wantsSidecar } from './sidecar.ts';
 import { unknownVerdict, type Resolver, type Verdict } from './verdict.ts';
-import { muslWarnings, tcpWarnings } from './warnings.ts';
+import { muslWarnings, resendingOf, tcpWarnings } from './warnings.ts';
 
 export interface DecideInput {
   readonly pod: PodView;
@@ -130,7 +130,7 @@ function plan(input: DecideInput, resolvers: ReadonlySet<Resolver>, { servers, r
   // What musl is given beside its own options is for others that may be there.
   const kept = options.length < wanted.length ? obstacle : undefined;
   const reason = reasonFor(resolvers, servers, { refused, kept });
-  const note = whyRetried(reason, servers) + noteOn(reason, servers, kept);
+  const note = retryNote(reason, servers, input, missing) + noteOn(reason, servers, kept);
   if (servers === undefined && options.length === 0) return nothing(resolvers, reason, note, refused);
 
   const change = changeFor(pod, servers, obstacle === undefined ? missing : withoutTcp(missing));
@@ -233,7 +233,7 @@ const NOT_WANTED = {
   MuslRemedy: 'musl.remedy is retry.',
   MixedPods: 'mixedPods is retry.',
   Off: 'nodeLocal.mode is off.',
-  NotKnown: 'No node-local DNS cache is known: where one runs, nodeLocal.mode or --node-local turns the redirect on.',
+  NotKnown: 'No node-local cache is known: where one runs, nodeLocal.mode or --node-local turns the redirect on.',
   NotOverTcp: 'The Pod has use-vc, and the node-local DNS cache is not known to answer over TCP: no redirect.',
 } as const satisfies Record<string, string>;
 
@@ -338,10 +338,21 @@ function reasonFor(resolvers: ReadonlySet<Resolver>, musl: ServerPlan | undefine
   return mixed ? 'MixedRetried' : 'MuslRetried';
 }
 
-/** Says why musl is not redirected, in a sentence to append; empty if the reason says it. */
-function whyRetried(reason: Reason, servers: ServerPlan | undefined): string {
-  const isSaid = reason !== 'MuslRetried' && reason !== 'MixedRetried';
-  return isSaid || servers?.kind !== 'retry' || !isNotWanted(servers.why) ? '' : ` ${NOT_WANTED[servers.why]}`;
+/**
+ * Says when musl alone sends again, and why it is not redirected, in sentences to append; empty if the reason is another. With
+ * the reason they fit into a warning of the admission.
+ */
+function retryNote(
+  reason: Reason,
+  servers: ServerPlan | undefined,
+  { kubelet }: DecideInput,
+  added: readonly DnsOption[],
+): string {
+  const isRetried = reason === 'MuslRetried' || reason === 'MixedRetried';
+  if (!isRetried || servers?.kind !== 'retry' || !isNotWanted(servers.why)) return '';
+  const options = added.map(({ name, value }) => `${name}:${value ?? ''}`);
+  const resending = reason === 'MuslRetried' ? resendingOf([...kubelet().options, ...options]) : '';
+  return `${resending} ${NOT_WANTED[servers.why]}`;
 }
 
 /** Names the policy to look at, or the server that nobody has asked over TCP, in a sentence to append. */

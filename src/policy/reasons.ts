@@ -30,10 +30,10 @@ export const REASONS = {
     'The resolvers of this Pod obey resolv.conf options: A and AAAA no longer leave at once from one socket.',
   UnknownOptions: 'The resolver is not known, so the Pod gets the options that help glibc and that musl ignores.',
   MuslRedirected: 'musl ignores the options, so the Pod asks the node-local DNS cache, whose path is not translated.',
-  MuslRetried: 'musl ignores the options: it sends a lost packet again early instead.',
+  MuslRetried: 'musl ignores the options, but for timeout and attempts.',
   MixedRedirected:
     'Several resolvers share one resolv.conf: the node-local cache for musl, the options where one needs them.',
-  MixedRetried: 'Several resolvers share one resolv.conf: early resending for musl, the options where one needs them.',
+  MixedRetried: 'Several resolvers share one resolv.conf: timeout and attempts for musl, options where one needs them.',
   SidecarAdded: 'The Pod asks a DNS cache of its own on loopback, where no packet is lost.',
   TcpNotAllowed:
     'The network policies of this Pod are not known to let it reach its nameservers over TCP: use-vc is left out.',

@@ -1,4 +1,5 @@
 import type { ContainerVerdict, ResolvConf } from './model.ts';
+import { MUSL_LEAST_TIMEOUT } from './options.ts';
 import { MUSL_LINE } from './redirect.ts';
 
 /**
@@ -15,6 +16,9 @@ export function muslWarnings(containers: readonly ContainerVerdict[], file: () =
     warnings.push(
       `attempts:0 ends every program of ${where} that resolves a name (SIGFPE): remove it, or set 1 or more`,
     );
+  }
+  if (numberOf(options, 'timeout') === 0) {
+    warnings.push(`timeout:0 fails every look-up of ${where} at once: remove it, or set 5 or more`);
   }
   const bytes = `search ${searches.join(' ')}`.length;
   if (bytes > MUSL_LINE) {
@@ -35,6 +39,19 @@ export function tcpWarnings(containers: readonly ContainerVerdict[], by: string 
   return [
     `use-vc sends the look-ups of ${names.join(', ')} over TCP, and ${by} is not known to let them through: allow TCP 53, or remove use-vc`,
   ];
+}
+
+/**
+ * Says when musl sends a lost packet again, in a sentence to append; empty if `attempts:0` or `timeout:0` breaks it. It sends
+ * a query `attempts` times within `timeout` seconds, with 60 and 10 as the most (musl 1.2.6, resolvconf.c and res_msend.c).
+ */
+export function resendingOf(options: readonly string[]): string {
+  const timeout = Math.min(numberOf(options, 'timeout') ?? 5, 60);
+  const attempts = Math.min(numberOf(options, 'attempts') ?? 2, 10);
+  if (timeout === 0 || attempts === 0) return '';
+  const again = attempts === 1 ? 'never again' : `again after ${Number((timeout / attempts).toFixed(2))} s`;
+  const failing = timeout < MUSL_LEAST_TIMEOUT ? `, and fails after ${timeout} s` : '';
+  return ` musl sends a lost packet ${again}${failing}.`;
 }
 
 /** Returns the number in the last option of this name, as musl reads it (strtoul); undefined if there is none. */

@@ -281,6 +281,12 @@ describe('DNS settings that break musl and stay', () => {
   it.each([
     { resolvers: ['musl'], dnsConfig: zero, warns: /^attempts:0 .*musl [(]c0[)].*SIGFPE/ },
     { resolvers: ['glibc', 'musl'], dnsConfig: { options: [{ name: 'attempts:0' }] }, warns: /^attempts:0 .*[(]c1[)]/ },
+    {
+      resolvers: ['musl'],
+      dnsConfig: { options: [{ name: 'timeout', value: '0' }] },
+      warns: /^timeout:0 .*musl [(]c0[)] at once/,
+    },
+    { resolvers: ['glibc'], dnsConfig: { options: [{ name: 'timeout', value: '0' }] }, warns: undefined },
     { resolvers: ['musl'], dnsConfig: { searches: LONG }, warns: /^the search line has 403 bytes/ },
     { resolvers: ['glibc', 'go'], dnsConfig: { ...zero, searches: LONG }, warns: undefined },
     { resolvers: ['musl'], dnsConfig: { options: [{ name: 'attempts', value: '10' }] }, warns: undefined },
@@ -289,6 +295,24 @@ describe('DNS settings that break musl and stay', () => {
     const { warnings } = decideFor({ resolvers, spec: { dnsConfig } });
     expect(warnings).toHaveLength(warns === undefined ? 0 : 1);
     if (warns !== undefined) expect(warnings[0]).toMatch(warns);
+  });
+});
+
+describe('the message of a retry says when musl sends again', () => {
+  it.each([
+    { written: [], says: 'again after 0.5 s.' },
+    { written: [{ name: 'timeout', value: '2' }], says: 'again after 0.2 s, and fails after 2 s.' },
+    { written: [{ name: 'timeout:1' }], says: 'again after 0.1 s, and fails after 1 s.' },
+    { written: [{ name: 'timeout', value: '99' }], says: 'again after 6 s.' },
+    { written: [{ name: 'timeout' }], says: 'again after 0.5 s.' },
+    { written: [{ name: 'attempts', value: '3' }], says: 'again after 1.67 s.' },
+    { written: [{ name: 'attempts', value: '1' }], says: 'never again.' },
+    { written: [{ name: 'timeout', value: '0' }], says: undefined },
+    { written: [{ name: 'attempts', value: '0' }], says: undefined },
+  ])('$written: $says', ({ written, says }) => {
+    const { message } = decideFor({ resolvers: ['musl'], spec: { dnsConfig: { options: written } } });
+    if (says === undefined) expect(message).not.toContain('a lost packet');
+    else expect(message).toContain(` musl sends a lost packet ${says} No node-local cache is known`);
   });
 });
 

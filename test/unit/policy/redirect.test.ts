@@ -106,7 +106,7 @@ describe('a retry says why it is no redirect', () => {
   const musl = { ...policy().musl, remedy: 'retry' } as const;
 
   it.each([
-    { config: policy(), says: 'No node-local DNS cache is known: where one runs, nodeLocal.mode or' },
+    { config: policy(), says: 'No node-local cache is known: where one runs, nodeLocal.mode or' },
     { config: withNodeLocal({ mixedPods: 'retry' }), says: 'mixedPods is retry.' },
     { config: withNodeLocal({ musl }), says: 'musl.remedy is retry.' },
     { config: withNodeLocal({ nodeLocal: { ...nodeLocal, mode: 'off' } }), says: 'nodeLocal.mode is off.' },
