@@ -9,7 +9,7 @@ import { createDecisionEvents } from '../../src/cluster/events.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { createTokenBucket } from '../../src/util/token-bucket.ts';
 import { createWorkload } from '../support/audit-cluster.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { ASSETS, hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { install, type Installation } from '../support/installation.ts';
 import { createPod, optionsOf, podObject } from '../support/pods.ts';
 import { decideFor } from '../support/policy.ts';
@@ -76,7 +76,7 @@ describe.runIf(hasCluster())('audit mode on a real API server', () => {
     const cache = join(tmpdir(), 'libc-dns-kubectl-cache');
     const script = `kubectl --cache-dir "${cache}" --kubeconfig "${cluster.kubeconfig}" -n n-audit apply -f - 2>&1`;
     const output = await new Promise<string>((resolve, reject) => {
-      const path = `${process.env['KUBEBUILDER_ASSETS'] ?? '/usr/local/kubebuilder/bin'}:${process.env['PATH']}`;
+      const path = `${ASSETS}:${process.env['PATH']}`;
       const child = execFile('sh', ['-c', script], { env: { PATH: path } }, (error, stdout) =>
         error === null ? resolve(stdout) : reject(error),
       );

@@ -8,7 +8,7 @@ import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.t
 import { isKubeError } from '../../src/kubernetes/errors.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { MODE_LABEL } from '../../src/policy/scope.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { ASSETS, hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { type RecordedLine, recordingReporter } from '../support/recording-reporter.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
@@ -233,7 +233,7 @@ describe.runIf(ownBinaries)('an API server that is stopped and started again', (
   it('the watch recovers from a version that the new one does not know', async () => {
     const environment = new TestEnvironment({
       useExistingCluster: false,
-      binaryAssetsDirectory: process.env['KUBEBUILDER_ASSETS'] ?? '/usr/local/kubebuilder/bin',
+      binaryAssetsDirectory: ASSETS,
       securePort: await freePort(),
     });
     const { kubeconfigPath } = await environment.start();

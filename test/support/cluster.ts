@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,9 +8,10 @@ import { type EnvtestConfig, loadKubeconfig, TestEnvironment } from '@pixelbitsl
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
 import { KubeError } from '../../src/kubernetes/errors.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
+import { missingIn, programsFolder } from '../kubernetes/programs.ts';
 
-/** Folder of kube-apiserver, etcd and kubectl, found like in controller-runtime's envtest. */
-const ASSETS = process.env['KUBEBUILDER_ASSETS'] ?? '/usr/local/kubebuilder/bin';
+/** Folder of kube-apiserver, etcd and kubectl. */
+export const ASSETS = programsFolder();
 
 /** Kubeconfig of a running cluster to use instead. Its API server must reach this machine at LIBC_DNS_TEST_HOST. */
 const EXISTING = process.env['LIBC_DNS_TEST_KUBECONFIG'];
@@ -21,24 +21,14 @@ export const WEBHOOK_HOST = process.env['LIBC_DNS_TEST_HOST'] ?? '127.0.0.1';
 
 /** Returns the path of a control plane program; undefined if it is missing. */
 export function binary(name: string): string | undefined {
-  const path = join(ASSETS, name);
-  try {
-    accessSync(path, constants.X_OK);
-    return path;
-  } catch {
-    return undefined;
-  }
-}
-
-function missingBinaries(): string[] {
-  return ['kube-apiserver', 'etcd', 'kubectl'].filter((name) => binary(name) === undefined);
+  return missingIn(ASSETS, [name]).length === 0 ? join(ASSETS, name) : undefined;
 }
 
 /** Returns why there is no cluster for tests; undefined if there is one. */
 export function clusterMissing(): string | undefined {
-  const missing = EXISTING === undefined ? missingBinaries() : [];
+  const missing = EXISTING === undefined ? missingIn(ASSETS) : [];
   if (missing.length === 0) return undefined;
-  return `no ${missing.join(', ')} in ${ASSETS}: set KUBEBUILDER_ASSETS, or LIBC_DNS_TEST_KUBECONFIG for a running cluster`;
+  return `no ${missing.join(', ')} in ${ASSETS}: npm run kubernetes builds them; or set KUBEBUILDER_ASSETS, or LIBC_DNS_TEST_KUBECONFIG for a running cluster`;
 }
 
 /** Reports whether the cluster tests can run. If not, says so on standard error. */

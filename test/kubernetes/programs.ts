@@ -1,0 +1,74 @@
+import { createHash } from 'node:crypto';
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Where the programs of a Kubernetes control plane are found, and what `npm run kubernetes` builds them from. */
+
+const HERE = fileURLToPath(new URL('.', import.meta.url));
+
+/** A Go module of this folder whose dependencies hold programs. */
+export interface Module {
+  readonly folder: string;
+  /** The version of what it is for, for example `v1.36.1`. */
+  readonly version: string;
+  /** Hash of its go.mod and go.sum: changes with any version. */
+  readonly hash: string;
+}
+
+function moduleIn(folder: string, dependency: string): Module {
+  const [mod, sum] = ['go.mod', 'go.sum'].map((name) => readFileSync(join(folder, name)));
+  const version = mod
+    ?.toString()
+    .split('\n')
+    .map((line) =>
+      line
+        .trim()
+        .replace(/^require /, '')
+        .split(' '),
+    )
+    .find(([name]) => name === dependency)?.[1];
+  if (mod === undefined || sum === undefined || version === undefined) {
+    throw new Error(`${join(folder, 'go.mod')} does not require ${dependency}`);
+  }
+  return { folder, version, hash: createHash('sha256').update(mod).update(sum).digest('hex').slice(0, 12) };
+}
+
+export const kubernetes = moduleIn(HERE, 'k8s.io/kubernetes');
+export const etcd = moduleIn(join(HERE, 'etcd'), 'go.etcd.io/etcd/server/v3');
+
+/** The folder that `npm run kubernetes` fills: one for each set of versions, so that an old build is never taken for a new one. */
+export const builtFolder = join(
+  homedir(),
+  '.cache/libc-dns-webhook/kubernetes',
+  `${kubernetes.version}-${kubernetes.hash}-${etcd.hash}`,
+);
+
+const isExecutable = (path: string): boolean => {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** What the cluster tests cannot do without. */
+const needed = ['etcd', 'kube-apiserver', 'kubectl'] as const;
+
+/** Returns the programs of `names` that a folder lacks. */
+export function missingIn(folder: string, names: readonly string[] = needed): string[] {
+  return names.filter((name) => !isExecutable(join(folder, name)));
+}
+
+/**
+ * Returns the folder of kube-apiserver, etcd and kubectl: `KUBEBUILDER_ASSETS` as setup-envtest prints it, else what
+ * `npm run kubernetes` built, else where controller-runtime's envtest looks.
+ */
+export function programsFolder(): string {
+  const named = process.env['KUBEBUILDER_ASSETS'];
+  if (named !== undefined && named !== '') return named;
+  const installed = '/usr/local/kubebuilder/bin';
+  return missingIn(builtFolder).length > 0 && missingIn(installed).length === 0 ? installed : builtFolder;
+}
