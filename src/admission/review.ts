@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { endOfString } from '../util/json-bounds.ts';
 import { isObject } from '../util/json.ts';
 import { printable } from '../util/text.ts';
 
@@ -126,14 +127,8 @@ export function prepareResponse({ patch, auditAnnotations, warnings }: Answer): 
 const MANAGED_FIELDS = Buffer.from(',"managedFields":[');
 
 const code = (character: string): number => character.charCodeAt(0);
-const [QUOTE, BACKSLASH] = [code('"'), code('\\')];
+const QUOTE = code('"');
 const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [code('['), code(']'), code('{'), code('}')];
-
-/** Returns the place of the quote that ends the string at `at`, or the end of the body. */
-function endOfString(body: Buffer, at: number): number {
-  while (at < body.length && body[at] !== QUOTE) at += body[at] === BACKSLASH ? 2 : 1;
-  return at;
-}
 
 /** Returns the place after the list that begins at `from`; undefined if the list does not end. */
 function afterList(body: Buffer, from: number): number | undefined {
