@@ -35,15 +35,18 @@ function moduleIn(folder: string, dependency: string): Module {
   return { folder, version, hash: createHash('sha256').update(mod).update(sum).digest('hex').slice(0, 12) };
 }
 
-export const kubernetes = moduleIn(HERE, 'k8s.io/kubernetes');
+export const newest = moduleIn(HERE, 'k8s.io/kubernetes');
+/** The chart's `kubeVersion`: of it only the API server is built. */
+export const oldest = moduleIn(join(HERE, 'oldest'), 'k8s.io/kubernetes');
 export const etcd = moduleIn(join(HERE, 'etcd'), 'go.etcd.io/etcd/server/v3');
 
-/** The folder that `npm run kubernetes` fills: one for each set of versions, so that an old build is never taken for a new one. */
-export const builtFolder = join(
-  homedir(),
-  '.cache/libc-dns-webhook/kubernetes',
-  `${kubernetes.version}-${kubernetes.hash}-${etcd.hash}`,
-);
+/**
+ * Returns the folder that `npm run kubernetes` fills with an API server of this version: one for each set of versions, so that an
+ * old build is never taken for a new one.
+ */
+export function builtFolder({ version, hash }: Module): string {
+  return join(homedir(), '.cache/libc-dns-webhook/kubernetes', `${version}-${hash}-${etcd.hash}`);
+}
 
 const isExecutable = (path: string): boolean => {
   try {
@@ -70,5 +73,6 @@ export function programsFolder(): string {
   const named = process.env['KUBEBUILDER_ASSETS'];
   if (named !== undefined && named !== '') return named;
   const installed = '/usr/local/kubebuilder/bin';
-  return missingIn(builtFolder).length > 0 && missingIn(installed).length === 0 ? installed : builtFolder;
+  const built = builtFolder(newest);
+  return missingIn(built).length > 0 && missingIn(installed).length === 0 ? installed : built;
 }
