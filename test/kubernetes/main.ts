@@ -3,18 +3,29 @@ import { copyFileSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { builtFolder, etcd, missingIn, type Module, newest, oldest } from './programs.ts';
+import {
+  builtFolder,
+  containerd,
+  coreDns,
+  etcd,
+  missingIn,
+  type Module,
+  newest,
+  nodeFolder,
+  oldest,
+} from './programs.ts';
 
 /**
- * `npm run kubernetes [-- PROGRAM…]`: builds the programs of a control plane from their published Go modules, once for each set of
- * versions, into a folder below `~/.cache/libc-dns-webhook`, whose path it prints. `--oldest`: the API server of the oldest version
- * that the chart supports, beside the newest etcd and kubectl. Exit status 1: one could not be built; 2: no Go.
+ * `npm run kubernetes`: builds the programs of a control plane from their published Go modules, once for each set of versions, into a
+ * folder below `~/.cache/libc-dns-webhook`, whose path it prints. `-- --oldest`: the API server of the oldest version that the chart
+ * supports, beside the newest etcd and kubectl. `-- --node`: what a node runs besides. Exit status 1: one could not be built; 2: no Go.
  */
 
 interface Program {
   readonly name: string;
   readonly module: Module;
   readonly package: string;
+  readonly tags?: string;
 }
 
 const ofKubernetes = (name: string, module = newest): Program => ({
@@ -24,15 +35,34 @@ const ofKubernetes = (name: string, module = newest): Program => ({
 });
 
 /** In the order of building: what all cluster tests need first, then what some need. */
-const usual: readonly Program[] = [
+const controlPlane: readonly Program[] = [
   { name: 'etcd', module: etcd, package: 'go.etcd.io/etcd/server/v3' },
   ofKubernetes('kube-apiserver'),
   ofKubernetes('kubectl'),
   ofKubernetes('kube-controller-manager'),
 ];
 
-/** What a node needs besides: built only if named. */
-const further: readonly Program[] = ['kube-scheduler', 'kube-proxy', 'kubelet'].map((name) => ofKubernetes(name));
+/** Without snapshotters whose libraries and file systems no test has. */
+const ofContainerd = (name: string): Program => ({
+  name,
+  module: containerd,
+  package: `github.com/containerd/containerd/v2/cmd/${name}`,
+  tags: 'no_btrfs,no_devmapper,no_zfs,no_tracing',
+});
+
+const plugin = (path: string): Program => ({
+  name: path.slice(path.indexOf('/') + 1),
+  module: containerd,
+  package: `github.com/containernetworking/plugins/plugins/${path}`,
+});
+
+const node: readonly Program[] = [
+  ...['kubelet', 'kube-proxy', 'kube-scheduler'].map((name) => ofKubernetes(name)),
+  ...['containerd', 'containerd-shim-runc-v2'].map(ofContainerd),
+  ...['main/bridge', 'main/loopback', 'ipam/host-local', 'meta/portmap'].map(plugin),
+  { name: 'coredns', module: coreDns, package: '.' },
+  { name: 'node-cache', module: coreDns, package: './node-cache' },
+];
 
 /** Without these, a program calls itself v0.0.0-master, and Helm refuses the cluster. */
 function versionFlags({ version }: Module): string {
@@ -51,11 +81,13 @@ function hasGo(): boolean {
 }
 
 /** Builds beside its place and moves it there, so that a build that is cut short leaves nothing that could be taken for a program. */
-function build({ name, module, package: path }: Program, folder: string): boolean {
+function build({ name, module, package: path, tags = '' }: Program, folder: string): boolean {
   const began = performance.now();
   const part = join(folder, `.${name}.${process.pid}`);
-  const linking = `-s -w ${module !== etcd ? versionFlags(module) : ''}`;
-  const { status, error } = spawnSync('go', ['build', '-trimpath', '-ldflags', linking, '-o', part, path], {
+  const isKubernetes = module === newest || module === oldest;
+  const linking = `-s -w ${isKubernetes ? versionFlags(module) : ''}`;
+  const flags = ['-trimpath', '-tags', tags, '-ldflags', linking, '-o', part];
+  const { status, error } = spawnSync('go', ['build', ...flags, path], {
     cwd: module.folder,
     env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=readonly' },
     stdio: ['ignore', 'inherit', 'inherit'],
@@ -90,23 +122,18 @@ function fill(folder: string, wanted: readonly Program[]): number {
 
 function fillOldest(): number {
   const [from, to] = [builtFolder(newest), builtFolder(oldest)];
-  const others = usual.filter(({ name }) => name === 'etcd' || name === 'kubectl');
+  const others = controlPlane.filter(({ name }) => name === 'etcd' || name === 'kubectl');
   const status = fill(from, others) || fill(to, [ofKubernetes('kube-apiserver', oldest)]);
   if (status === 0) for (const { name } of others) copyFileSync(join(from, name), join(to, name));
   return status;
 }
 
 function main(): number {
-  const { positionals, values } = parseArgs({ allowPositionals: true, options: { oldest: { type: 'boolean' } } });
-  const all = [...usual, ...further];
-  const unknown = positionals.filter((name) => all.every((program) => program.name !== name));
-  if (unknown.length > 0) {
-    say(`${unknown.join(', ')}: not one of ${all.map(({ name }) => name).join(', ')}`);
-    return 1;
-  }
-  const wanted = positionals.length === 0 ? usual : all.filter(({ name }) => positionals.includes(name));
-  const status = values.oldest === true ? fillOldest() : fill(builtFolder(newest), wanted);
-  if (status === 0) console.log(builtFolder(values.oldest === true ? oldest : newest));
+  const { values } = parseArgs({ options: { oldest: { type: 'boolean' }, node: { type: 'boolean' } } });
+  const { oldest: isOldest = false, node: isNode = false } = values;
+  const folder = isOldest ? builtFolder(oldest) : isNode ? nodeFolder : builtFolder(newest);
+  const status = isOldest ? fillOldest() : fill(folder, isNode ? node : controlPlane);
+  if (status === 0) console.log(folder);
   return status;
 }
 

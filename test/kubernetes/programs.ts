@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { accessSync, constants, globSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,40 +13,40 @@ export interface Module {
   readonly folder: string;
   /** The version of what it is for, for example `v1.36.1`. */
   readonly version: string;
-  /** Hash of its go.mod and go.sum: changes with any version. */
+  /** Changes with each version in it, and with each line of Go. */
   readonly hash: string;
 }
 
 function moduleIn(folder: string, dependency: string): Module {
-  const [mod, sum] = ['go.mod', 'go.sum'].map((name) => readFileSync(join(folder, name)));
-  const version = mod
-    ?.toString()
-    .split('\n')
-    .map((line) =>
-      line
-        .trim()
-        .replace(/^require /, '')
-        .split(' '),
-    )
-    .find(([name]) => name === dependency)?.[1];
-  if (mod === undefined || sum === undefined || version === undefined) {
-    throw new Error(`${join(folder, 'go.mod')} does not require ${dependency}`);
-  }
-  return { folder, version, hash: createHash('sha256').update(mod).update(sum).digest('hex').slice(0, 12) };
+  const text = readFileSync(join(folder, 'go.mod'), 'utf8');
+  const words = text.split('\n').map((line) => line.trim().replace('require ', '').split(' '));
+  const version = words.find(([name]) => name === dependency)?.[1];
+  if (version === undefined) throw new Error(`${join(folder, 'go.mod')} does not require ${dependency}`);
+  const hash = createHash('sha256').update(text);
+  const sources = globSync(['go.sum', '*.go', 'node-cache/*.go'], { cwd: folder }).toSorted();
+  for (const name of sources) hash.update(readFileSync(join(folder, name)));
+  return { folder, version, hash: hash.digest('hex').slice(0, 12) };
 }
 
 export const newest = moduleIn(HERE, 'k8s.io/kubernetes');
 /** The chart's `kubeVersion`: of it only the API server is built. */
 export const oldest = moduleIn(join(HERE, 'oldest'), 'k8s.io/kubernetes');
 export const etcd = moduleIn(join(HERE, 'etcd'), 'go.etcd.io/etcd/server/v3');
+export const containerd = moduleIn(join(HERE, 'containerd'), 'github.com/containerd/containerd/v2');
+export const coreDns = moduleIn(join(HERE, 'coredns'), 'github.com/coredns/coredns');
+
+const CACHE = join(homedir(), '.cache/libc-dns-webhook/kubernetes');
 
 /**
  * Returns the folder that `npm run kubernetes` fills with an API server of this version: one for each set of versions, so that an
  * old build is never taken for a new one.
  */
 export function builtFolder({ version, hash }: Module): string {
-  return join(homedir(), '.cache/libc-dns-webhook/kubernetes', `${version}-${hash}-${etcd.hash}`);
+  return join(CACHE, `${version}-${hash}-${etcd.hash}`);
 }
+
+/** The folder that `npm run kubernetes -- --node` fills with what a node runs: container runtime, network plugins, DNS, Kubernetes' own. */
+export const nodeFolder = join(CACHE, `node-${newest.hash}-${containerd.hash}-${coreDns.hash}`);
 
 const isExecutable = (path: string): boolean => {
   try {
