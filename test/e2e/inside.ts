@@ -1,0 +1,47 @@
+import { writeSync } from 'node:fs';
+
+import { endWithParent } from '../lab/isolation.ts';
+import { startCluster } from './cluster/cluster.ts';
+import { hideMachine } from './cluster/network.ts';
+import type { Order } from './cluster/place.ts';
+import type { Result } from './scenario.ts';
+import { SCENARIOS } from './scenarios/all.ts';
+
+/** The first process inside the isolation (test/lab/isolation.ts). Its argument is an `Order`; it writes `Result`s to descriptor 3. */
+
+const began = performance.now();
+const say = (text: string): void =>
+  console.error(`  ${((performance.now() - began) / 1000).toFixed(0).padStart(4)} s  ${text}`);
+
+function writeAll(descriptor: number, data: Buffer): void {
+  for (let at = 0; at < data.length; at += writeSync(descriptor, data, at));
+}
+
+async function run(order: Order): Promise<readonly Result[]> {
+  if (process.pid !== 1) throw new Error('this runs in a machine of its own only: npm run e2e');
+  await hideMachine(order.folder);
+  const cluster = await startCluster(order, say);
+  const results: Result[] = [];
+  for (const { id, name, run: runScenario } of SCENARIOS.filter((one) => order.scenarios.includes(one.id))) {
+    const started = performance.now();
+    const outcome = await runScenario(cluster).then(
+      (seen) => ({ ok: true, seen }),
+      (error: unknown) => ({ ok: false, seen: error instanceof Error ? error.message : String(error) }),
+    );
+    results.push({ id, name, ...outcome, ms: performance.now() - started });
+    say(
+      `${outcome.ok ? 'ok      ' : 'NOT SO  '}${name}\n            ${outcome.seen.replaceAll('\n', '\n            ')}`,
+    );
+  }
+  return results;
+}
+
+endWithParent();
+try {
+  writeAll(3, Buffer.from(JSON.stringify(await run(JSON.parse(process.argv[2] ?? '{}') as Order))));
+  process.exit(0);
+} catch (error) {
+  const { message, cause } = error as Error;
+  console.error(`  failed: ${message}${cause instanceof Error ? `\n  ${cause.message}` : ''}`);
+  process.exit(1);
+}

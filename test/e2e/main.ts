@@ -1,0 +1,114 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { globSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+
+import { builtFolder, newest, nodeFolder } from '../kubernetes/programs.ts';
+import { isolate, whyNotIsolated } from '../lab/isolation.ts';
+import { writeCertificates } from './cluster/certificates.ts';
+import { CGROUP, cgroupFolders } from './cluster/node.ts';
+import { certificatesOf, type Order } from './cluster/place.ts';
+import { buildImages } from './images/build.ts';
+import type { Result } from './scenario.ts';
+import { SCENARIOS } from './scenarios/all.ts';
+
+/**
+ * `npm run e2e [-- SCENARIO…]`: a whole cluster of two nodes on this machine, the product in it as users install it, and what they may
+ * expect of it. Needs root. All of it runs in namespaces of its own, and is gone when it ends, however it ends. `--nftables`: kube-proxy
+ * in that mode. `--keep`: leaves the folder with the logs. Exit status 1: something is not as expected; 2: this machine cannot run it.
+ */
+
+const TOOLS = [
+  'unshare',
+  'nsenter',
+  'ip',
+  'iptables',
+  'conntrack',
+  'runc',
+  'buildah',
+  'skopeo',
+  'docker-registry',
+  'gcc',
+  'musl-gcc',
+  'go',
+  'helm',
+];
+
+async function whyNot(): Promise<string | undefined> {
+  if (process.getuid?.() !== 0) return 'it needs root';
+  const missing = TOOLS.filter((name) => spawnSync('sh', ['-c', `command -v ${name}`]).status !== 0);
+  if (missing.length > 0) return `not installed: ${missing.join(', ')}`;
+  return await whyNotIsolated();
+}
+
+/** Removes what the kernel does not: cgroups outlive the processes in them. */
+function removeCgroups(): void {
+  for (const folder of cgroupFolders(CGROUP)) {
+    const below = globSync('**/', { cwd: folder }).map((path) => join(folder, path));
+    for (const path of [...below, folder].toSorted((a, b) => b.length - a.length)) {
+      try {
+        rmdirSync(path);
+      } catch {
+        // Gone already, or a process of another run is in it.
+      }
+    }
+  }
+}
+
+function buildPrograms(): void {
+  for (const words of [[], ['--node']]) {
+    execFileSync(process.execPath, ['test/kubernetes/main.ts', ...words], { stdio: ['ignore', 'ignore', 'inherit'] });
+  }
+}
+
+async function run(
+  scenarios: readonly string[],
+  proxyMode: Order['proxyMode'],
+  folder: string,
+): Promise<readonly Result[]> {
+  buildPrograms();
+  await writeCertificates(folder);
+  console.error('e2e: images are built');
+  const images = await buildImages(join(folder, 'images'), nodeFolder, join(certificatesOf(folder), 'ca.crt'));
+  const order: Order = { folder, controlPlane: builtFolder(newest), node: nodeFolder, images, scenarios, proxyMode };
+  console.error('e2e: the cluster is started');
+  const { result, kill } = isolate('test/e2e/inside.ts', JSON.stringify(order));
+  process.once('SIGINT', kill);
+  process.once('SIGTERM', kill);
+  return JSON.parse(await result) as readonly Result[];
+}
+
+async function main(): Promise<number> {
+  const options = { keep: { type: 'boolean' }, nftables: { type: 'boolean' } } as const;
+  const { values, positionals } = parseArgs({ options, allowPositionals: true });
+  const known = SCENARIOS.map(({ id }) => id);
+  const unknown = positionals.filter((id) => !known.includes(id));
+  if (unknown.length > 0) {
+    console.error(`e2e: ${unknown.join(', ')}: not one of ${known.join(', ')}`);
+    return 1;
+  }
+  const why = await whyNot();
+  if (why !== undefined) {
+    console.error(`\n!! THE TESTS ON A WHOLE CLUSTER DID NOT RUN: ${why}\n`);
+    return 2;
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'libc-dns-e2e-'));
+  try {
+    const wanted = positionals.length > 0 ? ['install', ...positionals] : known;
+    const results = await run(wanted, values.nftables === true ? 'nftables' : 'iptables', folder);
+    const bad = results.filter(({ ok }) => !ok);
+    console.log(`e2e: ${results.length - bad.length} of ${results.length} as expected`);
+    return bad.length === 0 ? 0 : 1;
+  } catch (error) {
+    console.error(`e2e: ${(error as Error).message}`);
+    return 1;
+  } finally {
+    removeCgroups();
+    if (values.keep === true) console.error(`e2e: its logs are in ${folder}`);
+    else rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+process.exitCode = await main();

@@ -1,0 +1,23 @@
+import type { Cluster } from './cluster/cluster.ts';
+
+/** Something that users do, and what they may expect of it. Scenarios run one after the other on one cluster. */
+export interface Scenario {
+  /** For the command line: `npm run e2e -- install`. */
+  readonly id: string;
+  readonly name: string;
+  /** Resolves to what was seen. Rejects if it is not what was to be expected. */
+  readonly run: (cluster: Cluster) => Promise<string>;
+}
+
+export interface Result {
+  readonly id: string;
+  readonly name: string;
+  readonly ok: boolean;
+  readonly seen: string;
+  readonly ms: number;
+}
+
+/** Throws an error with what was seen if `kept` is false. */
+export function expectThat(kept: boolean, seen: string): void {
+  if (!kept) throw new Error(seen);
+}
