@@ -114,7 +114,7 @@ const maxLocates = 64;
 function nextStep(image: ImageFacts, reader: LayerReader, located: Located, limits: InspectLimits): Step | undefined {
   if (located.status === 'absent' || reader.requestsLeft() < 1) return undefined;
   if (located.status === 'unseen') return searchStep(image, reader, located, limits);
-  if (located.content.kind === 'unread') return () => reader.readFile(located.layer, located.path);
+  if (located.content.kind === 'unread') return () => reader.readFile(located.layer, located.origin);
   return doubtStep(image, reader, located, limits) ?? loaderStep(image, reader, located, limits);
 }
 

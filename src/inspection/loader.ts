@@ -36,14 +36,15 @@ export type LoaderState =
  */
 export function resolveLoader(layers: readonly LayerIndex[], interpreter: string, muslImage: boolean): LoaderState {
   const found = resolvePath(layers, interpreter);
-  const why = `which is /${found.path}`;
+  const place = found.status === 'found' ? found.origin : found.path;
+  const why = `which is /${place}`;
   // A link's target tells by its name, even if the file was not seen.
-  if (found.status !== 'absent' && isMuslName(baseName(found.path))) return { status: 'seen', libc: 'musl', why };
+  if (found.status !== 'absent' && isMuslName(baseName(place))) return { status: 'seen', libc: 'musl', why };
   if (found.status === 'unseen') return { status: 'unseen', paths: [found.path], layers: found.layers };
   if (found.status === 'absent' || found.node.type !== 'file') return { status: 'absent' };
   const { content } = found.node;
   if (content.kind === 'unread') {
-    const unread = { layer: found.layer, path: found.path };
+    const unread = { layer: found.layer, path: found.origin };
     return { status: 'seen', libc: loaderLibc(interpreter), why, unread };
   }
   return loaderOfContent(content, muslImage) ?? { status: 'seen', libc: loaderLibc(interpreter), why };

@@ -18,6 +18,8 @@ export type Located =
       readonly path: string;
       readonly content: FileContent;
       readonly layer: number;
+      /** The entry of the layer that has the bytes: another path if the program is a hard link. */
+      readonly origin: string;
       /** Layers that may hold another file which hides this one. */
       readonly doubts: readonly number[];
       /** Paths of such a file. */
@@ -122,6 +124,7 @@ function findOne(layers: readonly LayerIndex[], candidates: readonly string[]): 
       path: resolved.path,
       content: resolved.node.content,
       layer: resolved.layer,
+      origin: resolved.origin,
       doubts: [...new Set([...resolved.doubts, ...before])],
       rivals: [...unseen.map((earlier) => earlier.path), resolved.path],
       reservations: [],

@@ -7,10 +7,12 @@ import type { StaticJudgement } from './formats/static-marks.ts';
 export type Resolution =
   | {
       readonly status: 'found';
-      /** The path once every link is followed. */
+      /** The path once every symbolic link is followed. */
       readonly path: string;
       readonly node: Extract<LayerNode, { type: 'file' | 'directory' | 'other' }>;
+      /** Where the entry with the bytes is: `layer` has it at `origin`, which is not `path` if that is a hard link. */
       readonly layer: number;
+      readonly origin: string;
       /** Newer layers that are not fully known and may hold another file at the path. */
       readonly doubts: readonly number[];
     }
@@ -22,44 +24,47 @@ export type Resolution =
 const maxLinks = 40;
 
 /**
- * Resolves an absolute path in the merged layers (base first); honours whiteouts and links. Assumes that a directory
- * which no layer lists is a plain one.
+ * Resolves an absolute path in the merged layers (base first), component by component as path_resolution(7) says: `..` is
+ * the parent of where a link led. Honours whiteouts and links. Assumes that a directory which no layer lists is a plain one.
  */
 export function resolvePath(layers: readonly LayerIndex[], path: string): Resolution {
-  const pending = normalizePath(path).split('/').toReversed();
+  return resolveWithin(layers, path, { left: maxLinks });
+}
+
+function resolveWithin(layers: readonly LayerIndex[], path: string, links: { left: number }): Resolution {
+  const pending = componentsOf(path).toReversed();
   let at = '';
-  let links = 0;
   // Ends: links and components of a path are both bounded.
   for (let part = pending.pop(); part !== undefined; part = pending.pop()) {
+    if (part === '..') {
+      at = parentOf(at);
+      continue;
+    }
     const next = at === '' ? part : `${at}/${part}`;
-    const found = newest(layers, next);
-    const link = linkTarget(found.node, at);
-    if (link !== undefined) {
-      links += 1;
-      if (links > maxLinks) return { status: 'absent', path: next };
-      pending.push(...normalizePath(link).split('/').toReversed());
-      at = '';
-    } else if (pending.length === 0) {
-      return conclude(next, found);
+    const { node } = newest(layers, next);
+    if (node?.type === 'symlink') {
+      if (--links.left < 0) return { status: 'absent', path: next };
+      pending.push(...componentsOf(node.target).toReversed());
+      if (node.target.startsWith('/')) at = '';
     } else {
       at = next;
     }
   }
-  return { status: 'absent', path: normalizePath(path) };
+  return at === '' ? { status: 'absent', path: '' } : conclude(layers, at, links);
 }
 
-function linkTarget(node: LayerNode | undefined, directory: string): string | undefined {
-  if (node?.type === 'hard-link') return node.target;
-  if (node?.type !== 'symlink') return undefined;
-  return node.target.startsWith('/') ? node.target : `${directory}/${node.target}`;
-}
-
-function conclude(path: string, { node, layer, unknown }: Newest): Resolution {
+function conclude(layers: readonly LayerIndex[], path: string, links: { left: number }): Resolution {
+  const { node, layer, unknown } = newest(layers, path);
   if (node === undefined) {
     return unknown.length > 0 ? { status: 'unseen', path, layers: unknown } : { status: 'absent', path };
   }
-  if (node.type === 'symlink' || node.type === 'hard-link') return { status: 'absent', path };
-  return { status: 'found', path, node, layer, doubts: unknown };
+  if (node.type === 'symlink') return { status: 'absent', path };
+  if (node.type !== 'hard-link') return { status: 'found', path, node, layer, origin: path, doubts: unknown };
+  if (--links.left < 0) return { status: 'absent', path };
+  // The link was made to the file that stood there when its layer was unpacked; newer layers change only the other name.
+  const target = resolveWithin(layers.slice(0, layer + 1), node.target, links);
+  if (target.status !== 'found') return target;
+  return { ...target, path, doubts: [...unknown, ...target.doubts] };
 }
 
 interface Newest {
@@ -107,7 +112,7 @@ export interface LayerIndex {
   /** Replaces the entry at a path. */
   replace(path: string, node: LayerNode): void;
   get(path: string): LayerNode | undefined;
-  /** Reports whether the layer deletes this path, or a directory above it, from older layers. */
+  /** Reports whether the layer takes this path from older layers: deletes it or a directory above it, or has a file there. */
   hides(path: string): boolean;
   /**
    * Reports whether the layer can hold nothing more at this path: it was read to its end, or is sorted and was read
@@ -154,11 +159,11 @@ export function layerIndex(): LayerIndex {
     },
     get: (path) => nodes.get(path),
     hides(path) {
-      if (removed.size === 0 && opaque.size === 0) return false;
-      for (let at: string = path; ; at = parentOf(at)) {
-        if (removed.has(at) || (at !== path && opaque.has(at))) return true;
-        if (at === '') return false;
+      for (let at: string = path; at !== ''; at = parentOf(at)) {
+        if (removed.has(at)) return true;
+        if (at !== path && (opaque.has(at) || isNoDirectory(nodes.get(at)))) return true;
       }
+      return opaque.has('');
     },
     isKnown(path) {
       if (this.complete) return true;
@@ -167,8 +172,17 @@ export function layerIndex(): LayerIndex {
   };
 }
 
+function isNoDirectory(node: LayerNode | undefined): boolean {
+  return node !== undefined && node.type !== 'directory';
+}
+
 const maxComponents = 64;
 const maxShown = 200;
+
+/** Returns the names in a path, `..` included. */
+function componentsOf(path: string): readonly string[] {
+  return path.split('/', maxComponents).filter((part) => part !== '' && part !== '.');
+}
 
 /**
  * Returns a path as this file keeps them: components joined by `/`, no leading slash, the root empty. Resolves `.`,
@@ -176,9 +190,9 @@ const maxShown = 200;
  */
 export function normalizePath(path: string): string {
   const parts: string[] = [];
-  for (const part of path.split('/', maxComponents)) {
+  for (const part of componentsOf(path)) {
     if (part === '..') parts.pop();
-    else if (part !== '' && part !== '.') parts.push(part);
+    else parts.push(part);
   }
   return parts.join('/');
 }

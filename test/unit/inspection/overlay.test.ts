@@ -46,11 +46,24 @@ describe('layers are put together as a runtime does', () => {
     ['chains across layers', [['c'], ['b -> c'], ['a -> b']], '/a', found('c', 0)],
     ['links that climb above the root', [['x', 'a -> ../../../x']], '/a', found('x', 0)],
     ['paths that climb', [['x']], '/a/../../x', found('x', 0)],
+    ['.. is the parent of where a link led', [['a/b/', 'a/x', 'l -> a/b', 'x']], '/l/../x', found('a/x', 0)],
+    ['.. inside a link', [['a/b/', 'a/x', 'l -> a/b', 'k -> l/../x', 'x']], '/k', found('a/x', 0)],
+    ['a file in the place of a directory', [['a/x'], ['a'], ['.wh.a', 'a/']], '/a/x', { status: 'absent' }],
+    ['a link in the place of a directory', [['a/x'], ['a -> b'], ['a/']], '/a/x', { status: 'absent' }],
+    ['a directory deleted and made anew', [['a/x'], ['.wh.a'], ['a/', 'a/y']], '/a/x', { status: 'absent' }],
+    ['the last of two entries of one path', [['x -> a', 'x', 'a']], '/x', found('x', 0)],
     ['a link to itself', [['a -> a']], '/a', { status: 'absent' }],
     ['a cycle', [['a -> b', 'b -> c/d', 'c -> a']], '/a', { status: 'absent' }],
     ['a link to the root', [['a -> /', 'x']], '/a/x', found('x', 0)],
-    ['hard links', [['a/x', 'b/y => a/x']], '/b/y', found('a/x', 0)],
-    ['a hard link to an older layer', [['x'], ['y => x']], '/y', found('x', 0)],
+    ['hard links', [['a/x', 'b/y => a/x']], '/b/y', { ...found('b/y', 0), origin: 'a/x' }],
+    ['a hard link to a hard link', [['x', 'y => x', 'z => y']], '/z', { ...found('z', 0), origin: 'x' }],
+    ['a hard link to an older layer', [['x'], ['y => x']], '/y', { ...found('y', 0), origin: 'x' }],
+    ['a hard link whose target is replaced', [['x', 'y => x'], ['x']], '/y', { ...found('y', 0), origin: 'x' }],
+    ['a hard link whose target is deleted', [['x', 'y => x'], ['.wh.x']], '/y', { ...found('y', 0), origin: 'x' }],
+    ['a hard link itself deleted', [['x', 'y => x'], ['.wh.y']], '/y', { status: 'absent' }],
+    ['a hard link replaced', [['x', 'y => x'], ['y']], '/y', { ...found('y', 1), origin: 'y' }],
+    ['a hard link to a file behind a link', [['d/x', 'e -> d', 'y => e/x']], '/y', { ...found('y', 0), origin: 'd/x' }],
+    ['a hard link to nothing', [['y => x'], ['x']], '/y', { status: 'absent' }],
     ['names with dots', [['./bin/./x']], '/bin/x', found('bin/x', 0)],
     ['a directory', [['bin/']], '/bin', found('bin', 0)],
     ['not there', [['x']], '/y', { status: 'absent' }],
@@ -74,6 +87,12 @@ describe('what was not seen is not absent', () => {
   it('names the newer layers that may have another', () => {
     const layers = [layerOf('x'), layerOf('…'), layerOf('…')];
     expect(resolvePath(layers, '/x')).toMatchObject({ status: 'found', layer: 0, doubts: [2, 1] });
+  });
+
+  it('a hard link is doubted by layers above it, and by layers between it and its target', () => {
+    const layers = [layerOf('x'), layerOf('…'), layerOf('y => x'), layerOf('…')];
+    expect(resolvePath(layers, '/y')).toMatchObject({ status: 'found', layer: 0, doubts: [3, 1] });
+    expect(resolvePath([layerOf('…'), layerOf('y => x')], '/y')).toEqual({ status: 'unseen', path: 'x', layers: [0] });
   });
 
   it('does not look below a layer that hides it', () => {
