@@ -1,3 +1,14 @@
+import {
+  expand,
+  mapOf,
+  readContentMap,
+  readOldMap,
+  type SparseMap,
+  type SparseRecords,
+  storedLength,
+  withSparseRecord,
+} from './sparse.ts';
+
 export interface TarEntry {
   /** As in the archive; pax and GNU long names applied. */
   readonly name: string;
@@ -5,10 +16,8 @@ export interface TarEntry {
   readonly type: 'file' | 'hard-link' | 'symlink' | 'directory' | 'other';
   /** Permission bits. */
   readonly mode: number;
-  /** Bytes of content the archive claims. */
+  /** Bytes of the file, by the archive: those of a sparse file, with its holes. */
   readonly size: number;
-  /** Offset of the content in the uncompressed archive. */
-  readonly offset: number;
   /**
    * Returns the first `length` bytes of the content; fewer if the file is smaller or the archive is cut. May be called
    * again with a larger `length`, until the next entry is read.
@@ -30,6 +39,7 @@ const blockSize = 512;
 const types: Readonly<Record<string, TarEntry['type']>> = {
   '0': 'file',
   '7': 'file',
+  S: 'file',
   '1': 'hard-link',
   '2': 'symlink',
   '5': 'directory',
@@ -59,7 +69,9 @@ export async function* readTar(
       extended = next;
       continue;
     }
-    const { entry, finish } = openEntry(cursor, header, extended);
+    const sparse = await readSparse(cursor, block, header, extended, limits);
+    if (typeof sparse === 'string') return sparse;
+    const { entry, finish } = openEntry(cursor, header, extended, sparse);
     extended = {};
     if (entry.name.length <= limits.nameBytes && entry.linkName.length <= limits.nameBytes) yield entry;
     if (!(await finish())) return 'cut';
@@ -72,6 +84,7 @@ interface Extended {
   readonly path?: string;
   readonly linkpath?: string;
   readonly size?: number;
+  readonly sparse?: SparseRecords;
 }
 
 // L and K: GNU's long name and long link name; x: pax for the next entry; g: pax for all entries, ignored here.
@@ -100,31 +113,73 @@ async function readExtension(
   }
 }
 
+/** What a sparse file's stored data is made of. */
+interface Sparse {
+  readonly map: SparseMap | undefined;
+  /** Bytes of the content taken by the map itself. */
+  readonly taken: number;
+}
+
+async function readSparse(
+  cursor: ByteCursor,
+  block: Uint8Array,
+  header: TarHeader,
+  { sparse }: Extended,
+  { headerBytes }: TarLimits,
+): Promise<Sparse | TarEnd | undefined> {
+  const take = (length: number): Promise<Uint8Array> => cursor.take(length);
+  if (header.type === 'S') {
+    const map = await readOldMap(block, take, readNumber, headerBytes);
+    return typeof map === 'string' ? map : { map, taken: 0 };
+  }
+  if (sparse?.size === undefined || types[header.type] !== 'file') return undefined;
+  if (sparse.numbers !== undefined) {
+    const map = mapOf(sparse.numbers, sparse.size);
+    return map === undefined ? 'damaged' : { map, taken: 0 };
+  }
+  const from = cursor.position;
+  const map = await readContentMap(sparse.size, take, headerBytes);
+  return typeof map === 'string' ? map : { map, taken: cursor.position - from };
+}
+
 function openEntry(
   cursor: ByteCursor,
   header: TarHeader,
   extended: Extended,
+  sparse: Sparse | undefined,
 ): { entry: TarEntry; finish: () => Promise<boolean> } {
   const type = types[header.type] ?? 'other';
   // Links and directories have no content, whatever their size says (pax, "size").
   const hasContent = type === 'file' || type === 'other';
-  const size = hasContent ? (extended.size ?? header.size) : 0;
-  const offset = cursor.position;
-  let held: Uint8Array = new Uint8Array(0);
+  const { size, head, finish } = openContent(cursor, hasContent ? (extended.size ?? header.size) : 0, sparse);
   const entry: TarEntry = {
-    name: extended.path ?? header.name,
+    name: extended.sparse?.name ?? extended.path ?? header.name,
     linkName: extended.linkpath ?? header.linkName,
     type: type === 'file' && header.name.endsWith('/') && extended.path === undefined ? 'directory' : type,
     mode: header.mode & 0o7777,
     size,
-    offset,
-    head: async (length) => {
-      const missing = Math.min(length, size) - held.length;
-      if (missing > 0) held = Buffer.concat([held, await cursor.take(missing)]);
-      return held.subarray(0, length);
-    },
+    head,
   };
-  return { entry, finish: () => cursor.skip(size - (cursor.position - offset) + padding(size)) };
+  return { entry, finish };
+}
+
+function openContent(
+  cursor: ByteCursor,
+  stored: number,
+  { map, taken }: Sparse = { map: undefined, taken: 0 },
+): Pick<TarEntry, 'size' | 'head'> & { readonly finish: () => Promise<boolean> } {
+  const start = cursor.position - taken;
+  let held: Uint8Array = new Uint8Array(0);
+  return {
+    size: map?.size ?? stored,
+    head: async (length) => {
+      const wanted = map === undefined ? length : storedLength(map, length);
+      const missing = Math.min(wanted, stored - taken) - held.length;
+      if (missing > 0) held = Buffer.concat([held, await cursor.take(missing)]);
+      return map === undefined ? held.subarray(0, length) : expand(map, held, length);
+    },
+    finish: () => cursor.skip(stored - (cursor.position - start) + padding(stored)),
+  };
 }
 
 function padding(size: number): number {
@@ -199,7 +254,7 @@ function textField(block: Uint8Array, at: number, length: number): string {
  */
 export function readPaxRecords(body: Uint8Array): Extended {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-  const found: { path?: string; linkpath?: string; size?: number } = {};
+  const found: { path?: string; linkpath?: string; size?: number; sparse?: SparseRecords } = {};
   let at = 0;
   while (at < bytes.length) {
     const space = bytes.indexOf(0x20, at);
@@ -217,8 +272,13 @@ export function readPaxRecords(body: Uint8Array): Extended {
   return found;
 }
 
-function setRecord(found: { path?: string; linkpath?: string; size?: number }, key: string, value: string): void {
-  if (key === 'path' || key === 'GNU.sparse.name') found.path = value;
+function setRecord(
+  found: { path?: string; linkpath?: string; size?: number; sparse?: SparseRecords },
+  key: string,
+  value: string,
+): void {
+  if (key.startsWith('GNU.sparse.')) found.sparse = withSparseRecord(found.sparse ?? {}, key, value);
+  if (key === 'path') found.path = value;
   if (key === 'linkpath') found.linkpath = value;
   if (key !== 'size' || !/^\d{1,15}$/u.test(value)) return;
   found.size = Number(value);

@@ -1,3 +1,8 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
@@ -159,10 +164,137 @@ describe('hostile archives', () => {
   it('any pax header is read in bounds', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
-        expect(Object.keys(readPaxRecords(bytes)).every((key) => ['path', 'linkpath', 'size'].includes(key))).toBe(
-          true,
-        );
+        expect(
+          Object.keys(readPaxRecords(bytes)).every((key) => ['path', 'linkpath', 'size', 'sparse'].includes(key)),
+        ).toBe(true);
       }),
     );
+  });
+});
+
+/** A pax header with these records, and the header of a file of `stored` bytes behind it. */
+function withRecords(records: readonly (readonly [string, string])[], content: Buffer): Buffer {
+  const lines = records.map(([key, value]) => {
+    const rest = ` ${key}=${value}\n`;
+    let length = rest.length;
+    while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
+    return `${length}${rest}`;
+  });
+  const body = Buffer.from(lines.join(''));
+  const octal = (size: number): Buffer => Buffer.from(`${size.toString(8).padStart(11, '0')}\0`);
+  const padded = (bytes: Buffer): Buffer => Buffer.concat([bytes, Buffer.alloc((512 - (bytes.length % 512)) % 512)]);
+  return Buffer.concat([
+    header({ name: 'x', type: 'x', size: octal(body.length) }),
+    padded(body),
+    header({ name: 'GNUSparseFile.7/f', size: octal(content.length) }),
+    padded(content),
+    header({ name: 'next' }),
+    Buffer.alloc(1024),
+  ]);
+}
+
+describe('sparse files are read as a runtime unpacks them', () => {
+  const stored = Buffer.from('abcDEF');
+  const expected = { name: 'f', size: 14, content: 'abc\0\0\0\0\0DEF\0\0\0' };
+  const map = Buffer.from('2\n0\n3\n8\n3\n'.padEnd(512, '\0'));
+  it.each<[string, readonly (readonly [string, string])[], Buffer]>([
+    [
+      'pax 0.0',
+      [
+        ['GNU.sparse.size', '14'],
+        ['GNU.sparse.numblocks', '2'],
+        ['GNU.sparse.offset', '0'],
+        ['GNU.sparse.numbytes', '3'],
+        ['GNU.sparse.offset', '8'],
+        ['GNU.sparse.numbytes', '3'],
+        ['path', 'f'],
+      ],
+      stored,
+    ],
+    [
+      'pax 0.1',
+      [
+        ['GNU.sparse.size', '14'],
+        ['GNU.sparse.map', '0,3,8,3'],
+        ['GNU.sparse.name', 'f'],
+        ['path', 'GNUSparseFile.7/f'],
+      ],
+      stored,
+    ],
+    [
+      'pax 1.0',
+      [
+        ['GNU.sparse.major', '1'],
+        ['GNU.sparse.minor', '0'],
+        ['GNU.sparse.name', 'f'],
+        ['GNU.sparse.realsize', '14'],
+      ],
+      Buffer.concat([map, stored]),
+    ],
+  ])('%s', async (_name, records, content) => {
+    const { entries, end } = await read(withRecords(records, content), 100);
+    expect(entries).toMatchObject([expected, { name: 'next' }]);
+    expect(end).toBe('complete');
+  });
+
+  it.each([
+    ['gnu', 'oldgnu'],
+    ['posix 0.0', 'posix', '--sparse-version=0.0'],
+    ['posix 0.1', 'posix', '--sparse-version=0.1'],
+    ['posix 1.0', 'posix', '--sparse-version=1.0'],
+  ])('by GNU tar: %s', async (_name, format, ...more) => {
+    const directory = mkdtempSync(join(tmpdir(), 'sparse-'));
+    try {
+      const content = Buffer.alloc(4 << 20);
+      for (let at = 0; at < 30; at += 1) content.write(`part ${at}`, at * 131_072);
+      writeFileSync(join(directory, 'plain'), content);
+      execFileSync('cp', ['--sparse=always', 'plain', 'f'], { cwd: directory });
+      const bytes = execFileSync('tar', ['--sparse', `--format=${format}`, ...more, '-cf', '-', 'f'], {
+        cwd: directory,
+        maxBuffer: 64 << 20,
+      });
+      expect(bytes.length).toBeLessThan(content.length / 2);
+      const reader = readTar(inChunks(bytes, 4096), limits);
+      const { value } = await reader.next();
+      const entry = value as TarEntry;
+      expect(entry).toMatchObject({ name: 'f', size: content.length, type: 'file' });
+      expect(Buffer.from(await entry.head(200_000)).equals(content.subarray(0, 200_000))).toBe(true);
+      expect(Buffer.from(await entry.head(content.length)).equals(content)).toBe(true);
+      expect((await reader.next()).value).toBe('complete');
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+
+  it('what the archive does not hold is not made up', async () => {
+    const records = [['GNU.sparse.size', '14'] as const, ['GNU.sparse.map', '0,3,8,3'] as const];
+    const bytes = withRecords(records, stored);
+    const { entries, end } = await read(bytes.subarray(0, 512 * 3 + 5));
+    expect(entries).toMatchObject([{ content: 'abc\0\0\0\0\0DE' }]);
+    expect(end).toBe('cut');
+  });
+
+  it.each([
+    ['parts that overlap', [['GNU.sparse.map', '0,3,2,3'] as const]],
+    ['parts beyond the end', [['GNU.sparse.map', '0,30'] as const]],
+    ['half a pair', [['GNU.sparse.map', '0,3,8'] as const]],
+    ['no numbers', [['GNU.sparse.map', '0,x'] as const]],
+    ['a map that is no map', [['GNU.sparse.major', '1'] as const]],
+  ])('a map with %s is damage', async (_name, records) => {
+    const bytes = withRecords([['GNU.sparse.size', '14'], ...records], Buffer.from('abcDEF'.padEnd(600, '!\n')));
+    expect(await read(bytes)).toMatchObject({ entries: [], end: 'damaged' });
+  });
+
+  it('maps without end are damage', async () => {
+    const endless = Buffer.alloc(200_000);
+    for (let at = 0; at < endless.length; at += 512) endless[at + 504] = 1;
+    const first = header({ name: 'f', type: 'S' });
+    const extended = Buffer.from(first);
+    extended[482] = 1;
+    // The checksum counts the byte that was changed.
+    const sum = Number.parseInt(first.toString('latin1', 148, 154), 8) + 1;
+    extended.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+    expect((await read(Buffer.concat([extended, endless]))).end).toBe('damaged');
+    expect((await read(Buffer.concat([extended, endless.subarray(0, 700)]))).end).toBe('cut');
   });
 });
