@@ -12,10 +12,16 @@ const systemDirectories = new Set(['bin', 'sbin', 'usr/bin', 'usr/sbin', 'usr/li
 const installs =
   /\b(?:apk|apt-get|apt|dnf|yum|microdnf|zypper|pip3?|npm|gem|curl|wget|make|cargo|go (?:build|install)|tar)\b/u;
 
-/** Returns the history line that made each layer, base first; undefined for all if their numbers differ. */
+/**
+ * Returns the history line that made each layer, base first; undefined for one without words, and for all if their numbers
+ * differ.
+ */
 export function layerHistory(manifest: ImageManifest, config: ImageConfig): readonly (string | undefined)[] {
   const made = config.history.filter((entry) => !entry.emptyLayer).map((entry) => entry.createdBy.slice(0, maxWords));
-  return manifest.layers.map((_, index) => (made.length === manifest.layers.length ? made[index] : undefined));
+  return manifest.layers.map((_, index) => {
+    const line = made.length === manifest.layers.length ? made[index]?.trim() : undefined;
+    return line === '' ? undefined : line;
+  });
 }
 
 /** Reports whether distributions put their programs at such a path. */
@@ -31,13 +37,13 @@ export function layerLikelihood(
   isBase: boolean,
 ): number {
   if (size > 0 && size < emptyBytes) return likelihood.no;
-  if (line === undefined) return isBase ? likelihood.unlikely : likelihood.possible;
+  if (isBase) return paths.some(isSystemPath) ? likelihood.possible : likelihood.unlikely;
+  if (line === undefined) return likelihood.possible;
   const copied = copyOf(line);
-  const isMentioned = !isBase && paths.some((path) => mentions(line, path));
-  if (copied !== undefined && !isBase) {
+  const isMentioned = paths.some((path) => mentions(line, path));
+  if (copied !== undefined) {
     return Math.max(copyLikelihood(copied, paths), isMentioned ? likelihood.mentioned : likelihood.no);
   }
-  if (isBase) return paths.some(isSystemPath) ? likelihood.possible : likelihood.unlikely;
   if (isMentioned) return likelihood.mentioned;
   if (namesFolder(line, paths)) return likelihood.possible;
   return installs.test(line) ? likelihood.possible : likelihood.unlikely;

@@ -6,7 +6,7 @@ import { createLayerReader, type LayerReader, type ReadPlan } from './layer-read
 import { admissionLimits, type InspectLimits, tinyLayer } from './limits.ts';
 import { loaderLibc, type LoaderState, resolveLoader } from './loader.ts';
 import { type Located, locateProgram } from './locate-program.ts';
-import { shownName } from './overlay.ts';
+import { type LayerIndex, shownName } from './overlay.ts';
 import { type Candidates, nextRead } from './next-read.ts';
 import { baseLibcApplies, fallbackVerdict, firstDynamic, programVerdict } from './verdict.ts';
 
@@ -91,10 +91,21 @@ function conclude(image: ImageFacts, reader: LayerReader, located: Located): Out
     loader: loaderOf(image, reader, located),
     muslImage: isMuslImage(image, reader.layers),
     glibcOnMusl: image.glibcOnMusl,
-    doubted: doubts.length > 0,
+    doubt: doubtOf(image, reader, located, doubts),
     saysOther: image.hints.some((hint) => hint.libc === 'other'),
   });
   return { verdict, executable: `/${located.path}`, direct: located.direct };
+}
+
+function doubtOf(
+  image: ImageFacts,
+  reader: LayerReader,
+  { layer, origin }: Found,
+  doubts: readonly number[],
+): 'none' | 'some' | 'blind' {
+  if (mayHoldAnother(reader.layers[layer], origin)) return 'blind';
+  if (doubts.some((one) => image.history[one] === undefined)) return 'blind';
+  return doubts.length > 0 ? 'some' : 'none';
 }
 
 /** Reads one more layer or file. */
@@ -196,7 +207,13 @@ function readStep(
   // A tiny layer comes in one request, so it is scanned to its end.
   const isTiny = (image.manifest.layers[next.layer]?.size ?? 0) <= tinyLayer;
   const done = isTiny ? neverDone : layerDone(reader, next.layer, goal);
-  return () => reader.read(next.layer, { ...next, visit: stopAt(next.layer, wanted.paths, goal, done) });
+  const mayRepeat = (path: string): boolean => mayHoldAnother(reader.layers[next.layer], path);
+  return () => reader.read(next.layer, { ...next, visit: stopAt(next.layer, wanted.paths, goal, done, mayRepeat) });
+}
+
+/** Reports whether the archive may have one more entry of a path that it has shown. */
+function mayHoldAnother(index: LayerIndex | undefined, path: string): boolean {
+  return index?.irregular === true && !index.isKnown(path);
 }
 
 type Done = (wanted: readonly string[]) => boolean;
@@ -212,7 +229,13 @@ function layerDone(reader: LayerReader, layer: number, { isEnough }: Goal): Done
 }
 
 /** Stops a scan once the file is found or the layer has nothing more for it. */
-function stopAt(layer: number, paths: readonly string[], goal: Goal, done: Done): ReadPlan['visit'] {
+function stopAt(
+  layer: number,
+  paths: readonly string[],
+  goal: Goal,
+  done: Done,
+  mayRepeat: (path: string) => boolean,
+): ReadPlan['visit'] {
   let wanted = paths;
   let locates = 0;
   return (path, node) => {
@@ -220,7 +243,7 @@ function stopAt(layer: number, paths: readonly string[], goal: Goal, done: Done)
     if (matters && node.type !== 'directory' && locates < maxLocates) {
       locates += 1;
       const state = goal.locate();
-      if (state.status !== 'unseen' || !state.layers.includes(layer)) return 'stop';
+      if (state.status !== 'unseen' || !state.layers.includes(layer)) return mayRepeat(path) ? 'noted' : 'stop';
       wanted = state.paths;
     }
     return done(wanted) ? 'stop' : 'go';

@@ -32,8 +32,8 @@ export interface ReadPlan {
   readonly windows: readonly number[];
   /** Requests to keep for later. */
   readonly reserve: number;
-  /** Called after each entry; decides whether the scan goes on. */
-  readonly visit: (path: string, node: LayerNode) => 'stop' | 'go';
+  /** Called after each entry; decides whether the scan goes on. `noted`: the file is the one wanted, but not the last. */
+  readonly visit: (path: string, node: LayerNode) => 'stop' | 'noted' | 'go';
 }
 
 /** Returns a reader that has read nothing. `started` is the meter's state when the look-up began. */
@@ -98,11 +98,12 @@ interface Scan {
 async function scanPlanned({ source, layer, index, plan, context, limits, mayOpen, mayLead }: Scan): Promise<void> {
   const state = { received: 0, found: false };
   const visit: Visit = async (path, node, entry) => {
-    if (plan.visit(path, node) === 'go') return 'go';
+    const next = plan.visit(path, node);
+    if (next === 'go') return 'go';
     // Searches the bytes already here; makes no further request for it.
-    state.found = true;
+    state.found = next === 'stop';
     await searchIn(index, path, entry, mayLead);
-    return 'stop';
+    return state.found ? 'stop' : 'go';
   };
   const goesOn = (): boolean => mayOpen() && (limits.wholeLayers || !state.found);
   const bytes = countBytes(readWindows(source, layer, plan.windows, context, goesOn), state);

@@ -121,6 +121,11 @@ export interface LayerIndex {
   isKnown(path: string): boolean;
   /** The layer was read to its end. */
   complete: boolean;
+  /**
+   * No builder wrote the archive: a file stands before its directory, or twice. A later entry may replace one that was seen
+   * (OCI image-spec layer.md forbids that; runtimes unpack it, and the last entry counts).
+   */
+  readonly irregular: boolean;
   /** Entries in the archive's order. */
   readonly nodes: ReadonlyMap<string, LayerNode>;
 }
@@ -135,11 +140,15 @@ export function layerIndex(): LayerIndex {
   const opaque = new Set<string>();
   let last = '';
   let ordered = true;
+  let irregular = false;
   let count = 0;
 
   return {
     complete: false,
     nodes,
+    get irregular() {
+      return irregular;
+    },
     add(name, node) {
       const path = normalizePath(name);
       const base = path.slice(path.lastIndexOf('/') + 1);
@@ -151,6 +160,8 @@ export function layerIndex(): LayerIndex {
       count += 1;
       ordered &&= last === '' || isInOrder(last, path);
       last = path;
+      const folder = parentOf(path);
+      irregular ||= isNoDirectory(nodes.get(path)) || (folder !== '' && nodes.get(folder)?.type !== 'directory');
       nodes.set(path, node);
       return path;
     },

@@ -31,6 +31,9 @@ const penalty = {
   supervisor: 1,
 } as const;
 
+/** Nothing is known of the place where another file may be. */
+const mostBlind = 0.55;
+
 type Found = Extract<Located, { status: 'found' }>;
 
 /** What the verdict on a program depends on besides the program. */
@@ -40,8 +43,11 @@ interface ImageContext {
   readonly muslImage: boolean;
   /** What the history says was installed to run glibc programs beside musl. */
   readonly glibcOnMusl: 'shim' | 'glibc' | undefined;
-  /** A layer that is not fully known may hold another program at the path. */
-  readonly doubted: boolean;
+  /**
+   * A layer that is not fully known may hold another program at the path. `blind`: so may one whose history says nothing, or
+   * an irregular archive, further on.
+   */
+  readonly doubt: 'none' | 'some' | 'blind';
   /** The history names another C library, such as uClibc. */
   readonly saysOther: boolean;
 }
@@ -57,9 +63,14 @@ export function programVerdict(program: Found, context: ImageContext): Verdict {
   const finding = judge(program, content.finding, content.judgement, context);
   if ('why' in finding) return unknownVerdict(`${name}: ${finding.why}`);
   const reserved = program.reservations.reduce((sum, reservation) => sum + penalty[reservation], 0);
-  const confidence = finding.confidence - reserved - (context.doubted ? penalty.doubts : 0);
-  const detail = `${name}: ${finding.detail}${program.reservations.includes('script-body') ? '; it runs a script' : ''}`;
-  return verdict(finding.resolver, finding.libc, detail, confidence);
+  const doubted = finding.confidence - reserved - (context.doubt === 'none' ? 0 : penalty.doubts);
+  const isBlind = context.doubt === 'blind';
+  const notes = [
+    ...(program.reservations.includes('script-body') ? ['it runs a script'] : []),
+    ...(isBlind ? ['bytes that were not reached may hold another file of this name'] : []),
+  ];
+  const detail = [`${name}: ${finding.detail}`, ...notes].join('; ');
+  return verdict(finding.resolver, finding.libc, detail, isBlind ? Math.min(doubted, mostBlind) : doubted);
 }
 
 interface Judged {

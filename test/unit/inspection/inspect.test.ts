@@ -31,6 +31,7 @@ const filler = (kib: number, path = 'aaa/filler'): TarEntry => ({
 });
 const program = (path: string, content: Buffer): TarEntry => ({ path, content });
 const link = (path: string, target: string): TarEntry => ({ path, type: 'symlink', target });
+const folder = (path: string): TarEntry => ({ path, type: 'dir' });
 
 const alpine = layer([
   link('bin/arch', '/bin/busybox'),
@@ -340,6 +341,39 @@ describe('other layers', () => {
     expect((await look(made(steps, runServer))).inspection.verdict.resolver).toBe('musl');
   });
 
+  it.each<[string, readonly TarEntry[]]>([
+    ['a file before its directory', [program('app/server', go), filler(60)]],
+    ['a file twice', [folder('aaa'), filler(60), filler(1), folder('app'), program('app/server', go)]],
+  ])('the last entry of a path counts where no builder wrote the archive: %s', async (_name, entries) => {
+    const built = image({ layers: [layer([...entries, program('app/server', musl)])], config: runServer });
+    const { inspection } = await look(built);
+    expect(inspection.verdict).toMatchObject({ resolver: 'musl', evidence: { confidence: 0.99 } });
+  });
+
+  it('where the last entry of a path is out of reach, the verdict is not certain', async () => {
+    const config = { ...runServer, history: [{ createdBy: 'COPY server /app/server # buildkit' }] };
+    const twice = layer([program('app/server', go), filler(900), program('app/server', musl)]);
+    const { inspection } = await look(image({ layers: [twice], config }));
+    expect(inspection.verdict.evidence).toEqual({
+      source: 'executable',
+      detail: '/app/server: static, Go build id; bytes that were not reached may hold another file of this name',
+      confidence: 0.55,
+    });
+    const scan = createInspector(backgroundScanLimits);
+    const { inspection: whole } = await look(image({ layers: [twice], config }), {}, {}, scan);
+    expect(whole.verdict).toMatchObject({ resolver: 'musl', evidence: { confidence: 0.99 } });
+  });
+
+  it.each([[[]], [['', '']], [['COPY server /app/server', ' ']]])(
+    'a newer layer whose history says nothing may hold another: %j',
+    async (lines) => {
+      const layers = [server(glibc), layer([folder('aaa'), filler(900), folder('app'), program('app/server', musl)])];
+      const config = { ...runServer, history: lines.map((createdBy) => ({ createdBy })) };
+      const { inspection } = await look(image({ layers, config }));
+      expect(inspection.verdict).toMatchObject({ resolver: 'glibc', evidence: { confidence: 0.55 } });
+    },
+  );
+
   it('a newer layer that may replace the program and cannot be read leaves it unknown', async () => {
     const steps = [
       [debianLine, debian],
@@ -376,7 +410,7 @@ describe('other layers', () => {
   it.each(['estargz', 'zstd:chunked'] as const)(
     '%s: a table with another digest is not believed',
     async (compression) => {
-      const good = layer([program('app/server', go), filler(200)], compression);
+      const good = layer([folder('app'), program('app/server', go), folder('aaa'), filler(200)], compression);
       const annotations = Object.fromEntries(
         Object.entries(good.descriptor.annotations ?? {}).map(([name, value]) => [
           name,
