@@ -1,10 +1,10 @@
 import { LRUCache } from 'lru-cache';
 
-import { createSlots } from '../detection/flights.ts';
 import type { KubeClient } from '../kubernetes/client.ts';
 import type { PodView } from '../policy/model.ts';
 import type { Clock } from '../util/clock.ts';
 import { createCoalescer } from '../util/coalesce.ts';
+import { createFairSlots } from '../util/fair-slots.ts';
 import {
   createPullSecretApi,
   isObjectName,
@@ -138,7 +138,7 @@ interface ObjectMemoryOptions<T> {
 /** Remembers objects of the API for a short time. */
 export interface ObjectMemory<T> {
   /**
-   * Returns the object of this key, from memory or else by `read`; concurrent calls share one read. Returns undefined if too
+   * Returns the object of this key (`namespace/name`; namespaces share the reads), from memory or else by `read`; concurrent calls share one read. Returns undefined if too
    * many others are being read. Rejects with what `read` rejects with.
    */
   get(key: string, read: () => Promise<ReadObject<T>>): Promise<ReadObject<T>> | undefined;
@@ -158,7 +158,7 @@ export function createObjectMemory<T>(options: ObjectMemoryOptions<T>): ObjectMe
     sizeCalculation: ({ value }, key) => ENTRY_SIZE + key.length + sizeOf(value),
   });
   const reads = createCoalescer<ReadObject<T>>();
-  const slots = createSlots(CONCURRENCY, MOST_WAITING);
+  const slots = createFairSlots({ places: CONCURRENCY, queue: MOST_WAITING, first: 'newest' });
   const keep = (key: string, object: ReadObject<T>): ReadObject<T> => {
     const until = clock.monotonic() + (object.good ? options.keepMs : options.keepFailureMs);
     kept.set(key, { ...object, until });
@@ -170,10 +170,12 @@ export function createObjectMemory<T>(options: ObjectMemoryOptions<T>): ObjectMe
       if (known !== undefined && known.until > clock.monotonic()) return Promise.resolve(known);
       const shared = reads.get(key);
       if (shared !== undefined) return shared;
-      const slot = slots.enter(options.closing);
+      const [namespace] = key.split('/', 1);
+      const slot = slots.enter(namespace, options.closing);
       if (slot === undefined) return undefined;
       return reads.run(key, async () => {
-        const release = await slot;
+        const release = await slot.entered;
+        if (release === undefined) throw new Error('not read: too many others are being read');
         return keep(key, await read().finally(release));
       });
     },

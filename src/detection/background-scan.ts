@@ -2,7 +2,8 @@ import { LRUCache } from 'lru-cache';
 
 import type { Clock } from '../util/clock.ts';
 import type { Inspection } from './detector.ts';
-import { createFlights, createSlots, type Flight } from './flights.ts';
+import { createFairSlots } from '../util/fair-slots.ts';
+import { createFlights, type Flight } from './flights.ts';
 import type { LookupContext } from './image-source.ts';
 import { verdictKey } from './keys.ts';
 import type { ScanOutcome, LookupTask } from './look-up.ts';
@@ -50,7 +51,7 @@ interface Attempts {
 /** Scans images again, in the background, whose first look-up ended without a certain verdict within a Pod's budget. */
 export function createBackgroundScans({ timeMs, retryMs, clock, scan }: BackgroundScanOptions): BackgroundScans {
   const flights = createFlights<Outcome>({
-    slots: createSlots(1, MOST_WAITING),
+    slots: createFairSlots({ places: 1, queue: MOST_WAITING, first: 'newest' }),
     backgroundMs: timeMs,
     notBegun: () => 'not-begun',
   });
@@ -73,7 +74,7 @@ export function createBackgroundScans({ timeMs, retryMs, clock, scan }: Backgrou
       if (outdated !== true && verdict.evidence.confidence >= SURE) return;
       const key = `${outdated === true ? 'rules' : 'bytes'} ${verdictKey(task.keys, digest, task.keys.run)}`;
       if (underWay.has(key) || (attempts.get(key)?.notBefore ?? 0) > clock.now()) return;
-      const flight = flights.join(key, (context) => scan(task, inspection, context));
+      const flight = flights.join(key, (context) => scan(task, inspection, context), task.request.tenant);
       if (flight === undefined) return;
       underWay.add(key);
       flight.leave();

@@ -23,6 +23,8 @@ export interface DetectRequest {
   readonly command: readonly string[];
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** The namespace of the Pod or workload: look-ups are shared out among namespaces. Absent: a person asks. */
+  readonly tenant?: string;
   /** The logins, or a function that reads them. It is called only before a registry is asked: a known image waits for no login. */
   readonly credentials?: Logins | (() => Promise<Logins>);
   /** Admission's dryRun: what is found may be remembered, but not written anywhere. */
@@ -100,15 +102,27 @@ export interface Failure {
   readonly message: string;
 }
 
+/** Why a look-up was ended before it was done. */
+class LookupEnded extends Error {
+  override readonly name = 'LookupEnded';
+  readonly code: DetectionFailure;
+
+  constructor(code: DetectionFailure, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
 export const lookupAbort = {
-  outOfTime: (milliseconds: number): DOMException =>
-    new DOMException(
+  outOfTime: (milliseconds: number): LookupEnded =>
+    new LookupEnded(
+      'unavailable',
       `the look-up did not end within ${milliseconds} ms after the Pod had to be answered`,
-      'TimeoutError',
     ),
-  gaveWay: (): DOMException =>
-    new DOMException('the look-up took long and was given up when others had to wait for it', 'TimeoutError'),
-  closing: (): DOMException => new DOMException('image detection is shutting down', 'AbortError'),
+  // Not `unavailable`: that would be remembered of the image, which may be well.
+  gaveWay: (): LookupEnded =>
+    new LookupEnded('deadline', 'the look-up took long and was given up when others had to wait for it'),
+  closing: (): LookupEnded => new LookupEnded('disabled', 'image detection is shutting down'),
 };
 
 export const leftAtDeadline: Failure = {
@@ -141,8 +155,7 @@ export function readFailure(error: unknown, signal?: AbortSignal): Failure {
 }
 
 function readAbort(reason: unknown): Failure {
-  const isTimeout = reason instanceof DOMException && reason.name === 'TimeoutError';
-  return isTimeout ? { code: 'unavailable', message: reason.message } : closed;
+  return reason instanceof LookupEnded ? { code: reason.code, message: reason.message } : closed;
 }
 
 /** Returns an unknown verdict that says why there is no other. */

@@ -1,4 +1,5 @@
 import { beforeAbort } from '../util/abort.ts';
+import type { FairSlots, Slot, Tenant } from '../util/fair-slots.ts';
 import { lookupAbort } from './detector.ts';
 import type { LookupContext, Meter } from './image-source.ts';
 
@@ -14,15 +15,18 @@ export interface Flight<T> {
 }
 
 export interface Flights<T> {
-  /** Returns the flight of this key, or a new one; undefined if there are too many already, or after `close`. `work` must not reject. */
-  join(key: string, work: (context: LookupContext) => Promise<T>): Flight<T> | undefined;
+  /**
+   * Returns the flight of this key, or a new one; undefined if there are too many already, or after `close`. `work` must not
+   * reject. `tenant`: for whom; a flight that several tenants have joined counts for the one with the fewest.
+   */
+  join(key: string, work: (context: LookupContext) => Promise<T>, tenant?: Tenant): Flight<T> | undefined;
   count(): number;
   /** Aborts all flights and waits until they have ended. */
   close(): Promise<void>;
 }
 
 interface FlightsOptions<T> {
-  readonly slots: Slots;
+  readonly slots: FairSlots;
   /** Milliseconds for which a flight may go on after its first waiter has left. */
   readonly backgroundMs: number;
   /** Returns the result of a flight that was aborted while it waited for a slot. */
@@ -30,28 +34,52 @@ interface FlightsOptions<T> {
 }
 
 interface OwnFlight<T> extends Flight<T> {
-  /** Ends the flight if nobody waits for it and it is `queued`, or has been `running` for long. */
-  giveWay(phase: 'queued' | 'running'): boolean;
+  readonly slot: Slot;
+  /** Milliseconds since it entered its slot; undefined while it waits for one, and once it was ended. */
+  ran(): number | undefined;
+  /** Reports whether nobody waits for it: of a flight that runs, not for a sixth of its time already. */
+  isAbandoned(): boolean;
   end(reason: unknown): void;
 }
 
+/** Milliseconds between two looks for flights that have to give way, while others wait. */
+const LOOK_MS = 100;
+
 /** Runs one flight per key at a time, however many requests wait for it. */
 export function createFlights<T>(options: FlightsOptions<T>): Flights<T> {
+  const { slots } = options;
   const flights = new Map<string, OwnFlight<T>>();
   let isClosed = false;
+  let timer: NodeJS.Timeout | undefined;
+  const look = (): void => {
+    timer = undefined;
+    const turn = slots.next();
+    if (turn === undefined) return;
+    makeRoom(options, flights, turn.tenant);
+    timer = setTimeout(look, LOOK_MS).unref();
+  };
   return {
-    join(key, work) {
+    join(key, work, tenant) {
       if (isClosed) return undefined;
       const known = flights.get(key);
-      if (known !== undefined) return known;
-      makeRoom(options.slots, flights);
-      const flight = startFlight(options, work, () => flights.delete(key));
-      if (flight !== undefined) flights.set(key, flight);
+      if (known !== undefined) {
+        known.slot.share(tenant);
+        return known;
+      }
+      if (!slots.hasRoom(tenant)) {
+        makeRoom(options, flights, tenant);
+        if (slots.isFull()) endQueued(flights, tenant);
+      }
+      const flight = startFlight({ options, work, tenant, landed: () => flights.delete(key) });
+      if (flight === undefined) return undefined;
+      flights.set(key, flight);
+      if (slots.waiting() > 0) timer ??= setTimeout(look, LOOK_MS).unref();
       return flight;
     },
     count: () => flights.size,
     async close() {
       isClosed = true;
+      clearTimeout(timer);
       const all = [...flights.values()];
       for (const flight of all) flight.end(lookupAbort.closing());
       await Promise.all(all.map(({ result }) => result));
@@ -59,33 +87,60 @@ export function createFlights<T>(options: FlightsOptions<T>): Flights<T> {
   };
 }
 
-/** Ends flights that nobody waits for, oldest first. Otherwise a few Pods with hosts that hang would take all slots. */
-function makeRoom<T>(slots: Slots, flights: ReadonlyMap<string, OwnFlight<T>>): void {
-  if (slots.free() > 0) return;
-  flights.values().some((flight) => flight.giveWay('running'));
-  if (slots.isFull()) flights.values().some((flight) => flight.giveWay('queued'));
+/**
+ * Ends one flight that has to give way to `tenant`, of the tenant with the most slots first, oldest first. Otherwise a few
+ * Pods with hosts that hang would take all slots.
+ */
+function makeRoom<T>(
+  { slots, backgroundMs }: FlightsOptions<T>,
+  flights: ReadonlyMap<string, OwnFlight<T>>,
+  tenant: Tenant,
+): void {
+  const mayGo = (flight: OwnFlight<T>): boolean => {
+    const ran = flight.ran();
+    const owner = flight.slot.tenant();
+    if (ran === undefined) return false;
+    if (owner === tenant) return flight.isAbandoned();
+    // A slot that moves must not have to move back.
+    const more = slots.held(owner) - slots.held(tenant);
+    return (more > 1 && ran >= backgroundMs / 20) || (more > 0 && ran >= backgroundMs / 6);
+  };
+  const going = flights.values().toArray().filter(mayGo);
+  const [flight] = going.toSorted((a, b) => slots.held(b.slot.tenant()) - slots.held(a.slot.tenant()));
+  flight?.end(lookupAbort.gaveWay());
 }
 
-function startFlight<T>(
-  { slots, backgroundMs, notBegun }: FlightsOptions<T>,
-  work: (context: LookupContext) => Promise<T>,
-  landed: () => void,
-): OwnFlight<T> | undefined {
+/** Ends the tenant's oldest flight that waits for a slot while nobody waits for it. */
+function endQueued<T>(flights: ReadonlyMap<string, OwnFlight<T>>, tenant: Tenant): void {
+  const queued = flights.values().filter(({ slot }) => slot.isWaiting() && slot.tenant() === tenant);
+  queued.find((flight) => flight.isAbandoned())?.end(lookupAbort.gaveWay());
+}
+
+interface FlightStart<T> {
+  readonly options: FlightsOptions<T>;
+  readonly work: (context: LookupContext) => Promise<T>;
+  readonly tenant: Tenant;
+  readonly landed: () => void;
+}
+
+function startFlight<T>({ options, work, tenant, landed }: FlightStart<T>): OwnFlight<T> | undefined {
+  const { slots, backgroundMs, notBegun } = options;
   const controller = new AbortController();
   const { signal } = controller;
-  const slot = slots.enter(signal);
+  const slot = slots.enter(tenant, signal);
   if (slot === undefined) return undefined;
   const meter: Meter = { requests: 0, bytes: 0 };
   const end = (reason: unknown): void => controller.abort(reason);
   const limit = createTimeLimit(backgroundMs, () => end(lookupAbort.outOfTime(backgroundMs)));
   let waiting = 0;
-  let runs = false;
+  let since: number | undefined;
   const fly = async (): Promise<T> => {
-    const release = await slot.catch(() => undefined);
+    const release = await slot.entered.catch(() => undefined);
     if (release === undefined) return notBegun(signal);
-    runs = true;
+    since = performance.now();
     try {
-      return await work({ signal, meter });
+      // It may have been ended before its turn came.
+      return signal.aborted ? notBegun(signal) : await work({ signal, meter });
     } finally {
       release();
     }
@@ -97,14 +152,11 @@ function startFlight<T>(
   return {
     result,
     meter,
+    slot,
     end,
     leave: limit.start,
-    giveWay(phase) {
-      const mayGo = phase === 'queued' ? !runs : runs && limit.isLong();
-      if (!mayGo || waiting > 0 || signal.aborted) return false;
-      end(lookupAbort.gaveWay());
-      return true;
-    },
+    ran: () => (since === undefined || signal.aborted ? undefined : performance.now() - since),
+    isAbandoned: () => waiting === 0 && (slot.isWaiting() || limit.isLong()),
     async wait(deadline) {
       waiting += 1;
       const answer = await beforeAbort(result, deadline);
@@ -136,61 +188,5 @@ function createTimeLimit(milliseconds: number, onEnd: () => void): TimeLimit {
       clearTimeout(started?.timer);
     },
     isLong: () => started !== undefined && performance.now() - started.at >= milliseconds / 6,
-  };
-}
-
-/** Gives a slot back. Later calls do nothing. */
-type Release = () => void;
-
-/**
- * Bounds how much runs at once; the rest waits in a bounded stack. The newest enters first: its Pod has the most time left,
- * while the Pods of the oldest have mostly been answered already.
- */
-export interface Slots {
-  /** Resolves when a slot is free, rejects with the signal's reason. Undefined if too many wait already. */
-  enter(signal: AbortSignal): Promise<Release> | undefined;
-  /** Returns how many could enter without waiting. */
-  free(): number;
-  waiting(): number;
-  /** Reports whether no slot is free and no more may wait. */
-  isFull(): boolean;
-}
-
-export function createSlots(concurrency: number, mostWaiting: number): Slots {
-  const stack: (() => void)[] = [];
-  let taken = 0;
-  const take = (): Release => {
-    let held = true;
-    taken += 1;
-    return () => {
-      if (!held) return;
-      held = false;
-      taken -= 1;
-      stack.pop()?.();
-    };
-  };
-  const wait = (signal: AbortSignal): Promise<Release> =>
-    new Promise((resolve, reject) => {
-      const enter = (): void => {
-        signal.removeEventListener('abort', abandon);
-        resolve(take());
-      };
-      const abandon = (): void => {
-        stack.splice(stack.indexOf(enter), 1);
-        reject(signal.reason as Error);
-      };
-      stack.push(enter);
-      signal.addEventListener('abort', abandon, { once: true });
-    });
-  const free = (): number => concurrency - taken;
-  const isFull = (): boolean => free() === 0 && stack.length >= mostWaiting;
-  return {
-    enter(signal) {
-      if (free() > 0) return Promise.resolve(take());
-      return isFull() ? undefined : wait(signal);
-    },
-    free,
-    isFull,
-    waiting: () => stack.length,
   };
 }

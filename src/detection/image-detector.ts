@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 
 import type { Clock } from '../util/clock.ts';
 import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
+import { createFairSlots, type FairSlots } from '../util/fair-slots.ts';
 import { createBackgroundScans, type BackgroundScans } from './background-scan.ts';
 import { createFailureMemory, createManifestMemory, createVerdictMemory, type Remembered } from './caches.ts';
 import {
@@ -17,7 +18,7 @@ import {
   type Logins,
   readFailure,
 } from './detector.ts';
-import { createFlights, createSlots, type Flight, type Flights, type Slots } from './flights.ts';
+import { createFlights, type Flight, type Flights } from './flights.ts';
 import { ImageSourceError, type ImageSources, type Meter, type Platform } from './image-source.ts';
 import { createKeyMemory, type DetectionKeys, loginKey } from './keys.ts';
 import {
@@ -51,7 +52,7 @@ export interface ImageDetectorOptions {
   readonly clock: Pick<Clock, 'now'>;
   /** Milliseconds for which a look-up may go on after the first deadline that it missed. Default 30,000. */
   readonly backgroundMs?: number;
-  /** Most look-ups under way at once. Default 32. */
+  /** Most look-ups under way at once; a namespace alone gets three quarters. Default 32. */
   readonly concurrency?: number;
   /** Most look-ups that wait for others to end; further ones are not started (`shed`). Default 256. */
   readonly queue?: number;
@@ -84,7 +85,7 @@ export function createImageDetector(options: ImageDetectorOptions): ImageDetecto
   const { reporter = silentReporter, backgroundMs = 30_000, concurrency = 32, queue = 256 } = options;
   const parts = createParts(options, reporter);
   const { memory, failures, onError } = parts;
-  const slots = createSlots(concurrency, queue);
+  const slots = createFairSlots({ places: concurrency, queue, first: 'newest' });
   const flights = createFlights<LookupResult>({ slots, backgroundMs, notBegun });
   const scans = createBackgroundScans({
     timeMs: 2 * backgroundMs,
@@ -151,7 +152,7 @@ function notBegun(signal: AbortSignal): LookupResult {
 const longestReference = 1024;
 
 interface FinderParts extends LookupParts {
-  readonly slots: Slots;
+  readonly slots: FairSlots;
   readonly flights: Flights<LookupResult>;
   readonly reporter: Reporter;
   readonly scans: BackgroundScans;
@@ -266,14 +267,18 @@ function createBegin({ flights, reporter, scans, guardedStore, ...parts }: Finde
   const stored = new WeakSet<Flight<LookupResult>>();
   return (task) => {
     const { keys, request, login } = task;
-    const flight = flights.join(`${keys.image} ${keys.run} ${login}`, async (context) => {
-      const began = performance.now();
-      const result = await lookUp({ ...parts, guardedStore }, task, { ...context, credentials: request.credentials });
-      const code = 'failure' in result ? result.failure.code : 'none';
-      reporter.metrics.lookedUp(code, (performance.now() - began) / 1000, context.meter.bytes);
-      if ('inspection' in result) scans.scanIfUncertain(task, result.inspection);
-      return result;
-    });
+    const flight = flights.join(
+      `${keys.image} ${keys.run} ${login}`,
+      async (context) => {
+        const began = performance.now();
+        const result = await lookUp({ ...parts, guardedStore }, task, await withLogins(request, context));
+        const code = 'failure' in result ? result.failure.code : 'none';
+        reporter.metrics.lookedUp(code, (performance.now() - began) / 1000, context.meter.bytes);
+        if ('inspection' in result) scans.scanIfUncertain(task, result.inspection);
+        return result;
+      },
+      request.tenant,
+    );
     if (flight === undefined || request.dryRun === true || stored.has(flight)) return flight;
     stored.add(flight);
     void keepResult(flight, (found) => guardedStore.keep(keys, request.platform, found));
@@ -293,14 +298,14 @@ function createRevalidate({ slots, failures }: FinderParts, logIn: LogIn, begin:
     const logging = logIn(task);
     const loggedIn = logging instanceof Promise ? await logging : logging;
     // Better to serve a stale tag a little longer than to make a Pod queue behind its revalidation.
-    if (slots.free() === 0 || failures.find(task.keys, loggedIn.login) !== undefined) return;
+    if (!slots.hasRoom(task.request.tenant) || failures.find(task.keys, loggedIn.login) !== undefined) return;
     const flight = begin(loggedIn);
     flight?.leave();
     await flight?.result;
   };
   return (task) => {
     const { image } = task.keys;
-    if (revalidating.has(image) || slots.free() === 0) return;
+    if (revalidating.has(image) || !slots.hasRoom(task.request.tenant)) return;
     revalidating.add(image);
     const forget = (): void => void revalidating.delete(image);
     run(task).then(forget, forget);

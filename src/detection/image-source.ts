@@ -66,6 +66,8 @@ export interface LookupContext {
   /** Ends the look-up. Sources reject with the signal's reason. */
   readonly signal: AbortSignal;
   readonly meter: Meter;
+  /** The namespace that the look-up is for: places at a host and name look-ups are shared out among namespaces. */
+  readonly tenant?: string;
   /** The Pod's own credentials by registry host, most specific first; tried before the configured ones. */
   readonly credentials?: readonly { readonly host: string; readonly credential: Credential }[];
 }

@@ -38,10 +38,13 @@ export interface LoggedInTask extends LookupTask {
   readonly login: string;
 }
 
-/** Returns the context with the request's logins, which are read now if they have not been yet. */
-export async function withLogins({ credentials }: DetectRequest, context: LookupContext): Promise<LookupContext> {
+/** Returns the context with the request's tenant and its logins, which are read now if they have not been yet. */
+export async function withLogins(
+  { credentials, tenant }: DetectRequest,
+  context: LookupContext,
+): Promise<LookupContext> {
   const logins = typeof credentials === 'function' ? await credentials() : credentials;
-  return logins === undefined ? context : { ...context, credentials: logins };
+  return { ...context, ...(tenant !== undefined && { tenant }), ...(logins !== undefined && { credentials: logins }) };
 }
 
 export type LookupResult =

@@ -115,6 +115,7 @@ function createLookUp(
       reference: container.image,
       platform,
       ...containerRun(container),
+      tenant: admission.namespace,
       dryRun,
       ...(options.credentials !== undefined && { credentials }),
     };

@@ -85,7 +85,7 @@ function offersOf(pod: PodView, namespace: string, options: WorkloadImagesOption
     const { name, image } = container;
     if (offers.length === MOST_IMAGES) break;
     if (image === '' || declared.verdictFor(name) !== undefined) continue;
-    const request = { reference: image, platform, ...containerRun(container) };
+    const request = { reference: image, platform, ...containerRun(container), tenant: namespace };
     offers.push(login === undefined ? { request } : { request, login });
   }
   return offers;

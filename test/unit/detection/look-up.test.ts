@@ -189,6 +189,18 @@ describe('many look-ups at once', () => {
     expect(verdict.resolver).toBe('musl');
     await detector.close();
   });
+
+  it('holds it against no image that its look-up gave way to those of another namespace', async () => {
+    const registry = new FakeRegistry();
+    registry.add('slow', { delay: 60_000 });
+    registry.add('good');
+    const detector = detectorFor(registry, { concurrency: 1, backgroundMs: 300 });
+    const slow = detector.detect(request('slow', { tenant: 'a' }), noDeadline);
+    expect((await detector.detect(request('good', { tenant: 'b' }), within(1000))).verdict.resolver).toBe('musl');
+    expect((await slow).failure?.code).toBe('deadline');
+    registry.add('slow', { delay: 0 });
+    expect((await detector.detect(request('slow', { tenant: 'a' }), noDeadline)).from).toBe('registry');
+  });
 });
 
 describe('closing', () => {
@@ -197,6 +209,7 @@ describe('closing', () => {
     for (const name of ['a', 'b']) registry.add(name, { delay: 60_000 });
     const detector = detectorFor(registry, { concurrency: 1 });
     const answers = ['a', 'b'].map((name) => detector.detect(request(name), noDeadline));
+    await expect.poll(() => registry.manifestsOf).toHaveLength(1);
     await detector.close();
     expect(detector.stats()).toMatchObject({ underWay: 0, queued: 0, failures: 0 });
     answers.push(detector.detect(request('a'), noDeadline));

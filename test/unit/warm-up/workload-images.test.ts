@@ -29,7 +29,7 @@ const references = (...given: Parameters<typeof imagesOf>): string[] =>
   imagesOf(...given).offers.map(({ request }) => request.reference);
 
 describe('what is looked up for a template', () => {
-  it('is what its containers run: images, command lines, platform', () => {
+  it('is what its containers run: images, command lines, platform, for its namespace', () => {
     const spec = {
       nodeSelector: { 'kubernetes.io/arch': 'arm64' },
       initContainers: [{ name: 'init', image: 'busybox', command: ['sh'], args: ['-c', 'true'] }],
@@ -41,9 +41,18 @@ describe('what is looked up for a template', () => {
           platform: { os: 'linux', architecture: 'arm64' },
           command: ['sh'],
           args: ['-c', 'true'],
+          tenant: 'shop',
         },
       },
-      { request: { reference: 'nginx', platform: { os: 'linux', architecture: 'arm64' }, command: [], args: [] } },
+      {
+        request: {
+          reference: 'nginx',
+          platform: { os: 'linux', architecture: 'arm64' },
+          command: [],
+          args: [],
+          tenant: 'shop',
+        },
+      },
     ]);
   });
 
