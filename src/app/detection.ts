@@ -148,6 +148,7 @@ async function openClient(config: Config, options: DetectionOptions): Promise<Re
       credentials: identities === undefined ? configured : combineCredentials([configured, identities]),
       userAgent: `libc-dns-webhook/${options.version}`,
       clock: systemClock,
+      threads: Number(options.environment['UV_THREADPOOL_SIZE']) || 4,
       onBreaker: reportBreaker(options.reporter),
     });
     const close = async (): Promise<void> => {
@@ -162,9 +163,10 @@ async function openClient(config: Config, options: DetectionOptions): Promise<Re
 /** Reports registries that are left alone. Their names go to the log only, not into metrics, for Pods choose them. */
 function reportBreaker({ metrics, warnings }: Reporter): NonNullable<RegistryClientOptions['onBreaker']> {
   const warn = warnings();
-  return ({ host, state }) => {
-    metrics.detection.breaker(host, state);
-    if (state === 'open') warn(`the registry ${host} keeps failing and is left alone for a while`);
+  return ({ host, repository, state }) => {
+    const name = repository === undefined ? host : `${host}/${repository}`;
+    metrics.detection.breaker(name, state);
+    if (state === 'open') warn(`${name} keeps failing and is left alone for a while`);
   };
 }
 

@@ -99,7 +99,7 @@ export interface ImageSources {
  * `invalid-reference` the name is not a reference · `forbidden-host` our own allow, deny and address rules ·
  * `unauthorized` credentials missing or refused · `not-found` · `no-platform` nothing for this platform ·
  * `not-an-image` schema 1, Helm charts and other artifacts · `rate-limited` · `unavailable` the host failed ·
- * `invalid-answer` a wrong digest, a malformed or oversized answer.
+ * `invalid-answer` a wrong digest, a malformed or oversized answer · `shed` our own limits: too many others were before it.
  */
 export type ImageSourceCode =
   | 'invalid-reference'
@@ -110,7 +110,8 @@ export type ImageSourceCode =
   | 'not-an-image'
   | 'rate-limited'
   | 'unavailable'
-  | 'invalid-answer';
+  | 'invalid-answer'
+  | 'shed';
 
 /** Says what failed. The message never holds a credential. */
 export class ImageSourceError extends Error {

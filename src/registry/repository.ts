@@ -99,18 +99,20 @@ async function sendAs(
   const { origin, repository, listedOnly } = endpoint;
   const subject: Subject = { origin, repository, listedOnly, context };
   const expected = await authorization.expected(subject, identity);
-  const first = await follow(exchange, toHttp(request, expected), limits, request.retries);
+  const charge = { origin, repository, login: identity.key };
+  const first = await follow(exchange, toHttp(request, charge, expected), limits, request.retries);
   // A challenge after a redirect to another host is not the registry's: it gets no credential.
   if (first.status !== 401 || first.foreign) return first;
   // Gives the host's place back first, because the request for a token may need it.
   await discard(first, limits);
   const header = await authorization.answer(subject, identity, first.challenges, expected);
   if (header === undefined) return first;
-  return await follow(exchange, toHttp(request, header), limits, request.retries);
+  return await follow(exchange, toHttp(request, charge, header), limits, request.retries);
 }
 
 function toHttp(
   { endpoint, path, kind, headers, context }: RepositoryRequest,
+  charge: HttpRequest['charge'],
   authorization: string | undefined,
 ): HttpRequest {
   const url = new URL(`/v2/${endpoint.repository}/${path}`, endpoint.origin);
@@ -120,6 +122,7 @@ function toHttp(
     kind,
     headers: authorization === undefined ? headers : { ...headers, authorization },
     listedOnly: endpoint.listedOnly,
+    charge,
     context,
   };
 }

@@ -33,6 +33,7 @@ const failoverCodes = new Set([
   'unauthorized',
   'invalid-answer',
   'forbidden-host',
+  'shed',
 ]);
 
 /** Opens an image in a registry or one of its mirrors. Tries the endpoint that answered last time first. */

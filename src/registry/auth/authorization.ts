@@ -85,12 +85,12 @@ function bearerHeader(registryToken: string, origin: string): string {
 }
 
 function requestFor(
-  { origin, listedOnly, context }: Subject,
+  subject: Subject,
   identity: Identity,
   { realm, service }: Scheme & { kind: 'bearer' },
   scope: string,
 ): TokenRequest {
-  return { origin, realm, service, scope, identity, listedOnly, context };
+  return { ...subject, realm, service, scope, identity };
 }
 
 function bearerScheme({ parameters }: Challenge, origin: string): Scheme & { kind: 'bearer' } {

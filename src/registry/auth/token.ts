@@ -15,6 +15,8 @@ import { basicAuthorization, type Identity } from './credentials.ts';
 export interface TokenRequest {
   /** Scheme, host and port of the registry, the only server that the token is sent to. */
   readonly origin: string;
+  /** What the token server's failures are charged to: the registry chose it, and may name anybody's. */
+  readonly repository: string;
   /** The token server, named by the registry's own challenge. */
   readonly realm: URL;
   readonly service: string;
@@ -129,9 +131,11 @@ async function fetchToken(request: TokenRequest, { exchange, limits, clock }: To
   return { token, staleAt: started + (lifetime - margin) * 1000 };
 }
 
-function toHttp({ realm, service, scope, identity, listedOnly, context }: TokenRequest): Parameters<Exchange>[0] {
+function toHttp(request: TokenRequest): Parameters<Exchange>[0] {
+  const { realm, service, scope, identity, listedOnly, context } = request;
   const { identityToken } = identity.credential ?? {};
-  const common = { kind: 'token', listedOnly, context } as const;
+  const charge = { origin: request.origin, repository: request.repository, login: identity.key };
+  const common = { kind: 'token', listedOnly, charge, context } as const;
   if (identityToken !== undefined) {
     // distribution: docs/content/spec/auth/oauth.md
     const form = new URLSearchParams({ grant_type: 'refresh_token', service, scope, client_id: 'libc-dns' });

@@ -71,7 +71,8 @@ async function exchangeToken(
   const headers = { 'content-type': 'application/x-www-form-urlencoded' };
   const context = { signal, meter: { requests: 0, bytes: 0 } };
   const url = new URL(`https://${host}/oauth2/exchange`);
-  const request = { url, kind: 'token', headers, form: form.toString(), listedOnly, context } as const;
+  const charge = { origin: url.origin, repository: 'oauth2/exchange', login: '' };
+  const request = { url, kind: 'token', headers, form: form.toString(), listedOnly, charge, context } as const;
   const response = await follow(exchange, request, limits, { left: 1 });
   if (response.status !== 200) throw await statusError(response, 'token exchange', limits);
   const body = await readWhole(response, limits.tokenResponseBytes, 'token exchange');

@@ -9,20 +9,13 @@ import { parseAddress } from '../hosts/address.ts';
 import { type Authority, authorityOf } from '../hosts/pattern.ts';
 import type { HostRules } from '../hosts/rules.ts';
 import type { RegistryLimits } from './limits.ts';
+import type { Names, ResolvedAddress } from './names.ts';
 import type { RegistryProxy } from './proxy.ts';
-
-/** One result of a name look-up. */
-export interface ResolvedAddress {
-  readonly address: string;
-  readonly family: number;
-}
-
-/** Looks up every address of a host name. */
-export type Resolve = (hostname: string) => Promise<readonly ResolvedAddress[]>;
 
 interface DispatcherOptions {
   readonly rules: HostRules;
-  readonly resolve: Resolve;
+  /** Knows the name's addresses already. */
+  readonly names: Pick<Names, 'found'>;
   readonly limits: RegistryLimits;
   readonly secureContext: SecureContext;
   /** Connect only to the networks of the allow list. */
@@ -111,21 +104,21 @@ function guardedTunnel(
 }
 
 function guardedLookup(authority: Authority, options: DispatcherOptions): LookupFunction {
-  const resolvePermitted = async (hostname: string): Promise<readonly ResolvedAddress[] | Error> => {
+  const find = (hostname: string): readonly ResolvedAddress[] | Error => {
     try {
-      return permitted(authority, await options.resolve(hostname), options);
+      return permitted(authority, options.names.found(hostname), options);
     } catch (error) {
       return error as Error;
     }
   };
-  const lookUp = async (...[hostname, { all }, callback]: Parameters<LookupFunction>): Promise<void> => {
-    const addresses = await resolvePermitted(hostname);
-    if (addresses instanceof Error) callback(addresses, []);
-    else if (all === true) callback(null, [...addresses]);
-    else callback(null, addresses[0]?.address ?? '', addresses[0]?.family);
-  };
-  return (hostname, lookupOptions, callback) => {
-    void lookUp(hostname, lookupOptions, callback);
+  return (hostname, { all }, callback) => {
+    const addresses = find(hostname);
+    // `net` expects its answer in a later turn, as from the system.
+    queueMicrotask(() => {
+      if (addresses instanceof Error) callback(addresses, []);
+      else if (all === true) callback(null, [...addresses]);
+      else callback(null, addresses[0]?.address ?? '', addresses[0]?.family);
+    });
   };
 }
 

@@ -13,7 +13,7 @@ import type { Clock } from '../../util/clock.ts';
 import { parseAddress } from '../hosts/address.ts';
 import { authorityOf } from '../hosts/pattern.ts';
 import type { HostRules } from '../hosts/rules.ts';
-import { type HostStates, type Outcome, type Pass, retryAfterMs } from './host-state.ts';
+import { type Call, type Charge, type HostStates, type Outcome, type Pass, retryAfterMs } from './host-state.ts';
 import type { RegistryLimits } from './limits.ts';
 import { describeWireError } from './wire-error.ts';
 
@@ -28,6 +28,10 @@ export interface HttpRequest {
   readonly form?: string;
   /** Connect only to the networks of the allow list, because nothing else admits this image. */
   readonly listedOnly: boolean;
+  /** What the request is for: its outcome is charged to it, wherever the URL leads. */
+  readonly charge: Charge;
+  /** Another host has redirected us here. */
+  readonly isRedirected?: boolean;
   readonly context: LookupContext;
 }
 
@@ -63,40 +67,49 @@ interface ExchangeOptions {
   readonly limits: RegistryLimits;
   readonly clock: Clock;
   readonly hosts: HostStates;
+  /** Looks the URL's name up, if we have to. Rejects with `ImageSourceError` or the signal's reason. */
+  readonly resolve: (url: URL, context: LookupContext) => Promise<unknown>;
   readonly userAgent: string;
   readonly dispatcher: (listedOnly: boolean) => Dispatcher;
   readonly onRequest?: (event: RequestEvent) => void;
 }
 
 /**
- * Sends one request, without following redirects. Checks the URL against the rules about hosts, waits for the host's
- * queue and breaker, counts the bytes of the body as they arrive, and ends the transfer after `limits.requestMs`.
- * Rejects with `ImageSourceError` or the signal's reason.
+ * Sends one request, without following redirects. Checks the URL against the rules about hosts, looks its name up, waits
+ * for the host's queue and breaker, counts the bytes of the body as they arrive, and ends the transfer after
+ * `limits.requestMs`, or if it is too slow. Rejects with `ImageSourceError` or the signal's reason.
  */
 export function createExchange(options: ExchangeOptions): Exchange {
   return async (request) => {
     const { context, url } = request;
     context.signal.throwIfAborted();
     checkUrl(options.rules, url);
-    const pass = await options.hosts.enter(url.origin, context, context.signal);
+    const call = callOf(request);
+    // Before the queue: a name that hangs must hold no place at a host, and says nothing about it.
+    await options.resolve(url, context).catch((error: unknown) => {
+      throw error instanceof ImageSourceError ? ledBy(call, error) : error;
+    });
+    const pass = await options.hosts.enter(call);
     const timer = startTimer(context.signal, options.limits.requestMs);
     const started = options.clock.monotonic();
     const ms = (): number => options.clock.monotonic() - started;
+    let isReached = false;
     const fail = (error: unknown): Error => {
       timer.stop();
       if (context.signal.aborted) {
-        pass.end(ms() >= options.limits.slowMs ? 'failure' : 'unknown');
+        pass.end(!isReached && ms() >= options.limits.slowMs ? 'unreachable' : 'unknown');
         return context.signal.reason as Error;
       }
       const described = timer.signal.aborted ? tooSlow(url, options.limits) : describeWireError(url.host, error);
-      pass.end(described.code === 'forbidden-host' ? 'unknown' : 'failure');
-      return described;
+      pass.end(outcomeOf(described.code, isReached));
+      return ledBy(call, described);
     };
     try {
       const received = await dispatch(request, timer.signal, options);
+      isReached = true;
       refuseEncoding(url, received);
       options.onRequest?.({ host: url.origin, kind: request.kind, ms: ms(), status: received.statusCode });
-      return toResponse(request, received, { pass, stop: timer.stop, fail, options });
+      return toResponse(request, received, { call, pass, stop: timer.stop, fail, options });
     } catch (error) {
       const reason = fail(error);
       const code = reason instanceof ImageSourceError ? { error: reason.code } : {};
@@ -104,6 +117,22 @@ export function createExchange(options: ExchangeOptions): Exchange {
       throw reason;
     }
   };
+}
+
+function callOf({ url, charge, isRedirected = false, context }: HttpRequest): Call {
+  return { origin: url.origin, charge, isLed: isRedirected || url.origin !== charge.origin, context };
+}
+
+function outcomeOf(code: ImageSourceCode, isReached: boolean): Outcome {
+  if (code === 'forbidden-host' || code === 'shed') return 'unknown';
+  return code === 'unavailable' && !isReached ? 'unreachable' : 'failure';
+}
+
+/** Adds who led us to a host that failed: it may have nothing to do with the image. */
+function ledBy({ isLed, charge }: Call, error: ImageSourceError): ImageSourceError {
+  if (!isLed) return error;
+  const message = `${error.message} (${new URL(charge.origin).host}/${charge.repository} led there)`;
+  return new ImageSourceError(error.code, message, { cause: error.cause });
 }
 
 async function dispatch(
@@ -130,6 +159,7 @@ async function dispatch(
 
 /** How a response ends. */
 interface Ending {
+  readonly call: Call;
   readonly pass: Pass;
   readonly stop: () => void;
   readonly fail: (error: unknown) => Error;
@@ -140,8 +170,8 @@ function toResponse(request: HttpRequest, received: Dispatcher.ResponseData, end
   const { statusCode: status, body } = received;
   const headers = joinedHeaders(received.headers);
   const challenges = [received.headers['www-authenticate'] ?? []].flat();
-  const outcome: Outcome = status >= 500 ? 'failure' : 'success';
-  if (status === 429) blockHost(request.url, headers, ending.options);
+  const outcome = outcomeOfStatus(status, request.kind);
+  if (status === 429) noteLimit(headers, ending);
   // A destroyed body emits an error, which would otherwise crash the process.
   body.on('error', () => {});
   const end = (): void => {
@@ -150,8 +180,13 @@ function toResponse(request: HttpRequest, received: Dispatcher.ResponseData, end
     body.destroy();
   };
   const chunks = async function* (): AsyncIterable<Uint8Array> {
+    const slowness = createSlowness(request.url, ending.options);
     try {
-      for await (const chunk of body) yield chunk as Uint8Array;
+      for await (const chunk of body) {
+        slowness.arrived(chunk as Uint8Array);
+        yield chunk as Uint8Array;
+        slowness.waits();
+      }
     } catch (error) {
       throw ending.fail(error);
     } finally {
@@ -165,9 +200,40 @@ function joinedHeaders(headers: IncomingHttpHeaders): HttpResponse['headers'] {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, [value ?? []].flat().join(', ')]));
 }
 
-function blockHost(url: URL, headers: HttpResponse['headers'], { hosts, limits, clock }: ExchangeOptions): void {
+function outcomeOfStatus(status: number, kind: RequestKind): Outcome {
+  if (status >= 500) return 'failure';
+  // A token is no proof that the repository is well: it may fail after each.
+  return kind === 'token' ? 'unknown' : 'success';
+}
+
+function noteLimit(headers: HttpResponse['headers'], { call, options }: Ending): void {
+  const { hosts, limits, clock } = options;
   const ms = retryAfterMs(headers['retry-after'], { now: clock.now(), fallback: 10_000, longest: limits.blockMs });
-  hosts.block(url.origin, ms);
+  hosts.limited(call, ms);
+}
+
+/** Judges a transfer by the time that we waited for it: we may be slow to read, too. */
+interface Slowness {
+  /** Throws `ImageSourceError` `unavailable` if the bytes come too slowly. */
+  arrived(chunk: Uint8Array): void;
+  waits(): void;
+}
+
+function createSlowness(url: URL, { limits, clock }: ExchangeOptions): Slowness {
+  let bytes = 0;
+  let waited = 0;
+  let since = clock.monotonic();
+  return {
+    arrived(chunk) {
+      bytes += chunk.length;
+      waited += clock.monotonic() - since;
+      if (waited < limits.slowestMs || bytes * 1000 >= limits.slowestBytes * waited) return;
+      throw new ImageSourceError('unavailable', `${url.host} sends less than ${limits.slowestBytes} bytes a second`);
+    },
+    waits() {
+      since = clock.monotonic();
+    },
+  };
 }
 
 function tooSlow(url: URL, limits: RegistryLimits): ImageSourceError {

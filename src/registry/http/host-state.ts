@@ -1,9 +1,39 @@
 import { LRUCache } from 'lru-cache';
 
-import { ImageSourceError } from '../../detection/image-source.ts';
+import { ImageSourceError, type LookupContext } from '../../detection/image-source.ts';
 import { sleep } from '../../util/abort.ts';
 import type { Clock } from '../../util/clock.ts';
+import { type Breaker, type BreakerState, createBreaker, type Verdict } from './breaker.ts';
+import { createGate } from './gate.ts';
 import type { RegistryLimits } from './limits.ts';
+
+/** What a look-up reads: a repository of a registry or mirror, with one login. Its requests are charged to it. */
+export interface Charge {
+  /** Scheme, host and port. */
+  readonly origin: string;
+  readonly repository: string;
+  /** `Identity.key`, which says nothing about the login. */
+  readonly login: string;
+}
+
+/** A request that a host is to answer. */
+export interface Call {
+  /** Scheme, host and port of the host. */
+  readonly origin: string;
+  readonly charge: Charge;
+  /**
+   * Whether another host led to this one, by a redirect or as its token server. What this one answers then says nothing
+   * about its own repositories: anybody can point to it.
+   */
+  readonly isLed: boolean;
+  readonly context: LookupContext;
+}
+
+/**
+ * How a request ended. `failure`: the host answered, and badly. `unreachable`: it sent no headers. `unknown`: its caller
+ * gave up before the host could fail.
+ */
+export type Outcome = 'success' | 'failure' | 'unreachable' | 'unknown';
 
 /** A host's permission for one request. */
 export interface Pass {
@@ -11,208 +41,201 @@ export interface Pass {
   readonly end: (outcome: Outcome) => void;
 }
 
-/** The state of each host: its queue, its breaker, and until when it is blocked. */
-export interface HostStates {
-  /**
-   * Waits for a place. Rejects with `rate-limited` or `unavailable` if the host must not be called now, or with the
-   * signal's reason.
-   */
-  enter(host: string, owner: object, signal: AbortSignal): Promise<Pass>;
-  /** Blocks a host for `ms` milliseconds. */
-  block(host: string, ms: number): void;
+export interface BreakerEvent {
+  /** Scheme, host and port. */
+  readonly host: string;
+  /** Absent: the whole host, for all or for one tenant. */
+  readonly repository?: string;
+  readonly state: BreakerState;
 }
 
-interface HostState {
-  readonly gate: Gate;
-  readonly breaker: Breaker;
-  /** On the monotonic clock. */
-  blockedUntil: number;
+/** Whom we call, how often it fails, and until when it asked to be left alone. */
+export interface HostStates {
+  /**
+   * Waits for a place at the host. Rejects with `rate-limited` or `unavailable` if it must not be called now, with `shed`
+   * if too many wait for it, or with the signal's reason.
+   */
+  enter(call: Call): Promise<Pass>;
+  /** Notes that a call was answered by 429 and should come again in `ms` milliseconds. */
+  limited(call: Call, ms: number): void;
 }
 
 interface HostStatesOptions {
   readonly concurrency: number;
   readonly limits: RegistryLimits;
   readonly clock: Clock;
-  readonly onBreaker?: (event: { readonly host: string; readonly state: BreakerState }) => void;
+  readonly onBreaker?: (event: BreakerEvent) => void;
 }
 
-/** Keeps the state of at most `limits.hosts` hosts, because Pods can name any number of them. */
+/** Keeps what failed or asked for patience of late, of each as many as `limits.hosts`: Pods can name any number of hosts. */
 export function createHostStates({ concurrency, limits, clock, onBreaker }: HostStatesOptions): HostStates {
-  const states = new LRUCache<string, HostState>({ max: limits.hosts });
-  const stateOf = (host: string): HostState => {
-    const known = states.get(host);
+  const gates = createGates(concurrency, limits);
+  const blocks = createBlocks(limits, clock);
+  const breakers = bounded<Breaker>(3 * limits.hosts);
+  const breakerOf = (level: Level): Breaker => {
+    const { key, host, repository, witnesses } = level;
+    const known = breakers.get(key);
     if (known !== undefined) return known;
     const breaker = createBreaker({
       failures: limits.breakerFailures,
       openMs: limits.breakerOpenMs,
+      witnesses,
       clock,
-      onChange: (state) => onBreaker?.({ host, state }),
+      onChange: (state) => onBreaker?.({ host, ...(repository !== undefined && { repository }), state }),
     });
-    const state = { gate: createGate(concurrency, limits.queue), breaker, blockedUntil: 0 };
-    states.set(host, state);
-    return state;
+    breakers.set(key, breaker);
+    return breaker;
   };
   return {
-    async enter(host, owner, signal) {
-      const state = stateOf(host);
-      await waitForBlock(host, state.blockedUntil - clock.monotonic(), limits, signal);
-      const leave = await state.gate.enter(owner, signal);
-      if (leave === undefined) {
-        throw new ImageSourceError('unavailable', `${host}: more than ${limits.queue} requests wait for it already`);
+    async enter(call) {
+      await blocks.wait(call);
+      const leave = await gates.enter(call);
+      const settles: ((outcome: Outcome) => void)[] = [];
+      for (const level of levelsOf(call)) {
+        const settle = breakerOf(level).enter();
+        if (typeof settle === 'number') {
+          for (const end of [...settles, leave]) end('unknown');
+          const message = `${level.what} ${limits.breakerFailures} times in a row and is left alone`;
+          throw new ImageSourceError('unavailable', `${message} for another ${seconds(settle)}`);
+        }
+        settles.push((outcome) => settle(level.verdict(outcome), level.witness));
       }
-      const settle = state.breaker.enter();
-      if (typeof settle === 'function') return passOf(settle, leave);
-      leave();
-      const message = `${host} failed ${limits.breakerFailures} times in a row and is left alone`;
-      throw new ImageSourceError('unavailable', `${message} for another ${seconds(settle)}`);
+      return passOf([...settles, leave]);
     },
-    block(host, ms) {
-      const state = stateOf(host);
-      state.blockedUntil = Math.max(state.blockedUntil, clock.monotonic() + ms);
+    limited: (call, ms) => blocks.note(call, ms),
+  };
+}
+
+/** Returns a memory for so many entries that takes no room while it is empty, unlike one with `max`. */
+function bounded<T extends object>(entries: number): LRUCache<string, T> {
+  return new LRUCache({ maxSize: entries, sizeCalculation: () => 1 });
+}
+
+const hostOf = (origin: string): string => new URL(origin).host;
+const wholeOf = ({ origin, login }: Charge): string => JSON.stringify([origin, login]);
+const subjectOf = ({ origin, repository, login }: Charge): string => JSON.stringify([origin, repository, login]);
+
+/** One of the breakers that a call has to pass. */
+interface Level {
+  readonly key: string;
+  /** Whose failures it counts, for messages. */
+  readonly what: string;
+  readonly host: string;
+  readonly repository?: string;
+  readonly verdict: (outcome: Outcome) => Verdict;
+  readonly witness: string;
+  readonly witnesses: number;
+}
+
+/**
+ * Returns the breakers of a call: of its repository for all failures; of its host only for failures to reach it, for one
+ * tenant as soon as two of its repositories have failed, for all once two tenants have.
+ */
+function levelsOf({ charge, isLed, context }: Call): Level[] {
+  const { origin: host, repository } = charge;
+  const { tenant = '' } = context;
+  const own: Level = {
+    key: subjectOf(charge),
+    what: `${hostOf(host)}/${repository} failed`,
+    host,
+    repository,
+    verdict: (outcome) => (outcome === 'unreachable' ? 'failure' : outcome),
+    witness: '',
+    witnesses: 1,
+  };
+  if (isLed) return [own];
+  const whole = { what: `${hostOf(host)} could not be reached`, host, verdict: reachability, witnesses: 2 };
+  const ofTenant = { ...whole, key: JSON.stringify([host, tenant]), witness: repository };
+  return [own, ofTenant, { ...whole, key: host, witness: tenant }];
+}
+
+function reachability(outcome: Outcome): Verdict {
+  if (outcome === 'unreachable') return 'failure';
+  return outcome === 'failure' ? 'success' : outcome;
+}
+
+interface Gates {
+  /** Waits for a place. Rejects with `shed` if there are too many, or with the signal's reason. */
+  enter(call: Call): Promise<() => void>;
+}
+
+function createGates(concurrency: number, limits: RegistryLimits): Gates {
+  // Bounded by the look-ups under way: a gate that nobody uses is forgotten.
+  const gates = new Map<string, ReturnType<typeof createGate>>();
+  return {
+    async enter({ origin, context }) {
+      const gate = gates.get(origin) ?? createGate(concurrency, limits.queue);
+      gates.set(origin, gate);
+      const tidy = (): void => {
+        if (gate.isIdle() && gates.get(origin) === gate) gates.delete(origin);
+      };
+      const leave = await gate.enter(context, context.tenant, context.signal).finally(tidy);
+      if (leave === undefined) {
+        throw new ImageSourceError('shed', `${hostOf(origin)}: more than ${limits.queue} requests wait for it already`);
+      }
+      return () => {
+        leave();
+        tidy();
+      };
     },
   };
 }
 
-async function waitForBlock(host: string, left: number, limits: RegistryLimits, signal: AbortSignal): Promise<void> {
-  if (left > limits.retryAfterMs) {
-    const message = `${host} asked to be left alone for another ${seconds(left)} (429 Too Many Requests)`;
-    throw new ImageSourceError('rate-limited', `${message}: log in to it, or set up a mirror`);
-  }
-  if (left > 0) await sleep(left, signal);
+/** Until when repositories and registries asked to be left alone. */
+interface Blocks {
+  wait(call: Call): Promise<void>;
+  note(call: Call, ms: number): void;
 }
 
-function passOf(settle: (outcome: Outcome) => void, leave: () => void): Pass {
+/**
+ * One repository's word counts for itself. Once two have given it, it counts for the registry with that login: Docker Hub
+ * counts by address or login, and says 429 of everything then.
+ */
+function createBlocks(limits: RegistryLimits, clock: Clock): Blocks {
+  const blocked = bounded<{ readonly until: number }>(2 * limits.hosts);
+  const lastOf = bounded<{ readonly repository: string; readonly at: number }>(limits.hosts);
+  const leftOf = (key: string): number => (blocked.get(key)?.until ?? 0) - clock.monotonic();
+  const block = (key: string, ms: number): void => {
+    blocked.set(key, { until: clock.monotonic() + Math.max(leftOf(key), ms) });
+  };
+  return {
+    async wait({ charge, isLed, context }) {
+      const own = leftOf(subjectOf(charge));
+      const whole = isLed ? 0 : leftOf(wholeOf(charge));
+      const name = whole >= own ? hostOf(charge.origin) : `${hostOf(charge.origin)}/${charge.repository}`;
+      const left = Math.max(own, whole);
+      if (left > limits.retryAfterMs) {
+        const message = `${name} asked to be left alone for another ${seconds(left)} (429 Too Many Requests)`;
+        throw new ImageSourceError('rate-limited', `${message}: log in to it, or set up a mirror`);
+      }
+      if (left > 0) await sleep(left, context.signal);
+    },
+    note({ charge, isLed }, ms) {
+      block(subjectOf(charge), Math.min(ms, limits.repositoryBlockMs));
+      if (isLed) return;
+      const key = wholeOf(charge);
+      const last = lastOf.get(key);
+      const at = clock.monotonic();
+      const isSecond = last !== undefined && last.repository !== charge.repository && at - last.at < limits.blockMs;
+      if (isSecond) block(key, Math.min(ms, limits.blockMs));
+      lastOf.set(key, { repository: charge.repository, at });
+    },
+  };
+}
+
+function passOf(ends: readonly ((outcome: Outcome) => void)[]): Pass {
   let ended = false;
   return {
     end(outcome) {
       if (ended) return;
       ended = true;
-      settle(outcome);
-      leave();
+      for (const end of ends) end(outcome);
     },
   };
 }
 
 function seconds(ms: number): string {
   return `${Math.ceil(ms / 1000)} s`;
-}
-
-/** Bounds the number of owners that call one host at a time. */
-interface Gate {
-  /**
-   * Waits for a place and returns the function that gives it back; undefined if too many wait already. An owner that
-   * holds a place gets another at once: a look-up that reads one layer and requests the next must not wait for itself.
-   * Rejects with the signal's reason.
-   */
-  enter(owner: object, signal: AbortSignal): Promise<(() => void) | undefined>;
-}
-
-interface Waiter {
-  readonly owner: object;
-  readonly admit: () => void;
-}
-
-/** Returns a gate for `places` owners, with at most `queue` waiting in the order of their arrival. */
-export function createGate(places: number, queue: number): Gate {
-  const held = new Map<object, number>();
-  const waiting = new Set<Waiter>();
-  const take = (owner: object): (() => void) => {
-    held.set(owner, (held.get(owner) ?? 0) + 1);
-    let given = false;
-    return () => {
-      if (given) return;
-      given = true;
-      const left = (held.get(owner) ?? 1) - 1;
-      if (left > 0) held.set(owner, left);
-      else held.delete(owner);
-      admitNext();
-    };
-  };
-  const admitNext = (): void => {
-    for (const waiter of waiting) {
-      if (held.size >= places && !held.has(waiter.owner)) return;
-      waiting.delete(waiter);
-      waiter.admit();
-    }
-  };
-  return {
-    enter(owner, signal) {
-      if (signal.aborted) return Promise.reject(signal.reason as Error);
-      if (held.has(owner) || held.size < places) return Promise.resolve(take(owner));
-      if (waiting.size >= queue) return Promise.resolve(undefined);
-      return new Promise((resolve, reject) => {
-        const onAbort = (): void => {
-          waiting.delete(waiter);
-          reject(signal.reason as Error);
-        };
-        const waiter: Waiter = {
-          owner,
-          admit() {
-            signal.removeEventListener('abort', onAbort);
-            resolve(take(owner));
-          },
-        };
-        waiting.add(waiter);
-        signal.addEventListener('abort', onAbort, { once: true });
-      });
-    },
-  };
-}
-
-export type BreakerState = 'closed' | 'open' | 'half-open';
-
-/** How a request ended. `unknown`: its caller gave up before the host could fail. */
-export type Outcome = 'success' | 'failure' | 'unknown';
-
-/** A circuit breaker for one host. */
-interface Breaker {
-  /**
-   * Lets a request through and returns the function to call once with its outcome; else returns the milliseconds to
-   * wait.
-   */
-  enter(): ((outcome: Outcome) => void) | number;
-}
-
-/**
- * Returns a breaker that opens after `failures` in a row, lets one request through `openMs` later and closes if that
- * one succeeds.
- */
-export function createBreaker(options: {
-  readonly failures: number;
-  readonly openMs: number;
-  readonly clock: Pick<Clock, 'monotonic'>;
-  readonly onChange?: (state: BreakerState) => void;
-}): Breaker {
-  let state: BreakerState = 'closed';
-  let count = 0;
-  let reopensAt = 0;
-  let probing = false;
-  const become = (next: BreakerState): void => {
-    if (state === next) return;
-    state = next;
-    options.onChange?.(next);
-  };
-  const settle = (probe: boolean) => (outcome: Outcome) => {
-    if (probe) probing = false;
-    if (outcome === 'unknown') return;
-    count = outcome === 'success' ? 0 : count + 1;
-    if (outcome === 'success') become('closed');
-    if (outcome === 'failure' && (probe || count >= options.failures)) {
-      reopensAt = options.clock.monotonic() + options.openMs;
-      become('open');
-    }
-  };
-  return {
-    enter() {
-      if (state === 'closed') return settle(false);
-      const left = reopensAt - options.clock.monotonic();
-      if (left > 0) return left;
-      if (probing) return options.openMs;
-      probing = true;
-      become('half-open');
-      return settle(true);
-    },
-  };
 }
 
 /**

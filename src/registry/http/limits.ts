@@ -1,12 +1,17 @@
 /** Bounds on the resources that registries can make us spend. Times in milliseconds. */
 export interface RegistryLimits {
-  /** Name look-up, TCP and TLS together. */
+  /** Name look-up, with its time in the queue. */
+  readonly nameMs: number;
+  /** TCP and TLS together. */
   readonly connectMs: number;
   readonly headersMs: number;
   /** Longest silence inside a body. */
   readonly idleMs: number;
   /** One request from first to last byte, without its time in the queue. */
   readonly requestMs: number;
+  /** Bytes a second that a body must bring on average once it was waited for so many milliseconds. */
+  readonly slowestBytes: number;
+  readonly slowestMs: number;
   readonly headerBytes: number;
   readonly headerCount: number;
   /** Responses with a status below 200 before the final one. */
@@ -25,14 +30,15 @@ export interface RegistryLimits {
   readonly queue: number;
   /** Longest Retry-After that a look-up waits for. */
   readonly retryAfterMs: number;
-  /** Longest time for which a Retry-After blocks a host. */
+  /** Longest time for which a Retry-After blocks one repository, and the registry for a login. */
+  readonly repositoryBlockMs: number;
   readonly blockMs: number;
-  /** A request that its caller gives up counts as the host's failure after this much silence. */
+  /** A request that its caller gives up counts as a failure to reach the host after this much silence. */
   readonly slowMs: number;
-  /** Failures in a row that open a host's breaker, and how long it stays open. */
+  /** Failures in a row that open a breaker, and how long it stays open. */
   readonly breakerFailures: number;
   readonly breakerOpenMs: number;
-  /** Hosts remembered. */
+  /** Hosts remembered, of each kind of memory. */
   readonly hosts: number;
   /** Memory for tokens, in characters. */
   readonly tokenMemory: number;
@@ -41,10 +47,13 @@ export interface RegistryLimits {
 }
 
 export const defaultLimits: RegistryLimits = {
+  nameMs: 3000,
   connectMs: 3000,
   headersMs: 10_000,
   idleMs: 10_000,
   requestMs: 60_000,
+  slowestBytes: 1024,
+  slowestMs: 5000,
   headerBytes: 32 * 1024,
   headerCount: 100,
   interimResponses: 8,
@@ -57,6 +66,8 @@ export const defaultLimits: RegistryLimits = {
   indexDepth: 3,
   queue: 2000,
   retryAfterMs: 3000,
+  // Docker Hub's quotas come without a Retry-After; those of others are of seconds, a minute at most.
+  repositoryBlockMs: 5 * 60_000,
   blockMs: 15 * 60_000,
   slowMs: 1000,
   breakerFailures: 5,

@@ -32,7 +32,7 @@ export async function follow(
   retries: Retries,
 ): Promise<FinalResponse> {
   let hop = request;
-  let foreign = false;
+  let foreign = request.isRedirected === true;
   for (let count = 0; count <= limits.redirects; count += 1) {
     const response = await sendWithRetries(exchange, hop, limits, retries);
     const { location } = response.headers;
@@ -40,7 +40,8 @@ export async function follow(
     await discard(response, limits);
     const url = nextUrl(hop, location);
     if (url.origin !== hop.url.origin) foreign = true;
-    hop = { ...request, url, headers: foreign ? withoutAuthorization(request.headers) : request.headers };
+    const headers = foreign ? withoutAuthorization(request.headers) : request.headers;
+    hop = { ...request, url, headers, isRedirected: foreign };
   }
   throw new ImageSourceError('invalid-answer', `${request.url.host} redirected more than ${limits.redirects} times`);
 }

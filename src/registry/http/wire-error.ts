@@ -50,6 +50,11 @@ export function isReset(error: unknown): boolean {
   return resets.has(codeOf(error));
 }
 
+/** Reports whether the DNS answered that there is no such name: addresses that it had are void. */
+export function isUnknownName(error: unknown): boolean {
+  return codeOf(error) === 'ENOTFOUND';
+}
+
 /** Describes what went wrong with a request to `host`. Returns an `ImageSourceError` unchanged. */
 export function describeWireError(host: string, error: unknown): ImageSourceError {
   if (error instanceof ImageSourceError) return error;

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
 import { anonymous, basicAuthorization, createIdentities } from '../../../../src/registry/auth/credentials.ts';
-import { createBreaker, createGate, retryAfterMs } from '../../../../src/registry/http/host-state.ts';
+import { createBreaker } from '../../../../src/registry/http/breaker.ts';
+import { createGate } from '../../../../src/registry/http/gate.ts';
+import { retryAfterMs } from '../../../../src/registry/http/host-state.ts';
 
 const never = new AbortController().signal;
 
@@ -9,9 +11,9 @@ describe('a gate', () => {
   it('lets as many through as it has places, the rest in order', async () => {
     const gate = createGate(2, 10);
     const order: number[] = [];
-    const leaves = await Promise.all([gate.enter({}, never), gate.enter({}, never)]);
+    const leaves = await Promise.all([gate.enter({}, undefined, never), gate.enter({}, undefined, never)]);
     const waiting = [1, 2, 3].map(async (number) => {
-      const leave = await gate.enter({}, never);
+      const leave = await gate.enter({}, undefined, never);
       order.push(number);
       leave?.();
     });
@@ -26,8 +28,8 @@ describe('a gate', () => {
   it('does not make an owner wait for itself', async () => {
     const gate = createGate(1, 10);
     const owner = {};
-    const [first, second] = [await gate.enter(owner, never), await gate.enter(owner, never)];
-    const other = gate.enter({}, never);
+    const [first, second] = [await gate.enter(owner, undefined, never), await gate.enter(owner, undefined, never)];
+    const other = gate.enter({}, undefined, never);
     first?.();
     await expect(Promise.race([other.then(() => 'in'), Promise.resolve('waits')])).resolves.toBe('waits');
     second?.();
@@ -36,14 +38,14 @@ describe('a gate', () => {
 
   it('turns away who finds the queue full, and forgets who gives up', async () => {
     const gate = createGate(1, 1);
-    const leave = await gate.enter({}, never);
+    const leave = await gate.enter({}, undefined, never);
     const controller = new AbortController();
-    const waiting = gate.enter({}, controller.signal);
-    await expect(gate.enter({}, never)).resolves.toBeUndefined();
+    const waiting = gate.enter({}, undefined, controller.signal);
+    await expect(gate.enter({}, undefined, never)).resolves.toBeUndefined();
     controller.abort(new Error('gone'));
     await expect(waiting).rejects.toThrow('gone');
-    await expect(gate.enter({}, controller.signal)).rejects.toThrow('gone');
-    const next = gate.enter({}, never);
+    await expect(gate.enter({}, undefined, controller.signal)).rejects.toThrow('gone');
+    const next = gate.enter({}, undefined, never);
     leave?.();
     await expect(next).resolves.toBeTypeOf('function');
   });
