@@ -5,6 +5,7 @@ import { logFaults } from './cases/logs.ts';
 import { machineFaults } from './cases/machine.ts';
 import { memoryFaults } from './cases/memory.ts';
 import { nameServerFault } from './cases/name-server.ts';
+import { neighbourFaults } from './cases/neighbours.ts';
 import { replicaFaults } from './cases/replicas.ts';
 import type { Fault } from './fault.ts';
 
@@ -12,6 +13,7 @@ import type { Fault } from './fault.ts';
 export const FAULTS: readonly Fault[] = [
   ...machineFaults,
   nameServerFault,
+  ...neighbourFaults,
   ...commandFaults,
   ...replicaFaults,
   ...memoryFaults,

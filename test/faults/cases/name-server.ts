@@ -1,29 +1,13 @@
-import { createSocket } from 'node:dgram';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { answerOf, podReview } from '../../support/reviews.ts';
 import { type Fault, keep } from '../fault.ts';
 import { machineStalls, seconds } from '../support/measure.ts';
-import { hasProgram, NotTried, openRegistry, temporaryFolder, type World } from '../support/world.ts';
+import { startNameServer } from '../support/name-server.ts';
+import { openRegistry } from '../support/world.ts';
 
 const WITHOUT_DNS = fileURLToPath(new URL('../support/without-dns.ts', import.meta.url));
-
-/** Starts a name server that never answers. Returns the path of a resolv.conf that names it. */
-async function deafNameServer(world: World): Promise<string> {
-  if (process.getuid?.() !== 0 || !hasProgram('unshare')) throw new NotTried('needs root and unshare');
-  const hole = createSocket('udp4');
-  await new Promise<void>((resolve, reject) => {
-    hole.once('error', () => reject(new NotTried('port 53 of 127.0.0.153 is taken')));
-    hole.bind(53, '127.0.0.153', resolve);
-  });
-  world.afterwards(() => hole.close());
-  const file = join(await temporaryFolder(world), 'resolv.conf');
-  await writeFile(file, 'nameserver 127.0.0.153\n');
-  return file;
-}
 
 /** Tries repeatedly without waiting for earlier tries. Resolves to the milliseconds from `started` until a resolver was found. */
 async function firstRead(started: number, read: () => Promise<{ resolver: string | undefined }>): Promise<number> {
@@ -48,7 +32,7 @@ export const nameServerFault: Fault = {
     'each Pod is answered within the budget of 1.5 s, and so are those of a registry that needs no DNS; that one is read again within 4.5 s, for names are given up after 3 s, and undici looks at its clock each 0.5 to 1 s',
   alsoIn: 'test/unit/detection/look-up.test.ts',
   async run(world) {
-    const file = await deafNameServer(world);
+    const file = await startNameServer(world);
     const registry = await openRegistry();
     world.afterwards(() => registry.close());
     const webhook = await world.webhook({

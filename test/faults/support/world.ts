@@ -9,7 +9,12 @@ import { elf } from '../../support/elf-builder.ts';
 import { image } from '../../support/image-builder.ts';
 import { install, type Installation, type InstallOptions } from '../../support/installation.ts';
 import { layer } from '../../support/layer-builder.ts';
-import { type Fault as RegistryFault, type RegistryServer, startRegistry } from '../../support/registry-server.ts';
+import {
+  type Fault as RegistryFault,
+  type Recorded,
+  type RegistryServer,
+  startRegistry,
+} from '../../support/registry-server.ts';
 import { startTcpProxy, type TcpProxy } from '../../support/tcp-proxy.ts';
 import { type StartOptions, startWebhook, type WebhookProcess } from '../../support/webhook-process.ts';
 
@@ -25,6 +30,8 @@ export interface Cluster {
 export interface Registry extends RegistryServer {
   /** Makes the registry fail from now on; undefined ends that. */
   fail(fault: RegistryFault | undefined): void;
+  /** Makes some of its answers fail from now on. */
+  failAt(fault: (request: Recorded) => RegistryFault | undefined): void;
   /** Pushes a new image whose program uses musl. Returns its reference. */
   newImage(): string;
 }
@@ -39,12 +46,15 @@ export interface World {
 }
 
 export async function openRegistry(): Promise<Registry> {
-  let fault: RegistryFault | undefined;
+  let fault: (request: Recorded) => RegistryFault | undefined = () => undefined;
   let images = 0;
-  const server = await startRegistry({ fault: () => fault, delayMs: 2 });
+  const server = await startRegistry({ fault: (request) => fault(request), delayMs: 2 });
   return {
     ...server,
     fail: (next) => {
+      fault = () => next;
+    },
+    failAt: (next) => {
       fault = next;
     },
     newImage() {

@@ -1,0 +1,145 @@
+import { createServer, type Socket } from 'node:net';
+import { fileURLToPath } from 'node:url';
+
+import { startRegistry } from '../../support/registry-server.ts';
+import type { Fault } from '../fault.ts';
+import { startNameServer } from '../support/name-server.ts';
+import { besideAttack, openStreet } from '../support/neighbour.ts';
+import type { Registry, World } from '../support/world.ts';
+
+const WITHOUT_DNS = fileURLToPath(new URL('../support/without-dns.ts', import.meta.url));
+const PROMISE =
+  'meanwhile 64 new images of another namespace are known, each within the budget of 1.5 s; a known Pod is answered within 50 ms, /livez within 1 s; memory under the limit of 512 MB';
+
+const numbers = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
+
+const deadNames: Fault = {
+  id: 'neighbour-dead-names',
+  name: 'one Pod a second with 32 images of names whose DNS never answers',
+  promise: PROMISE,
+  alsoIn: 'test/registry/neighbours.test.ts, test/unit/registry/http/names.test.ts',
+  async run(world) {
+    const file = await startNameServer(world, ['healthy.test']);
+    const plain = ({ host }: Registry): string[] => [host.replace('127.0.0.1', 'healthy.test')];
+    const street = await openStreet(world, plain, { main: WITHOUT_DNS, environment: { RESOLV_CONF: file } });
+    const { registry } = street;
+    return await besideAttack(street, {
+      everySecond: (second) =>
+        street.pod(
+          'greedy',
+          numbers(32).map((name) => `dead-${second}-${name}.example/app:1`),
+        ),
+      newImage: () => registry.newImage().replace('127.0.0.1', 'healthy.test'),
+    });
+  },
+};
+
+/** Starts a server on all addresses of loopback that answers with a byte a second. Returns its port. */
+async function startDripping(world: World): Promise<number> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {});
+    socket.write(
+      'HTTP/1.1 200 OK\r\ncontent-type: application/vnd.oci.image.manifest.v1+json\r\ncontent-length: 9999\r\n\r\n',
+    );
+    const timer = setInterval(() => socket.write(' '), 1000);
+    socket.on('close', () => {
+      clearInterval(timer);
+      sockets.delete(socket);
+    });
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '0.0.0.0', resolve);
+  });
+  world.afterwards(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return (server.address() as { port: number }).port;
+}
+
+const drippingHosts: Fault = {
+  id: 'neighbour-dripping-hosts',
+  name: 'one Pod a second with 32 images of hosts that send a byte a second',
+  promise: PROMISE,
+  alsoIn: 'test/registry/neighbours.test.ts, test/unit/detection/flights.test.ts',
+  async run(world) {
+    const port = await startDripping(world);
+    const hosts = (second: number): string[] => numbers(32).map((host) => `127.1.${second}.${host + 1}:${port}`);
+    const street = await openStreet(world, () => numbers(10).flatMap(hosts));
+    return await besideAttack(street, {
+      everySecond: (second) =>
+        street.pod(
+          'greedy',
+          hosts(second).map((host) => `${host}/app:1`),
+        ),
+    });
+  },
+};
+
+/** A repository of the shared registry that misbehaves. */
+const oneRepository = (
+  id: string,
+  name: string,
+  answer: { status: number; headers?: Record<string, string> },
+): Fault => ({
+  id,
+  name,
+  promise: PROMISE,
+  alsoIn: 'test/registry/neighbours.test.ts',
+  async run(world) {
+    const street = await openStreet(world, () => []);
+    const { registry } = street;
+    registry.failAt(({ path }) => (path.includes('/greedy/') ? { kind: 'answer', ...answer } : undefined));
+    return await besideAttack(street, {
+      everySecond: (second) =>
+        street.pod(
+          'greedy',
+          numbers(8).map((tag) => `${registry.host}/greedy/app:${second}-${tag}`),
+        ),
+    });
+  },
+});
+
+const redirect: Fault = {
+  id: 'neighbour-redirect',
+  name: 'a registry that redirects to a URL of another one, which answers 429 with Retry-After: 900',
+  promise: PROMISE,
+  alsoIn: 'test/registry/neighbours.test.ts',
+  async run(world) {
+    let location = '';
+    const hostile = await startRegistry({ fault: () => ({ kind: 'answer', status: 307, headers: { location } }) });
+    world.afterwards(() => hostile.close());
+    const street = await openStreet(world, () => [hostile.host]);
+    const { registry } = street;
+    const limited = { kind: 'answer', status: 429, headers: { 'retry-after': '900' } } as const;
+    registry.failAt(({ path }) => (path.startsWith('/limited') ? limited : undefined));
+    location = `${registry.url}/limited`;
+    return await besideAttack(street, {
+      everySecond: (second) =>
+        street.pod(
+          'greedy',
+          numbers(8).map((name) => `${hostile.host}/app-${second}-${name}:1`),
+        ),
+    });
+  },
+};
+
+const RETRY_LATER = { status: 429, headers: { 'retry-after': '900' } };
+
+export const neighbourFaults: readonly Fault[] = [
+  deadNames,
+  drippingHosts,
+  oneRepository(
+    'neighbour-repository-fails',
+    'a repository that answers 500, of a registry that others use, 8 images a second',
+    { status: 500 },
+  ),
+  oneRepository(
+    'neighbour-repository-limits',
+    'a repository that answers 429 with Retry-After: 900, of a registry that others use',
+    RETRY_LATER,
+  ),
+  redirect,
+];

@@ -1,0 +1,104 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { answerOf, podReview } from '../../support/reviews.ts';
+import type { StartOptions, WebhookProcess } from '../../support/webhook-process.ts';
+import { keep } from '../fault.ts';
+import { held, machineStalls, pidOf, Times } from './measure.ts';
+import { openRegistry, type Registry, type World } from './world.ts';
+
+/** A replica that Pods of several namespaces ask, and the registry of those who do nothing wrong. */
+export interface Street {
+  readonly webhook: WebhookProcess;
+  readonly registry: Registry;
+  /** Creates a Pod of these images; resolves to its resolvers, by container. */
+  readonly pod: (namespace: string, images: readonly string[]) => Promise<Readonly<Record<string, string>>>;
+}
+
+/** Opens a replica with the chart's memory and threads. `plain`: further hosts that speak plain HTTP. */
+export async function openStreet(
+  world: World,
+  plain: (registry: Registry) => readonly string[],
+  options: StartOptions = {},
+): Promise<Street> {
+  const registry = await openRegistry();
+  world.afterwards(() => registry.close());
+  const { environment, ...rest } = options;
+  const webhook = await world.webhook({
+    ...rest,
+    environment: { NODE_OPTIONS: '--max-old-space-size=307', UV_THREADPOOL_SIZE: '16', ...environment },
+    settings: { DETECTION_REGISTRY_INSECURE: [registry.host, ...plain(registry)].join(',') },
+    flags: [],
+  });
+  return {
+    webhook,
+    registry,
+    async pod(namespace, images) {
+      const containers = images.map((image, index) => ({ name: `c${index}`, image }));
+      const review = podReview({ metadata: { namespace }, spec: { containers }, request: { namespace } });
+      return answerOf(await webhook.post(JSON.stringify(review))).audit.decision.resolvers;
+    },
+  };
+}
+
+interface Attack {
+  /** Called each second; nobody waits for what it returns. */
+  readonly everySecond: (second: number) => Promise<unknown>;
+  /** Makes a new image of the healthy registry. */
+  readonly newImage?: () => string;
+}
+
+const SECONDS = 10;
+const NEW_IMAGES = 64;
+
+/** Creates Pods of another namespace during an attack, and throws if they have to suffer for it. */
+export async function besideAttack({ webhook, registry, pod }: Street, attack: Attack): Promise<string> {
+  const { everySecond, newImage = registry.newImage } = attack;
+  const known = newImage();
+  await pod('quiet', [known]);
+  const [live, knownPods, newPods] = [new Times(), new Times(), new Times()];
+  let found = 0;
+  let isOver = false;
+  const stalls = machineStalls();
+  const timed = async (times: Times, work: () => Promise<unknown>): Promise<void> => {
+    const started = performance.now();
+    await work();
+    times.add(performance.now() - started);
+  };
+  const attacking = (async () => {
+    const all: Promise<unknown>[] = [];
+    for (let second = 0; second < SECONDS; second += 1) {
+      all.push(everySecond(second).catch(() => {}));
+      await sleep(1000);
+    }
+    isOver = true;
+    await Promise.all(all);
+  })();
+  const watching = (async () => {
+    while (!isOver) {
+      await timed(live, async () => await (await fetch(`${webhook.probes}/livez`)).text());
+      await timed(knownPods, async () => await pod('quiet', [known]));
+      await sleep(50);
+    }
+  })();
+  await sleep(1500);
+  for (let count = 0; count < NEW_IMAGES; count += 4) {
+    await timed(newPods, async () => {
+      const resolvers = await pod('quiet', [newImage(), newImage(), newImage(), newImage()]);
+      found += Object.values(resolvers).filter((resolver) => resolver === 'musl').length;
+    });
+    await sleep(250);
+  }
+  await Promise.all([attacking, watching]);
+  const stalled = stalls();
+  const { memory } = await held(pidOf(webhook));
+  const seen = `${found} of ${NEW_IMAGES} new images known, a Pod in ${newPods.percentile(1)} ms at most; known Pods p99 ${knownPods.percentile(0.99)} ms, /livez ${live.percentile(1)} ms; memory ${memory} MB; this machine stood still for ${stalled} ms`;
+  keep(
+    found === NEW_IMAGES &&
+      newPods.percentile(1) < 1500 + 2 * stalled &&
+      knownPods.percentile(0.99) < 50 + 2 * stalled &&
+      live.percentile(1) < 1000 + 2 * stalled &&
+      memory < 512,
+    seen,
+  );
+  return seen;
+}
