@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { type Descriptor, type ImageConfig, ImageSourceError, type Platform } from '../detection/image-source.ts';
+import { parseBoundedJson } from '../util/json-bounds.ts';
 import { parseDigest } from './digest.ts';
 
 /** An entry of an index. */
@@ -214,48 +215,4 @@ function boundedList<T>(item: z.ZodType<T>, most: number): z.ZodPipe<z.ZodUnknow
     }
     return items;
   });
-}
-
-const mostValues = 50_000;
-const deepest = 64;
-
-const quoteByte = 0x22;
-const backslash = 0x5c;
-const comma = 0x2c;
-const opening = new Set([0x5b, 0x7b]);
-const closing = new Set([0x5d, 0x7d]);
-
-/**
- * Parses untrusted JSON of at most 50,000 values, nested at most 64 deep, which is far more than a manifest has.
- * Without these limits 4 MiB can keep JSON.parse busy for half a second. Undefined for anything else.
- */
-export function parseBoundedJson(bytes: Uint8Array): unknown {
-  if (!isBounded(bytes)) return undefined;
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    // The error quotes its input, which may hold a secret.
-    return undefined;
-  }
-}
-
-function isBounded(bytes: Uint8Array): boolean {
-  let values = 1;
-  let depth = 0;
-  let inString = false;
-  for (let index = 0; index < bytes.length; index += 1) {
-    const byte = bytes[index] ?? 0;
-    if (inString) {
-      if (byte === backslash) index += 1;
-      else if (byte === quoteByte) inString = false;
-    } else if (byte === quoteByte) {
-      inString = true;
-    } else {
-      if (opening.has(byte)) depth += 1;
-      else if (closing.has(byte)) depth -= 1;
-      if (byte === comma || opening.has(byte)) values += 1;
-      if (values > mostValues || depth > deepest) return false;
-    }
-  }
-  return true;
 }

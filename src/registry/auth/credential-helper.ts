@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { z } from 'zod';
 
 import type { Credential } from '../../detection/image-source.ts';
+import { parseBoundedJson } from '../../util/json-bounds.ts';
 import type { CredentialHelper } from './docker-config.ts';
 
 const longestAnswer = 1 << 20;
@@ -27,12 +28,8 @@ export function credentialHelper(env: NodeJS.ProcessEnv, timeoutMs = 10_000): Cr
 }
 
 function readAnswer(program: string, output: string): Credential {
-  let json: unknown;
-  try {
-    json = JSON.parse(output);
-  } catch {
-    throw new Error(`${program} did not answer with JSON`);
-  }
+  const json = parseBoundedJson(Buffer.from(output));
+  if (json === undefined) throw new Error(`${program} did not answer with JSON`);
   const answer = answerSchema.safeParse(json);
   if (!answer.success) throw new Error(`${program} did not answer with Username and Secret`);
   const { Username: username, Secret: secret } = answer.data;

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Credential } from '../../detection/image-source.ts';
 import { messageOf } from '../../util/text.ts';
 import { hubHost } from '../hosts/pattern.ts';
-import { parseBoundedJson } from '../manifest.ts';
+import { parseBoundedJson } from '../../util/json-bounds.ts';
 import { type CredentialSource, type KeyedCredential, matchCredentials } from './credentials.ts';
 
 /** The logins of a docker config file. */

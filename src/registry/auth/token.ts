@@ -8,7 +8,7 @@ import { createCoalescer } from '../../util/coalesce.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { RegistryLimits } from '../http/limits.ts';
 import { follow, readWhole, type Retries, retryReset, statusError } from '../http/responses.ts';
-import { parseBoundedJson } from '../manifest.ts';
+import { parseBoundedJson } from '../../util/json-bounds.ts';
 import { basicAuthorization, type Identity } from './credentials.ts';
 
 /** What a token is for. */

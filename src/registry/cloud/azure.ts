@@ -4,7 +4,7 @@ import type { Clock } from '../../util/clock.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { RegistryLimits } from '../http/limits.ts';
 import { follow, readWhole, statusError } from '../http/responses.ts';
-import { parseBoundedJson } from '../manifest.ts';
+import { parseBoundedJson } from '../../util/json-bounds.ts';
 import type { CloudLogin } from './logins.ts';
 
 interface AzureRegistry {

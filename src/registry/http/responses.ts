@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import { type ImageSourceCode, ImageSourceError } from '../../detection/image-source.ts';
 import { sleep } from '../../util/abort.ts';
+import { parseBoundedJson } from '../../util/json-bounds.ts';
 import type { Exchange, HttpRequest, HttpResponse } from './exchange.ts';
 import type { RegistryLimits } from './limits.ts';
 import { isReset } from './wire-error.ts';
@@ -167,7 +168,7 @@ function unusual(status: number): [code: ImageSourceCode, message: string] {
 async function readCode(response: HttpResponse, limits: RegistryLimits): Promise<string[]> {
   try {
     const body = await readWhole(response, limits.errorBytes, 'an error');
-    const { errors } = errorSchema.parse(JSON.parse(body.toString('utf8')));
+    const { errors } = errorSchema.parse(parseBoundedJson(body));
     return errors.slice(0, 1).flatMap(({ code }) => code ?? []);
   } catch {
     // The status says enough.

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 
-import { exceedsNesting } from '../../../src/util/json-bounds.ts';
+import { exceedsNesting, itemsOf, parseBoundedJson } from '../../../src/util/json-bounds.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -53,4 +53,97 @@ it('stops at the first level too many', () => {
   const began = performance.now();
   expect(exceedsNesting(body, 1000)).toBe(true);
   expect(performance.now() - began).toBeLessThan(10);
+});
+
+describe('JSON within bounds', () => {
+  it.each([
+    ['an object', '{"a":[1,"b",null]}', { a: [1, 'b', null] }],
+    ['a text with commas and brackets', '"[,[,{"', '[,[,{'],
+    ['no JSON', '{"a":', undefined],
+    ['more values', '[1,2,3,4,5,6,7,8,9]', undefined],
+    ['more members', `{${Array.from({ length: 9 }, (_, at) => `"${at}":0`).join(',')}}`, undefined],
+    ['more lists', '[[],[],[],[],[],[],[]]', undefined],
+    ['deeper lists', '[[[[]]]]', undefined],
+  ])('%s', (_, text, expected) => {
+    expect(parseBoundedJson(bytes(text), { depth: 3, values: 8 })).toEqual(expected);
+  });
+
+  it.each([
+    ['lists', '['.repeat(1 << 21) + ']'.repeat(1 << 21)],
+    ['members', `{${'"a":0,'.repeat(500_000)}"b":0}`],
+  ])('4 MiB of %s are refused in no time', (_, text) => {
+    const body = bytes(text);
+    const began = performance.now();
+    expect(parseBoundedJson(body)).toBeUndefined();
+    expect(performance.now() - began).toBeLessThan(50);
+  });
+});
+
+describe('the items of a list', () => {
+  const read = (text: string): { items: unknown[]; end: string } => {
+    const found = itemsOf(bytes(text), 'entries');
+    const items: unknown[] = [];
+    for (;;) {
+      const next = found.next();
+      if (next.done === true) return { items, end: next.value };
+      items.push(parseBoundedJson(next.value));
+    }
+  };
+
+  it.each([
+    ['none', '{"entries":[]}', []],
+    [
+      'between others',
+      ' { "version" : 1 , "entries" : [ {"a":[1,{}]} , "x,]" ,3 ] , "z" : {"entries":[4]} } ',
+      [{ a: [1, {}] }, 'x,]', 3],
+    ],
+    ['after a name like it', String.raw`{"entries\"":[1],"entries":[2]}`, [2]],
+  ])('%s', (_, text, items) => {
+    expect(read(text)).toEqual({ items, end: 'whole' });
+  });
+
+  it.each([
+    '',
+    '[]',
+    '{}',
+    '{"entries":{}}',
+    '{"entries":[1',
+    '{"entries":[1]',
+    '{"entries":[1}',
+    '{"entries" [1]}',
+    '{"entries":[1]]',
+    '{"entries":[1],"entries":[2]}',
+    '{entries:[1]}',
+    '{"entries":[1],}',
+    '{"a',
+  ])('%s is damaged', (text) => {
+    expect(read(text).end).toBe('damaged');
+  });
+
+  it('are those that a parser returns', () => {
+    fc.assert(
+      fc.property(
+        fc.dictionary(fc.string(), fc.jsonValue()),
+        fc.array(fc.jsonValue()),
+        fc.nat(8),
+        (others, items, space) => {
+          const { entries: _entries, ...rest } = others;
+          const text = JSON.stringify({ ...rest, entries: items, last: rest }, undefined, space);
+          expect(read(text)).toEqual({ items: JSON.parse(JSON.stringify(items)), end: 'whole' });
+        },
+      ),
+    );
+  });
+
+  it('takes linear time for any brackets', () => {
+    for (const text of [
+      '{"entries":['.repeat(200_000),
+      `{"entries":${'['.repeat(2_000_000)}`,
+      `{${'"entries" :'.repeat(200_000)}`,
+    ]) {
+      const began = performance.now();
+      expect(read(text).end).toBe('damaged');
+      expect(performance.now() - began).toBeLessThan(200);
+    }
+  });
 });
