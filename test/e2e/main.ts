@@ -3,6 +3,7 @@ import { mkdtempSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { globSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import { builtFolder, newest, nodeFolder } from '../kubernetes/programs.ts';
@@ -74,7 +75,7 @@ async function run(
   const images = await buildImages(join(folder, 'images'), nodeFolder, join(certificatesOf(folder), 'ca.crt'));
   const order: Order = { folder, controlPlane: builtFolder(newest), node: nodeFolder, images, scenarios, proxyMode };
   console.error('e2e: the cluster is started');
-  const { result, kill } = isolate('test/e2e/inside.ts', JSON.stringify(order));
+  const { result, kill } = isolate(fileURLToPath(new URL('inside.ts', import.meta.url)), JSON.stringify(order));
   process.once('SIGINT', kill);
   process.once('SIGTERM', kill);
   return JSON.parse(await result) as readonly Result[];
