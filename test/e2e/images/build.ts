@@ -99,7 +99,7 @@ async function buildProduct(buildah: Buildah, folder: string, ca: string): Promi
   cpSync(ca, join(trusting, 'ca.crt'));
   writeFileSync(
     join(trusting, 'Dockerfile'),
-    `FROM ${base}\nCOPY ca.crt /etc/e2e-ca.crt\nENV NODE_EXTRA_CA_CERTS=/etc/e2e-ca.crt\n`,
+    `FROM ${base}\nCOPY --chmod=0644 ca.crt /etc/e2e-ca.crt\nENV NODE_EXTRA_CA_CERTS=/etc/e2e-ca.crt\n`,
   );
   await buildah(['build', '--quiet', '--tag', 'localhost/trusting', trusting]);
   const name = 'localhost/libc-dns-webhook';

@@ -1,4 +1,8 @@
 import type { Scenario } from '../scenario.ts';
+import { apps } from './apps.ts';
+import { changes, uninstall } from './changes.ts';
 import { install } from './install.ts';
+import { nodeLocal } from './node-local.ts';
 
-export const SCENARIOS: readonly Scenario[] = [install];
+/** In the order in which they run: each finds the cluster as the one before has left it. */
+export const SCENARIOS: readonly Scenario[] = [install, apps, ...changes, nodeLocal, uninstall];
