@@ -69,10 +69,10 @@ export async function flood(order: Order, rate: number, running: Promise<unknown
       sent.once('error', reject).end(gated(`flood-${series}-${number}`));
     });
   const answers: Promise<Answer>[] = [];
-  let ended = false;
-  const end = (): void => void (ended = true);
+  const ended = new AbortController();
+  const end = (): void => ended.abort();
   running.then(end, end);
-  for (const began = performance.now(); !ended;) {
+  for (const began = performance.now(); !ended.signal.aborted;) {
     answers.push(create(answers.length));
     await sleep(Math.max(0, began + (answers.length * 1000) / rate - performance.now()));
   }

@@ -1,7 +1,7 @@
 import { CLUSTER_DNS, NODE_SEARCH, OUTSIDE, REGISTRIES } from './place.ts';
 
 /** Names that the name server outside knows: what the internet and a company's own network stand for. */
-export const OUTSIDE_NAMES = { 'www.example.com': '192.0.2.7', [`intranet.${NODE_SEARCH}`]: '192.0.2.8' } as const;
+const OUTSIDE_NAMES = { 'www.example.com': '192.0.2.7', [`intranet.${NODE_SEARCH}`]: '192.0.2.8' } as const;
 
 const zone = (name: string, address: string): string => `    template IN A ${name} {
         answer "{{ .Name }} 60 IN A ${address}"

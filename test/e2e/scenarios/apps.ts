@@ -6,7 +6,7 @@ import { expectThat, type Scenario } from '../scenario.ts';
 
 const NAMES = ['kubernetes.default.svc.cluster.local', 'glibc', 'www.example.com', 'intranet'];
 
-export async function rolledOut(cluster: Cluster): Promise<void> {
+async function rolledOut(cluster: Cluster): Promise<void> {
   for (const kind of ['deployment', 'statefulset', 'daemonset']) {
     await cluster.kubectl('-n', APPS, 'rollout', 'status', kind, '--timeout=120s');
   }
