@@ -7,8 +7,8 @@ import type { OpenDetector } from '../detection/detector.ts';
 import { createImageDetector } from '../detection/image-detector.ts';
 import { ImageSourceError, type ImageSources } from '../detection/image-source.ts';
 import type { VerdictStore } from '../detection/verdict-store.ts';
-import { createInspector, inspectImage } from '../inspection/inspect.ts';
-import { backgroundScanLimits } from '../inspection/limits.ts';
+import { createInspector } from '../inspection/inspect.ts';
+import { admissionLimits, backgroundScanLimits, pooledBytes } from '../inspection/limits.ts';
 import { credentialHelper } from '../registry/auth/credential-helper.ts';
 import { combineCredentials, type CredentialSource, listedCredentials } from '../registry/auth/credentials.ts';
 import { dockerConfigCredentials, parseDockerConfig } from '../registry/auth/docker-config.ts';
@@ -19,6 +19,7 @@ import { openOciLayout, parseLayoutReference } from '../registry/oci-layout.ts';
 import { canonicalName } from '../registry/reference.ts';
 import type { Reporter } from '../telemetry/reporter.ts';
 import { CommandError } from '../terminal/io.ts';
+import { createBytePool } from '../util/budget.ts';
 import { systemClock } from '../util/clock.ts';
 import { messageOf } from '../util/text.ts';
 
@@ -46,12 +47,13 @@ export async function openDetector(config: Config, options: DetectionOptions): P
   }
   const registries = enabled ? client : { open: offline, canonical: canonicalName };
   const { entries, tagTtl, failureTtl } = config.detection.cache;
+  const pool = createBytePool(pooledBytes);
   const detector = createImageDetector({
     // Only image names that a person typed may read their disk: names in manifests and clusters come from others.
     sources: layouts ? withLayouts(registries) : registries,
-    inspect: inspectImage,
+    inspect: createInspector(admissionLimits, pool),
     // Only for the server: a person waits for the answer, and has no use for a later scan.
-    ...(options.person === undefined && { inspectInBackground: createInspector(backgroundScanLimits) }),
+    ...(options.person === undefined && { inspectInBackground: createInspector(backgroundScanLimits, pool) }),
     entries,
     tagTtlMs: tagTtl,
     failureTtlMs: failureTtl,

@@ -102,8 +102,10 @@ export interface Failure {
   readonly message: string;
 }
 
-/** Why a look-up was ended before it was done. */
-class LookupEnded extends Error {
+/**
+ * Why a look-up was ended before it was done: says nothing about the image, unless its code is `unavailable`.
+ */
+export class LookupEnded extends Error {
   override readonly name = 'LookupEnded';
   readonly code: DetectionFailure;
 
@@ -122,6 +124,8 @@ export const lookupAbort = {
   // Not `unavailable`: that would be remembered of the image, which may be well.
   gaveWay: (): LookupEnded =>
     new LookupEnded('deadline', 'the look-up took long and was given up when others had to wait for it'),
+  noMemory: (): LookupEnded =>
+    new LookupEnded('shed', 'not looked into: other images take all memory that look-ups may have'),
   closing: (): LookupEnded => new LookupEnded('disabled', 'image detection is shutting down'),
 };
 
@@ -147,6 +151,7 @@ const mostCharacters = 400;
 export function readFailure(error: unknown, signal?: AbortSignal): Failure {
   if (signal?.aborted === true) return readAbort(signal.reason);
   if (error instanceof ImageSourceError) return { code: error.code, message: printable(error.message, mostCharacters) };
+  if (error instanceof LookupEnded) return { code: error.code, message: error.message };
   const name = error instanceof Error ? error.name : typeof error;
   return {
     code: 'internal',

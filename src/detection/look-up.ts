@@ -9,7 +9,7 @@ import {
   type Logins,
   readFailure,
 } from './detector.ts';
-import { type ImageSource, ImageSourceError, type ImageSources, type LookupContext } from './image-source.ts';
+import type { ImageSource, ImageSources, LookupContext } from './image-source.ts';
 import type { DetectionKeys } from './keys.ts';
 import type { GuardedStore } from './verdict-store.ts';
 
@@ -69,7 +69,7 @@ export async function lookUp(parts: LookupParts, task: LoggedInTask, context: Lo
     return { inspection, checkedAt };
   } catch (error) {
     const failure = readFailure(error, context.signal);
-    if (!context.signal.aborted && !(error instanceof ImageSourceError)) parts.onError(error);
+    if (failure.code === 'internal') parts.onError(error);
     const scope = { keys, login, ...(progress.checkedAt !== undefined && { run: keys.run }) };
     parts.failures.remember(scope, failure);
     // The tag may have moved, and the layers of the old manifest may be gone.
@@ -143,8 +143,9 @@ export async function scanAgain(
     return 'done';
   } catch (error) {
     if (context.signal.aborted) return 'failed';
-    if (!(error instanceof ImageSourceError)) onError(error);
-    return isPassing(readFailure(error).code) ? 'failed' : 'done';
+    const { code } = readFailure(error);
+    if (code === 'internal') onError(error);
+    return code === 'shed' || isPassing(code) ? 'failed' : 'done';
   }
 }
 

@@ -5,23 +5,97 @@ import { normalizePath, parentOf, shownName } from './overlay.ts';
 /** How likely it is that a layer holds a program; higher is likelier. */
 export const likelihood = { no: -1, unlikely: 0, possible: 1, mentioned: 2, likely: 3, named: 4 } as const;
 
-const maxWords = 16_384;
+// Characters of one line, and of all lines of an image: official images have a few thousand.
+const maxLine = 16 * 1024;
+const maxText = 128 * 1024;
+const maxLines = 1024;
 // A gzip layer of an empty tar takes 32 bytes, one with a single small file more than 100.
 const emptyBytes = 64;
 const systemDirectories = new Set(['bin', 'sbin', 'usr/bin', 'usr/sbin', 'usr/lib', 'lib', 'lib64', 'usr/lib64']);
 const installs =
   /\b(?:apk|apt-get|apt|dnf|yum|microdnf|zypper|pip3?|npm|gem|curl|wget|make|cargo|go (?:build|install)|tar)\b/u;
 
+/** What made a layer, in words: prepared once, for it is asked about many paths. */
+export interface HistoryLine {
+  /** What a COPY or ADD brings; undefined for any other line. */
+  readonly copy: Copy | undefined;
+  readonly text: string;
+  /** Paths in the line, without the slash at the beginning and the end. */
+  readonly places: ReadonlySet<string>;
+  /** The last component of each word. */
+  readonly names: ReadonlySet<string>;
+  /** It installs something. */
+  readonly installs: boolean;
+  /** It installs with the distribution's package manager. */
+  readonly installsPackage: boolean;
+  /** It builds and installs with make. */
+  readonly makes: boolean;
+  /** It deletes, moves, links or copies something. */
+  readonly changes: boolean;
+}
+
+/** Prepares a history line. */
+export function historyLine(text: string): HistoryLine {
+  const words = new Set(text.split(/[\s;&|"'()=]/u).map((word) => word.replace(/\/\*?$/u, '')));
+  return {
+    copy: copyOf(text),
+    text,
+    places: new Set([...words].filter((word) => word.startsWith('/')).map((word) => word.slice(1))),
+    names: new Set([...words].map(baseName)),
+    installs: installs.test(text),
+    installsPackage: packageInstall.test(text),
+    makes: /\bmake\b[^;&|]{0,200}\binstall\b/u.test(text),
+    changes: /\b(?:rm|mv|ln|cp|install|unlink)\b/u.test(text),
+  };
+}
+
 /**
- * Returns the history line that made each layer, base first; undefined for one without words, and for all if their numbers
- * differ.
+ * Returns the history line that made each layer, base first; undefined for one without words or after the first 128 Ki
+ * characters, and for all if their numbers differ.
  */
-export function layerHistory(manifest: ImageManifest, config: ImageConfig): readonly (string | undefined)[] {
-  const made = config.history.filter((entry) => !entry.emptyLayer).map((entry) => entry.createdBy.slice(0, maxWords));
-  return manifest.layers.map((_, index) => {
-    const line = made.length === manifest.layers.length ? made[index]?.trim() : undefined;
-    return line === '' ? undefined : line;
+export function layerHistory(manifest: ImageManifest, config: ImageConfig): readonly (HistoryLine | undefined)[] {
+  const made = config.history.filter((entry) => !entry.emptyLayer);
+  if (made.length !== manifest.layers.length) return manifest.layers.map(() => undefined);
+  const texts = boundedTexts(made.map(({ createdBy }) => createdBy));
+  return made.map((_, layer) => {
+    const text = texts[layer]?.trim() ?? '';
+    return text === '' ? undefined : historyLine(text);
   });
+}
+
+/** Returns the texts, each cut, as far as the bound on all of them allows. */
+function boundedTexts(texts: readonly string[]): readonly string[] {
+  const bounded: string[] = [];
+  let left = maxText;
+  for (const text of texts) {
+    left -= Math.min(text.length, maxLine);
+    if (left < 0) break;
+    bounded.push(text.slice(0, maxLine));
+  }
+  return bounded;
+}
+
+/** Wanted paths: prepared once, for many lines are asked about them. */
+interface Wanted {
+  readonly names: ReadonlySet<string>;
+  /** The folders that hold them. */
+  readonly folders: ReadonlySet<string>;
+}
+
+const prepared = new WeakMap<readonly string[], Wanted>();
+// No history line names a longer one.
+const maxFolder = 256;
+
+function wantedOf(paths: readonly string[]): Wanted {
+  const known = prepared.get(paths);
+  if (known !== undefined) return known;
+  const folders = new Set<string>();
+  for (const path of paths) {
+    for (let folder = parentOf(path.slice(0, maxFolder)); folder !== ''; folder = parentOf(folder)) folders.add(folder);
+  }
+  const wanted = { names: new Set(paths.map(baseName)), folders };
+  prepared.set(paths, wanted);
+  return wanted;
 }
 
 /** Reports whether distributions put their programs at such a path. */
@@ -31,7 +105,7 @@ export function isSystemPath(path: string): boolean {
 
 /** Returns how likely the layer made by `line` holds one of `paths`. `isBase`: it is the oldest layer. */
 export function layerLikelihood(
-  line: string | undefined,
+  line: HistoryLine | undefined,
   size: number,
   paths: readonly string[],
   isBase: boolean,
@@ -39,35 +113,34 @@ export function layerLikelihood(
   if (size > 0 && size < emptyBytes) return likelihood.no;
   if (isBase) return paths.some(isSystemPath) ? likelihood.possible : likelihood.unlikely;
   if (line === undefined) return likelihood.possible;
-  const copied = copyOf(line);
-  const isMentioned = paths.some((path) => mentions(line, path));
-  if (copied !== undefined) {
-    return Math.max(copyLikelihood(copied, paths), isMentioned ? likelihood.mentioned : likelihood.no);
+  const isMentioned = mentions(line, paths);
+  if (line.copy !== undefined) {
+    return Math.max(copyLikelihood(line.copy, paths), isMentioned ? likelihood.mentioned : likelihood.no);
   }
   if (isMentioned) return likelihood.mentioned;
   if (namesFolder(line, paths)) return likelihood.possible;
-  return installs.test(line) ? likelihood.possible : likelihood.unlikely;
+  return line.installs ? likelihood.possible : likelihood.unlikely;
 }
 
 /** Reports whether a RUN line installs one of the programs with the distribution's package manager. */
-export function installsPackage(line: string | undefined, paths: readonly string[]): boolean {
-  if (line === undefined || !packageInstall.test(line)) return false;
-  return paths.some((path) => mentions(line, path));
+export function installsPackage(line: HistoryLine | undefined, paths: readonly string[]): boolean {
+  return line?.installsPackage === true && mentions(line, paths);
 }
 
 /** Reports whether a RUN line may well replace or delete one of the files. */
-export function mayReplace(line: string | undefined, paths: readonly string[]): boolean {
-  if (line === undefined || copyOf(line) !== undefined) return false;
-  if (/\bmake\b[^;&|]{0,200}\binstall\b/u.test(line)) return true;
-  if (!/\b(?:rm|mv|ln|cp|install|unlink)\b/u.test(line)) return false;
-  const names = new Set(paths.map(baseName));
-  return namesFolder(line, paths) || wordsOf(line).some((word) => names.has(baseName(word)));
+export function mayReplace(line: HistoryLine | undefined, paths: readonly string[]): boolean {
+  if (line === undefined || line.copy !== undefined) return false;
+  if (line.makes) return true;
+  return line.changes && (namesFolder(line, paths) || overlap(wantedOf(paths).names, line.names));
 }
 
-const packageInstall = /\b(?:apk (?:--[\w-]+ )*add|(?:apt-get|apt|dnf|microdnf|tdnf|yum|zypper) (?:-\S+ )*install)\b/u;
+// Repetitions are bounded: without that, a line of nothing but beginnings would take quadratic time.
+const packageInstall =
+  /\b(?:apk (?:--[\w-]{1,40} ){0,8}add|(?:apt-get|apt|dnf|microdnf|tdnf|yum|zypper) (?:-\S{1,80} ){0,8}install)\b/u;
 
 interface Copy {
-  readonly sources: readonly string[];
+  /** The last component of each source. */
+  readonly names: ReadonlySet<string>;
   readonly destination: string;
 }
 
@@ -80,49 +153,48 @@ function copyOf(line: string): Copy | undefined {
   if (classic !== null) {
     const at = line.lastIndexOf(' in ');
     if (at < classic[0].length) return undefined;
-    return { sources: line.slice(classic[0].length, at).split(' '), destination: line.slice(at + 4).trim() };
+    return { names: namesOf(line.slice(classic[0].length, at).split(' ')), destination: line.slice(at + 4).trim() };
   }
   if (!/^(?:COPY|ADD) /u.test(line)) return undefined;
   const words = line.split(' ').filter((word) => word !== '');
   const comment = words.indexOf('#');
   const operands = words.slice(1, comment === -1 ? undefined : comment).filter((word) => !word.startsWith('--'));
   const destination = operands.at(-1);
-  return destination === undefined ? undefined : { sources: operands.slice(0, -1), destination };
+  return destination === undefined ? undefined : { names: namesOf(operands.slice(0, -1)), destination };
 }
 
-function copyLikelihood({ sources, destination }: Copy, paths: readonly string[]): number {
+const namesOf = (words: readonly string[]): ReadonlySet<string> => new Set(words.map(baseName));
+
+function copyLikelihood({ names, destination }: Copy, paths: readonly string[]): number {
   const target = normalizePath(destination);
   // A relative destination depends on a working directory that the history line does not give.
   if (!destination.startsWith('/')) return likelihood.possible;
   if (paths.includes(target)) return likelihood.named;
-  const inside = paths.filter((path) => target === '' || path.startsWith(`${target}/`));
+  const folder = target === '' ? '' : `${target}/`;
+  const inside = paths.filter((path) => path.startsWith(folder));
   if (inside.length === 0) return likelihood.no;
-  const names = new Set(sources.map(baseName));
   if (inside.some((path) => names.has(baseName(path)))) return likelihood.named;
   // `COPY rootfs/ /` brings files for many places, and seldom the program.
   return target === '' ? likelihood.possible : likelihood.likely;
 }
 
-function wordsOf(line: string): readonly string[] {
-  return line.split(/[\s;&|"'()=]/u).map((word) => word.replace(/\/\*?$/u, ''));
-}
-
 // `rm -r /opt/tools` deletes /opt/tools/bin/server too.
-function namesFolder(line: string, paths: readonly string[]): boolean {
-  const words = new Set(wordsOf(line));
-  return paths.some((path) => {
-    for (let folder = parentOf(path); folder !== ''; folder = parentOf(folder)) {
-      if (words.has(`/${folder}`)) return true;
-    }
-    return false;
-  });
+function namesFolder({ places }: HistoryLine, paths: readonly string[]): boolean {
+  return overlap(wantedOf(paths).folders, places);
 }
 
-function mentions(line: string, path: string): boolean {
-  const name = baseName(path).replaceAll(/[^\w.-]/gu, '');
-  if (name.length < 2) return false;
-  const at = line.indexOf(name);
-  return at !== -1 && !/\w/u.test(line[at - 1] ?? ' ') && !/\w/u.test(line[at + name.length] ?? ' ');
+function overlap(one: ReadonlySet<string>, other: ReadonlySet<string>): boolean {
+  const [small, large] = one.size < other.size ? [one, other] : [other, one];
+  return [...small].some((text) => large.has(text));
+}
+
+function mentions({ text }: HistoryLine, paths: readonly string[]): boolean {
+  return [...wantedOf(paths).names].some((given) => {
+    const name = given.replaceAll(/[^\w.-]/gu, '');
+    if (name.length < 2) return false;
+    const at = text.indexOf(name);
+    return at !== -1 && !/\w/u.test(text[at - 1] ?? ' ') && !/\w/u.test(text[at + name.length] ?? ' ');
+  });
 }
 
 /** What an image's metadata suggests about its distribution's C library. Metadata can lie: a hint proves nothing. */
@@ -135,15 +207,15 @@ export interface Hint {
 
 // Written by the builds of official images (docker-library, debuerreotype, apko).
 const historyMarks: readonly (readonly [RegExp, Hint['libc']])[] = [
-  [/alpine-minirootfs|\bapk (?:--[\w-]+ )*(?:add|upgrade)\b/u, 'musl'],
+  [/alpine-minirootfs|\bapk (?:--[\w-]{1,40} ){0,8}(?:add|upgrade)\b/u, 'musl'],
   [/BusyBox [\d.]+ \(uclibc\)/u, 'other'],
   [/BusyBox [\d.]+ \(musl\)/u, 'musl'],
   [/BusyBox [\d.]+ \(glibc\)/u, 'glibc'],
   [
-    /debian\.sh --arch|debuerreotype|ubuntu-[\w.-]*(?:base|oci|rootfs)|\bapt-get (?:-\w+ )*(?:install|update)\b/u,
+    /debian\.sh --arch|debuerreotype|ubuntu-[\w.-]{0,40}(?:base|oci|rootfs)|\bapt-get (?:-\w{1,40} ){0,8}(?:install|update)\b/u,
     'glibc',
   ],
-  [/\b(?:micro)?dnf (?:-\w+ )*install\b|\byum (?:-\w+ )*install\b|\bzypper\b|\btdnf (?:-\w+ )*install\b/u, 'glibc'],
+  [/\b(?:(?:micro|t)?dnf|yum) (?:-\w{1,40} ){0,8}install\b|\bzypper\b/u, 'glibc'],
 ];
 
 const nameMarks: readonly (readonly [RegExp, Hint['libc']])[] = [
@@ -155,14 +227,10 @@ const nameMarks: readonly (readonly [RegExp, Hint['libc']])[] = [
 ];
 
 const nameLabels = ['org.opencontainers.image.base.name', 'org.opencontainers.image.ref.name'];
-const maxLines = 256;
-const maxLine = 8192;
-
 /** Returns all hints of an image: from its history, oldest line first, then from its labels. */
 export function hintsOf(manifest: ImageManifest, config: ImageConfig): readonly Hint[] {
   const hints: Hint[] = [];
-  for (const { createdBy } of config.history.slice(0, maxLines)) {
-    const line = createdBy.slice(0, maxLine);
+  for (const line of linesOf(config)) {
     const match = historyMarks.find(([mark]) => mark.test(line));
     if (match !== undefined) hints.push({ libc: match[1], source: 'history', text: excerpt(line, match[0]) });
   }
@@ -182,10 +250,13 @@ export function agreedHint(hints: readonly Hint[]): Hint | undefined {
 
 /** Returns what a RUN line installed to run glibc programs beside musl; undefined if nothing. */
 export function glibcOnMusl(config: ImageConfig): 'shim' | 'glibc' | undefined {
-  const lines = config.history.slice(0, maxLines).map(({ createdBy }) => createdBy.slice(0, maxLine));
+  const lines = linesOf(config);
   if (lines.some((line) => /\b(?:gcompat|libc6-compat)\b/u.test(line))) return 'shim';
   return lines.some((line) => /\bglibc-\d|\bglibc\.apk|alpine-pkg-glibc/u.test(line)) ? 'glibc' : undefined;
 }
+
+const linesOf = ({ history }: ImageConfig): readonly string[] =>
+  boundedTexts(history.slice(0, maxLines).map(({ createdBy }) => createdBy));
 
 function excerpt(line: string, mark: RegExp): string {
   const at = mark.exec(line)?.index ?? 0;

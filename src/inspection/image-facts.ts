@@ -1,9 +1,11 @@
 import type { DetectRequest } from '../detection/detector.ts';
 import type { ImageConfig, ImageManifest } from '../detection/image-source.ts';
+import { textBytes } from '../util/budget.ts';
 import { containerArgv, firstInvocation, type Invocation } from './command/invocation.ts';
 import {
   glibcOnMusl,
   type Hint,
+  type HistoryLine,
   hintsOf,
   installsPackage,
   layerHistory,
@@ -13,13 +15,13 @@ import {
 } from './history.ts';
 import { loaderLibc, showsMusl } from './loader.ts';
 import type { LayerIndex } from './overlay.ts';
-import { firstDynamic, type Unreached } from './verdict.ts';
+import type { Unreached } from './verdict.ts';
 
 /** What an image's manifest and configuration say, before any layer is read. */
 export interface ImageFacts {
   readonly manifest: ImageManifest;
   /** The history line of each layer, base first. */
-  readonly history: readonly (string | undefined)[];
+  readonly history: readonly (HistoryLine | undefined)[];
   readonly hints: readonly Hint[];
   readonly invocation: Invocation;
   /** The image has an Entrypoint, which names the program unless the Pod has a `command`. */
@@ -44,7 +46,7 @@ export function imageFacts(manifest: ImageManifest, config: ImageConfig, request
 /** Reports whether the image's distribution uses musl. Decides by its layers, else its history, else its labels. */
 export function isMuslImage(image: ImageFacts, layers: readonly LayerIndex[]): boolean {
   if (showsMusl(layers)) return true;
-  const first = firstDynamic(layers[0]);
+  const first = layers[0]?.firstDynamic;
   if (first !== undefined && loaderLibc(first.interpreter) === 'glibc') return false;
   const history = image.hints.filter((hint) => hint.source === 'history');
   return (history.length > 0 ? history : image.hints).some((hint) => hint.libc === 'musl');
@@ -74,3 +76,23 @@ export function unreached(image: ImageFacts, paths: readonly string[], layers: r
     twoLibcs: image.glibcOnMusl !== undefined,
   };
 }
+
+const objectBytes = 100;
+
+/** Returns about how many bytes a manifest takes in memory. */
+export function manifestBytes({ layers, annotations }: ImageManifest): number {
+  const texts = layers.flatMap((layer) => [layer.mediaType, layer.digest, ...entriesOf(layer.annotations)]);
+  return layers.length * objectBytes + textsBytes([...texts, ...entriesOf(annotations)]);
+}
+
+/** Returns about how many bytes a configuration takes in memory. */
+export function configBytes({ entrypoint, cmd, env, labels, history }: ImageConfig): number {
+  const lines = history.map(({ createdBy }) => createdBy);
+  // Variables are kept as lines and as names with values.
+  return textsBytes([...entrypoint, ...cmd, ...env, ...env, ...entriesOf(labels), ...lines]);
+}
+
+const entriesOf = (map: Readonly<Record<string, string>> = {}): string[] => Object.entries(map).flat();
+
+const textsBytes = (texts: readonly string[]): number =>
+  texts.reduce((sum, text) => sum + objectBytes + textBytes(text), 0);

@@ -1,34 +1,65 @@
 import type { DetectRequest, Inspect, Inspection } from '../detection/detector.ts';
 import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
+import { type BytePool, createBytePool } from '../util/budget.ts';
 import { agreedHint, likelihood, mayReplace } from './history.ts';
-import { imageFacts, type ImageFacts, isMuslImage, likelihoodOf, unreached } from './image-facts.ts';
+import {
+  configBytes,
+  imageFacts,
+  type ImageFacts,
+  isMuslImage,
+  likelihoodOf,
+  manifestBytes,
+  unreached,
+} from './image-facts.ts';
 import { createLayerReader, type LayerReader, type ReadPlan } from './layer-reader.ts';
-import { admissionLimits, type InspectLimits, tinyLayer } from './limits.ts';
+import { admissionLimits, type InspectLimits, type Memory, openMemory, pooledBytes, tinyLayer } from './limits.ts';
 import { loaderLibc, type LoaderState, resolveLoader } from './loader.ts';
 import { type Located, locateProgram } from './locate-program.ts';
 import { type LayerIndex, shownName } from './overlay.ts';
 import { type Candidates, nextRead } from './next-read.ts';
-import { baseLibcApplies, fallbackVerdict, firstDynamic, programVerdict } from './verdict.ts';
+import { baseLibcApplies, fallbackVerdict, programVerdict } from './verdict.ts';
 
 /**
- * Returns an inspection that stays within `limits`. docs/detection.md gives the order of its decisions. It rejects only
- * with the errors of the source, never because of an image's content.
+ * Returns an inspection that stays within `limits`, and keeps its memory within `pool`, which all inspections of a process
+ * share. docs/detection.md gives the order of its decisions. It rejects only with the errors of the source and with
+ * `lookupAbort.noMemory` if `pool` is used up, never because of an image's content.
  */
-export function createInspector(limits: InspectLimits): Inspect {
+export function createInspector(limits: InspectLimits, pool: BytePool = createBytePool(pooledBytes)): Inspect {
   return async (source, request, context) => {
-    const started = { ...context.meter };
-    const manifest = await source.manifest(request.platform, context);
-    const image = imageFacts(manifest, await source.config(manifest, context), request);
-    const reader = createLayerReader(source, manifest, context, limits, started);
-    const { verdict, executable, direct } = await inspectLayers(image, reader, limits);
-    const decider = direct === true ? decidedBy(request, image) : undefined;
-    return {
-      verdict,
-      digest: manifest.digest,
-      platform: manifest.platform,
-      ...(executable !== undefined && { executable }),
-      ...(decider !== undefined && { decidedBy: decider }),
-    };
+    const memory = openMemory(pool, limits.keptBytes);
+    try {
+      return await inspectWithin({ limits, memory }, source, request, context);
+    } finally {
+      memory.close();
+    }
+  };
+}
+
+interface Means {
+  readonly limits: InspectLimits;
+  readonly memory: Memory;
+}
+
+async function inspectWithin(
+  { limits, memory }: Means,
+  ...[source, request, context]: Parameters<Inspect>
+): Promise<Inspection> {
+  const started = { ...context.meter };
+  await memory.room(context.signal);
+  const manifest = await source.manifest(request.platform, context);
+  memory.keep(manifestBytes(manifest), 'its manifest');
+  const config = await source.config(manifest, context);
+  memory.keep(configBytes(config), 'its configuration');
+  const image = imageFacts(manifest, config, request);
+  const reader = createLayerReader(source, manifest, context, limits, { started, memory });
+  const { verdict, executable, direct } = await inspectLayers(image, reader, { limits, memory });
+  const decider = direct === true ? decidedBy(request, image) : undefined;
+  return {
+    verdict,
+    digest: manifest.digest,
+    platform: manifest.platform,
+    ...(executable !== undefined && { executable }),
+    ...(decider !== undefined && { decidedBy: decider }),
   };
 }
 
@@ -50,8 +81,10 @@ function decidedBy({ command, args }: DetectRequest, { hasEntrypoint }: ImageFac
   return command.length > 0 || args.length > 0 ? 'first-word' : undefined;
 }
 
-async function inspectLayers(image: ImageFacts, reader: LayerReader, limits: InspectLimits): Promise<Outcome> {
-  const [name = ''] = image.invocation.argv;
+async function inspectLayers(image: ImageFacts, reader: LayerReader, { limits, memory }: Means): Promise<Outcome> {
+  const { invocation } = image;
+  const [name = ''] = invocation.argv;
+  if (invocation.tooLong) return { verdict: unknownVerdict('the command line is longer than a kernel takes') };
   if (name === '') return { verdict: unknownVerdict('neither the Pod nor the image says what is run') };
   if (image.manifest.layers.length > maxLayers) {
     return { verdict: unknownVerdict(`the image has more than ${maxLayers} layers`) };
@@ -59,11 +92,16 @@ async function inspectLayers(image: ImageFacts, reader: LayerReader, limits: Ins
   const locate = (): Located => locateProgram(reader.layers, image.invocation);
   // Each round reads a layer or file for the first time, so the loop ends.
   for (let round = 0; round < limits.requests + limits.leastReads; round += 1) {
-    const step = nextStep(image, reader, locate(), limits);
+    const step =
+      memory.excess === undefined && reader.mayLocate() ? nextStep(image, reader, locate(), limits) : undefined;
     if (step === undefined) break;
     await step();
   }
-  return conclude(image, reader, locate());
+  const located = locate();
+  if (memory.excess !== undefined && located.status !== 'found') {
+    return { verdict: unknownVerdict(`the image is too large to look into: ${memory.excess} take too much memory`) };
+  }
+  return conclude(image, reader, located);
 }
 
 function conclude(image: ImageFacts, reader: LayerReader, located: Located): Outcome {
@@ -147,7 +185,7 @@ function searchStep(image: ImageFacts, reader: LayerReader, located: Unseen, lim
     (layer) => layer > 0 && likelihoodOf(image, layer, located.paths) >= likelihood.mentioned,
   );
   // If the history puts the program into another layer, the base layer can only give its first executable.
-  const isEnough = (layer: number): boolean => layer === 0 && elsewhere && firstDynamic(reader.layers[0]) !== undefined;
+  const isEnough = (layer: number): boolean => layer === 0 && elsewhere && reader.layers[0]?.firstDynamic !== undefined;
   return readStep(image, reader, wanted, limits, { locate, isEnough });
 }
 
@@ -239,7 +277,7 @@ function stopAt(
   let wanted = paths;
   let locates = 0;
   return (path, node) => {
-    const matters = wanted.some((one) => one === path || one.startsWith(`${path}/`));
+    const matters = wanted.some((one) => one.startsWith(path) && (one[path.length] ?? '/') === '/');
     if (matters && node.type !== 'directory' && locates < maxLocates) {
       locates += 1;
       const state = goal.locate();

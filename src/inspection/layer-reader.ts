@@ -6,13 +6,14 @@ import type {
   LookupContext,
   Meter,
 } from '../detection/image-source.ts';
+import { givingWay } from '../util/abort.ts';
 import { readRange, readWindows } from './blob-reads.ts';
 import { type InflateEnd, inflatePrefix } from './formats/compression.ts';
-import { type Head, readContent, scriptBytes, searchMarks } from './formats/file-content.ts';
-import { byteCursor, readTar, type TarEntry } from './formats/tar.ts';
+import { type Head, longestScript, readContent, searchMarks } from './formats/file-content.ts';
+import { byteCursor, readTar, type TarAllowance, type TarEntry } from './formats/tar.ts';
 import { hasToc, readToc } from './layer-toc.ts';
-import { type InspectLimits, tinyLayer } from './limits.ts';
-import { type FileContent, layerIndex, type LayerIndex, type LayerNode } from './overlay.ts';
+import { type InspectLimits, type Memory, namesOfFiles, sliceMs, tinyLayer } from './limits.ts';
+import { entryBytes, type FileContent, layerIndex, type LayerIndex, type LayerNode } from './overlay.ts';
 
 /** Reads an image's layers within limits, and holds what is known of them. */
 export interface LayerReader {
@@ -21,6 +22,8 @@ export interface LayerReader {
   wasRead(layer: number): boolean;
   requestsLeft(): number;
   bytesLeft(): number;
+  /** Reports whether enough work is left to look a program up once more. */
+  mayLocate(): boolean;
   /** Reads a layer by its table of contents or from its beginning. Does nothing the second time. */
   read(layer: number, plan: ReadPlan): Promise<void>;
   /** Reads the first bytes of a file that a table of contents names. */
@@ -36,15 +39,18 @@ export interface ReadPlan {
   readonly visit: (path: string, node: LayerNode) => 'stop' | 'noted' | 'go';
 }
 
-/** Returns a reader that has read nothing. `started` is the meter's state when the look-up began. */
+/** Returns a reader that has read nothing. `started`: the meter's state when the look-up began. */
 export function createLayerReader(
   source: ImageSource,
   manifest: ImageManifest,
   context: LookupContext,
   limits: InspectLimits,
-  started: Meter,
+  { started, memory }: { readonly started: Meter; readonly memory: Memory },
 ): LayerReader {
-  const layers = manifest.layers.map(() => layerIndex());
+  const count = { lookups: 0 };
+  const layers = manifest.layers.map(() => layerIndex(count));
+  const { inflatedBytes, entries, extendedBytes, scriptBytes } = limits;
+  const left: Allowance = { inflatedBytes, entries, extendedBytes, scriptBytes };
   const read = new Set<number>();
   const bytesUsed = (): number => context.meter.bytes - started.bytes;
   const requestsLeft = (): number =>
@@ -56,14 +62,16 @@ export function createLayerReader(
     wasRead: (layer) => read.has(layer),
     requestsLeft,
     bytesLeft: () => limits.bytes - bytesUsed(),
+    mayLocate: () => count.lookups < limits.lookups,
     async read(number, plan) {
       const layer = manifest.layers[number];
       const index = layers[number];
       if (layer === undefined || index === undefined || read.has(number)) return;
+      await memory.room(context.signal);
       const tableFits = layer.size > tinyLayer && requestsLeft() > plan.reserve + 1;
       if (tableFits && hasToc(layer)) {
         read.add(number);
-        const table = await readToc(source, layer, context);
+        const table = await readToc(source, layer, context, memory, count);
         if (table !== undefined) {
           layers[number] = table;
           return;
@@ -72,7 +80,7 @@ export function createLayerReader(
       }
       read.add(number);
       const mayOpen = (): boolean => requestsLeft() > plan.reserve;
-      await scanPlanned({ source, layer, index, plan, context, limits, mayOpen, mayLead });
+      await scanPlanned({ source, layer, index, plan, context, limits, left, memory, mayOpen, mayLead });
     },
     async readFile(number, path) {
       const layer = manifest.layers[number];
@@ -91,11 +99,14 @@ interface Scan {
   readonly plan: ReadPlan;
   readonly context: LookupContext;
   readonly limits: InspectLimits;
+  readonly left: Allowance;
+  readonly memory: Memory;
   readonly mayOpen: () => boolean;
   readonly mayLead: () => boolean;
 }
 
-async function scanPlanned({ source, layer, index, plan, context, limits, mayOpen, mayLead }: Scan): Promise<void> {
+async function scanPlanned(scan: Scan): Promise<void> {
+  const { source, layer, index, plan, context, limits, mayOpen, mayLead } = scan;
   const state = { received: 0, found: false };
   const visit: Visit = async (path, node, entry) => {
     const next = plan.visit(path, node);
@@ -107,7 +118,7 @@ async function scanPlanned({ source, layer, index, plan, context, limits, mayOpe
   };
   const goesOn = (): boolean => mayOpen() && (limits.wholeLayers || !state.found);
   const bytes = countBytes(readWindows(source, layer, plan.windows, context, goesOn), state);
-  await scanLayer(bytes, index, visit, limits, () => state.received >= layer.size);
+  await scanLayer(bytes, visit, scan, () => state.received >= layer.size);
 }
 
 async function searchIn(index: LayerIndex, path: string, entry: TarEntry, mayReadOn: () => boolean): Promise<void> {
@@ -127,12 +138,10 @@ async function* countBytes(
   }
 }
 
-interface ScanLimits {
-  /** Most bytes inflated from one layer. */
-  readonly inflatedBytes: number;
-  /** Most bytes inflated per byte read. */
-  readonly ratio: number;
-  readonly entries: number;
+/** What may still be read of an image's layers; counted down. */
+interface Allowance extends TarAllowance {
+  inflatedBytes: number;
+  scriptBytes: number;
 }
 
 /** Called for each path added; decides whether the scan goes on. `entry` gives more of the file's bytes. */
@@ -140,28 +149,27 @@ type Visit = (path: string, node: LayerNode, entry: TarEntry) => Promise<'stop' 
 
 const maxName = 2048;
 const maxExtendedHeader = 64 * 1024;
-// Parsing takes a hundred times as long as inflating: this bounds a layer of nothing but scripts.
-const maxScripts = 256 * 1024;
 
 /**
- * Reads a layer's bytes into `index` until they end or `visit` stops the scan. Rejects only with the errors of `bytes`.
- * `wholeBlob` reports, once the bytes have ended, whether they were the whole blob.
+ * Reads a layer's bytes into its index until they end, `visit` stops the scan, or a limit is reached. Rejects only with the
+ * errors of `bytes`, and with `lookupAbort.noMemory`. `wholeBlob` reports, once the bytes have ended, whether they were the whole blob.
  */
 async function scanLayer(
   bytes: AsyncIterable<Uint8Array>,
-  index: LayerIndex,
   visit: Visit,
-  limits: ScanLimits,
+  { index, limits, left, memory }: Scan,
   wholeBlob: () => boolean,
 ): Promise<void> {
-  const inflated = inflatePrefix(bytes, { outputBytes: limits.inflatedBytes, ratio: limits.ratio });
-  const watched = watchEnd(inflated);
-  const entries = readTar(watched.bytes, {
-    entries: limits.entries,
-    nameBytes: maxName,
-    headerBytes: maxExtendedHeader,
-  });
-  const scripts = { left: maxScripts };
+  const window = { bytes: 0 };
+  const hold = (wanted: number): boolean => {
+    if (!memory.keep(wanted, 'the window of its compression')) return false;
+    window.bytes += wanted;
+    return true;
+  };
+  const inflated = inflatePrefix(bytes, { outputBytes: left.inflatedBytes, ratio: limits.ratio, hold });
+  const watched = watchEnd(inflated, left);
+  const entries = readTar(watched.bytes, { nameBytes: maxName, headerBytes: maxExtendedHeader, left });
+  const due = givingWay(sliceMs);
   try {
     for (;;) {
       const next = await entries.next();
@@ -170,26 +178,20 @@ async function scanLayer(
         index.complete = next.value === 'complete' || ended;
         return;
       }
-      if ((await addEntry(next.value, index, visit, scripts)) === 'stop') return;
+      const node = await nodeOf(next.value, left);
+      if (!memory.keep(entryBytes(next.value.name, node), namesOfFiles)) return;
+      const path = index.add(next.value.name, node);
+      if (path !== undefined && (await visit(path, node, next.value)) === 'stop') return;
+      await due();
     }
   } finally {
     await entries.return('cut');
     await inflated.return('end');
+    memory.give(window.bytes);
   }
 }
 
-async function addEntry(
-  entry: TarEntry,
-  index: LayerIndex,
-  visit: Visit,
-  scripts: { left: number },
-): Promise<'stop' | 'go'> {
-  const node = await nodeOf(entry, scripts);
-  const path = index.add(entry.name, node);
-  return path === undefined ? 'go' : visit(path, node, entry);
-}
-
-async function nodeOf(entry: TarEntry, scripts: { left: number }): Promise<LayerNode> {
+async function nodeOf(entry: TarEntry, left: Allowance): Promise<LayerNode> {
   switch (entry.type) {
     case 'symlink':
       return { type: 'symlink', target: entry.linkName };
@@ -200,8 +202,8 @@ async function nodeOf(entry: TarEntry, scripts: { left: number }): Promise<Layer
     case 'file': {
       const executable = (entry.mode & 0o111) !== 0;
       if (entry.size === 0) return { type: 'file', content: { kind: 'plain' }, executable };
-      const content = await readContent(entry.head, entry.size, Math.min(scriptBytes, scripts.left));
-      if (content.kind === 'script') scripts.left -= Math.min(scriptBytes, entry.size);
+      const content = await readContent(entry.head, entry.size, Math.min(longestScript, left.scriptBytes));
+      if (content.kind === 'script') left.scriptBytes -= Math.min(longestScript, left.scriptBytes, entry.size);
       return { type: 'file', content, executable };
     }
     default:
@@ -209,7 +211,11 @@ async function nodeOf(entry: TarEntry, scripts: { left: number }): Promise<Layer
   }
 }
 
-function watchEnd(inflated: AsyncGenerator<Uint8Array, InflateEnd>): {
+/** Notes how the bytes end, and counts them. */
+function watchEnd(
+  inflated: AsyncGenerator<Uint8Array, InflateEnd>,
+  left: Allowance,
+): {
   bytes: AsyncIterator<Uint8Array>;
   end: () => InflateEnd | undefined;
 } {
@@ -219,7 +225,10 @@ function watchEnd(inflated: AsyncGenerator<Uint8Array, InflateEnd>): {
     bytes: {
       async next() {
         const next = await inflated.next();
-        if (next.done !== true) return next;
+        if (next.done !== true) {
+          left.inflatedBytes -= next.value.length;
+          return next;
+        }
         end = next.value;
         return { done: true, value: undefined };
       },

@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
 
 import type { BlobReader, Descriptor, LookupContext } from '../detection/image-source.ts';
+import { givingWay } from '../util/abort.ts';
+import { itemsOf, parseBoundedJson } from '../util/json-bounds.ts';
 import { isObject } from '../util/json.ts';
 import { readRange } from './blob-reads.ts';
 import { inflatePrefix } from './formats/compression.ts';
 import { readTar } from './formats/tar.ts';
-import { type LayerIndex, layerIndex, type LayerNode } from './overlay.ts';
+import { type Memory, namesOfFiles, sliceMs } from './limits.ts';
+import { entryBytes, type LayerIndex, layerIndex, type LayerNode, type LookupCount } from './overlay.ts';
 
 const stargzDigest = 'containerd.io/snapshot/stargz/toc.digest';
 const chunkedPosition = 'io.github.containers.zstd-chunked.manifest-position';
@@ -16,12 +19,14 @@ const footerBytes = 51;
 const tailBytes = 32 * 1024;
 // A larger table costs more than it saves: a base layer's first executable is at most 232 KB in.
 const maxTableBytes = 192 * 1024;
-// Digests hardly compress, so no table of `maxTableBytes` is longer; once parsed it takes about twenty times the
-// memory.
+// Digests hardly compress, so no table of `maxTableBytes` is longer.
 const maxTableText = 3 * 1024 * 1024;
 const ratio = 400;
 const maxEntries = 100_000;
 const maxPath = 4096;
+// An entry has about ten members, and extended attributes.
+const maxEntryText = 64 * 1024;
+const entryBounds = { depth: 8, values: 1000 };
 
 /** Reports whether the layer names a table of contents that is worth reading. */
 export function hasToc(layer: Descriptor): boolean {
@@ -36,12 +41,30 @@ export async function readToc(
   source: BlobReader,
   layer: Descriptor,
   context: LookupContext,
+  memory: Memory,
+  count: LookupCount,
 ): Promise<LayerIndex | undefined> {
   const place = chunkedPlace(layer);
-  const json =
-    place === undefined ? await readStargz(source, layer, context) : await readChunked(source, layer, place, context);
-  return json === undefined ? undefined : indexOfToc(json.toString('utf8'), layer.size);
+  const held = { bytes: 0 };
+  // A text is held twice while it is put together.
+  const hold: Hold = (bytes) => {
+    if (!memory.keep(2 * bytes, 'its table of contents')) return false;
+    held.bytes += 2 * bytes;
+    return true;
+  };
+  try {
+    const json =
+      place === undefined
+        ? await readStargz(source, layer, context, hold)
+        : await readChunked(source, layer, place, context, hold);
+    return json === undefined ? undefined : await indexOfToc(json, layer.size, memory, count);
+  } finally {
+    memory.give(held.bytes);
+  }
 }
+
+/** Counts bytes that are held for a moment; returns false if there is no room for them. */
+type Hold = (bytes: number) => boolean;
 
 interface Range {
   readonly offset: number;
@@ -61,13 +84,19 @@ async function readChunked(
   layer: Descriptor,
   place: Range,
   context: LookupContext,
+  hold: Hold,
 ): Promise<Buffer | undefined> {
   const compressed = await readRange(source, layer, place, context);
   // The checksum covers the compressed table (containers/storage pkg/chunked/compression_linux.go).
-  return isDigest(compressed, layer.annotations?.[chunkedDigest]) ? inflate(compressed) : undefined;
+  return isDigest(compressed, layer.annotations?.[chunkedDigest]) ? await inflate(compressed, hold) : undefined;
 }
 
-async function readStargz(source: BlobReader, layer: Descriptor, context: LookupContext): Promise<Buffer | undefined> {
+async function readStargz(
+  source: BlobReader,
+  layer: Descriptor,
+  context: LookupContext,
+  hold: Hold,
+): Promise<Buffer | undefined> {
   const tailStart = Math.max(0, layer.size - tailBytes);
   const tail = await readRange(source, layer, { offset: tailStart, length: layer.size - tailStart }, context);
   const tocStart = stargzTocOffset(tail.subarray(-footerBytes));
@@ -78,7 +107,7 @@ async function readStargz(source: BlobReader, layer: Descriptor, context: Lookup
       ? await readRange(source, layer, { offset: tocStart, length: tailStart - tocStart }, context)
       : Buffer.alloc(0);
   const held = tail.subarray(Math.max(0, tocStart - tailStart), tail.length - footerBytes);
-  const json = await tocText(Buffer.concat([before, held]));
+  const json = await tocText(Buffer.concat([before, held]), hold);
   return json !== undefined && isDigest(json, layer.annotations?.[stargzDigest]) ? json : undefined;
 }
 
@@ -94,18 +123,23 @@ function stargzTocOffset(footer: Buffer): number | undefined {
 }
 
 // eStargz keeps the table in a gzip member of its own, as a tar entry.
-async function tocText(member: Buffer): Promise<Buffer | undefined> {
-  const inflated = await inflate(member);
-  const entries = readTar(chunksOf(inflated), { entries: 4, nameBytes: 4096, headerBytes: 4096 });
+async function tocText(member: Buffer, hold: Hold): Promise<Buffer | undefined> {
+  const inflated = await inflate(member, hold);
+  if (inflated === undefined) return undefined;
+  const left = { entries: 4, extendedBytes: 4096 };
+  const entries = readTar(chunksOf(inflated), { nameBytes: maxPath, headerBytes: 4096, left });
   for await (const entry of entries) {
     if (entry.name === 'stargz.index.json') return Buffer.from(await entry.head(maxTableText));
   }
   return undefined;
 }
 
-async function inflate(bytes: Buffer): Promise<Buffer> {
+async function inflate(bytes: Buffer, hold: Hold): Promise<Buffer | undefined> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of inflatePrefix(chunksOf(bytes), { outputBytes: maxTableText, ratio })) chunks.push(chunk);
+  for await (const chunk of inflatePrefix(chunksOf(bytes), { outputBytes: maxTableText, ratio })) {
+    if (!hold(chunk.length)) return undefined;
+    chunks.push(chunk);
+  }
   return Buffer.concat(chunks);
 }
 
@@ -122,31 +156,37 @@ function isDigest(bytes: Uint8Array, digest: string | undefined): boolean {
 }
 
 /**
- * Returns the index of a table: complete, its files unread; undefined if `json` is no such table. `end` is the blob's
- * size. eStargz (stargz-snapshotter docs/estargz.md) and zstd:chunked (containers/storage pkg/chunked/internal) share
- * the format: `{ version, entries: [{ name, type, linkName, size, offset, mode, ... }] }`.
+ * Returns the index of a table: complete, its files unread; undefined if `json` is no such table, or too large. `end` is the
+ * blob's size. eStargz (stargz-snapshotter docs/estargz.md) and zstd:chunked (containers/storage pkg/chunked/internal) share
+ * the format: `{ version, entries: [{ name, type, linkName, size, offset, mode, ... }] }`. Parses entry by entry, so that a
+ * table of 3 MiB is never in memory as objects, and gives the thread to others between them.
  */
-export function indexOfToc(json: string, end: number): LayerIndex | undefined {
-  const entries = readEntries(json);
-  if (entries === undefined || entries.length > maxEntries) return undefined;
-  const index = layerIndex();
-  for (const entry of entries) {
+export async function indexOfToc(
+  json: Uint8Array,
+  end: number,
+  memory: Pick<Memory, 'keep'>,
+  count?: LookupCount,
+): Promise<LayerIndex | undefined> {
+  const index = layerIndex(count);
+  const due = givingWay(sliceMs);
+  const items = itemsOf(json, 'entries');
+  for (let entries = 0; entries < maxEntries; entries += 1) {
+    const next = items.next();
+    if (next.done === true) {
+      index.complete = next.value === 'whole';
+      return index.complete ? index : undefined;
+    }
+    const entry = next.value.length > maxEntryText ? undefined : parseBoundedJson(next.value, entryBounds);
+    if (entry === undefined) return undefined;
     const name = textField(entry, 'name');
     const node = nodeOf(entry, end);
-    if (name !== undefined && name.length <= maxPath && node !== undefined) index.add(name, node);
+    if (name !== undefined && name.length <= maxPath && node !== undefined) {
+      if (!memory.keep(entryBytes(name, node), namesOfFiles)) return undefined;
+      index.add(name, node);
+    }
+    await due();
   }
-  index.complete = true;
-  return index;
-}
-
-function readEntries(json: string): readonly unknown[] | undefined {
-  try {
-    const toc: unknown = JSON.parse(json);
-    const entries = field(toc, 'entries');
-    return Array.isArray(entries) ? entries : undefined;
-  } catch {
-    return undefined;
-  }
+  return undefined;
 }
 
 function nodeOf(entry: unknown, end: number): LayerNode | undefined {

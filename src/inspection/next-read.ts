@@ -1,5 +1,5 @@
 import type { Descriptor } from '../detection/image-source.ts';
-import { layerLikelihood, likelihood } from './history.ts';
+import { type HistoryLine, layerLikelihood, likelihood } from './history.ts';
 import type { LayerReader } from './layer-reader.ts';
 import { type InspectLimits, tinyLayer } from './limits.ts';
 
@@ -32,7 +32,7 @@ const firstWindow = { gzip: 36 * 1024, zstd: 60 * 1024 };
 export function nextRead(
   reader: LayerReader,
   layers: readonly Descriptor[],
-  history: readonly (string | undefined)[],
+  history: readonly (HistoryLine | undefined)[],
   wanted: Candidates,
   limits: InspectLimits,
 ): NextRead | undefined {

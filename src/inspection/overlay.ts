@@ -1,3 +1,4 @@
+import { textBytes } from '../util/budget.ts';
 import { printable } from '../util/text.ts';
 import type { Script } from './command/script.ts';
 import type { ElfFinding } from './formats/elf.ts';
@@ -126,28 +127,43 @@ export interface LayerIndex {
    * (OCI image-spec layer.md forbids that; runtimes unpack it, and the last entry counts).
    */
   readonly irregular: boolean;
-  /** Entries in the archive's order. */
-  readonly nodes: ReadonlyMap<string, LayerNode>;
+  /** The first dynamic program that was added, Go programs and libraries aside; undefined if none was. */
+  readonly firstDynamic: { readonly path: string; readonly interpreter: string } | undefined;
+}
+
+/** Counts look-ups in layers, so that links without end cost a bounded time. */
+export interface LookupCount {
+  lookups: number;
 }
 
 // Fewer entries may be sorted by chance.
 const minOrdered = 24;
 
-/** Returns an empty index. Whiteouts follow OCI image-spec layer.md, "Whiteouts" and "Opaque Whiteout". */
-export function layerIndex(): LayerIndex {
+/**
+ * Returns an empty index. Whiteouts follow OCI image-spec layer.md, "Whiteouts" and "Opaque Whiteout". Adds each
+ * look-up to `count`.
+ */
+export function layerIndex(count: LookupCount = { lookups: 0 }): LayerIndex {
   const nodes = new Map<string, LayerNode>();
   const removed = new Set<string>();
   const opaque = new Set<string>();
   let last = '';
   let ordered = true;
   let irregular = false;
-  let count = 0;
+  let added = 0;
+  let first: LayerIndex['firstDynamic'];
+  const set = (path: string, node: LayerNode): void => {
+    nodes.set(path, node);
+    first ??= asDynamic(path, node);
+  };
 
   return {
     complete: false,
-    nodes,
     get irregular() {
       return irregular;
+    },
+    get firstDynamic() {
+      return first;
     },
     add(name, node) {
       const path = normalizePath(name);
@@ -157,20 +173,22 @@ export function layerIndex(): LayerIndex {
         else removed.add(normalizePath(`${parentOf(path)}/${base.slice(4)}`));
         return undefined;
       }
-      count += 1;
+      added += 1;
       ordered &&= last === '' || isInOrder(last, path);
       last = path;
       const folder = parentOf(path);
       irregular ||= isNoDirectory(nodes.get(path)) || (folder !== '' && nodes.get(folder)?.type !== 'directory');
-      nodes.set(path, node);
+      set(path, node);
       return path;
     },
-    replace: (path, node) => {
-      nodes.set(path, node);
+    replace: set,
+    get(path) {
+      count.lookups += 1;
+      return nodes.get(path);
     },
-    get: (path) => nodes.get(path),
     hides(path) {
       for (let at: string = path; at !== ''; at = parentOf(at)) {
+        count.lookups += 1;
         if (removed.has(at)) return true;
         if (at !== path && (opaque.has(at) || isNoDirectory(nodes.get(at)))) return true;
       }
@@ -178,13 +196,40 @@ export function layerIndex(): LayerIndex {
     },
     isKnown(path) {
       if (this.complete) return true;
-      return ordered && count >= minOrdered && !isInOrder(last, path);
+      return ordered && added >= minOrdered && !isInOrder(last, path);
     },
   };
 }
 
 function isNoDirectory(node: LayerNode | undefined): boolean {
   return node !== undefined && node.type !== 'directory';
+}
+
+// Measured: a map's place and an object, without their texts.
+const placeBytes = 120;
+const tokenBytes = 80;
+
+/** Returns about how many bytes an index keeps for an entry. */
+export function entryBytes(name: string, node: LayerNode): number {
+  const bytes = placeBytes + textBytes(name);
+  if (node.type === 'symlink' || node.type === 'hard-link') return bytes + textBytes(node.target);
+  return node.type === 'file' ? bytes + contentBytes(node.content) : bytes;
+}
+
+function contentBytes(content: FileContent): number {
+  if (content.kind === 'script') {
+    const { interpreter, executions, defaultProgram } = content.script;
+    const words = [...interpreter, ...defaultProgram, ...executions.flat().map(({ text }) => text)];
+    return words.reduce((sum, word) => sum + tokenBytes + textBytes(word), 0);
+  }
+  return content.kind === 'elf' && content.finding.kind === 'dynamic' ? textBytes(content.finding.interpreter) : 0;
+}
+
+function asDynamic(path: string, node: LayerNode): LayerIndex['firstDynamic'] {
+  if (node.type !== 'file' || !node.executable || node.content.kind !== 'elf') return undefined;
+  const { finding } = node.content;
+  if (finding.kind !== 'dynamic' || finding.go || /\.so(?:\.|$)/u.test(path)) return undefined;
+  return { path, interpreter: finding.interpreter };
 }
 
 const maxComponents = 64;
@@ -219,15 +264,14 @@ export function parentOf(path: string): string {
  * them.
  */
 export function isInOrder(earlier: string, later: string): boolean {
-  const before = earlier.split('/');
-  const after = later.split('/');
-  for (let at = 0; at < before.length; at += 1) {
-    const one = before[at];
-    const other = after[at];
-    if (other === undefined || one === undefined) return false;
-    if (one !== other) return Buffer.compare(Buffer.from(one), Buffer.from(other)) < 0;
-  }
-  return true;
+  const length = Math.min(earlier.length, later.length);
+  let at = 0;
+  while (at < length && earlier.charCodeAt(at) === later.charCodeAt(at)) at += 1;
+  // One is the beginning of the other: a directory comes before what it holds.
+  if (at === length) return earlier.length <= later.length;
+  if (earlier[at] === '/' || later[at] === '/') return earlier[at] === '/';
+  // Bytes of UTF-8 sort like code points, which UTF-16 code units do not.
+  return (earlier.codePointAt(at) ?? 0) < (later.codePointAt(at) ?? 0);
 }
 
 /** Makes a path, or another text from an image, safe to print: one line of at most 200 characters. */

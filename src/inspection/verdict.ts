@@ -275,7 +275,7 @@ export function baseLibcApplies(program: Unreached): boolean {
  */
 export function fallbackVerdict(program: Unreached, base: LayerIndex | undefined, hints: readonly Hint[]): Verdict {
   const missing = `${shownName(`/${program.paths[0] ?? ''}`)} is out of reach`;
-  const first = firstDynamic(base);
+  const first = base?.firstDynamic;
   const libc = first === undefined ? undefined : loaderLibc(first.interpreter);
   if (!baseLibcApplies(program)) {
     return unknownVerdict(
@@ -295,18 +295,6 @@ export function fallbackVerdict(program: Unreached, base: LayerIndex | undefined
     `${missing}; the image says: ${hint.text}`,
     fallbackCertainty[hint.source][kind],
   );
-}
-
-/** Returns a layer's first program with an interpreter, in the archive's order. */
-export function firstDynamic(layer: LayerIndex | undefined): { path: string; interpreter: string } | undefined {
-  for (const [path, node] of layer?.nodes ?? []) {
-    if (node.type !== 'file' || !node.executable || node.content.kind !== 'elf') continue;
-    const { finding } = node.content;
-    if (finding.kind === 'dynamic' && !finding.go && !/\.so(?:\.|$)/u.test(path)) {
-      return { path, interpreter: finding.interpreter };
-    }
-  }
-  return undefined;
 }
 
 function isLinkedToBase({ paths }: Unreached): boolean {

@@ -48,3 +48,23 @@ export function messageOf(thrown: unknown): string {
   const message = thrown instanceof Error ? thrown.message : '';
   return message === '' ? String(thrown) : message;
 }
+
+/**
+ * Replaces each match of a global pattern. Returns undefined, without building more of it, if the result is longer than `most`
+ * UTF-16 code units.
+ */
+export function replaceWithin(
+  text: string,
+  pattern: RegExp,
+  most: number,
+  replace: (match: RegExpExecArray) => string,
+): string | undefined {
+  let result = '';
+  let at = 0;
+  for (const match of text.matchAll(pattern)) {
+    result += text.slice(at, match.index) + replace(match);
+    if (result.length > most) return undefined;
+    at = match.index + match[0].length;
+  }
+  return result.length + text.length - at > most ? undefined : result + text.slice(at);
+}

@@ -1,4 +1,5 @@
 import type { ImageConfig } from '../../detection/image-source.ts';
+import { replaceWithin } from '../../util/text.ts';
 import { shellCommand } from './shell.ts';
 import { wrapperOf } from './wrappers.ts';
 
@@ -14,12 +15,18 @@ export interface Invocation {
   readonly loader?: string;
   /** It is one of several commands of a shell; the others may resolve names too. */
   readonly oneOfSeveral: boolean;
+  /** A word, or all of them, are longer than a kernel takes once variables are expanded. `argv` is empty then. */
+  readonly tooLong?: true;
 }
 
 /** The PATH if the environment has none (default of runc and Docker). */
 const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const maxWrappers = 12;
 const maxWords = 1024;
+// Characters of one word (Linux include/uapi/linux/binfmts.h, MAX_ARG_STRLEN), and of all that variables expand to.
+const maxWord = 128 * 1024;
+const maxExpanded = 512 * 1024;
+const maxPath = 4096;
 
 /**
  * Returns the words that a container runs; empty if neither Pod nor image names any. A Pod's `command` replaces the
@@ -47,7 +54,9 @@ export function firstInvocation(
   }
   for (const [name, value] of Object.entries(podEnv)) env.set(name, value);
   const directory = config.workingDir.startsWith('/') ? config.workingDir : `/${config.workingDir}`;
-  return { argv: argv.map((word) => expandKubernetes(word, env)), env, directory, oneOfSeveral: false };
+  const expanded = expandAll(argv, env);
+  if (expanded === undefined) return { argv: [], env, directory, oneOfSeveral: false, tooLong: true };
+  return { argv: expanded, env, directory, oneOfSeveral: false };
 }
 
 /**
@@ -97,10 +106,11 @@ function lookThroughOnce(current: Invocation): Invocation | undefined {
  */
 export function candidatePaths(invocation: Invocation): readonly string[] {
   const [program = ''] = invocation.argv;
-  if (program === '') return [];
+  // The kernel takes no longer path (include/uapi/linux/limits.h, PATH_MAX).
+  if (program === '' || program.length > maxPath) return [];
   if (program.includes('/')) return [joinPath(invocation.directory, program)];
   const path = invocation.env.get('PATH') ?? defaultPath;
-  const directories = path.split(':').slice(0, 32);
+  const directories = path.split(':', 32).filter((directory) => directory.length <= maxPath);
   return [...new Set(directories.map((directory) => joinPath(joinPath(invocation.directory, directory), program)))];
 }
 
@@ -120,6 +130,15 @@ export function joinPath(directory: string, path: string): string {
 
 // The kubelet replaces $(NAME) in command and args, and leaves unknown names as they are
 // (third_party/forked/golang/expansion).
-function expandKubernetes(word: string, env: ReadonlyMap<string, string>): string {
-  return word.replaceAll(/\$\((?<name>\w+)\)/gu, (whole, name: string) => env.get(name) ?? whole);
+function expandAll(argv: readonly string[], env: ReadonlyMap<string, string>): readonly string[] | undefined {
+  const words: string[] = [];
+  let total = 0;
+  for (const word of argv) {
+    const expanded = replaceWithin(word, /\$\((\w+)\)/gu, maxWord, ([whole, name = '']) => env.get(name) ?? whole);
+    if (expanded === undefined) return undefined;
+    if (expanded !== word) total += expanded.length;
+    if (total > maxExpanded) return undefined;
+    words.push(expanded);
+  }
+  return words;
 }

@@ -1,3 +1,5 @@
+import { replaceWithin } from '../../util/text.ts';
+
 /** The simple command that a shell ends up in. */
 interface ShellCommand {
   readonly argv: readonly string[];
@@ -81,10 +83,12 @@ export function commandWords(
   const start = tokens.findIndex(({ text }) => !/^[A-Za-z_]\w*=/u.test(text));
   if (start === -1) return undefined;
   const argv: string[] = [];
+  let left = maxExpanded;
   for (const token of tokens.slice(start)) {
     if (token.allArguments) argv.push(...positional);
     else {
-      const word = token.computed ? undefined : expandWord(token.text, env);
+      const word = token.computed ? undefined : expandWord(token.text, env, left);
+      left -= word?.length ?? 0;
       // An unknown argument matters only if a wrapper takes it for a program; the empty name then finds nothing.
       if (word === undefined && argv.length === 0) return undefined;
       argv.push(word ?? '');
@@ -93,6 +97,9 @@ export function commandWords(
   return argv.length > 0 && argv[0] !== '' ? argv : undefined;
 }
 
+// Characters of one word (Linux include/uapi/linux/binfmts.h, MAX_ARG_STRLEN), and of all words of a command.
+const maxWord = 128 * 1024;
+const maxExpanded = 512 * 1024;
 const maxText = 64 * 1024;
 const maxTokens = 8192;
 
@@ -134,19 +141,24 @@ export function splitWords(text: string): readonly string[] {
     .map(({ text: word }) => word);
 }
 
-/** Replaces `$NAME`, `${NAME}` and `${NAME:-default}`; undefined if a name is not known. */
-function expandWord(word: string, env: ReadonlyMap<string, string>): string | undefined {
+/**
+ * Replaces `$NAME`, `${NAME}` and `${NAME:-default}`; undefined if a name is not known, or the result is longer than `most`
+ * characters.
+ */
+function expandWord(word: string, env: ReadonlyMap<string, string>, most = maxExpanded): string | undefined {
   let known = true;
-  const expanded = word.replaceAll(
+  const expanded = replaceWithin(
+    word,
     /\$(?:(?<plain>\w+)|\{(?<name>\w+)(?::?-(?<fallback>[^}]*))?\})/gu,
-    (_whole, plain: string | undefined, name: string | undefined, fallback: string | undefined) => {
+    Math.min(most, maxWord),
+    ({ groups: { plain, name, fallback } = {} }) => {
       const value = env.get(plain ?? name ?? '');
       if (value !== undefined && value !== '') return value;
       if (fallback === undefined) known = false;
       return fallback ?? '';
     },
   );
-  return known && !expanded.includes('$') ? expanded : undefined;
+  return known && expanded?.includes('$') === false ? expanded : undefined;
 }
 
 function wordToken(raw: string): ShellToken {

@@ -8,10 +8,12 @@ interface InflateLimits {
    * Most bytes of output per byte of input, after the first MiB of output. DEFLATE itself ends at 1032, zstd nowhere.
    */
   readonly ratio: number;
+  /** Called as a decoder's window of past output grows beyond 32 KiB; returns false if there is no memory for it. */
+  readonly hold?: (bytes: number) => boolean;
 }
 
 /** Why the output ended: the input ended (a prefix may end anywhere), is damaged, or a limit was reached. */
-export type InflateEnd = 'end' | 'damaged' | 'output-limit' | 'ratio-limit';
+export type InflateEnd = 'end' | 'damaged' | 'output-limit' | 'ratio-limit' | 'memory-limit';
 
 type Compression = 'gzip' | 'zstd' | 'none';
 
@@ -41,7 +43,7 @@ export async function* inflatePrefix(
   limits: InflateLimits,
 ): AsyncGenerator<Uint8Array, InflateEnd, undefined> {
   const counts = { in: 0, out: 0 };
-  const output = decode(pieces(input, counts));
+  const output = decode(pieces(input, counts), limits.hold);
   try {
     for (;;) {
       const next = await output.next();
@@ -79,12 +81,13 @@ async function* pieces(
 
 async function* decode(
   input: AsyncGenerator<Uint8Array, undefined>,
+  hold: InflateLimits['hold'],
 ): AsyncGenerator<Uint8Array, InflateEnd, undefined> {
   try {
     const first = await input.next();
     if (first.done === true) return 'end';
     const compression = compressionOf(first.value);
-    if (compression !== 'none') return yield* decompress(compression, first.value, input);
+    if (compression !== 'none') return yield* decompress(compression, first.value, input, hold);
     yield first.value;
     yield* input;
     return 'end';
@@ -97,7 +100,9 @@ async function* decompress(
   compression: 'gzip' | 'zstd',
   first: Uint8Array,
   input: AsyncGenerator<Uint8Array, undefined>,
+  hold: InflateLimits['hold'] = () => true,
 ): AsyncGenerator<Uint8Array, InflateEnd, undefined> {
+  let window = compression === 'zstd' ? 0 : 2 ** zstdWindowLog;
   const decoder = createDecoder(compression);
   const state: DecoderState = { failed: false, wake: () => undefined };
   decoder.on('error', () => {
@@ -109,7 +114,12 @@ async function* decompress(
   try {
     let piece: Uint8Array | undefined = first;
     while (piece !== undefined) {
-      yield* feed(decoder, state, piece);
+      for await (const output of feed(decoder, state, piece)) {
+        // The decoder's window takes memory as it fills.
+        if (window < 2 ** zstdWindowLog && !hold(output.length)) return 'memory-limit';
+        window += output.length;
+        yield output;
+      }
       if (state.failed) return 'damaged';
       if (decoder.readableEnded) return 'end';
       piece = (await input.next()).value;

@@ -71,8 +71,10 @@ function inspectDynamic(prefix: Uint8Array, layout: ElfLayout, segment: ProgramH
   const end = segment.offset + segment.fileSize;
   if (segment.fileSize > maxInterpreter) return { kind: 'undetermined', why: 'the interpreter is not a path' };
   if (end > prefix.length) return outOfReach('the interpreter is out of reach', end, complete);
-  const text = Buffer.from(prefix.subarray(segment.offset, end)).toString('latin1');
-  const interpreter = text.split('\0', 1)[0] ?? '';
+  const bytes = prefix.subarray(segment.offset, end);
+  const length = bytes.indexOf(0);
+  // A text of its own: a part of a longer one would keep that in memory.
+  const interpreter = Buffer.from(length === -1 ? bytes : bytes.subarray(0, length)).toString('latin1');
   if (!interpreter.startsWith('/')) return { kind: 'undetermined', why: 'the interpreter is not an absolute path' };
   const notes = readElfNotes(prefix, layout);
   const go = notes.go || hasGoLayout(layout) || hasCgoSymbols(prefix);

@@ -8,7 +8,7 @@ const firstLine = 256;
 // 8 KiB decided 33 of 34 real executables; a longer prefix than this is not worth its cost.
 const mostBytes = 128 * 1024;
 // Docker's official entrypoint scripts reach 15 KB.
-export const scriptBytes = 32 * 1024;
+export const longestScript = 32 * 1024;
 
 /** Returns the first `length` bytes of a file; fewer if the file, or the part of it that was read, ends before. */
 export type Head = (length: number) => Promise<Uint8Array>;
@@ -17,7 +17,7 @@ export type Head = (length: number) => Promise<Uint8Array>;
  * Determines what a file of `size` bytes is, from as few of its first bytes as possible. Reads at most `mostScript`
  * bytes of a script. Rejects only with the errors of `head`.
  */
-export async function readContent(head: Head, size: number, mostScript = scriptBytes): Promise<FileContent> {
+export async function readContent(head: Head, size: number, mostScript = longestScript): Promise<FileContent> {
   let bytes = await head(firstBytes);
   if (isScript(bytes)) {
     if (size > firstBytes && mostScript > firstBytes) bytes = await head(mostScript);

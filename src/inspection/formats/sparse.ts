@@ -15,7 +15,7 @@ export interface SparseRecords {
   readonly name?: string;
   readonly size?: number;
   /** Offsets and lengths by turns; absent if the file's content begins with its map (1.0). */
-  readonly numbers?: readonly (number | undefined)[];
+  readonly numbers?: (number | undefined)[];
 }
 
 const blockSize = 512;
@@ -91,7 +91,7 @@ export function mapOf(numbers: readonly (number | undefined)[], size: number | u
   return { size, parts };
 }
 
-/** Returns `before` with what one more record of a pax header says. */
+/** Returns `before` with what one more record of a pax header says; adds to its numbers. */
 export function withSparseRecord(before: SparseRecords, key: string, value: string): SparseRecords {
   switch (key) {
     case 'GNU.sparse.name':
@@ -105,7 +105,9 @@ export function withSparseRecord(before: SparseRecords, key: string, value: stri
       return { ...before, numbers: value === '' ? [] : value.split(',').map(decimal) };
     case 'GNU.sparse.offset':
     case 'GNU.sparse.numbytes':
-      return { ...before, numbers: [...(before.numbers ?? []), decimal(value)] };
+      // Copies would take quadratic time.
+      before.numbers?.push(decimal(value));
+      return before.numbers === undefined ? { ...before, numbers: [decimal(value)] } : before;
     default:
       return before;
   }

@@ -26,14 +26,22 @@ export interface TarEntry {
 }
 
 interface TarLimits {
-  readonly entries: number;
   /** Longest name, link name and extended header, in bytes. */
   readonly nameBytes: number;
   readonly headerBytes: number;
+  /** Counted down while entries are read. */
+  readonly left: TarAllowance;
+}
+
+/** What may still be read of one or several archives. */
+export interface TarAllowance {
+  entries: number;
+  /** Bytes of extended headers. */
+  extendedBytes: number;
 }
 
 /** Why the entries ended. A prefix ends between two entries (`boundary`) or inside one (`cut`). */
-export type TarEnd = 'complete' | 'boundary' | 'cut' | 'damaged' | 'entry-limit';
+export type TarEnd = 'complete' | 'boundary' | 'cut' | 'damaged' | 'limit';
 
 const blockSize = 512;
 const types: Readonly<Record<string, TarEntry['type']>> = {
@@ -56,7 +64,7 @@ export async function* readTar(
 ): AsyncGenerator<TarEntry, TarEnd, undefined> {
   const cursor = byteCursor(chunks);
   let extended: Extended = {};
-  for (let count = 0; count < limits.entries; count += 1) {
+  for (; limits.left.entries > 0; limits.left.entries -= 1) {
     const block = await cursor.take(blockSize);
     if (block.length < blockSize) return block.length === 0 ? 'boundary' : 'cut';
     // Two blocks of zeros end an archive; the first one is enough.
@@ -76,7 +84,7 @@ export async function* readTar(
     if (entry.name.length <= limits.nameBytes && entry.linkName.length <= limits.nameBytes) yield entry;
     if (!(await finish())) return 'cut';
   }
-  return 'entry-limit';
+  return 'limit';
 }
 
 /** What GNU and pax extension headers say about the next entry. */
@@ -97,6 +105,8 @@ async function readExtension(
   limits: TarLimits,
 ): Promise<Extended | TarEnd> {
   if (header.size > limits.headerBytes) return 'damaged';
+  if (header.size > limits.left.extendedBytes) return 'limit';
+  limits.left.extendedBytes -= header.size;
   const body = await cursor.take(header.size);
   if (body.length < header.size || !(await cursor.skip(padding(header.size)))) return 'cut';
   const end = body.indexOf(0);
@@ -265,23 +275,29 @@ export function readPaxRecords(body: Uint8Array): Extended {
     if (!Number.isInteger(length) || end <= space || bytes[end - 1] !== 0x0a) return found;
     const equals = bytes.indexOf(0x3d, space);
     if (equals === -1 || equals >= end) return found;
-    const value = bytes.toString('utf8', equals + 1, end - 1);
-    setRecord(found, bytes.toString('latin1', space + 1, equals), value);
+    setRecord(found, bytes, { key: space + 1, equals, end: end - 1 });
     at = end;
   }
   return found;
 }
 
+const longestKey = 'GNU.sparse.numblocks'.length;
+
 function setRecord(
   found: { path?: string; linkpath?: string; size?: number; sparse?: SparseRecords },
-  key: string,
-  value: string,
+  bytes: Buffer,
+  at: { readonly key: number; readonly equals: number; readonly end: number },
 ): void {
-  if (key.startsWith('GNU.sparse.')) found.sparse = withSparseRecord(found.sparse ?? {}, key, value);
+  // Most records are times and attributes: no text is made of them.
+  if (at.equals - at.key > longestKey) return;
+  const key = bytes.toString('latin1', at.key, at.equals);
+  const isSparse = key.startsWith('GNU.sparse.');
+  if (key !== 'path' && key !== 'linkpath' && key !== 'size' && !isSparse) return;
+  const value = bytes.toString('utf8', at.equals + 1, at.end);
+  if (isSparse) found.sparse = withSparseRecord(found.sparse ?? {}, key, value);
   if (key === 'path') found.path = value;
   if (key === 'linkpath') found.linkpath = value;
-  if (key !== 'size' || !/^\d{1,15}$/u.test(value)) return;
-  found.size = Number(value);
+  if (key === 'size' && /^\d{1,15}$/u.test(value)) found.size = Number(value);
 }
 
 const empty = new Uint8Array(0);

@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 
+import { lookupAbort } from '../../../src/detection/detector.ts';
 import type { ImageDetector } from '../../../src/detection/image-detector.ts';
 import { recordingReporter } from '../../support/recording-reporter.ts';
 import {
@@ -265,6 +266,14 @@ describe('failures', () => {
     ]);
     await detector.detect(request('app'), noDeadline);
     expect(registry.inspectionsOf).toHaveLength(1);
+  });
+
+  it('for which our own memory was too small are neither remembered nor told to the log', async () => {
+    const { detector, image, lines } = failing('layers', lookupAbort.noMemory());
+    expect((await detector.detect(request('app'), noDeadline)).failure).toMatchObject({ code: 'shed' });
+    expect(lines).toEqual([]);
+    delete image.failure;
+    expect(await resolverOf(detector, 'app')).toBe('musl');
   });
 
   it('of references are told before anything is asked or kept', async () => {

@@ -5,6 +5,7 @@ import {
   agreedHint,
   glibcOnMusl,
   hintsOf,
+  historyLine,
   layerHistory,
   layerLikelihood,
   likelihood,
@@ -14,6 +15,7 @@ import { baseLibcApplies } from '../../../src/inspection/verdict.ts';
 
 const paths = ['opt/tools/bin/server'];
 const size = 100_000;
+const made = (text: string | undefined) => (text === undefined ? undefined : historyLine(text));
 
 function config(lines: readonly string[], labels: Readonly<Record<string, string>> = {}): ImageConfig {
   const history = lines.map((createdBy) => ({ createdBy, emptyLayer: createdBy.startsWith('CMD') }));
@@ -46,14 +48,14 @@ describe('which layer holds a program, by the line that made it', () => {
     ['RUN /bin/sh -c adduser app # buildkit', likelihood.unlikely],
     ['RUN /bin/sh -c observers # buildkit', likelihood.unlikely],
     [undefined, likelihood.possible],
-  ])('%s', (line, expected) => {
-    expect(layerLikelihood(line, size, paths, false)).toBe(expected);
+  ])('%s', (text, expected) => {
+    expect(layerLikelihood(made(text), size, paths, false)).toBe(expected);
   });
 
   it('an empty layer holds nothing; a base holds what distributions place', () => {
-    expect(layerLikelihood('RUN server', 32, paths, false)).toBe(likelihood.no);
-    expect(layerLikelihood('ADD file:abc in /', size, ['usr/bin/bash'], true)).toBe(likelihood.possible);
-    expect(layerLikelihood('ADD file:abc in /', size, paths, true)).toBe(likelihood.unlikely);
+    expect(layerLikelihood(made('RUN server'), 32, paths, false)).toBe(likelihood.no);
+    expect(layerLikelihood(made('ADD file:abc in /'), size, ['usr/bin/bash'], true)).toBe(likelihood.possible);
+    expect(layerLikelihood(made('ADD file:abc in /'), size, paths, true)).toBe(likelihood.unlikely);
   });
 
   it.each([
@@ -67,12 +69,15 @@ describe('which layer holds a program, by the line that made it', () => {
     ['RUN cp /tmp/server /opt/tools/bin/', true],
     ['COPY rm /opt/tools', false],
     [undefined, false],
-  ])('%s may replace it: %s', (line, expected) => {
-    expect(mayReplace(line, paths)).toBe(expected);
+  ])('%s may replace it: %s', (text, expected) => {
+    expect(mayReplace(made(text), paths)).toBe(expected);
   });
 
   it('history counts only where it has a line for each layer', () => {
-    expect(layerHistory(manifest(2), config(['ADD a', 'CMD b', 'COPY c d']))).toEqual(['ADD a', 'COPY c d']);
+    expect(layerHistory(manifest(2), config(['ADD a', 'CMD b', 'COPY c d']))).toMatchObject([
+      { text: 'ADD a' },
+      { text: 'COPY c d' },
+    ]);
     expect(layerHistory(manifest(2), config(['ADD a']))).toEqual([undefined, undefined]);
   });
 });

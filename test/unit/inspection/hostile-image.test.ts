@@ -4,8 +4,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { type ImageSource, ImageSourceError } from '../../../src/detection/image-source.ts';
-import { inspectImage } from '../../../src/inspection/inspect.ts';
+import { createInspector, inspectImage } from '../../../src/inspection/inspect.ts';
+import { admissionLimits } from '../../../src/inspection/limits.ts';
 import { indexOfToc } from '../../../src/inspection/layer-toc.ts';
+import { normalizePath } from '../../../src/inspection/overlay.ts';
+import { createBytePool } from '../../../src/util/budget.ts';
 import { sha256Digest } from '../../support/digest.ts';
 import { elf } from '../../support/elf-builder.ts';
 import { type BuiltImage, image } from '../../support/image-builder.ts';
@@ -18,10 +21,15 @@ const musl = elf({ interpreter: '/lib/ld-musl-x86_64.so.1' });
 const script = '#!/bin/sh\nset -e\nif [ "$1" = x ]; then exec su-exec app "$0" "$@"; fi\nexec "$@"\n';
 const resolvers = ['glibc', 'musl', 'go', 'other', 'unknown'];
 
-async function look(built: BuiltImage, options: MemorySourceOptions = {}, signal = new AbortController().signal) {
+async function look(
+  built: BuiltImage,
+  options: MemorySourceOptions = {},
+  signal = new AbortController().signal,
+  inspect = inspectImage,
+) {
   const source = memorySource(built, options);
   const meter = { requests: 0, bytes: 0 };
-  const { verdict } = await inspectImage(source, request, { signal, meter });
+  const { verdict } = await inspect(source, request, { signal, meter });
   return { verdict, meter };
 }
 
@@ -117,6 +125,146 @@ describe('whatever bytes a layer has, there is a verdict within the budget', () 
   });
 });
 
+describe('what takes more memory or work than an image may', () => {
+  const empty = layer([{ path: 'x', type: 'dir' }]);
+  const unknownBecause = (detail: string) => ({ resolver: 'unknown', evidence: { confidence: 0, detail } });
+  const tooLong = unknownBecause('the command line is longer than a kernel takes');
+  const outOfReach = unknownBecause('/app is out of reach');
+  const notThere = unknownBecause('/app: not in the image');
+
+  /** A layer of links with long names and targets. */
+  const links = (count: number): BuiltLayer =>
+    layer(
+      Array.from({ length: count }, (_, at) => ({
+        path: `z${at}-`.padEnd(2040, 'a'),
+        type: 'symlink' as const,
+        target: 'b'.repeat(2040),
+      })),
+    );
+
+  /** A zstd layer whose annotations name `text` as its table of contents. */
+  const withContents = (text: Buffer): BuiltLayer => {
+    const table = zstdCompressSync(text);
+    // Inflates to less than 400 times as much.
+    const filler = Buffer.alloc(Math.max(0, Math.ceil(text.length / 390) - table.length)).map(
+      (_, at) => (at * 7919) >> 3,
+    );
+    const skippable = Buffer.concat([Buffer.from([0x50, 0x2a, 0x4d, 0x18]), Buffer.alloc(4), filler]);
+    skippable.writeUInt32LE(filler.length, 4);
+    const packed = Buffer.concat([skippable, table]);
+    const raw = rawLayer(
+      Buffer.concat([Buffer.alloc(40_000, 0xff), packed]),
+      'application/vnd.oci.image.layer.v1.tar+zstd',
+    );
+    const position = `40000:${packed.length}:${text.length}:1`;
+    const annotations = { 'io.github.containers.zstd-chunked.manifest-position': position };
+    return { ...raw, descriptor: { ...raw.descriptor, annotations } };
+  };
+  const nested = Buffer.alloc(3 * 1024 * 1024 - 100, '[');
+
+  it.each([
+    ['a word of an entry point', { env: [`A=${'a'.repeat(20_000)}`], entrypoint: ['$(A)'.repeat(20_000)] }, tooLong],
+    [
+      'all words of it',
+      { env: [`A=${'a'.repeat(20_000)}`], entrypoint: Array.from({ length: 40 }, () => 'x$(A)') },
+      tooLong,
+    ],
+    [
+      'a word of a shell',
+      { env: [`A=${'a'.repeat(16_000)}`], entrypoint: ['sh', '-c', `exec /app ${'$A'.repeat(30_000)}`] },
+      notThere,
+    ],
+    [
+      'all words of a shell',
+      { env: [`A=${'a'.repeat(16_000)}`], entrypoint: ['sh', '-c', `exec /app ${'x$A '.repeat(8000)}`] },
+      notThere,
+    ],
+    ['PATH', { env: [`PATH=${'a:'.repeat(50_000)}`], entrypoint: ['app'] }, unknownBecause('/a/app: not in the image')],
+  ])('%s, expanded', async (_, given, expected) => {
+    const { verdict } = await look(image({ layers: [empty], config: given }));
+    expect(verdict).toMatchObject(expected);
+  });
+
+  it.each(['apk --', 'dnf -', 'ubuntu-', 'apt-get -', 'make ', '/', 'COPY '])(
+    '256 history lines of %j',
+    async (text) => {
+      const history = Array.from({ length: 256 }, () => ({
+        createdBy: text.repeat(8192 / text.length),
+        emptyLayer: true,
+      }));
+      const began = process.cpuUsage();
+      const { verdict } = await look(image({ layers: [empty], config: { entrypoint: ['/app'], history } }));
+      expect(verdict.resolver).toBe('unknown');
+      // Took 1.3 to 2.9 seconds where patterns were not linear; now about 30 ms.
+      expect(process.cpuUsage(began).user).toBeLessThan(1_000_000);
+    },
+  );
+
+  it.each([
+    ['lists', nested],
+    ['members', Buffer.from(`{${Array.from({ length: 250_000 }, (_, at) => `"${at.toString(16)}":0`).join(',')}}`)],
+    ['entries', Buffer.from(`{"entries":[${Array.from({ length: 300_000 }, () => '{}').join(',')}]}`)],
+    ['an entry of lists', Buffer.from(`{"entries":[${nested.toString()}`)],
+  ])('a table of contents of %s is left, and the layer read like any other', async (_, text) => {
+    const { verdict, meter } = await look(image({ layers: [withContents(text)], config: { entrypoint: ['/app'] } }));
+    expect(verdict).toMatchObject(outOfReach);
+    // The table, then the beginning of the layer.
+    expect(meter.requests).toBe(4);
+  });
+
+  it('names and targets of links, all layers together', async () => {
+    const pool = createBytePool(64 * 1024 * 1024);
+    const limits = { ...admissionLimits, extendedBytes: 2 ** 30, keptBytes: 4 * 1024 * 1024 };
+    const built = image({ layers: Array.from({ length: 8 }, () => links(900)), config: { entrypoint: ['/app'] } });
+    const held: number[] = [];
+    const tamper = (bytes: Buffer): Buffer => {
+      held.push(pool.held);
+      return bytes;
+    };
+    const { verdict } = await look(built, { tamper }, undefined, createInspector(limits, pool));
+    expect(Math.max(...held)).toBeGreaterThan(0);
+    expect(Math.max(...held)).toBeLessThanOrEqual(limits.keptBytes);
+    expect(verdict).toMatchObject(
+      unknownBecause('the image is too large to look into: the names of its files and links take too much memory'),
+    );
+    expect(pool.held).toBe(0);
+  });
+
+  it('a look-up for which others leave no memory ends as our own shortage, after a moment', async () => {
+    const pool = createBytePool(1024 * 1024);
+    const built = image({ layers: [layer(entries)], config });
+    const inspect = createInspector(admissionLimits, pool);
+    const others = pool.share(1024 * 1024);
+    others.take(1024 * 1024);
+    await expect(look(built, {}, undefined, inspect)).rejects.toMatchObject({ code: 'shed' });
+    others.close();
+    await expect(look(image({ layers: [links(900)], config }), {}, undefined, inspect)).rejects.toMatchObject({
+      code: 'shed',
+    });
+    expect(pool.held).toBe(0);
+    expect(await look(built, {}, undefined, inspect)).toMatchObject({ verdict: { resolver: 'musl' } });
+  });
+
+  it('links that lead on and on', async () => {
+    const deep = Array.from({ length: 60 }, (_, at) => `d${at}`).join('/');
+    const many = Array.from({ length: 39 }, (_, at) => ({
+      path: `l${at}`,
+      type: 'symlink' as const,
+      target: `/${deep}/../l${at + 1}`,
+    }));
+    const layers = Array.from({ length: 6 }, () =>
+      layer([
+        ...many,
+        ...Array.from({ length: 200 }, () => ({ path: 'l39', type: 'symlink' as const, target: '/l0' })),
+      ]),
+    );
+    const began = process.cpuUsage();
+    const { verdict } = await look(image({ layers, config: { entrypoint: ['/l0'] } }));
+    expect(verdict.resolver).toBe('unknown');
+    expect(process.cpuUsage(began).user).toBeLessThan(2_000_000);
+  });
+});
+
 describe('what the source rejects with is passed on', () => {
   const broken = (where: 'manifest' | 'config' | 'read'): ImageSource => {
     const source = memorySource(image({ layers: [layer(entries)], config }));
@@ -141,23 +289,27 @@ describe('what the source rejects with is passed on', () => {
 });
 
 describe('tables of contents', () => {
+  const room = { keep: () => true };
+  const indexOf = (json: string) => indexOfToc(Buffer.from(json), 1000, room);
+
   it.each([
     ['no JSON', 'x'],
     ['no object', '[]'],
     ['no entries', '{"entries":{}}'],
-  ])('%s', (_name, json) => {
-    expect(indexOfToc(json, 1000)).toBeUndefined();
+  ])('%s', async (_name, json) => {
+    expect(await indexOf(json)).toBeUndefined();
   });
 
-  it('any JSON is read without a throw, and no file lies outside the blob', () => {
+  it('any JSON is read without a throw, and no file lies outside the blob', async () => {
     const key = fc.constantFrom('name', 'type', 'linkName', 'size', 'offset', 'endOffset', 'mode', '__proto__');
     const kind = fc.constantFrom('reg', 'dir', 'symlink', 'hardlink', 'chunk', 'fifo');
     const value = fc.oneof(kind, fc.string(), fc.integer(), fc.double(), fc.constant(null), fc.constant(1e308));
-    fc.assert(
-      fc.property(fc.array(fc.dictionary(key, value)), (list) => {
-        const index = indexOfToc(JSON.stringify({ version: 1, entries: list }), 1000);
-        for (const node of index?.nodes.values() ?? []) {
-          if (node.type !== 'file' || node.content.kind !== 'unread') continue;
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.dictionary(key, value)), async (list) => {
+        const index = await indexOf(JSON.stringify({ version: 1, entries: list }));
+        for (const { name } of list) {
+          const node = typeof name === 'string' ? index?.get(normalizePath(name)) : undefined;
+          if (node?.type !== 'file' || node.content.kind !== 'unread') continue;
           expect(node.content.offset).toBeLessThan(1000);
           expect(node.content.length).toBeGreaterThan(0);
         }

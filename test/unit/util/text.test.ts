@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { compareTexts, counted, messageOf, printable, shellWord } from '../../../src/util/text.ts';
+import { compareTexts, counted, messageOf, printable, replaceWithin, shellWord } from '../../../src/util/text.ts';
 
 describe("somebody else's text", () => {
   it.each<[string, string, string]>([
@@ -75,5 +75,30 @@ describe('texts', () => {
   it('are compared one after the other, by code units', () => {
     const lists = [['b'], ['a', 'é'], ['a'], ['a', 'z'], ['B']];
     expect(lists.toSorted(compareTexts)).toEqual([['B'], ['a'], ['a', 'z'], ['a', 'é'], ['b']]);
+  });
+});
+
+describe('replacing within a length', () => {
+  const double = (text: string, most: number) => replaceWithin(text, /b/g, most, ([match]) => match.repeat(2));
+
+  it.each([
+    ['', 0, ''],
+    ['abcb', 6, 'abbcbb'],
+    ['abcb', 5, undefined],
+    ['aaaa', 4, 'aaaa'],
+    ['aaaa', 3, undefined],
+  ])('%j within %i is %j', (text, most, expected) => {
+    expect(double(text, most)).toBe(expected);
+  });
+
+  it('builds no more than that', () => {
+    let calls = 0;
+    const large = 'x'.repeat(1 << 20);
+    const replace = (): string => {
+      calls += 1;
+      return large;
+    };
+    expect(replaceWithin('b'.repeat(1 << 20), /b/g, 4 << 20, replace)).toBeUndefined();
+    expect(calls).toBe(5);
   });
 });

@@ -6,10 +6,17 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { readPaxRecords, readTar, type TarEnd, type TarEntry } from '../../../../src/inspection/formats/tar.ts';
+import {
+  readPaxRecords,
+  readTar,
+  type TarAllowance,
+  type TarEnd,
+  type TarEntry,
+} from '../../../../src/inspection/formats/tar.ts';
 import { tar, type TarEntry as BuiltEntry } from '../../../support/tar-builder.ts';
 
-const limits = { entries: 1000, nameBytes: 4096, headerBytes: 65_536 };
+const bounds = { nameBytes: 4096, headerBytes: 65_536 };
+const much = (): TarAllowance => ({ entries: 1000, extendedBytes: 1024 * 1024 });
 
 async function* inChunks(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array, undefined> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
@@ -21,9 +28,9 @@ interface Read {
   readonly end: TarEnd;
 }
 
-async function read(bytes: Uint8Array, chunk = 1000, bounds = limits): Promise<Read> {
+async function read(bytes: Uint8Array, chunk = 1000, limits = { ...bounds, left: much() }): Promise<Read> {
   const entries: Read['entries'] = [];
-  const reader = readTar(inChunks(bytes, chunk), bounds);
+  const reader = readTar(inChunks(bytes, chunk), limits);
   for (;;) {
     const next = await reader.next();
     if (next.done === true) return { entries, end: next.value };
@@ -80,7 +87,7 @@ describe('an archive is read as it streams by', () => {
   });
 
   it('gives more of a file when asked again', async () => {
-    const reader = readTar(inChunks(tar([{ path: 'f', content: 'abcdefgh' }]), 3), limits);
+    const reader = readTar(inChunks(tar([{ path: 'f', content: 'abcdefgh' }]), 3), { ...bounds, left: much() });
     const { value } = await reader.next();
     const entry = value as TarEntry;
     expect(Buffer.from(await entry.head(2)).toString()).toBe('ab');
@@ -125,9 +132,9 @@ describe('an archive that ends early', () => {
 
   it('stops at the limit of entries and passes over names beyond theirs', async () => {
     const many = tar(Array.from({ length: 20 }, (_, index) => ({ path: `f${index}`, content: 'x' })));
-    expect(await read(many, 512, { ...limits, entries: 5 })).toMatchObject({ end: 'entry-limit' });
+    expect(await read(many, 512, { ...bounds, left: { ...much(), entries: 5 } })).toMatchObject({ end: 'limit' });
     const long = tar([{ path: 'x'.repeat(500), content: 'x' }, { path: 'short' }]);
-    const { entries } = await read(long, 512, { ...limits, nameBytes: 300 });
+    const { entries } = await read(long, 512, { ...bounds, nameBytes: 300, left: much() });
     expect(entries.map(({ name }) => name)).toEqual(['short']);
   });
 });
@@ -254,7 +261,7 @@ describe('sparse files are read as a runtime unpacks them', () => {
         maxBuffer: 64 << 20,
       });
       expect(bytes.length).toBeLessThan(content.length / 2);
-      const reader = readTar(inChunks(bytes, 4096), limits);
+      const reader = readTar(inChunks(bytes, 4096), { ...bounds, left: much() });
       const { value } = await reader.next();
       const entry = value as TarEntry;
       expect(entry).toMatchObject({ name: 'f', size: content.length, type: 'file' });

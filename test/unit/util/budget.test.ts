@@ -1,0 +1,61 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { describe, expect, it } from 'vitest';
+
+import { createBytePool, textBytes } from '../../../src/util/budget.ts';
+
+const signal = new AbortController().signal;
+
+describe('a pool of bytes', () => {
+  it('gives each user its share, and all together no more than there is', () => {
+    const pool = createBytePool(100);
+    const [one, other] = [pool.share(60), pool.share(60)];
+    expect(one.take(60)).toBe('taken');
+    expect(one.take(1)).toBe('share');
+    expect(other.take(41)).toBe('pool');
+    expect(other.take(40)).toBe('taken');
+    expect(pool.held).toBe(100);
+  });
+
+  it('has everything again once its users have closed, even twice', () => {
+    const pool = createBytePool(100);
+    const share = pool.share(100);
+    share.take(70);
+    share.give(20);
+    expect(pool.held).toBe(50);
+    share.close();
+    share.close();
+    expect(pool.held).toBe(0);
+    expect(pool.share(100).take(100)).toBe('taken');
+  });
+
+  it('lets a user wait until there is room', async () => {
+    const pool = createBytePool(100);
+    const [one, other] = [pool.share(100), pool.share(100)];
+    one.take(75);
+    const room = other.room(5000, signal);
+    await sleep(50);
+    one.close();
+    expect(await room).toBe(true);
+  });
+
+  it('says that there is no room after a while', async () => {
+    const pool = createBytePool(100);
+    pool.share(100).take(75);
+    expect(await pool.share(100).room(50, signal)).toBe(false);
+  });
+
+  it('lets nobody wait whose look-up has ended', async () => {
+    const pool = createBytePool(100);
+    pool.share(100).take(75);
+    await expect(pool.share(100).room(5000, AbortSignal.abort(new Error('too late')))).rejects.toThrow('too late');
+  });
+});
+
+it.each([
+  ['abc', 19],
+  ['äöü', 19],
+  ['abc€', 24],
+])('%s takes %i bytes', (text, expected) => {
+  expect(textBytes(text)).toBe(expected);
+});
