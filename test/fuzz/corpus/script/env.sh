@@ -1,0 +1,2 @@
+#!/usr/bin/env -S sh -e
+exec env A=b $A ${B:-/app} "$@"
