@@ -92,6 +92,13 @@ export function configBytes({ entrypoint, cmd, env, labels, history }: ImageConf
   return textsBytes([...entrypoint, ...cmd, ...env, ...env, ...entriesOf(labels), ...lines]);
 }
 
+/** Returns about how many bytes what is known of a configuration takes in memory. */
+export function factsBytes({ invocation, history }: ImageFacts): number {
+  // A line is kept as it is and as words.
+  const lines = history.reduce((sum, line) => sum + 3 * textBytes(line?.text ?? ''), 0);
+  return lines + textsBytes([...invocation.argv, ...[...invocation.env].flat()]);
+}
+
 const entriesOf = (map: Readonly<Record<string, string>> = {}): string[] => Object.entries(map).flat();
 
 const textsBytes = (texts: readonly string[]): number =>

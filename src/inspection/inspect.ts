@@ -1,9 +1,11 @@
 import type { DetectRequest, Inspect, Inspection } from '../detection/detector.ts';
+import type { ImageManifest, ImageSource, LookupContext } from '../detection/image-source.ts';
 import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
 import { type BytePool, createBytePool } from '../util/budget.ts';
 import { agreedHint, likelihood, mayReplace } from './history.ts';
 import {
   configBytes,
+  factsBytes,
   imageFacts,
   type ImageFacts,
   isMuslImage,
@@ -48,9 +50,7 @@ async function inspectWithin(
   await memory.room(context.signal);
   const manifest = await source.manifest(request.platform, context);
   memory.keep(manifestBytes(manifest), 'its manifest');
-  const config = await source.config(manifest, context);
-  memory.keep(configBytes(config), 'its configuration');
-  const image = imageFacts(manifest, config, request);
+  const image = await readFacts(source, manifest, memory, request, context);
   const reader = createLayerReader(source, manifest, context, limits, { started, memory });
   const { verdict, executable, direct } = await inspectLayers(image, reader, { limits, memory });
   const decider = direct === true ? decidedBy(request, image) : undefined;
@@ -61,6 +61,23 @@ async function inspectWithin(
     ...(executable !== undefined && { executable }),
     ...(decider !== undefined && { decidedBy: decider }),
   };
+}
+
+/** Reads the configuration. It can be collected when this returns: only what counts of it is kept. */
+async function readFacts(
+  source: ImageSource,
+  manifest: ImageManifest,
+  memory: Memory,
+  request: DetectRequest,
+  context: LookupContext,
+): Promise<ImageFacts> {
+  const config = await source.config(manifest, context);
+  const whole = configBytes(config);
+  const fits = memory.keep(whole, 'its configuration');
+  const image = imageFacts(manifest, config, request);
+  if (fits) memory.give(whole);
+  memory.keep(factsBytes(image), 'its configuration');
+  return image;
 }
 
 /** Inspects an image within the cost that an admission request may have. */

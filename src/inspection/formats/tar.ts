@@ -185,7 +185,7 @@ function openContent(
     head: async (length) => {
       const wanted = map === undefined ? length : storedLength(map, length);
       const missing = Math.min(wanted, stored - taken) - held.length;
-      if (missing > 0) held = Buffer.concat([held, await cursor.take(missing)]);
+      if (missing > 0) held = joined(held, await cursor.take(missing));
       return map === undefined ? held.subarray(0, length) : expand(map, held, length);
     },
     finish: () => cursor.skip(stored - (cursor.position - start) + padding(stored)),
@@ -302,6 +302,9 @@ function setRecord(
 
 const empty = new Uint8Array(0);
 
+const joined = (one: Uint8Array, other: Uint8Array): Uint8Array =>
+  one.length === 0 ? other : Buffer.concat([one, other]);
+
 /** Reads a stream of chunks in pieces of a wanted size. Pulls a chunk only if the bytes held do not suffice. */
 interface ByteCursor {
   /** Returns the next `length` bytes; fewer only if the stream ends. Holds at most `length` and one chunk. */
@@ -349,7 +352,8 @@ export function byteCursor(chunks: AsyncIterator<Uint8Array>): ByteCursor {
         missing -= piece.length;
         pieces.push(piece);
       }
-      return Buffer.concat(pieces);
+      const [only = empty] = pieces;
+      return pieces.length > 1 ? Buffer.concat(pieces) : only;
     },
     async skip(length) {
       let missing = length;
