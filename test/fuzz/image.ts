@@ -41,7 +41,12 @@ export const plainLayer: Layer = {
 /** Serves an image from memory; its bytes are read as a registry's answers are. */
 export function sourceOf({ config, layers, manifest }: Image): ImageSource {
   const described = layers.map(({ bytes, annotations = {} }): Descriptor => {
-    return { mediaType: ociLayer, digest: sha256Digest(Buffer.from(bytes)), size: bytes.length, annotations };
+    return {
+      mediaType: ociLayer,
+      digest: sha256Digest(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)),
+      size: bytes.length,
+      annotations,
+    };
   });
   const blobs = new Map(described.map(({ digest }, index) => [digest, layers[index]?.bytes]));
   const named = { mediaType: ociConfig, digest: sha256Digest(Buffer.from(config)), size: config.length };

@@ -41,15 +41,16 @@ async function ours(read: () => unknown): Promise<void> {
   }
 }
 
-const inspects =
-  (image: Image, limits = admissionLimits): (() => Promise<void>) =>
-  async () => {
+function inspects(image: Image, limits = admissionLimits): () => Promise<void> {
+  const source = sourceOf(image);
+  return async () => {
     const pool = createBytePool(pooledBytes);
     const request = { reference: 'image', platform, command: [], args: [] };
     const context = { signal: new AbortController().signal, meter: { requests: 1, bytes: 0 } };
-    await ours(() => createInspector(limits, pool)(sourceOf(image), request, context));
+    await ours(() => createInspector(limits, pool)(source, request, context));
     if (pool.held !== 0) throw new Error(`${pool.held} bytes were never given back`);
   };
+}
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 const runsApp = json({ config: { Entrypoint: ['/app'] } });
