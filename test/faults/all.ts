@@ -1,6 +1,7 @@
 import { clusterFaults } from './cases/cluster.ts';
 import { commandFaults } from './cases/commands.ts';
 import { connectionFaults } from './cases/connections.ts';
+import { hostileImageFaults } from './cases/hostile-images.ts';
 import { logFaults } from './cases/logs.ts';
 import { machineFaults } from './cases/machine.ts';
 import { memoryFaults } from './cases/memory.ts';
@@ -19,5 +20,6 @@ export const FAULTS: readonly Fault[] = [
   ...memoryFaults,
   ...clusterFaults,
   ...connectionFaults,
+  ...hostileImageFaults,
   ...logFaults,
 ];

@@ -29,6 +29,19 @@ export async function held(pid: number): Promise<Held> {
   };
 }
 
+/** Returns the resident memory of a process and its children, in MB. */
+export async function memoryWithChildren(pid: number): Promise<number> {
+  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8'))
+    .split(' ')
+    .filter((text) => text !== '');
+  const all = await Promise.all([
+    held(pid).then(({ memory }) => memory),
+    // A child may have ended since.
+    ...children.map((child) => memoryWithChildren(Number(child)).catch(() => 0)),
+  ]);
+  return all.reduce((sum, memory) => sum + memory, 0);
+}
+
 /** Returns the pid of a running process. */
 export const pidOf = ({ process: { pid } }: Pick<WebhookProcess, 'process'>): number => {
   if (pid === undefined) throw new Error('the process has not started');

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { answerOf, podReview } from '../../support/reviews.ts';
 import type { StartOptions, WebhookProcess } from '../../support/webhook-process.ts';
 import { keep } from '../fault.ts';
-import { held, machineStalls, pidOf, Times } from './measure.ts';
+import { machineStalls, memoryWithChildren, pidOf, Times } from './measure.ts';
 import { openRegistry, type Registry, type World } from './world.ts';
 
 /** A replica that Pods of several namespaces ask, and the registry of those who do nothing wrong. */
@@ -57,6 +57,7 @@ export async function besideAttack({ webhook, registry, pod }: Street, attack: A
   await pod('quiet', [known]);
   const [live, knownPods, newPods] = [new Times(), new Times(), new Times()];
   let found = 0;
+  let memory = 0;
   let isOver = false;
   const stalls = machineStalls();
   const timed = async (times: Times, work: () => Promise<unknown>): Promise<void> => {
@@ -77,6 +78,7 @@ export async function besideAttack({ webhook, registry, pod }: Street, attack: A
     while (!isOver) {
       await timed(live, async () => await (await fetch(`${webhook.probes}/livez`)).text());
       await timed(knownPods, async () => await pod('quiet', [known]));
+      memory = Math.max(memory, await memoryWithChildren(pidOf(webhook)));
       await sleep(50);
     }
   })();
@@ -90,7 +92,6 @@ export async function besideAttack({ webhook, registry, pod }: Street, attack: A
   }
   await Promise.all([attacking, watching]);
   const stalled = stalls();
-  const { memory } = await held(pidOf(webhook));
   const seen = `${found} of ${NEW_IMAGES} new images known, a Pod in ${newPods.percentile(1)} ms at most; known Pods p99 ${knownPods.percentile(0.99)} ms, /livez ${live.percentile(1)} ms; memory ${memory} MB; this machine stood still for ${stalled} ms`;
   keep(
     found === NEW_IMAGES &&
