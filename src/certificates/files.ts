@@ -12,6 +12,34 @@ interface FileCertificatesOptions {
   readonly onError: (error: CertificateError) => void;
 }
 
+/**
+ * Reads a pair from mounted files, and again when they change. Throws {@link CertificateError} if the first pair is unusable.
+ */
+export function fileCertificates({ certFile, keyFile, onError }: FileCertificatesOptions): CertificateSource {
+  return followFiles({
+    files: [certFile, keyFile],
+    read: () => loadPair(certFile, keyFile),
+    isSame: (a, b) => a.cert === b.cert && a.key === b.key,
+    onError,
+  });
+}
+
+interface FollowOptions<T> {
+  readonly files: readonly string[];
+  /** Throws {@link CertificateError} if what is in the files cannot be used. */
+  readonly read: () => T;
+  readonly isSame: (a: T, b: T) => boolean;
+  /** Called once for each new message of an error: the old value stays. */
+  readonly onError: (error: CertificateError) => void;
+}
+
+/** What was last read from files, and each new usable value. */
+export interface Followed<T> {
+  current(): T;
+  onChange(listener: (value: T) => void): void;
+  close(): void;
+}
+
 /** Milliseconds to wait after a change, for a pair is written as two files. */
 const SETTLE_MS = 100;
 
@@ -19,21 +47,20 @@ const SETTLE_MS = 100;
 const POLL_MS = 10_000;
 
 /**
- * Reads a pair from mounted files, and again when they change. Watches the folders, for Secret volumes change by a swap of
- * the `..data` symlink beside the files. Throws {@link CertificateError} if the first pair is unusable.
+ * Reads mounted files, and again when they change. Watches the folders, for Secret volumes change by a swap of the `..data` symlink
+ * beside the files. Throws what the first `read` throws.
  */
-export function fileCertificates(options: FileCertificatesOptions): CertificateSource {
-  const { certFile, keyFile, onError } = options;
-  const listeners: ((pair: CertificatePair) => void)[] = [];
-  let pair = loadPair(certFile, keyFile);
+export function followFiles<T>({ files, read, isSame, onError }: FollowOptions<T>): Followed<T> {
+  const listeners: ((value: T) => void)[] = [];
+  let value = read();
   let reported = '';
 
   const look = (): void => {
     try {
-      const next = loadPair(certFile, keyFile);
+      const next = read();
       reported = '';
-      if (next.cert === pair.cert && next.key === pair.key) return;
-      pair = next;
+      if (isSame(next, value)) return;
+      value = next;
       for (const listener of listeners) listener(next);
     } catch (error) {
       if (!(error instanceof CertificateError)) throw error;
@@ -48,7 +75,7 @@ export function fileCertificates(options: FileCertificatesOptions): CertificateS
     settling = setTimeout(look, SETTLE_MS);
   };
   const watchers: FSWatcher[] = [];
-  for (const folder of new Set([dirname(certFile), dirname(keyFile)])) {
+  for (const folder of new Set(files.map(dirname))) {
     const watcher = watch(folder, { persistent: false }, soon);
     // If the folder disappears, polling goes on and reports it.
     watcher.on('error', () => watcher.close());
@@ -57,7 +84,7 @@ export function fileCertificates(options: FileCertificatesOptions): CertificateS
   const poll = setInterval(look, POLL_MS).unref();
 
   return {
-    current: () => pair,
+    current: () => value,
     onChange: (listener) => void listeners.push(listener),
     close() {
       clearInterval(poll);
@@ -67,7 +94,8 @@ export function fileCertificates(options: FileCertificatesOptions): CertificateS
   };
 }
 
-function read(file: string): string {
+/** Returns a file's text. Throws {@link CertificateError} if it cannot be read. */
+export function readPem(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
@@ -77,8 +105,8 @@ function read(file: string): string {
 
 /** Reads and checks a pair. Throws {@link CertificateError} if a file is missing or cut short, or if they do not match. */
 function loadPair(certFile: string, keyFile: string): CertificatePair {
-  const cert = read(certFile);
-  const key = read(keyFile);
+  const cert = readPem(certFile);
+  const key = readPem(keyFile);
   let leaf: X509Certificate;
   try {
     leaf = new X509Certificate(cert);
