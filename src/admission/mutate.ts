@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks';
 
 import { parseDuration } from '../config/options.ts';
 import { encodeDecision } from '../policy/annotations.ts';
+import { toldMessage } from '../policy/decide.ts';
 import type { Decision, NamespaceView, ToldDecision } from '../policy/model.ts';
 import { REASONS } from '../policy/reasons.ts';
 import type { LineLog } from '../telemetry/log-limits.ts';
@@ -26,6 +27,8 @@ export interface MutateOptions {
   readonly budget: number;
   /** Whether to tell the user what was decided, not only what is wrong with an annotation. */
   readonly warnings: boolean;
+  /** Whether callers have shown a client certificate. Others are not told what look-ups said. */
+  readonly verified: boolean;
   readonly metrics: Metrics;
   readonly log: LineLog;
   /** Called for each decision on a Pod, dry runs aside. Must return at once and never throw. */
@@ -65,11 +68,11 @@ function creationOf({ uid, object, ...request }: AdmissionRequest): Creation {
   };
 }
 
-function decisionWarnings(decision: Decision, tell: boolean): string[] {
+function decisionWarnings(decision: Decision, message: string, tell: boolean): string[] {
   if (!tell || decision.mode === 'off') return [...decision.warnings];
   const told = decision.remedy.length === 0 ? 'nothing' : decision.remedy.join(' and ');
   const verb = decision.mode === 'audit' ? 'would apply' : 'applied';
-  return [...decision.warnings, `${verb} ${told} (${decision.reason}): ${decision.message}`];
+  return [...decision.warnings, `${verb} ${told} (${decision.reason}): ${message}`];
 }
 
 function resolverCounts(decision: Decision): Record<string, number> {
@@ -100,11 +103,13 @@ interface Report {
   readonly response: (uid: string) => string;
 }
 
-function reportOf({ decision, patch }: Decided, { warnings: tell, metrics }: MutateOptions): Report {
+function reportOf({ decision, patch }: Decided, { warnings: tell, verified, metrics }: MutateOptions): Report {
   const { mode, reason, remedy, containers } = decision;
   const message = decision.message.slice(0, MOST_MESSAGE);
-  const auditAnnotations = { mode, decision: encodeDecision(reason, remedy, containers), message };
-  const warnings = decisionWarnings(decision, tell);
+  const told = toldMessage(decision, verified);
+  const decided = encodeDecision(reason, remedy, containers);
+  const auditAnnotations = { mode, decision: decided, message: told.slice(0, MOST_MESSAGE) };
+  const warnings = decisionWarnings(decision, told, tell);
   const resolvers = resolverCounts(decision);
   return {
     fields: { mode, reason, remedy, resolvers, evidence: evidence(decision), patched: patch.length > 0 },

@@ -1,8 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server, type ServerOptions as TlsServerOptions } from 'node:https';
+import type { SecureContextOptions, TLSSocket } from 'node:tls';
 
 import Fastify, { type FastifyError, type FastifyReply } from 'fastify';
 
+import type { CallerRefusal, Callers } from '../certificates/clients/callers.ts';
 import type { CertificateSource } from '../certificates/source.ts';
 import type { LimitedLines } from '../telemetry/log-limits.ts';
 import { createDrain, type Drain, type DrainTimes, type WebhookApp } from './drain.ts';
@@ -31,6 +33,8 @@ const MOST_MESSAGE = 300;
 
 interface ServerOptions extends MutateOptions {
   readonly certificates: CertificateSource;
+  /** Absent: any caller may send reviews. */
+  readonly callers?: Callers;
   readonly drain: DrainTimes;
   /** Logs invalid requests. Anyone who reaches the port can send them. */
   readonly warn: LimitedLines;
@@ -50,9 +54,17 @@ interface Arrived extends IncomingMessage {
 
 type Listener = (request: Arrived, response: ServerResponse) => void;
 
-const tlsOptions = (certificates: CertificateSource): TlsServerOptions => ({
+/** What a new connection is answered with: the serving certificate, and the CAs by which a client's is verified. */
+const secureContext = ({ certificates, callers }: ServerOptions): SecureContextOptions => ({
   ...certificates.current(),
   minVersion: 'TLSv1.2',
+  ...(callers && { ca: callers.ca.current().pem }),
+});
+
+const tlsOptions = (options: ServerOptions): TlsServerOptions => ({
+  ...secureContext(options),
+  // A handshake that fails tells an API server's log less than an answer does.
+  ...(options.callers && { requestCert: true, rejectUnauthorized: false }),
   handshakeTimeout: 10_000,
   headersTimeout: REQUEST_MS,
   requestTimeout: REQUEST_MS,
@@ -60,60 +72,90 @@ const tlsOptions = (certificates: CertificateSource): TlsServerOptions => ({
   connectionsCheckingInterval: CHECK_MS,
 });
 
-function tlsServer(options: TlsServerOptions, certificates: CertificateSource): Server {
-  const server = createTlsServer(options);
-  certificates.onChange((pair) => server.setSecureContext({ ...pair, minVersion: 'TLSv1.2' }));
+function tlsServer(https: TlsServerOptions, options: ServerOptions): Server {
+  const server = createTlsServer(https);
+  const renew = (): void => server.setSecureContext(secureContext(options));
+  options.certificates.onChange(renew);
+  options.callers?.ca.onChange(renew);
   // Without a listener, a handshake with garbage would end the process.
   server.on('tlsClientError', () => {});
   return server;
 }
 
 /**
- * Passes requests to `handle`, or to `refuse` if too many bytes of bodies are under way. A request and its bytes count until the answer
- * has been sent or the caller has gone. A listener before fastify costs each request less than fastify's hooks.
+ * Passes requests to `handle`, or refuses them if the caller is not known, or if too many bytes of bodies are under way. A request and
+ * its bytes count until the answer has been sent or the caller has gone. A listener before fastify costs each request less than
+ * fastify's hooks.
  */
-function receive(server: Server, drain: Drain, handle: Listener, refuse: Listener): void {
+function receive(server: Server, drain: Drain, options: ServerOptions, handle: Listener): void {
   const bodies = createBodyBudget(BODY_LIMIT);
   const used = limitConnections(server);
   server.on('request', (request: Arrived, response) => {
     request[ARRIVED] = performance.now();
     used(request.socket);
+    const refusal = options.callers?.refusal(request.socket as TLSSocket);
+    if (refusal !== undefined) {
+      refuseCaller(options, refusal, request, response);
+      return;
+    }
     const bytes = bodies.take(request.headers);
     drain.enter();
     response.on('close', () => {
       drain.leave();
       if (bytes !== undefined) bodies.give(bytes);
     });
-    if (bytes === undefined) refuse(request, response);
+    if (bytes === undefined) refuseLarge(options, request, response);
     else handle(request, response);
   });
 }
 
-/** Answers 503. */
-const refuseLarge =
-  ({ metrics, warn }: ServerOptions): Listener =>
-  ({ socket }, response) => {
-    const error = 'too many large requests at once';
-    const body = JSON.stringify({ error });
-    metrics.refused(503);
-    warn(`bad request: ${error}`, { status: 503, from: socket.remoteAddress });
-    response
-      .writeHead(503, { 'content-type': JSON_TYPE, 'content-length': body.length, connection: 'close' })
-      .end(body);
-  };
+/** Answers without reading the body, and closes the connection. */
+function refuse(response: ServerResponse, status: number, type: string, body: string): void {
+  response
+    .writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body), connection: 'close' })
+    .end(body);
+}
+
+function refuseLarge({ metrics, warn }: ServerOptions, { socket }: IncomingMessage, response: ServerResponse): void {
+  const error = 'too many large requests at once';
+  metrics.refused(503);
+  warn(`bad request: ${error}`, { status: 503, from: socket.remoteAddress });
+  refuse(response, 503, JSON_TYPE, JSON.stringify({ error }));
+}
+
+const REFUSALS: Readonly<Record<CallerRefusal, string>> = {
+  none: 'no client certificate was presented, and tls.clientCaFile asks for one',
+  untrusted: 'no CA of tls.clientCaFile signed the client certificate for this use',
+  expired: 'the client certificate has expired',
+  name: 'the client certificate has none of the names in tls.clientNames',
+};
+
+/** Answers 403 with plain text: that alone an API server quotes in its log (client-go `transformResponse`, `NewGenericServerResponse`). */
+function refuseCaller(
+  { metrics, warn }: ServerOptions,
+  refusal: CallerRefusal,
+  { socket }: IncomingMessage,
+  response: ServerResponse,
+): void {
+  const error = REFUSALS[refusal];
+  metrics.refused(403);
+  metrics.callerRefused(refusal);
+  warn(`caller refused: ${error}`, { status: 403, from: socket.remoteAddress });
+  refuse(response, 403, 'text/plain; charset=utf-8', `${error} (docs/security.md, "Who may call")`);
+}
 
 /**
- * Creates the admission server: `POST /mutate` over TLS. It answers every AdmissionReview v1 with `allowed: true`, and any other body
- * with 400, 413, 415 or 503 and `{ "error": … }`; the API server's failurePolicy (Ignore) then lets the Pod pass.
+ * Creates the admission server: `POST /mutate` over TLS. It answers every AdmissionReview v1 with `allowed: true`, any other body with
+ * 400, 413, 415 or 503 and `{ "error": … }`, and a caller that `callers` refuses with 403; the API server's failurePolicy (Ignore) then lets the Pod pass.
  */
 export function createServer(options: ServerOptions): WebhookServer {
   const drain = createDrain(options.drain);
-  const https = tlsOptions(options.certificates);
+  const https = tlsOptions(options);
   const app = Fastify({
     https,
     serverFactory(handle) {
-      const server = tlsServer(https, options.certificates);
-      receive(server, drain, handle, refuseLarge(options));
+      const server = tlsServer(https, options);
+      receive(server, drain, options, handle);
       return server;
     },
     logger: false,
@@ -157,7 +199,9 @@ export function createServer(options: ServerOptions): WebhookServer {
     const status = error.statusCode ?? 500;
     options.metrics.refused(status);
     options.warn(`bad request: ${error.message.slice(0, MOST_MESSAGE)}`, { status, from: request.ip });
-    return leaving(reply).code(status).send({ error: error.message });
+    // An error of our own may say what only the log may.
+    const told = status < 500 ? error.message : 'an error of our own: the log says more';
+    return leaving(reply).code(status).send({ error: told });
   });
   return { app, drain };
 }

@@ -1,5 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 
+import { type Callers, createCallers } from '../certificates/clients/callers.ts';
+import { type ClientCa, expiryOf, fileClientCa } from '../certificates/clients/client-ca.ts';
 import { fileCertificates } from '../certificates/files.ts';
 import { CertificateError, type CertificatePair, type CertificateSource } from '../certificates/source.ts';
 import type { ServerContext } from '../commands/serve.ts';
@@ -48,12 +50,36 @@ function files({ config: { tls }, reporter: { log, metrics } }: ServerContext): 
     metrics.certificateFailed();
     log.error({ err: error }, 'the new certificate cannot be used; the old one stays');
   };
+  return openFiles(() => fileCertificates({ certFile: tls.certFile, keyFile: tls.keyFile, onError }));
+}
+
+function openFiles<T>(open: () => T): T {
   try {
-    return fileCertificates({ certFile: tls.certFile, keyFile: tls.keyFile, onError });
+    return open();
   } catch (error) {
     if (error instanceof CertificateError) throw new CommandError('failed', error.message, { cause: error });
     throw error;
   }
+}
+
+/** Opens the check of client certificates; undefined if anybody may call. Logs each bundle of CAs and exports its expiry. */
+export function openCallers({ config: { tls }, reporter: { log, metrics } }: ServerContext): Callers | undefined {
+  const { clientCaFile: file, clientNames: names } = tls;
+  if (file === '') return undefined;
+  const onError = (error: CertificateError): void => {
+    metrics.certificateFailed();
+    log.error({ err: error }, 'the new CAs of client certificates cannot be used; the old ones stay');
+  };
+  const ca = openFiles(() => fileClientCa({ file, onError }));
+  const note = (one: ClientCa): void => {
+    const expires = expiryOf(one);
+    metrics.clientCa(expires);
+    const sha256 = one.authorities.map(({ fingerprint256 }) => fingerprint256);
+    log.info({ expires: expires.toISOString(), sha256, names }, 'client certificates of these CAs are accepted');
+  };
+  note(ca.current());
+  ca.onChange(note);
+  return createCallers({ ca, names, now: () => systemClock.now() });
 }
 
 function placeOf({ client, own: { namespace } }: Joined): Required<Pick<Joined, 'client'>> & { namespace: string } {

@@ -132,6 +132,33 @@ export function openPullSecrets(
   });
 }
 
+/**
+ * Returns the logins for Pods of admission requests. Undefined unless a client certificate or the configuration vouches for the
+ * caller: a review names the namespace, the service account and the Secrets, and anyone who reaches the port may send one.
+ */
+export function admissionLogins(
+  { detection, tls }: Config,
+  secrets: PullSecrets | undefined,
+): PullSecrets['loginsOf'] | undefined {
+  const isTrusted = tls.clientCaFile !== '' || detection.registry.pullSecrets === 'unverified';
+  return isTrusted ? secrets?.loginsOf : undefined;
+}
+
+/** Warns of pull secrets that are not used for Pods, or used for any caller. */
+export function warnOfUnverified({ detection: { registry }, tls, warmUp }: Config, { log }: Reporter): void {
+  if (tls.clientCaFile !== '' || registry.pullSecrets === false || !registry.enabled) return;
+  if (registry.pullSecrets === 'unverified') {
+    log.warn(
+      'detection.registry.pullSecrets unverified: anyone who reaches the port can have pull secrets of any namespace used',
+    );
+    return;
+  }
+  const who = warmUp.enabled ? 'only for workloads that warm-up sees' : 'for nobody, because warm-up is off too';
+  log.warn(
+    `detection.registry.pullSecrets true, and callers are not verified: pull secrets are used ${who}. Set tls.clientCaFile, or pullSecrets: unverified (docs/security.md, "Who may call")`,
+  );
+}
+
 /** Events that each replica may write. The API server keeps Events for an hour. */
 const EVENT_PACE = { perSecond: 1, burst: 25 };
 
@@ -140,5 +167,6 @@ export function openEvents({ config, reporter }: ServerContext, { client }: Join
   if (client === undefined || !config.server.events) return undefined;
   const clock = systemClock;
   const pace = createTokenBucket({ ...EVENT_PACE, clock });
-  return createDecisionEvents({ client, clock, pace, instance: hostname().slice(0, 128), reporter });
+  const verified = config.tls.clientCaFile !== '';
+  return createDecisionEvents({ client, clock, pace, instance: hostname().slice(0, 128), verified, reporter });
 }

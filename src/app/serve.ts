@@ -1,8 +1,9 @@
 import type { ServerContext, ServerParts } from '../commands/serve.ts';
 import { parsePlatform } from '../detection/platform.ts';
 import type { ClusterFacts } from '../policy/model.ts';
-import { openCertificates } from './certificates.ts';
+import { openCallers, openCertificates } from './certificates.ts';
 import {
+  admissionLogins,
   awaitFirstReads,
   followExposure,
   followFacts,
@@ -11,6 +12,7 @@ import {
   openEvents,
   openPullSecrets,
   openStore,
+  warnOfUnverified,
 } from './cluster.ts';
 import { openDetector, reportProxy } from './detection.ts';
 import { joinCluster, type Joined, type Surroundings } from './join.ts';
@@ -54,9 +56,12 @@ async function open(
   closing: Closing,
 ): Promise<Omit<ServerParts, 'close'>> {
   const { config, flags, reporter } = context;
+  const callers = openCallers(context);
+  closing.push(() => callers?.ca.close());
   const joined = await joinCluster(flags, surroundings, reporter.log);
   closing.push(() => joined.client?.close());
   warnAlone(joined, context);
+  if (joined.client !== undefined) warnOfUnverified(config, reporter);
   const facts = followFacts(context, joined);
   const exposure = followExposure(context, joined);
   const namespaces = followNamespaces(context, joined);
@@ -82,14 +87,15 @@ async function open(
   closing.push(certificates.close);
   const events = openEvents(context, joined);
   closing.push(() => events?.close());
-  const credentials = secrets?.loginsOf;
+  const credentials = admissionLogins(config, secrets);
   // Without `exposed`: images are known by the time that an old node comes.
-  closing.push(startWarmUp(context, { joined, namespaces, facts: current, detection, credentials }));
+  closing.push(startWarmUp(context, { joined, namespaces, facts: current, detection, credentials: secrets?.loginsOf }));
   return {
     facts: exposure === undefined ? current : () => exposure.applyTo(current()),
     ...(reach && { reach: reach.of }),
     namespaces,
     certificates: certificates.certificates,
+    ...(callers && { callers }),
     verdicts: {
       platform: parsePlatform(config.detection.platform),
       ...(detection.detector && { detector: detection.detector }),

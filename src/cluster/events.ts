@@ -6,6 +6,7 @@ import { z } from 'zod';
 import type { KubeClient } from '../kubernetes/client.ts';
 import { KubeError } from '../kubernetes/errors.ts';
 import { type Resource, resourcePath, RESOURCES } from '../kubernetes/objects.ts';
+import { toldMessage } from '../policy/decide.ts';
 import type { Decision, ToldDecision } from '../policy/model.ts';
 import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
 import { pause } from '../util/abort.ts';
@@ -19,6 +20,8 @@ interface DecisionEventsOptions {
   readonly pace: TokenBucket;
   /** The name of this replica, written into its Events. */
   readonly instance: string;
+  /** Whether an API server vouches for the Pods. If not, an Event is written only on an owner that is found. */
+  readonly verified: boolean;
   readonly reporter?: Reporter;
 }
 
@@ -61,14 +64,14 @@ export function createDecisionEvents(options: DecisionEventsOptions): DecisionEv
       if (closing.signal.aborted || now < quietUntil || mode === 'off' || remedy.length === 0) return;
       const owner = controllerOf(owners);
       if (owner === undefined) return;
-      const key = `${owner.uid} ${mode} ${reason}`;
+      const key = `${keyOf(owner, namespace)} ${mode} ${reason}`;
       if (now - (reportedAt.get(key) ?? -Infinity) < REPEAT_MS) return;
       if (waiting.length >= MOST_WAITING) {
         reporter.metrics.cluster.eventWritten('dropped');
         return;
       }
       reportedAt.set(key, now);
-      waiting.push({ namespace, owner, mode, reason, message: messageOf(decision) });
+      waiting.push({ namespace, owner, mode, reason, message: messageOf(decision, options.verified) });
       writer.start();
     },
     async close() {
@@ -78,11 +81,15 @@ export function createDecisionEvents(options: DecisionEventsOptions): DecisionEv
   };
 }
 
-function messageOf({ mode, remedy, message, containers }: Decision): string {
+function messageOf(decision: Decision, verified: boolean): string {
+  const { mode, remedy, containers } = decision;
   const verb = mode === 'audit' ? 'would apply' : 'applied';
   const named = containers.slice(0, MOST_CONTAINERS).map(({ name, resolver }) => `${name} ${resolver}`);
   const more = containers.length > named.length ? `, and ${containers.length - named.length} more` : '';
-  return `${verb} ${remedy.join(' and ')} to a Pod: ${message} (${named.join(', ')}${more})`.slice(0, MESSAGE_LENGTH);
+  return `${verb} ${remedy.join(' and ')} to a Pod: ${toldMessage(decision, verified)} (${named.join(', ')}${more})`.slice(
+    0,
+    MESSAGE_LENGTH,
+  );
 }
 
 /** An Event that waits to be written. It holds no Pod, for Pods may be large. */
@@ -126,14 +133,18 @@ function createWriter(
   onForbidden: () => void,
   signal: AbortSignal,
 ) {
-  const { client, pace, reporter = silentReporter } = options;
+  const { client, pace, verified, reporter = silentReporter } = options;
   const trouble = reporter.trouble('Events on workloads cannot be written', 'events');
   const count = (result: string): void => reporter.metrics.cluster.eventWritten(result);
-  const subjects = createEventSubjects(client);
+  const subjects = createEventSubjects(client, verified);
   let running: Promise<void> | undefined;
 
   const write = async (one: Waiting): Promise<void> => {
-    const subject = await subjects.topOwner(one.owner, one.namespace, signal);
+    const subject = await subjects.of(one.owner, one.namespace, signal);
+    if (subject === undefined) {
+      count('unproven');
+      return;
+    }
     const path = resourcePath(RESOURCES.events, undefined, one.namespace);
     await client.request({ method: 'POST', path, body: eventOf(one, subject, options), signal });
     count('written');
@@ -187,7 +198,7 @@ const reference = z.object({
 /** A bound, for Pods choose how many owners they name. */
 const MOST_OWNERS = 32;
 
-const owned = z.object({ metadata: z.object({ uid: z.string().optional(), ownerReferences: z.unknown() }) });
+const owned = z.object({ metadata: z.object({ uid: z.string(), ownerReferences: z.unknown().optional() }) });
 
 /** Returns the controller among `metadata.ownerReferences`; undefined if there is no valid one. */
 function controllerOf(owners: unknown): EventSubject | undefined {
@@ -201,38 +212,55 @@ function controllerOf(owners: unknown): EventSubject | undefined {
   return undefined;
 }
 
-/** Controllers that are usually owned by another one, which people look at. */
-const INTERMEDIATE: Readonly<Record<string, Resource>> = {
+const keyOf = ({ apiVersion, kind, name, uid }: EventSubject, namespace: string): string =>
+  JSON.stringify([namespace, apiVersion, kind, name, uid]);
+
+/** Controllers of Pods. ReplicaSets and Jobs are usually owned by another one, which people look at. */
+const CONTROLLERS: Readonly<Record<string, Resource>> = {
   'apps/v1 ReplicaSet': { group: 'apps', version: 'v1', plural: 'replicasets' },
+  'apps/v1 StatefulSet': { group: 'apps', version: 'v1', plural: 'statefulsets' },
+  'apps/v1 DaemonSet': { group: 'apps', version: 'v1', plural: 'daemonsets' },
   'batch/v1 Job': { group: 'batch', version: 'v1', plural: 'jobs' },
 };
 
 const MOST_REMEMBERED = 2000;
 
 interface EventSubjects {
-  /** Returns the Deployment of a ReplicaSet or the CronJob of a Job; else, or if it cannot be read, the owner itself. */
-  topOwner(owner: EventSubject, namespace: string, signal: AbortSignal): Promise<EventSubject>;
+  /**
+   * Returns the Deployment of a ReplicaSet, the CronJob of a Job, else the owner itself; undefined if no such owner is found, by name and
+   * UID. One that cannot be read counts as found only if an API server vouches for the Pod.
+   */
+  of(owner: EventSubject, namespace: string, signal: AbortSignal): Promise<EventSubject | undefined>;
 }
 
-function createEventSubjects(client: Pick<KubeClient, 'request'>): EventSubjects {
-  const known = new LRUCache<string, EventSubject>({ max: MOST_REMEMBERED });
+function createEventSubjects(client: Pick<KubeClient, 'request'>, verified: boolean): EventSubjects {
+  /** An owner exists before its Pods and its UID is never given again: what was not found stays so. */
+  const known = new LRUCache<string, { readonly subject: EventSubject | undefined }>({ max: MOST_REMEMBERED });
+  const read = async (resource: Resource, owner: EventSubject, namespace: string, signal: AbortSignal) => {
+    const path = resourcePath(resource, owner.name, namespace);
+    const object: unknown = await client.request({ path, signal });
+    const metadata = owned.parse(object).metadata;
+    // The Pod may name an owner that is not its own: the UID has to match.
+    return metadata.uid === owner.uid ? (controllerOf(metadata.ownerReferences) ?? owner) : undefined;
+  };
   return {
-    async topOwner(owner, namespace, signal) {
-      const resource = INTERMEDIATE[`${owner.apiVersion} ${owner.kind}`];
-      if (resource === undefined) return owner;
-      const remembered = known.get(owner.uid);
-      if (remembered !== undefined) return remembered;
+    async of(owner, namespace, signal) {
+      const unread = verified ? owner : undefined;
+      const resource = CONTROLLERS[`${owner.apiVersion} ${owner.kind}`];
+      if (resource === undefined) return unread;
+      const key = keyOf(owner, namespace);
+      const remembered = known.get(key);
+      if (remembered !== undefined) return remembered.subject;
       try {
-        const path = resourcePath(resource, owner.name, namespace);
-        const object: unknown = await client.request({ path, signal });
-        const read = owned.safeParse(object).data?.metadata;
-        // The Pod may name an owner that is not its own: the UID has to match.
-        const top = (read?.uid === owner.uid ? controllerOf(read.ownerReferences) : undefined) ?? owner;
-        known.set(owner.uid, top);
-        return top;
+        const subject = await read(resource, owner, namespace, signal);
+        known.set(key, { subject });
+        return subject;
       } catch (error) {
-        if (error instanceof KubeError) return owner;
-        throw error;
+        if (error instanceof z.ZodError) return unread;
+        if (!(error instanceof KubeError)) throw error;
+        if (error.code !== 'not-found') return unread;
+        known.set(key, { subject: undefined });
+        return undefined;
       }
     },
   };

@@ -8,6 +8,7 @@ import { createEvaluator, type EvaluatorOptions } from '../admission/evaluate.ts
 import type { MutateOptions, Namespaces } from '../admission/mutate.ts';
 import { createProbes } from '../admission/probes.ts';
 import { createServer, type WebhookServer } from '../admission/server.ts';
+import type { Callers } from '../certificates/clients/callers.ts';
 import type { CertificateSource } from '../certificates/source.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
@@ -28,6 +29,8 @@ export interface ServerParts {
   readonly reach?: NonNullable<EvaluatorOptions['reach']>;
   readonly namespaces: Namespaces;
   readonly certificates: CertificateSource;
+  /** Undefined: any caller may send reviews. */
+  readonly callers?: Callers;
   readonly verdicts: PodVerdictsOptions;
   /** Called with each decision. */
   readonly onDecided?: NonNullable<MutateOptions['onDecided']>;
@@ -149,16 +152,18 @@ function startServer(
   opened: ServerParts,
   drain: DrainTimes,
 ): WebhookServer {
-  const { facts, reach, namespaces, certificates, verdicts, onDecided } = opened;
+  const { facts, reach, namespaces, certificates, callers, verdicts, onDecided } = opened;
   return createServer({
     evaluator: createEvaluator({ config: policyConfig(config), cluster: facts, verdicts, ...(reach && { reach }) }),
     namespaces,
     budget: config.detection.budget,
     warnings: config.server.warnings,
+    verified: callers !== undefined,
     metrics: reporter.metrics,
     ...requests,
     ...(onDecided !== undefined && { onDecided }),
     certificates,
+    ...(callers && { callers }),
     drain,
   });
 }

@@ -95,7 +95,7 @@ const registry = z.strictObject({
   allowPrivateAddresses: z.boolean().default(true),
   concurrency: z.int().min(1).max(64).default(8),
   dockerConfig: z.string().default(''),
-  pullSecrets: z.boolean().default(false),
+  pullSecrets: z.union([z.boolean(), z.literal('unverified')]).default(false),
   identities: z.array(z.enum(['aws', 'google', 'azure'])).default([]),
   caFile: z.string().default(''),
   proxy: z
@@ -153,6 +153,8 @@ const tls = z
     mode: z.enum(['ephemeral', 'files', 'self-managed']).default('ephemeral'),
     certFile: z.string().default(''),
     keyFile: z.string().default(''),
+    clientCaFile: z.string().default(''),
+    clientNames: z.array(z.string().min(1)).max(32).default([]),
     secret: objectName.default('libc-dns-webhook-ca'),
     registration: objectName.default('libc-dns-webhook'),
     service: objectName.default('libc-dns-webhook'),
@@ -165,6 +167,10 @@ const tls = z
       const message =
         'expected at least three times tls.certLifetime and tls.overlap together: a CA outlives what it signs';
       context.addIssue({ code: 'custom', path: ['caLifetime'], message });
+    }
+    if (value.clientNames.length > 0 && value.clientCaFile === '') {
+      const message = 'expected none without tls.clientCaFile: names count in certificates that a CA vouches for';
+      context.addIssue({ code: 'custom', path: ['clientNames'], message });
     }
     for (const key of ['certFile', 'keyFile'] as const) {
       if (value.mode === 'files' && value[key] === '') {

@@ -69,10 +69,13 @@ export function decide(input: DecideInput): Decision {
   const resolvers = new Set(containers.map((container) => container.resolver));
   const servers = planServers(input, resolvers, standing.declared.sidecar);
   const { note = '', ...planned } = plan(input, resolvers, servers);
+  const more = note + costOfOptions(planned, containers, input.config);
+  const unknown = planned.reason === 'UnknownOptions' ? containers.find(isUnknown) : undefined;
   return {
     mode: standing.scope.mode,
     ...planned,
-    message: message(planned.reason, containers) + note + costOfOptions(planned, containers, input.config),
+    message: message(planned.reason, containers, unknown?.evidence.detail) + more,
+    ...(unknown !== undefined && { general: message(planned.reason, containers, UNTOLD) + more }),
     containers,
     warnings: [
       ...standing.scope.warnings,
@@ -365,11 +368,22 @@ function noteOn(reason: Reason, planned: ServerPlan | undefined, kept: TcpObstac
   return kept?.why === 'unasked' ? ` use-vc is left out: nobody has asked ${kept.server} over TCP.` : '';
 }
 
-function message(reason: Reason, containers: readonly ContainerVerdict[]): string {
-  const unknown = containers.find((container) => container.resolver === 'unknown');
-  if (reason === 'UnknownOptions' && unknown !== undefined) {
-    return `${REASONS[reason]} ${unknown.name}: ${unknown.evidence.detail}.`;
-  }
+/**
+ * In the place of what a look-up said: whether a host refused, was silent or has no address, and what its registry answered, would make
+ * the webhook a scanner of ports and names for a caller that nothing vouches for.
+ */
+const UNTOLD = "the webhook's log says why";
+
+/** Returns what the sender of a Pod is told: the general message if nothing vouches for the caller. */
+export const toldMessage = ({ message: whole, general = whole }: Decision, verified: boolean): string =>
+  verified ? whole : general;
+
+const isUnknown = ({ resolver }: ContainerVerdict): boolean => resolver === 'unknown';
+
+/** `why`: why the first unknown container is unknown; needed for `UnknownOptions` alone. */
+function message(reason: Reason, containers: readonly ContainerVerdict[], why: string | undefined): string {
+  const unknown = containers.find(isUnknown);
+  if (unknown !== undefined && why !== undefined) return `${REASONS[reason]} ${unknown.name}: ${why}.`;
   // Go is not raced: what it gets here is what the configuration gives it.
   if (reason === 'OptionsAdded' && containers.every(({ resolver }) => resolver === 'go')) {
     return 'The configuration gives Go these options (go.options, extraOptions.go); Go alone needs none.';

@@ -198,6 +198,8 @@ export interface Decision {
   readonly reason: Reason;
   /** The reason's sentence, and details of this Pod. */
   readonly message: string;
+  /** The message without what a look-up said; absent if it says nothing of one. For callers that nothing vouches for. */
+  readonly general?: string;
   /** The remedies that `change` applies, or in audit mode would apply. */
   readonly remedy: readonly Remedy[];
   readonly containers: readonly ContainerVerdict[];

@@ -14,6 +14,10 @@ export interface Metrics {
   failed(): void;
   /** Counts a request that was answered with an HTTP error. */
   refused(status: number): void;
+  /** Counts a call that was refused for its client certificate. */
+  callerRefused(reason: string): void;
+  /** Says when the last CA of `tls.clientCaFile` expires. Without a call there is no such metric. */
+  clientCa(expires: Date): void;
   /** Counts a verdict by its source. `failure` says why there is none; `none` if there is one. */
   detected(from: string, failure: string): void;
   /** Counts a look-up that ended. */
@@ -58,6 +62,8 @@ export function createMetrics(version: string): Metrics {
     passedBy: () => instruments.others.inc(),
     failed: () => instruments.failures.inc(),
     refused: (status) => instruments.refusals.inc({ status: String(status) }),
+    callerRefused: (reason) => instruments.callers.inc({ reason }),
+    clientCa: (expires) => instruments.clientCa().set(expires.getTime() / 1000),
     detected: (from, failure) => void (instruments.detections(`${from} ${failure}`).pending += 1),
     lookedUp(failure, seconds, bytes) {
       instruments.lookups.inc({ failure });
@@ -110,6 +116,11 @@ function tally(registers: [Registry], name: string, help: string, labelNames: re
   };
 }
 
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
+}
+
 function createInstruments(registry: Registry) {
   const registers: [Registry] = [registry];
   const counter = (name: string, help: string, labelNames: string[] = []): Counter =>
@@ -121,9 +132,16 @@ function createInstruments(registry: Registry) {
     containers: tally(registers, 'libc_dns_containers_total', 'Containers decided about.', ['resolver', 'source']),
     others: counter('libc_dns_other_requests_total', 'Admission requests that do not create a Pod.'),
     failures: counter('libc_dns_failures_total', 'Errors of our own; the Pod was admitted as it was.'),
-    refusals: counter('libc_dns_bad_requests_total', 'Requests that are no AdmissionReview v1.', ['status']),
+    refusals: counter('libc_dns_bad_requests_total', 'Requests answered with an HTTP error.', ['status']),
+    callers: counter('libc_dns_refused_callers_total', 'Calls refused for their client certificate.', ['reason']),
     reloads: counter('libc_dns_certificate_reload_failures_total', 'New certificates that could not be used.'),
     expiry: gauge('libc_dns_certificate_expiry_timestamp_seconds', 'When the serving certificate expires, Unix time.'),
+    clientCa: once(() =>
+      gauge(
+        'libc_dns_client_ca_expiry_timestamp_seconds',
+        'When the last CA of client certificates expires, Unix time.',
+      ),
+    ),
     tcp: gauge('libc_dns_cluster_dns_over_tcp', '1 where the cluster DNS answered the last preflight over TCP.'),
     build: gauge('libc_dns_build_info', 'Always 1.', ['version']),
     detections: tally(registers, 'libc_dns_detections_total', 'Verdicts asked for.', ['from', 'failure']),

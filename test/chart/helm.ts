@@ -1,4 +1,6 @@
 import { execFileSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export const ROOT = join(import.meta.dirname, '../..');
@@ -38,4 +40,19 @@ export function helm(args: readonly string[], input?: string): string {
 export function renderText(values: readonly string[] = [], more: readonly string[] = []): string {
   const sets = values.flatMap((value) => ['--set-json', value]);
   return helm(['template', RELEASE, CHART, '--namespace', NAMESPACE, ...KUBERNETES, ...sets, ...more]);
+}
+
+/** What `helm install` says of values given as on the command line. It has no flag for a version of Kubernetes, so the chart asks for none. */
+export function notes(values: readonly string[]): string {
+  const chart = mkdtempSync(join(tmpdir(), 'libc-dns-notes-'));
+  try {
+    cpSync(CHART, chart, { recursive: true });
+    const about = join(chart, 'Chart.yaml');
+    writeFileSync(about, readFileSync(about, 'utf8').replace(/^kubeVersion:.*$/m, ''));
+    const sets = values.flatMap((value) => ['--set-json', value]);
+    const text = helm(['install', RELEASE, chart, '--namespace', NAMESPACE, '--dry-run=client', ...sets]);
+    return text.slice(text.lastIndexOf('\nNOTES:\n'));
+  } finally {
+    rmSync(chart, { recursive: true });
+  }
 }

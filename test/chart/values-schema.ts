@@ -29,6 +29,15 @@ const certificates = z.strictObject({
   caBundle: z.string().regex(/^(\s*-----BEGIN CERTIFICATE-----[\s\S]*)?$/),
 });
 
+const { tls, warmUp, ...configKeys } = configSchema.shape;
+
+const clientCa = z.strictObject({
+  configMap: name,
+  secret: name,
+  key: z.string().min(1),
+  names: tls.unwrap().shape.clientNames.unwrap(),
+});
+
 const webhook = z.strictObject({
   failurePolicy: z.enum(['Ignore', 'Fail']),
   timeoutSeconds: z.int().min(1).max(30),
@@ -105,7 +114,6 @@ const parts = {
   }),
 };
 
-const { tls, warmUp, ...configKeys } = configSchema.shape;
 const { caLifetime, certLifetime, overlap } = tls.unwrap().shape;
 
 /** The configuration without the names that the chart gives by itself. */
@@ -130,6 +138,7 @@ export const valuesSchema = z.strictObject({
   heapPercentage: z.int().min(10).max(90),
   threads: z.int().min(4).max(1024),
   certificates,
+  clientCa,
   webhook,
   hostNetwork: z.boolean(),
   strategy: object,

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 
 import { createNodeLocalReader, readDaemonSet } from '../../src/cluster/node-local.ts';
 import { cli } from '../support/cli.ts';
 import { CI_VALUES } from './golden.ts';
-import { CHART, hasHelm, helm, renderText } from './helm.ts';
+import { CHART, hasHelm, helm, notes, renderText } from './helm.ts';
 
 interface Manifest {
   readonly kind: string;
@@ -105,6 +105,14 @@ describe.runIf(hasHelm())('mistakes that are refused before anything is installe
       ['config.nodeLocal.daemonSet="k8s-app=node-local-dns"'],
       /daemonSet.*does not match pattern/s,
     ],
+    ['a CA of callers in two places', ['clientCa={"configMap":"a","secret":"b"}'], /clientCa: set configMap or secret/],
+    [
+      'names of callers without a CA',
+      ['clientCa.names=["kube-apiserver"]'],
+      /clientCa\.names: set clientCa\.configMap or/,
+    ],
+    ['the path of a CA that is not mounted', ['config.tls.clientCaFile="/x"'], /tls.*'clientCaFile'/s],
+    ['pull secrets for nobody knows whom', ['config.detection.registry.pullSecrets="yes"'], /pullSecrets/],
     ['a CA in two places', ['registryCa={"configMap":"a","secret":"b"}'], /configMap or secret, not both/],
   ])('%s', (_, values, message) => {
     expect(() => renderText(values)).toThrow(message);
@@ -121,6 +129,51 @@ interface Environment extends Manifest {
     };
   };
 }
+
+describe.runIf(hasHelm())('who may call', () => {
+  it('the CA of callers is mounted as a folder, and the server reads it there', () => {
+    const rendered = renderText(['clientCa={"secret":"callers","key":"tls-ca.crt","names":["kube-apiserver"]}']);
+    const config = objects(rendered).find(({ data }) => data?.['config.yaml'] !== undefined)?.data?.['config.yaml'];
+    expect(parse(config ?? '')).toMatchObject({
+      tls: {
+        mode: 'self-managed',
+        clientCaFile: '/run/libc-dns/client-ca/ca.crt',
+        clientNames: ['kube-apiserver'],
+      },
+    });
+    const deployment = objects(rendered).find(({ kind }) => kind === 'Deployment');
+    expect(JSON.stringify(deployment)).toContain('{"name":"client-ca","mountPath":"/run/libc-dns/client-ca"');
+    expect(JSON.stringify(deployment)).toContain(
+      '{"name":"client-ca","secret":{"secretName":"callers","items":[{"key":"tls-ca.crt","path":"ca.crt"}]}}',
+    );
+  });
+
+  const PULL = 'config.detection.registry.pullSecrets';
+  it.each([
+    ['nothing is said of pull secrets that are off', [], undefined],
+    ['nor of those for callers that are known', [`${PULL}=true`, 'clientCa.secret="callers"'], undefined],
+    [
+      'true: they are not used for Pods',
+      [`${PULL}=true`],
+      /is true, and no clientCa.*only for workloads that warm-up sees/s,
+    ],
+    ['true without warm-up: for nothing', [`${PULL}=true`, 'config.warmUp.enabled=false'], /is true.* for nothing,/s],
+    [
+      'unverified: for anyone, anywhere',
+      [`${PULL}="unverified"`],
+      /is unverified.*secrets of any namespace\. Set clientCa/s,
+    ],
+    [
+      'unverified: for anyone, in these namespaces',
+      [`${PULL}="unverified"`, 'rbac.pullSecretNamespaces=["shop"]'],
+      /any namespace of rbac\.pullSecretNamespaces\. Set clientCa/,
+    ],
+  ])('%s', (_, values, warning) => {
+    const text = notes(values);
+    if (warning === undefined) expect(text).not.toMatch(/pullSecrets/);
+    else expect(text).toMatch(warning);
+  });
+});
 
 describe.runIf(hasHelm())('what the chart starts', () => {
   it('gives Node an environment that it takes', () => {
@@ -207,6 +260,9 @@ describe.runIf(hasHelm())('rights', () => {
       'ClusterRole patch mutatingwebhookconfigurations',
     ],
     ['discovery of the node-local cache', 'config.nodeLocal.mode="auto"', 'Role get daemonsets'],
+    ['pull secrets of any caller', 'config.detection.registry.pullSecrets="unverified"', 'ClusterRole get secrets'],
+    ['Events', 'config.server.events=true', 'ClusterRole create events'],
+    ['owners of Pods that get Events', 'config.server.events=true', 'ClusterRole get statefulsets'],
     ['nodes', 'config.exposure="auto"', 'ClusterRole watch nodes'],
     ["what tells kube-proxy's mode", 'config.exposure="auto"', 'Role list pods'],
   ])('%s: only where it is on', (_, on, right) => {

@@ -120,6 +120,7 @@ describe.runIf(hasCluster())('Events on workloads', () => {
         client: cluster.client,
         clock: systemClock,
         pace: createTokenBucket({ perSecond: 1, burst: 10, clock: systemClock }),
+        verified: false,
         instance: `replica-${index}`,
         reporter,
       }),

@@ -42,6 +42,7 @@ async function serverWith(detector: Detector, change: { budget?: number; namespa
     namespaces: { get: () => enforced() },
     budget: 5000,
     warnings: false,
+    verified: false,
     metrics: createMetrics('test'),
     warn: () => {},
     log: everyLine({ level: 'info', format: 'json', destination: { write: (line) => lines.push(line) } }),

@@ -39,6 +39,10 @@ interface PostOptions {
   readonly agent?: Agent;
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Default true: the server's certificate is verified. */
+  readonly rejectUnauthorized?: boolean;
+  /** A client certificate and its key, PEM. */
+  readonly client?: { readonly cert: string; readonly key: string };
 }
 
 export function post(url: string, ca: string, body: string | Buffer, options: PostOptions = {}): Promise<Reply> {
@@ -48,6 +52,8 @@ export function post(url: string, ca: string, body: string | Buffer, options: Po
       method,
       ca: options.ca ?? ca,
       ...(options.agent && { agent: options.agent }),
+      ...(options.rejectUnauthorized === false && { rejectUnauthorized: false }),
+      ...options.client,
       headers: { 'content-type': contentType, 'content-length': Buffer.byteLength(body), ...options.headers },
     });
     call.on('error', reject);

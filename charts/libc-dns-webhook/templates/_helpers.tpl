@@ -45,6 +45,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if eq .Values.certificates.source "self-managed" }}
 {{- $tls = dict "mode" "self-managed" "secret" (printf "%s-ca" $fullname) "registration" $fullname "service" $fullname }}
 {{- end }}
+{{- if or .Values.clientCa.configMap .Values.clientCa.secret }}
+{{- $_ := set $tls "clientCaFile" "/run/libc-dns/client-ca/ca.crt" }}
+{{- with .Values.clientCa.names }}
+{{- $_ := set $tls "clientNames" . }}
+{{- end }}
+{{- end }}
 {{- $config = mergeOverwrite $config (dict "tls" $tls "warmUp" (dict "lease" $fullname)) }}
 {{- $registry := dict }}
 {{- if or .Values.registryCa.configMap .Values.registryCa.secret }}
@@ -92,8 +98,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (ne .Values.certificates.source "secret") .Values.certificates.caBundle }}
 {{- fail "certificates.caBundle is for source secret: the other sources write it themselves" }}
 {{- end }}
-{{- if and .Values.registryCa.configMap .Values.registryCa.secret }}
-{{- fail "registryCa: set configMap or secret, not both" }}
+{{- range $key := list "clientCa" "registryCa" }}
+{{- $source := get $.Values $key }}
+{{- if and $source.configMap $source.secret }}
+{{- fail (printf "%s: set configMap or secret, not both" $key) }}
+{{- end }}
+{{- end }}
+{{- if and .Values.clientCa.names (not .Values.clientCa.configMap) (not .Values.clientCa.secret) }}
+{{- fail "clientCa.names: set clientCa.configMap or clientCa.secret too: without a CA no certificate is asked for" }}
 {{- end }}
 {{- if and .Values.nodeLocalDns.enabled (regexMatch "[*=]" (dig "nodeLocal" "daemonSet" "" .Values.config)) }}
 {{- fail "nodeLocalDns.enabled: config.nodeLocal.daemonSet names what is installed: namespace/name" }}

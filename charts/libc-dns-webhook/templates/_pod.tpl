@@ -10,6 +10,9 @@
 {{- if ne .Values.certificates.source "self-managed" }}
 - { name: tls, mountPath: /run/libc-dns/tls, readOnly: true }
 {{- end }}
+{{- if or .Values.clientCa.configMap .Values.clientCa.secret }}
+- { name: client-ca, mountPath: /run/libc-dns/client-ca, readOnly: true }
+{{- end }}
 {{- if or .Values.registryCa.configMap .Values.registryCa.secret }}
 - { name: registry-ca, mountPath: /run/libc-dns/registry-ca, readOnly: true }
 {{- end }}
@@ -28,13 +31,13 @@
 - name: tls
   secret: { secretName: {{ include "libc-dns-webhook.certificateSecret" . }}, defaultMode: 0440 }
 {{- end }}
-{{- with .Values.registryCa }}
-{{- if .configMap }}
-- name: registry-ca
-  configMap: { name: {{ .configMap }}, items: [{ key: {{ .key }}, path: ca.crt }] }
-{{- else if .secret }}
-- name: registry-ca
-  secret: { secretName: {{ .secret }}, items: [{ key: {{ .key }}, path: ca.crt }] }
+{{- range $name, $source := dict "client-ca" .Values.clientCa "registry-ca" .Values.registryCa }}
+{{- if $source.configMap }}
+- name: {{ $name }}
+  configMap: { name: {{ $source.configMap }}, items: [{ key: {{ $source.key }}, path: ca.crt }] }
+{{- else if $source.secret }}
+- name: {{ $name }}
+  secret: { secretName: {{ $source.secret }}, items: [{ key: {{ $source.key }}, path: ca.crt }] }
 {{- end }}
 {{- end }}
 {{- with .Values.registryLogins.secret }}

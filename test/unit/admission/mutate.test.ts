@@ -45,6 +45,7 @@ function serverIn(labels: () => NamespaceView['labels'] = () => ({})): Server {
     namespaces: { get: (name) => ({ name, labels: labels() }) },
     budget: 1000,
     warnings: true,
+    verified: false,
     metrics,
     log: everyLine({ level: 'debug', format: 'json', destination: { write } }),
   });

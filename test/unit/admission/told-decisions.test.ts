@@ -16,6 +16,7 @@ async function toldOf(request: Record<string, unknown>): Promise<ToldDecision[]>
     namespaces: { get: (name) => enforced(name) },
     budget: 1000,
     warnings: false,
+    verified: false,
     metrics: createMetrics('test'),
     log: everyLine({ level: 'silent', format: 'json' }),
     onDecided: (one) => told.push(one),

@@ -31,10 +31,21 @@ const ref = (kind: string, name: string, uid = `uid-${name}`, apiVersion = 'apps
 const deploymentOf = ({ send }: Asked): void =>
   send({ metadata: { name: 'web-abc', uid: 'uid-web-abc', ownerReferences: [ref('Deployment', 'web')] } });
 
-async function start(answers: Readonly<Record<string, (asked: Asked) => void>> = {}, burst = 100): Promise<void> {
+const STATEFUL_SET = /^\/apis\/apps\/v1\/namespaces\/shop\/statefulsets\/(.*)$/;
+
+/** What the API server has, unless a test says otherwise: StatefulSets of any name, and room for Events. */
+function usual(path: string): ((asked: Asked) => void) | undefined {
+  const [, name] = STATEFUL_SET.exec(path) ?? [];
+  if (name !== undefined) return ({ send }) => send({ metadata: { name, uid: `uid-${name}` } });
+  return path === EVENTS ? ({ send }) => send({ metadata: {} }, 201) : undefined;
+}
+
+async function start(
+  answers: Readonly<Record<string, (asked: Asked) => void>> = {},
+  { burst = 100, verified = false } = {},
+): Promise<void> {
   api = await startSmallApi((asked) => {
-    const answer =
-      answers[asked.path] ?? (asked.path === EVENTS ? ({ send }: Asked) => send({ metadata: {} }, 201) : undefined);
+    const answer = answers[asked.path] ?? usual(asked.path);
     if (answer === undefined) asked.send(status(404, 'not found'), 404);
     else answer(asked);
   });
@@ -46,6 +57,7 @@ async function start(answers: Readonly<Record<string, (asked: Asked) => void>> =
     clock,
     pace: createTokenBucket({ perSecond: 1, burst, clock }),
     instance: 'replica-1',
+    verified,
     reporter: report.reporter,
   });
 }
@@ -89,20 +101,84 @@ describe('Events on workloads', () => {
     await expect.poll(results).toEqual(['written']);
   });
 
+  it('are on the ReplicaSet where it has no owner', async () => {
+    await start({ [SET]: ({ send }) => send({ metadata: { uid: 'uid-web-abc' } }) });
+    events.decided(told());
+    await settle(1);
+    expect(written()[0]).toMatchObject({ involvedObject: { kind: 'ReplicaSet', name: 'web-abc' } });
+  });
+
   it.each<[string, Record<string, (asked: Asked) => void>]>([
     ['may not be read', { [SET]: ({ send }) => send(status(403, 'forbidden'), 403) }],
+    ['cannot be read now', { [SET]: ({ send }) => send(status(500, 'no etcd'), 500) }],
+    ['is no object', { [SET]: ({ send }) => send([]) }],
+  ])('are on the ReplicaSet where it %s, if an API server vouches for the Pod', async (_what, answers) => {
+    await start(answers, { verified: true });
+    events.decided(told());
+    await settle(1);
+    expect(written()[0]).toMatchObject({ involvedObject: { kind: 'ReplicaSet', name: 'web-abc' } });
+
+    await events.close();
+    await api.close();
+    await start(answers);
+    events.decided(told());
+    await expect.poll(results).toEqual(['unproven']);
+    expect(written()).toEqual([]);
+  });
+
+  it.each<[string, Record<string, (asked: Asked) => void>]>([
     ['is not there', {}],
     [
       'is another one of that name',
       { [SET]: ({ send }) => send({ metadata: { uid: 'other', ownerReferences: [ref('Deployment', 'victim')] } }) },
     ],
-    ['has no owner', { [SET]: ({ send }) => send({ metadata: { uid: 'uid-web-abc' } }) }],
-    ['is no object', { [SET]: ({ send }) => send([]) }],
-  ])('are on the ReplicaSet where it %s', async (_what, answers) => {
-    await start(answers);
+  ])('are not written where the owner %s, whoever called; it is looked for once', async (_what, answers) => {
+    for (const verified of [true, false]) {
+      await start(answers, { verified });
+      events.decided(told());
+      await expect.poll(results).toEqual(['unproven']);
+      events.decided(told(undefined, { ...AUDIT, reason: 'UnknownOptions' }));
+      await expect.poll(results).toEqual(['unproven', 'unproven']);
+      expect(api.asked.map(({ path }) => path)).toEqual([SET]);
+      await events.close();
+      await api.close();
+    }
+  });
+
+  it('are on an owner of a kind that is not read only if an API server vouches for the Pod', async () => {
+    const rollout = ref('Workflow', 'nightly', 'uid-nightly', 'argoproj.io/v1alpha1');
+    await start({}, { verified: true });
+    events.decided(told(rollout));
+    await settle(1);
+    expect(written()[0]).toMatchObject({ involvedObject: { kind: 'Workflow', name: 'nightly' } });
+    await events.close();
+    await api.close();
+    await start();
+    events.decided(told(rollout));
+    await expect.poll(results).toEqual(['unproven']);
+    expect(api.asked).toEqual([]);
+  });
+
+  it('a lie about a workload does not keep back the truth about it', async () => {
+    await start({ [SET]: deploymentOf });
+    events.decided(told(ref('ReplicaSet', 'other', 'uid-web-abc')));
+    await expect.poll(results).toEqual(['unproven']);
     events.decided(told());
     await settle(1);
-    expect(written()[0]).toMatchObject({ involvedObject: { kind: 'ReplicaSet', name: 'web-abc' } });
+  });
+
+  it('say what a look-up said only if an API server vouches for the Pod', async () => {
+    const decision: Decision = { ...AUDIT, reason: 'UnknownOptions', message: 'refused', general: 'not known' };
+    await start();
+    events.decided(told(ref('StatefulSet', 'a'), decision));
+    await settle(1);
+    expect(written()[0]?.['message']).toMatch(/^would apply retry to a Pod: not known \(/);
+    await events.close();
+    await api.close();
+    await start({}, { verified: true });
+    events.decided(told(ref('StatefulSet', 'a'), decision));
+    await settle(1);
+    expect(written()[0]?.['message']).toMatch(/^would apply retry to a Pod: refused \(/);
   });
 
   it('come once an hour for a workload and a reason, however many Pods it has', async () => {
@@ -135,7 +211,7 @@ describe('Events on workloads', () => {
   });
 
   it('wait for their turn, a hundred at most', async () => {
-    await start({}, 1);
+    await start({}, { burst: 1 });
     for (let index = 0; index < 150; index += 1) events.decided(told(ref('StatefulSet', `s-${index}`)));
     await settle(1);
     expect(results().filter((result) => result === 'dropped').length).toBeGreaterThanOrEqual(48);

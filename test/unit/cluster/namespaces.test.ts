@@ -314,6 +314,7 @@ describe('the webhook, with a namespace that cannot be read', () => {
       namespaces,
       budget: 200,
       warnings: true,
+      verified: false,
       metrics,
       log: everyLine({ level: 'info', format: 'json', destination: { write: (line) => lines.push(line) } }),
     });

@@ -72,6 +72,8 @@ describe('the defaults', () => {
       tls: {
         mode: 'ephemeral',
         certFile: '',
+        clientCaFile: '',
+        clientNames: [],
         keyFile: '',
         secret: 'libc-dns-webhook-ca',
         registration: 'libc-dns-webhook',
