@@ -1,28 +1,24 @@
 #!/usr/bin/env node
-import { readdir, readFile, stat } from 'node:fs/promises';
-import { text } from 'node:stream/consumers';
-
 import packageJson from '../package.json' with { type: 'json' };
 import { openDetector } from './app/detection.ts';
 import { personalReporter, type Surroundings } from './app/join.ts';
 import { openServer } from './app/serve.ts';
 import { run } from './commands/program.ts';
-import type { Io } from './terminal/io.ts';
+import { listFolder, readTextFile, readTextStream } from './terminal/input.ts';
+import type { Streams } from './terminal/io.ts';
 import { replaceFile } from './util/files.ts';
 import { collectGarbage } from './util/garbage.ts';
+import { printable } from './util/text.ts';
 
-const io: Io = {
+const io: Streams = {
   environment: process.env,
   stdinIsTerminal: process.stdin.isTTY,
   stdoutIsTerminal: process.stdout.isTTY,
   stderrIsTerminal: process.stderr.isTTY,
   columns: process.stdout.columns || 80,
-  readStdin: () => text(process.stdin),
-  readFile: (path) => readFile(path, 'utf8'),
-  listFolder: async (path) => {
-    const found = await stat(path).catch(() => undefined);
-    return found?.isDirectory() ? readdir(path) : undefined;
-  },
+  readStdin: () => readTextStream(process.stdin),
+  readFile: readTextFile,
+  listFolder,
   out: (chunk) => void process.stdout.write(chunk),
   err: (chunk) => void process.stderr.write(chunk),
 };
@@ -33,7 +29,7 @@ const around: Surroundings = {
   inCluster: process.env['KUBERNETES_SERVICE_HOST'] !== undefined,
 };
 
-const warn = (message: string): void => io.err(`libc-dns: warning: ${message}\n`);
+const warn = (message: string): void => io.err(`libc-dns: warning: ${printable(message)}\n`);
 
 function untilStopped(): Promise<string> {
   return new Promise((resolve) => {

@@ -13,7 +13,6 @@ import { type ClusterFlags, type CommonFlags, configuredFacts, readSettings } fr
 import type { DetectingCommand, Io } from '../terminal/io.ts';
 import { beforeAbort } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
-import { printable } from '../util/text.ts';
 import { decideGroups } from './decide.ts';
 import { lookUpImages } from './look-ups.ts';
 import { buildReport } from './report/build-report.ts';
@@ -342,13 +341,13 @@ export function auditProgress(io: Io, clock: Pick<Clock, 'monotonic'>): AuditPro
     const now = clock.monotonic();
     if (!always && now - written < UPDATE_MS) return;
     written = now;
-    io.err(`\r\u001B[K${text.slice(0, Math.max(20, io.columns - 1))}`);
+    io.progress(text);
   };
   return {
     step: (what) => line(`reading ${what} ...`, false),
     images: (done, all, image) => {
-      line(`${bar(done, all)} ${done}/${all} images  ${printable(image)}`, done === all);
+      line(`${bar(done, all)} ${done}/${all} images  ${image}`, done === all);
     },
-    done: () => io.err('\r\u001B[K'),
+    done: () => io.progress(''),
   };
 }

@@ -7,7 +7,7 @@ import { auditTable } from '../audit/text/table.ts';
 import { addCommonFlags } from '../terminal/flags.ts';
 import { CommandError, painter } from '../terminal/io.ts';
 import { systemClock } from '../util/clock.ts';
-import { counted, messageOf } from '../util/text.ts';
+import { counted, jsonText, messageOf, printableLines } from '../util/text.ts';
 
 interface Flags extends AuditFlags {
   readonly output: 'table' | 'json' | 'markdown' | 'html';
@@ -104,7 +104,7 @@ function foundProblem({ summary, source }: AuditReport, failOn: Flags['failOn'])
 const UNCUT = 10_000;
 
 async function rendered(report: AuditReport, { output, outputFile, color }: Flags, { io }: AuditingCommand) {
-  if (output === 'json') return `${JSON.stringify(report, null, 2)}\n`;
+  if (output === 'json') return jsonText(report);
   if (output === 'markdown') return auditMarkdown(report);
   if (output === 'html') {
     // Loads some hundred kilobytes, so only for this format.
@@ -117,11 +117,11 @@ async function rendered(report: AuditReport, { output, outputFile, color }: Flag
 
 async function write(text: string, { outputFile }: Flags, { io, writeFile }: AuditingCommand): Promise<void> {
   if (outputFile === undefined) {
-    io.out(text);
+    io.out(text, 'styled');
     return;
   }
   try {
-    await writeFile(outputFile, text);
+    await writeFile(outputFile, printableLines(text));
   } catch (error) {
     throw new CommandError('failed', `--output-file ${outputFile}: ${messageOf(error)}`, { cause: error });
   }

@@ -6,7 +6,7 @@ import { parsePlatform, platformName } from '../detection/platform.ts';
 import { addCommonFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
 import { CommandError, type DetectingCommand, type Io, type Paint, painter } from '../terminal/io.ts';
 import { table } from '../terminal/layout.ts';
-import { printable } from '../util/text.ts';
+import { jsonText, printable } from '../util/text.ts';
 
 interface DetectFlags extends CommonFlags {
   readonly command?: string[];
@@ -39,9 +39,8 @@ export function detectCommand(program: Command, { io, openDetector }: DetectingC
       const platform = parsePlatform(config.detection.platform);
       const results = await detectAll(images, platform, flags.command ?? [], { detector, io });
       const entries = results.map((result) => entry(result, platform));
-      io.out(
-        flags.output === 'json' ? `${JSON.stringify(entries, null, 2)}\n` : asTable(results, painter(io, flags.color)),
-      );
+      if (flags.output === 'json') io.out(jsonText(entries));
+      else io.out(asTable(results, painter(io, flags.color)), 'styled');
       const failed = results.filter(({ detection }) => detection.failure !== undefined);
       if (failed.length > 0)
         throw new CommandError('failed', `${failed.length} of ${images.length} images could not be read`);
@@ -86,7 +85,7 @@ async function detectAll(
   const results: Detected[] = [];
   let next = 0;
   let done = 0;
-  const progress = io.stderrIsTerminal && images.length > 1;
+  const progress = images.length > 1;
   const worker = async (): Promise<void> => {
     for (let index = next; index < images.length; index = next) {
       next += 1;
@@ -96,11 +95,11 @@ async function detectAll(
       const detection = await detector.detect(request, AbortSignal.timeout(LOOKUP_MS));
       results[index] = { image, detection, durationMs: performance.now() - started };
       done += 1;
-      if (progress) io.err(`\r\u001B[K${done}/${images.length} ${printable(image).slice(0, io.columns - 12)}`);
+      if (progress) io.progress(`${done}/${images.length} ${image}`);
     }
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, images.length) }, worker));
-  if (progress) io.err('\r\u001B[K');
+  if (progress) io.progress('');
   return results;
 }
 

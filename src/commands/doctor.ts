@@ -8,7 +8,7 @@ import { doctorReport, type DoctorReport, fails, reportText, type TextStyle } fr
 import { type Check, runChecks } from '../doctor/run.ts';
 import { addCommonFlags, type ClusterFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
 import { CommandError, type Io, painter } from '../terminal/io.ts';
-import { printable } from '../util/text.ts';
+import { jsonText, printable } from '../util/text.ts';
 
 interface DoctorFlags extends CommonFlags, ClusterFlags {
   readonly output: 'table' | 'json';
@@ -87,9 +87,8 @@ export function doctorCommand(program: Command, command: DoctorCommand): void {
 async function doctor(command: DoctorCommand, flags: DoctorFlags): Promise<void> {
   const { io } = command;
   const report = await diagnose(command, flags);
-  io.out(
-    flags.output === 'json' ? `${JSON.stringify(report, null, 2)}\n` : reportText(report, styleFor(io, flags.color)),
-  );
+  if (flags.output === 'json') io.out(jsonText(report));
+  else io.out(reportText(report, styleFor(io, flags.color)), 'styled');
   if (fails(report, flags.strict === true)) throw new CommandError('failed', whyFailed(report));
 }
 
@@ -105,10 +104,7 @@ async function diagnose(command: DoctorCommand, flags: DoctorFlags): Promise<Doc
     const waiting = new Set(checks.map(({ id }) => id));
     const checked = await runChecks(checks, new AbortController().signal, ({ id }) => {
       waiting.delete(id);
-      if (io.stderrIsTerminal)
-        io.err(
-          `\r\u001B[K${waiting.size > 0 ? `waiting for ${[...waiting].join(', ')}`.slice(0, io.columns - 1) : ''}`,
-        );
+      io.progress(waiting.size > 0 ? `waiting for ${[...waiting].join(', ')}` : '');
     });
     // Does not read the cluster if the flags leave no check.
     const { from } = checks.length > 0 ? await evidence.webhookConfig() : { from: 'defaults' };

@@ -6,7 +6,7 @@ import type { Resolver } from '../policy/verdict.ts';
 import { readByGlibc, readByGo, readByMusl, type ReaderView } from '../resolv-conf/resolvers.ts';
 import { type DetectingCommand, type Paint, painter } from '../terminal/io.ts';
 import { table } from '../terminal/layout.ts';
-import { printable } from '../util/text.ts';
+import { jsonText, printable } from '../util/text.ts';
 import { addManifestFlags, type Explained, explainFiles, type ManifestFlags } from './explain-manifests.ts';
 
 interface ExplainFlags extends ManifestFlags {
@@ -30,14 +30,14 @@ export function explainCommand(program: Command, parts: DetectingCommand): void 
   addManifestFlags(command).action(async (flags: ExplainFlags) => {
     const { explained } = await explainFiles(parts, flags);
     if (flags.output === 'json') {
-      io.out(`${JSON.stringify(explained.map(entry), null, 2)}\n`);
+      io.out(jsonText(explained.map(entry)));
       return;
     }
     const paint = painter(io, flags.color);
     const texts = explained.map(({ template, namespace, evaluation }) =>
       decisionText(`${template.kind} ${namespace}/${template.name}`, evaluation, paint),
     );
-    io.out(texts.length === 0 ? 'No Pods and no Pod templates in the input.\n' : texts.join('\n'));
+    io.out(texts.length === 0 ? 'No Pods and no Pod templates in the input.\n' : texts.join('\n'), 'styled');
   });
 }
 
@@ -130,7 +130,7 @@ const COLUMN = 36;
  * unless a domain is very long. Each line begins with `indent`.
  */
 export function sideBySide(before: ResolvConf, after: ResolvConf, paint: Paint, indent = '  '): string {
-  const known = new Set([...before.servers, ...before.searches, ...before.options]);
+  const known = new Set([...before.servers, ...before.searches, ...before.options].map(shownWord));
   const lines = [`${'before'.padEnd(COLUMN)} | after`, `${'-'.repeat(COLUMN)} | ${'-'.repeat(COLUMN)}`];
   const right = blocks(after);
   for (const [index, left] of blocks(before).entries()) {
@@ -144,11 +144,14 @@ export function sideBySide(before: ResolvConf, after: ResolvConf, paint: Paint, 
   return lines.map((line) => `${indent}${line}\n`).join('');
 }
 
+/** The Pod's author writes all of it, and the API server has not checked it yet. */
 const blocks = ({ servers, searches, options }: ResolvConf): string[][] => [
-  block('search', searches, false),
-  block('nameserver', servers, true),
-  block('options', options, false),
+  block('search', searches.map(shownWord), false),
+  block('nameserver', servers.map(shownWord), true),
+  block('options', options.map(shownWord), false),
 ];
+
+const shownWord = (word: string): string => printable(word);
 
 function block(keyword: string, items: readonly string[], onePerLine: boolean): string[] {
   if (onePerLine) return items.map((item) => `${keyword} ${item}`);

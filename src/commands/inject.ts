@@ -3,7 +3,8 @@ import { createTwoFilesPatch } from 'diff';
 
 import { objectPatch, patchedValue, patchManifest, type TemplatePatch } from '../manifests/patch.ts';
 import type { Manifest, ManifestDocument } from '../manifests/read.ts';
-import { type DetectingCommand, type Paint, painter } from '../terminal/io.ts';
+import { type DetectingCommand, type Io, type Paint, painter } from '../terminal/io.ts';
+import { jsonText, printableLines } from '../util/text.ts';
 import { addManifestFlags, type Explained, explainFiles, type ManifestFlags } from './explain-manifests.ts';
 
 interface InjectFlags extends ManifestFlags {
@@ -32,9 +33,9 @@ export function injectCommand(program: Command, parts: DetectingCommand): void {
   addManifestFlags(command).action(async (flags: InjectFlags) => {
     const { manifests, explained } = await explainFiles(parts, flags);
     const patches = patchesOf(explained);
-    if (flags.output === 'yaml') io.out(asYaml(manifests, patches));
+    if (flags.output === 'yaml') io.out(asYaml(manifests, patches), 'exact');
     if (flags.output === 'json') io.out(asJson(manifests, patches));
-    if (flags.output === 'diff') io.out(asDiff(manifests, patches, painter(io, flags.color)));
+    if (flags.output === 'diff') writeDiff(io, manifests, patches, flags.color);
     if (flags.output === 'patch') io.out(asPatch(explained));
   });
 }
@@ -68,16 +69,23 @@ function asJson(manifests: readonly Manifest[], patches: Patches): string {
     .filter((document) => document.value !== null)
     .map((document) => patchedValue(document.value, patches.get(document) ?? []));
   const value = objects.length === 1 ? objects[0] : { apiVersion: 'v1', kind: 'List', items: objects };
-  return `${JSON.stringify(value, null, 2)}\n`;
+  return jsonText(value);
 }
 
-function asDiff(manifests: readonly Manifest[], patches: Patches, paint: Paint): string {
+/** Writes a patch that `patch` takes; on a terminal, one for people. */
+function writeDiff(io: Io, manifests: readonly Manifest[], patches: Patches, color: boolean): void {
+  const diff = asDiff(manifests, patches);
+  if (io.stdoutIsTerminal) io.out(paintDiff(printableLines(diff), painter(io, color)), 'styled');
+  else io.out(diff, 'exact');
+}
+
+function asDiff(manifests: readonly Manifest[], patches: Patches): string {
   const diffs = manifests.map((manifest) => {
     const after = patchManifest(manifest, patches);
     if (after === manifest.text) return '';
     const name = manifest.name.replace(/^standard input$/, 'stdin').replace(/^\//, '');
     const text = createTwoFilesPatch(`a/${name}`, `b/${name}`, manifest.text, after);
-    return paintDiff(text.replace(/^=+\n/, ''), paint);
+    return text.replace(/^=+\n/, '');
   });
   return diffs.join('');
 }
@@ -100,5 +108,5 @@ function asPatch(explained: readonly Explained[]): string {
       name: template.name,
       patch: objectPatch({ template, patch: evaluation.patch }),
     }));
-  return `${JSON.stringify(entries, null, 2)}\n`;
+  return jsonText(entries);
 }

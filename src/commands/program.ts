@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander';
 
 import type { AuditingCommand } from '../audit/read.ts';
-import { CommandError, type ExitCode } from '../terminal/io.ts';
+import { CommandError, type ExitCode, openIo, type Streams } from '../terminal/io.ts';
 import { auditCommand } from './audit.ts';
 import { configCommand } from './config.ts';
 import { detectCommand } from './detect.ts';
@@ -10,11 +10,16 @@ import { explainCommand } from './explain.ts';
 import { injectCommand } from './inject.ts';
 import { serveCommand, type ServeParts } from './serve.ts';
 
+interface Commands extends ServeParts, AuditingCommand, DoctorCommand {}
+
 /** The dependencies of all commands. */
-export interface ProgramParts extends ServeParts, AuditingCommand, DoctorCommand {}
+export interface ProgramParts extends Omit<Commands, 'io'> {
+  readonly io: Streams;
+}
 
 /** Runs a command line without `node` and the script. Resolves with the exit code; prints messages to `io.err`. */
-export async function run(argv: readonly string[], parts: ProgramParts): Promise<ExitCode> {
+export async function run(argv: readonly string[], { io: streams, ...others }: ProgramParts): Promise<ExitCode> {
+  const parts = { ...others, io: openIo(streams) };
   const program = build(parts);
   try {
     if (argv.length === 0) {
@@ -44,7 +49,7 @@ Examples:
 
 Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 audit --fail-on has found some.`;
 
-function build(parts: ProgramParts): Command {
+function build(parts: Commands): Command {
   const program = new Command('libc-dns')
     .description("Gives every Pod the DNS options that its images' resolvers obey (glibc, musl, Go).")
     .version(parts.version)

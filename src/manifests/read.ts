@@ -31,30 +31,38 @@ export async function readManifests(io: Io, paths: readonly string[]): Promise<M
   }
   const manifests: Manifest[] = [];
   for (const path of paths.length === 0 ? ['-'] : paths) {
-    if (path === '-') {
-      manifests.push(parseManifest('standard input', await io.readStdin()));
+    if (path === '-' || path === '/dev/stdin') {
+      manifests.push(parseManifest(STDIN, await read(STDIN, () => io.readStdin())));
       continue;
     }
-    for (const file of await filesOf(io, path)) manifests.push(parseManifest(file, await read(io, file)));
+    const entries = await entriesOf(io, path);
+    // A pipe in a folder would wait for a writer for ever; one that the user names is meant.
+    const only = entries === undefined ? undefined : 'regular';
+    for (const file of entries ?? [path]) {
+      manifests.push(parseManifest(file, await read(file, () => io.readFile(file, only))));
+    }
   }
   return manifests;
 }
 
-async function filesOf(io: Io, path: string): Promise<string[]> {
+const STDIN = 'standard input';
+
+/** Returns the manifests in a folder; undefined if `path` is no folder. */
+async function entriesOf(io: Io, path: string): Promise<string[] | undefined> {
   const entries = await io.listFolder(path);
-  if (entries === undefined) return [path];
+  if (entries === undefined) return undefined;
   const files = entries.filter((entry) => MANIFEST_FILE.test(entry)).toSorted();
   if (files.length === 0) throw new CommandError('failed', `${path}: no .yaml, .yml or .json file in this folder`);
   return files.map((file) => `${path.replace(/\/$/, '')}/${file}`);
 }
 
-async function read(io: Io, file: string): Promise<string> {
+async function read(name: string, from: () => Promise<string>): Promise<string> {
   try {
-    return await io.readFile(file);
+    return await from();
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     const why = code === 'ENOENT' ? 'no such file' : messageOf(error);
-    throw new CommandError('failed', `${file}: ${why}`, { cause: error });
+    throw new CommandError('failed', `${name}: ${why}`, { cause: error });
   }
 }
 

@@ -1,5 +1,7 @@
 import pino from 'pino';
 
+import { printable, printableJson } from '../util/text.ts';
+
 /** The log that features get: fields first, then a sentence. */
 export type Log = Pick<pino.Logger, 'trace' | 'debug' | 'info' | 'warn' | 'error'>;
 
@@ -27,8 +29,10 @@ interface Line {
 
 function textLine(json: string): string {
   const { time, level, msg, ...fields } = JSON.parse(json) as Line;
-  const rest = Object.entries(fields).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
-  return `${time.slice(11, 23)} ${level.toUpperCase().padEnd(5)} ${msg ?? ''}${rest.length > 0 ? `  ${rest.join(' ')}` : ''}\n`;
+  const rest = Object.entries(fields).map(
+    ([key, value]) => `${printable(key)}=${printableJson(JSON.stringify(value))}`,
+  );
+  return `${time.slice(11, 23)} ${level.toUpperCase().padEnd(5)} ${printable(msg ?? '')}${rest.length > 0 ? `  ${rest.join(' ')}` : ''}\n`;
 }
 
 /** Bytes buffered for a slow reader. Further lines are dropped, because a Pod must not wait for the log. */
@@ -84,7 +88,9 @@ function createTimestamp(): () => string {
 /** Creates a logger that writes one line per event without blocking. All lines are written before the process ends. */
 export function createLog({ level, format, destination }: LogOptions): AdjustableLog {
   const out = destination ?? standardError();
-  const stream = format === 'json' ? out : { write: (line: string) => out.write(textLine(line)) };
+  // Pods and registries choose much of what is logged, and people read logs in terminals.
+  const shown = format === 'json' ? printableJson : textLine;
+  const stream = { write: (line: string) => out.write(shown(line)) };
   return pino(
     {
       level,

@@ -2,9 +2,10 @@ import { styleText } from 'node:util';
 
 import type { Config } from '../config/schema.ts';
 import type { OpenDetector } from '../detection/detector.ts';
+import { printable, printableLines } from '../util/text.ts';
 
-/** Everything outside that commands use; main.ts hands it in. Results go to stdout, everything else to stderr. */
-export interface Io {
+/** Everything outside that commands use; main.ts hands it in. */
+export interface Streams {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Nothing is piped into standard input. */
   readonly stdinIsTerminal: boolean;
@@ -12,13 +13,42 @@ export interface Io {
   readonly stderrIsTerminal: boolean;
   /** Columns of the terminal. */
   readonly columns: number;
+  /** Rejects with an error whose message says what is wrong with it: `is not UTF-8 (byte 12)`. */
   readStdin(): Promise<string>;
-  /** Rejects like node:fs. */
-  readFile(path: string): Promise<string>;
+  /** Rejects like {@link readStdin}, or like node:fs. `regular`: only a regular file is read. */
+  readFile(path: string, only?: 'regular'): Promise<string>;
   /** Returns the names in a folder; undefined if `path` is no folder. */
   listFolder(path: string): Promise<readonly string[] | undefined>;
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
+}
+
+/** How commands read and write. Results go to stdout, everything else to stderr. */
+export interface Io extends Omit<Streams, 'out' | 'err'> {
+  /**
+   * Writes text for people, or JSON by `jsonText`: spells out what a terminal would act on, whoever wrote it. `styled`: keeps the styles
+   * of a painter. `exact`: writes the bytes as they are, for the next program, but not to a terminal.
+   */
+  readonly out: (text: string, form?: 'styled' | 'exact') => void;
+  /** Writes messages, spelled out like `out`. */
+  readonly err: (text: string) => void;
+  /** Draws one line over the last one, if standard error is a terminal; an empty one removes it. */
+  readonly progress: (line: string) => void;
+}
+
+/** Opens the one way to the streams: nothing that others wrote reaches a terminal as a command. */
+export function openIo({ out, err, ...streams }: Streams): Io {
+  return {
+    ...streams,
+    out(text, form) {
+      const isExact = form === 'exact' && !streams.stdoutIsTerminal;
+      out(isExact ? text : printableLines(text, form === 'styled'));
+    },
+    err: (text) => err(printableLines(text)),
+    progress(line) {
+      if (streams.stderrIsTerminal) err(`\r\u001B[K${printable(line).slice(0, Math.max(20, streams.columns - 1))}`);
+    },
+  };
 }
 
 type Style = Parameters<typeof styleText>[0];

@@ -13,6 +13,34 @@ export function printable(text: string, most: number = Number.POSITIVE_INFINITY)
   return `${plain.slice(0, most).toWellFormed()}…`;
 }
 
+/** Styles that `styleText` of node:util writes: bold, dim, colours, and their ends. */
+const STYLE = String.raw`\u001B\[(?:1|2|22|3[1-9]|90)m`;
+
+const INVISIBLE_IN_LINES = /\r\n|(?![\n\t])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+const INVISIBLE_IN_STYLED_LINES = new RegExp(`${STYLE}|${INVISIBLE_IN_LINES.source}`, 'gu');
+
+/** Makes text of several lines printable like {@link printable}. Keeps line ends and tabs; the styles of a terminal too if `styled`. */
+export function printableLines(text: string, styled = false): string {
+  const hidden = styled ? INVISIBLE_IN_STYLED_LINES : INVISIBLE_IN_LINES;
+  return text.replaceAll(hidden, (found) => (found.length > 2 || found === '\r\n' ? found : spelledOut(found)));
+}
+
+const unicodeEscapes = (character: string): string =>
+  Array.from(
+    { length: character.length },
+    (_, at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`,
+  ).join('');
+
+/** Escapes in a JSON text all that {@link printable} spells out: what is parsed from it stays the same. */
+export const printableJson = (json: string): string =>
+  ONLY_ASCII.test(json) ? json : json.replaceAll(INVISIBLE_IN_LINES, unicodeEscapes);
+
+/** A quick test: nearly all text is like this. */
+const ONLY_ASCII = /^[\t\n\u0020-\u007E]*$/;
+
+/** Formats a value as JSON with two spaces of indentation and a line end, without characters that a terminal would act on. */
+export const jsonText = (value: unknown): string => `${printableJson(JSON.stringify(value, null, 2))}\n`;
+
 /** Compares by UTF-16 code units: the order does not depend on the locale. */
 export function compareText(a: string, b: string): number {
   if (a === b) return 0;

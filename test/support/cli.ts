@@ -1,15 +1,16 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { Readable } from 'node:stream';
 
 import { openDetector } from '../../src/app/detection.ts';
 import { personalReporter } from '../../src/app/join.ts';
 import type { AuditCluster } from '../../src/audit/read.ts';
 import { type ProgramParts, run } from '../../src/commands/program.ts';
 import type { Detector } from '../../src/detection/detector.ts';
-import type { Io } from '../../src/terminal/io.ts';
+import { listFolder, readTextFile, readTextStream } from '../../src/terminal/input.ts';
+import type { Streams } from '../../src/terminal/io.ts';
 import { replaceFile } from '../../src/util/files.ts';
 
 export interface CliOptions {
-  readonly stdin?: string;
+  readonly stdin?: string | Uint8Array;
   readonly environment?: Readonly<Record<string, string>>;
   readonly terminal?: boolean;
   /** Default 80. */
@@ -38,15 +39,15 @@ export async function cli(argv: readonly string[], options: CliOptions = {}): Pr
   let out = '';
   let err = '';
   const terminal = options.terminal ?? false;
-  const io: Io = {
+  const io: Streams = {
     environment: options.environment ?? {},
     stdinIsTerminal: options.stdin === undefined,
     stdoutIsTerminal: terminal,
     stderrIsTerminal: terminal,
     columns: options.columns ?? 80,
-    readStdin: async () => options.stdin ?? '',
-    readFile: (path) => readFile(path, 'utf8'),
-    listFolder: async (path) => ((await stat(path).catch(() => undefined))?.isDirectory() ? readdir(path) : undefined),
+    readStdin: async () => await readTextStream(Readable.from([Buffer.from(options.stdin ?? '')])),
+    readFile: readTextFile,
+    listFolder,
     out: (text) => void (out += text),
     err: (text) => void (err += text),
   };
