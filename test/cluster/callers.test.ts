@@ -4,6 +4,10 @@ import { join } from 'node:path';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
+import { configSchema } from '../../src/config/schema.ts';
+import { readMetrics } from '../../src/doctor/view/reader.ts';
+import { CALL_STATUS_METRICS, judgeCallers } from '../../src/doctor/webhook/callers.ts';
+import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { clientAuthority, type ClientAuthority, type Pair } from '../support/client-certificates.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { elf } from '../support/elf-builder.ts';
@@ -175,6 +179,14 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
     await cluster.kubectl(['patch', registration, '--type=json', '-p', JSON.stringify(patch)]);
   }
 
+  /** What `doctor --check callers` makes of the API server's own counts. */
+  async function refusalsSeen(): Promise<string> {
+    const transport = kubeConfigTransport({ files: [cluster.kubeconfig], userAgent: 'libc-dns-test' });
+    const apiServer = await readMetrics(transport, '/metrics', CALL_STATUS_METRICS, AbortSignal.timeout(20_000));
+    const config = configSchema.parse({ tls: { clientCaFile: at('ca.crt') } });
+    return judgeCallers({ config, apiServer, names: ['namespaces.libc-dns.dev'], now: Date.now() }).seen;
+  }
+
   /** What the webhook asked the API server for, of Secrets, service accounts and Events. */
   function read(): string[] {
     interface AuditEvent {
@@ -240,6 +252,9 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
       .poll(() => decisionOn('registry.test/app:1').then(() => '', String), { timeout: 10_000 })
       .toContain('no CA of tls.clientCaFile signed the client certificate for this use (docs/security.md');
     await failurePolicy('Ignore');
+    expect(await refusalsSeen()).toMatch(
+      /^\d+ calls of the API server refused since it started, for its client certificate/,
+    );
     writeBundle(ours, other);
     await expect
       .poll(() => decisionOn('registry.test/app:1'), { timeout: 10_000 })

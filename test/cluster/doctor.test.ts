@@ -42,6 +42,7 @@ const HEALTHY = {
   replicas: 'ok',
   rehearsal: 'ok',
   'failing-open': 'ok',
+  callers: 'ok',
   rights: 'ok',
   registries: 'ok',
   'other-injectors': 'ok',

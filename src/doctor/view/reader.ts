@@ -17,6 +17,7 @@ type Requests = Pick<KubeClient, 'request'>;
 const MOST_OBJECTS = 20_000;
 
 const METRICS_MS = 20_000;
+const POD_METRICS_MS = 5000;
 
 /** Tries all versions: MutatingAdmissionPolicy is alpha in Kubernetes 1.32, beta in 1.34, stable in 1.36. */
 async function mutatingPolicies(client: Requests): Promise<readonly MutatingPolicy[]> {
@@ -166,7 +167,11 @@ export function createDoctorView(client: KubeClient, transport: Transport): Clus
     templateDns: (owner, namespace) => templateDns(client, owner, namespace),
     mayDo: (user, right) => mayDo(client, user, right),
     rehearse: (namespace, pod) => rehearse(client, namespace, pod),
-    apiServerMetrics: (names) => apiServerMetrics(transport, names, AbortSignal.timeout(METRICS_MS)),
+    apiServerMetrics: (names) => readMetrics(transport, '/metrics', names, AbortSignal.timeout(METRICS_MS)),
+    podMetrics: ({ namespace, name, port }, names) => {
+      const path = `${resourcePath(RESOURCES.pods, `${name}:${port}`, namespace)}/proxy/metrics`;
+      return readMetrics(transport, path, names, AbortSignal.timeout(POD_METRICS_MS));
+    },
   };
 }
 
@@ -177,18 +182,19 @@ const MOST_LINES = 500_000;
 const MOST_FOUND = 1000;
 
 /**
- * Returns the lines of the API server's metrics that have one of the names; reads the response as a stream. Rejects with
- * {@link KubeError}: `forbidden` without the right to read /metrics.
+ * Returns the lines of metrics at this path of the API server that have one of the names; reads the response as a stream. Rejects with
+ * {@link KubeError}: `forbidden` without the right to read it.
  */
-export async function apiServerMetrics(
+export async function readMetrics(
   transport: Transport,
+  path: string,
   names: readonly string[],
   signal: AbortSignal,
 ): Promise<readonly string[]> {
-  const what = 'GET /metrics';
+  const what = `GET ${path}`;
   try {
     const { headers, dispatcher } = await transport.prepare();
-    const url = new URL(`${transport.server.replace(/\/$/, '')}/metrics`);
+    const url = new URL(`${transport.server.replace(/\/$/, '')}${path}`);
     const { statusCode, body } = await dispatcher.request({
       origin: url.origin,
       path: url.pathname,

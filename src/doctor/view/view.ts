@@ -41,6 +41,15 @@ export interface ClusterView {
   rehearse(namespace: string, pod: object): Promise<{ readonly annotations: Labels }>;
   /** Samples of the API server's own metrics with one of these names, a line each. */
   apiServerMetrics(names: readonly string[]): Promise<readonly string[]>;
+  /** The same of a Pod that serves its own metrics, asked through the API server. */
+  podMetrics(pod: PodPort, names: readonly string[]): Promise<readonly string[]>;
+}
+
+/** The port of a Pod that speaks plain HTTP. */
+export interface PodPort {
+  readonly namespace: string;
+  readonly name: string;
+  readonly port: number;
 }
 
 export interface NodeSeen {

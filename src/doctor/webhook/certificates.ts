@@ -181,7 +181,7 @@ function judgeAge({ what, certificate }: NamedCertificate, now: number): Remark 
 }
 
 /** Returns the certificate of the bundle that expires last: during a CA rotation the old one may have expired. */
-function lastToExpire(pem: string): X509Certificate | undefined {
+export function lastToExpire(pem: string): X509Certificate | undefined {
   return readCertificates(pem).toSorted((left, right) => right.validToDate.getTime() - left.validToDate.getTime())[0];
 }
 

@@ -2,10 +2,12 @@ import { SYSTEM_NAMESPACES } from '../../policy/scope.ts';
 import { failure, ok, type Outcome, skipped, warning } from '../check.ts';
 import type { Evidence } from '../evidence.ts';
 import type { Check } from '../run.ts';
-import type { ServiceSeen } from '../view/view.ts';
+import type { ClusterView, MountSeen, ServiceSeen } from '../view/view.ts';
+import { CALL_STATUS_METRICS, CALLER_METRICS, judgeCallers } from './callers.ts';
 import { certificateEvidence } from './certificate-evidence.ts';
 import { type CertificateEvidence, judgeLife, judgeTrust } from './certificates.ts';
 import { CALL_METRICS, judgeFailOpen } from './fail-open.ts';
+import { clientCaMountOf, type Target } from './installation.ts';
 import { judgeRegistration } from './registration.ts';
 import { judgeRehearsal, type Rehearsal, REHEARSED_POD, skipReason } from './rehearsal.ts';
 import { judgeReplicas } from './replicas.ts';
@@ -122,6 +124,54 @@ async function failOpen(evidence: Evidence): Promise<Outcome> {
   );
 }
 
+const unread = (): undefined => undefined;
+
+/** Replicas asked for their counts at most. */
+const MOST_REPLICAS = 10;
+
+async function callers(evidence: Evidence): Promise<Outcome> {
+  const [entries, target, { config }, [deployment]] = await Promise.all([
+    evidence.entries(),
+    evidence.target(),
+    evidence.webhookConfig(),
+    evidence.deployments(),
+  ]);
+  if (entries.length === 0 || target === undefined) return notRegistered();
+  const common = { config, names: entries.map(({ name }) => name), now: evidence.parts.clock.now() };
+  if (config.tls.clientCaFile === '') return judgeCallers(common);
+  const view = await evidence.view();
+  const [clientCa, replicaLines, apiServer] = await Promise.all([
+    clientCaOf(view, target.namespace, clientCaMountOf(config, deployment)).catch(unread),
+    callerCounts(view, target, config.server.metricsPort).catch(unread),
+    view.apiServerMetrics(CALL_STATUS_METRICS).catch(unread),
+  ]);
+  return judgeCallers({
+    ...common,
+    ...(clientCa !== undefined && { clientCa }),
+    ...(replicaLines !== undefined && { replicas: replicaLines }),
+    ...(apiServer !== undefined && { apiServer }),
+  });
+}
+
+/** Returns the certificates in what is mounted: which key of it becomes the file is not seen. */
+async function clientCaOf(view: ClusterView, namespace: string, mount: MountSeen | undefined) {
+  if (mount === undefined) return undefined;
+  const { kind, name } = mount;
+  const read = kind === 'secret' ? view.secretCertificates(namespace, name) : view.configMap(namespace, name);
+  const values = Object.values((await read) ?? {}).filter((text) => text.includes('BEGIN CERTIFICATE'));
+  return values.length === 0 ? undefined : values.join('\n');
+}
+
+async function callerCounts(view: ClusterView, { namespace, name }: Target, port: number): Promise<string[]> {
+  const service = await view.service(namespace, name);
+  const pods = service === undefined ? [] : await view.podsWith(namespace, service.selector);
+  const ready = pods.filter((pod) => pod.ready).slice(0, MOST_REPLICAS);
+  const lines = await Promise.all(
+    ready.map((pod) => view.podMetrics({ namespace, name: pod.name, port }, CALLER_METRICS)),
+  );
+  return lines.flat();
+}
+
 async function rights(evidence: Evidence): Promise<Outcome> {
   const [target, [deployment], { config }] = await Promise.all([
     evidence.target(),
@@ -160,6 +210,7 @@ export function webhookChecks(evidence: Evidence): Check[] {
     check('replicas', () => replicas(evidence)),
     check('rehearsal', () => rehearsal(evidence)),
     check('failing-open', () => failOpen(evidence)),
+    check('callers', () => callers(evidence)),
     check('rights', () => rights(evidence)),
   ];
 }

@@ -8,7 +8,7 @@ const REJECTED = 'apiserver_admission_webhook_rejection_count';
 /** The API server's metrics about its calls to webhooks. */
 export const CALL_METRICS = [CALLS, OPEN, REJECTED] as const;
 
-interface Sample {
+export interface Sample {
   readonly metric: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;

@@ -46,6 +46,15 @@ export function certificateSecretOf(
   return deployment && mountOf(deployment.mounts, 'secret', tls.certFile)?.name;
 }
 
+/** Returns the ConfigMap or Secret that the CAs of client certificates are mounted from. */
+export function clientCaMountOf(
+  { tls }: Pick<Config, 'tls'>,
+  deployment: DeploymentSeen | undefined,
+): MountSeen | undefined {
+  const mounts = deployment?.mounts ?? [];
+  return mountOf(mounts, 'configMap', tls.clientCaFile) ?? mountOf(mounts, 'secret', tls.clientCaFile);
+}
+
 /** The webhook's configuration and its source. */
 export interface WebhookConfig {
   readonly config: Config;

@@ -12,7 +12,10 @@ export interface Need extends Right {
   readonly vital: boolean;
 }
 
-type Settings = Pick<Config, 'cluster' | 'exposure' | 'nodeLocal' | 'networkPolicies' | 'detection' | 'tls' | 'warmUp'>;
+type Settings = Pick<
+  Config,
+  'cluster' | 'exposure' | 'nodeLocal' | 'networkPolicies' | 'detection' | 'server' | 'tls' | 'warmUp'
+>;
 
 /** Returns the rights that the configuration needs. `own` is the namespace that the webhook runs in. */
 export function rightsNeeded(config: Settings, own: string): Need[] {
@@ -29,6 +32,7 @@ export function rightsNeeded(config: Settings, own: string): Need[] {
     ...factNeeds(config),
     ...policyNeeds(config),
     ...exposureNeeds(config),
+    ...eventNeeds(config),
   ];
   return groups.flatMap(({ verbs, of, without, vital = false }) =>
     verbs.map((verb) => ({ ...of, verb, without, vital })),
@@ -139,6 +143,20 @@ function factNeeds({ cluster, nodeLocal, networkPolicies }: Settings): Group[] {
           },
         ]
       : []),
+  ];
+}
+
+function eventNeeds({ server }: Settings): Group[] {
+  if (!server.events) return [];
+  const without = 'Events are not written on workloads, or not on those whose owner cannot be read';
+  return [
+    { verbs: ['create'], of: { group: '', resource: 'events' }, without },
+    ...['replicasets', 'statefulsets', 'daemonsets'].map((resource) => ({
+      verbs: ['get'],
+      of: { group: 'apps', resource },
+      without,
+    })),
+    { verbs: ['get'], of: { group: 'batch', resource: 'jobs' }, without },
   ];
 }
 

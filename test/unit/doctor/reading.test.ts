@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { chooseCluster } from '../../../src/app/join.ts';
 import { podSeen } from '../../../src/cluster/pod-seen.ts';
 import * as objects from '../../../src/doctor/view/objects.ts';
-import { apiServerMetrics, createDoctorView } from '../../../src/doctor/view/reader.ts';
+import { createDoctorView, readMetrics } from '../../../src/doctor/view/reader.ts';
 import type { KubeRequest } from '../../../src/kubernetes/client.ts';
 import { KubeError } from '../../../src/kubernetes/errors.ts';
 import { getOne, listAll } from '../../../src/kubernetes/lists.ts';
@@ -209,8 +209,13 @@ describe('the view', () => {
 
 describe("the API server's metrics", () => {
   let server: Server;
+  let asked: string[];
   const serve = async (status: number, body: string) => {
-    server = createServer((_, response) => response.writeHead(status).end(body));
+    asked = [];
+    server = createServer(({ url = '' }, response) => {
+      asked.push(url);
+      response.writeHead(status).end(body);
+    });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const dispatcher = new Agent();
     return {
@@ -224,19 +229,25 @@ describe("the API server's metrics", () => {
 
   it('keeps the lines that are wanted', async () => {
     const transport = await serve(200, '# HELP a x\na{b="c"} 1\nab{b="c"} 2\nother 3\n');
-    expect(await apiServerMetrics(transport, ['a'], signal)).toEqual(['a{b="c"} 1']);
+    expect(await readMetrics(transport, '/metrics', ['a'], signal)).toEqual(['a{b="c"} 1']);
+  });
+
+  it('asks a Pod for its own through the API server', async () => {
+    const reader = createDoctorView({} as never, await serve(200, 'a{b="c"} 1\n'));
+    expect(await reader.podMetrics({ namespace: 'shop', name: 'web-1', port: 9402 }, ['a'])).toEqual(['a{b="c"} 1']);
+    expect(asked).toEqual(['/api/v1/namespaces/shop/pods/web-1%3A9402/proxy/metrics']);
   });
 
   it('keeps a bounded number of them', async () => {
     const transport = await serve(200, 'a{b="c"} 1\n'.repeat(5000));
-    expect(await apiServerMetrics(transport, ['a'], signal)).toHaveLength(1000);
+    expect(await readMetrics(transport, '/metrics', ['a'], signal)).toHaveLength(1000);
   });
 
   it.each([
     [403, 'forbidden'],
     [500, 'server'],
   ])('status %d is %s', async (status, code) => {
-    await expect(apiServerMetrics(await serve(status, 'no'), ['a'], signal)).rejects.toMatchObject({ code });
+    await expect(readMetrics(await serve(status, 'no'), '/metrics', ['a'], signal)).rejects.toMatchObject({ code });
   });
 });
 

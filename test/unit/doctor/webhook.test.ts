@@ -206,6 +206,19 @@ describe('rights', () => {
     expect(of({ exposure: 'auto', warmUp: { enabled: false } })).toContain('list daemonsets.apps');
   });
 
+  it('owners of Pods are read with server.events alone', () => {
+    const of = (settings: object): string[] =>
+      rightsNeeded(configSchema.parse(settings), 'libc-dns').map((need) => describeRight(need));
+    const without = of({});
+    expect(of({ server: { events: true } }).filter((right) => !without.includes(right))).toEqual([
+      'create events',
+      'get replicasets.apps',
+      'get statefulsets.apps',
+      'get daemonsets.apps',
+      'get jobs.batch',
+    ]);
+  });
+
   it.each([
     ['dns/cache', 'get daemonsets.apps cache in dns'],
     ['dns/cache-*', 'list daemonsets.apps in dns'],
