@@ -40,6 +40,7 @@ const metricsOf = (expression: string): string[] =>
 describe('alerts and dashboard', () => {
   it.each(expressions)('%s asks for metrics that the server has', async (_, expression) => {
     const metrics = createMetrics('0.0.0');
+    metrics.clientCa(new Date());
     metrics.cluster.certificates(() => ({ trusted: true, caExpires: 0 }));
     metrics.detection.sizes(() => ({ underWay: 0, queued: 0, verdicts: 0 }));
     const text = await metrics.render();
@@ -93,6 +94,18 @@ const CASES: readonly [alert: string, series: Readonly<Record<string, string>>, 
   [
     'LibcDnsWebhookCertificateExpires',
     { 'libc_dns_certificate_expiry_timestamp_seconds{pod="a"}': '604800x60' },
+    '20m',
+    false,
+  ],
+  [
+    'LibcDnsWebhookClientCaExpires',
+    { 'libc_dns_client_ca_expiry_timestamp_seconds{pod="a"}': '1209000x60' },
+    '20m',
+    true,
+  ],
+  [
+    'LibcDnsWebhookClientCaExpires',
+    { 'libc_dns_client_ca_expiry_timestamp_seconds{pod="a"}': '1309600x60' },
     '20m',
     false,
   ],

@@ -11,7 +11,7 @@ import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { clientAuthority, type ClientAuthority, type Pair } from '../support/client-certificates.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { elf } from '../support/elf-builder.ts';
-import { image } from '../support/image-builder.ts';
+import { type BuiltImage, image } from '../support/image-builder.ts';
 import { install, type Installation, type InstallOptions, NAME, NAMESPACE } from '../support/installation.ts';
 import { layer } from '../support/layer-builder.ts';
 import { createPod } from '../support/pods.ts';
@@ -31,6 +31,7 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
   let ours: ClientAuthority;
   let other: ClientAuthority;
   let privateImage: string;
+  let built: BuiltImage;
   const at = (file: string): string => join(folder, file);
 
   /** Writes what docs/security.md says how to write. */
@@ -73,7 +74,7 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
       startRegistry({ auth: { kind: 'basic', ...LOGIN } }),
     ]);
     const program = elf({ interpreter: '/lib/ld-musl-x86_64.so.1' });
-    const built = image({
+    built = image({
       layers: [layer([{ path: 'app', content: program }], 'gzip')],
       config: { entrypoint: ['/app'] },
     });
@@ -274,6 +275,20 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
     expect(warned()).toContainEqual(
       expect.stringMatching(/^detection\.registry\.pullSecrets true, and callers are not/),
     );
+  });
+
+  it('without one, pullSecrets true: warm-up uses them for the workloads that it reads itself', async () => {
+    const warmed = registry.put('victim/app:v2', built);
+    await start({ DETECTION_REGISTRY_PULL_SECRETS: 'true', WARM_UP_ENABLED: 'true' });
+    const before = read().length;
+    const selector = { matchLabels: { app: 'warm' } };
+    const spec = { containers: [{ name: 'main', image: warmed }], imagePullSecrets: [{ name: 'login' }] };
+    const template = { metadata: { labels: { app: 'warm' } }, spec };
+    const metadata = { name: 'warm', namespace: 'victim' };
+    await cluster.apply({ apiVersion: 'apps/v1', kind: 'Deployment', metadata, spec: { selector, template } });
+    await expect.poll(() => newly(before), { timeout: 15_000 }).toEqual(['get secrets login']);
+    await expect.poll(() => decisionOn(warmed), { timeout: 10_000 }).toMatchObject({ resolvers: { main: 'musl' } });
+    expect(newly(before)).toEqual(['get secrets login']);
   });
 
   it('without one, pullSecrets unverified: they are used for any caller, and the log warns of it', async () => {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
+import { ephemeralPair, type EphemeralPair } from '../../src/certificates/ephemeral.ts';
 import { clientAuthority, type ClientAuthority, type Pair } from '../support/client-certificates.ts';
 import { fixture } from '../support/reviews.ts';
 import { type Reply, startWebhook, type WebhookProcess } from '../support/webhook-process.ts';
@@ -57,6 +58,9 @@ const refused = (text: string): object => ({
 });
 
 const accepted = { status: 200, body: expect.stringContaining('"allowed":true') as string };
+
+const servingPair = (): Promise<EphemeralPair> =>
+  ephemeralPair({ names: [{ type: 'ip', value: '127.0.0.1' }], now: Date.now(), days: 30 });
 
 const metrics = async (): Promise<string> => await (await fetch(`${webhook.probes}/metrics`)).text();
 
@@ -184,6 +188,24 @@ describe('with tls.clientCaFile', () => {
     const file = (name: string): string => readFileSync(join(folder, name), 'utf8');
     await start([file('callers-ca.crt')], { TLS_CLIENT_NAMES: 'kube-apiserver' });
     expect(await call({ cert: file('client.crt'), key: file('client.key') })).toMatchObject(accepted);
+  });
+
+  it('tls.mode files: a new serving certificate leaves it as it is', async () => {
+    const [first, second] = await Promise.all([servingPair(), servingPair()]);
+    const writePair = ({ cert, key }: EphemeralPair): void => {
+      writeFileSync(join(folder, 'tls.key'), key);
+      writeFileSync(join(folder, 'tls.crt'), cert);
+    };
+    writePair(first);
+    const files = { TLS_CERT_FILE: join(folder, 'tls.crt'), TLS_KEY_FILE: join(folder, 'tls.key') };
+    await start([ours.cert], { TLS_MODE: 'files', ...files });
+    const client = await ours.sign();
+    expect(await webhook.post(BODY, { client, ca: first.ca })).toMatchObject(accepted);
+    writePair(second);
+    const posted = (): Promise<unknown> => webhook.post(BODY, { client, ca: second.ca }).catch(() => undefined);
+    await expect.poll(posted, { timeout: 5000 }).toMatchObject(accepted);
+    expect(await webhook.post(BODY, { ca: second.ca })).toMatchObject(refused(NONE));
+    expect(await webhook.post(BODY, { client: await other.sign(), ca: second.ca })).toMatchObject(refused(UNTRUSTED));
   });
 
   it('no such file at the start: the process ends and names it', async () => {
