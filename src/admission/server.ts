@@ -1,12 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server, type ServerOptions as TlsServerOptions } from 'node:https';
-import type { SecureContextOptions, TLSSocket } from 'node:tls';
 
 import Fastify, { type FastifyError, type FastifyReply } from 'fastify';
 
-import type { CallerRefusal, Callers } from '../certificates/clients/callers.ts';
+import type { Callers } from '../certificates/clients/callers.ts';
 import type { CertificateSource } from '../certificates/source.ts';
 import type { LimitedLines } from '../telemetry/log-limits.ts';
+import { isRefused, secureContext } from './callers.ts';
 import { createDrain, type Drain, type DrainTimes, type WebhookApp } from './drain.ts';
 import { createBodyBudget, limitConnections } from './limits.ts';
 import { createMutate, type MutateOptions, traceIdOf } from './mutate.ts';
@@ -54,17 +54,8 @@ interface Arrived extends IncomingMessage {
 
 type Listener = (request: Arrived, response: ServerResponse) => void;
 
-/** What a new connection is answered with: the serving certificate, and the CAs by which a client's is verified. */
-const secureContext = ({ certificates, callers }: ServerOptions): SecureContextOptions => ({
-  ...certificates.current(),
-  minVersion: 'TLSv1.2',
-  ...(callers && { ca: callers.ca.current().pem }),
-});
-
 const tlsOptions = (options: ServerOptions): TlsServerOptions => ({
   ...secureContext(options),
-  // A handshake that fails tells an API server's log less than an answer does.
-  ...(options.callers && { requestCert: true, rejectUnauthorized: false }),
   handshakeTimeout: 10_000,
   headersTimeout: REQUEST_MS,
   requestTimeout: REQUEST_MS,
@@ -88,61 +79,36 @@ function tlsServer(https: TlsServerOptions, options: ServerOptions): Server {
  * fastify's hooks.
  */
 function receive(server: Server, drain: Drain, options: ServerOptions, handle: Listener): void {
+  const refuse = refuseLarge(options);
   const bodies = createBodyBudget(BODY_LIMIT);
   const used = limitConnections(server);
   server.on('request', (request: Arrived, response) => {
     request[ARRIVED] = performance.now();
     used(request.socket);
-    const refusal = options.callers?.refusal(request.socket as TLSSocket);
-    if (refusal !== undefined) {
-      refuseCaller(options, refusal, request, response);
-      return;
-    }
+    if (isRefused(options, request, response)) return;
     const bytes = bodies.take(request.headers);
     drain.enter();
     response.on('close', () => {
       drain.leave();
       if (bytes !== undefined) bodies.give(bytes);
     });
-    if (bytes === undefined) refuseLarge(options, request, response);
+    if (bytes === undefined) refuse(request, response);
     else handle(request, response);
   });
 }
 
-/** Answers without reading the body, and closes the connection. */
-function refuse(response: ServerResponse, status: number, type: string, body: string): void {
-  response
-    .writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body), connection: 'close' })
-    .end(body);
-}
-
-function refuseLarge({ metrics, warn }: ServerOptions, { socket }: IncomingMessage, response: ServerResponse): void {
-  const error = 'too many large requests at once';
-  metrics.refused(503);
-  warn(`bad request: ${error}`, { status: 503, from: socket.remoteAddress });
-  refuse(response, 503, JSON_TYPE, JSON.stringify({ error }));
-}
-
-const REFUSALS: Readonly<Record<CallerRefusal, string>> = {
-  none: 'no client certificate was presented, and tls.clientCaFile asks for one',
-  untrusted: 'no CA of tls.clientCaFile signed the client certificate for this use',
-  expired: 'the client certificate has expired',
-  name: 'the client certificate has none of the names in tls.clientNames',
-};
-
-/** Answers 403 with plain text: that alone an API server quotes in its log (client-go `transformResponse`, `NewGenericServerResponse`). */
-function refuseCaller(
-  { metrics, warn }: ServerOptions,
-  refusal: CallerRefusal,
-  { socket }: IncomingMessage,
-  response: ServerResponse,
-): void {
-  const error = REFUSALS[refusal];
-  metrics.refused(403);
-  metrics.callerRefused(refusal);
-  warn(`caller refused: ${error}`, { status: 403, from: socket.remoteAddress });
-  refuse(response, 403, 'text/plain; charset=utf-8', `${error} (docs/security.md, "Who may call")`);
-}
+/** Answers 503. */
+const refuseLarge =
+  ({ metrics, warn }: ServerOptions): Listener =>
+  ({ socket }, response) => {
+    const error = 'too many large requests at once';
+    const body = JSON.stringify({ error });
+    metrics.refused(503);
+    warn(`bad request: ${error}`, { status: 503, from: socket.remoteAddress });
+    response
+      .writeHead(503, { 'content-type': JSON_TYPE, 'content-length': body.length, connection: 'close' })
+      .end(body);
+  };
 
 /**
  * Creates the admission server: `POST /mutate` over TLS. It answers every AdmissionReview v1 with `allowed: true`, any other body with

@@ -12,7 +12,7 @@ import { createServer } from '../../src/admission/server.ts';
 import { ephemeralPair } from '../../src/certificates/ephemeral.ts';
 import { createPreflight } from '../../src/cluster/dns-over-tcp.ts';
 import type { Detector } from '../../src/detection/detector.ts';
-import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
 import { everyLine } from '../support/every-line.ts';
 import { enforced, facts, policy } from '../support/policy.ts';
 import { answerOf, fixture } from '../support/reviews.ts';
@@ -26,7 +26,10 @@ afterEach(async () => {
 const never: Detector = { detect: () => new Promise(() => {}) };
 const rejecting: Detector = { detect: () => Promise.reject(new Error('boom')) };
 
-async function serverWith(detector: Detector, change: { budget?: number; namespaces?: Namespaces } = {}) {
+async function serverWith(
+  detector: Detector,
+  change: { budget?: number; namespaces?: Namespaces; metrics?: Metrics } = {},
+) {
   const { ca, ...pair } = await ephemeralPair({
     names: [{ type: 'ip', value: '127.0.0.1' }],
     now: Date.now(),
@@ -71,7 +74,7 @@ async function serverWith(detector: Detector, change: { budget?: number; namespa
     answer.resume();
     return elapsed;
   };
-  return { send, sendSlowly, lines };
+  return { send, sendSlowly, lines, post: (body: string) => post(url, ca, body) };
 }
 
 describe('a look-up that never ends', () => {
@@ -162,4 +165,18 @@ describe('the preflight of use-vc', () => {
   it('one of two does not answer', async () =>
     expect(await look([await listen(answer), await listen(() => undefined)])).toBe(false));
   it('no servers known', async () => expect(await look([])).toBe(false));
+});
+
+describe('an error of our own', () => {
+  it('is answered without saying what it is', async () => {
+    const passedBy = (): never => {
+      throw new Error('/etc/secret: ENOENT');
+    };
+    const { post: send } = await serverWith(never, { metrics: { ...createMetrics('test'), passedBy } });
+    const review = fixture('plain');
+    const { status, body } = await send(
+      JSON.stringify({ ...review, request: { ...review.request, operation: 'UPDATE' } }),
+    );
+    expect({ status, body }).toEqual({ status: 500, body: '{"error":"an error of our own: the log says more"}' });
+  });
 });
