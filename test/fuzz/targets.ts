@@ -101,6 +101,7 @@ const webhook = createMutate({
   namespaces: { get: (name) => ({ name, labels: {} }) },
   budget: 1000,
   warnings: true,
+  verified: true,
   metrics: createMetrics('fuzz'),
   log: everyLine({ level: 'error', format: 'json', destination: { write: () => {} } }),
 });
