@@ -165,8 +165,10 @@ async function openClient(config: Config, options: DetectionOptions): Promise<Re
 /** Reports registries that are left alone. Their names go to the log only, not into metrics, for Pods choose them. */
 function reportBreaker({ metrics, warnings }: Reporter): NonNullable<RegistryClientOptions['onBreaker']> {
   const warn = warnings();
-  return ({ host, repository, state }) => {
-    const name = repository === undefined ? host : `${host}/${repository}`;
+  return ({ host, repository, leadsTo, state }) => {
+    const name = [repository === undefined ? host : `${host}/${repository}`, leadsTo]
+      .filter(Boolean)
+      .join(' by way of ');
     metrics.detection.breaker(name, state);
     if (state === 'open') warn(`${name} keeps failing and is left alone for a while`);
   };

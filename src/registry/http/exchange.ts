@@ -202,8 +202,8 @@ function joinedHeaders(headers: IncomingHttpHeaders): HttpResponse['headers'] {
 
 function outcomeOfStatus(status: number, kind: RequestKind): Outcome {
   if (status >= 500) return 'failure';
-  // A token is no proof that the repository is well: it may fail after each.
-  return kind === 'token' ? 'unknown' : 'success';
+  const isRedirect = status >= 300 && status < 400;
+  return isRedirect || kind === 'token' ? 'answered' : 'success';
 }
 
 function noteLimit(headers: HttpResponse['headers'], { call, options }: Ending): void {

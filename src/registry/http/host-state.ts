@@ -30,10 +30,10 @@ export interface Call {
 }
 
 /**
- * How a request ended. `failure`: the host answered, and badly. `unreachable`: it sent no headers. `unknown`: its caller
- * gave up before the host could fail.
+ * How a request ended. `answered`: with a redirect or a token, which prove the host and not the repository. `failure`: the
+ * host answered, and badly. `unreachable`: it sent no headers. `unknown`: its caller gave up before the host could fail.
  */
-export type Outcome = 'success' | 'failure' | 'unreachable' | 'unknown';
+export type Outcome = 'success' | 'answered' | 'failure' | 'unreachable' | 'unknown';
 
 /** A host's permission for one request. */
 export interface Pass {
@@ -41,11 +41,13 @@ export interface Pass {
   readonly end: (outcome: Outcome) => void;
 }
 
+/** One that keeps failing: a repository, or a whole host, for all or for one tenant. */
 export interface BreakerEvent {
-  /** Scheme, host and port. */
+  /** Scheme, host and port of the registry. */
   readonly host: string;
-  /** Absent: the whole host, for all or for one tenant. */
   readonly repository?: string;
+  /** The host, scheme and port that the registry leads to. */
+  readonly leadsTo?: string;
   readonly state: BreakerState;
 }
 
@@ -73,7 +75,7 @@ export function createHostStates({ concurrency, limits, clock, onBreaker }: Host
   const blocks = createBlocks(limits, clock);
   const breakers = bounded<Breaker>(3 * limits.hosts);
   const breakerOf = (level: Level): Breaker => {
-    const { key, host, repository, witnesses } = level;
+    const { key, party, witnesses } = level;
     const known = breakers.get(key);
     if (known !== undefined) return known;
     const breaker = createBreaker({
@@ -81,7 +83,7 @@ export function createHostStates({ concurrency, limits, clock, onBreaker }: Host
       openMs: limits.breakerOpenMs,
       witnesses,
       clock,
-      onChange: (state) => onBreaker?.({ host, ...(repository !== undefined && { repository }), state }),
+      onChange: (state) => onBreaker?.({ ...party, state }),
     });
     breakers.set(key, breaker);
     return breaker;
@@ -120,8 +122,7 @@ interface Level {
   readonly key: string;
   /** Whose failures it counts, for messages. */
   readonly what: string;
-  readonly host: string;
-  readonly repository?: string;
+  readonly party: Omit<BreakerEvent, 'state'>;
   readonly verdict: (outcome: Outcome) => Verdict;
   readonly witness: string;
   readonly witnesses: number;
@@ -129,29 +130,39 @@ interface Level {
 
 /**
  * Returns the breakers of a call: of its repository for all failures; of its host only for failures to reach it, for one
- * tenant as soon as two of its repositories have failed, for all once two tenants have.
+ * tenant as soon as two of its repositories have failed, for all once two tenants have. What a registry leads to counts for
+ * calls that this registry leads there.
  */
-function levelsOf({ charge, isLed, context }: Call): Level[] {
+function levelsOf({ origin, charge, isLed, context }: Call): Level[] {
   const { origin: host, repository } = charge;
   const { tenant = '' } = context;
   const own: Level = {
     key: subjectOf(charge),
     what: `${hostOf(host)}/${repository} failed`,
-    host,
-    repository,
-    verdict: (outcome) => (outcome === 'unreachable' ? 'failure' : outcome),
+    party: { host, repository },
+    verdict: repositoryVerdict,
     witness: '',
     witnesses: 1,
   };
-  if (isLed) return [own];
-  const whole = { what: `${hostOf(host)} could not be reached`, host, verdict: reachability, witnesses: 2 };
-  const ofTenant = { ...whole, key: JSON.stringify([host, tenant]), witness: repository };
-  return [own, ofTenant, { ...whole, key: host, witness: tenant }];
+  const whole = {
+    what: `${hostOf(origin)}${isLed ? `, where ${hostOf(host)} leads,` : ''} could not be reached`,
+    party: { host, ...(isLed && { leadsTo: origin }) },
+    verdict: hostVerdict,
+    witnesses: 2,
+  };
+  const way = [host, origin, isLed];
+  const ofTenant = { ...whole, key: JSON.stringify([...way, tenant]), witness: repository };
+  return [own, ofTenant, { ...whole, key: JSON.stringify(way), witness: tenant }];
 }
 
-function reachability(outcome: Outcome): Verdict {
-  if (outcome === 'unreachable') return 'failure';
-  return outcome === 'failure' ? 'success' : outcome;
+function repositoryVerdict(outcome: Outcome): Verdict {
+  if (outcome === 'answered') return 'unknown';
+  return outcome === 'unreachable' ? 'failure' : outcome;
+}
+
+function hostVerdict(outcome: Outcome): Verdict {
+  if (outcome === 'unknown') return 'unknown';
+  return outcome === 'unreachable' ? 'failure' : 'success';
 }
 
 interface Gates {

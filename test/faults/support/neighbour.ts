@@ -52,36 +52,37 @@ const NEW_IMAGES = 64;
 
 /** Creates Pods of another namespace during an attack, and throws if they have to suffer for it. */
 export async function besideAttack({ webhook, registry, pod }: Street, attack: Attack): Promise<string> {
-  const { everySecond, newImage = registry.newImage } = attack;
+  const { everySecond, newImage = () => registry.newImage() } = attack;
   const known = newImage();
   await pod('quiet', [known]);
   const [live, knownPods, newPods] = [new Times(), new Times(), new Times()];
   let found = 0;
   let memory = 0;
-  let isOver = false;
+  const over = new AbortController();
   const stalls = machineStalls();
   const timed = async (times: Times, work: () => Promise<unknown>): Promise<void> => {
     const started = performance.now();
     await work();
     times.add(performance.now() - started);
   };
-  const attacking = (async () => {
+  const attacking = async (): Promise<void> => {
     const all: Promise<unknown>[] = [];
     for (let second = 0; second < SECONDS; second += 1) {
       all.push(everySecond(second).catch(() => {}));
       await sleep(1000);
     }
-    isOver = true;
+    over.abort();
     await Promise.all(all);
-  })();
-  const watching = (async () => {
-    while (!isOver) {
+  };
+  const watching = async (): Promise<void> => {
+    while (!over.signal.aborted) {
       await timed(live, async () => await (await fetch(`${webhook.probes}/livez`)).text());
       await timed(knownPods, async () => await pod('quiet', [known]));
       memory = Math.max(memory, await memoryWithChildren(pidOf(webhook)));
       await sleep(50);
     }
-  })();
+  };
+  const both = Promise.all([attacking(), watching()]);
   await sleep(1500);
   for (let count = 0; count < NEW_IMAGES; count += 4) {
     await timed(newPods, async () => {
@@ -90,7 +91,7 @@ export async function besideAttack({ webhook, registry, pod }: Street, attack: A
     });
     await sleep(250);
   }
-  await Promise.all([attacking, watching]);
+  await both;
   const stalled = stalls();
   const seen = `${found} of ${NEW_IMAGES} new images known, a Pod in ${newPods.percentile(1)} ms at most; known Pods p99 ${knownPods.percentile(0.99)} ms, /livez ${live.percentile(1)} ms; memory ${memory} MB; this machine stood still for ${stalled} ms`;
   keep(

@@ -51,6 +51,48 @@ describe('a gate', () => {
   });
 });
 
+describe('a gate that namespaces share', () => {
+  it('keeps places free beside one that takes all it gets, and serves the one with the fewest first', async () => {
+    const gate = createGate(8, 100);
+    const greedy = Array.from({ length: 10 }, () => gate.enter({}, 'greedy', never));
+    await expect(gate.enter({}, 'other', never)).resolves.toBeTypeOf('function');
+    await expect(gate.enter({}, 'third', never)).resolves.toBeTypeOf('function');
+    const order: string[] = [];
+    const note = async (name: string, entering: Promise<unknown>): Promise<void> => {
+      await entering;
+      order.push(name);
+    };
+    const late = [note('greedy', greedy[6]!), note('fourth', gate.enter({}, 'fourth', never))];
+    (await greedy[0])?.();
+    (await greedy[1])?.();
+    (await greedy[2])?.();
+    await Promise.all(late);
+    expect(order).toEqual(['fourth', 'greedy']);
+  });
+
+  it('sends away one of the namespace with most waiting when the queue is full', async () => {
+    const gate = createGate(1, 2);
+    await gate.enter({}, 'greedy', never);
+    const waiting = [gate.enter({}, 'greedy', never), gate.enter({}, 'greedy', never)];
+    const other = gate.enter({}, 'other', never);
+    await expect(waiting[1]).resolves.toBeUndefined();
+    await expect(gate.enter({}, 'greedy', never)).resolves.toBeUndefined();
+    await expect(Promise.race([other, Promise.resolve('waits')])).resolves.toBe('waits');
+  });
+
+  it('is idle once all have left', async () => {
+    const gate = createGate(1, 2);
+    expect(gate.isIdle()).toBe(true);
+    const owner = {};
+    const leaves = [await gate.enter(owner, 'a', never), await gate.enter(owner, 'a', never)];
+    leaves[0]?.();
+    leaves[0]?.();
+    expect(gate.isIdle()).toBe(false);
+    leaves[1]?.();
+    expect(gate.isIdle()).toBe(true);
+  });
+});
+
 describe('a breaker', () => {
   const setUp = () => {
     let now = 0;
@@ -79,6 +121,29 @@ describe('a breaker', () => {
     settle('failure');
     expect(states).toEqual(['open']);
     expect(breaker.enter()).toBe(100);
+  });
+
+  it('that needs several witnesses opens once there are, and forgets them at a success', () => {
+    const states: string[] = [];
+    const clock = { monotonic: () => 0 };
+    const breaker = createBreaker({
+      failures: 3,
+      witnesses: 2,
+      openMs: 1,
+      clock,
+      onChange: (state) => states.push(state),
+    });
+    const settle = (verdict: 'success' | 'failure', witness: string) => {
+      const enter = breaker.enter();
+      if (typeof enter === 'number') throw new Error(`closed for ${enter}`);
+      enter(verdict, witness);
+    };
+    for (let count = 0; count < 10; count += 1) settle('failure', 'a');
+    settle('success', 'b');
+    for (const witness of ['b', 'b']) settle('failure', witness);
+    expect(states).toEqual([]);
+    settle('failure', 'a');
+    expect(states).toEqual(['open']);
   });
 
   it('lets one request try, and closes or opens by its outcome', () => {
