@@ -35,7 +35,7 @@ export interface WarmUpItem {
   failures: number;
 }
 
-/** The images that wait for a look-up: each once, registries in turn. */
+/** The images that wait for a look-up: each once, namespaces in turn, and of each its registries. */
 export interface WarmUpBacklog {
   /** Returns false, and does not keep the item, if there is no room. */
   add(item: WarmUpItem): boolean;
@@ -101,34 +101,41 @@ export function isStillWanted({ wantedBy, wantedByMany }: WarmUpItem): boolean {
 }
 
 export function createWarmUpBacklog(most: { readonly items: number; readonly bytes: number }): WarmUpBacklog {
-  const byHost = new Map<string, Set<WarmUpItem>>();
+  const byTenant = new Map<string, Map<string, Set<WarmUpItem>>>();
   let size = 0;
   let bytes = 0;
   return {
     add(item) {
       if (size >= most.items || bytes + item.bytes > most.bytes) return false;
-      const waiting = byHost.get(item.host) ?? new Set();
-      byHost.set(item.host, waiting.add(item));
+      const { host, request } = item;
+      const { tenant = '' } = request;
+      const byHost = byTenant.get(tenant) ?? new Map<string, Set<WarmUpItem>>();
+      byTenant.set(tenant, byHost);
+      byHost.set(host, (byHost.get(host) ?? new Set()).add(item));
       size += 1;
       bytes += item.bytes;
       return true;
     },
     next(wait) {
       let least = Number.POSITIVE_INFINITY;
-      for (const [host, waiting] of byHost) {
+      for (const [host, [item]] of byTenant.values().flatMap((byHost) => byHost.entries())) {
         const ms = wait(host);
         least = Math.min(least, ms);
-        const [item] = waiting;
         if (ms === 0 && item !== undefined) return item;
       }
       return least;
     },
     remove(item) {
-      const waiting = byHost.get(item.host);
-      if (waiting?.delete(item) !== true) return;
-      byHost.delete(item.host);
-      // Re-inserting puts this registry behind the others.
-      if (waiting.size > 0) byHost.set(item.host, waiting);
+      const { host, request } = item;
+      const { tenant = '' } = request;
+      const byHost = byTenant.get(tenant);
+      const waiting = byHost?.get(host);
+      if (byHost === undefined || waiting?.delete(item) !== true) return;
+      // Re-inserting puts this namespace behind the others, and this registry behind its others.
+      byHost.delete(host);
+      if (waiting.size > 0) byHost.set(host, waiting);
+      byTenant.delete(tenant);
+      if (byHost.size > 0) byTenant.set(tenant, byHost);
       size -= 1;
       bytes -= item.bytes;
     },

@@ -15,6 +15,8 @@ export interface WarmUpHosts {
   /** Pauses the registry, longer after each failure in a row. Returns the pause in milliseconds; 0 if it is paused already. */
   failed(host: string): number;
   answered(host: string): void;
+  /** Leaves the registry alone for so many milliseconds, without a failure of its own. */
+  rest(host: string, ms: number): void;
   /** Returns how many registries are paused now. */
   paused(): number;
 }
@@ -68,6 +70,10 @@ export function createWarmUpHosts({ hourly, pause, clock }: WarmUpHostsOptions):
     },
     answered(host) {
       stateOf(host).failures = 0;
+    },
+    rest(host, ms) {
+      const state = stateOf(host);
+      state.pausedUntil = Math.max(state.pausedUntil, clock.monotonic() + ms);
     },
     paused() {
       const now = clock.monotonic();

@@ -70,7 +70,6 @@ export function createWarmUpQueue(options: WarmUpQueueOptions): WarmUpQueue {
     done: new LRUCache({ max: MOST_REMEMBERED }),
     running: new Set(),
     counts: { found: 0, known: 0, failed: 0, dropped: 0, forgotten: 0 },
-    restUntil: 0,
     timer: undefined,
     yieldsSince: undefined,
     warn: (options.reporter ?? silentReporter).warnings(),
@@ -141,8 +140,6 @@ function mustYield(queue: Queue): boolean {
 /** Returns the item to look up now, else the milliseconds to wait; Infinity if the backlog is empty. */
 function choose(queue: Queue): WarmUpItem | number {
   const { backlog, hosts, items, bucket, counts, options, limits } = queue;
-  const rest = queue.restUntil - options.clock.monotonic();
-  if (rest > 0) return rest;
   while (backlog.size > 0) {
     if (options.mayAct?.() === false) return STANDBY_MS;
     const item = backlog.next((host) => hosts.wait(host));

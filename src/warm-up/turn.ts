@@ -14,7 +14,7 @@ const MOST_FAILURES = 5;
 /** The registry is the cause, not the image; `deadline`: it hangs. */
 const HOST_FAILURES: ReadonlySet<DetectionFailure> = new Set(['rate-limited', 'unavailable', 'deadline']);
 
-/** Milliseconds without any look-up after the detector had no room for one. */
+/** Milliseconds for which a registry is left alone after there was no room for a look-up of it: others may have room. */
 const REST_MS = 5000;
 
 /** Another workload's logins may succeed. Some registries answer "not found" for what these logins may not see. */
@@ -71,7 +71,7 @@ function settleFailure(parts: WarmUpParts, item: WarmUpItem, attempt: LoginAttem
     if (ms > 0) options.reporter?.log.info(fields, 'a registry is left alone by warm-up for a while');
     tryAgain(parts, item, attempt);
   } else if (code === 'shed') {
-    parts.restUntil = options.clock.monotonic() + REST_MS;
+    hosts.rest(item.host, REST_MS);
     restoreLogin(item, attempt);
     waitAgain(parts, item);
   } else if (LOGIN_FAILURES.has(code)) tryNextLogin(parts, item, attempt);
@@ -175,6 +175,4 @@ export interface WarmUpParts {
   /** Keys of items that are done. A key followed by a scope: done with the logins of that scope. */
   readonly done: LRUCache<string, true>;
   readonly counts: Record<'found' | 'known' | 'failed' | 'dropped' | 'forgotten', number>;
-  /** No look-up starts before this time of the monotonic clock. */
-  restUntil: number;
 }

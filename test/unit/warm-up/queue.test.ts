@@ -303,11 +303,19 @@ describe('what fails', () => {
     });
     registry.add('slow', { delay: 1000 });
     registry.add('app');
+    registry.add('other.example/known');
+    const known = detector.detect(request('other.example/known'), within(minute));
+    await seconds(1);
+    await known;
     const pod = detector.detect(request('slow'), within(10 * minute));
     queue.offer(offer('app'));
+    queue.offer(offer('other.example/known'));
+    await seconds(2);
+    // Only this registry rests: others may have room.
+    expect(events()).toEqual(['app shed', 'other.example/known memory']);
     await seconds(20);
     await pod;
-    expect(events()).toEqual(['app shed', 'app registry']);
+    expect(events().slice(2)).toEqual(['app registry']);
   });
 });
 
@@ -349,6 +357,25 @@ describe('bounds', () => {
     expect(registry.manifestsOf.length).toBe(6);
     await seconds(1200);
     expect(queue.stats()).toMatchObject({ found: 7, waiting: 0 });
+  });
+
+  it('namespaces take turns, however many registries one of them names', async () => {
+    const { registry, queue } = setUp({ limits: { concurrency: 1 } });
+    const ahead = (reference: string, tenant: string): void => {
+      registry.add(reference);
+      queue.offer(offer(reference, { request: { reference, platform: amd64, command: [], args: [], tenant } }));
+    };
+    for (let id = 0; id < 6; id += 1) ahead(`host-${id}.example/app:1`, 'greedy');
+    for (let id = 0; id < 3; id += 1) ahead(`quiet.example/app-${id}:1`, 'quiet');
+    await seconds(1);
+    expect(registry.manifestsOf.slice(0, 6).map((name) => name.split('.')[0])).toEqual([
+      'host-0',
+      'quiet',
+      'host-1',
+      'quiet',
+      'host-2',
+      'quiet',
+    ]);
   });
 
   it('registries take turns', async () => {
