@@ -1,6 +1,8 @@
+import { isUtf8 } from 'node:buffer';
+
 import { z } from 'zod';
 
-import { endOfString } from '../util/json-bounds.ts';
+import { endOfString, exceeds, type JsonBounds } from '../util/json-bounds.ts';
 import { isObject } from '../util/json.ts';
 import { printable } from '../util/text.ts';
 
@@ -56,19 +58,35 @@ export function readReview(body: unknown): AdmissionRequest {
   throw new ReviewError(`expected an AdmissionReview of admission.k8s.io/v1: ${issues.join('; ')}`);
 }
 
-function parseWhole(body: Buffer): unknown {
+/** Bytes that a parser reads within a few milliseconds, whatever they hold. */
+const SMALL = 64 * 1024;
+
+/** What slows a parser down. A Pod of 3 MiB has ten levels, and as many values only where each is a few bytes long. */
+const BOUNDS: JsonBounds = { depth: 500, values: 32_000 };
+
+function checkBounds(bytes: Buffer): void {
+  // A decoder takes long to replace bytes that are not UTF-8.
+  if (!isUtf8(bytes)) throw new ReviewError('the body is not UTF-8');
+  if (!exceeds(bytes, BOUNDS)) return;
+  throw new ReviewError(`the body has more than ${BOUNDS.depth} levels or ${BOUNDS.values} values`);
+}
+
+function parseJson(text: string): unknown {
   try {
-    return JSON.parse(body.toString());
+    return JSON.parse(text);
   } catch (error) {
     throw new ReviewError(`the body is not JSON: ${(error as SyntaxError).message}`, { cause: error });
   }
 }
 
 function parsed(body: Buffer): unknown {
+  const text = withoutManagedFields(body);
   try {
-    return JSON.parse(withoutManagedFields(body));
-  } catch {
-    return parseWhole(body);
+    return parseJson(text);
+  } catch (error) {
+    if (body.length > SMALL) throw error;
+    // For a message that names the place in the body.
+    return parseJson(body.toString());
   }
 }
 
@@ -146,10 +164,15 @@ function afterList(body: Buffer, from: number): number | undefined {
 /**
  * Returns the text of a review without the first list called `managedFields`: the Pod's, or one in the caller's `extra`. Nothing reads
  * a field of that name. Within a string a quote has a backslash before it, so a quote after a comma begins a name, and the
- * rest is JSON if the body was. The contents of the list are not checked.
+ * rest is JSON if the body was. The contents of the list are not checked. Throws {@link ReviewError} if the rest would be slow to parse.
  */
 export function withoutManagedFields(body: Buffer): string {
   const from = body.indexOf(MANAGED_FIELDS);
   const to = from === -1 ? undefined : afterList(body, from + MANAGED_FIELDS.length - 1);
+  if (body.length > SMALL) {
+    const rest = to === undefined ? body : Buffer.concat([body.subarray(0, from), body.subarray(to)]);
+    checkBounds(rest);
+    return rest.toString();
+  }
   return to === undefined ? body.toString() : body.toString('utf8', 0, from) + body.toString('utf8', to);
 }

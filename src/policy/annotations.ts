@@ -14,6 +14,12 @@ export const DECISION_ANNOTATION = 'libc-dns.dev/decision';
 /** Most containers named in the decision annotation; the rest is given as a number. */
 const NAMED_CONTAINERS = 32;
 
+/** Characters of a container's name; the API server refuses a longer one (RFC 1123 label). */
+const MOST_NAME = 63;
+
+/** Warnings about annotations, after which no further annotation is read. An API server shows 10 of them. */
+const MOST_WARNINGS = 32;
+
 const DECLARABLE: Readonly<Record<string, { resolver: Resolver; libc: Libc }>> = {
   glibc: { resolver: 'glibc', libc: 'glibc' },
   musl: { resolver: 'musl', libc: 'musl' },
@@ -50,6 +56,7 @@ function readAnnotations(pod: PodView, keys: readonly string[]): Declared {
   const single = new Map<string, Verdict>();
   let all: Verdict | undefined;
   for (const key of keys) {
+    if (warnings.length >= MOST_WARNINGS) break;
     const value = pod.annotations[key] ?? '';
     if (key === LIBC_ANNOTATION) all = declaration(key, value, warnings);
     if (!key.startsWith(`${LIBC_ANNOTATION}.`)) continue;
@@ -87,7 +94,7 @@ export function encodeDecision(
   remedy: readonly Remedy[],
   containers: readonly Pick<ContainerVerdict, 'name' | 'resolver'>[],
 ): string {
-  const named = containers.slice(0, NAMED_CONTAINERS).map(({ name, resolver }) => [name, resolver] as const);
+  const named = containers.slice(0, NAMED_CONTAINERS).map(({ name, resolver }) => [name.slice(0, MOST_NAME), resolver]);
   const more = containers.length - named.length;
   return JSON.stringify({ reason, remedy, resolvers: Object.fromEntries(named), ...(more > 0 && { more }) });
 }

@@ -8,29 +8,32 @@ export function endOfString(body: Uint8Array, at: number): number {
   return at;
 }
 
+/** What untrusted JSON may hold. */
+export interface JsonBounds {
+  /** Levels of lists and objects, one within another. */
+  readonly depth: number;
+  /** Values in all lists and objects together, roughly: commas, and lists and objects themselves. */
+  readonly values: number;
+}
+
 /**
- * Reports whether the JSON in `body` (UTF-8) nests lists and objects more than `depth` levels deep. Takes linear time, allocates
- * nothing, and stops at the first level too many. Of bytes that are not JSON it judges what a parser reads before it fails.
+ * Reports whether the JSON in `body` (UTF-8) goes beyond the bounds. Takes linear time, allocates nothing, and stops at the first level
+ * or value too many. Of bytes that are not JSON it judges what a parser reads before it fails.
  */
-export function exceedsNesting(body: Uint8Array, depth: number): boolean {
-  let level = 0;
+export function exceeds(body: Uint8Array, { depth, values }: JsonBounds): boolean {
+  let [level, seen] = [0, 0];
   for (let at = 0; at < body.length; at += 1) {
     const byte = body[at];
     if (byte === QUOTE) at = endOfString(body, at + 1);
+    else if (byte === COMMA) seen += 1;
     else if (byte === OPEN_LIST || byte === OPEN_OBJECT) {
       level += 1;
+      seen += 1;
       if (level > depth) return true;
     } else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) level -= 1;
+    if (seen > values) return true;
   }
   return false;
-}
-
-/** What untrusted JSON may hold. */
-export interface JsonBounds {
-  /** Levels of lists and objects. */
-  readonly depth: number;
-  /** Values in all: members of lists and objects. */
-  readonly values: number;
 }
 
 // Far more than an image manifest has. Without such bounds 4 MiB can keep JSON.parse busy for half a second.
@@ -38,24 +41,13 @@ const usualBounds: JsonBounds = { depth: 64, values: 50_000 };
 
 /** Parses untrusted JSON (UTF-8) within bounds. Returns undefined if it is beyond them, or no JSON. */
 export function parseBoundedJson(body: Uint8Array, bounds: JsonBounds = usualBounds): unknown {
-  if (exceedsNesting(body, bounds.depth) || exceedsValues(body, bounds.values)) return undefined;
+  if (exceeds(body, bounds)) return undefined;
   try {
     return JSON.parse(new TextDecoder().decode(body));
   } catch {
     // The error quotes its input, which may hold a secret.
     return undefined;
   }
-}
-
-function exceedsValues(body: Uint8Array, most: number): boolean {
-  let values = 1;
-  for (let at = 0; at < body.length; at += 1) {
-    const byte = body[at];
-    if (byte === QUOTE) at = endOfString(body, at + 1);
-    else if (byte === COMMA || byte === OPEN_LIST || byte === OPEN_OBJECT) values += 1;
-    if (values > most) return true;
-  }
-  return false;
 }
 
 /** How `itemsOf` ended. */

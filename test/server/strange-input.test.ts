@@ -206,10 +206,13 @@ describe('strange Pods', () => {
     expect(patch.map(({ path }) => path)).toEqual(['/spec/dnsConfig']);
   });
 
-  it('nested deeper than any stack: answered', async () => {
-    const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
-    const text = JSON.stringify(podReview()).replace('"spec":{', `"spec":{"deep":${deep},`);
-    expect(answerOf(await webhook.post(text)).allowed).toBe(true);
+  it('nested deeper than any stack: answered; refused unread if it is large', async () => {
+    const nested = (depth: number): string =>
+      JSON.stringify(podReview()).replace('"spec":{', `"spec":{"deep":${'['.repeat(depth)}${']'.repeat(depth)},`);
+    expect(answerOf(await webhook.post(nested(25_000))).allowed).toBe(true);
+    const reply = await webhook.post(nested(200_000));
+    expect(reply.status).toBe(400);
+    expect(reply.body).toMatch(/more than 500 levels/);
   });
 
   it('in a namespace only the request names: its searches are right', async () => {

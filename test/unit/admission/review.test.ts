@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { readReview, ReviewError } from '../../../src/admission/review.ts';
+import { parseReview, readReview, ReviewError } from '../../../src/admission/review.ts';
 import { fixture } from '../../support/reviews.ts';
 
 const read = (body: unknown): string => {
@@ -62,5 +62,60 @@ describe('reading a review', () => {
         expect(typeof read(change(path, value))).toBe('string');
       }),
     );
+  });
+});
+
+/** The body of a review whose Pod has `text` as a field. */
+const bodyWith = (text: string): Buffer =>
+  Buffer.from(JSON.stringify(fixture('plain')).replace('"spec":{', `"spec":{"more":${text},`));
+
+const MIB = 1024 * 1024;
+const times = (text: string, count: number): string => Array.from({ length: count }, () => text).join(',');
+const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
+
+describe('what a body may cost a parser', () => {
+  it.each([
+    { name: 'of 3 MB in strings', text: JSON.stringify(times('x'.repeat(10_000), 290)) },
+    { name: 'of 10,000 containers', text: `[${times('{"name":"c","image":"i"}', 10_000)}]` },
+    { name: 'of 400 levels', text: `[${nested(399)},"${'x'.repeat(100_000)}"]` },
+    { name: 'of many levels, which is small', text: nested(25_000) },
+    { name: 'of many values, which is small', text: `[${times('0', 30_000)}]` },
+  ])('$name: read', ({ text }) => {
+    expect(parseReview(bodyWith(text)).operation).toBe('CREATE');
+  });
+
+  it('managed fields, which are not read, count for nothing', () => {
+    const review = fixture('plain');
+    review.request.object.metadata['managedFields'] = [{ fieldsV1: Array.from({ length: 100_000 }, () => ({})) }];
+    expect(parseReview(Buffer.from(JSON.stringify(review))).operation).toBe('CREATE');
+  });
+
+  const most = 7 * MIB - 10_000;
+  it.each([
+    { name: 'lists within lists', text: nested(most / 2) },
+    { name: 'lists within lists, cut', text: '['.repeat(most) },
+    { name: 'objects within objects', text: `${'{"a":'.repeat(most / 6)}0${'}'.repeat(most / 6)}` },
+    { name: 'numbers', text: `[${times('0', most / 2)}]` },
+    { name: 'objects of one name each', text: `[${times('{"a":0}', most / 8)}]` },
+    { name: 'empty objects', text: `[${times('{}', most / 3)}]` },
+  ])('7 MB of $name: refused at once', ({ text }) => {
+    const body = bodyWith(text);
+    const before = process.cpuUsage();
+    expect(() => parseReview(body)).toThrow(new ReviewError('the body has more than 500 levels or 32000 values'));
+    const { user, system } = process.cpuUsage(before);
+    // A parser takes a hundred times as long.
+    expect((user + system) / 1000).toBeLessThan(100);
+  });
+
+  it.each([
+    { name: 'is not UTF-8', body: Buffer.concat([bodyWith('0'), Buffer.alloc(70_000, 0xff)]), says: /is not UTF-8$/ },
+    { name: 'is not JSON', body: Buffer.from('x'.repeat(70_000)), says: /is not JSON: Unexpected token/ },
+    {
+      name: 'is not JSON behind its managed fields',
+      body: Buffer.from(`{"a":1,"managedFields":[${times('{}', 50_000)}],}`),
+      says: /is not JSON: /,
+    },
+  ])('a large body that $name: refused', ({ body, says }) => {
+    expect(() => parseReview(body)).toThrow(says);
   });
 });

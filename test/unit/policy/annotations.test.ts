@@ -46,9 +46,21 @@ describe('the libc-dns.dev/libc annotations', () => {
       'annotation libc-dns.dev/libc.ap names no container of this Pod',
     ]);
   });
+
+  it('that are wrong are told about 32 times at most', () => {
+    const wrong = Array.from({ length: 50_000 }, (_, index): [string, string] => [`libc-dns.dev/libc.c${index}`, 'x']);
+    const { warnings, verdictFor } = declared({ 'libc-dns.dev/libc': 'musl', ...Object.fromEntries(wrong) });
+    expect(warnings).toHaveLength(32);
+    expect(verdictFor('app')?.resolver).toBe('musl');
+  });
 });
 
 describe('the decision annotation', () => {
+  it('stays small whatever containers are called', () => {
+    const containers = [{ name: 'x'.repeat(1_000_000), resolver: 'musl' as const }];
+    expect(encodeDecision('MuslRedirected', ['redirect'], containers).length).toBeLessThan(200);
+  });
+
   it('is compact JSON: reason, remedy, resolvers', () => {
     const containers = [{ name: 'web', resolver: 'musl' as const }];
     expect(encodeDecision('MuslRedirected', ['redirect'], containers)).toBe(

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { exceedsNesting, itemsOf, parseBoundedJson } from '../../../src/util/json-bounds.ts';
+import { exceeds, itemsOf, parseBoundedJson } from '../../../src/util/json-bounds.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const exceedsNesting = (body: Uint8Array, depth: number): boolean => exceeds(body, { depth, values: Infinity });
 
 /** `depth` lists or objects, one within the other. */
 const lists = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
@@ -147,4 +148,14 @@ describe('the items of a list', () => {
       expect(performance.now() - began).toBeLessThan(200);
     }
   });
+});
+
+it.each([
+  ['numbers of a list', '[1,2,3,4]', 4],
+  ['members of an object', '{"a":1,"b":2}', 2],
+  ['lists and objects', '[[],{},[[]]]', 7],
+  ['commas in strings', '["a,b,c",",,,"]', 2],
+])('counts %s', (_, text, values) => {
+  expect(exceeds(bytes(text), { depth: 10, values })).toBe(false);
+  expect(exceeds(bytes(text), { depth: 10, values: values - 1 })).toBe(true);
 });
