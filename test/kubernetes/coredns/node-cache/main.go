@@ -26,12 +26,15 @@ import (
 )
 
 func main() {
-	addresses := flag.String("localip", "169.254.20.10", "addresses to listen on, with commas between")
-	conf := flag.String("conf", "/etc/Corefile", "where the Corefile is written")
-	base := flag.String("basecorefile", "/etc/coredns/Corefile.base", "the Corefile with its variables")
-	service := flag.String("upstreamsvc", "kube-dns", "name of the Service in this namespace that is asked")
-	flag.String("pidfile", "", "ignored")
-	flag.Parse()
+	// CoreDNS has flags of its own.
+	flags := flag.NewFlagSet("node-cache", flag.ExitOnError)
+	addresses := flags.String("localip", "169.254.20.10", "addresses to listen on, with commas between")
+	conf := flags.String("conf", "/etc/Corefile", "where the Corefile is written")
+	base := flags.String("basecorefile", "/etc/coredns/Corefile.base", "the Corefile with its variables")
+	service := flags.String("upstreamsvc", "kube-dns", "name of the Service in this namespace that is asked")
+	flags.String("pidfile", "", "ignored")
+	// It ends the program itself where they are wrong.
+	_ = flags.Parse(os.Args[1:])
 	if err := listenOn(strings.Split(*addresses, ",")); err != nil {
 		log.Fatal(err)
 	}
@@ -39,7 +42,6 @@ func main() {
 		log.Fatal(err)
 	}
 	os.Args = []string{os.Args[0], "-conf", *conf}
-	flag.CommandLine = flag.NewFlagSet(os.Args[0], flag.ExitOnError)
 	coremain.Run()
 }
 
