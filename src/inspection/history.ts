@@ -15,6 +15,8 @@ const systemDirectories = new Set(['bin', 'sbin', 'usr/bin', 'usr/sbin', 'usr/li
 const installs =
   /\b(?:apk|apt-get|apt|dnf|yum|microdnf|zypper|pip3?|npm|gem|curl|wget|make|cargo|go (?:build|install)|tar)\b/u;
 
+const fetching = /(?:^|RUN|-c|[;&|(])\s{0,20}(?:curl|wget|unzip|dpkg|rpm|go|cargo)\b/u;
+
 /** What made a layer, in words: prepared once, for it is asked about many paths. */
 export interface HistoryLine {
   /** What a COPY or ADD brings; undefined for any other line. */
@@ -30,6 +32,8 @@ export interface HistoryLine {
   readonly installsPackage: boolean;
   /** It builds and installs with make. */
   readonly makes: boolean;
+  /** It fetches something ready-made, or builds with Go or Rust. What `make` builds is linked to the image's C library. */
+  readonly fetches: boolean;
   /** It deletes, moves, links or copies something. */
   readonly changes: boolean;
 }
@@ -45,6 +49,7 @@ export function historyLine(text: string): HistoryLine {
     installs: installs.test(text),
     installsPackage: packageInstall.test(text),
     makes: /\bmake\b[^;&|]{0,200}\binstall\b/u.test(text),
+    fetches: fetching.test(text) && !/\b(?:make|gcc)\b/u.test(text),
     changes: /\b(?:rm|mv|ln|cp|install|unlink)\b/u.test(text),
   };
 }
@@ -99,7 +104,7 @@ function wantedOf(paths: readonly string[]): Wanted {
 }
 
 /** Reports whether distributions put their programs at such a path. */
-export function isSystemPath(path: string): boolean {
+function isSystemPath(path: string): boolean {
   return systemDirectories.has(parentOf(path)) || path.startsWith('usr/lib/');
 }
 
@@ -125,6 +130,11 @@ export function layerLikelihood(
 /** Reports whether a RUN line installs one of the programs with the distribution's package manager. */
 export function installsPackage(line: HistoryLine | undefined, paths: readonly string[]): boolean {
   return line?.installsPackage === true && mentions(line, paths);
+}
+
+/** Reports whether a RUN line fetches one of the programs, so that it need not be the distribution's. */
+export function fetchesProgram(line: HistoryLine | undefined, paths: readonly string[]): boolean {
+  return line?.fetches === true && mentions(line, paths);
 }
 
 /** Reports whether a RUN line may well replace or delete one of the files. */

@@ -3,6 +3,7 @@ import type { ImageConfig, ImageManifest } from '../detection/image-source.ts';
 import { textBytes } from '../util/budget.ts';
 import { containerArgv, firstInvocation, type Invocation } from './command/invocation.ts';
 import {
+  fetchesProgram,
   glibcOnMusl,
   type Hint,
   type HistoryLine,
@@ -27,7 +28,6 @@ export interface ImageFacts {
   /** The image has an Entrypoint, which names the program unless the Pod has a `command`. */
   readonly hasEntrypoint: boolean;
   readonly glibcOnMusl: 'shim' | 'glibc' | undefined;
-  readonly hasGoToolchain: boolean;
 }
 
 export function imageFacts(manifest: ImageManifest, config: ImageConfig, request: DetectRequest): ImageFacts {
@@ -39,7 +39,6 @@ export function imageFacts(manifest: ImageManifest, config: ImageConfig, request
     invocation,
     hasEntrypoint: config.entrypoint.length > 0,
     glibcOnMusl: glibcOnMusl(config),
-    hasGoToolchain: invocation.env.has('GOLANG_VERSION'),
   };
 }
 
@@ -57,22 +56,16 @@ export function likelihoodOf(image: ImageFacts, layer: number, paths: readonly s
   return layerLikelihood(image.history[layer], image.manifest.layers[layer]?.size ?? 0, paths, layer === 0);
 }
 
-/** Describes a program that was not reached: it may be at one of `paths`, in one of `layers`. */
-export function unreached(image: ImageFacts, paths: readonly string[], layers: readonly number[]): Unreached {
+/** Describes a program that was not reached: it may be at one of `paths`. */
+export function unreached(image: ImageFacts, paths: readonly string[]): Unreached {
   const numbers = image.manifest.layers.map((_, layer) => layer).slice(1);
-  const isPackaged = (layer: number): boolean => installsPackage(image.history[layer], paths);
   return {
     paths,
-    copiedIn: numbers.some(
-      (layer) =>
-        likelihoodOf(image, layer, paths) >= likelihood.likely ||
-        (mayReplace(image.history[layer], paths) && !isPackaged(layer)),
-    ),
-    packaged: numbers.some(isPackaged),
-    onlyInBase:
-      layers.includes(0) &&
-      layers.every((layer) => layer === 0 || likelihoodOf(image, layer, paths) < likelihood.possible),
-    goImage: image.hasGoToolchain,
+    copiedIn: numbers.some((layer) => {
+      const line = image.history[layer];
+      if (likelihoodOf(image, layer, paths) >= likelihood.likely || fetchesProgram(line, paths)) return true;
+      return mayReplace(line, paths) && !installsPackage(line, paths);
+    }),
     twoLibcs: image.glibcOnMusl !== undefined,
   };
 }

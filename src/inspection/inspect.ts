@@ -127,7 +127,7 @@ function conclude(image: ImageFacts, reader: LayerReader, located: Located): Out
   }
   if (located.status === 'unseen') {
     const base = reader.wasRead(0) ? reader.layers[0] : undefined;
-    const verdict = fallbackVerdict(unreached(image, located.paths, located.layers), base, image.hints);
+    const verdict = fallbackVerdict(unreached(image, located.paths), base, image.hints);
     const [path = '', ...others] = located.paths;
     return { verdict, ...(others.length === 0 && { executable: `/${path}` }) };
   }
@@ -195,7 +195,7 @@ function loaderOf(image: ImageFacts, reader: LayerReader, program: Found): Loade
 }
 
 function searchStep(image: ImageFacts, reader: LayerReader, located: Unseen, limits: InspectLimits): Step | undefined {
-  const baseHelps = baseLibcApplies(unreached(image, located.paths, located.layers));
+  const baseHelps = baseLibcApplies(unreached(image, located.paths));
   const wanted = { paths: located.paths, layers: located.layers, atLeast: likelihood.unlikely, baseHelps };
   const locate = (): Located => locateProgram(reader.layers, image.invocation);
   const elsewhere = located.layers.some(

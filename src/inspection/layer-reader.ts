@@ -9,8 +9,8 @@ import type {
 import { givingWay } from '../util/abort.ts';
 import { readRange, readWindows } from './blob-reads.ts';
 import { type InflateEnd, inflatePrefix } from './formats/compression.ts';
-import { type Head, longestScript, readContent, searchMarks } from './formats/file-content.ts';
-import { byteCursor, readTar, type TarAllowance, type TarEntry } from './formats/tar.ts';
+import { longestScript, readContent, searchMarks } from './formats/file-content.ts';
+import { byteCursor, fileBytes, readTar, type TarAllowance, type TarEntry } from './formats/tar.ts';
 import { hasToc, readToc } from './layer-toc.ts';
 import { type InspectLimits, type Memory, namesOfFiles, sliceMs, tinyLayer } from './limits.ts';
 import { entryBytes, type FileContent, layerIndex, type LayerIndex, type LayerNode } from './overlay.ts';
@@ -111,20 +111,44 @@ async function scanPlanned(scan: Scan): Promise<void> {
   const visit: Visit = async (path, node, entry) => {
     const next = plan.visit(path, node);
     if (next === 'go') return 'go';
-    // Searches the bytes already here; makes no further request for it.
-    state.found = next === 'stop';
+    const isLast = next === 'stop' || (mayOpen() && (await endsAt(source, layer, entry.end, context)));
+    if (isLast && next === 'noted') index.complete = true;
+    // Marks are searched for in the bytes already here. An interpreter further on is worth a request.
+    state.found = isLast && !isFarOn(index.get(path));
     await searchIn(index, path, entry, mayLead);
-    return state.found ? 'stop' : 'go';
+    state.found = isLast;
+    return isLast ? 'stop' : 'go';
   };
   const goesOn = (): boolean => mayOpen() && (limits.wholeLayers || !state.found);
   const bytes = countBytes(readWindows(source, layer, plan.windows, context, goesOn), state);
   await scanLayer(bytes, visit, scan, () => state.received >= layer.size);
 }
 
+// Writers fill the end of an archive up with zeros, to 20 blocks at most behind the two that end it. A program that looks up
+// names takes more.
+const mostFill = 22 * 512;
+
+/**
+ * Reports whether a layer's archive ends at this offset, by the length that gzip writes at the end of the blob (RFC 1952,
+ * ISIZE, modulo 2^32), for one request of 4 bytes. It does not if the layer is compressed in another way, or in parts.
+ */
+async function endsAt(source: BlobReader, layer: Descriptor, end: number, context: LookupContext): Promise<boolean> {
+  if (layer.size < 4) return false;
+  const last = await readRange(source, layer, { offset: layer.size - 4, length: 4 }, context);
+  return last.length === 4 && (last.readUInt32LE(0) - (end % 2 ** 32) + 2 ** 32) % 2 ** 32 <= mostFill;
+}
+
+/** Reports whether a program's interpreter is beyond the bytes that were read. */
+function isFarOn(node: LayerNode | undefined): boolean {
+  if (node?.type !== 'file' || node.content.kind !== 'elf') return false;
+  const { finding } = node.content;
+  return finding.kind === 'undetermined' && finding.apart !== undefined;
+}
+
 async function searchIn(index: LayerIndex, path: string, entry: TarEntry, mayReadOn: () => boolean): Promise<void> {
   const node = index.get(path);
   if (node?.type !== 'file') return;
-  const content = await searchMarks(node.content, entry.head, entry.size, mayReadOn);
+  const content = await searchMarks(node.content, entry, entry.size, mayReadOn);
   if (content !== node.content) index.replace(path, { ...node, content });
 }
 
@@ -202,7 +226,7 @@ async function nodeOf(entry: TarEntry, left: Allowance): Promise<LayerNode> {
     case 'file': {
       const executable = (entry.mode & 0o111) !== 0;
       if (entry.size === 0) return { type: 'file', content: { kind: 'plain' }, executable };
-      const content = await readContent(entry.head, entry.size, Math.min(longestScript, left.scriptBytes));
+      const content = await readContent(entry, entry.size, Math.min(longestScript, left.scriptBytes));
       if (content.kind === 'script') left.scriptBytes -= Math.min(longestScript, left.scriptBytes, entry.size);
       return { type: 'file', content, executable };
     }
@@ -249,15 +273,9 @@ async function readUnread(
   const length = Math.min(place.length, fileWindow);
   const compressed = await readRange(source, layer, { offset: place.offset, length }, context);
   const chunks = inflatePrefix(singleChunk(compressed), { outputBytes: limits.inflatedBytes, ratio: limits.ratio });
-  const cursor = byteCursor(chunks);
-  let held: Uint8Array = new Uint8Array(0);
-  const head: Head = async (wanted) => {
-    const missing = Math.min(wanted, place.size) - held.length;
-    if (missing > 0) held = Buffer.concat([held, await cursor.take(missing)]);
-    return held.subarray(0, wanted);
-  };
+  const bytes = fileBytes(byteCursor(chunks), place.size);
   try {
-    return await searchMarks(await readContent(head, place.size), head, place.size, () => true);
+    return await searchMarks(await readContent(bytes, place.size), bytes, place.size, () => true);
   } finally {
     await chunks.return('end');
   }

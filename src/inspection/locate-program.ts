@@ -132,7 +132,8 @@ function findOne(layers: readonly LayerIndex[], candidates: readonly string[]): 
       direct: false,
     };
   }
-  if (unseen.length === 0) return { status: 'absent', name: candidates[0] ?? '' };
+  const [first = '', ...others] = candidates;
+  if (unseen.length === 0) return { status: 'absent', name: others.length === 0 ? first : baseName(first) };
   return {
     status: 'unseen',
     paths: unseen.map(({ path }) => path),

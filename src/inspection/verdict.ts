@@ -1,8 +1,8 @@
-import { type EvidenceSource, type Libc, type Resolver, unknownVerdict, type Verdict } from '../policy/verdict.ts';
+import { type Libc, type Resolver, unknownVerdict, type Verdict } from '../policy/verdict.ts';
 import { baseName } from './command/invocation.ts';
 import type { ElfFinding } from './formats/elf.ts';
 import type { StaticJudgement } from './formats/static-marks.ts';
-import { agreedHint, type Hint, isSystemPath } from './history.ts';
+import { agreedHint, type Hint } from './history.ts';
 import { loaderLibc, type LoaderState } from './loader.ts';
 import type { Located } from './locate-program.ts';
 import { type LayerIndex, shownName } from './overlay.ts';
@@ -13,11 +13,20 @@ import { type LayerIndex, shownName } from './overlay.ts';
 const certainty = {
   interpreter: 0.99,
   goMark: 0.99,
+  /** Go linked to a libc: settings that were compiled in may choose that (tag netcgo, go:debug). */
+  goLinked: 0.95,
   staticGlibc: 0.98,
-  staticMuslText: 0.97,
+  /** It may be Go, linked to glibc. */
+  staticGlibcUnseen: 0.89,
+  /** Start code, where the interpreter is out of reach. */
+  startCode: 0.8,
+  withoutLibc: 0.85,
+  /** Without a note: by texts or start code, else by the shape of its segments. */
+  static: { musl: { sure: 0.97, unsure: 0.7 }, glibc: { sure: 0.98, unsure: 0.55 } },
+  /** Its start code would decide, and is out of reach. */
+  staticStartUnseen: 0.55,
   foreign: 0.95,
   notesOutOfReach: 0.95,
-  staticMuslShape: 0.7,
   strayInterpreter: 0.7,
 } as const;
 
@@ -144,7 +153,7 @@ function behindGlibcName({ loader, muslImage, glibcOnMusl }: ImageContext): Behi
 
 /** Judges a Go program: it has Go's own resolver, unless it is linked to a libc and its environment chooses that. */
 function judgeGo(libc: Libc, detail: string, env: ReadonlyMap<string, string>): Judged | Unjudged {
-  const confidence = certainty.goMark;
+  const confidence = libc === 'none' ? certainty.goMark : certainty.goLinked;
   const by = libc === 'none' ? undefined : prefersLibc(env);
   if (by === undefined) return { resolver: 'go', libc, detail, confidence };
   const why = `${detail}, resolves through its libc because of ${by}`;
@@ -187,26 +196,49 @@ function judgeStaticProgram(
     case 'go':
       return judgeGo(finding.libc, `static, ${finding.why}`, env);
     case 'glibc':
-      return { resolver: 'glibc', libc: 'glibc', detail: `static, ${finding.why}`, confidence: certainty.staticGlibc };
+      return {
+        resolver: 'glibc',
+        libc: 'glibc',
+        detail: `static, ${finding.why}${finding.codeSeen ? '' : ', its code is out of reach'}`,
+        confidence: finding.codeSeen ? certainty.staticGlibc : certainty.staticGlibcUnseen,
+      };
     case 'other':
       return { resolver: 'other', libc: 'other', detail: finding.why, confidence: certainty.foreign };
     default:
-      return judgeUnmarked(judgement, saysOther);
+      return judgeUnmarked(finding.apart !== undefined, judgement, saysOther);
   }
 }
 
-function judgeUnmarked(judgement: StaticJudgement | undefined, saysOther: boolean): Judged | Unjudged {
+function judgeUnmarked(
+  startUnseen: boolean,
+  judgement: StaticJudgement | undefined,
+  saysOther: boolean,
+): Judged | Unjudged {
   if (judgement === undefined) return { why: 'static, and its bytes are out of reach' };
-  if (judgement.libc === 'unknown' || judgement.libc === 'glibc') return { why: judgement.why };
-  if (judgement.libc === 'other') {
-    return { resolver: 'other', libc: 'other', detail: judgement.why, confidence: certainty.foreign };
+  const detail = judgement.why;
+  switch (judgement.libc) {
+    case 'unknown':
+      return { why: detail };
+    case 'none':
+      return { resolver: 'other', libc: 'none', detail, confidence: certainty.withoutLibc };
+    case 'other':
+      return { resolver: 'other', libc: 'other', detail, confidence: certainty.foreign };
+    default: {
+      const { libc, sure } = judgement;
+      if (!sure && saysOther) return { why: 'static, and the image says that it is made of another C library' };
+      const { sure: atBest, unsure } = certainty.static[libc];
+      const confidence = sure ? atBest : startUnseen ? certainty.staticStartUnseen : unsure;
+      return { resolver: libc, libc, detail, confidence };
+    }
   }
-  if (!judgement.sure && saysOther) return { why: 'static, and the image says that it is made of another C library' };
-  const confidence = judgement.sure ? certainty.staticMuslText : certainty.staticMuslShape;
-  return { resolver: 'musl', libc: 'musl', detail: judgement.why, confidence };
 }
 
 function judgeStray(finding: Extract<ElfFinding, { kind: 'undetermined' }>): Judged | Unjudged {
+  const { start } = finding;
+  if (start === 'glibc' || start === 'musl') {
+    const detail = `${finding.why}; it starts as ${start}'s programs do`;
+    return { resolver: start, libc: start, detail, confidence: certainty.startCode };
+  }
   if (finding.strayInterpreter === undefined) return { why: finding.why };
   const libc = loaderLibc(finding.strayInterpreter);
   const detail = `${finding.why}; ${finding.strayInterpreter} stands where linkers put the interpreter`;
@@ -222,23 +254,13 @@ function verdict(resolver: Resolver, libc: Libc, detail: string, confidence: num
 export interface Unreached {
   /** Where it may be. */
   readonly paths: readonly string[];
-  /** The history says that it was copied, linked or built into the image: it may be linked to any C library. */
+  /** The history says that it was copied, linked, fetched or built into the image: it may be linked to any C library. */
   readonly copiedIn: boolean;
-  /** The history says that the distribution's package manager installed it. */
-  readonly packaged: boolean;
-  /** No other layer than the base can hold it. */
-  readonly onlyInBase: boolean;
-  /** The image holds a Go toolchain: its programs are likely made by Go. */
-  readonly goImage: boolean;
   /** glibc programs run beside musl: the base layer decides nothing. */
   readonly twoLibcs: boolean;
 }
 
-const fallbackCertainty = {
-  baseLayer: { known: 0.75, other: 0.55 },
-  history: { known: 0.5, other: 0.4 },
-  label: { known: 0.35, other: 0.3 },
-} as const;
+const fallbackCertainty = { 'base-layer': 0.5, history: 0.4, label: 0.3 } as const;
 
 // Programs that distributions link to their own C library, and that bring no resolver of their own.
 const linkedToBase = new Set(
@@ -250,23 +272,14 @@ const linkedToBase = new Set(
   ).split(' '),
 );
 
-// Go programs that distributions package: they are where the distribution's own are, and resolve names themselves.
-const madeByGo = new Set(
-  (
-    'caddy traefik consul vault nomad terraform kubectl helm k3s docker dockerd containerd runc coredns etcd prometheus ' +
-    'alertmanager grafana grafana-server influxd telegraf gitea forgejo minio syncthing rclone hugo restic gh yq frpc frps'
-  ).split(' '),
-);
-
 /**
- * Reports whether the base layer's C library says anything about the program; it does not if that may be a Go program.
+ * Reports whether the base layer's C library says anything about the program: by its name it is one that distributions link
+ * to their own. Of others, packaged or not, that is not known: they may be Go's.
  */
-export function baseLibcApplies(program: Unreached): boolean {
-  if (program.copiedIn || program.twoLibcs || program.paths.length === 0) return false;
-  if (isLinkedToBase(program)) return true;
-  if (!program.packaged && !program.onlyInBase) return false;
-  if (program.goImage || madeByGo.has(baseName(program.paths[0] ?? ''))) return false;
-  return program.paths.some(isSystemPath) && program.paths.every(isOrdinaryPath);
+export function baseLibcApplies({ paths, copiedIn, twoLibcs }: Unreached): boolean {
+  if (copiedIn || twoLibcs) return false;
+  const name = baseName(paths[0] ?? '');
+  return linkedToBase.has(name) || linkedToBase.has(name.replace(/-?\d[\d.]*$/u, ''));
 }
 
 /**
@@ -274,7 +287,7 @@ export function baseLibcApplies(program: Unreached): boolean {
  * metadata. It is unknown if the program need not be linked to the base layer's C library.
  */
 export function fallbackVerdict(program: Unreached, base: LayerIndex | undefined, hints: readonly Hint[]): Verdict {
-  const missing = `${shownName(`/${program.paths[0] ?? ''}`)} is out of reach`;
+  const missing = `${shownPlace(program.paths)} is out of reach`;
   const first = base?.firstDynamic;
   const libc = first === undefined ? undefined : loaderLibc(first.interpreter);
   if (!baseLibcApplies(program)) {
@@ -282,36 +295,24 @@ export function fallbackVerdict(program: Unreached, base: LayerIndex | undefined
       libc === undefined ? missing : `${missing}, and the base layer's ${libc} need not be its own`,
     );
   }
-  const kind = isLinkedToBase(program) ? 'known' : 'other';
   if (first !== undefined && libc !== undefined) {
     const detail = `${missing}; the base layer's /${shownName(first.path)} has interpreter ${shownName(first.interpreter)}`;
-    return impliedVerdict('base-layer', libc, detail, fallbackCertainty.baseLayer[kind]);
+    return impliedVerdict('base-layer', libc, detail);
   }
   const hint = agreedHint(hints);
   if (hint === undefined) return unknownVerdict(missing);
-  return impliedVerdict(
-    hint.source,
-    hint.libc,
-    `${missing}; the image says: ${hint.text}`,
-    fallbackCertainty[hint.source][kind],
-  );
+  return impliedVerdict(hint.source, hint.libc, `${missing}; the image says: ${hint.text}`);
 }
 
-function isLinkedToBase({ paths }: Unreached): boolean {
-  const name = baseName(paths[0] ?? '');
-  return linkedToBase.has(name) || linkedToBase.has(name.replace(/-?\d[\d.]*$/u, ''));
-}
-
-// PATH may lead to /usr/local as well; a program that can only be there was installed by hand.
-function isOrdinaryPath(path: string): boolean {
-  return isSystemPath(path) || /^usr\/local\/s?bin\//u.test(path);
+/** Names a program that was not seen: by its path if there is one, by its name if it may be in any folder of PATH. */
+function shownPlace([path = '', ...others]: readonly string[]): string {
+  return shownName(others.length === 0 ? `/${path}` : baseName(path));
 }
 
 function impliedVerdict(
-  source: EvidenceSource,
+  source: keyof typeof fallbackCertainty,
   libc: 'glibc' | 'musl' | 'other',
   detail: string,
-  confidence: number,
 ): Verdict {
-  return { resolver: libc, libc, evidence: { source, detail, confidence } };
+  return { resolver: libc, libc, evidence: { source, detail, confidence: fallbackCertainty[source] } };
 }

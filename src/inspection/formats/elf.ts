@@ -3,6 +3,8 @@
  * chapters 4 and 5), from a prefix of the file. Reports what lies outside the prefix instead of assuming it.
  */
 
+import { showsGo, startBytes, type StartCode, startCode } from './code-marks.ts';
+
 /** What the first bytes of a file say about the resolver in it. */
 export type ElfFinding =
   | {
@@ -20,9 +22,25 @@ export type ElfFinding =
       readonly libc: 'none' | 'glibc' | 'unknown';
       readonly why: string;
     }
-  | { readonly kind: 'static'; readonly runtime: 'glibc' | 'other'; readonly why: string }
+  | {
+      readonly kind: 'static';
+      readonly runtime: 'glibc';
+      readonly why: string;
+      /** False if its code is out of reach, which may have been made by Go. */
+      readonly codeSeen: boolean;
+      readonly apart?: Range;
+    }
+  | { readonly kind: 'static'; readonly runtime: 'other'; readonly why: string }
   /** No interpreter and no mark of Go or glibc: see `judgeStatic`. */
-  | { readonly kind: 'static'; readonly runtime: 'unmarked'; readonly pie: boolean; readonly relro: boolean }
+  | {
+      readonly kind: 'static';
+      readonly runtime: 'unmarked';
+      readonly pie: boolean;
+      readonly relro: boolean;
+      /** undefined if it is out of reach, or the architecture's code is not known. */
+      readonly start: StartCode | undefined;
+      readonly apart?: Range;
+    }
   /** A shared library, which does not run by itself. */
   | { readonly kind: 'library' }
   | {
@@ -30,10 +48,25 @@ export type ElfFinding =
       readonly why: string;
       /** Length of the prefix that would decide; absent if none would. */
       readonly needBytes?: number;
+      /** Who wrote the start of a program whose interpreter is out of reach. */
+      readonly start?: StartCode | undefined;
+      readonly apart?: Range;
       /** A loader's path at the place where linkers put it, although no program header in reach points at it. */
       readonly strayInterpreter?: string;
     }
   | { readonly kind: 'not-elf' };
+
+/** A part of the file, beyond the prefix, that would tell more. */
+interface Range {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A part of the file that was read by itself. */
+interface Piece {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
 
 // The kernel's own limit (fs/binfmt_elf.c: elf_ppnt->p_filesz > PATH_MAX).
 const maxInterpreter = 4096;
@@ -44,10 +77,10 @@ const pageSize = 4096;
 const cgoSymbols = ['_cgo_topofstack', 'crosscall2'];
 
 /**
- * Decides how an executable is linked, by the first bytes of its file. `complete`: `prefix` is the whole file. Rules:
- * docs/detection.md, "The executable". Pure.
+ * Decides how an executable is linked, by the first bytes of its file, and by a piece of it that an earlier finding asked for
+ * (`apart`). `complete`: `prefix` is the whole file. Rules: docs/detection.md, "The executable". Pure.
  */
-export function inspectElf(prefix: Uint8Array, complete: boolean): ElfFinding {
+export function inspectElf(prefix: Uint8Array, complete: boolean, piece?: Piece): ElfFinding {
   if (!hasElfMagic(prefix)) {
     return prefix.length < 4 && !complete
       ? { kind: 'undetermined', why: 'the file begins out of reach', needBytes: 4 }
@@ -62,58 +95,118 @@ export function inspectElf(prefix: Uint8Array, complete: boolean): ElfFinding {
   }
   if (isPacked(prefix, layout)) return { kind: 'undetermined', why: 'packed with UPX, which hides what is inside' };
   const interpreter = layout.programHeaders.find((segment) => segment.type === segmentType.interpreter);
-  return interpreter === undefined
-    ? inspectStatic(prefix, layout, complete)
-    : inspectDynamic(prefix, layout, interpreter, complete);
+  const held: Held = { prefix, complete, piece };
+  return interpreter === undefined ? inspectStatic(held, layout) : inspectDynamic(held, layout, interpreter);
 }
 
-function inspectDynamic(prefix: Uint8Array, layout: ElfLayout, segment: ProgramHeader, complete: boolean): ElfFinding {
+/** What is held of a file. */
+interface Held {
+  readonly prefix: Uint8Array;
+  /** `prefix` is the whole file. */
+  readonly complete: boolean;
+  readonly piece: Piece | undefined;
+}
+
+/** Returns the bytes from `offset` to `end`; undefined if not all of them are held. */
+function bytesOf({ prefix, piece }: Held, offset: number, end: number): Uint8Array | undefined {
+  if (end <= prefix.length) return prefix.subarray(offset, end);
+  if (piece === undefined || offset < piece.offset || end > piece.offset + piece.bytes.length) return undefined;
+  return piece.bytes.subarray(offset - piece.offset, end - piece.offset);
+}
+
+function inspectDynamic(held: Held, layout: ElfLayout, segment: ProgramHeader): ElfFinding {
   const end = segment.offset + segment.fileSize;
   if (segment.fileSize > maxInterpreter) return { kind: 'undetermined', why: 'the interpreter is not a path' };
-  if (end > prefix.length) return outOfReach('the interpreter is out of reach', end, complete);
-  const bytes = prefix.subarray(segment.offset, end);
-  const length = bytes.indexOf(0);
-  // A text of its own: a part of a longer one would keep that in memory.
-  const interpreter = Buffer.from(length === -1 ? bytes : bytes.subarray(0, length)).toString('latin1');
+  const bytes = bytesOf(held, segment.offset, end);
+  if (bytes === undefined) {
+    const { start } = codeOf(held, layout);
+    return {
+      ...outOfReach('the interpreter is out of reach', end, held.complete),
+      ...(start !== undefined && { start }),
+      ...(!held.complete && { apart: interpreterRange(layout, segment) }),
+    };
+  }
+  const interpreter = untilNul(bytes);
   if (!interpreter.startsWith('/')) return { kind: 'undetermined', why: 'the interpreter is not an absolute path' };
-  const notes = readElfNotes(prefix, layout);
-  const go = notes.go || hasGoLayout(layout) || hasCgoSymbols(prefix);
+  const notes = readElfNotes(held, layout);
+  const go = notes.go || goMark(held, layout) !== undefined;
   return { kind: 'dynamic', interpreter, go, notesSeen: go || notes.needBytes === 0 };
 }
 
-function inspectStatic(prefix: Uint8Array, layout: ElfLayout, complete: boolean): ElfFinding {
-  const notes = readElfNotes(prefix, layout);
-  if (notes.go) return { kind: 'static', runtime: 'go', libc: libcUnderGo(layout, notes), why: 'Go build id' };
-  if (hasGoLayout(layout)) return { kind: 'static', runtime: 'go', libc: 'none', why: "the Go linker's file layout" };
+// patchelf puts the interpreter at the end of the file, and the notes behind it.
+const mostApart = 64 * 1024;
+
+function interpreterRange({ programHeaders }: ElfLayout, segment: ProgramHeader): Range {
+  const notes = programHeaders.filter(({ type, offset }) => type === segmentType.note && offset >= segment.offset);
+  const ends = [segment, ...notes].map(({ offset, fileSize }) => offset + fileSize - segment.offset);
+  return { offset: segment.offset, length: Math.max(...ends.filter((length) => length <= mostApart)) };
+}
+
+function inspectStatic(held: Held, layout: ElfLayout): ElfFinding {
+  const notes = readElfNotes(held, layout);
+  const go = notes.go ? 'Go build id' : goMark(held, layout);
+  if (go !== undefined) return { kind: 'static', runtime: 'go', libc: libcUnderGo(layout, notes), why: go };
   if (notes.foreign !== undefined) return { kind: 'static', runtime: 'other', why: `note of ${notes.foreign}` };
-  if (notes.gnuAbi) return { kind: 'static', runtime: 'glibc', why: 'GNU ABI note' };
-  if (notes.needBytes > 0) return outOfReach('the notes are out of reach', notes.needBytes, complete);
+  const { start, apart } = codeOf(held, layout);
+  const wanted = apart === undefined ? {} : { apart };
+  const codeSeen = apart === undefined;
+  if (notes.gnuAbi) return { kind: 'static', runtime: 'glibc', why: 'GNU ABI note', codeSeen, ...wanted };
+  if (notes.needBytes > 0) return outOfReach('the notes are out of reach', notes.needBytes, held.complete);
   if (layout.programHeaders.length === 0) return { kind: 'undetermined', why: 'the file has no program headers' };
   return {
     kind: 'static',
     runtime: 'unmarked',
     pie: layout.type === 3,
     relro: hasSegment(layout, segmentType.gnuRelro),
+    start,
+    ...wanted,
   };
 }
 
 // The system's linker linked a static cgo program, and left a segment for thread-local storage.
 function libcUnderGo(layout: ElfLayout, notes: ElfNotes): 'none' | 'glibc' | 'unknown' {
   if (notes.gnuAbi) return 'glibc';
+  if (hasGoLayout(layout)) return 'none';
   return hasSegment(layout, segmentType.tls) || hasSegment(layout, segmentType.gnuRelro) ? 'unknown' : 'none';
 }
 
+/** Says by what a program is known to be Go's, apart from its note; undefined if by nothing in reach. */
+function goMark({ prefix, piece }: Held, layout: ElfLayout): string | undefined {
+  if (hasGoLayout(layout)) return "the Go linker's file layout";
+  if (hasCgoSymbols(prefix)) return "cgo's symbols";
+  const isGo = [prefix, piece?.bytes].some((bytes) => bytes !== undefined && showsGo(layout.machine, bytes));
+  return isGo ? "the Go compiler's code" : undefined;
+}
+
 /**
- * Reports whether the Go linker wrote the file. It puts the section headers right after the program headers, others put
- * them at the end; it aligns PT_PHDR to its page size, others to the word size (cmd/link/internal/ld/elf.go). The
- * second mark survives `strip`.
+ * Reports whether the Go linker wrote the file: it aligns PT_PHDR to its page size, others to the word size
+ * (cmd/link/internal/ld/elf.go). `strip` leaves that. That the section headers are right after the program headers proves
+ * nothing: the linker wild puts them there too.
  */
 function hasGoLayout(layout: ElfLayout): boolean {
-  if (layout.programHeaders.length === 0) return false;
-  if (layout.sectionHeadersOffset === layout.programHeadersEnd) return true;
   return layout.programHeaders.some(
     (segment) => segment.type === segmentType.programHeaders && segment.align >= pageSize,
   );
+}
+
+// Go's first functions follow within this distance of the entry point in what gcc and gold link: measured 0x150 bytes.
+const codeReach = 8 * 1024;
+
+/** Returns who wrote a program's first instructions, and where its first functions are, if they are not held. */
+function codeOf(
+  held: Held,
+  { machine, entry, programHeaders }: ElfLayout,
+): { readonly start: StartCode | undefined; readonly apart?: Range } {
+  const segment = programHeaders.find(
+    ({ type, address, fileSize }) => type === segmentType.load && entry >= address && entry < address + fileSize,
+  );
+  if (segment === undefined) return { start: undefined };
+  const offset = segment.offset + entry - segment.address;
+  const end = Math.min(offset + codeReach, segment.offset + segment.fileSize);
+  const first = bytesOf(held, offset, Math.min(offset + startBytes, end));
+  const start = first === undefined ? undefined : startCode(machine, first);
+  const isSeen = held.complete || bytesOf(held, offset, end) !== undefined;
+  return { start, ...(!isSeen && { apart: { offset, length: end - offset } }) };
 }
 
 function hasCgoSymbols(prefix: Uint8Array): boolean {
@@ -152,6 +245,8 @@ function outOfReach(why: string, needBytes: number | undefined, complete: boolea
 interface ProgramHeader {
   readonly type: number;
   readonly offset: number;
+  /** Where the segment is in memory. */
+  readonly address: number;
   readonly fileSize: number;
   readonly align: number;
 }
@@ -159,12 +254,13 @@ interface ProgramHeader {
 interface ElfLayout {
   readonly littleEndian: boolean;
   readonly osAbi: number;
+  /** `e_machine`. */
+  readonly machine: number;
   /** `e_type`: 2 is an executable, 3 a shared object or a position-independent executable. */
   readonly type: number;
   readonly entry: number;
   readonly programHeaders: readonly ProgramHeader[];
   readonly programHeadersEnd: number;
-  readonly sectionHeadersOffset: number;
 }
 
 interface LayoutProblem {
@@ -174,7 +270,7 @@ interface LayoutProblem {
 }
 
 const segmentType = {
-  dynamic: 2,
+  load: 1,
   interpreter: 3,
   note: 4,
   programHeaders: 6,
@@ -191,8 +287,8 @@ function hasElfMagic(prefix: Uint8Array): boolean {
 }
 
 // Offsets in the file header (gABI chapter 4, Elf32_Ehdr and Elf64_Ehdr).
-const wideHeader = { size: 64, programHeaders: 32, sectionHeaders: 40, entrySize: 54, programHeaderSize: 56 };
-const narrowHeader = { size: 52, programHeaders: 28, sectionHeaders: 32, entrySize: 42, programHeaderSize: 32 };
+const wideHeader = { size: 64, programHeaders: 32, entrySize: 54, programHeaderSize: 56 };
+const narrowHeader = { size: 52, programHeaders: 28, entrySize: 42, programHeaderSize: 32 };
 
 /** Reads header and program headers of a file that has the ELF magic. */
 function readElfLayout(prefix: Uint8Array): ElfLayout | LayoutProblem {
@@ -217,12 +313,12 @@ function readElfLayout(prefix: Uint8Array): ElfLayout | LayoutProblem {
     littleEndian,
     osAbi: prefix[7] ?? 0,
     type: view.getUint16(16, littleEndian),
+    machine: view.getUint16(18, littleEndian),
     entry: word(24),
     programHeaders: Array.from({ length: count }, (_, index) =>
       read(view, tableOffset + index * entrySize, littleEndian),
     ),
     programHeadersEnd,
-    sectionHeadersOffset: word(fields.sectionHeaders),
   };
 }
 
@@ -237,6 +333,7 @@ function readWideProgramHeader(view: DataView, at: number, littleEndian: boolean
   return {
     type: view.getUint32(at, littleEndian),
     offset: readUint64(view, at + 8, littleEndian),
+    address: readUint64(view, at + 16, littleEndian),
     fileSize: readUint64(view, at + 32, littleEndian),
     align: readUint64(view, at + 48, littleEndian),
   };
@@ -246,6 +343,7 @@ function readNarrowProgramHeader(view: DataView, at: number, littleEndian: boole
   return {
     type: view.getUint32(at, littleEndian),
     offset: view.getUint32(at + 4, littleEndian),
+    address: view.getUint32(at + 8, littleEndian),
     fileSize: view.getUint32(at + 16, littleEndian),
     align: view.getUint32(at + 28, littleEndian),
   };
@@ -271,15 +369,17 @@ interface ElfNotes {
 const maxNotes = 64;
 const foreignOwners = new Set(['Android', 'FreeBSD', 'NetBSD', 'OpenBSD', 'Xen']);
 
-/** Reads all PT_NOTE segments within `prefix` (gABI chapter 5, "Note Section"). */
-function readElfNotes(prefix: Uint8Array, layout: ElfLayout): ElfNotes {
+/** Reads all PT_NOTE segments in what is held (gABI chapter 5, "Note Section"). */
+function readElfNotes(held: Held, layout: ElfLayout): ElfNotes {
   const found = { go: false, gnuAbi: false, foreign: undefined as string | undefined, needBytes: 0 };
   let budget = maxNotes;
   for (const segment of layout.programHeaders) {
     if (segment.type !== segmentType.note) continue;
     const end = segment.offset + segment.fileSize;
-    if (end > prefix.length) found.needBytes = Math.max(found.needBytes, end);
-    for (const note of walkNotes(prefix, segment, layout.littleEndian)) {
+    const whole = bytesOf(held, segment.offset, end);
+    if (whole === undefined) found.needBytes = Math.max(found.needBytes, end);
+    const bytes = whole ?? held.prefix.subarray(segment.offset);
+    for (const note of walkNotes(bytes, segment.align, layout.littleEndian)) {
       if (--budget < 0) return found;
       if (note.owner === 'Go' && note.type === 4) found.go = true;
       if (note.owner === 'GNU' && note.type === 1) found.gnuAbi = true;
@@ -294,20 +394,19 @@ interface Note {
   readonly type: number;
 }
 
-function* walkNotes(prefix: Uint8Array, segment: ProgramHeader, littleEndian: boolean): Generator<Note> {
-  const view = new DataView(prefix.buffer, prefix.byteOffset, prefix.byteLength);
-  const end = Math.min(segment.offset + segment.fileSize, prefix.length);
-  const align = segment.align === 8 ? 8 : 4;
-  let at = segment.offset;
-  while (at + 12 <= end) {
+function* walkNotes(bytes: Uint8Array, segmentAlign: number, littleEndian: boolean): Generator<Note> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const align = segmentAlign === 8 ? 8 : 4;
+  let at = 0;
+  while (at + 12 <= bytes.length) {
     const nameSize = view.getUint32(at, littleEndian);
     const descriptionSize = view.getUint32(at + 4, littleEndian);
     const nameEnd = at + 12 + nameSize;
-    if (nameEnd > end) return;
+    if (nameEnd > bytes.length) return;
     // Every owner that counts here is short.
-    const name = prefix.subarray(at + 12, Math.min(nameEnd, at + 12 + 16));
+    const name = bytes.subarray(at + 12, Math.min(nameEnd, at + 12 + 16));
     yield { owner: untilNul(name), type: view.getUint32(at + 8, littleEndian) };
-    at = alignTo(alignTo(nameEnd - segment.offset, align) + descriptionSize, align) + segment.offset;
+    at = alignTo(alignTo(nameEnd, align) + descriptionSize, align);
   }
 }
 
@@ -317,5 +416,6 @@ function alignTo(value: number, align: number): number {
 
 function untilNul(bytes: Uint8Array): string {
   const end = bytes.indexOf(0);
+  // A text of its own: a part of a longer one would keep that in memory.
   return Buffer.from(end === -1 ? bytes : bytes.subarray(0, end)).toString('latin1');
 }

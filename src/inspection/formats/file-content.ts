@@ -1,23 +1,35 @@
 import { isScript, parseScript } from '../command/script.ts';
 import type { FileContent } from '../overlay.ts';
-import { inspectElf } from './elf.ts';
+import { type ElfFinding, inspectElf } from './elf.ts';
 import { judgeStatic, type StaticJudgement } from './static-marks.ts';
 
 const firstBytes = 4096;
 const firstLine = 256;
+const symbolBytes = 8192;
+// gcc puts the code of a static program within this distance. Of one that is wanted, more is read: see `searchMarks`.
+const codeBytes = 32 * 1024;
 // 8 KiB decided 33 of 34 real executables; a longer prefix than this is not worth its cost.
 const mostBytes = 128 * 1024;
 // Docker's official entrypoint scripts reach 15 KB.
 export const longestScript = 32 * 1024;
 
-/** Returns the first `length` bytes of a file; fewer if the file, or the part of it that was read, ends before. */
-export type Head = (length: number) => Promise<Uint8Array>;
+/** The bytes of a file as they come. */
+export interface FileBytes {
+  /** Returns the first `length` bytes; fewer if the file, or the part of it that was read, ends before. */
+  readonly head: (length: number) => Promise<Uint8Array>;
+  /** Returns `length` bytes at `offset`, or fewer. `head` gives no more than it has given, then. */
+  readonly at: (offset: number, length: number) => Promise<Uint8Array>;
+}
 
 /**
  * Determines what a file of `size` bytes is, from as few of its first bytes as possible. Reads at most `mostScript`
  * bytes of a script. Rejects only with the errors of `head`.
  */
-export async function readContent(head: Head, size: number, mostScript = longestScript): Promise<FileContent> {
+export async function readContent(
+  { head }: Pick<FileBytes, 'head'>,
+  size: number,
+  mostScript = longestScript,
+): Promise<FileContent> {
   let bytes = await head(firstBytes);
   if (isScript(bytes)) {
     if (size > firstBytes && mostScript > firstBytes) bytes = await head(mostScript);
@@ -25,43 +37,79 @@ export async function readContent(head: Head, size: number, mostScript = longest
     return { kind: 'script', script: parseScript(held.toString('utf8')) };
   }
   let finding = inspectElf(bytes, bytes.length >= size);
-  while (finding.kind === 'undetermined' && finding.needBytes !== undefined && finding.needBytes <= mostBytes) {
-    const more = await head(Math.max(finding.needBytes, bytes.length * 2));
+  for (;;) {
+    const needed = neededBytes(finding, bytes.length);
+    const most = finding.kind === 'undetermined' ? mostBytes : codeBytes;
+    if (needed === undefined || needed > most || bytes.length >= size) break;
+    const more = await head(Math.max(needed, bytes.length * 2));
     if (more.length <= bytes.length) break;
     bytes = more;
     finding = inspectElf(bytes, bytes.length >= size);
   }
   if (finding.kind === 'not-elf') return { kind: 'plain' };
-  return finding.kind === 'static' && finding.runtime === 'unmarked'
-    ? { kind: 'elf', finding, judgement: judgeStatic(finding, bytes, bytes.length >= size) }
-    : { kind: 'elf', finding };
+  return elfContent(finding, bytes, bytes.length >= size);
+}
+
+/** Returns the length of the prefix that would tell more; undefined if none would. */
+function neededBytes(finding: ElfFinding, held: number): number | undefined {
+  if (finding.kind === 'undetermined') return finding.needBytes;
+  if ('apart' in finding && finding.apart !== undefined) return finding.apart.offset + finding.apart.length;
+  // The names that cgo exports are behind the headers and the tables of symbols.
+  return finding.kind === 'dynamic' && !finding.go && held < symbolBytes ? symbolBytes : undefined;
 }
 
 /**
- * Reads on in a static program, as long as `mayReadOn` allows it, until a text in it names its C library. Returns
+ * Reads on in a program whose first bytes did not settle what it is: until a text names the C library of a static one, or to
+ * its code or its interpreter, as long as `mayReadOn` allows it. An interpreter far into the file is always read. Returns
  * `content` unchanged if that would tell nothing new.
  */
 export async function searchMarks(
   content: FileContent,
-  head: Head,
+  bytes: FileBytes,
   size: number,
   mayReadOn: () => boolean,
 ): Promise<FileContent> {
-  if (content.kind !== 'elf' || content.finding.kind !== 'static' || content.finding.runtime !== 'unmarked')
-    return content;
-  const { finding } = content;
-  let judged = content.judgement;
+  if (content.kind !== 'elf') return content;
+  const searched = await searchTexts(content, bytes, size, mayReadOn);
+  const { finding, judgement } = searched;
+  if (!('apart' in finding) || finding.apart === undefined || (judgement !== undefined && isSettled(judgement)))
+    return searched;
+  if (finding.kind === 'static' && !mayReadOn()) return searched;
+  const { offset, length } = finding.apart;
+  const piece = { offset, bytes: Buffer.from(await bytes.at(offset, length)) };
+  const prefix = await bytes.head(mostBytes);
+  const found = inspectElf(prefix, prefix.length >= size, piece);
+  return elfContent(found, prefix, prefix.length >= size);
+}
+
+async function searchTexts(
+  content: ElfContent,
+  { head }: FileBytes,
+  size: number,
+  mayReadOn: () => boolean,
+): Promise<ElfContent> {
+  let searched = content;
   let held = 0;
   for (let length = 32 * 1024; length <= 1024 * 1024 && mayReadOn(); length *= 2) {
-    if (judged !== undefined && isSettled(judged)) break;
+    const { finding, judgement } = searched;
+    if (finding.kind !== 'static' || finding.runtime !== 'unmarked') break;
+    if (judgement !== undefined && isSettled(judgement)) break;
     const bytes = await head(length);
     if (bytes.length <= held) break;
     held = bytes.length;
-    judged = judgeStatic(finding, bytes, bytes.length >= size);
+    searched = elfContent(inspectElf(bytes, bytes.length >= size), bytes, bytes.length >= size);
   }
-  return judged === undefined ? content : { kind: 'elf', finding, judgement: judged };
+  return searched;
+}
+
+type ElfContent = Extract<FileContent, { kind: 'elf' }>;
+
+function elfContent(finding: ElfFinding, bytes: Uint8Array, complete: boolean): ElfContent {
+  return finding.kind === 'static' && finding.runtime === 'unmarked'
+    ? { kind: 'elf', finding, judgement: judgeStatic(finding, bytes, complete) }
+    : { kind: 'elf', finding };
 }
 
 function isSettled(judged: StaticJudgement): boolean {
-  return judged.libc === 'musl' ? judged.sure : judged.libc !== 'unknown';
+  return 'sure' in judged ? judged.sure : judged.libc !== 'unknown';
 }

@@ -3,9 +3,10 @@ import type { ElfFinding } from './elf.ts';
 /** The C library in a static program whose headers have no mark of Go or glibc. */
 export type StaticJudgement =
   | { readonly libc: 'musl'; readonly sure: boolean; readonly why: string }
-  /** The program is glibc's dynamic loader. */
-  | { readonly libc: 'glibc'; readonly why: string }
-  | { readonly libc: 'other'; readonly why: string }
+  /** glibc's dynamic loader, or a program whose note was removed. */
+  | { readonly libc: 'glibc'; readonly sure: boolean; readonly why: string }
+  /** `none`: it has no C library. */
+  | { readonly libc: 'other' | 'none'; readonly why: string }
   | { readonly libc: 'unknown'; readonly why: string };
 
 // A program with dietlibc's resolver, the smallest of all, takes 25 KiB.
@@ -19,8 +20,10 @@ const marks = [
   { text: 'No error information\0', libc: 'musl' },
   // musl src/network/resolvconf.c: the options its resolver reads, in its order.
   { text: 'ndots:\0attempts:\0timeout:\0', libc: 'musl' },
-  // glibc elf/Versions: of the programs without an interpreter only glibc's loader has versioned symbols.
-  { text: '\0GLIBC_PRIVATE\0', libc: 'glibc' },
+  // glibc elf/Versions: its loader has the name, and static programs that load its name services.
+  { text: '\0GLIBC_PRIVATE\0', libc: 'glibc', name: "static, holds the name of glibc's private symbols" },
+  // glibc elf/dl-tunables.list: static programs hold the list since 2.26.
+  { text: 'glibc.malloc.trim_threshold\0', libc: 'glibc', name: "static, holds glibc's tunables" },
   // uClibc-ng libc/inet/resolv.c: the second path that it tries for resolv.conf.
   { text: '/etc/config/resolv.conf\0', libc: 'other', name: 'uClibc' },
   { text: '\0__uClibc_main\0', libc: 'other', name: 'uClibc' },
@@ -29,20 +32,25 @@ const marks = [
 ] as const;
 
 /**
- * Judges a static program by `held`, its first bytes (`complete`: all of them). Texts decide. Without one a RELRO
- * segment says musl, not for sure: dietlibc and klibc programs have none (measured: docs/detection.md), uClibc programs
- * may.
+ * Judges a static program by `held`, its first bytes (`complete`: all of them). Texts decide, then its first instructions.
+ * Without either a RELRO segment says musl, not for sure: dietlibc and klibc programs have none (measured:
+ * docs/detection.md), uClibc programs may.
  */
 export function judgeStatic(finding: Unmarked, held: Uint8Array, complete: boolean): StaticJudgement {
   const bytes = Buffer.from(held.buffer, held.byteOffset, held.byteLength);
   for (const mark of marks) {
     if (!bytes.includes(mark.text, 0, 'latin1')) continue;
-    if (mark.libc === 'glibc') return { libc: 'glibc', why: "glibc's own dynamic loader" };
+    if (mark.libc === 'glibc') return { libc: 'glibc', sure: true, why: mark.name };
     return mark.libc === 'musl'
       ? { libc: 'musl', sure: true, why: `static, holds musl's text "${mark.text.replaceAll('\0', ' ').trim()}"` }
       : { libc: 'other', why: `static, linked with ${mark.name}` };
   }
-  if (finding.relro) {
+  if (finding.start === 'musl') return { libc: 'musl', sure: true, why: 'static, starts as musl programs do' };
+  if (finding.start === 'bare') return { libc: 'none', why: 'static, starts as programs without a C library do' };
+  if (finding.start === 'glibc') {
+    return { libc: 'glibc', sure: false, why: "static, starts as glibc's programs do, its note is missing" };
+  }
+  if (finding.relro && finding.start === undefined) {
     return {
       libc: 'musl',
       sure: false,

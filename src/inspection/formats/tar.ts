@@ -18,11 +18,18 @@ export interface TarEntry {
   readonly mode: number;
   /** Bytes of the file, by the archive: those of a sparse file, with its holes. */
   readonly size: number;
+  /** Where the next entry begins in the uncompressed archive. */
+  readonly end: number;
   /**
    * Returns the first `length` bytes of the content; fewer if the file is smaller or the archive is cut. May be called
    * again with a larger `length`, until the next entry is read.
    */
   readonly head: (length: number) => Promise<Uint8Array>;
+  /**
+   * Returns `length` bytes of the content at `offset`; fewer if it ends before, none of a sparse file. Skips what is between,
+   * so `head` gives no more than it has then.
+   */
+  readonly at: (offset: number, length: number) => Promise<Uint8Array>;
 }
 
 interface TarLimits {
@@ -43,6 +50,7 @@ export interface TarAllowance {
 /** Why the entries ended. A prefix ends between two entries (`boundary`) or inside one (`cut`). */
 export type TarEnd = 'complete' | 'boundary' | 'cut' | 'damaged' | 'limit';
 
+const empty = new Uint8Array(0);
 const blockSize = 512;
 const types: Readonly<Record<string, TarEntry['type']>> = {
   '0': 'file',
@@ -161,14 +169,13 @@ function openEntry(
   const type = types[header.type] ?? 'other';
   // Links and directories have no content, whatever their size says (pax, "size").
   const hasContent = type === 'file' || type === 'other';
-  const { size, head, finish } = openContent(cursor, hasContent ? (extended.size ?? header.size) : 0, sparse);
+  const { finish, ...content } = openContent(cursor, hasContent ? (extended.size ?? header.size) : 0, sparse);
   const entry: TarEntry = {
     name: extended.sparse?.name ?? extended.path ?? header.name,
     linkName: extended.linkpath ?? header.linkName,
     type: type === 'file' && header.name.endsWith('/') && extended.path === undefined ? 'directory' : type,
     mode: header.mode & 0o7777,
-    size,
-    head,
+    ...content,
   };
   return { entry, finish };
 }
@@ -177,18 +184,36 @@ function openContent(
   cursor: ByteCursor,
   stored: number,
   { map, taken }: Sparse = { map: undefined, taken: 0 },
-): Pick<TarEntry, 'size' | 'head'> & { readonly finish: () => Promise<boolean> } {
+): Pick<TarEntry, 'size' | 'end' | 'head' | 'at'> & { readonly finish: () => Promise<boolean> } {
   const start = cursor.position - taken;
-  let held: Uint8Array = new Uint8Array(0);
+  const bytes = fileBytes(cursor, stored - taken);
   return {
     size: map?.size ?? stored,
-    head: async (length) => {
-      const wanted = map === undefined ? length : storedLength(map, length);
-      const missing = Math.min(wanted, stored - taken) - held.length;
-      if (missing > 0) held = joined(held, await cursor.take(missing));
-      return map === undefined ? held.subarray(0, length) : expand(map, held, length);
-    },
+    end: start + stored + padding(stored),
+    head: async (length) =>
+      map === undefined ? bytes.head(length) : expand(map, await bytes.head(storedLength(map, length)), length),
+    at: (offset, length) => (map === undefined ? bytes.at(offset, length) : Promise.resolve(empty)),
     finish: () => cursor.skip(stored - (cursor.position - start) + padding(stored)),
+  };
+}
+
+/** Returns the next `size` bytes of a stream as those of a file. */
+export function fileBytes(cursor: ByteCursor, size: number): Pick<TarEntry, 'head' | 'at'> {
+  let held: Uint8Array = empty;
+  let most = size;
+  const head: TarEntry['head'] = async (length) => {
+    const missing = Math.min(length, most) - held.length;
+    if (missing > 0) held = joined(held, await cursor.take(missing));
+    return held.subarray(0, length);
+  };
+  return {
+    head,
+    at: async (offset, length) => {
+      if (offset <= held.length) return (await head(offset + length)).subarray(offset);
+      const wanted = Math.min(length, most - offset);
+      most = held.length;
+      return wanted > 0 && (await cursor.skip(offset - held.length)) ? cursor.take(wanted) : empty;
+    },
   };
 }
 
@@ -299,8 +324,6 @@ function setRecord(
   if (key === 'linkpath') found.linkpath = value;
   if (key === 'size' && /^\d{1,15}$/u.test(value)) found.size = Number(value);
 }
-
-const empty = new Uint8Array(0);
 
 const joined = (one: Uint8Array, other: Uint8Array): Uint8Array =>
   one.length === 0 ? other : Buffer.concat([one, other]);

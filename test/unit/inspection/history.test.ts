@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { ImageConfig, ImageManifest } from '../../../src/detection/image-source.ts';
 import {
   agreedHint,
+  fetchesProgram,
   glibcOnMusl,
   hintsOf,
   historyLine,
@@ -127,29 +128,35 @@ describe("hints in an image's own words", () => {
   });
 });
 
-describe("when the base's C library may stand in for a program out of reach", () => {
-  const plain = {
-    paths: ['usr/bin/zed'],
-    copiedIn: false,
-    packaged: true,
-    onlyInBase: false,
-    goImage: false,
-    twoLibcs: false,
-  };
+describe('what a RUN line fetches', () => {
   it.each([
-    ['a program where distributions put theirs', {}, true],
-    ['one that can only be in the base', { packaged: false, onlyInBase: true }, true],
-    ['one that nobody installed', { packaged: false }, false],
-    ['a well-known one that nobody installed', { packaged: false, paths: ['usr/bin/bash'] }, true],
-    ['one looked for in PATH', { paths: ['usr/local/bin/zed', 'usr/bin/zed'] }, true],
+    ['RUN curl -fsSLo /usr/sbin/cron https://example.org/cron', true],
+    ['RUN wget https://example.org/cron.deb && dpkg -i cron.deb', true],
+    ['RUN go build -o /usr/sbin/cron ./cron', true],
+    ['RUN wget https://example.org/cron.tar.gz && tar xf cron.tar.gz && make install-cron', false],
+    ['RUN apt-get install -y curl cron', false],
+    ['/bin/sh -c set -eux; curl -fsSLo /usr/sbin/cron https://example.org/cron', true],
+    ['RUN curl -fsSLo /usr/bin/other https://example.org/other', false],
+    [undefined, false],
+  ])('%s: %s', (line, expected) => {
+    expect(fetchesProgram(line === undefined ? undefined : historyLine(line), ['usr/sbin/cron', 'usr/bin/cron'])).toBe(
+      expected,
+    );
+  });
+});
+
+describe("when the base's C library may stand in for a program out of reach", () => {
+  const plain = { paths: ['usr/sbin/nginx'], copiedIn: false, twoLibcs: false };
+  it.each([
+    ['one that distributions link to their own', {}, true],
+    ['one looked for in PATH', { paths: ['usr/local/bin/bash', 'usr/bin/bash'] }, true],
+    ['one with its version', { paths: ['usr/bin/python3.13'] }, true],
+    ['one built in the image', { paths: ['usr/local/bin/node'] }, true],
     ['one that was copied in', { copiedIn: true }, false],
-    ['one in a folder of its own', { paths: ['app/zed'] }, false],
-    ['one in /usr/local', { paths: ['usr/local/bin/zed'] }, false],
-    ['a well-known one, wherever', { paths: ['usr/local/bin/node'] }, true],
-    ['a well-known one with its version', { paths: ['usr/bin/python3.13'] }, true],
-    ['a Go program that distributions have', { paths: ['usr/sbin/caddy'] }, false],
-    ['any, where Go programs are built', { goImage: true }, false],
+    ['one whose name says nothing', { paths: ['usr/bin/zed'] }, false],
+    ['a Go program that distributions have', { paths: ['usr/bin/prometheus-node-exporter'] }, false],
     ['any, where glibc and musl are installed', { twoLibcs: true, paths: ['bin/sh'] }, false],
+    ['none', { paths: [] }, false],
   ])('%s: %s', (_name, changes, expected) => {
     expect(baseLibcApplies({ ...plain, ...changes })).toBe(expected);
   });

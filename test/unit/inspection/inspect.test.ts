@@ -270,7 +270,7 @@ describe('a program that is out of reach', () => {
     const { inspection, meter } = await look(built);
     expect(inspection.verdict).toMatchObject({
       resolver: 'musl',
-      evidence: { source: 'base-layer', confidence: 0.75 },
+      evidence: { source: 'base-layer', confidence: 0.5 },
     });
     expect(meter.bytes).toBeLessThanOrEqual(512 * 1024);
     expect(meter.requests).toBeLessThanOrEqual(6);
@@ -285,6 +285,32 @@ describe('a program that is out of reach', () => {
       runServer,
     );
     expect((await look(built)).inspection.verdict).toMatchObject({ resolver: 'unknown', evidence: { confidence: 0 } });
+  });
+
+  it('is unknown where its name may be that of a Go program that the distribution packages', async () => {
+    const built = made(
+      [
+        [debianLine, debian],
+        ['RUN apt-get install -y prometheus-node-exporter', far('usr/bin/prometheus-node-exporter', go)],
+      ],
+      { cmd: ['prometheus-node-exporter'] },
+    );
+    const { inspection } = await look(built);
+    expect(inspection.verdict.resolver).toBe('unknown');
+    expect(inspection.verdict.evidence.detail).toBe(
+      "prometheus-node-exporter is out of reach, and the base layer's glibc need not be its own",
+    );
+  });
+
+  it('is unknown where its name is well known, but it was fetched', async () => {
+    const built = made(
+      [
+        [debianLine, debian],
+        ['RUN curl -fsSLo /usr/sbin/cron https://example.org/cron', far('usr/sbin/cron', go)],
+      ],
+      { cmd: ['cron'] },
+    );
+    expect((await look(built)).inspection.verdict.resolver).toBe('unknown');
   });
 
   it('is unknown in an image that builds Go programs', async () => {
@@ -307,7 +333,7 @@ describe('a program that is out of reach', () => {
     const label = await look(image({ layers: [base], config: { ...nginx, labels } }));
     expect(label.inspection.verdict).toMatchObject({
       resolver: 'musl',
-      evidence: { source: 'label', confidence: 0.35 },
+      evidence: { source: 'label', confidence: 0.3 },
     });
   });
 
@@ -340,39 +366,6 @@ describe('other layers', () => {
     ] as const;
     expect((await look(made(steps, runServer))).inspection.verdict.resolver).toBe('musl');
   });
-
-  it.each<[string, readonly TarEntry[]]>([
-    ['a file before its directory', [program('app/server', go), filler(60)]],
-    ['a file twice', [folder('aaa'), filler(60), filler(1), folder('app'), program('app/server', go)]],
-  ])('the last entry of a path counts where no builder wrote the archive: %s', async (_name, entries) => {
-    const built = image({ layers: [layer([...entries, program('app/server', musl)])], config: runServer });
-    const { inspection } = await look(built);
-    expect(inspection.verdict).toMatchObject({ resolver: 'musl', evidence: { confidence: 0.99 } });
-  });
-
-  it('where the last entry of a path is out of reach, the verdict is not certain', async () => {
-    const config = { ...runServer, history: [{ createdBy: 'COPY server /app/server # buildkit' }] };
-    const twice = layer([program('app/server', go), filler(900), program('app/server', musl)]);
-    const { inspection } = await look(image({ layers: [twice], config }));
-    expect(inspection.verdict.evidence).toEqual({
-      source: 'executable',
-      detail: '/app/server: static, Go build id; bytes that were not reached may hold another file of this name',
-      confidence: 0.55,
-    });
-    const scan = createInspector(backgroundScanLimits);
-    const { inspection: whole } = await look(image({ layers: [twice], config }), {}, {}, scan);
-    expect(whole.verdict).toMatchObject({ resolver: 'musl', evidence: { confidence: 0.99 } });
-  });
-
-  it.each([[[]], [['', '']], [['COPY server /app/server', ' ']]])(
-    'a newer layer whose history says nothing may hold another: %j',
-    async (lines) => {
-      const layers = [server(glibc), layer([folder('aaa'), filler(900), folder('app'), program('app/server', musl)])];
-      const config = { ...runServer, history: lines.map((createdBy) => ({ createdBy })) };
-      const { inspection } = await look(image({ layers, config }));
-      expect(inspection.verdict).toMatchObject({ resolver: 'glibc', evidence: { confidence: 0.55 } });
-    },
-  );
 
   it('a newer layer that may replace the program and cannot be read leaves it unknown', async () => {
     const steps = [

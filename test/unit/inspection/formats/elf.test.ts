@@ -35,8 +35,13 @@ describe('an executable is told by its headers', () => {
       { notes: goNote, segments: [{ type: PT_GNU_RELRO }] },
       { kind: 'static', runtime: 'go', libc: 'unknown' },
     ],
-    ['Go without build id', { sectionHeadersBehindProgramHeaders: true }, { kind: 'static', runtime: 'go' }],
-    ['Go stripped', { segments: [{ type: PT_PHDR, align: 4096 }] }, { kind: 'static', runtime: 'go' }],
+    ['Go without build id', { segments: [{ type: PT_PHDR, align: 4096 }] }, { kind: 'static', runtime: 'go' }],
+    [
+      'wild, which puts section headers where Go does',
+      { interpreter: GLIBC, notes: gnuNote, sectionHeadersBehindProgramHeaders: true },
+      { kind: 'dynamic', go: false },
+    ],
+    ['a static program of wild', { notes: gnuNote, sectionHeadersBehindProgramHeaders: true }, { runtime: 'glibc' }],
     ['static glibc', { notes: gnuNote }, { kind: 'static', runtime: 'glibc' }],
     ['static-pie glibc', { notes: gnuNote, type: 3 }, { kind: 'static', runtime: 'glibc' }],
     ['static, unmarked', { segments: [{ type: PT_GNU_RELRO }] }, { kind: 'static', runtime: 'unmarked', relro: true }],
@@ -58,6 +63,76 @@ describe('an executable is told by its headers', () => {
       expect(inspectElf(bytes, false)).toMatchObject(expected);
     });
   }
+});
+
+const AMD64 = 62;
+const ARM64 = 183;
+const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
+/** What gcc, musl-gcc and Zig put at the entry point. */
+const starts = {
+  glibc: hex('31ed 4989d1 5e 4889e2 4883e4f0 50 54 4531c0 31c9 48c7c74518400067e8df1200'),
+  musl: hex('4831ed 4889e7 488d35c8efbfff 4883e4f0 e80f0000 00662e0f1f840000000000'),
+  bare: hex('31ed 4889e7 4883e4f0 e87a000000 554889e54156534883ec5064488b0425f8ff'),
+  other: hex('31c0 e8 00000000 0000000000000000000000000000000000000000000000000000'),
+};
+const armMusl = hex('1d0080d2 1e0080d2 e0030091 617fffd0 21000091 1fec7c92 01000014 e20300aa');
+/** Three functions of Go, each with its check of the stack. */
+const goFunctions = Buffer.concat(Array.from({ length: 3 }, () => hex('493b6610 7620 55 4889e5 00000000000000')));
+const armGoFunctions = Buffer.concat(Array.from({ length: 3 }, () => hex('900b40f9 ff6330eb e9000054')));
+
+describe('code says who made a program', () => {
+  const at = 4096;
+  const code = (...parts: readonly Buffer[]) => ({ code: { at, bytes: Buffer.concat(parts) } });
+  const relro = [{ type: PT_GNU_RELRO }];
+  it.each<[string, ElfOptions, object]>([
+    ["gcc's static", { notes: gnuNote, ...code(starts.glibc) }, { runtime: 'glibc', codeSeen: true }],
+    ["gcc's static Go", { notes: gnuNote, ...code(starts.glibc, goFunctions) }, { runtime: 'go', libc: 'glibc' }],
+    ["musl-gcc's static", { segments: relro, ...code(starts.musl) }, { runtime: 'unmarked', start: 'musl' }],
+    [
+      "musl-gcc's static Go",
+      { segments: relro, ...code(starts.musl, goFunctions) },
+      { runtime: 'go', libc: 'unknown' },
+    ],
+    ["gcc's without a note", { segments: relro, ...code(starts.glibc) }, { runtime: 'unmarked', start: 'glibc' }],
+    ["Zig's without libc", { segments: relro, ...code(starts.bare) }, { runtime: 'unmarked', start: 'bare' }],
+    ['another', { segments: relro, ...code(starts.other) }, { runtime: 'unmarked', start: 'unrecognised' }],
+    ['arm64 musl', { machine: ARM64, ...code(armMusl) }, { runtime: 'unmarked', start: 'musl' }],
+    ['arm64 Go', { machine: ARM64, notes: gnuNote, ...code(armGoFunctions) }, { runtime: 'go', libc: 'glibc' }],
+    ['a machine whose code is not known', { machine: 243, ...code(starts.musl) }, { start: undefined }],
+    ['dynamic Go', { interpreter: GLIBC, notes: gnuNote, ...code(starts.glibc, goFunctions) }, { go: true }],
+    ["dynamic, another's code", { interpreter: GLIBC, notes: gnuNote, ...code(starts.glibc) }, { go: false }],
+    [
+      "Go's build settings",
+      { notes: gnuNote, ...code(starts.glibc, hex('ff20476f206275696c64696e663a')) },
+      { runtime: 'go' },
+    ],
+    ["Go's table of functions", { notes: gnuNote, ...code(starts.glibc, hex('f1ffffff00000108')) }, { runtime: 'go' }],
+  ])('%s', (_name, options, expected) => {
+    expect(inspectElf(elf({ machine: AMD64, ...options }), true)).toMatchObject(expected);
+  });
+
+  it('code out of reach is asked for, and read by itself', () => {
+    const whole = elf({ machine: AMD64, notes: gnuNote, code: { at: 300_000, bytes: Buffer.alloc(20_000) } });
+    starts.glibc.copy(whole, 300_000);
+    goFunctions.copy(whole, 300_100);
+    const prefix = whole.subarray(0, 4096);
+    const apart = { offset: 300_000, length: 8192 };
+    expect(inspectElf(prefix, false)).toMatchObject({ runtime: 'glibc', codeSeen: false, apart });
+    const piece = { offset: apart.offset, bytes: whole.subarray(300_000, 308_192) };
+    expect(inspectElf(prefix, false, piece)).toMatchObject({ runtime: 'go', libc: 'glibc' });
+  });
+
+  it('an interpreter behind everything else, where patchelf puts it, is asked for with the notes behind it', () => {
+    const options = { machine: AMD64, interpreter: MUSL, interpreterAt: 300_000, notes: goNote, notesAt: 300_100 };
+    const whole = elf({ ...options, code: { at: 2048, bytes: starts.musl } });
+    const prefix = whole.subarray(0, 4096);
+    const apart = { offset: 300_000, length: 132 };
+    expect(inspectElf(prefix, false)).toMatchObject({ kind: 'undetermined', start: 'musl', apart });
+    const piece = { offset: apart.offset, bytes: whole.subarray(300_000, 300_132) };
+    expect(inspectElf(prefix, false, piece)).toMatchObject({ kind: 'dynamic', interpreter: MUSL, go: true });
+    const cut = { offset: apart.offset, bytes: whole.subarray(300_000, 300_010) };
+    expect(inspectElf(prefix, false, cut)).toMatchObject({ kind: 'undetermined', apart });
+  });
 });
 
 describe('what is out of reach is undetermined, never static', () => {
@@ -104,14 +179,20 @@ describe('real executables that npm installed', () => {
 });
 
 describe('a static program without marks in its headers is judged by its texts', () => {
-  const unmarked = { kind: 'static', runtime: 'unmarked', pie: false, relro: false } as const;
+  const unmarked = { kind: 'static', runtime: 'unmarked', pie: false, relro: false, start: undefined } as const;
   const relro = { ...unmarked, relro: true };
-  it.each([
+  it.each<[string, Parameters<typeof judgeStatic>[0], string, object]>([
     ["musl's message", unmarked, 'x\0No error information\0', { libc: 'musl', sure: true }],
     ['uClibc', relro, '/etc/config/resolv.conf\0', { libc: 'other' }],
     ['dietlibc', unmarked, '__you_tried_to_link_a_dietlibc_object_against_glibc\0', { libc: 'other' }],
     ["glibc's loader", relro, 'x\0GLIBC_PRIVATE\0', { libc: 'glibc' }],
     ['a RELRO segment alone', relro, 'x', { libc: 'musl', sure: false }],
+    ["musl's start", { ...unmarked, start: 'musl' }, 'x', { libc: 'musl', sure: true }],
+    ["glibc's start without its note", { ...relro, start: 'glibc' }, 'x', { libc: 'glibc', sure: false }],
+    ["uClibc, which took glibc's start", { ...relro, start: 'glibc' }, '\0__uClibc_main\0', { libc: 'other' }],
+    ["glibc's tunables", { ...relro, start: 'glibc' }, 'glibc.malloc.trim_threshold\0', { libc: 'glibc', sure: true }],
+    ['a start without a C library', { ...relro, start: 'bare' }, 'x', { libc: 'none' }],
+    ["a start that is not musl's", { ...relro, start: 'unrecognised' }, 'x', { libc: 'unknown' }],
     ['nothing', unmarked, 'x', { libc: 'unknown' }],
     ['the mere names of libraries', unmarked, 'musl uClibc dietlibc klibc glibc', { libc: 'unknown' }],
   ])('%s', (_name, finding, text, expected) => {

@@ -1,0 +1,117 @@
+import { randomBytes } from 'node:crypto';
+
+import { describe, expect, it } from 'vitest';
+
+import type { Inspection } from '../../../src/detection/detector.ts';
+import { createInspector, inspectImage } from '../../../src/inspection/inspect.ts';
+import { backgroundScanLimits } from '../../../src/inspection/limits.ts';
+import { elf } from '../../support/elf-builder.ts';
+import { type BuiltImage, image } from '../../support/image-builder.ts';
+import { type BuiltLayer, layer } from '../../support/layer-builder.ts';
+import { memorySource } from '../../support/memory-source.ts';
+import type { TarEntry } from '../../support/tar-builder.ts';
+
+const musl = elf({ interpreter: '/lib/ld-musl-x86_64.so.1', size: 20_000 });
+const glibc = elf({ interpreter: '/lib64/ld-linux-x86-64.so.2', notes: [{ owner: 'GNU', type: 1 }] });
+const go = elf({ notes: [{ owner: 'Go', type: 4 }] });
+const runServer = { entrypoint: ['/app/server'] };
+const whole = createInspector(backgroundScanLimits);
+
+/** What does not compress, so that what follows is far into the layer. */
+const filler = (kib: number): TarEntry => ({ path: 'aaa/filler', content: randomBytes(kib * 1024), mode: 0o644 });
+const program = (path: string, content: Buffer): TarEntry => ({ path, content });
+const folder = (path: string): TarEntry => ({ path, type: 'dir' });
+const server = (content: Buffer): BuiltLayer => layer([folder('app'), program('app/server', content)]);
+
+interface Looked {
+  readonly inspection: Inspection;
+  readonly meter: { readonly requests: number; readonly bytes: number };
+}
+
+async function look(built: BuiltImage, inspect = inspectImage): Promise<Looked> {
+  const meter = { requests: 0, bytes: 0 };
+  const request = { reference: 'image', platform: { os: 'linux', architecture: 'amd64' }, command: [], args: [] };
+  const inspection = await inspect(memorySource(built), request, { signal: new AbortController().signal, meter });
+  return { inspection, meter };
+}
+
+describe('a program whose marks are far into its file', () => {
+  const start = Buffer.from('4831ed4889e7488d35c8efbfff4883e4f0e80f000000662e0f1f840000000000', 'hex');
+  const filled = (content: Buffer, from: number, to: number): Buffer => {
+    randomBytes(to - from).copy(content, from);
+    return content;
+  };
+  const patched = filled(elf({ interpreter: '/opt/lib/ld-musl-x86_64.so.1', interpreterAt: 300_000 }), 8192, 290_000);
+  const late = filled(elf({ machine: 62, code: { at: 300_000, bytes: start } }), 8192, 290_000);
+  const far = (content: Buffer): BuiltImage => image({ layers: [server(content)], config: runServer });
+
+  it('an interpreter that patchelf moved is read within the budget', async () => {
+    const { inspection, meter } = await look(far(patched));
+    expect(inspection.verdict).toMatchObject({ resolver: 'musl', evidence: { confidence: 0.99 } });
+    expect(meter.bytes).toBeLessThan(512 * 1024);
+  });
+
+  it('start code is not worth a request, and found by a full scan', async () => {
+    const { inspection, meter } = await look(far(late));
+    expect(inspection.verdict.resolver).toBe('unknown');
+    expect(meter.bytes).toBeLessThan(64 * 1024);
+    const { inspection: scanned } = await look(far(late), whole);
+    expect(scanned.verdict.evidence).toEqual({
+      source: 'executable',
+      detail: '/app/server: static, starts as musl programs do',
+      confidence: 0.97,
+    });
+  });
+
+  it("an interpreter beyond the budget is guessed by the program's start code", async () => {
+    const options = { machine: 62, code: { at: 2048, bytes: start } };
+    const content = elf({ ...options, interpreter: '/opt/lib/ld-musl-x86_64.so.1', interpreterAt: 900_000 });
+    const { inspection } = await look(far(filled(content, 8192, 890_000)));
+    expect(inspection.verdict).toMatchObject({ resolver: 'musl', evidence: { confidence: 0.8 } });
+    expect(inspection.verdict.evidence.detail).toContain("it starts as musl's programs do");
+  });
+});
+
+describe('another file of the same name may be out of reach', () => {
+  it.each<[string, readonly TarEntry[]]>([
+    ['a file before its directory', [program('app/server', go), filler(60)]],
+    ['a file twice', [folder('aaa'), filler(60), filler(1), folder('app'), program('app/server', go)]],
+  ])('the last entry of a path counts where no builder wrote the archive: %s', async (_name, entries) => {
+    const built = image({ layers: [layer([...entries, program('app/server', musl)])], config: runServer });
+    const { inspection } = await look(built);
+    expect(inspection.verdict).toMatchObject({ resolver: 'musl', evidence: { confidence: 0.99 } });
+  });
+
+  it("an archive that ends with the program holds no other: gzip's length says so for 4 bytes", async () => {
+    const program512 = elf({ notes: [{ owner: 'Go', type: 4 }], size: 900_000 });
+    randomBytes(800_000).copy(program512, 8192);
+    const one = layer([program('app/server', program512)]);
+    const { inspection, meter } = await look(image({ layers: [one], config: runServer }));
+    expect(inspection.verdict).toMatchObject({ resolver: 'go', evidence: { confidence: 0.99 } });
+    expect(meter.bytes).toBeLessThan(64 * 1024);
+    expect(meter.requests).toBe(4);
+  });
+
+  it('where the last entry of a path is out of reach, the verdict is not certain', async () => {
+    const config = { ...runServer, history: [{ createdBy: 'COPY server /app/server # buildkit' }] };
+    const twice = layer([program('app/server', go), filler(900), program('app/server', musl)]);
+    const { inspection } = await look(image({ layers: [twice], config }));
+    expect(inspection.verdict.evidence).toEqual({
+      source: 'executable',
+      detail: '/app/server: static, Go build id; bytes that were not reached may hold another file of this name',
+      confidence: 0.55,
+    });
+    const { inspection: scanned } = await look(image({ layers: [twice], config }), whole);
+    expect(scanned.verdict).toMatchObject({ resolver: 'musl', evidence: { confidence: 0.99 } });
+  });
+
+  it.each([[[]], [['', '']], [['COPY server /app/server', ' ']]])(
+    'a newer layer whose history says nothing may hold another: %j',
+    async (lines) => {
+      const layers = [server(glibc), layer([folder('aaa'), filler(900), folder('app'), program('app/server', musl)])];
+      const config = { ...runServer, history: lines.map((createdBy) => ({ createdBy })) };
+      const { inspection } = await look(image({ layers, config }));
+      expect(inspection.verdict).toMatchObject({ resolver: 'glibc', evidence: { confidence: 0.55 } });
+    },
+  );
+});
