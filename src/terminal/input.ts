@@ -3,7 +3,6 @@ import { open, readdir, stat } from 'node:fs/promises';
 
 /** Bytes of one input. The largest manifests that people keep have a few MiB; parsed, a file takes some fifty times its size. */
 const MOST_BYTES = 64 * 1024 * 1024;
-const TOO_LARGE = 'is larger than 64 MiB';
 
 /** Thrown if an input is not read, or is no text. The message is a clause about it: `is larger than 64 MiB`. */
 class InputError extends Error {
@@ -35,7 +34,7 @@ function check(about: Stats, only: 'regular' | undefined): Stats {
 }
 
 function refusalOf(about: Stats, only: 'regular' | undefined): string | undefined {
-  if (about.isFile()) return about.size > MOST_BYTES ? TOO_LARGE : undefined;
+  if (about.isFile()) return undefined;
   if (about.isDirectory()) return 'is a folder';
   if (about.isFIFO()) return only === 'regular' ? 'is a pipe: name it with -f to read it' : undefined;
   return about.isSocket() ? 'is a socket' : 'is a device';
@@ -48,7 +47,7 @@ export async function readTextStream(stream: AsyncIterable<unknown>): Promise<st
   for await (const chunk of stream) {
     const bytes = chunk as Buffer;
     size += bytes.length;
-    if (size > MOST_BYTES) throw new InputError(TOO_LARGE);
+    if (size > MOST_BYTES) throw new InputError('is larger than 64 MiB');
     chunks.push(bytes);
   }
   return textOf(Buffer.concat(chunks, size));

@@ -94,7 +94,7 @@ describe('with tls.clientCaFile', () => {
   });
 
   it('tls.clientNames: the common name or a DNS name has to be one of them, to the letter', async () => {
-    await start([ours.cert], { TLS_CLIENT_NAMES: 'kube-apiserver,*.example' });
+    await start([ours.cert], { TLS_CLIENT_NAMES: 'kube-apiserver,api.svc.example,*.svc.test' });
     expect(await call(await ours.sign())).toMatchObject(accepted);
     expect(await call(await ours.sign({ subject: 'CN=x', dns: ['kube-apiserver'] }))).toMatchObject(accepted);
     for (const subject of [
@@ -105,7 +105,9 @@ describe('with tls.clientCaFile', () => {
     ]) {
       expect({ subject, ...(await call(await ours.sign({ subject }))) }).toMatchObject({ subject, ...refused(NAME) });
     }
-    expect(await call(await ours.sign({ subject: 'CN=x', dns: ['a.example', '*'] }))).toMatchObject(refused(NAME));
+    for (const dns of ['*.svc.example', '*', 'a.svc.test']) {
+      expect(await call(await ours.sign({ subject: 'CN=x', dns: [dns] }))).toMatchObject(refused(NAME));
+    }
   });
 
   it('a bundle of several CAs; what is below one of them counts with the intermediates that the caller sends', async () => {
@@ -117,7 +119,7 @@ describe('with tls.clientCaFile', () => {
     expect(await call(leaf)).toMatchObject(refused(UNTRUSTED));
     expect(await call({ ...leaf, cert: leaf.cert + below.cert })).toMatchObject(accepted);
     writeBundle(other.cert, below.cert);
-    await expect.poll(async () => (await call(leaf)).status, { timeout: 5000 }).toBe(200);
+    await expect.poll(async () => (await call(leaf)).status, { timeout: 15_000 }).toBe(200);
   });
 
   it('a rotation loses no call: old, both, new. A connection of the CA that is gone is refused, too', async () => {
@@ -128,12 +130,12 @@ describe('with tls.clientCaFile', () => {
     expect(await call(after)).toMatchObject(refused(UNTRUSTED));
 
     writeBundle(ours.cert, other.cert);
-    await expect.poll(async () => (await call(after)).status, { timeout: 5000 }).toBe(200);
+    await expect.poll(async () => (await call(after)).status, { timeout: 15_000 }).toBe(200);
     expect(await call(before, agent)).toMatchObject(accepted);
     expect(await call(before)).toMatchObject(accepted);
 
     writeBundle(other.cert);
-    await expect.poll(async () => (await call(before)).status, { timeout: 5000 }).toBe(403);
+    await expect.poll(async () => (await call(before)).status, { timeout: 15_000 }).toBe(403);
     expect(await call(before, agent)).toMatchObject(refused(UNTRUSTED));
     expect(await call(after)).toMatchObject(accepted);
     agent.destroy();
@@ -146,7 +148,7 @@ describe('with tls.clientCaFile', () => {
     // The answer to a path that does not exist is an answer: the caller is known.
     expect((await webhook.post('{}', { client, agent, path: '/x' })).status).toBe(404);
     writeBundle(other.cert);
-    await expect.poll(async () => (await call(client)).status, { timeout: 5000 }).toBe(403);
+    await expect.poll(async () => (await call(client)).status, { timeout: 15_000 }).toBe(403);
     expect(await call(client, agent)).toMatchObject(refused(UNTRUSTED));
     agent.destroy();
   });
@@ -176,7 +178,7 @@ describe('with tls.clientCaFile', () => {
     await start();
     writeBundle(await write());
     const errors = (): string => JSON.stringify(webhook.lines.filter(({ level }) => level === 'error'));
-    await expect.poll(errors, { timeout: 5000 }).toContain(says);
+    await expect.poll(errors, { timeout: 15_000 }).toContain(says);
     expect(await call(await ours.sign())).toMatchObject(accepted);
     expect(await metrics()).toContain('libc_dns_certificate_reload_failures_total 1');
   });
@@ -203,7 +205,7 @@ describe('with tls.clientCaFile', () => {
     expect(await webhook.post(BODY, { client, ca: first.ca })).toMatchObject(accepted);
     writePair(second);
     const posted = (): Promise<unknown> => webhook.post(BODY, { client, ca: second.ca }).catch(() => undefined);
-    await expect.poll(posted, { timeout: 5000 }).toMatchObject(accepted);
+    await expect.poll(posted, { timeout: 15_000 }).toMatchObject(accepted);
     expect(await webhook.post(BODY, { ca: second.ca })).toMatchObject(refused(NONE));
     expect(await webhook.post(BODY, { client: await other.sign(), ca: second.ca })).toMatchObject(refused(UNTRUSTED));
   });
