@@ -25,6 +25,8 @@ LABEL org.opencontainers.image.title="libc-dns-webhook" \
 ENV MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=32768 MALLOC_TOP_PAD_=32768
 WORKDIR /app
 COPY --from=build /src/dist/main.js main.js
+# The server reads images in processes of their own, which run this.
+COPY --from=build /src/dist/reader.js reader.js
 COPY --from=build /src/dist/THIRD-PARTY-NOTICES.txt THIRD-PARTY-NOTICES.txt
 COPY --chmod=0644 LICENSE LICENSE
 # A number, so that Kubernetes can tell that it is not root.

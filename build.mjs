@@ -1,4 +1,5 @@
-// Bundles src/main.ts and its dependencies into one file that Node runs alone: dist/main.js.
+// Bundles src/main.ts and its dependencies into one file that Node runs alone, dist/main.js, and beside it the program that the
+// server reads images with, dist/reader.js: that starts for each new need, and so holds nothing else.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { build } from 'esbuild';
@@ -48,9 +49,12 @@ function missing(what) {
   return `() => { throw new Error('${what} is not in this bundle: build.mjs'); }`;
 }
 
+/** The filters that have matched in one of the programs. */
+const used = new Set();
+
 const standIns = {
   name: 'stand-ins',
-  setup({ onResolve, onLoad, onEnd, resolve }) {
+  setup({ onResolve, onLoad, resolve }) {
     const config = '@kubernetes/client-node/dist/config.js';
     onResolve({ filter: /^@kubernetes\/client-node$/ }, ({ resolveDir, kind }) =>
       resolve(config, { resolveDir, kind }),
@@ -67,19 +71,12 @@ const standIns = {
     onLoad({ filter: /./, namespace: 'required' }, ({ path }) => ({
       contents: `module.exports = require('${path}');`,
     }));
-    const used = new Set();
     for (const [filter, contents] of STAND_INS) {
       onLoad({ filter }, () => {
         used.add(filter);
         return { contents };
       });
     }
-    onEnd(() => {
-      const errors = STAND_INS.filter(([filter]) => !used.has(filter)).map(([filter]) => ({
-        text: `${filter} matches nothing any more`,
-      }));
-      return { errors };
-    });
   },
 };
 
@@ -88,8 +85,8 @@ const inAscii = (text) =>
   text.replaceAll(/[^\0-\x7f]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 const { outputFiles } = await build({
-  entryPoints: ['src/main.ts'],
-  outfile: 'dist/main.js',
+  entryPoints: ['src/main.ts', 'src/reader.ts'],
+  outdir: 'dist',
   bundle: true,
   platform: 'node',
   format: 'esm',
@@ -110,6 +107,8 @@ const { outputFiles } = await build({
   },
   logLevel: 'warning',
 });
+const unused = STAND_INS.filter(([filter]) => !used.has(filter));
+if (unused.length > 0) throw new Error(`these match nothing any more: ${unused.map(([filter]) => filter).join(' ')}`);
 for (const { path, text } of outputFiles) {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, inAscii(text), { mode: 0o755 });

@@ -1,4 +1,6 @@
 #!/usr/bin/env node
+import { fileURLToPath } from 'node:url';
+
 import packageJson from '../package.json' with { type: 'json' };
 import { openDetector } from './app/detection.ts';
 import { personalReporter, type Surroundings } from './app/join.ts';
@@ -28,6 +30,9 @@ const around: Surroundings = {
   environment: process.env,
   inCluster: process.env['KUBERNETES_SERVICE_HOST'] !== undefined,
 };
+
+/** `npm run build` bundles both programs into one folder. */
+const readerPath = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? 'reader.ts' : 'reader.js', import.meta.url));
 
 const warn = (message: string): void => io.err(`libc-dns: warning: ${printable(message)}\n`);
 
@@ -66,7 +71,7 @@ process.exitCode = await run(process.argv.slice(2), {
   io,
   version: around.version,
   inCluster: around.inCluster,
-  openServer: (context) => openServer(context, around),
+  openServer: (context) => openServer(context, { ...around, readerPath }),
   openDetector: (config, { images }) =>
     openDetector(config, { ...around, reporter: personalReporter(warn), ...(images && { person: { images } }) }),
   openCluster: async (flags) => {

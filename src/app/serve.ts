@@ -18,11 +18,16 @@ import { openDetector, reportProxy } from './detection.ts';
 import { joinCluster, type Joined, type Surroundings } from './join.ts';
 import { startWarmUp } from './warm-up.ts';
 
+interface ServerSurroundings extends Surroundings {
+  /** Path of the program that reads images in a process of its own. */
+  readonly readerPath: string;
+}
+
 /**
  * Opens all that a server works with. Rejects with `CommandError` if the configuration cannot be carried out, after closing
  * what was opened by then.
  */
-export async function openServer(context: ServerContext, surroundings: Surroundings): Promise<ServerParts> {
+export async function openServer(context: ServerContext, surroundings: ServerSurroundings): Promise<ServerParts> {
   const closing: Closing = [];
   const close = (): Promise<void> => closeAll(closing);
   try {
@@ -52,7 +57,7 @@ function warnAlone({ client }: Joined, { config: { detection, exposure }, report
 /** Opens each feature in order, and adds how to close it to `closing` at once, so that a failure leaves nothing open. */
 async function open(
   context: ServerContext,
-  surroundings: Surroundings,
+  surroundings: ServerSurroundings,
   closing: Closing,
 ): Promise<Omit<ServerParts, 'close'>> {
   const { config, flags, reporter } = context;

@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../util/clock.ts';
 import { type Failure, type Inspection, isPassing } from './detector.ts';
 import type { ImageManifest } from './image-source.ts';
-import { type DetectionKeys, runOf, runsOf, verdictKey } from './keys.ts';
+import { type DetectionKeys, type ImageKeys, runOf, runsOf, verdictKey } from './keys.ts';
 
 interface VerdictMemoryOptions {
   /** Most verdicts, and most references. */
@@ -186,9 +186,9 @@ interface SeenManifest {
  * manifest again and again, and manifests are what Docker Hub counts.
  */
 export interface ManifestMemory {
-  find(keys: DetectionKeys): SeenManifest | undefined;
-  remember(keys: DetectionKeys, seen: SeenManifest): void;
-  forget(keys: DetectionKeys): void;
+  find(keys: ImageKeys): SeenManifest | undefined;
+  remember(keys: ImageKeys, seen: SeenManifest): void;
+  forget(keys: ImageKeys): void;
 }
 
 const mostManifests = 500;

@@ -63,7 +63,7 @@ export interface Inspection {
 export type Inspect = (source: ImageSource, request: DetectRequest, context: LookupContext) => Promise<Inspection>;
 
 /** Why a detection has no verdict: the image source's code, or one of our own. */
-export type DetectionFailure = ImageSourceCode | 'deadline' | 'disabled' | 'internal';
+export type DetectionFailure = ImageSourceCode | 'deadline' | 'disabled' | 'internal' | 'quarantined';
 
 export interface Detection extends Partial<Omit<Inspection, 'verdict'>> {
   readonly verdict: Verdict;

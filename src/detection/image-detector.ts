@@ -4,7 +4,7 @@ import type { Clock } from '../util/clock.ts';
 import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
 import { createFairSlots, type FairSlots } from '../util/fair-slots.ts';
 import { createBackgroundScans, type BackgroundScans } from './background-scan.ts';
-import { createFailureMemory, createManifestMemory, createVerdictMemory, type Remembered } from './caches.ts';
+import { createFailureMemory, createVerdictMemory, type Remembered } from './caches.ts';
 import {
   closed,
   type Detection,
@@ -12,14 +12,13 @@ import {
   type DetectRequest,
   failedDetection,
   type Failure,
-  type Inspect,
   type Inspection,
   leftAtDeadline,
   type Logins,
   readFailure,
 } from './detector.ts';
 import { createFlights, type Flight, type Flights } from './flights.ts';
-import { ImageSourceError, type ImageSources, type Meter, type Platform } from './image-source.ts';
+import { ImageSourceError, type Meter, type Platform } from './image-source.ts';
 import { createKeyMemory, type DetectionKeys, loginKey } from './keys.ts';
 import {
   type LoggedInTask,
@@ -31,13 +30,13 @@ import {
   surer,
   withLogins,
 } from './look-up.ts';
+import { createQuarantine } from './quarantine.ts';
+import type { ImageReader } from './reader/image-reader.ts';
 import { createGuardedStore, type StoredVerdict, type VerdictStore } from './verdict-store.ts';
 
 export interface ImageDetectorOptions {
-  readonly sources: ImageSources;
-  readonly inspect: Inspect;
-  /** Inspects again, in the background, if `inspect` was uncertain: whole layers, within its own limits. Absent: never. */
-  readonly inspectInBackground?: Inspect;
+  /** Reads again in the background, if it can read more, where it was uncertain. Its creator closes it. */
+  readonly reader: ImageReader;
   /** Asked before the registry; its creator closes it. Absent: each replica looks every image up itself. */
   readonly store?: VerdictStore;
   /** Most verdicts that are remembered. */
@@ -131,14 +130,16 @@ export function createImageDetector(options: ImageDetectorOptions): ImageDetecto
   };
 }
 
-function createParts(options: ImageDetectorOptions, { log }: Reporter): ImageDetectorOptions & LookupParts {
-  const onError = (error: unknown): void => log.error({ err: error }, 'a look-up failed in an unexpected way');
+function createParts(options: ImageDetectorOptions, reporter: Reporter): ImageDetectorOptions & LookupParts {
+  const { store, clock } = options;
+  const onError = (error: unknown): void => reporter.log.error({ err: error }, 'a look-up failed in an unexpected way');
+  const guardedStore = createGuardedStore(store, clock, onError);
   return {
     ...options,
     memory: createVerdictMemory({ ...options, bytes: options.bytes ?? 32 * 1024 * 1024 }),
     failures: createFailureMemory({ ...options, entries: Math.ceil(options.entries / 4) }),
-    manifests: createManifestMemory(options.tagTtlMs, options.clock),
-    guardedStore: createGuardedStore(options.store, options.clock, onError),
+    quarantine: createQuarantine({ guardedStore, clock, reporter }),
+    guardedStore,
     onError,
   };
 }
@@ -171,12 +172,12 @@ interface Finder {
 const free: Meter = { requests: 0, bytes: 0 };
 
 function createFinder(parts: FinderParts): Finder {
-  const { failures, sources } = parts;
+  const { failures, reader } = parts;
   const { logIn, withLogin } = createLogIn();
   const begin = createBegin(parts);
   const orDeclared = createOrDeclared(parts);
   const known = createKnown(parts, orDeclared, createRevalidate(parts, logIn, begin));
-  const keysOf = createKeyMemory((reference) => canonicalName(sources, reference));
+  const keysOf = createKeyMemory((reference) => canonicalName(reader, reference));
   const taskOf = (request: DetectRequest): LookupTask => ({ keys: keysOf(request), request });
   const failed = ({ keys, login }: LoggedInTask): Detection | undefined => {
     const failure = failures.find(keys, login);
@@ -312,8 +313,8 @@ function createRevalidate({ slots, failures }: FinderParts, logIn: LogIn, begin:
   };
 }
 
-function canonicalName(sources: FinderParts['sources'], reference: string): string {
-  if (reference.length <= longestReference) return sources.canonical(reference);
+function canonicalName(reader: ImageReader, reference: string): string {
+  if (reference.length <= longestReference) return reader.canonical(reference);
   const message = `the image reference is longer than ${longestReference} characters`;
   throw new ImageSourceError('invalid-reference', message);
 }

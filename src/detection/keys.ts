@@ -6,7 +6,7 @@ import type { ContainerRun, DetectRequest, Inspection, Logins } from './detector
 import type { Platform } from './image-source.ts';
 
 /** The keys of a request's image. */
-interface ImageKeys {
+export interface ImageKeys {
   /** The canonical name, in plain text. */
   readonly canonical: string;
   /** Hash of the canonical name and the platform. */

@@ -1,27 +1,25 @@
 import type { Clock } from '../util/clock.ts';
-import type { FailureMemory, ManifestMemory, VerdictMemory } from './caches.ts';
-import {
-  type DetectRequest,
-  type Failure,
-  type Inspect,
-  type Inspection,
-  isPassing,
-  type Logins,
-  readFailure,
-} from './detector.ts';
-import type { ImageSource, ImageSources, LookupContext } from './image-source.ts';
+import type { FailureMemory, VerdictMemory } from './caches.ts';
+import { type DetectRequest, type Failure, type Inspection, isPassing, type Logins, readFailure } from './detector.ts';
+import type { LookupContext } from './image-source.ts';
 import type { DetectionKeys } from './keys.ts';
+import type { Quarantine } from './quarantine.ts';
+import {
+  type AfterManifest,
+  type ImageReader,
+  ReaderEnded,
+  ReaderUnavailable,
+  type ReadRequest,
+  ReadStopped,
+} from './reader/image-reader.ts';
 import type { GuardedStore } from './verdict-store.ts';
 
 export interface LookupParts {
-  readonly sources: ImageSources;
-  readonly inspect: Inspect;
-  /** With wider limits, for scans in the background. Absent: an uncertain verdict stays as it is. */
-  readonly inspectInBackground?: Inspect;
+  readonly reader: ImageReader;
   readonly guardedStore: GuardedStore;
   readonly memory: VerdictMemory;
   readonly failures: FailureMemory;
-  readonly manifests: ManifestMemory;
+  readonly quarantine: Quarantine;
   readonly clock: Pick<Clock, 'now'>;
   /** Called with an error that is not an `ImageSourceError`: a defect of our own. */
   readonly onError: (error: unknown) => void;
@@ -56,61 +54,99 @@ export type LookupResult =
  * moved, or stands for the same image as another. Never rejects.
  */
 export async function lookUp(parts: LookupParts, task: LoggedInTask, context: LookupContext): Promise<LookupResult> {
-  const { keys, login, request } = task;
+  const { keys, login } = task;
   const progress: Progress = {};
   try {
-    const source = watchManifest(parts.sources.open(request.reference), parts, task, progress);
-    const inspection = await parts.inspect(source, request, context).catch((error: unknown) => {
-      if (progress.known === undefined) throw error;
-      return progress.known;
-    });
-    const checkedAt = progress.checkedAt ?? parts.clock.now();
+    const inspection = await readImage(parts, task, progress, { context });
+    const checkedAt = progress.seenAt ?? parts.clock.now();
     parts.memory.remember(keys, inspection, checkedAt);
     return { inspection, checkedAt };
   } catch (error) {
-    const failure = readFailure(error, context.signal);
+    // It says nothing about the image, and its start has been logged.
+    if (error instanceof ReaderUnavailable) return { failure: { code: 'internal', message: error.message } };
+    const failure = failureOf(error, context);
     if (failure.code === 'internal') parts.onError(error);
-    const scope = { keys, login, ...(progress.checkedAt !== undefined && { run: keys.run }) };
+    const scope = { keys, login, ...(progress.seenAt !== undefined && { run: keys.run }) };
     parts.failures.remember(scope, failure);
-    // The tag may have moved, and the layers of the old manifest may be gone.
-    parts.manifests.forget(keys);
     return { failure };
   }
 }
 
-/** How far an inspection has come. */
+/** How far the reading of an image has come. */
 interface Progress {
-  /** When the manifest was requested; absent until it has arrived. */
-  checkedAt?: number;
+  /** Digest of its manifest; absent until it has arrived. */
+  digest?: string;
+  /** When the reference was seen to stand for that digest. */
+  seenAt?: number;
   /** What is known about that manifest already. */
-  known?: Inspection;
+  known?: Inspection | undefined;
+}
+
+/** The image has ended a reader process, and it is too early to read it again. */
+class Quarantined extends Error {
+  override readonly name = 'Quarantined';
+  readonly failure: Failure;
+
+  constructor(failure: Failure) {
+    super(failure.message);
+    this.failure = failure;
+  }
+}
+
+function failureOf(error: unknown, { signal }: LookupContext): Failure {
+  return error instanceof Quarantined ? error.failure : readFailure(error, signal);
+}
+
+/** Leaves out what only main knows what to do with. */
+const readRequest = ({ credentials: _logins, dryRun: _dryRun, ahead: _ahead, ...rest }: DetectRequest): ReadRequest =>
+  rest;
+
+interface Reading {
+  readonly context: LookupContext;
+  /** Reads the image even if its verdict is known. */
+  readonly afresh?: boolean;
+  readonly more?: boolean;
+  readonly alone?: boolean;
 }
 
 /**
- * Wraps a source: uses a manifest that was fetched recently, and ends the inspection by throwing if the manifest's verdict
- * is known.
+ * Reads an image unless it is in quarantine, and puts it there if it ends the reader process. Returns what is known if its
+ * manifest's verdict is. Rejects with what the reader rejects with, or with `Quarantined`.
  */
-function watchManifest(
-  source: ImageSource,
-  { memory, manifests, clock }: LookupParts,
-  { keys }: LookupTask,
+async function readImage(
+  parts: LookupParts,
+  { keys, request }: LookupTask,
   progress: Progress,
-): ImageSource {
-  return {
-    async manifest(platform, context) {
-      const now = clock.now();
-      const seen = manifests.find(keys);
-      const { manifest, checkedAt } = seen ?? { manifest: await source.manifest(platform, context), checkedAt: now };
-      if (seen === undefined) manifests.remember(keys, { manifest, checkedAt });
-      progress.checkedAt = checkedAt;
-      const known = memory.ofManifest(keys, manifest.digest);
-      if (known === undefined) return manifest;
-      progress.known = known;
-      throw new Error('the manifest is known: there is nothing to inspect');
-    },
-    config: async (manifest, context) => await source.config(manifest, context),
-    read: (blob, offset, length, context) => source.read(blob, offset, length, context),
+  reading: Reading,
+): Promise<Inspection> {
+  const { reader, quarantine, memory } = parts;
+  const { platform } = request;
+  const { context, afresh = false, more = false, alone = false } = reading;
+  const before = quarantine.check({ keys, platform, more });
+  if (before.refused !== undefined) throw new Quarantined(before.refused);
+  const isAlone = more || alone || before.alone;
+  let after = before;
+  const onManifest = (digest: string, seenAt: number): AfterManifest => {
+    progress.digest = digest;
+    progress.seenAt = seenAt;
+    if (!afresh) progress.known = memory.ofManifest(keys, digest);
+    if (progress.known !== undefined) return 'stop';
+    after = quarantine.check({ keys, platform, digest, more });
+    return after.refused !== undefined || (after.alone && !isAlone) ? 'stop' : 'continue';
   };
+  try {
+    const inspection = await reader.read(readRequest(request), context, { more, alone: isAlone, onManifest });
+    if (isAlone) quarantine.release({ keys, platform, digest: progress.digest, more });
+    return inspection;
+  } catch (error) {
+    if (progress.known !== undefined) return progress.known;
+    if (error instanceof ReaderEnded) {
+      throw new Quarantined(quarantine.add({ keys, platform, digest: progress.digest, more }, error.end));
+    }
+    if (!(error instanceof ReadStopped)) throw error;
+    if (after.refused !== undefined) throw new Quarantined(after.refused);
+    return await readImage(parts, { keys, request }, progress, { ...reading, alone: true });
+  }
 }
 
 /** How a scan ended. `failed`: for a passing reason. */
@@ -126,26 +162,27 @@ export async function scanAgain(
   known: Inspection,
   context: LookupContext,
 ): Promise<ScanOutcome> {
-  const { memory, sources, clock, guardedStore, onError } = parts;
-  const inspectAgain = known.outdated === true ? parts.inspect : parts.inspectInBackground;
-  if (inspectAgain === undefined) return 'done';
+  const { memory, reader, clock, guardedStore, onError } = parts;
+  const more = known.outdated !== true;
+  if (more && !reader.readsMore) return 'done';
   const { keys, request } = task;
   const stored = known.outdated === true ? guardedStore.find(keys, request.platform) : undefined;
   // Another replica has scanned it already.
   if (stored !== undefined && stored.inspection.outdated !== true) return 'done';
-  const checkedAt = clock.now();
+  const progress: Progress = {};
   try {
-    const inspection = await inspectAgain(sources.open(request.reference), request, context);
+    const inspection = await readImage(parts, task, progress, { context, afresh: true, more });
     const best = surer(memory.ofManifest(keys, inspection.digest), inspection);
     if (best !== inspection) return 'done';
+    const checkedAt = progress.seenAt ?? clock.now();
     memory.remember(keys, inspection, checkedAt);
     if (request.dryRun !== true) guardedStore.keep(keys, request.platform, { inspection, checkedAt });
     return 'done';
   } catch (error) {
-    if (context.signal.aborted) return 'failed';
-    const { code } = readFailure(error);
+    if (error instanceof ReaderUnavailable) return 'failed';
+    const { code } = failureOf(error, context);
     if (code === 'internal') onError(error);
-    return code === 'shed' || isPassing(code) ? 'failed' : 'done';
+    return context.signal.aborted || code === 'shed' || isPassing(code) ? 'failed' : 'done';
   }
 }
 

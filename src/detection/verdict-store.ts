@@ -3,6 +3,7 @@ import type { Clock } from '../util/clock.ts';
 import type { Inspection } from './detector.ts';
 import type { Platform } from './image-source.ts';
 import { type DetectionKeys, pinnedName, runOf, runsOf } from './keys.ts';
+import type { ReaderEnd } from './reader/image-reader.ts';
 
 /** What a stored verdict is about. */
 export interface StoreKey {
@@ -24,6 +25,28 @@ export interface StoredVerdict {
   readonly checkedAt: number;
 }
 
+/** The reading of an image that ended a reader process. */
+export interface QuarantineSubject {
+  /** The canonical name by the manifest's digest; as the Pod gave it if the process ended before the digest was known. */
+  readonly image: string;
+  readonly platform: Platform;
+  /** Hash of the Pod's command line; empty if the digest was not known yet: then no command line has been looked at. */
+  readonly run: string;
+  /** Whether more was read than a Pod can wait for. If that alone is fatal, what Pods wait for is still read. */
+  readonly more: boolean;
+}
+
+/** What is remembered of a subject. Times are milliseconds since 1970. */
+export interface QuarantineEntry {
+  /** How many reader processes it has ended. */
+  readonly ends: number;
+  /** Why the last one ended. */
+  readonly cause: ReaderEnd;
+  readonly seenAt: number;
+  /** It is not read again before. */
+  readonly until: number;
+}
+
 /**
  * Holds the verdicts that replicas share and those that people declare. It answers from its own memory, for a Pod waits
  * meanwhile, and writes in the background. What it throws counts as "not known".
@@ -36,10 +59,16 @@ export interface VerdictStore {
   put(key: StoreKey, verdict: StoredVerdict): void;
   /** Drops verdicts of older rules: the current rules find none. */
   forget(query: StoreQuery): void;
+  /** Returns what replicas know of a reading that ended a reader process. */
+  quarantined(subject: QuarantineSubject): QuarantineEntry | undefined;
+  /** Notes that a reading ended a reader process. */
+  quarantine(subject: QuarantineSubject, entry: QuarantineEntry): void;
+  /** Drops what is known of a reading: it ended well. */
+  release(subject: QuarantineSubject): void;
 }
 
 /** A verdict store that takes a request's keys and never throws: a failing store must not harm a Pod. */
-export interface GuardedStore {
+export interface GuardedStore extends Pick<VerdictStore, 'quarantined' | 'quarantine' | 'release'> {
   /** Returns what a person declared for the reference, or for the image by the digest of its manifest. */
   declared(keys: DetectionKeys, platform: Platform, manifestDigest?: string): Verdict | undefined;
   find(keys: DetectionKeys, platform: Platform): StoredVerdict | undefined;
@@ -57,6 +86,9 @@ const none: GuardedStore = {
   find: () => undefined,
   keep: () => {},
   used: () => {},
+  quarantined: () => undefined,
+  quarantine: () => {},
+  release: () => {},
 };
 
 const queryOf = (keys: DetectionKeys, platform: Platform): StoreQuery => ({
@@ -99,6 +131,9 @@ export function createGuardedStore(
     used(keys, platform, verdict) {
       if (isDue(`${keys.image} ${runOf(keys, verdict.inspection)}`)) keep(keys, platform, verdict);
     },
+    quarantined: (subject) => guarded(() => store.quarantined(subject)),
+    quarantine: (subject, entry) => guarded(() => store.quarantine(subject, entry)),
+    release: (subject) => guarded(() => store.release(subject)),
   };
 }
 

@@ -1,5 +1,5 @@
 import { platformName } from '../detection/platform.ts';
-import type { StoreKey } from '../detection/verdict-store.ts';
+import type { QuarantineEntry, QuarantineSubject, StoreKey } from '../detection/verdict-store.ts';
 import type { KubeClient } from '../kubernetes/client.ts';
 import { resourcePath, RESOURCES } from '../kubernetes/objects.ts';
 import { createReflector, type Reflector } from '../kubernetes/reflector.ts';
@@ -12,7 +12,7 @@ import {
   type DeclaredLibc,
   type DetectedLibc,
   type HeldLibc,
-  imageLibcName,
+  type QuarantinedLibc,
   readImageLibc,
   referenceKey,
 } from './object.ts';
@@ -36,7 +36,7 @@ export interface LibcCopy {
   /** Resolves to the error of the first list or watch that fails. */
   readonly lost: Promise<KubeError>;
   /** Counts an object that is being written, until the watch brings it. */
-  expect(key: StoreKey): void;
+  expect(name: string, about: Pick<StoreKey, 'image' | 'platform'>): void;
   /** Stops counting an object that was not written. */
   giveUp(name: string): void;
 }
@@ -55,8 +55,8 @@ export function createLibcCopy(options: LibcCopyOptions): LibcCopy {
     onError: (error) => void (error.code !== 'gone' && lose(error)),
   });
   options.reporter?.metrics.cluster.informer('imagelibcs', () => {
-    const { detected, declared } = index.size();
-    return { synced: reflector.synced, items: detected + declared, contactAt: reflector.contactAt };
+    const { detected, declared, quarantined } = index.size();
+    return { synced: reflector.synced, items: detected + declared + quarantined, contactAt: reflector.contactAt };
   });
   return {
     reflector,
@@ -70,12 +70,12 @@ export function createLibcCopy(options: LibcCopyOptions): LibcCopy {
       count(reference) {
         let runs = index.runs(reference);
         for (const each of expected.values()) if (each === reference) runs += 1;
-        return { runs, all: index.size().detected + expected.size };
+        const { detected, quarantined } = index.size();
+        return { runs, all: detected + quarantined + expected.size };
       },
     },
-    expect(key) {
-      const name = imageLibcName(key);
-      if (!reflector.items.has(name)) expected.set(name, referenceKey(key.image, platformName(key.platform)));
+    expect(name, { image, platform }) {
+      if (!reflector.items.has(name)) expected.set(name, referenceKey(image, platformName(platform)));
     },
     giveUp: (name) => void expected.delete(name),
   };
@@ -129,22 +129,32 @@ interface LibcIndex {
   declared(image: string, platform: string, runs: readonly string[]): DeclaredLibc | undefined;
   /** Returns the verdict for the digest that the reference was last seen to stand for. */
   detected(image: string, platform: string, runs: readonly string[]): DetectedLibc | undefined;
+  /** Returns what is known of a reading that ended a process. */
+  quarantined(subject: QuarantineSubject): QuarantineEntry | undefined;
   /** Returns the number of objects for a reference, with any command line. */
   runs(reference: string): number;
-  size(): { readonly detected: number; readonly declared: number };
+  size(): { readonly detected: number; readonly declared: number; readonly quarantined: number };
 }
 
 export function createLibcIndex(): LibcIndex {
   const detected = createGroups<DetectedLibc>();
   const declared = createGroups<DeclaredLibc>();
-  const put = (held: HeldLibc): void =>
-    held.kind === 'declared' ? declared.add(held.image, held) : detected.add(held.reference, held);
-  const remove = (held: HeldLibc): void =>
-    held.kind === 'declared' ? declared.remove(held.image, held) : detected.remove(held.reference, held);
+  const quarantined = createGroups<QuarantinedLibc>();
+  const move = (held: HeldLibc, how: 'add' | 'remove'): void => {
+    if (held.kind === 'declared') declared[how](held.image, held);
+    else if (held.kind === 'detected') detected[how](held.reference, held);
+    else quarantined[how](held.reference, held);
+  };
   return {
     change(now, before) {
-      if (before !== undefined) remove(before);
-      if (now !== undefined) put(now);
+      if (before !== undefined) move(before, 'remove');
+      if (now !== undefined) move(now, 'add');
+    },
+    quarantined({ image, platform, run, more }) {
+      for (const each of quarantined.of(referenceKey(image, platformName(platform)))) {
+        if (each.run === run && each.more === more) return each;
+      }
+      return undefined;
     },
     declared(image, platform, runs) {
       const all = [...declared.of(image)];
@@ -158,8 +168,8 @@ export function createLibcIndex(): LibcIndex {
       for (const each of all) if (each.digest === newest?.digest && runs.includes(each.run)) return each;
       return undefined;
     },
-    runs: (reference) => detected.count(reference),
-    size: () => ({ detected: detected.size(), declared: declared.size() }),
+    runs: (reference) => detected.count(reference) + quarantined.count(reference),
+    size: () => ({ detected: detected.size(), declared: declared.size(), quarantined: quarantined.size() }),
   };
 }
 

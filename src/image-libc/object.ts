@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 
 import { DETECTOR_VERSION } from '../detection/detector.ts';
 import { platformName } from '../detection/platform.ts';
-import type { StoredVerdict, StoreKey } from '../detection/verdict-store.ts';
+import type { QuarantineEntry, QuarantineSubject, StoredVerdict, StoreKey } from '../detection/verdict-store.ts';
 import type { KubeObject, ObjectMeta } from '../kubernetes/objects.ts';
 import type { Libc, Verdict } from '../policy/verdict.ts';
 import { messageOf, printable } from '../util/text.ts';
@@ -11,6 +11,7 @@ import {
   LibcFieldError,
   type LibcSpec,
   type LibcStatus,
+  type QuarantineSpec,
   readLibcSpec,
   readLibcStatus,
 } from './spec.ts';
@@ -45,7 +46,18 @@ export interface DeclaredLibc {
   readonly verdict: Verdict;
 }
 
-export type HeldLibc = DetectedLibc | DeclaredLibc;
+/** An image whose reading ended a process. */
+export interface QuarantinedLibc extends QuarantineEntry {
+  readonly kind: 'quarantined';
+  /** {@link referenceKey} of image and platform. */
+  readonly reference: string;
+  /** Empty: any command line. */
+  readonly run: string;
+  readonly more: boolean;
+  readonly resourceVersion: string | undefined;
+}
+
+export type HeldLibc = DetectedLibc | DeclaredLibc | QuarantinedLibc;
 
 export const referenceKey = (image: string, platform: string): string => `${image} ${platform}`;
 
@@ -67,7 +79,7 @@ interface ReadOptions {
 
 /** Reads an ImageLibc; returns a text that says why if it cannot be used. */
 export function readImageLibc({ metadata, ...rest }: KubeObject, options: ReadOptions): HeldLibc | string {
-  let spec: LibcSpec;
+  let spec: LibcSpec | QuarantineSpec;
   let status: LibcStatus;
   try {
     spec = readLibcSpec(rest['spec']);
@@ -76,6 +88,7 @@ export function readImageLibc({ metadata, ...rest }: KubeObject, options: ReadOp
     if (error instanceof LibcFieldError) return error.message;
     throw error;
   }
+  if ('quarantine' in spec) return quarantined(spec, metadata.resourceVersion, options.now);
   const editor = editorOf(metadata);
   if (spec.detection === undefined || editor !== undefined) {
     return declared(metadata.name, spec, editor ?? resolverOwner(metadata), options);
@@ -133,6 +146,20 @@ function detected(
   };
 }
 
+/** The longest time in milliseconds for which an object may keep an image from being read, whatever it says. */
+const MOST_QUARANTINE_MS = 24 * 3_600_000;
+
+function quarantined(
+  { image, platform, quarantine }: QuarantineSpec,
+  resourceVersion: string | undefined,
+  now: number,
+): QuarantinedLibc {
+  const { run = '', seenAt, until, ...rest } = quarantine;
+  const reference = referenceKey(image, platform);
+  const bounded = latest(now + MOST_QUARANTINE_MS, until);
+  return { kind: 'quarantined', ...rest, reference, run, seenAt: latest(now, seenAt), until: bounded, resourceVersion };
+}
+
 /** Returns the latest of `times`, but not later than `now`. Missing and invalid times count as 0. */
 function latest(now: number, ...times: (number | undefined)[]): number {
   return Math.min(now, Math.max(0, ...times.map((each) => (each === undefined || Number.isNaN(each) ? 0 : each))));
@@ -157,6 +184,11 @@ export function storedVerdict(held: DetectedLibc, platform: StoreKey['platform']
 /** Returns the name of a key's object: a hash, so that it is stable, valid and of bounded length. */
 export function imageLibcName({ image, platform, run }: StoreKey): string {
   return hash('sha256', JSON.stringify([image, platformName(platform), run]), 'hex').slice(0, 40);
+}
+
+/** Returns the name of the object that says that a reading ended a process: never that of a verdict. */
+export function quarantineName({ image, platform, run, more }: QuarantineSubject): string {
+  return hash('sha256', JSON.stringify(['quarantine', image, platformName(platform), run, more]), 'hex').slice(0, 40);
 }
 
 /** The field manager that owns our fields (server-side apply). */

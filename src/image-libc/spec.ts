@@ -1,9 +1,29 @@
+import type { ReaderEnd } from '../detection/reader/image-reader.ts';
 import type { Libc } from '../policy/verdict.ts';
 
 const RESOLVERS = ['glibc', 'musl', 'go', 'other'] as const;
+const CAUSES = ['memory', 'unresponsive', 'stuck', 'exit'] as const satisfies readonly ReaderEnd[];
 const LIBCS = ['glibc', 'musl', 'none', 'other', 'unknown'] as const satisfies readonly Libc[];
 const SOURCES = ['declared', 'executable', 'base-layer', 'history', 'label'] as const;
 const DECIDED_BY = ['entrypoint', 'first-word'] as const;
+
+/** An image whose reading ended a process: there is no resolver. */
+export interface QuarantineSpec {
+  readonly image: string;
+  readonly platform: string;
+  readonly quarantine: LibcQuarantine;
+}
+
+interface LibcQuarantine {
+  /** Absent: whatever the Pod's command line. */
+  readonly run: string | undefined;
+  /** Whether only reading more than a Pod can wait for did it. */
+  readonly more: boolean;
+  readonly ends: number;
+  readonly cause: ReaderEnd;
+  readonly seenAt: number;
+  readonly until: number;
+}
 
 export interface LibcSpec {
   readonly image: string;
@@ -89,15 +109,31 @@ function detectionOf(value: unknown): LibcDetection {
   };
 }
 
+function quarantineOf(value: unknown): LibcQuarantine {
+  const { run, more = false, ends, cause, seenAt, until } = fieldsOf(value, 'spec.quarantine');
+  return {
+    run: optionalText(run, 'spec.quarantine.run', 44),
+    more: more === true,
+    ends: numberOf(ends, 'spec.quarantine.ends', 1_000_000),
+    cause: oneOf(cause, 'spec.quarantine.cause', CAUSES),
+    seenAt: timeOf(seenAt, 'spec.quarantine.seenAt'),
+    until: timeOf(until, 'spec.quarantine.until'),
+  };
+}
+
 /**
  * Reads the spec of an ImageLibc. Checks the bounds of charts/libc-dns-webhook/files/imagelibcs.yaml itself, for the cluster may
  * have another version of that file. Written without zod, which takes four times as long: a replica reads tens of thousands
  * before it is ready. Throws {@link LibcFieldError}.
  */
-export function readLibcSpec(value: unknown): LibcSpec {
-  const { image, platform, resolver, libc, evidence, detection } = fieldsOf(value, 'spec');
+export function readLibcSpec(value: unknown): LibcSpec | QuarantineSpec {
+  const { image: name, platform, resolver, libc, evidence, detection, quarantine } = fieldsOf(value, 'spec');
+  const image = textOf(name, 'spec.image', 1024) || fail('spec.image', 'the name of an image');
+  if (quarantine !== undefined) {
+    return { image, platform: textOf(platform, 'spec.platform', 64), quarantine: quarantineOf(quarantine) };
+  }
   return {
-    image: textOf(image, 'spec.image', 1024) || fail('spec.image', 'the name of an image'),
+    image,
     platform: optionalText(platform, 'spec.platform', 64),
     resolver: oneOf(resolver, 'spec.resolver', RESOLVERS),
     libc: libc === undefined ? undefined : oneOf(libc, 'spec.libc', LIBCS),

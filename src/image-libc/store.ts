@@ -12,15 +12,26 @@ import type { Backoff } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
 import { createTokenBucket } from '../util/token-bucket.ts';
 import { createLibcCopy, type LibcCopy } from './copy.ts';
-import { type DetectedLibc, type HeldLibc, imageLibcName, storedVerdict } from './object.ts';
-import { expired, isStorable, planDelete, planPut, type WritePlan } from './writes.ts';
+import { type HeldLibc, imageLibcName, quarantineName, storedVerdict } from './object.ts';
+import {
+  expired,
+  isNameable,
+  isStorable,
+  lastUsed,
+  type OwnLibc,
+  planDelete,
+  planPut,
+  planQuarantine,
+  type WritePlan,
+} from './writes.ts';
 
-/** What is written: a verdict, its last use, or its deletion. */
-type ImageLibcWrite = 'verdict' | 'use' | 'delete';
+/** What is written: a verdict, its last use, that an image ended a process that read it, or a deletion. */
+type ImageLibcWrite = 'verdict' | 'use' | 'quarantine' | 'delete';
 
 const TROUBLES: Readonly<Record<ImageLibcWrite, string>> = {
   verdict: 'verdicts cannot be written to ImageLibcs',
   use: 'the last use of verdicts cannot be written to ImageLibcs',
+  quarantine: 'images that are not read again cannot be written to ImageLibcs',
   delete: 'unused ImageLibcs cannot be deleted',
 };
 
@@ -74,10 +85,13 @@ const REFUSALS: Readonly<Record<ImageLibcWrite, ReadonlySet<KubeErrorCode>>> = {
   // Without not-found: apply creates objects, so it means that the resource is not installed.
   verdict: new Set(['conflict', 'invalid']),
   use: new Set(['conflict', 'invalid', 'not-found']),
+  quarantine: new Set(['conflict', 'invalid']),
   delete: new Set(['conflict', 'invalid', 'not-found']),
 };
 
 const READY_MS = 5000;
+
+const isOfTheseRules = (held: OwnLibc): boolean => held.kind === 'detected' && held.version <= DETECTOR_VERSION;
 
 async function settled({ reflector, lost }: LibcCopy): Promise<void> {
   await Promise.race([reflector.ready, lost, sleep(READY_MS, undefined, { ref: false })]);
@@ -93,8 +107,7 @@ export function createImageLibcStore(options: ImageLibcStoreOptions): ImageLibcS
   const limits = { most, recheckMs: tagTtlMs / 2, reuseMs: DAY_MS * (0.5 + Math.random() / 2) };
   const plan = (key: StoreKey, verdict: StoredVerdict): WritePlan | undefined =>
     planPut(key, verdict, state, { ...limits, now: clock.now() });
-  const remove = (name: string, shouldDelete: (held: DetectedLibc) => boolean): void =>
-    queues.delete.add(name, () => planDelete(name, state, shouldDelete));
+  const remove: Remove = (name, shouldDelete) => queues.delete.add(name, () => planDelete(name, state, shouldDelete));
   const stopSweeps = startSweeps(options, reflector, remove);
   return {
     ready: settled(copy),
@@ -110,24 +123,53 @@ export function createImageLibcStore(options: ImageLibcStoreOptions): ImageLibcS
       queues[kind].add(imageLibcName(key), () => {
         const planned = plan(key, verdict);
         if (planned?.kind !== kind) return undefined;
-        if (kind === 'verdict') copy.expect(key);
+        if (kind === 'verdict') copy.expect(imageLibcName(key), key);
         return planned.request;
       });
     },
     forget({ image, platform, runs }) {
       for (const run of runs) {
         const name = imageLibcName({ image, platform, run });
-        if (reflector.items.has(name)) remove(name, ({ version }) => version <= DETECTOR_VERSION);
+        if (reflector.items.has(name)) remove(name, isOfTheseRules);
       }
     },
+    ...createQuarantineStore(copy, queues.quarantine, { most, remove }),
     stats() {
       const waiting = Object.values(queues).reduce((sum, queue) => sum + queue.waiting, 0);
       return { ...index.size(), waiting, synced: reflector.synced, contactAt: reflector.contactAt };
     },
     async close() {
       stopSweeps();
-      await Promise.all([queues.verdict.close(GRACE_MS), queues.use.close(0), queues.delete.close(0)]);
+      const last = [queues.verdict.close(GRACE_MS), queues.quarantine.close(GRACE_MS)];
+      await Promise.all([...last, queues.use.close(0), queues.delete.close(0)]);
       await reflector.close();
+    },
+  };
+}
+
+type Remove = (name: string, shouldDelete: (held: OwnLibc) => boolean) => void;
+
+/** The part of the store that is about images whose reading ended a process. */
+function createQuarantineStore(
+  copy: LibcCopy,
+  queue: WriteQueue,
+  { most, remove }: { readonly most: number; readonly remove: Remove },
+): Pick<VerdictStore, 'quarantined' | 'quarantine' | 'release'> {
+  const { index, reflector, state } = copy;
+  return {
+    quarantined: (subject) => index.quarantined(subject),
+    quarantine(subject, entry) {
+      if (!isNameable(subject)) return;
+      const name = quarantineName(subject);
+      queue.add(name, () => {
+        const planned = planQuarantine(subject, entry, state, { most });
+        if (planned !== undefined) copy.expect(name, subject);
+        return planned;
+      });
+    },
+    release(subject) {
+      const name = quarantineName(subject);
+      if (reflector.items.has(name)) remove(name, ({ kind }) => kind === 'quarantined');
     },
   };
 }
@@ -148,24 +190,24 @@ function createQueues(options: ImageLibcStoreOptions, copy: LibcCopy): Queues {
       trouble: reporter.trouble(TROUBLES[kind]),
       count: (result) => reporter.metrics.cluster.stored(kind, result),
       onRefused(name, error) {
-        if (kind === 'verdict') copy.giveUp(name);
+        if (kind !== 'use') copy.giveUp(name);
         // Conflicts are expected: somebody else owns a field, and keeps it.
         if (error.code !== 'conflict') warn('an ImageLibc was not written', { name, error: error.message });
       },
     });
-  return { verdict: queue('verdict'), use: queue('use'), delete: queue('delete') };
+  return { verdict: queue('verdict'), use: queue('use'), quarantine: queue('quarantine'), delete: queue('delete') };
 }
 
 /** Deletes unused objects from time to time. Every replica does: the second finds them deleted. Returns a function that ends it. */
 function startSweeps(
   { clock, most, expireMs = 30 * DAY_MS, sweepMs = HOUR_MS }: ImageLibcStoreOptions,
   reflector: Reflector<HeldLibc>,
-  remove: (name: string, shouldDelete: (held: DetectedLibc) => boolean) => void,
+  remove: Remove,
 ): () => void {
   const sweep = (): void => {
     const unused = reflector.synced ? expired(reflector.items, { most, expireMs, now: clock.now() }) : [];
     for (const { name, lastUsedAt } of unused.slice(0, MOST_WAITING)) {
-      remove(name, (held) => held.lastUsedAt === lastUsedAt);
+      remove(name, (held) => lastUsed(held) === lastUsedAt);
     }
     timer = setTimeout(sweep, sweepMs * (0.75 + Math.random() / 2)).unref();
   };

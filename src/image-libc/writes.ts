@@ -1,9 +1,18 @@
 import { DETECTOR_VERSION } from '../detection/detector.ts';
 import { platformName } from '../detection/platform.ts';
-import type { StoredVerdict, StoreKey } from '../detection/verdict-store.ts';
+import { quarantineText } from '../detection/quarantine.ts';
+import type { QuarantineEntry, QuarantineSubject, StoredVerdict, StoreKey } from '../detection/verdict-store.ts';
 import type { KubeRequest } from '../kubernetes/client.ts';
 import { resourcePath, RESOURCES } from '../kubernetes/objects.ts';
-import { type DetectedLibc, FIELD_MANAGER, type HeldLibc, imageLibcName, referenceKey } from './object.ts';
+import {
+  type DetectedLibc,
+  FIELD_MANAGER,
+  type HeldLibc,
+  imageLibcName,
+  type QuarantinedLibc,
+  quarantineName,
+  referenceKey,
+} from './object.ts';
 
 /** Most command lines of one reference that are stored: each Job may have another one. */
 const MOST_RUNS = 16;
@@ -43,15 +52,33 @@ export function planPut(
   if (!state.synced) return undefined;
   const name = imageLibcName(key);
   const held = state.held(name);
-  if (held?.kind === 'declared') return undefined;
+  if (held !== undefined && held.kind !== 'detected') return undefined;
   if (held !== undefined && !isBetter(verdict, held)) return planUse(name, verdict, held, { now, ...limits });
   // A write would mark the verdict of older rules as made by the current ones.
   if (verdict.inspection.outdated === true) return undefined;
-  if (held === undefined) {
-    const { runs, all } = state.count(referenceKey(key.image, platformName(key.platform)));
-    if (runs >= MOST_RUNS || all >= limits.most) return undefined;
-  }
+  if (held === undefined && !hasRoom(key, state, limits.most)) return undefined;
   return { kind: 'verdict', request: applyVerdict(key, verdict) };
+}
+
+/** Reports whether one more object about an image may be written. */
+function hasRoom({ image, platform }: Pick<StoreKey, 'image' | 'platform'>, state: PlanState, most: number): boolean {
+  const { runs, all } = state.count(referenceKey(image, platformName(platform)));
+  return runs < MOST_RUNS && all < most;
+}
+
+/** Returns what has to be written for a reading that ended a process; undefined: nothing. */
+export function planQuarantine(
+  subject: QuarantineSubject,
+  entry: QuarantineEntry,
+  state: PlanState,
+  { most }: Pick<PlanLimits, 'most'>,
+): KubeRequest | undefined {
+  if (!state.synced) return undefined;
+  const held = state.held(quarantineName(subject));
+  if (held === undefined ? !hasRoom(subject, state, most) : (held as QuarantinedLibc).seenAt > entry.seenAt) {
+    return undefined;
+  }
+  return applyQuarantine(subject, entry);
 }
 
 /** Reports whether a verdict is better than the stored one. */
@@ -76,14 +103,21 @@ function planUse(
   return { kind: 'use', request: applyUse(name, { checkedAt: checked, lastUsedAt: now }) };
 }
 
+/** An object that the webhook has written, and may delete. */
+export type OwnLibc = Exclude<HeldLibc, { kind: 'declared' }>;
+
+/** Returns when an object was last of use. */
+export const lastUsed = (held: OwnLibc): number => (held.kind === 'detected' ? held.lastUsedAt : held.seenAt);
+
 /** Returns the deletion of an object if `shouldDelete` still holds for it. */
 export function planDelete(
   name: string,
   state: PlanState,
-  shouldDelete: (held: DetectedLibc) => boolean,
+  shouldDelete: (held: OwnLibc) => boolean,
 ): KubeRequest | undefined {
   const held = state.held(name);
-  if (held?.kind !== 'detected' || held.resourceVersion === undefined || !shouldDelete(held)) return undefined;
+  if (held === undefined || held.kind === 'declared' || held.resourceVersion === undefined || !shouldDelete(held))
+    return undefined;
   return deleteUnchanged(name, held.resourceVersion);
 }
 
@@ -101,7 +135,7 @@ export function expired(
   { most, expireMs, now }: { readonly most: number; readonly expireMs: number; readonly now: number },
 ): Unused[] {
   const found = [...items].flatMap(([name, held]) =>
-    held.kind === 'detected' ? [{ name, lastUsedAt: held.lastUsedAt }] : [],
+    held.kind === 'declared' ? [] : [{ name, lastUsedAt: lastUsed(held) }],
   );
   const byUse = found.toSorted((a, b) => a.lastUsedAt - b.lastUsedAt);
   const tooMany = byUse.length >= most ? byUse.length - Math.floor(most * KEPT_SHARE) : 0;
@@ -113,13 +147,17 @@ const SOURCES: ReadonlySet<string> = new Set(['executable', 'base-layer', 'histo
 
 const secondsOf = (milliseconds: number): string => `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;
 
-/** Reports whether a verdict fits the schema. Pods choose references and, by their nodeSelector, platforms. */
-export function isStorable({ image, platform }: StoreKey, { inspection }: StoredVerdict): boolean {
+/** Reports whether image and platform fit the schema. Pods choose references and, by their nodeSelector, platforms. */
+export function isNameable({ image, platform }: Pick<StoreKey, 'image' | 'platform'>): boolean {
+  const name = platformName(platform);
+  return image.length <= 1024 && name.length <= 64 && /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/u.test(name);
+}
+
+/** Reports whether a verdict fits the schema. */
+export function isStorable(key: StoreKey, { inspection }: StoredVerdict): boolean {
   const { verdict, executable = '' } = inspection;
   return (
-    image.length <= 1024 &&
-    /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/u.test(platformName(platform)) &&
-    platformName(platform).length <= 64 &&
+    isNameable(key) &&
     executable.length <= 4096 &&
     /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/u.test(inspection.digest) &&
     verdict.resolver !== 'unknown' &&
@@ -157,6 +195,29 @@ export function applyVerdict(key: StoreKey, { inspection, checkedAt }: StoredVer
         ...(executable !== undefined && { executable }),
         detectorVersion: DETECTOR_VERSION,
         seenAt: secondsOf(checkedAt),
+      },
+    },
+  });
+}
+
+/** Returns the request that writes that a reading ended a process. */
+function applyQuarantine(subject: QuarantineSubject, entry: QuarantineEntry): KubeRequest {
+  const { image, platform, run, more } = subject;
+  const { ends, cause, seenAt, until } = entry;
+  return apply(quarantineName(subject), {
+    spec: {
+      image,
+      platform: platformName(platform),
+      resolver: 'unknown',
+      evidence: { source: 'quarantine' },
+      quarantine: {
+        ...(run !== '' && { run }),
+        ...(more && { more }),
+        ends,
+        cause,
+        seenAt: secondsOf(seenAt),
+        until: secondsOf(until),
+        message: quarantineText(entry),
       },
     },
   });

@@ -6,7 +6,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 
 import type { AuditReport } from '../../src/audit/report/report.ts';
-import { createImageDetector } from '../../src/detection/image-detector.ts';
 import { inspectImage } from '../../src/inspection/inspect.ts';
 import {
   type AuditRun,
@@ -18,6 +17,7 @@ import {
 } from '../support/audit-cluster.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { installImageLibcs, openStore } from '../support/image-libc.ts';
+import { localDetector } from '../support/local-detector.ts';
 import { install, type Installation, NAME, NAMESPACE } from '../support/installation.ts';
 import { amd64, testClient } from '../support/registry-harness.ts';
 import { type RegistryServer, startRegistry } from '../support/registry-server.ts';
@@ -128,7 +128,7 @@ describe.runIf(hasCluster())('audit of 500 workloads of 80 images', () => {
     const store = openStore(cluster.client);
     await store.ready;
     const sources = testClient({ insecure: [registry.host] });
-    const detector = createImageDetector({
+    const detector = localDetector({
       sources,
       inspect: inspectImage,
       store,

@@ -2,7 +2,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { createNamespaces } from '../../src/cluster/namespaces.ts';
 import { createPullSecrets } from '../../src/cluster/pull-secrets.ts';
-import { createImageDetector } from '../../src/detection/image-detector.ts';
 import type { ImageLibcStore } from '../../src/image-libc/store.ts';
 import { inspectImage } from '../../src/inspection/inspect.ts';
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
@@ -19,6 +18,7 @@ import { hasCluster, startCluster, type TestCluster } from '../support/cluster.t
 import { elf } from '../support/elf-builder.ts';
 import { image } from '../support/image-builder.ts';
 import { installImageLibcs, LIBCS_PATH, openStore } from '../support/image-libc.ts';
+import { localDetector } from '../support/local-detector.ts';
 import { layer } from '../support/layer-builder.ts';
 import { facts, policy } from '../support/policy.ts';
 import { type RecordedLine, recordingReporter } from '../support/recording-reporter.ts';
@@ -108,7 +108,7 @@ describe.runIf(hasCluster())('warm-up on a real API server', () => {
     { client = cluster.client, store, ...more }: Partial<WarmUpOptions> & { store?: ImageLibcStore } = {},
   ): Replica {
     const registries = testClient({ insecure: [registry.host] });
-    const detector = createImageDetector({
+    const detector = localDetector({
       sources: registries,
       inspect: inspectImage,
       entries: 1000,

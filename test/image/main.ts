@@ -122,6 +122,9 @@ async function look(buildah: Buildah, folder: string): Promise<string[]> {
   mkdirSync(alone);
   const layer = image.own.find(({ path }) => entriesOf(path).some((entry) => entry.endsWith(' app/main.js')));
   if (layer === undefined) return wrong;
+  const { path } =
+    image.own.find((each) => entriesOf(each.path).some((entry) => entry.endsWith(' app/reader.js'))) ?? layer;
+  extract(path, 'app/reader.js', alone);
   wrong.push(...(await startProblems(extract(layer.path, 'app/main.js', alone))));
   const { version } = JSON.parse(read('package.json')) as { version: string };
   const inside = await versionInside(buildah, image);

@@ -2,7 +2,6 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { openPullSecrets } from '../../src/app/cluster.ts';
 import { configSchema } from '../../src/config/schema.ts';
-import { createImageDetector } from '../../src/detection/image-detector.ts';
 import type { Credential } from '../../src/detection/image-source.ts';
 import { podVerdicts } from '../../src/detection/pod-verdicts.ts';
 import { inspectImage } from '../../src/inspection/inspect.ts';
@@ -13,6 +12,7 @@ import { hasDebianRegistry, startDebianRegistry } from '../support/debian-regist
 import { elf } from '../support/elf-builder.ts';
 import { image } from '../support/image-builder.ts';
 import { layer } from '../support/layer-builder.ts';
+import { localDetector } from '../support/local-detector.ts';
 import { testClient } from '../support/registry-harness.ts';
 import { type Recording, recordingReporter } from '../support/recording-reporter.ts';
 import { type RegistryServer, startRegistry } from '../support/registry-server.ts';
@@ -56,7 +56,7 @@ function webhook(insecure: string[], { configured = [], identities = [] }: Recor
   const listed = (credentials: Credential[]) =>
     listedCredentials(credentials.map((credential) => ({ host: insecure[0]!, credential })));
   const client = testClient({ insecure, credentials: combineCredentials([listed(configured), listed(identities)]) });
-  const detector = createImageDetector({
+  const detector = localDetector({
     sources: client,
     inspect: inspectImage,
     entries: 100,

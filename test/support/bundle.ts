@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -11,6 +12,16 @@ export function bundle(): { readonly main: string; readonly remove: () => void }
   const folder = mkdtempSync(join(tmpdir(), 'libc-dns-bundle-'));
   const main = join(folder, 'main.js');
   execFileSync(process.execPath, ['build.mjs'], { cwd: root });
-  copyFileSync(join(root, 'dist', 'main.js'), main);
+  for (const file of ['main.js', 'reader.js']) copyFileSync(join(root, 'dist', file), join(folder, file));
   return { main, remove: () => rmSync(folder, { recursive: true }) };
+}
+
+/** Like {@link bundle}, with the reader process of `faulty-reader.ts`. */
+export function faultyBundle(): ReturnType<typeof bundle> {
+  const { main, remove } = bundle();
+  const reader = join(dirname(main), 'reader.js');
+  renameSync(reader, join(dirname(main), 'sound-reader.js'));
+  const faulty = readFileSync(new URL('faulty-reader.ts', import.meta.url), 'utf8');
+  writeFileSync(reader, stripTypeScriptTypes(faulty).replace('../../src/reader.ts', './sound-reader.js'));
+  return { main, remove };
 }

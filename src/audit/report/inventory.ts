@@ -157,6 +157,7 @@ function grantFor(code: DetectionFailure, image: string): string {
     shed: 'Try again: too many look-ups were under way.',
     disabled: `Leave --offline out, or set detection.registry.enabled: true; ${declare}.`,
     internal: 'Please report this as a defect, with the message.',
+    quarantined: `Rebuild the image: its content makes the webhook fail. Or ${declare}.`,
   };
   return grants[code];
 }

@@ -45,8 +45,11 @@ export function createVerdictReader({ client, canonical, most }: ReaderOptions):
       const held = index.detected(image, platformName(platform), runs);
       return held && storedVerdict(held, platform);
     },
+    quarantined: (subject) => index.quarantined(subject),
     put: () => {},
     forget: () => {},
+    quarantine: () => {},
+    release: () => {},
     async close() {
       end.abort();
       await reflector.close();

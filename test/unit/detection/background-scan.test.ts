@@ -3,13 +3,13 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 
 import type { Inspect } from '../../../src/detection/detector.ts';
-import { createImageDetector } from '../../../src/detection/image-detector.ts';
 import type { StoredVerdict, VerdictStore } from '../../../src/detection/verdict-store.ts';
 import { createInspector, inspectImage } from '../../../src/inspection/inspect.ts';
 import { backgroundScanLimits } from '../../../src/inspection/limits.ts';
 import { elf } from '../../support/elf-builder.ts';
 import { image } from '../../support/image-builder.ts';
 import { layer } from '../../support/layer-builder.ts';
+import { localDetector, noQuarantine } from '../../support/local-detector.ts';
 import { memorySource } from '../../support/memory-source.ts';
 import { handClock, noDeadline, request, sleep, sourceError } from './support.ts';
 
@@ -33,10 +33,10 @@ function detectorWith(
   store?: VerdictStore,
 ) {
   const counts = { full: 0 };
-  const detector = createImageDetector({
+  const detector = localDetector({
     sources: { open: () => memorySource(OUT_OF_REACH), canonical: (text) => text },
     inspect: inspectImage,
-    inspectInBackground: (...given) => {
+    inspectMore: (...given) => {
       counts.full += 1;
       return inspectInBackground(...given);
     },
@@ -105,6 +105,7 @@ describe('an image whose program an admission look-up does not reach', () => {
   it('a scan for a rehearsal leaves nothing in the store', async () => {
     const puts: string[] = [];
     const store = {
+      ...noQuarantine,
       declared: () => undefined,
       get: () => undefined,
       put: (_: unknown, { inspection }: StoredVerdict) => void puts.push(inspection.verdict.resolver),

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
 import type { Detection, Detector, DetectRequest } from '../../../src/detection/detector.ts';
-import { createImageDetector } from '../../../src/detection/image-detector.ts';
 import { type PodCredentials, podVerdicts } from '../../../src/detection/pod-verdicts.ts';
 import { readPod } from '../../../src/policy/read-pod.ts';
+import { localDetector } from '../../support/local-detector.ts';
 import { podWith, verdict } from '../../support/policy.ts';
 import { FakeRegistry } from './support.ts';
 
@@ -78,7 +78,7 @@ describe("a Pod's registry logins", () => {
     sources.add('app:1');
     const clock = { now: () => Date.now() };
     const limits = { entries: 10, tagTtlMs: 60_000, failureTtlMs: 60_000, clock };
-    const detector = createImageDetector({ sources, inspect: sources.inspect, ...limits });
+    const detector = localDetector({ sources, inspect: sources.inspect, ...limits });
     const pod = readPod({ spec: { containers: [{ name: 'a', image: 'app:1' }] } });
     await podVerdicts(
       pod,

@@ -1,10 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { createImageDetector, type ImageDetectorOptions } from '../../../src/detection/image-detector.ts';
+import type { ImageDetectorOptions } from '../../../src/detection/image-detector.ts';
 import { inspectImage } from '../../../src/inspection/inspect.ts';
 import { elf } from '../../support/elf-builder.ts';
 import { image } from '../../support/image-builder.ts';
 import { layer } from '../../support/layer-builder.ts';
+import { localDetector } from '../../support/local-detector.ts';
 import { testClient } from '../../support/registry-harness.ts';
 import { type RegistryServerOptions, startRegistry } from '../../support/registry-server.ts';
 import { minute, noDeadline, request, within } from './support.ts';
@@ -33,7 +34,7 @@ const appImage = (id: number) =>
 async function setUp(server: RegistryServerOptions, options: Partial<ImageDetectorOptions> = {}) {
   const registry = await startRegistry(server);
   const client = testClient({ insecure: [registry.host] });
-  const detector = createImageDetector({
+  const detector = localDetector({
     sources: client,
     inspect: inspectImage,
     entries: 1000,

@@ -1,11 +1,7 @@
 import { afterAll, beforeAll, expect } from 'vitest';
 
 import type { DetectRequest, Inspect, Inspection } from '../../../src/detection/detector.ts';
-import {
-  createImageDetector,
-  type ImageDetector,
-  type ImageDetectorOptions,
-} from '../../../src/detection/image-detector.ts';
+import type { ImageDetector } from '../../../src/detection/image-detector.ts';
 import {
   type Credential,
   type ImageManifest,
@@ -16,6 +12,7 @@ import {
   type Platform,
 } from '../../../src/detection/image-source.ts';
 import type { Resolver, Verdict } from '../../../src/policy/verdict.ts';
+import { localDetector, type LocalDetectorOptions } from '../../support/local-detector.ts';
 
 export const amd64: Platform = { os: 'linux', architecture: 'amd64' };
 
@@ -175,8 +172,8 @@ export function handClock(): { now(): number; advance(milliseconds: number): voi
 
 export const minute = 60_000;
 
-export function detectorFor(registry: FakeRegistry, options: Partial<ImageDetectorOptions> = {}): ImageDetector {
-  return createImageDetector({
+export function detectorFor(registry: FakeRegistry, options: Partial<LocalDetectorOptions> = {}): ImageDetector {
+  return localDetector({
     sources: registry,
     inspect: registry.inspect,
     entries: 1000,

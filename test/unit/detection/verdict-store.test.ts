@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { StoredVerdict, StoreQuery, VerdictStore } from '../../../src/detection/verdict-store.ts';
 import type { Verdict } from '../../../src/policy/verdict.ts';
+import { noQuarantine } from '../../support/local-detector.ts';
 import { recordingReporter } from '../../support/recording-reporter.ts';
 import {
   amd64,
@@ -23,6 +24,7 @@ function memoryStore() {
   const puts: StoredVerdict[] = [];
   const keysOf = ({ runs, ...image }: StoreQuery) => runs.map((run) => JSON.stringify({ ...image, run }));
   const store: VerdictStore = {
+    ...noQuarantine,
     declared: ({ image }) => says.get(image),
     get: (query) =>
       keysOf(query)
@@ -214,7 +216,7 @@ describe('a shared store', () => {
     const down = (): never => {
       throw new Error('down');
     };
-    const store = { declared: down, get: down, put: down, forget: down };
+    const store = { ...noQuarantine, declared: down, get: down, put: down, forget: down };
     const detector = detectorFor(registry, { store, reporter });
     expect((await detector.detect(request('app:1'), noDeadline)).from).toBe('registry');
     expect((await detector.detect(request('app:1'), noDeadline)).from).toBe('memory');

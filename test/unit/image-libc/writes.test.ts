@@ -157,9 +157,13 @@ describe('the index', () => {
     const newer = { ...old, checkedAt: now };
     index.change(newer, old);
     expect(index.detected(image, 'linux/amd64', runs)).toBe(newer);
-    expect([index.runs(old.reference), index.runs('none'), index.size()]).toEqual([1, 0, { detected: 1, declared: 0 }]);
+    expect([index.runs(old.reference), index.runs('none'), index.size()]).toEqual([
+      1,
+      0,
+      { detected: 1, declared: 0, quarantined: 0 },
+    ]);
     index.change(undefined, newer);
-    expect(index.size()).toEqual({ detected: 0, declared: 0 });
+    expect(index.size()).toEqual({ detected: 0, declared: 0, quarantined: 0 });
   });
 
   it('takes what is said of one command line or platform before what is said of all, and one where two say it', () => {

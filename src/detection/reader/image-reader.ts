@@ -1,0 +1,125 @@
+import type { Clock } from '../../util/clock.ts';
+import { createManifestMemory } from '../caches.ts';
+import type { DetectRequest, Inspect, Inspection } from '../detector.ts';
+import type { ImageSource, ImageSources, LookupContext } from '../image-source.ts';
+import { imageKeys } from '../keys.ts';
+
+/** The part of a request that reading its image depends on. Logins are in the context. */
+export type ReadRequest = Omit<DetectRequest, 'credentials' | 'dryRun' | 'ahead'>;
+
+/** What to do once the image's digest is known. */
+export type AfterManifest = 'continue' | 'stop';
+
+export interface ReadOptions {
+  /** Reads more of the image than a Pod can wait for. Only if the reader `readsMore`. */
+  readonly more?: boolean;
+  /** Shares a process with no other image: this one may end it. */
+  readonly alone?: boolean;
+  /**
+   * Called with the digest of the image's manifest before more of the image is read; `seenAt` is when the reference was seen to
+   * stand for it, in milliseconds since 1970. After `stop` the read rejects. May be called again if the image is read anew.
+   */
+  readonly onManifest?: (digest: string, seenAt: number) => AfterManifest;
+}
+
+/** Reads images: everything that strangers' bytes go through, from the registry's answers to the program's headers. */
+export interface ImageReader {
+  /** Reports whether it can read with wider limits (`ReadOptions.more`). */
+  readonly readsMore: boolean;
+  /** Returns a canonical name for caches. Throws `ImageSourceError`. */
+  canonical(reference: string): string;
+  /**
+   * Finds the resolver in an image. Rejects with `ImageSourceError`, with the context's abort reason, or with `ReaderEnded` if the
+   * image ended the process that read it, or with `ReaderUnavailable`.
+   */
+  read(request: ReadRequest, context: LookupContext, options?: ReadOptions): Promise<Inspection>;
+  /** Reads under way reject. */
+  close(): Promise<void>;
+}
+
+/** Why a process that read images ended: its memory, no answer, a read that did not end when told to, or by itself. */
+export type ReaderEnd = 'memory' | 'unresponsive' | 'stuck' | 'exit';
+
+/** Reading one image alone ended the process that read it. */
+export class ReaderEnded extends Error {
+  override readonly name = 'ReaderEnded';
+  readonly end: ReaderEnd;
+
+  constructor(end: ReaderEnd) {
+    super(`the reader process ended (${end})`);
+    this.end = end;
+  }
+}
+
+/** The process that reads images cannot be started now. */
+export class ReaderUnavailable extends Error {
+  override readonly name = 'ReaderUnavailable';
+}
+
+/** Thrown by a read after `onManifest` has returned `stop`. */
+export class ReadStopped extends Error {
+  override readonly name = 'ReadStopped';
+
+  constructor() {
+    super('the manifest is known: there is nothing to inspect');
+  }
+}
+
+interface ImageReaderOptions {
+  readonly sources: ImageSources;
+  readonly inspect: Inspect;
+  /** Inspects with wider limits. Absent: the reader does not read more. */
+  readonly inspectMore?: Inspect;
+  /** Milliseconds for which a tag is assumed to stand for the same manifest. */
+  readonly tagTtlMs: number;
+  readonly clock: Pick<Clock, 'now'>;
+}
+
+/** Like `ReadOptions.onManifest`, but its answer may have to be waited for. */
+type AskAfterManifest = (digest: string, seenAt: number) => AfterManifest | Promise<AfterManifest>;
+
+/** A reader in this process. */
+export interface LocalReader extends ImageReader {
+  read(
+    request: ReadRequest,
+    context: LookupContext,
+    options?: Omit<ReadOptions, 'onManifest'> & { readonly onManifest?: AskAfterManifest },
+  ): Promise<Inspection>;
+}
+
+/** Reads images in this process. Remembers the manifests of recent ones. Its creator closes `sources`. */
+export function createImageReader(options: ImageReaderOptions): LocalReader {
+  const { sources, inspect, inspectMore = inspect, tagTtlMs, clock } = options;
+  const manifests = createManifestMemory(tagTtlMs, clock);
+  return {
+    readsMore: options.inspectMore !== undefined,
+    canonical: (reference) => sources.canonical(reference),
+    async read(request, context, { more = false, onManifest = () => 'continue' } = {}) {
+      const keys = imageKeys(request.platform, sources.canonical(request.reference));
+      const source = sources.open(request.reference);
+      let stopped = false;
+      const manifest: ImageSource['manifest'] = async (platform, manifestContext) => {
+        const now = clock.now();
+        const known = more ? undefined : manifests.find(keys);
+        const seen = known ?? { manifest: await source.manifest(platform, manifestContext), checkedAt: now };
+        if (known === undefined) manifests.remember(keys, seen);
+        stopped = (await onManifest(seen.manifest.digest, seen.checkedAt)) === 'stop';
+        if (stopped) throw new ReadStopped();
+        return seen.manifest;
+      };
+      const watched: ImageSource = {
+        manifest,
+        config: async (of, configContext) => await source.config(of, configContext),
+        read: (blob, offset, length, readContext) => source.read(blob, offset, length, readContext),
+      };
+      try {
+        return await (more ? inspectMore : inspect)(watched, request, context);
+      } catch (error) {
+        // The tag may have moved, and the layers of the old manifest may be gone.
+        if (!stopped) manifests.forget(keys);
+        throw error;
+      }
+    },
+    close: async () => {},
+  };
+}
