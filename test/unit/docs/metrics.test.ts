@@ -25,6 +25,7 @@ async function exported(): Promise<string[]> {
   metrics.cluster.exposure(() => ({ exposed: true, nodes: 1 }));
   metrics.clientCa(new Date());
   metrics.detection.sizes(() => ({ underWay: 0, queued: 0, verdicts: 0 }));
+  metrics.detection.readers(() => 0);
   const text = await metrics.render();
   return [...text.matchAll(/^# TYPE (libc_dns_\S+) (\S+)$/gm)].map(([, name, type]) => `${name} ${type}`);
 }
