@@ -88,11 +88,42 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
     },
   };
   const { detection } = valid;
+  const quarantine = {
+    ends: 2,
+    cause: 'memory',
+    seenAt: '2026-01-01T00:00:00Z',
+    until: '2026-01-01T00:02:00Z',
+    message: 'x',
+  };
+  const quarantined = {
+    image: 'nginx',
+    platform: 'linux/amd64',
+    resolver: 'unknown',
+    evidence: { source: 'quarantine' },
+    quarantine,
+  };
 
   it.each<[string, object, RegExp]>([
     ['no image', { resolver: 'musl' }, /spec\.image: Required/],
     ['no resolver', { image: 'nginx' }, /spec\.resolver: Required/],
-    ['an unknown resolver', { image: 'nginx', resolver: 'unknown' }, /spec\.resolver: Unsupported value/],
+    ['a strange resolver', { image: 'nginx', resolver: 'nss' }, /spec\.resolver: Unsupported value/],
+    [
+      'an unknown resolver',
+      { image: 'nginx', resolver: 'unknown' },
+      /spec\.quarantine, which the webhook writes, goes/,
+    ],
+    ['a quarantine with a resolver', { ...quarantined, resolver: 'musl' }, /spec\.quarantine, which the webhook/],
+    ['a quarantine that says declared', { ...quarantined, evidence: undefined }, /spec\.quarantine, which the webhook/],
+    [
+      'a quarantine without a platform',
+      { ...quarantined, platform: undefined },
+      /spec\.quarantine needs spec\.platform/,
+    ],
+    [
+      'a quarantine for another cause',
+      { ...quarantined, quarantine: { ...quarantine, cause: 'x' } },
+      /cause: Unsupported/,
+    ],
     ['an image with a blank', { image: 'nginx latest', resolver: 'musl' }, /spec\.image: Invalid value/],
     ['an image with half a digest', { image: 'nginx@sha256:abc', resolver: 'musl' }, /spec\.image: Invalid value/],
     ['an endless image', { image: 'a'.repeat(1025), resolver: 'musl' }, /spec\.image: Too long/],
@@ -117,7 +148,7 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
     await expect.poll(() => store.stats().detected).toBe(1);
     await cluster.kubectl(['apply', '-f', '-'], JSON.stringify(libc('by-hand', { image: 'app', resolver: 'go' })));
     const [head, ...rows] = (await cluster.kubectl(['get', 'ilibc'])).trim().split('\n');
-    expect(head?.split(/\s{2,}/u)).toEqual(['NAME', 'IMAGE', 'RESOLVER', 'LIBC', 'EVIDENCE', 'AGE']);
+    expect(head?.split(/\s{2,}/u)).toEqual(['NAME', 'IMAGE', 'RESOLVER', 'LIBC', 'EVIDENCE', 'QUARANTINE', 'AGE']);
     const cells = rows.map((row) => row.split(/\s{2,}/u).slice(1, 5));
     expect(cells).toContainEqual(['docker.io/library/nginx:1.29-alpine', 'musl', 'musl', 'executable']);
     expect(cells).toContainEqual(['app', 'go', 'declared', expect.stringMatching(/^\d+s$/u)]);

@@ -7,6 +7,7 @@ import { machineFaults } from './cases/machine.ts';
 import { memoryFaults } from './cases/memory.ts';
 import { nameServerFault } from './cases/name-server.ts';
 import { neighbourFaults } from './cases/neighbours.ts';
+import { readerFaults } from './cases/reader-processes.ts';
 import { replicaFaults } from './cases/replicas.ts';
 import type { Fault } from './fault.ts';
 
@@ -21,5 +22,6 @@ export const FAULTS: readonly Fault[] = [
   ...clusterFaults,
   ...connectionFaults,
   ...hostileImageFaults,
+  ...readerFaults,
   ...logFaults,
 ];

@@ -1,10 +1,11 @@
-import { copyFileSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { copyFileSync, renameSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 
 import { faultyBundle } from '../support/bundle.ts';
 import { elf } from '../support/elf-builder.ts';
+import { childrenOf, familyMemory, residentOf } from '../support/family.ts';
 import { image } from '../support/image-builder.ts';
 import { layer } from '../support/layer-builder.ts';
 import { type RegistryServer, startRegistry } from '../support/registry-server.ts';
@@ -46,27 +47,6 @@ const review = (reference: string): string => {
 const ask = async (webhook: WebhookProcess, reference: string): Promise<string | undefined> =>
   Object.values(answerOf(await webhook.post(review(reference))).audit.decision.resolvers)[0];
 
-/** The processes that this one has forked. */
-function childrenOf(pid: number): number[] {
-  const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-  return all.map(Number).filter((each) => {
-    try {
-      const stat = readFileSync(`/proc/${each}/stat`, 'utf8');
-      return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] === String(pid);
-    } catch {
-      return false;
-    }
-  });
-}
-
-function residentOf(pid: number): number {
-  try {
-    return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
-  } catch {
-    return 0;
-  }
-}
-
 /** Asks for a known image again and again, and measures memory, until told to stop. */
 function observe(webhook: WebhookProcess, known: string) {
   const pid = webhook.process.pid ?? 0;
@@ -78,10 +58,7 @@ function observe(webhook: WebhookProcess, known: string) {
       expect(await ask(webhook, known)).toBe('musl');
       seen.slowest = Math.max(seen.slowest, performance.now() - before);
       seen.pods += 1;
-      seen.memory = Math.max(
-        seen.memory,
-        [pid, ...childrenOf(pid)].map(residentOf).reduce((sum, each) => sum + each, 0),
-      );
+      seen.memory = Math.max(seen.memory, familyMemory(pid));
       await sleep(20);
     }
   };

@@ -1,3 +1,4 @@
+import type { Meter } from '../image-source.ts';
 import type { AfterManifest, LocalReader } from './image-reader.ts';
 import { type FromReader, outcomeOf, type ReadOutcome, type ToReader } from './protocol.ts';
 
@@ -33,33 +34,13 @@ export function serveReads({ channel, open }: ReadServerOptions): void {
       channel.send({ type: 'refused', message: error instanceof Error ? error.message : 'unknown error' });
     }
   };
-  const read = async ({ id, request, credentials, more }: Read): Promise<void> => {
+  const read = async (wanted: Read): Promise<void> => {
+    const { id } = wanted;
     const one: ReadUnderWay = { end: new AbortController() };
     underWay.set(id, one);
-    const { signal } = one.end;
-    const meter = { requests: 0, bytes: 0 };
-    const onManifest = (digest: string, seenAt: number): Promise<AfterManifest> => {
-      const { promise, resolve } = Promise.withResolvers<AfterManifest>();
-      one.go = resolve;
-      channel.send({ type: 'manifest', id, digest, seenAt });
-      return promise;
-    };
-    let outcome: ReadOutcome;
-    try {
-      if (reader === undefined) throw new Error('the reader is not set up');
-      const { tenant } = request;
-      const context = {
-        signal,
-        meter,
-        ...(tenant !== undefined && { tenant }),
-        ...(credentials !== undefined && { credentials }),
-      };
-      outcome = { kind: 'read', inspection: await reader.read(request, context, { more, onManifest }) };
-    } catch (error) {
-      outcome = outcomeOf(error, signal);
-    }
+    const done = await readOne(reader, wanted, one, channel);
     underWay.delete(id);
-    channel.send({ type: 'done', id, meter, outcome });
+    channel.send({ type: 'done', id, ...done });
   };
   channel.onMessage((message) => {
     switch (message.type) {
@@ -84,4 +65,31 @@ export function serveReads({ channel, open }: ReadServerOptions): void {
     }
   });
   channel.send({ type: 'hello' });
+}
+
+/** Reads one image. Never rejects. */
+async function readOne(
+  reader: LocalReader | undefined,
+  { id, request, credentials, more }: Read,
+  underWay: ReadUnderWay,
+  channel: MainChannel,
+): Promise<{ readonly meter: Meter; readonly outcome: ReadOutcome }> {
+  const { signal } = underWay.end;
+  const { tenant } = request;
+  const meter = { requests: 0, bytes: 0 };
+  const logins = credentials !== undefined && { credentials };
+  const context = { signal, meter, ...(tenant !== undefined && { tenant }), ...logins };
+  const onManifest = (digest: string, seenAt: number): Promise<AfterManifest> => {
+    const { promise, resolve } = Promise.withResolvers<AfterManifest>();
+    underWay.go = resolve;
+    channel.send({ type: 'manifest', id, digest, seenAt });
+    return promise;
+  };
+  try {
+    if (reader === undefined) throw new Error('the reader is not set up');
+    const inspection = await reader.read(request, context, { more, onManifest });
+    return { meter, outcome: { kind: 'read', inspection } };
+  } catch (error) {
+    return { meter, outcome: outcomeOf(error, signal) };
+  }
 }

@@ -33,7 +33,7 @@ export interface Registry extends RegistryServer {
   /** Makes some of its answers fail from now on. */
   failAt(fault: (request: Recorded) => RegistryFault | undefined): void;
   /** Pushes a new image whose program uses musl. Returns its reference. */
-  newImage(): string;
+  readonly newImage: (repository?: string) => string;
 }
 
 /** What faults are tried on. Each part is opened when first asked for. */
@@ -57,11 +57,14 @@ export async function openRegistry(): Promise<Registry> {
     failAt: (next) => {
       fault = next;
     },
-    newImage() {
+    newImage(repository) {
       images += 1;
       const program = Buffer.concat([elf({ interpreter: '/lib/ld-musl-x86_64.so.1' }), Buffer.from(`${images}`)]);
       const layers = [layer([{ path: 'app', content: program }], 'gzip')];
-      return server.put(`team/app-${images}:v1`, image({ layers, config: { entrypoint: ['/app'] } }));
+      return server.put(
+        `${repository ?? `team/app-${images}`}:v1`,
+        image({ layers, config: { entrypoint: ['/app'] } }),
+      );
     },
   };
 }

@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { faultyBundle } from '../../support/bundle.ts';
+import { type Fault, keep } from '../fault.ts';
+import { machineStalls, memoryWithChildren, metric, pidOf, seconds, Times, until } from '../support/measure.ts';
+import { openStreet, type Street } from '../support/neighbour.ts';
+
+const INNOCENTS = 20;
+
+interface Watched {
+  readonly known: Times;
+  readonly live: Times;
+  readonly memory: () => number;
+  readonly end: () => Promise<void>;
+}
+
+/** Asks for a known Pod and for /livez, and looks at the memory of all processes, until told to end. */
+function watch({ webhook, pod }: Street, known: string): Watched {
+  const [knownPods, live] = [new Times(), new Times()];
+  const over = new AbortController();
+  let memory = 0;
+  const timed = async (times: Times, work: () => Promise<unknown>): Promise<void> => {
+    const started = performance.now();
+    await work();
+    times.add(performance.now() - started);
+  };
+  const watching = (async () => {
+    while (!over.signal.aborted) {
+      await timed(live, async () => await (await fetch(`${webhook.probes}/livez`)).text());
+      await timed(knownPods, async () => await pod('quiet', [known]));
+      memory = Math.max(memory, await memoryWithChildren(pidOf(webhook)));
+      await sleep(50);
+    }
+  })();
+  return {
+    known: knownPods,
+    live,
+    memory: () => Math.round(memory),
+    end: async () => {
+      over.abort();
+      await watching;
+    },
+  };
+}
+
+async function isKnown({ pod }: Street, images: readonly string[]): Promise<boolean> {
+  const resolvers = await Promise.all(images.map(async (image) => Object.values(await pod('quiet', [image]))));
+  return resolvers.flat().every((resolver) => resolver === 'musl');
+}
+
+const readerFault = (fault: string, what: string): Fault => ({
+  id: `reader-${fault}`,
+  name: `an image whose inspection ${what}, beside ${INNOCENTS} new images`,
+  promise: `two processes that read images end, and no other; the ${INNOCENTS} are known at last; the image is not read again; meanwhile a known Pod is answered within 50 ms, /livez within 1 s; memory of all processes under the limit of 512 MB`,
+  alsoIn: 'test/server/reader.test.ts, test/cluster/quarantine.test.ts',
+  async run(world) {
+    const { main, remove } = faultyBundle();
+    world.afterwards(remove);
+    const street = await openStreet(world, () => [], { main });
+    const { webhook, registry, pod } = street;
+    const known = registry.newImage();
+    await until(() => isKnown(street, [known]), Boolean, { what: 'the first image is not known' });
+    const stalls = machineStalls();
+    const { end, ...seen } = watch(street, known);
+    // test/support/faulty-reader.ts has the fault that the repository is called after.
+    const guilty = registry.newImage(`team/fault-${fault}`);
+    const innocents = Array.from({ length: INNOCENTS }, () => registry.newImage());
+    const started = performance.now();
+    const pods = Promise.all([pod('greedy', [guilty]), ...innocents.map((image) => pod('quiet', [image]))]);
+    const ends = (): Promise<number> => metric(webhook, 'libc_dns_reader_ends_total');
+    await until(ends, (count) => count === 2, { ms: 60_000, what: 'reader processes that ended' });
+    await pods;
+    await until(() => isKnown(street, innocents), Boolean, { what: 'the new images are not known' });
+    const took = seconds(performance.now() - started);
+    for (let again = 0; again < 5; again += 1) await pod('greedy', [guilty]);
+    await end();
+    const stalled = stalls();
+    const text = `2 ended, ${INNOCENTS} known after ${took}; known Pods p99 ${seen.known.percentile(0.99)} ms, /livez ${seen.live.percentile(1)} ms; memory ${seen.memory()} MB; this machine stood still for ${stalled} ms`;
+    keep(
+      (await ends()) === 2 &&
+        webhook.process.exitCode === null &&
+        seen.known.percentile(0.99) < 50 + 2 * stalled &&
+        seen.live.percentile(1) < 1000 + 2 * stalled &&
+        seen.memory() < 512,
+      text,
+    );
+    return text;
+  },
+});
+
+export const readerFaults: readonly Fault[] = [
+  readerFault('loop', 'loops for ever'),
+  readerFault('heap', 'fills the heap'),
+  readerFault('buffers', 'fills buffers'),
+  readerFault('exit', 'ends the process'),
+  readerFault('sleep', 'waits for ever without giving back the thread'),
+];
