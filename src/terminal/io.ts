@@ -26,7 +26,7 @@ export interface Streams {
 /** How commands read and write. Results go to stdout, everything else to stderr. */
 export interface Io extends Omit<Streams, 'out' | 'err'> {
   /**
-   * Writes text for people, or JSON by `jsonText`: spells out what a terminal would act on, whoever wrote it. `styled`: keeps the styles
+   * Writes text for people, or JSON by `jsonText`: spells out what a terminal would act on. `styled`: keeps the styles
    * of a painter. `exact`: writes the bytes as they are, for the next program, but not to a terminal.
    */
   readonly out: (text: string, form?: 'styled' | 'exact') => void;

@@ -141,6 +141,19 @@ describe('with tls.clientCaFile', () => {
     agent.destroy();
   });
 
+  it('a CA of the same name takes over: what the old one signed is refused, whatever is sent along', async () => {
+    const [before, after] = await Promise.all([clientAuthority('CN=same'), clientAuthority('CN=same')]);
+    await start([before.cert]);
+    const leaf = await before.sign();
+    const client = { ...leaf, cert: leaf.cert + after.cert };
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    expect(await call(client, agent)).toMatchObject(accepted);
+    writeBundle(after.cert);
+    await expect.poll(async () => (await call(leaf)).status, { timeout: 15_000 }).toBe(403);
+    expect(await call(client, agent)).toMatchObject(refused(UNTRUSTED));
+    agent.destroy();
+  });
+
   it('a connection that was made before its CA was taken out, and is used first after it', async () => {
     await start();
     const client = await ours.sign();

@@ -66,16 +66,24 @@ const untrusted = ({ authorizationError }: TLSSocket): CallerRefusal =>
 /** Most certificates between a caller's own and a CA of the bundle. */
 const MOST_INTERMEDIATES = 5;
 
-/** Reports whether a valid CA of the bundle signed the certificate, or an intermediate that the caller sent along. */
+const isSigned = (certificate: X509Certificate, issuer: X509Certificate): boolean =>
+  certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
+
+/**
+ * Reports whether a valid CA of the bundle signed the certificate, or a CA below it that the caller sent along. Node finds that one by
+ * its name, which two CAs may share: each signature is checked.
+ */
 function isVouchedFor(certificate: X509Certificate, { authorities }: ClientCa, now: number): boolean {
   const valid = authorities.filter(
     ({ validFromDate, validToDate }) => validFromDate.getTime() <= now && now < validToDate.getTime(),
   );
-  let one: X509Certificate | undefined = certificate;
-  for (let depth = 0; one !== undefined && depth <= MOST_INTERMEDIATES; depth += 1) {
-    const subject: X509Certificate = one;
-    if (valid.some((ca) => subject.checkIssued(ca) && subject.verify(ca.publicKey))) return true;
-    one = subject.issuerCertificate;
+  let one = certificate;
+  for (let depth = 0; depth <= MOST_INTERMEDIATES; depth += 1) {
+    const subject = one;
+    if (valid.some((ca) => isSigned(subject, ca))) return true;
+    const above = subject.issuerCertificate;
+    if (above === undefined || !above.ca || !isSigned(subject, above)) return false;
+    one = above;
   }
   return false;
 }
