@@ -1,12 +1,12 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { globSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { builtFolder, newest, nodeFolder } from '../kubernetes/programs.ts';
+import { builtFolder, containerd, coreDns, newest, nodeFolder } from '../kubernetes/programs.ts';
 import { isolate, whyNotIsolated } from '../lab/isolation.ts';
 import { writeCertificates } from './cluster/certificates.ts';
 import { CGROUP, cgroupFolders } from './cluster/node.ts';
@@ -18,7 +18,7 @@ import { SCENARIOS } from './scenarios/all.ts';
 /**
  * `npm run e2e [-- SCENARIO…]`: a whole cluster of two nodes on this machine, the product in it as users install it, and what they may
  * expect of it. Needs root. All of it runs in namespaces of its own, and is gone when it ends, however it ends. `--nftables`: kube-proxy
- * in that mode. `--keep`: leaves the folder with the logs. Exit status 1: something is not as expected; 2: this machine cannot run it.
+ * in that mode. `--keep`: leaves the folder with the logs. `--write`: puts the table into docs/e2e.md. Exit status 1: something is not as expected; 2: this machine cannot run it.
  */
 
 const TOOLS = [
@@ -81,8 +81,26 @@ async function run(
   return JSON.parse(await result) as readonly Result[];
 }
 
+const PAGE = fileURLToPath(new URL('../../docs/e2e.md', import.meta.url));
+const [BEGIN, END] = ['<!-- e2e: begin -->', '<!-- e2e: end -->'];
+
+/** Replaces the table of the page. */
+function writePage(results: readonly Result[]): void {
+  const page = readFileSync(PAGE, 'utf8');
+  const [before, after] = [page.indexOf(BEGIN), page.indexOf(END)];
+  if (before < 0 || after < before) throw new Error(`${PAGE} has no ${BEGIN} and ${END}`);
+  const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+  const rows = results.map(({ name, ok, seen, ms }) => {
+    const mark = ok ? '' : '**not as expected** ';
+    return `| ${cell(name)} | ${mark}${cell(seen)} | ${Math.round(ms / 1000)} s |`;
+  });
+  const table = ['| scenario | seen | time |', '| --- | --- | --- |', ...rows].join('\n');
+  const versions = `Kubernetes ${newest.version}, containerd ${containerd.version}, CoreDNS ${coreDns.version}, on two cores:`;
+  writeFileSync(PAGE, `${page.slice(0, before + BEGIN.length)}\n\n${versions}\n\n${table}\n\n${page.slice(after)}`);
+}
+
 async function main(): Promise<number> {
-  const options = { keep: { type: 'boolean' }, nftables: { type: 'boolean' } } as const;
+  const options = { keep: { type: 'boolean' }, nftables: { type: 'boolean' }, write: { type: 'boolean' } } as const;
   const { values, positionals } = parseArgs({ options, allowPositionals: true });
   const known = SCENARIOS.map(({ id }) => id);
   const unknown = positionals.filter((id) => !known.includes(id));
@@ -99,6 +117,7 @@ async function main(): Promise<number> {
   try {
     const wanted = positionals.length > 0 ? ['install', ...positionals] : known;
     const results = await run(wanted, values.nftables === true ? 'nftables' : 'iptables', folder);
+    if (values.write === true) writePage(results);
     const bad = results.filter(({ ok }) => !ok);
     console.log(`e2e: ${results.length - bad.length} of ${results.length} as expected`);
     return bad.length === 0 ? 0 : 1;
