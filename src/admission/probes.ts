@@ -1,6 +1,10 @@
+import { createServer, type RequestListener, type Server } from 'node:http';
+
 import Fastify, { type FastifyInstance } from 'fastify';
 
 import type { Metrics } from '../telemetry/metrics.ts';
+import { createCoalescer } from '../util/coalesce.ts';
+import { limitConnections } from './connections.ts';
 
 interface ProbesOptions {
   readonly metrics: Metrics;
@@ -8,9 +12,31 @@ interface ProbesOptions {
   readonly notReady: () => string | undefined;
 }
 
+/** Connections at once. The kubelet opens one for each probe, Prometheus keeps one. */
+const MOST_CONNECTIONS = 100;
+
+/**
+ * Milliseconds. The kubelet and Prometheus send a request at once, and go on with a new connection if theirs was closed meanwhile: a
+ * GET can be sent again.
+ */
+const TIMES = { keepAliveTimeout: 5000, headersTimeout: 5000, requestTimeout: 5000, connectionsCheckingInterval: 1000 };
+
+function limitedServer(metrics: Metrics, handle: RequestListener): Server {
+  const server = createServer(TIMES);
+  const limits = { handshakes: 0, strangers: MOST_CONNECTIONS, all: MOST_CONNECTIONS };
+  const connections = limitConnections(server, () => metrics.service.connectionClosed('metrics'), limits);
+  return server.on('request', (request, response) => {
+    const { socket } = request;
+    response.on('close', () => connections.answered(socket));
+    if (connections.used(socket)) handle(request, response);
+    else socket.destroy();
+  });
+}
+
 /** Serves `GET /livez /readyz /metrics` over plain HTTP, for the kubelet and Prometheus. */
 export function createProbes({ metrics, notReady }: ProbesOptions): FastifyInstance {
-  const app = Fastify({ logger: false, keepAliveTimeout: 100_000, requestTimeout: 10_000, bodyLimit: 1024 });
+  const app = Fastify({ logger: false, bodyLimit: 1024, serverFactory: (handle) => limitedServer(metrics, handle) });
+  const rendering = createCoalescer<string>();
   app.get('/livez', async () => 'ok\n');
   app.get('/readyz', async (_request, reply) => {
     const reason = notReady();
@@ -18,7 +44,7 @@ export function createProbes({ metrics, notReady }: ProbesOptions): FastifyInsta
   });
   app.get('/metrics', async (_request, reply) => {
     reply.header('content-type', metrics.contentType);
-    return metrics.render();
+    return await rendering.run('metrics', () => metrics.render());
   });
   return app;
 }

@@ -1,18 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server, type ServerOptions as TlsServerOptions } from 'node:https';
 
-import Fastify, { type FastifyError, type FastifyReply } from 'fastify';
+import Fastify, { type FastifyError, type FastifyReply, type FastifyRequest } from 'fastify';
 
 import type { Callers } from '../certificates/clients/callers.ts';
 import type { CertificateSource } from '../certificates/source.ts';
 import type { LimitedLines } from '../telemetry/log-limits.ts';
+import { type Bodies, createBodies, type WithBody } from './bodies.ts';
 import { isRefused, secureContext } from './callers.ts';
+import { type Connections, limitConnections } from './connections.ts';
 import { createDrain, type Drain, type DrainTimes, type WebhookApp } from './drain.ts';
-import { createBodyBudget, limitConnections } from './limits.ts';
 import { createMutate, type MutateOptions, traceIdOf } from './mutate.ts';
-
-/** An API server sends at most its own request limit (3 MiB), twice for updates, and wraps it. */
-const BODY_LIMIT = 7 * 1024 * 1024;
 
 /** API servers keep idle connections for 90 s. If the server closes first, requests on their way are lost. */
 const KEEP_ALIVE_MS = 100_000;
@@ -48,11 +46,17 @@ export interface WebhookServer {
 /** Key of the time at which a request's headers had come, as `performance.now` has it. */
 const ARRIVED = Symbol('arrived');
 
-interface Arrived extends IncomingMessage {
+interface Arrived extends WithBody {
   [ARRIVED]?: number;
 }
 
+/** Counts and logs a request that is answered with an HTTP error, or with none. */
+type Refused = (status: number, error: string, from: string | undefined) => void;
+
 type Listener = (request: Arrived, response: ServerResponse) => void;
+
+const hasBody = ({ complete, headers }: IncomingMessage): boolean =>
+  !complete && (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0);
 
 const tlsOptions = (options: ServerOptions): TlsServerOptions => ({
   ...secureContext(options),
@@ -73,55 +77,66 @@ function tlsServer(https: TlsServerOptions, options: ServerOptions): Server {
   return server;
 }
 
+interface Port {
+  readonly drain: Drain;
+  readonly connections: Connections;
+  readonly bodies: Bodies;
+  readonly refused: Refused;
+}
+
 /**
- * Passes requests to `handle`, or refuses them if the caller is not known, or if too many bytes of bodies are under way. A request and
- * its bytes count until the answer has been sent or the caller has gone. A listener before fastify costs each request less than
- * fastify's hooks.
+/**
+ * Passes requests to `handle`, but for those of a caller that is not known. A request counts until the answer has been sent or the
+ * caller has gone. A caller that does not wait for its answers (HTTP pipelining) is cut off: API servers wait for theirs. A listener
+ * before fastify costs each request less than fastify's hooks.
  */
-function receive(server: Server, drain: Drain, options: ServerOptions, handle: Listener): void {
-  const refuse = refuseLarge(options);
-  const bodies = createBodyBudget(BODY_LIMIT);
-  const used = limitConnections(server);
+function receive(
+  server: Server,
+  { drain, connections, bodies, refused }: Port,
+  options: ServerOptions,
+  handle: Listener,
+): void {
   server.on('request', (request: Arrived, response) => {
+    const { socket } = request;
     request[ARRIVED] = performance.now();
-    used(request.socket);
+    if (socket.destroyed) return;
+    if (!connections.used(socket)) {
+      refused(400, 'requests before the last ones were answered', socket.remoteAddress);
+      socket.destroy();
+      return;
+    }
     if (isRefused(options, request, response)) return;
-    const bytes = bodies.take(request.headers);
     drain.enter();
     response.on('close', () => {
       drain.leave();
-      if (bytes !== undefined) bodies.give(bytes);
+      connections.answered(socket);
+      bodies.leave(request);
     });
-    if (bytes === undefined) refuse(request, response);
-    else handle(request, response);
+    handle(request, response);
   });
+  server.on('close', () => bodies.close());
 }
-
-/** Answers 503. */
-const refuseLarge =
-  ({ metrics, warn }: ServerOptions): Listener =>
-  ({ socket }, response) => {
-    const error = 'too many large requests at once';
-    const body = JSON.stringify({ error });
-    metrics.refused(503);
-    warn(`bad request: ${error}`, { status: 503, from: socket.remoteAddress });
-    response
-      .writeHead(503, { 'content-type': JSON_TYPE, 'content-length': body.length, connection: 'close' })
-      .end(body);
-  };
 
 /**
  * Creates the admission server: `POST /mutate` over TLS. It answers every AdmissionReview v1 with `allowed: true`, any other body with
- * 400, 413, 415 or 503 and `{ "error": … }`, and a caller that `callers` refuses with 403; the API server's failurePolicy (Ignore) then lets the Pod pass.
+ * 400, 408, 413, 415 or 503 and `{ "error": … }`, and a caller that `callers` refuses with 403; the API server's failurePolicy (Ignore)
+ * then lets the Pod pass.
  */
 export function createServer(options: ServerOptions): WebhookServer {
+  const { metrics, warn } = options;
   const drain = createDrain(options.drain);
   const https = tlsOptions(options);
+  const server = tlsServer(https, options);
+  const connections = limitConnections(server, () => metrics.service.connectionClosed('admission'));
+  const bodies = createBodies(connections);
+  const refused: Refused = (status, error, from) => {
+    metrics.refused(status);
+    warn(`bad request: ${error.slice(0, MOST_MESSAGE)}`, { status, from });
+  };
   const app = Fastify({
     https,
     serverFactory(handle) {
-      const server = tlsServer(https, options);
-      receive(server, drain, options, handle);
+      receive(server, { drain, connections, bodies, refused }, options, handle);
       return server;
     },
     logger: false,
@@ -131,12 +146,11 @@ export function createServer(options: ServerOptions): WebhookServer {
 
   // `mutate` parses the body itself. Fastify's own parser refuses a label called "constructor", but nothing here merges parsed objects.
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'buffer', bodyLimit: BODY_LIMIT }, (_, body, done) => {
-    done(null, body);
-  });
+  app.addContentTypeParser('application/json', (_, payload, done) => bodies.read(payload, done));
 
-  /** Called for each answer: a hook would cost each more. */
-  const leaving = (reply: FastifyReply): FastifyReply => (drain.draining ? reply.header('connection', 'close') : reply);
+  /** Called for each error: a hook would cost each answer more. A body that nobody reads would come for as long as its sender likes. */
+  const leaving = (request: FastifyRequest, reply: FastifyReply): FastifyReply =>
+    drain.draining || hasBody(request.raw) ? reply.header('connection', 'close') : reply;
   const mutate = createMutate(options);
   /** Bypasses fastify's pipeline: no hook of it is used. */
   const answer = (reply: FastifyReply, review: string): void => {
@@ -147,27 +161,27 @@ export function createServer(options: ServerOptions): WebhookServer {
   // Not `async`: most Pods are answered at once, and each would pay for the promise.
   app.post('/mutate', (request, reply) => {
     const raw: Arrived = request.raw;
-    // The time that a slow body takes counts too.
-    const elapsed = raw[ARRIVED] === undefined ? 0 : performance.now() - raw[ARRIVED];
+    // The time that a slow body takes counts too. Of those that wait there may be too many already.
+    const elapsed = bodies.isCrowded ? Infinity : performance.now() - (raw[ARRIVED] ?? 0);
     const body = request.body instanceof Buffer ? request.body : Buffer.alloc(0);
     const review = mutate(body, request.query, elapsed, traceIdOf(request.headers['traceparent']));
+    connections.trust(raw.socket);
     if (typeof review !== 'string') return review.then((text) => answer(reply, text));
     answer(reply, review);
     return undefined;
   });
   app.setNotFoundHandler((request, reply) => {
-    options.metrics.refused(404);
-    return leaving(reply)
+    metrics.refused(404);
+    return leaving(request, reply)
       .code(404)
       .send({ error: `no such path: ${request.method} ${request.url.slice(0, 100)}; use POST /mutate` });
   });
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const status = error.statusCode ?? 500;
-    options.metrics.refused(status);
-    options.warn(`bad request: ${error.message.slice(0, MOST_MESSAGE)}`, { status, from: request.ip });
+    refused(status, error.message, request.ip);
     // An error of our own may say what only the log may.
     const told = status < 500 ? error.message : 'an error of our own: the log says more';
-    return leaving(reply).code(status).send({ error: told });
+    return leaving(request, reply).code(status).send({ error: told });
   });
   return { app, drain };
 }

@@ -39,6 +39,8 @@ interface ServiceMetrics {
   ready(isReady: () => boolean): void;
   /** Counts a response sent after its budget had ended. */
   late(): void;
+  /** Counts a connection that had to give way to a new one, by the port that it had. */
+  connectionClosed(port: 'admission' | 'metrics'): void;
   /** Counts a line that was not logged because there were too many. */
   lineLeftOut(): void;
 }
@@ -170,6 +172,12 @@ function createServiceMetrics(registry: Registry): ServiceMetrics {
     'Pods answered more than 100 ms after their budget: the event loop or the machine was busy.',
   );
   const leftOut = counter('libc_dns_log_lines_left_out_total', 'Lines not logged, for requests came too fast.');
+  const closed = new Counter({
+    name: 'libc_dns_connections_closed_total',
+    help: 'Connections that gave way to new ones: there were too many.',
+    labelNames: ['port'],
+    registers,
+  });
   let isReady: (() => boolean) | undefined;
   registry.registerMetric(
     new Gauge({
@@ -186,6 +194,7 @@ function createServiceMetrics(registry: Registry): ServiceMetrics {
       isReady = now;
     },
     late: () => late.inc(),
+    connectionClosed: (port) => closed.inc({ port }),
     lineLeftOut: () => leftOut.inc(),
   };
 }

@@ -1,0 +1,213 @@
+import type { IncomingMessage } from 'node:http';
+
+import type { Connections } from './connections.ts';
+
+const [KIB, MIB] = [1024, 1024 * 1024];
+
+interface BodyLimits {
+  /** Bytes of the largest body. An API server takes 3 MiB for a Pod; its defaults and managed fields may double that. */
+  readonly largest: number;
+  /** Bytes of the largest small body. Nearly all reviews are small. */
+  readonly small: number;
+  /** Bytes of all small bodies that have not been passed on. */
+  readonly allSmall: number;
+  /** Bytes of all large bodies that have not been passed on. */
+  readonly allLarge: number;
+  /** Bytes of all bodies that have been passed on and not been answered. */
+  readonly allUnanswered: number;
+  /** Milliseconds from the headers to the end of a body. API servers send both at once. */
+  readonly ms: number;
+}
+
+const LIMITS: BodyLimits = {
+  largest: 7 * MIB,
+  small: 64 * KIB,
+  allSmall: 8 * MIB,
+  allLarge: 56 * MIB,
+  allUnanswered: 32 * MIB,
+  ms: 5000,
+};
+
+/** What a piece of a body counts for besides its bytes. Each costs memory and time, however short it is. */
+const PIECE_BYTES = 512;
+
+/** Pieces of a body. TLS makes pieces of 16 KiB, or of what fits into a packet. */
+const MOST_PIECES = 16_384;
+
+/** Milliseconds between checks for bodies that take too long. */
+const CHECK_MS = 500;
+
+/** Thrown if a body was not read to its end. */
+class BodyError extends Error {
+  override readonly name = 'BodyError';
+  readonly code = 'bad-body';
+  readonly statusCode: 400 | 408 | 413 | 503;
+
+  constructor(statusCode: BodyError['statusCode'], message: string) {
+    super(message);
+    this.statusCode = statusCode;
+  }
+}
+
+type Done = (error: Error | null, body?: Buffer) => void;
+
+/** Bodies of a kind that have not been passed on, in the order in which they came. */
+interface Share {
+  readonly most: number;
+  readonly bodies: Set<Body>;
+  taken: number;
+}
+
+interface Body {
+  readonly request: WithBody;
+  readonly done: Done;
+  /** As `performance.now` has it. */
+  readonly began: number;
+  share: Share;
+  pieces: Buffer[];
+  bytes: number;
+  /** What it takes of its share. */
+  cost: number;
+  hasCome: boolean;
+}
+
+/** Key of a request's body; of its bytes once it has been passed on. */
+const BODY = Symbol('body');
+
+export interface WithBody extends IncomingMessage {
+  [BODY]?: Body | number;
+}
+
+export interface Bodies {
+  /** Reads a body, and calls `done` with it, or with an error that has a `statusCode`. */
+  read(request: WithBody, done: Done): void;
+  /** Call this when a request has been answered, or its caller has gone. */
+  leave(request: WithBody): void;
+  /** Whether so many bytes wait for answers that no further request should wait for anything. */
+  readonly isCrowded: boolean;
+  close(): void;
+}
+
+const isUnderWay = (body: Body): boolean => body.share.bodies.has(body);
+
+function settle(body: Body): void {
+  body.share.taken -= body.cost;
+  body.share.bodies.delete(body);
+  body.pieces = [];
+}
+
+function refuse(body: Body, statusCode: BodyError['statusCode'], message: string): void {
+  if (!isUnderWay(body)) return;
+  settle(body);
+  body.done(new BodyError(statusCode, message));
+}
+
+function refuseLate({ bodies }: Share, ms: number): void {
+  const latest = performance.now() - ms;
+  const late = [...bodies].filter(({ began, hasCome }) => !hasCome && began < latest);
+  for (const body of late) refuse(body, 408, `the body did not come within ${ms / 1000} s`);
+}
+
+function move(body: Body, share: Share): void {
+  body.share.taken -= body.cost;
+  body.share.bodies.delete(body);
+  body.share = share;
+  share.taken += body.cost;
+  share.bodies.add(body);
+}
+
+function add(body: Body, piece: Buffer): void {
+  body.pieces.push(piece);
+  body.bytes += piece.length;
+  body.cost += piece.length + PIECE_BYTES;
+  body.share.taken += piece.length + PIECE_BYTES;
+}
+
+function makeRoom(share: Share, isStrangers: (body: Body) => boolean): void {
+  while (share.taken > share.most) {
+    const all = [...share.bodies];
+    const victim = all.find(isStrangers) ?? all[0];
+    if (victim === undefined) return;
+    refuse(victim, 503, 'too many large requests at once');
+  }
+}
+
+/** Calls `next` until it returns false. After each call it pauses for as long as the call took. Returns a function that begins. */
+function withPauses(next: () => boolean): () => void {
+  let pause: NodeJS.Timeout | undefined;
+  const run = (): void => {
+    pause = undefined;
+    const began = performance.now();
+    if (next()) pause = setTimeout(run, performance.now() - began);
+  };
+  return () => {
+    if (pause === undefined) run();
+  };
+}
+
+/**
+ * Reads bodies within limits. Counts the bytes that have come, not those that are announced. If there are too many, the oldest body
+ * that has not been passed on gives way, a stranger's before one of a trusted connection: a caller that sends at once is served,
+ * whatever others hold. Small bodies are passed on as soon as they have come. Large ones are passed on one at a time, with pauses in
+ * which other requests are answered: a parser cannot be interrupted.
+ */
+export function createBodies({ isTrusted }: Pick<Connections, 'isTrusted'>, limits: BodyLimits = LIMITS): Bodies {
+  const small: Share = { most: limits.allSmall, bodies: new Set(), taken: 0 };
+  const large: Share = { most: limits.allLarge, bodies: new Set(), taken: 0 };
+  const tooLarge = `the body is larger than ${limits.largest} bytes`;
+  let unanswered = 0;
+  const isStrangers = ({ request }: Body): boolean => !isTrusted(request.socket);
+
+  const take = (body: Body, piece: Buffer): void => {
+    if (!isUnderWay(body)) return;
+    add(body, piece);
+    if (body.bytes > limits.largest) return refuse(body, 413, tooLarge);
+    if (body.pieces.length > MOST_PIECES) return refuse(body, 413, `the body came in more than ${MOST_PIECES} pieces`);
+    if (body.share === small && body.cost > limits.small) move(body, large);
+    makeRoom(body.share, isStrangers);
+  };
+  const pass = (body: Body): void => {
+    const { pieces, bytes, request, done } = body;
+    settle(body);
+    request[BODY] = bytes;
+    unanswered += bytes;
+    const [only] = pieces;
+    done(null, pieces.length === 1 ? only : Buffer.concat(pieces, bytes));
+  };
+  const passLarge = withPauses(() => {
+    const waiting = [...large.bodies].filter(({ hasCome }) => hasCome);
+    const next = waiting.find((body) => !isStrangers(body)) ?? waiting[0];
+    if (next !== undefined) pass(next);
+    return next !== undefined;
+  });
+  const come = (body: Body): void => {
+    body.hasCome = true;
+    if (body.share === large) passLarge();
+    else if (isUnderWay(body)) pass(body);
+  };
+  const check = setInterval(() => {
+    refuseLate(small, limits.ms);
+    refuseLate(large, limits.ms);
+  }, CHECK_MS).unref();
+
+  return {
+    read(request, done) {
+      const began = performance.now();
+      const body: Body = { request, done, began, share: small, pieces: [], bytes: 0, cost: 0, hasCome: false };
+      request[BODY] = body;
+      small.bodies.add(body);
+      if (Number(request.headers['content-length']) > limits.largest) return refuse(body, 413, tooLarge);
+      request.on('data', (piece: Buffer) => take(body, piece));
+      request.on('end', () => come(body));
+    },
+    leave(request) {
+      const body = request[BODY];
+      if (typeof body === 'number') unanswered -= body;
+      else if (body !== undefined) refuse(body, 400, 'aborted');
+    },
+    get isCrowded() {
+      return unanswered > limits.allUnanswered;
+    },
+    close: () => clearInterval(check),
+  };
+}
