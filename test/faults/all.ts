@@ -9,6 +9,7 @@ import { nameServerFault } from './cases/name-server.ts';
 import { neighbourFaults } from './cases/neighbours.ts';
 import { readerFaults } from './cases/reader-processes.ts';
 import { replicaFaults } from './cases/replicas.ts';
+import { strangerFaults } from './cases/strangers.ts';
 import type { Fault } from './fault.ts';
 
 /** All faults, in the order in which they are tried. */
@@ -23,5 +24,6 @@ export const FAULTS: readonly Fault[] = [
   ...connectionFaults,
   ...hostileImageFaults,
   ...readerFaults,
+  ...strangerFaults,
   ...logFaults,
 ];

@@ -1,0 +1,42 @@
+import { request } from 'node:https';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+
+interface Sending {
+  readonly body: Uint8Array;
+  /** Bytes at its end that are announced and not sent. */
+  readonly left: number;
+}
+
+interface Work {
+  readonly url: string;
+  /** The bodies of a round are sent at once, a round after another. */
+  readonly rounds: readonly (readonly Sending[])[];
+}
+
+/** Resolves to the status; 0 if the connection was closed. */
+const send = (url: string, { body, left }: Sending): Promise<number> =>
+  new Promise((resolve) => {
+    const headers = { 'content-type': 'application/json', 'content-length': body.length };
+    const call = request(new URL('/mutate', url), { method: 'POST', rejectUnauthorized: false, headers });
+    call.on('error', () => resolve(0));
+    call.on('response', (response) => resolve(response.resume().statusCode ?? 0));
+    call.write(body.subarray(0, body.length - left));
+    if (left === 0) call.end();
+  });
+
+const told = (statuses: readonly number[]): string =>
+  [...new Set(statuses)].map((one) => `${statuses.filter((status) => status === one).length} of ${one}`).join(', ');
+
+/** Sends bodies from a thread of its own, so that nothing here waits for them. Resolves to how many got which status. */
+export const sendBodies = (work: Work): Promise<string> =>
+  new Promise((resolve, reject) => {
+    new Worker(new URL(import.meta.url), { workerData: work }).once('message', resolve).once('error', reject);
+  });
+
+if (!isMainThread) {
+  const { url, rounds } = workerData as Work;
+  const statuses: number[] = [];
+  for (const round of rounds) statuses.push(...(await Promise.all(round.map((one) => send(url, one)))));
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- A thread, not a window.
+  parentPort?.postMessage(told(statuses));
+}
