@@ -15,7 +15,7 @@ import type { Detector } from '../../src/detection/detector.ts';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
 import { everyLine } from '../support/every-line.ts';
 import { enforced, facts, policy } from '../support/policy.ts';
-import { answerOf, fixture } from '../support/reviews.ts';
+import { answerOf, fixture, podReview } from '../support/reviews.ts';
 import { post } from '../support/webhook-process.ts';
 
 const closers: (() => unknown)[] = [];
@@ -74,7 +74,14 @@ async function serverWith(
     answer.resume();
     return elapsed;
   };
-  return { send, sendSlowly, lines, post: (body: string) => post(url, ca, body) };
+  /** Sends a review of about so many bytes. Milliseconds until it was answered. */
+  const sendLarge = async (path: string, bytes: number): Promise<number> => {
+    const review = JSON.stringify(podReview({ metadata: { annotations: { large: 'x'.repeat(bytes) } } }));
+    const started = performance.now();
+    answerOf(await post(url, ca, review, { path }));
+    return performance.now() - started;
+  };
+  return { send, sendSlowly, sendLarge, lines, post: (body: string) => post(url, ca, body) };
 }
 
 describe('a look-up that never ends', () => {
@@ -97,6 +104,15 @@ it('a body that comes late is on the same clock', async () => {
   const { sendSlowly } = await serverWith(never);
   // 1.5 s of 2 s are for the look-up; counted from the body they would end 2.5 s after the headers.
   expect(await sendSlowly('/mutate?timeout=2s', 1000)).toBeLessThan(2400);
+});
+
+it('while 32 MiB of requests wait, a further one waits for nothing', async () => {
+  const { sendLarge } = await serverWith(never);
+  const times = await Promise.all(Array.from({ length: 6 }, () => sendLarge('/mutate', 6 * 2 ** 20)));
+  const [first = 0, ...others] = times.toSorted((a, b) => a - b);
+  // Five of them are 30 MiB, and wait for the whole budget.
+  expect(Math.min(...others)).toBeGreaterThan(4900);
+  expect(first).toBeLessThan(4500);
 });
 
 describe('errors of our own', () => {
