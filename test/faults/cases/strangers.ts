@@ -7,7 +7,7 @@ import { fixture, podReview } from '../../support/reviews.ts';
 import type { WebhookProcess } from '../../support/webhook-process.ts';
 import { keep, type Fault } from '../fault.ts';
 import { HEAP, many, tcp, tls } from '../support/connections.ts';
-import { answers, held, machineStalls, pidOf, Times } from '../support/measure.ts';
+import { answers, held, machineStalls, pidOf, Times, until } from '../support/measure.ts';
 import { sendBodies } from '../support/send-bodies.ts';
 
 /** What a neighbour that reaches the ports can do, with the heap that the chart sets. */
@@ -143,9 +143,12 @@ const metricsPort: Fault = {
         if (index % 2 === 0) socket.write('GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n');
         return socket;
       });
-      await sleep(2000);
-      const seen = `${open(sockets)} of them still open`;
-      keep(open(sockets) <= 100, seen);
+      const left = await until(
+        () => open(sockets),
+        (count) => count <= 100,
+        { what: 'connections left open' },
+      );
+      const seen = `${left} of them still open`;
       close(sockets);
       return seen;
     });
