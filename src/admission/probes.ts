@@ -1,9 +1,9 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import Fastify, { type FastifyInstance } from 'fastify';
 
 import type { Metrics } from '../telemetry/metrics.ts';
-import { createCoalescer } from '../util/coalesce.ts';
 import { limitConnections } from './connections.ts';
 
 interface ProbesOptions {
@@ -12,8 +12,8 @@ interface ProbesOptions {
   readonly notReady: () => string | undefined;
 }
 
-/** Connections at once. The kubelet opens one for each probe, Prometheus keeps one. */
-const MOST_CONNECTIONS = 100;
+/** Connections at once. The kubelet and Prometheus need a few; a new one must be heard before a flood has filled all places again. */
+const MOST_CONNECTIONS = 500;
 
 /**
  * Milliseconds. The kubelet and Prometheus send a request at once, and go on with a new connection if theirs was closed meanwhile: a
@@ -33,10 +33,26 @@ function limitedServer(metrics: Metrics, handle: RequestListener): Server {
   });
 }
 
+/** Milliseconds between two scrapes. To write all metrics down takes some, however often they are asked for. */
+const PAUSE_MS = 100;
+
+/** Returns a function that calls `make`, with a pause after each call. Who asks meanwhile shares the next. */
+function withPauses(make: () => Promise<string>): () => Promise<string> {
+  let idle: Promise<unknown> = Promise.resolve();
+  let next: Promise<string> | undefined;
+  return () =>
+    (next ??= idle.then(() => {
+      next = undefined;
+      const made = make();
+      idle = made.catch(() => {}).then(() => sleep(PAUSE_MS, undefined, { ref: false }));
+      return made;
+    }));
+}
+
 /** Serves `GET /livez /readyz /metrics` over plain HTTP, for the kubelet and Prometheus. */
 export function createProbes({ metrics, notReady }: ProbesOptions): FastifyInstance {
   const app = Fastify({ logger: false, bodyLimit: 1024, serverFactory: (handle) => limitedServer(metrics, handle) });
-  const rendering = createCoalescer<string>();
+  const render = withPauses(() => metrics.render());
   app.get('/livez', async () => 'ok\n');
   app.get('/readyz', async (_request, reply) => {
     const reason = notReady();
@@ -44,7 +60,7 @@ export function createProbes({ metrics, notReady }: ProbesOptions): FastifyInsta
   });
   app.get('/metrics', async (_request, reply) => {
     reply.header('content-type', metrics.contentType);
-    return await rendering.run('metrics', () => metrics.render());
+    return await render();
   });
   return app;
 }

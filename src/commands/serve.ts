@@ -174,12 +174,9 @@ function notReady(server: WebhookServer, { certificates, notReady: elsewhere }: 
   return expires.getTime() < Date.now() ? `the certificate expired at ${expires.toISOString()}` : elsewhere();
 }
 
-/** Connections that wait to be accepted. Node's 511 are too few for a flood: the kernel drops others then, which try again a second later. */
-const BACKLOG = 4096;
-
 async function listen(app: Pick<FastifyInstance, 'listen'>, host: string, port: number, key: string): Promise<string> {
   try {
-    return await app.listen({ host, port, backlog: BACKLOG });
+    return await app.listen({ host, port });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'EADDRINUSE') {

@@ -145,7 +145,7 @@ const metricsPort: Fault = {
       });
       const left = await until(
         () => open(sockets),
-        (count) => count <= 100,
+        (count) => count <= 500,
         { what: 'connections left open' },
       );
       const seen = `${left} of them still open`;
