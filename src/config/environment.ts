@@ -12,7 +12,7 @@ const PREFIX = 'LIBC_DNS_';
 const NON_SETTINGS = ['LIBC_DNS_CONFIG'];
 
 /** Variables that Kubernetes sets in every container for a Service called libc-dns-… (enableServiceLinks). */
-const SERVICE_LINK = /_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP)(_.+)?)?)$/;
+const SERVICE_LINK = /_(SERVICE_HOST|SERVICE_PORT(_.{1,63})?|PORT(_\d+_(TCP|UDP)(_.{1,63})?)?)$/;
 
 /** Keys whose value is a mapping, in YAML. */
 const MAPPINGS = ['extraOptions', 'detection.registry.mirrors'];

@@ -31,7 +31,7 @@ const PRODUCTS: readonly NfqueueProduct[] = [
 ];
 
 /** Takes tag and digest away: `registry:5000/a/b:1@sha256:…` is `registry:5000/a/b`. */
-const repositoryOf = (image: string): string => image.replace(/@.*$/, '').replace(/:[^/:]*$/, '');
+const repositoryOf = (image: string): string => (image.split('@', 1)[0] ?? '').replace(/:[^/:]*$/, '');
 
 /** Returns the product of a DaemonSet that is known to use NFQUEUE; undefined for any other. */
 export function nfqueueProduct({ name, images }: DaemonSetFields): string | undefined {

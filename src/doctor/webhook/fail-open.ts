@@ -19,7 +19,7 @@ export function readSample(line: string): Sample | undefined {
   const match = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? ([-+.\deE]+)(?: \d+)?$/.exec(line);
   if (match === null) return undefined;
   const [, metric = '', pairs = '', value = ''] = match;
-  const labels = [...pairs.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map(
+  const labels = [...pairs.matchAll(/\b(\w+)="((?:[^"\\]|\\.)*)"/g)].map(
     ([, name = '', text = '']) => [name, text] as const,
   );
   return Number.isNaN(Number(value)) ? undefined : { metric, labels: Object.fromEntries(labels), value: Number(value) };

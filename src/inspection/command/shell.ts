@@ -31,7 +31,7 @@ const preparations = new Set([
  * `-c`, or if TEXT is more than a row of simple commands.
  */
 export function shellCommand(words: readonly string[], env: ReadonlyMap<string, string>): ShellCommand | undefined {
-  const flag = words.findIndex((word) => !/^[-+]/u.test(word) || /^-[a-z]*c[a-z]*$/u.test(word));
+  const flag = words.findIndex((word) => !/^[-+]/u.test(word) || (/^-[a-z]+$/u.test(word) && word.includes('c')));
   const text = words[flag + 1];
   if (flag === -1 || text === undefined || !words[flag]?.startsWith('-')) return undefined;
   // The word after the text is $0.
@@ -149,7 +149,7 @@ function expandWord(word: string, env: ReadonlyMap<string, string>, most = maxEx
   let known = true;
   const expanded = replaceWithin(
     word,
-    /\$(?:(?<plain>\w+)|\{(?<name>\w+)(?::?-(?<fallback>[^}]*))?\})/gu,
+    /\$(?:(?<plain>\w+)|\{(?<name>\w+)(?::?-(?<fallback>[^{}]*))?\})/gu,
     Math.min(most, maxWord),
     ({ groups: { plain, name, fallback } = {} }) => {
       const value = env.get(plain ?? name ?? '');

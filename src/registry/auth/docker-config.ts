@@ -137,5 +137,11 @@ function decodeAuth(auth: string): { username: string; password: string } | unde
   const colon = decoded.indexOf(':');
   if (colon < 1) return undefined;
   // Old Docker clients padded the password with NUL.
-  return { username: decoded.slice(0, colon), password: decoded.slice(colon + 1).replace(/\0+$/, '') };
+  return { username: decoded.slice(0, colon), password: withoutPadding(decoded.slice(colon + 1)) };
+}
+
+function withoutPadding(padded: string): string {
+  let end = padded.length;
+  while (padded[end - 1] === '\0') end -= 1;
+  return padded.slice(0, end);
 }

@@ -15,7 +15,7 @@ export interface Network {
  * spellings such as `127.1`; `URL` brings them into the usual form first.
  */
 export function parseAddress(text: string): Address | undefined {
-  const bare = text.replace(/^\[(.*)\]$/, '$1').replace(/%.*$/, '');
+  const bare = text.replace(/^\[(.*)\]$/, '$1').split('%', 1)[0] ?? '';
   const family = isIP(bare);
   if (family === 4) return bare.split('.').map(Number);
   return family === 6 ? parseV6(bare) : undefined;
