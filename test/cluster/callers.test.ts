@@ -122,6 +122,8 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
 
   async function start(settings: Record<string, string>, more: InstallOptions = {}): Promise<void> {
     const common = {
+      // The first look-up starts the process that reads images.
+      DETECTION_BUDGET: '4s',
       DETECTION_REGISTRY_INSECURE: registry.host,
       GLIBC_TCP_PREFLIGHT: 'false',
       WARM_UP_ENABLED: 'false',
