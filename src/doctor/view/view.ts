@@ -46,7 +46,7 @@ export interface ClusterView {
 }
 
 /** The port of a Pod that speaks plain HTTP. */
-export interface PodPort {
+interface PodPort {
   readonly namespace: string;
   readonly name: string;
   readonly port: number;
