@@ -135,7 +135,7 @@ describe('images that are read in a process of their own', () => {
     const { registry, reader, breakers } = await setUp({
       server: { fault: () => ({ kind: 'answer', status: 503 }) },
     });
-    for (let at = 0; at < 8; at += 1) await read(reader, put(registry, `team/app-${at}`)).catch(() => {});
+    for (let at = 0; at < 8; at += 1) await read(reader, registry.put(`team/app:v${at}`, musl)).catch(() => {});
     expect(breakers).toEqual([`http://${registry.host} open`]);
   });
 });

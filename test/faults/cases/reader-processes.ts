@@ -44,8 +44,7 @@ function watch({ webhook, pod }: Street, known: string): Watched {
 }
 
 async function isKnown({ pod }: Street, images: readonly string[]): Promise<boolean> {
-  const resolvers = await Promise.all(images.map(async (image) => Object.values(await pod('quiet', [image]))));
-  return resolvers.flat().every((resolver) => resolver === 'musl');
+  return Object.values(await pod('quiet', images)).every((resolver) => resolver === 'musl');
 }
 
 const readerFault = (fault: string, what: string): Fault => ({
@@ -66,7 +65,7 @@ const readerFault = (fault: string, what: string): Fault => ({
     const guilty = registry.newImage(`team/fault-${fault}`);
     const innocents = Array.from({ length: INNOCENTS }, () => registry.newImage());
     const started = performance.now();
-    const pods = Promise.all([pod('greedy', [guilty]), ...innocents.map((image) => pod('quiet', [image]))]);
+    const pods = Promise.all([pod('greedy', [guilty]), pod('quiet', innocents)]);
     const ends = (): Promise<number> => metric(webhook, 'libc_dns_reader_ends_total');
     await until(ends, (count) => count === 2, { ms: 60_000, what: 'reader processes that ended' });
     await pods;

@@ -39,7 +39,8 @@ export async function memoryWithChildren(pid: number): Promise<number> {
     // A child may have ended since.
     ...children.map((child) => memoryWithChildren(Number(child)).catch(() => 0)),
   ]);
-  return all.reduce((sum, memory) => sum + memory, 0);
+  // One that has ended and was not waited for yet has none.
+  return all.reduce((sum, memory) => sum + (Number.isNaN(memory) ? 0 : memory), 0);
 }
 
 /** Returns the pid of a running process. */
