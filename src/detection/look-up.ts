@@ -182,9 +182,11 @@ export async function scanAgain(
     if (error instanceof ReaderUnavailable) return 'failed';
     const { code } = failureOf(error, context);
     if (code === 'internal') onError(error);
-    return context.signal.aborted || code === 'shed' || isPassing(code) ? 'failed' : 'done';
+    return context.signal.aborted ? 'failed' : outcomeAfter(code);
   }
 }
+
+const outcomeAfter = (code: Failure['code']): ScanOutcome => (code === 'shed' || isPassing(code) ? 'failed' : 'done');
 
 /** Returns the better of two inspections of one image: newer rules first, then confidence, then `a`. */
 export function surer(a: Inspection | undefined, b: Inspection): Inspection {
