@@ -9,8 +9,8 @@ interface DetectionState {
 }
 
 export interface DetectionMetrics {
-  /** Counts a state change of a host's circuit breaker: `open`, `half-open`, `closed`. */
-  breaker(host: string, state: string): void;
+  /** Counts a state change of a circuit breaker: `open`, `half-open`, `closed`. `name`: of the registry or repository. */
+  breaker(name: string, state: string): void;
   /** Counts a reader process that ended although it was wanted. `cause`: from a closed set. */
   readerEnded(cause: string): void;
   /** Counts look-ups that are run again, one by one, because a reader process ended under them. */
@@ -23,7 +23,7 @@ export interface DetectionMetrics {
   sizes(state: () => DetectionState): void;
 }
 
-/** Anyone who creates Pods chooses hosts: they are no label values, and at most this many are remembered. */
+/** Anyone who creates Pods chooses the names: they are no label values, and at most this many are remembered. */
 const MOST_HOSTS = 1024;
 
 /** Milliseconds after which a host that is no longer called stops counting as failing. */
@@ -48,16 +48,20 @@ export function createDetectionMetrics(registry: Registry): DetectionMetrics {
         this.set(read());
       },
     });
-  gauge('libc_dns_registries_failing', 'Registry hosts that kept failing and are left alone most of the time.', () => {
-    failing.purgeStale();
-    return failing.size;
-  });
+  gauge(
+    'libc_dns_registries_failing',
+    'Registries, or repositories of them, that kept failing and are left alone most of the time.',
+    () => {
+      failing.purgeStale();
+      return failing.size;
+    },
+  );
   return {
     ...createReaderMetrics(registers, gauge),
-    breaker(host, state) {
+    breaker(name, state) {
       changes.inc({ state });
-      if (state === 'closed') failing.delete(host);
-      else failing.set(host, true);
+      if (state === 'closed') failing.delete(name);
+      else failing.set(name, true);
     },
     sizes(state) {
       gauge('libc_dns_lookups_running', 'Registry look-ups under way.', () => state().underWay);

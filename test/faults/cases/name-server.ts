@@ -29,8 +29,8 @@ export const nameServerFault: Fault = {
   id: 'dns-fails',
   name: "the webhook's own DNS takes queries and never answers; 60 Pods of registries by name",
   promise:
-    'each Pod is answered within the budget of 1.5 s, and so are those of a registry that needs no DNS; that one is read again within 4.5 s, for names are given up after 3 s, and undici looks at its clock each 0.5 to 1 s',
-  alsoIn: 'test/unit/detection/look-up.test.ts',
+    'each Pod is answered within the budget of 1.5 s, and so are those of a registry that needs no DNS; that one is read again within 4.5 s, for names are given up after 3 s',
+  alsoIn: 'test/unit/registry/http/names.test.ts',
   async run(world) {
     const file = await startNameServer(world);
     const registry = await openRegistry();
