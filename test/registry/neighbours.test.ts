@@ -251,18 +251,18 @@ describe('a transfer that drips', () => {
 
   it('is not confused with a reader that takes its time', async () => {
     const registry = await shared(() => undefined);
-    const { client } = clientOf([registry.host], {
-      limits: { ...quick, idleMs: 5000, slowestMs: 200, slowestBytes: 100_000 },
-    });
-    const source = client.open(`${registry.host}/team/app`);
+    registry.put('team/large', sampleImage(400_000));
+    const limits = { ...quick, idleMs: 5000, slowestMs: 250, slowestBytes: 10_000_000 };
+    const { client } = clientOf([registry.host], { limits });
+    const source = client.open(`${registry.host}/team/large`);
     const context = lookupContext();
     const { layers } = await source.manifest(amd64, context);
     let bytes = 0;
-    for await (const chunk of source.read(layers[0]!, 0, 50_000, context)) {
+    for await (const chunk of source.read(layers[0]!, 0, 400_000, context)) {
       bytes += chunk.length;
-      await wait(300);
+      await wait(100);
     }
-    expect(bytes).toBe(50_000);
+    expect(bytes).toBe(400_000);
   });
 
   it('of one namespace leaves places at its host to another', async () => {

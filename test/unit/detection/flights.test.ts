@@ -52,6 +52,13 @@ it('begins a new flight for a key as soon as the last one has landed', async () 
   expect(begun).toEqual(['first', 'second']);
 });
 
+it('does not begin the work of a flight that was ended before its turn', async () => {
+  const all = flights();
+  const flight = all.join('a', () => Promise.resolve('done'));
+  await all.close();
+  expect(await flight?.result).toBe('not begun');
+});
+
 describe('namespaces that look up at the same time', () => {
   it('find slots at once beside one whose look-ups hang', async () => {
     const all = flights(8, 8);

@@ -116,6 +116,17 @@ describe('name look-ups', () => {
     expect(() => names.found('good.example')).toThrow('good.example was not looked up');
   });
 
+  it('that got their thread late are shed too', async () => {
+    const { names, asked, refuse } = setUp(4);
+    for (const name of ['dead-1', 'dead-2']) void ask(names, name, name);
+    const waiting = ask(names, 'good.example', 'other');
+    await vi.advanceTimersByTimeAsync(2000);
+    refuse('dead-1', 'ENOTFOUND');
+    await vi.advanceTimersByTimeAsync(1010);
+    expect(asked).toEqual(['dead-1', 'dead-2', 'good.example']);
+    expect(await waiting).toBe('shed');
+  });
+
   it('leave a thread to another namespace, and fail at once where a namespace has but silent ones', async () => {
     const { names, asked, answer } = setUp(4);
     const dead = Array.from({ length: 32 }, (_, index) => ask(names, `dead-${index}`, 'greedy'));
