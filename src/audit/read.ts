@@ -238,6 +238,10 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
   }
   const { facts } = configuredFacts(config);
   const files = manifests.map(({ name }) => name);
+  const unread = manifests.flatMap(({ name, problems }) =>
+    problems.map((problem): Gap => ({ what: name, message: problem.slice(name.length + 2), grant: '' })),
+  );
+  for (const { what, message } of unread) parts.io.err(`libc-dns: ${what}: ${message}\n`);
   return {
     source: { kind: 'manifests', server: '', namespaces: [], files, configuration: from },
     scanned: {
@@ -254,7 +258,7 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
     config,
     facts,
     cluster: manifestCluster(config, facts),
-    gaps: [],
+    gaps: unread,
     unlabelled: { [MODE_LABEL]: 'enforce' },
   };
 }

@@ -6,12 +6,12 @@ import type { Config } from '../config/schema.ts';
 import type { Detector } from '../detection/detector.ts';
 import { parsePlatform } from '../detection/platform.ts';
 import { namespaceLabels, type PodTemplate, podTemplates } from '../manifests/pod-templates.ts';
-import { type Manifest, type ManifestDocument, readManifests } from '../manifests/read.ts';
+import { type Manifest, type ManifestDocument, placeText, readManifests } from '../manifests/read.ts';
 import { manifestReach, policiesIn } from '../manifests/reach.ts';
 import type { Mode, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import { addCommonFlags, type CommonFlags, configuredFacts, readSettings } from '../terminal/flags.ts';
-import { CommandError, type DetectingCommand, type Io } from '../terminal/io.ts';
+import type { DetectingCommand, Io } from '../terminal/io.ts';
 import { printable } from '../util/text.ts';
 
 export interface ManifestFlags extends CommonFlags {
@@ -36,19 +36,22 @@ export interface Explained {
 interface Explanation {
   readonly manifests: readonly Manifest[];
   readonly explained: readonly Explained[];
+  /** Documents and Pods that could not be read: each is named on stderr. */
+  readonly failed: number;
 }
 
-/** Reads the manifests that `-f` names and decides about them. Prints warnings and assumptions on stderr. */
+/** Reads the manifests that `-f` names and decides about them. Prints problems, warnings and assumptions on stderr. */
 export async function explainFiles({ io, openDetector }: DetectingCommand, flags: ManifestFlags): Promise<Explanation> {
   const { config } = await readSettings(io, flags);
   const manifests = await readManifests(io, flags.filename ?? []);
   const { detector, close } = await openDetector(config, { images: [] });
   try {
-    const explained = await explainManifests(manifests, flags, config, detector);
+    const { explained, problems } = await explainManifests(manifests, flags, config, detector);
+    for (const problem of problems) io.err(`libc-dns: ${printable(problem)}\n`);
     warnAbout(io, explained);
     noteAssumptions(io, flags, config, explained);
     noteNamespace(io, flags, config, { manifests, explained });
-    return { manifests, explained };
+    return { manifests, explained, failed: problems.length };
   } finally {
     await close();
   }
@@ -64,15 +67,15 @@ const LOOKUP_MS = 20_000;
 
 /**
  * Decides about every Pod and Pod template in the manifests, by the webhook's own rules. Takes the labels of namespaces
- * from Namespace objects in the same input; assumes mode `enforce` if they do not say. Throws a `CommandError` for a malformed
- * Pod.
+ * from Namespace objects in the same input; assumes mode `enforce` if they do not say. Returns beside the decisions what could
+ * not be read: each problem with its file and document.
  */
 async function explainManifests(
   manifests: readonly Manifest[],
   flags: CommonFlags,
   config: Config,
   detector?: Detector,
-): Promise<Explained[]> {
+): Promise<{ explained: Explained[]; problems: string[] }> {
   const { facts } = configuredFacts(config);
   const platform = parsePlatform(config.detection.platform);
   const verdicts = { platform, ...(detector !== undefined && { detector }) };
@@ -89,19 +92,22 @@ async function explainManifests(
       for (const template of podTemplates(document.value)) pending.push({ manifest, document, template });
     }
   }
-  return Promise.all(
+  const problems = manifests.flatMap((manifest) => manifest.problems);
+  const explained = await Promise.all(
     pending.map(async ({ manifest, document, template }) => {
       const namespace = template.namespace || flags.namespace || DEFAULT_NAMESPACE;
       const view = namespaceView(namespace, labels.get(namespace) ?? {}, flags.namespaceMode);
       const evaluate = template.podPath.length === 0 ? evaluatePod : evaluateTemplate;
       const evaluation = await evaluate(template.pod, view, { budgetMs: LOOKUP_MS });
       if (evaluation.decision.reason === 'MalformedPod') {
-        const where = `${manifest.name}: document ${document.number} (${describe(template)})`;
-        throw new CommandError('failed', `${where}: ${evaluation.decision.message}`);
+        const where = `${placeText(manifest, document)} (${describe(template)})`;
+        problems.push(`${where}: ${evaluation.decision.message}`);
+        return [];
       }
-      return { document, template, namespace, evaluation };
+      return [{ document, template, namespace, evaluation }];
     }),
   );
+  return { explained: explained.flat(), problems };
 }
 
 function namespaceView(name: string, labels: Readonly<Record<string, string>>, mode: Mode | undefined): NamespaceView {
@@ -140,7 +146,12 @@ function noteAssumptions(io: Io, flags: CommonFlags, config: Config, explained: 
  * Prints that a Pod without a namespace is taken to be in `default`, if policies stand in another one: those of its real namespace may be
  * among them.
  */
-function noteNamespace(io: Io, flags: CommonFlags, config: Config, { manifests, explained }: Explanation): void {
+function noteNamespace(
+  io: Io,
+  flags: CommonFlags,
+  config: Config,
+  { manifests, explained }: Omit<Explanation, 'failed'>,
+): void {
   if (!config.networkPolicies || flags.namespace !== undefined) return;
   const { namespaces } = policiesIn(documentsOf(manifests), DEFAULT_NAMESPACE);
   const others = namespaces.filter((name) => name !== '' && name !== DEFAULT_NAMESPACE).toSorted();

@@ -4,9 +4,9 @@ import type { Evaluation, ResolvConfs } from '../admission/evaluate.ts';
 import type { Decision, ResolvConf } from '../policy/model.ts';
 import type { Resolver } from '../policy/verdict.ts';
 import { readByGlibc, readByGo, readByMusl, type ReaderView } from '../resolv-conf/resolvers.ts';
-import { type DetectingCommand, type Paint, painter } from '../terminal/io.ts';
+import { CommandError, type DetectingCommand, type Paint, painter } from '../terminal/io.ts';
 import { table } from '../terminal/layout.ts';
-import { jsonText, printable } from '../util/text.ts';
+import { counted, jsonText, printable } from '../util/text.ts';
 import { addManifestFlags, type Explained, explainFiles, type ManifestFlags } from './explain-manifests.ts';
 
 interface ExplainFlags extends ManifestFlags {
@@ -28,17 +28,18 @@ export function explainCommand(program: Command, parts: DetectingCommand): void 
     .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'))
     .addHelpText('after', HELP);
   addManifestFlags(command).action(async (flags: ExplainFlags) => {
-    const { explained } = await explainFiles(parts, flags);
-    if (flags.output === 'json') {
-      io.out(jsonText(explained.map(entry)));
-      return;
-    }
-    const paint = painter(io, flags.color);
-    const texts = explained.map(({ template, namespace, evaluation }) =>
-      decisionText(`${template.kind} ${namespace}/${template.name}`, evaluation, paint),
-    );
-    io.out(texts.length === 0 ? 'No Pods and no Pod templates in the input.\n' : texts.join('\n'), 'styled');
+    const { explained, failed } = await explainFiles(parts, flags);
+    if (flags.output === 'json') io.out(jsonText(explained.map(entry)));
+    else io.out(explainedText(explained, painter(io, flags.color)), 'styled');
+    if (failed > 0) throw new CommandError('failed', `${counted(failed, 'problem')}: not all was explained`);
   });
+}
+
+function explainedText(explained: readonly Explained[], paint: Paint): string {
+  const texts = explained.map(({ template, namespace, evaluation }) =>
+    decisionText(`${template.kind} ${namespace}/${template.name}`, evaluation, paint),
+  );
+  return texts.length === 0 ? 'No Pods and no Pod templates in the input.\n' : texts.join('\n');
 }
 
 /** Returns an entry of `explain -o json`: see docs/cli.md. */

@@ -1,9 +1,9 @@
 import { type Command, Option } from 'commander';
 import { createTwoFilesPatch } from 'diff';
 
-import { objectPatch, patchedValue, patchManifest, type TemplatePatch } from '../manifests/patch.ts';
+import { objectPatch, patchedValue, patchManifests, type TemplatePatch } from '../manifests/patch.ts';
 import type { Manifest, ManifestDocument } from '../manifests/read.ts';
-import { type DetectingCommand, type Io, type Paint, painter } from '../terminal/io.ts';
+import { CommandError, type DetectingCommand, type Io, type Paint, painter } from '../terminal/io.ts';
 import { jsonText, printableLines } from '../util/text.ts';
 import { addManifestFlags, type Explained, explainFiles, type ManifestFlags } from './explain-manifests.ts';
 
@@ -31,7 +31,8 @@ export function injectCommand(program: Command, parts: DetectingCommand): void {
     )
     .addHelpText('after', HELP);
   addManifestFlags(command).action(async (flags: InjectFlags) => {
-    const { manifests, explained } = await explainFiles(parts, flags);
+    const { manifests, explained, failed } = await explainFiles(parts, flags);
+    if (failed > 0) throw new CommandError('failed', 'nothing was written');
     const patches = patchesOf(explained);
     if (flags.output === 'yaml') io.out(asYaml(manifests, patches), 'exact');
     if (flags.output === 'json') io.out(asJson(manifests, patches));
@@ -54,10 +55,11 @@ function patchesOf(explained: readonly Explained[]): Patches {
 
 /** Joins the documents for kubectl. Keeps the text of unchanged documents byte for byte. */
 function asYaml(manifests: readonly Manifest[], patches: Patches): string {
-  const texts = manifests.map((manifest) => patchManifest(manifest, patches));
-  return texts.reduce((all, text) => {
+  return patchManifests(manifests, patches).reduce((all, text) => {
     if (all === '') return text;
     const end = all.endsWith('\n') ? all : `${all}\n`;
+    // A directive may follow nothing but the end of a document.
+    if (text.startsWith('%')) return `${end}...\n${text}`;
     return text.startsWith('---') ? end + text : `${end}---\n${text}`;
   }, '');
 }
@@ -80,8 +82,9 @@ function writeDiff(io: Io, manifests: readonly Manifest[], patches: Patches, col
 }
 
 function asDiff(manifests: readonly Manifest[], patches: Patches): string {
-  const diffs = manifests.map((manifest) => {
-    const after = patchManifest(manifest, patches);
+  const texts = patchManifests(manifests, patches);
+  const diffs = manifests.map((manifest, index) => {
+    const after = texts[index] ?? '';
     if (after === manifest.text) return '';
     const name = manifest.name.replace(/^standard input$/, 'stdin').replace(/^\//, '');
     const text = createTwoFilesPatch(`a/${name}`, `b/${name}`, manifest.text, after);

@@ -1,7 +1,8 @@
-import { type Document, isMap, LineCounter, parseAllDocuments } from 'yaml';
-
 import { CommandError, type Io } from '../terminal/io.ts';
+import { isObject } from '../util/json.ts';
 import { messageOf } from '../util/text.ts';
+import { type Slice, splitDocuments } from './documents.ts';
+import { parseTree, YamlError } from './yaml-tree.ts';
 
 /** A manifest file or stream: its text and the documents in it. */
 export interface Manifest {
@@ -9,13 +10,14 @@ export interface Manifest {
   readonly name: string;
   readonly text: string;
   readonly documents: readonly ManifestDocument[];
+  /** Says for each document that is no Kubernetes object, and so is not in `documents`, where it is and what is wrong. */
+  readonly problems: readonly string[];
 }
 
-export interface ManifestDocument {
+export interface ManifestDocument extends Slice {
   /** From 1. */
   readonly number: number;
-  readonly node: Document.Parsed;
-  /** The document's value; null if it is empty. */
+  /** The object, as kubectl would read it; null if the document is empty. */
   readonly value: unknown;
 }
 
@@ -67,34 +69,67 @@ async function read(name: string, from: () => Promise<string>): Promise<string> 
 }
 
 function parseManifest(name: string, text: string): Manifest {
-  const lines = new LineCounter();
-  const parsed = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false });
-  const nodes = Array.isArray(parsed) ? (parsed as Document.Parsed[]) : [];
-  const documents = nodes.map((node, index) => {
-    const [error] = node.errors;
-    if (error !== undefined) {
-      const { line, col } = lines.linePos(error.pos[0]);
-      throw new CommandError('failed', `${name}: document ${index + 1}, line ${line}, column ${col}: ${error.message}`);
+  const documents: ManifestDocument[] = [];
+  const problems: string[] = [];
+  for (const [index, slice] of splitDocuments(text).entries()) {
+    const number = index + 1;
+    try {
+      documents.push({ ...slice, number, value: objectOf(text.slice(slice.start, slice.end)) });
+    } catch (error) {
+      if (!(error instanceof YamlError)) throw error;
+      problems.push(problemText({ name, text }, { ...slice, number }, error));
     }
-    return { number: index + 1, node, value: valueOf(node, name, index + 1) };
-  });
-  return { name, text, documents };
-}
-
-function valueOf(node: Document.Parsed, name: string, number: number): unknown {
-  try {
-    const value = unshared(node.toJS());
-    if (value === null || value === undefined || isMap(node.contents)) return value ?? null;
-  } catch (error) {
-    // An alias expands beyond the parser's limit, or has no anchor.
-    throw new CommandError('failed', `${name}: document ${number}: ${messageOf(error)}`, { cause: error });
   }
-  throw new CommandError('failed', `${name}: document ${number}: expected a Kubernetes object, that is, a mapping`);
+  return { name, text, documents, problems };
 }
 
-/** Copies the value of each alias, so that a patch of one Pod cannot change another. */
-function unshared(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(unshared);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, unshared(item)]));
+/** Returns a message that names the place of an error in a document. */
+export function problemText(
+  manifest: Pick<Manifest, 'name' | 'text'>,
+  document: Omit<ManifestDocument, 'value'>,
+  { offset, message }: YamlError,
+): string {
+  const text = manifest.text.slice(document.start, document.end);
+  const hint = text.includes('{{') ? TEMPLATE_HINT : '';
+  return `${placeText(manifest, document, offset)}: ${message}${hint}`;
+}
+
+/** Formats a place in a document: its number, and the line and column. Without an offset, the first line of its content. */
+export function placeText(
+  { name, text }: Pick<Manifest, 'name' | 'text'>,
+  { number, start, end }: Omit<ManifestDocument, 'value'>,
+  offset?: number,
+): string {
+  const before = text.slice(0, start + (offset ?? contentStart(text.slice(start, end)))).split('\n');
+  const column = offset === undefined ? '' : `, column ${(before.at(-1)?.length ?? 0) + 1}`;
+  return `${name}: document ${number}, line ${before.length}${column}`;
+}
+
+/** Returns where the content of a document begins, behind its separator, comments and empty lines. */
+const contentStart = (text: string): number =>
+  /^(?:---[^\n]*\n|[ \t]*#[^\n]*\n|[ \t\r]*\n)*/.exec(text)?.[0].length ?? 0;
+
+const TEMPLATE_HINT = ' (a template that is not rendered? See helm template)';
+
+/** Returns the value of a document. Throws a {@link YamlError} if it is neither an object nor empty. */
+function objectOf(text: string): unknown {
+  const value = jsonValue(text) ?? yamlValue(text);
+  if (value === null || isObject(value)) return value;
+  throw new YamlError(contentStart(text), 'expected a Kubernetes object, that is, a mapping');
+}
+
+function yamlValue(text: string): unknown {
+  // kubectl ends the last line. Without that, block scalars at the end would differ.
+  const tree = parseTree(text.endsWith('\n') ? text : `${text}\n`);
+  return tree.valueOf(tree.contents);
+}
+
+/** Returns the value of a JSON object; undefined if it is none, or has whole numbers that a float does not hold. */
+function jsonValue(text: string): unknown {
+  if (!/^\s*\{/.test(text) || /\d{16}/.test(text)) return undefined;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
 }

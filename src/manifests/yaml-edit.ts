@@ -1,4 +1,23 @@
-import { Document, isMap, isScalar, isSeq, type Node, type Pair, type YAMLMap, type YAMLSeq } from 'yaml';
+import { isDeepStrictEqual } from 'node:util';
+
+import {
+  type Alias,
+  Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  type Node,
+  type Pair,
+  Scalar,
+  visit,
+  type YAMLMap,
+  type YAMLSeq,
+} from 'yaml';
+
+import { bigIntegers, isObject, type Json } from '../util/json.ts';
+import { plainScalar } from './yaml-scalar.ts';
+import { isMerge, parseTree, startOf, YamlError, type YamlTree } from './yaml-tree.ts';
 
 /** Replaces `[start, end)` of a text. */
 export interface Edit {
@@ -9,52 +28,242 @@ export interface Edit {
   readonly depth: number;
 }
 
-export type Path = readonly (string | number)[];
-
-/** Sets a value, or adds items around a list's own. */
-export type Change = { readonly kind: 'set'; readonly path: Path } | ListChange;
-
-interface ListChange {
-  readonly kind: 'list';
-  readonly path: Path;
-  readonly before: readonly unknown[];
-  readonly behind: readonly unknown[];
-}
-
-interface Target {
-  readonly text: string;
-  /** Parsed from the text. */
-  readonly document: Document;
-  /** The document's value after all changes. */
-  readonly after: unknown;
-}
-
 /**
- * Returns the text edits that make `changes` in a document and keep every other byte; undefined if the text is too
- * unusual for that (a comment inside a replaced value, an alias on the way): write the document anew then.
+ * Returns the text of one YAML document, edited so that Kubernetes reads `after`. Adds and replaces only what differs: every other byte stays.
+ * An alias whose anchor changes and that shall not change with it is written out. Throws {@link YamlError} where the text allows no such
+ * edit.
  */
-export function editsFor(target: Target, changes: readonly Change[]): Edit[] | undefined {
-  const edits = changes.map((change) => editsForOne(target, change));
-  return edits.includes(undefined) ? undefined : edits.flatMap((edit) => edit ?? []);
+export function editDocument(text: string, after: unknown): string {
+  const tree = parseTree(text, { tokens: true });
+  const editor: Editor = { text, tree, edits: [], changed: new Map(), asked: new Map() };
+  const before = tree.valueOf(tree.contents);
+  change(editor, { node: tree.contents, start: [], depth: 0 }, before, after);
+  writeOutAliases(editor);
+  const edited = applyEdits(text, editor.edits);
+  const again = parseTree(edited.endsWith('\n') ? edited : `${edited}\n`);
+  if (isDeepStrictEqual(again.valueOf(again.contents), after)) return edited;
+  throw new YamlError(editor.edits[0]?.start ?? 0, CANNOT_EDIT);
 }
 
-function editsForOne(target: Target, change: Change): Edit[] | undefined {
-  if (change.kind === 'list') {
-    const list: unknown = target.document.getIn(change.path, true);
-    if (!isSeq(list)) return undefined;
-    return list.flow ? insertFlowItems(list, change) : insertItems(list, change, target);
+const CANNOT_EDIT = 'this YAML is too unusual to be changed without a change elsewhere: write it out, without anchors';
+
+interface Editor {
+  readonly text: string;
+  readonly tree: YamlTree;
+  readonly edits: Edit[];
+  /** The nodes with an anchor that change, with their new values. */
+  readonly changed: Map<unknown, unknown>;
+  /** The values that aliases shall have, if they differ from what they are now. */
+  readonly asked: Map<Alias, unknown>;
+}
+
+/** A node, and the tokens before it. */
+interface Place {
+  readonly node: Node | null;
+  readonly start: readonly Token[];
+  readonly depth: number;
+}
+
+interface Token {
+  readonly type: string;
+  readonly offset: number;
+  readonly source: string;
+}
+
+/** Adds the edits that give a place its value. */
+function change(editor: Editor, place: Place, before: unknown, after: unknown): void {
+  const { node } = place;
+  if (isDeepStrictEqual(before, after)) return;
+  if (isAlias(node)) {
+    editor.asked.set(node, after);
+    return;
   }
-  const edit = setEdit(target, change.path);
-  return edit === undefined ? undefined : [edit];
+  if (node?.anchor !== undefined) editor.changed.set(node, after);
+  if (isMap(node) && isObject(before) && isObject(after) && keepsKeys(before, after)) {
+    changeMap(editor, { ...place, node }, before, after);
+  } else if (isSeq(node) && Array.isArray(before) && Array.isArray(after)) {
+    changeSeq(editor, { ...place, node }, before, after);
+  } else {
+    replace(editor, place, after);
+  }
 }
 
-function setEdit(target: Target, path: Path): Edit | undefined {
-  const above = path.slice(0, -1);
-  const map: unknown = above.length === 0 ? target.document.contents : target.document.getIn(above, true);
-  if (!isMap(map)) return undefined;
-  const pair = map.items.find((item) => keyOf(item) === path.at(-1));
-  if (pair === undefined) return map.flow ? insertFlowKey(map, path, target) : insertKey(map, path, target);
-  return map.flow ? replaceFlowValue(pair, path, target) : replacePair(pair, path, target);
+/** Writes out the aliases whose anchor has another value from now on than they shall have. */
+function writeOutAliases({ text, tree, edits, changed, asked }: Editor): void {
+  for (const alias of tree.aliases) {
+    const target = tree.targetOf(alias);
+    if (!changed.has(target) && !asked.has(alias)) continue;
+    const old = tree.valueOf(target);
+    const value = asked.has(alias) ? asked.get(alias) : old;
+    if (isDeepStrictEqual(value, changed.has(target) ? changed.get(target) : old)) continue;
+    const source = text.slice(...rangeOf(target));
+    const same = isDeepStrictEqual(value, old) && !source.includes('\n') && !('flow' in target && !target.flow);
+    const [start, end] = rangeOf(alias);
+    edits.push({ start, end, text: same ? source : flowText(value), depth: 0 });
+  }
+}
+
+const keepsKeys = (before: Json, after: Json): boolean => Object.keys(before).every((key) => key in after);
+
+function changeMap(
+  editor: Editor,
+  { node, depth }: Place & { readonly node: YAMLMap },
+  before: Json,
+  after: Json,
+): void {
+  const { tree } = editor;
+  for (const [key, value] of Object.entries(after)) {
+    if (key in before && isDeepStrictEqual(before[key], value)) continue;
+    const own = node.items.findLast((pair) => !isMerge(pair) && tree.keyOf(pair) === key);
+    if (own === undefined) insertKey(editor, node, { key, value, depth });
+    // The value of a merge behind it counts, or an earlier one of the same key.
+    else if (!isDeepStrictEqual(tree.valueOf(own.value), before[key])) throw cannotEdit(own.key);
+    else change(editor, valuePlace(own, depth + 1), before[key], value);
+  }
+}
+
+const cannotEdit = (node: unknown): YamlError => new YamlError(startOf(node), CANNOT_EDIT);
+
+type ItemTokens = { readonly start?: readonly Token[]; readonly sep?: readonly Token[] };
+
+function valuePlace(pair: Pair, depth: number): Place {
+  const { sep = [] } = (pair.srcToken ?? {}) as ItemTokens;
+  return { node: pair.value as Node | null, start: sep, depth };
+}
+
+function itemPlaces(list: YAMLSeq, depth: number): Place[] {
+  const tokens = (list.srcToken as { readonly items?: readonly ItemTokens[] } | undefined)?.items ?? [];
+  return list.items.map((node, index) => ({ node: node as Node, start: tokens[index]?.start ?? [], depth }));
+}
+
+interface NewKey {
+  readonly key: string;
+  readonly value: unknown;
+  readonly depth: number;
+}
+
+/** Adds a key at the end of a mapping. */
+function insertKey({ text, edits }: Editor, map: YAMLMap, { key, value, depth }: NewKey): void {
+  if (map.flow) {
+    const last = map.items.at(-1);
+    const at = last === undefined ? startOf(map) + 1 : endOf(last.value ?? last.key);
+    const pair = flowPair(key, value, map);
+    edits.push({ start: at, end: at, text: last === undefined ? pair : `, ${pair}`, depth });
+    return;
+  }
+  const indent = indentOf(text, map);
+  const lines = ' '.repeat(indent) + render({ [key]: value }, indent, text);
+  edits.push(insertLines(text, nextLine(text, endOf(map)), lines, depth));
+}
+
+/** Returns the column of a block mapping's keys. */
+function indentOf(text: string, map: YAMLMap): number {
+  const { indent } = (map.srcToken ?? {}) as { readonly indent?: number };
+  const first = startOf(map);
+  return indent ?? first - lineStart(text, first);
+}
+
+/** Replaces a scalar, or a node of another kind than its new value. Keeps a comment behind it. */
+function replace(editor: Editor, place: Place, after: unknown): void {
+  const { text, edits } = editor;
+  const { node, start: tokens, depth } = place;
+  if (node === null) throw cannotEdit(node);
+  const [start, valueEnd] = rangeOf(node);
+  const end = Math.max(start, start + text.slice(start, valueEnd).trimEnd().length);
+  if (end > start && text.slice(start, end).includes('\n')) throw cannotEdit(node);
+  // An empty value ends behind its colon: with a space the new one is no part of the key.
+  const colon = tokens.findLast(({ type }) => type === 'map-value-ind');
+  const at = end === start && colon !== undefined ? colon.offset + 1 : start;
+  const value = flowText(after);
+  edits.push({ start: at, end: Math.max(at, end), text: at < start || end === start ? ` ${value}` : value, depth });
+}
+
+/** Formats a value on one line: a word as it is, all else as JSON. */
+const flowText = (value: unknown): string =>
+  typeof value === 'string' && /^[A-Z][A-Za-z]+$/.test(value) && plainScalar(value) === value
+    ? value
+    : JSON.stringify(value, bigIntegers);
+
+function changeSeq(
+  editor: Editor,
+  { node: list, depth }: Place & { readonly node: YAMLSeq },
+  before: readonly unknown[],
+  after: readonly unknown[],
+): void {
+  const places = itemPlaces(list, depth + 1);
+  if (before.length === after.length && !after.every((item) => before.some((old) => isDeepStrictEqual(old, item)))) {
+    for (const [index, place] of places.entries()) change(editor, place, before[index], after[index]);
+    return;
+  }
+  const edit = list.flow ? rearrangeFlow(editor, list, before, after) : rearrangeBlock(editor, places, before, after);
+  editor.edits.push({ ...edit, depth: depth + 1 });
+}
+
+type Span = readonly [start: number, end: number];
+
+/** Returns for each new item the old one that it is; undefined if it is new. */
+function kept(before: readonly unknown[], after: readonly unknown[]): (number | undefined)[] {
+  const free = new Set(before.keys());
+  return after.map((item) => {
+    const old = [...free].find((index) => isDeepStrictEqual(before[index], item));
+    if (old !== undefined) free.delete(old);
+    return old;
+  });
+}
+
+/** Rewrites the lines of a block list: each old item keeps its own lines, with the comments above it. */
+function rearrangeBlock(
+  { text, tree }: Editor,
+  places: readonly Place[],
+  before: readonly unknown[],
+  after: readonly unknown[],
+): Omit<Edit, 'depth'> {
+  const dashes = places.map(({ start }) => start.find(({ type }) => type === 'seq-item-ind')?.offset);
+  const [first] = dashes;
+  if (first === undefined || dashes.includes(undefined)) throw cannotEdit(places[0]?.node ?? tree.contents);
+  const [from, indent] = [lineStart(text, first), first - lineStart(text, first)];
+  if (text.slice(from, first).trim() !== '') throw cannotEdit(places[0]?.node);
+  const ends = places.map(({ node, start }) => nextLine(text, Math.max(endOf(node), lastOffset(start))));
+  const spans = ends.map((end, index): Span => [index === 0 ? from : (ends[index - 1] ?? from), end]);
+  const newline = newlineOf(text);
+  const lines = kept(before, after).map((old, index) => {
+    if (old !== undefined) return text.slice(...(spans[old] ?? [0, 0]));
+    return `${' '.repeat(indent)}${render([after[index]], indent, text)}${newline}`;
+  });
+  const end = ends.at(-1) ?? from;
+  const whole = lines.map((line) => (line.endsWith('\n') ? line : line + newline)).join('');
+  return { start: from, end, text: text[end - 1] === '\n' ? whole : whole.slice(0, -newline.length) };
+}
+
+const lastOffset = (tokens: readonly Token[]): number => {
+  const last = tokens.findLast(({ type }) => type === 'seq-item-ind' || type === 'anchor' || type === 'tag');
+  return last === undefined ? 0 : last.offset + last.source.length;
+};
+
+/** Rewrites the items of a flow list. Keeps the spaces and comments between items where they stay in order. */
+function rearrangeFlow(
+  { text }: Editor,
+  list: YAMLSeq,
+  before: readonly unknown[],
+  after: readonly unknown[],
+): Omit<Edit, 'depth'> {
+  const spans = list.items.map((item) => rangeOf(item));
+  const [start, end] = [spans[0]?.[0], spans.at(-1)?.[1]];
+  const sources = kept(before, after).map((old, index) => {
+    const span = old === undefined ? undefined : spans[old];
+    return { old, text: span === undefined ? JSON.stringify(after[index], bigIntegers) : text.slice(...span) };
+  });
+  if (start === undefined || end === undefined) {
+    const inside = startOf(list) + 1;
+    return { start: inside, end: inside, text: sources.map((source) => source.text).join(', ') };
+  }
+  const joined = sources.map((source, index) => {
+    const previous = sources[index - 1]?.old;
+    if (index === 0) return source.text;
+    const next = previous === undefined || source.old !== previous + 1 ? undefined : spans[source.old];
+    return (previous !== undefined && next ? text.slice(spans[previous]?.[1], next[0]) : ', ') + source.text;
+  });
+  return { start, end, text: joined.join('') };
 }
 
 /** Applies edits that do not overlap. Of insertions at one place the deepest collection's comes first. */
@@ -68,79 +277,23 @@ export function applyEdits(text: string, edits: readonly Edit[]): string {
   return result + text.slice(from);
 }
 
-/** Adds a key at the end of a block mapping. */
-function insertKey(map: YAMLMap, path: Path, { text, after }: Target): Edit | undefined {
-  const first = map.items[0]?.key;
-  const end = endOf(map);
-  if (!hasRange(first) || end === undefined) return undefined;
-  const indent = first.range[0] - lineStart(text, first.range[0]);
-  const lines = ' '.repeat(indent) + render({ [String(path.at(-1))]: valueAt(after, path) }, indent, text);
-  return insertLines(text, nextLine(text, end), lines, path.length - 1);
-}
-
-/** Writes a pair of a block mapping anew; undefined if that would lose a comment. */
-function replacePair(pair: Pair, path: Path, { text, after }: Target): Edit | undefined {
-  if (!hasRange(pair.key) || !hasRange(pair.value)) return undefined;
-  const [start, end] = [pair.key.range[0], endOf(pair.value) ?? pair.value.range[1]];
-  if (text.slice(start, end).includes('#')) return undefined;
-  const body = render({ [String(path.at(-1))]: valueAt(after, path) }, start - lineStart(text, start), text);
-  return { start, end, text: text[end - 1] === '\n' ? body + newlineOf(text) : body, depth: path.length - 1 };
-}
-
-/** Adds items before and after those of a block list; undefined if the first item does not start its line. */
-function insertItems(list: YAMLSeq, change: ListChange, { text }: Target): Edit[] | undefined {
-  const first = list.items[0];
-  const end = endOf(list);
-  if (!hasRange(first) || end === undefined) return undefined;
-  const dash = text.lastIndexOf('-', first.range[0] - 1);
-  const start = lineStart(text, first.range[0]);
-  if (dash < start || text.slice(start, dash).trim() !== '') return undefined;
-  const insert = (values: readonly unknown[], at: number): Edit[] => {
-    const lines = ' '.repeat(dash - start) + render(values, dash - start, text);
-    return values.length === 0 ? [] : [insertLines(text, at, lines, change.path.length)];
-  };
-  return [...insert(change.before, start), ...insert(change.behind, nextLine(text, end))];
-}
-
-/** Adds a key at the end of a flow mapping (`{a: 1}`). */
-function insertFlowKey(map: YAMLMap, path: Path, { after }: Target): Edit | undefined {
-  const text = pairText(map, path, valueAt(after, path));
-  const depth = path.length - 1;
-  if (map.items.length === 0) {
-    const start = hasRange(map) ? map.range[0] + 1 : undefined;
-    return start === undefined ? undefined : { start, end: start, text, depth };
-  }
-  const start = endOfLast(map.items.map((pair) => pair.value ?? pair.key));
-  return start === undefined ? undefined : { start, end: start, text: `, ${text}`, depth };
-}
-
-/** Writes the value of a pair of a flow mapping anew; undefined if that would lose a comment. */
-function replaceFlowValue(pair: Pair, path: Path, { text, after }: Target): Edit | undefined {
-  if (!hasRange(pair.value)) return undefined;
-  const [start, end] = pair.value.range;
-  if (text.slice(start, end).includes('#')) return undefined;
-  return { start, end, text: JSON.stringify(valueAt(after, path)), depth: path.length - 1 };
-}
-
-/** Adds items before and after those of a flow list (`[a, b]`); undefined if it is empty. */
-function insertFlowItems(list: YAMLSeq, change: ListChange): Edit[] | undefined {
-  const first = list.items[0];
-  const end = endOfLast(list.items);
-  if (!hasRange(first) || end === undefined) return undefined;
-  const start = first.range[0];
-  const depth = change.path.length;
-  return [
-    ...(change.before.length > 0 ? [{ start, end: start, text: `${itemsText(change.before)}, `, depth }] : []),
-    ...(change.behind.length > 0 ? [{ start: end, end, text: `, ${itemsText(change.behind)}`, depth }] : []),
-  ];
-}
-
-/** Formats a value as block YAML; every line but the first starts at column `indent`. */
+/** Formats a value as block YAML; every line but the first starts at column `indent`. Strings are strings for YAML 1.1, too. */
 function render(value: unknown, indent: number, text: string): string {
-  const yaml = new Document(value).toString({ lineWidth: 0, indentSeq: indentsLists(text) });
+  const document = new Document(value, { version: '1.2' });
+  visit(document, {
+    Scalar(_key, node) {
+      if (typeof node.value === 'string' && isWord(node.value) && plainScalar(node.value) !== node.value) {
+        node.type = Scalar.QUOTE_DOUBLE;
+      }
+    },
+  });
+  const yaml = document.toString({ lineWidth: 0, indentSeq: indentsLists(text) });
   const lines = yaml.trimEnd().split('\n');
   return lines.map((line, index) => (index === 0 ? line : ' '.repeat(indent) + line)).join(newlineOf(text));
 }
+
+/** `.inf` has no value. */
+const isWord = (text: string): boolean => !/inf|nan/i.test(text);
 
 /** Reports whether the text indents list items. kubectl, Helm and most people write them at the column of their key. */
 const indentsLists = (text: string): boolean => !/^( *)[^\s#-][^\n]*:[ \t]*\r?\n\1- /m.test(text);
@@ -164,40 +317,26 @@ const lineStart = (text: string, offset: number): number => text.lastIndexOf('\n
 const newlineOf = (text: string): string => (text.includes('\r\n') ? '\r\n' : '\n');
 
 /** Formats a pair as flow YAML, which JSON is. Quotes the key if the mapping's own keys are quoted. */
-function pairText(map: YAMLMap, path: Path, value: unknown): string {
-  const key = String(path.at(-1));
-  const first = map.items[0]?.key;
-  const quoted = isScalar(first) && first.type === 'QUOTE_DOUBLE';
-  return `${quoted ? JSON.stringify(key) : key}: ${JSON.stringify(value)}`;
+function flowPair(key: string, value: unknown, map?: YAMLMap): string {
+  const first = map?.items[0]?.key;
+  const plain = !(isScalar(first) && first.type === Scalar.QUOTE_DOUBLE) && /^[a-zA-Z][\w./-]*$/.test(key);
+  const name = plain && plainScalar(key) === key ? key : JSON.stringify(key);
+  return `${name}: ${JSON.stringify(value, bigIntegers)}`;
 }
 
-const itemsText = (values: readonly unknown[]): string => values.map((value) => JSON.stringify(value)).join(', ');
-
-export const valueAt = (value: unknown, path: Path): unknown =>
-  path.reduce<unknown>((node, key) => (node as Record<string | number, unknown> | undefined)?.[key], value);
-
-type Ranged = Node & { readonly range: [number, number, number] };
-
-const hasRange = (node: unknown): node is Ranged =>
-  typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range);
-
-const keyOf = (pair: Pair): unknown => (isScalar(pair.key) ? pair.key.value : undefined);
+function rangeOf(node: unknown): [start: number, end: number] {
+  const range = (node as Node | null)?.range;
+  if (!Array.isArray(range)) throw cannotEdit(node);
+  return [range[0], range[1]];
+}
 
 /** Returns where the last item in a node ends, before any comment that follows. */
-function endOf(node: unknown): number | undefined {
+function endOf(node: unknown): number {
   const last = lastChild(node);
-  const inner = last === undefined || last === null ? undefined : endOf(last);
-  return inner ?? (hasRange(node) ? node.range[1] : undefined);
+  return last === undefined || last === null ? rangeOf(node)[1] : Math.max(endOf(last), startOf(last));
 }
 
 function lastChild(node: unknown): unknown {
-  if (isMap(node) && !node.flow) return node.items.at(-1)?.value;
+  if (isMap(node) && !node.flow) return node.items.at(-1)?.value ?? node.items.at(-1)?.key;
   return isSeq(node) && !node.flow ? node.items.at(-1) : undefined;
-}
-
-/** Returns where the last item of a flow collection ends; undefined if it has none. */
-function endOfLast(items: readonly unknown[]): number | undefined {
-  const last = items.at(-1) as Partial<Pair> | undefined;
-  const node = last !== undefined && 'value' in last && hasRange(last.value) ? last.value : last;
-  return hasRange(node) ? node.range[1] : undefined;
 }

@@ -17,3 +17,7 @@ export function objectAt(value: unknown, path: readonly string[]): Json {
   for (const key of path) node = asObject(node[key]);
   return node;
 }
+
+/** For `JSON.stringify`: writes bigints, whole numbers that a float does not hold, as numbers. */
+export const bigIntegers = (_key: string, value: unknown): unknown =>
+  typeof value === 'bigint' ? (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(String(value)) : value;

@@ -1,3 +1,5 @@
+import { bigIntegers } from './json.ts';
+
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 const spelledOut = (character: string): string => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
@@ -39,7 +41,7 @@ export const printableJson = (json: string): string =>
 const ONLY_ASCII = /^[\t\n\u0020-\u007E]*$/;
 
 /** Formats a value as JSON with two spaces of indentation and a line end, without characters that a terminal would act on. */
-export const jsonText = (value: unknown): string => `${printableJson(JSON.stringify(value, null, 2))}\n`;
+export const jsonText = (value: unknown): string => `${printableJson(JSON.stringify(value, bigIntegers, 2))}\n`;
 
 /** Compares by UTF-16 code units: the order does not depend on the locale. */
 export function compareText(a: string, b: string): number {

@@ -182,8 +182,8 @@ describe('--fail-on', () => {
 
 describe('manifests', () => {
   const manifest = [
-    'apiVersion: v1\nkind: Namespace\nmetadata: {name: off, labels: {libc-dns.dev/mode: "off"}}\n',
-    'kind: Pod\napiVersion: v1\nmetadata: {name: a, namespace: off}\nspec: {containers: [{name: m, image: musl}]}\n',
+    'apiVersion: v1\nkind: Namespace\nmetadata: {name: "off", labels: {libc-dns.dev/mode: "off"}}\n',
+    'kind: Pod\napiVersion: v1\nmetadata: {name: a, namespace: "off"}\nspec: {containers: [{name: m, image: musl}]}\n',
     'kind: CronJob\napiVersion: batch/v1\nmetadata: {name: b}\nspec: {jobTemplate: {spec: {template: {spec: {containers: [{name: m, image: musl}]}}}}}\n',
   ].join('---\n');
 

@@ -1,0 +1,82 @@
+/** A part of a stream that holds one document. */
+export interface Slice {
+  readonly start: number;
+  readonly end: number;
+  /** A JSON object that follows another one with no separator. */
+  readonly adjacent: boolean;
+}
+
+const BOM = '\uFEFF';
+
+/**
+ * Splits a stream into documents as kubectl does: at lines of `---`, and between JSON objects that follow each other. `...` ends a document
+ * too. A slice begins with its separator, or behind a byte order mark. Source: k8s.io/apimachinery/pkg/util/yaml/decoder.go.
+ */
+export function splitDocuments(text: string): Slice[] {
+  const slices: Slice[] = [];
+  let start = 0;
+  const endAt = (end: number): void => {
+    if (end > start) slices.push(...objectsIn(text, withoutMark(text, start), end));
+    start = end;
+  };
+  for (const { 0: line, index } of text.matchAll(/^(?:\uFEFF?---|\.\.\.)(?=[ \t\r\n]|$)[^\n]*\n?/gm)) {
+    if (line.startsWith('...')) endAt(index + line.length);
+    // Comments and directives belong to the document that follows.
+    else if (!/^\uFEFF?(?:[ \t]*(?:#[^\n]*)?\r?\n|%[^\n]*\n)*$/.test(text.slice(start, index))) endAt(index);
+  }
+  endAt(text.length);
+  return slices;
+}
+
+/** Returns where a document begins behind a byte order mark, which may stand before or behind its separator. */
+function withoutMark(text: string, start: number): number {
+  if (text.startsWith(BOM, start)) return start + BOM.length;
+  const separator = /---[ \t]*(?:#[^\n]*)?\r?\n\uFEFF/y;
+  separator.lastIndex = start;
+  return separator.test(text) ? separator.lastIndex : start;
+}
+
+/** Splits JSON objects that follow each other; anything else stays one slice. */
+function objectsIn(text: string, start: number, end: number): Slice[] {
+  const whole = [{ start, end, adjacent: false }];
+  const objects: Slice[] = [];
+  let from = contentStart(text, start);
+  while (text[from] === '{') {
+    const to = objectEnd(text, from, end);
+    if (to === undefined) return whole;
+    objects.push({ start: from, end: to, adjacent: objects.length > 0 });
+    from = to + (/^\s*/.exec(text.slice(to, end))?.[0].length ?? 0);
+    if (from >= end) return objects.length > 1 ? objects : whole;
+  }
+  return whole;
+}
+
+/** Returns where the content begins behind the separator. */
+function contentStart(text: string, start: number): number {
+  const before = /(?:---[ \t]*\r?\n)?\s*/y;
+  before.lastIndex = start;
+  before.test(text);
+  return before.lastIndex;
+}
+
+/** Returns the end of the JSON object that begins at `start`; undefined if there is none. */
+function objectEnd(text: string, start: number, end: number): number | undefined {
+  const tokens = /"(?:[^"\\]+|\\.)*"|[{}]/g;
+  tokens.lastIndex = start;
+  let depth = 0;
+  for (let match = tokens.exec(text); match !== null && match.index < end; match = tokens.exec(text)) {
+    if (match[0] === '{') depth += 1;
+    if (match[0] === '}') depth -= 1;
+    if (depth === 0) return isJson(text.slice(start, tokens.lastIndex)) ? tokens.lastIndex : undefined;
+  }
+  return undefined;
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
