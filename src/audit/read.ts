@@ -239,7 +239,11 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
   const { facts } = configuredFacts(config);
   const files = manifests.map(({ name }) => name);
   const unread = manifests.flatMap(({ name, problems }) =>
-    problems.map((problem): Gap => ({ what: name, message: problem.slice(name.length + 2), grant: '' })),
+    problems.map((problem): Gap => ({
+      what: name,
+      message: problem.slice(name.length + 2),
+      grant: 'nothing: correct the document',
+    })),
   );
   for (const { what, message } of unread) parts.io.err(`libc-dns: ${what}: ${message}\n`);
   return {

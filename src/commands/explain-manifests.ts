@@ -1,27 +1,36 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 
 import { createEvaluate, type Evaluation } from '../admission/evaluate.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import type { Detector } from '../detection/detector.ts';
 import { parsePlatform } from '../detection/platform.ts';
-import { namespaceLabels, type PodTemplate, podTemplates } from '../manifests/pod-templates.ts';
+import { namespaceLabels, passedOver, type PodTemplate, podTemplates } from '../manifests/pod-templates.ts';
 import { type Manifest, type ManifestDocument, placeText, readManifests } from '../manifests/read.ts';
 import { manifestReach, policiesIn } from '../manifests/reach.ts';
 import type { Mode, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import { addCommonFlags, type CommonFlags, configuredFacts, readSettings } from '../terminal/flags.ts';
-import type { DetectingCommand, Io } from '../terminal/io.ts';
-import { printable } from '../util/text.ts';
+import { CommandError, type DetectingCommand, type Io } from '../terminal/io.ts';
+import { counted, printable } from '../util/text.ts';
 
 export interface ManifestFlags extends CommonFlags {
   readonly filename?: string[];
+  readonly kinds?: string[];
+  readonly failOn?: 'unknown';
 }
 
 /** Adds the flags for commands that read manifests. */
 export function addManifestFlags(command: Command): Command {
   const files = 'manifest file or folder, or - for standard input (repeatable)';
-  return addCommonFlags(command.option('-f, --filename <file>', files, collect));
+  const kinds = 'look at objects of these kinds alone: Deployment,CronJob (repeatable)';
+  const failOn = new Option('--fail-on <what>', 'exit with 3 where an image is').choices(['unknown']);
+  return addCommonFlags(
+    command
+      .option('-f, --filename <file>', files, collect)
+      .option('--kinds <kinds>', kinds, collectKinds)
+      .addOption(failOn),
+  );
 }
 
 /** The decision for a Pod or Pod template of a manifest. */
@@ -38,6 +47,16 @@ interface Explanation {
   readonly explained: readonly Explained[];
   /** Documents and Pods that could not be read: each is named on stderr. */
   readonly failed: number;
+  /** Images whose resolver is not known. */
+  readonly unknown: number;
+}
+
+/** Throws the `CommandError` for what could not be read, and for what `--fail-on` names. */
+export function refuseFailures({ failed, unknown }: Explanation, { failOn }: ManifestFlags): void {
+  if (failed > 0) throw new CommandError('failed', `${counted(failed, 'problem')}: see above`);
+  if (failOn === 'unknown' && unknown > 0) {
+    throw new CommandError('found', `the resolver of ${counted(unknown, 'image')} is unknown (--fail-on unknown)`);
+  }
 }
 
 /** Reads the manifests that `-f` names and decides about them. Prints problems, warnings and assumptions on stderr. */
@@ -48,10 +67,11 @@ export async function explainFiles({ io, openDetector }: DetectingCommand, flags
   try {
     const { explained, problems } = await explainManifests(manifests, flags, config, detector);
     for (const problem of problems) io.err(`libc-dns: ${printable(problem)}\n`);
+    notePassedOver(io, manifests, flags);
     warnAbout(io, explained);
     noteAssumptions(io, flags, config, explained);
     noteNamespace(io, flags, config, { manifests, explained });
-    return { manifests, explained, failed: problems.length };
+    return { manifests, explained, failed: problems.length, unknown: noteImages(io, explained, detector) };
   } finally {
     await close();
   }
@@ -72,7 +92,7 @@ const LOOKUP_MS = 20_000;
  */
 async function explainManifests(
   manifests: readonly Manifest[],
-  flags: CommonFlags,
+  flags: ManifestFlags,
   config: Config,
   detector?: Detector,
 ): Promise<{ explained: Explained[]; problems: string[] }> {
@@ -89,7 +109,9 @@ async function explainManifests(
   for (const manifest of manifests) {
     for (const document of manifest.documents) {
       for (const [name, found] of namespaceLabels(document.value)) labels.set(name, found);
-      for (const template of podTemplates(document.value)) pending.push({ manifest, document, template });
+      for (const template of podTemplates(document.value)) {
+        if (isWanted(template, flags)) pending.push({ manifest, document, template });
+      }
     }
   }
   const problems = manifests.flatMap((manifest) => manifest.problems);
@@ -110,11 +132,40 @@ async function explainManifests(
   return { explained: explained.flat(), problems };
 }
 
+const isWanted = ({ kind }: { readonly kind: string }, { kinds }: ManifestFlags): boolean =>
+  kinds === undefined || kinds.includes(kind.toLowerCase());
+
+/**
+ * Warns about each image whose resolver is not known, and counts the images, if they were looked up. Returns how many are not known. What
+ * an annotation declares is not looked up.
+ */
+function noteImages(io: Io, explained: readonly Explained[], detector: Detector | undefined): number {
+  const images = new Map<string, string | undefined>();
+  for (const { image, resolver, evidence } of explained.flatMap(({ evaluation }) => evaluation.decision.containers)) {
+    if (evidence.source === 'annotation') continue;
+    const known = images.get(image);
+    images.set(image, resolver === 'unknown' ? evidence.detail : known);
+  }
+  const unknown = [...images].filter(([, why]) => why !== undefined);
+  if (detector === undefined || images.size === 0) return unknown.length;
+  for (const [image, why] of unknown) io.err(`libc-dns: warning: ${printable(`${image || '(no image)'}: ${why}`)}\n`);
+  const known = images.size - unknown.length;
+  io.err(`libc-dns: ${counted(images.size, 'image')} looked up: ${known} known, ${unknown.length} unknown\n`);
+  return unknown.length;
+}
+
+/** Names the objects that hold images and nothing that could be patched. */
+function notePassedOver(io: Io, manifests: readonly Manifest[], flags: ManifestFlags): void {
+  for (const object of documentsOf(manifests).flatMap(({ value }) => passedOver(value))) {
+    if (isWanted(object, flags)) io.err(`libc-dns: passed over: ${printable(`${describe(object)}: ${object.why}`)}\n`);
+  }
+}
+
 function namespaceView(name: string, labels: Readonly<Record<string, string>>, mode: Mode | undefined): NamespaceView {
   return { name, labels: { ...labels, [MODE_LABEL]: mode ?? labels[MODE_LABEL] ?? 'enforce' } };
 }
 
-const describe = ({ kind, namespace, name }: PodTemplate): string =>
+const describe = ({ kind, namespace, name }: Pick<PodTemplate, 'kind' | 'namespace' | 'name'>): string =>
   `${kind} ${namespace === '' ? '' : `${namespace}/`}${name || '(unnamed)'}`;
 
 /** Prints warnings about invalid labels and annotations of ours, and about DNS settings that break a resolver. */
@@ -150,7 +201,7 @@ function noteNamespace(
   io: Io,
   flags: CommonFlags,
   config: Config,
-  { manifests, explained }: Omit<Explanation, 'failed'>,
+  { manifests, explained }: Pick<Explanation, 'manifests' | 'explained'>,
 ): void {
   if (!config.networkPolicies || flags.namespace !== undefined) return;
   const { namespaces } = policiesIn(documentsOf(manifests), DEFAULT_NAMESPACE);
@@ -163,3 +214,8 @@ function noteNamespace(
 }
 
 const collect = (value: string, all: string[] | undefined): string[] => [...(all ?? []), value];
+
+const collectKinds = (value: string, all: string[] | undefined): string[] => [
+  ...(all ?? []),
+  ...value.split(',').map((kind) => kind.trim().toLowerCase()),
+];

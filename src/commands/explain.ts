@@ -4,10 +4,16 @@ import type { Evaluation, ResolvConfs } from '../admission/evaluate.ts';
 import type { Decision, ResolvConf } from '../policy/model.ts';
 import type { Resolver } from '../policy/verdict.ts';
 import { readByGlibc, readByGo, readByMusl, type ReaderView } from '../resolv-conf/resolvers.ts';
-import { CommandError, type DetectingCommand, type Paint, painter } from '../terminal/io.ts';
+import { type DetectingCommand, type Paint, painter } from '../terminal/io.ts';
 import { table } from '../terminal/layout.ts';
-import { counted, jsonText, printable } from '../util/text.ts';
-import { addManifestFlags, type Explained, explainFiles, type ManifestFlags } from './explain-manifests.ts';
+import { jsonText, printable } from '../util/text.ts';
+import {
+  addManifestFlags,
+  type Explained,
+  explainFiles,
+  type ManifestFlags,
+  refuseFailures,
+} from './explain-manifests.ts';
 
 interface ExplainFlags extends ManifestFlags {
   readonly output: 'text' | 'json';
@@ -28,27 +34,47 @@ export function explainCommand(program: Command, parts: DetectingCommand): void 
     .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'))
     .addHelpText('after', HELP);
   addManifestFlags(command).action(async (flags: ExplainFlags) => {
-    const { explained, failed } = await explainFiles(parts, flags);
-    if (flags.output === 'json') io.out(jsonText(explained.map(entry)));
+    const explanation = await explainFiles(parts, flags);
+    const { explained } = explanation;
+    if (flags.output === 'json') io.out(jsonText(explained.map((one) => entry(one, explained))));
     else io.out(explainedText(explained, painter(io, flags.color)), 'styled');
-    if (failed > 0) throw new CommandError('failed', `${counted(failed, 'problem')}: not all was explained`);
+    refuseFailures(explanation, flags);
   });
 }
 
 function explainedText(explained: readonly Explained[], paint: Paint): string {
-  const texts = explained.map(({ template, namespace, evaluation }) =>
-    decisionText(`${template.kind} ${namespace}/${template.name}`, evaluation, paint),
-  );
+  const texts = explained.map((one) => decisionText(titleOf(one, explained), one.evaluation, paint));
   return texts.length === 0 ? 'No Pods and no Pod templates in the input.\n' : texts.join('\n');
 }
 
+/** Names a template: by its place too, if its object has several. */
+function titleOf({ document, template, namespace }: Explained, all: readonly Explained[]): string {
+  const { kind, name, podPath } = template;
+  return `${kind} ${namespace}/${name}${isOneOfSeveral({ document, template }, all) ? ` ${podPath.join('.')}` : ''}`;
+}
+
+const isOneOfSeveral = (
+  { document, template }: Pick<Explained, 'document' | 'template'>,
+  all: readonly Explained[],
+): boolean =>
+  all.some(
+    (other) =>
+      other.document === document &&
+      other.template !== template &&
+      other.template.objectPath.join('.') === template.objectPath.join('.'),
+  );
+
 /** Returns an entry of `explain -o json`: see docs/cli.md. */
-function entry({ template, namespace, evaluation }: Explained): Record<string, unknown> {
+function entry(
+  { document, template, namespace, evaluation }: Explained,
+  all: readonly Explained[],
+): Record<string, unknown> {
   const { mode, containers, remedy, reason, message } = evaluation.decision;
   return {
     kind: template.kind,
     namespace,
     name: template.name,
+    ...(isOneOfSeveral({ document, template }, all) && { path: template.podPath.join('.') }),
     mode,
     containers: containers.map(({ name, image, resolver, libc, evidence }) => ({
       name,

@@ -1,11 +1,18 @@
 import { type Command, Option } from 'commander';
 import { createTwoFilesPatch } from 'diff';
 
+import { listItems } from '../manifests/objects.ts';
 import { objectPatch, patchedValue, patchManifests, type TemplatePatch } from '../manifests/patch.ts';
 import type { Manifest, ManifestDocument } from '../manifests/read.ts';
 import { CommandError, type DetectingCommand, type Io, type Paint, painter } from '../terminal/io.ts';
 import { jsonText, printableLines } from '../util/text.ts';
-import { addManifestFlags, type Explained, explainFiles, type ManifestFlags } from './explain-manifests.ts';
+import {
+  addManifestFlags,
+  type Explained,
+  explainFiles,
+  type ManifestFlags,
+  refuseFailures,
+} from './explain-manifests.ts';
 
 interface InjectFlags extends ManifestFlags {
   readonly output: 'yaml' | 'json' | 'diff' | 'patch';
@@ -31,13 +38,15 @@ export function injectCommand(program: Command, parts: DetectingCommand): void {
     )
     .addHelpText('after', HELP);
   addManifestFlags(command).action(async (flags: InjectFlags) => {
-    const { manifests, explained, failed } = await explainFiles(parts, flags);
+    const explanation = await explainFiles(parts, flags);
+    const { manifests, explained, failed } = explanation;
     if (failed > 0) throw new CommandError('failed', 'nothing was written');
     const patches = patchesOf(explained);
     if (flags.output === 'yaml') io.out(asYaml(manifests, patches), 'exact');
     if (flags.output === 'json') io.out(asJson(manifests, patches));
     if (flags.output === 'diff') writeDiff(io, manifests, patches, flags.color);
     if (flags.output === 'patch') io.out(asPatch(explained));
+    refuseFailures(explanation, flags);
   });
 }
 
@@ -64,13 +73,14 @@ function asYaml(manifests: readonly Manifest[], patches: Patches): string {
   }, '');
 }
 
-/** Formats one object as itself, several as a v1 List. */
+/** Formats one object as itself, several as a v1 List; kubectl would not look into a List in a List. */
 function asJson(manifests: readonly Manifest[], patches: Patches): string {
   const objects = manifests
     .flatMap((manifest) => manifest.documents)
     .filter((document) => document.value !== null)
     .map((document) => patchedValue(document.value, patches.get(document) ?? []));
-  const value = objects.length === 1 ? objects[0] : { apiVersion: 'v1', kind: 'List', items: objects };
+  const items = objects.flatMap((object) => listItems(object)).map(({ object }) => object);
+  const value = objects.length === 1 ? objects[0] : { apiVersion: 'v1', kind: 'List', items };
   return jsonText(value);
 }
 

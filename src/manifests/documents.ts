@@ -61,18 +61,21 @@ function contentStart(text: string, start: number): number {
 
 /** Returns the end of the JSON object that begins at `start`; undefined if there is none. */
 function objectEnd(text: string, start: number, end: number): number | undefined {
-  const tokens = /"(?:[^"\\]+|\\.)*"|[{}]/g;
-  tokens.lastIndex = start;
   let depth = 0;
-  for (let match = tokens.exec(text); match !== null && match.index < end; match = tokens.exec(text)) {
-    if (match[0] === '{') depth += 1;
-    if (match[0] === '}') depth -= 1;
-    if (depth === 0) return isJson(text.slice(start, tokens.lastIndex)) ? tokens.lastIndex : undefined;
+  let quoted = false;
+  for (let at = start; at < end; at += 1) {
+    const character = text[at];
+    if (quoted && character === '\\') at += 1;
+    else if (character === '"') quoted = !quoted;
+    else if (!quoted && character === '{') depth += 1;
+    else if (!quoted && character === '}') depth -= 1;
+    if (depth === 0) return isJson(text.slice(start, at + 1)) ? at + 1 : undefined;
   }
   return undefined;
 }
 
-function isJson(text: string): boolean {
+/** Reports whether a text is JSON. */
+export function isJson(text: string): boolean {
   try {
     JSON.parse(text);
     return true;

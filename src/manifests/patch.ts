@@ -1,12 +1,11 @@
 import jsonPatch, { type Operation } from 'fast-json-patch';
 
 import { CommandError } from '../terminal/io.ts';
+import type { Path } from './objects.ts';
 import type { PodTemplate } from './pod-templates.ts';
 import { type Manifest, type ManifestDocument, problemText } from './read.ts';
 import { editDocument } from './yaml-edit.ts';
 import { YamlError } from './yaml-tree.ts';
-
-type Path = readonly (string | number)[];
 
 /** A Pod template with the patch that the webhook would return for it; its paths begin at the Pod. */
 export interface TemplatePatch {

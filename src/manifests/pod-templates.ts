@@ -1,4 +1,5 @@
 import { asObject, asText, isObject, type Json, objectAt } from '../util/json.ts';
+import { objectsIn, type Path, type PlacedObject } from './objects.ts';
 
 /** A Pod or Pod template inside a manifest document. */
 export interface PodTemplate {
@@ -6,68 +7,138 @@ export interface PodTemplate {
   readonly name: string;
   /** Empty if the object names none. */
   readonly namespace: string;
-  /** Keys and indexes from the document's root to the object that holds it; not empty inside a List. */
-  readonly objectPath: readonly (string | number)[];
+  /** From the document's root to the object that holds it; not empty inside a List. */
+  readonly objectPath: Path;
   /** From the object to the Pod: empty for a Pod itself, `['spec', 'template']` for a Deployment. */
-  readonly podPath: readonly string[];
+  readonly podPath: Path;
   /** The Pod or Pod template itself. */
   readonly pod: unknown;
 }
 
+/** An object that names images and that nothing is changed in. */
+export interface PassedOver {
+  readonly kind: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly why: string;
+}
+
 /**
- * Finds the Pods and Pod templates in a document's value: of workloads, CronJobs and custom resources, also inside
- * Lists.
+ * Finds the Pods and Pod templates in a document's value, also inside Lists: of workloads, and in other objects every field that looks like
+ * one. What the controller of such an object does with its template is its own affair.
  */
 export function podTemplates(value: unknown): PodTemplate[] {
-  const found: PodTemplate[] = [];
-  if (isObject(value)) fromObject(value, [], found);
-  return found;
+  return objectsIn(value).flatMap((placed) => templatesOf(placed));
+}
+
+/** Returns the objects in a document that name images but hold no template that could be patched. */
+export function passedOver(value: unknown): PassedOver[] {
+  return objectsIn(value).flatMap((placed) => {
+    const { object } = placed;
+    if (
+      templatesOf(placed).length > 0 ||
+      NO_WORKLOADS.test(`${asText(object['apiVersion'])} ${asText(object['kind'])}`)
+    ) {
+      return [];
+    }
+    if (!namesImage(object)) return [];
+    const why =
+      OTHERS.find(({ group }) => group.test(asText(object['apiVersion'])))?.why ?? 'no Pod template found in it';
+    return [{ ...identityOf(object), why }];
+  });
 }
 
 /** Returns the labels of the Namespace objects in a document, by the namespace's name. */
 export function namespaceLabels(value: unknown): Map<string, Record<string, string>> {
-  const object = asObject(value);
-  const members = Array.isArray(object['items']) ? object['items'] : [object];
   const labels = new Map<string, Record<string, string>>();
-  for (const member of members) {
-    const item = asObject(member);
-    const { metadata } = item;
-    if (item['kind'] !== 'Namespace' || item['apiVersion'] !== 'v1' || !isObject(metadata)) continue;
+  for (const { object } of objectsIn(value)) {
+    const { metadata } = object;
+    if (object['kind'] !== 'Namespace' || object['apiVersion'] !== 'v1' || !isObject(metadata)) continue;
     const pairs = Object.entries(asObject(metadata['labels'])).map(([key, text]) => [key, String(text)] as const);
     labels.set(asText(metadata['name']), Object.fromEntries(pairs));
   }
   return labels;
 }
 
+/** Where Kubernetes itself has Pod templates. */
 const TEMPLATE_PATHS = [['spec', 'template'], ['spec', 'jobTemplate', 'spec', 'template'], ['template']] as const;
 
-/** API groups without Pod templates: Knative refuses DNS settings in revisions. */
-const OTHER_TEMPLATES = /^serving\.knative\.dev\//;
+/** API groups whose templates take no DNS settings. */
+const OTHERS: readonly { readonly group: RegExp; readonly why: string }[] = [
+  // https://knative.dev/docs/serving/configuration/feature-flags/#kubernetes-dnspolicy
+  {
+    group: /^serving\.knative\.dev\//,
+    why: 'Knative refuses DNS settings unless kubernetes.podspec-dnsconfig is enabled',
+  },
+  // https://cloud.google.com/run/docs/reference/yaml/v1
+  { group: /^run\.googleapis\.com\//, why: 'Cloud Run has no DNS settings' },
+  // https://tekton.dev/docs/pipelines/podtemplates/
+  { group: /^tekton\.dev\//, why: 'Tekton takes DNS settings from the podTemplate of a run' },
+];
 
-function fromObject(object: Json, objectPath: readonly (string | number)[], found: PodTemplate[]): void {
-  const items = object['items'];
-  if (asText(object['kind']).endsWith('List') && Array.isArray(items)) {
-    for (const [index, item] of items.entries()) {
-      if (isObject(item)) fromObject(item, [...objectPath, 'items', index], found);
-    }
-    return;
-  }
-  const podPath = templatePath(object);
-  if (podPath === undefined) return;
+/** Objects that hold patterns, schemas or the history of objects, not objects to create. */
+const NO_WORKLOADS =
+  /^(?:apiextensions\.k8s\.io\/\S+ CustomResourceDefinition|apps\/\S+ ControllerRevision|kyverno\.io\/|policies\.kyverno\.io\/|\S*gatekeeper\.sh\/|admissionregistration\.k8s\.io\/)/;
+
+function templatesOf({ object, path }: PlacedObject): PodTemplate[] {
+  const { kind, name, namespace } = identityOf(object);
+  return templatePaths(object).map((podPath) => ({
+    kind,
+    name,
+    namespace,
+    objectPath: path,
+    podPath,
+    pod: podPath.reduce<unknown>((node, key) => (node as Record<string | number, unknown>)[key], object),
+  }));
+}
+
+const identityOf = (object: Json): Pick<PodTemplate, 'kind' | 'name' | 'namespace'> => {
   const metadata = asObject(object['metadata']);
-  found.push({
+  return {
     kind: asText(object['kind']),
     name: asText(metadata['name']) || asText(metadata['generateName']),
     namespace: asText(metadata['namespace']),
-    objectPath,
-    podPath,
-    pod: objectAt(object, podPath),
-  });
+  };
+};
+
+function templatePaths(object: Json): Path[] {
+  const version = asText(object['apiVersion']);
+  const kind = asText(object['kind']);
+  if (kind === 'Pod' && version === 'v1') return [[]];
+  if (OTHERS.some(({ group }) => group.test(version)) || NO_WORKLOADS.test(`${version} ${kind}`)) return [];
+  const usual = TEMPLATE_PATHS.find((path) => Array.isArray(objectAt(object, [...path, 'spec'])['containers']));
+  if (usual !== undefined) return [usual];
+  const found: Path[] = [];
+  for (const [key, value] of Object.entries(object)) {
+    if (key !== 'status' && key !== 'metadata') findTemplates(value, [key], found);
+  }
+  return found;
 }
 
-function templatePath(object: Json): readonly string[] | undefined {
-  const version = asText(object['apiVersion']);
-  if (object['kind'] === 'Pod' && version === 'v1') return [];
-  if (OTHER_TEMPLATES.test(version)) return undefined;
-  return TEMPLATE_PATHS.find((path) => Array.isArray(objectAt(object, [...path, 'spec'])['containers']));
+/** Collects the paths of values that look like Pod templates. */
+function findTemplates(value: unknown, path: Path, found: Path[]): void {
+  if (Array.isArray(value)) {
+    for (const [index, item] of value.entries()) findTemplates(item, [...path, index], found);
+  } else if (isObject(value)) {
+    if (isTemplate(value)) found.push(path);
+    else for (const [key, item] of Object.entries(value)) findTemplates(item, [...path, key], found);
+  }
+}
+
+/** A Pod template has a `spec` with containers that have names and images. */
+function isTemplate(value: Json): boolean {
+  const { containers } = asObject(value['spec']);
+  return Array.isArray(containers) && containers.length > 0 && containers.every(isContainer);
+}
+
+const isContainer = (value: unknown): boolean =>
+  isObject(value) && asText(value['name']) !== '' && asText(value['image']) !== '';
+
+/** Reports whether there is an `image: <reference>` in an object, its status aside. */
+function namesImage(value: unknown): boolean {
+  if (Array.isArray(value)) return value.some(namesImage);
+  if (!isObject(value)) return false;
+  return Object.entries(value).some(([key, item]) =>
+    key === 'image' ? asText(item) !== '' || namesImage(item) : key !== 'status' && namesImage(item),
+  );
 }

@@ -4,20 +4,7 @@ import type { Config } from '../config/schema.ts';
 import { createPolicySet, type PolicySet, readPolicy } from '../exposure/policies/kinds.ts';
 import { templateLabelsOf } from '../exposure/policies/match.ts';
 import type { ClusterFacts } from '../policy/model.ts';
-import { asText, isObject } from '../util/json.ts';
-
-function addFrom(value: unknown, namespace: string, set: PolicySet): void {
-  if (!isObject(value)) return;
-  const { apiVersion, kind, items } = value;
-  if (asText(kind).endsWith('List') && Array.isArray(items)) {
-    // The API server leaves these out of the items of a typed list.
-    const common = kind === 'List' ? {} : { apiVersion, kind: asText(kind).replace(/List$/, '') };
-    for (const item of items) if (isObject(item)) addFrom({ ...common, ...item }, namespace, set);
-    return;
-  }
-  const read = readPolicy(value, namespace);
-  if (read !== undefined) set.add(read);
-}
+import { objectsIn } from './objects.ts';
 
 /**
  * Reads the network policies among the documents. `namespace` is the default for a policy without one. Any plug-in may enforce them, so
@@ -25,7 +12,10 @@ function addFrom(value: unknown, namespace: string, set: PolicySet): void {
  */
 export function policiesIn(documents: readonly { readonly value: unknown }[], namespace: string): PolicySet {
   const set = createPolicySet({ cilium: true });
-  for (const { value } of documents) addFrom(value, namespace, set);
+  for (const { object } of documents.flatMap(({ value }) => objectsIn(value))) {
+    const read = readPolicy(object, namespace);
+    if (read !== undefined) set.add(read);
+  }
   return set;
 }
 

@@ -16,11 +16,12 @@ import {
 } from 'yaml';
 
 import { bigIntegers, isObject, type Json } from '../util/json.ts';
+import { isJson } from './documents.ts';
 import { plainScalar } from './yaml-scalar.ts';
 import { isMerge, parseTree, startOf, YamlError, type YamlTree } from './yaml-tree.ts';
 
 /** Replaces `[start, end)` of a text. */
-export interface Edit {
+interface Edit {
   readonly start: number;
   readonly end: number;
   readonly text: string;
@@ -35,7 +36,7 @@ export interface Edit {
  */
 export function editDocument(text: string, after: unknown): string {
   const tree = parseTree(text, { tokens: true });
-  const editor: Editor = { text, tree, edits: [], changed: new Map(), asked: new Map() };
+  const editor: Editor = { text, json: isJson(text), tree, edits: [], changed: new Map(), asked: new Map() };
   const before = tree.valueOf(tree.contents);
   change(editor, { node: tree.contents, start: [], depth: 0 }, before, after);
   writeOutAliases(editor);
@@ -49,6 +50,8 @@ const CANNOT_EDIT = 'this YAML is too unusual to be changed without a change els
 
 interface Editor {
   readonly text: string;
+  /** The text is JSON, and stays JSON. */
+  readonly json: boolean;
   readonly tree: YamlTree;
   readonly edits: Edit[];
   /** The nodes with an anchor that change, with their new values. */
@@ -89,7 +92,7 @@ function change(editor: Editor, place: Place, before: unknown, after: unknown): 
 }
 
 /** Writes out the aliases whose anchor has another value from now on than they shall have. */
-function writeOutAliases({ text, tree, edits, changed, asked }: Editor): void {
+function writeOutAliases({ text, json, tree, edits, changed, asked }: Editor): void {
   for (const alias of tree.aliases) {
     const target = tree.targetOf(alias);
     if (!changed.has(target) && !asked.has(alias)) continue;
@@ -99,7 +102,7 @@ function writeOutAliases({ text, tree, edits, changed, asked }: Editor): void {
     const source = text.slice(...rangeOf(target));
     const same = isDeepStrictEqual(value, old) && !source.includes('\n') && !('flow' in target && !target.flow);
     const [start, end] = rangeOf(alias);
-    edits.push({ start, end, text: same ? source : flowText(value), depth: 0 });
+    edits.push({ start, end, text: same ? source : flowText(value, json), depth: 0 });
   }
 }
 
@@ -143,11 +146,11 @@ interface NewKey {
 }
 
 /** Adds a key at the end of a mapping. */
-function insertKey({ text, edits }: Editor, map: YAMLMap, { key, value, depth }: NewKey): void {
+function insertKey({ text, json, edits }: Editor, map: YAMLMap, { key, value, depth }: NewKey): void {
   if (map.flow) {
     const last = map.items.at(-1);
     const at = last === undefined ? startOf(map) + 1 : endOf(last.value ?? last.key);
-    const pair = flowPair(key, value, map);
+    const pair = flowPair(key, value, json || isQuoted(map.items[0]?.key));
     edits.push({ start: at, end: at, text: last === undefined ? pair : `, ${pair}`, depth });
     return;
   }
@@ -164,23 +167,24 @@ function indentOf(text: string, map: YAMLMap): number {
 }
 
 /** Replaces a scalar, or a node of another kind than its new value. Keeps a comment behind it. */
-function replace(editor: Editor, place: Place, after: unknown): void {
-  const { text, edits } = editor;
-  const { node, start: tokens, depth } = place;
+function replace({ text, json, edits }: Editor, { node, start: tokens, depth }: Place, after: unknown): void {
   if (node === null) throw cannotEdit(node);
   const [start, valueEnd] = rangeOf(node);
-  const end = Math.max(start, start + text.slice(start, valueEnd).trimEnd().length);
-  if (end > start && text.slice(start, end).includes('\n')) throw cannotEdit(node);
+  const old = text.slice(start, valueEnd).trimEnd();
+  if (old.includes('\n') && !isScalar(node)) throw cannotEdit(node);
+  const end = start + old.length;
   // An empty value ends behind its colon: with a space the new one is no part of the key.
   const colon = tokens.findLast(({ type }) => type === 'map-value-ind');
-  const at = end === start && colon !== undefined ? colon.offset + 1 : start;
-  const value = flowText(after);
-  edits.push({ start: at, end: Math.max(at, end), text: at < start || end === start ? ` ${value}` : value, depth });
+  const at = old === '' && colon !== undefined ? colon.offset + 1 : start;
+  // A block scalar may have a comment behind its indicator.
+  const comment = /^[|>][^\s#]*([ \t]+#[^\n]*)/.exec(old)?.[1] ?? '';
+  const value = `${flowText(after, json)}${comment.trimEnd()}`;
+  edits.push({ start: at, end: old === '' ? at : end, text: old === '' ? ` ${value}` : value, depth });
 }
 
-/** Formats a value on one line: a word as it is, all else as JSON. */
-const flowText = (value: unknown): string =>
-  typeof value === 'string' && /^[A-Z][A-Za-z]+$/.test(value) && plainScalar(value) === value
+/** Formats a value on one line: a word as it is, unless it has to be JSON, and all else as JSON. */
+const flowText = (value: unknown, json: boolean): string =>
+  !json && typeof value === 'string' && /^[A-Z][A-Za-z]+$/.test(value) && plainScalar(value) === value
     ? value
     : JSON.stringify(value, bigIntegers);
 
@@ -221,8 +225,9 @@ function rearrangeBlock(
   const dashes = places.map(({ start }) => start.find(({ type }) => type === 'seq-item-ind')?.offset);
   const [first] = dashes;
   if (first === undefined || dashes.includes(undefined)) throw cannotEdit(places[0]?.node ?? tree.contents);
-  const [from, indent] = [lineStart(text, first), first - lineStart(text, first)];
-  if (text.slice(from, first).trim() !== '') throw cannotEdit(places[0]?.node);
+  const indent = first - lineStart(text, first);
+  const from = commentsStart(text, lineStart(text, first));
+  if (text.slice(first - indent, first).trim() !== '') throw cannotEdit(places[0]?.node);
   const ends = places.map(({ node, start }) => nextLine(text, Math.max(endOf(node), lastOffset(start))));
   const spans = ends.map((end, index): Span => [index === 0 ? from : (ends[index - 1] ?? from), end]);
   const newline = newlineOf(text);
@@ -233,6 +238,12 @@ function rearrangeBlock(
   const end = ends.at(-1) ?? from;
   const whole = lines.map((line) => (line.endsWith('\n') ? line : line + newline)).join('');
   return { start: from, end, text: text[end - 1] === '\n' ? whole : whole.slice(0, -newline.length) };
+}
+
+/** Returns the start of the comments above a line. */
+function commentsStart(text: string, line: number): number {
+  const above = lineStart(text, line - 1);
+  return line > 0 && /^[ \t]*#/.test(text.slice(above, line)) ? commentsStart(text, above) : line;
 }
 
 const lastOffset = (tokens: readonly Token[]): number => {
@@ -267,7 +278,7 @@ function rearrangeFlow(
 }
 
 /** Applies edits that do not overlap. Of insertions at one place the deepest collection's comes first. */
-export function applyEdits(text: string, edits: readonly Edit[]): string {
+function applyEdits(text: string, edits: readonly Edit[]): string {
   let result = '';
   let from = 0;
   for (const edit of edits.toSorted((a, b) => a.start - b.start || b.depth - a.depth)) {
@@ -316,12 +327,12 @@ const lineStart = (text: string, offset: number): number => text.lastIndexOf('\n
 
 const newlineOf = (text: string): string => (text.includes('\r\n') ? '\r\n' : '\n');
 
-/** Formats a pair as flow YAML, which JSON is. Quotes the key if the mapping's own keys are quoted. */
-function flowPair(key: string, value: unknown, map?: YAMLMap): string {
-  const first = map?.items[0]?.key;
-  const plain = !(isScalar(first) && first.type === Scalar.QUOTE_DOUBLE) && /^[a-zA-Z][\w./-]*$/.test(key);
-  const name = plain && plainScalar(key) === key ? key : JSON.stringify(key);
-  return `${name}: ${JSON.stringify(value, bigIntegers)}`;
+const isQuoted = (node: unknown): boolean => isScalar(node) && node.type === Scalar.QUOTE_DOUBLE;
+
+/** Formats a pair as flow YAML, which JSON is. */
+function flowPair(key: string, value: unknown, quoted: boolean): string {
+  const plain = !quoted && /^[a-zA-Z][\w./-]*$/.test(key) && plainScalar(key) === key;
+  return `${plain ? key : JSON.stringify(key)}: ${JSON.stringify(value, bigIntegers)}`;
 }
 
 function rangeOf(node: unknown): [start: number, end: number] {

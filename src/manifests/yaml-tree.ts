@@ -60,6 +60,7 @@ export function parseTree(text: string, options: { readonly tokens?: boolean } =
   if (error !== undefined) throw new YamlError(error.pos[0], error.message);
   const links = new Map<Alias, Node>();
   linkAliases(document.contents, new Map(), links);
+  refuseOddScalars(document.contents, text);
   const targetOf = (alias: Alias): Node => {
     const target = links.get(alias);
     if (target === undefined) throw new YamlError(startOf(alias), `unresolved alias *${alias.source}`);
@@ -141,6 +142,25 @@ function linkAliases(node: unknown, anchors: Map<string, Node>, links: Map<Alias
   for (const { key, value } of node.items) {
     linkAliases(key, anchors, links);
     linkAliases(value, anchors, links);
+  }
+}
+
+/**
+ * Refuses unquoted scalars that kubectl reads otherwise inside of `{}` and `[]`: a colon with no space behind it is a part of the key
+ * (`{a:, b: c}`), and a question mark before a scalar makes it a key (`[?a]`).
+ */
+function refuseOddScalars(node: unknown, text: string, flow = false): void {
+  if (isSeq(node)) for (const item of node.items) refuseOddScalars(item, text, node.flow);
+  if (isScalar(node) && flow && isPlain(node)) {
+    const [start, end] = node.range ?? [0, 0];
+    if (/^:[,[\]{}]/.test(text.slice(end, end + 2)) || (text[start] === '?' && end > start)) {
+      throw new YamlError(start, 'a : or ? beside a scalar needs a space, or the scalar needs quotes');
+    }
+  }
+  if (!isMap(node)) return;
+  for (const { key, value } of node.items) {
+    refuseOddScalars(key, text, node.flow);
+    refuseOddScalars(value, text, node.flow);
   }
 }
 

@@ -105,7 +105,7 @@ export function auditMarkdown(report: AuditReport): string {
     section('Summary', summary(report)),
     section('Findings', findings(report)),
     section('Images that could not be read', table(['Image', 'Pods', 'Why', 'What to grant'], unread)),
-    section('What could not be read of the cluster', table(['What', 'Why', 'What to grant'], gaps)),
+    section('What could not be read', table(['What', 'Why', 'What to grant'], gaps)),
     section('Kernels', table(['Kernel', 'Race', 'Nodes', 'Pods', ''], kernels)),
     section('Namespaces', table(['Namespace', 'Mode', 'Pods', 'Would change', 'Exposed', 'Containers'], namespaces)),
     section('Workloads', table(['Workload', 'Pods', 'Mode', 'Resolvers', 'Remedy', 'Exposed', 'Reason'], workloads)),

@@ -109,7 +109,7 @@ function gaps({ gaps: entries }: AuditReport, options: TableOptions): string {
     const title = wrapped(printable(`${what}: ${message}`), options.width, '  ', '    ');
     return `${title}${wrapped(printable(grant), options.width, '    -> ', '       ')}`;
   });
-  return lines.length === 0 ? '' : `${heading('WHAT COULD NOT BE READ OF THE CLUSTER', options)}${lines.join('')}`;
+  return lines.length === 0 ? '' : `${heading('WHAT COULD NOT BE READ', options)}${lines.join('')}`;
 }
 
 function kernels({ kernels: entries }: AuditReport, options: TableOptions): string {

@@ -201,6 +201,18 @@ describe('manifests', () => {
     expect(verdict.needed).toBe('perhaps');
   });
 
+  it('a document that cannot be read hides no other one, and makes it fail', async () => {
+    const { code, out, err } = await audit(['-f', '-', '-o', 'json'], { stdin: `${manifest}---\na: *b\n` });
+    const { workloads, gaps } = JSON.parse(out) as AuditReport;
+    const message = 'document 4, line 15, column 4: unresolved alias *b';
+    expect([code, workloads.length, gaps]).toEqual([
+      1,
+      2,
+      [{ what: 'standard input', message, grant: 'nothing: correct the document' }],
+    ]);
+    expect(err).toBe(`libc-dns: standard input: ${message}\nlibc-dns: 1 document could not be read\n`);
+  });
+
   it('labels of a namespace that send its Pods to virtual nodes count', async () => {
     const { detector } = await cluster.openDetector({} as never);
     const reasonWith = async (label: string): Promise<unknown> => {
