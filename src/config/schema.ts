@@ -43,12 +43,14 @@ const nodeLocalAddress = ip.refine(
   "a loopback address is the Pod's own: no node-local cache answers there",
 );
 
+/** As in resolv.conf: in any case, and with a dot at the end or without. The API server takes lower case alone. */
 const domain = z
   .string()
   .regex(
-    /^([a-z0-9]([-a-z0-9_]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9_]*[a-z0-9])?)*|\.)$/,
-    'expected a DNS domain in lower case',
-  );
+    /^([A-Za-z0-9]([-A-Za-z0-9_]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9_]*[A-Za-z0-9])?)*\.?|\.)$/,
+    'expected a DNS domain',
+  )
+  .overwrite((text) => (text === '.' ? text : text.replace(/\.$/, '').toLowerCase()));
 
 const namespace = z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, 'expected a namespace name');
 

@@ -153,7 +153,8 @@ export function clusterFromOwnFile(file: ResolvConf, namespace: string): Cluster
   if (first === undefined || !first.startsWith(prefix)) return undefined;
   const domain = first.slice(prefix.length);
   if (second !== `svc.${domain}` || third !== domain || file.servers.length === 0) return undefined;
-  return { dns: file.servers, domain, nodeSearches };
+  // Nodes may have them in any case; the API server takes them in lower case alone.
+  return { dns: file.servers, domain, nodeSearches: nodeSearches.map((search) => search.toLowerCase()) };
 }
 
 /** The assumed DNS of a cluster about which nothing is known: the defaults of kubeadm, kind and most distributions. */

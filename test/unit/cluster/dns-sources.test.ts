@@ -33,14 +33,14 @@ describe('the cluster’s DNS and where each part of it comes from', () => {
   const own = {
     namespace: 'libc-dns',
     resolvConf:
-      'search libc-dns.svc.prod.example svc.prod.example prod.example corp.example\nnameserver 10.0.0.10\noptions ndots:5\n',
+      'search libc-dns.svc.prod.example svc.prod.example prod.example Corp.Example. .\nnameserver 10.0.0.10\noptions ndots:5\n',
   };
 
   it('our own resolv.conf, as the kubelet wrote it, goes before the Service', () => {
     expect(clusterDns(auto, own, ['10.96.0.10'])).toEqual({
       dns: { value: ['10.0.0.10'], source: 'own resolv.conf' },
       domain: { value: 'prod.example', source: 'own resolv.conf' },
-      nodeSearches: { value: ['corp.example'], source: 'own resolv.conf' },
+      nodeSearches: { value: ['corp.example', '.'], source: 'own resolv.conf' },
     });
   });
 

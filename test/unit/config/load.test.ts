@@ -324,6 +324,14 @@ describe('flags over environment over file', () => {
     expect(policyConfig(config).extraOptions).toEqual({ glibc: [{ name: 'no-aaaa' }] });
   });
 
+  it('domains are taken as resolv.conf has them, and written as the API server takes them', () => {
+    const { config } = load('cluster: {nodeSearches: [Lab.Example., ., a_b.example], domain: Cluster.Local.}\n');
+    expect(config.cluster).toMatchObject({
+      nodeSearches: ['lab.example', '.', 'a_b.example'],
+      domain: 'cluster.local',
+    });
+  });
+
   it('a stranger with our prefix is a warning, what Kubernetes sets for our own Service is not', () => {
     const { warnings } = load('', {
       LIBC_DNS_SCOP: 'cluster',
