@@ -1,4 +1,6 @@
+import type { ContainerView } from '../policy/model.ts';
 import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
+import { commandInImage } from './exec-wrappers.ts';
 import { printable } from '../util/text.ts';
 import {
   type Credential,
@@ -36,11 +38,16 @@ export interface DetectRequest {
 /** The parts of a container that a look-up depends on, besides its image. */
 export type ContainerRun = Pick<DetectRequest, 'command' | 'args' | 'env'>;
 
-export const containerRun = ({ command, args, env }: ContainerRun): ContainerRun => ({
+/** Returns what a container runs of its image: without a program that comes from a volume. */
+export function containerRun({
   command,
   args,
-  ...(env !== undefined && { env }),
-});
+  env,
+  mounts,
+}: ContainerRun & Pick<ContainerView, 'mounts'>): ContainerRun {
+  const run = commandInImage({ command, args, ...(mounts && { mounts }) }) ?? { command, args };
+  return { ...run, ...(env !== undefined && { env }) };
+}
 
 /** What looking into one image found. */
 export interface Inspection {
@@ -173,4 +180,4 @@ export function failedDetection(failure: Failure, meter: Meter = { requests: 0, 
  * Version of the detection rules. Increase it whenever a change of the rules can change a verdict: verdicts that an older
  * version has stored are still used, and looked up again in the background.
  */
-export const DETECTOR_VERSION = 2;
+export const DETECTOR_VERSION = 3;

@@ -2,7 +2,15 @@ import { readDeclared } from '../policy/annotations.ts';
 import type { ContainerView, PodView } from '../policy/model.ts';
 import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
 import { beforeAbort } from '../util/abort.ts';
-import { containerRun, type Detector, type DetectRequest, leftAtDeadline, type Logins } from './detector.ts';
+import {
+  containerRun,
+  type Detection,
+  type Detector,
+  type DetectRequest,
+  leftAtDeadline,
+  type Logins,
+} from './detector.ts';
+import { commandInImage, mountOver } from './exec-wrappers.ts';
 import type { Platform } from './image-source.ts';
 import { podPlatform } from './platform.ts';
 
@@ -56,6 +64,7 @@ export function podVerdicts(
     if (annotated !== undefined) return annotated;
     if (lookUp === undefined) return NOT_LOOKED_UP;
     if (container.image === '') return NO_IMAGE;
+    if (commandInImage(container) === undefined) return fromVolume(container);
     const key = isSingle ? '' : runKey(container);
     const known = lookedUp.get(key);
     if (known !== undefined) return known;
@@ -68,7 +77,17 @@ export function podVerdicts(
   return answers.some(isPending) ? Promise.all(answers.map(async (one) => await one)) : (answers as Verdict[]);
 }
 
-const runKey = ({ image, command, args, env }: ContainerView): string => JSON.stringify([image, command, args, env]);
+const runKey = ({ image, command, args, env, mounts }: ContainerView): string =>
+  JSON.stringify([image, command, args, env, mounts]);
+
+const fromVolume = ({ command: [program = ''], mounts }: ContainerView): Verdict =>
+  unknownVerdict(`${program} is not in the image: it comes from the volume at ${mountOver(program, mounts) ?? ''}`);
+
+/** Returns the verdict about what a container runs; unknown if a volume hides the program that it is about. */
+function verdictOf({ verdict, executable = '' }: Detection, { mounts }: ContainerView): Verdict {
+  const mount = mountOver(executable, mounts);
+  return mount === undefined ? verdict : unknownVerdict(`the volume at ${mount} hides ${executable} of the image`);
+}
 
 /**
  * Returns the Pod's logins; none if they cannot be read in half of the time. The image may be public, and its look-up needs
@@ -101,11 +120,11 @@ function createLookUp(
   let logins: Promise<Logins> | undefined;
   const credentials = (): Promise<Logins> => (logins ??= loginsOf(pod, { ...admission, budgetMs: waitMs }, options));
   let deadline: AbortSignal | undefined;
-  const wait = async (request: DetectRequest): Promise<Verdict> => {
+  const wait = async (request: DetectRequest, container: ContainerView): Promise<Verdict> => {
     deadline ??= AbortSignal.timeout(waitMs);
     try {
       const detection = await beforeAbort(detector.detect(request, deadline), deadline);
-      return detection?.verdict ?? OUT_OF_TIME;
+      return detection === undefined ? OUT_OF_TIME : verdictOf(detection, container);
     } catch (error) {
       return unknownVerdict(`the look-up failed: ${error instanceof Error ? error.message : 'unknown error'}`);
     }
@@ -119,6 +138,7 @@ function createLookUp(
       dryRun,
       ...(options.credentials !== undefined && { credentials }),
     };
-    return detector.peek?.(request)?.verdict ?? wait(request);
+    const known = detector.peek?.(request);
+    return known === undefined ? wait(request, container) : verdictOf(known, container);
   };
 }

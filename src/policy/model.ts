@@ -28,6 +28,8 @@ export interface ContainerView {
   readonly args: readonly string[];
   /** The variables of `env` by which a Go program chooses its resolver; absent if the Pod gives none a value. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Where volumes are mounted; absent if there are none. */
+  readonly mounts?: readonly string[];
 }
 
 /** The fields of a core/v1 Toleration that show virtual nodes. */

@@ -135,7 +135,13 @@ function containersRead(value: unknown, fields: readonly string[]): unknown {
   return value.map((item: unknown) => {
     const kept = pick(item, fields);
     if (!isObject(item) || !isObject(kept)) return kept;
-    return { ...kept, ...itemsRead(item, 'env', isEnvRead), ...itemsRead(item, 'ports', isPortOfOurs) };
+    const volumeMounts = pickOfEach(item['volumeMounts'], ['mountPath']);
+    return {
+      ...kept,
+      ...itemsRead(item, 'env', isEnvRead),
+      ...itemsRead(item, 'ports', isPortOfOurs),
+      ...(volumeMounts !== undefined && { volumeMounts }),
+    };
   });
 }
 
@@ -159,7 +165,17 @@ const container = (item: Json, path: string): ContainerView => ({
   image: text(item['image'], `${path}.image`),
   ...commandLine(item, path),
   ...env(item),
+  ...mounts(item),
 });
+
+/** Returns where volumes are mounted. A mount of the wrong type is none: nothing is decided by it alone. */
+function mounts(item: Json): Pick<ContainerView, 'mounts'> {
+  const paths = items(item['volumeMounts']).flatMap((mount) => {
+    const path = isObject(mount) ? mount['mountPath'] : undefined;
+    return typeof path === 'string' && path.startsWith('/') ? [path] : [];
+  });
+  return paths.length === 0 ? {} : { mounts: paths };
+}
 
 /** Returns the variables that decisions read, of two with one name the last. Omits values that come from elsewhere. */
 function env(item: Json): Pick<ContainerView, 'env'> {

@@ -1,3 +1,4 @@
+import { execWrapper } from '../../detection/exec-wrappers.ts';
 import { splitWords } from './shell.ts';
 
 /** What a wrapper runs. `isLoader`: the wrapper is a dynamic loader, and the program gets its libc. */
@@ -59,8 +60,17 @@ export function wrapperOf(name: string): Wrapper | undefined {
   if (name === 'busybox') return throughBusybox;
   if (loaderName.test(name)) return throughLoader;
   const shape = Object.hasOwn(shapes, name) ? shapes[name] : undefined;
-  if (shape === undefined) return undefined;
+  if (shape === undefined) return throughExec(name);
   return (words) => ({ argv: afterOptions(words, shape) });
+}
+
+function throughExec(name: string): Wrapper | undefined {
+  const behind = execWrapper(name);
+  if (behind === undefined) return undefined;
+  return (words) => {
+    const argv = behind(words);
+    return argv && { argv };
+  };
 }
 
 function afterOptions(words: readonly string[], { valued = [], operands = 0 }: Shape): readonly string[] {

@@ -36,6 +36,47 @@ it("containers that differ in Go's environment are looked up each", async () => 
   expect(asked.map(({ env: given }) => given)).toEqual([undefined, { GODEBUG: 'netdns=cgo' }]);
 });
 
+describe('programs that come from a volume', () => {
+  const ask = async (container: object, executable?: string) => {
+    const { asked, detector } = listening();
+    const found = await detector.detect({} as DetectRequest, AbortSignal.timeout(1000));
+    asked.length = 0;
+    const hiding: Detector = {
+      detect: async (request, deadline) => {
+        await detector.detect(request, deadline);
+        return { ...found, ...(executable !== undefined && { executable }) };
+      },
+    };
+    const pod = readPod({ spec: { containers: [{ name: 'a', image: 'app', ...container }] } });
+    const [one] = await podVerdicts(pod, { namespace: 'shop', budgetMs: 1000 }, { platform, detector: hiding });
+    return { asked: asked.map(({ command, args }) => [...command, ...args].join(' ')), one };
+  };
+  const volumeMounts = [{ name: 'v', mountPath: '/v' }];
+
+  it('the command behind it counts', async () => {
+    const { asked, one } = await ask({ command: ['/v/vault-env', '/app'], args: ['x'], volumeMounts });
+    expect([asked, one?.resolver]).toEqual([['/app x'], 'musl']);
+  });
+
+  it('with no command behind it nothing is looked up', async () => {
+    const { asked, one } = await ask({ command: ['/v/run.sh'], volumeMounts });
+    expect([asked, one?.resolver, one?.evidence.detail]).toEqual([
+      [],
+      'unknown',
+      '/v/run.sh is not in the image: it comes from the volume at /v',
+    ]);
+  });
+
+  it.each([
+    ['/v/app', 'unknown', 'the volume at /v hides /v/app of the image'],
+    ['/app', 'musl', verdict('musl').evidence.detail],
+    [undefined, 'musl', verdict('musl').evidence.detail],
+  ])('a volume that hides the program of the image: %s', async (executable, resolver, detail) => {
+    const { one } = await ask({ volumeMounts }, executable);
+    expect([one?.resolver, one?.evidence.detail]).toEqual([resolver, detail]);
+  });
+});
+
 describe("a Pod's registry logins", () => {
   it("are asked for once, for the request's namespace, and go with each of its images", async () => {
     const { asked, detector } = listening();

@@ -86,6 +86,7 @@ const container = (name: string) => ({
   args: ['--it'],
   env: [{ name: 'GODEBUG', value: 'netdns=cgo' }],
   ports: [{ name: 'dns', containerPort: 53 }],
+  volumeMounts: [{ name: 'data', mountPath: '/data' }],
 });
 
 /** Everything that is read, and some that is not. */
@@ -176,6 +177,7 @@ describe('the parts of a Pod that are read', () => {
         'metadata.annotations.libc-dns.dev/remedy',
         'spec.initContainers.0.ports.0.containerPort',
         'spec.volumes.0.name',
+        'spec.containers.0.volumeMounts.0.mountPath',
         'spec.resources',
       ]),
     );

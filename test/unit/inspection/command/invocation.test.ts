@@ -57,6 +57,11 @@ describe('wrappers are looked through', () => {
       ['postgres', '-D'],
     ],
     [['su-exec', 'nobody:nobody', 'server'], ['server']],
+    [['tini', '--', '/usr/bin/doppler', 'run', '--', 'server'], ['server']],
+    [
+      ['doppler', 'run', '--command', 'server'],
+      ['doppler', 'run', '--command', 'server'],
+    ],
     [['setpriv', '--reuid=1', '--regid', '2', '--clear-groups', 'server'], ['server']],
     [['timeout', '-k', '5', '60', 'server'], ['server']],
     [['nice', '-n', '5', 'nohup', 'server'], ['server']],
