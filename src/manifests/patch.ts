@@ -46,13 +46,16 @@ function patchedText(manifest: Manifest, patches: Patches, problems: string[]): 
 
 /** Returns the patch with paths that begin at the object, for `kubectl patch --type=json`. */
 export function objectPatch({ template, patch }: TemplatePatch): Operation[] {
-  return patch.map((operation) => ({ ...operation, path: pointer(template.podPath) + operation.path }));
+  return patch.map((operation) => ({ ...operation, path: pathInObject(template, operation.path) }));
 }
 
 /** Returns a document's value with all its templates patched. */
 export function patchedValue(value: unknown, patches: readonly TemplatePatch[]): unknown {
   const operations = patches.flatMap(({ template, patch }) =>
-    patch.map((operation) => ({ ...operation, path: pointer(podPath(template)) + operation.path })),
+    patch.map((operation) => ({
+      ...operation,
+      path: pointer(template.objectPath) + pathInObject(template, operation.path),
+    })),
   );
   return jsonPatch.applyPatch(structuredClone(value), operations, false, true).newDocument;
 }
@@ -60,4 +63,9 @@ export function patchedValue(value: unknown, patches: readonly TemplatePatch[]):
 const pointer = (path: Path): string =>
   path.map((key) => `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
 
-const podPath = ({ objectPath, podPath: inner }: PodTemplate): Path => [...objectPath, ...inner];
+/** Returns where an object has what is at `path` in its Pod: below `/metadata` or `/spec`. */
+function pathInObject({ metadataPath, specPath }: PodTemplate, path: string): string {
+  return path.startsWith('/spec')
+    ? pointer(specPath) + path.slice('/spec'.length)
+    : pointer(metadataPath) + path.slice('/metadata'.length);
+}

@@ -1,5 +1,6 @@
 import { asObject, asText, isObject, type Json, objectAt } from '../util/json.ts';
 import { objectsIn, type Path, type PlacedObject } from './objects.ts';
+import { type OperatorTemplate, operatorTemplates } from './operator-templates.ts';
 
 /** A Pod or Pod template inside a manifest document. */
 export interface PodTemplate {
@@ -11,7 +12,10 @@ export interface PodTemplate {
   readonly objectPath: Path;
   /** From the object to the Pod: empty for a Pod itself, `['spec', 'template']` for a Deployment. */
   readonly podPath: Path;
-  /** The Pod or Pod template itself. */
+  /** From the object to what becomes the Pod's metadata, and to its DNS settings. */
+  readonly metadataPath: Path;
+  readonly specPath: Path;
+  /** The Pod or Pod template itself; of operators that make Pods in another way, the Pod that they make. */
   readonly pod: unknown;
 }
 
@@ -41,10 +45,9 @@ export function passedOver(value: unknown): PassedOver[] {
     ) {
       return [];
     }
-    if (!namesImage(object)) return [];
-    const why =
-      OTHERS.find(({ group }) => group.test(asText(object['apiVersion'])))?.why ?? 'no Pod template found in it';
-    return [{ ...identityOf(object), why }];
+    const other = otherGroup(object);
+    if (!namesImage(object) && other?.always !== true) return [];
+    return [{ ...identityOf(object), why: other?.why ?? 'no Pod template found in it' }];
   });
 }
 
@@ -63,8 +66,16 @@ export function namespaceLabels(value: unknown): Map<string, Record<string, stri
 /** Where Kubernetes itself has Pod templates. */
 const TEMPLATE_PATHS = [['spec', 'template'], ['spec', 'jobTemplate', 'spec', 'template'], ['template']] as const;
 
-/** API groups whose templates take no DNS settings. */
-const OTHERS: readonly { readonly group: RegExp; readonly why: string }[] = [
+interface OtherGroup {
+  /** Of the API version and the kind. */
+  readonly group: RegExp;
+  readonly why: string;
+  /** It makes Pods though it may name no image. */
+  readonly always?: true;
+}
+
+/** Objects whose templates take no DNS settings. */
+const OTHERS: readonly OtherGroup[] = [
   // https://knative.dev/docs/serving/configuration/feature-flags/#kubernetes-dnspolicy
   {
     group: /^serving\.knative\.dev\//,
@@ -74,23 +85,42 @@ const OTHERS: readonly { readonly group: RegExp; readonly why: string }[] = [
   { group: /^run\.googleapis\.com\//, why: 'Cloud Run has no DNS settings' },
   // https://tekton.dev/docs/pipelines/podtemplates/
   { group: /^tekton\.dev\//, why: 'Tekton takes DNS settings from the podTemplate of a run' },
+  // https://strimzi.io/docs/operators/latest/configuring#type-PodTemplate-reference
+  {
+    group: /^kafka\.strimzi\.io\/\S+ Kafka(?:Connect|Bridge|MirrorMaker2?|NodePool)?$/,
+    why: 'Strimzi makes its Pods itself, from template.pod',
+    always: true,
+  },
 ];
+
+const otherGroup = (object: Json): OtherGroup | undefined =>
+  OTHERS.find(({ group }) => group.test(`${asText(object['apiVersion'])} ${asText(object['kind'])}`));
 
 /** Objects that hold patterns, schemas or the history of objects, not objects to create. */
 const NO_WORKLOADS =
   /^(?:apiextensions\.k8s\.io\/\S+ CustomResourceDefinition|apps\/\S+ ControllerRevision|kyverno\.io\/|policies\.kyverno\.io\/|\S*gatekeeper\.sh\/|admissionregistration\.k8s\.io\/)/;
 
-function templatesOf({ object, path }: PlacedObject): PodTemplate[] {
+function templatesOf({ object, path: objectPath }: PlacedObject): PodTemplate[] {
   const { kind, name, namespace } = identityOf(object);
-  return templatePaths(object).map((podPath) => ({
+  const found = operatorTemplates(object) ?? templatePaths(object).map((path) => ordinary(object, path));
+  return found.map(({ path: podPath, metadataPath, specPath, pod }) => ({
     kind,
     name,
     namespace,
-    objectPath: path,
+    objectPath,
     podPath,
-    pod: podPath.reduce<unknown>((node, key) => (node as Record<string | number, unknown>)[key], object),
+    metadataPath,
+    specPath,
+    pod,
   }));
 }
+
+const ordinary = (object: Json, path: Path): OperatorTemplate => ({
+  path,
+  metadataPath: [...path, 'metadata'],
+  specPath: [...path, 'spec'],
+  pod: path.reduce<unknown>((node, key) => (node as Record<string | number, unknown>)[key], object),
+});
 
 const identityOf = (object: Json): Pick<PodTemplate, 'kind' | 'name' | 'namespace'> => {
   const metadata = asObject(object['metadata']);
@@ -105,7 +135,7 @@ function templatePaths(object: Json): Path[] {
   const version = asText(object['apiVersion']);
   const kind = asText(object['kind']);
   if (kind === 'Pod' && version === 'v1') return [[]];
-  if (OTHERS.some(({ group }) => group.test(version)) || NO_WORKLOADS.test(`${version} ${kind}`)) return [];
+  if (otherGroup(object) !== undefined || NO_WORKLOADS.test(`${version} ${kind}`)) return [];
   const usual = TEMPLATE_PATHS.find((path) => Array.isArray(objectAt(object, [...path, 'spec'])['containers']));
   if (usual !== undefined) return [usual];
   const found: Path[] = [];

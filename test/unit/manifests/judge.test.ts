@@ -50,7 +50,7 @@ function withoutOurs(value: unknown): unknown {
     .map(([key, item]) => [key, withoutOurs(item)] as const);
   // What held nothing before may hold something of ours now.
   const kept = entries.filter(
-    ([key, item]) => !/^(?:metadata|annotations)$/.test(key) || Object.keys(item ?? {}).length > 0,
+    ([key, item]) => !/^(?:metadata|podMetadata|annotations)$/.test(key) || Object.keys(item ?? {}).length > 0,
   );
   return Object.fromEntries(kept);
 }
@@ -104,7 +104,7 @@ describe.skipIf(read === undefined)('what kubectl reads before and after inject'
     text: readFileSync(`${FIXTURES}/${file}`, 'utf8'),
   }));
 
-  it('differs by DNS settings alone, however a manifest is written', { timeout: 120_000 }, async () => {
+  it('differs by DNS settings alone, however a manifest is written', { timeout: 240_000 }, async () => {
     const readings = kubectl(files.map(({ text }) => text));
     const written = files.flatMap(({ name, text }, index) =>
       Object.entries(STYLES).map(([style, write]) => ({
@@ -118,7 +118,7 @@ describe.skipIf(read === undefined)('what kubectl reads before and after inject'
     expect(await judge(cases, kubectl)).toBeGreaterThan(300);
   });
 
-  it('differs by DNS settings alone, in manifests made at random', { timeout: 120_000 }, async () => {
+  it('differs by DNS settings alone, in manifests made at random', { timeout: 240_000 }, async () => {
     const written = fc
       .sample(manifestTexts, { numRuns: 300, seed: 24 })
       .map((text, index) => ({ name: `sample ${index}`, text, objects: 1 }));

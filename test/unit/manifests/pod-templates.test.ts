@@ -67,6 +67,51 @@ describe('podTemplates', () => {
   });
 });
 
+describe('operators that keep images or DNS settings elsewhere', () => {
+  const find = (value: unknown) =>
+    podTemplates(value).map(({ metadataPath, specPath, pod }) => {
+      const { containers } = (pod as { spec: { containers: { name: string; image: string }[] } }).spec;
+      return [metadataPath.join('.'), specPath.join('.')].concat(
+        containers.map(({ name, image }) => `${name}=${image}`),
+      );
+    });
+
+  it.each([
+    ['Workflow', 'spec'],
+    ['WorkflowTemplate', 'spec'],
+    ['CronWorkflow', 'spec.workflowSpec'],
+  ])('Argo’s %s: the settings are of the workflow, the images of its templates', (kind, at) => {
+    const workflow = {
+      templates: [
+        { name: 'a', container: { image: 'one' } },
+        { name: 'b', script: { image: 'two' }, initContainers: [{ name: 'i', image: 'three' }], sidecars: [null] },
+        { name: 'c', containerSet: { containers: [{ name: 'd', image: 'four' }] } },
+        { name: 'e', steps: [[]] },
+      ],
+    };
+    const whole = kind === 'CronWorkflow' ? { workflowSpec: workflow } : workflow;
+    expect(find({ apiVersion: 'argoproj.io/v1alpha1', kind, spec: whole })).toEqual([
+      [`${at}.podMetadata`, at, 'a=one', 'b=two', 'i=three', 'd=four'],
+    ]);
+    expect(find({ apiVersion: 'argoproj.io/v1alpha1', kind, spec: {} })).toEqual([]);
+  });
+
+  it('Elastic’s podTemplate: containers get the image that the operator gives them', () => {
+    const containers = [{ name: 'elasticsearch' }, { name: 'side', image: 'busybox' }];
+    const object = (more: object) => ({
+      apiVersion: 'elasticsearch.k8s.elastic.co/v1',
+      kind: 'Elasticsearch',
+      spec: { version: '8.16.0', nodeSets: [{ podTemplate: { spec: { containers } } }, { podTemplate: {} }], ...more },
+    });
+    const at = 'spec.nodeSets.0.podTemplate';
+    const usual = 'elasticsearch=docker.elastic.co/elasticsearch/elasticsearch:8.16.0';
+    expect(find(object({}))).toEqual([[`${at}.metadata`, `${at}.spec`, usual, 'side=busybox']]);
+    expect(find(object({ image: 'mine' }))).toEqual([
+      [`${at}.metadata`, `${at}.spec`, 'elasticsearch=mine', 'side=busybox'],
+    ]);
+  });
+});
+
 describe('passedOver', () => {
   it.each([
     ['a template', { kind: 'X', spec: { template: { spec } } }, []],
@@ -82,6 +127,12 @@ describe('passedOver', () => {
     ],
     ['an image of a chart', { kind: 'HelmRelease', spec: { values: { image: { repository: 'a' } } } }, []],
     ['a schema', { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', spec: { image: 'a' } }, []],
+    [
+      'Strimzi',
+      { apiVersion: 'kafka.strimzi.io/v1', kind: 'Kafka', spec: {} },
+      ['Strimzi makes its Pods itself, from template.pod'],
+    ],
+    ['a topic of Strimzi', { apiVersion: 'kafka.strimzi.io/v1', kind: 'KafkaTopic', spec: {} }, []],
     ['images of a node', { apiVersion: 'v1', kind: 'Node', status: { images: [], image: 'a' } }, []],
   ])('%s', (_name, value, why) => {
     expect(passedOver(value).map((one) => one.why)).toEqual(why);
