@@ -26,7 +26,8 @@ const maxLinks = 40;
 
 /**
  * Resolves an absolute path in the merged layers (base first), component by component as path_resolution(7) says: `..` is
- * the parent of where a link led. Honours whiteouts and links. Assumes that a directory which no layer lists is a plain one.
+ * the parent of where a link led. Honours whiteouts and links. Assumes that a directory which no layer lists is a plain one,
+ * unless `..` follows.
  */
 export function resolvePath(layers: readonly LayerIndex[], path: string): Resolution {
   return resolveWithin(layers, path, { left: maxLinks });
@@ -35,20 +36,25 @@ export function resolvePath(layers: readonly LayerIndex[], path: string): Resolu
 function resolveWithin(layers: readonly LayerIndex[], path: string, links: { left: number }): Resolution {
   const pending = componentsOf(path).toReversed();
   let at = '';
+  // Layers that may have a link at `at`.
+  let unknown: readonly number[] = [];
   // Ends: links and components of a path are both bounded.
   for (let part = pending.pop(); part !== undefined; part = pending.pop()) {
     if (part === '..') {
+      if (unknown.length > 0) return { status: 'unseen', path: at, layers: unknown };
       at = parentOf(at);
       continue;
     }
     const next = at === '' ? part : `${at}/${part}`;
-    const { node } = newest(layers, next);
-    if (node?.type === 'symlink') {
+    const found = newest(layers, next);
+    if (found.node?.type === 'symlink') {
       if (--links.left < 0) return { status: 'absent', path: next };
-      pending.push(...componentsOf(node.target).toReversed());
-      if (node.target.startsWith('/')) at = '';
+      pending.push(...componentsOf(found.node.target).toReversed());
+      if (found.node.target.startsWith('/')) at = '';
+      unknown = [];
     } else {
       at = next;
+      unknown = found.node === undefined ? found.unknown : [];
     }
   }
   return at === '' ? { status: 'absent', path: '' } : conclude(layers, at, links);

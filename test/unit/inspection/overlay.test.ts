@@ -105,6 +105,16 @@ describe('what was not seen is not absent', () => {
     expect(resolvePath(layers, '/bin/x')).toEqual({ status: 'unseen', path: 'usr/bin/x', layers: [0] });
   });
 
+  it('.. behind a name that a layer not seen may make a link', () => {
+    expect(resolvePath([layerOf('…'), layerOf('a/x')], '/a/l/../x')).toEqual({
+      status: 'unseen',
+      path: 'a/l',
+      layers: [0],
+    });
+    expect(resolvePath([layerOf('…'), layerOf('a/l/', 'a/x')], '/a/l/../x')).toMatchObject({ path: 'a/x', layer: 1 });
+    expect(resolvePath([layerOf('…'), layerOf('a/y -> ../x', 'x')], '/a/y')).toMatchObject({ path: 'x', layer: 1 });
+  });
+
   it('knows that a layer in order has nothing more before where it was read to', () => {
     const names = Array.from({ length: 30 }, (_, index) => `m${String(index).padStart(2, '0')}`);
     const ordered = layerOf(...names, '…');
