@@ -1,6 +1,6 @@
 import type { Operation } from 'fast-json-patch';
 
-import { type PodRequest, podVerdicts, type PodVerdictsOptions } from '../detection/pod-verdicts.ts';
+import { type PodRequest, podVerdicts, type PodVerdictsOptions } from '../detection/pod/pod-verdicts.ts';
 import { REACHES_ALL } from '../exposure/dns-target.ts';
 import { decide, precheck } from '../policy/decide.ts';
 import type {

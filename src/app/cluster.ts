@@ -19,7 +19,7 @@ import { canonicalName } from '../registry/reference.ts';
 import type { Reporter } from '../telemetry/reporter.ts';
 import { pause } from '../util/abort.ts';
 import { systemClock } from '../util/clock.ts';
-import { createTokenBucket } from '../util/token-bucket.ts';
+import { createTokenBucket } from '../util/limits/token-bucket.ts';
 import type { Joined } from './join.ts';
 
 /** Milliseconds for which readiness waits for the first lists: without them Pods are answered by single reads. */

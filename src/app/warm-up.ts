@@ -5,7 +5,7 @@ import type { ServerContext } from '../commands/serve.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { OpenDetector } from '../detection/detector.ts';
 import { parsePlatform } from '../detection/platform.ts';
-import type { PodVerdictsOptions } from '../detection/pod-verdicts.ts';
+import type { PodVerdictsOptions } from '../detection/pod/pod-verdicts.ts';
 import { createLeader } from '../kubernetes/leader.ts';
 import type { ClusterFacts } from '../policy/model.ts';
 import { systemClock } from '../util/clock.ts';

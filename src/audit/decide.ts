@@ -1,7 +1,7 @@
 import { createEvaluate, type Evaluate } from '../admission/evaluate.ts';
 import type { Platform } from '../detection/image-source.ts';
 import { platformName, podPlatform } from '../detection/platform.ts';
-import { podVerdicts, type PodVerdictsOptions } from '../detection/pod-verdicts.ts';
+import { podVerdicts, type PodVerdictsOptions } from '../detection/pod/pod-verdicts.ts';
 import { type ScannedNode, worstKernel } from '../exposure/kernels.ts';
 import { readDeclared } from '../policy/annotations.ts';
 import type { ClusterFacts, NamespaceView, PodView, PolicyConfig } from '../policy/model.ts';

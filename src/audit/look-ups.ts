@@ -8,7 +8,7 @@ import {
 } from '../detection/detector.ts';
 import type { Platform } from '../detection/image-source.ts';
 import { podPlatform } from '../detection/platform.ts';
-import type { PodCredentials } from '../detection/pod-verdicts.ts';
+import type { PodCredentials } from '../detection/pod/pod-verdicts.ts';
 import { readDeclared } from '../policy/annotations.ts';
 import { exemption } from '../policy/exemptions.ts';
 import type { ContainerView, PodView } from '../policy/model.ts';

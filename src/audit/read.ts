@@ -2,7 +2,7 @@ import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import type { OpenDetector } from '../detection/detector.ts';
 import { parsePlatform } from '../detection/platform.ts';
-import type { PodCredentials } from '../detection/pod-verdicts.ts';
+import type { PodCredentials } from '../detection/pod/pod-verdicts.ts';
 import { type Exposure, judgeExposure, linuxKernels, UNREAD } from '../exposure/exposure.ts';
 import { namespaceLabels, podTemplates } from '../manifests/pod-templates.ts';
 import { policiesIn } from '../manifests/reach.ts';

@@ -11,7 +11,7 @@ import type { Decision, ToldDecision } from '../policy/model.ts';
 import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
 import { pause } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
-import type { TokenBucket } from '../util/token-bucket.ts';
+import type { TokenBucket } from '../util/limits/token-bucket.ts';
 
 interface DecisionEventsOptions {
   readonly client: Pick<KubeClient, 'request'>;

@@ -4,7 +4,7 @@ import type { KubeClient } from '../kubernetes/client.ts';
 import type { PodView } from '../policy/model.ts';
 import type { Clock } from '../util/clock.ts';
 import { createCoalescer } from '../util/coalesce.ts';
-import { createFairSlots } from '../util/fair-slots.ts';
+import { createFairSlots } from '../util/limits/fair-slots.ts';
 import {
   createPullSecretApi,
   isObjectName,

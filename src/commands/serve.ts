@@ -12,7 +12,7 @@ import type { Callers } from '../certificates/clients/callers.ts';
 import type { CertificateSource } from '../certificates/source.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
-import type { PodVerdictsOptions } from '../detection/pod-verdicts.ts';
+import type { PodVerdictsOptions } from '../detection/pod/pod-verdicts.ts';
 import type { ClusterFacts } from '../policy/model.ts';
 import { createLog } from '../telemetry/log.ts';
 import { createMetrics } from '../telemetry/metrics.ts';

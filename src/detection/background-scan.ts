@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 
 import type { Clock } from '../util/clock.ts';
 import type { Inspection } from './detector.ts';
-import { createFairSlots } from '../util/fair-slots.ts';
+import { createFairSlots } from '../util/limits/fair-slots.ts';
 import { createFlights, type Flight } from './flights.ts';
 import type { LookupContext } from './image-source.ts';
 import { verdictKey } from './keys.ts';

@@ -1,6 +1,6 @@
 import type { ContainerView } from '../policy/model.ts';
 import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
-import { commandInImage } from './exec-wrappers.ts';
+import { commandInImage } from './pod/exec-wrappers.ts';
 import { printable } from '../util/text.ts';
 import {
   type Credential,

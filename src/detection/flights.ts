@@ -1,5 +1,5 @@
 import { beforeAbort } from '../util/abort.ts';
-import type { FairSlots, Slot, Tenant } from '../util/fair-slots.ts';
+import type { FairSlots, Slot, Tenant } from '../util/limits/fair-slots.ts';
 import { lookupAbort } from './detector.ts';
 import type { LookupContext, Meter } from './image-source.ts';
 

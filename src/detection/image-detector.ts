@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 
 import type { Clock } from '../util/clock.ts';
 import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
-import { createFairSlots, type FairSlots } from '../util/fair-slots.ts';
+import { createFairSlots, type FairSlots } from '../util/limits/fair-slots.ts';
 import { createBackgroundScans, type BackgroundScans } from './background-scan.ts';
 import { createFailureMemory, createVerdictMemory, type Remembered } from './caches.ts';
 import {

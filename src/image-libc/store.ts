@@ -10,7 +10,7 @@ import { createWriteQueue, type WriteQueue } from '../kubernetes/write-queue.ts'
 import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
 import type { Backoff } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
-import { createTokenBucket } from '../util/token-bucket.ts';
+import { createTokenBucket } from '../util/limits/token-bucket.ts';
 import { createLibcCopy, type LibcCopy } from './copy.ts';
 import { type HeldLibc, imageLibcName, quarantineName, storedVerdict } from './object.ts';
 import {

@@ -1,6 +1,6 @@
 import type { Trouble } from '../telemetry/reporter.ts';
 import { type Backoff, backoffMs, beforeAbort, pause } from '../util/abort.ts';
-import type { TokenBucket } from '../util/token-bucket.ts';
+import type { TokenBucket } from '../util/limits/token-bucket.ts';
 import type { KubeClient, KubeRequest } from './client.ts';
 import { type KubeError, type KubeErrorCode, transportError } from './errors.ts';
 

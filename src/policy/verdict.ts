@@ -5,7 +5,7 @@ export type Resolver = 'glibc' | 'musl' | 'go' | 'other' | 'unknown';
 export type Libc = 'glibc' | 'musl' | 'none' | 'other' | 'unknown';
 
 /** Where a verdict comes from, most trusted first. */
-export type EvidenceSource = 'annotation' | 'store' | 'executable' | 'base-layer' | 'history' | 'label' | 'none';
+type EvidenceSource = 'annotation' | 'store' | 'executable' | 'base-layer' | 'history' | 'label' | 'none';
 
 export interface Evidence {
   readonly source: EvidenceSource;

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 
 import type { Clock } from '../util/clock.ts';
-import { createTokenBucket } from '../util/token-bucket.ts';
+import { createTokenBucket } from '../util/limits/token-bucket.ts';
 import type { AdjustableLog, Log } from './log.ts';
 
 /** Writes a line, unless it repeats an earlier one or exceeds the rate. */

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 
 import { type Backoff, doublingMs } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
-import { createTokenBucket, type TokenBucket } from '../util/token-bucket.ts';
+import { createTokenBucket, type TokenBucket } from '../util/limits/token-bucket.ts';
 
 /** Decides when each registry may be asked again. */
 export interface WarmUpHosts {

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 
 import type { LimitedLines } from '../telemetry/log-limits.ts';
 import { silentReporter } from '../telemetry/reporter.ts';
-import { createTokenBucket } from '../util/token-bucket.ts';
+import { createTokenBucket } from '../util/limits/token-bucket.ts';
 import {
   createWarmUpBacklog,
   isStillWanted,

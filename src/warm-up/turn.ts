@@ -4,7 +4,7 @@ import type { Detection, DetectionFailure, Detector } from '../detection/detecto
 import { type Backoff, beforeAbort } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Reporter } from '../telemetry/reporter.ts';
-import type { TokenBucket } from '../util/token-bucket.ts';
+import type { TokenBucket } from '../util/limits/token-bucket.ts';
 import type { WarmUpBacklog, WarmUpItem, WarmUpLogin } from './backlog.ts';
 import type { WarmUpHosts } from './hosts.ts';
 

@@ -29,7 +29,7 @@ interface WorkloadImages {
   readonly waitsForNamespace: boolean;
 }
 
-/** Most different images of one template, as for one Pod (`detection/pod-verdicts.ts`). */
+/** Most different images of one template, as for one Pod (`detection/pod/pod-verdicts.ts`). */
 const MOST_IMAGES = 32;
 
 const NOTHING: WorkloadImages = { offers: [], waitsForNamespace: false };

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { createDecisionEvents } from '../../src/cluster/events.ts';
 import { systemClock } from '../../src/util/clock.ts';
-import { createTokenBucket } from '../../src/util/token-bucket.ts';
+import { createTokenBucket } from '../../src/util/limits/token-bucket.ts';
 import { createWorkload } from '../support/audit-cluster.ts';
 import { ASSETS, hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { install, type Installation } from '../support/installation.ts';

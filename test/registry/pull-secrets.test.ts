@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openPullSecrets } from '../../src/app/cluster.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import type { Credential } from '../../src/detection/image-source.ts';
-import { podVerdicts } from '../../src/detection/pod-verdicts.ts';
+import { podVerdicts } from '../../src/detection/pod/pod-verdicts.ts';
 import { inspectImage } from '../../src/inspection/inspect.ts';
 import { readPod } from '../../src/policy/read-pod.ts';
 import { combineCredentials, listedCredentials } from '../../src/registry/auth/credentials.ts';

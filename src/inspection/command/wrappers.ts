@@ -1,4 +1,4 @@
-import { execWrapper } from '../../detection/exec-wrappers.ts';
+import { execWrapper } from '../../detection/pod/exec-wrappers.ts';
 import { splitWords } from './shell.ts';
 
 /** What a wrapper runs. `isLoader`: the wrapper is a dynamic loader, and the program gets its libc. */

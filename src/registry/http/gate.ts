@@ -1,4 +1,4 @@
-import { createFairSlots, type Release, type Tenant } from '../../util/fair-slots.ts';
+import { createFairSlots, type Release, type Tenant } from '../../util/limits/fair-slots.ts';
 
 /** Bounds the number of owners that call one host at a time. */
 interface Gate {

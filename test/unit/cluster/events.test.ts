@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { createDecisionEvents, type DecisionEvents } from '../../../src/cluster/events.ts';
 import type { Decision, ToldDecision } from '../../../src/policy/model.ts';
-import { createTokenBucket } from '../../../src/util/token-bucket.ts';
+import { createTokenBucket } from '../../../src/util/limits/token-bucket.ts';
 import { decideFor } from '../../support/policy.ts';
 import { type Recording, recordingReporter } from '../../support/recording-reporter.ts';
 import { type Asked, type SmallApi, startSmallApi, status } from '../kubernetes/small-api.ts';

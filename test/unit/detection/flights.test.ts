@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 
 import type { LookupContext } from '../../../src/detection/image-source.ts';
 import { createFlights } from '../../../src/detection/flights.ts';
-import { createFairSlots } from '../../../src/util/fair-slots.ts';
+import { createFairSlots } from '../../../src/util/limits/fair-slots.ts';
 import { expectNothingUnhandled } from './support.ts';
 
 expectNothingUnhandled();

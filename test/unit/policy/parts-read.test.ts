@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { patchFor } from '../../../src/admission/patch.ts';
 import { strippedPod } from '../../../src/audit/scan/pod-groups.ts';
-import { podVerdicts } from '../../../src/detection/pod-verdicts.ts';
+import { podVerdicts } from '../../../src/detection/pod/pod-verdicts.ts';
 import { REACHES_ALL } from '../../../src/exposure/dns-target.ts';
 import { decide } from '../../../src/policy/decide.ts';
 import type { PodView } from '../../../src/policy/model.ts';

@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
-import { createFairSlots, type FairSlots, type Release, type Slot, type Tenant } from '../../../src/util/fair-slots.ts';
+import {
+  createFairSlots,
+  type FairSlots,
+  type Release,
+  type Slot,
+  type Tenant,
+} from '../../../../src/util/limits/fair-slots.ts';
 
 afterEach(() => void vi.useRealTimers());
 

@@ -1,7 +1,7 @@
-import { readDeclared } from '../policy/annotations.ts';
-import type { ContainerView, PodView } from '../policy/model.ts';
-import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
-import { beforeAbort } from '../util/abort.ts';
+import { readDeclared } from '../../policy/annotations.ts';
+import type { ContainerView, PodView } from '../../policy/model.ts';
+import { unknownVerdict, type Verdict } from '../../policy/verdict.ts';
+import { beforeAbort } from '../../util/abort.ts';
 import {
   containerRun,
   type Detection,
@@ -9,10 +9,10 @@ import {
   type DetectRequest,
   leftAtDeadline,
   type Logins,
-} from './detector.ts';
+} from '../detector.ts';
 import { commandInImage, mountOver } from './exec-wrappers.ts';
-import type { Platform } from './image-source.ts';
-import { podPlatform } from './platform.ts';
+import type { Platform } from '../image-source.ts';
+import { podPlatform } from '../platform.ts';
 
 /** The admission request for which a Pod's images are inspected. */
 export interface PodRequest {

@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts';
+import type { Clock } from '../clock.ts';
 
 /** A rate limit: so many acts a second, and a burst after a pause. */
 export interface TokenBucket {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import { createTokenBucket } from '../../../src/util/token-bucket.ts';
-import { manualClock } from '../../support/registry-harness.ts';
+import { createTokenBucket } from '../../../../src/util/limits/token-bucket.ts';
+import { manualClock } from '../../../support/registry-harness.ts';
 
 describe('a token bucket', () => {
   const start = () => {

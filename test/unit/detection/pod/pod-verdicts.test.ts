@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 
-import type { Detection, Detector, DetectRequest } from '../../../src/detection/detector.ts';
-import { type PodCredentials, podVerdicts } from '../../../src/detection/pod-verdicts.ts';
-import { readPod } from '../../../src/policy/read-pod.ts';
-import { localDetector } from '../../support/local-detector.ts';
-import { podWith, verdict } from '../../support/policy.ts';
-import { FakeRegistry } from './support.ts';
+import type { Detection, Detector, DetectRequest } from '../../../../src/detection/detector.ts';
+import { type PodCredentials, podVerdicts } from '../../../../src/detection/pod/pod-verdicts.ts';
+import { readPod } from '../../../../src/policy/read-pod.ts';
+import { localDetector } from '../../../support/local-detector.ts';
+import { podWith, verdict } from '../../../support/policy.ts';
+import { FakeRegistry } from '../support.ts';
 
 const platform = { os: 'linux', architecture: 'amd64' };
 const login = { host: 'registry.example', credential: { username: 'alice', password: 'x' } };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { commandInImage, execWrapper, mountOver } from '../../../src/detection/exec-wrappers.ts';
+import { commandInImage, execWrapper, mountOver } from '../../../../src/detection/pod/exec-wrappers.ts';
 
 const split = (text: string): string[] => text.split(' ').filter(Boolean);
 
