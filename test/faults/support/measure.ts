@@ -35,7 +35,7 @@ export async function memoryWithChildren(pid: number): Promise<number> {
     .split(' ')
     .filter((text) => text !== '');
   const all = await Promise.all([
-    held(pid).then(({ memory }) => memory),
+    held(pid).then(({ memory }) => (Number.isNaN(memory) ? 0 : memory)),
     // A child may have ended since.
     ...children.map((child) => memoryWithChildren(Number(child)).catch(() => 0)),
   ]);
