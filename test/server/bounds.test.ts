@@ -59,7 +59,10 @@ describe('more than there is room for', () => {
   });
 
   it('verdicts: the least recently used give way, and are looked up again', async () => {
-    const { webhook, registry, ask } = await webhookWith({}, { DETECTION_CACHE_ENTRIES: '100' });
+    const { webhook, registry, ask } = await webhookWith(
+      {},
+      { DETECTION_CACHE_ENTRIES: '100', DETECTION_BUDGET: '9s' },
+    );
     const content = elf({ interpreter: '/lib/ld-musl-x86_64.so.1' });
     const musl = image({ layers: [layer([{ path: 'app', content }], 'gzip')], config: { entrypoint: ['/app'] } });
     for (const index of numbers(150)) {
