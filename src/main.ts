@@ -9,7 +9,7 @@ import { run } from './commands/program.ts';
 import { listFolder, readTextFile, readTextStream } from './terminal/input.ts';
 import type { Streams } from './terminal/io.ts';
 import { replaceFile } from './util/files.ts';
-import { collectGarbage } from './util/garbage.ts';
+import { collectGarbage } from './util/memory.ts';
 import { printable } from './util/text.ts';
 
 const io: Streams = {

@@ -7,7 +7,7 @@ import { createLibcIndex } from '../../src/image-libc/copy.ts';
 import { createSharedValues, readImageLibc } from '../../src/image-libc/object.ts';
 import { applyVerdict } from '../../src/image-libc/writes.ts';
 import type { KubeObject } from '../../src/kubernetes/objects.ts';
-import { collectGarbage } from '../../src/util/garbage.ts';
+import { collectGarbage } from '../../src/util/memory.ts';
 import { canonical, foundMusl, keyOf } from '../../test/support/image-libc.ts';
 
 const ENTRIES = 20_000;

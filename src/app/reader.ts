@@ -5,7 +5,7 @@ import type { Inspect } from '../detection/detector.ts';
 import { createInspector } from '../inspection/inspect.ts';
 import { admissionLimits, backgroundScanLimits, pooledBytes } from '../inspection/limits.ts';
 import type { RegistryClientOptions } from '../registry/client.ts';
-import { createBytePool } from '../util/budget.ts';
+import { createBytePool } from '../util/memory.ts';
 import { systemClock } from '../util/clock.ts';
 import { openRegistries, type RegistryFiles } from './registries.ts';
 

@@ -1,6 +1,6 @@
 import type { DetectRequest } from '../detection/detector.ts';
 import type { ImageConfig, ImageManifest } from '../detection/image-source.ts';
-import { textBytes } from '../util/budget.ts';
+import { textBytes } from '../util/memory.ts';
 import { containerArgv, firstInvocation, type Invocation } from './command/invocation.ts';
 import {
   fetchesProgram,

@@ -1,7 +1,7 @@
 import type { DetectRequest, Inspect, Inspection } from '../detection/detector.ts';
 import type { ImageManifest, ImageSource, LookupContext } from '../detection/image-source.ts';
 import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
-import { type BytePool, createBytePool } from '../util/budget.ts';
+import { type BytePool, createBytePool } from '../util/memory.ts';
 import { agreedHint, likelihood, mayReplace } from './history.ts';
 import {
   configBytes,

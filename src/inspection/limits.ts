@@ -1,5 +1,5 @@
 import { lookupAbort } from '../detection/detector.ts';
-import type { BytePool } from '../util/budget.ts';
+import type { BytePool } from '../util/memory.ts';
 
 /** The cost that inspecting one image may have. */
 export interface InspectLimits {

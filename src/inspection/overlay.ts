@@ -1,4 +1,4 @@
-import { textBytes } from '../util/budget.ts';
+import { textBytes } from '../util/memory.ts';
 import { printable } from '../util/text.ts';
 import type { Script } from './command/script.ts';
 import type { ElfFinding } from './formats/elf.ts';

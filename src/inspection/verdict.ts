@@ -279,7 +279,7 @@ const linkedToBase = new Set(
 export function baseLibcApplies({ paths, copiedIn, twoLibcs }: Unreached): boolean {
   if (copiedIn || twoLibcs) return false;
   const name = baseName(paths[0] ?? '');
-  return linkedToBase.has(name) || linkedToBase.has(name.replace(/-?\d[\d.]*$/u, ''));
+  return linkedToBase.has(name) || linkedToBase.has(name.replace(/-?\d[\d.]{0,20}$/u, ''));
 }
 
 /**

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 
-import { collectGarbage } from '../../src/util/garbage.ts';
+import { collectGarbage } from '../../src/util/memory.ts';
 import type { Target } from './targets.ts';
 
 /**

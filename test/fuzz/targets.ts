@@ -13,7 +13,7 @@ import { retryAfterMs } from '../../src/registry/http/host-state.ts';
 import { defaultLimits } from '../../src/registry/http/limits.ts';
 import { parseReference } from '../../src/registry/reference.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
-import { createBytePool } from '../../src/util/budget.ts';
+import { createBytePool } from '../../src/util/memory.ts';
 import { everyLine } from '../support/every-line.ts';
 import { facts, verdict, withNodeLocal } from '../support/policy.ts';
 import { tar } from '../support/tar-builder.ts';

@@ -8,7 +8,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { getHeapSpaceStatistics } from 'node:v8';
 
-import { collectGarbage } from '../../../src/util/garbage.ts';
+import { collectGarbage } from '../../../src/util/memory.ts';
 
 // Without it garbage would count as a leak.
 if (globalThis.gc === undefined) throw new Error('a replica that is looked into needs --expose-gc');

@@ -8,7 +8,7 @@ import { createInspector, inspectImage } from '../../../src/inspection/inspect.t
 import { admissionLimits } from '../../../src/inspection/limits.ts';
 import { indexOfToc } from '../../../src/inspection/layer-toc.ts';
 import { normalizePath } from '../../../src/inspection/overlay.ts';
-import { createBytePool } from '../../../src/util/budget.ts';
+import { createBytePool } from '../../../src/util/memory.ts';
 import { sha256Digest } from '../../support/digest.ts';
 import { elf } from '../../support/elf-builder.ts';
 import { type BuiltImage, image } from '../../support/image-builder.ts';

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { describe, expect, it } from 'vitest';
 
-import { createBytePool, textBytes } from '../../../src/util/budget.ts';
+import { createBytePool, textBytes } from '../../../src/util/memory.ts';
 
 const signal = new AbortController().signal;
 
