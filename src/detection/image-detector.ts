@@ -30,7 +30,7 @@ import {
   surer,
   withLogins,
 } from './look-up.ts';
-import { createQuarantine } from './quarantine.ts';
+import { createQuarantine } from './reader/quarantine.ts';
 import type { ImageReader } from './reader/image-reader.ts';
 import { createGuardedStore, type StoredVerdict, type VerdictStore } from './verdict-store.ts';
 

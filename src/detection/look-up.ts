@@ -3,7 +3,7 @@ import type { FailureMemory, VerdictMemory } from './caches.ts';
 import { type DetectRequest, type Failure, type Inspection, isPassing, type Logins, readFailure } from './detector.ts';
 import type { LookupContext } from './image-source.ts';
 import type { DetectionKeys } from './keys.ts';
-import type { Quarantine } from './quarantine.ts';
+import type { Quarantine } from './reader/quarantine.ts';
 import {
   type AfterManifest,
   type ImageReader,

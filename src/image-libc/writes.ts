@@ -1,6 +1,6 @@
 import { DETECTOR_VERSION } from '../detection/detector.ts';
 import { platformName } from '../detection/platform.ts';
-import { quarantineText } from '../detection/quarantine.ts';
+import { quarantineText } from '../detection/reader/quarantine.ts';
 import type { QuarantineEntry, QuarantineSubject, StoredVerdict, StoreKey } from '../detection/verdict-store.ts';
 import type { KubeRequest } from '../kubernetes/client.ts';
 import { resourcePath, RESOURCES } from '../kubernetes/objects.ts';

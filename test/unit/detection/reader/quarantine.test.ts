@@ -1,18 +1,18 @@
 import { describe, expect, it } from 'vitest';
 
-import { createQuarantine } from '../../../src/detection/quarantine.ts';
-import { createKeyMemory } from '../../../src/detection/keys.ts';
+import { createQuarantine } from '../../../../src/detection/reader/quarantine.ts';
+import { createKeyMemory } from '../../../../src/detection/keys.ts';
 import {
   type ImageReader,
   ReaderEnded,
   ReaderUnavailable,
   type ReadOptions,
-} from '../../../src/detection/reader/image-reader.ts';
-import { createImageDetector } from '../../../src/detection/image-detector.ts';
-import type { QuarantineEntry, QuarantineSubject, VerdictStore } from '../../../src/detection/verdict-store.ts';
-import { noQuarantine } from '../../support/local-detector.ts';
-import { recordingReporter } from '../../support/recording-reporter.ts';
-import { amd64, FakeRegistry, handClock, minute, noDeadline, request } from './support.ts';
+} from '../../../../src/detection/reader/image-reader.ts';
+import { createImageDetector } from '../../../../src/detection/image-detector.ts';
+import type { QuarantineEntry, QuarantineSubject, VerdictStore } from '../../../../src/detection/verdict-store.ts';
+import { noQuarantine } from '../../../support/local-detector.ts';
+import { recordingReporter } from '../../../support/recording-reporter.ts';
+import { amd64, FakeRegistry, handClock, minute, noDeadline, request } from '../support.ts';
 
 const DAY = 24 * 60 * minute;
 
@@ -149,7 +149,7 @@ function mortalReader(deadly: (reference: string, options: ReadOptions) => Error
       const source = registry.open(wanted.reference);
       const manifest = await source.manifest(wanted.platform, context);
       if (options.onManifest?.(manifest.digest, Date.now()) === 'stop') {
-        const { ReadStopped } = await import('../../../src/detection/reader/image-reader.ts');
+        const { ReadStopped } = await import('../../../../src/detection/reader/image-reader.ts');
         throw new ReadStopped();
       }
       const error = deadly(wanted.reference, options);

@@ -1,14 +1,14 @@
 import { LRUCache } from 'lru-cache';
 
-import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
-import { doublingMs } from '../util/abort.ts';
-import type { Clock } from '../util/clock.ts';
-import type { Failure } from './detector.ts';
-import type { Platform } from './image-source.ts';
-import { type DetectionKeys, pinnedName } from './keys.ts';
-import { platformName } from './platform.ts';
-import type { ReaderEnd } from './reader/image-reader.ts';
-import type { GuardedStore, QuarantineEntry, QuarantineSubject } from './verdict-store.ts';
+import { type Reporter, silentReporter } from '../../telemetry/reporter.ts';
+import { doublingMs } from '../../util/abort.ts';
+import type { Clock } from '../../util/clock.ts';
+import type { Failure } from '../detector.ts';
+import type { Platform } from '../image-source.ts';
+import { type DetectionKeys, pinnedName } from '../keys.ts';
+import { platformName } from '../platform.ts';
+import type { ReaderEnd } from './image-reader.ts';
+import type { GuardedStore, QuarantineEntry, QuarantineSubject } from '../verdict-store.ts';
 
 /** A look-up, as far as it has come. */
 interface Reading {
