@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { answerOf, podReview } from '../../support/reviews.ts';
 import type { StartOptions, WebhookProcess } from '../../support/webhook-process.ts';
 import { keep } from '../fault.ts';
-import { machineStalls, memoryWithChildren, pidOf, Times } from './measure.ts';
+import { machineStalls, memoryWithChildren, pidOf, Times, until } from './measure.ts';
 import { openRegistry, type Registry, type World } from './world.ts';
 
 /** A replica that Pods of several namespaces ask, and the registry of those who do nothing wrong. */
@@ -54,7 +54,11 @@ const NEW_IMAGES = 64;
 export async function besideAttack({ webhook, registry, pod }: Street, attack: Attack): Promise<string> {
   const { everySecond, newImage = () => registry.newImage() } = attack;
   const known = newImage();
-  await pod('quiet', [known]);
+  // Until the reader process runs: its start is another matter.
+  await until(
+    async () => (await pod('quiet', [known]))['c0'],
+    (resolver) => resolver === 'musl',
+  );
   const [live, knownPods, newPods] = [new Times(), new Times(), new Times()];
   let found = 0;
   let memory = 0;
