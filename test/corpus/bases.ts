@@ -120,6 +120,7 @@ export async function wolfiBase(sources: Sources): Promise<Base> {
   const entries: TarEntry[] = [
     { path: 'etc/apk/world', content: 'wolfi-baselayout\nglibc\nbusybox\n', mode: 0o644 },
     { path: 'etc/os-release', content: 'ID=wolfi\nNAME="Wolfi"\nVERSION_ID="20230201"\n', mode: 0o644 },
+    link('bin', 'usr/bin'),
     link('lib', 'usr/lib'),
     link('lib64', 'usr/lib'),
     { path: 'usr/bin/busybox', content: await sources.debian.file('busybox', 'bin/busybox') },

@@ -14,10 +14,28 @@ export type Truth =
  */
 export type Budget = 'program' | 'base';
 
+/** In which way an image misleads. */
+export type Kind =
+  | 'everyday'
+  | 'launcher'
+  | 'wrapper'
+  | 'shell text'
+  | 'entry script'
+  | 'the Pod'
+  | 'supervisor'
+  | 'interpreter'
+  | 'linking'
+  | 'layers'
+  | 'stand-in'
+  | 'distribution'
+  | 'platform'
+  | 'no image';
+
 /** An image whose truth is known. */
 export interface CorpusImage {
   /** The name of its repository. */
   readonly name: string;
+  readonly kind: Kind;
   /** What is misleading about it. */
   readonly trap: string;
   readonly truth: Truth;
@@ -26,6 +44,8 @@ export interface CorpusImage {
   /** The Pod's command. */
   readonly command?: readonly string[];
   readonly args?: readonly string[];
+  /** The Pod's environment. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Builds the image. Rejects with `MissingSource` if this machine lacks a part. */
   readonly build: (sources: Sources) => Promise<BuiltImage>;
 }

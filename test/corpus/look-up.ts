@@ -1,5 +1,7 @@
+import type { Inspect } from '../../src/detection/detector.ts';
 import { ImageSourceError, type ImageSources, type Meter, type Platform } from '../../src/detection/image-source.ts';
-import { inspectImage } from '../../src/inspection/inspect.ts';
+import { createInspector, inspectImage } from '../../src/inspection/inspect.ts';
+import { backgroundScanLimits } from '../../src/inspection/limits.ts';
 import { listedCredentials } from '../../src/registry/auth/credentials.ts';
 import { createRegistryClient } from '../../src/registry/client.ts';
 import { systemClock } from '../../src/util/clock.ts';
@@ -7,8 +9,14 @@ import type { CorpusImage } from './corpus-image.ts';
 import type { Outcome } from './grade.ts';
 
 export interface LookUp {
+  /** What is known in the end: by the first look or, where that is not sure, by a full scan. */
   readonly outcome: Outcome;
+  /** What the first look found. */
+  readonly first: Outcome;
+  /** The cost of the first look. */
   readonly meter: Meter;
+  /** The cost of the full scan; undefined if the first look was sure. */
+  readonly scan?: Meter;
   readonly milliseconds: number;
 }
 
@@ -30,20 +38,36 @@ export async function lookUp(host: string, entry: CorpusImage): Promise<LookUp> 
   const meter: Meter = { requests: 0, bytes: 0 };
   const started = performance.now();
   try {
-    const outcome = await ask(client, `${host}/${entry.name}:latest`, entry, meter);
-    return { outcome, meter, milliseconds: performance.now() - started };
+    const first = await ask(client, `${host}/${entry.name}:latest`, entry, meter, inspectImage);
+    const milliseconds = performance.now() - started;
+    if (isSure(first)) return { outcome: first, first, meter, milliseconds };
+    const scan: Meter = { requests: 0, bytes: 0 };
+    const outcome = await ask(client, `${host}/${entry.name}:latest`, entry, scan, fullScan);
+    return { outcome, first, meter, scan, milliseconds };
   } finally {
     await client.close();
   }
 }
 
-async function ask(sources: ImageSources, reference: string, entry: CorpusImage, meter: Meter): Promise<Outcome> {
-  const { platform = AMD64, command = [], args = [] } = entry;
+const fullScan = createInspector(backgroundScanLimits);
+// Below this a first look is followed by a full scan.
+const leastSure = 0.6;
+
+const isSure = (outcome: Outcome): boolean => 'error' in outcome || outcome.verdict.evidence.confidence >= leastSure;
+
+async function ask(
+  sources: ImageSources,
+  reference: string,
+  entry: CorpusImage,
+  meter: Meter,
+  inspect: Inspect,
+): Promise<Outcome> {
+  const { platform = AMD64, command = [], args = [], env = {} } = entry;
   const context = { signal: AbortSignal.timeout(60_000), meter };
   try {
-    const { verdict, executable } = await inspectImage(
+    const { verdict, executable } = await inspect(
       sources.open(reference),
-      { reference, platform, command, args },
+      { reference, platform, command, args, env },
       context,
     );
     return { verdict, ...(executable === undefined ? {} : { executable }) };

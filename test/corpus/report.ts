@@ -1,5 +1,6 @@
 import type { Corpus } from './build.ts';
 import { LEAST_RIGHT, type Grade, type Outcome } from './grade.ts';
+import { open } from './open.ts';
 import { ROUND_TRIPS, type Measurement } from './run.ts';
 import type { Truth } from './corpus-image.ts';
 
@@ -9,19 +10,63 @@ export interface Summary {
   readonly right: number;
   readonly unknown: number;
   readonly wrong: number;
+  /** Images that are not right yet: see `open.ts`. */
+  readonly open: number;
   /** Number of look-ups that exceeded a budget. */
   readonly overBudget: number;
   readonly most: { readonly requests: number; readonly bytes: number; readonly milliseconds: readonly number[] };
   readonly median: { readonly requests: number; readonly bytes: number; readonly milliseconds: readonly number[] };
+  /** Images of each kind. */
+  readonly kinds: Readonly<Record<string, Counts>>;
+  /** Verdicts of each confidence, the first looks' among them. */
+  readonly confidence: readonly { readonly from: number; readonly right: number; readonly wrong: number }[];
   /** Why the corpus fails; empty if it passes. */
   readonly failures: readonly string[];
 }
 
+interface Counts {
+  readonly right: number;
+  readonly unknown: number;
+  readonly wrong: number;
+  /** Wrong or unknown, and known to be so: see `open.ts`. */
+  readonly open: number;
+}
+
+const LEVELS = [0.95, 0.9, 0.7, 0.6, 0.3];
+
+function countsOf(measurements: readonly Measurement[]): Counts {
+  const closed = measurements.filter(({ entry }) => !open.has(entry.name));
+  const count = (wanted: Grade): number => closed.filter((one) => one.grade === wanted).length;
+  return {
+    right: count('right'),
+    unknown: count('unknown'),
+    wrong: count('WRONG'),
+    open: measurements.length - closed.length,
+  };
+}
+
+/** Returns how many verdicts of each level of confidence were right, in first looks and in the end. Open images aside. */
+function calibration(measurements: readonly Measurement[]): Summary['confidence'] {
+  const closed = measurements.filter(({ entry }) => !open.has(entry.name));
+  const firsts = closed.map(({ first, firstGrade }) => ({ outcome: first, grade: firstGrade }));
+  const verdicts = [...firsts, ...closed.filter(({ scan }) => scan !== undefined)];
+  return LEVELS.map((from, index) => {
+    const below = LEVELS[index - 1] ?? 2;
+    const graded = verdicts.filter(({ outcome }) => {
+      const confidence = 'error' in outcome ? -1 : outcome.verdict.evidence.confidence;
+      return confidence >= from && confidence < below;
+    });
+    const count = (wanted: Grade): number => graded.filter(({ grade }) => grade === wanted).length;
+    return { from, right: count('right'), wrong: count('WRONG') };
+  });
+}
+
 export function summarise(corpus: Corpus, measurements: readonly Measurement[]): Summary {
-  const count = (wanted: Grade): number => measurements.filter((one) => one.grade === wanted).length;
+  const kinds = Object.groupBy(measurements, ({ entry }) => entry.kind);
+  const { right, unknown, wrong, open: notYet } = countsOf(measurements);
+  const closedAgain = measurements.filter(({ entry, grade }) => open.has(entry.name) && grade === 'right');
+  const confidence = calibration(measurements);
   const overBudget = measurements.filter(({ overruns }) => overruns.length > 0).length;
-  const right = count('right');
-  const wrong = count('WRONG');
   const columns = ROUND_TRIPS.map((_, index) => measurements.map(({ milliseconds }) => milliseconds[index] ?? 0));
   const requests = measurements.map((one) => one.requests);
   const bytes = measurements.map((one) => one.bytes);
@@ -34,14 +79,19 @@ export function summarise(corpus: Corpus, measurements: readonly Measurement[]):
     images: measurements.length,
     skipped: corpus.skipped.length,
     right,
-    unknown: count('unknown'),
+    unknown,
     wrong,
+    open: notYet,
     overBudget,
     most: figures((values) => Math.max(0, ...values)),
     median: figures((values) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0),
+    kinds: Object.fromEntries(Object.entries(kinds).map(([kind, some]) => [kind, countsOf(some ?? [])])),
+    confidence,
     failures: [
       ...(wrong > 0 ? [`${wrong} wrong`] : []),
-      ...(right < LEAST_RIGHT * measurements.length ? [`fewer than ${LEAST_RIGHT * 100} % right`] : []),
+      ...(right < LEAST_RIGHT * (measurements.length - notYet) ? [`fewer than ${LEAST_RIGHT * 100} % right`] : []),
+      ...(confidence.some(({ from, wrong: some }) => from >= 0.9 && some > 0) ? ['wrong at 0.9 or more'] : []),
+      ...closedAgain.map(({ entry }) => `${entry.name} is right: take it out of open.ts`),
       ...(overBudget > 0 ? [`${overBudget} over budget`] : []),
     ],
   };
@@ -49,7 +99,7 @@ export function summarise(corpus: Corpus, measurements: readonly Measurement[]):
 
 /** Renders the accuracy and cost of each image, what was skipped, and the summary. */
 export function textReport(corpus: Corpus, measurements: readonly Measurement[], summary: Summary): string {
-  const header = ['image', 'truth', 'verdict', 'evidence', 'conf', 'grade'];
+  const header = ['image', 'kind', 'truth', 'verdict', 'evidence', 'conf', 'grade'];
   const costs = [
     'req',
     'bytes',
@@ -61,18 +111,22 @@ export function textReport(corpus: Corpus, measurements: readonly Measurement[],
   ];
   const rows = measurements.map((one) => [
     one.entry.name,
+    one.entry.kind,
     truthText(one.entry.truth),
     outcomeText(one.outcome),
     'verdict' in one.outcome ? one.outcome.verdict.evidence.source : 'error',
     'verdict' in one.outcome ? one.outcome.verdict.evidence.confidence.toFixed(2) : '',
-    one.grade,
+    open.has(one.entry.name) ? `open (${one.grade})` : one.grade,
     String(one.requests),
     String(one.bytes),
     `${(100 * one.share).toFixed(2)} %`,
     ...one.milliseconds.map((value) => value.toFixed(0)),
     `${one.copy.bytes}${one.copy.by === 'sum' ? ' (sum)' : ''}`,
     one.copy.milliseconds === undefined ? '' : String(one.copy.milliseconds),
-    one.overruns.length === 0 ? '' : `over budget: ${one.overruns.join(', ')}`,
+    [
+      ...(one.scan === undefined ? [] : [`then ${one.scan.requests} requests, ${one.scan.bytes} bytes`]),
+      ...one.overruns.map((overrun) => `over budget: ${overrun}`),
+    ].join('; '),
   ]);
   const details = measurements
     .filter((one) => one.grade !== 'right')
@@ -87,6 +141,8 @@ export function jsonReport(corpus: Corpus, measurements: readonly Measurement[],
     summary,
     images: measurements.map(({ entry, outcome, milliseconds, ...rest }) => ({
       name: entry.name,
+      kind: entry.kind,
+      open: open.has(entry.name),
       trap: entry.trap,
       truth: entry.truth,
       budget: entry.budget,
@@ -98,12 +154,29 @@ export function jsonReport(corpus: Corpus, measurements: readonly Measurement[],
   };
 }
 
-function summaryText({ images, skipped, right, unknown, wrong, most, median, failures }: Summary): string {
+function summaryText(summary: Summary): string {
+  const { images, skipped, right, unknown, wrong, most, median, failures } = summary;
   const times = ROUND_TRIPS.map(
     (delay, index) => `${median.milliseconds[index]} / ${most.milliseconds[index]} ms at ${delay} ms`,
   );
   return [
-    `${images} images: ${right} right, ${unknown} unknown, ${wrong} wrong; ${skipped} skipped`,
+    table([
+      ['kind', 'right', 'unknown', 'wrong', 'open'],
+      ...Object.entries(summary.kinds).map(([kind, counts]) => [
+        kind,
+        String(counts.right),
+        String(counts.unknown),
+        String(counts.wrong),
+        String(counts.open),
+      ]),
+    ]),
+    '',
+    table([
+      ['confidence from', 'right', 'wrong'],
+      ...summary.confidence.map(({ from, right: good, wrong: bad }) => [from.toFixed(2), String(good), String(bad)]),
+    ]),
+    '',
+    `${images} images: ${right} right, ${unknown} unknown, ${wrong} wrong, ${summary.open} open; ${skipped} skipped`,
     `median / most: ${median.requests} / ${most.requests} requests, ${median.bytes} / ${most.bytes} bytes, ${times.join(', ')}`,
     failures.length === 0 ? 'passed' : `FAILED: ${failures.join(', ')}`,
   ].join('\n');

@@ -1,3 +1,4 @@
+import type { Meter } from '../../src/detection/image-source.ts';
 import { startRegistry, type RegistryServer } from '../support/registry-server.ts';
 import type { Corpus } from './build.ts';
 import type { CorpusImage } from './corpus-image.ts';
@@ -13,6 +14,11 @@ export interface Measurement {
   readonly entry: CorpusImage;
   readonly outcome: Outcome;
   readonly grade: Grade;
+  /** What the first look found, and what that is worth. */
+  readonly first: Outcome;
+  readonly firstGrade: Grade;
+  /** The cost of the full scan; undefined if the first look was sure. */
+  readonly scan: Meter | undefined;
   readonly requests: number;
   /** Response body bytes read from the network. */
   readonly bytes: number;
@@ -71,6 +77,9 @@ function measurementOf(entry: CorpusImage, lookUps: readonly LookUp[], copy: Ful
     entry,
     outcome: near.outcome,
     grade: grade(entry.truth, near.outcome),
+    first: near.first,
+    firstGrade: grade(entry.truth, near.first),
+    scan: near.scan,
     requests,
     bytes,
     share: bytes / Math.max(1, copy.bytes),

@@ -9,6 +9,7 @@ import { place } from '../tree.ts';
 export const artifacts: readonly CorpusImage[] = [
   {
     name: 'helm-chart',
+    kind: 'no image',
     trap: 'a Helm chart',
     truth: { error: 'not-an-image' },
     budget: 'program',
@@ -16,6 +17,7 @@ export const artifacts: readonly CorpusImage[] = [
   },
   {
     name: 'sbom',
+    kind: 'no image',
     trap: 'an artifact with an empty config',
     truth: { error: 'not-an-image' },
     budget: 'program',
@@ -23,6 +25,7 @@ export const artifacts: readonly CorpusImage[] = [
   },
   {
     name: 'schema-1',
+    kind: 'no image',
     trap: 'a schema 1 manifest',
     truth: { error: 'not-an-image' },
     budget: 'program',
@@ -30,6 +33,7 @@ export const artifacts: readonly CorpusImage[] = [
   },
   {
     name: 'windows-only',
+    kind: 'no image',
     trap: 'an index of Windows images',
     truth: { error: 'no-platform' },
     budget: 'program',

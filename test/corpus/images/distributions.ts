@@ -63,6 +63,7 @@ async function packaged(
 const loaders: readonly CorpusImage[] = [
   {
     name: 'debian-with-musl-installed',
+    kind: 'distribution',
     trap: 'Debian with the musl package installed: the loader is there, the program does not use it',
     truth: GLIBC,
     budget: 'program',
@@ -80,6 +81,7 @@ const loaders: readonly CorpusImage[] = [
   },
   {
     name: 'both-loaders-musl-program',
+    kind: 'distribution',
     trap: 'both loaders in the image, the program uses musl',
     truth: MUSL,
     budget: 'program',
@@ -97,6 +99,7 @@ const loaders: readonly CorpusImage[] = [
   },
   {
     name: 'alpine-with-glibc',
+    kind: 'distribution',
     trap: 'Alpine with the real glibc beside musl, and a program for it',
     truth: GLIBC,
     budget: 'program',
@@ -117,6 +120,7 @@ const loaders: readonly CorpusImage[] = [
   },
   {
     name: 'alpine-libc6-compat',
+    kind: 'distribution',
     trap: "Alpine whose glibc loader's name is a link to musl (libc6-compat)",
     truth: MUSL,
     budget: 'base',
@@ -137,6 +141,7 @@ const loaders: readonly CorpusImage[] = [
   },
   {
     name: 'alpine-gcompat',
+    kind: 'distribution',
     trap: "Alpine whose glibc loader's name is gcompat's program, which runs musl",
     truth: MUSL,
     budget: 'program',
@@ -161,6 +166,7 @@ const loaders: readonly CorpusImage[] = [
 const outOfReach: readonly CorpusImage[] = [
   {
     name: 'debian-12-program-out-of-reach',
+    kind: 'distribution',
     trap: 'nginx lies behind 20 MB; in the name-sorted base the first executable comes after all of /etc',
     truth: GLIBC,
     budget: 'base',
@@ -168,6 +174,7 @@ const outOfReach: readonly CorpusImage[] = [
   },
   {
     name: 'debian-11-program-out-of-reach',
+    kind: 'distribution',
     trap: 'nginx lies behind 20 MB; the base begins with /bin/bash',
     truth: GLIBC,
     budget: 'base',
@@ -175,6 +182,7 @@ const outOfReach: readonly CorpusImage[] = [
   },
   {
     name: 'alpine-program-out-of-reach',
+    kind: 'distribution',
     trap: 'nginx lies behind 20 MB on Alpine',
     truth: MUSL,
     budget: 'base',
@@ -182,6 +190,7 @@ const outOfReach: readonly CorpusImage[] = [
   },
   {
     name: 'go-out-of-reach-on-alpine',
+    kind: 'distribution',
     trap: "a Go program behind 20 MB on Alpine: the base's libc is not its resolver",
     truth: GO,
     budget: 'base',
@@ -189,6 +198,7 @@ const outOfReach: readonly CorpusImage[] = [
   },
   {
     name: 'go-out-of-reach-on-debian',
+    kind: 'distribution',
     trap: 'a Go program behind 20 MB on Debian: nothing within reach tells it from a glibc one',
     truth: GO,
     budget: 'base',
@@ -196,6 +206,7 @@ const outOfReach: readonly CorpusImage[] = [
   },
   {
     name: 'label-lies',
+    kind: 'distribution',
     trap: 'an inherited label says Alpine, the image is Debian and the program is out of reach',
     truth: GLIBC,
     budget: 'base',
@@ -209,6 +220,7 @@ const outOfReach: readonly CorpusImage[] = [
 export const distributions: readonly CorpusImage[] = [
   {
     name: 'alpine',
+    kind: 'distribution',
     trap: 'Alpine-shaped, the program in a layer of its own',
     truth: MUSL,
     budget: 'program',
@@ -216,6 +228,7 @@ export const distributions: readonly CorpusImage[] = [
   },
   {
     name: 'alpine-base-only',
+    kind: 'distribution',
     trap: 'nothing but the base: busybox is its sixth entry, /bin/sh a link to it',
     truth: MUSL,
     budget: 'program',
@@ -223,6 +236,7 @@ export const distributions: readonly CorpusImage[] = [
   },
   {
     name: 'debian',
+    kind: 'distribution',
     trap: 'Debian-shaped, the program in a layer of its own',
     truth: GLIBC,
     budget: 'program',
@@ -230,6 +244,7 @@ export const distributions: readonly CorpusImage[] = [
   },
   {
     name: 'debian-base-only',
+    kind: 'distribution',
     trap: "nothing but the base: /bin/bash through /bin's link to usr/bin",
     truth: GLIBC,
     budget: 'base',
@@ -237,6 +252,7 @@ export const distributions: readonly CorpusImage[] = [
   },
   {
     name: 'distroless-static',
+    kind: 'distribution',
     trap: 'calls itself Debian and has no libc; a static Go program',
     truth: GO,
     budget: 'program',
@@ -244,6 +260,7 @@ export const distributions: readonly CorpusImage[] = [
   },
   {
     name: 'distroless-static-musl',
+    kind: 'distribution',
     trap: 'calls itself Debian and has no libc; a static musl program',
     truth: MUSL,
     budget: 'program',
@@ -251,6 +268,7 @@ export const distributions: readonly CorpusImage[] = [
   },
   {
     name: 'distroless-base',
+    kind: 'distribution',
     trap: 'distroless with glibc and nothing else',
     truth: GLIBC,
     budget: 'program',
@@ -258,6 +276,7 @@ export const distributions: readonly CorpusImage[] = [
   },
   {
     name: 'wolfi',
+    kind: 'distribution',
     trap: 'an apk database and glibc',
     truth: GLIBC,
     budget: 'program',
@@ -265,6 +284,7 @@ export const distributions: readonly CorpusImage[] = [
   },
   {
     name: 'wolfi-base-only',
+    kind: 'distribution',
     trap: 'an apk database and a busybox linked to glibc',
     truth: GLIBC,
     budget: 'base',
@@ -272,6 +292,7 @@ export const distributions: readonly CorpusImage[] = [
   },
   {
     name: 'go-on-alpine',
+    kind: 'distribution',
     trap: "a Go program on a musl base does not use musl's resolver",
     truth: GO,
     budget: 'program',

@@ -239,8 +239,15 @@ async function build({ config, layers, base }: Wrapped, sources: Sources): Promi
   return onBase(await (base ?? debianBase)(sources), steps, config);
 }
 
-export const entrypoints: readonly CorpusImage[] = [...inits, ...scripts, ...ofThePod].map((wrapped) => ({
+const kinds = [
+  ...inits.map((wrapped) => ({ kind: 'wrapper' as const, wrapped })),
+  ...scripts.map((wrapped) => ({ kind: 'entry script' as const, wrapped })),
+  ...ofThePod.map((wrapped) => ({ kind: 'the Pod' as const, wrapped })),
+];
+
+export const entrypoints: readonly CorpusImage[] = kinds.map(({ kind, wrapped }) => ({
   name: wrapped.name,
+  kind,
   trap: wrapped.trap,
   truth: wrapped.truth,
   budget: 'program',

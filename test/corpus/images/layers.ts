@@ -12,6 +12,7 @@ import { onBase } from './recipe.ts';
 const overlays: readonly CorpusImage[] = [
   {
     name: 'symlink-chain',
+    kind: 'layers',
     trap: 'three links, absolute and relative, each in another layer',
     truth: MUSL,
     budget: 'program',
@@ -29,6 +30,7 @@ const overlays: readonly CorpusImage[] = [
   },
   {
     name: 'usr-merge',
+    kind: 'layers',
     trap: "the program is added to usr/bin and named through the base's link /bin",
     truth: GO,
     budget: 'base',
@@ -41,6 +43,7 @@ const overlays: readonly CorpusImage[] = [
   },
   {
     name: 'whiteout',
+    kind: 'layers',
     trap: 'the glibc program earlier in PATH is deleted, a musl one further on remains',
     truth: MUSL,
     budget: 'program',
@@ -58,6 +61,7 @@ const overlays: readonly CorpusImage[] = [
   },
   {
     name: 'opaque-directory',
+    kind: 'layers',
     trap: 'a folder is replaced as a whole: its glibc program is gone, a Go one further on in PATH remains',
     truth: GO,
     budget: 'program',
@@ -82,6 +86,7 @@ const overlays: readonly CorpusImage[] = [
   },
   {
     name: 'replaced-by-newer-layer',
+    kind: 'layers',
     trap: 'a program is replaced by one of another libc, and the older layer is the first that says so in its history',
     truth: MUSL,
     budget: 'program',
@@ -98,6 +103,7 @@ const overlays: readonly CorpusImage[] = [
   },
   {
     name: 'hard-link',
+    kind: 'layers',
     trap: 'the program is a hard link to a file of another name',
     truth: MUSL,
     budget: 'program',
@@ -113,6 +119,7 @@ const overlays: readonly CorpusImage[] = [
   },
   {
     name: 'busybox-image',
+    kind: 'layers',
     trap: 'one layer of hard links to its first file, as the busybox images are; static musl',
     truth: MUSL,
     budget: 'program',
@@ -127,6 +134,7 @@ const overlays: readonly CorpusImage[] = [
   },
   {
     name: 'folder-deleted',
+    kind: 'layers',
     trap: 'the folder of a glibc program is deleted as a whole, a musl program further on in PATH remains',
     truth: MUSL,
     budget: 'program',
@@ -147,6 +155,7 @@ const overlays: readonly CorpusImage[] = [
   },
   {
     name: 'folder-becomes-link',
+    kind: 'layers',
     trap: 'a folder with a glibc program gives way to a link to one with a musl program',
     truth: MUSL,
     budget: 'program',
@@ -161,6 +170,7 @@ const overlays: readonly CorpusImage[] = [
   },
   {
     name: 'cyclic-link',
+    kind: 'layers',
     trap: 'the entry point is a link to itself by way of another: nothing can run',
     truth: { resolver: 'unknown', libc: 'unknown' },
     budget: 'base',
@@ -171,6 +181,7 @@ const overlays: readonly CorpusImage[] = [
   },
   {
     name: 'big-layer-above',
+    kind: 'layers',
     trap: 'the program leads its layer; 20 MB of application lie in a newer layer',
     truth: MUSL,
     budget: 'base',
@@ -188,6 +199,7 @@ const overlays: readonly CorpusImage[] = [
   },
   ...(['pax', 'gnu'] as const).map((longNames): CorpusImage => ({
     name: `long-names-${longNames}`,
+    kind: 'layers',
     trap: `the program's path is longer than a tar header holds (${longNames})`,
     truth: GO,
     budget: 'program',
@@ -232,6 +244,7 @@ async function behindTable(sources: Sources, compression: Compression): Promise<
 const packing: readonly CorpusImage[] = [
   ...(['zstd', 'none', 'estargz', 'zstd:chunked'] as const).map((compression): CorpusImage => ({
     name: `layer-${compression.replace(':', '-')}`,
+    kind: 'layers',
     trap: `a layer packed as ${compression}`,
     truth: MUSL,
     budget: 'program',
@@ -239,6 +252,7 @@ const packing: readonly CorpusImage[] = [
   })),
   ...(['estargz', 'zstd:chunked'] as const).map((compression): CorpusImage => ({
     name: `${compression.replace(':', '-')}-table-of-contents`,
+    kind: 'layers',
     trap: `the program lies behind 4 MB in a layer whose ${compression} table of contents says where`,
     truth: GO,
     budget: 'base',
@@ -246,6 +260,7 @@ const packing: readonly CorpusImage[] = [
   })),
   {
     name: 'zstd-large-program',
+    kind: 'layers',
     trap: 'a zstd layer that begins with a large program: its first block alone is 62 KiB, and half a block says nothing',
     truth: GLIBC,
     budget: 'base',

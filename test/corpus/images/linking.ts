@@ -172,6 +172,7 @@ const HEAD = 24 << 20;
 export const linking: readonly CorpusImage[] = [...goPrograms, ...staticPrograms, ...dynamicPrograms].map(
   ({ name, trap, truth, base, program }) => ({
     name,
+    kind: 'linking',
     trap,
     truth,
     budget: 'program',

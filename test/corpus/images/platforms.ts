@@ -84,6 +84,7 @@ const foreign: readonly Foreign[] = [
 export const platforms: readonly CorpusImage[] = [
   {
     name: 'index-amd64',
+    kind: 'platform',
     trap: 'an index with an attestation first, then arm64 with musl, Windows, amd64 with glibc: amd64 asked for',
     truth: GLIBC,
     budget: 'program',
@@ -92,6 +93,7 @@ export const platforms: readonly CorpusImage[] = [
   },
   {
     name: 'index-arm64',
+    kind: 'platform',
     trap: 'the same index, arm64 asked for',
     truth: MUSL,
     budget: 'program',
@@ -100,6 +102,7 @@ export const platforms: readonly CorpusImage[] = [
   },
   {
     name: 'index-of-one',
+    kind: 'platform',
     trap: 'an index with one image and its attestation last, on Alpine',
     truth: MUSL,
     budget: 'program',
@@ -112,6 +115,7 @@ export const platforms: readonly CorpusImage[] = [
   },
   {
     name: 'docker-manifest-list',
+    kind: 'platform',
     trap: "Docker's older kind of index, without media type names of OCI",
     truth: GLIBC,
     budget: 'program',
@@ -119,6 +123,7 @@ export const platforms: readonly CorpusImage[] = [
   },
   {
     name: 'index-in-index',
+    kind: 'platform',
     trap: 'an index in an index',
     truth: GLIBC,
     budget: 'program',
@@ -126,6 +131,7 @@ export const platforms: readonly CorpusImage[] = [
   },
   ...foreign.map(({ name, trap, truth, architecture, variant, program }): CorpusImage => ({
     name,
+    kind: 'platform',
     trap,
     truth,
     budget: 'program',

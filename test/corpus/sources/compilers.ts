@@ -16,6 +16,11 @@ int main(void) {
   return 0;
 }
 `;
+/** The same, but stays. */
+const C_SERVES = C_RESOLVES.replace('#include <stdio.h>', '#include <stdio.h>\n#include <unistd.h>').replace(
+  'return 0;',
+  'for (;;) pause();',
+);
 /** For small libcs without getaddrinfo. */
 const C_HELLO = 'int puts(const char *); int main(void) { puts("hello"); return 0; }\n';
 const C_NO_LIBC = 'void _start(void) { __asm__ volatile ("mov $60, %eax; xor %edi, %edi; syscall"); }\n';
@@ -43,6 +48,19 @@ func main() {
 	fmt.Println(net.LookupHost("localhost"))
 }
 `;
+const GO_SERVES = `package main
+
+import (
+	"fmt"
+	"net"
+	"time"
+)
+
+func main() {
+	fmt.Println(net.LookupHost("localhost"))
+	time.Sleep(time.Hour)
+}
+`;
 const GO_HELLO = 'package main\n\nfunc main() { println("hello") }\n';
 const RUST_RESOLVES = `use std::net::ToSocketAddrs;
 fn main() { println!("{:?}", "localhost:80".to_socket_addrs().map(|found| found.count())); }
@@ -58,6 +76,18 @@ int main(int argc, char *argv[], char *envp[]) {
 
 type GoArchitecture = 'amd64' | '386' | 'arm' | 'arm64' | 'mips' | 'ppc64' | 's390x' | 'riscv64';
 
+/** Programs that were linked or changed in an unusual way. */
+type LinkedKind =
+  | 'go-external-glibc'
+  | 'go-external-musl'
+  | 'go-external-dynamic'
+  | 'go-external-static-pie'
+  | 'go-stripped'
+  | 'glibc-without-notes'
+  | 'freestanding'
+  | 'section-headers-first'
+  | 'interpreter-far-on';
+
 export interface Compilers {
   glibc(link: 'dynamic' | 'static' | 'static-pie'): Promise<Buffer>;
   musl(link: 'dynamic' | 'static' | 'static-pie'): Promise<Buffer>;
@@ -69,6 +99,9 @@ export interface Compilers {
   go(kind: 'static' | 'noBuildId' | 'pie' | 'cgo' | 'cgo-musl' | 'cgo-musl-static'): Promise<Buffer>;
   goFor(architecture: GoArchitecture): Promise<Buffer>;
   rust(link: 'dynamic' | 'static'): Promise<Buffer>;
+  /** A program that looks up a name and then stays, as servers do. */
+  linked(kind: LinkedKind): Promise<Buffer>;
+  server(kind: 'glibc' | 'glibc-static' | 'musl' | 'musl-static' | 'go' | 'cgo'): Promise<Buffer>;
 }
 
 export function compilers(cache: Cache, packages: Debian): Compilers {
@@ -85,6 +118,22 @@ export function compilers(cache: Cache, packages: Debian): Compilers {
     withoutLibc: () => c(C_NO_LIBC, ['main.c', '-static', '-nostdlib', '-fno-stack-protector']),
     gcompatLoader: () => musl(GCOMPAT_LOADER, 'static-pie'),
     go: async (kind) => build(await goRecipe(kind, cache, packages)),
+    linked: async (kind) => {
+      if (kind === 'section-headers-first') return sectionHeadersFirst(await c(C_SERVES, ['-O1', '-s', 'main.c']));
+      return build(await linkedRecipe(kind, cache, packages));
+    },
+    server: (kind) => {
+      switch (kind) {
+        case 'glibc':
+        case 'glibc-static':
+          return c(C_SERVES, ['-O1', '-s', 'main.c', ...(kind === 'glibc' ? [] : ['-static'])]);
+        case 'musl':
+        case 'musl-static':
+          return musl(C_SERVES, kind === 'musl' ? 'dynamic' : 'static');
+        default:
+          return build(go(GO_SERVES, ['-ldflags=-s -w'], { CGO_ENABLED: kind === 'cgo' ? '1' : '0' }));
+      }
+    },
     goFor: (architecture) => build(go(GO_HELLO, [], { CGO_ENABLED: '0', GOARCH: architecture })),
     rust: (link) =>
       build({
@@ -100,6 +149,62 @@ export function compilers(cache: Cache, packages: Debian): Compilers {
         ],
       }),
   };
+}
+
+/** Says of a program that its section headers are right behind its program headers, as those of the linker wild are. */
+function sectionHeadersFirst(program: Buffer): Buffer {
+  const moved = Buffer.from(program);
+  const end = program.readBigUInt64LE(32) + BigInt(program.readUInt16LE(54) * program.readUInt16LE(56));
+  moved.writeBigUInt64LE(end, 40);
+  // No section is in them: what stands there is something else.
+  moved.fill(0, 60, 64);
+  return moved;
+}
+
+const FREESTANDING = `__asm__(".globl _start\\n_start: xor %ebp, %ebp\\nmov %rsp, %rdi\\nand $-16, %rsp\\ncall serve\\n");
+static const char *const name __attribute__((section(".data.rel.ro"), used)) = "server";
+void serve(void) { for (;;) __asm__ volatile ("syscall" : : "a"(34) : "rcx", "r11", "memory"); }
+`;
+
+async function linkedRecipe(
+  kind: Exclude<LinkedKind, 'section-headers-first'>,
+  cache: Cache,
+  packages: Debian,
+): Promise<Recipe> {
+  const external = (link: string): readonly string[] => [`-ldflags=-s -w -buildid= -linkmode external ${link}`];
+  const staticMusl = `gcc -specs ${await muslSpecs(cache, packages, 'static')} -no-pie`;
+  switch (kind) {
+    case 'go-external-glibc':
+      return go(GO_CGO, external('-extldflags -static'), { CGO_ENABLED: '1' });
+    case 'go-external-musl':
+      return go(GO_CGO, external('-extldflags -static'), { CGO_ENABLED: '1', CC: staticMusl });
+    case 'go-external-dynamic':
+      return go(GO_CGO, external(''), { CGO_ENABLED: '1' });
+    case 'go-external-static-pie':
+      return go(GO_CGO, ['-buildmode=pie', ...external('-extldflags -static-pie')], { CGO_ENABLED: '1' });
+    case 'go-stripped': {
+      const { command: words, ...recipe } = go(GO_RESOLVES, ['-ldflags=-buildid='], { CGO_ENABLED: '0' });
+      return { ...recipe, command: ['sh', '-c', '"$@" && strip program', 'sh', ...words] };
+    }
+    case 'glibc-without-notes': {
+      const notes = ['.note.ABI-tag', '.note.gnu.property', '.note.gnu.build-id'].map((name) => `-R ${name}`).join(' ');
+      const build = `gcc -O1 -s -static main.c -o program && strip ${notes} program`;
+      return { file: 'main.c', source: C_SERVES, command: ['sh', '-c', build] };
+    }
+    case 'freestanding': {
+      const flags = ['-O1', '-static', '-nostdlib', '-fno-stack-protector', '-fcf-protection=none', '-Wl,-z,relro'];
+      return { file: 'main.c', source: FREESTANDING, command: ['gcc', ...flags, 'main.c', '-o', 'program'] };
+    }
+    default: {
+      const specs = await muslSpecs(cache, packages, 'dynamic');
+      const large = `${await packages.unpack('musl')}/lib/x86_64-linux-musl/libc.so`;
+      const patchelf = `${await packages.unpack('patchelf')}/usr/bin/patchelf`;
+      const interpreter = '/opt/a/long/path/to/another/musl/lib/ld-musl-x86_64.so.1';
+      const build = `gcc -O1 -no-pie -specs ${specs} main.c -o program && ${patchelf} --set-interpreter ${interpreter} program`;
+      const source = `${C_SERVES}__asm__(".section .rodata\\n.incbin \\"${large}\\"\\n");\n`;
+      return { file: 'main.c', source, command: ['sh', '-c', build] };
+    }
+  }
 }
 
 interface Recipe {

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildCorpus } from '../../corpus/build.ts';
 import { GLIBC, type CorpusImage } from '../../corpus/corpus-image.ts';
 import { corpusImages } from '../../corpus/images.ts';
+import { open } from '../../corpus/open.ts';
 import { summarise } from '../../corpus/report.ts';
 import type { Sources } from '../../corpus/sources.ts';
 import { MissingSource, openCache } from '../../corpus/sources/cache.ts';
@@ -56,6 +57,7 @@ describe('command', () => {
 describe('building the corpus', () => {
   const entry = (name: string, build: CorpusImage['build']): CorpusImage => ({
     name,
+    kind: 'no image',
     trap: '',
     truth: GLIBC,
     budget: 'program',
@@ -85,10 +87,14 @@ describe('building the corpus', () => {
 });
 
 describe('the summary', () => {
+  const outcome = { error: 'not-found' as const, message: '' };
   const measured = (grade: 'right' | 'unknown' | 'WRONG', overruns: string[] = []) => ({
     entry: corpusImages[0]!,
-    outcome: { error: 'not-found' as const, message: '' },
+    outcome,
     grade,
+    first: outcome,
+    firstGrade: grade,
+    scan: undefined,
     requests: 3,
     bytes: 1000,
     share: 0.1,
@@ -96,6 +102,11 @@ describe('the summary', () => {
     copy: { bytes: 10_000, by: 'sum' as const },
     overruns,
   });
+  const found = (confidence: number) => ({
+    verdict: { resolver: 'musl', libc: 'musl', evidence: { source: 'executable', detail: '', confidence } } as const,
+  });
+  const [openName = ''] = open;
+  const openImage = corpusImages.find(({ name }) => name === openName)!;
   const right = Array.from({ length: 19 }, () => measured('right'));
   const corpus = { built: [], skipped: [] };
 
@@ -103,6 +114,22 @@ describe('the summary', () => {
     ['95 % right', [...right, measured('unknown')], []],
     ['less than that', [...right, measured('unknown'), measured('unknown')], ['fewer than 95 % right']],
     ['one wrong', [...right, measured('WRONG')], ['1 wrong']],
+    ['one that is known to be wrong', [...right, { ...measured('WRONG'), entry: openImage }], []],
+    [
+      'one that is right again',
+      [...right, { ...measured('right'), entry: openImage }],
+      [`${openName} is right: take it out of open.ts`],
+    ],
+    [
+      'a first look that was sure and wrong',
+      [...right, { ...measured('right'), first: found(0.93), firstGrade: 'WRONG' as const }],
+      ['wrong at 0.9 or more'],
+    ],
+    [
+      'a first look that was wrong, not sure',
+      [...right, { ...measured('right'), first: found(0.55), firstGrade: 'WRONG' as const }],
+      [],
+    ],
     ['a broken budget', [...right, measured('right', ['7 requests of 6'])], ['1 over budget']],
   ])('%s', (_, measurements, failures) => {
     expect(summarise(corpus, measurements).failures).toEqual(failures);
