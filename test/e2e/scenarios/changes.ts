@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { APPS } from '../apps.ts';
 import { CHART, type Cluster } from '../cluster/cluster.ts';
 import { type Flood, flood, floodText } from '../flood.ts';
+import { lookUpEverywhere } from '../resolv-conf.ts';
 import { expectThat, type Scenario } from '../scenario.ts';
 import { NAMESPACE, RELEASE } from './install.ts';
 
@@ -81,8 +82,9 @@ export const changes: readonly Scenario[] = [
 /** What is left when it is gone must not stop a Pod. */
 export const uninstall: Scenario = {
   id: 'uninstall',
-  name: 'helm uninstall: nothing of it stops or changes a Pod',
+  name: 'helm uninstall: nothing of it stops or changes a Pod, and the node-local cache stays for those that use it',
   async run(cluster) {
+    await cluster.helm('upgrade', RELEASE, CHART, '-n', NAMESPACE, '--set', 'nodeLocalDns.enabled=true', '--wait');
     await cluster.helm('uninstall', RELEASE, '-n', NAMESPACE, '--wait');
     const hooks = await cluster.kubectl('get', 'mutatingwebhookconfigurations', '-o', 'name');
     expectThat(hooks.trim() === '', `left: ${hooks}`);
@@ -99,6 +101,9 @@ export const uninstall: Scenario = {
       'jsonpath={.spec.dnsPolicy} {.spec.dnsConfig}',
     );
     expectThat(spec.trim() === 'ClusterFirst' && (await failedOpen(cluster)) === before, spec);
-    return 'no registration left; a new Pod started with what Kubernetes gives it';
+    await cluster.kubectl('-n', 'kube-system', 'rollout', 'status', 'daemonset/node-local-dns', '--timeout=30s');
+    const failed = await lookUpEverywhere(cluster, ['www.example.com']);
+    expectThat(failed.length === 0, failed.join('\n'));
+    return 'no registration left; a new Pod started with what Kubernetes gives it; the cache answers on';
   },
 };
