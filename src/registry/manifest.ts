@@ -31,6 +31,8 @@ const configTypes = new Set([
   'application/vnd.oci.image.config.v1+json',
   'application/vnd.docker.container.image.v1+json',
 ]);
+/** Types that say nothing, as old registries and clients give them: what the bytes are decides (moby/moby#30083). */
+const vagueTypes = new Set(['application/json', 'application/octet-stream', 'text/html', 'text/plain']);
 
 /** The `Accept` header of a manifest request: the types that `parseImageDocument` reads. */
 export const acceptedTypes = [...indexTypes, ...manifestTypes].join(', ');
@@ -95,8 +97,9 @@ export function parseImageDocument(bytes: Uint8Array, mediaType: string, what: s
     return { kind, entries: manifests.map(toEntry) };
   }
   const manifest = checked(manifestSchema, json, what);
-  if (!configTypes.has(manifest.config.mediaType)) {
-    const type = manifest.artifactType || manifest.config.mediaType || 'of no type';
+  const { mediaType: configType } = manifest.config;
+  if (!configTypes.has(configType) && (manifest.artifactType || !vagueTypes.has(configType))) {
+    const type = manifest.artifactType || configType || 'of no type';
     throw new ImageSourceError('not-an-image', `${what} is no container image but an artifact: ${quote(type)}`);
   }
   const { config, layers = [], annotations = {} } = manifest;

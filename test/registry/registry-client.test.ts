@@ -222,6 +222,14 @@ describe('a range of a blob', () => {
     await expect(collect(source.read(descriptor, 0, 10, context))).rejects.toMatchObject({ code: 'invalid-answer' });
   });
 
+  it.each(['', 'identity', 'aws-chunked'])('with the label of another encoding is read as it is: %j', async (label) => {
+    const headers = { 'content-encoding': label, 'content-range': 'bytes 0-9/300000' };
+    const { source, context } = await setUpImage(built, {
+      fault: () => ({ kind: 'answer', status: 206, headers, body: '0123456789' }),
+    });
+    expect((await collect(source.read(descriptor, 0, 10, context))).toString()).toBe('0123456789');
+  });
+
   it('answered in part is asked for again', async () => {
     const { source, context } = await setUpImage(built, {
       fault: ({ headers }) =>

@@ -286,11 +286,11 @@ function checkUrl(rules: HostRules, url: URL): void {
 
 /**
  * Throws if the response is encoded although the request asked for `identity`: digests and offsets refer to the stored
- * bytes.
+ * bytes. Object stores keep an empty label, or the `aws-chunked` of the upload, on bytes that are not encoded.
  */
 function refuseEncoding(url: URL, { statusCode, headers, body }: Dispatcher.ResponseData): void {
   const encoding = String(headers['content-encoding'] ?? 'identity');
-  if (encoding === 'identity' || statusCode >= 300) return;
+  if (/^(?:identity|aws-chunked)?$/i.test(encoding.trim()) || statusCode >= 300) return;
   body.on('error', () => {}).destroy();
   throw new ImageSourceError('invalid-answer', `${url.host} used a content coding, which the request does not allow`);
 }
