@@ -160,6 +160,22 @@ describe('Bearer', () => {
     expect(sent(registry).join()).not.toContain('refresh-me');
   });
 
+  it.each([404, 405])('a token server that answers a POST with %d is asked with the password', async (status) => {
+    const identity: Credential = { username: 'alice', password: 'secret', identityToken: 'refresh-me' };
+    const answer = ({ method }: { method: string }) => (method === 'POST' ? { status, body: '' } : undefined);
+    const { tokens, client, name } = await setUpToken({ users: { alice: 'secret' }, answer }, [identity]);
+    await readEverything(client, name, lookupContext());
+    expect(tokens.asked.map(({ method }) => method)).toEqual(['POST', 'GET']);
+  });
+
+  it('a lifetime below a minute counts as a minute, as other clients take it', async () => {
+    const { tokens, client, clock, name } = await setUpToken({ lifetime: 10 });
+    await readEverything(client, name, lookupContext());
+    clock.advance(45_000);
+    await readEverything(client, name, lookupContext());
+    expect(tokens.asked.length).toBe(1);
+  });
+
   it('a registry token is presented as it is', async () => {
     const registry = await startRegistry({
       auth: { kind: 'bearer', realm: 'http://127.0.0.1:1/', service: 's', verify: (token) => token === 'as-it-is' },

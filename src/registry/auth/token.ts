@@ -7,7 +7,7 @@ import type { Clock } from '../../util/clock.ts';
 import { createCoalescer } from '../../util/coalesce.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { RegistryLimits } from '../http/limits.ts';
-import { follow, readWhole, type Retries, retryReset, statusError } from '../http/responses.ts';
+import { discard, follow, readWhole, type Retries, retryReset, statusError } from '../http/responses.ts';
 import { parseBoundedJson } from '../../util/json-bounds.ts';
 import { basicAuthorization, type Identity } from './credentials.ts';
 
@@ -42,7 +42,7 @@ interface Kept {
 }
 
 const longestToken = 16 * 1024;
-// distribution: docs/content/spec/auth/token.md. Clients assume 60 seconds if the server names no lifetime.
+// distribution: docs/content/spec/auth/token.md. Clients assume 60 seconds if the server names no lifetime, or a shorter one.
 const defaultLifetime = 60;
 const longestLifetime = 24 * 3600;
 
@@ -121,7 +121,12 @@ async function fetchToken(request: TokenRequest, { exchange, limits, clock }: To
   // A server may revoke a refresh token once it is used, so that request has no retry.
   const retries: Retries = { left: request.identity.credential?.identityToken === undefined ? 1 : 0 };
   const body = await retryReset(retries, async () => {
-    const response = await follow(exchange, toHttp(request), limits, retries);
+    let response = await follow(exchange, toHttp(request), limits, retries);
+    const basic = withoutIdentityToken(request);
+    if ([404, 405].includes(response.status) && basic !== undefined) {
+      await discard(response, limits);
+      response = await follow(exchange, toHttp(basic), limits, retries);
+    }
     if (response.status !== 200) throw await statusError(response, what, limits);
     return await readWhole(response, limits.tokenResponseBytes, what);
   });
@@ -129,6 +134,16 @@ async function fetchToken(request: TokenRequest, { exchange, limits, clock }: To
   // Renews a little early, so that no token expires on its way to the registry.
   const margin = Math.min(10, lifetime / 4);
   return { token, staleAt: started + (lifetime - margin) * 1000 };
+}
+
+/**
+ * Returns the request with the password that stands beside an identity token; undefined if there is none. Token servers without OAuth2 know
+ * no POST (containerd/containerd#2169).
+ */
+function withoutIdentityToken(request: TokenRequest): TokenRequest | undefined {
+  const { identityToken, ...credential } = request.identity.credential ?? { username: '', password: '' };
+  if (identityToken === undefined || credential.password === '') return undefined;
+  return { ...request, identity: { ...request.identity, credential } };
 }
 
 function toHttp(request: TokenRequest): Parameters<Exchange>[0] {
@@ -157,5 +172,5 @@ function readResponse(body: Buffer, host: string, what: string): { token: string
     const expected = `expected JSON with a token or access_token of at most ${longestToken} characters`;
     throw new ImageSourceError('invalid-answer', `${what}: ${host} gave no token: ${expected}`);
   }
-  return { token, lifetime: Math.min(data.expires_in, longestLifetime) };
+  return { token, lifetime: Math.min(Math.max(data.expires_in, defaultLifetime), longestLifetime) };
 }
