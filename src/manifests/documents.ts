@@ -22,7 +22,7 @@ export function splitDocuments(text: string): Slice[] {
   for (const { 0: line, index } of text.matchAll(/^(?:\uFEFF?---|\.\.\.)(?=[ \t\r\n]|$)[^\n]*\n?/gm)) {
     if (line.startsWith('...')) endAt(index + line.length);
     // Comments and directives belong to the document that follows.
-    else if (!/^\uFEFF?(?:[ \t]*(?:#[^\n]*)?\r?\n|%[^\n]*\n)*$/.test(text.slice(start, index))) endAt(index);
+    else if (!/^\uFEFF?(?:[ \t]*(?:#[^\n]*|\r)?\n|%[^\n]*\n)*$/.test(text.slice(start, index))) endAt(index);
   }
   endAt(text.length);
   return slices;

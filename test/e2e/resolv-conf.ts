@@ -21,7 +21,7 @@ export interface Explained {
 interface Pod {
   readonly metadata: {
     readonly name: string;
-    readonly labels: { readonly app?: string };
+    readonly labels: { readonly app?: string; readonly 'job-name'?: string };
     readonly deletionTimestamp?: string;
     readonly annotations?: Readonly<Record<string, string>>;
   };
@@ -94,7 +94,8 @@ export async function lookUpEverywhere(cluster: Cluster, names: readonly string[
   );
   const failed: string[] = [];
   for (const { metadata, spec } of items) {
-    if (metadata.deletionTimestamp !== undefined || spec.dnsPolicy === 'Default') continue;
+    const isLasting = metadata.deletionTimestamp === undefined && metadata.labels['job-name'] === undefined;
+    if (!isLasting || spec.dnsPolicy === 'Default') continue;
     for (const { name } of spec.containers) {
       for (const wanted of names) {
         const words = ['exec', '-n', APPS, metadata.name, '-c', name, '--', '/probe', 'lookup', wanted];

@@ -33,8 +33,8 @@ function patternsIn(file: string, text: string): Pattern[] {
   return found;
 }
 
-// Lengths of the texts, in turn: exponential time shows in the first, and would never end in the last.
-const lengths = [24, 400, 4000];
+// Lengths of the texts, in turn: exponential time shows in the first two, and would never end in the last.
+const lengths = [24, 72, 400, 4000];
 // Linear patterns take less than 0.1 ms for the longest, quadratic ones 1 ms or more.
 const slowMs = 0.7;
 // A slow one is looked at again with so many times the longest text: its time tells linear from quadratic.

@@ -7,6 +7,7 @@ const patterns = patternsOfSource();
 describe('patterns that take more than linear time are found', () => {
   it.each([
     [/^(a+)+$/],
+    [/^(?:(?:#[^\n]*)?\r?\n)*$/],
     [/\bapk (?:--[\w-]+ )*(?:add|upgrade)\b/u],
     [/\b(?:micro)?dnf (?:-\w+ )*install\b|\byum (?:-\w+ )*install\b/u],
     [/ubuntu-[\w.-]*(?:base|oci|rootfs)/u],
