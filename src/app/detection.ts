@@ -85,8 +85,8 @@ async function openReader(config: Config, options: DetectionOptions): Promise<Im
     // Only image names that a person typed may read their disk: names in manifests and clusters come from others.
     sources: layouts ? withLayouts(registries) : registries,
     inspect: inspect.inspect,
-    // Only for the server: a person waits for the answer, and has no use for a later scan.
-    ...(person === undefined && { inspectMore: inspect.inspectMore }),
+    // Not for an audit, which looks at many images and waits for none.
+    ...((person === undefined || person.images.length > 0) && { inspectMore: inspect.inspectMore }),
     tagTtlMs: config.detection.cache.tagTtl,
     clock: systemClock,
   });

@@ -19,7 +19,8 @@ Examples:
   libc-dns detect --platform linux/arm64 --command "node server.js" registry.example/app
   libc-dns detect oci:./image-layout:latest -o json
 
-A few kilobytes of each image are read, as the webhook reads them. Logins come from the docker configuration.
+A few kilobytes of each image are read, as the webhook reads them, and more where these are not sure.
+Logins come from the docker configuration.
 Exit status 1 where an image could not be read.`;
 
 /** Adds `libc-dns detect`, which reports the resolver in images. */

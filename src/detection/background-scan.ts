@@ -4,12 +4,12 @@ import type { Clock } from '../util/clock.ts';
 import type { Inspection } from './detector.ts';
 import { createFairSlots } from '../util/limits/fair-slots.ts';
 import { createFlights, type Flight } from './flights.ts';
-import type { LookupContext } from './image-source.ts';
+import type { LookupContext, Meter } from './image-source.ts';
 import { verdictKey } from './keys.ts';
 import type { ScanOutcome, LookupTask } from './look-up.ts';
 
 /** Below this confidence a verdict is a guess from hints, or there is no verdict: reading more of the image may help. */
-const SURE = 0.5;
+const SURE = 0.6;
 
 /** Scans run one at a time, with few waiting: creating many Pods must not make us read whole images by the hundred. */
 const MOST_WAITING = 16;
@@ -26,6 +26,11 @@ export interface BackgroundScans {
    * Cheap for images that were scanned already: it may be called for each Pod.
    */
   scanIfUncertain(task: LookupTask, inspection: Inspection): void;
+  /**
+   * Waits for the scan of an image, if one is under way, until `deadline`. Returns what it cost; undefined if it did not end
+   * in time, or none was under way.
+   */
+  wait(task: LookupTask, inspection: Inspection, deadline: AbortSignal): Promise<Meter | undefined>;
   close(): Promise<void>;
 }
 
@@ -62,7 +67,9 @@ export function createBackgroundScans({ timeMs, retryMs, clock, scan }: Backgrou
     const notBefore = isLast ? Number.POSITIVE_INFINITY : clock.now() + retryMs * 2 ** (tries - 1);
     attempts.set(key, { tries, notBefore });
   };
-  const underWay = new Set<string>();
+  const underWay = new Map<string, Flight<Outcome>>();
+  const keyOf = ({ keys }: LookupTask, { outdated, digest }: Inspection): string =>
+    `${outdated === true ? 'rules' : 'bytes'} ${verdictKey(keys, digest, keys.run)}`;
   const conclude = async (key: string, { result }: Flight<Outcome>): Promise<void> => {
     const outcome = await result;
     underWay.delete(key);
@@ -70,15 +77,19 @@ export function createBackgroundScans({ timeMs, retryMs, clock, scan }: Backgrou
   };
   return {
     scanIfUncertain(task, inspection) {
-      const { outdated, digest, verdict } = inspection;
+      const { outdated, verdict } = inspection;
       if (outdated !== true && verdict.evidence.confidence >= SURE) return;
-      const key = `${outdated === true ? 'rules' : 'bytes'} ${verdictKey(task.keys, digest, task.keys.run)}`;
+      const key = keyOf(task, inspection);
       if (underWay.has(key) || (attempts.get(key)?.notBefore ?? 0) > clock.now()) return;
       const flight = flights.join(key, (context) => scan(task, inspection, context), task.request.tenant);
       if (flight === undefined) return;
-      underWay.add(key);
+      underWay.set(key, flight);
       flight.leave();
       void conclude(key, flight);
+    },
+    async wait(task, inspection, deadline) {
+      const flight = underWay.get(keyOf(task, inspection));
+      return flight !== undefined && (await flight.wait(deadline)) === 'done' ? flight.meter : undefined;
     },
     close: () => flights.close(),
   };

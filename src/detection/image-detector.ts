@@ -172,7 +172,7 @@ interface Finder {
 const free: Meter = { requests: 0, bytes: 0 };
 
 function createFinder(parts: FinderParts): Finder {
-  const { failures, reader } = parts;
+  const { failures, reader, scans } = parts;
   const { logIn, withLogin } = createLogIn();
   const begin = createBegin(parts);
   const orDeclared = createOrDeclared(parts);
@@ -182,6 +182,20 @@ function createFinder(parts: FinderParts): Finder {
   const failed = ({ keys, login }: LoggedInTask): Detection | undefined => {
     const failure = failures.find(keys, login);
     return failure && failedDetection(failure);
+  };
+  // An image whose first look was not sure is scanned at once: the answer waits for that while there is time.
+  const scanned = async (
+    task: LookupTask,
+    result: LookupResult,
+    first: Detection,
+    deadline: AbortSignal,
+  ): Promise<Detection> => {
+    if ('failure' in result || task.request.ahead === true) return first;
+    const cost = await scans.wait(task, result.inspection, deadline);
+    if (cost === undefined) return first;
+    const { inspection } = findKnown(parts, task.keys, task.request.platform) ?? result;
+    const { requests, bytes } = first.meter;
+    return { ...first, ...inspection, meter: { requests: requests + cost.requests, bytes: bytes + cost.bytes } };
   };
   return {
     peek(request) {
@@ -200,7 +214,8 @@ function createFinder(parts: FinderParts): Finder {
       const flight = begin(loggedIn);
       if (flight === undefined) return failedDetection(shed);
       const result = await flight.wait(deadline);
-      return orDeclared(task, detectionOf(result ?? { failure: leftAtDeadline }, flight.meter));
+      const first = detectionOf(result ?? { failure: leftAtDeadline }, flight.meter);
+      return orDeclared(task, result === undefined ? first : await scanned(task, result, first, deadline));
     },
   };
 }

@@ -50,10 +50,25 @@ function detectorWith(
 }
 
 describe('an image whose program an admission look-up does not reach', () => {
-  it('is unknown at first; a background scan tells the next Pod', async () => {
+  it('is scanned at once if there is time, and the answer says what both reads cost', async () => {
     const { detector, counts } = detectorWith(createInspector(backgroundScanLimits));
     const first = await detector.detect(request('app'), noDeadline);
-    expect(first.verdict.resolver).toBe('unknown');
+    expect(first).toMatchObject({ from: 'registry', verdict: { resolver: 'musl', evidence: { confidence: 0.99 } } });
+    expect(first.meter.bytes).toBeGreaterThan(2 * 1024 * 1024);
+    expect(first.meter.requests).toBeGreaterThan(4);
+    expect(counts.full).toBe(1);
+    await detector.close();
+  });
+
+  it('is unknown where time is short; the scan goes on in the background and tells the next Pod', async () => {
+    const inBackground = createInspector(backgroundScanLimits);
+    const { detector, counts } = detectorWith(async (...given) => {
+      await sleep(400);
+      return await inBackground(...given);
+    });
+    const first = await detector.detect(request('app'), AbortSignal.timeout(200));
+    expect(first).toMatchObject({ from: 'registry', verdict: { resolver: 'unknown' } });
+    expect(first.failure).toBeUndefined();
     expect(first.meter.bytes).toBeLessThan(600 * 1024);
     await expect.poll(async () => (await detector.detect(request('app'), noDeadline)).verdict.resolver).toBe('musl');
     expect(await detector.detect(request('app'), noDeadline)).toMatchObject({
@@ -133,8 +148,7 @@ describe('an image whose program an admission look-up does not reach', () => {
           });
         }),
     );
-    await detector.detect(request('app'), noDeadline);
-    await sleep(10);
+    await detector.detect(request('app'), AbortSignal.timeout(200));
     await detector.close();
     expect(ended).toBe(true);
   });
