@@ -53,6 +53,9 @@ interface Attempts {
   readonly notBefore: number;
 }
 
+const keyOf = ({ keys }: LookupTask, { outdated, digest }: Inspection): string =>
+  `${outdated === true ? 'rules' : 'bytes'} ${verdictKey(keys, digest, keys.run)}`;
+
 /** Scans images again, in the background, whose first look-up ended without a certain verdict within a Pod's budget. */
 export function createBackgroundScans({ timeMs, retryMs, clock, scan }: BackgroundScanOptions): BackgroundScans {
   const flights = createFlights<Outcome>({
@@ -68,8 +71,6 @@ export function createBackgroundScans({ timeMs, retryMs, clock, scan }: Backgrou
     attempts.set(key, { tries, notBefore });
   };
   const underWay = new Map<string, Flight<Outcome>>();
-  const keyOf = ({ keys }: LookupTask, { outdated, digest }: Inspection): string =>
-    `${outdated === true ? 'rules' : 'bytes'} ${verdictKey(keys, digest, keys.run)}`;
   const conclude = async (key: string, { result }: Flight<Outcome>): Promise<void> => {
     const outcome = await result;
     underWay.delete(key);

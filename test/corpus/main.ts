@@ -3,13 +3,17 @@ import { buildCorpus } from './build.ts';
 import { corpusImages } from './images.ts';
 import { jsonReport, summarise, textReport } from './report.ts';
 import { measureCorpus } from './run.ts';
+import { traceAll } from './trace-report.ts';
 import { CACHE_DIRECTORY, openSources } from './sources.ts';
 
 /**
  * Measures detection's accuracy and cost on images with known truth: `node test/corpus/main.ts [--json] [NAME...]`.
- * Exits with 1 for a wrong verdict, too few right ones or an exceeded budget, with 2 if there is no such image.
+ * `--trace` runs the images instead, and shows which programs ran and were left. Exits with 1 for a wrong verdict, too few right ones or an exceeded budget, with 2 if there is no such image.
  */
-const { values, positionals } = parseArgs({ options: { json: { type: 'boolean' } }, allowPositionals: true });
+const { values, positionals } = parseArgs({
+  options: { json: { type: 'boolean' }, trace: { type: 'boolean' } },
+  allowPositionals: true,
+});
 const unknownNames = positionals.filter((name) => !corpusImages.some((entry) => entry.name === name));
 if (unknownNames.length > 0) {
   console.error(`the corpus has no image ${unknownNames.join(', ')}`);
@@ -22,6 +26,9 @@ const corpus = await buildCorpus(chosen, sources, (name) => {
   if (process.stderr.isTTY) process.stderr.write(`\u001B[2K\rbuilding ${name}`);
 });
 if (process.stderr.isTTY) process.stderr.write('\u001B[2K\r');
+if (values.trace === true) {
+  process.exit((await traceAll(corpus, sources, (line) => console.log(line))) ? 0 : 1);
+}
 const measurements = await measureCorpus(corpus, sources);
 const summary = summarise(corpus, measurements);
 console.log(

@@ -1,12 +1,13 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, chmod, mkdir, mkdtemp, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { containerArgv } from '../../src/inspection/command/invocation.ts';
 import type { BuiltImage } from '../support/image-builder.ts';
 import type { CorpusImage } from './corpus-image.ts';
+import type { Sources } from './sources.ts';
 
 /**
  * Judges images by running them: unpacks an image as a runtime does, runs its entry point under strace in namespaces of its own,
@@ -14,15 +15,16 @@ import type { CorpusImage } from './corpus-image.ts';
  */
 
 const run = promisify(execFile);
+/** How long an image runs. */
 const SECONDS = 3;
 
 export interface Trace {
   /** Paths in the image, in the order in which they first ran. */
   readonly ran: readonly string[];
-  /** Paths of the processes that were left at the end and had no child left; empty if all had ended. */
+  /** Paths of the processes that were left at the end and had no child left; the last that ran if all had ended. */
   readonly left: readonly string[];
-  /** Why nothing ran; undefined if something did. */
-  readonly failure?: string;
+  /** Of each that was left: its resolver, or its interpreter's. */
+  readonly resolvers: readonly string[];
 }
 
 interface Manifest {
@@ -39,13 +41,21 @@ interface Config {
   };
 }
 
-/** Runs an image of one platform. */
-export async function trace(entry: CorpusImage, built: BuiltImage): Promise<Trace> {
-  const manifest = parse<Manifest>(built.manifests.get(built.digest)?.bytes);
-  const { config = {} } = parse<Config>(built.blobs.get(manifest.config.digest));
+/** Runs an image of one platform. Debian's static busybox plays the shell of the Alpine-shaped base, which has none that runs. */
+export async function trace(entry: CorpusImage, built: BuiltImage, { debian }: Sources): Promise<Trace> {
+  const manifest = parse(built.manifests.get(built.digest)?.bytes) as Manifest;
+  const { config = {} } = parse(built.blobs.get(manifest.config.digest)) as Config;
   const root = await mkdtemp(join(tmpdir(), 'corpus-trace-'));
+  // Users that the image changes to must reach it.
+  await chmod(root, 0o755);
   try {
     for (const { digest } of manifest.layers) await unpack(root, built.blobs.get(digest) ?? Buffer.alloc(0));
+    const isAlpine = await access(join(root, 'etc/alpine-release')).then(
+      () => true,
+      () => false,
+    );
+    const busybox = join(root, 'bin/busybox');
+    if (isAlpine) await writeFile(busybox, await debian.file('busybox-static', 'bin/busybox'), { mode: 0o755 });
     const argv = containerArgv(
       { entrypoint: config.Entrypoint ?? [], cmd: config.Cmd ?? [] },
       { command: entry.command ?? [], args: entry.args ?? [] },
@@ -53,33 +63,33 @@ export async function trace(entry: CorpusImage, built: BuiltImage): Promise<Trac
     const env = new Map((config.Env ?? []).map((line) => splitOnce(line)));
     for (const [name, value] of Object.entries(entry.env ?? {})) env.set(name, value);
     const words = argv.map((word) => word.replaceAll(/\$\((\w+)\)/gu, (whole, name: string) => env.get(name) ?? whole));
-    return await execute(root, words, env, config.WorkingDir ?? '/');
+    return await execute(root, words, env, config.WorkingDir || '/');
   } finally {
     await rm(root, { recursive: true, force: true });
   }
 }
 
-const parse = <T>(bytes: Uint8Array | undefined): T => JSON.parse(Buffer.from(bytes ?? []).toString()) as T;
+const parse = (bytes: Uint8Array | undefined): unknown => JSON.parse(Buffer.from(bytes ?? []).toString());
 
 const splitOnce = (line: string): [string, string] => {
   const at = line.indexOf('=');
   return [line.slice(0, at), line.slice(at + 1)];
 };
 
-/** Unpacks a layer over what is there: takes away what its whiteouts name, then lets tar write. */
+/**
+ * Unpacks a layer over what is there: takes away what its whiteouts name, then lets tar write. The corpus is our own: no entry
+ * of it stands behind a link that leads out of the root.
+ */
 async function unpack(root: string, blob: Buffer): Promise<void> {
   const file = join(root, '.layer');
   await writeFile(file, blob);
-  const { stdout } = await run('tar', ['-atf', file], { maxBuffer: 64 << 20 }).catch(() => run('tar', ['-tf', file]));
-  const whiteouts = stdout.split('\n').filter((name) => /(?:^|\/)\.wh\.[^/]+$/u.test(name));
-  for (const name of whiteouts) {
-    const folder = name.slice(0, name.lastIndexOf('.wh.'));
-    const base = name.slice(name.lastIndexOf('.wh.') + 4);
-    await rm(join(root, folder, base === '.wh..opq' ? '' : base), { recursive: true, force: true });
+  const { stdout } = await run('tar', ['-tf', file], { maxBuffer: 64 << 20 });
+  for (const name of stdout.split('\n').filter((one) => /(?:^|\/)\.wh\.[^/]+$/u.test(one))) {
+    const at = name.lastIndexOf('.wh.');
+    const removed = name.endsWith('.wh..wh..opq') ? '' : name.slice(at + 4);
+    await rm(join(root, name.slice(0, at), removed), { recursive: true, force: true });
   }
-  // A file in a directory's place, or the other way, replaces it, as in an overlay.
-  const flags = ['--exclude=.wh.*', '--recursive-unlink', '--unlink-first', '--no-same-owner', '-C', root];
-  await run('tar', [...flags, '-xf', file]).catch(() => run('tar', [...flags.slice(0, 1), '-C', root, '-xf', file]));
+  await run('tar', ['--exclude=.wh.*', '--no-same-owner', '-C', root, '-xf', file]);
   await rm(file);
 }
 
@@ -92,58 +102,98 @@ async function execute(
   for (const folder of ['proc', 'tmp', 'dev', directory]) await mkdir(join(root, folder), { recursive: true });
   const log = join(root, '.strace');
   const variables = [...env].map(([name, value]) => `${name}=${value}`);
-  const program = ['env', '-i', '-C', directory, ...variables, ...argv];
-  const inside = ['chroot', root, ...program];
-  // The image may lack env: the program is looked up in its PATH by chroot's own env where it has one.
-  const traced = [
-    'strace',
-    '-f',
-    '-qq',
-    '-s',
-    '4096',
-    '-e',
-    'trace=execve,exit_group,clone,clone3,vfork,fork',
-    '-o',
-    log,
+  const contained = [
+    '/usr/bin/env',
+    '-i',
+    ...variables,
+    '/usr/bin/unshare',
+    `--root=${root}`,
+    `--wd=${directory}`,
+    '--',
+    ...argv,
   ];
-  const script = `mount -t proc proc ${root}/proc; mount --bind /dev ${root}/dev; exec "$@"`;
-  const isolated = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--net', '--uts', '--ipc', '--'];
-  await run(
-    'timeout',
-    ['--signal=KILL', String(SECONDS), ...isolated, 'sh', '-c', script, 'sh', ...traced, ...inside],
-    {
-      env: { PATH: process.env['PATH'] ?? '' },
-    },
-  ).catch(() => {});
-  const text = await readFile(log, 'utf8').catch(() => '');
-  return judge(text, argv);
+  const calls = 'trace=execve,clone,clone3,vfork,fork';
+  const traced = ['strace', '-f', '-q', '-s', '4096', '-e', calls, '-o', log, ...contained];
+  const mounts = `mount -t proc proc '${root}/proc' && mount --rbind /dev '${root}/dev' && exec "$@"`;
+  const isolated = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--net', '--uts', '--ipc'];
+  await run('timeout', ['--signal=KILL', String(SECONDS), ...isolated, 'sh', '-c', mounts, 'sh', ...traced]).catch(
+    () => {},
+  );
+  const { ran, left } = readLog(await readFile(log, 'utf8').catch(() => ''));
+  // What starts the container itself is not its program.
+  const own = ran.filter((path) => path !== '/usr/bin/unshare' && path !== '/usr/bin/env');
+  const paths = left.length > 0 ? left : own.slice(-1);
+  const resolvers = await Promise.all(paths.map((path) => resolverOf(root, path, directory)));
+  return { ran: own, left: paths, resolvers };
+}
+
+interface Processes {
+  readonly programs: Map<string, string>;
+  readonly parents: Map<string, string>;
+  readonly ended: Set<string>;
 }
 
 /** Reads strace's log. Lines: `PID execve("path", …) = 0`, `PID clone(…) = CHILD`, `PID +++ exited with N +++`. */
-export function judge(log: string, argv: readonly string[]): Trace {
-  const programs = new Map<string, string>();
-  const parents = new Map<string, string>();
-  const ended = new Set<string>();
-  const ran: string[] = [];
-  // What strace, chroot and env of the machine exec comes before the program itself.
-  let started = false;
+export function readLog(log: string): Pick<Trace, 'ran' | 'left'> {
+  const seen: Processes = { programs: new Map(), parents: new Map(), ended: new Set() };
+  const ran = new Set<string>();
   for (const line of log.split('\n')) {
     const [, pid = '', rest = ''] = /^(\d+)\s+(.*)$/u.exec(line) ?? [];
-    const execed = /^execve\("((?:[^"\\]|\\.)*)", \[(?:"((?:[^"\\]|\\.)*)")?.*\) = 0/u.exec(rest);
-    if (execed !== null) {
-      started ||= execed[2] === argv[0];
-      programs.set(pid, execed[1] ?? '');
-      if (started && !ran.includes(execed[1] ?? '')) ran.push(execed[1] ?? '');
-    }
-    const child = /^(?:<\.\.\. )?(?:clone3?|v?fork)\b.* = (\d+)$/u.exec(rest)?.[1];
-    if (child !== undefined) {
-      parents.set(child, pid);
-      if (!programs.has(child)) programs.set(child, programs.get(pid) ?? '');
-    }
-    if (/^\+\+\+ (?:exited|killed by (?!SIGKILL))/u.test(rest)) ended.add(pid);
+    const program = /^execve\("((?:[^"\\]|\\.)*)".* = 0$/u.exec(rest)?.[1];
+    if (program !== undefined) ran.add(program);
+    readLine(seen, pid, rest, program);
   }
-  const alive = [...programs.keys()].filter((pid) => !ended.has(pid));
-  const busy = new Set(alive.map((pid) => parents.get(pid)));
-  const left = started ? alive.filter((pid) => !busy.has(pid)).map((pid) => programs.get(pid) ?? '') : [];
-  return { ran, left: [...new Set(left)], ...(!started && { failure: 'its program could not be run here' }) };
+  const alive = [...seen.programs.keys()].filter((pid) => !seen.ended.has(pid));
+  const busy = new Set(alive.map((pid) => seen.parents.get(pid)));
+  const left = alive.filter((pid) => !busy.has(pid)).map((pid) => seen.programs.get(pid) ?? '');
+  return { ran: [...ran], left: [...new Set(left)] };
+}
+
+function readLine(
+  { programs, parents, ended }: Processes,
+  pid: string,
+  rest: string,
+  program: string | undefined,
+): void {
+  if (program !== undefined) programs.set(pid, program);
+  const child = /^(?:<\.\.\. )?(?:clone3?|v?fork)\b.* = (\d+)$/u.exec(rest)?.[1];
+  if (child !== undefined && !rest.includes('CLONE_THREAD')) {
+    parents.set(child, pid);
+    if (!programs.has(child)) programs.set(child, programs.get(pid) ?? '');
+  }
+  if (rest.startsWith('+++ exited') || rest.startsWith('+++ killed')) ended.add(pid);
+}
+
+/** Returns where a path of the image is on this machine: links lead within the root. */
+async function within(root: string, path: string, links = 40): Promise<string> {
+  let at = root;
+  const parts = path.split('/').filter((part) => part !== '' && part !== '.');
+  for (const [index, part] of parts.entries()) {
+    const target = await readlink(join(at, part)).catch(() => undefined);
+    if (target !== undefined && links > 0) {
+      const from = target.startsWith('/') ? '' : at.slice(root.length);
+      return within(root, [from, target, ...parts.slice(index + 1)].join('/'), links - 1);
+    }
+    at = part === '..' ? (at === root ? root : dirname(at)) : join(at, part);
+  }
+  return at;
+}
+
+/** Says by readelf and `go version` which resolver a program of the image has; of a script, its interpreter's. */
+async function resolverOf(root: string, path: string, directory: string): Promise<string> {
+  const inside = path.startsWith('/') ? path : join(directory, path);
+  const file = join(root, '.program');
+  const stdout = await readFile(await within(root, inside)).catch(() => Buffer.alloc(0));
+  const [, interpreter, argument] = /^#! ?(\S+)(?: (\S+))?/u.exec(stdout.toString('latin1', 0, 256)) ?? [];
+  if (interpreter !== undefined) {
+    const next = interpreter.endsWith('/env') && argument !== undefined ? `/usr/local/bin/${argument}` : interpreter;
+    return resolverOf(root, next, directory);
+  }
+  await writeFile(file, stdout);
+  const { stdout: version } = await run('go', ['version', file]).catch(() => ({ stdout: '' }));
+  if (/: go\d/u.test(version)) return 'go';
+  const { stdout: headers } = await run('readelf', ['-lnW', file]).catch(() => ({ stdout: '' }));
+  if (/interpreter: .*ld-musl/u.test(headers)) return 'musl';
+  if (/interpreter: .*ld-linux/u.test(headers) || headers.includes('NT_GNU_ABI_TAG')) return 'glibc';
+  return stdout.includes('No error information\0') || stdout.includes('ndots:\0attempts:\0') ? 'musl' : 'other';
 }

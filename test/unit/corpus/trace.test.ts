@@ -1,0 +1,32 @@
+import { describe, expect, it } from 'vitest';
+
+import { readLog } from '../../corpus/trace.ts';
+
+describe('what strace saw of an image', () => {
+  it('names the process that is left, not the shell that waits for it', () => {
+    const log = [
+      '6     execve("/bin/sh", ["sh", "-c", "server & wait"], 0x7ffc1f092a58 /* 1 var */) = 0',
+      '6     clone(child_stack=NULL, flags=CLONE_CHILD_CLEARTID|SIGCHLD, child_tidptr=0x3835f690) = 7',
+      '7     execve("/app/server", ["server"], 0x38360ba0 /* 3 vars */) = 0',
+    ].join('\n');
+    expect(readLog(log)).toEqual({ ran: ['/bin/sh', '/app/server'], left: ['/app/server'] });
+  });
+
+  it('leaves out what has ended, what was not found, and threads', () => {
+    const log = [
+      '6 execve("/entry.sh", ["/entry.sh"], 0x1 /* 1 var */) = 0',
+      '6 vfork( <unfinished ...>',
+      '7 execve("/opt/id", ["id"], 0x1 /* 1 var */) = -1 ENOENT (No such file or directory)',
+      '7 execve("/usr/bin/id", ["id"], 0x1 /* 1 var */) = 0',
+      '6 <... vfork resumed>) = 7',
+      '7 +++ exited with 0 +++',
+      '6 execve("/app/server", ["server"], 0x1 /* 1 var */) = 0',
+      '6 clone(child_stack=0xc0, flags=CLONE_VM|CLONE_THREAD|CLONE_SYSVSEM) = 8',
+    ].join('\n');
+    expect(readLog(log)).toEqual({ ran: ['/entry.sh', '/usr/bin/id', '/app/server'], left: ['/app/server'] });
+  });
+
+  it('is nothing without a log', () => {
+    expect(readLog('')).toEqual({ ran: [], left: [] });
+  });
+});
