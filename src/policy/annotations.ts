@@ -17,6 +17,9 @@ const NAMED_CONTAINERS = 32;
 /** Characters of a container's name; the API server refuses a longer one (RFC 1123 label). */
 const MOST_NAME = 63;
 
+/** Characters of {@link DECISION_ANNOTATION}. Ours has 32 names of 63 characters and less than a kilobyte besides. */
+const LONGEST_DECISION = 16 * 1024;
+
 /** Warnings about annotations, after which no further annotation is read. An API server shows 10 of them. */
 const MOST_WARNINGS = 32;
 
@@ -118,8 +121,11 @@ export function redirectedForMuslAlone(pod: PodView): boolean {
 }
 
 function earlierDecision(pod: Annotated): { readonly reason?: unknown; readonly remedy?: unknown } {
+  const text = pod.annotations[DECISION_ANNOTATION] ?? 'null';
+  // Ours is shorter. Of another text a parser may take seconds: no API server has looked at its size yet.
+  if (text.length > LONGEST_DECISION) return {};
   try {
-    const decision: unknown = JSON.parse(pod.annotations[DECISION_ANNOTATION] ?? 'null');
+    const decision: unknown = JSON.parse(text);
     return typeof decision === 'object' && decision !== null ? decision : {};
   } catch {
     return {};

@@ -193,7 +193,8 @@ function env(item: Json): Pick<ContainerView, 'env'> {
 /** Variables that Go's net package reads (net/conf.go). Others may be large or unique to a Pod. */
 const ENV_READ: readonly string[] = ['GODEBUG', 'HOSTALIASES', 'LOCALDOMAIN', 'RES_OPTIONS'];
 
-const isEnvRead = (variable: unknown): boolean => isObject(variable) && ENV_READ.includes(String(variable['name']));
+const isEnvRead = (variable: unknown): boolean =>
+  isObject(variable) && ENV_READ.some((name) => variable['name'] === name);
 
 /** Init containers, then containers. */
 const ofContainers = <T>(spec: Json, read: (item: Json, path: string) => T): T[] => [

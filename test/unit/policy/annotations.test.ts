@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { encodeDecision, readDeclared } from '../../../src/policy/annotations.ts';
+import { encodeDecision, readDeclared, redirectedByUs } from '../../../src/policy/annotations.ts';
 import { readPod } from '../../../src/policy/read-pod.ts';
 
 const declared = (annotations: Record<string, string>, names = ['app', 'sidecar']) =>
@@ -76,5 +76,23 @@ describe('the decision annotation', () => {
     const text = encodeDecision('OptionsAdded', ['options'], containers);
     expect(text.length).toBeLessThan(1000);
     expect(JSON.parse(text)).toMatchObject({ more: 9968 });
+  });
+
+  it('is read with the longest names that we write', () => {
+    const containers = Array.from({ length: 40 }, (_, index) => ({
+      name: `${index}`.padEnd(63, '\u{20ac}'),
+      resolver: 'unknown' as const,
+    }));
+    const text = encodeDecision('MuslRedirected', ['options', 'redirect'], containers);
+    expect(redirectedByUs({ annotations: { 'libc-dns.dev/decision': text } })).toBe(true);
+  });
+
+  it.each([
+    ['lists in lists', '['.repeat(6_000_000)],
+    ['a long text', `{"remedy":["redirect"],"x":"${'x'.repeat(6_000_000)}"}`],
+  ])('is not read if it cannot be ours: %s', (_name, text) => {
+    const started = performance.now();
+    expect(redirectedByUs({ annotations: { 'libc-dns.dev/decision': text } })).toBe(false);
+    expect(performance.now() - started).toBeLessThan(50);
   });
 });

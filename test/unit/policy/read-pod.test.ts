@@ -34,6 +34,7 @@ describe('reading a Pod', () => {
     { env: undefined, read: undefined },
     { env: 'x', read: undefined },
     { env: [null, 7, {}, { name: 'PATH', value: '/bin' }], read: undefined },
+    { env: [{ name: { toString: 1 } }, { name: ['GODEBUG'], value: 'netdns=cgo' }], read: undefined },
     { env: [{ name: 'GODEBUG', value: 'netdns=cgo' }, { name: 'HOME' }], read: { GODEBUG: 'netdns=cgo' } },
     {
       env: [{ name: 'LOCALDOMAIN' }, { name: 'RES_OPTIONS', value: null }],
