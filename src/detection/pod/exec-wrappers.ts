@@ -110,17 +110,25 @@ interface MountedRun {
 
 /** Returns the volume's path if a volume hides `path` of the image. */
 export const mountOver = (path: string, mounts: readonly string[] = []): string | undefined =>
-  mounts.find((mount) => path === mount || path.startsWith(`${mount.replace(/\/$/, '')}/`));
+  mounts.find(
+    (mount) => path.startsWith(mount) && (path === mount || mount.endsWith('/') || path[mount.length] === '/'),
+  );
+
+/** Most programs of volumes that are looked through, and words that are looked at. The Pod's author chooses both. */
+const MOST_PROGRAMS = 8;
+const MOST_WORDS = 1024;
 
 /**
  * Returns the command of a container without a program that comes from a volume: what the program runs counts, for it alone is in
  * the image. Undefined if the program that counts comes from a volume itself.
  */
 export function commandInImage({ command, args, mounts }: MountedRun): Omit<MountedRun, 'mounts'> | undefined {
-  const [program = '', ...words] = command;
-  if (mountOver(program, mounts) === undefined) return { command, args };
-  const name = program.slice(program.lastIndexOf('/') + 1);
-  const inner = (execWrapper(name) ?? behindSeparator)([...words, ...args]);
-  if (inner === undefined) return undefined;
-  return commandInImage({ command: inner, args: [], ...(mounts && { mounts }) });
+  if (mountOver(command[0] ?? '', mounts) === undefined) return { command, args };
+  let words: readonly string[] | undefined = [...command.slice(0, MOST_WORDS), ...args.slice(0, MOST_WORDS)];
+  for (let programs = 0; words !== undefined && programs < MOST_PROGRAMS; programs += 1) {
+    const [program = '', ...rest]: readonly string[] = words;
+    if (mountOver(program, mounts) === undefined) return { command: words, args: [] };
+    words = (execWrapper(program.slice(program.lastIndexOf('/') + 1)) ?? behindSeparator)(rest);
+  }
+  return undefined;
 }
