@@ -1,3 +1,4 @@
+import { resolverName } from '../policy/verdict.ts';
 import { performance } from 'node:perf_hooks';
 
 import { parseDuration } from '../config/options.ts';
@@ -77,7 +78,10 @@ function decisionWarnings(decision: Decision, message: string, tell: boolean): s
 
 function resolverCounts(decision: Decision): Record<string, number> {
   const counts: Record<string, number> = {};
-  for (const { resolver } of decision.containers) counts[resolver] = (counts[resolver] ?? 0) + 1;
+  for (const container of decision.containers) {
+    const name = resolverName(container);
+    counts[name] = (counts[name] ?? 0) + 1;
+  }
   return counts;
 }
 

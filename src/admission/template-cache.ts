@@ -68,7 +68,8 @@ const isSameVerdict = (a: Verdict, b: Verdict | undefined): boolean =>
     a.libc === b.libc &&
     a.evidence.source === b.evidence.source &&
     a.evidence.detail === b.evidence.detail &&
-    a.evidence.confidence === b.evidence.confidence);
+    a.evidence.confidence === b.evidence.confidence &&
+    JSON.stringify(a.resolvers) === JSON.stringify(b.resolvers));
 
 const areSameVerdicts = (before: readonly Verdict[], now: readonly Verdict[]): boolean =>
   before.length === now.length && before.every((verdict, index) => isSameVerdict(verdict, now[index]));

@@ -6,6 +6,7 @@ import { type ScannedNode, worstKernel } from '../exposure/kernels.ts';
 import { readDeclared } from '../policy/annotations.ts';
 import type { ClusterFacts, NamespaceView, PodView, PolicyConfig } from '../policy/model.ts';
 import { effectiveMode, MODE_LABEL } from '../policy/scope.ts';
+import { resolversOf } from '../policy/verdict.ts';
 import type { AuditedContainer, DecidedGroup } from './decided.ts';
 import { workloadExposure } from './exposure.ts';
 import { usesNodeFile } from './findings/places.ts';
@@ -80,7 +81,7 @@ async function decideGroup(group: PodGroup, options: Deciding): Promise<DecidedG
   const resolvConf = evaluation.resolvConf();
   const containers = await containersOf(pod, namespace, options);
   const exposure = workloadExposure({
-    resolvers: decision.reason === 'Windows' ? [] : containers.map(({ resolver }) => resolver),
+    resolvers: decision.reason === 'Windows' ? [] : containers.flatMap(resolversOf),
     file: resolvConf.before,
     nodeFile: usesNodeFile(pod),
     cluster: facts,

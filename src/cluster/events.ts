@@ -1,3 +1,4 @@
+import { resolverName } from '../policy/verdict.ts';
 import { hash } from 'node:crypto';
 
 import { LRUCache } from 'lru-cache';
@@ -84,7 +85,7 @@ export function createDecisionEvents(options: DecisionEventsOptions): DecisionEv
 function messageOf(decision: Decision, verified: boolean): string {
   const { mode, remedy, containers } = decision;
   const verb = mode === 'audit' ? 'would apply' : 'applied';
-  const named = containers.slice(0, MOST_CONTAINERS).map(({ name, resolver }) => `${name} ${resolver}`);
+  const named = containers.slice(0, MOST_CONTAINERS).map((one) => `${one.name} ${resolverName(one)}`);
   const more = containers.length > named.length ? `, and ${containers.length - named.length} more` : '';
   return `${verb} ${remedy.join(' and ')} to a Pod: ${toldMessage(decision, verified)} (${named.join(', ')}${more})`.slice(
     0,

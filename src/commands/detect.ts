@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Detection, Detector } from '../detection/detector.ts';
 import type { Platform } from '../detection/image-source.ts';
 import { parsePlatform, platformName } from '../detection/platform.ts';
+import type { Resolver } from '../policy/verdict.ts';
 import { addCommonFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
 import { CommandError, type DetectingCommand, type Io, type Paint, painter } from '../terminal/io.ts';
 import { table } from '../terminal/layout.ts';
@@ -107,12 +108,16 @@ async function detectAll(
 /** Returns an entry of `detect -o json`: see docs/cli.md. */
 function entry({ image, detection, durationMs }: Detected, asked: Platform): Record<string, unknown> {
   const { verdict, digest, platform, executable, meter, failure } = detection;
+  const { resolver, libc, evidence } = verdict;
   return {
     image,
     digest: digest ?? null,
     platform: platformName(platform ?? asked),
     executable: executable ?? null,
-    ...verdict,
+    resolver,
+    libc,
+    evidence,
+    resolvers: verdict.resolvers ?? [{ resolver, libc, executable: executable ?? null, evidence }],
     ...meter,
     durationMs: Math.round(durationMs * 10) / 10,
     ...(failure !== undefined && { error: `${failure.code}: ${failure.message}` }),
@@ -121,23 +126,38 @@ function entry({ image, detection, durationMs }: Detected, asked: Platform): Rec
 
 const STYLES = { glibc: 'green', go: 'green', musl: 'yellow', other: 'cyan', unknown: 'red' } as const;
 
-function asTable(all: readonly Detected[], paint: Paint): string {
-  const rows = all.map(({ image, detection, durationMs }) => {
-    const { verdict, meter } = detection;
-    return [
+/** A line of the table: one for each program that may run. */
+interface Line {
+  readonly resolver: Resolver;
+  readonly cells: string[];
+}
+
+function shownCandidates({ image, detection, durationMs }: Detected): Line[] {
+  const { verdict, meter } = detection;
+  return (verdict.resolvers ?? [verdict]).map(({ resolver, libc, evidence }, index) => {
+    const first = [
       printable(image),
-      verdict.resolver,
-      verdict.libc,
+      resolver,
+      libc,
       String(meter.requests),
       String(meter.bytes),
       durationMs.toFixed(0),
-      `${printable(verdict.evidence.detail)} (${verdict.evidence.source}, ${verdict.evidence.confidence})`,
     ];
+    const cells = index === 0 ? first : ['', resolver, libc, '', '', ''];
+    return {
+      resolver,
+      cells: [...cells, `${printable(evidence.detail)} (${evidence.source}, ${evidence.confidence})`],
+    };
   });
+}
+
+function asTable(all: readonly Detected[], paint: Paint): string {
+  const candidates = all.flatMap((one) => shownCandidates(one));
+  const rows = candidates.map(({ cells }) => cells);
   const text = table([['IMAGE', 'RESOLVER', 'LIBC', 'REQUESTS', 'BYTES', 'MS', 'EVIDENCE'], ...rows], '');
   const [head = '', ...lines] = text.split('\n');
   const coloured = lines.map((line, index) => {
-    const resolver = all[index]?.detection.verdict.resolver;
+    const resolver = candidates[index]?.resolver;
     return resolver === undefined ? line : line.replace(`  ${resolver} `, `  ${paint(STYLES[resolver], resolver)} `);
   });
   return [head, ...coloured].join('\n');

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 
 import type { Evaluation, ResolvConfs } from '../admission/evaluate.ts';
 import type { Decision, ResolvConf } from '../policy/model.ts';
-import type { Resolver } from '../policy/verdict.ts';
+import { type Resolver, resolversOf } from '../policy/verdict.ts';
 import { readByGlibc, readByGo, readByMusl, type ReaderView } from '../resolv-conf/resolvers.ts';
 import { type DetectingCommand, type Paint, painter } from '../terminal/io.ts';
 import { table } from '../terminal/layout.ts';
@@ -110,12 +110,14 @@ function decisionText(title: string, evaluation: Evaluation, paint: Paint): stri
 }
 
 function containersTable(decision: Decision): string {
-  const rows = decision.containers.map(({ name, image, resolver, evidence }) => [
-    printable(name),
-    printable(image) || '-',
-    resolver,
-    `${printable(evidence.detail)} (${evidence.source}, ${evidence.confidence})`,
-  ]);
+  const rows = decision.containers.flatMap(({ name, image, resolvers, ...verdict }) =>
+    (resolvers ?? [verdict]).map(({ resolver, evidence }, index) => [
+      index === 0 ? printable(name) : '',
+      index === 0 ? printable(image) || '-' : '',
+      resolver,
+      `${printable(evidence.detail)} (${evidence.source}, ${evidence.confidence})`,
+    ]),
+  );
   return table([['CONTAINER', 'IMAGE', 'RESOLVER', 'EVIDENCE'], ...rows]);
 }
 
@@ -126,7 +128,7 @@ const READERS: Readonly<Partial<Record<Resolver, (file: ResolvConf) => ReaderVie
 };
 
 function readersTable(decision: Decision, { before, after }: ResolvConfs): string {
-  const resolvers = [...new Set(decision.containers.map((container) => container.resolver))].toSorted();
+  const resolvers = [...new Set(decision.containers.flatMap(resolversOf))].toSorted();
   const rows = resolvers.flatMap((resolver) => {
     const reader = READERS[resolver];
     if (reader === undefined) return [];

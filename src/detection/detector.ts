@@ -1,4 +1,3 @@
-import type { ContainerView } from '../policy/model.ts';
 import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
 import { commandInImage } from './pod/exec-wrappers.ts';
 import { printable } from '../util/text.ts';
@@ -17,7 +16,7 @@ export type Logins = readonly { readonly host: string; readonly credential: Cred
 
 /**
  * What a container runs: its image, and the Pod's own `command`, `args` (empty: the image's) and `env`, which wins over the
- * image's.
+ * image's. The other fields are those of policy's `ContainerView`.
  */
 export interface DetectRequest {
   readonly reference: string;
@@ -25,6 +24,15 @@ export interface DetectRequest {
   readonly command: readonly string[];
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Names of `env` whose value comes from elsewhere. */
+  readonly envElsewhere?: readonly string[];
+  /** The Pod has an `envFrom`. */
+  readonly envFrom?: boolean;
+  readonly workingDir?: string;
+  /** The Pod's `runAsUser`. */
+  readonly user?: string;
+  /** Where the Pod mounts volumes, absolute. */
+  readonly mounts?: readonly string[];
   /** The namespace of the Pod or workload: look-ups are shared out among namespaces. Absent: a person asks. */
   readonly tenant?: string;
   /** The logins, or a function that reads them. It is called only before a registry is asked: a known image waits for no login. */
@@ -36,17 +44,23 @@ export interface DetectRequest {
 }
 
 /** The parts of a container that a look-up depends on, besides its image. */
-export type ContainerRun = Pick<DetectRequest, 'command' | 'args' | 'env'>;
+export type ContainerRun = Pick<
+  DetectRequest,
+  'command' | 'args' | 'env' | 'envElsewhere' | 'envFrom' | 'workingDir' | 'user' | 'mounts'
+>;
 
 /** Returns what a container runs of its image: without a program that comes from a volume. */
-export function containerRun({
-  command,
-  args,
-  env,
-  mounts,
-}: ContainerRun & Pick<ContainerView, 'mounts'>): ContainerRun {
-  const run = commandInImage({ command, args, ...(mounts && { mounts }) }) ?? { command, args };
-  return { ...run, ...(env !== undefined && { env }) };
+export function containerRun({ command, args, ...given }: ContainerRun): ContainerRun {
+  const { env, envElsewhere, envFrom, workingDir, user, mounts } = given;
+  return {
+    ...(commandInImage({ command, args, ...(mounts && { mounts }) }) ?? { command, args }),
+    ...(env !== undefined && { env }),
+    ...(envElsewhere !== undefined && { envElsewhere }),
+    ...(envFrom !== undefined && { envFrom }),
+    ...(workingDir !== undefined && { workingDir }),
+    ...(user !== undefined && { user }),
+    ...(mounts !== undefined && { mounts }),
+  };
 }
 
 /** What looking into one image found. */

@@ -38,6 +38,8 @@ export interface ImageConfig {
   /** `NAME=value` lines. */
   readonly env: readonly string[];
   readonly workingDir: string;
+  /** A name or number, with or without `:group`; absent or empty: root. */
+  readonly user?: string;
   readonly labels: Readonly<Record<string, string>>;
   /** Oldest first. `emptyLayer` entries have no layer. */
   readonly history: readonly { readonly createdBy: string; readonly emptyLayer: boolean }[];

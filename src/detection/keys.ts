@@ -2,7 +2,7 @@ import { createHmac, hash } from 'node:crypto';
 
 import { LRUCache } from 'lru-cache';
 
-import type { ContainerRun, DetectRequest, Inspection, Logins } from './detector.ts';
+import { type ContainerRun, containerRun, type DetectRequest, type Inspection, type Logins } from './detector.ts';
 import type { Platform } from './image-source.ts';
 
 /** The keys of a request's image. */
@@ -46,16 +46,44 @@ export function imageKeys({ os, architecture, variant }: Platform, canonical: st
   };
 }
 
-/** Returns the keys of a container's runs. Each holds the environment, which may choose a Go program's resolver. */
-export function runKeys({ command, args, env }: ContainerRun): RunKeys {
+/**
+ * Returns the keys of a container's runs. Each holds what may choose the program or its resolver, where a word alone names the
+ * program: some variables, the working directory, and the mounts that may lie over it.
+ */
+export function runKeys(run: ContainerRun): RunKeys {
+  const { command, args, ...around } = containerRun(run);
   const [word] = command.length > 0 ? command : args;
-  const more = env === undefined ? [] : [env];
+  const all = given(around);
+  const alone = given({ ...around, user: undefined, envFrom: undefined, envElsewhere: undefined, ...aloneOf(around) });
   return {
-    run: word === undefined && env === undefined ? noWords : digestOf([command, args, ...more]),
+    run: word === undefined && all.length === 0 ? noWords : digestOf([command, args, ...all]),
     ...(command.length === 0 && {
-      runOfEntrypoint: env === undefined ? anyArguments : digestOf(['entrypoint', env]),
+      runOfEntrypoint: alone.length === 0 ? anyArguments : digestOf(['entrypoint', ...alone]),
     }),
-    ...(word !== undefined && { runOfFirstWord: digestOf([command.length > 0 ? 'command' : 'args', word, ...more]) }),
+    ...(word !== undefined && { runOfFirstWord: digestOf([command.length > 0 ? 'command' : 'args', word, ...alone]) }),
+  };
+}
+
+type Around = { readonly [Field in Exclude<keyof ContainerRun, 'command' | 'args'>]?: ContainerRun[Field] | undefined };
+
+const given = (around: Around): readonly unknown[] => {
+  const fields = Object.entries(around)
+    .filter(([, value]) => value !== undefined)
+    .toSorted(([one], [other]) => (one < other ? -1 : 1));
+  return fields.length === 0 ? [] : [fields];
+};
+
+// Variables that choose a Go program's resolver (net/conf.go), and PATH.
+const variablesRead = ['GODEBUG', 'HOSTALIASES', 'LOCALDOMAIN', 'RES_OPTIONS', 'PATH'];
+// What is mounted there lies over no program that an image's words name.
+const dataFolders = /^\/(?:etc|var|data|tmp|run|mnt|proc|sys|dev|config|secrets?)(?:\/|$)/u;
+
+function aloneOf({ env, mounts }: Around): Around {
+  const variables = Object.entries(env ?? {}).filter(([name]) => variablesRead.includes(name));
+  const over = mounts?.filter((path) => !dataFolders.test(path)) ?? [];
+  return {
+    env: variables.length === 0 ? undefined : Object.fromEntries(variables),
+    mounts: over.length === 0 ? undefined : over,
   };
 }
 

@@ -122,7 +122,7 @@ function declared(
 }
 
 function detected(
-  { image, platform, resolver, libc, evidence }: LibcSpec,
+  { image, platform, resolver, libc, evidence, resolvers }: LibcSpec,
   detection: LibcDetection,
   { checkedAt, lastUsedAt }: LibcStatus,
   { now, shared = UNSHARED, resourceVersion }: ReadOptions & { readonly resourceVersion: string | undefined },
@@ -135,7 +135,12 @@ function detected(
     kind: 'detected',
     reference: referenceKey(image, platform),
     run: shared.text(detection.run),
-    verdict: shared.verdict({ resolver, libc, evidence: { source, detail, confidence: confidencePercent / 100 } }),
+    verdict: shared.verdict({
+      resolver,
+      libc,
+      evidence: { source, detail, confidence: confidencePercent / 100 },
+      ...(resolvers !== undefined && { resolvers }),
+    }),
     digest: detection.digest,
     executable: detection.executable === undefined ? undefined : shared.text(detection.executable),
     decidedBy: detection.decidedBy,
@@ -266,8 +271,9 @@ export function createSharedValues(most = 1000): SharedValues {
   return {
     text: (text) => texts(text, text),
     verdict(verdict) {
-      const { resolver, libc, evidence } = verdict;
-      return verdicts([resolver, libc, evidence.source, evidence.confidence, evidence.detail].join(' '), verdict);
+      const { resolver, libc, evidence, resolvers } = verdict;
+      const more = resolvers === undefined ? '' : JSON.stringify(resolvers);
+      return verdicts([resolver, libc, evidence.source, evidence.confidence, evidence.detail, more].join(' '), verdict);
     },
   };
 }

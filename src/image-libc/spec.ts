@@ -1,10 +1,12 @@
 import type { ReaderEnd } from '../detection/reader/image-reader.ts';
-import type { Libc } from '../policy/verdict.ts';
+import type { Candidate, Libc } from '../policy/verdict.ts';
 
 const RESOLVERS = ['glibc', 'musl', 'go', 'other'] as const;
 const CAUSES = ['memory', 'unresponsive', 'stuck', 'exit'] as const satisfies readonly ReaderEnd[];
 const LIBCS = ['glibc', 'musl', 'none', 'other', 'unknown'] as const satisfies readonly Libc[];
 const SOURCES = ['declared', 'executable', 'base-layer', 'history', 'label'] as const;
+const CANDIDATE_RESOLVERS = [...RESOLVERS, 'unknown'] as const;
+const CANDIDATE_SOURCES = ['executable', 'base-layer', 'history', 'label', 'none'] as const;
 const DECIDED_BY = ['entrypoint', 'first-word'] as const;
 
 /** An image whose reading ended a process: there is no resolver. */
@@ -31,8 +33,12 @@ export interface LibcSpec {
   readonly resolver: (typeof RESOLVERS)[number];
   readonly libc: (typeof LIBCS)[number] | undefined;
   readonly evidence: LibcEvidence | undefined;
+  readonly resolvers: readonly Candidate[] | undefined;
   readonly detection: LibcDetection | undefined;
 }
+
+/** Most programs that an object names. */
+export const MOST_CANDIDATES = 16;
 
 interface LibcEvidence {
   readonly source: (typeof SOURCES)[number];
@@ -97,6 +103,30 @@ function evidenceOf(value: unknown): LibcEvidence {
   };
 }
 
+function candidateOf(value: unknown, index: number): Candidate {
+  const path = `spec.resolvers[${index}]`;
+  const { resolver, libc, executable, source, detail = '', confidencePercent = 0 } = fieldsOf(value, path);
+  const program = optionalText(executable, `${path}.executable`, 4096);
+  return {
+    resolver: oneOf(resolver, `${path}.resolver`, CANDIDATE_RESOLVERS),
+    libc: oneOf(libc, `${path}.libc`, LIBCS),
+    ...(program !== undefined && { executable: program }),
+    evidence: {
+      source: oneOf(source, `${path}.source`, CANDIDATE_SOURCES),
+      detail: textOf(detail, `${path}.detail`, 1024),
+      confidence: numberOf(confidencePercent, `${path}.confidencePercent`, 100) / 100,
+    },
+  };
+}
+
+function candidatesOf(value: unknown): readonly Candidate[] | undefined {
+  if (value === undefined) return undefined;
+  if (!Array.isArray(value) || value.length > MOST_CANDIDATES) {
+    fail('spec.resolvers', `a list of at most ${MOST_CANDIDATES}`);
+  }
+  return value.length < 2 ? undefined : value.map(candidateOf);
+}
+
 function detectionOf(value: unknown): LibcDetection {
   const { digest, run, decidedBy, executable, detectorVersion, seenAt } = fieldsOf(value, 'spec.detection');
   return {
@@ -127,7 +157,7 @@ function quarantineOf(value: unknown): LibcQuarantine {
  * before it is ready. Throws {@link LibcFieldError}.
  */
 export function readLibcSpec(value: unknown): LibcSpec | QuarantineSpec {
-  const { image: name, platform, resolver, libc, evidence, detection, quarantine } = fieldsOf(value, 'spec');
+  const { image: name, platform, resolver, libc, evidence, resolvers, detection, quarantine } = fieldsOf(value, 'spec');
   const image = textOf(name, 'spec.image', 1024) || fail('spec.image', 'the name of an image');
   if (quarantine !== undefined) {
     return { image, platform: textOf(platform, 'spec.platform', 64), quarantine: quarantineOf(quarantine) };
@@ -138,6 +168,7 @@ export function readLibcSpec(value: unknown): LibcSpec | QuarantineSpec {
     resolver: oneOf(resolver, 'spec.resolver', RESOLVERS),
     libc: libc === undefined ? undefined : oneOf(libc, 'spec.libc', LIBCS),
     evidence: evidence === undefined ? undefined : evidenceOf(evidence),
+    resolvers: candidatesOf(resolvers),
     detection: detection === undefined ? undefined : detectionOf(detection),
   };
 }

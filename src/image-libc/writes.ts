@@ -2,6 +2,8 @@ import { DETECTOR_VERSION } from '../detection/detector.ts';
 import { platformName } from '../detection/platform.ts';
 import { quarantineText } from '../detection/reader/quarantine.ts';
 import type { QuarantineEntry, QuarantineSubject, StoredVerdict, StoreKey } from '../detection/verdict-store.ts';
+import type { Candidate } from '../policy/verdict.ts';
+import { MOST_CANDIDATES } from './spec.ts';
 import type { KubeRequest } from '../kubernetes/client.ts';
 import { resourcePath, RESOURCES } from '../kubernetes/objects.ts';
 import {
@@ -161,6 +163,8 @@ export function isStorable(key: StoreKey, { inspection }: StoredVerdict): boolea
     executable.length <= 4096 &&
     /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/u.test(inspection.digest) &&
     verdict.resolver !== 'unknown' &&
+    (verdict.resolvers ?? []).length <= MOST_CANDIDATES &&
+    (verdict.resolvers ?? []).every((one) => (one.executable ?? '').length <= 4096) &&
     SOURCES.has(verdict.evidence.source)
   );
 }
@@ -177,6 +181,17 @@ function apply(name: string, fields: object, subresource = ''): KubeRequest {
   };
 }
 
+const percent = (confidence: number): number => Math.round(confidence * 100);
+
+const candidateFields = ({ resolver, libc, executable, evidence }: Candidate): object => ({
+  resolver,
+  libc,
+  ...(executable !== undefined && { executable }),
+  source: evidence.source,
+  detail: evidence.detail.slice(0, MOST_DETAIL),
+  confidencePercent: percent(evidence.confidence),
+});
+
 /** Returns the request that writes a verdict of the current detector. */
 export function applyVerdict(key: StoreKey, { inspection, checkedAt }: StoredVerdict): KubeRequest {
   const { verdict, digest, executable, decidedBy } = inspection;
@@ -187,7 +202,8 @@ export function applyVerdict(key: StoreKey, { inspection, checkedAt }: StoredVer
       platform: platformName(key.platform),
       resolver: verdict.resolver,
       libc: verdict.libc,
-      evidence: { source, detail: detail.slice(0, MOST_DETAIL), confidencePercent: Math.round(confidence * 100) },
+      evidence: { source, detail: detail.slice(0, MOST_DETAIL), confidencePercent: percent(confidence) },
+      ...(verdict.resolvers !== undefined && { resolvers: verdict.resolvers.map(candidateFields) }),
       detection: {
         digest,
         run: key.run,

@@ -1,7 +1,8 @@
 import type { DetectRequest } from '../detection/detector.ts';
 import type { ImageConfig, ImageManifest } from '../detection/image-source.ts';
 import { textBytes } from '../util/memory.ts';
-import { containerArgv, firstInvocation, type Invocation } from './command/invocation.ts';
+import { processesLabel } from './command/buildpacks.ts';
+import { firstInvocation, type Invocation } from './command/invocation.ts';
 import {
   fetchesProgram,
   glibcOnMusl,
@@ -25,18 +26,24 @@ export interface ImageFacts {
   readonly history: readonly (HistoryLine | undefined)[];
   readonly hints: readonly Hint[];
   readonly invocation: Invocation;
+  /** Where the Pod mounts volumes, absolute. */
+  readonly mounts: readonly string[];
+  /** What Buildpacks say of the image's processes: JSON. */
+  readonly processes: string;
   /** The image has an Entrypoint, which names the program unless the Pod has a `command`. */
   readonly hasEntrypoint: boolean;
   readonly glibcOnMusl: 'shim' | 'glibc' | undefined;
 }
 
 export function imageFacts(manifest: ImageManifest, config: ImageConfig, request: DetectRequest): ImageFacts {
-  const invocation = firstInvocation(containerArgv(config, request), config, request.env);
+  const invocation = firstInvocation(config, request);
   return {
     manifest,
     history: layerHistory(manifest, config),
     hints: hintsOf(manifest, config),
     invocation,
+    mounts: request.mounts ?? [],
+    processes: config.labels[processesLabel] ?? '',
     hasEntrypoint: config.entrypoint.length > 0,
     glibcOnMusl: glibcOnMusl(config),
   };
@@ -86,10 +93,10 @@ export function configBytes({ entrypoint, cmd, env, labels, history }: ImageConf
 }
 
 /** Returns about how many bytes what is known of a configuration takes in memory. */
-export function factsBytes({ invocation, history }: ImageFacts): number {
+export function factsBytes({ invocation, history, processes, mounts }: ImageFacts): number {
   // A line is kept as it is and as words.
   const lines = history.reduce((sum, line) => sum + 3 * textBytes(line?.text ?? ''), 0);
-  return lines + textsBytes([...invocation.argv, ...[...invocation.env].flat()]);
+  return lines + textsBytes([processes, ...mounts, ...invocation.argv, ...[...invocation.env].flat()]);
 }
 
 const entriesOf = (map: Readonly<Record<string, string>> = {}): string[] => Object.entries(map).flat();

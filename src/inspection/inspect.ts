@@ -1,7 +1,12 @@
 import type { DetectRequest, Inspect, Inspection } from '../detection/detector.ts';
 import type { ImageManifest, ImageSource, LookupContext } from '../detection/image-source.ts';
-import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
+import { type Candidate, unknownVerdict, type Verdict } from '../policy/verdict.ts';
 import { type BytePool, createBytePool } from '../util/memory.ts';
+import { type Budget, follow } from './command/follow.ts';
+import { imageFiles } from './command/image-files.ts';
+import { baseName } from './command/invocation.ts';
+import { isLinkedToBase } from './command/known-programs.ts';
+import type { Located, Outcome, Program } from './command/outcome.ts';
 import { agreedHint, likelihood, mayReplace } from './history.ts';
 import {
   configBytes,
@@ -16,10 +21,9 @@ import {
 import { createLayerReader, type LayerReader, type ReadPlan } from './layer-reader.ts';
 import { admissionLimits, type InspectLimits, type Memory, openMemory, pooledBytes, tinyLayer } from './limits.ts';
 import { loaderLibc, type LoaderState, resolveLoader } from './loader.ts';
-import { type Located, locateProgram } from './locate-program.ts';
 import { type LayerIndex, shownName } from './overlay.ts';
 import { type Candidates, nextRead } from './next-read.ts';
-import { baseLibcApplies, fallbackVerdict, programVerdict } from './verdict.ts';
+import { baseLibcApplies, fallbackVerdict, programVerdict, runVerdict } from './verdict.ts';
 
 /**
  * Returns an inspection that stays within `limits`, and keeps its memory within `pool`, which all inspections of a process
@@ -86,7 +90,7 @@ export const inspectImage: Inspect = createInspector(admissionLimits);
 // Docker's own limit is 127 (moby layer/layer.go, maxLayerDepth is 125).
 const maxLayers = 160;
 
-interface Outcome {
+interface Judged {
   readonly verdict: Verdict;
   readonly executable?: string;
   readonly direct?: boolean;
@@ -98,7 +102,7 @@ function decidedBy({ command, args }: DetectRequest, { hasEntrypoint }: ImageFac
   return command.length > 0 || args.length > 0 ? 'first-word' : undefined;
 }
 
-async function inspectLayers(image: ImageFacts, reader: LayerReader, { limits, memory }: Means): Promise<Outcome> {
+async function inspectLayers(image: ImageFacts, reader: LayerReader, { limits, memory }: Means): Promise<Judged> {
   const { invocation } = image;
   const [name = ''] = invocation.argv;
   if (invocation.tooLong) return { verdict: unknownVerdict('the command line is longer than a kernel takes') };
@@ -106,31 +110,107 @@ async function inspectLayers(image: ImageFacts, reader: LayerReader, { limits, m
   if (image.manifest.layers.length > maxLayers) {
     return { verdict: unknownVerdict(`the image has more than ${maxLayers} layers`) };
   }
-  const locate = (): Located => locateProgram(reader.layers, image.invocation);
+  const budget = { left: limits.steps };
+  const look = (): Look => lookAt(image, reader, budget);
   // Each round reads a layer or file for the first time, so the loop ends.
   for (let round = 0; round < limits.requests + limits.leastReads; round += 1) {
-    const step =
-      memory.excess === undefined && reader.mayLocate() ? nextStep(image, reader, locate(), limits) : undefined;
+    const mayGoOn = memory.excess === undefined && reader.mayLocate();
+    const step = mayGoOn ? nextStep({ image, reader, limits, look }, look()) : undefined;
     if (step === undefined) break;
     await step();
   }
-  const located = locate();
-  if (memory.excess !== undefined && located.status !== 'found') {
+  const last = look();
+  if (memory.excess !== undefined && last.outcome.stays.some(({ located }) => located.status !== 'found')) {
     return { verdict: unknownVerdict(`the image is too large to look into: ${memory.excess} take too much memory`) };
   }
-  return conclude(image, reader, located);
+  return conclude(image, reader, last);
 }
 
-function conclude(image: ImageFacts, reader: LayerReader, located: Located): Outcome {
-  if (located.status === 'absent') {
-    return { verdict: unknownVerdict(`${shownName(located.name)}: not in the image`) };
-  }
+/** What can be told with the layers that were read so far. */
+interface Look {
+  readonly outcome: Outcome;
+  /** What is still to be found, most important first. */
+  readonly targets: readonly Target[];
+}
+
+/** A file that is looked for. */
+interface Target {
+  readonly located: Located;
+  readonly loader?: string | undefined;
+  /** `file`: a script's text alone matters. `passing`: it is worth less than what is kept for others. */
+  readonly weight: 'program' | 'passing' | 'file';
+}
+
+function lookAt(image: ImageFacts, reader: LayerReader, budget: Budget): Look {
+  const files = imageFiles(reader.layers, image.mounts);
+  const outcome = follow(files, image.invocation, image.processes, budget);
+  const targets = [...outcome.stays, ...outcome.beside].map((program) => targetOf(program, 'program'));
+  const isOpen = outcome.stays.some(({ located: { status } }) => status === 'hidden' || status === 'absent');
+  const sources = isOpen ? files.wanted.map((located) => ({ located, weight: 'file' as const })) : [];
+  return {
+    outcome,
+    targets: [...targets, ...sources, ...outcome.passing.map((program) => targetOf(program, 'passing'))],
+  };
+}
+
+const targetOf = ({ located, runBy, loader }: Program, weight: Target['weight']): Target => ({
+  located: runBy === undefined ? located : eitherOf(located, runBy),
+  loader,
+  weight,
+});
+
+function eitherOf(one: Located, other: Located): Located {
+  if (one.status !== 'unseen' || other.status !== 'unseen') return other;
+  return { ...one, paths: [...one.paths, ...other.paths], layers: [...new Set([...one.layers, ...other.layers])] };
+}
+
+function conclude(image: ImageFacts, reader: LayerReader, { outcome }: Look): Judged {
+  const judge = (program: Program): Candidate => judgeProgram(image, reader, program);
+  const [stays, beside, passing] = [outcome.stays, outcome.beside, outcome.passing].map((all) => all.map(judge));
+  const verdict = runVerdict({ stays: stays ?? [], beside: beside ?? [], passing: passing ?? [] });
+  const [only] = outcome.stays;
+  const isAlone = outcome.stays.length + outcome.beside.length + outcome.passing.length === 1;
+  const executable = verdict.resolver === 'unknown' && !isAlone ? undefined : (stays ?? [])[0]?.executable;
+  return {
+    verdict,
+    ...(executable !== undefined && { executable }),
+    direct: isAlone && only?.direct === true && only.located.status === 'found',
+  };
+}
+
+/** Judges one program by its file, else by what stands for it. */
+function judgeProgram(image: ImageFacts, reader: LayerReader, program: Program): Candidate {
+  const isKnown = program.runBy?.status === 'found' || !isOfBase(program.located);
+  const located = isKnown ? (program.runBy ?? program.located) : program.located;
+  const candidate = judgeLocated(image, reader, { ...program, located });
+  if (located === program.located || program.located.status !== 'unseen') return candidate;
+  const { evidence } = candidate;
+  const name = shownName(`/${program.located.paths[0] ?? ''}`);
+  const confidence = Math.min(evidence.confidence, certaintyByName);
+  return { ...candidate, evidence: { ...evidence, detail: `${name} is run by ${evidence.detail}`, confidence } };
+}
+
+const isOfBase = (located: Located): boolean =>
+  located.status === 'unseen' && isLinkedToBase(baseName(located.paths[0] ?? ''));
+
+/** A name such as gunicorn says what runs it, and no more. */
+const certaintyByName = 0.85;
+
+function judgeLocated(
+  image: ImageFacts,
+  reader: LayerReader,
+  program: Pick<Program, 'located' | 'loader' | 'env'>,
+): Candidate {
+  const { located } = program;
+  if (located.status === 'hidden') return unknownVerdict(located.why);
+  if (located.status === 'absent') return unknownVerdict(`${shownName(located.name)}: not in the image`);
   if (located.status === 'unseen') {
     const base = reader.wasRead(0) ? reader.layers[0] : undefined;
     const verdict = fallbackVerdict(unreached(image, located.paths), base, image.hints);
     const [path = '', ...others] = located.paths;
-    return { verdict, ...(others.length === 0 && { executable: `/${path}` }) };
+    return { ...verdict, ...(others.length === 0 && { executable: `/${path}` }) };
   }
+  const executable = `/${located.path}`;
   const doubts = located.doubts.filter((layer) => likelihoodOf(image, layer, located.rivals) >= likelihood.possible);
   const replaced = doubts.find(
     (layer) =>
@@ -139,17 +219,19 @@ function conclude(image: ImageFacts, reader: LayerReader, located: Located): Out
         likelihoodOf(image, layer, located.rivals) >= likelihood.likely),
   );
   if (replaced !== undefined) {
-    const path = shownName(`/${located.path}`);
-    return { verdict: unknownVerdict(`${path}: layer ${replaced + 1}, which was not reached, may hold another`) };
+    return unknownVerdict(`${shownName(executable)}: layer ${replaced + 1}, which was not reached, may hold another`);
   }
-  const verdict = programVerdict(located, {
-    loader: loaderOf(image, reader, located),
-    muslImage: isMuslImage(image, reader.layers),
-    glibcOnMusl: image.glibcOnMusl,
-    doubt: doubtOf(image, reader, located, doubts),
-    saysOther: image.hints.some((hint) => hint.libc === 'other'),
-  });
-  return { verdict, executable: `/${located.path}`, direct: located.direct };
+  const verdict = programVerdict(
+    { ...program, located },
+    {
+      loader: loaderOf(image, reader, located, program.loader),
+      muslImage: isMuslImage(image, reader.layers),
+      glibcOnMusl: image.glibcOnMusl,
+      doubt: doubtOf(image, reader, located, doubts),
+      saysOther: image.hints.some((hint) => hint.libc === 'other'),
+    },
+  );
+  return { ...verdict, executable };
 }
 
 function doubtOf(
@@ -176,38 +258,71 @@ const smallLayer = 64 * 1024;
 // Bounds the work for an archive that repeats a wanted path.
 const maxLocates = 64;
 
-/** Returns the next read that tells more about the program; undefined if it is known or a limit is reached. */
-function nextStep(image: ImageFacts, reader: LayerReader, located: Located, limits: InspectLimits): Step | undefined {
-  if (located.status === 'absent' || reader.requestsLeft() < 1) return undefined;
-  if (located.status === 'unseen') return searchStep(image, reader, located, limits);
+/** What a step needs. */
+interface Inquiry {
+  readonly image: ImageFacts;
+  readonly reader: LayerReader;
+  readonly limits: InspectLimits;
+  readonly look: () => Look;
+}
+
+/** Returns the next read that tells more about a program; undefined if all are known or a limit is reached. */
+function nextStep(inquiry: Inquiry, { targets }: Look): Step | undefined {
+  for (const target of targets) {
+    if (inquiry.reader.requestsLeft() < (target.weight === 'program' ? 1 : 2)) continue;
+    const step = targetStep(inquiry, target);
+    if (step !== undefined) return step;
+  }
+  return undefined;
+}
+
+function targetStep(inquiry: Inquiry, target: Target): Step | undefined {
+  const { located } = target;
+  const { reader } = inquiry;
+  if (located.status === 'absent' || located.status === 'hidden') return undefined;
+  if (located.status === 'unseen') return searchStep(inquiry, located, target.weight);
   if (located.content.kind === 'unread') return () => reader.readFile(located.layer, located.origin);
-  return doubtStep(image, reader, located, limits) ?? loaderStep(image, reader, located, limits);
+  return doubtStep(inquiry, located) ?? loaderStep(inquiry, located, target.loader);
 }
 
 /** Returns what is at the loader's path; undefined unless the program names glibc's loader. */
-function loaderOf(image: ImageFacts, reader: LayerReader, program: Found): LoaderState | undefined {
-  const { content } = program;
+function loaderOf(
+  image: ImageFacts,
+  reader: LayerReader,
+  { content }: Found,
+  called?: string,
+): LoaderState | undefined {
   if (content.kind !== 'elf' || content.finding.kind !== 'dynamic') return undefined;
-  const loader = program.loader ?? content.finding.interpreter;
+  const loader = called ?? content.finding.interpreter;
   return loaderLibc(loader) === 'glibc'
     ? resolveLoader(reader.layers, loader, isMuslImage(image, reader.layers))
     : undefined;
 }
 
-function searchStep(image: ImageFacts, reader: LayerReader, located: Unseen, limits: InspectLimits): Step | undefined {
-  const baseHelps = baseLibcApplies(unreached(image, located.paths));
+function searchStep(inquiry: Inquiry, located: Unseen, weight: Target['weight']): Step | undefined {
+  const { image, reader, look } = inquiry;
+  const baseHelps = weight !== 'file' && baseLibcApplies(unreached(image, located.paths));
   const wanted = { paths: located.paths, layers: located.layers, atLeast: likelihood.unlikely, baseHelps };
-  const locate = (): Located => locateProgram(reader.layers, image.invocation);
+  // What is found may lead on to another file: the scan goes on for that if it can be in the same layer.
+  const locate = (): Located =>
+    look()
+      .targets.map((target) => target.located)
+      .find(isUnsettled) ?? nothingMore;
   const elsewhere = located.layers.some(
     (layer) => layer > 0 && likelihoodOf(image, layer, located.paths) >= likelihood.mentioned,
   );
   // If the history puts the program into another layer, the base layer can only give its first executable.
   const isEnough = (layer: number): boolean => layer === 0 && elsewhere && reader.layers[0]?.firstDynamic !== undefined;
-  return readStep(image, reader, wanted, limits, { locate, isEnough });
+  return readStep(inquiry, wanted, { locate, isEnough });
 }
 
+const nothingMore: Located = { status: 'absent', name: '' };
+
+const isUnsettled = ({ status }: Located): boolean => status === 'unseen';
+
 /** Reads the layers that may well hide the program found: small ones, and layers whose history line names it. */
-function doubtStep(image: ImageFacts, reader: LayerReader, located: Found, limits: InspectLimits): Step | undefined {
+function doubtStep(inquiry: Inquiry, located: Found): Step | undefined {
+  const { image, look } = inquiry;
   const layers = located.doubts.filter((layer) => {
     const rank = likelihoodOf(image, layer, located.rivals);
     const isSmall = (image.manifest.layers[layer]?.size ?? 0) <= smallLayer && layer > 0;
@@ -215,18 +330,21 @@ function doubtStep(image: ImageFacts, reader: LayerReader, located: Found, limit
     return isNamed || (isSmall && rank >= likelihood.possible);
   });
   const wanted = { paths: located.rivals, layers, atLeast: likelihood.possible, baseHelps: false };
-  return readStep(image, reader, wanted, limits, {
+  return readStep(inquiry, wanted, {
     locate: () => {
-      const again = locateProgram(reader.layers, image.invocation);
-      const isOther = again.status !== 'found' || again.path !== located.path || again.layer !== located.layer;
-      return isOther ? again : { status: 'unseen', paths: wanted.paths, layers: again.doubts };
+      const all = look().targets.map((target) => target.located);
+      const again = all.find(
+        (one) => one.status === 'found' && one.path === located.path && one.layer === located.layer,
+      );
+      return again?.status === 'found' ? { status: 'unseen', paths: wanted.paths, layers: again.doubts } : nothingMore;
     },
   });
 }
 
 /** Checks that glibc's loader is no musl shim, unless the image's history and labels agree on glibc. */
-function loaderStep(image: ImageFacts, reader: LayerReader, located: Found, limits: InspectLimits): Step | undefined {
-  const loader = loaderOf(image, reader, located);
+function loaderStep(inquiry: Inquiry, located: Found, called: string | undefined): Step | undefined {
+  const { image, reader } = inquiry;
+  const loader = loaderOf(image, reader, located, called);
   if (loader === undefined || loader.status === 'absent') return undefined;
   const muslImage = isMuslImage(image, reader.layers);
   if (loader.status === 'seen') {
@@ -235,8 +353,8 @@ function loaderStep(image: ImageFacts, reader: LayerReader, located: Found, limi
   }
   if (muslImage) {
     const wanted = { ...loader, atLeast: likelihood.possible, baseHelps: false };
-    const locate = (): LoaderState => loaderOf(image, reader, located) ?? { status: 'absent' };
-    return readStep(image, reader, wanted, limits, { locate });
+    const locate = (): LoaderState => loaderOf(image, reader, located, called) ?? { status: 'absent' };
+    return readStep(inquiry, wanted, { locate });
   }
   if (agreedHint(image.hints)?.libc === 'glibc' || reader.wasRead(0) || reader.bytesLeft() < probeBytes)
     return undefined;
@@ -250,13 +368,7 @@ interface Goal {
   readonly isEnough?: (layer: number) => boolean;
 }
 
-function readStep(
-  image: ImageFacts,
-  reader: LayerReader,
-  wanted: Candidates,
-  limits: InspectLimits,
-  goal: Goal,
-): Step | undefined {
+function readStep({ image, reader, limits }: Inquiry, wanted: Candidates, goal: Goal): Step | undefined {
   const next = nextRead(reader, image.manifest.layers, image.history, wanted, limits);
   if (next === undefined) return undefined;
   // A tiny layer comes in one request, so it is scanned to its end.

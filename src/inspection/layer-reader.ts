@@ -9,7 +9,7 @@ import type {
 import { givingWay } from '../util/abort.ts';
 import { readRange, readWindows } from './blob-reads.ts';
 import { type InflateEnd, inflatePrefix } from './formats/compression.ts';
-import { longestScript, readContent, searchMarks } from './formats/file-content.ts';
+import { longestScript, longestText, readContent, searchMarks } from './formats/file-content.ts';
 import { byteCursor, fileBytes, readTar, type TarAllowance, type TarEntry } from './formats/tar.ts';
 import { hasToc, readToc } from './layer-toc.ts';
 import { type InspectLimits, type Memory, namesOfFiles, sliceMs, tinyLayer } from './limits.ts';
@@ -49,8 +49,8 @@ export function createLayerReader(
 ): LayerReader {
   const count = { lookups: 0 };
   const layers = manifest.layers.map(() => layerIndex(count));
-  const { inflatedBytes, entries, extendedBytes, scriptBytes } = limits;
-  const left: Allowance = { inflatedBytes, entries, extendedBytes, scriptBytes };
+  const { inflatedBytes, entries, extendedBytes, scriptBytes, textBytes } = limits;
+  const left: Allowance = { inflatedBytes, entries, extendedBytes, scriptBytes, textBytes };
   const read = new Set<number>();
   const bytesUsed = (): number => context.meter.bytes - started.bytes;
   const requestsLeft = (): number =>
@@ -166,6 +166,7 @@ async function* countBytes(
 interface Allowance extends TarAllowance {
   inflatedBytes: number;
   scriptBytes: number;
+  textBytes: number;
 }
 
 /** Called for each path added; decides whether the scan goes on. `entry` gives more of the file's bytes. */
@@ -226,13 +227,27 @@ async function nodeOf(entry: TarEntry, left: Allowance): Promise<LayerNode> {
     case 'file': {
       const executable = (entry.mode & 0o111) !== 0;
       if (entry.size === 0) return { type: 'file', content: { kind: 'plain' }, executable };
-      const content = await readContent(entry, entry.size, Math.min(longestScript, left.scriptBytes));
+      const mayBeText = executable || isTextName(entry.name);
+      const content = await readContent(entry, entry.size, {
+        script: Math.min(longestScript, left.scriptBytes),
+        text: mayBeText ? Math.min(longestText, left.textBytes) : 0,
+      });
       if (content.kind === 'script') left.scriptBytes -= Math.min(longestScript, left.scriptBytes, entry.size);
+      if (content.kind === 'plain' && content.text !== undefined) left.textBytes -= entry.size;
       return { type: 'file', content, executable };
     }
     default:
       return { type: 'other' };
   }
+}
+
+/** Reports whether a file may be one that scripts source, or that tells a supervisor what to start. */
+function isTextName(path: string): boolean {
+  if (/(?:^|\/)(?:usr\/share|usr\/include|node_modules|site-packages|dist-packages)\//u.test(path)) return false;
+  return (
+    /\.(?:sh|bash|envsh|env|conf|ini|cfg|inc)$/u.test(path) ||
+    /(?:^|\/)(?:Procfile|envvars|run|profile|etc\/(?:default|sysconfig|profile\.d)\/[\w.-]+)$/u.test(path)
+  );
 }
 
 /** Notes how the bytes end, and counts them. */

@@ -19,8 +19,12 @@ export interface InspectLimits {
   readonly entries: number;
   /** Bytes of extended headers read from all layers. */
   readonly extendedBytes: number;
-  /** Bytes of scripts parsed in all layers: parsing takes a hundred times as long as inflating. */
+  /** Bytes of scripts kept of all layers. */
   readonly scriptBytes: number;
+  /** Bytes of other texts that scripts may read, kept of all layers. */
+  readonly textBytes: number;
+  /** Steps in following the scripts of a container, each a few microseconds. */
+  readonly steps: number;
   /** Look-ups of a path in one layer: bounds links that lead from one to the next. */
   readonly lookups: number;
   /** Bytes kept in memory: the index of all layers, a table of contents while it is read, windows of zstd. */
@@ -46,6 +50,8 @@ export const admissionLimits: InspectLimits = {
   entries: 20_000,
   extendedBytes: 2 * 1024 * 1024,
   scriptBytes: 256 * 1024,
+  textBytes: 128 * 1024,
+  steps: 150_000,
   lookups: 500_000,
   keptBytes: 16 * 1024 * 1024,
   wholeLayers: false,
@@ -62,6 +68,8 @@ export const backgroundScanLimits: InspectLimits = {
   entries: 500_000,
   extendedBytes: 128 * 1024 * 1024,
   scriptBytes: 2 * 1024 * 1024,
+  textBytes: 1024 * 1024,
+  steps: 400_000,
   lookups: 5_000_000,
   keptBytes: 32 * 1024 * 1024,
   wholeLayers: true,

@@ -1,6 +1,5 @@
 import { textBytes } from '../util/memory.ts';
 import { printable } from '../util/text.ts';
-import type { Script } from './command/script.ts';
 import type { ElfFinding } from './formats/elf.ts';
 import type { StaticJudgement } from './formats/static-marks.ts';
 
@@ -100,8 +99,10 @@ function newest(layers: readonly LayerIndex[], path: string): Newest {
 /** What a file's first bytes say. */
 export type FileContent =
   | { readonly kind: 'elf'; readonly finding: ElfFinding; readonly judgement?: StaticJudgement }
-  | { readonly kind: 'script'; readonly script: Script }
-  | { readonly kind: 'plain' }
+  /** A `#!` script. `whole`: the text is all of it. */
+  | { readonly kind: 'script'; readonly text: string; readonly whole: boolean }
+  /** Neither; its text is kept if a script may read it. */
+  | { readonly kind: 'plain'; readonly text?: string }
   /** Only the table of contents lists it; its bytes begin at `offset` of the blob. */
   | { readonly kind: 'unread'; readonly offset: number; readonly length: number; readonly size: number };
 
@@ -133,6 +134,10 @@ export interface LayerIndex {
    * (OCI image-spec layer.md forbids that; runtimes unpack it, and the last entry counts).
    */
   readonly irregular: boolean;
+  /** Reports whether an entry stands below this path. */
+  hasBelow(path: string): boolean;
+  /** Returns the paths of the entries, in the archive's order. */
+  paths(): Iterable<string>;
   /** The first dynamic program that was added, Go programs and libraries aside; undefined if none was. */
   readonly firstDynamic: { readonly path: string; readonly interpreter: string } | undefined;
 }
@@ -151,6 +156,7 @@ const minOrdered = 24;
  */
 export function layerIndex(count: LookupCount = { lookups: 0 }): LayerIndex {
   const nodes = new Map<string, LayerNode>();
+  const folders = new Set<string>();
   const removed = new Set<string>();
   const opaque = new Set<string>();
   let last = '';
@@ -160,6 +166,7 @@ export function layerIndex(count: LookupCount = { lookups: 0 }): LayerIndex {
   let first: LayerIndex['firstDynamic'];
   const set = (path: string, node: LayerNode): void => {
     nodes.set(path, node);
+    for (let at = parentOf(path); at !== '' && !folders.has(at); at = parentOf(at)) folders.add(at);
     first ??= asDynamic(path, node);
   };
 
@@ -188,6 +195,8 @@ export function layerIndex(count: LookupCount = { lookups: 0 }): LayerIndex {
       return path;
     },
     replace: set,
+    hasBelow: (path) => folders.has(path),
+    paths: () => nodes.keys(),
     get(path) {
       count.lookups += 1;
       return nodes.get(path);
@@ -213,7 +222,6 @@ function isNoDirectory(node: LayerNode | undefined): boolean {
 
 // Measured: a map's place and an object, without their texts.
 const placeBytes = 120;
-const tokenBytes = 80;
 
 /** Returns about how many bytes an index keeps for an entry. */
 export function entryBytes(name: string, node: LayerNode): number {
@@ -223,11 +231,7 @@ export function entryBytes(name: string, node: LayerNode): number {
 }
 
 function contentBytes(content: FileContent): number {
-  if (content.kind === 'script') {
-    const { interpreter, executions, defaultProgram } = content.script;
-    const words = [...interpreter, ...defaultProgram, ...executions.flat().map(({ text }) => text)];
-    return words.reduce((sum, word) => sum + tokenBytes + textBytes(word), 0);
-  }
+  if ('text' in content) return textBytes(content.text ?? '');
   return content.kind === 'elf' && content.finding.kind === 'dynamic' ? textBytes(content.finding.interpreter) : 0;
 }
 

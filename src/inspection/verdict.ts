@@ -1,10 +1,11 @@
-import { type Libc, type Resolver, unknownVerdict, type Verdict } from '../policy/verdict.ts';
+import { type Candidate, type Libc, type Resolver, unknownVerdict, type Verdict } from '../policy/verdict.ts';
 import { baseName } from './command/invocation.ts';
 import type { ElfFinding } from './formats/elf.ts';
 import type { StaticJudgement } from './formats/static-marks.ts';
 import { agreedHint, type Hint } from './history.ts';
 import { loaderLibc, type LoaderState } from './loader.ts';
-import type { Located } from './locate-program.ts';
+import { isLinkedToBase } from './command/known-programs.ts';
+import type { Located, Program } from './command/outcome.ts';
 import { type LayerIndex, shownName } from './overlay.ts';
 
 /**
@@ -35,9 +36,6 @@ const penalty = {
   doubts: 0.05,
   /** The file at the loader's path was not seen, and no evidence rules musl out. */
   loaderUnseen: 0.04,
-  'one-of-several': 0.15,
-  'script-body': 0.2,
-  supervisor: 1,
 } as const;
 
 /** Nothing is known of the place where another file may be. */
@@ -61,25 +59,21 @@ interface ImageContext {
   readonly saysOther: boolean;
 }
 
+/** A program whose file was found. */
+export type FoundProgram = Pick<Program, 'loader' | 'env'> & { readonly located: Found };
+
 /** Returns the verdict on a program that was found. */
-export function programVerdict(program: Found, context: ImageContext): Verdict {
-  const name = shownName(`/${program.path}`);
-  const { content } = program;
-  if (program.reservations.includes('supervisor'))
-    return unknownVerdict(`${name}: starts services that are not followed`);
+export function programVerdict(program: FoundProgram, context: ImageContext): Verdict {
+  const { content, path } = program.located;
+  const name = shownName(`/${path}`);
   if (content.kind === 'unread') return unknownVerdict(`${name}: its bytes are out of reach`);
   if (content.kind !== 'elf') return unknownVerdict(`${name}: neither an ELF program nor a script`);
   const finding = judge(program, content.finding, content.judgement, context);
   if ('why' in finding) return unknownVerdict(`${name}: ${finding.why}`);
-  const reserved = program.reservations.reduce((sum, reservation) => sum + penalty[reservation], 0);
-  const doubted = finding.confidence - reserved - (context.doubt === 'none' ? 0 : penalty.doubts);
-  const isBlind = context.doubt === 'blind';
-  const notes = [
-    ...(program.reservations.includes('script-body') ? ['it runs a script'] : []),
-    ...(isBlind ? ['bytes that were not reached may hold another file of this name'] : []),
-  ];
-  const detail = [`${name}: ${finding.detail}`, ...notes].join('; ');
-  return verdict(finding.resolver, finding.libc, detail, isBlind ? Math.min(doubted, mostBlind) : doubted);
+  const doubted = finding.confidence - (context.doubt === 'none' ? 0 : penalty.doubts);
+  if (context.doubt !== 'blind') return verdict(finding.resolver, finding.libc, `${name}: ${finding.detail}`, doubted);
+  const detail = `${name}: ${finding.detail}; bytes that were not reached may hold another file of this name`;
+  return verdict(finding.resolver, finding.libc, detail, Math.min(doubted, mostBlind));
 }
 
 interface Judged {
@@ -92,7 +86,7 @@ interface Judged {
 type Unjudged = { readonly why: string };
 
 function judge(
-  { loader, env }: Found,
+  { loader, env }: FoundProgram,
   finding: ElfFinding,
   judgement: StaticJudgement | undefined,
   context: ImageContext,
@@ -262,24 +256,13 @@ export interface Unreached {
 
 const fallbackCertainty = { 'base-layer': 0.5, history: 0.4, label: 0.3 } as const;
 
-// Programs that distributions link to their own C library, and that bring no resolver of their own.
-const linkedToBase = new Set(
-  (
-    'sh bash dash ash zsh busybox cat sleep tail env ls date nginx httpd apache2 apachectl lighttpd haproxy varnishd squid ' +
-    'node nodejs python python2 python3 perl ruby php php-fpm java erl beam.smp R Rscript lua luajit openresty ' +
-    'postgres mysqld mariadbd mongod redis-server valkey-server memcached sqlite3 mosquitto rabbitmq-server ' +
-    'curl wget dig ping getent sshd cron crond rsyslogd dnsmasq unbound named postfix exim4 git vim top'
-  ).split(' '),
-);
-
 /**
  * Reports whether the base layer's C library says anything about the program: by its name it is one that distributions link
  * to their own. Of others, packaged or not, that is not known: they may be Go's.
  */
 export function baseLibcApplies({ paths, copiedIn, twoLibcs }: Unreached): boolean {
   if (copiedIn || twoLibcs) return false;
-  const name = baseName(paths[0] ?? '');
-  return linkedToBase.has(name) || linkedToBase.has(name.replace(/-?\d[\d.]{0,20}$/u, ''));
+  return isLinkedToBase(baseName(paths[0] ?? ''));
 }
 
 /**
@@ -316,3 +299,45 @@ function impliedVerdict(
 ): Verdict {
   return { resolver: libc, libc, evidence: { source, detail, confidence: fallbackCertainty[source] } };
 }
+
+/** The programs that a container may run, judged. */
+interface JudgedRun {
+  readonly stays: readonly Candidate[];
+  readonly beside: readonly Candidate[];
+  readonly passing: readonly Candidate[];
+}
+
+/**
+ * Returns the verdict on all that a container runs. What stays in the foreground gives its resolver if all that may stay there
+ * have the same. What has ended before counts among the resolvers where it is known: it resolved names too, if shortly. What
+ * is not known of it adds nothing, for nearly every script runs some helper first.
+ */
+export function runVerdict({ stays, beside, passing }: JudgedRun): Verdict {
+  const known = passing.filter(({ resolver }) => resolver !== 'unknown');
+  const all = atMost(distinct([...stays, ...beside, ...known]));
+  const [first] = stays.toSorted((one, other) => one.evidence.confidence - other.evidence.confidence);
+  if (first === undefined) return unknownVerdict('it runs no program');
+  const others = all.length > 1 ? { resolvers: all } : {};
+  if (new Set(stays.map(({ resolver }) => resolver)).size === 1) {
+    const { resolver, libc, evidence } = first;
+    return { resolver, libc, evidence, ...others };
+  }
+  const shown = distinct(stays).map(({ resolver, evidence }) => `${resolver} (${evidence.detail})`);
+  return { ...unknownVerdict(`it may run several programs: ${shown.join(' or ')}`), ...others };
+}
+
+/** A list for people: of many programs one of each kind tells enough. */
+const mostCandidates = 16;
+
+function atMost(all: readonly Candidate[]): readonly Candidate[] {
+  if (all.length <= mostCandidates) return all;
+  return [...new Map(all.toReversed().map((one) => [`${one.resolver} ${one.libc}`, one])).values()];
+}
+
+/** Returns the candidates that differ in resolver, libc or program. */
+function distinct(all: readonly Candidate[]): readonly Candidate[] {
+  return [...new Map(all.map((one) => [candidateKey(one), one])).values()];
+}
+
+const candidateKey = ({ resolver, libc, executable, evidence }: Candidate): string =>
+  JSON.stringify([resolver, libc, executable ?? evidence.detail]);

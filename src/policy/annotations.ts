@@ -1,6 +1,6 @@
 import type { ContainerVerdict, PodView, Remedy } from './model.ts';
 import type { Reason } from './reasons.ts';
-import type { Libc, Resolver, Verdict } from './verdict.ts';
+import { type Libc, type Resolver, resolverName, type Verdict } from './verdict.ts';
 
 /** Declares the libc of all containers of a Pod; with `.<container>` appended, of one container. */
 export const LIBC_ANNOTATION = 'libc-dns.dev/libc';
@@ -90,14 +90,14 @@ function declaration(annotation: string, value: string, warnings: string[]): Ver
 
 /**
  * Returns the value of {@link DECISION_ANNOTATION}:
- * `{"reason":…,"remedy":[…],"resolvers":{"<container>":"<resolver>"}}`.
+ * `{"reason":…,"remedy":[…],"resolvers":{"<container>":"<resolver>"}}`, with `go+musl` where several may be at work.
  */
 export function encodeDecision(
   reason: Reason,
   remedy: readonly Remedy[],
-  containers: readonly Pick<ContainerVerdict, 'name' | 'resolver'>[],
+  containers: readonly Pick<ContainerVerdict, 'name' | 'resolver' | 'resolvers'>[],
 ): string {
-  const named = containers.slice(0, NAMED_CONTAINERS).map(({ name, resolver }) => [name.slice(0, MOST_NAME), resolver]);
+  const named = containers.slice(0, NAMED_CONTAINERS).map((one) => [one.name.slice(0, MOST_NAME), resolverName(one)]);
   const more = containers.length - named.length;
   return JSON.stringify({ reason, remedy, resolvers: Object.fromEntries(named), ...(more > 0 && { more }) });
 }

@@ -38,7 +38,7 @@ import {
 } from './redirect.ts';
 import { effectiveMode, type Scope } from './scope.ts';
 import { LOOPBACK, planSidecar, type SidecarPlan, wantsSidecar } from './sidecar.ts';
-import { unknownVerdict, type Resolver, type Verdict } from './verdict.ts';
+import { mayResolveWith, resolversOf, unknownVerdict, type Resolver, type Verdict } from './verdict.ts';
 import { muslWarnings, resendingOf, tcpWarnings } from './warnings.ts';
 
 export interface DecideInput {
@@ -66,7 +66,7 @@ export function decide(input: DecideInput): Decision {
   if (early !== undefined) return early;
   const notGiven = unknownVerdict('no verdict was given');
   const containers = pod.containers.map((one, index) => judged(one, input.verdicts[index] ?? notGiven));
-  const resolvers = new Set(containers.map((container) => container.resolver));
+  const resolvers = new Set(containers.flatMap(resolversOf));
   const servers = planServers(input, resolvers, standing.declared.sidecar);
   const { note = '', ...planned } = plan(input, resolvers, servers);
   const more = note + costOfOptions(planned, containers, input.config);
@@ -74,7 +74,7 @@ export function decide(input: DecideInput): Decision {
   return {
     mode: standing.scope.mode,
     ...planned,
-    message: message(planned.reason, containers, unknown?.evidence.detail) + more,
+    message: message(planned.reason, containers, unknown && whyUnknown(unknown)) + more,
     ...(unknown !== undefined && { general: message(planned.reason, containers, UNTOLD) + more }),
     containers,
     warnings: [
@@ -378,14 +378,18 @@ const UNTOLD = "the webhook's log says why";
 export const toldMessage = ({ message: whole, general = whole }: Decision, verified: boolean): string =>
   verified ? whole : general;
 
-const isUnknown = ({ resolver }: ContainerVerdict): boolean => resolver === 'unknown';
+const isUnknown = (container: ContainerVerdict): boolean => mayResolveWith(container, 'unknown');
+
+/** Returns why a container's resolver, or one of them, is not known. */
+const whyUnknown = ({ evidence, resolvers = [] }: ContainerVerdict): string =>
+  (resolvers.find(({ resolver }) => resolver === 'unknown')?.evidence ?? evidence).detail;
 
 /** `why`: why the first unknown container is unknown; needed for `UnknownOptions` alone. */
 function message(reason: Reason, containers: readonly ContainerVerdict[], why: string | undefined): string {
   const unknown = containers.find(isUnknown);
   if (unknown !== undefined && why !== undefined) return `${REASONS[reason]} ${unknown.name}: ${why}.`;
   // Go is not raced: what it gets here is what the configuration gives it.
-  if (reason === 'OptionsAdded' && containers.every(({ resolver }) => resolver === 'go')) {
+  if (reason === 'OptionsAdded' && containers.every(isGoAlone)) {
     return 'The configuration gives Go these options (go.options, extraOptions.go); Go alone needs none.';
   }
   return REASONS[reason];
@@ -393,9 +397,12 @@ function message(reason: Reason, containers: readonly ContainerVerdict[], why: s
 
 /** Says what the options of the others cost Go, in a sentence to append; empty if they cost nothing. */
 function costOfOptions({ change }: Plan, containers: readonly ContainerVerdict[], config: PolicyConfig): string {
-  const go = containers.filter(({ resolver }) => resolver === 'go').map(({ name }) => name);
+  const go = containers.filter(isGoAlone).map(({ name }) => name);
   if (go.length === 0 || go.length === containers.length || !costsGo(change?.options ?? [], config)) return '';
   return ` Go (${go.join(', ')}) does not need the options: they cost it a round trip with each look-up.`;
 }
+
+const isGoAlone = (container: ContainerVerdict): boolean =>
+  resolversOf(container).every((resolver) => resolver === 'go');
 
 const same = (a: readonly string[], b: readonly string[]): boolean => a.join(' ') === b.join(' ');

@@ -26,9 +26,17 @@ export interface ContainerView {
   readonly image: string;
   readonly command: readonly string[];
   readonly args: readonly string[];
-  /** The variables of `env` by which a Go program chooses its resolver; absent if the Pod gives none a value. */
+  /** The variables of `env` to which the Pod itself gives a value; absent if there are none. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Where volumes are mounted; absent if there are none. */
+  /** The variables of `env` whose value comes from elsewhere (`valueFrom`); absent if there are none. */
+  readonly envElsewhere?: readonly string[];
+  /** There is an `envFrom`. */
+  readonly envFrom?: true;
+  /** Absent: the image's. */
+  readonly workingDir?: string;
+  /** `runAsUser` of the container, else of the Pod. */
+  readonly user?: string;
+  /** Where volumes are mounted, other than the service account's token; absent if nowhere. */
   readonly mounts?: readonly string[];
 }
 

@@ -41,13 +41,13 @@ export function readPod(value: unknown): PodView {
       text(object(item, 'spec.imagePullSecrets[]')?.['name'], 'spec.imagePullSecrets[].name'),
     ),
     serviceAccountName: text(spec['serviceAccountName'], 'spec.serviceAccountName') || 'default',
-    containers: withoutOurs(ofContainers(spec, container), sidecar),
+    containers: withoutOurs(ofContainers(spec, containerOf(spec)), sidecar),
     sidecar,
   };
 }
 
 /**
- * Returns what {@link readPod} would return for a Pod that differs from `common` only in its command lines. Throws
+ * Returns what {@link readPod} would return for a Pod that differs from `common` only in its command lines and variables. Throws
  * {@link MalformedPodError} if a command line has the wrong type.
  */
 export function withCommandLines(common: PodView, value: unknown): PodView {
@@ -61,12 +61,12 @@ export function withCommandLines(common: PodView, value: unknown): PodView {
  * those that the Pod lacks. Keeps values of the wrong type, so that {@link readPod} throws for the parts if it throws
  * for the Pod. Pods with the same parts in the same namespace get the same decision.
  */
-export const partsRead = (pod: unknown): unknown => partsOf(pod, ['name', 'image', 'command', 'args']);
+export const partsRead = (pod: unknown): unknown => partsOf(pod, ['name', 'image', 'command', 'args'], true);
 
-/** Returns {@link partsRead} without command lines, which {@link withCommandLines} adds. */
-export const templatePartsRead = (pod: unknown): unknown => partsOf(pod, ['name', 'image']);
+/** Returns {@link partsRead} without command lines and variables, which {@link withCommandLines} adds. */
+export const templatePartsRead = (pod: unknown): unknown => partsOf(pod, ['name', 'image'], false);
 
-function partsOf(value: unknown, containerFields: readonly string[]): unknown {
+function partsOf(value: unknown, containerFields: readonly string[], withEnvironment: boolean): unknown {
   if (!isObject(value)) return value;
   const { metadata, spec } = value;
   const metadataRead = isObject(metadata)
@@ -88,10 +88,11 @@ function partsOf(value: unknown, containerFields: readonly string[]): unknown {
         tolerations: pickOfEach(spec['tolerations'], ['key', 'value']),
         imagePullSecrets: spec['imagePullSecrets'],
         serviceAccountName: spec['serviceAccountName'],
-        initContainers: containersRead(spec['initContainers'], containerFields),
-        containers: containersRead(spec['containers'], containerFields),
+        initContainers: containersRead(spec['initContainers'], containerFields, withEnvironment),
+        containers: containersRead(spec['containers'], containerFields, withEnvironment),
         volumes: volumesRead(spec['volumes']),
         resources: pick(spec['resources'], []),
+        ...userRead(spec),
       }
     : spec;
   return { metadata: metadataRead, spec: specRead };
@@ -129,20 +130,51 @@ const pick = (value: unknown, fields: readonly string[]): unknown =>
 const pickOfEach = (value: unknown, fields: readonly string[]): unknown =>
   Array.isArray(value) ? value.map((item: unknown) => pick(item, fields)) : value;
 
-/** Returns the given fields of each container, and those items of its `env` and `ports` that decisions read. */
-function containersRead(value: unknown, fields: readonly string[]): unknown {
+/** Returns the given fields of each container, and what decisions read of its other fields. */
+function containersRead(value: unknown, fields: readonly string[], withEnvironment: boolean): unknown {
   if (!Array.isArray(value)) return value;
   return value.map((item: unknown) => {
     const kept = pick(item, fields);
     if (!isObject(item) || !isObject(kept)) return kept;
-    const volumeMounts = pickOfEach(item['volumeMounts'], ['mountPath']);
     return {
       ...kept,
-      ...itemsRead(item, 'env', isEnvRead),
+      ...onlyField(item, 'workingDir'),
+      ...userRead(item),
+      ...mountsRead(item),
+      ...(withEnvironment && environmentRead(item)),
       ...itemsRead(item, 'ports', isPortOfOurs),
-      ...(volumeMounts !== undefined && { volumeMounts }),
     };
   });
+}
+
+const onlyField = (item: Json, field: string): Json => (item[field] === undefined ? {} : { [field]: item[field] });
+
+/** Returns `securityContext` with the user alone; without the field if it names none. */
+function userRead(item: Json): Json {
+  const context = item['securityContext'];
+  if (!isObject(context)) return onlyField(item, 'securityContext');
+  return context['runAsUser'] === undefined ? {} : { securityContext: { runAsUser: context['runAsUser'] } };
+}
+
+const isMountRead = (mount: unknown): boolean => !isObject(mount) || !TOKEN_MOUNT.test(String(mount['mountPath']));
+
+function mountsRead(item: Json): Json {
+  const { volumeMounts } = itemsRead(item, 'volumeMounts', isMountRead);
+  return volumeMounts === undefined ? {} : { volumeMounts: pickOfEach(volumeMounts, ['mountPath']) };
+}
+
+const variableRead = (one: unknown): unknown =>
+  isObject(one) && isObject(one['valueFrom'])
+    ? { name: one['name'], valueFrom: {} }
+    : pick(one, ['name', 'value', 'valueFrom']);
+
+/** Returns the variables, and whether there is an `envFrom`: not where their values come from. */
+function environmentRead(item: Json): Json {
+  const { env, envFrom } = item;
+  return {
+    ...(env !== undefined && { env: Array.isArray(env) ? env.map(variableRead) : env }),
+    ...(envFrom !== undefined && { envFrom: Array.isArray(envFrom) ? envFrom.map(() => ({})) : envFrom }),
+  };
 }
 
 /** Returns a list field with the items that are read; without the field if none is. */
@@ -153,48 +185,68 @@ function itemsRead(item: Json, field: string, isRead: (one: unknown) => boolean)
   return read.length === 0 ? {} : { [field]: read };
 }
 
-type CommandLine = Pick<ContainerView, 'name' | 'command' | 'args'>;
+type CommandLine = Pick<ContainerView, 'name' | 'command' | 'args' | 'env' | 'envElsewhere' | 'envFrom'>;
 
 const commandLine = (item: Json, path: string): CommandLine => ({
   name: text(item['name'], `${path}.name`),
   command: texts(item['command'], `${path}.command`),
   args: texts(item['args'], `${path}.args`),
+  ...environment(item),
 });
 
-const container = (item: Json, path: string): ContainerView => ({
-  image: text(item['image'], `${path}.image`),
-  ...commandLine(item, path),
-  ...env(item),
-  ...mounts(item),
-});
-
-/** Returns where volumes are mounted. A mount of the wrong type is none: nothing is decided by it alone. */
-function mounts(item: Json): Pick<ContainerView, 'mounts'> {
-  const paths = items(item['volumeMounts']).flatMap((mount) => {
-    const path = isObject(mount) ? mount['mountPath'] : undefined;
-    return typeof path === 'string' && path.startsWith('/') ? [path] : [];
+/** Returns a reader of the containers of a Pod. */
+const containerOf =
+  (spec: Json) =>
+  (item: Json, path: string): ContainerView => ({
+    image: text(item['image'], `${path}.image`),
+    ...commandLine(item, path),
+    ...surroundings(item, spec),
   });
-  return paths.length === 0 ? {} : { mounts: paths };
+
+/** Most variables that are read: a kernel passes on no more bytes than these have in practice. */
+const MOST_VARIABLES = 2048;
+
+/** Reads the variables of `env`, of two with one name the last. Skips what has the wrong type. */
+function environment(item: Json): Pick<ContainerView, 'env' | 'envElsewhere' | 'envFrom'> {
+  const values = new Map<string, unknown>();
+  for (const variable of items(item['env']).slice(0, MOST_VARIABLES)) {
+    if (!isObject(variable) || typeof variable['name'] !== 'string') continue;
+    const { name, value, valueFrom } = variable;
+    values.delete(name);
+    values.set(name, valueFrom ? undefined : (value ?? ''));
+  }
+  const given = [...values].filter((entry): entry is [string, string] => typeof entry[1] === 'string');
+  const elsewhere = [...values].filter(([, value]) => value === undefined).map(([name]) => name);
+  return {
+    ...(given.length > 0 && { env: Object.fromEntries(given) }),
+    ...(elsewhere.length > 0 && { envElsewhere: elsewhere }),
+    ...(items(item['envFrom']).length > 0 && { envFrom: true }),
+  };
 }
 
-/** Returns the variables that decisions read, of two with one name the last. Omits values that come from elsewhere. */
-function env(item: Json): Pick<ContainerView, 'env'> {
-  const given = item['env'];
-  const read = Array.isArray(given) ? given.filter(isEnvRead) : [];
-  if (read.length === 0) return {};
-  const values = new Map(read.map(({ name, value, valueFrom }) => [name, valueFrom ? undefined : (value ?? '')]));
-  const known = ENV_READ.flatMap((name) => {
-    const value: unknown = values.get(name);
-    return typeof value === 'string' ? [[name, value]] : [];
-  });
-  return known.length === 0 ? {} : { env: Object.fromEntries(known) };
+/** Reads what a container's program is found by, besides its words. Skips what has the wrong type. */
+function surroundings(item: Json, spec: Json): Pick<ContainerView, 'workingDir' | 'user' | 'mounts'> {
+  const directory = item['workingDir'];
+  const user = userOf(item) ?? userOf(spec);
+  const paths = items(item['volumeMounts']).map((mount) => (isObject(mount) ? mount['mountPath'] : undefined));
+  const mounts = paths.filter(
+    (path): path is string => typeof path === 'string' && path.startsWith('/') && !TOKEN_MOUNT.test(path),
+  );
+  return {
+    ...(typeof directory === 'string' && directory !== '' && { workingDir: directory }),
+    ...(user !== undefined && { user: String(user) }),
+    ...(mounts.length > 0 && { mounts: mounts.toSorted() }),
+  };
 }
 
-/** Variables that Go's net package reads (net/conf.go). Others may be large or unique to a Pod. */
-const ENV_READ: readonly string[] = ['GODEBUG', 'HOSTALIASES', 'LOCALDOMAIN', 'RES_OPTIONS'];
+/** Where the API server mounts each Pod's token (plugin/pkg/admission/serviceaccount): no program is there. */
+const TOKEN_MOUNT = /^\/(?:var\/)?run\/secrets\/kubernetes\.io\/serviceaccount\/?$/u;
 
-const isEnvRead = (variable: unknown): boolean =>
-  isObject(variable) && ENV_READ.some((name) => variable['name'] === name);
+function userOf(item: Json): number | undefined {
+  const context = item['securityContext'];
+  const user = isObject(context) ? context['runAsUser'] : undefined;
+  return Number.isSafeInteger(user) ? (user as number) : undefined;
+}
 
 /** Init containers, then containers. */
 const ofContainers = <T>(spec: Json, read: (item: Json, path: string) => T): T[] => [

@@ -15,12 +15,39 @@ export interface Evidence {
   readonly confidence: number;
 }
 
-/** The resolver and libc of an image, and the evidence for them. */
+/** A program that may run in a container, with its resolver. */
+export interface Candidate {
+  readonly resolver: Resolver;
+  readonly libc: Libc;
+  readonly evidence: Evidence;
+  /** Absolute path inside the image; undefined if it is not known. */
+  readonly executable?: string;
+}
+
+/**
+ * The resolver and libc of the program that stays in a container's foreground, and the evidence for them; `unknown` where it
+ * is not certain which program that is.
+ */
 export interface Verdict {
   readonly resolver: Resolver;
   readonly libc: Libc;
   readonly evidence: Evidence;
+  /** All programs that may resolve names in the container, the one in the foreground first. Absent if it is the only one. */
+  readonly resolvers?: readonly Candidate[];
 }
+
+/** Returns the resolvers that may be at work, each once. */
+export function resolversOf({ resolver, resolvers }: Pick<Verdict, 'resolver' | 'resolvers'>): readonly Resolver[] {
+  return resolvers === undefined ? [resolver] : [...new Set(resolvers.map((one) => one.resolver))];
+}
+
+/** Reports whether this resolver may be at work. */
+export const mayResolveWith = (verdict: Pick<Verdict, 'resolver' | 'resolvers'>, resolver: Resolver): boolean =>
+  resolversOf(verdict).includes(resolver);
+
+/** Names the resolvers that may be at work: `go`, `go+musl`. */
+export const resolverName = (verdict: Pick<Verdict, 'resolver' | 'resolvers'>): string =>
+  resolversOf(verdict).join('+');
 
 /** Returns the verdict for an image about which nothing is known; `detail` says why. */
 export function unknownVerdict(detail: string): Verdict {

@@ -1,13 +1,14 @@
 import type { ContainerVerdict, ResolvConf } from './model.ts';
 import { MUSL_LEAST_TIMEOUT } from './options.ts';
 import { MUSL_LINE } from './redirect.ts';
+import { mayResolveWith, resolversOf } from './verdict.ts';
 
 /**
  * Warns about DNS settings that break musl and that we keep because the user wrote them (musl 1.2.6, resolvconf.c and
  * res_msend.c). `file` returns the resolv.conf that the kubelet writes for the unpatched Pod.
  */
 export function muslWarnings(containers: readonly ContainerVerdict[], file: () => ResolvConf): string[] {
-  const names = containers.filter(({ resolver }) => resolver === 'musl').map(({ name }) => name);
+  const names = containers.filter((one) => mayResolveWith(one, 'musl')).map(({ name }) => name);
   if (names.length === 0) return [];
   const { options, searches } = file();
   const where = `musl (${names.join(', ')})`;
@@ -34,7 +35,9 @@ export function muslWarnings(containers: readonly ContainerVerdict[], file: () =
  * resolvers only musl ignores `use-vc`. Empty if no policy can be named.
  */
 export function tcpWarnings(containers: readonly ContainerVerdict[], by: string | undefined): string[] {
-  const names = containers.filter(({ resolver }) => resolver !== 'musl').map(({ name }) => name);
+  const names = containers
+    .filter((one) => resolversOf(one).some((resolver) => resolver !== 'musl'))
+    .map(({ name }) => name);
   if (by === undefined || names.length === 0) return [];
   return [
     `use-vc sends the look-ups of ${names.join(', ')} over TCP, and ${by} is not known to let them through: allow TCP 53, or remove use-vc`,

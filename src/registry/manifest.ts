@@ -140,6 +140,7 @@ const configSchema = z.object({
       Cmd: words,
       Env: words,
       WorkingDir: z.string().nullish(),
+      User: z.string().nullish(),
       Labels: stringMap.optional(),
     })
     .nullish(),
@@ -152,15 +153,22 @@ export function parseImageConfig(bytes: Uint8Array, what: string): { config: Ima
   return {
     platform: toPlatform({ os: top.os || 'linux', architecture: top.architecture || 'unknown', variant: top.variant }),
     config: {
-      entrypoint: config?.Entrypoint ?? [],
-      cmd: config?.Cmd ?? [],
-      env: config?.Env ?? [],
-      workingDir: config?.WorkingDir ?? '',
-      labels: config?.Labels ?? {},
+      ...runConfig(config ?? {}),
       history: history.map((line) => ({ createdBy: line.created_by ?? '', emptyLayer: line.empty_layer ?? false })),
     },
   };
 }
+
+type RunConfig = NonNullable<z.infer<typeof configSchema>['config']>;
+
+const runConfig = (config: RunConfig): Omit<ImageConfig, 'history'> => ({
+  entrypoint: config.Entrypoint ?? [],
+  cmd: config.Cmd ?? [],
+  env: config.Env ?? [],
+  workingDir: config.WorkingDir ?? '',
+  user: config.User ?? '',
+  labels: config.Labels ?? {},
+});
 
 function parseJson(bytes: Uint8Array, what: string): unknown {
   const json = parseBoundedJson(bytes);

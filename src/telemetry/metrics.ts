@@ -1,3 +1,4 @@
+import { resolverName } from '../policy/verdict.ts';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 import type { Decision } from '../policy/model.ts';
@@ -54,7 +55,7 @@ export function createMetrics(version: string): Metrics {
     decided({ mode, remedy, reason, containers }) {
       const sums = [
         instruments.decisions(`${mode} ${remedy.join('+') || 'none'} ${reason}`),
-        ...containers.map(({ resolver, evidence }) => instruments.containers(`${resolver} ${evidence.source}`)),
+        ...containers.map((one) => instruments.containers(`${resolverName(one)} ${one.evidence.source}`)),
       ];
       return (seconds) => {
         for (const sum of sums) sum.pending += 1;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
-import { containerArgv } from '../../src/inspection/command/invocation.ts';
+import { firstInvocation } from '../../src/inspection/command/invocation.ts';
 import type { BuiltImage } from '../support/image-builder.ts';
 import type { CorpusImage } from './corpus-image.ts';
 import type { Sources } from './sources.ts';
@@ -56,14 +56,13 @@ export async function trace(entry: CorpusImage, built: BuiltImage, { debian }: S
     );
     const busybox = join(root, 'bin/busybox');
     if (isAlpine) await writeFile(busybox, await debian.file('busybox-static', 'bin/busybox'), { mode: 0o755 });
-    const argv = containerArgv(
-      { entrypoint: config.Entrypoint ?? [], cmd: config.Cmd ?? [] },
-      { command: entry.command ?? [], args: entry.args ?? [] },
-    );
     const env = new Map((config.Env ?? []).map((line) => splitOnce(line)));
     for (const [name, value] of Object.entries(entry.env ?? {})) env.set(name, value);
-    const words = argv.map((word) => word.replaceAll(/\$\((\w+)\)/gu, (whole, name: string) => env.get(name) ?? whole));
-    return await execute(root, words, env, config.WorkingDir || '/');
+    const workingDir = config.WorkingDir ?? '/';
+    const image = { entrypoint: config.Entrypoint ?? [], cmd: config.Cmd ?? [], env: config.Env ?? [], workingDir };
+    const pod = { command: entry.command ?? [], args: entry.args ?? [], env: entry.env };
+    const { argv } = firstInvocation(image, pod);
+    return await execute(root, argv, env, workingDir);
   } finally {
     await rm(root, { recursive: true, force: true });
   }

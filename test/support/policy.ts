@@ -43,7 +43,10 @@ export const enforced = (name = 'shop', labels: Readonly<Record<string, string>>
 });
 
 interface Given {
-  readonly resolvers: readonly Resolver[];
+  /** One for each container. */
+  readonly resolvers?: readonly Resolver[];
+  /** In place of `resolvers`. */
+  readonly verdicts?: readonly Verdict[];
   readonly spec?: Record<string, unknown>;
   readonly metadata?: Record<string, unknown>;
   /** The namespace's labels, besides the mode. */
@@ -62,9 +65,9 @@ export function kubeletFor(pod: PodView, cluster: ClusterFacts, namespace = 'sho
 
 /** Decides for a Pod in an enforcing namespace, with a container for each resolver. */
 export function decideFor(given: Given) {
-  const { resolvers, spec = {}, metadata = {}, labels = {}, config = policy(), cluster = facts, reach } = given;
-  const pod = readPod(podWith(resolvers.length, spec, metadata));
-  const verdicts = resolvers.map((resolver) => verdict(resolver));
+  const { resolvers = [], spec = {}, metadata = {}, labels = {}, config = policy(), cluster = facts, reach } = given;
+  const verdicts = given.verdicts ?? resolvers.map((resolver) => verdict(resolver));
+  const pod = readPod(podWith(verdicts.length, spec, metadata));
   const kubelet = () => kubeletFor(pod, cluster);
   return decide({
     pod,

@@ -1,10 +1,11 @@
 import type { ContainerVerdict } from '../../policy/model.ts';
+import { mayResolveWith, resolverName } from '../../policy/verdict.ts';
 import { readByMusl } from '../../resolv-conf/resolvers.ts';
 import type { DecidedGroup, FindingContext } from '../decided.ts';
 import { fieldChange, type FindingDraft, optionChange, optionValue } from './places.ts';
 
 const muslContainers = ({ containers }: DecidedGroup): readonly ContainerVerdict[] =>
-  containers.filter(({ resolver }) => resolver === 'musl');
+  containers.filter((one) => mayResolveWith(one, 'musl'));
 
 const IGNORED_BY_MUSL = /^(single-request|single-request-reopen|use-vc|rotate)$/;
 
@@ -26,16 +27,16 @@ function shortTimeout(group: DecidedGroup): FindingDraft[] {
 function zero(group: DecidedGroup, name: 'attempts' | 'timeout'): FindingDraft[] {
   const value = optionValue(group.resolvConf.before.options, name);
   if (value === undefined || !/^0+(\D|$)/.test(value)) return [];
-  const hurt = group.containers.filter(({ resolver }) => resolver === 'musl' || resolver === 'unknown');
+  const hurt = group.containers.filter((one) => mayResolveWith(one, 'musl') || mayResolveWith(one, 'unknown'));
   const effect =
     name === 'attempts'
       ? 'musl divides by attempts: the program ends with SIGFPE at its first look-up.'
       : 'musl gives a look-up no time at all: every one fails at once.';
-  return hurt.map(({ name: container, resolver }) => ({
+  return hurt.map((one) => ({
     code: name === 'attempts' ? 'AttemptsZero' : 'TimeoutZero',
-    severity: resolver === 'musl' ? 'error' : 'warning',
-    container,
-    what: `${container} ${resolver === 'musl' ? 'resolves with musl' : 'may resolve with musl'}, and the Pod has ${name}:0.`,
+    severity: one.resolver === 'musl' ? 'error' : 'warning',
+    container: one.name,
+    what: `${one.name} ${one.resolver === 'musl' ? 'resolves with musl' : 'may resolve with musl'}, and the Pod has ${name}:0.`,
     why: effect,
     change: optionChange(group, name, `Remove ${name}`),
   }));
@@ -81,8 +82,8 @@ function longSearch(group: DecidedGroup): FindingDraft[] {
  */
 function ignoredOptions(group: DecidedGroup, { applied }: FindingContext): FindingDraft[] {
   const ignored = group.pod.dnsConfig.options.map(({ name }) => name).filter((name) => IGNORED_BY_MUSL.test(name));
-  const musl = muslContainers(group);
-  if (applied !== undefined || ignored.length === 0 || musl.length < group.containers.length) return [];
+  const isAlone = group.containers.every((one) => resolverName(one) === 'musl');
+  if (applied !== undefined || ignored.length === 0 || !isAlone) return [];
   const [first = ''] = ignored;
   const names = ignored.join(', ');
   return [

@@ -1,3 +1,4 @@
+import { mayResolveWith, resolversOf } from '../../policy/verdict.ts';
 import { type AppliedDecision, type DecidedGroup, type FindingContext, lostPatch } from '../decided.ts';
 import { type FindingDraft, restart } from './places.ts';
 
@@ -12,7 +13,7 @@ function undone({ group: { owner } }: DecidedGroup, { remedy }: AppliedDecision)
 }
 
 function nowKnown({ containers, group: { owner } }: DecidedGroup): FindingDraft {
-  const resolvers = [...new Set(containers.map(({ resolver }) => resolver))].join(', ');
+  const resolvers = [...new Set(containers.flatMap(resolversOf))].join(', ');
   return {
     code: 'UnknownNowDecided',
     severity: 'warning',
@@ -35,7 +36,7 @@ function stale({ decision, group: { owner } }: DecidedGroup, { reason }: Applied
 function aboutApplied(group: DecidedGroup, applied: AppliedDecision, config: FindingContext['config']): FindingDraft[] {
   if (lostPatch(group.pod, applied, config) !== undefined) return [undone(group, applied)];
   if (group.decision.change === undefined) return [];
-  const stillUnknown = group.containers.some(({ resolver }) => resolver === 'unknown');
+  const stillUnknown = group.containers.some((one) => mayResolveWith(one, 'unknown'));
   const nowDecided = applied.reason === 'UnknownOptions' && !stillUnknown;
   return [nowDecided ? nowKnown(group) : stale(group, applied)];
 }

@@ -1,3 +1,4 @@
+import { resolverName } from '../../policy/verdict.ts';
 import type { DecidedGroup, FindingContext } from '../decided.ts';
 import { isLinkLocal } from '../../util/ip.ts';
 import { fieldChange, fieldOf, type FindingDraft } from './places.ts';
@@ -20,7 +21,7 @@ function deadFirst(group: DecidedGroup, context: FindingContext): FindingDraft[]
   const state = nodeLocal === 'absent' ? 'no node-local DNS cache runs' : 'the node-local DNS cache is not ready';
   const alone = servers.length === 1;
   // musl asks all servers at once, so a dead one costs it nothing.
-  if (!alone && group.containers.every(({ resolver }) => resolver === 'musl')) return [];
+  if (!alone && group.containers.every((one) => resolverName(one) === 'musl')) return [];
   return [
     {
       code: 'DeadNameserverFirst',

@@ -1,3 +1,4 @@
+import { resolverName } from '../../policy/verdict.ts';
 import type { DecidedGroup, FindingContext } from '../decided.ts';
 import { type FindingDraft, optionChange, restart } from './places.ts';
 
@@ -8,7 +9,7 @@ const COST = 'Over TCP glibc waits until the kernel gives the connection up, mor
 
 /** Of all resolvers only musl ignores `use-vc`. */
 function obeysUseVc({ containers }: DecidedGroup): boolean {
-  return containers.some(({ resolver }) => resolver !== 'musl');
+  return containers.some((one) => resolverName(one) !== 'musl');
 }
 
 /** Finds `use-vc` that the Pods have, or would be given, although the cluster DNS cannot be reached over TCP. */

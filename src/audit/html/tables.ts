@@ -1,3 +1,4 @@
+import { type Candidate, resolversOf } from '../../policy/verdict.ts';
 import { REASONS } from '../../policy/reasons.ts';
 import type {
   AuditReport,
@@ -34,7 +35,7 @@ function namespaceText(namespaces: readonly string[]): string {
 }
 
 function imageDetails(entry: ImageEntry, grant: string | undefined): PageDetail[] {
-  const { evidence, error, digest, executable, platform, libc, namespaces } = entry;
+  const { evidence, resolvers, error, digest, executable, platform, libc, namespaces } = entry;
   const list: PageDetail[] = [];
   if (error) list.push({ term: 'Could not be read', text: `${shown(error.code)}: ${shown(error.message, 2000)}` });
   if (grant !== undefined) list.push({ term: 'What to grant', text: shown(grant, 2000) });
@@ -43,6 +44,7 @@ function imageDetails(entry: ImageEntry, grant: string | undefined): PageDetail[
       term: 'Evidence',
       text: `${shown(evidence.detail, 2000)} (${shown(evidence.source)}, confidence ${evidence.confidence})`,
     },
+    ...(resolvers.length > 1 ? [{ term: 'May run', text: resolvers.map(candidateText).join(' ') }] : []),
     { term: 'Program', text: executable === null ? 'not known' : shown(executable) },
     { term: 'Linked to', text: libc },
     { term: 'Platform', text: shown(platform) },
@@ -59,11 +61,11 @@ function lookUpTag({ error, resolver }: ImageEntry): Tag {
 }
 
 function imageRow(entry: ImageEntry, grants: ReadonlyMap<string, string>): PageRow {
-  const { image, platform, resolver, evidence, error, pods, workloads } = entry;
+  const { image, platform, evidence, error, pods, workloads } = entry;
   return {
     cells: [
       shown(image),
-      [{ text: resolver, tone: resolver }],
+      resolverTags([entry]),
       shown(evidence.source),
       evidence.confidence,
       workloads,
@@ -184,13 +186,16 @@ export const findingTable = ({ findings }: AuditReport): PageTable => ({
   rows: findings.map(findingRow),
 });
 
-const containerDetail = ({ name, image, resolver, libc, evidence }: ContainerEntry): PageDetail => ({
+const containerDetail = ({ name, image, resolvers }: ContainerEntry): PageDetail => ({
   term: `Container ${shown(name, 200)}`,
-  text: `${shown(image)}: ${resolver}${libc === resolver ? '' : `, linked to ${libc}`}. ${shown(evidence.detail)} (${shown(evidence.source)}, ${evidence.confidence})`,
+  text: `${shown(image)}: ${resolvers.map(candidateText).join(' ')}`,
 });
 
-function resolverTags(containers: readonly ContainerEntry[]): Tag[] {
-  const found = new Set(containers.map(({ resolver }) => resolver));
+const candidateText = ({ resolver, libc, evidence }: Candidate): string =>
+  `${resolver}${libc === resolver ? '' : `, linked to ${libc}`}. ${shown(evidence.detail)} (${shown(evidence.source)}, ${evidence.confidence})`;
+
+function resolverTags(containers: readonly Pick<ContainerEntry, 'resolver' | 'resolvers'>[]): Tag[] {
+  const found = new Set(containers.flatMap(resolversOf));
   return RESOLVERS.filter((resolver) => found.has(resolver)).map((resolver) => ({ text: resolver, tone: resolver }));
 }
 

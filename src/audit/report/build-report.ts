@@ -1,7 +1,7 @@
 import { kernelEntries } from '../../exposure/kernels.ts';
 import type { ClusterFacts, NamespaceView, PolicyConfig } from '../../policy/model.ts';
 import { compareTexts, sortedByKey } from '../../util/text.ts';
-import { appliedDecision, type DecidedGroup } from '../decided.ts';
+import { appliedDecision, type DecidedGroup, candidatesOf } from '../decided.ts';
 import { compareFindings, findingsOf } from '../findings/all.ts';
 import type { Scanned } from '../scan/scanned.ts';
 import { imageEntries, namespaceEntries, severities, totalsOf, unreadableImages } from './inventory.ts';
@@ -41,13 +41,10 @@ function workloadEntry(one: DecidedGroup, findings: readonly Finding[]): Workloa
     nodes: group.nodes.size,
     mode: one.mode,
     modeReason: one.modeReason ?? null,
-    containers: containers.map(({ name, image, resolver, libc, evidence }) => ({
-      name,
-      image,
-      resolver,
-      libc,
-      evidence,
-    })),
+    containers: containers.map((container) => {
+      const { name, image, resolver, libc, evidence } = container;
+      return { name, image, resolver, libc, evidence, resolvers: candidatesOf(container) };
+    }),
     decision: {
       reason: decision.reason,
       message: decision.message,

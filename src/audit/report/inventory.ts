@@ -2,9 +2,9 @@ import type { DetectionFailure } from '../../detection/detector.ts';
 import type { NamespaceView, PolicyConfig } from '../../policy/model.ts';
 import { readPod } from '../../policy/read-pod.ts';
 import { effectiveMode } from '../../policy/scope.ts';
-import type { Resolver } from '../../policy/verdict.ts';
+import { type Resolver, resolverName } from '../../policy/verdict.ts';
 import { compareText, compareTexts } from '../../util/text.ts';
-import type { AuditedContainer, DecidedGroup } from '../decided.ts';
+import { type AuditedContainer, type DecidedGroup, candidatesOf } from '../decided.ts';
 import type {
   ExposureCounts,
   ExposureLevel,
@@ -90,6 +90,7 @@ const verdictTexts = (one: AuditedContainer): string[] => [
   one.platform,
   one.executable ?? '',
   one.digest ?? '',
+  resolverName(one),
   one.resolver,
   one.libc,
   one.evidence.source,
@@ -113,7 +114,8 @@ export function imageEntries(decided: readonly DecidedGroup[]): ImageEntry[] {
     const containers = uses.reduce((sum, { decided: { group } }) => sum + group.pods, 0);
     const workloads = new Set(uses.map((use) => use.decided)).size;
     const counts = { containers, pods: podsOf(uses), workloads, namespaces: namespacesOf(uses) };
-    return [{ image, platform, digest, executable, resolver, libc, evidence, ...counts, error: failure }];
+    const resolvers = candidatesOf(first.container);
+    return [{ image, platform, digest, executable, resolver, libc, evidence, resolvers, ...counts, error: failure }];
   });
 }
 

@@ -3,7 +3,7 @@ import type { KernelEntry } from '../../exposure/kernels.ts';
 import type { KubeProxy } from '../../exposure/kube-proxy.ts';
 import type { DnsChange, Mode, Remedy, ResolvConf } from '../../policy/model.ts';
 import type { Reason } from '../../policy/reasons.ts';
-import type { Evidence, Libc, Resolver } from '../../policy/verdict.ts';
+import { type Evidence, type Libc, type Resolver, type Candidate } from '../../policy/verdict.ts';
 
 /**
  * The result of `libc-dns audit`. `-o json` prints exactly this; the other formats are made from it. Everything is sorted, so
@@ -158,9 +158,12 @@ export interface NamespaceEntry {
 export interface ContainerEntry {
   readonly name: string;
   readonly image: string;
+  /** Of the program in the foreground; `unknown` if it is not certain which that is. */
   readonly resolver: Resolver;
   readonly libc: Libc;
   readonly evidence: Evidence;
+  /** All programs that may resolve names in the container. */
+  readonly resolvers: readonly Candidate[];
 }
 
 export interface WorkloadEntry {
@@ -212,6 +215,8 @@ export interface ImageEntry {
   readonly resolver: Resolver;
   readonly libc: Libc;
   readonly evidence: Evidence;
+  /** All programs that may resolve names in its containers. */
+  readonly resolvers: readonly Candidate[];
   readonly containers: number;
   readonly pods: number;
   /** Entries of `workloads`. */

@@ -1,3 +1,4 @@
+import { resolverName } from '../../policy/verdict.ts';
 import { counted, printable } from '../../util/text.ts';
 import type { AuditReport } from '../report/report.ts';
 
@@ -88,7 +89,7 @@ export function auditMarkdown(report: AuditReport): string {
     `${entry.kind} ${entry.namespace}/${entry.name}`,
     entry.pods,
     entry.mode,
-    entry.containers.map(({ name, resolver }) => `${name}: ${resolver}`).join(', '),
+    entry.containers.map((one) => `${one.name}: ${resolverName(one)}`).join(', '),
     entry.decision.remedy.join(', ') || 'none',
     entry.exposure.level,
     entry.decision.reason,

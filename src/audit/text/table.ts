@@ -166,7 +166,7 @@ function workloads({ workloads: entries }: AuditReport, options: TableOptions): 
 }
 
 const resolversOf = ({ containers }: WorkloadEntry): string =>
-  [...new Set(containers.map(({ resolver }) => resolver))].join('+') || '-';
+  [...new Set(containers.flatMap(({ resolvers }) => resolvers.map(({ resolver }) => resolver)))].join('+') || '-';
 
 const heading = (text: string, { paint }: TableOptions): string => `\n${paint('bold', text)}\n`;
 

@@ -77,8 +77,7 @@ export function podVerdicts(
   return answers.some(isPending) ? Promise.all(answers.map(async (one) => await one)) : (answers as Verdict[]);
 }
 
-const runKey = ({ image, command, args, env, mounts }: ContainerView): string =>
-  JSON.stringify([image, command, args, env, mounts]);
+const runKey = (container: ContainerView): string => JSON.stringify([container.image, containerRun(container)]);
 
 const fromVolume = ({ command: [program = ''], mounts }: ContainerView): Verdict =>
   unknownVerdict(`${program} is not in the image: it comes from the volume at ${mountOver(program, mounts) ?? ''}`);

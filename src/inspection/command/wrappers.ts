@@ -1,119 +1,299 @@
-import { execWrapper } from '../../detection/pod/exec-wrappers.ts';
-import { splitWords } from './shell.ts';
+import { splitWords } from '../shell/parse.ts';
+import { baseName, type Invocation, joinPath, uidOf } from './invocation.ts';
 
-/** What a wrapper runs. `isLoader`: the wrapper is a dynamic loader, and the program gets its libc. */
-interface Wrapped {
-  readonly argv: readonly string[];
-  readonly env?: ReadonlyMap<string, string>;
-  readonly directory?: string;
-  readonly isLoader?: boolean;
-}
-
-type Wrapper = (words: readonly string[], env: ReadonlyMap<string, string>) => Wrapped | undefined;
-
+/** How a wrapper's words lead to the program that replaces it. */
 interface Shape {
   /** Options whose value is the next word. */
-  readonly valued?: readonly string[];
+  readonly valued?: string;
   /** Number of words between the options and the program. */
   readonly operands?: number;
+  /** An option whose value is a shell text, which runs instead. */
+  readonly text?: string;
+  /** The user it changes to: the value of one of these options, or its first operand. */
+  readonly user?: string;
+  /** It adds variables that are not known. */
+  readonly opensEnv?: boolean;
 }
 
-// From each program's manual page or --help.
+const init: Shape = { valued: '-p -e' };
+const operand = 'operand';
+const setuid: Shape = { operands: 1, user: operand };
+
+// From each program's manual page or --help. None of them resolves names before it starts the program.
 const shapes: Readonly<Record<string, Shape>> = {
-  tini: { valued: ['-p', '-e'] },
-  'tini-static': { valued: ['-p', '-e'] },
-  'docker-init': { valued: ['-p', '-e'] },
-  'dumb-init': { valued: ['-r', '--rewrite'] },
+  // init programs
+  tini: init,
+  'tini-static': init,
+  'tini-amd64': init,
+  'tini-arm64': init,
+  'docker-init': init,
+  'dumb-init': { valued: '-r --rewrite' },
   catatonit: {},
+  'podman-init': {},
+  pid1: {},
+  // coreutils and busybox
   nohup: {},
+  nice: { valued: '-n --adjustment' },
+  stdbuf: { valued: '-i -o -e --input --output --error' },
+  timeout: { valued: '-k -s --kill-after --signal', operands: 1 },
+  gtimeout: { valued: '-k -s --kill-after --signal', operands: 1 },
+  time: { valued: '-f -o --format --output' },
+  xargs: { valued: '-I -n -P -d -L -s -a -E --max-args --max-procs --delimiter --arg-file --replace' },
+  // util-linux
   setsid: {},
-  exec: { valued: ['-a'] },
-  nice: { valued: ['-n', '--adjustment'] },
-  ionice: { valued: ['-c', '-n', '--class', '--classdata'] },
-  stdbuf: { valued: ['-i', '-o', '-e', '--input', '--output', '--error'] },
-  timeout: { valued: ['-k', '-s', '--kill-after', '--signal'], operands: 1 },
-  gosu: { operands: 1 },
-  'su-exec': { operands: 1 },
-  's6-setuidgid': { operands: 1 },
-  chroot: { valued: [], operands: 1 },
-  setpriv: {
-    valued: [
-      '--reuid',
-      '--ruid',
-      '--euid',
-      '--regid',
-      '--rgid',
-      '--egid',
-      '--groups',
-      '--inh-caps',
-      '--ambient-caps',
-    ].concat(['--bounding-set', '--securebits', '--pdeathsig', '--selinux-label', '--apparmor-profile']),
+  ionice: { valued: '-c -n --class --classdata' },
+  taskset: { operands: 1 },
+  chrt: { valued: '-T -P -D --sched-runtime --sched-period --sched-deadline', operands: 1 },
+  prlimit: { valued: '-o --output' },
+  linux32: {},
+  linux64: {},
+  unshare: { valued: '-S -G -R -w --setuid --setgid --root --wd --map-user --map-group --propagation --setgroups' },
+  flock: { valued: '-w -E --wait --timeout --conflict-exit-code', operands: 1, text: '-c' },
+  runuser: {
+    valued: '-g -G -s -w --group --supp-group --shell',
+    text: '-c --command --session-command',
+    user: '-u --user',
   },
+  setpriv: {
+    valued:
+      '--reuid --ruid --euid --regid --rgid --egid --groups --inh-caps --ambient-caps --bounding-set --securebits ' +
+      '--pdeathsig --selinux-label --apparmor-profile',
+    user: '--reuid',
+  },
+  script: { text: '-c --command', valued: '-o -I -O -B -T -E -m' },
+  // other users
+  gosu: setuid,
+  'su-exec': setuid,
+  setuser: setuid,
+  's6-setuidgid': setuid,
+  setuidgid: setuid,
+  's6-envuidgid': { operands: 1, opensEnv: true },
+  's6-applyuidgid': { valued: '-u -g -G', user: '-u' },
+  chpst: { valued: '-u -U -b -e -/ -n -l -L -m -d -o -p -f -c -r -t -s', user: '-u', opensEnv: true },
+  sudo: { valued: '-u -g -h -p -C -D -R -T -r -t --user --group --chdir', user: '-u --user' },
+  doas: { valued: '-u -C', user: '-u' },
+  // s6, daemontools, runit
+  's6-envdir': { valued: '-c', operands: 1, opensEnv: true },
+  envdir: { operands: 1, opensEnv: true },
+  'with-contenv': { opensEnv: true },
+  's6-softlimit': { valued: '-a -c -d -f -l -m -o -p -r -s -t' },
+  softlimit: { valued: '-a -c -d -f -l -m -o -p -r -s -t' },
+  's6-notifyoncheck': { valued: '-3 -s -T -t -w -n -c' },
+  // memory, tracing, displays
+  numactl: {
+    valued:
+      '-i -N -m -C -p -P -w -H --interleave --cpunodebind --membind --physcpubind --preferred --preferred-many --weighted-interleave',
+  },
+  fakeroot: { valued: '-l -f -i -s -b' },
+  faketime: { valued: '-p', operands: 1 },
+  eatmydata: {},
+  'jemalloc.sh': {},
+  authbind: {},
+  proxychains: { valued: '-f' },
+  proxychains4: { valued: '-f' },
+  torsocks: {},
+  strace: { valued: '-o -e -p -s -u -E -S -a -I -O -P -X -b' },
+  ltrace: { valued: '-o -e -p -s -u -a -A -D -F -l -n -x' },
+  'xvfb-run': {
+    valued: '-e -f -n -p -s -w --error-file --auth-file --server-num --xauth-protocol --server-args --wait',
+  },
+  'dbus-run-session': { valued: '--config-file --dbus-daemon' },
+  'dbus-launch': {},
+  cgexec: { valued: '-g' },
+  cpulimit: { valued: '-l -p -e -P --limit --pid --exe --path' },
 };
 
-const loaderOptions = ['--library-path', '--argv0', '--preload', '--inhibit-rpath', '--audit', '--glibc-hwcaps-mask'];
+const loaderOptions = '--library-path --argv0 --preload --inhibit-rpath --audit --glibc-hwcaps-mask';
 const loaderName = /^(?:ld-(?:musl-|linux)[\w.-]+|ld64\.so\.\d+|ld-2\.\d+\.so)$/u;
 
-/** Returns how to look through a program of this name; undefined if it is no wrapper. */
-export function wrapperOf(name: string): Wrapper | undefined {
-  if (name === 'env') return throughEnv;
-  if (name === 'busybox') return throughBusybox;
-  if (loaderName.test(name)) return throughLoader;
-  const shape = Object.hasOwn(shapes, name) ? shapes[name] : undefined;
-  if (shape === undefined) return throughExec(name);
-  return (words) => ({ argv: afterOptions(words, shape) });
+type Wrapper = (invocation: Invocation) => Invocation | undefined;
+
+const special: Readonly<Record<string, Wrapper>> = {
+  env: throughEnv,
+  busybox: throughBusybox,
+  toybox: throughBusybox,
+  su: throughSu,
+  runuser: (invocation) =>
+    invocation.argv.includes('-u') ? throughShape(invocation, shapes['runuser']) : throughSu(invocation),
+  setarch: throughArch,
+  capsh: throughCapsh,
+  'start-stop-daemon': throughStartStop,
+  chroot: throughChroot,
+  cd: throughCd,
+};
+
+/** Returns what a wrapper runs; undefined if the invocation's program is no wrapper, or is given no program. */
+export function throughWrapper(invocation: Invocation): Invocation | undefined {
+  const name = baseName(invocation.argv[0] ?? '');
+  const wrapper = Object.hasOwn(special, name) ? special[name] : undefined;
+  const next =
+    wrapper?.(invocation) ??
+    (loaderName.test(name) ? throughLoader(invocation) : undefined) ??
+    (wrapper === undefined && Object.hasOwn(shapes, name) ? throughShape(invocation, shapes[name]) : undefined);
+  const [first = ''] = next?.argv ?? [];
+  return first === '' ? undefined : next;
 }
 
-function throughExec(name: string): Wrapper | undefined {
-  const behind = execWrapper(name);
-  if (behind === undefined) return undefined;
-  return (words) => {
-    const argv = behind(words);
-    return argv && { argv };
+interface Options {
+  /** What follows the options. */
+  readonly rest: readonly string[];
+  readonly values: ReadonlyMap<string, string>;
+}
+
+function readOptions(words: readonly string[], valued: readonly string[]): Options {
+  const values = new Map<string, string>();
+  let at = 0;
+  for (; at < words.length; at += 1) {
+    const word = words[at] ?? '';
+    if (word === '--') return { rest: words.slice(at + 1), values };
+    if (!word.startsWith('-') || word === '-') break;
+    const equals = word.indexOf('=');
+    if (word.startsWith('--') && equals !== -1) values.set(word.slice(0, equals), word.slice(equals + 1));
+    else if (valued.includes(word)) {
+      at += 1;
+      values.set(word, words[at] ?? '');
+    } else if (valued.includes(word.slice(0, 2))) values.set(word.slice(0, 2), word.slice(2));
+  }
+  return { rest: words.slice(at), values };
+}
+
+function throughShape(invocation: Invocation, shape: Shape = {}): Invocation {
+  const { valued = '', operands = 0, text = '', user = '', opensEnv = false } = shape;
+  const { rest, values } = readOptions(invocation.argv.slice(1), `${valued} ${text} ${user}`.split(' '));
+  const program = rest.slice(operands);
+  const inner = textOf(values, text) ?? (program[0] === '-c' && text !== '' ? program[1] : undefined);
+  const as = user === operand ? rest[0] : textOf(values, user);
+  return {
+    ...invocation,
+    argv: inner === undefined ? program : ['/bin/sh', '-c', inner],
+    direct: false,
+    uid: as === undefined ? invocation.uid : uidOf(as),
+    openEnv: invocation.openEnv || opensEnv,
   };
 }
 
-function afterOptions(words: readonly string[], { valued = [], operands = 0 }: Shape): readonly string[] {
-  let at = 0;
-  while (at < words.length) {
-    const word = words[at] ?? '';
-    if (word === '--') {
-      at += 1;
-      break;
-    }
-    if (!word.startsWith('-') || word === '-') break;
-    at += valued.includes(word) ? 2 : 1;
+const textOf = (values: ReadonlyMap<string, string>, names: string): string | undefined =>
+  names
+    .split(' ')
+    .map((name) => values.get(name))
+    .find((value) => value !== undefined);
+
+// su(1): `su [options] [-] [user [argument…]]`; the arguments go to the user's shell. The options may stand behind the user.
+function throughSu(invocation: Invocation): Invocation | undefined {
+  const { words, values } = readAnywhere(invocation.argv.slice(1), suOptions.split(' '));
+  const text = textOf(values, '-c --command --session-command');
+  const shell = textOf(values, '-s --shell') ?? '/bin/sh';
+  const [user = 'root', ...rest] = words.filter((word) => word !== '-');
+  if (text === undefined && rest.length === 0) return undefined;
+  const argv = text === undefined ? [shell, ...rest] : [shell, '-c', text, ...rest];
+  return { ...invocation, argv, uid: uidOf(user), direct: false };
+}
+
+const suOptions = '-c --command --session-command -s --shell -g --group -G --supp-group -w --whitelist-environment -T';
+
+function readAnywhere(
+  given: readonly string[],
+  valued: readonly string[],
+): { words: string[]; values: Map<string, string> } {
+  const words: string[] = [];
+  const values = new Map<string, string>();
+  for (let rest = given; rest.length > 0;) {
+    const read = readOptions(rest, valued);
+    for (const [name, value] of read.values) values.set(name, value);
+    const [word, ...others] = read.rest;
+    if (word !== undefined) words.push(word);
+    rest = others;
   }
-  return words.slice(at + operands);
+  return { words, values };
+}
+
+// setarch(8): `setarch [arch] [options] [program]`.
+function throughArch(invocation: Invocation): Invocation {
+  const [, first = '', ...others] = invocation.argv;
+  const words = first.startsWith('-') ? [first, ...others] : others;
+  return { ...invocation, argv: readOptions(words, []).rest, direct: false };
+}
+
+// capsh(1): everything behind `--` goes to /bin/bash.
+function throughCapsh(invocation: Invocation): Invocation | undefined {
+  const at = invocation.argv.indexOf('--');
+  return at === -1
+    ? undefined
+    : { ...invocation, argv: ['/bin/bash', ...invocation.argv.slice(at + 1)], direct: false };
+}
+
+function throughStartStop(invocation: Invocation): Invocation | undefined {
+  const valued =
+    '-x --exec -a --startas -n --name -p --pidfile -u --user -g --group -c --chuid -s --signal -r --chroot -d --chdir';
+  const { rest, values } = readOptions(invocation.argv.slice(1), valued.split(' '));
+  const program = textOf(values, '-a --startas -x --exec');
+  return program === undefined ? undefined : { ...invocation, argv: [program, ...rest], direct: false };
+}
+
+function throughChroot(invocation: Invocation): Invocation {
+  const { rest } = readOptions(invocation.argv.slice(1), []);
+  const [root = '/', ...argv] = rest;
+  return {
+    ...invocation,
+    argv,
+    root: `${invocation.root ?? ''}${joinPath(invocation.directory, root)}`,
+    directory: '/',
+    direct: false,
+  };
+}
+
+// execline's cd(1): `cd DIRECTORY PROGRAM`.
+function throughCd(invocation: Invocation): Invocation {
+  const [, directory = '/', ...argv] = invocation.argv;
+  return { ...invocation, argv, directory: joinPath(invocation.directory, directory), direct: false };
 }
 
 // Of busybox's programs only these run another one.
-function throughBusybox(words: readonly string[]): Wrapped | undefined {
-  return /^(?:a?sh|env|timeout|nice|nohup|setsid)$/u.test(words[0] ?? '') ? { argv: words } : undefined;
+function throughBusybox(invocation: Invocation): Invocation | undefined {
+  const [, name = ''] = invocation.argv;
+  const runsOthers =
+    /^(?:a?sh|env|timeout|time|nice|nohup|setsid|ionice|taskset|chpst|setuidgid|envdir|softlimit|su|chroot|chrt|flock|unshare|setarch|linux32|linux64|setpriv|start-stop-daemon|xargs|script)$/u;
+  return runsOthers.test(name) ? { ...invocation, argv: invocation.argv.slice(1), direct: false } : undefined;
 }
 
-function throughLoader(words: readonly string[]): Wrapped {
-  return { argv: afterOptions(words, { valued: loaderOptions }), isLoader: true };
+function throughLoader(invocation: Invocation): Invocation {
+  const [loader = '', ...words] = invocation.argv;
+  return { ...invocation, argv: readOptions(words, loaderOptions.split(' ')).rest, loader, direct: false };
 }
 
 // env(1), GNU and busybox: options, then assignments, then the program.
-function throughEnv(words: readonly string[], env: ReadonlyMap<string, string>): Wrapped {
-  const state: EnvState = { rest: splitOption(words), env: new Map(env), directory: undefined };
+function throughEnv(invocation: Invocation): Invocation {
+  const state: EnvState = {
+    rest: splitOption(invocation.argv.slice(1)),
+    env: new Map(invocation.env),
+    directory: undefined,
+    cleared: false,
+  };
+  const done = (argv: readonly string[]): Invocation => ({
+    ...invocation,
+    argv,
+    env: state.env,
+    openEnv: invocation.openEnv && !state.cleared,
+    direct: false,
+    ...(state.directory !== undefined && { directory: joinPath(invocation.directory, state.directory) }),
+  });
   for (let word = state.rest.shift(); word !== undefined; word = state.rest.shift()) {
     if (applyOption(word, state) || applyAssignment(word, state)) continue;
-    return {
-      argv: word === '--' ? state.rest : [word, ...state.rest],
-      env: state.env,
-      ...(state.directory !== undefined && { directory: state.directory }),
-    };
+    return done(word === '--' ? afterAssignments(state) : [word, ...state.rest]);
   }
-  return { argv: [] };
+  return done([]);
 }
 
 interface EnvState {
   readonly rest: string[];
   readonly env: Map<string, string>;
   directory: string | undefined;
+  cleared: boolean;
+}
+
+function afterAssignments(state: EnvState): readonly string[] {
+  while (state.rest[0] !== undefined && applyAssignment(state.rest[0], state)) state.rest.shift();
+  return state.rest;
 }
 
 // `env -S TEXT` splits TEXT into words; `#!` lines use it.
@@ -126,13 +306,39 @@ function splitOption(words: readonly string[]): string[] {
 
 function applyOption(word: string, state: EnvState): boolean {
   if (!word.startsWith('-') || word === '--') return false;
-  if (word === '-i' || word === '-' || word === '--ignore-environment') state.env.clear();
-  else if (word === '-u' || word === '--unset') state.env.delete(state.rest.shift() ?? '');
-  else if (word.startsWith('--unset=')) state.env.delete(afterEquals(word));
-  else if (word === '-C' || word === '--chdir') state.directory = state.rest.shift();
-  else if (word.startsWith('--chdir=')) state.directory = afterEquals(word);
+  const equals = word.indexOf('=');
+  const [name, given] = equals === -1 ? [word, undefined] : [word.slice(0, equals), word.slice(equals + 1)];
+  const option = Object.hasOwn(envOptions, name) ? envOptions[name] : undefined;
+  option?.(state, () => given ?? state.rest.shift() ?? '');
   return true;
 }
+
+type EnvOption = (state: EnvState, value: () => string) => void;
+
+const clear: EnvOption = (state) => {
+  state.env.clear();
+  state.cleared = true;
+};
+const unset: EnvOption = ({ env }, value) => {
+  env.delete(value());
+};
+const changeDirectory: EnvOption = (state, value) => {
+  state.directory = value();
+};
+const split: EnvOption = ({ rest }, value) => {
+  rest.unshift(...splitWords(value()));
+};
+const envOptions: Readonly<Record<string, EnvOption>> = {
+  '-': clear,
+  '-i': clear,
+  '--ignore-environment': clear,
+  '-u': unset,
+  '--unset': unset,
+  '-C': changeDirectory,
+  '--chdir': changeDirectory,
+  '-S': split,
+  '--split-string': split,
+};
 
 function applyAssignment(word: string, state: EnvState): boolean {
   if (!/^[A-Za-z_]\w*=/u.test(word)) return false;

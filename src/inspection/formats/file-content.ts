@@ -1,4 +1,4 @@
-import { isScript, parseScript } from '../command/script.ts';
+import { isScript } from '../command/script.ts';
 import type { FileContent } from '../overlay.ts';
 import { type ElfFinding, inspectElf } from './elf.ts';
 import { judgeStatic, type StaticJudgement } from './static-marks.ts';
@@ -12,6 +12,8 @@ const codeBytes = 32 * 1024;
 const mostBytes = 128 * 1024;
 // Docker's official entrypoint scripts reach 15 KB.
 export const longestScript = 32 * 1024;
+// Longer ones configure something else than which programs run.
+export const longestText = 16 * 1024;
 
 /** The bytes of a file as they come. */
 export interface FileBytes {
@@ -21,20 +23,28 @@ export interface FileBytes {
   readonly at: (offset: number, length: number) => Promise<Uint8Array>;
 }
 
+/** Most bytes that are kept of a file. */
+interface TextLimits {
+  /** Of a script. */
+  readonly script: number;
+  /** Of another text that a script may read. */
+  readonly text: number;
+}
+
 /**
- * Determines what a file of `size` bytes is, from as few of its first bytes as possible. Reads at most `mostScript`
- * bytes of a script. Rejects only with the errors of `head`.
+ * Determines what a file of `size` bytes is, from as few of its first bytes as possible. Rejects only with the errors of
+ * `head`.
  */
 export async function readContent(
   { head }: Pick<FileBytes, 'head'>,
   size: number,
-  mostScript = longestScript,
+  { script: mostScript, text: mostText }: TextLimits = { script: longestScript, text: longestText },
 ): Promise<FileContent> {
   let bytes = await head(firstBytes);
   if (isScript(bytes)) {
     if (size > firstBytes && mostScript > firstBytes) bytes = await head(mostScript);
     const held = Buffer.from(bytes.subarray(0, Math.max(mostScript, firstLine)));
-    return { kind: 'script', script: parseScript(held.toString('utf8')) };
+    return { kind: 'script', text: held.toString('utf8'), whole: held.length >= size };
   }
   let finding = inspectElf(bytes, bytes.length >= size);
   for (;;) {
@@ -46,8 +56,12 @@ export async function readContent(
     bytes = more;
     finding = inspectElf(bytes, bytes.length >= size);
   }
-  if (finding.kind === 'not-elf') return { kind: 'plain' };
+  if (finding.kind === 'not-elf') return size <= mostText ? readText(await head(size)) : { kind: 'plain' };
   return elfContent(finding, bytes, bytes.length >= size);
+}
+
+function readText(bytes: Uint8Array): FileContent {
+  return bytes.includes(0) ? { kind: 'plain' } : { kind: 'plain', text: Buffer.from(bytes).toString('utf8') };
 }
 
 /** Returns the length of the prefix that would tell more; undefined if none would. */

@@ -50,6 +50,12 @@ describe('remembered keys', () => {
     ['arguments', { args: ['sh'] }],
     ['where words end', { command: ['a b'] }],
     ['environment', { env: { GODEBUG: 'netdns=cgo' } }],
+    ['any variable', { env: { MODE: 'web' } }],
+    ['variable from elsewhere', { envElsewhere: ['MODE'] }],
+    ['envFrom', { envFrom: true }],
+    ['working directory', { workingDir: '/srv' }],
+    ['user', { user: '0' }],
+    ['mounts', { mounts: ['/etc/app'] }],
   ])('are others where the %s is another', (_, change) => {
     const { keysOf } = counting();
     const others = [request(), request({ command: ['a', 'b'] })].map((each) => keysOf(each));
@@ -62,6 +68,30 @@ describe('remembered keys', () => {
     const set = runKeys(request({ args: ['serve'], env }));
     expect(Object.keys(set)).toEqual(Object.keys(plain));
     expect(Object.values(set).filter((key) => Object.values(plain).includes(key))).toEqual([]);
+  });
+
+  it.each<[string, Partial<DetectRequest>]>([
+    ['a variable', { env: { MODE: 'web' } }],
+    ['a variable from elsewhere', { envElsewhere: ['MODE'] }],
+    ['a user', { user: '0' }],
+    ['a mount where no program is', { mounts: ['/etc/app', '/var/lib/app'] }],
+  ])('of runs that the Entrypoint or the first word alone decides are the same with %s', (_, change) => {
+    const plain = runKeys(request({ args: ['serve'] }));
+    const other = runKeys(request({ args: ['serve'], ...change }));
+    expect(other).toEqual({ ...plain, run: other.run });
+    expect(other.run).not.toBe(plain.run);
+  });
+
+  it.each<[string, Partial<DetectRequest>]>([
+    ['PATH', { env: { PATH: '/opt' } }],
+    ['a working directory', { workingDir: '/srv' }],
+    ['a mount where programs may be', { mounts: ['/app'] }],
+    ['a mount over everything', { mounts: ['/'] }],
+  ])('of runs that the Entrypoint or the first word alone decides are others with %s', (_, change) => {
+    const plain = Object.values(runKeys(request({ args: ['serve'] })));
+    expect(Object.values(runKeys(request({ args: ['serve'], ...change }))).some((key) => plain.includes(key))).toBe(
+      false,
+    );
   });
 
   it('are made anew for what is long, and for what was pushed out', () => {

@@ -48,6 +48,18 @@ describe('what was found', () => {
     expect(storedVerdict(read, key.platform)).toEqual(verdict);
   });
 
+  it('comes back with all programs that may run', () => {
+    const key = keyOf('nginx:1.29');
+    const { inspection } = foundMusl(now - 1000);
+    const resolvers = [
+      { resolver: 'musl', libc: 'musl', executable: '/x', evidence: inspection.verdict.evidence },
+      { resolver: 'unknown', libc: 'unknown', evidence: { source: 'none', detail: 'why', confidence: 0 } },
+    ] as const;
+    const verdict = foundMusl(now - 1000, { verdict: { ...inspection.verdict, resolvers } });
+    const read = readImageLibc(applyVerdict(key, verdict).body as KubeObject, options) as DetectedLibc;
+    expect(storedVerdict(read, key.platform).inspection.verdict).toEqual(verdict.inspection.verdict);
+  });
+
   it('was checked when it was found or later, never in the future', () => {
     const times = (status: object) => {
       const { checkedAt, lastUsedAt } = readImageLibc(object(found, { status }), options) as DetectedLibc;
@@ -188,6 +200,18 @@ describe('objects that no schema has checked', () => {
     ['an endless executable', detected({ executable: 'a'.repeat(5000) }), /^spec\.detection\.executable: /u],
     ['a version that is no number', detected({ detectorVersion: Number.NaN }), /^spec\.detection\.detectorVersion: /u],
     ['a time that is a number', detected({ seenAt: 5 }), /^spec\.detection\.seenAt: /u],
+    ['one program for a list', { ...found, resolvers: { resolver: 'go' } }, /^spec\.resolvers: expected a list/u],
+    ['endless programs', { ...found, resolvers: Array.from({ length: 17 }, () => ({})) }, /^spec\.resolvers: /u],
+    [
+      'a program of no resolver',
+      { ...found, resolvers: [{ resolver: 'x' }, {}] },
+      /^spec\.resolvers\[0\]\.resolver: expected one of/u,
+    ],
+    [
+      'a program of no source',
+      { ...found, resolvers: [{ resolver: 'go', libc: 'none' }, {}] },
+      /^spec\.resolvers\[0\]\.source: /u,
+    ],
   ])('are said to be of no use, and why: %s', (_, spec, why) => {
     expect(readImageLibc(object(spec), options)).toMatch(why);
   });
@@ -215,6 +239,16 @@ describe('what is not written', () => {
     ['an architecture that a Pod made up', { ...keyOf('a'), platform: parsePlatform('linux/..%2f') }, verdict],
     ['an endless reference', { ...keyOf('a'), image: 'a'.repeat(1025) }, verdict],
     ['an endless path', keyOf('a'), foundMusl(now, { executable: 'a'.repeat(5000) })],
+    [
+      'an endless path of one program of several',
+      keyOf('a'),
+      foundMusl(now, {
+        verdict: {
+          ...inspection.verdict,
+          resolvers: [inspection.verdict, { ...inspection.verdict, executable: 'a'.repeat(5000) }],
+        },
+      }),
+    ],
     ['a digest that is none', keyOf('a'), foundMusl(now, { digest: 'sha256:x' })],
     ['unknown', keyOf('a'), foundMusl(now, { verdict: { ...inspection.verdict, resolver: 'unknown' } })],
     [

@@ -130,7 +130,7 @@ describe('what takes more memory or work than an image may', () => {
   const unknownBecause = (detail: string) => ({ resolver: 'unknown', evidence: { confidence: 0, detail } });
   const tooLong = unknownBecause('the command line is longer than a kernel takes');
   const outOfReach = unknownBecause('/app is out of reach');
-  const notThere = unknownBecause('/app: not in the image');
+  const tooManySteps = unknownBecause('its scripts take too many steps to follow');
 
   /** A layer of links with long names and targets. */
   const links = (count: number): BuiltLayer =>
@@ -163,21 +163,27 @@ describe('what takes more memory or work than an image may', () => {
   const nested = Buffer.alloc(3 * 1024 * 1024 - 100, '[');
 
   it.each([
-    ['a word of an entry point', { env: [`A=${'a'.repeat(20_000)}`], entrypoint: ['$(A)'.repeat(20_000)] }, tooLong],
-    [
-      'all words of it',
-      { env: [`A=${'a'.repeat(20_000)}`], entrypoint: Array.from({ length: 40 }, () => 'x$(A)') },
-      tooLong,
-    ],
+    ["a word of the Pod's command", { command: ['$(A)'.repeat(20_000)] }, tooLong],
+    ['all words of it', { command: Array.from({ length: 40 }, () => 'x$(A)') }, tooLong],
+  ])('%s, expanded', async (_, pod, expected) => {
+    const env = { A: 'a'.repeat(20_000) };
+    const { verdict } = await look(image({ layers: [empty], config: {} }), {}, undefined, (source, asked, context) =>
+      inspectImage(source, { ...asked, ...pod, env }, context),
+    );
+    expect(verdict).toMatchObject(expected);
+  });
+
+  it.each([
+    ["a word of an image's entry point", { entrypoint: ['$(A)'.repeat(20_000)] }, { resolver: 'unknown' }],
     [
       'a word of a shell',
       { env: [`A=${'a'.repeat(16_000)}`], entrypoint: ['sh', '-c', `exec /app ${'$A'.repeat(30_000)}`] },
-      notThere,
+      tooManySteps,
     ],
     [
       'all words of a shell',
       { env: [`A=${'a'.repeat(16_000)}`], entrypoint: ['sh', '-c', `exec /app ${'x$A '.repeat(8000)}`] },
-      notThere,
+      tooManySteps,
     ],
     ['PATH', { env: [`PATH=${'a:'.repeat(50_000)}`], entrypoint: ['app'] }, unknownBecause('/a/app: not in the image')],
   ])('%s, expanded', async (_, given, expected) => {

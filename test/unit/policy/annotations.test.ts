@@ -68,6 +68,15 @@ describe('the decision annotation', () => {
     );
   });
 
+  it('names all resolvers that may be at work in a container', () => {
+    const evidence = { source: 'executable', detail: '', confidence: 1 } as const;
+    const resolvers = (['go', 'musl', 'go'] as const).map(
+      (resolver) => ({ resolver, libc: 'none', evidence }) as const,
+    );
+    const text = encodeDecision('MixedRetried', ['retry'], [{ name: 'app', resolver: 'unknown', resolvers }]);
+    expect(JSON.parse(text)).toMatchObject({ resolvers: { app: 'go+musl' } });
+  });
+
   it('stays small for a Pod of 10,000 containers', () => {
     const containers = Array.from({ length: 10_000 }, (_, index) => ({
       name: `c${index}`,

@@ -4,7 +4,8 @@ import { precheck } from '../../../src/policy/decide.ts';
 import type { PolicyConfig } from '../../../src/policy/model.ts';
 import { readPod } from '../../../src/policy/read-pod.ts';
 import { type Reason, REASONS } from '../../../src/policy/reasons.ts';
-import { decideFor, enforced, facts, podWith, policy, withNodeLocal } from '../../support/policy.ts';
+import { unknownVerdict, type Verdict } from '../../../src/policy/verdict.ts';
+import { decideFor, enforced, facts, podWith, policy, verdict, withNodeLocal } from '../../support/policy.ts';
 
 const options = (decision: ReturnType<typeof decideFor>): string[] =>
   (decision.change?.options ?? []).map(({ name, value }) => (value === undefined ? name : `${name}:${value}`));
@@ -30,6 +31,41 @@ describe('the remedies', () => {
     expect(decision).toMatchObject({ reason: 'ResolverUnaffected', remedy: [] });
     expect(decision).not.toHaveProperty('change');
     expect(decision.message).toBe('Go asks from two sockets: there is nothing to repair.');
+  });
+
+  it.each([
+    { resolvers: ['go', 'musl'], others: ['go', 'musl'] },
+    { resolvers: ['musl', 'glibc'], others: ['musl', 'glibc'] },
+    { resolvers: ['musl', 'unknown'], others: ['musl', 'unknown'] },
+    { resolvers: ['go', 'unknown'], others: ['unknown', 'go'] },
+    { resolvers: ['go', 'go'], others: ['go'] },
+  ] as const)('a container that may run $resolvers: what a Pod of $others gets', ({ resolvers, others }) => {
+    const candidates = resolvers.map((resolver) => ({ ...verdict(resolver), executable: `/${resolver}` }));
+    const several: Verdict = { ...verdict(resolvers[0]), resolvers: candidates };
+    const one = decideFor({ verdicts: [several], config: withNodeLocal() });
+    const many = decideFor({ resolvers: others, config: withNodeLocal() });
+    expect({ change: one.change, reason: one.reason, remedy: one.remedy }).toEqual({
+      change: many.change,
+      reason: many.reason,
+      remedy: many.remedy,
+    });
+  });
+
+  it('a container whose programs are known, but not which of them stays: no more than these need', () => {
+    const unsure: Verdict = {
+      ...unknownVerdict('either'),
+      resolvers: [verdict('go'), { ...verdict('go'), executable: '/b' }],
+    };
+    expect(decideFor({ verdicts: [unsure] })).toMatchObject({ reason: 'ResolverUnaffected' });
+  });
+
+  it('says which program is not known', () => {
+    const candidates = [verdict('go'), unknownVerdict('/x: out of reach')];
+    const { message, reason } = decideFor({ verdicts: [{ ...verdict('go'), resolvers: candidates }] });
+    expect({ reason, message }).toEqual({
+      reason: 'UnknownOptions',
+      message: `${REASONS.UnknownOptions} c0: /x: out of reach.`,
+    });
   });
 
   it('Go alone gets what go.options says', () => {

@@ -85,6 +85,9 @@ const container = (name: string) => ({
   command: ['run'],
   args: ['--it'],
   env: [{ name: 'GODEBUG', value: 'netdns=cgo' }],
+  envFrom: [{}],
+  workingDir: '/srv',
+  securityContext: { runAsUser: 1000 },
   ports: [{ name: 'dns', containerPort: 53 }],
   volumeMounts: [{ name: 'data', mountPath: '/data' }],
 });
@@ -108,6 +111,7 @@ const WHOLE = {
     containers: [container('main'), container('second')],
     volumes: [{ name: 'libc-dns-cache', emptyDir: {} }],
     resources: { limits: { cpu: '1' } },
+    securityContext: { runAsUser: 1000 },
   },
 };
 
@@ -199,8 +203,9 @@ describe('the parts of a Pod that are read', () => {
     for (const pod of PODS) expect(lost(fields, pod, partsRead)).toEqual([]);
   });
 
-  it('of a template: all but the command lines', () => {
-    const others = lost(fields, WHOLE, templatePartsRead).filter((name) => !/\.(command|args)(\.\d+)?$/.test(name));
+  it('of a template: all but the command lines and variables', () => {
+    const isOwn = /\.(?:command|args|env|envFrom)(?:\.|$)/u;
+    const others = lost(fields, WHOLE, templatePartsRead).filter((name) => !isOwn.test(name));
     expect(others).toEqual([]);
   });
 
@@ -245,8 +250,8 @@ describe('the parts of a Pod that are read', () => {
     ],
     [
       'a field of a container',
-      'spec.containers.0.workingDir',
-      (pod: typeof WHOLE) => (pod.spec.containers[0] as { workingDir?: string }).workingDir,
+      'spec.containers.0.terminationMessagePath',
+      (pod: typeof WHOLE) => (pod.spec.containers[0] as { terminationMessagePath?: string }).terminationMessagePath,
     ],
     [
       'a field of a toleration',

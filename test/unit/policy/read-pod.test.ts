@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 
-import { MalformedPodError, partsRead, readPod, templatePartsRead } from '../../../src/policy/read-pod.ts';
+import {
+  MalformedPodError,
+  partsRead,
+  readPod,
+  templatePartsRead,
+  withCommandLines,
+} from '../../../src/policy/read-pod.ts';
 
 describe('reading a Pod', () => {
   it.each([undefined, null, {}, { metadata: null, spec: null }])(
@@ -33,9 +39,9 @@ describe('reading a Pod', () => {
   it.each([
     { env: undefined, read: undefined },
     { env: 'x', read: undefined },
-    { env: [null, 7, {}, { name: 'PATH', value: '/bin' }], read: undefined },
+    { env: [null, 7, {}, { name: 'PATH', value: '/bin' }, { name: 'N', value: 5 }], read: { PATH: '/bin' } },
+    { env: [{ name: 'GODEBUG', value: 'netdns=cgo' }, { name: 'HOME' }], read: { GODEBUG: 'netdns=cgo', HOME: '' } },
     { env: [{ name: { toString: 1 } }, { name: ['GODEBUG'], value: 'netdns=cgo' }], read: undefined },
-    { env: [{ name: 'GODEBUG', value: 'netdns=cgo' }, { name: 'HOME' }], read: { GODEBUG: 'netdns=cgo' } },
     {
       env: [{ name: 'LOCALDOMAIN' }, { name: 'RES_OPTIONS', value: null }],
       read: { LOCALDOMAIN: '', RES_OPTIONS: '' },
@@ -49,16 +55,52 @@ describe('reading a Pod', () => {
       read: { HOSTALIASES: 'b', RES_OPTIONS: 'c' },
     },
     { env: [{ name: 'GODEBUG', valueFrom: { configMapKeyRef: { name: 'x', key: 'y' } } }], read: undefined },
-  ])('of the environment what Go chooses its resolver by: $env', ({ env, read }) => {
+  ])('the variables that the Pod gives a value: $env', ({ env, read }) => {
     const pod = { spec: { containers: [{ name: 'c', image: 'x', env }] } };
     expect(readPod(pod).containers[0]?.env).toEqual(read);
     expect(readPod(partsRead(pod))).toEqual(readPod(pod));
-    expect(readPod(templatePartsRead(pod))).toEqual(readPod(pod));
+    expect(withCommandLines(readPod(templatePartsRead(pod)), pod)).toEqual(readPod(pod));
   });
 
-  it('of the environment no more is kept', () => {
+  it('variables are no part of a template: Pods of CI have their own', () => {
     const named = (value: string) => ({ spec: { containers: [{ name: 'c', env: [{ name: 'ID', value }] }] } });
-    expect(partsRead(named('a'))).toEqual(partsRead(named('b')));
+    expect(templatePartsRead(named('a'))).toEqual(templatePartsRead(named('b')));
+    expect(partsRead(named('a'))).not.toEqual(partsRead(named('b')));
+  });
+
+  it('where values come from, and how volumes are mounted, is not read', () => {
+    const from = (name: string) => ({
+      spec: {
+        containers: [
+          {
+            name: 'c',
+            env: [{ name: 'ID', valueFrom: { secretKeyRef: { name } } }],
+            envFrom: [{ configMapRef: { name } }],
+            volumeMounts: [{ mountPath: '/app', name, readOnly: true }],
+          },
+        ],
+      },
+    });
+    expect(partsRead(from('a'))).toEqual(partsRead(from('b')));
+    expect(readPod(from('a')).containers[0]).toMatchObject({ envElsewhere: ['ID'], envFrom: true, mounts: ['/app'] });
+    expect(readPod(partsRead(from('a')))).toEqual(readPod(from('a')));
+  });
+
+  it.each([
+    [{ workingDir: '/w' }, { workingDir: '/w' }],
+    [{ workingDir: 5 }, {}],
+    [{ securityContext: { runAsUser: 0 } }, { user: '0' }],
+    [{ securityContext: {} }, { user: '7' }],
+    [{ securityContext: 'x' }, { user: '7' }],
+    [{ volumeMounts: [{ mountPath: '/b' }, 5, { mountPath: '/a' }, { name: 'x' }] }, { mounts: ['/a', '/b'] }],
+    [{ volumeMounts: [{ mountPath: '/var/run/secrets/kubernetes.io/serviceaccount' }] }, {}],
+    [{ volumeMounts: 'x' }, {}],
+    [{ envFrom: [] }, {}],
+  ])('what the program is found by: %j', (fields, expected) => {
+    const pod = { spec: { securityContext: { runAsUser: 7 }, containers: [{ name: 'c', image: 'x', ...fields }] } };
+    const plain = { name: 'c', image: 'x', command: [], args: [], user: '7' };
+    expect(readPod(pod).containers[0]).toEqual({ ...plain, ...expected });
+    expect(readPod(partsRead(pod))).toEqual(readPod(pod));
   });
 
   it('a label called constructor or __proto__ is just a label', () => {

@@ -130,7 +130,7 @@ describe('a configuration', () => {
   it('may leave out everything', () => {
     expect(parseImageConfig(Buffer.from('{}'), 'x')).toEqual({
       platform: { os: 'linux', architecture: 'unknown' },
-      config: { entrypoint: [], cmd: [], env: [], workingDir: '', labels: {}, history: [] },
+      config: { entrypoint: [], cmd: [], env: [], workingDir: '', user: '', labels: {}, history: [] },
     });
     const nulls = {
       os: 'linux',
@@ -149,7 +149,7 @@ describe('a configuration', () => {
     const value = {
       os: 'linux',
       architecture: 'amd64',
-      config: { Entrypoint: ['/a'], Cmd: ['b'], Env: ['A=1'], WorkingDir: '/w', Labels: { l: 'v' } },
+      config: { Entrypoint: ['/a'], Cmd: ['b'], Env: ['A=1'], WorkingDir: '/w', User: 'app:app', Labels: { l: 'v' } },
       history: [{ created_by: 'ADD x' }, { created_by: 'ENV y', empty_layer: true }, {}],
     };
     expect(parseImageConfig(Buffer.from(JSON.stringify(value)), 'x').config).toEqual({
@@ -157,6 +157,7 @@ describe('a configuration', () => {
       cmd: ['b'],
       env: ['A=1'],
       workingDir: '/w',
+      user: 'app:app',
       labels: { l: 'v' },
       history: [
         { createdBy: 'ADD x', emptyLayer: false },

@@ -24,7 +24,7 @@ function listening() {
   return { asked, detector };
 }
 
-it("containers that differ in Go's environment are looked up each", async () => {
+it('containers that differ in their environment are looked up each', async () => {
   const { asked, detector } = listening();
   const env = [{ name: 'GODEBUG', value: 'netdns=cgo' }];
   const containers = [
@@ -33,7 +33,7 @@ it("containers that differ in Go's environment are looked up each", async () => 
     { name: 'c', image: 'app', env: [{ name: 'HOME', value: '/' }] },
   ];
   await podVerdicts(readPod({ spec: { containers } }), { namespace: 'shop', budgetMs: 1000 }, { platform, detector });
-  expect(asked.map(({ env: given }) => given)).toEqual([undefined, { GODEBUG: 'netdns=cgo' }]);
+  expect(asked.map(({ env: given }) => given)).toEqual([undefined, { GODEBUG: 'netdns=cgo' }, { HOME: '/' }]);
 });
 
 describe('programs that come from a volume', () => {

@@ -1,21 +1,20 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import {
-  candidatePaths,
-  containerArgv,
-  firstInvocation,
-  lookThrough,
-} from '../../../../src/inspection/command/invocation.ts';
-import { parseScript, scriptTarget } from '../../../../src/inspection/command/script.ts';
+import { candidatePaths, firstInvocation, type Invocation } from '../../../../src/inspection/command/invocation.ts';
+import { shellArguments } from '../../../../src/inspection/command/script.ts';
+import { throughWrapper } from '../../../../src/inspection/command/wrappers.ts';
 
 const config = {
+  entrypoint: [],
+  cmd: [],
   env: ['PATH=/usr/local/bin:/usr/bin', 'JAVA_HOME=/opt/java', 'EMPTY=', 'not a line'],
   workingDir: '/srv',
 };
 
-function look(argv: readonly string[]) {
-  return lookThrough(firstInvocation(argv, config));
+function look(argv: readonly string[]): Invocation {
+  let invocation = firstInvocation({ ...config, cmd: argv }, { command: [], args: [] });
+  for (let next = throughWrapper(invocation); next !== undefined; next = throughWrapper(next)) invocation = next;
+  return invocation;
 }
 
 describe("which words run: the Pod's command replaces all of the image's, its args only Cmd", () => {
@@ -26,11 +25,11 @@ describe("which words run: the Pod's command replaces all of the image's, its ar
     ['command', ['/bin/sh'], [], ['/bin/sh']],
     ['both', ['/bin/sh'], ['-c', 'x'], ['/bin/sh', '-c', 'x']],
   ])('%s', (_name, command, args, expected) => {
-    expect(containerArgv(image, { command, args })).toEqual(expected);
+    expect(firstInvocation({ ...config, ...image }, { command, args }).argv).toEqual(expected);
   });
 
   it('an image without an Entrypoint runs its Cmd', () => {
-    expect(containerArgv({ entrypoint: [], cmd: ['bash'] }, { command: [], args: [] })).toEqual(['bash']);
+    expect(firstInvocation({ ...config, cmd: ['bash'] }, { command: [], args: [] }).argv).toEqual(['bash']);
   });
 });
 
@@ -57,7 +56,10 @@ describe('wrappers are looked through', () => {
       ['postgres', '-D'],
     ],
     [['su-exec', 'nobody:nobody', 'server'], ['server']],
-    [['tini', '--', '/usr/bin/doppler', 'run', '--', 'server'], ['server']],
+    [
+      ['tini', '--', '/usr/bin/doppler', 'run', '--', 'server'],
+      ['/usr/bin/doppler', 'run', '--', 'server'],
+    ],
     [
       ['doppler', 'run', '--command', 'server'],
       ['doppler', 'run', '--command', 'server'],
@@ -75,7 +77,10 @@ describe('wrappers are looked through', () => {
       ['server', '--', 'tini'],
     ],
     [['toString'], ['toString']],
-    [['busybox', 'sh', '-c', 'exec server'], ['server']],
+    [
+      ['busybox', 'sh', '-c', 'exec server'],
+      ['sh', '-c', 'exec server'],
+    ],
     [
       ['busybox', 'httpd', '-f'],
       ['busybox', 'httpd', '-f'],
@@ -90,142 +95,113 @@ describe('wrappers are looked through', () => {
   });
 });
 
-describe('a shell text leads to the program that stays', () => {
-  it.each([
-    ['exec server --port 80', ['server', '--port', '80'], false],
-    ['server', ['server'], false],
-    ['migrate && exec server', ['server'], false],
-    ['migrate; server', ['server'], true],
-    ['cd /app && node index.js', ['node', 'index.js'], false],
-    ['exec java $JAVA_OPTS -jar app.jar', ['java', '', '-jar', 'app.jar'], false],
-    ['$JAVA_HOME/bin/java -version', ['/opt/java/bin/java', '-version'], false],
-    ['exec ${SERVER:-/opt/server} -v', ['/opt/server', '-v'], false],
-    ['A=1 B="two words" exec_me', ['exec_me'], false],
-    ["exec 'my server' > /dev/null 2>&1", ['my server'], false],
-    ['set -e\n# a comment\nexec tini -- server', ['server'], false],
-    ['exec "$@"', ['one', 'two'], false],
-    ['exec env A=b "$@"', ['one', 'two'], false],
-  ])('%j', (text, argv, oneOfSeveral) => {
-    expect(look(['/bin/sh', '-c', text, 'name', 'one', 'two'])).toMatchObject({ argv, oneOfSeveral });
-  });
-
-  it.each([
-    'producer | consumer',
-    'server & wait',
-    'while true; do sleep 1; done',
-    '$(choose) --now',
-    '$UNKNOWN --now',
-    'if true; then a; fi',
-    'cd $UNKNOWN && server',
-    '',
-  ])('%j stays with the shell', (text) => {
-    expect(look(['bash', '-ec', text]).argv[0]).toBe('bash');
-  });
-});
-
 describe('where a program is looked for', () => {
   it.each([
     [['/app/../bin/x'], ['/app/../bin/x']],
     [['./x'], ['/srv/./x']],
     [['x'], ['/usr/local/bin/x', '/usr/bin/x']],
     [['env', 'PATH=/only', 'x'], ['/only/x']],
-    [['sh', '-c', 'cd /other && ./x'], ['/other/./x']],
-    [['$(JAVA_HOME)/bin/java'], ['/opt/java/bin/java']],
-    [['$(UNKNOWN)/x'], ['/srv/$(UNKNOWN)/x']],
     [[''], []],
   ])('%j', (argv, expected) => {
     expect(candidatePaths(look(argv))).toEqual(expected);
   });
 
   it('without a PATH it is the usual one', () => {
-    const paths = candidatePaths(firstInvocation(['x'], { env: [], workingDir: '' }));
+    const paths = candidatePaths({ argv: ['x'], env: new Map(), directory: '/' });
     expect(paths).toContain('/usr/local/sbin/x');
     expect(paths).toContain('/bin/x');
   });
 });
 
-describe('scripts', () => {
-  const official = [
-    '#!/usr/bin/env bash',
-    'if [ "${1:0:1}" = "-" ]; then',
-    '\tset -- postgres "$@"',
-    'fi',
-    'if [ "$(id -u)" = "0" ]; then exec gosu postgres "$BASH_SOURCE" "$@"; fi',
-    'exec "$@"',
-  ].join('\n');
-  const program = (...argv: string[]) => ({ kind: 'program', argv });
+describe("a Pod's own words, and no others, have $(NAME) replaced by its own variables", () => {
+  const pod = { command: [], args: [], env: { BIN: '/opt/x' }, envElsewhere: ['SECRET'] };
   it.each([
-    ['arguments', official, ['postgres', '-c', 'x'], program('postgres', '-c', 'x')],
-    ['options, for the default program', official, ['-c', 'x'], program('postgres', '-c', 'x')],
-    ['no arguments, likewise', official, [], program('postgres')],
-    ['root dropped', '#!/bin/sh\nexec su-exec app "$@"', ['run'], program('su-exec', 'app', 'run')],
-    [
-      'a program of its own',
-      '#!/bin/sh\nexec 2>&1\nexec /usr/sbin/nginx -g x\n',
-      [],
-      program('/usr/sbin/nginx', '-g', 'x'),
-    ],
-    ["busybox' shell", '#!/bin/busybox sh\nexec two', [], program('two')],
-    ['the last of several', '#!/bin/sh\nif a; then exec one; fi\nexec two', [], program('two')],
-  ])('%s', (_name, text, words, expected) => {
-    expect(scriptTarget(parseScript(text), '/entry.sh', words, new Map())).toEqual(expected);
-  });
-
-  it.each([
-    ['#!/bin/sh\nserver', ['/bin/sh', '/s', 'a'], true],
-    ['#!/bin/sh -e\nserver', ['/bin/sh', '-e', '/s', 'a'], true],
-    ['#!/usr/bin/python3 -u\nexec', ['/usr/bin/python3', '-u', '/s', 'a'], false],
-    ['#! /usr/bin/env node\n', ['/usr/bin/env', 'node', '/s', 'a'], false],
-    ['#!/command/execlineb -P\nexec x', ['/command/execlineb', '-P', '/s', 'a'], false],
-    ['#!\nserver', ['/bin/sh', '/s', 'a'], true],
-    ['#!/bin/sh\nexec $UNKNOWN', ['/bin/sh', '/s', 'a'], true],
-  ])('%j stays with its interpreter', (text, argv, opaque) => {
-    expect(scriptTarget(parseScript(text), '/s', ['a'], new Map())).toEqual({ kind: 'interpreter', argv, opaque });
+    ['$(BIN)', '/opt/x'],
+    ['$(JAVA_HOME)/bin/java', '$(JAVA_HOME)/bin/java'],
+    ['$$(BIN)', '$(BIN)'],
+    ['a-$(SECRET)', 'a-\0'],
+  ])('%j', (word, expected) => {
+    expect(firstInvocation(config, { ...pod, command: [word] }).argv).toEqual([expected]);
+    expect(firstInvocation({ ...config, entrypoint: [word] }, pod).argv).toEqual([word]);
   });
 });
 
-describe('hostile words', () => {
-  it('any words are looked through without a throw, in bounded time', () => {
-    const piece = fc.constantFrom(
-      'sh',
-      '-c',
-      'env',
-      '-S',
-      '--',
-      'exec',
-      '"',
-      "'",
-      '${',
-      '$(',
-      '`',
-      '\\',
-      '$@',
-      ';',
-      '&&',
-      'A=',
-      '',
-    );
-    const word = fc
-      .array(fc.oneof(piece, fc.string({ maxLength: 5 })), { maxLength: 8 })
-      .map((parts) => parts.join(' '));
-    fc.assert(
-      fc.property(fc.array(fc.oneof(word, piece), { maxLength: 12 }), (argv) => {
-        expect(look(argv).argv.length).toBeLessThanOrEqual(200);
-        expect(
-          scriptTarget(parseScript(`#!/bin/sh\n${argv.join('\n')}`), '/s', argv, new Map()).argv.length,
-        ).toBeGreaterThan(0);
-      }),
-      { numRuns: 1000 },
-    );
+describe('what a container runs in', () => {
+  const none = { command: [], args: [] };
+  it('the Pod has the last word on variables, working directory and user', () => {
+    const pod = { ...none, env: { JAVA_HOME: '/mine' }, workingDir: '/work', user: '0' };
+    const { env, directory, uid } = firstInvocation({ ...config, user: 'app' }, pod);
+    expect({ home: env.get('JAVA_HOME'), directory, uid }).toEqual({ home: '/mine', directory: '/work', uid: '0' });
   });
 
-  // Time that grew with the square would be minutes.
-  it.each(['"', '${', "'", '\\"', '"\\', '$(', 'exec ', '"$@" ', '{', '# ', '<', '2>'])(
-    '64 KiB of %j are read a hundred times',
-    (piece) => {
-      const text = `#!/bin/sh\n${piece.repeat(65_536 / piece.length)}`;
-      const targets = Array.from({ length: 100 }, () => scriptTarget(parseScript(text), '/s', ['a'], new Map()));
-      expect(new Set(targets.map(({ argv }) => argv.length > 0))).toEqual(new Set([true]));
-    },
-  );
+  it('an envFrom may change what the image sets, except where its files are', () => {
+    const { env, openEnv } = firstInvocation(
+      { ...config, env: [...config.env, 'MODE=web'] },
+      { ...none, envFrom: true },
+    );
+    expect({ mode: env.get('MODE'), home: env.get('JAVA_HOME'), openEnv }).toEqual({
+      mode: '\0',
+      home: '/opt/java',
+      openEnv: true,
+    });
+  });
+
+  it.each([
+    [undefined, '0'],
+    ['root:app', '0'],
+    ['1001:0', '1001'],
+    ['app', '1000'],
+  ])('user %j has the number %j', (user, uid) => {
+    expect(firstInvocation({ ...config, ...(user !== undefined && { user }) }, none).uid).toBe(uid);
+  });
+
+  it('no word or value can pass for one that is not known', () => {
+    const { argv, env } = firstInvocation({ ...config, cmd: ['a\0b'], env: ['X=\u0001'] }, none);
+    expect([argv, env.get('X')]).toEqual([['a?b'], '?']);
+  });
+});
+
+describe('what a wrapper changes for the program', () => {
+  it.each<[readonly string[], Partial<Invocation>]>([
+    [['gosu', 'app', 'x'], { argv: ['x'], uid: '1000' }],
+    [['gosu', 'root', 'x'], { argv: ['x'], uid: '0' }],
+    [['chroot', '--userspec=1', '/srv', '/x'], { argv: ['/x'], root: '/srv', directory: '/' }],
+    [
+      ['su', '-s', '/bin/bash', 'app', '-c', 'exec x', 'zero'],
+      { argv: ['/bin/bash', '-c', 'exec x', 'zero'], uid: '1000' },
+    ],
+    [['su', '-', 'app', '-c', 'x'], { argv: ['/bin/sh', '-c', 'x'] }],
+    [['runuser', '-u', 'app', '--', 'x', '-c'], { argv: ['x', '-c'], uid: '1000' }],
+    [['runuser', 'app', '-c', 'x'], { argv: ['/bin/sh', '-c', 'x'], uid: '1000' }],
+    [['flock', '/l', '-c', 'x y'], { argv: ['/bin/sh', '-c', 'x y'] }],
+    [['taskset', '-c', '0,1', 'x'], { argv: ['x'] }],
+    [['numactl', '--interleave=all', '-m', '0', 'x'], { argv: ['x'] }],
+    [['prlimit', '--nofile=9', 'x'], { argv: ['x'] }],
+    [['setarch', 'x86_64', '-R', 'x'], { argv: ['x'] }],
+    [['chrt', '-f', '10', 'x'], { argv: ['x'] }],
+    [['chpst', '-u', 'app', '-e', '/env', 'x'], { argv: ['x'], openEnv: true, uid: '1000' }],
+    [['s6-envdir', '/env', 'x'], { argv: ['x'], openEnv: true }],
+    [['xvfb-run', '-a', '-s', '-screen 0', 'x'], { argv: ['x'] }],
+    [['start-stop-daemon', '--start', '--exec', '/x', '--', '-v'], { argv: ['/x', '-v'] }],
+    [['busybox', 'chroot', '/srv', '/x'], { argv: ['/x'], root: '/srv' }],
+    [['env', '-C', 'sub', 'x'], { argv: ['x'], directory: '/srv/sub' }],
+    [['capsh', '--drop=all', '--', '-c', 'x'], { argv: ['/bin/bash', '-c', 'x'] }],
+  ])('%j', (argv, expected) => {
+    expect(look(argv)).toMatchObject(expected);
+  });
+});
+
+describe("a shell's arguments", () => {
+  it.each([
+    [['sh', '-c', 'x', 'zero', 'one'], { text: 'x', zero: 'zero', parameters: ['one'] }],
+    [['bash', '-o', 'pipefail', '-c', 'x'], { text: 'x', zero: 'bash', parameters: [] }],
+    [['bash', '-euo', 'pipefail', '-c', 'x'], { text: 'x', zero: 'bash', parameters: [] }],
+    [['bash', '-lc', 'x'], { text: 'x', zero: 'bash', parameters: [] }],
+    [['bash', '--rcfile', '/rc', '--', '/s', '-c'], { text: undefined, zero: '/s', parameters: ['-c'] }],
+    [['sh', '-s', 'x'], undefined],
+    [['sh', '-i'], undefined],
+    [['sh'], undefined],
+  ])('%j', (argv, expected) => {
+    expect(shellArguments(argv)).toEqual(expected);
+  });
 });

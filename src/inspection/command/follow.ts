@@ -1,0 +1,368 @@
+import { buildpacksCommand, isBuildpacksLauncher } from './buildpacks.ts';
+import { baseName, candidatePaths, type Invocation, isShell, joinPath, type Place } from './invocation.ts';
+import { afterDashes, launchOf } from './launchers.ts';
+import { hiddenProgram, type Located, nothing, type Outcome, type Program } from './outcome.ts';
+import { shebangOf, shellArguments } from './script.ts';
+import { type Services, servicesOf, type Surroundings } from './supervisors.ts';
+import {
+  interpreterOf,
+  isAppletName,
+  isInterpreterName,
+  isLinkedToBase,
+  isMadeByGo,
+  isUtilityName,
+} from './known-programs.ts';
+import { throughWrapper } from './wrappers.ts';
+import type { ImageFiles } from './image-files.ts';
+import { shownName } from '../overlay.ts';
+import { parseShell } from '../shell/parse.ts';
+import type { ShellText } from '../shell/syntax.ts';
+import { followShell } from '../shell/run/execute.ts';
+import { together } from '../shell/run/state.ts';
+import { isKnown } from '../shell/run/values.ts';
+import { TooLong, type World } from '../shell/run/world.ts';
+
+/** Steps that may be taken; all looks at one image share them. */
+export interface Budget {
+  left: number;
+}
+
+/** Most steps of one look: some 20 ms. */
+const mostSteps = 20_000;
+const deepest = 24;
+// Commands inside commands, of all shells: it bounds the stack.
+const deepestCommand = 200;
+
+/**
+ * Follows a container's command line through wrappers, shells, scripts, launchers and supervisors to the programs that it may
+ * run, as far as the files are known. Pure.
+ */
+export function follow(files: ImageFiles, first: Invocation, processes: string, budget: Budget): Outcome {
+  try {
+    return createFollower(files, processes, budget).start(first);
+  } catch (error) {
+    if (error instanceof TooLong)
+      return { ...nothing, stays: [hiddenProgram('its scripts take too many steps to follow')] };
+    throw error;
+  }
+}
+
+/** What is followed for one container. */
+interface Follower extends World {
+  readonly files: ImageFiles;
+  /** What the label of Buildpacks says of the image's processes. */
+  readonly processes: string;
+  /** Files that running commands may have written. */
+  readonly touched: ReadonlySet<string>;
+}
+
+function createFollower(files: ImageFiles, processes: string, budget: Budget): Follower {
+  const known = new Map<string, Outcome>();
+  const running = new Set<string>();
+  const touched = new Set<string>();
+  let steps = 0;
+  let depth = 0;
+  const follower: Follower = {
+    files,
+    processes,
+    touched,
+    at(path, wanted) {
+      follower.spend(2);
+      return files.at(path, wanted);
+    },
+    which: (name, { env, directory }) => whichPath(files, { argv: [name], env, directory }),
+    touch: (path) => {
+      touched.add(path);
+    },
+    nest(work) {
+      depth += 1;
+      if (depth > deepestCommand) throw new TooLong('nested too deeply');
+      try {
+        return work();
+      } finally {
+        depth -= 1;
+      }
+    },
+    spend(cost) {
+      steps += cost;
+      budget.left -= cost;
+      if (steps > mostSteps || budget.left < 0) throw new TooLong('too many steps');
+    },
+    start(invocation) {
+      follower.spend(4);
+      const key = keyOf(invocation);
+      const before = known.get(key);
+      if (before !== undefined) return before;
+      // A script that runs itself again is followed once: its other branches say what it runs.
+      if (running.has(key)) return nothing;
+      if (running.size >= deepest) return { ...nothing, stays: [hiddenProgram('its scripts are nested too deeply')] };
+      running.add(key);
+      const outcome = startOnce(follower, invocation);
+      running.delete(key);
+      known.set(key, outcome);
+      return outcome;
+    },
+  };
+  return follower;
+}
+
+const environments = new WeakMap<ReadonlyMap<string, string>, string>();
+
+function keyOf({ argv, env, directory, uid, root, loader, openEnv }: Invocation): string {
+  let text = environments.get(env);
+  if (text === undefined) {
+    text = JSON.stringify([...env]);
+    environments.set(env, text);
+  }
+  return JSON.stringify([argv, directory, uid, root, loader, openEnv, text]);
+}
+
+function startOnce(follower: Follower, invocation: Invocation): Outcome {
+  const [program = ''] = invocation.argv;
+  const isRelative = program.includes('/') && !program.startsWith('/');
+  if (!isKnown(program) || (isRelative && !isKnown(invocation.directory))) {
+    return { ...nothing, stays: [hiddenProgram('a program that only the running shell knows')] };
+  }
+  if (program === '') return { ...nothing, stays: [hiddenProgram('a command without a name')] };
+  const inner = throughWrapper(invocation);
+  if (inner !== undefined) return follower.start(inner);
+  const services = servicesOf(invocation, surroundings(follower));
+  if (services !== undefined) return startServices(follower, invocation, services);
+  if (isBuildpacksLauncher(program)) return startBuildpacks(follower, invocation);
+  const shell = isShell(baseName(program)) ? startShell(follower, invocation) : undefined;
+  return shell ?? startLaunch(follower, invocation) ?? startFile(follower, invocation);
+}
+
+// It goes over the names of all files.
+const listCost = 500;
+
+const surroundings = (follower: Follower): Surroundings => ({
+  text: (path) => {
+    const file = follower.files.at(path, true);
+    return file.type === 'file' ? file.text : undefined;
+  },
+  files: (directory, end) => {
+    follower.spend(listCost);
+    return follower.files.list(directory, end);
+  },
+});
+
+function startServices(follower: Follower, invocation: Invocation, { commands, missing }: Services): Outcome {
+  const started = commands.map((argv) => follower.start({ ...invocation, argv, direct: false }));
+  const hidden = missing === undefined ? [] : [hiddenProgram(missing)];
+  return {
+    stays: [...started.map(({ stays }) => stays), hidden].reduce(together, []),
+    beside: started.map(({ beside }) => beside).reduce(together, []),
+    passing: started.map(({ passing }) => passing).reduce(together, []),
+  };
+}
+
+function startBuildpacks(follower: Follower, invocation: Invocation): Outcome {
+  const argv = buildpacksCommand(invocation, follower.processes);
+  if (argv === undefined || argv.length === 0) {
+    return {
+      ...nothing,
+      stays: [hiddenProgram("the Buildpacks launcher's process, which no label of the image tells")],
+    };
+  }
+  // The launcher puts the layers' own directories in front of PATH.
+  follower.spend(listCost);
+  const { paths } = follower.files.list('/layers', `/bin/${argv[0]}`);
+  const added = paths.filter((path) => path.split('/').length === 6);
+  const path = [...added.map((one) => one.slice(0, one.lastIndexOf('/'))), invocation.env.get('PATH') ?? ''].join(':');
+  return follower.start({ ...invocation, argv, env: new Map([...invocation.env, ['PATH', path]]), direct: false });
+}
+
+/** Follows a shell's text or script; undefined if it reads commands from elsewhere. */
+function startShell(follower: Follower, invocation: Invocation): Outcome | undefined {
+  const call = shellArguments(invocation.argv);
+  if (call === undefined) return undefined;
+  const isBash = runsBash(follower, invocation);
+  if (call.text !== undefined) {
+    const { zero, parameters } = call;
+    const outcome = followShell(readShell(follower, call.text), { invocation, zero, parameters, isBash }, follower);
+    return isEmpty(outcome)
+      ? { ...outcome, stays: [programOf(follower, invocation, locate(follower, invocation))] }
+      : outcome;
+  }
+  const script = locateScript(follower, invocation, call.zero);
+  if (script.status === 'found' && script.content.kind === 'elf') return undefined;
+  if (script.status !== 'found' || !('text' in script.content) || script.content.text === undefined) {
+    return { ...nothing, stays: [programOf(follower, invocation, script)] };
+  }
+  const { content } = script;
+  const parsed = readShell(follower, script.content.text);
+  const read =
+    content.kind === 'script' && !content.whole ? { ...parsed, broken: 'only its beginning was read' } : parsed;
+  const zero = call.zero.includes('/') ? call.zero : `/${script.path}`;
+  const outcome = followShell(read, { invocation, zero, parameters: call.parameters, isBash }, follower);
+  const stays = isEmpty(outcome) ? [programOf(follower, invocation, locate(follower, invocation))] : outcome.stays;
+  return addDoubts({ ...outcome, stays }, script);
+}
+
+/** Reads a text; its length counts as work. */
+function readShell(follower: Follower, text: string): ShellText {
+  follower.spend(Math.ceil(text.length / 100));
+  return parseShell(text);
+}
+
+const isEmpty = ({ stays, beside }: Outcome): boolean => stays.length + beside.length === 0;
+
+function runsBash(follower: Follower, invocation: Invocation): boolean {
+  const located = locate(follower, invocation);
+  const name = baseName(invocation.argv[0] ?? '');
+  return name === 'bash' || (name === 'sh' && located.status === 'found' && baseName(located.path) === 'bash');
+}
+
+function locateScript(follower: Follower, invocation: Invocation, name: string): Located {
+  const here = follower.files.locate([`${invocation.root ?? ''}${joinPath(invocation.directory, name)}`]);
+  return here.status === 'found' || name.includes('/') ? here : locate(follower, { ...invocation, argv: [name] });
+}
+
+/** Follows a launcher of the tables. It may ask the network itself, so it counts beside what it starts. */
+function startLaunch(follower: Follower, invocation: Invocation): Outcome | undefined {
+  const launch = launchOf(invocation, (word) => isProgram(follower, invocation, word));
+  if (launch === undefined) return undefined;
+  const located = locate(follower, invocation);
+  // A script of that name is followed by its text.
+  if (located.status === 'found' && located.content.kind === 'script' && !launch.ofEnvironment) return undefined;
+  const launcher = programOf(follower, { ...invocation, direct: false }, located);
+  const env = launch.ofEnvironment ? environmentPath(invocation) : invocation.env;
+  const started = follower.start({ ...invocation, argv: launch.argv, env, direct: false });
+  const isMissing = started.stays.every((one) => /^(?:absent|unseen)$/u.test(one.located.status));
+  const outcome =
+    launch.ofEnvironment && isMissing && launch.argv[0] !== 'python3'
+      ? follower.start({ ...invocation, argv: ['python3'], env, direct: false })
+      : started;
+  return { ...outcome, passing: together(outcome.passing, [launcher]) };
+}
+
+// uv, poetry and pipenv keep a project's programs in .venv.
+function environmentPath({ env, directory }: Invocation): ReadonlyMap<string, string> {
+  const own = [env.get('UV_PROJECT_ENVIRONMENT'), env.get('VIRTUAL_ENV'), joinPath(directory, '.venv')];
+  const path = [
+    ...own.filter((one) => one !== undefined).map((one) => `${joinPath(directory, one)}/bin`),
+    env.get('PATH') ?? '',
+  ];
+  return new Map([...env, ['PATH', path.join(':')]]);
+}
+
+function startFile(follower: Follower, invocation: Invocation): Outcome {
+  const located = locate(follower, invocation);
+  const isText = located.status === 'found' && 'text' in located.content && located.content.text !== undefined;
+  // Without `#!`, the container runtime refuses it, but a shell or wrapper runs it as a shell script (execvp(3)).
+  if (isText && !(invocation.direct === true && located.content.kind === 'plain')) {
+    const [first = '/bin/sh', ...more] = shebangOf(textOf(located));
+    const argv = [first, ...more, askedPath(follower, invocation), ...invocation.argv.slice(1)];
+    return addDoubts(follower.start({ ...invocation, argv, direct: false }), located);
+  }
+  const program = programOf(follower, invocation, located);
+  const operand = operandOf(follower, invocation, program);
+  if (operand === undefined) return { ...nothing, stays: [program] };
+  const outcome = follower.start({ ...invocation, argv: operand, direct: false });
+  return { ...outcome, stays: together([{ ...program, direct: false }], outcome.stays) };
+}
+
+const textOf = ({ content }: Extract<Located, { status: 'found' }>): string =>
+  'text' in content ? (content.text ?? '') : '';
+
+/** Returns the command line that a program which no table knows may start: one of its words is a program, too. */
+function operandOf(
+  follower: Follower,
+  invocation: Invocation,
+  { located, isUtility }: Program,
+): readonly string[] | undefined {
+  const [program = '', ...words] = invocation.argv;
+  const name = baseName(program);
+  const isOwn =
+    isUtility ||
+    isInterpreterName(name) ||
+    interpreterOf(name) !== undefined ||
+    isLinkedToBase(name) ||
+    isMadeByGo(name);
+  if (isOwn || located.status === 'absent' || located.status === 'hidden') return undefined;
+  const dashed = afterDashes(words);
+  if (dashed !== undefined && isProgram(follower, invocation, dashed[0] ?? '')) return dashed;
+  const at = words.findIndex((word) => !word.startsWith('-') && isProgram(follower, invocation, word));
+  return at === -1 ? undefined : words.slice(at);
+}
+
+/** Reports whether a word names an executable of the image. */
+function isProgram(follower: Follower, invocation: Invocation, word: string): boolean {
+  if (!isKnown(word) || word === '' || /^[\w-]*$/u.test(word) === word.includes('/')) return false;
+  follower.spend(1);
+  const located = locate(follower, { ...invocation, argv: [word] });
+  return located.status === 'found' && (located.content.kind === 'elf' || located.content.kind === 'script');
+}
+
+function locate({ files }: Pick<Follower, 'files'>, invocation: Place): Located {
+  const paths = candidatePaths(invocation);
+  if (paths.length === 0) return { status: 'absent', name: invocation.argv[0] ?? '' };
+  return files.locate(paths.map((path) => `${invocation.root ?? ''}${path}`));
+}
+
+/** Returns the path by which a script is called: that is its `$0`. */
+function askedPath(follower: Follower, invocation: Invocation): string {
+  const paths = candidatePaths(invocation);
+  return (
+    paths.find((path) => follower.files.locate([`${invocation.root ?? ''}${path}`]).status === 'found') ??
+    paths[0] ??
+    ''
+  );
+}
+
+function whichPath(files: ImageFiles, invocation: Place): string | undefined {
+  return candidatePaths(invocation).find((path) => files.at(path).type === 'file');
+}
+
+// The variables by which a Go program chooses its resolver (net/conf.go).
+const choosing = ['GODEBUG', 'RES_OPTIONS', 'HOSTALIASES', 'LOCALDOMAIN'];
+
+function programOf(follower: Follower, invocation: Invocation, at: Located): Program {
+  const [name = '', applet = ''] = invocation.argv;
+  const located = writtenMeanwhile(follower, invocation, at);
+  const called = baseName(name) === 'busybox' ? applet : baseName(name);
+  const runBy = located.status === 'unseen' ? runnerOf(follower, invocation) : undefined;
+  const variables = choosing.map((variable) => invocation.env.get(variable));
+  const place = located.status === 'found' ? located.path : JSON.stringify(located);
+  return {
+    key: JSON.stringify([located.status, place, invocation.loader, variables, isUtilityName(called)]),
+    located,
+    env: invocation.env,
+    isUtility: isUtilityName(called),
+    direct: invocation.direct === true,
+    ...(invocation.loader !== undefined && { loader: invocation.loader }),
+    ...(runBy !== undefined && { runBy }),
+  };
+}
+
+/** Returns what runs a program of this name that was not seen; undefined if its name does not tell. */
+function runnerOf(follower: Follower, invocation: Invocation): Located | undefined {
+  const name = baseName(invocation.argv[0] ?? '');
+  const interpreter = interpreterOf(name);
+  if (interpreter !== undefined) return locate(follower, { ...invocation, argv: [interpreter] });
+  if (!isAppletName(name)) return undefined;
+  const shell = locate(follower, { ...invocation, argv: ['/bin/sh'] });
+  const isBusybox = shell.status === 'found' && baseName(shell.path) === 'busybox';
+  return isBusybox || shell.status === 'unseen' ? shell : undefined;
+}
+
+function writtenMeanwhile({ touched }: Follower, { directory, argv }: Invocation, located: Located): Located {
+  if (located.status !== 'absent') return located;
+  const path = joinPath(directory, argv[0] ?? '');
+  return touched.has(path)
+    ? { status: 'hidden', why: `${shownName(path)}, which is made while the container runs` }
+    : located;
+}
+
+function addDoubts(outcome: Outcome, script: Extract<Located, { status: 'found' }>): Outcome {
+  if (script.doubts.length === 0) return outcome;
+  const add = (program: Program): Program => {
+    const { located } = program;
+    if (located.status !== 'found') return program;
+    const doubts = [...new Set([...located.doubts, ...script.doubts])];
+    const rivals = [...new Set([...located.rivals, ...script.rivals])];
+    return { ...program, located: { ...located, doubts, rivals } };
+  };
+  return { ...outcome, stays: outcome.stays.map(add), beside: outcome.beside.map(add) };
+}

@@ -1,0 +1,160 @@
+import { splitWords } from '../shell/parse.ts';
+import { baseName, type Invocation, joinPath } from './invocation.ts';
+
+/** What is found in the image around a supervisor. */
+export interface Surroundings {
+  /** Returns the text of a file; undefined if it is not there or not known. */
+  readonly text: (path: string) => string | undefined;
+  /** Returns the files that match `DIRECTORY/*END`, and whether there may be more of them. */
+  readonly files: (directory: string, end: string) => { readonly paths: readonly string[]; readonly complete: boolean };
+}
+
+/** The services that a supervisor starts. */
+export interface Services {
+  readonly commands: readonly (readonly string[])[];
+  /** Why there may be others; undefined if there are none. */
+  readonly missing: string | undefined;
+}
+
+type Supervisor = (invocation: Invocation, around: Surroundings) => Services;
+
+const unread = (name: string): Services => ({
+  commands: [],
+  missing: `${name}: starts services that are not followed`,
+});
+
+const supervisors: Readonly<Record<string, Supervisor>> = {
+  supervisord: readSupervisord,
+  runsvdir: readRunsvdir,
+  svscan: readRunsvdir,
+  's6-svscan': readRunsvdir,
+  'runsvdir-start': (_, around) => serviceDirectories(['/etc/service'], around, 'runsvdir'),
+  my_init: readMyInit,
+  hivemind: readProcfile,
+  overmind: readProcfile,
+  goreman: readProcfile,
+  honcho: readProcfile,
+  foreman: readProcfile,
+};
+
+// They start what their files name. s6-overlay ships static musl programs on every distribution.
+const others =
+  /^(?:execlineb|s6-[\w-]+|runsv|runit|runit-init|svscanboot|systemd|pebble|circusd|monit|process-compose|horust|dinit|openrc|openrc-init|initool|just|make|task|mprocs|concurrently)$/u;
+
+/** Returns the services of a supervisor; undefined if the program is none. */
+export function servicesOf(invocation: Invocation, around: Surroundings): Services | undefined {
+  const [program = ''] = invocation.argv;
+  const name = baseName(program);
+  const supervisor = Object.hasOwn(supervisors, name) ? supervisors[name] : undefined;
+  if (supervisor !== undefined) return supervisor(invocation, around);
+  if (name === 'init' && hasS6(around)) return readS6(invocation, around);
+  return others.test(name) ? unread(name) : undefined;
+}
+
+// https://supervisord.org/configuration.html: the first of these files that exists.
+const supervisordFiles = [
+  'supervisord.conf',
+  'etc/supervisord.conf',
+  '/etc/supervisord.conf',
+  '/etc/supervisor/supervisord.conf',
+];
+const mostFiles = 64;
+
+function readSupervisord({ argv, directory }: Invocation, around: Surroundings): Services {
+  const paths = [...configured(argv), ...supervisordFiles].map((path) => joinPath(directory, path));
+  const chosen = configured(argv).length > 0 ? paths[0] : paths.find((path) => around.text(path) !== undefined);
+  const text = chosen === undefined ? undefined : around.text(chosen);
+  if (chosen === undefined || text === undefined) return unread('supervisord');
+  const commands = [...programsIn(text)];
+  let missing: string | undefined;
+  for (const pattern of includesIn(text)) {
+    const found = matching(pattern, chosen, around);
+    if (!found.complete) missing = `supervisord: ${pattern} is not all read`;
+    for (const path of found.paths.slice(0, mostFiles)) {
+      const included = around.text(path);
+      if (included === undefined) missing = `supervisord: ${path} is out of reach`;
+      else commands.push(...programsIn(included));
+    }
+  }
+  return commands.length === 0 && missing === undefined ? unread('supervisord') : { commands, missing };
+}
+
+function configured(argv: readonly string[]): readonly string[] {
+  const at = argv.findIndex((word) => /^(?:-c|--configuration)$/u.test(word));
+  const joined = argv.map((word) => /^(?:--configuration=|-c)(?<path>.+)$/u.exec(word)?.groups?.['path']);
+  return [at === -1 ? undefined : argv[at + 1], ...joined].filter((path) => path !== undefined);
+}
+
+function* programsIn(text: string): Generator<readonly string[]> {
+  let inProgram = false;
+  for (const line of text.split('\n').slice(0, 2000)) {
+    if (line.startsWith('[')) inProgram = /^\[(?:program|fcgi-program|eventlistener):/u.test(line);
+    const command = inProgram ? /^command\s*[=:]\s*(?<words>.*?)(?:\s;.*)?$/u.exec(line)?.groups?.['words'] : undefined;
+    if (command !== undefined) yield splitWords(command);
+  }
+}
+
+function includesIn(text: string): readonly string[] {
+  const section = /^\[include\]$(?<lines>[^[]*)/mu.exec(text)?.groups?.['lines'] ?? '';
+  const files = /^files\s*[=:]\s*(?<files>.*)$/mu.exec(section)?.groups?.['files'] ?? '';
+  return files.split(/\s+/u).filter(Boolean).slice(0, 8);
+}
+
+function matching(pattern: string, from: string, around: Surroundings): ReturnType<Surroundings['files']> {
+  const path = joinPath(from.slice(0, from.lastIndexOf('/')) || '/', pattern);
+  const slash = path.lastIndexOf('/');
+  const [directory, name] = [path.slice(0, slash), path.slice(slash + 1)];
+  if (!name.includes('*')) return { paths: [path], complete: true };
+  if (!/^\*[^*?[\]]*$/u.test(name) || /[*?[]/u.test(directory)) return { paths: [], complete: false };
+  return around.files(directory, name.slice(1));
+}
+
+function readRunsvdir({ argv, directory: from }: Invocation, around: Surroundings): Services {
+  const directory = argv.slice(1).find((word) => !word.startsWith('-')) ?? '/etc/service';
+  return serviceDirectories([joinPath(from, directory)], around, baseName(argv[0] ?? ''));
+}
+
+/** Services as daemontools has them: `DIRECTORY/NAME/run`. */
+function serviceDirectories(directories: readonly string[], around: Surroundings, name: string): Services {
+  const found = directories.map((directory) => around.files(directory, '/run'));
+  const commands = found.flatMap(({ paths }) => paths.map((path) => [path]));
+  const complete = found.every((one) => one.complete);
+  if (commands.length === 0) return unread(name);
+  return { commands, missing: complete ? undefined : `${name}: may start services that are out of reach` };
+}
+
+// phusion/baseimage: my_init [options] [-- COMMAND]; beside it runs what /etc/service holds.
+function readMyInit({ argv }: Invocation, around: Surroundings): Services {
+  const services = serviceDirectories(['/etc/service'], around, 'my_init');
+  const words = argv.slice(1);
+  const first = words.findIndex((word) => !word.startsWith('-'));
+  const command = words.includes('--') ? words.slice(words.indexOf('--') + 1) : first === -1 ? [] : words.slice(first);
+  return command.length === 0 ? services : { ...services, commands: [command, ...services.commands] };
+}
+
+const s6Directories = ['/etc/s6-overlay/s6-rc.d', '/etc/services.d'];
+
+const hasS6 = ({ files }: Surroundings): boolean =>
+  s6Directories.some((directory) => files(directory, '/run').paths.length > 0);
+
+// https://github.com/just-containers/s6-overlay: /init [COMMAND], beside the services.
+function readS6({ argv }: Invocation, around: Surroundings): Services {
+  const services = serviceDirectories(s6Directories, around, 's6-overlay');
+  const command = argv.slice(1);
+  return command.length === 0 ? services : { ...services, commands: [command, ...services.commands] };
+}
+
+// https://devcenter.heroku.com/articles/procfile: `NAME: COMMAND`.
+function readProcfile({ argv, directory }: Invocation, around: Surroundings): Services {
+  const at = argv.findIndex((word) => /^(?:-f|--procfile)$/u.test(word));
+  const named = argv.slice(1).filter((word) => /procfile/iu.test(word));
+  const path = (at === -1 ? named.at(-1) : argv[at + 1]) ?? 'Procfile';
+  const text = around.text(joinPath(directory, path));
+  const lines = (text ?? '')
+    .split('\n')
+    .map((line) => /^[\w.-]+:\s*(?<command>\S.*)$/u.exec(line)?.groups?.['command']);
+  const commands = lines.filter((line) => line !== undefined).map((line) => ['/bin/sh', '-c', line]);
+  return commands.length === 0
+    ? unread(baseName(argv[0] ?? ''))
+    : { commands: commands.slice(0, 32), missing: undefined };
+}

@@ -1,0 +1,405 @@
+import type { Invocation } from '../../command/invocation.ts';
+import { joinPath } from '../../command/invocation.ts';
+import { hiddenProgram, nothing, type Outcome, type Program } from '../../command/outcome.ts';
+import { builtinOf, find, followText, outputs, waiting, written } from './builtins.ts';
+import { decideDoubleBracket } from './conditions.ts';
+import { assignedArray } from './declare.ts';
+import { expandPattern, expandText, expandWords } from './expand.ts';
+import { followFor, followLoop } from './loops.ts';
+import type { Run, Scope } from './run.ts';
+import { environmentOf, settled, type State, together, type Variable, withStatus, withVariable } from './state.ts';
+import type { Command, Commands, Redirect, ShellText, SimpleCommand } from '../syntax.ts';
+import { ANY_WORDS, isKnown, matches, UNKNOWN } from './values.ts';
+import { arithmeticValue } from './arithmetic.ts';
+import type { World } from './world.ts';
+
+/** How a shell is called. */
+export interface ShellCall {
+  readonly invocation: Pick<Invocation, 'env' | 'directory' | 'openEnv' | 'uid'>;
+  /** `$0`. */
+  readonly zero: string;
+  readonly parameters: readonly string[];
+  readonly isBash: boolean;
+}
+
+/** Follows a shell text: returns the programs that its run may lead to, along every branch that may be taken. */
+export function followShell(text: ShellText, call: ShellCall, world: World): Outcome {
+  const run = createRun(world, call.isBash);
+  const ends = followText(run, firstState(call), text);
+  return outcomeOf(run, ends);
+}
+
+function firstState({ invocation, zero, parameters }: ShellCall): State {
+  const variables = new Map<string, Variable>();
+  for (const [name, value] of invocation.env) variables.set(name, { value, exported: true });
+  return {
+    variables,
+    open: invocation.openEnv,
+    zero,
+    source: zero,
+    uid: invocation.uid,
+    parameters,
+    functions: new Map(),
+    callers: [],
+    hidden: new Map(),
+    directory: invocation.directory,
+    status: 0,
+    flow: undefined,
+    output: undefined,
+    last: [],
+    idle: [],
+    jobs: [],
+  };
+}
+
+/** Returns what the last states of a shell say. An end with an error is left out, unless there is no other. */
+function outcomeOf(run: Run, ends: readonly State[]): Outcome {
+  const good = ends.filter(({ status }) => status !== 1);
+  const all = (good.length > 0 ? good : ends).map(staying).filter((programs) => programs.length > 0);
+  const present = all.filter((programs) => programs.some(({ located }) => located.status !== 'absent'));
+  const ran = all.some((programs) => programs.some(({ isUtility }) => !isUtility));
+  const chosen = (present.length > 0 ? present : all).filter(
+    (programs) => !ran || programs.some(({ isUtility }) => !isUtility),
+  );
+  const stays = chosen.reduce(together, []);
+  const keys = new Set(stays.map(({ key }) => key));
+  const others = (programs: Iterable<Program>): Program[] =>
+    [...programs].filter(({ key, isUtility, located }) => !isUtility && located.status !== 'absent' && !keys.has(key));
+  const beside = others(run.beside.values());
+  for (const { key } of beside) keys.add(key);
+  const before = others(run.ran.values());
+  const passed = new Map(others(run.passed.values()).map((program) => [program.key, program]));
+  // What ran before the shell was replaced has ended. What the shell ran last may be something else than it seems.
+  const isReplaced = good.length > 0 && good.every(({ flow }) => flow?.kind === 'exit' && flow.replaced === true);
+  if (isReplaced) return { stays, beside, passing: together(before, [...passed.values()]) };
+  return { stays, beside: together(beside, before), passing: [...passed.values()] };
+}
+
+function staying(state: State): readonly Program[] {
+  if (state.last.length > 0) return state.last;
+  return state.jobs.length > 0 ? state.jobs : state.idle;
+}
+
+function createRun(world: World, isBash: boolean): Run {
+  const run: Run = {
+    world,
+    isBash,
+    ran: new Map(),
+    passed: new Map(),
+    beside: new Map(),
+    execute: (state, commands) => executeAll(run, [state], commands),
+    step: (state, command) => step(run, state, command),
+  };
+  return run;
+}
+
+function executeAll(run: Run, states: readonly State[], commands: Commands): readonly State[] {
+  let current = states;
+  for (const command of commands) {
+    if (current.every(({ flow }) => flow !== undefined)) return current;
+    current = settled(current.flatMap((state) => (state.flow === undefined ? step(run, state, command) : [state])));
+  }
+  return current;
+}
+
+function step(run: Run, state: State, command: Command): readonly State[] {
+  run.world.spend(1 + Math.ceil(state.variables.size / 64));
+  return run.world.nest(() => stepInside(run, state, command));
+}
+
+function stepInside(run: Run, state: State, command: Command): readonly State[] {
+  switch (command.kind) {
+    case 'simple':
+      return runSimple(run, state, command);
+    case 'pipeline':
+      return runPipeline(run, state, command);
+    case 'and-or':
+      return runAndOr(run, state, command);
+    case 'background':
+      return [runBackground(run, state, command.command)];
+    case 'group':
+      redirect(run, { state }, command.redirects);
+      return run.execute(state, command.body);
+    case 'subshell':
+      redirect(run, { state }, command.redirects);
+      return runSubshell(run, state, command.body);
+    case 'if':
+      return runIf(run, state, command);
+    case 'function':
+      return [{ ...state, functions: new Map([...state.functions, [command.name, command.body]]), status: 0 }];
+    default:
+      return stepOther(run, state, command);
+  }
+}
+
+type Other = Exclude<
+  Command,
+  { kind: 'simple' | 'pipeline' | 'and-or' | 'background' | 'group' | 'subshell' | 'if' | 'function' }
+>;
+
+function stepOther(run: Run, state: State, command: Other): readonly State[] {
+  const scope: Scope = { state };
+  switch (command.kind) {
+    case 'loop':
+      return followLoop(run, state, command);
+    case 'for': {
+      const words = command.words === undefined ? state.parameters : expandWords(run, scope, command.words);
+      return followFor(run, scope.state, { ...command, words });
+    }
+    case 'counting':
+      return followFor(run, state, { name: '', words: [ANY_WORDS], body: command.body });
+    case 'case':
+      return runCase(run, state, command);
+    case 'test': {
+      const truth = decideDoubleBracket(run, scope, command.words);
+      return [{ ...scope.state, status: truth === undefined ? undefined : truth ? 0 : 1 }];
+    }
+    default: {
+      const value = arithmeticValue(expandText(run, scope, command.text), scope.state);
+      return [{ ...scope.state, status: isKnown(value) ? (value === '0' ? 1 : 0) : undefined }];
+    }
+  }
+}
+
+/** Parts states by their status; what is not known belongs to both. */
+function byStatus(states: readonly State[]): { succeeded: State[]; failed: State[]; left: State[] } {
+  const open = states.filter(({ flow }) => flow === undefined);
+  return {
+    succeeded: open.filter(({ status }) => status !== 1).map((state) => withStatus(state, 0)),
+    failed: open.filter(({ status }) => status !== 0).map((state) => withStatus(state, 1)),
+    left: states.filter(({ flow }) => flow !== undefined),
+  };
+}
+
+function runAndOr(
+  run: Run,
+  state: State,
+  { left, operator, right }: Extract<Command, { kind: 'and-or' }>,
+): readonly State[] {
+  const { succeeded, failed, left: gone } = byStatus(run.step(state, left));
+  const [taken, skipped] = operator === '&&' ? [succeeded, failed] : [failed, succeeded];
+  return settled([...gone, ...skipped, ...executeAll(run, taken, [right])]);
+}
+
+function runIf(run: Run, state: State, { branches, otherwise }: Extract<Command, { kind: 'if' }>): readonly State[] {
+  const done: State[] = [];
+  let current: readonly State[] = [state];
+  for (const { condition, body } of branches) {
+    const { succeeded, failed, left } = byStatus(executeAll(run, current, condition));
+    done.push(...left, ...executeAll(run, succeeded, body));
+    current = failed;
+  }
+  const last = current.map((one) => withStatus(one, 0));
+  return settled([...done, ...executeAll(run, last, otherwise)]);
+}
+
+function runCase(run: Run, state: State, { subject, arms }: Extract<Command, { kind: 'case' }>): readonly State[] {
+  const scope: Scope = { state };
+  const text = expandText(run, scope, subject);
+  const done: State[] = [];
+  let falls: readonly State[] = [];
+  for (const { patterns, body, end } of arms) {
+    const truths = patterns.map((pattern) => matches(expandPattern(run, scope, pattern), text));
+    const isTaken = truths.includes(true);
+    const mayBe = isTaken || truths.includes(undefined);
+    if (!mayBe && falls.length === 0) continue;
+    const after = executeAll(run, mayBe ? [...falls, { ...scope.state, status: 0 }] : falls, body);
+    falls = end === ';&' ? after : [];
+    if (end !== ';&') done.push(...after);
+    if (isTaken && end === ';;') return settled(done);
+  }
+  return settled([...done, ...falls, { ...scope.state, status: 0 }]);
+}
+
+function runSubshell(run: Run, state: State, body: Commands): readonly State[] {
+  return run.execute({ ...state, flow: undefined }, body).map((end) => afterSubshell(state, end));
+}
+
+const afterSubshell = (state: State, { status, last, idle, jobs, output }: State): State => ({
+  ...state,
+  status,
+  last,
+  idle,
+  jobs,
+  output,
+});
+
+function runBackground(run: Run, state: State, command: Command): State {
+  const ends = run.step({ ...state, last: [], idle: [], jobs: [], output: undefined }, command);
+  const started = ends.map(staying).reduce(together, []);
+  for (const program of started) if (!program.isUtility) run.beside.set(program.key, program);
+  const jobs = started.filter(({ isUtility }) => !isUtility);
+  return { ...state, status: 0, jobs: together(state.jobs, jobs), idle: together(state.idle, started) };
+}
+
+function runPipeline(
+  run: Run,
+  state: State,
+  { commands, negated }: Extract<Command, { kind: 'pipeline' }>,
+): readonly State[] {
+  const [only] = commands;
+  const turn = (end: State): State =>
+    negated && end.status !== undefined && end.flow === undefined ? { ...end, status: end.status === 0 ? 1 : 0 } : end;
+  if (only !== undefined && commands.length === 1) return run.step(state, only).map(turn);
+  // Each command runs in a subshell of its own, all at the same time.
+  const inside: State = { ...state, last: [], idle: [], output: undefined };
+  const ends = commands.map((command) => run.step(inside, command));
+  const statuses = new Set(ends.at(-1)?.map(({ status }) => status));
+  const [status] = statuses.size === 1 ? statuses : [];
+  const after = withStatus(written(state, UNKNOWN), status);
+  const all = ends.flat();
+  return [turn(stayed(after, [...all.map(({ last }) => last), ...all.map(({ idle }) => idle)].reduce(together, [])))];
+}
+
+function runSimple(run: Run, state: State, command: SimpleCommand): readonly State[] {
+  const scope: Scope = { state };
+  const words = expandWords(run, scope, command.words);
+  redirect(run, scope, command.redirects);
+  const [first] = words;
+  if (first === undefined) return [assign(run, scope, command, undefined)];
+  // An unknown word in front may be no word at all.
+  if (first === ANY_WORDS && words.length > 1 && words[1]?.startsWith('-') !== true) {
+    const hidden = { ...scope.state, status: undefined, last: [unknownCommand] };
+    return settled([hidden, ...runWords(run, scope.state, command, words.slice(1))]);
+  }
+  return runWords(run, scope.state, command, words);
+}
+
+const unknownCommand = hiddenProgram('a command that only the running shell knows');
+
+function runWords(run: Run, state: State, command: SimpleCommand, words: readonly string[]): readonly State[] {
+  const [name = '', ...rest] = words;
+  const body = state.functions.get(name);
+  if (body !== undefined) return callFunction(run, assign(run, { state }, command, undefined), body, words);
+  if (name === 'exec') return runExec(run, state, command, rest);
+  if (name === 'command' || name === 'builtin') return runCommand(run, state, command, rest);
+  const builtin = builtinOf(name);
+  if (builtin === undefined || (!run.isBash && name === 'which')) return runProgram(run, state, command, words);
+  const isSpecial = /^(?:export|readonly|eval|\.|source|set|:)$/u.test(name);
+  const before = isSpecial ? assign(run, { state }, command, undefined) : state;
+  return builtin({ run, state: before, name, words: rest, raw: command.words.slice(1) });
+}
+
+function runCommand(run: Run, state: State, command: SimpleCommand, words: readonly string[]): readonly State[] {
+  const [option = ''] = words;
+  if (/^-[vV]$/u.test(option)) {
+    return find({ run, state, name: 'command', words: words.slice(1), raw: [] });
+  }
+  const rest = option === '-p' || option === '--' ? words.slice(1) : words;
+  if (rest.length === 0) return [state];
+  return runWords(run, { ...state, functions: new Map() }, command, rest).map((after) => withFunctions(after, state));
+}
+
+const withFunctions = (state: State, { functions }: State): State => ({ ...state, functions });
+
+function runExec(run: Run, state: State, command: SimpleCommand, words: readonly string[]): readonly State[] {
+  const rest = [...words];
+  while (/^-[cla]+$|^--$/u.test(rest[0] ?? '')) {
+    const option = rest.shift();
+    if (option === '-a') rest.shift();
+    if (option === '--') break;
+  }
+  // `exec >file` goes on in the same shell.
+  if (rest.length === 0) return [{ ...state, status: 0 }];
+  if (rest[0] === ANY_WORDS && rest.length === 1) return [gone({ ...state, last: [unknownCommand] })];
+  return runProgram(run, state, command, rest).map(gone);
+}
+
+const gone = (state: State): State => ({ ...state, status: 0, flow: { kind: 'exit', replaced: true } });
+
+function runProgram(run: Run, state: State, command: SimpleCommand, words: readonly string[]): readonly State[] {
+  const [name = '', ...rest] = words;
+  const inside = assign(run, { state }, command, 'export');
+  const { directory, open, uid } = inside;
+  for (const word of rest) if (word.includes('/') && isKnown(word)) run.world.touch(joinPath(directory, word));
+  const outcome = isKnown(name)
+    ? run.world.start({ argv: words, env: environmentOf(inside), directory, openEnv: open, uid })
+    : { ...nothing, stays: [unknownCommand] };
+  for (const program of outcome.stays) run.ran.set(program.key, program);
+  for (const program of outcome.passing) run.passed.set(program.key, program);
+  for (const program of outcome.beside) run.beside.set(program.key, program);
+  const after = stayed(state, outcome.stays);
+  const output = Object.hasOwn(outputs, name) ? outputs[name]?.(state, rest, run) : undefined;
+  return [{ ...written(after, output ?? UNKNOWN), status: undefined }];
+}
+
+/** Notes what ran. A program that resolves no names only keeps the container alive, for what ran before it or runs beside. */
+function stayed(state: State, programs: readonly Program[]): State {
+  const working = programs.filter(({ isUtility }) => !isUtility);
+  if (working.length > 0) return { ...state, last: working };
+  return { ...waiting(state), idle: programs.length > 0 ? programs : state.idle };
+}
+
+/** Sets the variables of a command; `export`: for the program that it runs. */
+function assign(run: Run, scope: Scope, { assignments }: SimpleCommand, as: 'export' | undefined): State {
+  for (const { name, append, indexed, value } of assignments) {
+    const before = scope.state.variables.get(name)?.value;
+    const list = assignedArray({ run, state: scope.state }, value, append ? listOf(before) : []);
+    const text = list ?? expandText(run, scope, value);
+    const isText = typeof text === 'string';
+    const given = indexed ? [ANY_WORDS] : append && isText ? appended(before, text) : text;
+    scope.state = withVariable(scope.state, name, given, as === 'export' ? true : undefined);
+  }
+  return assignments.length > 0 && as === undefined
+    ? { ...scope.state, status: lastStatus(scope.state, assignments) }
+    : scope.state;
+}
+
+// `X=$(command)` has the status of the command.
+function lastStatus(state: State, assignments: SimpleCommand['assignments']): State['status'] {
+  const isComputed = assignments.some(({ value }) => value.some(({ kind }) => kind === 'command'));
+  return isComputed ? state.status : 0;
+}
+
+const listOf = (value: Variable['value'] | undefined): readonly string[] =>
+  value === undefined || value === '' ? [] : typeof value === 'string' ? [value] : value;
+
+const appended = (before: Variable['value'] | undefined, text: string): Variable['value'] =>
+  typeof before === 'object' ? [(before[0] ?? '') + text, ...before.slice(1)] : (before ?? '') + text;
+
+function redirect(run: Run, scope: Scope, redirects: readonly Redirect[]): void {
+  for (const { operator, target } of redirects) {
+    if (operator.startsWith('<<')) continue;
+    const file = expandText(run, scope, target);
+    // bash asks its own libc for the address (redir.c, redir_special_open).
+    if (file.startsWith('/dev/tcp/') || file.startsWith('/dev/udp/')) noteShell(run, scope.state);
+    else if (isKnown(file) && operator !== '<') run.world.touch(joinPath(scope.state.directory, file));
+  }
+}
+
+function noteShell(run: Run, state: State): void {
+  if (!run.isBash) return;
+  const { directory, open, uid } = state;
+  const { stays } = run.world.start({ argv: ['bash'], env: environmentOf(state), directory, openEnv: open, uid });
+  for (const program of stays) run.passed.set(program.key, program);
+}
+
+const deepest = 40;
+
+function callFunction(
+  run: Run,
+  state: State,
+  body: Command,
+  [name = '', ...parameters]: readonly string[],
+): readonly State[] {
+  if (state.callers.length > deepest) return [{ ...state, status: undefined }];
+  const inner: State = { ...state, parameters, callers: [name, ...state.callers], hidden: new Map() };
+  return run.step(inner, body).map((after) => afterFunction(state, after));
+}
+
+/** Returns the caller's state: what `local` hid is put back. */
+function afterFunction(before: State, after: State): State {
+  const variables = new Map(after.variables);
+  for (const [hidden, value] of after.hidden) {
+    if (value === undefined) variables.delete(hidden);
+    else variables.set(hidden, value);
+  }
+  return {
+    ...after,
+    variables: after.hidden.size === 0 ? after.variables : variables,
+    parameters: before.parameters,
+    callers: before.callers,
+    hidden: before.hidden,
+    flow: after.flow?.kind === 'return' ? undefined : after.flow,
+  };
+}

@@ -1,0 +1,149 @@
+import { arithmeticValue } from './arithmetic.ts';
+import { parameterValue } from './parameter.ts';
+import type { Run, Scope } from './run.ts';
+import { type State, valueOf } from './state.ts';
+import type { Commands, Part, Word } from '../syntax.ts';
+import { ANY_WORDS, isKnown, type Pattern, readPattern, UNKNOWN } from './values.ts';
+
+/** A part of a value. What was quoted is not split and holds no pattern. */
+export interface Piece {
+  readonly text: string;
+  readonly quoted: boolean;
+}
+
+const mostWords = 512;
+
+/** Expands words to the words that a command gets: one may stand for any number (`ANY_WORDS`), or hold unknown text. */
+export function expandWords(run: Run, scope: Scope, words: readonly Word[]): readonly string[] {
+  return words.flatMap((word) => expandWord(run, scope, word)).slice(0, mostWords);
+}
+
+/** A word under expansion: the fields that it is split into. */
+interface Fields {
+  readonly done: (readonly Piece[])[];
+  open: Piece[];
+  noWord: boolean;
+}
+
+function expandWord(run: Run, scope: Scope, word: Word): readonly string[] {
+  const fields: Fields = { done: [], open: [], noWord: false };
+  const end = (): void => {
+    // `"$@"` without arguments is no word at all.
+    const isNone = fields.noWord && fields.open.every(({ text }) => text === '');
+    if (fields.open.length > 0 && !isNone) fields.done.push(fields.open);
+    fields.open = [];
+  };
+  for (const [index, part] of word.entries()) {
+    if (part.kind === 'array') continue;
+    const value = valueOfPart(run, scope, part, index === 0);
+    const quoted = 'quoted' in part && part.quoted;
+    const list = typeof value === 'string' ? [value] : value;
+    fields.noWord ||= list.length === 0;
+    for (const [at, text] of list.entries()) {
+      if (at > 0) end();
+      if (quoted || part.kind === 'text') fields.open.push({ text, quoted });
+      else addSplit(fields, text, fieldSeparators(scope.state), end);
+    }
+  }
+  end();
+  return fields.done.map(fieldText);
+}
+
+function addSplit(fields: Fields, text: string, separators: RegExp, end: () => void): void {
+  for (const [at, one] of text.split(separators).entries()) {
+    if (at > 0) end();
+    if (one !== '') fields.open.push({ text: one, quoted: false });
+  }
+}
+
+function fieldSeparators(state: State): RegExp {
+  const separators = state.variables.get('IFS')?.value;
+  if (typeof separators !== 'string' || !isKnown(separators)) return /[ \t\n]+/u;
+  if (separators === '') return /(?!)/u;
+  const characters = separators.replaceAll(/[\\\]^-]/gu, String.raw`\$&`);
+  return new RegExp(separators.trim() === '' ? `[${characters}]+` : `[${characters}]`, 'u');
+}
+
+function fieldText(pieces: readonly Piece[]): string {
+  const text = pieces.map((piece) => piece.text).join('');
+  const isOpen = pieces.some((piece) => !piece.quoted && /[*?]|\[[^\]]+\]/u.test(piece.text));
+  // A pattern stands for any number of files; an unknown value that is not quoted, for any number of words.
+  if (isOpen && !text.startsWith('-')) return ANY_WORDS;
+  return text === UNKNOWN && pieces.some((piece) => !piece.quoted && piece.text !== '') ? ANY_WORDS : text;
+}
+
+/** Expands a word to one text, as in an assignment. */
+export function expandText(run: Run, scope: Scope, word: Word): string {
+  return expandPieces(run, scope, word)
+    .map((piece) => piece.text)
+    .join('')
+    .replaceAll(ANY_WORDS, UNKNOWN);
+}
+
+/** Expands a word to a pattern, as in `case`. */
+export function expandPattern(run: Run, scope: Scope, word: Word): Pattern {
+  return readPattern(expandPieces(run, scope, word));
+}
+
+/** Expands an array's literal: its elements. */
+export function expandArray(run: Run, scope: Scope, words: readonly Word[]): readonly string[] | undefined {
+  // `( [key]=value )` is an associative array, whose order is not kept.
+  const isKeyed = words.some(([first]) => first?.kind === 'text' && !first.quoted && first.text.startsWith('['));
+  return isKeyed ? undefined : expandWords(run, scope, words);
+}
+
+/** Expands a word to its pieces. */
+export function expandPieces(run: Run, scope: Scope, word: Word): readonly Piece[] {
+  return word.map((part, index) => {
+    const value = valueOfPart(run, scope, part, index === 0);
+    const quoted = 'quoted' in part && part.quoted;
+    return { text: typeof value === 'string' ? value : value.join(' '), quoted };
+  });
+}
+
+/** Returns a part's value; a list where it gives several words, such as `"$@"`. */
+function valueOfPart(run: Run, scope: Scope, part: Part, isFirst: boolean): string | readonly string[] {
+  const value = readPart(run, scope, part, isFirst);
+  const length = typeof value === 'string' ? value.length : value.reduce((sum, one) => sum + one.length + 1, 0);
+  // What is put together counts, so that it is bounded, too.
+  run.world.spend(1 + Math.ceil(length / 256));
+  return value;
+}
+
+function readPart(run: Run, scope: Scope, part: Part, isFirst: boolean): string | readonly string[] {
+  switch (part.kind) {
+    case 'text':
+      return isFirst && !part.quoted && /^~(?:\/|$)/u.test(part.text)
+        ? (valueOf(scope.state, 'HOME') ?? '~') + part.text.slice(1)
+        : part.text;
+    case 'parameter':
+      return parameterValue(run, scope, part, { text: expandText, pattern: expandPattern });
+    case 'command':
+      return outputOf(run, scope, part.body);
+    case 'arithmetic':
+      return arithmeticValue(expandText(run, scope, part.text), scope.state);
+    case 'process':
+      outputOf(run, scope, part.body);
+      return UNKNOWN;
+    default:
+      return UNKNOWN;
+  }
+}
+
+/** Returns what commands write to standard output. They run in a subshell: their programs pass. */
+function outputOf(run: Run, scope: Scope, body: Commands): string {
+  const inner: State = { ...scope.state, output: '', last: [], idle: [], jobs: [], flow: undefined };
+  const before = new Set(run.ran.keys());
+  const ends = run.execute(inner, body);
+  for (const [key, program] of run.ran) {
+    if (before.has(key)) continue;
+    run.ran.delete(key);
+    run.passed.set(key, program);
+  }
+  const outputs = new Set(ends.map(({ output = '' }) => output.replace(/\n+$/u, '')));
+  const statuses = new Set(ends.map(({ status }) => status));
+  const [status] = statuses;
+  scope.state = { ...scope.state, status: statuses.size === 1 ? status : undefined };
+  const [output = ''] = outputs;
+  return outputs.size === 1 ? output : UNKNOWN;
+}

@@ -1,0 +1,174 @@
+import type { Program } from '../../command/outcome.ts';
+import type { Command } from '../syntax.ts';
+import { ANY_WORDS, UNKNOWN } from './values.ts';
+
+/** A variable's value; a list for an array. */
+export interface Variable {
+  readonly value: string | readonly string[];
+  readonly exported: boolean;
+}
+
+/** Why a list of commands is not gone on with. */
+export type Flow =
+  /** `replaced`: another program runs in the shell's place. */
+  | { readonly kind: 'exit'; readonly replaced?: true }
+  | { readonly kind: 'return' }
+  | { readonly kind: 'break' | 'continue'; readonly levels: number };
+
+/** What is known of a shell at one point of its run. Never changed in place. */
+export interface State {
+  readonly variables: ReadonlyMap<string, Variable>;
+  /** A variable that is not among them may have a value: somebody else may have set it. */
+  readonly open: boolean;
+  /** `$0`. */
+  readonly zero: string;
+  /** The file that is read: `$0`, or one that it sources. */
+  readonly source: string;
+  /** The user's number. */
+  readonly uid: string;
+  /** `$1`, `$2`, … */
+  readonly parameters: readonly string[];
+  readonly functions: ReadonlyMap<string, Command>;
+  /** The functions that are being run, innermost first. */
+  readonly callers: readonly string[];
+  /** What `local` has hidden, to be put back when the function returns. */
+  readonly hidden: ReadonlyMap<string, Variable | undefined>;
+  /** Working directory. */
+  readonly directory: string;
+  /** Exit status of the last command: 0, 1 for any other, undefined if it is not known. */
+  readonly status: 0 | 1 | undefined;
+  readonly flow: Flow | undefined;
+  /** What the commands have written to standard output; undefined outside of `$( … )`, where nobody reads it. */
+  readonly output: string | undefined;
+  /** The programs that ran last in the foreground, without those that resolve no names. */
+  readonly last: readonly Program[];
+  /** The last program that resolves no names. */
+  readonly idle: readonly Program[];
+  /** What runs in the background. */
+  readonly jobs: readonly Program[];
+}
+
+const longestValue = 8192;
+const mostVariables = 1024;
+
+/** Returns a variable's text, an array's first; undefined if it is not set. */
+export function valueOf(state: State, name: string): string | undefined {
+  const value = state.variables.get(name)?.value;
+  if (value !== undefined) return typeof value === 'string' ? value : value[0];
+  return state.open || isFromOutside(name) ? UNKNOWN : undefined;
+}
+
+// The kubelet names the services of the namespace; the container runtime and the shell set the others.
+function isFromOutside(name: string): boolean {
+  return /_SERVICE_(?:HOST|PORT)|_PORT(?:_|$)|^(?:HOSTNAME|HOME|RANDOM|SECONDS|PPID|LINENO|BASH_\w+|KUBERNETES_\w+)$/u.test(
+    name,
+  );
+}
+
+export function withVariable(
+  state: State,
+  name: string,
+  value: Variable['value'],
+  exported = state.variables.get(name)?.exported ?? false,
+): State {
+  const variables = new Map(state.variables);
+  const isLong = typeof value === 'string' ? value.length > longestValue : value.length > longestValue;
+  if (variables.size < mostVariables || variables.has(name)) {
+    variables.set(name, { value: isLong ? UNKNOWN : value, exported });
+  }
+  return { ...state, variables };
+}
+
+export function withoutVariable(state: State, name: string): State {
+  const variables = new Map(state.variables);
+  variables.delete(name);
+  return { ...state, variables };
+}
+
+export const withStatus = (state: State, status: State['status']): State => ({ ...state, status });
+
+export const withFlow = (state: State, flow: Flow | undefined): State => ({ ...state, flow });
+
+/** Returns the environment that a program gets. */
+export function environmentOf(state: State): ReadonlyMap<string, string> {
+  const env = new Map<string, string>();
+  for (const [name, { value, exported }] of state.variables) {
+    if (exported && typeof value === 'string') env.set(name, value);
+  }
+  return env;
+}
+
+const fingerprints = new WeakMap<ReadonlyMap<string, Variable>, string>();
+
+function fingerprint(variables: ReadonlyMap<string, Variable>): string {
+  let text = fingerprints.get(variables);
+  if (text === undefined) {
+    text = JSON.stringify([...variables]);
+    fingerprints.set(variables, text);
+  }
+  return text;
+}
+
+const keysOf = (programs: readonly Program[]): string => programs.map(({ key }) => key).join(' ');
+
+/** Returns a text that is the same for states from which a run goes on alike. */
+export function stateKey(state: State): string {
+  return JSON.stringify([
+    state.open,
+    state.zero,
+    state.source,
+    state.parameters,
+    [...state.functions.keys()],
+    state.callers,
+    state.directory,
+    state.status,
+    state.flow,
+    state.output,
+    keysOf(state.last),
+    keysOf(state.idle),
+    keysOf(state.jobs),
+    fingerprint(state.variables),
+  ]);
+}
+
+const mostStates = 12;
+
+/** Drops states that are told already; joins them where they are many. */
+export function settled(states: readonly State[]): readonly State[] {
+  if (states.length < 2) return states;
+  const all = [...new Map(states.map((state) => [stateKey(state), state])).values()];
+  if (all.length <= mostStates) return all;
+  const groups = Map.groupBy(all, ({ flow, status }) => JSON.stringify([flow, status]));
+  return [...groups.values()].map((group) => group.reduce(joined));
+}
+
+/** Returns a state that stands for both: what differs is unknown. */
+export function joined(one: State, other: State): State {
+  const variables = new Map(one.variables);
+  for (const name of new Set([...one.variables.keys(), ...other.variables.keys()])) {
+    const [a, b] = [one.variables.get(name), other.variables.get(name)];
+    if (JSON.stringify(a) === JSON.stringify(b)) continue;
+    variables.set(name, { value: UNKNOWN, exported: (a ?? b)?.exported ?? false });
+  }
+  const isAlike = JSON.stringify(one.parameters) === JSON.stringify(other.parameters);
+  return {
+    ...one,
+    variables,
+    open: one.open || other.open,
+    parameters: isAlike ? one.parameters : [ANY_WORDS],
+    functions: new Map([...one.functions, ...other.functions]),
+    directory: one.directory === other.directory ? one.directory : UNKNOWN,
+    status: one.status === other.status ? one.status : undefined,
+    output: one.output === other.output ? one.output : UNKNOWN,
+    last: together(one.last, other.last),
+    idle: together(one.idle, other.idle),
+    jobs: together(one.jobs, other.jobs),
+  };
+}
+
+/** Returns the programs of both, each once. */
+export function together(one: readonly Program[], other: readonly Program[]): readonly Program[] {
+  if (one.length === 0) return other;
+  if (other.length === 0) return one;
+  return [...new Map([...one, ...other].map((program) => [program.key, program])).values()];
+}

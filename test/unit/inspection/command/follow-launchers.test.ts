@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest';
+
+import { follow } from '../../../../src/inspection/command/follow.ts';
+import { imageFiles } from '../../../../src/inspection/command/image-files.ts';
+import { firstInvocation } from '../../../../src/inspection/command/invocation.ts';
+import { elf, type Files, layerOf, leads, type Setting } from '../../../support/followed.ts';
+
+describe('launchers', () => {
+  const files: Files = Object.fromEntries(
+    [
+      'chamber',
+      'doppler',
+      'uv',
+      'consul-template',
+      'dockerize',
+      'vault-env',
+      'litestream',
+      'poetry',
+      'mytool',
+      'envconsul',
+    ].map((one) => [`usr/bin/${one}`, elf]),
+  );
+  it.each([
+    [['chamber', 'exec', 'prod', '--', '/app/server', '-x'], 'app/server < usr/bin/chamber'],
+    [['doppler', 'run', '--', '/app/server'], 'app/server < usr/bin/doppler'],
+    [['doppler', 'run', '--command', 'exec /app/server && x'], 'app/server < usr/bin/doppler'],
+    [['consul-template', '-template', 'a:b', '-exec', '/app/server -x'], 'app/server < usr/bin/consul-template'],
+    [['consul-template', '-exec=/app/server'], 'app/server < usr/bin/consul-template'],
+    [['dockerize', '-wait', 'tcp://db:1', '-timeout', '5s', '/app/server'], 'app/server < usr/bin/dockerize'],
+    [['vault-env', '/app/server'], 'app/server < usr/bin/vault-env'],
+    [['envconsul', '-prefix', 'a/b', '/app/server', 'x'], 'app/server < usr/bin/envconsul'],
+    [['litestream', 'replicate', '-exec', '/app/server'], 'app/server < usr/bin/litestream'],
+    [['litestream', 'replicate'], 'usr/bin/litestream'],
+    [['uv', 'run', 'main.py'], 'usr/bin/python3 < usr/bin/uv'],
+    [['uv', 'run', '--no-dev', '--with', 'x', 'gunicorn', 'a:b'], 'usr/bin/python3 < usr/bin/uv'],
+    [['poetry', 'run', '/app/server'], 'app/server < usr/bin/poetry'],
+    [['mytool', 'exec', '--', '/app/server'], 'usr/bin/mytool app/server'],
+    [['mytool', '--x', 'run', '/app/server'], 'usr/bin/mytool app/server'],
+    [['mytool', '--config', '/etc/x.yaml'], 'usr/bin/mytool'],
+    [['python3', '/app/server'], 'usr/bin/python3'],
+  ])('%j', (argv, expected) => {
+    expect(leads(argv, { files })).toBe(expected);
+  });
+
+  it('uv looks into .venv before PATH', () => {
+    const venv = {
+      ...files,
+      'srv/.venv/bin/gunicorn': '#!/srv/.venv/bin/python\n',
+      'srv/.venv/bin/python': '->/app/other',
+    };
+    expect(leads(['uv', 'run', 'gunicorn'], { files: venv, workingDir: '/srv' })).toBe('app/other < usr/bin/uv');
+  });
+
+  const label = (processes: unknown): Setting => ({
+    processes: JSON.stringify({ processes }),
+    files: {
+      'cnb/process/web': '->/cnb/lifecycle/launcher',
+      'cnb/lifecycle/launcher': elf,
+      'layers/x/node/bin/node': elf,
+    },
+  });
+  it.each([
+    [['/cnb/process/web'], label([{ type: 'web', command: ['/app/server'], args: ['x'], direct: true }]), 'app/server'],
+    [['/cnb/process/web'], label([{ type: 'web', command: '/app/server', direct: false }]), 'app/server'],
+    [['/cnb/process/web'], label([{ type: 'web', command: ['node'], direct: true }]), 'layers/x/node/bin/node'],
+    [['/cnb/process/web'], label([{ type: 'job', command: ['/app/server'] }]), 'hidden'],
+    [['/cnb/process/web'], { ...label([]), processes: '{' }, 'hidden'],
+    [['/cnb/lifecycle/launcher', '/app/server -x'], label([]), 'app/server'],
+    [['/cnb/lifecycle/launcher', '--', '/app/server'], label([]), 'app/server'],
+    [
+      ['/cnb/lifecycle/launcher'],
+      label([{ type: 'web', command: ['/app/server'], direct: true, default: true }]),
+      'app/server',
+    ],
+  ])('Buildpacks: %j', (argv, setting, expected) => {
+    expect(leads(argv, setting)).toBe(expected);
+  });
+});
+
+describe('supervisors', () => {
+  const conf =
+    '[supervisord]\nnodaemon=true\n[program:a]\ncommand=/app/server -x ; why\n[program:b]\ncommand=bash -c "exec /app/other"\n';
+  const supervisord = { 'usr/bin/supervisord': '#!/usr/bin/python3\n' };
+  it.each([
+    [['supervisord', '-c', '/s.conf'], { ...supervisord, 's.conf': conf }, 'app/server app/other'],
+    [
+      ['/usr/bin/supervisord', '-n'],
+      {
+        ...supervisord,
+        'etc/supervisor/supervisord.conf': '[include]\nfiles = conf.d/*.conf\n',
+        'etc/supervisor/conf.d/a.conf': '[program:a]\ncommand=/app/server\n',
+      },
+      'app/server',
+    ],
+    [['supervisord', '-c', '/none.conf'], supervisord, 'hidden'],
+    [['runsvdir', '/etc/service'], { 'etc/service/a/run': '#!/bin/sh\nexec /app/server' }, 'app/server'],
+    [
+      ['/sbin/my_init', '--', '/app/other'],
+      { 'etc/service/a/run': '#!/bin/sh\nexec /app/server' },
+      'app/other app/server',
+    ],
+    [
+      ['/init'],
+      {
+        init: '#!/bin/sh\n',
+        'etc/s6-overlay/s6-rc.d/a/run': '#!/command/with-contenv bash\nexec s6-setuidgid app /app/server',
+      },
+      'app/server',
+    ],
+    [
+      ['/init', '/app/other'],
+      { init: '#!/bin/sh\n', 'etc/services.d/a/run': '#!/bin/sh\nexec /app/server' },
+      'app/other app/server',
+    ],
+    [['s6-svscan', '/x'], {}, 'hidden'],
+    [['just', 'serve'], {}, 'hidden'],
+    [['hivemind', 'Procfile'], { Procfile: 'web: /app/server\njob: exec /app/other\n' }, 'app/server app/other'],
+    [['hivemind'], {}, 'hidden'],
+  ] as readonly (readonly [readonly string[], Files, string])[])('%j', (argv, files, expected) => {
+    expect(leads(argv, { files })).toBe(expected);
+  });
+});
+
+describe('programs known by name', () => {
+  it.each([
+    ['gunicorn', 'usr/bin/python3'],
+    ['npm', 'usr/bin/node'],
+    ['wget', 'bin/busybox'],
+  ])('%s that was not seen is run by %s', (tool, interpreter) => {
+    const layer = layerOf({ [interpreter]: elf, ...(interpreter === 'bin/busybox' && { 'bin/sh': '->busybox' }) });
+    layer.complete = false;
+    const first = firstInvocation(
+      { entrypoint: [`/opt/bin/${tool}`], cmd: [], env: [], workingDir: '' },
+      { command: [], args: [] },
+    );
+    const { stays } = follow(imageFiles([layer]), first, '', { left: 10_000 });
+    expect(stays[0]?.located.status).toBe('unseen');
+    expect(stays[0]?.runBy).toMatchObject({ status: 'found', path: interpreter });
+  });
+});

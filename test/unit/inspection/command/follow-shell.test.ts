@@ -1,0 +1,100 @@
+import { describe, expect, it } from 'vitest';
+
+import { leads, type Setting } from '../../../support/followed.ts';
+
+const text = (script: string, setting?: Setting, ...more: readonly string[]): string =>
+  leads(['/bin/sh', '-c', script, ...more], setting);
+describe('a shell text leads to the programs that its run may end in', () => {
+  it.each<[script: string, expected: string, setting?: Setting]>([
+    ['exec /app/server --port 80', 'app/server'],
+    ['/app/server', 'app/server'],
+    ['/app/migrate && exec /app/server', 'app/server < app/migrate'],
+    ['/app/migrate; /app/server', 'app/server & app/migrate'],
+    ['/app/server || /app/other', 'app/server app/other'],
+    ['/app/server | tee /log', 'app/server'],
+    ['/app/server 2>&1 | /app/other', 'app/server app/other'],
+    ['/app/server & wait', 'app/server'],
+    ['/app/server & /app/other', 'app/other & app/server'],
+    ['/app/server & /app/other & wait -n', 'app/server app/other'],
+    ['/app/server & sleep infinity', 'app/server'],
+    ['/app/server & tail -f /log', 'app/server'],
+    ['set -o pipefail; /app/server | cat', 'app/server'],
+    ['if [ -f /x ]; then . /x; fi; exec /app/server', 'app/server'],
+    ['if [ -d /app ]; then exec /app/server; else exec /app/other; fi', 'app/server'],
+    ['if test -e "$X"; then exec /app/server; else exec /app/other; fi', 'app/other'],
+    ['if /app/migrate; then exec /app/server; else exec /app/other; fi', 'app/server app/other < app/migrate'],
+    ['[ -d /d ] || mkdir /d; exec /app/server', 'app/server'],
+    ['[ -n "$X" ] && exec /app/other; exec /app/server', 'app/server'],
+    ['for i in 1 2; do nc -z db 1 && break; done; exec /app/server', 'app/server < usr/bin/nc'],
+    ['until nc -z db 1; do sleep 1; done; exec /app/server', 'app/server < usr/bin/nc'],
+    ['while true; do /app/server; sleep 1; done', 'app/server'],
+    ['while :; do sleep 3600; done', 'bin/sleep'],
+    ['while true; do nc -z db 1 && break; sleep 1; done; exec /app/server', 'app/server < usr/bin/nc'],
+    ['export A=$(cat /s) && exec /app/server', 'app/server'],
+    ['A=$(curl -s x) exec /app/server', 'app/server < usr/bin/curl'],
+    ['( cd /app && exec ./server )', 'app/server'],
+    ['{ /app/server; }', 'app/server'],
+    ['cd /app && ./server', 'app/server'],
+    ['cd $NOWHERE_SERVICE_HOST && ./server', 'hidden'],
+    ['B=/app/server; exec $B', 'app/server'],
+    ['exec ${B:-/app/server} -v', 'app/server'],
+    [': ${B:=/app/server}; exec "$B"', 'app/server'],
+    ['B=server; exec "/app/${B}"', 'app/server'],
+    ['f() { exec "/app/$1"; }; f server', 'app/server'],
+    ['f() { return 1; }; f || exec /app/server', 'app/server'],
+    ['set -- /app/server; exec "$@"', 'app/server'],
+    ['set -- a /app/server; shift; exec "$@"', 'app/server'],
+    ['case "$1" in a) exec /app/other;; *) exec /app/server;; esac', 'app/server'],
+    ['trap "exit 0" TERM; /app/server & wait $!', 'app/server'],
+    ['eval exec /app/server', 'app/server'],
+    ['eval "exec $B"', 'app/server', { env: ['B=/app/server'] }],
+    ['exec -a name /app/server', 'app/server'],
+    ['command /app/server', 'app/server'],
+    ['sh -c "exec /app/server"', 'app/server'],
+    ['cat >/x <<E\nexec /app/other\nE\n/app/server', 'app/server'],
+    ['PATH=/app:$PATH; exec server', 'app/server'],
+    ['server() { /app/other; }; server', 'app/other'],
+    ['[ -z "$X" ] && { echo no; exit 1; }; exec /app/server', 'app/server', { env: ['X=1'] }],
+    ['/app/server; exit $?', 'app/server'],
+    ['/app/migrate || exit 1; exec /app/server', 'app/server < app/migrate'],
+    ['exec gosu app /app/server', 'app/server'],
+    ['$UNSET /app/server', 'app/server'],
+    ['exec "$@"', 'bin/dash'],
+    ['echo hi', 'bin/dash'],
+    ['sleep 5', 'bin/sleep'],
+    ['$(curl x) --now', 'hidden < usr/bin/curl'],
+    ['if', 'hidden'],
+    ['/app/server; if', 'hidden & app/server'],
+    ['exec /nowhere', 'absent'],
+    ['if [ -x /nowhere ]; then exec /nowhere; fi; exec /app/server', 'app/server'],
+    ['curl -o /tmp/x y; exec /tmp/x', 'hidden < usr/bin/curl'],
+    ['echo >/dev/tcp/db/1; exec /app/server', 'app/server'],
+    ['[ -h /app/server ] || exec /app/server', 'app/server'],
+    ['for i in $(seq 2); do shift; done; exec "$@"', 'bin/dash'],
+    ['while :; do nc -z db 1 && exec /app/server; echo again; sleep 1; done', 'app/server < usr/bin/nc'],
+    ['[ -z "$(seq 3 2)" ] && exec /app/server; exec /app/other', 'app/server'],
+  ])('%j', (script, expected, setting) => {
+    expect(text(script, setting)).toBe(expected);
+  });
+
+  it.each<[readonly string[], string]>([
+    [['exec "$0" "$@"', '/app/server', '-x'], 'app/server'],
+    [['exec "$@"', 'zero', '/app/server'], 'app/server'],
+    [['exec "${@:2}"', 'zero', 'one', '/app/server'], 'app/server'],
+  ])('%j', ([script = '', ...more], expected) => {
+    expect(text(script, {}, ...more)).toBe(expected);
+  });
+
+  it.each([
+    ['[[ elasticsearch =~ ^elastic(-.*)?$ ]] && exec /app/other; exec /app/server', 'app/server'],
+    ['[[ a.b =~ ^a"."b$ ]] && exec /app/server; exec /app/other', 'app/server'],
+    ['[[ aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa =~ ^(a+)+b$ ]] && exec /app/server; exec /app/other', 'app/other app/server'],
+    ['set -- a "$@"; exec "${@:2}" /app/server', 'app/server'],
+  ])('bash: %j', (script, expected) => {
+    expect(leads(['bash', '-c', script])).toBe(expected);
+  });
+
+  it('bash asks the resolver itself for /dev/tcp, and dash does not know it', () => {
+    expect(leads(['bash', '-c', 'echo >/dev/tcp/db/1; exec /app/server'])).toBe('app/server < bin/bash');
+  });
+});
