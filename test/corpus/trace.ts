@@ -41,7 +41,17 @@ interface Config {
   };
 }
 
-/** Runs an image of one platform. Debian's static busybox plays the shell of the Alpine-shaped base, which has none that runs. */
+/** Debian's static busybox plays the shell of the Alpine-shaped base, which has none that runs. */
+async function addShell(root: string, debian: Sources['debian']): Promise<void> {
+  const isAlpine = await access(join(root, 'etc/alpine-release')).then(
+    () => true,
+    () => false,
+  );
+  if (!isAlpine) return;
+  await writeFile(join(root, 'bin/busybox'), await debian.file('busybox-static', 'bin/busybox'), { mode: 0o755 });
+}
+
+/** Runs an image of one platform. */
 export async function trace(entry: CorpusImage, built: BuiltImage, { debian }: Sources): Promise<Trace> {
   const manifest = parse(built.manifests.get(built.digest)?.bytes) as Manifest;
   const { config = {} } = parse(built.blobs.get(manifest.config.digest)) as Config;
@@ -50,12 +60,7 @@ export async function trace(entry: CorpusImage, built: BuiltImage, { debian }: S
   await chmod(root, 0o755);
   try {
     for (const { digest } of manifest.layers) await unpack(root, built.blobs.get(digest) ?? Buffer.alloc(0));
-    const isAlpine = await access(join(root, 'etc/alpine-release')).then(
-      () => true,
-      () => false,
-    );
-    const busybox = join(root, 'bin/busybox');
-    if (isAlpine) await writeFile(busybox, await debian.file('busybox-static', 'bin/busybox'), { mode: 0o755 });
+    await addShell(root, debian);
     const env = new Map((config.Env ?? []).map((line) => splitOnce(line)));
     for (const [name, value] of Object.entries(entry.env ?? {})) env.set(name, value);
     const workingDir = config.WorkingDir ?? '/';
