@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { access, chmod, mkdir, mkdtemp, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { access, chmod, copyFile, mkdir, mkdtemp, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -16,12 +16,12 @@ import type { Sources } from './sources.ts';
 
 const run = promisify(execFile);
 /** How long an image runs. */
-const SECONDS = 3;
+const SECONDS = 4;
 
 export interface Trace {
   /** Paths in the image, in the order in which they first ran. */
   readonly ran: readonly string[];
-  /** Paths of the processes that were left at the end and had no child left; the last that ran if all had ended. */
+  /** Paths of the processes that were left at the end and had no child left. Servers stay: if none is left, it failed here. */
   readonly left: readonly string[];
   /** Of each that was left: its resolver, or its interpreter's. */
   readonly resolvers: readonly string[];
@@ -61,9 +61,12 @@ export async function trace(entry: CorpusImage, built: BuiltImage, { debian }: S
   try {
     for (const { digest } of manifest.layers) await unpack(root, built.blobs.get(digest) ?? Buffer.alloc(0));
     await addShell(root, debian);
+    // Debian's packages make the table of users when they are installed, which they were not.
+    const users = join(root, 'usr/share/base-passwd/passwd.master');
+    await copyFile(users, join(root, 'etc/passwd')).catch(() => {});
     const env = new Map((config.Env ?? []).map((line) => splitOnce(line)));
     for (const [name, value] of Object.entries(entry.env ?? {})) env.set(name, value);
-    const workingDir = config.WorkingDir ?? '/';
+    const workingDir = config.WorkingDir || '/';
     const image = { entrypoint: config.Entrypoint ?? [], cmd: config.Cmd ?? [], env: config.Env ?? [], workingDir };
     const pod = { command: entry.command ?? [], args: entry.args ?? [], env: entry.env };
     const { argv } = firstInvocation(image, pod);
@@ -116,7 +119,7 @@ async function execute(
     '--',
     ...argv,
   ];
-  const calls = 'trace=execve,clone,clone3,vfork,fork';
+  const calls = 'trace=execve,chroot,clone,clone3,vfork,fork';
   const traced = ['strace', '-f', '-q', '-s', '4096', '-e', calls, '-o', log, ...contained];
   const mounts = `mount -t proc proc '${root}/proc' && mount --rbind /dev '${root}/dev' && exec "$@"`;
   const isolated = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--net', '--uts', '--ipc'];
@@ -126,12 +129,13 @@ async function execute(
   const { ran, left } = readLog(await readFile(log, 'utf8').catch(() => ''));
   // What starts the container itself is not its program.
   const own = ran.filter((path) => path !== '/usr/bin/unshare' && path !== '/usr/bin/env');
-  const paths = left.length > 0 ? left : own.slice(-1);
-  const resolvers = await Promise.all(paths.map((path) => resolverOf(root, path, directory)));
-  return { ran: own, left: paths, resolvers };
+  const resolvers = await Promise.all(left.map((path) => resolverOf(root, path, directory)));
+  return { ran: own, left, resolvers };
 }
 
 interface Processes {
+  /** Roots that processes have changed to. */
+  readonly roots: Map<string, string>;
   readonly programs: Map<string, string>;
   readonly parents: Map<string, string>;
   readonly ended: Set<string>;
@@ -139,7 +143,7 @@ interface Processes {
 
 /** Reads strace's log. Lines: `PID execve("path", …) = 0`, `PID clone(…) = CHILD`, `PID +++ exited with N +++`. */
 export function readLog(log: string): Pick<Trace, 'ran' | 'left'> {
-  const seen: Processes = { programs: new Map(), parents: new Map(), ended: new Set() };
+  const seen: Processes = { roots: new Map(), programs: new Map(), parents: new Map(), ended: new Set() };
   const ran = new Set<string>();
   for (const line of log.split('\n')) {
     const [, pid = '', rest = ''] = /^(\d+)\s+(.*)$/u.exec(line) ?? [];
@@ -154,15 +158,19 @@ export function readLog(log: string): Pick<Trace, 'ran' | 'left'> {
 }
 
 function readLine(
-  { programs, parents, ended }: Processes,
+  { roots, programs, parents, ended }: Processes,
   pid: string,
   rest: string,
   program: string | undefined,
 ): void {
-  if (program !== undefined) programs.set(pid, program);
+  const changed = /^chroot\("([^"]*)"\) += 0$/u.exec(rest)?.[1];
+  // The first change is ours, into the image.
+  if (changed !== undefined) roots.set(pid, roots.has(pid) ? changed.replace(/^\/$|^\.$/u, '') : '');
+  if (program !== undefined) programs.set(pid, `${roots.get(pid) ?? ''}${program}`);
   const child = /^(?:<\.\.\. )?(?:clone3?|v?fork)\b.* = (\d+)$/u.exec(rest)?.[1];
   if (child !== undefined && !rest.includes('CLONE_THREAD')) {
     parents.set(child, pid);
+    roots.set(child, roots.get(pid) ?? '');
     if (!programs.has(child)) programs.set(child, programs.get(pid) ?? '');
   }
   if (rest.startsWith('+++ exited') || rest.startsWith('+++ killed')) ended.add(pid);
@@ -186,7 +194,7 @@ async function within(root: string, path: string, links = 40): Promise<string> {
 /** Says by readelf and `go version` which resolver a program of the image has; of a script, its interpreter's. */
 async function resolverOf(root: string, path: string, directory: string): Promise<string> {
   const inside = path.startsWith('/') ? path : join(directory, path);
-  const file = join(root, '.program');
+  const file = join(await mkdtemp(join(root, '.program-')), 'program');
   const stdout = await readFile(await within(root, inside)).catch(() => Buffer.alloc(0));
   const [, interpreter, argument] = /^#! ?(\S+)(?: (\S+))?/u.exec(stdout.toString('latin1', 0, 256)) ?? [];
   if (interpreter !== undefined) {

@@ -26,6 +26,17 @@ describe('what strace saw of an image', () => {
     expect(readLog(log)).toEqual({ ran: ['/entry.sh', '/usr/bin/id', '/app/server'], left: ['/app/server'] });
   });
 
+  it('names programs by the root that chroot went to', () => {
+    const log = [
+      '6 execve("/usr/bin/unshare", ["unshare"], 0x1 /* 1 var */) = 0',
+      '6 chroot("/tmp/corpus-trace-x") = 0',
+      '6 execve("/usr/sbin/chroot", ["chroot"], 0x1 /* 1 var */) = 0',
+      '6 chroot("/srv")          = 0',
+      '6 execve("/app/server", ["/app/server"], 0x1 /* 1 var */) = 0',
+    ].join('\n');
+    expect(readLog(log).left).toEqual(['/srv/app/server']);
+  });
+
   it('is nothing without a log', () => {
     expect(readLog('')).toEqual({ ran: [], left: [] });
   });
