@@ -134,6 +134,8 @@ async function execute(
 }
 
 interface Processes {
+  /** Programs whose start has not been reported as done. */
+  readonly begun: Map<string, string>;
   /** Roots that processes have changed to. */
   readonly roots: Map<string, string>;
   readonly programs: Map<string, string>;
@@ -143,11 +145,21 @@ interface Processes {
 
 /** Reads strace's log. Lines: `PID execve("path", …) = 0`, `PID clone(…) = CHILD`, `PID +++ exited with N +++`. */
 export function readLog(log: string): Pick<Trace, 'ran' | 'left'> {
-  const seen: Processes = { roots: new Map(), programs: new Map(), parents: new Map(), ended: new Set() };
+  const seen: Processes = {
+    begun: new Map(),
+    roots: new Map(),
+    programs: new Map(),
+    parents: new Map(),
+    ended: new Set(),
+  };
   const ran = new Set<string>();
   for (const line of log.split('\n')) {
     const [, pid = '', rest = ''] = /^(\d+)\s+(.*)$/u.exec(line) ?? [];
-    const program = /^execve\("((?:[^"\\]|\\.)*)".* = 0$/u.exec(rest)?.[1];
+    const [, path, end = ''] = /^execve\("((?:[^"\\]|\\.)*)".*( = 0| <unfinished \.\.\.>)$/u.exec(rest) ?? [];
+    // Calls of several processes at once stand in two parts.
+    if (path !== undefined && end !== ' = 0') seen.begun.set(pid, path);
+    const resumed = /^<\.\.\. execve resumed>.* = 0$/u.test(rest) ? seen.begun.get(pid) : undefined;
+    const program = end === ' = 0' ? path : resumed;
     if (program !== undefined) ran.add(program);
     readLine(seen, pid, rest, program);
   }

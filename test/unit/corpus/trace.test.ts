@@ -37,6 +37,19 @@ describe('what strace saw of an image', () => {
     expect(readLog(log).left).toEqual(['/srv/app/server']);
   });
 
+  it('puts calls together that others interrupt', () => {
+    const log = [
+      '6 execve("/bin/sh", ["sh"], 0x1 /* 1 var */) = 0',
+      '6 clone(child_stack=NULL, flags=SIGCHLD) = 7',
+      '7 execve("/app/server", ["server"], 0x1 /* 1 var */ <unfinished ...>',
+      '6 clone(child_stack=NULL, flags=SIGCHLD <unfinished ...>',
+      '7 <... execve resumed>) = 0',
+      '6 <... clone resumed>) = 8',
+      '8 +++ exited with 0 +++',
+    ].join('\n');
+    expect(readLog(log)).toEqual({ ran: ['/bin/sh', '/app/server'], left: ['/app/server'] });
+  });
+
   it('is nothing without a log', () => {
     expect(readLog('')).toEqual({ ran: [], left: [] });
   });
