@@ -3,9 +3,8 @@ import { createImageReader, type LocalReader } from '../detection/reader/image-r
 import type { ReaderProgram } from '../detection/reader/reader-process.ts';
 import type { Inspect } from '../detection/detector.ts';
 import { createInspector } from '../inspection/inspect.ts';
-import { admissionLimits, backgroundScanLimits, pooledBytes } from '../inspection/limits.ts';
+import { admissionLimits, backgroundScanLimits, createSharedResources } from '../inspection/limits.ts';
 import type { RegistryClientOptions } from '../registry/client.ts';
-import { createBytePool } from '../util/memory.ts';
 import { systemClock } from '../util/clock.ts';
 import { openRegistries, type RegistryFiles } from './registries.ts';
 
@@ -31,12 +30,12 @@ interface EventReceiver {
   readonly onProblem: (message: string) => void;
 }
 
-/** Returns the inspections of one process, which share its memory. */
+/** Returns the inspections of one process, which share its memory and its thread. */
 export function inspectors(): { readonly inspect: Inspect; readonly inspectMore: Inspect } {
-  const pool = createBytePool(pooledBytes);
+  const shared = createSharedResources();
   return {
-    inspect: createInspector(admissionLimits, pool),
-    inspectMore: createInspector(backgroundScanLimits, pool),
+    inspect: createInspector(admissionLimits, shared),
+    inspectMore: createInspector(backgroundScanLimits, shared),
   };
 }
 

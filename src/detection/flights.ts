@@ -1,5 +1,6 @@
 import { beforeAbort } from '../util/abort.ts';
-import type { FairSlots, Slot, Tenant } from '../util/limits/fair-slots.ts';
+import type { FairSlots, Slot } from '../util/limits/fair-slots.ts';
+import type { Tenant } from '../util/limits/recent-use.ts';
 import { lookupAbort } from './detector.ts';
 import type { LookupContext, Meter } from './image-source.ts';
 

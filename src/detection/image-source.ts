@@ -63,6 +63,19 @@ export interface Meter {
   bytes: number;
 }
 
+/** What one look-up may use of the process that it reads in. */
+export interface ReadingBudget {
+  /**
+   * Counts bytes as kept in memory. Returns false if the look-up may not keep so many. Throws `LookupEnded` if all look-ups
+   * together keep too much.
+   */
+  keep(bytes: number, what: string): boolean;
+  /** Counts bytes as no longer kept. */
+  give(bytes: number): void;
+  /** Returns a promise to wait for if it is others' turn to use the thread. Call it before and during long work. */
+  due(): Promise<void> | undefined;
+}
+
 /** Passed to every call of one look-up. */
 export interface LookupContext {
   /** Ends the look-up. Sources reject with the signal's reason. */
@@ -70,6 +83,8 @@ export interface LookupContext {
   readonly meter: Meter;
   /** The namespace that the look-up is for: places at a host and name look-ups are shared out among namespaces. */
   readonly tenant?: string;
+  /** Absent: the look-up is alone in its process. */
+  readonly budget?: ReadingBudget;
   /** The Pod's own credentials by registry host, most specific first; tried before the configured ones. */
   readonly credentials?: readonly { readonly host: string; readonly credential: Credential }[];
 }

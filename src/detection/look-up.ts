@@ -3,7 +3,7 @@ import type { FailureMemory, VerdictMemory } from './caches.ts';
 import { type DetectRequest, type Failure, type Inspection, isPassing, type Logins, readFailure } from './detector.ts';
 import type { LookupContext } from './image-source.ts';
 import type { DetectionKeys } from './keys.ts';
-import type { Quarantine } from './reader/quarantine.ts';
+import type { Clearance, Quarantine } from './reader/quarantine.ts';
 import {
   type AfterManifest,
   type ImageReader,
@@ -106,7 +106,8 @@ interface Reading {
   /** Reads the image even if its verdict is known. */
   readonly afresh?: boolean;
   readonly more?: boolean;
-  readonly alone?: boolean;
+  /** Once the digest is known: what quarantine says about it. */
+  readonly clearance?: Clearance;
 }
 
 /**
@@ -121,10 +122,10 @@ async function readImage(
 ): Promise<Inspection> {
   const { reader, quarantine, memory } = parts;
   const { platform } = request;
-  const { context, afresh = false, more = false, alone = false } = reading;
-  const before = quarantine.check({ keys, platform, more });
+  const { context, afresh = false, more = false } = reading;
+  const before = reading.clearance ?? quarantine.check({ keys, platform, more });
   if (before.refused !== undefined) throw new Quarantined(before.refused);
-  const isAlone = more || alone || before.alone;
+  const isAlone = more || before.alone;
   let after = before;
   const onManifest = (digest: string, seenAt: number): AfterManifest => {
     progress.digest = digest;
@@ -135,7 +136,8 @@ async function readImage(
     return after.refused !== undefined || (after.alone && !isAlone) ? 'stop' : 'continue';
   };
   try {
-    const inspection = await reader.read(readRequest(request), context, { more, alone: isAlone, onManifest });
+    const how = { more, alone: isAlone, again: before.again, onManifest };
+    const inspection = await reader.read(readRequest(request), context, how);
     if (isAlone) quarantine.release({ keys, platform, digest: progress.digest, more });
     return inspection;
   } catch (error) {
@@ -145,7 +147,7 @@ async function readImage(
     }
     if (!(error instanceof ReadStopped)) throw error;
     if (after.refused !== undefined) throw new Quarantined(after.refused);
-    return await readImage(parts, { keys, request }, progress, { ...reading, alone: true });
+    return await readImage(parts, { keys, request }, progress, { ...reading, clearance: after });
   }
 }
 

@@ -1,7 +1,6 @@
 import type { DetectRequest, Inspect, Inspection } from '../detection/detector.ts';
 import type { ImageManifest, ImageSource, LookupContext } from '../detection/image-source.ts';
 import { type Candidate, unknownVerdict, type Verdict } from '../policy/verdict.ts';
-import { type BytePool, createBytePool } from '../util/memory.ts';
 import { type Budget, follow } from './command/follow.ts';
 import { imageFiles } from './command/image-files.ts';
 import { baseName } from './command/invocation.ts';
@@ -19,44 +18,55 @@ import {
   unreached,
 } from './image-facts.ts';
 import { createLayerReader, type LayerReader, type ReadPlan } from './layer-reader.ts';
-import { admissionLimits, type InspectLimits, type Memory, openMemory, pooledBytes, tinyLayer } from './limits.ts';
+import {
+  admissionLimits,
+  createSharedResources,
+  type InspectLimits,
+  openResources,
+  type Resources,
+  type SharedResources,
+  tinyLayer,
+} from './limits.ts';
 import { loaderLibc, type LoaderState, resolveLoader } from './loader.ts';
 import { type LayerIndex, shownName } from './overlay.ts';
 import { type Candidates, nextRead } from './next-read.ts';
 import { baseLibcApplies, fallbackVerdict, programVerdict, runVerdict } from './verdict.ts';
 
 /**
- * Returns an inspection that stays within `limits`, and keeps its memory within `pool`, which all inspections of a process
- * share. docs/detection.md gives the order of its decisions. It rejects only with the errors of the source and with
- * `lookupAbort.noMemory` if `pool` is used up, never because of an image's content.
+ * Returns an inspection that stays within `limits`, and shares `shared` with all other inspections of a process.
+ * docs/detection.md gives the order of its decisions. It rejects only with the errors of the source and with
+ * `lookupAbort.noMemory` if the memory of all is used up, never because of an image's content.
  */
-export function createInspector(limits: InspectLimits, pool: BytePool = createBytePool(pooledBytes)): Inspect {
+export function createInspector(limits: InspectLimits, shared: SharedResources = createSharedResources()): Inspect {
   return async (source, request, context) => {
-    const memory = openMemory(pool, limits.keptBytes);
+    const resources = openResources(shared, limits, context);
     try {
-      return await inspectWithin({ limits, memory }, source, request, context);
+      const own = { ...context, signal: resources.signal, budget: resources };
+      return await inspectWithin({ limits, resources }, source, request, own);
     } finally {
-      memory.close();
+      resources.close();
     }
   };
 }
 
 interface Means {
   readonly limits: InspectLimits;
-  readonly memory: Memory;
+  readonly resources: Resources;
 }
 
 async function inspectWithin(
-  { limits, memory }: Means,
+  { limits, resources }: Means,
   ...[source, request, context]: Parameters<Inspect>
 ): Promise<Inspection> {
   const started = { ...context.meter };
-  await memory.room(context.signal);
+  await resources.room();
   const manifest = await source.manifest(request.platform, context);
-  memory.keep(manifestBytes(manifest), 'its manifest');
-  const image = await readFacts(source, manifest, memory, request, context);
-  const reader = createLayerReader(source, manifest, context, limits, { started, memory });
-  const { verdict, executable, direct } = await inspectLayers(image, reader, { limits, memory });
+  resources.keep(manifestBytes(manifest), 'its manifest');
+  await resources.due();
+  const image = await readFacts(source, manifest, resources, request, context);
+  await resources.due();
+  const reader = createLayerReader(source, manifest, context, limits, { started, resources });
+  const { verdict, executable, direct } = await inspectLayers(image, reader, { limits, resources });
   const decider = direct === true ? decidedBy(request, image) : undefined;
   return {
     verdict,
@@ -71,16 +81,17 @@ async function inspectWithin(
 async function readFacts(
   source: ImageSource,
   manifest: ImageManifest,
-  memory: Memory,
+  resources: Resources,
   request: DetectRequest,
   context: LookupContext,
 ): Promise<ImageFacts> {
   const config = await source.config(manifest, context);
+  await resources.due();
   const whole = configBytes(config);
-  const fits = memory.keep(whole, 'its configuration');
+  const fits = resources.keep(whole, 'its configuration');
   const image = imageFacts(manifest, config, request);
-  if (fits) memory.give(whole);
-  memory.keep(factsBytes(image), 'its configuration');
+  if (fits) resources.give(whole);
+  resources.keep(factsBytes(image), 'its configuration');
   return image;
 }
 
@@ -102,7 +113,7 @@ function decidedBy({ command, args }: DetectRequest, { hasEntrypoint }: ImageFac
   return command.length > 0 || args.length > 0 ? 'first-word' : undefined;
 }
 
-async function inspectLayers(image: ImageFacts, reader: LayerReader, { limits, memory }: Means): Promise<Judged> {
+async function inspectLayers(image: ImageFacts, reader: LayerReader, { limits, resources }: Means): Promise<Judged> {
   const { invocation } = image;
   const [name = ''] = invocation.argv;
   if (invocation.tooLong) return { verdict: unknownVerdict('the command line is longer than a kernel takes') };
@@ -114,14 +125,15 @@ async function inspectLayers(image: ImageFacts, reader: LayerReader, { limits, m
   const look = (): Look => lookAt(image, reader, budget);
   // Each round reads a layer or file for the first time, so the loop ends.
   for (let round = 0; round < limits.requests + limits.leastReads; round += 1) {
-    const mayGoOn = memory.excess === undefined && reader.mayLocate();
+    const mayGoOn = resources.excess === undefined && reader.mayLocate();
     const step = mayGoOn ? nextStep({ image, reader, limits, look }, look()) : undefined;
     if (step === undefined) break;
+    await resources.due();
     await step();
   }
   const last = look();
-  if (memory.excess !== undefined && last.outcome.stays.some(({ located }) => located.status !== 'found')) {
-    return { verdict: unknownVerdict(`the image is too large to look into: ${memory.excess} take too much memory`) };
+  if (resources.excess !== undefined && last.outcome.stays.some(({ located }) => located.status !== 'found')) {
+    return { verdict: unknownVerdict(`the image is too large to look into: ${resources.excess}`) };
   }
   return conclude(image, reader, last);
 }

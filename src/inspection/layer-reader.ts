@@ -6,13 +6,12 @@ import type {
   LookupContext,
   Meter,
 } from '../detection/image-source.ts';
-import { givingWay } from '../util/abort.ts';
 import { readRange, readWindows } from './blob-reads.ts';
 import { type InflateEnd, inflatePrefix } from './formats/compression.ts';
 import { longestScript, longestText, readContent, searchMarks } from './formats/file-content.ts';
 import { byteCursor, fileBytes, readTar, type TarAllowance, type TarEntry } from './formats/tar.ts';
 import { hasToc, readToc } from './layer-toc.ts';
-import { type InspectLimits, type Memory, namesOfFiles, sliceMs, tinyLayer } from './limits.ts';
+import { type InspectLimits, namesOfFiles, type Resources, tinyLayer } from './limits.ts';
 import { entryBytes, type FileContent, layerIndex, type LayerIndex, type LayerNode } from './overlay.ts';
 
 /** Reads an image's layers within limits, and holds what is known of them. */
@@ -45,7 +44,7 @@ export function createLayerReader(
   manifest: ImageManifest,
   context: LookupContext,
   limits: InspectLimits,
-  { started, memory }: { readonly started: Meter; readonly memory: Memory },
+  { started, resources }: { readonly started: Meter; readonly resources: Resources },
 ): LayerReader {
   const count = { lookups: 0 };
   const layers = manifest.layers.map(() => layerIndex(count));
@@ -67,11 +66,11 @@ export function createLayerReader(
       const layer = manifest.layers[number];
       const index = layers[number];
       if (layer === undefined || index === undefined || read.has(number)) return;
-      await memory.room(context.signal);
+      await resources.room();
       const tableFits = layer.size > tinyLayer && requestsLeft() > plan.reserve + 1;
       if (tableFits && hasToc(layer)) {
         read.add(number);
-        const table = await readToc(source, layer, context, memory, count);
+        const table = await readToc(source, layer, context, resources, count);
         if (table !== undefined) {
           layers[number] = table;
           return;
@@ -80,7 +79,7 @@ export function createLayerReader(
       }
       read.add(number);
       const mayOpen = (): boolean => requestsLeft() > plan.reserve;
-      await scanPlanned({ source, layer, index, plan, context, limits, left, memory, mayOpen, mayLead });
+      await scanPlanned({ source, layer, index, plan, context, limits, left, resources, mayOpen, mayLead });
     },
     async readFile(number, path) {
       const layer = manifest.layers[number];
@@ -100,7 +99,7 @@ interface Scan {
   readonly context: LookupContext;
   readonly limits: InspectLimits;
   readonly left: Allowance;
-  readonly memory: Memory;
+  readonly resources: Resources;
   readonly mayOpen: () => boolean;
   readonly mayLead: () => boolean;
 }
@@ -182,19 +181,18 @@ const maxExtendedHeader = 64 * 1024;
 async function scanLayer(
   bytes: AsyncIterable<Uint8Array>,
   visit: Visit,
-  { index, limits, left, memory }: Scan,
+  { index, limits, left, resources }: Scan,
   wholeBlob: () => boolean,
 ): Promise<void> {
   const window = { bytes: 0 };
   const hold = (wanted: number): boolean => {
-    if (!memory.keep(wanted, 'the window of its compression')) return false;
+    if (!resources.keep(wanted, 'the window of its compression')) return false;
     window.bytes += wanted;
     return true;
   };
   const inflated = inflatePrefix(bytes, { outputBytes: left.inflatedBytes, ratio: limits.ratio, hold });
   const watched = watchEnd(inflated, left);
   const entries = readTar(watched.bytes, { nameBytes: maxName, headerBytes: maxExtendedHeader, left });
-  const due = givingWay(sliceMs);
   try {
     for (;;) {
       const next = await entries.next();
@@ -204,15 +202,16 @@ async function scanLayer(
         return;
       }
       const node = await nodeOf(next.value, left);
-      if (!memory.keep(entryBytes(next.value.name, node), namesOfFiles)) return;
+      if (!resources.keep(entryBytes(next.value.name, node), namesOfFiles)) return;
       const path = index.add(next.value.name, node);
       if (path !== undefined && (await visit(path, node, next.value)) === 'stop') return;
-      await due();
+      await resources.due();
+      if (resources.excess !== undefined) return;
     }
   } finally {
     await entries.return('cut');
     await inflated.return('end');
-    memory.give(window.bytes);
+    resources.give(window.bytes);
   }
 }
 

@@ -1,13 +1,12 @@
 import { createHash } from 'node:crypto';
 
 import type { BlobReader, Descriptor, LookupContext } from '../detection/image-source.ts';
-import { givingWay } from '../util/abort.ts';
 import { itemsOf, parseBoundedJson } from '../util/json-bounds.ts';
 import { isObject } from '../util/json.ts';
 import { readRange } from './blob-reads.ts';
 import { inflatePrefix } from './formats/compression.ts';
 import { readTar } from './formats/tar.ts';
-import { type Memory, namesOfFiles, sliceMs } from './limits.ts';
+import { namesOfFiles, type Resources } from './limits.ts';
 import { entryBytes, type LayerIndex, layerIndex, type LayerNode, type LookupCount } from './overlay.ts';
 
 const stargzDigest = 'containerd.io/snapshot/stargz/toc.digest';
@@ -41,25 +40,30 @@ export async function readToc(
   source: BlobReader,
   layer: Descriptor,
   context: LookupContext,
-  memory: Memory,
+  resources: Resources,
   count: LookupCount,
 ): Promise<LayerIndex | undefined> {
   const place = chunkedPlace(layer);
   const held = { bytes: 0 };
-  // A text is held twice while it is put together.
+  // What is read in pieces is held twice while they are put together.
   const hold: Hold = (bytes) => {
-    if (!memory.keep(2 * bytes, 'its table of contents')) return false;
+    if (!resources.keep(2 * bytes, 'its table of contents')) return false;
     held.bytes += 2 * bytes;
     return true;
   };
   try {
-    const json =
-      place === undefined
-        ? await readStargz(source, layer, context, hold)
-        : await readChunked(source, layer, place, context, hold);
-    return json === undefined ? undefined : await indexOfToc(json, layer.size, memory, count);
+    const packed =
+      place === undefined ? await readStargz(source, layer, context) : await readRange(source, layer, place, context);
+    if (packed === undefined || !hold(packed.length)) return undefined;
+    const release = await resources.table();
+    try {
+      const json = await (place === undefined ? stargzText(packed, layer, hold) : chunkedText(packed, layer, hold));
+      return json === undefined ? undefined : await indexOfToc(json, layer.size, resources, count);
+    } finally {
+      release();
+    }
   } finally {
-    memory.give(held.bytes);
+    resources.give(held.bytes);
   }
 }
 
@@ -79,24 +83,13 @@ function chunkedPlace(layer: Descriptor): Range | undefined {
   return length > 0 && length <= maxTableBytes && offset + length <= layer.size ? { offset, length } : undefined;
 }
 
-async function readChunked(
-  source: BlobReader,
-  layer: Descriptor,
-  place: Range,
-  context: LookupContext,
-  hold: Hold,
-): Promise<Buffer | undefined> {
-  const compressed = await readRange(source, layer, place, context);
-  // The checksum covers the compressed table (containers/storage pkg/chunked/compression_linux.go).
-  return isDigest(compressed, layer.annotations?.[chunkedDigest]) ? await inflate(compressed, hold) : undefined;
+// The checksum covers the compressed table (containers/storage pkg/chunked/compression_linux.go).
+async function chunkedText(packed: Buffer, layer: Descriptor, hold: Hold): Promise<Buffer | undefined> {
+  return isDigest(packed, layer.annotations?.[chunkedDigest]) ? await inflate(packed, hold) : undefined;
 }
 
-async function readStargz(
-  source: BlobReader,
-  layer: Descriptor,
-  context: LookupContext,
-  hold: Hold,
-): Promise<Buffer | undefined> {
+/** Reads the compressed table that the footer points to; undefined if there is none, or it is too long. */
+async function readStargz(source: BlobReader, layer: Descriptor, context: LookupContext): Promise<Buffer | undefined> {
   const tailStart = Math.max(0, layer.size - tailBytes);
   const tail = await readRange(source, layer, { offset: tailStart, length: layer.size - tailStart }, context);
   const tocStart = stargzTocOffset(tail.subarray(-footerBytes));
@@ -106,8 +99,11 @@ async function readStargz(
     tocStart < tailStart
       ? await readRange(source, layer, { offset: tocStart, length: tailStart - tocStart }, context)
       : Buffer.alloc(0);
-  const held = tail.subarray(Math.max(0, tocStart - tailStart), tail.length - footerBytes);
-  const json = await tocText(Buffer.concat([before, held]), hold);
+  return Buffer.concat([before, tail.subarray(Math.max(0, tocStart - tailStart), tail.length - footerBytes)]);
+}
+
+async function stargzText(packed: Buffer, layer: Descriptor, hold: Hold): Promise<Buffer | undefined> {
+  const json = await tocText(packed, hold);
   return json !== undefined && isDigest(json, layer.annotations?.[stargzDigest]) ? json : undefined;
 }
 
@@ -164,11 +160,10 @@ function isDigest(bytes: Uint8Array, digest: string | undefined): boolean {
 export async function indexOfToc(
   json: Uint8Array,
   end: number,
-  memory: Pick<Memory, 'keep'>,
+  resources: Pick<Resources, 'keep' | 'due' | 'excess'>,
   count?: LookupCount,
 ): Promise<LayerIndex | undefined> {
   const index = layerIndex(count);
-  const due = givingWay(sliceMs);
   const items = itemsOf(json, 'entries');
   for (let entries = 0; entries < maxEntries; entries += 1) {
     const next = items.next();
@@ -181,10 +176,11 @@ export async function indexOfToc(
     const name = textField(entry, 'name');
     const node = nodeOf(entry, end);
     if (name !== undefined && name.length <= maxPath && node !== undefined) {
-      if (!memory.keep(entryBytes(name, node), namesOfFiles)) return undefined;
+      if (!resources.keep(entryBytes(name, node), namesOfFiles)) return undefined;
       index.add(name, node);
     }
-    await due();
+    await resources.due();
+    if (resources.excess !== undefined) return undefined;
   }
   return undefined;
 }

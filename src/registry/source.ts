@@ -116,7 +116,7 @@ async function fetchItem(
   return await retryReset(retries, async () => {
     const response = await send(request);
     if (response.status !== 200) throw await statusError(response, what, limits);
-    const bytes = await readWhole(response, item.limit, what);
+    const bytes = await readWhole(response, item.limit, what, request.context);
     // A response may name the digest of its content, which then must match as well.
     const claimed = item.kind === 'manifest' ? response.headers['docker-content-digest'] : undefined;
     verify(bytes, item.digest, what);

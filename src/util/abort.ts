@@ -1,4 +1,4 @@
-import { setImmediate, setTimeout } from 'node:timers/promises';
+import { setTimeout } from 'node:timers/promises';
 
 /**
  * Settles as `promise` does, or resolves with undefined if `signal` aborts first. The work behind `promise` goes on then, and
@@ -21,19 +21,6 @@ export async function pause(milliseconds: number, signal: AbortSignal): Promise<
 /** Resolves after so many milliseconds, or rejects with the signal's reason. Keeps the process alive. */
 export async function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
   await setTimeout(milliseconds, undefined, { signal }).catch(() => signal.throwIfAborted());
-}
-
-/**
- * Returns a function to call between pieces of long work: it returns a promise to wait for once `ms` milliseconds have passed
- * since the last one, so that others get the thread, and undefined before.
- */
-export function givingWay(ms: number): () => Promise<void> | undefined {
-  let last = performance.now();
-  const giveWay = async (): Promise<void> => {
-    await setImmediate();
-    last = performance.now();
-  };
-  return () => (performance.now() - last < ms ? undefined : giveWay());
 }
 
 /** The wait between attempts, in milliseconds: after the first failure, and the longest. */

@@ -6,14 +6,13 @@ import { ReviewError } from '../../src/admission/review.ts';
 import { LookupEnded } from '../../src/detection/detector.ts';
 import { ImageSourceError } from '../../src/detection/image-source.ts';
 import { createInspector } from '../../src/inspection/inspect.ts';
-import { admissionLimits, backgroundScanLimits, pooledBytes } from '../../src/inspection/limits.ts';
+import { admissionLimits, backgroundScanLimits, createSharedResources } from '../../src/inspection/limits.ts';
 import { parseChallenges } from '../../src/registry/auth/authorization.ts';
 import { parseDockerConfig } from '../../src/registry/auth/docker-config.ts';
 import { retryAfterMs } from '../../src/registry/http/host-state.ts';
 import { defaultLimits } from '../../src/registry/http/limits.ts';
 import { parseReference } from '../../src/registry/reference.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
-import { createBytePool } from '../../src/util/memory.ts';
 import { everyLine } from '../support/every-line.ts';
 import { facts, verdict, withNodeLocal } from '../support/policy.ts';
 import { tar } from '../support/tar-builder.ts';
@@ -44,11 +43,11 @@ async function ours(read: () => unknown): Promise<void> {
 function inspects(image: Image, limits = admissionLimits): () => Promise<void> {
   const source = sourceOf(image);
   return async () => {
-    const pool = createBytePool(pooledBytes);
+    const shared = createSharedResources();
     const request = { reference: 'image', platform, command: [], args: [] };
     const context = { signal: new AbortController().signal, meter: { requests: 1, bytes: 0 } };
-    await ours(() => createInspector(limits, pool)(source, request, context));
-    if (pool.held !== 0) throw new Error(`${pool.held} bytes were never given back`);
+    await ours(() => createInspector(limits, shared)(source, request, context));
+    if (shared.pool.held !== 0) throw new Error(`${shared.pool.held} bytes were never given back`);
   };
 }
 

@@ -5,6 +5,7 @@ import type { Backoff } from '../../util/abort.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Inspection } from '../detector.ts';
 import { ImageSourceError, type LookupContext } from '../image-source.ts';
+import { createDistrust } from './distrust.ts';
 import { type ImageReader, ReaderEnded, type ReadOptions, type ReadRequest, ReadStopped } from './image-reader.ts';
 import { createLane, type Lane } from './lane.ts';
 import { createOneByOne, type Rank } from './one-by-one.ts';
@@ -38,21 +39,14 @@ const MOST_TRIES = 3;
 /**
  * Reads images in processes of their own, so that no image can take the memory or the time of this one. Look-ups share one
  * process. If it ends, each of them may have been the cause: they are read again, one by one, in a second process, which
- * tells who it was. Scans that read more run there too.
+ * tells who it was. Scans that read more run there too, and for a while all look-ups of a namespace whose images end processes.
  */
 export function createIsolatedReader(options: IsolatedReaderOptions): ImageReader {
-  const { canonical, reporter = silentReporter, aloneMs = 5000 } = options;
-  const laneOptions = {
-    ...options,
-    reporter,
-    idleMs: options.idleMs ?? 5 * 60_000,
-    backoff: options.backoff ?? { first: 1000, most: 60_000 },
-    onEvent: options.onEvent ?? ((): void => {}),
-  };
-  const shared = createLane(laneOptions);
-  const single = createLane(laneOptions);
+  const { canonical, clock, reporter = silentReporter, aloneMs = 5000 } = options;
+  const [shared, single] = [openLane(options), openLane(options)];
   const oneByOne = createOneByOne({ mostMs: aloneMs });
   const suspects = new LRUCache<string, true>({ max: MOST_SUSPECTS, ttl: SUSPECTED_MS });
+  const distrust = createDistrust(clock, reporter);
   reporter.metrics.detection.readers(() => shared.residentBytes() + single.residentBytes());
 
   const readAlone = async (rank: Rank, request: ReadRequest, context: LookupContext, how: ReadOptions) =>
@@ -63,36 +57,52 @@ export function createIsolatedReader(options: IsolatedReaderOptions): ImageReade
         throw error instanceof ReaderGone ? new ReaderEnded(error.end) : error;
       }
     });
+  const lookUp = async (request: ReadRequest, context: LookupContext, how: ReadOptions): Promise<Inspection> => {
+    const { alone = false } = how;
+    const name = canonical(request.reference);
+    const isDistrusted = distrust.has(context.tenant);
+    if (!alone && !isDistrusted && !suspects.has(name)) {
+      const inspection = await readShared(shared, request, context, how);
+      if (inspection !== 'suspect') return inspection;
+      reporter.metrics.detection.suspected(1);
+      suspects.set(name, true);
+    }
+    context.signal.throwIfAborted();
+    const rank = alone ? 'suspect' : 'innocent';
+    try {
+      const inspection = await readAlone(isDistrusted ? 'distrusted' : rank, request, context, how);
+      suspects.delete(name);
+      return inspection;
+    } catch (error) {
+      if (endedWell(error)) suspects.delete(name);
+      throw error;
+    }
+  };
   return {
     readsMore: true,
     canonical,
     async read(request, context, how = {}) {
-      const { more = false, alone = false } = how;
-      if (more) return await readAlone('scan', request, context, how);
-      const name = canonical(request.reference);
-      if (!alone && !suspects.has(name)) {
-        const inspection = await readShared(shared, request, context, how);
-        if (inspection !== 'suspect') return inspection;
-        reporter.metrics.detection.suspected(1);
-        suspects.set(name, true);
+      try {
+        return await (how.more === true ? readAlone('scan', request, context, how) : lookUp(request, context, how));
+      } catch (error) {
+        if (error instanceof ReaderEnded && how.again !== true) distrust.blame(context.tenant);
+        throw error;
       }
-      context.signal.throwIfAborted();
-      return await readAlone(alone ? 'suspect' : 'innocent', request, context, how).then(
-        (inspection) => {
-          suspects.delete(name);
-          return inspection;
-        },
-        (error: unknown) => {
-          if (endedWell(error)) suspects.delete(name);
-          throw error;
-        },
-      );
     },
     async close() {
       await Promise.all([shared.close(), single.close()]);
     },
   };
 }
+
+const openLane = (options: IsolatedReaderOptions): Lane =>
+  createLane({
+    ...options,
+    reporter: options.reporter ?? silentReporter,
+    idleMs: options.idleMs ?? 5 * 60_000,
+    backoff: options.backoff ?? { first: 1000, most: 60_000 },
+    onEvent: options.onEvent ?? ((): void => {}),
+  });
 
 /** Reports whether a read that failed was not cut short: it has done no harm. */
 const endedWell = (error: unknown): boolean =>

@@ -1,9 +1,12 @@
 import { ImageSourceError } from '../image-source.ts';
 
-/** Who goes first: look-ups whose process ended under them, then images that are suspected already, then scans. */
-export type Rank = 'innocent' | 'suspect' | 'scan';
+/**
+ * Who goes first: look-ups whose process ended under them, then images that are suspected already, then those of namespaces that
+ * are distrusted, then scans.
+ */
+export type Rank = 'innocent' | 'suspect' | 'distrusted' | 'scan';
 
-const RANKS: readonly Rank[] = ['innocent', 'suspect', 'scan'];
+const RANKS: readonly Rank[] = ['innocent', 'suspect', 'distrusted', 'scan'];
 
 interface OneByOneOptions {
   /** Milliseconds that a look-up may take while others wait. */

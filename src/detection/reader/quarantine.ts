@@ -19,11 +19,13 @@ interface Reading {
 }
 
 /** What a reading may do. */
-interface Clearance {
+export interface Clearance {
   /** Why it must not go on; undefined if it may. */
   readonly refused?: Failure;
   /** Whether it must share its process with no other: this image has ended one before, or others of its repository did. */
   readonly alone: boolean;
+  /** Whether this image has ended a process before. */
+  readonly again: boolean;
 }
 
 /** Remembers which images ended a reader process, in memory and in the store that replicas share. */
@@ -62,7 +64,8 @@ export function createQuarantine({ guardedStore, clock, reporter = silentReporte
       const now = clock.now();
       const active = found.find(({ until }) => until > now);
       const suspected = (repositories.get(reading.keys.repository) ?? 0) > now;
-      return { ...(active && { refused: failureOf(active) }), alone: found.length > 0 || suspected };
+      const again = found.length > 0;
+      return { ...(active && { refused: failureOf(active) }), alone: again || suspected, again };
     },
     add(reading, cause) {
       const subject = subjectOf(reading);

@@ -128,7 +128,7 @@ async function fetchToken(request: TokenRequest, { exchange, limits, clock }: To
       response = await follow(exchange, toHttp(basic), limits, retries);
     }
     if (response.status !== 200) throw await statusError(response, what, limits);
-    return await readWhole(response, limits.tokenResponseBytes, what);
+    return await readWhole(response, limits.tokenResponseBytes, what, request.context);
   });
   const { token, lifetime } = readResponse(body, request.realm.host, what);
   // Renews a little early, so that no token expires on its way to the registry.

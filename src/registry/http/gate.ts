@@ -1,4 +1,5 @@
-import { createFairSlots, type Release, type Tenant } from '../../util/limits/fair-slots.ts';
+import { createFairSlots, type Release } from '../../util/limits/fair-slots.ts';
+import type { Tenant } from '../../util/limits/recent-use.ts';
 
 /** Bounds the number of owners that call one host at a time. */
 interface Gate {

@@ -3,7 +3,8 @@ import { LRUCache } from 'lru-cache';
 import { ImageSourceError, type LookupContext } from '../../detection/image-source.ts';
 import { beforeAbort } from '../../util/abort.ts';
 import type { Clock } from '../../util/clock.ts';
-import { createFairSlots, type Slot, type Tenant } from '../../util/limits/fair-slots.ts';
+import { createFairSlots, type Slot } from '../../util/limits/fair-slots.ts';
+import type { Tenant } from '../../util/limits/recent-use.ts';
 import type { RegistryLimits } from './limits.ts';
 import { describeWireError, isUnknownName } from './wire-error.ts';
 

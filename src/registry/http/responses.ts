@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { type ImageSourceCode, ImageSourceError } from '../../detection/image-source.ts';
+import { type ImageSourceCode, ImageSourceError, type LookupContext } from '../../detection/image-source.ts';
 import { sleep } from '../../util/abort.ts';
 import { parseBoundedJson } from '../../util/json-bounds.ts';
 import type { Exchange, HttpRequest, HttpResponse } from './exchange.ts';
@@ -100,8 +100,16 @@ export async function discard(response: HttpResponse, limits: RegistryLimits): P
   }
 }
 
-/** Reads a whole body of at most `limit` bytes. Rejects with `ImageSourceError` `invalid-answer` if it is longer. */
-export async function readWhole(response: HttpResponse, limit: number, what: string): Promise<Buffer> {
+/**
+ * Reads a whole body of at most `limit` bytes, within the look-up's budget. Rejects with `ImageSourceError`: `invalid-answer` if
+ * it is longer, `shed` if the look-up may not keep so much.
+ */
+export async function readWhole(
+  response: HttpResponse,
+  limit: number,
+  what: string,
+  { budget }: Pick<LookupContext, 'budget'> = {},
+): Promise<Buffer> {
   const tooLong = new ImageSourceError('invalid-answer', `${response.url.host}: ${what} is longer than ${limit} bytes`);
   if (Number(response.headers['content-length'] ?? 0) > limit) {
     response.close();
@@ -109,12 +117,26 @@ export async function readWhole(response: HttpResponse, limit: number, what: str
   }
   const chunks: Uint8Array[] = [];
   let read = 0;
-  for await (const chunk of response.body) {
-    read += chunk.length;
-    if (read > limit) throw tooLong;
-    chunks.push(chunk);
+  let kept = 0;
+  try {
+    for await (const chunk of response.body) {
+      read += chunk.length;
+      if (read > limit) throw tooLong;
+      // It is held twice while it is put together.
+      if (budget?.keep(2 * chunk.length, 'answers of its registry') === false)
+        throw new ImageSourceError(
+          'shed',
+          `${response.url.host}: ${what} takes more memory than is left of its image's`,
+        );
+      kept = 2 * read;
+      chunks.push(chunk);
+    }
+    // Parsing what came is long work.
+    await budget?.due();
+    return Buffer.concat(chunks, read);
+  } finally {
+    budget?.give(kept);
   }
-  return Buffer.concat(chunks, read);
 }
 
 /** Runs an operation that reads a whole body; runs it again after a reset connection, if `retries` has one left. */

@@ -1,7 +1,4 @@
-import { LRUCache } from 'lru-cache';
-
-/** For whom work is done: a namespace. Undefined: for a person, who shares with nobody. */
-export type Tenant = string | undefined;
+import { createRecentUse, type RecentUse, type Tenant } from './recent-use.ts';
 
 /** Gives a slot back. Later calls do nothing. */
 export type Release = () => void;
@@ -53,12 +50,6 @@ interface FairSlotsOptions {
  */
 const SHARE = 3;
 
-/** Milliseconds after which used slot time counts half. */
-const HALF_LIFE_MS = 10_000;
-
-/** Tenants whose use is remembered. */
-const MOST_TENANTS = 1000;
-
 /** Work that waits, for one tenant or several. */
 interface Waiter {
   readonly tenants: Set<Tenant>;
@@ -76,23 +67,14 @@ interface Accounts {
   leave(waiter: Waiter): void;
   /** Returns the tenants with waiting work. */
   waiting(): Tenant[];
-  /** Adds slot time. */
-  use(tenant: Tenant, ms: number): void;
-  used(tenant: Tenant): number;
+  /** The slot time of each. */
+  readonly use: RecentUse;
 }
 
 function createAccounts(): Accounts {
   const holds = new Map<Tenant, number>();
   const queues = new Map<Tenant, Waiter[]>();
-  const uses = new LRUCache<string, { readonly ms: number; readonly at: number }>({
-    maxSize: MOST_TENANTS,
-    sizeCalculation: () => 1,
-  });
   const held = (tenant: Tenant): number => holds.get(tenant) ?? 0;
-  const used = (tenant: Tenant): number => {
-    const known = uses.get(tenant ?? '');
-    return known === undefined ? 0 : known.ms * 0.5 ** ((performance.now() - known.at) / HALF_LIFE_MS);
-  };
   return {
     held,
     hold(tenant, count) {
@@ -115,8 +97,7 @@ function createAccounts(): Accounts {
       }
     },
     waiting: () => [...queues.keys()],
-    use: (tenant, ms) => void uses.set(tenant ?? '', { ms: used(tenant) + ms, at: performance.now() }),
-    used,
+    use: createRecentUse(),
   };
 }
 
@@ -163,7 +144,7 @@ function hasRoom({ options, accounts, taken }: State, tenant: Tenant): boolean {
 
 function best(accounts: Accounts, tenants: readonly Tenant[]): { readonly tenant: Tenant } | undefined {
   return tenants
-    .map((tenant) => ({ tenant, held: accounts.held(tenant), used: accounts.used(tenant) }))
+    .map((tenant) => ({ tenant, held: accounts.held(tenant), used: accounts.use.of(tenant) }))
     .toSorted((a, b) => a.held - b.held || a.used - b.used)[0];
 }
 
@@ -219,7 +200,7 @@ function take(state: State, tenant: Tenant): Holding {
       isHeld = false;
       state.taken -= 1;
       accounts.hold(payer, -1);
-      accounts.use(payer, performance.now() - since);
+      accounts.use.add(payer, performance.now() - since);
       admitNext(state);
     },
   };

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { zstdCompressSync } from 'node:zlib';
 
+import { bundle } from '../../support/bundle.ts';
 import { sha256Digest } from '../../support/digest.ts';
 import { type BuiltImage, image } from '../../support/image-builder.ts';
 import { type BuiltLayer, layer } from '../../support/layer-builder.ts';
@@ -51,17 +52,18 @@ function nestedContents(): BuiltLayer {
 
 const hostile = (id: string, name: string, build: () => () => BuiltImage): Fault => ({
   id: `hostile-${id}`,
-  name: `${name}, ${IMAGES} such images in a Pod`,
+  name: `${name}: ${IMAGES} such images in a Pod, every two seconds`,
   promise: PROMISE,
   alsoIn: 'test/unit/inspection/hostile-image.test.ts, npm run fuzz',
   async run(world) {
-    const street = await openStreet(world, () => []);
+    const { main, remove } = bundle();
+    world.afterwards(remove);
+    const street = await openStreet(world, () => [], { main });
     const { registry } = street;
     const make = build();
     return await besideAttack(street, {
       async everySecond(second) {
-        // Just before the new images of the others.
-        if (second !== 1) return;
+        if (second % 2 === 0) return;
         const images = Array.from({ length: IMAGES }, (_, at) =>
           registry.put(`greedy/${id}-${second}-${at}:v1`, make()),
         );

@@ -5,10 +5,9 @@ import { describe, expect, it } from 'vitest';
 
 import { type ImageSource, ImageSourceError } from '../../../src/detection/image-source.ts';
 import { createInspector, inspectImage } from '../../../src/inspection/inspect.ts';
-import { admissionLimits } from '../../../src/inspection/limits.ts';
+import { admissionLimits, createSharedResources } from '../../../src/inspection/limits.ts';
 import { indexOfToc } from '../../../src/inspection/layer-toc.ts';
 import { normalizePath } from '../../../src/inspection/overlay.ts';
-import { createBytePool } from '../../../src/util/memory.ts';
 import { sha256Digest } from '../../support/digest.ts';
 import { elf } from '../../support/elf-builder.ts';
 import { type BuiltImage, image } from '../../support/image-builder.ts';
@@ -219,7 +218,8 @@ describe('what takes more memory or work than an image may', () => {
   });
 
   it('names and targets of links, all layers together', async () => {
-    const pool = createBytePool(64 * 1024 * 1024);
+    const shared = createSharedResources();
+    const { pool } = shared;
     const limits = { ...admissionLimits, extendedBytes: 2 ** 30, keptBytes: 4 * 1024 * 1024 };
     const built = image({ layers: Array.from({ length: 8 }, () => links(900)), config: { entrypoint: ['/app'] } });
     const held: number[] = [];
@@ -227,7 +227,7 @@ describe('what takes more memory or work than an image may', () => {
       held.push(pool.held);
       return bytes;
     };
-    const { verdict } = await look(built, { tamper }, undefined, createInspector(limits, pool));
+    const { verdict } = await look(built, { tamper }, undefined, createInspector(limits, shared));
     expect(Math.max(...held)).toBeGreaterThan(0);
     expect(Math.max(...held)).toBeLessThanOrEqual(limits.keptBytes);
     expect(verdict).toMatchObject(
@@ -237,9 +237,10 @@ describe('what takes more memory or work than an image may', () => {
   });
 
   it('a look-up for which others leave no memory ends as our own shortage, after a moment', async () => {
-    const pool = createBytePool(1024 * 1024);
+    const shared = createSharedResources(1024 * 1024);
+    const { pool } = shared;
     const built = image({ layers: [layer(entries)], config });
-    const inspect = createInspector(admissionLimits, pool);
+    const inspect = createInspector(admissionLimits, shared);
     const others = pool.share(1024 * 1024);
     others.take(1024 * 1024);
     await expect(look(built, {}, undefined, inspect)).rejects.toMatchObject({ code: 'shed' });
@@ -295,7 +296,7 @@ describe('what the source rejects with is passed on', () => {
 });
 
 describe('tables of contents', () => {
-  const room = { keep: () => true };
+  const room = { keep: () => true, due: () => undefined, excess: undefined };
   const indexOf = (json: string) => indexOfToc(Buffer.from(json), 1000, room);
 
   it.each([

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { backoffMs, beforeAbort, doublingMs, givingWay, pause, sleep } from '../../../src/util/abort.ts';
+import { backoffMs, beforeAbort, doublingMs, pause, sleep } from '../../../src/util/abort.ts';
 
 describe('a pause', () => {
   it('ends when its time is over', async () => {
@@ -61,23 +61,5 @@ describe('the wait between attempts', () => {
     expect(Math.min(...waits)).toBeGreaterThanOrEqual(least);
     expect(Math.max(...waits)).toBeLessThanOrEqual(most);
     expect(new Set(waits).size).toBeGreaterThan(1);
-  });
-});
-
-describe('giving way', () => {
-  it('is due once so many milliseconds have passed, and then lets others run', async () => {
-    const due = givingWay(20);
-    expect(due()).toBeUndefined();
-    const began = performance.now();
-    while (performance.now() - began < 25);
-    let others = false;
-    setImmediate(() => {
-      others = true;
-    });
-    const waiting = due();
-    expect(waiting).toBeInstanceOf(Promise);
-    await waiting;
-    expect(others).toBe(true);
-    expect(due()).toBeUndefined();
   });
 });

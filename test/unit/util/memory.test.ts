@@ -45,6 +45,45 @@ describe('a pool of bytes', () => {
     expect(await pool.share(100).room(50, signal)).toBe(false);
   });
 
+  it('takes from the tenant that holds most, its largest share first, what another needs', () => {
+    const pool = createBytePool(100);
+    const [small, large, middle] = [20, 50, 30].map((bytes) => {
+      const share = pool.share(100, 'greedy');
+      expect(share.take(bytes)).toBe('taken');
+      return share;
+    });
+    const modest = pool.share(100, 'modest');
+    expect(modest.take(30)).toBe('taken');
+    expect([small, large, middle].map((share) => share?.lost.aborted)).toEqual([false, true, false]);
+    expect(pool.held).toBe(80);
+    // What it gives back late was counted already, and it gets nothing more.
+    large?.give(50);
+    large?.close();
+    expect(pool.held).toBe(80);
+    expect(large?.take(1)).toBe('pool');
+  });
+
+  it('takes nothing from a tenant for one that would hold more than it, nor for itself', () => {
+    const pool = createBytePool(100);
+    const one = pool.share(100, 'one');
+    const other = pool.share(100, 'other');
+    expect(one.take(50)).toBe('taken');
+    expect(other.take(40)).toBe('taken');
+    expect(other.take(20)).toBe('pool');
+    expect(pool.share(100, 'one').take(11)).toBe('pool');
+    expect([one.lost.aborted, other.lost.aborted]).toEqual([false, false]);
+    expect(pool.held).toBe(90);
+  });
+
+  it('lets a tenant begin that holds less than its part, though the pool is nearly full', async () => {
+    const pool = createBytePool(100);
+    pool.share(100, 'greedy').take(70);
+    pool.share(100, 'modest').take(10);
+    expect(await pool.share(100, 'greedy').room(50, signal)).toBe(false);
+    expect(await pool.share(100, 'modest').room(50, signal)).toBe(true);
+    expect(await pool.share(100, 'new').room(50, signal)).toBe(true);
+  });
+
   it('lets nobody wait whose look-up has ended', async () => {
     const pool = createBytePool(100);
     pool.share(100).take(75);

@@ -1,13 +1,8 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
-import {
-  createFairSlots,
-  type FairSlots,
-  type Release,
-  type Slot,
-  type Tenant,
-} from '../../../../src/util/limits/fair-slots.ts';
+import { createFairSlots, type FairSlots, type Release, type Slot } from '../../../../src/util/limits/fair-slots.ts';
+import type { Tenant } from '../../../../src/util/limits/recent-use.ts';
 
 afterEach(() => void vi.useRealTimers());
 

@@ -1,0 +1,31 @@
+import { LRUCache } from 'lru-cache';
+
+/** For whom work is done: a namespace. Undefined: for a person, who shares with nobody. */
+export type Tenant = string | undefined;
+
+/** What each tenant used lately, in milliseconds: of slots, or of a thread. */
+export interface RecentUse {
+  add(tenant: Tenant, ms: number): void;
+  of(tenant: Tenant): number;
+}
+
+/** Milliseconds after which what was used counts half. */
+const HALF_LIFE_MS = 10_000;
+
+/** Tenants that are remembered. */
+export const MOST_TENANTS = 1000;
+
+export function createRecentUse(): RecentUse {
+  const uses = new LRUCache<string, { readonly ms: number; readonly at: number }>({
+    maxSize: MOST_TENANTS,
+    sizeCalculation: () => 1,
+  });
+  const of = (tenant: Tenant): number => {
+    const known = uses.get(tenant ?? '');
+    return known === undefined ? 0 : known.ms * 0.5 ** ((performance.now() - known.at) / HALF_LIFE_MS);
+  };
+  return {
+    of,
+    add: (tenant, ms) => void uses.set(tenant ?? '', { ms: of(tenant) + ms, at: performance.now() }),
+  };
+}
