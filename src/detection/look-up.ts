@@ -136,7 +136,7 @@ async function readImage(
     return after.refused !== undefined || (after.alone && !isAlone) ? 'stop' : 'continue';
   };
   try {
-    const how = { more, alone: isAlone, again: before.again, onManifest };
+    const how = { more, alone: isAlone, again: () => after.again, onManifest };
     const inspection = await reader.read(readRequest(request), context, how);
     if (isAlone) quarantine.release({ keys, platform, digest: progress.digest, more });
     return inspection;

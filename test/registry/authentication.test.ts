@@ -128,6 +128,17 @@ describe('Bearer', () => {
     expect(registry.requests).toHaveLength(7);
   });
 
+  it('counts as memory of the look-up while it comes', async () => {
+    const { client, name } = await setUpToken({});
+    const kept: number[] = [];
+    const budget = { keep: (bytes: number) => kept.push(bytes) > 0, give: () => {}, due: () => undefined };
+    await client.open(name).manifest(amd64, { ...lookupContext(), budget });
+    // A token and two documents.
+    expect(kept).toHaveLength(3);
+    await client.open(name).manifest(amd64, { ...lookupContext(), budget });
+    expect(kept).toHaveLength(5);
+  });
+
   it('asks for another repository of the same registry without being refused first', async () => {
     const { registry, client, name } = await setUpToken({});
     await client.open(name).manifest(amd64, lookupContext());

@@ -66,8 +66,9 @@ const read = async (
   signal = AbortSignal.timeout(50_000),
 ) => {
   const meter = { requests: 0, bytes: 0 };
-  const { credentials, ...options } = more as { credentials?: never };
-  const context = { signal, meter, ...(credentials !== undefined && { credentials }) };
+  const { credentials, tenant, ...options } = more as { credentials?: never; tenant?: string };
+  const logins = credentials !== undefined && { credentials };
+  const context = { signal, meter, ...(tenant !== undefined && { tenant }), ...logins };
   const inspection = await reader.read({ reference, platform: amd64, command: [], args: [] }, context, options);
   return { ...inspection, meter };
 };
@@ -177,6 +178,39 @@ describe('the process that reads images', () => {
     expect(await failure).toMatchObject({ name: 'ReaderEnded', end: 'stuck' });
     expect(recording.of('detection.readerEnded')).toEqual([['stuck']]);
     expect((await read(reader, put(registry))).verdict.resolver).toBe('musl');
+  });
+
+  it('is no longer shared with a namespace whose new images keep ending it', async () => {
+    const { registry, reader, recording } = await setUp({ path: FAULTY });
+    const tenant = 'greedy';
+    const ends = () => recording.of('detection.readerEnded').length;
+    const attack = async (name: string): Promise<number> => {
+      const before = ends();
+      const reading = read(reader, put(registry, `${name}/fault-exit`), { tenant });
+      await expect(reading).rejects.toMatchObject({ name: 'ReaderEnded' });
+      return ends() - before;
+    };
+    // In the shared process, then alone.
+    expect([await attack('one'), await attack('two')]).toEqual([2, 2]);
+    expect([await attack('three'), await attack('four')]).toEqual([1, 1]);
+    const said = recording.messages('warn').filter((message) => message.includes('images are read one by one'));
+    expect(said.length).toBeGreaterThan(0);
+    // Its sound images are read all the same, and those of others as ever.
+    expect((await read(reader, put(registry), { tenant })).verdict.resolver).toBe('musl');
+    expect(await attack('five')).toBe(1);
+    await expect(read(reader, put(registry, 'other/fault-exit'), { tenant: 'other' })).rejects.toThrow();
+    expect(ends()).toBe(2 + 2 + 1 + 1 + 1 + 2);
+  });
+
+  it('is shared with a namespace whose image ends it again and again', async () => {
+    const { registry, reader, recording } = await setUp({ path: FAULTY });
+    const tenant = 'unlucky';
+    const reference = put(registry, 'team/fault-exit');
+    await expect(read(reader, reference, { tenant })).rejects.toMatchObject({ name: 'ReaderEnded' });
+    for (let again = 0; again < 2; again += 1) {
+      await expect(read(reader, reference, { tenant, alone: true, again: () => true })).rejects.toThrow();
+    }
+    expect(recording.messages('warn').join()).not.toContain('one by one');
   });
 
   it('that an image ends is logged with what it said', async () => {

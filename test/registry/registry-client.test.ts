@@ -7,6 +7,7 @@ import { image, index, type BuiltImage } from '../support/image-builder.ts';
 import { helmChart, sbomArtifact, schema1Image, windowsImage } from '../support/artifact-builder.ts';
 import { layer } from '../support/layer-builder.ts';
 import { amd64, collect, lookupContext, sampleImage, testClient } from '../support/registry-harness.ts';
+import type { LookupContext } from '../../src/detection/image-source.ts';
 import { startRegistry, type RegistryServerOptions } from '../support/registry-server.ts';
 
 const closing: (() => Promise<void>)[] = [];
@@ -288,6 +289,51 @@ it('a look-up given up while it waits rejects with the reason and gives its plac
   await expect(client.open(`${registry.host}/a`).manifest(amd64, lookupContext([], controller.signal))).rejects.toBe(
     reason,
   );
+});
+
+describe('answers that are read whole', () => {
+  const many = image({
+    layers: [],
+    config: { env: Array.from({ length: 2000 }, (_, at) => `V${at}=${'x'.repeat(200)}`) },
+  });
+
+  /** A budget that counts, and in which `room` bytes fit. */
+  function budgetOf(room: number) {
+    const counts = { kept: 0, most: 0, turns: 0 };
+    const budget: NonNullable<LookupContext['budget']> = {
+      keep(bytes) {
+        if (counts.kept + bytes > room) return false;
+        counts.kept += bytes;
+        counts.most = Math.max(counts.most, counts.kept);
+        return true;
+      },
+      give: (bytes) => void (counts.kept -= bytes),
+      due: () => void (counts.turns += 1),
+    };
+    return { budget, counts };
+  }
+
+  it('count as memory of the look-up while they come, and wait for its turn before they are parsed', async () => {
+    const { source, context } = await setUpImage(many);
+    const { budget, counts } = budgetOf(2 ** 30);
+    const manifest = await source.manifest(amd64, { ...context, budget });
+    const ofManifest = counts.most;
+    expect(ofManifest).toBeGreaterThan(0);
+    await source.config(manifest, { ...context, budget });
+    expect(counts.most).toBeGreaterThanOrEqual(2 * manifest.config.size);
+    expect(counts).toMatchObject({ kept: 0, turns: 2 });
+  });
+
+  it('are left if they do not fit, as our own shortage', async () => {
+    const { source, context } = await setUpImage(many);
+    const { budget, counts } = budgetOf(100_000);
+    // It reads the configuration as well: that has the platform.
+    await expect(source.manifest(amd64, { ...context, budget })).rejects.toMatchObject({
+      code: 'shed',
+      message: expect.stringContaining('takes more memory than is left'),
+    });
+    expect(counts.kept).toBe(0);
+  });
 });
 
 function withoutPlatform(built: BuiltImage): BuiltImage {

@@ -15,8 +15,8 @@ export interface ReadOptions {
   readonly more?: boolean;
   /** Shares a process with no other image: this one may end it. */
   readonly alone?: boolean;
-  /** The image has ended a process before: its namespace is not blamed for it once more. */
-  readonly again?: boolean;
+  /** Reports whether the image has ended a process before: its namespace is not blamed for it once more. */
+  readonly again?: () => boolean;
   /**
    * Called with the digest of the image's manifest before more of the image is read; `seenAt` is when the reference was seen to
    * stand for it, in milliseconds since 1970. After `stop` the read rejects. May be called again if the image is read anew.

@@ -85,7 +85,7 @@ export function createIsolatedReader(options: IsolatedReaderOptions): ImageReade
       try {
         return await (how.more === true ? readAlone('scan', request, context, how) : lookUp(request, context, how));
       } catch (error) {
-        if (error instanceof ReaderEnded && how.again !== true) distrust.blame(context.tenant);
+        if (error instanceof ReaderEnded && how.again?.() !== true) distrust.blame(context.tenant);
         throw error;
       }
     },

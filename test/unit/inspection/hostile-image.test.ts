@@ -8,6 +8,7 @@ import { createInspector, inspectImage } from '../../../src/inspection/inspect.t
 import { admissionLimits, createSharedResources } from '../../../src/inspection/limits.ts';
 import { indexOfToc } from '../../../src/inspection/layer-toc.ts';
 import { normalizePath } from '../../../src/inspection/overlay.ts';
+import type { FairSlots } from '../../../src/util/limits/fair-slots.ts';
 import { sha256Digest } from '../../support/digest.ts';
 import { elf } from '../../support/elf-builder.ts';
 import { type BuiltImage, image } from '../../support/image-builder.ts';
@@ -250,6 +251,85 @@ describe('what takes more memory or work than an image may', () => {
     });
     expect(pool.held).toBe(0);
     expect(await look(built, {}, undefined, inspect)).toMatchObject({ verdict: { resolver: 'musl' } });
+  });
+
+  it('a look-up loses its memory to one of another namespace, even while it waits for its registry', async () => {
+    const shared = createSharedResources(6 * 1024 * 1024);
+    const { pool } = shared;
+    const limits = { ...admissionLimits, extendedBytes: 2 ** 30 };
+    const inspect = createInspector(limits, shared);
+    const layers = [links(1000), links(999)];
+    const sound = memorySource(image({ layers, config: { entrypoint: ['/app'] } }));
+    const hangs: ImageSource = {
+      ...sound,
+      async *read(blob, offset, length, context) {
+        yield* sound.read(blob, offset, length, context);
+        await new Promise((_, reject) => {
+          context.signal.addEventListener('abort', () => reject(context.signal.reason as Error), { once: true });
+        });
+      },
+    };
+    const context = { signal: new AbortController().signal, meter: { requests: 0, bytes: 0 } };
+    const lost = inspect(hangs, request, { ...context, tenant: 'greedy' }).catch((error: unknown) => error);
+    await expect.poll(() => pool.held).toBeGreaterThan(3 * 1024 * 1024);
+    const modest = image({ layers: [links(700), layer(entries)], config });
+    const meter = { requests: 0, bytes: 0 };
+    const kept = await inspect(memorySource(modest), request, { ...context, meter, tenant: 'modest' });
+    expect(kept.verdict.resolver).toBe('musl');
+    expect(await lost).toMatchObject({ name: 'LookupEnded', code: 'shed' });
+    expect(pool.held).toBe(0);
+  });
+
+  it('at most four tables of contents are in memory at once, three of one namespace', async () => {
+    const shared = createSharedResources();
+    const counts = { now: 0, most: 0 };
+    const tables: FairSlots = {
+      ...shared.tables,
+      enter(tenant, signal) {
+        const slot = shared.tables.enter(tenant, signal);
+        const entered = slot?.entered.then((release) => {
+          counts.now += 1;
+          counts.most = Math.max(counts.most, counts.now);
+          return () => {
+            counts.now -= 1;
+            release?.();
+          };
+        });
+        return slot && entered && { ...slot, entered };
+      },
+    };
+    const inspect = createInspector(admissionLimits, { ...shared, tables });
+    const built = image({ layers: [withContents(nested)], config: { entrypoint: ['/app'] } });
+    const lookAs = (tenant: string): Promise<unknown> => {
+      const context = { signal: new AbortController().signal, meter: { requests: 0, bytes: 0 }, tenant };
+      return inspect(memorySource(built), request, context);
+    };
+    await Promise.all(Array.from({ length: 8 }, () => lookAs('greedy')));
+    expect(counts).toEqual({ now: 0, most: 3 });
+    await Promise.all(['greedy', 'greedy', 'modest', 'modest', 'third', 'fourth'].map(lookAs));
+    expect(counts.now).toBe(0);
+    expect(counts.most).toBeLessThanOrEqual(4);
+  });
+
+  it('a look-up that waits for its turn ends when it is told to', async () => {
+    const shared = createSharedResources();
+    const signal = AbortSignal.timeout(300);
+    const leave = await Promise.all([1, 2, 3, 4].map((tenant) => shared.tables.enter(`${tenant}`, signal)?.entered));
+    const inspect = createInspector(admissionLimits, shared);
+    const built = image({ layers: [withContents(nested)], config: { entrypoint: ['/app'] } });
+    await expect(look(built, {}, signal, inspect)).rejects.toMatchObject({ name: 'TimeoutError' });
+    for (const release of leave) release?.();
+    expect(shared.pool.held).toBe(0);
+  });
+
+  it('the time of the thread', async () => {
+    const limits = { ...admissionLimits, threadMs: 0 };
+    const many = layer(Array.from({ length: 15_000 }, (_, at) => ({ path: `f${at}` })));
+    const built = image({ layers: [many, layer(entries)], config: { entrypoint: ['/app'] } });
+    const { verdict } = await look(built, {}, undefined, createInspector(limits));
+    expect(verdict).toMatchObject(
+      unknownBecause('the image is too large to look into: it takes more than 0 s of processor time'),
+    );
   });
 
   it('links that lead on and on', async () => {

@@ -19,21 +19,22 @@ function createWork() {
 }
 
 describe('work that is done one by one', () => {
-  it('look-ups whose process ended come first, then suspects, then scans', async () => {
+  it('look-ups whose process ended come first, then suspects, then those of distrusted namespaces, then scans', async () => {
     const { begun, work, end } = createWork();
     const queue = createOneByOne({ mostMs: 1000 });
     const all = [
       queue.run('suspect', noDeadline, work('running')),
       queue.run('scan', noDeadline, work('scan')),
+      queue.run('distrusted', noDeadline, work('distrusted')),
       queue.run('suspect', noDeadline, work('suspect')),
       queue.run('innocent', noDeadline, work('innocent')),
     ];
-    for (const name of ['running', 'innocent', 'suspect', 'scan']) {
+    for (const name of ['running', 'innocent', 'suspect', 'distrusted', 'scan']) {
       await expect.poll(() => begun.at(-1)).toBe(name);
       end(name);
     }
-    expect(await Promise.all(all)).toEqual(['running', 'scan', 'suspect', 'innocent']);
-    expect(begun).toEqual(['running', 'innocent', 'suspect', 'scan']);
+    expect(await Promise.all(all)).toEqual(['running', 'scan', 'distrusted', 'suspect', 'innocent']);
+    expect(begun).toEqual(['running', 'innocent', 'suspect', 'distrusted', 'scan']);
   });
 
   it('a scan gives way to a look-up, and begins anew after it', async () => {

@@ -71,11 +71,11 @@ describe('an image that has ended a reader process', () => {
     const clock = handClock();
     const quarantine = createQuarantine({ guardedStore: noQuarantine, clock });
     quarantine.add({ ...reading(), digest }, 'exit');
-    expect(quarantine.check(reading('app:2', ['/other']))).toEqual({ alone: true });
-    expect(quarantine.check(reading('other:1'))).toEqual({ alone: false });
+    expect(quarantine.check(reading('app:2', ['/other']))).toEqual({ alone: true, again: false });
+    expect(quarantine.check(reading('other:1'))).toEqual({ alone: false, again: false });
     clock.advance(2 * minute);
-    expect(quarantine.check({ ...reading(), digest })).toEqual({ alone: true });
-    expect(quarantine.check(reading('app:2', ['/other']))).toEqual({ alone: false });
+    expect(quarantine.check({ ...reading(), digest })).toEqual({ alone: true, again: true });
+    expect(quarantine.check(reading('app:2', ['/other']))).toEqual({ alone: false, again: false });
   });
 
   it('by another command line, digest or repository is another', () => {
@@ -141,6 +141,7 @@ describe('an image that has ended a reader process', () => {
 function mortalReader(deadly: (reference: string, options: ReadOptions) => Error | undefined) {
   const registry = new FakeRegistry();
   const asked: string[] = [];
+  const ended: string[] = [];
   const reader: ImageReader = {
     readsMore: true,
     canonical: (reference) => registry.canonical(reference),
@@ -153,12 +154,15 @@ function mortalReader(deadly: (reference: string, options: ReadOptions) => Error
         throw new ReadStopped();
       }
       const error = deadly(wanted.reference, options);
-      if (error !== undefined) throw error;
+      if (error !== undefined) {
+        ended.push(`${wanted.reference}${options.again?.() ? ' again' : ''}`);
+        throw error;
+      }
       return await registry.inspect(source, wanted, context);
     },
     close: async () => {},
   };
-  return { registry, reader, asked };
+  return { registry, reader, asked, ended };
 }
 
 const times = { entries: 100, tagTtlMs: 10 * minute, failureTtlMs: minute };
@@ -186,6 +190,17 @@ describe('a detector whose reader an image ends', () => {
     expect(asked).toEqual(['bad:1', 'bad:1']);
     expect(registry.inspectionsOf).toEqual([]);
     expect((await second!.detect(request('good:1'), noDeadline)).verdict.resolver).toBe('musl');
+  });
+
+  it('blames its namespace for the first time, not when it is read again', async () => {
+    const { registry, reader, ended } = mortalReader(() => new ReaderEnded('exit'));
+    for (const name of ['bad:1', 'bad:2', 'worse:1']) registry.add(name);
+    const clock = handClock();
+    const detector = createImageDetector({ ...times, reader, clock });
+    for (const name of ['bad:1', 'bad:2', 'worse:1']) await detector.detect(request(name), noDeadline);
+    clock.advance(5 * minute);
+    await detector.detect(request('bad:1'), noDeadline);
+    expect(ended).toEqual(['bad:1', 'bad:2', 'worse:1', 'bad:1 again']);
   });
 
   it('reads it again, alone, after a while, and forgets it if that goes well', async () => {
