@@ -6,10 +6,7 @@ import { sha256Digest } from '../../support/digest.ts';
 import { type BuiltImage, image } from '../../support/image-builder.ts';
 import { type BuiltLayer, layer } from '../../support/layer-builder.ts';
 import type { Fault } from '../fault.ts';
-import { besideAttack, openStreet } from '../support/neighbour.ts';
-
-const PROMISE =
-  'meanwhile 64 new images of another namespace are known, each within the budget of 1.5 s; a known Pod is answered within 50 ms, /livez within 1 s; memory, that of child processes included, under the limit of 512 MB; no restart';
+import { besideAttack, BESIDE_PROMISE, openStreet } from '../support/neighbour.ts';
 
 const IMAGES = 32;
 
@@ -53,7 +50,7 @@ function nestedContents(): BuiltLayer {
 const hostile = (id: string, name: string, build: () => () => BuiltImage): Fault => ({
   id: `hostile-${id}`,
   name: `${name}: ${IMAGES} such images in a Pod, every two seconds`,
-  promise: PROMISE,
+  promise: `meanwhile ${BESIDE_PROMISE}`,
   alsoIn: 'test/unit/inspection/hostile-image.test.ts, npm run fuzz',
   async run(world) {
     const { main, remove } = bundle();

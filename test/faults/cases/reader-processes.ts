@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { faultyBundle } from '../../support/bundle.ts';
 import { type Fault, keep } from '../fault.ts';
 import { machineStalls, memoryWithChildren, metric, pidOf, seconds, Times, until } from '../support/measure.ts';
-import { openStreet, type Street } from '../support/neighbour.ts';
+import { besideAttack, BESIDE_PROMISE, openStreet, type Street } from '../support/neighbour.ts';
 
 const INNOCENTS = 20;
 
@@ -87,7 +87,42 @@ const readerFault = (fault: string, what: string): Fault => ({
   },
 });
 
+/** A namespace that makes one new image after the other, each in a repository of its own: quarantine does not know it. */
+const newDigests: Fault = {
+  id: 'reader-new-images',
+  name: 'a namespace with two new images a second whose inspection loops for ever, from its third on',
+  promise: `the process that others share ends twice, and never again; meanwhile ${BESIDE_PROMISE}`,
+  alsoIn: 'test/registry/reader.test.ts, test/unit/detection/reader/distrust.test.ts',
+  async run(world) {
+    const { main, remove } = faultyBundle();
+    world.afterwards(remove);
+    const street = await openStreet(world, () => [], { main });
+    const { webhook, registry, pod } = street;
+    let count = 0;
+    const attack = (): Promise<unknown> => {
+      count += 1;
+      return pod('greedy', [registry.newImage(`greedy-${count}/fault-loop`)]);
+    };
+    const ends = (): Promise<number> => metric(webhook, 'libc_dns_reader_ends_total');
+    for (const all of [2, 4]) {
+      await attack();
+      await until(ends, (ended) => ended === all, { ms: 60_000, what: 'reader processes that ended' });
+    }
+    const rerun = (): Promise<number> => metric(webhook, 'libc_dns_reader_suspects_total');
+    const before = await rerun();
+    const seen = await besideAttack(street, {
+      everySecond: async () => await Promise.all([attack(), attack()]),
+    });
+    const further = (await ends()) - 4;
+    const again = (await rerun()) - before;
+    const text = `${further} further ends, for which ${again} look-ups were run again; ${seen}`;
+    keep(further > 0 && again === 0, text);
+    return text;
+  },
+};
+
 export const readerFaults: readonly Fault[] = [
+  newDigests,
   readerFault('loop', 'loops for ever'),
   readerFault('heap', 'fills the heap'),
   readerFault('buffers', 'fills buffers'),

@@ -50,6 +50,9 @@ interface Attack {
 const SECONDS = 10;
 const NEW_IMAGES = 64;
 
+/** What `besideAttack` holds the product to. */
+export const BESIDE_PROMISE = `${NEW_IMAGES} new images of another namespace are known, each within the budget of 1.5 s; a known Pod is answered within 50 ms, /livez within 1 s; memory, that of child processes included, under the limit of 512 MB; no restart`;
+
 /** Creates Pods of another namespace during an attack, and throws if they have to suffer for it. */
 export async function besideAttack({ webhook, registry, pod }: Street, attack: Attack): Promise<string> {
   const { everySecond, newImage = () => registry.newImage() } = attack;

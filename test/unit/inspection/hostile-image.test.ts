@@ -5,9 +5,10 @@ import { describe, expect, it } from 'vitest';
 
 import { type ImageSource, ImageSourceError } from '../../../src/detection/image-source.ts';
 import { createInspector, inspectImage } from '../../../src/inspection/inspect.ts';
-import { admissionLimits, createSharedResources } from '../../../src/inspection/limits.ts';
+import { admissionLimits, backgroundScanLimits, createSharedResources } from '../../../src/inspection/limits.ts';
 import { indexOfToc } from '../../../src/inspection/layer-toc.ts';
 import { normalizePath } from '../../../src/inspection/overlay.ts';
+import type { FairThread } from '../../../src/util/limits/fair-thread.ts';
 import type { FairSlots } from '../../../src/util/limits/fair-slots.ts';
 import { sha256Digest } from '../../support/digest.ts';
 import { elf } from '../../support/elf-builder.ts';
@@ -320,6 +321,25 @@ describe('what takes more memory or work than an image may', () => {
     await expect(look(built, {}, signal, inspect)).rejects.toMatchObject({ name: 'TimeoutError' });
     for (const release of leave) release?.();
     expect(shared.pool.held).toBe(0);
+  });
+
+  it('a background scan lets look-ups go first, and has its own end', async () => {
+    const shared = createSharedResources();
+    const works: unknown[] = [];
+    const thread: FairThread = {
+      work(tenant, urgency, signal) {
+        works.push([tenant, urgency]);
+        return { ...shared.thread.work(tenant, urgency, signal), usedMs: 21_000 };
+      },
+    };
+    const built = image({ layers: [layer(entries)], config: { entrypoint: ['/app'] } });
+    const scan = await look(built, {}, undefined, createInspector(backgroundScanLimits, { ...shared, thread }));
+    expect(scan.verdict.evidence.detail).toContain('it takes more than 20 s of processor time');
+    await look(built, {}, undefined, createInspector(admissionLimits, { ...shared, thread }));
+    expect(works).toEqual([
+      [undefined, 'background'],
+      [undefined, 'prompt'],
+    ]);
   });
 
   it('the time of the thread', async () => {
