@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 
 import type { Credential } from '../../detection/image-source.ts';
-import { commonName } from '../hosts/pattern.ts';
+import { hubHost } from '../hosts/pattern.ts';
 
 /** A source of logins: a docker config file, mounted secrets. */
 export interface CredentialSource {
@@ -19,22 +19,32 @@ export interface KeyedCredential {
 }
 
 interface Key {
+  /** As the kubelet sorts it: host, port and path. */
+  readonly text: string;
   readonly labels: readonly string[];
   readonly port: string;
-  readonly path: readonly string[];
+  readonly path: string;
 }
 
+// No reference is longer. It bounds what comparing the keys of a hostile Secret costs.
+const longestKey = 1024;
+const longestLabel = 63; // RFC 1035 section 2.3.4
+
 /**
- * Returns the logins for a repository, most specific first: longer paths first, then hosts without `*`, then in the
- * order of `entries`. A `*` matches any text inside one label of the host name. Ports must be equal; path components
- * are compared whole. (kubelet: pkg/credentialprovider/keyring.go; containers-auth.json(5))
+ * Returns the logins for a repository as the kubelet finds them (pkg/credentialprovider/keyring.go), in its order: keys
+ * sorted backwards, so that a longer path comes first and a wildcard last. Hosts have as many labels as the key, ports are equal, the
+ * path begins with that of the key. In a label `*`, `?`, `[0-9]` and `[^a]` match as in Go's path.Match. Logins for index.docker.io count
+ * for Docker Hub if no other does.
  */
 export function matchCredentials(entries: readonly KeyedCredential[], host: string, repository: string): Credential[] {
   const target = parseKey(`${host}/${repository}`);
-  return entries
-    .map((entry) => ({ key: parseKey(entry.host), credential: entry.credential }))
-    .filter(({ key }) => matches(key, target))
-    .toSorted((a, b) => b.key.path.length - a.key.path.length || stars(a.key) - stars(b.key))
+  const all = entries
+    .filter((entry) => entry.host.length <= longestKey)
+    .map((entry) => ({ key: parseKey(entry.host), credential: entry.credential }));
+  const found = all.filter(({ key }) => matches(key, target));
+  const chosen = found.length > 0 || host !== hubHost ? found : all.filter(({ key }) => hubKeys.has(key.text));
+  return chosen
+    .toSorted((a, b) => Number(a.key.text < b.key.text) - Number(a.key.text > b.key.text))
     .map(({ credential }) => credential);
 }
 
@@ -53,37 +63,73 @@ export function combineCredentials(sources: readonly CredentialSource[]): Creden
   };
 }
 
+// The kubelet knows the first, which Docker writes as https://index.docker.io/v1/.
+const hubKeys = new Set(['index.docker.io', 'registry-1.docker.io']);
+
 function parseKey(text: string): Key {
-  // Docker writes the Hub as https://index.docker.io/v1/.
-  const bare = text.replace(/^https?:\/\//i, '').replace(/\/v[12]\/?$/, '');
-  const [authority = '', ...path] = bare.split('/').filter((part, index) => index === 0 || part !== '');
-  const [, name = '', port = ''] = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(authority.toLowerCase()) ?? [];
-  return { labels: commonName(name).split('.'), port, path };
+  const bare = text.replace(/^https?:\/\//i, '');
+  const slash = bare.indexOf('/');
+  const authority = (slash === -1 ? bare : bare.slice(0, slash)).toLowerCase();
+  const given = slash === -1 ? '' : bare.slice(slash);
+  // Docker's API versions are no repositories.
+  const stripped = /^\/v[12](?:\/|$)/.test(given) ? given.slice(3) : given;
+  const path = stripped === '/' ? '' : stripped;
+  const [, name = '', port = ''] = /^(.*?)(?::(\d*))?$/s.exec(authority) ?? [];
+  return { text: `${authority}${path}`, labels: name.split('.'), port, path };
 }
 
 function matches(key: Key, target: Key): boolean {
   if (key.port !== target.port || key.labels.length !== target.labels.length) return false;
-  if (!key.labels.every((label, index) => matchesLabel(label, target.labels[index] ?? ''))) return false;
-  return key.path.length <= target.path.length && key.path.every((part, index) => part === target.path[index]);
+  if (!target.path.startsWith(key.path)) return false;
+  return key.labels.every((label, index) => matchesLabel(label, target.labels[index] ?? ''));
 }
+
+/** Matches one character: itself, `?`, or a class such as `[0-9a]` or `[^a-z]`. */
+type Piece = (character: string) => boolean;
 
 function matchesLabel(pattern: string, label: string): boolean {
-  const [first = '', ...rest] = pattern.split('*');
-  const end = rest.pop();
-  if (end === undefined) return pattern === label && label !== '';
-  if (!label.startsWith(first) || !label.endsWith(end)) return false;
-  let at = first.length;
-  // Taking the leftmost match is enough if the only wildcard is `*`, and keeps this linear.
-  for (const piece of rest) {
-    const found = label.indexOf(piece, at);
-    if (found === -1) return false;
-    at = found + piece.length;
+  if (pattern === label) return label !== '';
+  if (!/[*?[]/.test(pattern) || label.length > longestLabel) return false;
+  const parts = pattern.split('*').map(piecesOf);
+  const [first, ...rest] = parts as [Piece[] | undefined, ...(Piece[] | undefined)[]];
+  const last = rest.pop();
+  if (parts.includes(undefined) || !fits(first, label, 0)) return false;
+  if (rest.length === 0 && parts.length === 1) return first?.length === label.length;
+  const end = label.length - (last?.length ?? 0);
+  let at = first?.length ?? 0;
+  // Taking the leftmost match is enough, because only `*` matches more than one character. It keeps this linear.
+  for (const part of rest) {
+    while (at <= end && !fits(part, label, at)) at += 1;
+    at += part?.length ?? 0;
   }
-  return at <= label.length - end.length;
+  return at <= end && fits(last, label, end);
 }
 
-function stars(key: Key): number {
-  return key.labels.filter((label) => label.includes('*')).length;
+function fits(pieces: readonly Piece[] | undefined, label: string, at: number): boolean {
+  if (pieces === undefined || at + pieces.length > label.length) return false;
+  return pieces.every((piece, index) => piece(label[at + index] ?? ''));
+}
+
+/** Returns what each character must be; undefined for a class that does not end, which matches nothing. */
+function piecesOf(pattern: string): Piece[] | undefined {
+  const pieces: Piece[] = [];
+  for (const [text] of pattern.matchAll(/\[(?:\^?[^\]]+)\]|./gs)) {
+    if (text === '[') return undefined;
+    if (text === '?') pieces.push(() => true);
+    else if (text.length > 1) pieces.push(classOf(text.slice(1, -1)));
+    else pieces.push((character) => character === text);
+  }
+  return pieces;
+}
+
+function classOf(text: string): Piece {
+  const negated = text.startsWith('^');
+  const ranges = [...text.slice(negated ? 1 : 0).matchAll(/(.)-(.)|(.)/gs)];
+  return (character) =>
+    negated !==
+    ranges.some(([, low, high, one]) =>
+      one === undefined ? character >= low! && character <= high! : one === character,
+    );
 }
 
 /** The identity with which we send a request. */

@@ -36,7 +36,10 @@ describe('which logins are for a repository', () => {
     ['ghcr.io/a/b', 'ghcr.io', 'a/b', true],
     ['ghcr.io/a/', 'ghcr.io', 'a/b', true],
     ['ghcr.io/a/b/c', 'ghcr.io', 'a/b', false],
-    ['ghcr.io/a', 'ghcr.io', 'ab/c', false],
+    ['ghcr.io/a', 'ghcr.io', 'ab/c', true],
+    ['https://ghcr.io/v2/a', 'ghcr.io', 'a/b', true],
+    ['https://ghcr.io/v2/b', 'ghcr.io', 'a/b', false],
+    ['ghcr.io/v2fork', 'ghcr.io', 'a/b', false],
     ['*.dkr.ecr.*.amazonaws.com', '1.dkr.ecr.eu-west-1.amazonaws.com', 'a', true],
     ['*.io', 'ghcr.io', 'a', true],
     ['*.io', 'a.ghcr.io', 'a', false],
@@ -44,25 +47,74 @@ describe('which logins are for a repository', () => {
     ['g*c*r.io', 'ghcr.io', 'a', true],
     ['gh*hcr.io', 'ghcr.io', 'a', false],
     ['*', 'ghcr.io', 'a', false],
+    ['gh?r.io', 'ghcr.io', 'a', true],
+    ['gh?cr.io', 'ghcr.io', 'a', false],
+    ['reg[0-9].io', 'reg7.io', 'a', true],
+    ['reg[0-9].io', 'regx.io', 'a', false],
+    ['reg[^0-9a].io:5000/team', 'regx.io:5000', 'team/app', true],
+    ['reg[^0-9a].io', 'rega.io', 'a', false],
+    ['*[0-9]?.io', 'mirror17.io', 'a', true],
+    ['reg[0-9.io', 'reg7.io', 'a', false],
     ['[::1]:5000', '[::1]:5000', 'a', true],
+    // The rest is the table of the kubelet's own tests (keyring_test.go).
+    ['*.kubernetes.io', 'prefix.kubernetes.io', 'a', true],
+    ['prefix.*.io', 'prefix.kubernetes.io', 'a', true],
+    ['prefix.kubernetes.*', 'prefix.kubernetes.io', 'a', true],
+    ['*-good.kubernetes.io', 'prefix-good.kubernetes.io', 'a', true],
+    ['*.kubernetes.io/blah', 'prefix.kubernetes.io', 'blah', true],
+    ['prefix.*.io/foo', 'prefix.kubernetes.io', 'foo/bar', true],
+    ['*.kubernetes.io:1111/blah', 'prefix.kubernetes.io:1111', 'blah', true],
+    ['prefix.*.io:1111/foo', 'prefix.kubernetes.io:1111', 'foo/bar', true],
+    ['*.kubernetes.io', 'kubernetes.io', 'a', false],
+    ['*.*.kubernetes.io', 'prefix.kubernetes.io', 'a', false],
+    ['*.*.kubernetes.io', 'kubernetes.io', 'a', false],
+    ['*kubernetes.io', 'a.kubernetes.io', 'a', false],
+    ['*kubernetes.io', 'kubernetes.io', 'a', true],
+    ['*.*.*.kubernetes.io', 'a.b.c.kubernetes.io', 'a', true],
+    ['kubernetes.io', 'kubernetes.com', 'a', false],
+    ['k*.io', 'quay.io', 'a', false],
+    ['*.kubernetes.io:1234/blah', 'prefix.kubernetes.io:1111', 'blah', false],
+    ['prefix.*.io/foo', 'prefix.kubernetes.io:1111', 'foo/bar', false],
+    ['https://*.docker.io/path', 'prefix.docker.io', 'path/foo/bar', true],
+    ['https://prefix.*.io:8888', 'prefix.docker.io:8888', 'foo/bar', true],
+    ['https://*.docker.io/path:1111', 'prefix.docker.io', 'path:1111/foo/bar', true],
+    ['https://*.docker.io/v1/', 'prefix.docker.io', 'path:1111/foo/bar', true],
+    ['https://*.docker.io/v2/', 'prefix.docker.io', 'path:1111/foo/bar', true],
+    ['https://prefix.*.io/path:1111', 'prefix.docker.io', 'path/subpath:1111/foo/bar', false],
+    ['https://prefix.docker.c*', 'prefix.docker.io', 'foo/bar', false],
+    ['https://index.docker.io/v1/', 'world.mesos.org', 'foo/bar', false],
     ['', 'ghcr.io', 'a', false],
   ])('%s for %s/%s: %s', (key, host, repository, expected) => {
     expect(matchCredentials([entry(key)], host, repository)).toHaveLength(expected ? 1 : 0);
   });
 
-  it('the most specific first, then in the order of the file', async () => {
+  it('in the order of the kubelet: keys sorted backwards, equal ones in the order of the file', async () => {
     const entries = ['*.io', 'ghcr.io', 'ghcr.io/a/b', 'g*.io/a', 'ghcr.io/a', 'https://ghcr.io'].map(entry);
     const found = await listedCredentials(entries).find('ghcr.io', 'a/b/c');
     expect(found.map(({ username }) => username)).toEqual([
       'ghcr.io/a/b',
       'ghcr.io/a',
-      'g*.io/a',
       'ghcr.io',
       'https://ghcr.io',
+      'g*.io/a',
       '*.io',
     ]);
     const both = combineCredentials([listedCredentials([entry('*.io')]), listedCredentials([entry('ghcr.io')])]);
     expect((await both.find('ghcr.io', 'a')).map(({ username }) => username)).toEqual(['*.io', 'ghcr.io']);
+  });
+
+  it('those for index.docker.io count for Docker Hub if no other does', () => {
+    const keys = (...hosts: string[]) =>
+      matchCredentials(hosts.map(entry), 'docker.io', 'team/app').map(({ username }) => username);
+    expect(keys('https://index.docker.io/v1/', 'docker.io/team')).toEqual(['docker.io/team']);
+    expect(keys('https://index.docker.io/v1/', 'docker.io/other')).toEqual(['https://index.docker.io/v1/']);
+  });
+
+  it('keys of stars and classes are compared in linear time', () => {
+    const hostile = Array.from({ length: 500 }, () => entry(`${'*a?[a-z]'.repeat(120)}b`));
+    const started = performance.now();
+    expect(matchCredentials(hostile, 'a'.repeat(63), 'x')).toEqual([]);
+    expect(performance.now() - started).toBeLessThan(2000);
   });
 
   // Backtracking would never end.
