@@ -91,23 +91,27 @@ function matchesLabel(pattern: string, label: string): boolean {
   if (pattern === label) return label !== '';
   if (!/[*?[]/.test(pattern) || label.length > longestLabel) return false;
   const parts = pattern.split('*').map(piecesOf);
-  const [first, ...rest] = parts as [Piece[] | undefined, ...(Piece[] | undefined)[]];
+  if (parts.includes(undefined)) return false;
+  const [first = [], ...rest] = parts as Piece[][];
   const last = rest.pop();
-  if (parts.includes(undefined) || !fits(first, label, 0)) return false;
-  if (rest.length === 0 && parts.length === 1) return first?.length === label.length;
-  const end = label.length - (last?.length ?? 0);
-  let at = first?.length ?? 0;
-  // Taking the leftmost match is enough, because only `*` matches more than one character. It keeps this linear.
-  for (const part of rest) {
-    while (at <= end && !fits(part, label, at)) at += 1;
-    at += part?.length ?? 0;
-  }
-  return at <= end && fits(last, label, end);
+  if (last === undefined) return first.length === label.length && fits(first, label, 0);
+  const end = label.length - last.length;
+  return fits(first, label, 0) && endOfParts(rest, label, first.length) <= end && fits(last, label, end);
 }
 
-function fits(pieces: readonly Piece[] | undefined, label: string, at: number): boolean {
-  if (pieces === undefined || at + pieces.length > label.length) return false;
-  return pieces.every((piece, index) => piece(label[at + index] ?? ''));
+/** Returns where the leftmost match of parts with anything between them ends; Infinity if there is none. */
+function endOfParts(parts: readonly Piece[][], label: string, start: number): number {
+  let at = start;
+  // The leftmost match is enough, because only `*` matches more than one character. It keeps this linear.
+  for (const part of parts) {
+    while (at <= label.length && !fits(part, label, at)) at += 1;
+    at = at > label.length ? Number.POSITIVE_INFINITY : at + part.length;
+  }
+  return at;
+}
+
+function fits(pieces: readonly Piece[], label: string, at: number): boolean {
+  return at + pieces.length <= label.length && pieces.every((piece, index) => piece(label[at + index] ?? ''));
 }
 
 /** Returns what each character must be; undefined for a class that does not end, which matches nothing. */
@@ -124,12 +128,9 @@ function piecesOf(pattern: string): Piece[] | undefined {
 
 function classOf(text: string): Piece {
   const negated = text.startsWith('^');
-  const ranges = [...text.slice(negated ? 1 : 0).matchAll(/(.)-(.)|(.)/gs)];
+  const ranges = [...text.slice(negated ? 1 : 0).matchAll(/(.)-(.)|./gs)];
   return (character) =>
-    negated !==
-    ranges.some(([, low, high, one]) =>
-      one === undefined ? character >= low! && character <= high! : one === character,
-    );
+    negated !== ranges.some(([one, low = one, high = one]) => character >= low && character <= high);
 }
 
 /** The identity with which we send a request. */
