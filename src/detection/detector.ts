@@ -49,16 +49,65 @@ export type ContainerRun = Pick<
   'command' | 'args' | 'env' | 'envElsewhere' | 'envFrom' | 'workingDir' | 'user' | 'mounts'
 >;
 
-/** Returns what a container runs of its image: without a program that comes from a volume. */
-export function containerRun({ command, args, ...given }: ContainerRun): ContainerRun {
-  const { env, envElsewhere, envFrom, workingDir, user, mounts } = given;
+/**
+ * What is kept of a container: words and characters of its command line, characters of a variable and of all variables, mounts.
+ * Look-ups outlive their Pods, whose author chooses how long all of it is. No more of a shell's text is read, no path is longer.
+ */
+const MOST_WORDS = 1024;
+const MOST_CHARACTERS = 64 * 1024;
+const MOST_VALUE = 4096;
+const MOST_MOUNTS = 1024;
+
+/** Copies: a slice would keep the whole text in memory. */
+const cut = (text: string, most: number): string =>
+  text.length <= most ? text : Buffer.from(text.slice(0, most)).toString();
+
+/** Returns the words up to `most` characters in all; the last one cut. */
+function firstWords(words: readonly string[], most: number): readonly string[] {
+  const kept: string[] = [];
+  let left = most;
+  for (const word of words.slice(0, MOST_WORDS)) {
+    if (left <= 0) break;
+    kept.push(cut(word, left));
+    left -= word.length;
+  }
+  return kept;
+}
+
+function boundedRun({ command, args }: Pick<ContainerRun, 'command' | 'args'>): Pick<ContainerRun, 'command' | 'args'> {
+  const first = firstWords(command, MOST_CHARACTERS);
+  const taken = first.reduce((sum, word) => sum + word.length, 0);
+  return { command: first, args: firstWords(args, MOST_CHARACTERS - taken) };
+}
+
+/** Leaves variables out that are too long, or too many: they count as unknown, as those of `envFrom` do. */
+function boundedEnv({ env = {}, envElsewhere = [], envFrom }: ContainerRun): Partial<ContainerRun> {
+  let left = MOST_CHARACTERS;
+  const fits = ([name, value]: readonly [string, string]): boolean => {
+    const length = name.length + value.length;
+    if (length > MOST_VALUE || length > left) return false;
+    left -= length;
+    return true;
+  };
+  const given = Object.entries(env).filter(fits);
+  const elsewhere = envElsewhere.filter((name) => fits([name, '']));
+  const all = given.length === Object.keys(env).length && elsewhere.length === envElsewhere.length;
   return {
-    ...(commandInImage({ command, args, ...(mounts && { mounts }) }) ?? { command, args }),
-    ...(env !== undefined && { env }),
-    ...(envElsewhere !== undefined && { envElsewhere }),
-    ...(envFrom !== undefined && { envFrom }),
-    ...(workingDir !== undefined && { workingDir }),
-    ...(user !== undefined && { user }),
+    ...(given.length > 0 && { env: Object.fromEntries(given) }),
+    ...(elsewhere.length > 0 && { envElsewhere: elsewhere }),
+    ...((envFrom === true || !all) && { envFrom: true as const }),
+  };
+}
+
+/** Returns what a container runs of its image: without a program that comes from a volume, and without what no look-up reads. */
+export function containerRun(given: ContainerRun): ContainerRun {
+  const { command, args, workingDir, user } = given;
+  const mounts = given.mounts?.filter((path) => path.length <= MOST_VALUE).slice(0, MOST_MOUNTS);
+  return {
+    ...boundedRun(commandInImage({ command, args, ...(mounts && { mounts }) }) ?? { command, args }),
+    ...boundedEnv(given),
+    ...(workingDir !== undefined && { workingDir: cut(workingDir, MOST_VALUE) }),
+    ...(user !== undefined && { user: cut(user, MOST_VALUE) }),
     ...(mounts !== undefined && { mounts }),
   };
 }

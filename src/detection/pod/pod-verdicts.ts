@@ -34,11 +34,24 @@ export interface PodVerdictsOptions {
   readonly credentials?: PodCredentials;
 }
 
+/** What names a Pod's logins. */
+type LoginView = Pick<PodView, 'imagePullSecrets' | 'serviceAccountName'>;
+
 /** Returns the registry logins that a Pod of this namespace may use. Logins that cannot be read are left out. */
-export type PodCredentials = (
-  pod: Pick<PodView, 'imagePullSecrets' | 'serviceAccountName'>,
-  namespace: string,
-) => Promise<Logins>;
+export type PodCredentials = (pod: LoginView, namespace: string) => Promise<Logins>;
+
+/** Names of Kubernetes are no longer (RFC 1123 subdomain); of more pull secrets none is read. */
+const MOST_NAME = 253;
+const MOST_SECRETS = 100;
+
+/** Returns what a look-up may keep of its Pod, which it outlives. */
+function loginView({ imagePullSecrets, serviceAccountName }: PodView): LoginView {
+  const isName = (name: string): boolean => name.length <= MOST_NAME;
+  return {
+    imagePullSecrets: imagePullSecrets.filter(isName).slice(0, MOST_SECRETS),
+    serviceAccountName: isName(serviceAccountName) ? serviceAccountName : '',
+  };
+}
 
 const NOT_LOOKED_UP = unknownVerdict('no annotation says it, and the registry look-up is off');
 const TOO_MANY = unknownVerdict(`not looked up: the Pod has more than ${MOST_LOOKUPS} different images`);
@@ -93,7 +106,7 @@ function verdictOf({ verdict, executable = '' }: Detection, { mounts }: Containe
  * the other half.
  */
 async function loginsOf(
-  pod: PodView,
+  pod: LoginView,
   { namespace, budgetMs }: PodRequest,
   { credentials }: PodVerdictsOptions,
 ): Promise<Logins> {
@@ -116,8 +129,9 @@ function createLookUp(
   const waitMs = Math.max(1, Math.floor(admission.budgetMs));
   const { dryRun = false } = admission;
   const platform = podPlatform(pod, options.platform);
+  const view = loginView(pod);
   let logins: Promise<Logins> | undefined;
-  const credentials = (): Promise<Logins> => (logins ??= loginsOf(pod, { ...admission, budgetMs: waitMs }, options));
+  const credentials = (): Promise<Logins> => (logins ??= loginsOf(view, { ...admission, budgetMs: waitMs }, options));
   let deadline: AbortSignal | undefined;
   const wait = async (request: DetectRequest, container: ContainerView): Promise<Verdict> => {
     deadline ??= AbortSignal.timeout(waitMs);

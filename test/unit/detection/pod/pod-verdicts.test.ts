@@ -100,6 +100,23 @@ describe("a Pod's registry logins", () => {
     ]);
   });
 
+  it('are named by as many and as long names as Kubernetes takes, for a look-up outlives its Pod', async () => {
+    const { detector } = listening();
+    const askedFor: unknown[] = [];
+    const credentials: PodCredentials = async (pod) => {
+      askedFor.push([pod.imagePullSecrets.length, pod.imagePullSecrets[0], pod.serviceAccountName]);
+      return [];
+    };
+    const names = ['x'.repeat(1_000_000), ...Array.from({ length: 1000 }, (_, at) => `s${at}`)];
+    const spec = { imagePullSecrets: names.map((name) => ({ name })), serviceAccountName: 'x'.repeat(1_000_000) };
+    await podVerdicts(
+      readPod(podWith(1, spec)),
+      { namespace: 'shop', budgetMs: 1000 },
+      { platform, detector, credentials },
+    );
+    expect(askedFor).toEqual([[100, 's0', '']]);
+  });
+
   it.each<[string, PodCredentials]>([
     ['fail', async () => await Promise.reject(new Error('s3cr3t'))],
     ['never come', async () => await new Promise(() => {})],
