@@ -55,6 +55,7 @@ describe('a registry that', () => {
     ['sends very many headers', { kind: 'many-headers', count: 500 }, 'invalid-answer', 'more than 100 headers', 1],
     ['promises more than it sends', { kind: 'content-length', claim: 5000 }, 'unavailable', 'closed the connection', 2],
     ['promises more than is read', { kind: 'content-length', claim: 1e9 }, 'invalid-answer', 'longer than', 1],
+    ['sends a body in pieces of a byte', { kind: 'endless-pieces' }, 'invalid-answer', 'pieces of less than', 1],
     ['sends a body without end', { kind: 'endless-body' }, 'invalid-answer', 'longer than', 1],
     ['does not speak HTTP', { kind: 'not-http' }, 'invalid-answer', 'does not speak HTTP', 1],
     ['switches protocols unasked', { kind: 'raw', bytes: switching }, 'invalid-answer', 'does not have for this', 1],

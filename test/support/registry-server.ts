@@ -37,6 +37,8 @@ export type Fault =
   /** Sends these bytes instead of a response, then closes the connection. */
   | { readonly kind: 'raw'; readonly bytes: string }
   | { readonly kind: 'endless-body' }
+  /** Sends a body without end in chunks of one byte. */
+  | { readonly kind: 'endless-pieces' }
   | {
       readonly kind: 'answer';
       readonly status: number;
@@ -237,6 +239,10 @@ function misbehave(fault: Fault, response: ServerResponse): boolean {
     case 'endless-body':
       response.writeHead(200, { 'content-type': 'application/json' });
       flood(response, ' '.repeat(16 * 1024));
+      return true;
+    case 'endless-pieces':
+      socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n');
+      flood(socket, '1\r\n \r\n'.repeat(5000));
       return true;
     case 'many-headers':
       for (let index = 0; index < fault.count; index += 1) response.setHeader(`x-${index}`, '1');

@@ -44,9 +44,10 @@ export type PodCredentials = (pod: LoginView, namespace: string) => Promise<Logi
 const MOST_NAME = 253;
 const MOST_SECRETS = 100;
 
+const isName = (name: string): boolean => name.length <= MOST_NAME;
+
 /** Returns what a look-up may keep of its Pod, which it outlives. */
 function loginView({ imagePullSecrets, serviceAccountName }: PodView): LoginView {
-  const isName = (name: string): boolean => name.length <= MOST_NAME;
   return {
     imagePullSecrets: imagePullSecrets.filter(isName).slice(0, MOST_SECRETS),
     serviceAccountName: isName(serviceAccountName) ? serviceAccountName : '',

@@ -295,10 +295,12 @@ function refuseEncoding(url: URL, { statusCode, headers, body }: Dispatcher.Resp
   throw new ImageSourceError('invalid-answer', `${url.host} used a content coding, which the request does not allow`);
 }
 
-/** Counts body bytes as they arrive, and bounds the number of headers: undici's parser bounds only their size. */
+/** Counts body bytes as they arrive, and bounds the number of headers and pieces: undici's parser bounds only their size. */
 function observe(url: URL, meter: Meter, limits: RegistryLimits): Dispatcher.DispatcherComposeInterceptor {
   return (next) => (request, handler) => {
     let interim = 0;
+    let pieces = 0;
+    let bytes = 0;
     return next(request, {
       onRequestStart: (controller, state) => handler.onRequestStart?.(controller, state),
       onResponseStart(controller, status, headers, text) {
@@ -312,6 +314,15 @@ function observe(url: URL, meter: Meter, limits: RegistryLimits): Dispatcher.Dis
       },
       onResponseData(controller, chunk) {
         meter.bytes += chunk.length;
+        bytes += chunk.length;
+        pieces += 1;
+        if (pieces > limits.shortPieces && bytes < pieces * limits.pieceBytes) {
+          // The parser goes on with what it has: of that nothing is kept.
+          if (controller.aborted) return;
+          const message = `${url.host} sent more than ${limits.shortPieces} pieces of less than ${limits.pieceBytes} bytes`;
+          controller.abort(new ImageSourceError('invalid-answer', message));
+          return;
+        }
         handler.onResponseData?.(controller, chunk);
       },
       onResponseEnd: (controller, trailers) => handler.onResponseEnd?.(controller, trailers),

@@ -16,6 +16,9 @@ export interface RegistryLimits {
   readonly headerCount: number;
   /** Responses with a status below 200 before the final one. */
   readonly interimResponses: number;
+  /** Pieces of a body that may be short; further ones must have so many bytes on average. Each costs time, however short it is. */
+  readonly shortPieces: number;
+  readonly pieceBytes: number;
   readonly manifestBytes: number;
   readonly configBytes: number;
   readonly tokenResponseBytes: number;
@@ -57,6 +60,8 @@ export const defaultLimits: RegistryLimits = {
   headerBytes: 32 * 1024,
   headerCount: 100,
   interimResponses: 8,
+  shortPieces: 2000,
+  pieceBytes: 256,
   manifestBytes: 4 << 20,
   configBytes: 4 << 20,
   tokenResponseBytes: 64 * 1024,
