@@ -2,7 +2,8 @@ import { messageOf } from '../util/text.ts';
 
 /**
  * Why a call to the API server failed. `conflict`: also "already exists" · `gone`: the resourceVersion or continuation is too
- * old · `invalid`: the server refused the object · `unreachable`: there was no response.
+ * old · `invalid`: the server refused the object · `unreachable`: there was no response · `too-large`: the answer is larger than
+ * any that is read.
  */
 export type KubeErrorCode =
   | 'unreachable'
@@ -15,6 +16,7 @@ export type KubeErrorCode =
   | 'throttled'
   | 'invalid'
   | 'server'
+  | 'too-large'
   | 'malformed';
 
 /** A call to the API server failed. The message is the server's own, if there is one: it names verb, resource and user. */

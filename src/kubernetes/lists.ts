@@ -19,9 +19,46 @@ export interface PagesOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A page of a list. */
 interface Page {
-  readonly metadata?: { readonly continue?: string };
+  readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string };
   readonly items?: readonly KubeObject[];
+}
+
+interface PageRequest {
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>> | undefined;
+  readonly accept?: string;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Returns a function that reads the page that begins at a continuation; an empty one means the first. After a page that is too large
+ * it asks for half as many objects, down to one, and then for more again: who may create objects chooses how large they are. Rejects with `KubeError`, or with
+ * the signal's reason.
+ */
+export function pageReader(
+  client: Pick<KubeClient, 'request'>,
+  { query, ...request }: PageRequest,
+  pageSize: number,
+): (from: string) => Promise<Page> {
+  let limit = pageSize;
+  return async (from) => {
+    for (;;) {
+      try {
+        const page = await client.request<Page>({
+          ...request,
+          query: { ...query, limit, ...(from !== '' && { continue: from }) },
+          timeoutMs: LIST_MS,
+        });
+        limit = Math.min(pageSize, 2 * limit);
+        return page;
+      } catch (error) {
+        if (!isKubeError(error, 'too-large') || limit === 1) throw error;
+        limit = Math.ceil(limit / 2);
+      }
+    }
+  };
 }
 
 /** A bound, for a server may send pages without end. */
@@ -34,15 +71,11 @@ const LIST_MS = 30_000;
 async function readPages(options: PagesOptions, each: (object: KubeObject) => void): Promise<void> {
   const { client, resource, namespace, query, metadataOnly = false, pageSize = 250, isEnough, signal } = options;
   const path = resourcePath(resource, undefined, namespace);
+  const request = { path, query, ...(signal && { signal }), ...(metadataOnly && { accept: METADATA }) };
+  const read = pageReader(client, request, pageSize);
   let next = '';
   for (let page = 0; page < MOST_PAGES; page += 1) {
-    const answer: Page = await client.request({
-      path,
-      query: { ...query, limit: pageSize, ...(next !== '' && { continue: next }) },
-      timeoutMs: LIST_MS,
-      ...(signal && { signal }),
-      ...(metadataOnly && { accept: METADATA }),
-    });
+    const answer = await read(next);
     for (const object of answer.items ?? []) each(object);
     next = answer.metadata?.continue ?? '';
     if (next === '' || isEnough?.()) return;

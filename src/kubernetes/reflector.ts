@@ -4,7 +4,7 @@ import type { Clock } from '../util/clock.ts';
 import type { KubeClient, WatchEvent, WatchRequest } from './client.ts';
 import { type CollectionCopy, type CopyOptions, createCollectionCopy, type NewList } from './collection.ts';
 import { asKubeError, KubeError } from './errors.ts';
-import type { KubeObject } from './objects.ts';
+import { pageReader } from './lists.ts';
 
 export interface ReflectorOptions<T> extends CopyOptions<T> {
   readonly client: KubeClient;
@@ -121,13 +121,10 @@ function accept({ metadataOnly }: { readonly metadataOnly?: boolean }, kind: str
   return metadataOnly ? { accept: `application/json;as=${kind};g=meta.k8s.io;v=v1,application/json` } : {};
 }
 
-interface Page {
-  readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string };
-  readonly items?: readonly KubeObject[];
-}
-
 async function list<T>(run: Run<T>): Promise<void> {
   const { client, path, query, pageSize = 500 } = run.options;
+  const request = { path, query, signal: run.signal, ...accept(run.options, 'PartialObjectMetadataList') };
+  const read = pageReader(client, request, pageSize);
   const listed = run.copy.list();
   let next = '';
   let version: string | undefined;
@@ -135,13 +132,7 @@ async function list<T>(run: Run<T>): Promise<void> {
   do {
     pages += 1;
     if (pages > MOST_PAGES) throw new KubeError('malformed', `list ${path}: more than ${MOST_PAGES} pages`);
-    const page: Page = await client.request({
-      path,
-      query: { ...query, limit: pageSize, ...(next !== '' && { continue: next }) },
-      timeoutMs: LIST_MS,
-      signal: run.signal,
-      ...accept(run.options, 'PartialObjectMetadataList'),
-    });
+    const page = await read(next);
     for (const object of page.items ?? []) listed.add(object);
     version = page.metadata?.resourceVersion;
     next = page.metadata?.continue ?? '';

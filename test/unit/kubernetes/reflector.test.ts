@@ -79,6 +79,32 @@ describe('the first list', () => {
     });
   });
 
+  it('is read in smaller pages where the objects of one are too large together', async () => {
+    const large = (name: string) => ({ metadata: { name, resourceVersion: '1' }, spec: 'x'.repeat(3 << 20) });
+    const names = Array.from({ length: 20 }, (_, at) => `o${String(at).padStart(2, '0')}`);
+    const api = await start({
+      list: ({ query, send }) => {
+        const from = Number(query.get('continue') ?? '0');
+        const to = from + Number(query.get('limit'));
+        const metadata = { resourceVersion: '1', ...(to < names.length && { continue: String(to) }) };
+        send({ metadata, items: names.slice(from, to).map(large) });
+      },
+    });
+    const { reflector, events } = reflect(api, { pageSize: 16 });
+    await reflector.ready;
+    expect([...reflector.items.keys()]).toEqual(names);
+    expect(events.filter((event) => event.startsWith('error'))).toEqual([]);
+    expect(api.asked.slice(0, 4).map(({ query }) => query.get('limit'))).toEqual(['16', '8', '4', '8']);
+  });
+
+  it('with one object that is too large fails, and says so', async () => {
+    const api = await start({ list: ({ send }) => send({ metadata: {}, items: ['x'.repeat(17 << 20)] }) });
+    const { reflector, events } = reflect(api, { pageSize: 4 });
+    await expect.poll(() => events).toContain('error too-large');
+    expect(reflector.synced).toBe(false);
+    expect(api.asked.slice(0, 3).map(({ query }) => query.get('limit'))).toEqual(['4', '2', '1']);
+  });
+
   it('is no list until its last page is there', async () => {
     const api = await start({
       list: ({ query, send }) => {
