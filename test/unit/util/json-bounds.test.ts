@@ -159,3 +159,10 @@ it.each([
   expect(exceeds(bytes(text), { depth: 10, values })).toBe(false);
   expect(exceeds(bytes(text), { depth: 10, values: values - 1 })).toBe(true);
 });
+
+it('parseBoundedJson takes 10,000 values unless told otherwise', () => {
+  const names = (count: number) =>
+    bytes(JSON.stringify(Object.fromEntries(Array.from({ length: count }, (_, at) => [`n${at}`, 0]))));
+  expect(Object.keys(parseBoundedJson(names(10_000)) as object)).toHaveLength(10_000);
+  expect(parseBoundedJson(names(10_002))).toBeUndefined();
+});
