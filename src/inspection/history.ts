@@ -175,11 +175,21 @@ function copyOf(line: string): Copy | undefined {
 
 const namesOf = (words: readonly string[]): ReadonlySet<string> => new Set(words.map(baseName));
 
+// Sorts behind the names of files.
+const endName = '~';
+
+/** Returns a path behind all that a directory may hold. A search for it reads the whole directory. */
+export const endOf = (directory: string): string => `${directory}/${endName}`;
+
+const isEndOf = (path: string): boolean => path.endsWith(`/${endName}`);
+
+const isBelow = (target: string, end: string): boolean => target.startsWith(end.slice(0, -endName.length));
+
 function copyLikelihood({ names, destination }: Copy, paths: readonly string[]): number {
   const target = normalizePath(destination);
   // A relative destination depends on a working directory that the history line does not give.
   if (!destination.startsWith('/')) return likelihood.possible;
-  if (paths.includes(target)) return likelihood.named;
+  if (paths.includes(target) || paths.some((path) => isEndOf(path) && isBelow(target, path))) return likelihood.named;
   const folder = target === '' ? '' : `${target}/`;
   const inside = paths.filter((path) => path.startsWith(folder));
   if (inside.length === 0) return likelihood.no;

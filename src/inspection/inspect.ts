@@ -156,12 +156,12 @@ interface Target {
 function lookAt(image: ImageFacts, reader: LayerReader, budget: Budget): Look {
   const files = imageFiles(reader.layers, image.mounts);
   const outcome = follow(files, image.invocation, image.processes, budget);
-  const targets = [...outcome.stays, ...outcome.beside].map((program) => targetOf(program, 'program'));
-  const isOpen = outcome.stays.some(({ located: { status } }) => status === 'hidden' || status === 'absent');
+  const programs = [...outcome.stays, ...outcome.beside].map((program) => targetOf(program, 'program'));
+  const isOpen = outcome.stays.some(({ located: { status } }) => status !== 'found');
   const sources = isOpen ? files.wanted.map((located) => ({ located, weight: 'file' as const })) : [];
   return {
     outcome,
-    targets: [...targets, ...sources, ...outcome.passing.map((program) => targetOf(program, 'passing'))],
+    targets: [...sources, ...programs, ...outcome.passing.map((program) => targetOf(program, 'passing'))],
   };
 }
 
@@ -314,12 +314,12 @@ function loaderOf(
 function searchStep(inquiry: Inquiry, located: Unseen, weight: Target['weight']): Step | undefined {
   const { image, reader, look } = inquiry;
   const baseHelps = weight !== 'file' && baseLibcApplies(unreached(image, located.paths));
-  const wanted = { paths: located.paths, layers: located.layers, atLeast: likelihood.unlikely, baseHelps };
+  const atLeast = weight === 'file' ? likelihood.possible : likelihood.unlikely;
+  const wanted = { paths: located.paths, layers: located.layers, atLeast, baseHelps };
   // What is found may lead on to another file: the scan goes on for that if it can be in the same layer.
-  const locate = (): Located =>
-    look()
-      .targets.map((target) => target.located)
-      .find(isUnsettled) ?? nothingMore;
+  const isOpen = (target: Target): boolean =>
+    target.located.status === 'unseen' && (target.weight !== 'passing' || weight === 'passing');
+  const locate = (): Located => look().targets.find(isOpen)?.located ?? nothingMore;
   const elsewhere = located.layers.some(
     (layer) => layer > 0 && likelihoodOf(image, layer, located.paths) >= likelihood.mentioned,
   );
@@ -329,8 +329,6 @@ function searchStep(inquiry: Inquiry, located: Unseen, weight: Target['weight'])
 }
 
 const nothingMore: Located = { status: 'absent', name: '' };
-
-const isUnsettled = ({ status }: Located): boolean => status === 'unseen';
 
 /** Reads the layers that may well hide the program found: small ones, and layers whose history line names it. */
 function doubtStep(inquiry: Inquiry, located: Found): Step | undefined {

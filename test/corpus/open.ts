@@ -4,8 +4,6 @@
  */
 export const open: ReadonlySet<string> = new Set([
   'launched-by-buildpacks',
-  'text-substitution',
-  'script-sources-a-helper',
   'supervised-by-s6-overlay',
   'supervised-by-s6-svscan',
   'supervised-by-runit',

@@ -231,10 +231,16 @@ function startLaunch(follower: Follower, invocation: Invocation): Outcome | unde
   const started = follower.start({ ...invocation, argv: launch.argv, env, direct: false });
   const isMissing = started.stays.every((one) => /^(?:absent|unseen)$/u.test(one.located.status));
   const outcome =
-    launch.ofEnvironment && isMissing && launch.argv[0] !== 'python3'
-      ? follower.start({ ...invocation, argv: ['python3'], env, direct: false })
-      : started;
+    launch.ofEnvironment && isMissing ? startPython(follower, { ...invocation, env, direct: false }) : started;
   return { ...outcome, passing: together(outcome.passing, [launcher]) };
+}
+
+function startPython(follower: Follower, invocation: Invocation): Outcome {
+  const [outcome = nothing, ...others] = ['python3', 'python'].map((name) =>
+    follower.start({ ...invocation, argv: [name] }),
+  );
+  const isAbsent = outcome.stays.every(({ located }) => located.status === 'absent');
+  return isAbsent ? (others[0] ?? outcome) : outcome;
 }
 
 // uv, poetry and pipenv keep a project's programs in .venv.

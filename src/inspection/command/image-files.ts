@@ -1,4 +1,5 @@
 import type { Located } from './outcome.ts';
+import { endOf } from '../history.ts';
 import { type LayerIndex, normalizePath, resolvePath } from '../overlay.ts';
 import type { FileAt } from '../shell/run/world.ts';
 
@@ -49,7 +50,10 @@ export function imageFiles(layers: readonly LayerIndex[], mounts: readonly strin
           if (resolvePath(layers, path).status === 'found' && paths.size < mostListed) paths.add(`/${path}`);
         }
       }
-      return { paths: [...paths].toSorted(), complete: layers.every((layer) => layer.isKnown(`${below}~`)) };
+      const last = endOf(normalizePath(directory));
+      const unknown = layers.flatMap((layer, number) => (layer.isKnown(last) ? [] : [number]));
+      if (unknown.length > 0) wanted.set(last, { status: 'unseen', paths: [last], layers: unknown.toReversed() });
+      return { paths: [...paths].toSorted(), complete: unknown.length === 0 };
     },
     get wanted() {
       return [...wanted.values()];

@@ -47,7 +47,8 @@ export function servicesOf(invocation: Invocation, around: Surroundings): Servic
   const name = baseName(program);
   const supervisor = Object.hasOwn(supervisors, name) ? supervisors[name] : undefined;
   if (supervisor !== undefined) return supervisor(invocation, around);
-  if (name === 'init' && hasS6(around)) return readS6(invocation, around);
+  const isS6 = name === 'preinit' || program.startsWith('/package/admin/s6-overlay');
+  if (isS6 || (name === 'init' && hasS6(around))) return readS6(invocation, around);
   return others.test(name) ? unread(name) : undefined;
 }
 

@@ -225,8 +225,11 @@ export function find({ run, state, words, name }: Call): readonly State[] {
   if (state.functions.has(wanted) || (name !== 'which' && builtinOf(wanted) !== undefined)) {
     return [written(state, `${wanted}\n`)];
   }
-  const path = pathOf(run, state, wanted);
-  return path === undefined ? [{ ...written(state, UNKNOWN), status: undefined }] : [written(state, `${path}\n`)];
+  const path = wanted.includes('/') ? wanted : pathOf(run, state, wanted);
+  // A name that was not seen is as good as its path: it will be looked for again.
+  return [
+    { ...written(state, `${path ?? wanted}\n`), status: path === undefined || wanted.includes('/') ? undefined : 0 },
+  ];
 }
 
 const mostNumbers = 64;
