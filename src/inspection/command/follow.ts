@@ -231,11 +231,15 @@ function startLaunch(follower: Follower, invocation: Invocation): Outcome | unde
   const started = follower.start({ ...invocation, argv: launch.argv, env, direct: false });
   const isMissing = started.stays.every((one) => /^(?:absent|unseen)$/u.test(one.located.status));
   const outcome =
-    launch.ofEnvironment && isMissing ? startPython(follower, { ...invocation, env, direct: false }) : started;
+    launch.ofEnvironment && isMissing
+      ? startInterpreter(follower, { ...invocation, env, direct: false }, located)
+      : started;
   return { ...outcome, passing: together(outcome.passing, [launcher]) };
 }
 
-function startPython(follower: Follower, invocation: Invocation): Outcome {
+/** Follows the interpreter of a package manager: that which runs it, if it is a script itself, else python. */
+function startInterpreter(follower: Follower, invocation: Invocation, manager: Located): Outcome {
+  if (manager.status === 'found' && manager.content.kind === 'script') return startFile(follower, invocation);
   const [outcome = nothing, ...others] = ['python3', 'python'].map((name) =>
     follower.start({ ...invocation, argv: [name] }),
   );
