@@ -315,7 +315,8 @@ describe('what takes more memory or work than an image may', () => {
   it('a look-up that waits for its turn ends when it is told to', async () => {
     const shared = createSharedResources();
     const signal = AbortSignal.timeout(300);
-    const leave = await Promise.all([1, 2, 3, 4].map((tenant) => shared.tables.enter(`${tenant}`, signal)?.entered));
+    const enter = async (tenant: number) => await shared.tables.enter(`${tenant}`, signal)?.entered;
+    const leave = await Promise.all([1, 2, 3, 4].map(enter));
     const inspect = createInspector(admissionLimits, shared);
     const built = image({ layers: [withContents(nested)], config: { entrypoint: ['/app'] } });
     await expect(look(built, {}, signal, inspect)).rejects.toMatchObject({ name: 'TimeoutError' });
