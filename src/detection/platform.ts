@@ -1,6 +1,9 @@
 import type { PodView } from '../policy/model.ts';
 import type { Platform } from './image-source.ts';
 
+/** Characters of a label's value (apimachinery, LabelValueMaxLength). */
+const MOST_LABEL = 63;
+
 const ARCH_LABELS = ['kubernetes.io/arch', 'beta.kubernetes.io/arch'] as const;
 
 /** Parses `os/architecture[/variant]`, for example `linux/arm64` or `linux/arm/v7`. */
@@ -21,7 +24,8 @@ export function platformName({ os, architecture, variant }: Platform): string {
 export function podPlatform(pod: PodView, fallback: Platform): Platform {
   const selected = ARCH_LABELS.map((label) => pod.nodeSelector[label]).find((value) => value !== undefined);
   const affinity = pod.nodeAffinity.find(({ key }) => key === 'kubernetes.io/arch');
-  const choices = selected === undefined ? (affinity?.values ?? []) : [selected];
+  const given = selected === undefined ? (affinity?.values ?? []) : [selected];
+  const choices = given.filter((value) => value.length <= MOST_LABEL);
   const architecture = choices.includes(fallback.architecture) ? fallback.architecture : choices[0];
   if (architecture === undefined || architecture === fallback.architecture) return fallback;
   return { os: 'linux', architecture };

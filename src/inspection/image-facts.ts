@@ -86,10 +86,10 @@ export function manifestBytes({ layers, annotations }: ImageManifest): number {
 }
 
 /** Returns about how many bytes a configuration takes in memory. */
-export function configBytes({ entrypoint, cmd, env, labels, history }: ImageConfig): number {
+export function configBytes({ entrypoint, cmd, env, workingDir, labels, history }: ImageConfig): number {
   const lines = history.map(({ createdBy }) => createdBy);
   // Variables are kept as lines and as names with values.
-  return textsBytes([...entrypoint, ...cmd, ...env, ...env, ...entriesOf(labels), ...lines]);
+  return textsBytes([...entrypoint, ...cmd, ...env, ...env, workingDir, ...entriesOf(labels), ...lines]);
 }
 
 /** Returns about how many bytes what is known of a configuration takes in memory. */

@@ -63,7 +63,9 @@ const descriptor = z.object({
   size: z.number().int().min(0),
   annotations: stringMap.optional(),
 });
-const platform = z.object({ os: z.string(), architecture: z.string(), variant: z.string().nullish() });
+// Go's longest name of an architecture has 11 characters. Verdicts keep it.
+const platformPart = z.string().max(100);
+const platform = z.object({ os: platformPart, architecture: platformPart, variant: platformPart.nullish() });
 const entry = descriptor.extend({ platform: platform.nullish().catch(undefined) });
 const indexSchema = z.object({ manifests: boundedList(entry, mostEntries).optional() });
 const manifestSchema = z.object({
@@ -131,9 +133,9 @@ export function isIndexType(mediaType: string): boolean {
 const words = boundedList(z.string(), mostWords).optional();
 const historyEntry = z.object({ created_by: z.string().nullish(), empty_layer: z.boolean().nullish() });
 const configSchema = z.object({
-  os: z.string().nullish(),
-  architecture: z.string().nullish(),
-  variant: z.string().nullish(),
+  os: platformPart.nullish(),
+  architecture: platformPart.nullish(),
+  variant: platformPart.nullish(),
   config: z
     .object({
       Entrypoint: words,

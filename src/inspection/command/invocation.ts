@@ -116,7 +116,7 @@ export type Place = Pick<Invocation, 'argv' | 'env' | 'directory' | 'root'>;
 export function candidatePaths(invocation: Place): readonly string[] {
   const [program = ''] = invocation.argv;
   // The kernel takes no longer path (include/uapi/linux/limits.h, PATH_MAX).
-  if (program === '' || program.length > maxPath) return [];
+  if (program === '' || program.length > maxPath || invocation.directory.length > maxPath) return [];
   if (program.includes('/')) return [joinPath(invocation.directory, program)];
   const path = invocation.env.get('PATH') ?? defaultPath;
   const directories = path.split(':', 64).filter((directory) => isKnown(directory) && directory.length <= maxPath);

@@ -257,3 +257,19 @@ function outcome(action: () => unknown): string {
 function keys(count: number, value: string): string {
   return Array.from({ length: count }, (_, index) => `"${index}":${value}`).join(',');
 }
+
+describe('a platform whose names are too long to be kept', () => {
+  const long = 'x'.repeat(3_000_000);
+
+  it.each([{ os: long }, { architecture: long }, { variant: long }])('is no configuration', (given) => {
+    expect(() => parseImageConfig(Buffer.from(JSON.stringify(given)), 'x')).toThrow(
+      expect.objectContaining({ code: 'invalid-answer' }),
+    );
+  });
+
+  it('of an index is not known', () => {
+    const entry = { mediaType: ociManifest, digest, size: 1, platform: { os: 'linux', architecture: long } };
+    expect(parse({ manifests: [entry] }, ociIndex)).toMatchObject({ entries: [{ digest }] });
+    expect(parse({ manifests: [entry] }, ociIndex)).not.toHaveProperty('entries.0.platform');
+  });
+});

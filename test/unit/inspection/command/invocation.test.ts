@@ -106,6 +106,11 @@ describe('where a program is looked for', () => {
     expect(candidatePaths(look(argv))).toEqual(expected);
   });
 
+  it('there is none in a directory whose name is longer than a kernel takes', () => {
+    const directory = `/${'a/'.repeat(2048)}`;
+    expect(candidatePaths({ argv: ['x'], env: new Map([['PATH', 'a:b']]), directory })).toEqual([]);
+  });
+
   it('without a PATH it is the usual one', () => {
     const paths = candidatePaths({ argv: ['x'], env: new Map(), directory: '/' });
     expect(paths).toContain('/usr/local/sbin/x');
