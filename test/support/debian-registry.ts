@@ -15,7 +15,22 @@ const binary = '/usr/bin/docker-registry';
 export const hasDebianRegistry = existsSync(binary);
 if (!hasDebianRegistry) console.warn(`NOT RUN: there is no ${binary}: apt-get install docker-registry`);
 
+/**
+ * The registry of distribution 3 (`go build ./cmd/registry` of github.com/distribution/distribution/v3), which Debian does not have:
+ * LIBC_DNS_TEST_REGISTRY names it; undefined if that is not set.
+ */
+const newer = process.env['LIBC_DNS_TEST_REGISTRY'] || undefined;
+if (newer === undefined) console.warn('NOT RUN: distribution 3: LIBC_DNS_TEST_REGISTRY does not name its registry');
+
+/** The registries that are installed. */
+export const installedRegistries: readonly { readonly name: string; readonly binary: string }[] = [
+  ...(hasDebianRegistry ? [{ name: "Debian's docker-registry", binary }] : []),
+  ...(newer === undefined ? [] : [{ name: "distribution 3's registry", binary: newer }]),
+];
+
 interface DebianRegistryOptions {
+  /** Default: Debian's. */
+  readonly binary?: string;
   /** Lines of an htpasswd file, hashed with bcrypt. */
   readonly htpasswd?: string;
   /** Accepts tokens signed by this certificate's key. */
@@ -30,16 +45,17 @@ export interface DebianRegistry {
   readonly close: () => Promise<void>;
 }
 
-/** Runs Debian's docker-registry on loopback with its own directory. */
+/** Runs a registry on loopback with its own directory. */
 export async function startDebianRegistry(options: DebianRegistryOptions): Promise<DebianRegistry> {
   const directory = await mkdtemp(join(tmpdir(), 'docker-registry-'));
   const port = await freePort();
   const host = `127.0.0.1:${port}`;
-  const open = await run(directory, port, {});
+  const { binary: program = binary } = options;
+  const open = await run(program, directory, port, {});
   const pushed = new Map<string, string>();
   for (const [name, image] of Object.entries(options.images)) await push(host, name, image, pushed);
   await stop(open);
-  const guarded = await run(directory, port, await authOf(directory, options));
+  const guarded = await run(program, directory, port, await authOf(directory, options));
   const close = async (): Promise<void> => {
     await stop(guarded);
     await rm(directory, { recursive: true });
@@ -60,7 +76,7 @@ async function authOf(directory: string, { htpasswd, token }: DebianRegistryOpti
   return { auth: { token: { realm, service, issuer, rootcertbundle } } };
 }
 
-async function run(directory: string, port: number, auth: object): Promise<ChildProcess> {
+async function run(program: string, directory: string, port: number, auth: object): Promise<ChildProcess> {
   const config = join(directory, 'config.yml');
   // JSON is YAML.
   const settings = {
@@ -73,7 +89,7 @@ async function run(directory: string, port: number, auth: object): Promise<Child
     ...auth,
   };
   await writeFile(config, JSON.stringify(settings));
-  const child = spawn(binary, ['serve', config], { stdio: 'ignore' });
+  const child = spawn(program, ['serve', config], { stdio: 'ignore' });
   for (let attempt = 0; attempt < 200; attempt += 1) {
     if (child.exitCode !== null) break;
     const answer = await fetch(`http://127.0.0.1:${port}/v2/`).catch(() => undefined);
@@ -82,7 +98,7 @@ async function run(directory: string, port: number, auth: object): Promise<Child
     await wait(50);
   }
   child.kill();
-  throw new Error('docker-registry does not answer');
+  throw new Error(`${program} does not answer`);
 }
 
 async function stop(child: ChildProcess): Promise<void> {
