@@ -50,7 +50,11 @@ export async function chooseImage(
   const document = parseImageDocument(start.bytes, start.mediaType, store.name);
   if (document.kind === 'manifest') {
     const { kind: _, ...parts } = document;
-    const read = parseImageConfig(await store.config(parts.config), `${store.name}: its configuration`);
+    const read = parseImageConfig(
+      await store.config(parts.config),
+      parts.config.mediaType,
+      `${store.name}: its configuration`,
+    );
     return { config: read.config, manifest: { ...parts, digest: start.digest, platform: read.platform } };
   }
   return await chooseEntry(store, document.entries, platform, depth);

@@ -3,7 +3,7 @@ import { createAuthorization } from './auth/authorization.ts';
 import type { CredentialSource } from './auth/credentials.ts';
 import { createTokens } from './auth/token.ts';
 import { endpointsOf, type Mirror, parseMirror, registryAuthority } from './endpoint.ts';
-import { commonName } from './hosts/pattern.ts';
+import { authorityOf, commonName } from './hosts/pattern.ts';
 import { createHostRules, type HostLists, type HostRules } from './hosts/rules.ts';
 import { defaultLimits, type RegistryLimits } from './http/limits.ts';
 import { createTransport, type TransportOptions } from './http/transport.ts';
@@ -37,7 +37,10 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const { exchange, close } = createTransport(options, rules, limits);
   const tokens = createTokens({ exchange, limits, clock: options.clock });
   const authorization = createAuthorization(tokens, limits);
-  const send = createRepositoryRequests({ exchange, authorization, credentials: options.credentials, limits });
+  const admits = (origin: string, repository: string): boolean =>
+    rules.refuseRepository(authorityOf(new URL(origin)), repository) === undefined;
+  const { credentials } = options;
+  const send = createRepositoryRequests({ exchange, authorization, credentials, admits, limits });
   return {
     open(text) {
       const reference = parseReference(text);

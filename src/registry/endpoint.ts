@@ -14,6 +14,8 @@ export interface Endpoint {
   readonly namespace?: string;
   /** Connect only to the networks of the allow list. */
   readonly listedOnly: boolean;
+  /** The endpoint that redirected here: what this one answers is charged to it. */
+  readonly ledBy?: Endpoint;
 }
 
 /** A configured mirror. */

@@ -31,8 +31,6 @@ const configTypes = new Set([
   'application/vnd.oci.image.config.v1+json',
   'application/vnd.docker.container.image.v1+json',
 ]);
-/** Types that say nothing, as old registries and clients give them: what the bytes are decides (moby/moby#30083). */
-const vagueTypes = new Set(['application/json', 'application/octet-stream', 'text/html', 'text/plain']);
 
 /** The `Accept` header of a manifest request: the types that `parseImageDocument` reads. */
 export const acceptedTypes = [...indexTypes, ...manifestTypes].join(', ');
@@ -65,7 +63,11 @@ const descriptor = z.object({
 });
 // Go's longest name of an architecture has 11 characters. Verdicts keep it.
 const platformPart = z.string().max(100);
-const platform = z.object({ os: platformPart, architecture: platformPart, variant: platformPart.nullish() });
+const platform = z.object({
+  os: platformPart.nullish(),
+  architecture: platformPart,
+  variant: platformPart.nullish(),
+});
 const entry = descriptor.extend({ platform: platform.nullish().catch(undefined) });
 const indexSchema = z.object({ manifests: boundedList(entry, mostEntries).optional() });
 const manifestSchema = z.object({
@@ -85,8 +87,8 @@ const headSchema = z.object({
 
 /**
  * Reads a manifest or index, OCI or Docker schema 2. Decides which by the document's own `mediaType`, else `mediaType`
- * (from the header), else its shape. Throws `ImageSourceError` `not-an-image` for schema 1, Helm charts and other
- * artifacts, and `invalid-answer` for other documents and for one that could be both (CVE-2021-41190). `what` names the
+ * (from the header), else its shape. Throws `ImageSourceError` `not-an-image` for schema 1 and what calls itself another artifact,
+ * and `invalid-answer` for other documents and for one that could be both (CVE-2021-41190). `what` names the
  * document in errors.
  */
 export function parseImageDocument(bytes: Uint8Array, mediaType: string, what: string): ImageDocument {
@@ -99,11 +101,8 @@ export function parseImageDocument(bytes: Uint8Array, mediaType: string, what: s
     return { kind, entries: manifests.map(toEntry) };
   }
   const manifest = checked(manifestSchema, json, what);
-  const { mediaType: configType } = manifest.config;
-  if (!configTypes.has(configType) && (manifest.artifactType || !vagueTypes.has(configType))) {
-    const type = manifest.artifactType || configType || 'of no type';
-    throw new ImageSourceError('not-an-image', `${what} is no container image but an artifact: ${quote(type)}`);
-  }
+  const isKnown = configTypes.has(manifest.config.mediaType);
+  if (manifest.artifactType && !isKnown) throw artifact(what, manifest.artifactType);
   const { config, layers = [], annotations = {} } = manifest;
   return { kind, config: toDescriptor(config), layers: layers.map(toDescriptor), annotations };
 }
@@ -148,12 +147,24 @@ const configSchema = z.object({
     .nullish(),
   history: boundedList(historyEntry, mostHistory).optional(),
 });
+const rootfsSchema = z.object({ rootfs: z.looseObject({}) });
 
-/** Reads an image's configuration and the platform in it. Throws `ImageSourceError` `invalid-answer`. */
-export function parseImageConfig(bytes: Uint8Array, what: string): { config: ImageConfig; platform: Platform } {
-  const { config, history = [], ...top } = checked(configSchema, parseJson(bytes, what), what);
+/**
+ * Reads an image's configuration and the platform in it. A configuration of another type than an image's is read if it has a `rootfs`, which
+ * the OCI image specification requires: old registries and clients give any type (moby/moby#30083), and Helm charts have none. Throws
+ * `ImageSourceError` `not-an-image` or `invalid-answer`.
+ */
+export function parseImageConfig(
+  bytes: Uint8Array,
+  mediaType: string,
+  what: string,
+): { config: ImageConfig; platform: Platform } {
+  const json = parseJson(bytes, what);
+  if (!configTypes.has(mediaType) && !rootfsSchema.safeParse(json).success)
+    throw artifact(what, mediaType || 'of no type');
+  const { config, history = [], os, architecture, variant } = checked(configSchema, json, what);
   return {
-    platform: toPlatform({ os: top.os || 'linux', architecture: top.architecture || 'unknown', variant: top.variant }),
+    platform: toPlatform({ os, architecture: architecture || 'unknown', variant }),
     config: {
       ...runConfig(config ?? {}),
       history: history.map((line) => ({ createdBy: line.created_by ?? '', emptyLayer: line.empty_layer ?? false })),
@@ -190,11 +201,17 @@ function toDescriptor({ annotations, ...rest }: z.infer<typeof descriptor>): Des
 }
 
 function toEntry({ platform: given, ...rest }: z.infer<typeof entry>): IndexEntry {
-  return { ...toDescriptor(rest), ...(given ? { platform: toPlatform(given) } : {}) };
+  // Without an architecture its configuration tells. Go writes what is missing as an empty text.
+  return { ...toDescriptor(rest), ...(given?.architecture ? { platform: toPlatform(given) } : {}) };
 }
 
 function toPlatform({ os, architecture, variant }: z.infer<typeof platform>): Platform {
-  return { os, architecture, ...(variant ? { variant } : {}) };
+  // containerd takes an empty one for the node's own (platforms: normalizeOS).
+  return { os: os || 'linux', architecture, ...(variant ? { variant } : {}) };
+}
+
+function artifact(what: string, type: string): ImageSourceError {
+  return new ImageSourceError('not-an-image', `${what} is no container image but an artifact: ${quote(type)}`);
 }
 
 function invalid(what: string, why: string): ImageSourceError {

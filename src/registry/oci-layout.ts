@@ -72,7 +72,8 @@ export function openOciLayout({ directory, tag }: LayoutReference): ImageSource 
     async config({ config }, context) {
       const known = configs.get(config.digest);
       if (known !== undefined) return known;
-      return parseImageConfig(await storeFor(context).config(config), `${name}: its configuration`).config;
+      return parseImageConfig(await storeFor(context).config(config), config.mediaType, `${name}: its configuration`)
+        .config;
     },
     read: (blob, offset, length, context) => readRange(directory, blob, { offset, length }, context),
   };

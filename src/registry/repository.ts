@@ -12,6 +12,7 @@ import {
 import type { Endpoint } from './endpoint.ts';
 import type { Exchange, HttpRequest, RequestKind } from './http/exchange.ts';
 import type { RegistryLimits } from './http/limits.ts';
+import { commonName } from './hosts/pattern.ts';
 import { discard, type FinalResponse, follow, type Retries, statusError } from './http/responses.ts';
 
 /** A GET below `/v2/<repository>/`. */
@@ -35,22 +36,62 @@ interface RepositoryRequestsOptions {
   readonly exchange: Exchange;
   readonly authorization: Authorization;
   readonly credentials: CredentialSource;
+  /** Reports whether the rules about hosts let images of this repository be read. `origin` is scheme, host and port. */
+  readonly admits: (origin: string, repository: string) => boolean;
   readonly limits: RegistryLimits;
 }
 
 /**
  * Logs in if a registry asks for it. Tries the identity that succeeded last time, the Pod's own credentials, the
- * others.
+ * others. If a redirect leads to another registry that asks for a login, logs in there with the logins for that host, and asks it first for
+ * the rest of the look-up.
  */
 export function createRepositoryRequests(options: RepositoryRequestsOptions): RequestRepository {
-  const { limits } = options;
+  const tryIdentities = createIdentityTrials(options);
+  const moves = new WeakMap<LookupContext, Map<string, Endpoint>>();
+  return async (request) => {
+    const { context, endpoint } = request;
+    const known = moves.get(context) ?? new Map<string, Endpoint>();
+    const key = `${endpoint.origin}/${endpoint.repository}`;
+    const target = known.get(key);
+    if (target !== undefined) {
+      const direct = await unlessFailed(tryIdentities({ ...request, endpoint: target }));
+      if (direct !== undefined && direct.status < 300) return direct;
+      direct?.close();
+      known.delete(key);
+    }
+    const response = await tryIdentities(request);
+    const moved = movedTo(request, response);
+    if (moved === undefined) return response;
+    await discard(response, options.limits);
+    options.authorization.noteChallenge(moved.endpoint, response.challenges);
+    const final = await tryIdentities(moved);
+    if (final.status < 300) moves.set(context, known.set(key, moved.endpoint));
+    return final;
+  };
+}
+
+/** Returns undefined for an `ImageSourceError`; rejects with every other error. */
+async function unlessFailed(response: Promise<FinalResponse>): Promise<FinalResponse | undefined> {
+  try {
+    return await response;
+  } catch (error) {
+    if (error instanceof ImageSourceError) return undefined;
+    throw error;
+  }
+}
+
+/** Returns a function that sends a request with one identity after the other, and remembers which succeeded. */
+function createIdentityTrials(options: RepositoryRequestsOptions): RequestRepository {
+  const { limits, admits } = options;
   const identitiesFor = createIdentities(limits.credentials);
   const succeeded = new LRUCache<string, string>({ max: limits.hosts });
   return async (request) => {
     const { endpoint, context } = request;
     const { host, repository, origin } = endpoint;
-    const configured = await options.credentials.find(host, repository);
-    const own = matchCredentials(context.credentials ?? [], host, repository);
+    const mayLogIn = endpoint.ledBy === undefined || admits(origin, repository);
+    const configured = mayLogIn ? await options.credentials.find(host, repository) : [];
+    const own = mayLogIn ? matchCredentials(context.credentials ?? [], host, repository) : [];
     const identities = identitiesFor([...own, ...configured]);
     const key = JSON.stringify([origin, repository, ...identities.map((identity) => identity.key)]);
     const last = succeeded.get(key);
@@ -79,10 +120,10 @@ async function tryIdentity(
 ): Promise<FinalResponse | ImageSourceError> {
   try {
     const response = await sendAs(request, identity, options);
-    const isRefusal = response.status === 401 || response.status === 403;
+    if (movedTo(request, response) !== undefined) return response;
     // Some registries answer 404 for a repository that the login may not see.
     const mayBeHidden = response.status === 404 && hasOther && identity !== anonymous;
-    if (!isRefusal && !mayBeHidden) return response;
+    if (!isRefusal(response) && !mayBeHidden) return response;
     return await statusError(response, describe(request), options.limits);
   } catch (error) {
     if (error instanceof ImageSourceError && error.code === 'unauthorized') return error;
@@ -90,24 +131,102 @@ async function tryIdentity(
   }
 }
 
+function isRefusal({ status }: FinalResponse): boolean {
+  return status === 401 || status === 403;
+}
+
+/**
+ * Returns the request to send to the registry that a redirect led to and that wants a login; undefined if the response is no such challenge.
+ * A name that redirects to its images elsewhere is common (Scarf, vanity domains); containerd answers the challenge, too.
+ */
+function movedTo(request: RepositoryRequest, response: FinalResponse): RepositoryRequest | undefined {
+  const { endpoint } = request;
+  const { url, foreign, status, challenges } = response;
+  if (!foreign || status !== 401 || challenges.length === 0 || endpoint.ledBy !== undefined) return undefined;
+  const [, repository = '', path = ''] =
+    /^\/v2\/([\w.-]+(?:\/[\w.-]+)*)\/((?:manifests|blobs)\/[\w.:+-]+)$/.exec(url.pathname) ?? [];
+  if (repository === '' || url.origin === endpoint.origin) return undefined;
+  const host = commonName(url.host);
+  const { listedOnly } = endpoint;
+  return { ...request, path, endpoint: { origin: url.origin, host, repository, listedOnly, ledBy: endpoint } };
+}
+
 async function sendAs(
   request: RepositoryRequest,
   identity: Identity,
-  { exchange, authorization, limits }: RepositoryRequestsOptions,
+  options: RepositoryRequestsOptions,
 ): Promise<FinalResponse> {
+  const { exchange, authorization, limits } = options;
   const { endpoint, context } = request;
-  const { origin, repository, listedOnly } = endpoint;
-  const subject: Subject = { origin, repository, listedOnly, context };
+  const { origin, repository, listedOnly, ledBy } = endpoint;
+  const charge = {
+    origin: (ledBy ?? endpoint).origin,
+    repository: (ledBy ?? endpoint).repository,
+    login: identity.key,
+  };
+  const subject: Subject = { origin, repository, listedOnly, charge, context };
   const expected = await authorization.expected(subject, identity);
-  const charge = { origin, repository, login: identity.key };
-  const first = await follow(exchange, toHttp(request, charge, expected), limits, request.retries);
-  // A challenge after a redirect to another host is not the registry's: it gets no credential.
-  if (first.status !== 401 || first.foreign) return first;
+  let response = await follow(exchange, toHttp(request, charge, expected), limits, request.retries);
+  const way = wayIn(response, expected, identity, authorization.isKnown(origin));
+  const ping = {
+    ...toHttp(request, charge, undefined),
+    url: new URL('/v2/', origin),
+    headers: {},
+    kind: 'ping',
+  } as const;
+  const challenges = way === 'ping' ? await closing(response, askPing(ping, request.retries, options)) : way;
+  if (challenges === undefined) return response;
   // Gives the host's place back first, because the request for a token may need it.
-  await discard(first, limits);
-  const header = await authorization.answer(subject, identity, first.challenges, expected);
-  if (header === undefined) return first;
-  return await follow(exchange, toHttp(request, charge, header), limits, request.retries);
+  await discard(response, limits);
+  for await (const header of authorization.answers(subject, identity, challenges, expected)) {
+    await discard(response, limits);
+    response = await follow(exchange, toHttp(request, charge, header), limits, request.retries);
+    if (!isRefusal(response)) return response;
+  }
+  return response;
+}
+
+/**
+ * Returns the challenges to answer after a response, empty for the registry's last ones; `ping` if these have to be asked for; undefined if the
+ * response stands. Some registries challenge on `/v2/` alone, and refuse the rest with 401, 403 or 404 (containerd/containerd#3291).
+ */
+function wayIn(
+  response: FinalResponse,
+  expected: string | undefined,
+  identity: Identity,
+  isKnown: boolean,
+): readonly string[] | 'ping' | undefined {
+  const { status, challenges, foreign } = response;
+  // A challenge after a redirect to another host is not the registry's: it gets no credential.
+  if (foreign) return undefined;
+  if (status === 401) return challenges.length > 0 || isKnown ? challenges : 'ping';
+  const mayNeedLogin = status === 403 || (status === 404 && identity !== anonymous);
+  return mayNeedLogin && expected === undefined && !isKnown ? 'ping' : undefined;
+}
+
+/** Asks for `/v2/`, and returns the challenges there; undefined if there are none, which is remembered. */
+async function askPing(
+  ping: HttpRequest,
+  retries: Retries,
+  { exchange, authorization, limits }: RepositoryRequestsOptions,
+): Promise<readonly string[] | undefined> {
+  const answer = await unlessFailed(follow(exchange, ping, limits, retries));
+  if (answer === undefined) return undefined;
+  await discard(answer, limits);
+  const { status, foreign, challenges } = answer;
+  if (status === 401 && !foreign && challenges.length > 0) return challenges;
+  if (status < 500 && status !== 429) authorization.noteOpen(ping.url.origin);
+  return undefined;
+}
+
+/** Closes the response if the promise rejects. */
+async function closing<T>(response: FinalResponse, promise: Promise<T>): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    response.close();
+    throw error;
+  }
 }
 
 function toHttp(
@@ -123,6 +242,7 @@ function toHttp(
     headers: authorization === undefined ? headers : { ...headers, authorization },
     listedOnly: endpoint.listedOnly,
     charge,
+    isRedirected: endpoint.ledBy !== undefined,
     context,
   };
 }

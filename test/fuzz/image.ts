@@ -60,7 +60,7 @@ export function sourceOf({ config, layers, manifest }: Image): ImageSource {
     },
     async config(_, { meter }) {
       meter.requests += 1;
-      return parseImageConfig(config, 'the configuration').config;
+      return parseImageConfig(config, '', 'the configuration').config;
     },
     async *read({ digest }, offset, length, { meter }) {
       meter.requests += 1;

@@ -71,10 +71,10 @@ describe('a registry that', () => {
       1,
     ],
     [
-      'answers in gzip',
+      'answers in gzip that is none',
       { kind: 'answer', status: 200, headers: { 'content-encoding': 'gzip' } },
       'invalid-answer',
-      'content coding',
+      'not JSON',
       1,
     ],
     ['says everything twice', twice(200), 'invalid-answer', 'not JSON', 1],

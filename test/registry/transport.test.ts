@@ -117,11 +117,16 @@ describe('a mirror', () => {
     );
   });
 
-  it('that does not have it is asked once, then the registry itself', async () => {
+  it('that does not have it is asked once, and once whether it wants the login there is for it, then the registry', async () => {
     const set = await setUp(false);
+    expect((await readAll(set)).requests).toBe(5);
     expect((await readAll(set)).requests).toBe(4);
-    expect(set.mirror.requests).toHaveLength(1);
-    expect(set.origin.requests).toHaveLength(3);
+    expect(set.mirror.requests.map(({ path }) => path.replace(/\?.*/, ''))).toEqual([
+      '/v2/cache/hub/team/app/manifests/v1',
+      '/v2/',
+      '/v2/cache/hub/team/app/manifests/v1',
+    ]);
+    expect(set.origin.requests).toHaveLength(6);
   });
 
   it('that is down costs no answer', async () => {

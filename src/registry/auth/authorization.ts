@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 
 import { ImageSourceError, type LookupContext } from '../../detection/image-source.ts';
+import type { Charge } from '../http/host-state.ts';
 import type { RegistryLimits } from '../http/limits.ts';
 import { basicAuthorization, type Identity } from './credentials.ts';
 import type { TokenRequest, Tokens } from './token.ts';
@@ -11,28 +12,37 @@ export interface Subject {
   readonly origin: string;
   readonly repository: string;
   readonly listedOnly: boolean;
+  readonly charge: Charge;
   readonly context: LookupContext;
 }
 
-/**
- * Finds the `Authorization` header for a request. Both methods reject with `ImageSourceError` or the signal's reason.
- */
+/** Finds the `Authorization` header for a request. Its methods reject with `ImageSourceError` or the signal's reason. */
 export interface Authorization {
   /** Returns the header for a first request, by the registry's last challenge; undefined for none. */
   expected(subject: Subject, identity: Identity): Promise<string | undefined>;
+  /** Reports whether the registry has shown how to log in, or that it asks nobody to. */
+  isKnown(origin: string): boolean;
+  /** Notes that the registry challenges nobody, for some minutes. */
+  noteOpen(origin: string): void;
+  /** Notes the `WWW-Authenticate` headers of a 401 that nobody has answered yet. Throws `ImageSourceError` if they offer no login. */
+  noteChallenge(subject: Pick<Subject, 'origin' | 'repository'>, headers: readonly string[]): void;
   /**
-   * Returns the header for a second request after a 401; undefined if none would help. `headers` are the
-   * `WWW-Authenticate` headers of the 401, `refused` the `Authorization` header that it refused.
+   * Yields the headers to try after a refusal, one after the other: those of Bearer challenges, then of Basic. `headers` are the
+   * `WWW-Authenticate` headers; without any the last challenge of the registry counts. `refused` is the `Authorization` header that was
+   * refused.
    */
-  answer(
+  answers(
     subject: Subject,
     identity: Identity,
     headers: readonly string[],
     refused: string | undefined,
-  ): Promise<string | undefined>;
+  ): AsyncGenerator<string>;
 }
 
-type Scheme = { readonly kind: 'basic' } | { readonly kind: 'bearer'; readonly realm: URL; readonly service: string };
+type BearerScheme = { readonly kind: 'bearer'; readonly realm: URL; readonly service: string };
+type Scheme = { readonly kind: 'basic' | 'open' } | BearerScheme;
+
+const openMs = 10 * 60_000;
 
 /**
  * Returns the way to log in to registries. Remembers each registry's challenge, which spares the next look-up a
@@ -41,40 +51,72 @@ type Scheme = { readonly kind: 'basic' } | { readonly kind: 'bearer'; readonly r
  * Sends a credential to the registry that it is listed for, and to the token server that this registry names in its
  * challenge, wherever that is: so does every client (containerd, docker, go-containerregistry), because Docker Hub's
  * token server is on another host. This is safe: the challenge came over TLS, or from a host that the operator lists as
- * insecure; challenges after a redirect do not count; requests to the token server go over TLS, under the same rules as
- * those to every host.
+ * insecure; a challenge after a redirect is answered with the logins of the host that sent it; requests to the token server go over TLS,
+ * under the same rules as those to every host.
  */
 export function createAuthorization(tokens: Tokens, limits: RegistryLimits): Authorization {
   const schemes = new LRUCache<string, Scheme>({ max: limits.hosts });
-  const tokenFor = async (request: TokenRequest, refused: string | undefined): Promise<string | undefined> => {
+  const scopes = new LRUCache<string, string>({ max: limits.hosts });
+  const requestFor = (subject: Subject, identity: Identity, { realm, service }: BearerScheme): TokenRequest => {
+    const scope = scopes.get(keyOf(subject)) ?? pullScope(subject.repository);
+    return { ...subject, realm, service, scope, identity };
+  };
+  const tokenFor = async (request: TokenRequest, refused: string | undefined): Promise<string> => {
     const token = await tokens.get(request);
     if (`Bearer ${token}` !== refused) return `Bearer ${token}`;
     tokens.forget(request, token);
     return `Bearer ${await tokens.get(request)}`;
+  };
+  const headerFor = async (subject: Subject, identity: Identity, scheme: Scheme, refused: string | undefined) => {
+    if (scheme.kind === 'bearer') return await tokenFor(requestFor(subject, identity, scheme), refused);
+    return scheme.kind === 'basic' ? basicAuthorization(identity) : undefined;
+  };
+  const learn = (subject: Pick<Subject, 'origin' | 'repository'>, headers: readonly string[]): Scheme[] => {
+    const { origin } = subject;
+    if (headers.length === 0) return [schemes.get(origin) ?? []].flat();
+    const challenges = parseChallenges(headers);
+    const scope = scopeOf(challenges, subject);
+    if (scope !== pullScope(subject.repository)) scopes.set(keyOf(subject), scope);
+    const offered = schemesOf(challenges, origin);
+    if (offered[0] !== undefined) schemes.set(origin, offered[0]);
+    return offered;
   };
   return {
     async expected(subject, identity) {
       const { registryToken } = identity.credential ?? {};
       if (registryToken !== undefined) return bearerHeader(registryToken, subject.origin);
       const scheme = schemes.get(subject.origin);
-      if (scheme?.kind !== 'bearer') return scheme === undefined ? undefined : basicAuthorization(identity);
-      return await tokenFor(requestFor(subject, identity, scheme, pullScope(subject.repository)), undefined);
+      return scheme && (await headerFor(subject, identity, scheme, undefined));
     },
-    async answer(subject, identity, headers, refused) {
-      if (identity.credential?.registryToken !== undefined) return undefined;
-      const challenges = parseChallenges(headers);
-      const bearer = challenges.find(({ scheme }) => scheme === 'bearer');
-      if (bearer !== undefined) {
-        const scheme = bearerScheme(bearer, subject.origin);
-        schemes.set(subject.origin, scheme);
-        return await tokenFor(requestFor(subject, identity, scheme, scopeOf(bearer, subject)), refused);
+    isKnown: (origin) => schemes.has(origin),
+    noteOpen: (origin) => {
+      schemes.set(origin, { kind: 'open' }, { ttl: openMs });
+    },
+    noteChallenge: (subject, headers) => {
+      learn(subject, headers);
+    },
+    async *answers(subject, identity, headers, refused) {
+      if (identity.credential?.registryToken !== undefined) return;
+      let failure: unknown;
+      for (const scheme of learn(subject, headers)) {
+        try {
+          const header = await headerFor(subject, identity, scheme, refused);
+          if (header === undefined || header === refused) continue;
+          schemes.set(subject.origin, scheme);
+          failure = undefined;
+          yield header;
+        } catch (error) {
+          subject.context.signal.throwIfAborted();
+          failure = error;
+        }
       }
-      if (!challenges.some(({ scheme }) => scheme === 'basic')) throw unknownChallenge(subject.origin, challenges);
-      schemes.set(subject.origin, { kind: 'basic' });
-      const header = basicAuthorization(identity);
-      return header === refused ? undefined : header;
+      if (failure !== undefined) throw failure;
     },
   };
+}
+
+function keyOf({ origin, repository }: Pick<Subject, 'origin' | 'repository'>): string {
+  return JSON.stringify([origin, repository]);
 }
 
 function bearerHeader(registryToken: string, origin: string): string {
@@ -84,21 +126,28 @@ function bearerHeader(registryToken: string, origin: string): string {
   throw new ImageSourceError('unauthorized', message);
 }
 
-function requestFor(
-  subject: Subject,
-  identity: Identity,
-  { realm, service }: Scheme & { kind: 'bearer' },
-  scope: string,
-): TokenRequest {
-  return { ...subject, realm, service, scope, identity };
-}
-
-function bearerScheme({ parameters }: Challenge, origin: string): Scheme & { kind: 'bearer' } {
-  const realm = URL.parse(parameters.get('realm') ?? '');
-  if (realm === null || !/^https?:$/.test(realm.protocol)) {
-    const message = `${new URL(origin).host} wants a token and names no token server: expected realm="https://…"`;
+/**
+ * Returns the ways to log in that challenges offer, Bearer first, as containerd takes them (core/remotes/docker/auth/parse.go). Throws
+ * `ImageSourceError` if they offer none.
+ */
+function schemesOf(challenges: readonly Challenge[], origin: string): Scheme[] {
+  const bearers = challenges.filter(({ scheme }) => scheme === 'bearer');
+  const realms = bearers.flatMap((challenge) => bearerScheme(challenge) ?? []);
+  const basic: Scheme[] = challenges.some(({ scheme }) => scheme === 'basic') ? [{ kind: 'basic' }] : [];
+  const ways = [...realms.slice(0, 1), ...basic];
+  if (ways.length > 0) return ways;
+  const { host } = new URL(origin);
+  if (bearers.length > 0) {
+    const message = `${host} wants a token and names no token server: expected realm="https://…"`;
     throw new ImageSourceError('invalid-answer', message);
   }
+  const offered = challenges.map(({ scheme }) => scheme.slice(0, 20)).join(', ') || 'nothing';
+  throw new ImageSourceError('unauthorized', `${host} wants a login and offers ${offered}: expected Basic or Bearer`);
+}
+
+function bearerScheme({ parameters }: Challenge): BearerScheme | undefined {
+  const realm = URL.parse(parameters.get('realm') ?? '');
+  if (realm === null || !/^https?:$/.test(realm.protocol)) return undefined;
   return { kind: 'bearer', realm, service: parameters.get('service') ?? '' };
 }
 
@@ -106,18 +155,24 @@ function pullScope(repository: string): string {
   return `repository:${repository}:pull`;
 }
 
+const mostScopes = 8;
+
 /**
- * Returns the challenge's scope if it is for reading: a proxy may use another name for the repository. Else our own.
+ * Returns the scopes to ask for, separated by spaces: those of the first Bearer challenge, because a proxy may use another name for the
+ * repository, and our own (containerd: core/remotes/docker/scope.go). Unlike containerd, asks for reading alone.
  */
-function scopeOf({ parameters }: Challenge, { repository }: Subject): string {
-  const scope = parameters.get('scope') ?? '';
-  return /^repository(?:\([a-z]+\))?:[\w./:-]{1,300}:pull$/.test(scope) ? scope : pullScope(repository);
+function scopeOf(challenges: readonly Challenge[], { repository }: Pick<Subject, 'repository'>): string {
+  const named = challenges.find(({ scheme }) => scheme === 'bearer')?.parameters.get('scope') ?? '';
+  const scopes = named.split(' ', mostScopes).flatMap((scope) => readingScope(scope) ?? []);
+  return [...new Set([...scopes, pullScope(repository)])].join(' ');
 }
 
-function unknownChallenge(origin: string, challenges: readonly Challenge[]): ImageSourceError {
-  const offered = challenges.map(({ scheme }) => scheme.slice(0, 20)).join(', ') || 'nothing';
-  const message = `${new URL(origin).host} wants a login and offers ${offered}: expected Basic or Bearer`;
-  return new ImageSourceError('unauthorized', message);
+function readingScope(scope: string): string | undefined {
+  const [, repository, actions = ''] =
+    /^(repository(?:\([a-z]+\))?:[\w./:-]{1,300}):([a-z,*]{1,100})$/.exec(scope) ?? [];
+  if (repository !== undefined) return /(?:^|,)(?:pull|\*)(?:,|$)/.test(actions) ? `${repository}:pull` : undefined;
+  // Without the grammar of distribution: ECR Public's `aws`.
+  return /^\w{1,100}$/.test(scope) ? scope : undefined;
 }
 
 /** One way to log in that a registry offers (RFC 9110 section 11.3). */

@@ -5,7 +5,9 @@ import { ImageSourceError, type LookupContext } from '../../detection/image-sour
 import { beforeAbort } from '../../util/abort.ts';
 import type { Clock } from '../../util/clock.ts';
 import { createCoalescer } from '../../util/coalesce.ts';
+import { beginsLikeJson, decodeBody } from '../http/content-coding.ts';
 import type { Exchange } from '../http/exchange.ts';
+import type { Charge } from '../http/host-state.ts';
 import type { RegistryLimits } from '../http/limits.ts';
 import { discard, follow, readWhole, type Retries, retryReset, statusError } from '../http/responses.ts';
 import { parseBoundedJson } from '../../util/json-bounds.ts';
@@ -16,11 +18,11 @@ export interface TokenRequest {
   /** Scheme, host and port of the registry, the only server that the token is sent to. */
   readonly origin: string;
   /** What the token server's failures are charged to: the registry chose it, and may name anybody's. */
-  readonly repository: string;
+  readonly charge: Charge;
   /** The token server, named by the registry's own challenge. */
   readonly realm: URL;
   readonly service: string;
-  /** `repository:library/nginx:pull`. */
+  /** `repository:library/nginx:pull`; several are separated by spaces. */
   readonly scope: string;
   readonly identity: Identity;
   readonly listedOnly: boolean;
@@ -123,12 +125,14 @@ async function fetchToken(request: TokenRequest, { exchange, limits, clock }: To
   const body = await retryReset(retries, async () => {
     let response = await follow(exchange, toHttp(request), limits, retries);
     const basic = withoutIdentityToken(request);
-    if ([404, 405].includes(response.status) && basic !== undefined) {
+    if (postUnknown.has(response.status) && basic !== undefined) {
       await discard(response, limits);
       response = await follow(exchange, toHttp(basic), limits, retries);
     }
     if (response.status !== 200) throw await statusError(response, what, limits);
-    return await readWhole(response, limits.tokenResponseBytes, what, request.context);
+    const received = await readWhole(response, limits.tokenResponseBytes, what, request.context);
+    const memory = { limit: limits.tokenResponseBytes, budget: request.context.budget };
+    return await decodeBody(received, response.headers['content-encoding'], memory, beginsLikeJson);
   });
   const { token, lifetime } = readResponse(body, request.realm.host, what);
   // Renews a little early, so that no token expires on its way to the registry.
@@ -136,20 +140,23 @@ async function fetchToken(request: TokenRequest, { exchange, limits, clock }: To
   return { token, staleAt: started + (lifetime - margin) * 1000 };
 }
 
+// containerd: core/remotes/docker/authorizer.go names GCR (404), Artifactory (401) and ACR (400).
+const postUnknown = new Set([400, 401, 404, 405, 415, 501]);
+
 /**
- * Returns the request with the password that stands beside an identity token; undefined if there is none. Token servers without OAuth2 know
- * no POST (containerd/containerd#2169).
+ * Returns the request with the password that stands beside an identity token, else with the token as the password, as containerd sends it;
+ * undefined if there is no identity token. Token servers without OAuth2 know no POST (containerd/containerd#2169).
  */
 function withoutIdentityToken(request: TokenRequest): TokenRequest | undefined {
-  const { identityToken, ...credential } = request.identity.credential ?? { username: '', password: '' };
-  if (identityToken === undefined || credential.password === '') return undefined;
+  const { identityToken, username = '', password = '' } = request.identity.credential ?? {};
+  if (identityToken === undefined) return undefined;
+  const credential = password === '' ? { username: '', password: identityToken } : { username, password };
   return { ...request, identity: { ...request.identity, credential } };
 }
 
 function toHttp(request: TokenRequest): Parameters<Exchange>[0] {
-  const { realm, service, scope, identity, listedOnly, context } = request;
+  const { realm, service, scope, identity, listedOnly, charge, context } = request;
   const { identityToken } = identity.credential ?? {};
-  const charge = { origin: request.origin, repository: request.repository, login: identity.key };
   const common = { kind: 'token', listedOnly, charge, context } as const;
   if (identityToken !== undefined) {
     // distribution: docs/content/spec/auth/oauth.md
@@ -160,7 +167,8 @@ function toHttp(request: TokenRequest): Parameters<Exchange>[0] {
   }
   const url = new URL(realm);
   if (service !== '') url.searchParams.set('service', service);
-  url.searchParams.set('scope', scope);
+  url.searchParams.delete('scope');
+  for (const one of scope.split(' ')) url.searchParams.append('scope', one);
   const authorization = basicAuthorization(identity);
   return { ...common, url, headers: authorization === undefined ? {} : { authorization } };
 }

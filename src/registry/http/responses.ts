@@ -33,7 +33,7 @@ export async function follow(
   retries: Retries,
 ): Promise<FinalResponse> {
   let hop = request;
-  let foreign = request.isRedirected === true;
+  let foreign = false;
   for (let count = 0; count <= limits.redirects; count += 1) {
     const response = await sendWithRetries(exchange, hop, limits, retries);
     const { location } = response.headers;
@@ -42,7 +42,7 @@ export async function follow(
     const url = nextUrl(hop, location);
     if (url.origin !== hop.url.origin) foreign = true;
     const headers = foreign ? withoutAuthorization(request.headers) : request.headers;
-    hop = { ...request, url, headers, isRedirected: foreign };
+    hop = { ...request, url, headers, isRedirected: foreign || request.isRedirected === true };
   }
   throw new ImageSourceError('invalid-answer', `${request.url.host} redirected more than ${limits.redirects} times`);
 }

@@ -49,13 +49,11 @@ describe('a manifest request gives', () => {
   it.each([
     ['schema 1', { schemaVersion: 1, fsLayers: [] }, 'not-an-image'],
     ['schema 1 by its type', { mediaType: 'application/vnd.docker.distribution.manifest.v1+json' }, 'not-an-image'],
-    ['an artifact', { config: { ...config, mediaType: 'application/vnd.cncf.helm.config.v1+json' } }, 'not-an-image'],
     [
       'an artifact with a vague config type',
       { artifactType: 'a/b', config: { ...config, mediaType: 'application/json' } },
       'not-an-image',
     ],
-    ['an artifact without a config type', { config: { digest, size: 1 } }, 'not-an-image'],
     ['both at once (CVE-2021-41190)', { manifests: [], layers: [], config }, 'invalid-answer'],
     ['a manifest that says it is an index', { mediaType: ociIndex, layers: [], config }, 'invalid-answer'],
     ['an index that says it is a manifest', { mediaType: ociManifest, manifests: [] }, 'invalid-answer'],
@@ -94,7 +92,12 @@ describe('a manifest request gives', () => {
         expect(outcome(() => parseImageDocument(Buffer.from(body), header, 'x'))).toMatch(
           /^(?:ok|invalid-answer|not-an-image)$/,
         );
-        expect(outcome(() => parseImageConfig(Buffer.from(body), 'x'))).toMatch(/^(?:ok|invalid-answer)$/);
+        expect(outcome(() => parseImageConfig(Buffer.from(body), config.mediaType, 'x'))).toMatch(
+          /^(?:ok|invalid-answer)$/,
+        );
+        expect(outcome(() => parseImageConfig(Buffer.from(body), '', 'x'))).toMatch(
+          /^(?:ok|invalid-answer|not-an-image)$/,
+        );
       }),
       { numRuns: 2000 },
     );
@@ -115,7 +118,8 @@ describe('a manifest request gives', () => {
     const bytes = Buffer.from(body);
     for (let times = 0; times < 10; times += 1) {
       expect(outcome(() => parseImageDocument(bytes, '', 'x'))).toBe('invalid-answer');
-      if (body.includes('Env')) expect(outcome(() => parseImageConfig(bytes, 'x'))).toBe('invalid-answer');
+      if (body.includes('Env'))
+        expect(outcome(() => parseImageConfig(bytes, config.mediaType, 'x'))).toBe('invalid-answer');
     }
   });
 
@@ -127,8 +131,20 @@ describe('a manifest request gives', () => {
 });
 
 describe('a configuration', () => {
+  it.each([
+    ['of any type, with a rootfs', 'text/html', { rootfs: { type: 'layers', diff_ids: [] } }, 'ok'],
+    ['of no type, with a rootfs', '', { rootfs: {} }, 'ok'],
+    ["of an image's type, without a rootfs", config.mediaType, {}, 'ok'],
+    ['of a Helm chart', 'application/vnd.cncf.helm.config.v1+json', { name: 'x', version: '1' }, 'not-an-image'],
+    ['that is empty', 'application/vnd.oci.empty.v1+json', {}, 'not-an-image'],
+    ['of no type', '', { rootfs: 'x' }, 'not-an-image'],
+    ['that is a list', 'text/html', [], 'not-an-image'],
+  ])('%s: %s', (_, mediaType, value, expected) => {
+    expect(outcome(() => parseImageConfig(Buffer.from(JSON.stringify(value)), mediaType, 'x'))).toBe(expected);
+  });
+
   it('may leave out everything', () => {
-    expect(parseImageConfig(Buffer.from('{}'), 'x')).toEqual({
+    expect(parseImageConfig(Buffer.from('{}'), config.mediaType, 'x')).toEqual({
       platform: { os: 'linux', architecture: 'unknown' },
       config: { entrypoint: [], cmd: [], env: [], workingDir: '', user: '', labels: {}, history: [] },
     });
@@ -139,7 +155,7 @@ describe('a configuration', () => {
       config: { Entrypoint: null, Cmd: null, Env: null, Labels: null },
       history: null,
     };
-    expect(parseImageConfig(Buffer.from(JSON.stringify(nulls)), 'x')).toMatchObject({
+    expect(parseImageConfig(Buffer.from(JSON.stringify(nulls)), config.mediaType, 'x')).toMatchObject({
       platform: { os: 'linux', architecture: 'arm', variant: 'v7' },
       config: { entrypoint: [], labels: {} },
     });
@@ -152,7 +168,7 @@ describe('a configuration', () => {
       config: { Entrypoint: ['/a'], Cmd: ['b'], Env: ['A=1'], WorkingDir: '/w', User: 'app:app', Labels: { l: 'v' } },
       history: [{ created_by: 'ADD x' }, { created_by: 'ENV y', empty_layer: true }, {}],
     };
-    expect(parseImageConfig(Buffer.from(JSON.stringify(value)), 'x').config).toEqual({
+    expect(parseImageConfig(Buffer.from(JSON.stringify(value)), config.mediaType, 'x').config).toEqual({
       entrypoint: ['/a'],
       cmd: ['b'],
       env: ['A=1'],
@@ -172,7 +188,9 @@ describe('a configuration', () => {
     ['a command that is no list', '{"config":{"Cmd":"sh"}}'],
     ['an environment of numbers', '{"config":{"Env":[1]}}'],
   ])('that is %s is an invalid answer', (_, text) => {
-    expect(() => parseImageConfig(Buffer.from(text), 'x')).toThrow(expect.objectContaining({ code: 'invalid-answer' }));
+    expect(() => parseImageConfig(Buffer.from(text), config.mediaType, 'x')).toThrow(
+      expect.objectContaining({ code: 'invalid-answer' }),
+    );
   });
 });
 
