@@ -280,9 +280,9 @@ describe('a platform whose names are too long to be kept', () => {
   const long = 'x'.repeat(3_000_000);
 
   it.each([{ os: long }, { architecture: long }, { variant: long }])('is no configuration', (given) => {
-    expect(() => parseImageConfig(Buffer.from(JSON.stringify(given)), 'x')).toThrow(
-      expect.objectContaining({ code: 'invalid-answer' }),
-    );
+    expect(() =>
+      parseImageConfig(Buffer.from(JSON.stringify(given)), 'application/vnd.oci.image.config.v1+json', 'x'),
+    ).toThrow(expect.objectContaining({ code: 'invalid-answer' }));
   });
 
   it('of an index is not known', () => {
