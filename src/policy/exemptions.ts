@@ -85,8 +85,16 @@ export const isLabelRead = (name: string): boolean => name === MODE_LABEL || isV
 export const isAnnotationRead = (name: string): boolean =>
   name === MIRROR_ANNOTATION || name.startsWith('libc-dns.dev/') || isVirtualMark(name);
 
+/** A RuntimeClass does not count: its name says nothing for sure, and Windows ignores what we would patch. */
 const isWindows = (pod: PodView): boolean =>
-  pod.os === 'windows' || OS_LABELS.some((label) => pod.nodeSelector[label] === 'windows');
+  pod.os === 'windows' ||
+  OS_LABELS.some((label) => pod.nodeSelector[label] === 'windows' || allowsOnly(pod, label, 'windows'));
+
+/** Reports whether the required node affinity allows this value of a label alone. */
+function allowsOnly({ nodeAffinity }: PodView, label: string, value: string): boolean {
+  const allowed = nodeAffinity.filter(({ key }) => key === label).flatMap(({ values }) => values);
+  return allowed.length > 0 && allowed.every((one) => one === value);
+}
 
 /** Returns why a Pod is left alone whatever runs in it; undefined if it is not. */
 export function exemption(pod: PodView): Reason | undefined {

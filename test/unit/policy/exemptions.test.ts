@@ -2,10 +2,10 @@ import { describe, expect, it } from 'vitest';
 
 import { decideFor, withNodeLocal } from '../../support/policy.ts';
 
-const requiring = (key: string, operator: string, value: string) => ({
+const requiring = (key: string, operator: string, ...values: string[]) => ({
   nodeAffinity: {
     requiredDuringSchedulingIgnoredDuringExecution: {
-      nodeSelectorTerms: [{ matchExpressions: [{ key, operator, values: [value] }] }],
+      nodeSelectorTerms: [{ matchExpressions: [{ key, operator, values }] }],
     },
   },
 });
@@ -19,6 +19,7 @@ describe('never touched', () => {
     { reason: 'Windows', spec: { os: { name: 'windows' } } },
     { reason: 'Windows', spec: { nodeSelector: { 'kubernetes.io/os': 'windows' } } },
     { reason: 'Windows', spec: { nodeSelector: { 'beta.kubernetes.io/os': 'windows' } } },
+    { reason: 'Windows', spec: { affinity: requiring('kubernetes.io/os', 'In', 'windows') } },
     { reason: 'MirrorPod', spec: {}, metadata: { annotations: { 'kubernetes.io/config.mirror': 'x' } } },
     { reason: 'NoContainers', spec: { containers: [] } },
     { reason: 'MalformedPod', spec: { dnsPolicy: 'ClusterLast' } },
@@ -26,6 +27,14 @@ describe('never touched', () => {
     const decision = decideFor({ resolvers: ['musl'], spec, config: withNodeLocal(), ...(metadata && { metadata }) });
     expect(decision).toMatchObject({ reason, remedy: [] });
     expect(decision).not.toHaveProperty('change');
+  });
+
+  it.each([
+    { affinity: requiring('kubernetes.io/os', 'In', 'windows', 'linux') },
+    { affinity: requiring('kubernetes.io/os', 'NotIn', 'windows') },
+    { runtimeClassName: 'windows-2022', tolerations: [{ key: 'os', value: 'windows' }] },
+  ])('a Pod that may run on Linux is looked after: %j', (spec) => {
+    expect(decideFor({ resolvers: ['glibc'], spec }).remedy).toEqual(['options']);
   });
 
   it.each(['ClusterFirstWithHostNet', 'ClusterFirst'])(
