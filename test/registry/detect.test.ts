@@ -56,6 +56,7 @@ describe('detect -o json', () => {
   it('has exactly the shape of the design', async () => {
     const { code, err, entries } = await detect(single, '-o', 'json');
     expect([code, err]).toEqual([0, '']);
+    const evidence = { source: 'executable', detail: '/app: interpreter /lib/ld-musl-x86_64.so.1', confidence: 0.99 };
     expect(entries).toStrictEqual([
       {
         image: single,
@@ -64,7 +65,8 @@ describe('detect -o json', () => {
         executable: '/app',
         resolver: 'musl',
         libc: 'musl',
-        evidence: { source: 'executable', detail: '/app: interpreter /lib/ld-musl-x86_64.so.1', confidence: 0.99 },
+        evidence,
+        resolvers: [{ resolver: 'musl', libc: 'musl', executable: '/app', evidence }],
         requests: 3,
         bytes: expect.any(Number) as unknown,
         durationMs: expect.any(Number) as unknown,
