@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 
 import type { Evaluation, ResolvConfs } from '../admission/evaluate.ts';
 import type { Decision, ResolvConf } from '../policy/model.ts';
-import { type Resolver, resolversOf } from '../policy/verdict.ts';
+import { type Candidate, type Resolver, resolversOf } from '../policy/verdict.ts';
 import { readByGlibc, readByGo, readByMusl, type ReaderView } from '../resolv-conf/resolvers.ts';
 import { type DetectingCommand, type Paint, painter } from '../terminal/io.ts';
 import { table } from '../terminal/layout.ts';
@@ -76,12 +76,18 @@ function entry(
     name: template.name,
     ...(isOneOfSeveral({ document, template }, all) && { path: template.podPath.join('.') }),
     mode,
-    containers: containers.map(({ name, image, resolver, libc, evidence }) => ({
+    containers: containers.map(({ name, image, resolver, libc, evidence, resolvers }) => ({
       name,
       image,
       resolver,
       libc,
       evidence,
+      resolvers: (resolvers ?? [{ resolver, libc, evidence }]).map((one: Candidate) => ({
+        resolver: one.resolver,
+        libc: one.libc,
+        executable: one.executable ?? null,
+        evidence: one.evidence,
+      })),
     })),
     remedy,
     reason,

@@ -31,11 +31,9 @@ describe('explain -o json', () => {
   it('has exactly the shape of the design', async () => {
     const { out, code } = await explain(POD, ...FLAGS, '-o', 'json');
     expect(code).toBe(0);
-    const container = {
-      resolver: 'musl',
-      libc: 'musl',
-      evidence: { source: 'annotation', detail: 'annotation libc-dns.dev/libc: musl', confidence: 1 },
-    };
+    const evidence = { source: 'annotation', detail: 'annotation libc-dns.dev/libc: musl', confidence: 1 };
+    const musl = { resolver: 'musl', libc: 'musl', evidence };
+    const container = { ...musl, resolvers: [{ ...musl, executable: null }] };
     const searches = ['shop.svc.cluster.local', 'svc.cluster.local', 'cluster.local', 'corp.example'];
     expect(JSON.parse(out)).toStrictEqual([
       {
