@@ -57,7 +57,7 @@ const EVENT_RIGHTS = [
     metadata: { name: 'libc-dns-events' },
     rules: [
       { apiGroups: [''], resources: ['events'], verbs: ['create'] },
-      { apiGroups: ['apps'], resources: ['replicasets'], verbs: ['get'] },
+      { apiGroups: ['apps'], resources: ['replicasets', 'statefulsets', 'daemonsets'], verbs: ['get'] },
       { apiGroups: ['batch'], resources: ['jobs'], verbs: ['get'] },
     ],
   },
