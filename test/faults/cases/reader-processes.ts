@@ -90,7 +90,7 @@ const readerFault = (fault: string, what: string): Fault => ({
 /** A namespace that makes one new image after the other, each in a repository of its own: quarantine does not know it. */
 const newDigests: Fault = {
   id: 'reader-new-images',
-  name: 'a namespace with two new images a second whose inspection loops for ever, from its third on',
+  name: 'a namespace with two new images a second whose inspection ends the process, from its third on',
   promise: `the process that others share ends twice, and never again; meanwhile ${BESIDE_PROMISE}`,
   alsoIn: 'test/registry/reader.test.ts, test/unit/detection/reader/distrust.test.ts',
   async run(world) {
@@ -101,7 +101,7 @@ const newDigests: Fault = {
     let count = 0;
     const attack = (): Promise<unknown> => {
       count += 1;
-      return pod('greedy', [registry.newImage(`greedy-${count}/fault-loop`)]);
+      return pod('greedy', [registry.newImage(`greedy-${count}/fault-exit`)]);
     };
     const ends = (): Promise<number> => metric(webhook, 'libc_dns_reader_ends_total');
     for (const all of [2, 4]) {

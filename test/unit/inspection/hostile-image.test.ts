@@ -259,12 +259,17 @@ describe('what takes more memory or work than an image may', () => {
     const { pool } = shared;
     const limits = { ...admissionLimits, extendedBytes: 2 ** 30 };
     const inspect = createInspector(limits, shared);
-    const layers = [links(1000), links(999)];
+    const layers = [links(1), links(1000), links(2)];
     const sound = memorySource(image({ layers, config: { entrypoint: ['/app'] } }));
+    let isWaiting = false;
     const hangs: ImageSource = {
       ...sound,
       async *read(blob, offset, length, context) {
-        yield* sound.read(blob, offset, length, context);
+        isWaiting = pool.held > 3 * 1024 * 1024;
+        if (!isWaiting) {
+          yield* sound.read(blob, offset, length, context);
+          return;
+        }
         await new Promise((_, reject) => {
           context.signal.addEventListener('abort', () => reject(context.signal.reason as Error), { once: true });
         });
@@ -272,12 +277,14 @@ describe('what takes more memory or work than an image may', () => {
     };
     const context = { signal: new AbortController().signal, meter: { requests: 0, bytes: 0 } };
     const lost = inspect(hangs, request, { ...context, tenant: 'greedy' }).catch((error: unknown) => error);
-    await expect.poll(() => pool.held).toBeGreaterThan(3 * 1024 * 1024);
-    const modest = image({ layers: [links(700), layer(entries)], config });
-    const meter = { requests: 0, bytes: 0 };
-    const kept = await inspect(memorySource(modest), request, { ...context, meter, tenant: 'modest' });
-    expect(kept.verdict.resolver).toBe('musl');
+    await expect.poll(() => isWaiting).toBe(true);
+    // Not to another look-up of its own namespace.
+    expect(pool.share(2 ** 30, 'greedy').take(3 * 1024 * 1024)).toBe('pool');
+    const modest = pool.share(2 ** 30, 'modest');
+    expect(modest.take(3 * 1024 * 1024)).toBe('taken');
+    expect(pool.held).toBe(3 * 1024 * 1024);
     expect(await lost).toMatchObject({ name: 'LookupEnded', code: 'shed' });
+    modest.close();
     expect(pool.held).toBe(0);
   });
 

@@ -58,6 +58,7 @@ describe('a pool of bytes', () => {
     expect(pool.held).toBe(80);
     // What it gives back late was counted already, and it gets nothing more.
     large?.give(50);
+    expect(pool.held).toBe(80);
     large?.close();
     expect(pool.held).toBe(80);
     expect(large?.take(1)).toBe('pool');

@@ -120,6 +120,11 @@ describe('a thread that tenants share', () => {
     spin(10);
     await work.due();
     await sleep(100);
+    spin(5);
+    const turn = work.due();
+    // Others, while it waits for its turn.
+    spin(100);
+    await turn;
     spin(2);
     await work.due();
     expect(work.usedMs).toBeGreaterThanOrEqual(12);
