@@ -93,9 +93,12 @@ export function dockerConfigCredentials(
   };
 }
 
+// A Secret of a MiB, the largest that there is, has 10,000 logins.
+const bounds = { depth: 16, values: 50_000 };
+
 function parseObject(json: string): Record<string, unknown> | undefined {
   if (json.length > longest) return undefined;
-  return fileSchema.safeParse(parseBoundedJson(Buffer.from(json))).data;
+  return fileSchema.safeParse(parseBoundedJson(Buffer.from(json), bounds)).data;
 }
 
 function readAuths(auths: unknown, problems: string[]): KeyedCredential[] {
