@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 
 import { builtFolder, containerd, coreDns, newest, nodeFolder } from '../kubernetes/programs.ts';
 import { isolate, whyNotIsolated } from '../lab/isolation.ts';
+import { fillMarked, tableOf, tableRow } from '../support/pages.ts';
 import { writeCertificates } from './cluster/certificates.ts';
 import { CGROUP, cgroupFolders } from './cluster/node.ts';
 import { certificatesOf, type Order } from './cluster/place.ts';
@@ -82,21 +83,14 @@ async function run(
 }
 
 const PAGE = fileURLToPath(new URL('../../docs/e2e.md', import.meta.url));
-const [BEGIN, END] = ['<!-- e2e: begin -->', '<!-- e2e: end -->'];
-
 /** Replaces the table of the page. */
 function writePage(results: readonly Result[]): void {
-  const page = readFileSync(PAGE, 'utf8');
-  const [before, after] = [page.indexOf(BEGIN), page.indexOf(END)];
-  if (before < 0 || after < before) throw new Error(`${PAGE} has no ${BEGIN} and ${END}`);
-  const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
-  const rows = results.map(({ name, ok, seen, ms }) => {
-    const mark = ok ? '' : '**not as expected** ';
-    return `| ${cell(name)} | ${mark}${cell(seen)} | ${Math.round(ms / 1000)} s |`;
-  });
-  const table = ['| scenario | seen | time |', '| --- | --- | --- |', ...rows].join('\n');
+  const rows = results.map(({ name, ok, seen, ms }) =>
+    tableRow([name, `${ok ? '' : '**not as expected** '}${seen}`, `${Math.round(ms / 1000)} s`]),
+  );
   const versions = `Kubernetes ${newest.version}, containerd ${containerd.version}, CoreDNS ${coreDns.version}, on two cores:`;
-  writeFileSync(PAGE, `${page.slice(0, before + BEGIN.length)}\n\n${versions}\n\n${table}\n\n${page.slice(after)}`);
+  const text = `${versions}\n\n${tableOf(['scenario', 'seen', 'time'], rows)}`;
+  writeFileSync(PAGE, fillMarked(readFileSync(PAGE, 'utf8'), 'e2e', text));
 }
 
 async function main(): Promise<number> {

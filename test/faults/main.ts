@@ -76,7 +76,8 @@ async function report(trial: Trial): Promise<boolean> {
   const results = await tryAll(trial, () => (opened ??= openCluster()));
   const cluster = await opened?.catch(() => undefined);
   if (cluster !== undefined) await closeCluster(cluster);
-  if (trial.write) writeFileSync(PAGE, filled(readFileSync(PAGE, 'utf8'), results));
+  const names = FAULTS.map(({ name }) => name);
+  if (trial.write) writeFileSync(PAGE, filled(readFileSync(PAGE, 'utf8'), results, names));
   const count = (outcome: Result['outcome']): number => results.filter((result) => result.outcome === outcome).length;
   const took = Math.round((performance.now() - started) / 1000);
   console.error(

@@ -1,3 +1,4 @@
+import { fillMarked, marked, tableOf, tableRow } from '../support/pages.ts';
 import { seconds } from './support/measure.ts';
 
 /** The result of one fault. */
@@ -22,21 +23,21 @@ export function resultText({ id, name, promise, outcome, seen, ms }: Result): st
   return lines.join('\n          ');
 }
 
-const [BEGIN, END] = ['<!-- faults: begin -->', '<!-- faults: end -->'];
+const NAME = 'faults';
 
-const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+const rowOf = ({ name, promise, outcome, seen, ms }: Result): string =>
+  tableRow([name, promise, `${outcome === 'kept' ? '' : `**${MARKS[outcome]}** `}${seen}`, seconds(ms)]);
 
-function markdown(results: readonly Result[]): string {
-  const rows = results.map(({ name, promise, outcome, seen, ms }) => {
-    const mark = outcome === 'kept' ? '' : `**${MARKS[outcome]}** `;
-    return `| ${[name, promise, `${mark}${seen}`, seconds(ms)].map(cell).join(' | ')} |`;
+/**
+ * Returns the page with the results in its table, which has a row for each of `names`, in their order: a fault that was not tried this
+ * time keeps the row that it has. Throws if the page has no place for a table.
+ */
+export function filled(page: string, results: readonly Result[], names: readonly string[]): string {
+  const before = marked(page, NAME).split('\n');
+  const rows = names.flatMap((name) => {
+    const result = results.find((one) => one.name === name);
+    // A formatter may have padded the cell.
+    return result === undefined ? before.filter((line) => line.startsWith(`| ${name} `)) : [rowOf(result)];
   });
-  return ['| fault | promise | seen | time |', '| --- | --- | --- | --- |', ...rows].join('\n');
-}
-
-/** Returns the page with the table between its markers. Throws if it has no markers. */
-export function filled(page: string, results: readonly Result[]): string {
-  const [before, after] = [page.indexOf(BEGIN), page.indexOf(END)];
-  if (before < 0 || after < before) throw new Error(`the page has no ${BEGIN} and ${END}`);
-  return `${page.slice(0, before + BEGIN.length)}\n\n${markdown(results)}\n\n${page.slice(after)}`;
+  return fillMarked(page, NAME, tableOf(['fault', 'promise', 'seen', 'time'], rows));
 }
