@@ -23,7 +23,7 @@ function moduleIn(folder: string, dependency: string): Module {
   const version = words.find(([name]) => name === dependency)?.[1];
   if (version === undefined) throw new Error(`${join(folder, 'go.mod')} does not require ${dependency}`);
   const hash = createHash('sha256').update(text);
-  const sources = globSync(['go.sum', '*.go', 'node-cache/*.go'], { cwd: folder }).toSorted();
+  const sources = globSync(['go.sum', '*.go', '{node-cache,sidecar}/*.go'], { cwd: folder }).toSorted();
   for (const name of sources) hash.update(readFileSync(join(folder, name)));
   return { folder, version, hash: hash.digest('hex').slice(0, 12) };
 }
