@@ -1,47 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import { faultyBundle } from '../../support/bundle.ts';
 import { type Fault, keep } from '../fault.ts';
-import { machineStalls, memoryWithChildren, metric, pidOf, seconds, Times, until } from '../support/measure.ts';
-import { besideAttack, BESIDE_PROMISE, openStreet, type Street } from '../support/neighbour.ts';
+import { machineStalls, metric, seconds, until } from '../support/measure.ts';
+import { besideAttack, BESIDE_PROMISE, openStreet, type Street, watch } from '../support/neighbour.ts';
 
 const INNOCENTS = 20;
-
-interface Watched {
-  readonly known: Times;
-  readonly live: Times;
-  readonly memory: () => number;
-  readonly end: () => Promise<void>;
-}
-
-/** Asks for a known Pod and for /livez, and looks at the memory of all processes, until told to end. */
-function watch({ webhook, pod }: Street, known: string): Watched {
-  const [knownPods, live] = [new Times(), new Times()];
-  const over = new AbortController();
-  let memory = 0;
-  const timed = async (times: Times, work: () => Promise<unknown>): Promise<void> => {
-    const started = performance.now();
-    await work();
-    times.add(performance.now() - started);
-  };
-  const watching = (async () => {
-    while (!over.signal.aborted) {
-      await timed(live, async () => await (await fetch(`${webhook.probes}/livez`)).text());
-      await timed(knownPods, async () => await pod('quiet', [known]));
-      memory = Math.max(memory, await memoryWithChildren(pidOf(webhook)));
-      await sleep(50);
-    }
-  })();
-  return {
-    known: knownPods,
-    live,
-    memory: () => Math.round(memory),
-    end: async () => {
-      over.abort();
-      await watching;
-    },
-  };
-}
 
 async function isKnown({ pod }: Street, images: readonly string[]): Promise<boolean> {
   return Object.values(await pod('quiet', images)).every((resolver) => resolver === 'musl');

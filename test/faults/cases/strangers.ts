@@ -33,9 +33,7 @@ async function meanwhile(webhook: WebhookProcess, attack: () => Promise<string>)
   const [live, pods, memory] = [new Times(), new Times(), [] as number[]];
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const timed = async (times: Times, ask: () => Promise<{ status: number }>): Promise<void> => {
-    const started = performance.now();
-    const { status } = await ask();
-    times.add(performance.now() - started);
+    const { status } = await times.time(ask);
     keep(status === 200, `answered with ${status}`);
   };
   const before = (await answers(webhook, REVIEW, 50)).percentile(0.99);

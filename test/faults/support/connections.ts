@@ -3,7 +3,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 
 import type { WebhookProcess } from '../../support/webhook-process.ts';
 
-/** The heap that the chart sets for a limit of 512 MB. */
+/** The heap that the chart sets for a limit of 512 MB: without a container Node would see the machine's memory. */
 export const HEAP = { NODE_OPTIONS: '--max-old-space-size=307' };
 
 function address({ url }: Pick<WebhookProcess, 'url'>): { host: string; port: number } {

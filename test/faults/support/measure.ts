@@ -101,6 +101,14 @@ export class Times {
     this.#all.push(ms);
   }
 
+  /** Adds how long the work takes; nothing if it rejects. */
+  async time<T>(work: () => Promise<T>): Promise<T> {
+    const started = performance.now();
+    const result = await work();
+    this.add(performance.now() - started);
+    return result;
+  }
+
   get count(): number {
     return this.#all.length;
   }

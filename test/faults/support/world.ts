@@ -17,6 +17,7 @@ import {
 } from '../../support/registry-server.ts';
 import { startTcpProxy, type TcpProxy } from '../../support/tcp-proxy.ts';
 import { type StartOptions, startWebhook, type WebhookProcess } from '../../support/webhook-process.ts';
+import { HEAP } from './connections.ts';
 
 /** A real API server with etcd, two replicas as processes, and a registry, all on this machine. */
 export interface Cluster {
@@ -75,11 +76,9 @@ export async function openCluster(options: InstallOptions = {}): Promise<Cluster
   const [cluster, registry] = await Promise.all([startCluster(), openRegistry()]);
   const proxy = await startTcpProxy(cluster.server);
   const { settings, ...rest } = options;
-  // The chart's heap for its limit of 512 MB: without a container Node would see the machine's memory.
-  const environment = { NODE_OPTIONS: '--max-old-space-size=307' };
   const installation = await install(cluster, {
     replicas: 2,
-    environment,
+    environment: HEAP,
     settings: {
       DETECTION_REGISTRY_INSECURE: registry.host,
       DETECTION_CACHE_STORE: 'cluster',
