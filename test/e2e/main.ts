@@ -61,7 +61,9 @@ function removeCgroups(): void {
 
 function buildPrograms(): void {
   for (const words of [[], ['--node']]) {
-    execFileSync(process.execPath, ['test/kubernetes/main.ts', ...words], { stdio: ['ignore', 'ignore', 'inherit'] });
+    execFileSync(process.execPath, [fileURLToPath(new URL('../kubernetes/main.ts', import.meta.url)), ...words], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
   }
 }
 

@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { buildahVersion, createBuildah, removeStore, type Buildah } from './buildah.ts';
 import { configProblems, fileProblems } from './checks.ts';
 import { entriesOf, extract, readLayout, type BuiltImage } from './inspect-image.ts';
-import { standIn } from './stand-ins.ts';
+import { copyContext, findBases } from './product.ts';
 import { measureStarts, median } from './start-times.ts';
 
 /**
@@ -21,37 +21,6 @@ const MOST_MS = 1000;
 const read = (name: string): string => readFileSync(join(ROOT, name), 'utf8');
 const say = (text: string): void => console.log(`image: ${text}`);
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(2)} MB`;
-
-/** What a builder is handed, as it is now: others may change the tree while two images are built. */
-function copyContext(folder: string): string {
-  const context = join(folder, 'context');
-  mkdirSync(context);
-  const allowed = read('.dockerignore').matchAll(/^!(.+)$/gm);
-  for (const [, path = ''] of [...allowed, ['', 'Dockerfile'], ['', '.dockerignore']]) {
-    cpSync(join(ROOT, path), join(context, path), { recursive: true });
-  }
-  return context;
-}
-
-/** The images that the Dockerfile names, or what stands in for those that no registry gives us: build arguments. */
-async function bases(buildah: Buildah, folder: string): Promise<Record<string, string>> {
-  const named = [...read('Dockerfile').matchAll(/^ARG (\w+_IMAGE)=(\S+)$/gm)];
-  const found: Record<string, string> = {};
-  for (const [, name = '', image = ''] of named) {
-    try {
-      // By digest alone: some versions refuse a tag beside it.
-      const pinned = image.replace(/:[^:@/]+@/, '@');
-      await buildah(['pull', '--quiet', '--retry', '0', pinned], 300_000);
-      found[name] = pinned;
-      say(`${name} is ${image}`);
-    } catch (error) {
-      const why = (error as Error).message.split('\n').at(-1)?.trim();
-      found[name] = await standIn(buildah, name, folder);
-      console.error(`\n!! ${name} IS NOT THE PINNED ONE: Node of this machine stands in for it. ${image}: ${why}\n`);
-    }
-  }
-  return found;
-}
 
 async function build(buildah: Buildah, context: string, args: Record<string, string>, folder: string): Promise<string> {
   const flags = Object.entries(args).flatMap(([name, image]) => ['--build-arg', `${name}=${image}`]);
@@ -108,7 +77,7 @@ function platformProblems(): string[] {
 
 async function look(buildah: Buildah, folder: string): Promise<string[]> {
   const context = copyContext(folder);
-  const args = await bases(buildah, folder);
+  const args = await findBases(buildah, folder);
   const baseLayers = await layersOf(buildah, args['BASE_IMAGE'] ?? '');
   const built: BuiltImage[] = [];
   for (const name of ['first', 'second']) {

@@ -10,7 +10,8 @@ function withLibraries(program: string): string[] {
   return [...listed.matchAll(/(\/\S+) \(0x/g)].map(([, path = '']) => path);
 }
 
-function put(from: string, folder: string, to: string): void {
+/** Copies a file or folder of this machine to `to` in the folder. */
+export function put(from: string, folder: string, to: string): void {
   mkdirSync(dirname(join(folder, to)), { recursive: true });
   cpSync(realpathSync(from), join(folder, to), { recursive: true, dereference: true });
 }

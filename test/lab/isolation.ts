@@ -34,7 +34,7 @@ export function isolate(script: string, argument: string): Isolated {
     child.once('error', reject);
     child.once('close', (code, signal) => {
       if (code === 0) resolve(output);
-      else reject(new Error(`the lab ended with ${signal ?? `status ${code}`}`));
+      else reject(new Error(`the isolated script ended with ${signal ?? `status ${code}`}`));
     });
   });
   // Nothing is written: the open pipe only shows the script that its parent lives.

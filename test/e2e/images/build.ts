@@ -1,24 +1,19 @@
-import { cpSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { type Buildah, createBuildah } from '../../image/buildah.ts';
-import { standIn } from '../../image/stand-ins.ts';
+import { copyContext, findBases } from '../../image/product.ts';
+import { put } from '../../image/stand-ins.ts';
 import { command } from '../../lab/command.ts';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** A tree of files that becomes the layers of an image, base first. */
 interface Layers {
   readonly folders: readonly string[];
   /** Further lines of its Dockerfile. */
   readonly lines: readonly string[];
-}
-
-function put(from: string, folder: string, to: string): void {
-  mkdirSync(dirname(join(folder, to)), { recursive: true });
-  cpSync(realpathSync(from), join(folder, to), { recursive: true, dereference: true });
 }
 
 /** As much of Debian and of Alpine as a program needs. */
@@ -85,26 +80,20 @@ function clusterImages(folder: string, programs: string): Record<string, Layers>
   };
 }
 
-/** Builds the product by its own Dockerfile, on stand-ins for its bases that trust the cluster's CA as they would trust the web's. */
+/** Builds the product by its own Dockerfile, on bases that trust the cluster's CA as they trust the web's. */
 async function buildProduct(buildah: Buildah, folder: string, ca: string): Promise<string> {
-  const context = join(folder, 'product');
-  const read = (name: string): string => readFileSync(join(ROOT, name), 'utf8');
-  const allowed = [...read('.dockerignore').matchAll(/^!(.+)$/gm)].map(([, path = '']) => path);
-  for (const path of [...allowed, 'Dockerfile', '.dockerignore'])
-    cpSync(join(ROOT, path), join(context, path), { recursive: true });
-  const build = await standIn(buildah, 'BUILD_IMAGE', folder);
-  const base = await standIn(buildah, 'BASE_IMAGE', folder);
+  const { BUILD_IMAGE, BASE_IMAGE } = await findBases(buildah, folder);
   const trusting = join(folder, 'trusting');
   mkdirSync(trusting, { recursive: true });
   cpSync(ca, join(trusting, 'ca.crt'));
   writeFileSync(
     join(trusting, 'Dockerfile'),
-    `FROM ${base}\nCOPY --chmod=0644 ca.crt /etc/e2e-ca.crt\nENV NODE_EXTRA_CA_CERTS=/etc/e2e-ca.crt\n`,
+    `FROM ${BASE_IMAGE}\nCOPY --chmod=0644 ca.crt /etc/e2e-ca.crt\nENV NODE_EXTRA_CA_CERTS=/etc/e2e-ca.crt\n`,
   );
   await buildah(['build', '--quiet', '--tag', 'localhost/trusting', trusting]);
   const name = 'localhost/libc-dns-webhook';
-  const bases = ['--build-arg', `BUILD_IMAGE=${build}`, '--build-arg', 'BASE_IMAGE=localhost/trusting'];
-  await buildah(['build', '--quiet', '--pull-never', ...bases, '--tag', name, context]);
+  const bases = ['--build-arg', `BUILD_IMAGE=${BUILD_IMAGE}`, '--build-arg', 'BASE_IMAGE=localhost/trusting'];
+  await buildah(['build', '--quiet', '--pull-never', ...bases, '--tag', name, copyContext(folder)]);
   return name;
 }
 

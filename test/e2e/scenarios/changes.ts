@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { APPS } from '../apps.ts';
-import { CHART, type Cluster } from '../cluster/cluster.ts';
+import type { Cluster } from '../cluster/cluster.ts';
 import { type Flood, flood, floodText } from '../flood.ts';
 import { lookUpEverywhere } from '../resolv-conf.ts';
 import { expectThat, type Scenario } from '../scenario.ts';
-import { NAMESPACE, RELEASE } from './install.ts';
+import { NAMESPACE, RELEASE, upgrade } from './install.ts';
 
 /** Pods a second. */
 const RATE = 20;
@@ -49,17 +49,7 @@ const firstReplica = async (cluster: Cluster): Promise<string> =>
 
 export const changes: readonly Scenario[] = [
   change('upgrade', 'helm upgrade that replaces every replica', async (cluster) => {
-    await cluster.helm(
-      'upgrade',
-      RELEASE,
-      CHART,
-      '-n',
-      NAMESPACE,
-      '--reuse-values',
-      '--set',
-      'podAnnotations.e2e=new',
-      '--wait',
-    );
+    await upgrade(cluster, '--reuse-values', '--set', 'podAnnotations.e2e=new');
   }),
   change('drain', 'the second node is drained, and taken back', async (cluster) => {
     await cluster.kubectl(
@@ -84,7 +74,7 @@ export const uninstall: Scenario = {
   id: 'uninstall',
   name: 'helm uninstall: nothing of it stops or changes a Pod, and the node-local cache stays for those that use it',
   async run(cluster) {
-    await cluster.helm('upgrade', RELEASE, CHART, '-n', NAMESPACE, '--set', 'nodeLocalDns.enabled=true', '--wait');
+    await upgrade(cluster, '--set', 'nodeLocalDns.enabled=true');
     await cluster.helm('uninstall', RELEASE, '-n', NAMESPACE, '--wait');
     const hooks = await cluster.kubectl('get', 'mutatingwebhookconfigurations', '-o', 'name');
     expectThat(hooks.trim() === '', `left: ${hooks}`);

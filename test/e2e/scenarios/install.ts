@@ -1,8 +1,12 @@
-import { CHART } from '../cluster/cluster.ts';
+import { CHART, type Cluster } from '../cluster/cluster.ts';
 import { expectThat, type Scenario } from '../scenario.ts';
 
 export const RELEASE = 'libc-dns-webhook';
 export const NAMESPACE = 'libc-dns';
+
+/** `helm upgrade` to the same chart, with flags. */
+export const upgrade = (cluster: Cluster, ...flags: readonly string[]): Promise<string> =>
+  cluster.helm('upgrade', RELEASE, CHART, '-n', NAMESPACE, '--wait', '--timeout', '3m', ...flags);
 
 /** `helm install` with no values at all, and `helm test`. */
 export const install: Scenario = {

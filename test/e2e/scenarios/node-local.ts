@@ -1,10 +1,10 @@
 import { APPS } from '../apps.ts';
-import { CHART, type Cluster } from '../cluster/cluster.ts';
+import type { Cluster } from '../cluster/cluster.ts';
 import { until } from '../cluster/daemons.ts';
 import { lookUpEverywhere } from '../resolv-conf.ts';
 import { expectThat, type Scenario } from '../scenario.ts';
 import { compareAnew } from './apps.ts';
-import { NAMESPACE, RELEASE } from './install.ts';
+import { upgrade } from './install.ts';
 
 const CACHE = ['-n', 'kube-system'] as const;
 
@@ -27,18 +27,7 @@ export const nodeLocal: Scenario = {
   id: 'node-local',
   name: "the chart's node-local cache is turned on, then killed under running Pods",
   async run(cluster) {
-    await cluster.helm(
-      'upgrade',
-      RELEASE,
-      CHART,
-      '-n',
-      NAMESPACE,
-      '--set',
-      'nodeLocalDns.enabled=true',
-      '--wait',
-      '--timeout',
-      '3m',
-    );
+    await upgrade(cluster, '--set', 'nodeLocalDns.enabled=true');
     await cluster.kubectl(...CACHE, 'rollout', 'status', 'daemonset/node-local-dns', '--timeout=120s');
     const began = performance.now();
     await until('a redirect', () => redirects(cluster), 120_000);
