@@ -73,6 +73,13 @@ export function shellWord(text: string): string {
   return /^[\w./:@-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
+/** Returns the text without the copies of one character at its end. A pattern would take quadratic time. */
+export function withoutTrailing(text: string, character: string): string {
+  let end = text.length;
+  while (end > 0 && text[end - 1] === character) end -= 1;
+  return text.slice(0, end);
+}
+
 /** Returns the message of a thrown error; the thrown value as text if it has no message. */
 export function messageOf(thrown: unknown): string {
   const message = thrown instanceof Error ? thrown.message : '';

@@ -1,7 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { compareTexts, counted, messageOf, printable, replaceWithin, shellWord } from '../../../src/util/text.ts';
+import {
+  compareTexts,
+  counted,
+  messageOf,
+  printable,
+  replaceWithin,
+  shellWord,
+  withoutTrailing,
+} from '../../../src/util/text.ts';
 
 describe("somebody else's text", () => {
   it.each<[string, string, string]>([
@@ -100,5 +108,16 @@ describe('replacing within a length', () => {
     };
     expect(replaceWithin('b'.repeat(1 << 20), /b/g, 4 << 20, replace)).toBeUndefined();
     expect(calls).toBe(5);
+  });
+});
+
+describe('characters at the end', () => {
+  it.each<[string, string]>([
+    ['a/b//', 'a/b'],
+    ['/a', '/a'],
+    ['//', ''],
+    ['', ''],
+  ])('%j becomes %j', (text, expected) => {
+    expect(withoutTrailing(text, '/')).toBe(expected);
   });
 });

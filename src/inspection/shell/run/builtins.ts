@@ -7,6 +7,7 @@ import type { Call, Run } from './run.ts';
 import { environmentOf, type State, valueOf, withoutVariable, withVariable } from './state.ts';
 import type { ShellText } from '../syntax.ts';
 import { ANY_WORDS, isKnown, type Truth, UNKNOWN } from './values.ts';
+import { withoutTrailing } from '../../../util/text.ts';
 
 type Builtin = (call: Call) => readonly State[];
 
@@ -265,7 +266,7 @@ export const outputs: Readonly<Record<string, Output>> = {
 const known = (path: string, change: (path: string) => string): string => (isKnown(path) ? change(path) : UNKNOWN);
 
 const parent = (path: string): string => {
-  const slash = path.replace(/\/+$/u, '').lastIndexOf('/');
+  const slash = withoutTrailing(path, '/').lastIndexOf('/');
   return slash === -1 ? '.' : path.slice(0, slash) || '/';
 };
 

@@ -189,7 +189,7 @@ function decideUnary({ run, scope }: TestReader, operator: string, operand: stri
 }
 
 function decideSet({ state }: Scope, name: string): Truth {
-  const value = isKnown(name) ? valueOf(state, name.replace(/\[.*$/u, '')) : '';
+  const value = isKnown(name) ? valueOf(state, name.split('[', 1)[0] ?? '') : '';
   if (value === undefined) return false;
   return isKnown(value) ? true : undefined;
 }

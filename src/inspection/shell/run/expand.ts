@@ -4,6 +4,7 @@ import type { Run, Scope } from './run.ts';
 import { type State, valueOf } from './state.ts';
 import type { Commands, Part, Word } from '../syntax.ts';
 import { ANY_WORDS, isKnown, type Pattern, readPattern, UNKNOWN } from './values.ts';
+import { withoutTrailing } from '../../../util/text.ts';
 
 /** A part of a value. What was quoted is not split and holds no pattern. */
 export interface Piece {
@@ -64,9 +65,15 @@ function fieldSeparators(state: State): RegExp {
   return new RegExp(separators.trim() === '' ? `[${characters}]+` : `[${characters}]`, 'u');
 }
 
+/** Returns whether a text stands for the names of files: it has `*`, `?` or `[…]`. */
+function hasPattern(text: string): boolean {
+  const bracket = text.indexOf('[');
+  return /[*?]/u.test(text) || (bracket !== -1 && text.includes(']', bracket + 2));
+}
+
 function fieldText(pieces: readonly Piece[]): string {
   const text = pieces.map((piece) => piece.text).join('');
-  const isOpen = pieces.some((piece) => !piece.quoted && /[*?]|\[[^\]]+\]/u.test(piece.text));
+  const isOpen = pieces.some((piece) => !piece.quoted && hasPattern(piece.text));
   // A pattern stands for any number of files; an unknown value that is not quoted, for any number of words.
   if (isOpen && !text.startsWith('-')) return ANY_WORDS;
   return text === UNKNOWN && pieces.some((piece) => !piece.quoted && piece.text !== '') ? ANY_WORDS : text;
@@ -140,7 +147,7 @@ function outputOf(run: Run, scope: Scope, body: Commands): string {
     run.ran.delete(key);
     run.passed.set(key, program);
   }
-  const outputs = new Set(ends.map(({ output = '' }) => output.replace(/\n+$/u, '')));
+  const outputs = new Set(ends.map(({ output = '' }) => withoutTrailing(output, '\n')));
   const statuses = new Set(ends.map(({ status }) => status));
   const [status] = statuses;
   scope.state = { ...scope.state, status: statuses.size === 1 ? status : undefined };
