@@ -8,6 +8,7 @@ import { install, isReady, NAME, NAMESPACE, type Installation } from '../support
 import { layer } from '../support/layer-builder.ts';
 import { createPod, optionsOf } from '../support/pods.ts';
 import { startRegistry, type RegistryServer } from '../support/registry-server.ts';
+import { answerOf, podReview } from '../support/reviews.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 import type { LogLine, WebhookProcess } from '../support/webhook-process.ts';
 
@@ -56,10 +57,17 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
     });
     return registry.put(`team/${fresh('app')}:v1`, built);
   };
+  /** Whether the replica reads images: its reader process, which the first look-up starts, may take a busy machine longer than a Pod waits. */
+  const reads = async (replica: WebhookProcess): Promise<unknown> => {
+    const spec = { containers: [{ name: 'main', image: newImage() }] };
+    const review = podReview({ metadata: { namespace: 'shop' }, spec, request: { namespace: 'shop' } });
+    return answerOf(await replica.post(JSON.stringify(review))).audit.decision.resolvers;
+  };
   /** The replica that answers from now on, with a proxy between it and the API server. */
   const replace = async (): Promise<WebhookProcess> => {
     const replica = await installation.addReplica({ server: proxy.url });
     for (const old of installation.replicas.filter((one) => one !== replica)) await installation.removeReplica(old);
+    await expect.poll(() => reads(replica), { timeout: 20_000 }).toEqual({ main: 'musl' });
     return replica;
   };
   /** Takes verbs on a resource out of a role for a while. */

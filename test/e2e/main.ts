@@ -19,7 +19,8 @@ import { SCENARIOS } from './scenarios/all.ts';
 /**
  * `npm run e2e [-- SCENARIO…]`: a whole cluster of two nodes on this machine, the product in it as users install it, and what they may
  * expect of it. Needs root. All of it runs in namespaces of its own, and is gone when it ends, however it ends. `--nftables`: kube-proxy
- * in that mode. `--keep`: leaves the folder with the logs. `--write`: puts the table into docs/e2e.md. Exit status 1: something is not as expected; 2: this machine cannot run it.
+ * in that mode. `--keep`: leaves the folder with the logs. `--again`: tries once more what failed and can be repeated. `--write`: puts the
+ * table into docs/e2e.md. Exit status 1: something is not as expected; 2: this machine cannot run it.
  */
 
 const TOOLS = [
@@ -68,15 +69,14 @@ function buildPrograms(): void {
 }
 
 async function run(
-  scenarios: readonly string[],
-  proxyMode: Order['proxyMode'],
+  wanted: Pick<Order, 'scenarios' | 'proxyMode' | 'again'>,
   folder: string,
 ): Promise<readonly Result[]> {
   buildPrograms();
   await writeCertificates(folder);
   console.error('e2e: images are built');
   const images = await buildImages(join(folder, 'images'), nodeFolder, join(certificatesOf(folder), 'ca.crt'));
-  const order: Order = { folder, controlPlane: builtFolder(newest), node: nodeFolder, images, scenarios, proxyMode };
+  const order: Order = { folder, controlPlane: builtFolder(newest), node: nodeFolder, images, ...wanted };
   console.error('e2e: the cluster is started');
   const { result, kill } = isolate(fileURLToPath(new URL('inside.ts', import.meta.url)), JSON.stringify(order));
   process.once('SIGINT', kill);
@@ -96,7 +96,12 @@ function writePage(results: readonly Result[]): void {
 }
 
 async function main(): Promise<number> {
-  const options = { keep: { type: 'boolean' }, nftables: { type: 'boolean' }, write: { type: 'boolean' } } as const;
+  const options = {
+    keep: { type: 'boolean' },
+    nftables: { type: 'boolean' },
+    write: { type: 'boolean' },
+    again: { type: 'boolean' },
+  } as const;
   const { values, positionals } = parseArgs({ options, allowPositionals: true });
   const known = SCENARIOS.map(({ id }) => id);
   const unknown = positionals.filter((id) => !known.includes(id));
@@ -111,8 +116,9 @@ async function main(): Promise<number> {
   }
   const folder = mkdtempSync(join(tmpdir(), 'libc-dns-e2e-'));
   try {
-    const wanted = positionals.length > 0 ? ['install', ...positionals] : known;
-    const results = await run(wanted, values.nftables === true ? 'nftables' : 'iptables', folder);
+    const scenarios = positionals.length > 0 ? ['install', ...positionals] : known;
+    const proxyMode = values.nftables === true ? 'nftables' : 'iptables';
+    const results = await run({ scenarios, proxyMode, again: values.again === true }, folder);
     if (values.write === true) writePage(results);
     const bad = results.filter(({ ok }) => !ok);
     console.log(`e2e: ${results.length - bad.length} of ${results.length} as expected`);

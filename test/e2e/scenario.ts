@@ -5,6 +5,8 @@ export interface Scenario {
   /** For the command line: `npm run e2e -- install`. */
   readonly id: string;
   readonly name: string;
+  /** It may be tried once more: it leaves the cluster as it was. */
+  readonly repeatable?: true;
   /** Resolves to what was seen. Rejects if it is not what was to be expected. */
   readonly run: (cluster: Cluster) => Promise<string>;
 }

@@ -37,6 +37,8 @@ export interface Order {
   readonly images: Readonly<Record<string, string>>;
   readonly scenarios: readonly string[];
   readonly proxyMode: 'iptables' | 'nftables';
+  /** Try once more what a busy machine may miss. */
+  readonly again: boolean;
 }
 
 export const certificatesOf = (folder: string): string => join(folder, 'certificates');

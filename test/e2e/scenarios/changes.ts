@@ -34,6 +34,7 @@ const rollout = ['-n', NAMESPACE, 'rollout', 'status', `deployment/${RELEASE}`, 
 const change = (id: string, name: string, run: (cluster: Cluster) => Promise<unknown>, most = 0): Scenario => ({
   id,
   name: `${name}, at ${RATE} Pods a second`,
+  repeatable: true,
   async run(cluster) {
     const seen = await meanwhile(cluster, () => run(cluster));
     const text = `${floodText(seen)}; calls that failed open: ${seen.open}`;
@@ -49,7 +50,7 @@ const firstReplica = async (cluster: Cluster): Promise<string> =>
 
 export const changes: readonly Scenario[] = [
   change('upgrade', 'helm upgrade that replaces every replica', async (cluster) => {
-    await upgrade(cluster, '--reuse-values', '--set', 'podAnnotations.e2e=new');
+    await upgrade(cluster, '--reuse-values', '--set', `podAnnotations.e2e=at-${Date.now()}`);
   }),
   change('drain', 'the second node is drained, and taken back', async (cluster) => {
     await cluster.kubectl(
