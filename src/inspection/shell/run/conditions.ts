@@ -76,14 +76,15 @@ function readAnd(reader: TestReader): Truth {
 }
 
 function readNot(reader: TestReader): Truth {
+  const { world } = reader.run;
   const isOperand = isBinary(textAt(reader, 1)) && reader.at + 2 < reader.tokens.length;
   if (textAt(reader) === '!' && !isOperand) {
     reader.at += 1;
-    return not(readNot(reader));
+    return not(world.nest(() => readNot(reader)));
   }
   if (textAt(reader) === '(' && !isOperand) {
     reader.at += 1;
-    const truth = readOr(reader);
+    const truth = world.nest(() => readOr(reader));
     reader.at += 1;
     return truth;
   }

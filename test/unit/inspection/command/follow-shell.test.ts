@@ -97,4 +97,17 @@ describe('a shell text leads to the programs that its run may end in', () => {
   it('bash asks the resolver itself for /dev/tcp, and dash does not know it', () => {
     expect(leads(['bash', '-c', 'echo >/dev/tcp/db/1; exec /app/server'])).toBe('app/server < bin/bash');
   });
+
+  it.each([
+    ['brackets', '( '.repeat(15_000)],
+    ['negations', '! '.repeat(6000)],
+  ])('a test nested too deeply is not followed: %s', (_, opening) => {
+    const test = `[[ ${opening}a ]]`;
+    expect(leads(['bash', '-c', `${test}; exec /app/server`])).toBe('hidden');
+  });
+
+  it('a test of a few brackets is followed', () => {
+    const test = `[[ ${'( ! '.repeat(20)}a${' )'.repeat(20)} ]]`;
+    expect(leads(['bash', '-c', `${test} && exec /app/server; exec /app/other`])).toBe('app/server');
+  });
 });
