@@ -44,16 +44,19 @@ export function imageFiles(layers: readonly LayerIndex[], mounts: readonly strin
     list(directory, end) {
       const below = `${normalizePath(directory)}/`;
       const paths = new Set<string>();
+      let isCut = false;
       for (const layer of layers) {
         for (const path of layer.paths()) {
-          if (!path.startsWith(below) || !path.endsWith(end) || isMounted(path)) continue;
-          if (resolvePath(layers, path).status === 'found' && paths.size < mostListed) paths.add(`/${path}`);
+          if (!path.startsWith(below) || !path.endsWith(end) || isMounted(path) || paths.has(`/${path}`)) continue;
+          isCut = paths.size >= mostListed;
+          if (isCut) break;
+          if (resolvePath(layers, path).status === 'found') paths.add(`/${path}`);
         }
       }
       const last = endOf(normalizePath(directory));
       const unknown = layers.flatMap((layer, number) => (layer.isKnown(last) ? [] : [number]));
       if (unknown.length > 0) wanted.set(last, { status: 'unseen', paths: [last], layers: unknown.toReversed() });
-      return { paths: [...paths].toSorted(), complete: unknown.length === 0 };
+      return { paths: [...paths].toSorted(), complete: unknown.length === 0 && !isCut };
     },
     get wanted() {
       return [...wanted.values()];

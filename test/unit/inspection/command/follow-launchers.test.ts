@@ -121,6 +121,14 @@ describe('supervisors', () => {
   });
 });
 
+it.each([
+  [64, 'app/server'],
+  [65, 'app/server hidden'],
+])('of %i services those beyond 64 are not followed, and that counts', (services, expected) => {
+  const runs = Array.from({ length: services }, (_, at) => [`srv/${100 + at}/run`, '#!/bin/sh\nexec /app/server']);
+  expect(leads(['runsvdir', '/srv'], { files: Object.fromEntries(runs) })).toBe(expected);
+});
+
 describe('programs known by name', () => {
   it.each([
     ['gunicorn', 'usr/bin/python3'],
