@@ -1,7 +1,7 @@
 import type { DetectRequest } from '../detection/detector.ts';
 import type { ImageConfig, ImageManifest } from '../detection/image-source.ts';
 import { textBytes } from '../util/memory.ts';
-import { processesLabel } from './command/buildpacks.ts';
+import { buildpacksProcesses, type Process } from './command/buildpacks.ts';
 import { firstInvocation, type Invocation } from './command/invocation.ts';
 import {
   fetchesProgram,
@@ -28,8 +28,8 @@ export interface ImageFacts {
   readonly invocation: Invocation;
   /** Where the Pod mounts volumes, absolute. */
   readonly mounts: readonly string[];
-  /** What Buildpacks say of the image's processes: JSON. */
-  readonly processes: string;
+  /** What Buildpacks say of the image's processes. */
+  readonly processes: readonly Process[];
   /** The image has an Entrypoint, which names the program unless the Pod has a `command`. */
   readonly hasEntrypoint: boolean;
   readonly glibcOnMusl: 'shim' | 'glibc' | undefined;
@@ -43,7 +43,7 @@ export function imageFacts(manifest: ImageManifest, config: ImageConfig, request
     hints: hintsOf(manifest, config),
     invocation,
     mounts: request.mounts ?? [],
-    processes: config.labels[processesLabel] ?? '',
+    processes: buildpacksProcesses(config.labels),
     hasEntrypoint: config.entrypoint.length > 0,
     glibcOnMusl: glibcOnMusl(config),
   };
@@ -96,7 +96,8 @@ export function configBytes({ entrypoint, cmd, env, workingDir, labels, history 
 export function factsBytes({ invocation, history, processes, mounts }: ImageFacts): number {
   // A line is kept as it is and as words.
   const lines = history.reduce((sum, line) => sum + 3 * textBytes(line?.text ?? ''), 0);
-  return lines + textsBytes([processes, ...mounts, ...invocation.argv, ...[...invocation.env].flat()]);
+  const words = processes.flatMap(({ type = '', command, args }) => [type, ...command, ...args]);
+  return lines + textsBytes([...words, ...mounts, ...invocation.argv, ...[...invocation.env].flat()]);
 }
 
 const entriesOf = (map: Readonly<Record<string, string>> = {}): string[] => Object.entries(map).flat();

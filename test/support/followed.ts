@@ -1,3 +1,4 @@
+import { buildpacksProcesses } from '../../src/inspection/command/buildpacks.ts';
 import { follow } from '../../src/inspection/command/follow.ts';
 import { imageFiles } from '../../src/inspection/command/image-files.ts';
 import { firstInvocation, type PodRun } from '../../src/inspection/command/invocation.ts';
@@ -64,7 +65,8 @@ export function leads(argv: readonly string[], setting: Setting = {}): string {
   const config = { entrypoint: argv, cmd: [], env: [path, ...env], workingDir, ...(user !== undefined && { user }) };
   const first = firstInvocation(config, { command: [], args: [], ...pod });
   const layers = [layerOf({ ...base, ...files })];
-  const { stays, beside, passing } = follow(imageFiles(layers, mounts), first, processes, { left: 1_000_000 });
+  const listed = buildpacksProcesses({ 'io.buildpacks.build.metadata': processes });
+  const { stays, beside, passing } = follow(imageFiles(layers, mounts), first, listed, { left: 1_000_000 });
   const list = (mark: string, programs: readonly Program[]): string =>
     programs.length === 0 ? '' : ` ${mark} ${programs.map(name).join(' ')}`;
   return stays.map(name).join(' ') + list('&', beside) + list('<', passing);

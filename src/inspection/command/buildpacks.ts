@@ -1,16 +1,20 @@
+import { parseBoundedJson } from '../../util/json-bounds.ts';
+import { isObject } from '../../util/json.ts';
 import { splitWords } from '../shell/parse.ts';
 import { baseName, type Invocation } from './invocation.ts';
 
 /** The label of an image that lists its processes, as JSON. */
-export const processesLabel = 'io.buildpacks.build.metadata';
+const processesLabel = 'io.buildpacks.build.metadata';
 const longest = 256 * 1024;
+const bounds = { depth: 64, values: 50_000 };
 
 /** Reports whether an invocation runs Buildpacks' launcher. */
 export const isBuildpacksLauncher = (program: string): boolean =>
   program.startsWith('/cnb/process/') || program === '/cnb/lifecycle/launcher';
 
-interface Process {
-  readonly type: string;
+/** A process of an image, as Buildpacks' label lists it. */
+export interface Process {
+  readonly type: string | undefined;
   readonly command: readonly string[];
   readonly args: readonly string[];
   readonly direct: boolean;
@@ -18,12 +22,14 @@ interface Process {
 }
 
 /**
- * Returns the command line that Buildpacks' launcher ends in; undefined if the image's label does not tell it. `listed`: the
- * label's text (https://github.com/buildpacks/spec/blob/main/platform.md, "launcher").
+ * Returns the command line that Buildpacks' launcher ends in; undefined if the image's label does not tell it
+ * (https://github.com/buildpacks/spec/blob/main/platform.md, "launcher").
  */
-export function buildpacksCommand({ argv, env }: Invocation, listed: string): readonly string[] | undefined {
+export function buildpacksCommand(
+  { argv, env }: Invocation,
+  processes: readonly Process[],
+): readonly string[] | undefined {
   const [program = '', ...words] = argv;
-  const processes = readProcesses(listed);
   const isNamed = program.startsWith('/cnb/process/');
   const type = isNamed ? baseName(program) : words.length === 0 ? (env.get('CNB_PROCESS_TYPE') ?? '') : '';
   if (isNamed || words.length === 0) {
@@ -45,16 +51,18 @@ function commandOf({ command, args, direct }: Process, words: readonly string[])
   return ['bash', '-c', `exec ${command.join(' ')} "$@"`, 'launcher', ...args, ...words];
 }
 
-function readProcesses(label: string): readonly Process[] {
-  const parsed = label.length > longest ? undefined : parseJson(label);
+/** Returns the processes that an image's labels list; empty if they list nothing, or too much. */
+export function buildpacksProcesses(labels: Readonly<Record<string, string>>): readonly Process[] {
+  const { [processesLabel]: label = '' } = labels;
+  const parsed = label.length > longest ? undefined : parseBoundedJson(Buffer.from(label), bounds);
   const processes: unknown = isObject(parsed) ? parsed['processes'] : undefined;
   if (!Array.isArray(processes)) return [];
   return processes.filter(isObject).map((process) => {
-    const { command } = process;
+    const { type, command } = process;
     const words = typeof command === 'string' ? [command] : texts(command);
     const direct = process['direct'] === true;
     return {
-      type: String(process['type']),
+      type: typeof type === 'string' ? type : undefined,
       command: direct || words.length !== 1 ? words : splitWords(words[0] ?? ''),
       args: texts(process['args']),
       direct,
@@ -62,17 +70,6 @@ function readProcesses(label: string): readonly Process[] {
     };
   });
 }
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const texts = (value: unknown): readonly string[] =>
   Array.isArray(value) ? value.filter((one): one is string => typeof one === 'string') : [];

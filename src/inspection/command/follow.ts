@@ -1,4 +1,4 @@
-import { buildpacksCommand, isBuildpacksLauncher } from './buildpacks.ts';
+import { buildpacksCommand, isBuildpacksLauncher, type Process } from './buildpacks.ts';
 import { baseName, candidatePaths, type Invocation, isShell, joinPath, type Place } from './invocation.ts';
 import { afterDashes, launchOf } from './launchers.ts';
 import { hiddenProgram, type Located, nothing, type Outcome, type Program } from './outcome.ts';
@@ -37,7 +37,7 @@ const deepestCommand = 200;
  * Follows a container's command line through wrappers, shells, scripts, launchers and supervisors to the programs that it may
  * run, as far as the files are known. Pure.
  */
-export function follow(files: ImageFiles, first: Invocation, processes: string, budget: Budget): Outcome {
+export function follow(files: ImageFiles, first: Invocation, processes: readonly Process[], budget: Budget): Outcome {
   try {
     return createFollower(files, processes, budget).start(first);
   } catch (error) {
@@ -51,12 +51,12 @@ export function follow(files: ImageFiles, first: Invocation, processes: string, 
 interface Follower extends World {
   readonly files: ImageFiles;
   /** What the label of Buildpacks says of the image's processes. */
-  readonly processes: string;
+  readonly processes: readonly Process[];
   /** Files that running commands may have written. */
   readonly touched: ReadonlySet<string>;
 }
 
-function createFollower(files: ImageFiles, processes: string, budget: Budget): Follower {
+function createFollower(files: ImageFiles, processes: readonly Process[], budget: Budget): Follower {
   const known = new Map<string, Outcome>();
   const running = new Set<string>();
   const touched = new Set<string>();

@@ -65,6 +65,12 @@ describe('launchers', () => {
     [['/cnb/process/web'], label([{ type: 'web', command: ['node'], direct: true }]), 'layers/x/node/bin/node'],
     [['/cnb/process/web'], label([{ type: 'job', command: ['/app/server'] }]), 'hidden'],
     [['/cnb/process/web'], { ...label([]), processes: '{' }, 'hidden'],
+    [['/cnb/process/web'], label([{ type: { toString: 1, valueOf: 1 }, command: ['/app/server'] }]), 'hidden'],
+    [
+      ['/cnb/process/web'],
+      label([{ type: 'web', command: ['/app/server'], direct: true }, ...Array.from({ length: 50_000 }, () => 0)]),
+      'hidden',
+    ],
     [['/cnb/lifecycle/launcher', '/app/server -x'], label([]), 'app/server'],
     [['/cnb/lifecycle/launcher', '--', '/app/server'], label([]), 'app/server'],
     [
@@ -141,7 +147,7 @@ describe('programs known by name', () => {
       { entrypoint: [`/opt/bin/${tool}`], cmd: [], env: [], workingDir: '' },
       { command: [], args: [] },
     );
-    const { stays } = follow(imageFiles([layer]), first, '', { left: 10_000 });
+    const { stays } = follow(imageFiles([layer]), first, [], { left: 10_000 });
     expect(stays[0]?.located.status).toBe('unseen');
     expect(stays[0]?.runBy).toMatchObject({ status: 'found', path: interpreter });
   });
