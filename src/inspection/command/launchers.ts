@@ -7,7 +7,7 @@ interface Shape {
   /** Words before its options: `exec`, `run`. Without one of them it starts nothing. */
   readonly verbs?: string;
   /** `dashes`: behind `--`, else the first word that is a program. `words`: what follows the options. */
-  readonly program: 'dashes' | 'words' | 'search';
+  readonly program: 'dashes' | 'words';
   /** Options whose value is the next word. */
   readonly valued?: string;
   /** An option whose value is the program's command line, as one text. */

@@ -1,5 +1,6 @@
 import { splitWords } from '../shell/parse.ts';
 import { baseName, type Invocation, joinPath } from './invocation.ts';
+import { afterDashes } from './launchers.ts';
 
 /** What is found in the image around a supervisor. */
 export interface Surroundings {
@@ -62,8 +63,9 @@ const supervisordFiles = [
 const mostFiles = 64;
 
 function readSupervisord({ argv, directory }: Invocation, around: Surroundings): Services {
-  const paths = [...configured(argv), ...supervisordFiles].map((path) => joinPath(directory, path));
-  const chosen = configured(argv).length > 0 ? paths[0] : paths.find((path) => around.text(path) !== undefined);
+  const [given] = configured(argv);
+  const paths = (given === undefined ? supervisordFiles : [given]).map((path) => joinPath(directory, path));
+  const chosen = paths.find((path) => around.text(path) !== undefined);
   const text = chosen === undefined ? undefined : around.text(chosen);
   if (chosen === undefined || text === undefined) return unread('supervisord');
   const commands = [...programsIn(text)];
@@ -129,9 +131,11 @@ function readMyInit({ argv }: Invocation, around: Surroundings): Services {
   const services = serviceDirectories(['/etc/service'], around, 'my_init');
   const words = argv.slice(1);
   const first = words.findIndex((word) => !word.startsWith('-'));
-  const command = words.includes('--') ? words.slice(words.indexOf('--') + 1) : first === -1 ? [] : words.slice(first);
-  return command.length === 0 ? services : { ...services, commands: [command, ...services.commands] };
+  return withCommand(services, afterDashes(words) ?? (first === -1 ? [] : words.slice(first)));
 }
+
+const withCommand = (services: Services, command: readonly string[]): Services =>
+  command.length === 0 ? services : { ...services, commands: [command, ...services.commands] };
 
 const s6Directories = ['/etc/s6-overlay/s6-rc.d', '/etc/services.d'];
 
@@ -140,9 +144,7 @@ const hasS6 = ({ files }: Surroundings): boolean =>
 
 // https://github.com/just-containers/s6-overlay: /init [COMMAND], beside the services.
 function readS6({ argv }: Invocation, around: Surroundings): Services {
-  const services = serviceDirectories(s6Directories, around, 's6-overlay');
-  const command = argv.slice(1);
-  return command.length === 0 ? services : { ...services, commands: [command, ...services.commands] };
+  return withCommand(serviceDirectories(s6Directories, around, 's6-overlay'), argv.slice(1));
 }
 
 // https://devcenter.heroku.com/articles/procfile: `NAME: COMMAND`.

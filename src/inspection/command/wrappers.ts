@@ -1,5 +1,6 @@
 import { splitWords } from '../shell/parse.ts';
 import { baseName, type Invocation, joinPath, uidOf } from './invocation.ts';
+import { afterDashes } from './launchers.ts';
 
 /** How a wrapper's words lead to the program that replaces it. */
 interface Shape {
@@ -131,7 +132,7 @@ export function throughWrapper(invocation: Invocation): Invocation | undefined {
     (loaderName.test(name) ? throughLoader(invocation) : undefined) ??
     (wrapper === undefined && Object.hasOwn(shapes, name) ? throughShape(invocation, shapes[name]) : undefined);
   const [first = ''] = next?.argv ?? [];
-  return first === '' ? undefined : next;
+  return next === undefined || first === '' ? undefined : { ...next, direct: false };
 }
 
 interface Options {
@@ -166,7 +167,6 @@ function throughShape(invocation: Invocation, shape: Shape = {}): Invocation {
   return {
     ...invocation,
     argv: inner === undefined ? program : ['/bin/sh', '-c', inner],
-    direct: false,
     uid: as === undefined ? invocation.uid : uidOf(as),
     openEnv: invocation.openEnv || opensEnv,
   };
@@ -186,7 +186,7 @@ function throughSu(invocation: Invocation): Invocation | undefined {
   const [user = 'root', ...rest] = words.filter((word) => word !== '-');
   if (text === undefined && rest.length === 0) return undefined;
   const argv = text === undefined ? [shell, ...rest] : [shell, '-c', text, ...rest];
-  return { ...invocation, argv, uid: uidOf(user), direct: false };
+  return { ...invocation, argv, uid: uidOf(user) };
 }
 
 const suOptions = '-c --command --session-command -s --shell -g --group -G --supp-group -w --whitelist-environment -T';
@@ -211,15 +211,13 @@ function readAnywhere(
 function throughArch(invocation: Invocation): Invocation {
   const [, first = '', ...others] = invocation.argv;
   const words = first.startsWith('-') ? [first, ...others] : others;
-  return { ...invocation, argv: readOptions(words, []).rest, direct: false };
+  return { ...invocation, argv: readOptions(words, []).rest };
 }
 
 // capsh(1): everything behind `--` goes to /bin/bash.
 function throughCapsh(invocation: Invocation): Invocation | undefined {
-  const at = invocation.argv.indexOf('--');
-  return at === -1
-    ? undefined
-    : { ...invocation, argv: ['/bin/bash', ...invocation.argv.slice(at + 1)], direct: false };
+  const words = afterDashes(invocation.argv);
+  return words && { ...invocation, argv: ['/bin/bash', ...words] };
 }
 
 function throughStartStop(invocation: Invocation): Invocation | undefined {
@@ -227,7 +225,7 @@ function throughStartStop(invocation: Invocation): Invocation | undefined {
     '-x --exec -a --startas -n --name -p --pidfile -u --user -g --group -c --chuid -s --signal -r --chroot -d --chdir';
   const { rest, values } = readOptions(invocation.argv.slice(1), valued.split(' '));
   const program = textOf(values, '-a --startas -x --exec');
-  return program === undefined ? undefined : { ...invocation, argv: [program, ...rest], direct: false };
+  return program === undefined ? undefined : { ...invocation, argv: [program, ...rest] };
 }
 
 function throughChroot(invocation: Invocation): Invocation {
@@ -238,14 +236,13 @@ function throughChroot(invocation: Invocation): Invocation {
     argv,
     root: `${invocation.root ?? ''}${joinPath(invocation.directory, root)}`,
     directory: '/',
-    direct: false,
   };
 }
 
 // execline's cd(1): `cd DIRECTORY PROGRAM`.
 function throughCd(invocation: Invocation): Invocation {
   const [, directory = '/', ...argv] = invocation.argv;
-  return { ...invocation, argv, directory: joinPath(invocation.directory, directory), direct: false };
+  return { ...invocation, argv, directory: joinPath(invocation.directory, directory) };
 }
 
 // Of busybox's programs only these run another one.
@@ -253,12 +250,12 @@ function throughBusybox(invocation: Invocation): Invocation | undefined {
   const [, name = ''] = invocation.argv;
   const runsOthers =
     /^(?:a?sh|env|timeout|time|nice|nohup|setsid|ionice|taskset|chpst|setuidgid|envdir|softlimit|su|chroot|chrt|flock|unshare|setarch|linux32|linux64|setpriv|start-stop-daemon|xargs|script)$/u;
-  return runsOthers.test(name) ? { ...invocation, argv: invocation.argv.slice(1), direct: false } : undefined;
+  return runsOthers.test(name) ? { ...invocation, argv: invocation.argv.slice(1) } : undefined;
 }
 
 function throughLoader(invocation: Invocation): Invocation {
   const [loader = '', ...words] = invocation.argv;
-  return { ...invocation, argv: readOptions(words, loaderOptions.split(' ')).rest, loader, direct: false };
+  return { ...invocation, argv: readOptions(words, loaderOptions.split(' ')).rest, loader };
 }
 
 // env(1), GNU and busybox: options, then assignments, then the program.
@@ -274,7 +271,6 @@ function throughEnv(invocation: Invocation): Invocation {
     argv,
     env: state.env,
     openEnv: invocation.openEnv && !state.cleared,
-    direct: false,
     ...(state.directory !== undefined && { directory: joinPath(invocation.directory, state.directory) }),
   });
   for (let word = state.rest.shift(); word !== undefined; word = state.rest.shift()) {
@@ -342,10 +338,7 @@ const envOptions: Readonly<Record<string, EnvOption>> = {
 
 function applyAssignment(word: string, state: EnvState): boolean {
   if (!/^[A-Za-z_]\w*=/u.test(word)) return false;
-  state.env.set(word.slice(0, word.indexOf('=')), afterEquals(word));
+  const equals = word.indexOf('=');
+  state.env.set(word.slice(0, equals), word.slice(equals + 1));
   return true;
-}
-
-function afterEquals(word: string): string {
-  return word.slice(word.indexOf('=') + 1);
 }
