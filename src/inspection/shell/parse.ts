@@ -189,14 +189,19 @@ function readGroup(cursor: Cursor): Command {
   return { kind: 'group', body: closed(cursor, '}'), redirects: [] };
 }
 
-function withRedirects(cursor: Cursor, command: Command): Command {
-  const redirects: Redirect[] = [];
+/** Reads as many as there are, each behind what `skip` skips. */
+function readAll<T>(cursor: Cursor, skip: (cursor: Cursor) => void, read: (cursor: Cursor) => T | undefined): T[] {
+  const found: T[] = [];
   for (;;) {
-    skipBlanks(cursor);
-    const redirect = readRedirect(cursor);
-    if (redirect === undefined) break;
-    redirects.push(redirect);
+    skip(cursor);
+    const one = read(cursor);
+    if (one === undefined) return found;
+    found.push(one);
   }
+}
+
+function withRedirects(cursor: Cursor, command: Command): Command {
+  const redirects = readAll(cursor, skipBlanks, readRedirect);
   if (redirects.length === 0) return command;
   return command.kind === 'group' || command.kind === 'subshell'
     ? { ...command, redirects }
@@ -237,13 +242,7 @@ function readFor(cursor: Cursor): Command {
     return { kind: 'for', name, words: undefined, body: readDo(cursor) };
   }
   cursor.at += 2;
-  const words: Word[] = [];
-  for (;;) {
-    skipBlanks(cursor);
-    const word = readWord(cursor);
-    if (word === undefined) break;
-    words.push(word);
-  }
+  const words = readAll(cursor, skipBlanks, readWord);
   if (peek(cursor) === ';') cursor.at += 1;
   return { kind: 'for', name, words, body: readDo(cursor) };
 }
@@ -403,13 +402,7 @@ function readArgument(cursor: Cursor): Word | undefined {
 
 function readArray(cursor: Cursor): Word {
   expectText(cursor, '(');
-  const words: Word[] = [];
-  for (;;) {
-    skipNewlines(cursor);
-    const word = readWord(cursor);
-    if (word === undefined) break;
-    words.push(word);
-  }
+  const words = readAll(cursor, skipNewlines, readWord);
   expectText(cursor, ')');
   return [{ kind: 'array', words }];
 }

@@ -80,13 +80,18 @@ function readPlain(cursor: Cursor, parts: Part[]): boolean {
   }
   const process = peek(cursor, 2);
   if (process === '<(' || process === '>(') {
-    cursor.at += 2;
-    const body = nested(cursor, () => cursor.commands(cursor, [')']));
-    expectText(cursor, ')');
-    parts.push({ kind: 'process', body });
+    parts.push({ kind: 'process', body: readSubstitution(cursor) });
     return true;
   }
   return false;
+}
+
+/** Reads the commands of `$( … )`, `<( … )` and `>( … )`. */
+function readSubstitution(cursor: Cursor): Commands {
+  cursor.at += 2;
+  const body = nested(cursor, () => cursor.commands(cursor, [')']));
+  expectText(cursor, ')');
+  return body;
 }
 
 // An extended pattern is kept as text: what it matches is not worked out.
@@ -164,13 +169,19 @@ function readDouble(cursor: Cursor): readonly Part[] {
   return parts;
 }
 
+/** Reads up to the closing quote, past escaped ones; returns the text between, escapes unchanged. */
+function readEscaped(cursor: Cursor, quote: string): string {
+  let end = cursor.at + 1;
+  while (end < cursor.text.length && cursor.text[end] !== quote) end += cursor.text[end] === '\\' ? 2 : 1;
+  if (end >= cursor.text.length) throw new ShellSyntaxError(`${quote} expected`);
+  const text = cursor.text.slice(cursor.at + 1, end);
+  cursor.at = end + 1;
+  return text;
+}
+
 // Backquotes nest by backslashes, which are removed before the text is read.
 function readBackquotes(cursor: Cursor, quoted: boolean): Part {
-  let end = cursor.at + 1;
-  while (end < cursor.text.length && cursor.text[end] !== '`') end += cursor.text[end] === '\\' ? 2 : 1;
-  if (end >= cursor.text.length) throw new ShellSyntaxError('` expected');
-  const text = cursor.text.slice(cursor.at + 1, end).replaceAll(quoted ? /\\(["\\`$])/gu : /\\([\\`$])/gu, '$1');
-  cursor.at = end + 1;
+  const text = readEscaped(cursor, '`').replaceAll(quoted ? /\\(["\\`$])/gu : /\\([\\`$])/gu, '$1');
   const inner: Cursor = { ...cursor, text, at: 0, pending: [] };
   const body = nested(inner, () => inner.commands(inner, []));
   return { kind: 'command', body, quoted };
@@ -194,12 +205,7 @@ function readDollar(cursor: Cursor, quoted: boolean): Part {
     const arithmetic = readArithmetic(cursor, 3);
     if (arithmetic !== undefined) return { kind: 'arithmetic', text: arithmetic, quoted };
   }
-  if (next === '(') {
-    cursor.at += 2;
-    const body = nested(cursor, () => cursor.commands(cursor, [')']));
-    expectText(cursor, ')');
-    return { kind: 'command', body, quoted };
-  }
+  if (next === '(') return { kind: 'command', body: readSubstitution(cursor), quoted };
   if (next === '{') return nested(cursor, () => readBraces(cursor, quoted));
   cursor.at += 1;
   const named = take(cursor, name) ?? take(cursor, special);
@@ -219,13 +225,7 @@ const plainParameter = (named: string, quoted: boolean): Parameter => ({
 const ansiEscapes: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', e: '\u001B', a: '\u0007' };
 
 function readAnsi(cursor: Cursor): Part {
-  let end = cursor.at + 1;
-  while (end < cursor.text.length && cursor.text[end] !== "'") end += cursor.text[end] === '\\' ? 2 : 1;
-  if (end >= cursor.text.length) throw new ShellSyntaxError("' expected");
-  const text = cursor.text
-    .slice(cursor.at + 1, end)
-    .replaceAll(/\\([\s\S])/gu, (_, one: string) => ansiEscapes[one] ?? one);
-  cursor.at = end + 1;
+  const text = readEscaped(cursor, "'").replaceAll(/\\([\s\S])/gu, (_, one: string) => ansiEscapes[one] ?? one);
   return { kind: 'text', text, quoted: true };
 }
 
