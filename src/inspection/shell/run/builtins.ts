@@ -4,14 +4,12 @@ import { decideTest } from './conditions.ts';
 import { declareVariables } from './declare.ts';
 import { parseShell } from '../parse.ts';
 import type { Call, Run } from './run.ts';
-import { environmentOf, type State, valueOf, withoutVariable, withVariable } from './state.ts';
+import { environmentOf, type State, statusOf, valueOf, withoutVariable, withVariable } from './state.ts';
 import type { ShellText } from '../syntax.ts';
-import { ANY_WORDS, isKnown, type Truth, UNKNOWN } from './values.ts';
+import { ANY_WORDS, isKnown, UNKNOWN } from './values.ts';
 import { withoutTrailing } from '../../../util/text.ts';
 
 type Builtin = (call: Call) => readonly State[];
-
-const statusOf = (truth: Truth): State['status'] => (truth === undefined ? undefined : truth ? 0 : 1);
 
 const ends =
   (status: State['status']): Builtin =>

@@ -55,22 +55,22 @@ function decideAll(reader: TestReader): Truth {
 
 const textAt = (reader: TestReader, offset = 0): string => reader.tokens[reader.at + offset]?.text ?? '';
 
-function readOr(reader: TestReader): Truth {
-  let truth = readAnd(reader);
-  while (reader.or.includes(textAt(reader))) {
-    reader.at += 1;
-    const right = readAnd(reader);
-    truth = truth === true || right === true ? true : truth === false && right === false ? false : undefined;
-  }
-  return truth;
-}
+const readOr = (reader: TestReader): Truth => readChain(reader, reader.or, readAnd, true);
 
-function readAnd(reader: TestReader): Truth {
-  let truth = readNot(reader);
-  while (reader.and.includes(textAt(reader))) {
+const readAnd = (reader: TestReader): Truth => readChain(reader, reader.and, readNot, false);
+
+/** Reads operands between operators. One that is `decisive` decides, whatever the others are. */
+function readChain(
+  reader: TestReader,
+  operators: readonly string[],
+  operand: (reader: TestReader) => Truth,
+  decisive: boolean,
+): Truth {
+  let truth = operand(reader);
+  while (operators.includes(textAt(reader))) {
     reader.at += 1;
-    const right = readNot(reader);
-    truth = truth === false || right === false ? false : truth === true && right === true ? true : undefined;
+    const right = operand(reader);
+    if (truth !== decisive) truth = right === decisive || truth !== undefined ? right : undefined;
   }
   return truth;
 }

@@ -7,7 +7,16 @@ import { assignedArray } from './declare.ts';
 import { expandPattern, expandText, expandWords } from './expand.ts';
 import { followFor, followLoop } from './loops.ts';
 import type { Run, Scope } from './run.ts';
-import { environmentOf, settled, type State, together, type Variable, withStatus, withVariable } from './state.ts';
+import {
+  environmentOf,
+  settled,
+  type State,
+  statusOf,
+  together,
+  type Variable,
+  withStatus,
+  withVariable,
+} from './state.ts';
 import type { Command, Commands, Redirect, ShellText, SimpleCommand } from '../syntax.ts';
 import { ANY_WORDS, isKnown, matches, UNKNOWN } from './values.ts';
 import { arithmeticValue } from './arithmetic.ts';
@@ -152,11 +161,11 @@ function stepOther(run: Run, state: State, command: Other): readonly State[] {
       return runCase(run, state, command);
     case 'test': {
       const truth = decideDoubleBracket(run, scope, command.words);
-      return [{ ...scope.state, status: truth === undefined ? undefined : truth ? 0 : 1 }];
+      return [{ ...scope.state, status: statusOf(truth) }];
     }
     default: {
       const value = arithmeticValue(expandText(run, scope, command.text), scope.state);
-      return [{ ...scope.state, status: isKnown(value) ? (value === '0' ? 1 : 0) : undefined }];
+      return [{ ...scope.state, status: statusOf(isKnown(value) ? value !== '0' : undefined) }];
     }
   }
 }
@@ -310,17 +319,19 @@ const gone = (state: State): State => ({ ...state, status: 0, flow: { kind: 'exi
 function runProgram(run: Run, state: State, command: SimpleCommand, words: readonly string[]): readonly State[] {
   const [name = '', ...rest] = words;
   const inside = assign(run, { state }, command, 'export');
-  const { directory, open, uid } = inside;
-  for (const word of rest) if (word.includes('/') && isKnown(word)) run.world.touch(joinPath(directory, word));
-  const outcome = isKnown(name)
-    ? run.world.start({ argv: words, env: environmentOf(inside), directory, openEnv: open, uid })
-    : { ...nothing, stays: [unknownCommand] };
+  for (const word of rest) if (word.includes('/') && isKnown(word)) run.world.touch(joinPath(inside.directory, word));
+  const outcome = isKnown(name) ? start(run, inside, words) : { ...nothing, stays: [unknownCommand] };
   for (const program of outcome.stays) run.ran.set(program.key, program);
   for (const program of outcome.passing) run.passed.set(program.key, program);
   for (const program of outcome.beside) run.beside.set(program.key, program);
   const after = stayed(state, outcome.stays);
   const output = Object.hasOwn(outputs, name) ? outputs[name]?.(state, rest, run) : undefined;
   return [{ ...written(after, output ?? UNKNOWN), status: undefined }];
+}
+
+function start({ world }: Run, state: State, argv: readonly string[]): Outcome {
+  const { directory, open, uid } = state;
+  return world.start({ argv, env: environmentOf(state), directory, openEnv: open, uid });
 }
 
 /** Notes what ran. A program that resolves no names only keeps the container alive, for what ran before it or runs beside. */
@@ -369,9 +380,7 @@ function redirect(run: Run, scope: Scope, redirects: readonly Redirect[]): void 
 
 function noteShell(run: Run, state: State): void {
   if (!run.isBash) return;
-  const { directory, open, uid } = state;
-  const { stays } = run.world.start({ argv: ['bash'], env: environmentOf(state), directory, openEnv: open, uid });
-  for (const program of stays) run.passed.set(program.key, program);
+  for (const program of start(run, state, ['bash']).stays) run.passed.set(program.key, program);
 }
 
 const deepest = 40;

@@ -1,6 +1,6 @@
 import type { Program } from '../../command/outcome.ts';
 import type { Command } from '../syntax.ts';
-import { ANY_WORDS, UNKNOWN } from './values.ts';
+import { ANY_WORDS, type Truth, UNKNOWN } from './values.ts';
 
 /** A variable's value; a list for an array. */
 export interface Variable {
@@ -72,9 +72,8 @@ export function withVariable(
   exported = state.variables.get(name)?.exported ?? false,
 ): State {
   const variables = new Map(state.variables);
-  const isLong = typeof value === 'string' ? value.length > longestValue : value.length > longestValue;
   if (variables.size < mostVariables || variables.has(name)) {
-    variables.set(name, { value: isLong ? UNKNOWN : value, exported });
+    variables.set(name, { value: value.length > longestValue ? UNKNOWN : value, exported });
   }
   return { ...state, variables };
 }
@@ -84,6 +83,9 @@ export function withoutVariable(state: State, name: string): State {
   variables.delete(name);
   return { ...state, variables };
 }
+
+/** Returns the exit status that a command which decides something ends with. */
+export const statusOf = (truth: Truth): State['status'] => (truth === undefined ? undefined : truth ? 0 : 1);
 
 export const withStatus = (state: State, status: State['status']): State => ({ ...state, status });
 
