@@ -1,4 +1,5 @@
-import type { Located } from './outcome.ts';
+import type { Located, Unseen } from './outcome.ts';
+import { mountOver } from '../../detection/pod/exec-wrappers.ts';
 import { endOf } from '../history.ts';
 import { type LayerIndex, normalizePath, resolvePath } from '../overlay.ts';
 import type { FileAt } from '../shell/run/world.ts';
@@ -12,15 +13,14 @@ export interface ImageFiles {
   /** Returns the known files below a directory whose path ends so, and whether there can be no others. */
   list(directory: string, end: string): { readonly paths: readonly string[]; readonly complete: boolean };
   /** The wanted files that may be in layers which were not read. */
-  readonly wanted: readonly Extract<Located, { status: 'unseen' }>[];
+  readonly wanted: readonly Unseen[];
 }
 
 /** `mounts`: the directories and files over which the Pod mounts volumes, absolute. */
 export function imageFiles(layers: readonly LayerIndex[], mounts: readonly string[] = []): ImageFiles {
-  const hidden = mounts.map(normalizePath);
-  const isMounted = (path: string): boolean =>
-    hidden.some((mount) => mount === '' || path === mount || path.startsWith(`${mount}/`));
-  const wanted = new Map<string, Extract<Located, { status: 'unseen' }>>();
+  const hidden = mounts.map((mount) => `/${normalizePath(mount)}`);
+  const isMounted = (path: string): boolean => mountOver(`/${path}`, hidden) !== undefined;
+  const wanted = new Map<string, Unseen>();
   return {
     locate: (paths) => findFirst(layers, paths, isMounted),
     at(path, isWanted) {
@@ -71,7 +71,7 @@ function findFirst(
   candidates: readonly string[],
   isMounted: (path: string) => boolean,
 ): Located {
-  const unseen: Extract<Located, { status: 'unseen' }>[] = [];
+  const unseen: Unseen[] = [];
   for (const candidate of candidates) {
     const resolved = resolvePath(layers, candidate);
     if (isMounted(normalizePath(candidate)) || isMounted(resolved.path)) {

@@ -20,6 +20,9 @@ export type Located =
   /** Which program it is cannot be told. */
   | { readonly status: 'hidden'; readonly why: string };
 
+export type Found = Extract<Located, { status: 'found' }>;
+export type Unseen = Extract<Located, { status: 'unseen' }>;
+
 /** A program that a container may run: the end of all wrappers, shells and scripts. */
 export interface Program {
   /** The same for the same program in the same circumstances. */
