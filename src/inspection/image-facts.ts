@@ -65,10 +65,10 @@ export function likelihoodOf(image: ImageFacts, layer: number, paths: readonly s
 
 /** Describes a program that was not reached: it may be at one of `paths`. */
 export function unreached(image: ImageFacts, paths: readonly string[]): Unreached {
-  const numbers = image.manifest.layers.map((_, layer) => layer).slice(1);
   return {
     paths,
-    copiedIn: numbers.some((layer) => {
+    copiedIn: image.manifest.layers.some((_, layer) => {
+      if (layer === 0) return false;
       const line = image.history[layer];
       if (likelihoodOf(image, layer, paths) >= likelihood.likely || fetchesProgram(line, paths)) return true;
       return mayReplace(line, paths) && !installsPackage(line, paths);

@@ -5,7 +5,7 @@ import { type Budget, follow } from './command/follow.ts';
 import { imageFiles } from './command/image-files.ts';
 import { baseName } from './command/invocation.ts';
 import { isLinkedToBase } from './command/known-programs.ts';
-import type { Located, Outcome, Program } from './command/outcome.ts';
+import type { Found, Located, Outcome, Program, Unseen } from './command/outcome.ts';
 import { agreedHint, likelihood, mayReplace } from './history.ts';
 import {
   configBytes,
@@ -177,12 +177,13 @@ function eitherOf(one: Located, other: Located): Located {
 }
 
 function conclude(image: ImageFacts, reader: LayerReader, { outcome }: Look): Judged {
-  const judge = (program: Program): Candidate => judgeProgram(image, reader, program);
-  const [stays, beside, passing] = [outcome.stays, outcome.beside, outcome.passing].map((all) => all.map(judge));
-  const verdict = runVerdict({ stays: stays ?? [], beside: beside ?? [], passing: passing ?? [] });
+  const judgeAll = (programs: readonly Program[]): readonly Candidate[] =>
+    programs.map((program) => judgeProgram(image, reader, program));
+  const stays = judgeAll(outcome.stays);
+  const verdict = runVerdict({ stays, beside: judgeAll(outcome.beside), passing: judgeAll(outcome.passing) });
   const [only] = outcome.stays;
   const isAlone = outcome.stays.length + outcome.beside.length + outcome.passing.length === 1;
-  const executable = verdict.resolver === 'unknown' && !isAlone ? undefined : (stays ?? [])[0]?.executable;
+  const executable = verdict.resolver === 'unknown' && !isAlone ? undefined : stays[0]?.executable;
   return {
     verdict,
     ...(executable !== undefined && { executable }),
@@ -224,12 +225,7 @@ function judgeLocated(
   }
   const executable = `/${located.path}`;
   const doubts = located.doubts.filter((layer) => likelihoodOf(image, layer, located.rivals) >= likelihood.possible);
-  const replaced = doubts.find(
-    (layer) =>
-      !reader.wasRead(layer) &&
-      (mayReplace(image.history[layer], located.rivals) ||
-        likelihoodOf(image, layer, located.rivals) >= likelihood.likely),
-  );
+  const replaced = doubts.find((layer) => !reader.wasRead(layer) && namesAnother(image, layer, located.rivals));
   if (replaced !== undefined) {
     return unknownVerdict(`${shownName(executable)}: layer ${replaced + 1}, which was not reached, may hold another`);
   }
@@ -246,6 +242,10 @@ function judgeLocated(
   return { ...verdict, executable };
 }
 
+/** Reports whether a layer's history line names one of the paths, or something that may well replace it. */
+const namesAnother = (image: ImageFacts, layer: number, rivals: readonly string[]): boolean =>
+  mayReplace(image.history[layer], rivals) || likelihoodOf(image, layer, rivals) >= likelihood.likely;
+
 function doubtOf(
   image: ImageFacts,
   reader: LayerReader,
@@ -259,9 +259,6 @@ function doubtOf(
 
 /** Reads one more layer or file. */
 type Step = () => Promise<void>;
-
-type Found = Extract<Located, { status: 'found' }>;
-type Unseen = Extract<Located, { status: 'unseen' }>;
 
 // Holds Alpine's bin/busybox, and Debian's merged bin.
 const probeBytes = 16 * 1024;
@@ -334,10 +331,9 @@ const nothingMore: Located = { status: 'absent', name: '' };
 function doubtStep(inquiry: Inquiry, located: Found): Step | undefined {
   const { image, look } = inquiry;
   const layers = located.doubts.filter((layer) => {
-    const rank = likelihoodOf(image, layer, located.rivals);
     const isSmall = (image.manifest.layers[layer]?.size ?? 0) <= smallLayer && layer > 0;
-    const isNamed = rank >= likelihood.likely || mayReplace(image.history[layer], located.rivals);
-    return isNamed || (isSmall && rank >= likelihood.possible);
+    const mayHold = isSmall && likelihoodOf(image, layer, located.rivals) >= likelihood.possible;
+    return mayHold || namesAnother(image, layer, located.rivals);
   });
   const wanted = { paths: located.rivals, layers, atLeast: likelihood.possible, baseHelps: false };
   return readStep(inquiry, wanted, {

@@ -11,7 +11,7 @@ type LoaderLibc = 'glibc' | 'musl' | 'other';
  * `resolveLoader`.
  */
 export function loaderLibc(interpreter: string): LoaderLibc {
-  const name = interpreter.slice(interpreter.lastIndexOf('/') + 1);
+  const name = baseName(interpreter);
   if (/^ld-musl-[\w.-]+$/u.test(name) || /^libc\.musl-[\w.-]+$/u.test(name)) return 'musl';
   if (/^ld-linux[\w.-]*\.so\.\d+$/u.test(name) || /^ld64\.so\.\d+$/u.test(name)) return 'glibc';
   return /^(?:ld-2\.\d+\.so|ld\.so\.1)$/u.test(name) ? 'glibc' : 'other';

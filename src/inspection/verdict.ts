@@ -5,7 +5,7 @@ import type { StaticJudgement } from './formats/static-marks.ts';
 import { agreedHint, type Hint } from './history.ts';
 import { loaderLibc, type LoaderState } from './loader.ts';
 import { isLinkedToBase } from './command/known-programs.ts';
-import type { Located, Program } from './command/outcome.ts';
+import type { Found, Program } from './command/outcome.ts';
 import { type LayerIndex, shownName } from './overlay.ts';
 
 /**
@@ -40,8 +40,6 @@ const penalty = {
 
 /** Nothing is known of the place where another file may be. */
 const mostBlind = 0.55;
-
-type Found = Extract<Located, { status: 'found' }>;
 
 /** What the verdict on a program depends on besides the program. */
 interface ImageContext {

@@ -1,8 +1,8 @@
 import { buildpacksCommand, isBuildpacksLauncher, type Process } from './buildpacks.ts';
 import { baseName, candidatePaths, type Invocation, isShell, joinPath, type Place } from './invocation.ts';
 import { afterDashes, launchOf } from './launchers.ts';
-import { hiddenProgram, type Located, nothing, type Outcome, type Program } from './outcome.ts';
-import { shebangOf, shellArguments } from './script.ts';
+import { type Found, hiddenProgram, type Located, nothing, type Outcome, type Program } from './outcome.ts';
+import { shebangOf, type ShellArguments, shellArguments } from './script.ts';
 import { type Services, servicesOf, type Surroundings } from './supervisors.ts';
 import {
   interpreterOf,
@@ -177,14 +177,7 @@ function startBuildpacks(follower: Follower, invocation: Invocation): Outcome {
 function startShell(follower: Follower, invocation: Invocation): Outcome | undefined {
   const call = shellArguments(invocation.argv);
   if (call === undefined) return undefined;
-  const isBash = runsBash(follower, invocation);
-  if (call.text !== undefined) {
-    const { zero, parameters } = call;
-    const outcome = followShell(readShell(follower, call.text), { invocation, zero, parameters, isBash }, follower);
-    return isEmpty(outcome)
-      ? { ...outcome, stays: [programOf(follower, invocation, locate(follower, invocation))] }
-      : outcome;
-  }
+  if (call.text !== undefined) return runShell(follower, invocation, readShell(follower, call.text), call);
   const script = locateScript(follower, invocation, call.zero);
   if (script.status === 'found' && script.content.kind === 'elf') return undefined;
   if (script.status !== 'found' || !('text' in script.content) || script.content.text === undefined) {
@@ -195,9 +188,20 @@ function startShell(follower: Follower, invocation: Invocation): Outcome | undef
   const read =
     content.kind === 'script' && !content.whole ? { ...parsed, broken: 'only its beginning was read' } : parsed;
   const zero = call.zero.includes('/') ? call.zero : `/${script.path}`;
-  const outcome = followShell(read, { invocation, zero, parameters: call.parameters, isBash }, follower);
-  const stays = isEmpty(outcome) ? [programOf(follower, invocation, locate(follower, invocation))] : outcome.stays;
-  return addDoubts({ ...outcome, stays }, script);
+  return addDoubts(runShell(follower, invocation, read, { ...call, zero }), script);
+}
+
+/** Follows a shell's text. If it runs no program, the shell itself stays. */
+function runShell(
+  follower: Follower,
+  invocation: Invocation,
+  text: ShellText,
+  { zero, parameters }: ShellArguments,
+): Outcome {
+  const isBash = runsBash(follower, invocation);
+  const outcome = followShell(text, { invocation, zero, parameters, isBash }, follower);
+  if (outcome.stays.length + outcome.beside.length > 0) return outcome;
+  return { ...outcome, stays: [programOf(follower, invocation, locate(follower, invocation))] };
 }
 
 /** Reads a text; its length counts as work. */
@@ -205,8 +209,6 @@ function readShell(follower: Follower, text: string): ShellText {
   follower.spend(Math.ceil(text.length / 100));
   return parseShell(text);
 }
-
-const isEmpty = ({ stays, beside }: Outcome): boolean => stays.length + beside.length === 0;
 
 function runsBash(follower: Follower, invocation: Invocation): boolean {
   const located = locate(follower, invocation);
@@ -273,8 +275,7 @@ function startFile(follower: Follower, invocation: Invocation): Outcome {
   return { ...outcome, stays: together([{ ...program, direct: false }], outcome.stays) };
 }
 
-const textOf = ({ content }: Extract<Located, { status: 'found' }>): string =>
-  'text' in content ? (content.text ?? '') : '';
+const textOf = ({ content }: Found): string => ('text' in content ? (content.text ?? '') : '');
 
 /** Returns the command line that a program which no table knows may start: one of its words is a program, too. */
 function operandOf(
@@ -365,7 +366,7 @@ function writtenMeanwhile({ touched }: Follower, { directory, argv }: Invocation
     : located;
 }
 
-function addDoubts(outcome: Outcome, script: Extract<Located, { status: 'found' }>): Outcome {
+function addDoubts(outcome: Outcome, script: Found): Outcome {
   if (script.doubts.length === 0) return outcome;
   const add = (program: Program): Program => {
     const { located } = program;

@@ -275,7 +275,6 @@ const segmentType = {
   note: 4,
   programHeaders: 6,
   tls: 7,
-  gnuEhFrame: 0x6474_e550,
   gnuRelro: 0x6474_e552,
 } as const;
 
