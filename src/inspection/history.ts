@@ -247,6 +247,7 @@ const nameMarks: readonly (readonly [RegExp, Hint['libc']])[] = [
 ];
 
 const nameLabels = ['org.opencontainers.image.base.name', 'org.opencontainers.image.ref.name'];
+
 /** Returns all hints of an image: from its history, oldest line first, then from its labels. */
 export function hintsOf(manifest: ImageManifest, config: ImageConfig): readonly Hint[] {
   const hints: Hint[] = [];

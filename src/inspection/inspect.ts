@@ -375,7 +375,7 @@ interface Goal {
 }
 
 function readStep({ image, reader, limits }: Inquiry, wanted: Candidates, goal: Goal): Step | undefined {
-  const next = nextRead(reader, image.manifest.layers, image.history, wanted, limits);
+  const next = nextRead(reader, image, wanted, limits);
   if (next === undefined) return undefined;
   // A tiny layer comes in one request, so it is scanned to its end.
   const isTiny = (image.manifest.layers[next.layer]?.size ?? 0) <= tinyLayer;

@@ -7,7 +7,7 @@ import type {
   Meter,
 } from '../detection/image-source.ts';
 import { readRange, readWindows } from './blob-reads.ts';
-import { type InflateEnd, inflatePrefix } from './formats/compression.ts';
+import { type InflateEnd, inflatePrefix, singleChunk } from './formats/compression.ts';
 import { longestScript, longestText, readContent, searchMarks } from './formats/file-content.ts';
 import { byteCursor, fileBytes, readTar, type TarAllowance, type TarEntry } from './formats/tar.ts';
 import { hasToc, readToc } from './layer-toc.ts';
@@ -293,8 +293,4 @@ async function readUnread(
   } finally {
     await chunks.return('end');
   }
-}
-
-async function* singleChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-  yield bytes;
 }

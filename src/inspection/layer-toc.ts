@@ -4,7 +4,7 @@ import type { BlobReader, Descriptor, LookupContext } from '../detection/image-s
 import { itemsOf, parseBoundedJson } from '../util/json-bounds.ts';
 import { isObject } from '../util/json.ts';
 import { readRange } from './blob-reads.ts';
-import { inflatePrefix } from './formats/compression.ts';
+import { inflatePrefix, singleChunk } from './formats/compression.ts';
 import { readTar } from './formats/tar.ts';
 import { namesOfFiles, type Resources } from './limits.ts';
 import { entryBytes, type LayerIndex, layerIndex, type LayerNode, type LookupCount } from './overlay.ts';
@@ -88,7 +88,7 @@ async function chunkedText(packed: Buffer, layer: Descriptor, hold: Hold): Promi
   return isDigest(packed, layer.annotations?.[chunkedDigest]) ? await inflate(packed, hold) : undefined;
 }
 
-/** Reads the compressed table that the footer points to; undefined if there is none, or it is too long. */
+/** Reads the compressed table that the footer points to; undefined without a footer, or if the table is too long. */
 async function readStargz(source: BlobReader, layer: Descriptor, context: LookupContext): Promise<Buffer | undefined> {
   const tailStart = Math.max(0, layer.size - tailBytes);
   const tail = await readRange(source, layer, { offset: tailStart, length: layer.size - tailStart }, context);
@@ -123,7 +123,7 @@ async function tocText(member: Buffer, hold: Hold): Promise<Buffer | undefined> 
   const inflated = await inflate(member, hold);
   if (inflated === undefined) return undefined;
   const left = { entries: 4, extendedBytes: 4096 };
-  const entries = readTar(chunksOf(inflated), { nameBytes: maxPath, headerBytes: 4096, left });
+  const entries = readTar(singleChunk(inflated), { nameBytes: maxPath, headerBytes: 4096, left });
   for await (const entry of entries) {
     if (entry.name === 'stargz.index.json') return Buffer.from(await entry.head(maxTableText));
   }
@@ -132,16 +132,11 @@ async function tocText(member: Buffer, hold: Hold): Promise<Buffer | undefined> 
 
 async function inflate(bytes: Buffer, hold: Hold): Promise<Buffer | undefined> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of inflatePrefix(chunksOf(bytes), { outputBytes: maxTableText, ratio })) {
+  for await (const chunk of inflatePrefix(singleChunk(bytes), { outputBytes: maxTableText, ratio })) {
     if (!hold(chunk.length)) return undefined;
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
-}
-
-async function* chunksOf(bytes: Buffer): AsyncGenerator<Uint8Array, undefined, undefined> {
-  yield bytes;
-  return undefined;
 }
 
 function isDigest(bytes: Uint8Array, digest: string | undefined): boolean {

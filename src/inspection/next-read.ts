@@ -1,5 +1,6 @@
 import type { Descriptor } from '../detection/image-source.ts';
-import { type HistoryLine, layerLikelihood, likelihood } from './history.ts';
+import { likelihood } from './history.ts';
+import { type ImageFacts, likelihoodOf } from './image-facts.ts';
 import type { LayerReader } from './layer-reader.ts';
 import { type InspectLimits, tinyLayer } from './limits.ts';
 
@@ -31,18 +32,15 @@ const firstWindow = { gzip: 36 * 1024, zstd: 60 * 1024 };
 /** Returns the likeliest unread layer, the newest of equals; undefined if nothing more can be read. */
 export function nextRead(
   reader: LayerReader,
-  layers: readonly Descriptor[],
-  history: readonly (HistoryLine | undefined)[],
+  image: ImageFacts,
   wanted: Candidates,
   limits: InspectLimits,
 ): NextRead | undefined {
+  const { layers } = image.manifest;
   if (reader.requestsLeft() < 1 || reader.bytesLeft() < 4096) return undefined;
   const ranked = wanted.layers
     .filter((layer) => !reader.wasRead(layer))
-    .map((layer) => ({
-      layer,
-      rank: layerLikelihood(history[layer], layers[layer]?.size ?? 0, wanted.paths, layer === 0),
-    }))
+    .map((layer) => ({ layer, rank: likelihoodOf(image, layer, wanted.paths) }))
     .filter(({ rank }) => rank >= wanted.atLeast)
     .toSorted((one, other) => other.rank - one.rank || sizeRank(layers, wanted, one, other) || other.layer - one.layer);
   const [best] = ranked;

@@ -1,6 +1,6 @@
 /**
  * Programs that resolve no names: file, text and account tools of coreutils, util-linux, shadow, procps and busybox. What runs
- * beside or after them is what counts. `hostname` is none of them: `hostname -i` resolves.
+ * beside or after them is what counts. `hostname` is not listed: `hostname -i` resolves.
  */
 const utilities = new Set(
   // coreutils and findutils
@@ -27,6 +27,7 @@ const utilities = new Set(
 
 /** Reports whether a program of this name resolves no names. */
 export const isUtilityName = (name: string): boolean => utilities.has(name);
+
 // What else of busybox the distributions that use it link to it.
 const applets = new Set(
   'wget nc telnet nslookup ping ping6 traceroute ftpget ftpput tftp httpd udhcpc ntpd crond syslogd klogd watch hostname vi'.split(

@@ -137,7 +137,7 @@ function optionValue(words: readonly string[], option: string): string | undefin
   return undefined;
 }
 
-/** Returns what follows `--`; undefined if there is none. */
+/** Returns what follows `--`; undefined without it. */
 export function afterDashes(words: readonly string[]): readonly string[] | undefined {
   const at = words.indexOf('--');
   return at === -1 ? undefined : words.slice(at + 1);

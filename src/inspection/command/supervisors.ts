@@ -13,7 +13,7 @@ export interface Surroundings {
 /** The services that a supervisor starts. */
 export interface Services {
   readonly commands: readonly (readonly string[])[];
-  /** Why there may be others; undefined if there are none. */
+  /** Why there may be others; undefined if these are all. */
   readonly missing: string | undefined;
 }
 
@@ -42,7 +42,7 @@ const supervisors: Readonly<Record<string, Supervisor>> = {
 const others =
   /^(?:execlineb|s6-[\w-]+|runsv|runit|runit-init|svscanboot|systemd|pebble|circusd|monit|process-compose|horust|dinit|openrc|openrc-init|initool|just|make|task|mprocs|concurrently)$/u;
 
-/** Returns the services of a supervisor; undefined if the program is none. */
+/** Returns the services of a supervisor; undefined for any other program. */
 export function servicesOf(invocation: Invocation, around: Surroundings): Services | undefined {
   const [program = ''] = invocation.argv;
   const name = baseName(program);

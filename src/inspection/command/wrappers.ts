@@ -20,7 +20,7 @@ const init: Shape = { valued: '-p -e' };
 const operand = 'operand';
 const setuid: Shape = { operands: 1, user: operand };
 
-// From each program's manual page or --help. None of them resolves names before it starts the program.
+// From each program's manual page or --help. They resolve no names before they start the program.
 const shapes: Readonly<Record<string, Shape>> = {
   // init programs
   tini: init,

@@ -59,6 +59,11 @@ export async function* inflatePrefix(
   }
 }
 
+/** Yields bytes that are in memory already, as a stream. */
+export async function* singleChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  yield bytes;
+}
+
 /** Cuts the input into pieces. The first holds the four bytes of the magic, unless the input is shorter. */
 async function* pieces(
   input: AsyncIterable<Uint8Array>,

@@ -23,7 +23,7 @@ const blockSize = 512;
 const oldHeader = { pairs: 386, count: 4, extended: 482, size: 483 };
 const oldBlock = { pairs: 0, count: 21, extended: 504 };
 
-/** Reads a number of `length` bytes at `at` of a block; undefined if there is none. */
+/** Reads a number of `length` bytes at `at` of a block; undefined if these are not one. */
 type ReadNumber = (block: Uint8Array, at: number, length: number) => number | undefined;
 /** Returns the next `length` bytes; fewer only if the archive ends. */
 type Take = (length: number) => Promise<Uint8Array>;
@@ -74,7 +74,7 @@ export async function readContentMap(
   return 'damaged';
 }
 
-/** Returns the map of the offsets and lengths in `numbers`; undefined if they are none of a file of `size` bytes. */
+/** Returns the map of the offsets and lengths in `numbers`; undefined if they do not fit a file of `size` bytes. */
 export function mapOf(numbers: readonly (number | undefined)[], size: number | undefined): SparseMap | undefined {
   if (size === undefined || numbers.length % 2 !== 0) return undefined;
   const parts: { offset: number; length: number }[] = [];

@@ -16,7 +16,7 @@ export interface TarEntry {
   readonly type: 'file' | 'hard-link' | 'symlink' | 'directory' | 'other';
   /** Permission bits. */
   readonly mode: number;
-  /** Bytes of the file, by the archive: those of a sparse file, with its holes. */
+  /** Bytes of the file, by the archive; the holes of a sparse file count. */
   readonly size: number;
   /** Where the next entry begins in the uncompressed archive. */
   readonly end: number;
@@ -197,7 +197,7 @@ function openContent(
   };
 }
 
-/** Returns the next `size` bytes of a stream as those of a file. */
+/** Returns the next `size` bytes of a stream as a file's. */
 export function fileBytes(cursor: ByteCursor, size: number): Pick<TarEntry, 'head' | 'at'> {
   let held: Uint8Array = empty;
   let most = size;

@@ -80,7 +80,7 @@ export interface Parameter {
   readonly name: string;
   /** `#`: its length. `!`: the parameter that it names. */
   readonly prefix: '' | '#' | '!';
-  /** The text between brackets; undefined if there are none. */
+  /** The text between brackets; undefined without brackets. */
   readonly index: Word | undefined;
   /** `:-`, `##`, `/`, `:` (a part of it), `^^`, …; empty for the plain value. */
   readonly operator: string;

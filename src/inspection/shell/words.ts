@@ -240,7 +240,7 @@ export function readArithmetic(cursor: Cursor, opening: number): Word | undefine
   return undefined;
 }
 
-// Where it is none, the text is read again as commands: a bound keeps that linear.
+// What is no arithmetic is read again as commands: a bound keeps that linear.
 const longestArithmetic = 4096;
 
 function readUntilDoubleBracket(cursor: Cursor, parts: Part[]): boolean {

@@ -40,7 +40,7 @@ function hide(state: State, name: string): State {
   return { ...state, hidden: new Map([...state.hidden, [name, state.variables.get(name)]]) };
 }
 
-/** Returns the elements of `NAME=( … )` among the arguments; undefined if there is none. */
+/** Returns the elements of `NAME=( … )` among the arguments; undefined if no argument is one. */
 function arrayOf({ run, state, raw }: Call, name: string): readonly string[] | string | undefined {
   for (const word of raw) {
     const [head, array] = word;
