@@ -2,6 +2,7 @@ import { isScript } from '../command/script.ts';
 import type { FileContent } from '../overlay.ts';
 import { type ElfFinding, inspectElf } from './elf.ts';
 import { judgeStatic, type StaticJudgement } from './static-marks.ts';
+import type { FileBytes } from './tar.ts';
 
 const firstBytes = 4096;
 const firstLine = 256;
@@ -14,14 +15,6 @@ const mostBytes = 128 * 1024;
 export const longestScript = 32 * 1024;
 // Longer ones configure something else than which programs run.
 export const longestText = 16 * 1024;
-
-/** The bytes of a file as they come. */
-export interface FileBytes {
-  /** Returns the first `length` bytes; fewer if the file, or the part of it that was read, ends before. */
-  readonly head: (length: number) => Promise<Uint8Array>;
-  /** Returns `length` bytes at `offset`, or fewer. `head` gives no more than it has given, then. */
-  readonly at: (offset: number, length: number) => Promise<Uint8Array>;
-}
 
 /** Most bytes that are kept of a file. */
 interface TextLimits {

@@ -9,7 +9,21 @@ import {
   withSparseRecord,
 } from './sparse.ts';
 
-export interface TarEntry {
+/** The bytes of a file as they come. */
+export interface FileBytes {
+  /**
+   * Returns the first `length` bytes; fewer if the file, or the part of it that was read, ends before. May be called again
+   * with a larger `length`, until the next entry is read.
+   */
+  readonly head: (length: number) => Promise<Uint8Array>;
+  /**
+   * Returns `length` bytes at `offset`; fewer if the file ends before, none of a sparse file. Skips what is between, so
+   * `head` gives no more than it has then.
+   */
+  readonly at: (offset: number, length: number) => Promise<Uint8Array>;
+}
+
+export interface TarEntry extends FileBytes {
   /** As in the archive; pax and GNU long names applied. */
   readonly name: string;
   readonly linkName: string;
@@ -20,16 +34,6 @@ export interface TarEntry {
   readonly size: number;
   /** Where the next entry begins in the uncompressed archive. */
   readonly end: number;
-  /**
-   * Returns the first `length` bytes of the content; fewer if the file is smaller or the archive is cut. May be called
-   * again with a larger `length`, until the next entry is read.
-   */
-  readonly head: (length: number) => Promise<Uint8Array>;
-  /**
-   * Returns `length` bytes of the content at `offset`; fewer if it ends before, none of a sparse file. Skips what is between,
-   * so `head` gives no more than it has then.
-   */
-  readonly at: (offset: number, length: number) => Promise<Uint8Array>;
 }
 
 interface TarLimits {
@@ -184,7 +188,7 @@ function openContent(
   cursor: ByteCursor,
   stored: number,
   { map, taken }: Sparse = { map: undefined, taken: 0 },
-): Pick<TarEntry, 'size' | 'end' | 'head' | 'at'> & { readonly finish: () => Promise<boolean> } {
+): FileBytes & Pick<TarEntry, 'size' | 'end'> & { readonly finish: () => Promise<boolean> } {
   const start = cursor.position - taken;
   const bytes = fileBytes(cursor, stored - taken);
   return {
@@ -198,10 +202,10 @@ function openContent(
 }
 
 /** Returns the next `size` bytes of a stream as a file's. */
-export function fileBytes(cursor: ByteCursor, size: number): Pick<TarEntry, 'head' | 'at'> {
+export function fileBytes(cursor: ByteCursor, size: number): FileBytes {
   let held: Uint8Array = empty;
   let most = size;
-  const head: TarEntry['head'] = async (length) => {
+  const head: FileBytes['head'] = async (length) => {
     const missing = Math.min(length, most) - held.length;
     if (missing > 0) held = joined(held, await cursor.take(missing));
     return held.subarray(0, length);
