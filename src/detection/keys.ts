@@ -2,7 +2,7 @@ import { createHmac, hash } from 'node:crypto';
 
 import { LRUCache } from 'lru-cache';
 
-import { type ContainerRun, containerRun, type DetectRequest, type Inspection, type Logins } from './detector.ts';
+import type { ContainerRun, DetectRequest, Inspection, Logins } from './detector.ts';
 import type { Platform } from './image-source.ts';
 
 /** The keys of a request's image. */
@@ -51,10 +51,10 @@ export function imageKeys({ os, architecture, variant }: Platform, canonical: st
  * program: some variables, the working directory, and the mounts that may lie over it.
  */
 export function runKeys(run: ContainerRun): RunKeys {
-  const { command, args, ...around } = containerRun(run);
+  const { command, args, env, envElsewhere, envFrom, mounts, user, workingDir } = run;
   const [word] = command.length > 0 ? command : args;
-  const all = given(around);
-  const alone = given({ ...around, user: undefined, envFrom: undefined, envElsewhere: undefined, ...aloneOf(around) });
+  const all = given({ env, envElsewhere, envFrom, mounts, user, workingDir });
+  const alone = given({ env: variablesOf(env), mounts: mountsOf(mounts), workingDir });
   return {
     run: word === undefined && all.length === 0 ? noWords : digestOf([command, args, ...all]),
     ...(command.length === 0 && {
@@ -64,27 +64,24 @@ export function runKeys(run: ContainerRun): RunKeys {
   };
 }
 
-type Around = { readonly [Field in Exclude<keyof ContainerRun, 'command' | 'args'>]?: ContainerRun[Field] | undefined };
-
-const given = (around: Around): readonly unknown[] => {
-  const fields = Object.entries(around)
-    .filter(([, value]) => value !== undefined)
-    .toSorted(([one], [other]) => (one < other ? -1 : 1));
-  return fields.length === 0 ? [] : [fields];
-};
+function given(fields: object): readonly unknown[] {
+  const set = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return set.length === 0 ? [] : [set];
+}
 
 // Variables that choose a Go program's resolver (net/conf.go), and PATH.
 const variablesRead = ['GODEBUG', 'HOSTALIASES', 'LOCALDOMAIN', 'RES_OPTIONS', 'PATH'];
 // What is mounted there lies over no program that an image's words name.
 const dataFolders = /^\/(?:etc|var|data|tmp|run|mnt|proc|sys|dev|config|secrets?)(?:\/|$)/u;
 
-function aloneOf({ env, mounts }: Around): Around {
-  const variables = Object.entries(env ?? {}).filter(([name]) => variablesRead.includes(name));
-  const over = mounts?.filter((path) => !dataFolders.test(path)) ?? [];
-  return {
-    env: variables.length === 0 ? undefined : Object.fromEntries(variables),
-    mounts: over.length === 0 ? undefined : over,
-  };
+function variablesOf(env: ContainerRun['env'] = {}): ContainerRun['env'] {
+  const variables = Object.entries(env).filter(([name]) => variablesRead.includes(name));
+  return variables.length === 0 ? undefined : Object.fromEntries(variables);
+}
+
+function mountsOf(mounts: ContainerRun['mounts'] = []): ContainerRun['mounts'] {
+  const over = mounts.filter((path) => !dataFolders.test(path));
+  return over.length === 0 ? undefined : over;
 }
 
 /** Returns the run key under which an inspection is remembered: Jobs often differ in arguments that decide nothing. */

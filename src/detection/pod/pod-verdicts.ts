@@ -3,6 +3,7 @@ import type { ContainerView, PodView } from '../../policy/model.ts';
 import { unknownVerdict, type Verdict } from '../../policy/verdict.ts';
 import { beforeAbort } from '../../util/abort.ts';
 import {
+  type ContainerRun,
   containerRun,
   type Detection,
   type Detector,
@@ -79,19 +80,18 @@ export function podVerdicts(
     if (lookUp === undefined) return NOT_LOOKED_UP;
     if (container.image === '') return NO_IMAGE;
     if (commandInImage(container) === undefined) return fromVolume(container);
-    const key = isSingle ? '' : runKey(container);
+    const run = containerRun(container);
+    const key = isSingle ? '' : JSON.stringify([container.image, run]);
     const known = lookedUp.get(key);
     if (known !== undefined) return known;
     if (lookedUp.size >= MOST_LOOKUPS) return TOO_MANY;
-    const found = lookUp(container);
+    const found = lookUp(container, run);
     lookedUp.set(key, found);
     return found;
   };
   const answers = pod.containers.map(answer);
   return answers.some(isPending) ? Promise.all(answers.map(async (one) => await one)) : (answers as Verdict[]);
 }
-
-const runKey = (container: ContainerView): string => JSON.stringify([container.image, containerRun(container)]);
 
 const fromVolume = ({ command: [program = ''], mounts }: ContainerView): Verdict =>
   unknownVerdict(`${program} is not in the image: it comes from the volume at ${mountOver(program, mounts) ?? ''}`);
@@ -126,7 +126,7 @@ function createLookUp(
   admission: PodRequest,
   detector: Detector,
   options: PodVerdictsOptions,
-): (container: ContainerView) => Answer {
+): (container: ContainerView, run: ContainerRun) => Answer {
   const waitMs = Math.max(1, Math.floor(admission.budgetMs));
   const { dryRun = false } = admission;
   const platform = podPlatform(pod, options.platform);
@@ -143,11 +143,11 @@ function createLookUp(
       return unknownVerdict(`the look-up failed: ${error instanceof Error ? error.message : 'unknown error'}`);
     }
   };
-  return (container) => {
+  return (container, run) => {
     const request = {
       reference: container.image,
       platform,
-      ...containerRun(container),
+      ...run,
       tenant: admission.namespace,
       dryRun,
       ...(options.credentials !== undefined && { credentials }),
