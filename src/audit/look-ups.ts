@@ -50,8 +50,8 @@ const AT_ONCE = 8;
 /** Pods whose logins are tried for one image. */
 const MOST_LOGINS = 3;
 
-const keyOf = ({ reference, platform, command, args, env }: Run): string =>
-  JSON.stringify([reference, platform.os, platform.architecture, platform.variant ?? '', command, args, env]);
+const keyOf = ({ reference, platform, ...run }: Run): string =>
+  JSON.stringify([reference, platform.os, platform.architecture, platform.variant ?? '', containerRun(run)]);
 
 const runOf = (container: ContainerView, pod: PodView, fallback: Platform): Run => ({
   reference: container.image,

@@ -5,8 +5,9 @@ import { describe, expect, it } from 'vitest';
 import { lookUpImages, type LookupOptions } from '../../../src/audit/look-ups.ts';
 import { createPodGroups } from '../../../src/audit/scan/pod-groups.ts';
 import type { PodGroup } from '../../../src/audit/scan/scanned.ts';
-import type { Detection, Detector, DetectRequest } from '../../../src/detection/detector.ts';
+import { containerRun, type Detection, type Detector, type DetectRequest } from '../../../src/detection/detector.ts';
 import { readPod } from '../../../src/policy/read-pod.ts';
+import { unknownVerdict } from '../../../src/policy/verdict.ts';
 import { byName } from '../../support/audit-report.ts';
 import { amd64 } from '../../support/registry-harness.ts';
 
@@ -68,6 +69,35 @@ describe('images of an audit', () => {
     expect(seen).toEqual(Array.from({ length: 43 }, (_, index) => index + 1));
     // What is known answers however old, and nothing is written.
     expect(asked.every(({ ahead, dryRun }) => ahead === true && dryRun === true)).toBe(true);
+  });
+
+  it.each<[string, object]>([
+    ['working directory', { workingDir: '/srv' }],
+    ['user', { securityContext: { runAsUser: 1000 } }],
+    ['mounts', { volumeMounts: [{ name: 'v', mountPath: '/opt' }] }],
+    ['envFrom', { envFrom: [{ configMapRef: { name: 'settings' } }] }],
+    ['variables from elsewhere', { env: [{ name: 'MODE', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }] }],
+  ])('are looked up for each run: the same image with another %s', async (_, change) => {
+    const answer = (request: DetectRequest) => {
+      const { reference: _image, platform: _platform, ahead: _ahead, dryRun: _dry, ...run } = request;
+      const detail = JSON.stringify(run);
+      return Promise.resolve<Detection>({
+        verdict: unknownVerdict(detail),
+        from: 'registry',
+        meter: { requests: 1, bytes: 1 },
+      });
+    };
+    const { detector, asked } = recorder(answer);
+    const containers = [
+      { name: 'plain', image: 'glibc', command: ['app'] },
+      { name: 'other', image: 'glibc', command: ['app'], ...change },
+    ];
+    const groups = groupsOf({ spec: { containers } });
+    const lookUps = await lookUpImages(groups, options({ detector }));
+    expect(asked).toHaveLength(2);
+    const pod = readPod({ spec: { containers } });
+    const details = pod.containers.map((container) => lookUps.of(container, pod)?.verdict.evidence.detail);
+    expect(details).toEqual(pod.containers.map((container) => JSON.stringify(containerRun(container))));
   });
 
   it('are not looked up where the user says what they are, on Windows, or without a name', async () => {
