@@ -6,6 +6,7 @@ import type { Candidate } from '../policy/verdict.ts';
 import { MOST_CANDIDATES } from './spec.ts';
 import type { KubeRequest } from '../kubernetes/client.ts';
 import { resourcePath, RESOURCES } from '../kubernetes/objects.ts';
+import { isoTime } from '../util/text.ts';
 import {
   type DetectedLibc,
   FIELD_MANAGER,
@@ -147,8 +148,6 @@ export function expired(
 const MOST_DETAIL = 1000;
 const SOURCES: ReadonlySet<string> = new Set(['executable', 'base-layer', 'history', 'label']);
 
-const secondsOf = (milliseconds: number): string => `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;
-
 /** Reports whether image and platform fit the schema. Pods choose references and, by their nodeSelector, platforms. */
 export function isNameable({ image, platform }: Pick<StoreKey, 'image' | 'platform'>): boolean {
   const name = platformName(platform);
@@ -210,7 +209,7 @@ export function applyVerdict(key: StoreKey, { inspection, checkedAt }: StoredVer
         ...(decidedBy !== undefined && { decidedBy }),
         ...(executable !== undefined && { executable }),
         detectorVersion: DETECTOR_VERSION,
-        seenAt: secondsOf(checkedAt),
+        seenAt: isoTime(checkedAt),
       },
     },
   });
@@ -231,8 +230,8 @@ function applyQuarantine(subject: QuarantineSubject, entry: QuarantineEntry): Ku
         ...(more && { more }),
         ends,
         cause,
-        seenAt: secondsOf(seenAt),
-        until: secondsOf(until),
+        seenAt: isoTime(seenAt),
+        until: isoTime(until),
         message: quarantineText(entry),
       },
     },
@@ -242,7 +241,7 @@ function applyQuarantine(subject: QuarantineSubject, entry: QuarantineEntry): Ku
 /** Returns the request that writes when an object was last used and its tag last checked; milliseconds since 1970. */
 function applyUse(name: string, use: { readonly checkedAt: number; readonly lastUsedAt: number }): KubeRequest {
   const { checkedAt, lastUsedAt } = use;
-  const status = { checkedAt: secondsOf(checkedAt), lastUsedAt: secondsOf(lastUsedAt) };
+  const status = { checkedAt: isoTime(checkedAt), lastUsedAt: isoTime(lastUsedAt) };
   return apply(name, { status }, '/status');
 }
 

@@ -68,6 +68,9 @@ export function counted(count: number, one: string, many = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`;
 }
 
+/** Formats a time, in milliseconds since 1970, as ISO 8601 in UTC, to the second: `2026-01-31T23:59:59Z`. */
+export const isoTime = (milliseconds: number): string => `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;
+
 /** Quotes text as one word of a POSIX shell: readers copy our commands, and names in manifests may contain anything. */
 export function shellWord(text: string): string {
   return /^[\w./:@-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;

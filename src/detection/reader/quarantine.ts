@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { type Reporter, silentReporter } from '../../telemetry/reporter.ts';
 import { doublingMs } from '../../util/abort.ts';
 import type { Clock } from '../../util/clock.ts';
+import { isoTime } from '../../util/text.ts';
 import type { Failure } from '../detector.ts';
 import type { Platform } from '../image-source.ts';
 import { type DetectionKeys, pinnedName } from '../keys.ts';
@@ -112,9 +113,6 @@ const CAUSES: Readonly<Record<ReaderEnd, string>> = {
 };
 
 const TIMES = ['never', 'once', 'twice'];
-
-/** Returns the time in ISO 8601, to the second. */
-const isoTime = (milliseconds: number): string => `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;
 
 /** Says in one sentence why an image is not read. */
 export function quarantineText({ ends, cause, until }: QuarantineEntry): string {

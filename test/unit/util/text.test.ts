@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import {
   compareTexts,
   counted,
+  isoTime,
   messageOf,
   printable,
   replaceWithin,
@@ -120,4 +121,8 @@ describe('characters at the end', () => {
   ])('%j becomes %j', (text, expected) => {
     expect(withoutTrailing(text, '/')).toBe(expected);
   });
+});
+
+it('a time is written in UTC, to the second', () => {
+  expect(isoTime(Date.UTC(2026, 0, 31, 23, 59, 59, 999))).toBe('2026-01-31T23:59:59Z');
 });
