@@ -12,7 +12,6 @@ import {
   FIELD_MANAGER,
   type HeldLibc,
   imageLibcName,
-  type QuarantinedLibc,
   quarantineName,
   referenceKey,
 } from './object.ts';
@@ -78,10 +77,9 @@ export function planQuarantine(
 ): KubeRequest | undefined {
   if (!state.synced) return undefined;
   const held = state.held(quarantineName(subject));
-  if (held === undefined ? !hasRoom(subject, state, most) : (held as QuarantinedLibc).seenAt > entry.seenAt) {
-    return undefined;
-  }
-  return applyQuarantine(subject, entry);
+  const isDue =
+    held === undefined ? hasRoom(subject, state, most) : held.kind === 'quarantined' && held.seenAt <= entry.seenAt;
+  return isDue ? applyQuarantine(subject, entry) : undefined;
 }
 
 /** Reports whether a verdict is better than the stored one. */

@@ -44,6 +44,11 @@ const read = (object: KubeObject, at = now): HeldLibc => {
   return held;
 };
 
+const declared = read({
+  metadata: { name: quarantineName(subject) },
+  spec: { image: 'app:1', resolver: 'musl' },
+});
+
 describe('an image in quarantine', () => {
   it('is an object with a sentence, and is read back as it was', () => {
     expect(stored()['spec']).toEqual({
@@ -121,6 +126,7 @@ describe('an image in quarantine', () => {
       { ...entry, seenAt: now - minute },
       false,
     ],
+    ['not written over what a person put in its place', { ...empty, held: () => declared }, entry, false],
     ['not written before the others are known', { ...empty, synced: false }, entry, false],
     ['not written beyond sixteen of one image', { ...empty, count: () => ({ runs: 16, all: 16 }) }, entry, false],
     ['not written beyond the most', { ...empty, count: () => ({ runs: 0, all: 100 }) }, entry, false],
