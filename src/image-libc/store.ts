@@ -120,10 +120,11 @@ export function createImageLibcStore(options: ImageLibcStoreOptions): ImageLibcS
       if (!isStorable(key, verdict)) return;
       const kind = reflector.synced ? plan(key, verdict)?.kind : 'verdict';
       if (kind === undefined) return;
-      queues[kind].add(imageLibcName(key), () => {
+      const name = imageLibcName(key);
+      queues[kind].add(name, () => {
         const planned = plan(key, verdict);
         if (planned?.kind !== kind) return undefined;
-        if (kind === 'verdict') copy.expect(imageLibcName(key), key);
+        if (kind === 'verdict') copy.expect(name, key);
         return planned.request;
       });
     },
