@@ -36,7 +36,16 @@ interface Edit {
  */
 export function editDocument(text: string, after: unknown): string {
   const tree = parseTree(text, { tokens: true });
-  const editor: Editor = { text, json: isJson(text), tree, edits: [], changed: new Map(), asked: new Map() };
+  const editor: Editor = {
+    text,
+    json: isJson(text),
+    newline: text.includes('\r\n') ? '\r\n' : '\n',
+    indentSeq: indentsLists(text),
+    tree,
+    edits: [],
+    changed: new Map(),
+    asked: new Map(),
+  };
   const before = tree.valueOf(tree.contents);
   change(editor, { node: tree.contents, start: [], depth: 0 }, before, after);
   writeOutAliases(editor);
@@ -52,6 +61,9 @@ interface Editor {
   readonly text: string;
   /** The text is JSON, and stays JSON. */
   readonly json: boolean;
+  readonly newline: '\n' | '\r\n';
+  /** The text indents list items. */
+  readonly indentSeq: boolean;
   readonly tree: YamlTree;
   readonly edits: Edit[];
   /** The nodes with an anchor that change, with their new values. */
@@ -146,7 +158,8 @@ interface NewKey {
 }
 
 /** Adds a key at the end of a mapping. */
-function insertKey({ text, json, edits }: Editor, map: YAMLMap, { key, value, depth }: NewKey): void {
+function insertKey(editor: Editor, map: YAMLMap, { key, value, depth }: NewKey): void {
+  const { text, json, edits } = editor;
   if (map.flow) {
     const last = map.items.at(-1);
     const at = last === undefined ? startOf(map) + 1 : endOf(last.value ?? last.key);
@@ -155,8 +168,8 @@ function insertKey({ text, json, edits }: Editor, map: YAMLMap, { key, value, de
     return;
   }
   const indent = indentOf(text, map);
-  const lines = ' '.repeat(indent) + render({ [key]: value }, indent, text);
-  edits.push(insertLines(text, nextLine(text, endOf(map)), lines, depth));
+  const lines = ' '.repeat(indent) + render({ [key]: value }, indent, editor);
+  edits.push({ ...insertLines(editor, nextLine(text, endOf(map)), lines), depth });
 }
 
 /** Returns the column of a block mapping's keys. */
@@ -195,7 +208,10 @@ function changeSeq(
   after: readonly unknown[],
 ): void {
   const places = itemPlaces(list, depth + 1);
-  if (before.length === after.length && !after.every((item) => before.some((old) => isDeepStrictEqual(old, item)))) {
+  // An item mostly stays where it was: looking there first spares a long list quadratic time.
+  const isOld = (item: unknown, index: number): boolean =>
+    isDeepStrictEqual(before[index], item) || before.some((old) => isDeepStrictEqual(old, item));
+  if (before.length === after.length && !after.every(isOld)) {
     for (const [index, place] of places.entries()) change(editor, place, before[index], after[index]);
     return;
   }
@@ -209,7 +225,7 @@ type Span = readonly [start: number, end: number];
 function kept(before: readonly unknown[], after: readonly unknown[]): (number | undefined)[] {
   const free = new Set(before.keys());
   return after.map((item) => {
-    const old = [...free].find((index) => isDeepStrictEqual(before[index], item));
+    const old = free.values().find((index) => isDeepStrictEqual(before[index], item));
     if (old !== undefined) free.delete(old);
     return old;
   });
@@ -217,11 +233,12 @@ function kept(before: readonly unknown[], after: readonly unknown[]): (number | 
 
 /** Rewrites the lines of a block list: each old item keeps its own lines, with the comments above it. */
 function rearrangeBlock(
-  { text, tree }: Editor,
+  editor: Editor,
   places: readonly Place[],
   before: readonly unknown[],
   after: readonly unknown[],
 ): Omit<Edit, 'depth'> {
+  const { text, newline, tree } = editor;
   const dashes = places.map(({ start }) => start.find(({ type }) => type === 'seq-item-ind')?.offset);
   const [first] = dashes;
   if (first === undefined || dashes.includes(undefined)) throw cannotEdit(places[0]?.node ?? tree.contents);
@@ -230,10 +247,9 @@ function rearrangeBlock(
   if (text.slice(first - indent, first).trim() !== '') throw cannotEdit(places[0]?.node);
   const ends = places.map(({ node, start }) => nextLine(text, Math.max(endOf(node), lastOffset(start))));
   const spans = ends.map((end, index): Span => [index === 0 ? from : (ends[index - 1] ?? from), end]);
-  const newline = newlineOf(text);
   const lines = kept(before, after).map((old, index) => {
     if (old !== undefined) return text.slice(...(spans[old] ?? [0, 0]));
-    return `${' '.repeat(indent)}${render([after[index]], indent, text)}${newline}`;
+    return `${' '.repeat(indent)}${render([after[index]], indent, editor)}${newline}`;
   });
   const end = ends.at(-1) ?? from;
   const whole = lines.map((line) => (line.endsWith('\n') ? line : line + newline)).join('');
@@ -289,7 +305,7 @@ function applyEdits(text: string, edits: readonly Edit[]): string {
 }
 
 /** Formats a value as block YAML; every line but the first starts at column `indent`. Strings are strings for YAML 1.1, too. */
-function render(value: unknown, indent: number, text: string): string {
+function render(value: unknown, indent: number, { newline, indentSeq }: Editor): string {
   const document = new Document(value, { version: '1.2' });
   visit(document, {
     Scalar(_key, node) {
@@ -298,9 +314,9 @@ function render(value: unknown, indent: number, text: string): string {
       }
     },
   });
-  const yaml = document.toString({ lineWidth: 0, indentSeq: indentsLists(text) });
+  const yaml = document.toString({ lineWidth: 0, indentSeq });
   const lines = yaml.trimEnd().split('\n');
-  return lines.map((line, index) => (index === 0 ? line : ' '.repeat(indent) + line)).join(newlineOf(text));
+  return lines.map((line, index) => (index === 0 ? line : ' '.repeat(indent) + line)).join(newline);
 }
 
 /** `.inf` has no value. */
@@ -310,10 +326,9 @@ const isWord = (text: string): boolean => !/inf|nan/i.test(text);
 const indentsLists = (text: string): boolean => !/^( *)[^\s#-][^\n]*:[ \t]*\r?\n\1- /m.test(text);
 
 /** Inserts whole lines at `start`, which is the start of a line or the end of the text. */
-function insertLines(text: string, start: number, lines: string, depth: number): Edit {
+function insertLines({ text, newline }: Editor, start: number, lines: string): Omit<Edit, 'depth'> {
   const open = start > 0 && text[start - 1] !== '\n';
-  const newline = newlineOf(text);
-  return { start, end: start, text: open ? newline + lines : lines + newline, depth };
+  return { start, end: start, text: open ? newline + lines : lines + newline };
 }
 
 /** Returns the start of the next line at or after `offset`; the end of the text if there is none. */
@@ -324,8 +339,6 @@ function nextLine(text: string, offset: number): number {
 }
 
 const lineStart = (text: string, offset: number): number => text.lastIndexOf('\n', offset - 1) + 1;
-
-const newlineOf = (text: string): string => (text.includes('\r\n') ? '\r\n' : '\n');
 
 const isQuoted = (node: unknown): boolean => isScalar(node) && node.type === Scalar.QUOTE_DOUBLE;
 

@@ -76,6 +76,23 @@ describe('editDocument', () => {
   ])('refuses %s', (_name, text, after, offset) => {
     expect(() => editDocument(text, after)).toThrow(expect.objectContaining({ name: 'YamlError', offset }));
   });
+
+  // Quadratic, each takes over 20 s.
+  it.each([
+    ['all items of', 1500, () => true],
+    ['the last item of', 8000, (index: number) => index === 7999],
+  ])('takes linear time to change %s a long list', (_name, count, isChanged: (index: number) => boolean) => {
+    const numbers = Array.from({ length: count }, (_, index) => index);
+    const rest = 'k: v\n'.repeat(200_000);
+    const items = numbers.map((index) => `  - b: ${index}\n`).join('');
+    const text = `a:\n${items}z: |\n${rest.replaceAll(/^(?=k)/gm, '  ')}`;
+    const { a } = read(text) as { a: object[] };
+    const after = a.map((item, index) => (isChanged(index) ? Object.assign({ c: 1 }, item) : item));
+    const began = performance.now();
+    const edited = editDocument(text, { a: after, z: rest });
+    expect(performance.now() - began).toBeLessThan(10_000);
+    expect(edited.match(/^    c: 1$/gm)).toHaveLength(after.filter((_, index) => isChanged(index)).length);
+  });
 });
 
 describe('parseTree', () => {
