@@ -1,19 +1,20 @@
 import { asObject, asText, isObject, type Json, objectAt } from '../util/json.ts';
 import type { Path } from './objects.ts';
 
-/** A place from which an operator makes Pods, where Pod and template differ. All paths begin at the object. */
-export interface OperatorTemplate {
-  readonly path: Path;
-  /** Where the operator takes the Pod's metadata from. */
+/** A Pod or Pod template inside an object. All paths begin at the object. */
+export interface TemplateParts {
+  /** Empty for a Pod itself, `['spec', 'template']` for a Deployment. */
+  readonly podPath: Path;
+  /** What becomes the Pod's metadata. */
   readonly metadataPath: Path;
-  /** Where it takes the Pod's DNS settings from. */
+  /** What its DNS settings are taken from. */
   readonly specPath: Path;
-  /** The Pod that it makes, as far as decisions read it. */
+  /** The Pod or Pod template itself; of operators that make Pods in another way, the Pod that they make, as far as decisions read it. */
   readonly pod: unknown;
 }
 
 /** Returns the templates of kinds that keep images or DNS settings elsewhere than Pods do; undefined for other kinds. */
-export function operatorTemplates(object: Json): OperatorTemplate[] | undefined {
+export function operatorTemplates(object: Json): TemplateParts[] | undefined {
   const version = asText(object['apiVersion']);
   const kind = asText(object['kind']);
   if (version.startsWith('argoproj.io/') && Object.hasOwn(WORKFLOWS, kind))
@@ -29,14 +30,14 @@ const WORKFLOWS: Readonly<Record<string, readonly string[]>> = {
   CronWorkflow: ['spec', 'workflowSpec'],
 };
 
-function workflow(object: Json, specPath: readonly string[]): OperatorTemplate[] {
+function workflow(object: Json, specPath: readonly string[]): TemplateParts[] {
   const spec = objectAt(object, specPath);
   const { podMetadata, templates } = spec;
   const containers = listOf(templates).flatMap((template) => templateContainers(asObject(template)));
   if (containers.length === 0) return [];
   // A workflow has no place for the cache of remedy sidecar: `resources` of a Pod make it impossible.
   const pod = { metadata: podMetadata, spec: { ...spec, containers, initContainers: [], volumes: [], resources: {} } };
-  return [{ path: specPath, metadataPath: [...specPath, 'podMetadata'], specPath, pod }];
+  return [{ podPath: specPath, metadataPath: [...specPath, 'podMetadata'], specPath, pod }];
 }
 
 /** The containers of a workflow's template, by the template's name. */
@@ -66,11 +67,11 @@ const ELASTIC: Readonly<Record<string, string>> = {
 };
 
 /** Finds every `podTemplate`. Its containers without an image get the one that the operator gives them. */
-function elastic(object: Json, kind: string): OperatorTemplate[] {
+function elastic(object: Json, kind: string): TemplateParts[] {
   const { image, version } = asObject(object['spec']);
   const repository = ELASTIC[kind];
   const usual = repository === undefined ? '' : `docker.elastic.co/${repository}:${asText(version)}`;
-  const found: OperatorTemplate[] = [];
+  const found: TemplateParts[] = [];
   const find = (value: unknown, path: Path): void => {
     if (Array.isArray(value)) for (const [index, item] of value.entries()) find(item, [...path, index]);
     if (!isObject(value)) return;
@@ -84,7 +85,7 @@ function elastic(object: Json, kind: string): OperatorTemplate[] {
       }
       const given = containers.map((one: unknown) => withImage(one, asText(image) || usual));
       const pod = { metadata, spec: { ...asObject(spec), containers: given } };
-      found.push({ path: at, metadataPath: [...at, 'metadata'], specPath: [...at, 'spec'], pod });
+      found.push({ podPath: at, metadataPath: [...at, 'metadata'], specPath: [...at, 'spec'], pod });
     }
   };
   find(object['spec'], ['spec']);

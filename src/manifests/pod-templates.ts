@@ -1,29 +1,23 @@
 import { asObject, asText, isObject, type Json, objectAt } from '../util/json.ts';
 import { objectsIn, type Path, type PlacedObject } from './objects.ts';
-import { type OperatorTemplate, operatorTemplates } from './operator-templates.ts';
+import { operatorTemplates, type TemplateParts } from './operator-templates.ts';
 
-/** A Pod or Pod template inside a manifest document. */
-export interface PodTemplate {
+/** How messages name an object. */
+interface Identity {
   readonly kind: string;
   readonly name: string;
   /** Empty if the object names none. */
   readonly namespace: string;
+}
+
+/** A Pod or Pod template inside a manifest document. */
+export interface PodTemplate extends Identity, TemplateParts {
   /** From the document's root to the object that holds it; not empty inside a List. */
   readonly objectPath: Path;
-  /** From the object to the Pod: empty for a Pod itself, `['spec', 'template']` for a Deployment. */
-  readonly podPath: Path;
-  /** From the object to what becomes the Pod's metadata, and to its DNS settings. */
-  readonly metadataPath: Path;
-  readonly specPath: Path;
-  /** The Pod or Pod template itself; of operators that make Pods in another way, the Pod that they make. */
-  readonly pod: unknown;
 }
 
 /** An object that names images and that nothing is changed in. */
-export interface PassedOver {
-  readonly kind: string;
-  readonly name: string;
-  readonly namespace: string;
+export interface PassedOver extends Identity {
   readonly why: string;
 }
 
@@ -39,12 +33,7 @@ export function podTemplates(value: unknown): PodTemplate[] {
 export function passedOver(value: unknown): PassedOver[] {
   return objectsIn(value).flatMap((placed) => {
     const { object } = placed;
-    if (
-      templatesOf(placed).length > 0 ||
-      NO_WORKLOADS.test(`${asText(object['apiVersion'])} ${asText(object['kind'])}`)
-    ) {
-      return [];
-    }
+    if (NO_WORKLOADS.test(typeOf(object)) || templatesOf(placed).length > 0) return [];
     const other = otherGroup(object);
     if (!namesImage(object) && other?.always !== true) return [];
     return [{ ...identityOf(object), why: other?.why ?? 'no Pod template found in it' }];
@@ -93,36 +82,28 @@ const OTHERS: readonly OtherGroup[] = [
   },
 ];
 
-const otherGroup = (object: Json): OtherGroup | undefined =>
-  OTHERS.find(({ group }) => group.test(`${asText(object['apiVersion'])} ${asText(object['kind'])}`));
+const otherGroup = (object: Json): OtherGroup | undefined => OTHERS.find(({ group }) => group.test(typeOf(object)));
+
+/** Returns an object's API version and kind: `apps/v1 Deployment`. */
+const typeOf = ({ apiVersion, kind }: Json): string => `${asText(apiVersion)} ${asText(kind)}`;
 
 /** Objects that hold patterns, schemas or the history of objects, not objects to create. */
 const NO_WORKLOADS =
   /^(?:apiextensions\.k8s\.io\/\S+ CustomResourceDefinition|apps\/\S+ ControllerRevision|kyverno\.io\/|policies\.kyverno\.io\/|\S*gatekeeper\.sh\/|admissionregistration\.k8s\.io\/)/;
 
 function templatesOf({ object, path: objectPath }: PlacedObject): PodTemplate[] {
-  const { kind, name, namespace } = identityOf(object);
   const found = operatorTemplates(object) ?? templatePaths(object).map((path) => ordinary(object, path));
-  return found.map(({ path: podPath, metadataPath, specPath, pod }) => ({
-    kind,
-    name,
-    namespace,
-    objectPath,
-    podPath,
-    metadataPath,
-    specPath,
-    pod,
-  }));
+  return found.map((parts) => Object.assign({ objectPath }, identityOf(object), parts));
 }
 
-const ordinary = (object: Json, path: Path): OperatorTemplate => ({
-  path,
-  metadataPath: [...path, 'metadata'],
-  specPath: [...path, 'spec'],
-  pod: path.reduce<unknown>((node, key) => (node as Record<string | number, unknown>)[key], object),
+const ordinary = (object: Json, podPath: Path): TemplateParts => ({
+  podPath,
+  metadataPath: [...podPath, 'metadata'],
+  specPath: [...podPath, 'spec'],
+  pod: podPath.reduce<unknown>((node, key) => (node as Record<string | number, unknown>)[key], object),
 });
 
-const identityOf = (object: Json): Pick<PodTemplate, 'kind' | 'name' | 'namespace'> => {
+const identityOf = (object: Json): Identity => {
   const metadata = asObject(object['metadata']);
   return {
     kind: asText(object['kind']),
@@ -132,10 +113,9 @@ const identityOf = (object: Json): Pick<PodTemplate, 'kind' | 'name' | 'namespac
 };
 
 function templatePaths(object: Json): Path[] {
-  const version = asText(object['apiVersion']);
-  const kind = asText(object['kind']);
-  if (kind === 'Pod' && version === 'v1') return [[]];
-  if (otherGroup(object) !== undefined || NO_WORKLOADS.test(`${version} ${kind}`)) return [];
+  const type = typeOf(object);
+  if (type === 'v1 Pod') return [[]];
+  if (otherGroup(object) !== undefined || NO_WORKLOADS.test(type)) return [];
   const usual = TEMPLATE_PATHS.find((path) => Array.isArray(objectAt(object, [...path, 'spec'])['containers']));
   if (usual !== undefined) return [usual];
   const found: Path[] = [];
