@@ -5,6 +5,7 @@ import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import type { Detector } from '../detection/detector.ts';
 import { parsePlatform } from '../detection/platform.ts';
+import type { PolicySet } from '../exposure/policies/kinds.ts';
 import { namespaceLabels, passedOver, type PodTemplate, podTemplates } from '../manifests/pod-templates.ts';
 import { type Manifest, type ManifestDocument, placeText, readManifests } from '../manifests/read.ts';
 import { manifestReach, policiesIn } from '../manifests/reach.ts';
@@ -65,12 +66,13 @@ export async function explainFiles({ io, openDetector }: DetectingCommand, flags
   const manifests = await readManifests(io, flags.filename ?? []);
   const { detector, close } = await openDetector(config, { images: [] });
   try {
-    const { explained, problems } = await explainManifests(manifests, flags, config, detector);
+    const policies = policiesIn(documentsOf(manifests), flags.namespace ?? DEFAULT_NAMESPACE);
+    const { explained, problems } = await explainManifests(manifests, { flags, config, policies, detector });
     for (const problem of problems) io.err(`libc-dns: ${printable(problem)}\n`);
     notePassedOver(io, manifests, flags);
     warnAbout(io, explained);
     noteAssumptions(io, flags, config, explained);
-    noteNamespace(io, flags, config, { manifests, explained });
+    noteNamespace(io, explained, { flags, config, policies });
     return { manifests, explained, failed: problems.length, unknown: noteImages(io, explained, detector) };
   } finally {
     await close();
@@ -82,6 +84,14 @@ const DEFAULT_NAMESPACE = 'default';
 const documentsOf = (manifests: readonly Manifest[]): ManifestDocument[] =>
   manifests.flatMap((manifest) => manifest.documents);
 
+interface Explaining {
+  readonly flags: ManifestFlags;
+  readonly config: Config;
+  /** Of the manifests. */
+  readonly policies: PolicySet;
+  readonly detector: Detector | undefined;
+}
+
 /** A user waits longer than an API server. */
 const LOOKUP_MS = 20_000;
 
@@ -92,14 +102,11 @@ const LOOKUP_MS = 20_000;
  */
 async function explainManifests(
   manifests: readonly Manifest[],
-  flags: ManifestFlags,
-  config: Config,
-  detector?: Detector,
+  { flags, config, policies, detector }: Explaining,
 ): Promise<{ explained: Explained[]; problems: string[] }> {
   const { facts } = configuredFacts(config);
   const platform = parsePlatform(config.detection.platform);
   const verdicts = { platform, ...(detector !== undefined && { detector }) };
-  const policies = policiesIn(documentsOf(manifests), flags.namespace ?? DEFAULT_NAMESPACE);
   const reach = manifestReach(policies, config, facts);
   const common = { config: policyConfig(config), cluster: () => facts, verdicts };
   const evaluatePod = createEvaluate({ ...common, ...(reach && { reach: reach.pods }) });
@@ -199,13 +206,11 @@ function noteAssumptions(io: Io, flags: CommonFlags, config: Config, explained: 
  */
 function noteNamespace(
   io: Io,
-  flags: CommonFlags,
-  config: Config,
-  { manifests, explained }: Pick<Explanation, 'manifests' | 'explained'>,
+  explained: readonly Explained[],
+  { flags, config, policies }: Pick<Explaining, 'flags' | 'config' | 'policies'>,
 ): void {
   if (!config.networkPolicies || flags.namespace !== undefined) return;
-  const { namespaces } = policiesIn(documentsOf(manifests), DEFAULT_NAMESPACE);
-  const others = namespaces.filter((name) => name !== '' && name !== DEFAULT_NAMESPACE).toSorted();
+  const others = policies.namespaces.filter((name) => name !== '' && name !== DEFAULT_NAMESPACE).toSorted();
   if (others.length === 0 || explained.every(({ template }) => template.namespace !== '')) return;
   const where = printable(others.join(', '));
   io.err(
