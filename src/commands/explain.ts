@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 
 import type { Evaluation, ResolvConfs } from '../admission/evaluate.ts';
+import type { PodTemplate } from '../manifests/pod-templates.ts';
 import type { Decision, ResolvConf } from '../policy/model.ts';
 import { type Candidate, type Resolver, resolversOf } from '../policy/verdict.ts';
 import { readByGlibc, readByGo, readByMusl, type ReaderView } from '../resolv-conf/resolvers.ts';
@@ -48,33 +49,23 @@ function explainedText(explained: readonly Explained[], paint: Paint): string {
 }
 
 /** Names a template: by its place too, if its object has several. */
-function titleOf({ document, template, namespace }: Explained, all: readonly Explained[]): string {
+function titleOf({ template, namespace }: Explained, all: readonly Explained[]): string {
   const { kind, name, podPath } = template;
-  return `${kind} ${namespace}/${name}${isOneOfSeveral({ document, template }, all) ? ` ${podPath.join('.')}` : ''}`;
+  return `${kind} ${namespace}/${name}${isOneOfSeveral(template, all) ? ` ${podPath.join('.')}` : ''}`;
 }
 
-const isOneOfSeveral = (
-  { document, template }: Pick<Explained, 'document' | 'template'>,
-  all: readonly Explained[],
-): boolean =>
-  all.some(
-    (other) =>
-      other.document === document &&
-      other.template !== template &&
-      other.template.objectPath.join('.') === template.objectPath.join('.'),
-  );
+/** The templates of one object, and of no other, have the same `objectPath`. */
+const isOneOfSeveral = ({ objectPath }: PodTemplate, all: readonly Explained[]): boolean =>
+  all.filter(({ template }) => template.objectPath === objectPath).length > 1;
 
 /** Returns an entry of `explain -o json`: see docs/cli.md. */
-function entry(
-  { document, template, namespace, evaluation }: Explained,
-  all: readonly Explained[],
-): Record<string, unknown> {
+function entry({ template, namespace, evaluation }: Explained, all: readonly Explained[]): Record<string, unknown> {
   const { mode, containers, remedy, reason, message } = evaluation.decision;
   return {
     kind: template.kind,
     namespace,
     name: template.name,
-    ...(isOneOfSeveral({ document, template }, all) && { path: template.podPath.join('.') }),
+    ...(isOneOfSeveral(template, all) && { path: template.podPath.join('.') }),
     mode,
     containers: containers.map(({ name, image, resolver, libc, evidence, resolvers }) => ({
       name,
