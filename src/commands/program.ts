@@ -47,7 +47,7 @@ Examples:
   libc-dns serve --namespace-mode enforce    the webhook, on loopback
   libc-dns doctor                            is the fault possible in my cluster, is the webhook healthy?
 
-Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 audit --fail-on has found some.`;
+Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 found what --fail-on names.`;
 
 function build(parts: Commands): Command {
   const program = new Command('libc-dns')
