@@ -168,13 +168,7 @@ async function sendAs(
   const expected = await authorization.expected(subject, identity);
   let response = await follow(exchange, toHttp(request, charge, expected), limits, request.retries);
   const way = wayIn(response, expected, identity, authorization.isKnown(origin));
-  const ping = {
-    ...toHttp(request, charge, undefined),
-    url: new URL('/v2/', origin),
-    headers: {},
-    kind: 'ping',
-  } as const;
-  const challenges = way === 'ping' ? await closing(response, askPing(ping, request.retries, options)) : way;
+  const challenges = way === 'ping' ? await closing(response, askPing(request, charge, options)) : way;
   if (challenges === undefined) return response;
   // Gives the host's place back first, because the request for a token may need it.
   await discard(response, limits);
@@ -206,16 +200,19 @@ function wayIn(
 
 /** Asks for `/v2/`, and returns the challenges there; undefined if there are none, which is remembered. */
 async function askPing(
-  ping: HttpRequest,
-  retries: Retries,
+  request: RepositoryRequest,
+  charge: HttpRequest['charge'],
   { exchange, authorization, limits }: RepositoryRequestsOptions,
 ): Promise<readonly string[] | undefined> {
-  const answer = await unlessFailed(follow(exchange, ping, limits, retries));
+  const { origin } = request.endpoint;
+  const url = new URL('/v2/', origin);
+  const ping = { ...toHttp(request, charge, undefined), url, headers: {}, kind: 'ping' } as const;
+  const answer = await unlessFailed(follow(exchange, ping, limits, request.retries));
   if (answer === undefined) return undefined;
   await discard(answer, limits);
   const { status, foreign, challenges } = answer;
   if (status === 401 && !foreign && challenges.length > 0) return challenges;
-  if (status < 500 && status !== 429) authorization.noteOpen(ping.url.origin);
+  if (status < 500 && status !== 429) authorization.noteOpen(origin);
   return undefined;
 }
 

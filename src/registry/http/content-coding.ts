@@ -162,8 +162,7 @@ export async function decodeLayer(
     read += result.value.length;
     return true;
   };
-  const heldBytes = (): number => held.reduce((sum, { length }) => sum + length, 0);
-  while (heldBytes() < startBytes && (await next()));
+  while (read < startBytes && (await next()));
   const coding = layerCoding(Buffer.concat(held), label, mediaType);
   const rest = async function* (): AsyncGenerator<Uint8Array> {
     try {
