@@ -1,4 +1,4 @@
-import { setTimeout } from 'node:timers/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 
 /**
  * Settles as `promise` does, or resolves with undefined if `signal` aborts first. The work behind `promise` goes on then, and
@@ -13,14 +13,38 @@ export function beforeAbort<T>(promise: Promise<T>, signal: AbortSignal): Promis
   });
 }
 
+/** A signal with a time limit. */
+interface Deadline {
+  readonly signal: AbortSignal;
+  /** Ends the time limit, and stops following the other signal. */
+  readonly stop: () => void;
+}
+
+/**
+ * Returns a signal that aborts after so many milliseconds, or when `signal` does, with its reason. Leaves no listener behind once it is
+ * stopped, unlike `AbortSignal.any`. Does not keep the process alive.
+ */
+export function deadlineAfter(milliseconds: number, signal: AbortSignal): Deadline {
+  const controller = new AbortController();
+  const follow = (): void => controller.abort(signal.reason);
+  const timer = setTimeout(() => controller.abort(), milliseconds).unref();
+  signal.addEventListener('abort', follow, { once: true });
+  if (signal.aborted) follow();
+  const stop = (): void => {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', follow);
+  };
+  return { signal: controller.signal, stop };
+}
+
 /** Resolves after so many milliseconds, or when `signal` aborts: check it afterwards. Does not keep the process alive. */
 export async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  await setTimeout(milliseconds, undefined, { signal, ref: false }).catch(() => {});
+  await wait(milliseconds, undefined, { signal, ref: false }).catch(() => {});
 }
 
 /** Resolves after so many milliseconds, or rejects with the signal's reason. Keeps the process alive. */
 export async function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
-  await setTimeout(milliseconds, undefined, { signal }).catch(() => signal.throwIfAborted());
+  await wait(milliseconds, undefined, { signal }).catch(() => signal.throwIfAborted());
 }
 
 /** The wait between attempts, in milliseconds: after the first failure, and the longest. */

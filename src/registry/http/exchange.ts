@@ -9,6 +9,7 @@ import {
   type LookupContext,
   type Meter,
 } from '../../detection/image-source.ts';
+import { deadlineAfter } from '../../util/abort.ts';
 import type { Clock } from '../../util/clock.ts';
 import { parseAddress } from '../hosts/address.ts';
 import { authorityOf } from '../hosts/pattern.ts';
@@ -91,7 +92,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
       throw error instanceof ImageSourceError ? ledBy(call, error) : error;
     });
     const pass = await options.hosts.enter(call);
-    const timer = startTimer(context.signal, options.limits.requestMs);
+    const timer = deadlineAfter(options.limits.requestMs, context.signal);
     const started = options.clock.monotonic();
     const ms = (): number => options.clock.monotonic() - started;
     let isReached = false;
@@ -241,23 +242,6 @@ function tooSlow(url: URL, limits: RegistryLimits): ImageSourceError {
     'unavailable',
     `${url.host} took longer than ${limits.requestMs / 1000} s for one answer`,
   );
-}
-
-function startTimer(signal: AbortSignal, ms: number): { signal: AbortSignal; stop: () => void } {
-  const controller = new AbortController();
-  const onAbort = (): void => {
-    controller.abort(signal.reason);
-  };
-  const timer = setTimeout(() => {
-    controller.abort();
-  }, ms);
-  timer.unref();
-  signal.addEventListener('abort', onAbort, { once: true });
-  const stop = (): void => {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', onAbort);
-  };
-  return { signal: controller.signal, stop };
 }
 
 /**

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 
 import { ImageSourceError, type LookupContext } from '../../detection/image-source.ts';
-import { beforeAbort } from '../../util/abort.ts';
+import { beforeAbort, deadlineAfter } from '../../util/abort.ts';
 import type { Clock } from '../../util/clock.ts';
 import { createFairSlots, type Slot } from '../../util/limits/fair-slots.ts';
 import type { Tenant } from '../../util/limits/recent-use.ts';
@@ -195,18 +195,14 @@ function answer({ addresses, failure }: Known): void {
 
 /** Waits for a look-up; undefined if that takes longer. Rejects with the signal's reason. */
 async function within(looking: Looking, ms: number, signal: AbortSignal): Promise<'done' | 'shed' | undefined> {
-  const late = new AbortController();
-  const timer = setTimeout(() => late.abort(), ms);
-  const onAbort = (): void => late.abort();
-  signal.addEventListener('abort', onAbort, { once: true });
+  const late = deadlineAfter(ms, signal);
   looking.waiters += 1;
   try {
     const ended = await beforeAbort(looking.ended, late.signal);
     signal.throwIfAborted();
     return ended;
   } finally {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', onAbort);
+    late.stop();
     looking.waiters -= 1;
     if (looking.waiters === 0) looking.abandon();
   }

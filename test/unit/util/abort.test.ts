@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { backoffMs, beforeAbort, doublingMs, pause, sleep } from '../../../src/util/abort.ts';
+import { backoffMs, beforeAbort, deadlineAfter, doublingMs, pause, sleep } from '../../../src/util/abort.ts';
 
 describe('a pause', () => {
   it('ends when its time is over', async () => {
@@ -36,6 +36,33 @@ describe('a promise until a signal aborts', () => {
   it('rejects as the promise does', async () => {
     const { signal } = new AbortController();
     await expect(beforeAbort(Promise.reject(new Error('broken')), signal)).rejects.toThrow('broken');
+  });
+});
+
+describe('a deadline', () => {
+  it('aborts when its time is over', async () => {
+    const { signal } = deadlineAfter(1, new AbortController().signal);
+    await expect(sleep(10_000, signal)).rejects.toThrow('aborted');
+  });
+
+  it.each<[string, (controller: AbortController) => void, (controller: AbortController) => void]>([
+    ['before', (controller) => controller.abort(new Error('over')), () => {}],
+    ['later', () => {}, (controller) => controller.abort(new Error('over'))],
+  ])('aborts as the other signal did %s', (_, before, after) => {
+    const other = new AbortController();
+    before(other);
+    const { signal } = deadlineAfter(10_000, other.signal);
+    after(other);
+    expect(signal.reason).toEqual(new Error('over'));
+  });
+
+  it('that is stopped aborts no more', async () => {
+    const other = new AbortController();
+    const { signal, stop } = deadlineAfter(1, other.signal);
+    stop();
+    other.abort();
+    await sleep(5, new AbortController().signal);
+    expect(signal.aborted).toBe(false);
   });
 });
 
