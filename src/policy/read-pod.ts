@@ -61,12 +61,12 @@ export function withCommandLines(common: PodView, value: unknown): PodView {
  * those that the Pod lacks. Keeps values of the wrong type, so that {@link readPod} throws for the parts if it throws
  * for the Pod. Pods with the same parts in the same namespace get the same decision.
  */
-export const partsRead = (pod: unknown): unknown => partsOf(pod, ['name', 'image', 'command', 'args'], true);
+export const partsRead = (pod: unknown): unknown => partsOf(pod, true);
 
 /** Returns {@link partsRead} without command lines and variables, which {@link withCommandLines} adds. */
-export const templatePartsRead = (pod: unknown): unknown => partsOf(pod, ['name', 'image'], false);
+export const templatePartsRead = (pod: unknown): unknown => partsOf(pod, false);
 
-function partsOf(value: unknown, containerFields: readonly string[], withEnvironment: boolean): unknown {
+function partsOf(value: unknown, withLines: boolean): unknown {
   if (!isObject(value)) return value;
   const { metadata, spec } = value;
   const metadataRead = isObject(metadata)
@@ -88,8 +88,8 @@ function partsOf(value: unknown, containerFields: readonly string[], withEnviron
         tolerations: pickOfEach(spec['tolerations'], ['key', 'value']),
         imagePullSecrets: spec['imagePullSecrets'],
         serviceAccountName: spec['serviceAccountName'],
-        initContainers: containersRead(spec['initContainers'], containerFields, withEnvironment),
-        containers: containersRead(spec['containers'], containerFields, withEnvironment),
+        initContainers: containersRead(spec['initContainers'], withLines),
+        containers: containersRead(spec['containers'], withLines),
         volumes: volumesRead(spec['volumes']),
         resources: pick(spec['resources'], []),
         ...userRead(spec),
@@ -130,37 +130,33 @@ const pick = (value: unknown, fields: readonly string[]): unknown =>
 const pickOfEach = (value: unknown, fields: readonly string[]): unknown =>
   Array.isArray(value) ? value.map((item: unknown) => pick(item, fields)) : value;
 
-/** Returns the given fields of each container, and what decisions read of its other fields. */
-function containersRead(value: unknown, fields: readonly string[], withEnvironment: boolean): unknown {
+/** Returns what decisions read of each container; `withLines`: command lines and variables, too. */
+function containersRead(value: unknown, withLines: boolean): unknown {
   if (!Array.isArray(value)) return value;
+  const fields = withLines ? ['name', 'image', 'command', 'args'] : ['name', 'image'];
   return value.map((item: unknown) => {
     const kept = pick(item, fields);
     if (!isObject(item) || !isObject(kept)) return kept;
     return {
       ...kept,
-      ...onlyField(item, 'workingDir'),
+      ...(item['workingDir'] !== undefined && { workingDir: item['workingDir'] }),
       ...userRead(item),
       ...mountsRead(item),
-      ...(withEnvironment && environmentRead(item)),
+      ...(withLines && environmentRead(item)),
       ...itemsRead(item, 'ports', isPortOfOurs),
     };
   });
 }
 
-const onlyField = (item: Json, field: string): Json => (item[field] === undefined ? {} : { [field]: item[field] });
-
 /** Returns `securityContext` with the user alone; without the field if it names none. */
 function userRead(item: Json): Json {
-  const context = item['securityContext'];
-  if (!isObject(context)) return onlyField(item, 'securityContext');
-  return context['runAsUser'] === undefined ? {} : { securityContext: { runAsUser: context['runAsUser'] } };
+  const runAsUser = userOf(item);
+  return runAsUser === undefined ? {} : { securityContext: { runAsUser } };
 }
 
-const isMountRead = (mount: unknown): boolean => !isObject(mount) || !TOKEN_MOUNT.test(String(mount['mountPath']));
-
 function mountsRead(item: Json): Json {
-  const { volumeMounts } = itemsRead(item, 'volumeMounts', isMountRead);
-  return volumeMounts === undefined ? {} : { volumeMounts: pickOfEach(volumeMounts, ['mountPath']) };
+  const paths = mountPaths(item);
+  return paths.length === 0 ? {} : { volumeMounts: paths.map((mountPath) => ({ mountPath })) };
 }
 
 const variableRead = (one: unknown): unknown =>
@@ -228,10 +224,7 @@ function environment(item: Json): Pick<ContainerView, 'env' | 'envElsewhere' | '
 function surroundings(item: Json, spec: Json): Pick<ContainerView, 'workingDir' | 'user' | 'mounts'> {
   const directory = item['workingDir'];
   const user = userOf(item) ?? userOf(spec);
-  const paths = items(item['volumeMounts']).map((mount) => (isObject(mount) ? mount['mountPath'] : undefined));
-  const mounts = paths.filter(
-    (path): path is string => typeof path === 'string' && path.startsWith('/') && !TOKEN_MOUNT.test(path),
-  );
+  const mounts = mountPaths(item);
   return {
     ...(typeof directory === 'string' && directory !== '' && { workingDir: directory }),
     ...(user !== undefined && { user: String(user) }),
@@ -241,6 +234,13 @@ function surroundings(item: Json, spec: Json): Pick<ContainerView, 'workingDir' 
 
 /** Where the API server mounts each Pod's token (plugin/pkg/admission/serviceaccount): no program is there. */
 const TOKEN_MOUNT = /^\/(?:var\/)?run\/secrets\/kubernetes\.io\/serviceaccount\/?$/u;
+
+function mountPaths(item: Json): string[] {
+  const paths = items(item['volumeMounts']).map((mount) => (isObject(mount) ? mount['mountPath'] : undefined));
+  return paths.filter(
+    (path): path is string => typeof path === 'string' && path.startsWith('/') && !TOKEN_MOUNT.test(path),
+  );
+}
 
 function userOf(item: Json): number | undefined {
   const context = item['securityContext'];

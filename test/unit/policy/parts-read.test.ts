@@ -198,6 +198,11 @@ describe('the parts of a Pod that are read', () => {
     expect(partsRead(other('libc-dns-cache', 80))).not.toEqual(partsRead(other('data', 80)));
   });
 
+  it('of fields of the wrong type, whatever stands there', () => {
+    const pod = { spec: { containers: [{ name: 'main', volumeMounts: [{ mountPath: { toString: 1 } }] }] } };
+    expect(readPod(templatePartsRead(pod))).toEqual(readPod(pod));
+  });
+
   it('hold all that readPod and a decision read', () => {
     expect(lost(fields, WHOLE, partsRead)).toEqual([]);
     for (const pod of PODS) expect(lost(fields, pod, partsRead)).toEqual([]);
