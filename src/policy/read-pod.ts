@@ -133,16 +133,16 @@ const pickOfEach = (value: unknown, fields: readonly string[]): unknown =>
 /** Returns what decisions read of each container; `withLines`: command lines and variables, too. */
 function containersRead(value: unknown, withLines: boolean): unknown {
   if (!Array.isArray(value)) return value;
-  const fields = withLines ? ['name', 'image', 'command', 'args'] : ['name', 'image'];
   return value.map((item: unknown) => {
-    const kept = pick(item, fields);
-    if (!isObject(item) || !isObject(kept)) return kept;
+    if (!isObject(item)) return item;
+    const { name, image, command, args, workingDir } = item;
     return {
-      ...kept,
-      ...(item['workingDir'] !== undefined && { workingDir: item['workingDir'] }),
+      name,
+      image,
+      ...(withLines && { command, args, ...environmentRead(item) }),
+      workingDir,
       ...userRead(item),
       ...mountsRead(item),
-      ...(withLines && environmentRead(item)),
       ...itemsRead(item, 'ports', isPortOfOurs),
     };
   });
