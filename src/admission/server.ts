@@ -85,7 +85,6 @@ interface Port {
 }
 
 /**
-/**
  * Passes requests to `handle`, but for those of a caller that is not known. A request counts until the answer has been sent or the
  * caller has gone. A caller that does not wait for its answers (HTTP pipelining) is cut off: API servers wait for theirs. A listener
  * before fastify costs each request less than fastify's hooks.

@@ -10,7 +10,7 @@ import type { Evaluation, Evaluator, Subject } from './evaluate.ts';
 
 /** What Pods of one template in one namespace have in common, and what was last decided for one of them. */
 interface Template {
-  /** What a decision and its patch depend on, without the command lines. */
+  /** What a decision and its patch depend on, without command lines and variables. */
   readonly object: unknown;
   /** Read from `object`. */
   readonly pod: PodView;
@@ -86,9 +86,9 @@ function keep({ template }: TemplateSubject, last: LastDecision): Evaluation {
 
 /**
  * Decides once for all Pods of a template, from the second Pod on that it sees. Nearly all Pods of a cluster come from templates, often
- * a thousand from one. Command lines are not part of the template: Pods of CI and workflows have their own, and these matter only by
- * the verdicts they lead to. The decision is read from the remembered parts and the Pod's command lines alone, so that nothing outside
- * the key can make a difference.
+ * a thousand from one. Command lines and variables are not part of the template: Pods of CI and workflows have their own, and these
+ * matter only by the verdicts they lead to. The decision is read from the remembered parts, the Pod's command lines and its variables
+ * alone, so that nothing else can make a difference.
  */
 export function createTemplateCache(evaluator: Evaluator): TemplateCache {
   const templates = new LRUCache<string, Template>({
