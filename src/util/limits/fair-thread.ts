@@ -91,6 +91,8 @@ export function createFairThread({ sliceMs, threadMs = usedByThread }: FairThrea
   return {
     work(tenant, urgency, signal) {
       let usedMs = 0;
+      // What the thread did meanwhile, while nothing looked, is not its doing.
+      mark = threadMs();
       return {
         get usedMs() {
           return usedMs;

@@ -32,6 +32,16 @@ describe('a thread that tenants share', () => {
     expect(work.due()).toBeUndefined();
   });
 
+  it('does not charge work for what the thread did before it began', () => {
+    const thread = createFairThread({ sliceMs: 4 });
+    for (const tenant of ['first', 'second']) {
+      spin(20);
+      const work = thread.work(tenant, 'prompt', never);
+      expect(work.due()).toBeUndefined();
+      expect(work.usedMs).toBeLessThan(4);
+    }
+  });
+
   it('gives other events their turn after a slice, and then a new slice', async () => {
     const work = createFairThread({ sliceMs: 4 }).work('team', 'prompt', never);
     spin(5);
@@ -95,8 +105,9 @@ describe('a thread that tenants share', () => {
   it('lets nothing wait whose signal has aborted', async () => {
     const thread = createFairThread({ sliceMs: 4 });
     const end = new AbortController();
+    const early = thread.work('team', 'prompt', end.signal);
     spin(5);
-    const waiting = thread.work('team', 'prompt', end.signal).due();
+    const waiting = early.due();
     end.abort(new Error('too late'));
     await expect(waiting).rejects.toThrow('too late');
     const late = thread.work('team', 'prompt', end.signal);
