@@ -3,7 +3,7 @@ import type { KernelEntry } from '../../exposure/kernels.ts';
 import type { KubeProxy } from '../../exposure/kube-proxy.ts';
 import type { DnsChange, Mode, Remedy, ResolvConf } from '../../policy/model.ts';
 import type { Reason } from '../../policy/reasons.ts';
-import { type Evidence, type Libc, type Resolver, type Candidate } from '../../policy/verdict.ts';
+import type { Candidate, Evidence, Libc, Resolver } from '../../policy/verdict.ts';
 
 /**
  * The result of `libc-dns audit`. `-o json` prints exactly this; the other formats are made from it. Everything is sorted, so

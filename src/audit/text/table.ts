@@ -1,7 +1,8 @@
+import { resolversOf } from '../../policy/verdict.ts';
 import type { Paint } from '../../terminal/io.ts';
 import { cut, fittedTable, wrapped } from '../../terminal/layout.ts';
 import { counted, printable } from '../../util/text.ts';
-import type { AuditReport, ExposureLevel, Finding, WorkloadEntry } from '../report/report.ts';
+import type { AuditReport, ExposureLevel, Finding } from '../report/report.ts';
 
 interface TableOptions {
   /** Columns of the terminal. */
@@ -149,7 +150,7 @@ function workloads({ workloads: entries }: AuditReport, options: TableOptions): 
     printable(`${entry.namespace}/${entry.name}`),
     entry.pods,
     entry.mode,
-    resolversOf(entry),
+    [...new Set(entry.containers.flatMap(resolversOf))].join('+') || '-',
     entry.decision.remedy.join('+') || '-',
     entry.exposure.level,
     printable(entry.kind),
@@ -164,9 +165,6 @@ function workloads({ workloads: entries }: AuditReport, options: TableOptions): 
   });
   return `${heading('WORKLOADS', options)}${table}`;
 }
-
-const resolversOf = ({ containers }: WorkloadEntry): string =>
-  [...new Set(containers.flatMap(({ resolvers }) => resolvers.map(({ resolver }) => resolver)))].join('+') || '-';
 
 const heading = (text: string, { paint }: TableOptions): string => `\n${paint('bold', text)}\n`;
 

@@ -2,7 +2,7 @@ import type { Config } from '../../config/schema.ts';
 import { counted } from '../../util/text.ts';
 import { type Advice, ok, type Outcome, type Remark, summarize, warning } from '../check.ts';
 import { lastToExpire } from './certificates.ts';
-import { readSample, type Sample } from './fail-open.ts';
+import { type Sample, samplesOf, sumOf } from './fail-open.ts';
 
 const DECIDED = 'libc_dns_decisions_total';
 const REFUSED = 'libc_dns_refused_callers_total';
@@ -37,10 +37,12 @@ const SOON = 30 * DAY;
 export function judgeCallers(evidence: CallersEvidence): Outcome {
   const { tls } = evidence.config;
   if (tls.clientCaFile === '') return unverified(evidence.config);
-  const samples = samplesOf(evidence.replicas);
-  const answered = sum(samples, DECIDED);
-  const refused = sum(samples, REFUSED);
-  const statuses = samplesOf(evidence.apiServer).filter(({ labels }) => evidence.names.includes(labels['name'] ?? ''));
+  const samples = samplesOf(evidence.replicas ?? []);
+  const answered = sumOf(samples, DECIDED);
+  const refused = sumOf(samples, REFUSED);
+  const statuses = samplesOf(evidence.apiServer ?? []).filter(({ labels }) =>
+    evidence.names.includes(labels['name'] ?? ''),
+  );
   const data = {
     clientCa: true,
     expires: lastToExpire(evidence.clientCa ?? '')?.validToDate.toISOString() ?? null,
@@ -53,9 +55,11 @@ export function judgeCallers(evidence: CallersEvidence): Outcome {
     ...judgeRefusals(refusedCalls(statuses), { answered, refused, reasons: reasonsOf(samples) }),
     ...judgeAge(evidence.clientCa, evidence.now),
   ];
-  const seen = evidence.replicas === undefined ? 'replicas were not asked for their counts' : '';
-  const calls = `${counted(answered, 'Pod')} decided about since the replicas started, no call refused`;
-  return summarize(remarks, `a client certificate is asked for: ${seen === '' ? calls : seen}`, { data });
+  const seen =
+    evidence.replicas === undefined
+      ? 'replicas were not asked for their counts'
+      : `${counted(answered, 'Pod')} decided about since the replicas started, no call refused`;
+  return summarize(remarks, `a client certificate is asked for: ${seen}`, { data });
 }
 
 function unverified({ detection, warmUp }: CallersEvidence['config']): Outcome {
@@ -113,12 +117,6 @@ function judgeAge(pem: string | undefined, now: number): Remark[] {
   }
   return [{ status: 'ok', text: `the CA of client certificates is valid for ${days}` }];
 }
-
-const samplesOf = (lines: readonly string[] | undefined): Sample[] =>
-  (lines ?? []).map(readSample).filter((sample) => sample !== undefined);
-
-const sum = (samples: readonly Sample[], metric: string): number =>
-  samples.filter((sample) => sample.metric === metric).reduce((total, { value }) => total + value, 0);
 
 const refusedCalls = (samples: readonly Sample[]): number =>
   samples.filter(({ labels }) => labels['code'] === '403').reduce((total, { value }) => total + value, 0);

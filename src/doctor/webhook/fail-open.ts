@@ -14,6 +14,14 @@ export interface Sample {
   readonly value: number;
 }
 
+/** Parses lines of the Prometheus text format. Leaves out lines that are no sample. */
+export const samplesOf = (lines: readonly string[]): Sample[] =>
+  lines.map(readSample).filter((sample) => sample !== undefined);
+
+/** Returns the sum of a metric's samples. */
+export const sumOf = (samples: readonly Sample[], metric: string): number =>
+  samples.filter((sample) => sample.metric === metric).reduce((total, { value }) => total + value, 0);
+
 /** Parses a line of the Prometheus text format; undefined if it is not a sample. */
 export function readSample(line: string): Sample | undefined {
   const match = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? ([-+.\deE]+)(?: \d+)?$/.exec(line);
@@ -31,11 +39,8 @@ const LOG = {
 
 /** Judges what the API server has counted, since its start, of its calls to our entries (`names`). */
 export function judgeFailOpen(lines: readonly string[], names: readonly string[]): Outcome {
-  const samples = lines.map(readSample).filter((sample) => sample !== undefined);
-  const ours = samples.filter(({ labels }) => names.includes(labels['name'] ?? ''));
-  const sum = (metric: string): number =>
-    ours.filter((sample) => sample.metric === metric).reduce((total, { value }) => total + value, 0);
-  const [calls, open, rejected] = [sum(CALLS), sum(OPEN), sum(REJECTED)];
+  const ours = samplesOf(lines).filter(({ labels }) => names.includes(labels['name'] ?? ''));
+  const [calls, open, rejected] = [sumOf(ours, CALLS), sumOf(ours, OPEN), sumOf(ours, REJECTED)];
   const data = { calls, failedOpen: open, rejected };
   const details = ['counted by the one API server that answered, since it started'];
   if (open === 0 && rejected === 0) {
