@@ -20,7 +20,7 @@ const LIMITS: ConnectionLimits = { handshakes: 500, strangers: 1000, all: 2000 }
 const MOST_UNANSWERED = 4;
 
 interface Connection {
-  /** Whether it has carried a valid review, as those of API servers have. */
+  /** Whether it has carried a valid review, as connections of API servers have. */
   isTrusted: boolean;
   /** The number of its last request among all; that of the connection before there is one. */
   lastUsed: number;

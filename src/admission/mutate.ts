@@ -1,4 +1,3 @@
-import { resolverName } from '../policy/verdict.ts';
 import { performance } from 'node:perf_hooks';
 
 import { parseDuration } from '../config/options.ts';
@@ -6,6 +5,7 @@ import { encodeDecision } from '../policy/annotations.ts';
 import { toldMessage } from '../policy/decide.ts';
 import type { Decision, NamespaceView, ToldDecision } from '../policy/model.ts';
 import { REASONS } from '../policy/reasons.ts';
+import { resolverName } from '../policy/verdict.ts';
 import type { LineLog } from '../telemetry/log-limits.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { beforeAbort } from '../util/abort.ts';

@@ -18,7 +18,10 @@ interface ReachOptions {
   readonly service: string;
 }
 
-/** Evaluates the policies that were read for the Pods of a group, which share a template. Assumes what is usually behind the DNS Service if that was not read. */
+/**
+ * Evaluates the policies that were read for the Pods of a group, which share a template. Assumes what is usually behind the DNS Service
+ * if that was not read.
+ */
 export function podReach({
   scanned: { networkPolicies, behindDns },
   facts,

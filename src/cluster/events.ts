@@ -1,4 +1,3 @@
-import { resolverName } from '../policy/verdict.ts';
 import { hash } from 'node:crypto';
 
 import { LRUCache } from 'lru-cache';
@@ -9,6 +8,7 @@ import { KubeError } from '../kubernetes/errors.ts';
 import { type Resource, resourcePath, RESOURCES } from '../kubernetes/objects.ts';
 import { toldMessage } from '../policy/decide.ts';
 import type { Decision, ToldDecision } from '../policy/model.ts';
+import { resolverName } from '../policy/verdict.ts';
 import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
 import { pause } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';

@@ -24,7 +24,7 @@ const daemonSet = z.object({
 
 export type CacheDaemonSet = z.output<typeof daemonSet>;
 
-/** Parses a DaemonSet. Throws `KubeError` (malformed) if the object is none. */
+/** Parses a DaemonSet. Throws `KubeError` (malformed) if the object is no DaemonSet. */
 export const readDaemonSet = (object: unknown): CacheDaemonSet => shaped(daemonSet, object, 'DaemonSet');
 
 /** What is known of the node-local cache. */
@@ -217,7 +217,7 @@ const localRedirects = z.object({
 
 /**
  * Reports whether a list of CiliumLocalRedirectPolicies has one for the DNS Service (`namespace/name`) or one of its addresses.
- * Undefined: Cilium is not there. Throws `KubeError` (malformed) if the object is not such a list.
+ * `list` is undefined if Cilium is not there. Throws `KubeError` (malformed) if the object is not such a list.
  */
 export function redirectsDns(list: unknown, service: string, dns: readonly string[]): boolean {
   if (list === undefined) return false;

@@ -138,8 +138,8 @@ interface ObjectMemoryOptions<T> {
 /** Remembers objects of the API for a short time. */
 export interface ObjectMemory<T> {
   /**
-   * Returns the object of this key (`namespace/name`; namespaces share the reads), from memory or else by `read`; concurrent calls share one read. Returns undefined if too
-   * many others are being read. Rejects with what `read` rejects with.
+   * Returns the object of this key (`namespace/name`; namespaces share the reads), from memory or else by `read`; concurrent calls
+   * share one read. Returns undefined if too many others are being read. Rejects with what `read` rejects with.
    */
   get(key: string, read: () => Promise<ReadObject<T>>): Promise<ReadObject<T>> | undefined;
 }

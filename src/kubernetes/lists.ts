@@ -34,8 +34,8 @@ interface PageRequest {
 
 /**
  * Returns a function that reads the page that begins at a continuation; an empty one means the first. After a page that is too large
- * it asks for half as many objects, down to one, and then for more again: who may create objects chooses how large they are. Rejects with `KubeError`, or with
- * the signal's reason.
+ * it asks for half as many objects, down to one, and then for more again: the creators of objects choose how large they are. Rejects
+ * with `KubeError`, or with the signal's reason.
  */
 export function pageReader(
   client: Pick<KubeClient, 'request'>,

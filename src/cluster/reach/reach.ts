@@ -42,8 +42,8 @@ export function targetsFor(
 }
 
 /**
- * Returns what is assumed of `service` (`namespace/name`) behind the addresses that the kubelet gives to Pods. Link-local ones and those of the node-local cache are
- * no Service's: the node itself answers there, or a metadata server.
+ * Returns what is assumed of `service` (`namespace/name`) behind the addresses that the kubelet gives to Pods. Link-local addresses
+ * and the node-local cache's are no Service's: the node itself answers there, or a metadata server.
  */
 export function backendsWithoutCluster(facts: ClusterFacts, config: PolicyConfig, service: string): DnsBackends {
   const caches = nodeLocalAddresses(facts, config);
@@ -59,7 +59,7 @@ interface ReachOptions {
   readonly config: PolicyConfig;
   /** `namespace/name` of the cluster DNS Service. */
   readonly service: string;
-  /** Reads the labels; by default those of a Pod. */
+  /** Reads the labels; by default as a Pod's. */
   readonly readLabels?: (labels: unknown) => LabelOf;
 }
 

@@ -121,7 +121,7 @@ describe('connections', () => {
     await use(await open());
   });
 
-  it('whose handshake is over are none in the middle of one', async () => {
+  it('whose handshake is over do not count as handshakes', async () => {
     for (let index = 0; index < 3; index += 1) await use(await open());
     for (let index = 0; index < 3; index += 1) await openTcp();
     await pause();

@@ -132,7 +132,7 @@ describe('Events on workloads', () => {
       'is another one of that name',
       { [SET]: ({ send }) => send({ metadata: { uid: 'other', ownerReferences: [ref('Deployment', 'victim')] } }) },
     ],
-  ])('are not written where the owner %s, whoever called; it is looked for once', async (_what, answers) => {
+  ])('are not written where the owner %s, for any caller; it is looked for once', async (_what, answers) => {
     for (const verified of [true, false]) {
       await start(answers, { verified });
       events.decided(told());
