@@ -64,7 +64,9 @@ async function openReader(config: Config, options: DetectionOptions): Promise<Im
   const files = await readRegistryFiles(config, options);
   // Opened in any case, for it checks the configuration.
   const onBreaker = reportBreaker(reporter);
-  const client = openRegistries(config, { ...options, files, onBreaker, onProblem: reporter.warnings() });
+  // One for this process and the others: what is wrong with a file is told once.
+  const onProblem = reporter.warnings();
+  const client = openRegistries(config, { ...options, files, onBreaker, onProblem });
   const layouts = person?.images.some((image) => image.startsWith('oci:')) ?? false;
   if (!enabled && !layouts && options.store === undefined) {
     await client.close();
@@ -76,7 +78,7 @@ async function openReader(config: Config, options: DetectionOptions): Promise<Im
       throw new CommandError('failed', `${readerPath} is missing: it belongs beside the program`);
     const { version, environment } = options;
     const program = readerProgram(readerPath, { version, config, files }, environment);
-    const onEvent = receiveEvents({ onBreaker, onProblem: reporter.warnings() });
+    const onEvent = receiveEvents({ onBreaker, onProblem });
     return createIsolatedReader({ program, canonical: canonicalName, onEvent, clock: systemClock, reporter });
   }
   const registries = enabled ? client : { open: offline, canonical: canonicalName };

@@ -1,4 +1,6 @@
-import { copyFileSync, renameSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -129,6 +131,21 @@ describe('the reader process', () => {
     expect(reader).toBeDefined();
     expect(await webhook.stop()).toBe(0);
     await expect.poll(() => residentOf(reader ?? 0)).toBe(0);
+  });
+
+  it('does not report what the server has reported of its files', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'docker-config-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const path = join(folder, 'config.json');
+    writeFileSync(path, '{"credHelpers": 5}');
+    const webhook = await startWebhook({
+      main,
+      flags: ['--namespace-mode', 'enforce'],
+      settings: { ...settings(), DETECTION_REGISTRY_DOCKER_CONFIG: path },
+    });
+    await expect.poll(() => ask(webhook, push('team/login'))).toBe('musl');
+    expect(webhook.lines.filter(({ msg }) => msg === `${path}: credHelpers is not an object`)).toHaveLength(1);
+    expect(await webhook.stop()).toBe(0);
   });
 
   it('ends when the server is killed', async () => {
