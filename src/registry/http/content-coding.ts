@@ -162,7 +162,8 @@ export async function decodeLayer(
     read += result.value.length;
     return true;
   };
-  while (read < startBytes && (await next()));
+  let isOpen = true;
+  while (isOpen && read < startBytes) isOpen = await next();
   const coding = layerCoding(Buffer.concat(held), label, mediaType);
   const rest = async function* (): AsyncGenerator<Uint8Array> {
     try {
