@@ -162,8 +162,8 @@ export async function decodeLayer(
     read += result.value.length;
     return true;
   };
-  let isOpen = true;
-  while (isOpen && read < startBytes) isOpen = await next();
+  const heldBytes = (): number => held.reduce((sum, { length }) => sum + length, 0);
+  while (heldBytes() < startBytes && (await next()));
   const coding = layerCoding(Buffer.concat(held), label, mediaType);
   const rest = async function* (): AsyncGenerator<Uint8Array> {
     try {
