@@ -58,16 +58,18 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
     return registry.put(`team/${fresh('app')}:v1`, built);
   };
   /** Whether the replica reads images: its reader process, which the first look-up starts, may take a busy machine longer than a Pod waits. */
-  const reads = async (replica: WebhookProcess): Promise<unknown> => {
+  const reads = async (replica: WebhookProcess): Promise<string | undefined> => {
     const spec = { containers: [{ name: 'main', image: newImage() }] };
     const review = podReview({ metadata: { namespace: 'shop' }, spec, request: { namespace: 'shop' } });
-    return answerOf(await replica.post(JSON.stringify(review))).audit.decision.resolvers;
+    return answerOf(await replica.post(JSON.stringify(review))).audit.decision.resolvers['main'];
   };
   /** The replica that answers from now on, with a proxy between it and the API server. */
   const replace = async (): Promise<WebhookProcess> => {
     const replica = await installation.addReplica({ server: proxy.url });
     for (const old of installation.replicas.filter((one) => one !== replica)) await installation.removeReplica(old);
-    await expect.poll(() => reads(replica), { timeout: 20_000 }).toEqual({ main: 'musl' });
+    for (let tries = 0; (await reads(replica)) !== 'musl'; tries += 1) {
+      if (tries === 20) throw new Error('a new replica reads no image');
+    }
     return replica;
   };
   /** Takes verbs on a resource out of a role for a while. */
