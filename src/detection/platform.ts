@@ -23,7 +23,7 @@ export function platformName({ os, architecture, variant }: Platform): string {
  */
 export function podPlatform(pod: PodView, fallback: Platform): Platform {
   const selected = ARCH_LABELS.map((label) => pod.nodeSelector[label]).find((value) => value !== undefined);
-  const affinity = pod.nodeAffinity.find(({ key }) => key === 'kubernetes.io/arch');
+  const affinity = pod.nodeAffinity.flat().find(({ key }) => key === 'kubernetes.io/arch');
   const given = selected === undefined ? (affinity?.values ?? []) : [selected];
   const choices = given.filter((value) => value.length <= MOST_LABEL);
   const architecture = choices.includes(fallback.architecture) ? fallback.architecture : choices[0];

@@ -90,10 +90,11 @@ const isWindows = (pod: PodView): boolean =>
   pod.os === 'windows' ||
   OS_LABELS.some((label) => pod.nodeSelector[label] === 'windows' || allowsOnly(pod, label, 'windows'));
 
-/** Reports whether the required node affinity allows this value of a label alone. */
+/** Reports whether every term of the required node affinity allows this value of a label alone. */
 function allowsOnly({ nodeAffinity }: PodView, label: string, value: string): boolean {
-  const allowed = nodeAffinity.filter(({ key }) => key === label).flatMap(({ values }) => values);
-  return allowed.length > 0 && allowed.every((one) => one === value);
+  const demands = (term: PodView['nodeAffinity'][number]): boolean =>
+    term.some(({ key, values }) => key === label && values.length > 0 && values.every((one) => one === value));
+  return nodeAffinity.length > 0 && nodeAffinity.every(demands);
 }
 
 /** Returns why a Pod is left alone whatever runs in it; undefined if it is not. */
@@ -122,9 +123,9 @@ export function mayRunOnVirtualNode(pod: PodView, namespace: NamespaceView): boo
   return (
     sendsToVirtualNodes(namespace) ||
     VIRTUAL_NODES.some(([key, value]) => pod.nodeSelector[key] === value) ||
-    pod.nodeAffinity.some(({ key, values }) =>
-      VIRTUAL_NODES.some(([known, value]) => key === known && values.includes(value)),
-    ) ||
+    pod.nodeAffinity
+      .flat()
+      .some(({ key, values }) => VIRTUAL_NODES.some(([known, value]) => key === known && values.includes(value))) ||
     pod.schedulerName === 'fargate-scheduler' ||
     isVirtualNode(pod.nodeName) ||
     marksVirtual(pod.labels) ||

@@ -77,8 +77,8 @@ export interface PodView {
   readonly nodeName: string;
   readonly schedulerName: string;
   readonly nodeSelector: Readonly<Record<string, string>>;
-  /** What the required node affinity allows by `In`, in all its terms and in its order. */
-  readonly nodeAffinity: readonly NodeLabelChoice[];
+  /** What each term of the required node affinity demands by `In`: one term must hold, with all its demands. */
+  readonly nodeAffinity: readonly (readonly NodeLabelChoice[])[];
   readonly tolerations: readonly TolerationView[];
   readonly imagePullSecrets: readonly string[];
   readonly serviceAccountName: string;

@@ -282,11 +282,11 @@ function dnsOption(value: unknown, path: string): DnsOption {
   return given === undefined || given === null ? { name } : { name, value: text(given, `${path}.value`) };
 }
 
-/** Returns the node labels that the required terms allow by value. */
+/** Returns the node labels that each required term demands by value. */
 function nodeAffinity(spec: Json): PodView['nodeAffinity'] {
   const node = object(object(spec['affinity'], 'spec.affinity')?.['nodeAffinity'], 'spec.affinity.nodeAffinity');
   const required = object(node?.['requiredDuringSchedulingIgnoredDuringExecution'], 'required node affinity');
-  return list(required?.['nodeSelectorTerms'], 'nodeSelectorTerms').flatMap((term) =>
+  return list(required?.['nodeSelectorTerms'], 'nodeSelectorTerms').map((term) =>
     list(object(term, 'nodeSelectorTerms[]')?.['matchExpressions'], 'matchExpressions').flatMap((item) => {
       const expression = object(item, 'matchExpressions[]');
       if (expression?.['operator'] !== 'In') return [];

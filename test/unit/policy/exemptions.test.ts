@@ -2,13 +2,16 @@ import { describe, expect, it } from 'vitest';
 
 import { decideFor, withNodeLocal } from '../../support/policy.ts';
 
-const requiring = (key: string, operator: string, ...values: string[]) => ({
-  nodeAffinity: {
-    requiredDuringSchedulingIgnoredDuringExecution: {
-      nodeSelectorTerms: [{ matchExpressions: [{ key, operator, values }] }],
-    },
-  },
+const term = (key: string, operator: string, ...values: string[]) => ({
+  matchExpressions: [{ key, operator, values }],
 });
+const terms = (...nodeSelectorTerms: object[]) => ({
+  nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms } },
+});
+const requiring = (...words: Parameters<typeof term>) => terms(term(...words));
+
+const OS = 'kubernetes.io/os';
+const WINDOWS = term(OS, 'In', 'windows');
 
 describe('never touched', () => {
   it.each([
@@ -20,6 +23,7 @@ describe('never touched', () => {
     { reason: 'Windows', spec: { nodeSelector: { 'kubernetes.io/os': 'windows' } } },
     { reason: 'Windows', spec: { nodeSelector: { 'beta.kubernetes.io/os': 'windows' } } },
     { reason: 'Windows', spec: { affinity: requiring('kubernetes.io/os', 'In', 'windows') } },
+    { reason: 'Windows', spec: { affinity: terms(WINDOWS, WINDOWS) } },
     { reason: 'MirrorPod', spec: {}, metadata: { annotations: { 'kubernetes.io/config.mirror': 'x' } } },
     { reason: 'NoContainers', spec: { containers: [] } },
     { reason: 'MalformedPod', spec: { dnsPolicy: 'ClusterLast' } },
@@ -32,6 +36,10 @@ describe('never touched', () => {
   it.each([
     { affinity: requiring('kubernetes.io/os', 'In', 'windows', 'linux') },
     { affinity: requiring('kubernetes.io/os', 'NotIn', 'windows') },
+    { affinity: terms(WINDOWS, term(OS, 'In', 'linux')) },
+    { affinity: terms(WINDOWS, term('disk', 'In', 'ssd')) },
+    { affinity: terms(WINDOWS, { matchFields: [{ key: 'metadata.name', operator: 'In', values: ['a'] }] }) },
+    { affinity: terms() },
     { runtimeClassName: 'windows-2022', tolerations: [{ key: 'os', value: 'windows' }] },
   ])('a Pod that may run on Linux is looked after: %j', (spec) => {
     expect(decideFor({ resolvers: ['glibc'], spec }).remedy).toEqual(['options']);

@@ -119,8 +119,11 @@ describe('reading a Pod', () => {
     const required = { nodeSelectorTerms: [{ matchFields: [] }, { matchExpressions }] };
     const affinity = { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: required } };
     expect(readPod({ spec: { affinity } }).nodeAffinity).toEqual([
-      { key: 'disk', values: ['ssd'] },
-      { key: 'kubernetes.io/arch', values: ['arm64', 'amd64'] },
+      [],
+      [
+        { key: 'disk', values: ['ssd'] },
+        { key: 'kubernetes.io/arch', values: ['arm64', 'amd64'] },
+      ],
     ]);
   });
 
