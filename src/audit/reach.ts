@@ -1,7 +1,7 @@
-import { backendsWithoutCluster, targetsFor } from '../cluster/reach/reach.ts';
-import { dnsReach, namedNamespace } from '../exposure/dns-target.ts';
-import { templateLabelsOf } from '../exposure/policies/match.ts';
+import { createPodPolicies, UNKNOWN_REACH } from '../cluster/reach/reach.ts';
+import { dnsReach } from '../exposure/dns-target.ts';
 import { egressTo } from '../exposure/network-policies.ts';
+import { templateLabelsOf } from '../exposure/policies/match.ts';
 import type { ClusterFacts, Permit, PolicyConfig, Reach } from '../policy/model.ts';
 import type { Scanned } from './scan/scanned.ts';
 
@@ -18,21 +18,26 @@ interface ReachOptions {
   readonly service: string;
 }
 
-/**
- * Evaluates the policies that were read for the Pods of a group, which share a template. Assumes what is usually behind the DNS Service
- * if that was not read.
- */
+/** Evaluates the policies that were read, as the webhook does, for the Pods of a group, which share a template. */
 export function podReach({
   scanned: { networkPolicies, behindDns },
   facts,
   config,
   service,
 }: ReachOptions): (namespace: string, labels: unknown) => PodReach {
-  const behind = behindDns ?? backendsWithoutCluster(facts, config, service);
-  const targets = targetsFor(facts, config, behind, networkPolicies.cilium);
+  const policiesFor = createPodPolicies({
+    policies: networkPolicies,
+    facts: () => facts,
+    behind: () => behindDns,
+    config,
+    service,
+    readLabels: templateLabelsOf,
+  });
   return (namespace, labels) => {
-    const policies = networkPolicies.of(namespace);
-    const pod = { namespace, namespaceLabels: namedNamespace(namespace), labels: templateLabelsOf(labels) };
+    const found = policiesFor(namespace, labels);
+    if (found === undefined) return { ...UNKNOWN_REACH, dnsUdp: 'uncertain' };
+    const { policies, pod } = found;
+    const targets = found.targets();
     return { ...dnsReach(policies, pod, targets), dnsUdp: egressTo(policies, pod, targets.dns, 'UDP').permit };
   };
 }

@@ -1,3 +1,4 @@
+import { backendsWithoutCluster } from '../cluster/reach/reach.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import type { OpenDetector } from '../detection/detector.ts';
@@ -253,7 +254,7 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
       namespaces,
       nodes: [],
       networkPolicies: policiesIn(documents, fallback),
-      behindDns: undefined,
+      behindDns: backendsWithoutCluster(facts, policyConfig(config), config.cluster.service),
       kubeProxy: NOT_READ,
       nfqueueUsers: undefined,
       dnsTcpPort: undefined,

@@ -6,6 +6,7 @@ import { createPodGroups } from '../../src/audit/scan/pod-groups.ts';
 import type { DnsSettings, Owner, Scanned } from '../../src/audit/scan/scanned.ts';
 import type { Detector } from '../../src/detection/detector.ts';
 import { UNREAD } from '../../src/exposure/exposure.ts';
+import { assumedBackends } from '../../src/exposure/dns-target.ts';
 import { createPolicySet } from '../../src/exposure/policies/kinds.ts';
 import type { ClusterFacts, NamespaceView, PolicyConfig } from '../../src/policy/model.ts';
 import { type Resolver, unknownVerdict } from '../../src/policy/verdict.ts';
@@ -55,7 +56,7 @@ const NOTHING: Scanned = {
   namespaces: new Map(),
   nodes: [],
   networkPolicies: createPolicySet(),
-  behindDns: undefined,
+  behindDns: assumedBackends(facts.dns),
   kubeProxy: CLUSTER.kubeProxy,
   nfqueueUsers: [],
   dnsTcpPort: true,

@@ -2,16 +2,6 @@ import { readNfqueueUsers } from '../../cluster/exposure.ts';
 import { readKubeProxy } from '../../cluster/kube-proxy.ts';
 import type { ScannedNode } from '../../exposure/kernels.ts';
 import { type KubeProxy, kubeProxyOf } from '../../exposure/kube-proxy.ts';
-import {
-  createPolicySet,
-  NETWORK_POLICIES,
-  POLICY_KINDS,
-  type PolicySet,
-  readObject,
-  type ReadPolicy,
-} from '../../exposure/policies/kinds.ts';
-import { readBackends } from '../../cluster/reach/dns-backends.ts';
-import type { DnsBackends } from '../../exposure/dns-target.ts';
 import type { KubeClient } from '../../kubernetes/client.ts';
 import { isKubeError, KubeError } from '../../kubernetes/errors.ts';
 import { eachObject } from '../../kubernetes/lists.ts';
@@ -21,6 +11,7 @@ import type { Gap } from '../report/report.ts';
 import { orGap } from './gaps.ts';
 import { type Owners, readOwners } from './owners.ts';
 import { createPodGroups, type PodGroups } from './pod-groups.ts';
+import { readReach } from './policies.ts';
 import type { Scanned } from './scanned.ts';
 
 interface ScanOptions {
@@ -45,7 +36,7 @@ export async function scanCluster(options: ScanOptions): Promise<Scanned> {
   const [namespaces, nodes, reach, kubeProxy, nfqueueUsers, dnsTcpPort] = await Promise.all([
     readNamespaces(options, gaps),
     readNodes(options, gaps),
-    readReach(options, gaps),
+    readReach({ client, scopes: scopes(options), service: options.dnsService, signal }, gaps),
     scanKubeProxy({ client, signal }, gaps),
     scanNfqueueUsers({ client, signal }),
     readDnsTcpPort({ client, signal }, options.dnsService),
@@ -81,9 +72,6 @@ const NOT_ENDED = 'status.phase!=Succeeded,status.phase!=Failed';
 
 /** Small, because each Node lists all its images. */
 const NODE_PAGE = 100;
-
-/** Milliseconds for one object of the API. */
-const READ_MS = 10_000;
 
 /** One entry without a namespace means all namespaces at once. */
 const scopes = ({ namespaces }: ScanOptions): readonly { namespace?: string }[] =>
@@ -135,51 +123,6 @@ async function readNodes({ client, signal }: ScanOptions, gaps: Gap[]): Promise<
     });
   });
   return nodes;
-}
-
-/**
- * Reads the network policies, and what is behind the DNS Service if there are any: policies match packets once the Service's address is
- * translated.
- */
-async function readReach(options: ScanOptions, gaps: Gap[]): Promise<Pick<Scanned, 'networkPolicies' | 'behindDns'>> {
-  const { client, signal, dnsService: service } = options;
-  const networkPolicies = await readPolicies(options, gaps);
-  let behindDns: DnsBackends | undefined;
-  const grant = 'get services, list endpointslices there: policies that name the cluster DNS are held against them';
-  const read = async (): Promise<void> => {
-    const { backends, problem } = await readBackends({ client, service, timeoutMs: READ_MS }, signal);
-    behindDns = backends;
-    if (problem !== undefined) throw problem;
-  };
-  if (!networkPolicies.isEmpty) await orGap(gaps, `what is behind ${service}`, grant, read);
-  return { networkPolicies, behindDns };
-}
-
-/** Reads each kind of policy that is installed. All kinds but Kubernetes' own that cannot be read are one gap together. */
-async function readPolicies(options: ScanOptions, gaps: Gap[]): Promise<PolicySet> {
-  const { client, signal } = options;
-  const set = createPolicySet();
-  const unread: Gap[] = [];
-  for (const kind of POLICY_KINDS) {
-    const name = `${kind.plural}.${kind.group}`;
-    const grant = `list ${name}: they may keep Pods from DNS over TCP`;
-    const isOwn = kind === NETWORK_POLICIES;
-    await orGap(isOwn ? gaps : unread, name, grant, async () => {
-      for (const scope of kind.namespaced ? scopes(options) : [{}]) {
-        let some: ReadPolicy[] = [];
-        const begin = () => {
-          some = [];
-          return (object: KubeObject) => some.push(readObject(kind, object));
-        };
-        await eachObject({ client, resource: kind, signal, ...scope }, begin).catch((error: unknown) => {
-          if (isOwn || !isKubeError(error, 'not-found')) throw error;
-        });
-        for (const one of some) set.add(one);
-      }
-    });
-  }
-  gaps.push(...unread.slice(0, 1));
-  return set;
 }
 
 /** Collects each scope in its own groups, so that a list that has to restart does not count Pods twice. */

@@ -1,7 +1,7 @@
+import type { KnownPolicies } from '../../cluster/reach/policy-index.ts';
 import type { DnsBackends } from '../../exposure/dns-target.ts';
 import type { ScannedNode } from '../../exposure/kernels.ts';
 import type { KubeProxy } from '../../exposure/kube-proxy.ts';
-import type { PolicySet } from '../../exposure/policies/kinds.ts';
 import type { DnsConfig, NamespaceView } from '../../policy/model.ts';
 import type { Gap } from '../report/report.ts';
 
@@ -12,8 +12,8 @@ export interface Scanned {
   /** The labels of each namespace that decisions read. */
   readonly namespaces: ReadonlyMap<string, NamespaceView['labels']>;
   readonly nodes: readonly ScannedNode[];
-  readonly networkPolicies: PolicySet;
-  /** What is behind the DNS Service; undefined: not read. */
+  readonly networkPolicies: KnownPolicies;
+  /** What is behind the DNS Service; undefined: not read, so nothing is known of it. */
   readonly behindDns: DnsBackends | undefined;
   readonly kubeProxy: KubeProxy;
   /** DaemonSets that are known to use NFQUEUE; undefined: not read. */

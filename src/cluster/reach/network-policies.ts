@@ -1,15 +1,20 @@
-import { LRUCache } from 'lru-cache';
-
-import { type EgressPolicy, unreadable } from '../../exposure/network-policies.ts';
-import { NETWORK_POLICIES, POLICY_KINDS, type PolicyKind, readObject } from '../../exposure/policies/kinds.ts';
+import { NETWORK_POLICIES, POLICY_KINDS, type PolicyKind } from '../../exposure/policies/kinds.ts';
 import type { KubeClient } from '../../kubernetes/client.ts';
 import type { KubeError } from '../../kubernetes/errors.ts';
-import { type KubeObject, resourcePath } from '../../kubernetes/objects.ts';
+import { resourcePath } from '../../kubernetes/objects.ts';
 import { createReflector, type Reflector } from '../../kubernetes/reflector.ts';
 import { type Reporter, silentReporter, type Trouble } from '../../telemetry/reporter.ts';
 import type { Backoff } from '../../util/abort.ts';
 import type { Clock } from '../../util/clock.ts';
-import type { Json } from '../../util/json.ts';
+import {
+  BOUNDS,
+  createPolicyIndex,
+  type Kept,
+  type KnownPolicies,
+  type PolicyBounds,
+  type PolicyIndex,
+  unreadKind,
+} from './policy-index.ts';
 
 interface NetworkPoliciesOptions {
   readonly client: KubeClient;
@@ -18,44 +23,11 @@ interface NetworkPoliciesOptions {
   /** For tests. */
   readonly backoff?: Backoff;
   /** For tests. */
-  readonly bounds?: Partial<Bounds>;
+  readonly bounds?: Partial<PolicyBounds>;
 }
-
-interface Bounds {
-  /** Policies about egress in the cluster. */
-  readonly entries: number;
-  /** Characters of all of them. */
-  readonly characters: number;
-  /** Policies of one namespace: each of its Pods is matched against each of them. */
-  readonly namespaceEntries: number;
-  readonly namespaceCharacters: number;
-}
-
-const BOUNDS: Bounds = {
-  entries: 20_000,
-  characters: 8 * 1024 * 1024,
-  namespaceEntries: 500,
-  namespaceCharacters: 256 * 1024,
-};
-
-/**
- * Bounds of the policies that are parsed. All are kept as text, about 500 characters each, and parsed for namespaces in which Pods are
- * created: parsed they take about eleven times as much.
- */
-const READ = { namespaces: 1000, characters: 2 * 1024 * 1024 };
-
-/** Why policies are unknown. `unread`: the first list is not complete. */
-type Unknown = 'unread' | 'forbidden' | 'too-many';
-
-/** The policies that may select Pods of a namespace, or why they are unknown. */
-export type NamespacePolicies = readonly EgressPolicy[] | Unknown;
 
 /** The egress policies of the cluster, of all installed kinds, kept up to date. */
-interface ClusterPolicies {
-  /** Returns the policies from memory. */
-  of(namespace: string): NamespacePolicies;
-  /** Whether Cilium's kinds are installed. */
-  readonly cilium: boolean;
+interface ClusterPolicies extends KnownPolicies {
   /** Resolves when each kind was read, was forbidden or is not installed. Never rejects. */
   readonly ready: Promise<void>;
   readonly synced: boolean;
@@ -64,88 +36,6 @@ interface ClusterPolicies {
   /** The oldest last contact of all kinds, milliseconds since 1970; undefined if there was none. */
   readonly contactAt: number | undefined;
   close(): Promise<void>;
-}
-
-/** An object as it is kept. */
-interface Kept {
-  readonly namespace: string;
-  readonly version: string;
-  readonly characters: number;
-  readonly read: () => readonly EgressPolicy[];
-}
-
-/** Characters that a policy counts for beside its text. */
-const STUB = 100;
-
-/** Policies by namespace, cluster-wide ones under the empty name. */
-interface Index {
-  set(key: string, kept: Kept): void;
-  delete(key: string, kept: Kept): void;
-  of(namespace: string): NamespacePolicies;
-  readonly size: number;
-}
-
-interface Place {
-  readonly kept: Map<string, Kept>;
-  characters: number;
-}
-
-const NONE: readonly EgressPolicy[] = [];
-
-function createIndex(bounds: Bounds, onTooMany: (namespace: string) => void): Index {
-  const places = new Map<string, Place>();
-  const lists = new LRUCache<string, readonly EgressPolicy[]>({
-    max: READ.namespaces,
-    maxSize: READ.characters,
-    maxEntrySize: READ.characters,
-    sizeCalculation: (_, namespace) => Math.max(1, places.get(namespace)?.characters ?? 1),
-  });
-  let size = 0;
-  const isTooMuch = ({ kept, characters }: Place): boolean =>
-    kept.size > bounds.namespaceEntries || characters > bounds.namespaceCharacters;
-  const remove = (key: string, namespace: string): void => {
-    const place = places.get(namespace);
-    const found = place?.kept.get(key);
-    if (place === undefined || found === undefined) return;
-    lists.delete(namespace);
-    place.kept.delete(key);
-    place.characters -= found.characters;
-    size -= 1;
-    if (place.kept.size === 0) places.delete(namespace);
-  };
-  const listOf = (namespace: string): NamespacePolicies => {
-    const place = places.get(namespace);
-    if (place === undefined) return NONE;
-    if (isTooMuch(place)) return 'too-many';
-    const known = lists.get(namespace);
-    if (known !== undefined) return known;
-    const list = [...place.kept.values()].flatMap(({ read }) => read());
-    lists.set(namespace, list);
-    return list;
-  };
-  return {
-    set(key, kept) {
-      const { namespace, characters } = kept;
-      remove(key, namespace);
-      lists.delete(namespace);
-      const place = places.get(namespace) ?? { kept: new Map(), characters: 0 };
-      places.set(namespace, place);
-      const before = isTooMuch(place);
-      place.kept.set(key, kept);
-      place.characters += characters;
-      size += 1;
-      if (!before && isTooMuch(place)) onTooMany(namespace);
-    },
-    delete: (key, { namespace }) => remove(key, namespace),
-    of(namespace) {
-      const [common, own] = [listOf(''), listOf(namespace)];
-      if (common === NONE || typeof own === 'string') return own;
-      return own === NONE || typeof common === 'string' ? common : [...common, ...own];
-    },
-    get size() {
-      return size;
-    },
-  };
 }
 
 type KindState = 'unread' | 'read' | 'forbidden' | 'absent';
@@ -165,41 +55,13 @@ const PAGE = 100;
 
 interface Shared {
   readonly options: NetworkPoliciesOptions;
-  readonly bounds: Bounds;
-  readonly index: Index;
-  /** Characters of all objects kept, in complete and in incomplete lists. */
-  readonly held: { characters: number };
+  readonly bounds: PolicyBounds;
+  readonly index: PolicyIndex;
   readonly reporter: Reporter;
   /** Kinds that are forbidden; there is one warning for all of them. */
   readonly forbidden: Set<PolicyKind>;
   readonly refused: Trouble;
-  readonly tooMany: (namespace: string) => void;
 }
-
-/** Returns `networkpolicies.networking.k8s.io`. */
-const nameOf = ({ plural, group }: PolicyKind): string => `${plural}.${group}`;
-
-/** Keeps an object's text, or a stand-in if it does not fit. Returns undefined if the object is not about egress. */
-function keep(kind: PolicyKind, object: KubeObject, { bounds, held }: Shared): Kept | undefined {
-  const { name, namespace = '', resourceVersion: version = '' } = object.metadata;
-  if (readObject(kind, object).policies.length === 0) return undefined;
-  const { spec, specs } = object;
-  const text = JSON.stringify({ metadata: { name, namespace }, spec, specs });
-  const fits = text.length <= bounds.namespaceCharacters && held.characters + text.length <= bounds.characters;
-  const characters = STUB + (fits ? text.length : 0);
-  held.characters += characters;
-  if (!fits) return { namespace, version, characters, read: () => [stub(kind, name, namespace)] };
-  const read = (): readonly EgressPolicy[] => readObject(kind, JSON.parse(text) as Json).policies;
-  return { namespace, version, characters, read };
-}
-
-const stub = ({ kind }: PolicyKind, name: string, namespace: string): EgressPolicy =>
-  unreadable(`${kind} ${namespace === '' ? name : `${namespace}/${name}`}`, (pod) =>
-    namespace === '' || pod.namespace === namespace ? 'maybe' : 'no',
-  );
-
-/** Calico's API server serves its CRDs' objects a second time, and only to users with rights on its tiers. */
-const isSecondView = ({ group }: PolicyKind): boolean => group === 'projectcalico.org';
 
 /** Follows the state of a kind. A forbidden kind is unknown; after any other failure the last list stays in use. */
 function createState(kind: PolicyKind, { reporter, refused, forbidden }: Shared) {
@@ -221,45 +83,22 @@ function createState(kind: PolicyKind, { reporter, refused, forbidden }: Shared)
     },
     watched: () => become('read'),
     failed(error: KubeError): void {
-      const isRefused = error.code === 'forbidden' || error.code === 'unauthorized';
       if (error.code !== 'not-found') reporter.metrics.cluster.apiFailed('networkpolicies', error.code);
-      if (error.code === 'not-found' || (isRefused && isSecondView(kind))) become('absent');
-      else if (isRefused) {
+      const found = unreadKind(kind, error);
+      if (found === 'absent') become(found);
+      else if (found === 'forbidden') {
         forbidden.add(kind);
         refused.lost(error);
-        become('forbidden');
+        become(found);
       }
     },
   };
 }
 
-/** Marks namespaces whose policies do not all fit. Their policies are unknown until a list fits. */
-function createCrowded(kind: PolicyKind, { index, tooMany }: Shared, indexKey: (key: string) => string) {
-  const crowded = new Map<string, Kept>();
-  const keyOf = (namespace: string): string => indexKey(`${namespace}/`);
-  return {
-    add(key: string): void {
-      const namespace = key.includes('/') ? key.slice(0, key.indexOf('/')) : '';
-      if (crowded.has(namespace)) return;
-      const read = (): readonly EgressPolicy[] => [stub(kind, '(too many)', namespace)];
-      const kept = { namespace, version: '', characters: STUB, read };
-      crowded.set(namespace, kept);
-      index.set(keyOf(namespace), kept);
-      tooMany(namespace);
-    },
-    clear(): void {
-      for (const [namespace, kept] of crowded) index.delete(keyOf(namespace), kept);
-      crowded.clear();
-    },
-  };
-}
-
 function followKind(kind: PolicyKind, shared: Shared): Kind {
-  const { options, index, held, bounds } = shared;
+  const { options, index, bounds } = shared;
   const { client, clock, backoff } = options;
   const state = createState(kind, shared);
-  const indexKey = (key: string): string => `${nameOf(kind)}/${key}`;
-  const crowded = createCrowded(kind, shared, indexKey);
   const reflector: Reflector<Kept> = createReflector<Kept>({
     client,
     clock,
@@ -267,27 +106,27 @@ function followKind(kind: PolicyKind, shared: Shared): Kind {
     pageSize: PAGE,
     streamed: true,
     most: bounds.entries,
-    onTooMany: (key) => crowded.add(key),
+    onTooMany: (key) => index.crowd(kind, key),
     keep(object) {
       const { namespace, name: own, resourceVersion } = object.metadata;
       const before = reflector.items.get(namespace === undefined ? own : `${namespace}/${own}`);
-      return before !== undefined && before.version === resourceVersion ? before : keep(kind, object, shared);
+      return before !== undefined && before.version === resourceVersion ? before : index.keep(kind, object);
     },
     onChange(key, now, before) {
       if (before !== undefined && before !== now) {
-        held.characters -= before.characters;
-        index.delete(indexKey(key), before);
+        index.release(before);
+        index.delete(kind, key, before);
       }
-      if (now !== undefined) index.set(indexKey(key), now);
+      if (now !== undefined) index.set(kind, key, now);
     },
     trouble: { lost: () => {}, recovered: state.watched },
     onSynced(items) {
-      if (items < bounds.entries) crowded.clear();
+      if (items < bounds.entries) index.uncrowd(kind);
       state.listed();
     },
     onError(error) {
       state.failed(error);
-      if (state.now === 'absent') for (const [key, kept] of reflector.items) index.delete(indexKey(key), kept);
+      if (state.now === 'absent') for (const [key, kept] of reflector.items) index.delete(kind, key, kept);
     },
     backoff: backoff ?? (kind === NETWORK_POLICIES ? { first: 500, most: 30_000 } : FOREIGN_BACKOFF),
   });
@@ -311,10 +150,9 @@ export function createNetworkPolicies(options: NetworkPoliciesOptions): ClusterP
   const warn = reporter.warnings();
   const tooMany = (namespace: string): void =>
     warn('more network policies than are kept: Pods of the namespace get no use-vc', { namespace });
-  const index = createIndex(bounds, tooMany);
+  const index = createPolicyIndex(bounds, tooMany);
   const refused = reporter.trouble(FORBIDDEN);
-  const held = { characters: 0 };
-  const shared = { options, bounds, index, held, reporter, forbidden: new Set<PolicyKind>(), refused, tooMany };
+  const shared = { options, bounds, index, reporter, forbidden: new Set<PolicyKind>(), refused };
   const kinds = POLICY_KINDS.map((kind) => followKind(kind, shared));
   const has = (state: KindState): boolean => kinds.some((kind) => kind.state === state);
   const policies: ClusterPolicies = {

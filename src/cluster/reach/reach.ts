@@ -9,6 +9,7 @@ import {
   unknownBackends,
 } from '../../exposure/dns-target.ts';
 import { type LabelOf, labelsOf } from '../../exposure/policies/match.ts';
+import type { EgressPolicy, SelectedPod } from '../../exposure/network-policies.ts';
 import type { KubeClient } from '../../kubernetes/client.ts';
 import type { ClusterFacts, PolicyConfig, Reach } from '../../policy/model.ts';
 import { nodeLocalAddresses, nodeLocalReason, nodeLocalUsable } from '../../policy/redirect.ts';
@@ -17,20 +18,17 @@ import { jittered, pause } from '../../util/abort.ts';
 import type { Clock } from '../../util/clock.ts';
 import { isLinkLocal } from '../../util/ip.ts';
 import { createDnsBackends, type DnsBackendsReader } from './dns-backends.ts';
-import { createNetworkPolicies, type NamespacePolicies } from './network-policies.ts';
+import { createNetworkPolicies } from './network-policies.ts';
+import type { KnownPolicies } from './policy-index.ts';
 
 /** Returns what policies let a Pod reach. Cheap if its namespace has no policies. */
 export type ReachOf = (namespace: string, labels: unknown) => Reach;
 
-const UNKNOWN: Reach = { dnsTcp: 'uncertain', nodeLocalUdp: 'uncertain', nodeLocalTcp: 'uncertain' };
+/** The reach of a Pod whose policies are unknown. */
+export const UNKNOWN_REACH: Reach = { dnsTcp: 'uncertain', nodeLocalUdp: 'uncertain', nodeLocalTcp: 'uncertain' };
 
 /** Returns where the DNS packets of Pods go. */
-export function targetsFor(
-  facts: ClusterFacts,
-  config: PolicyConfig,
-  behind: DnsBackends,
-  cilium: boolean,
-): DnsTargets {
+function targetsFor(facts: ClusterFacts, config: PolicyConfig, behind: DnsBackends, cilium: boolean): DnsTargets {
   const redirects = nodeLocalUsable(facts, config) && nodeLocalReason(facts, config) === undefined;
   return dnsTargets({
     dns: facts.dns,
@@ -52,9 +50,9 @@ export function backendsWithoutCluster(facts: ClusterFacts, config: PolicyConfig
 }
 
 interface ReachOptions {
-  /** `of` returns a text if the policies are unknown. */
-  readonly policies: { of(namespace: string): NamespacePolicies; readonly cilium: boolean };
+  readonly policies: KnownPolicies;
   readonly facts: () => ClusterFacts;
+  /** What is behind the DNS Service; undefined if it could not be read. */
   readonly behind: () => DnsBackends | undefined;
   readonly config: PolicyConfig;
   /** `namespace/name` of the cluster DNS Service. */
@@ -63,8 +61,17 @@ interface ReachOptions {
   readonly readLabels?: (labels: unknown) => LabelOf;
 }
 
-/** Evaluates policies for Pods. Unknown facts are uncertain. */
-export function createReach(options: ReachOptions): ReachOf {
+/** The policies of a Pod's namespace, and where its DNS packets go. */
+interface PodPolicies {
+  readonly policies: readonly EgressPolicy[];
+  readonly pod: SelectedPod;
+  readonly targets: () => DnsTargets;
+}
+
+/** Returns a function that finds the policies for a Pod, undefined if they are unknown. */
+export function createPodPolicies(
+  options: ReachOptions,
+): (namespace: string, labels: unknown) => PodPolicies | undefined {
   const { policies, facts, behind, config, service, readLabels = labelsOf } = options;
   let made: { facts: ClusterFacts; behind: DnsBackends | undefined; cilium: boolean; targets: DnsTargets } | undefined;
 
@@ -78,10 +85,20 @@ export function createReach(options: ReachOptions): ReachOf {
 
   return (namespace, labels) => {
     const found = policies.of(namespace);
-    if (typeof found === 'string') return UNKNOWN;
-    if (found.length === 0) return REACHES_ALL;
+    if (typeof found === 'string') return undefined;
     const pod = { namespace, namespaceLabels: namedNamespace(namespace), labels: readLabels(labels) };
-    return dnsReach(found, pod, targets());
+    return { policies: found, pod, targets };
+  };
+}
+
+/** Evaluates policies for Pods. Unknown facts are uncertain. */
+export function createReach(options: ReachOptions): ReachOf {
+  const policiesFor = createPodPolicies(options);
+  return (namespace, labels) => {
+    const found = policiesFor(namespace, labels);
+    if (found === undefined) return UNKNOWN_REACH;
+    const { policies, pod, targets } = found;
+    return policies.length === 0 ? REACHES_ALL : dnsReach(policies, pod, targets());
   };
 }
 

@@ -145,8 +145,6 @@ export interface PolicySet {
   of(namespace: string): readonly EgressPolicy[];
   /** The namespaces that have policies about egress; an empty name if any are cluster-wide. */
   readonly namespaces: readonly string[];
-  /** Whether there is no policy about egress. */
-  readonly isEmpty: boolean;
   /** Whether Cilium may enforce them. */
   readonly cilium: boolean;
 }
@@ -165,9 +163,6 @@ export function createPolicySet({ cilium = false } = {}): PolicySet {
     of: (namespace) => [...(places.get('') ?? []), ...(namespace === '' ? [] : (places.get(namespace) ?? []))],
     get namespaces() {
       return [...places.keys()];
-    },
-    get isEmpty() {
-      return places.size === 0;
     },
     get cilium() {
       return isCilium;
