@@ -23,6 +23,19 @@ interface Answer {
   readonly ms: number;
 }
 
+/** One of its Pods, as the API server answered. Times in milliseconds of `performance.now()`. */
+export interface FloodPod {
+  readonly sentAt: number;
+  readonly answeredAt: number;
+  readonly text: string;
+}
+
+interface FloodOptions {
+  readonly namespace?: string;
+  /** Called with each answer. */
+  readonly onPod?: (pod: FloodPod) => void;
+}
+
 /** A Pod that no node takes: it has a gate that nobody opens. */
 const gated = (name: string): string =>
   JSON.stringify({
@@ -36,7 +49,12 @@ const gated = (name: string): string =>
   });
 
 /** Creates Pods at a rate (a second) until `running` has ended. They are deleted afterwards by their label `flood`. */
-export async function flood(order: Order, rate: number, running: Promise<unknown>): Promise<Flood> {
+export async function flood(
+  order: Order,
+  rate: number,
+  running: Promise<unknown>,
+  { namespace = APPS, onPod }: FloodOptions = {},
+): Promise<Flood> {
   const file = (name: string): Buffer => readFileSync(join(certificatesOf(order.folder), name));
   const agent = new Agent({
     keepAlive: true,
@@ -49,7 +67,7 @@ export async function flood(order: Order, rate: number, running: Promise<unknown
   const create = (number: number): Promise<Answer> =>
     new Promise((resolve, reject) => {
       const began = performance.now();
-      const path = `/api/v1/namespaces/${APPS}/pods`;
+      const path = `/api/v1/namespaces/${namespace}/pods`;
       const options = {
         agent,
         host: API_SERVER,
@@ -62,6 +80,7 @@ export async function flood(order: Order, rate: number, running: Promise<unknown
         let text = '';
         response.setEncoding('utf8').on('data', (part: string) => (text += part));
         response.once('end', () => {
+          onPod?.({ sentAt: began, answeredAt: performance.now(), text });
           const patched = text.includes('libc-dns.dev/decision') && text.includes('single-request-reopen');
           resolve({ status: response.statusCode ?? 0, patched, ms: performance.now() - began });
         });
