@@ -77,7 +77,7 @@ function collectLeaves(node: unknown, path: string, found: Map<string, unknown>)
 const variable = (key: string): string =>
   PREFIX +
   key
-    .replaceAll('.', '_')
+    .replaceAll(/[.-]/g, '_')
     .replaceAll(/([a-z])([A-Z])/g, '$1_$2')
     .toUpperCase();
 

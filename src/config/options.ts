@@ -88,6 +88,23 @@ export function formatDuration(milliseconds: number): string {
   return `${milliseconds}ms`;
 }
 
+const QUANTITY_UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  m: 1e-3,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+};
+
+/** Returns the value of a Kubernetes quantity (`100m`, `64Mi`), in cores or bytes; undefined if it is invalid or has another unit. */
+export function parseQuantity(text: string): number | undefined {
+  const [, amount, unit = ''] = /^(\d{1,15}(?:\.\d{1,3})?)(m|[kMG]|[KMG]i)?$/.exec(text) ?? [];
+  return amount === undefined ? undefined : Number(amount) * (QUANTITY_UNITS[unit] ?? 1);
+}
+
 /** DaemonSets in a namespace, by one of three. */
 export type DaemonSetChoice = { readonly namespace: string } & (
   | { readonly name: string }

@@ -1,5 +1,5 @@
 import type { DnsOption, PolicyConfig } from '../policy/model.ts';
-import { parseResolverOption } from './options.ts';
+import { parseQuantity, parseResolverOption } from './options.ts';
 import type { Config } from './schema.ts';
 
 /** Returns the policy's part of the configuration, its options parsed. */
@@ -19,7 +19,7 @@ export function policyConfig(config: Config): PolicyConfig {
     extraOptions: Object.fromEntries(extra),
     nodeLocal: config.nodeLocal,
     virtualNodes: config.virtualNodes,
-    sidecar: config.sidecar,
+    sidecar: sidecarConfig(config.sidecar),
   };
 }
 
@@ -29,4 +29,15 @@ function parseOptions(options: readonly string[]): DnsOption[] {
     if (typeof option === 'string') throw new TypeError(option);
     return option;
   });
+}
+
+const given = (quantities: Readonly<Record<string, string>>): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(quantities).filter(([, quantity]) => quantity !== ''));
+
+function sidecarConfig({ image, resources: { requests, limits } }: Config['sidecar']): PolicyConfig['sidecar'] {
+  return {
+    image,
+    resources: { requests: { ...given(limits), ...given(requests) }, limits: given(limits) },
+    memoryBytes: parseQuantity(limits.memory) ?? 0,
+  };
 }

@@ -3,7 +3,14 @@ import { BlockList, isIP } from 'node:net';
 import { z } from 'zod';
 
 import { MUSL_LEAST_TIMEOUT } from '../policy/options.ts';
-import { DAEMON_SETS, formatDuration, isKnownToGo, parseDuration, parseResolverOption } from './options.ts';
+import {
+  DAEMON_SETS,
+  formatDuration,
+  isKnownToGo,
+  parseDuration,
+  parseQuantity,
+  parseResolverOption,
+} from './options.ts';
 
 /** Matches a proxy's address without a login, because a file must hold none. */
 export const PROXY_ADDRESS = /^(https?:\/\/(\[[0-9a-fA-F:.]+\]|[^\s/@?#:[\]\\]+)(:[0-9]{1,5})?\/?)?$/;
@@ -150,6 +157,51 @@ const detection = z.strictObject({
   cache: cache.prefault({}),
 });
 
+/** A Kubernetes quantity within bounds; `optional`: or the empty text, which is the default. */
+function quantity(least: string, most: string) {
+  const [low, high] = [parseQuantity(least) ?? 0, parseQuantity(most) ?? 0];
+  const isWithin = (text: string): boolean => {
+    const value = parseQuantity(text);
+    return value !== undefined && value >= low && value <= high;
+  };
+  const message = `expected a quantity from ${least} to ${most}`;
+  return {
+    needed: z.string().refine(isWithin, message),
+    optional: z
+      .string()
+      .refine((text) => text === '' || isWithin(text), message)
+      .default(''),
+  };
+}
+
+const CPU = quantity('10m', '4');
+const MEMORY = quantity('32Mi', '1Gi');
+const STORAGE = quantity('1Mi', '1Gi');
+
+/** core/v1 ResourceRequirements of the cache in the Pod. Limits are always set: a quota refuses Pods with a container that has none. */
+const sidecarResources = z
+  .strictObject({
+    limits: z
+      .strictObject({
+        cpu: CPU.needed.default('100m'),
+        memory: MEMORY.needed.default('64Mi'),
+        // Virtual nodes that report none would never be chosen.
+        'ephemeral-storage': STORAGE.optional,
+      })
+      .prefault({}),
+    /** What is empty equals the limit, so that a Guaranteed Pod stays Guaranteed and any ratio of a LimitRange holds. */
+    requests: z
+      .strictObject({ cpu: CPU.optional, memory: MEMORY.optional, 'ephemeral-storage': STORAGE.optional })
+      .prefault({}),
+  })
+  .superRefine(({ requests, limits }, context) => {
+    for (const name of ['cpu', 'memory', 'ephemeral-storage'] as const) {
+      const most = parseQuantity(limits[name]);
+      if (most === undefined || (parseQuantity(requests[name]) ?? 0) <= most) continue;
+      context.addIssue({ code: 'custom', path: ['requests', name], message: `more than its limit, ${limits[name]}` });
+    }
+  });
+
 const tls = z
   .strictObject({
     mode: z.enum(['ephemeral', 'files', 'self-managed']).default('ephemeral'),
@@ -227,7 +279,9 @@ export const configSchema = z
       .prefault({}),
     networkPolicies: z.boolean().default(true),
     virtualNodes: z.enum(['none', 'sidecar']).default('none'),
-    sidecar: z.strictObject({ image: z.string().min(1).default(SIDECAR_IMAGE) }).prefault({}),
+    sidecar: z
+      .strictObject({ image: z.string().min(1).default(SIDECAR_IMAGE), resources: sidecarResources.prefault({}) })
+      .prefault({}),
     detection: detection.prefault({}),
     warmUp: warmUp.prefault({}),
     server: z

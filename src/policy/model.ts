@@ -152,6 +152,15 @@ export interface Reach extends Permits {
   readonly by?: Readonly<Partial<Record<keyof Permits, string>>>;
 }
 
+/** The cache that remedy `sidecar` adds, as it is configured. */
+interface SidecarConfig {
+  readonly image: string;
+  /** core/v1 ResourceRequirements. */
+  readonly resources: Readonly<Record<'requests' | 'limits', Readonly<Record<string, string>>>>;
+  /** Bytes: its limit of memory. */
+  readonly memoryBytes: number;
+}
+
 /** The part of the configuration that decisions need: options parsed, nothing optional. */
 export interface PolicyConfig {
   readonly scope: 'opt-in' | 'cluster';
@@ -177,7 +186,7 @@ export interface PolicyConfig {
   };
   /** The remedy for musl on virtual nodes, where no node-local cache runs. */
   readonly virtualNodes: 'none' | 'sidecar';
-  readonly sidecar: { readonly image: string };
+  readonly sidecar: SidecarConfig;
 }
 
 export interface ContainerVerdict extends Verdict {
@@ -186,8 +195,7 @@ export interface ContainerVerdict extends Verdict {
 }
 
 /** The cache that remedy `sidecar` adds: a container, a volume, and an annotation with the Corefile (sidecar.ts). */
-export interface SidecarChange {
-  readonly image: string;
+export interface SidecarChange extends SidecarConfig {
   readonly corefile: string;
 }
 

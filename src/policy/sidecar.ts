@@ -58,7 +58,7 @@ export function planSidecar(
   const { first, rest } = inKubeletOrder([...dns, ...user], cluster, []);
   const nameservers = [LOOPBACK, ...first, ...rest];
   if (nameservers.length > MAX_NAMESERVERS || first.length === 0) return { not: 'NameserversFull' };
-  return { nameservers, ...searches, sidecar: { image: config.sidecar.image, corefile: corefile(cluster.dns) } };
+  return { nameservers, ...searches, sidecar: { ...config.sidecar, corefile: corefile(cluster.dns) } };
 }
 
 function shapeProblem({ hostNetwork, sidecar, dnsConfig }: PodView, cluster: ClusterFacts): NoSidecar | undefined {
@@ -98,11 +98,10 @@ const corefile = (dns: readonly string[]): string => `.:53 {
 }
 `;
 
-/**
- * Requests equal limits, so that a Guaranteed Pod stays Guaranteed and any ratio of a LimitRange holds. A quota refuses
- * Pods with a container that has none. No ephemeral-storage: virtual nodes that report none would never be chosen.
- */
-const RESOURCES = { cpu: '100m', memory: '64Mi' } as const;
+const MIB = 2 ** 20;
+
+/** The part of its memory that CoreDNS' garbage collector lets it use. */
+const HEAP_PART = 7 / 8;
 
 const HEALTH = { path: '/health', port: HEALTH_PORT } as const;
 
@@ -114,13 +113,13 @@ const NON_ROOT = 65_532;
  * after the Pod's own containers, so that Jobs end. It complies with the Pod Security Standard `restricted`. Its parts
  * are copies, which YAML would otherwise write as anchors and aliases.
  */
-export function sidecarContainer({ image }: SidecarChange): object {
+export function sidecarContainer({ image, resources: { requests, limits }, memoryBytes }: SidecarChange): object {
   return {
     name: SIDECAR_NAME,
     image,
     restartPolicy: 'Always',
     args: ['-conf', '/etc/coredns/Corefile'],
-    env: [{ name: 'GOMEMLIMIT', value: '56MiB' }],
+    env: [{ name: 'GOMEMLIMIT', value: `${Math.floor((memoryBytes * HEAP_PART) / MIB)}MiB` }],
     securityContext: {
       runAsNonRoot: true,
       runAsUser: NON_ROOT,
@@ -133,7 +132,7 @@ export function sidecarContainer({ image }: SidecarChange): object {
       capabilities: { drop: ['ALL'], add: ['NET_BIND_SERVICE'] },
       seccompProfile: { type: 'RuntimeDefault' },
     },
-    resources: { requests: { ...RESOURCES }, limits: { ...RESOURCES } },
+    resources: { requests: { ...requests }, limits: { ...limits } },
     startupProbe: { httpGet: { ...HEALTH }, periodSeconds: 1, failureThreshold: 60 },
     // A dead cache costs nothing, because its port refuses at once. One that hangs costs glibc a timeout each time.
     livenessProbe: { httpGet: { ...HEALTH }, periodSeconds: 5, failureThreshold: 3 },

@@ -46,7 +46,13 @@ describe('the defaults', () => {
       },
       networkPolicies: true,
       virtualNodes: 'none',
-      sidecar: { image: 'registry.k8s.io/coredns/coredns:v1.14.2' },
+      sidecar: {
+        image: 'registry.k8s.io/coredns/coredns:v1.14.2',
+        resources: {
+          limits: { cpu: '100m', memory: '64Mi', 'ephemeral-storage': '' },
+          requests: { cpu: '', memory: '', 'ephemeral-storage': '' },
+        },
+      },
       detection: {
         budget: '1500ms',
         platform: 'linux/amd64',
@@ -155,6 +161,30 @@ describe('what is refused, with its place and what to do', () => {
     [
       'extraOptions: {go: ["debug"]}\n',
       'c.yaml:1:21: extraOptions.go.0: Go does not know it, and would resolve through its libc where it is linked to one',
+    ],
+    [
+      'sidecar: {resources: {limits: {memory: 16Mi}}}\n',
+      'c.yaml:1:40: sidecar.resources.limits.memory: expected a quantity from 32Mi to 1Gi',
+    ],
+    [
+      'sidecar: {resources: {requests: {memory: 64m}}}\n',
+      'c.yaml:1:42: sidecar.resources.requests.memory: expected a quantity from 32Mi to 1Gi',
+    ],
+    [
+      'sidecar: {resources: {requests: {cpu: 0.1 cores}}}\n',
+      'c.yaml:1:39: sidecar.resources.requests.cpu: expected a quantity from 10m to 4',
+    ],
+    [
+      'sidecar: {resources: {limits: {ephemeral-storage: 2Gi}}}\n',
+      'c.yaml:1:51: sidecar.resources.limits.ephemeral-storage: expected a quantity from 1Mi to 1Gi',
+    ],
+    [
+      'sidecar: {resources: {requests: {cpu: 200m}}}\n',
+      'c.yaml:1:39: sidecar.resources.requests.cpu: more than its limit, 100m',
+    ],
+    [
+      'sidecar: {resources: {claims: []}}\n',
+      'c.yaml:1:31: sidecar.resources.claims: unknown key; known here: limits, requests',
     ],
     ['nodeLocal: {addresses: [cache]}\n', 'c.yaml:1:25: nodeLocal.addresses.0: expected an IP address'],
     [

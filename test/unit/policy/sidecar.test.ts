@@ -2,6 +2,8 @@ import jsonPatch from 'fast-json-patch';
 import { describe, expect, it } from 'vitest';
 
 import { createEvaluate } from '../../../src/admission/evaluate.ts';
+import { policyConfig } from '../../../src/config/policy-config.ts';
+import { configSchema } from '../../../src/config/schema.ts';
 import type { ClusterFacts, PolicyConfig } from '../../../src/policy/model.ts';
 import { sidecarContainer } from '../../../src/policy/sidecar.ts';
 import { decideFor, enforced, facts, podWith, policy, withNodeLocal } from '../../support/policy.ts';
@@ -154,7 +156,9 @@ describe('the cache in the Pod', () => {
 });
 
 describe('its container', () => {
-  const container = sidecarContainer({ image: 'coredns', corefile: '' });
+  const containerWith = (sidecar: object): object =>
+    sidecarContainer({ ...policyConfig(configSchema.parse({ sidecar })).sidecar, corefile: '' });
+  const container = containerWith({});
 
   it('complies with Pod Security restricted, and is a native sidecar with a probe', () => {
     expect(container).toMatchObject({
@@ -174,6 +178,21 @@ describe('its container', () => {
     const { requests, limits } = (container as { resources: Record<string, Json> }).resources;
     expect(requests).toEqual({ cpu: '100m', memory: '64Mi' });
     expect(limits).toEqual(requests);
+    expect(container).toMatchObject({ env: [{ name: 'GOMEMLIMIT', value: '56MiB' }] });
+  });
+
+  it('has those of the configuration, and a heap that fits the limit', () => {
+    const resources = {
+      requests: { cpu: '20m', memory: '48Mi', 'ephemeral-storage': '10Mi' },
+      limits: { cpu: '0.2', memory: '128Mi', 'ephemeral-storage': '10Mi' },
+    };
+    const env = [{ name: 'GOMEMLIMIT', value: '112MiB' }];
+    expect(containerWith({ resources })).toMatchObject({ resources, env });
+  });
+
+  it('asks for what it may use, if the configuration has limits alone', () => {
+    const limits = { cpu: '200m', memory: '96Mi' };
+    expect(containerWith({ resources: { limits } })).toMatchObject({ resources: { limits, requests: limits } });
   });
 });
 
