@@ -68,13 +68,20 @@ function lossOf(resolver: Resolver, input: ExposureInput): Loss | undefined {
 
 /** Adjusts the loss to the kernels and the kube-proxy mode between the Pods and the cluster DNS. */
 function adjustedToPath(loss: Loss, { kernel, kubeProxy }: ExposureInput): WorkloadExposure {
+  if (kubeProxy.mode === 'other') {
+    return {
+      level: 'no',
+      detail: `Services are not kube-proxy's (${kubeProxy.detail}): conntrack does not translate them.`,
+    };
+  }
+  if (kernel.level === 'fixed' && kubeProxy.mode === 'ipvs') {
+    const unsure = 'with kube-proxy in ipvs mode: it is not shown that the fixes of the kernel hold there';
+    return { level: 'possible', detail: `${loss.detail}, on kernel ${kernel.kernel} ${unsure}.` };
+  }
   if (kernel.level === 'fixed') {
     return { level: 'no', detail: `The kernels of its nodes have the fixes of the race (${kernel.kernel}).` };
   }
   if (loss.level === 'mitigated') return loss;
-  if (kubeProxy.mode === 'other') {
-    return { level: 'possible', detail: `${loss.detail}; what that means without kube-proxy is not known here.` };
-  }
   if (kernel.level === 'unknown') {
     const where = kernel.kernel === undefined ? 'on nodes that were not read' : `on kernel ${kernel.kernel}`;
     return { level: 'possible', detail: `${loss.detail}, ${where}: whether it has the fixes is not known.` };

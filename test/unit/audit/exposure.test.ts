@@ -56,7 +56,12 @@ describe('exposure of a Pod', () => {
     ],
     ['possible', 'a kernel that does not tell', { kernel: { level: 'unknown', kernel: '4.18.0-305.el8' } }],
     ['possible', 'nodes that were not read', { kernel: { level: 'unknown', kernel: undefined } }],
-    ['possible', 'Services are not kube-proxy’s', { kubeProxy: proxy('other') }],
+    ['no', 'Services are not kube-proxy’s', { kubeProxy: proxy('other') }],
+    [
+      'possible',
+      'kernels with all fixes, and ipvs',
+      { kubeProxy: proxy('ipvs'), kernel: { level: 'fixed', kernel: '6.12.0' } },
+    ],
     ['possible', 'kube-proxy is not known', { kubeProxy: proxy('unknown') }],
     ['yes', 'ipvs has the same fault', { kubeProxy: proxy('ipvs') }],
   ])('%s: %s', (level, _what, change) => {

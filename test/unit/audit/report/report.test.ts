@@ -6,6 +6,7 @@ import { z } from 'zod';
 import type { AuditReport } from '../../../../src/audit/report/report.ts';
 import { judgeExposure, linuxKernels } from '../../../../src/exposure/exposure.ts';
 import type { ScannedNode } from '../../../../src/exposure/kernels.ts';
+import type { KubeProxy } from '../../../../src/exposure/kube-proxy.ts';
 import { MODE_LABEL } from '../../../../src/policy/scope.ts';
 import { type AuditedPod, auditOf, type World } from '../../../support/audit-report.ts';
 
@@ -27,10 +28,12 @@ const app = (name: string, image: string, namespace = 'shop', spec: object = {})
   pod: podOf(image, spec),
 });
 
-const seenWith = (one: ScannedNode, nfqueue: readonly string[] = []) =>
+const proxied = (mode: KubeProxy['mode']): KubeProxy => ({ mode, source: '', detail: 'Cilium stands in for it' });
+
+const seenWith = (one: ScannedNode, nfqueue: readonly string[] = [], mode: KubeProxy['mode'] = 'iptables') =>
   judgeExposure({
     nodes: linuxKernels([one]),
-    kubeProxy: { mode: 'iptables', source: '', detail: '' },
+    kubeProxy: proxied(mode),
     nfqueue,
     nodeLocalIntercepts: false,
   });
@@ -205,6 +208,28 @@ describe('the verdict', () => {
         scanned: { nodes: [node('new', '6.8.0')] },
         cluster: { exposure: { setting: 'always', ...seenWith(node('new', '6.8.0'), ['kindnet']) } },
       },
+    ],
+    ...(
+      [
+        ['a Pod that can lose packets', app('a', 'musl', 'shop', onNew), /^Perhaps: 1 of 1 Pod /],
+        ['Pods that are patched', patched, /^Perhaps: kube-proxy is in ipvs mode, and it is not shown/],
+      ] as const
+    ).map(([what, one, sentence]): [string, string, RegExp, readonly AuditedPod[], World] => [
+      'perhaps',
+      `ipvs on kernels with all fixes: ${what}`,
+      sentence,
+      [one],
+      {
+        scanned: { nodes: [NEW], kubeProxy: proxied('ipvs') },
+        cluster: { exposure: { setting: 'always', ...seenWith(NEW, [], 'ipvs') } },
+      },
+    ]),
+    [
+      'no',
+      'Cilium stands in for kube-proxy, on an old kernel too',
+      /does not need it: no Pod/,
+      [app('a', 'musl')],
+      { scanned: { nodes: [OLD], kubeProxy: proxied('other') } },
     ],
     ['no', 'nobody asks twice at once', /does not need it: no Pod/, [app('a', 'go')], {}],
     ['perhaps', 'nodes are not known', /^Perhaps: 1 of 1 Pod /, [app('a', 'musl')], { scanned: { nodes: [] } }],
