@@ -115,6 +115,7 @@ const SINGLE: readonly Rule[] = [
   ['169.254.20.10/32', 'UDP'],
   ['169.254.20.10/32', 'TCP'],
   ['192.0.2.0/24', 'UDP'],
+  ['10.96.0.10/32', 'UDP'],
 ].map(([cidr = '', protocol]) => ({
   to: [{ ipBlock: { cidr } }],
   ports: [53, 5353].map((port) => ({ port, protocol: protocol as Protocol })),
@@ -132,7 +133,8 @@ const any: fc.Arbitrary<Spec[]> = fc.array(
 );
 const specs = fc.oneof(selected, any);
 
-const RESOLVERS = ['glibc', 'musl', 'go', 'other'] as const;
+/** `unknown`: nobody says what the image holds. */
+const RESOLVERS = ['glibc', 'musl', 'go', 'other', 'unknown'] as const;
 const pod = fc.record({
   resolvers: fc.uniqueArray(fc.constantFrom(...RESOLVERS), { minLength: 1, maxLength: 2 }),
   nameservers: fc.uniqueArray(fc.constantFrom(SERVICE, CACHE, ...ELSEWHERE), { maxLength: 2 }),
@@ -146,31 +148,37 @@ interface Situation {
   readonly facts: ClusterFacts;
   /** Where DNS listens behind the Service. */
   readonly port: number;
+  /** Cilium enforces the policies. */
+  readonly cilium: boolean;
 }
 
 const world: fc.Arbitrary<World> = fc
   .record({
     port: fc.constantFrom(53, 5353),
-    nodeLocal: fc.constantFrom('ready', 'absent'),
+    cilium: fc.boolean(),
+    nodeLocal: fc.constantFrom('ready', 'unready', 'intercepting', 'absent', 'unknown'),
     dns: fc.constantFrom([SERVICE], [CACHE]),
+    dnsOverTcp: fc.boolean(),
     mode: fc.constantFrom('auto', 'on'),
+    remedy: fc.constantFrom('auto', 'redirect', 'retry', 'none'),
     fallback: fc.boolean(),
     mixedPods: fc.constantFrom('redirect', 'retry'),
     extraNameservers: fc.constantFrom([], ['192.0.2.2']),
   } as const)
-  .map(({ port, nodeLocal, dns, mode, fallback, mixedPods, extraNameservers }) => ({
+  .map(({ port, cilium, nodeLocal, dns, dnsOverTcp, mode, remedy, fallback, mixedPods, extraNameservers }) => ({
     port,
+    cilium,
     facts: {
       dns,
       domain: 'cluster.local',
       nodeSearches: [],
-      dnsOverTcp: true,
+      dnsOverTcp,
       nativeSidecars: true,
       nodeLocal,
-      nodeLocalAddresses: nodeLocal === 'ready' ? [CACHE] : [],
+      nodeLocalAddresses: nodeLocal === 'absent' || nodeLocal === 'unknown' ? [] : [CACHE],
     },
     config: policy({
-      musl: { ...policy().musl, extraNameservers },
+      musl: { ...policy().musl, remedy, extraNameservers },
       mixedPods,
       nodeLocal: { mode, addresses: [CACHE], fallback },
     }),
@@ -182,7 +190,9 @@ const objectOf = ({ resolvers, nameservers, options, cache }: Given) => ({
   metadata: {
     labels: POD_LABELS,
     annotations: {
-      ...Object.fromEntries(resolvers.map((one, index) => [`libc-dns.dev/libc.c${index}`, one])),
+      ...Object.fromEntries(
+        resolvers.flatMap((one, index) => (one === 'unknown' ? [] : [[`libc-dns.dev/libc.c${index}`, one]])),
+      ),
       ...(cache && { 'libc-dns.dev/remedy': 'sidecar' }),
     },
   },
@@ -205,23 +215,31 @@ function fileOf(object: unknown, { facts }: World): ResolvConf {
 }
 
 /** Whether a server is reached, whichever Pod behind it is chosen. Servers elsewhere have never heard of TCP. */
-function reaches(server: string, protocol: Protocol, policies: readonly Spec[], { facts, port }: Situation): boolean {
+function reaches(server: string, protocol: Protocol, policies: readonly Spec[], around: Situation): boolean {
+  const { facts, port } = around;
   // The cache in the Pod asks as it is asked (CoreDNS, plugin forward).
-  if (server === '127.0.0.1') return facts.dns.every((one) => reaches(one, protocol, policies, { facts, port }));
+  if (server === '127.0.0.1') return facts.dns.every((one) => reaches(one, protocol, policies, around));
   if (ELSEWHERE.includes(server)) return protocol === 'UDP' && passes(policies, { to: server, port: 53, protocol });
   if (server === CACHE) return passes(policies, { to: CACHE, port: 53, protocol });
-  return DNS_PODS.every((to) => passes(policies, { to, port, protocol }));
+  // A cache that intercepts has the Service's address on the nodes where it runs; on others a Pod answers.
+  const onNode = facts.nodeLocal !== 'intercepting' || passes(policies, { to: SERVICE, port: 53, protocol });
+  return onNode && DNS_PODS.every((to) => passes(policies, { to, port, protocol }));
 }
+
+const READERS = { glibc: readByGlibc, go: readByGo, musl: readByMusl } as const;
+
+/** Who may read the file of a container. */
+const readersOf = (resolver: Resolver): readonly (keyof typeof READERS)[] => {
+  if (resolver === 'unknown') return ['glibc', 'go', 'musl'];
+  return [resolver === 'other' ? 'glibc' : resolver];
+};
 
 /**
  * Whether names are found before anybody loses patience: over UDP by any server, for the next one is asked after some seconds (musl asks
  * all at once); over TCP by the first, for glibc waits minutes for one that packets do not reach.
  */
-function works(resolver: Resolver, file: ResolvConf, policies: readonly Spec[], around: World): boolean {
-  const read = { glibc: readByGlibc, go: readByGo, musl: readByMusl, other: readByGlibc, unknown: readByGlibc }[
-    resolver
-  ];
-  const { servers, tcp } = read(file);
+function works(reader: keyof typeof READERS, file: ResolvConf, policies: readonly Spec[], around: World): boolean {
+  const { servers, tcp } = READERS[reader](file);
   if (tcp) return servers[0] !== undefined && reaches(servers[0], 'TCP', policies, around);
   return servers.some((server) => reaches(server, 'UDP', policies, around));
 }
@@ -233,7 +251,7 @@ const dnsPod = (port: number) => ({
   ports: [{ name: 'dns-tcp', port, protocol: 'TCP' as const }],
 });
 
-function evaluatorOf(policies: readonly Spec[], { facts, config, port }: World) {
+function evaluatorOf(policies: readonly Spec[], { facts, config, port, cilium }: World) {
   const read = policies.flatMap((spec, index) => readNetworkPolicy({ namespace: 'shop', name: `p${index}`, spec }));
   const behind = {
     service: 'kube-system/kube-dns',
@@ -241,7 +259,7 @@ function evaluatorOf(policies: readonly Spec[], { facts, config, port }: World) 
     backends: [{ addresses: DNS_PODS, port: { UDP: port, TCP: port }, pod: dnsPod(port) }],
   };
   const reach = createReach({
-    policies: { of: () => read, cilium: false },
+    policies: { of: () => read, cilium },
     facts: () => facts,
     behind: () => behind,
     config,
@@ -262,9 +280,9 @@ it('no patch takes away DNS that worked, whatever the policies', async () => {
       const object = objectOf(given);
       const { patch } = await evaluatorOf(policies, around)(object, enforced(), { budgetMs: 1000 });
       const [before, after] = [fileOf(object, around), fileOf(patched(object, patch), around)];
-      for (const resolver of given.resolvers) {
-        if (!works(resolver, before, policies, around)) continue;
-        expect([resolver, works(resolver, after, policies, around)]).toEqual([resolver, true]);
+      for (const reader of given.resolvers.flatMap(readersOf)) {
+        if (!works(reader, before, policies, around)) continue;
+        expect([reader, works(reader, after, policies, around)]).toEqual([reader, true]);
       }
     }),
     runs,
@@ -305,7 +323,8 @@ it('where policies do not stand in the way, nothing is held back', async () => {
 
 it('and policies that hold something back are rightly feared: each is one that denies a packet, or may', async () => {
   await fc.assert(
-    fc.asyncProperty(pod, specs, world, async (given, policies, around) => {
+    fc.asyncProperty(pod, specs, world, async (given, policies, anywhere) => {
+      const around = { ...anywhere, cilium: false };
       const object = objectOf(given);
       const { decision } = await evaluatorOf(policies, around)(object, enforced(), { budgetMs: 1000 });
       if (decision.reason !== 'TcpNotAllowed') return;
