@@ -27,7 +27,14 @@ const LIMITS = {
     ],
   },
 };
-const HARD = { 'requests.cpu': '2', 'requests.memory': '2Gi', 'limits.cpu': '2', 'limits.memory': '2Gi', pods: '10' };
+const HARD = {
+  'requests.cpu': '2',
+  'requests.memory': '2Gi',
+  'limits.cpu': '2',
+  'limits.memory': '2Gi',
+  'limits.ephemeral-storage': '1Gi',
+  pods: '10',
+};
 const QUOTA = {
   apiVersion: 'v1',
   kind: 'ResourceQuota',
@@ -42,7 +49,7 @@ const RESTRICTED = {
   capabilities: { drop: ['ALL'] },
   seccompProfile: { type: 'RuntimeDefault' },
 };
-const RESOURCES = { cpu: '250m', memory: '128Mi' };
+const RESOURCES = { cpu: '250m', memory: '128Mi', 'ephemeral-storage': '32Mi' };
 const CONTAINER = {
   name: 'main',
   image: 'registry.test/app:1',
@@ -75,6 +82,8 @@ describe.runIf(hasCluster())('the cache in the Pod, on a real API server', () =>
       CLUSTER_DNS: '10.96.0.10',
       CLUSTER_DOMAIN: 'cluster.local',
       CLUSTER_NODE_SEARCHES: 'corp.example',
+      SIDECAR_RESOURCES_LIMITS_CPU: '80m',
+      SIDECAR_RESOURCES_LIMITS_EPHEMERAL_STORAGE: '16Mi',
     };
     installation = await install(cluster, { settings });
     await cluster.createNamespace(NAMESPACE, {
@@ -95,6 +104,7 @@ describe.runIf(hasCluster())('the cache in the Pod, on a real API server', () =>
 
   it('a Pod with it is accepted under Pod Security restricted, a LimitRange and a ResourceQuota', async () => {
     const { spec, metadata, status } = await create('web');
+    const resources = { cpu: '80m', memory: '64Mi', 'ephemeral-storage': '16Mi' };
     expect(spec).toMatchObject({
       dnsPolicy: 'None',
       dnsConfig: { nameservers: ['127.0.0.1', '10.96.0.10'] },
@@ -102,7 +112,7 @@ describe.runIf(hasCluster())('the cache in the Pod, on a real API server', () =>
         {
           name: 'libc-dns-cache',
           restartPolicy: 'Always',
-          resources: { requests: { cpu: '100m', memory: '64Mi' }, limits: { cpu: '100m', memory: '64Mi' } },
+          resources: { requests: resources, limits: resources },
         },
       ],
       containers: [CONTAINER],
@@ -114,13 +124,14 @@ describe.runIf(hasCluster())('the cache in the Pod, on a real API server', () =>
     expect(metadata.annotations?.['libc-dns.dev/corefile']).toContain('forward . 10.96.0.10 {');
     expect(status.qosClass).toBe('Guaranteed');
     const quota = await cluster.kubectl(['-n', NAMESPACE, 'get', 'resourcequota', 'quota', '-o', 'json']);
-    expect(JSON.parse(quota)).toMatchObject({ status: { used: { 'limits.cpu': '350m', 'limits.memory': '192Mi' } } });
+    const used = { 'limits.cpu': '330m', 'limits.memory': '192Mi', 'limits.ephemeral-storage': '48Mi' };
+    expect(JSON.parse(quota)).toMatchObject({ status: { used } });
   });
 
   it('what these rules forbid they refuse: the namespace is guarded', async () => {
     const { resources: _none, ...greedy } = { ...CONTAINER, securityContext: {} };
     await expect(createPod(cluster, NAMESPACE, podOf('plain', { containers: [greedy] }))).rejects.toThrow(/restricted/);
-    const most = { cpu: '1900m', memory: '128Mi' };
+    const most = { ...RESOURCES, cpu: '1900m' };
     const large = { ...CONTAINER, resources: { requests: most, limits: most } };
     await expect(createPod(cluster, NAMESPACE, podOf('large', { containers: [large] }))).rejects.toThrow(
       /exceeded quota/,
