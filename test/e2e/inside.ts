@@ -20,7 +20,7 @@ function writeAll(descriptor: number, data: Buffer): void {
 async function resultOf({ id, name, run: runScenario }: Scenario, cluster: Cluster): Promise<Result> {
   const started = performance.now();
   const outcome = await runScenario(cluster).then(
-    (seen) => ({ ok: true, seen }),
+    (seen) => ({ ok: true, ...(typeof seen === 'string' ? { seen } : seen) }),
     (error: unknown) => ({ ok: false, seen: error instanceof Error ? error.message : String(error) }),
   );
   return { id, name, ...outcome, ms: performance.now() - started };

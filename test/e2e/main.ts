@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 
 import { builtFolder, containerd, coreDns, newest, nodeFolder } from '../kubernetes/programs.ts';
 import { isolate, whyNotIsolated } from '../lab/isolation.ts';
-import { fillMarked, tableOf, tableRow } from '../support/pages.ts';
+import { fillMarked, marked, tableOf, tableRow } from '../support/pages.ts';
 import { writeCertificates } from './cluster/certificates.ts';
 import { CGROUP, cgroupFolders } from './cluster/node.ts';
 import { certificatesOf, type Order } from './cluster/place.ts';
@@ -28,6 +28,7 @@ const TOOLS = [
   'nsenter',
   'ip',
   'iptables',
+  'nft',
   'conntrack',
   'runc',
   'buildah',
@@ -85,14 +86,28 @@ async function run(
 }
 
 const PAGE = fileURLToPath(new URL('../../docs/e2e.md', import.meta.url));
-/** Replaces the table of the page. */
-function writePage(results: readonly Result[]): void {
-  const rows = results.map(({ name, ok, seen, ms }) =>
-    tableRow([name, `${ok ? '' : '**not as expected** '}${seen}`, `${Math.round(ms / 1000)} s`]),
-  );
+const firstCell = (line: string): string => line.slice(2).split(' |')[0]?.trim() ?? '';
+
+/**
+ * Replaces the tables of the page. Scenarios that did not run keep their rows. In nftables mode there is a table of its own, and the
+ * scenarios' own tables stay as they are.
+ */
+function writePage(results: readonly Result[], proxyMode: Order['proxyMode']): void {
+  const part = proxyMode === 'nftables' ? 'e2e nftables' : 'e2e';
+  let page = readFileSync(PAGE, 'utf8');
+  const earlier = marked(page, part).split('\n');
+  const rows = SCENARIOS.flatMap(({ id, name }) => {
+    const result = results.find((one) => one.id === id);
+    if (result === undefined) return earlier.filter((line) => firstCell(line) === name);
+    const { ok, seen, ms } = result;
+    return [tableRow([name, `${ok ? '' : '**not as expected** '}${seen}`, `${Math.round(ms / 1000)} s`])];
+  });
   const versions = `Kubernetes ${newest.version}, containerd ${containerd.version}, CoreDNS ${coreDns.version}, on two cores:`;
-  const text = `${versions}\n\n${tableOf(['scenario', 'seen', 'time'], rows)}`;
-  writeFileSync(PAGE, fillMarked(readFileSync(PAGE, 'utf8'), 'e2e', text));
+  page = fillMarked(page, part, `${versions}\n\n${tableOf(['scenario', 'seen', 'time'], rows)}`);
+  for (const { id, ok, table } of proxyMode === 'iptables' ? results : []) {
+    if (ok && table !== undefined) page = fillMarked(page, `e2e ${id}`, table);
+  }
+  writeFileSync(PAGE, page);
 }
 
 async function main(): Promise<number> {
@@ -119,7 +134,7 @@ async function main(): Promise<number> {
     const scenarios = positionals.length > 0 ? ['install', ...positionals] : known;
     const proxyMode = values.nftables === true ? 'nftables' : 'iptables';
     const results = await run({ scenarios, proxyMode, again: values.again === true }, folder);
-    if (values.write === true) writePage(results);
+    if (values.write === true) writePage(results, proxyMode);
     const bad = results.filter(({ ok }) => !ok);
     console.log(`e2e: ${results.length - bad.length} of ${results.length} as expected`);
     return bad.length === 0 ? 0 : 1;

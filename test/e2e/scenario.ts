@@ -1,5 +1,11 @@
 import type { Cluster } from './cluster/cluster.ts';
 
+/** What was seen, and a table of it in Markdown for a part of docs/e2e.md of its own. */
+export interface Seen {
+  readonly seen: string;
+  readonly table?: string;
+}
+
 /** Something that users do, and what they may expect of it. Scenarios run one after the other on one cluster. */
 export interface Scenario {
   /** For the command line: `npm run e2e -- install`. */
@@ -8,14 +14,13 @@ export interface Scenario {
   /** It may be tried once more: it leaves the cluster as it was. */
   readonly repeatable?: true;
   /** Resolves to what was seen. Rejects if it is not what was to be expected. */
-  readonly run: (cluster: Cluster) => Promise<string>;
+  readonly run: (cluster: Cluster) => Promise<string | Seen>;
 }
 
-export interface Result {
+export interface Result extends Seen {
   readonly id: string;
   readonly name: string;
   readonly ok: boolean;
-  readonly seen: string;
   readonly ms: number;
 }
 

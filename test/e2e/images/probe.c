@@ -1,11 +1,14 @@
 // probe cat FILE: prints it. probe lookup NAME: resolves it as programs do, A and AAAA, and prints addresses and milliseconds.
+// probe lookup NAME COUNT: so many processes do, one every 50 ms, each with sockets of its own.
 // probe or probe sleep: waits for SIGTERM.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -50,9 +53,20 @@ static int lookup(const char *name) {
   return 0;
 }
 
+static int lookups(const char *name, int count) {
+  for (int number = 0; number < count; number++) {
+    if (fork() == 0) exit(lookup(name));
+    usleep(50000);
+  }
+  int failed = 0;
+  for (int status; wait(&status) > 0;) failed += status != 0;
+  return failed;
+}
+
 int main(int argc, char **argv) {
   signal(SIGTERM, end);
   if (argc > 2 && strcmp(argv[1], "cat") == 0) return cat(argv[2]);
+  if (argc > 3 && strcmp(argv[1], "lookup") == 0) return lookups(argv[2], atoi(argv[3]));
   if (argc > 2 && strcmp(argv[1], "lookup") == 0) return lookup(argv[2]);
   for (;;) pause();
 }

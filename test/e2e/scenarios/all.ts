@@ -4,7 +4,17 @@ import { changes, uninstall } from './changes.ts';
 import { install } from './install.ts';
 import { nodeLocal } from './node-local.ts';
 import { policies } from './policies.ts';
+import { race } from './race.ts';
 import { sidecar } from './sidecar.ts';
 
 /** In the order in which they run: each finds the cluster as the one before has left it. */
-export const SCENARIOS: readonly Scenario[] = [install, apps, ...changes, policies, sidecar, nodeLocal, uninstall];
+export const SCENARIOS: readonly Scenario[] = [
+  install,
+  apps,
+  ...changes,
+  policies,
+  sidecar,
+  nodeLocal,
+  race,
+  uninstall,
+];

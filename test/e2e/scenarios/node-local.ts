@@ -1,4 +1,3 @@
-import { APPS } from '../apps.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { until } from '../cluster/daemons.ts';
 import { lookUpEverywhere } from '../resolv-conf.ts';
@@ -8,18 +7,40 @@ import { upgrade } from './install.ts';
 
 const CACHE = ['-n', 'kube-system'] as const;
 
-async function redirects(cluster: Cluster): Promise<true | undefined> {
+/** Reports whether a new Pod of musl is redirected. */
+async function redirects(cluster: Cluster): Promise<boolean> {
   const pod = [
     'run',
     '-n',
-    APPS,
+    'default',
     'new',
+    '--labels=libc-dns.dev/mode=enforce',
     '--image=registry.e2e.test/apps/musl:1',
     '--dry-run=server',
     '-o',
     'jsonpath={.spec.dnsPolicy}',
   ];
-  return (await cluster.kubectl(...pod)) === 'None' ? true : undefined;
+  return (await cluster.kubectl(...pod)) === 'None';
+}
+
+const untilNoticed = async (cluster: Cluster, redirected: boolean): Promise<string> => {
+  const began = performance.now();
+  const change = redirected ? 'a redirect' : 'no redirect';
+  await until(change, async () => (await redirects(cluster)) === redirected || undefined, 120_000);
+  return ((performance.now() - began) / 1000).toFixed(0);
+};
+
+/** Turns the chart's cache on, and waits until Pods are redirected. Returns the seconds between its readiness and that. */
+export async function turnCacheOn(cluster: Cluster): Promise<string> {
+  await upgrade(cluster, '--set', 'nodeLocalDns.enabled=true');
+  await cluster.kubectl(...CACHE, 'rollout', 'status', 'daemonset/node-local-dns', '--timeout=120s');
+  return await untilNoticed(cluster, true);
+}
+
+/** Deletes the cache, and waits until Pods are not redirected any more. The chart would keep it. */
+export async function turnCacheOff(cluster: Cluster): Promise<void> {
+  await cluster.kubectl(...CACHE, 'delete', 'daemonset', 'node-local-dns', '--ignore-not-found', '--wait');
+  await untilNoticed(cluster, false);
 }
 
 /** The chart's own node-local cache. */
@@ -27,13 +48,9 @@ export const nodeLocal: Scenario = {
   id: 'node-local',
   name: "the chart's node-local cache is turned on, then killed under running Pods",
   async run(cluster) {
-    await upgrade(cluster, '--set', 'nodeLocalDns.enabled=true');
-    await cluster.kubectl(...CACHE, 'rollout', 'status', 'daemonset/node-local-dns', '--timeout=120s');
-    const began = performance.now();
-    await until('a redirect', () => redirects(cluster), 120_000);
-    const noticed = ((performance.now() - began) / 1000).toFixed(0);
+    const noticed = await turnCacheOn(cluster);
     const seen = await compareAnew(cluster, ['--node-local', 'on']);
-    await cluster.kubectl(...CACHE, 'delete', 'daemonset', 'node-local-dns', '--wait');
+    await turnCacheOff(cluster);
     const failed = await lookUpEverywhere(cluster, ['www.example.com', 'glibc']);
     expectThat(failed.length === 0, failed.join('\n'));
     return `redirected ${noticed} s after the cache was ready; ${seen}; without the cache names still resolve`;

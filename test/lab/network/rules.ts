@@ -20,6 +20,9 @@ function untracked({ intercepts, cache }: NodeSpec, direction: 'daddr' | 'saddr'
   return [`ip ${direction} ${v4} ${verdict}`, `ip6 ${direction} ${v6} ${verdict}`];
 }
 
+/** The kernel confirms entries here, right before a packet leaves. */
+const CONFIRM = 'filter hook postrouting priority srcnat + 50';
+
 const chain = (name: string, hook: string, rules: readonly string[]): string =>
   `  chain ${name} {\n    type ${hook};\n${rules.map((rule) => `    ${rule}\n`).join('')}  }\n`;
 
@@ -35,11 +38,13 @@ export function nodeRules(spec: NodeSpec): string {
     chain('exempt_out', 'filter hook output priority raw', untracked(spec, 'saddr')),
     chain('service', 'nat hook prerouting priority dstnat', translation),
     chain('forwarded', 'filter hook forward priority filter', [tcpRule(spec)].filter(Boolean)),
-    // The kernel confirms entries here, right before a packet leaves.
-    chain('confirm', 'filter hook postrouting priority srcnat + 50', spec.raced ? [LOSS] : []),
+    chain('confirm', CONFIRM, spec.raced ? [LOSS] : []),
   ];
   return `table inet lab {\n  counter lost { }\n${chains.join('')}}\n`;
 }
+
+/** The fault alone, as the table `inet race`, for a node whose own rules translate. Needs `net.netfilter.nf_conntrack_acct`. */
+export const RACE_TABLE = `table inet race {\n  counter lost { }\n${chain('confirm', CONFIRM, [LOSS])}}\n`;
 
 /** The nftables rules of a Pod whose network policy lets out all but what these rules drop. */
 export const podRules = (rules: readonly string[]): string =>
