@@ -61,8 +61,13 @@ export async function lookUps(cluster: Cluster, namespace: string, pod: string):
   return { median, worst, lost: (await lostPackets()) - before };
 }
 
-/** Creates a namespace with a Pod `glibc` and a Pod `musl`, and waits for them. `mode`: its label. */
-export async function createPair(cluster: Cluster, namespace: string, mode?: 'enforce'): Promise<void> {
+/** Creates a namespace with `objects`, then a Pod `glibc` and a Pod `musl` in it, and waits for them. `mode`: its label. */
+export async function createPair(
+  cluster: Cluster,
+  namespace: string,
+  mode?: 'enforce',
+  objects: readonly object[] = [],
+): Promise<void> {
   const labels = mode === undefined ? {} : { 'libc-dns.dev/mode': mode };
   await cluster.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, labels } });
   await until('its ServiceAccount', () => cluster.kubectl('-n', namespace, 'get', 'serviceaccount', 'default'));
@@ -75,6 +80,7 @@ export async function createPair(cluster: Cluster, namespace: string, mode?: 'en
       containers: [{ name: 'app', image: `registry.e2e.test/apps/${name}:1` }],
     },
   });
+  if (objects.length > 0) await cluster.apply(...objects);
   await cluster.apply(pod('glibc'), pod('musl'));
   await cluster.kubectl('-n', namespace, 'wait', '--for=condition=Ready', 'pod', '--all', '--timeout=60s');
 }

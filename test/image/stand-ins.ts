@@ -17,7 +17,7 @@ export function put(from: string, folder: string, to: string): void {
 }
 
 /** A program at `to` in the folder, and its libraries where it looks for them. */
-function putProgram(program: string, folder: string, to: string): void {
+export function putProgram(program: string, folder: string, to: string): void {
   put(program, folder, to);
   for (const library of withLibraries(realpathSync(program))) put(library, folder, library);
 }

@@ -13,6 +13,7 @@ import {
   newest,
   nodeFolder,
   oldest,
+  policies,
 } from './programs.ts';
 
 /**
@@ -62,6 +63,7 @@ const node: readonly Program[] = [
   ...['main/bridge', 'main/loopback', 'ipam/host-local', 'meta/portmap'].map(plugin),
   { name: 'coredns', module: coreDns, package: '.' },
   { name: 'node-cache', module: coreDns, package: './node-cache' },
+  { name: 'network-policies', module: policies, package: '.' },
 ];
 
 /** Without these, a program calls itself v0.0.0-master, and Helm refuses the cluster. */

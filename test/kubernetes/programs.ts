@@ -34,6 +34,7 @@ export const oldest = moduleIn(join(HERE, 'oldest'), 'k8s.io/kubernetes');
 export const etcd = moduleIn(join(HERE, 'etcd'), 'go.etcd.io/etcd/server/v3');
 export const containerd = moduleIn(join(HERE, 'containerd'), 'github.com/containerd/containerd/v2');
 export const coreDns = moduleIn(join(HERE, 'coredns'), 'github.com/coredns/coredns');
+export const policies = moduleIn(join(HERE, 'policies'), 'sigs.k8s.io/kube-network-policies');
 
 const CACHE = join(homedir(), '.cache/libc-dns-webhook/kubernetes');
 
@@ -46,7 +47,10 @@ export function builtFolder({ version, hash }: Module): string {
 }
 
 /** The folder that `npm run kubernetes -- --node` fills with what a node runs: container runtime, network plugins, DNS, Kubernetes' own. */
-export const nodeFolder = join(CACHE, `node-${newest.hash}-${containerd.hash}-${coreDns.hash}`);
+export const nodeFolder = join(
+  CACHE,
+  `node-${[newest, containerd, coreDns, policies].map(({ hash }) => hash).join('-')}`,
+);
 
 const isExecutable = (path: string): boolean => {
   try {

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 import { type Buildah, createBuildah } from '../../image/buildah.ts';
 import { copyContext, findBases } from '../../image/product.ts';
-import { put } from '../../image/stand-ins.ts';
+import { put, putProgram } from '../../image/stand-ins.ts';
 import { command } from '../../lab/command.ts';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
@@ -67,13 +67,17 @@ function clusterImages(folder: string, programs: string): Record<string, Layers>
     cpSync(program, join(place, name));
     return place;
   };
+  const nodeCache = of('node-cache', join(programs, 'node-cache'));
+  putProgram('/usr/sbin/iptables', nodeCache, '/usr/sbin/iptables');
+  // What it knows of targets and matches.
+  put('/usr/lib/x86_64-linux-gnu/xtables', nodeCache, '/usr/lib/x86_64-linux-gnu/xtables');
   return {
     'coredns/coredns:v1.14.2': {
       folders: [of('coredns', join(programs, 'coredns'))],
       lines: ['ENTRYPOINT ["/coredns"]'],
     },
     'dns/k8s-dns-node-cache:1.26.4': {
-      folders: [of('node-cache', join(programs, 'node-cache'))],
+      folders: [nodeCache],
       lines: ['ENTRYPOINT ["/node-cache"]'],
     },
     'pause:3.10': { folders: [join(folder, 'static-musl')], lines: ['ENTRYPOINT ["/probe"]'] },

@@ -2,6 +2,8 @@ import type { Scenario } from '../scenario.ts';
 import { apps } from './apps.ts';
 import { changes, uninstall } from './changes.ts';
 import { install } from './install.ts';
+import { intercept } from './intercept.ts';
+import { networkPolicy } from './network-policy.ts';
 import { nodeLocal } from './node-local.ts';
 import { policies } from './policies.ts';
 import { race } from './race.ts';
@@ -16,5 +18,7 @@ export const SCENARIOS: readonly Scenario[] = [
   sidecar,
   nodeLocal,
   race,
+  intercept,
+  networkPolicy,
   uninstall,
 ];

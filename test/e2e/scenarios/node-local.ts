@@ -30,10 +30,13 @@ const untilNoticed = async (cluster: Cluster, redirected: boolean): Promise<stri
   return ((performance.now() - began) / 1000).toFixed(0);
 };
 
+export const rolledOutCache = (cluster: Cluster): Promise<string> =>
+  cluster.kubectl(...CACHE, 'rollout', 'status', 'daemonset/node-local-dns', '--timeout=120s');
+
 /** Turns the chart's cache on, and waits until Pods are redirected. Returns the seconds between its readiness and that. */
 export async function turnCacheOn(cluster: Cluster): Promise<string> {
   await upgrade(cluster, '--set', 'nodeLocalDns.enabled=true');
-  await cluster.kubectl(...CACHE, 'rollout', 'status', 'daemonset/node-local-dns', '--timeout=120s');
+  await rolledOutCache(cluster);
   return await untilNoticed(cluster, true);
 }
 
