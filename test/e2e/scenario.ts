@@ -1,7 +1,7 @@
 import type { Cluster } from './cluster/cluster.ts';
 
 /** What was seen, and a table of it in Markdown for a part of docs/e2e.md of its own. */
-export interface Seen {
+interface Seen {
   readonly seen: string;
   readonly table?: string;
 }
