@@ -1,13 +1,19 @@
-import type { AuditCluster, AuditDetector, AuditFacts, ScanRequest } from '../audit/read.ts';
+import {
+  ASSUMED_OUTSIDE,
+  type AuditCluster,
+  type AuditDetector,
+  type AuditFacts,
+  type ScanRequest,
+} from '../audit/cluster.ts';
 import { type ClusterSection, type Gap, sourcedText } from '../audit/report/report.ts';
-import { scanCluster, scanFailure } from '../audit/scan/cluster.ts';
+import { scanCluster, scanFailure, scanSurroundings } from '../audit/scan/cluster.ts';
 import { findInstallation } from '../audit/scan/installation.ts';
 import { createVerdictReader } from '../audit/scan/verdicts.ts';
 import type { KnownFacts } from '../cluster/dns-discovery.ts';
 import { createClusterFacts } from '../cluster/dns-facts.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
-import { KubeError } from '../kubernetes/errors.ts';
+import { isKubeError, KubeError } from '../kubernetes/errors.ts';
 import type { PolicyConfig } from '../policy/model.ts';
 import { nodeLocalUsable } from '../policy/redirect.ts';
 import { canonicalName } from '../registry/reference.ts';
@@ -31,15 +37,27 @@ export async function openAudit(flags: ClusterFlags, surroundings: AuditSurround
   const { client } = cluster;
   return {
     server: client.server,
+    namespace: cluster.own.namespace,
+    ping: (signal) => asCommandError(ping(client, signal)),
     async installation(signal) {
       const gaps: Gap[] = [];
       return { ...(await asCommandError(findInstallation(client, signal, gaps))), gaps };
     },
     facts: (config) => factsOf(cluster, config),
+    surroundings: (request: ScanRequest) => asCommandError(scanSurroundings({ ...request, client })),
     scan: (request: ScanRequest) => asCommandError(scanCluster({ ...request, client })),
     openDetector: (config) => detectorOf(cluster, config, surroundings),
     close: () => client.close(),
   };
+}
+
+/** Asks for the version, which is public by default; a server that refuses to tell has answered, too. */
+async function ping(client: PersonsCluster['client'], signal: AbortSignal): Promise<void> {
+  try {
+    await client.request({ path: '/version', signal });
+  } catch (error) {
+    if (!isKubeError(error, 'forbidden')) throw error;
+  }
 }
 
 /** Turns a `KubeError` into a `CommandError`. Any other error is a defect of ours, or the abort of the person. */
@@ -61,12 +79,6 @@ function sectionOf({ facts, sources, nodeLocalDetail: detail }: KnownFacts): Aud
   };
 }
 
-const ASSUMED: Gap = {
-  what: 'cluster domain and node searches',
-  message: 'only a Pod sees them: assumed are cluster.local and no search domains of the nodes',
-  grant: '--cluster-domain and --node-searches (the webhook reads them from its own resolv.conf)',
-};
-
 /**
  * Marks domain and searches as known, for the webhook inside the cluster will know them, and returns a gap if they were
  * assumed here and a redirect may write them.
@@ -74,7 +86,7 @@ const ASSUMED: Gap = {
 function asWebhookSees(known: KnownFacts, policy: PolicyConfig, inside: boolean): { known: KnownFacts; gaps: Gap[] } {
   if (inside || known.facts.searchesAssumed !== true) return { known, gaps: [] };
   const facts = { ...known.facts, searchesAssumed: false };
-  return { known: { ...known, facts }, gaps: nodeLocalUsable(facts, policy) ? [ASSUMED] : [] };
+  return { known: { ...known, facts }, gaps: nodeLocalUsable(facts, policy) ? [ASSUMED_OUTSIDE] : [] };
 }
 
 async function factsOf({ client, own, inside }: PersonsCluster, config: Config): Promise<AuditFacts> {

@@ -1,19 +1,24 @@
 import { backendsWithoutCluster } from '../cluster/reach/reach.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
-import type { OpenDetector } from '../detection/detector.ts';
 import { parsePlatform } from '../detection/platform.ts';
-import type { PodCredentials } from '../detection/pod/pod-verdicts.ts';
-import { type Exposure, judgeExposure, linuxKernels, UNREAD } from '../exposure/exposure.ts';
+import { UNREAD } from '../exposure/exposure.ts';
 import { namespaceLabels, podTemplates } from '../manifests/pod-templates.ts';
 import { policiesIn } from '../manifests/reach.ts';
 import { readManifests } from '../manifests/read.ts';
 import type { ClusterFacts, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
-import { type ClusterFlags, type CommonFlags, configuredFacts, readSettings } from '../terminal/flags.ts';
+import { type ClusterFlags, type CommonFlags, configuredFacts } from '../terminal/flags.ts';
 import type { DetectingCommand, Io } from '../terminal/io.ts';
-import { beforeAbort } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
+import {
+  type AuditCluster,
+  type AuditDetector,
+  orInterrupted,
+  readTerms,
+  type ScanRequest,
+  settingsFor,
+} from './cluster.ts';
 import { decideGroups } from './decide.ts';
 import { lookUpImages } from './look-ups.ts';
 import { buildReport } from './report/build-report.ts';
@@ -24,49 +29,6 @@ import type { Scanned } from './scan/scanned.ts';
 export interface AuditFlags extends Omit<CommonFlags, 'namespace'>, ClusterFlags {
   readonly namespace?: readonly string[];
   readonly filename?: readonly string[];
-}
-
-/** The webhook installed in the cluster; `namespace` is undefined if there is none. */
-interface InstalledWebhook {
-  readonly namespace: string | undefined;
-  readonly configuration: { readonly name: string; readonly text: string } | undefined;
-  readonly gaps: readonly Gap[];
-}
-
-/** The DNS facts of the cluster, each value with its source. */
-export interface AuditFacts {
-  readonly facts: ClusterFacts;
-  readonly section: Omit<ClusterSection, 'kubeProxy' | 'dnsOverTcp' | 'exposure'>;
-  /** `not asked` outside the cluster, or if the configuration turns the preflight off. */
-  readonly dnsOverTcp: ClusterSection['dnsOverTcp'];
-  readonly gaps: readonly Gap[];
-}
-
-export interface AuditDetector extends OpenDetector {
-  /** Reads the pull secrets of Pods; undefined if the configuration does not allow it. */
-  readonly credentials?: PodCredentials;
-  readonly gaps: readonly Gap[];
-}
-
-export interface ScanRequest {
-  /** Empty for all. */
-  readonly namespaces: readonly string[];
-  /** `namespace/name`. */
-  readonly dnsService: string;
-  readonly signal: AbortSignal;
-  readonly onProgress: (what: string) => void;
-}
-
-/** Read-only access to a cluster. All methods reject with `CommandError` or the signal's reason. */
-export interface AuditCluster {
-  /** The API server's address. */
-  readonly server: string;
-  installation(signal: AbortSignal): Promise<InstalledWebhook>;
-  facts(config: Config): Promise<AuditFacts>;
-  scan(request: ScanRequest): Promise<Scanned>;
-  /** Uses verdicts that the webhook's replicas have stored; stores none itself. */
-  openDetector(config: Config): Promise<AuditDetector>;
-  close(): Promise<void>;
 }
 
 /** The dependencies of `libc-dns audit`. */
@@ -116,8 +78,8 @@ export async function readAudit(options: ReadOptions): Promise<AuditReport> {
 async function auditCluster(options: ReadOptions): Promise<AuditReport> {
   const cluster = await options.parts.openCluster(options.flags);
   try {
-    const { subject, config } = await clusterSubject(cluster, options);
-    const detection = await orInterrupted(cluster.openDetector(config), options.signal, (late) => late.close());
+    const subject = await clusterSubject(cluster, options);
+    const detection = await orInterrupted(cluster.openDetector(subject.config), options.signal, (late) => late.close());
     try {
       const gaps = [...subject.gaps, ...detection.gaps];
       return await reportOn({ ...subject, gaps }, detection, options);
@@ -131,85 +93,23 @@ async function auditCluster(options: ReadOptions): Promise<AuditReport> {
 
 async function clusterSubject(
   cluster: AuditCluster,
-  options: ReadOptions,
-): Promise<{ subject: Subject; config: Config }> {
-  const { flags, signal, progress } = options;
-  progress.step('the webhook');
-  const installed = await cluster.installation(signal);
-  const { config, from } = await settingsFor(options, installed.configuration);
-  progress.step('the cluster DNS');
-  const found = await orInterrupted(cluster.facts(config), signal);
-  const namespaces = [...new Set(flags.namespace)].toSorted();
-  const dnsService = config.cluster.service;
-  const scanned = await cluster.scan({ namespaces, dnsService, signal, onProgress: progress.step });
-  const { ownNamespace: _own, ...facts } = found.facts;
-  const ownNamespace = installed.namespace;
-  const exposure = clusterExposure(scanned, found, config);
-  const subject: Subject = {
+  { parts, flags, signal, progress }: ReadOptions,
+): Promise<Subject> {
+  const { namespace, ...common } = flags;
+  const namespaces = [...new Set(namespace)].toSorted();
+  const read = (request: ScanRequest) => cluster.scan(request);
+  const { io } = parts;
+  const terms = await readTerms(cluster, { io, flags: common, namespaces, read, signal, onProgress: progress.step });
+  const { config, facts, section, surroundings, gaps, from } = terms;
+  return {
     source: { kind: 'cluster', server: cluster.server, namespaces, files: [], configuration: from },
-    scanned,
+    scanned: surroundings,
     config,
-    facts: {
-      ...facts,
-      ...overTcp(found, scanned),
-      exposed: exposure.exposed,
-      ...(ownNamespace !== undefined && { ownNamespace }),
-    },
-    cluster: {
-      ...found.section,
-      dnsOverTcp: found.dnsOverTcp === 'not asked' && scanned.dnsTcpPort === false ? 'no answer' : found.dnsOverTcp,
-      kubeProxy: scanned.kubeProxy,
-      exposure: { setting: config.exposure, ...exposure },
-    },
-    gaps: [...installed.gaps, ...found.gaps],
+    facts,
+    cluster: section,
+    gaps,
     unlabelled: {},
   };
-  return { subject, config };
-}
-
-/** A node-local cache counts where the webhook would look for it. */
-function clusterExposure({ nodes, kubeProxy, nfqueueUsers }: Scanned, { facts }: AuditFacts, config: Config): Exposure {
-  return judgeExposure({
-    nodes: nodes.length === 0 ? undefined : linuxKernels(nodes),
-    kubeProxy,
-    nfqueue: nfqueueUsers,
-    nodeLocalIntercepts: config.nodeLocal.mode === 'auto' && facts.nodeLocal === 'intercepting',
-  });
-}
-
-/** Order of precedence: `--config`, the installed webhook's configuration, the defaults. */
-async function settingsFor({ parts, flags }: ReadOptions, installed: { name: string; text: string } | undefined) {
-  const { namespace: _namespace, ...common } = flags;
-  const named = flags.config ?? parts.io.environment['LIBC_DNS_CONFIG'];
-  if (named !== undefined && named !== '') {
-    return { config: (await readSettings(parts.io, common)).config, from: named };
-  }
-  const { config: own } = await readSettings(parts.io, common);
-  if (installed === undefined) return { config: own, from: 'built-in defaults' };
-  const io = { ...parts.io, readFile: async () => installed.text };
-  const { config } = await readSettings(io, { ...common, config: installed.name });
-  return { config: withOwnLogins(config, own.detection.registry), from: installed.name };
-}
-
-type RegistryConfig = Config['detection']['registry'];
-
-/** Replaces the webhook's logins and certificate files, which exist only in its Pod, with those of the person who audits. */
-function withOwnLogins(config: Config, { dockerConfig, caFile, identities }: RegistryConfig): Config {
-  const registry = { ...config.detection.registry, dockerConfig, caFile, identities };
-  return { ...config, detection: { ...config.detection, registry } };
-}
-
-/** If the cluster DNS was not asked over TCP, a TCP port of its Service counts as an answer. */
-function overTcp({ facts, dnsOverTcp }: AuditFacts, { dnsTcpPort }: Scanned): Pick<ClusterFacts, 'dnsOverTcp'> {
-  return { dnsOverTcp: dnsOverTcp === 'not asked' ? dnsTcpPort !== false : facts.dnsOverTcp };
-}
-
-/** Stops waiting for a call that takes no signal once the signal aborts. `undo` cleans up if the call resolves later. */
-async function orInterrupted<T>(call: Promise<T>, signal: AbortSignal, undo?: (late: T) => Promise<void>): Promise<T> {
-  await beforeAbort(call, signal);
-  if (signal.aborted) void call.then(undo).catch(() => {});
-  signal.throwIfAborted();
-  return await call;
 }
 
 async function auditManifests(options: ReadOptions): Promise<AuditReport> {
@@ -225,11 +125,12 @@ async function auditManifests(options: ReadOptions): Promise<AuditReport> {
 /** Each Pod and each Pod template of the manifests counts once. */
 async function manifestSubject(options: ReadOptions): Promise<Subject> {
   const { parts, flags } = options;
-  const { config, from } = await settingsFor(options, undefined);
+  const { namespace: fallbacks, ...common } = flags;
+  const { config, from } = await settingsFor(parts.io, common);
   const manifests = await readManifests(parts.io, flags.filename ?? []);
   const groups = createPodGroups();
   const namespaces = new Map<string, Record<string, string>>();
-  const [fallback = 'default'] = flags.namespace ?? [];
+  const [fallback = 'default'] = fallbacks ?? [];
   const documents = manifests.flatMap((one) => one.documents);
   for (const { value } of documents) {
     for (const [name, labels] of namespaceLabels(value)) namespaces.set(name, labels);

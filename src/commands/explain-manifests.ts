@@ -2,20 +2,19 @@ import { type Command, Option } from 'commander';
 
 import { createEvaluate, type Evaluation } from '../admission/evaluate.ts';
 import { policyConfig } from '../config/policy-config.ts';
-import type { Config } from '../config/schema.ts';
 import type { Detector } from '../detection/detector.ts';
 import { parsePlatform } from '../detection/platform.ts';
-import type { PolicySet } from '../exposure/policies/kinds.ts';
 import { namespaceLabels, passedOver, type PodTemplate, podTemplates } from '../manifests/pod-templates.ts';
 import { type Manifest, type ManifestDocument, placeText, readManifests } from '../manifests/read.ts';
-import { manifestReach, policiesIn } from '../manifests/reach.ts';
+import { type ManifestPolicies, manifestReach, policiesIn } from '../manifests/reach.ts';
 import type { Mode, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
-import { addCommonFlags, type CommonFlags, configuredFacts, readSettings } from '../terminal/flags.ts';
-import { CommandError, type DetectingCommand, type Io } from '../terminal/io.ts';
+import { addCommonFlags, type ClusterFlags, type CommonFlags } from '../terminal/flags.ts';
+import { CommandError, type Io } from '../terminal/io.ts';
 import { counted, printable } from '../util/text.ts';
+import { type ManifestCommand, type Terms, termsOf } from './terms.ts';
 
-export interface ManifestFlags extends CommonFlags {
+export interface ManifestFlags extends CommonFlags, ClusterFlags {
   readonly filename?: string[];
   readonly kinds?: string[];
   readonly failOn?: 'unknown';
@@ -30,7 +29,12 @@ export function addManifestFlags(command: Command): Command {
     command
       .option('-f, --filename <file>', files, collect)
       .option('--kinds <kinds>', kinds, collectKinds)
-      .addOption(failOn),
+      .addOption(failOn)
+      .option('--kubeconfig <file>', 'decide by the cluster of this kubeconfig; in a Pod: by its own cluster')
+      .option(
+        '--context <name>',
+        'decide by the cluster of this context, of --kubeconfig, KUBECONFIG or ~/.kube/config',
+      ),
   );
 }
 
@@ -61,34 +65,33 @@ export function refuseFailures({ failed, unknown }: Explanation, { failOn }: Man
 }
 
 /** Reads the manifests that `-f` names and decides about them. Prints problems, warnings and assumptions on stderr. */
-export async function explainFiles({ io, openDetector }: DetectingCommand, flags: ManifestFlags): Promise<Explanation> {
-  const { config } = await readSettings(io, flags);
+export async function explainFiles(parts: ManifestCommand, flags: ManifestFlags): Promise<Explanation> {
+  const { io } = parts;
+  const terms = await termsOf(parts, flags);
   const manifests = await readManifests(io, flags.filename ?? []);
-  const { detector, close } = await openDetector(config, { images: [] });
+  const { detector, close } = await parts.openDetector(terms.config, { images: [] });
   try {
-    const policies = policiesIn(documentsOf(manifests), flags.namespace ?? DEFAULT_NAMESPACE);
-    const { explained, problems } = await explainManifests(manifests, { flags, config, policies, detector });
+    const policies = policiesIn(documentsOf(manifests), terms.namespace, terms.cluster?.networkPolicies);
+    const { explained, problems } = await explainManifests(manifests, { flags, terms, policies, detector });
     for (const problem of problems) io.err(`libc-dns: ${printable(problem)}\n`);
     notePassedOver(io, manifests, flags);
     warnAbout(io, explained);
-    noteAssumptions(io, flags, config, explained);
-    noteNamespace(io, explained, { flags, config, policies });
+    noteAssumptions(io, flags, terms, explained);
+    if (terms.cluster === undefined) noteNamespace(io, explained, { flags, terms, policies });
     return { manifests, explained, failed: problems.length, unknown: noteImages(io, explained, detector) };
   } finally {
     await close();
   }
 }
 
-const DEFAULT_NAMESPACE = 'default';
-
 const documentsOf = (manifests: readonly Manifest[]): ManifestDocument[] =>
   manifests.flatMap((manifest) => manifest.documents);
 
 interface Explaining {
   readonly flags: ManifestFlags;
-  readonly config: Config;
-  /** Of the manifests. */
-  readonly policies: PolicySet;
+  readonly terms: Terms;
+  /** Of the manifests and the cluster. */
+  readonly policies: ManifestPolicies;
   readonly detector: Detector | undefined;
 }
 
@@ -97,21 +100,23 @@ const LOOKUP_MS = 20_000;
 
 /**
  * Decides about every Pod and Pod template in the manifests, by the webhook's own rules. Takes the labels of namespaces
- * from Namespace objects in the same input; assumes mode `enforce` if they do not say. Returns beside the decisions what could
- * not be read: each problem with its file and document.
+ * from Namespace objects in the same input, else from the cluster; assumes mode `enforce`, or that of
+ * scope `cluster` in a cluster, if they do not say. Returns beside the decisions
+ * what could not be read: each problem with its file and document.
  */
 async function explainManifests(
   manifests: readonly Manifest[],
-  { flags, config, policies, detector }: Explaining,
+  { flags, terms, policies, detector }: Explaining,
 ): Promise<{ explained: Explained[]; problems: string[] }> {
-  const { facts } = configuredFacts(config);
+  const { config, facts, cluster } = terms;
   const platform = parsePlatform(config.detection.platform);
   const verdicts = { platform, ...(detector !== undefined && { detector }) };
-  const reach = manifestReach(policies, config, facts);
+  const reach = manifestReach(policies, config, facts, cluster);
   const common = { config: policyConfig(config), cluster: () => facts, verdicts };
   const evaluatePod = createEvaluate({ ...common, ...(reach && { reach: reach.pods }) });
   const evaluateTemplate = createEvaluate({ ...common, ...(reach && { reach: reach.templates }) });
-  const labels = new Map<string, Record<string, string>>();
+  const unlabelled = cluster !== undefined && config.scope === 'cluster' ? config.mode : 'enforce';
+  const labels = new Map(cluster?.namespaces);
   const pending: { manifest: Manifest; document: ManifestDocument; template: PodTemplate }[] = [];
   for (const manifest of manifests) {
     for (const document of manifest.documents) {
@@ -124,8 +129,8 @@ async function explainManifests(
   const problems = manifests.flatMap((manifest) => manifest.problems);
   const explained = await Promise.all(
     pending.map(async ({ manifest, document, template }) => {
-      const namespace = template.namespace || flags.namespace || DEFAULT_NAMESPACE;
-      const view = namespaceView(namespace, labels.get(namespace) ?? {}, flags.namespaceMode);
+      const namespace = template.namespace || terms.namespace;
+      const view = namespaceView(namespace, labels.get(namespace) ?? {}, flags.namespaceMode, unlabelled);
       const evaluate = template.podPath.length === 0 ? evaluatePod : evaluateTemplate;
       const evaluation = await evaluate(template.pod, view, { budgetMs: LOOKUP_MS });
       if (evaluation.decision.reason === 'MalformedPod') {
@@ -168,8 +173,13 @@ function notePassedOver(io: Io, manifests: readonly Manifest[], flags: ManifestF
   }
 }
 
-function namespaceView(name: string, labels: Readonly<Record<string, string>>, mode: Mode | undefined): NamespaceView {
-  return { name, labels: { ...labels, [MODE_LABEL]: mode ?? labels[MODE_LABEL] ?? 'enforce' } };
+function namespaceView(
+  name: string,
+  labels: Readonly<Record<string, string>>,
+  mode: Mode | undefined,
+  unlabelled: Mode,
+): NamespaceView {
+  return { name, labels: { ...labels, [MODE_LABEL]: mode ?? labels[MODE_LABEL] ?? unlabelled } };
 }
 
 const describe = ({ kind, namespace, name }: Pick<PodTemplate, 'kind' | 'namespace' | 'name'>): string =>
@@ -184,20 +194,25 @@ function warnAbout(io: Io, explained: readonly Explained[]): void {
   }
 }
 
-/** Prints that `exposure: auto` is not applied, and the assumed settings, if a redirect wrote any of them into a result. */
-function noteAssumptions(io: Io, flags: CommonFlags, config: Config, explained: readonly Explained[]): void {
-  if (config.exposure === 'auto') {
+/** Prints what is assumed of the cluster, if anything is decided. */
+function noteAssumptions(
+  io: Io,
+  flags: CommonFlags,
+  { config, cluster, assumed, namespace }: Terms,
+  explained: readonly Explained[],
+): void {
+  if (cluster === undefined && config.exposure === 'auto') {
     io.err(
       'libc-dns: exposure auto has no effect on manifests: no nodes are read, so Pods are decided for as with always.\n',
     );
   }
-  const redirected = explained.filter(({ evaluation }) => evaluation.decision.change?.dnsPolicy === 'None');
-  if (redirected.length === 0) return;
-  const { assumed } = configuredFacts(config);
-  const guessed = redirected.some(({ template }) => template.namespace === '') && flags.namespace === undefined;
-  const all = [...assumed, ...(guessed ? ['namespace default where a manifest names none (--namespace)'] : [])];
-  if (all.length > 0)
-    io.err(`libc-dns: a redirect writes the DNS settings into the Pod. Assumed: ${all.join(', ')}.\n`);
+  if (explained.every(({ evaluation }) => evaluation.decision.mode === 'off')) return;
+  const isGuessed = ({ template, evaluation }: Explained): boolean =>
+    template.namespace === '' && evaluation.decision.change?.dnsPolicy === 'None';
+  const guessed = cluster === undefined && flags.namespace === undefined && explained.some(isGuessed);
+  const all = [...assumed, ...(guessed ? [`namespace ${namespace} where a manifest names none (--namespace)`] : [])];
+  const source = cluster === undefined ? 'no cluster is read (--context). ' : '';
+  if (all.length > 0) io.err(`libc-dns: ${source}Assumed: ${printable(all.join(', '))}.\n`);
 }
 
 /**
@@ -207,10 +222,10 @@ function noteAssumptions(io: Io, flags: CommonFlags, config: Config, explained: 
 function noteNamespace(
   io: Io,
   explained: readonly Explained[],
-  { flags, config, policies }: Pick<Explaining, 'flags' | 'config' | 'policies'>,
+  { flags, terms, policies }: Pick<Explaining, 'flags' | 'terms' | 'policies'>,
 ): void {
-  if (!config.networkPolicies || flags.namespace !== undefined) return;
-  const others = policies.namespaces.filter((name) => name !== '' && name !== DEFAULT_NAMESPACE).toSorted();
+  if (!terms.config.networkPolicies || flags.namespace !== undefined) return;
+  const others = policies.namespaces.filter((name) => name !== '' && name !== terms.namespace).toSorted();
   if (others.length === 0 || explained.every(({ template }) => template.namespace !== '')) return;
   const where = printable(others.join(', '));
   io.err(

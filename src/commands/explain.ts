@@ -5,7 +5,7 @@ import type { PodTemplate } from '../manifests/pod-templates.ts';
 import type { Decision, ResolvConf } from '../policy/model.ts';
 import { type Candidate, type Resolver, resolversOf } from '../policy/verdict.ts';
 import { readByGlibc, readByGo, readByMusl, type ReaderView } from '../resolv-conf/resolvers.ts';
-import { type DetectingCommand, type Paint, painter } from '../terminal/io.ts';
+import { type Paint, painter } from '../terminal/io.ts';
 import { table } from '../terminal/layout.ts';
 import { jsonText, printable } from '../util/text.ts';
 import {
@@ -15,6 +15,7 @@ import {
   type ManifestFlags,
   refuseFailures,
 } from './explain-manifests.ts';
+import type { ManifestCommand } from './terms.ts';
 
 interface ExplainFlags extends ManifestFlags {
   readonly output: 'text' | 'json';
@@ -22,12 +23,12 @@ interface ExplainFlags extends ManifestFlags {
 
 const HELP = `
 Examples:
-  libc-dns explain -f deployment.yaml
+  libc-dns explain -f deployment.yaml --context prod
   kubectl get deployment web -o yaml | libc-dns explain --node-local on --cluster-dns 10.96.0.10
   libc-dns explain -f manifests/ -o json | jq '.[] | {name, reason}'`;
 
 /** Adds `libc-dns explain`, which prints what the webhook would decide for each Pod of a manifest, and why. */
-export function explainCommand(program: Command, parts: DetectingCommand): void {
+export function explainCommand(program: Command, parts: ManifestCommand): void {
   const { io } = parts;
   const command = program
     .command('explain')

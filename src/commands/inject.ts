@@ -4,7 +4,7 @@ import { createTwoFilesPatch } from 'diff';
 import { listItems } from '../manifests/objects.ts';
 import { objectPatch, patchedValue, patchManifests, type TemplatePatch } from '../manifests/patch.ts';
 import type { Manifest, ManifestDocument } from '../manifests/read.ts';
-import { CommandError, type DetectingCommand, type Io, type Paint, painter } from '../terminal/io.ts';
+import { CommandError, type Io, type Paint, painter } from '../terminal/io.ts';
 import { jsonText, printableLines } from '../util/text.ts';
 import {
   addManifestFlags,
@@ -13,6 +13,7 @@ import {
   type ManifestFlags,
   refuseFailures,
 } from './explain-manifests.ts';
+import type { ManifestCommand } from './terms.ts';
 
 interface InjectFlags extends ManifestFlags {
   readonly output: 'yaml' | 'json' | 'diff' | 'patch';
@@ -20,15 +21,15 @@ interface InjectFlags extends ManifestFlags {
 
 const HELP = `
 Examples:
-  libc-dns inject -f deployment.yaml | kubectl apply -f -
+  libc-dns inject -f deployment.yaml --context prod | kubectl apply --context prod -f -
   helm template web ./chart | libc-dns inject --node-local on --cluster-dns 10.96.0.10 | kubectl apply -f -
   libc-dns inject -f manifests/ -o diff
 
 Pods, everything with a Pod template and Lists are patched; all else passes through as it is.
-Without --node-local, musl images get early resending instead of the redirect.`;
+Without a cluster (--context) nothing is known of its DNS: standard error says what is assumed.`;
 
 /** Adds `libc-dns inject`, which applies the webhook's patches to manifests. */
-export function injectCommand(program: Command, parts: DetectingCommand): void {
+export function injectCommand(program: Command, parts: ManifestCommand): void {
   const { io } = parts;
   const command = program
     .command('inject')

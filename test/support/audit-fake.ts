@@ -1,5 +1,6 @@
-import type { AuditCluster } from '../../src/audit/read.ts';
+import type { AuditCluster } from '../../src/audit/cluster.ts';
 import { createPodGroups } from '../../src/audit/scan/pod-groups.ts';
+import type { Surroundings } from '../../src/audit/scan/scanned.ts';
 import { createPolicySet } from '../../src/exposure/policies/kinds.ts';
 import { byName } from './audit-report.ts';
 import { facts } from './policy.ts';
@@ -14,9 +15,21 @@ export function fakeCluster(
     const pod = { metadata: { name: `${name}-1` }, spec: { nodeName: 'old', containers: [{ name: 'main', image }] } };
     groups.add({ kind: 'Deployment', namespace, name }, pod, undefined);
   }
+  const surroundings: Surroundings = {
+    namespaces: new Map(),
+    nodes: [{ name: 'old', os: 'linux', kernel: '4.14.90', osImage: 'Old' }],
+    networkPolicies: createPolicySet(),
+    behindDns: undefined,
+    kubeProxy: { mode: 'iptables', source: 'test', detail: 'test' },
+    nfqueueUsers: [],
+    dnsTcpPort: true,
+    gaps: [],
+  };
   const nothing = { value: '', source: 'built-in' };
   return {
     server: 'https://10.0.0.1:6443',
+    namespace: undefined,
+    ping: async () => {},
     installation: async () => ({ namespace: undefined, configuration: undefined, gaps: [] }),
     facts: async () => ({
       facts: { ...facts, nodeLocal: 'absent' },
@@ -29,17 +42,8 @@ export function fakeCluster(
       dnsOverTcp: 'answered',
       gaps: [],
     }),
-    scan: async () => ({
-      groups: groups.all(),
-      namespaces: new Map(),
-      nodes: [{ name: 'old', os: 'linux', kernel: '4.14.90', osImage: 'Old' }],
-      networkPolicies: createPolicySet(),
-      behindDns: undefined,
-      kubeProxy: { mode: 'iptables', source: 'test', detail: 'test' },
-      nfqueueUsers: [],
-      dnsTcpPort: true,
-      gaps: [],
-    }),
+    surroundings: async () => surroundings,
+    scan: async () => ({ ...surroundings, groups: groups.all() }),
     openDetector: async () => ({ detector: byName, gaps: [], close: async () => {} }),
     close: async () => {},
     ...change,

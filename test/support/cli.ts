@@ -2,11 +2,11 @@ import { Readable } from 'node:stream';
 
 import { openDetector } from '../../src/app/detection.ts';
 import { personalReporter } from '../../src/app/join.ts';
-import type { AuditCluster } from '../../src/audit/read.ts';
+import type { AuditCluster } from '../../src/audit/cluster.ts';
 import { type ProgramParts, run } from '../../src/commands/program.ts';
 import type { Detector } from '../../src/detection/detector.ts';
 import { listFolder, readTextFile, readTextStream } from '../../src/terminal/input.ts';
-import type { Streams } from '../../src/terminal/io.ts';
+import type { CommandError, Streams } from '../../src/terminal/io.ts';
 import { replaceFile } from '../../src/util/files.ts';
 
 export interface CliOptions {
@@ -16,8 +16,10 @@ export interface CliOptions {
   /** Default 80. */
   readonly columns?: number;
   readonly detector?: Detector;
-  /** The cluster that `audit` reads. */
-  readonly cluster?: AuditCluster;
+  /** The cluster that `audit`, `explain` and `inject` read. */
+  readonly cluster?: AuditCluster | CommandError;
+  /** Default false. */
+  readonly inCluster?: boolean;
   readonly signal?: AbortSignal;
   /** Looks images up in real registries, like the program. */
   readonly registries?: boolean;
@@ -54,13 +56,16 @@ export async function cli(argv: readonly string[], options: CliOptions = {}): Pr
   const parts: ProgramParts = {
     io,
     version: '0.0.0-test',
-    inCluster: false,
+    inCluster: options.inCluster ?? false,
     openServer: notHere,
     openDoctor: options.openDoctor ?? notHere,
     collectGarbage: () => {},
     untilStopped: notHere,
     onVerbosity: notHere,
-    openCluster: async () => options.cluster ?? notHere(),
+    openCluster: async () => {
+      if (options.cluster instanceof Error) throw options.cluster;
+      return options.cluster ?? notHere();
+    },
     writeFile: replaceFile,
     untilInterrupted: () => options.signal ?? new AbortController().signal,
     now: () => new Date('2026-11-21T00:00:00Z'),

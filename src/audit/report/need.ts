@@ -56,7 +56,7 @@ function judged(input: NeedInput): Pick<NeedVerdict, 'needed' | 'sentence'> {
     const sentence = `Perhaps: ${cluster.exposure.detail}, which brings back the loss that kernels have fixed.`;
     return { needed: 'perhaps', sentence };
   }
-  if (cluster.exposure.because === 'cilium')
+  if (cluster.exposure.because === 'ipvs')
     return { needed: 'perhaps', sentence: `Perhaps: ${cluster.exposure.detail}.` };
   if (kernels.length > 0 && kernels.every(({ level }) => level === 'fixed')) {
     const sentence =

@@ -12,7 +12,7 @@ import { orGap } from './gaps.ts';
 import { type Owners, readOwners } from './owners.ts';
 import { createPodGroups, type PodGroups } from './pod-groups.ts';
 import { readReach } from './policies.ts';
-import type { Scanned } from './scanned.ts';
+import type { Scanned, Surroundings } from './scanned.ts';
 
 interface ScanOptions {
   readonly client: Pick<KubeClient, 'request'>;
@@ -26,21 +26,32 @@ interface ScanOptions {
 }
 
 /**
- * Reads what the audit needs from a cluster, page by page. Memory grows with the number of distinct Pods, not of all Pods. What
- * cannot be read becomes a gap, except Pods. Rejects with `KubeError` or the signal's reason.
+ * Reads everything that decisions need but Pods. What cannot be read becomes a gap. `morePolicies`: network policies come from manifests,
+ * too. Rejects with the signal's reason.
  */
-export async function scanCluster(options: ScanOptions): Promise<Scanned> {
+export async function scanSurroundings(options: ScanOptions, morePolicies = true): Promise<Surroundings> {
   const { client, signal, onProgress } = options;
   const gaps: Gap[] = [];
   onProgress?.('namespaces and nodes');
   const [namespaces, nodes, reach, kubeProxy, nfqueueUsers, dnsTcpPort] = await Promise.all([
     readNamespaces(options, gaps),
     readNodes(options, gaps),
-    readReach({ client, scopes: scopes(options), service: options.dnsService, signal }, gaps),
+    readReach({ client, scopes: scopes(options), service: options.dnsService, morePolicies, signal }, gaps),
     scanKubeProxy({ client, signal }, gaps),
     scanNfqueueUsers({ client, signal }),
     readDnsTcpPort({ client, signal }, options.dnsService),
   ]);
+  return { namespaces, nodes, ...reach, kubeProxy, nfqueueUsers, dnsTcpPort, gaps };
+}
+
+/**
+ * Reads what the audit needs from a cluster, page by page. Memory grows with the number of distinct Pods, not of all Pods. What
+ * cannot be read becomes a gap, except Pods. Rejects with `KubeError` or the signal's reason.
+ */
+export async function scanCluster(options: ScanOptions): Promise<Scanned> {
+  const { client, signal, onProgress } = options;
+  const surroundings = await scanSurroundings(options, false);
+  const gaps: Gap[] = [...surroundings.gaps];
   const groups: PodGroups[] = [];
   for (const scope of scopes(options)) {
     onProgress?.('workloads');
@@ -48,16 +59,7 @@ export async function scanCluster(options: ScanOptions): Promise<Scanned> {
     onProgress?.('Pods');
     groups.push(await readPods(options, scope, owners));
   }
-  return {
-    groups: groups.flatMap((some) => some.all()),
-    namespaces,
-    nodes,
-    ...reach,
-    kubeProxy,
-    nfqueueUsers,
-    dnsTcpPort,
-    gaps,
-  };
+  return { ...surroundings, groups: groups.flatMap((some) => some.all()), gaps };
 }
 
 /** Returns the message for a failed scan, with the rights to grant if access was denied. */

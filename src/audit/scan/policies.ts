@@ -22,6 +22,8 @@ interface ReachOptions {
   readonly scopes: readonly { readonly namespace?: string }[];
   /** `namespace/name` of the cluster DNS Service. */
   readonly service: string;
+  /** Policies may also come from elsewhere: what is behind the DNS Service is read in any case. */
+  readonly morePolicies: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -36,7 +38,7 @@ export async function readReach(
   options: ReachOptions,
   gaps: Gap[],
 ): Promise<Pick<Scanned, 'networkPolicies' | 'behindDns'>> {
-  const { client, signal, service } = options;
+  const { client, signal, service, morePolicies } = options;
   const { any, ...networkPolicies } = await readPolicies(options, gaps);
   let behindDns: DnsBackends | undefined;
   const grant = 'get services, list endpointslices there: policies that name the cluster DNS are held against them';
@@ -45,7 +47,7 @@ export async function readReach(
     behindDns = backends;
     if (problem !== undefined) throw problem;
   };
-  if (any) await orGap(gaps, `what is behind ${service}`, grant, read);
+  if (any || morePolicies) await orGap(gaps, `what is behind ${service}`, grant, read);
   return { networkPolicies, behindDns };
 }
 

@@ -5,10 +5,8 @@ import type { KubeProxy } from '../../exposure/kube-proxy.ts';
 import type { DnsConfig, NamespaceView } from '../../policy/model.ts';
 import type { Gap } from '../report/report.ts';
 
-/** What the audit needs from a cluster or from manifests. */
-export interface Scanned {
-  /** Sorted by owner, then by content. */
-  readonly groups: readonly PodGroup[];
+/** What decisions need from a cluster or from manifests besides Pods. */
+export interface Surroundings {
   /** The labels of each namespace that decisions read. */
   readonly namespaces: ReadonlyMap<string, NamespaceView['labels']>;
   readonly nodes: readonly ScannedNode[];
@@ -21,6 +19,12 @@ export interface Scanned {
   /** Whether the cluster DNS Service has TCP port 53; undefined if it could not be read. */
   readonly dnsTcpPort: boolean | undefined;
   readonly gaps: readonly Gap[];
+}
+
+/** What the audit needs from a cluster or from manifests. */
+export interface Scanned extends Surroundings {
+  /** Sorted by owner, then by content. */
+  readonly groups: readonly PodGroup[];
 }
 
 /** The workload that Pods belong to. */

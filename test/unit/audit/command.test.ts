@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import type { AuditCluster } from '../../../src/audit/read.ts';
+import type { AuditCluster } from '../../../src/audit/cluster.ts';
 import type { AuditReport } from '../../../src/audit/report/report.ts';
 import { CommandError } from '../../../src/terminal/io.ts';
 import { fakeCluster } from '../../support/audit-fake.ts';

@@ -25,6 +25,9 @@ const FLAGS = [
   'corp.example',
 ];
 
+/** Nothing is assumed of the cluster DNS over TCP. */
+const KNOWN = { LIBC_DNS_GLIBC_TCP_PREFLIGHT: 'false' };
+
 const explain = async (stdin: string, ...flags: string[]) => cli(['explain', ...flags], { stdin });
 
 describe('explain -o json', () => {
@@ -135,10 +138,14 @@ describe('explain as text', () => {
 `);
   });
 
-  it('says what it took for granted, on stderr', async () => {
-    const { err } = await explain(POD, '--offline', '--node-local', 'on');
-    expect(err).toContain('cluster DNS 10.96.0.10 (--cluster-dns)');
-    expect((await explain(POD, ...FLAGS)).err).toBe('');
+  it('without a cluster it says in one line on stderr what it assumes, and nothing if nothing is assumed', async () => {
+    const { err } = await explain(POD, '--offline');
+    expect(err).toBe(
+      'libc-dns: no cluster is read (--context). Assumed: cluster DNS 10.96.0.10 (--cluster-dns), cluster domain cluster.local (--cluster-domain), no search domains on the nodes (--node-searches), no node-local cache (--node-local), no DNS over TCP, hence no use-vc (glibc.tcpPreflight).\n',
+    );
+    expect((await cli(['explain', ...FLAGS], { stdin: POD, environment: KNOWN })).err).toBe('');
+    const off = await explain(POD.replace('annotations:', 'labels: {libc-dns.dev/mode: "off"}\n  annotations:'));
+    expect([off.code, off.err]).toEqual([0, '']);
   });
 
   it('warns of DNS settings that break musl, on stderr', async () => {
@@ -148,7 +155,7 @@ describe('explain as text', () => {
   });
 
   it('exposure auto has no effect without nodes, and that is said', async () => {
-    const environment = { LIBC_DNS_EXPOSURE: 'auto' };
+    const environment = { ...KNOWN, LIBC_DNS_EXPOSURE: 'auto' };
     const { out, err } = await cli(['explain', ...FLAGS], { stdin: POD, environment });
     expect(out).toContain('MuslRedirected');
     expect(err).toMatch(/^libc-dns: exposure auto has no effect on manifests: .*\n$/);
@@ -173,7 +180,8 @@ describe('explain as text', () => {
   });
 
   it('a wrong annotation is a warning on stderr', async () => {
-    const { err, code } = await explain(POD.replace(': musl', ': mussel'), '--offline');
+    const wrong = { stdin: POD.replace(': musl', ': mussel'), environment: KNOWN };
+    const { err, code } = await cli(['explain', ...FLAGS], wrong);
     expect([code, err]).toEqual([
       0,
       'libc-dns: warning: Pod shop/web: annotation libc-dns.dev/libc is "mussel": ignored; use glibc, musl, go or other\n',

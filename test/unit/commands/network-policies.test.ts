@@ -155,7 +155,7 @@ spec: { template: { metadata: { annotations: { libc-dns.dev/libc: glibc } }, spe
   it('in another namespace than the one that is assumed of a Pod without one are told of', async () => {
     const bare = pod('glibc').replace(', namespace: shop', '');
     const told = async (stdin: string, ...flags: string[]) =>
-      (await cli(['explain', ...FLAGS, ...flags], { stdin, environment })).err;
+      (await cli(['explain', ...FLAGS, '--node-local', 'off', ...flags], { stdin, environment })).err;
     const note =
       'libc-dns: network policies of shop are not held against Pods without a namespace. Assumed: namespace default (--namespace).\n';
     expect(await told(`${bare}---\n${policy(UDP)}`)).toBe(note);
