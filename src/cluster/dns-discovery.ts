@@ -49,6 +49,8 @@ export interface Unread {
 export interface Discovery {
   /** Reads the objects that the configuration makes necessary, once. Never rejects. */
   refresh(signal: AbortSignal): Promise<void>;
+  /** Reads the node-local cache alone, once; undefined if the configuration does not ask for it. Never rejects. */
+  readonly lookAtCache: ((signal: AbortSignal) => Promise<void>) | undefined;
   /** Returns all that is known, except whether the cluster DNS answers over TCP. */
   known(): KnownFacts;
   /** Returns the objects that the last refresh could not read. */
@@ -136,16 +138,20 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
   const cache = auto ? createCacheDiscovery(options) : undefined;
   const version = openReader(options, getting('/version'), 'version of the API server');
   let found = notFound(options);
+  const readCache = async (from: CacheDiscovery, signal: AbortSignal): Promise<void> => {
+    const dns = [...found.serviceDns, ...clusterDns(config, own, found.serviceDns).dns.value];
+    const nodeLocal = await from.read(signal, dns);
+    if (nodeLocal !== undefined) found = { ...found, nodeLocal, source: from.source };
+  };
 
   return {
+    lookAtCache: cache && ((signal) => readCache(cache, signal)),
     async refresh(signal) {
       // A missing Service keeps its addresses: one that is created again usually gets the same.
       await service?.read(signal, (object) => {
         if (object !== undefined) found = { ...found, serviceDns: serviceAddresses(object) };
       });
-      const dns = [...found.serviceDns, ...clusterDns(config, own, found.serviceDns).dns.value];
-      const nodeLocal = await cache?.read(signal, dns);
-      if (cache !== undefined && nodeLocal !== undefined) found = { ...found, nodeLocal, source: cache.source };
+      if (cache !== undefined) await readCache(cache, signal);
       // An upgrade goes forward: what runs native sidecars once will do so.
       if (found.nativeSidecars === true) return;
       await version?.read(signal, (object) => {

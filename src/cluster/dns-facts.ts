@@ -20,6 +20,8 @@ export interface ClusterFactsOptions extends Omit<DiscoveryOptions, 'readMs'> {
 interface FactTimes {
   /** Between refreshes, on average. */
   readonly intervalMs: number;
+  /** Between two looks at the node-local cache, on average. */
+  readonly cacheMs: number;
   /** Between an incomplete refresh and the next; doubled each time, up to `intervalMs`. */
   readonly retryMs: number;
   /** For one object of the API. */
@@ -30,7 +32,7 @@ interface FactTimes {
   readonly readyMs: number;
 }
 
-const TIMES: FactTimes = { intervalMs: 45_000, retryMs: 1000, readMs: 5000, tcpMs: 2000, readyMs: 2000 };
+const TIMES: FactTimes = { intervalMs: 45_000, cacheMs: 5000, retryMs: 1000, readMs: 5000, tcpMs: 2000, readyMs: 2000 };
 
 /** What is known of the cluster's DNS, kept up to date. */
 export interface ClusterFactsSource {
@@ -45,7 +47,7 @@ export interface ClusterFactsSource {
 
 /**
  * Finds cluster DNS, domain, node searches and node-local cache in the configuration, our own resolv.conf and the API, which
- * it reads about every 45 s, and checks whether the DNS servers that Pods ask answer over TCP.
+ * it reads about every 45 s (the cache every 5 s), and checks whether the DNS servers that Pods ask answer over TCP.
  */
 export function createClusterFacts(options: ClusterFactsOptions): ClusterFactsSource {
   const { policy, reporter = silentReporter, dnsPort = 53 } = options;
@@ -124,7 +126,24 @@ async function keepRefreshing(refreshing: Refreshing, onFirst: () => void): Prom
     onFirst();
     const complete = discovery.unread().length === 0;
     waitMs = complete ? times.intervalMs : Math.min(times.intervalMs, waitMs);
-    await pause(jittered(waitMs), signal);
+    await untilDue(refreshing, jittered(waitMs));
     waitMs = complete ? times.retryMs : waitMs * 2;
+  }
+}
+
+/** Waits until the next refresh is due. Looks at the node-local cache meanwhile, and ends at once if its state has changed. */
+async function untilDue({ discovery, times, signal }: Refreshing, waitMs: number): Promise<void> {
+  const due = performance.now() + waitMs;
+  const before = comparable(discovery.known());
+  while (!signal.aborted) {
+    const left = due - performance.now();
+    const lookMs = jittered(times.cacheMs);
+    if (discovery.lookAtCache === undefined || left <= lookMs) {
+      await pause(Math.max(0, left), signal);
+      return;
+    }
+    await pause(lookMs, signal);
+    await discovery.lookAtCache(signal);
+    if (comparable(discovery.known()) !== before) return;
   }
 }

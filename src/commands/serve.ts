@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import { isIPv6 } from 'node:net';
 
 import type { Command } from 'commander';
 import type { FastifyInstance } from 'fastify';
@@ -174,9 +175,12 @@ function notReady(server: WebhookServer, { certificates, notReady: elsewhere }: 
   return expires.getTime() < Date.now() ? `the certificate expired at ${expires.toISOString()}` : elsewhere();
 }
 
+/** Returns the URL of the address that it listens on: for all addresses 0.0.0.0 or [::], where Fastify would name the loopback. */
 async function listen(app: Pick<FastifyInstance, 'listen'>, host: string, port: number, key: string): Promise<string> {
   try {
-    return await app.listen({ host, port });
+    const url = new URL(await app.listen({ host, port }));
+    const isWildcard = host === '0.0.0.0' || host === '::';
+    return isWildcard ? `${url.protocol}//${isIPv6(host) ? `[${host}]` : host}:${url.port}` : url.origin;
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'EADDRINUSE') {

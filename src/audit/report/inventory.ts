@@ -1,6 +1,7 @@
 import type { DetectionFailure } from '../../detection/detector.ts';
 import type { NamespaceView, PolicyConfig } from '../../policy/model.ts';
 import { readPod } from '../../policy/read-pod.ts';
+import type { Reason } from '../../policy/reasons.ts';
 import { effectiveMode } from '../../policy/scope.ts';
 import { type Resolver, resolverName } from '../../policy/verdict.ts';
 import { compareText, compareTexts } from '../../util/text.ts';
@@ -121,9 +122,13 @@ export function imageEntries(decided: readonly DecidedGroup[]): ImageEntry[] {
 
 const textsOfFirst = ([first]: readonly Use[]): string[] => (first === undefined ? [] : verdictTexts(first.container));
 
-/** Returns the images that could not be read, each with what to grant. */
+/** Why the webhook never looks at a namespace: what is unknown of its images matters to nobody. */
+const LEFT_ALONE: readonly (Reason | undefined)[] = ['SystemNamespace', 'OwnNamespace', 'NamespaceExcluded'];
+
+/** Returns the images that could not be read, each with what to grant, of namespaces that the webhook may look at. */
 export function unreadableImages(decided: readonly DecidedGroup[]): UnreadableImage[] {
-  const failed = usesOf(decided).filter(({ container }) => container.failure !== null);
+  const wanted = decided.filter(({ modeReason }) => !LEFT_ALONE.includes(modeReason));
+  const failed = usesOf(wanted).filter(({ container }) => container.failure !== null);
   const byImage = Map.groupBy(failed, ({ container: { image, platform } }) => JSON.stringify([image, platform]));
   const sorted = [...byImage.values()].toSorted((a, b) => compareTexts(textsOfFirst(a), textsOfFirst(b)));
   return sorted.flatMap((uses) => {

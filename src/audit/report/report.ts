@@ -31,7 +31,7 @@ export interface AuditReport {
   readonly images: readonly ImageEntry[];
   /** Most severe first, then by code, namespace, kind, name, container. */
   readonly findings: readonly Finding[];
-  /** Images that could not be read. By image. */
+  /** Images that could not be read, of Pods that the webhook may look at. By image. */
   readonly unreadable: readonly UnreadableImage[];
   /** Parts of the cluster that could not be read: what depends on them is missing or guessed. */
   readonly gaps: readonly Gap[];
@@ -239,6 +239,7 @@ export type FindingCode =
   | 'UseVcWithoutTcp'
   | 'TcpBlockedByPolicy'
   | 'DeadNameserverFirst'
+  | 'RedirectedToDeadCache'
   | 'NodeLocalAppended'
   | 'NodeLocalAlone'
   | 'OptionsIgnoredByMusl'

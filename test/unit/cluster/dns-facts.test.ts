@@ -210,6 +210,34 @@ describe('cluster facts', () => {
     ]);
   });
 
+  it('a cache that comes up, or goes, is noticed between two refreshes; the Service is not asked for it', async () => {
+    const times = { intervalMs: 60_000, cacheMs: 20, retryMs: 10, readMs: 500, tcpMs: 200 };
+    const { source, answers, api } = await start({ [SERVICE]: service('10.96.0.10') }, { times });
+    const state = () => source.current.facts.nodeLocal;
+    const reads = () => api.asked.filter(({ path }) => path === SERVICE).length;
+    const looks = () => api.asked.filter(({ path }) => path === DAEMON_SET).length;
+    await source.ready;
+    await expect.poll(looks).toBeGreaterThan(5);
+    expect(reads()).toBeLessThanOrEqual(2);
+    const before = reads();
+    answers[DAEMON_SET] = daemonSet('169.254.20.10');
+    await expect.poll(state).toBe('ready');
+    answers[DAEMON_SET] = daemonSet('169.254.20.10', 0);
+    await expect.poll(state).toBe('unready');
+    expect(reads() - before).toBe(2);
+  });
+
+  it('where the configuration settles the cache, it is not looked at', async () => {
+    const times = { intervalMs: 60_000, cacheMs: 20, retryMs: 10, readMs: 500, tcpMs: 200 };
+    const { source, api } = await start(
+      { [SERVICE]: service('10.96.0.10') },
+      { times, yaml: { nodeLocal: { mode: 'off' } } },
+    );
+    await source.ready;
+    await sleep(150);
+    expect(api.asked.filter(({ path }) => path === DAEMON_SET)).toEqual([]);
+  });
+
   it('do not forget a Service that is gone', async () => {
     const { source, answers, api } = await start({ [SERVICE]: service('10.233.0.3') });
     await source.ready;

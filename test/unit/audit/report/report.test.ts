@@ -9,6 +9,7 @@ import type { ScannedNode } from '../../../../src/exposure/kernels.ts';
 import type { KubeProxy } from '../../../../src/exposure/kube-proxy.ts';
 import { MODE_LABEL } from '../../../../src/policy/scope.ts';
 import { type AuditedPod, auditOf, type World } from '../../../support/audit-report.ts';
+import { policy } from '../../../support/policy.ts';
 
 const read = (path: string): unknown =>
   JSON.parse(readFileSync(new URL(`../../../../${path}`, import.meta.url), 'utf8'));
@@ -102,6 +103,16 @@ describe('the report', () => {
     expect(unreadable).toMatchObject([
       { pods: 1, grant: expect.stringMatching(/docker login registry\.internal:5000/) },
     ]);
+  });
+
+  it('does not count images of Pods that the webhook never looks at as unread', async () => {
+    const places = ['kube-system', 'libc-dns', 'excluded', 'shop'];
+    const { summary, unreadable } = await auditOf(
+      places.map((place, index) => app('a', `registry.internal:5000/x${index}`, place)),
+      { ...world(), facts: { ownNamespace: 'libc-dns' }, config: { ...policy(), excludeNamespaces: ['excluded'] } },
+    );
+    expect([summary.images, summary.unreadableImages]).toEqual([4, 1]);
+    expect(unreadable).toMatchObject([{ image: 'registry.internal:5000/x3', namespaces: ['shop'] }]);
   });
 
   it('decides for what has not opted in as if it had, and leaves what has opted out', async () => {
