@@ -1,6 +1,5 @@
 import type { KubeClient } from '../../src/kubernetes/client.ts';
 import { isKubeError } from '../../src/kubernetes/errors.ts';
-import type { TestCluster } from './cluster.ts';
 
 interface Named {
   readonly apiVersion: string;
@@ -18,12 +17,15 @@ export interface RunningCluster {
   readonly removeAll: () => Promise<void>;
 }
 
+/** See `TestCluster`. */
+type Kubectl = (args: readonly string[], stdin?: string) => Promise<string>;
+
 const REMOVAL = '--timeout=180s';
 
 const keyOf = ({ apiVersion, kind, metadata }: Named): string =>
   `${apiVersion.replace(/\/.*/, '')} ${kind} ${metadata.namespace ?? ''} ${metadata.name}`;
 
-export function guardRunningCluster(client: KubeClient, kubectl: TestCluster['kubectl']): RunningCluster {
+export function guardRunningCluster(client: KubeClient, kubectl: Kubectl): RunningCluster {
   const made = new Map<string, Named>();
 
   async function exists(object: Named): Promise<boolean> {
