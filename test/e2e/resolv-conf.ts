@@ -1,6 +1,6 @@
 import type { ResolvConf } from '../../src/policy/model.ts';
 import type { Cluster } from './cluster/cluster.ts';
-import { CLUSTER_DNS, NODE_SEARCH } from './cluster/place.ts';
+import { CONTEXT, NODE_SEARCH } from './cluster/place.ts';
 import { APPS } from './apps.ts';
 
 /** What the kubelet wrote, beside what `explain` says that it will write. */
@@ -35,11 +35,9 @@ const comparable = ({ servers, searches, options }: ResolvConf): string =>
 /** Asks `explain` about the workloads that the cluster has now. */
 export async function explained(cluster: Cluster, flags: readonly string[]): Promise<readonly Explained[]> {
   const input = await cluster.kubectl('get', '-n', APPS, 'deployments,statefulsets,daemonsets', '-o', 'yaml');
-  const facts = ['--cluster-dns', CLUSTER_DNS, '--cluster-domain', 'cluster.local', '--node-searches', NODE_SEARCH];
-  const output = await cluster.libcDns(['explain', '-o', 'json', '--namespace-mode', 'enforce', ...facts, ...flags], {
-    input,
-    env: { LIBC_DNS_GLIBC_TCP_PREFLIGHT: 'false' },
-  });
+  // All else it reads in the cluster, like a user's.
+  const facts = ['--context', CONTEXT, '--cluster-domain', 'cluster.local', '--node-searches', NODE_SEARCH];
+  const output = await cluster.libcDns(['explain', '-o', 'json', ...facts, ...flags], { input });
   return JSON.parse(output) as readonly Explained[];
 }
 

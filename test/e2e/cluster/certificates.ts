@@ -44,6 +44,12 @@ const WANTED: readonly Wanted[] = [
   { file: 'scheduler', subject: 'CN=system:kube-scheduler' },
   { file: 'proxy', subject: 'CN=system:kube-proxy' },
   { file: 'registry', subject: 'CN=registry', names: [...REGISTRIES, OUTSIDE] },
+  // For the webhook, one after the other.
+  ...[1, 2].map((number) => ({
+    file: `webhook-${number}`,
+    subject: 'CN=libc-dns-webhook',
+    names: ['libc-dns-webhook.libc-dns.svc'],
+  })),
   ...NODES.flatMap(({ name, address }) => [
     { file: `kubelet-${name}`, subject: `O=system:nodes, CN=system:node:${name}` },
     { file: `kubelet-server-${name}`, subject: `CN=${name}`, names: [name, address] },

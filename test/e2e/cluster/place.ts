@@ -15,6 +15,8 @@ export const API_SERVER = NODES[0].address;
 export const SERVICES = '10.96.0.0/12';
 export const POD_NETWORK = '10.244.0.0/16';
 export const CLUSTER_DNS = '10.96.0.10';
+/** Of the kubeconfigs. */
+export const CONTEXT = 'e2e';
 /** A search domain that the nodes have of their own. */
 export const NODE_SEARCH = 'corp.example';
 

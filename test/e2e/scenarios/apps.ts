@@ -47,7 +47,7 @@ export const apps: Scenario = {
     );
     expectThat(!audited.includes('single-request'), `patched in audit mode: ${audited}`);
     await cluster.kubectl('label', '--overwrite', 'namespace', APPS, 'libc-dns.dev/mode=enforce');
-    const seen = await compareAnew(cluster, ['--node-local', 'off']);
+    const seen = await compareAnew(cluster, []);
     const failed = await lookUpEverywhere(cluster, NAMES);
     expectThat(failed.length === 0, failed.join('\n'));
     await cluster.apply(...passing);

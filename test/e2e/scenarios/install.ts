@@ -8,13 +8,17 @@ export const NAMESPACE = 'libc-dns';
 export const upgrade = (cluster: Cluster, ...flags: readonly string[]): Promise<string> =>
   cluster.helm('upgrade', RELEASE, CHART, '-n', NAMESPACE, '--wait', '--timeout', '3m', ...flags);
 
+/** `helm install` of this chart, or of another. */
+export const helmInstall = (cluster: Cluster, chart: string = CHART): Promise<string> =>
+  cluster.helm('install', RELEASE, chart, '-n', NAMESPACE, '--create-namespace', '--wait', '--timeout', '3m');
+
 /** `helm install` with no values at all, and `helm test`. */
 export const install: Scenario = {
   id: 'install',
   name: 'helm install with no values, then helm test',
   async run(cluster) {
     const began = performance.now();
-    await cluster.helm('install', RELEASE, CHART, '-n', NAMESPACE, '--create-namespace', '--wait', '--timeout', '3m');
+    await helmInstall(cluster);
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
     const tested = await cluster.helm('test', RELEASE, '-n', NAMESPACE, '--timeout', '2m');
     expectThat(/Phase:\s+Succeeded/.test(tested), tested);

@@ -1,0 +1,34 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { CHART } from '../cluster/cluster.ts';
+import { change } from '../meanwhile.ts';
+import { NAMESPACE, RELEASE, helmInstall, upgrade } from './install.ts';
+
+/** No release has been tagged yet: the first chart of 0.1.0 that had all its parts stands in for one. */
+const FIRST = 'cc329cb';
+
+const upgraded = change('release', `helm upgrade from the first chart of 0.1.0 (${FIRST}) to this one`, (cluster) =>
+  upgrade(cluster),
+);
+
+/** Takes the old chart out of the history of the repository. */
+function oldChart(folder: string): string {
+  mkdirSync(folder, { recursive: true });
+  const root = join(CHART, '../..');
+  const options = { cwd: root, maxBuffer: 64 * 1024 * 1024 };
+  const archive = execFileSync('git', ['-c', 'safe.directory=*', 'archive', FIRST, 'charts/libc-dns-webhook'], options);
+  execFileSync('tar', ['x', '-C', folder], { input: archive });
+  return join(folder, 'charts/libc-dns-webhook');
+}
+
+export const release: typeof upgraded = {
+  ...upgraded,
+  async run(cluster) {
+    const chart = oldChart(join(cluster.order.folder, 'first-chart'));
+    await cluster.helm('uninstall', RELEASE, '-n', NAMESPACE, '--wait');
+    await helmInstall(cluster, chart);
+    return await upgraded.run(cluster);
+  },
+};
