@@ -99,26 +99,26 @@ describe.runIf(hasCluster())('Pods created through a real API server', () => {
         settings: { DETECTION_REGISTRY_ENABLED: 'false' },
         flags: ['--node-local', 'on'],
       });
-      await cluster.createNamespace('shop', label('enforce'));
+      await cluster.createNamespace('libc-dns-test-shop', label('enforce'));
     });
     afterAll(async () => await installation?.stop());
 
     it('keeps the token of its service account', async () => {
-      const stored = await createPod(cluster, 'shop', { name: 'with-token' });
+      const stored = await createPod(cluster, 'libc-dns-test-shop', { name: 'with-token' });
       expect(stored.spec.volumes?.map(({ name }) => name)).toEqual([expect.stringMatching(/^kube-api-access-/)]);
       expect(stored.spec).toMatchObject({
         dnsPolicy: 'None',
         dnsConfig: {
           nameservers: ['169.254.20.10', expect.any(String)],
-          searches: expect.arrayContaining(['shop.svc.cluster.local']) as string[],
+          searches: expect.arrayContaining(['libc-dns-test-shop.svc.cluster.local']) as string[],
         },
       });
     });
 
     it('is patched in a dry run too, and nothing is stored', async () => {
-      const answered = await createPod(cluster, 'shop', { name: 'dry' }, { dryRun: 'All' });
+      const answered = await createPod(cluster, 'libc-dns-test-shop', { name: 'dry' }, { dryRun: 'All' });
       expect(answered.spec.dnsPolicy).toBe('None');
-      const stored = cluster.client.request({ path: '/api/v1/namespaces/shop/pods/dry' });
+      const stored = cluster.client.request({ path: '/api/v1/namespaces/libc-dns-test-shop/pods/dry' });
       await expect(stored).rejects.toMatchObject({ code: 'not-found' });
     });
 
@@ -126,7 +126,7 @@ describe.runIf(hasCluster())('Pods created through a real API server', () => {
       const apply = (): Promise<PodObject> =>
         cluster.client.request<PodObject>({
           method: 'PATCH',
-          path: '/api/v1/namespaces/shop/pods/applied',
+          path: '/api/v1/namespaces/libc-dns-test-shop/pods/applied',
           query: { fieldManager: 'gitops' },
           contentType: 'application/apply-patch+yaml',
           body: podObject({ name: 'applied' }),
@@ -140,7 +140,7 @@ describe.runIf(hasCluster())('Pods created through a real API server', () => {
 
     it('is looked at again when another webhook has added a container', async () => {
       const sidecar = await startSidecarInjector(cluster);
-      const stored = await createPod(cluster, 'shop', { name: 'injected', labels: { sidecar: 'yes' } });
+      const stored = await createPod(cluster, 'libc-dns-test-shop', { name: 'injected', labels: { sidecar: 'yes' } });
       await sidecar.stop();
       expect(stored.spec.containers.map(({ name }) => name)).toEqual(['main', 'sidecar']);
       // For those that ask in order, and would wait for a cache that is gone.

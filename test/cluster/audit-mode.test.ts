@@ -111,8 +111,13 @@ describe.runIf(hasCluster())('Events on workloads', () => {
   afterAll(async () => await cluster?.stop());
 
   it('are what kubectl describe shows of a Deployment', async () => {
-    await cluster.createNamespace('shop');
-    await createWorkload(cluster, { namespace: 'shop', name: 'web', image: 'registry.test/app:1', pods: 1 });
+    await cluster.createNamespace('libc-dns-test-shop');
+    await createWorkload(cluster, {
+      namespace: 'libc-dns-test-shop',
+      name: 'web',
+      image: 'registry.test/app:1',
+      pods: 1,
+    });
 
     const { reporter, of } = recordingReporter();
     const replicas = [1, 2].map((index) =>
@@ -125,19 +130,19 @@ describe.runIf(hasCluster())('Events on workloads', () => {
         reporter,
       }),
     );
-    const pod = await cluster.kubectl(['-n', 'shop', 'get', 'pod', 'web-abc12-0', '-o', 'json']);
+    const pod = await cluster.kubectl(['-n', 'libc-dns-test-shop', 'get', 'pod', 'web-abc12-0', '-o', 'json']);
     const { ownerReferences: owners } = (JSON.parse(pod) as { metadata: { ownerReferences: unknown } }).metadata;
     const decision = { ...decideFor({ resolvers: ['musl'] }), mode: 'audit' as const };
-    for (const replica of replicas) replica.decided({ owners, namespace: 'shop', decision });
+    for (const replica of replicas) replica.decided({ owners, namespace: 'libc-dns-test-shop', decision });
     const described = async (): Promise<string> =>
-      await cluster.kubectl(['-n', 'shop', 'describe', 'deployment', 'web']);
+      await cluster.kubectl(['-n', 'libc-dns-test-shop', 'describe', 'deployment', 'web']);
     await expect
       .poll(described, { timeout: 20_000 })
       .toMatch(/Normal +MuslRetried .*would apply retry to a Pod: musl ignores/);
     await expect.poll(() => of('cluster.eventWritten')).toEqual([['written']]);
     await Promise.all(replicas.map((replica) => replica.close()));
     // Both replicas had the same to say.
-    const names = await cluster.kubectl(['-n', 'shop', 'get', 'events', '-o', 'name']);
+    const names = await cluster.kubectl(['-n', 'libc-dns-test-shop', 'get', 'events', '-o', 'name']);
     expect(names.trim().split('\n')).toHaveLength(1);
     expect(of('cluster.apiFailed')).toEqual([]);
   });

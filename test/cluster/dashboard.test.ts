@@ -71,7 +71,7 @@ describe.runIf(hasCluster() && hasTool('prometheus', 'apt-get install prometheus
       const containers = [{ name: 'main', image: reference }];
       await replica.post(JSON.stringify(podReview({ spec: { containers } })), { agent });
       await replica.post('no review', { agent });
-      await createPod(cluster, 'shop', { name: `pod-${turn}` });
+      await createPod(cluster, 'libc-dns-test-shop', { name: `pod-${turn}` });
       if (turn % 5 === 4) proxy.cut();
     }
 
@@ -82,7 +82,7 @@ describe.runIf(hasCluster() && hasTool('prometheus', 'apt-get install prometheus
       const settings = { DETECTION_REGISTRY_INSECURE: registry.host, DETECTION_BUDGET: '300ms' };
       installation = await install(cluster, { replicas: 0, settings });
       const replica = await installation.addReplica({ server: proxy.url });
-      await cluster.createNamespace('shop', { 'libc-dns.dev/mode': 'enforce' });
+      await cluster.createNamespace('libc-dns-test-shop', { 'libc-dns.dev/mode': 'enforce' });
       prometheus = await startPrometheus(
         jobs(cluster, replica, await tokenOf()),
         fileURLToPath(new URL('rules.yaml', FILES)),

@@ -71,7 +71,7 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
         }),
     });
   const usual = (): string[] => {
-    const where = ['--kubeconfig', cluster.kubeconfig, '--namespace', 'shop'];
+    const where = ['--kubeconfig', cluster.kubeconfig, '--namespace', 'libc-dns-test-shop'];
     return [...where, '--cluster-dns', '127.0.0.1', '--webhook', `127.0.0.1:${installation.balancer.port}`];
   };
   const report = async (...flags: string[]): Promise<DoctorReport> =>
@@ -89,7 +89,7 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
     cluster = await startCluster();
     registry = await startRegistry();
     dns = await startDnsServer();
-    await cluster.createNamespace('shop', { 'libc-dns.dev/mode': 'enforce' });
+    await cluster.createNamespace('libc-dns-test-shop', { 'libc-dns.dev/mode': 'enforce' });
     installation = await install(cluster, { flags: ['--offline'] });
     await completeInstallation(cluster, { detection: { registry: { insecure: [registry.host] } } }, REPLICAS);
     await cluster.apply(kubeProxyConfig, node('one', '6.12.9'), node('two', '6.18.1'));
@@ -100,7 +100,7 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
     });
     const reference = registry.put('team/app:v1', built);
     const spec = { containers: [{ name: 'main', image: reference }] };
-    await createPod(cluster, 'shop', { name: 'app', annotations: { 'libc-dns.dev/libc': 'musl' }, spec });
+    await createPod(cluster, 'libc-dns-test-shop', { name: 'app', annotations: { 'libc-dns.dev/libc': 'musl' }, spec });
   });
   afterAll(async () => {
     await installation?.stop();
@@ -272,7 +272,7 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
         );
         expect(await check('rehearsal')).toMatchObject({
           status: 'failure',
-          seen: 'a Pod that is in scope came back as it was (dry run in shop)',
+          seen: 'a Pod that is in scope came back as it was (dry run in libc-dns-test-shop)',
         });
       });
       await installation.addReplica();
@@ -325,7 +325,7 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
   it('the registry is down, or wants a login', async () => {
     const reference = 'registry.invalid/team/app:1';
     const annotations = { 'libc-dns.dev/libc': 'musl' };
-    await createPod(cluster, 'shop', {
+    await createPod(cluster, 'libc-dns-test-shop', {
       name: 'down',
       annotations,
       spec: { containers: [{ name: 'main', image: reference }] },
@@ -336,7 +336,7 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
       seen: expect.stringMatching(/^registry\.invalid has no address.*\(unavailable\)$/) as string,
       details: [expect.stringContaining(`${registry.host}: ${registry.host}/team/app:v1 is musl`)],
     });
-    await kubectl('-n', 'shop', 'delete', 'pod', 'down', '--force', '--grace-period=0');
+    await kubectl('-n', 'libc-dns-test-shop', 'delete', 'pod', 'down', '--force', '--grace-period=0');
   });
 
   it('others set DNS: a webhook by its name, a policy by its expression, and the Pods show it', async () => {
@@ -406,18 +406,18 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
     await cluster.apply({
       apiVersion: 'apps/v1',
       kind: 'ReplicaSet',
-      metadata: { name: 'odd', namespace: 'shop' },
+      metadata: { name: 'odd', namespace: 'libc-dns-test-shop' },
       spec: {
         replicas: 0,
         selector: { matchLabels: labels },
         template: { metadata: { labels }, spec: { containers } },
       },
     });
-    const uid = await kubectl('-n', 'shop', 'get', 'replicaset', 'odd', '-o', 'jsonpath={.metadata.uid}');
+    const uid = await kubectl('-n', 'libc-dns-test-shop', 'get', 'replicaset', 'odd', '-o', 'jsonpath={.metadata.uid}');
     const ownerReferences = [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'odd', uid, controller: true }];
     await cluster.client.request({
       method: 'POST',
-      path: '/api/v1/namespaces/shop/pods',
+      path: '/api/v1/namespaces/libc-dns-test-shop/pods',
       body: {
         metadata: { name: 'odd-1', labels: { ...labels, 'libc-dns.dev/mode': 'off' }, ownerReferences },
         spec: { containers, dnsConfig: { options: [{ name: 'timeout', value: '1' }] } },
@@ -426,9 +426,9 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
     expect(await check('pods')).toMatchObject({
       status: 'warning',
       seen: '1 workload whose Pods got DNS settings that neither their author nor this webhook wrote',
-      details: ['shop/replicaset/odd: timeout:1'],
+      details: ['libc-dns-test-shop/replicaset/odd: timeout:1'],
     });
-    await kubectl('-n', 'shop', 'delete', 'replicaset/odd', 'pod/odd-1', '--force', '--grace-period=0');
+    await kubectl('-n', 'libc-dns-test-shop', 'delete', 'replicaset/odd', 'pod/odd-1', '--force', '--grace-period=0');
   });
 
   it('an API server that is not there: said once, and what needs no cluster is done', async () => {

@@ -45,7 +45,7 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
   };
   const labelled = { 'libc-dns.dev/mode': 'enforce' };
   /** A Pod of a musl image; its options as stored. */
-  const answered = async (namespace = 'shop', which = reference): Promise<string[]> => {
+  const answered = async (namespace = 'libc-dns-test-shop', which = reference): Promise<string[]> => {
     const spec = { containers: [{ name: 'main', image: which }] };
     return optionsOf(await createPod(cluster, namespace, { name: fresh('pod'), annotations: {}, spec }));
   };
@@ -60,7 +60,11 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
   /** Whether the replica reads images: its reader process, which the first look-up starts, may take a busy machine longer than a Pod waits. */
   const reads = async (replica: WebhookProcess): Promise<string | undefined> => {
     const spec = { containers: [{ name: 'main', image: newImage() }] };
-    const review = podReview({ metadata: { namespace: 'shop' }, spec, request: { namespace: 'shop' } });
+    const review = podReview({
+      metadata: { namespace: 'libc-dns-test-shop' },
+      spec,
+      request: { namespace: 'libc-dns-test-shop' },
+    });
     return answerOf(await replica.post(JSON.stringify(review))).audit.decision.resolvers['main'];
   };
   /** The replica that answers from now on, with a proxy between it and the API server. */
@@ -102,7 +106,7 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
     installation = await install(cluster, {
       settings: { DETECTION_REGISTRY_INSECURE: registry.host, DETECTION_CACHE_STORE: 'cluster' },
     });
-    await cluster.createNamespace('shop', labelled);
+    await cluster.createNamespace('libc-dns-test-shop', labelled);
     reference = newImage();
     expect(await replace().then(() => answered())).toEqual(RETRY);
   });
@@ -124,7 +128,7 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
       0,
     );
     expect(await answered()).toEqual(RETRY);
-    expect(await answered('shop', newImage())).toEqual(RETRY);
+    expect(await answered('libc-dns-test-shop', newImage())).toEqual(RETRY);
 
     const later = fresh('later');
     await cluster.createNamespace(later, labelled);
@@ -143,7 +147,7 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
     expect(await answered()).toEqual(RETRY);
     proxy.set('hang');
     expect(await answered()).toEqual(RETRY);
-    expect(await answered('shop', newImage())).toEqual(RETRY);
+    expect(await answered('libc-dns-test-shop', newImage())).toEqual(RETRY);
     const later = fresh('later');
     await cluster.createNamespace(later, labelled);
     expect(await answered(later)).toEqual([]);
@@ -158,7 +162,7 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
     proxy.set(300);
     await replace();
     expect(await answered()).toEqual(RETRY);
-    expect(await answered('shop', newImage())).toEqual(RETRY);
+    expect(await answered('libc-dns-test-shop', newImage())).toEqual(RETRY);
   });
 
   it.each([
@@ -188,14 +192,14 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
       });
       expect(await metricOf(replica, `libc_dns_api_failures_total{use="${use}",code="forbidden"}`)).toBeGreaterThan(0);
       expect(await answered()).toEqual(RETRY);
-      expect(await answered('shop', newImage())).toEqual(RETRY);
+      expect(await answered('libc-dns-test-shop', newImage())).toEqual(RETRY);
     });
   });
 
   it('verdicts cannot be written: said, counted, kept in memory', async () => {
     await without('clusterrole', 'imagelibcs', ['patch'], async () => {
       const replica = await replace();
-      expect(await answered('shop', newImage())).toEqual(RETRY);
+      expect(await answered('libc-dns-test-shop', newImage())).toEqual(RETRY);
       await expect
         .poll(() => said(replica, 'verdicts cannot be written to ImageLibcs'), { timeout: 15_000 })
         .toBe(true);
@@ -213,7 +217,7 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
     await expect.poll(() => said(replica, message), { timeout: 15_000 }).toBe(true);
     expect(replica.lines.find(({ msg }) => msg === message)).toMatchObject({ code: 'not-found' });
     const reference2 = newImage();
-    expect(await answered('shop', reference2)).toEqual(RETRY);
+    expect(await answered('libc-dns-test-shop', reference2)).toEqual(RETRY);
     const { metadata, spec, ...rest } = JSON.parse(crd) as KubeObject & { spec: object };
     await cluster.apply({
       apiVersion: rest['apiVersion'],

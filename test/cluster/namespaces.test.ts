@@ -126,13 +126,13 @@ describe.runIf(hasCluster())('namespaces of a real API server', () => {
     watched = watchNamespaces(client);
     const { namespaces } = watched;
     await namespaces.ready;
-    await cluster.createNamespace('shop');
-    const labels = async () => (await namespaces.get('shop')).labels;
+    await cluster.createNamespace('libc-dns-test-shop');
+    const labels = async () => (await namespaces.get('libc-dns-test-shop')).labels;
     expect(await labels()).toEqual({});
-    await expect.poll(() => namespaces.get('shop')).not.toBeInstanceOf(Promise);
-    await cluster.kubectl(['label', 'namespace', 'shop', `${MODE_LABEL}=audit`]);
+    await expect.poll(() => namespaces.get('libc-dns-test-shop')).not.toBeInstanceOf(Promise);
+    await cluster.kubectl(['label', 'namespace', 'libc-dns-test-shop', `${MODE_LABEL}=audit`]);
     await expect.poll(labels).toEqual({ [MODE_LABEL]: 'audit' });
-    await cluster.kubectl(['label', 'namespace', 'shop', `${MODE_LABEL}-`]);
+    await cluster.kubectl(['label', 'namespace', 'libc-dns-test-shop', `${MODE_LABEL}-`]);
     await expect.poll(labels).toEqual({});
   });
 

@@ -37,7 +37,7 @@ describe.runIf(hasCluster())('replicas that share what they find out', () => {
   const create = async (reference: string, query: Record<string, string> = {}): Promise<PodObject> => {
     pods += 1;
     const spec = { containers: [{ name: 'main', image: reference }] };
-    return await createPod(cluster, 'shop', { name: `pod-${pods}`, annotations: {}, spec }, query);
+    return await createPod(cluster, 'libc-dns-test-shop', { name: `pod-${pods}`, annotations: {}, spec }, query);
   };
   const stored = async (): Promise<string[]> => {
     const text = await cluster.kubectl([
@@ -55,7 +55,7 @@ describe.runIf(hasCluster())('replicas that share what they find out', () => {
       replicas: 2,
       settings: { DETECTION_REGISTRY_INSECURE: registry.host, DETECTION_CACHE_STORE: 'cluster' },
     });
-    await cluster.createNamespace('shop', { 'libc-dns.dev/mode': 'enforce' });
+    await cluster.createNamespace('libc-dns-test-shop', { 'libc-dns.dev/mode': 'enforce' });
     images = Array.from({ length: 20 }, (_, index) => {
       const resolver = index % 2 === 0 ? 'musl' : 'glibc';
       return { reference: registry.put(`team/app-${index}:v1`, appImage(resolver, `${index}`)), resolver };
@@ -85,7 +85,7 @@ describe.runIf(hasCluster())('replicas that share what they find out', () => {
     await cluster.apply({
       apiVersion: 'apps/v1',
       kind: 'Deployment',
-      metadata: { name: 'ahead', namespace: 'shop' },
+      metadata: { name: 'ahead', namespace: 'libc-dns-test-shop' },
       spec: { selector: { matchLabels: { app: 'ahead' } }, template },
     });
     await expect.poll(stored, { timeout: 30_000 }).toContain(reference);

@@ -32,7 +32,7 @@ describe.runIf(hasCluster())('certificates that change while Pods are created', 
         TLS_CA_LIFETIME: '1h',
       },
     });
-    await cluster.createNamespace('shop', { 'libc-dns.dev/mode': 'enforce' });
+    await cluster.createNamespace('libc-dns-test-shop', { 'libc-dns.dev/mode': 'enforce' });
   });
   afterAll(async () => {
     await installation?.stop();
@@ -42,7 +42,7 @@ describe.runIf(hasCluster())('certificates that change while Pods are created', 
   it('loses no call of the API server, at 50 Pods a second', async () => {
     const before = { authorities: authorities(installation).size, leaves: issued(installation).length };
     expect(before.authorities).toBe(1);
-    const load = startLoad(50, 5000, (index) => createPod(cluster, 'shop', { name: `pod-${index}` }));
+    const load = startLoad(50, 5000, (index) => createPod(cluster, 'libc-dns-test-shop', { name: `pod-${index}` }));
     for (let round = 1; round <= 5; round += 1) {
       await cluster.kubectl([
         'annotate',
