@@ -1,10 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { request, type Agent } from 'node:https';
+import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const END_WITH_PARENT = fileURLToPath(new URL('end-with-parent.ts', import.meta.url));
 
 export interface LogLine {
   readonly level: string;
@@ -92,18 +94,14 @@ export async function startWebhook({
 }: StartOptions = {}): Promise<WebhookProcess> {
   const all = { SERVER_PORT: '0', SERVER_METRICS_PORT: '0', LOG_LEVEL: 'debug', ...settings };
   const env = Object.fromEntries(Object.entries(all).map(([key, value]) => [`LIBC_DNS_${key}`, value]));
-  const child = spawn(process.execPath, [main, 'serve', ...flags], {
+  const child = spawn(process.execPath, [END_WITH_PARENT, main, 'serve', ...flags], {
     env: { PATH: process.env['PATH'], ...environment, ...env },
-    stdio: ['ignore', 'inherit', 'pipe'],
+    stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
   });
-  // The child must not outlive this process.
-  const kill = (): void => void child.kill('SIGKILL');
-  process.once('exit', kill);
-  child.once('exit', () => process.off('exit', kill));
   const lines: LogLine[] = [];
   const exited = new Promise<number | null>((resolve) => child.on('close', resolve));
   const ready = new Promise<LogLine>((resolve, reject) => {
-    createInterface({ input: child.stderr }).on('line', (text) => {
+    createInterface({ input: child.stderr as Readable }).on('line', (text) => {
       const line = text.startsWith('{') ? (JSON.parse(text) as LogLine) : { level: 'text', msg: text };
       lines.push(line);
       if (line.msg === 'ready') resolve(line);
