@@ -1,3 +1,6 @@
+import { createServer } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { listedCredentials } from '../../src/registry/auth/credentials.ts';
@@ -10,6 +13,66 @@ afterEach(async () => {
   await Promise.all(closing.splice(0).map(async (close) => await close()));
 });
 const built = sampleImage(50_000);
+
+describe('connections', () => {
+  /** A registry under any number of addresses of loopback. Returns its hosts, and its open connections. */
+  const openStreet = async (hosts: number) => {
+    const sockets = new Set<Socket>();
+    const answer = JSON.stringify({ schemaVersion: 2 });
+    const server = createServer((_, response) => {
+      response.setHeader('content-type', 'application/vnd.oci.image.manifest.v1+json').end(answer);
+    });
+    server.on('connection', (socket) => {
+      sockets.add(socket);
+      socket.on('close', () => sockets.delete(socket));
+    });
+    server.keepAliveTimeout = 60_000;
+    await new Promise<void>((resolve) => {
+      server.listen(0, '0.0.0.0', resolve);
+    });
+    closing.push(async () => {
+      server.closeAllConnections();
+      server.close();
+    });
+    const { port } = server.address() as AddressInfo;
+    return { sockets, hosts: Array.from({ length: hosts }, (_, at) => `127.2.${at >> 8}.${at & 255}:${port}`) };
+  };
+  const open = async (client: ReturnType<typeof testClient>, host: string): Promise<unknown> =>
+    await client
+      .open(`${host}/team/app`)
+      .manifest(amd64, lookupContext())
+      .catch((error: unknown) => error);
+
+  it('to ever new hosts stay few: the idle ones used least recently are closed, and opened again when needed', async () => {
+    const { sockets, hosts } = await openStreet(300);
+    const registry = await startRegistry();
+    closing.push(registry.close);
+    registry.put('team/app', built);
+    const client = testClient({ insecure: [registry.host, ...hosts] });
+    closing.push(client.close);
+    const used = async (): Promise<unknown> =>
+      await client.open(`${registry.host}/team/app`).manifest(amd64, lookupContext());
+    for (const [at, host] of hosts.entries()) {
+      await open(client, host);
+      if (at % 50 === 0) await expect(used()).resolves.toMatchObject({ digest: built.digest });
+    }
+    await expect.poll(() => sockets.size).toBeLessThanOrEqual(127);
+    expect(sockets.size).toBeGreaterThan(100);
+    expect(registry.connections()).toBe(1);
+    await open(client, hosts[0] ?? '');
+    await expect.poll(() => sockets.size).toBeLessThanOrEqual(127);
+  });
+
+  it('are not closed while they are used', async () => {
+    const { sockets, hosts } = await openStreet(21);
+    const client = testClient({ insecure: hosts, limits: { connections: 4 } });
+    closing.push(client.close);
+    const results = await Promise.all(hosts.slice(1).map((host) => open(client, host)));
+    expect(new Set(results.map((error) => (error as { code: string }).code))).toEqual(new Set(['invalid-answer']));
+    await open(client, hosts[0] ?? '');
+    await expect.poll(() => sockets.size).toBeLessThanOrEqual(4);
+  });
+});
 
 describe('TLS', () => {
   let certificate: TestCertificate;

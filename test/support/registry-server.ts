@@ -76,6 +76,8 @@ export interface RegistryServer {
   readonly bytesSent: () => number;
   /** The most requests that were open at once. */
   readonly mostAtOnce: () => number;
+  /** Connections taken so far. */
+  readonly connections: () => number;
   /** Stores an image as `team/app:v1` (default tag `latest`). Returns its reference, `host/team/app:v1`. */
   put(name: string, image: ImageContent): string;
   readonly close: () => Promise<void>;
@@ -103,6 +105,10 @@ export async function startRegistry(options: RegistryServerOptions = {}): Promis
     handle(state, request, response).catch(() => request.socket.destroy());
   };
   const server = options.tls === undefined ? createServer(listener) : createTlsServer(options.tls, listener);
+  let connections = 0;
+  server.on('connection', () => {
+    connections += 1;
+  });
   const host = `127.0.0.1:${await listen(server, options.port ?? 0)}`;
   return {
     host,
@@ -110,6 +116,7 @@ export async function startRegistry(options: RegistryServerOptions = {}): Promis
     requests: state.requests,
     bytesSent: () => state.sent,
     mostAtOnce: () => state.most,
+    connections: () => connections,
     put(name, image) {
       const [repository = '', tag = 'latest'] = name.split(':');
       for (const [digest, bytes] of image.blobs) state.blobs.set(`${repository}@${digest}`, bytes);

@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto';
-import type { LookupFunction } from 'node:net';
+import type { LookupFunction, Socket } from 'node:net';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 
-import { Agent, buildConnector, Pool } from 'undici';
+import { Agent, buildConnector, type Dispatcher, Pool } from 'undici';
 
 import { ImageSourceError } from '../../detection/image-source.ts';
 import { parseAddress } from '../hosts/address.ts';
@@ -18,6 +18,7 @@ interface DispatcherOptions {
   readonly names: Pick<Names, 'found'>;
   readonly limits: RegistryLimits;
   readonly secureContext: SecureContext;
+  readonly connections: Connections;
   /** Connect only to the networks of the allow list. */
   readonly listedOnly: boolean;
   /** Absent: requests go to every host directly. */
@@ -45,12 +46,56 @@ function isCertificate(pem: string): boolean {
   }
 }
 
+/** Counts the connections of a process: Pods name any number of hosts, and each keeps its connection open for a while. */
+export interface Connections {
+  /** Counts a connection until it closes. If there are more than the limit, the idle ones used least recently are closed. */
+  opened(pool: Pool, socket: Socket): void;
+  used(pool: Pool): void;
+}
+
+const isIdle = ({ stats: { running, pending, queued } }: Pool): boolean => running + pending + queued === 0;
+
+export function createConnections({ connections: most }: Pick<RegistryLimits, 'connections'>): Connections {
+  /** The least recently used pool first. */
+  const pools = new Map<Pool, Set<Socket>>();
+  let count = 0;
+  const closeIdle = (): void => {
+    while (count > most) {
+      const idle = pools.entries().find(([pool]) => isIdle(pool));
+      if (idle === undefined) return;
+      const [pool, sockets] = idle;
+      pools.delete(pool);
+      count -= sockets.size;
+      for (const socket of sockets) socket.destroy();
+    }
+  };
+  return {
+    opened(pool, socket) {
+      pools.set(pool, (pools.get(pool) ?? new Set()).add(socket));
+      count += 1;
+      socket.once('close', () => {
+        const sockets = pools.get(pool);
+        if (sockets?.delete(socket) !== true) return;
+        count -= 1;
+        if (sockets.size === 0) pools.delete(pool);
+      });
+      closeIdle();
+    },
+    used(pool) {
+      const sockets = pools.get(pool);
+      if (sockets === undefined) return;
+      pools.delete(pool);
+      pools.set(pool, sockets);
+    },
+  };
+}
+
 /**
  * Returns an HTTP/1.1 client that checks every connection when it is made: it connects to the very address that passed
  * the rules. A proxy looks names up itself: the rules then see only the host as the URL spells it.
  */
 export function createDispatcher(options: DispatcherOptions): Agent {
-  const { limits } = options;
+  const { limits, connections } = options;
   const settings = {
     allowH2: false,
     pipelining: 1,
@@ -62,8 +107,33 @@ export function createDispatcher(options: DispatcherOptions): Agent {
   };
   return new Agent({
     ...settings,
-    factory: (origin) => new Pool(origin, { ...settings, connect: connectorFor(new URL(origin), options) }),
+    factory(origin) {
+      const connect = connectorFor(new URL(origin), options);
+      const pool: Pool = new CountedPool(origin, connections, {
+        ...settings,
+        connect: (request, callback) =>
+          connect(request, (...result) => {
+            if (result[0] === null) connections.opened(pool, result[1]);
+            callback(...result);
+          }),
+      });
+      return pool;
+    },
   });
+}
+
+class CountedPool extends Pool {
+  readonly #connections: Connections;
+
+  constructor(origin: string | URL, connections: Connections, options: Pool.Options) {
+    super(origin, options);
+    this.#connections = connections;
+  }
+
+  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    this.#connections.used(this);
+    return super.dispatch(options, handler);
+  }
 }
 
 function connectorFor(origin: URL, options: DispatcherOptions): buildConnector.connector {

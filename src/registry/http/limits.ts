@@ -31,6 +31,8 @@ export interface RegistryLimits {
   readonly indexDepth: number;
   /** Requests waiting for one host. */
   readonly queue: number;
+  /** Connections to all hosts together, beyond which idle ones are closed. */
+  readonly connections: number;
   /** Longest Retry-After that a look-up waits for. */
   readonly retryAfterMs: number;
   /** Longest time for which a Retry-After blocks one repository, and the registry for a login. */
@@ -70,6 +72,7 @@ export const defaultLimits: RegistryLimits = {
   skipBytes: 1 << 20,
   indexDepth: 3,
   queue: 2000,
+  connections: 128,
   retryAfterMs: 3000,
   // Docker Hub's quotas come without a Retry-After; those of others are of seconds, a minute at most.
   repositoryBlockMs: 5 * 60_000,

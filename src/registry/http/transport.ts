@@ -4,7 +4,7 @@ import type { LookupContext } from '../../detection/image-source.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { HostRules } from '../hosts/rules.ts';
 import { parseAddress } from '../hosts/address.ts';
-import { createDispatcher, trustContext } from './dispatcher.ts';
+import { createConnections, createDispatcher, trustContext } from './dispatcher.ts';
 import { createExchange, type Exchange, type RequestEvent } from './exchange.ts';
 import { type BreakerEvent, createHostStates } from './host-state.ts';
 import type { RegistryLimits } from './limits.ts';
@@ -43,7 +43,7 @@ export function createTransport(options: TransportOptions, rules: HostRules, lim
   const secureContext = trustContext(options.ca);
   const proxy = options.proxy && createRegistryProxy(options.proxy, { limits, secureContext, userAgent });
   const names = createNames({ getaddrinfo: resolve, threads, limits, clock });
-  const shared = { rules, names, limits, secureContext, proxy };
+  const shared = { rules, names, limits, secureContext, connections: createConnections(limits), proxy };
   const anywhere = createDispatcher({ ...shared, listedOnly: false });
   const listed = createDispatcher({ ...shared, listedOnly: true });
   const hosts = createHostStates({ ...options, limits });
