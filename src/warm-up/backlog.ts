@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 
 import type { DetectRequest } from '../detection/detector.ts';
+import type { Tenant } from '../util/limits/recent-use.ts';
 
 /** An image and the command line that a workload runs in it: a candidate for a look-up. */
 export interface WarmUpOffer {
@@ -25,6 +26,8 @@ export interface WarmUpItem {
   readonly host: string;
   readonly request: WarmUpOffer['request'];
   readonly bytes: number;
+  /** The namespace for which it is looked up. */
+  tenant: Tenant;
   /** Logins not tried yet, by scope, in the order in which they are tried. */
   readonly logins: Map<string, WarmUpLogin['read']>;
   readonly triedScopes: string[];
@@ -37,13 +40,15 @@ export interface WarmUpItem {
 
 /** The images that wait for a look-up: each once, namespaces in turn, and of each its registries. */
 export interface WarmUpBacklog {
-  /** Returns false, and does not keep the item, if there is no room. */
-  add(item: WarmUpItem): boolean;
+  /** Returns the items for which there is no room: this one, or some of the namespace that takes the most. */
+  add(item: WarmUpItem): readonly WarmUpItem[];
+  /** Notes that another namespace wants the item: if it waits, it counts for the one with less in the backlog. */
+  share(item: WarmUpItem, tenant: Tenant): void;
   /**
-   * Returns the next item of a registry for which `wait` gives 0; if all have to wait, the shortest wait in milliseconds,
-   * Infinity for an empty backlog.
+   * Returns the next item for whose registry and namespace `wait` gives 0; if all have to wait, the shortest wait in
+   * milliseconds, Infinity for an empty backlog.
    */
-  next(wait: (host: string) => number): WarmUpItem | number;
+  next(wait: (host: string, tenant: Tenant) => number): WarmUpItem | number;
   remove(item: WarmUpItem): void;
   readonly size: number;
   readonly bytes: number;
@@ -79,6 +84,7 @@ export function warmUpItem({ request }: Pick<WarmUpOffer, 'request'>): WarmUpIte
     key: hash('sha256', words, 'base64'),
     host: registryOf(reference),
     request,
+    tenant: request.tenant,
     bytes: OWN_BYTES + 2 * words.length,
     logins: new Map(),
     triedScopes: [],
@@ -100,45 +106,60 @@ export function isStillWanted({ wantedBy, wantedByMany }: WarmUpItem): boolean {
   return wantedByMany || wantedBy.some((isWanted) => isWanted());
 }
 
+/** What one namespace has in the backlog. */
+interface Share {
+  readonly byHost: Map<string, Set<WarmUpItem>>;
+  bytes: number;
+}
+
 export function createWarmUpBacklog(most: { readonly items: number; readonly bytes: number }): WarmUpBacklog {
-  const byTenant = new Map<string, Map<string, Set<WarmUpItem>>>();
+  const shares = new Map<Tenant, Share>();
   let size = 0;
   let bytes = 0;
+  const bytesOf = (tenant: Tenant): number => shares.get(tenant)?.bytes ?? 0;
+  const put = (item: WarmUpItem): void => {
+    const { host, tenant } = item;
+    const share = shares.get(tenant) ?? { byHost: new Map<string, Set<WarmUpItem>>(), bytes: 0 };
+    shares.set(tenant, share);
+    share.byHost.set(host, (share.byHost.get(host) ?? new Set()).add(item));
+    share.bytes += item.bytes;
+    size += 1;
+    bytes += item.bytes;
+  };
+  const remove = (item: WarmUpItem): boolean => {
+    const { host, tenant } = item;
+    const share = shares.get(tenant);
+    const waiting = share?.byHost.get(host);
+    if (share === undefined || waiting?.delete(item) !== true) return false;
+    // Re-inserting puts this namespace behind the others, and this registry behind its others.
+    share.byHost.delete(host);
+    if (waiting.size > 0) share.byHost.set(host, waiting);
+    shares.delete(tenant);
+    if (share.byHost.size > 0) shares.set(tenant, share);
+    share.bytes -= item.bytes;
+    size -= 1;
+    bytes -= item.bytes;
+    return true;
+  };
   return {
     add(item) {
-      if (size >= most.items || bytes + item.bytes > most.bytes) return false;
-      const { host, request } = item;
-      const { tenant = '' } = request;
-      const byHost = byTenant.get(tenant) ?? new Map<string, Set<WarmUpItem>>();
-      byTenant.set(tenant, byHost);
-      byHost.set(host, (byHost.get(host) ?? new Set()).add(item));
-      size += 1;
-      bytes += item.bytes;
-      return true;
-    },
-    next(wait) {
-      let least = Number.POSITIVE_INFINITY;
-      for (const [host, [item]] of byTenant.values().flatMap((byHost) => byHost.entries())) {
-        const ms = wait(host);
-        least = Math.min(least, ms);
-        if (ms === 0 && item !== undefined) return item;
+      const dropped: WarmUpItem[] = [];
+      while (size >= most.items || bytes + item.bytes > most.bytes) {
+        const other = displaced(shares, item);
+        if (other === undefined) return [...dropped, item];
+        remove(other);
+        dropped.push(other);
       }
-      return least;
+      put(item);
+      return dropped;
     },
-    remove(item) {
-      const { host, request } = item;
-      const { tenant = '' } = request;
-      const byHost = byTenant.get(tenant);
-      const waiting = byHost?.get(host);
-      if (byHost === undefined || waiting?.delete(item) !== true) return;
-      // Re-inserting puts this namespace behind the others, and this registry behind its others.
-      byHost.delete(host);
-      if (waiting.size > 0) byHost.set(host, waiting);
-      byTenant.delete(tenant);
-      if (byHost.size > 0) byTenant.set(tenant, byHost);
-      size -= 1;
-      bytes -= item.bytes;
+    share(item, tenant) {
+      if (bytesOf(tenant) + item.bytes >= bytesOf(item.tenant) || !remove(item)) return;
+      item.tenant = tenant;
+      put(item);
     },
+    next: (wait) => nextOf(shares, wait),
+    remove: (item) => void remove(item),
     get size() {
       return size;
     },
@@ -146,4 +167,25 @@ export function createWarmUpBacklog(most: { readonly items: number; readonly byt
       return bytes;
     },
   };
+}
+
+/** Returns an item of the namespace that takes the most, if that is more than the newcomer's would take. */
+function displaced(shares: ReadonlyMap<Tenant, Share>, newcomer: WarmUpItem): WarmUpItem | undefined {
+  const [largest] = [...shares.values()].toSorted((a, b) => b.bytes - a.bytes);
+  const own = shares.get(newcomer.tenant)?.bytes ?? 0;
+  if (largest === undefined || largest.bytes <= own + newcomer.bytes) return undefined;
+  const [waiting] = largest.byHost.values();
+  return [...(waiting ?? [])].at(-1);
+}
+
+function nextOf(shares: ReadonlyMap<Tenant, Share>, wait: Parameters<WarmUpBacklog['next']>[0]): WarmUpItem | number {
+  let least = Number.POSITIVE_INFINITY;
+  for (const [tenant, { byHost }] of shares) {
+    for (const [host, [item]] of byHost) {
+      const ms = wait(host, tenant);
+      least = Math.min(least, ms);
+      if (ms === 0 && item !== undefined) return item;
+    }
+  }
+  return least;
 }

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 
-import type { LimitedLines } from '../telemetry/log-limits.ts';
 import { silentReporter } from '../telemetry/reporter.ts';
+import type { Tenant } from '../util/limits/recent-use.ts';
 import { createTokenBucket } from '../util/limits/token-bucket.ts';
 import {
   createWarmUpBacklog,
@@ -13,7 +13,7 @@ import {
   type WarmUpOffer,
 } from './backlog.ts';
 import { createWarmUpHosts } from './hosts.ts';
-import { lookUpItem, WARM_UP_LIMITS, type WarmUpParts, type WarmUpQueueOptions } from './turn.ts';
+import { enqueue, lookUpItem, WARM_UP_LIMITS, type WarmUpParts, type WarmUpQueueOptions } from './turn.ts';
 
 export interface WarmUpQueueStats {
   // As they are now.
@@ -68,7 +68,7 @@ export function createWarmUpQueue(options: WarmUpQueueOptions): WarmUpQueue {
     closing: closing.signal,
     items: new Map(),
     done: new LRUCache({ max: MOST_REMEMBERED }),
-    running: new Set(),
+    running: new Map(),
     counts: { found: 0, known: 0, failed: 0, dropped: 0, forgotten: 0 },
     timer: undefined,
     yieldsSince: undefined,
@@ -93,34 +93,30 @@ export function createWarmUpQueue(options: WarmUpQueueOptions): WarmUpQueue {
     async close() {
       closing.abort();
       clearTimeout(queue.timer?.handle);
-      await Promise.all(queue.running);
+      await Promise.all(queue.running.keys());
     },
   };
 }
 
 interface Queue extends WarmUpParts {
-  readonly running: Set<Promise<void>>;
-  readonly warn: LimitedLines;
+  readonly running: Map<Promise<void>, WarmUpItem>;
   timer: { readonly at: number; readonly handle: NodeJS.Timeout } | undefined;
   yieldsSince: number | undefined;
 }
 
-function admit({ items, done, backlog, counts, options, warn }: Queue, offer: WarmUpOffer): void {
+function admit(queue: Queue, offer: WarmUpOffer): void {
+  const { items, done, backlog } = queue;
   const item = warmUpItem(offer);
   const known = items.get(item.key);
   if (known !== undefined) {
     joinItem(known, offer);
+    backlog.share(known, item.tenant);
     return;
   }
   if (done.has(item.key) || done.has(`${item.key} ${scopeOf(offer)}`)) return;
   joinItem(item, offer);
-  if (backlog.add(item)) {
-    items.set(item.key, item);
-    return;
-  }
-  counts.dropped += 1;
-  options.reporter?.metrics.cluster.warmedUp('dropped');
-  warn('no room to look an image up ahead: its first Pod will', { image: item.request.reference });
+  items.set(item.key, item);
+  enqueue(queue, item);
 }
 
 /** Pods' look-ups go first, for nobody waits for ours; but only for a bounded time, so that a registry that hangs cannot stop us. */
@@ -137,12 +133,20 @@ function mustYield(queue: Queue): boolean {
   return false;
 }
 
+/** Reports whether the look-ups of a namespace take all but one of the places: that one is for others. Its next comes when one of these ends. */
+function hasShare({ running, limits }: Queue, tenant: Tenant): boolean {
+  const own = running.values().filter((item) => item.tenant === tenant);
+  return own.toArray().length >= Math.max(1, limits.concurrency - 1);
+}
+
 /** Returns the item to look up now, else the milliseconds to wait; Infinity if the backlog is empty. */
 function choose(queue: Queue): WarmUpItem | number {
   const { backlog, hosts, items, bucket, counts, options, limits } = queue;
   while (backlog.size > 0) {
     if (options.mayAct?.() === false) return STANDBY_MS;
-    const item = backlog.next((host) => hosts.wait(host));
+    const item = backlog.next((host, tenant) =>
+      hasShare(queue, tenant) ? Number.POSITIVE_INFINITY : hosts.wait(host),
+    );
     if (typeof item === 'number') return item;
     if (isStillWanted(item)) {
       return bucket.wait() || (mustYield(queue) ? limits.yield.every : item);
@@ -162,7 +166,7 @@ function begin(queue: Queue, item: WarmUpItem): void {
     queue.running.delete(running);
     schedule(queue, 0);
   });
-  queue.running.add(running);
+  queue.running.set(running, item);
 }
 
 function advance(queue: Queue): void {

@@ -3,6 +3,7 @@ import type { LRUCache } from 'lru-cache';
 import type { Detection, DetectionFailure, Detector } from '../detection/detector.ts';
 import { type Backoff, beforeAbort } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
+import type { LimitedLines } from '../telemetry/log-limits.ts';
 import type { Reporter } from '../telemetry/reporter.ts';
 import type { TokenBucket } from '../util/limits/token-bucket.ts';
 import type { WarmUpBacklog, WarmUpItem, WarmUpLogin } from './backlog.ts';
@@ -37,7 +38,8 @@ export async function lookUpItem(parts: WarmUpParts, item: WarmUpItem): Promise<
   const credentials = await beforeAbort(read(), deadline).catch(() => undefined);
   if (closing.aborted) return;
   try {
-    const request = { ...item.request, credentials: credentials ?? [], ahead: true };
+    const tenant = item.tenant !== undefined && { tenant: item.tenant };
+    const request = { ...item.request, ...tenant, credentials: credentials ?? [], ahead: true };
     const detection = await options.detector.detect(request, deadline);
     if (!closing.aborted) settle(parts, item, { scope, read }, detection);
   } catch {
@@ -73,7 +75,7 @@ function settleFailure(parts: WarmUpParts, item: WarmUpItem, attempt: LoginAttem
   } else if (code === 'shed') {
     hosts.rest(item.host, REST_MS);
     restoreLogin(item, attempt);
-    waitAgain(parts, item);
+    enqueue(parts, item);
   } else if (LOGIN_FAILURES.has(code)) tryNextLogin(parts, item, attempt);
   else finish(parts, item, 'failed', item.key);
 }
@@ -89,10 +91,14 @@ function finish(
   if (key !== undefined) done.set(key, true);
 }
 
-function waitAgain({ backlog, items, counts }: WarmUpParts, item: WarmUpItem): void {
-  if (backlog.add(item)) return;
-  items.delete(item.key);
-  counts.dropped += 1;
+/** Lets an item wait for its turn; drops and counts what there is no room for. */
+export function enqueue({ backlog, items, counts, options, warn }: WarmUpParts, item: WarmUpItem): void {
+  for (const dropped of backlog.add(item)) {
+    items.delete(dropped.key);
+    counts.dropped += 1;
+    options.reporter?.metrics.cluster.warmedUp('dropped');
+    warn('no room to look an image up ahead: its first Pod will', { image: dropped.request.reference });
+  }
 }
 
 function restoreLogin(item: WarmUpItem, { scope, read }: LoginAttempt): void {
@@ -107,7 +113,7 @@ function tryAgain(parts: WarmUpParts, item: WarmUpItem, attempt: LoginAttempt): 
     return;
   }
   restoreLogin(item, attempt);
-  waitAgain(parts, item);
+  enqueue(parts, item);
 }
 
 function tryNextLogin(parts: WarmUpParts, item: WarmUpItem, { scope }: LoginAttempt): void {
@@ -117,7 +123,7 @@ function tryNextLogin(parts: WarmUpParts, item: WarmUpItem, { scope }: LoginAtte
     return;
   }
   parts.done.set(key, true);
-  waitAgain(parts, item);
+  enqueue(parts, item);
 }
 
 export interface WarmUpQueueOptions {
@@ -132,7 +138,7 @@ export interface WarmUpQueueOptions {
 }
 
 export interface WarmUpLimits {
-  /** Most look-ups at a time. */
+  /** Most look-ups at a time; one namespace leaves one place to others. */
   readonly concurrency: number;
   /** Look-ups a second that ask a registry, and how many may be saved up. */
   readonly perSecond: number;
@@ -151,7 +157,7 @@ export interface WarmUpLimits {
 }
 
 export const WARM_UP_LIMITS: WarmUpLimits = {
-  concurrency: 2,
+  concurrency: 3,
   perSecond: 2,
   burst: 10,
   hourly: { 'docker.io': 5 },
@@ -169,6 +175,7 @@ export interface WarmUpParts {
   readonly backlog: WarmUpBacklog;
   readonly bucket: TokenBucket;
   readonly hosts: WarmUpHosts;
+  readonly warn: LimitedLines;
   readonly closing: AbortSignal;
   /** Items that wait or run, by key. */
   readonly items: Map<string, WarmUpItem>;

@@ -359,16 +359,49 @@ describe('bounds', () => {
     expect(queue.stats()).toMatchObject({ found: 7, waiting: 0 });
   });
 
+  const aheadOf = (
+    { registry, queue }: ReturnType<typeof setUp>,
+    reference: string,
+    tenant: string,
+    more = {},
+  ): void => {
+    registry.add(reference, more);
+    queue.offer(offer(reference, { request: { reference, platform: amd64, command: [], args: [], tenant } }));
+  };
+
+  it('what one namespace has too much of gives way to what others have', async () => {
+    const given = setUp({ limits: { items: 10 } });
+    for (let id = 0; id < 1000; id += 1) aheadOf(given, `greedy.example/app-${id}`, 'greedy');
+    for (let id = 0; id < 8; id += 1) aheadOf(given, `quiet.example/app-${id}`, 'quiet');
+    await seconds(10);
+    const names = given.registry.manifestsOf.map((name) => name.split('.')[0]);
+    expect(names.filter((name) => name === 'quiet').length).toBe(5);
+    expect(names.filter((name) => name === 'greedy').length).toBe(5);
+    expect(given.queue.stats()).toMatchObject({ dropped: 998, waiting: 0 });
+  });
+
+  it('hosts that hang, of one namespace, leave a place to others', async () => {
+    const given = setUp();
+    for (let id = 0; id < 100; id += 1) aheadOf(given, `hangs-${id}.example/app`, 'greedy', { delay: 600_000 });
+    for (let id = 0; id < 8; id += 1) aheadOf(given, `quiet.example/app-${id}`, 'quiet');
+    await seconds(5);
+    expect(given.queue.stats()).toMatchObject({ found: 8, running: 2 });
+  });
+
+  it('an image that another namespace wants too does not wait behind all others of the first', async () => {
+    const given = setUp({ limits: { burst: 1 } });
+    for (let id = 0; id < 500; id += 1) aheadOf(given, `greedy.example/app-${id}`, 'greedy');
+    aheadOf(given, 'greedy.example/app-499', 'quiet');
+    await seconds(3);
+    expect(given.registry.manifestsOf.slice(0, 3)).toContain('greedy.example/app-499:latest');
+  });
+
   it('namespaces take turns, however many registries one of them names', async () => {
-    const { registry, queue } = setUp({ limits: { concurrency: 1 } });
-    const ahead = (reference: string, tenant: string): void => {
-      registry.add(reference);
-      queue.offer(offer(reference, { request: { reference, platform: amd64, command: [], args: [], tenant } }));
-    };
-    for (let id = 0; id < 6; id += 1) ahead(`host-${id}.example/app:1`, 'greedy');
-    for (let id = 0; id < 3; id += 1) ahead(`quiet.example/app-${id}:1`, 'quiet');
+    const given = setUp({ limits: { concurrency: 1 } });
+    for (let id = 0; id < 6; id += 1) aheadOf(given, `host-${id}.example/app:1`, 'greedy');
+    for (let id = 0; id < 3; id += 1) aheadOf(given, `quiet.example/app-${id}:1`, 'quiet');
     await seconds(1);
-    expect(registry.manifestsOf.slice(0, 6).map((name) => name.split('.')[0])).toEqual([
+    expect(given.registry.manifestsOf.slice(0, 6).map((name) => name.split('.')[0])).toEqual([
       'host-0',
       'quiet',
       'host-1',
