@@ -1,3 +1,4 @@
+import { callerFaults } from './cases/callers.ts';
 import { clusterFaults } from './cases/cluster.ts';
 import { commandFaults } from './cases/commands.ts';
 import { connectionFaults } from './cases/connections.ts';
@@ -21,6 +22,7 @@ export const FAULTS: readonly Fault[] = [
   ...replicaFaults,
   ...memoryFaults,
   ...clusterFaults,
+  ...callerFaults,
   ...connectionFaults,
   ...hostileImageFaults,
   ...readerFaults,

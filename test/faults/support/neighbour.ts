@@ -30,16 +30,18 @@ export async function openStreet(
     settings: { DETECTION_REGISTRY_INSECURE: [registry.host, ...plain(registry)].join(',') },
     flags: [],
   });
-  return {
-    webhook,
-    registry,
-    async pod(namespace, images) {
-      const containers = images.map((image, index) => ({ name: `c${index}`, image }));
-      const review = podReview({ metadata: { namespace }, spec: { containers }, request: { namespace } });
-      return answerOf(await webhook.post(JSON.stringify(review))).audit.decision.resolvers;
-    },
-  };
+  return streetOf(webhook, registry);
 }
+
+export const streetOf = (webhook: WebhookProcess, registry: Registry): Street => ({
+  webhook,
+  registry,
+  async pod(namespace, images) {
+    const containers = images.map((image, index) => ({ name: `c${index}`, image }));
+    const review = podReview({ metadata: { namespace }, spec: { containers }, request: { namespace } });
+    return answerOf(await webhook.post(JSON.stringify(review))).audit.decision.resolvers;
+  },
+});
 
 interface Watched {
   readonly known: Times;
