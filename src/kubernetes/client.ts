@@ -17,6 +17,8 @@ export interface KubeRequest {
   readonly accept?: string;
   /** Milliseconds for the whole exchange. Default 10,000. */
   readonly timeoutMs?: number;
+  /** Most bytes of the answer. Default 16 MiB. */
+  readonly mostBytes?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -57,10 +59,7 @@ export interface Transport {
 
 const TIMEOUT_MS = 10_000;
 
-/**
- * Most bytes of a response: parsed it takes several times as much, and the thread meanwhile. A page of 500 objects mostly stays far
- * below; no object in etcd is larger than 3 MiB, and in JSON some are twice that.
- */
+/** Most bytes of an answer: parsed it takes several times as much. No object in etcd is larger than 3 MiB, and in JSON some are twice that. */
 const MOST_BYTES = 16 * 1024 * 1024;
 
 export function createKubeClient(transport: Transport): KubeClient {
@@ -72,7 +71,7 @@ export function createKubeClient(transport: Transport): KubeClient {
       const signal = request.signal === undefined ? limit : AbortSignal.any([limit, request.signal]);
       try {
         const { statusCode, body } = await send(transport, request, {}, signal);
-        const text = await readText(body, what);
+        const text = await readText(body, what, request.mostBytes);
         if (statusCode < 200 || statusCode > 299) throw statusError(statusCode, text, what);
         return parse(text, what) as T;
       } catch (error) {
@@ -142,12 +141,12 @@ async function send(
   });
 }
 
-async function readText(body: Answer['body'], what: string): Promise<string> {
+async function readText(body: Answer['body'], what: string, most = MOST_BYTES): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > MOST_BYTES) throw new KubeError('too-large', `${what}: the answer is larger than ${MOST_BYTES} bytes`);
+    if (size > most) throw new KubeError('too-large', `${what}: the answer is larger than ${most} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');

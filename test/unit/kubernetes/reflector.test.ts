@@ -80,7 +80,7 @@ describe('the first list', () => {
   });
 
   it('is read in smaller pages where the objects of one are too large together', async () => {
-    const large = (name: string) => ({ metadata: { name, resourceVersion: '1' }, spec: 'x'.repeat(3 << 20) });
+    const large = (name: string) => ({ metadata: { name, resourceVersion: '1' }, spec: 'x'.repeat(700 << 10) });
     const names = Array.from({ length: 20 }, (_, at) => `o${String(at).padStart(2, '0')}`);
     const api = await start({
       list: ({ query, send }) => {
