@@ -27,8 +27,8 @@ export interface Budget {
   left: number;
 }
 
-/** Most steps of one look: some 20 ms. */
-const mostSteps = 20_000;
+/** Most steps of one look: some 100 ms. */
+const mostSteps = 50_000;
 const deepest = 24;
 // Commands inside commands, of all shells: it bounds the stack.
 const deepestCommand = 200;

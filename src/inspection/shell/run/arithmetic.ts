@@ -32,6 +32,12 @@ export function arithmeticValue(text: string, state: State): string {
   return value === undefined ? UNKNOWN : String(value);
 }
 
+/** Returns the variables that an arithmetic expression assigns to. */
+export function assignedNames(text: string): readonly string[] {
+  const assigning = /(?:\+\+|--)\s*([A-Za-z_]\w*)|([A-Za-z_]\w*)\s*(?:\+\+|--|(?:[-+*/%&|^]|<<|>>)?=(?!=))/gu;
+  return Array.from(text.slice(0, 512).matchAll(assigning), ([, before, name]) => before ?? name ?? '');
+}
+
 function evaluate(text: string, state: State): number | undefined {
   if (!isKnown(text) || text.length > 512) return undefined;
   const tokens = text.match(/\d+|[A-Za-z_]\w*|&&|\|\||[=!<>]=|[<>+\-*/%()!]|\S/gu) ?? [];

@@ -2,6 +2,7 @@ import { baseName, joinPath } from '../../command/invocation.ts';
 import { hiddenProgram } from '../../command/outcome.ts';
 import { decideTest } from './conditions.ts';
 import { declareVariables } from './declare.ts';
+import { decidingVariables } from '../deciding.ts';
 import { parseShell } from '../parse.ts';
 import type { Call, Run } from './run.ts';
 import { environmentOf, type State, statusOf, valueOf, withoutVariable, withVariable } from './state.ts';
@@ -162,6 +163,7 @@ const levelsOf = ({ words }: Call): number => Math.max(1, Number.parseInt(words[
 
 /** Follows a text inside the running shell. */
 export function followText(run: Run, state: State, { commands, broken }: ShellText): readonly State[] {
+  for (const name of decidingVariables(commands)) run.deciding.add(name);
   const after = run.execute(state, commands);
   if (broken === undefined) return after;
   const hidden = hiddenProgram(`a shell text that could not be read to its end (${broken})`);

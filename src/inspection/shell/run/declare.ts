@@ -16,7 +16,8 @@ export function declareVariables(call: Call): readonly State[] {
 function declareOne(call: Call, state: State, word: string): State {
   const [name] = /^[A-Za-z_]\w*(?=$|\+?=)/u.exec(word) ?? [];
   if (name === undefined) return state;
-  const isLocal = state.callers.length > 0 && /^(?:local|declare|typeset)$/u.test(call.name);
+  const isGlobal = state.callers.length === 0 || call.words.some((one) => /^-[a-zA-Z]*g/u.test(one));
+  const isLocal = !isGlobal && /^(?:local|declare|typeset)$/u.test(call.name);
   const before = state.variables.get(name);
   const given = arrayOf(call, name) ?? givenText(word, before) ?? before?.value ?? (isLocal ? '' : undefined);
   const hidden = isLocal ? hide(state, name) : state;

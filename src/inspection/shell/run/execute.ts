@@ -19,7 +19,7 @@ import {
 } from './state.ts';
 import type { Command, Commands, Redirect, ShellText, SimpleCommand } from '../syntax.ts';
 import { ANY_WORDS, isKnown, matches, UNKNOWN } from './values.ts';
-import { arithmeticValue } from './arithmetic.ts';
+import { arithmeticValue, assignedNames } from './arithmetic.ts';
 import type { World } from './world.ts';
 
 /** How a shell is called. */
@@ -61,9 +61,16 @@ function firstState({ invocation, zero, parameters }: ShellCall): State {
   };
 }
 
+const failing = hiddenProgram('a shell text that ends with an error, whatever it asks');
+
 /** Returns what the last states of a shell say. An end with an error is left out, unless there is no other. */
 function outcomeOf(run: Run, ends: readonly State[]): Outcome {
   const good = ends.filter(({ status }) => status !== 1);
+  // What the script lacks (a variable of the Pod, a file of a volume) may be there after all.
+  const isFailure =
+    good.length === 0 &&
+    ends.every(({ flow, last, jobs }) => flow !== undefined && last.length === 0 && jobs.length === 0);
+  if (isFailure) return { ...nothing, stays: [failing] };
   const all = (good.length > 0 ? good : ends).map(staying).filter((programs) => programs.length > 0);
   const present = all.filter((programs) => programs.some(({ located }) => located.status !== 'absent'));
   const ran = all.some((programs) => programs.some(({ isUtility }) => !isUtility));
@@ -96,6 +103,7 @@ function createRun(world: World, isBash: boolean): Run {
     ran: new Map(),
     passed: new Map(),
     beside: new Map(),
+    deciding: new Set(),
     execute: (state, commands) => executeAll(run, [state], commands),
     step: (state, command) => step(run, state, command),
   };
@@ -106,7 +114,10 @@ function executeAll(run: Run, states: readonly State[], commands: Commands): rea
   let current = states;
   for (const command of commands) {
     if (current.every(({ flow }) => flow !== undefined)) return current;
-    current = settled(current.flatMap((state) => (state.flow === undefined ? step(run, state, command) : [state])));
+    current = settled(
+      run,
+      current.flatMap((state) => (state.flow === undefined ? step(run, state, command) : [state])),
+    );
   }
   return current;
 }
@@ -164,8 +175,11 @@ function stepOther(run: Run, state: State, command: Other): readonly State[] {
       return [{ ...scope.state, status: statusOf(truth) }];
     }
     default: {
-      const value = arithmeticValue(expandText(run, scope, command.text), scope.state);
-      return [{ ...scope.state, status: statusOf(isKnown(value) ? value !== '0' : undefined) }];
+      const text = expandText(run, scope, command.text);
+      const value = arithmeticValue(text, scope.state);
+      const status = statusOf(isKnown(value) ? value !== '0' : undefined);
+      const assigned = assignedNames(text);
+      return [assigned.reduce((after, name) => withVariable(after, name, UNKNOWN), { ...scope.state, status })];
     }
   }
 }
@@ -187,7 +201,7 @@ function runAndOr(
 ): readonly State[] {
   const { succeeded, failed, left: gone } = byStatus(run.step(state, left));
   const [taken, skipped] = operator === '&&' ? [succeeded, failed] : [failed, succeeded];
-  return settled([...gone, ...skipped, ...executeAll(run, taken, [right])]);
+  return settled(run, [...gone, ...skipped, ...executeAll(run, taken, [right])]);
 }
 
 function runIf(run: Run, state: State, { branches, otherwise }: Extract<Command, { kind: 'if' }>): readonly State[] {
@@ -199,7 +213,7 @@ function runIf(run: Run, state: State, { branches, otherwise }: Extract<Command,
     current = failed;
   }
   const last = current.map((one) => withStatus(one, 0));
-  return settled([...done, ...executeAll(run, last, otherwise)]);
+  return settled(run, [...done, ...executeAll(run, last, otherwise)]);
 }
 
 function runCase(run: Run, state: State, { subject, arms }: Extract<Command, { kind: 'case' }>): readonly State[] {
@@ -215,9 +229,9 @@ function runCase(run: Run, state: State, { subject, arms }: Extract<Command, { k
     const after = executeAll(run, mayBe ? [...falls, { ...scope.state, status: 0 }] : falls, body);
     falls = end === ';&' ? after : [];
     if (end !== ';&') done.push(...after);
-    if (isTaken && end === ';;') return settled(done);
+    if (isTaken && end === ';;') return settled(run, done);
   }
-  return settled([...done, ...falls, { ...scope.state, status: 0 }]);
+  return settled(run, [...done, ...falls, { ...scope.state, status: 0 }]);
 }
 
 function runSubshell(run: Run, state: State, body: Commands): readonly State[] {
@@ -269,7 +283,7 @@ function runSimple(run: Run, state: State, command: SimpleCommand): readonly Sta
   // An unknown word in front may be no word at all.
   if (first === ANY_WORDS && words.length > 1 && words[1]?.startsWith('-') !== true) {
     const hidden = { ...scope.state, status: undefined, last: [unknownCommand] };
-    return settled([hidden, ...runWords(run, scope.state, command, words.slice(1))]);
+    return settled(run, [hidden, ...runWords(run, scope.state, command, words.slice(1))]);
   }
   return runWords(run, scope.state, command, words);
 }

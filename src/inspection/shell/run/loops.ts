@@ -5,6 +5,8 @@ import { ANY_WORDS, UNKNOWN } from './values.ts';
 
 /** Most rounds of a loop that are followed one by one. */
 const mostRounds = 24;
+/** Rounds that are kept apart although the loop may end before each. */
+const knownRounds = 2;
 
 /** States that leave a loop, and states that go on to its next round. */
 interface Round {
@@ -20,19 +22,29 @@ export function followLoop(run: Run, state: State, loop: Extract<Command, { kind
   for (let round = 0; round < mostRounds && current.length > 0; round += 1) {
     const fresh = current.filter((one) => !seen.has(stateKey(one)));
     // A round that begins like one before adds nothing: this loop has no other end than those seen.
-    if (fresh.length === 0) return settled([...out, ...endless(current, out)]);
+    if (fresh.length === 0) return settled(run, [...out, ...endless(current, out)]);
     for (const one of fresh) seen.add(stateKey(one));
-    const asked = settled(fresh.flatMap((one) => run.execute(one, loop.condition)));
+    const asked = settled(
+      run,
+      fresh.flatMap((one) => run.execute(one, loop.condition)),
+    );
     const { entering, leaving } = decided(asked, loop.until);
     out.push(...leaving);
-    const next = settled(entering).flatMap((one) => run.execute(one, loop.body));
+    const next = settled(run, entering).flatMap((one) => run.execute(one, loop.body));
     const { out: broken, on } = afterRound(next);
     out.push(...broken);
-    current = settled(on);
+    // What grows with each round that may be the last (`LIST="$LIST $line"`) is unknown from then on.
+    const isOpen = round >= knownRounds && (out.length > 0 || asked.some(({ status }) => status === undefined));
+    current = isOpen ? joinedAll([...fresh, ...on]) : settled(run, on);
   }
   // Too many rounds: what they change is unknown behind the loop.
-  return settled([...out, ...current.map((one) => withStatus({ ...joined(state, one), last: one.last }, undefined))]);
+  return settled(run, [
+    ...out,
+    ...current.map((one) => withStatus({ ...joined(state, one), last: one.last }, undefined)),
+  ]);
 }
+
+const joinedAll = (states: readonly State[]): readonly State[] => (states.length === 0 ? [] : [states.reduce(joined)]);
 
 /** Returns the states of a shell that never leaves the loop; none if it may leave it. */
 function endless(states: readonly State[], out: readonly State[]): readonly State[] {
@@ -79,7 +91,7 @@ export function followFor(run: Run, state: State, { name, words, body }: ForLoop
     const begun = current.map((one) => (name === '' ? one : withVariable(one, name, isMany ? UNKNOWN : word)));
     const { out: left, on } = afterRound(begun.flatMap((one) => run.execute(one, body)));
     out.push(...left);
-    current = settled(isMany ? [...current, ...on] : on);
+    current = settled(run, isMany ? [...current, ...on] : on);
   }
-  return settled([...out, ...current]);
+  return settled(run, [...out, ...current]);
 }

@@ -15,7 +15,12 @@ type Value = string | readonly string[];
 export function parameterValue(run: Run, scope: Scope, part: Parameter, expansions: Expansions): Value {
   const value = readParameter(run, scope, part, expansions);
   if (part.prefix === '#') return lengthOf(value);
-  if (part.prefix === '!') return throughName(scope.state, part, value);
+  if (part.prefix === '!') {
+    const named = nameIn(part, value);
+    if (named === undefined) return [ANY_WORDS];
+    const through: Parameter = { ...part, prefix: '', name: named, index: undefined };
+    return isKnown(named) ? parameterValue(run, scope, through, expansions) : UNKNOWN;
+  }
   const joined = isJoined(part) && Array.isArray(value) ? value.join(' ') : value;
   return operate(run, scope, { part, value: joined, expansions }) ?? '';
 }
@@ -86,9 +91,9 @@ function lengthOf(value: Value | undefined): string {
 }
 
 // `${!NAME}` is the value of the variable that NAME names; `${!NAME@}` and `${!NAME[@]}` list names.
-function throughName(state: State, { operator, index }: Parameter, named: Value | undefined): Value {
-  if (operator !== '' || index !== undefined || typeof named !== 'string') return [ANY_WORDS];
-  return /^[A-Za-z_]\w*$/u.test(named) ? (valueOf(state, named) ?? '') : UNKNOWN;
+function nameIn({ operator, index }: Parameter, named: Value | undefined): string | undefined {
+  if (/^[@*]/u.test(operator) || index !== undefined || typeof named === 'object') return undefined;
+  return /^(?:[A-Za-z_]\w*|\d+)$/u.test(named ?? '') ? named : UNKNOWN;
 }
 
 interface Operation {

@@ -14,6 +14,8 @@ export interface Run {
   readonly passed: Map<string, Program>;
   /** Programs that were started in the background. */
   readonly beside: Map<string, Program>;
+  /** Variables that may decide which program is run. */
+  readonly deciding: Set<string>;
   /** Follows commands, each on every state that the ones before may leave. */
   execute(state: State, commands: Commands): readonly State[];
   /** Follows one command. */

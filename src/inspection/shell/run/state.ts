@@ -1,3 +1,4 @@
+import { compareText } from '../../../util/text.ts';
 import type { Program } from '../../command/outcome.ts';
 import type { Command } from '../syntax.ts';
 import { ANY_WORDS, type Truth, UNKNOWN } from './values.ts';
@@ -114,7 +115,25 @@ function fingerprint(variables: ReadonlyMap<string, Variable>): string {
 const keysOf = (programs: readonly Program[]): string => programs.map(({ key }) => key).join(' ');
 
 /** Returns a text that is the same for states from which a run goes on alike. */
-export function stateKey(state: State): string {
+export const stateKey = (state: State): string => keyWith(state, fingerprint(state.variables));
+
+// A wrapper with an option or two, and the program.
+const decidingWords = 4;
+
+function decidingKey(state: State, deciding: ReadonlySet<string>): string {
+  const { flow, status, output } = state;
+  if (flow?.kind === 'exit') return JSON.stringify([flow, status, output]);
+  const variables = [...state.variables]
+    .filter(([name]) => deciding.has(name))
+    .map(([name, { value }]) =>
+      JSON.stringify([name, typeof value === 'string' ? value : value.slice(0, decidingWords)]),
+    );
+  const parameters = state.parameters.slice(0, decidingWords);
+  const rest = { parameters, open: false, output: undefined, last: [], idle: [], jobs: [] };
+  return keyWith({ ...state, ...rest }, variables.toSorted(compareText).join());
+}
+
+function keyWith(state: State, variables: string): string {
   return JSON.stringify([
     state.open,
     state.zero,
@@ -129,35 +148,40 @@ export function stateKey(state: State): string {
     keysOf(state.last),
     keysOf(state.idle),
     keysOf(state.jobs),
-    fingerprint(state.variables),
+    variables,
   ]);
 }
 
-const mostStates = 12;
+const fewStates = 2;
+const mostStates = 4;
 
-/** Drops states that are told already; joins them where they are many. */
-export function settled(states: readonly State[]): readonly State[] {
+/**
+ * Drops states that are told already. Where they are many, joins those that differ only in what decides no program, then all:
+ * `deciding` are the variables that may.
+ */
+export function settled(
+  { deciding }: { readonly deciding: ReadonlySet<string> },
+  states: readonly State[],
+): readonly State[] {
   if (states.length < 2) return states;
   const all = [...new Map(states.map((state) => [stateKey(state), state])).values()];
-  if (all.length <= mostStates) return all;
-  const groups = Map.groupBy(all, ({ flow, status }) => JSON.stringify([flow, status]));
-  return [...groups.values()].map((group) => group.reduce(joined));
+  if (all.length <= fewStates) return all;
+  const alike = joinedBy(all, (state) => decidingKey(state, deciding));
+  return alike.length <= mostStates ? alike : joinedBy(alike, ({ flow, status }) => JSON.stringify([flow, status]));
+}
+
+function joinedBy(states: readonly State[], key: (state: State) => string): readonly State[] {
+  return [...Map.groupBy(states, key).values()].map((group) => group.reduce(joined));
 }
 
 /** Returns a state that stands for both: what differs is unknown. */
 export function joined(one: State, other: State): State {
-  const variables = new Map(one.variables);
-  for (const name of new Set([...one.variables.keys(), ...other.variables.keys()])) {
-    const [a, b] = [one.variables.get(name), other.variables.get(name)];
-    if (JSON.stringify(a) === JSON.stringify(b)) continue;
-    variables.set(name, { value: UNKNOWN, exported: (a ?? b)?.exported ?? false });
-  }
-  const isAlike = JSON.stringify(one.parameters) === JSON.stringify(other.parameters);
+  const variables = joinedVariables(one.variables, other.variables);
   return {
     ...one,
     variables,
     open: one.open || other.open,
-    parameters: isAlike ? one.parameters : [ANY_WORDS],
+    parameters: joinedLists(one.parameters, other.parameters),
     functions: new Map([...one.functions, ...other.functions]),
     directory: one.directory === other.directory ? one.directory : UNKNOWN,
     status: one.status === other.status ? one.status : undefined,
@@ -166,6 +190,30 @@ export function joined(one: State, other: State): State {
     idle: together(one.idle, other.idle),
     jobs: together(one.jobs, other.jobs),
   };
+}
+
+const wordsOf = (variable: Variable | undefined): readonly string[] => {
+  const value = variable?.value ?? '';
+  return typeof value === 'object' ? value : value === '' ? [] : [value === UNKNOWN ? ANY_WORDS : value];
+};
+
+function joinedVariables(one: State['variables'], other: State['variables']): State['variables'] {
+  const variables = new Map(one);
+  for (const name of new Set([...one.keys(), ...other.keys()])) {
+    const [a, b] = [one.get(name), other.get(name)];
+    if (a === b || JSON.stringify(a) === JSON.stringify(b)) continue;
+    const areLists = typeof a?.value === 'object' || typeof b?.value === 'object';
+    const value = areLists ? joinedLists(wordsOf(a), wordsOf(b)) : UNKNOWN;
+    variables.set(name, { value, exported: (a ?? b)?.exported ?? false });
+  }
+  return variables;
+}
+
+/** Returns the words that both begin with; what follows is unknown. */
+function joinedLists(one: readonly string[], other: readonly string[]): readonly string[] {
+  const end = one.findIndex((word, at) => word !== other[at]);
+  if (end === -1 && one.length === other.length) return one;
+  return [...one.slice(0, end === -1 ? one.length : end), ANY_WORDS];
 }
 
 /** Returns the programs of both, each once. */

@@ -73,6 +73,15 @@ describe('a shell text leads to the programs that its run may end in', () => {
     ['for i in $(seq 2); do shift; done; exec "$@"', 'bin/dash'],
     ['while :; do nc -z db 1 && exec /app/server; echo again; sleep 1; done', 'app/server < usr/bin/nc'],
     ['[ -z "$(seq 3 2)" ] && exec /app/server; exec /app/other', 'app/server'],
+    ['cat /x; exit 1', 'hidden'],
+    ['[ -n "$PASSWORD" ] || { cat /x; exit 1; }; exec /app/server', 'hidden'],
+    ['/app/server; exit 1', 'app/server'],
+    [
+      'n=3; while true; do nc -z db 1 && exec /app/server; (( n-- )); [ $n -gt 0 ] || exit 1; done',
+      'app/server < usr/bin/nc',
+    ],
+    ['n=1; (( n = 2 )); [ $n = 1 ] && exec /app/other; exec /app/server', 'app/server app/other'],
+    ['while read -r x; do l="$l:$x"; [ -z "$x" ] || n=1; done </x; exec /app/server $l', 'app/server'],
   ])('%j', (script, expected, setting) => {
     expect(text(script, setting)).toBe(expected);
   });
@@ -90,12 +99,36 @@ describe('a shell text leads to the programs that its run may end in', () => {
     ['[[ a.b =~ ^a"."b$ ]] && exec /app/server; exec /app/other', 'app/server'],
     ['[[ aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa =~ ^(a+)+b$ ]] && exec /app/server; exec /app/other', 'app/other app/server'],
     ['set -- a "$@"; exec "${@:2}" /app/server', 'app/server'],
+    ['f() { declare -g B=/app/server; }; f; exec $B', 'app/server'],
+    ['f() { declare B=/app/server; }; B=/app/other; f; exec $B', 'app/other'],
+    ['X=B; B=/app/server; exec "${!X:-/app/other}"', 'app/server'],
+    ['X=B; exec "${!X:-/app/server}"', 'app/server'],
+    ['f() { [ "${!1:-}" ] || exec /app/server; }; f B', 'app/server'],
+    ['c=(/app/server); [ -f /x ] && c+=(-v); [ -f /y ] && c+=(-w); [ -f /z ] && c+=(-u); exec "${c[@]}"', 'app/server'],
   ])('bash: %j', (script, expected) => {
     expect(leads(['bash', '-c', script])).toBe(expected);
   });
 
   it('bash asks the resolver itself for /dev/tcp, and dash does not know it', () => {
     expect(leads(['bash', '-c', 'echo >/dev/tcp/db/1; exec /app/server'])).toBe('app/server < bin/bash');
+  });
+
+  const unsure = (count: number): string =>
+    Array.from({ length: count }, (_, one) => `if [ -f /x${one} ]; then A${one}=1; else B${one}=2; fi`).join('; ');
+
+  it.each([
+    ['a variable that is run', `B=/app/server; ${unsure(40)}; exec "$B"`, 'app/server'],
+    [
+      'one of two',
+      `if [ -f /x ]; then B=/app/server; else B=/app/other; fi; ${unsure(40)}; exec $B`,
+      'app/server app/other',
+    ],
+    ['a variable in another', `D=/app; P="$D/server"; ${unsure(40)}; exec "$P"`, 'app/server'],
+    ['what a function runs', `f() { exec "$1"; }; B=/app/server; ${unsure(40)}; f "$B"`, 'app/server'],
+    ['what a function prints', `f() { echo "$B"; }; B=/app/server; ${unsure(40)}; exec $(f)`, 'app/server'],
+    ['parameters', `set -- /app/server; ${unsure(40)}; [ -f /y ] && set -- "$@" -v; exec "$@"`, 'app/server'],
+  ])('many conditions that are not known leave what may name the program: %s', (_, script, expected) => {
+    expect(text(script)).toBe(expected);
   });
 
   it.each([
