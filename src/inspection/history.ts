@@ -127,6 +127,21 @@ export function layerLikelihood(
   return line.installs ? likelihood.possible : likelihood.unlikely;
 }
 
+// What a RUN line starts that is no well-known tool may write anywhere: a script of its own, a shell.
+const ownScript = /(?:^|[;&|(]|RUN|-c|-x|\bset -\w+)\s{0,20}(?:[\w.-]{0,80}\/\S|\S{1,80}\.sh\b|(?:ba|da|a)?sh\s)/u;
+
+/**
+ * Reports whether a layer may hold files of a directory that no package of a distribution fills, such as a supervisor's services.
+ */
+export function mayFill(line: HistoryLine | undefined, size: number, directory: string, isBase: boolean): boolean {
+  if (size > 0 && size < emptyBytes) return false;
+  if (line === undefined) return true;
+  if (line.copy !== undefined) return copyLikelihood(line.copy, [endOf(directory)]) >= likelihood.possible;
+  if (isBase && historyMarks.some(([mark]) => mark.test(line.text))) return false;
+  const command = line.text.replace(/^(?:RUN )?\/bin\/(?:ba)?sh -\w+ /u, 'RUN ');
+  return namesFolder(line, [endOf(directory)]) || ownScript.test(command);
+}
+
 /** Reports whether a RUN line installs one of the programs with the distribution's package manager. */
 export function installsPackage(line: HistoryLine | undefined, paths: readonly string[]): boolean {
   return line?.installsPackage === true && mentions(line, paths);
@@ -181,7 +196,8 @@ const endName = '~';
 /** Returns a path behind all that a directory may hold. A search for it reads the whole directory. */
 export const endOf = (directory: string): string => `${directory}/${endName}`;
 
-const isEndOf = (path: string): boolean => path.endsWith(`/${endName}`);
+/** Reports whether a path is one of `endOf`. */
+export const isEndOf = (path: string): boolean => path.endsWith(`/${endName}`);
 
 const isBelow = (target: string, end: string): boolean => target.startsWith(end.slice(0, -endName.length));
 

@@ -13,6 +13,7 @@ import {
   layerHistory,
   layerLikelihood,
   likelihood,
+  mayFill,
   mayReplace,
 } from './history.ts';
 import { loaderLibc, showsMusl } from './loader.ts';
@@ -61,6 +62,11 @@ export function isMuslImage(image: ImageFacts, layers: readonly LayerIndex[]): b
 /** Returns how likely a layer holds one of the paths. */
 export function likelihoodOf(image: ImageFacts, layer: number, paths: readonly string[]): number {
   return layerLikelihood(image.history[layer], image.manifest.layers[layer]?.size ?? 0, paths, layer === 0);
+}
+
+/** Reports whether a layer may hold files of a directory that no package of a distribution fills. */
+export function mayFillLayer(image: ImageFacts, layer: number, directory: string): boolean {
+  return mayFill(image.history[layer], image.manifest.layers[layer]?.size ?? 0, directory, layer === 0);
 }
 
 /** Describes a program that was not reached: it may be at one of `paths`. */

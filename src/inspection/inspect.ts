@@ -6,7 +6,7 @@ import { imageFiles } from './command/image-files.ts';
 import { baseName } from './command/invocation.ts';
 import { isLinkedToBase } from './command/known-programs.ts';
 import type { Found, Located, Outcome, Program, Unseen } from './command/outcome.ts';
-import { agreedHint, likelihood, mayReplace } from './history.ts';
+import { agreedHint, isEndOf, likelihood, mayReplace } from './history.ts';
 import {
   configBytes,
   factsBytes,
@@ -15,6 +15,7 @@ import {
   isMuslImage,
   likelihoodOf,
   manifestBytes,
+  mayFillLayer,
   unreached,
 } from './image-facts.ts';
 import { createLayerReader, type LayerReader, type ReadPlan } from './layer-reader.ts';
@@ -154,7 +155,7 @@ interface Target {
 }
 
 function lookAt(image: ImageFacts, reader: LayerReader, budget: Budget): Look {
-  const files = imageFiles(reader.layers, image.mounts);
+  const files = imageFiles(reader.layers, image.mounts, (layer, directory) => mayFillLayer(image, layer, directory));
   const outcome = follow(files, image.invocation, image.processes, budget);
   const programs = [...outcome.stays, ...outcome.beside].map((program) => targetOf(program, 'program'));
   const isOpen = outcome.stays.some(({ located: { status } }) => status !== 'found');
@@ -311,7 +312,8 @@ function loaderOf(
 function searchStep(inquiry: Inquiry, located: Unseen, weight: Target['weight']): Step | undefined {
   const { image, reader, look } = inquiry;
   const baseHelps = weight !== 'file' && baseLibcApplies(unreached(image, located.paths));
-  const atLeast = weight === 'file' ? likelihood.possible : likelihood.unlikely;
+  // The layers that may hold a directory's files were chosen already.
+  const atLeast = weight === 'file' && !located.paths.some(isEndOf) ? likelihood.possible : likelihood.unlikely;
   const wanted = { paths: located.paths, layers: located.layers, atLeast, baseHelps };
   // What is found may lead on to another file: the scan goes on for that if it can be in the same layer.
   const isOpen = (target: Target): boolean =>

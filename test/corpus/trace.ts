@@ -96,7 +96,8 @@ async function unpack(root: string, blob: Buffer): Promise<void> {
     const removed = name.endsWith('.wh..wh..opq') ? '' : name.slice(at + 4);
     await rm(join(root, name.slice(0, at), removed), { recursive: true, force: true });
   }
-  await run('tar', ['--exclude=.wh.*', '--no-same-owner', '-C', root, '-xf', file]);
+  // A file or link takes the place of a directory.
+  await run('tar', ['--exclude=.wh.*', '--no-same-owner', '--recursive-unlink', '-C', root, '-xf', file]);
   await rm(file);
 }
 

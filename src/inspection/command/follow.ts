@@ -3,7 +3,8 @@ import { baseName, candidatePaths, type Invocation, isShell, joinPath, type Plac
 import { afterDashes, launchOf } from './launchers.ts';
 import { type Found, hiddenProgram, type Located, nothing, type Outcome, type Program } from './outcome.ts';
 import { shebangOf, type ShellArguments, shellArguments } from './script.ts';
-import { type Services, servicesOf, type Surroundings } from './supervisors.ts';
+import type { Services, Surroundings } from './services.ts';
+import { servicesOf } from './supervisors.ts';
 import {
   interpreterOf,
   isAppletName,
@@ -147,13 +148,24 @@ const surroundings = (follower: Follower): Surroundings => ({
   },
 });
 
-function startServices(follower: Follower, invocation: Invocation, { commands, missing }: Services): Outcome {
-  const started = commands.map((argv) => follower.start({ ...invocation, argv, direct: false }));
+function startServices(follower: Follower, invocation: Invocation, { commands, before, missing }: Services): Outcome {
+  const start = (argv: readonly string[]): Outcome => follower.start({ ...invocation, argv, direct: false });
+  const started = commands.map(start);
   const hidden = missing === undefined ? [] : [hiddenProgram(missing)];
+  const running = started.map(({ stays }) => stays);
+  // A service that the image lacks, or that only sleeps, is none where others run.
+  const working = running.filter((stays) =>
+    stays.some(({ isUtility, located }) => !isUtility && located.status !== 'absent'),
+  );
+  const stays = [...(working.length > 0 ? working : running), hidden].reduce(together, []);
+  const itself = stays.length > 0 ? [] : [programOf(follower, invocation, locate(follower, invocation))];
+  const ended = before.map(start).flatMap((one) => [one.stays, one.beside, one.passing]);
   return {
-    stays: [...started.map(({ stays }) => stays), hidden].reduce(together, []),
+    stays: [...stays, ...itself],
     beside: started.map(({ beside }) => beside).reduce(together, []),
-    passing: started.map(({ passing }) => passing).reduce(together, []),
+    passing: [...started.map(({ passing }) => passing), ...ended]
+      .reduce(together, [])
+      .filter(({ isUtility }) => !isUtility),
   };
 }
 
@@ -201,7 +213,8 @@ function runShell(
   const isBash = runsBash(follower, invocation);
   const outcome = followShell(text, { invocation, zero, parameters, isBash }, follower);
   if (outcome.stays.length + outcome.beside.length > 0) return outcome;
-  return { ...outcome, stays: [programOf(follower, invocation, locate(follower, invocation))] };
+  // What is built into a shell resolves no names.
+  return { ...outcome, stays: [{ ...programOf(follower, invocation, locate(follower, invocation)), isUtility: true }] };
 }
 
 /** Reads a text; its length counts as work. */

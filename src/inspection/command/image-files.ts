@@ -16,8 +16,15 @@ export interface ImageFiles {
   readonly wanted: readonly Unseen[];
 }
 
-/** `mounts`: the directories and files over which the Pod mounts volumes, absolute. */
-export function imageFiles(layers: readonly LayerIndex[], mounts: readonly string[] = []): ImageFiles {
+/**
+ * `mounts`: the directories and files over which the Pod mounts volumes, absolute. `mayFill` reports whether a layer that is not
+ * known may hold files of a directory.
+ */
+export function imageFiles(
+  layers: readonly LayerIndex[],
+  mounts: readonly string[] = [],
+  mayFill: (layer: number, directory: string) => boolean = () => true,
+): ImageFiles {
   const hidden = mounts.map((mount) => `/${normalizePath(mount)}`);
   const isMounted = (path: string): boolean => mountOver(`/${path}`, hidden) !== undefined;
   const wanted = new Map<string, Unseen>();
@@ -54,7 +61,9 @@ export function imageFiles(layers: readonly LayerIndex[], mounts: readonly strin
         }
       }
       const last = endOf(normalizePath(directory));
-      const unknown = layers.flatMap((layer, number) => (layer.isKnown(last) ? [] : [number]));
+      const unknown = layers.flatMap((layer, number) =>
+        layer.isKnown(last) || !mayFill(number, normalizePath(directory)) ? [] : [number],
+      );
       if (unknown.length > 0) wanted.set(last, { status: 'unseen', paths: [last], layers: unknown.toReversed() });
       return { paths: [...paths].toSorted(), complete: unknown.length === 0 && !isCut };
     },

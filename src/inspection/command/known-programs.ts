@@ -21,6 +21,8 @@ const utilities = new Set(
     'ldconfig modprobe insmod inotifywait ' +
     // the distribution's own helpers
     'clear tput reset locale locale-gen localedef update-ca-certificates update-ca-trust update-alternatives crontab logrotate ' +
+    'run-parts sv svc svlogd multilog s6-log s6-svc s6-svstat s6-svwait s6-svscanctl s6-rc s6-chmod s6-chown s6-echo s6-test s6-true s6-false ' +
+    's6-mkdir s6-ln s6-touch s6-sleep s6-sync s6-cat s6-rmrf s6-hiercopy printcontenv fix-attrs logutil-service ' +
     'uuidgen openssl iptables ip6tables iptables-restore iptables-save nft ip which where hash tzselect'
   ).split(' '),
 );

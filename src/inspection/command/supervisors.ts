@@ -1,26 +1,22 @@
 import { splitWords } from '../shell/parse.ts';
 import { baseName, type Invocation, joinPath } from './invocation.ts';
-import { afterDashes } from './launchers.ts';
-
-/** What is found in the image around a supervisor. */
-export interface Surroundings {
-  /** Returns the text of a file; undefined if it is not there or not known. */
-  readonly text: (path: string) => string | undefined;
-  /** Returns the files that match `DIRECTORY/*END`, and whether there may be more of them. */
-  readonly files: (directory: string, end: string) => { readonly paths: readonly string[]; readonly complete: boolean };
-}
-
-/** The services that a supervisor starts. */
-export interface Services {
-  readonly commands: readonly (readonly string[])[];
-  /** Why there may be others; undefined if these are all. */
-  readonly missing: string | undefined;
-}
+import { chainOf, readExecline } from './execline.ts';
+import {
+  hasS6,
+  readMyInit,
+  readRunit,
+  readRunsvdir,
+  readRunsvdirStart,
+  readS6,
+  type Services,
+  type Surroundings,
+} from './services.ts';
 
 type Supervisor = (invocation: Invocation, around: Surroundings) => Services;
 
 const unread = (name: string): Services => ({
   commands: [],
+  before: [],
   missing: `${name}: starts services that are not followed`,
 });
 
@@ -29,18 +25,22 @@ const supervisors: Readonly<Record<string, Supervisor>> = {
   runsvdir: readRunsvdir,
   svscan: readRunsvdir,
   's6-svscan': readRunsvdir,
-  'runsvdir-start': (_, around) => serviceDirectories(['/etc/service'], around, 'runsvdir'),
+  'runsvdir-start': readRunsvdirStart,
+  runit: readRunit,
+  'runit-init': readRunit,
   my_init: readMyInit,
   hivemind: readProcfile,
   overmind: readProcfile,
   goreman: readProcfile,
   honcho: readProcfile,
   foreman: readProcfile,
+  forego: readProcfile,
+  execlineb: readScript,
 };
 
 // They start what their files name. s6-overlay ships static musl programs on every distribution.
 const others =
-  /^(?:execlineb|s6-[\w-]+|runsv|runit|runit-init|svscanboot|systemd|pebble|circusd|monit|process-compose|horust|dinit|openrc|openrc-init|initool|just|make|task|mprocs|concurrently)$/u;
+  /^(?:s6-(?:supervise|linux-init|rc-init)|runsv|svscanboot|systemd|pebble|circusd|monit|process-compose|horust|dinit|openrc|openrc-init|initool|just|make|task|mprocs|concurrently)$/u;
 
 /** Returns the services of a supervisor; undefined for any other program. */
 export function servicesOf(invocation: Invocation, around: Surroundings): Services | undefined {
@@ -50,7 +50,23 @@ export function servicesOf(invocation: Invocation, around: Surroundings): Servic
   if (supervisor !== undefined) return supervisor(invocation, around);
   const isS6 = name === 'preinit' || program.startsWith('/package/admin/s6-overlay');
   if (isS6 || (name === 'init' && hasS6(around))) return readS6(invocation, around);
+  const chain = chainOf(invocation);
+  if (chain !== undefined) {
+    const { next, beside, before } = chain;
+    return { commands: [...(next.length === 0 ? [] : [next]), ...beside], before, missing: undefined };
+  }
   return others.test(name) ? unread(name) : undefined;
+}
+
+/** execlineb [options] FILE [ARGUMENT…], or -c TEXT. */
+function readScript({ argv, directory }: Invocation, around: Surroundings): Services {
+  const words = argv.slice(1);
+  const at = words.findIndex((word) => !/^-(?!c$)/u.test(word));
+  const isText = words[at] === '-c';
+  const text = isText ? words[at + 1] : around.text(joinPath(directory, words[at] ?? ''));
+  if (text === undefined) return unread('execlineb');
+  const command = readExecline(text, words.slice(at + (isText ? 2 : 1)));
+  return { commands: command.length === 0 ? [] : [command], before: [], missing: undefined };
 }
 
 // https://supervisord.org/configuration.html: the first of these files that exists.
@@ -79,7 +95,7 @@ function readSupervisord({ argv, directory }: Invocation, around: Surroundings):
       else commands.push(...programsIn(included));
     }
   }
-  return commands.length === 0 && missing === undefined ? unread('supervisord') : { commands, missing };
+  return commands.length === 0 && missing === undefined ? unread('supervisord') : { commands, before: [], missing };
 }
 
 function configured(argv: readonly string[]): readonly string[] {
@@ -112,41 +128,6 @@ function matching(pattern: string, from: string, around: Surroundings): ReturnTy
   return around.files(directory, name.slice(1));
 }
 
-function readRunsvdir({ argv, directory: from }: Invocation, around: Surroundings): Services {
-  const directory = argv.slice(1).find((word) => !word.startsWith('-')) ?? '/etc/service';
-  return serviceDirectories([joinPath(from, directory)], around, baseName(argv[0] ?? ''));
-}
-
-/** Services as daemontools has them: `DIRECTORY/NAME/run`. */
-function serviceDirectories(directories: readonly string[], around: Surroundings, name: string): Services {
-  const found = directories.map((directory) => around.files(directory, '/run'));
-  const commands = found.flatMap(({ paths }) => paths.map((path) => [path]));
-  const complete = found.every((one) => one.complete);
-  if (commands.length === 0) return unread(name);
-  return { commands, missing: complete ? undefined : `${name}: may start services that are out of reach` };
-}
-
-// phusion/baseimage: my_init [options] [-- COMMAND]; beside it runs what /etc/service holds.
-function readMyInit({ argv }: Invocation, around: Surroundings): Services {
-  const services = serviceDirectories(['/etc/service'], around, 'my_init');
-  const words = argv.slice(1);
-  const first = words.findIndex((word) => !word.startsWith('-'));
-  return withCommand(services, afterDashes(words) ?? (first === -1 ? [] : words.slice(first)));
-}
-
-const withCommand = (services: Services, command: readonly string[]): Services =>
-  command.length === 0 ? services : { ...services, commands: [command, ...services.commands] };
-
-const s6Directories = ['/etc/s6-overlay/s6-rc.d', '/etc/services.d'];
-
-const hasS6 = ({ files }: Surroundings): boolean =>
-  s6Directories.some((directory) => files(directory, '/run').paths.length > 0);
-
-// https://github.com/just-containers/s6-overlay: /init [COMMAND], beside the services.
-function readS6({ argv }: Invocation, around: Surroundings): Services {
-  return withCommand(serviceDirectories(s6Directories, around, 's6-overlay'), argv.slice(1));
-}
-
 // https://devcenter.heroku.com/articles/procfile: `NAME: COMMAND`.
 function readProcfile({ argv, directory }: Invocation, around: Surroundings): Services {
   const at = argv.findIndex((word) => /^(?:-f|--procfile)$/u.test(word));
@@ -159,5 +140,5 @@ function readProcfile({ argv, directory }: Invocation, around: Surroundings): Se
   const commands = lines.filter((line) => line !== undefined).map((line) => ['/bin/sh', '-c', line]);
   return commands.length === 0
     ? unread(baseName(argv[0] ?? ''))
-    : { commands: commands.slice(0, 32), missing: undefined };
+    : { commands: commands.slice(0, 32), before: [], missing: undefined };
 }

@@ -110,9 +110,19 @@ function changeDirectory({ run, state, words }: Call): readonly State[] {
   const to = words.find((word) => !/^-[LPe@-]+$/u.test(word)) ?? valueOf(state, 'HOME') ?? '/';
   if (to === '-') return [{ ...state, directory: UNKNOWN, status: 0 }];
   if (!isKnown(to) || !isKnown(state.directory)) return [{ ...state, directory: UNKNOWN, status: 0 }];
-  const directory = joinPath(state.directory, to);
+  const directory = withoutDots(joinPath(state.directory, to));
   const status = run.world.at(directory).type === 'directory' ? 0 : undefined;
   return [{ ...state, directory, status }];
+}
+
+// As `cd` without -P does it: by the text alone.
+function withoutDots(path: string): string {
+  const kept: string[] = [];
+  for (const part of path.split('/')) {
+    if (part === '..') kept.pop();
+    else if (part !== '' && part !== '.') kept.push(part);
+  }
+  return `/${kept.join('/')}`;
 }
 
 function setOptions({ state, words }: Call): readonly State[] {
@@ -245,12 +255,8 @@ export const outputs: Readonly<Record<string, Output>> = {
   realpath: (state, words) => known(words.at(-1) ?? '', (path) => joinPath(state.directory, path)),
   id: (state, words) => (/^-[a-z]*u$/u.test(words.join(' ')) ? state.uid : UNKNOWN),
   whoami: ({ uid }) => (uid === '0' ? 'root' : UNKNOWN),
-  cat: (state, words, run) => {
-    const [path] = words;
-    const isFile = words.length === 1 && path !== undefined && isKnown(path) && !path.startsWith('-');
-    const file = isFile ? run.world.at(joinPath(state.directory, path)) : undefined;
-    return file?.type === 'file' ? (file.text ?? UNKNOWN) : UNKNOWN;
-  },
+  cat: (state, words, run) => (words.length === 1 ? textAt(state, words[0] ?? '', run) : UNKNOWN),
+  cut: (state, words, run) => cutFields(words, (path) => textAt(state, path, run)),
   seq: (_, words) => {
     const [first = 0, last = first] = words.map(Number);
     const from = words.length > 1 ? first : 1;
@@ -262,6 +268,23 @@ export const outputs: Readonly<Record<string, Output>> = {
   },
   uname: (_, words) => (words.length === 0 || words[0] === '-s' ? 'Linux' : UNKNOWN),
 };
+
+function textAt(state: State, path: string, { world }: Run): string {
+  if (path === '' || !isKnown(path) || path.startsWith('-')) return UNKNOWN;
+  const file = world.at(joinPath(state.directory, path), true);
+  return file.type === 'file' ? (file.text ?? UNKNOWN) : UNKNOWN;
+}
+
+// cut -d CHARACTER -f NUMBER FILE
+function cutFields(words: readonly string[], read: (path: string) => string): string {
+  const [, separator, field, path = ''] = /^-d\n?([^\n])\n-f\n?(\d+)\n([^\n]+)$/u.exec(words.join('\n')) ?? [];
+  const text = separator === undefined ? UNKNOWN : read(path);
+  if (separator === undefined || !isKnown(text)) return UNKNOWN;
+  const lines = withoutTrailing(text, '\n').split('\n');
+  return lines
+    .map((line) => (line.includes(separator) ? (line.split(separator)[Number(field) - 1] ?? '') : line))
+    .join('\n');
+}
 
 const known = (path: string, change: (path: string) => string): string => (isKnown(path) ? change(path) : UNKNOWN);
 

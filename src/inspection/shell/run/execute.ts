@@ -77,7 +77,9 @@ function outcomeOf(run: Run, ends: readonly State[]): Outcome {
   const chosen = (present.length > 0 ? present : all).filter(
     (programs) => !ran || programs.some(({ isUtility }) => !isUtility),
   );
-  const stays = chosen.reduce(together, []);
+  const found = chosen.reduce(together, []);
+  const there = found.filter(({ located }) => located.status !== 'absent');
+  const stays = there.some(({ isUtility }) => !isUtility) ? there : found;
   const keys = new Set(stays.map(({ key }) => key));
   const others = (programs: Iterable<Program>): Program[] =>
     [...programs].filter(({ key, isUtility, located }) => !isUtility && located.status !== 'absent' && !keys.has(key));

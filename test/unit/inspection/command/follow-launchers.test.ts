@@ -119,12 +119,102 @@ describe('supervisors', () => {
       'app/other app/server',
     ],
     [['s6-svscan', '/x'], {}, 'hidden'],
+    [
+      ['s6-svscan', '/x'],
+      { 'x/a/run': '#!/bin/sh\nexec /app/server', 'x/a/log/run': '#!/bin/sh\nexec /app/other' },
+      'app/server',
+    ],
     [['just', 'serve'], {}, 'hidden'],
+    [
+      ['/init'],
+      {
+        init: '#!/bin/execlineb -S0\n',
+        'etc/s6-overlay/s6-rc.d/a/run': '#!/command/execlineb -P\nwith-contenv\ns6-setuidgid app\n/app/server -x\n',
+        'etc/s6-overlay/s6-rc.d/a/type': 'longrun\n',
+        'etc/s6-overlay/s6-rc.d/b/run': '#!/bin/sh\nexec /app/migrate',
+        'etc/s6-overlay/s6-rc.d/b/type': 'oneshot\n',
+        'etc/s6-overlay/s6-rc.d/b/up': '/etc/s6-overlay/s6-rc.d/b/run',
+        'etc/s6-overlay/s6-rc.d/c/run': '#!/bin/sh\nexec sleep infinity',
+        'etc/cont-init.d/10-x': '#!/bin/sh\n/app/other',
+      },
+      'app/server < app/migrate app/other',
+    ],
+    [
+      ['/init'],
+      {
+        init: '#!/bin/sh\n',
+        'etc/services.d/a/run': '#!/bin/sh\nexec /nowhere',
+        'etc/services.d/b/run': '#!/bin/sh\nexec /app/server',
+      },
+      'app/server',
+    ],
+    [
+      ['/usr/sbin/runit'],
+      {
+        'etc/runit/1': '#!/bin/sh\n/app/migrate',
+        'etc/runit/2': '#!/bin/sh\nexec runsvdir -P /etc/service',
+        'etc/service/a/run': '#!/bin/sh\nexec /app/server',
+      },
+      'app/server < app/migrate',
+    ],
+    [['runsvdir-start'], { 'etc/service/a/run': '#!/bin/sh\nexec chpst -u app /app/server' }, 'app/server'],
+    [
+      ['/sbin/my_init'],
+      { 'etc/my_init.d/1': '#!/bin/sh\n/app/migrate', 'etc/service/a/run': '#!/bin/sh\nexec /app/server' },
+      'app/server < app/migrate',
+    ],
+    [
+      ['/sbin/my_init', '--skip-runit', '--', '/app/other'],
+      { 'etc/service/a/run': '#!/bin/sh\nexec /app/server' },
+      'app/other',
+    ],
+    [['/sbin/my_init', '--skip-startup-files'], { 'etc/my_init.d/1': '#!/bin/sh\n/app/migrate' }, 'hidden'],
+    [['forego', 'start', '-r'], { Procfile: 'web: /app/server\n' }, 'app/server'],
     [['hivemind', 'Procfile'], { Procfile: 'web: /app/server\njob: exec /app/other\n' }, 'app/server app/other'],
     [['hivemind'], {}, 'hidden'],
   ] as readonly (readonly [readonly string[], Files, string])[])('%j', (argv, files, expected) => {
     expect(leads(argv, { files })).toBe(expected);
   });
+});
+
+describe('execline', () => {
+  it.each([
+    ['/app/server -x', 'app/server'],
+    ['cd /app ./server', 'app/server'],
+    ['foreground { /app/migrate }\n/app/server', 'app/server < app/migrate'],
+    ['background { /app/other } /app/server', 'app/server app/other'],
+    ['if -n { test -d /x } s6-setuidgid app /app/server', 'app/server'],
+    ['foreground { if { /app/migrate } echo done } exec -c /app/server', 'app/server < app/migrate'],
+    ['ifelse { test -e /x } { /app/other } /app/server', 'app/server app/other'],
+    ['define BIN "/app/server" # why\nexec ${BIN} -v', 'app/server'],
+    ['importas -i -u BIN BIN\n$BIN', 'app/other'],
+    ['importas -D /app/server PROGRAM NONE $PROGRAM', 'app/server'],
+    ['importas -S NONE $NONE', 'hidden'],
+    ['backtick -n X { /app/migrate } ${X}', 'hidden < app/migrate'],
+    ['fdmove -c 2 1 redirfd -w 1 /log umask 022 /app/server', 'app/server'],
+    ['pipeline { /app/server } s6-log /var/log', 'app/server'],
+    ['emptyenv export A 1 /app/server', 'app/server'],
+    ['/app/$1', 'app/server'],
+    ['if { /app/migrate', 'absent'],
+    ['', 'usr/bin/execlineb'],
+  ])('%j', (text, expected) => {
+    const files = { 'usr/bin/execlineb': elf, run: `#!/usr/bin/execlineb -S1\n${text}` };
+    expect(leads(['/run', 'server'], { files, env: ['BIN=/app/other'] })).toBe(expected);
+  });
+
+  it('a text is followed, and a script out of reach is not', () => {
+    expect(leads(['execlineb', '-c', 'exec /app/server'])).toBe('app/server');
+    expect(leads(['execlineb', '-P', '/none'])).toBe('hidden');
+  });
+
+  it.each(['{ '.repeat(20_000), '"'.repeat(30_001), '\\'.repeat(30_001), 'foreground { '.repeat(5000)])(
+    'ends soon: %#',
+    (text) => {
+      const started = performance.now();
+      expect(leads(['/run'], { files: { run: `#!/usr/bin/execlineb\n${text}` } })).toEqual(expect.any(String));
+      expect(performance.now() - started).toBeLessThan(1000);
+    },
+  );
 });
 
 it.each([

@@ -74,6 +74,16 @@ describe('a shell text leads to the programs that its run may end in', () => {
     ['while :; do nc -z db 1 && exec /app/server; echo again; sleep 1; done', 'app/server < usr/bin/nc'],
     ['[ -z "$(seq 3 2)" ] && exec /app/server; exec /app/other', 'app/server'],
     ['cat /x; exit 1', 'hidden'],
+    ['cd /app/x/..; exec "$(pwd)/server"', 'app/server'],
+    ['exec "/app/$(cut -d" " -f2 /v)"', 'app/server', { files: { v: '1.0 server\n' } }],
+    ['exec "/app/$(cut -d: -f 3 /v)"', 'absent', { files: { v: '1.0 server\n' } }],
+    ['exec "/app/$(cut -c2 /v)"', 'hidden', { files: { v: '1.0 server\n' } }],
+    ['bash -c "kill 1"; exec /app/server', 'app/server'],
+    ['if [ -e /x ]; then /nowhere; else /app/server; fi', 'app/server'],
+    [
+      'if [ -e /x ]; then B=/nowhere; elif [ -e /y ]; then B=/app/other; else B=/app/server; fi; $B',
+      'app/other app/server',
+    ],
     ['[ -n "$PASSWORD" ] || { cat /x; exit 1; }; exec /app/server', 'hidden'],
     ['/app/server; exit 1', 'app/server'],
     [
