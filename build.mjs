@@ -1,5 +1,6 @@
 // Bundles src/main.ts and its dependencies into one file that Node runs alone, dist/main.js, and beside it the program that the
-// server reads images with, dist/reader.js: that starts for each new need, and so holds nothing else.
+// server reads images with, dist/reader.js: that starts for each new need, and so holds nothing else. `node build.mjs executable`
+// bundles src/executable.ts instead, which is both. dist/packages.json lists the packages that have a part in it.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { build } from 'esbuild';
@@ -84,8 +85,11 @@ const standIns = {
 const inAscii = (text) =>
   text.replaceAll(/[^\0-\x7f]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
-const { outputFiles } = await build({
-  entryPoints: ['src/main.ts', 'src/reader.ts'],
+const programs = process.argv.length > 2 ? process.argv.slice(2) : ['main', 'reader'];
+
+const { outputFiles, metafile } = await build({
+  entryPoints: programs.map((program) => `src/${program}.ts`),
+  metafile: true,
   outdir: 'dist',
   bundle: true,
   platform: 'node',
@@ -113,3 +117,12 @@ for (const { path, text } of outputFiles) {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, inAscii(text), { mode: 0o755 });
 }
+
+/** The folders, `node_modules/undici`, of which a byte is in a bundle. */
+const inside = Object.values(metafile.outputs).flatMap(({ inputs }) =>
+  Object.entries(inputs).flatMap(([path, { bytesInOutput }]) => {
+    const [folder] = /node_modules\/(?:.*\/node_modules\/)?(?:@[^/]+\/)?[^/]+/.exec(path) ?? [];
+    return folder !== undefined && bytesInOutput > 0 ? [folder] : [];
+  }),
+);
+writeFileSync('dist/packages.json', `${JSON.stringify([...new Set(inside)].toSorted(), undefined, 2)}\n`);

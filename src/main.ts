@@ -1,11 +1,12 @@
 #!/usr/bin/env node
+import { isSea } from 'node:sea';
 import { fileURLToPath } from 'node:url';
 
 import packageJson from '../package.json' with { type: 'json' };
 import { openDetector } from './app/detection.ts';
 import { personalReporter, type Surroundings } from './app/join.ts';
 import { openServer } from './app/serve.ts';
-import { run } from './commands/program.ts';
+import { type ProgramParts, run } from './commands/program.ts';
 import { listFolder, readTextFile, readTextStream } from './terminal/input.ts';
 import type { Streams } from './terminal/io.ts';
 import { replaceFile } from './util/files.ts';
@@ -31,8 +32,10 @@ const around: Surroundings = {
   inCluster: process.env['KUBERNETES_SERVICE_HOST'] !== undefined,
 };
 
-/** `npm run build` bundles both programs into one folder. */
-const readerPath = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? 'reader.ts' : 'reader.js', import.meta.url));
+/** `npm run build` bundles both programs into one folder; a single executable (executable.ts) is both. */
+const readerPath = isSea()
+  ? process.execPath
+  : fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? 'reader.ts' : 'reader.js', import.meta.url));
 
 const warn = (message: string): void => io.err(`libc-dns: warning: ${printable(message)}\n`);
 
@@ -67,7 +70,7 @@ process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
   process.exit(1);
 });
 
-process.exitCode = await run(process.argv.slice(2), {
+const parts: ProgramParts = {
   io,
   version: around.version,
   inCluster: around.inCluster,
@@ -89,4 +92,11 @@ process.exitCode = await run(process.argv.slice(2), {
   untilStopped,
   onVerbosity,
   untilInterrupted,
-});
+};
+
+async function main(): Promise<void> {
+  process.exitCode = await run(process.argv.slice(2), parts);
+}
+
+// Not awaited: bin/libc-dns.cjs loads this by require(), which refuses modules that wait.
+void main();

@@ -5,10 +5,6 @@ export interface LockedPackage {
   readonly integrity?: string;
   readonly resolved?: string;
   readonly link?: boolean;
-  readonly dev?: boolean;
-  readonly devOptional?: boolean;
-  readonly optional?: boolean;
-  readonly peer?: boolean;
   readonly hasInstallScript?: boolean;
 }
 
@@ -18,9 +14,7 @@ export interface Lockfile {
 }
 
 export interface PackageJson {
-  readonly dependencies: Readonly<Record<string, string>>;
   readonly devDependencies: Readonly<Record<string, string>>;
-  readonly optionalDependencies?: Readonly<Record<string, string>>;
   readonly allowScripts?: Readonly<Record<string, boolean>>;
 }
 
@@ -38,7 +32,7 @@ const SHIPPED = [
 ];
 
 /** In tools, of which nothing is shipped, also those that ask for changes to be published. */
-const TOOLS = [...SHIPPED, 'MPL-2.0', 'CC0-1.0', 'CC-BY-4.0'];
+const TOOLS = [...SHIPPED, 'MIT/X11', '(Apache-2.0 AND BSD-3-Clause)', 'MPL-2.0', 'CC0-1.0', 'CC-BY-4.0'];
 
 /** The registry that all packages come from, where the lock file names one. */
 const REGISTRY = 'https://registry.npmjs.org/';
@@ -46,12 +40,13 @@ const REGISTRY = 'https://registry.npmjs.org/';
 /** `fastify` of `node_modules/a/node_modules/fastify`. */
 export const nameOf = (path: string): string => path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length);
 
-/** Whether a package comes with the product, and not with its tools alone. */
-export const isShipped = ({ dev, devOptional, optional }: LockedPackage): boolean => !dev && !devOptional && !optional;
-
-function problemsOfPackage(path: string, entry: LockedPackage, allowScripts: readonly string[]): string[] {
+function problemsOfPackage(
+  path: string,
+  entry: LockedPackage,
+  { shipped, allowScripts }: { readonly shipped: readonly string[]; readonly allowScripts: readonly string[] },
+): string[] {
   const problems: string[] = [];
-  const allowed = isShipped(entry) ? SHIPPED : TOOLS;
+  const allowed = shipped.includes(path) ? SHIPPED : TOOLS;
   if (entry.license === undefined) problems.push('no licence');
   else if (!allowed.includes(entry.license)) problems.push(`licence ${entry.license}`);
   if (!/^sha512-[A-Za-z0-9+/]{86}==$/.test(entry.integrity ?? '')) problems.push('no SHA-512 of what is installed');
@@ -61,21 +56,24 @@ function problemsOfPackage(path: string, entry: LockedPackage, allowScripts: rea
   return problems.map((problem) => `${nameOf(path)} ${entry.version ?? ''}: ${problem}`);
 }
 
-/** What is wrong with the packages that a lock file names; offline. */
-export function problemsOf({ lockfileVersion, packages }: Lockfile, packageJson: PackageJson): string[] {
+/** Returns what is wrong with the packages that a lock file names; offline. `shipped`: paths of the packages in the bundle. */
+export function problemsOf(
+  { lockfileVersion, packages }: Lockfile,
+  packageJson: PackageJson,
+  shipped: readonly string[],
+): string[] {
   const allowScripts = Object.entries(packageJson.allowScripts ?? {})
     .filter(([, allowed]) => allowed)
     .map(([name]) => name);
-  const direct = { ...packageJson.dependencies, ...packageJson.devDependencies, ...packageJson.optionalDependencies };
   return [
     ...(lockfileVersion === 3 ? [] : [`lockfileVersion ${lockfileVersion}, not 3`]),
-    ...Object.entries(direct).flatMap(([name, wanted]) => {
+    ...Object.entries(packageJson.devDependencies).flatMap(([name, wanted]) => {
       const locked = packages[`node_modules/${name}`]?.version;
       if (!/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(wanted)) return [`${name}: ${wanted} is not one version`];
       return locked === wanted ? [] : [`${name}: ${wanted} is wanted, ${locked ?? 'nothing'} is locked`];
     }),
     ...Object.entries(packages).flatMap(([path, entry]) =>
-      path === '' ? [] : problemsOfPackage(path, entry, allowScripts),
+      path === '' ? [] : problemsOfPackage(path, entry, { shipped, allowScripts }),
     ),
   ];
 }

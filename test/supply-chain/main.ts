@@ -2,12 +2,14 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { isShipped, nameOf, problemsOf, type Lockfile, type PackageJson } from './lockfile.ts';
+import { nameOf, problemsOf, type Lockfile, type PackageJson } from './lockfile.ts';
 import { npmAudit } from './npm-audit.ts';
+import { sbom, shippedPackages } from './shipped.ts';
 
 /**
- * `node test/supply-chain/main.ts [--audit] [--notices]`: licences, hashes and install scripts of all packages; offline. `--audit` also
- * asks the registry for known vulnerabilities, and says so where it cannot. `--notices` prints the licences of what is shipped.
+ * `node test/supply-chain/main.ts [--audit] [--notices | --sbom]`: licences, hashes and install scripts of all packages; offline. `--audit` also
+ * asks the registry for known vulnerabilities, and says so where it cannot. `--notices` prints the licences of what is in the bundle, `--sbom` lists it
+ * (CycloneDX).
  * Exit status 1: something is wrong.
  */
 
@@ -23,21 +25,22 @@ function licenceText(folder: string): string {
 }
 
 function notices(): string {
-  const shipped = Object.entries(lockfile.packages).filter(([folder, entry]) => folder !== '' && isShipped(entry));
-  return shipped
-    .map(([folder, { version, license }]) => `${nameOf(folder)} ${version} (${license})\n\n${licenceText(folder)}\n`)
+  return shippedPackages()
+    .map((folder) => {
+      const { version, license } = lockfile.packages[folder] ?? {};
+      return `${nameOf(folder)} ${version} (${license})\n\n${licenceText(folder)}\n`;
+    })
     .join(`\n${'-'.repeat(80)}\n\n`);
 }
 
 /** `428 packages, 92 of them shipped, …`. */
-function checked(): string {
-  const packages = Object.entries(lockfile.packages).filter(([folder]) => folder !== '');
-  const shipped = packages.filter(([, entry]) => isShipped(entry)).length;
-  return `supply chain: ${packages.length} packages, ${shipped} of them shipped; origin, hash, licence and install scripts of each`;
+function checked(shipped: readonly string[]): string {
+  const packages = Object.keys(lockfile.packages).length - 1;
+  return `supply chain: ${packages} packages, ${shipped.length} of them shipped; origin, hash, licence and install scripts of each`;
 }
 
-async function vulnerabilities(): Promise<boolean> {
-  const result = await npmAudit();
+async function vulnerabilities(shipped: readonly string[]): Promise<boolean> {
+  const result = await npmAudit(shipped);
   if (result.outcome === 'unknown') {
     console.error(`\n!! KNOWN VULNERABILITIES WERE NOT CHECKED: ${result.why}\n`);
     return true;
@@ -48,16 +51,18 @@ async function vulnerabilities(): Promise<boolean> {
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { audit: { type: 'boolean' }, notices: { type: 'boolean' } } });
-  if (values.notices) {
-    console.log(notices());
+  const isFlag = { type: 'boolean' } as const;
+  const { values } = parseArgs({ options: { audit: isFlag, notices: isFlag, sbom: isFlag } });
+  if (values.notices || values.sbom) {
+    console.log(values.notices ? notices() : JSON.stringify(sbom(lockfile), undefined, 2));
     return 0;
   }
-  const problems = problemsOf(lockfile, read('package.json') as PackageJson);
+  const shipped = shippedPackages();
+  const problems = problemsOf(lockfile, read('package.json') as PackageJson, shipped);
   for (const problem of problems) console.error(`WRONG ${problem}`);
-  console.error(`${checked()}: ${problems.length} problems`);
+  console.error(`${checked(shipped)}: ${problems.length} problems`);
   if (!values.audit) console.error('known vulnerabilities: not asked for (--audit)');
-  const clean = values.audit ? await vulnerabilities() : true;
+  const clean = values.audit ? await vulnerabilities(shipped.map(nameOf)) : true;
   return problems.length === 0 && clean ? 0 : 1;
 }
 

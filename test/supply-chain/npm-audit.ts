@@ -13,8 +13,8 @@ interface Report {
 
 const GRAVE = ['high', 'critical'];
 
-/** Reads what `npm audit --json` has printed. */
-export function readAudit(json: string): AuditResult {
+/** Reads what `npm audit --json` has printed, as far as it is about packages of these names. */
+export function readAudit(json: string, names: readonly string[]): AuditResult {
   let report: Report;
   try {
     report = JSON.parse(json) as Report;
@@ -25,15 +25,17 @@ export function readAudit(json: string): AuditResult {
     const why = [report.message, report.error?.summary, report.error?.detail].find(Boolean);
     return { outcome: 'unknown', why: why ?? 'the registry gave no report' };
   }
-  const grave = Object.entries(report.vulnerabilities).filter(([, { severity }]) => GRAVE.includes(severity));
+  const grave = Object.entries(report.vulnerabilities).filter(
+    ([name, { severity }]) => names.includes(name) && GRAVE.includes(severity),
+  );
   const found = grave.map(([name, { severity, range }]) => `${name} ${range}: ${severity}`);
   return { outcome: found.length > 0 ? 'vulnerable' : 'clean', found };
 }
 
 /** Asks the registry about the packages that come with the product. Never rejects. */
-export function npmAudit(): Promise<AuditResult> {
+export function npmAudit(names: readonly string[]): Promise<AuditResult> {
   return new Promise((resolve) => {
-    const args = ['audit', '--omit=dev', '--json'];
-    execFile('npm', args, { timeout: 60_000, maxBuffer: 64 * 1024 * 1024 }, (_error, out) => resolve(readAudit(out)));
+    const options = { timeout: 60_000, maxBuffer: 64 * 1024 * 1024 };
+    execFile('npm', ['audit', '--json'], options, (_error, out) => resolve(readAudit(out, names)));
   });
 }

@@ -81,6 +81,8 @@ export interface StartOptions {
   readonly flags?: readonly string[];
   /** The file to run instead of src/main.ts. */
   readonly main?: string;
+  /** A single executable to run instead of Node. */
+  readonly program?: string;
   /** Additional environment variables. */
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -90,11 +92,13 @@ export async function startWebhook({
   settings = {},
   flags = [],
   main = MAIN,
+  program,
   environment = {},
 }: StartOptions = {}): Promise<WebhookProcess> {
   const all = { SERVER_PORT: '0', SERVER_METRICS_PORT: '0', LOG_LEVEL: 'debug', ...settings };
   const env = Object.fromEntries(Object.entries(all).map(([key, value]) => [`LIBC_DNS_${key}`, value]));
-  const child = spawn(process.execPath, [END_WITH_PARENT, main, 'serve', ...flags], {
+  const [command, ...words] = program === undefined ? [process.execPath, END_WITH_PARENT, main] : [program];
+  const child = spawn(command ?? '', [...words, 'serve', ...flags], {
     env: { PATH: process.env['PATH'], ...environment, ...env },
     stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
   });

@@ -1,4 +1,4 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, fork, spawn, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,7 +13,7 @@ import { createWatch, LOOK_MS, vitalSignsOf, type Watch } from './vital-signs.ts
 
 /** The program that a reader process runs, and how. */
 export interface ReaderProgram {
-  /** Path of the module, which calls `serveReads`. */
+  /** Path of the module, which calls `serveReads`; or of this executable, which does so if {@link READER_ARGUMENT} is given. */
   readonly path: string;
   /** Node's own flags. */
   readonly flags: readonly string[];
@@ -23,6 +23,9 @@ export interface ReaderProgram {
   /** Most bytes of resident memory that belong to no file. */
   readonly memoryBytes: number;
 }
+
+/** Has a single executable read images instead of running a command. */
+export const READER_ARGUMENT = '--read-images';
 
 interface ReaderProcessOptions {
   readonly program: ReaderProgram;
@@ -194,11 +197,13 @@ function createReads(send: (message: ToReader) => void, clock: Pick<Clock, 'mono
 const ignoreError = (): void => {};
 
 function forkProgram({ path, flags, environment }: ReaderProgram): ChildProcess {
-  const child = fork(path, {
-    execArgv: [...flags],
-    env: environment,
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-  });
+  const stdio: StdioOptions = ['ignore', 'ignore', 'pipe', 'ipc'];
+  // A single executable takes Node's flags from NODE_OPTIONS alone.
+  const options = [environment['NODE_OPTIONS'], ...flags].filter(Boolean).join(' ');
+  const child =
+    path === process.execPath
+      ? spawn(path, [READER_ARGUMENT], { env: { ...environment, NODE_OPTIONS: options }, stdio })
+      : fork(path, { execArgv: [...flags], env: environment, stdio });
   // It fails where the process could not be started, which 'exit' and 'error' tell.
   child.on('error', ignoreError);
   // A server with nothing left to do must end.
