@@ -32,6 +32,7 @@ COPY --chmod=0644 LICENSE LICENSE
 # A number, so that Kubernetes can tell that it is not root.
 USER 65532:65532
 EXPOSE 10250 9402
-# The base's entry point, without V8's compiler between the quick one and the thorough one: it takes memory and saves no time here.
-ENTRYPOINT ["/nodejs/bin/node", "--no-maglev"]
-CMD ["main.js", "serve"]
+# The program as a command: docker run IMAGE detect alpine:3.22. Without V8's compiler between the quick one and the thorough one: it
+# takes memory and saves no time here.
+ENTRYPOINT ["/nodejs/bin/node", "--no-maglev", "/app/main.js"]
+CMD ["serve"]

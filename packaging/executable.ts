@@ -21,8 +21,7 @@ export const THIS_PLATFORM = `${process.platform}-${process.arch}`;
 const CACHE = join(homedir(), '.cache', 'libc-dns-webhook');
 
 /** Returns the SRI hash of a file. */
-export const integrityOf = (content: Buffer): string =>
-  `sha512-${createHash('sha512').update(content).digest('base64')}`;
+const integrityOf = (content: Buffer): string => `sha512-${createHash('sha512').update(content).digest('base64')}`;
 
 /** Fetches Node for another platform from the npm registry. Throws if it is not the one that we know. */
 function fetchNode(platform: string): string {

@@ -3,12 +3,14 @@ import { Command, CommanderError } from 'commander';
 import type { AuditingCommand } from '../audit/read.ts';
 import { CommandError, type ExitCode, openIo, type Streams } from '../terminal/io.ts';
 import { auditCommand } from './audit.ts';
+import { completionCommand } from './completion.ts';
 import { configCommand } from './config.ts';
 import { detectCommand } from './detect.ts';
 import { doctorCommand, type DoctorCommand } from './doctor.ts';
 import { explainCommand } from './explain.ts';
 import { injectCommand } from './inject.ts';
 import { serveCommand, type ServeParts } from './serve.ts';
+import { versionCommand } from './version.ts';
 
 interface Commands extends ServeParts, AuditingCommand, DoctorCommand {}
 
@@ -64,5 +66,7 @@ function build(parts: Commands): Command {
   auditCommand(program, parts);
   doctorCommand(program, parts);
   configCommand(program, parts);
+  completionCommand(program, parts);
+  versionCommand(program, parts);
   return program;
 }

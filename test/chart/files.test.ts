@@ -46,7 +46,7 @@ describe('the Dockerfile', () => {
 
   it('ends as a user that Kubernetes can tell from root, with a command that needs no shell', () => {
     expect(of('USER')).toEqual(['65532:65532']);
-    expect(of('CMD')).toEqual(['["main.js", "serve"]']);
+    expect(of('CMD')).toEqual(['["serve"]']);
     expect([...of('ADD'), ...of('VOLUME'), ...of('ONBUILD')]).toEqual([]);
     expect(of('RUN').filter((line) => /curl|wget|sudo|apt|apk|--allow-root/.test(line))).toEqual([]);
   });

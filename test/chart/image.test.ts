@@ -12,8 +12,8 @@ import { ROOT } from './helm.ts';
 describe('the look at the image', () => {
   const good: BuiltImage['config']['config'] = {
     User: '65532:65532',
-    Entrypoint: ['/nodejs/bin/node', '--no-maglev'],
-    Cmd: ['main.js', 'serve'],
+    Entrypoint: ['/nodejs/bin/node', '--no-maglev', '/app/main.js'],
+    Cmd: ['serve'],
     WorkingDir: '/app',
     ExposedPorts: { '9402/tcp': {}, '10250/tcp': {} },
     Labels: {
@@ -36,8 +36,8 @@ describe('the look at the image', () => {
     ['no user', { User: undefined }, /user ""/],
     ['a shell', { Entrypoint: ['/bin/sh', '-c'] }, /entry point/],
     ["the base's own way to start", { Entrypoint: ['/nodejs/bin/node'] }, /entry point/],
-    ['another flag', { Entrypoint: ['/nodejs/bin/node', '--no-maglev', '--inspect'] }, /entry point/],
-    ['another command', { Cmd: ['main.js'] }, /command/],
+    ['another flag', { Entrypoint: ['/nodejs/bin/node', '--no-maglev', '--inspect', '/app/main.js'] }, /entry point/],
+    ['another command', { Cmd: ['main.js', 'serve'] }, /command/],
     ['another folder', { WorkingDir: '/' }, /working directory/],
     ['another port', { ExposedPorts: { '443/tcp': {} } }, /ports 443/],
     ['no labels', { Labels: {} }, /label org\.opencontainers\.image\.title/],

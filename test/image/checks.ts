@@ -22,10 +22,10 @@ export function configProblems({ config: { config } }: BuiltImage): string[] {
   const { User = '', Entrypoint = [], Cmd = [], WorkingDir = '', Labels = {}, ExposedPorts = {} } = config;
   const wrong: string[] = [];
   if (!/^[1-9]\d*(:[1-9]\d*)?$/.test(User)) wrong.push(`user ${JSON.stringify(User)}: expected numbers other than 0`);
-  if (!same(Entrypoint, ['/nodejs/bin/node', '--no-maglev'])) {
-    wrong.push(`entry point ${JSON.stringify(Entrypoint)}: expected Node's with --no-maglev`);
+  if (!same(Entrypoint, ['/nodejs/bin/node', '--no-maglev', '/app/main.js'])) {
+    wrong.push(`entry point ${JSON.stringify(Entrypoint)}: expected /app/main.js in Node with --no-maglev`);
   }
-  if (!same(Cmd, ['main.js', 'serve'])) wrong.push(`command ${JSON.stringify(Cmd)}: expected main.js serve`);
+  if (!same(Cmd, ['serve'])) wrong.push(`command ${JSON.stringify(Cmd)}: expected serve`);
   if (WorkingDir !== '/app') wrong.push(`working directory ${WorkingDir}: expected /app`);
   if (!same(Object.keys(ExposedPorts).toSorted(), ['10250/tcp', '9402/tcp'])) {
     wrong.push(`ports ${Object.keys(ExposedPorts).join(', ')}: expected 10250 and 9402`);

@@ -66,7 +66,7 @@ function contentProblems([image, again]: readonly BuiltImage[]): string[] {
 /** The program of the image by the image's own Node, as its user. */
 async function versionInside(buildah: Buildah, { config: { config } }: BuiltImage): Promise<string> {
   const container = await buildah(['from', '--pull-never', 'localhost/libc-dns-webhook:test']);
-  const program = [...(config.Entrypoint ?? []), config.Cmd?.[0] ?? '', '--version'];
+  const program = [...(config.Entrypoint ?? []), '--version'];
   return await buildah(['run', '--user', config.User ?? '', container, '--', ...program]);
 }
 

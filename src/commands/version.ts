@@ -1,0 +1,73 @@
+import { type Command, Option } from 'commander';
+
+import { createEvidence } from '../doctor/evidence.ts';
+import { type ReplicaVersion, replicaVersions } from '../doctor/webhook/version.ts';
+import { type ClusterFlags, readSettings } from '../terminal/flags.ts';
+import { counted, jsonText, messageOf } from '../util/text.ts';
+import type { DoctorCommand } from './doctor.ts';
+
+interface VersionFlags extends ClusterFlags {
+  readonly client?: boolean;
+  readonly namespace?: string;
+  readonly output: 'text' | 'json';
+}
+
+const HELP = `
+Examples:
+  libc-dns version             of this program, and of the webhook in the cluster of kubectl
+  libc-dns version --client    of this program alone`;
+
+/** Adds `libc-dns version`. */
+export function versionCommand(program: Command, command: DoctorCommand): void {
+  program
+    .command('version')
+    .description('print the version of this program, and of the webhook in the cluster')
+    .option('--client', 'ask no cluster')
+    .option('--kubeconfig <file>', 'the cluster of this kubeconfig (default: as kubectl finds it)')
+    .option('--context <name>', 'a context of the kubeconfig, not its current one')
+    .option('--namespace <name>', 'of the release to look at where there are several')
+    .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'))
+    .addHelpText('after', HELP)
+    .action((flags: VersionFlags) => version(command, flags));
+}
+
+/** The webhook of a cluster: what its replicas run, or why that is not known. */
+type Installed = { readonly replicas: readonly ReplicaVersion[] } | { readonly error: string };
+
+async function version(command: DoctorCommand, flags: VersionFlags): Promise<void> {
+  const { io } = command;
+  const client = {
+    version: command.version,
+    node: process.versions.node,
+    platform: `${process.platform}/${process.arch}`,
+  };
+  const webhook = flags.client === true ? undefined : await installed(command, flags);
+  if (flags.output === 'json') {
+    io.out(jsonText({ client, ...(webhook && { webhook }) }));
+    return;
+  }
+  io.out(`client   ${client.version} (Node ${client.node}, ${client.platform})\n`);
+  if (webhook !== undefined) io.out(`webhook  ${'error' in webhook ? webhook.error : described(webhook.replicas)}\n`);
+}
+
+async function installed({ io, openDoctor }: DoctorCommand, flags: VersionFlags): Promise<Installed> {
+  const { config, isSet } = await readSettings(io, { color: false });
+  const context = { config, flags: { ...flags, output: 'table', color: false } as const, isSet };
+  const { parts, close } = await openDoctor({ ...context, configGiven: undefined, warn: () => {} });
+  try {
+    return { replicas: await replicaVersions(createEvidence(parts)) };
+  } catch (error) {
+    return { error: `not known: ${messageOf(error)}` };
+  } finally {
+    await close();
+  }
+}
+
+function described(replicas: readonly ReplicaVersion[]): string {
+  if (replicas.length === 0) return 'none in this cluster';
+  const versions = Map.groupBy(replicas, ({ version: one }) => one ?? 'unknown version');
+  return [...versions]
+    .map(([one, { length }]) => `${one} (${counted(length, 'replica')})`)
+    .toSorted()
+    .join(', ');
+}
