@@ -128,7 +128,7 @@ export function layerLikelihood(
 }
 
 // What a RUN line starts that is no well-known tool may write anywhere: a script of its own, a shell.
-const ownScript = /(?:^|[;&|(]|RUN|-c|-x|\bset -\w+)\s{0,20}(?:[\w.-]{0,80}\/\S|\S{1,80}\.sh\b|(?:ba|da|a)?sh\s)/u;
+const ownScript = /(?:^|[;&|(]|RUN|-c|-x|\bset -\w+)\s{0,20}(?:[\w.-]{0,40}\/\S|[\w.-]{1,40}\.sh\b|(?:ba|da|a)?sh\s)/u;
 
 /**
  * Reports whether a layer may hold files of a directory that no package of a distribution fills, such as a supervisor's services.

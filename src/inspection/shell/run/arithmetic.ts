@@ -34,7 +34,7 @@ export function arithmeticValue(text: string, state: State): string {
 
 /** Returns the variables that an arithmetic expression assigns to. */
 export function assignedNames(text: string): readonly string[] {
-  const assigning = /(?:\+\+|--)\s*([A-Za-z_]\w*)|([A-Za-z_]\w*)\s*(?:\+\+|--|(?:[-+*/%&|^]|<<|>>)?=(?!=))/gu;
+  const assigning = /(?:\+\+|--)\s*([A-Za-z_]\w*)|(?<!\w)([A-Za-z_]\w*)\s*(?:\+\+|--|(?:[-+*/%&|^]|<<|>>)?=(?!=))/gu;
   return Array.from(text.slice(0, 512).matchAll(assigning), ([, before, name]) => before ?? name ?? '');
 }
 

@@ -1,6 +1,6 @@
 import { Argument, type Command, type Option } from 'commander';
 
-import type { Io } from '../terminal/io.ts';
+import type { Io } from './io.ts';
 
 /** A flag as a shell offers it. */
 interface Flag {
@@ -46,7 +46,7 @@ function flagsOf(command: Command): Flag[] {
       long: option.long ?? '',
       short: option.short,
       description: option.description,
-      value: /[<[](.+?)[>\]]$/.exec(option.flags)?.[1],
+      value: /^[^<[]*[<[]([^<>[\]]+)[>\]]$/.exec(option.flags)?.[1],
       choices: option.argChoices ?? [],
     }));
 }
