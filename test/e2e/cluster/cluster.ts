@@ -68,7 +68,6 @@ async function startRegistry({ folder, images }: Order, daemons: Daemons): Promi
   };
   await writeFile(join(folder, 'registry.json'), JSON.stringify(config));
   daemons.start('registry', undefined, 'docker-registry', ['serve', join(folder, 'registry.json')]);
-  await writeFile(join(folder, 'Corefile'), outsideCorefile);
   for (const [image, layout] of Object.entries(images)) {
     const to = `docker://${OUTSIDE}/${image}`;
     const push = ['copy', '--quiet', '--dest-tls-verify=false', '--insecure-policy', `oci:${layout}`, to];
@@ -82,6 +81,7 @@ export async function startCluster(order: Order, say: (text: string) => void): P
   await mkdir(order.folder, { recursive: true });
   await makeNetwork();
   startApiServer(order, daemons);
+  await writeFile(join(order.folder, 'Corefile'), outsideCorefile);
   daemons.start('outside-dns', undefined, join(order.node, 'coredns'), ['-conf', join(order.folder, 'Corefile')]);
   await startRegistry(order, daemons);
   say('registry filled');
