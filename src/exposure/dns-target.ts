@@ -72,11 +72,20 @@ export function assumedBackends(dns: readonly string[], service = USUAL_SERVICE)
   return { service, addresses: dns, backends: [backend] };
 }
 
+/**
+ * Returns what may be a Pod, or an address on a node or elsewhere, as both: policies have to let packets through to either.
+ * Without this a selector of all Pods would match it for certain.
+ */
+export const perhapsPod = <T extends object>(
+  place: T,
+  pod: EndpointPod,
+): readonly [T, T & { readonly pod: EndpointPod }] => [place, { ...place, pod }];
+
 /** Returns backends of which nothing is known. */
 export const unknownBackends = (service: string, dns: readonly string[]): DnsBackends => ({
   service,
   addresses: dns,
-  backends: [{ addresses: anyLike(dns), port: {}, pod: UNKNOWN_POD }],
+  backends: perhapsPod({ addresses: anyLike(dns), port: {} }, UNKNOWN_POD),
 });
 
 /** The DNS servers that Pods ask, or may be redirected to. */
@@ -116,7 +125,7 @@ export function dnsTargets({ dns, nodeLocal, intercepting, behind, cilium }: Dns
   });
   const isService = (address: string): boolean => behind.addresses.includes(address);
   const onService = dns.filter(isService);
-  const intercepted = intercepting ? plain(onService).map((one) => Object.assign(one, { pod: UNKNOWN_POD })) : [];
+  const intercepted = intercepting ? plain(onService).flatMap((one) => perhapsPod(one, UNKNOWN_POD)) : [];
   const onNode = plain(dns.filter((address) => !isService(address)));
   return {
     dns: targetOf([...(onService.length > 0 ? translated : []), ...intercepted, ...onNode]),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { type DnsBackend, type DnsBackends, namedNamespace } from '../../exposure/dns-target.ts';
+import { type DnsBackend, type DnsBackends, namedNamespace, perhapsPod } from '../../exposure/dns-target.ts';
 import { labelsOf } from '../../exposure/policies/match.ts';
 import type { EndpointPod, Protocol } from '../../exposure/network-policies.ts';
 import type { KubeClient, KubeRequest } from '../../kubernetes/client.ts';
@@ -127,7 +127,12 @@ function behindService(place: Place, addresses: readonly string[]): DnsBackend[]
     if (own === DNS_PORT && isProtocol(protocol) && typeof targetPort === 'number') port[protocol] = targetPort;
   }
   const families = [...new Set(addresses.map(familyOf))];
-  return [{ addresses: families.map((family) => EVERY[family]), port, pod: podBehind(place, port) }];
+  const [elsewhere, pod] = perhapsPod(
+    { addresses: families.map((family) => EVERY[family]), port },
+    podBehind(place, port),
+  );
+  // Behind a Service without a selector there may be anything.
+  return Object.keys(place.service.selector ?? {}).length > 0 ? [pod] : [elsewhere, pod];
 }
 
 export interface DnsBackendsReader {

@@ -25,10 +25,12 @@ const listed =
 const missing: Answer = ({ send }) => send(status(404, 'not found'), 404);
 const forbidden: Answer = ({ send }) => send(status(403, 'forbidden'), 403);
 
-const service = (k8sApp = 'kube-dns'): Answer => {
+const service = (k8sApp: string | null = 'kube-dns'): Answer => {
   const ports = (['UDP', 'TCP'] as const).map((protocol) => ({ name: protocol.toLowerCase(), port: 53, protocol }));
   return ({ send }) =>
-    send({ spec: { clusterIP: '10.96.0.10', clusterIPs: ['10.96.0.10'], selector: { 'k8s-app': k8sApp }, ports } });
+    send({
+      spec: { clusterIP: '10.96.0.10', clusterIPs: ['10.96.0.10'], selector: k8sApp && { 'k8s-app': k8sApp }, ports },
+    });
 };
 const slices = (port = 53): Answer =>
   listed({
@@ -47,6 +49,7 @@ const DNS_PODS = [{ namespaceSelector: {}, podSelector: { matchLabels: { 'k8s-ap
 
 const TO_DNS_PODS = egress({ to: DNS_PODS, ports: over('UDP', 'TCP') });
 const UDP_TO_DNS_PODS = egress({ to: DNS_PODS, ports: over('UDP') });
+const TO_ALL_PODS = egress({ to: [{ namespaceSelector: {} }] });
 const TO_POD_NETWORK = egress({ to: [{ ipBlock: { cidr: '10.244.0.0/16' } }], ports: over('UDP', 'TCP') });
 const many = (count: number): object[] =>
   Array.from({ length: count }, (_, index) => ({ ...TO_DNS_PODS, metadata: { namespace: 'shop', name: `p${index}` } }));
@@ -109,6 +112,27 @@ const CASES: readonly Case[] = [
   {
     name: 'unreadable endpoints: the Service tells enough',
     answers: { ...READABLE, [SLICES]: forbidden, ...of(TO_DNS_PODS) },
+    dnsTcp: 'allowed',
+    dnsUdp: 'allowed',
+    nodeLocal: 'denied',
+  },
+  {
+    name: 'all Pods, and a Service that is forbidden: what answers may be no Pod',
+    answers: { [SERVICE]: forbidden, ...of(TO_ALL_PODS) },
+    dnsTcp: 'uncertain',
+    dnsUdp: 'uncertain',
+    nodeLocal: 'denied',
+  },
+  {
+    name: 'all Pods, and a Service without a selector whose endpoints cannot be read',
+    answers: { [SERVICE]: service(null), [SLICES]: forbidden, ...of(TO_ALL_PODS) },
+    dnsTcp: 'uncertain',
+    dnsUdp: 'uncertain',
+    nodeLocal: 'denied',
+  },
+  {
+    name: 'all Pods, and a Service whose endpoints are some',
+    answers: { ...READABLE, ...of(TO_ALL_PODS) },
     dnsTcp: 'allowed',
     dnsUdp: 'allowed',
     nodeLocal: 'denied',
