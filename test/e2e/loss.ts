@@ -61,7 +61,7 @@ export async function lookUps(cluster: Cluster, namespace: string, pod: string):
   return { median, worst, lost: (await lostPackets()) - before };
 }
 
-/** Creates a namespace with `objects`, then a Pod `glibc` and a Pod `musl` in it, and waits for them. `mode`: its label. */
+/** Creates a namespace, anew if it is there, with `objects`, then a Pod `glibc` and a Pod `musl`, and waits for them. `mode`: its label. */
 export async function createPair(
   cluster: Cluster,
   namespace: string,
@@ -69,6 +69,7 @@ export async function createPair(
   objects: readonly object[] = [],
 ): Promise<void> {
   const labels = mode === undefined ? {} : { 'libc-dns.dev/mode': mode };
+  await cluster.kubectl('delete', 'namespace', namespace, '--ignore-not-found', '--wait');
   await cluster.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, labels } });
   await until('its ServiceAccount', () => cluster.kubectl('-n', namespace, 'get', 'serviceaccount', 'default'));
   const pod = (name: string): object => ({

@@ -64,7 +64,7 @@ export const intercept: Scenario = {
     for (const { namespace, pod } of figures) {
       await cluster.kubectl('exec', '-n', namespace, pod, '--', '/probe', 'lookup', 'www.example.com');
     }
-    await cluster.kubectl('delete', 'namespace', 'intercepted', 'intercepted-ours', '--wait');
+    await cluster.kubectl('delete', 'namespace', 'intercepted', 'intercepted-ours', '--wait=false');
     return `${texts.join('; ')}; ${questions} questions to the caches; without them names still resolve`;
   },
 };

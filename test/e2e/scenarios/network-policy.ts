@@ -82,7 +82,7 @@ export const networkPolicy: Scenario = {
       expectThat(!(await resolves(cluster, 'tcp')), 'nothing enforces the policy: names resolve over TCP');
       for (const pod of ['glibc', 'musl']) expectThat(await resolves(cluster, pod), `${pod} does not resolve names`);
       await checkOwn(cluster);
-      await cluster.kubectl('delete', 'namespace', WALLED, 'open', '--wait');
+      await cluster.kubectl('delete', 'namespace', WALLED, 'open', '--wait=false');
       await upgrade(cluster);
       return `where the policy lets out UDP 53 alone: ${reasons}; both resolve names, and over TCP none does; the webhook started anew within its policy, read two images, and reached nothing else`;
     }),

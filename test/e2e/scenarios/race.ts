@@ -71,7 +71,7 @@ export const race: Scenario = {
       check(cached, { glibc: NOT_LOST, musl: NOT_LOST });
       return [before, after, cached];
     });
-    await cluster.kubectl('delete', 'namespace', 'race-before', 'race-after', 'race-cache', '--wait');
+    await cluster.kubectl('delete', 'namespace', 'race-before', 'race-after', 'race-cache', '--wait=false');
     const words = all.map((one) => `${one.name}: glibc ${figureText(one.glibc)} ms, musl ${figureText(one.musl)} ms`);
     const lost = all.map(({ glibc, musl }) => glibc.lost + musl.lost);
     return { seen: `median / worst ${words.join('; ')}; packets lost: ${lost.join(', ')}`, table: tableOfAll(all) };
