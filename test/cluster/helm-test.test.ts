@@ -14,7 +14,9 @@ interface Manifest extends KubeObject {
   readonly kind: string;
 }
 interface TestPod extends Manifest {
-  readonly spec: { readonly containers: readonly { readonly args: readonly string[] }[] };
+  readonly spec: {
+    readonly containers: readonly { readonly command?: readonly string[]; readonly args: readonly string[] }[];
+  };
 }
 interface Kubeconfig {
   readonly clusters: readonly { readonly cluster: { readonly 'certificate-authority-data': string } }[];
@@ -36,7 +38,11 @@ describe.runIf(hasCluster() && hasHelm())('helm test', () => {
     const rendered = parseAllDocuments(renderText([], ['--show-only', 'templates/tests/check.yaml']))
       .map((document) => document.toJS() as Manifest)
       .filter((manifest) => manifest !== null);
-    program = (rendered.find(({ kind }) => kind === 'Pod') as TestPod).spec.containers[0]?.args ?? [];
+    const pod = rendered.find(({ kind }) => kind === 'Pod') as TestPod;
+    const { command, args = [] } = pod.spec.containers[0] ?? {};
+    // The image's own entry point is libc-dns.
+    expect(command).toEqual(['/nodejs/bin/node']);
+    program = args;
     await cluster.apply(...rendered.filter(({ kind }) => kind !== 'Pod'));
     const file = await cluster.kubeconfigOf(NAMESPACE, `${RELEASE}-test`);
     const { clusters, users } = parse(readFileSync(file, 'utf8')) as Kubeconfig;
