@@ -20,7 +20,7 @@ async function questionsToCaches(): Promise<number> {
 }
 
 /** Waits until the webhook decides for this reason about a new Pod of musl. */
-async function untilDecided(cluster: Cluster, reason: string): Promise<void> {
+export async function untilDecided(cluster: Cluster, reason: string): Promise<void> {
   const pod = ['-n', 'default', 'run', 'new', '--labels=libc-dns.dev/mode=enforce', '--dry-run=server'];
   const output = ['--image=registry.e2e.test/apps/musl:1', '-o', 'jsonpath={.metadata.annotations}'];
   const decided = async (): Promise<true | undefined> =>
