@@ -71,6 +71,20 @@ const bodies: Fault = {
   },
 };
 
+const pieces: Fault = {
+  id: 'bodies-in-pieces',
+  name: '200 bodies of 16,000 chunks of a byte, five at once',
+  promise: PROMISE,
+  alsoIn: 'test/unit/admission/bodies.test.ts',
+  async run(world) {
+    const webhook = await world.webhook({ environment: HEAP });
+    const body = Buffer.alloc(16_000, '{');
+    const round = Array.from({ length: 5 }, () => ({ body, left: 1, inBytes: true as const }));
+    const rounds = Array.from({ length: 40 }, () => round);
+    return await meanwhile(webhook, () => sendBodies({ url: webhook.url, rounds }));
+  },
+};
+
 const podWith = (text: string): Buffer =>
   Buffer.from(JSON.stringify(podReview()).replace('"spec":{', `"spec":{"more":${text},`));
 
@@ -153,4 +167,4 @@ const metricsPort: Fault = {
   },
 };
 
-export const strangerFaults: readonly Fault[] = [bodies, slowToParse, used, metricsPort];
+export const strangerFaults: readonly Fault[] = [bodies, pieces, slowToParse, used, metricsPort];
