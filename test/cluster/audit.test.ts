@@ -19,6 +19,7 @@ import { hasCluster, startCluster, type TestCluster } from '../support/cluster.t
 import { installImageLibcs, openStore } from '../support/image-libc.ts';
 import { localDetector } from '../support/local-detector.ts';
 import { install, type Installation, NAME, NAMESPACE } from '../support/installation.ts';
+import { createPod } from '../support/pods.ts';
 import { amd64, testClient } from '../support/registry-harness.ts';
 import { type RegistryServer, startRegistry } from '../support/registry-server.ts';
 
@@ -211,7 +212,18 @@ describe.runIf(hasCluster())('audit of what a cluster holds', () => {
     await registry?.close();
   });
 
+  /** Waits until the webhook knows an image: on a busy machine the first Pod would be answered before that. */
+  const untilKnown = async (image: string): Promise<void> => {
+    const spec = { containers: [{ name: 'main', image }] };
+    const rehearsed = async (): Promise<string | undefined> => {
+      const pod = await createPod(cluster, 'enforced', { name: 'rehearsal', annotations: {}, spec }, { dryRun: 'All' });
+      return pod.metadata.annotations?.['libc-dns.dev/decision'];
+    };
+    await expect.poll(rehearsed).toMatch(/"reason":"(?:MuslRetried|OptionsAdded)"/);
+  };
+
   it('before and after: exposed where nothing is done, no more where the webhook patched', async () => {
+    await Promise.all([untilKnown(musl), untilKnown(glibc)]);
     for (const namespace of ['plain', 'enforced']) {
       await createWorkload(cluster, { namespace, name: 'alpine', image: musl, pods: 1, node: 'old' });
       await createWorkload(cluster, { namespace, name: 'debian', image: glibc, pods: 1, node: 'old' });
