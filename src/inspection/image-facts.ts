@@ -2,6 +2,7 @@ import type { DetectRequest } from '../detection/detector.ts';
 import type { ImageConfig, ImageManifest } from '../detection/image-source.ts';
 import { textBytes } from '../util/memory.ts';
 import { buildpacksProcesses, type Process } from './command/buildpacks.ts';
+import type { Chances } from './command/image-files.ts';
 import { firstInvocation, type Invocation } from './command/invocation.ts';
 import {
   fetchesProgram,
@@ -17,7 +18,7 @@ import {
   mayReplace,
 } from './history.ts';
 import { loaderLibc, showsMusl } from './loader.ts';
-import type { LayerIndex } from './overlay.ts';
+import { type LayerIndex, parentOf } from './overlay.ts';
 import type { Unreached } from './verdict.ts';
 
 /** What an image's manifest and configuration say, before any layer is read. */
@@ -64,9 +65,13 @@ export function likelihoodOf(image: ImageFacts, layer: number, paths: readonly s
   return layerLikelihood(image.history[layer], image.manifest.layers[layer]?.size ?? 0, paths, layer === 0);
 }
 
-/** Reports whether a layer may hold files of a directory that no package of a distribution fills. */
-export function mayFillLayer(image: ImageFacts, layer: number, directory: string): boolean {
-  return mayFill(image.history[layer], image.manifest.layers[layer]?.size ?? 0, directory, layer === 0);
+/** Returns what the history says of the layers that are not known. */
+export function chancesOf(image: ImageFacts): Chances {
+  const directory = (layer: number, path: string): boolean =>
+    mayFill(image.history[layer], image.manifest.layers[layer]?.size ?? 0, path, layer === 0);
+  const file = (layer: number, path: string): boolean =>
+    likelihoodOf(image, layer, [path]) >= likelihood.possible || directory(layer, parentOf(path));
+  return { file, directory };
 }
 
 /** Describes a program that was not reached: it may be at one of `paths`. */

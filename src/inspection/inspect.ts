@@ -8,6 +8,7 @@ import { isLinkedToBase } from './command/known-programs.ts';
 import type { Found, Located, Outcome, Program, Unseen } from './command/outcome.ts';
 import { agreedHint, isEndOf, likelihood, mayReplace } from './history.ts';
 import {
+  chancesOf,
   configBytes,
   factsBytes,
   imageFacts,
@@ -15,7 +16,6 @@ import {
   isMuslImage,
   likelihoodOf,
   manifestBytes,
-  mayFillLayer,
   unreached,
 } from './image-facts.ts';
 import { createLayerReader, type LayerReader, type ReadPlan } from './layer-reader.ts';
@@ -155,11 +155,16 @@ interface Target {
 }
 
 function lookAt(image: ImageFacts, reader: LayerReader, budget: Budget): Look {
-  const files = imageFiles(reader.layers, image.mounts, (layer, directory) => mayFillLayer(image, layer, directory));
+  const files = imageFiles(reader.layers, image.mounts, chancesOf(image));
   const outcome = follow(files, image.invocation, image.processes, budget);
   const programs = [...outcome.stays, ...outcome.beside].map((program) => targetOf(program, 'program'));
   const isOpen = outcome.stays.some(({ located: { status } }) => status !== 'found');
-  const sources = isOpen ? files.wanted.map((located) => ({ located, weight: 'file' as const })) : [];
+  // A condition about a file may have decided it.
+  const isHidden = outcome.stays.some(({ located: { status } }) => status === 'hidden');
+  const sources = [...(isOpen ? files.wanted : []), ...(isHidden ? files.asked : [])].map((located) => ({
+    located,
+    weight: 'file' as const,
+  }));
   return {
     outcome,
     targets: [...sources, ...programs, ...outcome.passing.map((program) => targetOf(program, 'passing'))],

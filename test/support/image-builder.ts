@@ -37,6 +37,7 @@ export interface ImageConfigOptions {
   /** `NAME=value`. As in Docker, PATH is not added automatically. */
   readonly env?: readonly string[];
   readonly workingDir?: string;
+  readonly user?: string;
   readonly labels?: Readonly<Record<string, string>>;
   /** Oldest first. Default: no history. */
   readonly history?: readonly { readonly createdBy: string; readonly emptyLayer?: boolean }[];
@@ -212,6 +213,7 @@ function configFile(config: ImageConfigOptions, layers: readonly BuiltLayer[]): 
     ...(config.entrypoint === undefined ? {} : { Entrypoint: config.entrypoint }),
     ...(config.cmd === undefined ? {} : { Cmd: config.cmd }),
     ...(config.workingDir === undefined ? {} : { WorkingDir: config.workingDir }),
+    ...(config.user === undefined ? {} : { User: config.user }),
     ...(config.labels === undefined ? {} : { Labels: config.labels }),
   };
   return {

@@ -61,6 +61,7 @@ function createFollower(files: ImageFiles, processes: readonly Process[], budget
   const known = new Map<string, Outcome>();
   const running = new Set<string>();
   const touched = new Set<string>();
+  const empty = new Map<string, boolean>();
   let steps = 0;
   let depth = 0;
   const follower: Follower = {
@@ -70,6 +71,15 @@ function createFollower(files: ImageFiles, processes: readonly Process[], budget
     at(path, wanted) {
       follower.spend(2);
       return files.at(path, wanted);
+    },
+    isEmpty(directory) {
+      if (files.isMountedIn(directory)) return false;
+      const before = empty.get(directory);
+      if (before !== undefined) return before;
+      follower.spend(listCost);
+      const { paths, complete } = files.list(directory, '', true);
+      empty.set(directory, complete && paths.length === 0);
+      return complete && paths.length === 0;
     },
     which: (name, { env, directory }) => whichPath(files, { argv: [name], env, directory }),
     touch: (path) => {
@@ -124,7 +134,7 @@ function startOnce(follower: Follower, invocation: Invocation): Outcome {
   if (!isKnown(program) || (isRelative && !isKnown(invocation.directory))) {
     return { ...nothing, stays: [hiddenProgram('a program that only the running shell knows')] };
   }
-  if (program === '') return { ...nothing, stays: [hiddenProgram('a command without a name')] };
+  if (program === '') return { ...nothing, stays: [programOf(follower, invocation, { status: 'absent', name: '' })] };
   const inner = throughWrapper(invocation);
   if (inner !== undefined) return follower.start(inner);
   const services = servicesOf(invocation, surroundings(follower));
@@ -148,7 +158,8 @@ const surroundings = (follower: Follower): Surroundings => ({
   },
 });
 
-function startServices(follower: Follower, invocation: Invocation, { commands, before, missing }: Services): Outcome {
+function startServices(follower: Follower, invocation: Invocation, services: Services): Outcome {
+  const { commands, before, missing, isOne = false } = services;
   const start = (argv: readonly string[]): Outcome => follower.start({ ...invocation, argv, direct: false });
   const started = commands.map(start);
   const hidden = missing === undefined ? [] : [hiddenProgram(missing)];
@@ -158,10 +169,10 @@ function startServices(follower: Follower, invocation: Invocation, { commands, b
     stays.some(({ isUtility, located }) => !isUtility && located.status !== 'absent'),
   );
   const stays = [...(working.length > 0 ? working : running), hidden].reduce(together, []);
-  const itself = stays.length > 0 ? [] : [programOf(follower, invocation, locate(follower, invocation))];
+  const itself = stays.length > 0 && !isOne ? [] : [programOf(follower, invocation, locate(follower, invocation))];
   const ended = before.map(start).flatMap((one) => [one.stays, one.beside, one.passing]);
   return {
-    stays: [...stays, ...itself],
+    stays: together(stays, itself),
     beside: started.map(({ beside }) => beside).reduce(together, []),
     passing: [...started.map(({ passing }) => passing), ...ended]
       .reduce(together, [])
@@ -189,7 +200,7 @@ function startBuildpacks(follower: Follower, invocation: Invocation): Outcome {
 function startShell(follower: Follower, invocation: Invocation): Outcome | undefined {
   const call = shellArguments(invocation.argv);
   if (call === undefined) return undefined;
-  if (call.text !== undefined) return runShell(follower, invocation, readShell(follower, call.text), call);
+  if (call.text !== undefined) return runShell(follower, invocation, readShell(follower, call.text, true), call);
   const script = locateScript(follower, invocation, call.zero);
   if (script.status === 'found' && script.content.kind === 'elf') return undefined;
   if (script.status !== 'found' || !('text' in script.content) || script.content.text === undefined) {
@@ -218,9 +229,9 @@ function runShell(
 }
 
 /** Reads a text; its length counts as work. */
-function readShell(follower: Follower, text: string): ShellText {
+function readShell(follower: Follower, text: string, marked = false): ShellText {
   follower.spend(Math.ceil(text.length / 100));
-  return parseShell(text);
+  return parseShell(text, marked);
 }
 
 function runsBash(follower: Follower, invocation: Invocation): boolean {
@@ -279,13 +290,23 @@ function startFile(follower: Follower, invocation: Invocation): Outcome {
   if (isText && !(invocation.direct === true && located.content.kind === 'plain')) {
     const [first = '/bin/sh', ...more] = shebangOf(textOf(located));
     const argv = [first, ...more, askedPath(follower, invocation), ...invocation.argv.slice(1)];
-    return addDoubts(follower.start({ ...invocation, argv, direct: false }), located);
+    const outcome = follower.start({ ...invocation, argv, direct: false });
+    return addDoubts(throughInterpreter(follower, invocation, outcome), located);
   }
   const program = programOf(follower, invocation, located);
   const operand = operandOf(follower, invocation, program);
   if (operand === undefined) return { ...nothing, stays: [program] };
   const outcome = follower.start({ ...invocation, argv: operand, direct: false });
   return { ...outcome, stays: together([{ ...program, direct: false }], outcome.stays) };
+}
+
+/** Of a script that asks its interpreter for the command line (Spark's), the interpreter is what runs. */
+function throughInterpreter(follower: Follower, invocation: Invocation, outcome: Outcome): Outcome {
+  const interpreter = interpreterOf(baseName(invocation.argv[0] ?? ''));
+  const isHidden = outcome.stays.every(({ located }) => located.status === 'hidden');
+  if (interpreter === undefined || !isHidden) return outcome;
+  const instead = follower.start({ ...invocation, argv: [interpreter], direct: false });
+  return instead.stays.every(({ located }) => located.status === 'absent') ? outcome : instead;
 }
 
 const textOf = ({ content }: Found): string => ('text' in content ? (content.text ?? '') : '');

@@ -10,24 +10,45 @@ export interface ImageFiles {
   locate(paths: readonly string[]): Located;
   /** Looks at an absolute path. `wanted`: its text is needed. */
   at(path: string, wanted?: boolean): FileAt;
-  /** Returns the known files below a directory whose path ends so, and whether there can be no others. */
-  list(directory: string, end: string): { readonly paths: readonly string[]; readonly complete: boolean };
+  /**
+   * Returns the known files below a directory whose path ends so, and whether there can be no others. `isAside`: the run can be
+   * followed without them.
+   */
+  list(
+    directory: string,
+    end: string,
+    isAside?: boolean,
+  ): { readonly paths: readonly string[]; readonly complete: boolean };
+  /** Reports whether a volume is mounted over a directory, or below it. */
+  isMountedIn(directory: string): boolean;
   /** The wanted files that may be in layers which were not read. */
   readonly wanted: readonly Unseen[];
+  /** The same of files that were only asked about, such as by `[ -x FILE ]`. */
+  readonly asked: readonly Unseen[];
 }
 
-/**
- * `mounts`: the directories and files over which the Pod mounts volumes, absolute. `mayFill` reports whether a layer that is not
- * known may hold files of a directory.
- */
+/** Reports whether a layer that is not known may hold a file, or files of a directory. */
+export interface Chances {
+  readonly file: (layer: number, path: string) => boolean;
+  readonly directory: (layer: number, path: string) => boolean;
+}
+
+const anything: Chances = { file: () => true, directory: () => true };
+
+/** `mounts`: the directories and files over which the Pod mounts volumes, absolute. */
 export function imageFiles(
   layers: readonly LayerIndex[],
   mounts: readonly string[] = [],
-  mayFill: (layer: number, directory: string) => boolean = () => true,
+  chances: Chances = anything,
 ): ImageFiles {
   const hidden = mounts.map((mount) => `/${normalizePath(mount)}`);
   const isMounted = (path: string): boolean => mountOver(`/${path}`, hidden) !== undefined;
   const wanted = new Map<string, Unseen>();
+  const asked = new Map<string, Unseen>();
+  const note = (path: string, unknown: readonly number[], isWanted: boolean): void => {
+    const which = isWanted ? wanted : asked;
+    if (which.size < mostListed) which.set(path, { status: 'unseen', paths: [path], layers: unknown });
+  };
   return {
     locate: (paths) => findFirst(layers, paths, isMounted),
     at(path, isWanted) {
@@ -38,8 +59,9 @@ export function imageFiles(
       if (resolved.status !== 'found' && layers.some((layer) => layer.hasBelow(resolved.path)))
         return { type: 'directory' };
       if (resolved.status === 'unseen') {
-        if (isWanted === true)
-          wanted.set(resolved.path, { status: 'unseen', paths: [resolved.path], layers: resolved.layers });
+        const unknown = resolved.layers.filter((layer) => chances.file(layer, resolved.path));
+        if (unknown.length === 0) return { type: 'absent' };
+        note(resolved.path, unknown, isWanted === true);
         return { type: 'unseen' };
       }
       if (resolved.status === 'absent') return { type: 'absent' };
@@ -48,32 +70,49 @@ export function imageFiles(
       const text = 'text' in node.content ? node.content.text : undefined;
       return { type: 'file', executable: node.executable, text, linked: resolved.path !== normalizePath(path) };
     },
-    list(directory, end) {
-      const below = `${normalizePath(directory)}/`;
-      const paths = new Set<string>();
-      let isCut = false;
-      for (const layer of layers) {
-        for (const path of layer.paths()) {
-          if (!path.startsWith(below) || !path.endsWith(end) || isMounted(path) || paths.has(`/${path}`)) continue;
-          isCut = paths.size >= mostListed;
-          if (isCut) break;
-          if (resolvePath(layers, path).status === 'found') paths.add(`/${path}`);
-        }
-      }
+    isMountedIn(directory) {
+      const path = `/${normalizePath(directory)}`;
+      return mountOver(path, hidden) !== undefined || hidden.some((mount) => mount.startsWith(`${path}/`));
+    },
+    list(directory, end, isAside = false) {
+      const { paths, isCut } = filesBelow(layers, directory, end, isMounted);
       const last = endOf(normalizePath(directory));
       const unknown = layers.flatMap((layer, number) =>
-        layer.isKnown(last) || !mayFill(number, normalizePath(directory)) ? [] : [number],
+        layer.isKnown(last) || !chances.directory(number, normalizePath(directory)) ? [] : [number],
       );
-      if (unknown.length > 0) wanted.set(last, { status: 'unseen', paths: [last], layers: unknown.toReversed() });
+      if (unknown.length > 0) note(last, unknown.toReversed(), !isAside);
       return { paths: [...paths].toSorted(), complete: unknown.length === 0 && !isCut };
     },
     get wanted() {
       return [...wanted.values()];
     },
+    get asked() {
+      return [...asked.values()];
+    },
   };
 }
 
 const mostListed = 64;
+
+function filesBelow(
+  layers: readonly LayerIndex[],
+  directory: string,
+  end: string,
+  isMounted: (path: string) => boolean,
+): { paths: ReadonlySet<string>; isCut: boolean } {
+  const below = `${normalizePath(directory)}/`;
+  const paths = new Set<string>();
+  let isCut = false;
+  for (const layer of layers) {
+    for (const path of layer.paths()) {
+      if (!path.startsWith(below) || !path.endsWith(end) || isMounted(path) || paths.has(`/${path}`)) continue;
+      isCut = paths.size >= mostListed;
+      if (isCut) break;
+      if (resolvePath(layers, path).status === 'found') paths.add(`/${path}`);
+    }
+  }
+  return { paths, isCut };
+}
 
 function findFirst(
   layers: readonly LayerIndex[],

@@ -56,7 +56,7 @@ const scriptsOf: Readonly<Record<string, readonly string[]>> = {
     ' ',
   ),
   php: 'composer artisan drush wp phpunit'.split(' '),
-  java: 'mvn gradle sbt'.split(' '),
+  java: 'mvn gradle sbt spark-class'.split(' '),
   perl: 'plackup starman morbo hypnotoad'.split(' '),
 };
 

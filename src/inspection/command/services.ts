@@ -16,6 +16,8 @@ export interface Services {
   readonly before: readonly (readonly string[])[];
   /** Why there may be others; undefined if these are all. */
   readonly missing: string | undefined;
+  /** The supervisor serves the network itself. */
+  readonly isOne?: true;
 }
 
 /* Supervisors whose services are directories: `DIRECTORY/NAME/run`. */
@@ -35,9 +37,14 @@ const missingMore = (name: string): string => `${name}: may start services that 
 function serviceDirectories(directories: readonly string[], around: Surroundings, name: string): Services {
   const found = directories.map((directory) => within(directory, '/run', around));
   const commands = found.flatMap(({ paths }) => paths.map((path) => [path]));
-  // Without any, they are put together at run time.
-  const isWhole = commands.length > 0 && found.every((one) => one.complete);
+  const isWhole = found.every((one) => one.complete);
   return { commands, before: [], missing: isWhole ? undefined : missingMore(name) };
+}
+
+/** Adds a command that a supervisor is given. Without any service, they are put together at run time. */
+function withCommand(services: Services, command: readonly string[], name: string): Services {
+  const commands = command.length === 0 ? services.commands : [command, ...services.commands];
+  return { ...services, commands, missing: commands.length === 0 ? missingMore(name) : services.missing };
 }
 
 /** Runs `DIRECTORY/*` one after the other, before the services. */
@@ -47,11 +54,12 @@ function startFiles(directories: readonly string[], around: Surroundings): Servi
 
 export function readRunsvdir({ argv, directory: from }: Invocation, around: Surroundings): Services {
   const directory = argv.slice(1).find((word) => !word.startsWith('-')) ?? '/etc/service';
-  return serviceDirectories([joinPath(from, directory)], around, baseName(argv[0] ?? ''));
+  const name = baseName(argv[0] ?? '');
+  return withCommand(serviceDirectories([joinPath(from, directory)], around, name), [], name);
 }
 
 export const readRunsvdirStart = (_: Invocation, around: Surroundings): Services =>
-  serviceDirectories(['/etc/service'], around, 'runsvdir');
+  withCommand(serviceDirectories(['/etc/service'], around, 'runsvdir'), [], 'runsvdir');
 
 /** runit(8): /etc/runit/1, then /etc/runit/2, which starts the services. */
 export const readRunit = (): Services => ({
@@ -68,11 +76,8 @@ export function readMyInit({ argv }: Invocation, around: Surroundings): Services
   const none: Services = { commands: [], before: [], missing: undefined };
   const services = words.includes('--skip-runit') ? none : serviceDirectories(['/etc/service'], around, 'my_init');
   const before = words.includes('--skip-startup-files') ? [] : startFiles(['/etc/my_init.d'], around);
-  return withCommand({ ...services, before }, command);
+  return withCommand({ ...services, before }, command, 'my_init');
 }
-
-const withCommand = (services: Services, command: readonly string[]): Services =>
-  command.length === 0 ? services : { ...services, commands: [command, ...services.commands] };
 
 const definitions = '/etc/s6-overlay/s6-rc.d';
 const legacy = '/etc/services.d';
@@ -91,5 +96,5 @@ export function readS6({ argv }: Invocation, around: Surroundings): Services {
   const oneshots = within(definitions, '/up', around).paths.map((path) => ['execlineb', '-P', path]);
   const before = [...oneshots, ...startFiles(['/etc/cont-init.d'], around)];
   const commands = services.commands.filter(([path = '']) => !isOneshot(path));
-  return withCommand({ ...services, commands, before }, argv.slice(1));
+  return withCommand({ ...services, commands, before }, argv.slice(1), 's6-overlay');
 }

@@ -36,6 +36,8 @@ const supervisors: Readonly<Record<string, Supervisor>> = {
   foreman: readProcfile,
   forego: readProcfile,
   execlineb: readScript,
+  fwatchdog: readWatchdog,
+  'of-watchdog': readWatchdog,
 };
 
 // They start what their files name. s6-overlay ships static musl programs on every distribution.
@@ -56,6 +58,18 @@ export function servicesOf(invocation: Invocation, around: Surroundings): Servic
     return { commands: [...(next.length === 0 ? [] : [next]), ...beside], before, missing: undefined };
   }
   return others.test(name) ? unread(name) : undefined;
+}
+
+// https://github.com/openfaas/of-watchdog: it serves HTTP itself, and starts the function that `fprocess` names.
+function readWatchdog({ argv, env }: Invocation): Services {
+  const command = splitWords(env.get('fprocess') ?? env.get('function_process') ?? '');
+  const missing = `${baseName(argv[0] ?? '')}: the function that it starts is not named`;
+  return {
+    commands: [command].filter((words) => words.length > 0),
+    before: [],
+    missing: command.length > 0 ? undefined : missing,
+    isOne: true,
+  };
 }
 
 /** execlineb [options] FILE [ARGUMENT…], or -c TEXT. */

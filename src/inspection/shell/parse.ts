@@ -29,10 +29,11 @@ const maxText = 128 * 1024;
 /**
  * Reads a shell text in linear time: the grammar of POSIX.1-2024 XCU 2.10, and bash's arrays, `[[ ]]`, `(( ))`,
  * here-strings, process substitutions, `select` and `function`. Never throws: of a text that cannot be read to its end, the
- * commands before that place are returned.
+ * commands before that place are returned. `marked`: it was put together in a run, and marks what is unknown of it.
  */
-export function parseShell(source: string): ShellText {
-  const text = withoutMarks(source.slice(0, maxText)).replaceAll('\r\n', '\n');
+export function parseShell(source: string, marked = false): ShellText {
+  const cut = source.slice(0, maxText);
+  const text = (marked ? cut : withoutMarks(cut)).replaceAll('\r\n', '\n');
   const cursor: Cursor = { text, at: 0, depth: 0, pending: [], commands: readCommands };
   const commands: Command[] = [];
   try {

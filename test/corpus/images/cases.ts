@@ -30,13 +30,17 @@ export interface Case {
   readonly name: string;
   readonly trap: string;
   readonly on: 'alpine' | 'debian';
+  /** Each in a layer of its own. */
   readonly files: Files;
+  /** Layers of several files, above those, by Dockerfile line. */
+  readonly layers?: Readonly<Record<string, Files>>;
   readonly truth: Truth;
   readonly entrypoint?: readonly string[];
   readonly cmd?: readonly string[];
   /** Of the image. */
   readonly env?: readonly string[];
   readonly workingDir?: string;
+  readonly user?: string;
   /** The Pod's. */
   readonly pod?: Pick<CorpusImage, 'command' | 'args' | 'env'>;
   /** Dockerfile lines of the files, in their order. Default: COPY. */
@@ -67,13 +71,22 @@ async function build(one: Omit<Case, 'pod'>, sources: Sources): Promise<BuiltIma
     const createdBy = one.history?.[index] ?? `COPY ${path.split('/').at(-1)} /${path}`;
     steps.push({ createdBy, layer: await entriesOf(path, text, sources) });
   }
+  for (const [createdBy, files] of Object.entries(one.layers ?? {}))
+    steps.push({ createdBy, layer: await layerOf(files, sources) });
   const config: ImageConfigOptions = {
+    ...(one.user !== undefined && { user: one.user }),
     entrypoint: one.entrypoint ?? [],
     cmd: one.cmd ?? [],
     workingDir: one.workingDir ?? '',
     env: one.env?.some((line) => line.startsWith('PATH=')) === true ? one.env : [PATH, ...(one.env ?? [])],
   };
   return onBase(base, steps, config);
+}
+
+async function layerOf(files: Files, sources: Sources): Promise<TarEntry[]> {
+  const entries: TarEntry[] = [];
+  for (const [path, text] of Object.entries(files)) entries.push(...(await entriesOf(path, text, sources)));
+  return [...new Map(entries.map((entry) => [entry.path, entry])).values()];
 }
 
 async function entriesOf(path: string, text: string, sources: Sources): Promise<TarEntry[]> {

@@ -181,9 +181,9 @@ export function followText(run: Run, state: State, { commands, broken }: ShellTe
   return after.map((one) => (one.flow === undefined ? end(one) : one));
 }
 
-function readText({ world }: Run, text: string): ShellText {
+function readText({ world }: Run, text: string, marked = false): ShellText {
   world.spend(Math.ceil(text.length / 100));
-  return parseShell(text);
+  return parseShell(text, marked);
 }
 
 const deepest = 40;
@@ -191,7 +191,7 @@ const deepest = 40;
 function evaluate({ run, state, words }: Call): readonly State[] {
   const text = words.filter((word) => word !== ANY_WORDS).join(' ');
   const isHidden = words[0] === ANY_WORDS || text.startsWith(UNKNOWN);
-  if (!isHidden) return state.callers.length > deepest ? [state] : followText(run, state, readText(run, text));
+  if (!isHidden) return state.callers.length > deepest ? [state] : followText(run, state, readText(run, text, true));
   // Most often the output of a program that sets variables.
   const hidden = hiddenProgram('a shell text that is put together while it runs');
   return [{ ...state, open: true, status: undefined, ...(state.last.length === 0 && { last: [hidden] }) }];

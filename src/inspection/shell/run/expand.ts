@@ -47,7 +47,7 @@ function expandWord(run: Run, scope: Scope, word: Word): readonly string[] {
     }
   }
   end();
-  return fields.done.map(fieldText);
+  return fields.done.map((pieces) => fieldText(run, pieces));
 }
 
 function addSplit(fields: Fields, text: string, separators: RegExp, end: () => void): void {
@@ -71,9 +71,12 @@ function hasPattern(text: string): boolean {
   return /[*?]/u.test(text) || (bracket !== -1 && text.includes(']', bracket + 2));
 }
 
-function fieldText(pieces: readonly Piece[]): string {
+function fieldText({ world }: Run, pieces: readonly Piece[]): string {
   const text = pieces.map((piece) => piece.text).join('');
   const isOpen = pieces.some((piece) => !piece.quoted && hasPattern(piece.text));
+  // A pattern that matches nothing stands for itself.
+  const [, folder] = /^(\/[^*?[]{1,200})\/[^/]*[*?[]/u.exec(text) ?? [];
+  if (isOpen && folder !== undefined && isKnown(text) && world.isEmpty(folder)) return text;
   // A pattern stands for any number of files; an unknown value that is not quoted, for any number of words.
   if (isOpen && !text.startsWith('-')) return ANY_WORDS;
   return text === UNKNOWN && pieces.some((piece) => !piece.quoted && piece.text !== '') ? ANY_WORDS : text;

@@ -19,6 +19,8 @@ export type FileAt =
 export interface World {
   /** Looks at an absolute path. `wanted`: the run cannot be followed without the file's text. */
   at(path: string, wanted?: boolean): FileAt;
+  /** Reports whether neither the image nor a volume has any file below an absolute path. */
+  isEmpty(directory: string): boolean;
   /** Returns the first of these programs in PATH; undefined if it is not known. */
   which(name: string, invocation: Pick<Invocation, 'env' | 'directory'>): string | undefined;
   /** Follows a program that the shell starts. */

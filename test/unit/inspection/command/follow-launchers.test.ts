@@ -172,6 +172,17 @@ describe('supervisors', () => {
     [['forego', 'start', '-r'], { Procfile: 'web: /app/server\n' }, 'app/server'],
     [['hivemind', 'Procfile'], { Procfile: 'web: /app/server\njob: exec /app/other\n' }, 'app/server app/other'],
     [['hivemind'], {}, 'hidden'],
+    [['fwatchdog'], { 'usr/bin/fwatchdog': elf }, 'hidden usr/bin/fwatchdog'],
+    [['env', 'fprocess=/app/server -x', 'fwatchdog'], { 'usr/bin/fwatchdog': elf }, 'app/server usr/bin/fwatchdog'],
+    [
+      ['spark-class', 'Main'],
+      {
+        'usr/bin/java': elf,
+        'usr/bin/spark-class':
+          '#!/bin/bash\nwhile read -r x; do CMD+=("$x"); done < <(java Launcher)\nexec "${CMD[@]}"\n',
+      },
+      'usr/bin/java',
+    ],
   ] as readonly (readonly [readonly string[], Files, string])[])('%j', (argv, files, expected) => {
     expect(leads(argv, { files })).toBe(expected);
   });
