@@ -61,7 +61,6 @@ function createFollower(files: ImageFiles, processes: readonly Process[], budget
   const known = new Map<string, Outcome>();
   const running = new Set<string>();
   const touched = new Set<string>();
-  const empty = new Map<string, boolean>();
   let steps = 0;
   let depth = 0;
   const follower: Follower = {
@@ -73,13 +72,8 @@ function createFollower(files: ImageFiles, processes: readonly Process[], budget
       return files.at(path, wanted);
     },
     isEmpty(directory) {
-      if (files.isMountedIn(directory)) return false;
-      const before = empty.get(directory);
-      if (before !== undefined) return before;
-      follower.spend(listCost);
-      const { paths, complete } = files.list(directory, '', true);
-      empty.set(directory, complete && paths.length === 0);
-      return complete && paths.length === 0;
+      follower.spend(2);
+      return files.isEmpty(directory);
     },
     which: (name, { env, directory }) => whichPath(files, { argv: [name], env, directory }),
     touch: (path) => {

@@ -10,17 +10,10 @@ export interface ImageFiles {
   locate(paths: readonly string[]): Located;
   /** Looks at an absolute path. `wanted`: its text is needed. */
   at(path: string, wanted?: boolean): FileAt;
-  /**
-   * Returns the known files below a directory whose path ends so, and whether there can be no others. `isAside`: the run can be
-   * followed without them.
-   */
-  list(
-    directory: string,
-    end: string,
-    isAside?: boolean,
-  ): { readonly paths: readonly string[]; readonly complete: boolean };
-  /** Reports whether a volume is mounted over a directory, or below it. */
-  isMountedIn(directory: string): boolean;
+  /** Returns the known files below a directory whose path ends so, and whether there can be no others. */
+  list(directory: string, end: string): { readonly paths: readonly string[]; readonly complete: boolean };
+  /** Reports whether neither the image nor a volume has anything below a directory. */
+  isEmpty(directory: string): boolean;
   /** The wanted files that may be in layers which were not read. */
   readonly wanted: readonly Unseen[];
   /** The same of files that were only asked about, such as by `[ -x FILE ]`. */
@@ -49,6 +42,10 @@ export function imageFiles(
     const which = isWanted ? wanted : asked;
     if (which.size < mostListed) which.set(path, { status: 'unseen', paths: [path], layers: unknown });
   };
+  const unknownLayers = (directory: string): readonly number[] =>
+    layers
+      .flatMap((layer, at) => (layer.isKnown(endOf(directory)) || !chances.directory(at, directory) ? [] : [at]))
+      .toReversed();
   return {
     locate: (paths) => findFirst(layers, paths, isMounted),
     at(path, isWanted) {
@@ -70,17 +67,19 @@ export function imageFiles(
       const text = 'text' in node.content ? node.content.text : undefined;
       return { type: 'file', executable: node.executable, text, linked: resolved.path !== normalizePath(path) };
     },
-    isMountedIn(directory) {
-      const path = `/${normalizePath(directory)}`;
-      return mountOver(path, hidden) !== undefined || hidden.some((mount) => mount.startsWith(`${path}/`));
+    isEmpty(directory) {
+      const path = normalizePath(directory);
+      if (isMounted(path) || hidden.some((mount) => mount.startsWith(`/${path}/`))) return false;
+      if (layers.some((layer) => layer.hasBelow(path)) || resolvePath(layers, path).path !== path) return false;
+      const unknown = unknownLayers(path);
+      if (unknown.length > 0) note(endOf(path), unknown, false);
+      return unknown.length === 0;
     },
-    list(directory, end, isAside = false) {
+    list(directory, end) {
       const { paths, isCut } = filesBelow(layers, directory, end, isMounted);
-      const last = endOf(normalizePath(directory));
-      const unknown = layers.flatMap((layer, number) =>
-        layer.isKnown(last) || !chances.directory(number, normalizePath(directory)) ? [] : [number],
-      );
-      if (unknown.length > 0) note(last, unknown.toReversed(), !isAside);
+      const path = normalizePath(directory);
+      const unknown = unknownLayers(path);
+      if (unknown.length > 0) note(endOf(path), unknown, true);
       return { paths: [...paths].toSorted(), complete: unknown.length === 0 && !isCut };
     },
     get wanted() {
