@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { access, chmod, copyFile, mkdir, mkdtemp, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
 import { firstInvocation } from '../../src/inspection/command/invocation.ts';
@@ -120,7 +120,7 @@ async function execute(
     '--',
     ...argv,
   ];
-  const calls = 'trace=execve,chroot,clone,clone3,vfork,fork';
+  const calls = 'trace=execve,chroot,chdir,clone,clone3,vfork,fork';
   const traced = ['strace', '-f', '-q', '-s', '4096', '-e', calls, '-o', log, ...contained];
   const mounts = `mount -t proc proc '${root}/proc' && mount --rbind /dev '${root}/dev' && exec "$@"`;
   const isolated = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--net', '--uts', '--ipc'];
@@ -137,6 +137,8 @@ async function execute(
 interface Processes {
   /** Programs whose start has not been reported as done. */
   readonly begun: Map<string, string>;
+  /** Working directories that processes have changed to. */
+  readonly directories: Map<string, string>;
   /** Roots that processes have changed to. */
   readonly roots: Map<string, string>;
   readonly programs: Map<string, string>;
@@ -148,6 +150,7 @@ interface Processes {
 export function readLog(log: string): Pick<Trace, 'ran' | 'left'> {
   const seen: Processes = {
     begun: new Map(),
+    directories: new Map(),
     roots: new Map(),
     programs: new Map(),
     parents: new Map(),
@@ -171,7 +174,7 @@ export function readLog(log: string): Pick<Trace, 'ran' | 'left'> {
 }
 
 function readLine(
-  { roots, programs, parents, ended }: Processes,
+  { directories, roots, programs, parents, ended }: Processes,
   pid: string,
   rest: string,
   program: string | undefined,
@@ -179,14 +182,31 @@ function readLine(
   const changed = /^chroot\("([^"]*)"\) += 0$/u.exec(rest)?.[1];
   // The first change is ours, into the image.
   if (changed !== undefined) roots.set(pid, roots.has(pid) ? changed.replace(/^\/$|^\.$/u, '') : '');
-  if (program !== undefined) programs.set(pid, `${roots.get(pid) ?? ''}${program}`);
+  noteProgram({ directories, roots, programs }, pid, rest, program);
   const child = /^(?:<\.\.\. )?(?:clone3?|v?fork)\b.* = (\d+)$/u.exec(rest)?.[1];
   if (child !== undefined && !rest.includes('CLONE_THREAD')) {
     parents.set(child, pid);
     roots.set(child, roots.get(pid) ?? '');
+    const from = directories.get(pid);
+    if (from !== undefined) directories.set(child, from);
     if (!programs.has(child)) programs.set(child, programs.get(pid) ?? '');
   }
   if (rest.startsWith('+++ exited') || rest.startsWith('+++ killed')) ended.add(pid);
+}
+
+function noteProgram(
+  { directories, roots, programs }: Pick<Processes, 'directories' | 'roots' | 'programs'>,
+  pid: string,
+  rest: string,
+  program: string | undefined,
+): void {
+  const directory = /^chdir\("([^"]*)"\) += 0$/u.exec(rest)?.[1];
+  if (directory !== undefined) directories.set(pid, resolve(directories.get(pid) ?? '/', directory));
+  // busybox runs its applets so.
+  if (program !== undefined && program !== '/proc/self/exe') {
+    const from = directories.get(pid);
+    programs.set(pid, `${roots.get(pid) ?? ''}${from === undefined ? program : resolve(from, program)}`);
+  }
 }
 
 /** Returns where a path of the image is on this machine: links lead within the root. */

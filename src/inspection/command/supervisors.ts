@@ -1,4 +1,5 @@
 import { splitWords } from '../shell/parse.ts';
+import { UNKNOWN } from '../shell/run/values.ts';
 import { baseName, type Invocation, joinPath } from './invocation.ts';
 import { chainOf, readExecline } from './execline.ts';
 import {
@@ -92,13 +93,13 @@ const supervisordFiles = [
 ];
 const mostFiles = 64;
 
-function readSupervisord({ argv, directory }: Invocation, around: Surroundings): Services {
+function readSupervisord({ argv, env, directory }: Invocation, around: Surroundings): Services {
   const [given] = configured(argv);
   const paths = (given === undefined ? supervisordFiles : [given]).map((path) => joinPath(directory, path));
   const chosen = paths.find((path) => around.text(path) !== undefined);
   const text = chosen === undefined ? undefined : around.text(chosen);
   if (chosen === undefined || text === undefined) return unread('supervisord');
-  const commands = [...programsIn(text)];
+  const commands = [...programsIn(text, env)];
   let missing: string | undefined;
   for (const pattern of includesIn(text)) {
     const found = matching(pattern, chosen, around);
@@ -106,7 +107,7 @@ function readSupervisord({ argv, directory }: Invocation, around: Surroundings):
     for (const path of found.paths.slice(0, mostFiles)) {
       const included = around.text(path);
       if (included === undefined) missing = `supervisord: ${path} is out of reach`;
-      else commands.push(...programsIn(included));
+      else commands.push(...programsIn(included, env));
     }
   }
   return commands.length === 0 && missing === undefined ? unread('supervisord') : { commands, before: [], missing };
@@ -118,12 +119,14 @@ function configured(argv: readonly string[]): readonly string[] {
   return [at === -1 ? undefined : argv[at + 1], ...joined].filter((path) => path !== undefined);
 }
 
-function* programsIn(text: string): Generator<readonly string[]> {
+function* programsIn(text: string, env: Invocation['env']): Generator<readonly string[]> {
   let inProgram = false;
   for (const line of text.split('\n').slice(0, 2000)) {
     if (line.startsWith('[')) inProgram = /^\[(?:program|fcgi-program|eventlistener):/u.test(line);
     const command = inProgram ? /^command\s*[=:]\s*(?<words>.*?)(?:\s;.*)?$/u.exec(line)?.groups?.['words'] : undefined;
-    if (command !== undefined) yield splitWords(command);
+    // https://supervisord.org/configuration.html: `%(ENV_NAME)s` is a variable.
+    const expanded = command?.replaceAll(/%\(ENV_(\w{1,100})\)[sd]/gu, (_, name: string) => env.get(name) ?? UNKNOWN);
+    if (expanded !== undefined) yield splitWords(expanded.replaceAll(/%\(\w{1,100}\)[sd]/gu, UNKNOWN));
   }
 }
 

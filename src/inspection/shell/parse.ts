@@ -48,7 +48,7 @@ export function parseShell(source: string, marked = false): ShellText {
 
 /** Splits a text into words as a shell does, without expansion; for `env -S`. */
 export function splitWords(text: string): readonly string[] {
-  const { commands } = parseShell(text.replaceAll('\n', ' '));
+  const { commands } = parseShell(text.replaceAll('\n', ' '), true);
   const [command] = commands;
   if (commands.length !== 1 || command?.kind !== 'simple') return text.split(/\s+/u).filter(Boolean);
   return [

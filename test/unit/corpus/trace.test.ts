@@ -37,6 +37,19 @@ describe('what strace saw of an image', () => {
     expect(readLog(log).left).toEqual(['/srv/app/server']);
   });
 
+  it('names programs by where the process stands, and applets by what they are of', () => {
+    const log = [
+      '6 execve("/bin/sh", ["sh"], 0x1 /* 1 var */) = 0',
+      '6 chdir("/app")          = 0',
+      '6 clone(child_stack=NULL, flags=SIGCHLD) = 7',
+      '7 execve("./server", ["./server"], 0x1 /* 1 var */) = 0',
+      '6 execve("/proc/self/exe", ["sleep"], 0x1 /* 1 var */) = 0',
+      '7 +++ exited with 0 +++',
+    ].join('\n');
+    expect(readLog(log.replace('7 +++ exited with 0 +++', '')).left).toEqual(['/app/server']);
+    expect(readLog(log).left).toEqual(['/bin/sh']);
+  });
+
   it('puts calls together that others interrupt', () => {
     const log = [
       '6 execve("/bin/sh", ["sh"], 0x1 /* 1 var */) = 0',

@@ -99,6 +99,16 @@ describe('supervisors', () => {
       'app/server',
     ],
     [['supervisord', '-c', '/none.conf'], supervisord, 'hidden'],
+    [
+      ['env', 'BIN=server', 'supervisord', '-c', '/s.conf'],
+      { ...supervisord, 's.conf': '[program:a]\ncommand=/app/%(ENV_BIN)s --name %(program_name)s\n' },
+      'app/server',
+    ],
+    [
+      ['supervisord', '-c', '/s.conf'],
+      { ...supervisord, 's.conf': '[program:a]\ncommand=/app/%(ENV_BIN)s\n' },
+      'hidden',
+    ],
     [['runsvdir', '/etc/service'], { 'etc/service/a/run': '#!/bin/sh\nexec /app/server' }, 'app/server'],
     [
       ['/sbin/my_init', '--', '/app/other'],
