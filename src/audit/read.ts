@@ -3,14 +3,23 @@ import { policyConfig } from '../config/policy-config.ts';
 import type { Config } from '../config/schema.ts';
 import { parsePlatform } from '../detection/platform.ts';
 import { UNREAD } from '../exposure/exposure.ts';
-import { namespaceLabels, podTemplates } from '../manifests/pod-templates.ts';
+import { passedOverLines } from '../manifests/passed-over.ts';
+import {
+  describeObject,
+  malformation,
+  namespaceLabels,
+  podTemplates,
+  unnamedImages,
+} from '../manifests/pod-templates.ts';
 import { policiesIn } from '../manifests/reach.ts';
-import { readManifests } from '../manifests/read.ts';
+import { type Manifest, placeText, readManifests } from '../manifests/read.ts';
 import type { ClusterFacts, NamespaceView } from '../policy/model.ts';
+import { readPod } from '../policy/read-pod.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import { type ClusterFlags, type CommonFlags, configuredFacts } from '../terminal/flags.ts';
 import type { DetectingCommand, Io } from '../terminal/io.ts';
 import type { Clock } from '../util/clock.ts';
+import { printable } from '../util/text.ts';
 import {
   type AuditCluster,
   type AuditDetector,
@@ -23,7 +32,7 @@ import { decideGroups } from './decide.ts';
 import { lookUpImages } from './look-ups.ts';
 import { buildReport } from './report/build-report.ts';
 import { type AuditReport, type AuditSource, type ClusterSection, type Gap, sourcedText } from './report/report.ts';
-import { createPodGroups } from './scan/pod-groups.ts';
+import { createPodGroups, type PodGroups } from './scan/pod-groups.ts';
 import type { Scanned } from './scan/scanned.ts';
 
 export interface AuditFlags extends Omit<CommonFlags, 'namespace'>, ClusterFlags {
@@ -134,20 +143,18 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
   const documents = manifests.flatMap((one) => one.documents);
   for (const { value } of documents) {
     for (const [name, labels] of namespaceLabels(value)) namespaces.set(name, labels);
-    for (const { kind, namespace, name, pod } of podTemplates(value)) {
-      groups.add({ kind, namespace: namespace || fallback, name: name || '(unnamed)' }, pod, undefined);
-    }
   }
-  const { facts } = configuredFacts(config);
-  const files = manifests.map(({ name }) => name);
-  const unread = manifests.flatMap(({ name, problems }) =>
-    problems.map((problem): Gap => ({
-      what: name,
-      message: problem.slice(name.length + 2),
-      grant: 'nothing: correct the document',
+  const unread = manifests.flatMap((manifest): Gap[] =>
+    [...manifest.problems, ...addPods(manifest, groups, fallback, parts.io)].map((problem) => ({
+      what: manifest.name,
+      message: problem.slice(manifest.name.length + 2),
+      grant: 'nothing: correct the manifest',
     })),
   );
-  for (const { what, message } of unread) parts.io.err(`libc-dns: ${what}: ${message}\n`);
+  for (const { what, message } of unread) parts.io.err(`libc-dns: ${printable(`${what}: ${message}`)}\n`);
+  for (const line of passedOverLines(manifests)) parts.io.err(`libc-dns: passed over: ${printable(line)}\n`);
+  const { facts } = configuredFacts(config);
+  const files = manifests.map(({ name }) => name);
   return {
     source: { kind: 'manifests', server: '', namespaces: [], files, configuration: from },
     scanned: {
@@ -167,6 +174,27 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
     gaps: unread,
     unlabelled: { [MODE_LABEL]: 'enforce' },
   };
+}
+
+/** Adds the Pods and Pod templates of a manifest. Returns for each that is malformed where it is, and why; warns of containers without an image. */
+function addPods(manifest: Manifest, groups: PodGroups, fallback: string, io: Io): string[] {
+  const problems: string[] = [];
+  for (const document of manifest.documents) {
+    for (const template of podTemplates(document.value)) {
+      const where = `${placeText(manifest, document)} (${describeObject(template)})`;
+      const { kind, namespace, name, pod } = template;
+      const problem = malformation(pod);
+      if (problem !== undefined) {
+        problems.push(`${where}: ${problem}`);
+        continue;
+      }
+      for (const warning of unnamedImages(readPod(pod).containers)) {
+        io.err(`libc-dns: warning: ${printable(`${where}: ${warning}`)}\n`);
+      }
+      groups.add({ kind, namespace: namespace || fallback, name: name || '(unnamed)' }, pod, undefined);
+    }
+  }
+  return problems;
 }
 
 function manifestCluster(config: Config, facts: ClusterFacts): ClusterSection {

@@ -67,7 +67,7 @@ async function audit(parts: AuditingCommand, flags: Flags): Promise<void> {
   }
   await write(await rendered(report, flags, parts), flags, parts);
   if (report.source.kind === 'manifests' && report.gaps.length > 0) {
-    throw new CommandError('failed', `${counted(report.gaps.length, 'document')} could not be read`);
+    throw new CommandError('failed', `${counted(report.gaps.length, 'problem')}: see above`);
   }
   const problem = foundProblem(report, flags.failOn);
   if (problem !== undefined) throw new CommandError('found', problem);

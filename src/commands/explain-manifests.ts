@@ -4,10 +4,19 @@ import { createEvaluate, type Evaluation } from '../admission/evaluate.ts';
 import { policyConfig } from '../config/policy-config.ts';
 import type { Detector } from '../detection/detector.ts';
 import { parsePlatform } from '../detection/platform.ts';
-import { namespaceLabels, passedOver, type PodTemplate, podTemplates } from '../manifests/pod-templates.ts';
+import { passedOverLines } from '../manifests/passed-over.ts';
+import {
+  describeObject,
+  malformation,
+  namespaceLabels,
+  type PodTemplate,
+  podTemplates,
+  unnamedImages,
+} from '../manifests/pod-templates.ts';
 import { type Manifest, type ManifestDocument, placeText, readManifests } from '../manifests/read.ts';
 import { type ManifestPolicies, manifestReach, policiesIn } from '../manifests/reach.ts';
-import type { Mode, NamespaceView } from '../policy/model.ts';
+import { LEFT_ALONE } from '../policy/decide.ts';
+import type { ContainerVerdict, Mode, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import { addCommonFlags, type ClusterFlags, type CommonFlags } from '../terminal/flags.ts';
 import { CommandError, type Io } from '../terminal/io.ts';
@@ -74,7 +83,9 @@ export async function explainFiles(parts: ManifestCommand, flags: ManifestFlags)
     const policies = policiesIn(documentsOf(manifests), terms.namespace, terms.cluster?.networkPolicies);
     const { explained, problems } = await explainManifests(manifests, { flags, terms, policies, detector });
     for (const problem of problems) io.err(`libc-dns: ${printable(problem)}\n`);
-    notePassedOver(io, manifests, flags);
+    for (const line of passedOverLines(manifests, (object) => isWanted(object, flags))) {
+      io.err(`libc-dns: passed over: ${printable(line)}\n`);
+    }
     warnAbout(io, explained);
     noteAssumptions(io, flags, terms, explained);
     if (terms.cluster === undefined) noteNamespace(io, explained, { flags, terms, policies });
@@ -134,8 +145,8 @@ async function explainManifests(
       const evaluate = template.podPath.length === 0 ? evaluatePod : evaluateTemplate;
       const evaluation = await evaluate(template.pod, view, { budgetMs: LOOKUP_MS });
       if (evaluation.decision.reason === 'MalformedPod') {
-        const where = `${placeText(manifest, document)} (${describe(template)})`;
-        problems.push(`${where}: ${evaluation.decision.message}`);
+        const where = `${placeText(manifest, document)} (${describeObject(template)})`;
+        problems.push(`${where}: ${malformation(template.pod)}`);
         return [];
       }
       return [{ document, template, namespace, evaluation }];
@@ -147,30 +158,26 @@ async function explainManifests(
 const isWanted = ({ kind }: { readonly kind: string }, { kinds }: ManifestFlags): boolean =>
   kinds === undefined || kinds.includes(kind.toLowerCase());
 
+/** What an annotation declares is not looked up, and neither are the images of Pods that are left alone. */
+const isLookedUp = ({ image, evidence }: ContainerVerdict): boolean =>
+  image !== '' && evidence.source !== 'annotation' && evidence !== LEFT_ALONE.evidence;
+
 /**
- * Warns about each image whose resolver is not known, and counts the images, if they were looked up. Returns how many are not known. What
- * an annotation declares is not looked up.
+ * Warns about each image whose resolver is not known in one of its containers, and counts the images, if they were looked up. Returns how
+ * many are not known.
  */
 function noteImages(io: Io, explained: readonly Explained[], detector: Detector | undefined): number {
-  const images = new Map<string, string | undefined>();
-  for (const { image, resolver, evidence } of explained.flatMap(({ evaluation }) => evaluation.decision.containers)) {
-    if (evidence.source === 'annotation') continue;
-    const known = images.get(image);
-    images.set(image, resolver === 'unknown' ? evidence.detail : known);
-  }
-  const unknown = [...images].filter(([, why]) => why !== undefined);
+  const containers = explained.flatMap(({ evaluation }) => evaluation.decision.containers);
+  const images = Map.groupBy(containers.filter(isLookedUp), ({ image }) => image);
+  const unknown = [...images].flatMap(([image, used]) => {
+    const why = used.find(({ resolver }) => resolver === 'unknown')?.evidence.detail;
+    return why === undefined ? [] : [`${image}: ${why}`];
+  });
   if (detector === undefined || images.size === 0) return unknown.length;
-  for (const [image, why] of unknown) io.err(`libc-dns: warning: ${printable(`${image || '(no image)'}: ${why}`)}\n`);
+  for (const line of unknown) io.err(`libc-dns: warning: ${printable(line)}\n`);
   const known = images.size - unknown.length;
   io.err(`libc-dns: ${counted(images.size, 'image')} looked up: ${known} known, ${unknown.length} unknown\n`);
   return unknown.length;
-}
-
-/** Names the objects that hold images and nothing that could be patched. */
-function notePassedOver(io: Io, manifests: readonly Manifest[], flags: ManifestFlags): void {
-  for (const object of documentsOf(manifests).flatMap(({ value }) => passedOver(value))) {
-    if (isWanted(object, flags)) io.err(`libc-dns: passed over: ${printable(`${describe(object)}: ${object.why}`)}\n`);
-  }
 }
 
 function namespaceView(
@@ -182,13 +189,14 @@ function namespaceView(
   return { name, labels: { ...labels, [MODE_LABEL]: mode ?? labels[MODE_LABEL] ?? unlabelled } };
 }
 
-const describe = ({ kind, namespace, name }: Pick<PodTemplate, 'kind' | 'namespace' | 'name'>): string =>
-  `${kind} ${namespace === '' ? '' : `${namespace}/`}${name || '(unnamed)'}`;
-
-/** Prints warnings about invalid labels and annotations of ours, and about DNS settings that break a resolver. */
+/**
+ * Prints warnings about invalid labels and annotations of ours, about DNS settings that break a resolver, and about containers that name no
+ * image.
+ */
 function warnAbout(io: Io, explained: readonly Explained[]): void {
   for (const { template, namespace, evaluation } of explained) {
-    for (const warning of evaluation.decision.warnings) {
+    const { warnings, containers } = evaluation.decision;
+    for (const warning of [...warnings, ...unnamedImages(containers)]) {
       io.err(`libc-dns: warning: ${printable(`${template.kind} ${namespace}/${template.name}: ${warning}`)}\n`);
     }
   }

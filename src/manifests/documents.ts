@@ -4,9 +4,16 @@ export interface Slice {
   readonly end: number;
   /** A JSON object that follows another one with no separator. */
   readonly adjacent: boolean;
+  /** It follows `...` with no `---`: kubectl does not read it. */
+  readonly unread: boolean;
 }
 
 const BOM = '\uFEFF';
+
+const SEPARATOR = /(?<![^\n])(?:\uFEFF?---|\.\.\.)(?=[ \t\r\n]|$)[^\n]*\n?/g;
+
+/** Comments and directives belong to the document that follows. */
+const NO_CONTENT = /^\uFEFF?(?:[ \t]*(?:#[^\n]*|\r)?\n|%[^\n]*\n)*$/;
 
 /**
  * Splits a stream into documents as kubectl does: at lines of `---`, and between JSON objects that follow each other. `...` ends a document
@@ -15,16 +22,18 @@ const BOM = '\uFEFF';
 export function splitDocuments(text: string): Slice[] {
   const slices: Slice[] = [];
   let start = 0;
+  let unread = false;
   const endAt = (end: number): void => {
-    if (end > start) slices.push(...objectsIn(text, withoutMark(text, start), end));
+    if (end > start) slices.push(...objectsIn(text, withoutMark(text, start), end, unread));
     start = end;
   };
-  for (const { 0: line, index } of text.matchAll(/^(?:\uFEFF?---|\.\.\.)(?=[ \t\r\n]|$)[^\n]*\n?/gm)) {
-    if (line.startsWith('...')) endAt(index + line.length);
-    // Comments and directives belong to the document that follows.
-    else if (!/^\uFEFF?(?:[ \t]*(?:#[^\n]*|\r)?\n|%[^\n]*\n)*$/.test(text.slice(start, index))) endAt(index);
+  for (const { 0: line, index } of text.matchAll(SEPARATOR)) {
+    const isEnd = line.startsWith('...');
+    if (isEnd) endAt(index + line.length);
+    else if (!NO_CONTENT.test(text.slice(start, index))) endAt(index);
+    unread = isEnd;
   }
-  endAt(text.length);
+  if (!unread || !NO_CONTENT.test(`${text.slice(start)}\n`)) endAt(text.length);
   return slices;
 }
 
@@ -37,14 +46,14 @@ function withoutMark(text: string, start: number): number {
 }
 
 /** Splits JSON objects that follow each other; anything else stays one slice. */
-function objectsIn(text: string, start: number, end: number): Slice[] {
-  const whole = [{ start, end, adjacent: false }];
+function objectsIn(text: string, start: number, end: number, unread: boolean): Slice[] {
+  const whole = [{ start, end, adjacent: false, unread }];
   const objects: Slice[] = [];
   let from = contentStart(text, start);
   while (text[from] === '{') {
     const to = objectEnd(text, from, end);
     if (to === undefined) return whole;
-    objects.push({ start: from, end: to, adjacent: objects.length > 0 });
+    objects.push({ start: from, end: to, adjacent: objects.length > 0, unread });
     from = to + (/^\s*/.exec(text.slice(to, end))?.[0].length ?? 0);
     if (from >= end) return objects.length > 1 ? objects : whole;
   }

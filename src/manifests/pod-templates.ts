@@ -1,3 +1,6 @@
+import { exemption } from '../policy/exemptions.ts';
+import { MalformedPodError, readPod } from '../policy/read-pod.ts';
+import { REASONS } from '../policy/reasons.ts';
 import { asObject, asText, isObject, type Json, objectAt } from '../util/json.ts';
 import { objectsIn, type Path, type PlacedObject } from './objects.ts';
 import { operatorTemplates, type TemplateParts } from './operator-templates.ts';
@@ -9,6 +12,10 @@ interface Identity {
   /** Empty if the object names none. */
   readonly namespace: string;
 }
+
+/** Names an object in messages: `Deployment shop/web`. */
+export const describeObject = ({ kind, namespace, name }: Identity): string =>
+  `${kind} ${namespace === '' ? '' : `${namespace}/`}${name || '(unnamed)'}`;
 
 /** A Pod or Pod template inside a manifest document. */
 export interface PodTemplate extends Identity, TemplateParts {
@@ -39,6 +46,22 @@ export function passedOver(value: unknown): PassedOver[] {
     return [{ ...identityOf(object), why: other?.why ?? 'no Pod template found in it' }];
   });
 }
+
+/** Says what is wrong with the Pod of a template; undefined if it is well formed. */
+export function malformation(pod: unknown): string | undefined {
+  try {
+    const view = readPod(pod);
+    if (exemption(view) !== 'MalformedPod') return undefined;
+    return `${REASONS.MalformedPod} spec.dnsPolicy is ${view.dnsPolicy}.`;
+  } catch (error) {
+    if (error instanceof MalformedPodError) return `${REASONS.MalformedPod} ${error.message}.`;
+    throw error;
+  }
+}
+
+/** Returns a warning for each container that names no image: the API server refuses its Pod. */
+export const unnamedImages = (containers: readonly { readonly name: string; readonly image: string }[]): string[] =>
+  containers.filter(({ image }) => image === '').map(({ name }) => `container ${name || '(unnamed)'} names no image`);
 
 /** Returns the labels of the Namespace objects in a document, by the namespace's name. */
 export function namespaceLabels(value: unknown): Map<string, Record<string, string>> {

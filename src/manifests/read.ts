@@ -10,13 +10,18 @@ export interface Manifest {
   readonly name: string;
   readonly text: string;
   readonly documents: readonly ManifestDocument[];
+  /** What kubectl does not read: see {@link Slice.unread}. */
+  readonly unread: readonly NumberedSlice[];
   /** Says for each document that is no Kubernetes object, and so is not in `documents`, where it is and what is wrong. */
   readonly problems: readonly string[];
 }
 
-export interface ManifestDocument extends Slice {
+interface NumberedSlice extends Slice {
   /** From 1. */
   readonly number: number;
+}
+
+export interface ManifestDocument extends NumberedSlice {
   /** The object, as kubectl would read it; null if the document is empty. */
   readonly value: unknown;
 }
@@ -71,22 +76,22 @@ async function read(name: string, from: () => Promise<string>): Promise<string> 
 function parseManifest(name: string, text: string): Manifest {
   const documents: ManifestDocument[] = [];
   const problems: string[] = [];
-  for (const [index, slice] of splitDocuments(text).entries()) {
-    const number = index + 1;
+  const slices = splitDocuments(text).map((slice, index) => Object.assign({ number: index + 1 }, slice));
+  for (const slice of slices.filter(({ unread }) => !unread)) {
     try {
-      documents.push({ ...slice, number, value: objectOf(text.slice(slice.start, slice.end)) });
+      documents.push({ ...slice, value: objectOf(text.slice(slice.start, slice.end)) });
     } catch (error) {
       if (!(error instanceof YamlError)) throw error;
-      problems.push(problemText({ name, text }, { ...slice, number }, error));
+      problems.push(problemText({ name, text }, slice, error));
     }
   }
-  return { name, text, documents, problems };
+  return { name, text, documents, unread: slices.filter(({ unread }) => unread), problems };
 }
 
 /** Returns a message that names the place of an error in a document. */
 export function problemText(
   manifest: Pick<Manifest, 'name' | 'text'>,
-  document: Omit<ManifestDocument, 'value'>,
+  document: NumberedSlice,
   { offset, message }: YamlError,
 ): string {
   const text = manifest.text.slice(document.start, document.end);
@@ -97,7 +102,7 @@ export function problemText(
 /** Formats a place in a document: its number, and the line and column. Without an offset, the first line of its content. */
 export function placeText(
   { name, text }: Pick<Manifest, 'name' | 'text'>,
-  { number, start, end }: Omit<ManifestDocument, 'value'>,
+  { number, start, end }: NumberedSlice,
   offset?: number,
 ): string {
   const before = text.slice(0, start + (offset ?? contentStart(text.slice(start, end)))).split('\n');
@@ -118,7 +123,15 @@ function objectOf(text: string): unknown {
   throw new YamlError(contentStart(text), 'expected a Kubernetes object, that is, a mapping');
 }
 
+/** What go-yaml takes for a control character: `yaml_parser_update_buffer` in goyaml.v2/readerc.go of sigs.k8s.io/yaml. */
+const CONTROL = /[^\t\n\r\u0020-\u007E\u0085\u00A0-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u;
+
 function yamlValue(text: string): unknown {
+  const control = text.search(CONTROL);
+  if (control !== -1) {
+    const code = text.charCodeAt(control).toString(16).toUpperCase().padStart(4, '0');
+    throw new YamlError(control, `the control character U+${code}, which YAML does not allow`);
+  }
   // kubectl ends the last line. Without that, block scalars at the end would differ.
   const tree = parseTree(text.endsWith('\n') ? text : `${text}\n`);
   return tree.valueOf(tree.contents);

@@ -17,6 +17,7 @@ import {
 
 import { bigIntegers, isObject, type Json } from '../util/json.ts';
 import { isJson } from './documents.ts';
+import { endsLine, withLineFeeds } from './line-breaks.ts';
 import { plainScalar } from './yaml-scalar.ts';
 import { isMerge, parseTree, startOf, YamlError, type YamlTree } from './yaml-tree.ts';
 
@@ -37,7 +38,8 @@ interface Edit {
 export function editDocument(text: string, after: unknown): string {
   const tree = parseTree(text, { tokens: true });
   const editor: Editor = {
-    text,
+    source: text,
+    text: withLineFeeds(text),
     json: isJson(text),
     newline: text.includes('\r\n') ? '\r\n' : '\n',
     indentSeq: indentsLists(text),
@@ -58,6 +60,8 @@ export function editDocument(text: string, after: unknown): string {
 const CANNOT_EDIT = 'this YAML is too unusual to be changed without a change elsewhere: write it out, without anchors';
 
 interface Editor {
+  readonly source: string;
+  /** The source with line breaks of one kind: places are the same. */
   readonly text: string;
   /** The text is JSON, and stays JSON. */
   readonly json: boolean;
@@ -104,14 +108,14 @@ function change(editor: Editor, place: Place, before: unknown, after: unknown): 
 }
 
 /** Writes out the aliases whose anchor has another value from now on than they shall have. */
-function writeOutAliases({ text, json, tree, edits, changed, asked }: Editor): void {
+function writeOutAliases({ source: document, json, tree, edits, changed, asked }: Editor): void {
   for (const alias of tree.aliases) {
     const target = tree.targetOf(alias);
     if (!changed.has(target) && !asked.has(alias)) continue;
     const old = tree.valueOf(target);
     const value = asked.has(alias) ? asked.get(alias) : old;
     if (isDeepStrictEqual(value, changed.has(target) ? changed.get(target) : old)) continue;
-    const source = text.slice(...rangeOf(target));
+    const source = document.slice(...rangeOf(target));
     const same = isDeepStrictEqual(value, old) && !source.includes('\n') && !('flow' in target && !target.flow);
     const [start, end] = rangeOf(alias);
     edits.push({ start, end, text: same ? source : flowText(value, json), depth: 0 });
@@ -238,7 +242,7 @@ function rearrangeBlock(
   before: readonly unknown[],
   after: readonly unknown[],
 ): Omit<Edit, 'depth'> {
-  const { text, newline, tree } = editor;
+  const { source, text, newline, tree } = editor;
   const dashes = places.map(({ start }) => start.find(({ type }) => type === 'seq-item-ind')?.offset);
   const [first] = dashes;
   if (first === undefined || dashes.includes(undefined)) throw cannotEdit(places[0]?.node ?? tree.contents);
@@ -248,11 +252,11 @@ function rearrangeBlock(
   const ends = places.map(({ node, start }) => nextLine(text, Math.max(endOf(node), lastOffset(start))));
   const spans = ends.map((end, index): Span => [index === 0 ? from : (ends[index - 1] ?? from), end]);
   const lines = kept(before, after).map((old, index) => {
-    if (old !== undefined) return text.slice(...(spans[old] ?? [0, 0]));
+    if (old !== undefined) return source.slice(...(spans[old] ?? [0, 0]));
     return `${' '.repeat(indent)}${render([after[index]], indent, editor)}${newline}`;
   });
   const end = ends.at(-1) ?? from;
-  const whole = lines.map((line) => (line.endsWith('\n') ? line : line + newline)).join('');
+  const whole = lines.map((line) => (endsLine(line) ? line : line + newline)).join('');
   return { start: from, end, text: text[end - 1] === '\n' ? whole : whole.slice(0, -newline.length) };
 }
 
@@ -269,7 +273,7 @@ const lastOffset = (tokens: readonly Token[]): number => {
 
 /** Rewrites the items of a flow list. Keeps the spaces and comments between items where they stay in order. */
 function rearrangeFlow(
-  { text }: Editor,
+  { source: text }: Editor,
   list: YAMLSeq,
   before: readonly unknown[],
   after: readonly unknown[],

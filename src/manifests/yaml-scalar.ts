@@ -12,8 +12,8 @@ const NULL = /^(?:|~|null|Null|NULL)$/;
 const NOT_FINITE = /^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$/;
 const INTEGER = /^([-+]?)(?:0[xX]([\da-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9]\d*))$/;
 const FLOAT = /^[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?$/;
-/** A float that begins with its point may have neither sign nor underscores. */
-const POINT_FLOAT = /^\.\d+(?:[eE][-+]?\d+)?$/;
+/** A float that begins with its point has no sign, and underscores only between digits. */
+const POINT_FLOAT = /^\.\d+(?:_\d+)*(?:[eE][-+]?\d+(?:_\d+)*)?$/;
 
 const MAX_INT64 = 2n ** 63n - 1n;
 const MIN_INT64 = -(2n ** 63n);
@@ -28,11 +28,12 @@ export function plainScalar(text: string): ScalarValue {
   if (TRUE.test(text)) return true;
   if (FALSE.test(text)) return false;
   if (NOT_FINITE.test(text)) throw new ScalarError(`${text} is no number that JSON can hold`);
-  if (text.startsWith('.')) return POINT_FLOAT.test(text) ? (finite(text) ?? text) : text;
-  if (!/^[-+\d]/.test(text)) return text;
-  const digits = text.replaceAll('_', '');
+  if (!/^[-+.\d]/.test(text) || (text.startsWith('.') && !POINT_FLOAT.test(text))) return text;
+  const digits = withoutUnderscores(text);
   return integer(digits) ?? (FLOAT.test(digits) ? finite(digits) : undefined) ?? text;
 }
+
+const withoutUnderscores = (text: string): string => text.replaceAll('_', '');
 
 function integer(digits: string): number | bigint | undefined {
   const match = INTEGER.exec(digits);
@@ -59,7 +60,7 @@ export function taggedScalar(tag: string, text: string): ScalarValue {
   const value = plainScalar(text);
   const holds = {
     bool: typeof value === 'boolean',
-    int: (typeof value === 'number' && Number.isInteger(value)) || typeof value === 'bigint',
+    int: integer(withoutUnderscores(text)) !== undefined,
     float: typeof value === 'number' || typeof value === 'bigint',
     null: value === null,
   }[tag];

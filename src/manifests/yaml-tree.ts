@@ -14,6 +14,7 @@ import {
 } from 'yaml';
 
 import { messageOf } from '../util/text.ts';
+import { folded, foldedWithEscapes, hasSeparator, withLineFeeds, withSeparators } from './line-breaks.ts';
 import { keyText, plainScalar, ScalarError, type ScalarValue, taggedScalar } from './yaml-scalar.ts';
 
 /** Thrown for a document that cannot be read or edited. `offset` is the place in the document's text. */
@@ -44,7 +45,7 @@ export interface YamlTree {
 export const isMerge = (pair: Pair): boolean =>
   isScalar(pair.key) &&
   pair.key.source === '<<' &&
-  (isPlain(pair.key) ? pair.key.tag === undefined : pair.key.tag === `${YAML_ORG}merge`);
+  (pair.key.tag === undefined ? isPlain(pair.key) : pair.key.tag === `${YAML_ORG}merge`);
 
 const YAML_ORG = 'tag:yaml.org,2002:';
 
@@ -55,7 +56,7 @@ const isPlain = ({ type }: Scalar): boolean => type === undefined || type === Sc
  * {@link YamlTree.valueOf} reads it as Kubernetes does.
  */
 export function parseTree(text: string, options: { readonly tokens?: boolean } = {}): YamlTree {
-  const document = parsed(text, options.tokens ?? false);
+  const document = parsed(withLineFeeds(text), options.tokens ?? false);
   const [error] = document.errors;
   if (error !== undefined) throw new YamlError(error.pos[0], error.message);
   const links = new Map<Alias, Node>();
@@ -66,12 +67,13 @@ export function parseTree(text: string, options: { readonly tokens?: boolean } =
     if (target === undefined) throw new YamlError(startOf(alias), `unresolved alias *${alias.source}`);
     return target;
   };
+  const reader = (): Reader => createReader(targetOf, hasSeparator(text) ? text : undefined);
   return {
     contents: document.contents,
-    valueOf: (node) => createReader(targetOf).valueOf(node),
+    valueOf: (node) => reader().valueOf(node),
     targetOf,
     aliases: [...links.keys()],
-    keyOf: (pair) => createReader(targetOf).keyOf(pair),
+    keyOf: (pair) => reader().keyOf(pair),
   };
 }
 
@@ -169,8 +171,10 @@ interface Reader {
   readonly keyOf: (pair: Pair) => string;
 }
 
-/** Reads values; counts what it reads, for aliases of aliases grow without bound. */
-function createReader(targetOf: (alias: Alias) => Node): Reader {
+/**
+ * Reads values; counts what it reads, for aliases of aliases grow without bound. `separated`: the document's text, if it has LS or PS.
+ */
+function createReader(targetOf: (alias: Alias) => Node, separated: string | undefined): Reader {
   let nodes = 0;
   let fromAliases = 0;
   const open = new Set<Alias>();
@@ -196,7 +200,7 @@ function createReader(targetOf: (alias: Alias) => Node): Reader {
     if (isAlias(node)) return throughAlias(node, valueOf);
     if (isMap(node)) return Object.fromEntries(entriesOf(node, new Map()));
     if (isSeq(node)) return node.items.map(valueOf);
-    return isScalar(node) ? scalarOf(node) : null;
+    return isScalar(node) ? scalarOf(node, separated) : null;
   };
 
   const keyOf = ({ key }: Pair): string => {
@@ -234,8 +238,8 @@ function createReader(targetOf: (alias: Alias) => Node): Reader {
 }
 
 /** Reads a scalar. Throws {@link YamlError}. */
-function scalarOf(node: Scalar): ScalarValue {
-  const text = String(node.value);
+function scalarOf(node: Scalar, separated: string | undefined): ScalarValue {
+  const text = separated === undefined ? String(node.value) : separatedText(node, separated);
   const tag = node.tag;
   try {
     if (tag === undefined) return isPlain(node) ? plainScalar(text) : text;
@@ -243,6 +247,25 @@ function scalarOf(node: Scalar): ScalarValue {
   } catch (error) {
     if (error instanceof ScalarError) throw new YamlError(startOf(node), error.message);
     throw error;
+  }
+}
+
+/** Returns the text of a scalar in a document that has LS or PS. */
+function separatedText(node: Scalar, document: string): string {
+  const source = document.slice(...(node.range ?? [0, 0]));
+  if (!hasSeparator(source)) return String(node.value);
+  switch (node.type) {
+    case Scalar.BLOCK_LITERAL:
+      return withSeparators(String(node.value), source);
+    case Scalar.QUOTE_SINGLE:
+      return folded(source.slice(1, -1)).replaceAll("''", "'");
+    case Scalar.QUOTE_DOUBLE:
+      // On one line the package reads escapes, and takes separators for letters.
+      return String(parsed(foldedWithEscapes(source), false).contents?.toJSON());
+    case Scalar.PLAIN:
+      return folded(source);
+    default:
+      throw new YamlError(startOf(node), 'a line separator (U+2028) in folded text (>): write it as "\\u2028"');
   }
 }
 

@@ -105,10 +105,12 @@ function standingOf({ pod, namespace, cluster, config }: Known): Standing {
   return { scope, declared: readDeclared(pod), reason: scope.reason ?? exemption(pod) ?? notExposed };
 }
 
+/** The verdict for each container of a Pod that is left alone. */
+export const LEFT_ALONE = unknownVerdict('not looked up: the Pod is left alone');
+
 function leftAlone(pod: PodView, { scope, declared, reason }: Standing): Decision | undefined {
   if (reason === undefined) return undefined;
-  const notLookedUp = unknownVerdict('not looked up: the Pod is left alone');
-  const containers = pod.containers.map((one) => judged(one, declared.verdictFor(one.name) ?? notLookedUp));
+  const containers = pod.containers.map((one) => judged(one, declared.verdictFor(one.name) ?? LEFT_ALONE));
   const warnings = scope.mode === 'off' ? scope.warnings : [...scope.warnings, ...declared.warnings];
   return { mode: scope.mode, reason, message: REASONS[reason], remedy: [], containers, warnings };
 }

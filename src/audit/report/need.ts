@@ -95,10 +95,12 @@ function nextSteps(input: NeedInput, needed: NeedVerdict['needed']): string[] {
       `Correct the ${counted(error, 'error')} under Findings: ${error === 1 ? 'it breaks' : 'they break'} look-ups today, whatever the kernel.`,
     );
   }
-  if (gaps.length > 0)
-    steps.push(`Grant what could not be read (${counted(gaps.length, 'gap')}), and run the audit again.`);
+  if (gaps.length > 0) {
+    const what = source.kind === 'manifests' ? 'Correct' : 'Grant';
+    steps.push(`${what} what could not be read (${counted(gaps.length, 'gap')}), and run the audit again.`);
+  }
   if (unreadable.length > 0 && needed !== 'no') {
-    steps.push(`Let ${counted(unreadable.length, 'unread image')} be read: each line says what to grant.`);
+    steps.push(`Give access to ${counted(unreadable.length, 'image')} that could not be read: each line says how.`);
   }
   if (source.kind === 'manifests') return [...steps, 'Run libc-dns audit on the cluster itself.'];
   if (needed === 'no')

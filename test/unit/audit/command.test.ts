@@ -203,14 +203,15 @@ describe('manifests', () => {
 
   it('a document that cannot be read hides no other one, and makes it fail', async () => {
     const { code, out, err } = await audit(['-f', '-', '-o', 'json'], { stdin: `${manifest}---\na: *b\n` });
-    const { workloads, gaps } = JSON.parse(out) as AuditReport;
+    const { workloads, gaps, verdict } = JSON.parse(out) as AuditReport;
+    expect(verdict.next[0]).toBe('Correct what could not be read (1 gap), and run the audit again.');
     const message = 'document 4, line 15, column 4: unresolved alias *b';
     expect([code, workloads.length, gaps]).toEqual([
       1,
       2,
-      [{ what: 'standard input', message, grant: 'nothing: correct the document' }],
+      [{ what: 'standard input', message, grant: 'nothing: correct the manifest' }],
     ]);
-    expect(err).toBe(`libc-dns: standard input: ${message}\nlibc-dns: 1 document could not be read\n`);
+    expect(err).toBe(`libc-dns: standard input: ${message}\nlibc-dns: 1 problem: see above\n`);
   });
 
   it('labels of a namespace that send its Pods to virtual nodes count', async () => {

@@ -16,6 +16,9 @@ const inject = async (name: string, ...flags: string[]): Promise<string> => {
 
 const injectJson = async (name: string): Promise<unknown> => JSON.parse(await inject(name, '-o', 'json')) as unknown;
 
+/** Leaves out the line about what is assumed where no cluster is read. */
+const withoutNote = (err: string): string => err.replace(/^libc-dns: no cluster is read.*\n/m, '');
+
 /** The lines of the file that are not in the output in their order. */
 function lost(name: string, out: string): string[] {
   const lines = out.split('\n');
@@ -151,18 +154,21 @@ describe('manifests from the field: explain', () => {
       'Elasticsearch es',
       'DeploymentConfig inner',
     ]);
-    expect(err.split('\n').filter((line) => !line.includes('no cluster is read'))).toEqual([
-      'libc-dns: passed over: Service kn: Knative refuses DNS settings unless kubernetes.podspec-dnsconfig is enabled',
-      'libc-dns: passed over: Job cloudrun: Cloud Run has no DNS settings',
-      'libc-dns: passed over: TaskRun tk: Tekton takes DNS settings from the podTemplate of a run',
+    const file = `${FIELD}/kinds.yaml`;
+    expect(withoutNote(err).split('\n')).toEqual([
+      `libc-dns: passed over: ${file}: document 15, line 75 (Service kn): Knative refuses DNS settings unless kubernetes.podspec-dnsconfig is enabled`,
+      `libc-dns: passed over: ${file}: document 16, line 80 (Job cloudrun): Cloud Run has no DNS settings`,
+      `libc-dns: passed over: ${file}: document 17, line 85 (TaskRun tk): Tekton takes DNS settings from the podTemplate of a run`,
       '',
     ]);
+    const audited = await cli(['audit', '--offline', '-o', 'json', '-f', file]);
+    expect([audited.code, audited.err]).toEqual([0, withoutNote(err)]);
   });
 
   it('--kinds narrows', async () => {
     const { out, err } = await explain('kinds.yaml', '-o', 'json', '--kinds', 'jobset,Rollout', '--kinds', 'TaskRun');
     expect(summary(out)).toEqual(['JobSet jobset', 'Rollout rollout']);
-    expect(err).toMatch(/^libc-dns: passed over: TaskRun tk: .*\nlibc-dns: no cluster is read .*\n$/);
+    expect(withoutNote(err)).toMatch(/^libc-dns: passed over: \S+kinds\.yaml: document 17, line 85 \(TaskRun tk\): .*\n$/);
   });
 
   it('pod-shapes.yaml: a malformed Pod is named, and the others are explained', async () => {
@@ -172,7 +178,52 @@ describe('manifests from the field: explain', () => {
     expect(err).toContain('pod-shapes.yaml: document 11, line 21 (Pod option-number-value): ');
     expect(err).toContain('pod-shapes.yaml: document 12, line 23 (Pod numeric-annotation): ');
     expect(err.split('\n').at(-2)).toBe('libc-dns: 2 problems: see above');
+    const audited = await cli(['audit', '--offline', '-o', 'json', '-f', `${FIELD}/pod-shapes.yaml`]);
+    expect([audited.code, audited.err]).toEqual([code, err.replace(/^.*warning.*\n/m, '')]);
+    expect(JSON.parse(audited.out)).toMatchObject({ summary: { pods: 10 }, gaps: [{}, {}] });
   });
+
+  it.each(['explain', 'inject', 'audit'])('%s names what kubectl does not read behind ...', async (command) => {
+    const pod = 'apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c, image: a}]}\n';
+    const { code, out, err } = await cli([command, '--offline', '-o', 'json', '-f', '-'], {
+      stdin: `${pod}...\n${pod}---\n${pod}...\n# no content\n`,
+    });
+    expect([code, err]).toEqual([
+      0,
+      'libc-dns: passed over: standard input: document 2, line 6: kubectl reads nothing between ... and ---\n',
+    ]);
+    const read = JSON.parse(out) as { items?: unknown[]; summary?: { pods: number } } | unknown[];
+    expect(Array.isArray(read) ? read.length : (read.items?.length ?? read.summary?.pods)).toBe(2);
+  });
+
+  it.each(['explain', 'inject', 'audit'])(
+    '%s names a wrong dnsPolicy, and a container without an image',
+    async (command) => {
+      const { code, err } = await cli([command, '--offline', '-f', '-'], {
+        stdin: `apiVersion: v1
+kind: Pod
+metadata: {name: a}
+spec: {dnsPolicy: Cluster, containers: [{name: c, image: a}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: b}
+spec: {containers: [{name: c}, {image: a}, {}]}
+`,
+      });
+      const place = command === 'audit' ? 'standard input: document 2, line 6 (Pod b)' : 'Pod default/b';
+      expect([code, err.split('\n').toSorted()]).toEqual([
+        1,
+        [
+          '',
+          command === 'inject' ? 'libc-dns: nothing was written' : 'libc-dns: 1 problem: see above',
+          'libc-dns: standard input: document 1, line 1 (Pod a): The Pod is not well formed: the API server will say so. spec.dnsPolicy is Cluster.',
+          `libc-dns: warning: ${place}: container (unnamed) names no image`,
+          `libc-dns: warning: ${place}: container c names no image`,
+        ].toSorted(),
+      ]);
+    },
+  );
 
   it('of several documents each bad one is named, and the others are explained', async () => {
     const pod = 'apiVersion: v1\nkind: Pod\nmetadata: {name: good}\nspec: {containers: [{name: c, image: a}]}\n';
@@ -213,6 +264,21 @@ spec: {containers: [{name: a, image: good}, {name: b, image: bad}, {name: c, ima
         /\nlibc-dns: warning: bad: no such image \(not-found\)\nlibc-dns: 2 images looked up: 1 known, 1 unknown\n$/,
       ),
     ]);
+  });
+
+  it.each(['explain', 'inject'])('%s leaves the images of Pods that are left alone out', async (command) => {
+    const alone = `apiVersion: v1
+kind: Pod
+metadata: {name: b}
+spec: {hostNetwork: true, containers: [{name: a, image: good}, {name: b, image: other}]}
+`;
+    const { code, err } = await cli([command, '--fail-on', 'unknown'], {
+      stdin: `${stdin.replaceAll('bad', 'good')}---\n${alone}`,
+      detector,
+    });
+    expect([code, err]).toEqual([0, 'libc-dns: 1 image looked up: 1 known, 0 unknown\n']);
+    const offline = await cli([command, '--offline', '--fail-on', 'unknown'], { stdin: alone });
+    expect([offline.code, offline.err]).toEqual([0, '']);
   });
 
   it.each(['explain', 'inject'])('%s --fail-on unknown exits with 3, and writes all the same', async (command) => {

@@ -19,6 +19,19 @@ it.each([
   ['flow YAML twice', '{a: 1}\n{b: 2}\n', ['{a: 1}\n{b: 2}\n']],
   ['an open quote', `{a: '"', ${'b: c, '.repeat(1000)}}`, [`{a: '"', ${'b: c, '.repeat(1000)}}`]],
   ['nothing', '', []],
+  [
+    'CR and LS, where no line of kubectl begins',
+    'a: 1\r---\rb: 2\u2028---\u2028c: 3\n',
+    ['a: 1\r---\rb: 2\u2028---\u2028c: 3\n'],
+  ],
 ])('%s', (_name, text, parts) => {
   expect(splitDocuments(text).map(({ start, end }) => text.slice(start, end))).toEqual(parts);
+});
+
+it.each([
+  ['a document behind an end', 'a: 1\n...\nb: 2\n---\nc: 3\n', [false, true, false]],
+  ['an end alone', '...\na: 1\n', [false, true]],
+  ['no content behind an end', 'a: 1\n... # end\n\n# c\n%YAML 1.1\n---\nb: 2\n...\n# c', [false, false]],
+])('kubectl does not read %s', (_name, text, unread) => {
+  expect(splitDocuments(text).map((slice) => slice.unread)).toEqual(unread);
 });

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { cli } from '../../support/cli.ts';
 import { kubectlReading, type Reading } from '../../support/kubectl-reading.ts';
 import { manifestTexts } from './arbitrary-manifests.ts';
+import { ODD_TEXTS } from './odd-texts.ts';
 import { STYLES } from './styles.ts';
 
 const FIXTURES = `${import.meta.dirname}/../../fixtures/manifests`;
@@ -25,6 +26,10 @@ interface Case {
 
 /** Refused by us on purpose: kubectl reads it, and the API server would refuse a Pod in it, or it was never rendered. */
 const REFUSED = /^field\/(?:pod-shapes|unrendered)\.yaml/;
+
+/** Of the odd texts: kubectl drops a part of them without a word, or reads no objects. */
+const REFUSED_ODD =
+  /^(?:indented top then out|ls folded|ls sep|seq doc|scalar doc|sep scalar|sep folded|json array|json then garbage)$/;
 
 /** Styles that add an object. */
 const ANOTHER = /mark behind|another/;
@@ -116,6 +121,13 @@ describe.skipIf(read === undefined)('what kubectl reads before and after inject'
     const cases = readable(written, kubectl);
     expect(cases.length).toBeGreaterThan(400);
     expect(await judge(cases, kubectl)).toBeGreaterThan(300);
+  });
+
+  it('differs by DNS settings alone, in odd texts', { timeout: 240_000 }, async () => {
+    const written = Object.entries(ODD_TEXTS).map(([name, text]) => ({ name, text, objects: 1 }));
+    const cases = readable(written, kubectl).filter(({ name }) => !REFUSED_ODD.test(name));
+    expect(cases.length).toBeGreaterThan(250);
+    expect(await judge(cases, kubectl)).toBeGreaterThan(200);
   });
 
   it('differs by DNS settings alone, in manifests made at random', { timeout: 240_000 }, async () => {

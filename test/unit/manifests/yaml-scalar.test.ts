@@ -14,7 +14,7 @@ describe('plainScalar: as sigs.k8s.io/yaml', () => {
     ['a number beyond 63 bits', ['18446744073709551615'], 18_446_744_073_709_552_000],
     ['a number that a float does not hold', ['9007199254740993'], 9_007_199_254_740_993n],
     ['no negative zero', ['-0', '-0.0'], 0],
-    ['fractions', ['.5', '0.5', '5e-1', '+.5'], 0.5],
+    ['fractions', ['.5', '.5_0', '0.5', '5e-1', '+.5'], 0.5],
   ])('%s', (_name, texts, value) => {
     expect(texts.map((text) => plainScalar(text))).toEqual(texts.map(() => value));
   });
@@ -28,7 +28,8 @@ describe('plainScalar: as sigs.k8s.io/yaml', () => {
     '0b2',
     '0o8',
     '._5',
-    '.5_0',
+    '.5_',
+    '-_',
     '1.2.3',
     'yEs',
     'nULL',
@@ -59,6 +60,7 @@ describe('taggedScalar', () => {
   });
 
   it.each([
+    ['int', '08', '"08" is not of the type that its tag !!int says'],
     ['int', '3.5', '"3.5" is not of the type that its tag !!int says'],
     ['bool', '1', '"1" is not of the type that its tag !!bool says'],
     ['null', 'foo', '"foo" is not of the type that its tag !!null says'],

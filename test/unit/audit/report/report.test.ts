@@ -277,7 +277,7 @@ describe('the verdict', () => {
     const { next } = await needed(pods);
     expect(next).toEqual([
       'Correct the 1 error under Findings: it breaks look-ups today, whatever the kernel.',
-      'Let 1 unread image be read: each line says what to grant.',
+      'Give access to 1 image that could not be read: each line says how.',
       'Begin with a namespace: kubectl label namespace big libc-dns.dev/mode=audit',
     ]);
   });
