@@ -12,7 +12,7 @@ import { type CloudIdentities, cloudPackages, createCloudIdentities } from '../r
 import type { ProxyOptions } from '../registry/http/proxy.ts';
 import { CommandError } from '../terminal/io.ts';
 import { systemClock } from '../util/clock.ts';
-import { messageOf } from '../util/text.ts';
+import { fileProblem } from '../util/files.ts';
 
 /** The text of the files that a configuration names. They are read once, at the start. */
 export interface RegistryFiles {
@@ -44,7 +44,7 @@ async function fileText(path: string, key: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    throw new CommandError('usage', `${key}: ${path}: ${messageOf(error)}`, { cause: error });
+    throw new CommandError('usage', `${key}: ${path}: ${fileProblem(error)}`, { cause: error });
   }
 }
 

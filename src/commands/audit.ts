@@ -7,7 +7,8 @@ import { auditTable } from '../audit/text/table.ts';
 import { addCommonFlags } from '../terminal/flags.ts';
 import { CommandError, painter } from '../terminal/io.ts';
 import { systemClock } from '../util/clock.ts';
-import { counted, jsonText, messageOf, printableLines } from '../util/text.ts';
+import { fileProblem } from '../util/files.ts';
+import { counted, jsonText, printableLines } from '../util/text.ts';
 
 interface Flags extends AuditFlags {
   readonly output: 'table' | 'json' | 'markdown' | 'html';
@@ -126,7 +127,7 @@ async function write(text: string, { outputFile }: Flags, { io, writeFile }: Aud
   try {
     await writeFile(outputFile, printableLines(text));
   } catch (error) {
-    throw new CommandError('failed', `--output-file ${outputFile}: ${messageOf(error)}`, { cause: error });
+    throw new CommandError('failed', `--output-file ${outputFile}: ${fileProblem(error)}`, { cause: error });
   }
 }
 

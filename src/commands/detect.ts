@@ -2,12 +2,12 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import type { Detection, Detector } from '../detection/detector.ts';
 import type { Platform } from '../detection/image-source.ts';
-import { parsePlatform, platformName } from '../detection/platform.ts';
+import { normalizePlatform, parsePlatform, platformName } from '../detection/platform.ts';
 import type { Resolver } from '../policy/verdict.ts';
 import { addCommonFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
 import { CommandError, type DetectingCommand, type Io, type Paint, painter } from '../terminal/io.ts';
 import { table } from '../terminal/layout.ts';
-import { jsonText, printable } from '../util/text.ts';
+import { counted, jsonText, printable } from '../util/text.ts';
 
 interface DetectFlags extends CommonFlags {
   readonly command?: string[];
@@ -36,26 +36,59 @@ export function detectCommand(program: Command, { io, openDetector }: DetectingC
   addCommonFlags(command).action(async (images: string[], flags: DetectFlags) => {
     const { config } = await readSettings(io, flags);
     const { detector, close } = await openDetector(config, { images });
-    if (detector === undefined) throw new CommandError('usage', 'detect needs a registry: leave --offline out');
+    if (detector === undefined) {
+      const how = flags.offline === true ? 'leave --offline out' : 'set detection.registry.enabled: true';
+      throw new CommandError('usage', `detect needs a registry: ${how}`);
+    }
     try {
       const platform = parsePlatform(config.detection.platform);
       const results = await detectAll(images, platform, flags.command ?? [], { detector, io });
       const entries = results.map((result) => entry(result, platform));
+      for (const { image, detection } of results) warnOfPlatform(io, image, detection.platform, platform);
       if (flags.output === 'json') io.out(jsonText(entries));
       else io.out(asTable(results, painter(io, flags.color)), 'styled');
       const failed = results.filter(({ detection }) => detection.failure !== undefined);
-      if (failed.length > 0)
-        throw new CommandError('failed', `${failed.length} of ${images.length} images could not be read`);
+      if (failed.length > 0) {
+        throw new CommandError('failed', `${failed.length} of ${counted(images.length, 'image')} could not be read`);
+      }
     } finally {
       await close();
     }
   });
 }
 
+/** Warns of an image for another platform than was asked for: a node would run it all the same. */
+function warnOfPlatform(io: Io, image: string, found: Platform | undefined, asked: Platform): void {
+  if (found === undefined) return;
+  const [has, wanted] = [normalizePlatform(found), normalizePlatform(asked)];
+  if (has.os === wanted.os && has.architecture === wanted.architecture) return;
+  const text = `${image}: the image is for ${platformName(found)}, not for ${platformName(asked)} (--platform)`;
+  io.err(`libc-dns: warning: ${printable(text)}\n`);
+}
+
 function words(text: string): string[] {
-  const list: unknown = text.startsWith('[') ? parseJson(text) : text.split(/\s+/).filter(Boolean);
+  const list: unknown = text.startsWith('[') ? parseJson(text) : shellWords(text);
   if (Array.isArray(list) && list.length > 0 && list.every((word) => typeof word === 'string')) return list;
-  throw new InvalidArgumentError('expected words, or a JSON list of strings.');
+  throw new InvalidArgumentError('Expected words, quoted as in a shell, or a JSON list of strings.');
+}
+
+/** Splits words as a shell does, without expansions: https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_02. */
+function shellWords(text: string): string[] | undefined {
+  const part = /'[^']*'|"(?:\\[^]|[^"\\])*"|\\[^]|[^\s'"\\]/;
+  if (!new RegExp(`^(?:\\s|${part.source})*$`).test(text)) return undefined;
+  return (text.match(new RegExp(`(?:${part.source})+`, 'g')) ?? []).map((word) =>
+    word.replaceAll(new RegExp(part, 'g'), unquoted),
+  );
+}
+
+function unquoted(part: string): string {
+  if (part.startsWith("'")) return part.slice(1, -1);
+  if (part.startsWith('"'))
+    return part
+      .slice(1, -1)
+      .replaceAll(/\\([$`"\\])/g, '$1')
+      .replaceAll('\\\n', '');
+  return part.startsWith('\\') ? part.slice(1) : part;
 }
 
 function parseJson(text: string): unknown {

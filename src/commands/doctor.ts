@@ -8,7 +8,7 @@ import { doctorReport, type DoctorReport, fails, reportText, type TextStyle } fr
 import { type Check, runChecks } from '../doctor/run.ts';
 import { addCommonFlags, type ClusterFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
 import { CommandError, type Io, painter } from '../terminal/io.ts';
-import { jsonText, printable } from '../util/text.ts';
+import { counted, jsonText, printable } from '../util/text.ts';
 
 interface DoctorFlags extends CommonFlags, ClusterFlags {
   readonly output: 'table' | 'json';
@@ -77,7 +77,7 @@ export function doctorCommand(program: Command, command: DoctorCommand): void {
       hostAndPort,
     )
     .option(
-      '--namespace <name>',
+      '-n, --namespace <name>',
       'of the release to look at where there are several, and of the Pod that is created as a dry run',
     )
     .addHelpText('after', HELP);
@@ -130,8 +130,9 @@ function chosen(checks: readonly Check[], { check = [], skip = [] }: DoctorFlags
 
 function whyFailed({ summary, checks }: DoctorReport): string {
   const { failure, warning } = summary;
-  if (failure > 0) return `${failure} of ${checks.length} checks failed`;
-  return warning > 0 ? `${warning} of ${checks.length} checks warn (--strict)` : 'nothing could be checked';
+  const all = counted(checks.length, 'check');
+  if (failure > 0) return `${failure} of ${all} failed`;
+  return warning > 0 ? `${warning} of ${all} warned (--strict)` : 'nothing could be checked';
 }
 
 const STYLES = { ok: 'green', warning: 'yellow', failure: 'red', skipped: 'gray' } as const;

@@ -137,8 +137,11 @@ function readersTable(decision: Decision, { before, after }: ResolvConfs): strin
 
 /** Describes in a line how a resolver's behaviour changes between two files. */
 function behaviour(old: ReaderView, now: ReaderView): string {
-  const again = changed(seconds(old.resendMs), seconds(now.resendMs));
-  return `${changed(transport(old), transport(now))}; asks again after ${again}`;
+  const again =
+    old.resendMs > 0 && now.resendMs > 0
+      ? `asks again after ${changed(seconds(old.resendMs), seconds(now.resendMs))}`
+      : changed(resending(old), resending(now));
+  return `${changed(transport(old), transport(now))}; ${again}`;
 }
 
 const transport = ({ tcp, atOnce }: ReaderView): string => {
@@ -147,6 +150,10 @@ const transport = ({ tcp, atOnce }: ReaderView): string => {
 };
 
 const changed = (before: string, after: string): string => (before === after ? before : `${before} -> ${after}`);
+
+/** `attempts:0` and `timeout:0` leave no time. */
+const resending = ({ resendMs }: ReaderView): string =>
+  resendMs > 0 ? `asks again after ${seconds(resendMs)}` : 'resolves no name';
 
 const seconds = (milliseconds: number): string => `${milliseconds / 1000} s`;
 

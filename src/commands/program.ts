@@ -56,7 +56,11 @@ function build(parts: Commands): Command {
     .description("Gives every Pod the DNS options that its images' resolvers obey (glibc, musl, Go).")
     .version(parts.version)
     .showHelpAfterError('(libc-dns <command> --help shows the flags and examples)')
-    .configureOutput({ writeOut: parts.io.out, writeErr: parts.io.err })
+    .configureOutput({
+      writeOut: parts.io.out,
+      writeErr: parts.io.err,
+      outputError: (text, write) => write(text.replace(/^error: /, 'libc-dns: ')),
+    })
     .addHelpText('after', HELP)
     .exitOverride();
   serveCommand(program, parts);

@@ -1,6 +1,7 @@
 import { type Document, isMap, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 
+import { plainMessage } from '../util/expectation.ts';
 import { type Override, readEnvironment } from './environment.ts';
 import { nearest } from './options.ts';
 import { proxyDefaults } from './registry-proxy.ts';
@@ -52,7 +53,7 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
     setIn(tree, key, value);
     origins.set(key, origin);
   }
-  const result = configSchema.safeParse(tree);
+  const result = configSchema.safeParse(tree, { error: plainMessage });
   if (!result.success) {
     throw new ConfigError(result.error.issues.flatMap((issue) => describe(issue, origins, file)));
   }

@@ -24,12 +24,13 @@ const SIDECAR_IMAGE = 'registry.k8s.io/coredns/coredns:v1.14.2';
 
 function duration(fallback: string, least: string, most: string) {
   const [low, high] = [parseDuration(least) ?? 0, parseDuration(most) ?? 0];
+  const message = `expected a duration from ${least} to ${most}`;
   return z
-    .codec(z.string(), z.number(), {
+    .codec(z.string(message), z.number(), {
       decode: (text, context) => {
         const value = parseDuration(text);
         if (value !== undefined && value >= low && value <= high) return value;
-        context.issues.push({ code: 'custom', input: text, message: `expected a duration from ${least} to ${most}` });
+        context.issues.push({ code: 'custom', input: text, message });
         return z.NEVER;
       },
       encode: formatDuration,
@@ -311,6 +312,10 @@ export const configSchema = z
         path: ['musl', 'remedy'],
         message: 'redirect needs a node-local cache, and nodeLocal.mode is off; use auto, retry or none',
       });
+    }
+    if (config.server.port === config.server.metricsPort && config.server.port !== 0) {
+      const message = 'expected another port than server.port: both listen at one address';
+      context.addIssue({ code: 'custom', path: ['server', 'metricsPort'], message });
     }
   });
 

@@ -102,9 +102,19 @@ export function missingRight(message: string): string | undefined {
   return `${verb} ${resource}${group === '' ? '' : `.${group}`}${namespace === undefined ? '' : ` in ${namespace}`}`;
 }
 
-/** Returns a short reason why something could not be read: the missing right, else the error's message. */
+/** Returns a short reason why something could not be read: the missing right, else the error's message, with the object in place of the call. */
 export function errorText(error: unknown): string {
   const message = messageOf(error);
   const right = missingRight(message);
-  return right === undefined ? message : `may not ${right}`;
+  return right === undefined ? message.replaceAll(CALL, namedObject) : `may not ${right}`;
+}
+
+/** A call in the message of a `KubeError`: `GET /api/v1/namespaces/shop/pods/web: `. */
+const CALL =
+  /\b[A-Z]+ \/(?:api|apis\/[^/ ]+)\/[^/ ]+(?:\/namespaces\/(?<namespace>[^/: ]+)(?=\/))?\/(?<resource>[^/?: ]+)(?:\/(?<name>[^/?: ]+))?[^: ]*: /g;
+
+function namedObject(...match: unknown[]): string {
+  const { namespace, resource, name } = match.at(-1) as Record<'namespace' | 'resource' | 'name', string | undefined>;
+  if (name === undefined) return `${resource}${namespace === undefined ? '' : ` in ${namespace}`}: `;
+  return `${resource} ${namespace === undefined ? '' : `${namespace}/`}${name}: `;
 }

@@ -59,12 +59,18 @@ export function doctorReport(
 }
 
 /**
- * Reports whether the command exits with 1: after a failure, with `strict` also after a warning, and if every check was skipped,
- * because then nothing is known to work.
+ * Reports whether the command exits with 1: after a failure, with `strict` also after a warning, and if nothing is known but that the API
+ * server answers.
  */
-export function fails({ summary }: DoctorReport, strict: boolean): boolean {
-  const { ok, warning, failure } = summary;
-  return failure > 0 || (strict && warning > 0) || ok + warning + failure === 0;
+export function fails({ summary, checks }: DoctorReport, strict: boolean): boolean {
+  const { warning, failure } = summary;
+  return failure > 0 || (strict && warning > 0) || !hasLooked(checks);
+}
+
+/** An API server that answers shows nothing about the rest. */
+function hasLooked(checks: readonly CheckEntry[]): boolean {
+  const others = checks.filter(({ group }) => group !== 'access');
+  return (others.length > 0 ? others : checks).some(({ status }) => status !== 'skipped');
 }
 
 /** How the text report highlights words. */
@@ -97,7 +103,11 @@ export function reportText(report: DoctorReport, style: TextStyle): string {
     '',
     summaryLine(report, style),
   ];
-  return lines.map((line) => `${line.trimEnd()}\n`).join('');
+  const first = lines.findIndex((line) => line !== '');
+  return lines
+    .slice(first)
+    .map((line) => `${line.trimEnd()}\n`)
+    .join('');
 }
 
 const GLYPHS: Readonly<Record<Status, string>> = { ok: '✓', warning: '!', failure: '✗', skipped: '-' };
@@ -178,7 +188,9 @@ function needsClusterLine(checks: readonly CheckEntry[], layout: Layout): string
   const names = checks.filter(needsCluster).map(({ id }) => id);
   if (names.length === 0) return [];
   const some = names.length === 1 ? '1 check needs' : `${names.length} checks need`;
-  return paragraph(`${some} a cluster that answers, left out: ${names.join(', ')}.`, layout);
+  // The check of the API server says why, unless it was not chosen.
+  const why = checks.some(({ group }) => group === 'access') ? '' : ` Why: ${checks.find(needsCluster)?.seen}.`;
+  return paragraph(`${some} a cluster that answers, left out: ${names.join(', ')}.${printable(why)}`, layout);
 }
 
 const MORE = 'An account with more rights sees more: a cluster administrator may read all of it.';

@@ -6,6 +6,7 @@ import { KubeConfig, type User } from '@kubernetes/client-node';
 import { Agent, type buildConnector, type Dispatcher, ProxyAgent, Socks5ProxyAgent } from 'undici';
 import { parse } from 'yaml';
 
+import { fileProblem } from '../util/files.ts';
 import { messageOf } from '../util/text.ts';
 import type { Transport } from './client.ts';
 import { KubeError } from './errors.ts';
@@ -159,7 +160,7 @@ export function readKubeConfig(files: readonly string[]): KubeConfig {
     try {
       return readFile(file) ?? [];
     } catch (error) {
-      throw new KubeError('invalid', `kubeconfig ${file}: ${messageOf(error)}`, { cause: error });
+      throw new KubeError('invalid', `kubeconfig ${file}: ${fileProblem(error)}`, { cause: error });
     }
   });
   const merged = new KubeConfig();

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { plainMessage } from '../util/expectation.ts';
 import type { KubeClient } from './client.ts';
 import { isKubeError, KubeError } from './errors.ts';
 import { type KubeObject, type Resource, resourcePath } from './objects.ts';
@@ -159,7 +160,7 @@ export async function getOne<T>(
 
 /** Parses an object by its schema. Throws {@link KubeError} (malformed), naming the first invalid field. */
 export function shaped<T>(schema: z.ZodType<T>, object: unknown, kind: string): T {
-  const { data, error } = schema.safeParse(object);
+  const { data, error } = schema.safeParse(object, { error: plainMessage });
   if (data !== undefined) return data;
   const issue = error?.issues[0];
   const where = issue?.path.join('.') || 'the answer';

@@ -1,6 +1,6 @@
 import { CommandError, type Io } from '../terminal/io.ts';
 import { isObject } from '../util/json.ts';
-import { messageOf } from '../util/text.ts';
+import { fileProblem } from '../util/files.ts';
 import { type Slice, splitDocuments } from './documents.ts';
 import { parseTree, YamlError } from './yaml-tree.ts';
 
@@ -68,7 +68,7 @@ async function read(name: string, from: () => Promise<string>): Promise<string> 
     return await from();
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    const why = code === 'ENOENT' ? 'no such file' : messageOf(error);
+    const why = code === 'ENOENT' ? 'no such file' : fileProblem(error);
     throw new CommandError('failed', `${name}: ${why}`, { cause: error });
   }
 }

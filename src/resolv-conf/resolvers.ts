@@ -51,7 +51,8 @@ export function readByMusl(file: ResolvConf): ReaderView {
  * MAXNS).
  */
 export function readByGlibc(file: ResolvConf): ReaderView {
-  const timeout = capped(number(file.options, 'timeout'), 5, 30);
+  // res_send.c waits for a second at least.
+  const timeout = Math.max(capped(number(file.options, 'timeout'), 5, 30), 1);
   const attempts = capped(number(file.options, 'attempts'), 2, 5);
   const tcp = file.options.includes('use-vc');
   const sequential = file.options.some((option) => option === 'single-request' || option === 'single-request-reopen');
@@ -60,7 +61,7 @@ export function readByGlibc(file: ResolvConf): ReaderView {
     servers,
     searches: file.searches,
     ndots: capped(number(file.options, 'ndots'), 1, 15),
-    resendMs: timeout * 1000,
+    resendMs: attempts === 0 ? 0 : timeout * 1000,
     giveUpMs: timeout * 1000 * attempts * servers.length,
     atOnce: !sequential && !tcp,
     tcp,

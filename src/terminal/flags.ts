@@ -5,7 +5,7 @@ import { ConfigError, loadConfig, type LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { ClusterFacts, Mode } from '../policy/model.ts';
 import { BUILT_IN } from '../resolv-conf/kubelet.ts';
-import { messageOf } from '../util/text.ts';
+import { fileProblem } from '../util/files.ts';
 import { CommandError, type Io } from './io.ts';
 
 /** The flags that all commands take. */
@@ -32,7 +32,7 @@ export interface ClusterFlags {
 /** Adds the common flags to a command; `--namespace` unless it has its own. */
 export function addCommonFlags(command: Command): Command {
   if (!command.options.some(({ long }) => long === '--namespace')) {
-    command.option('--namespace <name>', 'namespace of manifests that name none');
+    command.option('-n, --namespace <name>', 'namespace of manifests that name none');
   }
   return command
     .option('--config <file>', 'configuration file (YAML); also LIBC_DNS_CONFIG')
@@ -120,7 +120,7 @@ async function configFile(io: Io, name: string): Promise<{ name: string; text: s
     return { name, text: await io.readFile(name) };
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    const why = missing ? 'no such file' : messageOf(error);
+    const why = missing ? 'no such file' : fileProblem(error);
     throw new CommandError('usage', `configuration file ${name}: ${why}`, { cause: error });
   }
 }

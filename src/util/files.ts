@@ -1,6 +1,15 @@
 import { open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
+import { messageOf } from './text.ts';
+
+/** Says why a file could not be read or written. node:fs names its own call and path, too, which may be those of a temporary file. */
+export function fileProblem(error: unknown): string {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  const message = messageOf(error);
+  return syscall === undefined ? message : message.replace(`${code}: `, '').replace(/, \w+( '.*)?$/s, '');
+}
+
 /** Returns where a link leads; the path itself if there is nothing yet. */
 async function target(path: string): Promise<string> {
   return await realpath(path).catch(() => path);

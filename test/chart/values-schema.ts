@@ -62,7 +62,7 @@ const nodeLocalDns = z.strictObject({
   enabled: z.boolean(),
   image: z.string().min(1),
   clusterDomain: z.string().min(1),
-  interceptAddress: z.string(),
+  interceptAddress: z.string().regex(/^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:.]+)?$/),
   clusterDnsSelector: labels,
   priorityClassName: name,
   resources,

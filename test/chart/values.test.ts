@@ -76,6 +76,21 @@ describe.runIf(hasHelm())('mistakes that are refused before anything is installe
       ['hostNetwork=true'],
       /port 10250 is the kubelet's.*config\.server\.port/,
     ],
+    [
+      'metrics on the port of the webhook',
+      ['config.server.port=9402'],
+      /config\.server\.metricsPort: set another port/,
+    ],
+    [
+      'a budget that the API server does not wait for',
+      ['config.detection.budget="1s500ms"', 'webhook.timeoutSeconds=1'],
+      /budget: 1s500ms is not below webhook\.timeoutSeconds \(1s\)/,
+    ],
+    [
+      'a node-local cache that intercepts a name',
+      ['nodeLocalDns.enabled=true', 'nodeLocalDns.interceptAddress="kube-dns.kube-system"'],
+      /interceptAddress.*does not match pattern/s,
+    ],
     ['a Secret that is not named', ['certificates.source="secret"'], /set certificates\.secretName/],
     [
       'a CA that another owner would overwrite',

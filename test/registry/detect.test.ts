@@ -52,6 +52,59 @@ async function detect(...argv: string[]) {
   return { code, out, err, entries: out.startsWith('[') ? (JSON.parse(out) as Entry[]) : [] };
 }
 
+describe('an image for another platform than was asked for', () => {
+  it('is looked at, and the warning names both', async () => {
+    const { code, err, entries } = await detect(single, '--platform', 'linux/arm64', '-o', 'json');
+    expect([code, entries[0]?.['resolver'], entries[0]?.['platform']]).toEqual([0, 'musl', 'linux/amd64']);
+    expect(err).toBe(`libc-dns: warning: ${single}: the image is for linux/amd64, not for linux/arm64 (--platform)\n`);
+    expect((await detect(both, '--platform', 'linux/arm64/v8')).err).toBe('');
+  });
+});
+
+describe('what stands in the way of a look-up', () => {
+  it('is --offline, or the configuration', async () => {
+    const file = join(folder, 'off.yaml');
+    writeFileSync(file, 'detection: {registry: {enabled: false}}\n');
+    expect(await detect(single, '--offline')).toMatchObject({
+      code: 2,
+      err: 'libc-dns: detect needs a registry: leave --offline out\n',
+    });
+    expect(await detect(single, '--config', file)).toMatchObject({
+      code: 2,
+      err: 'libc-dns: detect needs a registry: set detection.registry.enabled: true\n',
+    });
+  });
+
+  it('is an image that is not there, of one', async () => {
+    const { code, err } = await detect(single.replace('v1', 'v2'));
+    expect([code, err]).toEqual([1, 'libc-dns: 1 of 1 image could not be read\n']);
+  });
+});
+
+describe('--command', () => {
+  it.each([
+    ['/other', 'glibc'],
+    [` "/other" 'with a space' \\'`, 'glibc'],
+    [String.raw`sh -c 'exec /other "$@"' "a\"b"`, 'glibc'],
+    ['"/ot"\'her\'', 'glibc'],
+    [String.raw`/oth\er`, 'glibc'],
+    ['["/other", "a b"]', 'glibc'],
+    ["'/other x'", 'unknown'],
+  ])('%s runs a program of %s', async (command, resolver) => {
+    const { entries } = await detect(single, '--command', command, '-o', 'json');
+    expect(entries).toMatchObject([{ resolver }]);
+  });
+
+  it.each(['', ' ', "'open", '"open', 'end\\', '[1]', '[]', '["a"'])('%j is refused', async (command) => {
+    expect(await detect(single, '--command', command)).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(
+        /^libc-dns: option '--command <words>' .*Expected words, quoted as in a shell/s,
+      ) as string,
+    });
+  });
+});
+
 describe('detect -o json', () => {
   it('has exactly the shape of the design', async () => {
     const { code, err, entries } = await detect(single, '-o', 'json');
@@ -131,8 +184,8 @@ describe('what is refused', () => {
   it.each([
     { argv: [], says: "missing required argument 'image'" },
     { argv: ['a', '--offline'], says: 'detect needs a registry: leave --offline out' },
-    { argv: ['a', '--command', ' '], says: 'expected words, or a JSON list of strings' },
-    { argv: ['a', '--command', '[1]'], says: 'expected words, or a JSON list of strings' },
+    { argv: ['a', '--command', ' '], says: 'Expected words, quoted as in a shell, or a JSON list of strings' },
+    { argv: ['a', '--command', '[1]'], says: 'Expected words, quoted as in a shell, or a JSON list of strings' },
     { argv: ['a', '--platform', 'windows/amd64'], says: '--platform: detection.platform: expected a platform' },
   ])('detect $argv: exit 2', async ({ argv, says }) => {
     const { code, err } = await detect(...argv);

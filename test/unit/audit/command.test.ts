@@ -126,7 +126,10 @@ describe('--output-file', () => {
 
   it('a folder that is not there: exit 1, and nothing is left', async () => {
     const { code, err } = await audit(['--output-file', join(folder, 'no', 'r.json')]);
-    expect({ code, err }).toMatchObject({ code: 1, err: expect.stringMatching(/--output-file .*ENOENT/) });
+    expect({ code, err }).toMatchObject({
+      code: 1,
+      err: `libc-dns: --output-file ${join(folder, 'no', 'r.json')}: no such file or directory\n`,
+    });
     expect(await audit(['--output-file', folder])).toMatchObject({ code: 1 });
     expect(readdirSync(folder)).toEqual([]);
   });

@@ -152,6 +152,8 @@ describe('explain as text', () => {
     const zero = 'spec:\n  dnsConfig: { options: [{ name: attempts, value: "0" }] }';
     const { err } = await explain(POD.replace('spec:', zero), ...FLAGS);
     expect(err).toMatch(/^libc-dns: warning: Pod shop\/web: attempts:0 ends every program of musl [(]init, web[)]/);
+    const { out } = await explain(POD.replace('spec:', zero), ...FLAGS);
+    expect(out).toContain('musl:  A and AAAA at once from one socket; resolves no name\n');
   });
 
   it('exposure auto has no effect without nodes, and that is said', async () => {

@@ -154,14 +154,14 @@ describe('manifests from the field: explain', () => {
       'Elasticsearch es',
       'DeploymentConfig inner',
     ]);
-    const file = `${FIELD}/kinds.yaml`;
+    const path = `${FIELD}/kinds.yaml`;
     expect(withoutNote(err).split('\n')).toEqual([
-      `libc-dns: passed over: ${file}: document 15, line 75 (Service kn): Knative refuses DNS settings unless kubernetes.podspec-dnsconfig is enabled`,
-      `libc-dns: passed over: ${file}: document 16, line 80 (Job cloudrun): Cloud Run has no DNS settings`,
-      `libc-dns: passed over: ${file}: document 17, line 85 (TaskRun tk): Tekton takes DNS settings from the podTemplate of a run`,
+      `libc-dns: passed over: ${path}: document 15, line 75 (Service kn): Knative refuses DNS settings unless kubernetes.podspec-dnsconfig is enabled`,
+      `libc-dns: passed over: ${path}: document 16, line 80 (Job cloudrun): Cloud Run has no DNS settings`,
+      `libc-dns: passed over: ${path}: document 17, line 85 (TaskRun tk): Tekton takes DNS settings from the podTemplate of a run`,
       '',
     ]);
-    const audited = await cli(['audit', '--offline', '-o', 'json', '-f', file]);
+    const audited = await cli(['audit', '--offline', '-o', 'json', '-f', path]);
     expect([audited.code, audited.err]).toEqual([0, withoutNote(err)]);
   });
 

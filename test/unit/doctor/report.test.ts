@@ -78,6 +78,17 @@ describe('refusals', () => {
     expect(errorText(new Error('no answer in time'))).toBe('no answer in time');
     expect(errorText('a string')).toBe('a string');
   });
+
+  it.each([
+    ['GET /api/v1/nodes?limit=500: HTTP status 403', 'nodes: HTTP status 403'],
+    ['GET /api/v1/namespaces/shop/pods: Unauthorized', 'pods in shop: Unauthorized'],
+    ['GET /api/v1/namespaces/shop: no answer in time', 'namespaces shop: no answer in time'],
+    [
+      'GET /api/v1/namespaces/a/configmaps/b: x; POST /apis/apps/v1/namespaces/a/deployments/c: y',
+      'configmaps a/b: x; deployments a/c: y',
+    ],
+    ['GET /version: HTTP status 500', 'GET /version: HTTP status 500'],
+  ])('%s names the object, not the call', (message, text) => expect(errorText(new Error(message))).toBe(text));
 });
 
 describe('outcomes', () => {
@@ -157,6 +168,15 @@ describe('the report', () => {
     const report = reportOf(...outcomes.map((outcome) => checked('x', 'dns', outcome)));
     expect([fails(report, false), fails(report, true)]).toEqual([usually, strictly]);
   });
+
+  it.each([
+    [skipped(''), true],
+    [ok(''), false],
+  ])('an API server that answers is not enough: with %j it fails: %s', (outcome, expected) => {
+    const access = checked('api-server', 'access', ok('it answers'));
+    expect(fails(reportOf(access, checked('kernels', 'fault', outcome)), false)).toBe(expected);
+    expect(fails(reportOf(access), false)).toBe(false);
+  });
 });
 
 const plain = (columns: number): TextStyle => ({
@@ -208,6 +228,17 @@ An account with more rights sees more: a cluster administrator may read all of
 it.
 
 1 warning, 1 ok, 4 skipped
+`);
+  });
+
+  it('says why, if the check of the API server is left out', () => {
+    const lone = reportOf(
+      checked('kernels', 'fault', skipped('there is no kubeconfig', { data: { needs: 'cluster' } })),
+    );
+    expect(reportText(lone, plain(80))).toBe(`1 check needs a cluster that answers, left out: kernels. Why: there is no
+kubeconfig.
+
+0 ok, 1 skipped
 `);
   });
 

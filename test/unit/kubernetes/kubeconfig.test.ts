@@ -31,7 +31,7 @@ const config = (server: string, user: object, context: object = {}): string =>
 
 describe('a kubeconfig that cannot be used', () => {
   it.each([
-    ['no file', () => join(folder, 'none'), /kubeconfig .*none: ENOENT/],
+    ['no file', () => join(folder, 'none'), /kubeconfig .*none: no such file or directory$/],
     ['nothing in it', () => fileWith('{}'), /kubeconfig .*: no current context$/],
     ['no such cluster', () => fileWith('current-context: gone\n'), /kubeconfig .*: no cluster for context gone$/],
     ['no YAML', () => fileWith(': : :\n\t'), /^kubeconfig /],

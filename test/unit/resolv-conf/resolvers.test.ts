@@ -35,6 +35,10 @@ describe('musl', () => {
     expect(view.notes.some((note) => note.includes('254'))).toBe(!kept);
   });
 
+  it.each(['attempts:0', 'timeout:0'])('%s leaves no time to ask again', (option) => {
+    expect(readByMusl(conf([option])).resendMs).toBe(0);
+  });
+
   it('says what crashes or fails it', () => {
     expect(readByMusl(conf(['attempts:0'])).notes.join()).toContain('crashes');
     expect(readByMusl(conf(['timeout:0'])).notes.join()).toContain('fails every look-up');
