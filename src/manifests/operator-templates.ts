@@ -19,7 +19,10 @@ export function operatorTemplates(object: Json): TemplateParts[] | undefined {
   const kind = asText(object['kind']);
   if (version.startsWith('argoproj.io/') && Object.hasOwn(WORKFLOWS, kind))
     return workflow(object, WORKFLOWS[kind] ?? []);
-  return /\.k8s\.elastic\.co\//.test(version) ? elastic(object, kind) : undefined;
+  const { image, version: release, type } = asObject(object['spec']);
+  if (/^flink\.apache\.org\//.test(version)) return podTemplatesIn(object, asText(image));
+  if (!/\.k8s\.elastic\.co\//.test(version)) return undefined;
+  return podTemplatesIn(object, asText(image) || elasticImage(kind, asText(type), asText(release)));
 }
 
 /** https://argo-workflows.readthedocs.io/en/latest/fields/#workflowspec: DNS settings are of the workflow, images of its templates. */
@@ -57,20 +60,31 @@ function templateContainers(template: Json): Json[] {
     .filter(isObject);
 }
 
-/** Images of Elastic's operator: pkg/controller/common/container of elastic/cloud-on-k8s. */
+/** Images of Elastic's operator, for its releases from 8.16: pkg/controller/common/container/container.go of elastic/cloud-on-k8s. */
 const ELASTIC: Readonly<Record<string, string>> = {
   Elasticsearch: 'elasticsearch/elasticsearch',
   Kibana: 'kibana/kibana',
   ApmServer: 'apm/apm-server',
   EnterpriseSearch: 'enterprise-search/enterprise-search',
   Logstash: 'logstash/logstash',
+  Agent: 'beats/elastic-agent',
+  ElasticMapsServer: 'elastic-maps-service/elastic-maps-server',
 };
 
-/** Finds every `podTemplate`. Its containers without an image get the one that the operator gives them. */
-function elastic(object: Json, kind: string): TemplateParts[] {
-  const { image, version } = asObject(object['spec']);
-  const repository = ELASTIC[kind];
-  const usual = repository === undefined ? '' : `docker.elastic.co/${repository}:${asText(version)}`;
+/** Those of kind Beat whose image the operator knows: the others name theirs. */
+const BEATS = /^(?:file|metric|heart|audit|journal|packet)beat$/;
+
+/** Returns the image of a kind's main container; an empty text if the operator has none for it. */
+function elasticImage(kind: string, type: string, version: string): string {
+  const repository = kind === 'Beat' && BEATS.test(type) ? `beats/${type}` : ELASTIC[kind];
+  return repository === undefined ? '' : `docker.elastic.co/${repository}:${version}`;
+}
+
+/**
+ * Finds every `podTemplate`. Its containers without an image get the one that the operator gives them. Of Flink that is `spec.image`:
+ * https://nightlies.apache.org/flink/flink-kubernetes-operator-docs-main/docs/custom-resource/pod-template/.
+ */
+function podTemplatesIn(object: Json, image: string): TemplateParts[] {
   const found: TemplateParts[] = [];
   const find = (value: unknown, path: Path): void => {
     if (Array.isArray(value)) for (const [index, item] of value.entries()) find(item, [...path, index]);
@@ -83,7 +97,7 @@ function elastic(object: Json, kind: string): TemplateParts[] {
         find(item, at);
         continue;
       }
-      const given = containers.map((one: unknown) => withImage(one, asText(image) || usual));
+      const given = containers.map((one: unknown) => withImage(one, image));
       const pod = { metadata, spec: { ...asObject(spec), containers: given } };
       found.push({ podPath: at, metadataPath: [...at, 'metadata'], specPath: [...at, 'spec'], pod });
     }

@@ -167,11 +167,14 @@ function isTemplate(value: Json): boolean {
 const isContainer = (value: unknown): boolean =>
   isObject(value) && asText(value['name']) !== '' && asText(value['image']) !== '';
 
+/** Operators' names for an image: `imageName` is CloudNativePG's, `dockerImage` Zalando's. */
+const IMAGE_KEYS: readonly string[] = ['image', 'imageName', 'dockerImage'];
+
 /** Reports whether there is an `image: <reference>` in an object, its status aside. */
 function namesImage(value: unknown): boolean {
   if (Array.isArray(value)) return value.some(namesImage);
   if (!isObject(value)) return false;
   return Object.entries(value).some(([key, item]) =>
-    key === 'image' ? asText(item) !== '' || namesImage(item) : key !== 'status' && namesImage(item),
+    IMAGE_KEYS.includes(key) ? asText(item) !== '' || namesImage(item) : key !== 'status' && namesImage(item),
   );
 }

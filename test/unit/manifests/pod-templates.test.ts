@@ -110,6 +110,30 @@ describe('operators that keep images or DNS settings elsewhere', () => {
       [`${at}.metadata`, `${at}.spec`, 'elasticsearch=mine', 'side=busybox'],
     ]);
   });
+
+  it.each([
+    ['Beat', { type: 'filebeat' }, 'main=docker.elastic.co/beats/filebeat:9.0.0'],
+    ['Beat', { type: 'ownbeat' }, 'main='],
+    ['Agent', {}, 'main=docker.elastic.co/beats/elastic-agent:9.0.0'],
+    ['StackConfigPolicy', {}, 'main='],
+  ])('Elastic’s %s %j', (kind, more, image) => {
+    const daemonSet = { podTemplate: { spec: { containers: [{ name: 'main' }] } } };
+    const at = 'spec.daemonSet.podTemplate';
+    const object = { apiVersion: 'x.k8s.elastic.co/v1', kind, spec: { version: '9.0.0', daemonSet, ...more } };
+    expect(find(object)).toEqual([[`${at}.metadata`, `${at}.spec`, image]]);
+  });
+
+  it('Flink’s podTemplate: the main container runs the image of the object', () => {
+    const podTemplate = {
+      spec: { containers: [{ name: 'flink-main-container' }, { name: 'side', image: 'busybox' }] },
+    };
+    const spec = { image: 'flink:2.0', podTemplate, taskManager: { podTemplate } };
+    const images = ['flink-main-container=flink:2.0', 'side=busybox'];
+    expect(find({ apiVersion: 'flink.apache.org/v1beta1', kind: 'FlinkDeployment', spec })).toEqual([
+      ['spec.podTemplate.metadata', 'spec.podTemplate.spec', ...images],
+      ['spec.taskManager.podTemplate.metadata', 'spec.taskManager.podTemplate.spec', ...images],
+    ]);
+  });
 });
 
 describe('passedOver', () => {
@@ -125,6 +149,7 @@ describe('passedOver', () => {
       { apiVersion: 'serving.knative.dev/v1', kind: 'Service', spec: { template: { spec } } },
       ['Knative refuses DNS settings unless kubernetes.podspec-dnsconfig is enabled'],
     ],
+    ['CloudNativePG', { kind: 'Cluster', spec: { imageName: 'a' } }, ['no Pod template found in it']],
     ['an image of a chart', { kind: 'HelmRelease', spec: { values: { image: { repository: 'a' } } } }, []],
     ['a schema', { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', spec: { image: 'a' } }, []],
     [
