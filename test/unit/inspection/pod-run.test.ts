@@ -70,6 +70,14 @@ describe("a Pod's own settings choose the program", () => {
     ['a volume over the program', { command: ['/app/server'], ...mount('/app/server') }, ['unknown']],
     ['a volume over its folder', { command: ['/app/server'], ...mount('/app') }, ['unknown']],
     ['a volume over the script', mount('/start.sh'), ['unknown']],
+    ['a script of a volume that a shell runs', { command: ['sh', '/mnt/run.sh'], ...mount('/mnt') }, ['unknown']],
+    ['its line of a shell', { command: ['sh', '-c', 'exec /mnt/run.sh "$@"'], ...mount('/mnt') }, ['unknown']],
+    ['a shell with options', { command: ['/bin/sh', '-ex', '/mnt/run.sh'], ...mount('/mnt/run.sh') }, ['unknown']],
+    [
+      'a file of a volume that a shell reads before the program',
+      { command: ['sh', '-c', '. /mnt/env && exec /app/server'], ...mount('/mnt') },
+      ['go'],
+    ],
     ['a volume elsewhere', { command: ['/app/server'], ...mount('/data') }, ['go']],
     [
       'a volume over one of two',
