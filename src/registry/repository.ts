@@ -194,6 +194,8 @@ function wayIn(
   // A challenge after a redirect to another host is not the registry's: it gets no credential.
   if (foreign) return undefined;
   if (status === 401) return challenges.length > 0 || isKnown ? challenges : 'ping';
+  // RFC 9110 section 11.6.1: a challenge in another response says that a login may help.
+  if (status === 403 && challenges.length > 0 && expected === undefined) return challenges;
   const mayNeedLogin = status === 403 || (status === 404 && identity !== anonymous);
   return mayNeedLogin && expected === undefined && !isKnown ? 'ping' : undefined;
 }
@@ -211,7 +213,7 @@ async function askPing(
   if (answer === undefined) return undefined;
   await discard(answer, limits);
   const { status, foreign, challenges } = answer;
-  if (status === 401 && !foreign && challenges.length > 0) return challenges;
+  if (isRefusal(answer) && !foreign && challenges.length > 0) return challenges;
   if (status < 500 && status !== 429) authorization.noteOpen(origin);
   return undefined;
 }

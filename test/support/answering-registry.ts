@@ -73,7 +73,7 @@ function read({ method = '', url = '', headers }: IncomingMessage, base: string)
     query: searchParams,
     authorization: headers.authorization ?? '',
     range: first === undefined ? undefined : [Number(first), Number(last)],
-    content: pathname.startsWith('/v2/') && bytes !== undefined ? Buffer.from(bytes) : undefined,
+    content: /^(?:\/storage)?\/v2\//.test(pathname) && bytes !== undefined ? Buffer.from(bytes) : undefined,
     base,
   };
 }

@@ -129,7 +129,7 @@ async function fetchToken(request: TokenRequest, { exchange, limits, clock }: To
       await discard(response, limits);
       response = await follow(exchange, toHttp(basic), limits, retries);
     }
-    if (response.status !== 200) throw await statusError(response, what, limits);
+    if (response.status >= 300) throw await statusError(response, what, limits);
     const received = await readWhole(response, limits.tokenResponseBytes, what, request.context);
     const memory = { limit: limits.tokenResponseBytes, budget: request.context.budget };
     return await decodeBody(received, response.headers['content-encoding'], memory, beginsLikeJson);
