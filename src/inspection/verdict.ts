@@ -64,7 +64,7 @@ export type FoundProgram = Pick<Program, 'loader' | 'env'> & { readonly located:
 export function programVerdict(program: FoundProgram, context: ImageContext): Verdict {
   const { content, path } = program.located;
   const name = shownName(`/${path}`);
-  if (content.kind === 'unread') return unknownVerdict(`${name}: its bytes are out of reach`);
+  if (content.kind === 'unread') return unknownVerdict(`${name}: its bytes were not in what was read of the image`);
   if (content.kind !== 'elf') return unknownVerdict(`${name}: neither an ELF program nor a script`);
   const finding = judge(program, content.finding, content.judgement, context);
   if ('why' in finding) return unknownVerdict(`${name}: ${finding.why}`);
@@ -268,7 +268,7 @@ export function baseLibcApplies({ paths, copiedIn, twoLibcs }: Unreached): boole
  * metadata. It is unknown if the program need not be linked to the base layer's C library.
  */
 export function fallbackVerdict(program: Unreached, base: LayerIndex | undefined, hints: readonly Hint[]): Verdict {
-  const missing = `${shownPlace(program.paths)} is out of reach`;
+  const missing = `${shownPlace(program.paths)} was not in what was read of the image`;
   const first = base?.firstDynamic;
   const libc = first === undefined ? undefined : loaderLibc(first.interpreter);
   if (!baseLibcApplies(program)) {

@@ -85,7 +85,10 @@ export const isLabelRead = (name: string): boolean => name === MODE_LABEL || isV
 export const isAnnotationRead = (name: string): boolean =>
   name === MIRROR_ANNOTATION || name.startsWith('libc-dns.dev/') || isVirtualMark(name);
 
-/** A RuntimeClass does not count: its name says nothing for sure, and Windows ignores what we would patch. */
+/**
+ * The name of a RuntimeClass does not count. The API server adds the nodeSelector of a Pod's RuntimeClass before it calls webhooks
+ * (`AllOrderedPlugins` in pkg/kubeapiserver/options/plugins.go), and Windows ignores what we would patch.
+ */
 const isWindows = (pod: PodView): boolean =>
   pod.os === 'windows' ||
   OS_LABELS.some((label) => pod.nodeSelector[label] === 'windows' || allowsOnly(pod, label, 'windows'));

@@ -130,7 +130,7 @@ describe('what takes more memory or work than an image may', () => {
   const empty = layer([{ path: 'x', type: 'dir' }]);
   const unknownBecause = (detail: string) => ({ resolver: 'unknown', evidence: { confidence: 0, detail } });
   const tooLong = unknownBecause('the command line is longer than a kernel takes');
-  const outOfReach = unknownBecause('/app is out of reach');
+  const outOfReach = unknownBecause('/app was not in what was read of the image');
   const tooManySteps = unknownBecause('its scripts take too many steps to follow');
 
   /** A layer of links with long names and targets. */

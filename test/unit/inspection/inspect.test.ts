@@ -298,7 +298,7 @@ describe('a program that is out of reach', () => {
     const { inspection } = await look(built);
     expect(inspection.verdict.resolver).toBe('unknown');
     expect(inspection.verdict.evidence.detail).toBe(
-      "prometheus-node-exporter is out of reach, and the base layer's glibc need not be its own",
+      "prometheus-node-exporter was not in what was read of the image, and the base layer's glibc need not be its own",
     );
   });
 
