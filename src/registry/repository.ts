@@ -213,8 +213,10 @@ async function askPing(
   if (answer === undefined) return undefined;
   await discard(answer, limits);
   const { status, foreign, challenges } = answer;
-  if (isRefusal(answer) && !foreign && challenges.length > 0) return challenges;
-  if (status < 500 && status !== 429) authorization.noteOpen(origin);
+  if (status >= 500 || status === 429) return undefined;
+  // zot challenges with 200 where a part of it is open to everybody.
+  if (!foreign && challenges.length > 0) return challenges;
+  authorization.noteOpen(origin);
   return undefined;
 }
 

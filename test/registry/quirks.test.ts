@@ -197,6 +197,15 @@ describe('a challenge', () => {
     expect(await requestsOf(host, withLogin(host))).toBeGreaterThan(1);
   });
 
+  it.each([200, 401, 403])('of %d on /v2/ is answered where the rest is refused without one', async (status) => {
+    const { host } = await serve(({ path, authorization }) => {
+      if (authorization === basicOfAlice) return undefined;
+      return path === '/v2/' ? refused('basic realm=', status) : refused('', 403);
+    });
+    expect(await requestsOf(host, withLogin(host))).toBe(5);
+    await expect(look(host)).rejects.toMatchObject({ code: 'unauthorized' });
+  });
+
   it('keeps the question of its realm', async () => {
     const { host, asked } = await serve(behindToken((base) => `Bearer realm="${base}/token?account=a",service="s"`));
     expect(await requestsOf(host)).toBeGreaterThan(1);

@@ -89,6 +89,11 @@ async function run(program: string, directory: string, port: number, auth: objec
     ...auth,
   };
   await writeFile(config, JSON.stringify(settings));
+  return await launch(program, config, port);
+}
+
+/** Starts a registry with a configuration file, and waits until it answers. */
+export async function launch(program: string, config: string, port: number): Promise<ChildProcess> {
   const child = spawn(program, ['serve', config], { stdio: 'ignore' });
   for (let attempt = 0; attempt < 200; attempt += 1) {
     if (child.exitCode !== null) break;
@@ -101,14 +106,19 @@ async function run(program: string, directory: string, port: number, auth: objec
   throw new Error(`${program} does not answer`);
 }
 
-async function stop(child: ChildProcess): Promise<void> {
+export async function stop(child: ChildProcess): Promise<void> {
   const ended = once(child, 'exit');
   child.kill();
   await ended;
 }
 
 /** Pushes an image. `pushed` maps digests to the repository that already has the blob, to mount it from there. */
-async function push(host: string, name: string, image: ImageContent, pushed: Map<string, string>): Promise<void> {
+export async function push(
+  host: string,
+  name: string,
+  image: ImageContent,
+  pushed: Map<string, string>,
+): Promise<void> {
   const [repository = '', tag = 'latest'] = name.split(':');
   const base = `http://${host}/v2/${repository}`;
   for (const [digest, bytes] of image.blobs) {
@@ -141,7 +151,7 @@ async function expectOk(answer: Promise<Response>): Promise<Response> {
   return response;
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

@@ -170,7 +170,8 @@ interface Ending {
 function toResponse(request: HttpRequest, received: Dispatcher.ResponseData, ending: Ending): HttpResponse {
   const { statusCode: status, body } = received;
   const headers = joinedHeaders(received.headers);
-  const challenges = [received.headers['www-authenticate'] ?? []].flat();
+  // zot sends an empty one with a refusal.
+  const challenges = [received.headers['www-authenticate'] ?? []].flat().filter((text) => text.trim() !== '');
   const outcome = outcomeOfStatus(status, request.kind);
   if (status === 429) noteLimit(headers, ending);
   // A destroyed body emits an error, which would otherwise crash the process.
