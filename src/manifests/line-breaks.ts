@@ -25,7 +25,8 @@ export function withSeparators(value: string, source: string): string {
 
 const kept = (lineBreak: string, newline = '\n'): string => (hasSeparator(lineBreak) ? lineBreak : newline);
 
-const FOLDS = /[ \t]*(?:(?:\r\n|[\r\n\u0085\u2028\u2029])[ \t]*)+/g;
+/** Begins at the first of several blanks: linear in time. */
+const FOLDS = /(?<![ \t])[ \t]*(?:(?:\r\n|[\r\n\u0085\u2028\u2029])[ \t]*)+/g;
 const ESCAPES_AND_FOLDS = new RegExp(String.raw`\\(?:\r\n|[^])|${FOLDS.source}`, 'g');
 
 /**

@@ -127,9 +127,9 @@ describe('operators that keep images or DNS settings elsewhere', () => {
     const podTemplate = {
       spec: { containers: [{ name: 'flink-main-container' }, { name: 'side', image: 'busybox' }] },
     };
-    const spec = { image: 'flink:2.0', podTemplate, taskManager: { podTemplate } };
+    const flink = { image: 'flink:2.0', podTemplate, taskManager: { podTemplate } };
     const images = ['flink-main-container=flink:2.0', 'side=busybox'];
-    expect(find({ apiVersion: 'flink.apache.org/v1beta1', kind: 'FlinkDeployment', spec })).toEqual([
+    expect(find({ apiVersion: 'flink.apache.org/v1beta1', kind: 'FlinkDeployment', spec: flink })).toEqual([
       ['spec.podTemplate.metadata', 'spec.podTemplate.spec', ...images],
       ['spec.taskManager.podTemplate.metadata', 'spec.taskManager.podTemplate.spec', ...images],
     ]);
