@@ -20,7 +20,7 @@ export function operatorTemplates(object: Json): TemplateParts[] | undefined {
   if (version.startsWith('argoproj.io/') && Object.hasOwn(WORKFLOWS, kind))
     return workflow(object, WORKFLOWS[kind] ?? []);
   const { image, version: release, type } = asObject(object['spec']);
-  if (/^flink\.apache\.org\//.test(version)) return podTemplatesIn(object, asText(image));
+  if (version.startsWith('flink.apache.org/')) return podTemplatesIn(object, asText(image));
   if (!/\.k8s\.elastic\.co\//.test(version)) return undefined;
   return podTemplatesIn(object, asText(image) || elasticImage(kind, asText(type), asText(release)));
 }
