@@ -1,7 +1,7 @@
 import { CommandError, type Io } from '../terminal/io.ts';
 import { isObject } from '../util/json.ts';
 import { fileProblem } from '../util/files.ts';
-import { type Slice, splitDocuments } from './documents.ts';
+import { isJson, type Slice, splitDocuments } from './documents.ts';
 import { parseTree, YamlError } from './yaml-tree.ts';
 
 /** A manifest file or stream: its text and the documents in it. */
@@ -127,13 +127,14 @@ function objectOf(text: string): unknown {
 const CONTROL = /[^\t\n\r\u0020-\u007E\u0085\u00A0-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u;
 
 function yamlValue(text: string): unknown {
-  const control = text.search(CONTROL);
+  const json = /^\s*\{/.test(text) && isJson(text);
+  const control = json ? -1 : text.search(CONTROL);
   if (control !== -1) {
     const code = text.charCodeAt(control).toString(16).toUpperCase().padStart(4, '0');
     throw new YamlError(control, `the control character U+${code}, which YAML does not allow`);
   }
   // kubectl ends the last line. Without that, block scalars at the end would differ.
-  const tree = parseTree(text.endsWith('\n') ? text : `${text}\n`);
+  const tree = parseTree(text.endsWith('\n') ? text : `${text}\n`, { json });
   return tree.valueOf(tree.contents);
 }
 

@@ -36,11 +36,12 @@ interface Edit {
  * edit.
  */
 export function editDocument(text: string, after: unknown): string {
-  const tree = parseTree(text, { tokens: true });
+  const json = isJson(text);
+  const tree = parseTree(text, { tokens: true, json });
   const editor: Editor = {
     source: text,
-    text: withLineFeeds(text),
-    json: isJson(text),
+    text: json ? text : withLineFeeds(text),
+    json,
     newline: text.includes('\r\n') ? '\r\n' : '\n',
     indentSeq: indentsLists(text),
     tree,
@@ -52,7 +53,7 @@ export function editDocument(text: string, after: unknown): string {
   change(editor, { node: tree.contents, start: [], depth: 0 }, before, after);
   writeOutAliases(editor);
   const edited = applyEdits(text, editor.edits);
-  const again = parseTree(edited.endsWith('\n') ? edited : `${edited}\n`);
+  const again = parseTree(edited.endsWith('\n') ? edited : `${edited}\n`, { json });
   if (isDeepStrictEqual(again.valueOf(again.contents), after)) return edited;
   throw new YamlError(editor.edits[0]?.start ?? 0, CANNOT_EDIT);
 }

@@ -52,11 +52,14 @@ const YAML_ORG = 'tag:yaml.org,2002:';
 const isPlain = ({ type }: Scalar): boolean => type === undefined || type === Scalar.PLAIN;
 
 /**
- * Parses the text of one YAML document; `tokens` keeps what edits need. Throws {@link YamlError}. Every scalar stays the text that it is:
+ * Parses the text of one YAML document; `tokens` keeps what edits need. `json`: the text is JSON, whose strings may hold the line ends of YAML. Throws {@link YamlError}. Every scalar stays the text that it is:
  * {@link YamlTree.valueOf} reads it as Kubernetes does.
  */
-export function parseTree(text: string, options: { readonly tokens?: boolean } = {}): YamlTree {
-  const document = parsed(withLineFeeds(text), options.tokens ?? false);
+export function parseTree(
+  text: string,
+  { tokens = false, json = false }: { readonly tokens?: boolean; readonly json?: boolean } = {},
+): YamlTree {
+  const document = parsed(json ? text : withLineFeeds(text), tokens);
   const [error] = document.errors;
   if (error !== undefined) throw new YamlError(error.pos[0], error.message);
   const links = new Map<Alias, Node>();
@@ -67,7 +70,7 @@ export function parseTree(text: string, options: { readonly tokens?: boolean } =
     if (target === undefined) throw new YamlError(startOf(alias), `unresolved alias *${alias.source}`);
     return target;
   };
-  const reader = (): Reader => createReader(targetOf, hasSeparator(text) ? text : undefined);
+  const reader = (): Reader => createReader(targetOf, !json && hasSeparator(text) ? text : undefined);
   return {
     contents: document.contents,
     valueOf: (node) => reader().valueOf(node),

@@ -26,6 +26,11 @@ it('LS in a folded scalar is refused', () => {
   expect(() => valueOf('a: >\n  x\u2028  y\n')).toThrow('a line separator (U+2028) in folded text (>)');
 });
 
+it('in JSON they are letters of a string', () => {
+  const text = '{"a":"x \u2028 y\u0085z"}\n';
+  expect(editDocument(text, { a: 'x \u2028 y\u0085z', b: 1 })).toBe('{"a":"x \u2028 y\u0085z", "b": 1}\n');
+});
+
 it('an edit keeps the line ends that are there', () => {
   const text = 'a: 1\rb:\u2028- "x\u2028y"\u2028- c\r';
   const after = { a: 1, b: ['x\u2028y', 'c', 'd'], e: 'f' };

@@ -363,6 +363,10 @@ const STREAMS: Readonly<Record<string, string>> = {
   'json array': '[{"kind":"A"}]',
   'json sep dash': '{"kind":"A"}\n---\n{"kind":"B"}\n',
   'json then garbage': '{"kind":"A"}\ngarbage\n',
+  'json with line ends of YAML':
+    '{"apiVersion":"v1","kind":"Pod","metadata":{"annotations":{"a":"x \u2028 y\u0085z\u007f"}},"spec":{"containers":[{"name":"c","image":"i"}]}}\n',
+  'json with them and a large number':
+    '{"apiVersion":"v1","kind":"Pod","status":{"a":"x \u2028 y\u0085z\u007f","b":9007199254740993},"spec":{"containers":[{"name":"c","image":"i"}]}}\n',
   'json nul esc': '{"kind":"\\u0000"}',
   'json lone surrogate': '{"kind":"\\ud800"}',
   'json __proto__': '{"kind":"A","__proto__":{"x":1}}',
