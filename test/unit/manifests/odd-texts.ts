@@ -1,3 +1,5 @@
+import { ODD_PODS } from './odd-pods.ts';
+
 const withStatus = (lines: string): string =>
   `apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\nstatus:\n    ${lines}\nspec:\n  containers:\n  - name: c\n    image: a:1\n`;
 
@@ -457,4 +459,5 @@ export const ODD_TEXTS: Readonly<Record<string, string>> = {
   ...Object.fromEntries(VALUES.map((text) => [`value ${JSON.stringify(text)}`, withStatus(`v: ${text}`)])),
   ...Object.fromEntries(Object.entries(MAPPINGS).map(([name, lines]) => [`mapping: ${name}`, withStatus(lines)])),
   ...STREAMS,
+  ...ODD_PODS,
 };
