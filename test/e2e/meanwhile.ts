@@ -17,10 +17,7 @@ export async function failedOpen({ kubectl }: Pick<Cluster, 'kubectl'>): Promise
 }
 
 /** Creates Pods while `change` runs and two seconds before and after. */
-export async function meanwhile(
-  cluster: Cluster,
-  change: () => Promise<unknown>,
-): Promise<Flood & { readonly open: number }> {
+async function meanwhile(cluster: Cluster, change: () => Promise<unknown>): Promise<Flood & { readonly open: number }> {
   const before = await failedOpen(cluster);
   const running = (async (): Promise<void> => {
     await sleep(2000);
