@@ -66,7 +66,7 @@ bundle=$(openssl base64 -A -in ca.crt)
 cat <<END
 The certificate for $name is in $PWD. The Secret, which running replicas read again within two minutes:
 
-  kubectl -n $namespace create secret tls $service-tls --cert=tls.crt --key=tls.key --dry-run=client -o yaml | kubectl apply -f -
+  kubectl -n $namespace create secret tls $service-tls --cert="$PWD/tls.crt" --key="$PWD/tls.key" --dry-run=client -o yaml | kubectl apply -f -
 
 What the API server trusts, once and after a new CA:
 

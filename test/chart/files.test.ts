@@ -20,6 +20,14 @@ describe('scripts and workflows', () => {
     'satisfy actionlint',
     () => expect(check('actionlint', '-no-color')).toBe(''),
   );
+
+  it('use actions by commit, with the version that it is', () => {
+    const uses = ['ci', 'release'].flatMap((name) =>
+      [...read(`.github/workflows/${name}.yml`).matchAll(/uses: (.+)$/gm)].map(([, action = '']) => action),
+    );
+    expect(uses.length).toBeGreaterThan(8);
+    expect(uses.filter((action) => !/^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/.test(action))).toEqual([]);
+  });
 });
 
 describe('the Dockerfile', () => {

@@ -26,11 +26,7 @@ describe('values.yaml', () => {
   it('gives every value its default', () => {
     const values = parse(valuesText()) as Record<string, unknown>;
     expect(valuesSchema.safeParse(values)).toMatchObject({ success: true });
-    expect(Object.keys(values).toSorted()).toEqual(
-      Object.keys(valuesSchema.shape)
-        .filter((key) => key !== 'global')
-        .toSorted(),
-    );
+    expect(Object.keys(values).toSorted()).toEqual(Object.keys(valuesSchema.shape).toSorted());
   });
 });
 
@@ -41,7 +37,7 @@ describe('the explanations of values', () => {
       path !== '' && (texts.has(path) || explained(path.slice(0, Math.max(0, path.lastIndexOf('.')))));
     const { config: _ownPage, ...properties } = valuesJsonSchema().properties ?? {};
     const all = leaves({ properties }).map(([path]) => path);
-    expect(all.filter((path) => !explained(path))).toEqual(['global']);
+    expect(all.filter((path) => !explained(path))).toEqual([]);
   });
 });
 

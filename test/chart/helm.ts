@@ -27,6 +27,9 @@ export function hasHelm(): boolean {
 /** A Helm that was built without its release flags takes itself for one of a Kubernetes long gone. */
 const KUBERNETES = ['--kube-version', '1.36.0'];
 
+/** Flags that have `helm template` render what it renders where there is a cluster: the test, too. */
+export const IN_CLUSTER = ['--api-versions', 'apiregistration.k8s.io/v1'];
+
 /** Runs Helm; returns its standard output. Throws an error whose message is its standard error. */
 export function helm(args: readonly string[], input?: string): string {
   try {

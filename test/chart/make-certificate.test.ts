@@ -48,6 +48,11 @@ describe.runIf(hasTool('openssl', 'apt-get install openssl'))('make-certificate.
     expect(stdout).toContain(Buffer.from(ca).toString('base64'));
   });
 
+  it('prints a command that finds the files from anywhere', () => {
+    const [, cert, key] = /--cert="(.+?)" --key="(.+?)"/.exec(run().stdout) ?? [];
+    expect([cert, key]).toEqual([join(folder, 'tls.crt'), join(folder, 'tls.key')]);
+  });
+
   it('refuses a certificate that would outlive its CA, and leaves the old one', () => {
     run('-c', '100', '-d', '90');
     const before = read('tls.crt');

@@ -44,6 +44,7 @@ const webhook = z.strictObject({
   reinvocationPolicy: z.enum(['IfNeeded', 'Never']),
   annotations: labels,
   labels,
+  namespaceSelector: z.strictObject({ matchLabels: labels.optional(), matchExpressions: objects.optional() }),
   matchConditions: z.array(z.strictObject({ name: z.string(), expression: z.string() })),
 });
 
@@ -53,6 +54,8 @@ const metrics = z.strictObject({
     kind: z.enum(['PodMonitor', 'ServiceMonitor']),
     interval: goDuration,
     labels,
+    relabelings: objects,
+    metricRelabelings: objects,
   }),
   rules: z.strictObject({ enabled: z.boolean(), labels }),
   dashboard: z.strictObject({ enabled: z.boolean(), labels, annotations: labels }),
@@ -74,6 +77,7 @@ const { proxy: proxyAddress, noProxy } = configSchema.shape.detection.unwrap().s
 
 const parts = {
   image: z.strictObject({
+    registry: z.string(),
     repository: z.string().min(1),
     tag: z.string(),
     digest: z.string().regex(/^(sha256:[0-9a-f]{64})?$/),
@@ -125,14 +129,15 @@ const config = z.strictObject({
 
 /** values.yaml. What the API server checks by itself is any object here; all else is strict, so that typos are refused. */
 export const valuesSchema = z.strictObject({
-  // Given to every chart where this one is part of another.
-  global: object.optional(),
+  // Given to every chart where this one is part of another, and so not ours alone.
+  global: z.looseObject({ imageRegistry: z.string().optional() }),
   config,
   ...parts,
   imagePullSecrets: z.array(z.strictObject({ name })),
   nameOverride: name,
   fullnameOverride: name,
   commonLabels: labels,
+  commonAnnotations: labels,
   replicas: count,
   resources,
   heapPercentage: z.int().min(10).max(90),
@@ -141,6 +146,7 @@ export const valuesSchema = z.strictObject({
   clientCa,
   webhook,
   hostNetwork: z.boolean(),
+  revisionHistoryLimit: count,
   strategy: object,
   topologySpreadConstraints: objects,
   affinity: object,
@@ -149,13 +155,20 @@ export const valuesSchema = z.strictObject({
   podLabels: labels,
   podAnnotations: labels,
   podSecurityContext: object,
+  securityContext: object,
+  startupProbe: object,
+  readinessProbe: object,
+  livenessProbe: object,
   terminationGracePeriodSeconds: z.int().min(1),
   hostAliases: objects,
+  extraArgs: z.array(z.string()),
   extraEnv: objects,
   extraEnvFrom: objects,
   extraVolumes: objects,
   extraVolumeMounts: objects,
   extraContainers: objects,
+  extraInitContainers: objects,
+  extraObjects: z.array(z.union([object, z.string()])),
   registryLogins: z.strictObject({ secret: name }),
   crds: z.strictObject({ enabled: z.boolean(), keep: z.boolean() }),
   metrics,

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { KubeObject } from '../../src/kubernetes/objects.ts';
 import { CI_VALUES } from '../chart/golden.ts';
-import { hasHelm, NAMESPACE, RELEASE, renderText } from '../chart/helm.ts';
+import { hasHelm, IN_CLUSTER, NAMESPACE, RELEASE, renderText } from '../chart/helm.ts';
 import { writeKubeSchemas, type OpenApi } from '../chart/kube-schemas.ts';
 import { hasTool } from '../chart/tools.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
@@ -67,7 +67,9 @@ describe.runIf(hasCluster() && hasHelm())('the objects of the chart', () => {
     );
 
   it.each([...CI_VALUES])('%s is accepted, with no field that the API does not know', async (_, file) => {
-    const known = objects(renderText([], ['--values', file])).filter(({ kind }) => !OF_OPERATORS.includes(kind));
+    const known = objects(renderText([], ['--values', file, ...IN_CLUSTER])).filter(
+      ({ kind }) => !OF_OPERATORS.includes(kind),
+    );
     expect(known.length).toBeGreaterThan(10);
     for (const object of known) {
       await expect(dryRun(object)).resolves.toContain('(server dry run)');
@@ -105,7 +107,7 @@ describe.runIf(hasCluster() && hasHelm())('the objects of the chart', () => {
       const skipped = [...OF_OPERATORS, 'CustomResourceDefinition'].join(',');
       for (const [, file] of CI_VALUES) {
         const args = ['-strict', '-summary', '-skip', skipped, '-schema-location', location];
-        const input = renderText([], ['--values', file]);
+        const input = renderText([], ['--values', file, ...IN_CLUSTER]);
         expect(execFileSync('kubeconform', args, { input, encoding: 'utf8' })).toMatch(/Invalid: 0, Errors: 0/);
       }
       const typo = 'apiVersion: v1\nkind: Service\nmetadata: { name: x }\nspec: { selectors: {} }\n';

@@ -6,7 +6,7 @@ import { parse, parseAllDocuments } from 'yaml';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { KubeObject } from '../../src/kubernetes/objects.ts';
-import { hasHelm, NAMESPACE, RELEASE, renderText } from '../chart/helm.ts';
+import { hasHelm, IN_CLUSTER, NAMESPACE, RELEASE, renderText } from '../chart/helm.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { install, type Installation } from '../support/installation.ts';
 
@@ -35,7 +35,7 @@ describe.runIf(hasCluster() && hasHelm())('helm test', () => {
     installation = await install(cluster, { settings: { DETECTION_REGISTRY_ENABLED: 'false' } });
     const path = '/api/v1/namespaces/default/serviceaccounts';
     await cluster.client.request({ method: 'POST', path, body: { metadata: { name: 'default' } } }).catch(() => {});
-    const rendered = parseAllDocuments(renderText([], ['--show-only', 'templates/tests/check.yaml']))
+    const rendered = parseAllDocuments(renderText([], [...IN_CLUSTER, '--show-only', 'templates/tests/check.yaml']))
       .map((document) => document.toJS() as Manifest)
       .filter((manifest) => manifest !== null);
     const pod = rendered.find(({ kind }) => kind === 'Pod') as TestPod;

@@ -24,6 +24,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/* (list root own): commonAnnotations and an object's own, which win. Nothing where there are none. */}}
+{{- define "libc-dns-webhook.annotations" -}}
+{{- with mergeOverwrite (deepCopy (index . 0).Values.commonAnnotations) (index . 1) -}}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{- define "libc-dns-webhook.serviceAccountName" -}}
 {{- default (ternary (include "libc-dns-webhook.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name }}
 {{- end }}
@@ -87,8 +95,35 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/* Milliseconds of a duration in Go's notation: 1500ms, 1m30s. */}}
+{{- define "libc-dns-webhook.milliseconds" -}}
+{{- $sum := 0.0 }}
+{{- range regexFindAll "[0-9.]+(ms|s|m|h)" . -1 }}
+{{- $unit := regexFind "[a-z]+$" . }}
+{{- $sum = addf $sum (mulf (float64 (trimSuffix $unit .)) (get (dict "ms" 1.0 "s" 1000.0 "m" 60000.0 "h" 3600000.0) $unit)) }}
+{{- end }}
+{{- $sum }}
+{{- end }}
+
 {{/* What cannot be right, said before anything is installed. */}}
 {{- define "libc-dns-webhook.validate" -}}
+{{- $budget := dig "detection" "budget" "1500ms" .Values.config }}
+{{- if le (mulf 1000 .Values.webhook.timeoutSeconds) (include "libc-dns-webhook.milliseconds" $budget | float64) }}
+{{- fail (printf "webhook.timeoutSeconds is %v, and config.detection.budget %s: make it longer, so that the server answers before the API server gives up" .Values.webhook.timeoutSeconds $budget) }}
+{{- end }}
+{{- with .Values.autoscaling }}
+{{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) }}
+{{- fail (printf "autoscaling.minReplicas is %v, and maxReplicas %v: it cannot be more" .minReplicas .maxReplicas) }}
+{{- end }}
+{{- end }}
+{{- range $key := list "readinessProbe" "livenessProbe" "startupProbe" }}
+{{- $probe := get $.Values $key }}
+{{- range $handler := list "exec" "tcpSocket" "grpc" }}
+{{- if and (hasKey $probe $handler) (hasKey $probe "httpGet") }}
+{{- fail (printf "%s: a probe asks in one way: set httpGet to null beside %s" $key $handler) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and .Values.hostNetwork (eq (include "libc-dns-webhook.port" .) "10250") }}
 {{- fail "hostNetwork: port 10250 is the kubelet's on every node: set config.server.port, to 10260 for example" }}
 {{- end }}

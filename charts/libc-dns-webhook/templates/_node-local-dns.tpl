@@ -3,6 +3,10 @@
 {{- splitList "/" (dig "nodeLocal" "daemonSet" "kube-system/node-local-dns" .Values.config) | toYaml }}
 {{- end }}
 
+{{- define "libc-dns-webhook.nodeLocalImage" -}}
+{{- with .Values.global.imageRegistry }}{{ . }}/{{ regexReplaceAll "^(localhost|[^/]*[.:][^/]*)/" $.Values.nodeLocalDns.image "" }}{{ else }}{{ .Values.nodeLocalDns.image }}{{ end }}
+{{- end }}
+
 {{- define "libc-dns-webhook.nodeLocalAddress" -}}
 {{- first (dig "nodeLocal" "addresses" (list "169.254.20.10") .Values.config) }}
 {{- end }}

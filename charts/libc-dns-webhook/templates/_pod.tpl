@@ -1,7 +1,18 @@
+{{/* The digest that a release has written into Chart.yaml is of its own image: it gives way to any tag or digest of the user. */}}
 {{- define "libc-dns-webhook.image" -}}
-{{- with .Values.image -}}
-{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ default $.Chart.AppVersion .tag }}{{ end }}
+{{- $released := index .Chart.Annotations "libc-dns.dev/image-digest" -}}
+{{- $image := .Values.image -}}
+{{- $host := regexFind "^(localhost|[^/]*[.:][^/]*)/" $image.repository -}}
+{{- $registry := .Values.global.imageRegistry | default (trimSuffix "/" $host) | default $image.registry -}}
+{{- with $registry }}{{ . }}/{{ end }}{{ trimPrefix $host $image.repository }}
+{{- if $image.digest }}@{{ $image.digest }}
+{{- else if or $image.tag (not $released) }}:{{ default .Chart.AppVersion $image.tag }}
+{{- else }}@{{ $released }}
 {{- end -}}
+{{- end }}
+
+{{- define "libc-dns-webhook.securityContext" -}}
+{{- toYaml (mergeOverwrite (dict "allowPrivilegeEscalation" false "readOnlyRootFilesystem" true "capabilities" (dict "drop" (list "ALL"))) .Values.securityContext) }}
 {{- end }}
 
 {{/* Whole folders rather than single files: those the kubelet never updates. */}}
@@ -50,7 +61,11 @@
 {{- end }}
 
 {{- define "libc-dns-webhook.podSecurityContext" -}}
-{{- $security := dict "runAsNonRoot" true "runAsUser" 65532 "runAsGroup" 65532 "fsGroup" 65532 "seccompProfile" (dict "type" "RuntimeDefault") }}
+{{- $security := dict "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault") }}
+{{- /* OpenShift numbers users by namespace, and its restricted-v2 refuses any other. */}}
+{{- if not (.Capabilities.APIVersions.Has "security.openshift.io/v1") }}
+{{- $security = mergeOverwrite $security (dict "runAsUser" 65532 "runAsGroup" 65532 "fsGroup" 65532) }}
+{{- end }}
 {{- range $key, $value := .Values.podSecurityContext }}
 {{- $security = ternary (omit $security $key) (merge (dict $key $value) $security) (kindIs "invalid" $value) }}
 {{- end }}

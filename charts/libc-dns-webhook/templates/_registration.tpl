@@ -36,6 +36,13 @@ for the label libc-dns.dev/mode. There is no caBundle unless it is given: its ow
           {{- $excluded := dig "excludeNamespaces" (list) $root.Values.config }}
           {{- concat (list "kube-system" "kube-public" "kube-node-lease" $root.Release.Namespace) $excluded | uniq | toYaml | nindent 10 }}
       - { key: libc-dns.dev/mode, operator: {{ index . 2 }}, values: {{ index . 3 | toJson }} }
+      {{- with $root.Values.webhook.namespaceSelector.matchExpressions }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+    {{- with $root.Values.webhook.namespaceSelector.matchLabels }}
+    matchLabels:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
   objectSelector:
     matchExpressions:
       - { key: libc-dns.dev/mode, operator: {{ index . 4 }}, values: {{ index . 5 | toJson }} }
