@@ -81,7 +81,7 @@ function readScript({ argv, directory }: Invocation, around: Surroundings): Serv
   const text = isText ? words[at + 1] : around.text(joinPath(directory, words[at] ?? ''));
   if (text === undefined) return unread('execlineb');
   const command = readExecline(text, words.slice(at + (isText ? 2 : 1)));
-  return { commands: command.length === 0 ? [] : [command], before: [], missing: undefined };
+  return command.length === 0 ? unread('execlineb') : { commands: [command], before: [], missing: undefined };
 }
 
 // https://supervisord.org/configuration.html: the first of these files that exists.

@@ -217,7 +217,7 @@ describe('execline', () => {
     ['emptyenv export A 1 /app/server', 'app/server'],
     ['/app/$1', 'app/server'],
     ['if { /app/migrate', 'absent'],
-    ['', 'usr/bin/execlineb'],
+    ['', 'hidden'],
   ])('%j', (text, expected) => {
     const files = { 'usr/bin/execlineb': elf, run: `#!/usr/bin/execlineb -S1\n${text}` };
     expect(leads(['/run', 'server'], { files, env: ['BIN=/app/other'] })).toBe(expected);
