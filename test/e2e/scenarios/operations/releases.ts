@@ -2,9 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { CHART } from '../cluster/cluster.ts';
-import { change } from '../meanwhile.ts';
-import { NAMESPACE, RELEASE, helmInstall, upgrade } from './install.ts';
+import { CHART } from '../../cluster/cluster.ts';
+import { change } from '../../meanwhile.ts';
+import { NAMESPACE, RELEASE, helmInstall, upgrade } from '../install.ts';
 
 /** No release has been tagged yet: the first chart of 0.1.0 that had all its parts stands in for one. */
 const FIRST = 'cc329cb';

@@ -1,10 +1,10 @@
 import { globSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import type { Cluster } from '../cluster/cluster.ts';
-import { change } from '../meanwhile.ts';
-import { expectThat } from '../scenario.ts';
-import { NAMESPACE } from './install.ts';
+import type { Cluster } from '../../cluster/cluster.ts';
+import { change } from '../../meanwhile.ts';
+import { expectThat } from '../../scenario.ts';
+import { NAMESPACE } from '../install.ts';
 
 interface Replica {
   readonly metadata: { readonly name: string; readonly uid: string };

@@ -3,16 +3,16 @@ import { fileURLToPath } from 'node:url';
 
 import { parseAllDocuments } from 'yaml';
 
-import type { AuditReport } from '../../../src/audit/report/report.ts';
-import type { Cluster } from '../cluster/cluster.ts';
-import { CLUSTER_DNS, NODES } from '../cluster/place.ts';
-import { flood } from '../flood.ts';
-import { RATE } from '../meanwhile.ts';
-import { expectThat, type Scenario } from '../scenario.ts';
-import { NAMESPACE, RELEASE } from './install.ts';
+import type { AuditReport } from '../../../../src/audit/report/report.ts';
+import type { Cluster } from '../../cluster/cluster.ts';
+import { CLUSTER_DNS, NODES } from '../../cluster/place.ts';
+import { flood } from '../../flood.ts';
+import { RATE } from '../../meanwhile.ts';
+import { expectThat, type Scenario } from '../../scenario.ts';
+import { NAMESPACE, RELEASE } from '../install.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const DOCS = fileURLToPath(new URL('../../../docs/audit.md', import.meta.url));
+const DOCS = fileURLToPath(new URL('../../../../docs/audit.md', import.meta.url));
 const OWN_IMAGE = 'ghcr.io/libc-dns/libc-dns-webhook:0.1.0';
 const AUDITOR = 'libc-dns-audit';
 

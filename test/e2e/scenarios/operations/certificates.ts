@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 
-import type { Cluster } from '../cluster/cluster.ts';
-import { until } from '../cluster/daemons.ts';
-import { certificatesOf } from '../cluster/place.ts';
-import { change } from '../meanwhile.ts';
-import { NAMESPACE, RELEASE, upgrade } from './install.ts';
+import type { Cluster } from '../../cluster/cluster.ts';
+import { until } from '../../cluster/daemons.ts';
+import { certificatesOf } from '../../cluster/place.ts';
+import { change } from '../../meanwhile.ts';
+import { NAMESPACE, RELEASE, upgrade } from '../install.ts';
 
 /** Short enough for a test: a CA takes over, certificates are made anew, and the old CA is forgotten. */
 const LIFETIMES = ['--set', 'config.tls.overlap=5s', '--set', 'config.tls.certLifetime=20s'] as const;
