@@ -103,7 +103,12 @@ export const certificates = [
     async run(cluster: Cluster) {
       await cluster.apply(leafSecret(cluster, 1));
       const ca = join(certificatesOf(cluster.order.folder), 'ca.crt');
-      const source = ['--set', 'certificates.source=secret,certificates.secretName=webhook-certificate'];
+      // The replicas have written the caBundle until now.
+      const source = [
+        '--force-conflicts',
+        '--set',
+        'certificates.source=secret,certificates.secretName=webhook-certificate',
+      ];
       await upgrade(cluster, ...source, '--set-file', `certificates.caBundle=${ca}`);
       const seen = await RENEWED.run(cluster);
       await upgrade(cluster, '--reset-values');

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { CHART } from '../../cluster/cluster.ts';
@@ -20,7 +20,11 @@ function oldChart(folder: string): string {
   const options = { cwd: root, maxBuffer: 64 * 1024 * 1024 };
   const archive = execFileSync('git', ['-c', 'safe.directory=*', 'archive', FIRST, 'charts/libc-dns-webhook'], options);
   execFileSync('tar', ['x', '-C', folder], { input: archive });
-  return join(folder, 'charts/libc-dns-webhook');
+  const chart = join(folder, 'charts/libc-dns-webhook');
+  // Today's image stands in for the old one, whose entry point did not name the program.
+  const deployment = join(chart, 'templates/deployment.yaml');
+  writeFileSync(deployment, readFileSync(deployment, 'utf8').replace('args: [main.js, ', 'args: ['));
+  return chart;
 }
 
 export const release: typeof upgraded = {

@@ -76,7 +76,8 @@ export const replicas = [
       );
       expectThat(restarts.trim() !== '0', `${name} was not started again`);
     },
-    2,
+    // Calls that were under way, and those to its address until it is out of the Service.
+    4,
   ),
   change(
     'freeze',
