@@ -20,7 +20,7 @@ export interface RunningCluster {
 /** See `TestCluster`. */
 type Kubectl = (args: readonly string[], stdin?: string) => Promise<string>;
 
-const REMOVAL = '--timeout=180s';
+const REMOVAL = ['delete', '--ignore-not-found', '--wait=true', '--timeout=180s'] as const;
 
 const keyOf = ({ apiVersion, kind, metadata }: Named): string =>
   `${apiVersion.replace(/\/.*/, '')} ${kind} ${metadata.namespace ?? ''} ${metadata.name}`;
@@ -71,17 +71,19 @@ export function guardRunningCluster(client: KubeClient, kubectl: Kubectl): Runni
     },
     async removeAll() {
       const all = [...made.values()].toReversed();
-      const ours = new Set(all.filter(({ kind }) => kind === 'Namespace').map(({ metadata }) => metadata.name));
+      const isNamespace = ({ kind }: Named): boolean => kind === 'Namespace';
+      const ours = new Set(all.filter(isNamespace).map(({ metadata }) => metadata.name));
       for (const { apiVersion, kind, metadata } of all) {
         const { name, namespace } = metadata;
         // It goes with its namespace.
-        if (namespace !== undefined && ours.has(namespace)) continue;
+        if (kind === 'Namespace' || (namespace !== undefined && ours.has(namespace))) continue;
         const object = { apiVersion, kind, metadata: { name, ...(namespace !== undefined && { namespace }) } };
-        const args = ['delete', '--ignore-not-found', '--wait=true', REMOVAL, '-f', '-'];
-        await kubectl(args, JSON.stringify(object)).catch((error: unknown) => {
+        await kubectl([...REMOVAL, '-f', '-'], JSON.stringify(object)).catch((error: unknown) => {
           if (!(error instanceof Error && error.message.includes('no matches for kind'))) throw error;
         });
       }
+      // All at once: each takes some seconds.
+      if (ours.size > 0) await kubectl([...REMOVAL, 'namespace', ...ours]);
       made.clear();
     },
   };
