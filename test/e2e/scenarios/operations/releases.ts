@@ -32,6 +32,8 @@ export const release: typeof upgraded = {
   async run(cluster) {
     const chart = oldChart(join(cluster.order.folder, 'first-chart'));
     await cluster.helm('uninstall', RELEASE, '-n', NAMESPACE, '--wait');
+    // It stays for the next install of today's chart; the old one had it made by Helm alone.
+    await cluster.kubectl('delete', 'customresourcedefinition', 'imagelibcs.libc-dns.dev');
     await helmInstall(cluster, chart);
     return await upgraded.run(cluster);
   },

@@ -136,7 +136,7 @@ export const views: Scenario = {
       '--check',
       'dns,trust,certificates',
     );
-    expectThat(!/✗|failed/.test(doctor + own), `${doctor}\n${own}`);
+    expectThat(!/✗|checks failed/.test(doctor + own), `${doctor}\n${own}`);
     await cluster.kubectl('delete', 'namespace', AUDITOR, '--wait=false');
     const numbers = await load(cluster);
     return `audit: ${outside.summary.pods} Pods, ${outside.summary.podsPatched} patched, ${outside.summary.unreadableImages} images unread; in the Pod no gap, DNS over TCP and the nodes' searches known; doctor: no failure; ${numbers}`;
