@@ -123,9 +123,8 @@ async function scanPlanned(scan: Scan): Promise<void> {
   await scanLayer(bytes, visit, scan, () => state.received >= layer.size);
 }
 
-// Writers fill the end of an archive up with zeros, to 20 blocks at most behind the two that end it. A program that looks up
-// names takes more.
-const mostFill = 22 * 512;
+// Two blocks of zeros end an archive. Some writers fill it up to 20: links might stand there, too, so it is read on.
+const archiveEnd = 2 * 512;
 
 /**
  * Reports whether a layer's archive ends at this offset, by the length that gzip writes at the end of the blob (RFC 1952,
@@ -134,7 +133,7 @@ const mostFill = 22 * 512;
 async function endsAt(source: BlobReader, layer: Descriptor, end: number, context: LookupContext): Promise<boolean> {
   if (layer.size < 4) return false;
   const last = await readRange(source, layer, { offset: layer.size - 4, length: 4 }, context);
-  return last.length === 4 && (last.readUInt32LE(0) - (end % 2 ** 32) + 2 ** 32) % 2 ** 32 <= mostFill;
+  return last.length === 4 && (last.readUInt32LE(0) - (end % 2 ** 32) + 2 ** 32) % 2 ** 32 <= archiveEnd;
 }
 
 /** Reports whether a program's interpreter is beyond the bytes that were read. */

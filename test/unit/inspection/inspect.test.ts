@@ -470,6 +470,16 @@ describe('which program', () => {
     expect((await look(built, pod)).inspection.decidedBy).toBe(decidedBy);
   });
 
+  it.each([
+    ['sh', 'sleep'],
+    ['sleep', 'sh'],
+  ])("an applet of busybox is found, whatever else the layer ends with: '%s', '%s'", async (...names) => {
+    const busybox = { ...program('bin/busybox', musl), mode: 0o755 };
+    const base = layer([busybox, ...names.map((name) => link(`bin/${name}`, '/bin/busybox'))], 'gzip');
+    const found = await look(image({ layers: [base], config: { cmd: ['/bin/sh'] } }), { command: ['/bin/sleep'] });
+    expect(found.inspection.verdict.resolver).toBe('musl');
+  });
+
   it("the Pod's command counts", async () => {
     const built = image({ layers: [alpine, server(go)], config: { cmd: ['sh'] } });
     expect((await look(built)).inspection.verdict.resolver).toBe('musl');
