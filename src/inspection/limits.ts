@@ -56,7 +56,7 @@ export const admissionLimits: InspectLimits = {
   extendedBytes: 2 * 1024 * 1024,
   scriptBytes: 256 * 1024,
   textBytes: 128 * 1024,
-  steps: 500_000,
+  steps: 300_000,
   lookups: 500_000,
   keptBytes: 16 * 1024 * 1024,
   threadMs: 5000,

@@ -28,8 +28,8 @@ export interface Budget {
   left: number;
 }
 
-/** Most steps of one look: some 150 ms. */
-const mostSteps = 100_000;
+/** Most steps of one look: some 100 ms. */
+const mostSteps = 60_000;
 const deepest = 24;
 // Commands inside commands, of all shells: it bounds the stack.
 const deepestCommand = 200;
