@@ -7,7 +7,7 @@ import { change } from '../../meanwhile.ts';
 import { NAMESPACE, RELEASE, helmInstall, upgrade } from '../install.ts';
 
 /** No release has been tagged yet: the first chart of 0.1.0 that had all its parts stands in for one. */
-const FIRST = 'cc329cb';
+const FIRST = 'feed461';
 
 const upgraded = change('release', `helm upgrade from the first chart of 0.1.0 (${FIRST}) to this one`, (cluster) =>
   upgrade(cluster),
