@@ -126,6 +126,15 @@ function writePage(results: readonly Result[], proxyMode: Order['proxyMode']): v
   writeFileSync(PAGE, page);
 }
 
+/** Leaves out the scenarios that cannot run here, and says why. */
+function runnable(ids: readonly string[]): readonly string[] {
+  return ids.filter((id) => {
+    const why = SCENARIOS.find((one) => one.id === id)?.whyNot?.();
+    if (why !== undefined) console.error(`\n!! THE SCENARIO ${id} ON A WHOLE CLUSTER DID NOT RUN: ${why}\n`);
+    return why === undefined;
+  });
+}
+
 async function main(): Promise<number> {
   const options = {
     keep: { type: 'boolean' },
@@ -147,7 +156,7 @@ async function main(): Promise<number> {
   }
   const folder = mkdtempSync(join(tmpdir(), 'libc-dns-e2e-'));
   try {
-    const scenarios = positionals.length > 0 ? ['install', ...positionals] : known;
+    const scenarios = runnable(positionals.length > 0 ? ['install', ...positionals] : known);
     const again = values.again === true;
     const clusters: Wanted[] = [{ scenarios, proxyMode: values.nftables === true ? 'nftables' : 'iptables', again }];
     if (positionals.length === 0 && values.nftables !== true) {

@@ -13,6 +13,8 @@ export interface Scenario {
   readonly name: string;
   /** It may be tried once more: it leaves the cluster as it was. */
   readonly repeatable?: true;
+  /** Returns why it cannot run here; undefined if it can. */
+  readonly whyNot?: () => string | undefined;
   /** Resolves to what was seen. Rejects if it is not what was to be expected. */
   readonly run: (cluster: Cluster) => Promise<string | Seen>;
 }

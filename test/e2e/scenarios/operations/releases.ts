@@ -13,12 +13,18 @@ const upgraded = change('release', `helm upgrade from the first chart of 0.1.0 (
   upgrade(cluster),
 );
 
+const root = join(CHART, '../..');
+const git = (...words: string[]): Buffer =>
+  execFileSync('git', ['-c', 'safe.directory=*', ...words], {
+    cwd: root,
+    maxBuffer: 64 * 1024 * 1024,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+
 /** Takes the old chart out of the history of the repository. */
 function oldChart(folder: string): string {
   mkdirSync(folder, { recursive: true });
-  const root = join(CHART, '../..');
-  const options = { cwd: root, maxBuffer: 64 * 1024 * 1024 };
-  const archive = execFileSync('git', ['-c', 'safe.directory=*', 'archive', FIRST, 'charts/libc-dns-webhook'], options);
+  const archive = git('archive', FIRST, 'charts/libc-dns-webhook');
   execFileSync('tar', ['x', '-C', folder], { input: archive });
   const chart = join(folder, 'charts/libc-dns-webhook');
   // Today's image stands in for the old one, whose entry point did not name the program.
@@ -29,6 +35,14 @@ function oldChart(folder: string): string {
 
 export const release: typeof upgraded = {
   ...upgraded,
+  whyNot() {
+    try {
+      git('cat-file', '-e', `${FIRST}^{commit}`);
+      return undefined;
+    } catch {
+      return `the history here does not reach back to ${FIRST}`;
+    }
+  },
   async run(cluster) {
     const chart = oldChart(join(cluster.order.folder, 'first-chart'));
     await cluster.helm('uninstall', RELEASE, '-n', NAMESPACE, '--wait');
