@@ -56,9 +56,11 @@ function judged(input: NeedInput): Pick<NeedVerdict, 'needed' | 'sentence'> {
     const sentence = `Perhaps: ${cluster.exposure.detail}, which brings back the loss that kernels have fixed.`;
     return { needed: 'perhaps', sentence };
   }
-  if (cluster.exposure.because === 'ipvs')
+  const isFixed = kernels.length > 0 && kernels.every(({ level }) => level === 'fixed');
+  if (cluster.exposure.because === 'ipvs' || (isFixed && cluster.exposure.because === 'unread')) {
     return { needed: 'perhaps', sentence: `Perhaps: ${cluster.exposure.detail}.` };
-  if (kernels.length > 0 && kernels.every(({ level }) => level === 'fixed')) {
+  }
+  if (isFixed) {
     const sentence =
       'This cluster does not need it: the kernels of all its nodes have the fixes, so the race loses no packets.';
     return { needed: 'no', sentence };

@@ -198,7 +198,17 @@ describe('the verdict', () => {
       'all kernels are fixed',
       /does not need it: the kernels/,
       [app('a', 'musl', 'shop', onNew)],
-      { scanned: { nodes: [NEW] } },
+      { scanned: { nodes: [NEW] }, cluster: { exposure: { setting: 'always', ...seenWith(NEW) } } },
+    ],
+    [
+      'perhaps',
+      "all kernels are fixed, and kube-proxy's mode is not known",
+      /^Perhaps: the mode of kube-proxy/,
+      [app('a', 'musl', 'shop', onNew)],
+      {
+        scanned: { nodes: [NEW], kubeProxy: proxied('unknown') },
+        cluster: { exposure: { setting: 'always', ...seenWith(NEW, [], 'unknown') } },
+      },
     ],
     [
       'no',
