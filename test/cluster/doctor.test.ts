@@ -139,7 +139,7 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
     });
     expect((await run([...usual(), '--check', 'kernels'])).code).toBe(0);
     const strict = await run([...usual(), '--check', 'kernels', '--strict']);
-    expect([strict.code, strict.err]).toEqual([1, expect.stringContaining('1 of 1 checks warn (--strict)')]);
+    expect([strict.code, strict.err]).toEqual([1, expect.stringContaining('1 of 1 check warned (--strict)')]);
     await kubectl('delete', 'node', 'old');
   });
 

@@ -65,7 +65,9 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
       spec,
       request: { namespace: 'libc-dns-test-shop' },
     });
-    return answerOf(await replica.post(JSON.stringify(review))).audit.decision.resolvers['main'];
+    return answerOf(await replica.post(JSON.stringify(review), { rejectUnauthorized: false })).audit.decision.resolvers[
+      'main'
+    ];
   };
   /** The replica that answers from now on, with a proxy between it and the API server. */
   const replace = async (): Promise<WebhookProcess> => {

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
-const END_WITH_PARENT = fileURLToPath(new URL('end-with-parent.ts', import.meta.url));
+const END_WITH_PARENT = fileURLToPath(new URL('end-with-parent.mjs', import.meta.url));
 
 export interface LogLine {
   readonly level: string;
