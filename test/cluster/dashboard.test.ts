@@ -39,6 +39,8 @@ function jobs({ server }: TestCluster, { probes }: WebhookProcess, token: string
   ];
 }
 
+const SHOP = 'libc-dns-test-shop';
+
 describe.runIf(hasCluster() && hasTool('prometheus', 'apt-get install prometheus'))(
   'the dashboard, by Prometheus, of a server that has seen traffic and trouble',
   () => {
@@ -69,9 +71,10 @@ describe.runIf(hasCluster() && hasTool('prometheus', 'apt-get install prometheus
       const reference = registry.put(`team/app-${turn}:v1`, image({ layers, config: { entrypoint: ['/app'] } }));
       fault = turn % 3 === 2 ? { kind: 'hang' } : undefined;
       const containers = [{ name: 'main', image: reference }];
-      await replica.post(JSON.stringify(podReview({ spec: { containers } })), { agent });
+      const review = podReview({ metadata: { namespace: SHOP }, spec: { containers }, request: { namespace: SHOP } });
+      await replica.post(JSON.stringify(review), { agent });
       await replica.post('no review', { agent });
-      await createPod(cluster, 'libc-dns-test-shop', { name: `pod-${turn}` });
+      await createPod(cluster, SHOP, { name: `pod-${turn}` });
       if (turn % 5 === 4) proxy.cut();
     }
 
@@ -82,7 +85,7 @@ describe.runIf(hasCluster() && hasTool('prometheus', 'apt-get install prometheus
       const settings = { DETECTION_REGISTRY_INSECURE: registry.host, DETECTION_BUDGET: '300ms' };
       installation = await install(cluster, { replicas: 0, settings });
       const replica = await installation.addReplica({ server: proxy.url });
-      await cluster.createNamespace('libc-dns-test-shop', { 'libc-dns.dev/mode': 'enforce' });
+      await cluster.createNamespace(SHOP, { 'libc-dns.dev/mode': 'enforce' });
       prometheus = await startPrometheus(
         jobs(cluster, replica, await tokenOf()),
         fileURLToPath(new URL('rules.yaml', FILES)),
