@@ -130,15 +130,6 @@ annotations:
 {{- if eq (include "libc-dns-webhook.port" .) (include "libc-dns-webhook.metricsPort" .) }}
 {{- fail "config.server.metricsPort: set another port than config.server.port" }}
 {{- end }}
-{{- $budget := dig "detection" "budget" "1500ms" .Values.config }}
-{{- $milliseconds := 0 }}
-{{- range regexFindAll "[0-9.]+[a-z]+" $budget -1 }}
-{{- $unit := get (dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000) (regexFind "[a-z]+$" .) }}
-{{- $milliseconds = addf $milliseconds (mulf (regexFind "^[0-9.]+" .) $unit) }}
-{{- end }}
-{{- if ge (float64 $milliseconds) (mulf .Values.webhook.timeoutSeconds 1000) }}
-{{- fail (printf "config.detection.budget: %s is not below webhook.timeoutSeconds (%vs), after which the API server waits no longer" $budget .Values.webhook.timeoutSeconds) }}
-{{- end }}
 {{- if and (eq .Values.certificates.source "secret") (not .Values.certificates.secretName) }}
 {{- fail "certificates.source secret: set certificates.secretName" }}
 {{- end }}
