@@ -100,13 +100,16 @@ async function joinOwn(surroundings: Surroundings, log: Log): Promise<Joined> {
   return { client, own };
 }
 
-/** Joins the cluster that `--kubeconfig` names, else the one we run in. */
+/** Joins the cluster that `--kubeconfig` names, else the one we run in. Throws `CommandError` if `--context` names a context of no file. */
 export async function joinCluster(
   { kubeconfig, context }: ServeFlags,
   surroundings: Surroundings,
   log: Log,
 ): Promise<Joined> {
-  if (kubeconfig === undefined) return await joinOwn(surroundings, log);
+  if (kubeconfig === undefined) {
+    if (context !== undefined) throw new CommandError('usage', '--context names a context of --kubeconfig: give both');
+    return await joinOwn(surroundings, log);
+  }
   return await joinByKubeconfig({ files: [kubeconfig], ...optional({ context }) }, surroundings, log);
 }
 

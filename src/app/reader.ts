@@ -91,9 +91,11 @@ function inherited(flags: readonly string[]): string[] {
   });
 }
 
-/** Flags that keep the process from files it has no business with, from other programs and from native code. Node 24 would deny it the network too. */
-const restricted = (): string[] =>
-  process.allowedNodeEnvironmentFlags.has('--allow-net') ? ['--permission', '--allow-fs-read=*', '--allow-net'] : [];
+/** Flags that keep the process from writing files, from other programs and from native code. Node 24 knows no permission for the network. */
+const restricted = (): string[] => {
+  const network = process.allowedNodeEnvironmentFlags.has('--allow-net') ? ['--allow-net'] : [];
+  return ['--permission', '--allow-fs-read=*', ...network];
+};
 
 /** Returns the program of a reader process: its path, its flags, and what it works with. */
 export function readerProgram(path: string, setUp: ReaderSetUp, environment: NodeJS.ProcessEnv): ReaderProgram {

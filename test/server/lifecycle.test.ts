@@ -82,6 +82,12 @@ describe('starting', () => {
   it('tls.mode self-managed is refused, not ignored', async () => {
     await expect(startWebhook({ settings: { TLS_MODE: 'self-managed' } })).rejects.toThrow('serve ended with 2');
   });
+
+  it('a context of no kubeconfig is refused', async () => {
+    await expect(startWebhook({ flags: ['--context', 'prod'] })).rejects.toThrow(
+      /serve ended with 2: .*--context names a context of --kubeconfig: give both/,
+    );
+  });
 });
 
 describe('slow and broken callers', () => {
