@@ -28,5 +28,5 @@ export function installedEnvironment(): Record<string, string> {
 export function installedFlags(): string[] {
   const entryPoint = /^ENTRYPOINT (\[.*\])$/m.exec(read('Dockerfile'))?.[1];
   if (entryPoint === undefined) throw new Error('the Dockerfile has no ENTRYPOINT of the form ["program", "flag"]');
-  return (JSON.parse(entryPoint) as string[]).slice(1);
+  return (JSON.parse(entryPoint) as string[]).filter((word) => word.startsWith('-'));
 }
