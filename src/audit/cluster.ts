@@ -154,7 +154,7 @@ export async function settingsFor(
 
 type RegistryConfig = Config['detection']['registry'];
 
-/** Replaces the webhook's logins and certificate files, which exist only in its Pod, with those of the person who audits. */
+/** Replaces the webhook's logins and certificate files, which exist only in its Pod, with the auditing person's own. */
 function withOwnLogins(config: Config, { dockerConfig, caFile, identities }: RegistryConfig): Config {
   const registry = { ...config.detection.registry, dockerConfig, caFile, identities };
   return { ...config, detection: { ...config.detection, registry } };

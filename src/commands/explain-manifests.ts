@@ -224,7 +224,7 @@ function noteAssumptions(
 }
 
 /**
- * Prints that a Pod without a namespace is taken to be in `default`, if policies stand in another one: those of its real namespace may be
+ * Prints that a Pod without a namespace is taken to be in `default`, if policies stand in another one: policies of its real namespace may be
  * among them.
  */
 function noteNamespace(

@@ -200,7 +200,7 @@ function wayIn(
   return mayNeedLogin && expected === undefined && !isKnown ? 'ping' : undefined;
 }
 
-/** Asks for `/v2/`, and returns the challenges there; undefined if there are none, which is remembered. */
+/** Asks for `/v2/`, and returns the challenges there; undefined if nothing challenges there, which is remembered. */
 async function askPing(
   request: RepositoryRequest,
   charge: HttpRequest['charge'],

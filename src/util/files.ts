@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path';
 
 import { messageOf } from './text.ts';
 
-/** Says why a file could not be read or written. node:fs names its own call and path, too, which may be those of a temporary file. */
+/** Says why a file could not be read or written. node:fs names its own call and path, too: the path may be a temporary file's. */
 export function fileProblem(error: unknown): string {
   const { code, syscall } = error as NodeJS.ErrnoException;
   const message = messageOf(error);

@@ -89,7 +89,7 @@ describe.runIf(hasHelm())('values that other charts have', () => {
     expect(user(['--api-versions', 'security.openshift.io/v1'])).toEqual(restricted);
   });
 
-  it('annotations for all objects, which those of an object win over', () => {
+  it("annotations for all objects, which an object's own win over", () => {
     const file = CI_VALUES.get('everything') ?? '';
     const values = ['commonAnnotations={"team":"dns","owner":"all"}', 'service.annotations={"owner":"service"}'];
     const all = objects(renderText(values, ['--values', file, '--skip-tests']));

@@ -46,7 +46,7 @@ describe('a registry that challenges on /v2/ alone', () => {
     expect((await look(host)).context.meter.requests).toBe(6);
   });
 
-  it('and has no such image is asked there once', async () => {
+  it('and lacks the image is asked there once', async () => {
     const { host, asked } = await serve(({ path }) => (path === '/v2/' ? undefined : refused(undefined, 404)));
     const client = testClient({ insecure: [host], ...withLogin(host) });
     onTestFinished(client.close);

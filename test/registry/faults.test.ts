@@ -71,7 +71,7 @@ describe('a registry that', () => {
       1,
     ],
     [
-      'answers in gzip that is none',
+      'says gzip, and sends something else',
       { kind: 'answer', status: 200, headers: { 'content-encoding': 'gzip' } },
       'invalid-answer',
       'not JSON',

@@ -221,7 +221,7 @@ describe('a token', () => {
     ['whose lifetime is null', { body: '{"token":"tok","expires_in":null,"issued_at":null}' }],
     ['whose lifetime is negative', { body: '{"token":"tok","expires_in":-1}' }],
     ['that lives for ever', { body: '{"token":"tok","expires_in":1e30}' }],
-    ['with a date that is none', { body: '{"token":"tok","issued_at":"now"}' }],
+    ['with a date that cannot be read', { body: '{"token":"tok","issued_at":"now"}' }],
     ['beside an empty one', { body: '{"token":"","access_token":"tok"}' }],
     ['beside null', { body: '{"token":null,"access_token":"tok","refresh_token":null,"scope":null}' }],
     ['of both names', { body: '{"access_token":"tok","token":"tok"}' }],

@@ -24,7 +24,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* (list root own): commonAnnotations and an object's own, which win. Nothing where there are none. */}}
+{{/* (list root own): commonAnnotations and an object's own, which win. Empty without any. */}}
 {{- define "libc-dns-webhook.annotations" -}}
 {{- with mergeOverwrite (deepCopy (index . 0).Values.commonAnnotations) (index . 1) -}}
 annotations:

@@ -158,7 +158,7 @@ function startServices(follower: Follower, invocation: Invocation, services: Ser
   const started = commands.map(start);
   const hidden = missing === undefined ? [] : [hiddenProgram(missing)];
   const running = started.map(({ stays }) => stays);
-  // A service that the image lacks, or that only sleeps, is none where others run.
+  // A service that the image lacks, or that only sleeps, does not count beside others.
   const working = running.filter((stays) =>
     stays.some(({ isUtility, located }) => !isUtility && located.status !== 'absent'),
   );

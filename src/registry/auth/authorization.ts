@@ -27,7 +27,7 @@ export interface Authorization {
   /** Notes the `WWW-Authenticate` headers of a 401 that nobody has answered yet. Throws `ImageSourceError` if they offer no login. */
   noteChallenge(subject: Pick<Subject, 'origin' | 'repository'>, headers: readonly string[]): void;
   /**
-   * Yields the headers to try after a refusal, one after the other: those of Bearer challenges, then of Basic. `headers` are the
+   * Yields the headers to try after a refusal, one after the other: of Bearer challenges first, then of Basic. `headers` are the
    * `WWW-Authenticate` headers; without any the last challenge of the registry counts. `refused` is the `Authorization` header that was
    * refused.
    */
@@ -158,7 +158,7 @@ function pullScope(repository: string): string {
 const mostScopes = 8;
 
 /**
- * Returns the scopes to ask for, separated by spaces: those of the first Bearer challenge, because a proxy may use another name for the
+ * Returns the scopes to ask for, separated by spaces: the first Bearer challenge's, because a proxy may use another name for the
  * repository, and our own (containerd: core/remotes/docker/scope.go). Unlike containerd, asks for reading alone.
  */
 function scopeOf(challenges: readonly Challenge[], { repository }: Pick<Subject, 'repository'>): string {

@@ -185,7 +185,7 @@ async function* undo(body: AsyncIterable<Uint8Array>, coding: Coding, host: stri
   try {
     for await (const chunk of decoder) yield chunk as Uint8Array;
   } catch (error) {
-    // Errors of zlib have a number; those of the body are ours, or the signal's reason.
+    // Errors of zlib have a number; errors of the body are ours, or the signal's reason.
     if (typeof (error as NodeJS.ErrnoException).errno !== 'number') throw error;
     const message = `${host} sent a body that is not in the content coding that it names`;
     throw new ImageSourceError('invalid-answer', message, { cause: error });

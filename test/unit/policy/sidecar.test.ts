@@ -181,7 +181,7 @@ describe('its container', () => {
     expect(container).toMatchObject({ env: [{ name: 'GOMEMLIMIT', value: '56MiB' }] });
   });
 
-  it('has those of the configuration, and a heap that fits the limit', () => {
+  it('has what is configured, and a heap that fits the limit', () => {
     const resources = {
       requests: { cpu: '20m', memory: '48Mi', 'ephemeral-storage': '10Mi' },
       limits: { cpu: '0.2', memory: '128Mi', 'ephemeral-storage': '10Mi' },

@@ -48,6 +48,6 @@ export const closed: Scenario = {
     await cluster.helm('uninstall', RELEASE, '-n', NAMESPACE, '--wait');
     expectThat((await refusal(cluster, APPS)) === undefined, 'refused after the uninstall');
     await helmInstall(cluster);
-    return 'Pods in scope are refused; those of kube-system, of namespaces without a label and the replicas themselves are not; replicas come back by themselves; after an uninstall while none runs, Pods are created again';
+    return 'Pods in scope are refused; Pods of kube-system, of namespaces without a label and the replicas themselves are not; replicas come back by themselves; after an uninstall while none runs, Pods are created again';
   },
 };
