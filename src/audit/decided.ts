@@ -10,7 +10,6 @@ import type {
   ResolvConf,
 } from '../policy/model.ts';
 import type { Reason } from '../policy/reasons.ts';
-import type { Candidate } from '../policy/verdict.ts';
 import { asObject } from '../util/json.ts';
 import type { PodReach } from './reach.ts';
 import type { WorkloadExposure } from './report/report.ts';
@@ -24,17 +23,6 @@ export interface AuditedContainer extends ContainerVerdict {
   readonly digest: string | null;
   readonly executable: string | null;
   readonly failure: { readonly code: DetectionFailure; readonly message: string } | null;
-}
-
-/** Returns all programs that may resolve names in a container, the one in the foreground first. */
-export function candidatesOf({
-  resolver,
-  libc,
-  evidence,
-  executable,
-  resolvers,
-}: AuditedContainer): readonly Candidate[] {
-  return resolvers ?? [{ resolver, libc, evidence, ...(executable !== null && { executable }) }];
 }
 
 /** A group of equal Pods, with the decision of the webhook's rules. */

@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Detection, Detector } from '../detection/detector.ts';
 import type { Platform } from '../detection/image-source.ts';
 import { normalizePlatform, parsePlatform, platformName } from '../detection/platform.ts';
-import type { Resolver } from '../policy/verdict.ts';
+import { candidatesOf, type Resolver } from '../policy/verdict.ts';
 import { addCommonFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
 import { CommandError, type DetectingCommand, type Io, type Paint, painter } from '../terminal/io.ts';
 import { table } from '../terminal/layout.ts';
@@ -167,7 +167,7 @@ interface Line {
 
 function shownCandidates({ image, detection, durationMs }: Detected): Line[] {
   const { verdict, meter } = detection;
-  return (verdict.resolvers ?? [verdict]).map(({ resolver, libc, evidence }, index) => {
+  return candidatesOf(verdict).map(({ resolver, libc, evidence }, index) => {
     const first = [
       printable(image),
       resolver,

@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import type { Evaluation, ResolvConfs } from '../admission/evaluate.ts';
 import type { PodTemplate } from '../manifests/pod-templates.ts';
 import type { Decision, ResolvConf } from '../policy/model.ts';
-import { type Candidate, type Resolver, resolversOf } from '../policy/verdict.ts';
+import { candidatesOf, type Resolver, resolversOf } from '../policy/verdict.ts';
 import { readByGlibc, readByGo, readByMusl, type ReaderView } from '../resolv-conf/resolvers.ts';
 import { type Paint, painter } from '../terminal/io.ts';
 import { table } from '../terminal/layout.ts';
@@ -68,13 +68,13 @@ function entry({ template, namespace, evaluation }: Explained, all: readonly Exp
     name: template.name,
     ...(isOneOfSeveral(template, all) && { path: template.podPath.join('.') }),
     mode,
-    containers: containers.map(({ name, image, resolver, libc, evidence, resolvers }) => ({
+    containers: containers.map(({ name, image, ...verdict }) => ({
       name,
       image,
-      resolver,
-      libc,
-      evidence,
-      resolvers: (resolvers ?? [{ resolver, libc, evidence }]).map((one: Candidate) => ({
+      resolver: verdict.resolver,
+      libc: verdict.libc,
+      evidence: verdict.evidence,
+      resolvers: candidatesOf(verdict).map((one) => ({
         resolver: one.resolver,
         libc: one.libc,
         executable: one.executable ?? null,
@@ -108,8 +108,8 @@ function decisionText(title: string, evaluation: Evaluation, paint: Paint): stri
 }
 
 function containersTable(decision: Decision): string {
-  const rows = decision.containers.flatMap(({ name, image, resolvers, ...verdict }) =>
-    (resolvers ?? [verdict]).map(({ resolver, evidence }, index) => [
+  const rows = decision.containers.flatMap(({ name, image, ...verdict }) =>
+    candidatesOf(verdict).map(({ resolver, evidence }, index) => [
       index === 0 ? printable(name) : '',
       index === 0 ? printable(image) || '-' : '',
       resolver,

@@ -1,9 +1,9 @@
 import { Command, CommanderError } from 'commander';
 
 import type { AuditingCommand } from '../audit/read.ts';
+import { completionCommand } from '../terminal/completion.ts';
 import { CommandError, type ExitCode, openIo, type Streams } from '../terminal/io.ts';
 import { auditCommand } from './audit.ts';
-import { completionCommand } from '../terminal/completion.ts';
 import { configCommand } from './config.ts';
 import { detectCommand } from './detect.ts';
 import { doctorCommand, type DoctorCommand } from './doctor.ts';

@@ -4,7 +4,7 @@ import type { Gap } from '../audit/report/report.ts';
 import type { Surroundings } from '../audit/scan/scanned.ts';
 import type { Config } from '../config/schema.ts';
 import type { ClusterFacts } from '../policy/model.ts';
-import { type ClusterFlags, type CommonFlags, configuredFacts, readSettings } from '../terminal/flags.ts';
+import { assumptions, type ClusterFlags, type CommonFlags, configuredFacts, readSettings } from '../terminal/flags.ts';
 import { CommandError, type Io } from '../terminal/io.ts';
 import { printable } from '../util/text.ts';
 
@@ -74,15 +74,14 @@ async function termsIn(cluster: AuditCluster, io: Io, flags: Flags): Promise<Ter
   for (const gap of [...gaps, ...surroundings.gaps]) {
     if (gap !== ASSUMED_OUTSIDE) io.err(`libc-dns: warning: not read: ${printable(gapText(gap))}\n`);
   }
-  const assumed = [
-    ...(section.dns.source === 'built-in' ? [`cluster DNS ${section.dns.value} (--cluster-dns)`] : []),
-    ...(section.domain.source === 'built-in' ? [`cluster domain ${section.domain.value} (--cluster-domain)`] : []),
-    ...(section.nodeSearches.source === 'built-in' ? [NO_SEARCHES] : []),
-  ];
+  const { dns, domain, nodeSearches } = section;
+  const assumed = assumptions({
+    ...(dns.source === 'built-in' && { dns: dns.value }),
+    ...(domain.source === 'built-in' && { domain: domain.value }),
+    noSearches: nodeSearches.source === 'built-in',
+  });
   return { config, facts, namespace, cluster: surroundings, assumed };
 }
-
-const NO_SEARCHES = 'no search domains on the nodes (--node-searches)';
 
 const gapText = ({ what, message, grant }: Gap): string => `${what}: ${message}. Needed: ${grant}`;
 

@@ -36,6 +36,14 @@ export interface Verdict {
   readonly resolvers?: readonly Candidate[];
 }
 
+/** Returns all programs that may resolve names, the one in the foreground first. `executable`: what is known of a single one. */
+export function candidatesOf(
+  { resolver, libc, evidence, resolvers }: Verdict,
+  executable: string | null = null,
+): readonly Candidate[] {
+  return resolvers ?? [{ resolver, libc, evidence, ...(executable !== null && { executable }) }];
+}
+
 /** Returns the resolvers that may be at work, each once. */
 export function resolversOf({ resolver, resolvers }: Pick<Verdict, 'resolver' | 'resolvers'>): readonly Resolver[] {
   return resolvers === undefined ? [resolver] : [...new Set(resolvers.map((one) => one.resolver))];

@@ -79,11 +79,11 @@ export async function readSettings(io: Io, flags: CommonFlags): Promise<Omit<Loa
  */
 export function configuredFacts(config: Config): { readonly facts: ClusterFacts; readonly assumed: readonly string[] } {
   const { dns, domain, nodeSearches } = config.cluster;
-  const assumed = [
-    ...(dns === 'auto' ? [`cluster DNS ${BUILT_IN.dns.join(' ')} (--cluster-dns)`] : []),
-    ...(domain === 'auto' ? [`cluster domain ${BUILT_IN.domain} (--cluster-domain)`] : []),
-    ...(nodeSearches === 'auto' ? ['no search domains on the nodes (--node-searches)'] : []),
-  ];
+  const assumed = assumptions({
+    ...(dns === 'auto' && { dns: BUILT_IN.dns.join(' ') }),
+    ...(domain === 'auto' && { domain: BUILT_IN.domain }),
+    noSearches: nodeSearches === 'auto',
+  });
   const facts: ClusterFacts = {
     dns: dns === 'auto' ? BUILT_IN.dns : dns,
     domain: domain === 'auto' ? BUILT_IN.domain : domain,
@@ -93,6 +93,20 @@ export function configuredFacts(config: Config): { readonly facts: ClusterFacts;
   };
   return { facts, assumed };
 }
+
+/** What is assumed of a cluster's DNS because nothing tells. */
+interface Assumed {
+  readonly dns?: string;
+  readonly domain?: string;
+  readonly noSearches: boolean;
+}
+
+/** Names each assumption with the flag that sets it. */
+export const assumptions = ({ dns, domain, noSearches }: Assumed): readonly string[] => [
+  ...(dns === undefined ? [] : [`cluster DNS ${dns} (--cluster-dns)`]),
+  ...(domain === undefined ? [] : [`cluster domain ${domain} (--cluster-domain)`]),
+  ...(noSearches ? ['no search domains on the nodes (--node-searches)'] : []),
+];
 
 function overrides(flags: CommonFlags): Override[] {
   const simple = [

@@ -171,11 +171,14 @@ export function createWarmUpBacklog(most: { readonly items: number; readonly byt
 
 /** Returns an item of the namespace that takes the most, if that is more than the newcomer's would take. */
 function displaced(shares: ReadonlyMap<Tenant, Share>, newcomer: WarmUpItem): WarmUpItem | undefined {
-  const [largest] = [...shares.values()].toSorted((a, b) => b.bytes - a.bytes);
+  let largest: Share | undefined;
+  for (const share of shares.values()) if (share.bytes > (largest?.bytes ?? 0)) largest = share;
   const own = shares.get(newcomer.tenant)?.bytes ?? 0;
   if (largest === undefined || largest.bytes <= own + newcomer.bytes) return undefined;
   const [waiting] = largest.byHost.values();
-  return [...(waiting ?? [])].at(-1);
+  let last: WarmUpItem | undefined;
+  for (const item of waiting ?? []) last = item;
+  return last;
 }
 
 function nextOf(shares: ReadonlyMap<Tenant, Share>, wait: Parameters<WarmUpBacklog['next']>[0]): WarmUpItem | number {

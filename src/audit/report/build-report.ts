@@ -1,7 +1,8 @@
 import { kernelEntries } from '../../exposure/kernels.ts';
 import type { ClusterFacts, NamespaceView, PolicyConfig } from '../../policy/model.ts';
+import { candidatesOf } from '../../policy/verdict.ts';
 import { compareTexts, sortedByKey } from '../../util/text.ts';
-import { appliedDecision, type DecidedGroup, candidatesOf } from '../decided.ts';
+import { appliedDecision, type DecidedGroup } from '../decided.ts';
 import { compareFindings, findingsOf } from '../findings/all.ts';
 import type { Scanned } from '../scan/scanned.ts';
 import { imageEntries, namespaceEntries, severities, totalsOf, unreadableImages } from './inventory.ts';
@@ -43,7 +44,7 @@ function workloadEntry(one: DecidedGroup, findings: readonly Finding[]): Workloa
     modeReason: one.modeReason ?? null,
     containers: containers.map((container) => {
       const { name, image, resolver, libc, evidence } = container;
-      return { name, image, resolver, libc, evidence, resolvers: candidatesOf(container) };
+      return { name, image, resolver, libc, evidence, resolvers: candidatesOf(container, container.executable) };
     }),
     decision: {
       reason: decision.reason,

@@ -3,9 +3,9 @@ import type { NamespaceView, PolicyConfig } from '../../policy/model.ts';
 import { readPod } from '../../policy/read-pod.ts';
 import type { Reason } from '../../policy/reasons.ts';
 import { effectiveMode } from '../../policy/scope.ts';
-import { type Resolver, resolverName } from '../../policy/verdict.ts';
+import { candidatesOf, type Resolver, resolverName } from '../../policy/verdict.ts';
 import { compareText, compareTexts } from '../../util/text.ts';
-import { type AuditedContainer, type DecidedGroup, candidatesOf } from '../decided.ts';
+import type { AuditedContainer, DecidedGroup } from '../decided.ts';
 import type {
   ExposureCounts,
   ExposureLevel,
@@ -115,7 +115,7 @@ export function imageEntries(decided: readonly DecidedGroup[]): ImageEntry[] {
     const containers = uses.reduce((sum, { decided: { group } }) => sum + group.pods, 0);
     const workloads = new Set(uses.map((use) => use.decided)).size;
     const counts = { containers, pods: podsOf(uses), workloads, namespaces: namespacesOf(uses) };
-    const resolvers = candidatesOf(first.container);
+    const resolvers = candidatesOf(first.container, first.container.executable);
     return [{ image, platform, digest, executable, resolver, libc, evidence, resolvers, ...counts, error: failure }];
   });
 }

@@ -7,7 +7,7 @@ import { CALL_STATUS_METRICS, CALLER_METRICS, judgeCallers } from './callers.ts'
 import { certificateEvidence } from './certificate-evidence.ts';
 import { type CertificateEvidence, judgeLife, judgeTrust } from './certificates.ts';
 import { CALL_METRICS, judgeFailOpen } from './fail-open.ts';
-import { clientCaMountOf, type Target } from './installation.ts';
+import { clientCaMountOf, podsBehind, type Target } from './installation.ts';
 import { judgeRegistration } from './registration.ts';
 import { judgeRehearsal, type Rehearsal, REHEARSED_POD, skipReason } from './rehearsal.ts';
 import { judgeReplicas } from './replicas.ts';
@@ -163,8 +163,7 @@ async function clientCaOf(view: ClusterView, namespace: string, mount: MountSeen
 }
 
 async function callerCounts(view: ClusterView, { namespace, name }: Target, port: number): Promise<string[]> {
-  const service = await view.service(namespace, name);
-  const pods = service === undefined ? [] : await view.podsWith(namespace, service.selector);
+  const pods = await podsBehind(view, { namespace, name });
   const ready = pods.filter((pod) => pod.ready).slice(0, MOST_REPLICAS);
   const lines = await Promise.all(
     ready.map((pod) => view.podMetrics({ namespace, name: pod.name, port }, CALLER_METRICS)),

@@ -1,7 +1,8 @@
+import type { PodSeen } from '../../cluster/pod-seen.ts';
 import { ConfigError, loadConfig } from '../../config/load.ts';
 import type { Config } from '../../config/schema.ts';
 import type { Labels } from '../../kubernetes/objects.ts';
-import type { DeploymentSeen, MountSeen, WebhookConfiguration, WebhookEntry } from '../view/view.ts';
+import type { ClusterView, DeploymentSeen, MountSeen, WebhookConfiguration, WebhookEntry } from '../view/view.ts';
 
 /** The Service that the API server calls. */
 export type Target = NonNullable<WebhookEntry['service']>;
@@ -81,4 +82,13 @@ export function readConfig({ from, text, environment }: ConfigText, fallback: Co
     if (!(error instanceof ConfigError)) throw error;
     return { config: fallback, from: 'defaults', problems: error.problems };
   }
+}
+
+/** Returns the Pods behind the Service that the API server calls; empty without a Service. */
+export async function podsBehind(
+  view: Pick<ClusterView, 'service' | 'podsWith'>,
+  { namespace, name }: Pick<Target, 'namespace' | 'name'>,
+): Promise<readonly PodSeen[]> {
+  const service = await view.service(namespace, name);
+  return service === undefined ? [] : await view.podsWith(namespace, service.selector);
 }

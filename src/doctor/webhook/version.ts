@@ -1,5 +1,6 @@
 import type { Evidence } from '../evidence.ts';
 import { samplesOf } from './fail-open.ts';
+import { podsBehind } from './installation.ts';
 
 /** What a replica runs. */
 export interface ReplicaVersion {
@@ -20,8 +21,7 @@ export async function replicaVersions(
   const [view, target] = [await evidence.view(), await evidence.target()];
   if (target === undefined) return [];
   const { namespace } = target;
-  const service = await view.service(namespace, target.name);
-  const pods = service === undefined ? [] : await view.podsWith(namespace, service.selector);
+  const pods = await podsBehind(view, target);
   const port = (await evidence.webhookConfig()).config.server.metricsPort;
   return await Promise.all(
     pods.map(async ({ name, view: { labels } }): Promise<ReplicaVersion> => {

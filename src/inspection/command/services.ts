@@ -27,7 +27,7 @@ const slashes = (path: string): number => path.split('/').length;
 /** Returns the paths `DIRECTORY/*END`, and whether there may be more. */
 function within(directory: string, end: string, { files }: Surroundings): ReturnType<Surroundings['files']> {
   const found = files(directory, end);
-  const depth = slashes(`${directory.replace(/\/$/u, '')}/*${end}`);
+  const depth = slashes(joinPath(directory, `*${end}`));
   return { ...found, paths: found.paths.filter((path) => slashes(path) === depth) };
 }
 

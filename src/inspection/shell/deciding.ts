@@ -1,5 +1,6 @@
 import { baseName } from '../command/invocation.ts';
 import type { Commands, SimpleCommand, Word } from './syntax.ts';
+import { literalOf } from './words.ts';
 
 /** Commands whose first argument is another command. */
 const handing = /^(?:exec|command|builtin|nohup|time)$/u;
@@ -65,13 +66,13 @@ function nodesOf(tree: unknown): readonly Node[] {
 
 function visitSimple({ assignments, words }: SimpleCommand, inside: string, flows: Flows): void {
   for (const { name, value } of assignments) add(flows, name, namesIn(value, inside));
-  const handed = words.findIndex((word) => !handing.test(literal(word) ?? ''));
+  const handed = words.findIndex((word) => !handing.test(literalOf(word) ?? ''));
   const command = handed === -1 ? [] : words.slice(handed);
-  const name = literal(command[0] ?? []) ?? '';
+  const name = literalOf(command[0] ?? []) ?? '';
   if (passing.test(baseName(name))) {
     for (const used of namesIn(command, inside)) flows.used.add(used);
   } else if (name === '') {
-    const end = command.findIndex((word) => /^[^-]/u.test(literal(word) ?? ''));
+    const end = command.findIndex((word) => /^[^-]/u.test(literalOf(word) ?? ''));
     for (const used of namesIn(end === -1 ? command : command.slice(0, end), inside)) flows.used.add(used);
   } else if (declaring.test(name)) {
     for (const word of words.slice(1)) addDeclared(word, inside, flows);
@@ -86,22 +87,12 @@ function addDeclared(word: Word, inside: string, flows: Flows): void {
   if (variable !== undefined) add(flows, variable, namesIn(word, inside));
 }
 
-/** Returns a word's text; undefined if it holds something to expand. */
-function literal(word: Word): string | undefined {
-  let text = '';
-  for (const part of word) {
-    if (part.kind !== 'text') return undefined;
-    text += part.text;
-  }
-  return text;
-}
-
 /** Returns the names of all that a part of a tree expands, and of the functions whose output it may take. */
 function namesIn(tree: unknown, inside: string, names = new Set<string>()): Set<string> {
   for (const node of nodesOf(tree)) {
     const { kind, name = '', words: [first = []] = [] } = node;
     if (kind === 'parameter') names.add(/^[A-Za-z_]/u.test(name) ? name : `${inside}()`);
-    if (kind === 'simple') names.add(`${literal(first) ?? ''}$`);
+    if (kind === 'simple') names.add(`${literalOf(first) ?? ''}$`);
     namesIn(Object.values(node), inside, names);
   }
   return names;

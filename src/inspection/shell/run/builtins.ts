@@ -1,5 +1,6 @@
 import { baseName, joinPath } from '../../command/invocation.ts';
 import { hiddenProgram } from '../../command/outcome.ts';
+import { normalizePath } from '../../overlay.ts';
 import { decideTest } from './conditions.ts';
 import { declareVariables } from './declare.ts';
 import { decidingVariables } from '../deciding.ts';
@@ -110,19 +111,10 @@ function changeDirectory({ run, state, words }: Call): readonly State[] {
   const to = words.find((word) => !/^-[LPe@-]+$/u.test(word)) ?? valueOf(state, 'HOME') ?? '/';
   if (to === '-') return [{ ...state, directory: UNKNOWN, status: 0 }];
   if (!isKnown(to) || !isKnown(state.directory)) return [{ ...state, directory: UNKNOWN, status: 0 }];
-  const directory = withoutDots(joinPath(state.directory, to));
+  // By the text alone, as `cd` without -P.
+  const directory = `/${normalizePath(joinPath(state.directory, to))}`;
   const status = run.world.at(directory).type === 'directory' ? 0 : undefined;
   return [{ ...state, directory, status }];
-}
-
-// As `cd` without -P does it: by the text alone.
-function withoutDots(path: string): string {
-  const kept: string[] = [];
-  for (const part of path.split('/')) {
-    if (part === '..') kept.pop();
-    else if (part !== '' && part !== '.') kept.push(part);
-  }
-  return `/${kept.join('/')}`;
 }
 
 function setOptions({ state, words }: Call): readonly State[] {
