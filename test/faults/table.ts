@@ -25,8 +25,19 @@ export function resultText({ id, name, promise, outcome, seen, ms }: Result): st
 
 const NAME = 'faults';
 
+/** What many promises have in common, and the words for it on the page, which explains them above its table. */
+export const COMMON_PROMISES: Readonly<Record<string, string>> = {
+  '**neighbours served**':
+    '64 new images of another namespace are known, each within the budget of 1.5 s; a known Pod is answered within 50 ms, /livez within 1 s',
+  '**callers served**': '/livez answers within 1 s, others are answered within 50 ms, over new connections too',
+};
+
+/** Returns a promise as the page has it. */
+export const promiseOnPage = (promise: string): string =>
+  Object.entries(COMMON_PROMISES).reduce((text, [words, clause]) => text.replace(clause, words), promise);
+
 const rowOf = ({ name, promise, outcome, seen, ms }: Result): string =>
-  tableRow([name, promise, `${outcome === 'kept' ? '' : `**${MARKS[outcome]}** `}${seen}`, seconds(ms)]);
+  tableRow([name, promiseOnPage(promise), `${outcome === 'kept' ? '' : `**${MARKS[outcome]}** `}${seen}`, seconds(ms)]);
 
 /**
  * Returns the page with the results in its table, which has a row for each of `names`, in their order: a fault that was not tried this

@@ -111,7 +111,7 @@ const blackHole: Fault = {
       what: 'read again',
     });
     const [most, once] = [Math.max(...first), Math.max(...then)];
-    const seen = `30 Pods waited up to ${seconds(most)}, once it was known ${seconds(once)}; ${lateOnes} late; well ${seconds(performance.now() - mended)} after it was; this machine stood still for ${stalled} ms`;
+    const seen = `30 Pods waited up to ${seconds(most)}, once it was known ${seconds(once)}; ${lateOnes} late; well ${seconds(performance.now() - mended)} after it was; stalled ${stalled} ms`;
     keep(most < 2000 + 2 * stalled && once < 1000 + 2 * stalled && (lateOnes === 0 || stalled > 100), seen);
     return seen;
   },

@@ -9,7 +9,7 @@ import type { Registry, World } from '../support/world.ts';
 
 const WITHOUT_DNS = fileURLToPath(new URL('../support/without-dns.ts', import.meta.url));
 const PROMISE =
-  'meanwhile 64 new images of another namespace are known, each within the budget of 1.5 s; a known Pod is answered within 50 ms, /livez within 1 s; memory under the limit of 512 MB';
+  'meanwhile 64 new images of another namespace are known, each within the budget of 1.5 s; a known Pod is answered within 50 ms, /livez within 1 s; memory of all processes under the limit of 512 MB';
 
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 
 import { FAULTS } from '../../faults/all.ts';
+import { COMMON_PROMISES, promiseOnPage } from '../../faults/table.ts';
 import { page, rows } from './pages.ts';
 
-const [, ...tried] = rows(page('docs/faults.md').split('## ')[0] ?? '');
+const [, ...tried] = rows(page('docs/faults.md').split('\n## ')[0] ?? '');
 
 /** What webhooks are known to fail by. */
 const ASKED_FOR = [
@@ -29,7 +30,15 @@ const ASKED_FOR = [
 
 describe('the page of faults', () => {
   it('has each fault and its promise, as the command has them', () => {
-    expect(tried.map(([name, promise]) => [name, promise])).toEqual(FAULTS.map(({ name, promise }) => [name, promise]));
+    expect(tried.map(([name, promise]) => [name, promise])).toEqual(
+      FAULTS.map(({ name, promise }) => [name, promiseOnPage(promise)]),
+    );
+  });
+
+  it('explains what its promises have in common', () => {
+    const above = page('docs/faults.md').split('<!-- faults: begin -->')[0]?.replaceAll(/\s+/g, ' ');
+    for (const [words, clause] of Object.entries(COMMON_PROMISES)) expect(above).toContain(`${words}: ${clause}`);
+    expect(tried.filter(([, promise]) => promise?.includes('**')).length).toBeGreaterThan(10);
   });
 
   it('shows no promise that was not kept, and none that was not tried', () => {
