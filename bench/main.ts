@@ -28,7 +28,7 @@ const PARTS: Readonly<Record<string, Part>> = {
 const { values, positionals } = parseArgs({
   options: {
     json: { type: 'boolean' },
-    // Writes the tables into docs/performance.md.
+    // Writes the tables into bench/results.md.
     write: { type: 'boolean' },
     // One short round: shows that the benchmark works, not how fast the server is.
     quick: { type: 'boolean' },
@@ -41,7 +41,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 });
 
-const DOCUMENT = new URL('../docs/performance.md', import.meta.url);
+const DOCUMENT = new URL('results.md', import.meta.url);
 
 function machine(): string {
   const [cpu] = cpus();

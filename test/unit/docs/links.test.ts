@@ -12,6 +12,7 @@ const PAGES = [
   ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.md'))
     .map((name) => join('docs', name)),
+  'bench/results.md',
 ];
 
 /** Links of a page to files and chapters of this repository. */
