@@ -13,7 +13,7 @@ import { hasCluster, startCluster, type TestCluster } from '../support/cluster.t
 import { type Replica, startCertificates, startReplica } from '../support/replica.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 
-/** All that the certificates need (docs/certificates.md); all but `create` on one object by name. */
+/** All that the certificates need (docs/security.md); all but `create` on one object by name. */
 const EVERYTHING = ['secrets', 'mutatingwebhookconfigurations']
   .flatMap((resource) => ['list', 'watch', 'patch'].map((verb) => `${verb} ${resource}`))
   .concat('create secrets');

@@ -15,7 +15,7 @@ const role = (...rules: object[]) => ({
   rules,
 });
 
-/** What docs/cluster-facts.md says is needed. */
+/** What docs/security.md says is needed. */
 const RULES = [
   { apiGroups: [''], resources: ['services'], resourceNames: ['kube-dns'], verbs: ['get'] },
   { apiGroups: ['apps'], resources: ['daemonsets'], resourceNames: ['node-local-dns'], verbs: ['get'] },

@@ -137,7 +137,7 @@ describe.runIf(hasCluster())('leader election on a real API server', () => {
   });
 });
 
-/** What docs/warm-up.md asks for. */
+/** What docs/security.md asks for. */
 function roleFor(namespace: string): object[] {
   const api = 'rbac.authorization.k8s.io';
   const metadata = { name: 'leader', namespace };
