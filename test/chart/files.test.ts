@@ -22,7 +22,7 @@ describe('scripts and workflows', () => {
   );
 
   it('use actions by commit, with the version that it is', () => {
-    const uses = ['ci', 'release'].flatMap((name) =>
+    const uses = ['ci', 'docs', 'release'].flatMap((name) =>
       [...read(`.github/workflows/${name}.yml`).matchAll(/uses: (.+)$/gm)].map(([, action = '']) => action),
     );
     expect(uses.length).toBeGreaterThan(8);

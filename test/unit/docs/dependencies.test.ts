@@ -28,6 +28,13 @@ describe('the packages we use', () => {
     expect(problemsOf(lockfile, packageJson, shipped)).toEqual([]);
   });
 
+  it('of the documentation site, which is built apart and whose scripts never run, are as sound', () => {
+    const site = JSON.parse(page('site/package-lock.json')) as Lockfile;
+    const problems = problemsOf(site, JSON.parse(page('site/package.json')) as PackageJson, []);
+    expect(page('site/.npmrc')).toContain('ignore-scripts=true');
+    expect(problems.filter((problem) => !problem.endsWith(': an install script'))).toEqual([]);
+  });
+
   it('are all in docs/dependencies.md with their licence and why, and nothing else is', () => {
     const direct = Object.keys(packageJson.devDependencies);
     const written = rows(page('docs/dependencies.md'))
