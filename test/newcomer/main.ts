@@ -7,12 +7,14 @@ import { fileURLToPath } from 'node:url';
 import { elf } from '../support/elf-builder.ts';
 import { image } from '../support/image-builder.ts';
 import { layer } from '../support/layer-builder.ts';
+import { commandsOf, triedBy } from '../support/readme.ts';
 import { startRegistry } from '../support/registry-server.ts';
 import { folderOfNode, NODES } from './nodes.ts';
 
 /**
  * `node test/newcomer/main.ts`: does what a newcomer does. Packs the npm package, installs it with several versions of Node, each into a
- * folder of its own, and runs the commands of README.md in a home without a cluster; a registry of ours stands in for Docker Hub.
+ * folder of its own, and runs the commands of README.md in a home without a cluster; a registry of ours stands in for Docker Hub. Then
+ * it makes a clean clone, and builds and tries the program there. test/support/readme.ts says how the other commands are tried.
  * Exit status 1: something is not as README.md has it; 2: a Node could not be had.
  */
 
@@ -21,6 +23,8 @@ const WANTED = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as 
   .node;
 
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
+
+const MINUTE = 60_000;
 
 interface Ended {
   readonly code: number;
@@ -34,14 +38,9 @@ const WITHOUT_CLUSTER: readonly [command: RegExp, code: number, says: RegExp][] 
   [/^libc-dns audit/, 2, /no cluster: neither --kubeconfig nor KUBECONFIG is given/],
 ];
 
-/** The commands of our own in the blocks of README.md, without comments. */
-function commandsOfReadme(): string[] {
-  const blocks = [...README.matchAll(/^```(?:sh|console)\n([\s\S]*?)^```/gm)].flatMap(([, block = '']) =>
-    block.split('\n'),
-  );
-  const lines = blocks.map((line) => line.replace(/^\$ /, '').replace(/\s+#.*$/, ''));
-  return [...new Set(lines.filter((line) => line.startsWith('libc-dns ')))];
-}
+/** The commands of README.md that this tries. */
+const commands = [...new Set(commandsOf().filter((command) => triedBy(command) === 'newcomer'))];
+const ours = commands.filter((command) => command.startsWith('libc-dns '));
 
 const problems: string[] = [];
 function expectThat(isSo: boolean, what: string): void {
@@ -49,9 +48,9 @@ function expectThat(isSo: boolean, what: string): void {
   if (!isSo) problems.push(what);
 }
 
-function run(command: string, cwd: string, env: NodeJS.ProcessEnv): Promise<Ended> {
+function run(command: string, cwd: string, env: NodeJS.ProcessEnv, timeout = MINUTE): Promise<Ended> {
   return new Promise((resolve) => {
-    const child = spawn('bash', ['-c', command], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 });
+    const child = spawn('bash', ['-c', command], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], timeout });
     let [out, err] = ['', ''];
     child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
@@ -111,7 +110,7 @@ async function tooOld(archive: string, folder: string, home: string): Promise<vo
 
 async function goodEnough(archive: string, nodeFolder: string, home: string, config: string): Promise<void> {
   const env = { ...(await install(archive, nodeFolder, home)), LIBC_DNS_CONFIG: config };
-  for (const command of commandsOfReadme()) {
+  for (const command of ours) {
     const [, code, says] = WITHOUT_CLUSTER.find(([one]) => one.test(command)) ?? [undefined, 0, /./];
     const ended = await run(command, ROOT, env);
     const isSo = ended.code === code && says.test(ended.out + ended.err);
@@ -130,6 +129,23 @@ async function goodEnough(archive: string, nodeFolder: string, home: string, con
   expectThat(executed.out.startsWith('client   '), `npx: ${executed.out.trim() || executed.err}`);
 }
 
+/** In a clean clone, with the machine's own Node: what README.md has one do to get the program, and to see it work. */
+async function cleanClone(home: string): Promise<void> {
+  const clone = join(home, 'clone');
+  execFileSync('git', ['clone', '--quiet', '--no-hardlinks', ROOT, clone], { stdio: 'inherit' });
+  const path = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => !folder.startsWith(ROOT));
+  const env = { ...process.env, PATH: path.join(delimiter) };
+  const others = commands.filter((command) => !ours.includes(command));
+  expectThat(others.length >= 3, `README.md has ${others.length} commands for a clone`);
+  for (const command of others.filter((one) => one.startsWith('npm '))) {
+    const { code, out, err } = await run(command, clone, env, 10 * MINUTE);
+    expectThat(code === 0, `${command}  (exit status ${code}${code === 0 ? '' : `\n${out}${err}`})`);
+  }
+  const exports = others.filter((one) => one.startsWith('export ')).join('; ');
+  const { out, err } = await run(`${exports}; type -P libc-dns; libc-dns version --client`, clone, env);
+  expectThat(out.startsWith(`${clone}/dist/libc-dns\nclient   `), `${exports}: ${(out || err).trim()}`);
+}
+
 async function all(old: string, oldest: string): Promise<void> {
   const home = mkdtempSync(join(tmpdir(), 'libc-dns-newcomer-'));
   const registry = await startHub();
@@ -138,8 +154,7 @@ async function all(old: string, oldest: string): Promise<void> {
     const config = join(home, 'config.yaml');
     const mirrors = { 'docker.io': [`http://${registry.host}`] };
     writeFileSync(config, JSON.stringify({ detection: { registry: { mirrors, insecure: [registry.host] } } }));
-    const commands = commandsOfReadme();
-    expectThat(commands.length >= 5, `README.md has ${commands.length} commands`);
+    expectThat(ours.length >= 5, `README.md has ${ours.length} commands`);
     console.log(`\nNode ${NODES.old}`);
     await tooOld(archive, old, join(home, 'old'));
     for (const [version, folder] of [
@@ -149,6 +164,8 @@ async function all(old: string, oldest: string): Promise<void> {
       console.log(`\nNode ${version}`);
       await goodEnough(archive, folder, join(home, version), config);
     }
+    console.log('\nA clean clone');
+    await cleanClone(home);
   } finally {
     await registry.close();
     rmSync(home, { recursive: true });
