@@ -14,8 +14,7 @@ import type {
   Reach,
   ResolvConf,
 } from '../policy/model.ts';
-import { MalformedPodError, readPod } from '../policy/read-pod.ts';
-import { REASONS } from '../policy/reasons.ts';
+import { MalformedPodError, malformedMessage, readPod } from '../policy/read-pod.ts';
 import type { Verdict } from '../policy/verdict.ts';
 import { kubeletResolvConf } from '../resolv-conf/kubelet.ts';
 import { asObject } from '../util/json.ts';
@@ -92,8 +91,8 @@ function changed(pod: PodView, change: DnsChange): PodView {
 }
 
 function malformed(error: MalformedPodError): Evaluation {
-  const message = `${REASONS.MalformedPod} ${error.message}.`;
-  const decision = { mode: 'off', reason: 'MalformedPod', message, remedy: [], containers: [], warnings: [] } as const;
+  const told = { reason: 'MalformedPod', message: malformedMessage(error) } as const;
+  const decision = { ...told, mode: 'off', remedy: [], containers: [], warnings: [] } as const;
   return { decision, patch: [], resolvConf: () => ({ before: EMPTY, after: EMPTY }) };
 }
 

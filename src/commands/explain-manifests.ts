@@ -7,7 +7,6 @@ import { parsePlatform } from '../detection/platform.ts';
 import { passedOverLines } from '../manifests/passed-over.ts';
 import {
   describeObject,
-  malformation,
   namespaceLabels,
   type PodTemplate,
   podTemplates,
@@ -146,7 +145,7 @@ async function explainManifests(
       const evaluation = await evaluate(template.pod, view, { budgetMs: LOOKUP_MS });
       if (evaluation.decision.reason === 'MalformedPod') {
         const where = `${placeText(manifest, document)} (${describeObject(template)})`;
-        problems.push(`${where}: ${malformation(template.pod)}`);
+        problems.push(`${where}: ${evaluation.decision.message}`);
         return [];
       }
       return [{ document, template, namespace, evaluation }];

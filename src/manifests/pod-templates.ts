@@ -1,6 +1,4 @@
-import { exemption } from '../policy/exemptions.ts';
-import { MalformedPodError, readPod } from '../policy/read-pod.ts';
-import { REASONS } from '../policy/reasons.ts';
+import { MalformedPodError, malformedMessage, readPod } from '../policy/read-pod.ts';
 import { asObject, asText, isObject, type Json, objectAt } from '../util/json.ts';
 import { objectsIn, type Path, type PlacedObject } from './objects.ts';
 import { operatorTemplates, type TemplateParts } from './operator-templates.ts';
@@ -50,11 +48,10 @@ export function passedOver(value: unknown): PassedOver[] {
 /** Says what is wrong with the Pod of a template; undefined if it is well formed. */
 export function malformation(pod: unknown): string | undefined {
   try {
-    const view = readPod(pod);
-    if (exemption(view) !== 'MalformedPod') return undefined;
-    return `${REASONS.MalformedPod} spec.dnsPolicy is ${view.dnsPolicy}.`;
+    readPod(pod);
+    return undefined;
   } catch (error) {
-    if (error instanceof MalformedPodError) return `${REASONS.MalformedPod} ${error.message}.`;
+    if (error instanceof MalformedPodError) return malformedMessage(error);
     throw error;
   }
 }

@@ -6,8 +6,6 @@ import { MODE_LABEL } from './scope.ts';
 /** Set by the kubelet on the API's mirror of a static Pod (core/v1 MirrorPodAnnotationKey). */
 const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
 
-const CLUSTER_POLICIES: readonly string[] = ['ClusterFirst', 'ClusterFirstWithHostNet'];
-
 const OS_LABELS = ['kubernetes.io/os', 'beta.kubernetes.io/os'] as const;
 
 /** Taints of virtual nodes; the Pods on them tolerate these. */
@@ -107,7 +105,6 @@ export function exemption(pod: PodView): Reason | undefined {
   if (MIRROR_ANNOTATION in pod.annotations) return 'MirrorPod';
   if (pod.dnsPolicy === 'None') return redirectedByUs(pod) ? undefined : 'PolicyNone';
   if (pod.dnsPolicy === 'Default') return 'PolicyDefault';
-  if (!CLUSTER_POLICIES.includes(pod.dnsPolicy)) return 'MalformedPod';
   // kubelet getPodDNSType: ClusterFirst on the host's network is Default.
   if (pod.hostNetwork && pod.dnsPolicy === 'ClusterFirst') return 'HostNetwork';
   return undefined;

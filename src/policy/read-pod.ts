@@ -1,17 +1,24 @@
 import { sidecarByUs } from './annotations.ts';
 import { isAnnotationRead, isLabelRead } from './exemptions.ts';
 import type { ContainerView, DnsConfig, DnsOption, PodView } from './model.ts';
+import { REASONS } from './reasons.ts';
 import { SIDECAR_NAME, SIDECAR_PORTS } from './sidecar.ts';
 
-/** Thrown by {@link readPod}; names the field with the wrong type. */
+/** Thrown by {@link readPod}; names the field that the API server refuses. */
 export class MalformedPodError extends Error {
   override readonly name = 'MalformedPodError';
   readonly code = 'malformed-pod';
 }
 
+/** Returns what people are told of a Pod that {@link readPod} cannot read. */
+export const malformedMessage = ({ message }: MalformedPodError): string => `${REASONS.MalformedPod} ${message}.`;
+
+/** core/v1 validation: validateDNSPolicy. */
+const DNS_POLICIES: readonly string[] = ['ClusterFirst', 'ClusterFirstWithHostNet', 'Default', 'None'];
+
 /**
  * Reads the parts of a Pod that a decision needs, from the API's JSON or from a Pod template. Any value may be missing
- * or null. Throws {@link MalformedPodError} if one has the wrong type.
+ * or null. Throws {@link MalformedPodError} if one has the wrong type, or if there is no such dnsPolicy.
  */
 export function readPod(value: unknown): PodView {
   const pod = object(value, 'the Pod') ?? {};
@@ -22,7 +29,7 @@ export function readPod(value: unknown): PodView {
   return {
     labels: textMap(metadata['labels'], 'metadata.labels'),
     annotations,
-    dnsPolicy: text(spec['dnsPolicy'], 'spec.dnsPolicy') || 'ClusterFirst',
+    dnsPolicy: dnsPolicy(spec),
     dnsConfig: dnsConfig(spec['dnsConfig']),
     hostNetwork: spec['hostNetwork'] === true,
     os: text(object(spec['os'], 'spec.os')?.['name'], 'spec.os.name'),
@@ -283,6 +290,12 @@ function dnsOption(value: unknown, path: string): DnsOption {
 }
 
 /** Returns the node labels that each required term demands by value. */
+function dnsPolicy(spec: Json): string {
+  const policy = text(spec['dnsPolicy'], 'spec.dnsPolicy') || 'ClusterFirst';
+  if (!DNS_POLICIES.includes(policy)) throw wrong('spec.dnsPolicy', `one of ${DNS_POLICIES.join(', ')}`);
+  return policy;
+}
+
 function nodeAffinity(spec: Json): PodView['nodeAffinity'] {
   const node = object(object(spec['affinity'], 'spec.affinity')?.['nodeAffinity'], 'spec.affinity.nodeAffinity');
   const required = object(node?.['requiredDuringSchedulingIgnoredDuringExecution'], 'required node affinity');

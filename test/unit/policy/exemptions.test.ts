@@ -26,7 +26,6 @@ describe('never touched', () => {
     { reason: 'Windows', spec: { affinity: terms(WINDOWS, WINDOWS) } },
     { reason: 'MirrorPod', spec: {}, metadata: { annotations: { 'kubernetes.io/config.mirror': 'x' } } },
     { reason: 'NoContainers', spec: { containers: [] } },
-    { reason: 'MalformedPod', spec: { dnsPolicy: 'ClusterLast' } },
   ])('$reason $spec', ({ reason, spec, metadata }) => {
     const decision = decideFor({ resolvers: ['musl'], spec, config: withNodeLocal(), ...(metadata && { metadata }) });
     expect(decision).toMatchObject({ reason, remedy: [] });

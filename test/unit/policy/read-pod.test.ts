@@ -134,12 +134,13 @@ describe('reading a Pod', () => {
     { value: { spec: { containers: [null] } }, field: 'spec.containers[0]' },
     { value: { spec: { containers: [{ image: 7 }] } }, field: 'spec.containers[0].image' },
     { value: { spec: { containers: [{ command: 'sh' }] } }, field: 'spec.containers[0].command' },
+    { value: { spec: { dnsPolicy: 'clusterFirst' } }, field: 'spec.dnsPolicy' },
     { value: { spec: { dnsConfig: 'x' } }, field: 'spec.dnsConfig' },
     { value: { spec: { dnsConfig: { options: [null] } } }, field: 'spec.dnsConfig.options[0]' },
     { value: { spec: { dnsConfig: { options: [{ name: 5 }] } } }, field: 'spec.dnsConfig.options[0].name' },
     { value: { spec: { dnsConfig: { nameservers: [1] } } }, field: 'spec.dnsConfig.nameservers[0]' },
     { value: { metadata: { annotations: { a: 1 } } }, field: 'metadata.annotations[a]' },
-  ])('a wrong type is named: $field', ({ value, field }) => {
+  ])('what the API server refuses is named: $field', ({ value, field }) => {
     expect(() => readPod(value)).toThrow(MalformedPodError);
     expect(() => readPod(value)).toThrow(`${field} is not`);
   });
