@@ -15,6 +15,9 @@ interface BlobRange {
   readonly context: LookupContext;
 }
 
+/** Bytes that a part shorter than asked for must have, so that a registry that sends crumbs costs no endless row of requests. */
+const LEAST_PART = 64 * 1024;
+
 /** What reading a range needs. */
 interface BlobReader {
   readonly send: RequestRepository;
@@ -36,7 +39,8 @@ interface Span {
 /**
  * Reads a range of a blob with one request (RFC 9110 section 14). If the registry ignores Range, reads the blob up to
  * the end of the range, provided that this begins within `limits.skipBytes`; if it refuses Range, or sends another part, asks once without
- * it. Requests the rest once more after a reset. Ends early only if the blob does. Rejects with `ImageSourceError` or the signal's reason.
+ * it. Requests the rest if the registry sends less than was asked for, and once after a reset. Ends early only if the blob does. Rejects
+ * with `ImageSourceError` or the signal's reason.
  */
 export async function* readBlobRange(range: BlobRange, reader: BlobReader): AsyncGenerator<Uint8Array> {
   const retries: Retries = { left: 1 };
@@ -45,12 +49,14 @@ export async function* readBlobRange(range: BlobRange, reader: BlobReader): Asyn
   while (at < end) {
     const part = await openPart(range, at, retries, reader);
     if (part === undefined) return;
+    const from = at;
     try {
       for await (const chunk of cut(part, end - at)) {
         at += chunk.length;
         yield chunk;
       }
       if (isComplete(part.span, at, end)) return;
+      if (at === part.span.end && at - from >= LEAST_PART) continue;
       if (retries.left === 0) throw shortBody(part.request, at);
     } catch (error) {
       const wasReset = error instanceof ImageSourceError && isReset(error.cause);

@@ -163,6 +163,30 @@ describe('a Range', () => {
     expect((await look(host, {}, 150_000)).context.meter.requests).toBe(requests);
   });
 
+  const inPartsOf = (bytes: number): Handler =>
+    only((_, first, part) => {
+      const body = part.subarray(0, bytes);
+      return { status: 206, body, headers: partOf(first, body.length) };
+    });
+
+  it('that is served in smaller parts is asked for until it is full', async () => {
+    const { host, asked } = await serve(inPartsOf(64 * 1024));
+    const client = testClient({ insecure: [host] });
+    onTestFinished(client.close);
+    const source = client.open(`${host}/team/app:v1`);
+    const context = lookupContext();
+    const { layers } = await source.manifest(amd64, context);
+    const read = await collect(source.read(layers[0]!, 1000, layer.length, context));
+    expect(read.equals(layer.subarray(1000))).toBe(true);
+    expect(asked.filter(isLayer)).toHaveLength(Math.ceil((layer.length - 1000) / (64 * 1024)));
+  });
+
+  it('that is served in crumbs is an invalid answer', async () => {
+    const { host, asked } = await serve(inPartsOf(100));
+    await expect(look(host, {}, 0)).rejects.toMatchObject({ code: 'invalid-answer' });
+    expect(asked.filter(isLayer)).toHaveLength(2);
+  });
+
   it('that was refused is not sent again for the image', async () => {
     const { host, asked } = await serve(only(() => ({ status: 416 })));
     const client = testClient({ insecure: [host] });
