@@ -37,6 +37,8 @@ const VIRTUAL_NODES: readonly (readonly [key: string, value: string])[] = [
   // github.com/liqotech/liqo/blob/v0.10.0/docs/features/offloading.md
   ['liqo.io/type', 'virtual-node'],
   ['virtual-node.interlink/type', 'virtual-kubelet'],
+  // Oracle's OKE: github.com/opencost/opencost/blob/develop/pkg/cloud/oracle/provider.go
+  ['node-role.kubernetes.io/virtual-node', ''],
 ];
 
 /** Labels and annotations of Pods that virtual nodes take. */
@@ -44,6 +46,8 @@ const VIRTUAL_MARKS: readonly string[] = [
   'eks.amazonaws.com/fargate-profile',
   // alibabacloud.com/help/tc/eci/user-guide/schedule-pods-to-virtual-kubelet
   'alibabacloud.com/eci',
+  // alibabacloud.com/help/en/cs/user-guide/access-acs-computing-power-in-an-ack-cluster
+  'alibabacloud.com/acs',
   // support.huaweicloud.com/intl/en-us/usermanual-cci/cci_01_0116.html and usermanual-cci2/cci_01_0026.html
   'virtual-kubelet.io/burst-to-cci',
   'bursting.cci.io/burst-to-cci',
@@ -115,8 +119,8 @@ export const isVirtualNode = (nodeName: string): boolean =>
   /^(virtual-kubelet|virtual-node|fargate-|eklet-|bursting-node)/.test(nodeName);
 
 /**
- * Reports whether the Pod may run on a virtual node (Fargate, ACI, ECI, super nodes, CCI, VCI, Liqo, interLink, other
- * virtual-kubelets), where DaemonSets such as the node-local cache do not run. A toleration of everything, which DaemonSets
+ * Reports whether the Pod may run on a virtual node (Fargate, ACI, ECI, super nodes, CCI, VCI, ACS, OKE, Liqo, interLink,
+ * other virtual-kubelets), where DaemonSets such as the node-local cache do not run. A toleration of everything, which DaemonSets
  * have, does not count.
  */
 export function mayRunOnVirtualNode(pod: PodView, namespace: NamespaceView): boolean {
