@@ -135,7 +135,7 @@ function plan(input: DecideInput, resolvers: ReadonlySet<Resolver>, { servers, r
   // What musl is given beside its own options is for others that may be there.
   const kept = options.length < wanted.length ? obstacle : undefined;
   const reason = reasonFor(resolvers, servers, { refused, kept });
-  const note = retryNote(reason, servers, input, missing) + noteOn(reason, servers, kept);
+  const note = retryNote(reason, servers, input, missing) + noteOn(reason, servers, kept) + refusal(reason, refused);
   if (servers === undefined && options.length === 0) return nothing(resolvers, reason, note, refused);
 
   const change = changeFor(pod, servers, obstacle === undefined ? missing : withoutTcp(missing));
@@ -369,6 +369,10 @@ function noteOn(reason: Reason, planned: ServerPlan | undefined, kept: TcpObstac
   }
   return kept?.why === 'unasked' ? ` use-vc is left out: nobody has asked ${kept.server} over TCP.` : '';
 }
+
+/** Says why the Pod does not get the cache that it should have, in a sentence to append; empty if the reason says it. */
+const refusal = (reason: Reason, refused: NoSidecar | undefined): string =>
+  refused === undefined || refused === reason ? '' : ` ${REASONS[refused]}`;
 
 /**
  * In the place of what a look-up said: whether a host refused, was silent or has no address, and what its registry answered, would make

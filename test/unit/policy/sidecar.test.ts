@@ -5,6 +5,7 @@ import { createEvaluate } from '../../../src/admission/evaluate.ts';
 import { policyConfig } from '../../../src/config/policy-config.ts';
 import { configSchema } from '../../../src/config/schema.ts';
 import type { ClusterFacts, PolicyConfig } from '../../../src/policy/model.ts';
+import { REASONS } from '../../../src/policy/reasons.ts';
 import { sidecarContainer } from '../../../src/policy/sidecar.ts';
 import { decideFor, enforced, facts, podWith, policy, withNodeLocal } from '../../support/policy.ts';
 
@@ -128,12 +129,11 @@ describe('the cache in the Pod', () => {
     });
   });
 
-  it('where it is refused and a node-local cache runs, the Pod is redirected there', () => {
+  it('where it is refused and a node-local cache runs, the Pod is redirected there, and the message says why', () => {
     const cluster = { ...facts, nativeSidecars: false };
-    expect(decideFor({ resolvers: ['musl'], metadata: ASKS, cluster, config: withNodeLocal() })).toMatchObject({
-      reason: 'MuslRedirected',
-      remedy: ['redirect'],
-    });
+    const decision = decideFor({ resolvers: ['musl'], metadata: ASKS, cluster, config: withNodeLocal() });
+    expect(decision).toMatchObject({ reason: 'MuslRedirected', remedy: ['redirect'] });
+    expect(decision.message).toBe(`${REASONS.MuslRedirected} ${REASONS.SidecarUnsupported}`);
   });
 
   it("a user's nameserver stays, behind the cluster DNS, as the kubelet has it; nothing is written twice", () => {
