@@ -13,7 +13,7 @@ interface Identity {
 
 /** Names an object in messages: `Deployment shop/web`. */
 export const describeObject = ({ kind, namespace, name }: Identity): string =>
-  `${kind} ${namespace === '' ? '' : `${namespace}/`}${name || '(unnamed)'}`;
+  `${kind && `${kind} `}${namespace && `${namespace}/`}${name || '(unnamed)'}`;
 
 /** A Pod or Pod template inside a manifest document. */
 export interface PodTemplate extends Identity, TemplateParts {
@@ -41,7 +41,8 @@ export function passedOver(value: unknown): PassedOver[] {
     if (NO_WORKLOADS.test(typeOf(object)) || templatesOf(placed).length > 0) return [];
     const other = otherGroup(object);
     if (!namesImage(object) && other?.always !== true) return [];
-    return [{ ...identityOf(object), why: other?.why ?? 'no Pod template found in it' }];
+    const why = asText(object['kind']) === '' ? 'it has no kind' : 'no Pod template found in it';
+    return [{ ...identityOf(object), why: other?.why ?? why }];
   });
 }
 
@@ -137,19 +138,18 @@ function templatePaths(object: Json): Path[] {
   if (type === 'v1 Pod') return [[]];
   if (otherGroup(object) !== undefined || NO_WORKLOADS.test(type)) return [];
   const usual = TEMPLATE_PATHS.find((path) => Array.isArray(objectAt(object, [...path, 'spec'])['containers']));
-  if (usual !== undefined) return [usual];
-  const found: Path[] = [];
+  const found: Path[] = usual === undefined ? [] : [usual];
   for (const [key, value] of Object.entries(object)) {
     if (key !== 'status' && key !== 'metadata') findTemplates(value, [key], found);
   }
   return found;
 }
 
-/** Collects the paths of values that look like Pod templates. */
+/** Adds the paths of values that look like Pod templates, outside of those in `found`. */
 function findTemplates(value: unknown, path: Path, found: Path[]): void {
   if (Array.isArray(value)) {
     for (const [index, item] of value.entries()) findTemplates(item, [...path, index], found);
-  } else if (isObject(value)) {
+  } else if (isObject(value) && path.join('.') !== found[0]?.join('.')) {
     if (isTemplate(value)) found.push(path);
     else for (const [key, item] of Object.entries(value)) findTemplates(item, [...path, key], found);
   }

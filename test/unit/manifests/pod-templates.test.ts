@@ -21,6 +21,14 @@ describe('podTemplates', () => {
       ['spec.a.0.b', 'spec.a.1.c'],
     ],
     [
+      "a template where Kubernetes' own kinds have theirs, and others",
+      {
+        kind: 'X',
+        spec: { template: { spec: { containers: [{ name: 'c' }], extra: { spec } } }, canary: { template: { spec } } },
+      },
+      ['spec.template', 'spec.canary.template'],
+    ],
+    [
       'an object inside of another',
       { kind: 'Object', spec: { forProvider: { manifest: { kind: 'Pod', spec } } } },
       ['spec.forProvider.manifest'],
@@ -149,6 +157,7 @@ describe('passedOver', () => {
       { apiVersion: 'serving.knative.dev/v1', kind: 'Service', spec: { template: { spec } } },
       ['Knative refuses DNS settings unless kubernetes.podspec-dnsconfig is enabled'],
     ],
+    ['no kind', { metadata: { name: 'x' }, spec }, ['it has no kind']],
     ['CloudNativePG', { kind: 'Cluster', spec: { imageName: 'a' } }, ['no Pod template found in it']],
     ['an image of a chart', { kind: 'HelmRelease', spec: { values: { image: { repository: 'a' } } } }, []],
     ['a schema', { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', spec: { image: 'a' } }, []],
