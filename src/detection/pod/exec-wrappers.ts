@@ -88,9 +88,11 @@ function optionsEnd(words: readonly string[], valued: readonly string[] | 'all')
 /** `-entrypoint PROGRAM -- ARGUMENTS`, in any order with other options. */
 function fromOption(words: readonly string[], option: string): readonly string[] | undefined {
   const end = words.includes('--') ? words.indexOf('--') : words.length;
-  const at = words.slice(0, end).findIndex((word) => word === option || word === `-${option}`);
-  const program = at === -1 ? undefined : words[at + 1];
-  return program === undefined ? undefined : [program, ...words.slice(end + 1)];
+  // Go's flag package takes one dash or two, and the value behind = or as the next word.
+  const own = words.slice(0, end).map((word) => word.replace(/^--/u, '-'));
+  const at = own.findIndex((word) => word === option || word.startsWith(`${option}=`));
+  const program = own[at] === option ? own[at + 1] : own[at]?.slice(option.length + 1);
+  return program === undefined || program === '' ? undefined : [program, ...words.slice(end + 1)];
 }
 
 /** Returns the words behind the first `--`; undefined if there are none. */
