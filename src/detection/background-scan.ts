@@ -82,7 +82,7 @@ export function createBackgroundScans({ timeMs, retryMs, clock, scan }: Backgrou
       if (outdated !== true && verdict.evidence.confidence >= SURE) return;
       const key = keyOf(task, inspection);
       if (underWay.has(key) || (attempts.get(key)?.notBefore ?? 0) > clock.now()) return;
-      const flight = flights.join(key, (context) => scan(task, inspection, context), task.request.tenant);
+      const flight = flights.join(key, (context) => scan(task, inspection, context), task.request);
       if (flight === undefined) return;
       underWay.set(key, flight);
       flight.leave();

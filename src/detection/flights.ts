@@ -15,12 +15,19 @@ export interface Flight<T> {
   leave(): void;
 }
 
+/** For whom a flight is. */
+interface Passenger {
+  readonly tenant?: Tenant;
+  /** Reports whether the flight may well end without an answer. It may change. Default: it is not expected to. */
+  readonly isDoubtful?: () => boolean;
+}
+
 export interface Flights<T> {
   /**
    * Returns the flight of this key, or a new one; undefined if there are too many already, or after `close`. `work` must not
-   * reject. `tenant`: for whom; a flight that several tenants have joined counts for the one with the fewest.
+   * reject. A flight that several tenants have joined counts for the one with the fewest.
    */
-  join(key: string, work: (context: LookupContext) => Promise<T>, tenant?: Tenant): Flight<T> | undefined;
+  join(key: string, work: (context: LookupContext) => Promise<T>, passenger?: Passenger): Flight<T> | undefined;
   count(): number;
   /** Aborts all flights and waits until they have ended. */
   close(): Promise<void>;
@@ -30,6 +37,8 @@ interface FlightsOptions<T> {
   readonly slots: FairSlots;
   /** Milliseconds for which a flight may go on after its first waiter has left. */
   readonly backgroundMs: number;
+  /** Most flights that may be slow or doubtful before one has to give way early. Default: any number. */
+  readonly slow?: number;
   /** Returns the result of a flight that was aborted while it waited for a slot. */
   readonly notBegun: (signal: AbortSignal) => T;
 }
@@ -40,6 +49,7 @@ interface OwnFlight<T> extends Flight<T> {
   ran(): number | undefined;
   /** Reports whether nobody waits for it: of a flight that runs, not for a sixth of its time already. */
   isAbandoned(): boolean;
+  isDoubtful(): boolean;
   end(reason: unknown): void;
 }
 
@@ -54,24 +64,27 @@ export function createFlights<T>(options: FlightsOptions<T>): Flights<T> {
   let timer: NodeJS.Timeout | undefined;
   const look = (): void => {
     timer = undefined;
-    const turn = slots.next();
-    if (turn === undefined) return;
-    makeRoom(options, flights, turn.tenant);
-    timer = setTimeout(look, LOOK_MS).unref();
+    slots.admit();
+    for (const isDoubtful of [false, true]) {
+      const turn = slots.next(isDoubtful);
+      if (turn !== undefined) makeRoom(options, flights, { ...turn, isDoubtful });
+    }
+    if (slots.waiting() > 0) timer = setTimeout(look, LOOK_MS).unref();
   };
   return {
-    join(key, work, tenant) {
+    join(key, work, { tenant, isDoubtful = () => false } = {}) {
       if (isClosed) return undefined;
       const known = flights.get(key);
       if (known !== undefined) {
         known.slot.share(tenant);
         return known;
       }
-      if (!slots.hasRoom(tenant)) {
-        makeRoom(options, flights, tenant);
-        if (slots.isFull()) endQueued(flights, tenant);
+      const isInDoubt = isDoubtful();
+      if (!slots.hasRoom(tenant, isInDoubt)) {
+        makeRoom(options, flights, { tenant, isDoubtful: isInDoubt });
+        if (slots.isFull(isInDoubt)) endQueued(flights, tenant);
       }
-      const flight = startFlight({ options, work, tenant, landed: () => flights.delete(key) });
+      const flight = startFlight({ options, work, tenant, isDoubtful, landed: () => flights.delete(key) });
       if (flight === undefined) return undefined;
       flights.set(key, flight);
       if (slots.waiting() > 0) timer ??= setTimeout(look, LOOK_MS).unref();
@@ -88,26 +101,45 @@ export function createFlights<T>(options: FlightsOptions<T>): Flights<T> {
   };
 }
 
+/** Work that waits for a slot. */
+interface Turn {
+  readonly tenant: Tenant;
+  readonly isDoubtful: boolean;
+}
+
 /**
- * Ends one flight that has to give way to `tenant`, of the tenant with the most slots first, oldest first. Otherwise a few
- * Pods with hosts that hang would take all slots.
+ * Ends one flight that has to give way: a doubtful one first, then one of the tenant with the most slots, the oldest first.
+ * Otherwise a few Pods with hosts that hang would take all slots, or many namespaces with one each.
  */
 function makeRoom<T>(
-  { slots, backgroundMs }: FlightsOptions<T>,
+  { slots, backgroundMs, slow = Number.POSITIVE_INFINITY }: FlightsOptions<T>,
   flights: ReadonlyMap<string, OwnFlight<T>>,
-  tenant: Tenant,
+  { tenant, isDoubtful }: Turn,
 ): void {
+  const early = backgroundMs / 20;
+  const running = flights
+    .values()
+    .filter((flight) => flight.ran() !== undefined)
+    .toArray();
+  const isSlow = (flight: OwnFlight<T>): boolean => flight.isDoubtful() || (flight.ran() ?? 0) >= early;
+  const isCrowded = running.filter(isSlow).length > slow;
   const mayGo = (flight: OwnFlight<T>): boolean => {
-    const ran = flight.ran();
     const owner = flight.slot.tenant();
-    if (ran === undefined) return false;
     if (owner === tenant) return flight.isAbandoned();
-    // A slot that moves must not have to move back.
+    // A slot that moves must not have to move back, unless it was held in vain.
     const more = slots.held(owner) - slots.held(tenant);
-    return (more > 1 && ran >= backgroundMs / 20) || (more > 0 && ran >= backgroundMs / 6);
+    const share = more > 1 || isCrowded || flight.isDoubtful() ? early : backgroundMs / 6;
+    return more > 0 && (flight.ran() ?? 0) >= share;
   };
-  const going = flights.values().toArray().filter(mayGo);
-  const [flight] = going.toSorted((a, b) => slots.held(b.slot.tenant()) - slots.held(a.slot.tenant()));
+  const isHelpful = (flight: OwnFlight<T>): boolean => !isDoubtful || flight.isDoubtful() || !slots.hasRoom(tenant);
+  // In a crowd the youngest goes: of slow registries some look-ups have to come to an end.
+  const ordered = isCrowded ? running.toReversed() : running;
+  const [flight] = ordered
+    .filter((one) => isHelpful(one) && mayGo(one))
+    .toSorted(
+      (a, b) =>
+        Number(b.isDoubtful()) - Number(a.isDoubtful()) || slots.held(b.slot.tenant()) - slots.held(a.slot.tenant()),
+    );
   flight?.end(lookupAbort.gaveWay());
 }
 
@@ -121,14 +153,16 @@ interface FlightStart<T> {
   readonly options: FlightsOptions<T>;
   readonly work: (context: LookupContext) => Promise<T>;
   readonly tenant: Tenant;
+  readonly isDoubtful: () => boolean;
   readonly landed: () => void;
 }
 
-function startFlight<T>({ options, work, tenant, landed }: FlightStart<T>): OwnFlight<T> | undefined {
+function startFlight<T>(start: FlightStart<T>): OwnFlight<T> | undefined {
+  const { options, work, tenant, isDoubtful, landed } = start;
   const { slots, backgroundMs, notBegun } = options;
   const controller = new AbortController();
   const { signal } = controller;
-  const slot = slots.enter(tenant, signal);
+  const slot = slots.enter(tenant, signal, isDoubtful);
   if (slot === undefined) return undefined;
   const meter: Meter = { requests: 0, bytes: 0 };
   const end = (reason: unknown): void => controller.abort(reason);
@@ -154,6 +188,7 @@ function startFlight<T>({ options, work, tenant, landed }: FlightStart<T>): OwnF
     result,
     meter,
     slot,
+    isDoubtful,
     end,
     leave: limit.start,
     ran: () => (since === undefined || signal.aborted ? undefined : performance.now() - since),

@@ -17,6 +17,7 @@ import {
   type Logins,
   readFailure,
 } from './detector.ts';
+import { createDoubt, type Doubt } from './doubt.ts';
 import { createFlights, type Flight, type Flights } from './flights.ts';
 import { ImageSourceError, type Meter, type Platform } from './image-source.ts';
 import { createKeyMemory, type DetectionKeys, loginKey } from './keys.ts';
@@ -84,15 +85,16 @@ export function createImageDetector(options: ImageDetectorOptions): ImageDetecto
   const { reporter = silentReporter, backgroundMs = 30_000, concurrency = 32, queue = 256 } = options;
   const parts = createParts(options, reporter);
   const { memory, failures, onError } = parts;
-  const slots = createFairSlots({ places: concurrency, queue, first: 'newest' });
-  const flights = createFlights<LookupResult>({ slots, backgroundMs, notBegun });
+  const half = Math.ceil(concurrency / 2);
+  const slots = createFairSlots({ places: concurrency, doubtful: half, queue, first: 'newest' });
+  const flights = createFlights<LookupResult>({ slots, backgroundMs, slow: half, notBegun });
   const scans = createBackgroundScans({
     timeMs: 2 * backgroundMs,
     retryMs: options.failureTtlMs,
     clock: options.clock,
     scan: async (task, known, context) => await scanAgain(parts, task, known, await withLogins(task.request, context)),
   });
-  const finder = createFinder({ ...parts, reporter, slots, flights, scans });
+  const finder = createFinder({ ...parts, reporter, slots, flights, scans, doubt: createDoubt() });
   const counted = (detection: Detection): Detection => {
     reporter.metrics.detected(detection.from, detection.failure?.code ?? 'none');
     return detection;
@@ -157,6 +159,7 @@ interface FinderParts extends LookupParts {
   readonly flights: Flights<LookupResult>;
   readonly reporter: Reporter;
   readonly scans: BackgroundScans;
+  readonly doubt: Doubt;
 }
 
 interface Finder {
@@ -237,10 +240,11 @@ function createKnown(
   orDeclared: OrDeclared,
   revalidate: (task: LookupTask) => void,
 ): (task: LookupTask) => Detection | undefined {
-  const { guardedStore, scans } = parts;
+  const { guardedStore, scans, doubt } = parts;
   const detectionFrom = (task: LookupTask, { inspection, checkedAt, fresh, from }: Known): Detection => {
     const { keys, request } = task;
     if (!fresh && request.ahead !== true) revalidate(task);
+    if (from === 'store') doubt.vouch(hostOf(keys));
     if (request.ahead !== true) scans.scanIfUncertain(task, inspection);
     if (request.dryRun !== true) guardedStore.used(keys, request.platform, { inspection, checkedAt });
     return { ...inspection, from, meter: { ...free } };
@@ -279,21 +283,25 @@ function createLogIn(): LoginFunctions {
 type Begin = (task: LoggedInTask) => Flight<LookupResult> | undefined;
 
 /** The result is stored if at least one of the requests that wait for it is not a dry run. */
-function createBegin({ flights, reporter, scans, guardedStore, ...parts }: FinderParts): Begin {
+function createBegin({ flights, reporter, scans, guardedStore, doubt, ...parts }: FinderParts): Begin {
   const stored = new WeakSet<Flight<LookupResult>>();
   return (task) => {
     const { keys, request, login } = task;
+    const { tenant } = request;
+    const party = { host: hostOf(keys), tenant };
     const flight = flights.join(
       `${keys.image} ${keys.run} ${login}`,
       async (context) => {
         const began = performance.now();
         const result = await lookUp({ ...parts, guardedStore }, task, await withLogins(request, context));
         const code = 'failure' in result ? result.failure.code : 'none';
-        reporter.metrics.lookedUp(code, (performance.now() - began) / 1000, context.meter.bytes);
+        const ms = performance.now() - began;
+        doubt.ended(party, code, ms);
+        reporter.metrics.lookedUp(code, ms / 1000, context.meter.bytes);
         if ('inspection' in result) scans.scanIfUncertain(task, result.inspection);
         return result;
       },
-      request.tenant,
+      { ...(tenant !== undefined && { tenant }), isDoubtful: () => doubt.of(party) },
     );
     if (flight === undefined || request.dryRun === true || stored.has(flight)) return flight;
     stored.add(flight);
@@ -327,6 +335,9 @@ function createRevalidate({ slots, failures }: FinderParts, logIn: LogIn, begin:
     run(task).then(forget, forget);
   };
 }
+
+/** Returns the registry's host and port. */
+const hostOf = ({ repository }: DetectionKeys): string => repository.slice(0, Math.max(0, repository.indexOf('/')));
 
 function canonicalName(reader: ImageReader, reference: string): string {
   if (reference.length <= longestReference) return reader.canonical(reference);

@@ -23,21 +23,31 @@ export interface Slot {
  * one need not wait until slow work ends.
  */
 export interface FairSlots {
-  /** Takes a slot or waits for one; undefined if too many wait already, and no other tenant has more of them. */
-  enter(tenant: Tenant, signal: AbortSignal): Slot | undefined;
+  /**
+   * Takes a slot or waits for one; undefined if too many wait already, and no other tenant has more of them. `isDoubtful` is
+   * asked again and again: it may change.
+   */
+  enter(tenant: Tenant, signal: AbortSignal, isDoubtful?: IsDoubtful): Slot | undefined;
   /** Reports whether the tenant would enter without waiting. */
-  hasRoom(tenant: Tenant): boolean;
+  hasRoom(tenant: Tenant, isDoubtful?: boolean): boolean;
+  /** Lets in what waits and has room since it is no longer doubtful. */
+  admit(): void;
   /** Returns how many slots are charged to the tenant. */
   held(tenant: Tenant): number;
   waiting(): number;
   /** Reports whether no more may wait. */
-  isFull(): boolean;
-  /** Returns the waiting tenant whose turn it is; undefined if nothing waits. */
-  next(): { readonly tenant: Tenant } | undefined;
+  isFull(isDoubtful?: boolean): boolean;
+  /** Returns the tenant whose turn it is of all that wait with doubtful work, or with other work; undefined if there is none. */
+  next(isDoubtful?: boolean): { readonly tenant: Tenant } | undefined;
 }
+
+/** Reports whether work may well hold its slot for long and come to nothing. */
+type IsDoubtful = () => boolean;
 
 interface FairSlotsOptions {
   readonly places: number;
+  /** Most that doubtful work may hold, and tenants share these too. Default: all. Of the queue it gets the same part. */
+  readonly doubtful?: number;
   /** Most that wait. */
   readonly queue: number;
   /** Which of a tenant's waiting work enters first. The other end of its queue is the first to lose its place. */
@@ -53,6 +63,7 @@ const SHARE = 3;
 /** Work that waits, for one tenant or several. */
 interface Waiter {
   readonly tenants: Set<Tenant>;
+  readonly isDoubtful: IsDoubtful;
   readonly admit: (tenant: Tenant) => void;
   readonly refuse: () => void;
 }
@@ -103,6 +114,7 @@ function createAccounts(): Accounts {
 
 /** A slot in use. */
 interface Holding {
+  readonly isDoubtful: IsDoubtful;
   readonly tenant: () => Tenant;
   /** Charges the slot to another tenant if that one holds fewer. */
   readonly charge: (tenant: Tenant) => void;
@@ -113,33 +125,67 @@ interface State {
   readonly options: FairSlotsOptions;
   readonly accounts: Accounts;
   readonly waiters: Set<Waiter>;
-  taken: number;
+  readonly holdings: Set<Holding>;
 }
 
 export function createFairSlots(options: FairSlotsOptions): FairSlots {
-  const state: State = { options, accounts: createAccounts(), waiters: new Set(), taken: 0 };
+  const state: State = { options, accounts: createAccounts(), waiters: new Set(), holdings: new Set() };
   const { accounts, waiters } = state;
   return {
-    enter(tenant, signal) {
-      if (hasRoom(state, tenant)) {
-        const { release, charge, tenant: payer } = take(state, tenant);
+    enter(tenant, signal, isDoubtful = () => false) {
+      const doubtful = isDoubtful();
+      if (hasRoom(state, tenant, doubtful)) {
+        const { release, charge, tenant: payer } = take(state, tenant, isDoubtful);
         return { entered: Promise.resolve(release), isWaiting: () => false, tenant: payer, share: charge };
       }
-      return waiters.size < options.queue || displace(state, tenant) ? wait(state, tenant, signal) : undefined;
+      const hasPlace = !isFull(state, doubtful) || displace(state, tenant, doubtful);
+      return hasPlace ? wait(state, { tenant, signal, isDoubtful }) : undefined;
     },
-    hasRoom: (tenant) => hasRoom(state, tenant),
+    hasRoom: (tenant, isDoubtful = false) => hasRoom(state, tenant, isDoubtful),
+    admit: () => admitNext(state),
     held: (tenant) => accounts.held(tenant),
     waiting: () => waiters.size,
-    isFull: () => waiters.size >= options.queue,
-    next: () => best(accounts, accounts.waiting()),
+    isFull: (isDoubtful = false) => isFull(state, isDoubtful),
+    next: (isDoubtful = false) =>
+      best(
+        accounts,
+        accounts.waiting().filter((tenant) => accounts.queueOf(tenant).some((one) => one.isDoubtful() === isDoubtful)),
+      ),
   };
 }
 
-function hasRoom({ options, accounts, taken }: State, tenant: Tenant): boolean {
-  const free = options.places - taken;
-  if (free <= 0 || tenant === undefined) return free > 0;
-  const held = accounts.held(tenant);
-  return held === 0 || (free > 1 && held < SHARE * free);
+/** Reports whether there is room for the tenant's work, in all slots and in those that doubtful work may hold. */
+function hasRoom(
+  state: State,
+  tenant: Tenant,
+  isDoubtful: boolean,
+  doubts = isDoubtful ? doubtsIn(state) : [],
+): boolean {
+  const { places, doubtful = places } = state.options;
+  if (!isRoom(tenant, places - state.holdings.size, state.accounts.held(tenant))) return false;
+  return !isDoubtful || isRoom(tenant, doubtful - doubts.length, doubts.filter((payer) => payer === tenant).length);
+}
+
+/** Returns the tenant of each slot that doubtful work holds. */
+function doubtsIn({ holdings }: State): readonly Tenant[] {
+  return [...holdings].filter((one) => one.isDoubtful()).map(({ tenant }) => tenant());
+}
+
+function isRoom(tenant: Tenant, free: number, held: number): boolean {
+  if (free <= 0 || tenant === undefined || held === 0) return free > 0;
+  return free > 1 && held < SHARE * free;
+}
+
+function isFull({ options, waiters }: State, isDoubtful: boolean): boolean {
+  const { places, queue, doubtful = places } = options;
+  if (waiters.size >= queue || !isDoubtful) return waiters.size >= queue;
+  return (
+    waiters
+      .values()
+      .filter((one) => one.isDoubtful())
+      .toArray().length >=
+    (queue * doubtful) / places
+  );
 }
 
 function best(accounts: Accounts, tenants: readonly Tenant[]): { readonly tenant: Tenant } | undefined {
@@ -156,37 +202,47 @@ function leave({ waiters, accounts }: State, waiter: Waiter): void {
 function admitNext(state: State): void {
   const { accounts, options } = state;
   for (;;) {
-    const turn = best(
-      accounts,
-      accounts.waiting().filter((tenant) => hasRoom(state, tenant)),
-    );
-    const waiter = turn && accounts.queueOf(turn.tenant).at(options.first === 'newest' ? -1 : 0);
+    const doubts = doubtsIn(state);
+    const first = new Map<Tenant, Waiter>();
+    for (const tenant of accounts.waiting().filter((one) => hasRoom(state, one, false))) {
+      const mayEnter = (one: Waiter): boolean => !one.isDoubtful() || hasRoom(state, tenant, true, doubts);
+      const queue = accounts.queueOf(tenant);
+      const waiter = options.first === 'newest' ? queue.findLast(mayEnter) : queue.find(mayEnter);
+      if (waiter !== undefined) first.set(tenant, waiter);
+    }
+    const turn = best(accounts, [...first.keys()]);
+    const waiter = turn && first.get(turn.tenant);
     if (turn === undefined || waiter === undefined) return;
     leave(state, waiter);
     waiter.admit(turn.tenant);
   }
 }
 
-/** Takes a place in the queue from the tenant with the most of them; false if the newcomer would have as many. */
-function displace(state: State, newcomer: Tenant): boolean {
+/**
+ * Takes a place in the queue from the tenant with the most of them; false if the newcomer would have as many. Doubtful work takes only
+ * the place of doubtful work.
+ */
+function displace(state: State, newcomer: Tenant, isDoubtful: boolean): boolean {
   const { accounts, options } = state;
-  const lengthOf = (tenant: Tenant): number => accounts.queueOf(tenant).length;
-  const [longest] = accounts.waiting().toSorted((a, b) => lengthOf(b) - lengthOf(a));
-  const loser = accounts.queueOf(longest).at(options.first === 'newest' ? 0 : -1);
-  if (loser === undefined || lengthOf(longest) <= lengthOf(newcomer) + 1) return false;
+  const placesOf = (tenant: Tenant): readonly Waiter[] =>
+    accounts.queueOf(tenant).filter((one) => !isDoubtful || one.isDoubtful());
+  const [longest] = accounts.waiting().toSorted((a, b) => placesOf(b).length - placesOf(a).length);
+  const places = placesOf(longest);
+  const loser = places.at(options.first === 'newest' ? 0 : -1);
+  if (loser === undefined || places.length <= placesOf(newcomer).length + 1) return false;
   leave(state, loser);
   loser.refuse();
   return true;
 }
 
-function take(state: State, tenant: Tenant): Holding {
-  const { accounts } = state;
+function take(state: State, tenant: Tenant, isDoubtful: IsDoubtful): Holding {
+  const { accounts, holdings } = state;
   const since = performance.now();
   let payer = tenant;
   let isHeld = true;
-  state.taken += 1;
   accounts.hold(payer, 1);
-  return {
+  const holding: Holding = {
+    isDoubtful,
     tenant: () => payer,
     charge(other) {
       if (!isHeld || accounts.held(other) + 1 >= accounts.held(payer)) return;
@@ -198,15 +254,23 @@ function take(state: State, tenant: Tenant): Holding {
     release() {
       if (!isHeld) return;
       isHeld = false;
-      state.taken -= 1;
+      holdings.delete(holding);
       accounts.hold(payer, -1);
       accounts.use.add(payer, performance.now() - since);
       admitNext(state);
     },
   };
+  holdings.add(holding);
+  return holding;
 }
 
-function wait(state: State, tenant: Tenant, signal: AbortSignal): Slot {
+interface Newcomer {
+  readonly tenant: Tenant;
+  readonly signal: AbortSignal;
+  readonly isDoubtful: IsDoubtful;
+}
+
+function wait(state: State, { tenant, signal, isDoubtful }: Newcomer): Slot {
   const { accounts, waiters } = state;
   const { promise, resolve, reject } = Promise.withResolvers<Release | undefined>();
   let holding: Holding | undefined;
@@ -220,8 +284,9 @@ function wait(state: State, tenant: Tenant, signal: AbortSignal): Slot {
   };
   const waiter: Waiter = {
     tenants: new Set(),
+    isDoubtful,
     admit(payer) {
-      holding = take(state, payer);
+      holding = take(state, payer, isDoubtful);
       settle(holding.release);
     },
     refuse: () => settle(undefined),

@@ -9,20 +9,18 @@ export interface RecentUse {
   of(tenant: Tenant): number;
 }
 
-/** Milliseconds after which what was used counts half. */
-const HALF_LIFE_MS = 10_000;
-
 /** Tenants that are remembered. */
 export const MOST_TENANTS = 1000;
 
-export function createRecentUse(): RecentUse {
+/** Returns an empty record. `halfLifeMs`: after so long what was used counts half. */
+export function createRecentUse(halfLifeMs = 10_000): RecentUse {
   const uses = new LRUCache<string, { readonly ms: number; readonly at: number }>({
     maxSize: MOST_TENANTS,
     sizeCalculation: () => 1,
   });
   const of = (tenant: Tenant): number => {
     const known = uses.get(tenant ?? '');
-    return known === undefined ? 0 : known.ms * 0.5 ** ((performance.now() - known.at) / HALF_LIFE_MS);
+    return known === undefined ? 0 : known.ms * 0.5 ** ((performance.now() - known.at) / halfLifeMs);
   };
   return {
     of,

@@ -100,8 +100,48 @@ describe('slots', () => {
   });
 });
 
+describe('slots that doubtful work may hold', () => {
+  const doubtful = () => true;
+
+  it('are shared by tenants like all slots, and the rest stays free for other work', async () => {
+    const slots = createFairSlots({ places: 32, doubtful: 16, queue: 100, first: 'newest' });
+    for (let count = 0; count < 32; count += 1) slots.enter('a', never, doubtful);
+    expect(slots.held('a')).toBe(12);
+    for (let count = 0; count < 32; count += 1) slots.enter(`b-${count}`, never, doubtful);
+    expect([slots.waiting(), slots.hasRoom('c', true), slots.hasRoom('c')]).toEqual([48, false, true]);
+    const other = await Promise.all(Array.from({ length: 12 }, () => enter(slots, 'c')));
+    expect(other).toHaveLength(12);
+    expect([slots.next()?.tenant, slots.next(true)?.tenant]).toEqual([undefined, 'b-4']);
+  });
+
+  it('that are given back go to doubtful work that waits, others past it', async () => {
+    const slots = createFairSlots({ places: 2, doubtful: 1, queue: 10, first: 'oldest' });
+    const release = await enter(slots, 'a');
+    const doubt = await slots.enter('b', never, doubtful)?.entered;
+    const [second, third] = [slots.enter('c', never, doubtful)?.entered, slots.enter('d', never)?.entered];
+    release?.();
+    expect([await isSettled(second), await isSettled(third)]).toEqual([false, true]);
+    doubt?.();
+    expect(await isSettled(second)).toBe(true);
+  });
+
+  it('leave part of the queue: there doubtful work takes the places of doubtful work alone', () => {
+    const slots = createFairSlots({ places: 2, doubtful: 1, queue: 6, first: 'newest' });
+    for (const tenant of ['x', 'y']) slots.enter(tenant, never);
+    for (let count = 0; count < 3; count += 1) slots.enter('known', never);
+    for (let count = 0; count < 3; count += 1) expect(slots.enter('a', never, doubtful)).toBeDefined();
+    expect(slots.isFull(true)).toBe(true);
+    expect(slots.enter('known', never, doubtful)).toBeDefined();
+    expect(slots.enter('a', never, doubtful)).toBeUndefined();
+    expect(slots.waiting()).toBe(6);
+  });
+});
+
 const step = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ enter: fc.constantFrom('a', 'b', 'c', 'd', undefined) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ enter: fc.constantFrom('a', 'b', 'c', 'd', undefined), isDoubtful: fc.boolean() }),
+  },
   { weight: 3, arbitrary: fc.record({ leave: fc.nat(40) }) },
   { weight: 1, arbitrary: fc.record({ abandon: fc.nat(40) }) },
   { weight: 1, arbitrary: fc.record({ share: fc.nat(40), by: fc.constantFrom('a', 'b', 'c', 'd') }) },
@@ -109,16 +149,17 @@ const step = fc.oneof(
 
 interface Piece {
   readonly slot: Slot;
+  readonly isDoubtful: boolean;
   readonly controller: AbortController;
   release?: Release;
   state: 'waiting' | 'running' | 'over';
 }
 
-function begin(slots: FairSlots, tenant: Tenant): Piece | undefined {
+function begin(slots: FairSlots, tenant: Tenant, isDoubtful: boolean): Piece | undefined {
   const controller = new AbortController();
-  const slot = slots.enter(tenant, controller.signal);
+  const slot = slots.enter(tenant, controller.signal, () => isDoubtful);
   if (slot === undefined) return undefined;
-  const piece: Piece = { slot, controller, state: 'waiting' };
+  const piece: Piece = { slot, isDoubtful, controller, state: 'waiting' };
   const entered = (release: Release | undefined): void => {
     piece.state = release === undefined ? 'over' : 'running';
     if (release !== undefined) piece.release = release;
@@ -127,18 +168,22 @@ function begin(slots: FairSlots, tenant: Tenant): Piece | undefined {
   return piece;
 }
 
-const sizes = fc.record({ places: fc.integer({ min: 1, max: 9 }), queue: fc.integer({ min: 0, max: 12 }) });
+const sizes = fc
+  .record({ places: fc.integer({ min: 1, max: 9 }), queue: fc.integer({ min: 0, max: 12 }), part: fc.nat(8) })
+  .map(({ places, queue, part }) => ({ places, queue, doubtful: Math.min(places, part + 1) }));
 const order = fc.constantFrom<'oldest' | 'newest'>('oldest', 'newest');
 
 describe('whatever tenants do', () => {
   it('no more run than there are places, none of a tenant waits that has room, and all end', async () => {
     await fc.assert(
-      fc.asyncProperty(sizes, order, fc.array(step, { maxLength: 60 }), async ({ places, queue }, first, steps) => {
-        const slots = createFairSlots({ places, queue, first });
+      fc.asyncProperty(sizes, order, fc.array(step, { maxLength: 60 }), async (size, first, steps) => {
+        const { places, queue, doubtful } = size;
+        const slots = createFairSlots({ ...size, first });
         const pieces: Piece[] = [];
         const at = (index: number): Piece | undefined => pieces[index % Math.max(1, pieces.length)];
         for (const each of steps) {
-          if ('enter' in each) pieces.push(...[begin(slots, each.enter)].filter((piece) => piece !== undefined));
+          if ('enter' in each)
+            pieces.push(...[begin(slots, each.enter, each.isDoubtful)].filter((piece) => piece !== undefined));
           else if ('abandon' in each) at(each.abandon)?.controller.abort(new Error('gone'));
           else if ('share' in each) at(each.share)?.slot.share(each.by);
           else {
@@ -151,10 +196,11 @@ describe('whatever tenants do', () => {
           const waiting = pieces.filter(({ state }) => state === 'waiting');
           const held = ['a', 'b', 'c', 'd', undefined].map((tenant) => slots.held(tenant));
           expect(running.length).toBeLessThanOrEqual(places);
+          expect(running.filter(({ isDoubtful }) => isDoubtful).length).toBeLessThanOrEqual(doubtful);
           expect(held.reduce((sum, count) => sum + count, 0)).toBe(running.length);
           expect(slots.waiting()).toBe(waiting.length);
           expect(waiting.length).toBeLessThanOrEqual(queue);
-          expect(waiting.some(({ slot }) => slots.hasRoom(slot.tenant()))).toBe(false);
+          expect(waiting.some(({ slot, isDoubtful }) => slots.hasRoom(slot.tenant(), isDoubtful))).toBe(false);
         }
         while (pieces.some(({ state }) => state === 'running')) {
           for (const piece of pieces.filter(({ state }) => state === 'running')) {
