@@ -34,20 +34,14 @@ const deadNames: Fault = {
   },
 };
 
-/** Starts a server on all addresses of loopback that answers with a byte a second. Returns its port. */
-async function startDripping(world: World): Promise<number> {
+/** Starts a server on all addresses of loopback that takes requests and does `answer` with each. Returns its port. */
+async function startHosts(world: World, answer: (socket: Socket) => void): Promise<number> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => {});
-    socket.write(
-      'HTTP/1.1 200 OK\r\ncontent-type: application/vnd.oci.image.manifest.v1+json\r\ncontent-length: 9999\r\n\r\n',
-    );
-    const timer = setInterval(() => socket.write(' '), 1000);
-    socket.on('close', () => {
-      clearInterval(timer);
-      sockets.delete(socket);
-    });
+    socket.on('close', () => sockets.delete(socket));
+    answer(socket);
   });
   await new Promise<void>((resolve) => {
     server.listen(0, '0.0.0.0', resolve);
@@ -59,13 +53,22 @@ async function startDripping(world: World): Promise<number> {
   return (server.address() as { port: number }).port;
 }
 
+/** Answers with a byte a second. */
+function drip(socket: Socket): void {
+  socket.write(
+    'HTTP/1.1 200 OK\r\ncontent-type: application/vnd.oci.image.manifest.v1+json\r\ncontent-length: 9999\r\n\r\n',
+  );
+  const timer = setInterval(() => socket.write(' '), 1000);
+  socket.on('close', () => clearInterval(timer));
+}
+
 const drippingHosts: Fault = {
   id: 'neighbour-dripping-hosts',
   name: 'one Pod a second with 32 images of hosts that send a byte a second',
   promise: PROMISE,
   alsoIn: 'test/registry/neighbours.test.ts, test/unit/detection/flights.test.ts',
   async run(world) {
-    const port = await startDripping(world);
+    const port = await startHosts(world, drip);
     const hosts = (second: number): string[] => numbers(32).map((host) => `127.1.${second}.${host + 1}:${port}`);
     const street = await openStreet(world, () => numbers(10).flatMap(hosts));
     return await besideAttack(street, {
@@ -74,6 +77,35 @@ const drippingHosts: Fault = {
           'greedy',
           hosts(second).map((host) => `${host}/app:1`),
         ),
+    });
+  },
+};
+
+const NAMESPACES = 32;
+
+const manyNamespaces: Fault = {
+  id: 'neighbour-many-namespaces',
+  name: `${NAMESPACES} namespaces, each with a Pod every two seconds of two hosts that take requests and never answer`,
+  promise: PROMISE,
+  alsoIn: 'test/unit/detection/many-namespaces.test.ts, test/unit/detection/flights.test.ts',
+  async run(world) {
+    const port = await startHosts(world, (socket) => socket.resume());
+    const hosts = (second: number, namespace: number): string[] =>
+      numbers(2).map((host) => `127.2.${second}.${2 * namespace + host + 1}:${port}`);
+    const plain = numbers(10).flatMap((second) => numbers(NAMESPACES).flatMap((namespace) => hosts(second, namespace)));
+    const street = await openStreet(world, () => plain);
+    return await besideAttack(street, {
+      everySecond: async (second) => {
+        const those = numbers(NAMESPACES).filter((namespace) => namespace % 2 === second % 2);
+        await Promise.all(
+          those.map((namespace) =>
+            street.pod(
+              `greedy-${namespace}`,
+              hosts(second, namespace).map((host) => `${host}/app:1`),
+            ),
+          ),
+        );
+      },
     });
   },
 };
@@ -131,6 +163,7 @@ const RETRY_LATER = { status: 429, headers: { 'retry-after': '900' } };
 export const neighbourFaults: readonly Fault[] = [
   deadNames,
   drippingHosts,
+  manyNamespaces,
   oneRepository(
     'neighbour-repository-fails',
     'a repository that answers 500, of a registry that others use, 8 images a second',
