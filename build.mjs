@@ -29,6 +29,7 @@ const STAND_INS = [
      import api from './lib/api/index.js';
      Object.assign(Dispatcher.prototype, api);
      export { default as Agent } from './lib/dispatcher/agent.js';
+     export { default as Client } from './lib/dispatcher/client.js';
      export { default as Pool } from './lib/dispatcher/pool.js';
      export { default as ProxyAgent } from './lib/dispatcher/proxy-agent.js';
      export { default as Socks5ProxyAgent } from './lib/dispatcher/socks5-proxy-agent.js';

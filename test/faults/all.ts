@@ -3,6 +3,7 @@ import { clusterFaults } from './cases/cluster.ts';
 import { commandFaults } from './cases/commands.ts';
 import { connectionFaults } from './cases/connections.ts';
 import { hostileImageFaults } from './cases/hostile-images.ts';
+import { hostileRegistryFaults } from './cases/hostile-registries.ts';
 import { logFaults } from './cases/logs.ts';
 import { machineFaults } from './cases/machine.ts';
 import { memoryFaults } from './cases/memory.ts';
@@ -25,6 +26,7 @@ export const FAULTS: readonly Fault[] = [
   ...callerFaults,
   ...connectionFaults,
   ...hostileImageFaults,
+  ...hostileRegistryFaults,
   ...readerFaults,
   ...strangerFaults,
   ...logFaults,

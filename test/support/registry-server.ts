@@ -39,6 +39,8 @@ export type Fault =
   | { readonly kind: 'endless-body' }
   /** Sends a body without end in chunks of one byte. */
   | { readonly kind: 'endless-pieces' }
+  /** Sends a chunk whose extension has no end, after `body` bytes. */
+  | { readonly kind: 'endless-extension'; readonly body: number }
   | {
       readonly kind: 'answer';
       readonly status: number;
@@ -251,6 +253,10 @@ function misbehave(fault: Fault, response: ServerResponse): boolean {
       socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n');
       flood(socket, '1\r\n \r\n'.repeat(5000));
       return true;
+    case 'endless-extension':
+      socket.write(`HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n${chunkOf(fault.body)}1;x=`);
+      flood(socket, 'y'.repeat(16 * 1024));
+      return true;
     case 'many-headers':
       for (let index = 0; index < fault.count; index += 1) response.setHeader(`x-${index}`, '1');
       return false;
@@ -261,6 +267,8 @@ function misbehave(fault: Fault, response: ServerResponse): boolean {
       return false;
   }
 }
+
+const chunkOf = (length: number): string => (length === 0 ? '' : `${length.toString(16)}\r\n${' '.repeat(length)}\r\n`);
 
 function flood(stream: Socket | ServerResponse, text: string): void {
   const more = (): void => {

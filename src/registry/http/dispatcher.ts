@@ -8,6 +8,7 @@ import { ImageSourceError } from '../../detection/image-source.ts';
 import { parseAddress } from '../hosts/address.ts';
 import { type Authority, authorityOf } from '../hosts/pattern.ts';
 import type { HostRules } from '../hosts/rules.ts';
+import { createCountedClient } from './counted-client.ts';
 import type { RegistryLimits } from './limits.ts';
 import type { Names, ResolvedAddress } from './names.ts';
 import type { RegistryProxy } from './proxy.ts';
@@ -116,6 +117,7 @@ export function createDispatcher(options: DispatcherOptions): Agent {
             if (result[0] === null) connections.opened(pool, result[1]);
             callback(...result);
           }),
+        factory: (url, given) => createCountedClient(url, given as Parameters<typeof createCountedClient>[1], limits),
       });
       return pool;
     },

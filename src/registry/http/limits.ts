@@ -19,6 +19,8 @@ export interface RegistryLimits {
   /** Pieces of a body that may be short; further ones must have so many bytes on average. Each costs time, however short it is. */
   readonly shortPieces: number;
   readonly pieceBytes: number;
+  /** Received of an answer besides its body, and half as much as its body. */
+  readonly overheadBytes: number;
   readonly manifestBytes: number;
   readonly configBytes: number;
   readonly tokenResponseBytes: number;
@@ -64,6 +66,7 @@ export const defaultLimits: RegistryLimits = {
   interimResponses: 8,
   shortPieces: 2000,
   pieceBytes: 256,
+  overheadBytes: 512 * 1024,
   manifestBytes: 4 << 20,
   configBytes: 4 << 20,
   tokenResponseBytes: 64 * 1024,

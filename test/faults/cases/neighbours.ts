@@ -1,11 +1,11 @@
-import { createServer, type Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 
 import { startRegistry } from '../../support/registry-server.ts';
 import type { Fault } from '../fault.ts';
 import { startNameServer } from '../support/name-server.ts';
 import { besideAttack, openStreet } from '../support/neighbour.ts';
-import type { Registry, World } from '../support/world.ts';
+import { drip, startRawServer } from '../support/raw-server.ts';
+import type { Registry } from '../support/world.ts';
 
 const WITHOUT_DNS = fileURLToPath(new URL('../support/without-dns.ts', import.meta.url));
 const PROMISE =
@@ -34,33 +34,8 @@ const deadNames: Fault = {
   },
 };
 
-/** Starts a server on all addresses of loopback that takes requests and does `answer` with each. Returns its port. */
-async function startHosts(world: World, answer: (socket: Socket) => void): Promise<number> {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on('error', () => {});
-    socket.on('close', () => sockets.delete(socket));
-    answer(socket);
-  });
-  await new Promise<void>((resolve) => {
-    server.listen(0, '0.0.0.0', resolve);
-  });
-  world.afterwards(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return (server.address() as { port: number }).port;
-}
-
-/** Answers with a byte a second. */
-function drip(socket: Socket): void {
-  socket.write(
-    'HTTP/1.1 200 OK\r\ncontent-type: application/vnd.oci.image.manifest.v1+json\r\ncontent-length: 9999\r\n\r\n',
-  );
-  const timer = setInterval(() => socket.write(' '), 1000);
-  socket.on('close', () => clearInterval(timer));
-}
+const SLOW =
+  'HTTP/1.1 200 OK\r\ncontent-type: application/vnd.oci.image.manifest.v1+json\r\ncontent-length: 9999\r\n\r\n';
 
 const drippingHosts: Fault = {
   id: 'neighbour-dripping-hosts',
@@ -68,7 +43,10 @@ const drippingHosts: Fault = {
   promise: PROMISE,
   alsoIn: 'test/registry/neighbours.test.ts, test/unit/detection/flights.test.ts',
   async run(world) {
-    const port = await startHosts(world, drip);
+    const port = await startRawServer(world, (_, socket) => {
+      socket.write(SLOW);
+      drip(socket, ' ', 1000);
+    });
     const hosts = (second: number): string[] => numbers(32).map((host) => `127.1.${second}.${host + 1}:${port}`);
     const street = await openStreet(world, () => numbers(10).flatMap(hosts));
     return await besideAttack(street, {
@@ -89,7 +67,7 @@ const manyNamespaces: Fault = {
   promise: PROMISE,
   alsoIn: 'test/unit/detection/many-namespaces.test.ts, test/unit/detection/flights.test.ts',
   async run(world) {
-    const port = await startHosts(world, (socket) => socket.resume());
+    const port = await startRawServer(world, () => {});
     const hosts = (second: number, namespace: number): string[] =>
       numbers(2).map((host) => `127.2.${second}.${2 * namespace + host + 1}:${port}`);
     const plain = numbers(10).flatMap((second) => numbers(NAMESPACES).flatMap((namespace) => hosts(second, namespace)));
