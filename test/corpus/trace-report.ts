@@ -1,24 +1,49 @@
 import type { Corpus } from './build.ts';
+import type { CorpusImage } from './corpus-image.ts';
 import type { Sources } from './sources.ts';
-import { trace } from './trace.ts';
+import { trace, type Trace } from './trace.ts';
 
-// The corpus' launchers and supervisors are stand-ins, which start nothing; programs of other kinds may lack their interpreter.
-const runnable = new Set(['everyday', 'wrapper', 'shell text', 'entry script', 'interpreter', 'the Pod', 'layers']);
+/** Images that run at a time: they mostly wait. */
+const lanes = 4;
+
+// The corpus' launchers and supervisors are stand-ins, which start nothing.
+const standIns = new Set(['launcher', 'supervisor']);
+
+/** Returns why an image cannot be run here; undefined if it can be tried. */
+function reasonNotTo({ kind, platform, truth }: CorpusImage): string | undefined {
+  if ('error' in truth) return 'no image';
+  if (platform !== undefined && platform.architecture !== 'amd64') return 'another platform';
+  return standIns.has(kind) ? 'its launcher or supervisor is a stand-in' : undefined;
+}
 
 /** Runs the images that can be run here. Returns false if a program that was left has another resolver than the truth. */
 export async function traceAll(corpus: Corpus, sources: Sources, print: (line: string) => void): Promise<boolean> {
-  const counts = { agree: 0, differ: 0, 'not run': 0 };
-  for (const { entry, image } of corpus.built) {
-    if (!runnable.has(entry.kind) || 'error' in entry.truth) continue;
-    const { ran, left, resolvers } = await trace(entry, image, sources);
-    const agrees = resolvers.includes(entry.truth.resolver);
-    const verdict = left.length === 0 ? 'not run' : agrees ? 'agree' : 'differ';
-    counts[verdict] += 1;
-    const found = left.map((path, index) => `${path} (${resolvers[index]})`).join(', ');
-    print(
-      `${verdict.padEnd(8)} ${entry.name.padEnd(32)} truth ${entry.truth.resolver.padEnd(6)} left ${found}; ran ${ran.join(' ')}`,
-    );
+  const outcomes = new Map<string, number>();
+  const queue = corpus.built.values();
+  const lane = async (): Promise<void> => {
+    for (const { entry, image } of queue) {
+      const reason = reasonNotTo(entry);
+      const outcome = reason ?? outcomeOf(entry, await trace(entry, image, sources), print);
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+  print('\nimages  outcome');
+  for (const [outcome, count] of [...outcomes].toSorted(([, one], [, other]) => other - one)) {
+    print(`${String(count).padEnd(8)}${outcome}`);
   }
-  print(`${counts.agree} agree, ${counts.differ} differ, ${counts['not run']} could not be run here`);
-  return counts.differ === 0;
+  return !outcomes.has('differs');
+}
+
+function outcomeOf({ name, truth }: CorpusImage, seen: Trace, print: (line: string) => void): string {
+  const { ran, left, ended, end = 'nothing started', resolvers } = seen;
+  const names = left.length > 0 ? left : [ended ?? ''];
+  const found = names.map((path, at) => `${path} (${resolvers[at] ?? 'not run'})`).join(', ');
+  const agrees = 'resolver' in truth && resolvers.includes(truth.resolver);
+  const outcome = resolvers.length === 0 ? `does not run here: it ${end}` : agrees ? 'agrees' : 'differs';
+  const wanted = 'resolver' in truth ? truth.resolver : '';
+  print(
+    `${outcome.slice(0, 8).padEnd(9)}${name.padEnd(32)} truth ${wanted.padEnd(7)} left ${found}; ran ${ran.join(' ')}`,
+  );
+  return outcome;
 }

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
-import { access, chmod, copyFile, mkdir, mkdtemp, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { access, chmod, copyFile, lstat, mkdir, mkdtemp, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
 import { firstInvocation } from '../../src/inspection/command/invocation.ts';
@@ -23,7 +23,11 @@ export interface Trace {
   readonly ran: readonly string[];
   /** Paths of the processes that were left at the end and had no child left. Servers stay: if none is left, it failed here. */
   readonly left: readonly string[];
-  /** Of each that was left: its resolver, or its interpreter's. */
+  /** The last program without children that ended well; absent if none did. It counts where none was left. */
+  readonly ended?: string;
+  /** How the container ended, such as `exited with 127`; absent if it still ran. */
+  readonly end?: string;
+  /** Of each that was left, else of the one that ended: its resolver, or its interpreter's. */
   readonly resolvers: readonly string[];
 }
 
@@ -84,22 +88,30 @@ const splitOnce = (line: string): [string, string] => {
 };
 
 /**
- * Unpacks a layer over what is there: takes away what its whiteouts name, then lets tar write. The corpus is our own: no entry
- * of it stands behind a link that leads out of the root.
+ * Unpacks a layer over what is there: takes away what its whiteouts name, and directories in whose place it has a file or link,
+ * then lets tar write. The corpus is our own: no entry of it stands behind a link that leads out of the root.
  */
 async function unpack(root: string, blob: Buffer): Promise<void> {
   const file = join(root, '.layer');
   await writeFile(file, blob);
   const { stdout } = await run('tar', ['-tf', file], { maxBuffer: 64 << 20 });
-  for (const name of stdout.split('\n').filter((one) => /(?:^|\/)\.wh\.[^/]+$/u.test(one))) {
-    const at = name.lastIndexOf('.wh.');
-    const removed = name.endsWith('.wh..wh..opq') ? '' : name.slice(at + 4);
-    await rm(join(root, name.slice(0, at), removed), { recursive: true, force: true });
+  for (const name of stdout.split('\n').filter((one) => one !== '' && !one.endsWith('/'))) {
+    const path = await within(root, dirname(name));
+    const base = basename(name);
+    const opaque = base === '.wh..wh..opq';
+    const place = opaque ? path : join(path, base.replace(/^\.wh\./u, ''));
+    if (opaque || base.startsWith('.wh.') || (await isDirectory(place)))
+      await rm(place, { recursive: true, force: true });
   }
-  // A file or link takes the place of a directory.
-  await run('tar', ['--exclude=.wh.*', '--no-same-owner', '--recursive-unlink', '-C', root, '-xf', file]);
+  await run('tar', ['--exclude=.wh.*', '--no-same-owner', '-C', root, '-xf', file]);
   await rm(file);
 }
+
+const isDirectory = (path: string): Promise<boolean> =>
+  lstat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 
 async function execute(
   root: string,
@@ -127,11 +139,12 @@ async function execute(
   await run('timeout', ['--signal=KILL', String(SECONDS), ...isolated, 'sh', '-c', mounts, 'sh', ...traced]).catch(
     () => {},
   );
-  const { ran, left } = readLog(await readFile(log, 'utf8').catch(() => ''));
+  const { ran, left, ...rest } = readLog(await readFile(log, 'utf8').catch(() => ''));
   // What starts the container itself is not its program.
   const own = ran.filter((path) => path !== '/usr/bin/unshare' && path !== '/usr/bin/env');
-  const resolvers = await Promise.all(left.map((path) => resolverOf(root, path, directory)));
-  return { ran: own, left, resolvers };
+  const judged = left.length === 0 && rest.ended !== undefined ? [rest.ended] : left;
+  const resolvers = await Promise.all(judged.map((path) => resolverOf(root, path, directory)));
+  return { ran: own, left, ...rest, resolvers };
 }
 
 interface Processes {
@@ -143,18 +156,19 @@ interface Processes {
   readonly roots: Map<string, string>;
   readonly programs: Map<string, string>;
   readonly parents: Map<string, string>;
-  readonly ended: Set<string>;
+  /** How processes ended, in this order. */
+  readonly ended: Map<string, string>;
 }
 
 /** Reads strace's log. Lines: `PID execve("path", …) = 0`, `PID clone(…) = CHILD`, `PID +++ exited with N +++`. */
-export function readLog(log: string): Pick<Trace, 'ran' | 'left'> {
+export function readLog(log: string): Omit<Trace, 'resolvers'> {
   const seen: Processes = {
     begun: new Map(),
     directories: new Map(),
     roots: new Map(),
     programs: new Map(),
     parents: new Map(),
-    ended: new Set(),
+    ended: new Map(),
   };
   const ran = new Set<string>();
   for (const line of log.split('\n')) {
@@ -170,7 +184,17 @@ export function readLog(log: string): Pick<Trace, 'ran' | 'left'> {
   const alive = [...seen.programs.keys()].filter((pid) => !seen.ended.has(pid));
   const busy = new Set(alive.map((pid) => seen.parents.get(pid)));
   const left = alive.filter((pid) => !busy.has(pid)).map((pid) => seen.programs.get(pid) ?? '');
-  return { ran: [...ran], left: [...new Set(left)] };
+  const parents = new Set(seen.parents.values());
+  const [last] = [...seen.ended].findLast(([pid, end]) => end === 'exited with 0' && !parents.has(pid)) ?? [];
+  const ended = last === undefined ? undefined : seen.programs.get(last);
+  const [first = ''] = seen.programs.keys();
+  const end = seen.ended.get(first);
+  return {
+    ran: [...ran],
+    left: [...new Set(left)],
+    ...(ended !== undefined && { ended }),
+    ...(end !== undefined && { end }),
+  };
 }
 
 function readLine(
@@ -191,7 +215,8 @@ function readLine(
     if (from !== undefined) directories.set(child, from);
     if (!programs.has(child)) programs.set(child, programs.get(pid) ?? '');
   }
-  if (rest.startsWith('+++ exited') || rest.startsWith('+++ killed')) ended.add(pid);
+  const end = /^\+\+\+ ((?:exited with|killed by) \w+)/u.exec(rest)?.[1];
+  if (end !== undefined) ended.set(pid, end);
 }
 
 function noteProgram(

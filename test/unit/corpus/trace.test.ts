@@ -23,7 +23,7 @@ describe('what strace saw of an image', () => {
       '6 execve("/app/server", ["server"], 0x1 /* 1 var */) = 0',
       '6 clone(child_stack=0xc0, flags=CLONE_VM|CLONE_THREAD|CLONE_SYSVSEM) = 8',
     ].join('\n');
-    expect(readLog(log)).toEqual({ ran: ['/entry.sh', '/usr/bin/id', '/app/server'], left: ['/app/server'] });
+    expect(readLog(log)).toMatchObject({ ran: ['/entry.sh', '/usr/bin/id', '/app/server'], left: ['/app/server'] });
   });
 
   it('names programs by the root that chroot went to', () => {
@@ -60,7 +60,21 @@ describe('what strace saw of an image', () => {
       '6 <... clone resumed>) = 8',
       '8 +++ exited with 0 +++',
     ].join('\n');
-    expect(readLog(log)).toEqual({ ran: ['/bin/sh', '/app/server'], left: ['/app/server'] });
+    expect(readLog(log)).toMatchObject({ ran: ['/bin/sh', '/app/server'], left: ['/app/server'] });
+  });
+
+  it('names the last program that ended well, and how the container ended', () => {
+    const log = [
+      '6 execve("/entry.sh", ["/entry.sh"], 0x1 /* 1 var */) = 0',
+      '6 vfork() = 7',
+      '7 execve("/app/server", ["server"], 0x1 /* 1 var */) = 0',
+      '7 +++ exited with 0 +++',
+      '6 vfork() = 8',
+      '8 execve("/app/other", ["other"], 0x1 /* 1 var */) = 0',
+      '8 +++ killed by SIGSEGV +++',
+      '6 +++ exited with 3 +++',
+    ].join('\n');
+    expect(readLog(log)).toMatchObject({ left: [], ended: '/app/server', end: 'exited with 3' });
   });
 
   it('is nothing without a log', () => {
