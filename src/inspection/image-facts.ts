@@ -71,7 +71,8 @@ export function chancesOf(image: ImageFacts): Chances {
     mayFill(image.history[layer], image.manifest.layers[layer]?.size ?? 0, path, layer === 0);
   const file = (layer: number, path: string): boolean =>
     likelihoodOf(image, layer, [path]) >= likelihood.possible || directory(layer, parentOf(path));
-  return { file, directory };
+  const ever = (layer: number, path: string): boolean => likelihoodOf(image, layer, [path]) >= likelihood.unlikely;
+  return { ever, file, directory };
 }
 
 /** Describes a program that was not reached: it may be at one of `paths`. */

@@ -1,7 +1,7 @@
 import type { DetectRequest, Inspect, Inspection } from '../detection/detector.ts';
 import type { ImageManifest, ImageSource, LookupContext } from '../detection/image-source.ts';
 import { type Candidate, unknownVerdict, type Verdict } from '../policy/verdict.ts';
-import { type Budget, follow } from './command/follow.ts';
+import { type Budget, follow, type Given } from './command/follow.ts';
 import { imageFiles } from './command/image-files.ts';
 import { baseName } from './command/invocation.ts';
 import { isLinkedToBase } from './command/known-programs.ts';
@@ -156,7 +156,7 @@ interface Target {
 
 function lookAt(image: ImageFacts, reader: LayerReader, budget: Budget): Look {
   const files = imageFiles(reader.layers, image.mounts, chancesOf(image));
-  const outcome = follow(files, image.invocation, image.processes, budget);
+  const outcome = follow(files, image.invocation, givenBy(image), budget);
   const programs = [...outcome.stays, ...outcome.beside].map((program) => targetOf(program, 'program'));
   const isOpen = outcome.stays.some(({ located: { status } }) => status !== 'found');
   // A condition about a file may have decided it.
@@ -170,6 +170,11 @@ function lookAt(image: ImageFacts, reader: LayerReader, budget: Budget): Look {
     targets: [...sources, ...programs, ...outcome.passing.map((program) => targetOf(program, 'passing'))],
   };
 }
+
+const givenBy = ({ processes, manifest }: ImageFacts): Given => ({
+  processes,
+  architecture: manifest.platform.architecture,
+});
 
 const targetOf = ({ located, runBy, loader }: Program, weight: Target['weight']): Target => ({
   located: runBy === undefined ? located : eitherOf(located, runBy),
@@ -386,7 +391,8 @@ function readStep({ image, reader, limits }: Inquiry, wanted: Candidates, goal: 
   if (next === undefined) return undefined;
   // A tiny layer comes in one request, so it is scanned to its end.
   const isTiny = (image.manifest.layers[next.layer]?.size ?? 0) <= tinyLayer;
-  const done = isTiny ? neverDone : layerDone(reader, next.layer, goal);
+  if (isTiny) return () => reader.read(next.layer, { ...next, visit: () => 'go' });
+  const done = layerDone(reader, next.layer, goal);
   const mayRepeat = (path: string): boolean => mayHoldAnother(reader.layers[next.layer], path);
   return () => reader.read(next.layer, { ...next, visit: stopAt(next.layer, wanted.paths, goal, done, mayRepeat) });
 }
@@ -397,8 +403,6 @@ function mayHoldAnother(index: LayerIndex | undefined, path: string): boolean {
 }
 
 type Done = (wanted: readonly string[]) => boolean;
-
-const neverDone: Done = () => false;
 
 /** Returns a test for a layer that has nothing more for the goal. */
 function layerDone(reader: LayerReader, layer: number, { isEnough }: Goal): Done {

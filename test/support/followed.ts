@@ -65,8 +65,11 @@ export function leads(argv: readonly string[], setting: Setting = {}): string {
   const config = { entrypoint: argv, cmd: [], env: [path, ...env], workingDir, ...(user !== undefined && { user }) };
   const first = firstInvocation(config, { command: [], args: [], ...pod });
   const layers = [layerOf({ ...base, ...files })];
-  const listed = buildpacksProcesses({ 'io.buildpacks.build.metadata': processes });
-  const { stays, beside, passing } = follow(imageFiles(layers, mounts), first, listed, { left: 1_000_000 });
+  const given = {
+    processes: buildpacksProcesses({ 'io.buildpacks.build.metadata': processes }),
+    architecture: 'amd64',
+  };
+  const { stays, beside, passing } = follow(imageFiles(layers, mounts), first, given, { left: 1_000_000 });
   const list = (mark: string, programs: readonly Program[]): string =>
     programs.length === 0 ? '' : ` ${mark} ${programs.map(name).join(' ')}`;
   return stays.map(name).join(' ') + list('&', beside) + list('<', passing);

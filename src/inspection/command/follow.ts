@@ -28,9 +28,16 @@ export interface Budget {
   left: number;
 }
 
+/** What the image's manifest and configuration say besides. */
+export interface Given {
+  readonly processes?: readonly Process[];
+  /** As Go names it. */
+  readonly architecture?: string;
+}
+
 /** Most steps of one look: some 100 ms. */
 const mostSteps = 60_000;
-const deepest = 24;
+const deepest = 48;
 // Commands inside commands, of all shells: it bounds the stack.
 const deepestCommand = 200;
 
@@ -38,9 +45,14 @@ const deepestCommand = 200;
  * Follows a container's command line through wrappers, shells, scripts, launchers and supervisors to the programs that it may
  * run, as far as the files are known. Pure.
  */
-export function follow(files: ImageFiles, first: Invocation, processes: readonly Process[], budget: Budget): Outcome {
+export function follow(
+  files: ImageFiles,
+  first: Invocation,
+  { processes = [], architecture = '' }: Given,
+  budget: Budget,
+): Outcome {
   try {
-    return createFollower(files, processes, budget).start(first);
+    return createFollower(files, { processes, architecture }, budget).start(first);
   } catch (error) {
     if (error instanceof TooLong)
       return { ...nothing, stays: [hiddenProgram('its scripts take too many steps to follow')] };
@@ -57,7 +69,7 @@ interface Follower extends World {
   readonly touched: ReadonlySet<string>;
 }
 
-function createFollower(files: ImageFiles, processes: readonly Process[], budget: Budget): Follower {
+function createFollower(files: ImageFiles, { processes, architecture }: Required<Given>, budget: Budget): Follower {
   const known = new Map<string, Outcome>();
   const running = new Set<string>();
   const touched = new Set<string>();
@@ -66,6 +78,7 @@ function createFollower(files: ImageFiles, processes: readonly Process[], budget
   const follower: Follower = {
     files,
     processes,
+    architecture,
     touched,
     at(path, wanted) {
       follower.spend(2);
@@ -336,8 +349,14 @@ function isProgram(follower: Follower, invocation: Invocation, word: string): bo
 
 function locate({ files }: Pick<Follower, 'files'>, invocation: Place): Located {
   const paths = candidatePaths(invocation);
-  if (paths.length === 0) return { status: 'absent', name: invocation.argv[0] ?? '' };
-  return files.locate(paths.map((path) => `${invocation.root ?? ''}${path}`));
+  const [name = ''] = invocation.argv;
+  const located: Located =
+    paths.length === 0
+      ? { status: 'absent', name }
+      : files.locate(paths.map((path) => `${invocation.root ?? ''}${path}`));
+  const isOpen = !name.includes('/') && !isKnown(invocation.env.get('PATH') ?? '');
+  if (located.status !== 'absent' || !isOpen) return located;
+  return { status: 'hidden', why: `${shownName(name)}, for which PATH is known only while it runs` };
 }
 
 /** Returns the path by which a script is called: that is its `$0`. */

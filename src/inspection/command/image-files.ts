@@ -22,11 +22,13 @@ export interface ImageFiles {
 
 /** Reports whether a layer that is not known may hold a file, or files of a directory. */
 export interface Chances {
+  /** Reports whether nothing speaks against it. */
+  readonly ever: (layer: number, path: string) => boolean;
   readonly file: (layer: number, path: string) => boolean;
   readonly directory: (layer: number, path: string) => boolean;
 }
 
-const anything: Chances = { file: () => true, directory: () => true };
+const anything: Chances = { ever: () => true, file: () => true, directory: () => true };
 
 /** `mounts`: the directories and files over which the Pod mounts volumes, absolute. */
 export function imageFiles(
@@ -47,14 +49,14 @@ export function imageFiles(
       .flatMap((layer, at) => (layer.isKnown(endOf(directory)) || !chances.directory(at, directory) ? [] : [at]))
       .toReversed();
   return {
-    locate: (paths) => findFirst(layers, paths, isMounted),
-    at(path, isWanted) {
-      if (isMounted(normalizePath(path))) return { type: 'unseen' };
-      const resolved = resolvePath(layers, path);
+    locate: (paths) => findFirst(layers, paths, isMounted, chances),
+    at(asked, isWanted) {
+      if (isMounted(normalizePath(asked))) return { type: 'unseen' };
+      const resolved = resolvePath(layers, asked);
       if (isMounted(resolved.path)) return { type: 'unseen' };
       // Archives need not list directories.
       if (resolved.status !== 'found' && layers.some((layer) => layer.hasBelow(resolved.path)))
-        return { type: 'directory' };
+        return { type: 'directory', path: `/${resolved.path}` };
       if (resolved.status === 'unseen') {
         const unknown = resolved.layers.filter((layer) => chances.file(layer, resolved.path));
         if (unknown.length === 0) return { type: 'absent' };
@@ -63,9 +65,10 @@ export function imageFiles(
       }
       if (resolved.status === 'absent') return { type: 'absent' };
       const { node } = resolved;
-      if (node.type !== 'file') return node.type === 'directory' ? { type: 'directory' } : { type: 'unseen' };
+      const path = `/${resolved.path}`;
+      if (node.type !== 'file') return node.type === 'directory' ? { type: 'directory', path } : { type: 'unseen' };
       const text = 'text' in node.content ? node.content.text : undefined;
-      return { type: 'file', executable: node.executable, text, linked: resolved.path !== normalizePath(path) };
+      return { type: 'file', executable: node.executable, text, linked: resolved.path !== normalizePath(asked), path };
     },
     isEmpty(directory) {
       const path = normalizePath(directory);
@@ -117,6 +120,7 @@ function findFirst(
   layers: readonly LayerIndex[],
   candidates: readonly string[],
   isMounted: (path: string) => boolean,
+  { ever }: Chances,
 ): Located {
   const unseen: Unseen[] = [];
   for (const candidate of candidates) {
@@ -124,7 +128,10 @@ function findFirst(
     if (isMounted(normalizePath(candidate)) || isMounted(resolved.path)) {
       return { status: 'hidden', why: `${candidate}, over which the Pod mounts a volume` };
     }
-    if (resolved.status === 'unseen') unseen.push({ ...resolved, paths: [resolved.path] });
+    if (resolved.status === 'unseen') {
+      const unknown = resolved.layers.filter((layer) => ever(layer, resolved.path));
+      if (unknown.length > 0) unseen.push({ ...resolved, layers: unknown, paths: [resolved.path] });
+    }
     if (resolved.status !== 'found' || resolved.node.type !== 'file') continue;
     const before = unseen.flatMap((earlier) => earlier.layers).filter((layer) => layer !== resolved.layer);
     return {

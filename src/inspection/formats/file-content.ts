@@ -12,7 +12,7 @@ const codeBytes = 32 * 1024;
 // 8 KiB decided 33 of 34 real executables; a longer prefix than this is not worth its cost.
 const mostBytes = 128 * 1024;
 // Docker's official entrypoint scripts reach 15 KB, Erlang's start scripts 45 KB.
-export const longestScript = 64 * 1024;
+export const longestScript = 128 * 1024;
 // Longer ones configure something else than which programs run.
 export const longestText = 16 * 1024;
 

@@ -1,15 +1,15 @@
-import { baseName, joinPath } from '../../command/invocation.ts';
+import { joinPath } from '../../command/invocation.ts';
 import { hiddenProgram } from '../../command/outcome.ts';
 import { normalizePath } from '../../overlay.ts';
 import { decideTest } from './conditions.ts';
 import { declareVariables } from './declare.ts';
+import { resolved } from './output/programs.ts';
 import { decidingVariables } from '../deciding.ts';
 import { parseShell } from '../parse.ts';
 import type { Call, Run } from './run.ts';
 import { environmentOf, type State, statusOf, valueOf, withoutVariable, withVariable } from './state.ts';
 import type { ShellText } from '../syntax.ts';
 import { ANY_WORDS, isKnown, UNKNOWN } from './values.ts';
-import { withoutTrailing } from '../../../util/text.ts';
 
 type Builtin = (call: Call) => readonly State[];
 
@@ -39,7 +39,9 @@ const builtins: Readonly<Record<string, Builtin>> = {
   cd: changeDirectory,
   pushd: changeDirectory,
   popd: ({ state }) => [{ ...state, directory: UNKNOWN, status: 0 }],
-  pwd: ({ state }) => [written(state, `${state.directory}\n`)],
+  pwd: ({ run, state, words }) => [
+    written(state, `${words.includes('-P') ? resolved(state, state.directory, run) : state.directory}\n`),
+  ],
   echo: ({ state, words }) => [written(state, `${echoed(words)}\n`)],
   printf: print,
   set: setOptions,
@@ -234,56 +236,3 @@ export function find({ run, state, words, name }: Call): readonly State[] {
     { ...written(state, `${path ?? wanted}\n`), status: path === undefined || wanted.includes('/') ? undefined : 0 },
   ];
 }
-
-const mostNumbers = 64;
-
-type Output = (state: State, words: readonly string[], run: Run) => string;
-
-/** What programs that only print write, where it can be known. */
-export const outputs: Readonly<Record<string, Output>> = {
-  dirname: (_, [path = '.']) => known(path, parent),
-  basename: (_, [path = '', suffix = '']) => known(path, (one) => withoutSuffix(baseName(one), suffix)),
-  readlink: (state, words) => known(words.at(-1) ?? '', (path) => joinPath(state.directory, path)),
-  realpath: (state, words) => known(words.at(-1) ?? '', (path) => joinPath(state.directory, path)),
-  id: (state, words) => (/^-[a-z]*u$/u.test(words.join(' ')) ? state.uid : UNKNOWN),
-  whoami: ({ uid }) => (uid === '0' ? 'root' : UNKNOWN),
-  cat: (state, words, run) => (words.length === 1 ? textAt(state, words[0] ?? '', run) : UNKNOWN),
-  cut: (state, words, run) => cutFields(words, (path) => textAt(state, path, run)),
-  seq: (_, words) => {
-    const [first = 0, last = first] = words.map(Number);
-    const from = words.length > 1 ? first : 1;
-    const count = last - from + 1;
-    const isShort = words.length > 0 && words.length < 3 && Number.isInteger(count) && count <= mostNumbers;
-    return isShort
-      ? Array.from({ length: Math.max(0, count) }, (__, index) => String(from + index)).join('\n')
-      : UNKNOWN;
-  },
-  uname: (_, words) => (words.length === 0 || words[0] === '-s' ? 'Linux' : UNKNOWN),
-};
-
-function textAt(state: State, path: string, { world }: Run): string {
-  if (path === '' || !isKnown(path) || path.startsWith('-')) return UNKNOWN;
-  const file = world.at(joinPath(state.directory, path), true);
-  return file.type === 'file' ? (file.text ?? UNKNOWN) : UNKNOWN;
-}
-
-// cut -d CHARACTER -f NUMBER FILE
-function cutFields(words: readonly string[], read: (path: string) => string): string {
-  const [, separator, field, path = ''] = /^-d\n?([^\n])\n-f\n?(\d+)\n([^\n]+)$/u.exec(words.join('\n')) ?? [];
-  const text = separator === undefined ? UNKNOWN : read(path);
-  if (separator === undefined || !isKnown(text)) return UNKNOWN;
-  const lines = withoutTrailing(text, '\n').split('\n');
-  return lines
-    .map((line) => (line.includes(separator) ? (line.split(separator)[Number(field) - 1] ?? '') : line))
-    .join('\n');
-}
-
-const known = (path: string, change: (path: string) => string): string => (isKnown(path) ? change(path) : UNKNOWN);
-
-const parent = (path: string): string => {
-  const slash = withoutTrailing(path, '/').lastIndexOf('/');
-  return slash === -1 ? '.' : path.slice(0, slash) || '/';
-};
-
-const withoutSuffix = (name: string, suffix: string): string =>
-  suffix !== '' && isKnown(suffix) && name.endsWith(suffix) ? name.slice(0, -suffix.length) : name;

@@ -1,11 +1,13 @@
 import type { Invocation } from '../../command/invocation.ts';
 import { joinPath } from '../../command/invocation.ts';
 import { hiddenProgram, nothing, type Outcome, type Program } from '../../command/outcome.ts';
-import { builtinOf, find, followText, outputs, waiting, written } from './builtins.ts';
+import { builtinOf, find, followText, waiting, written } from './builtins.ts';
 import { decideDoubleBracket } from './conditions.ts';
 import { assignedArray } from './declare.ts';
 import { expandPattern, expandText, expandWords } from './expand.ts';
 import { followFor, followLoop } from './loops.ts';
+import { filtered } from './output/filters.ts';
+import { outputs } from './output/programs.ts';
 import type { Run, Scope } from './run.ts';
 import {
   environmentOf,
@@ -268,12 +270,29 @@ function runPipeline(
   if (only !== undefined && commands.length === 1) return run.step(state, only).map(turn);
   // Each command runs in a subshell of its own, all at the same time.
   const inside: State = { ...state, last: [], idle: [], output: undefined };
-  const ends = commands.map((command) => run.step(inside, command));
+  const first: State = { ...inside, output: state.output === undefined ? undefined : '' };
+  const ends = commands.map((command, at) => run.step(at === 0 ? first : inside, command));
   const statuses = new Set(ends.at(-1)?.map(({ status }) => status));
   const [status] = statuses.size === 1 ? statuses : [];
-  const after = withStatus(written(state, UNKNOWN), status);
+  const after = withStatus(written(state, pipedText(run, inside, commands, ends[0] ?? []) ?? UNKNOWN), status);
   const all = ends.flat();
   return [turn(stayed(after, [...all.map(({ last }) => last), ...all.map(({ idle }) => idle)].reduce(together, [])))];
+}
+
+/** Returns what a pipeline of filters writes; undefined if that is not known. */
+function pipedText(
+  run: Run,
+  state: State,
+  [, ...commands]: readonly Command[],
+  starts: readonly State[],
+): string | undefined {
+  const texts = new Set(starts.map(({ output }) => output ?? UNKNOWN));
+  let [text] = texts.size === 1 ? texts : [];
+  for (const command of commands) {
+    if (text === undefined || !isKnown(text) || command.kind !== 'simple') return undefined;
+    text = filtered(expandWords(run, { state }, command.words), text);
+  }
+  return text;
 }
 
 function runSimple(run: Run, state: State, command: SimpleCommand): readonly State[] {
@@ -341,8 +360,11 @@ function runProgram(run: Run, state: State, command: SimpleCommand, words: reado
   for (const program of outcome.passing) run.passed.set(program.key, program);
   for (const program of outcome.beside) run.beside.set(program.key, program);
   const after = stayed(state, outcome.stays);
-  const output = Object.hasOwn(outputs, name) ? outputs[name]?.(state, rest, run) : undefined;
-  return [{ ...written(after, output ?? UNKNOWN), status: undefined }];
+  const print = Object.hasOwn(outputs, name) ? outputs[name] : undefined;
+  if (print === undefined) return [{ ...written(after, UNKNOWN), status: undefined }];
+  const output = print(state, rest, run);
+  if (output === undefined) return [{ ...after, status: 1 }];
+  return [{ ...written(after, output), status: isKnown(output) ? 0 : undefined }];
 }
 
 function start({ world }: Run, state: State, argv: readonly string[]): Outcome {

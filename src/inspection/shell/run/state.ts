@@ -1,7 +1,7 @@
 import { compareText } from '../../../util/text.ts';
 import type { Program } from '../../command/outcome.ts';
 import type { Command } from '../syntax.ts';
-import { ANY_WORDS, type Truth, UNKNOWN } from './values.ts';
+import { ANY_WORDS, commonText, type Truth, UNKNOWN } from './values.ts';
 
 /** A variable's value; a list for an array. */
 export interface Variable {
@@ -197,13 +197,15 @@ const wordsOf = (variable: Variable | undefined): readonly string[] => {
   return typeof value === 'object' ? value : value === '' ? [] : [value === UNKNOWN ? ANY_WORDS : value];
 };
 
+const textOf = (variable: Variable | undefined): string => (typeof variable?.value === 'string' ? variable.value : '');
+
 function joinedVariables(one: State['variables'], other: State['variables']): State['variables'] {
   const variables = new Map(one);
   for (const name of new Set([...one.keys(), ...other.keys()])) {
     const [a, b] = [one.get(name), other.get(name)];
     if (a === b || JSON.stringify(a) === JSON.stringify(b)) continue;
     const areLists = typeof a?.value === 'object' || typeof b?.value === 'object';
-    const value = areLists ? joinedLists(wordsOf(a), wordsOf(b)) : UNKNOWN;
+    const value = areLists ? joinedLists(wordsOf(a), wordsOf(b)) : commonText(textOf(a), textOf(b));
     variables.set(name, { value, exported: (a ?? b)?.exported ?? false });
   }
   return variables;

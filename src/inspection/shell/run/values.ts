@@ -30,6 +30,16 @@ function endsConflict(one: string, other: string): boolean {
   return (isKnown(one) && one.length < b.known) || (isKnown(other) && other.length < a.known);
 }
 
+/** Returns what two texts have in common: what they begin and end with. What is between is unknown. */
+export function commonText(one: string, other: string): string {
+  const shorter = Math.min(one.length, other.length);
+  let head = 0;
+  while (head < shorter && one[head] === other[head]) head += 1;
+  let tail = 0;
+  while (tail < shorter - head && one.at(-1 - tail) === other.at(-1 - tail)) tail += 1;
+  return (one.slice(0, head) + UNKNOWN + one.slice(one.length - tail)).replaceAll(/\0+/gu, UNKNOWN);
+}
+
 interface Ends {
   readonly head: string;
   readonly tail: string;

@@ -9,14 +9,18 @@ export type FileAt =
       readonly text: string | undefined;
       /** A link led to it, or may have. */
       readonly linked: boolean;
+      /** Absolute. */
+      readonly path: string;
     }
-  | { readonly type: 'directory' }
+  | { readonly type: 'directory'; readonly path: string }
   | { readonly type: 'absent' }
   /** Too little of the image is known, or a volume lies over it. */
   | { readonly type: 'unseen' };
 
 /** What a shell that is followed finds around it. */
 export interface World {
+  /** The image's architecture, as Go names it; empty if it is not known. */
+  readonly architecture: string;
   /** Looks at an absolute path. `wanted`: the run cannot be followed without the file's text. */
   at(path: string, wanted?: boolean): FileAt;
   /** Reports whether neither the image nor a volume has any file below an absolute path. */

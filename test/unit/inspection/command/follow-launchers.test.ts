@@ -258,7 +258,7 @@ describe('programs known by name', () => {
       { entrypoint: [`/opt/bin/${tool}`], cmd: [], env: [], workingDir: '' },
       { command: [], args: [] },
     );
-    const { stays } = follow(imageFiles([layer]), first, [], { left: 10_000 });
+    const { stays } = follow(imageFiles([layer]), first, {}, { left: 10_000 });
     expect(stays[0]?.located.status).toBe('unseen');
     expect(stays[0]?.runBy).toMatchObject({ status: 'found', path: interpreter });
   });

@@ -1,0 +1,98 @@
+import { baseName, joinPath } from '../../../command/invocation.ts';
+import { withoutTrailing } from '../../../../util/text.ts';
+import type { Run } from '../run.ts';
+import type { State } from '../state.ts';
+import { isKnown, UNKNOWN } from '../values.ts';
+import { cutFields } from './filters.ts';
+
+const mostNumbers = 64;
+
+/** Returns what a program prints, unknown text included; undefined if it prints nothing and fails. */
+type Output = (state: State, words: readonly string[], run: Run) => string | undefined;
+
+/** What programs that only print write, where it can be known. */
+export const outputs: Readonly<Record<string, Output>> = {
+  dirname: (_, [path = '.']) => known(path, parent),
+  basename: (_, [path = '', suffix = '']) => known(path, (one) => withoutSuffix(baseName(one), suffix)),
+  readlink: (state, words, run) => readLink(state, words, run),
+  realpath: (state, words, run) => known(words.at(-1) ?? '', (path) => resolved(state, path, run)),
+  id: (state, words) => (/^-[a-z]*u$/u.test(words.join(' ')) ? state.uid : UNKNOWN),
+  whoami: ({ uid }) => (uid === '0' ? 'root' : UNKNOWN),
+  cat: (state, words, run) => (words.length === 1 ? textAt(state, words[0] ?? '', run) : UNKNOWN),
+  cut: (state, words, run) => {
+    const text = textAt(state, words.at(-1) ?? '', run);
+    return (isKnown(text) ? cutFields(words.slice(0, -1), text) : undefined) ?? UNKNOWN;
+  },
+  seq: (_, words) => {
+    const [first = 0, last = first] = words.map(Number);
+    const from = words.length > 1 ? first : 1;
+    const count = last - from + 1;
+    const isShort = words.length > 0 && words.length < 3 && Number.isInteger(count) && count <= mostNumbers;
+    return isShort
+      ? Array.from({ length: Math.max(0, count) }, (__, index) => String(from + index)).join('\n')
+      : UNKNOWN;
+  },
+  uname: (_, words, { world }) => {
+    if (words.length === 0 || words[0] === '-s') return 'Linux';
+    return /^(?:-m|--machine)$/u.test(words.join(' ')) ? machineOf(world.architecture).kernel : UNKNOWN;
+  },
+  arch: (_, __, { world }) => machineOf(world.architecture).kernel,
+  dpkg: (_, words, { world }) =>
+    words.join(' ') === '--print-architecture' ? machineOf(world.architecture).debian : UNKNOWN,
+  apk: (_, words, { world }) => (words.join(' ') === '--print-arch' ? machineOf(world.architecture).alpine : UNKNOWN),
+};
+
+interface Machine {
+  readonly kernel: string;
+  readonly debian: string;
+  readonly alpine: string;
+}
+
+// By the name that the image's platform has (GOARCH), of which these two tell all.
+const machines: Readonly<Record<string, Machine>> = {
+  amd64: { kernel: 'x86_64', debian: 'amd64', alpine: 'x86_64' },
+  arm64: { kernel: 'aarch64', debian: 'arm64', alpine: 'aarch64' },
+};
+
+const machineOf = (architecture: string): Machine =>
+  (Object.hasOwn(machines, architecture) ? machines[architecture] : undefined) ?? {
+    kernel: UNKNOWN,
+    debian: UNKNOWN,
+    alpine: UNKNOWN,
+  };
+
+function textAt(state: State, path: string, { world }: Run): string {
+  if (path === '' || !isKnown(path) || path.startsWith('-')) return UNKNOWN;
+  const file = world.at(joinPath(state.directory, path), true);
+  return file.type === 'file' ? (file.text ?? UNKNOWN) : UNKNOWN;
+}
+
+/** Returns where a path leads, links followed as far as the image has them. */
+export function resolved(state: State, path: string, { world }: Run): string {
+  const asked = joinPath(state.directory, path);
+  if (!isKnown(asked)) return UNKNOWN;
+  const file = world.at(asked);
+  return file.type === 'file' || file.type === 'directory' ? file.path : asked;
+}
+
+/** `readlink`: without `-f` it fails for what is no link. */
+function readLink(state: State, words: readonly string[], run: Run): string | undefined {
+  const path = words.at(-1) ?? '';
+  if (words.some((word) => /^-[a-z]*[fem]|^--canonicalize/u.test(word)))
+    return known(path, (one) => resolved(state, one, run));
+  const asked = joinPath(state.directory, path);
+  if (!isKnown(asked)) return UNKNOWN;
+  const file = run.world.at(asked);
+  if (file.type === 'file') return file.linked ? file.path : undefined;
+  return UNKNOWN;
+}
+
+const known = (path: string, change: (path: string) => string): string => (isKnown(path) ? change(path) : UNKNOWN);
+
+const parent = (path: string): string => {
+  const slash = withoutTrailing(path, '/').lastIndexOf('/');
+  return slash === -1 ? '.' : path.slice(0, slash) || '/';
+};
+
+const withoutSuffix = (name: string, suffix: string): string =>
+  suffix !== '' && isKnown(suffix) && name.endsWith(suffix) ? name.slice(0, -suffix.length) : name;
