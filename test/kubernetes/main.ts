@@ -1,10 +1,12 @@
-import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { copyFileSync, cpSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import {
   builtFolder,
+  certManager,
+  certManagerFolder,
   containerd,
   coreDns,
   etcd,
@@ -19,7 +21,8 @@ import {
 /**
  * `npm run kubernetes`: builds the programs of a control plane from their published Go modules, once for each set of versions, into a
  * folder below `~/.cache/libc-dns-webhook`, whose path it prints. `-- --oldest`: the API server of the oldest version that the chart
- * supports, beside the newest etcd and kubectl. `-- --node`: what a node runs besides. Exit status 1: one could not be built; 2: no Go.
+ * supports, beside the newest etcd and kubectl. `-- --node`: what a node runs besides. `-- --cert-manager`: cert-manager. `--check`: builds
+ * nothing, and says what is not built. Exit status 1: one could not be built; 2: no Go, or not built.
  */
 
 interface Program {
@@ -27,6 +30,8 @@ interface Program {
   readonly module: Module;
   readonly package: string;
   readonly tags?: string;
+  /** A folder of the module that is copied beside the program, and the name that it gets. */
+  readonly files?: readonly [path: string, name: string];
 }
 
 const ofKubernetes = (name: string, module = newest): Program => ({
@@ -66,6 +71,10 @@ const node: readonly Program[] = [
   { name: 'network-policies', module: policies, package: '.' },
 ];
 
+const certificates: readonly Program[] = [
+  { name: 'cert-manager', module: certManager, package: '.', files: ['deploy/crds', 'crds'] },
+];
+
 /** Without these, a program calls itself v0.0.0-master, and Helm refuses the cluster. */
 function versionFlags({ version }: Module): string {
   const [, major, minor] = /^v(\d+)\.(\d+)\./.exec(version) ?? [];
@@ -82,8 +91,14 @@ function hasGo(): boolean {
   return spawnSync('go', ['version'], { stdio: 'ignore' }).status === 0;
 }
 
+/** Copies files of the module that a program comes from. */
+function copyFiles({ folder, dependency }: Module, [path, name]: NonNullable<Program['files']>, to: string): void {
+  const from = execFileSync('go', ['list', '-m', '-f', '{{.Dir}}', dependency], { cwd: folder, encoding: 'utf8' });
+  cpSync(join(from.trim(), path), join(to, name), { recursive: true });
+}
+
 /** Builds beside its place and moves it there, so that a build that is cut short leaves nothing that could be taken for a program. */
-function build({ name, module, package: path, tags = '' }: Program, folder: string): boolean {
+function build({ name, module, package: path, tags = '', files }: Program, folder: string): boolean {
   const began = performance.now();
   const part = join(folder, `.${name}.${process.pid}`);
   const isKubernetes = module === newest || module === oldest;
@@ -100,13 +115,14 @@ function build({ name, module, package: path, tags = '' }: Program, folder: stri
     say(`${name} ${module.version} was not built after ${seconds} s${error === undefined ? '' : `: ${error.message}`}`);
     return false;
   }
+  if (files !== undefined) copyFiles(module, files, folder);
   renameSync(part, join(folder, name));
   say(`${name} ${module.version} built in ${seconds} s`);
   return true;
 }
 
-/** Builds what a folder lacks. Returns the exit status. */
-function fill(folder: string, wanted: readonly Program[]): number {
+/** Builds what a folder lacks, or says it only. Returns the exit status. */
+function fill(folder: string, wanted: readonly Program[], checkOnly: boolean): number {
   mkdirSync(folder, { recursive: true });
   const missing = new Set(
     missingIn(
@@ -115,6 +131,10 @@ function fill(folder: string, wanted: readonly Program[]): number {
     ),
   );
   const toBuild = wanted.filter(({ name }) => missing.has(name));
+  if (toBuild.length > 0 && checkOnly) {
+    say(`not built: ${[...missing].join(', ')}`);
+    return 2;
+  }
   if (toBuild.length > 0 && !hasGo()) {
     say(`no Go to build ${[...missing].join(', ')} with: install it (https://go.dev/dl), or set KUBEBUILDER_ASSETS`);
     return 2;
@@ -122,19 +142,23 @@ function fill(folder: string, wanted: readonly Program[]): number {
   return toBuild.filter((program) => !build(program, folder)).length === 0 ? 0 : 1;
 }
 
-function fillOldest(): number {
+function fillOldest(checkOnly: boolean): number {
   const [from, to] = [builtFolder(newest), builtFolder(oldest)];
   const others = controlPlane.filter(({ name }) => name === 'etcd' || name === 'kubectl');
-  const status = fill(from, others) || fill(to, [ofKubernetes('kube-apiserver', oldest)]);
+  const status = fill(from, others, checkOnly) || fill(to, [ofKubernetes('kube-apiserver', oldest)], checkOnly);
   if (status === 0) for (const { name } of others) copyFileSync(join(from, name), join(to, name));
   return status;
 }
 
 function main(): number {
-  const { values } = parseArgs({ options: { oldest: { type: 'boolean' }, node: { type: 'boolean' } } });
-  const { oldest: isOldest = false, node: isNode = false } = values;
-  const folder = isOldest ? builtFolder(oldest) : isNode ? nodeFolder : builtFolder(newest);
-  const status = isOldest ? fillOldest() : fill(folder, isNode ? node : controlPlane);
+  const flag = { type: 'boolean', default: false } as const;
+  const { values } = parseArgs({ options: { oldest: flag, node: flag, 'cert-manager': flag, check: flag } });
+  const [folder, wanted] = values['cert-manager']
+    ? [certManagerFolder, certificates]
+    : values.node
+      ? [nodeFolder, node]
+      : [builtFolder(values.oldest ? oldest : newest), controlPlane];
+  const status = values.oldest ? fillOldest(values.check) : fill(folder, wanted, values.check);
   if (status === 0) console.log(folder);
   return status;
 }

@@ -11,6 +11,8 @@ const HERE = fileURLToPath(new URL('.', import.meta.url));
 /** A Go module of this folder whose dependencies hold programs. */
 export interface Module {
   readonly folder: string;
+  /** The path of the module that it is for. */
+  readonly dependency: string;
   /** The version of what it is for, for example `v1.36.1`. */
   readonly version: string;
   /** Changes with each version in it, and with each line of Go. */
@@ -25,7 +27,7 @@ function moduleIn(folder: string, dependency: string): Module {
   const hash = createHash('sha256').update(text);
   const sources = globSync(['go.sum', '*.go', '{node-cache,sidecar}/*.go'], { cwd: folder }).toSorted();
   for (const name of sources) hash.update(readFileSync(join(folder, name)));
-  return { folder, version, hash: hash.digest('hex').slice(0, 12) };
+  return { folder, dependency, version, hash: hash.digest('hex').slice(0, 12) };
 }
 
 export const newest = moduleIn(HERE, 'k8s.io/kubernetes');
@@ -35,6 +37,7 @@ export const etcd = moduleIn(join(HERE, 'etcd'), 'go.etcd.io/etcd/server/v3');
 export const containerd = moduleIn(join(HERE, 'containerd'), 'github.com/containerd/containerd/v2');
 export const coreDns = moduleIn(join(HERE, 'coredns'), 'github.com/coredns/coredns');
 export const policies = moduleIn(join(HERE, 'policies'), 'sigs.k8s.io/kube-network-policies');
+export const certManager = moduleIn(join(HERE, 'cert-manager'), 'github.com/cert-manager/cert-manager');
 
 const CACHE = join(homedir(), '.cache/libc-dns-webhook/kubernetes');
 
@@ -51,6 +54,9 @@ export const nodeFolder = join(
   CACHE,
   `node-${[newest, containerd, coreDns, policies].map(({ hash }) => hash).join('-')}`,
 );
+
+/** The folder that `npm run kubernetes -- --cert-manager` fills with cert-manager and its CustomResourceDefinitions. */
+export const certManagerFolder = join(CACHE, `cert-manager-${certManager.version}-${certManager.hash}`);
 
 const isExecutable = (path: string): boolean => {
   try {
