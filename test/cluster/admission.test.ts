@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { install, type Installation } from '../support/installation.ts';
 import { startSidecarInjector } from '../support/sidecar-injector.ts';
 import { createPod, optionsOf, podObject, type PodObject, type PodRequest } from '../support/pods.ts';
+
+const SHOP = ownName('shop');
 
 const RETRY = ['timeout:5', 'attempts:10'];
 
@@ -41,7 +43,7 @@ describe.runIf(hasCluster())('Pods created through a real API server', () => {
     let installation: Installation;
     beforeAll(async () => {
       installation = await install(cluster, { scope, settings: { DETECTION_REGISTRY_ENABLED: 'false' } });
-      for (const mode of modes) await cluster.createNamespace(`${scope}-${mode ?? 'plain'}`, label(mode));
+      for (const mode of modes) await cluster.createNamespace(ownName(`${scope}-${mode ?? 'plain'}`), label(mode));
     });
     afterAll(async () => await installation?.stop());
 
@@ -50,7 +52,7 @@ describe.runIf(hasCluster())('Pods created through a real API server', () => {
     )('namespace $namespace, Pod $pod: $is', async ({ namespace, pod, is }) => {
       const before = await decisions(installation);
       const request = { name: `pod-${pod ?? 'plain'}`, labels: label(pod) };
-      const stored = await createPod(cluster, `${scope}-${namespace ?? 'plain'}`, request);
+      const stored = await createPod(cluster, ownName(`${scope}-${namespace ?? 'plain'}`), request);
       expect(optionsOf(stored)).toEqual(is === 'patched' ? RETRY : []);
       expect(stored.metadata.annotations).toEqual({
         'libc-dns.dev/libc': 'musl',
@@ -75,7 +77,7 @@ describe.runIf(hasCluster())('Pods created through a real API server', () => {
       ['Windows', { name: 'windows', spec: { os: { name: 'windows' } } }],
     ])('%s is left alone without a call', async (_, request) => {
       const before = await decisions(installation);
-      const stored = await createPod(cluster, `${scope}-enforce`, request);
+      const stored = await createPod(cluster, ownName(`${scope}-enforce`), request);
       expect(optionsOf(stored)).toEqual([]);
       expect((await decisions(installation)) - before).toBe(0);
     });
@@ -99,26 +101,26 @@ describe.runIf(hasCluster())('Pods created through a real API server', () => {
         settings: { DETECTION_REGISTRY_ENABLED: 'false' },
         flags: ['--node-local', 'on'],
       });
-      await cluster.createNamespace('libc-dns-test-shop', label('enforce'));
+      await cluster.createNamespace(SHOP, label('enforce'));
     });
     afterAll(async () => await installation?.stop());
 
     it('keeps the token of its service account', async () => {
-      const stored = await createPod(cluster, 'libc-dns-test-shop', { name: 'with-token' });
+      const stored = await createPod(cluster, SHOP, { name: 'with-token' });
       expect(stored.spec.volumes?.map(({ name }) => name)).toEqual([expect.stringMatching(/^kube-api-access-/)]);
       expect(stored.spec).toMatchObject({
         dnsPolicy: 'None',
         dnsConfig: {
           nameservers: ['169.254.20.10', expect.any(String)],
-          searches: expect.arrayContaining(['libc-dns-test-shop.svc.cluster.local']) as string[],
+          searches: expect.arrayContaining([`${SHOP}.svc.cluster.local`]) as string[],
         },
       });
     });
 
     it('is patched in a dry run too, and nothing is stored', async () => {
-      const answered = await createPod(cluster, 'libc-dns-test-shop', { name: 'dry' }, { dryRun: 'All' });
+      const answered = await createPod(cluster, SHOP, { name: 'dry' }, { dryRun: 'All' });
       expect(answered.spec.dnsPolicy).toBe('None');
-      const stored = cluster.client.request({ path: '/api/v1/namespaces/libc-dns-test-shop/pods/dry' });
+      const stored = cluster.client.request({ path: `/api/v1/namespaces/${SHOP}/pods/dry` });
       await expect(stored).rejects.toMatchObject({ code: 'not-found' });
     });
 
@@ -126,7 +128,7 @@ describe.runIf(hasCluster())('Pods created through a real API server', () => {
       const apply = (): Promise<PodObject> =>
         cluster.client.request<PodObject>({
           method: 'PATCH',
-          path: '/api/v1/namespaces/libc-dns-test-shop/pods/applied',
+          path: `/api/v1/namespaces/${SHOP}/pods/applied`,
           query: { fieldManager: 'gitops' },
           contentType: 'application/apply-patch+yaml',
           body: podObject({ name: 'applied' }),
@@ -140,7 +142,7 @@ describe.runIf(hasCluster())('Pods created through a real API server', () => {
 
     it('is looked at again when another webhook has added a container', async () => {
       const sidecar = await startSidecarInjector(cluster);
-      const stored = await createPod(cluster, 'libc-dns-test-shop', { name: 'injected', labels: { sidecar: 'yes' } });
+      const stored = await createPod(cluster, SHOP, { name: 'injected', labels: { sidecar: 'yes' } });
       await sidecar.stop();
       expect(stored.spec.containers.map(({ name }) => name)).toEqual(['main', 'sidecar']);
       // For those that ask in order, and would wait for a cache that is gone.

@@ -9,11 +9,13 @@ import { createDecisionEvents } from '../../src/cluster/events.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { createTokenBucket } from '../../src/util/limits/token-bucket.ts';
 import { createWorkload } from '../support/audit-cluster.ts';
-import { ASSETS, hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { ASSETS, hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { install, type Installation } from '../support/installation.ts';
 import { createPod, optionsOf, podObject } from '../support/pods.ts';
 import { decideFor } from '../support/policy.ts';
 import { recordingReporter } from '../support/recording-reporter.ts';
+
+const SHOP = ownName('shop');
 
 interface AuditEvent {
   readonly objectRef?: { readonly namespace?: string; readonly name?: string };
@@ -53,7 +55,8 @@ describe.runIf(hasOwnCluster)('audit mode on a real API server', () => {
     cluster = await startCluster(flags);
     const settings = { DETECTION_REGISTRY_ENABLED: 'false', SERVER_WARNINGS: 'true' };
     installation = await install(cluster, { settings });
-    for (const mode of ['audit', 'enforce']) await cluster.createNamespace(`n-${mode}`, { 'libc-dns.dev/mode': mode });
+    for (const mode of ['audit', 'enforce'])
+      await cluster.createNamespace(ownName(`n-${mode}`), { 'libc-dns.dev/mode': mode });
   });
   afterAll(async () => {
     await installation?.stop();
@@ -65,7 +68,7 @@ describe.runIf(hasOwnCluster)('audit mode on a real API server', () => {
     { mode: 'audit', options: [] },
     { mode: 'enforce', options: ['timeout:5', 'attempts:10'] },
   ])('$mode: the decision is in the audit log of the API server', async ({ mode, options }) => {
-    const stored = await createPod(cluster, `n-${mode}`, { name: `pod-${mode}` });
+    const stored = await createPod(cluster, ownName(`n-${mode}`), { name: `pod-${mode}` });
     expect(optionsOf(stored)).toEqual(options);
     expect(await annotationsOf(`pod-${mode}`)).toEqual({
       'namespaces.libc-dns.dev/mode': mode,
@@ -77,7 +80,7 @@ describe.runIf(hasOwnCluster)('audit mode on a real API server', () => {
   it('the person who creates a Pod is told, where server.warnings is on', async () => {
     const manifest = JSON.stringify(podObject({ name: 'told' }));
     const cache = join(tmpdir(), 'libc-dns-kubectl-cache');
-    const script = `kubectl --cache-dir "${cache}" --kubeconfig "${cluster.kubeconfig}" -n n-audit apply -f - 2>&1`;
+    const script = `kubectl --cache-dir "${cache}" --kubeconfig "${cluster.kubeconfig}" -n ${ownName('n-audit')} apply -f - 2>&1`;
     const output = await new Promise<string>((resolve, reject) => {
       const path = `${ASSETS}:${process.env['PATH']}`;
       const child = execFile('sh', ['-c', script], { env: { PATH: path } }, (error, stdout) =>
@@ -89,13 +92,13 @@ describe.runIf(hasOwnCluster)('audit mode on a real API server', () => {
   });
 
   it('one structured line for a decision, without a change of the Pod', async () => {
-    await createPod(cluster, 'n-audit', { name: 'logged' });
+    await createPod(cluster, ownName('n-audit'), { name: 'logged' });
     const lines = () =>
       installation.replicas.flatMap(({ lines: all }) => all.filter((line) => line['pod'] === 'logged'));
     await expect.poll(lines).toMatchObject([
       {
         level: 'info',
-        namespace: 'n-audit',
+        namespace: ownName('n-audit'),
         mode: 'audit',
         reason: 'MuslRetried',
         remedy: ['retry'],
@@ -114,9 +117,9 @@ describe.runIf(hasOwnCluster)('Events on workloads', () => {
   afterAll(async () => await cluster?.stop());
 
   it('are what kubectl describe shows of a Deployment', async () => {
-    await cluster.createNamespace('libc-dns-test-shop');
+    await cluster.createNamespace(SHOP);
     await createWorkload(cluster, {
-      namespace: 'libc-dns-test-shop',
+      namespace: SHOP,
       name: 'web',
       image: 'registry.test/app:1',
       pods: 1,
@@ -133,19 +136,18 @@ describe.runIf(hasOwnCluster)('Events on workloads', () => {
         reporter,
       }),
     );
-    const pod = await cluster.kubectl(['-n', 'libc-dns-test-shop', 'get', 'pod', 'web-abc12-0', '-o', 'json']);
+    const pod = await cluster.kubectl(['-n', SHOP, 'get', 'pod', 'web-abc12-0', '-o', 'json']);
     const { ownerReferences: owners } = (JSON.parse(pod) as { metadata: { ownerReferences: unknown } }).metadata;
     const decision = { ...decideFor({ resolvers: ['musl'] }), mode: 'audit' as const };
-    for (const replica of replicas) replica.decided({ owners, namespace: 'libc-dns-test-shop', decision });
-    const described = async (): Promise<string> =>
-      await cluster.kubectl(['-n', 'libc-dns-test-shop', 'describe', 'deployment', 'web']);
+    for (const replica of replicas) replica.decided({ owners, namespace: SHOP, decision });
+    const described = async (): Promise<string> => await cluster.kubectl(['-n', SHOP, 'describe', 'deployment', 'web']);
     await expect
       .poll(described, { timeout: 20_000 })
       .toMatch(/Normal +MuslRetried .*would apply retry to a Pod: musl ignores/);
     await expect.poll(() => of('cluster.eventWritten')).toEqual([['written']]);
     await Promise.all(replicas.map((replica) => replica.close()));
     // Both replicas had the same to say.
-    const names = await cluster.kubectl(['-n', 'libc-dns-test-shop', 'get', 'events', '-o', 'name']);
+    const names = await cluster.kubectl(['-n', SHOP, 'get', 'events', '-o', 'name']);
     expect(names.trim().split('\n')).toHaveLength(1);
     expect(of('cluster.apiFailed')).toEqual([]);
   });

@@ -15,7 +15,7 @@ import {
   putImages,
   startAudit,
 } from '../support/audit-cluster.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { installImageLibcs, openStore } from '../support/image-libc.ts';
 import { localDetector } from '../support/local-detector.ts';
 import { install, type Installation, NAME, NAMESPACE } from '../support/installation.ts';
@@ -255,21 +255,27 @@ describe.runIf(hasCluster())('audit of what a cluster holds', () => {
   });
 
   it('what another injector has done to Pods, and what NetworkPolicies keep them from', async () => {
-    await cluster.createNamespace('strange');
+    await cluster.createNamespace(ownName('strange'));
     const injected = { dnsConfig: { options: [{ name: 'timeout', value: '1' }] } };
-    await createWorkload(cluster, { namespace: 'strange', name: 'a', image: musl, pods: 1, podSpec: injected });
-    await createWorkload(cluster, { namespace: 'strange', name: 'b', image: glibc, pods: 1 });
+    await createWorkload(cluster, {
+      namespace: ownName('strange'),
+      name: 'a',
+      image: musl,
+      pods: 1,
+      podSpec: injected,
+    });
+    await createWorkload(cluster, { namespace: ownName('strange'), name: 'b', image: glibc, pods: 1 });
     await cluster.apply({
       apiVersion: 'networking.k8s.io/v1',
       kind: 'NetworkPolicy',
-      metadata: { name: 'dns', namespace: 'strange' },
+      metadata: { name: 'dns', namespace: ownName('strange') },
       spec: {
         podSelector: { matchLabels: { app: 'b' } },
         policyTypes: ['Egress'],
         egress: [{ ports: [{ port: 53, protocol: 'UDP' }] }],
       },
     });
-    const { findings } = await audit(['-n', 'strange']);
+    const { findings } = await audit(['-n', ownName('strange')]);
     expect(findings.map(({ code, where }) => [code, where.name])).toEqual([
       ['MuslShortTimeout', 'a'],
       ['InjectedByOthers', 'a'],
@@ -278,7 +284,7 @@ describe.runIf(hasCluster())('audit of what a cluster holds', () => {
   });
 
   it('who may only list Pods gets a report with gaps, and is told what to grant', async () => {
-    await cluster.createNamespace('person');
+    await cluster.createNamespace(ownName('person'));
     await cluster.apply(
       {
         apiVersion: 'rbac.authorization.k8s.io/v1',
@@ -291,10 +297,10 @@ describe.runIf(hasCluster())('audit of what a cluster holds', () => {
         kind: 'ClusterRoleBinding',
         metadata: { name: 'pods-only' },
         roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'pods-only' },
-        subjects: [{ kind: 'ServiceAccount', name: 'default', namespace: 'person' }],
+        subjects: [{ kind: 'ServiceAccount', name: 'default', namespace: ownName('person') }],
       },
     );
-    const person = await cluster.kubeconfigOf('person', 'default');
+    const person = await cluster.kubeconfigOf(ownName('person'), 'default');
     const report = await audit(['-n', 'plain'], person);
     expect(report.workloads.map(({ kind, name }) => `${kind}/${name}`)).toEqual([
       'Deployment/alpine',
@@ -309,15 +315,15 @@ describe.runIf(hasCluster())('audit of what a cluster holds', () => {
   it('the rights that docs/audit.md lists leave no gaps', async () => {
     const text = await readFile(new URL('../../docs/audit.md', import.meta.url), 'utf8');
     const [, role = ''] = /```yaml\n([^`]*kind: ClusterRole\n[^`]*)```/.exec(text) ?? [];
-    await cluster.createNamespace('auditor');
+    await cluster.createNamespace(ownName('auditor'));
     await cluster.apply(parse(role) as object, {
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'ClusterRoleBinding',
       metadata: { name: 'libc-dns-audit' },
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'libc-dns-audit' },
-      subjects: [{ kind: 'ServiceAccount', name: 'default', namespace: 'auditor' }],
+      subjects: [{ kind: 'ServiceAccount', name: 'default', namespace: ownName('auditor') }],
     });
-    const auditor = await cluster.kubeconfigOf('auditor', 'default');
+    const auditor = await cluster.kubeconfigOf(ownName('auditor'), 'default');
     const { gaps } = await audit([], auditor);
     expect(gaps).toEqual([]);
     expect((await audit(['-n', 'plain'], auditor)).gaps).toEqual([]);
@@ -331,8 +337,8 @@ describe.runIf(hasCluster())('audit of what a cluster holds', () => {
   });
 
   it('who may not list Pods is told so', async () => {
-    await cluster.createNamespace('nobody');
-    const nobody = await cluster.kubeconfigOf('nobody', 'default');
+    await cluster.createNamespace(ownName('nobody'));
+    const nobody = await cluster.kubeconfigOf(ownName('nobody'), 'default');
     const { code, out, err } = await startAudit(nobody, [], settings()).result;
     expect({ code, out }).toEqual({ code: 1, out: '' });
     expect(err).toMatch(/cannot list resource "pods".*needs at least: list pods/);

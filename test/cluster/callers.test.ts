@@ -9,7 +9,7 @@ import { readMetrics } from '../../src/doctor/view/reader.ts';
 import { CALL_STATUS_METRICS, judgeCallers } from '../../src/doctor/webhook/callers.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { clientAuthority, type ClientAuthority, type Pair } from '../support/client-certificates.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { elf } from '../support/elf-builder.ts';
 import { type BuiltImage, image } from '../support/image-builder.ts';
 import { install, type Installation, type InstallOptions, NAME, NAMESPACE } from '../support/installation.ts';
@@ -19,7 +19,7 @@ import { type RegistryServer, startRegistry } from '../support/registry-server.t
 import { answerOf, type Answer } from '../support/reviews.ts';
 import { dockerConfigSecret } from '../support/secrets-api.ts';
 
-const LOGIN = { username: 'victim', password: 'correct horse' };
+const LOGIN = { username: ownName('victim'), password: 'correct horse' };
 const UID = '00000000-0000-4000-8000-000000000000';
 
 /** The API server of these tests is our own: a running one has its admission configuration already. */
@@ -79,14 +79,14 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
       config: { entrypoint: ['/app'] },
     });
     privateImage = registry.put('victim/app:v1', built);
-    await cluster.createNamespace('victim', { 'libc-dns.dev/mode': 'enforce' });
+    await cluster.createNamespace(ownName('victim'), { 'libc-dns.dev/mode': 'enforce' });
     const auths = { [registry.host]: LOGIN };
     const secret = dockerConfigSecret({ auths });
-    await cluster.apply({ apiVersion: 'v1', ...secret, metadata: { name: 'login', namespace: 'victim' } });
+    await cluster.apply({ apiVersion: 'v1', ...secret, metadata: { name: 'login', namespace: ownName('victim') } });
     await cluster.apply({
       apiVersion: 'v1',
       kind: 'ServiceAccount',
-      metadata: { name: 'default', namespace: 'victim' },
+      metadata: { name: 'default', namespace: ownName('victim') },
       imagePullSecrets: [{ name: 'login' }],
     });
     await cluster.createNamespace(NAMESPACE);
@@ -153,7 +153,7 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
       spec: { containers: [{ name: 'main', image: of }], imagePullSecrets: [{ name: 'login' }] },
     };
     const resource = { group: '', version: 'v1', resource: 'pods' };
-    const request = { uid: UID, resource, operation: 'CREATE', namespace: 'victim', object };
+    const request = { uid: UID, resource, operation: 'CREATE', namespace: ownName('victim'), object };
     const review = { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', request };
     // The serving certificate is for the Service: these calls are not about it.
     const options = { rejectUnauthorized: false, ...(client && { client }) };
@@ -164,7 +164,7 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
   async function decisionOn(imageName: string): Promise<Answer['audit']['decision'] | undefined> {
     pods += 1;
     const spec = { containers: [{ name: 'main', image: imageName }], imagePullSecrets: [{ name: 'login' }] };
-    const stored = await createPod(cluster, 'victim', { name: `pod-${pods}`, annotations: {}, spec });
+    const stored = await createPod(cluster, ownName('victim'), { name: `pod-${pods}`, annotations: {}, spec });
     const text = stored.metadata.annotations?.['libc-dns.dev/decision'];
     return text === undefined ? undefined : (JSON.parse(text) as Answer['audit']['decision']);
   }
@@ -202,7 +202,8 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
       .filter(Boolean)
       .map((line) => JSON.parse(line) as AuditEvent)
       .filter(
-        ({ user, objectRef }) => user.username.endsWith(`:${NAMESPACE}:${NAME}`) && objectRef.namespace === 'victim',
+        ({ user, objectRef }) =>
+          user.username.endsWith(`:${NAMESPACE}:${NAME}`) && objectRef.namespace === ownName('victim'),
       )
       .map(({ verb, objectRef: { resource, name = '' } }) => `${verb} ${resource} ${name}`.trim());
   }
@@ -286,7 +287,7 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
     const selector = { matchLabels: { app: 'warm' } };
     const spec = { containers: [{ name: 'main', image: warmed }], imagePullSecrets: [{ name: 'login' }] };
     const template = { metadata: { labels: { app: 'warm' } }, spec };
-    const metadata = { name: 'warm', namespace: 'victim' };
+    const metadata = { name: 'warm', namespace: ownName('victim') };
     await cluster.apply({ apiVersion: 'apps/v1', kind: 'Deployment', metadata, spec: { selector, template } });
     await expect.poll(() => newly(before), { timeout: 15_000 }).toEqual(['get secrets login']);
     await expect.poll(() => decisionOn(warmed), { timeout: 10_000 }).toMatchObject({ resolvers: { main: 'musl' } });
@@ -306,9 +307,17 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
     await start({ SERVER_EVENTS: 'true' });
     const selector = { matchLabels: { app: 'web' } };
     const template = { metadata: { labels: { app: 'web' } }, spec: { containers: [{ name: 'main', image: 'x' }] } };
-    const meta = { name: 'web', namespace: 'victim' };
+    const meta = { name: 'web', namespace: ownName('victim') };
     await cluster.apply({ apiVersion: 'apps/v1', kind: 'StatefulSet', metadata: meta, spec: { selector, template } });
-    const uid = await cluster.kubectl(['-n', 'victim', 'get', 'statefulset', 'web', '-o', 'jsonpath={.metadata.uid}']);
+    const uid = await cluster.kubectl([
+      '-n',
+      ownName('victim'),
+      'get',
+      'statefulset',
+      'web',
+      '-o',
+      'jsonpath={.metadata.uid}',
+    ]);
     const before = read().length;
     for (const owner of [
       { kind: 'StatefulSet', name: 'web', uid: UID },

@@ -9,7 +9,7 @@ import { splitCertificates, webhookRegistration } from '../../src/certificates/r
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { type KubeObject, resourcePath, RESOURCES } from '../../src/kubernetes/objects.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { type Replica, startCertificates, startReplica } from '../support/replica.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 
@@ -46,7 +46,7 @@ describe.runIf(hasCluster())('certificates of our own making, on a real API serv
 
   async function freshNamespace(): Promise<void> {
     count += 1;
-    namespace = `certs-${count}`;
+    namespace = ownName(`certs-${count}`);
     await cluster.createNamespace(namespace);
   }
 
@@ -437,7 +437,7 @@ describe.runIf(hasCluster())('certificates of our own making, on a real API serv
     const { certificates } = startCertificates({ client, namespace, registration: namespace, lifetimes: LONG });
     await expect
       .poll(() => certificates.untrusted())
-      .toMatch(/^no CA yet: GET \/api\/v1\/namespaces\/certs-\d+\/secrets: /);
+      .toMatch(/^no CA yet: GET \/api\/v1\/namespaces\/certs-\d+-\w+\/secrets: /);
     proxy.set('pass');
     await certificates.ready;
     expect(certificates.current().cert).toContain('CERTIFICATE');

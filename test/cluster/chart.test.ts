@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { KubeObject } from '../../src/kubernetes/objects.ts';
 import { CHART, hasHelm, helm, NAMESPACE, RELEASE } from '../chart/helm.ts';
 import { bundle } from '../support/bundle.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { untilReady } from '../support/installation.ts';
 import { createPod } from '../support/pods.ts';
 import { startWebhook, type WebhookProcess } from '../support/webhook-process.ts';
@@ -123,8 +123,8 @@ describe.runIf(hasCluster() && hasHelm())('a life of an installation', () => {
   });
 
   it('holds no Pod up for good while no replica can be reached, and the API server counts it', async () => {
-    await cluster.createNamespace('customer');
-    const stored = await createPod(cluster, 'customer', { name: 'meanwhile' });
+    await cluster.createNamespace(ownName('customer'));
+    const stored = await createPod(cluster, ownName('customer'), { name: 'meanwhile' });
     expect(stored.metadata.annotations).not.toHaveProperty('libc-dns.dev/decision');
     const metrics = await cluster.kubectl(['get', '--raw', '/metrics']);
     expect(metrics).toMatch(/^apiserver_admission_webhook_fail_open_count\{name="namespaces\.libc-dns\.dev"/m);
@@ -132,7 +132,7 @@ describe.runIf(hasCluster() && hasHelm())('a life of an installation', () => {
 
   it('is stopped by one command, and begins again with the next upgrade', async () => {
     await cluster.kubectl(['delete', 'mutatingwebhookconfiguration', RELEASE]);
-    const stored = await createPod(cluster, 'customer', { name: 'stopped' });
+    const stored = await createPod(cluster, ownName('customer'), { name: 'stopped' });
     expect(stored.metadata.annotations).not.toHaveProperty('libc-dns.dev/decision');
     run('upgrade', RELEASE, CHART, '--namespace', NAMESPACE, '--reset-then-reuse-values');
     await expect
@@ -155,7 +155,7 @@ describe.runIf(hasCluster() && hasHelm())('a life of an installation', () => {
     ]);
     expect(left).toBe('');
     await expect(read(`${LIBCS}/by-hand`)).resolves.toMatchObject({ spec: { resolver: 'musl' } });
-    await createPod(cluster, 'customer', { name: 'afterwards' });
+    await createPod(cluster, ownName('customer'), { name: 'afterwards' });
   });
 
   it('can begin again where it ended', () => {

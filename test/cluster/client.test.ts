@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readKubeConfig } from '../../src/kubernetes/kubeconfig.ts';
 import { resourcePath, RESOURCES } from '../../src/kubernetes/objects.ts';
 import { createReflector } from '../../src/kubernetes/reflector.ts';
-import { binary, hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { binary, hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 
 describe.runIf(hasCluster())('the API client on a real API server', () => {
   let cluster: TestCluster;
@@ -20,10 +20,14 @@ describe.runIf(hasCluster())('the API client on a real API server', () => {
   afterAll(async () => await cluster?.stop());
 
   it('reads, creates, and says why not', async () => {
-    await cluster.createNamespace('first', { 'libc-dns.dev/mode': 'enforce' });
-    const path = resourcePath(RESOURCES.namespaces, 'first');
-    await expect(cluster.client.request({ path })).resolves.toMatchObject({ metadata: { name: 'first' } });
-    const create = { method: 'POST', path: '/api/v1/namespaces', body: { metadata: { name: 'first' } } } as const;
+    await cluster.createNamespace(ownName('first'), { 'libc-dns.dev/mode': 'enforce' });
+    const path = resourcePath(RESOURCES.namespaces, ownName('first'));
+    await expect(cluster.client.request({ path })).resolves.toMatchObject({ metadata: { name: ownName('first') } });
+    const create = {
+      method: 'POST',
+      path: '/api/v1/namespaces',
+      body: { metadata: { name: ownName('first') } },
+    } as const;
     await expect(cluster.client.request(create)).rejects.toMatchObject({ code: 'conflict', status: 409 });
     const missing = cluster.client.request({ path: resourcePath(RESOURCES.namespaces, 'none') });
     await expect(missing).rejects.toMatchObject({
@@ -33,14 +37,14 @@ describe.runIf(hasCluster())('the API client on a real API server', () => {
   });
 
   it('logs in with the token of a service account, and is told what it may not do', async () => {
-    await cluster.createNamespace('tenant');
+    await cluster.createNamespace(ownName('tenant'));
     const { createKubeClient } = await import('../../src/kubernetes/client.ts');
     const { kubeConfigTransport } = await import('../../src/kubernetes/kubeconfig.ts');
-    const file = await cluster.kubeconfigOf('tenant', 'default');
+    const file = await cluster.kubeconfigOf(ownName('tenant'), 'default');
     const client = createKubeClient(kubeConfigTransport({ files: [file], userAgent: 'test' }));
     await expect(client.request({ path: '/api/v1/namespaces' })).rejects.toMatchObject({
       code: 'forbidden',
-      message: expect.stringContaining('system:serviceaccount:tenant:default') as string,
+      message: expect.stringContaining(`system:serviceaccount:${ownName('tenant')}:default`) as string,
     });
     await client.close();
   });
@@ -89,16 +93,16 @@ describe.runIf(hasCluster())('the API client on a real API server', () => {
     });
     await reflector.ready;
     expect(reflector.items.size).toBeGreaterThanOrEqual(5);
-    expect(reflector.items.get('first')).toMatchObject({
+    expect(reflector.items.get(ownName('first'))).toMatchObject({
       labels: { 'libc-dns.dev/mode': 'enforce' },
       hasSpec: false,
     });
 
-    await cluster.createNamespace('later', { 'libc-dns.dev/mode': 'audit' });
-    await expect.poll(() => reflector.items.get('later')?.labels?.['libc-dns.dev/mode']).toBe('audit');
-    await cluster.kubectl(['label', 'namespace', 'later', '--overwrite', 'libc-dns.dev/mode=off']);
-    await expect.poll(() => reflector.items.get('later')?.labels?.['libc-dns.dev/mode']).toBe('off');
-    expect(changes).toContain('later there');
+    await cluster.createNamespace(ownName('later'), { 'libc-dns.dev/mode': 'audit' });
+    await expect.poll(() => reflector.items.get(ownName('later'))?.labels?.['libc-dns.dev/mode']).toBe('audit');
+    await cluster.kubectl(['label', 'namespace', ownName('later'), '--overwrite', 'libc-dns.dev/mode=off']);
+    await expect.poll(() => reflector.items.get(ownName('later'))?.labels?.['libc-dns.dev/mode']).toBe('off');
+    expect(changes).toContain(`${ownName('later')} there`);
     await reflector.close();
   });
 });

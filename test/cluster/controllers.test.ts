@@ -6,7 +6,7 @@ import { createEvaluator } from '../../src/admission/evaluate.ts';
 import { createTemplateCache } from '../../src/admission/template-cache.ts';
 import { startAnswering } from '../support/answering-server.ts';
 import { createCertificate } from '../support/certificate.ts';
-import { binary, hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { binary, hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { install, type Installation, NAME, NAMESPACE } from '../support/installation.ts';
 import { optionsOf, type PodObject } from '../support/pods.ts';
 import { enforced, facts, policy } from '../support/policy.ts';
@@ -128,7 +128,7 @@ describe.runIf(hasCluster() && command !== undefined)('Pods that controllers mak
   it.each(WORKLOADS)(
     'a $kind: its Pods are patched, its template is not, an Event tells',
     async ({ kind, apiVersion, spec }) => {
-      const namespace = kind.toLowerCase();
+      const namespace = ownName(kind.toLowerCase());
       await cluster.createNamespace(namespace, { 'libc-dns.dev/mode': 'enforce' });
       const workload = { apiVersion, kind, metadata: { name: 'shop', namespace }, spec };
       const apply = (): Promise<string> =>
@@ -168,7 +168,7 @@ describe.runIf(hasCluster() && command !== undefined)('Pods that controllers mak
     count: number,
   ): Promise<string[]> {
     recordings += 1;
-    const namespace = `recorded-${recordings}`;
+    const namespace = ownName(`recorded-${recordings}`);
     await cluster.createNamespace(namespace);
     const { server, clientConfig } = await record();
     await cluster.apply({

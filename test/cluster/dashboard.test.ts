@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { hasTool } from '../chart/tools.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { elf } from '../support/elf-builder.ts';
 import { image } from '../support/image-builder.ts';
 import { install, NAMESPACE, type Installation } from '../support/installation.ts';
@@ -39,7 +39,7 @@ function jobs({ server }: TestCluster, { probes }: WebhookProcess, token: string
   ];
 }
 
-const SHOP = 'libc-dns-test-shop';
+const SHOP = ownName('shop');
 
 describe.runIf(hasCluster() && hasTool('prometheus', 'apt-get install prometheus'))(
   'the dashboard, by Prometheus, of a server that has seen traffic and trouble',

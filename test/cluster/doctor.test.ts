@@ -8,7 +8,7 @@ import { openDoctor } from '../../src/app/doctor.ts';
 import type { CheckEntry, DoctorReport } from '../../src/doctor/report.ts';
 import { createCertificate } from '../support/certificate.ts';
 import { cli, type CliResult } from '../support/cli.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { startDnsServer, type TestDnsServer } from '../support/dns-server.ts';
 import { completeInstallation, kubeProxyConfig, node, putReplica, whileChanged } from '../support/doctor-objects.ts';
 import { elf } from '../support/elf-builder.ts';
@@ -17,6 +17,8 @@ import { install, type Installation, NAME, NAMESPACE } from '../support/installa
 import { layer } from '../support/layer-builder.ts';
 import { createPod } from '../support/pods.ts';
 import { type RegistryServer, startRegistry } from '../support/registry-server.ts';
+
+const SHOP = ownName('shop');
 
 const REPLICAS = [
   { name: 'a', node: 'one' },
@@ -71,7 +73,7 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
         }),
     });
   const usual = (): string[] => {
-    const where = ['--kubeconfig', cluster.kubeconfig, '--namespace', 'libc-dns-test-shop'];
+    const where = ['--kubeconfig', cluster.kubeconfig, '--namespace', SHOP];
     return [...where, '--cluster-dns', '127.0.0.1', '--webhook', `127.0.0.1:${installation.balancer.port}`];
   };
   const report = async (...flags: string[]): Promise<DoctorReport> =>
@@ -89,7 +91,7 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
     cluster = await startCluster();
     registry = await startRegistry();
     dns = await startDnsServer();
-    await cluster.createNamespace('libc-dns-test-shop', { 'libc-dns.dev/mode': 'enforce' });
+    await cluster.createNamespace(SHOP, { 'libc-dns.dev/mode': 'enforce' });
     installation = await install(cluster, { flags: ['--offline'] });
     await completeInstallation(cluster, { detection: { registry: { insecure: [registry.host] } } }, REPLICAS);
     await cluster.apply(kubeProxyConfig, node('one', '6.12.9'), node('two', '6.18.1'));
@@ -100,7 +102,7 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
     });
     const reference = registry.put('team/app:v1', built);
     const spec = { containers: [{ name: 'main', image: reference }] };
-    await createPod(cluster, 'libc-dns-test-shop', { name: 'app', annotations: { 'libc-dns.dev/libc': 'musl' }, spec });
+    await createPod(cluster, SHOP, { name: 'app', annotations: { 'libc-dns.dev/libc': 'musl' }, spec });
   });
   afterAll(async () => {
     await installation?.stop();
@@ -144,8 +146,8 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
   });
 
   it('what the caller may not read is skipped, and says which right it is', async () => {
-    await cluster.createNamespace('poor');
-    const kubeconfig = await cluster.kubeconfigOf('poor', 'default');
+    await cluster.createNamespace(ownName('poor'));
+    const kubeconfig = await cluster.kubeconfigOf(ownName('poor'), 'default');
     const { out, code } = await run(['--kubeconfig', kubeconfig, '--cluster-dns', '127.0.0.1', '-o', 'json']);
     const { checks } = JSON.parse(out) as DoctorReport;
     const of = (id: string): CheckEntry | undefined => checks.find((one) => one.id === id);
@@ -272,7 +274,7 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
         );
         expect(await check('rehearsal')).toMatchObject({
           status: 'failure',
-          seen: 'a Pod that is in scope came back as it was (dry run in libc-dns-test-shop)',
+          seen: `a Pod that is in scope came back as it was (dry run in ${SHOP})`,
         });
       });
       await installation.addReplica();
@@ -325,7 +327,7 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
   it('the registry is down, or wants a login', async () => {
     const reference = 'registry.invalid/team/app:1';
     const annotations = { 'libc-dns.dev/libc': 'musl' };
-    await createPod(cluster, 'libc-dns-test-shop', {
+    await createPod(cluster, SHOP, {
       name: 'down',
       annotations,
       spec: { containers: [{ name: 'main', image: reference }] },
@@ -336,7 +338,7 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
       seen: expect.stringMatching(/^registry\.invalid has no address.*\(unavailable\)$/) as string,
       details: [expect.stringContaining(`${registry.host}: ${registry.host}/team/app:v1 is musl`)],
     });
-    await kubectl('-n', 'libc-dns-test-shop', 'delete', 'pod', 'down', '--force', '--grace-period=0');
+    await kubectl('-n', SHOP, 'delete', 'pod', 'down', '--force', '--grace-period=0');
   });
 
   it('others set DNS: a webhook by its name, a policy by its expression, and the Pods show it', async () => {
@@ -406,18 +408,18 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
     await cluster.apply({
       apiVersion: 'apps/v1',
       kind: 'ReplicaSet',
-      metadata: { name: 'odd', namespace: 'libc-dns-test-shop' },
+      metadata: { name: 'odd', namespace: SHOP },
       spec: {
         replicas: 0,
         selector: { matchLabels: labels },
         template: { metadata: { labels }, spec: { containers } },
       },
     });
-    const uid = await kubectl('-n', 'libc-dns-test-shop', 'get', 'replicaset', 'odd', '-o', 'jsonpath={.metadata.uid}');
+    const uid = await kubectl('-n', SHOP, 'get', 'replicaset', 'odd', '-o', 'jsonpath={.metadata.uid}');
     const ownerReferences = [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'odd', uid, controller: true }];
     await cluster.client.request({
       method: 'POST',
-      path: '/api/v1/namespaces/libc-dns-test-shop/pods',
+      path: `/api/v1/namespaces/${SHOP}/pods`,
       body: {
         metadata: { name: 'odd-1', labels: { ...labels, 'libc-dns.dev/mode': 'off' }, ownerReferences },
         spec: { containers, dnsConfig: { options: [{ name: 'timeout', value: '1' }] } },
@@ -426,9 +428,9 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
     expect(await check('pods')).toMatchObject({
       status: 'warning',
       seen: '1 workload whose Pods got DNS settings that neither their author nor this webhook wrote',
-      details: ['libc-dns-test-shop/replicaset/odd: timeout:1'],
+      details: [`${SHOP}/replicaset/odd: timeout:1`],
     });
-    await kubectl('-n', 'libc-dns-test-shop', 'delete', 'replicaset/odd', 'pod/odd-1', '--force', '--grace-period=0');
+    await kubectl('-n', SHOP, 'delete', 'replicaset/odd', 'pod/odd-1', '--force', '--grace-period=0');
   });
 
   it('an API server that is not there: said once, and what needs no cluster is done', async () => {

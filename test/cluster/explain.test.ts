@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
@@ -14,7 +14,11 @@ metadata: {name: ${namespace}, namespace: ${namespace}, annotations: {libc-dns.d
 spec: {containers: [{name: web, image: web}]}
 `;
 
-const PODS = [pod('explain-plain', 'glibc'), pod('explain-policy', 'glibc'), pod('explain-off', 'musl')].join('---\n');
+const PODS = [
+  pod(ownName('explain-plain'), 'glibc'),
+  pod(ownName('explain-policy'), 'glibc'),
+  pod(ownName('explain-off'), 'musl'),
+].join('---\n');
 
 const DNS_PORT = { name: 'dns', port: 53, protocol: 'UDP' };
 
@@ -28,7 +32,7 @@ const service = {
 const policy = {
   apiVersion: 'networking.k8s.io/v1',
   kind: 'NetworkPolicy',
-  metadata: { name: 'udp', namespace: 'explain-policy' },
+  metadata: { name: 'udp', namespace: ownName('explain-policy') },
   spec: { podSelector: {}, policyTypes: ['Egress'], egress: [{ ports: [{ protocol: 'UDP', port: 53 }] }] },
 };
 
@@ -52,9 +56,9 @@ describe.runIf(hasCluster())('explain with a real API server', () => {
 
   beforeAll(async () => {
     cluster = await startCluster();
-    await cluster.createNamespace('explain-plain');
-    await cluster.createNamespace('explain-policy');
-    await cluster.createNamespace('explain-off', { 'libc-dns.dev/mode': 'off' });
+    await cluster.createNamespace(ownName('explain-plain'));
+    await cluster.createNamespace(ownName('explain-policy'));
+    await cluster.createNamespace(ownName('explain-off'), { 'libc-dns.dev/mode': 'off' });
     await cluster.apply(service, policy);
   }, 60_000);
   afterAll(async () => cluster?.stop());
@@ -65,9 +69,9 @@ describe.runIf(hasCluster())('explain with a real API server', () => {
     });
     const { entries, err } = await explain(cluster.kubeconfig);
     expect(entries.map(({ name, reason }) => `${name} ${reason}`)).toEqual([
-      'explain-plain OptionsAdded',
-      'explain-policy TcpNotAllowed',
-      'explain-off NamespaceOptedOut',
+      `${ownName('explain-plain')} OptionsAdded`,
+      `${ownName('explain-policy')} TcpNotAllowed`,
+      `${ownName('explain-off')} NamespaceOptedOut`,
     ]);
     expect(entries[0]?.resolvConf.after).toMatchObject({
       servers: [spec.clusterIP],
@@ -79,12 +83,12 @@ describe.runIf(hasCluster())('explain with a real API server', () => {
   });
 
   it('names what a user without rights could not read, and decides by assumptions', async () => {
-    const { entries, err } = await explain(await cluster.kubeconfigOf('explain-plain', 'default'));
+    const { entries, err } = await explain(await cluster.kubeconfigOf(ownName('explain-plain'), 'default'));
     expect(entries.map(({ name, reason }) => `${name} ${reason}`)).toEqual([
       // Policies that cannot be read are not certain to let TCP through.
-      'explain-plain TcpNotAllowed',
-      'explain-policy TcpNotAllowed',
-      'explain-off MuslRetried',
+      `${ownName('explain-plain')} TcpNotAllowed`,
+      `${ownName('explain-policy')} TcpNotAllowed`,
+      `${ownName('explain-off')} MuslRetried`,
     ]);
     expect(err).toMatch(/libc-dns: warning: not read: networkpolicies\S*: .*forbidden/);
     expect(err).toMatch(/libc-dns: warning: not read: namespaces: .*forbidden.*Needed: list namespaces/);

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type ClusterExposure, createClusterExposure } from '../../src/cluster/exposure.ts';
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { kubeProxyConfig, node } from '../support/doctor-objects.ts';
 import { install, type Installation, NAME, NAMESPACE } from '../support/installation.ts';
 import { createPod, optionsOf } from '../support/pods.ts';
@@ -76,7 +76,7 @@ describe.runIf(hasCluster())('exposure: auto on a real API server', () => {
   beforeAll(async () => {
     cluster = await startCluster();
     await cluster.createNamespace(NAMESPACE);
-    await cluster.createNamespace('enforced', { 'libc-dns.dev/mode': 'enforce' });
+    await cluster.createNamespace(ownName('enforced'), { 'libc-dns.dev/mode': 'enforce' });
     await cluster.apply(...rightsOf('default'), ...rightsOf(NAME), kubeProxyConfig, node('new', NEW));
     const file = await cluster.kubeconfigOf(NAMESPACE, 'default');
     client = createKubeClient(kubeConfigTransport({ files: [file], userAgent: 'test' }));
@@ -120,8 +120,8 @@ describe.runIf(hasCluster())('exposure: auto on a real API server', () => {
   });
 
   it('counts as exposed what the account may not read, and says so', async () => {
-    await cluster.createNamespace('elsewhere');
-    const file = await cluster.kubeconfigOf('elsewhere', 'default');
+    await cluster.createNamespace(ownName('elsewhere'));
+    const file = await cluster.kubeconfigOf(ownName('elsewhere'), 'default');
     const stranger = createKubeClient(kubeConfigTransport({ files: [file], userAgent: 'test' }));
     const exposure = await follow(stranger);
     expect(exposure.current).toMatchObject({ exposed: true, because: 'unread' });
@@ -139,7 +139,7 @@ describe.runIf(hasCluster())('exposure: auto on a real API server', () => {
     let created = 0;
     const newPod = async () => {
       created += 1;
-      return await createPod(cluster, 'enforced', { name: `pod-${created}` });
+      return await createPod(cluster, ownName('enforced'), { name: `pod-${created}` });
     };
     const retry = ['timeout:5', 'attempts:10'];
     const before = await newPod();

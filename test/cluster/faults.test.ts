@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import type { KubeObject } from '../../src/kubernetes/objects.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { elf } from '../support/elf-builder.ts';
 import { image } from '../support/image-builder.ts';
 import { install, isReady, NAME, NAMESPACE, type Installation } from '../support/installation.ts';
@@ -11,6 +11,8 @@ import { startRegistry, type RegistryServer } from '../support/registry-server.t
 import { answerOf, podReview } from '../support/reviews.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 import type { LogLine, WebhookProcess } from '../support/webhook-process.ts';
+
+const SHOP = ownName('shop');
 
 const RETRY = ['timeout:5', 'attempts:10'];
 
@@ -45,7 +47,7 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
   };
   const labelled = { 'libc-dns.dev/mode': 'enforce' };
   /** A Pod of a musl image; its options as stored. */
-  const answered = async (namespace = 'libc-dns-test-shop', which = reference): Promise<string[]> => {
+  const answered = async (namespace = SHOP, which = reference): Promise<string[]> => {
     const spec = { containers: [{ name: 'main', image: which }] };
     return optionsOf(await createPod(cluster, namespace, { name: fresh('pod'), annotations: {}, spec }));
   };
@@ -61,9 +63,9 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
   const reads = async (replica: WebhookProcess): Promise<string | undefined> => {
     const spec = { containers: [{ name: 'main', image: newImage() }] };
     const review = podReview({
-      metadata: { namespace: 'libc-dns-test-shop' },
+      metadata: { namespace: SHOP },
       spec,
-      request: { namespace: 'libc-dns-test-shop' },
+      request: { namespace: SHOP },
     });
     return answerOf(await replica.post(JSON.stringify(review), { rejectUnauthorized: false })).audit.decision.resolvers[
       'main'
@@ -108,7 +110,7 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
     installation = await install(cluster, {
       settings: { DETECTION_REGISTRY_INSECURE: registry.host, DETECTION_CACHE_STORE: 'cluster' },
     });
-    await cluster.createNamespace('libc-dns-test-shop', labelled);
+    await cluster.createNamespace(SHOP, labelled);
     reference = newImage();
     expect(await replace().then(() => answered())).toEqual(RETRY);
   });
@@ -130,7 +132,7 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
       0,
     );
     expect(await answered()).toEqual(RETRY);
-    expect(await answered('libc-dns-test-shop', newImage())).toEqual(RETRY);
+    expect(await answered(SHOP, newImage())).toEqual(RETRY);
 
     const later = fresh('later');
     await cluster.createNamespace(later, labelled);
@@ -149,7 +151,7 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
     expect(await answered()).toEqual(RETRY);
     proxy.set('hang');
     expect(await answered()).toEqual(RETRY);
-    expect(await answered('libc-dns-test-shop', newImage())).toEqual(RETRY);
+    expect(await answered(SHOP, newImage())).toEqual(RETRY);
     const later = fresh('later');
     await cluster.createNamespace(later, labelled);
     expect(await answered(later)).toEqual([]);
@@ -164,7 +166,7 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
     proxy.set(300);
     await replace();
     expect(await answered()).toEqual(RETRY);
-    expect(await answered('libc-dns-test-shop', newImage())).toEqual(RETRY);
+    expect(await answered(SHOP, newImage())).toEqual(RETRY);
   });
 
   it.each([
@@ -194,14 +196,14 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
       });
       expect(await metricOf(replica, `libc_dns_api_failures_total{use="${use}",code="forbidden"}`)).toBeGreaterThan(0);
       expect(await answered()).toEqual(RETRY);
-      expect(await answered('libc-dns-test-shop', newImage())).toEqual(RETRY);
+      expect(await answered(SHOP, newImage())).toEqual(RETRY);
     });
   });
 
   it('verdicts cannot be written: said, counted, kept in memory', async () => {
     await without('clusterrole', 'imagelibcs', ['patch'], async () => {
       const replica = await replace();
-      expect(await answered('libc-dns-test-shop', newImage())).toEqual(RETRY);
+      expect(await answered(SHOP, newImage())).toEqual(RETRY);
       await expect
         .poll(() => said(replica, 'verdicts cannot be written to ImageLibcs'), { timeout: 15_000 })
         .toBe(true);
@@ -219,7 +221,7 @@ describe.runIf(hasCluster())('a replica whose cluster fails it', () => {
     await expect.poll(() => said(replica, message), { timeout: 15_000 }).toBe(true);
     expect(replica.lines.find(({ msg }) => msg === message)).toMatchObject({ code: 'not-found' });
     const reference2 = newImage();
-    expect(await answered('libc-dns-test-shop', reference2)).toEqual(RETRY);
+    expect(await answered(SHOP, reference2)).toEqual(RETRY);
     const { metadata, spec, ...rest } = JSON.parse(crd) as KubeObject & { spec: object };
     await cluster.apply({
       apiVersion: rest['apiVersion'],

@@ -6,7 +6,7 @@ import { imageLibcName } from '../../src/image-libc/object.ts';
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import type { KubeObject } from '../../src/kubernetes/objects.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import {
   CRD_PATH,
   digestOf,
@@ -332,7 +332,8 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
 
   describe('where something is missing', () => {
     /** A client of a service account that may do `verbs` with ImageLibcs. */
-    const clientWith = async (name: string, verbs: readonly string[]) => {
+    const clientWith = async (what: string, verbs: readonly string[]) => {
+      const name = ownName(what);
       await cluster.createNamespace(name);
       const resources = ['imagelibcs', 'imagelibcs/status'];
       await cluster.apply(
@@ -419,15 +420,15 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
 
     it('with an API server that is gone or hangs, what was known answers, and closing takes no longer', async () => {
       const proxy = await startTcpProxy(cluster.server);
-      await cluster.createNamespace('proxied');
+      await cluster.createNamespace(ownName('proxied'));
       await cluster.kubectl([
         'create',
         'clusterrolebinding',
-        'proxied',
+        ownName('proxied'),
         '--clusterrole=cluster-admin',
-        '--serviceaccount=proxied:default',
+        `--serviceaccount=${ownName('proxied')}:default`,
       ]);
-      const file = await cluster.kubeconfigOf('proxied', 'default', proxy.url);
+      const file = await cluster.kubeconfigOf(ownName('proxied'), 'default', proxy.url);
       const client = createKubeClient(kubeConfigTransport({ files: [file], userAgent: 'test' }));
       const store = await storeOf(client);
       store.put(keyOf('app:1'), foundMusl(Date.now()));

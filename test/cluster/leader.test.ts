@@ -10,7 +10,7 @@ import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { createLeader, type Leader } from '../../src/kubernetes/leader.ts';
 import { type KubeObject, resourcePath, RESOURCES } from '../../src/kubernetes/objects.ts';
 import { systemClock } from '../../src/util/clock.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { recordingReporter } from '../support/recording-reporter.ts';
 
 const PROGRAM = fileURLToPath(new URL('../support/leader-process.ts', import.meta.url));
@@ -41,8 +41,8 @@ describe.runIf(hasCluster())('leader election on a real API server', () => {
 
   async function place(): Promise<string> {
     namespaces += 1;
-    await cluster.createNamespace(`election-${namespaces}`);
-    return `election-${namespaces}`;
+    await cluster.createNamespace(ownName(`election-${namespaces}`));
+    return ownName(`election-${namespaces}`);
   }
 
   function replica(namespace: string, identity: string): Replica {
@@ -117,7 +117,8 @@ describe.runIf(hasCluster())('leader election on a real API server', () => {
     expect(lost()[0]?.fields['error']).toMatch(/cannot get resource "leases" in API group "coordination.k8s.io"/);
     await cluster.apply(...roleFor(namespace));
     await expect.poll(() => leader.isLeader(), patience).toBe(true);
-    expect(lost().length).toBe(1);
+    // A renewal that a busy machine makes too late is lost, too, and not for the rights.
+    expect(lost().filter(({ fields }) => /cannot \w+ resource/.test(String(fields['error'])))).toHaveLength(1);
     expect(await specOf(namespace)).toMatchObject({ holderIdentity: 'least' });
   });
 

@@ -8,9 +8,11 @@ import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.t
 import { isKubeError } from '../../src/kubernetes/errors.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { MODE_LABEL } from '../../src/policy/scope.ts';
-import { ASSETS, hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { ASSETS, hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { type RecordedLine, recordingReporter } from '../support/recording-reporter.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
+
+const SHOP = ownName('shop');
 
 const clusterRole = (...verbs: string[]) => ({
   apiVersion: 'rbac.authorization.k8s.io/v1',
@@ -117,8 +119,8 @@ describe.runIf(hasCluster())('namespaces of a real API server', () => {
     watched = watchNamespaces(client);
     await watched.namespaces.ready;
     for (let index = 0; index < 20; index += 1) {
-      await cluster.createNamespace(`new-${index}`, { [MODE_LABEL]: 'enforce' });
-      expect(await watched.namespaces.get(`new-${index}`)).toEqual(enforced(`new-${index}`));
+      await cluster.createNamespace(ownName(`new-${index}`), { [MODE_LABEL]: 'enforce' });
+      expect(await watched.namespaces.get(ownName(`new-${index}`))).toEqual(enforced(ownName(`new-${index}`)));
     }
   });
 
@@ -126,13 +128,13 @@ describe.runIf(hasCluster())('namespaces of a real API server', () => {
     watched = watchNamespaces(client);
     const { namespaces } = watched;
     await namespaces.ready;
-    await cluster.createNamespace('libc-dns-test-shop');
-    const labels = async () => (await namespaces.get('libc-dns-test-shop')).labels;
+    await cluster.createNamespace(SHOP);
+    const labels = async () => (await namespaces.get(SHOP)).labels;
     expect(await labels()).toEqual({});
-    await expect.poll(() => namespaces.get('libc-dns-test-shop')).not.toBeInstanceOf(Promise);
-    await cluster.kubectl(['label', 'namespace', 'libc-dns-test-shop', `${MODE_LABEL}=audit`]);
+    await expect.poll(() => namespaces.get(SHOP)).not.toBeInstanceOf(Promise);
+    await cluster.kubectl(['label', 'namespace', SHOP, `${MODE_LABEL}=audit`]);
     await expect.poll(labels).toEqual({ [MODE_LABEL]: 'audit' });
-    await cluster.kubectl(['label', 'namespace', 'libc-dns-test-shop', `${MODE_LABEL}-`]);
+    await cluster.kubectl(['label', 'namespace', SHOP, `${MODE_LABEL}-`]);
     await expect.poll(labels).toEqual({});
   });
 
@@ -145,38 +147,38 @@ describe.runIf(hasCluster())('namespaces of a real API server', () => {
     await grant(cluster, 'get');
     watched = watchNamespaces(client);
     const { namespaces, events } = watched;
-    await cluster.createNamespace('single', { [MODE_LABEL]: 'enforce' });
-    expect(await namespaces.get('single')).toEqual(enforced('single'));
+    await cluster.createNamespace(ownName('single'), { [MODE_LABEL]: 'enforce' });
+    expect(await namespaces.get(ownName('single'))).toEqual(enforced(ownName('single')));
     await expect.poll(events).toContain('lost forbidden');
     expect(namespaces.synced).toBe(false);
 
     await grant(cluster, 'get', 'list', 'watch');
     await namespaces.ready;
-    expect(namespaces.get('single')).toEqual(enforced('single'));
+    expect(namespaces.get(ownName('single'))).toEqual(enforced(ownName('single')));
     await expect.poll(events).toContain('recovered');
   });
 
   it('without watch: the list serves, what is newer is read by itself', async () => {
     await grant(cluster, 'get', 'list');
-    await cluster.createNamespace('listed', { [MODE_LABEL]: 'enforce' });
+    await cluster.createNamespace(ownName('listed'), { [MODE_LABEL]: 'enforce' });
     watched = watchNamespaces(client);
     const { namespaces, events } = watched;
     await expect.poll(events).toContain('lost forbidden');
-    expect(namespaces.get('listed')).toEqual(enforced('listed'));
-    await cluster.createNamespace('newer', { [MODE_LABEL]: 'enforce' });
+    expect(namespaces.get(ownName('listed'))).toEqual(enforced(ownName('listed')));
+    await cluster.createNamespace(ownName('newer'), { [MODE_LABEL]: 'enforce' });
     // By itself, or by one of the lists that are tried for again.
-    expect(await namespaces.get('newer')).toEqual(enforced('newer'));
+    expect(await namespaces.get(ownName('newer'))).toEqual(enforced(ownName('newer')));
     await grant(cluster, 'get', 'list', 'watch');
     await expect.poll(events).toContain('recovered');
   });
 
   it('without list: the watch brings all', async () => {
     await grant(cluster, 'get', 'watch');
-    await cluster.createNamespace('streamed', { [MODE_LABEL]: 'enforce' });
+    await cluster.createNamespace(ownName('streamed'), { [MODE_LABEL]: 'enforce' });
     watched = watchNamespaces(client);
     const { namespaces, events } = watched;
     await namespaces.ready;
-    expect(namespaces.peek('streamed')).toEqual(enforced('streamed'));
+    expect(namespaces.peek(ownName('streamed'))).toEqual(enforced(ownName('streamed')));
     expect(events()).not.toContain('lost forbidden');
     await grant(cluster, 'get', 'list', 'watch');
   });
@@ -195,23 +197,25 @@ describe.runIf(hasCluster())('namespaces of a real API server', () => {
     watched = watchNamespaces(client);
     const { namespaces, events } = watched;
     await namespaces.ready;
-    await cluster.createNamespace('before', { [MODE_LABEL]: 'enforce' });
-    await expect.poll(() => namespaces.get('before')).toEqual(enforced('before'));
+    await cluster.createNamespace(ownName('before'), { [MODE_LABEL]: 'enforce' });
+    await expect.poll(() => namespaces.get(ownName('before'))).toEqual(enforced(ownName('before')));
     proxy.set('refuse');
     await expect.poll(events).toContain('lost unreachable');
     const contactAt = namespaces.contactAt ?? 0;
-    await cluster.createNamespace('meanwhile', { [MODE_LABEL]: 'enforce' });
-    await cluster.kubectl(['label', 'namespace', 'before', '--overwrite', `${MODE_LABEL}=off`]);
-    expect(namespaces.get('before')).toEqual(enforced('before'));
-    await expect(namespaces.get('meanwhile')).rejects.toMatchObject({ code: 'unreachable' });
+    await cluster.createNamespace(ownName('meanwhile'), { [MODE_LABEL]: 'enforce' });
+    await cluster.kubectl(['label', 'namespace', ownName('before'), '--overwrite', `${MODE_LABEL}=off`]);
+    expect(namespaces.get(ownName('before'))).toEqual(enforced(ownName('before')));
+    await expect(namespaces.get(ownName('meanwhile'))).rejects.toMatchObject({ code: 'unreachable' });
     expect(namespaces.contactAt).toBe(contactAt);
 
     proxy.set('pass');
     await expect.poll(events, { timeout: 10_000 }).toContain('recovered');
     // By itself at once, and by the watch that follows.
-    expect(await namespaces.get('meanwhile')).toEqual(enforced('meanwhile'));
-    await expect.poll(() => namespaces.peek('meanwhile')).toEqual(enforced('meanwhile'));
-    await expect.poll(() => namespaces.peek('before')).toEqual({ name: 'before', labels: { [MODE_LABEL]: 'off' } });
+    expect(await namespaces.get(ownName('meanwhile'))).toEqual(enforced(ownName('meanwhile')));
+    await expect.poll(() => namespaces.peek(ownName('meanwhile'))).toEqual(enforced(ownName('meanwhile')));
+    await expect
+      .poll(() => namespaces.peek(ownName('before')))
+      .toEqual({ name: ownName('before'), labels: { [MODE_LABEL]: 'off' } });
   });
 });
 
@@ -243,13 +247,13 @@ describe.runIf(ownBinaries)('an API server that is stopped and started again', (
       const create = async (name: string): Promise<unknown> =>
         await client.request({ method: 'POST', path: '/api/v1/namespaces', body: { metadata: enforced(name) } });
       await namespaces.ready;
-      await create('before');
-      await expect.poll(() => namespaces.get('before')).toEqual(enforced('before'));
+      await create(ownName('before'));
+      await expect.poll(() => namespaces.get(ownName('before'))).toEqual(enforced(ownName('before')));
 
       const apiServer = Reflect.get(environment, 'apiServer') as APIServer;
       await apiServer.stop();
       await expect.poll(events).toContain('lost unreachable');
-      expect(namespaces.get('before')).toEqual(enforced('before'));
+      expect(namespaces.get(ownName('before'))).toEqual(enforced(ownName('before')));
 
       await apiServer.start();
       await create('after');

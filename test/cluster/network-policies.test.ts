@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { install, type Installation } from '../support/installation.ts';
 import { createPod, optionsOf, type PodObject } from '../support/pods.ts';
 
@@ -152,12 +152,12 @@ describe.runIf(hasCluster())('network policies of a real API server', () => {
   });
 
   it('policies of Cilium count where its kinds are installed', async () => {
-    const givesTcp = await place('cilium');
+    const givesTcp = await place(ownName('cilium'));
     expect(await givesTcp()).toBe(true);
     await cluster.apply({
       apiVersion: 'cilium.io/v2',
       kind: 'CiliumNetworkPolicy',
-      metadata: { name: 'egress', namespace: 'cilium' },
+      metadata: { name: 'egress', namespace: ownName('cilium') },
       spec: { endpointSelector: {}, egress: [{ toEntities: ['world'] }] },
     });
     await expect.poll(async () => await givesTcp(), patience).toBe(false);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { faultyBundle } from '../support/bundle.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { elf } from '../support/elf-builder.ts';
 import { image } from '../support/image-builder.ts';
 import { install, type Installation } from '../support/installation.ts';
@@ -9,6 +9,8 @@ import { layer } from '../support/layer-builder.ts';
 import { createPod, optionsOf } from '../support/pods.ts';
 import { type RegistryServer, startRegistry } from '../support/registry-server.ts';
 import type { WebhookProcess } from '../support/webhook-process.ts';
+
+const SHOP = ownName('shop');
 
 const LIMITS = { settings: { WARM_UP_ENABLED: 'false' } };
 
@@ -29,9 +31,7 @@ describe.runIf(hasCluster())('an image that ends the processes of one replica', 
   const optionsFor = async (reference: string): Promise<string[]> => {
     const name = `pod-${Math.random().toString(36).slice(2)}`;
     const spec = { containers: [{ name: 'main', image: reference }] };
-    return optionsOf(
-      await createPod(cluster, 'libc-dns-test-shop', { name, annotations: {}, spec }, { dryRun: 'All' }),
-    );
+    return optionsOf(await createPod(cluster, SHOP, { name, annotations: {}, spec }, { dryRun: 'All' }));
   };
 
   beforeAll(async () => {
@@ -44,7 +44,7 @@ describe.runIf(hasCluster())('an image that ends the processes of one replica', 
         image({ layers: [app], config: { entrypoint: ['/app'], env: [`NAME=${name}`] } }),
       );
     [guilty, innocent] = [push('fault-exit'), push('app')];
-    await cluster.createNamespace('libc-dns-test-shop', { 'libc-dns.dev/mode': 'enforce' });
+    await cluster.createNamespace(SHOP, { 'libc-dns.dev/mode': 'enforce' });
     installation = await install(cluster, {
       main: bundle.main,
       replicas: 0,
@@ -67,7 +67,7 @@ describe.runIf(hasCluster())('an image that ends the processes of one replica', 
     await expect.poll(() => optionsFor(innocent), { timeout: 30_000 }).toContain('attempts:10');
     // `--dry-run` writes nothing: this Pod is created.
     const spec = { containers: [{ name: 'main', image: guilty }] };
-    await createPod(cluster, 'libc-dns-test-shop', { name: 'guilty', annotations: {}, spec });
+    await createPod(cluster, SHOP, { name: 'guilty', annotations: {}, spec });
     await expect.poll(() => metric(first, 'libc_dns_images_quarantined_total'), { timeout: 30_000 }).toBe(1);
     expect(await metric(first, 'libc_dns_reader_ends_total')).toBe(2);
     await expect
@@ -86,7 +86,7 @@ describe.runIf(hasCluster())('an image that ends the processes of one replica', 
     await cluster.apply({
       apiVersion: 'apps/v1',
       kind: 'Deployment',
-      metadata: { name: 'idle', namespace: 'libc-dns-test-shop' },
+      metadata: { name: 'idle', namespace: SHOP },
       spec: {
         replicas: 0,
         selector: { matchLabels: labels },

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { exemption } from '../../src/policy/exemptions.ts';
 import { readPod } from '../../src/policy/read-pod.ts';
 import { effectiveMode, MODE_LABEL } from '../../src/policy/scope.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { createPod, podObject, type PodRequest } from '../support/pods.ts';
 import { policy } from '../support/policy.ts';
 import { startRecorder, type Recorder } from '../support/recorder.ts';
@@ -78,7 +78,7 @@ interface Case {
 }
 
 function* cases(): Generator<Case> {
-  const labelled = LABELS.map((label) => [`ns-${label ?? 'plain'}`, label] as const);
+  const labelled = LABELS.map((label) => [ownName(`ns-${label ?? 'plain'}`), label] as const);
   const system = SYSTEM.map((name) => [name, 'enforce'] as const);
   for (const [namespace, namespaceLabel] of [...labelled, ...system]) {
     for (const label of LABELS) {
@@ -117,7 +117,7 @@ describe.runIf(hasCluster())('the selectors and conditions of the registration',
     cluster = await startCluster({ 'disable-admission-plugins': 'ServiceAccount,NodeRestriction' });
     recorder = await startRecorder();
     await cluster.createNamespace(OWN, mode('enforce'));
-    for (const label of LABELS) await cluster.createNamespace(`ns-${label ?? 'plain'}`, mode(label));
+    for (const label of LABELS) await cluster.createNamespace(ownName(`ns-${label ?? 'plain'}`), mode(label));
     for (const name of SYSTEM) await cluster.kubectl(['label', 'ns', name, '--overwrite', `${MODE_LABEL}=enforce`]);
   });
   afterAll(async () => {
@@ -133,7 +133,7 @@ describe.runIf(hasCluster())('the selectors and conditions of the registration',
     async (scope) => {
       await cluster.apply(await registration(scope, recorder.clientConfig));
       // The API server takes a moment to learn of it: only in scope cluster does the second of these come through.
-      const [namespace, is] = scope === 'cluster' ? ['ns-plain', 'plain'] : ['ns-enforce', 'enforce'];
+      const [namespace, is] = scope === 'cluster' ? [ownName('ns-plain'), 'plain'] : [ownName('ns-enforce'), 'enforce'];
       await expect
         .poll(async () => {
           await dryRun(namespace, { name: `probe-${is}` });

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { bundle } from '../support/bundle.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { elf } from '../support/elf-builder.ts';
 import { image, type BuiltImage } from '../support/image-builder.ts';
 import { install, type Installation } from '../support/installation.ts';
@@ -10,6 +10,8 @@ import { layer } from '../support/layer-builder.ts';
 import { writeNamespaces, writeVerdicts } from '../support/many-objects.ts';
 import { createPod, optionsOf, type PodObject } from '../support/pods.ts';
 import { startRegistry, type RegistryServer } from '../support/registry-server.ts';
+
+const SHOP = ownName('shop');
 
 const INTERPRETERS = { musl: '/lib/ld-musl-x86_64.so.1', glibc: '/lib64/ld-linux-x86-64.so.2' } as const;
 type Known = keyof typeof INTERPRETERS;
@@ -37,7 +39,7 @@ describe.runIf(hasCluster())('replicas that share what they find out', () => {
   const create = async (reference: string, query: Record<string, string> = {}): Promise<PodObject> => {
     pods += 1;
     const spec = { containers: [{ name: 'main', image: reference }] };
-    return await createPod(cluster, 'libc-dns-test-shop', { name: `pod-${pods}`, annotations: {}, spec }, query);
+    return await createPod(cluster, SHOP, { name: `pod-${pods}`, annotations: {}, spec }, query);
   };
   const stored = async (): Promise<string[]> => {
     const text = await cluster.kubectl([
@@ -55,7 +57,7 @@ describe.runIf(hasCluster())('replicas that share what they find out', () => {
       replicas: 2,
       settings: { DETECTION_REGISTRY_INSECURE: registry.host, DETECTION_CACHE_STORE: 'cluster' },
     });
-    await cluster.createNamespace('libc-dns-test-shop', { 'libc-dns.dev/mode': 'enforce' });
+    await cluster.createNamespace(SHOP, { 'libc-dns.dev/mode': 'enforce' });
     images = Array.from({ length: 20 }, (_, index) => {
       const resolver = index % 2 === 0 ? 'musl' : 'glibc';
       return { reference: registry.put(`team/app-${index}:v1`, appImage(resolver, `${index}`)), resolver };
@@ -85,7 +87,7 @@ describe.runIf(hasCluster())('replicas that share what they find out', () => {
     await cluster.apply({
       apiVersion: 'apps/v1',
       kind: 'Deployment',
-      metadata: { name: 'ahead', namespace: 'libc-dns-test-shop' },
+      metadata: { name: 'ahead', namespace: SHOP },
       spec: { selector: { matchLabels: { app: 'ahead' } }, template },
     });
     await expect.poll(stored, { timeout: 30_000 }).toContain(reference);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { elf } from '../support/elf-builder.ts';
 import { image } from '../support/image-builder.ts';
 import { install, NAME, NAMESPACE, readManifests, type Installation, type Manifest } from '../support/installation.ts';
@@ -143,7 +143,7 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
       const makePods = async (): Promise<string[]> => {
         round += 1;
         // The first Pod of a new namespace, and one of an image whose tag has been known for a while.
-        const namespace = `team-${round}`;
+        const namespace = ownName(`team-${round}`);
         await cluster.createNamespace(namespace, { 'libc-dns.dev/mode': 'enforce' });
         const stored = await createPod(cluster, namespace, { name: 'app', annotations: {}, spec });
         expect(optionsOf(stored)).toEqual(['timeout:5', 'attempts:10']);

@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { webhookCounts } from '../support/api-metrics.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { install, NAMESPACE, type Installation } from '../support/installation.ts';
 import { startLoad } from '../support/load.ts';
 import { createPod, optionsOf } from '../support/pods.ts';
 import type { LogLine } from '../support/webhook-process.ts';
+
+const SHOP = ownName('shop');
 
 const SECRET = 'libc-dns-webhook-ca';
 
@@ -32,7 +34,7 @@ describe.runIf(hasCluster())('certificates that change while Pods are created', 
         TLS_CA_LIFETIME: '1h',
       },
     });
-    await cluster.createNamespace('libc-dns-test-shop', { 'libc-dns.dev/mode': 'enforce' });
+    await cluster.createNamespace(SHOP, { 'libc-dns.dev/mode': 'enforce' });
   });
   afterAll(async () => {
     await installation?.stop();
@@ -42,7 +44,7 @@ describe.runIf(hasCluster())('certificates that change while Pods are created', 
   it('loses no call of the API server, at 50 Pods a second', async () => {
     const before = { authorities: authorities(installation).size, leaves: issued(installation).length };
     expect(before.authorities).toBe(1);
-    const load = startLoad(50, 5000, (index) => createPod(cluster, 'libc-dns-test-shop', { name: `pod-${index}` }));
+    const load = startLoad(50, 5000, (index) => createPod(cluster, SHOP, { name: `pod-${index}` }));
     for (let round = 1; round <= 5; round += 1) {
       await cluster.kubectl([
         'annotate',

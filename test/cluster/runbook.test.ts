@@ -5,10 +5,12 @@ import { networkInterfaces, tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 
-import { binary, hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { binary, hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { install, NAMESPACE, type Installation } from '../support/installation.ts';
 import { startKubelet, type Kubelet } from '../support/kubelet.ts';
 import { createPod } from '../support/pods.ts';
+
+const SHOP = ownName('shop');
 
 const RUNBOOK = readFileSync(new URL('../../docs/runbook.md', import.meta.url), 'utf8');
 
@@ -53,7 +55,7 @@ describe.runIf(hasCluster())('the commands of the runbook', () => {
     const path = [folder, dirname(binary('kubectl') ?? ''), process.env['PATH']].join(delimiter);
     const env = { ...process.env, KUBECONFIG: cluster.kubeconfig, PATH: path };
     const port = new URL(installation.replicas[0]?.probes ?? '').port;
-    const script = command.replaceAll('NAMESPACE', 'libc-dns-test-shop').replaceAll(':9402', `:${port}`);
+    const script = command.replaceAll('NAMESPACE', SHOP).replaceAll(':9402', `:${port}`);
     return new Promise((resolve) => {
       execFile('bash', ['-o', 'pipefail', '-c', script], { env, timeout: 30_000 }, (error, out, err) =>
         resolve({ code: error === null ? 0 : Number(error.code ?? 1), out, err }),
@@ -76,8 +78,8 @@ describe.runIf(hasCluster())('the commands of the runbook', () => {
     cluster = await startCluster();
     const environment = { SERVER_ADDRESS: '0.0.0.0', DETECTION_REGISTRY_INSECURE: '127.0.0.1:1', LOG_LEVEL: 'info' };
     installation = await install(cluster, { settings: environment });
-    await cluster.createNamespace('libc-dns-test-shop', { 'libc-dns.dev/mode': 'enforce' });
-    await createPod(cluster, 'libc-dns-test-shop', { name: 'web' });
+    await cluster.createNamespace(SHOP, { 'libc-dns.dev/mode': 'enforce' });
+    await createPod(cluster, SHOP, { name: 'web' });
     const [replica] = installation.replicas;
     if (replica === undefined) throw new Error('there is no replica');
     kubelet = await startKubelet(cluster, () => replica.lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
@@ -85,7 +87,7 @@ describe.runIf(hasCluster())('the commands of the runbook', () => {
     // What the runbook looks for in the log: a registry that keeps failing, and a request that is none.
     for (let index = 0; index < 8; index += 1) {
       const spec = { containers: [{ name: 'main', image: `127.0.0.1:1/app:${index}` }] };
-      await createPod(cluster, 'libc-dns-test-shop', { name: `app-${index}`, spec, annotations: {} });
+      await createPod(cluster, SHOP, { name: `app-${index}`, spec, annotations: {} });
     }
     // The CA is in the registration alone.
     const agent = new Agent({ rejectUnauthorized: false });
@@ -135,7 +137,7 @@ describe.runIf(hasCluster())('the commands of the runbook', () => {
 
   it('show a Pod as it would be patched, and none once the webhook is stopped', async () => {
     const probe = [...commands].find((command) => command.includes('--dry-run=server')) ?? '';
-    await cluster.kubectl(['label', 'namespace', 'libc-dns-test-shop', 'libc-dns.dev/mode=enforce', '--overwrite']);
+    await cluster.kubectl(['label', 'namespace', SHOP, 'libc-dns.dev/mode=enforce', '--overwrite']);
     expect((await run(probe)).out).toContain('"reason":"UnknownOptions"');
     expect((await run(AT_LAST)).code).toBe(0);
     expect((await run(probe)).out.trim()).toBe('');

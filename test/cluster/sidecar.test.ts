@@ -3,11 +3,11 @@ import { parse } from 'yaml';
 
 import type { KubeObject } from '../../src/kubernetes/objects.ts';
 import { cli } from '../support/cli.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { install, type Installation } from '../support/installation.ts';
 import { createPod, podObject, type PodRequest } from '../support/pods.ts';
 
-const NAMESPACE = 'guarded';
+const NAMESPACE = ownName('guarded');
 
 /** What a team's namespace may ask of every Pod: the strictest Pod security, requests and limits within bounds, and a budget. */
 const LIMITS = {

@@ -14,7 +14,7 @@ import { systemClock } from '../../src/util/clock.ts';
 import { createReporter, silentReporter } from '../../src/telemetry/reporter.ts';
 import { createWarmUp, type WarmUp, type WarmUpOptions } from '../../src/warm-up/warm-up.ts';
 import { WORKLOAD_KINDS } from '../../src/warm-up/workload-watch.ts';
-import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { elf } from '../support/elf-builder.ts';
 import { image } from '../support/image-builder.ts';
 import { installImageLibcs, LIBCS_PATH, openStore } from '../support/image-libc.ts';
@@ -90,7 +90,7 @@ describe.runIf(hasCluster())('warm-up on a real API server', () => {
   afterAll(async () => await cluster?.stop());
 
   async function place(mode?: string): Promise<string> {
-    const name = `warm-${places.length}`;
+    const name = ownName(`warm-${places.length}`);
     places.push(name);
     await cluster.createNamespace(name, mode === undefined ? {} : { [MODE_LABEL]: mode });
     return name;

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -37,6 +38,11 @@ export function hasCluster(): boolean {
   if (missing !== undefined) process.stderr.write(`\n!! CLUSTER TESTS DID NOT RUN: ${missing}\n\n`);
   return missing === undefined;
 }
+
+const RUN = randomBytes(3).toString('hex');
+
+/** A name that no other file and no other run has: where a running cluster is named, they may meet in it. */
+export const ownName = (name: string): string => `${name}-${RUN}`;
 
 export interface TestCluster {
   readonly server: string;
