@@ -18,7 +18,7 @@ const io: Streams = {
   stdinIsTerminal: process.stdin.isTTY,
   stdoutIsTerminal: process.stdout.isTTY,
   stderrIsTerminal: process.stderr.isTTY,
-  columns: process.stdout.columns || 80,
+  columns: process.stdout.columns || process.stderr.columns || 80,
   readStdin: () => readTextStream(process.stdin),
   readFile: readTextFile,
   listFolder,

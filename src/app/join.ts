@@ -100,12 +100,20 @@ async function joinOwn(surroundings: Surroundings, log: Log): Promise<Joined> {
   return { client, own };
 }
 
-/** Joins the cluster that `--kubeconfig` names, else the one we run in. Throws `CommandError` if `--context` names a context of no file. */
+/**
+ * Joins the cluster that `--kubeconfig` names, else the one we run in, in the namespace of `--namespace`, else of the context or our Pod. Throws `CommandError` if
+ * `--context` names a context of no file.
+ */
 export async function joinCluster(
-  { kubeconfig, context }: ServeFlags,
+  { kubeconfig, context, namespace }: ServeFlags,
   surroundings: Surroundings,
   log: Log,
 ): Promise<Joined> {
+  const joined = await joinNamed({ ...optional({ kubeconfig, context }) }, surroundings, log);
+  return namespace === undefined ? joined : { ...joined, own: { ...joined.own, namespace } };
+}
+
+async function joinNamed({ kubeconfig, context }: ClusterFlags, surroundings: Surroundings, log: Log): Promise<Joined> {
   if (kubeconfig === undefined) {
     if (context !== undefined) throw new CommandError('usage', '--context names a context of --kubeconfig: give both');
     return await joinOwn(surroundings, log);

@@ -16,9 +16,9 @@ import { type Manifest, placeText, readManifests } from '../manifests/read.ts';
 import type { ClusterFacts, NamespaceView } from '../policy/model.ts';
 import { readPod } from '../policy/read-pod.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
-import { type ClusterFlags, type CommonFlags, configuredFacts } from '../terminal/flags.ts';
+import { type ClusterFlags, type CommonFlags, configuredFacts, type ObjectFlags } from '../terminal/flags.ts';
 import type { DetectingCommand, Io } from '../terminal/io.ts';
-import type { Clock } from '../util/clock.ts';
+import type { Progress } from '../terminal/progress.ts';
 import { printable } from '../util/text.ts';
 import {
   type AuditCluster,
@@ -35,10 +35,7 @@ import { type AuditReport, type AuditSource, type ClusterSection, type Gap, sour
 import { createPodGroups, type PodGroups } from './scan/pod-groups.ts';
 import type { Scanned } from './scan/scanned.ts';
 
-export interface AuditFlags extends Omit<CommonFlags, 'namespace'>, ClusterFlags {
-  readonly namespace?: readonly string[];
-  readonly filename?: readonly string[];
-}
+export interface AuditFlags extends CommonFlags, ClusterFlags, ObjectFlags {}
 
 /** The dependencies of `libc-dns audit`. */
 export interface AuditingCommand extends DetectingCommand {
@@ -50,14 +47,6 @@ export interface AuditingCommand extends DetectingCommand {
   /** Returns a signal that aborts on SIGINT or SIGTERM. After this call these no longer end the process. */
   readonly untilInterrupted: () => AbortSignal;
   readonly now: () => Date;
-}
-
-/** A progress line on standard error. */
-interface AuditProgress {
-  readonly step: (what: string) => void;
-  readonly images: (done: number, all: number, image: string) => void;
-  /** Erases the line. */
-  readonly done: () => void;
 }
 
 /** The inputs of a report, except the images. */
@@ -76,7 +65,7 @@ interface ReadOptions {
   readonly parts: AuditingCommand;
   readonly flags: AuditFlags;
   readonly signal: AbortSignal;
-  readonly progress: AuditProgress;
+  readonly progress: Progress;
 }
 
 /** Reads the cluster, or the named manifests, and builds the report. Rejects with `CommandError` or the signal's reason. */
@@ -134,18 +123,19 @@ async function auditManifests(options: ReadOptions): Promise<AuditReport> {
 /** Each Pod and each Pod template of the manifests counts once. */
 async function manifestSubject(options: ReadOptions): Promise<Subject> {
   const { parts, flags } = options;
-  const { namespace: fallbacks, ...common } = flags;
+  const { namespace: wanted, ...common } = flags;
   const { config, from } = await settingsFor(parts.io, common);
   const manifests = await readManifests(parts.io, flags.filename ?? []);
   const groups = createPodGroups();
   const namespaces = new Map<string, Record<string, string>>();
-  const [fallback = 'default'] = fallbacks ?? [];
+  const [fallback = 'default'] = wanted ?? [];
+  const select = { fallback, isWanted: (name: string) => wanted === undefined || wanted.includes(name) };
   const documents = manifests.flatMap((one) => one.documents);
   for (const { value } of documents) {
     for (const [name, labels] of namespaceLabels(value)) namespaces.set(name, labels);
   }
   const unread = manifests.flatMap((manifest): Gap[] =>
-    [...manifest.problems, ...addPods(manifest, groups, fallback, parts.io)].map((problem) => ({
+    [...manifest.problems, ...addPods(manifest, groups, select, parts.io)].map((problem) => ({
       what: manifest.name,
       message: problem.slice(manifest.name.length + 2),
       grant: 'nothing: correct the manifest',
@@ -156,7 +146,7 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
   const { facts } = configuredFacts(config);
   const files = manifests.map(({ name }) => name);
   return {
-    source: { kind: 'manifests', server: '', namespaces: [], files, configuration: from },
+    source: { kind: 'manifests', server: '', namespaces: [...new Set(wanted)].toSorted(), files, configuration: from },
     scanned: {
       groups: groups.all(),
       namespaces,
@@ -176,13 +166,22 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
   };
 }
 
+/** Which Pods of manifests count. */
+interface Selection {
+  /** The namespace of manifests that name none. */
+  readonly fallback: string;
+  readonly isWanted: (namespace: string) => boolean;
+}
+
 /** Adds the Pods and Pod templates of a manifest. Returns for each that is malformed where it is, and why; warns of containers without an image. */
-function addPods(manifest: Manifest, groups: PodGroups, fallback: string, io: Io): string[] {
+function addPods(manifest: Manifest, groups: PodGroups, { fallback, isWanted }: Selection, io: Io): string[] {
   const problems: string[] = [];
   for (const document of manifest.documents) {
     for (const template of podTemplates(document.value)) {
       const where = `${placeText(manifest, document)} (${describeObject(template)})`;
-      const { kind, namespace, name, pod } = template;
+      const { kind, name, pod } = template;
+      const namespace = template.namespace || fallback;
+      if (!isWanted(namespace)) continue;
       const problem = malformation(pod);
       if (problem !== undefined) {
         problems.push(`${where}: ${problem}`);
@@ -191,7 +190,7 @@ function addPods(manifest: Manifest, groups: PodGroups, fallback: string, io: Io
       for (const warning of unnamedImages(readPod(pod).containers)) {
         io.err(`libc-dns: warning: ${printable(`${where}: ${warning}`)}\n`);
       }
-      groups.add({ kind, namespace: namespace || fallback, name: name || '(unnamed)' }, pod, undefined);
+      groups.add({ kind, namespace, name: name || '(unnamed)' }, pod, undefined);
     }
   }
   return problems;
@@ -256,36 +255,5 @@ function viewsOf({ scanned, unlabelled }: Subject, mode: string | undefined): (n
   return (name) => {
     const own = { ...unlabelled, ...scanned.namespaces.get(name) };
     return { name, labels: mode === undefined ? own : { ...own, [MODE_LABEL]: mode } };
-  };
-}
-
-const BAR_WIDTH = 24;
-
-/** Milliseconds between updates of the line: terminals are slow. */
-const UPDATE_MS = 100;
-
-const bar = (done: number, all: number): string => {
-  const full = all === 0 ? BAR_WIDTH : Math.floor((done / all) * BAR_WIDTH);
-  return `[${'#'.repeat(full)}${'.'.repeat(BAR_WIDTH - full)}]`;
-};
-
-const quiet = (): void => {};
-
-/** Returns a progress line that writes nothing if standard error is not a terminal. */
-export function auditProgress(io: Io, clock: Pick<Clock, 'monotonic'>): AuditProgress {
-  if (!io.stderrIsTerminal) return { step: quiet, images: quiet, done: quiet };
-  let written = -UPDATE_MS;
-  const line = (text: string, always: boolean): void => {
-    const now = clock.monotonic();
-    if (!always && now - written < UPDATE_MS) return;
-    written = now;
-    io.progress(text);
-  };
-  return {
-    step: (what) => line(`reading ${what} ...`, false),
-    images: (done, all, image) => {
-      line(`${bar(done, all)} ${done}/${all} images  ${image}`, done === all);
-    },
-    done: () => io.progress(''),
   };
 }

@@ -1,20 +1,30 @@
 import { type Command, Option } from 'commander';
 
-import { type AuditFlags, type AuditingCommand, auditProgress, readAudit } from '../audit/read.ts';
+import { type AuditFlags, type AuditingCommand, readAudit } from '../audit/read.ts';
 import type { AuditReport } from '../audit/report/report.ts';
 import { auditMarkdown } from '../audit/text/markdown.ts';
 import { auditTable } from '../audit/text/table.ts';
-import { addCommonFlags } from '../terminal/flags.ts';
+import { helpText } from '../terminal/help.ts';
+import {
+  addClusterFlags,
+  addFlags,
+  addObjectFlags,
+  type ColorFlag,
+  DNS_FLAGS,
+  outputFlag,
+  withFiles,
+} from '../terminal/flags.ts';
 import { CommandError, painter } from '../terminal/io.ts';
+import { openProgress } from '../terminal/progress.ts';
+import { structuredText } from '../terminal/structured.ts';
 import { systemClock } from '../util/clock.ts';
 import { fileProblem } from '../util/files.ts';
-import { counted, jsonText, printableLines } from '../util/text.ts';
+import { counted, printableLines } from '../util/text.ts';
 
-interface Flags extends AuditFlags {
-  readonly output: 'table' | 'json' | 'markdown' | 'html';
+interface Flags extends AuditFlags, ColorFlag {
+  readonly output: 'table' | 'json' | 'yaml' | 'markdown' | 'html';
   readonly outputFile?: string;
   readonly failOn?: 'changes' | 'exposed';
-  readonly allNamespaces?: boolean;
 }
 
 const HELP = `
@@ -22,7 +32,7 @@ Examples:
   libc-dns audit                                  all that runs in the cluster of the current context
   libc-dns audit -n shop -n payments              some namespaces
   libc-dns audit -o html --output-file dns.html   for a browser
-  libc-dns audit -f manifests/ --fail-on changes  manifests, in CI
+  libc-dns audit manifests/ --fail-on changes     manifests, in CI
 
 The cluster is read and not changed: docs/audit.md lists the rights. Registry logins come from the docker configuration.
 Exit status: 3 where --fail-on finds what it names; 1 where the audit itself failed.`;
@@ -32,30 +42,26 @@ Exit status: 3 where --fail-on finds what it names; 1 where the audit itself fai
  * there.
  */
 export function auditCommand(program: Command, parts: AuditingCommand): void {
-  const files = 'manifest file or folder, or - for standard input, instead of a cluster (repeatable)';
+  const files = 'manifest file or folder, or - for standard input, instead of a cluster';
+  const namespace = 'this namespace alone; manifests that name none are in the first';
   const command = program
     .command('audit')
     .description('say what runs in a cluster, what would be changed, and who is exposed')
-    .option('-A, --all-namespaces', 'all namespaces, which is the default')
-    .option('-n, --namespace <name>', 'this namespace alone (repeatable); of manifests that name none', collect)
-    .option('-f, --filename <file>', files, collect)
-    .addOption(
-      new Option('-o, --output <format>', 'output format')
-        .choices(['table', 'json', 'markdown', 'html'])
-        .default('table'),
-    )
+    .addOption(outputFlag(['table', 'json', 'yaml', 'markdown', 'html']))
     .option('--output-file <file>', 'write there instead of standard output; the file is replaced whole or not at all')
     .addOption(new Option('--fail-on <what>', 'exit with 3 where there are any').choices(['changes', 'exposed']))
-    .option('--kubeconfig <file>', 'kubeconfig; also KUBECONFIG, ~/.kube/config; in a Pod: its service account')
-    .option('--context <name>', 'a context of the kubeconfig, not its current one')
-    .addHelpText('after', HELP);
-  addCommonFlags(command).action((flags: Flags) => audit(parts, flags));
+    .addHelpText('after', helpText(HELP));
+  addObjectFlags(command, { files, namespace });
+  addClusterFlags(command, 'kubeconfig; also KUBECONFIG, ~/.kube/config; in a Pod: its service account');
+  addFlags(command, ['config', 'namespaceMode', ...DNS_FLAGS, 'offline', 'platform', 'color']).action(
+    (named: string[], flags: Flags) => audit(parts, withFiles(named, flags)),
+  );
 }
 
 async function audit(parts: AuditingCommand, flags: Flags): Promise<void> {
   refuseConflicts(flags);
   const signal = parts.untilInterrupted();
-  const progress = auditProgress(parts.io, systemClock);
+  const progress = openProgress(parts.io, systemClock);
   let report: AuditReport;
   try {
     report = await readAudit({ parts, flags, signal, progress });
@@ -82,9 +88,6 @@ function refuseConflicts(flags: Flags): void {
       '--fail-on exposed needs a cluster: whether the fault is possible depends on its nodes',
     );
   }
-  if (flags.allNamespaces === true && flags.namespace !== undefined) {
-    throw new CommandError('usage', 'either --namespace or --all-namespaces');
-  }
   if (manifests && (flags.kubeconfig !== undefined || flags.context !== undefined)) {
     throw new CommandError('usage', 'either --filename or a cluster (--kubeconfig, --context)');
   }
@@ -108,7 +111,7 @@ function foundProblem({ summary, source }: AuditReport, failOn: Flags['failOn'])
 const UNCUT = 10_000;
 
 async function rendered(report: AuditReport, { output, outputFile, color }: Flags, { io }: AuditingCommand) {
-  if (output === 'json') return jsonText(report);
+  if (output === 'json' || output === 'yaml') return structuredText(report, output);
   if (output === 'markdown') return auditMarkdown(report);
   if (output === 'html') {
     // Loads some hundred kilobytes, so only for this format.
@@ -130,5 +133,3 @@ async function write(text: string, { outputFile }: Flags, { io, writeFile }: Aud
     throw new CommandError('failed', `--output-file ${outputFile}: ${fileProblem(error)}`, { cause: error });
   }
 }
-
-const collect = (value: string, all: string[] | undefined): string[] => [...(all ?? []), value];

@@ -1,17 +1,21 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 
 import type { Detection, Detector } from '../detection/detector.ts';
 import type { Platform } from '../detection/image-source.ts';
 import { normalizePlatform, parsePlatform, platformName } from '../detection/platform.ts';
 import { candidatesOf, type Resolver } from '../policy/verdict.ts';
-import { addCommonFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
-import { CommandError, type DetectingCommand, type Io, type Paint, painter } from '../terminal/io.ts';
-import { table } from '../terminal/layout.ts';
-import { counted, jsonText, printable } from '../util/text.ts';
+import { helpText } from '../terminal/help.ts';
+import { addFlags, type ColorFlag, type CommonFlags, outputFlag, readSettings } from '../terminal/flags.ts';
+import { CommandError, type DetectingCommand, type Io, type Paint, painter, textWidth } from '../terminal/io.ts';
+import { wrappedTable } from '../terminal/layout.ts';
+import { openProgress, shownLookUps } from '../terminal/progress.ts';
+import { structuredText } from '../terminal/structured.ts';
+import { systemClock } from '../util/clock.ts';
+import { counted, printable } from '../util/text.ts';
 
-interface DetectFlags extends CommonFlags {
+interface DetectFlags extends CommonFlags, ColorFlag {
   readonly command?: string[];
-  readonly output: 'table' | 'json';
+  readonly output: 'table' | 'json' | 'yaml';
 }
 
 const HELP = `
@@ -28,12 +32,12 @@ Exit status 1 where an image could not be read.`;
 export function detectCommand(program: Command, { io, openDetector }: DetectingCommand): void {
   const command = program
     .command('detect')
-    .argument('<image...>', 'image references, or oci:DIR[:TAG] for a layout directory')
+    .argument('<image...>', 'image references, or images of this disk: oci:DIR, docker-archive:FILE, oci-archive:FILE')
     .description('say which resolver and libc are in images, and how that is known')
     .option('--command <words>', 'what the container runs instead of its entrypoint', words)
-    .addOption(new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table'))
-    .addHelpText('after', HELP);
-  addCommonFlags(command).action(async (images: string[], flags: DetectFlags) => {
+    .addOption(outputFlag(['table', 'json', 'yaml']))
+    .addHelpText('after', helpText(HELP));
+  addFlags(command, ['config', 'offline', 'platform', 'color']).action(async (images: string[], flags: DetectFlags) => {
     const { config } = await readSettings(io, flags);
     const { detector, close } = await openDetector(config, { images });
     if (detector === undefined) {
@@ -45,8 +49,8 @@ export function detectCommand(program: Command, { io, openDetector }: DetectingC
       const results = await detectAll(images, platform, flags.command ?? [], { detector, io });
       const entries = results.map((result) => entry(result, platform));
       for (const { image, detection } of results) warnOfPlatform(io, image, detection.platform, platform);
-      if (flags.output === 'json') io.out(jsonText(entries));
-      else io.out(asTable(results, painter(io, flags.color)), 'styled');
+      if (flags.output === 'table') io.out(asTable(results, painter(io, flags.color), textWidth(io)), 'styled');
+      else io.out(structuredText(entries, flags.output));
       const failed = results.filter(({ detection }) => detection.failure !== undefined);
       if (failed.length > 0) {
         throw new CommandError('failed', `${failed.length} of ${counted(images.length, 'image')} could not be read`);
@@ -119,22 +123,20 @@ async function detectAll(
 ): Promise<Detected[]> {
   const results: Detected[] = [];
   let next = 0;
-  let done = 0;
-  const progress = images.length > 1;
+  const progress = openProgress(io, systemClock);
+  const shown = shownLookUps(detector, progress, images.length);
   const worker = async (): Promise<void> => {
     for (let index = next; index < images.length; index = next) {
       next += 1;
       const image = images[index] ?? '';
       const started = performance.now();
       const request = { reference: image, platform, command, args: [] };
-      const detection = await detector.detect(request, AbortSignal.timeout(LOOKUP_MS));
+      const detection = await shown.detect(request, AbortSignal.timeout(LOOKUP_MS));
       results[index] = { image, detection, durationMs: performance.now() - started };
-      done += 1;
-      if (progress) io.progress(`${done}/${images.length} ${image}`);
     }
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, images.length) }, worker));
-  if (progress) io.progress('');
+  progress.done();
   return results;
 }
 
@@ -184,14 +186,15 @@ function shownCandidates({ image, detection, durationMs }: Detected): Line[] {
   });
 }
 
-function asTable(all: readonly Detected[], paint: Paint): string {
-  const candidates = all.flatMap((one) => shownCandidates(one));
-  const rows = candidates.map(({ cells }) => cells);
-  const text = table([['IMAGE', 'RESOLVER', 'LIBC', 'REQUESTS', 'BYTES', 'MS', 'EVIDENCE'], ...rows], '');
-  const [head = '', ...lines] = text.split('\n');
-  const coloured = lines.map((line, index) => {
-    const resolver = candidates[index]?.resolver;
-    return resolver === undefined ? line : line.replace(`  ${resolver} `, `  ${paint(STYLES[resolver], resolver)} `);
-  });
-  return [head, ...coloured].join('\n');
+function asTable(all: readonly Detected[], paint: Paint, width: number): string {
+  const lines = all.flatMap((one) => shownCandidates(one));
+  const rows = [
+    ['IMAGE', 'RESOLVER', 'LIBC', 'REQUESTS', 'BYTES', 'MS', 'EVIDENCE'],
+    ...lines.map(({ cells }) => cells),
+  ];
+  const style = (text: string, row: number, column: number): string => {
+    const resolver = column === 1 ? lines[row - 1]?.resolver : undefined;
+    return resolver === undefined ? text : paint(STYLES[resolver], text);
+  };
+  return wrappedTable(rows, width, { indent: '', style });
 }

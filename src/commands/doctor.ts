@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 
 import type { Config } from '../config/schema.ts';
 import { allChecks, chooseChecks } from '../doctor/all-checks.ts';
@@ -6,12 +6,25 @@ import type { Status } from '../doctor/check.ts';
 import { createEvidence, type DoctorParts } from '../doctor/evidence.ts';
 import { doctorReport, type DoctorReport, fails, reportText, type TextStyle } from '../doctor/report.ts';
 import { type Check, runChecks } from '../doctor/run.ts';
-import { addCommonFlags, type ClusterFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
+import { helpText } from '../terminal/help.ts';
+import {
+  addClusterFlags,
+  addFlags,
+  type ClusterFlags,
+  collectWords,
+  type ColorFlag,
+  type CommonFlags,
+  outputFlag,
+  readSettings,
+  shortValue,
+} from '../terminal/flags.ts';
 import { CommandError, type Io, painter } from '../terminal/io.ts';
-import { counted, jsonText, printable } from '../util/text.ts';
+import { type Structured, structuredText } from '../terminal/structured.ts';
+import { counted, printable } from '../util/text.ts';
 
-interface DoctorFlags extends CommonFlags, ClusterFlags {
-  readonly output: 'table' | 'json';
+interface DoctorFlags extends CommonFlags, ClusterFlags, ColorFlag {
+  readonly output: 'table' | Structured;
+  readonly namespace?: string;
   readonly strict?: boolean;
   readonly check?: string[];
   readonly skip?: string[];
@@ -65,12 +78,10 @@ export function doctorCommand(program: Command, command: DoctorCommand): void {
   const sub = program
     .command('doctor')
     .description('find out whether the fault is possible here, and whether the webhook is healthy')
-    .option('--kubeconfig <file>', 'the cluster of this kubeconfig (default: as kubectl finds it)')
-    .option('--context <name>', 'a context of the kubeconfig, not its current one')
-    .addOption(new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table'))
+    .addOption(outputFlag(['table', 'json', 'yaml']))
     .option('--strict', 'exit status 1 for warnings, too')
-    .option('--check <name>', 'this check or group of checks alone (repeatable)', collect)
-    .option('--skip <name>', 'not this check or group of checks (repeatable)', collect)
+    .option('--check <name>', 'this check or group of checks alone (a,b or repeated)', collectWords)
+    .option('--skip <name>', 'not this check or group of checks (a,b or repeated)', collectWords)
     .option(
       '--webhook <host:port>',
       'where a replica can be asked for its certificate, such as a port-forward',
@@ -79,16 +90,20 @@ export function doctorCommand(program: Command, command: DoctorCommand): void {
     .option(
       '-n, --namespace <name>',
       'of the release to look at where there are several, and of the Pod that is created as a dry run',
+      shortValue,
     )
-    .addHelpText('after', HELP);
-  addCommonFlags(sub).action((flags: DoctorFlags) => doctor(command, flags));
+    .addHelpText('after', helpText(HELP));
+  addClusterFlags(sub, 'the cluster of this kubeconfig (default: as kubectl finds it)');
+  addFlags(sub, ['config', 'clusterDns', 'clusterDomain', 'offline', 'color']).action((flags: DoctorFlags) =>
+    doctor(command, flags),
+  );
 }
 
 async function doctor(command: DoctorCommand, flags: DoctorFlags): Promise<void> {
   const { io } = command;
   const report = await diagnose(command, flags);
-  if (flags.output === 'json') io.out(jsonText(report));
-  else io.out(reportText(report, styleFor(io, flags.color)), 'styled');
+  if (flags.output === 'table') io.out(reportText(report, styleFor(io, flags.color)), 'styled');
+  else io.out(structuredText(report, flags.output));
   if (fails(report, flags.strict === true)) throw new CommandError('failed', whyFailed(report));
 }
 
@@ -119,7 +134,9 @@ async function diagnose(command: DoctorCommand, flags: DoctorFlags): Promise<Doc
   }
 }
 
-function chosen(checks: readonly Check[], { check = [], skip = [] }: DoctorFlags): readonly Check[] {
+function chosen(checks: readonly Check[], flags: DoctorFlags): readonly Check[] {
+  const { check = [], offline = false } = flags;
+  const skip = [...(flags.skip ?? []), ...(offline ? [ASKS_REGISTRIES] : [])];
   const known = new Set(checks.flatMap(({ id, group }) => [id, group]));
   const unknown = [...check, ...skip].find((name) => !known.has(name));
   if (unknown !== undefined) {
@@ -127,6 +144,9 @@ function chosen(checks: readonly Check[], { check = [], skip = [] }: DoctorFlags
   }
   return chooseChecks(checks, check, skip);
 }
+
+/** The check that `--offline` leaves out, whatever the webhook's own configuration says. */
+const ASKS_REGISTRIES = 'registries';
 
 function whyFailed({ summary, checks }: DoctorReport): string {
   const { failure, warning } = summary;
@@ -154,5 +174,3 @@ function hostAndPort(text: string): { host: string; port: number } {
   if (match === null || port < 1 || port > 65_535) throw new InvalidArgumentError('expected HOST:PORT.');
   return { host: (match[1] ?? '').replaceAll(/[[\]]/g, ''), port };
 }
-
-const collect = (value: string, all: string[] | undefined): string[] => [...(all ?? []), ...value.split(',')];

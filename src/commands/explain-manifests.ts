@@ -17,33 +17,36 @@ import { type ManifestPolicies, manifestReach, policiesIn } from '../manifests/r
 import { LEFT_ALONE } from '../policy/decide.ts';
 import type { ContainerVerdict, Mode, NamespaceView } from '../policy/model.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
-import { addCommonFlags, type ClusterFlags, type CommonFlags } from '../terminal/flags.ts';
+import {
+  addClusterFlags,
+  addFlags,
+  addObjectFlags,
+  type ClusterFlags,
+  type ColorFlag,
+  type CommonFlags,
+  DNS_FLAGS,
+  type ObjectFlags,
+} from '../terminal/flags.ts';
 import { CommandError, type Io } from '../terminal/io.ts';
+import { openProgress, shownLookUps } from '../terminal/progress.ts';
+import { systemClock } from '../util/clock.ts';
 import { counted, printable } from '../util/text.ts';
 import { type ManifestCommand, type Terms, termsOf } from './terms.ts';
 
-export interface ManifestFlags extends CommonFlags, ClusterFlags {
-  readonly filename?: string[];
+export interface ManifestFlags extends CommonFlags, ClusterFlags, ObjectFlags, ColorFlag {
   readonly kinds?: string[];
   readonly failOn?: 'unknown';
 }
 
 /** Adds the flags for commands that read manifests. */
 export function addManifestFlags(command: Command): Command {
-  const files = 'manifest file or folder, or - for standard input (repeatable)';
+  const files = 'manifest file or folder, or - for standard input';
+  const namespace = 'look at objects of this namespace alone; those that name none are in the first';
   const kinds = 'look at objects of these kinds alone: Deployment,CronJob (repeatable)';
   const failOn = new Option('--fail-on <what>', 'exit with 3 where an image is').choices(['unknown']);
-  return addCommonFlags(
-    command
-      .option('-f, --filename <file>', files, collect)
-      .option('--kinds <kinds>', kinds, collectKinds)
-      .addOption(failOn)
-      .option('--kubeconfig <file>', 'decide by the cluster of this kubeconfig; in a Pod: by its own cluster')
-      .option(
-        '--context <name>',
-        'decide by the cluster of this context, of --kubeconfig, KUBECONFIG or ~/.kube/config',
-      ),
-  );
+  addObjectFlags(command, { files, namespace }).option('--kinds <kinds>', kinds, collectKinds).addOption(failOn);
+  addClusterFlags(command, 'decide by the cluster of this kubeconfig; in a Pod: by its own cluster');
+  return addFlags(command, ['config', 'namespaceMode', ...DNS_FLAGS, 'offline', 'platform', 'color']);
 }
 
 /** The decision for a Pod or Pod template of a manifest. */
@@ -75,16 +78,21 @@ export function refuseFailures({ failed, unknown }: Explanation, { failOn }: Man
 /** Reads the manifests that `-f` names and decides about them. Prints problems, warnings and assumptions on stderr. */
 export async function explainFiles(parts: ManifestCommand, flags: ManifestFlags): Promise<Explanation> {
   const { io } = parts;
-  const terms = await termsOf(parts, flags);
+  const progress = openProgress(io, systemClock);
+  const terms = await termsOf(parts, flags, progress.step).finally(progress.done);
   const manifests = await readManifests(io, flags.filename ?? []);
   const { detector, close } = await parts.openDetector(terms.config, { images: [] });
   try {
     const policies = policiesIn(documentsOf(manifests), terms.namespace, terms.cluster?.networkPolicies);
-    const { explained, problems } = await explainManifests(manifests, { flags, terms, policies, detector });
+    const shown = detector && shownLookUps(detector, progress);
+    const explaining = { flags, terms, policies, detector: shown };
+    const { explained, problems, elsewhere } = await explainManifests(manifests, explaining).finally(progress.done);
     for (const problem of problems) io.err(`libc-dns: ${printable(problem)}\n`);
     for (const line of passedOverLines(manifests, (object) => isWanted(object, flags))) {
       io.err(`libc-dns: passed over: ${printable(line)}\n`);
     }
+    if (elsewhere > 0)
+      io.err(`libc-dns: passed over: ${counted(elsewhere, 'Pod')} of other namespaces (--namespace)\n`);
     warnAbout(io, explained);
     noteAssumptions(io, flags, terms, explained);
     if (terms.cluster === undefined) noteNamespace(io, explained, { flags, terms, policies });
@@ -112,12 +120,12 @@ const LOOKUP_MS = 20_000;
  * Decides about every Pod and Pod template in the manifests, by the webhook's own rules. Takes the labels of namespaces
  * from Namespace objects in the same input, else from the cluster; assumes mode `enforce`, or that of
  * scope `cluster` in a cluster, if they do not say. Returns beside the decisions
- * what could not be read: each problem with its file and document.
+ * what could not be read (each problem with its file and document), and how many Pods `--namespace` leaves out.
  */
 async function explainManifests(
   manifests: readonly Manifest[],
   { flags, terms, policies, detector }: Explaining,
-): Promise<{ explained: Explained[]; problems: string[] }> {
+): Promise<{ explained: Explained[]; problems: string[]; elsewhere: number }> {
   const { config, facts, cluster } = terms;
   const platform = parsePlatform(config.detection.platform);
   const verdicts = { platform, ...(detector !== undefined && { detector }) };
@@ -126,16 +134,7 @@ async function explainManifests(
   const evaluatePod = createEvaluate({ ...common, ...(reach && { reach: reach.pods }) });
   const evaluateTemplate = createEvaluate({ ...common, ...(reach && { reach: reach.templates }) });
   const unlabelled = cluster !== undefined && config.scope === 'cluster' ? config.mode : 'enforce';
-  const labels = new Map(cluster?.namespaces);
-  const pending: { manifest: Manifest; document: ManifestDocument; template: PodTemplate }[] = [];
-  for (const manifest of manifests) {
-    for (const document of manifest.documents) {
-      for (const [name, found] of namespaceLabels(document.value)) labels.set(name, found);
-      for (const template of podTemplates(document.value)) {
-        if (isWanted(template, flags)) pending.push({ manifest, document, template });
-      }
-    }
-  }
+  const { labels, pending, elsewhere } = selected(manifests, flags, terms);
   const problems = manifests.flatMap((manifest) => manifest.problems);
   const explained = await Promise.all(
     pending.map(async ({ manifest, document, template }) => {
@@ -151,7 +150,33 @@ async function explainManifests(
       return [{ document, template, namespace, evaluation }];
     }),
   );
-  return { explained: explained.flat(), problems };
+  return { explained: explained.flat(), problems, elsewhere };
+}
+
+interface Selected {
+  /** Of namespaces. */
+  readonly labels: ReadonlyMap<string, Readonly<Record<string, string>>>;
+  readonly pending: readonly { manifest: Manifest; document: ManifestDocument; template: PodTemplate }[];
+  /** Pods that `--namespace` leaves out. */
+  readonly elsewhere: number;
+}
+
+/** Finds the Pods and Pod templates that the flags choose. */
+function selected(manifests: readonly Manifest[], flags: ManifestFlags, { cluster, namespace }: Terms): Selected {
+  const labels = new Map(cluster?.namespaces);
+  const pending: Selected['pending'][number][] = [];
+  let elsewhere = 0;
+  for (const manifest of manifests) {
+    for (const document of manifest.documents) {
+      for (const [name, found] of namespaceLabels(document.value)) labels.set(name, found);
+      for (const template of podTemplates(document.value)) {
+        if (!isWanted(template, flags)) continue;
+        if (flags.namespace?.includes(template.namespace || namespace) === false) elsewhere += 1;
+        else pending.push({ manifest, document, template });
+      }
+    }
+  }
+  return { labels, pending, elsewhere };
 }
 
 const isWanted = ({ kind }: { readonly kind: string }, { kinds }: ManifestFlags): boolean =>
@@ -204,7 +229,7 @@ function warnAbout(io: Io, explained: readonly Explained[]): void {
 /** Prints what is assumed of the cluster, if anything is decided. */
 function noteAssumptions(
   io: Io,
-  flags: CommonFlags,
+  flags: ManifestFlags,
   { config, cluster, assumed, namespace }: Terms,
   explained: readonly Explained[],
 ): void {
@@ -239,8 +264,6 @@ function noteNamespace(
     `libc-dns: network policies of ${where} are not held against Pods without a namespace. Assumed: namespace default (--namespace).\n`,
   );
 }
-
-const collect = (value: string, all: string[] | undefined): string[] => [...(all ?? []), value];
 
 const collectKinds = (value: string, all: string[] | undefined): string[] => [
   ...(all ?? []),

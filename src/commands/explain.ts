@@ -1,13 +1,21 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 
-import type { Evaluation, ResolvConfs } from '../admission/evaluate.ts';
-import type { PodTemplate } from '../manifests/pod-templates.ts';
+import type { ResolvConfs } from '../admission/evaluate.ts';
+import { type AppliedDecision, appliedDecision } from '../audit/decided.ts';
+import { type PodTemplate, resourceName } from '../manifests/pod-templates.ts';
+import { valueAt } from '../manifests/objects.ts';
+import { DECISION_ANNOTATION } from '../policy/annotations.ts';
 import type { Decision, ResolvConf } from '../policy/model.ts';
+import { readPod } from '../policy/read-pod.ts';
 import { candidatesOf, type Resolver, resolversOf } from '../policy/verdict.ts';
 import { readByGlibc, readByGo, readByMusl, type ReaderView } from '../resolv-conf/resolvers.ts';
-import { type Paint, painter } from '../terminal/io.ts';
-import { table } from '../terminal/layout.ts';
-import { jsonText, printable } from '../util/text.ts';
+import { outputFlag, withFiles } from '../terminal/flags.ts';
+import { helpText } from '../terminal/help.ts';
+import { type Paint, painter, textWidth } from '../terminal/io.ts';
+import { wrapped, wrappedLines, wrappedTable } from '../terminal/layout.ts';
+import { structuredText } from '../terminal/structured.ts';
+import { asObject, asText } from '../util/json.ts';
+import { printable } from '../util/text.ts';
 import {
   addManifestFlags,
   type Explained,
@@ -18,14 +26,14 @@ import {
 import type { ManifestCommand } from './terms.ts';
 
 interface ExplainFlags extends ManifestFlags {
-  readonly output: 'text' | 'json';
+  readonly output: 'text' | 'json' | 'yaml' | 'name';
 }
 
 const HELP = `
 Examples:
-  libc-dns explain -f deployment.yaml --context prod
+  libc-dns explain deployment.yaml --context prod
   kubectl get deployment web -o yaml | libc-dns explain --node-local on --cluster-dns 10.96.0.10
-  libc-dns explain -f manifests/ -o json | jq '.[] | {name, reason}'`;
+  libc-dns explain manifests/ -o json | jq '.[] | {name, reason}'`;
 
 /** Adds `libc-dns explain`, which prints what the webhook would decide for each Pod of a manifest, and why. */
 export function explainCommand(program: Command, parts: ManifestCommand): void {
@@ -33,19 +41,28 @@ export function explainCommand(program: Command, parts: ManifestCommand): void {
   const command = program
     .command('explain')
     .description('say for each Pod of a manifest what would be done, and why')
-    .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'))
-    .addHelpText('after', HELP);
-  addManifestFlags(command).action(async (flags: ExplainFlags) => {
+    .addOption(outputFlag(['text', 'json', 'yaml', 'name']))
+    .addHelpText('after', helpText(HELP));
+  addManifestFlags(command).action(async (files: string[], given: ExplainFlags) => {
+    const flags = withFiles(files, given);
+    const { output } = flags;
     const explanation = await explainFiles(parts, flags);
     const { explained } = explanation;
-    if (flags.output === 'json') io.out(jsonText(explained.map((one) => entry(one, explained))));
-    else io.out(explainedText(explained, painter(io, flags.color)), 'styled');
+    if (output === 'text') io.out(explainedText(explained, painter(io, flags.color), textWidth(io)), 'styled');
+    else if (output === 'name') io.out(objectNames(explained));
+    else
+      io.out(
+        structuredText(
+          explained.map((one) => entry(one, explained)),
+          output,
+        ),
+      );
     refuseFailures(explanation, flags);
   });
 }
 
-function explainedText(explained: readonly Explained[], paint: Paint): string {
-  const texts = explained.map((one) => decisionText(titleOf(one, explained), one.evaluation, paint));
+function explainedText(explained: readonly Explained[], paint: Paint, width: number): string {
+  const texts = explained.map((one) => decisionText(titleOf(one, explained), one, { paint, width }));
   return texts.length === 0 ? 'No Pods and no Pod templates in the input.\n' : texts.join('\n');
 }
 
@@ -59,9 +76,32 @@ function titleOf({ template, namespace }: Explained, all: readonly Explained[]):
 const isOneOfSeveral = ({ objectPath }: PodTemplate, all: readonly Explained[]): boolean =>
   all.filter(({ template }) => template.objectPath === objectPath).length > 1;
 
+/** Says what the webhook did when it admitted the Pod, by its annotation; undefined if there is none. */
+function appliedText({ pod }: PodTemplate): string | undefined {
+  const applied = appliedOf(pod);
+  if (applied === undefined) return undefined;
+  const { reason, remedy } = applied;
+  const done = remedy.length === 0 ? 'changed nothing in it before' : `patched it before: ${remedy.join(' + ')}`;
+  return `The webhook has ${done} (${reason}), by its annotation ${DECISION_ANNOTATION}.`;
+}
+
+function appliedOf(pod: unknown): AppliedDecision | undefined {
+  return appliedDecision(readPod(pod).annotations);
+}
+
+/** Lists objects as `kubectl get -o name` does, each once. */
+export function objectNames(explained: readonly Explained[]): string {
+  const names = explained.map(({ document, template }) => {
+    const { apiVersion } = asObject(valueAt(document.value, template.objectPath));
+    return resourceName(asText(apiVersion), template);
+  });
+  return [...new Set(names)].map((name) => `${printable(name)}\n`).join('');
+}
+
 /** Returns an entry of `explain -o json`: see docs/cli.md. */
 function entry({ template, namespace, evaluation }: Explained, all: readonly Explained[]): Record<string, unknown> {
   const { mode, containers, remedy, reason, message } = evaluation.decision;
+  const applied = appliedOf(template.pod);
   return {
     kind: template.kind,
     namespace,
@@ -84,30 +124,61 @@ function entry({ template, namespace, evaluation }: Explained, all: readonly Exp
     remedy,
     reason,
     message,
+    ...(applied && { applied }),
     resolvConf: evaluation.resolvConf(),
     patch: evaluation.patch,
   };
 }
 
+/** Joins words by two spaces, each in its style; breaks between them if they do not fit. */
+function headLine(
+  words: readonly string[],
+  styles: readonly (Parameters<Paint>[0] | undefined)[],
+  options: TextOptions,
+): string {
+  const { paint, width } = options;
+  let at = 0;
+  const shown = words.map((word, index) => {
+    const fits = at === 0 || at + 2 + word.length <= width;
+    const before = at === 0 ? '' : fits ? '  ' : '\n  ';
+    at = fits ? at + before.length + word.length : 2 + word.length;
+    const style = styles[index];
+    return before + (style === undefined ? word : paint(style, word));
+  });
+  return `${shown.join('')}\n`;
+}
+
 const REMEDY_STYLE = { enforce: 'green', audit: 'yellow', off: 'gray' } as const;
 
+interface TextOptions {
+  readonly paint: Paint;
+  /** Characters of a line. */
+  readonly width: number;
+}
+
 /** Formats a Pod's decision: what, why, by which evidence, and resolv.conf before and after. */
-function decisionText(title: string, evaluation: Evaluation, paint: Paint): string {
+function decisionText(title: string, { template, evaluation }: Explained, { paint, width }: TextOptions): string {
   const { decision } = evaluation;
   const { mode, reason, remedy, message, change } = decision;
   const done = remedy.length === 0 ? 'nothing to change' : remedy.join(' + ');
   const shown = mode === 'audit' && remedy.length > 0 ? `would be: ${done}` : done;
-  const head = `${paint('bold', printable(title))}  ${mode}  ${paint(REMEDY_STYLE[mode], shown)}  ${reason}\n`;
-  const text = `  ${printable(message)}\n`;
+  const head = headLine([printable(title), mode, shown, reason], ['bold', undefined, REMEDY_STYLE[mode]], {
+    paint,
+    width,
+  });
+  const before = appliedText(template);
+  const sentences = before === undefined ? [message] : [message, before];
+  const text = sentences.map((sentence) => wrapped(printable(sentence), width, '  ')).join('');
   if (decision.containers.length === 0) return head + text;
-  const containers = `\n${containersTable(decision)}`;
+  const containers = `\n${containersTable(decision, width)}`;
   if (change === undefined) return head + text + containers;
   const resolvConf = evaluation.resolvConf();
-  const files = sideBySide(resolvConf.before, resolvConf.after, paint);
-  return `${head}${text}${containers}\n${files}\n${readersTable(decision, resolvConf)}`;
+  const files = sideBySide(resolvConf.before, resolvConf.after, paint, { width });
+  const readers = wrappedLines(readersText(decision, resolvConf), width);
+  return `${head}${text}${containers}\n${files}\n${readers}`;
 }
 
-function containersTable(decision: Decision): string {
+function containersTable(decision: Decision, width: number): string {
   const rows = decision.containers.flatMap(({ name, image, ...verdict }) =>
     candidatesOf(verdict).map(({ resolver, evidence }, index) => [
       index === 0 ? printable(name) : '',
@@ -116,7 +187,7 @@ function containersTable(decision: Decision): string {
       `${printable(evidence.detail)} (${evidence.source}, ${evidence.confidence})`,
     ]),
   );
-  return table([['CONTAINER', 'IMAGE', 'RESOLVER', 'EVIDENCE'], ...rows]);
+  return wrappedTable([['CONTAINER', 'IMAGE', 'RESOLVER', 'EVIDENCE'], ...rows], width);
 }
 
 const READERS: Readonly<Partial<Record<Resolver, (file: ResolvConf) => ReaderView>>> = {
@@ -125,14 +196,15 @@ const READERS: Readonly<Partial<Record<Resolver, (file: ResolvConf) => ReaderVie
   go: readByGo,
 };
 
-function readersTable(decision: Decision, { before, after }: ResolvConfs): string {
+function readersText(decision: Decision, { before, after }: ResolvConfs): string {
   const resolvers = [...new Set(decision.containers.flatMap(resolversOf))].toSorted();
   const rows = resolvers.flatMap((resolver) => {
     const reader = READERS[resolver];
     if (reader === undefined) return [];
-    return [[`${resolver}:`, behaviour(reader(before), reader(after))]];
+    return [{ name: `${resolver}:`, text: behaviour(reader(before), reader(after)) }];
   });
-  return table(rows);
+  const longest = Math.max(0, ...rows.map(({ name }) => name.length));
+  return rows.map(({ name, text }) => `  ${name.padEnd(longest)}  ${text}\n`).join('');
 }
 
 /** Describes in a line how a resolver's behaviour changes between two files. */
@@ -159,12 +231,24 @@ const seconds = (milliseconds: number): string => `${milliseconds / 1000} s`;
 
 const COLUMN = 36;
 
+interface SideOptions {
+  readonly width: number;
+  /** Each line begins with it. */
+  readonly indent?: string;
+}
+
 /**
  * Formats two resolv.confs side by side, with a line for each domain and option, and paints new lines. Fits 80 columns
- * unless a domain is very long. Each line begins with `indent`.
+ * unless a domain is very long. One stands below the other if `width` has no room for both.
  */
-export function sideBySide(before: ResolvConf, after: ResolvConf, paint: Paint, indent = '  '): string {
+export function sideBySide(
+  before: ResolvConf,
+  after: ResolvConf,
+  paint: Paint,
+  { width, indent = '  ' }: SideOptions,
+): string {
   const known = new Set([...before.servers, ...before.searches, ...before.options].map(shownWord));
+  if (width < indent.length + 2 * COLUMN + 3) return oneBelowTheOther(before, after, { paint, indent, known });
   const lines = [`${'before'.padEnd(COLUMN)} | after`, `${'-'.repeat(COLUMN)} | ${'-'.repeat(COLUMN)}`];
   const right = blocks(after);
   for (const [index, left] of blocks(before).entries()) {
@@ -176,6 +260,23 @@ export function sideBySide(before: ResolvConf, after: ResolvConf, paint: Paint, 
     }
   }
   return lines.map((line) => `${indent}${line}\n`).join('');
+}
+
+interface BelowOptions {
+  readonly paint: Paint;
+  readonly indent: string;
+  readonly known: ReadonlySet<string>;
+}
+
+function oneBelowTheOther(before: ResolvConf, after: ResolvConf, { paint, indent, known }: BelowOptions): string {
+  const painted = blocks(after)
+    .flat()
+    .map((line) => (isNew(line, known) ? paint('green', line) : line));
+  const lines = ['before', '------', ...blocks(before).flat(), '', 'after', '-----', ...painted];
+  return lines
+    .map((line) => `${indent}${line}`.trimEnd())
+    .map((line) => `${line}\n`)
+    .join('');
 }
 
 /** The Pod's author writes all of it, and the API server has not checked it yet. */

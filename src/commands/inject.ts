@@ -1,11 +1,14 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { createTwoFilesPatch } from 'diff';
 
 import { listItems } from '../manifests/objects.ts';
 import { objectPatch, patchedValue, patchManifests, type TemplatePatch } from '../manifests/patch.ts';
-import type { Manifest, ManifestDocument } from '../manifests/read.ts';
+import { isStandardInput, type Manifest, type ManifestDocument } from '../manifests/read.ts';
+import { outputFlag, withFiles } from '../terminal/flags.ts';
+import { helpText } from '../terminal/help.ts';
 import { CommandError, type Io, type Paint, painter } from '../terminal/io.ts';
-import { jsonText, printableLines } from '../util/text.ts';
+import { fileProblem } from '../util/files.ts';
+import { jsonText, printable, printableLines } from '../util/text.ts';
 import {
   addManifestFlags,
   type Explained,
@@ -13,17 +16,20 @@ import {
   type ManifestFlags,
   refuseFailures,
 } from './explain-manifests.ts';
+import { objectNames } from './explain.ts';
 import type { ManifestCommand } from './terms.ts';
 
 interface InjectFlags extends ManifestFlags {
-  readonly output: 'yaml' | 'json' | 'diff' | 'patch';
+  readonly output: 'yaml' | 'json' | 'diff' | 'patch' | 'name';
+  readonly inPlace?: boolean;
 }
 
 const HELP = `
 Examples:
   libc-dns inject -f deployment.yaml --context prod | kubectl apply --context prod -f -
   helm template web ./chart | libc-dns inject --node-local on --cluster-dns 10.96.0.10 | kubectl apply -f -
-  libc-dns inject -f manifests/ -o diff
+  libc-dns inject manifests/ -o diff
+  libc-dns inject deployment.yaml --in-place
 
 Pods, everything with a Pod template and Lists are patched; all else passes through as it is.
 Without a cluster (--context) nothing is known of its DNS: standard error says what is assumed.`;
@@ -34,19 +40,22 @@ export function injectCommand(program: Command, parts: ManifestCommand): void {
   const command = program
     .command('inject')
     .description('patch manifests as the webhook would patch their Pods')
-    .addOption(
-      new Option('-o, --output <format>', 'output format').choices(['yaml', 'json', 'diff', 'patch']).default('yaml'),
-    )
-    .addHelpText('after', HELP);
-  addManifestFlags(command).action(async (flags: InjectFlags) => {
+    .addOption(outputFlag(['yaml', 'json', 'diff', 'patch', 'name']))
+    .option('--in-place', 'write what changes into the files, and print their names')
+    .addHelpText('after', helpText(HELP));
+  addManifestFlags(command).action(async (files: string[], given: InjectFlags) => {
+    const flags = withFiles(files, given);
+    refuseInPlace(flags);
     const explanation = await explainFiles(parts, flags);
     const { manifests, explained, failed } = explanation;
     if (failed > 0) throw new CommandError('failed', 'nothing was written');
     const patches = patchesOf(explained);
-    if (flags.output === 'yaml') io.out(asYaml(manifests, patches), 'exact');
+    if (flags.inPlace === true) await writeBack(parts, manifests, patches);
+    else if (flags.output === 'yaml') io.out(asYaml(manifests, patches), 'exact');
     if (flags.output === 'json') io.out(asJson(manifests, patches));
     if (flags.output === 'diff') writeDiff(io, manifests, patches, flags.color);
     if (flags.output === 'patch') io.out(asPatch(explained));
+    if (flags.output === 'name') io.out(objectNames(explained.filter(isPatched)));
     refuseFailures(explanation, flags);
   });
 }
@@ -61,6 +70,31 @@ function patchesOf(explained: readonly Explained[]): Patches {
     patches.set(document, known);
   }
   return patches;
+}
+
+const isPatched = ({ evaluation }: Explained): boolean => evaluation.patch.length > 0;
+
+function refuseInPlace({ inPlace, output, filename = [] }: InjectFlags): void {
+  if (inPlace !== true) return;
+  if (output !== 'yaml') throw new CommandError('usage', '--in-place writes YAML: leave --output out');
+  if (filename.length === 0 || filename.some(isStandardInput)) {
+    throw new CommandError('usage', '--in-place needs files: standard input cannot be written to');
+  }
+}
+
+/** Writes the files that change, each whole or not at all. */
+async function writeBack({ io, writeFile }: ManifestCommand, manifests: readonly Manifest[], patches: Patches) {
+  const texts = patchManifests(manifests, patches);
+  for (const [index, { name, text: before }] of manifests.entries()) {
+    const after = texts[index] ?? before;
+    if (after === before) continue;
+    try {
+      await writeFile(name, after);
+    } catch (error) {
+      throw new CommandError('failed', `${name}: ${fileProblem(error)}`, { cause: error });
+    }
+    io.out(`${printable(name)}\n`);
+  }
 }
 
 /** Joins the documents for kubectl. Keeps the text of unchanged documents byte for byte. */
@@ -114,13 +148,11 @@ function paintDiff(text: string, paint: Paint): string {
 }
 
 function asPatch(explained: readonly Explained[]): string {
-  const entries = explained
-    .filter(({ evaluation }) => evaluation.patch.length > 0)
-    .map(({ template, namespace, evaluation }) => ({
-      kind: template.kind,
-      namespace,
-      name: template.name,
-      patch: objectPatch({ template, patch: evaluation.patch }),
-    }));
+  const entries = explained.filter(isPatched).map(({ template, namespace, evaluation }) => ({
+    kind: template.kind,
+    namespace,
+    name: template.name,
+    patch: objectPatch({ template, patch: evaluation.patch }),
+  }));
   return jsonText(entries);
 }

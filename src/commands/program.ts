@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 
 import type { AuditingCommand } from '../audit/read.ts';
 import { completionCommand } from '../terminal/completion.ts';
+import { helpText } from '../terminal/help.ts';
 import { CommandError, type ExitCode, openIo, type Streams } from '../terminal/io.ts';
 import { auditCommand } from './audit.ts';
 import { configCommand } from './config.ts';
@@ -51,17 +52,23 @@ Examples:
 
 Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 found what --fail-on names.`;
 
+/** The fewest columns in which what flags do is wrapped. */
+const LEAST_HELP_COLUMNS = 16;
+
 function build(parts: Commands): Command {
   const program = new Command('libc-dns')
     .description("Gives every Pod the DNS options that its images' resolvers obey (glibc, musl, Go).")
     .version(parts.version)
-    .showHelpAfterError('(libc-dns <command> --help shows the flags and examples)')
+    .showHelpAfterError('(see libc-dns <command> --help)')
     .configureOutput({
       writeOut: parts.io.out,
-      writeErr: parts.io.err,
-      outputError: (text, write) => write(text.replace(/^error: /, 'libc-dns: ')),
+      writeErr: (text) => parts.io.err(text, 'laid-out'),
+      getOutHelpWidth: () => parts.io.columns,
+      getErrHelpWidth: () => parts.io.columns,
+      outputError: (text) => parts.io.err(text.replace(/^error: /, 'libc-dns: ')),
     })
-    .addHelpText('after', HELP)
+    .configureHelp({ minWidthToWrap: LEAST_HELP_COLUMNS })
+    .addHelpText('after', helpText(HELP))
     .exitOverride();
   serveCommand(program, parts);
   injectCommand(program, parts);

@@ -18,7 +18,16 @@ import type { ClusterFacts } from '../policy/model.ts';
 import { createLog } from '../telemetry/log.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { createReporter, type Reporter } from '../telemetry/reporter.ts';
-import { addCommonFlags, type ClusterFlags, type CommonFlags, readSettings } from '../terminal/flags.ts';
+import { helpText } from '../terminal/help.ts';
+import {
+  addClusterFlags,
+  addFlags,
+  type ClusterFlags,
+  type CommonFlags,
+  DNS_FLAGS,
+  readSettings,
+  shortValue,
+} from '../terminal/flags.ts';
 import { CommandError, type DetectingCommand } from '../terminal/io.ts';
 import { systemClock } from '../util/clock.ts';
 import { createRequestLog, followLogLevel, type RequestLog } from './serve-log.ts';
@@ -40,7 +49,9 @@ export interface ServerParts {
   readonly close: () => Promise<void>;
 }
 
-export type ServeFlags = CommonFlags & ClusterFlags;
+export interface ServeFlags extends CommonFlags, ClusterFlags {
+  readonly namespace?: string;
+}
 
 /** What the parts of a server are opened with. */
 export interface ServerContext {
@@ -80,10 +91,16 @@ export function serveCommand(program: Command, parts: ServeParts): void {
   const command = program
     .command('serve')
     .description('run the webhook')
-    .option('--kubeconfig <file>', 'join the cluster of this kubeconfig (in a Pod: that of its service account)')
-    .option('--context <name>', 'a context of the kubeconfig, not its current one')
-    .addHelpText('after', HELP);
-  addCommonFlags(command).action((flags: ServeFlags) => serve(parts, flags));
+    .option(
+      '-n, --namespace <name>',
+      'namespace of the webhook (default: that of the context, or of the Pod)',
+      shortValue,
+    )
+    .addHelpText('after', helpText(HELP));
+  addClusterFlags(command, 'join the cluster of this kubeconfig (default in a Pod: its own cluster)');
+  addFlags(command, ['config', 'namespaceMode', ...DNS_FLAGS, 'offline', 'platform', 'logLevel']).action(
+    (flags: ServeFlags) => serve(parts, flags),
+  );
 }
 
 /** Milliseconds from readiness to the garbage collection, which so ends before the first calls arrive. */

@@ -4,7 +4,14 @@ import type { Gap } from '../audit/report/report.ts';
 import type { Surroundings } from '../audit/scan/scanned.ts';
 import type { Config } from '../config/schema.ts';
 import type { ClusterFacts } from '../policy/model.ts';
-import { assumptions, type ClusterFlags, type CommonFlags, configuredFacts, readSettings } from '../terminal/flags.ts';
+import {
+  assumptions,
+  type ClusterFlags,
+  type CommonFlags,
+  configuredFacts,
+  type ObjectFlags,
+  readSettings,
+} from '../terminal/flags.ts';
 import { CommandError, type Io } from '../terminal/io.ts';
 import { printable } from '../util/text.ts';
 
@@ -26,7 +33,7 @@ export interface Terms {
   readonly assumed: readonly string[];
 }
 
-type Flags = CommonFlags & ClusterFlags;
+type Flags = CommonFlags & ClusterFlags & Pick<ObjectFlags, 'namespace'>;
 
 /** Where `kubectl` puts an object that names no namespace. */
 const DEFAULT_NAMESPACE = 'default';
@@ -35,7 +42,11 @@ const DEFAULT_NAMESPACE = 'default';
  * Reads the cluster that `--kubeconfig` or `--context` names, or that this Pod runs in, as `audit` does; prints on stderr which it is and what
  * could not be read of it. Else takes the configuration, and assumes the rest. Rejects with `CommandError` if the named cluster does not answer.
  */
-export async function termsOf(parts: ManifestCommand, flags: Flags): Promise<Terms> {
+export async function termsOf(
+  parts: ManifestCommand,
+  flags: Flags,
+  onProgress: (what: string) => void = () => {},
+): Promise<Terms> {
   const isNamed = flags.kubeconfig !== undefined || flags.context !== undefined;
   if (!isNamed && !parts.inCluster) return await termsWithout(parts.io, flags);
   let cluster: AuditCluster | undefined;
@@ -49,7 +60,7 @@ export async function termsOf(parts: ManifestCommand, flags: Flags): Promise<Ter
     return await termsWithout(parts.io, flags);
   }
   try {
-    return await termsIn(cluster, parts.io, flags);
+    return await termsIn(cluster, { io: parts.io, flags, onProgress });
   } finally {
     await cluster.close();
   }
@@ -58,16 +69,22 @@ export async function termsOf(parts: ManifestCommand, flags: Flags): Promise<Ter
 /** A signal ends these commands at once: they hold nothing that has to be put away. */
 const NEVER = new AbortController().signal;
 
-async function termsIn(cluster: AuditCluster, io: Io, flags: Flags): Promise<Terms> {
+interface Reading {
+  readonly io: Io;
+  readonly flags: Flags;
+  readonly onProgress: (what: string) => void;
+}
+
+async function termsIn(cluster: AuditCluster, { io, flags, onProgress }: Reading): Promise<Terms> {
   const { config, from, facts, section, surroundings, gaps } = await readTerms(cluster, {
     io,
     flags,
     namespaces: [],
     read: (request) => cluster.surroundings(request),
     signal: NEVER,
-    onProgress: () => {},
+    onProgress,
   });
-  const namespace = flags.namespace ?? cluster.namespace ?? DEFAULT_NAMESPACE;
+  const namespace = flags.namespace?.[0] ?? cluster.namespace ?? DEFAULT_NAMESPACE;
   io.err(
     `libc-dns: read of the cluster at ${printable(cluster.server)}; configuration: ${printable(from)}; namespace of manifests that name none: ${printable(namespace)}\n`,
   );
@@ -98,7 +115,7 @@ async function termsWithout(io: Io, flags: Flags): Promise<Terms> {
   return {
     config,
     facts,
-    namespace: flags.namespace ?? DEFAULT_NAMESPACE,
+    namespace: flags.namespace?.[0] ?? DEFAULT_NAMESPACE,
     cluster: undefined,
     assumed: [...assumed, ...unseen],
   };

@@ -1,15 +1,17 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 
 import { createEvidence } from '../doctor/evidence.ts';
 import { type ReplicaVersion, replicaVersions } from '../doctor/webhook/version.ts';
-import { type ClusterFlags, readSettings } from '../terminal/flags.ts';
-import { counted, jsonText, messageOf } from '../util/text.ts';
+import { helpText } from '../terminal/help.ts';
+import { addClusterFlags, type ClusterFlags, outputFlag, readSettings, shortValue } from '../terminal/flags.ts';
+import { type Structured, structuredText } from '../terminal/structured.ts';
+import { counted, messageOf } from '../util/text.ts';
 import type { DoctorCommand } from './doctor.ts';
 
 interface VersionFlags extends ClusterFlags {
   readonly client?: boolean;
   readonly namespace?: string;
-  readonly output: 'text' | 'json';
+  readonly output: 'text' | Structured;
 }
 
 const HELP = `
@@ -19,16 +21,16 @@ Examples:
 
 /** Adds `libc-dns version`. */
 export function versionCommand(program: Command, command: DoctorCommand): void {
-  program
+  const sub = program
     .command('version')
     .description('print the version of this program, and of the webhook in the cluster')
     .option('--client', 'ask no cluster')
-    .option('--kubeconfig <file>', 'the cluster of this kubeconfig (default: as kubectl finds it)')
-    .option('--context <name>', 'a context of the kubeconfig, not its current one')
-    .option('--namespace <name>', 'of the release to look at where there are several')
-    .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'))
-    .addHelpText('after', HELP)
-    .action((flags: VersionFlags) => version(command, flags));
+    .option('-n, --namespace <name>', 'of the release to look at where there are several', shortValue)
+    .addOption(outputFlag(['text', 'json', 'yaml']))
+    .addHelpText('after', helpText(HELP));
+  addClusterFlags(sub, 'the cluster of this kubeconfig (default: as kubectl finds it)').action((flags: VersionFlags) =>
+    version(command, flags),
+  );
 }
 
 /** The webhook of a cluster: what its replicas run, or why that is not known. */
@@ -42,8 +44,8 @@ async function version(command: DoctorCommand, flags: VersionFlags): Promise<voi
     platform: `${process.platform}/${process.arch}`,
   };
   const webhook = flags.client === true ? undefined : await installed(command, flags);
-  if (flags.output === 'json') {
-    io.out(jsonText({ client, ...(webhook && { webhook }) }));
+  if (flags.output !== 'text') {
+    io.out(structuredText({ client, ...(webhook && { webhook }) }, flags.output));
     return;
   }
   io.out(`client   ${client.version} (Node ${client.node}, ${client.platform})\n`);
@@ -51,7 +53,7 @@ async function version(command: DoctorCommand, flags: VersionFlags): Promise<voi
 }
 
 async function installed({ io, openDoctor }: DoctorCommand, flags: VersionFlags): Promise<Installed> {
-  const { config, isSet } = await readSettings(io, { color: false });
+  const { config, isSet } = await readSettings(io, {});
   const context = { config, flags: { ...flags, output: 'table', color: false } as const, isSet };
   const { parts, close } = await openDoctor({ ...context, configGiven: undefined, warn: () => {} });
   try {

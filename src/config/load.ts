@@ -19,6 +19,9 @@ export class ConfigError extends Error {
   }
 }
 
+/** What a configuration says of itself, as a Kubernetes object does; it may be left out. */
+export const CONFIGURATION = { apiVersion: 'config.libc-dns.dev/v1', kind: 'Configuration' } as const;
+
 interface ConfigSources {
   /** The file's text, and its name for messages. */
   readonly file?: { readonly name: string; readonly text: string };
@@ -40,7 +43,7 @@ export interface LoadedConfig {
  */
 export function loadConfig(sources: ConfigSources): LoadedConfig {
   const file = sources.file === undefined ? undefined : parseFile(sources.file);
-  const tree = (file?.document.toJS() as Tree | null | undefined) ?? {};
+  const tree = withoutType((file?.document.toJS() as Tree | null | undefined) ?? {});
   const environment = readEnvironment(sources.environment);
   const origins = new Map<string, string>();
   for (const { key, value, origin } of [...environment.overrides, ...sources.flags]) {
@@ -79,6 +82,13 @@ function parseFile(file: NonNullable<ConfigSources['file']>): ParsedFile {
     throw new ConfigError([`${file.name}: expected a mapping of keys such as "scope: cluster"`]);
   }
   return { document, lines, name: file.name };
+}
+
+/** Takes `apiVersion` and `kind` out, if they are ours; others stay, and are refused as unknown keys. */
+function withoutType(tree: Tree): Tree {
+  const { apiVersion, kind, ...settings } = tree;
+  const isOurs = apiVersion === CONFIGURATION.apiVersion && kind === CONFIGURATION.kind;
+  return isOurs ? settings : tree;
 }
 
 function describe(issue: z.core.$ZodIssue, origins: ReadonlyMap<string, string>, file?: ParsedFile): string[] {

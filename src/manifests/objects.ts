@@ -3,6 +3,10 @@ import { asText, isObject, type Json } from '../util/json.ts';
 /** Keys and indexes from a value to a part of it. */
 export type Path = readonly (string | number)[];
 
+/** Returns what is at `path` in a value that has it. */
+export const valueAt = (value: unknown, path: Path): unknown =>
+  path.reduce<unknown>((node, key) => (node as Record<string | number, unknown>)[key], value);
+
 /** An object of a document, and its place: not the document itself inside a List. */
 export interface PlacedObject {
   readonly object: Json;

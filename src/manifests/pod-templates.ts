@@ -1,6 +1,6 @@
 import { MalformedPodError, malformedMessage, readPod } from '../policy/read-pod.ts';
 import { asObject, asText, isObject, type Json, objectAt } from '../util/json.ts';
-import { objectsIn, type Path, type PlacedObject } from './objects.ts';
+import { objectsIn, type Path, type PlacedObject, valueAt } from './objects.ts';
 import { operatorTemplates, type TemplateParts } from './operator-templates.ts';
 
 /** How messages name an object. */
@@ -14,6 +14,12 @@ interface Identity {
 /** Names an object in messages: `Deployment shop/web`. */
 export const describeObject = ({ kind, namespace, name }: Identity): string =>
   `${kind && `${kind} `}${namespace && `${namespace}/`}${name || '(unnamed)'}`;
+
+/** Names an object as `kubectl get -o name` does: `deployment.apps/web`. */
+export function resourceName(apiVersion: string, { kind, name }: Pick<Identity, 'kind' | 'name'>): string {
+  const slash = apiVersion.indexOf('/');
+  return `${kind.toLowerCase()}${slash === -1 ? '' : `.${apiVersion.slice(0, slash)}`}/${name}`;
+}
 
 /** A Pod or Pod template inside a manifest document. */
 export interface PodTemplate extends Identity, TemplateParts {
@@ -121,7 +127,7 @@ const ordinary = (object: Json, podPath: Path): TemplateParts => ({
   podPath,
   metadataPath: [...podPath, 'metadata'],
   specPath: [...podPath, 'spec'],
-  pod: podPath.reduce<unknown>((node, key) => (node as Record<string | number, unknown>)[key], object),
+  pod: valueAt(object, podPath),
 });
 
 const identityOf = (object: Json): Identity => {

@@ -38,7 +38,7 @@ export async function readManifests(io: Io, paths: readonly string[]): Promise<M
   }
   const manifests: Manifest[] = [];
   for (const path of paths.length === 0 ? ['-'] : paths) {
-    if (path === '-' || path === '/dev/stdin') {
+    if (isStandardInput(path)) {
       manifests.push(parseManifest(STDIN, await read(STDIN, () => io.readStdin())));
       continue;
     }
@@ -51,6 +51,9 @@ export async function readManifests(io: Io, paths: readonly string[]): Promise<M
   }
   return manifests;
 }
+
+/** Reports whether a name that `-f` takes is that of standard input. */
+export const isStandardInput = (path: string): boolean => path === '-' || path === '/dev/stdin';
 
 const STDIN = 'standard input';
 

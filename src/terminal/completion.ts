@@ -1,5 +1,6 @@
 import { Argument, type Command, type Option } from 'commander';
 
+import { helpText } from './help.ts';
 import type { Io } from './io.ts';
 
 /** A flag as a shell offers it. */
@@ -34,7 +35,7 @@ export function completionCommand(program: Command, { io }: { readonly io: Io })
     .command('completion')
     .addArgument(new Argument('<shell>').choices(Object.keys(SHELLS)))
     .description('print a script that has a shell complete commands and flags')
-    .addHelpText('after', HELP)
+    .addHelpText('after', helpText(HELP))
     .action((shell: keyof typeof SHELLS) => io.out(SHELLS[shell](entriesOf(program), flagsOf(program))));
 }
 

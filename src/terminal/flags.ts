@@ -8,10 +8,9 @@ import { BUILT_IN } from '../resolv-conf/kubelet.ts';
 import { fileProblem } from '../util/files.ts';
 import { CommandError, type Io } from './io.ts';
 
-/** The flags that all commands take. */
+/** The flags that set the configuration; each command takes some of them. */
 export interface CommonFlags {
   readonly config?: string;
-  readonly namespace?: string;
   readonly namespaceMode?: Mode;
   readonly clusterDns?: string[];
   readonly clusterDomain?: string;
@@ -20,6 +19,10 @@ export interface CommonFlags {
   readonly offline?: boolean;
   readonly platform?: string;
   readonly logLevel?: string;
+}
+
+/** Given by all commands that print for people. */
+export interface ColorFlag {
   readonly color: boolean;
 }
 
@@ -29,28 +32,92 @@ export interface ClusterFlags {
   readonly context?: string;
 }
 
-/** Adds the common flags to a command; `--namespace` unless it has its own. */
-export function addCommonFlags(command: Command): Command {
-  if (!command.options.some(({ long }) => long === '--namespace')) {
-    command.option('-n, --namespace <name>', 'namespace of manifests that name none');
-  }
+/** The flags that select objects of manifests, and of a cluster. */
+export interface ObjectFlags {
+  readonly filename?: readonly string[];
+  readonly namespace?: readonly string[];
+  readonly allNamespaces?: boolean;
+}
+
+const MODES = ['enforce', 'audit', 'off'];
+
+const FLAGS = {
+  config: () => new Option('--config <file>', 'configuration file (YAML); also LIBC_DNS_CONFIG'),
+  namespaceMode: () =>
+    new Option('--namespace-mode <mode>', "take this as the namespaces' libc-dns.dev/mode label").choices(MODES),
+  clusterDns: () =>
+    new Option('--cluster-dns <address>', 'cluster DNS address (a,b or repeated)').argParser(collectWords),
+  clusterDomain: () => new Option('--cluster-domain <domain>', 'cluster domain, such as cluster.local'),
+  nodeSearches: () =>
+    new Option('--node-searches <domains>', "search domains of the nodes' resolv.conf (a,b or repeated)").argParser(
+      collectWords,
+    ),
+  nodeLocal: () =>
+    new Option('--node-local <mode>', 'node-local DNS cache: auto, on, off, or its address').argParser(nodeLocal),
+  offline: () => new Option('--offline', 'ask no registry'),
+  platform: () =>
+    new Option('--platform <platform>', 'platform of images where nothing names one, such as linux/arm64'),
+  logLevel: () => new Option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent'),
+  color: () => new Option('--no-color', 'no colours, even on a terminal'),
+} as const satisfies Record<keyof CommonFlags | keyof ColorFlag, () => Option>;
+
+/** The flags about a cluster's DNS. */
+export const DNS_FLAGS = ['clusterDns', 'clusterDomain', 'nodeSearches', 'nodeLocal'] as const;
+
+/** Adds the flags that a command makes use of; it refuses all others. */
+export function addFlags(command: Command, names: readonly (keyof typeof FLAGS)[]): Command {
+  for (const name of names) command.addOption(FLAGS[name]());
+  return command;
+}
+
+/** Adds `--kubeconfig` and `--context`. `which` says what is done with the cluster. */
+export function addClusterFlags(command: Command, which: string): Command {
   return command
-    .option('--config <file>', 'configuration file (YAML); also LIBC_DNS_CONFIG')
-    .addOption(
-      new Option('--namespace-mode <mode>', "take this as the namespaces' libc-dns.dev/mode label").choices([
-        'enforce',
-        'audit',
-        'off',
-      ]),
-    )
-    .option('--cluster-dns <address>', 'cluster DNS address (repeatable)', collect)
-    .option('--cluster-domain <domain>', 'cluster domain, such as cluster.local')
-    .option('--node-searches <domains>', "search domains of the nodes' resolv.conf (repeatable)", collect)
-    .option('--node-local <mode>', 'node-local DNS cache: auto, on, off, or its address', nodeLocal)
-    .option('--offline', 'ask no registry')
-    .option('--platform <platform>', 'platform of Pods that name none, such as linux/arm64')
-    .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent')
-    .option('--no-color', 'no colours, even on a terminal');
+    .option('--kubeconfig <file>', which)
+    .option('--context <name>', 'a context of the kubeconfig, not its current one');
+}
+
+/** Returns the flag `-o`, which takes `-o json`, `-ojson` and, as with kubectl, `-o=json`. */
+export function outputFlag(choices: readonly [string, ...string[]]): Option {
+  const option = new Option('-o, --output <format>', 'output format').choices(choices).default(choices[0]);
+  const check = option.parseArg;
+  return option.argParser((value, before: string) => check?.(shortValue(value), before) ?? value);
+}
+
+/** Adds files, as arguments or with `-f`, and the namespaces that count, with `-n` and `-A`. */
+export function addObjectFlags(
+  command: Command,
+  about: { readonly files: string; readonly namespace: string },
+): Command {
+  return command
+    .argument('[file...]', `as -f: ${about.files}`)
+    .option('-f, --filename <file>', `${about.files} (a,b or repeated)`, collectWords)
+    .option('-n, --namespace <name>', `${about.namespace} (a,b or repeated)`, collectWords)
+    .option('-A, --all-namespaces', 'all namespaces, which is the default');
+}
+
+/** Returns the flags with the files that are arguments. Throws a `CommandError` for flags that contradict each other. */
+export function withFiles<F extends ObjectFlags>(files: readonly string[], flags: F): F {
+  if (flags.allNamespaces === true && flags.namespace !== undefined) {
+    throw new CommandError('usage', 'either --namespace or --all-namespaces');
+  }
+  return files.length === 0 ? flags : { ...flags, filename: [...files, ...(flags.filename ?? [])] };
+}
+
+/** Returns the value of a short flag without the `=` that kubectl allows before it: `-n=shop`. */
+export const shortValue = (value: string): string => value.replace(/^=/, '');
+
+/** Collects the values of a flag that may be repeated, or hold several: `a,b`. */
+export const collectWords = (value: string, all: string[] | undefined): string[] => [
+  ...(all ?? []),
+  ...shortValue(value)
+    .split(',')
+    .map((item) => item.trim()),
+];
+
+function nodeLocal(value: string): string {
+  if (value === '') throw new InvalidArgumentError('expected auto, on, off or an IP address');
+  return value;
 }
 
 /**
@@ -137,14 +204,4 @@ async function configFile(io: Io, name: string): Promise<{ name: string; text: s
     const why = missing ? 'no such file' : fileProblem(error);
     throw new CommandError('usage', `configuration file ${name}: ${why}`, { cause: error });
   }
-}
-
-const collect = (value: string, all: string[] | undefined): string[] => [
-  ...(all ?? []),
-  ...value.split(',').map((item) => item.trim()),
-];
-
-function nodeLocal(value: string): string {
-  if (value === '') throw new InvalidArgumentError('expected auto, on, off or an IP address');
-  return value;
 }

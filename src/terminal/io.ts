@@ -3,6 +3,7 @@ import { styleText } from 'node:util';
 import type { Config } from '../config/schema.ts';
 import type { OpenDetector } from '../detection/detector.ts';
 import { printable, printableLines } from '../util/text.ts';
+import { wrappedLines } from './layout.ts';
 
 /** Everything outside that commands use; main.ts hands it in. */
 export interface Streams {
@@ -30,26 +31,38 @@ export interface Io extends Omit<Streams, 'out' | 'err'> {
    * of a painter. `exact`: writes the bytes as they are, for the next program, but not to a terminal.
    */
   readonly out: (text: string, form?: 'styled' | 'exact') => void;
-  /** Writes messages, spelled out like `out`. */
-  readonly err: (text: string) => void;
+  /** Writes messages, spelled out like `out`, and wrapped on a terminal. `laid-out`: they are wrapped already. */
+  readonly err: (text: string, form?: 'laid-out') => void;
   /** Draws one line over the last one, if standard error is a terminal; an empty one removes it. */
   readonly progress: (line: string) => void;
 }
 
 /** Opens the one way to the streams: nothing that others wrote reaches a terminal as a command. */
 export function openIo({ out, err, ...streams }: Streams): Io {
+  const { stderrIsTerminal, columns } = streams;
+  let isDrawn = false;
   return {
     ...streams,
     out(text, form) {
       const isExact = form === 'exact' && !streams.stdoutIsTerminal;
       out(isExact ? text : printableLines(text, form === 'styled'));
     },
-    err: (text) => err(printableLines(text)),
+    err(text, form) {
+      const shown = printableLines(text);
+      if (isDrawn) err(ERASED);
+      isDrawn = false;
+      err(stderrIsTerminal && form !== 'laid-out' ? wrappedLines(shown, columns) : shown);
+    },
     progress(line) {
-      if (streams.stderrIsTerminal) err(`\r\u001B[K${printable(line).slice(0, Math.max(20, streams.columns - 1))}`);
+      if (!stderrIsTerminal || (line === '' && !isDrawn)) return;
+      isDrawn = line !== '';
+      err(`${ERASED}${printable(line).slice(0, Math.max(20, columns - 1))}`);
     },
   };
 }
+
+/** Goes to the start of the line, and erases it. */
+const ERASED = '\r\u001B[K';
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -63,6 +76,13 @@ export function painter(io: Io, color: boolean): Paint {
   const wanted = color && io.stdoutIsTerminal && !io.environment['NO_COLOR'] && io.environment['TERM'] !== 'dumb';
   return (style, text) => (wanted ? styleText(style, text, { validateStream: false }) : text);
 }
+
+/** The fewest columns that text is laid out for. */
+const LEAST_COLUMNS = 40;
+
+/** Returns the characters of a line on standard output; infinite if it is no terminal: what is read by programs is not wrapped. */
+export const textWidth = ({ stdoutIsTerminal, columns }: Io): number =>
+  stdoutIsTerminal ? Math.max(columns, LEAST_COLUMNS) : Number.POSITIVE_INFINITY;
 
 /** 0 done, 1 failed, 2 wrong usage or configuration, 3 found what `--fail-on` names. */
 export type ExitCode = 0 | 1 | 2 | 3;

@@ -1,3 +1,5 @@
+import { withoutTrailing } from '../util/text.ts';
+
 /** Cuts a text to a width; ends a cut text with an ellipsis. */
 export function cut(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
@@ -23,15 +25,62 @@ export function wrapped(text: string, width: number, first = '', indent = first)
   return `${[...lines, line].join('\n')}\n`;
 }
 
-/** Formats rows as aligned columns; does not pad the last one. */
-export function table(rows: readonly (readonly string[])[], indent = '  '): string {
-  const widths: number[] = [];
-  for (const row of rows) {
-    for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length);
-  }
-  const line = (row: readonly string[]): string =>
-    row.map((cell, index) => (index === row.length - 1 ? cell : cell.padEnd(widths[index] ?? 0))).join('  ');
-  return rows.map((row) => `${indent}${line(row).trimEnd()}\n`).join('');
+/** Wraps each line that is longer than `width`; what continues a line is indented by two more than the line. */
+export function wrappedLines(text: string, width: number): string {
+  return text
+    .split('\n')
+    .map((line) => {
+      if (line.length <= width) return line;
+      const indent = /^ */.exec(line)?.[0] ?? '';
+      return wrapped(line.slice(indent.length), width, indent, `${indent}  `).slice(0, -1);
+    })
+    .join('\n');
+}
+
+/** The fewest columns in which text is readable. */
+const LEAST_TEXT = 24;
+
+/** Styles a cell once it is cut and padded: escape codes for colours must not count as characters. */
+type CellStyle = (text: string, row: number, column: number) => string;
+
+/**
+ * Formats rows as aligned columns of at most `width` characters, with the last column wrapped. If there is no room for that beside the
+ * others, formats each row as a paragraph with a line for each column, named by the first row.
+ */
+export function wrappedTable(
+  rows: readonly (readonly string[])[],
+  width: number,
+  { indent = '  ', style = (text: string) => text }: { readonly indent?: string; readonly style?: CellStyle } = {},
+): string {
+  const [heads = []] = rows;
+  const widths = heads.slice(0, -1).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const left = indent.length + widths.reduce((sum, each) => sum + each + GAP, 0);
+  if (left + LEAST_TEXT > width) return paragraphs(rows, width, indent, style);
+  const lines = rows.map((row, index) => {
+    const cells = widths.map((each, column) => (row[column] ?? '').padEnd(each));
+    const text = wrapped(row.at(-1) ?? '', width, ' '.repeat(left))
+      .slice(left)
+      .trimEnd();
+    const styled = cells.map((cell, column) => `${style(cell, index, column)}${' '.repeat(GAP)}`).join('');
+    return `${withoutTrailing(`${indent}${styled}${style(text, index, widths.length)}`, ' ')}\n`;
+  });
+  return lines.join('');
+}
+
+function paragraphs(rows: readonly (readonly string[])[], width: number, indent: string, style: CellStyle): string {
+  const [heads = []] = rows;
+  const widest = Math.max(...heads.map(({ length }) => length));
+  const left = indent.length + widest + GAP;
+  const line = (cell: string, row: number, column: number): string => {
+    const text = wrapped(cell, width, ' '.repeat(left)).slice(left, -1);
+    return `${indent}${(heads[column] ?? '').padEnd(widest)}${' '.repeat(GAP)}${style(text, row, column)}\n`;
+  };
+  const one = (row: readonly string[], index: number): string =>
+    row.map((cell, column) => (cell === '' ? '' : line(cell, index, column))).join('');
+  return rows
+    .map((row, index) => (index === 0 ? '' : one(row, index)))
+    .slice(1)
+    .join('\n');
 }
 
 const MINIMUM = 8;
@@ -51,9 +100,6 @@ function shrink(widths: number[], most: number): void {
     if (widths[index] === widest) widths[index] = widest - 1;
   }
 }
-
-/** Styles a cell once it is cut and padded: escape codes for colours must not count as characters. */
-type CellStyle = (text: string, row: number, column: number) => string;
 
 /**
  * Formats rows as aligned columns, cut to `width` characters in all, or wider if every column has its minimum. Aligns

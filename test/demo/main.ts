@@ -90,7 +90,8 @@ async function show(one: DemoCase, number: number, webhook: WebhookProcess, regi
   );
   say(`   ${paint(first.patch.length > 0 ? 'green' : 'yellow', done)} (${reason}): ${REASONS[reason as Reason]}`);
   for (const line of evidenceOf(await webhook.decision(review.request.uid))) say(`   seen in ${line}`);
-  if (first.patch.length > 0) say(`\n${sideBySide(resolvConf(review), resolvConf(again), paint, '   ').trimEnd()}`);
+  if (first.patch.length > 0)
+    say(`\n${sideBySide(resolvConf(review), resolvConf(again), paint, { width: 80, indent: '   ' }).trimEnd()}`);
   const wrong = mistakes(one, review, first, second);
   say(
     wrong.length === 0

@@ -24,6 +24,8 @@ export interface CliOptions {
   /** Looks images up in real registries, like the program. */
   readonly registries?: boolean;
   readonly openDoctor?: ProgramParts['openDoctor'];
+  /** Default: writes to the disk. */
+  readonly writeFile?: ProgramParts['writeFile'];
 }
 
 export interface CliResult {
@@ -66,7 +68,7 @@ export async function cli(argv: readonly string[], options: CliOptions = {}): Pr
       if (options.cluster instanceof Error) throw options.cluster;
       return options.cluster ?? notHere();
     },
-    writeFile: replaceFile,
+    writeFile: options.writeFile ?? replaceFile,
     untilInterrupted: () => options.signal ?? new AbortController().signal,
     now: () => new Date('2026-11-21T00:00:00Z'),
     openDetector: async (config, { images }) =>

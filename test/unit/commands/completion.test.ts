@@ -29,7 +29,7 @@ const LINES: readonly [line: string[], expected: string[]][] = [
   [['detect', '--plat'], ['--platform']],
   [
     ['detect', '-o', ''],
-    ['json', 'table'],
+    ['json', 'table', 'yaml'],
   ],
   [['inject', '--output', 'd'], ['diff']],
   [['serve', '--namespace-mode', 'e'], ['enforce']],
@@ -63,7 +63,7 @@ describe.runIf(hasShell('bash'))('bash', () => {
 
   it('completes what readline cuts at an equals sign', () => {
     expect(complete(['detect', '--output', '=', 't'])).toEqual(['table']);
-    expect(complete(['detect', '--output', '='])).toEqual(['json', 'table']);
+    expect(complete(['detect', '--output', '='])).toEqual(['json', 'table', 'yaml']);
   });
 
   it('offers all commands, and only the flags of the one that is typed', () => {

@@ -28,6 +28,21 @@ describe('config', () => {
     expect((await config(out)).out).toBe(out);
   });
 
+  it('says what it is, as Kubernetes objects do, and takes that back', async () => {
+    const json = JSON.parse((await config('scope: cluster\n', '-o', 'json')).out) as Record<string, unknown>;
+    expect(json).toMatchObject({ apiVersion: 'config.libc-dns.dev/v1', kind: 'Configuration', scope: 'cluster' });
+    expect(JSON.parse((await config(JSON.stringify(json), '-o', 'json')).out)).toEqual(json);
+    const { code, err } = await config('apiVersion: config.libc-dns.dev/v2\nkind: Configuration\n');
+    expect([code, err]).toEqual([2, expect.stringContaining('apiVersion: unknown key')]);
+  });
+
+  it('one file is read: an argument and --config contradict each other', async () => {
+    expect(await cli(['config', 'a.yaml', '--config', 'b.yaml'])).toMatchObject({
+      code: 2,
+      err: 'libc-dns: either FILE or --config\n',
+    });
+  });
+
   it.each([
     { text: 'scoop: cluster\n', says: /scoop: unknown key; did you mean scope\?/ },
     { text: 'a: [\n', says: /c\.yaml:\d:\d+: / },

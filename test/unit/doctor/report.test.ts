@@ -286,7 +286,7 @@ describe('the command', () => {
     [['--check', 'nothing'], /there is no check nothing; there are: api-server, access/],
     [['--webhook', 'here'], /expected HOST:PORT/],
     [['--webhook', 'here:99999'], /expected HOST:PORT/],
-    [['-o', 'yaml'], /Allowed choices are table, json/],
+    [['-o', 'xml'], /Allowed choices are table, json, yaml/],
   ])('%j is wrong usage', async (flags, message) => {
     const { code, err } = await cli(['doctor', ...flags], { openDoctor });
     expect(code).toBe(2);

@@ -1,0 +1,28 @@
+import type { AddHelpTextContext } from 'commander';
+
+import { wrapped } from './layout.ts';
+
+/**
+ * Lays the text below a command's flags out for the terminal. Paragraphs are wrapped. A line that begins with two spaces is an example, and
+ * is never wrapped, so that it can be copied; if it does not fit, what is said of it (behind two spaces or more) goes below.
+ */
+export function helpText(text: string): (context: AddHelpTextContext) => string {
+  return ({ command, error }) => {
+    const output = command.configureOutput();
+    const width = (error ? output.getErrHelpWidth?.() : output.getOutHelpWidth?.()) ?? 80;
+    // A paragraph's lines are those that neither an empty line nor an example ends.
+    const lines = text
+      .replaceAll(/(?<=\S)\n(?=\S)/g, (end, at: number) => (isExample(text, at) ? end : ' '))
+      .split('\n');
+    return lines.map((line) => laidOut(line, width)).join('\n');
+  };
+}
+
+const isExample = (text: string, at: number): boolean => text.slice(text.lastIndexOf('\n', at - 1) + 1).startsWith(' ');
+
+function laidOut(line: string, width: number): string {
+  if (line.length <= width) return line;
+  if (!line.startsWith(' ')) return wrapped(line, width).trimEnd();
+  const [, example = line, about = ''] = /^(.*?\S)(?: {2,}(.*))?$/.exec(line) ?? [];
+  return about === '' ? example : `${example}\n${wrapped(about, width, ' '.repeat(6)).trimEnd()}`;
+}
