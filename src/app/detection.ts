@@ -1,16 +1,15 @@
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
 
+import { isLocal, withLocalImages } from '../archives/local-images.ts';
 import { registryProxy } from '../config/registry-proxy.ts';
 import type { Config } from '../config/schema.ts';
 import type { OpenDetector } from '../detection/detector.ts';
 import { createImageDetector } from '../detection/image-detector.ts';
-import { ImageSourceError, type ImageSources } from '../detection/image-source.ts';
+import { ImageSourceError } from '../detection/image-source.ts';
 import { createImageReader, type ImageReader } from '../detection/reader/image-reader.ts';
 import { createIsolatedReader } from '../detection/reader/isolated-reader.ts';
 import type { VerdictStore } from '../detection/verdict-store.ts';
 import type { RegistryClientOptions } from '../registry/client.ts';
-import { openOciLayout, parseLayoutReference } from '../registry/oci-layout.ts';
 import { canonicalName } from '../registry/reference.ts';
 import type { Reporter } from '../telemetry/reporter.ts';
 import { CommandError } from '../terminal/io.ts';
@@ -25,7 +24,7 @@ interface DetectionOptions {
   /** Verdicts shared with other replicas. Its creator closes it. */
   readonly store?: VerdictStore;
   /**
-   * Set for a person at a command line: allows their own docker config and its helpers, OCI layouts, and the registries on
+   * Set for a person at a command line: allows their own docker config and its helpers, images on this disk, and the registries on
    * this machine that `images` names. Absent for the server, where others choose the images.
    */
   readonly person?: { readonly images: readonly string[] };
@@ -67,8 +66,8 @@ async function openReader(config: Config, options: DetectionOptions): Promise<Im
   // One for this process and the others: what is wrong with a file is told once.
   const onProblem = reporter.warnings();
   const client = openRegistries(config, { ...options, files, onBreaker, onProblem });
-  const layouts = person?.images.some((image) => image.startsWith('oci:')) ?? false;
-  if (!enabled && !layouts && options.store === undefined) {
+  const hasLocal = person?.images.some(isLocal) ?? false;
+  if (!enabled && !hasLocal && options.store === undefined) {
     await client.close();
     return undefined;
   }
@@ -82,17 +81,24 @@ async function openReader(config: Config, options: DetectionOptions): Promise<Im
     return createIsolatedReader({ program, canonical: canonicalName, onEvent, clock: systemClock, reporter });
   }
   const registries = enabled ? client : { open: offline, canonical: canonicalName };
+  // Only image names that a person typed may read their disk: names in manifests and clusters come from others.
+  const local = hasLocal ? withLocalImages(registries) : undefined;
   const inspect = inspectors();
   const reader = createImageReader({
-    // Only image names that a person typed may read their disk: names in manifests and clusters come from others.
-    sources: layouts ? withLayouts(registries) : registries,
+    sources: local ?? registries,
     inspect: inspect.inspect,
     // Not for an audit, which looks at many images and waits for none.
     ...((person === undefined || person.images.length > 0) && { inspectMore: inspect.inspectMore }),
     tagTtlMs: config.detection.cache.tagTtl,
     clock: systemClock,
   });
-  return { ...reader, close: () => client.close() };
+  return {
+    ...reader,
+    close: async () => {
+      await local?.close();
+      await client.close();
+    },
+  };
 }
 
 /** Refuses every image: used in place of the registries if the registry look-up is off. */
@@ -101,20 +107,6 @@ function offline(reference: string): never {
     'forbidden-host',
     `${reference} is not looked up: the registry look-up is off (--offline)`,
   );
-}
-
-/** Adds references of the form `oci:DIR[:TAG]` to a client. */
-function withLayouts(client: ImageSources): ImageSources {
-  return {
-    open: (text) => {
-      const layout = parseLayoutReference(text);
-      return layout === undefined ? client.open(text) : openOciLayout(layout);
-    },
-    canonical: (text) => {
-      const layout = parseLayoutReference(text);
-      return layout === undefined ? client.canonical(text) : `oci:${resolve(layout.directory)}:${layout.tag ?? ''}`;
-    },
-  };
 }
 
 /** Reports registries that are left alone. Their names go to the log only, not into metrics, for Pods choose them. */

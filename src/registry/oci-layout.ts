@@ -2,13 +2,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, realpath } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 
-import {
-  type Descriptor,
-  type ImageConfig,
-  type ImageSource,
-  ImageSourceError,
-  type LookupContext,
-} from '../detection/image-source.ts';
+import { type ImageConfig, type ImageSource, ImageSourceError, type LookupContext } from '../detection/image-source.ts';
 import { chooseImage, type DocumentStore, type StoredDocument } from './choose-image.ts';
 import { matchesDigest, parseDigest } from './digest.ts';
 import { defaultLimits } from './http/limits.ts';
@@ -44,26 +38,43 @@ export function parseLayoutReference(text: string): LayoutReference | undefined 
   return { directory, ...(hasTag ? { tag } : {}) };
 }
 
+/** The files of a layout: of a folder, or of an archive. */
+export interface LayoutFiles {
+  /** For messages: `oci:DIR`. */
+  readonly name: string;
+  /** Rejects with `ImageSourceError` `not-found` or `invalid-answer`. */
+  open(path: readonly string[], context: LookupContext): Promise<LayoutFile>;
+}
+
+interface LayoutFile extends AsyncDisposable {
+  /** In bytes. */
+  readonly size: number;
+  /** Yields `length` bytes from `offset` on; fewer if the file ends before. */
+  chunks(
+    range: { readonly offset: number; readonly length: number },
+    context: LookupContext,
+  ): AsyncIterable<Uint8Array>;
+}
+
 /**
- * Opens an image in an OCI image layout (image-spec image-layout.md). Verifies manifests and configurations against
- * their digests. Blobs may be symbolic links, which tools that share blobs make, but must lead to a regular file inside
- * the layout. Counts bytes in the meter, and no requests.
+ * Opens an image in an OCI image layout (image-spec image-layout.md): a tag, `@` and the place of the image in index.json, or undefined for the
+ * only one. Verifies manifests and configurations against their digests. Counts bytes in the meter, and no requests.
  */
-export function openOciLayout({ directory, tag }: LayoutReference): ImageSource {
-  const name = `oci:${directory}${tag === undefined ? '' : `:${tag}`}`;
+export function openOciLayout(files: LayoutFiles, tag: string | undefined): ImageSource {
+  const name = `${files.name}${tag === undefined ? '' : `:${tag}`}`;
   const configs = new Map<string, ImageConfig>();
   const storeFor = (context: LookupContext): DocumentStore => ({
     name,
     async document(digest) {
-      const bytes = await readBlob(directory, digest, defaultLimits.manifestBytes, context);
+      const bytes = await readBlob(files, digest, defaultLimits.manifestBytes, context);
       return { bytes, digest, mediaType: '' };
     },
-    config: async ({ digest }) => await readBlob(directory, digest, defaultLimits.configBytes, context),
+    config: async ({ digest }) => await readBlob(files, digest, defaultLimits.configBytes, context),
   });
   return {
     async manifest(platform, context) {
       const store = storeFor(context);
-      const index = await readFile(directory, ['index.json'], defaultLimits.manifestBytes, context);
+      const index = await readFile(files, ['index.json'], defaultLimits.manifestBytes, context);
       const start = await startOf(store, index, tag);
       const chosen = await chooseImage(store, start, platform, defaultLimits.indexDepth);
       if (chosen.config !== undefined) configs.set(chosen.manifest.config.digest, chosen.config);
@@ -75,7 +86,10 @@ export function openOciLayout({ directory, tag }: LayoutReference): ImageSource 
       return parseImageConfig(await storeFor(context).config(config), config.mediaType, `${name}: its configuration`)
         .config;
     },
-    read: (blob, offset, length, context) => readRange(directory, blob, { offset, length }, context),
+    async *read(blob, offset, length, context) {
+      await using file = await files.open(blobPath(blob.digest), context);
+      yield* file.chunks({ offset, length }, context);
+    },
   };
 }
 
@@ -83,7 +97,7 @@ export function openOciLayout({ directory, tag }: LayoutReference): ImageSource 
 async function startOf(store: DocumentStore, index: Uint8Array, tag: string | undefined): Promise<StoredDocument> {
   const document = parseImageDocument(index, indexType, `${store.name}: index.json`);
   const all = document.kind === 'index' ? document.entries : [];
-  const entries = tag === undefined ? all : all.filter(({ annotations }) => annotations?.[refName] === tag);
+  const entries = tag === undefined ? all : tagged(all, tag);
   const tags = [...new Set(all.flatMap(({ annotations }) => annotations?.[refName] ?? []))].slice(0, 12);
   const has = tags.length === 0 ? 'it has no tags' : `it has ${tags.join(', ')}`;
   const [first] = entries;
@@ -98,16 +112,23 @@ async function startOf(store: DocumentStore, index: Uint8Array, tag: string | un
   return indexOf(entries);
 }
 
+/** skopeo names an image without a tag by its place: `@0`. */
+function tagged(entries: readonly IndexEntry[], tag: string): readonly IndexEntry[] {
+  const place = /^@(\d{1,4})$/.exec(tag)?.[1];
+  if (place === undefined) return entries.filter(({ annotations }) => annotations?.[refName] === tag);
+  return entries.slice(Number(place), Number(place) + 1);
+}
+
 function indexOf(manifests: readonly IndexEntry[]): StoredDocument {
   const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: indexType, manifests }));
   return { bytes, mediaType: indexType, digest: '' };
 }
 
-async function readBlob(directory: string, text: string, limit: number, context: LookupContext): Promise<Buffer> {
-  const bytes = await readFile(directory, blobPath(text), limit, context);
+async function readBlob(files: LayoutFiles, text: string, limit: number, context: LookupContext): Promise<Buffer> {
+  const bytes = await readFile(files, blobPath(text), limit, context);
   const digest = parseDigest(text);
   if (digest !== undefined && matchesDigest(bytes, digest)) return bytes;
-  throw new ImageSourceError('invalid-answer', `oci:${directory}: the blob ${text} does not have that digest`);
+  throw new ImageSourceError('invalid-answer', `${files.name}: the blob ${text} does not have that digest`);
 }
 
 /** Makes a path of a digest. Throws for any other text, so that no `..` gets into a path. */
@@ -118,29 +139,38 @@ function blobPath(text: string): string[] {
 }
 
 async function readFile(
-  directory: string,
+  files: LayoutFiles,
   path: readonly string[],
   limit: number,
   context: LookupContext,
 ): Promise<Buffer> {
-  await using file = await openInside(directory, path);
-  const { size } = await file.stat();
+  await using file = await files.open(path, context);
+  const { size } = file;
   if (size > limit) {
-    throw new ImageSourceError('invalid-answer', `oci:${directory}: ${path.join('/')} is longer than ${limit} bytes`);
+    throw new ImageSourceError('invalid-answer', `${files.name}: ${path.join('/')} is longer than ${limit} bytes`);
   }
   const chunks: Uint8Array[] = [];
-  for await (const chunk of chunksOf(file, { offset: 0, length: size }, context)) chunks.push(chunk);
+  for await (const chunk of file.chunks({ offset: 0, length: size }, context)) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
-async function* readRange(
-  directory: string,
-  blob: Descriptor,
-  range: { readonly offset: number; readonly length: number },
-  context: LookupContext,
-): AsyncGenerator<Uint8Array> {
-  await using file = await openInside(directory, blobPath(blob.digest));
-  yield* chunksOf(file, range, context);
+/**
+ * Returns the files of a folder. They may be symbolic links, which tools that share blobs make, but must lead to a regular file inside
+ * the folder.
+ */
+export function folderFiles(directory: string): LayoutFiles {
+  return {
+    name: `oci:${directory}`,
+    async open(path) {
+      const file = await openInside(directory, path);
+      const { size } = await file.stat();
+      return {
+        size,
+        chunks: (range, context) => chunksOf(file, range, context),
+        [Symbol.asyncDispose]: () => file.close(),
+      };
+    },
+  };
 }
 
 async function* chunksOf(

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { openOciLayout, parseLayoutReference } from '../../src/registry/oci-layout.ts';
+import { folderFiles, openOciLayout, parseLayoutReference } from '../../src/registry/oci-layout.ts';
 import { image, index } from '../support/image-builder.ts';
 import { layer } from '../support/layer-builder.ts';
 import { writeOciLayout } from '../support/oci-layout.ts';
@@ -44,7 +44,7 @@ it.each(['oci:', 'oci::tag', 'oci:dir:'])('%s names no image', (text) => {
 describe('a layout', () => {
   it('gives manifest, configuration and ranges of its one image', async () => {
     const directory = await layout({ v1: built });
-    const source = openOciLayout({ directory });
+    const source = openOciLayout(folderFiles(directory), undefined);
     const context = lookupContext();
     const manifest = await source.manifest(amd64, context);
     expect(manifest.digest).toBe(built.digest);
@@ -60,22 +60,24 @@ describe('a layout', () => {
   it('of several images wants a tag, and says which there are', async () => {
     const other = sampleImage(10, { architecture: 'arm64' });
     const directory = await layout({ v1: built, v2: other });
-    await expect(openOciLayout({ directory }).manifest(amd64, lookupContext())).rejects.toMatchObject({
+    await expect(
+      openOciLayout(folderFiles(directory), undefined).manifest(amd64, lookupContext()),
+    ).rejects.toMatchObject({
       code: 'invalid-reference',
       message: expect.stringContaining('v1, v2'),
     });
-    await expect(openOciLayout({ directory, tag: 'v3' }).manifest(amd64, lookupContext())).rejects.toMatchObject({
+    await expect(openOciLayout(folderFiles(directory), 'v3').manifest(amd64, lookupContext())).rejects.toMatchObject({
       code: 'not-found',
       message: expect.stringContaining('v1, v2'),
     });
-    const found = await openOciLayout({ directory, tag: 'v2' }).manifest(amd64, lookupContext());
+    const found = await openOciLayout(folderFiles(directory), 'v2').manifest(amd64, lookupContext());
     expect(found.digest).toBe(other.digest);
   });
 
   it('chooses by platform in an index', async () => {
     const arm = image({ layers: [layer([{ path: 'a', content: 'x' }])], config: { architecture: 'arm64' } });
     const directory = await layout({ v1: index([arm, built], { attestation: 'first' }) });
-    const source = openOciLayout({ directory, tag: 'v1' });
+    const source = openOciLayout(folderFiles(directory), 'v1');
     expect((await source.manifest(amd64, lookupContext())).digest).toBe(built.digest);
     await expect(source.manifest({ os: 'linux', architecture: 's390x' }, lookupContext())).rejects.toMatchObject({
       code: 'no-platform',
@@ -83,7 +85,9 @@ describe('a layout', () => {
   });
 
   it('that is none is not-found', async () => {
-    await expect(openOciLayout({ directory: '/nonexistent' }).manifest(amd64, lookupContext())).rejects.toMatchObject({
+    await expect(
+      openOciLayout(folderFiles('/nonexistent'), undefined).manifest(amd64, lookupContext()),
+    ).rejects.toMatchObject({
       code: 'not-found',
       message: expect.stringContaining('expected an OCI image layout'),
     });
@@ -93,7 +97,9 @@ describe('a layout', () => {
     const directory = await layout({ v1: built });
     const file = blobFile(directory, built.digest);
     await writeFile(file, `${await readFile(file, 'utf8')} `);
-    await expect(openOciLayout({ directory }).manifest(amd64, lookupContext())).rejects.toMatchObject({
+    await expect(
+      openOciLayout(folderFiles(directory), undefined).manifest(amd64, lookupContext()),
+    ).rejects.toMatchObject({
       code: 'invalid-answer',
       message: expect.stringContaining('does not have that digest'),
     });
@@ -103,11 +109,13 @@ describe('a layout', () => {
     const directory = await layout({ v1: built });
     const file = join(directory, 'index.json');
     await writeFile(file, (await readFile(file, 'utf8')).replace(built.digest, 'sha256:../../../etc/passwd'));
-    await expect(openOciLayout({ directory }).manifest(amd64, lookupContext())).rejects.toMatchObject({
+    await expect(
+      openOciLayout(folderFiles(directory), undefined).manifest(amd64, lookupContext()),
+    ).rejects.toMatchObject({
       code: 'invalid-answer',
     });
     const blob = { mediaType: '', digest: '../../etc/passwd', size: 1 };
-    const read = collect(openOciLayout({ directory }).read(blob, 0, 10, lookupContext()));
+    const read = collect(openOciLayout(folderFiles(directory), undefined).read(blob, 0, 10, lookupContext()));
     await expect(read).rejects.toMatchObject({ code: 'invalid-answer' });
   });
 
@@ -117,13 +125,17 @@ describe('a layout', () => {
     await mkdir(join(directory, 'shared'));
     await rename(file, join(directory, 'shared/manifest'));
     await symlink('../../shared/manifest', file);
-    await expect(openOciLayout({ directory }).manifest(amd64, lookupContext())).resolves.toBeDefined();
+    await expect(
+      openOciLayout(folderFiles(directory), undefined).manifest(amd64, lookupContext()),
+    ).resolves.toBeDefined();
     await rm(file);
     const outside = await mkdtemp(join(tmpdir(), 'outside-'));
     directories.push(outside);
     await rename(join(directory, 'shared/manifest'), join(outside, 'manifest'));
     await symlink(join(outside, 'manifest'), file);
-    await expect(openOciLayout({ directory }).manifest(amd64, lookupContext())).rejects.toMatchObject({
+    await expect(
+      openOciLayout(folderFiles(directory), undefined).manifest(amd64, lookupContext()),
+    ).rejects.toMatchObject({
       code: 'invalid-answer',
       message: expect.stringContaining('leads out of the layout'),
     });
@@ -135,7 +147,9 @@ describe('a layout', () => {
       const file = blobFile(directory, built.digest);
       await rm(file);
       await make(file);
-      await expect(openOciLayout({ directory }).manifest(amd64, lookupContext())).rejects.toMatchObject({
+      await expect(
+        openOciLayout(folderFiles(directory), undefined).manifest(amd64, lookupContext()),
+      ).rejects.toMatchObject({
         code: 'invalid-answer',
         message: expect.stringContaining('not a regular file'),
       });
@@ -146,7 +160,7 @@ describe('a layout', () => {
     const directory = await layout({ v1: built });
     truncateSync(join(directory, 'index.json'), 5 * 1024 ** 3);
     const context = lookupContext();
-    await expect(openOciLayout({ directory }).manifest(amd64, context)).rejects.toMatchObject({
+    await expect(openOciLayout(folderFiles(directory), undefined).manifest(amd64, context)).rejects.toMatchObject({
       code: 'invalid-answer',
     });
     expect(context.meter.bytes).toBe(0);
@@ -155,7 +169,10 @@ describe('a layout', () => {
   it('is left when the look-up ends', async () => {
     const directory = await layout({ v1: built });
     const reason = new Error('over');
-    const lookup = openOciLayout({ directory }).manifest(amd64, lookupContext([], AbortSignal.abort(reason)));
+    const lookup = openOciLayout(folderFiles(directory), undefined).manifest(
+      amd64,
+      lookupContext([], AbortSignal.abort(reason)),
+    );
     await expect(lookup).rejects.toBe(reason);
   });
 });

@@ -55,6 +55,8 @@ describe('the lint rule that keeps the floors', () => {
     ['src/admission/x.ts', "export { x } from '../manifests/x.ts';"],
     ['src/admission/x.ts', "export type { X } from '../commands/x.ts';"],
     ['src/manifests/x.ts', "export { x } from '../admission/x.ts';"],
+    ['src/archives/x.ts', "export { x } from '../manifests/x.ts';"],
+    ['src/registry/x.ts', "export { x } from '../archives/x.ts';"],
     ['src/audit/x.ts', "export { x } from '../doctor/x.ts';"],
     ['src/audit/findings/x.ts', "export { x } from '../../commands/x.ts';"],
     ['src/doctor/dns/x.ts', "export type { X } from '../../app/x.ts';"],
