@@ -12,7 +12,7 @@ import {
   unnamedImages,
 } from '../manifests/pod-templates.ts';
 import { policiesIn } from '../manifests/reach.ts';
-import { type Manifest, placeText, readManifests } from '../manifests/read.ts';
+import { type Manifest, type Place, placeOf, placeText, readManifests } from '../manifests/read.ts';
 import type { ClusterFacts, NamespaceView } from '../policy/model.ts';
 import { readPod } from '../policy/read-pod.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
@@ -29,6 +29,7 @@ import {
   settingsFor,
 } from './cluster.ts';
 import { decideGroups } from './decide.ts';
+import type { Accepted } from './findings/accepted.ts';
 import { lookUpImages } from './look-ups.ts';
 import { buildReport } from './report/build-report.ts';
 import { type AuditReport, type AuditSource, type ClusterSection, type Gap, sourcedText } from './report/report.ts';
@@ -59,6 +60,25 @@ interface Subject {
   readonly gaps: readonly Gap[];
   /** Labels assumed for namespaces without our label: manifests are read as if they enforced. */
   readonly unlabelled: Readonly<Record<string, string>>;
+  /** Where the objects of manifests stand. */
+  readonly places: Places;
+}
+
+/** By namespace, kind and name. */
+type Places = ReadonlyMap<string, Place>;
+
+interface ObjectName {
+  readonly namespace: string;
+  readonly kind: string;
+  readonly name: string;
+}
+
+const placeKey = ({ namespace, kind, name }: ObjectName): string => `${namespace}/${kind}/${name}`;
+
+export interface Audited {
+  readonly report: AuditReport;
+  /** Returns where an object stands in the manifests; undefined for one of a cluster. */
+  readonly placeOf: (object: ObjectName) => Place | undefined;
 }
 
 interface ReadOptions {
@@ -66,14 +86,16 @@ interface ReadOptions {
   readonly flags: AuditFlags;
   readonly signal: AbortSignal;
   readonly progress: Progress;
+  /** Findings that do not count. */
+  readonly accept?: Accepted;
 }
 
 /** Reads the cluster, or the named manifests, and builds the report. Rejects with `CommandError` or the signal's reason. */
-export async function readAudit(options: ReadOptions): Promise<AuditReport> {
+export async function readAudit(options: ReadOptions): Promise<Audited> {
   return options.flags.filename === undefined ? await auditCluster(options) : await auditManifests(options);
 }
 
-async function auditCluster(options: ReadOptions): Promise<AuditReport> {
+async function auditCluster(options: ReadOptions): Promise<Audited> {
   const cluster = await options.parts.openCluster(options.flags);
   try {
     const subject = await clusterSubject(cluster, options);
@@ -107,10 +129,11 @@ async function clusterSubject(
     cluster: section,
     gaps,
     unlabelled: {},
+    places: new Map(),
   };
 }
 
-async function auditManifests(options: ReadOptions): Promise<AuditReport> {
+async function auditManifests(options: ReadOptions): Promise<Audited> {
   const subject = await manifestSubject(options);
   const detection = await options.parts.openDetector(subject.config, { images: [] });
   try {
@@ -127,6 +150,7 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
   const { config, from } = await settingsFor(parts.io, common);
   const manifests = await readManifests(parts.io, flags.filename ?? []);
   const groups = createPodGroups();
+  const places = new Map<string, Place>();
   const namespaces = new Map<string, Record<string, string>>();
   const [fallback = 'default'] = wanted ?? [];
   const select = { fallback, isWanted: (name: string) => wanted === undefined || wanted.includes(name) };
@@ -135,7 +159,7 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
     for (const [name, labels] of namespaceLabels(value)) namespaces.set(name, labels);
   }
   const unread = manifests.flatMap((manifest): Gap[] =>
-    [...manifest.problems, ...addPods(manifest, groups, select, parts.io)].map((problem) => ({
+    [...manifest.problems, ...addPods(manifest, { groups, places }, select, parts.io)].map((problem) => ({
       what: manifest.name,
       message: problem.slice(manifest.name.length + 2),
       grant: 'nothing: correct the manifest',
@@ -163,6 +187,7 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
     cluster: manifestCluster(config, facts),
     gaps: unread,
     unlabelled: { [MODE_LABEL]: 'enforce' },
+    places,
   };
 }
 
@@ -174,7 +199,12 @@ interface Selection {
 }
 
 /** Adds the Pods and Pod templates of a manifest. Returns for each that is malformed where it is, and why; warns of containers without an image. */
-function addPods(manifest: Manifest, groups: PodGroups, { fallback, isWanted }: Selection, io: Io): string[] {
+function addPods(
+  manifest: Manifest,
+  { groups, places }: { readonly groups: PodGroups; readonly places: Map<string, Place> },
+  { fallback, isWanted }: Selection,
+  io: Io,
+): string[] {
   const problems: string[] = [];
   for (const document of manifest.documents) {
     for (const template of podTemplates(document.value)) {
@@ -190,7 +220,9 @@ function addPods(manifest: Manifest, groups: PodGroups, { fallback, isWanted }: 
       for (const warning of unnamedImages(readPod(pod).containers)) {
         io.err(`libc-dns: warning: ${printable(`${where}: ${warning}`)}\n`);
       }
-      groups.add({ kind, namespace, name: name || '(unnamed)' }, pod, undefined);
+      const owner = { kind, namespace, name: name || '(unnamed)' };
+      groups.add(owner, pod, undefined);
+      places.set(placeKey(owner), placeOf(manifest, document));
     }
   }
   return problems;
@@ -215,7 +247,11 @@ const NOT_READ = { mode: 'unknown', source: 'manifests', detail: 'manifests do n
 const sourceOf = (value: unknown): string => (value === 'auto' ? 'built-in' : 'configuration');
 
 /** Looks up the images and builds the report. */
-async function reportOn(subject: Subject, { detector, credentials }: AuditDetector, options: ReadOptions) {
+async function reportOn(
+  subject: Subject,
+  { detector, credentials }: AuditDetector,
+  options: ReadOptions,
+): Promise<Audited> {
   const { parts, flags, signal, progress } = options;
   const { scanned, config, facts } = subject;
   const platform = parsePlatform(config.detection.platform);
@@ -240,7 +276,7 @@ async function reportOn(subject: Subject, { detector, credentials }: AuditDetect
     service: config.cluster.service,
     respected: config.networkPolicies,
   });
-  return buildReport({
+  const report = buildReport({
     ...subject,
     config: policy,
     respected: config.networkPolicies,
@@ -248,7 +284,9 @@ async function reportOn(subject: Subject, { detector, credentials }: AuditDetect
     viewOf,
     version: parts.version,
     generatedAt: parts.now(),
+    ...(options.accept && { accept: options.accept }),
   });
+  return { report, placeOf: (object) => subject.places.get(placeKey(object)) };
 }
 
 function viewsOf({ scanned, unlabelled }: Subject, mode: string | undefined): (name: string) => NamespaceView {

@@ -1,6 +1,9 @@
 import { type Command, Option } from 'commander';
 
-import { type AuditFlags, type AuditingCommand, readAudit } from '../audit/read.ts';
+import { auditJunit } from '../audit/ci/junit.ts';
+import { auditSarif } from '../audit/ci/sarif.ts';
+import { type Accepted, acceptedWarnings, parseAccepted } from '../audit/findings/accepted.ts';
+import { type Audited, type AuditFlags, type AuditingCommand, readAudit } from '../audit/read.ts';
 import type { AuditReport } from '../audit/report/report.ts';
 import { auditMarkdown } from '../audit/text/markdown.ts';
 import { auditTable } from '../audit/text/table.ts';
@@ -14,17 +17,18 @@ import {
   outputFlag,
   withFiles,
 } from '../terminal/flags.ts';
-import { CommandError, painter } from '../terminal/io.ts';
+import { CommandError, type Io, painter } from '../terminal/io.ts';
 import { openProgress } from '../terminal/progress.ts';
 import { structuredText } from '../terminal/structured.ts';
 import { systemClock } from '../util/clock.ts';
 import { fileProblem } from '../util/files.ts';
-import { counted, printableLines } from '../util/text.ts';
+import { counted, printable, printableLines } from '../util/text.ts';
 
 interface Flags extends AuditFlags, ColorFlag {
-  readonly output: 'table' | 'json' | 'yaml' | 'markdown' | 'html';
+  readonly output: 'table' | 'json' | 'yaml' | 'markdown' | 'html' | 'sarif' | 'junit';
   readonly outputFile?: string;
-  readonly failOn?: 'changes' | 'exposed';
+  readonly failOn?: 'changes' | 'exposed' | 'findings';
+  readonly accept?: string;
 }
 
 const HELP = `
@@ -33,6 +37,7 @@ Examples:
   libc-dns audit -n shop -n payments              some namespaces
   libc-dns audit -o html --output-file dns.html   for a browser
   libc-dns audit manifests/ --fail-on changes     manifests, in CI
+  libc-dns audit -o sarif --output-file dns.sarif --accept accepted.yaml --fail-on findings
 
 The cluster is read and not changed: docs/audit.md lists the rights. Registry logins come from the docker configuration.
 Exit status: 3 where --fail-on finds what it names; 1 where the audit itself failed.`;
@@ -47,9 +52,12 @@ export function auditCommand(program: Command, parts: AuditingCommand): void {
   const command = program
     .command('audit')
     .description('say what runs in a cluster, what would be changed, and who is exposed')
-    .addOption(outputFlag(['table', 'json', 'yaml', 'markdown', 'html']))
+    .addOption(outputFlag(['table', 'json', 'yaml', 'markdown', 'html', 'sarif', 'junit']))
     .option('--output-file <file>', 'write there instead of standard output; the file is replaced whole or not at all')
-    .addOption(new Option('--fail-on <what>', 'exit with 3 where there are any').choices(['changes', 'exposed']))
+    .addOption(
+      new Option('--fail-on <what>', 'exit with 3 where there are any').choices(['changes', 'exposed', 'findings']),
+    )
+    .option('--accept <file>', 'findings that do not count, each with a reason (YAML): docs/audit.md')
     .addHelpText('after', helpText(HELP));
   addObjectFlags(command, { files, namespace });
   addClusterFlags(command, 'kubeconfig; also KUBECONFIG, ~/.kube/config; in a Pod: its service account');
@@ -62,9 +70,10 @@ async function audit(parts: AuditingCommand, flags: Flags): Promise<void> {
   refuseConflicts(flags);
   const signal = parts.untilInterrupted();
   const progress = openProgress(parts.io, systemClock);
-  let report: AuditReport;
+  const accept = flags.accept === undefined ? undefined : await readAccepted(parts.io, flags.accept);
+  let audited: Audited;
   try {
-    report = await readAudit({ parts, flags, signal, progress });
+    audited = await readAudit({ parts, flags, signal, progress, ...(accept && { accept }) });
     signal.throwIfAborted();
   } catch (error) {
     if (signal.aborted) throw new CommandError('failed', 'interrupted: nothing was written', { cause: error });
@@ -72,12 +81,31 @@ async function audit(parts: AuditingCommand, flags: Flags): Promise<void> {
   } finally {
     progress.done();
   }
-  await write(await rendered(report, flags, parts), flags, parts);
+  const { report } = audited;
+  if (accept !== undefined) warnOfAccepted(parts, accept, report);
+  await write(await rendered(audited, flags, parts), flags, parts);
   if (report.source.kind === 'manifests' && report.gaps.length > 0) {
     throw new CommandError('failed', `${counted(report.gaps.length, 'problem')}: see above`);
   }
   const problem = foundProblem(report, flags.failOn);
   if (problem !== undefined) throw new CommandError('found', problem);
+}
+
+async function readAccepted(io: Io, file: string): Promise<Accepted> {
+  try {
+    return parseAccepted(file, await io.readFile(file));
+  } catch (error) {
+    if (error instanceof CommandError) throw error;
+    throw new CommandError('usage', `--accept ${file}: ${fileProblem(error)}`, { cause: error });
+  }
+}
+
+function warnOfAccepted({ io, now }: AuditingCommand, accept: Accepted, report: AuditReport): void {
+  const findings = [...report.findings, ...report.accepted.map(({ finding }) => finding)];
+  const { namespaces } = report.source;
+  for (const line of acceptedWarnings(accept, { findings, namespaces, now: now() })) {
+    io.err(`libc-dns: warning: ${printable(line)}\n`);
+  }
 }
 
 function refuseConflicts(flags: Flags): void {
@@ -101,6 +129,10 @@ function foundProblem({ summary, source }: AuditReport, failOn: Flags['failOn'])
     const what = source.kind === 'manifests' ? 'in the manifests ' : '';
     return `${counted(podsThatWouldChange, 'Pod')} ${what}would be created differently (--fail-on changes)`;
   }
+  const { error, warning } = summary.findings;
+  if (failOn === 'findings' && error + warning > 0) {
+    return `${counted(error, 'error')} and ${counted(warning, 'warning')} found (--fail-on findings)`;
+  }
   if (failOn === 'exposed' && exposed > 0) {
     return `${counted(exposed, 'Pod')} may lose DNS packets to the race: yes ${exposure.yes}, possible ${exposure.possible} (--fail-on exposed)`;
   }
@@ -110,7 +142,10 @@ function foundProblem({ summary, source }: AuditReport, failOn: Flags['failOn'])
 /** Width of a table that does not go to a terminal: wide enough to cut nothing. */
 const UNCUT = 10_000;
 
-async function rendered(report: AuditReport, { output, outputFile, color }: Flags, { io }: AuditingCommand) {
+async function rendered(audited: Audited, { output, outputFile, color }: Flags, { io }: AuditingCommand) {
+  const { report } = audited;
+  if (output === 'sarif') return auditSarif(audited);
+  if (output === 'junit') return auditJunit(audited);
   if (output === 'json' || output === 'yaml') return structuredText(report, output);
   if (output === 'markdown') return auditMarkdown(report);
   if (output === 'html') {

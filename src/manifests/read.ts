@@ -16,6 +16,13 @@ export interface Manifest {
   readonly problems: readonly string[];
 }
 
+/** Where something stands in a manifest. */
+export interface Place {
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+}
+
 interface NumberedSlice extends Slice {
   /** From 1. */
   readonly number: number;
@@ -101,6 +108,12 @@ export function problemText(
   const hint = text.includes('{{') ? TEMPLATE_HINT : '';
   return `${placeText(manifest, document, offset)}: ${message}${hint}`;
 }
+
+/** Returns where the content of a document begins. */
+export const placeOf = ({ name, text }: Manifest, { start, end }: ManifestDocument): Place => ({
+  file: name,
+  line: text.slice(0, start + contentStart(text.slice(start, end))).split('\n').length,
+});
 
 /** Formats a place in a document: its number, and the line and column. Without an offset, the first line of its content. */
 export function placeText(

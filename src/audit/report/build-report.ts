@@ -3,11 +3,21 @@ import type { ClusterFacts, NamespaceView, PolicyConfig } from '../../policy/mod
 import { candidatesOf } from '../../policy/verdict.ts';
 import { compareTexts, sortedByKey } from '../../util/text.ts';
 import { appliedDecision, type DecidedGroup } from '../decided.ts';
+import { type Accepted, judgeAccepted } from '../findings/accepted.ts';
 import { compareFindings, findingsOf } from '../findings/all.ts';
 import type { Scanned } from '../scan/scanned.ts';
 import { imageEntries, namespaceEntries, severities, totalsOf, unreadableImages } from './inventory.ts';
 import { needVerdict } from './need.ts';
-import type { AuditReport, AuditSource, AuditSummary, ClusterSection, Finding, Gap, WorkloadEntry } from './report.ts';
+import type {
+  AcceptedFinding,
+  AuditReport,
+  AuditSource,
+  AuditSummary,
+  ClusterSection,
+  Finding,
+  Gap,
+  WorkloadEntry,
+} from './report.ts';
 
 interface ReportInput {
   readonly generatedAt: Date;
@@ -22,15 +32,29 @@ interface ReportInput {
   readonly cluster: ClusterSection;
   readonly viewOf: (namespace: string) => NamespaceView;
   readonly gaps: readonly Gap[];
+  /** Findings that are accepted. */
+  readonly accept?: Accepted;
 }
 
-function judgedFindings({ decided, facts, config, respected }: ReportInput): Map<DecidedGroup, readonly Finding[]> {
-  return new Map(
+/** Findings that count, by the Pods that have them, and those that are accepted. */
+interface JudgedFindings {
+  readonly perGroup: ReadonlyMap<DecidedGroup, readonly Finding[]>;
+  readonly accepted: readonly AcceptedFinding[];
+}
+
+function judgedFindings({ decided, facts, config, respected, accept, generatedAt }: ReportInput): JudgedFindings {
+  const accepted: AcceptedFinding[] = [];
+  const perGroup = new Map(
     decided.map((one) => {
       const context = { cluster: facts, config, applied: appliedDecision(one.pod.annotations), respected };
-      return [one, findingsOf(one, context)];
+      const found = findingsOf(one, context);
+      if (accept === undefined) return [one, found];
+      const judged = judgeAccepted(found, accept, generatedAt);
+      accepted.push(...judged.accepted);
+      return [one, judged.counted];
     }),
   );
+  return { perGroup, accepted: accepted.toSorted((a, b) => compareFindings(a.finding, b.finding)) };
 }
 
 function workloadEntry(one: DecidedGroup, findings: readonly Finding[]): WorkloadEntry {
@@ -94,7 +118,7 @@ function summaryOf({ decided, scanned }: ReportInput, parts: Parts): AuditSummar
 /** Builds the report. Deterministic: the same input gives the same report, in the same order. */
 export function buildReport(input: ReportInput): AuditReport {
   const { scanned, decided, source, cluster, config, facts, viewOf } = input;
-  const perGroup = judgedFindings(input);
+  const { perGroup, accepted } = judgedFindings(input);
   const findings = [...perGroup.values()].flat().toSorted(compareFindings);
   const parts: Parts = {
     findings,
@@ -123,6 +147,7 @@ export function buildReport(input: ReportInput): AuditReport {
     workloads: parts.workloads,
     images: parts.images,
     findings,
+    accepted,
     unreadable: parts.unreadable,
     gaps,
   };

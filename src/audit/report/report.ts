@@ -31,6 +31,8 @@ export interface AuditReport {
   readonly images: readonly ImageEntry[];
   /** Most severe first, then by code, namespace, kind, name, container. */
   readonly findings: readonly Finding[];
+  /** Findings that `--accept` names; no count and no other list has them. In the order of `findings`. */
+  readonly accepted: readonly AcceptedFinding[];
   /** Images that could not be read, of Pods that the webhook may look at. By image. */
   readonly unreadable: readonly UnreadableImage[];
   /** Parts of the cluster that could not be read: what depends on them is missing or guessed. */
@@ -230,26 +232,29 @@ export interface ImageEntry {
 export type Severity = 'error' | 'warning' | 'info';
 
 /** docs/audit.md lists them. */
-export type FindingCode =
-  | 'MuslShortTimeout'
-  | 'AttemptsZero'
-  | 'TimeoutZero'
-  | 'MuslNdotsLowered'
-  | 'MuslSearchTooLong'
-  | 'UseVcWithoutTcp'
-  | 'TcpBlockedByPolicy'
-  | 'DeadNameserverFirst'
-  | 'RedirectedToDeadCache'
-  | 'NodeLocalAppended'
-  | 'NodeLocalAlone'
-  | 'OptionsIgnoredByMusl'
-  | 'SearchesMissing'
-  | 'TooManyNameservers'
-  | 'InjectedByOthers'
-  | 'UnknownNowDecided'
-  | 'StaleDecision'
-  | 'PatchUndone'
-  | 'InvalidAnnotation';
+export const FINDING_CODES = [
+  'MuslShortTimeout',
+  'AttemptsZero',
+  'TimeoutZero',
+  'MuslNdotsLowered',
+  'MuslSearchTooLong',
+  'UseVcWithoutTcp',
+  'TcpBlockedByPolicy',
+  'DeadNameserverFirst',
+  'RedirectedToDeadCache',
+  'NodeLocalAppended',
+  'NodeLocalAlone',
+  'OptionsIgnoredByMusl',
+  'SearchesMissing',
+  'TooManyNameservers',
+  'InjectedByOthers',
+  'UnknownNowDecided',
+  'StaleDecision',
+  'PatchUndone',
+  'InvalidAnnotation',
+] as const;
+
+export type FindingCode = (typeof FINDING_CODES)[number];
 
 /** A problem of Pods as they run today. */
 export interface Finding {
@@ -269,6 +274,15 @@ export interface Finding {
   readonly why: string;
   /** The exact change to make. */
   readonly change: string;
+}
+
+/** A finding that a file of accepted findings names. */
+export interface AcceptedFinding {
+  readonly finding: Finding;
+  /** Why somebody accepts it. */
+  readonly reason: string;
+  /** The last day, `2027-01-31`, UTC; null for ever. */
+  readonly expires: string | null;
 }
 
 export interface UnreadableImage {

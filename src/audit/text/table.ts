@@ -35,7 +35,7 @@ function head(report: AuditReport, options: TableOptions): string {
   return `${paint('gray', cut(title, width))}\n\n${styled}\n${because}${next === '' ? '' : `\nNext:\n${next}`}`;
 }
 
-function summary({ summary: sum, source, cluster }: AuditReport, options: TableOptions): string {
+function summary({ summary: sum, source, cluster, accepted }: AuditReport, options: TableOptions): string {
   const places = `${counted(sum.workloads, 'workload')}, ${counted(sum.namespaces, 'namespace')}`;
   const rows: [string, string][] = [
     ['Pods', `${sum.pods} in ${places}; ${sum.podsThatWouldChange} would change, ${sum.podsPatched} are patched`],
@@ -45,6 +45,7 @@ function summary({ summary: sum, source, cluster }: AuditReport, options: TableO
     ['Exposed', numbers(sum.exposure)],
     ['Findings', numbers(sum.findings)],
   ];
+  if (accepted.length > 0) rows.push(['Accepted', `${counted(accepted.length, 'finding')} (--accept), not counted`]);
   if (source.kind === 'cluster') {
     const { dns, dnsOverTcp, nodeLocal, kubeProxy } = cluster;
     rows.push(

@@ -191,7 +191,7 @@ describe('manifests', () => {
   ].join('---\n');
 
   it('each Pod and template counts once; namespaces in the input give their mode, others enforce', async () => {
-    const flags = ['-f', '-', '-o', 'json', '-n', 'jobs'];
+    const flags = ['-f', '-', '-o', 'json', '-n', 'jobs,off'];
     const { detector } = await cluster.openDetector({} as never);
     const { out } = await audit(flags, { stdin: manifest, ...(detector && { detector }) });
     const { workloads, source, verdict } = JSON.parse(out) as AuditReport;
@@ -221,7 +221,7 @@ describe('manifests', () => {
     const { detector } = await cluster.openDetector({} as never);
     const reasonWith = async (label: string): Promise<unknown> => {
       const stdin = manifest.replace('libc-dns.dev/mode: "off"', label);
-      const flags = ['-f', '-', '-o', 'json', '--node-local', 'on', '-n', 'jobs'];
+      const flags = ['-f', '-', '-o', 'json', '--node-local', 'on', '-n', 'jobs,off'];
       const { out } = await audit(flags, { stdin, ...(detector && { detector }) });
       const { workloads } = JSON.parse(out) as AuditReport;
       return workloads.find(({ name }) => name === 'a')?.decision.reason;

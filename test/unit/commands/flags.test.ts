@@ -22,7 +22,7 @@ const USED: Readonly<Record<string, readonly string[]>> = {
   inject: [...DECIDING, '--output', '--in-place', '--kinds', '--fail-on'],
   explain: [...DECIDING, '--output', '--kinds', '--fail-on'],
   detect: ['--command', '--output', '--config', '--offline', '--platform', '--no-color'],
-  audit: [...DECIDING, '--output', '--output-file', '--fail-on'],
+  audit: [...DECIDING, '--output', '--output-file', '--fail-on', '--accept'],
   doctor: [
     ...CLUSTER,
     '--namespace',
