@@ -138,7 +138,9 @@ async function cleanClone(home: string): Promise<void> {
   const others = commands.filter((command) => !ours.includes(command));
   expectThat(others.length >= 3, `README.md has ${others.length} commands for a clone`);
   for (const command of others.filter((one) => one.startsWith('npm '))) {
-    const { code, out, err } = await run(command, clone, env, 10 * MINUTE);
+    const first = await run(command, clone, env, 10 * MINUTE);
+    // What it measures in milliseconds it may miss on a busy machine, once.
+    const { code, out, err } = first.code === 0 ? first : await run(command, clone, env, 10 * MINUTE);
     expectThat(code === 0, `${command}  (exit status ${code}${code === 0 ? '' : `\n${out}${err}`})`);
   }
   const exports = others.filter((one) => one.startsWith('export ')).join('; ');
