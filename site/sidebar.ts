@@ -42,7 +42,11 @@ export const SIDEBAR: readonly Group[] = [
   },
   {
     text: 'On call',
-    items: entries({ Runbook: '/docs/runbook', 'Metrics and logs': '/docs/metrics' }),
+    items: entries({
+      Troubleshooting: '/docs/troubleshooting',
+      Runbook: '/docs/runbook',
+      'Metrics and logs': '/docs/metrics',
+    }),
   },
   {
     text: 'Review it',

@@ -46,7 +46,7 @@ export function skipReason(
 export type Rehearsal = { readonly annotations: Labels } | { readonly refused: string };
 
 const REACH: Advice = {
-  text: 'The API server did not get an answer it trusts. Its log says why: x509 is the CA, i/o timeout a firewall, security group or NetworkPolicy between control plane and Pods. docs/install.md, "Not patched".',
+  text: 'The API server did not get an answer it trusts. Its log says why: x509 is the CA, i/o timeout a firewall, security group or NetworkPolicy between control plane and Pods. docs/troubleshooting.md.',
 };
 
 /** Judges whether the API server reaches the webhook, trusts it and applies its patch, as for any Pod. */
