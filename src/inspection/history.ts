@@ -60,7 +60,9 @@ export function historyLine(text: string): HistoryLine {
  */
 export function layerHistory(manifest: ImageManifest, config: ImageConfig): readonly (HistoryLine | undefined)[] {
   // Builders that make one layer of several lines (buildah) call the others empty.
-  if (config.history.some(({ createdBy, emptyLayer }) => emptyLayer && copyOf(createdBy.slice(0, maxLine)) !== undefined))
+  if (
+    config.history.some(({ createdBy, emptyLayer }) => emptyLayer && copyOf(createdBy.slice(0, maxLine)) !== undefined)
+  )
     return manifest.layers.map(() => undefined);
   const made = config.history.filter((entry) => !entry.emptyLayer);
   if (made.length !== manifest.layers.length) return manifest.layers.map(() => undefined);

@@ -122,7 +122,7 @@ async function inspectLayers(image: ImageFacts, reader: LayerReader, { limits, r
   if (image.manifest.layers.length > maxLayers) {
     return { verdict: unknownVerdict(`the image has more than ${maxLayers} layers`) };
   }
-  const budget = { left: limits.steps };
+  const budget = { left: limits.steps, each: limits.steps / 5 };
   const look = (): Look => lookAt(image, reader, budget);
   // Each round reads a layer or file for the first time, so the loop ends.
   for (let round = 0; round < limits.requests + limits.leastReads; round += 1) {

@@ -244,7 +244,10 @@ function isTextName(path: string): boolean {
   if (/(?:^|\/)(?:usr\/share|usr\/include|node_modules|site-packages|dist-packages)\//u.test(path)) return false;
   return (
     /\.(?:sh|bash|envsh|env|conf|ini|cfg|inc)$/u.test(path) ||
-    /(?:^|\/)(?:Procfile|envvars|run|profile|etc\/(?:default|sysconfig|profile\.d)\/[\w.-]+)$/u.test(path)
+    /(?:^|\/)(?:services?|layers|compose|process-compose)(?:\/[^/]+)?\.(?:toml|ya?ml)$/u.test(path) ||
+    /(?:^|\/)(?:Procfile|envvars|run|profile|dinit\.d\/[\w.@-]+|etc\/(?:default|sysconfig|profile\.d)\/[\w.-]+)$/u.test(
+      path,
+    )
   );
 }
 

@@ -4,7 +4,7 @@ import type { Sources } from './sources.ts';
 import { trace, type Trace } from './trace.ts';
 
 /** Images that run at a time: they mostly wait. */
-const lanes = 4;
+const lanes = 6;
 
 // The corpus' launchers and supervisors are stand-ins, which start nothing.
 const standIns = new Set(['launcher', 'supervisor']);

@@ -23,7 +23,7 @@ export interface Trace {
   readonly ran: readonly string[];
   /** Paths of the processes that were left at the end and had no child left. Servers stay: if none is left, it failed here. */
   readonly left: readonly string[];
-  /** The last program without children that ended well; absent if none did. It counts where none was left. */
+  /** The last program without children that ended well; absent if the container did not. It counts where none was left. */
   readonly ended?: string;
   /** How the container ended, such as `exited with 127`; absent if it still ran. */
   readonly end?: string;
@@ -45,7 +45,7 @@ interface Config {
   };
 }
 
-/** Debian's static busybox plays the shell of the Alpine-shaped base, which has none that runs. */
+/** Debian's static busybox and bash play the shells of the Alpine-shaped base, which has none that runs. */
 async function addShell(root: string, debian: Sources['debian']): Promise<void> {
   const isAlpine = await access(join(root, 'etc/alpine-release')).then(
     () => true,
@@ -53,6 +53,29 @@ async function addShell(root: string, debian: Sources['debian']): Promise<void> 
   );
   if (!isAlpine) return;
   await writeFile(join(root, 'bin/busybox'), await debian.file('busybox-static', 'bin/busybox'), { mode: 0o755 });
+  const bash = await debian.file('bash-static', 'bin/bash-static');
+  await writeFile(join(root, 'bin/bash'), bash, { mode: 0o755, flag: 'wx' }).catch(() => {});
+}
+
+// Users that entry scripts change to. The packages that make them were not installed.
+const users =
+  'app git node nginx www-data postgres mysql redis mongodb influxdb telegraf rabbitmq elasticsearch cassandra zookeeper ' +
+  'grafana prometheus vault consul couchdb neo4j solr odoo redmine jenkins ghost memcached haproxy kong flink spark kafka ' +
+  'sonarqube pihole plex abc nobody';
+
+/** Makes the table of users, which Debian's packages make when they are installed. */
+async function addUsers(root: string): Promise<void> {
+  const file = join(root, 'etc/passwd');
+  await copyFile(join(root, 'usr/share/base-passwd/passwd.master'), file).catch(() => {});
+  const known = await readFile(file, 'utf8').catch(() => 'root:x:0:0:root:/root:/bin/sh\n');
+  const missing = users.split(' ').filter((name) => !known.includes(`${name}:`));
+  const lines = missing.map((name, at) => `${name}:x:${2000 + at}:${2000 + at}::/:/bin/sh\n`);
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, known + lines.join(''));
+  await writeFile(
+    join(root, 'etc/group'),
+    (known + lines.join('')).replaceAll(/^([^:]+):x?\*?:\d+:(\d+):.*$/gmu, '$1:x:$2:'),
+  );
 }
 
 /** Runs an image of one platform. */
@@ -63,11 +86,10 @@ export async function trace(entry: CorpusImage, built: BuiltImage, { debian }: S
   // Users that the image changes to must reach it.
   await chmod(root, 0o755);
   try {
-    for (const { digest } of manifest.layers) await unpack(root, built.blobs.get(digest) ?? Buffer.alloc(0));
+    for (const [at, { digest }] of manifest.layers.entries())
+      await unpack(root, built.blobs.get(digest) ?? Buffer.alloc(0), at > 0);
     await addShell(root, debian);
-    // Debian's packages make the table of users when they are installed, which they were not.
-    const users = join(root, 'usr/share/base-passwd/passwd.master');
-    await copyFile(users, join(root, 'etc/passwd')).catch(() => {});
+    await addUsers(root);
     const env = new Map((config.Env ?? []).map((line) => splitOnce(line)));
     for (const [name, value] of Object.entries(entry.env ?? {})) env.set(name, value);
     const workingDir = config.WorkingDir || '/';
@@ -91,10 +113,10 @@ const splitOnce = (line: string): [string, string] => {
  * Unpacks a layer over what is there: takes away what its whiteouts name, and directories in whose place it has a file or link,
  * then lets tar write. The corpus is our own: no entry of it stands behind a link that leads out of the root.
  */
-async function unpack(root: string, blob: Buffer): Promise<void> {
+async function unpack(root: string, blob: Buffer, isAbove: boolean): Promise<void> {
   const file = join(root, '.layer');
   await writeFile(file, blob);
-  const { stdout } = await run('tar', ['-tf', file], { maxBuffer: 64 << 20 });
+  const { stdout } = isAbove ? await run('tar', ['-tf', file], { maxBuffer: 64 << 20 }) : { stdout: '' };
   for (const name of stdout.split('\n').filter((one) => one !== '' && !one.endsWith('/'))) {
     const path = await within(root, dirname(name));
     const base = basename(name);
@@ -184,17 +206,19 @@ export function readLog(log: string): Omit<Trace, 'resolvers'> {
   const alive = [...seen.programs.keys()].filter((pid) => !seen.ended.has(pid));
   const busy = new Set(alive.map((pid) => seen.parents.get(pid)));
   const left = alive.filter((pid) => !busy.has(pid)).map((pid) => seen.programs.get(pid) ?? '');
-  const parents = new Set(seen.parents.values());
-  const [last] = [...seen.ended].findLast(([pid, end]) => end === 'exited with 0' && !parents.has(pid)) ?? [];
-  const ended = last === undefined ? undefined : seen.programs.get(last);
-  const [first = ''] = seen.programs.keys();
-  const end = seen.ended.get(first);
-  return {
-    ran: [...ran],
-    left: [...new Set(left)],
-    ...(ended !== undefined && { ended }),
-    ...(end !== undefined && { end }),
-  };
+  return { ran: [...ran], left: [...new Set(left)], ...endOf(seen) };
+}
+
+const well = 'exited with 0';
+
+function endOf({ programs, parents, ended }: Processes): Pick<Trace, 'end' | 'ended'> {
+  const [first = ''] = programs.keys();
+  const end = ended.get(first);
+  if (end === undefined) return {};
+  const busy = new Set(parents.values());
+  const [last = ''] = [...ended].findLast(([pid, how]) => how === well && !busy.has(pid)) ?? [];
+  const program = end === well ? programs.get(last) : undefined;
+  return { end, ...(program !== undefined && { ended: program }) };
 }
 
 function readLine(

@@ -16,7 +16,7 @@ import {
 import { throughWrapper } from './wrappers.ts';
 import type { ImageFiles } from './image-files.ts';
 import { shownName } from '../overlay.ts';
-import { parseShell } from '../shell/parse.ts';
+import { parseShell, splitWords } from '../shell/parse.ts';
 import type { ShellText } from '../shell/syntax.ts';
 import { followShell } from '../shell/run/execute.ts';
 import { together } from '../shell/run/state.ts';
@@ -26,6 +26,8 @@ import { TooLong, type World } from '../shell/run/world.ts';
 /** Steps that may be taken; all looks at one image share them. */
 export interface Budget {
   left: number;
+  /** Most steps of one look: 60,000 take some 100 ms. */
+  readonly each?: number;
 }
 
 /** What the image's manifest and configuration say besides. */
@@ -35,8 +37,6 @@ export interface Given {
   readonly architecture?: string;
 }
 
-/** Most steps of one look: some 100 ms. */
-const mostSteps = 60_000;
 const deepest = 48;
 // Commands inside commands, of all shells: it bounds the stack.
 const deepestCommand = 200;
@@ -104,7 +104,7 @@ function createFollower(files: ImageFiles, { processes, architecture }: Required
     spend(cost) {
       steps += cost;
       budget.left -= cost;
-      if (steps > mostSteps || budget.left < 0) throw new TooLong('too many steps');
+      if (steps > (budget.each ?? Infinity) || budget.left < 0) throw new TooLong('too many steps');
     },
     start(invocation) {
       follower.spend(4);
@@ -304,6 +304,7 @@ function startFile(follower: Follower, invocation: Invocation): Outcome {
   const operand = operandOf(follower, invocation, program);
   if (operand === undefined) return { ...nothing, stays: [program] };
   const outcome = follower.start({ ...invocation, argv: operand, direct: false });
+  if (outcome.stays.every((one) => one.located.status === 'absent')) return { ...nothing, stays: [program] };
   return { ...outcome, stays: together([{ ...program, direct: false }], outcome.stays) };
 }
 
@@ -318,25 +319,44 @@ function throughInterpreter(follower: Follower, invocation: Invocation, outcome:
 
 const textOf = ({ content }: Found): string => ('text' in content ? (content.text ?? '') : '');
 
-/** Returns the command line that a program which no table knows may start: one of its words is a program, too. */
+/** Returns the command line that a program which no table knows may start: one of its words is, or names, a program, too. */
 function operandOf(
   follower: Follower,
   invocation: Invocation,
   { located, isUtility }: Program,
 ): readonly string[] | undefined {
   const [program = '', ...words] = invocation.argv;
-  const name = baseName(program);
-  const isOwn =
-    isUtility ||
-    isInterpreterName(name) ||
-    interpreterOf(name) !== undefined ||
-    isLinkedToBase(name) ||
-    isMadeByGo(name);
-  if (isOwn || located.status === 'absent' || located.status === 'hidden') return undefined;
+  if (isUtility || runsItself(baseName(program)) || located.status === 'absent' || located.status === 'hidden')
+    return undefined;
   const dashed = afterDashes(words);
-  if (dashed !== undefined && isProgram(follower, invocation, dashed[0] ?? '')) return dashed;
-  const at = words.findIndex((word) => !word.startsWith('-') && isProgram(follower, invocation, word));
-  return at === -1 ? undefined : words.slice(at);
+  if (dashed !== undefined && mayBeProgram(follower, invocation, dashed[0] ?? '', true)) return dashed;
+  for (const [at, word] of words.entries()) {
+    // A word may be a whole command line.
+    const line = /^[^-\s]\S*\s/u.test(word) && isKnown(word) ? splitWords(word) : words.slice(at);
+    if (mayBeProgram(follower, invocation, line[0] ?? '', false)) return line;
+  }
+  return undefined;
+}
+
+/** Reports whether a program of this name runs what it is given itself. */
+const runsItself = (name: string): boolean =>
+  isInterpreterName(name) || interpreterOf(name) !== undefined || isLinkedToBase(name) || isMadeByGo(name);
+
+// What programs are given to read.
+const dataName =
+  /\.(?:conf|cfg|cnf|config|ini|ya?ml|json|toml|xml|properties|jar|war|pem|crt|key|sock|log|pid|txt|db|sql|lua|hcl)$/u;
+
+/**
+ * Reports whether a word names an executable of the image, or one that was not seen: in a place that the image's history names,
+ * under the name of a well-known program, or `behind` dashes.
+ */
+function mayBeProgram(follower: Follower, invocation: Invocation, word: string, behind: boolean): boolean {
+  if (isProgram(follower, invocation, word)) return true;
+  if (!isKnown(word) || !/^[\w./+-]+$/u.test(word) || word.startsWith('-') || dataName.test(word)) return false;
+  const located = locate(follower, { ...invocation, argv: [word] });
+  if (located.status !== 'unseen') return false;
+  if (behind || isInterpreterName(word) || interpreterOf(word) !== undefined) return true;
+  return word.includes('/') && follower.files.isNamed(located);
 }
 
 /** Reports whether a word names an executable of the image. */

@@ -1,7 +1,7 @@
 import type { Located, Unseen } from './outcome.ts';
 import { mountOver } from '../../detection/pod/exec-wrappers.ts';
 import { endOf } from '../history.ts';
-import { type LayerIndex, normalizePath, resolvePath } from '../overlay.ts';
+import { type LayerIndex, normalizePath, type Resolution, resolvePath } from '../overlay.ts';
 import type { FileAt } from '../shell/run/world.ts';
 
 /** The files of a container, as far as the layers are known: the image's, without those that a volume hides. */
@@ -12,6 +12,8 @@ export interface ImageFiles {
   at(path: string, wanted?: boolean): FileAt;
   /** Returns the known files below a directory whose path ends so, and whether there can be no others. */
   list(directory: string, end: string): { readonly paths: readonly string[]; readonly complete: boolean };
+  /** Reports whether the history of a layer that was not read names one of these paths, or brings the directory. */
+  isNamed(file: Unseen): boolean;
   /** Reports whether neither the image nor a volume has anything below a directory. */
   isEmpty(directory: string): boolean;
   /** The wanted files that may be in layers which were not read. */
@@ -22,13 +24,15 @@ export interface ImageFiles {
 
 /** Reports whether a layer that is not known may hold a file, or files of a directory. */
 export interface Chances {
+  /** Reports whether its history names the file. */
+  readonly named: (layer: number, paths: readonly string[]) => boolean;
   /** Reports whether nothing speaks against it. */
   readonly ever: (layer: number, path: string) => boolean;
   readonly file: (layer: number, path: string) => boolean;
   readonly directory: (layer: number, path: string) => boolean;
 }
 
-const anything: Chances = { ever: () => true, file: () => true, directory: () => true };
+const anything: Chances = { named: () => false, ever: () => true, file: () => true, directory: () => true };
 
 /** `mounts`: the directories and files over which the Pod mounts volumes, absolute. */
 export function imageFiles(
@@ -50,9 +54,9 @@ export function imageFiles(
       .toReversed();
   return {
     locate: (paths) => findFirst(layers, paths, isMounted, chances),
-    at(asked, isWanted) {
-      if (isMounted(normalizePath(asked))) return { type: 'unseen' };
-      const resolved = resolvePath(layers, asked);
+    at(given, isWanted) {
+      if (isMounted(normalizePath(given))) return { type: 'unseen' };
+      const resolved = resolvePath(layers, given);
       if (isMounted(resolved.path)) return { type: 'unseen' };
       // Archives need not list directories.
       if (resolved.status !== 'found' && layers.some((layer) => layer.hasBelow(resolved.path)))
@@ -64,12 +68,9 @@ export function imageFiles(
         return { type: 'unseen' };
       }
       if (resolved.status === 'absent') return { type: 'absent' };
-      const { node } = resolved;
-      const path = `/${resolved.path}`;
-      if (node.type !== 'file') return node.type === 'directory' ? { type: 'directory', path } : { type: 'unseen' };
-      const text = 'text' in node.content ? node.content.text : undefined;
-      return { type: 'file', executable: node.executable, text, linked: resolved.path !== normalizePath(asked), path };
+      return fileAt(resolved, normalizePath(given));
     },
+    isNamed: (file) => file.layers.some((layer) => chances.named(layer, file.paths)),
     isEmpty(directory) {
       const path = normalizePath(directory);
       if (isMounted(path) || hidden.some((mount) => mount.startsWith(`/${path}/`))) return false;
@@ -95,6 +96,13 @@ export function imageFiles(
 }
 
 const mostListed = 64;
+
+function fileAt({ node, path }: Extract<Resolution, { status: 'found' }>, asked: string): FileAt {
+  if (node.type !== 'file')
+    return node.type === 'directory' ? { type: 'directory', path: `/${path}` } : { type: 'unseen' };
+  const text = 'text' in node.content ? node.content.text : undefined;
+  return { type: 'file', executable: node.executable, text, linked: path !== asked, path: `/${path}` };
+}
 
 function filesBelow(
   layers: readonly LayerIndex[],

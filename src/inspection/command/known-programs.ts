@@ -69,7 +69,7 @@ export const interpreterOf = (name: string): string | undefined => interpreters.
 
 /** Reports whether a program runs what it is given itself: its operands are no programs that it starts. */
 export const isInterpreterName = (name: string): boolean =>
-  /^(?:python|pypy|node|nodejs|ruby|perl|php|php-fpm|java|dotnet|lua|luajit|R|Rscript|erl|beam\.smp|deno|bun|mono|tclsh|guile)(?:-?\d[\d.]*)?$/u.test(
+  /^(?:python|pypy|node|nodejs|ruby|perl|php|php-fpm|java|dotnet|lua|luajit|R|Rscript|erl|erlexec|beam\.smp|deno|bun|mono|tclsh|guile)(?:-?\d[\d.]*)?$/u.test(
     name,
   );
 

@@ -6,8 +6,13 @@ import { baseName, type Invocation } from './invocation.ts';
 interface Shape {
   /** Words before its options: `exec`, `run`. Without one of them it starts nothing. */
   readonly verbs?: string;
-  /** `dashes`: behind `--`, else the first word that is a program. `words`: what follows the options. */
-  readonly program: 'dashes' | 'words';
+  /**
+   * `dashes`: behind `--`, else the first word that is a program. `words`: what follows the options. `line`: that, joined to a
+   * text for a shell.
+   */
+  readonly program: 'dashes' | 'words' | 'line';
+  /** Words between the options and the program. */
+  readonly operands?: number;
   /** Options whose value is the next word. */
   readonly valued?: string;
   /** An option whose value is the program's command line, as one text. */
@@ -25,6 +30,27 @@ const shapes: Readonly<Record<string, Shape>> = {
   infisical: { verbs: 'run', program: 'dashes', text: '--command' },
   // https://github.com/hashicorp/consul-template/blob/main/docs/configuration.md: -exec TEXT
   'consul-template': { program: 'dashes', text: '-exec' },
+  // https://dotenvx.com/docs: dotenvx run [-f FILE] -- COMMAND
+  dotenvx: { verbs: 'run', program: 'dashes' },
+  // https://docs.phase.dev/cli/commands#run: phase run [options] TEXT
+  phase: { verbs: 'run', program: 'line', valued: '--env --app --app-id --path --tags --generate-leases --lease-ttl' },
+  // https://bitwarden.com/help/secrets-manager-cli: bws run [options] -- TEXT
+  bws: {
+    verbs: 'run',
+    program: 'line',
+    valued: '--project-id --access-token --config-file --profile --server-url -t --shell',
+  },
+  // https://openbao.org/docs/agent-and-proxy/agent/process-supervisor
+  bao: { verbs: 'agent', program: 'dashes', text: '-exec' },
+  // https://docs.gomplate.ca/usage: gomplate [options] -- COMMAND
+  gomplate: { program: 'dashes' },
+  // https://direnv.net/man/direnv.1.html: direnv exec DIRECTORY COMMAND
+  direnv: { verbs: 'exec', program: 'words', operands: 1 },
+  // https://mise.jdx.dev/cli/exec.html: mise exec [TOOL…] -- COMMAND
+  mise: { verbs: 'exec x', program: 'dashes' },
+  // https://github.com/rbenv/rbenv#rbenv-exec, https://github.com/pyenv/pyenv/blob/master/COMMANDS.md#pyenv-exec
+  rbenv: { verbs: 'exec', program: 'words' },
+  pyenv: { verbs: 'exec', program: 'words' },
   // https://developer.hashicorp.com/vault/docs/agent-and-proxy/agent/process-supervisor: vault agent -exec TEXT
   vault: { verbs: 'agent', program: 'dashes', text: '-exec' },
   // https://github.com/jwilder/dockerize, https://github.com/powerman/dockerize
@@ -115,7 +141,7 @@ export function launchOf({ argv }: Invocation, isProgram: (word: string) => bool
 }
 
 function launched(words: readonly string[], shape: Shape, isProgram: (word: string) => boolean): Launch | undefined {
-  const { verbs, program, valued = '', text = '' } = shape;
+  const { verbs, program, valued = '', text = '', operands = 0 } = shape;
   const begin = verbs === undefined ? 0 : words.findIndex((word) => verbs.split(' ').includes(word)) + 1;
   if (verbs !== undefined && begin === 0) return undefined;
   const rest = words.slice(begin);
@@ -123,8 +149,11 @@ function launched(words: readonly string[], shape: Shape, isProgram: (word: stri
   if (line !== undefined)
     return { argv: /[;&|$<>`]/u.test(line) ? ['/bin/sh', '-c', line] : splitWords(line), ofEnvironment: false };
   const argv =
-    program === 'words' ? afterOptions(rest, valued.split(' ')) : (afterDashes(rest) ?? afterSearch(rest, isProgram));
-  return argv.length === 0 ? undefined : { argv, ofEnvironment: false };
+    program === 'dashes'
+      ? (afterDashes(rest) ?? afterSearch(rest, isProgram))
+      : afterOptions(rest, valued.split(' ')).slice(operands);
+  if (argv.length === 0) return undefined;
+  return { argv: program === 'line' ? ['/bin/sh', '-c', argv.join(' ')] : argv, ofEnvironment: false };
 }
 
 function optionValue(words: readonly string[], option: string): string | undefined {

@@ -37,13 +37,37 @@ const supervisors: Readonly<Record<string, Supervisor>> = {
   foreman: readProcfile,
   forego: readProcfile,
   execlineb: readScript,
+  multirun: ({ argv }) => ({
+    commands: argv
+      .slice(1)
+      .filter((word) => !word.startsWith('-'))
+      .map((word) => splitWords(word)),
+    before: [],
+    missing: undefined,
+  }),
+  // The directory's `run` is the service.
+  runsv: ({ argv, directory }) => ({
+    commands: [[joinPath(directory, `${argv.at(-1) ?? ''}/run`)]],
+    before: [],
+    missing: undefined,
+  }),
+  's6-supervise': ({ argv, directory }) => ({
+    commands: [[joinPath(directory, `${argv.at(-1) ?? ''}/run`)]],
+    before: [],
+    missing: undefined,
+  }),
+  circusd: (invocation, around) => readConfigured(invocation, around, circus),
+  horust: (invocation, around) => readConfigured(invocation, around, horust),
+  dinit: (invocation, around) => readConfigured(invocation, around, dinit),
+  pebble: (invocation, around) => readConfigured(invocation, around, pebble),
+  'process-compose': (invocation, around) => readConfigured(invocation, around, processCompose),
   fwatchdog: readWatchdog,
   'of-watchdog': readWatchdog,
 };
 
 // They start what their files name. s6-overlay ships static musl programs on every distribution.
 const others =
-  /^(?:s6-(?:supervise|linux-init|rc-init)|runsv|svscanboot|systemd|pebble|circusd|monit|process-compose|horust|dinit|openrc|openrc-init|initool|just|make|task|mprocs|concurrently)$/u;
+  /^(?:s6-(?:linux-init|rc-init)|svscanboot|systemd|monit|openrc|openrc-init|initool|just|make|task|mprocs|concurrently)$/u;
 
 /** Returns the services of a supervisor; undefined for any other program. */
 export function servicesOf(invocation: Invocation, around: Surroundings): Services | undefined {
@@ -144,6 +168,84 @@ function matching(pattern: string, from: string, around: Surroundings): ReturnTy
   if (!/^\*[^*?[\]]*$/u.test(name) || /[*?[]/u.test(directory)) return { paths: [], complete: false };
   return around.files(directory, name.slice(1));
 }
+
+/** How a supervisor's files say what it starts: one line for each service. */
+interface Configured {
+  /** Options that name a file or directory; empty: the last word does. */
+  readonly options: readonly string[];
+  /** Files, or directories that end with `/`, if nothing is named. */
+  readonly places: readonly string[];
+  /** How the names of a directory's files end. */
+  readonly end: string;
+  readonly command: RegExp;
+  /** A shell runs the commands. */
+  readonly byShell?: true;
+}
+
+// https://circus.readthedocs.io/en/latest/configuration
+const circus: Configured = { options: [], places: [], end: '.ini', command: /^cmd\s*=\s*(.+)$/gmu };
+// https://github.com/FedericoPonzi/Horust/blob/master/DOCUMENTATION.md
+const horust: Configured = {
+  options: ['--services-path'],
+  places: ['/etc/horust/services/'],
+  end: '.toml',
+  command: /^command\s*=\s*"(.+)"/gmu,
+};
+// https://davmac.org/projects/dinit/man-pages-html/dinit-service.5.html
+const dinit: Configured = {
+  options: ['-d', '--services-dir'],
+  places: ['/etc/dinit.d/'],
+  end: '',
+  command: /^command\s*=\s*(.+)$/gmu,
+};
+// https://documentation.ubuntu.com/pebble/reference/layer-specification
+const pebble: Configured = {
+  options: [],
+  places: ['/var/lib/pebble/default/layers/'],
+  end: '.yaml',
+  command: /^\s+command:\s*([^|>\s].*)$/gmu,
+};
+// https://f1bonacc1.github.io/process-compose/configuration
+const processCompose: Configured = {
+  options: ['-f', '--config'],
+  places: ['process-compose.yaml', 'process-compose.yml', 'compose.yaml', 'compose.yml'],
+  end: '.yaml',
+  command: /^\s+command:\s*([^|>\s].*)$/gmu,
+  byShell: true,
+};
+
+function readConfigured({ argv, directory }: Invocation, around: Surroundings, how: Configured): Services {
+  const [program = '', ...words] = argv;
+  const named = how.options.flatMap((option) =>
+    words.flatMap((word, at) =>
+      word === option ? [words[at + 1] ?? ''] : word.startsWith(`${option}=`) ? [word.slice(option.length + 1)] : [],
+    ),
+  );
+  const operand =
+    how.options.length === 0 && how.places.length === 0 ? words.filter((word) => !word.startsWith('-')).slice(-1) : [];
+  const given = [...named, ...operand];
+  const places = (given.length > 0 ? given : how.places).map((place) => joinPath(directory, place));
+  const files = places.flatMap((place) => {
+    const found = around.files(place.replace(/\/$/u, ''), how.end);
+    return found.paths.length > 0 ? found.paths : [place];
+  });
+  const texts = files.slice(0, mostFiles).map((path) => around.text(path) ?? '');
+  const lines = texts.flatMap((text) => Array.from(text.matchAll(how.command), ([, line = '']) => plainScalar(line)));
+  if (lines.length === 0) return unread(baseName(program));
+  const commands = lines.map((line) => (how.byShell === true ? ['/bin/sh', '-c', line] : splitWords(line)));
+  // YAML's block texts span lines.
+  const isCut = texts.some((text) => /^\s+command:\s*[|>]/mu.test(text)) || commands.length > 32;
+  const missing = isCut ? `${baseName(program)}: starts more than is followed` : undefined;
+  return { commands: commands.slice(0, 32), before: [], missing };
+}
+
+/** Returns the text of a line's value without the quotes around it. */
+const plainScalar = (line: string): string => {
+  const text = line.trim();
+  const [, quote = '', inside] = /^(["'])(.*)\1$/u.exec(text) ?? [];
+  if (inside === undefined) return text;
+  return quote === '"' ? inside.replaceAll(/\\(["\\])/gu, '$1') : inside.replaceAll("''", "'");
+};
 
 // https://devcenter.heroku.com/articles/procfile: `NAME: COMMAND`.
 function readProcfile({ argv, directory }: Invocation, around: Surroundings): Services {

@@ -14,6 +14,8 @@ interface Shape {
   readonly user?: string;
   /** It adds variables that are not known. */
   readonly opensEnv?: boolean;
+  /** `NAME=value` may stand before the program. */
+  readonly assigns?: boolean;
 }
 
 const init: Shape = { valued: '-p -e' };
@@ -71,7 +73,7 @@ const shapes: Readonly<Record<string, Shape>> = {
   's6-envuidgid': { operands: 1, opensEnv: true },
   's6-applyuidgid': { valued: '-u -g -G', user: '-u' },
   chpst: { valued: '-u -U -b -e -/ -n -l -L -m -d -o -p -f -c -r -t -s', user: '-u', opensEnv: true },
-  sudo: { valued: '-u -g -h -p -C -D -R -T -r -t --user --group --chdir', user: '-u --user' },
+  sudo: { assigns: true, valued: '-u -g -h -p -C -D -R -T -r -t --user --group --chdir', user: '-u --user' },
   doas: { valued: '-u -C', user: '-u' },
   // s6, daemontools, runit
   's6-envdir': { valued: '-c', operands: 1, opensEnv: true },
@@ -100,12 +102,37 @@ const shapes: Readonly<Record<string, Shape>> = {
   },
   'dbus-run-session': { valued: '--config-file --dbus-daemon' },
   'dbus-launch': {},
+  'systemd-cat': { valued: '-t -p --identifier --priority --stderr-priority --level-prefix' },
+  sg: { operands: 1, text: '-c' },
+  choom: { valued: '-n --adjust' },
+  uclampset: { valued: '-m -M --util-min --util-max' },
+  setlock: { operands: 1 },
+  pgrphack: {},
+  fghack: {},
+  's6-setsid': {},
+  envuidgid: { operands: 1, opensEnv: true },
+  pidproxy: { operands: 1 },
+  logsave: { operands: 1 },
+  catchsegv: {},
+  unbuffer: {},
+  'run-one': {},
+  'run-one-constantly': {},
+  watch: { valued: '-n --interval -q --equexit' },
+  valgrind: {},
+  firejail: {},
+  rlwrap: {},
+  i386: {},
+  x86_64: {},
+  uname26: {},
   cgexec: { valued: '-g' },
   cpulimit: { valued: '-l -p -e -P --limit --pid --exe --path' },
 };
 
 const loaderOptions = '--library-path --argv0 --preload --inhibit-rpath --audit --glibc-hwcaps-mask';
 const loaderName = /^(?:ld-(?:musl-|linux)[\w.-]+|ld64\.so\.\d+|ld-2\.\d+\.so)$/u;
+
+// tini-muslc-amd64, gosu-arm64, dumb-init_1.2.5_x86_64: as their releases are called.
+const ofPlatform = /(?:[-_](?:amd64|arm64|x86_64|aarch64|armhf|i386|muslc|static|linux|v?\d[\d.]{0,9}))+$/u;
 
 type Wrapper = (invocation: Invocation) => Invocation | undefined;
 
@@ -125,7 +152,7 @@ const special: Readonly<Record<string, Wrapper>> = {
 
 /** Returns what a wrapper runs; undefined if the invocation's program is no wrapper, or is given no program. */
 export function throughWrapper(invocation: Invocation): Invocation | undefined {
-  const name = baseName(invocation.argv[0] ?? '');
+  const name = nameOf(invocation);
   const wrapper = Object.hasOwn(special, name) ? special[name] : undefined;
   const next =
     wrapper?.(invocation) ??
@@ -133,6 +160,11 @@ export function throughWrapper(invocation: Invocation): Invocation | undefined {
     (wrapper === undefined && Object.hasOwn(shapes, name) ? throughShape(invocation, shapes[name]) : undefined);
   const [first = ''] = next?.argv ?? [];
   return next === undefined || first === '' ? undefined : { ...next, direct: false };
+}
+
+function nameOf({ argv: [program = ''] }: Invocation): string {
+  const name = baseName(program);
+  return Object.hasOwn(shapes, name) ? name : name.replace(ofPlatform, '');
 }
 
 interface Options {
@@ -159,16 +191,23 @@ function readOptions(words: readonly string[], valued: readonly string[]): Optio
 }
 
 function throughShape(invocation: Invocation, shape: Shape = {}): Invocation {
-  const { valued = '', operands = 0, text = '', user = '', opensEnv = false } = shape;
+  const { valued = '', operands = 0, text = '', user = '' } = shape;
   const { rest, values } = readOptions(invocation.argv.slice(1), `${valued} ${text} ${user}`.split(' '));
-  const program = rest.slice(operands);
+  const given: EnvState = {
+    rest: rest.slice(operands),
+    env: new Map(invocation.env),
+    directory: undefined,
+    cleared: false,
+  };
+  const program = shape.assigns === true ? afterAssignments(given) : given.rest;
   const inner = textOf(values, text) ?? (program[0] === '-c' && text !== '' ? program[1] : undefined);
   const as = user === operand ? rest[0] : textOf(values, user);
   return {
     ...invocation,
     argv: inner === undefined ? program : ['/bin/sh', '-c', inner],
+    env: given.env,
     uid: as === undefined ? invocation.uid : uidOf(as),
-    openEnv: invocation.openEnv || opensEnv,
+    openEnv: invocation.openEnv || shape.opensEnv === true,
   };
 }
 

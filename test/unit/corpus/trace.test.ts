@@ -72,9 +72,19 @@ describe('what strace saw of an image', () => {
       '6 vfork() = 8',
       '8 execve("/app/other", ["other"], 0x1 /* 1 var */) = 0',
       '8 +++ killed by SIGSEGV +++',
-      '6 +++ exited with 3 +++',
     ].join('\n');
-    expect(readLog(log)).toMatchObject({ left: [], ended: '/app/server', end: 'exited with 3' });
+    const end = '\n6 +++ exited with';
+    expect(readLog(`${log}${end} 0 +++`)).toEqual({
+      ran: ['/entry.sh', '/app/server', '/app/other'],
+      left: [],
+      ended: '/app/server',
+      end: 'exited with 0',
+    });
+    expect(readLog(`${log}${end} 3 +++`)).toEqual({
+      ran: ['/entry.sh', '/app/server', '/app/other'],
+      left: [],
+      end: 'exited with 3',
+    });
   });
 
   it('is nothing without a log', () => {

@@ -18,6 +18,9 @@ describe('launchers', () => {
       'poetry',
       'mytool',
       'envconsul',
+      'dotenvx',
+      'phase',
+      'direnv',
     ].map((one) => [`usr/bin/${one}`, elf]),
   );
   it.each([
@@ -36,6 +39,14 @@ describe('launchers', () => {
     [['poetry', 'run', '/app/server'], 'app/server < usr/bin/poetry'],
     [['mytool', 'exec', '--', '/app/server'], 'usr/bin/mytool app/server'],
     [['mytool', '--x', 'run', '/app/server'], 'usr/bin/mytool app/server'],
+    [['mytool', '/app/server --port 80'], 'usr/bin/mytool app/server'],
+    [['mytool', '--', 'nowhere'], 'usr/bin/mytool'],
+    [['dotenvx', 'run', '--', '/app/server'], 'app/server < usr/bin/dotenvx'],
+    [['phase', 'run', '--app', 'x', '/app/server --port 80'], 'app/server < usr/bin/phase'],
+    [['direnv', 'exec', '/srv', '/app/server'], 'app/server < usr/bin/direnv'],
+    [['sudo', '-E', 'A=b', 'PATH=/app', 'server'], 'app/server'],
+    [['/app/tini-muslc-amd64', '--', '/app/server'], 'app/server'],
+    [['systemd-cat', '-t', 'x', '/app/server'], 'app/server'],
     [['mytool', '--config', '/etc/x.yaml'], 'usr/bin/mytool'],
     [['python3', '/app/server'], 'usr/bin/python3'],
   ])('%j', (argv, expected) => {
@@ -99,6 +110,23 @@ describe('supervisors', () => {
       'app/server',
     ],
     [['supervisord', '-c', '/none.conf'], supervisord, 'hidden'],
+    [['multirun', '/app/server -x', '/app/other'], {}, 'app/server app/other'],
+    [['runsv', '/s/web'], { 's/web/run': '#!/bin/sh\nexec /app/server\n' }, 'app/server'],
+    [['circusd', '/c.ini'], { 'c.ini': '[watcher:web]\ncmd = /app/server\nargs = -x\n' }, 'app/server'],
+    [['circusd'], {}, 'hidden'],
+    [['horust'], { 'etc/horust/services/a.toml': 'command = "/app/server -x"\n' }, 'app/server'],
+    [['horust', '--services-path', '/h'], { 'h/a.toml': 'command = "/app/other"\n' }, 'app/other'],
+    [['dinit'], { 'etc/dinit.d/boot': 'type = process\ncommand = /app/server\n' }, 'app/server'],
+    [
+      ['pebble', 'run'],
+      { 'var/lib/pebble/default/layers/1.yaml': 'services:\n  a:\n    command: /app/server\n' },
+      'app/server',
+    ],
+    [
+      ['process-compose', 'up', '-f', '/p.yaml'],
+      { 'p.yaml': 'processes:\n  a:\n    command: "/app/server | cat"\n  b:\n    command: |\n      x\n' },
+      'app/server hidden',
+    ],
     [
       ['env', 'BIN=server', 'supervisord', '-c', '/s.conf'],
       { ...supervisord, 's.conf': '[program:a]\ncommand=/app/%(ENV_BIN)s --name %(program_name)s\n' },

@@ -81,17 +81,19 @@ function deleted(words: readonly string[], text: string): string | undefined {
 
 /** `sed [-E] s/PATTERN/TEXT/[g]`, where the pattern means the same in JavaScript and takes a bounded time. */
 function substituted(words: readonly string[], text: string): string | undefined {
-  const rest = words.filter((word) => word !== '-e');
-  const isExtended = /^-[Er]$/u.test(rest[0] ?? '');
-  const [script = '', ...others] = isExtended ? rest.slice(1) : rest;
-  const [, , source = '', target = '', flags = ''] = /^s([/|#,:@~!])(.*?)\1(.*?)\1(g?)$/su.exec(script) ?? [];
-  const repeats = source.match(/[*+?{]/gu)?.length ?? 0;
-  const isOdd = /\\[^./]|\[:|\)[*+{]/u.test(source) || (!isExtended && /[+?|(){}]/u.test(source));
-  if (others.length > 0 || source === '' || isOdd || repeats > 2 || /[\\&]/u.test(target)) return undefined;
+  const [, extended, script = ''] = /^(?:(-[Er])\n)?(?:-e\n)?([^\n]+)$/u.exec(words.join('\n')) ?? [];
+  const [, , source = '', target = '', flags = ''] = /^s([/|#,:@~!])(.*?)\1(.*?)\1(g?)$/u.exec(script) ?? [];
+  if (!isPlain(source, extended !== undefined) || /[\\&]/u.test(target)) return undefined;
   try {
     const pattern = new RegExp(source, `u${flags}`);
     return eachLine(text, (line) => line.replace(pattern, () => target));
   } catch {
     return undefined;
   }
+}
+
+function isPlain(source: string, isExtended: boolean): boolean {
+  const repeats = source.match(/[*+?{]/gu)?.length ?? 0;
+  const isOdd = /\\[^./]|\[:|\)[*+{]/u.test(source) || (!isExtended && /[+?|(){}]/u.test(source));
+  return source !== '' && !isOdd && repeats <= 2;
 }
