@@ -358,7 +358,7 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
       await cluster.kubectl([
         'patch',
         'clusterrole',
-        name,
+        ownName(name),
         '--type=json',
         '-p',
         `[{"op":"add","path":"/rules/0/verbs/-","value":"${verbs}"}]`,
