@@ -51,6 +51,16 @@ describe.runIf(hasCluster())('replicas that share what they find out', () => {
     return text.split('\n').filter(Boolean).toSorted();
   };
 
+  /** Waits until the verdicts of images are written, and every replica has heard of all that are. */
+  const known = async (references: readonly string[]): Promise<void> => {
+    await expect.poll(stored, { timeout: 30_000 }).toEqual(expect.arrayContaining([...references]));
+    const line = `libc_dns_informer_objects{resource="imagelibcs"} ${(await stored()).length}`;
+    for (const { probes } of installation.replicas) {
+      const metrics = async (): Promise<string[]> => (await (await fetch(`${probes}/metrics`)).text()).split('\n');
+      await expect.poll(metrics, { timeout: 30_000 }).toContain(line);
+    }
+  };
+
   beforeAll(async () => {
     [cluster, registry] = await Promise.all([startCluster(), startRegistry()]);
     installation = await install(cluster, {
@@ -90,7 +100,7 @@ describe.runIf(hasCluster())('replicas that share what they find out', () => {
       metadata: { name: 'ahead', namespace: SHOP },
       spec: { selector: { matchLabels: { app: 'ahead' } }, template },
     });
-    await expect.poll(stored, { timeout: 30_000 }).toContain(reference);
+    await known([reference]);
     const asked = registry.requests.length;
     expect(optionsOf(await create(reference))).toEqual(REMEDIES.musl);
     expect(registry.requests.slice(asked)).toEqual([]);
@@ -106,13 +116,14 @@ describe.runIf(hasCluster())('replicas that share what they find out', () => {
     for (const { reference, resolver } of images)
       expect(optionsOf(await create(reference))).toEqual(REMEDIES[resolver]);
     const all = images.map(({ reference }) => reference);
-    await expect.poll(stored, { timeout: 20_000 }).toEqual(expect.arrayContaining(all));
+    await known(all);
     const before = registry.requests.length;
 
     for (const old of installation.replicas.slice()) {
       await installation.addReplica();
       expect(await installation.removeReplica(old)).toBe(0);
     }
+    await known(all);
     for (const { reference, resolver } of images)
       expect(optionsOf(await create(reference))).toEqual(REMEDIES[resolver]);
     expect(registry.requests.slice(before).map(({ path }) => path)).toEqual([]);
