@@ -16,7 +16,7 @@ import { type Manifest, type Place, placeOf, placeText, readManifests } from '..
 import type { ClusterFacts, NamespaceView } from '../policy/model.ts';
 import { readPod } from '../policy/read-pod.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
-import { type ClusterFlags, type CommonFlags, configuredFacts, type ObjectFlags } from '../terminal/flags.ts';
+import { type ClusterFlags, type CommonFlags, configuredFacts, isChosen, type ObjectFlags } from '../terminal/flags.ts';
 import type { DetectingCommand, Io } from '../terminal/io.ts';
 import type { Progress } from '../terminal/progress.ts';
 import { printable } from '../util/text.ts';
@@ -153,7 +153,7 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
   const places = new Map<string, Place>();
   const namespaces = new Map<string, Record<string, string>>();
   const [fallback = 'default'] = wanted ?? [];
-  const select = { fallback, isWanted: (name: string) => wanted === undefined || wanted.includes(name) };
+  const select = { fallback, isWanted: (name: string) => isChosen(name, flags) };
   const documents = manifests.flatMap((one) => one.documents);
   for (const { value } of documents) {
     for (const [name, labels] of namespaceLabels(value)) namespaces.set(name, labels);
@@ -169,8 +169,9 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
   for (const line of passedOverLines(manifests)) parts.io.err(`libc-dns: passed over: ${printable(line)}\n`);
   const { facts } = configuredFacts(config);
   const files = manifests.map(({ name }) => name);
+  const chosen = flags.allNamespaces === true ? [] : [...new Set(wanted)].toSorted();
   return {
-    source: { kind: 'manifests', server: '', namespaces: [...new Set(wanted)].toSorted(), files, configuration: from },
+    source: { kind: 'manifests', server: '', namespaces: chosen, files, configuration: from },
     scanned: {
       groups: groups.all(),
       namespaces,

@@ -116,6 +116,9 @@ function refuseConflicts(flags: Flags): void {
       '--fail-on exposed needs a cluster: whether the fault is possible depends on its nodes',
     );
   }
+  if (!manifests && flags.allNamespaces === true && flags.namespace !== undefined) {
+    throw new CommandError('usage', 'either --namespace or --all-namespaces');
+  }
   if (manifests && (flags.kubeconfig !== undefined || flags.context !== undefined)) {
     throw new CommandError('usage', 'either --filename or a cluster (--kubeconfig, --context)');
   }

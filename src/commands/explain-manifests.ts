@@ -25,6 +25,7 @@ import {
   type ColorFlag,
   type CommonFlags,
   DNS_FLAGS,
+  isChosen,
   type ObjectFlags,
 } from '../terminal/flags.ts';
 import { CommandError, type Io } from '../terminal/io.ts';
@@ -171,8 +172,8 @@ function selected(manifests: readonly Manifest[], flags: ManifestFlags, { cluste
       for (const [name, found] of namespaceLabels(document.value)) labels.set(name, found);
       for (const template of podTemplates(document.value)) {
         if (!isWanted(template, flags)) continue;
-        if (flags.namespace?.includes(template.namespace || namespace) === false) elsewhere += 1;
-        else pending.push({ manifest, document, template });
+        if (isChosen(template.namespace || namespace, flags)) pending.push({ manifest, document, template });
+        else elsewhere += 1;
       }
     }
   }
@@ -241,7 +242,7 @@ function noteAssumptions(
   if (explained.every(({ evaluation }) => evaluation.decision.mode === 'off')) return;
   const isGuessed = ({ template, evaluation }: Explained): boolean =>
     template.namespace === '' && evaluation.decision.change?.dnsPolicy === 'None';
-  const guessed = cluster === undefined && flags.namespace === undefined && explained.some(isGuessed);
+  const guessed = cluster === undefined && flags.namespace?.[0] === undefined && explained.some(isGuessed);
   const all = [...assumed, ...(guessed ? [`namespace ${namespace} where a manifest names none (--namespace)`] : [])];
   const source = cluster === undefined ? 'no cluster is read (--context). ' : '';
   if (all.length > 0) io.err(`libc-dns: ${source}Assumed: ${printable(all.join(', '))}.\n`);
@@ -256,7 +257,7 @@ function noteNamespace(
   explained: readonly Explained[],
   { flags, terms, policies }: Pick<Explaining, 'flags' | 'terms' | 'policies'>,
 ): void {
-  if (!terms.config.networkPolicies || flags.namespace !== undefined) return;
+  if (!terms.config.networkPolicies || flags.namespace?.[0] !== undefined) return;
   const others = policies.namespaces.filter((name) => name !== '' && name !== terms.namespace).toSorted();
   if (others.length === 0 || explained.every(({ template }) => template.namespace !== '')) return;
   const where = printable(others.join(', '));

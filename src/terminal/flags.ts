@@ -92,17 +92,24 @@ export function addObjectFlags(
   return command
     .argument('[file...]', `as -f: ${about.files}`)
     .option('-f, --filename <file>', `${about.files} (a,b or repeated)`, collectWords)
-    .option('-n, --namespace <name>', `${about.namespace} (a,b or repeated)`, collectWords)
-    .option('-A, --all-namespaces', 'all namespaces, which is the default');
+    .option('-n, --namespace <name>', `${about.namespace} (a,b or repeated)`, collectNamespaces)
+    .option(
+      '-A, --all-namespaces',
+      'all namespaces, which is the default; with -n, manifests that name none are in it',
+    );
 }
 
-/** Returns the flags with the files that are arguments. Throws a `CommandError` for flags that contradict each other. */
-export function withFiles<F extends ObjectFlags>(files: readonly string[], flags: F): F {
-  if (flags.allNamespaces === true && flags.namespace !== undefined) {
-    throw new CommandError('usage', 'either --namespace or --all-namespaces');
-  }
-  return files.length === 0 ? flags : { ...flags, filename: [...files, ...(flags.filename ?? [])] };
-}
+/** An empty name stands for none, as with kubectl. */
+const collectNamespaces = (value: string, all: string[] | undefined): string[] =>
+  collectWords(value, all).filter(Boolean);
+
+/** Returns the flags with the files that are arguments. */
+export const withFiles = <F extends ObjectFlags>(files: readonly string[], flags: F): F =>
+  files.length === 0 ? flags : { ...flags, filename: [...files, ...(flags.filename ?? [])] };
+
+/** Reports whether the flags choose the objects of a namespace. */
+export const isChosen = (namespace: string, { allNamespaces, namespace: chosen = [] }: ObjectFlags): boolean =>
+  allNamespaces === true || chosen.length === 0 || chosen.includes(namespace);
 
 /** Returns the value of a short flag without the `=` that kubectl allows before it: `-n=shop`. */
 export const shortValue = (value: string): string => value.replace(/^=/, '');

@@ -63,6 +63,7 @@ describe('namespaces', () => {
     expect(await explained('-n', 'bank,shop', folder)).toHaveLength(3);
     expect(await explained('-n', 'bank', '-n', 'other', folder)).toEqual(['deployment.apps/till', 'pod/bare']);
     expect(await explained('-A', folder)).toHaveLength(3);
+    expect(await explained('-n', '', folder)).toHaveLength(3);
   });
 
   it('how many are left out is told', async () => {
@@ -87,11 +88,18 @@ describe('namespaces', () => {
     expect((await audited('-A')).summary.pods).toBe(3);
   });
 
-  it.each(['explain', 'inject', 'audit'])('%s: -n and -A contradict each other', async (command) => {
-    expect(await cli([command, '-A', '-n', 'shop', '-f', folder])).toMatchObject({
-      code: 2,
-      err: 'libc-dns: either --namespace or --all-namespaces\n',
-    });
+  it('-A with -n takes all, and -n is the namespace of those that name none', async () => {
+    const { out } = await cli(['explain', '--offline', '-A', '-n', 'cafe', '-o', 'json', folder]);
+    expect((JSON.parse(out) as { namespace: string }[]).map(({ namespace }) => namespace)).toEqual([
+      'bank',
+      'cafe',
+      'shop',
+    ]);
+    const report = JSON.parse(
+      (await cli(['audit', '--offline', '-A', '-n', 'cafe', '-o', 'json', folder])).out,
+    ) as AuditReport;
+    expect(report.source.namespaces).toEqual([]);
+    expect(report.namespaces.map(({ name }) => name)).toEqual(['bank', 'cafe', 'shop']);
   });
 });
 
