@@ -84,7 +84,7 @@ export function openCallers({ config: { tls }, reporter: { log, metrics } }: Ser
 
 function placeOf({ client, own: { namespace } }: Joined): Required<Pick<Joined, 'client'>> & { namespace: string } {
   if (client !== undefined && namespace !== undefined) return { client, namespace };
-  const missing = client === undefined ? 'a cluster' : 'a namespace in the kubeconfig';
+  const missing = client === undefined ? 'a cluster' : 'a namespace (--namespace)';
   throw new CommandError('usage', `tls.mode self-managed needs ${missing}: use files or ephemeral without one`);
 }
 

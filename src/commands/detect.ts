@@ -23,7 +23,7 @@ Examples:
   libc-dns detect nginx:1.29-alpine python:3.14-slim ghcr.io/acme/app:v2
   libc-dns detect --platform linux/arm64 --command "node server.js" registry.example/app
   libc-dns detect oci:./image-layout:latest -o json
-  docker save app:v2 >app.tar; libc-dns detect docker-archive:app.tar
+  libc-dns detect docker-archive:app.tar    of docker save app:v2 >app.tar
 
 A few kilobytes of each image are read, as the webhook reads them, and more where these are not sure.
 Logins come from the docker configuration.

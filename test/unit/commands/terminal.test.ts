@@ -47,3 +47,25 @@ describe.each([50, 80, 140])('a terminal of %i columns', (columns) => {
     expect(tooLong(out + err)).toEqual([]);
   });
 });
+
+describe('each message', () => {
+  it.each([
+    [['explain', '-f', '/nowhere']],
+    [['inject', '-f', '-']],
+    [['detect', 'UPPER']],
+    [['audit', '-f', '-']],
+    [['audit', '--accept', '/nowhere']],
+    [['doctor', '--check', 'nothing']],
+    [['config', '/nowhere']],
+    [['completion', 'tcsh']],
+    [['serv']],
+    [['version', '--nothing']],
+    [['explain', '--cluster-domain', '-f', '-']],
+  ])('of %j begins the same way', async (argv) => {
+    const openDoctor = async () => ({ parts: { noCluster: 'no cluster', given: {} } as never, close: async () => {} });
+    const { code, err } = await cli(argv, { stdin: 'a: [', openDoctor, registries: true });
+    expect(code).toBeGreaterThan(0);
+    expect(err.split('\n').filter((line) => !/^libc-dns: |^ {2}|^\(|^$/.test(line))).toEqual([]);
+    expect(err).toMatch(/^libc-dns: /);
+  });
+});

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 
 import type { PodSeen } from '../../../src/cluster/pod-seen.ts';
 import type { DoctorContext, OpenDoctor } from '../../../src/commands/doctor.ts';
@@ -67,6 +68,17 @@ describe('version', () => {
         { pod: 'libc-dns/d', from: 'label' },
       ],
     });
+  });
+
+  it.each([['-n'], ['--namespace']])('%s says of which release, where there are several', async (flag) => {
+    const other = {
+      ...registered,
+      name: 'other',
+      entries: [{ name: 'enforce.libc-dns.dev', service: { namespace: 'team', name: 'webhook' } }],
+    };
+    const given = { openDoctor: openDoctor([replica('a')], { a: build('1.2.3') }, [registered, other as never]) };
+    const { out } = await cli(['version', '-o', 'yaml', flag, 'team'], given);
+    expect(parse(out)).toMatchObject({ webhook: { replicas: [{ pod: 'team/a', version: '1.2.3', from: 'metrics' }] } });
   });
 
   it('says that there is no webhook', async () => {
