@@ -19,6 +19,7 @@ import {
   kubeletNdots,
   missingOptions,
   muslOptions,
+  outgrowsMusl,
   retryOptions,
   type TcpObstacle,
   tcpObstacle,
@@ -49,7 +50,7 @@ export interface DecideInput {
   readonly cluster: ClusterFacts;
   readonly config: PolicyConfig;
   readonly reach: Reach;
-  /** Returns what the kubelet writes for the unpatched Pod; called only for Pods with musl. */
+  /** Returns what the kubelet writes for the unpatched Pod; called only for Pods with musl or with many options. */
   readonly kubelet: () => ResolvConf;
 }
 
@@ -68,7 +69,7 @@ export function decide(input: DecideInput): Decision {
   const containers = pod.containers.map((one, index) => judged(one, input.verdicts[index] ?? notGiven));
   const resolvers = new Set(containers.flatMap(resolversOf));
   const servers = planServers(input, resolvers, standing.declared.sidecar);
-  const { note = '', ...planned } = plan(input, resolvers, servers);
+  const { note = '', ...planned } = withinMuslLine(plan(input, resolvers, servers), input, resolvers);
   const more = note + costOfOptions(planned, containers, input.config);
   const unknown = planned.reason === 'UnknownOptions' ? containers.find(isUnknown) : undefined;
   return {
@@ -146,6 +147,14 @@ function plan(input: DecideInput, resolvers: ReadonlySet<Resolver>, { servers, r
   if (hasCache) return { reason: 'SidecarAdded', remedy: [...remedy, 'sidecar'], change };
   if (servers !== undefined) remedy.push(servers.kind === 'retry' ? 'retry' : 'redirect');
   return { reason, remedy, change, note };
+}
+
+/** Returns the plan, or the one to change nothing if musl may be in the Pod and would skip the options line. */
+function withinMuslLine(planned: Plan, { pod, kubelet }: DecideInput, resolvers: ReadonlySet<Resolver>): Plan {
+  const mayHoldMusl = resolvers.has('musl') || resolvers.has('unknown');
+  const added = planned.change?.options ?? [];
+  if (!mayHoldMusl || !outgrowsMusl(pod.dnsConfig.options, added, kubelet)) return planned;
+  return { reason: 'OptionsTooLong', remedy: [] };
 }
 
 function nothing(resolvers: ReadonlySet<Resolver>, reason: Reason, note: string, refused?: NoSidecar): Plan {

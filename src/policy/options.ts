@@ -1,5 +1,5 @@
 import type { ClusterFacts, DnsOption, PolicyConfig, Reach, ResolvConf } from './model.ts';
-import { serversOfPods } from './redirect.ts';
+import { MUSL_LINE, serversOfPods } from './redirect.ts';
 import type { Resolver } from './verdict.ts';
 
 /** musl's default. musl counts `timeout` for the whole look-up: with less it would miss late answers. */
@@ -92,6 +92,27 @@ export function missingOptions(wanted: readonly DnsOption[], present: readonly D
 function subjectOf({ name }: DnsOption): string {
   const [plain = name] = name.split(':', 1);
   return plain === 'single-request-reopen' ? 'single-request' : plain;
+}
+
+const optionText = ({ name, value }: DnsOption): string => (value === undefined ? name : `${name}:${value}`);
+
+const lineLength = (options: readonly string[]): number => `options ${options.join(' ')}`.length;
+
+/**
+ * Reports whether musl reads the options line of the unpatched Pod, and would skip it with what is `added`: `ndots` would be lost, and names
+ * like `web.shop` not found. `kubelet` returns what the kubelet writes for the unpatched Pod.
+ */
+export function outgrowsMusl(
+  present: readonly DnsOption[],
+  added: readonly DnsOption[],
+  kubelet: () => ResolvConf,
+): boolean {
+  const bytes = [...present, ...added].reduce((sum, option) => sum + optionText(option).length + 1, 0);
+  // Nearly all Pods: the kubelet itself adds ndots alone.
+  if (bytes < MUSL_LINE / 2) return false;
+  const before = kubelet().options;
+  const after = [...new Set([...before, ...added.map(optionText)])];
+  return lineLength(before) <= MUSL_LINE && lineLength(after) > MUSL_LINE;
 }
 
 const COSTS_GO: readonly string[] = ['single-request', 'single-request-reopen', 'use-vc'];

@@ -24,6 +24,8 @@ export const REASONS = {
   // Nothing to do.
   AlreadyConfigured: 'The Pod already has all that its resolvers need.',
   ResolverUnaffected: 'Go asks from two sockets: there is nothing to repair.',
+  OptionsTooLong:
+    'With more options musl would skip the options line (it reads at most 254 bytes), ndots with it: the Pod is left alone.',
   NothingConfigured: "The configuration has no remedy for this Pod's resolvers.",
   // Patched.
   OptionsAdded:

@@ -21,12 +21,14 @@ export function muslWarnings(containers: readonly ContainerVerdict[], file: () =
   if (numberOf(options, 'timeout') === 0) {
     warnings.push(`timeout:0 fails every look-up of ${where} at once: remove it, or set 5 or more`);
   }
-  const bytes = `search ${searches.join(' ')}`.length;
-  if (bytes > MUSL_LINE) {
-    warnings.push(
-      `the search line has ${bytes} bytes, and ${where} skips one of more than ${MUSL_LINE}: no short name is found`,
-    );
-  }
+  const skipped = (line: string, words: readonly string[], effect: string): void => {
+    const bytes = `${line} ${words.join(' ')}`.length;
+    if (bytes > MUSL_LINE) {
+      warnings.push(`the ${line} line has ${bytes} bytes, and ${where} skips one of more than ${MUSL_LINE}: ${effect}`);
+    }
+  };
+  skipped('search', searches, 'no short name is found');
+  skipped('options', options, 'ndots, timeout and attempts have no effect');
   return warnings;
 }
 

@@ -27,17 +27,22 @@ const MAX_SERVERS = 3;
  * times within `timeout` seconds, to all servers at once, and reads no other options than ndots, timeout and attempts.
  */
 export function readByMusl(file: ResolvConf): ReaderView {
-  const timeout = capped(number(file.options, 'timeout'), 5, 60);
-  const attempts = capped(number(file.options, 'attempts'), 2, 10);
-  const notes = without(file.options, ['ndots', 'timeout', 'attempts']).map((option) => `${option} is ignored`);
+  const isTooLong = (line: string, words: readonly string[]): boolean =>
+    `${line} ${words.join(' ')}`.length > MUSL_LINE;
+  const skipsOptions = isTooLong('options', file.options);
+  const options = skipsOptions ? [] : file.options;
+  const timeout = capped(number(options, 'timeout'), 5, 60);
+  const attempts = capped(number(options, 'attempts'), 2, 10);
+  const notes = without(options, ['ndots', 'timeout', 'attempts']).map((option) => `${option} is ignored`);
+  if (skipsOptions) notes.push(`the options line is longer than ${MUSL_LINE} bytes and is ignored whole`);
   if (attempts === 0) notes.push('attempts:0 crashes the program at its first look-up');
   if (timeout === 0) notes.push('timeout:0 fails every look-up at once');
-  const tooLong = `search ${file.searches.join(' ')}`.length > MUSL_LINE;
+  const tooLong = isTooLong('search', file.searches);
   if (tooLong) notes.push(`the search line is longer than ${MUSL_LINE} bytes and is ignored whole`);
   return {
     servers: file.servers.length === 0 ? ['127.0.0.1'] : file.servers.slice(0, MAX_SERVERS),
     searches: tooLong ? [] : file.searches,
-    ndots: capped(number(file.options, 'ndots'), 1, 15),
+    ndots: capped(number(options, 'ndots'), 1, 15),
     resendMs: attempts === 0 ? 0 : (timeout * 1000) / attempts,
     giveUpMs: timeout * 1000,
     atOnce: true,

@@ -35,6 +35,16 @@ describe('musl', () => {
     expect(view.notes.some((note) => note.includes('254'))).toBe(!kept);
   });
 
+  it.each([
+    { length: 254, ndots: 5, resendMs: 500 },
+    { length: 255, ndots: 1, resendMs: 2500 },
+  ])('an options line of $length characters and its newline: ndots is $ndots', ({ length, ndots, resendMs }) => {
+    const known = ['ndots:5', 'attempts:10'];
+    const view = readByMusl(conf([...known, 'x'.repeat(length - `options ${known.join(' ')} `.length)]));
+    expect(view).toMatchObject({ ndots, resendMs });
+    expect(view.notes.some((note) => note.includes('254'))).toBe(length > 254);
+  });
+
   it.each(['attempts:0', 'timeout:0'])('%s leaves no time to ask again', (option) => {
     expect(readByMusl(conf([option])).resendMs).toBe(0);
   });
