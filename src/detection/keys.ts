@@ -51,10 +51,10 @@ export function imageKeys({ os, architecture, variant }: Platform, canonical: st
  * program: some variables, the working directory, and the mounts that may lie over it.
  */
 export function runKeys(run: ContainerRun): RunKeys {
-  const { command, args, env, envElsewhere, envFrom, mounts, user, workingDir } = run;
+  const { command, args } = run;
   const [word] = command.length > 0 ? command : args;
-  const all = given({ env, envElsewhere, envFrom, mounts, user, workingDir });
-  const alone = given({ env: variablesOf(env), mounts: mountsOf(mounts), workingDir });
+  const all = besidesWords(run);
+  const alone = besidesOneWord(run);
   return {
     run: word === undefined && all.length === 0 ? noWords : digestOf([command, args, ...all]),
     ...(command.length === 0 && {
@@ -63,6 +63,19 @@ export function runKeys(run: ContainerRun): RunKeys {
     ...(word !== undefined && { runOfFirstWord: digestOf([command.length > 0 ? 'command' : 'args', word, ...alone]) }),
   };
 }
+
+const besidesWords = ({ env, envElsewhere, envFrom, mounts, user, workingDir }: ContainerRun): readonly unknown[] =>
+  given({ env, envElsewhere, envFrom, mounts, user, workingDir });
+
+const besidesOneWord = ({ env, mounts, workingDir }: ContainerRun): readonly unknown[] =>
+  given({ env: variablesOf(env), mounts: mountsOf(mounts), workingDir });
+
+/** Reports whether a container has nothing of its own: all is the image's. */
+export const isBare = (run: ContainerRun): boolean =>
+  run.command.length === 0 && run.args.length === 0 && besidesWords(run).length === 0;
+
+/** Reports whether nothing but its words counts for a verdict that a word alone decides. */
+export const isAlone = (run: ContainerRun): boolean => besidesOneWord(run).length === 0;
 
 function given(fields: object): readonly unknown[] {
   const set = Object.entries(fields).filter(([, value]) => value !== undefined);
@@ -73,6 +86,9 @@ function given(fields: object): readonly unknown[] {
 const variablesRead = ['GODEBUG', 'HOSTALIASES', 'LOCALDOMAIN', 'RES_OPTIONS', 'PATH'];
 // What is mounted there lies over no program that an image's words name.
 const dataFolders = /^\/(?:etc|var|data|tmp|run|mnt|proc|sys|dev|config|secrets?)(?:\/|$)/u;
+
+/** Reports whether a path is in a folder of data, which volumes often lie over. */
+export const isDataFolder = (path: string): boolean => dataFolders.test(path);
 
 function variablesOf(env: ContainerRun['env'] = {}): ContainerRun['env'] {
   const variables = Object.entries(env).filter(([name]) => variablesRead.includes(name));

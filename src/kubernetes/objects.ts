@@ -37,6 +37,7 @@ export const RESOURCES = {
   localRedirects: { group: 'cilium.io', version: 'v2', plural: 'ciliumlocalredirectpolicies' },
   disruptionBudgets: { group: 'policy', version: 'v1', plural: 'poddisruptionbudgets' },
   leases: { group: 'coordination.k8s.io', version: 'v1', plural: 'leases' },
+  podResolvers: { group: 'libc-dns.dev', version: 'v1alpha1', plural: 'podresolvers' },
   imageLibcs: { group: 'libc-dns.dev', version: 'v1alpha1', plural: 'imagelibcs' },
   webhookConfigurations: {
     group: 'admissionregistration.k8s.io',

@@ -62,6 +62,16 @@ const ECI_MARK = 'eci';
 /** Annotations that say how big a Pod is on a super node, and the like (tencentcloud.com/document/product/457/36162). */
 const TENCENT_MARKS = 'eks.tke.cloud.tencent.com/';
 
+/**
+ * Part of the rules of {@link mayRunOnVirtualNode}, for the API server's own policy: taints, labels of nodes (`key=value`), and labels or
+ * annotations of Pods.
+ */
+export const VIRTUAL = {
+  taints: VIRTUAL_TAINTS,
+  nodes: VIRTUAL_NODES.map(([key, value]) => `${key}=${value}`),
+  marks: VIRTUAL_MARKS,
+} as const;
+
 const isVirtualMark = (name: string): boolean =>
   VIRTUAL_MARKS.includes(name) || name === ECI_MARK || name.startsWith(TENCENT_MARKS);
 

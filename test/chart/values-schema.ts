@@ -89,6 +89,7 @@ const parts = {
     maxReplicas: z.int().min(1),
     targetCPUUtilization: z.int().min(1),
   }),
+  admissionPolicy: z.strictObject({ enabled: z.boolean() }),
   priorityClass: z.strictObject({
     create: z.boolean(),
     name,

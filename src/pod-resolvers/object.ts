@@ -1,0 +1,66 @@
+import type { KubeRequest } from '../kubernetes/client.ts';
+import { resourcePath, RESOURCES } from '../kubernetes/objects.ts';
+import { VIRTUAL } from '../policy/exemptions.ts';
+import { finishedRemedies, type Remedies, type RemedyTerms } from './remedies.ts';
+
+/** The name of the one object in each namespace: a policy runs once for each parameter object. */
+export const NAME = 'libc-dns';
+
+const FIELD_MANAGER = 'libc-dns-webhook';
+
+/** Characters of the images' keys and values, and for each entry besides: the object stays below 1 MiB, of the 1.5 that etcd takes. */
+const MOST_CHARACTERS = 900_000;
+const ENTRY_CHARACTERS = 6;
+
+/** The spec of a PodResolvers (charts/libc-dns-webhook/files/podresolvers.yaml). */
+export interface PodResolversSpec extends Remedies {
+  readonly architecture: string;
+  readonly count: number;
+  readonly leftOut: number;
+  readonly images: Readonly<Record<string, string>>;
+  readonly virtual: typeof VIRTUAL;
+}
+
+/**
+ * Returns the spec for a namespace. `images`: the entries, most recently used first; those for which there is no room are left out, and
+ * count as unknown.
+ */
+export function podResolversSpec(
+  terms: RemedyTerms,
+  architecture: string,
+  images: ReadonlyMap<string, string>,
+): PodResolversSpec {
+  let left = MOST_CHARACTERS;
+  const kept = [...images].filter(([key, resolvers]) => {
+    const size = Buffer.byteLength(key) + resolvers.length + ENTRY_CHARACTERS;
+    if (size > left) return false;
+    left -= size;
+    return true;
+  });
+  return {
+    architecture,
+    count: kept.length,
+    leftOut: images.size - kept.length,
+    // Sorted: the same entries are the same object.
+    images: Object.fromEntries(kept.toSorted(([a], [b]) => (a < b ? -1 : 1))),
+    ...finishedRemedies(terms),
+    virtual: VIRTUAL,
+  };
+}
+
+/** Returns the request that writes a namespace's object. */
+export function applySpec(namespace: string, spec: PodResolversSpec): KubeRequest {
+  return {
+    method: 'PATCH',
+    path: resourcePath(RESOURCES.podResolvers, NAME, namespace),
+    query: { fieldManager: FIELD_MANAGER, force: true },
+    contentType: 'application/apply-patch+yaml',
+    body: { apiVersion: 'libc-dns.dev/v1alpha1', kind: 'PodResolvers', metadata: { name: NAME, namespace }, spec },
+  };
+}
+
+/** Returns the request that deletes a namespace's object. */
+export const deleteObject = (namespace: string): KubeRequest => ({
+  method: 'DELETE',
+  path: resourcePath(RESOURCES.podResolvers, NAME, namespace),
+});
