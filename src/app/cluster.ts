@@ -45,7 +45,10 @@ function assumed({ sources }: KnownFacts): string[] {
 }
 
 /** The labels of namespaces, as admission and warm-up read them. */
-export type FollowedNamespaces = Pick<ClusterNamespaces, 'get' | 'peek' | 'ready' | 'settled' | 'onChange' | 'close'>;
+export type FollowedNamespaces = Pick<
+  ClusterNamespaces,
+  'get' | 'peek' | 'names' | 'ready' | 'settled' | 'onChange' | 'close'
+>;
 
 /** Reads the labels of namespaces: from the flag, else from the cluster; without either they have none. */
 export function followNamespaces({ flags, reporter }: ServerContext, { client }: Joined): FollowedNamespaces {
@@ -56,7 +59,7 @@ export function followNamespaces({ flags, reporter }: ServerContext, { client }:
   const labels = namespaceMode === undefined ? {} : { [MODE_LABEL]: namespaceMode };
   const get = (name: string): NamespaceView => ({ name, labels });
   const ready = Promise.resolve();
-  return { get, peek: get, ready, settled: ready, onChange: () => {}, close: () => ready };
+  return { get, peek: get, names: () => [], ready, settled: ready, onChange: () => {}, close: () => ready };
 }
 
 /** Follows what network policies let Pods reach; undefined without a cluster, or if the configuration ignores policies. */

@@ -1,5 +1,6 @@
 import type { ServerContext, ServerParts } from '../commands/serve.ts';
 import { parsePlatform } from '../detection/platform.ts';
+import { REACHES_ALL } from '../exposure/dns-target.ts';
 import type { ClusterFacts } from '../policy/model.ts';
 import { openCallers, openCertificates } from './certificates.ts';
 import {
@@ -70,11 +71,7 @@ async function open(
   const facts = followFacts(context, joined);
   const exposure = followExposure(context, joined);
   const namespaces = followNamespaces(context, joined);
-  closing.push(
-    () => facts.close(),
-    () => exposure?.close(),
-    () => namespaces.close(),
-  );
+  for (const part of [facts, exposure, namespaces]) closing.push(() => part?.close());
   const current = (): ClusterFacts => facts.current.facts;
   const reach = followReach(context, joined, current);
   closing.push(() => reach?.close());
@@ -93,10 +90,14 @@ async function open(
   const events = openEvents(context, joined);
   closing.push(() => events?.close());
   const credentials = admissionLogins(config, secrets);
-  // Without `exposed`: images are known by the time that an old node comes.
-  closing.push(startWarmUp(context, { joined, namespaces, facts: current, detection, credentials: secrets?.loginsOf }));
+  const podFacts = exposure === undefined ? current : () => exposure.applyTo(current());
+  const ofAny = reach?.ofAny ?? (() => REACHES_ALL);
+  const logins = { credentials: secrets?.loginsOf };
+  closing.push(
+    startWarmUp(context, { joined, namespaces, facts: current, podFacts, detection, reach: ofAny, ...logins }),
+  );
   return {
-    facts: exposure === undefined ? current : () => exposure.applyTo(current()),
+    facts: podFacts,
     ...(reach && { reach: reach.of }),
     namespaces,
     certificates: certificates.certificates,

@@ -7,7 +7,8 @@ import type { OpenDetector } from '../detection/detector.ts';
 import { parsePlatform } from '../detection/platform.ts';
 import type { PodVerdictsOptions } from '../detection/pod/pod-verdicts.ts';
 import { createLeader } from '../kubernetes/leader.ts';
-import type { ClusterFacts } from '../policy/model.ts';
+import type { ClusterFacts, Reach } from '../policy/model.ts';
+import { createPodResolvers } from '../pod-resolvers/writer.ts';
 import { systemClock } from '../util/clock.ts';
 import { createWarmUp } from '../warm-up/warm-up.ts';
 import type { FollowedNamespaces } from './cluster.ts';
@@ -17,9 +18,14 @@ import type { Joined } from './join.ts';
 interface WarmUpParts {
   readonly joined: Joined;
   readonly namespaces: FollowedNamespaces;
+  /** Without `exposed`: images are known by the time that an old node comes. */
   readonly facts: () => ClusterFacts;
+  /** With `exposed`, as Pods are decided about. */
+  readonly podFacts: () => ClusterFacts;
   readonly detection: OpenDetector;
   readonly credentials: PodVerdictsOptions['credentials'];
+  /** What policies let every Pod of a namespace reach. */
+  readonly reach: (namespace: string) => Reach;
 }
 
 /** Looks up the images of workloads before their first Pod, in one replica at a time. Returns a function that ends it. */
@@ -30,24 +36,25 @@ export function startWarmUp({ config, reporter }: ServerContext, parts: WarmUpPa
   const wanted = config.warmUp.enabled && config.detection.registry.enabled;
   if (!wanted || client === undefined || own.namespace === undefined || detector === undefined) return async () => {};
   const { log, metrics, trouble } = reporter;
+  const given = { client, namespaces, config: policyConfig(config), detector, clock: systemClock, reporter };
+  const platform = parsePlatform(config.detection.platform);
+  const podResolvers = config.admissionPolicy.enabled
+    ? createPodResolvers({ ...given, platform, cluster: parts.podFacts, reach: parts.reach })
+    : undefined;
   const { rate, hourly, resources, lease } = config.warmUp;
   const warmUp = createWarmUp({
-    client,
+    ...given,
     extraKinds: resources,
-    namespaces,
-    config: policyConfig(config),
     cluster: facts,
-    platform: parsePlatform(config.detection.platform),
+    platform,
     ...(credentials && { credentials }),
-    detector,
     lookups: () => {
       const { underWay, queued } = stats();
       return underWay + queued;
     },
     mayAct: () => leader.isLeader(),
     limits: { perSecond: rate, hourly },
-    clock: systemClock,
-    reporter,
+    ...(podResolvers && { onOffer: (namespace, offer) => podResolvers.offer(namespace, offer) }),
   });
   namespaces.onChange((name) => warmUp.namespaceChanged(name));
   metrics.cluster.leading(false);
@@ -60,12 +67,13 @@ export function startWarmUp({ config, reporter }: ServerContext, parts: WarmUpPa
     onStarted() {
       metrics.cluster.leading(true);
       log.info('this replica looks images up ahead from now on');
+      podResolvers?.start();
       warmUp.start();
     },
     async onStopped(why) {
       metrics.cluster.leading(false);
       log.info({ why }, 'this replica looks images up ahead no more');
-      await warmUp.stop();
+      await Promise.all([warmUp.stop(), podResolvers?.stop()]);
     },
     onLeader: (identity) => log.debug({ identity }, 'another replica looks images up ahead'),
     trouble: trouble('the Lease cannot be used: no replica warms up while that lasts', 'lease'),

@@ -30,6 +30,8 @@ export interface ClusterNamespaces {
   get(name: string): NamespaceView | Promise<NamespaceView>;
   /** Returns a namespace from the cache; undefined if it is not there. */
   peek(name: string): NamespaceView | undefined;
+  /** Returns the names of all namespaces in the cache. */
+  names(): Iterable<string>;
   /** Resolves when all namespaces have been read once. */
   readonly ready: Promise<void>;
   /** Resolves when all namespaces have been read once, or when that has failed. */
@@ -100,6 +102,7 @@ export function createNamespaces(options: NamespacesOptions): ClusterNamespaces 
       const kept = reflector.items.get(name);
       return kept === undefined ? undefined : view(name, kept);
     },
+    names: () => reflector.items.keys(),
     ready: reflector.ready,
     settled: Promise.race([reflector.ready, failed]),
     onChange: (listener) => void listeners.push(listener),

@@ -285,6 +285,7 @@ export const configSchema = z
       .prefault({}),
     detection: detection.prefault({}),
     warmUp: warmUp.prefault({}),
+    admissionPolicy: z.strictObject({ enabled: z.boolean().default(false) }).prefault({}),
     server: z
       .strictObject({
         address: z

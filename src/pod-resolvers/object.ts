@@ -1,7 +1,7 @@
 import type { KubeRequest } from '../kubernetes/client.ts';
 import { resourcePath, RESOURCES } from '../kubernetes/objects.ts';
 import { VIRTUAL } from '../policy/exemptions.ts';
-import { finishedRemedies, type Remedies, type RemedyTerms } from './remedies.ts';
+import type { Remedies } from './remedies.ts';
 
 /** The name of the one object in each namespace: a policy runs once for each parameter object. */
 export const NAME = 'libc-dns';
@@ -26,7 +26,7 @@ export interface PodResolversSpec extends Remedies {
  * count as unknown.
  */
 export function podResolversSpec(
-  terms: RemedyTerms,
+  remedies: Remedies,
   architecture: string,
   images: ReadonlyMap<string, string>,
 ): PodResolversSpec {
@@ -43,7 +43,7 @@ export function podResolversSpec(
     leftOut: images.size - kept.length,
     // Sorted: the same entries are the same object.
     images: Object.fromEntries(kept.toSorted(([a], [b]) => (a < b ? -1 : 1))),
-    ...finishedRemedies(terms),
+    ...remedies,
     virtual: VIRTUAL,
   };
 }

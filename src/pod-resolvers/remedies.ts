@@ -1,5 +1,13 @@
 import { decide } from '../policy/decide.ts';
-import type { ClusterFacts, DnsOption, NamespaceView, PolicyConfig, Reach, Remedy, ResolvConf } from '../policy/model.ts';
+import type {
+  ClusterFacts,
+  DnsOption,
+  NamespaceView,
+  PolicyConfig,
+  Reach,
+  Remedy,
+  ResolvConf,
+} from '../policy/model.ts';
 import { readPod } from '../policy/read-pod.ts';
 import type { Reason } from '../policy/reasons.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
@@ -77,7 +85,9 @@ export function finishedRemedies(terms: RemedyTerms): Remedies {
         return remedy === undefined ? [] : [[className(resolvers), placeOf(remedy)]];
       }),
     );
-  const classes = Object.fromEntries(SHAPES.map((shape) => [shape, entriesOf(shape)])) as unknown as Remedies['classes'];
+  const classes = Object.fromEntries(
+    SHAPES.map((shape) => [shape, entriesOf(shape)]),
+  ) as unknown as Remedies['classes'];
   return { classes, remedies };
 }
 
@@ -119,7 +129,10 @@ function remedyOf(resolvers: readonly Resolver[], shape: Shape, terms: RemedyTer
 
 const mayRedirect = ({ musl }: PolicyConfig): boolean => musl.remedy === 'auto' || musl.remedy === 'redirect';
 
-const withoutRedirect = (config: PolicyConfig): PolicyConfig => ({ ...config, musl: { ...config.musl, remedy: 'retry' } });
+const withoutRedirect = (config: PolicyConfig): PolicyConfig => ({
+  ...config,
+  musl: { ...config.musl, remedy: 'retry' },
+});
 
 const verdictOf = (resolver: Resolver): Verdict => ({
   resolver,

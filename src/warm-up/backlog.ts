@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 
-import type { DetectRequest } from '../detection/detector.ts';
+import type { DetectRequest, Logins } from '../detection/detector.ts';
 import type { Tenant } from '../util/limits/recent-use.ts';
 
 /** An image and the command line that a workload runs in it: a candidate for a look-up. */
@@ -16,7 +16,7 @@ export interface WarmUpLogin {
   /** Two offers with the same scope have the same logins. */
   readonly scope: string;
   /** Called when the look-up starts. */
-  readonly read: () => Promise<NonNullable<DetectRequest['credentials']>>;
+  readonly read: () => Promise<Logins>;
 }
 
 /** An image to look up once, for all workloads that offer it. */

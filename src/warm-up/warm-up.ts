@@ -7,6 +7,7 @@ import { effectiveMode } from '../policy/scope.ts';
 import type { Reporter } from '../telemetry/reporter.ts';
 import type { Backoff } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
+import type { WarmUpOffer } from './backlog.ts';
 import { createWarmUpQueue, type WarmUpQueue, type WarmUpQueueStats } from './queue.ts';
 import type { WarmUpLimits } from './turn.ts';
 import { workloadImages, type WorkloadImagesOptions } from './workload-images.ts';
@@ -33,6 +34,8 @@ export interface WarmUpOptions extends WorkloadImagesOptions {
   readonly limits?: Partial<WarmUpLimits>;
   readonly clock: Clock;
   readonly reporter?: Reporter;
+  /** Called with each image of a workload in scope. */
+  readonly onOffer?: (namespace: string, offer: WarmUpOffer) => void;
   /** For tests. */
   readonly backoff?: Backoff;
 }
@@ -112,7 +115,11 @@ function scopeOf(name: string, { namespaces, config, cluster }: WarmUpOptions): 
 function consider(run: Run, options: WarmUpOptions, { namespace, template, isCurrent }: WorkloadTemplate): void {
   const images = workloadImages(template, namespace, options.namespaces.peek(namespace), options);
   if (images.waitsForNamespace) run.namespaces.skipped(namespace);
-  for (const offer of images.offers) run.queue.offer({ ...offer, isWanted: isCurrent });
+  for (const image of images.offers) {
+    const offer = { ...image, isWanted: isCurrent };
+    run.queue.offer(offer);
+    options.onOffer?.(namespace, offer);
+  }
 }
 
 /** Ignores a kind that is not installed, or may not be listed: none of its workloads were skipped. */

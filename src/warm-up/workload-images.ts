@@ -1,4 +1,4 @@
-import { containerRun, type DetectRequest } from '../detection/detector.ts';
+import { containerRun, type Logins } from '../detection/detector.ts';
 import type { Platform } from '../detection/image-source.ts';
 import { podPlatform } from '../detection/platform.ts';
 import { readDeclared } from '../policy/annotations.ts';
@@ -7,8 +7,6 @@ import type { ClusterFacts, NamespaceView, PodView, PolicyConfig } from '../poli
 import { MalformedPodError, readPod } from '../policy/read-pod.ts';
 import type { Reason } from '../policy/reasons.ts';
 import type { WarmUpLogin, WarmUpOffer } from './backlog.ts';
-
-type Logins = NonNullable<DetectRequest['credentials']>;
 
 export interface WorkloadImagesOptions {
   readonly config: PolicyConfig;

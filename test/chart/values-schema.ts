@@ -29,7 +29,7 @@ const certificates = z.strictObject({
   caBundle: z.string().regex(/^(\s*-----BEGIN CERTIFICATE-----[\s\S]*)?$/),
 });
 
-const { tls, warmUp, ...configKeys } = configSchema.shape;
+const { tls, warmUp, admissionPolicy: _, ...configKeys } = configSchema.shape;
 
 const clientCa = z.strictObject({
   configMap: name,
@@ -89,7 +89,7 @@ const parts = {
     maxReplicas: z.int().min(1),
     targetCPUUtilization: z.int().min(1),
   }),
-  admissionPolicy: z.strictObject({ enabled: z.boolean() }),
+  admissionPolicy: z.strictObject({ enabled: z.boolean(), webhook: z.boolean() }),
   priorityClass: z.strictObject({
     create: z.boolean(),
     name,

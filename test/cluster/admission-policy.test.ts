@@ -10,6 +10,7 @@ import { REACHES_ALL } from '../../src/exposure/dns-target.ts';
 import type { ClusterFacts, PolicyConfig } from '../../src/policy/model.ts';
 import type { Resolver } from '../../src/policy/verdict.ts';
 import { applySpec, podResolversSpec } from '../../src/pod-resolvers/object.ts';
+import { finishedRemedies } from '../../src/pod-resolvers/remedies.ts';
 import { hasHelm, renderText } from '../chart/helm.ts';
 import { objects } from '../chart/rendered.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
@@ -19,7 +20,8 @@ import { facts, policy, verdict, withNodeLocal } from '../support/policy.ts';
 const RESOLVERS: readonly Resolver[] = ['glibc', 'musl', 'go', 'other'];
 
 /** An image named after its resolver is that, whatever its args; any other is unknown. */
-const resolverOf = (image: string): Resolver => RESOLVERS.find((one) => image === `registry.test/${one}:1`) ?? 'unknown';
+const resolverOf = (image: string): Resolver =>
+  RESOLVERS.find((one) => image === `registry.test/${one}:1`) ?? 'unknown';
 
 const detector: Detector = {
   detect: async (request: DetectRequest) => ({
@@ -43,7 +45,9 @@ const PODS: Readonly<Record<string, Omit<PodRequest, 'name'>>> = {
   other: { spec: { containers: containers('other') } },
   unknown: { spec: { containers: containers('never-seen') } },
   mixed: { spec: { containers: containers('glibc', 'musl', 'go') } },
-  init: { spec: { initContainers: [{ name: 'first', image: 'registry.test/musl:1' }], containers: containers('glibc') } },
+  init: {
+    spec: { initContainers: [{ name: 'first', image: 'registry.test/musl:1' }], containers: containers('glibc') },
+  },
   declared: { annotations: { 'libc-dns.dev/libc.c1': 'musl' }, spec: { containers: containers('go', 'never-seen') } },
   invalid: { annotations: { 'libc-dns.dev/libc': 'uclibc' }, spec: { containers: containers('glibc') } },
   ndots: { spec: { containers: containers('musl'), dnsConfig: { options: [{ name: 'ndots', value: '2' }] } } },
@@ -103,7 +107,11 @@ describe.runIf(hasCluster() && hasHelm())('the API server applies what is known'
     const evaluate = createEvaluate({ config, cluster: () => known, verdicts: { detector, platform } });
     beforeAll(async () => {
       await cluster.createNamespace(name, namespace.labels);
-      const spec = podResolversSpec({ namespace, cluster: known, config, reach: REACHES_ALL }, 'amd64', images);
+      const spec = podResolversSpec(
+        finishedRemedies({ namespace, cluster: known, config, reach: REACHES_ALL }),
+        'amd64',
+        images,
+      );
       await cluster.client.request(applySpec(name, spec));
       // The API server's copies of policy and parameter follow within a second.
       for (let tries = 0; tries < 50; tries += 1) {

@@ -118,7 +118,11 @@ gives. Each field is asked for before it is read: an expression that fails lets 
   expression: >-
     size(variables.remedies) > 0 && !variables.redirected && !variables.hasNameservers && has(variables.remedies[0].nameservers)
 - name: changes
-  expression: "variables.redirects || variables.adds || size(variables.missing) > 0"
+  expression: >-
+    {{- if .Values.admissionPolicy.webhook }}
+    !variables.resolvers.contains('unknown') &&
+    {{- end }}
+    (variables.redirects || variables.adds || size(variables.missing) > 0)
 - name: decision
   expression: >-
     size(variables.remedies) == 0 ? '' : '{"reason":"' + string(variables.remedies[0].reason)

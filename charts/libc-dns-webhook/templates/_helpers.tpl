@@ -59,7 +59,14 @@ annotations:
 {{- $_ := set $tls "clientNames" . }}
 {{- end }}
 {{- end }}
+{{- if and .Values.admissionPolicy.enabled (not .Values.admissionPolicy.webhook) }}
+{{- /* Nobody calls: there is no registration for a CA. */}}
+{{- $tls = dict "mode" "ephemeral" }}
+{{- end }}
 {{- $config = mergeOverwrite $config (dict "tls" $tls "warmUp" (dict "lease" $fullname)) }}
+{{- if .Values.admissionPolicy.enabled }}
+{{- $config = mergeOverwrite $config (dict "admissionPolicy" (dict "enabled" true)) }}
+{{- end }}
 {{- $registry := dict }}
 {{- if or .Values.registryCa.configMap .Values.registryCa.secret }}
 {{- $_ := set $registry "caFile" "/run/libc-dns/registry-ca/ca.crt" }}
@@ -110,6 +117,14 @@ annotations:
 {{- $budget := dig "detection" "budget" "1500ms" .Values.config }}
 {{- if le (mulf 1000 .Values.webhook.timeoutSeconds) (include "libc-dns-webhook.milliseconds" $budget | float64) }}
 {{- fail (printf "webhook.timeoutSeconds is %v, and config.detection.budget %s: make it longer, so that the server answers before the API server gives up" .Values.webhook.timeoutSeconds $budget) }}
+{{- end }}
+{{- if .Values.admissionPolicy.enabled }}
+{{- if semverCompare "<1.36.0-0" .Capabilities.KubeVersion.Version }}
+{{- fail (printf "admissionPolicy.enabled: MutatingAdmissionPolicy is stable from Kubernetes 1.36 on, and this is %s" .Capabilities.KubeVersion.Version) }}
+{{- end }}
+{{- if or (not (dig "warmUp" "enabled" true .Values.config)) (not (dig "detection" "registry" "enabled" true .Values.config)) }}
+{{- fail "admissionPolicy.enabled: it applies what warm-up finds out: leave config.warmUp.enabled and config.detection.registry.enabled on" }}
+{{- end }}
 {{- end }}
 {{- with .Values.autoscaling }}
 {{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) }}

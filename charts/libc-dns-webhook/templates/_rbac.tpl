@@ -8,6 +8,7 @@ selfManaged: {{ eq $config.tls.mode "self-managed" }}
 store: {{ eq (dig "detection" "cache" "store" "memory" $config) "cluster" }}
 pullSecrets: {{ dig "detection" "registry" "pullSecrets" false $config }}
 warmUp: {{ dig "warmUp" "enabled" true $config }}
+admissionPolicy: {{ .Values.admissionPolicy.enabled }}
 events: {{ dig "server" "events" false $config }}
 exposure: {{ eq (dig "exposure" "always" $config) "auto" }}
 nodeLocal: {{ eq (dig "nodeLocal" "mode" "auto" $config) "auto" }}

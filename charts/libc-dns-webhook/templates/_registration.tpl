@@ -48,6 +48,15 @@ for the label libc-dns.dev/mode. There is no caBundle unless it is given: its ow
       - { key: libc-dns.dev/mode, operator: {{ index . 4 }}, values: {{ index . 5 | toJson }} }
   matchConditions:
     {{- include "libc-dns-webhook.matchConditions" $root | nindent 4 }}
+    {{- if $root.Values.admissionPolicy.enabled }}
+    # The policy has decided about all its containers.
+    - name: not-decided
+      expression: >-
+        !(has(object.spec.dnsConfig) && has(object.metadata.annotations)
+        && "libc-dns.dev/decision" in object.metadata.annotations
+        && object.spec.containers.all(c, object.metadata.annotations["libc-dns.dev/decision"].contains("\"" + c.name + "\":"))
+        && !object.metadata.annotations["libc-dns.dev/decision"].contains("unknown"))
+    {{- end }}
 {{- end }}
 
 {{/*

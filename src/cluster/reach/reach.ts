@@ -102,6 +102,11 @@ export function createReach(options: ReachOptions): ReachOf {
   };
 }
 
+/** Returns what every Pod of a namespace may reach: uncertain as soon as some policy may select one. */
+function reachOfAny({ policies }: Pick<ReachOptions, 'policies'>): (namespace: string) => Reach {
+  return (namespace) => (policies.of(namespace).length === 0 ? REACHES_ALL : UNKNOWN_REACH);
+}
+
 interface ClusterReachOptions extends Pick<ReachOptions, 'facts' | 'config' | 'service'> {
   readonly client: KubeClient;
   readonly clock: Pick<Clock, 'now'>;
@@ -111,6 +116,8 @@ interface ClusterReachOptions extends Pick<ReachOptions, 'facts' | 'config' | 's
 /** What policies let Pods reach, kept up to date. */
 export interface ClusterReach {
   readonly of: ReachOf;
+  /** What every Pod of a namespace may reach. */
+  readonly ofAny: (namespace: string) => Reach;
   /** Resolves after the first attempt to read the policies and the DNS Service. Never rejects. */
   readonly ready: Promise<void>;
   close(): Promise<void>;
@@ -141,6 +148,7 @@ export function createClusterReach(options: ClusterReachOptions): ClusterReach {
   const running = lookAgain(backends, closing.signal, resolve).finally(resolve);
   return {
     of: createReach({ ...options, policies, behind: () => backends.current }),
+    ofAny: reachOfAny({ policies }),
     ready: Promise.all([policies.ready, looked]).then(() => undefined),
     async close() {
       closing.abort();

@@ -1,0 +1,306 @@
+import { isDeepStrictEqual } from 'node:util';
+
+import type { Detector, DetectRequest, Logins } from '../detection/detector.ts';
+import type { Platform } from '../detection/image-source.ts';
+import { platformName } from '../detection/platform.ts';
+import type { KubeClient } from '../kubernetes/client.ts';
+import { isKubeError, type KubeErrorCode } from '../kubernetes/errors.ts';
+import { eachObject } from '../kubernetes/lists.ts';
+import { RESOURCES } from '../kubernetes/objects.ts';
+import { createWriteQueue, type WriteQueue } from '../kubernetes/write-queue.ts';
+import type { ClusterFacts, NamespaceView, PolicyConfig, Reach } from '../policy/model.ts';
+import { readPod } from '../policy/read-pod.ts';
+import { effectiveMode } from '../policy/scope.ts';
+import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
+import { pause } from '../util/abort.ts';
+import type { Clock } from '../util/clock.ts';
+import { createTokenBucket } from '../util/limits/token-bucket.ts';
+import { imageEntry } from './images.ts';
+import { applySpec, deleteObject, NAME, type PodResolversSpec, podResolversSpec } from './object.ts';
+import { finishedRemedies, type Remedies } from './remedies.ts';
+
+export interface PodResolversOptions {
+  readonly client: Pick<KubeClient, 'request'>;
+  readonly namespaces: {
+    readonly names: () => Iterable<string>;
+    readonly peek: (name: string) => NamespaceView | undefined;
+    readonly ready: Promise<void>;
+  };
+  readonly config: PolicyConfig;
+  readonly cluster: () => ClusterFacts;
+  /** Returns what policies let every Pod of a namespace reach. */
+  readonly reach: (namespace: string) => Reach;
+  readonly detector: Pick<Detector, 'peek'>;
+  /** The platform of Pods that name no architecture. */
+  readonly platform: Platform;
+  readonly clock: Pick<Clock, 'monotonic'>;
+  readonly reporter?: Reporter;
+  /** Milliseconds between two rounds. Default 1000. */
+  readonly everyMs?: number;
+}
+
+/** An image that a workload of a namespace runs. */
+interface Offer {
+  readonly request: DetectRequest;
+  readonly login?: { readonly read: () => Promise<Logins> };
+  /** Whether the workload still exists with it. */
+  readonly isWanted: () => boolean;
+}
+
+/** Keeps one PodResolvers in each namespace in scope. One replica does it for all. */
+export interface PodResolvers {
+  start(): void;
+  /** Ends it and forgets all. It may be started again. Never rejects. */
+  stop(): Promise<void>;
+  /** Tells that a workload of a namespace runs an image. */
+  offer(namespace: string, offer: Offer): void;
+}
+
+/** Writes a second: each wakes every API server's copy. */
+const PACE = { perSecond: 5, burst: 50 };
+/** Most writes that wait, and most images of a namespace that are known of. */
+const MOST_WAITING = 10_000;
+const MOST_IMAGES = 10_000;
+/** Milliseconds after which an image's verdict is read again though nothing has changed. */
+const AGAIN_MS = 30_000;
+/** Milliseconds after which it is asked whether an image's tag has moved, and how many of a namespace are asked at a time. */
+const CHECK_MS = 60 * 60_000;
+const MOST_CHECKS = 8;
+/**
+ * Milliseconds for which an object of an earlier leader is not replaced by one that knows less: warm-up reads the workloads again.
+ */
+const GRACE_MS = 60_000;
+
+/** The namespace is gone, or goes; the object is gone already; or what it holds is refused. */
+const REFUSALS: ReadonlySet<KubeErrorCode> = new Set(['not-found', 'forbidden', 'conflict', 'invalid', 'too-large']);
+
+export function createPodResolvers(options: PodResolversOptions): PodResolvers {
+  let run: Run | undefined;
+  let ending: Promise<void> = Promise.resolve();
+  return {
+    start() {
+      run ??= begin(options);
+    },
+    async stop() {
+      const last = run;
+      run = undefined;
+      if (last !== undefined) ending = Promise.all([ending, last.close()]).then(() => undefined);
+      await ending;
+    },
+    offer: (namespace, offer) => run?.offer(namespace, offer),
+  };
+}
+
+interface Run {
+  offer(namespace: string, offer: Offer): void;
+  close(): Promise<void>;
+}
+
+interface Image {
+  readonly request: DetectRequest;
+  readonly wanted: Set<() => boolean>;
+  /** When the registry was last asked whether its tag has moved. */
+  checkedAt: number;
+}
+
+/** What is known of a namespace. */
+interface Place {
+  /** By the request as text; the last one that a workload offered comes last. */
+  readonly images: Map<string, Image>;
+  /** Something was offered, or some verdict is missing. */
+  isDue: boolean;
+  readAt: number;
+  made?: { readonly from: readonly unknown[]; readonly remedies: Remedies };
+  written?: PodResolversSpec;
+}
+
+const ANY_POD = readPod({});
+
+function begin(options: PodResolversOptions): Run {
+  const { client, namespaces, clock, everyMs = 1000, reporter = silentReporter } = options;
+  const closing = new AbortController();
+  const places = new Map<string, Place>();
+  const queue = createQueue(options, namespaces.ready);
+  const startedAt = clock.monotonic();
+  const state: State = { options, queue, places, existing: new Set(), startedAt };
+  const placeOf = (name: string): Place => {
+    const known = places.get(name) ?? { images: new Map<string, Image>(), isDue: true, readAt: -Infinity };
+    places.set(name, known);
+    return known;
+  };
+  const trouble = reporter.trouble('the PodResolvers of an earlier leader cannot be listed', 'pod-resolvers');
+  const work = async (): Promise<void> => {
+    await namespaces.ready;
+    while (!closing.signal.aborted) {
+      if (await listExisting(client, state.existing, closing.signal, trouble.lost)) break;
+      await pause(everyMs, closing.signal);
+    }
+    trouble.recovered();
+    while (!closing.signal.aborted) {
+      for (const name of namespaces.names()) placeOf(name);
+      await round(state, closing.signal);
+      await pause(everyMs, closing.signal);
+    }
+  };
+  const running = work();
+  return {
+    offer(namespace, { request: asked, login, isWanted }) {
+      if (platformName(asked.platform) !== platformName(options.platform)) return;
+      const { images } = placeOf(namespace);
+      const key = JSON.stringify(asked);
+      const request = login === undefined ? asked : { ...asked, credentials: login.read };
+      const image: Image = images.get(key) ?? { request, wanted: new Set(), checkedAt: clock.monotonic() };
+      image.wanted.add(isWanted);
+      images.delete(key);
+      images.set(key, image);
+      const [oldest] = images.keys();
+      if (images.size > MOST_IMAGES && oldest !== undefined) images.delete(oldest);
+      placeOf(namespace).isDue = true;
+    },
+    async close() {
+      closing.abort();
+      await running;
+      await queue.close(1000);
+    },
+  };
+}
+
+interface State {
+  readonly options: PodResolversOptions;
+  readonly queue: WriteQueue;
+  readonly places: Map<string, Place>;
+  /** Namespaces that have an object. */
+  readonly existing: Set<string>;
+  readonly startedAt: number;
+}
+
+function createQueue(
+  { client, clock, reporter = silentReporter }: PodResolversOptions,
+  ready: Promise<void>,
+): WriteQueue {
+  const warn = reporter.warnings();
+  return createWriteQueue({
+    client,
+    ready,
+    pace: createTokenBucket({ ...PACE, clock: { monotonic: () => clock.monotonic() } }),
+    most: MOST_WAITING,
+    refusals: REFUSALS,
+    trouble: reporter.trouble(
+      'PodResolvers cannot be written: the policy of the API server does not learn of new images',
+    ),
+    onRefused(name, error) {
+      // A namespace that is being deleted takes nothing new.
+      if (error.code !== 'not-found' && error.code !== 'forbidden') {
+        warn('a PodResolvers was not written', { namespace: name, error: error.message });
+      }
+    },
+  });
+}
+
+/** Adds the namespaces that have an object; resolves to whether that could be read. */
+async function listExisting(
+  client: PodResolversOptions['client'],
+  existing: Set<string>,
+  signal: AbortSignal,
+  lost: (error: { readonly code: string; readonly message: string }) => void,
+): Promise<boolean> {
+  try {
+    await eachObject({ client, resource: RESOURCES.podResolvers, metadataOnly: true, signal }, () => ({ metadata }) => {
+      if (metadata.name === NAME && metadata.namespace !== undefined) existing.add(metadata.namespace);
+    });
+    return true;
+  } catch (error) {
+    if (signal.aborted) return false;
+    if (!isKubeError(error)) throw error;
+    lost(error);
+    return false;
+  }
+}
+
+/** Looks at each namespace once. Lets others have the thread after each. */
+async function round(state: State, signal: AbortSignal): Promise<void> {
+  const { places, options, existing } = state;
+  for (const name of new Set([...places.keys(), ...existing])) {
+    if (signal.aborted) return;
+    const namespace = options.namespaces.peek(name);
+    const place = places.get(name);
+    if (namespace === undefined || !isInScope(namespace, options)) {
+      places.delete(name);
+      remove(state, name);
+    } else if (place !== undefined && update(state, namespace, place)) {
+      await new Promise(setImmediate);
+    }
+  }
+}
+
+const isInScope = (namespace: NamespaceView, { config, cluster }: PodResolversOptions): boolean =>
+  effectiveMode(ANY_POD, namespace, config, cluster().ownNamespace).mode !== 'off';
+
+function remove({ existing, queue }: State, name: string): void {
+  if (!existing.delete(name)) return;
+  queue.add(name, () => deleteObject(name));
+}
+
+/** Returns whether there was anything to do. */
+function update(state: State, namespace: NamespaceView, place: Place): boolean {
+  const { options, queue, existing, startedAt } = state;
+  const now = options.clock.monotonic();
+  const isOld = now - place.readAt >= AGAIN_MS;
+  const isChanged = remake(place, namespace, options);
+  if (!isChanged && !place.isDue && !isOld) return false;
+  const { images, missing } = entriesOf(place, options, now);
+  place.readAt = now;
+  place.isDue = missing > 0;
+  const isFirst = place.written === undefined && existing.has(namespace.name);
+  if (isFirst && now - startedAt < GRACE_MS && (missing > 0 || now - startedAt < GRACE_MS / 4)) {
+    place.isDue = true;
+    return true;
+  }
+  const spec = podResolversSpec(place.made?.remedies ?? none, options.platform.architecture, images);
+  if (isDeepStrictEqual(spec, place.written)) return true;
+  place.written = spec;
+  existing.add(namespace.name);
+  queue.add(namespace.name, () => applySpec(namespace.name, spec));
+  return true;
+}
+
+const none: Remedies = { classes: { plain: {}, virtual: {}, searches: {}, nameservers: {} }, remedies: [] };
+
+/** Makes the remedies anew if what they depend on has changed; returns whether it has. */
+function remake(place: Place, namespace: NamespaceView, { cluster, config, reach }: PodResolversOptions): boolean {
+  const from = [namespace, cluster(), reach(namespace.name)];
+  if (place.made !== undefined && isDeepStrictEqual(place.made.from, from)) return false;
+  const terms = { namespace, cluster: cluster(), config, reach: reach(namespace.name) };
+  place.made = { from, remedies: finishedRemedies(terms) };
+  return true;
+}
+
+/** Returns the entries of the images that workloads still run, the last offered first; `missing`: images without a verdict yet. */
+function entriesOf(
+  { images }: Place,
+  { detector }: PodResolversOptions,
+  now: number,
+): { readonly images: ReadonlyMap<string, string>; readonly missing: number } {
+  const entries = new Map<string, string>();
+  let missing = 0;
+  let checks = MOST_CHECKS;
+  for (const [key, image] of [...images].toReversed()) {
+    const { request, wanted } = image;
+    for (const isWanted of wanted) if (!isWanted()) wanted.delete(isWanted);
+    if (wanted.size === 0) {
+      images.delete(key);
+      continue;
+    }
+    const detection = detector.peek?.({ ...request, ahead: true });
+    if (detection === undefined) missing += 1;
+    else if (checks > 0 && now - image.checkedAt >= CHECK_MS) {
+      image.checkedAt = now;
+      checks -= 1;
+      // Asks the registry in the background whether the tag has moved.
+      detector.peek?.(request);
+    }
+    const entry = detection && imageEntry(request, detection);
+    if (entry !== undefined && !entries.has(entry.key)) entries.set(entry.key, entry.resolvers);
+  }
+  return { images: entries, missing };
+}
