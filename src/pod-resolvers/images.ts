@@ -1,7 +1,6 @@
 import type { Detection, DetectRequest } from '../detection/detector.ts';
 import { isAlone, isDataFolder, isBare } from '../detection/keys.ts';
-import { resolversOf } from '../policy/verdict.ts';
-import { className } from './remedies.ts';
+import { resolverName } from '../policy/verdict.ts';
 
 /**
  * Returns the key under which the API server's policy finds what a container runs, and its resolvers (`go+musl`). The policy reads an
@@ -20,7 +19,7 @@ export function imageEntry(
   request: DetectRequest,
   detection: Detection,
 ): { readonly key: string; readonly resolvers: string } | undefined {
-  const resolvers = className(resolversOf(detection.verdict));
+  const resolvers = resolverName(detection.verdict);
   if (resolvers === 'unknown' || isDataFolder(detection.executable ?? '')) return undefined;
   const suffix = suffixOf(request, detection);
   return suffix === undefined ? undefined : { key: `${request.reference}${suffix}`, resolvers };

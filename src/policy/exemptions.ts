@@ -62,6 +62,8 @@ const ECI_MARK = 'eci';
 /** Annotations that say how big a Pod is on a super node, and the like (tencentcloud.com/document/product/457/36162). */
 const TENCENT_MARKS = 'eks.tke.cloud.tencent.com/';
 
+const VIRTUAL_NODE_NAME = /^(virtual-kubelet|virtual-node|fargate-|eklet-|bursting-node)/;
+
 /**
  * Part of the rules of {@link mayRunOnVirtualNode}, for the API server's own policy: taints, labels of nodes (`key=value`), and labels or
  * annotations of Pods.
@@ -70,6 +72,10 @@ export const VIRTUAL = {
   taints: VIRTUAL_TAINTS,
   nodes: VIRTUAL_NODES.map(([key, value]) => `${key}=${value}`),
   marks: VIRTUAL_MARKS,
+  /** Counts as a mark if its value is true. */
+  trueMark: ECI_MARK,
+  markPrefix: TENCENT_MARKS,
+  nodeName: VIRTUAL_NODE_NAME.source,
 } as const;
 
 const isVirtualMark = (name: string): boolean =>
@@ -125,8 +131,7 @@ export function exemption(pod: PodView): Reason | undefined {
 }
 
 /** Reports whether a node of this name is a virtual one. */
-export const isVirtualNode = (nodeName: string): boolean =>
-  /^(virtual-kubelet|virtual-node|fargate-|eklet-|bursting-node)/.test(nodeName);
+export const isVirtualNode = (nodeName: string): boolean => VIRTUAL_NODE_NAME.test(nodeName);
 
 /**
  * Reports whether the Pod may run on a virtual node (Fargate, ACI, ECI, super nodes, CCI, VCI, ACS, OKE, Liqo, interLink,

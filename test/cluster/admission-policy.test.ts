@@ -1,5 +1,7 @@
 import { applyPatch, deepClone } from 'fast-json-patch';
+import fc from 'fast-check';
 import { readFileSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
@@ -13,6 +15,7 @@ import { applySpec, podResolversSpec } from '../../src/pod-resolvers/object.ts';
 import { finishedRemedies } from '../../src/pod-resolvers/remedies.ts';
 import { hasHelm, renderText } from '../chart/helm.ts';
 import { objects } from '../chart/rendered.ts';
+import { apiPod } from '../support/api-pods.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { createPod, type PodObject, type PodRequest } from '../support/pods.ts';
 import { facts, policy, verdict, withNodeLocal } from '../support/policy.ts';
@@ -25,7 +28,7 @@ const resolverOf = (image: string): Resolver =>
 
 const detector: Detector = {
   detect: async (request: DetectRequest) => ({
-    verdict: verdict(resolverOf(request.reference)),
+    verdict: verdict(request.platform.architecture === 'amd64' ? resolverOf(request.reference) : 'unknown'),
     decidedBy: 'entrypoint',
     from: 'memory',
     meter: { requests: 0, bytes: 0 },
@@ -75,15 +78,40 @@ const PODS: Readonly<Record<string, Omit<PodRequest, 'name'>>> = {
 
 interface Dns {
   readonly dnsPolicy: unknown;
-  readonly dnsConfig: unknown;
+  readonly dnsConfig: object | undefined;
   readonly decision: unknown;
 }
 
 const dnsOf = (pod: { metadata?: unknown; spec?: unknown }): Dns => {
   const { annotations } = (pod.metadata ?? {}) as { annotations?: Record<string, string> };
-  const { dnsPolicy = 'ClusterFirst', dnsConfig } = pod.spec as PodObject['spec'];
+  const { dnsPolicy = 'ClusterFirst', dnsConfig: given } = pod.spec as PodObject['spec'];
+  // The API server leaves out what is empty.
+  const dnsConfig = given && Object.fromEntries(Object.entries(given).filter(([, list]) => list.length > 0));
   return { dnsPolicy, dnsConfig, decision: JSON.parse(annotations?.['libc-dns.dev/decision'] ?? 'null') };
 };
+
+/** Returns why the policy may do otherwise than the webhook for a Pod (docs/policy.md); undefined if it may not. */
+function listed({ spec }: Sent): string | undefined {
+  const { dnsConfig = {} } = spec as { dnsConfig?: Record<string, readonly unknown[]> };
+  if ((dnsConfig['nameservers'] ?? []).length > 0) return 'it has nameservers of its own';
+  return (dnsConfig['searches'] ?? []).length > 0 ? 'it has search domains of its own' : undefined;
+}
+
+interface Sent {
+  readonly metadata: object;
+  readonly spec: object;
+}
+
+function withoutRequest(pod: Sent): Sent {
+  const copy = deepClone(pod) as { metadata: { annotations?: Record<string, string> }; spec: object };
+  delete copy.metadata.annotations?.['libc-dns.dev/remedy'];
+  return copy;
+}
+
+const withoutOptions = ({ dnsPolicy, dnsConfig = {} }: Dns): object => ({
+  dnsPolicy,
+  dnsConfig: { ...dnsConfig, options: [] },
+});
 
 describe.runIf(hasCluster() && hasHelm())('the API server applies what is known', () => {
   let cluster: TestCluster;
@@ -130,5 +158,26 @@ describe.runIf(hasCluster() && hasHelm())('the API server applies what is known'
       const stored = await createPod(cluster, name, { annotations: {}, ...request, name: pod.toLowerCase() });
       expect(dnsOf(stored)).toEqual(dnsOf(expected));
     });
+
+    it('any Pod: as the webhook would, but for what docs/policy.md lists', async () => {
+      const pods = fc.sample(apiPod, { numRuns: Number(process.env['POLICY_PODS'] ?? 300), seed: 1 });
+      const differences = new Set<string>();
+      for (const pod of pods) {
+        const sent = { ...pod, metadata: { ...pod.metadata, name: 'any' } };
+        // The policy adds no cache to a Pod that asks for one: it gives what the Pod would get without asking.
+        const { patch } = await evaluate(withoutRequest(sent), namespace, { budgetMs: 1000 });
+        const expected = dnsOf(applyPatch(withoutRequest(sent), patch).newDocument);
+        const path = `/api/v1/namespaces/${name}/pods`;
+        const query = { dryRun: 'All' };
+        const stored = dnsOf(await cluster.client.request<PodObject>({ method: 'POST', path, query, body: sent }));
+        if (isDeepStrictEqual(stored, expected)) continue;
+        const difference = listed(sent);
+        expect(difference, JSON.stringify({ sent, stored, expected })).toBeTypeOf('string');
+        // Never more than the webhook: the Pod keeps its servers and search domains.
+        expect(withoutOptions(stored)).toEqual(withoutOptions(dnsOf(sent as unknown as PodObject)));
+        differences.add(difference ?? '');
+      }
+      expect(differences.size).toBeGreaterThan(0);
+    }, 120_000);
   });
 });

@@ -32,9 +32,16 @@ gives. Each field is asked for before it is read: an expression that fails lets 
 # Images were looked up for one architecture.
 - name: known
   expression: >-
-    ['kubernetes.io/arch', 'beta.kubernetes.io/arch'].all(key,
-      !(key in variables.selector) || variables.selector[key] == string(params.spec.architecture))
-    && !variables.nodeTerms.exists(t, has(t.matchExpressions) && t.matchExpressions.exists(e, e.key == 'kubernetes.io/arch'))
+    'kubernetes.io/arch' in variables.selector ? variables.selector['kubernetes.io/arch'] == string(params.spec.architecture)
+    : 'beta.kubernetes.io/arch' in variables.selector
+    ? variables.selector['beta.kubernetes.io/arch'] == string(params.spec.architecture)
+    : variables.nodeTerms.all(t, !has(t.matchExpressions) || t.matchExpressions.all(e, e.key != 'kubernetes.io/arch'
+      || (e.operator == 'In' && has(e.values) && e.values.exists(v, v == string(params.spec.architecture)))))
+- name: windows
+  expression: >-
+    size(variables.nodeTerms) > 0 && variables.nodeTerms.all(t, has(t.matchExpressions) && t.matchExpressions.exists(e,
+      e.key in ['kubernetes.io/os', 'beta.kubernetes.io/os'] && e.operator == 'In' && has(e.values)
+      && size(e.values) > 0 && e.values.all(v, v == 'windows')))
 - name: podUser
   expression: "has(object.spec.securityContext) && has(object.spec.securityContext.runAsUser)"
 # The resolvers of each container: what its author declares, else what its image is known for, else unknown.
@@ -91,6 +98,10 @@ gives. Each field is asked for before it is read: an expression that fails lets 
     || (has(object.spec.schedulerName) && object.spec.schedulerName == 'fargate-scheduler')
     || (has(object.spec.tolerations)
       && object.spec.tolerations.exists(t, has(t.key) && params.spec.virtual.taints.exists(k, string(k) == t.key)))
+    || (has(object.spec.nodeName) && object.spec.nodeName.matches(string(params.spec.virtual.nodeName)))
+    || [variables.labels, variables.annotations].exists(map,
+      (string(params.spec.virtual.trueMark) in map && map[string(params.spec.virtual.trueMark)] == 'true')
+      || map.exists(key, key.startsWith(string(params.spec.virtual.markPrefix))))
     || params.spec.virtual.marks.exists(m,
       (string(m) in variables.labels && !(variables.labels[string(m)] in ['false', 'off']))
       || (string(m) in variables.annotations && !(variables.annotations[string(m)] in ['false', 'off'])))
@@ -100,7 +111,7 @@ gives. Each field is asked for before it is read: an expression that fails lets 
     : variables.hasSearches ? 'searches' : 'plain'
 - name: remedies
   expression: >-
-    variables.shape in params.spec.classes && variables.resolvers in params.spec.classes[variables.shape]
+    !variables.windows && variables.shape in params.spec.classes && variables.resolvers in params.spec.classes[variables.shape]
     ? [params.spec.remedies[int(params.spec.classes[variables.shape][variables.resolvers])]] : []
 # An option is about the same as another by the part of its name before a colon; the two single-request options are about one thing.
 - name: present
@@ -128,4 +139,27 @@ gives. Each field is asked for before it is read: an expression that fails lets 
     size(variables.remedies) == 0 ? '' : '{"reason":"' + string(variables.remedies[0].reason)
     + '","remedy":["' + variables.remedies[0].remedy.map(r, string(r)).join('","')
     + '"],"resolvers":{' + variables.found.map(f, '"' + f['name'] + '":"' + f['resolvers'] + '"').join(',') + '}}'
+{{- end }}
+
+{{- define "libc-dns-webhook.policyConstraints" -}}
+resourceRules:
+  - apiGroups: [""]
+    apiVersions: [v1]
+    operations: [CREATE]
+    resources: [pods]
+    scope: Namespaced
+namespaceSelector:
+  matchExpressions:
+    - key: kubernetes.io/metadata.name
+      operator: NotIn
+      values:
+        {{- $excluded := dig "excludeNamespaces" (list) .Values.config }}
+        {{- concat (list "kube-system" "kube-public" "kube-node-lease" .Release.Namespace) $excluded | uniq | toYaml | nindent 8 }}
+    {{- with .Values.webhook.namespaceSelector.matchExpressions }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with .Values.webhook.namespaceSelector.matchLabels }}
+  matchLabels:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- end }}
