@@ -4,7 +4,7 @@ import type { Detector, DetectRequest, Logins } from '../detection/detector.ts';
 import type { Platform } from '../detection/image-source.ts';
 import { platformName } from '../detection/platform.ts';
 import type { KubeClient } from '../kubernetes/client.ts';
-import { isKubeError, type KubeErrorCode } from '../kubernetes/errors.ts';
+import { KubeError, type KubeErrorCode } from '../kubernetes/errors.ts';
 import { eachObject } from '../kubernetes/lists.ts';
 import { RESOURCES } from '../kubernetes/objects.ts';
 import { createWriteQueue, type WriteQueue } from '../kubernetes/write-queue.ts';
@@ -211,7 +211,7 @@ async function listExisting(
     return true;
   } catch (error) {
     if (signal.aborted) return false;
-    if (!isKubeError(error)) throw error;
+    if (!(error instanceof KubeError)) throw error;
     lost(error);
     return false;
   }

@@ -1,0 +1,236 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { parse } from 'yaml';
+
+import type { Detection, DetectRequest } from '../../src/detection/detector.ts';
+import { REACHES_ALL } from '../../src/exposure/dns-target.ts';
+import type { KubeClient } from '../../src/kubernetes/client.ts';
+import { KubeError } from '../../src/kubernetes/errors.ts';
+import { resourcePath, RESOURCES } from '../../src/kubernetes/objects.ts';
+import { UNKNOWN_REACH } from '../../src/cluster/reach/reach.ts';
+import type { ClusterFacts, NamespaceView } from '../../src/policy/model.ts';
+import type { Resolver } from '../../src/policy/verdict.ts';
+import type { PodResolversSpec } from '../../src/pod-resolvers/object.ts';
+import { createPodResolvers, type PodResolvers } from '../../src/pod-resolvers/writer.ts';
+import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { enforced, facts, policy, verdict, withNodeLocal } from '../support/policy.ts';
+import { recordingReporter } from '../support/recording-reporter.ts';
+
+const AMD64 = { os: 'linux', architecture: 'amd64' };
+const patience = { timeout: 20_000, interval: 50 };
+
+const request = (reference: string): DetectRequest => ({ reference, platform: AMD64, command: [], args: [] });
+
+describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace', () => {
+  let cluster: TestCluster;
+  let known: Map<string, Resolver>;
+  let places: Map<string, NamespaceView>;
+  let current: ClusterFacts;
+  let withPolicies: Set<string>;
+  let now: number;
+  let made: PodResolvers[];
+  let count = 0;
+
+  beforeAll(async () => {
+    cluster = await startCluster();
+    const crd: object = parse(readFileSync('charts/libc-dns-webhook/files/podresolvers.yaml', 'utf8'));
+    await cluster.apply(crd);
+    await cluster.kubectl(['wait', '--for=condition=Established', 'crd/podresolvers.libc-dns.dev', '--timeout=30s']);
+  });
+  afterAll(async () => await cluster?.stop());
+  beforeEach(() => {
+    known = new Map();
+    places = new Map();
+    current = facts;
+    withPolicies = new Set();
+    now = 0;
+    made = [];
+  });
+  afterEach(async () => {
+    for (const one of made) await one.stop();
+  });
+
+  async function place(): Promise<string> {
+    count += 1;
+    const name = `resolvers-${count}`;
+    await cluster.createNamespace(name);
+    places.set(name, enforced(name));
+    return name;
+  }
+
+  function peek({ reference }: DetectRequest): Detection | undefined {
+    const resolver = known.get(reference);
+    const at = { digest: 'sha256:1', from: 'memory', meter: { requests: 0, bytes: 0 } } as const;
+    return resolver && { ...at, verdict: verdict(resolver), decidedBy: 'entrypoint' };
+  }
+
+  function leader(client: Pick<KubeClient, 'request'> = cluster.client, config = policy()) {
+    const { reporter, lines } = recordingReporter();
+    const one = createPodResolvers({
+      client,
+      namespaces: { names: () => places.keys(), peek: (name) => places.get(name), ready: Promise.resolve() },
+      config,
+      cluster: () => current,
+      reach: (name) => (withPolicies.has(name) ? UNKNOWN_REACH : REACHES_ALL),
+      detector: { peek },
+      platform: AMD64,
+      clock: { monotonic: () => now },
+      reporter,
+      everyMs: 20,
+    });
+    made.push(one);
+    one.start();
+    return { ...one, lines };
+  }
+
+  /** Returns the spec in a namespace; undefined if there is no object. */
+  async function specOf(namespace: string): Promise<PodResolversSpec | undefined> {
+    const path = resourcePath(RESOURCES.podResolvers, 'libc-dns', namespace);
+    const object = await cluster.client.request<{ spec: PodResolversSpec }>({ path }).catch((error: KubeError) => {
+      if (error.code === 'not-found') return undefined;
+      throw error;
+    });
+    return object?.spec;
+  }
+
+  /** Waits for a namespace's spec to hold this. */
+  const until = async (namespace: string, expected: unknown): Promise<void> =>
+    await vi.waitFor(async () => expect(await specOf(namespace)).toEqual(expected), patience);
+
+  const holding = (images: Readonly<Record<string, string>>): unknown => expect.objectContaining({ images });
+
+  const always = (): boolean => true;
+
+  it('in scope without workloads: the remedies, and no image', async () => {
+    const shop = await place();
+    leader();
+    await until(shop, expect.objectContaining({ architecture: 'amd64', count: 0, leftOut: 0, images: {} }));
+    const spec = await specOf(shop);
+    const place1 = spec?.classes.plain['glibc'] ?? -1;
+    expect(spec?.remedies[place1]).toEqual({
+      reason: 'OptionsAdded',
+      remedy: ['options'],
+      options: [{ name: 'single-request-reopen' }, { name: 'use-vc' }],
+    });
+  });
+
+  it('out of scope: none; and none any more when the namespace leaves it or is deleted', async () => {
+    const [shop, other, gone] = [await place(), await place(), await place()];
+    places.set(other, { name: other, labels: {} });
+    leader();
+    await until(shop, holding({}));
+    await until(gone, holding({}));
+    expect(await specOf(other)).toBeUndefined();
+    places.set(shop, { name: shop, labels: { 'libc-dns.dev/mode': 'off' } });
+    places.delete(gone);
+    await until(shop, undefined);
+    await until(gone, undefined);
+    places.set(shop, enforced(shop));
+    await until(shop, holding({}));
+  });
+
+  it('an image: once its verdict is known, as long as a workload runs it', async () => {
+    const shop = await place();
+    const writer = leader();
+    let isWanted = true;
+    writer.offer(shop, { request: request('alpine:3'), isWanted: () => isWanted });
+    writer.offer(shop, { request: request('debian:13'), isWanted: always });
+    known.set('debian:13', 'glibc');
+    await until(shop, holding({ 'debian:13': 'glibc' }));
+    known.set('alpine:3', 'musl');
+    await until(shop, holding({ 'alpine:3': 'musl', 'debian:13': 'glibc' }));
+    known.set('debian:13', 'go');
+    isWanted = false;
+    now += 30_000;
+    await until(shop, holding({ 'debian:13': 'go' }));
+    expect(await specOf(shop)).toMatchObject({ count: 1, leftOut: 0 });
+  });
+
+  it('an image for another architecture: none', async () => {
+    const shop = await place();
+    const writer = leader();
+    known.set('arm:1', 'musl');
+    known.set('amd:1', 'musl');
+    writer.offer(shop, {
+      request: { ...request('arm:1'), platform: { os: 'linux', architecture: 'arm64' } },
+      isWanted: always,
+    });
+    writer.offer(shop, { request: request('amd:1'), isWanted: always });
+    await until(shop, holding({ 'amd:1': 'musl' }));
+    expect(await specOf(shop)).toMatchObject({ architecture: 'amd64', count: 1 });
+  });
+
+  it('what is known of the cluster changes: the remedies follow', async () => {
+    const shop = await place();
+    leader(cluster.client, withNodeLocal());
+    const servers = (list: readonly string[]): unknown =>
+      expect.objectContaining({
+        remedies: expect.arrayContaining([
+          expect.objectContaining({ reason: 'MuslRedirected', nameservers: list }),
+        ]) as unknown,
+      });
+    await until(shop, servers(['169.254.20.10', '10.96.0.10']));
+    current = { ...facts, dns: ['10.0.0.10'] };
+    await until(shop, servers(['169.254.20.10', '10.0.0.10']));
+    expect(JSON.stringify(await specOf(shop))).not.toContain('10.96.0.10');
+  });
+
+  it('network policies: no use-vc for any Pod of the namespace', async () => {
+    const shop = await place();
+    leader();
+    await until(shop, holding({}));
+    expect(JSON.stringify(await specOf(shop))).toContain('use-vc');
+    withPolicies.add(shop);
+    await vi.waitFor(async () => expect(JSON.stringify(await specOf(shop))).not.toContain('use-vc'), patience);
+    expect(JSON.stringify(await specOf(shop))).toContain('TcpNotAllowed');
+  });
+
+  it('a new leader does not replace what its predecessor knew by less, for a minute', async () => {
+    const shop = await place();
+    known.set('alpine:3', 'musl');
+    const first = leader();
+    first.offer(shop, { request: request('alpine:3'), isWanted: always });
+    await until(shop, holding({ 'alpine:3': 'musl' }));
+    await first.stop();
+    const other = await place();
+    leader();
+    await until(other, holding({}));
+    expect(await specOf(shop)).toEqual(holding({ 'alpine:3': 'musl' }));
+    now += 60_000;
+    await until(shop, holding({}));
+  });
+
+  it('objects that cannot be listed at first: says so, and goes on', async () => {
+    const shop = await place();
+    let failures = 2;
+    const { lines } = leader({
+      request: async (asked) => {
+        if (asked.method === undefined && failures > 0) {
+          failures -= 1;
+          throw new KubeError('forbidden', 'podresolvers is forbidden');
+        }
+        return await cluster.client.request(asked);
+      },
+    });
+    await until(shop, holding({}));
+    expect(lines.map(({ message }) => message)).toEqual([
+      'the PodResolvers of an earlier leader cannot be listed',
+      'over: the PodResolvers of an earlier leader cannot be listed',
+    ]);
+  });
+
+  it('more images than an object holds: the least recently used are left out', async () => {
+    const shop = await place();
+    const writer = leader();
+    const long = 'x'.repeat(400);
+    for (let index = 0; index < 3000; index += 1) {
+      const name = `registry.test/${long}:${index}`;
+      known.set(name, 'musl');
+      writer.offer(shop, { request: request(name), isWanted: always });
+    }
+    await until(shop, expect.objectContaining({ leftOut: expect.toSatisfy((left: number) => left > 500) as unknown }));
+    const spec = await specOf(shop);
+    expect(Object.keys(spec?.images ?? {})).toContain(`registry.test/${long}:2999`);
+    expect(Object.keys(spec?.images ?? {})).not.toContain(`registry.test/${long}:0`);
+  });
+});
