@@ -1,4 +1,5 @@
 import type { Scenario } from '../scenario.ts';
+import { admissionPolicy } from './admission-policy.ts';
 import { apps } from './apps.ts';
 import { changes, uninstall } from './changes.ts';
 import { install } from './install.ts';
@@ -29,6 +30,7 @@ export const SCENARIOS: readonly Scenario[] = [
   race,
   intercept,
   networkPolicy,
+  admissionPolicy,
   release,
   closed,
   uninstall,

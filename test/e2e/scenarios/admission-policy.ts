@@ -1,0 +1,113 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Cluster } from '../cluster/cluster.ts';
+import { until } from '../cluster/daemons.ts';
+import { rollout } from '../meanwhile.ts';
+import { expectThat, type Scenario } from '../scenario.ts';
+import { NAMESPACE, RELEASE, upgrade } from './install.ts';
+
+const SHOP = 'by-policy';
+
+const image = (name: string): string => `registry.e2e.test/apps/${name}:1`;
+
+/** Images by Deployment, and the reason that their Pods get. Without a node-local cache musl sends again. */
+const APPS: Readonly<Record<string, { readonly images: readonly string[]; readonly reason: string | undefined }>> = {
+  glibc: { images: ['glibc'], reason: 'OptionsAdded' },
+  musl: { images: ['musl'], reason: 'MuslRetried' },
+  go: { images: ['go'], reason: undefined },
+  mixed: { images: ['glibc', 'musl'], reason: 'MixedRetried' },
+};
+
+const deployment = (app: string, images: readonly string[]): object => ({
+  apiVersion: 'apps/v1',
+  kind: 'Deployment',
+  metadata: { name: app, namespace: SHOP },
+  spec: {
+    selector: { matchLabels: { app } },
+    template: {
+      metadata: { labels: { app } },
+      spec: {
+        terminationGracePeriodSeconds: 1,
+        containers: images.map((name) => ({ name, image: image(name) })),
+      },
+    },
+  },
+});
+
+const namespace = {
+  apiVersion: 'v1',
+  kind: 'Namespace',
+  metadata: { name: SHOP, labels: { 'libc-dns.dev/mode': 'enforce' } },
+};
+
+interface Pod {
+  readonly metadata: { readonly annotations?: Readonly<Record<string, string>>; readonly deletionTimestamp?: string };
+}
+
+/** Returns the reasons on the Pods of a Deployment that are not being deleted; undefined for one without a decision. */
+async function reasonsOf(cluster: Cluster, app: string): Promise<readonly (string | undefined)[]> {
+  const { items } = await cluster.get<{ items: readonly Pod[] }>('-n', SHOP, 'pods', '-l', `app=${app}`);
+  return items
+    .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+    .map(({ metadata }) => {
+      const { reason } = JSON.parse(metadata.annotations?.['libc-dns.dev/decision'] ?? '{}') as { reason?: string };
+      return reason;
+    });
+}
+
+/** Creates the Pods of all Deployments anew, and says what they got. */
+async function recreate(cluster: Cluster, when: string): Promise<string> {
+  await cluster.kubectl('-n', SHOP, 'delete', 'pods', '--all', '--force', '--grace-period=0');
+  const seen: string[] = [];
+  for (const [app, { reason }] of Object.entries(APPS)) {
+    await cluster.kubectl('-n', SHOP, 'rollout', 'status', `deployment/${app}`, '--timeout=60s');
+    const reasons = await reasonsOf(cluster, app);
+    expectThat(reasons.length > 0 && reasons.every((one) => one === reason), `${when}, ${app}: ${reasons.join()}`);
+    await cluster.kubectl('-n', SHOP, 'exec', `deployment/${app}`, '--', '/probe', 'lookup', 'kubernetes.default');
+    seen.push(`${app} ${reason ?? 'none'}`);
+  }
+  return seen.join(', ');
+}
+
+/** Returns the names of our objects of these kinds. */
+async function ours(cluster: Cluster, ...kinds: readonly string[]): Promise<string> {
+  const found = await cluster.kubectl('get', kinds.join(','), '-o', 'name');
+  return found
+    .split('\n')
+    .filter((line) => line.includes('libc-dns'))
+    .join();
+}
+
+const POLICIES = ['mutatingadmissionpolicies', 'validatingadmissionpolicies'];
+
+/** The policy of the API server in the place of the webhook. */
+export const admissionPolicy: Scenario = {
+  id: 'admission-policy',
+  name: 'admissionPolicy.enabled: the API server applies what is known, with no webhook and with no replica',
+  async run(cluster) {
+    await cluster.apply(namespace, ...Object.entries(APPS).map(([app, { images }]) => deployment(app, images)));
+    await upgrade(cluster, '--set', 'admissionPolicy.enabled=true');
+    const webhooks = await ours(cluster, 'mutatingwebhookconfigurations');
+    expectThat(webhooks === '', `still registered: ${webhooks}`);
+    const began = performance.now();
+    await until('the images of the workloads in the PodResolvers', async () => {
+      const text = await cluster.kubectl('-n', SHOP, 'get', 'podresolvers', '-o', 'json');
+      return ['glibc', 'musl', 'go'].every((name) => text.includes(`"${image(name)}`)) || undefined;
+    });
+    const seconds = ((performance.now() - began) / 1000).toFixed(1);
+    // The API server's own copy of the object.
+    await sleep(2000);
+    const seen = await recreate(cluster, 'with replicas');
+    await cluster.kubectl('-n', NAMESPACE, 'scale', `deployment/${RELEASE}`, '--replicas=0');
+    await cluster.kubectl(...rollout);
+    await recreate(cluster, 'without replicas');
+    await cluster.kubectl('delete', 'namespace', SHOP, '--wait=false');
+    await upgrade(cluster);
+    const left = await ours(cluster, ...POLICIES, 'customresourcedefinitions');
+    expectThat(
+      left.split(',').every((one) => one.includes('imagelibcs')),
+      `left: ${left}`,
+    );
+    return `known ${seconds} s after the upgrade; ${seen}; the same while no replica runs; turned off, no policy is left`;
+  },
+};
