@@ -102,7 +102,7 @@ export const admissionPolicy: Scenario = {
     await cluster.kubectl(...rollout);
     await recreate(cluster, 'without replicas');
     await cluster.kubectl('delete', 'namespace', SHOP, '--wait=false');
-    await upgrade(cluster);
+    await upgrade(cluster, '--set', 'admissionPolicy.enabled=false');
     const left = await ours(cluster, ...POLICIES, 'customresourcedefinitions');
     expectThat(
       left.split(',').every((one) => one.includes('imagelibcs')),
