@@ -37,6 +37,7 @@ export const SIDEBAR: readonly Group[] = [
       'Private images': '/docs/pull-secrets',
       'ImageLibc objects': '/docs/image-libc',
       'Warm-up': '/docs/warm-up',
+      'Without a webhook': '/docs/policy',
       Certificates: '/docs/certificates',
     }),
   },

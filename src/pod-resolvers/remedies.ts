@@ -62,7 +62,7 @@ const PODS: Readonly<Record<Shape, object>> = {
 };
 
 /** Returns the names of resolvers in the order of a class, each once: `glibc+musl`. */
-export const className = (resolvers: readonly Resolver[]): string =>
+const className = (resolvers: readonly Resolver[]): string =>
   RESOLVERS.filter((resolver) => resolvers.includes(resolver)).join('+');
 
 /**
