@@ -1,12 +1,14 @@
 import { counted } from '../../util/text.ts';
 import { listed, ok, type Outcome, warning } from '../check.ts';
 import type { MutatingPolicy } from '../view/view.ts';
+import { isOurs } from '../webhook/registration.ts';
 import { concernsPods } from '../webhook/scope.ts';
 
 const SETS_DNS = /\bdns(Config|Policy)\b/;
 
 /** Judges MutatingAdmissionPolicies (stable in Kubernetes 1.36) that set the DNS of Pods. They act before all webhooks. */
-export function judgePolicies(policies: readonly MutatingPolicy[]): Outcome {
+export function judgePolicies(all: readonly MutatingPolicy[]): Outcome {
+  const policies = all.filter((one) => !isOurs(one));
   const setting = policies.filter(
     ({ rules, mutations }) =>
       concernsPods(rules, 'CREATE') && mutations.some((expression) => SETS_DNS.test(expression)),

@@ -8,7 +8,7 @@ import { certificateEvidence } from './certificate-evidence.ts';
 import { type CertificateEvidence, judgeLife, judgeTrust } from './certificates.ts';
 import { CALL_METRICS, judgeFailOpen } from './fail-open.ts';
 import { clientCaMountOf, podsBehind, type Target } from './installation.ts';
-import { judgeRegistration } from './registration.ts';
+import { isOurs, judgeRegistration } from './registration.ts';
 import { judgeRehearsal, type Rehearsal, REHEARSED_POD, skipReason } from './rehearsal.ts';
 import { judgeReplicas } from './replicas.ts';
 import { judgeRights, type Need, rightsNeeded } from './rights.ts';
@@ -34,7 +34,14 @@ async function registration(evidence: Evidence): Promise<Outcome> {
   }
   // If Pods cannot be read, a missing registration means: never installed.
   const leftovers = configurations.length > 0 ? [] : await runningReplicas(evidence);
-  return judgeRegistration({ configurations, services, config, own: target?.namespace, leftovers });
+  const policies = configurations.length > 0 ? [] : await ourPolicies(view);
+  return judgeRegistration({ configurations, services, config, own: target?.namespace, leftovers, policies });
+}
+
+/** Returns the names of our policies that have an effect; none if the API server has no such kind, or it may not be read. */
+async function ourPolicies(view: ClusterView): Promise<readonly string[]> {
+  const all = await view.mutatingPolicies().catch(() => []);
+  return all.filter((one) => isOurs(one) && one.bindings.length > 0).map(({ name }) => name);
 }
 
 /** Finds workloads in all namespaces by the label that the chart and the manifests give to replicas. */

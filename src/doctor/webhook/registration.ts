@@ -1,7 +1,7 @@
 import type { Config } from '../../config/schema.ts';
 import { SYSTEM_NAMESPACES } from '../../policy/scope.ts';
 import { counted } from '../../util/text.ts';
-import { failure, type Outcome, type Remark, summarize, warning } from '../check.ts';
+import { failure, ok, type Outcome, type Remark, summarize, warning } from '../check.ts';
 import type { ServiceSeen, WebhookConfiguration, WebhookEntry } from '../view/view.ts';
 import { concernsPods, selects } from './scope.ts';
 
@@ -28,13 +28,21 @@ interface RegistrationEvidence {
   readonly own: string | undefined;
   /** Running workloads that look like ours: a missing registration is then a failure, not a choice. */
   readonly leftovers: readonly string[];
+  /** Our MutatingAdmissionPolicies that have a binding; not read where there is a registration. */
+  readonly policies: readonly string[];
 }
 
 const INSTALL = { text: 'Install it: docs/install.md. Nothing is patched until a namespace or a Pod is labelled.' };
 
 /** Judges whether the API server calls the webhook for new Pods and for nothing else. */
-export function judgeRegistration({ configurations, services, config, own, leftovers }: RegistrationEvidence): Outcome {
+export function judgeRegistration(evidence: RegistrationEvidence): Outcome {
+  const { configurations, services, config, own, leftovers, policies } = evidence;
   const names = configurations.map(({ name }) => name);
+  if (configurations.length === 0 && policies.length > 0) {
+    return ok(`no webhook is called: the API server patches Pods by its policy ${policies.join(', ')}`, {
+      details: ['what it knows of images: kubectl get podresolvers -A (docs/policy.md)'],
+    });
+  }
   if (configurations.length === 0) {
     if (leftovers.length === 0)
       return warning('not installed: no MutatingWebhookConfiguration calls libc-dns-webhook', { advice: [INSTALL] });

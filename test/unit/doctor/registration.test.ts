@@ -58,6 +58,7 @@ const evidence = (configurations: readonly WebhookConfiguration[], leftovers: st
   config: configSchema.parse({}),
   own: 'libc-dns',
   leftovers,
+  policies: [] as string[],
 });
 const changed = (change: Partial<WebhookEntry>): WebhookConfiguration => ({
   name: OPT_IN.name,
@@ -65,6 +66,14 @@ const changed = (change: Partial<WebhookEntry>): WebhookConfiguration => ({
 });
 
 describe('the registration', () => {
+  it('the policy of the API server in its place', () => {
+    const outcome = judgeRegistration({ ...evidence([], ['libc-dns/webhook']), policies: ['ours.libc-dns.dev'] });
+    expect(outcome).toMatchObject({
+      status: 'ok',
+      seen: 'no webhook is called: the API server patches Pods by its policy ours.libc-dns.dev',
+    });
+  });
+
   it.each([
     ['opt-in', OPT_IN],
     ['cluster', CLUSTER],
