@@ -123,6 +123,16 @@ describe.runIf(hasHelm())('mistakes that are refused before anything is installe
       ['webhook.timeoutSeconds=1', 'config.detection.budget="1s500ms"'],
       /timeoutSeconds is 1, and .* 1s500ms/,
     ],
+    [
+      'a policy of the API server without what finds images out',
+      ['admissionPolicy.enabled=true', 'config.warmUp.enabled=false'],
+      /admissionPolicy\.enabled: it applies what warm-up finds out/,
+    ],
+    [
+      'the server to decide about it',
+      ['config.admissionPolicy.enabled=true'],
+      /admissionPolicy.*not allowed|'admissionPolicy'/s,
+    ],
     ['the same in other units', ['webhook.timeoutSeconds=1'], /timeoutSeconds is 1, and .* 1500ms/],
     [
       'more replicas at least than at most',
@@ -330,5 +340,28 @@ describe.runIf(hasHelm())('rights', () => {
     const all = granted(values);
     expect(all).not.toContain('ClusterRole get secrets');
     expect(all).toContain('Role get serviceaccounts');
+  });
+});
+
+describe.runIf(hasHelm())('the policy of the API server', () => {
+  const kinds = (values: readonly string[]): readonly string[] => objects(renderText(values)).map(({ kind }) => kind);
+
+  it('takes the place of the webhook, or stands beside it', () => {
+    const [none, alone, both] = [
+      [],
+      ['admissionPolicy.enabled=true'],
+      ['admissionPolicy={"enabled":true,"webhook":true}'],
+    ].map(kinds);
+    expect(none).not.toContain('MutatingAdmissionPolicy');
+    expect(alone).toContain('MutatingAdmissionPolicy');
+    expect(alone).not.toContain('MutatingWebhookConfiguration');
+    expect(both).toEqual(expect.arrayContaining(['MutatingAdmissionPolicy', 'MutatingWebhookConfiguration']));
+  });
+
+  it('is refused where the API server has none', () => {
+    const flags = ['--kube-version', '1.35.9', '--set', 'admissionPolicy.enabled=true'];
+    expect(() => helm(['template', 'x', CHART, ...flags])).toThrow(
+      /stable from Kubernetes 1\.36 on, and this is v1\.35\.9/,
+    );
   });
 });
