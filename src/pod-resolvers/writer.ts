@@ -76,6 +76,7 @@ const REFUSALS: ReadonlySet<KubeErrorCode> = new Set(['not-found', 'forbidden', 
 
 export function createPodResolvers(options: PodResolversOptions): PodResolvers {
   let run: Run | undefined;
+  options.reporter?.metrics.cluster.podResolvers(() => run?.sizes());
   let ending: Promise<void> = Promise.resolve();
   return {
     start() {
@@ -93,6 +94,7 @@ export function createPodResolvers(options: PodResolversOptions): PodResolvers {
 
 interface Run {
   offer(namespace: string, offer: Offer): void;
+  sizes(): { readonly namespaces: number; readonly images: number; readonly leftOut: number };
   close(): Promise<void>;
 }
 
@@ -157,6 +159,11 @@ function begin(options: PodResolversOptions): Run {
       if (images.size > MOST_IMAGES && oldest !== undefined) images.delete(oldest);
       placeOf(namespace).isDue = true;
     },
+    sizes() {
+      const specs = [...places.values()].flatMap(({ written }) => (written === undefined ? [] : [written]));
+      const sum = (of: (spec: PodResolversSpec) => number): number => specs.reduce((all, spec) => all + of(spec), 0);
+      return { namespaces: specs.length, images: sum(({ count }) => count), leftOut: sum(({ leftOut }) => leftOut) };
+    },
     async close() {
       closing.abort();
       await running;
@@ -188,6 +195,7 @@ function createQueue(
     trouble: reporter.trouble(
       'PodResolvers cannot be written: the policy of the API server does not learn of new images',
     ),
+    count: (result) => reporter.metrics.cluster.stored('pod-resolvers', result),
     onRefused(name, error) {
       // A namespace that is being deleted takes nothing new.
       if (error.code !== 'not-found' && error.code !== 'forbidden') {

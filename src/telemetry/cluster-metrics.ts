@@ -14,6 +14,14 @@ interface ExposureState {
   readonly nodes: number;
 }
 
+/** The PodResolvers that this replica keeps. */
+interface PodResolversState {
+  readonly namespaces: number;
+  readonly images: number;
+  /** Images for which there was no room. */
+  readonly leftOut: number;
+}
+
 /** The state of self-managed certificates. */
 interface CertificateState {
   readonly trusted: boolean;
@@ -32,7 +40,9 @@ export interface ClusterMetrics {
   factsChanged(): void;
   /** Reads `state` at each scrape. Called only where exposure is followed. */
   exposure(state: () => ExposureState): void;
-  /** Counts a write to the shared store: a verdict, its last use or its removal. */
+  /** Reads `state` at each scrape; undefined while another replica leads. Called only where the policy is on. */
+  podResolvers(state: () => PodResolversState | undefined): void;
+  /** Counts a write to the shared store (a verdict, its last use or its removal), or of a PodResolvers. */
   stored(kind: string, result: string): void;
   /** `result`: `written`, `dropped` or the code of a failure. */
   eventWritten(result: string): void;
@@ -113,6 +123,15 @@ function createExposure(registers: [Registry]): ClusterMetrics['exposure'] {
   };
 }
 
+function createPodResolvers(registers: [Registry]): ClusterMetrics['podResolvers'] {
+  const gauge = readGauges(registers);
+  return (state) => {
+    gauge('libc_dns_pod_resolvers_namespaces', 'Namespaces with a PodResolvers.', () => state()?.namespaces);
+    gauge('libc_dns_pod_resolvers_images', 'Entries of images in all PodResolvers.', () => state()?.images);
+    gauge('libc_dns_pod_resolvers_left_out', 'Images for which a PodResolvers has no room.', () => state()?.leftOut);
+  };
+}
+
 export function createClusterMetrics(registry: Registry): ClusterMetrics {
   const registers: [Registry] = [registry];
   const counter = (name: string, help: string, labelNames: string[] = []): Counter =>
@@ -122,7 +141,7 @@ export function createClusterMetrics(registry: Registry): ClusterMetrics {
   const failures = counter('libc_dns_api_failures_total', 'Calls to the API server that failed.', ['use', 'code']);
   const state = gauge('libc_dns_node_local_state', '1 for what was found of the node-local cache.', ['state']);
   const changes = counter('libc_dns_cluster_facts_changes_total', 'Changes seen in the DNS settings of the cluster.');
-  const writes = counter('libc_dns_store_writes_total', 'Writes of ImageLibcs, by kind and result.', [
+  const writes = counter('libc_dns_store_writes_total', 'Writes of ImageLibcs and PodResolvers, by kind and result.', [
     'kind',
     'result',
   ]);
@@ -140,6 +159,7 @@ export function createClusterMetrics(registry: Registry): ClusterMetrics {
     },
     factsChanged: () => changes.inc(),
     exposure: createExposure(registers),
+    podResolvers: createPodResolvers(registers),
     stored: (kind, result) => writes.inc({ kind, result }),
     eventWritten: (result) => events.inc({ result }),
     leading: (leads) => leader.set(leads ? 1 : 0),
