@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { webhookCounts } from '../../support/api-metrics.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { until } from '../cluster/daemons.ts';
 import { rollout } from '../meanwhile.ts';
@@ -69,6 +70,24 @@ async function recreate(cluster: Cluster, when: string): Promise<string> {
   return seen.join(', ');
 }
 
+/** Returns how often the API server has called our webhook. */
+const calls = async (cluster: Cluster): Promise<number> =>
+  (await webhookCounts({ kubectl: (args) => cluster.kubectl(...args) })).calls;
+
+/** The webhook is called for a Pod whose image the policy does not know, and for no other. */
+async function besideWebhook(cluster: Cluster): Promise<void> {
+  const run = async (name: string, of: string): Promise<string> => {
+    await cluster.kubectl('-n', SHOP, 'run', name, `--image=${image(of)}`, `--labels=app=${name}`);
+    return (await reasonsOf(cluster, name)).join();
+  };
+  const before = await calls(cluster);
+  const known = await run('known', 'musl');
+  expectThat(known === 'MuslRetried' && (await calls(cluster)) === before, `a known image: ${known}`);
+  const unknown = await run('unknown', 'static-musl');
+  const more = (await calls(cluster)) - before;
+  expectThat(unknown === 'MuslRetried' && more === 1, `an image that no workload runs: ${unknown}, ${more} calls`);
+}
+
 /** Returns the names of our objects of these kinds. */
 async function ours(cluster: Cluster, ...kinds: readonly string[]): Promise<string> {
   const found = await cluster.kubectl('get', kinds.join(','), '-o', 'name');
@@ -101,6 +120,8 @@ export const admissionPolicy: Scenario = {
     await cluster.kubectl('-n', NAMESPACE, 'scale', `deployment/${RELEASE}`, '--replicas=0');
     await cluster.kubectl(...rollout);
     await recreate(cluster, 'without replicas');
+    await upgrade(cluster, '--set', 'admissionPolicy.webhook=true', '--set', 'admissionPolicy.enabled=true');
+    await besideWebhook(cluster);
     await cluster.kubectl('delete', 'namespace', SHOP, '--wait=false');
     await upgrade(cluster, '--set', 'admissionPolicy.enabled=false');
     const left = await ours(cluster, ...POLICIES, 'customresourcedefinitions');
@@ -108,6 +129,6 @@ export const admissionPolicy: Scenario = {
       left.split(',').every((one) => one.includes('imagelibcs')),
       `left: ${left}`,
     );
-    return `known ${seconds} s after the upgrade; ${seen}; the same while no replica runs; turned off, no policy is left`;
+    return `known ${seconds} s after the upgrade; ${seen}; the same while no replica runs; with the webhook beside it, that one is called for unknown images alone; turned off, no policy is left`;
   },
 };
