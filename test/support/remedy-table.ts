@@ -76,8 +76,8 @@ const decideIn =
       metadata: cache.metadata ?? {},
     });
 
-/** Groups circumstances from which the same follows. */
-const alike = (all: readonly Circumstance[], from: (one: Circumstance) => unknown): (readonly Circumstance[])[] => [
+/** Groups what the same follows from. */
+const alike = <One>(all: readonly One[], from: (one: One) => unknown): (readonly One[])[] => [
   ...Map.groupBy(all, (one) => JSON.stringify(from(one))).values(),
 ];
 
@@ -97,8 +97,18 @@ function rowsFor(resolvers: readonly Resolver[]): (readonly string[])[] {
   const decide = decideIn(resolvers, true);
   const groups = alike(CACHES, (cache) => TCP.map((tcp) => done(decide(cache, tcp))));
   const rows = groups.flatMap((caches) => rowsIn(caches, titles(caches, CACHES), decide));
-  return [...rows, ...rowsIn([IN_POD], IN_POD.title, decide)].map((cells) => [resolvers.join(', ')].concat(cells));
+  return [...rows, ...rowsIn([IN_POD], IN_POD.title, decide)];
 }
+
+/** Returns the rows of all resolvers. Pods to which the same is done share them. */
+const rowsByResolvers = (): (readonly string[])[] =>
+  alike(RESOLVERS, rowsFor).flatMap((same) => {
+    const label = same.map((resolvers) => resolvers.join(', ')).join('; ');
+    return same
+      .slice(0, 1)
+      .flatMap(rowsFor)
+      .map((cells) => [label, ...cells]);
+  });
 
 /** Throws unless nothing is done in any circumstance while no node is exposed. */
 function notExposedRow(): readonly string[] {
@@ -112,7 +122,7 @@ function notExposedRow(): readonly string[] {
 
 /**
  * Returns the head and the rows of the table in docs/architecture.md: what `decide` does with the default configuration, by the
- * resolvers in a Pod and what is known of the cluster. Circumstances in which the same is done share a row, which lists their reasons
- * in their order.
+ * resolvers in a Pod (`glibc; glibc, go`: glibc alone, or with Go) and what is known of the cluster. Circumstances in which the same is
+ * done share a row, which lists their reasons in their order.
  */
-export const remedyTable = (): readonly (readonly string[])[] => [HEAD, ...RESOLVERS.flatMap(rowsFor), notExposedRow()];
+export const remedyTable = (): readonly (readonly string[])[] => [HEAD, ...rowsByResolvers(), notExposedRow()];
