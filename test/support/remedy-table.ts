@@ -107,7 +107,7 @@ const rowsByResolvers = (): (readonly string[])[] =>
     return same
       .slice(0, 1)
       .flatMap(rowsFor)
-      .map((cells) => [label, ...cells]);
+      .map((cells) => [label].concat(cells));
   });
 
 /** Throws unless nothing is done in any circumstance while no node is exposed. */
