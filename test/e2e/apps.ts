@@ -2,6 +2,10 @@
 
 export const APPS = 'shop';
 
+/** The label of a namespace or a Pod that is patched, and of one that would be. */
+export const ENFORCE = { 'libc-dns.dev/mode': 'enforce' } as const;
+export const AUDIT = { 'libc-dns.dev/mode': 'audit' } as const;
+
 type Spec = Readonly<Record<string, unknown>>;
 
 const image = (name: string): string => `registry.e2e.test/apps/${name}:1`;
@@ -54,13 +58,20 @@ export const lasting: readonly object[] = [
   },
 ];
 
-/** Workloads whose Pods end by themselves. */
+/** The container that prints the resolv.conf of a Pod that ends. */
+export const PRINTS = 'prints';
+const printing = (name: string): Spec => container(name, { name: PRINTS, args: ['cat', '/etc/resolv.conf'] });
+
+/** Workloads whose Pods end by themselves, after a look-up. */
 export const passing: readonly object[] = [
   {
     apiVersion: 'batch/v1',
     kind: 'Job',
     metadata: { name: 'once', namespace: APPS },
-    spec: job('once', { containers: [container('musl', lookUp('www.example.com'))] }),
+    spec: job('once', {
+      initContainers: [printing('musl')],
+      containers: [container('musl', lookUp('www.example.com'))],
+    }),
   },
   {
     apiVersion: 'batch/v1',
@@ -68,7 +79,9 @@ export const passing: readonly object[] = [
     metadata: { name: 'often', namespace: APPS },
     spec: {
       schedule: '* * * * *',
-      jobTemplate: { spec: job('often', { containers: [container('glibc', lookUp('glibc'))] }) },
+      jobTemplate: {
+        spec: job('often', { initContainers: [printing('glibc')], containers: [container('glibc', lookUp('glibc'))] }),
+      },
     },
   },
 ];

@@ -11,6 +11,11 @@ export interface Flood {
   readonly pods: number;
   readonly refused: number;
   readonly unpatched: number;
+  /** When the first and the last Pod without a patch were asked for: milliseconds after the first of all. Undefined without any. */
+  readonly unpatchedFrom?: number;
+  readonly unpatchedTo?: number;
+  /** What the API server or the connection to it said of the first Pod that was refused. */
+  readonly refusal?: string;
   /** Milliseconds. */
   readonly p50: number;
   readonly p99: number;
@@ -18,9 +23,12 @@ export interface Flood {
 }
 
 interface Answer {
+  readonly sentAt: number;
   readonly status: number;
   readonly patched: boolean;
   readonly ms: number;
+  /** What was said in place of a Pod. */
+  readonly refusal?: string;
 }
 
 /** One of its Pods, as the API server answered. Times in milliseconds of `performance.now()`. */
@@ -35,6 +43,11 @@ interface FloodOptions {
   /** Called with each answer. */
   readonly onPod?: (pod: FloodPod) => void;
 }
+
+const CREATED = 201;
+
+/** Milliseconds after which a Pod counts as refused if the API server has said nothing. */
+const REFUSED_AFTER_MS = 30_000;
 
 /** A Pod that no node takes: it has a gate that nobody opens. */
 const gated = (name: string): string =>
@@ -65,8 +78,16 @@ export async function flood(
   });
   const series = Date.now().toString(36);
   const create = (number: number): Promise<Answer> =>
-    new Promise((resolve, reject) => {
+    new Promise((resolve) => {
       const began = performance.now();
+      const end = (status: number, patched: boolean, refusal?: string): void =>
+        resolve({
+          sentAt: began,
+          status,
+          patched,
+          ms: performance.now() - began,
+          ...(refusal === undefined ? {} : { refusal }),
+        });
       const path = `/api/v1/namespaces/${namespace}/pods`;
       const options = {
         agent,
@@ -75,6 +96,7 @@ export async function flood(
         path,
         method: 'POST',
         headers: { 'content-type': 'application/json' },
+        signal: AbortSignal.timeout(REFUSED_AFTER_MS),
       };
       const sent = request(options, (response) => {
         let text = '';
@@ -82,10 +104,11 @@ export async function flood(
         response.once('end', () => {
           onPod?.({ sentAt: began, answeredAt: performance.now(), text });
           const patched = text.includes('libc-dns.dev/decision') && text.includes('single-request-reopen');
-          resolve({ status: response.statusCode ?? 0, patched, ms: performance.now() - began });
+          const { statusCode = 0 } = response;
+          end(statusCode, patched, statusCode === CREATED ? undefined : text);
         });
       });
-      sent.once('error', reject).end(gated(`flood-${series}-${number}`));
+      sent.once('error', ({ message }) => end(0, false, message)).end(gated(`flood-${series}-${number}`));
     });
   const answers: Promise<Answer>[] = [];
   const ended = new AbortController();
@@ -101,15 +124,24 @@ export async function flood(
   const times = all.map(({ ms }) => ms).toSorted((a, b) => a - b);
   const percentile = (part: number): number =>
     Math.round(times[Math.min(times.length - 1, Math.floor(times.length * part))] ?? 0);
+  const unpatched = all.filter(({ status, patched }) => status === CREATED && !patched);
+  const refused = all.filter(({ status }) => status !== CREATED);
+  const after = (answer: Answer | undefined): number => Math.round((answer?.sentAt ?? 0) - (all[0]?.sentAt ?? 0));
   return {
     pods: all.length,
-    refused: all.filter(({ status }) => status !== 201).length,
-    unpatched: all.filter(({ status, patched }) => status === 201 && !patched).length,
+    refused: refused.length,
+    ...(refused[0]?.refusal === undefined ? {} : { refusal: refused[0].refusal.slice(0, 300) }),
+    unpatched: unpatched.length,
+    ...(unpatched.length === 0 ? {} : { unpatchedFrom: after(unpatched[0]), unpatchedTo: after(unpatched.at(-1)) }),
     p50: percentile(0.5),
     p99: percentile(0.99),
     longest: percentile(1),
   };
 }
 
-export const floodText = ({ pods, refused, unpatched, p50, p99, longest }: Flood): string =>
-  `${pods} Pods, ${refused} refused, ${unpatched} unpatched, p50 ${p50} ms, p99 ${p99}, longest ${longest}`;
+export function floodText(seen: Flood): string {
+  const { pods, refused, refusal, unpatched, unpatchedFrom, unpatchedTo, p50, p99, longest } = seen;
+  const why = refusal === undefined ? '' : ` (the first: ${refusal})`;
+  const when = unpatchedFrom === undefined ? '' : ` (${unpatchedFrom} to ${unpatchedTo} ms after the first)`;
+  return `${pods} Pods, ${refused} refused${why}, ${unpatched} unpatched${when}, p50 ${p50} ms, p99 ${p99}, longest ${longest}`;
+}

@@ -1,4 +1,5 @@
 import { writeSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { endWithParent } from '../lab/isolation.ts';
 import { type Cluster, startCluster } from './cluster/cluster.ts';
@@ -6,6 +7,7 @@ import { hideMachine } from './cluster/network.ts';
 import type { Order } from './cluster/place.ts';
 import type { Result, Scenario } from './scenario.ts';
 import { SCENARIOS } from './scenarios/all.ts';
+import { installAnew } from './installation.ts';
 
 /** The first process inside the isolation (test/lab/isolation.ts). Its argument is an `Order`; it writes `Result`s to descriptor 3. */
 
@@ -17,13 +19,32 @@ function writeAll(descriptor: number, data: Buffer): void {
   for (let at = 0; at < data.length; at += writeSync(descriptor, data, at));
 }
 
+/** Milliseconds after which a scenario is given up. */
+const SCENARIO_MS = 8 * 60_000;
+
 async function resultOf({ id, name, run: runScenario }: Scenario, cluster: Cluster): Promise<Result> {
   const started = performance.now();
-  const outcome = await runScenario(cluster).then(
+  const tooLong = sleep(SCENARIO_MS, undefined, { ref: false }).then(() => {
+    throw new Error(`it did not end within ${SCENARIO_MS / 60_000} minutes`);
+  });
+  const outcome = await Promise.race([runScenario(cluster), tooLong]).then(
     (seen) => ({ ok: true, ...(typeof seen === 'string' ? { seen } : seen) }),
     (error: unknown) => ({ ok: false, seen: error instanceof Error ? error.message : String(error) }),
   );
   return { id, name, ...outcome, ms: performance.now() - started };
+}
+
+/** Tries a scenario once more, on a new installation. What it saw the first time stays with the result. */
+async function tryAgain(scenario: Scenario, cluster: Cluster, { seen: first }: Result): Promise<Result> {
+  say(`once more, for it saw: ${first}`);
+  const anew: Scenario = {
+    ...scenario,
+    async run() {
+      await installAnew(cluster);
+      return await scenario.run(cluster);
+    },
+  };
+  return { ...(await resultOf(anew, cluster)), first };
 }
 
 async function run(order: Order): Promise<readonly Result[]> {
@@ -31,12 +52,9 @@ async function run(order: Order): Promise<readonly Result[]> {
   await hideMachine(order.folder);
   const cluster = await startCluster(order, say);
   const results: Result[] = [];
-  for (const scenario of SCENARIOS.filter((one) => order.scenarios.includes(one.id))) {
+  for (const scenario of order.scenarios.flatMap((id) => SCENARIOS.filter((one) => one.id === id))) {
     let result = await resultOf(scenario, cluster);
-    if (!result.ok && order.again && scenario.repeatable) {
-      say(`once more, for it saw: ${result.seen}`);
-      result = await resultOf(scenario, cluster);
-    }
+    if (!result.ok && order.again) result = await tryAgain(scenario, cluster, result);
     results.push(result);
     const { ok, name, seen } = result;
     say(`${ok ? 'ok      ' : 'NOT SO  '}${name}\n            ${seen.replaceAll('\n', '\n            ')}`);

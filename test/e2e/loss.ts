@@ -1,8 +1,9 @@
 import { command } from '../lab/command.ts';
 import { RACE_TABLE } from '../lab/network/rules.ts';
 import type { Cluster } from './cluster/cluster.ts';
-import { inNetwork, until } from './cluster/daemons.ts';
+import { inNetwork } from './cluster/daemons.ts';
 import { NODES } from './cluster/place.ts';
+import { freshNamespace } from './namespaces.ts';
 
 /** The race behind the rules of kube-proxy, and look-ups of Pods that meet it. */
 
@@ -61,17 +62,8 @@ export async function lookUps(cluster: Cluster, namespace: string, pod: string):
   return { median, worst, lost: (await lostPackets()) - before };
 }
 
-/** Creates a namespace, anew if it is there, with `objects`, then a Pod `glibc` and a Pod `musl`, and waits for them. `mode`: its label. */
-export async function createPair(
-  cluster: Cluster,
-  namespace: string,
-  mode?: 'enforce',
-  objects: readonly object[] = [],
-): Promise<void> {
-  const labels = mode === undefined ? {} : { 'libc-dns.dev/mode': mode };
-  await cluster.kubectl('delete', 'namespace', namespace, '--ignore-not-found', '--wait');
-  await cluster.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, labels } });
-  await until('its ServiceAccount', () => cluster.kubectl('-n', namespace, 'get', 'serviceaccount', 'default'));
+/** Creates a Pod `glibc` and a Pod `musl` in a namespace, and waits until all its Pods are ready. */
+export async function startPair(cluster: Cluster, namespace: string): Promise<void> {
   const pod = (name: string): object => ({
     apiVersion: 'v1',
     kind: 'Pod',
@@ -81,9 +73,18 @@ export async function createPair(
       containers: [{ name: 'app', image: `registry.e2e.test/apps/${name}:1` }],
     },
   });
-  if (objects.length > 0) await cluster.apply(...objects);
   await cluster.apply(pod('glibc'), pod('musl'));
-  await cluster.kubectl('-n', namespace, 'wait', '--for=condition=Ready', 'pod', '--all', '--timeout=60s');
+  await cluster.kubectl('-n', namespace, 'wait', '--for=condition=Ready', 'pod', '--all', '--timeout=120s');
+}
+
+/** Creates a namespace, anew if it is there, and a Pod of each libc in it. */
+export async function createPair(
+  cluster: Cluster,
+  namespace: string,
+  labels?: Readonly<Record<string, string>>,
+): Promise<void> {
+  await freshNamespace(cluster, namespace, labels);
+  await startPair(cluster, namespace);
 }
 
 /** Returns the reason that each Pod of a namespace carries, in the order of names; `none` if the webhook left it alone. */

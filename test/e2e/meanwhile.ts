@@ -1,10 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { APPS } from './apps.ts';
+import { APPS, ENFORCE } from './apps.ts';
 import type { Cluster } from './cluster/cluster.ts';
+import { until } from './cluster/daemons.ts';
+import type { Answer } from '../support/reviews.ts';
 import { type Flood, flood, floodText } from './flood.ts';
 import { expectThat, type Scenario } from './scenario.ts';
-import { NAMESPACE, RELEASE } from './scenarios/install.ts';
+import { namespaceOf } from './namespaces.ts';
+import { podOf, untilAllDecide } from './replicas.ts';
+import { NAMESPACE, RELEASE } from './installation.ts';
 
 /** Pods a second. */
 export const RATE = 20;
@@ -16,8 +20,24 @@ export async function failedOpen({ kubectl }: Pick<Cluster, 'kubectl'>): Promise
   return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
 }
 
+/**
+ * Makes the namespace of the tests' Pods if it is not there, and waits until its Pods are patched: kube-proxy learns of replicas a
+ * moment after the API server does, and a replica that has just started has to read the image once.
+ */
+async function untilPatched(cluster: Cluster): Promise<void> {
+  await cluster.apply(namespaceOf(APPS, ENFORCE));
+  await until('its ServiceAccount', () => cluster.kubectl('-n', APPS, 'get', 'serviceaccount', 'default'));
+  const isPatched = ({ patch }: Answer): boolean => JSON.stringify(patch).includes('single-request-reopen');
+  await untilAllDecide(cluster, 'options for a new Pod', podOf(APPS, 'glibc'), isPatched);
+  const pod = ['-n', APPS, 'run', 'new', '--image=registry.e2e.test/apps/glibc:1', '--dry-run=server', '-o', 'json'];
+  const throughService = async (): Promise<true | undefined> =>
+    (await cluster.kubectl(...pod)).includes('single-request-reopen') || undefined;
+  await until('options for a new Pod by the API server', throughService);
+}
+
 /** Creates Pods while `change` runs and two seconds before and after. */
 async function meanwhile(cluster: Cluster, change: () => Promise<unknown>): Promise<Flood & { readonly open: number }> {
+  await untilPatched(cluster);
   const before = await failedOpen(cluster);
   const running = (async (): Promise<void> => {
     await sleep(2000);
@@ -36,7 +56,6 @@ export const rollout = ['-n', NAMESPACE, 'rollout', 'status', `deployment/${RELE
 export const change = (id: string, name: string, run: (cluster: Cluster) => Promise<unknown>, most = 0): Scenario => ({
   id,
   name: `${name}, at ${RATE} Pods a second`,
-  repeatable: true,
   async run(cluster) {
     const seen = await meanwhile(cluster, () => run(cluster));
     const text = `${floodText(seen)}; calls that failed open: ${seen.open}`;

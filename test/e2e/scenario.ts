@@ -11,8 +11,6 @@ export interface Scenario {
   /** For the command line: `npm run e2e -- install`. */
   readonly id: string;
   readonly name: string;
-  /** It may be tried once more: it leaves the cluster as it was. */
-  readonly repeatable?: true;
   /** Returns why it cannot run here; undefined if it can. */
   readonly whyNot?: () => string | undefined;
   /** Resolves to what was seen. Rejects if it is not what was to be expected. */
@@ -24,6 +22,8 @@ export interface Result extends Seen {
   readonly name: string;
   readonly ok: boolean;
   readonly ms: number;
+  /** What it saw the first time, if it was tried once more. */
+  readonly first?: string;
 }
 
 /** Throws an error with what was seen if `kept` is false. */

@@ -39,7 +39,7 @@ export interface Order {
   readonly images: Readonly<Record<string, string>>;
   readonly scenarios: readonly string[];
   readonly proxyMode: 'iptables' | 'nftables';
-  /** Try once more what a busy machine may miss. */
+  /** Try once more what failed. */
   readonly again: boolean;
 }
 

@@ -6,6 +6,7 @@ import { install } from './install.ts';
 import { intercept } from './intercept.ts';
 import { networkPolicy } from './network-policy.ts';
 import { nodeLocal } from './node-local.ts';
+import { certManager } from './operations/cert-manager.ts';
 import { certificates } from './operations/certificates.ts';
 import { closed } from './operations/closed.ts';
 import { release } from './operations/releases.ts';
@@ -24,6 +25,7 @@ export const SCENARIOS: readonly Scenario[] = [
   views,
   ...replicas,
   ...certificates,
+  certManager,
   policies,
   sidecar,
   nodeLocal,

@@ -1,7 +1,9 @@
-import { APPS, lasting, passing } from '../apps.ts';
+import { APPS, AUDIT, ENFORCE, lasting, passing } from '../apps.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { until } from '../cluster/daemons.ts';
-import { compare, explained, lookUpEverywhere } from '../resolv-conf.ts';
+import { freshNamespace, namespaceOf } from '../namespaces.ts';
+import { untilModeKnown } from '../replicas.ts';
+import { compare, compareEnded, compareProtocols, explained, lookUpEverywhere } from '../resolv-conf.ts';
 import { expectThat, type Scenario } from '../scenario.ts';
 
 const NAMES = ['kubernetes.default.svc.cluster.local', 'glibc', 'www.example.com', 'intranet'];
@@ -33,8 +35,7 @@ export const apps: Scenario = {
   id: 'apps',
   name: 'audit, then enforce by label: each resolv.conf that the kubelet writes is the one that explain predicts',
   async run(cluster) {
-    await cluster.kubectl('create', 'namespace', APPS);
-    await cluster.kubectl('label', 'namespace', APPS, 'libc-dns.dev/mode=audit');
+    await freshNamespace(cluster, APPS, AUDIT);
     await cluster.apply(...lasting);
     await rolledOut(cluster);
     const audited = await cluster.kubectl(
@@ -46,30 +47,17 @@ export const apps: Scenario = {
       'jsonpath={.items[*].spec.dnsConfig.options}',
     );
     expectThat(!audited.includes('single-request'), `patched in audit mode: ${audited}`);
-    await cluster.kubectl('label', '--overwrite', 'namespace', APPS, 'libc-dns.dev/mode=enforce');
+    await cluster.apply(namespaceOf(APPS, ENFORCE));
+    await untilModeKnown(cluster, APPS, 'enforce');
     const seen = await compareAnew(cluster, []);
     const failed = await lookUpEverywhere(cluster, NAMES);
     expectThat(failed.length === 0, failed.join('\n'));
+    const protocols = await compareProtocols(cluster);
     await cluster.apply(...passing);
-    await cluster.kubectl('-n', APPS, 'wait', '--for=condition=complete', 'job/once', '--timeout=60s');
-    const cron = await until(
-      'a Pod of the CronJob',
-      async () => {
-        const found = await cluster.kubectl(
-          'get',
-          'pods',
-          '-n',
-          APPS,
-          '-l',
-          'app=often',
-          '-o',
-          'jsonpath={.items[*].spec.dnsConfig}',
-        );
-        return found === '' ? undefined : found;
-      },
-      90_000,
-    );
-    expectThat(cron.includes('single-request-reopen'), cron);
-    return `${seen}; ${NAMES.length} names resolve in each container; a Job and a CronJob did their look-up`;
+    const predictions = await explained(cluster, []);
+    for (const app of ['once', 'often']) {
+      await until(`a Pod of ${app} that ended well`, () => compareEnded(cluster, app, predictions), 180_000);
+    }
+    return `${seen}; ${NAMES.length} names resolve in each container; ${protocols}; Pods of a Job and of a CronJob as explained, and they did their look-up`;
   },
 };

@@ -1,14 +1,9 @@
 import { APPS } from '../apps.ts';
-import type { Cluster } from '../cluster/cluster.ts';
 import { change, failedOpen, rollout } from '../meanwhile.ts';
+import { replicasOf } from '../replicas.ts';
 import { lookUpEverywhere } from '../resolv-conf.ts';
 import { expectThat, type Scenario } from '../scenario.ts';
-import { NAMESPACE, RELEASE, upgrade } from './install.ts';
-
-const firstReplica = async (cluster: Cluster): Promise<string> =>
-  (
-    await cluster.kubectl('-n', NAMESPACE, 'get', 'pods', '-l', 'app.kubernetes.io/name=libc-dns-webhook', '-o', 'name')
-  ).split('\n')[0] ?? '';
+import { NAMESPACE, RELEASE, upgrade } from '../installation.ts';
 
 export const changes: readonly Scenario[] = [
   change('upgrade', 'helm upgrade that replaces every replica', async (cluster) => {
@@ -27,7 +22,8 @@ export const changes: readonly Scenario[] = [
     await cluster.kubectl(...rollout);
   }),
   change('delete', 'a replica is deleted', async (cluster) => {
-    await cluster.kubectl('-n', NAMESPACE, 'delete', await firstReplica(cluster), '--wait');
+    const [replica] = await replicasOf(cluster);
+    await cluster.kubectl('-n', NAMESPACE, 'delete', 'pod', replica?.metadata.name ?? '', '--wait');
     await cluster.kubectl(...rollout);
   }),
 ];
@@ -42,8 +38,9 @@ export const uninstall: Scenario = {
     const hooks = await cluster.kubectl('get', 'mutatingwebhookconfigurations', '-o', 'name');
     expectThat(hooks.trim() === '', `left: ${hooks}`);
     const before = await failedOpen(cluster);
+    await cluster.kubectl('-n', APPS, 'delete', 'pod', 'after', '--ignore-not-found', '--wait');
     await cluster.kubectl('-n', APPS, 'run', 'after', '--image=registry.e2e.test/apps/musl:1');
-    await cluster.kubectl('-n', APPS, 'wait', '--for=condition=Ready', 'pod/after', '--timeout=60s');
+    await cluster.kubectl('-n', APPS, 'wait', '--for=condition=Ready', 'pod/after', '--timeout=120s');
     const spec = await cluster.kubectl(
       '-n',
       APPS,
@@ -54,7 +51,7 @@ export const uninstall: Scenario = {
       'jsonpath={.spec.dnsPolicy} {.spec.dnsConfig}',
     );
     expectThat(spec.trim() === 'ClusterFirst' && (await failedOpen(cluster)) === before, spec);
-    await cluster.kubectl('-n', 'kube-system', 'rollout', 'status', 'daemonset/node-local-dns', '--timeout=30s');
+    await cluster.kubectl('-n', 'kube-system', 'rollout', 'status', 'daemonset/node-local-dns', '--timeout=120s');
     const failed = await lookUpEverywhere(cluster, ['www.example.com']);
     expectThat(failed.length === 0, failed.join('\n'));
     return 'no registration left; a new Pod started with what Kubernetes gives it; the cache answers on';

@@ -1,11 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import type { Answer } from '../../support/reviews.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { whileEnforced } from '../cluster/policies.ts';
-import { createPair, reasonsOf } from '../loss.ts';
+import { reasonsOf, startPair } from '../loss.ts';
+import { freshNamespace } from '../namespaces.ts';
+import { ENFORCE } from '../apps.ts';
+import { podOf, untilAllDecide, untilDecided } from '../replicas.ts';
 import { expectThat, type Scenario } from '../scenario.ts';
-import { NAMESPACE, RELEASE, upgrade } from './install.ts';
-import { untilDecided } from './intercept.ts';
+import { NAMESPACE, RELEASE, upgrade } from '../installation.ts';
 
 const WALLED = 'walled';
 
@@ -73,10 +76,13 @@ async function checkOwn(cluster: Cluster): Promise<void> {
 export const networkPolicy: Scenario = {
   id: 'network-policy',
   name: 'NetworkPolicies are enforced: UDP 53 alone for Pods, and the policy of the chart for the webhook',
-  repeatable: true,
   run: (cluster) =>
     whileEnforced(cluster, async () => {
-      await createPair(cluster, WALLED, 'enforce', [onlyDnsOverUdp, overTcp]);
+      await freshNamespace(cluster, WALLED, ENFORCE);
+      await cluster.apply(onlyDnsOverUdp, overTcp);
+      const forbidden = ({ audit }: Answer): boolean => audit.decision?.reason === 'TcpNotAllowed';
+      await untilAllDecide(cluster, 'TcpNotAllowed', podOf(WALLED, 'glibc'), forbidden);
+      await startPair(cluster, WALLED);
       const reasons = await reasonsOf(cluster, WALLED);
       expectThat(reasons === 'TcpNotAllowed, MuslRetried, none', reasons);
       expectThat(!(await resolves(cluster, 'tcp')), 'nothing enforces the policy: names resolve over TCP');

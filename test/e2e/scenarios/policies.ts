@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Cluster } from '../cluster/cluster.ts';
-import { until } from '../cluster/daemons.ts';
 import { flood, type FloodPod, floodText } from '../flood.ts';
+import { ENFORCE } from '../apps.ts';
+import { freshNamespace } from '../namespaces.ts';
+import { podOf, untilAllDecide } from '../replicas.ts';
 import { expectThat, type Scenario } from '../scenario.ts';
 
 const NAMESPACE = 'policed';
@@ -93,22 +95,16 @@ function latest(changes: readonly Change[], pods: readonly FloodPod[]): number {
   return Math.round(Math.max(...late));
 }
 
-/** Replicas ask the cluster DNS over TCP now and then, and read what is behind its Service. */
-async function withTcp(cluster: Cluster): Promise<true | undefined> {
-  const pod = ['run', 'new', '--image=registry.e2e.test/apps/glibc:1', '--labels=flood=yes', '--dry-run=server'];
-  return usesTcp(await cluster.kubectl('-n', NAMESPACE, ...pod, '-o', 'json')) ? true : undefined;
-}
-
 /** What each Pod gets follows the policies that stand when it is created. */
 export const policies: Scenario = {
   id: 'policies',
   name: `NetworkPolicies are created, changed and deleted, at ${RATE} Pods a second`,
-  repeatable: true,
   async run(cluster) {
-    await cluster.kubectl('create', 'namespace', NAMESPACE);
+    await freshNamespace(cluster, NAMESPACE, ENFORCE);
     try {
-      await cluster.kubectl('label', 'namespace', NAMESPACE, 'libc-dns.dev/mode=enforce');
-      await until('use-vc without a policy', () => withTcp(cluster), 60_000);
+      // Replicas ask the cluster DNS over TCP now and then, and read what is behind its Service.
+      const asked = podOf(NAMESPACE, 'glibc', { flood: 'yes' });
+      await untilAllDecide(cluster, 'use-vc without a policy', asked, ({ patch }) => usesTcp(JSON.stringify(patch)));
       const pods: FloodPod[] = [];
       const changing = changePolicies(cluster);
       const seen = await flood(cluster.order, RATE, changing, { namespace: NAMESPACE, onPod: (pod) => pods.push(pod) });

@@ -1,6 +1,7 @@
 import { tableOf, tableRow } from '../../support/pages.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { COUNT, createPair, type Figure, figureText, lookUps, reasonsOf, whileRaced } from '../loss.ts';
+import { ENFORCE } from '../apps.ts';
 import { expectThat, type Scenario } from '../scenario.ts';
 import { turnCacheOff, turnCacheOn } from './node-local.ts';
 
@@ -61,7 +62,6 @@ const tableOfAll = (all: readonly Measured[]): string =>
 export const race: Scenario = {
   id: 'race',
   name: `the race behind kube-proxy's rules: ${COUNT} look-ups in Pods of each libc, before and after`,
-  repeatable: true,
   async run(cluster) {
     await turnCacheOff(cluster);
     const all = await whileRaced(async () => {
@@ -70,11 +70,11 @@ export const race: Scenario = {
       check(before, EXPECTED.before);
       const lost = before.glibc.lost + before.musl.lost;
       expectThat(lost >= COUNT, `only ${lost} packets of ${2 * COUNT} look-ups were lost`);
-      await createPair(cluster, 'race-after', 'enforce');
+      await createPair(cluster, 'race-after', ENFORCE);
       const after = await measure(cluster, 'race-after', 'ours', 'OptionsAdded, MuslRetried');
       check(after, EXPECTED.ours);
       await turnCacheOn(cluster);
-      await createPair(cluster, 'race-cache', 'enforce');
+      await createPair(cluster, 'race-cache', ENFORCE);
       const cached = await measure(cluster, 'race-cache', 'ours, node-local cache', 'OptionsAdded, MuslRedirected');
       check(cached, EXPECTED.cached);
       return [before, after, cached];

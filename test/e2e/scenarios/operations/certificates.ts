@@ -6,7 +6,8 @@ import type { Cluster } from '../../cluster/cluster.ts';
 import { until } from '../../cluster/daemons.ts';
 import { certificatesOf } from '../../cluster/place.ts';
 import { change } from '../../meanwhile.ts';
-import { NAMESPACE, RELEASE, upgrade } from '../install.ts';
+import { ANSWER_MS, replicasOf } from '../../replicas.ts';
+import { NAMESPACE, RELEASE, upgrade } from '../../installation.ts';
 
 /** Short enough for a test: a CA takes over, certificates are made anew, and the old CA is forgotten. */
 const LIFETIMES = ['--set', 'config.tls.overlap=5s', '--set', 'config.tls.certLifetime=20s'] as const;
@@ -35,27 +36,20 @@ const PREPARED = change(
   },
 );
 
-interface Addressed {
-  readonly metadata: { readonly deletionTimestamp?: string };
-  readonly status: { readonly podIP: string };
-}
-
 /** Returns the serial number of the certificate that a replica serves. Pods can be reached from outside of the nodes. */
 function served(host: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host, port: 10250, rejectUnauthorized: false }, () => {
+    const socket = connect({ host, port: 10250, rejectUnauthorized: false, timeout: ANSWER_MS }, () => {
       resolve(socket.getPeerCertificate().serialNumber);
       socket.destroy();
     });
-    socket.once('error', reject);
+    socket.once('timeout', () => socket.destroy(new Error(`${host} does not answer`))).once('error', reject);
   });
 }
 
-async function allServed(cluster: Cluster): Promise<ReadonlySet<string>> {
-  const label = 'app.kubernetes.io/name=libc-dns-webhook';
-  const { items } = await cluster.get<{ items: readonly Addressed[] }>('pods', '-n', NAMESPACE, '-l', label);
-  const running = items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
-  return new Set(await Promise.all(running.map(({ status }) => served(status.podIP))));
+export async function allServed(cluster: Cluster): Promise<ReadonlySet<string>> {
+  const replicas = await replicasOf(cluster);
+  return new Set(await Promise.all(replicas.map(({ status }) => served(status.podIP ?? ''))));
 }
 
 /** A Secret as cert-manager writes it: the leaf, its key, and the CA. */

@@ -4,7 +4,7 @@ import { APPS } from '../../apps.ts';
 import type { Cluster } from '../../cluster/cluster.ts';
 import { rollout } from '../../meanwhile.ts';
 import { expectThat, type Scenario } from '../../scenario.ts';
-import { NAMESPACE, RELEASE, helmInstall, upgrade } from '../install.ts';
+import { NAMESPACE, RELEASE, helmInstall, upgrade } from '../../installation.ts';
 
 /** Creates a Pod and deletes it again. Resolves to undefined if it was created, else to what the API server said. */
 async function refusal(cluster: Cluster, namespace: string): Promise<string | undefined> {

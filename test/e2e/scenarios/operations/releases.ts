@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { CHART } from '../../cluster/cluster.ts';
 import { change } from '../../meanwhile.ts';
-import { NAMESPACE, RELEASE, helmInstall, upgrade } from '../install.ts';
+import { NAMESPACE, RELEASE, helmInstall, upgrade } from '../../installation.ts';
 
 /** No release has been tagged yet: the first chart of 0.1.0 that had all its parts stands in for one. */
 const FIRST = 'feed461';

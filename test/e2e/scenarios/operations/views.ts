@@ -6,10 +6,12 @@ import { parseAllDocuments } from 'yaml';
 import type { AuditReport } from '../../../../src/audit/report/report.ts';
 import type { Cluster } from '../../cluster/cluster.ts';
 import { CLUSTER_DNS, NODES } from '../../cluster/place.ts';
+import { until } from '../../cluster/daemons.ts';
 import { flood } from '../../flood.ts';
 import { RATE } from '../../meanwhile.ts';
+import { freshNamespace } from '../../namespaces.ts';
 import { expectThat, type Scenario } from '../../scenario.ts';
-import { NAMESPACE, RELEASE } from '../install.ts';
+import { NAMESPACE, RELEASE } from '../../installation.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const DOCS = fileURLToPath(new URL('../../../../docs/audit.md', import.meta.url));
@@ -68,7 +70,8 @@ async function useOf(cluster: Cluster): Promise<Use> {
   const replicas = all
     .flatMap(({ pods }) => pods ?? [])
     .filter(({ podRef }) => podRef.namespace === NAMESPACE && podRef.name.startsWith(RELEASE));
-  expectThat(replicas.length === 3, `the kubelets report ${replicas.length} replicas`);
+  // A kubelet takes ten seconds to notice what has come or gone.
+  if (replicas.length !== 3) throw new Error(`the kubelets report ${replicas.length} replicas`);
   return {
     megabytes: Math.max(...replicas.map(({ memory }) => memory?.workingSetBytes ?? 0)) / 1_000_000,
     cpuMs: replicas.reduce((sum, { cpu }) => sum + (cpu?.usageCoreNanoSeconds ?? 0), 0) / 1_000_000,
@@ -78,7 +81,7 @@ async function useOf(cluster: Cluster): Promise<Use> {
 const SECONDS = 15;
 
 async function load(cluster: Cluster): Promise<string> {
-  const before = await useOf(cluster);
+  const before = await until('the use of three replicas', () => useOf(cluster));
   const { pods } = await flood(cluster.order, RATE, sleep(SECONDS * 1000));
   // The kubelet looks every ten seconds.
   await sleep(11_000);
@@ -103,7 +106,7 @@ export const views: Scenario = {
   id: 'views',
   name: 'audit and doctor from outside, and in a Pod with the documented rights; memory and CPU as the kubelets report them',
   async run(cluster) {
-    await cluster.kubectl('create', 'namespace', AUDITOR);
+    await freshNamespace(cluster, AUDITOR);
     await cluster.apply(
       { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: AUDITOR, namespace: AUDITOR } },
       documentedRole(),

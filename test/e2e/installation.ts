@@ -1,0 +1,22 @@
+import { CHART, type Cluster } from './cluster/cluster.ts';
+import { NODES } from './cluster/place.ts';
+
+/** The product's release in the cluster. */
+
+export const RELEASE = 'libc-dns-webhook';
+export const NAMESPACE = 'libc-dns';
+
+/** `helm upgrade` to the same chart, with flags. */
+export const upgrade = (cluster: Cluster, ...flags: readonly string[]): Promise<string> =>
+  cluster.helm('upgrade', RELEASE, CHART, '-n', NAMESPACE, '--wait', '--timeout', '3m', ...flags);
+
+/** `helm install` of this chart, or of another. */
+export const helmInstall = (cluster: Cluster, chart: string = CHART): Promise<string> =>
+  cluster.helm('install', RELEASE, chart, '-n', NAMESPACE, '--create-namespace', '--wait', '--timeout', '3m');
+
+/** Removes what is installed, in whatever state it is, and installs this chart. */
+export async function installAnew(cluster: Cluster): Promise<void> {
+  await cluster.kubectl('uncordon', ...NODES.map(({ name }) => name));
+  await cluster.helm('uninstall', RELEASE, '-n', NAMESPACE, '--ignore-not-found', '--wait');
+  await helmInstall(cluster);
+}

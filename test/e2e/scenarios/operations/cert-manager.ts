@@ -1,0 +1,71 @@
+import { certManagerFolder, missingIn } from '../../../kubernetes/programs.ts';
+import { withCertManager } from '../../cluster/cert-manager.ts';
+import type { Cluster } from '../../cluster/cluster.ts';
+import { until } from '../../cluster/daemons.ts';
+import { change } from '../../meanwhile.ts';
+import { expectThat, type Scenario } from '../../scenario.ts';
+import { NAMESPACE, RELEASE, upgrade } from '../../installation.ts';
+import { allServed } from './certificates.ts';
+
+interface Registration {
+  readonly webhooks: readonly { readonly clientConfig: { readonly caBundle?: string } }[];
+}
+
+const decoded = (base64 = ''): string => Buffer.from(base64, 'base64').toString().trim();
+
+/** Returns true if every webhook of the registration trusts the CA that signed the certificate. The injector keeps those before. */
+async function isInjected(cluster: Cluster): Promise<true | undefined> {
+  const secret = ['-n', NAMESPACE, 'secret', `${RELEASE}-tls`] as const;
+  const { data } = await cluster.get<{ data: Readonly<Record<string, string>> }>(...secret);
+  const ca = decoded(data['ca.crt']);
+  const { webhooks } = await cluster.get<Registration>('mutatingwebhookconfiguration', RELEASE);
+  const trusts = ({ clientConfig }: (typeof webhooks)[number]): boolean => decoded(clientConfig.caBundle).includes(ca);
+  return (ca !== '' && webhooks.every(trusts)) || undefined;
+}
+
+/** Asks for a new certificate as `cmctl renew` does. */
+function renew(cluster: Cluster): Promise<string> {
+  const condition = {
+    type: 'Issuing',
+    status: 'True',
+    reason: 'ManuallyTriggered',
+    message: 'asked for by a test',
+    lastTransitionTime: new Date().toISOString().replace(/\.\d+/, ''),
+  };
+  const patch = JSON.stringify([{ op: 'add', path: '/status/conditions/-', value: condition }]);
+  const words = ['-n', NAMESPACE, 'patch', 'certificate', RELEASE, '--subresource=status', '--type=json'] as const;
+  return cluster.kubectl(...words, '-p', patch);
+}
+
+const RENEWED = change('cert-manager', 'cert-manager issues the certificate, and renews it', async (cluster) => {
+  const before = await allServed(cluster);
+  await renew(cluster);
+  // The kubelet brings it into the Pods within a minute or so.
+  await until(
+    'the renewed certificate from every replica',
+    async () => {
+      const now = await allServed(cluster);
+      return now.size === 1 && [...now].every((serial) => !before.has(serial)) ? true : undefined;
+    },
+    150_000,
+  );
+});
+
+export const certManager: Scenario = {
+  ...RENEWED,
+  whyNot() {
+    const isBuilt = missingIn(certManagerFolder, ['cert-manager']).length === 0;
+    return isBuilt ? undefined : 'cert-manager is not built: npm run kubernetes -- --cert-manager';
+  },
+  run: (cluster) =>
+    withCertManager(cluster, async () => {
+      await upgrade(cluster, '--set', 'certificates.source=cert-manager');
+      await until('the CA in the registration', () => isInjected(cluster));
+      const first = await allServed(cluster);
+      expectThat(first.size === 1, `replicas serve ${first.size} certificates`);
+      const seen = await RENEWED.run(cluster);
+      expectThat((await isInjected(cluster)) === true, 'the registration does not trust the renewed certificate');
+      await upgrade(cluster, '--reset-values');
+      return seen;
+    }),
+};
