@@ -13,7 +13,7 @@ const check = (program: string, ...args: readonly string[]): string =>
 
 describe('scripts and workflows', () => {
   it.runIf(hasTool('shellcheck', 'apt-get install shellcheck'))('satisfy shellcheck', () => {
-    expect(check('shellcheck', 'certs/openssl/make-certificate.sh', '.ci/run')).toBe('');
+    expect(check('shellcheck', '-x', 'certs/openssl/make-certificate.sh', '.ci/run', '.ci/time.sh')).toBe('');
   });
 
   it.runIf(hasTool('actionlint', 'go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12'))(
