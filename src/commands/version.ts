@@ -4,6 +4,8 @@ import { createEvidence } from '../doctor/evidence.ts';
 import { type ReplicaVersion, replicaVersions } from '../doctor/webhook/version.ts';
 import { helpText } from '../terminal/help.ts';
 import { addClusterFlags, type ClusterFlags, outputFlag, readSettings, shortValue } from '../terminal/flags.ts';
+import { textWidth } from '../terminal/io.ts';
+import { wrapped } from '../terminal/layout.ts';
 import { type Structured, structuredText } from '../terminal/structured.ts';
 import { counted, messageOf } from '../util/text.ts';
 import type { DoctorCommand } from './doctor.ts';
@@ -48,8 +50,10 @@ async function version(command: DoctorCommand, flags: VersionFlags): Promise<voi
     io.out(structuredText({ client, ...(webhook && { webhook }) }, flags.output));
     return;
   }
-  io.out(`client   ${client.version} (Node ${client.node}, ${client.platform})\n`);
-  if (webhook !== undefined) io.out(`webhook  ${'error' in webhook ? webhook.error : described(webhook.replicas)}\n`);
+  const line = (name: string, text: string): void =>
+    io.out(wrapped(text, textWidth(io), name.padEnd(9), ' '.repeat(9)));
+  line('client', `${client.version} (Node ${client.node}, ${client.platform})`);
+  if (webhook !== undefined) line('webhook', 'error' in webhook ? webhook.error : described(webhook.replicas));
 }
 
 async function installed({ io, openDoctor }: DoctorCommand, flags: VersionFlags): Promise<Installed> {

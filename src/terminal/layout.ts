@@ -84,6 +84,8 @@ function paragraphs(rows: readonly (readonly string[])[], width: number, indent:
 }
 
 const MINIMUM = 8;
+/** Characters of a name of which less would tell nothing. */
+const LEAST_NAME = 16;
 const GAP = 2;
 
 /** Narrows the widest column until the line fits in `most`, or all columns have their minimum. */
@@ -102,15 +104,25 @@ function shrink(widths: number[], most: number): void {
 }
 
 /**
- * Formats rows as aligned columns, cut to `width` characters in all, or wider if every column has its minimum. Aligns
- * columns of numbers to the right.
+ * Formats rows as aligned columns, cut to `width` characters in all. Aligns columns of numbers to the right. If there is no room for that, or
+ * for a name in the first column, formats each row as a paragraph like {@link wrappedTable}.
  */
 export function fittedTable(rows: readonly (readonly (string | number)[])[], width: number, style?: CellStyle): string {
   const widths: number[] = [];
   for (const row of rows) {
     for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, String(cell).length);
   }
+  const [longestName = 0] = widths;
   shrink(widths, width);
+  const total = widths.reduce((sum, each) => sum + each + GAP, -GAP);
+  if (total > width || (widths[0] ?? 0) < Math.min(longestName, LEAST_NAME)) {
+    return paragraphs(
+      rows.map((row) => row.map(String)),
+      width,
+      '',
+      style ?? ((text) => text),
+    );
+  }
   const numeric = widths.map((_, column) => rows.slice(1).every((row) => typeof row[column] === 'number'));
   const lines = rows.map((row, index) => {
     const cells = row.map((cell, column) => {

@@ -17,6 +17,8 @@ spec:
 `;
 const cluster = fakeCluster([{ name: 'storefront', image: 'glibc:1' }]);
 
+const NOWHERE = 'neither --kubeconfig nor KUBECONFIG is given, and there is no /home/somebody/.kube/config here';
+
 const HELP = ['', 'serve', 'inject', 'explain', 'detect', 'audit', 'doctor', 'config', 'completion', 'version'];
 
 /** A line that is not wrapped, so that it can be copied: a command, or a word alone. */
@@ -37,12 +39,14 @@ describe.each([50, 80, 140])('a terminal of %i columns', (columns) => {
     [['explain', '--offline', '--context', 'x', '-f', '-']],
     [['explain', '-n', 'other', '-f', '-']],
     [['audit']],
+    [['version']],
     [['audit', '--offline', '-f', '-']],
     [['audit', '--offline', '-o', 'nothing']],
     [['doctor', '--webhook', 'a port-forward of the webhook, which is no address at all']],
     [['config', 'a file that is not there but has a name of several words.yaml']],
   ])('holds what %j prints', async (argv) => {
-    const { out, err } = await cli(argv, { stdin, terminal: true, columns, cluster });
+    const openDoctor = async () => ({ parts: { noCluster: NOWHERE, given: {} } as never, close: async () => {} });
+    const { out, err } = await cli(argv, { stdin, terminal: true, columns, cluster, openDoctor });
     expect(out + err).not.toBe('');
     expect(tooLong(out + err)).toEqual([]);
   });

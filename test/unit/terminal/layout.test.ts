@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { wrappedLines, wrappedTable } from '../../../src/terminal/layout.ts';
+import { fittedTable, wrappedLines, wrappedTable } from '../../../src/terminal/layout.ts';
 
 const ROWS = [
   ['NAME', 'KIND', 'WHAT IS KNOWN'],
@@ -39,6 +39,24 @@ describe('a table', () => {
 
   it('whose reader is a program is not wrapped', () => {
     expect(wrappedTable(ROWS, Number.POSITIVE_INFINITY).split('\n')).toHaveLength(4);
+  });
+});
+
+describe('a table that is cut', () => {
+  const rows = [
+    ['NAMESPACE', 'PODS', 'WHAT'],
+    ['a-namespace-of-28-characters', 3, 'something that is long'],
+  ];
+
+  it('keeps as much as fits', () => {
+    expect(fittedTable(rows, 40)).toBe('NAMESPACE         PODS  WHAT\na-namespace-of-…     3  something that …\n');
+  });
+
+  it('becomes paragraphs where too little of a name is left', () => {
+    expect(fittedTable(rows, 34)).toBe(`NAMESPACE  a-namespace-of-28-characters
+PODS       3
+WHAT       something that is long
+`);
   });
 });
 
