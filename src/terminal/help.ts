@@ -23,6 +23,8 @@ const isExample = (text: string, at: number): boolean => text.slice(text.lastInd
 function laidOut(line: string, width: number): string {
   if (line.length <= width) return line;
   if (!line.startsWith(' ')) return wrapped(line, width).trimEnd();
-  const [, example = line, about = ''] = /^(.*?\S)(?: {2,}(.*))?$/.exec(line) ?? [];
-  return about === '' ? example : `${example}\n${wrapped(about, width, ' '.repeat(6)).trimEnd()}`;
+  const start = line.search(/\S/);
+  const [example = '', about = ''] = line.slice(start).split(/ {2,}/, 2);
+  const command = line.slice(0, start) + example;
+  return about === '' ? command : `${command}\n${wrapped(about, width, ' '.repeat(6)).trimEnd()}`;
 }
