@@ -26,7 +26,8 @@ export interface Mirror {
 
 /**
  * Reads a mirror: `https://mirror.example/prefix`, or without the scheme; `http://` must be written out. The mirror's
- * repositories are below the prefix: `/v2/prefix/library/nginx/…`. Throws a RangeError.
+ * repositories are below the prefix: `/v2/prefix/library/nginx/…`. A prefix may be written with its `/v2`, as containerd's hosts.toml has it
+ * with `override_path`. Throws a RangeError.
  */
 export function parseMirror(text: string): Mirror {
   const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text)?.[0].toLowerCase();
@@ -56,8 +57,8 @@ export function endpointsOf(reference: Reference, mirrors: readonly Mirror[], ru
   const { host, repository } = reference;
   const listedOnly = rules.admittedByAddress(authorityOf(origin), repository);
   const mirrored = mirrors.map(({ url }): Endpoint => {
-    const prefix = url.pathname.split('/').filter((part) => part !== '');
-    const path = [...prefix, repository].join('/');
+    const parts = url.pathname.split('/').filter((part) => part !== '');
+    const path = [...(parts[0] === 'v2' ? parts.slice(1) : parts), repository].join('/');
     return { origin: url.origin, host: url.host, repository: path, namespace: host, listedOnly: false };
   });
   return [...mirrored, { origin: origin.origin, host, repository, listedOnly }];

@@ -147,7 +147,7 @@ describe('TLS', () => {
 });
 
 describe('a mirror', () => {
-  const setUp = async (mirrorHas: boolean) => {
+  const setUp = async (mirrorHas: boolean, prefix = '/cache/hub/') => {
     const origin = await startRegistry();
     const mirror = await startRegistry();
     const name = origin.put('team/app:v1', built);
@@ -155,7 +155,7 @@ describe('a mirror', () => {
     const credential = { username: 'u', password: 'p' };
     const client = testClient({
       insecure: [origin.host],
-      mirrors: { [origin.host]: [`${mirror.url}/cache/hub/`] },
+      mirrors: { [origin.host]: [mirror.url + prefix] },
       credentials: listedCredentials([{ host: mirror.host, credential }]),
     });
     closing.push(origin.close, mirror.close, client.close);
@@ -171,8 +171,11 @@ describe('a mirror', () => {
     return context.meter;
   };
 
-  it('that has the image is asked for all of it, and told for whom it stands in', async () => {
-    const set = await setUp(true);
+  it.each([
+    ['', '/cache/hub/'],
+    [', with its prefix as in hosts.toml', '/v2/cache/hub'],
+  ])('that has the image is asked for all of it, and told for whom it stands in%s', async (_, prefix) => {
+    const set = await setUp(true, prefix);
     await readAll(set);
     expect(set.origin.requests).toEqual([]);
     expect(set.mirror.requests.map(({ path }) => path)[0]).toBe(
