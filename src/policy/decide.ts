@@ -23,6 +23,7 @@ import {
   retryOptions,
   type TcpObstacle,
   tcpObstacle,
+  unknownToGo,
   wantedOptions,
   withoutTcp,
 } from './options.ts';
@@ -39,7 +40,7 @@ import {
 } from './redirect.ts';
 import { effectiveMode, type Scope } from './scope.ts';
 import { LOOPBACK, planSidecar, type SidecarPlan, wantsSidecar } from './sidecar.ts';
-import { mayResolveWith, resolversOf, unknownVerdict, type Resolver, type Verdict } from './verdict.ts';
+import { mayResolveWith, resolversOf, throughLibc, unknownVerdict, type Resolver, type Verdict } from './verdict.ts';
 import { muslWarnings, resendingOf, tcpWarnings } from './warnings.ts';
 
 export interface DecideInput {
@@ -65,11 +66,8 @@ export function decide(input: DecideInput): Decision {
   const standing = standingOf(input);
   const early = leftAlone(pod, standing);
   if (early !== undefined) return early;
-  const notGiven = unknownVerdict('no verdict was given');
-  const containers = pod.containers.map((one, index) => judged(one, input.verdicts[index] ?? notGiven));
-  const resolvers = new Set(containers.flatMap(resolversOf));
-  const servers = planServers(input, resolvers, standing.declared.sidecar);
-  const { note = '', ...planned } = withinMuslLine(plan(input, resolvers, servers), input, resolvers);
+  const { containers, servers, plan: whole } = settle(input, standing.declared.sidecar);
+  const { note = '', ...planned } = whole;
   const more = note + costOfOptions(planned, containers, input.config);
   const unknown = planned.reason === 'UnknownOptions' ? containers.find(isUnknown) : undefined;
   return {
@@ -82,9 +80,34 @@ export function decide(input: DecideInput): Decision {
       ...standing.scope.warnings,
       ...standing.declared.warnings,
       ...muslWarnings(containers, input.kubelet),
-      ...tcpWarnings(containers, blockerOfTcp(input, servers.servers)),
+      ...tcpWarnings(containers, blockerOfTcp(input, servers)),
     ],
   };
+}
+
+interface Settled {
+  readonly containers: readonly ContainerVerdict[];
+  readonly servers: ServerPlan | undefined;
+  readonly plan: Plan;
+}
+
+/** Plans for the resolvers that are at work with the options of the Pod, and with those that it gets. */
+function settle(input: DecideInput, asksForCache: boolean): Settled {
+  const { pod, verdicts } = input;
+  const notGiven = unknownVerdict('no verdict was given');
+  const found = pod.containers.map((one, index) => judged(one, verdicts[index] ?? notGiven));
+  const planFor = (options: readonly DnsOption[]): Settled => {
+    const option = unknownToGo(options);
+    const because = `the option ${option}, which Go does not know`;
+    const containers = option === undefined ? found : found.map((one) => throughLibc(one, because));
+    const resolvers = new Set(containers.flatMap(resolversOf));
+    const planned = planServers(input, resolvers, asksForCache);
+    const fitting = withinMuslLine(plan(input, resolvers, planned), input, resolvers);
+    return { containers, servers: planned.servers, plan: fitting };
+  };
+  const settled = planFor(pod.dnsConfig.options);
+  const added = settled.plan.change?.options ?? [];
+  return unknownToGo(added) === undefined ? settled : planFor([...pod.dnsConfig.options, ...added]);
 }
 
 /** Returns the decision for a Pod that is left alone whatever its images hold; undefined if they must be looked up. */

@@ -96,6 +96,16 @@ function subjectOf({ name }: DnsOption): string {
 
 const optionText = ({ name, value }: DnsOption): string => (value === undefined ? name : `${name}:${value}`);
 
+const KNOWN_TO_GO =
+  /^(?:(?:ndots|timeout|attempts):.*|rotate|single-request|single-request-reopen|use-vc|usevc|tcp|trust-ad|edns0|no-reload)$/s;
+
+/**
+ * Returns the first option that Go does not know; undefined if there is none. With one in the file a Go program resolves through its libc,
+ * if it is linked to one (Go 1.26, net/dnsconfig_unix.go, net/conf.go).
+ */
+export const unknownToGo = (options: readonly DnsOption[]): string | undefined =>
+  options.map(optionText).find((text) => !KNOWN_TO_GO.test(text));
+
 const lineLength = (options: readonly string[]): number => `options ${options.join(' ')}`.length;
 
 /**

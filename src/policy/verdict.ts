@@ -44,6 +44,22 @@ export function candidatesOf(
   return resolvers ?? [{ resolver, libc, evidence, ...(executable !== null && { executable }) }];
 }
 
+type Judged = Pick<Candidate, 'resolver' | 'libc' | 'evidence'>;
+
+function libcOfGo<T extends Judged>(one: T, because: string): T {
+  const { resolver, libc, evidence } = one;
+  if (resolver !== 'go' || (libc !== 'glibc' && libc !== 'musl')) return one;
+  const detail = `${evidence.detail}, resolves through its libc because of ${because}`;
+  return { ...one, resolver: libc, evidence: { ...evidence, detail } };
+}
+
+/** Returns the verdict with every Go program resolving through the libc that it is linked to, if to one. `because` says why it does. */
+export function throughLibc<T extends Verdict>(verdict: T, because: string): T {
+  const { resolvers } = verdict;
+  const own = libcOfGo(verdict, because);
+  return resolvers === undefined ? own : { ...own, resolvers: resolvers.map((one) => libcOfGo(one, because)) };
+}
+
 /** Returns the resolvers that may be at work, each once. */
 export function resolversOf({ resolver, resolvers }: Pick<Verdict, 'resolver' | 'resolvers'>): readonly Resolver[] {
   return resolvers === undefined ? [resolver] : [...new Set(resolvers.map((one) => one.resolver))];
