@@ -5,7 +5,7 @@ import type { Cluster } from '../cluster/cluster.ts';
 import { until } from '../cluster/daemons.ts';
 import { rollout } from '../meanwhile.ts';
 import { expectThat, type Scenario } from '../scenario.ts';
-import { NAMESPACE, RELEASE, upgrade } from './install.ts';
+import { NAMESPACE, RELEASE, upgrade } from '../installation.ts';
 
 const SHOP = 'by-policy';
 
@@ -104,6 +104,7 @@ export const admissionPolicy: Scenario = {
   id: 'admission-policy',
   name: 'admissionPolicy.enabled: the API server applies what is known, with no webhook and with no replica',
   async run(cluster) {
+    await cluster.kubectl('delete', 'namespace', SHOP, '--ignore-not-found', '--timeout=60s');
     await cluster.apply(namespace, ...Object.entries(APPS).map(([app, { images }]) => deployment(app, images)));
     await upgrade(cluster, '--set', 'admissionPolicy.enabled=true');
     const webhooks = await ours(cluster, 'mutatingwebhookconfigurations');
