@@ -9,6 +9,7 @@ import { check } from './check.ts';
 import type { Bench, Part } from './part.ts';
 import { markdown, withTables, type PartResult } from './report.ts';
 import { makeKeys } from './servers.ts';
+import { readerStart } from './reader.ts';
 import { rollingRestart } from './restart.ts';
 import { size } from './size.ts';
 import { warmPath } from './warm.ts';
@@ -23,6 +24,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   cold: coldPath,
   size,
   restart: rollingRestart,
+  reader: readerStart,
 };
 
 const { values, positionals } = parseArgs({

@@ -211,6 +211,8 @@ function createFinder(parts: FinderParts): Finder {
       const found = known(task);
       if (found !== undefined) return found;
       const logging = logIn(task);
+      // While Secrets are read, the process can start.
+      if (logging instanceof Promise) reader.wake();
       const loggedIn = logging instanceof Promise ? await logging : logging;
       const failure = failed(loggedIn);
       if (failure !== undefined) return failure;

@@ -169,6 +169,7 @@ describe('a registry that', () => {
     ['resets once in the middle of a body', { kind: 'reset-mid-body', after: 10 }],
     ['answers 502 once', { kind: 'answer', status: 502 }],
     ['answers 503 once', { kind: 'answer', status: 503, headers: { 'retry-after': '0' } }],
+    ['asks for less than no patience', { kind: 'answer', status: 503, headers: { 'retry-after': '-1e9' } }],
     ['asks for a second of patience', { kind: 'answer', status: 429, headers: { 'retry-after': '1' } }],
   ])('%s is asked once more', async (_, fault) => {
     const { client, name } = await setUp(once(fault));

@@ -85,6 +85,22 @@ describe('images that are read in a process of their own', () => {
     expect(meter.bytes).toBeGreaterThan(100);
   });
 
+  it('are waited for by a process that was woken before: it starts once, and ends if nothing comes', async () => {
+    const { registry, reader, recording } = await setUp({ idleMs: 300 });
+    const starts = () => recording.messages('debug').filter((message) => message.includes('was started')).length;
+    const [[resident]] = recording.of('detection.readers') as [[() => number]];
+    reader.wake();
+    reader.wake();
+    await expect.poll(starts, { timeout: 20_000 }).toBe(1);
+    await expect.poll(resident, { timeout: 20_000 }).toBe(0);
+    reader.wake();
+    const { verdict } = await read(reader, put(registry));
+    expect([verdict.resolver, starts()]).toEqual(['musl', 2]);
+    await reader.close();
+    reader.wake();
+    expect(starts()).toBe(2);
+  });
+
   it('are not read past the manifest if that is known', async () => {
     const { registry, reader } = await setUp();
     const seen: unknown[] = [];

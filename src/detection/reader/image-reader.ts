@@ -30,6 +30,8 @@ export interface ImageReader {
   readonly readsMore: boolean;
   /** Returns a canonical name for caches. Throws `ImageSourceError`. */
   canonical(reference: string): string;
+  /** Gets ready for a read that will come soon: starts the process if none runs. */
+  wake(): void;
   /**
    * Finds the resolver in an image. Rejects with `ImageSourceError`, with the context's abort reason, or with `ReaderEnded` if the
    * image ended the process that read it, or with `ReaderUnavailable`.
@@ -96,6 +98,7 @@ export function createImageReader(options: ImageReaderOptions): LocalReader {
   return {
     readsMore: options.inspectMore !== undefined,
     canonical: (reference) => sources.canonical(reference),
+    wake: () => {},
     async read(request, context, { more = false, onManifest = () => 'continue' } = {}) {
       const keys = imageKeys(request.platform, sources.canonical(request.reference));
       const source = sources.open(request.reference);

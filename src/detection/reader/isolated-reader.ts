@@ -81,6 +81,7 @@ export function createIsolatedReader(options: IsolatedReaderOptions): ImageReade
   return {
     readsMore: true,
     canonical,
+    wake: () => shared.wake(),
     async read(request, context, how = {}) {
       try {
         return await (how.more === true ? readAlone('scan', request, context, how) : lookUp(request, context, how));

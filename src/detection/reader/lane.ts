@@ -19,6 +19,8 @@ export interface LaneOptions {
 
 /** A reader process, started when there is work and ended when there is none for long. */
 export interface Lane {
+  /** Starts the process if none runs: a read will come soon. */
+  wake(): void;
   /** Rejects like `ReaderProcess`, or with `ReaderUnavailable` while no process can be started. */
   read(request: ReadRequest, context: LookupContext, options: ReadOptions): Promise<Inspection>;
   residentBytes(): number;
@@ -52,11 +54,17 @@ export function createLane(options: LaneOptions): Lane {
     forget();
     await (await ending?.catch(() => undefined))?.close();
   };
-  const finished = (): void => {
-    work -= 1;
+  const rest = (): void => {
     if (work === 0 && !isClosed) idle = setTimeout(() => void end(), options.idleMs).unref();
   };
   return {
+    wake() {
+      if (isClosed || current !== undefined) return;
+      current = start();
+      // The read that comes will be told.
+      current.catch(() => {});
+      rest();
+    },
     async read(request, context, how) {
       if (isClosed) throw lookupAbort.closing();
       work += 1;
@@ -67,7 +75,8 @@ export function createLane(options: LaneOptions): Lane {
         if (process === undefined) throw context.signal.reason;
         return await process.read(request, context, how);
       } finally {
-        finished();
+        work -= 1;
+        rest();
       }
     },
     residentBytes: () => running?.residentBytes() ?? 0,

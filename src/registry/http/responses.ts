@@ -75,7 +75,7 @@ async function sendWithRetries(
       if (!(ms <= limits.retryAfterMs)) return response;
       retries.left -= 1;
       await discard(response, limits);
-      await sleep(ms, request.context.signal);
+      await sleep(Math.max(0, ms), request.context.signal);
     } catch (error) {
       if (retries.left === 0 || !isReset((error as Error).cause)) throw error;
       retries.left -= 1;

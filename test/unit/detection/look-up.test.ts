@@ -2,10 +2,14 @@ import { getEventListeners } from 'node:events';
 
 import { describe, expect, it } from 'vitest';
 
+import { createImageDetector } from '../../../src/detection/image-detector.ts';
+import { createImageReader, type ImageReader } from '../../../src/detection/reader/image-reader.ts';
 import { recordingReporter } from '../../support/recording-reporter.ts';
 import { detectorFor, expectNothingUnhandled, FakeRegistry, noDeadline, request, sleep, within } from './support.ts';
 
 expectNothingUnhandled();
+
+const HOUR = 3_600_000;
 
 describe('one look-up', () => {
   it('finds out once and answers from memory from then on, at no cost', async () => {
@@ -76,6 +80,23 @@ describe('one look-up', () => {
     const { verdict } = await detector.detect(request('nginx:1'), noDeadline);
     expect(verdict.resolver).toBe('musl');
   });
+});
+
+it('wakes the reader while the logins of a new image are read, and for no known image', async () => {
+  const registry = new FakeRegistry();
+  registry.add('app');
+  const local = { sources: registry, inspect: registry.inspect, tagTtlMs: HOUR, clock: { now: () => 0 } };
+  const order: string[] = [];
+  const reader: ImageReader = { ...createImageReader(local), wake: () => void order.push('woken') };
+  const detector = createImageDetector({ ...local, reader, entries: 10, failureTtlMs: HOUR });
+  const credentials = async () => {
+    await sleep(5);
+    order.push('logged in');
+    return [];
+  };
+  await detector.detect(request('app', { credentials }), noDeadline);
+  await detector.detect(request('app', { credentials }), noDeadline);
+  expect(order).toEqual(['woken', 'logged in']);
 });
 
 describe('deadlines', () => {

@@ -145,6 +145,7 @@ function mortalReader(deadly: (reference: string, options: ReadOptions) => Error
   const reader: ImageReader = {
     readsMore: true,
     canonical: (reference) => registry.canonical(reference),
+    wake: () => {},
     async read(wanted, context, options = {}) {
       asked.push(`${wanted.reference}${options.more ? ' more' : ''}${options.alone ? ' alone' : ''}`);
       const source = registry.open(wanted.reference);
