@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { exceeds, itemsOf, parseBoundedJson } from '../../../src/util/json-bounds.ts';
+import { endOfString, exceeds, itemsOf, parseBoundedJson } from '../../../src/util/json-bounds.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const exceedsNesting = (body: Uint8Array, depth: number): boolean => exceeds(body, { depth, values: Infinity });
@@ -47,6 +47,42 @@ it('agrees with what a parser returns for any JSON', () => {
       expect(exceedsNesting(bytes(text), depth)).toBe(depthOf(JSON.parse(text)) > depth);
     }),
   );
+});
+
+describe('the end of a string', () => {
+  const byByte = (body: Uint8Array): number => {
+    let at = 0;
+    while (at < body.length && body[at] !== 0x22) at += body[at] === 0x5c ? 2 : 1;
+    return Math.min(at, body.length);
+  };
+  const part = fc.oneof(
+    fc.constantFrom('"', '\\', '\\\\', '\\"', 'é'),
+    fc.nat(120).map((length) => 'x'.repeat(length)),
+    fc.nat(120).map((length) => '\\'.repeat(length)),
+    fc.nat(60).map((length) => '\\"'.repeat(length)),
+  );
+
+  it('is found in long ones, too, whatever is escaped', () => {
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 12 }), (parts) => {
+        const body = bytes(parts.join(''));
+        expect(Math.min(endOfString(body, 0), body.length)).toBe(byByte(body));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it.each([
+    ['quotes', '\\"'],
+    ['backslashes', '\\\\'],
+    ['quotes now and then', `${'x'.repeat(60)}\\"`],
+    ['quotes behind many backslashes', `${'\\'.repeat(61)}"`],
+  ])('is found in linear time beside escaped %s', (_, piece) => {
+    const body = bytes(piece.repeat(Math.floor(7e6 / piece.length)));
+    const { user } = process.cpuUsage();
+    expect(endOfString(body, 0)).toBeGreaterThanOrEqual(body.length);
+    expect(process.cpuUsage().user - user).toBeLessThan(500_000);
+  });
 });
 
 it('stops at the first level too many', () => {
