@@ -192,6 +192,17 @@ describe('what takes more memory or work than an image may', () => {
     expect(verdict).toMatchObject(expected);
   });
 
+  it('a text that a shell splits into 30,000 words, again and again', async () => {
+    const entrypoint = ['sh', '-c', `exec /app ${'$A '.repeat(30_000)}`];
+    const began = process.cpuUsage();
+    const { verdict } = await look(
+      image({ layers: [empty], config: { env: [`A=${'a '.repeat(30_000)}`], entrypoint } }),
+    );
+    expect(verdict).toMatchObject(tooManySteps);
+    // Took 3 seconds where each was split to its end; now about 80 ms.
+    expect(process.cpuUsage(began).user).toBeLessThan(1_000_000);
+  });
+
   it.each(['apk --', 'dnf -', 'ubuntu-', 'apt-get -', 'make ', '/', 'COPY '])(
     '256 history lines of %j',
     async (text) => {

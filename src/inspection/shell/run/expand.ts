@@ -16,7 +16,13 @@ const mostWords = 512;
 
 /** Expands words to the words that a command gets: one may stand for any number (`ANY_WORDS`), or hold unknown text. */
 export function expandWords(run: Run, scope: Scope, words: readonly Word[]): readonly string[] {
-  return words.flatMap((word) => expandWord(run, scope, word)).slice(0, mostWords);
+  const expanded: string[] = [];
+  for (const word of words) {
+    if (expanded.length < mostWords) expanded.push(...expandWord(run, scope, word));
+    // It may still set a variable or run a program.
+    else expandPieces(run, scope, word);
+  }
+  return expanded.slice(0, mostWords);
 }
 
 /** A word under expansion: the fields that it is split into. */
@@ -43,15 +49,22 @@ function expandWord(run: Run, scope: Scope, word: Word): readonly string[] {
     for (const [at, text] of list.entries()) {
       if (at > 0) end();
       if (quoted || part.kind === 'text') fields.open.push({ text, quoted });
-      else addSplit(fields, text, fieldSeparators(scope.state), end);
+      else addSplit(fields, splitFields(run, scope, text), end);
     }
   }
   end();
   return fields.done.map((pieces) => fieldText(run, pieces));
 }
 
-function addSplit(fields: Fields, text: string, separators: RegExp, end: () => void): void {
-  for (const [at, one] of text.split(separators).entries()) {
+/** Splits a text into no more fields than a command gets. Each costs as much as a longer text that is not split. */
+function splitFields(run: Run, scope: Scope, text: string): readonly string[] {
+  const split = text.split(fieldSeparators(scope.state), mostWords + 1);
+  run.world.spend(Math.ceil(split.length / 16));
+  return split;
+}
+
+function addSplit(fields: Fields, split: readonly string[], end: () => void): void {
+  for (const [at, one] of split.entries()) {
     if (at > 0) end();
     if (one !== '') fields.open.push({ text: one, quoted: false });
   }
