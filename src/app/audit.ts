@@ -132,6 +132,7 @@ async function detectorOf(
     environment,
     reporter,
     person: { images: [] },
+    firstLooksOnly: true,
     store: reader,
   });
   const gap = await reader.ready;

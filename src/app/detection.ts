@@ -28,6 +28,8 @@ interface DetectionOptions {
    * this machine that `images` names. Absent for the server, where others choose the images.
    */
   readonly person?: { readonly images: readonly string[] };
+  /** Images are read no further where a first look is uncertain: for an audit, which looks at many and waits for none. */
+  readonly firstLooksOnly?: true;
   /** Path of the program that reads images in a process of its own. Absent: they are read in this one. */
   readonly readerPath?: string;
 }
@@ -87,8 +89,7 @@ async function openReader(config: Config, options: DetectionOptions): Promise<Im
   const reader = createImageReader({
     sources: local ?? registries,
     inspect: inspect.inspect,
-    // Not for an audit, which looks at many images and waits for none.
-    ...((person === undefined || person.images.length > 0) && { inspectMore: inspect.inspectMore }),
+    ...(options.firstLooksOnly !== true && { inspectMore: inspect.inspectMore }),
     tagTtlMs: config.detection.cache.tagTtl,
     clock: systemClock,
   });

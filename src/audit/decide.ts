@@ -55,7 +55,7 @@ async function containersOf(pod: PodView, namespace: string, options: Deciding):
       ...verdict,
       platform,
       digest: digest ?? null,
-      executable: executable ?? null,
+      ...(executable !== undefined && { executable }),
       failure: failure ?? null,
     });
   }

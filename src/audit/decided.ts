@@ -21,7 +21,6 @@ export interface AuditedContainer extends ContainerVerdict {
   readonly platform: string;
   /** Digest of the platform's manifest; null if unknown. */
   readonly digest: string | null;
-  readonly executable: string | null;
   readonly failure: { readonly code: DetectionFailure; readonly message: string } | null;
 }
 

@@ -28,20 +28,14 @@ export interface Candidate {
  * The resolver and libc of the program that stays in a container's foreground, and the evidence for them; `unknown` where it
  * is not certain which program that is.
  */
-export interface Verdict {
-  readonly resolver: Resolver;
-  readonly libc: Libc;
-  readonly evidence: Evidence;
+export interface Verdict extends Candidate {
   /** All programs that may resolve names in the container, the one in the foreground first. Absent if it is the only one. */
   readonly resolvers?: readonly Candidate[];
 }
 
-/** Returns all programs that may resolve names, the one in the foreground first. `executable`: what is known of a single one. */
-export function candidatesOf(
-  { resolver, libc, evidence, resolvers }: Verdict,
-  executable: string | null = null,
-): readonly Candidate[] {
-  return resolvers ?? [{ resolver, libc, evidence, ...(executable !== null && { executable }) }];
+/** Returns all programs that may resolve names, the one in the foreground first. */
+export function candidatesOf({ resolver, libc, evidence, executable, resolvers }: Verdict): readonly Candidate[] {
+  return resolvers ?? [{ resolver, libc, evidence, ...(executable !== undefined && { executable }) }];
 }
 
 type Judged = Pick<Candidate, 'resolver' | 'libc' | 'evidence'>;

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -240,8 +241,31 @@ describe('explain and inject look into images too', () => {
       environment: environment(),
     });
     expect(JSON.parse(out)).toMatchObject([
-      { reason: 'MuslRetried', containers: [{ resolver: 'musl', evidence: { source: 'executable' } }] },
+      {
+        reason: 'MuslRetried',
+        containers: [
+          {
+            resolver: 'musl',
+            evidence: { source: 'executable' },
+            resolvers: [{ resolver: 'musl', executable: '/app' }],
+          },
+        ],
+      },
     ]);
+  });
+
+  it('explain: reads on at once where the first look was not sure', async () => {
+    const filler = { path: 'aaa', content: randomBytes(700 * 1024) };
+    const deep = registry.put(
+      'team/deep:v1',
+      image({
+        layers: [layer([filler, { path: 'app', content: MUSL }], 'gzip')],
+        config: { os: 'linux', architecture: 'amd64', entrypoint: ['/app'] },
+      }),
+    );
+    const options = { stdin: pod(deep), registries: true, environment: environment() };
+    const { out } = await cli(['explain', '-o', 'json'], options);
+    expect(JSON.parse(out)).toMatchObject([{ containers: [{ resolver: 'musl', evidence: { source: 'executable' } }] }]);
   });
 
   it('inject: the patch for it; --offline asks nobody', async () => {

@@ -68,7 +68,7 @@ function workloadEntry(one: DecidedGroup, findings: readonly Finding[]): Workloa
     modeReason: one.modeReason ?? null,
     containers: containers.map((container) => {
       const { name, image, resolver, libc, evidence } = container;
-      return { name, image, resolver, libc, evidence, resolvers: candidatesOf(container, container.executable) };
+      return { name, image, resolver, libc, evidence, resolvers: candidatesOf(container) };
     }),
     decision: {
       reason: decision.reason,

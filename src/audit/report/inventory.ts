@@ -111,11 +111,11 @@ export function imageEntries(decided: readonly DecidedGroup[]): ImageEntry[] {
   return sorted.flatMap((uses) => {
     const [first] = uses;
     if (first === undefined) return [];
-    const { image, platform, digest, executable, resolver, libc, evidence, failure } = first.container;
+    const { image, platform, digest, executable = null, resolver, libc, evidence, failure } = first.container;
     const containers = uses.reduce((sum, { decided: { group } }) => sum + group.pods, 0);
     const workloads = new Set(uses.map((use) => use.decided)).size;
     const counts = { containers, pods: podsOf(uses), workloads, namespaces: namespacesOf(uses) };
-    const resolvers = candidatesOf(first.container, first.container.executable);
+    const resolvers = candidatesOf(first.container);
     return [{ image, platform, digest, executable, resolver, libc, evidence, resolvers, ...counts, error: failure }];
   });
 }

@@ -99,7 +99,8 @@ const fromVolume = ({ command: [program = ''], mounts }: ContainerView): Verdict
 /** Returns the verdict about what a container runs; unknown if a volume hides the program that it is about. */
 function verdictOf({ verdict, executable = '' }: Detection, { mounts }: ContainerView): Verdict {
   const mount = mountOver(executable, mounts);
-  return mount === undefined ? verdict : unknownVerdict(`the volume at ${mount} hides ${executable} of the image`);
+  if (mount === undefined) return executable === '' ? verdict : { ...verdict, executable };
+  return unknownVerdict(`the volume at ${mount} hides ${executable} of the image`);
 }
 
 /**

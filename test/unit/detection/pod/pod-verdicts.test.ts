@@ -74,6 +74,7 @@ describe('programs that come from a volume', () => {
   ])('a volume that hides the program of the image: %s', async (executable, resolver, detail) => {
     const { one } = await ask({ volumeMounts }, executable);
     expect([one?.resolver, one?.evidence.detail]).toEqual([resolver, detail]);
+    expect(one?.executable).toBe(resolver === 'musl' ? executable : undefined);
   });
 });
 
