@@ -25,6 +25,7 @@ export interface Metrics {
   lookedUp(failure: string, seconds: number, bytes: number): void;
   certificate(expires: Date): void;
   certificateFailed(): void;
+  /** Says whether the cluster DNS answered over TCP. Without a call there is no such metric. */
   dnsOverTcp(answered: boolean): void;
   readonly cluster: ClusterMetrics;
   readonly detection: DetectionMetrics;
@@ -52,13 +53,15 @@ export function createMetrics(version: string): Metrics {
   const instruments = createInstruments(registry);
   instruments.build.set({ version }, 1);
   return {
-    decided({ mode, remedy, reason, containers }) {
+    decided({ mode, remedy, reason, containers, change }) {
       const sums = [
         instruments.decisions(`${mode} ${remedy.join('+') || 'none'} ${reason}`),
         ...containers.map((one) => instruments.containers(`${resolverName(one)} ${one.evidence.source}`)),
       ];
+      const overTcp = mode === 'enforce' && change?.options.some(({ name }) => name === 'use-vc');
       return (seconds) => {
         for (const sum of sums) sum.pending += 1;
+        if (overTcp) instruments.overTcp.inc();
         instruments.duration.observe(seconds);
       };
     },
@@ -75,7 +78,7 @@ export function createMetrics(version: string): Metrics {
     },
     certificate: (expires) => instruments.expiry.set(expires.getTime() / 1000),
     certificateFailed: () => instruments.reloads.inc(),
-    dnsOverTcp: (answered) => instruments.tcp.set(answered ? 1 : 0),
+    dnsOverTcp: (answered) => instruments.tcp().set(answered ? 1 : 0),
     cluster: createClusterMetrics(registry),
     detection: createDetectionMetrics(registry),
     service: createServiceMetrics(registry),
@@ -145,7 +148,11 @@ function createInstruments(registry: Registry) {
         'When the last CA of client certificates expires, Unix time.',
       ),
     ),
-    tcp: gauge('libc_dns_cluster_dns_over_tcp', '1 where the cluster DNS answered the last preflight over TCP.'),
+    overTcp: counter('libc_dns_pods_with_use_vc_total', 'Pods that were given use-vc.'),
+    // Nobody has asked before the first preflight: that is not a 0.
+    tcp: once(() =>
+      gauge('libc_dns_cluster_dns_over_tcp', '1 where the cluster DNS answered the last preflight over TCP.'),
+    ),
     build: gauge('libc_dns_build_info', 'Always 1.', ['version']),
     detections: tally(registers, 'libc_dns_detections_total', 'Verdicts asked for.', ['from', 'failure']),
     lookups: counter('libc_dns_lookups_total', 'Registry look-ups that ended.', ['failure']),

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
 import { Agent } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -22,12 +24,22 @@ const dashboard = JSON.parse(readFileSync(new URL('dashboard.json', FILES), 'utf
 };
 
 const queries = dashboard.panels.flatMap(({ title, targets }) =>
-  targets.map(({ expr }): [string, string] => [title, expr.replaceAll('$__rate_interval', '1m')]),
+  targets.map(({ expr }): [string, string] => [
+    title,
+    expr.replaceAll('$__rate_interval', '1m').replaceAll(/\$(cluster|namespace)/g, '.*'),
+  ]),
 );
 
+/** What node-exporter 1.5 shows, word for word; its collector `conntrack` reads /proc/net/stat/nf_conntrack. */
+const NODE_EXPORTER = `# HELP node_nf_conntrack_stat_drop Number of packets dropped due to conntrack failure.
+# TYPE node_nf_conntrack_stat_drop gauge
+node_nf_conntrack_stat_drop 12
+`;
+
 /** Of Prometheus, as the chart's PodMonitor makes them, and of the API server, as kube-prometheus does. */
-function jobs({ server }: TestCluster, { probes }: WebhookProcess, token: string): ScrapeJob[] {
+function jobs({ server }: TestCluster, { probes }: WebhookProcess, token: string, node: string): ScrapeJob[] {
   return [
+    { job_name: 'node-exporter', static_configs: [{ targets: [node] }] },
     { job_name: 'libc-dns-webhook', static_configs: [{ targets: [new URL(probes).host] }] },
     {
       job_name: 'apiserver',
@@ -49,6 +61,7 @@ describe.runIf(hasCluster() && hasTool('prometheus', 'apt-get install prometheus
     let registry: RegistryServer;
     let proxy: TcpProxy;
     let prometheus: Prometheus;
+    let node: Server;
     let fault: Fault | undefined;
     let going: Promise<unknown> | undefined;
     let isOver = false;
@@ -82,12 +95,15 @@ describe.runIf(hasCluster() && hasTool('prometheus', 'apt-get install prometheus
       cluster = await startCluster();
       registry = await startRegistry({ fault: () => fault });
       proxy = await startTcpProxy(cluster.server);
-      const settings = { DETECTION_REGISTRY_INSECURE: registry.host, DETECTION_BUDGET: '300ms' };
+      const settings = { DETECTION_REGISTRY_INSECURE: registry.host, DETECTION_BUDGET: '300ms', NODE_LOCAL_MODE: 'on' };
       installation = await install(cluster, { replicas: 0, settings });
       const replica = await installation.addReplica({ server: proxy.url });
       await cluster.createNamespace(SHOP, { 'libc-dns.dev/mode': 'enforce' });
+      node = createServer((_, response) => void response.setHeader('content-type', 'text/plain').end(NODE_EXPORTER));
+      await new Promise<void>((resolve) => void node.listen(0, '127.0.0.1', resolve));
+      const { port } = node.address() as AddressInfo;
       prometheus = await startPrometheus(
-        jobs(cluster, replica, await tokenOf()),
+        jobs(cluster, replica, await tokenOf(), `127.0.0.1:${port}`),
         fileURLToPath(new URL('rules.yaml', FILES)),
       );
       // The API server finds nobody: it lets Pods pass, and counts them.
@@ -104,6 +120,7 @@ describe.runIf(hasCluster() && hasTool('prometheus', 'apt-get install prometheus
       await going;
       agent.destroy();
       await prometheus?.stop();
+      node?.close();
       await installation?.stop();
       await proxy?.close();
       await registry?.close();

@@ -31,6 +31,13 @@ const RARE = /"level":"error"/;
 /** What kubectl says where a question was right and the answer is none. */
 const NOTHING_THERE = /^(No resources found.*\n)?$/;
 
+/** Objects of Argo CD and Flux that hold the release. */
+const HEALERS = [
+  { namespace: 'argocd', group: 'argoproj.io', version: 'v1alpha1', kind: 'Application' },
+  { namespace: 'flux-system', group: 'helm.toolkit.fluxcd.io', version: 'v2', kind: 'HelmRelease' },
+  { namespace: 'flux-system', group: 'kustomize.toolkit.fluxcd.io', version: 'v1', kind: 'Kustomization' },
+] as const;
+
 const AT_LAST = 'kubectl delete mutatingwebhookconfiguration libc-dns-webhook';
 
 interface Ran {
@@ -74,12 +81,46 @@ describe.runIf(hasCluster())('the commands of the runbook', () => {
     await cluster.kubectl([...args, '-p', JSON.stringify({ status })]);
   }
 
+  /** Kinds of Argo CD and Flux as the API server knows them, and one object of each, which is to heal by itself. */
+  async function createHealers(): Promise<void> {
+    for (const { namespace, group, version, kind } of HEALERS) {
+      const plural = `${kind.toLowerCase()}s`;
+      const schema = { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } };
+      await cluster.apply({
+        apiVersion: 'apiextensions.k8s.io/v1',
+        kind: 'CustomResourceDefinition',
+        metadata: { name: `${plural}.${group}` },
+        spec: {
+          group,
+          scope: 'Namespaced',
+          names: { kind, plural, singular: kind.toLowerCase() },
+          versions: [{ name: version, served: true, storage: true, schema }],
+        },
+      });
+      await cluster.kubectl(['wait', '--for=condition=Established', `crd/${plural}.${group}`]);
+      await cluster.kubectl(['create', 'namespace', namespace]).catch(() => '');
+      const metadata = { name: 'libc-dns-webhook', namespace };
+      const spec = { syncPolicy: { automated: { selfHeal: true } } };
+      await cluster.apply({ apiVersion: `${group}/${version}`, kind, metadata, spec });
+    }
+  }
+
+  async function createDeployment(namespace: string): Promise<void> {
+    const labels = { app: 'web' };
+    const containers = [{ name: 'main', image: 'registry.test/web:1' }];
+    const template = { metadata: { labels }, spec: { containers } };
+    const spec = { replicas: 0, selector: { matchLabels: labels }, template };
+    await cluster.apply({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'web', namespace }, spec });
+  }
+
   beforeAll(async () => {
     cluster = await startCluster();
     const environment = { SERVER_ADDRESS: '0.0.0.0', DETECTION_REGISTRY_INSECURE: '127.0.0.1:1', LOG_LEVEL: 'info' };
     installation = await install(cluster, { settings: environment });
     await cluster.createNamespace(SHOP, { 'libc-dns.dev/mode': 'enforce' });
     await createPod(cluster, SHOP, { name: 'web' });
+    await createHealers();
+    await createDeployment(SHOP);
     const [replica] = installation.replicas;
     if (replica === undefined) throw new Error('there is no replica');
     kubelet = await startKubelet(cluster, () => replica.lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
@@ -134,6 +175,17 @@ describe.runIf(hasCluster())('the commands of the runbook', () => {
       expect((await run(command)).err).not.toMatch(/unknown|invalid|syntax|[Uu]sage|doesn't have a resource/);
     },
   );
+
+  it('have stopped what would heal the registration, and restarted what runs', async () => {
+    const read = async (namespace: string, object: string, path: string): Promise<string> =>
+      await cluster.kubectl(['-n', namespace, 'get', object, `-o=jsonpath={${path}}`]);
+    expect(await read('argocd', 'applications.argoproj.io/libc-dns-webhook', '.spec.syncPolicy')).toBe('{}');
+    for (const kind of ['helmreleases.helm.toolkit.fluxcd.io', 'kustomizations.kustomize.toolkit.fluxcd.io']) {
+      expect(await read('flux-system', `${kind}/libc-dns-webhook`, '.spec.suspend')).toBe('true');
+    }
+    const restarted = '.spec.template.metadata.annotations.kubectl\\.kubernetes\\.io/restartedAt';
+    expect(await read(SHOP, 'deployment/web', restarted)).not.toBe('');
+  });
 
   it('show a Pod as it would be patched, and none once the webhook is stopped', async () => {
     const probe = [...commands].find((command) => command.includes('--dry-run=server')) ?? '';

@@ -25,6 +25,7 @@ async function exported(): Promise<string[]> {
   metrics.cluster.exposure(() => ({ exposed: true, nodes: 1 }));
   metrics.cluster.podResolvers(() => ({ namespaces: 1, images: 1, leftOut: 0 }));
   metrics.clientCa(new Date());
+  metrics.dnsOverTcp(true);
   metrics.detection.sizes(() => ({ underWay: 0, queued: 0, verdicts: 0 }));
   metrics.detection.readers(() => 0);
   const text = await metrics.render();
