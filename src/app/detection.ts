@@ -3,9 +3,8 @@ import { existsSync } from 'node:fs';
 import { isLocal, withLocalImages } from '../archives/local-images.ts';
 import { registryProxy } from '../config/registry-proxy.ts';
 import type { Config } from '../config/schema.ts';
-import type { OpenDetector } from '../detection/detector.ts';
+import { LookupEnded, type OpenDetector } from '../detection/detector.ts';
 import { createImageDetector } from '../detection/image-detector.ts';
-import { ImageSourceError } from '../detection/image-source.ts';
 import { createImageReader, type ImageReader } from '../detection/reader/image-reader.ts';
 import { createIsolatedReader } from '../detection/reader/isolated-reader.ts';
 import type { VerdictStore } from '../detection/verdict-store.ts';
@@ -104,10 +103,7 @@ async function openReader(config: Config, options: DetectionOptions): Promise<Im
 
 /** Refuses every image: used in place of the registries if the registry look-up is off. */
 function offline(reference: string): never {
-  throw new ImageSourceError(
-    'forbidden-host',
-    `${reference} is not looked up: the registry look-up is off (--offline)`,
-  );
+  throw new LookupEnded('disabled', `${reference} is not looked up: the registry look-up is off (--offline)`);
 }
 
 /** Reports registries that are left alone. Their names go to the log only, not into metrics, for Pods choose them. */

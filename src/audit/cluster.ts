@@ -11,6 +11,8 @@ import type { Scanned, Surroundings } from './scan/scanned.ts';
 
 /** The webhook installed in the cluster; `namespace` is undefined if there is none. */
 interface InstalledWebhook {
+  /** Whether the API server has its registration; undefined if that could not be read. */
+  readonly registered: boolean | undefined;
   readonly namespace: string | undefined;
   readonly configuration: { readonly name: string; readonly text: string } | undefined;
   readonly gaps: readonly Gap[];
@@ -75,6 +77,8 @@ export interface ClusterTerms<S extends Surroundings = Surroundings> {
   readonly surroundings: S;
   /** Besides those of the surroundings. */
   readonly gaps: readonly Gap[];
+  /** Whether the webhook is installed; undefined if that could not be read. */
+  readonly installed: boolean | undefined;
 }
 
 interface TermsOptions<S extends Surroundings> {
@@ -120,6 +124,7 @@ export async function readTerms<S extends Surroundings>(
     },
     surroundings,
     gaps: [...installed.gaps, ...found.gaps],
+    installed: installed.registered,
   };
 }
 

@@ -39,6 +39,8 @@ interface Deciding extends DecideOptions {
 /** Never runs out: all images have been looked up before. */
 const BUDGET_MS = 60_000;
 
+const NOT_LOOKED_UP = { code: 'disabled', message: 'the registry look-up is off (--offline)' } as const;
+
 async function containersOf(pod: PodView, namespace: string, options: Deciding): Promise<AuditedContainer[]> {
   const verdicts = await podVerdicts(pod, { namespace, budgetMs: BUDGET_MS }, options.verdicts);
   const platform = platformName(podPlatform(pod, options.platform));
@@ -48,7 +50,8 @@ async function containersOf(pod: PodView, namespace: string, options: Deciding):
     if (verdict === undefined) continue;
     // An annotation describes the Pod, so the outcome of its image's look-up does not apply.
     const declared = verdict.evidence.source === 'annotation';
-    const { digest, executable, failure } = (declared ? undefined : options.lookups.of(container, pod)) ?? {};
+    const lookup = declared ? undefined : options.lookups.of(container, pod);
+    const { digest, executable, failure } = lookup ?? {};
     containers.push({
       name: container.name,
       image: container.image,
@@ -56,7 +59,7 @@ async function containersOf(pod: PodView, namespace: string, options: Deciding):
       platform,
       digest: digest ?? null,
       ...(executable !== undefined && { executable }),
-      failure: failure ?? null,
+      failure: failure ?? (options.detecting || declared ? null : NOT_LOOKED_UP),
     });
   }
   return containers;

@@ -58,6 +58,7 @@ interface Subject {
   readonly facts: ClusterFacts;
   readonly cluster: ClusterSection;
   readonly gaps: readonly Gap[];
+  readonly installed: boolean | undefined;
   /** Labels assumed for namespaces without our label: manifests are read as if they enforced. */
   readonly unlabelled: Readonly<Record<string, string>>;
   /** Where the objects of manifests stand. */
@@ -120,7 +121,7 @@ async function clusterSubject(
   const read = (request: ScanRequest) => cluster.scan(request);
   const { io } = parts;
   const terms = await readTerms(cluster, { io, flags: common, namespaces, read, signal, onProgress: progress.step });
-  const { config, facts, section, surroundings, gaps, from } = terms;
+  const { config, facts, section, surroundings, gaps, from, installed } = terms;
   return {
     source: { kind: 'cluster', server: cluster.server, namespaces, files: [], configuration: from },
     scanned: surroundings,
@@ -128,6 +129,7 @@ async function clusterSubject(
     facts,
     cluster: section,
     gaps,
+    installed,
     unlabelled: {},
     places: new Map(),
   };
@@ -187,6 +189,7 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
     facts,
     cluster: manifestCluster(config, facts),
     gaps: unread,
+    installed: undefined,
     unlabelled: { [MODE_LABEL]: 'enforce' },
     places,
   };

@@ -67,9 +67,11 @@ describe.skipIf(!hasChromium)('the report for everybody', () => {
     await using visited = await visit(browser, example);
     const { page } = visited;
     for (const role of ['banner', 'navigation', 'main', 'contentinfo'] as const) await page.getByRole(role).waitFor();
-    expect(await page.getByRole('heading', { level: 1 }).allTextContents()).toEqual(['DNS audit']);
+    expect(await page.getByRole('heading', { level: 1 }).allTextContents()).toEqual([
+      'DNS audit of https://10.0.0.1:6443',
+    ]);
     const sections = page.locator('main > section');
-    expect(await sections.count()).toBe(7);
+    expect(await sections.count()).toBe(8);
     for (const section of await sections.all())
       expect(await section.getAttribute('aria-labelledby')).toMatch(/-title$/);
     await page.locator('#images').getByRole('button', { name: 'Pods' }).click();
@@ -96,6 +98,12 @@ describe.skipIf(!hasChromium)('the report for everybody', () => {
       .first();
     expect(await row.getByRole('cell').count()).toBe(7);
     expect(await row.getByRole('rowheader').textContent()).toBe('storefront');
+    // The links of the sections stand in even columns, and none is cut.
+    const links = await page.locator('nav a').evaluateAll((all) => all.map((link) => link.getBoundingClientRect()));
+    expect(links.filter(({ right }) => right > 360)).toEqual([]);
+    expect(new Set(links.map(({ left }) => left)).size).toBeLessThanOrEqual(2);
+    const [title, button] = await Promise.all([page.locator('h1').boundingBox(), page.locator('#theme').boundingBox()]);
+    expect(Math.abs((title?.y ?? 0) - (button?.y ?? 99))).toBeLessThan(8);
   });
 
   it.each([768, 1024, 1280, 1920])('fits a window of %i pixels', async (width) => {

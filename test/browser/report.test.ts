@@ -7,6 +7,25 @@ import { example } from './reports.ts';
 
 const BACKGROUND = 'getComputedStyle(document.body).backgroundColor';
 
+/** Returns the text of an element line by line, as it is laid out. */
+const LINES = `((element) => {
+  const lines = [];
+  let top;
+  const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node !== null; node = walker.nextNode()) {
+    for (let at = 0; at < node.length; at += 1) {
+      const range = document.createRange();
+      range.setStart(node, at);
+      range.setEnd(node, at + 1);
+      const { bottom } = range.getBoundingClientRect();
+      if (bottom !== top) lines.push('');
+      top = bottom;
+      lines[lines.length - 1] += node.data[at];
+    }
+  }
+  return lines;
+})`;
+
 /** Tries what a name that became markup or script could try. */
 const sendTo = (url: string): string => `(async (url) => {
   const image = new Image();
@@ -33,7 +52,13 @@ describe.skipIf(!hasChromium)('the report in a browser', () => {
     await using visited = await visit(browser, example);
     const { page } = visited;
     expect(await page.locator('main h2').first().textContent()).toBe(example.verdict.sentence);
-    expect(await page.locator('.next li').allTextContents()).toEqual(example.verdict.next);
+    const steps = await page.locator('.next li').evaluateAll((items) =>
+      items.map((item) => {
+        for (const button of item.querySelectorAll('button')) button.remove();
+        return item.textContent;
+      }),
+    );
+    expect(steps).toEqual(example.verdict.next);
     expect(await page.locator('.next').evaluate((next) => next.getBoundingClientRect().bottom)).toBeLessThan(900);
   });
 
@@ -67,6 +92,77 @@ describe.skipIf(!hasChromium)('the report in a browser', () => {
     await page.locator('#charts').getByRole('link', { name: 'options + retry' }).click();
     expect(await names(page, 'workloads')).toEqual(['orders']);
     expect(await page.evaluate('location.hash')).toBe('#workloads');
+  });
+
+  it('has the most exposed workloads first', async () => {
+    await using visited = await visit(browser, example);
+    const { page } = visited;
+    const levels = await page.locator('#workloads td[data-label=Exposure]').allTextContents();
+    const order = ['exposed', 'possibly exposed', 'mitigated', 'not exposed'];
+    expect(levels).toEqual(levels.toSorted((a, b) => order.indexOf(a) - order.indexOf(b)));
+    expect(new Set(levels).size).toBe(4);
+  });
+
+  it('copies a command at the press of a button, from a file and from a server without a clipboard', async () => {
+    await using visited = await visit(browser, example);
+    const { page } = visited;
+    const command = 'kubectl label namespace payments libc-dns.dev/mode=audit';
+    const pasted = async (): Promise<string> => {
+      await page
+        .locator('.next')
+        .getByRole('button', { name: `Copy: ${command}` })
+        .click();
+      await page.getByText('Copied').waitFor();
+      const search = page.getByRole('searchbox', { name: 'Search workloads' });
+      await search.fill('');
+      await search.focus();
+      await page.keyboard.press('Control+V');
+      return await search.inputValue();
+    };
+    expect(await pasted()).toBe(command);
+    await page.locator('#workloads').getByRole('searchbox').fill('');
+    await page.evaluate('delete Navigator.prototype.clipboard');
+    await page.getByText('Copied').waitFor({ state: 'detached' });
+    expect(await pasted()).toBe(command);
+    expect(await page.locator('textarea').count()).toBe(0);
+    expect(visited.complaints).toEqual([]);
+  });
+
+  it('says so where copying is not allowed', async () => {
+    await using visited = await visit(browser, example);
+    const { page } = visited;
+    await page.evaluate('delete Navigator.prototype.clipboard; Document.prototype.execCommand = () => false;');
+    await page.locator('.next .copy').first().click();
+    expect(await page.locator('.next .copy').first().textContent()).toBe('Not allowed here');
+  });
+
+  it('ends the lines of long names behind a separator, in their own column, at 1440 pixels', async () => {
+    const name = 'payments-reconciliation-consumer-dead-letter-queue-replayer-eu-central-1';
+    const image = `registry.shop.example/payments/${name}:2026.11.3`;
+    const [workload] = example.workloads;
+    const [one] = example.images;
+    if (workload === undefined || one === undefined) throw new Error('the example is empty');
+    const report = {
+      ...example,
+      workloads: [{ ...workload, name, namespace: name }],
+      images: [{ ...one, image }],
+      findings: [],
+    };
+    await using visited = await visit(browser, report, { viewport: { width: 1440, height: 900 } });
+    const { page } = visited;
+    for (const [section, text] of [
+      ['workloads', name],
+      ['images', image],
+    ] as const) {
+      const head = page.locator(`#${section} tbody th bdi`);
+      expect(await head.textContent()).toBe(text);
+      const lines = await page.evaluate<string[]>(`${LINES}(document.querySelector('#${section} tbody th bdi'))`);
+      expect(lines.join('')).toBe(text);
+      expect(lines.slice(0, -1).filter((line) => !/[-./:@_]$/.test(line))).toEqual([]);
+      const covered = await page.evaluate(`[...document.querySelectorAll('#${section} tbody td, #${section} tbody th')]
+        .filter((cell) => cell.scrollWidth > cell.clientWidth + 1).length`);
+      expect(covered).toBe(0);
+    }
   });
 
   it('sorts by a column: numbers from the greatest, then the least, then as before', async () => {

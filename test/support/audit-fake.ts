@@ -30,7 +30,7 @@ export function fakeCluster(
     server: 'https://10.0.0.1:6443',
     namespace: undefined,
     ping: async () => {},
-    installation: async () => ({ namespace: undefined, configuration: undefined, gaps: [] }),
+    installation: async () => ({ registered: false, namespace: undefined, configuration: undefined, gaps: [] }),
     facts: async () => ({
       facts: { ...facts, nodeLocal: 'absent' },
       section: {

@@ -72,6 +72,10 @@ export interface World {
   readonly cluster?: Partial<ClusterSection>;
   readonly viewOf?: (name: string) => NamespaceView;
   readonly kind?: 'cluster' | 'manifests';
+  /** Default: it is. null: not known. */
+  readonly installed?: boolean | null;
+  /** Whether images are looked up. Default: they are. */
+  readonly detecting?: boolean;
 }
 
 /** Builds the report on Pods with the program's own parts. */
@@ -85,7 +89,14 @@ export async function auditOf(pods: readonly AuditedPod[], world: World = {}): P
   const config = world.config ?? policy();
   const viewOf = world.viewOf ?? ((name: string) => ({ name, labels: {} }));
   const signal = new AbortController().signal;
-  const asking = { detector: byName, platform: amd64, credentials: undefined, signal, onProgress: () => {} };
+  const { detecting = true, installed = true } = world;
+  const asking = {
+    detector: detecting ? byName : undefined,
+    platform: amd64,
+    credentials: undefined,
+    signal,
+    onProgress: () => {},
+  };
   const lookups = await lookUpImages(scanned.groups, asking);
   const respected = world.respected ?? true;
   const service = 'kube-system/kube-dns';
@@ -95,7 +106,7 @@ export async function auditOf(pods: readonly AuditedPod[], world: World = {}): P
     respected,
     facts: known,
     lookups,
-    detecting: true,
+    detecting,
     platform: amd64,
     viewOf,
     scanned,
@@ -118,5 +129,6 @@ export async function auditOf(pods: readonly AuditedPod[], world: World = {}): P
     cluster: { ...CLUSTER, ...world.cluster },
     viewOf,
     gaps: [],
+    installed: installed ?? undefined,
   });
 }

@@ -41,6 +41,6 @@ export type Tone = 'glibc' | 'musl' | 'go' | 'other' | 'unknown' | 'good' | 'not
 export interface PageDetail {
   readonly term: string;
   readonly text: string;
-  /** `plain`: text to copy. `diff`: lines with `+` are added, lines with `-` removed. */
-  readonly code?: 'plain' | 'diff';
+  /** `plain`: text to copy. `diff`: lines with `+` are added, lines with `-` removed. `instruction`: words and commands to copy. */
+  readonly code?: 'plain' | 'diff' | 'instruction';
 }

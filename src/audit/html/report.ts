@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 
 import type { AuditReport, AuditSource } from '../report/report.ts';
+import { notLookedUp } from '../report/unreadable.ts';
 import { chartsSection } from './charts.ts';
-import { embeddedJson, html, type Markup, trusted } from './markup.ts';
+import { embeddedJson, html, type Markup, NOTHING, trusted } from './markup.ts';
 import assets from './page-assets.json' with { type: 'json' };
 import type { PageData } from './page-data.ts';
-import { clusterSection, findingsSection, summarySection } from './sections.ts';
+import { clusterSection, findingsSection, summarySection, unreadableSection } from './sections.ts';
 import { findingTable, imageTable, namespaceTable, tablePlace, workloadTable } from './tables.ts';
 import { counted, number, shown } from './text.ts';
 
@@ -45,13 +46,13 @@ function sourceText({ kind, server, namespaces, files }: AuditSource): string {
   return `${server}${part}`;
 }
 
-function header({ source, generatedAt }: AuditReport): Markup {
+function header({ source, generatedAt, version }: AuditReport): Markup {
   return html`<a class="skip" href="#summary">Skip to the summary</a>
     <header>
       <div>
-        <h1>DNS audit</h1>
+        <h1>DNS audit of <bdi>${shown(sourceText(source))}</bdi></h1>
         <p class="note">
-          <bdi>${shown(sourceText(source))}</bdi> ·
+          libc-dns-webhook ${shown(version)} ·
           <time datetime="${shown(generatedAt)}"
             >${shown(generatedAt.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC'))}</time
           >
@@ -61,7 +62,7 @@ function header({ source, generatedAt }: AuditReport): Markup {
     </header>`;
 }
 
-function navigation({ findings, workloads, images, namespaces }: AuditReport): Markup {
+function navigation({ findings, unreadable, workloads, images, namespaces }: AuditReport): Markup {
   return html`<nav aria-label="Sections">
     <ul>
       <li><a href="#summary">Summary</a></li>
@@ -69,6 +70,13 @@ function navigation({ findings, workloads, images, namespaces }: AuditReport): M
       <li>
         <a href="#findings">Findings <span>${number(findings.length)}</span></a>
       </li>
+      ${
+        unreadable.length === 0
+          ? NOTHING
+          : html`<li>
+              <a href="#unreadable">Unread images <span>${number(unreadable.length)}</span></a>
+            </li>`
+      }
       <li>
         <a href="#workloads">Workloads <span>${number(workloads.length)}</span></a>
       </li>
@@ -83,18 +91,27 @@ function navigation({ findings, workloads, images, namespaces }: AuditReport): M
   </nav>`;
 }
 
+function imagesText({ images }: AuditReport): string {
+  const text =
+    'Which resolver is in each image, and how that is known. Open one that could not be read for what to do.';
+  const skipped = notLookedUp(images);
+  if (skipped === 0) return text;
+  const were = `${counted(skipped, 'image was', 'images were')} not looked up, because registries may not be asked`;
+  return `${text} ${were} (--offline, or detection.registry.enabled: false).`;
+}
+
 function body(report: AuditReport): Markup {
   return html`${header(report)}${navigation(report)}
     <main>
-      ${summarySection(report)}${chartsSection(report)}${findingsSection(report)}
-      ${tableSection('workloads', 'Workloads', 'Open a workload for its evidence, its resolv.conf before and after, and the change. Pods of one workload that differ stand apart.', 'workload-table')}
-      ${tableSection('images', 'Images', 'Which resolver is in each image, and how that is known. Open one that could not be read for what to grant.', 'image-table')}
+      ${summarySection(report)}${chartsSection(report)}${findingsSection(report)}${unreadableSection(report)}
+      ${tableSection('workloads', 'Workloads', 'The most exposed first. Open one for its evidence, its resolv.conf before and after, and the change. Pods of one workload that differ stand apart.', 'workload-table')}
+      ${tableSection('images', 'Images', imagesText(report), 'image-table')}
       ${tableSection('namespaces', 'Namespaces', 'What the webhook would do today: the mode of a Pod without a label of its own.', 'namespace-table')}
       ${clusterSection(report)}
     </main>
     <footer>
       <p>
-        libc-dns ${shown(report.version)} · configuration: ${shown(report.source.configuration)} ·
+        libc-dns-webhook ${shown(report.version)} · configuration: ${shown(report.source.configuration)} ·
         ${shown(report.apiVersion)} · this file holds all it needs and loads nothing
       </p>
     </footer>`;
@@ -115,7 +132,7 @@ export function htmlReport(report: AuditReport): string {
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
         <meta name="referrer" content="no-referrer" />
-        <title>DNS audit: ${shown(sourceText(report.source), 100)}</title>
+        <title>DNS audit of ${shown(sourceText(report.source), 100)}, libc-dns-webhook ${shown(report.version)}</title>
         <link rel="icon" href="data:," />
         ${STYLE_ELEMENT}
       </head>

@@ -1,9 +1,11 @@
 import type { KernelEntry, KernelFix } from '../../exposure/kernels.ts';
-import type { AuditReport, Finding, Gap, NeedVerdict, SourcedText } from '../report/report.ts';
+import type { AuditReport, Finding, Gap, NeedVerdict, SourcedText, UnreadableImage } from '../report/report.ts';
+import { notLookedUp, type UnreadableGroup, unreadableGroups } from '../report/unreadable.ts';
+import { instructionParts } from './instruction.ts';
 import { html, type Markup, NOTHING } from './markup.ts';
 import type { Tone } from './page-data.ts';
-import { tablePlace } from './tables.ts';
-import { counted, isCode, number, SEVERITY, shown, shownLines } from './text.ts';
+import { tablePlace, workloadKey } from './tables.ts';
+import { counted, isYaml, number, SEVERITY, shown, shownLines } from './text.ts';
 
 /** Renders the answer first: whether the webhook is needed, what to do next and why, then four figures. */
 export function summarySection(report: AuditReport): Markup {
@@ -11,7 +13,8 @@ export function summarySection(report: AuditReport): Markup {
     ({ href, value, label, note }) =>
       html`<li>
         <a href="${href}"
-          ><span class="label">${label}</span><span class="value">${number(value)}</span
+          ><span class="label">${label}</span
+          ><span class="value">${typeof value === 'number' ? number(value) : value}</span
           ><span class="note">${note}</span></a
         >
       </li>`,
@@ -26,26 +29,22 @@ export function summarySection(report: AuditReport): Markup {
 
 interface Figure {
   readonly href: string;
-  readonly value: number;
+  /** Text if the number is not known. */
+  readonly value: number | string;
   readonly label: string;
   readonly note: string;
 }
 
 function figures(report: AuditReport): Figure[] {
-  const { summary } = report;
-  const { pods, exposure, findings, images } = summary;
+  const { summary, source } = report;
+  const { pods, findings, images } = summary;
   return [
-    {
-      href: '#workloads',
-      value: exposure.yes,
-      label: 'Pods exposed today',
-      note: `${number(exposure.possible)} more possibly, of ${number(pods)}`,
-    },
+    exposedFigure(report),
     {
       href: '#workloads',
       value: summary.podsThatWouldChange,
       label: 'Pods that would change',
-      note: `${number(summary.podsPatched)} patched already`,
+      note: source.kind === 'manifests' ? `of ${number(pods)}` : `${number(summary.podsPatched)} patched already`,
     },
     {
       href: '#findings',
@@ -62,7 +61,20 @@ function figures(report: AuditReport): Figure[] {
   ];
 }
 
+/** What is only possible is no 0. */
+function exposedFigure({ summary: { exposure, pods } }: AuditReport): Figure {
+  const { yes, possible } = exposure;
+  const figure = { href: '#workloads', label: 'Pods exposed today' };
+  if (yes === 0 && possible > 0) {
+    return { ...figure, value: 'not known', note: `up to ${number(possible)} of ${number(pods)}` };
+  }
+  const more = possible === 0 ? '' : `${number(possible)} more possibly, `;
+  return { ...figure, value: yes, note: `${more}of ${number(pods)}` };
+}
+
 function imagesNote({ summary, images }: AuditReport): string {
+  const skipped = notLookedUp(images);
+  if (skipped > 0) return `${number(skipped)} not looked up`;
   if (summary.unreadableImages > 0) return `${number(summary.unreadableImages)} could not be read`;
   const unknown = images.filter(({ resolver }) => resolver === 'unknown').length;
   return unknown === 0 ? 'the resolver of each is known' : `${number(unknown)} with a resolver that is not known`;
@@ -82,9 +94,9 @@ function verdictBox({ needed, sentence, because, next }: NeedVerdict): Markup {
     next.length === 0
       ? NOTHING
       : html`<div class="next">
-          <h3>What to do next</h3>
+          <h3>What to do, first things first</h3>
           <ol>
-            ${items(next)}
+            ${next.map((text) => html`<li>${instruction(shown(text, 2000))}</li>`)}
           </ol>
         </div>`;
   return html`<div class="verdict need-${needed}">
@@ -102,8 +114,15 @@ const BADGES: Readonly<Record<NeedVerdict['needed'], string>> = {
 
 const items = (texts: readonly string[]): Markup[] => texts.map((text) => html`<li>${shown(text, 2000)}</li>`);
 
+/** Renders an instruction; the page's script adds a button to each command that copies it. */
+const instruction = (text: string): Markup[] =>
+  instructionParts(text).map((part) =>
+    part.isCommand ? html`<code class="command">${part.text}</code>` : html`${part.text}`,
+  );
+
 /** Renders the findings: each code with its reason and an example, the most severe first, then all as a table. */
-export function findingsSection({ findings }: AuditReport): Markup {
+export function findingsSection(report: AuditReport): Markup {
+  const { findings } = report;
   const title = html`<h2 id="findings-title">Findings</h2>`;
   if (findings.length === 0) {
     return html`<section id="findings" aria-labelledby="findings-title">
@@ -115,32 +134,35 @@ export function findingsSection({ findings }: AuditReport): Markup {
   return html`<section id="findings" aria-labelledby="findings-title">
     ${title}
     <p>Settings of Pods as they run today that hurt their resolvers, and the change to make.</p>
-    ${codes.map(codeCard)}
-    <h3 id="findings-all">All findings</h3>
+    ${codes.map((some) => codeCard(some, report))}
+    <h3 id="findings-all">Workloads with findings</h3>
     ${tablePlace('finding-table')}
   </section>`;
 }
 
 /** Renders all findings of one code as a card; `what` and the change are taken from the first finding as an example. */
-function codeCard(findings: readonly Finding[]): Markup {
+function codeCard(findings: readonly Finding[], report: AuditReport): Markup {
   const [first] = findings;
   if (first === undefined) return NOTHING;
   const { code, severity, where, what, why, change } = first;
-  const pods = findings.reduce((total, finding) => total + finding.where.pods, 0);
+  // Each Pod once, however many of its containers have the finding.
+  const affected = report.workloads.filter((workload) => workload.findings.includes(code));
+  const pods = affected.reduce((total, workload) => total + workload.pods, 0);
+  const workloads = new Set(findings.map((finding) => workloadKey(finding.where))).size;
   const all =
-    findings.length === 1
+    workloads === 1
       ? NOTHING
       : html`<a href="#findings-all" data-column="Finding" data-value="${shown(code)}"
-          >Show all ${number(findings.length)}</a
+          >Show all ${number(workloads)}</a
         >`;
   return html`<article class="finding">
     <h3>
       <span class="tag tone-${SEVERITY[severity]}">${severity}</span> <code>${shown(code)}</code>
-      <span class="note">${counted(findings.length, 'place')}, ${counted(pods, 'Pod')}</span>
+      <span class="note">${counted(workloads, 'workload')}, ${counted(pods, 'Pod')}</span>
     </h3>
     <dl>
       <div>
-        <dt>${findings.length === 1 ? 'Where' : 'Where, for example'}</dt>
+        <dt>${workloads === 1 ? 'Where' : 'Where, for example'}</dt>
         <dd><bdi>${shown(`${where.kind} ${where.namespace}/${where.name}`)}</bdi>: ${shown(what, 2000)} ${all}</dd>
       </div>
       <div>
@@ -159,8 +181,61 @@ function codeCard(findings: readonly Finding[]): Markup {
 
 function changeMarkup(change: string): Markup {
   const text = shownLines(change, 4000);
-  return isCode(change) ? html`<pre tabindex="0" role="group" aria-label="Change">${text}</pre>` : html`<p>${text}</p>`;
+  return isYaml(text)
+    ? html`<pre class="command" tabindex="0" role="group" aria-label="Change">${text}</pre>`
+    : html`<p>${instruction(text)}</p>`;
 }
+
+/** Images named of one group; the table of images has all. */
+const MOST_IMAGES = 10;
+
+/** Renders the images that could not be read, by registry and cause, each with one advice. Nothing if all were read. */
+export function unreadableSection(report: AuditReport): Markup {
+  const groups = unreadableGroups(report);
+  if (groups.length === 0) return NOTHING;
+  return html`<section id="unreadable" aria-labelledby="unreadable-title">
+    <h2 id="unreadable-title">Images that could not be read</h2>
+    <p>Their resolvers are unknown. Each registry and cause has one advice; what most Pods need comes first.</p>
+    ${groups.map(unreadableCard)}
+  </section>`;
+}
+
+function unreadableCard({ registry, code, grant, images, pods }: UnreadableGroup): Markup {
+  const names = images.slice(0, MOST_IMAGES).map(({ image }) => html`<li><bdi>${shown(image)}</bdi></li>`);
+  const more = images.length - names.length;
+  return html`<article class="finding">
+    <h3>
+      <span class="tag tone-notice">${shown(code)}</span> <code><bdi>${shown(registry)}</bdi></code>
+      <span class="note">${counted(images.length, 'image')}, ${counted(pods, 'Pod')}</span>
+    </h3>
+    <dl>
+      <div>
+        <dt>What to do</dt>
+        <dd>${instruction(shown(grant, 2000))}</dd>
+      </div>
+      ${messageOf(images)}
+    </dl>
+    <dl>
+      <div>
+        <dt>Images</dt>
+        <dd>
+          <ul class="names">
+            ${names}
+          </ul>
+          ${more > 0 ? html`<span class="note">and ${number(more)} more, in the <a href="#images" data-column="Look-up" data-value="${shown(code)}">table</a></span>` : NOTHING}
+        </dd>
+      </div>
+    </dl>
+  </article>`;
+}
+
+const messageOf = ([first, ...others]: readonly UnreadableImage[]): Markup =>
+  first === undefined
+    ? NOTHING
+    : html`<div>
+        <dt>${others.length === 0 ? 'The message' : 'The message, for example'}</dt>
+        <dd>${shown(first.message, 2000)}</dd>
+      </div>`;
 
 /** Renders the facts that decisions follow with their sources, the nodes' kernels, and what could not be read. */
 export function clusterSection({ cluster, kernels, gaps }: AuditReport): Markup {

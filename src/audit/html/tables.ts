@@ -1,11 +1,13 @@
 import { type Candidate, resolversOf } from '../../policy/verdict.ts';
 import { REASONS } from '../../policy/reasons.ts';
+import { mostExposedFirst } from '../report/inventory.ts';
 import type {
   AuditReport,
   ContainerEntry,
   Finding,
   ImageEntry,
   NamespaceEntry,
+  Severity,
   UnreadableImage,
   WorkloadEntry,
 } from '../report/report.ts';
@@ -15,7 +17,7 @@ import {
   changeYaml,
   counted,
   EXPOSURE,
-  isCode,
+  isYaml,
   number,
   remedyWords,
   resolvConfDiff,
@@ -38,11 +40,11 @@ function imageDetails(entry: ImageEntry, grant: string | undefined): PageDetail[
   const { evidence, resolvers, error, digest, executable, platform, libc, namespaces } = entry;
   const list: PageDetail[] = [];
   if (error) list.push({ term: 'Could not be read', text: `${shown(error.code)}: ${shown(error.message, 2000)}` });
-  if (grant !== undefined) list.push({ term: 'What to grant', text: shown(grant, 2000) });
+  if (grant !== undefined) list.push({ term: 'What to do', text: shown(grant, 2000), code: 'instruction' });
   list.push(
     {
       term: 'Evidence',
-      text: `${shown(evidence.detail, 2000)} (${shown(evidence.source)}, confidence ${evidence.confidence})`,
+      text: `${shown(evidence.detail, 2000)} (${evidenceText(evidence)})`,
     },
     ...(resolvers.length > 1 ? [{ term: 'May run', text: resolvers.map(candidateText).join(' ') }] : []),
     { term: 'Program', text: executable === null ? 'not known' : shown(executable) },
@@ -54,8 +56,13 @@ function imageDetails(entry: ImageEntry, grant: string | undefined): PageDetail[
   return list;
 }
 
+/** Without evidence there is no confidence: that is not 0. */
+const evidenceText = ({ source, confidence }: ImageEntry['evidence']): string =>
+  source === 'none' ? 'no evidence' : `${shown(source)}, confidence ${confidence}`;
+
 /** An unknown resolver without an error means that the image was not looked into, not that it was read. */
 function lookUpTag({ error, resolver }: ImageEntry): Tag {
+  if (error?.code === 'disabled') return { text: 'not looked up', tone: 'notice' };
   if (error !== null) return { text: shown(error.code), tone: 'bad' };
   return resolver === 'unknown' ? { text: 'not known', tone: 'notice' } : { text: 'read', tone: 'quiet' };
 }
@@ -67,7 +74,7 @@ function imageRow(entry: ImageEntry, grants: ReadonlyMap<string, string>): PageR
       shown(image),
       resolverTags([entry]),
       shown(evidence.source),
-      evidence.confidence,
+      evidence.source === 'none' ? '' : evidence.confidence,
       workloads,
       pods,
       [lookUpTag(entry)],
@@ -112,7 +119,7 @@ function namespaceRow(entry: NamespaceEntry): PageRow {
       mode,
       workloads,
       pods,
-      exposure.yes,
+      exposure.yes === 0 && exposure.possible > 0 ? `up to ${number(exposure.possible)}` : exposure.yes,
       podsThatWouldChange,
       used.map((resolver) => ({ text: resolver, tone: resolver })),
       findings.error + findings.warning + findings.info,
@@ -151,40 +158,61 @@ export const namespaceTable = ({ namespaces }: AuditReport): PageTable => ({
   rows: namespaces.map(namespaceRow),
 });
 
-function findingRow({ code, severity, where, what, why, change }: Finding): PageRow {
+const SEVERITIES: readonly Severity[] = ['error', 'warning', 'info'];
+
+/** Returns the row of a workload. Its Pods count once, whatever is wrong with them. */
+function findingRow(findings: readonly Finding[], pods: number): PageRow {
+  const { name = '', kind = '', namespace = '' } = findings[0]?.where ?? {};
+  const severities = new Set(findings.map(({ severity }) => severity));
+  const codes = [...new Set(findings.map(({ code }) => code))];
   return {
     cells: [
-      shown(where.name),
-      shown(where.kind),
-      shown(where.namespace),
-      where.container === null ? '' : shown(where.container),
-      where.pods,
-      [{ text: severity, tone: SEVERITY[severity] }],
-      shown(code),
+      shown(name),
+      shown(kind),
+      shown(namespace),
+      pods,
+      SEVERITIES.filter((one) => severities.has(one)).map((one) => ({ text: one, tone: SEVERITY[one] })),
+      codes.map((code) => ({ text: shown(code), tone: 'quiet' })),
     ],
-    details: [
-      { term: 'What', text: shown(what, 2000) },
-      { term: 'Why it matters', text: shown(why, 2000) },
-      { term: 'Change to make', text: shownLines(change, 4000), ...(isCode(change) && { code: 'plain' }) },
-    ],
+    details: findings.flatMap(findingDetails),
   };
 }
 
-/** Returns the table of findings: every affected place with the change to make. */
-export const findingTable = ({ findings }: AuditReport): PageTable => ({
-  id: 'finding-table',
-  noun: ['finding', 'findings'],
-  columns: [
-    { label: 'Workload', kind: 'text' },
-    { label: 'Kind', kind: 'text' },
-    { label: 'Namespace', kind: 'text', choice: true },
-    { label: 'Container', kind: 'text' },
-    { label: 'Pods', kind: 'number' },
-    { label: 'Severity', kind: 'tags', choice: true },
-    { label: 'Finding', kind: 'text', choice: true },
-  ],
-  rows: findings.map(findingRow),
-});
+function findingDetails({ code, where: { container }, what, why, change }: Finding): PageDetail[] {
+  const place = container === null ? '' : `, container ${shown(container, 200)}`;
+  const text = shownLines(change, 4000);
+  return [
+    { term: `${shown(code)}${place}`, text: `${shown(what, 2000)} ${shown(why, 2000)}` },
+    { term: 'Change to make', text, code: isYaml(text) ? 'plain' : 'instruction' },
+  ];
+}
+
+/** A key for a workload, whose Pods may stand in several entries. */
+export const workloadKey = ({ namespace, kind, name }: Finding['where'] | WorkloadEntry): string =>
+  JSON.stringify([namespace, kind, name]);
+
+/** Returns the table of workloads with findings, each with all of its findings and the changes to make. */
+export function findingTable({ findings, workloads }: AuditReport): PageTable {
+  const pods = new Map<string, number>();
+  for (const workload of workloads) {
+    if (workload.findings.length > 0)
+      pods.set(workloadKey(workload), (pods.get(workloadKey(workload)) ?? 0) + workload.pods);
+  }
+  const byWorkload = Map.groupBy(findings, ({ where }) => workloadKey(where));
+  return {
+    id: 'finding-table',
+    noun: ['affected workload', 'affected workloads'],
+    columns: [
+      { label: 'Workload', kind: 'text' },
+      { label: 'Kind', kind: 'text' },
+      { label: 'Namespace', kind: 'text', choice: true },
+      { label: 'Pods', kind: 'number' },
+      { label: 'Severity', kind: 'tags', choice: true },
+      { label: 'Finding', kind: 'tags', choice: true },
+    ],
+    rows: [...byWorkload].map(([workload, some]) => findingRow(some, pods.get(workload) ?? 0)),
+  };
+}
 
 const containerDetail = ({ name, image, resolvers }: ContainerEntry): PageDetail => ({
   term: `Container ${shown(name, 200)}`,
@@ -192,7 +220,7 @@ const containerDetail = ({ name, image, resolvers }: ContainerEntry): PageDetail
 });
 
 const candidateText = ({ resolver, libc, evidence }: Candidate): string =>
-  `${resolver}${libc === resolver ? '' : `, linked to ${libc}`}. ${shown(evidence.detail)} (${shown(evidence.source)}, ${evidence.confidence})`;
+  `${resolver}${libc === resolver ? '' : `, linked to ${libc}`}. ${shown(evidence.detail)} (${evidenceText(evidence)})`;
 
 function resolverTags(containers: readonly Pick<ContainerEntry, 'resolver' | 'resolvers'>[]): Tag[] {
   const found = new Set(containers.flatMap(resolversOf));
@@ -224,7 +252,8 @@ function changeDetails({ decision, resolvConf }: WorkloadEntry): PageDetail[] {
 function podsText({ pods, podNames, nodes }: WorkloadEntry): string {
   const names = podNames.map((name) => shown(name, 200)).join(', ');
   const more = pods > podNames.length && podNames.length > 0 ? ', …' : '';
-  return names === '' ? counted(pods, 'Pod') : `${names}${more}, on ${counted(nodes, 'node')}`;
+  const where = nodes === 0 ? 'no node yet' : `on ${counted(nodes, 'node')}`;
+  return names === '' ? counted(pods, 'Pod') : `${names}${more}, ${where}`;
 }
 
 function workloadDetails(workload: WorkloadEntry): PageDetail[] {
@@ -277,7 +306,7 @@ export const workloadTable = ({ workloads }: AuditReport): PageTable => ({
     { label: 'Remedy', kind: 'tags', choice: true },
     { label: 'Findings', kind: 'number' },
   ],
-  rows: workloads.map(workloadRow),
+  rows: mostExposedFirst(workloads).map(workloadRow),
 });
 
 /**

@@ -48,8 +48,8 @@ export function shownLines(text: string, longest: number = LONGEST): string {
     .join('\n');
 }
 
-/** Reports whether an instruction is something to copy (a command or YAML) rather than a sentence. */
-export const isCode = (text: string): boolean => /^(kubectl|helm|docker) |\n/.test(text);
+/** Reports whether a text is YAML rather than sentences and commands. */
+export const isYaml = (text: string): boolean => /\n\s/.test(text);
 
 function lines({ servers, searches, options }: ResolvConf): string[] {
   const text = servers.map((server) => `nameserver ${server}`);

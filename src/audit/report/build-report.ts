@@ -18,6 +18,7 @@ import type {
   Gap,
   WorkloadEntry,
 } from './report.ts';
+import { notLookedUp } from './unreadable.ts';
 
 interface ReportInput {
   readonly generatedAt: Date;
@@ -34,6 +35,8 @@ interface ReportInput {
   readonly gaps: readonly Gap[];
   /** Findings that are accepted. */
   readonly accept?: Accepted;
+  /** Whether the webhook is installed; undefined if that is not known. */
+  readonly installed: boolean | undefined;
 }
 
 /** Findings that count, by the Pods that have them, and those that are accepted. */
@@ -132,23 +135,25 @@ export function buildReport(input: ReportInput): AuditReport {
   const gaps = [...scanned.gaps, ...input.gaps].toSorted((a, b) =>
     compareTexts([a.what, a.message], [b.what, b.message]),
   );
-  const need = { source, summary, cluster, kernels, namespaces: parts.namespaces, unreadable: parts.unreadable, gaps };
+  const { namespaces, unreadable, images } = parts;
+  const { installed } = input;
+  const judged = { source, summary, cluster, kernels, namespaces, unreadable, gaps, installed };
   return {
     apiVersion: 'audit.libc-dns.dev/v1',
     kind: 'AuditReport',
     generatedAt: input.generatedAt.toISOString(),
     version: input.version,
     source,
-    verdict: needVerdict(need),
+    verdict: needVerdict({ ...judged, notLookedUp: notLookedUp(images) }),
     summary,
     cluster,
     kernels,
-    namespaces: parts.namespaces,
+    namespaces,
     workloads: parts.workloads,
-    images: parts.images,
+    images,
     findings,
     accepted,
-    unreadable: parts.unreadable,
+    unreadable,
     gaps,
   };
 }

@@ -1,4 +1,3 @@
-import type { DetectionFailure } from '../../detection/detector.ts';
 import type { NamespaceView, PolicyConfig } from '../../policy/model.ts';
 import { readPod } from '../../policy/read-pod.ts';
 import type { Reason } from '../../policy/reasons.ts';
@@ -14,7 +13,9 @@ import type {
   NamespaceEntry,
   Severity,
   UnreadableImage,
+  WorkloadEntry,
 } from './report.ts';
+import { grantFor } from './unreadable.ts';
 
 type Counts<T extends string> = Record<T, number>;
 
@@ -78,6 +79,12 @@ export function namespaceEntries(
   return entries.toSorted((a, b) => compareText(a.name, b.name));
 }
 
+const LEVELS: readonly ExposureLevel[] = ['yes', 'possible', 'mitigated', 'no'];
+
+/** Orders workloads for people: the most exposed first, then the ones with most Pods, then as they stand in the report. */
+export const mostExposedFirst = (workloads: readonly WorkloadEntry[]): WorkloadEntry[] =>
+  workloads.toSorted((a, b) => LEVELS.indexOf(a.exposure.level) - LEVELS.indexOf(b.exposure.level) || b.pods - a.pods);
+
 interface Use {
   readonly decided: DecidedGroup;
   readonly container: AuditedContainer;
@@ -125,10 +132,10 @@ const textsOfFirst = ([first]: readonly Use[]): string[] => (first === undefined
 /** Why the webhook never looks at a namespace: what is unknown of its images matters to nobody. */
 const LEFT_ALONE: readonly (Reason | undefined)[] = ['SystemNamespace', 'OwnNamespace', 'NamespaceExcluded'];
 
-/** Returns the images that could not be read, each with what to grant, of namespaces that the webhook may look at. */
+/** Returns the images that were tried and could not be read, each with what to grant, of namespaces that the webhook may look at. */
 export function unreadableImages(decided: readonly DecidedGroup[]): UnreadableImage[] {
   const wanted = decided.filter(({ modeReason }) => !LEFT_ALONE.includes(modeReason));
-  const failed = usesOf(wanted).filter(({ container }) => container.failure !== null);
+  const failed = usesOf(wanted).filter(({ container: { failure } }) => failure !== null && failure.code !== 'disabled');
   const byImage = Map.groupBy(failed, ({ container: { image, platform } }) => JSON.stringify([image, platform]));
   const sorted = [...byImage.values()].toSorted((a, b) => compareTexts(textsOfFirst(a), textsOfFirst(b)));
   return sorted.flatMap((uses) => {
@@ -138,33 +145,4 @@ export function unreadableImages(decided: readonly DecidedGroup[]): UnreadableIm
     const grant = grantFor(failure.code, image);
     return [{ image, platform, ...failure, grant, pods: podsOf(uses), namespaces: namespacesOf(uses) }];
   });
-}
-
-const hostOf = (image: string): string => {
-  const [first = ''] = image.split('/', 1);
-  const isHost = image.includes('/') && (/[.:]/.test(first) || first === 'localhost');
-  return isHost ? first : 'docker.io';
-};
-
-/** Says what to grant or to set so that the image can be read. */
-function grantFor(code: DetectionFailure, image: string): string {
-  const host = hostOf(image);
-  const declare = 'or say it: annotation libc-dns.dev/libc on the Pods, or an ImageLibc';
-  const grants: Readonly<Record<DetectionFailure, string>> = {
-    unauthorized: `Log in (docker login ${host}) before the audit; give the webhook detection.registry.dockerConfig, pullSecrets or identities; ${declare}.`,
-    'forbidden-host': `Allow ${host}: detection.registry.allow, deny, insecure and allowPrivateAddresses; ${declare}.`,
-    'not-found': `The image is no longer in ${host}: Pods run only where it was pulled before. Push it again, ${declare}.`,
-    'no-platform': `Nothing for this platform is in the image: set --platform (detection.platform) to that of the nodes.`,
-    'not-an-image': `It is no container image that can be read; ${declare}.`,
-    'invalid-reference': 'Correct the reference: it is no image name.',
-    'rate-limited': `${host} limits requests: log in (docker login ${host}), set detection.registry.mirrors, or try again later.`,
-    unavailable: `Make ${host} reachable from here (network, proxy, detection.registry.caFile, insecure); ${declare}.`,
-    'invalid-answer': `${host} answers what is no valid image: look at the registry, or a proxy before it; ${declare}.`,
-    deadline: `Try again: the look-up took too long; ${declare}.`,
-    shed: 'Try again: too many look-ups were under way.',
-    disabled: `Leave --offline out, or set detection.registry.enabled: true; ${declare}.`,
-    internal: 'Please report this as a defect, with the message.',
-    quarantined: `Rebuild the image: its content makes the webhook fail. Or ${declare}.`,
-  };
-  return grants[code];
 }

@@ -2,8 +2,16 @@ import { exposingNodes, settingText } from '../../exposure/exposure.ts';
 import { counted, shellWord } from '../../util/text.ts';
 import type { AuditReport, NeedVerdict } from './report.ts';
 
-/** The parts of the report that the verdict follows from. */
-type NeedInput = Pick<AuditReport, 'source' | 'summary' | 'cluster' | 'kernels' | 'namespaces' | 'unreadable' | 'gaps'>;
+/** What the verdict follows from: parts of the report, and what it does not show. */
+interface NeedInput extends Pick<
+  AuditReport,
+  'source' | 'summary' | 'cluster' | 'kernels' | 'namespaces' | 'unreadable' | 'gaps'
+> {
+  /** Whether the webhook is installed; undefined if that could not be read. */
+  readonly installed: boolean | undefined;
+  /** Images that nobody has tried to read (`--offline`). */
+  readonly notLookedUp: number;
+}
 
 function aboutKernels({ kernels }: NeedInput): string[] {
   if (kernels.length === 0) return ['No node was read, so the kernels are not known.'];
@@ -49,8 +57,7 @@ function judged(input: NeedInput): Pick<NeedVerdict, 'needed' | 'sentence'> {
     return { needed: 'yes', sentence };
   }
   if (exposure.possible > 0) {
-    const sentence = `Perhaps: ${exposure.possible} of ${counted(pods, 'Pod')} may lose DNS packets to the conntrack race; what decides it could not be read.`;
-    return { needed: 'perhaps', sentence };
+    return { needed: 'perhaps', sentence: possibleSentence(input) };
   }
   if (cluster.exposure.because === 'nfqueue') {
     const sentence = `Perhaps: ${cluster.exposure.detail}, which brings back the loss that kernels have fixed.`;
@@ -80,6 +87,11 @@ function judged(input: NeedInput): Pick<NeedVerdict, 'needed' | 'sentence'> {
   };
 }
 
+function possibleSentence({ summary: { pods, exposure }, notLookedUp }: NeedInput): string {
+  const why = notLookedUp > 0 ? 'was not looked up' : 'could not be read';
+  return `Perhaps: ${exposure.possible} of ${counted(pods, 'Pod')} may lose DNS packets to the conntrack race; what decides it ${why}.`;
+}
+
 function firstNamespace({ namespaces }: NeedInput): string | undefined {
   const candidates = namespaces.filter(
     ({ reason, exposure }) => reason === 'NotOptedIn' && exposure.yes + exposure.possible > 0,
@@ -89,7 +101,7 @@ function firstNamespace({ namespaces }: NeedInput): string | undefined {
 }
 
 function nextSteps(input: NeedInput, needed: NeedVerdict['needed']): string[] {
-  const { summary, unreadable, gaps, namespaces, source } = input;
+  const { summary, source } = input;
   const { error } = summary.findings;
   const steps: string[] = [];
   if (error > 0) {
@@ -97,16 +109,49 @@ function nextSteps(input: NeedInput, needed: NeedVerdict['needed']): string[] {
       `Correct the ${counted(error, 'error')} under Findings: ${error === 1 ? 'it breaks' : 'they break'} look-ups today, whatever the kernel.`,
     );
   }
+  steps.push(...unreadSteps(input, needed));
+  if (source.kind === 'manifests') return [...steps, 'Audit the cluster itself: libc-dns audit'];
+  if (needed === 'no')
+    return [...steps, 'Nothing more: NFQUEUE-based network policies on kernels before 6.12 are the exception.'];
+  return [...steps, ...rolloutSteps(input)];
+}
+
+/** What to make readable, and then to run the audit again. */
+function unreadSteps({ unreadable, gaps, source, notLookedUp }: NeedInput, needed: NeedVerdict['needed']): string[] {
+  const steps: string[] = [];
   if (gaps.length > 0) {
     const what = source.kind === 'manifests' ? 'Correct' : 'Grant';
     steps.push(`${what} what could not be read (${counted(gaps.length, 'gap')}), and run the audit again.`);
   }
-  if (unreadable.length > 0 && needed !== 'no') {
-    steps.push(`Give access to ${counted(unreadable.length, 'image')} that could not be read: each line says how.`);
+  if (notLookedUp > 0) {
+    const resolvers = notLookedUp === 1 ? 'its resolver is' : 'their resolvers are';
+    steps.push(
+      `Run the audit again without --offline: ${counted(notLookedUp, 'image was', 'images were')} not looked up, and ${resolvers} unknown.`,
+    );
   }
-  if (source.kind === 'manifests') return [...steps, 'Run libc-dns audit on the cluster itself.'];
-  if (needed === 'no')
-    return [...steps, 'Nothing more: NFQUEUE-based network policies on kernels before 6.12 are the exception.'];
+  if (unreadable.length > 0 && needed !== 'no') {
+    steps.push(
+      `Give access to ${counted(unreadable.length, 'image')} that could not be read: each registry has its advice.`,
+    );
+  }
+  return steps;
+}
+
+/** The public chart. */
+const INSTALL =
+  'helm install libc-dns-webhook oci://ghcr.io/libc-dns/charts/libc-dns-webhook --namespace libc-dns --create-namespace';
+
+/** The next steps of a rollout. A label does nothing before the webhook is installed, so that comes first. */
+function rolloutSteps(input: NeedInput): string[] {
+  const { namespaces, installed } = input;
+  if (installed === undefined) return ['Find out whether the webhook is installed: libc-dns version'];
+  if (!installed) {
+    return [
+      `Install the webhook, which changes nothing by itself: ${INSTALL}`,
+      'Run the audit again: it then names the namespace to begin with.',
+    ];
+  }
+  const steps: string[] = [];
   const ready = namespaces.find(({ mode, podsThatWouldChange }) => mode === 'audit' && podsThatWouldChange > 0);
   if (ready !== undefined) {
     steps.push(

@@ -8,7 +8,9 @@ import { orGap } from './gaps.ts';
 
 /** The webhook as installed in a cluster. */
 interface Installation {
-  /** The namespace that it runs in; undefined if it is not installed or could not be read. */
+  /** Whether the API server has a registration of ours; undefined if that could not be read. */
+  readonly registered: boolean | undefined;
+  /** The namespace that it runs in; undefined if there is none, it could not be read, or the registration has a URL. */
   readonly namespace: string | undefined;
   /** Its configuration, with the name of its ConfigMap. */
   readonly configuration: { readonly name: string; readonly text: string } | undefined;
@@ -26,11 +28,9 @@ interface Registration {
     | null;
 }
 
-function namespaceOf(object: KubeObject): string | undefined {
+function ourEntry(object: KubeObject): NonNullable<Registration['webhooks']>[number] | undefined {
   const { webhooks } = object as Registration;
-  const ours = (webhooks ?? []).find(({ name }) => typeof name === 'string' && OURS.test(name));
-  const namespace = ours?.clientConfig?.service?.namespace;
-  return typeof namespace === 'string' ? namespace : undefined;
+  return (webhooks ?? []).find(({ name }) => typeof name === 'string' && OURS.test(name));
 }
 
 /** Finds the webhook by its registration, and its configuration in its namespace. Rejects only with the signal's reason. */
@@ -40,15 +40,20 @@ export async function findInstallation(
   gaps: Gap[],
 ): Promise<Installation> {
   const namespaces = new Set<string>();
+  let [found, complete] = [false, false];
   const grant = 'list mutatingwebhookconfigurations.admissionregistration.k8s.io: they tell where the webhook runs';
   await orGap(gaps, 'mutatingwebhookconfigurations.admissionregistration.k8s.io', grant, async () => {
     await eachObject({ client, resource: RESOURCES.webhookConfigurations, signal }, () => (object) => {
-      const found = namespaceOf(object);
-      if (found !== undefined) namespaces.add(found);
+      const ours = ourEntry(object);
+      found ||= ours !== undefined;
+      const place = ours?.clientConfig?.service?.namespace;
+      if (typeof place === 'string') namespaces.add(place);
     });
+    complete = true;
   });
+  const registered = found || (complete ? false : undefined);
   const [namespace] = [...namespaces].toSorted();
-  if (namespace === undefined) return { namespace, configuration: undefined };
+  if (namespace === undefined) return { registered, namespace, configuration: undefined };
   const maps = new Map<string, string>();
   const labelled = { labelSelector: 'app.kubernetes.io/name=libc-dns-webhook' };
   const wanted = `list configmaps in namespace ${namespace}, or name the configuration with --config`;
@@ -59,5 +64,9 @@ export async function findInstallation(
     });
   });
   const [first] = [...maps].toSorted(([a], [b]) => compareText(a, b));
-  return { namespace, configuration: first && { name: `ConfigMap ${namespace}/${first[0]}`, text: first[1] } };
+  return {
+    registered,
+    namespace,
+    configuration: first && { name: `ConfigMap ${namespace}/${first[0]}`, text: first[1] },
+  };
 }

@@ -1,6 +1,8 @@
 import { resolverName } from '../../policy/verdict.ts';
 import { counted, printable } from '../../util/text.ts';
+import { mostExposedFirst } from '../report/inventory.ts';
 import type { AuditReport } from '../report/report.ts';
+import { unreadableGroups } from '../report/unreadable.ts';
 
 const MOST_ROWS = 200;
 const LONGEST = 500;
@@ -32,12 +34,12 @@ function table(titles: readonly string[], rows: readonly (readonly (string | num
 
 const section = (title: string, text: string): string => (text === '' ? '' : `\n## ${title}\n\n${text}`);
 
-function head({ verdict, source, generatedAt }: AuditReport): string {
+function head({ verdict, source, generatedAt, version }: AuditReport): string {
   const where = source.kind === 'cluster' ? source.server : counted(source.files.length, 'manifest');
   const because = verdict.because.map((line) => `- ${escapeMarkdown(line)}\n`).join('');
   const next = verdict.next.map((line, index) => `${index + 1}. ${escapeMarkdown(line)}\n`).join('');
-  const facts = `${escapeMarkdown(where)}, ${generatedAt}, decided by ${escapeMarkdown(source.configuration)}`;
-  return `# DNS audit\n\n${facts}\n\n**${escapeMarkdown(verdict.sentence)}**\n\n${because}${section('Next', next)}`;
+  const facts = `libc-dns-webhook ${escapeMarkdown(version)}, ${generatedAt}, decided by ${escapeMarkdown(source.configuration)}`;
+  return `# DNS audit of ${escapeMarkdown(where)}\n\n${facts}\n\n**${escapeMarkdown(verdict.sentence)}**\n\n${because}${section('Next', next)}`;
 }
 
 const pairs = (counts: Readonly<Record<string, number>>): string =>
@@ -85,7 +87,7 @@ export function auditMarkdown(report: AuditReport): string {
     entry.exposure.yes + entry.exposure.possible,
     pairs(entry.resolvers),
   ]);
-  const workloads = report.workloads.map((entry) => [
+  const workloads = mostExposedFirst(report.workloads).map((entry) => [
     `${entry.kind} ${entry.namespace}/${entry.name}`,
     entry.pods,
     entry.mode,
@@ -94,18 +96,19 @@ export function auditMarkdown(report: AuditReport): string {
     entry.exposure.level,
     entry.decision.reason,
   ]);
-  const unread = report.unreadable.map(({ image, pods, code, message, grant }) => [
-    image,
+  const unread = unreadableGroups(report).map(({ registry, code, grant, images, pods }) => [
+    registry,
+    code,
     pods,
-    `${code}: ${message}`,
     grant,
+    images.map(({ image }) => image).join(', '),
   ]);
   const gaps = report.gaps.map(({ what, message, grant }) => [what, message, grant]);
   return [
     head(report),
     section('Summary', summary(report)),
     section('Findings', findings(report)),
-    section('Images that could not be read', table(['Image', 'Pods', 'Why', 'What to grant'], unread)),
+    section('Images that could not be read', table(['Registry', 'Why', 'Pods', 'What to do', 'Images'], unread)),
     section('What could not be read', table(['What', 'Why', 'What to grant'], gaps)),
     section('Kernels', table(['Kernel', 'Race', 'Nodes', 'Pods', ''], kernels)),
     section('Namespaces', table(['Namespace', 'Mode', 'Pods', 'Would change', 'Exposed', 'Containers'], namespaces)),

@@ -2,7 +2,9 @@ import { resolversOf } from '../../policy/verdict.ts';
 import type { Paint } from '../../terminal/io.ts';
 import { cut, fittedTable, wrapped } from '../../terminal/layout.ts';
 import { counted, printable } from '../../util/text.ts';
+import { mostExposedFirst } from '../report/inventory.ts';
 import type { AuditReport, ExposureLevel, Finding } from '../report/report.ts';
+import { notLookedUp, unreadableGroups } from '../report/unreadable.ts';
 
 interface TableOptions {
   /** Columns of the terminal. */
@@ -20,11 +22,11 @@ const VERDICT_STYLE = { yes: 'yellow', no: 'green', perhaps: 'cyan' } as const;
 const LEVEL_STYLE = { yes: 'yellow', possible: 'cyan', mitigated: 'gray', no: 'green' } as const;
 
 function head(report: AuditReport, options: TableOptions): string {
-  const { source, verdict, generatedAt } = report;
+  const { source, verdict, generatedAt, version } = report;
   const { paint, width } = options;
   const where = source.kind === 'cluster' ? source.server : counted(source.files.length, 'manifest');
   const only = source.namespaces.length === 0 ? '' : `, namespace ${source.namespaces.join(', ')}`;
-  const title = `libc-dns audit of ${printable(where + only)}  ${generatedAt.slice(0, 16).replace('T', ' ')} UTC`;
+  const title = `libc-dns-webhook ${version}: DNS audit of ${printable(where + only)}  ${generatedAt.slice(0, 16).replace('T', ' ')} UTC`;
   const sentence = wrapped(printable(verdict.sentence), width).trimEnd();
   const because = verdict.because.map((line) => wrapped(printable(line), width, '  - ', '    ')).join('');
   const next = verdict.next.map((line, index) => wrapped(printable(line), width, `  ${index + 1}. `, '     ')).join('');
@@ -35,12 +37,16 @@ function head(report: AuditReport, options: TableOptions): string {
   return `${paint('gray', cut(title, width))}\n\n${styled}\n${because}${next === '' ? '' : `\nNext:\n${next}`}`;
 }
 
-function summary({ summary: sum, source, cluster, accepted }: AuditReport, options: TableOptions): string {
+function summary({ summary: sum, source, cluster, accepted, images }: AuditReport, options: TableOptions): string {
+  const skipped = notLookedUp(images);
   const places = `${counted(sum.workloads, 'workload')}, ${counted(sum.namespaces, 'namespace')}`;
   const rows: [string, string][] = [
     ['Pods', `${sum.pods} in ${places}; ${sum.podsThatWouldChange} would change, ${sum.podsPatched} are patched`],
     ['Resolvers', `${numbers(sum.resolvers)}  (of ${counted(sum.containers, 'container')})`],
-    ['Images', `${sum.images}, of which ${sum.unreadableImages} could not be read`],
+    [
+      'Images',
+      `${sum.images}, of which ${skipped > 0 ? `${skipped} were not looked up` : `${sum.unreadableImages} could not be read`}`,
+    ],
     ['Remedies', numbers(sum.remedies)],
     ['Exposed', numbers(sum.exposure)],
     ['Findings', numbers(sum.findings)],
@@ -92,16 +98,19 @@ function findingText(finding: Finding, { width, paint }: TableOptions): string {
 const placeOf = ({ where: { kind, namespace, name, pods } }: Finding): string =>
   printable(`${kind} ${namespace}/${name} (${counted(pods, 'Pod')})`);
 
-function unreadable({ unreadable: entries }: AuditReport, options: TableOptions): string {
-  const lines = entries.map(({ image, platform, code, message, grant, pods }) => {
-    const title = wrapped(
-      printable(`${image} (${platform}, ${counted(pods, 'Pod')}): ${code}`),
-      options.width,
-      '  ',
-      '    ',
-    );
-    const why = wrapped(printable(message), options.width, '    ');
-    return `${title}${why}${wrapped(printable(grant), options.width, '    -> ', '       ')}`;
+/** Groups them by registry and cause: the advice once, then each image. */
+function unreadable(report: AuditReport, options: TableOptions): string {
+  const lines = unreadableGroups(report).map(({ registry, code, grant, images, pods }) => {
+    const count = `${counted(images.length, 'image')}, ${counted(pods, 'Pod')}`;
+    const title = wrapped(printable(`${registry} (${count}): ${code}`), options.width, '  ', '    ');
+    const advice = wrapped(printable(grant), options.width, '    -> ', '       ');
+    const shown = images.slice(0, MOST_SHOWN).map(({ image, platform, message }) => {
+      const name = wrapped(printable(`${image} (${platform})`), options.width, '    ', '      ');
+      return `${name}${wrapped(printable(message), options.width, '      ')}`;
+    });
+    const more = images.length - shown.length;
+    if (more > 0) shown.push(`    and ${more} more like it: -o json has all\n`);
+    return `${title}${advice}${shown.join('')}`;
   });
   return lines.length === 0 ? '' : `${heading('IMAGES THAT COULD NOT BE READ', options)}${lines.join('')}`;
 }
@@ -147,7 +156,7 @@ const LEVEL_COLUMN = 5;
 
 function workloads({ workloads: entries }: AuditReport, options: TableOptions): string {
   if (entries.length === 0) return '';
-  const rows = entries.map((entry) => [
+  const rows = mostExposedFirst(entries).map((entry) => [
     printable(`${entry.namespace}/${entry.name}`),
     entry.pods,
     entry.mode,

@@ -277,6 +277,7 @@ describe('the configuration', () => {
   const text = 'scope: cluster\nmode: audit\ndetection: { registry: { dockerConfig: /etc/libc-dns/docker.json } }\n';
   const installed = fakeCluster([{ name: 'a', image: 'musl' }], {
     installation: async () => ({
+      registered: true,
       namespace: 'libc-dns',
       configuration: { name: 'ConfigMap libc-dns/libc-dns-webhook', text },
       gaps: [],
@@ -302,6 +303,7 @@ describe('the configuration', () => {
   it('one that is not valid is said to be so, by its name', async () => {
     const broken = fakeCluster([], {
       installation: async () => ({
+        registered: true,
         namespace: 'n',
         configuration: { name: 'ConfigMap n/c', text: 'scope: x' },
         gaps: [],

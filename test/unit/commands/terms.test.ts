@@ -103,7 +103,12 @@ describe('explain and inject with a cluster', () => {
     ['cluster', 'audit'],
   ])('read a namespace without a label as enforced; under the scope %s it has the mode %s', async (scope, mode) => {
     const text = `scope: ${scope}\nmode: audit\n`;
-    const installation = async () => ({ namespace: 'libc-dns', configuration: { name: 'its own', text }, gaps: [] });
+    const installation = async () => ({
+      registered: true,
+      namespace: 'libc-dns',
+      configuration: { name: 'its own', text },
+      gaps: [],
+    });
     const { entry, err } = await explain(pod('glibc'), fakeCluster([], { installation }));
     expect([entry?.mode, err]).toEqual([mode, expect.stringContaining('configuration: its own;')]);
   });
@@ -111,7 +116,7 @@ describe('explain and inject with a cluster', () => {
   it('leave Pods alone if no node is exposed, with exposure auto', async () => {
     const nodes = [{ name: 'new', os: 'linux', kernel: '6.12.48', osImage: 'New' }];
     const configuration = { name: 'its own', text: 'exposure: auto\n' };
-    const installation = async () => ({ namespace: 'libc-dns', configuration, gaps: [] });
+    const installation = async () => ({ registered: true, namespace: 'libc-dns', configuration, gaps: [] });
     const { entry, err } = await explain(pod('glibc'), await withFacts({}, { nodes }, { installation }));
     expect(entry?.reason).toBe('NotExposed');
     expect(err).not.toContain('exposure auto has no effect');

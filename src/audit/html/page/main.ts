@@ -1,4 +1,5 @@
 import type { PageData } from '../page-data.ts';
+import { copyButton } from './copy.ts';
 import { tableView, type TableView } from './table.ts';
 import { themeToggle } from './theme.ts';
 
@@ -11,6 +12,10 @@ for (const table of data.tables) {
   place?.replaceWith(view.root);
   const section = view.root.closest('section');
   if (section) views.set(section.id, view);
+}
+
+for (const command of document.querySelectorAll<HTMLElement>('.command')) {
+  command.after(copyButton(command.textContent));
 }
 
 const theme = document.querySelector<HTMLButtonElement>('#theme');

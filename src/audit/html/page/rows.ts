@@ -1,12 +1,29 @@
+import { instructionParts } from '../instruction.ts';
 import type { PageCell, PageDetail, PageTable } from '../page-data.ts';
+import { copyButton } from './copy.ts';
 import { element } from './element.ts';
 
 const count = new Intl.NumberFormat('en');
 
+/** Longer parts of a name may be cut anywhere: they would push other columns off the screen. */
+const LONGEST_PART = 20;
+
+/** Lets a name end its line behind a separator, and not in the middle of a word. */
+function breakable(name: string): (Node | string)[] {
+  const nodes: (Node | string)[] = [];
+  for (const part of name.split(/(?<=[-./:@_])/)) {
+    if (nodes.length > 0) nodes.push(element('wbr'));
+    nodes.push(part.length > LONGEST_PART ? element('span', { class: 'long' }, part) : part);
+  }
+  return nodes;
+}
+
 function cellContent(cell: PageCell): (Node | string)[] {
   if (typeof cell === 'number') return [count.format(cell)];
-  if (typeof cell === 'string') return [element('bdi', {}, cell || '–')];
-  return cell.map(({ text, tone }) => element('span', { class: `tag tone-${tone}` }, element('bdi', {}, text)));
+  if (typeof cell === 'string') return [element('bdi', {}, ...(cell === '' ? ['–'] : breakable(cell)))];
+  return cell.map(({ text, tone }) =>
+    element('span', { class: `tag tone-${tone}` }, element('bdi', {}, ...breakable(text))),
+  );
 }
 
 /** Colours added and removed lines; their signs stay for readers who cannot see colours. */
@@ -15,18 +32,28 @@ function diffLines(text: string): Node[] {
   return text.split('\n').map((line) => element('span', { class: classes[line.charAt(0)] ?? 'kept' }, `${line}\n`));
 }
 
+function detailBody({ term, text, code }: PageDetail): (Node | string)[] {
+  if (code === undefined) return [element('bdi', {}, text)];
+  if (code === 'instruction') {
+    return instructionParts(text).flatMap((part): (Node | string)[] =>
+      part.isCommand ? [element('code', { class: 'command' }, part.text), copyButton(part.text)] : [part.text],
+    );
+  }
+  // The element can scroll, so it must be reachable by keyboard.
+  const block = element(
+    'pre',
+    { tabindex: '0', role: 'group', 'aria-label': term },
+    ...(code === 'diff' ? diffLines(text) : [text]),
+  );
+  return code === 'diff' ? [block] : [block, copyButton(text)];
+}
+
 function detailList(details: readonly PageDetail[]): HTMLElement {
   const list = element('dl');
-  for (const { term, text, code } of details) {
-    // The element can scroll, so it must be reachable by keyboard.
-    const body = code
-      ? element(
-          'pre',
-          { tabindex: '0', role: 'group', 'aria-label': term },
-          ...(code === 'diff' ? diffLines(text) : [text]),
-        )
-      : element('bdi', {}, text);
-    list.append(element('div', {}, element('dt', {}, term), element('dd', {}, body)));
+  for (const detail of details) {
+    const { term } = detail;
+    const body = detailBody(detail);
+    list.append(element('div', {}, element('dt', {}, term), element('dd', {}, ...body)));
   }
   return list;
 }

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
+import { instructionParts } from '../../../../src/audit/html/instruction.ts';
 import { embeddedJson, html, NOTHING, trusted } from '../../../../src/audit/html/markup.ts';
-import { isCode, shown, shownLines } from '../../../../src/audit/html/text.ts';
+import { isYaml, shown, shownLines } from '../../../../src/audit/html/text.ts';
 
 describe('markup', () => {
   it.each([
@@ -55,10 +56,37 @@ describe("somebody else's text", () => {
   });
 
   it.each([
-    ['kubectl -n shop rollout restart deployment/web', true],
-    ['dnsConfig:\n  options: []', true],
-    ['Find the injector (kubectl get mutatingwebhookconfigurations).', false],
-  ])('%j is to be copied: %s', (text, expected) => {
-    expect(isCode(text)).toBe(expected);
+    ['metadata:\n  name: x', true],
+    ['kubectl get pods', false],
+    ['First.\nSecond.', false],
+  ])('%j is YAML: %s', (text, expected) => {
+    expect(isYaml(text)).toBe(expected);
+  });
+});
+
+describe('an instruction', () => {
+  const commands = (text: string): string[] =>
+    instructionParts(text).flatMap((part) => (part.isCommand ? [part.text] : []));
+
+  it.each<[string, string[]]>([
+    ['kubectl -n shop rollout restart deployment/web', ['kubectl -n shop rollout restart deployment/web']],
+    [
+      'Begin with a namespace: kubectl label namespace shop libc-dns.dev/mode=audit',
+      ['kubectl label namespace shop libc-dns.dev/mode=audit'],
+    ],
+    [
+      "Begin with a namespace: kubectl label namespace 'a (b); x' libc-dns.dev/mode=audit",
+      ["kubectl label namespace 'a (b); x' libc-dns.dev/mode=audit"],
+    ],
+    ['Log in (docker login ghcr.io) before the audit; or say it.', ['docker login ghcr.io']],
+    ['Remove timeout in spec.dnsConfig of Deployment shop/kubectl web.', []],
+    ['Write a valid value, or remove it.', []],
+  ])('has its commands apart from its words: %s', (text, expected) => {
+    expect(commands(text)).toEqual(expected);
+    expect(
+      instructionParts(text)
+        .map((part) => part.text)
+        .join(''),
+    ).toBe(text);
   });
 });

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 
 import { htmlReport } from '../../../../src/audit/html/report.ts';
+import { findingTable } from '../../../../src/audit/html/tables.ts';
 import type { AuditReport } from '../../../../src/audit/report/report.ts';
 import example from '../../../fixtures/audit/report.json' with { type: 'json' };
 
@@ -44,7 +45,8 @@ describe('the report as HTML', () => {
   it('begins with the verdict, what to do next and why', () => {
     const text = section(document, 'summary');
     const { sentence, next, because } = report.verdict;
-    const places = [sentence, ...next, ...because].map((part) => text.indexOf(part));
+    const plain = text.replaceAll(/<\/?code[^>]*>/g, '');
+    const places = [sentence, ...next, ...because].map((part) => plain.indexOf(part));
     expect(places).toEqual(places.toSorted((a, b) => a - b));
     expect(places[0]).toBeGreaterThan(0);
   });
@@ -72,8 +74,72 @@ describe('the report as HTML', () => {
     const findings = report.findings.flatMap((finding) => [finding, finding]);
     const text = section(htmlReport({ ...report, findings }), 'findings');
     expect(text.match(/<article/g)).toHaveLength(report.findings.length);
-    expect(text).toContain('2 places, 24 Pods');
+    // One workload with two findings of a kind: its Pods count once.
+    expect(text).toContain('1 workload, 12 Pods');
+  });
+
+  it('leads from a kind of finding to all workloads that have it', () => {
+    const [finding] = report.findings;
+    if (finding === undefined) throw new Error('no finding');
+    const findings = [finding, { ...finding, where: { ...finding.where, name: 'another' } }];
+    const text = section(htmlReport({ ...report, findings }), 'findings');
+    expect(text).toContain('2 workloads');
     expect(text).toContain('data-value="MuslShortTimeout"');
+  });
+
+  it('has product, version and cluster in its heading', () => {
+    const [header = ''] = /<header>.*?<\/header>/s.exec(document) ?? [];
+    expect(header.replaceAll(/<[^>]*>/g, '').replaceAll(/\s+/g, ' ')).toContain(
+      `DNS audit of ${report.source.server} libc-dns-webhook ${report.version} · `,
+    );
+  });
+
+  it('has a row for each workload with findings, and all of its findings in it', () => {
+    const { rows } = findingTable(report);
+    expect(rows.map(({ cells }) => cells[0])).toEqual([
+      'storefront',
+      'reconcile',
+      'orders',
+      '<img src=x onerror=alert(1)>',
+    ]);
+    expect(rows[0]?.cells.slice(3)).toEqual([
+      12,
+      [
+        { text: 'error', tone: 'bad' },
+        { text: 'info', tone: 'quiet' },
+      ],
+      [
+        { text: 'MuslShortTimeout', tone: 'quiet' },
+        { text: 'OptionsIgnoredByMusl', tone: 'quiet' },
+      ],
+    ]);
+    expect(rows[0]?.details).toHaveLength(4);
+  });
+
+  it('has one advice for each registry and cause', () => {
+    const text = section(document, 'unreadable');
+    expect(text).toContain('registry.internal:5000');
+    expect(text).toMatch(/<code class="command">docker login registry.internal:5000<\/code>/);
+    expect(htmlReport({ ...report, unreadable: [] })).not.toContain('id="unreadable"');
+  });
+
+  it('does not call 0 what is not known', () => {
+    const exposure = { yes: 0, possible: 5, mitigated: 0, no: 3 };
+    const summary = { ...report.summary, exposure };
+    const source = { ...report.source, kind: 'manifests' } as const;
+    const text = section(htmlReport({ ...report, summary, source }), 'summary').replaceAll(/<[^>]*>|\s+/g, ' ');
+    expect(text).toMatch(/Pods exposed today\s+not known\s+up to 5 of 34/);
+    expect(text).not.toContain('patched already');
+    const error = { code: 'disabled', message: '' };
+    const images = report.images.map((image) => ({ ...image, error }));
+    expect(section(htmlReport({ ...report, images }), 'summary')).toContain('8 not looked up');
+    expect(section(htmlReport({ ...report, images }), 'images')).toContain('8 images were not looked up');
+  });
+
+  it('has no backtick but those of foreign names', () => {
+    const workloads = report.workloads.map((one) => ({ ...one, name: one.name.replaceAll('`', '') }));
+    const text = htmlReport({ ...report, workloads }).replace(/<script>.*?<\/script>/s, '');
+    expect(text.replaceAll(/data-value="[^"]*"/g, '')).not.toContain('`');
   });
 
   it('says what it could not read, and what to grant', () => {
@@ -110,7 +176,7 @@ describe('the report as HTML', () => {
     });
     expect(nothing).toContain('None: no Pod has a DNS setting that hurts its resolver.');
     expect(nothing).toContain('a.yaml, &lt;b&gt;.yaml');
-    expect(nothing).not.toMatch(/NaN|undefined|What to do next/);
+    expect(nothing).not.toMatch(/NaN|undefined|What to do, first/);
   });
 
   it('holds the page as src/audit/html/page/build.mjs makes it: run that after a change there', async () => {

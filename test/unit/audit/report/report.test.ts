@@ -3,7 +3,9 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 
+import { mostExposedFirst } from '../../../../src/audit/report/inventory.ts';
 import type { AuditReport } from '../../../../src/audit/report/report.ts';
+import { unreadableGroups } from '../../../../src/audit/report/unreadable.ts';
 import { judgeExposure, linuxKernels } from '../../../../src/exposure/exposure.ts';
 import type { ScannedNode } from '../../../../src/exposure/kernels.ts';
 import type { KubeProxy } from '../../../../src/exposure/kube-proxy.ts';
@@ -179,6 +181,45 @@ describe('the report', () => {
   });
 });
 
+describe('images that could not be read', () => {
+  it('stand together by registry and cause, each Pod counted once, with one advice that is safe in a shell', async () => {
+    const both = {
+      containers: [
+        { name: 'a', image: 'registry.internal:5000/x' },
+        { name: 'b', image: 'registry.internal:5000/y' },
+      ],
+    };
+    const report = await auditOf(
+      [
+        app('one', '', 'shop', both),
+        app('one', '', 'shop', both),
+        app('two', 'registry.internal:5000/x', 'pay'),
+        app('three', 'ghcr.io/z'),
+        app('four', 'library-image'),
+        app('five', 'glibc'),
+      ],
+      world(),
+    );
+    const groups = unreadableGroups(report);
+    expect(groups.map(({ registry, code, pods, images }) => [registry, code, pods, images.length])).toEqual([
+      ['registry.internal:5000', 'unauthorized', 3, 2],
+      ['docker.io', 'unauthorized', 1, 1],
+      ['ghcr.io', 'unauthorized', 1, 1],
+    ]);
+    expect(groups[0]?.grant).toMatch(/docker login registry\.internal:5000\)/);
+    const [hostile] = unreadableGroups(await auditOf([app('a', 'x.y;reboot/z')], world()));
+    expect(hostile?.grant).toContain("(docker login 'x.y;reboot')");
+  });
+});
+
+it('workloads for people: the most exposed first, then by Pods', async () => {
+  const { workloads } = await auditOf(
+    [app('b', 'go'), app('c', 'x'), app('d', 'glibc'), app('e', 'glibc'), app('e', 'glibc')],
+    world(),
+  );
+  expect(mostExposedFirst(workloads).map(({ name }) => name)).toEqual(['e', 'd', 'c', 'b']);
+});
+
 describe('the verdict', () => {
   const needed = async (pods: readonly AuditedPod[], change: World = {}): Promise<AuditReport['verdict']> =>
     (await auditOf(pods, world(change))).verdict;
@@ -287,9 +328,37 @@ describe('the verdict', () => {
     const { next } = await needed(pods);
     expect(next).toEqual([
       'Correct the 1 error under Findings: it breaks look-ups today, whatever the kernel.',
-      'Give access to 1 image that could not be read: each line says how.',
+      'Give access to 1 image that could not be read: each registry has its advice.',
       'Begin with a namespace: kubectl label namespace big libc-dns.dev/mode=audit',
     ]);
+  });
+
+  it.each([
+    [
+      false,
+      [
+        expect.stringMatching(/^Install the webhook, .*: helm install libc-dns-webhook oci:/) as string,
+        'Run the audit again: it then names the namespace to begin with.',
+      ],
+    ],
+    [null, ['Find out whether the webhook is installed: libc-dns version']],
+    [true, ['Begin with a namespace: kubectl label namespace shop libc-dns.dev/mode=audit']],
+  ])('advises a label only where the webhook is installed: %s', async (installed, steps) => {
+    const { next } = await needed([app('a', 'musl')], { installed });
+    expect(next).toEqual(steps);
+  });
+
+  it('says what --offline has left out: such images are neither unreadable nor known', async () => {
+    const { verdict, unreadable, summary, images } = await auditOf(
+      [app('a', 'glibc'), app('b', 'registry.internal:5000/x')],
+      world({ detecting: false }),
+    );
+    expect(verdict.sentence).toMatch(/what decides it was not looked up/);
+    expect(verdict.next[0]).toBe(
+      'Run the audit again without --offline: 2 images were not looked up, and their resolvers are unknown.',
+    );
+    expect([unreadable, summary.unreadableImages]).toEqual([[], 0]);
+    expect(images.map(({ error }) => error?.code)).toEqual(['disabled', 'disabled']);
   });
 
   it('names in commands are one word of a shell', async () => {

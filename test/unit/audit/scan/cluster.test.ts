@@ -301,6 +301,7 @@ describe('the webhook that is installed', () => {
       ),
     });
     expect(await find()).toEqual({
+      registered: true,
       namespace: 'dns',
       configuration: { name: 'ConfigMap dns/a', text: 'scope: cluster\n' },
     });
@@ -309,13 +310,28 @@ describe('the webhook that is installed', () => {
 
   it('is not there', async () => {
     await start({ [HOOKS]: list(hook('a.example.com', 'other')) });
-    expect(await find()).toEqual({ namespace: undefined, configuration: undefined });
+    expect(await find()).toEqual({ registered: false, namespace: undefined, configuration: undefined });
+  });
+
+  it('is there too if the API server calls it by a URL', async () => {
+    const clientConfig = { url: 'https://dns.example/mutate' };
+    await start({
+      [HOOKS]: list({ metadata: { name: 'h' }, webhooks: [{ name: 'pods.libc-dns.dev', clientConfig }] }),
+    });
+    expect(await find()).toEqual({ registered: true, namespace: undefined, configuration: undefined });
+  });
+
+  it('is not known to be there if registrations may not be listed', async () => {
+    await start({ [HOOKS]: forbidden });
+    const gaps: object[] = [];
+    expect(await find(gaps)).toEqual({ registered: undefined, namespace: undefined, configuration: undefined });
+    expect(gaps).toHaveLength(1);
   });
 
   it('may not be seen: a gap', async () => {
     await start({ [HOOKS]: list(hook('pods.libc-dns.dev', 'dns')), '/api/v1/namespaces/dns/configmaps': forbidden });
     const gaps: object[] = [];
-    expect(await find(gaps)).toEqual({ namespace: 'dns', configuration: undefined });
+    expect(await find(gaps)).toEqual({ registered: true, namespace: 'dns', configuration: undefined });
     expect(gaps).toMatchObject([{ what: 'configmaps in dns', grant: expect.stringMatching(/--config/) }]);
   });
 });
