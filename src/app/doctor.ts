@@ -36,6 +36,7 @@ export async function openDoctor(context: DoctorContext, surroundings: DoctorSur
   const { dns, domain } = config.cluster;
   return {
     parts: {
+      version: surroundings.version,
       ...(view && { view }),
       ...(noCluster !== undefined && { noCluster }),
       inside,

@@ -88,11 +88,17 @@ const encode = (data: CaData): Record<string, string | null> =>
     Object.entries(data).map(([key, text]) => [key, text === undefined ? null : Buffer.from(text).toString('base64')]),
   );
 
+const withoutBase64 = (text: string): string => text.replaceAll(/[A-Za-z0-9+/=]{40,}/g, '[…]');
+
 /** Removes long runs of base64 from the message: a policy engine or a proxy may quote the request, keys included. */
 function withoutKeys(error: unknown): unknown {
   if (!(error instanceof KubeError)) return error;
-  const message = error.message.replaceAll(/[A-Za-z0-9+/=]{40,}/g, '[…]');
-  return new KubeError(error.code, message, error.status === undefined ? {} : { status: error.status });
+  const { code, message, status, reason, call } = error;
+  return new KubeError(code, withoutBase64(message), {
+    ...(status !== undefined && { status }),
+    ...(reason !== undefined && { reason: withoutBase64(reason) }),
+    ...(call !== undefined && { call }),
+  });
 }
 
 async function write(client: KubeClient, request: KubeRequest): Promise<Written> {

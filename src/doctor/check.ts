@@ -1,3 +1,4 @@
+import { type KubeCall, KubeError } from '../kubernetes/errors.ts';
 import { messageOf } from '../util/text.ts';
 
 /** `skipped`: the check could not be made; the outcome says why. */
@@ -90,31 +91,50 @@ export function listed(names: readonly string[], most = 5): string {
   return names.length > most ? `${shown} and ${names.length - most} more` : shown;
 }
 
-const FORBIDDEN = /cannot (\w+) resource "([^"]+)"(?: in API group "([^"]*)")?(?: in the namespace "([^"]+)")?/;
-
-/**
- * Returns the right that an API server's refusal names, such as `list nodes` or `get secrets in libc-dns`; undefined for any
- * other text.
- */
-export function missingRight(message: string): string | undefined {
-  const [, verb, resource, group = '', namespace] = FORBIDDEN.exec(message.slice(0, 2000)) ?? [];
-  if (verb === undefined || resource === undefined) return undefined;
-  return `${verb} ${resource}${group === '' ? '' : `.${group}`}${namespace === undefined ? '' : ` in ${namespace}`}`;
+/** What a call to the API server is about (RequestInfo of k8s.io/apiserver). */
+interface Asked {
+  readonly verb: string;
+  /** With the group behind it: `deployments.apps`. */
+  readonly resource: string;
+  readonly namespace: string | undefined;
+  readonly name: string | undefined;
 }
 
-/** Returns a short reason why something could not be read: the missing right, else the error's message, with the object in place of the call. */
+const VERBS: Readonly<Record<string, string>> = {
+  watch: 'watch',
+  POST: 'create',
+  PUT: 'update',
+  PATCH: 'patch',
+  DELETE: 'delete',
+};
+
+/** Returns the parts of a resource's path behind its version, and the group; undefined if it is no resource's, as `/version`. */
+function resourceParts(path: string): { readonly group: string; readonly place: readonly string[] } | undefined {
+  const [root, ...rest] = (path.split('?', 1)[0] ?? '').split('/').slice(1).map(decodeURIComponent);
+  if (root === 'api') return { group: '', place: rest.slice(1) };
+  const [group = ''] = rest;
+  return root === 'apis' ? { group: `.${group}`, place: rest.slice(2) } : undefined;
+}
+
+/** Returns what a call is about; undefined if its path is no resource's. */
+function askedFor({ method, path }: KubeCall): Asked | undefined {
+  const { group, place } = resourceParts(path) ?? { group: '', place: [] };
+  const isInside = place[0] === 'namespaces' && place.length > 2;
+  const [plural, name, subresource] = isInside ? place.slice(2) : place;
+  if (plural === undefined) return undefined;
+  const resource = [`${plural}${group}`, ...(subresource === undefined ? [] : [subresource])].join('/');
+  const verb = VERBS[method] ?? (name === undefined ? 'list' : 'get');
+  return { verb, resource, namespace: isInside ? place[1] : undefined, name };
+}
+
+/** Returns a short reason why something could not be read: the missing right, else the object and what is wrong, else the message. */
 export function errorText(error: unknown): string {
-  const message = messageOf(error);
-  const right = missingRight(message);
-  return right === undefined ? message.replaceAll(CALL, namedObject) : `may not ${right}`;
-}
-
-/** A call in the message of a `KubeError`: `GET /api/v1/namespaces/shop/pods/web: `. */
-const CALL =
-  /\b[A-Z]+ \/(?:api|apis\/[^/ ]+)\/[^/ ]+(?:\/namespaces\/(?<namespace>[^/: ]+)(?=\/))?\/(?<resource>[^/?: ]+)(?:\/(?<name>[^/?: ]+))?[^: ]*: /g;
-
-function namedObject(...match: unknown[]): string {
-  const { namespace, resource, name } = match.at(-1) as Record<'namespace' | 'resource' | 'name', string | undefined>;
-  if (name === undefined) return `${resource}${namespace === undefined ? '' : ` in ${namespace}`}: `;
-  return `${resource} ${namespace === undefined ? '' : `${namespace}/`}${name}: `;
+  const asked = error instanceof KubeError && error.call !== undefined ? askedFor(error.call) : undefined;
+  if (!(error instanceof KubeError) || asked === undefined) return messageOf(error);
+  const { verb, resource, namespace, name } = asked;
+  const where = namespace === undefined ? '' : ` in ${namespace}`;
+  if (error.code === 'forbidden') return `may not ${verb} ${resource}${where}`;
+  const reason = error.reason ?? error.message;
+  if (name === undefined) return `${resource}${where}: ${reason}`;
+  return `${resource} ${namespace === undefined ? '' : `${namespace}/`}${name}: ${reason}`;
 }

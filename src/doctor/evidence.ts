@@ -31,6 +31,8 @@ export interface ImageInspector {
 
 /** The dependencies of the checks. */
 export interface DoctorParts {
+  /** Of this program. */
+  readonly version: string;
   /** undefined if there is no cluster. */
   readonly view?: ClusterView;
   /** Why there is no cluster. */

@@ -88,12 +88,13 @@ export function reportText(report: DoctorReport, style: TextStyle): string {
   const shown = report.checks.filter((check) => !needsCluster(check));
   const layout = layoutOf(shown, style);
   const sections: string[] = [];
+  const given = new Map<string, string>();
   for (const group of Object.keys(GROUPS) as Group[]) {
     const checks = shown.filter((check) => check.group === group);
     if (checks.length > 0) sections.push('', style.heading(GROUPS[group]));
     for (const [index, check] of checks.entries()) {
       const shortened = isSame(check, checks[index - 1]) ? { ...check, ...AS_ABOVE } : check;
-      sections.push(...checkLines(shortened, layout));
+      sections.push(...checkLines(onceAdvised(shortened, given), layout));
     }
   }
   const lines = [
@@ -108,6 +109,21 @@ export function reportText(report: DoctorReport, style: TextStyle): string {
     .slice(first)
     .map((line) => `${line.trimEnd()}\n`)
     .join('');
+}
+
+/** Replaces advice that an earlier check has given by a reference to it. `given`: the check that gave each advice. */
+function onceAdvised(check: CheckEntry, given: Map<string, string>): CheckEntry {
+  const fresh: Advice[] = [];
+  const elsewhere = new Set<string>();
+  for (const one of check.advice) {
+    const key = JSON.stringify([one.text, one.command]);
+    const by = given.get(key);
+    if (by === undefined) fresh.push(one);
+    else if (by !== check.id) elsewhere.add(by);
+    given.set(key, by ?? check.id);
+  }
+  if (elsewhere.size === 0) return { ...check, advice: fresh };
+  return { ...check, advice: [...fresh, { text: `As for ${[...elsewhere].join(' and ')}.` }] };
 }
 
 const GLYPHS: Readonly<Record<Status, string>> = { ok: '✓', warning: '!', failure: '✗', skipped: '-' };

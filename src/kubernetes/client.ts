@@ -3,7 +3,7 @@ import { StringDecoder } from 'node:string_decoder';
 import type { Dispatcher } from 'undici';
 
 import { beforeAbort } from '../util/abort.ts';
-import { KubeError, statusError, transportError } from './errors.ts';
+import { callError, type KubeCall, KubeError, statusError, transportError } from './errors.ts';
 import type { KubeObject } from './objects.ts';
 
 export interface KubeRequest {
@@ -66,35 +66,35 @@ export function createKubeClient(transport: Transport): KubeClient {
   return {
     server: transport.server,
     async request<T>(request: KubeRequest): Promise<T> {
-      const what = describe(request);
+      const call = callOf(request);
       const limit = AbortSignal.timeout(request.timeoutMs ?? TIMEOUT_MS);
       const signal = request.signal === undefined ? limit : AbortSignal.any([limit, request.signal]);
       try {
         const { statusCode, body } = await send(transport, request, {}, signal);
-        const text = await readText(body, what, request.mostBytes);
-        if (statusCode < 200 || statusCode > 299) throw statusError(statusCode, text, what);
-        return parse(text, what) as T;
+        const text = await readText(body, call, request.mostBytes);
+        if (statusCode < 200 || statusCode > 299) throw statusError(statusCode, text, call);
+        return parse(text, call) as T;
       } catch (error) {
         request.signal?.throwIfAborted();
-        throw transportError(error, what);
+        throw transportError(error, call);
       }
     },
     async *watch({ idleMs, onOpen, ...asked }): AsyncGenerator<WatchEvent> {
       const request = { ...asked, query: { ...asked.query, watch: true } };
-      const what = describe(request);
+      const call = callOf(request);
       const ended = new AbortController();
       const signal = asked.signal === undefined ? ended.signal : AbortSignal.any([asked.signal, ended.signal]);
       const timeouts = { headersTimeout: asked.timeoutMs ?? TIMEOUT_MS, bodyTimeout: idleMs };
       try {
         const { statusCode, body } = await send(transport, request, timeouts, signal);
-        if (statusCode !== 200) throw statusError(statusCode, await readText(body, what), what);
+        if (statusCode !== 200) throw statusError(statusCode, await readText(body, call), call);
         onOpen?.();
         for await (const lines of readLines(body as AsyncIterable<Buffer>)) {
-          for (const line of lines) yield readEvent(line, what);
+          for (const line of lines) yield readEvent(line, call);
         }
       } catch (error) {
         asked.signal?.throwIfAborted();
-        throw transportError(error, what);
+        throw transportError(error, call);
       } finally {
         ended.abort();
       }
@@ -105,9 +105,10 @@ export function createKubeClient(transport: Transport): KubeClient {
 
 type Answer = Dispatcher.ResponseData;
 
-function describe({ method = 'GET', path, query }: KubeRequest): string {
-  return `${query?.['watch'] === true ? 'watch' : method} ${path}`;
-}
+const callOf = ({ method = 'GET', path, query }: KubeRequest): KubeCall => ({
+  method: query?.['watch'] === true ? 'watch' : method,
+  path,
+});
 
 /** Prepares a call with its own timeout: a login may ask a program or another server, which may hang. */
 async function prepared(transport: Transport, { timeoutMs = TIMEOUT_MS }: KubeRequest, signal: AbortSignal) {
@@ -141,34 +142,34 @@ async function send(
   });
 }
 
-async function readText(body: Answer['body'], what: string, most = MOST_BYTES): Promise<string> {
+async function readText(body: Answer['body'], call: KubeCall, most = MOST_BYTES): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > most) throw new KubeError('too-large', `${what}: the answer is larger than ${most} bytes`);
+    if (size > most) throw callError('too-large', `the answer is larger than ${most} bytes`, call);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function parse(text: string, what: string): unknown {
+function parse(text: string, call: KubeCall): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new KubeError('malformed', `${what}: the answer is not JSON`, { cause: error });
+    throw callError('malformed', 'the answer is not JSON', call, { cause: error });
   }
 }
 
-function readEvent(line: string, what: string): WatchEvent {
-  const event = parse(line, what) as { type?: string; object?: unknown } | null;
+function readEvent(line: string, call: KubeCall): WatchEvent {
+  const event = parse(line, call) as { type?: string; object?: unknown } | null;
   if (event?.type === 'ERROR') {
     const status = event.object as { code?: number } | undefined;
-    throw statusError(status?.code ?? 500, JSON.stringify(status), what);
+    throw statusError(status?.code ?? 500, JSON.stringify(status), call);
   }
   const object = event?.object as Partial<KubeObject> | undefined;
   if (typeof event?.type !== 'string' || object?.metadata === undefined) {
-    throw new KubeError('malformed', `${what}: not a watch event: ${line.slice(0, 100)}`);
+    throw callError('malformed', `not a watch event: ${line.slice(0, 100)}`, call);
   }
   return event as WatchEvent;
 }

@@ -19,17 +19,36 @@ export type KubeErrorCode =
   | 'too-large'
   | 'malformed';
 
+/** A call to the API server: `{ method: 'GET', path: '/api/v1/nodes' }`, or `watch` in place of the method. */
+export interface KubeCall {
+  readonly method: string;
+  readonly path: string;
+}
+
+interface KubeErrorOptions {
+  readonly cause?: unknown;
+  readonly status?: number;
+  readonly reason?: string;
+  readonly call?: KubeCall;
+}
+
 /** A call to the API server failed. The message is the server's own, if there is one: it names verb, resource and user. */
 export class KubeError extends Error {
   override readonly name = 'KubeError';
   readonly code: KubeErrorCode;
   /** The HTTP status; undefined if there was no response. */
   readonly status: number | undefined;
+  /** The message without the call; undefined if the message names none. */
+  readonly reason: string | undefined;
+  /** undefined if the failure does not belong to one call. */
+  readonly call: KubeCall | undefined;
 
-  constructor(code: KubeErrorCode, message: string, options: { cause?: unknown; status?: number } = {}) {
+  constructor(code: KubeErrorCode, message: string, options: KubeErrorOptions = {}) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
     this.code = code;
     this.status = options.status;
+    this.reason = options.reason;
+    this.call = options.call;
   }
 }
 
@@ -63,10 +82,22 @@ const CODES: Readonly<Record<number, KubeErrorCode>> = {
 
 const MOST_MESSAGE = 500;
 
+/** `GET /api/v1/nodes`. */
+const callText = ({ method, path }: KubeCall): string => `${method} ${path}`;
+
+/** Returns the error of a call, with the call in its message. */
+export function callError(
+  code: KubeErrorCode,
+  reason: string,
+  call: KubeCall,
+  options: KubeErrorOptions = {},
+): KubeError {
+  return new KubeError(code, `${callText(call)}: ${reason}`, { ...options, reason, call });
+}
+
 /** Returns the error for an HTTP status and its body, usually a meta/v1 Status. */
-export function statusError(status: number, body: string, what: string): KubeError {
-  const code = CODES[status] ?? 'server';
-  return new KubeError(code, `${what}: ${serverMessage(body) ?? `HTTP status ${status}`}`, { status });
+export function statusError(status: number, body: string, call: KubeCall): KubeError {
+  return callError(CODES[status] ?? 'server', serverMessage(body) ?? `HTTP status ${status}`, call, { status });
 }
 
 function serverMessage(body: string): string | undefined {
@@ -81,11 +112,13 @@ function serverMessage(body: string): string | undefined {
 
 const TIMEOUTS = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT']);
 
-/** Returns the error for a failure of the transport. */
-export function transportError(error: unknown, what: string): KubeError {
+/** Returns the error for a failure of the transport. `what`: the call, or what else failed. */
+export function transportError(error: unknown, what: KubeCall | string): KubeError {
   if (error instanceof KubeError) return error;
   const { name, code, message } = error as Error & { code?: string };
   const timedOut = name === 'TimeoutError' || TIMEOUTS.has(code ?? '');
   const why = timedOut ? 'no answer in time' : message || code || 'the connection failed';
-  return new KubeError(timedOut ? 'timeout' : 'unreachable', `${what}: ${why}`, { cause: error });
+  const kind = timedOut ? 'timeout' : 'unreachable';
+  if (typeof what === 'string') return new KubeError(kind, `${what}: ${why}`, { cause: error });
+  return callError(kind, why, what, { cause: error });
 }

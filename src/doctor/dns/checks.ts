@@ -53,7 +53,7 @@ async function howInside(evidence: Evidence): Promise<Advice[]> {
   const address = dns?.facts.dns[0] ?? 'ADDRESS';
   const exec =
     target === undefined
-      ? 'kubectl run libc-dns-doctor --rm -i --restart=Never --image=ghcr.io/libc-dns/libc-dns-webhook:VERSION -- doctor --check dns'
+      ? `kubectl run libc-dns-doctor --rm -i --restart=Never --image=ghcr.io/libc-dns/libc-dns-webhook:${shellWord(evidence.parts.version)} -- doctor --check dns`
       : `kubectl -n ${shellWord(target.namespace)} exec deploy/${shellWord(target.name)} -- /nodejs/bin/node main.js doctor --config /etc/libc-dns/config.yaml --check dns,trust,certificates`;
   return [
     { text: 'In a Pod:', command: exec },

@@ -4,6 +4,7 @@ import { compareText } from '../../util/text.ts';
 import { ok, type Outcome, skipped } from '../check.ts';
 import type { Evidence } from '../evidence.ts';
 import type { Check } from '../run.ts';
+import { dnsReplicas } from './dns-replicas.ts';
 import { judgeInjectors } from './injectors.ts';
 import { added, judgePods, suspects } from './pods.ts';
 import { judgePolicies } from './policies.ts';
@@ -90,6 +91,7 @@ async function registries(evidence: Evidence, stop: AbortSignal): Promise<Outcom
 /** Returns the checks of what else the webhook depends on, and of what may interfere with it. */
 export function surroundingsChecks(evidence: Evidence): Check[] {
   return [
+    { id: 'dns-replicas', group: 'surroundings', run: () => dnsReplicas(evidence) },
     { id: 'registries', group: 'surroundings', timeoutMs: 40_000, run: (signal) => registries(evidence, signal) },
     {
       id: 'other-injectors',

@@ -4,7 +4,7 @@ import { readNfqueueUsers } from '../../cluster/exposure.ts';
 import { readKubeProxy } from '../../cluster/kube-proxy.ts';
 import { type OwnerSeen, podSeen } from '../../cluster/pod-seen.ts';
 import { type KubeClient, readLines, type Transport } from '../../kubernetes/client.ts';
-import { isKubeError, KubeError, statusError, transportError } from '../../kubernetes/errors.ts';
+import { callError, isKubeError, statusError, transportError } from '../../kubernetes/errors.ts';
 import { by, getOne, listAll, shaped, stringData } from '../../kubernetes/lists.ts';
 import { type Labels, type Resource, resourcePath, RESOURCES } from '../../kubernetes/objects.ts';
 import { readPod } from '../../policy/read-pod.ts';
@@ -191,7 +191,7 @@ export async function readMetrics(
   names: readonly string[],
   signal: AbortSignal,
 ): Promise<readonly string[]> {
-  const what = `GET ${path}`;
+  const call = { method: 'GET', path };
   try {
     const { headers, dispatcher } = await transport.prepare();
     const url = new URL(`${transport.server.replace(/\/$/, '')}${path}`);
@@ -202,18 +202,18 @@ export async function readMetrics(
       headers: { ...headers, accept: 'text/plain' },
       signal,
     });
-    if (statusCode !== 200) throw statusError(statusCode, (await body.text()).slice(0, 10_000), what);
+    if (statusCode !== 200) throw statusError(statusCode, (await body.text()).slice(0, 10_000), call);
     const found: string[] = [];
     let count = 0;
     for await (const lines of readLines(body as AsyncIterable<Buffer>)) {
       count += lines.length;
-      if (count > MOST_LINES) throw new KubeError('malformed', `${what}: more than ${MOST_LINES} lines`);
+      if (count > MOST_LINES) throw callError('malformed', `more than ${MOST_LINES} lines`, call);
       for (const line of lines) {
         if (names.some((name) => line.startsWith(`${name}{`)) && found.length < MOST_FOUND) found.push(line);
       }
     }
     return found;
   } catch (error) {
-    throw transportError(error, what);
+    throw transportError(error, call);
   }
 }

@@ -6,9 +6,13 @@ import type { DnsSeen, NodeSeen } from '../../../src/doctor/view/view.ts';
 import { judgeExposure } from '../../../src/exposure/exposure.ts';
 import { judgeKernel } from '../../../src/exposure/kernels.ts';
 import type { KubeProxySources } from '../../../src/exposure/kube-proxy.ts';
+import { statusError } from '../../../src/kubernetes/errors.ts';
 import type { ClusterFacts, NodeLocalState } from '../../../src/policy/model.ts';
 
-const FORBIDDEN = 'x cannot get resource "configmaps" in API group ""';
+const FORBIDDEN = statusError(403, '{}', {
+  method: 'GET',
+  path: '/api/v1/namespaces/kube-system/configmaps/kube-proxy',
+});
 
 const nodes = (...kernels: string[]): NodeSeen[] =>
   kernels.map((kernel, index) => ({ name: `n${index}`, kernel, os: kernel.startsWith('10.0.') ? 'windows' : 'linux' }));
@@ -111,7 +115,7 @@ describe('kube-proxy', () => {
 
   it.each<[string, readonly Error[], string]>([
     ['nothing there', [], 'neither a ConfigMap nor a Pod of kube-proxy or Cilium says it'],
-    ['a right that is missing, once', [new Error(FORBIDDEN), new Error(FORBIDDEN)], 'may not get configmaps'],
+    ['a right that is missing, once', [FORBIDDEN, FORBIDDEN], 'may not get configmaps in kube-system'],
   ])('not known: %s', (_, unread, because) => {
     const { status, seen, advice } = judgeKubeProxy({ unread });
     expect([status, seen]).toEqual(['skipped', `the mode of kube-proxy is not known: ${because}`]);

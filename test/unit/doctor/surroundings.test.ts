@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
 import type { PodSeen } from '../../../src/cluster/pod-seen.ts';
+import { dnsReplicas } from '../../../src/doctor/surroundings/dns-replicas.ts';
+import type { Evidence } from '../../../src/doctor/evidence.ts';
 import { judgeInjectors } from '../../../src/doctor/surroundings/injectors.ts';
 import { added, judgePods, suspects, overwrittenPatch } from '../../../src/doctor/surroundings/pods.ts';
 import { judgePolicies } from '../../../src/doctor/surroundings/policies.ts';
@@ -51,6 +53,44 @@ describe('other webhooks', () => {
       'may do so, too, if their rules say so: kyverno-resource (mutate.kyverno.svc)',
       'see Pods, and are about something else by their names: istio (sidecar.istio.io)',
     ]);
+  });
+});
+
+describe('the replicas of the cluster DNS', () => {
+  const dnsPod = (node: string, ready = true, phase = 'Running') => ({
+    view: { nodeName: node },
+    ready,
+    phase,
+    owner: { kind: 'ReplicaSet', name: 'rke2-coredns-6f9c8d7' },
+  });
+  /** A cluster whose DNS Service chooses these Pods. */
+  const among = (pods: readonly object[], service: object | undefined = { selector: { 'k8s-app': 'kube-dns' } }) =>
+    ({
+      view: async () => ({ service: async () => service, podsWith: async () => pods }),
+      webhookConfig: async () => ({ config: { cluster: { service: 'kube-system/kube-dns' } } }),
+    }) as unknown as Evidence;
+
+  it.each<[string, readonly object[], string, RegExp]>([
+    ['two on two nodes', [dnsPod('a'), dnsPod('b')], 'ok', /^2 replicas of the cluster DNS ready on 2 nodes$/],
+    ['one', [dnsPod('a')], 'warning', /has one replica: while it restarts or its node is drained, no name resolves/],
+    ['one ready of two', [dnsPod('a'), dnsPod('b', false)], 'warning', /has one replica/],
+    ['one, and one that has ended', [dnsPod('a'), dnsPod('b', true, 'Failed')], 'warning', /has one replica/],
+    ['two on one node', [dnsPod('a'), dnsPod('a')], 'warning', /all 2 replicas of the cluster DNS are on the node a/],
+    ['none ready', [dnsPod('a', false)], 'failure', /none of 1 Pod behind Service kube-system\/kube-dns is ready/],
+    ['none chosen', [], 'skipped', /chooses no Pods/],
+  ])('%s', async (_, pods, status, seen) => {
+    expect(await dnsReplicas(among(pods))).toMatchObject({ status, seen: expect.stringMatching(seen) as string });
+  });
+
+  it('one: says how to have more of the Deployment that it belongs to', async () => {
+    const { advice } = await dnsReplicas(among([dnsPod('a')]));
+    expect(advice[0]?.command).toBe('kubectl -n kube-system scale deployment rke2-coredns --replicas=2');
+  });
+
+  it('are not known without the Service, or if it has no selector', async () => {
+    const view = async () => ({ service: async () => undefined });
+    expect(await dnsReplicas({ ...among([]), view } as unknown as Evidence)).toMatchObject({ status: 'skipped' });
+    expect(await dnsReplicas(among([dnsPod('a')], { selector: {} }))).toMatchObject({ status: 'skipped' });
   });
 });
 

@@ -76,9 +76,9 @@ describe('a call', () => {
   });
 
   it('a long message is cut', () => {
-    expect(statusError(403, JSON.stringify({ message: 'x'.repeat(10_000) }), 'GET /x').message.length).toBeLessThan(
-      600,
-    );
+    expect(
+      statusError(403, JSON.stringify({ message: 'x'.repeat(10_000) }), { method: 'GET', path: '/x' }).message.length,
+    ).toBeLessThan(600);
   });
 
   it('an answer that is not JSON', async () => {
