@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 
+import { configSchema } from '../../src/config/schema.ts';
 import { CI_VALUES } from './golden.ts';
 import { CHART, hasHelm, helm, IN_CLUSTER, renderText, ROOT } from './helm.ts';
 import { type Manifest, objects } from './rendered.ts';
@@ -59,6 +60,22 @@ describe.runIf(hasHelm())('values that other charts have', () => {
     expect(cache.spec.template.spec.containers[0]?.image).toBe('mirror.example/dns/k8s-dns-node-cache:1.26.4');
   });
 
+  it('the registry of all charts is that of the cache in Pods too, whose default the chart knows', () => {
+    const image = (...values: string[]): unknown => {
+      const [map] = objects(renderText(values)).filter(({ kind }) => kind === 'ConfigMap') as unknown as [
+        { data: Record<string, string> },
+      ];
+      return (parse(map.data['config.yaml'] ?? '') as { sidecar?: { image?: string } }).sidecar?.image;
+    };
+    const { path, host } = /^(?<host>[^/]+)\/(?<path>.+)$/.exec(configSchema.parse({}).sidecar.image)?.groups ?? {};
+    expect([image(), host]).toEqual([undefined, 'registry.k8s.io']);
+    expect(image('global.imageRegistry="mirror.example:5000"')).toBe(`mirror.example:5000/${path}`);
+    expect(image('global.imageRegistry="mirror.example"', 'config.sidecar.image="own.example/dns:1"')).toBe(
+      'mirror.example/dns:1',
+    );
+    expect(image('config.sidecar.image="own.example/dns:1"')).toBe('own.example/dns:1');
+  });
+
   it('probes, flags, security and history: merged over what there is', () => {
     const given = [
       'livenessProbe.periodSeconds=30',
@@ -92,13 +109,20 @@ describe.runIf(hasHelm())('values that other charts have', () => {
   it("annotations for all objects, which an object's own win over", () => {
     const file = CI_VALUES.get('everything') ?? '';
     const values = ['commonAnnotations={"team":"dns","owner":"all"}', 'service.annotations={"owner":"service"}'];
-    const all = objects(renderText(values, ['--values', file, '--skip-tests']));
+    const all = objects(renderText(values, ['--values', file, ...IN_CLUSTER]));
     expect(all.length).toBeGreaterThan(15);
-    // Not the node-local cache, which outlives the release, and not extraObjects, which have what their author gave.
-    const ours = all.filter(({ metadata }) => !/^cache|-more$/.test(metadata.name));
+    // Not extraObjects, which have what their author gave.
+    const ours = all.filter(({ metadata }) => !metadata.name.endsWith('-more'));
+    const annotated = (key: string): string[] =>
+      ours.filter(({ metadata }) => metadata.annotations?.[key] !== undefined).map(({ kind }) => kind);
+    // Those of the node-local cache are kept at an uninstall, and those of the test are hooks, as without.
+    expect(annotated('helm.sh/resource-policy')).toEqual(expect.arrayContaining(['DaemonSet', 'ConfigMap', 'Service']));
+    expect(annotated('helm.sh/hook')).toEqual(expect.arrayContaining(['ServiceAccount', 'Role', 'RoleBinding', 'Pod']));
     const bare = ours.filter(({ metadata }) => metadata.annotations?.['team'] !== 'dns');
     expect(bare.map(({ kind, metadata }) => `${kind} ${metadata.name}`)).toEqual([]);
-    expect(ours.find(({ kind }) => kind === 'Service')?.metadata.annotations?.['owner']).toBe('service');
+    // The Service of the node-local cache has none of its own.
+    const service = ours.findLast(({ kind, metadata }) => kind === 'Service' && !metadata.name.endsWith('-upstream'));
+    expect(service?.metadata.annotations?.['owner']).toBe('service');
   });
 
   it('more that a namespace has to have: for both entries of the registration', () => {

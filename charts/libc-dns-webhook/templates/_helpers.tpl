@@ -83,7 +83,16 @@ annotations:
 {{- if $registry }}
 {{- $config = mergeOverwrite $config (dict "detection" (dict "registry" $registry)) }}
 {{- end }}
+{{- with .Values.global.imageRegistry }}
+{{- $cache := dig "sidecar" "image" "" $config | default "registry.k8s.io/coredns/coredns:v1.14.2" }}
+{{- $config = mergeOverwrite $config (dict "sidecar" (dict "image" (include "libc-dns-webhook.mirrored" (list . $cache)))) }}
+{{- end }}
 {{- toYaml $config }}
+{{- end }}
+
+{{/* (list registry image): the image in this registry instead of its own. */}}
+{{- define "libc-dns-webhook.mirrored" -}}
+{{ index . 0 }}/{{ regexReplaceAll "^(localhost|[^/]*[.:][^/]*)/" (index . 1) "" }}
 {{- end }}
 
 {{- define "libc-dns-webhook.port" -}}

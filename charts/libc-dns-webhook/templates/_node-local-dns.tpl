@@ -4,7 +4,7 @@
 {{- end }}
 
 {{- define "libc-dns-webhook.nodeLocalImage" -}}
-{{- with .Values.global.imageRegistry }}{{ . }}/{{ regexReplaceAll "^(localhost|[^/]*[.:][^/]*)/" $.Values.nodeLocalDns.image "" }}{{ else }}{{ .Values.nodeLocalDns.image }}{{ end }}
+{{- with .Values.global.imageRegistry }}{{ include "libc-dns-webhook.mirrored" (list . $.Values.nodeLocalDns.image) }}{{ else }}{{ .Values.nodeLocalDns.image }}{{ end }}
 {{- end }}
 
 {{- define "libc-dns-webhook.nodeLocalAddress" -}}
