@@ -1,53 +1,46 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { afterAll, describe, expect, it } from 'vitest';
-import { stringify } from 'yaml';
+import { joinCluster, personalReporter } from '../../../src/app/join.ts';
 
-import { openCertificates } from '../../../src/app/certificates.ts';
-import { joinCluster } from '../../../src/app/join.ts';
-import type { ServeFlags, ServerContext } from '../../../src/commands/serve.ts';
-import { configSchema } from '../../../src/config/schema.ts';
-import { silentReporter } from '../../../src/telemetry/reporter.ts';
+const CONFIG = `apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u, namespace: team}}]
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: u, user: {token: t}}]
+`;
 
-describe('our namespace outside a Pod', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'libc-dns-join-'));
-  afterAll(() => rmSync(folder, { recursive: true }));
+let folder: string;
+let kubeconfig: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'libc-dns-join-'));
+  kubeconfig = join(folder, 'config');
+  writeFileSync(kubeconfig, CONFIG);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
 
-  function kubeconfig(namespace?: string): string {
-    const path = join(folder, `${namespace ?? 'none'}.yaml`);
-    const context = { cluster: 'c', user: 'u', ...(namespace !== undefined && { namespace }) };
-    const config = {
-      clusters: [{ name: 'c', cluster: { server: 'http://127.0.0.1:1' } }],
-      users: [{ name: 'u', user: {} }],
-      contexts: [{ name: 'x', context }],
-      'current-context': 'x',
-    };
-    writeFileSync(path, stringify(config));
-    return path;
-  }
-
-  const surroundings = { version: '0.0.0', environment: {}, inCluster: false };
-  const joinWith = async (flags: Partial<ServeFlags>) =>
-    await joinCluster({ color: false, ...flags }, surroundings, silentReporter.log);
-
-  it.each([
-    ['that of the context', kubeconfig('dns'), undefined, 'dns'],
-    ['that of --namespace', kubeconfig('dns'), 'other', 'other'],
-    ['that of --namespace where the context has none', kubeconfig(), 'other', 'other'],
-    ['none', kubeconfig(), undefined, undefined],
-  ])('is %s', async (_, file, namespace, expected) => {
-    const { client, own } = await joinWith({ kubeconfig: file, ...(namespace !== undefined && { namespace }) });
+describe('the namespace of a webhook outside a Pod', () => {
+  const joined = async (flags: Parameters<typeof joinCluster>[0]) => {
+    const { log } = personalReporter(() => {});
+    const { client, own } = await joinCluster(flags, { version: '0', environment: {}, inCluster: false }, log);
     await client?.close();
-    expect(own.namespace).toBe(expected);
+    return own.namespace;
+  };
+
+  it('is that of the context, unless --namespace says other', async () => {
+    expect(await joined({ kubeconfig })).toBe('team');
+    expect(await joined({ kubeconfig, namespace: 'other' })).toBe('other');
   });
 
-  it('is missed by self-managed certificates, which say where to name it', async () => {
-    const joined = await joinWith({ kubeconfig: kubeconfig() });
-    const config = configSchema.parse({ tls: { mode: 'self-managed' } });
-    const context = { config, reporter: silentReporter, signal: new AbortController().signal } as ServerContext;
-    await expect(openCertificates(context, joined)).rejects.toThrow('a namespace (--namespace)');
-    await joined.client?.close();
+  it('is not known without a cluster', async () => {
+    expect(await joined({})).toBeUndefined();
+    expect(await joined({ namespace: 'other' })).toBe('other');
+  });
+
+  it('of a context without its file is wrong usage', async () => {
+    await expect(joined({ context: 'c' })).rejects.toMatchObject({ code: 'usage' });
   });
 });
