@@ -5,7 +5,7 @@ import type { Evidence } from '../evidence.ts';
 import { podsBehind } from '../webhook/installation.ts';
 
 /** Judges whether the cluster DNS survives the loss of a Pod and of a node. `service`: `namespace/name`. */
-export function judgeDnsReplicas(service: string, pods: readonly PodSeen[]): Outcome {
+function judgeDnsReplicas(service: string, pods: readonly PodSeen[]): Outcome {
   const [namespace = ''] = service.split('/', 1);
   const ready = pods.filter((pod) => pod.ready);
   const nodes = new Set(ready.map(({ view }) => view.nodeName));
