@@ -65,6 +65,7 @@ export const SIDEBAR: readonly Group[] = [
       Architecture: '/docs/architecture',
       Detection: '/docs/detection',
       'What it knows of a cluster': '/docs/cluster-facts',
+      Decisions: '/docs/decisions/',
       Changes: '/CHANGELOG',
       Contributing: '/CONTRIBUTING',
     }),

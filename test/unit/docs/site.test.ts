@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 
 import { addressOf, REPOSITORY, SITE_FILES, sitePath, slugify } from '../../../site/addresses.ts';
 import { SIDEBAR } from '../../../site/sidebar.ts';
-import { anchors } from './pages.ts';
+import { anchors, page } from './pages.ts';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
@@ -17,8 +17,8 @@ describe('an address on the site', () => {
     ['docs/install.md', '../charts/libc-dns-webhook/README.md', '../charts/libc-dns-webhook/README.md'],
     ['docs/faq.md', '#do-i-need-this', '#do-i-need-this'],
     ['docs/faq.md', 'https://example.com/', 'https://example.com/'],
-    ['docs/README.md', 'decisions', `${REPOSITORY}/tree/main/docs/decisions`],
-    ['docs/architecture.md', 'decisions/', `${REPOSITORY}/tree/main/docs/decisions`],
+    ['docs/README.md', '../examples', `${REPOSITORY}/tree/main/examples`],
+    ['docs/architecture.md', '../test/faults/', `${REPOSITORY}/tree/main/test/faults`],
     ['docs/evidence.md', 'lab.json', `${REPOSITORY}/blob/main/docs/lab.json`],
     ['README.md', 'LICENSE', `${REPOSITORY}/blob/main/LICENSE`],
     ['README.md', 'package.json#L5', `${REPOSITORY}/blob/main/package.json#L5`],
@@ -46,10 +46,20 @@ describe('an address on the site', () => {
 describe('the sidebar', () => {
   const links = SIDEBAR.flatMap(({ items }) => items.map(({ link }) => link));
 
-  it('has each page but decisions, measurements and the way to report a flaw, once', () => {
+  it('has each page but single decisions, measurements and the way to report a flaw, once', () => {
     const addresses = pages
-      .filter((file) => !/^(docs\/decisions\/|bench\/|SECURITY)/.test(file))
+      .filter((file) => !/^(docs\/decisions\/\d|bench\/|SECURITY)/.test(file))
       .map((file) => `/${sitePath(file)}`.replace(/(index)?\.md$/, ''));
     expect(links.toSorted()).toEqual(addresses.toSorted());
   });
+});
+
+it('the index of decisions has each of them, by its title', () => {
+  const index = page('docs/decisions/README.md');
+  const files = globSync('docs/decisions/0*.md', { cwd: ROOT });
+  const missing = files.filter(
+    (file) => !index.includes(`[${/^# (.+)$/m.exec(page(file))?.[1]}](${file.slice('docs/decisions/'.length)})`),
+  );
+  expect(files.length).toBeGreaterThan(10);
+  expect(missing).toEqual([]);
 });
