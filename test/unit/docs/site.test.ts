@@ -22,8 +22,8 @@ describe('an address on the site', () => {
     ['docs/evidence.md', 'lab.json', `${REPOSITORY}/blob/main/docs/lab.json`],
     ['README.md', 'LICENSE', `${REPOSITORY}/blob/main/LICENSE`],
     ['README.md', 'package.json#L5', `${REPOSITORY}/blob/main/package.json#L5`],
-  ])('of a link in %s to %s', (page, link, address) => {
-    expect(addressOf(page, link)).toBe(address);
+  ])('of a link in %s to %s', (from, link, address) => {
+    expect(addressOf(from, link)).toBe(address);
   });
 
   it('that leads nowhere stays, so that the build refuses it', () => {
