@@ -31,7 +31,7 @@ export function readPod(value: unknown): PodView {
     annotations,
     dnsPolicy: dnsPolicy(spec),
     dnsConfig: dnsConfig(spec['dnsConfig']),
-    hostNetwork: spec['hostNetwork'] === true,
+    hostNetwork: flag(spec['hostNetwork'], 'spec.hostNetwork'),
     os: text(object(spec['os'], 'spec.os')?.['name'], 'spec.os.name'),
     nodeName: text(spec['nodeName'], 'spec.nodeName'),
     schedulerName: text(spec['schedulerName'], 'spec.schedulerName'),
@@ -351,6 +351,12 @@ function list(value: unknown, path: string): readonly unknown[] {
 function text(value: unknown, path: string): string {
   if (value === undefined || value === null) return '';
   if (typeof value !== 'string') throw wrong(path, 'a string');
+  return value;
+}
+
+function flag(value: unknown, path: string): boolean {
+  if (value === undefined || value === null) return false;
+  if (typeof value !== 'boolean') throw wrong(path, 'true or false');
   return value;
 }
 

@@ -135,6 +135,7 @@ describe('reading a Pod', () => {
     { value: { spec: { containers: [{ image: 7 }] } }, field: 'spec.containers[0].image' },
     { value: { spec: { containers: [{ command: 'sh' }] } }, field: 'spec.containers[0].command' },
     { value: { spec: { dnsPolicy: 'clusterFirst' } }, field: 'spec.dnsPolicy' },
+    { value: { spec: { hostNetwork: 'true' } }, field: 'spec.hostNetwork' },
     { value: { spec: { dnsConfig: 'x' } }, field: 'spec.dnsConfig' },
     { value: { spec: { dnsConfig: { options: [null] } } }, field: 'spec.dnsConfig.options[0]' },
     { value: { spec: { dnsConfig: { options: [{ name: 5 }] } } }, field: 'spec.dnsConfig.options[0].name' },
