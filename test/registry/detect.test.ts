@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 
 import { cli } from '../support/cli.ts';
 import { elf } from '../support/elf-builder.ts';
@@ -52,6 +53,13 @@ async function detect(...argv: string[]) {
   const { code, out, err } = await cli(['detect', ...argv], { registries: true, environment: { HOME: folder } });
   return { code, out, err, entries: out.startsWith('[') ? (JSON.parse(out) as Entry[]) : [] };
 }
+
+it('says in YAML what it says in JSON', async () => {
+  const untimed = (entries: Entry[]) => entries.map(({ durationMs: _, ...entry }) => entry);
+  const { code, out } = await detect(single, '-o=yaml');
+  expect(code).toBe(0);
+  expect(untimed(parse(out) as Entry[])).toEqual(untimed((await detect(single, '-o', 'json')).entries));
+});
 
 describe('an image for another platform than was asked for', () => {
   it('is looked at, and the warning names both', async () => {

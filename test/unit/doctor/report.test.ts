@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 
 import { allChecks, chooseChecks } from '../../../src/doctor/all-checks.ts';
 import { failure, ok, type Outcome, skipped, summarize, warning, errorText, worst } from '../../../src/doctor/check.ts';
@@ -297,6 +298,16 @@ describe('the command', () => {
     expect(out).toContain('- skipped  api-server');
     expect(out.match(/no cluster here/g)).toHaveLength(1);
     expect(err).toBe('libc-dns: nothing could be checked\n');
+  });
+
+  it('asks no registry under --offline, whatever the configuration of the webhook says', async () => {
+    const idsOf = async (...flags: string[]): Promise<string[]> => {
+      const { out } = await cli(['doctor', '-o', 'yaml', '--skip', 'dns', ...flags], { openDoctor });
+      return (parse(out) as { checks: { id: string }[] }).checks.map(({ id }) => id);
+    };
+    const all = await idsOf();
+    expect(all).toContain('registries');
+    expect(await idsOf('--offline')).toEqual(all.filter((id) => id !== 'registries'));
   });
 
   it.each([
