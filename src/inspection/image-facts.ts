@@ -71,10 +71,9 @@ export function chancesOf(image: ImageFacts): Chances {
     mayFill(image.history[layer], image.manifest.layers[layer]?.size ?? 0, path, layer === 0);
   const file = (layer: number, path: string): boolean =>
     likelihoodOf(image, layer, [path]) >= likelihood.possible || directory(layer, parentOf(path));
-  const ever = (layer: number, path: string): boolean => likelihoodOf(image, layer, [path]) >= likelihood.unlikely;
   const named = (layer: number, paths: readonly string[]): boolean =>
     layer > 0 && likelihoodOf(image, layer, paths) >= likelihood.mentioned;
-  return { named, ever, file, directory };
+  return { named, file, directory };
 }
 
 /** Describes a program that was not reached: it may be at one of `paths`. */

@@ -389,12 +389,13 @@ interface Goal {
 function readStep({ image, reader, limits }: Inquiry, wanted: Candidates, goal: Goal): Step | undefined {
   const next = nextRead(reader, image, wanted, limits);
   if (next === undefined) return undefined;
-  // A tiny layer comes in one request, so it is scanned to its end.
   const isTiny = (image.manifest.layers[next.layer]?.size ?? 0) <= tinyLayer;
-  if (isTiny) return () => reader.read(next.layer, { ...next, visit: () => 'go' });
-  const done = layerDone(reader, next.layer, goal);
+  const done = isTiny ? neverDone : layerDone(reader, next.layer, goal);
   const mayRepeat = (path: string): boolean => mayHoldAnother(reader.layers[next.layer], path);
-  return () => reader.read(next.layer, { ...next, visit: stopAt(next.layer, wanted.paths, goal, done, mayRepeat) });
+  const visit = stopAt(next.layer, wanted.paths, goal, done, mayRepeat);
+  // A tiny layer comes in one request, so it is scanned to its end.
+  const visitTiny: typeof visit = (path, node) => (visit(path, node) === 'go' ? 'go' : 'wanted');
+  return () => reader.read(next.layer, { ...next, visit: isTiny ? visitTiny : visit });
 }
 
 /** Reports whether the archive may have one more entry of a path that it has shown. */
@@ -403,6 +404,8 @@ function mayHoldAnother(index: LayerIndex | undefined, path: string): boolean {
 }
 
 type Done = (wanted: readonly string[]) => boolean;
+
+const neverDone: Done = () => false;
 
 /** Returns a test for a layer that has nothing more for the goal. */
 function layerDone(reader: LayerReader, layer: number, { isEnough }: Goal): Done {

@@ -34,8 +34,11 @@ export interface ReadPlan {
   readonly windows: readonly number[];
   /** Requests to keep for later. */
   readonly reserve: number;
-  /** Called after each entry; decides whether the scan goes on. `noted`: the file is the one wanted, but not the last. */
-  readonly visit: (path: string, node: LayerNode) => 'stop' | 'noted' | 'go';
+  /**
+   * Called after each entry; decides whether the scan goes on. `noted`: the file is the one wanted, but not the last. `wanted`:
+   * it may be the one, and the scan goes on in any case.
+   */
+  readonly visit: (path: string, node: LayerNode) => 'stop' | 'noted' | 'wanted' | 'go';
 }
 
 /** Returns a reader that has read nothing. `started`: the meter's state when the look-up began. */
@@ -110,6 +113,10 @@ async function scanPlanned(scan: Scan): Promise<void> {
   const visit: Visit = async (path, node, entry) => {
     const next = plan.visit(path, node);
     if (next === 'go') return 'go';
+    if (next === 'wanted') {
+      await searchIn(index, path, entry, mayLead);
+      return 'go';
+    }
     const isLast = next === 'stop' || (mayOpen() && (await endsAt(source, layer, entry.end, context)));
     if (isLast && next === 'noted') index.complete = true;
     // Marks are searched for in the bytes already here. An interpreter further on is worth a request.

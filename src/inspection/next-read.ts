@@ -38,10 +38,12 @@ export function nextRead(
 ): NextRead | undefined {
   const { layers } = image.manifest;
   if (reader.requestsLeft() < 1 || reader.bytesLeft() < 4096) return undefined;
+  // A scan has requests for tiny layers that the history says nothing good of.
+  const isSpare = (layer: number): boolean => limits.wholeLayers && (layers[layer]?.size ?? 0) <= tinyLayer;
   const ranked = wanted.layers
     .filter((layer) => !reader.wasRead(layer))
     .map((layer) => ({ layer, rank: likelihoodOf(image, layer, wanted.paths) }))
-    .filter(({ rank }) => rank >= wanted.atLeast)
+    .filter(({ layer, rank }) => rank >= wanted.atLeast || isSpare(layer))
     .toSorted((one, other) => other.rank - one.rank || sizeRank(layers, wanted, one, other) || other.layer - one.layer);
   const [best] = ranked;
   if (best === undefined) return undefined;

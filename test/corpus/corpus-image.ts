@@ -1,4 +1,5 @@
 import type { ImageSourceCode, Platform } from '../../src/detection/image-source.ts';
+import type { ContainerRun } from '../../src/detection/detector.ts';
 import type { Libc, Resolver } from '../../src/policy/verdict.ts';
 import type { BuiltImage } from '../support/image-builder.ts';
 import type { Sources } from './sources.ts';
@@ -31,8 +32,8 @@ export type Kind =
   | 'platform'
   | 'no image';
 
-/** An image whose truth is known. */
-export interface CorpusImage {
+/** An image whose truth is known, and how the Pod runs it. */
+export interface CorpusImage extends Partial<ContainerRun> {
   /** The name of its repository. */
   readonly name: string;
   readonly kind: Kind;
@@ -41,11 +42,6 @@ export interface CorpusImage {
   readonly truth: Truth;
   readonly budget: Budget;
   readonly platform?: Platform;
-  /** The Pod's command. */
-  readonly command?: readonly string[];
-  readonly args?: readonly string[];
-  /** The Pod's environment. */
-  readonly env?: Readonly<Record<string, string>>;
   /** Builds the image. Rejects with `MissingSource` if this machine lacks a part. */
   readonly build: (sources: Sources) => Promise<BuiltImage>;
 }

@@ -63,11 +63,18 @@ async function ask(
   inspect: Inspect,
 ): Promise<Outcome> {
   const { platform = AMD64, command = [], args = [], env = {} } = entry;
+  const { envFrom = false, workingDir, user, mounts = [] } = entry;
+  const given = {
+    envFrom,
+    mounts,
+    ...(workingDir !== undefined && { workingDir }),
+    ...(user !== undefined && { user }),
+  };
   const context = { signal: AbortSignal.timeout(60_000), meter };
   try {
     const { verdict, executable } = await inspect(
       sources.open(reference),
-      { reference, platform, command, args, env },
+      { reference, platform, command, args, env, ...given },
       context,
     );
     return { verdict, ...(executable === undefined ? {} : { executable }) };

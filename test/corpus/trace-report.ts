@@ -12,7 +12,10 @@ const standIns = new Set(['launcher', 'supervisor']);
 /** Returns why an image cannot be run here; undefined if it can be tried. */
 function reasonNotTo({ kind, platform, truth }: CorpusImage): string | undefined {
   if ('error' in truth) return 'no image';
-  if (platform !== undefined && platform.architecture !== 'amd64') return 'another platform';
+  if (truth.resolver === 'unknown') return 'nobody can tell what it runs';
+  if (kind === 'platform' || (platform !== undefined && platform.architecture !== 'amd64')) {
+    return 'of several platforms, or of another';
+  }
   return standIns.has(kind) ? 'its launcher or supervisor is a stand-in' : undefined;
 }
 
@@ -40,7 +43,14 @@ function outcomeOf({ name, truth }: CorpusImage, seen: Trace, print: (line: stri
   const names = left.length > 0 ? left : [ended ?? ''];
   const found = names.map((path, at) => `${path} (${resolvers[at] ?? 'not run'})`).join(', ');
   const agrees = 'resolver' in truth && resolvers.includes(truth.resolver);
-  const outcome = resolvers.length === 0 ? `does not run here: it ${end}` : agrees ? 'agrees' : 'differs';
+  const isTold = resolvers.some((one) => one !== 'not told');
+  const outcome = agrees
+    ? 'agrees'
+    : isTold
+      ? 'differs'
+      : resolvers.length > 0
+        ? 'runs, but readelf and go version do not tell its resolver'
+        : `does not run here: it ${end}`;
   const wanted = 'resolver' in truth ? truth.resolver : '';
   print(
     `${outcome.slice(0, 8).padEnd(9)}${name.padEnd(32)} truth ${wanted.padEnd(7)} left ${found}; ran ${ran.join(' ')}`,

@@ -1,5 +1,17 @@
 import { execFile } from 'node:child_process';
-import { access, chmod, copyFile, lstat, mkdir, mkdtemp, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import {
+  access,
+  chmod,
+  constants,
+  copyFile,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readFile,
+  readlink,
+  rm,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -45,16 +57,28 @@ interface Config {
   };
 }
 
-/** Debian's static busybox and bash play the shells of the Alpine-shaped base, which has none that runs. */
-async function addShell(root: string, debian: Sources['debian']): Promise<void> {
-  const isAlpine = await access(join(root, 'etc/alpine-release')).then(
+const isAlpine = (root: string): Promise<boolean> =>
+  access(join(root, 'etc/alpine-release')).then(
     () => true,
     () => false,
   );
-  if (!isAlpine) return;
+
+/** Debian's static busybox and bash play the shells of the Alpine-shaped base, which has none that runs. */
+async function addShell(root: string, debian: Sources['debian']): Promise<void> {
+  if (!(await isAlpine(root))) return;
   await writeFile(join(root, 'bin/busybox'), await debian.file('busybox-static', 'bin/busybox'), { mode: 0o755 });
   const bash = await debian.file('bash-static', 'bin/bash-static');
   await writeFile(join(root, 'bin/bash'), bash, { mode: 0o755, flag: 'wx' }).catch(() => {});
+}
+
+// What util-linux's programs need of packages that the model of Debian lacks.
+const libraries = ['libcap-ng.so.0', 'libsmartcols.so.1', 'libpam_misc.so.0'];
+const libraryFolder = '/usr/lib/x86_64-linux-gnu';
+
+async function addLibraries(root: string): Promise<void> {
+  const folder = join(root, libraryFolder);
+  for (const name of libraries)
+    await copyFile(join(libraryFolder, name), join(folder, name), constants.COPYFILE_EXCL).catch(() => {});
 }
 
 // Users that entry scripts change to. The packages that make them were not installed.
@@ -90,17 +114,23 @@ export async function trace(entry: CorpusImage, built: BuiltImage, { debian }: S
       await unpack(root, built.blobs.get(digest) ?? Buffer.alloc(0), at > 0);
     await addShell(root, debian);
     await addUsers(root);
+    await addLibraries(root);
     const env = new Map((config.Env ?? []).map((line) => splitOnce(line)));
     for (const [name, value] of Object.entries(entry.env ?? {})) env.set(name, value);
-    const workingDir = config.WorkingDir || '/';
-    const image = { entrypoint: config.Entrypoint ?? [], cmd: config.Cmd ?? [], env: config.Env ?? [], workingDir };
-    const pod = { command: entry.command ?? [], args: entry.args ?? [], env: entry.env };
-    const { argv } = firstInvocation(image, pod);
-    return await execute(root, argv, env, workingDir);
+    const workingDir = entry.workingDir ?? (config.WorkingDir || '/');
+    const { argv } = firstInvocation(runConfig(config, workingDir), { command: [], args: [], ...entry });
+    return await execute(root, argv, env, workingDir, entry.user);
   } finally {
     await rm(root, { recursive: true, force: true });
   }
 }
+
+const runConfig = ({ Entrypoint, Cmd, Env }: NonNullable<Config['config']>, workingDir: string) => ({
+  entrypoint: Entrypoint ?? [],
+  cmd: Cmd ?? [],
+  env: Env ?? [],
+  workingDir,
+});
 
 const parse = (bytes: Uint8Array | undefined): unknown => JSON.parse(Buffer.from(bytes ?? []).toString());
 
@@ -140,6 +170,7 @@ async function execute(
   argv: readonly string[],
   env: ReadonlyMap<string, string>,
   directory: string,
+  user: string | undefined,
 ): Promise<Trace> {
   for (const folder of ['proc', 'tmp', 'dev', directory]) await mkdir(join(root, folder), { recursive: true });
   const log = join(root, '.strace');
@@ -151,6 +182,7 @@ async function execute(
     '/usr/bin/unshare',
     `--root=${root}`,
     `--wd=${directory}`,
+    ...(user === undefined ? [] : [`--setuid=${user}`]),
     '--',
     ...argv,
   ];
@@ -277,17 +309,27 @@ async function within(root: string, path: string, links = 40): Promise<string> {
 async function resolverOf(root: string, path: string, directory: string): Promise<string> {
   const inside = path.startsWith('/') ? path : join(directory, path);
   const file = join(await mkdtemp(join(root, '.program-')), 'program');
-  const stdout = await readFile(await within(root, inside)).catch(() => Buffer.alloc(0));
-  const [, interpreter, argument] = /^#! ?(\S+)(?: (\S+))?/u.exec(stdout.toString('latin1', 0, 256)) ?? [];
+  const place = await within(root, inside);
+  // Others play the shells of the Alpine-shaped base, which are linked to musl.
+  if (/^\/bin\/(?:busybox|bash)$/u.test(place.slice(root.length)) && (await isAlpine(root))) return 'musl';
+  const bytes = await readFile(place).catch(() => Buffer.alloc(0));
+  const [, interpreter, argument] = /^#! ?(\S+)(?: (\S+))?/u.exec(bytes.toString('latin1', 0, 256)) ?? [];
   if (interpreter !== undefined) {
     const next = interpreter.endsWith('/env') && argument !== undefined ? `/usr/local/bin/${argument}` : interpreter;
     return resolverOf(root, next, directory);
   }
-  await writeFile(file, stdout);
+  await writeFile(file, bytes);
+  return resolverOfElf(root, file, bytes);
+}
+
+async function resolverOfElf(root: string, file: string, bytes: Buffer): Promise<string> {
   const { stdout: version } = await run('go', ['version', file]).catch(() => ({ stdout: '' }));
   if (/: go\d/u.test(version)) return 'go';
   const { stdout: headers } = await run('readelf', ['-lnW', file]).catch(() => ({ stdout: '' }));
-  if (/interpreter: .*ld-musl/u.test(headers)) return 'musl';
-  if (/interpreter: .*ld-linux/u.test(headers) || headers.includes('NT_GNU_ABI_TAG')) return 'glibc';
-  return stdout.includes('No error information\0') || stdout.includes('ndots:\0attempts:\0') ? 'musl' : 'other';
+  const loader = /interpreter: ([^\]]+)\]/u.exec(headers)?.[1];
+  // A loader of glibc's name may be musl's.
+  const text = loader === undefined ? bytes : await readFile(await within(root, loader)).catch(() => Buffer.alloc(0));
+  if (text.includes('No error information\0') || text.includes('ndots:\0attempts:\0')) return 'musl';
+  if (loader?.includes('ld-linux') === true || headers.includes('NT_GNU_ABI_TAG')) return 'glibc';
+  return loader === undefined ? 'not told' : 'other';
 }

@@ -26,13 +26,11 @@ export interface ImageFiles {
 export interface Chances {
   /** Reports whether its history names the file. */
   readonly named: (layer: number, paths: readonly string[]) => boolean;
-  /** Reports whether nothing speaks against it. */
-  readonly ever: (layer: number, path: string) => boolean;
   readonly file: (layer: number, path: string) => boolean;
   readonly directory: (layer: number, path: string) => boolean;
 }
 
-const anything: Chances = { named: () => false, ever: () => true, file: () => true, directory: () => true };
+const anything: Chances = { named: () => false, file: () => true, directory: () => true };
 
 /** `mounts`: the directories and files over which the Pod mounts volumes, absolute. */
 export function imageFiles(
@@ -53,7 +51,7 @@ export function imageFiles(
       .flatMap((layer, at) => (layer.isKnown(endOf(directory)) || !chances.directory(at, directory) ? [] : [at]))
       .toReversed();
   return {
-    locate: (paths) => findFirst(layers, paths, isMounted, chances),
+    locate: (paths) => findFirst(layers, paths, isMounted),
     at(given, isWanted) {
       if (isMounted(normalizePath(given))) return { type: 'unseen' };
       const resolved = resolvePath(layers, given);
@@ -128,7 +126,6 @@ function findFirst(
   layers: readonly LayerIndex[],
   candidates: readonly string[],
   isMounted: (path: string) => boolean,
-  { ever }: Chances,
 ): Located {
   const unseen: Unseen[] = [];
   for (const candidate of candidates) {
@@ -136,10 +133,7 @@ function findFirst(
     if (isMounted(normalizePath(candidate)) || isMounted(resolved.path)) {
       return { status: 'hidden', why: `${candidate}, over which the Pod mounts a volume` };
     }
-    if (resolved.status === 'unseen') {
-      const unknown = resolved.layers.filter((layer) => ever(layer, resolved.path));
-      if (unknown.length > 0) unseen.push({ ...resolved, layers: unknown, paths: [resolved.path] });
-    }
+    if (resolved.status === 'unseen') unseen.push({ ...resolved, paths: [resolved.path] });
     if (resolved.status !== 'found' || resolved.node.type !== 'file') continue;
     const before = unseen.flatMap((earlier) => earlier.layers).filter((layer) => layer !== resolved.layer);
     return {

@@ -1,6 +1,7 @@
 import type { BuiltImage, ImageConfigOptions } from '../../support/image-builder.ts';
 import type { TarEntry } from '../../support/tar-builder.ts';
 import { alpineBase, debianBase, type Base } from '../bases.ts';
+import type { ContainerRun } from '../../../src/detection/detector.ts';
 import { GLIBC, GO, MUSL, type CorpusImage, type Kind, type Truth } from '../corpus-image.ts';
 import type { Sources } from '../sources.ts';
 import { link, place, withFolders } from '../tree.ts';
@@ -42,7 +43,7 @@ export interface Case {
   readonly workingDir?: string;
   readonly user?: string;
   /** The Pod's. */
-  readonly pod?: Pick<CorpusImage, 'command' | 'args' | 'env'>;
+  readonly pod?: Partial<ContainerRun>;
   /** Dockerfile lines of the files, in their order. Default: COPY. */
   readonly history?: readonly string[];
   /** Default: that the program leads its layer. */

@@ -24,6 +24,10 @@ const launchers: readonly Case[] = [
   launched('aws-lambda-rie', 'usr/local/bin/aws-lambda-rie', ['/usr/local/bin/aws-lambda-rie', '/app/server']),
   launched('vault-env', 'usr/local/bin/vault-env', ['vault-env', '/app/server']),
   launched('litestream', 'usr/local/bin/litestream', ['litestream', 'replicate', '-exec', '/app/server']),
+  launched('dotenvx', 'usr/local/bin/dotenvx', ['dotenvx', 'run', '--', '/app/server']),
+  launched('op', 'usr/local/bin/op', ['op', 'run', '--env-file', '/app/.env', '--', '/app/server']),
+  launched('phase', 'usr/local/bin/phase', ['phase', 'run', '--app', 'shop', '/app/server --port 80']),
+  launched('mise', 'usr/bin/mise', ['mise', 'exec', 'node@22', '--', '/app/server']),
   launched('fixuid', 'usr/local/bin/fixuid', ['fixuid', '-q', '/app/server']),
   launched('buildpacks', 'cnb/lifecycle/launcher', ['/cnb/process/web'], {
     files: {
@@ -71,6 +75,12 @@ const wrappers: readonly Case[] = [
   wrapped('timeout', ['timeout', '--signal=TERM', '3600', '/app/server']),
   wrapped('setsid', ['setsid', '-w', '/app/server']),
   wrapped('setpriv', ['setpriv', '--reuid=65534', '--clear-groups', '/app/server']),
+  wrapped('systemd-cat', ['systemd-cat', '-t', 'app', '/app/server'], {
+    files: { 'usr/bin/systemd-cat': '@glibc', 'app/server': '@go' },
+  }),
+  wrapped('sudo', ['sudo', '-E', 'MODE=fast', 'PATH=/app', 'server'], {
+    files: { 'usr/bin/sudo': '@glibc', 'app/server': '@go' },
+  }),
   {
     name: 'wrapped-by-chroot',
     trap: 'chroot into another root, which has a program of the same path',
@@ -118,6 +128,14 @@ const texts: readonly Case[] = [
   text('variable', 'BIN=/app/server; exec "$BIN" --port 80'),
   text('sleep-at-the-end', '/app/server & sleep infinity'),
   text('dollar-zero', 'exec "$0" "$@"', { cmd: ['/bin/sh', '-c', 'exec "$0" "$@"', '/app/server', '--port', '80'] }),
+  text('architecture', 'case $(uname -m) in x86_64) exec /app/server;; *) exec /app/other;; esac', {
+    files: { 'app/server': '@musl-static', 'app/other': '@glibc' },
+  }),
+  text('filters', 'exec "/app/$(echo " SERVER" | tr -d " " | tr A-Z a-z)"'),
+  text('no-link', 'exec "$(dirname "$(readlink /app/server || echo /app/server)")/server"'),
+  text('path-of-a-loop', 'for d in /opt/*; do PATH="$PATH:$d"; done; exec server', {
+    files: { 'usr/local/bin/server': '@musl-static', 'opt/tool/x': 'x\n' },
+  }),
   text('cgo', 'exec /app/server', { truth: CGO, files: { 'app/server': '@cgo' } }),
 ];
 

@@ -60,7 +60,40 @@ const ofThePod: readonly Case[] = [
     cmd: ['/app/worker'],
     pod: { args: ['/app/server'] },
   },
+  asked('envfrom-irrelevant', 'a ConfigMap gives variables, of which none names the program', '"$@"', {
+    cmd: ['/app/server'],
+    pod: { envFrom: true },
+  }),
+  asked('working-directory', "the Pod's working directory holds another program of the same name", './server', {
+    files: { 'srv/server': '@glibc' },
+    workingDir: '/srv',
+    pod: { workingDir: '/app' },
+  }),
+  asked('mounted-configuration', 'a volume holds settings that the script reads', '/app/server', {
+    files: { 'entrypoint.sh': '#!/bin/sh\nif [ -f /secrets/env ]; then\n  . /secrets/env\nfi\nexec /app/server\n' },
+    pod: { mounts: ['/secrets'] },
+  }),
+  asked('user', 'the script runs another program for root', '/app/server', {
+    files: {
+      'app/root': '@glibc',
+      'entrypoint.sh': '#!/bin/sh\nif [ "$(id -u)" = 0 ]; then exec /app/root; fi\nexec /app/server\n',
+    },
+    pod: { user: '1000' },
+  }),
 ];
+
+/** An image whose script ends in what the Pod decides. */
+function asked(name: string, trap: string, program: string, more: Partial<Case>): Case {
+  return {
+    name: `pod-${name}`,
+    trap,
+    on: 'debian',
+    truth: MUSL,
+    entrypoint: ['/entrypoint.sh'],
+    ...more,
+    files: { 'app/server': '@musl-static', 'entrypoint.sh': `#!/bin/sh\nexec ${program}\n`, ...more.files },
+  };
+}
 
 const supervised = (
   name: string,
@@ -109,6 +142,30 @@ const supervisors: readonly Case[] = [
   ),
   supervised('my-init', 'etc/service/app/run', '#!/bin/sh\nexec /app/server\n', ['/sbin/my_init'], {
     files: { 'usr/bin/python3.12': '@glibc', 'sbin/my_init': '#!/usr/bin/python3.12 -u\nimport os\n' },
+  }),
+  supervised(
+    'circusd',
+    'etc/circus.ini',
+    '[watcher:app]\ncmd = /app/server\nargs = --port 80\n',
+    ['/usr/bin/circusd', '/etc/circus.ini'],
+    { files: { 'usr/bin/circusd': '#!/usr/bin/python3.12\n', 'usr/bin/python3.12': '@glibc' } },
+  ),
+  supervised(
+    'horust',
+    'etc/horust/services/app.toml',
+    'command = "/app/server --port 80"\nrestart = "always"\n',
+    ['/sbin/horust'],
+    { files: { 'sbin/horust': '@glibc' } },
+  ),
+  supervised(
+    'process-compose',
+    'app/process-compose.yaml',
+    'version: "0.5"\nprocesses:\n  app:\n    command: "exec /app/server"\n',
+    ['/usr/bin/process-compose', 'up', '-f', '/app/process-compose.yaml'],
+    { files: { 'usr/bin/process-compose': '@glibc' } },
+  ),
+  supervised('multirun', 'etc/app.conf', 'port 80\n', ['/usr/bin/multirun', '/app/server', '/app/server --worker'], {
+    files: { 'usr/bin/multirun': '@glibc' },
   }),
   supervised(
     'with-contenv',

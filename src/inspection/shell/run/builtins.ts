@@ -3,7 +3,7 @@ import { hiddenProgram } from '../../command/outcome.ts';
 import { normalizePath } from '../../overlay.ts';
 import { decideTest } from './conditions.ts';
 import { declareVariables } from './declare.ts';
-import { resolved } from './output/programs.ts';
+import { resolved } from '../outputs.ts';
 import { decidingVariables } from '../deciding.ts';
 import { parseShell } from '../parse.ts';
 import type { Call, Run } from './run.ts';

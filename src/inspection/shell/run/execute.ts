@@ -6,8 +6,8 @@ import { decideDoubleBracket } from './conditions.ts';
 import { assignedArray } from './declare.ts';
 import { expandPattern, expandText, expandWords } from './expand.ts';
 import { followFor, followLoop } from './loops.ts';
-import { filtered } from './output/filters.ts';
-import { outputs } from './output/programs.ts';
+import { filtered } from '../filters.ts';
+import { outputs } from '../outputs.ts';
 import type { Run, Scope } from './run.ts';
 import {
   environmentOf,

@@ -1,8 +1,8 @@
-import { baseName, joinPath } from '../../../command/invocation.ts';
-import { withoutTrailing } from '../../../../util/text.ts';
-import type { Run } from '../run.ts';
-import type { State } from '../state.ts';
-import { isKnown, UNKNOWN } from '../values.ts';
+import { baseName, joinPath } from '../command/invocation.ts';
+import { withoutTrailing } from '../../util/text.ts';
+import type { Run } from './run/run.ts';
+import type { State } from './run/state.ts';
+import { isKnown, UNKNOWN } from './run/values.ts';
 import { cutFields } from './filters.ts';
 
 const mostNumbers = 64;

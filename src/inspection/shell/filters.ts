@@ -1,4 +1,4 @@
-import { withoutTrailing } from '../../../../util/text.ts';
+import { withoutTrailing } from '../../util/text.ts';
 
 /** What programs make of a text that they read from a pipe, where it can be known: `echo "$1" | tr A-Z a-z`. */
 
