@@ -56,6 +56,12 @@ const entryScripts: readonly Case[] = [
     {},
     { 'app/start': '#!/bin/bash\nexec /app/server "$@"\n' },
   ),
+  led(
+    'asks-for-a-program',
+    '#!/bin/sh\nif hash gunicorn 2>/dev/null; then\n  exec gunicorn\nfi\nexec /app/server\n',
+    {},
+    { 'opt/app/settings.py': 'DEBUG = False\n' },
+  ),
   led('background-and-wait', '#!/bin/sh\n/app/server &\npid=$!\ntrap "kill $pid" TERM\nwait $pid\n'),
 ];
 

@@ -118,11 +118,7 @@ describe('a shell text leads to the programs that its run may end in', () => {
     ['exec "/app/$(echo x server | awk "{print \\$2}")"', 'app/server'],
     ['exec "/app/$(echo server | sed "s/\\(s\\)/\\1/")"', 'hidden'],
     ['exec "/app/$(curl x | tr A-Z a-z)"', 'hidden < usr/bin/curl'],
-    [
-      'for d in /d/*; do PATH="$PATH:$d"; done; exec server',
-      'app/server',
-      { files: { 'd/x': 'x', 'usr/bin/server': '->/app/server' } },
-    ],
+    ['while read -r d; do PATH="$PATH:$d"; done </x; exec python3', 'usr/bin/python3'],
     ['PATH="$(curl x)"; exec server', 'hidden < usr/bin/curl'],
     ['while read -r x; do l="$l:$x"; [ -z "$x" ] || n=1; done </x; exec /app/server $l', 'app/server'],
   ])('%j', (script, expected, setting) => {
