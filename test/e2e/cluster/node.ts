@@ -109,6 +109,8 @@ const kubeletConfig = (order: Order, { name }: NodePlace, place: string): object
   evictionHard: { 'memory.available': '200Mi', 'nodefs.available': '1%', 'imagefs.available': '1%' },
   imageGCHighThresholdPercent: 100,
   nodeStatusUpdateFrequency: '4s',
+  // A Secret that has changed is in the Pods within seconds. With the default of a minute tests would only wait.
+  syncFrequency: '10s',
 });
 
 /** Starts containerd, the kubelet and kube-proxy of a node. */
