@@ -8,15 +8,21 @@ const lanes = 6;
 
 // The corpus' launchers and supervisors are stand-ins, which start nothing.
 const standIns = new Set(['launcher', 'supervisor']);
+const standInWrappers = new Set(['wrapped-by-sudo', 'wrapped-by-systemd-cat']);
+// readelf and `go version` do not know what GODEBUG makes a Go program do.
+const chosenByVariable = /netdns-cgo/u;
 
 /** Returns why an image cannot be run here; undefined if it can be tried. */
-function reasonNotTo({ kind, platform, truth }: CorpusImage): string | undefined {
+function reasonNotTo({ name, kind, platform, truth }: CorpusImage): string | undefined {
   if ('error' in truth) return 'no image';
   if (truth.resolver === 'unknown') return 'nobody can tell what it runs';
   if (kind === 'platform' || (platform !== undefined && platform.architecture !== 'amd64')) {
     return 'of several platforms, or of another';
   }
-  return standIns.has(kind) ? 'its launcher or supervisor is a stand-in' : undefined;
+  if (chosenByVariable.test(name)) return 'a variable chooses its resolver';
+  return standIns.has(kind) || standInWrappers.has(name)
+    ? 'its launcher, wrapper or supervisor is a stand-in'
+    : undefined;
 }
 
 /** Runs the images that can be run here. Returns false if a program that was left has another resolver than the truth. */

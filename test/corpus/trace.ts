@@ -286,9 +286,13 @@ function noteProgram(
   // busybox runs its applets so.
   if (program !== undefined && program !== '/proc/self/exe') {
     const from = directories.get(pid);
-    programs.set(pid, `${roots.get(pid) ?? ''}${from === undefined ? program : resolve(from, program)}`);
+    programs.set(pid, `${roots.get(pid) ?? ''}${from === undefined ? program : behind(from, program)}`);
   }
 }
+
+// By the text, `..` would not be the parent of where a link leads.
+const behind = (from: string, program: string): string =>
+  program.startsWith('/') ? program : `${from}/${program.replace(/^\.\//u, '')}`;
 
 /** Returns where a path of the image is on this machine: links lead within the root. */
 async function within(root: string, path: string, links = 40): Promise<string> {
