@@ -55,7 +55,14 @@ export const figureText = ({ median, worst }: Figure): string => `${Math.round(m
 export async function lookUps(cluster: Cluster, namespace: string, pod: string): Promise<Figure> {
   const before = await lostPackets();
   const words = ['exec', '-n', namespace, pod, '--', '/probe', 'lookup', NAME, String(COUNT)];
-  const lines = (await cluster.kubectl(...words)).trim().split('\n');
+  const output = await cluster.kubectl(...words).catch((error: Error) => {
+    // What failed begins with the C library's words, everything else with an address.
+    const { stdout = '' } = (error.cause ?? {}) as { stdout?: string };
+    const failed = stdout.split('\n').filter((line) => /^[A-Z]/.test(line));
+    const what = failed[0] ?? error.message;
+    throw new Error(`${namespace}/${pod}: ${failed.length} of ${COUNT} look-ups failed: ${what}`, { cause: error });
+  });
+  const lines = output.trim().split('\n');
   const times = lines.map((line) => Number(line.split(' ').at(-1))).toSorted((a, b) => a - b);
   const [median, worst] = [times[Math.floor(times.length / 2)], times.at(-1)];
   if (times.length !== COUNT || median === undefined || worst === undefined) throw new Error(lines.join('\n'));
