@@ -203,14 +203,14 @@ const pebble: Configured = {
   options: [],
   places: ['/var/lib/pebble/default/layers/'],
   end: '.yaml',
-  command: /^\s+command:\s*([^|>\s].*)$/gmu,
+  command: /^[ \t]+command:[ \t]*([^|>\s].*)$/gmu,
 };
 // https://f1bonacc1.github.io/process-compose/configuration
 const processCompose: Configured = {
   options: ['-f', '--config'],
   places: ['process-compose.yaml', 'process-compose.yml', 'compose.yaml', 'compose.yml'],
   end: '.yaml',
-  command: /^\s+command:\s*([^|>\s].*)$/gmu,
+  command: /^[ \t]+command:[ \t]*([^|>\s].*)$/gmu,
   byShell: true,
 };
 
@@ -234,7 +234,7 @@ function readConfigured({ argv, directory }: Invocation, around: Surroundings, h
   if (lines.length === 0) return unread(baseName(program));
   const commands = lines.map((line) => (how.byShell === true ? ['/bin/sh', '-c', line] : splitWords(line)));
   // YAML's block texts span lines.
-  const isCut = texts.some((text) => /^\s+command:\s*[|>]/mu.test(text)) || commands.length > 32;
+  const isCut = texts.some((text) => /^[ \t]+command:[ \t]*[|>]/mu.test(text)) || commands.length > 32;
   const missing = isCut ? `${baseName(program)}: starts more than is followed` : undefined;
   return { commands: commands.slice(0, 32), before: [], missing };
 }

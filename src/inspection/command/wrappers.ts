@@ -132,7 +132,13 @@ const loaderOptions = '--library-path --argv0 --preload --inhibit-rpath --audit 
 const loaderName = /^(?:ld-(?:musl-|linux)[\w.-]+|ld64\.so\.\d+|ld-2\.\d+\.so)$/u;
 
 // tini-muslc-amd64, gosu-arm64, dumb-init_1.2.5_x86_64: as their releases are called.
-const ofPlatform = /(?:[-_](?:amd64|arm64|x86_64|aarch64|armhf|i386|muslc|static|linux|v?\d[\d.]{0,9}))+$/u;
+const ofPlatform = /[-_](?:amd64|arm64|x86_64|aarch64|armhf|i386|muslc|static|linux|v?\d[\d.]{0,9})$/u;
+
+/** Returns a program's name without what its releases add. */
+function withoutPlatform(name: string): string {
+  const shorter = name.replace(ofPlatform, '');
+  return shorter === name ? name : withoutPlatform(shorter);
+}
 
 type Wrapper = (invocation: Invocation) => Invocation | undefined;
 
@@ -164,7 +170,7 @@ export function throughWrapper(invocation: Invocation): Invocation | undefined {
 
 function nameOf({ argv: [program = ''] }: Invocation): string {
   const name = baseName(program);
-  return Object.hasOwn(shapes, name) ? name : name.replace(ofPlatform, '');
+  return Object.hasOwn(shapes, name) ? name : withoutPlatform(name);
 }
 
 interface Options {

@@ -6,6 +6,8 @@ type Filter = (words: readonly string[], text: string) => string | undefined;
 
 // Patterns take a time that their own length and this one bound.
 const longestText = 1024;
+// A pattern with one repetition takes a time that grows with the square of the text.
+const longestSedText = 256;
 
 /** Returns what a command of a pipeline makes of `text`; undefined if that is not worked out. */
 export function filtered([name = '', ...words]: readonly string[], text: string): string | undefined {
@@ -82,8 +84,11 @@ function deleted(words: readonly string[], text: string): string | undefined {
 /** `sed [-E] s/PATTERN/TEXT/[g]`, where the pattern means the same in JavaScript and takes a bounded time. */
 function substituted(words: readonly string[], text: string): string | undefined {
   const [, extended, script = ''] = /^(?:(-[Er])\n)?(?:-e\n)?([^\n]+)$/u.exec(words.join('\n')) ?? [];
-  const [, , source = '', target = '', flags = ''] = /^s([/|#,:@~!])(.*?)\1(.*?)\1(g?)$/u.exec(script) ?? [];
-  if (!isPlain(source, extended !== undefined) || /[\\&]/u.test(target)) return undefined;
+  if (!/^s[/|#,:@~!]/u.test(script)) return undefined;
+  const [, source = '', target = '', flags, ...more] = script.split(script.charAt(1));
+  if ((flags !== '' && flags !== 'g') || more.length > 0) return undefined;
+  if (text.length > longestSedText || !isPlain(source, extended !== undefined) || /[\\&]/u.test(target))
+    return undefined;
   try {
     const pattern = new RegExp(source, `u${flags}`);
     return eachLine(text, (line) => line.replace(pattern, () => target));
@@ -95,5 +100,5 @@ function substituted(words: readonly string[], text: string): string | undefined
 function isPlain(source: string, isExtended: boolean): boolean {
   const repeats = source.match(/[*+?{]/gu)?.length ?? 0;
   const isOdd = /\\[^./]|\[:|\)[*+{]/u.test(source) || (!isExtended && /[+?|(){}]/u.test(source));
-  return source !== '' && !isOdd && repeats <= 2;
+  return source !== '' && !isOdd && repeats <= 1;
 }
