@@ -73,6 +73,7 @@ describe('the defaults', () => {
         },
         cache: { entries: 20_000, tagTtl: '10m', failureTtl: '1m', store: 'memory', unusedAfter: '720h' },
       },
+      admissionPolicy: { enabled: false },
       warmUp: { enabled: true, rate: 2, hourly: { 'docker.io': 5 }, resources: [], lease: 'libc-dns-webhook' },
       server: { address: '0.0.0.0', port: 10_250, metricsPort: 9402, warnings: false, events: false },
       tls: {
