@@ -141,7 +141,9 @@ gives. Each field is asked for before it is read: an expression that fails lets 
     + '"],"resolvers":{' + variables.found.map(f, '"' + f['name'] + '":"' + f['resolvers'] + '"').join(',') + '}}'
 {{- end }}
 
+{{/* (list root operator values): for namespaces whose label libc-dns.dev/mode is, or is not, one of the values. */}}
 {{- define "libc-dns-webhook.policyConstraints" -}}
+{{- $root := index . 0 -}}
 resourceRules:
   - apiGroups: [""]
     apiVersions: [v1]
@@ -153,12 +155,13 @@ namespaceSelector:
     - key: kubernetes.io/metadata.name
       operator: NotIn
       values:
-        {{- $excluded := dig "excludeNamespaces" (list) .Values.config }}
-        {{- concat (list "kube-system" "kube-public" "kube-node-lease" .Release.Namespace) $excluded | uniq | toYaml | nindent 8 }}
-    {{- with .Values.webhook.namespaceSelector.matchExpressions }}
+        {{- $excluded := dig "excludeNamespaces" (list) $root.Values.config }}
+        {{- concat (list "kube-system" "kube-public" "kube-node-lease" $root.Release.Namespace) $excluded | uniq | toYaml | nindent 8 }}
+    - { key: libc-dns.dev/mode, operator: {{ index . 1 }}, values: {{ index . 2 | toJson }} }
+    {{- with $root.Values.webhook.namespaceSelector.matchExpressions }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
-  {{- with .Values.webhook.namespaceSelector.matchLabels }}
+  {{- with $root.Values.webhook.namespaceSelector.matchLabels }}
   matchLabels:
     {{- toYaml . | nindent 4 }}
   {{- end }}
