@@ -61,6 +61,9 @@ const PACE = { perSecond: 5, burst: 50 };
 /** Most writes that wait, and most images of a namespace that are known of. */
 const MOST_WAITING = 10_000;
 const MOST_IMAGES = 10_000;
+/** Characters of what one container runs, and of all that are known of: authors of workloads choose both. */
+const MOST_REQUEST = 4096;
+const MOST_CHARACTERS = 32 * 1024 * 1024;
 /** Milliseconds after which an image's verdict is read again though nothing has changed. */
 const AGAIN_MS = 30_000;
 /** Milliseconds after which it is asked whether an image's tag has moved, and how many of a namespace are asked at a time. */
@@ -119,27 +122,26 @@ interface Place {
 const ANY_POD = readPod({});
 
 function begin(options: PodResolversOptions): Run {
-  const { client, namespaces, clock, everyMs = 1000, reporter = silentReporter } = options;
+  const { namespaces, clock, everyMs = 1000, reporter = silentReporter } = options;
   const closing = new AbortController();
   const places = new Map<string, Place>();
-  const queue = createQueue(options, namespaces.ready);
+  const queue = createQueue(options, places);
   const startedAt = clock.monotonic();
+  /** Of all images; those that are forgotten count until the next round. */
+  let characters = 0;
   const state: State = { options, queue, places, existing: new Set(), startedAt };
   const placeOf = (name: string): Place => {
     const known = places.get(name) ?? { images: new Map<string, Image>(), isDue: true, readAt: -Infinity };
     places.set(name, known);
     return known;
   };
-  const trouble = reporter.trouble('the PodResolvers of an earlier leader cannot be listed', 'pod-resolvers');
+  const warn = reporter.warnings();
   const work = async (): Promise<void> => {
     await namespaces.ready;
-    while (!closing.signal.aborted) {
-      if (await listExisting(client, state.existing, closing.signal, trouble.lost)) break;
-      await pause(everyMs, closing.signal);
-    }
-    trouble.recovered();
+    await listAtLast(options, state.existing, closing.signal);
     while (!closing.signal.aborted) {
       for (const name of namespaces.names()) placeOf(name);
+      characters = charactersOf(places);
       await round(state, closing.signal);
       await pause(everyMs, closing.signal);
     }
@@ -148,8 +150,16 @@ function begin(options: PodResolversOptions): Run {
   return {
     offer(namespace, { request: asked, login, isWanted }) {
       if (platformName(asked.platform) !== platformName(options.platform)) return;
-      const { images } = placeOf(namespace);
       const key = JSON.stringify(asked);
+      const { images } = placeOf(namespace);
+      const isNew = !images.has(key);
+      if (key.length > MOST_REQUEST || (isNew && characters + key.length > MOST_CHARACTERS)) {
+        warn('an image is left out of PodResolvers: there are too many, or its container has too long a text', {
+          namespace,
+        });
+        return;
+      }
+      if (isNew) characters += key.length;
       const request = login === undefined ? asked : { ...asked, credentials: login.read };
       const image: Image = images.get(key) ?? { request, wanted: new Set(), checkedAt: clock.monotonic() };
       image.wanted.add(isWanted);
@@ -172,6 +182,12 @@ function begin(options: PodResolversOptions): Run {
   };
 }
 
+function charactersOf(places: ReadonlyMap<string, Place>): number {
+  let sum = 0;
+  for (const { images } of places.values()) for (const key of images.keys()) sum += key.length;
+  return sum;
+}
+
 interface State {
   readonly options: PodResolversOptions;
   readonly queue: WriteQueue;
@@ -182,13 +198,13 @@ interface State {
 }
 
 function createQueue(
-  { client, clock, reporter = silentReporter }: PodResolversOptions,
-  ready: Promise<void>,
+  { client, clock, namespaces, reporter = silentReporter }: PodResolversOptions,
+  places: ReadonlyMap<string, Place>,
 ): WriteQueue {
   const warn = reporter.warnings();
   return createWriteQueue({
     client,
-    ready,
+    ready: namespaces.ready,
     pace: createTokenBucket({ ...PACE, clock: { monotonic: () => clock.monotonic() } }),
     most: MOST_WAITING,
     refusals: REFUSALS,
@@ -197,12 +213,27 @@ function createQueue(
     ),
     count: (result) => reporter.metrics.cluster.stored('pod-resolvers', result),
     onRefused(name, error) {
+      // It is tried again when its verdicts are read again.
+      delete places.get(name)?.written;
       // A namespace that is being deleted takes nothing new.
       if (error.code !== 'not-found' && error.code !== 'forbidden') {
         warn('a PodResolvers was not written', { namespace: name, error: error.message });
       }
     },
   });
+}
+
+/** Adds the namespaces that have an object, however long it takes to read them. */
+async function listAtLast(
+  { client, everyMs = 1000, reporter = silentReporter }: PodResolversOptions,
+  existing: Set<string>,
+  signal: AbortSignal,
+): Promise<void> {
+  const trouble = reporter.trouble('the PodResolvers of an earlier leader cannot be listed', 'pod-resolvers');
+  while (!signal.aborted && !(await listExisting(client, existing, signal, trouble.lost))) {
+    await pause(everyMs, signal);
+  }
+  trouble.recovered();
 }
 
 /** Adds the namespaces that have an object; resolves to whether that could be read. */

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parse } from 'yaml';
 
@@ -217,6 +218,36 @@ describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace'
       'the PodResolvers of an earlier leader cannot be listed',
       'over: the PodResolvers of an earlier leader cannot be listed',
     ]);
+  });
+
+  it('a write that is refused: tried again after half a minute', async () => {
+    const shop = await place();
+    let refusals = 1;
+    leader({
+      request: async (asked) => {
+        if (asked.method === 'PATCH' && refusals > 0) {
+          refusals -= 1;
+          throw new KubeError('forbidden', 'podresolvers is forbidden');
+        }
+        return await cluster.client.request(asked);
+      },
+    });
+    await vi.waitFor(() => expect(refusals).toBe(0), patience);
+    await sleep(200);
+    expect(await specOf(shop)).toBeUndefined();
+    now += 30_000;
+    await until(shop, holding({}));
+  });
+
+  it('a container with a very long text: its image is left out, and the log says so', async () => {
+    const shop = await place();
+    const writer = leader();
+    known.set('long:1', 'musl');
+    known.set('short:1', 'musl');
+    writer.offer(shop, { request: { ...request('long:1'), args: ['x'.repeat(5000)] }, isWanted: always });
+    writer.offer(shop, { request: request('short:1'), isWanted: always });
+    await until(shop, holding({ 'short:1': 'musl' }));
+    expect(writer.lines).toMatchObject([{ fields: { namespace: shop } }]);
   });
 
   it('more images than an object holds: the least recently used are left out', async () => {
