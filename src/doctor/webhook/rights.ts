@@ -14,7 +14,15 @@ export interface Need extends Right {
 
 type Settings = Pick<
   Config,
-  'cluster' | 'exposure' | 'nodeLocal' | 'networkPolicies' | 'detection' | 'server' | 'tls' | 'warmUp'
+  | 'admissionPolicy'
+  | 'cluster'
+  | 'exposure'
+  | 'nodeLocal'
+  | 'networkPolicies'
+  | 'detection'
+  | 'server'
+  | 'tls'
+  | 'warmUp'
 >;
 
 /** Returns the rights that the configuration needs. `own` is the namespace that the webhook runs in. */
@@ -29,6 +37,7 @@ export function rightsNeeded(config: Settings, own: string): Need[] {
     ...certificateNeeds(config, own),
     ...storeNeeds(config),
     ...warmUpNeeds(config, own),
+    ...podResolversNeeds(config),
     ...factNeeds(config),
     ...policyNeeds(config),
     ...exposureNeeds(config),
@@ -94,6 +103,17 @@ function warmUpNeeds({ warmUp, detection }: Settings, own: string): Group[] {
           { verbs: ['get', 'update'], of: { ...lease, name: warmUp.lease }, without },
         ]
       : []),
+  ];
+}
+
+function podResolversNeeds({ admissionPolicy }: Settings): Group[] {
+  if (!admissionPolicy.enabled) return [];
+  return [
+    {
+      verbs: ['list', 'create', 'patch', 'delete'],
+      of: { group: 'libc-dns.dev', resource: 'podresolvers' },
+      without: "the API server's policy does not learn what images run",
+    },
   ];
 }
 

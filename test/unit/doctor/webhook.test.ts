@@ -206,6 +206,15 @@ describe('rights', () => {
     expect(of({ exposure: 'auto', warmUp: { enabled: false } })).toContain('list daemonsets.apps');
   });
 
+  it('PodResolvers are written with admissionPolicy alone', () => {
+    const of = (settings: object): string[] =>
+      rightsNeeded(configSchema.parse(settings), 'libc-dns').map((need) => describeRight(need));
+    const without = of({});
+    expect(of({ admissionPolicy: { enabled: true } }).filter((right) => !without.includes(right))).toEqual(
+      ['list', 'create', 'patch', 'delete'].map((verb) => `${verb} podresolvers.libc-dns.dev`),
+    );
+  });
+
   it('owners of Pods are read with server.events alone', () => {
     const of = (settings: object): string[] =>
       rightsNeeded(configSchema.parse(settings), 'libc-dns').map((need) => describeRight(need));
