@@ -9,7 +9,7 @@ import { parse } from 'yaml';
 import { createNodeLocalReader, readDaemonSet } from '../../src/cluster/node-local.ts';
 import { cli } from '../support/cli.ts';
 import { CI_VALUES } from './golden.ts';
-import { CHART, hasHelm, helm, notes, renderText } from './helm.ts';
+import { CHART, hasHelm, helm, IN_CLUSTER, notes, renderText } from './helm.ts';
 import { type Manifest, objects } from './rendered.ts';
 
 describe.runIf(hasHelm())('the values files of ci/', () => {
@@ -356,6 +356,16 @@ describe.runIf(hasHelm())('the policy of the API server', () => {
     expect(alone).toContain('MutatingAdmissionPolicy');
     expect(alone).not.toContain('MutatingWebhookConfiguration');
     expect(both).toEqual(expect.arrayContaining(['MutatingAdmissionPolicy', 'MutatingWebhookConfiguration']));
+  });
+
+  it('has notes that say how to stop what is there, and a test only where the webhook is asked', () => {
+    const [webhook, alone] = [notes([]), notes(['admissionPolicy.enabled=true'])];
+    expect(webhook).toContain('kubectl delete mutatingwebhookconfiguration libc-dns-webhook');
+    expect(webhook).not.toContain('mutatingadmissionpolicybinding');
+    expect(alone).toContain('kubectl delete mutatingadmissionpolicybinding libc-dns-webhook.libc-dns.dev');
+    expect(alone).not.toMatch(/mutatingwebhookconfiguration|helm .* test/);
+    const rendered = objects(renderText(['admissionPolicy.enabled=true'], IN_CLUSTER));
+    expect(rendered.filter(({ metadata }) => metadata.name.endsWith('-test'))).toEqual([]);
   });
 
   it('is refused where the API server has none', () => {
