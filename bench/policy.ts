@@ -1,6 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { parse } from 'yaml';
-
 import { REACHES_ALL } from '../src/exposure/dns-target.ts';
 import { applySpec, podResolversSpec } from '../src/pod-resolvers/object.ts';
 import { finishedRemedies } from '../src/pod-resolvers/remedies.ts';
@@ -8,14 +5,13 @@ import { MODE_LABEL } from '../src/policy/scope.ts';
 import { hasHelm, renderText } from '../test/chart/helm.ts';
 import { objects } from '../test/chart/rendered.ts';
 import type { TestCluster } from '../test/support/cluster.ts';
+import { installPodResolvers } from '../test/support/pod-resolvers.ts';
 import { facts, policy } from '../test/support/policy.ts';
 
 /** Images that the API server's policy knows of in a namespace, the measured one among them. */
 const IMAGES = [100, 5000];
 
 const kindOf = (images: number): string => `policy-${images}`;
-
-const CRD = new URL('../charts/libc-dns-webhook/files/podresolvers.yaml', import.meta.url);
 
 /** The label of the namespaces whose Pods the policy sees. */
 const ONLY = 'bench-policy';
@@ -28,8 +24,7 @@ export async function installPolicies(cluster: TestCluster, image: string): Prom
   if (!hasHelm()) return [];
   const selector = JSON.stringify({ matchLabels: { [ONLY]: 'yes' } });
   const values = ['admissionPolicy.enabled=true', `webhook.namespaceSelector=${selector}`];
-  await cluster.apply(parse(readFileSync(CRD, 'utf8')) as object);
-  await cluster.kubectl(['wait', '--for=condition=Established', 'crd/podresolvers.libc-dns.dev', '--timeout=30s']);
+  await installPodResolvers(cluster);
   await cluster.apply(...objects(renderText(values, ['-s', 'templates/admission-policy.yaml'])));
   for (const count of IMAGES) {
     const name = `bench-${kindOf(count)}`;

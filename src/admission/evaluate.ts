@@ -16,7 +16,7 @@ import type {
 } from '../policy/model.ts';
 import { MalformedPodError, malformedMessage, readPod } from '../policy/read-pod.ts';
 import type { Verdict } from '../policy/verdict.ts';
-import { kubeletResolvConf } from '../resolv-conf/kubelet.ts';
+import { expectedResolvConf } from '../resolv-conf/kubelet.ts';
 import { asObject } from '../util/json.ts';
 import { patchFor } from './patch.ts';
 
@@ -75,11 +75,8 @@ export interface Evaluator<S extends Subject = Subject> {
 
 const EMPTY: ResolvConf = { servers: [], searches: [], options: [] };
 
-function kubeletFor(pod: PodView, { namespace, facts }: Subject): ResolvConf {
-  const node = { servers: [], searches: facts.nodeSearches, options: [] };
-  const kubelet = { clusterDns: facts.dns, clusterDomain: facts.domain, node };
-  return kubeletResolvConf(kubelet, { name: '', namespace: namespace.name, ...pod }).resolvConf;
-}
+const kubeletFor = (pod: PodView, { namespace, facts }: Subject): ResolvConf =>
+  expectedResolvConf(facts, namespace.name, pod);
 
 function changed(pod: PodView, change: DnsChange): PodView {
   const dnsConfig: DnsConfig = {

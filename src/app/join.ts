@@ -104,12 +104,9 @@ async function joinOwn(surroundings: Surroundings, log: Log): Promise<Joined> {
  * Joins the cluster that `--kubeconfig` names, else the one we run in, in the namespace of `--namespace`, else of the context or our Pod. Throws `CommandError` if
  * `--context` names a context of no file.
  */
-export async function joinCluster(
-  { kubeconfig, context, namespace }: ServeFlags,
-  surroundings: Surroundings,
-  log: Log,
-): Promise<Joined> {
-  const joined = await joinNamed({ ...optional({ kubeconfig, context }) }, surroundings, log);
+export async function joinCluster(flags: ServeFlags, surroundings: Surroundings, log: Log): Promise<Joined> {
+  const joined = await joinNamed(flags, surroundings, log);
+  const { namespace } = flags;
   return namespace === undefined ? joined : { ...joined, own: { ...joined.own, namespace } };
 }
 

@@ -1,18 +1,10 @@
 import { decide } from '../policy/decide.ts';
-import type {
-  ClusterFacts,
-  DnsOption,
-  NamespaceView,
-  PolicyConfig,
-  Reach,
-  Remedy,
-  ResolvConf,
-} from '../policy/model.ts';
+import type { ClusterFacts, DnsOption, NamespaceView, PolicyConfig, Reach, Remedy } from '../policy/model.ts';
 import { readPod } from '../policy/read-pod.ts';
 import type { Reason } from '../policy/reasons.ts';
 import { MODE_LABEL } from '../policy/scope.ts';
 import type { Resolver, Verdict } from '../policy/verdict.ts';
-import { kubeletResolvConf } from '../resolv-conf/kubelet.ts';
+import { expectedResolvConf } from '../resolv-conf/kubelet.ts';
 
 /**
  * The kinds of Pods that get different remedies for the same resolvers. `virtual`: it may run on a virtual node. `searches`: it has
@@ -61,6 +53,8 @@ const PODS: Readonly<Record<Shape, object>> = {
   nameservers: { dnsConfig: { nameservers: [SOME_SERVER] } },
 };
 
+const PLAIN = readPod({});
+
 /** Returns the names of resolvers in the order of a class, each once: `glibc+musl`. */
 const className = (resolvers: readonly Resolver[]): string =>
   RESOLVERS.filter((resolver) => resolvers.includes(resolver)).join('+');
@@ -102,7 +96,7 @@ function remedyOf(resolvers: readonly Resolver[], shape: Shape, terms: RemedyTer
   const { namespace, cluster, reach } = terms;
   const own = shape === 'searches' || shape === 'nameservers';
   // A redirect writes the whole list of nameservers and searches: the policy has room for the namespace's, not for each Pod's own.
-  const config: PolicyConfig = own && mayRedirect(terms.config) ? withoutRedirect(terms.config) : terms.config;
+  const config: PolicyConfig = own ? withoutRedirect(terms.config) : terms.config;
   const pod = readPod({ spec: { ...PODS[shape], containers: resolvers.map((name) => ({ name, image: name })) } });
   const decision = decide({
     pod,
@@ -112,7 +106,7 @@ function remedyOf(resolvers: readonly Resolver[], shape: Shape, terms: RemedyTer
     config,
     reach,
     verdicts: resolvers.map(verdictOf),
-    kubelet: () => kubeletFor(terms),
+    kubelet: () => expectedResolvConf(cluster, namespace.name, PLAIN),
   });
   const { reason, remedy, change } = decision;
   if (decision.mode === 'off' || change?.sidecar !== undefined) return undefined;
@@ -127,22 +121,11 @@ function remedyOf(resolvers: readonly Resolver[], shape: Shape, terms: RemedyTer
   };
 }
 
-const mayRedirect = ({ musl }: PolicyConfig): boolean => musl.remedy === 'auto' || musl.remedy === 'redirect';
-
-const withoutRedirect = (config: PolicyConfig): PolicyConfig => ({
-  ...config,
-  musl: { ...config.musl, remedy: 'retry' },
-});
+const withoutRedirect = (config: PolicyConfig): PolicyConfig =>
+  config.musl.remedy === 'none' ? config : { ...config, musl: { ...config.musl, remedy: 'retry' } };
 
 const verdictOf = (resolver: Resolver): Verdict => ({
   resolver,
   libc: 'unknown',
   evidence: { source: 'store', detail: '', confidence: 1 },
 });
-
-/** Returns what the kubelet writes for a Pod without DNS settings of its own. */
-function kubeletFor({ namespace, cluster }: RemedyTerms): ResolvConf {
-  const node = { servers: [], searches: cluster.nodeSearches, options: [] };
-  const kubelet = { clusterDns: cluster.dns, clusterDomain: cluster.domain, node };
-  return kubeletResolvConf(kubelet, { name: '', namespace: namespace.name, ...readPod({}) }).resolvConf;
-}

@@ -9,15 +9,15 @@ import { eachObject } from '../kubernetes/lists.ts';
 import { RESOURCES } from '../kubernetes/objects.ts';
 import { createWriteQueue, type WriteQueue } from '../kubernetes/write-queue.ts';
 import type { ClusterFacts, NamespaceView, PolicyConfig, Reach } from '../policy/model.ts';
-import { readPod } from '../policy/read-pod.ts';
-import { effectiveMode } from '../policy/scope.ts';
+import { isInScope } from '../policy/scope.ts';
 import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
 import { pause } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
 import { createTokenBucket } from '../util/limits/token-bucket.ts';
+import { createRestartable } from '../util/restartable.ts';
 import { imageEntry } from './images.ts';
 import { applySpec, deleteObject, NAME, type PodResolversSpec, podResolversSpec } from './object.ts';
-import { finishedRemedies, type Remedies } from './remedies.ts';
+import { finishedRemedies, type Remedies, type RemedyTerms } from './remedies.ts';
 
 export interface PodResolversOptions {
   readonly client: Pick<KubeClient, 'request'>;
@@ -73,25 +73,22 @@ const MOST_CHECKS = 8;
  * Milliseconds for which an object of an earlier leader is not replaced by one that knows less: warm-up reads the workloads again.
  */
 const GRACE_MS = 60_000;
+/** Namespaces without news that are looked at without a pause. */
+const AT_ONCE = 100;
 
 /** The namespace is gone, or goes; the object is gone already; or what it holds is refused. */
 const REFUSALS: ReadonlySet<KubeErrorCode> = new Set(['not-found', 'forbidden', 'conflict', 'invalid', 'too-large']);
 
 export function createPodResolvers(options: PodResolversOptions): PodResolvers {
-  let run: Run | undefined;
-  options.reporter?.metrics.cluster.podResolvers(() => run?.sizes());
-  let ending: Promise<void> = Promise.resolve();
+  const runs = createRestartable(
+    () => begin(options),
+    (run) => run.close(),
+  );
+  options.reporter?.metrics.cluster.podResolvers(() => runs.running?.sizes());
   return {
-    start() {
-      run ??= begin(options);
-    },
-    async stop() {
-      const last = run;
-      run = undefined;
-      if (last !== undefined) ending = Promise.all([ending, last.close()]).then(() => undefined);
-      await ending;
-    },
-    offer: (namespace, offer) => run?.offer(namespace, offer),
+    start: () => runs.start(),
+    stop: () => runs.stop(),
+    offer: (namespace, offer) => runs.running?.offer(namespace, offer),
   };
 }
 
@@ -115,11 +112,9 @@ interface Place {
   /** Something was offered, or some verdict is missing. */
   isDue: boolean;
   readAt: number;
-  made?: { readonly from: readonly unknown[]; readonly remedies: Remedies };
+  made?: { readonly terms: RemedyTerms; readonly remedies: Remedies };
   written?: PodResolversSpec;
 }
-
-const ANY_POD = readPod({});
 
 function begin(options: PodResolversOptions): Run {
   const { namespaces, clock, everyMs = 1000, reporter = silentReporter } = options;
@@ -129,7 +124,7 @@ function begin(options: PodResolversOptions): Run {
   const startedAt = clock.monotonic();
   /** Of all images; those that are forgotten count until the next round. */
   let characters = 0;
-  const state: State = { options, queue, places, existing: new Set(), startedAt };
+  const state: State = { options, queue, places, existing: new Set(), startedAt, facts: options.cluster() };
   const placeOf = (name: string): Place => {
     const known = places.get(name) ?? { images: new Map<string, Image>(), isDue: true, readAt: -Infinity };
     places.set(name, known);
@@ -195,6 +190,8 @@ interface State {
   /** Namespaces that have an object. */
   readonly existing: Set<string>;
   readonly startedAt: number;
+  /** What is known of the cluster in this round. */
+  facts: ClusterFacts;
 }
 
 function createQueue(
@@ -205,7 +202,7 @@ function createQueue(
   return createWriteQueue({
     client,
     ready: namespaces.ready,
-    pace: createTokenBucket({ ...PACE, clock: { monotonic: () => clock.monotonic() } }),
+    pace: createTokenBucket({ ...PACE, clock }),
     most: MOST_WAITING,
     refusals: REFUSALS,
     trouble: reporter.trouble(
@@ -256,24 +253,27 @@ async function listExisting(
   }
 }
 
-/** Looks at each namespace once. Lets others have the thread after each. */
+/** Looks at each namespace once. Lets others have the thread after each that takes long, and after some that do not. */
 async function round(state: State, signal: AbortSignal): Promise<void> {
   const { places, options, existing } = state;
+  const { config, cluster } = options;
+  const facts = cluster();
+  // The same object as long as it says the same: there may be 10,000 namespaces to compare it for.
+  if (!isDeepStrictEqual(facts, state.facts)) state.facts = facts;
+  let looked = 0;
   for (const name of new Set([...places.keys(), ...existing])) {
     if (signal.aborted) return;
+    looked += 1;
     const namespace = options.namespaces.peek(name);
     const place = places.get(name);
-    if (namespace === undefined || !isInScope(namespace, options)) {
+    if (namespace === undefined || !isInScope(namespace, config, facts.ownNamespace)) {
       places.delete(name);
       remove(state, name);
-    } else if (place !== undefined && update(state, namespace, place)) {
+    } else if ((place !== undefined && update(state, namespace, place)) || looked % AT_ONCE === 0) {
       await new Promise(setImmediate);
     }
   }
 }
-
-const isInScope = (namespace: NamespaceView, { config, cluster }: PodResolversOptions): boolean =>
-  effectiveMode(ANY_POD, namespace, config, cluster().ownNamespace).mode !== 'off';
 
 function remove({ existing, queue }: State, name: string): void {
   if (!existing.delete(name)) return;
@@ -285,7 +285,7 @@ function update(state: State, namespace: NamespaceView, place: Place): boolean {
   const { options, queue, existing, startedAt } = state;
   const now = options.clock.monotonic();
   const isOld = now - place.readAt >= AGAIN_MS;
-  const isChanged = remake(place, namespace, options);
+  const isChanged = remake(state, place, namespace);
   if (!isChanged && !place.isDue && !isOld) return false;
   const { images, missing } = entriesOf(place, options, now);
   place.readAt = now;
@@ -306,11 +306,12 @@ function update(state: State, namespace: NamespaceView, place: Place): boolean {
 const none: Remedies = { classes: { plain: {}, virtual: {}, searches: {}, nameservers: {} }, remedies: [] };
 
 /** Makes the remedies anew if what they depend on has changed; returns whether it has. */
-function remake(place: Place, namespace: NamespaceView, { cluster, config, reach }: PodResolversOptions): boolean {
-  const from = [namespace, cluster(), reach(namespace.name)];
-  if (place.made !== undefined && isDeepStrictEqual(place.made.from, from)) return false;
-  const terms = { namespace, cluster: cluster(), config, reach: reach(namespace.name) };
-  place.made = { from, remedies: finishedRemedies(terms) };
+function remake({ options: { config, reach }, facts }: State, place: Place, namespace: NamespaceView): boolean {
+  const terms: RemedyTerms = { namespace, cluster: facts, config, reach: reach(namespace.name) };
+  const last = place.made?.terms;
+  if (last?.cluster === facts && last.reach === terms.reach && isDeepStrictEqual(last.namespace, namespace))
+    return false;
+  place.made = { terms, remedies: finishedRemedies(terms) };
   return true;
 }
 

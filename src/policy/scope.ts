@@ -27,7 +27,12 @@ type Config = Pick<PolicyConfig, 'scope' | 'mode' | 'excludeNamespaces'>;
  * | scope `cluster`                     | the configured mode                              |
  * | else                                | off                                              |
  */
-export function effectiveMode(pod: PodView, namespace: NamespaceView, config: Config, ownNamespace?: string): Scope {
+export function effectiveMode(
+  pod: Pick<PodView, 'labels'>,
+  namespace: NamespaceView,
+  config: Config,
+  ownNamespace?: string,
+): Scope {
   const ruled = namespaceRule(namespace.name, config, ownNamespace);
   if (ruled !== undefined) return { mode: 'off', reason: ruled, warnings: [] };
 
@@ -42,6 +47,10 @@ export function effectiveMode(pod: PodView, namespace: NamespaceView, config: Co
   if (config.scope === 'cluster') return { mode: config.mode, warnings };
   return { mode: 'off', reason: 'NotOptedIn', warnings };
 }
+
+/** Reports whether Pods without a label of their own are in scope. */
+export const isInScope = (namespace: NamespaceView, config: Config, ownNamespace?: string): boolean =>
+  effectiveMode({ labels: {} }, namespace, config, ownNamespace).mode !== 'off';
 
 function namespaceRule(name: string, config: Config, own: string | undefined): Reason | undefined {
   if (SYSTEM_NAMESPACES.includes(name)) return 'SystemNamespace';

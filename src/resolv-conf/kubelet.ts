@@ -1,4 +1,4 @@
-import type { DnsConfig, DnsOption, ResolvConf } from '../policy/model.ts';
+import type { ClusterFacts, DnsConfig, DnsOption, ResolvConf } from '../policy/model.ts';
 
 /** core/v1 validation constants; the kubelet applies them again. */
 const MAX_NAMESERVERS = 3;
@@ -48,6 +48,20 @@ export function kubeletResolvConf(kubelet: KubeletDns, pod: PodDns): KubeletAnsw
     options: mergeOptions(from.options, options),
   };
   return { resolvConf, warnings };
+}
+
+/** Returns what the kubelet writes into a Pod's resolv.conf by what is known of the cluster: of a node's own file, its search domains. */
+export function expectedResolvConf(
+  { dns, domain, nodeSearches }: ClusterFacts,
+  namespace: string,
+  pod: Omit<PodDns, 'name' | 'namespace'>,
+): ResolvConf {
+  const node = { servers: [], searches: nodeSearches, options: [] };
+  const { dnsPolicy, hostNetwork, dnsConfig } = pod;
+  return kubeletResolvConf(
+    { clusterDns: dns, clusterDomain: domain, node },
+    { name: '', namespace, dnsPolicy, hostNetwork, dnsConfig },
+  ).resolvConf;
 }
 
 function base(kubelet: KubeletDns, pod: PodDns, warnings: string[]): ResolvConf {

@@ -2,11 +2,11 @@ import type { Detector } from '../detection/detector.ts';
 import type { KubeClient } from '../kubernetes/client.ts';
 import { isKubeError } from '../kubernetes/errors.ts';
 import type { NamespaceView } from '../policy/model.ts';
-import { readPod } from '../policy/read-pod.ts';
-import { effectiveMode } from '../policy/scope.ts';
+import { isInScope } from '../policy/scope.ts';
 import type { Reporter } from '../telemetry/reporter.ts';
 import type { Backoff } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
+import { createRestartable } from '../util/restartable.ts';
 import type { WarmUpOffer } from './backlog.ts';
 import { createWarmUpQueue, type WarmUpQueue, type WarmUpQueueStats } from './queue.ts';
 import type { WarmUpLimits } from './turn.ts';
@@ -72,20 +72,13 @@ export interface WarmUp {
  * when this one is elected, stop it when it no longer leads.
  */
 export function createWarmUp(options: WarmUpOptions): WarmUp {
-  let run: Run | undefined;
-  let ending: Promise<void> = Promise.resolve();
+  const runs = createRestartable(() => begin(options), end);
   return {
-    start() {
-      run ??= begin(options);
-    },
-    async stop() {
-      const last = run;
-      run = undefined;
-      if (last !== undefined) ending = Promise.all([ending, end(last)]).then(() => undefined);
-      await ending;
-    },
-    namespaceChanged: (name) => run?.namespaces.changed(name),
+    start: () => runs.start(),
+    stop: () => runs.stop(),
+    namespaceChanged: (name) => runs.running?.namespaces.changed(name),
     stats() {
+      const run = runs.running;
       if (run === undefined) return undefined;
       return {
         ...run.queue.stats(),
@@ -104,12 +97,10 @@ interface Run {
   watches: readonly WorkloadWatch[];
 }
 
-const ANY_POD = readPod({});
-
 function scopeOf(name: string, { namespaces, config, cluster }: WarmUpOptions): 'in' | 'out' | 'gone' {
   const namespace = namespaces.peek(name);
   if (namespace === undefined) return 'gone';
-  return effectiveMode(ANY_POD, namespace, config, cluster().ownNamespace).mode === 'off' ? 'out' : 'in';
+  return isInScope(namespace, config, cluster().ownNamespace) ? 'in' : 'out';
 }
 
 function consider(run: Run, options: WarmUpOptions, { namespace, template, isCurrent }: WorkloadTemplate): void {

@@ -2,12 +2,10 @@ import { applyPatch, deepClone } from 'fast-json-patch';
 import fc from 'fast-check';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { text as readText } from 'node:stream/consumers';
 import { isDeepStrictEqual } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parse } from 'yaml';
 
 import { createEvaluate } from '../../src/admission/evaluate.ts';
 import { containerRun, type Detection, type Detector, type DetectRequest } from '../../src/detection/detector.ts';
@@ -23,6 +21,7 @@ import { objects } from '../chart/rendered.ts';
 import { apiPod } from '../support/api-pods.ts';
 import { binary, hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { createPod, podObject, type PodObject, type PodRequest } from '../support/pods.ts';
+import { installPodResolvers } from '../support/pod-resolvers.ts';
 import { facts, policy, verdict, withNodeLocal } from '../support/policy.ts';
 
 const RESOLVERS: readonly Resolver[] = ['glibc', 'musl', 'go', 'other'];
@@ -169,9 +168,7 @@ describe.runIf(hasCluster() && hasHelm())('the API server applies what is known'
   let cluster: TestCluster;
   beforeAll(async () => {
     cluster = await startCluster();
-    const crd: object = parse(readFileSync('charts/libc-dns-webhook/files/podresolvers.yaml', 'utf8'));
-    await cluster.apply(crd);
-    await cluster.kubectl(['wait', '--for=condition=Established', 'crd/podresolvers.libc-dns.dev', '--timeout=30s']);
+    await installPodResolvers(cluster);
     const rendered = renderText(
       ['admissionPolicy.enabled=true', 'config.server.warnings=true'],
       ['-s', 'templates/admission-policy.yaml'],

@@ -8,6 +8,7 @@ import { parse } from 'yaml';
 import type { AuditReport } from '../../src/audit/report/report.ts';
 import { inspectImage } from '../../src/inspection/inspect.ts';
 import {
+  clusterDnsObjects,
   type AuditRun,
   createNode,
   createWorkload,
@@ -178,25 +179,7 @@ describe.runIf(hasCluster())('audit of what a cluster holds', () => {
       ['enforced', labels],
     ] as const)
       await cluster.createNamespace(name, some);
-    await cluster.apply(
-      {
-        apiVersion: 'v1',
-        kind: 'ConfigMap',
-        metadata: { name: 'kube-proxy', namespace: 'kube-system' },
-        data: { 'config.conf': 'kind: KubeProxyConfiguration\nmode: ipvs\n' },
-      },
-      {
-        apiVersion: 'v1',
-        kind: 'Service',
-        metadata: { name: 'kube-dns', namespace: 'kube-system' },
-        spec: {
-          ports: [
-            { name: 'dns', port: 53, protocol: 'UDP' },
-            { name: 'dns-tcp', port: 53, protocol: 'TCP' },
-          ],
-        },
-      },
-    );
+    await cluster.apply(...clusterDnsObjects('ipvs'));
     installation = await install(cluster, { settings: { ...settings(), GLIBC_TCP_PREFLIGHT: 'false' } });
     await cluster.apply({
       apiVersion: 'v1',

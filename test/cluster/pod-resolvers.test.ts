@@ -1,7 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { parse } from 'yaml';
 
 import type { Detection, DetectRequest } from '../../src/detection/detector.ts';
 import { REACHES_ALL } from '../../src/exposure/dns-target.ts';
@@ -14,6 +12,7 @@ import type { Resolver } from '../../src/policy/verdict.ts';
 import type { PodResolversSpec } from '../../src/pod-resolvers/object.ts';
 import { createPodResolvers, type PodResolvers } from '../../src/pod-resolvers/writer.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { installPodResolvers } from '../support/pod-resolvers.ts';
 import { enforced, facts, policy, verdict, withNodeLocal } from '../support/policy.ts';
 import { recordingReporter } from '../support/recording-reporter.ts';
 
@@ -34,9 +33,7 @@ describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace'
 
   beforeAll(async () => {
     cluster = await startCluster();
-    const crd: object = parse(readFileSync('charts/libc-dns-webhook/files/podresolvers.yaml', 'utf8'));
-    await cluster.apply(crd);
-    await cluster.kubectl(['wait', '--for=condition=Established', 'crd/podresolvers.libc-dns.dev', '--timeout=30s']);
+    await installPodResolvers(cluster);
   });
   afterAll(async () => await cluster?.stop());
   beforeEach(() => {

@@ -2,7 +2,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { type AuditRun, createNode, createWorkload, forEachOf, startAudit } from '../support/audit-cluster.ts';
+import {
+  type AuditRun,
+  clusterDnsObjects,
+  createNode,
+  createWorkload,
+  forEachOf,
+  startAudit,
+} from '../support/audit-cluster.ts';
 import { createCertificate } from '../support/certificate.ts';
 import { startCluster, type TestCluster } from '../support/cluster.ts';
 import { elf } from '../support/elf-builder.ts';
@@ -124,25 +131,7 @@ async function createWorkloads(cluster: TestCluster): Promise<void> {
 }
 
 function createServices(cluster: TestCluster): Promise<void> {
-  return cluster.apply(
-    {
-      apiVersion: 'v1',
-      kind: 'ConfigMap',
-      metadata: { name: 'kube-proxy', namespace: 'kube-system' },
-      data: { 'config.conf': 'kind: KubeProxyConfiguration\nmode: iptables\n' },
-    },
-    {
-      apiVersion: 'v1',
-      kind: 'Service',
-      metadata: { name: 'kube-dns', namespace: 'kube-system' },
-      spec: {
-        ports: [
-          { name: 'dns', port: 53, protocol: 'UDP' },
-          { name: 'dns-tcp', port: 53, protocol: 'TCP' },
-        ],
-      },
-    },
-  );
+  return cluster.apply(...clusterDnsObjects('iptables'));
 }
 
 /** Puts each image into the registry that its name says. */

@@ -5,18 +5,22 @@ import fc from 'fast-check';
 const label = fc.stringMatching(/^[a-z]([-a-z0-9]{0,10}[a-z0-9])?$/);
 const address = fc.oneof(fc.ipV4(), fc.constantFrom('10.96.0.10', '169.254.20.10', '192.0.2.1'));
 
+/** Options that decisions read, and others. */
+export const optionName = fc.constantFrom(
+  'ndots',
+  'timeout',
+  'timeout:1',
+  'attempts',
+  'single-request',
+  'single-request-reopen',
+  'use-vc',
+  'rotate',
+  'edns0',
+);
+
 const option = fc.record(
   {
-    name: fc.constantFrom(
-      'ndots',
-      'timeout',
-      'timeout:1',
-      'attempts',
-      'single-request',
-      'single-request-reopen',
-      'use-vc',
-      'rotate',
-    ),
+    name: optionName,
     value: fc.constantFrom('1', '2', '5'),
   },
   { requiredKeys: ['name'] },

@@ -21,6 +21,27 @@ export function putImages(registry: RegistryServer, count: number): string[] {
   });
 }
 
+/** Returns what tells an audit the mode of kube-proxy, and the Service of the cluster DNS. */
+export const clusterDnsObjects = (mode: 'iptables' | 'ipvs'): object[] => [
+  {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'kube-proxy', namespace: 'kube-system' },
+    data: { 'config.conf': `kind: KubeProxyConfiguration\nmode: ${mode}\n` },
+  },
+  {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'kube-dns', namespace: 'kube-system' },
+    spec: {
+      ports: [
+        { name: 'dns', port: 53, protocol: 'UDP' },
+        { name: 'dns-tcp', port: 53, protocol: 'TCP' },
+      ],
+    },
+  },
+];
+
 async function create(
   { client }: Pick<TestCluster, 'client'>,
   path: string,

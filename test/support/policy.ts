@@ -6,7 +6,7 @@ import type { ClusterFacts, PodView, PolicyConfig, Reach } from '../../src/polic
 import { readPod } from '../../src/policy/read-pod.ts';
 import { MODE_LABEL } from '../../src/policy/scope.ts';
 import type { Libc, Resolver, Verdict } from '../../src/policy/verdict.ts';
-import { kubeletResolvConf } from '../../src/resolv-conf/kubelet.ts';
+import { expectedResolvConf } from '../../src/resolv-conf/kubelet.ts';
 
 export const facts: ClusterFacts = {
   dns: ['10.96.0.10'],
@@ -57,11 +57,8 @@ interface Given {
   readonly reach?: Partial<Reach>;
 }
 
-export function kubeletFor(pod: PodView, cluster: ClusterFacts, namespace = 'shop') {
-  const node = { servers: [], searches: cluster.nodeSearches, options: [] };
-  const kubelet = { clusterDns: cluster.dns, clusterDomain: cluster.domain, node };
-  return kubeletResolvConf(kubelet, { name: '', namespace, ...pod }).resolvConf;
-}
+export const kubeletFor = (pod: PodView, cluster: ClusterFacts, namespace = 'shop') =>
+  expectedResolvConf(cluster, namespace, pod);
 
 /** Decides for a Pod in an enforcing namespace, with a container for each resolver. */
 export function decideFor(given: Given) {

@@ -6,6 +6,7 @@ import { createEvaluate } from '../../../src/admission/evaluate.ts';
 import type { ClusterFacts, PolicyConfig } from '../../../src/policy/model.ts';
 import { readPod } from '../../../src/policy/read-pod.ts';
 import { nodeLocalAddresses } from '../../../src/policy/redirect.ts';
+import { optionName } from '../../support/api-pods.ts';
 import { enforced, facts, policy } from '../../support/policy.ts';
 
 /** Any Pod the API server could send: valid DNS settings, strange everything else. */
@@ -20,17 +21,7 @@ const search = fc.oneof(
 );
 const option = fc.record(
   {
-    name: fc.constantFrom(
-      'ndots',
-      'timeout',
-      'timeout:1',
-      'attempts',
-      'single-request',
-      'single-request-reopen',
-      'use-vc',
-      'rotate',
-      'edns0',
-    ),
+    name: optionName,
     value: fc.option(fc.constantFrom('1', '2', '5', '')),
   },
   { requiredKeys: ['name'] },
