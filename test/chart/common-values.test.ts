@@ -115,7 +115,7 @@ describe.runIf(hasHelm())('values that other charts have', () => {
     const ours = all.filter(({ metadata }) => !metadata.name.endsWith('-more'));
     const annotated = (key: string): string[] =>
       ours.filter(({ metadata }) => metadata.annotations?.[key] !== undefined).map(({ kind }) => kind);
-    // Those of the node-local cache are kept at an uninstall, and those of the test are hooks, as without.
+    // Objects of the node-local cache are kept at an uninstall, and objects of the test are hooks, as without it.
     expect(annotated('helm.sh/resource-policy')).toEqual(expect.arrayContaining(['DaemonSet', 'ConfigMap', 'Service']));
     expect(annotated('helm.sh/hook')).toEqual(expect.arrayContaining(['ServiceAccount', 'Role', 'RoleBinding', 'Pod']));
     const bare = ours.filter(({ metadata }) => metadata.annotations?.['team'] !== 'dns');

@@ -8,7 +8,7 @@ import { image, OCI_INDEX, OCI_MANIFEST } from '../../support/image-builder.ts';
 import { layer } from '../../support/layer-builder.ts';
 import { drip, flood, type RawAnswer, type RawRequest } from './raw-server.ts';
 
-/** What registries do to whoever asks them, by name. Each has an address of its own, where all requests meet it. */
+/** What registries do to their callers, by name. Each has an address of its own, where all requests meet it. */
 type Attacks = Readonly<Record<string, RawAnswer>>;
 
 interface Answer {

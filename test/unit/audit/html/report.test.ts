@@ -136,7 +136,7 @@ describe('the report as HTML', () => {
     expect(section(htmlReport({ ...report, images }), 'images')).toContain('8 images were not looked up');
   });
 
-  it('has no backtick but those of foreign names', () => {
+  it('has no backtick but in foreign names', () => {
     const workloads = report.workloads.map((one) => ({ ...one, name: one.name.replaceAll('`', '') }));
     const text = htmlReport({ ...report, workloads }).replace(/<script>.*?<\/script>/s, '');
     expect(text.replaceAll(/data-value="[^"]*"/g, '')).not.toContain('`');
