@@ -9,18 +9,22 @@ import { image } from '../support/image-builder.ts';
 import { layer } from '../support/layer-builder.ts';
 import { commandsOf, triedBy } from '../support/readme.ts';
 import { startRegistry } from '../support/registry-server.ts';
+import { tryWithKrew } from './krew.ts';
 import { folderOfNode, NODES } from './nodes.ts';
 
 /**
  * `node test/newcomer/main.ts`: does what a newcomer does. Packs the npm package, installs it with several versions of Node, each into a
  * folder of its own, and runs the commands of README.md in a home without a cluster; a registry of ours stands in for Docker Hub. Then
- * it makes a clean clone, and builds and tries the program there. test/support/readme.ts says how the other commands are tried.
+ * it makes a clean clone, builds and tries the program there, and installs it as a plugin of kubectl. test/support/readme.ts says how the other commands are tried.
  * Exit status 1: something is not as README.md has it; 2: a Node could not be had.
  */
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const WANTED = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { engines: { node: string } }).engines
-  .node;
+const PACKAGE = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+  version: string;
+  engines: { node: string };
+};
+const WANTED = PACKAGE.engines.node;
 
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
 
@@ -146,6 +150,9 @@ async function cleanClone(home: string): Promise<void> {
   const exports = others.filter((one) => one.startsWith('export ')).join('; ');
   const { out, err } = await run(`${exports}; type -P libc-dns; libc-dns version --client`, clone, env);
   expectThat(out.startsWith(`${clone}/dist/libc-dns\nclient   `), `${exports}: ${(out || err).trim()}`);
+  const withKrew = tryWithKrew(clone, home, PACKAGE.version);
+  for (const [isSo, what] of withKrew ?? []) expectThat(isSo, what);
+  if (withKrew === undefined) console.log('\n!! THE KREW PLUGIN WAS NOT INSTALLED: no krew, or not on linux-x64\n');
 }
 
 async function all(old: string, oldest: string): Promise<void> {
