@@ -8,7 +8,14 @@ export const PAGES = join(import.meta.dirname, 'pages');
 export const REPOSITORY = 'https://github.com/libc-dns/libc-dns-webhook';
 
 /** Files of the repository that become pages or pictures of the site. */
-export const SITE_FILES = ['*.md', 'docs/**/*.{md,svg,png}', 'bench/*.md', 'certs/*.md', 'charts/*/README.md'];
+export const SITE_FILES = [
+  '*.md',
+  'docs/**/*.{md,svg,png}',
+  'bench/*.md',
+  'test/*/results.md',
+  'certs/*.md',
+  'charts/*/README.md',
+];
 
 /**
  * Returns the address of a link of a page (`docs/faq.md`): as it is for pages of the site, and for what is not there, which the build

@@ -15,7 +15,7 @@ import { filled, type Result, resultText } from './table.ts';
  * Exits with 1 if a promise was broken, with 2 for wrong usage.
  */
 
-const PAGE = fileURLToPath(new URL('../../docs/faults.md', import.meta.url));
+const PAGE = fileURLToPath(new URL('results.md', import.meta.url));
 
 /** Milliseconds: longer than any fault takes on a busy machine. */
 const MOST_MS = 240_000;

@@ -48,7 +48,7 @@ describe('the sidebar', () => {
 
   it('has each page but single decisions, measurements and the way to report a flaw, once', () => {
     const addresses = pages
-      .filter((file) => !/^(docs\/decisions\/\d|bench\/|SECURITY)/.test(file))
+      .filter((file) => !/^(docs\/decisions\/\d|bench\/|test\/|SECURITY)/.test(file))
       .map((file) => `/${sitePath(file)}`.replace(/(index)?\.md$/, ''));
     expect(links.toSorted()).toEqual(addresses.toSorted());
   });
