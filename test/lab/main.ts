@@ -9,12 +9,12 @@ import { preparePrograms } from './preparation/programs.ts';
 import { whyNot } from './preparation/requirements.ts';
 import { chart } from './report/chart.ts';
 import { mistakesIn, reportOf, type Report } from './report/report.ts';
-import { evidenceBlocks, fillBlocks, textReport } from './report/table.ts';
+import { evidenceBlocks, fillBlocks, resultsPage, textReport } from './report/table.ts';
 import { SCENARIOS } from './scenarios/all.ts';
 
 /**
  * Tests real resolvers against the real fault: `node test/lab/main.ts [--runs N] [--json] [--write] [SCENARIO...]`.
- * `--write` writes the measurements into docs/. Exits with 1 if a result is not as expected, with 2 if the lab cannot run here or
+ * `--write` writes the measurements into docs/ and results.md. Exits with 1 if a result is not as expected, with 2 if the lab cannot run here or
  * for wrong usage.
  */
 
@@ -23,6 +23,7 @@ const docs = (name: string): string => fileURLToPath(new URL(`../../docs/${name}
 async function writeDocs(report: Report): Promise<void> {
   const evidence = await readFile(docs('evidence.md'), 'utf8');
   await writeFile(docs('evidence.md'), fillBlocks(evidence, evidenceBlocks(report)));
+  await writeFile(fileURLToPath(new URL('results.md', import.meta.url)), resultsPage(report));
   await writeFile(docs('lab.svg'), chart(report));
   await writeFile(docs('lab.json'), `${JSON.stringify(report, null, 2)}\n`);
 }

@@ -47,12 +47,23 @@ export function fillBlocks(document: string, blocks: Readonly<Record<string, str
   );
 }
 
+const machineText = ({ machine, runs }: Report): string =>
+  `Linux ${machine.kernel}, ${machine.processors} processors; ${runs} fresh processes for each figure.\n`;
+
+/** Returns the page test/lab/results.md: the tables of all scenarios. */
+export function resultsPage(report: Report): string {
+  const { scenarios, resolvers } = report;
+  const head =
+    '# The lab: all results\n\nWritten by `sudo npm run lab -- --write`. [docs/evidence.md](../../docs/evidence.md) says what they mean.\n';
+  const tables = scenarios.map((scenario) => `## ${scenario.title}\n\n${scenarioTable(scenario, resolvers)}`);
+  return [head, machineText(report), ...tables].join('\n');
+}
+
 /** Returns the blocks of docs/evidence.md: a table for each scenario, and `machine`. */
 export function evidenceBlocks(report: Report): Record<string, string> {
-  const { machine, runs, scenarios, resolvers } = report;
-  const where = `Linux ${machine.kernel}, ${machine.processors} processors; ${runs} fresh processes for each figure.\n`;
+  const { scenarios, resolvers } = report;
   return {
-    machine: where,
+    machine: machineText(report),
     ...Object.fromEntries(scenarios.map((scenario) => [scenario.id, scenarioTable(scenario, resolvers)])),
   };
 }
