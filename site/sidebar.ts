@@ -55,6 +55,7 @@ export const SIDEBAR: readonly Group[] = [
       Security: '/docs/security',
       Faults: '/docs/faults',
       Performance: '/docs/performance',
+      Limits: '/docs/limits',
       'On a whole cluster': '/docs/e2e',
       Dependencies: '/docs/dependencies',
     }),
