@@ -4,6 +4,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { Decision } from '../policy/model.ts';
 import { type ClusterMetrics, createClusterMetrics } from './cluster-metrics.ts';
 import { createDetectionMetrics, type DetectionMetrics } from './detection-metrics.ts';
+import { measureEventLoop, NEVER_SAMPLED } from './event-loop.ts';
 
 /** The server's metrics. Label values come from closed sets only. */
 export interface Metrics {
@@ -49,7 +50,8 @@ interface ServiceMetrics {
 
 export function createMetrics(version: string): Metrics {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  collectDefaultMetrics({ register: registry, ...NEVER_SAMPLED });
+  const readEventLoop = measureEventLoop(registry);
   const instruments = createInstruments(registry);
   instruments.build.set({ version }, 1);
   return {
@@ -83,7 +85,10 @@ export function createMetrics(version: string): Metrics {
     detection: createDetectionMetrics(registry),
     service: createServiceMetrics(registry),
     contentType: registry.contentType,
-    render: () => registry.metrics(),
+    render() {
+      readEventLoop();
+      return registry.metrics();
+    },
   };
 }
 
