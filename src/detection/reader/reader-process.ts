@@ -9,7 +9,7 @@ import { type Inspection, lookupAbort } from '../detector.ts';
 import type { LookupContext } from '../image-source.ts';
 import { type ReaderEnd, ReaderUnavailable, type ReadOptions, type ReadRequest } from './image-reader.ts';
 import { type FromReader, type ToReader, unwrap } from './protocol.ts';
-import { createWatch, LOOK_MS, vitalSignsOf, type Watch } from './vital-signs.ts';
+import { createWatch, lookRegularly, vitalSignsOf, type Watch } from './vital-signs.ts';
 
 /** The program that a reader process runs, and how. */
 export interface ReaderProgram {
@@ -94,20 +94,21 @@ export async function startReader({ program, clock, onEvent }: ReaderProcessOpti
   const watch = createWatch({ vitals, memoryBytes, clock, ping: () => send({ type: 'ping' }) });
   let isWanted = true;
   let fault: { readonly end: ReaderEnd; readonly culprit?: Read } | undefined;
-  const stopLooking = lookRegularly(() => {
-    const end = watch.look();
+  const look = (pauseMs: number): void => {
+    const end = watch.look(pauseMs);
     const culprit = watch.answered() ? reads.stuck() : undefined;
     if (end !== undefined) fault ??= { end };
     else if (culprit !== undefined) fault ??= { end: 'stuck', culprit };
     if (fault !== undefined) child.kill('SIGKILL');
-  });
+  };
+  const looks = lookRegularly(look, () => reads.size() > 0, clock);
   const starting = Promise.withResolvers<void>();
   child.on('message', (message: FromReader) => {
     receive(message, { reads, send, watch, starting, onEvent, setUp });
   });
   const die = async (): Promise<ReaderDeath | undefined> => {
     const how = `${await untilGone(child)}: ${said()}`;
-    stopLooking();
+    looks.stop();
     const { end, culprit }: NonNullable<typeof fault> = fault ?? { end: isOutOfMemory(how) ? 'memory' : 'exit' };
     const death = { end, reads: reads.size(), said: how };
     starting.reject(new ReaderUnavailable(`the reader process did not start (${printable(how, 300)})`));
@@ -130,7 +131,10 @@ export async function startReader({ program, clock, onEvent }: ReaderProcessOpti
     ended,
     residentBytes: () => vitals.memory() ?? 0,
     close,
-    read: (request, context, options) => reads.add(request, context, options),
+    read(request, context, options) {
+      looks.hurry();
+      return reads.add(request, context, options);
+    },
   };
 }
 
@@ -313,10 +317,4 @@ function settle(read: Read, { meter, outcome }: Extract<FromReader, { type: 'don
   } catch (error) {
     read.reject(error);
   }
-}
-
-/** Calls `look` regularly, with work or without: what a read has left behind may go on. Returns a function that ends it. */
-function lookRegularly(look: () => void): () => void {
-  const timer = setInterval(look, LOOK_MS).unref();
-  return () => clearInterval(timer);
 }

@@ -44,6 +44,49 @@ export function vitalSignsOf(pid: number): VitalSigns {
 /** Milliseconds between two looks at a process. Short: what allocates without end fills hundreds of MB in a second. */
 export const LOOK_MS = 50;
 
+/** Milliseconds between two looks at a process that has had no work for long. Each look wakes us and reads a file. */
+export const IDLE_LOOK_MS = 1000;
+
+/** Milliseconds after the last work in which looks stay frequent: what a read has left behind may go on. */
+const RESTLESS_MS = 10_000;
+
+interface Looks {
+  /** Call this when work begins. */
+  hurry(): void;
+  stop(): void;
+}
+
+/**
+ * Calls `look` every {@link LOOK_MS}; every {@link IDLE_LOOK_MS} once `isBusy` has returned false for ten seconds. Passes the
+ * milliseconds that were to lie between this look and the last.
+ */
+export function lookRegularly(
+  look: (pauseMs: number) => void,
+  isBusy: () => boolean,
+  clock: Pick<Clock, 'monotonic'>,
+): Looks {
+  let busyAt = clock.monotonic();
+  let pause = LOOK_MS;
+  const run = (): void => {
+    const now = clock.monotonic();
+    if (isBusy()) busyAt = now;
+    const last = pause;
+    pause = now - busyAt < RESTLESS_MS ? LOOK_MS : IDLE_LOOK_MS;
+    timer = setTimeout(run, pause).unref();
+    look(last);
+  };
+  let timer = setTimeout(run, pause).unref();
+  return {
+    hurry() {
+      busyAt = clock.monotonic();
+      if (pause === LOOK_MS) return;
+      clearTimeout(timer);
+      run();
+    },
+    stop: () => clearTimeout(timer),
+  };
+}
+
 const PING_MS = 500;
 
 /** Milliseconds without an answer, and of processor time meanwhile, after which a process counts as hanging. */
@@ -63,8 +106,8 @@ interface WatchOptions {
 
 /** Judges whether a process is well. */
 export interface Watch {
-  /** Returns what is wrong; undefined if nothing is. Call it every {@link LOOK_MS}. */
-  look(): 'memory' | 'unresponsive' | undefined;
+  /** Returns what is wrong; undefined if nothing is. `pauseMs`: when the look was due, in milliseconds after the last. */
+  look(pauseMs: number): 'memory' | 'unresponsive' | undefined;
   /** Notes the answer to a ping. */
   pong(): void;
   /** Reports whether no ping waits for its answer. */
@@ -83,9 +126,9 @@ export function createWatch({ vitals, memoryBytes, clock, ping }: WatchOptions):
     return used >= SILENT.processorMs || silent >= ASLEEP_MS;
   };
   return {
-    look() {
+    look(pauseMs) {
       const now = clock.monotonic();
-      const stalled = now - lastLook - LOOK_MS;
+      const stalled = now - lastLook - pauseMs;
       lastLook = now;
       // We were held up ourselves: its answer may wait to be read.
       if (waiting !== undefined && stalled > 10 * LOOK_MS) waiting.since += stalled;

@@ -1,8 +1,14 @@
 import { spawn } from 'node:child_process';
 
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { createWatch, LOOK_MS, vitalSignsOf } from '../../../../src/detection/reader/vital-signs.ts';
+import {
+  createWatch,
+  IDLE_LOOK_MS,
+  LOOK_MS,
+  lookRegularly,
+  vitalSignsOf,
+} from '../../../../src/detection/reader/vital-signs.ts';
 
 const MiB = 2 ** 20;
 
@@ -26,7 +32,7 @@ function patient(vitals: { memory?: number; processor?: number } = {}) {
     while (now < until) {
       now += LOOK_MS;
       processor += (LOOK_MS * state.perSecond) / 1000;
-      const found = watch.look();
+      const found = watch.look(LOOK_MS);
       await Promise.resolve();
       if (found !== undefined) return [found, now];
     }
@@ -79,6 +85,46 @@ describe('a process that is looked at', () => {
     expect((await pass(5000))[0]).toBeUndefined();
     state.answers = false;
     expect((await pass(20_000))[0]).toBe('unresponsive');
+  });
+});
+
+describe('looks at a process', () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  /** Returns what counts the looks of a time. */
+  function watched(isBusy: () => boolean) {
+    const pauses: number[] = [];
+    const looks = lookRegularly((pauseMs) => void pauses.push(pauseMs), isBusy, { monotonic: Date.now });
+    const during = (milliseconds: number): number[] => {
+      pauses.length = 0;
+      vi.advanceTimersByTime(milliseconds);
+      return [...pauses];
+    };
+    return { looks, during };
+  }
+
+  it('are frequent while there is work, and for ten seconds after it', () => {
+    let isBusy = true;
+    const { during } = watched(() => isBusy);
+    expect(during(60_000)).toEqual(Array.from({ length: 60_000 / LOOK_MS }, () => LOOK_MS));
+    isBusy = false;
+    expect(during(9_900)).toHaveLength(9_900 / LOOK_MS);
+  });
+
+  it('are rare after ten seconds without work, and tell how rare', () => {
+    const { during } = watched(() => false);
+    during(12_000);
+    expect(during(10_000)).toEqual(Array.from({ length: 10 }, () => IDLE_LOOK_MS));
+  });
+
+  it('begin at once when work comes', () => {
+    const { looks, during } = watched(() => false);
+    during(30_000);
+    looks.hurry();
+    expect(during(1000).length).toBeGreaterThanOrEqual(1000 / LOOK_MS - 1);
+    looks.stop();
+    expect(during(60_000)).toEqual([]);
   });
 });
 
