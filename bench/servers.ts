@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,6 +35,7 @@ export interface Keys {
 export async function makeKeys(): Promise<Keys> {
   const folder = mkdtempSync(join(tmpdir(), 'libc-dns-bench-'));
   const [certFile, keyFile] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
+  mkdirSync(join(folder, 'logs'));
   const { cert, key } = await createCertificate();
   writeFileSync(certFile, cert);
   writeFileSync(keyFile, key, { mode: 0o600 });
@@ -62,7 +63,8 @@ interface Launch {
   readonly keys: Keys;
 }
 
-const logOf = ({ folder }: Keys, name: string, port: number): string => join(folder, `${name}-${port}.log`);
+/** In a folder of its own: ours watches that of the certificate, and would be told of each line. */
+const logOf = ({ folder }: Keys, name: string, port: number): string => join(folder, 'logs', `${name}-${port}.log`);
 
 async function answers(url: string): Promise<boolean> {
   return await fetch(url).then(
