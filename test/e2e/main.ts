@@ -20,7 +20,7 @@ import { SCENARIOS } from './scenarios/all.ts';
  * `npm run e2e [-- SCENARIO…]`: a whole cluster of two nodes on this machine, the product in it as users install it, and what they may
  * expect of it; then a second cluster with kube-proxy in nftables mode, and some of it again. Needs root. All of it runs in namespaces
  * of its own, and is gone when it ends, however it ends. `--nftables`: kube-proxy in that mode, and no second cluster. `--keep`: leaves the folder with the logs. `--again`: tries once more what failed, on a new installation. `--write`: puts the
- * table into docs/e2e.md. `--built`: builds no programs, and leaves out what needs those that are not there. Exit status 1: something is not as expected; 2: this machine cannot run it.
+ * table into results.md. `--built`: builds no programs, and leaves out what needs those that are not there. Exit status 1: something is not as expected; 2: this machine cannot run it.
  */
 
 const TOOLS = [
@@ -103,16 +103,17 @@ async function run(clusters: readonly Wanted[], folder: string): Promise<readonl
 const BRIEF = ['install', 'race'];
 
 const PAGE = fileURLToPath(new URL('../../docs/e2e.md', import.meta.url));
+const RESULTS = fileURLToPath(new URL('results.md', import.meta.url));
 const firstCell = (line: string): string => line.slice(2).split(' |')[0]?.trim() ?? '';
 
 /**
- * Replaces the tables of the page. Scenarios that did not run keep their rows. In nftables mode there is a table of its own, and the
- * scenarios' own tables stay as they are.
+ * Replaces the table of this mode in results.md; scenarios that did not run keep their rows. In iptables mode also replaces the scenarios'
+ * own tables in docs/e2e.md.
  */
 function writePage(results: readonly Result[], proxyMode: Order['proxyMode']): void {
   const part = proxyMode === 'nftables' ? 'e2e nftables' : 'e2e';
-  let page = readFileSync(PAGE, 'utf8');
-  const earlier = marked(page, part).split('\n');
+  const all = readFileSync(RESULTS, 'utf8');
+  const earlier = marked(all, part).split('\n');
   const rows = SCENARIOS.flatMap(({ id, name }) => {
     const result = results.find((one) => one.id === id);
     if (result === undefined) return earlier.filter((line) => firstCell(line) === name);
@@ -120,7 +121,8 @@ function writePage(results: readonly Result[], proxyMode: Order['proxyMode']): v
     return [tableRow([name, `${ok ? '' : '**not as expected** '}${seen}`, `${Math.round(ms / 1000)} s`])];
   });
   const versions = `Kubernetes ${newest.version}, containerd ${containerd.version}, CoreDNS ${coreDns.version}, on two cores:`;
-  page = fillMarked(page, part, `${versions}\n\n${tableOf(['scenario', 'seen', 'time'], rows)}`);
+  writeFileSync(RESULTS, fillMarked(all, part, `${versions}\n\n${tableOf(['scenario', 'seen', 'time'], rows)}`));
+  let page = readFileSync(PAGE, 'utf8');
   for (const { id, ok, table } of proxyMode === 'iptables' ? results : []) {
     if (ok && table !== undefined) page = fillMarked(page, `e2e ${id}`, table);
   }
