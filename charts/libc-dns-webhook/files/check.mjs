@@ -55,7 +55,7 @@ for (let attempt = 1; ; attempt += 1) {
   const why = result instanceof Error ? `${result.message}${because}` : 'the Pod came back as it was';
   console.log(`try ${attempt} of ${tries}: ${why}`);
   if (attempt >= tries) {
-    console.log('The API server did not reach the webhook: see "Not patched" in docs/install.md.');
+    console.log('The API server did not reach the webhook: see "A Pod is not patched" in docs/troubleshooting.md.');
     process.exit(1);
   }
   await setTimeout(5000);
