@@ -35,7 +35,7 @@ const CACHES: readonly Circumstance[] = [
 ];
 
 const IN_POD: Circumstance = {
-  title: 'in the Pod, which asks for it',
+  title: 'in the Pod',
   metadata: { annotations: { 'libc-dns.dev/remedy': 'sidecar' } },
 };
 
@@ -81,8 +81,13 @@ const alike = <One>(all: readonly One[], from: (one: One) => unknown): (readonly
   ...Map.groupBy(all, (one) => JSON.stringify(from(one))).values(),
 ];
 
-const titles = (some: readonly Circumstance[], all: readonly Circumstance[]): string =>
-  some.length === all.length ? 'any' : some.map(({ title }) => title).join(', ');
+function titles(some: readonly Circumstance[], all: readonly Circumstance[]): string {
+  if (some.length === all.length) return 'any';
+  const [left, ...others] = all.filter((one) => !some.includes(one));
+  return left !== undefined && others.length === 0 && all.length > 3
+    ? `any but ${left.title}`
+    : some.map(({ title }) => title).join(', ');
+}
 
 function rowsIn(caches: readonly Circumstance[], label: string, decide: Decide): (readonly string[])[] {
   const follows = (tcp: Circumstance) => caches.map((one) => [done(decide(one, tcp)), decide(one, tcp).reason]);
