@@ -30,7 +30,7 @@ export interface Outcome {
   /** Further observations, one line each. */
   readonly details: readonly string[];
   readonly advice: readonly Advice[];
-  /** Measurements and names for programs; docs/doctor.md lists the keys of each check. */
+  /** Measurements and names for programs; the keys depend on the check. */
   readonly data: Readonly<Record<string, unknown>>;
 }
 

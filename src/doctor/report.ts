@@ -28,7 +28,7 @@ export interface CheckEntry {
   readonly details: readonly string[];
   /** What to do, with a command line if one does it. */
   readonly advice: readonly { readonly text: string; readonly command?: string }[];
-  /** The keys depend on the check: docs/doctor.md. */
+  /** The keys depend on the check. */
   readonly data: Readonly<Record<string, unknown>>;
   readonly durationMs: number;
 }
