@@ -19,9 +19,14 @@ export function markdownTable(head: readonly string[], rows: readonly (readonly 
   return line(head) + line(rule) + rows.map(line).join('');
 }
 
+const allOf = (resolvers: Report['resolvers']): ResolverId[] => Object.keys(resolvers) as ResolverId[];
+
+/** One of each kind, for docs/evidence.md. */
+const EXAMPLES: readonly ResolverId[] = ['glibc', 'node-resolve', 'go', 'musl'];
+
 /** Renders median and worst milliseconds of each resolver (rows) in each column of a scenario. */
-function scenarioTable({ columns }: ScenarioFigures, resolvers: Report['resolvers']): string {
-  const rows = (Object.keys(resolvers) as ResolverId[])
+function scenarioTable({ columns }: ScenarioFigures, resolvers: Report['resolvers'], shown = allOf(resolvers)): string {
+  const rows = shown
     .map((id) => ({ id, figures: columns.map((column) => figuresIn(column, id)) }))
     .filter(({ figures }) => figures.some((one) => one !== undefined))
     .map(({ id, figures }) => [resolvers[id] ?? id].concat(figures.map(cellText)));
@@ -59,11 +64,20 @@ export function resultsPage(report: Report): string {
   return [head, machineText(report), ...tables].join('\n');
 }
 
-/** Returns the blocks of docs/evidence.md: a table for each scenario, and `machine`. */
+/** Returns the blocks of docs/evidence.md: a table of each scenario, with one resolver of each kind, and `machine`. */
 export function evidenceBlocks(report: Report): Record<string, string> {
   const { scenarios, resolvers } = report;
   return {
     machine: machineText(report),
-    ...Object.fromEntries(scenarios.map((scenario) => [scenario.id, scenarioTable(scenario, resolvers)])),
+    ...Object.fromEntries(
+      scenarios.map((scenario) => [
+        scenario.id,
+        scenarioTable(
+          scenario,
+          resolvers,
+          allOf(resolvers).filter((id) => EXAMPLES.includes(id)),
+        ),
+      ]),
+    ),
   };
 }

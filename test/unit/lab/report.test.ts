@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Cell } from '../../lab/measure/run.ts';
 import { chart } from '../../lab/report/chart.ts';
 import { mistakesIn, reportOf } from '../../lab/report/report.ts';
-import { evidenceBlocks, fillBlocks, markdownTable, textReport } from '../../lab/report/table.ts';
+import { evidenceBlocks, fillBlocks, markdownTable, resultsPage, textReport } from '../../lab/report/table.ts';
 import { raced } from '../../lab/scenarios/raced.ts';
 
 const cell = (part: Partial<Cell>): Cell => ({
@@ -82,6 +82,15 @@ describe('a document', () => {
       '# T\n\n<!-- lab machine -->\n\nLinux 6.1, 2 processors; 10 fresh processes for each figure.\n\n<!-- end -->\n\ntext\n',
     );
     expect(fillBlocks(once, blocks)).toBe(once);
+  });
+
+  it('shows one resolver of each kind, where the page of all results has each', () => {
+    const wider = structuredClone({ ...report, resolvers: { ...report.resolvers, python: 'Python 3' } });
+    Object.assign(wider.scenarios[0]?.columns[0]?.pods[0]?.resolvers ?? {}, {
+      python: { median: 1, worst: 2, outcome: 'found' },
+    });
+    expect(evidenceBlocks(wider)['raced']).not.toContain('Python');
+    expect(resultsPage(wider)).toContain('| Python 3');
   });
 
   it('that asks for what the lab does not have is refused', () => {
