@@ -102,7 +102,7 @@ function rowsFor(resolvers: readonly Resolver[]): (readonly string[])[] {
   const decide = decideIn(resolvers, true);
   const groups = alike(CACHES, (cache) => TCP.map((tcp) => done(decide(cache, tcp))));
   const rows = groups.flatMap((caches) => rowsIn(caches, titles(caches, CACHES), decide));
-  return [...rows, ...rowsIn([IN_POD], IN_POD.title, decide)];
+  return resolvers.includes('musl') ? [...rows, ...rowsIn([IN_POD], IN_POD.title, decide)] : rows;
 }
 
 /** Returns the rows of all resolvers. Pods to which the same is done share them. */
@@ -128,6 +128,6 @@ function notExposedRow(): readonly string[] {
 /**
  * Returns the head and the rows of the table in docs/architecture.md: what `decide` does with the default configuration, by the
  * resolvers in a Pod (`glibc; glibc, go`: glibc alone, or with Go) and what is known of the cluster. Circumstances in which the same is
- * done share a row, which lists their reasons in their order.
+ * done share a row, which lists their reasons in their order. The cache in the Pod has rows for Pods with musl alone.
  */
 export const remedyTable = (): readonly (readonly string[])[] => [HEAD, ...rowsByResolvers(), notExposedRow()];
