@@ -19,8 +19,8 @@ export const PROXY_ADDRESS = /^(https?:\/\/(\[[0-9a-fA-F:.]+\]|[^\s/@?#:[\]\\]+)
 export const NO_PROXY_ENTRY =
   /^(\*|[0-9a-fA-F:.]+\/[0-9]{1,3}|(\*?\.)?[^\s/,*@[\]]+|\[[0-9a-fA-F:.]+\](:[0-9]{1,5})?)$/;
 
-/** CoreDNS for remedy `sidecar`: the release that kubeadm of Kubernetes 1.36 installs. */
-const SIDECAR_IMAGE = 'registry.k8s.io/coredns/coredns:v1.14.2';
+/** CoreDNS for remedy `sidecar`: the release that kubeadm of Kubernetes 1.37 installs. */
+const SIDECAR_IMAGE = 'registry.k8s.io/coredns/coredns:v1.14.6';
 
 function duration(fallback: string, least: string, most: string) {
   const [low, high] = [parseDuration(least) ?? 0, parseDuration(most) ?? 0];

@@ -74,7 +74,7 @@ function shapeProblem({ hostNetwork, sidecar, dnsConfig }: PodView, cluster: Clu
  * Returns CoreDNS' configuration. The Pod must not be worse off than without a cache:
  * - Each upstream socket carries one query at a time, so no two packets race for a conntrack entry: `forward` takes a
  *   socket out of its pool for a query, returns it with the answer, and opens another if the pool is empty (CoreDNS
- *   1.14.2, plugin/pkg/proxy/connect.go).
+ *   1.14.6, plugin/pkg/proxy/connect.go).
  * - Answers do not live longer than their TTL, failures are not cached, and denials for at most 5 s, like in NodeLocal
  *   DNSCache. Only if the cluster DNS does not answer, an expired answer is given.
  * - Errors are logged once a minute: the log counts towards the Pod's storage.

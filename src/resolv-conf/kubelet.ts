@@ -35,7 +35,7 @@ interface KubeletAnswer {
 
 /**
  * Returns what the kubelet writes into a Pod's resolv.conf (GetPodDNS in pkg/kubelet/network/dns/dns.go, Kubernetes
- * 1.36), and the warnings of its events. The kubelet writes options in random order; this function keeps the order
+ * 1.37), and the warnings of its events. The kubelet writes options in random order; this function keeps the order
  * given.
  */
 export function kubeletResolvConf(kubelet: KubeletDns, pod: PodDns): KubeletAnswer {

@@ -47,7 +47,7 @@ describe.runIf(hasHelm())('values that other charts have', () => {
     const text = readFileSync(about, 'utf8').replace('image-digest: ""', `image-digest: ${DIGEST}`);
     writeFileSync(about, text);
     const image = (...sets: string[]): string =>
-      /image: (\S+)/.exec(helm(['template', 'r', folder, '--kube-version', '1.36.0', ...sets]))?.[1] ?? '';
+      /image: (\S+)/.exec(helm(['template', 'r', folder, '--kube-version', '1.37.0', ...sets]))?.[1] ?? '';
     expect(image()).toBe(`ghcr.io/${NAME}@${DIGEST}`);
     expect(image('--set', 'image.tag=mine')).toBe(`ghcr.io/${NAME}:mine`);
     const own = DIGEST.replaceAll('a', 'b').replace('shb', 'sha');

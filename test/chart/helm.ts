@@ -25,7 +25,7 @@ export function hasHelm(): boolean {
 }
 
 /** A Helm that was built without its release flags takes itself for one of a Kubernetes long gone. */
-const KUBERNETES = ['--kube-version', '1.36.0'];
+const KUBERNETES = ['--kube-version', '1.37.0'];
 
 /** Flags that have `helm template` render what it renders where there is a cluster: the test, too. */
 export const IN_CLUSTER = ['--api-versions', 'apiregistration.k8s.io/v1'];

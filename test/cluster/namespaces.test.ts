@@ -8,7 +8,7 @@ import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.t
 import { isKubeError } from '../../src/kubernetes/errors.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
 import { MODE_LABEL } from '../../src/policy/scope.ts';
-import { ASSETS, hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
+import { API_SERVER_FLAGS, ASSETS, hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { type RecordedLine, recordingReporter } from '../support/recording-reporter.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
@@ -239,6 +239,7 @@ describe.runIf(ownBinaries)('an API server that is stopped and started again', (
       useExistingCluster: false,
       binaryAssetsDirectory: ASSETS,
       securePort: await freePort(),
+      apiServerFlags: API_SERVER_FLAGS,
     });
     const { kubeconfigPath } = await environment.start();
     const client = createKubeClient(kubeConfigTransport({ files: [kubeconfigPath], userAgent: 'test' }));

@@ -66,7 +66,7 @@ const IMAGES: readonly (readonly [reference: string, program: Buffer, path: stri
   [`${UNREACHABLE}/line/telemetry-collector-and-forwarder:3.0.1`, MUSL, 'collect'],
   ['quay.io/legacy/batch-importer:2019', GLIBC, 'import'],
   [`${DENIED}/tools/debug-shell:latest`, MUSL, 'sh'],
-  ['registry.k8s.io/coredns/coredns:v1.14.2', GO, 'coredns'],
+  ['registry.k8s.io/coredns/coredns:v1.14.6', GO, 'coredns'],
 ];
 
 const NAMESPACES = [

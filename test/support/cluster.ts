@@ -77,6 +77,9 @@ function kubectlWith(kubeconfig: string, cache: string): TestCluster['kubectl'] 
     });
 }
 
+/** It listens on 127.0.0.1 alone, which from Kubernetes 1.37 on must not be an endpoint of the Service `kubernetes`. */
+export const API_SERVER_FLAGS = { 'endpoint-reconciler-type': 'none' } as const;
+
 async function environment(flags: Readonly<Record<string, string | null>>): Promise<TestEnvironment> {
   if (EXISTING !== undefined) {
     const { config } = await loadKubeconfig({ path: EXISTING });
@@ -86,7 +89,7 @@ async function environment(flags: Readonly<Record<string, string | null>>): Prom
     useExistingCluster: false,
     binaryAssetsDirectory: ASSETS,
     // Pods get their service account's token as in a real cluster.
-    apiServerFlags: { 'disable-admission-plugins': null, ...flags },
+    apiServerFlags: { ...API_SERVER_FLAGS, 'disable-admission-plugins': null, ...flags },
   });
 }
 

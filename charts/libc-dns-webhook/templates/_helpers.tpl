@@ -84,7 +84,7 @@ annotations:
 {{- $config = mergeOverwrite $config (dict "detection" (dict "registry" $registry)) }}
 {{- end }}
 {{- with .Values.global.imageRegistry }}
-{{- $cache := dig "sidecar" "image" "" $config | default "registry.k8s.io/coredns/coredns:v1.14.2" }}
+{{- $cache := dig "sidecar" "image" "" $config | default "registry.k8s.io/coredns/coredns:v1.14.6" }}
 {{- $config = mergeOverwrite $config (dict "sidecar" (dict "image" (include "libc-dns-webhook.mirrored" (list . $cache)))) }}
 {{- end }}
 {{- toYaml $config }}

@@ -88,7 +88,7 @@ export const coreDnsObjects: readonly object[] = [
           containers: [
             {
               name: 'coredns',
-              image: 'registry.k8s.io/coredns/coredns:v1.14.2',
+              image: 'registry.k8s.io/coredns/coredns:v1.14.6',
               args: ['-conf', '/etc/coredns/Corefile'],
               ports: [
                 { containerPort: 53, name: 'dns', protocol: 'UDP' },

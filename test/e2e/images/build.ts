@@ -72,7 +72,7 @@ function clusterImages(folder: string, programs: string): Record<string, Layers>
   // What it knows of targets and matches.
   put('/usr/lib/x86_64-linux-gnu/xtables', nodeCache, '/usr/lib/x86_64-linux-gnu/xtables');
   return {
-    'coredns/coredns:v1.14.2': {
+    'coredns/coredns:v1.14.6': {
       folders: [of('coredns', join(programs, 'coredns'))],
       lines: ['ENTRYPOINT ["/coredns"]'],
     },

@@ -47,7 +47,7 @@ describe('the defaults', () => {
       networkPolicies: true,
       virtualNodes: 'none',
       sidecar: {
-        image: 'registry.k8s.io/coredns/coredns:v1.14.2',
+        image: 'registry.k8s.io/coredns/coredns:v1.14.6',
         resources: {
           limits: { cpu: '100m', memory: '64Mi', 'ephemeral-storage': '' },
           requests: { cpu: '', memory: '', 'ephemeral-storage': '' },

@@ -26,7 +26,7 @@ describe('the cache in the Pod', () => {
       dnsPolicy: 'None',
       nameservers: ['127.0.0.1', '10.96.0.10'],
       searches: SEARCHES,
-      sidecar: { image: 'registry.k8s.io/coredns/coredns:v1.14.2' },
+      sidecar: { image: 'registry.k8s.io/coredns/coredns:v1.14.6' },
     });
     expect(options(decision)).toEqual(['ndots:5', 'timeout:5', 'attempts:10']);
   });
