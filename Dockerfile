@@ -27,6 +27,8 @@ WORKDIR /app
 COPY --from=build /src/dist/main.js main.js
 # The server reads images in processes of their own, which run this.
 COPY --from=build /src/dist/reader.js reader.js
+# Loaded where traces are sent.
+COPY --from=build /src/dist/otlp.js otlp.js
 COPY --from=build /src/dist/THIRD-PARTY-NOTICES.txt THIRD-PARTY-NOTICES.txt
 COPY --chmod=0644 LICENSE LICENSE
 # A number, so that Kubernetes can tell that it is not root.

@@ -1,6 +1,6 @@
 // Bundles src/main.ts and its dependencies into one file that Node runs alone, dist/main.js, and beside it the program that the
-// server reads images with, dist/reader.js: that starts for each new need, and so holds nothing else. `node build.mjs executable`
-// bundles src/executable.ts instead, which is both. dist/packages.json lists the packages that have a part in it.
+// server reads images with, dist/reader.js: that starts for each new need, and so holds nothing else. dist/otlp.js is loaded where
+// traces are sent. `node build.mjs executable` bundles src/executable.ts instead, which is all of them. dist/packages.json lists the packages that have a part in it.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { build } from 'esbuild';
@@ -82,16 +82,26 @@ const standIns = {
   },
 };
 
+/** Most never send traces: what does is in a file of its own, which is read only then. */
+const tracing = {
+  name: 'tracing',
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\/otlp\.ts$/ }, () => ({ path: './otlp.js', external: true }));
+  },
+};
+
 /** V8 keeps the whole source in memory, two bytes a character where one of them is beyond Latin-1. */
 const inAscii = (text) =>
   text.replaceAll(/[^\0-\x7f]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
-const programs = process.argv.length > 2 ? process.argv.slice(2) : ['main', 'reader'];
+const single = process.argv.slice(2);
+const programs = single.length > 0 ? single : ['main', 'reader', 'telemetry/otlp'];
 
 const { outputFiles, metafile } = await build({
   entryPoints: programs.map((program) => `src/${program}.ts`),
   metafile: true,
   outdir: 'dist',
+  entryNames: '[name]',
   bundle: true,
   platform: 'node',
   format: 'esm',
@@ -104,7 +114,7 @@ const { outputFiles, metafile } = await build({
   legalComments: 'none',
   // Undici's own mark for a bundle without its experimental parser.
   define: { esbuildDetection: 'true' },
-  plugins: [standIns],
+  plugins: single.length > 0 ? [standIns] : [standIns, tracing],
   write: false,
   // CommonJS dependencies call require().
   banner: {

@@ -8,6 +8,7 @@ import { REASONS } from '../policy/reasons.ts';
 import { resolverName } from '../policy/verdict.ts';
 import type { LineLog } from '../telemetry/log-limits.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { Span, Tracer } from '../telemetry/tracing.ts';
 import { beforeAbort } from '../util/abort.ts';
 import { asObject } from '../util/json.ts';
 import { evaluateBy, type Evaluate, type Evaluation, type Evaluator } from './evaluate.ts';
@@ -32,6 +33,8 @@ export interface MutateOptions {
   readonly verified: boolean;
   readonly metrics: Metrics;
   readonly log: LineLog;
+  /** Absent: nobody asks for traces. */
+  readonly tracer?: Tracer;
   /** Called for each decision on a Pod, dry runs aside. Must return at once and never throw. */
   readonly onDecided?: (told: ToldDecision) => void;
 }
@@ -154,11 +157,15 @@ async function decideInTime(
 }
 
 /** Returns no promise if nothing has to be waited for, as for nearly all Pods. */
-function decidePod(creation: Creation, budget: number, options: Deciding): Decided | Promise<Decided> {
+function decidePod(
+  creation: Creation,
+  { budget, span }: Pick<Answering, 'budget' | 'span'>,
+  options: Deciding,
+): Decided | Promise<Decided> {
   const { object, namespace: name, dryRun } = creation;
   const found = options.namespaces.get(name);
   const decide = (namespace: NamespaceView, budgetMs: number): Decided | Promise<Decided> =>
-    options.evaluate(object, namespace, { budgetMs, dryRun });
+    options.evaluate(object, namespace, { budgetMs, dryRun, span });
   return found instanceof Promise ? decideInTime(found, name, budget, decide) : decide(found, budget);
 }
 
@@ -173,8 +180,26 @@ interface Answering {
   readonly started: number;
   /** Milliseconds. */
   readonly budget: number;
+  /** The id of the trace that the request is part of. */
   readonly trace: string | undefined;
+  readonly span: Span | undefined;
   readonly reportOf: (decided: Decided) => Report;
+}
+
+/** Starts the span of a review. */
+const startSpan = (tracer: Tracer, { namespace, dryRun }: Creation, parent: string | undefined): Span =>
+  tracer.start('admit Pod', {
+    kind: 'server',
+    parent,
+    attributes: { 'k8s.namespace.name': namespace, 'libc_dns.dry_run': dryRun },
+  });
+
+function endSpan(span: Span, { decision, patch, unreadable }: Decided): void {
+  const { mode, reason, remedy } = decision;
+  span.set({ 'libc_dns.mode': mode, 'libc_dns.reason': reason, 'libc_dns.remedy': remedy });
+  span.set({ 'libc_dns.patched': patch.length > 0 });
+  if (unreadable !== undefined) span.fail('namespace-unreadable');
+  span.end();
 }
 
 /** Counts and logs a decision, and returns the answer to the API server. */
@@ -186,6 +211,7 @@ function answerPod(answering: Answering, decided: Decided, options: MutateOption
   if (!dryRun) options.onDecided?.({ owners, namespace, decision });
   const { fields, message, count, response } = answering.reportOf(decided);
   count(duration / 1000);
+  if (answering.span !== undefined) endSpan(answering.span, decided);
   if (duration > budget + LATE_MS) options.metrics.service.late();
   const level = levelOf(decided);
   const line = options.log.line(level);
@@ -202,9 +228,14 @@ function answerPod(answering: Answering, decided: Decided, options: MutateOption
 
 /**
  * Answers one AdmissionReview with the text of another: `allowed: true` whatever happens inside. Throws `ReviewError` if the body is
- * not an AdmissionReview v1. `elapsed`: milliseconds since the request came in. `trace`: the id of its trace.
+ * not an AdmissionReview v1. `elapsed`: milliseconds since the request came in. `traceParent`: the header of that name.
  */
-export type Mutate = (body: Buffer, query: unknown, elapsed: number, trace?: string) => string | Promise<string>;
+export type Mutate = (
+  body: Buffer,
+  query: unknown,
+  elapsed: number,
+  traceParent?: string | readonly string[],
+) => string | Promise<string>;
 
 export function createMutate(options: MutateOptions): Mutate {
   const reports = new WeakMap<Decided, Report>();
@@ -221,28 +252,33 @@ export function createMutate(options: MutateOptions): Mutate {
   const notPodCreation = { mode: 'off', decision: encodeDecision('NotPodCreation', [], []) };
   const passedBy = prepareResponse({ patch: [], auditAnnotations: notPodCreation, warnings: [] });
   const admitted = prepareResponse({ patch: [], warnings: [] });
-  const unchanged = ({ uid, namespace }: Creation, error: unknown): string => {
+  const unchanged = ({ uid, namespace }: Creation, error: unknown, span?: Span): string => {
     options.metrics.failed();
+    span?.fail('internal');
+    span?.end();
     options.log.line('error')?.error({ err: error, uid, namespace }, 'the Pod is admitted as it is');
     return admitted(uid);
   };
-  return (body, query, elapsed, trace) => {
+  return (body, query, elapsed, traceParent) => {
     const request = parseReview(body);
     if (!isPodCreation(request)) {
       options.metrics.passedBy();
       return passedBy(request.uid);
     }
     const creation = creationOf(request);
+    const parent = typeof traceParent === 'string' ? traceParent : undefined;
+    const span = options.tracer && startSpan(options.tracer, creation, parent);
+    const trace = traceIdOf(parent) ?? span?.traceId;
     try {
       const budget = lookupBudget(query, elapsed);
-      const answering = { creation, started: performance.now(), budget, trace, reportOf: rememberedReport };
-      const decided = decidePod(creation, budget, deciding);
+      const answering = { creation, started: performance.now(), budget, trace, span, reportOf: rememberedReport };
+      const decided = decidePod(creation, answering, deciding);
       if (!(decided instanceof Promise)) return answerPod(answering, decided, options);
       return decided
         .then((one) => answerPod(answering, one, options))
-        .catch((error: unknown) => unchanged(creation, error));
+        .catch((error: unknown) => unchanged(creation, error, span));
     } catch (error) {
-      return unchanged(creation, error);
+      return unchanged(creation, error, span);
     }
   };
 }
@@ -271,6 +307,5 @@ function createLookupBudget(configured: number): LookupBudget {
 const TRACE_PARENT = /^[\da-f]{2}-(?!0{32})([\da-f]{32})-[\da-f]{16}-/;
 
 /** Returns the trace id of a `traceparent` header (W3C Trace Context 3.2.2). API servers that trace requests send one. */
-export function traceIdOf(header: string | readonly string[] | undefined): string | undefined {
-  return typeof header === 'string' ? TRACE_PARENT.exec(header)?.[1] : undefined;
-}
+const traceIdOf = (header: string | undefined): string | undefined =>
+  header === undefined ? undefined : TRACE_PARENT.exec(header)?.[1];

@@ -10,7 +10,7 @@ import { type Bodies, createBodies, type WithBody } from './bodies.ts';
 import { isRefused, secureContext } from './callers.ts';
 import { type Connections, limitConnections } from './connections.ts';
 import { createDrain, type Drain, type DrainTimes, type WebhookApp } from './drain.ts';
-import { createMutate, type MutateOptions, traceIdOf } from './mutate.ts';
+import { createMutate, type MutateOptions } from './mutate.ts';
 
 /** API servers keep idle connections for 90 s. If the server closes first, requests on their way are lost. */
 const KEEP_ALIVE_MS = 100_000;
@@ -163,7 +163,7 @@ export function createServer(options: ServerOptions): WebhookServer {
     // The time that a slow body takes counts too. Of those that wait there may be too many already.
     const elapsed = bodies.isCrowded ? Infinity : performance.now() - (raw[ARRIVED] ?? 0);
     const body = request.body instanceof Buffer ? request.body : Buffer.alloc(0);
-    const review = mutate(body, request.query, elapsed, traceIdOf(request.headers['traceparent']));
+    const review = mutate(body, request.query, elapsed, request.headers['traceparent']);
     connections.trust(raw.socket);
     if (typeof review !== 'string') return review.then((text) => answer(reply, text));
     answer(reply, review);

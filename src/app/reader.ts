@@ -100,7 +100,9 @@ const restricted = (): string[] => {
 /** Returns the program of a reader process: its path, its flags, and what it works with. */
 export function readerProgram(path: string, setUp: ReaderSetUp, environment: NodeJS.ProcessEnv): ReaderProgram {
   const memoryBytes = readerMemory(process.constrainedMemory());
-  const { NODE_OPTIONS = '', UV_THREADPOOL_SIZE = '16', ...rest } = environment;
+  const { NODE_OPTIONS = '', UV_THREADPOOL_SIZE = '16', ...others } = environment;
+  // Main alone sends traces: a collector's password has no business beside strangers' bytes.
+  const rest = Object.fromEntries(Object.entries(others).filter(([name]) => !name.startsWith('OTEL_')));
   const options = inherited(NODE_OPTIONS.split(' ').filter(Boolean)).join(' ');
   return {
     path,

@@ -18,6 +18,7 @@ import type { ClusterFacts } from '../policy/model.ts';
 import { createLog } from '../telemetry/log.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { createReporter, type Reporter } from '../telemetry/reporter.ts';
+import { openTracing } from '../telemetry/open-tracing.ts';
 import { helpText } from '../terminal/help.ts';
 import {
   addClusterFlags,
@@ -119,7 +120,9 @@ async function serve(parts: ServeParts, flags: ServeFlags): Promise<void> {
   const format = parts.io.stderrIsTerminal && !isSet('log.format') ? 'text' : config.log.format;
   const log = createLog({ level: config.log.level, format });
   const metrics = createMetrics(parts.version);
-  const reporter = createReporter({ log, metrics, clock: systemClock });
+  const untraced = createReporter({ log, metrics, clock: systemClock });
+  const tracing = await openTracing(parts.io.environment, { version: parts.version, reporter: untraced });
+  const reporter = tracing === undefined ? untraced : { ...untraced, tracer: tracing.tracer };
   const requests = createRequestLog(log, metrics);
   const host = parts.inCluster || isSet('server.address') ? config.server.address : '127.0.0.1';
   const stopping = new AbortController();
@@ -134,7 +137,7 @@ async function serve(parts: ServeParts, flags: ServeFlags): Promise<void> {
     running: config,
     onVerbosity: parts.onVerbosity,
   });
-  const closing: (() => unknown)[] = [unfollow, () => probes.close(), () => stopping.abort()];
+  const closing: (() => unknown)[] = [() => tracing?.close(), unfollow, () => probes.close(), () => stopping.abort()];
   try {
     const probesAt = await listen(probes, host, config.server.metricsPort, 'server.metricsPort');
     const waitFor = (why: () => string | undefined): void => {
@@ -178,6 +181,7 @@ function startServer(
     warnings: config.server.warnings,
     verified: callers !== undefined,
     metrics: reporter.metrics,
+    ...(reporter.tracer && { tracer: reporter.tracer }),
     ...requests,
     ...(onDecided !== undefined && { onDecided }),
     certificates,

@@ -1,4 +1,5 @@
 import { unknownVerdict, type Verdict } from '../policy/verdict.ts';
+import type { Span } from '../telemetry/tracing.ts';
 import { commandInImage } from './pod/exec-wrappers.ts';
 import { printable } from '../util/text.ts';
 import {
@@ -41,6 +42,8 @@ export interface DetectRequest {
   readonly dryRun?: boolean;
   /** Warm-up: nobody waits for the answer. A remembered verdict is returned however old it is, and nothing is revalidated. */
   readonly ahead?: boolean;
+  /** The span of the review that asks. */
+  readonly span?: Span | undefined;
 }
 
 /** The parts of a container that a look-up depends on, besides its image. */

@@ -31,8 +31,10 @@ import {
   surer,
   withLogins,
 } from './look-up.ts';
+import { createLookUpTraces } from './look-up-trace.ts';
 import { createQuarantine } from './reader/quarantine.ts';
 import type { ImageReader } from './reader/image-reader.ts';
+import { tracedReader } from './reader/traced-reader.ts';
 import { createGuardedStore, type StoredVerdict, type VerdictStore } from './verdict-store.ts';
 
 export interface ImageDetectorOptions {
@@ -83,7 +85,9 @@ export interface ImageDetector extends Detector {
  */
 export function createImageDetector(options: ImageDetectorOptions): ImageDetector {
   const { reporter = silentReporter, backgroundMs = 30_000, concurrency = 32, queue = 256 } = options;
-  const parts = createParts(options, reporter);
+  const { tracer } = reporter;
+  const traced = tracer === undefined ? options : { ...options, reader: tracedReader(options.reader, tracer) };
+  const parts = createParts(traced, reporter);
   const { memory, failures, onError } = parts;
   const half = Math.ceil(concurrency / 2);
   const slots = createFairSlots({ places: concurrency, doubtful: half, queue, first: 'newest' });
@@ -287,15 +291,18 @@ type Begin = (task: LoggedInTask) => Flight<LookupResult> | undefined;
 /** The result is stored if at least one of the requests that wait for it is not a dry run. */
 function createBegin({ flights, reporter, scans, guardedStore, doubt, ...parts }: FinderParts): Begin {
   const stored = new WeakSet<Flight<LookupResult>>();
+  const traces = createLookUpTraces(reporter.tracer);
   return (task) => {
     const { keys, request, login } = task;
     const { tenant } = request;
     const party = { host: hostOf(keys), tenant };
+    const trace = traces(task);
     const flight = flights.join(
       `${keys.image} ${keys.run} ${login}`,
       async (context) => {
         const began = performance.now();
-        const result = await lookUp({ ...parts, guardedStore }, task, await withLogins(request, context));
+        const span = trace?.begin();
+        const result = await lookUp({ ...parts, guardedStore }, task, await withLogins({ ...request, span }, context));
         const code = 'failure' in result ? result.failure.code : 'none';
         const ms = performance.now() - began;
         doubt.ended(party, code, ms);
@@ -305,6 +312,7 @@ function createBegin({ flights, reporter, scans, guardedStore, doubt, ...parts }
       },
       { ...(tenant !== undefined && { tenant }), isDoubtful: () => doubt.of(party) },
     );
+    if (flight !== undefined) trace?.joined(flight);
     if (flight === undefined || request.dryRun === true || stored.has(flight)) return flight;
     stored.add(flight);
     void keepResult(flight, (found) => guardedStore.keep(keys, request.platform, found));

@@ -1,3 +1,5 @@
+import type { Span } from '../telemetry/tracing.ts';
+
 /**
  * The interface through which detection reads images. `registry/` implements it for OCI registries and OCI layout
  * directories.
@@ -76,6 +78,24 @@ export interface ReadingBudget {
   due(): Promise<void> | undefined;
 }
 
+/** One HTTP request of a look-up, without its redirects, for traces. It holds no login, and no path or query of a place that a registry chose. */
+export interface RequestRecord {
+  readonly kind: 'manifest' | 'config' | 'blob' | 'token' | 'ping';
+  /** Scheme, host and port. */
+  readonly origin: string;
+  readonly repository: string;
+  /** The tag or digest that the registry itself was asked for. */
+  readonly reference?: string;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  /** Milliseconds to the end of the answer. */
+  readonly ms: number;
+  /** Of the answer's body, off the wire. */
+  readonly bytes: number;
+  readonly status?: number;
+  readonly error?: ImageSourceCode;
+}
+
 /** Passed to every call of one look-up. */
 export interface LookupContext {
   /** Ends the look-up. Sources reject with the signal's reason. */
@@ -87,6 +107,10 @@ export interface LookupContext {
   readonly budget?: ReadingBudget;
   /** The Pod's own credentials by registry host, most specific first; tried before the configured ones. */
   readonly credentials?: readonly { readonly host: string; readonly credential: Credential }[];
+  /** The span that the look-up is part of. */
+  readonly span?: Span | undefined;
+  /** Receives each request when it has ended. Absent: nobody traces the look-up. */
+  readonly onRequest?: ((request: RequestRecord) => void) | undefined;
 }
 
 export interface BlobReader {

@@ -36,13 +36,14 @@ export interface LoggedInTask extends LookupTask {
   readonly login: string;
 }
 
-/** Returns the context with the request's tenant and its logins, which are read now if they have not been yet. */
+/** Returns the context with the request's tenant, its span and its logins, which are read now if they have not been yet. */
 export async function withLogins(
-  { credentials, tenant }: DetectRequest,
+  { credentials, tenant, span }: DetectRequest,
   context: LookupContext,
 ): Promise<LookupContext> {
   const logins = typeof credentials === 'function' ? await credentials() : credentials;
-  return { ...context, ...(tenant !== undefined && { tenant }), ...(logins !== undefined && { credentials: logins }) };
+  const known = { ...(tenant !== undefined && { tenant }), ...(logins !== undefined && { credentials: logins }) };
+  return { ...context, ...known, ...(span !== undefined && { span }) };
 }
 
 export type LookupResult =
@@ -98,8 +99,13 @@ function failureOf(error: unknown, { signal }: LookupContext): Failure {
 }
 
 /** Leaves out what only main knows what to do with. */
-const readRequest = ({ credentials: _logins, dryRun: _dryRun, ahead: _ahead, ...rest }: DetectRequest): ReadRequest =>
-  rest;
+const readRequest = ({
+  credentials: _logins,
+  dryRun: _dryRun,
+  ahead: _ahead,
+  span: _span,
+  ...rest
+}: DetectRequest): ReadRequest => rest;
 
 interface Reading {
   readonly context: LookupContext;

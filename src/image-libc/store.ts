@@ -190,6 +190,11 @@ function createQueues(options: ImageLibcStoreOptions, copy: LibcCopy): Queues {
       ...(backoff && { backoff }),
       trouble: reporter.trouble(TROUBLES[kind]),
       count: (result) => reporter.metrics.cluster.stored(kind, result),
+      trace: (name) =>
+        reporter.tracer?.start('write ImageLibc', {
+          kind: 'client',
+          attributes: { 'k8s.object.name': name, 'libc_dns.write': kind },
+        }),
       onRefused(name, error) {
         if (kind !== 'use') copy.giveUp(name);
         // Conflicts are expected: somebody else owns a field, and keeps it.

@@ -1,4 +1,5 @@
 import type { Trouble } from '../telemetry/reporter.ts';
+import type { Span } from '../telemetry/tracing.ts';
 import { type Backoff, backoffMs, beforeAbort, pause } from '../util/abort.ts';
 import type { TokenBucket } from '../util/limits/token-bucket.ts';
 import type { KubeClient, KubeRequest } from './client.ts';
@@ -21,6 +22,8 @@ export interface WriteQueueOptions {
   readonly onRefused?: (name: string, error: KubeError) => void;
   /** Called with the result of each attempt; `dropped`: a newer write took its place. */
   readonly count?: (result: WriteResult) => void;
+  /** Starts the span of one attempt; undefined if nobody asks for traces. */
+  readonly trace?: (name: string) => Span | undefined;
 }
 
 type WriteResult = 'written' | 'dropped' | KubeErrorCode;
@@ -62,13 +65,26 @@ async function backOff(lane: Lane, error: KubeError): Promise<void> {
   await pause(waitMs, lane.ending.signal);
 }
 
+async function send({ options, ended }: Lane, name: string, request: KubeRequest): Promise<void> {
+  const span = options.trace?.(name);
+  try {
+    await options.client.request({ ...request, signal: ended.signal });
+  } catch (error) {
+    const { code, message } = transportError(error, name);
+    span?.fail(code, message);
+    throw error;
+  } finally {
+    span?.end();
+  }
+}
+
 async function writeOne(lane: Lane, name: string, plan: Plan): Promise<void> {
-  const { client, pace, refusals, onRefused, count } = lane.options;
+  const { pace, refusals, onRefused, count } = lane.options;
   const request = plan();
   if (request === undefined) return;
   pace.take();
   try {
-    await client.request({ ...request, signal: lane.ended.signal });
+    await send(lane, name, request);
     recovered(lane);
     count?.('written');
   } catch (error) {

@@ -2,11 +2,14 @@ import type { Clock } from '../util/clock.ts';
 import { type LimitedLines, limitedWarnings } from './log-limits.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import type { Tracer } from './tracing.ts';
 
 /** Logs and counts what a feature does and what goes wrong. Features receive one like a clock. */
 export interface Reporter {
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Absent: nobody asks for traces. */
+  readonly tracer?: Tracer;
   /** Returns a function that logs warnings whose text others choose, mainly authors of Pods. Each has its own `createLimitedLines`. */
   readonly warnings: () => LimitedLines;
   /**

@@ -6,6 +6,7 @@ export const FILES: readonly string[] = [
   '-rw-r--r-- 0/0 app/LICENSE',
   '-rw-r--r-- 0/0 app/THIRD-PARTY-NOTICES.txt',
   '-rwxr-xr-x 0/0 app/main.js',
+  '-rwxr-xr-x 0/0 app/otlp.js',
   '-rwxr-xr-x 0/0 app/reader.js',
 ];
 

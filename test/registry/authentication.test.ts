@@ -438,10 +438,9 @@ it('no error, metric or meter holds a credential, whatever the registry does wit
     const client = testClient({
       insecure: [registry.host, tokens.host],
       credentials: listedCredentials(logins.map((credential) => ({ host: registry.host, credential }))),
-      onRequest: (event) => events.push(event),
       onBreaker: (event) => events.push(event),
     });
-    const context = lookupContext();
+    const context = { ...lookupContext(), onRequest: (event: unknown) => events.push(event) };
     const error: unknown = await client
       .open(`${registry.host}/a`)
       .manifest(amd64, context)

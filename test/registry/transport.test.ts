@@ -258,17 +258,30 @@ it('Docker Hub is asked at registry-1.docker.io', async () => {
   expect(asked).toEqual(['registry-1.docker.io']);
 });
 
-it('each request is reported for metrics', async () => {
+it('each request is told when it has ended, for traces', async () => {
   const events: unknown[] = [];
+  const context = { ...lookupContext(), onRequest: (event: unknown) => events.push(event) };
   const registry = await startRegistry();
-  const client = testClient({ insecure: [registry.host, '127.0.0.1:1'], onRequest: (event) => events.push(event) });
+  const client = testClient({ insecure: [registry.host, '127.0.0.1:1'] });
   closing.push(registry.close, client.close);
-  await client.open(registry.put('a', built)).manifest(amd64, lookupContext());
-  await expect(client.open('127.0.0.1:1/b').manifest(amd64, lookupContext())).rejects.toThrow('refused');
-  const ms = expect.any(Number);
+  await client.open(registry.put('a', built)).manifest(amd64, context);
+  await expect(client.open('127.0.0.1:1/b').manifest(amd64, context)).rejects.toThrow('refused');
+  const [at, ms] = [expect.any(Number), expect.any(Number)];
+  const bytes = expect.toSatisfy((number: number) => number > 100);
+  const answered = { origin: registry.url, repository: 'a', status: 200, at, ms, bytes };
+  const digest = expect.stringMatching(/^sha256:/);
   expect(events).toEqual([
-    { host: registry.url, kind: 'manifest', ms, status: 200 },
-    { host: registry.url, kind: 'config', ms, status: 200 },
-    { host: 'http://127.0.0.1:1', kind: 'manifest', ms, error: 'unavailable' },
+    { ...answered, kind: 'manifest', reference: 'latest' },
+    { ...answered, kind: 'config', reference: digest },
+    {
+      origin: 'http://127.0.0.1:1',
+      repository: 'b',
+      kind: 'manifest',
+      reference: 'latest',
+      at,
+      ms,
+      bytes: 0,
+      error: 'unavailable',
+    },
   ]);
 });

@@ -1,6 +1,7 @@
 import { readDeclared } from '../../policy/annotations.ts';
 import type { ContainerView, PodView } from '../../policy/model.ts';
 import { unknownVerdict, type Verdict } from '../../policy/verdict.ts';
+import type { Span } from '../../telemetry/tracing.ts';
 import { beforeAbort } from '../../util/abort.ts';
 import {
   type ContainerRun,
@@ -23,6 +24,8 @@ export interface PodRequest {
   readonly budgetMs: number;
   /** If true, nothing may be written anywhere. */
   readonly dryRun?: boolean;
+  /** The span of the review; look-ups become its children. */
+  readonly span?: Span | undefined;
 }
 
 /** Most different images of one Pod that are looked up. */
@@ -129,7 +132,7 @@ function createLookUp(
   options: PodVerdictsOptions,
 ): (container: ContainerView, run: ContainerRun) => Answer {
   const waitMs = Math.max(1, Math.floor(admission.budgetMs));
-  const { dryRun = false } = admission;
+  const { dryRun = false, span } = admission;
   const platform = podPlatform(pod, options.platform);
   const view = loginView(pod);
   let logins: Promise<Logins> | undefined;
@@ -152,6 +155,7 @@ function createLookUp(
       tenant: admission.namespace,
       dryRun,
       ...(options.credentials !== undefined && { credentials }),
+      ...(span !== undefined && { span }),
     };
     const known = detector.peek?.(request);
     return known === undefined ? wait(request, container) : verdictOf(known, container);

@@ -5,7 +5,7 @@ import type { ImageSource, ImageSources, LookupContext } from '../image-source.t
 import { imageKeys } from '../keys.ts';
 
 /** The part of a request that reading its image depends on. Logins are in the context. */
-export type ReadRequest = Omit<DetectRequest, 'credentials' | 'dryRun' | 'ahead'>;
+export type ReadRequest = Omit<DetectRequest, 'credentials' | 'dryRun' | 'ahead' | 'span'>;
 
 /** What to do once the image's digest is known. */
 export type AfterManifest = 'continue' | 'stop';

@@ -1,5 +1,5 @@
 import { type DetectionFailure, type Inspection, type Logins, LookupEnded } from '../detector.ts';
-import { type ImageSourceCode, ImageSourceError, type Meter } from '../image-source.ts';
+import { type ImageSourceCode, ImageSourceError, type Meter, type RequestRecord } from '../image-source.ts';
 import { type AfterManifest, type ReadRequest, ReadStopped } from './image-reader.ts';
 
 /** What main sends to a reader process, as JSON. */
@@ -11,6 +11,8 @@ export type ToReader =
       readonly request: ReadRequest;
       readonly credentials?: Logins;
       readonly more: boolean;
+      /** Main wants to know each request. */
+      readonly traced?: true;
     }
   | { readonly type: 'after-manifest'; readonly id: number; readonly answer: AfterManifest }
   | { readonly type: 'abort'; readonly id: number }
@@ -25,7 +27,14 @@ export type FromReader =
   | { readonly type: 'refused'; readonly message: string }
   /** It waits for `after-manifest`. */
   | { readonly type: 'manifest'; readonly id: number; readonly digest: string; readonly seenAt: number }
-  | { readonly type: 'done'; readonly id: number; readonly meter: Meter; readonly outcome: ReadOutcome }
+  | {
+      readonly type: 'done';
+      readonly id: number;
+      readonly meter: Meter;
+      readonly outcome: ReadOutcome;
+      /** The first {@link MOST_REQUESTS} of a traced read. */
+      readonly requests?: readonly RequestRecord[];
+    }
   | { readonly type: 'pong' }
   /** For the features that its creator has opened in it. */
   | { readonly type: 'event'; readonly event: unknown };
@@ -39,6 +48,19 @@ export type ReadOutcome =
   | { readonly kind: 'stopped' }
   | { readonly kind: 'aborted' }
   | { readonly kind: 'defect'; readonly name: string; readonly stack: string };
+
+/** Requests of one read that are traced. */
+export const MOST_REQUESTS = 64;
+
+/** Returns the requests that a process told of, as far as they are what they should be: it has read strangers' bytes. */
+export function requestsIn(told: unknown): readonly RequestRecord[] {
+  const all: readonly Partial<RequestRecord>[] = Array.isArray(told) ? told.slice(0, MOST_REQUESTS) : [];
+  return all.filter((one): one is RequestRecord => {
+    const texts = [one?.kind, one?.origin, one?.repository, one?.reference ?? '', one?.error ?? ''];
+    const numbers = [one?.at, one?.ms, one?.bytes, one?.status ?? 0];
+    return texts.every((text) => typeof text === 'string') && numbers.every((number) => Number.isFinite(number));
+  });
+}
 
 /** Characters of a message or a stack that cross the boundary: they quote what registries say. */
 const MOST_TEXT = 4000;

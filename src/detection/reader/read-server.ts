@@ -1,6 +1,6 @@
-import type { Meter } from '../image-source.ts';
+import type { Meter, RequestRecord } from '../image-source.ts';
 import type { AfterManifest, LocalReader } from './image-reader.ts';
-import { type FromReader, outcomeOf, type ReadOutcome, type ToReader } from './protocol.ts';
+import { type FromReader, MOST_REQUESTS, outcomeOf, type ToReader } from './protocol.ts';
 
 /** The channel to main: `process` of a child that was forked. */
 export interface MainChannel {
@@ -70,15 +70,18 @@ export function serveReads({ channel, open }: ReadServerOptions): void {
 /** Reads one image. Never rejects. */
 async function readOne(
   reader: LocalReader | undefined,
-  { id, request, credentials, more }: Read,
+  { id, request, credentials, more, traced }: Read,
   underWay: ReadUnderWay,
   channel: MainChannel,
-): Promise<{ readonly meter: Meter; readonly outcome: ReadOutcome }> {
+): Promise<Omit<Extract<FromReader, { type: 'done' }>, 'type' | 'id'>> {
   const { signal } = underWay.end;
   const { tenant } = request;
-  const meter = { requests: 0, bytes: 0 };
+  const meter: Meter = { requests: 0, bytes: 0 };
+  const requests: RequestRecord[] = [];
+  const onRequest = (one: RequestRecord): void => void (requests.length < MOST_REQUESTS && requests.push(one));
+  const told = traced === true ? { requests } : {};
   const logins = credentials !== undefined && { credentials };
-  const context = { signal, meter, ...(tenant !== undefined && { tenant }), ...logins };
+  const context = { signal, meter, ...(tenant !== undefined && { tenant }), ...logins, ...(traced && { onRequest }) };
   const onManifest = (digest: string, seenAt: number): Promise<AfterManifest> => {
     const { promise, resolve } = Promise.withResolvers<AfterManifest>();
     underWay.go = resolve;
@@ -88,8 +91,8 @@ async function readOne(
   try {
     if (reader === undefined) throw new Error('the reader is not set up');
     const inspection = await reader.read(request, context, { more, onManifest });
-    return { meter, outcome: { kind: 'read', inspection } };
+    return { meter, outcome: { kind: 'read', inspection }, ...told };
   } catch (error) {
-    return { meter, outcome: outcomeOf(error, signal) };
+    return { meter, outcome: outcomeOf(error, signal), ...told };
   }
 }

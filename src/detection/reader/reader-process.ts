@@ -8,7 +8,7 @@ import { printable } from '../../util/text.ts';
 import { type Inspection, lookupAbort } from '../detector.ts';
 import type { LookupContext } from '../image-source.ts';
 import { type ReaderEnd, ReaderUnavailable, type ReadOptions, type ReadRequest } from './image-reader.ts';
-import { type FromReader, type ToReader, unwrap } from './protocol.ts';
+import { type FromReader, requestsIn, type ToReader, unwrap } from './protocol.ts';
 import { createWatch, lookRegularly, vitalSignsOf, type Watch } from './vital-signs.ts';
 
 /** The program that a reader process runs, and how. */
@@ -164,7 +164,7 @@ function createReads(send: (message: ToReader) => void, clock: Pick<Clock, 'mono
   let lastId = 0;
   return {
     async add(request, context, options) {
-      const { signal, credentials } = context;
+      const { signal, credentials, onRequest } = context;
       lastId += 1;
       const id = lastId;
       const { promise, resolve, reject } = Promise.withResolvers<Inspection>();
@@ -175,7 +175,8 @@ function createReads(send: (message: ToReader) => void, clock: Pick<Clock, 'mono
         send({ type: 'abort', id });
       };
       const { more = false } = options;
-      send({ type: 'read', id, request, more, ...(credentials !== undefined && { credentials }) });
+      const traced = onRequest !== undefined && { traced: true as const };
+      send({ type: 'read', id, request, more, ...(credentials !== undefined && { credentials }), ...traced });
       if (signal.aborted) abort();
       else signal.addEventListener('abort', abort, { once: true });
       return await promise.finally(() => signal.removeEventListener('abort', abort));
@@ -309,9 +310,10 @@ function receive(message: FromReader, { reads, send, watch, starting, onEvent, s
   }
 }
 
-function settle(read: Read, { meter, outcome }: Extract<FromReader, { type: 'done' }>): void {
+function settle(read: Read, { meter, outcome, requests }: Extract<FromReader, { type: 'done' }>): void {
   read.context.meter.requests += meter.requests;
   read.context.meter.bytes += meter.bytes;
+  for (const one of requestsIn(requests)) read.context.onRequest?.(one);
   try {
     read.resolve(unwrap(outcome, read.context.signal));
   } catch (error) {

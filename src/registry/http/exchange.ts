@@ -8,6 +8,7 @@ import {
   ImageSourceError,
   type LookupContext,
   type Meter,
+  type RequestRecord,
 } from '../../detection/image-source.ts';
 import { deadlineAfter } from '../../util/abort.ts';
 import type { Clock } from '../../util/clock.ts';
@@ -19,7 +20,7 @@ import type { RegistryLimits } from './limits.ts';
 import { describeWireError } from './wire-error.ts';
 
 /** `ping`: asks for `/v2/`, to see the challenge there. */
-export type RequestKind = 'manifest' | 'config' | 'blob' | 'token' | 'ping';
+export type RequestKind = RequestRecord['kind'];
 
 /** One HTTP request, without its redirects. */
 export interface HttpRequest {
@@ -50,17 +51,6 @@ export interface HttpResponse {
   readonly close: () => void;
 }
 
-/** Reported for each request, for metrics. */
-export interface RequestEvent {
-  /** Scheme, host and port. */
-  readonly host: string;
-  readonly kind: RequestKind;
-  /** Milliseconds to the headers of the response. */
-  readonly ms: number;
-  readonly status?: number;
-  readonly error?: ImageSourceCode;
-}
-
 /** Sends one request. */
 export type Exchange = (request: HttpRequest) => Promise<HttpResponse>;
 
@@ -73,7 +63,6 @@ interface ExchangeOptions {
   readonly resolve: (url: URL, context: LookupContext) => Promise<unknown>;
   readonly userAgent: string;
   readonly dispatcher: (listedOnly: boolean) => Dispatcher;
-  readonly onRequest?: (event: RequestEvent) => void;
 }
 
 /**
@@ -93,30 +82,59 @@ export function createExchange(options: ExchangeOptions): Exchange {
     });
     const pass = await options.hosts.enter(call);
     const timer = deadlineAfter(options.limits.requestMs, context.signal);
-    const started = options.clock.monotonic();
-    const ms = (): number => options.clock.monotonic() - started;
+    const progress = createProgress(request, options.clock);
     let isReached = false;
     const fail = (error: unknown): Error => {
       timer.stop();
       if (context.signal.aborted) {
-        pass.end(!isReached && ms() >= options.limits.slowMs ? 'unreachable' : 'unknown');
+        pass.end(!isReached && progress.ms() >= options.limits.slowMs ? 'unreachable' : 'unknown');
+        progress.ended({});
         return context.signal.reason as Error;
       }
       const described = timer.signal.aborted ? tooSlow(url, options.limits) : describeWireError(url.host, error);
       pass.end(outcomeOf(described.code, isReached));
+      progress.ended({ error: described.code });
       return ledBy(call, described);
     };
     try {
-      const received = await dispatch(request, timer.signal, options);
+      const received = await dispatch(request, timer.signal, { ...options, progress });
       isReached = true;
-      options.onRequest?.({ host: url.origin, kind: request.kind, ms: ms(), status: received.statusCode });
-      return toResponse(request, received, { call, pass, stop: timer.stop, fail, options });
+      return toResponse(request, received, { call, pass, stop: timer.stop, fail, progress, options });
     } catch (error) {
-      const reason = fail(error);
-      const code = reason instanceof ImageSourceError ? { error: reason.code } : {};
-      options.onRequest?.({ host: url.origin, kind: request.kind, ms: ms(), ...code });
-      throw reason;
+      throw fail(error);
     }
+  };
+}
+
+/** How far a request has come. */
+interface Progress {
+  /** Milliseconds since it was sent. */
+  ms(): number;
+  arrived(bytes: number): void;
+  /** Tells what became of it, once. */
+  ended(how: Pick<RequestRecord, 'status' | 'error'>): void;
+}
+
+/** Kinds whose URL ends with a tag or a digest. */
+const NAMED: ReadonlySet<RequestKind> = new Set(['manifest', 'config', 'blob']);
+
+function createProgress(request: HttpRequest, clock: Clock): Progress {
+  const { url, kind, charge, isRedirected = false } = request;
+  const { onRequest } = request.context;
+  const at = clock.now();
+  const started = clock.monotonic();
+  const ms = (): number => clock.monotonic() - started;
+  let bytes = 0;
+  let isTold = false;
+  return {
+    ms,
+    arrived: (more) => void (bytes += more),
+    ended(how) {
+      if (onRequest === undefined || isTold) return;
+      isTold = true;
+      const named = NAMED.has(kind) && !isRedirected ? { reference: url.pathname.split('/').at(-1) ?? '' } : {};
+      onRequest({ kind, origin: url.origin, repository: charge.repository, ...named, at, ms: ms(), bytes, ...how });
+    },
   };
 }
 
@@ -139,14 +157,14 @@ function ledBy({ isLed, charge }: Call, error: ImageSourceError): ImageSourceErr
 async function dispatch(
   request: HttpRequest,
   signal: AbortSignal,
-  options: ExchangeOptions,
+  options: ExchangeOptions & { readonly progress: Progress },
 ): Promise<Dispatcher.ResponseData> {
   const { url, context, form } = request;
   // A connection stays busy for undici during the turn in which its response ends; a request now would open another
   // one.
   if (context.meter.requests > 0) await nextTurn();
   context.meter.requests += 1;
-  const dispatcher = options.dispatcher(request.listedOnly).compose(observe(url, context.meter, options.limits));
+  const dispatcher = options.dispatcher(request.listedOnly).compose(observe(url, context.meter, options));
   return await dispatcher.request({
     origin: url.origin,
     path: `${url.pathname}${url.search}`,
@@ -164,6 +182,7 @@ interface Ending {
   readonly pass: Pass;
   readonly stop: () => void;
   readonly fail: (error: unknown) => Error;
+  readonly progress: Progress;
   readonly options: ExchangeOptions;
 }
 
@@ -179,6 +198,7 @@ function toResponse(request: HttpRequest, received: Dispatcher.ResponseData, end
   const end = (): void => {
     ending.stop();
     ending.pass.end(outcome);
+    ending.progress.ended({ status });
     body.destroy();
   };
   const chunks = async function* (): AsyncIterable<Uint8Array> {
@@ -270,7 +290,11 @@ function checkUrl(rules: HostRules, url: URL): void {
 }
 
 /** Counts body bytes as they arrive, and bounds the number of headers and pieces: undici's parser bounds only their size. */
-function observe(url: URL, meter: Meter, limits: RegistryLimits): Dispatcher.DispatcherComposeInterceptor {
+function observe(
+  url: URL,
+  meter: Meter,
+  { limits, progress }: { readonly limits: RegistryLimits; readonly progress: Progress },
+): Dispatcher.DispatcherComposeInterceptor {
   return (next) => (request, handler) => {
     let interim = 0;
     let pieces = 0;
@@ -288,6 +312,7 @@ function observe(url: URL, meter: Meter, limits: RegistryLimits): Dispatcher.Dis
       },
       onResponseData(controller, chunk) {
         meter.bytes += chunk.length;
+        progress.arrived(chunk.length);
         bytes += chunk.length;
         pieces += 1;
         if (pieces > limits.shortPieces && bytes < pieces * limits.pieceBytes) {

@@ -5,7 +5,7 @@ import type { Clock } from '../../util/clock.ts';
 import type { HostRules } from '../hosts/rules.ts';
 import { parseAddress } from '../hosts/address.ts';
 import { createConnections, createDispatcher, trustContext } from './dispatcher.ts';
-import { createExchange, type Exchange, type RequestEvent } from './exchange.ts';
+import { createExchange, type Exchange } from './exchange.ts';
 import { type BreakerEvent, createHostStates } from './host-state.ts';
 import type { RegistryLimits } from './limits.ts';
 import { createNames, type Resolve } from './names.ts';
@@ -24,7 +24,6 @@ export interface TransportOptions {
   readonly resolve?: Resolve;
   /** Threads of Node's pool, which name look-ups share with other work (`UV_THREADPOOL_SIZE`). Default 4, as Node's. */
   readonly threads?: number;
-  readonly onRequest?: (event: RequestEvent) => void;
   readonly onBreaker?: (event: BreakerEvent) => void;
 }
 

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import type { KubeRequest } from '../../../src/kubernetes/client.ts';
 import { KubeError, type KubeErrorCode } from '../../../src/kubernetes/errors.ts';
 import { createWriteQueue, type WriteQueueOptions } from '../../../src/kubernetes/write-queue.ts';
+import type { Span } from '../../../src/telemetry/tracing.ts';
 import { recordingTrouble } from './recording-trouble.ts';
 
 const free = { wait: () => 0, take: () => {}, giveBack: () => {} };
@@ -43,6 +44,24 @@ function queueWith(change: Partial<WriteQueueOptions> = {}) {
 }
 
 describe('writes', () => {
+  it('are traced, each attempt by itself', async () => {
+    const spans: string[] = [];
+    const trace = (name: string): Span => ({
+      traceId: undefined,
+      set: () => {},
+      link: () => {},
+      fail: (code) => void spans.push(`${name} failed ${code}`),
+      end: () => void spans.push(`${name} ended`),
+    });
+    const { add, api, queue, told } = queueWith({ trace });
+    api.fails = 'unreachable';
+    add('a');
+    await expect.poll(() => told).toContain('lost unreachable');
+    delete api.fails;
+    await expect.poll(() => spans).toEqual(['a failed unreachable', 'a ended', 'a ended']);
+    await queue.close(0);
+  });
+
   it('go out one after the other, the newest of each name', async () => {
     const { add, sent, queue } = queueWith();
     add('a', 'old');
