@@ -12,6 +12,7 @@ import { makeKeys } from './servers.ts';
 import { readerStart } from './reader.ts';
 import { rollingRestart } from './restart.ts';
 import { size } from './size.ts';
+import { tracing } from './tracing.ts';
 import { warmPath } from './warm.ts';
 
 /**
@@ -25,6 +26,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   size,
   restart: rollingRestart,
   reader: readerStart,
+  tracing,
 };
 
 const { values, positionals } = parseArgs({

@@ -133,6 +133,8 @@ interface OursOptions {
   readonly name?: string;
   readonly settings?: Readonly<Record<string, string>>;
   readonly flags?: readonly string[];
+  /** More environment variables. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Makes it drain before it ends, as in a Pod. It has no token, so it asks no API server. */
   readonly inPod?: boolean;
 }
@@ -140,7 +142,7 @@ interface OursOptions {
 /** Starts our server from its bundle, with the default log and with the environment and flags of its image and chart. */
 export async function startOurs(
   keys: Keys,
-  { main, name = 'ours', settings = {}, flags = [], inPod = false }: OursOptions,
+  { main, name = 'ours', settings = {}, flags = [], environment = {}, inPod = false }: OursOptions,
 ): Promise<BenchServer> {
   const [port, probesPort] = [await freePort(), await freePort()];
   const all = {
@@ -158,7 +160,7 @@ export async function startOurs(
     name,
     command: process.execPath,
     args: [...installedFlags(), main, 'serve', ...flags],
-    env: { ...installedEnvironment(), ...own, ...(inPod && { KUBERNETES_SERVICE_HOST: '127.0.0.1' }) },
+    env: { ...installedEnvironment(), ...environment, ...own, ...(inPod && { KUBERNETES_SERVICE_HOST: '127.0.0.1' }) },
     port,
     probesPort,
     keys,
