@@ -12,6 +12,7 @@ import { containerRun, type Detection, type Detector, type DetectRequest } from 
 import { REACHES_ALL } from '../../src/exposure/dns-target.ts';
 import type { ClusterFacts, NamespaceView, PolicyConfig } from '../../src/policy/model.ts';
 import { readPod } from '../../src/policy/read-pod.ts';
+import { effectiveMode, isInScope } from '../../src/policy/scope.ts';
 import type { Resolver } from '../../src/policy/verdict.ts';
 import { imageEntry } from '../../src/pod-resolvers/images.ts';
 import { applySpec, podResolversSpec } from '../../src/pod-resolvers/object.ts';
@@ -65,6 +66,9 @@ async function warnings({ kubeconfig }: TestCluster, namespace: string, object: 
   const [text] = await Promise.all([child.stderr === null ? '' : readText(child.stderr), once(child, 'close')]);
   return text;
 }
+
+const AUDITED =
+  'libc-dns (audit): this Pod would get {"reason":"MuslRetried","remedy":["retry"],"resolvers":{"main":"musl"}}';
 
 /** Pods by name. */
 const PODS: Readonly<Record<string, Omit<PodRequest, 'name'>>> = {
@@ -277,33 +281,190 @@ describe.runIf(hasCluster() && hasHelm())('the API server applies what is known'
     });
   });
 
-  describe('the mode', () => {
+  describe('a Pod as the API server takes it, but hardly', () => {
+    const namespace = { name: 'limits', labels: { 'libc-dns.dev/mode': 'enforce' } };
     beforeAll(async () => {
-      for (const mode of ['audit', 'off', undefined]) {
-        const labels = mode === undefined ? {} : { 'libc-dns.dev/mode': mode };
-        const namespace = { name: `mode-${mode ?? 'none'}`, labels };
-        await prepare(cluster, namespace, { cluster: facts, config: policy() }, new Map());
+      await prepare(cluster, namespace, { cluster: facts, config: policy() }, images);
+    });
+
+    const MOST_ANNOTATIONS = 262_144;
+    const decision = '{"reason":"MuslRetried","remedy":["retry"],"resolvers":{"c0":"musl"}}';
+    const room = MOST_ANNOTATIONS - decision.length - 'libc-dns.dev/decision'.length - 'a'.length;
+
+    it.each([
+      ['as many annotations as leave room for the decision', 'x'.repeat(room), JSON.parse(decision)],
+      ['one byte more', 'x'.repeat(room + 1), null],
+      [
+        'one byte more, in letters of two bytes',
+        `${'é'.repeat(room / 2)}x`,
+        room % 2 === 0 ? null : JSON.parse(decision),
+      ],
+      ['all that it takes', 'x'.repeat(MOST_ANNOTATIONS - 1), null],
+    ])('%s: patched', async (_, value, expected) => {
+      const pod = { name: 'annotated', annotations: { a: value }, spec: { containers: containers('musl') } };
+      const stored = dnsOf(await createPod(cluster, 'limits', pod, { dryRun: 'All' }));
+      expect(stored.dnsConfig).toEqual({
+        options: expect.arrayContaining([{ name: 'timeout', value: '5' }]) as unknown,
+      });
+      expect(stored.decision).toEqual(expected);
+    });
+
+    const many = (count: number, prefix = 'k'): Record<string, string> =>
+      Object.fromEntries(Array.from({ length: count }, (_, index) => [`${prefix}${index}`, 'x']));
+    const list = (count: number): string[] => Object.keys(many(count));
+
+    it.each<[string, number, (count: number) => object]>([
+      ['containers', 64, (count) => ({ spec: { containers: containers(...list(count).map(() => 'musl')) } })],
+      [
+        'initContainers',
+        64,
+        (count) => ({ spec: { initContainers: list(count).map((name) => ({ name, image: 'registry.test/musl:1' })) } }),
+      ],
+      ['labels', 256, (count) => ({ labels: many(count) })],
+      ['annotations', 256, (count) => ({ annotations: many(count) })],
+      ['nodeSelector', 64, (count) => ({ spec: { nodeSelector: many(count) } })],
+      // The API server itself adds two.
+      [
+        'tolerations',
+        254,
+        (count) => ({ spec: { tolerations: list(count).map((key) => ({ key, operator: 'Exists' })) } }),
+      ],
+      ['options', 64, (count) => ({ spec: { dnsConfig: { options: list(count).map((name) => ({ name })) } } })],
+    ])('%s: up to %d, not one more', async (_, most, made) => {
+      const decisionOf = async (count: number): Promise<unknown> => {
+        const { spec = {}, ...metadata } = made(count) as { spec?: object };
+        const pod = { name: 'many', annotations: {}, ...metadata, spec: { containers: containers('musl'), ...spec } };
+        return dnsOf(await createPod(cluster, 'limits', pod, { dryRun: 'All' })).decision;
+      };
+      expect(await decisionOf(most)).not.toBeNull();
+      expect(await decisionOf(most + 1)).toBeNull();
+    });
+  });
+
+  describe('other plugins', () => {
+    const namespace = { name: 'others', labels: { 'libc-dns.dev/mode': 'enforce', injected: 'yes' } };
+    const name = 'inject.test.dev';
+    beforeAll(async () => {
+      await prepare(cluster, namespace, { cluster: facts, config: policy() }, images);
+      const spec = {
+        failurePolicy: 'Fail',
+        reinvocationPolicy: 'Never',
+        matchConstraints: {
+          namespaceSelector: { matchLabels: { injected: 'yes' } },
+          objectSelector: { matchLabels: { inject: 'yes' } },
+          resourceRules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'] }],
+        },
+        mutations: [
+          {
+            patchType: 'JSONPatch',
+            jsonPatch: {
+              expression:
+                "[JSONPatch{op: 'add', path: '/spec/containers/-', value: Object.spec.containers{name: 'late', image: 'registry.test/musl:1'}}]",
+            },
+          },
+        ],
+      };
+      const of = (kind: string, body: object): object => ({
+        apiVersion: 'admissionregistration.k8s.io/v1',
+        kind,
+        metadata: { name },
+        spec: body,
+      });
+      await cluster.apply(
+        of('MutatingAdmissionPolicy', spec),
+        of('MutatingAdmissionPolicyBinding', { policyName: name }),
+      );
+    });
+
+    const evaluations = async (): Promise<number> => {
+      const text = await cluster.kubectl(['get', '--raw', '/metrics']);
+      const lines = text.matchAll(/^apiserver_mutating_admission_policy_check_total\{[^}]*"libc-dns[^}]*\} (\d+)$/gm);
+      return [...lines].reduce((sum, [, value]) => sum + Number(value), 0);
+    };
+
+    it('none that changes a Pod: the policy is evaluated once', async () => {
+      const before = await evaluations();
+      const stored = await createPod(cluster, 'others', {
+        name: 'once',
+        annotations: {},
+        spec: PODS['glibc']?.spec ?? {},
+      });
+      expect(dnsOf(stored).decision).toMatchObject({ reason: 'OptionsAdded' });
+      expect((await evaluations()) - before).toBe(1);
+    });
+
+    it('one that adds a container after ours: its options are added', async () => {
+      const pod = {
+        name: 'injected',
+        labels: { inject: 'yes' },
+        annotations: {},
+        spec: { containers: containers('glibc') },
+      };
+      await expect
+        .poll(
+          async () => {
+            const stored = await createPod(cluster, 'others', pod, { dryRun: 'All' });
+            return [stored.spec.containers.map((one) => one.name), dnsOf(stored).decision];
+          },
+          { timeout: 10_000 },
+        )
+        .toEqual([
+          ['c0', 'late'],
+          expect.objectContaining({ reason: 'MixedRetried', resolvers: { c0: 'glibc', late: 'musl' } }),
+        ]);
+    });
+  });
+
+  describe.each<[string, Pick<PolicyConfig, 'scope' | 'mode'>]>([
+    ['opt-in', { scope: 'opt-in', mode: 'enforce' }],
+    ['cluster', { scope: 'cluster', mode: 'enforce' }],
+    ['audited', { scope: 'cluster', mode: 'audit' }],
+  ])('the mode, %s', (name, config) => {
+    const modes = ['enforce', 'audit', 'off', 'Enforce', undefined];
+    const scoped = { ...policy(), ...config };
+    const label = (mode: string | undefined): Record<string, string> =>
+      mode === undefined ? {} : { 'libc-dns.dev/mode': mode };
+    const namespaces: readonly NamespaceView[] = modes.map((mode) => ({
+      name: `${name}-${mode?.toLowerCase() ?? 'none'}${mode === 'Enforce' ? '-wrong' : ''}`,
+      labels: { only: name, ...label(mode) },
+    }));
+    beforeAll(async () => {
+      const values = [
+        `fullnameOverride="${name}"`,
+        'admissionPolicy.enabled=true',
+        'config.server.warnings=true',
+        `config.scope="${config.scope}"`,
+        `config.mode="${config.mode}"`,
+        `webhook.namespaceSelector={"matchLabels":{"only":"${name}"}}`,
+      ];
+      await cluster.apply(...objects(renderText(values, ['-s', 'templates/admission-policy.yaml'])));
+      for (const namespace of namespaces) {
+        // As the leader does: no object where nothing is in scope.
+        if (isInScope(namespace, scoped)) {
+          await prepare(cluster, namespace, { cluster: facts, config: scoped }, new Map());
+        } else await cluster.createNamespace(namespace.name, namespace.labels);
       }
     });
 
-    it.each([
-      ['audit', undefined, false],
-      ['audit', 'enforce', false],
-      ['off', undefined, false],
-      ['off', 'enforce', true],
-      ['none', undefined, false],
-      ['none', 'enforce', true],
-    ])('namespace %s, Pod %s: patched %s', async (of, pod, patched) => {
-      const labels = pod === undefined ? {} : { 'libc-dns.dev/mode': pod };
-      const stored = await createPod(cluster, `mode-${of}`, { name: `pod-${pod ?? 'plain'}`, labels });
-      expect(dnsOf(stored).decision !== null).toBe(patched);
-    });
-
-    it('audit: the API server says what would be done, where the configuration asks for warnings', async () => {
-      const warned = await warnings(cluster, 'mode-audit', podObject({ name: 'warned' }));
-      expect(warned).toContain(
-        'libc-dns (audit): this Pod would get {"reason":"MuslRetried","remedy":["retry"],"resolvers":{"main":"musl"}}',
-      );
-    });
+    it.each(namespaces.flatMap((namespace) => modes.map((mode) => [namespace.name, mode, namespace] as const)))(
+      'namespace %s, Pod %s',
+      async (_, mode, namespace) => {
+        const pod = podObject({ name: 'pod', labels: label(mode) });
+        const expected = isInScope(namespace, scoped)
+          ? effectiveMode({ labels: label(mode) }, namespace, scoped).mode
+          : 'off';
+        const stored = await cluster.client.request<PodObject>({
+          method: 'POST',
+          path: `/api/v1/namespaces/${namespace.name}/pods`,
+          query: { dryRun: 'All' },
+          body: pod,
+        });
+        expect(dnsOf(stored).decision !== null).toBe(expected === 'enforce');
+        // Nothing is said of a Pod that says audit in a namespace whose Pods are patched: docs/policy.md.
+        if (effectiveMode({ labels: {} }, namespace, scoped).mode === 'enforce') return;
+        const warned = await warnings(cluster, namespace.name, pod);
+        expect(warned.includes(AUDITED)).toBe(expected === 'audit');
+      },
+    );
   });
 });

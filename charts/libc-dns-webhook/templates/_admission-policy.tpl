@@ -1,25 +1,30 @@
+{{/* A container (c) with nothing of its own, for which the key "IMAGE bare" holds. */}}
+{{- define "libc-dns-webhook.policyBare" -}}
+!(has(object.spec.securityContext) && has(object.spec.securityContext.runAsUser))
+        && !(has(c.command) && size(c.command) > 0) && !(has(c.args) && size(c.args) > 0)
+        && !(has(c.env) && size(c.env) > 0) && !(has(c.envFrom) && size(c.envFrom) > 0)
+        && !(has(c.workingDir) && c.workingDir != '')
+        && !(has(c.securityContext) && has(c.securityContext.runAsUser))
+        && !(has(c.volumeMounts)
+          && c.volumeMounts.exists(m, !m.mountPath.matches('^/(var/)?run/secrets/kubernetes[.]io/serviceaccount/?$')))
+{{- end }}
+
+{{/* A container (c) that runs what its image and its first word say: nothing of its own that counts besides. */}}
+{{- define "libc-dns-webhook.policyAlone" -}}
+!(has(c.workingDir) && c.workingDir != '')
+        && !(has(c.env) && c.env.exists(e, e.name in ['GODEBUG', 'HOSTALIASES', 'LOCALDOMAIN', 'RES_OPTIONS', 'PATH']))
+        && !(has(c.volumeMounts) && c.volumeMounts.exists(m, m.mountPath.contains('..')
+          || !m.mountPath.matches('^/(etc|var|data|tmp|run|mnt|proc|sys|dev|config|secrets?)(/|$)')
+          || (has(c.command) && size(c.command) > 0 && c.command[0].startsWith(m.mountPath))))
+{{- end }}
+
 {{/*
 The variables of both policies (enforce, audit): what runs in a Pod by its namespace's PodResolvers, and which finished remedy that
 gives. Each field is asked for before it is read: an expression that fails lets its Pod through unpatched.
 */}}
 {{- define "libc-dns-webhook.policyVariables" -}}
-- name: labels
-  expression: "has(object.metadata.labels) ? object.metadata.labels : {}"
 - name: annotations
   expression: "has(object.metadata.annotations) ? object.metadata.annotations : {}"
-- name: podMode
-  expression: "'libc-dns.dev/mode' in variables.labels ? variables.labels['libc-dns.dev/mode'] : ''"
-- name: namespaceMode
-  expression: >-
-    has(namespaceObject.metadata.labels) && 'libc-dns.dev/mode' in namespaceObject.metadata.labels
-    ? namespaceObject.metadata.labels['libc-dns.dev/mode'] : ''
-# As src/policy/scope.ts says: the Pod's label, but it cannot raise above its namespace's audit; the namespace's; the configured mode.
-- name: mode
-  expression: >-
-    variables.podMode == 'enforce' && variables.namespaceMode == 'audit' ? 'audit'
-    : variables.podMode in ['enforce', 'audit', 'off'] ? variables.podMode
-    : variables.namespaceMode in ['enforce', 'audit', 'off'] ? variables.namespaceMode
-    : {{ ternary (dig "mode" "enforce" .Values.config) "off" (eq (dig "scope" "opt-in" .Values.config) "cluster") | squote }}
 - name: containers
   expression: "(has(object.spec.initContainers) ? object.spec.initContainers : []) + object.spec.containers"
 - name: selector
@@ -32,97 +37,86 @@ gives. Each field is asked for before it is read: an expression that fails lets 
 # Images were looked up for one architecture.
 - name: known
   expression: >-
-    'kubernetes.io/arch' in variables.selector ? variables.selector['kubernetes.io/arch'] == string(params.spec.architecture)
+    'kubernetes.io/arch' in variables.selector ? variables.selector['kubernetes.io/arch'] == params.spec.architecture
     : 'beta.kubernetes.io/arch' in variables.selector
-    ? variables.selector['beta.kubernetes.io/arch'] == string(params.spec.architecture)
+    ? variables.selector['beta.kubernetes.io/arch'] == params.spec.architecture
     : variables.nodeTerms.all(t, !has(t.matchExpressions) || t.matchExpressions.all(e, e.key != 'kubernetes.io/arch'
-      || (e.operator == 'In' && has(e.values) && e.values.exists(v, v == string(params.spec.architecture)))))
-- name: windows
-  expression: >-
-    size(variables.nodeTerms) > 0 && variables.nodeTerms.all(t, has(t.matchExpressions) && t.matchExpressions.exists(e,
-      e.key in ['kubernetes.io/os', 'beta.kubernetes.io/os'] && e.operator == 'In' && has(e.values)
-      && size(e.values) > 0 && e.values.all(v, v == 'windows')))
-- name: podUser
-  expression: "has(object.spec.securityContext) && has(object.spec.securityContext.runAsUser)"
-# The resolvers of each container: what its author declares, else what its image is known for, else unknown.
+      || (e.operator == 'In' && has(e.values) && params.spec.architecture in e.values)))
+# The resolvers of each container: what its author declares, else what its image is known for, else unknown. Whether there is a key
+# is asked first: that costs the least.
 - name: found
   expression: >-
-    variables.containers.map(c, {
-      'name': string(c.name),
-      'resolvers': string((
-        ['libc-dns.dev/libc.' + c.name, 'libc-dns.dev/libc']
-          .filter(key, key in variables.annotations && variables.annotations[key] in ['glibc', 'musl', 'go', 'other'])
-          .map(key, variables.annotations[key])
-        + (!variables.known || !has(c.image) ? [] : (
-            (
-              !variables.podUser && !(has(c.command) && size(c.command) > 0) && !(has(c.args) && size(c.args) > 0)
-              && !(has(c.env) && size(c.env) > 0) && !(has(c.envFrom) && size(c.envFrom) > 0)
-              && !(has(c.workingDir) && c.workingDir != '')
-              && !(has(c.securityContext) && has(c.securityContext.runAsUser))
-              && !(has(c.volumeMounts)
-                && c.volumeMounts.exists(m, !m.mountPath.matches('^/(var/)?run/secrets/kubernetes[.]io/serviceaccount/?$')))
-              ? [c.image + ' bare'] : []
-            ) + (
-              (has(c.workingDir) && c.workingDir != '')
-              || (has(c.env) && c.env.exists(e, e.name in ['GODEBUG', 'HOSTALIASES', 'LOCALDOMAIN', 'RES_OPTIONS', 'PATH']))
-              || (has(c.volumeMounts) && c.volumeMounts.exists(m, m.mountPath.contains('..')
-                || !m.mountPath.matches('^/(etc|var|data|tmp|run|mnt|proc|sys|dev|config|secrets?)(/|$)')
-                || (has(c.command) && size(c.command) > 0 && c.command[0].startsWith(m.mountPath))))
-              ? []
-              : has(c.command) && size(c.command) > 0 ? [c.image + ' command ' + c.command[0]]
-              : has(c.args) && size(c.args) > 0 ? [string(c.image), c.image + ' args ' + c.args[0]]
-              : [string(c.image)]
-            )).filter(key, key in params.spec.images).map(key, string(params.spec.images[key])))
-        + ['unknown'])[0])
-    })
-- name: resolvers
+    variables.containers.map(c,
+      ('libc-dns.dev/libc.' + c.name) in variables.annotations
+        && variables.annotations['libc-dns.dev/libc.' + c.name] in ['glibc', 'musl', 'go', 'other']
+      ? variables.annotations['libc-dns.dev/libc.' + c.name]
+      : 'libc-dns.dev/libc' in variables.annotations
+        && variables.annotations['libc-dns.dev/libc'] in ['glibc', 'musl', 'go', 'other']
+      ? variables.annotations['libc-dns.dev/libc']
+      : !variables.known || !has(c.image) ? 'unknown'
+      : (c.image + ' bare') in params.spec.images && {{ include "libc-dns-webhook.policyBare" . }}
+      ? params.spec.images[c.image + ' bare']
+      : has(c.command) && size(c.command) > 0
+      ? ((c.image + ' command ' + c.command[0]) in params.spec.images && {{ include "libc-dns-webhook.policyAlone" . }}
+        ? params.spec.images[c.image + ' command ' + c.command[0]] : 'unknown')
+      : c.image in params.spec.images && {{ include "libc-dns-webhook.policyAlone" . }} ? params.spec.images[c.image]
+      : has(c.args) && size(c.args) > 0 && (c.image + ' args ' + c.args[0]) in params.spec.images
+        && {{ include "libc-dns-webhook.policyAlone" . }}
+      ? params.spec.images[c.image + ' args ' + c.args[0]] : 'unknown')
+# All resolvers of the Pod, glibc+musl. No name is a part of another's.
+- name: class
   expression: >-
-    ['glibc', 'go', 'musl', 'other', 'unknown'].filter(r, variables.found.exists(f, r in f['resolvers'].split('+'))).join('+')
+    size(variables.found) == 1 && !variables.found[0].contains('+') ? variables.found[0]
+    : ['glibc', 'go', 'musl', 'other', 'unknown'].filter(r, variables.found.exists(f, f.contains(r))).join('+')
 - name: redirected
   expression: "has(object.spec.dnsPolicy) && object.spec.dnsPolicy == 'None'"
-- name: hasConfig
-  expression: "has(object.spec.dnsConfig)"
-- name: hasOptions
-  expression: "variables.hasConfig && has(object.spec.dnsConfig.options)"
+- name: dns
+  expression: "has(object.spec.dnsConfig) ? object.spec.dnsConfig : {}"
 - name: hasNameservers
-  expression: >-
-    variables.hasConfig && has(object.spec.dnsConfig.nameservers) && size(object.spec.dnsConfig.nameservers) > 0
-- name: hasSearches
-  expression: "variables.hasConfig && has(object.spec.dnsConfig.searches) && size(object.spec.dnsConfig.searches) > 0"
+  expression: "has(variables.dns.nameservers) && size(variables.dns.nameservers) > 0"
+- name: ownSearches
+  expression: "has(variables.dns.searches) && size(variables.dns.searches) > 0 ? 'searches' : 'plain'"
 - name: virtual
   expression: >-
     params.spec.virtual.nodes.exists(n,
-      variables.selector.exists(key, key + '=' + variables.selector[key] == string(n))
+      variables.selector.exists(key, key + '=' + variables.selector[key] == n)
       || variables.nodeTerms.exists(t, has(t.matchExpressions) && t.matchExpressions.exists(e,
-        e.operator == 'In' && has(e.values) && e.values.exists(v, e.key + '=' + v == string(n)))))
+        e.operator == 'In' && has(e.values) && e.values.exists(v, e.key + '=' + v == n))))
     || (has(object.spec.schedulerName) && object.spec.schedulerName == 'fargate-scheduler')
     || (has(object.spec.tolerations)
-      && object.spec.tolerations.exists(t, has(t.key) && params.spec.virtual.taints.exists(k, string(k) == t.key)))
-    || (has(object.spec.nodeName) && object.spec.nodeName.matches(string(params.spec.virtual.nodeName)))
-    || [variables.labels, variables.annotations].exists(map,
-      (string(params.spec.virtual.trueMark) in map && map[string(params.spec.virtual.trueMark)] == 'true')
-      || map.exists(key, key.startsWith(string(params.spec.virtual.markPrefix))))
-    || params.spec.virtual.marks.exists(m,
-      (string(m) in variables.labels && !(variables.labels[string(m)] in ['false', 'off']))
-      || (string(m) in variables.annotations && !(variables.annotations[string(m)] in ['false', 'off'])))
+      && object.spec.tolerations.exists(t, has(t.key) && t.key in params.spec.virtual.taints))
+    || (has(object.spec.nodeName) && object.spec.nodeName.matches(params.spec.virtual.nodeName))
+    || [has(object.metadata.labels) ? object.metadata.labels : {}, variables.annotations].exists(map, map.exists(key,
+      key in params.spec.virtual.marks ? !(map[key] in ['false', 'off'])
+      : key.startsWith(params.spec.virtual.markPrefix)
+        || (key == params.spec.virtual.trueMark && map[key] == 'true')))
+# Whether the Pod may run on a virtual node is asked where that makes a difference.
 - name: shape
   expression: >-
-    variables.redirected ? 'plain' : variables.hasNameservers ? 'nameservers' : variables.virtual ? 'virtual'
-    : variables.hasSearches ? 'searches' : 'plain'
+    variables.redirected ? 'plain' : variables.hasNameservers ? 'nameservers'
+    : !(variables.class in params.spec.classes.virtual && variables.class in params.spec.classes[variables.ownSearches]
+      && params.spec.classes.virtual[variables.class] == params.spec.classes[variables.ownSearches][variables.class])
+      && variables.virtual ? 'virtual'
+    : variables.ownSearches
+# None or one. A Pod for Windows nodes alone has none.
 - name: remedies
   expression: >-
-    !variables.windows && variables.shape in params.spec.classes && variables.resolvers in params.spec.classes[variables.shape]
-    ? [params.spec.remedies[int(params.spec.classes[variables.shape][variables.resolvers])]] : []
+    variables.class in params.spec.classes[variables.shape]
+    && !(size(variables.nodeTerms) > 0 && variables.nodeTerms.all(t, has(t.matchExpressions) && t.matchExpressions.exists(e,
+      e.key in ['kubernetes.io/os', 'beta.kubernetes.io/os'] && e.operator == 'In' && has(e.values)
+      && size(e.values) > 0 && e.values.all(v, v == 'windows'))))
+    ? [params.spec.remedies[params.spec.classes[variables.shape][variables.class]]] : []
 # An option is about the same as another by the part of its name before a colon; the two single-request options are about one thing.
 - name: present
   expression: >-
-    variables.hasOptions
-    ? object.spec.dnsConfig.options.map(o, has(o.name)
-      ? (o.name.split(':')[0] == 'single-request-reopen' ? 'single-request' : o.name.split(':')[0]) : '') : []
+    variables.dns.options.map(o, has(o.name)
+      ? (o.name.split(':')[0] == 'single-request-reopen' ? 'single-request' : o.name.split(':')[0]) : '')
 - name: missing
   expression: >-
-    size(variables.remedies) == 0 ? [] : variables.remedies[0].options.filter(o,
-      !((string(o.name) == 'single-request-reopen' ? 'single-request' : string(o.name)) in variables.present))
+    size(variables.remedies) == 0 ? []
+    : !has(variables.dns.options) ? variables.remedies[0].options
+    : variables.remedies[0].options.filter(o,
+      !((o.name == 'single-request-reopen' ? 'single-request' : o.name) in variables.present))
 - name: redirects
   expression: "size(variables.remedies) > 0 && !variables.redirected && has(variables.remedies[0].dnsPolicy)"
 - name: adds
@@ -131,17 +125,65 @@ gives. Each field is asked for before it is read: an expression that fails lets 
 - name: changes
   expression: >-
     {{- if .Values.admissionPolicy.webhook }}
-    !variables.resolvers.contains('unknown') &&
+    !variables.class.contains('unknown') &&
     {{- end }}
-    (variables.redirects || variables.adds || size(variables.missing) > 0)
+    (size(variables.missing) > 0 || variables.redirects || variables.adds)
 - name: decision
   expression: >-
-    size(variables.remedies) == 0 ? '' : '{"reason":"' + string(variables.remedies[0].reason)
+    size(variables.remedies) == 0 ? '' : '{"reason":"' + variables.remedies[0].reason
     + '","remedy":["' + variables.remedies[0].remedy.map(r, string(r)).join('","')
-    + '"],"resolvers":{' + variables.found.map(f, '"' + f['name'] + '":"' + f['resolvers'] + '"').join(',') + '}}'
+    + '"],"resolvers":{'
+    + variables.containers.transformList(i, c, '"' + c.name + '":"' + variables.found[i] + '"').join(',') + '}}'
 {{- end }}
 
-{{/* (list root operator values): for namespaces whose label libc-dns.dev/mode is, or is not, one of the values. */}}
+{{/*
+The mode, for the policy for audit. As src/policy/scope.ts says: the Pod's label, but it cannot raise above its namespace's audit; the
+namespace's; the configured mode. For the policy that patches selectors say the same.
+*/}}
+{{- define "libc-dns-webhook.policyMode" -}}
+- name: podMode
+  expression: >-
+    has(object.metadata.labels) && 'libc-dns.dev/mode' in object.metadata.labels ? object.metadata.labels['libc-dns.dev/mode'] : ''
+- name: namespaceMode
+  expression: >-
+    has(namespaceObject.metadata.labels) && 'libc-dns.dev/mode' in namespaceObject.metadata.labels
+    ? namespaceObject.metadata.labels['libc-dns.dev/mode'] : ''
+- name: mode
+  expression: >-
+    variables.podMode == 'enforce' && variables.namespaceMode == 'audit' ? 'audit'
+    : variables.podMode in ['enforce', 'audit', 'off'] ? variables.podMode
+    : variables.namespaceMode in ['enforce', 'audit', 'off'] ? variables.namespaceMode
+    : {{ ternary (dig "mode" "enforce" .Values.config) "off" (eq (dig "scope" "opt-in" .Values.config) "cluster") | squote }}
+{{- end }}
+
+{{/* Pods with more are left alone: what a policy costs the API server grows with a Pod. */}}
+{{- define "libc-dns-webhook.policyBounds" -}}
+- name: not-too-large
+  expression: >-
+    size(object.spec.containers) <= 64
+    && (!has(object.spec.initContainers) || size(object.spec.initContainers) <= 64)
+    && (!has(object.metadata.labels) || size(object.metadata.labels) <= 256)
+    && (!has(object.metadata.annotations) || size(object.metadata.annotations) <= 256)
+    && (!has(object.spec.nodeSelector) || size(object.spec.nodeSelector) <= 64)
+    && (!has(object.spec.tolerations) || size(object.spec.tolerations) <= 256)
+    && (!has(object.spec.dnsConfig) || !has(object.spec.dnsConfig.options) || size(object.spec.dnsConfig.options) <= 64)
+{{- end }}
+
+{{/*
+CEL that holds for a Pod that carries our decision about all its containers. So a policy that has decided is not evaluated again when
+the API server calls all plugins once more, and is if another one has added a container.
+*/}}
+{{- define "libc-dns-webhook.decided" -}}
+has(object.metadata.annotations) && 'libc-dns.dev/decision' in object.metadata.annotations && has(object.spec.dnsConfig)
+        && object.spec.containers.all(c, object.metadata.annotations['libc-dns.dev/decision'].contains('"' + c.name + '":'))
+        && (!has(object.spec.initContainers)
+        || object.spec.initContainers.all(c, object.metadata.annotations['libc-dns.dev/decision'].contains('"' + c.name + '":')))
+{{- end }}
+
+{{/*
+(list root operator values podValues): for namespaces whose label libc-dns.dev/mode is, or is not, one of the values; and for Pods
+whose label is none of podValues.
+*/}}
 {{- define "libc-dns-webhook.policyConstraints" -}}
 {{- $root := index . 0 -}}
 resourceRules:
@@ -165,4 +207,7 @@ namespaceSelector:
   matchLabels:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+objectSelector:
+  matchExpressions:
+    - { key: libc-dns.dev/mode, operator: NotIn, values: [{{ index . 3 }}] }
 {{- end }}

@@ -52,10 +52,8 @@ for the label libc-dns.dev/mode. There is no caBundle unless it is given: its ow
     # The policy has decided about all its containers.
     - name: not-decided
       expression: >-
-        !(has(object.spec.dnsConfig) && has(object.metadata.annotations)
-        && "libc-dns.dev/decision" in object.metadata.annotations
-        && object.spec.containers.all(c, object.metadata.annotations["libc-dns.dev/decision"].contains("\"" + c.name + "\":"))
-        && !object.metadata.annotations["libc-dns.dev/decision"].contains("unknown"))
+        !({{ include "libc-dns-webhook.decided" $root }}
+        && !object.metadata.annotations['libc-dns.dev/decision'].contains('unknown'))
     {{- end }}
 {{- end }}
 
