@@ -54,7 +54,7 @@ export function startWarmUp({ config, reporter }: ServerContext, parts: WarmUpPa
     },
     mayAct: () => leader.isLeader(),
     limits: { perSecond: rate, hourly },
-    ...(podResolvers && { onOffer: (namespace, offer) => podResolvers.offer(namespace, offer) }),
+    ...(podResolvers && { onOffer: podResolvers.offer }),
   });
   namespaces.onChange((name) => warmUp.namespaceChanged(name));
   metrics.cluster.leading(false);

@@ -12,17 +12,20 @@ import { resolverName } from '../policy/verdict.ts';
  * | `IMAGE bare`         | with nothing of their own: command, args, variables, mounts, user, folder         |
  * | `IMAGE command WORD` | whose `command` begins with it                                                    |
  * | `IMAGE args WORD`    | without `command`, whose `args` begin with it                                     |
+ * | `IMAGE unknown`      | none: the image was looked up, and the verdict is unknown or needs more           |
  *
- * Undefined where the verdict needs more, or is unknown: so counts every container without a key.
+ * A container without one of the first four keys is unknown. The last one tells it from one that came before its image was looked up.
  */
 export function imageEntry(
   request: DetectRequest,
   detection: Detection,
-): { readonly key: string; readonly resolvers: string } | undefined {
+): { readonly key: string; readonly resolvers: string } {
   const resolvers = resolverName(detection.verdict);
-  if (resolvers === 'unknown' || isDataFolder(detection.executable ?? '')) return undefined;
-  const suffix = suffixOf(request, detection);
-  return suffix === undefined ? undefined : { key: `${request.reference}${suffix}`, resolvers };
+  const isUsable = resolvers !== 'unknown' && !isDataFolder(detection.executable ?? '');
+  const suffix = isUsable ? suffixOf(request, detection) : undefined;
+  return suffix === undefined
+    ? { key: `${request.reference} unknown`, resolvers: 'unknown' }
+    : { key: `${request.reference}${suffix}`, resolvers };
 }
 
 function suffixOf(request: DetectRequest, { decidedBy, digest }: Detection): string | undefined {

@@ -22,8 +22,8 @@ export interface PodResolversSpec extends Remedies {
 }
 
 /**
- * Returns the spec for a namespace. `images`: the entries, most recently used first; those for which there is no room are left out, and
- * count as unknown.
+ * Returns the spec for a namespace. `images`: the entries, most used first; those for which there is no room are left out, and count as
+ * unknown.
  */
 export function podResolversSpec(
   remedies: Remedies,

@@ -39,12 +39,20 @@ export interface PodResolversOptions {
   readonly everyMs?: number;
 }
 
-/** An image that a workload of a namespace runs. */
+/** What a workload runs. */
 interface Offer {
   readonly request: DetectRequest;
   readonly login?: { readonly read: () => Promise<Logins> };
-  /** Whether the workload still exists with it. */
-  readonly isWanted: () => boolean;
+}
+
+interface Workload {
+  readonly namespace: string;
+  /** Tells workloads of a namespace apart. */
+  readonly workload: string;
+  /** Pods that it asks for. */
+  readonly pods: number;
+  /** Reports whether it still exists with what it offered. */
+  readonly isCurrent: () => boolean;
 }
 
 /** Keeps one PodResolvers in each namespace in scope. One replica does it for all. */
@@ -52,8 +60,8 @@ export interface PodResolvers {
   start(): void;
   /** Ends it and forgets all. It may be started again. Never rejects. */
   stop(): Promise<void>;
-  /** Tells that a workload of a namespace runs an image. */
-  offer(namespace: string, offer: Offer): void;
+  /** Tells that a workload runs an image. */
+  readonly offer: (offer: Offer, workload: Workload) => void;
 }
 
 /** Writes a second: each wakes every API server's copy. */
@@ -61,6 +69,8 @@ const PACE = { perSecond: 5, burst: 50 };
 /** Most writes that wait, and most images of a namespace that are known of. */
 const MOST_WAITING = 10_000;
 const MOST_IMAGES = 10_000;
+/** Images beyond these until the least used ones are forgotten, all at once. */
+const SPARE_IMAGES = 1000;
 /** Characters of what one container runs, and of all that are known of: authors of workloads choose both. */
 const MOST_REQUEST = 4096;
 const MOST_CHARACTERS = 32 * 1024 * 1024;
@@ -88,19 +98,20 @@ export function createPodResolvers(options: PodResolversOptions): PodResolvers {
   return {
     start: () => runs.start(),
     stop: () => runs.stop(),
-    offer: (namespace, offer) => runs.running?.offer(namespace, offer),
+    offer: (offer, workload) => runs.running?.offer(offer, workload),
   };
 }
 
 interface Run {
-  offer(namespace: string, offer: Offer): void;
+  offer(offer: Offer, workload: Workload): void;
   sizes(): { readonly namespaces: number; readonly images: number; readonly leftOut: number };
   close(): Promise<void>;
 }
 
 interface Image {
   readonly request: DetectRequest;
-  readonly wanted: Set<() => boolean>;
+  /** The workloads that run it. */
+  readonly users: Map<string, Pick<Workload, 'pods' | 'isCurrent'>>;
   /** When the registry was last asked whether its tag has moved. */
   checkedAt: number;
 }
@@ -143,7 +154,7 @@ function begin(options: PodResolversOptions): Run {
   };
   const running = work();
   return {
-    offer(namespace, { request: asked, login, isWanted }) {
+    offer({ request: asked, login }, { namespace, workload, pods, isCurrent }) {
       if (platformName(asked.platform) !== platformName(options.platform)) return;
       const key = JSON.stringify(asked);
       const { images } = placeOf(namespace);
@@ -156,12 +167,11 @@ function begin(options: PodResolversOptions): Run {
       }
       if (isNew) characters += key.length;
       const request = login === undefined ? asked : { ...asked, credentials: login.read };
-      const image: Image = images.get(key) ?? { request, wanted: new Set(), checkedAt: clock.monotonic() };
-      image.wanted.add(isWanted);
+      const image: Image = images.get(key) ?? { request, users: new Map(), checkedAt: clock.monotonic() };
+      image.users.set(workload, { pods, isCurrent });
       images.delete(key);
       images.set(key, image);
-      const [oldest] = images.keys();
-      if (images.size > MOST_IMAGES && oldest !== undefined) images.delete(oldest);
+      if (images.size >= MOST_IMAGES + SPARE_IMAGES) forgetLeastUsed(images);
       placeOf(namespace).isDue = true;
     },
     sizes() {
@@ -175,6 +185,23 @@ function begin(options: PodResolversOptions): Run {
       await queue.close(1000);
     },
   };
+}
+
+/** Forgets the images for which the fewest Pods are asked, of the same use those offered first. */
+function forgetLeastUsed(images: Map<string, Image>): void {
+  const used = [...images].map(([key, image]) => ({ key, pods: podsOf(image) }));
+  const sorted = used.toSorted((a, b) => a.pods - b.pods);
+  for (const { key } of sorted.slice(0, images.size - MOST_IMAGES)) images.delete(key);
+}
+
+/** Returns the Pods that ask for an image. Forgets workloads that run it no more. */
+function podsOf({ users }: Image): number {
+  let sum = 0;
+  for (const [workload, { pods, isCurrent }] of users) {
+    if (isCurrent()) sum += pods;
+    else users.delete(workload);
+  }
+  return sum;
 }
 
 function charactersOf(places: ReadonlyMap<string, Place>): number {
@@ -315,32 +342,44 @@ function remake({ options: { config, reach }, facts }: State, place: Place, name
   return true;
 }
 
-/** Returns the entries of the images that workloads still run, the last offered first; `missing`: images without a verdict yet. */
+/**
+ * Returns the entries of the images that workloads still run, the most used first, of the same use the last offered; those that are looked
+ * up and of no use to the policy come last. `missing`: images without a verdict yet.
+ */
 function entriesOf(
   { images }: Place,
   { detector }: PodResolversOptions,
   now: number,
 ): { readonly images: ReadonlyMap<string, string>; readonly missing: number } {
-  const entries = new Map<string, string>();
+  const entries = new Map<string, { readonly resolvers: string; pods: number }>();
   let missing = 0;
   let checks = MOST_CHECKS;
   for (const [key, image] of [...images].toReversed()) {
-    const { request, wanted } = image;
-    for (const isWanted of wanted) if (!isWanted()) wanted.delete(isWanted);
-    if (wanted.size === 0) {
+    const { request, users } = image;
+    const pods = podsOf(image);
+    if (users.size === 0) {
       images.delete(key);
       continue;
     }
     const detection = detector.peek?.({ ...request, ahead: true });
-    if (detection === undefined) missing += 1;
-    else if (checks > 0 && now - image.checkedAt >= CHECK_MS) {
+    if (detection === undefined) {
+      missing += 1;
+      continue;
+    }
+    if (checks > 0 && now - image.checkedAt >= CHECK_MS) {
       image.checkedAt = now;
       checks -= 1;
       // Asks the registry in the background whether the tag has moved.
       detector.peek?.(request);
     }
-    const entry = detection && imageEntry(request, detection);
-    if (entry !== undefined && !entries.has(entry.key)) entries.set(entry.key, entry.resolvers);
+    const entry = imageEntry(request, detection);
+    const known = entries.get(entry.key);
+    if (known === undefined) entries.set(entry.key, { resolvers: entry.resolvers, pods });
+    else known.pods += pods;
   }
-  return { images: entries, missing };
+  const isUsable = (resolvers: string): number => (resolvers === 'unknown' ? 0 : 1);
+  const sorted = [...entries].toSorted(
+    ([, a], [, b]) => isUsable(b.resolvers) - isUsable(a.resolvers) || b.pods - a.pods,
+  );
+  return { images: new Map(sorted.map(([key, { resolvers }]) => [key, resolvers])), missing };
 }

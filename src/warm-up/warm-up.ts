@@ -35,7 +35,7 @@ export interface WarmUpOptions extends WorkloadImagesOptions {
   readonly clock: Clock;
   readonly reporter?: Reporter;
   /** Called with each image of a workload in scope. */
-  readonly onOffer?: (namespace: string, offer: WarmUpOffer) => void;
+  readonly onOffer?: (offer: WarmUpOffer, workload: WorkloadTemplate) => void;
   /** For tests. */
   readonly backoff?: Backoff;
 }
@@ -103,13 +103,14 @@ function scopeOf(name: string, { namespaces, config, cluster }: WarmUpOptions): 
   return isInScope(namespace, config, cluster().ownNamespace) ? 'in' : 'out';
 }
 
-function consider(run: Run, options: WarmUpOptions, { namespace, template, isCurrent }: WorkloadTemplate): void {
+function consider(run: Run, options: WarmUpOptions, workload: WorkloadTemplate): void {
+  const { namespace, template, isCurrent } = workload;
   const images = workloadImages(template, namespace, options.namespaces.peek(namespace), options);
   if (images.waitsForNamespace) run.namespaces.skipped(namespace);
   for (const image of images.offers) {
     const offer = { ...image, isWanted: isCurrent };
     run.queue.offer(offer);
-    options.onOffer?.(namespace, offer);
+    options.onOffer?.(offer, workload);
   }
 }
 

@@ -12,6 +12,10 @@ import type { Clock } from '../util/clock.ts';
 export interface WorkloadTemplate {
   readonly namespace: string;
   readonly template: unknown;
+  /** Kind, namespace and name of the workload. */
+  readonly workload: string;
+  /** Pods that it asked for when its template was read; 1 if it does not say. */
+  readonly pods: number;
   /** Reports whether the workload still exists with the same template. */
   readonly isCurrent: () => boolean;
 }
@@ -78,8 +82,8 @@ export function watchWorkloads(options: WorkloadWatchOptions): WorkloadWatch {
   const emit = (object: KubeObject, templates: readonly unknown[], emitted: number): void => {
     const key = objectKey(object);
     const namespace = object.metadata.namespace ?? '';
-    for (const template of templates)
-      onTemplate({ namespace, template, isCurrent: () => hashOfKnown(key) === emitted });
+    const of = { namespace, workload: `${kindName(kind)}/${key}`, pods: podsOf(object) };
+    for (const template of templates) onTemplate({ ...of, template, isCurrent: () => hashOfKnown(key) === emitted });
   };
   const reflector = createReflector<number>({
     client,
@@ -165,6 +169,14 @@ export function podTemplatesOf(workload: KubeObject, { template }: Pick<Workload
     nodes = nodes.flatMap((node) => children(node, key)).slice(0, MOST_TEMPLATES);
   }
   return nodes.filter((node) => typeof node === 'object' && node !== null);
+}
+
+/** Returns the Pods that a workload asks for: of a Deployment, StatefulSet, Job or DaemonSet. 1 for others. */
+export function podsOf({ spec, status }: KubeObject): number {
+  const { replicas, parallelism } = (spec ?? {}) as Record<string, unknown>;
+  const { desiredNumberScheduled } = (status ?? {}) as Record<string, unknown>;
+  const pods = replicas ?? parallelism ?? desiredNumberScheduled;
+  return typeof pods === 'number' && pods >= 0 ? pods : 1;
 }
 
 interface WorkloadState {

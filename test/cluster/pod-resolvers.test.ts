@@ -97,7 +97,10 @@ describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace'
 
   const holding = (images: Readonly<Record<string, string>>): unknown => expect.objectContaining({ images });
 
-  const always = (): boolean => true;
+  const workload = (
+    namespace: string,
+    more: { readonly workload?: string; readonly pods?: number; readonly isCurrent?: () => boolean } = {},
+  ) => ({ namespace, workload: 'apps/deployments/shop', pods: 1, isCurrent: () => true, ...more });
 
   it('in scope without workloads: the remedies, and no image', async () => {
     const shop = await place();
@@ -131,8 +134,8 @@ describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace'
     const shop = await place();
     const writer = leader();
     let isWanted = true;
-    writer.offer(shop, { request: request('alpine:3'), isWanted: () => isWanted });
-    writer.offer(shop, { request: request('debian:13'), isWanted: always });
+    writer.offer({ request: request('alpine:3') }, workload(shop, { isCurrent: () => isWanted }));
+    writer.offer({ request: request('debian:13') }, workload(shop));
     known.set('debian:13', 'glibc');
     await until(shop, holding({ 'debian:13': 'glibc' }));
     known.set('alpine:3', 'musl');
@@ -149,11 +152,9 @@ describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace'
     const writer = leader();
     known.set('arm:1', 'musl');
     known.set('amd:1', 'musl');
-    writer.offer(shop, {
-      request: { ...request('arm:1'), platform: { os: 'linux', architecture: 'arm64' } },
-      isWanted: always,
-    });
-    writer.offer(shop, { request: request('amd:1'), isWanted: always });
+    const arm64 = { os: 'linux', architecture: 'arm64' };
+    writer.offer({ request: { ...request('arm:1'), platform: arm64 } }, workload(shop));
+    writer.offer({ request: request('amd:1') }, workload(shop));
     await until(shop, holding({ 'amd:1': 'musl' }));
     expect(await specOf(shop)).toMatchObject({ architecture: 'amd64', count: 1 });
   });
@@ -187,7 +188,7 @@ describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace'
     const shop = await place();
     known.set('alpine:3', 'musl');
     const first = leader();
-    first.offer(shop, { request: request('alpine:3'), isWanted: always });
+    first.offer({ request: request('alpine:3') }, workload(shop));
     await until(shop, holding({ 'alpine:3': 'musl' }));
     await first.stop();
     const other = await place();
@@ -241,24 +242,73 @@ describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace'
     const writer = leader();
     known.set('long:1', 'musl');
     known.set('short:1', 'musl');
-    writer.offer(shop, { request: { ...request('long:1'), args: ['x'.repeat(5000)] }, isWanted: always });
-    writer.offer(shop, { request: request('short:1'), isWanted: always });
+    writer.offer({ request: { ...request('long:1'), args: ['x'.repeat(5000)] } }, workload(shop));
+    writer.offer({ request: request('short:1') }, workload(shop));
     await until(shop, holding({ 'short:1': 'musl' }));
     expect(writer.lines).toMatchObject([{ fields: { namespace: shop } }]);
   });
 
-  it('more images than an object holds: the least recently used are left out', async () => {
+  it('an image that was looked up and is of no use to the policy: its own key', async () => {
     const shop = await place();
     const writer = leader();
+    known.set('odd:1', 'unknown');
+    writer.offer({ request: request('odd:1') }, workload(shop));
+    writer.offer({ request: request('later:1') }, workload(shop));
+    await until(shop, holding({ 'odd:1 unknown': 'unknown' }));
+    expect(await specOf(shop)).toMatchObject({ count: 1, leftOut: 0 });
+  });
+
+  describe('more images than an object holds: the least used are left out', () => {
     const long = 'x'.repeat(400);
-    for (let index = 0; index < 3000; index += 1) {
-      const name = `registry.test/${long}:${index}`;
-      known.set(name, 'musl');
-      writer.offer(shop, { request: request(name), isWanted: always });
+    const name = (index: number): string => `registry.test/${long}:${index}`;
+
+    /** Offers 3000 images, of which about 2000 have room, and returns the numbers of those that are in the object. */
+    async function kept(use: (index: number) => readonly Parameters<typeof workload>[1][]): Promise<readonly number[]> {
+      const shop = await place();
+      const writer = leader();
+      for (let index = 0; index < 3000; index += 1) {
+        known.set(name(index), index === 1 ? 'unknown' : 'musl');
+        for (const more of use(index)) writer.offer({ request: request(name(index)) }, workload(shop, more));
+      }
+      await until(
+        shop,
+        expect.objectContaining({ leftOut: expect.toSatisfy((left: number) => left > 500) as unknown }),
+      );
+      const spec = await specOf(shop);
+      return Object.keys(spec?.images ?? {}).map((key) => Number(key.slice(key.lastIndexOf(':') + 1).split(' ')[0]));
     }
-    await until(shop, expect.objectContaining({ leftOut: expect.toSatisfy((left: number) => left > 500) as unknown }));
-    const spec = await specOf(shop);
-    expect(Object.keys(spec?.images ?? {})).toContain(`registry.test/${long}:2999`);
-    expect(Object.keys(spec?.images ?? {})).not.toContain(`registry.test/${long}:0`);
+
+    it('by the Pods that their workloads ask for', async () => {
+      const numbers = await kept((index) => [{ workload: `w${index}`, pods: index === 0 ? 2 : 1 }]);
+      expect(numbers).toEqual(expect.arrayContaining([0, 2999]));
+      expect(numbers).not.toContain(2);
+    });
+
+    it('by the number of their workloads: one that offers it twice counts once', async () => {
+      const numbers = await kept((index) => {
+        if (index === 0) return [{ workload: 'a' }, { workload: 'b' }];
+        return index === 2 ? [{ workload: 'a' }, { workload: 'a' }] : [{ workload: 'a' }];
+      });
+      expect(numbers).toContain(0);
+      expect(numbers).not.toContain(2);
+    });
+
+    it('one that is of no use to the policy before all others', async () => {
+      const numbers = await kept((index) => [{ workload: 'a', pods: index === 1 ? 100 : 1 }]);
+      expect(numbers).not.toContain(1);
+    });
+  });
+
+  it('more images of a namespace than are known of: those of the fewest Pods are forgotten', async () => {
+    const shop = await place();
+    const writer = leader();
+    for (let index = 0; index < 11_000; index += 1) {
+      writer.offer({ request: request(`i:${index}`) }, workload(shop, { pods: index === 0 ? 2 : 1 }));
+    }
+    known.set('i:0', 'musl');
+    known.set('i:1', 'musl');
+    known.set('i:10999', 'musl');
+    await until(shop, holding({ 'i:0': 'musl', 'i:10999': 'musl' }));
+    expect(await specOf(shop)).toMatchObject({ count: 2 });
   });
 });

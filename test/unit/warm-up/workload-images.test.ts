@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { KubeObject } from '../../../src/kubernetes/objects.ts';
 import { MODE_LABEL } from '../../../src/policy/scope.ts';
 import { workloadImages, type WorkloadImagesOptions } from '../../../src/warm-up/workload-images.ts';
-import { makesNoPods, kindName, podTemplatesOf, WORKLOAD_KINDS } from '../../../src/warm-up/workload-watch.ts';
+import { kindName, makesNoPods, podsOf, podTemplatesOf, WORKLOAD_KINDS } from '../../../src/warm-up/workload-watch.ts';
 import { facts, policy } from '../../support/policy.ts';
 
 const options: WorkloadImagesOptions = {
@@ -172,6 +172,20 @@ describe('where templates are', () => {
       'batch/jobs',
     ]);
     expect(kindName({ group: '', version: 'v1', plural: 'podtemplates' })).toBe('podtemplates');
+  });
+});
+
+describe('the Pods that a workload asks for', () => {
+  it.each([
+    ['a Deployment', { replicas: 3 }, {}, 3],
+    ['one that is scaled to nothing', { replicas: 0 }, {}, 0],
+    ['a Job', { parallelism: 5 }, {}, 5],
+    ['a DaemonSet', {}, { desiredNumberScheduled: 7 }, 7],
+    ['a CronJob', { jobTemplate: {} }, null, 1],
+    ['nonsense', { replicas: '3' }, {}, 1],
+    ['less than nothing', { replicas: -3 }, {}, 1],
+  ])('%s', (_, spec, status, pods) => {
+    expect(podsOf({ metadata: { name: 'x' }, spec, status })).toBe(pods);
   });
 });
 
