@@ -18,6 +18,8 @@ export interface WriteQueueOptions {
   readonly backoff?: Backoff;
   /** Reported while nothing can be written. */
   readonly trouble?: Trouble;
+  /** Called with the API server's answer to a write. */
+  readonly onWritten?: (name: string, answer: unknown) => void;
   /** Called when the API server has refused a write: it is not tried again. */
   readonly onRefused?: (name: string, error: KubeError) => void;
   /** Called with the result of each attempt; `dropped`: a newer write took its place. */
@@ -65,10 +67,10 @@ async function backOff(lane: Lane, error: KubeError): Promise<void> {
   await pause(waitMs, lane.ending.signal);
 }
 
-async function send({ options, ended }: Lane, name: string, request: KubeRequest): Promise<void> {
+async function send({ options, ended }: Lane, name: string, request: KubeRequest): Promise<unknown> {
   const span = options.trace?.(name);
   try {
-    await options.client.request({ ...request, signal: ended.signal });
+    return await options.client.request({ ...request, signal: ended.signal });
   } catch (error) {
     const { code, message } = transportError(error, name);
     span?.fail(code, message);
@@ -79,14 +81,15 @@ async function send({ options, ended }: Lane, name: string, request: KubeRequest
 }
 
 async function writeOne(lane: Lane, name: string, plan: Plan): Promise<void> {
-  const { pace, refusals, onRefused, count } = lane.options;
+  const { pace, refusals, onWritten, onRefused, count } = lane.options;
   const request = plan();
   if (request === undefined) return;
   pace.take();
   try {
-    await send(lane, name, request);
+    const answer = await send(lane, name, request);
     recovered(lane);
     count?.('written');
+    onWritten?.(name, answer);
   } catch (error) {
     if (lane.ended.signal.aborted) return;
     const known = transportError(error, name);

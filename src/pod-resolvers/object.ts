@@ -55,6 +55,8 @@ export function applySpec(namespace: string, spec: PodResolversSpec): KubeReques
     path: resourcePath(RESOURCES.podResolvers, NAME, namespace),
     query: { fieldManager: FIELD_MANAGER, force: true },
     contentType: 'application/apply-patch+yaml',
+    // The answer is read for its resourceVersion alone.
+    accept: 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1',
     body: { apiVersion: 'libc-dns.dev/v1alpha1', kind: 'PodResolvers', metadata: { name: NAME, namespace }, spec },
   };
 }

@@ -6,7 +6,7 @@ import { platformName } from '../detection/platform.ts';
 import type { KubeClient } from '../kubernetes/client.ts';
 import { KubeError, type KubeErrorCode } from '../kubernetes/errors.ts';
 import { eachObject } from '../kubernetes/lists.ts';
-import { RESOURCES } from '../kubernetes/objects.ts';
+import { type KubeObject, RESOURCES } from '../kubernetes/objects.ts';
 import { createWriteQueue, type WriteQueue } from '../kubernetes/write-queue.ts';
 import type { ClusterFacts, NamespaceView, PolicyConfig, Reach } from '../policy/model.ts';
 import { isInScope } from '../policy/scope.ts';
@@ -83,6 +83,8 @@ const MOST_CHECKS = 8;
  * Milliseconds for which an object of an earlier leader is not replaced by one that knows less: warm-up reads the workloads again.
  */
 const GRACE_MS = 60_000;
+/** Milliseconds after which an object that somebody else has deleted or changed is written again. */
+const HEAL_MS = 30_000;
 /** Namespaces without news that are looked at without a pause. */
 const AT_ONCE = 100;
 
@@ -125,10 +127,12 @@ interface Place {
   readAt: number;
   made?: { readonly terms: RemedyTerms; readonly remedies: Remedies };
   written?: PodResolversSpec;
+  /** The object's resourceVersion after our last write; undefined until that was answered. */
+  version?: string | undefined;
 }
 
 function begin(options: PodResolversOptions): Run {
-  const { namespaces, clock, everyMs = 1000, reporter = silentReporter } = options;
+  const { namespaces, clock, reporter = silentReporter } = options;
   const closing = new AbortController();
   const places = new Map<string, Place>();
   const queue = createQueue(options, places);
@@ -142,17 +146,10 @@ function begin(options: PodResolversOptions): Run {
     return known;
   };
   const warn = reporter.warnings();
-  const work = async (): Promise<void> => {
-    await namespaces.ready;
-    await listAtLast(options, state.existing, closing.signal);
-    while (!closing.signal.aborted) {
-      for (const name of namespaces.names()) placeOf(name);
-      characters = charactersOf(places);
-      await round(state, closing.signal);
-      await pause(everyMs, closing.signal);
-    }
-  };
-  const running = work();
+  const running = keep(state, closing.signal, () => {
+    for (const name of namespaces.names()) placeOf(name);
+    characters = charactersOf(places);
+  });
   return {
     offer({ request: asked, login }, { namespace, workload, pods, isCurrent }) {
       if (platformName(asked.platform) !== platformName(options.platform)) return;
@@ -185,6 +182,24 @@ function begin(options: PodResolversOptions): Run {
       await queue.close(1000);
     },
   };
+}
+
+/** Looks at all namespaces again and again. `before` is called before each round. */
+async function keep(state: State, signal: AbortSignal, before: () => void): Promise<void> {
+  const { options, existing } = state;
+  const { namespaces, clock, everyMs = 1000 } = options;
+  await namespaces.ready;
+  for (const name of await listAtLast(options, signal)) existing.add(name);
+  let listedAt = clock.monotonic();
+  while (!signal.aborted) {
+    if (clock.monotonic() - listedAt >= HEAL_MS) {
+      listedAt = clock.monotonic();
+      await heal(state, signal);
+    }
+    before();
+    await round(state, signal);
+    await pause(everyMs, signal);
+  }
 }
 
 /** Forgets the images for which the fewest Pods are asked, of the same use those offered first. */
@@ -236,6 +251,10 @@ function createQueue(
       'PodResolvers cannot be written: the policy of the API server does not learn of new images',
     ),
     count: (result) => reporter.metrics.cluster.stored('pod-resolvers', result),
+    onWritten(name, answer) {
+      const place = places.get(name);
+      if (place !== undefined) place.version = (answer as KubeObject | undefined)?.metadata.resourceVersion;
+    },
     onRefused(name, error) {
       // It is tried again when its verdicts are read again.
       delete places.get(name)?.written;
@@ -247,36 +266,60 @@ function createQueue(
   });
 }
 
-/** Adds the namespaces that have an object, however long it takes to read them. */
-async function listAtLast(
-  { client, everyMs = 1000, reporter = silentReporter }: PodResolversOptions,
-  existing: Set<string>,
-  signal: AbortSignal,
-): Promise<void> {
+/** Resolves to the namespaces that have an object, however long it takes to read them. */
+async function listAtLast(options: PodResolversOptions, signal: AbortSignal): Promise<Iterable<string>> {
+  const { everyMs = 1000, reporter = silentReporter } = options;
   const trouble = reporter.trouble('the PodResolvers of an earlier leader cannot be listed', 'pod-resolvers');
-  while (!signal.aborted && !(await listExisting(client, existing, signal, trouble.lost))) {
+  while (!signal.aborted) {
+    const versions = await listVersions(options, signal, trouble.lost);
+    if (versions !== undefined) {
+      trouble.recovered();
+      return versions.keys();
+    }
     await pause(everyMs, signal);
   }
-  trouble.recovered();
+  return [];
 }
 
-/** Adds the namespaces that have an object; resolves to whether that could be read. */
-async function listExisting(
-  client: PodResolversOptions['client'],
-  existing: Set<string>,
+/** Resolves to the resourceVersion of each namespace's object; undefined if they could not be read. */
+async function listVersions(
+  { client }: PodResolversOptions,
   signal: AbortSignal,
   lost: (error: { readonly code: string; readonly message: string }) => void,
-): Promise<boolean> {
+): Promise<ReadonlyMap<string, string> | undefined> {
+  const versions = new Map<string, string>();
   try {
-    await eachObject({ client, resource: RESOURCES.podResolvers, metadataOnly: true, signal }, () => ({ metadata }) => {
-      if (metadata.name === NAME && metadata.namespace !== undefined) existing.add(metadata.namespace);
+    await eachObject({ client, resource: RESOURCES.podResolvers, metadataOnly: true, signal }, () => {
+      versions.clear();
+      return ({ metadata: { name, namespace, resourceVersion = '' } }) => {
+        if (name === NAME && namespace !== undefined) versions.set(namespace, resourceVersion);
+      };
     });
-    return true;
+    return versions;
   } catch (error) {
-    if (signal.aborted) return false;
+    if (signal.aborted) return undefined;
     if (!(error instanceof KubeError)) throw error;
     lost(error);
-    return false;
+    return undefined;
+  }
+}
+
+/** Has objects written again that somebody else has deleted or changed since our last write. */
+async function heal({ options, places, existing }: State, signal: AbortSignal): Promise<void> {
+  const { reporter = silentReporter } = options;
+  const before = new Map([...places].map(([name, { version }]) => [name, version]));
+  const count = (error: { readonly code: string }): void =>
+    reporter.metrics.cluster.apiFailed('pod-resolvers', error.code);
+  const versions = await listVersions(options, signal, count);
+  if (versions === undefined) return;
+  for (const name of versions.keys()) existing.add(name);
+  for (const [name, place] of places) {
+    const { version } = place;
+    // One that is being written has none.
+    if (version === undefined || version !== before.get(name) || version === versions.get(name)) continue;
+    reporter.log.warn({ namespace: name }, 'somebody else has deleted or changed a PodResolvers: it is written again');
+    delete place.written;
+    place.isDue = true;
   }
 }
 
@@ -325,6 +368,7 @@ function update(state: State, namespace: NamespaceView, place: Place): boolean {
   const spec = podResolversSpec(place.made?.remedies ?? none, options.platform.architecture, images);
   if (isDeepStrictEqual(spec, place.written)) return true;
   place.written = spec;
+  place.version = undefined;
   existing.add(namespace.name);
   queue.add(namespace.name, () => applySpec(namespace.name, spec));
   return true;
@@ -341,6 +385,8 @@ function remake({ options: { config, reach }, facts }: State, place: Place, name
   place.made = { terms, remedies: finishedRemedies(terms) };
   return true;
 }
+
+const usable = (resolvers: string): number => (resolvers === 'unknown' ? 0 : 1);
 
 /**
  * Returns the entries of the images that workloads still run, the most used first, of the same use the last offered; those that are looked
@@ -377,9 +423,6 @@ function entriesOf(
     if (known === undefined) entries.set(entry.key, { resolvers: entry.resolvers, pods });
     else known.pods += pods;
   }
-  const isUsable = (resolvers: string): number => (resolvers === 'unknown' ? 0 : 1);
-  const sorted = [...entries].toSorted(
-    ([, a], [, b]) => isUsable(b.resolvers) - isUsable(a.resolvers) || b.pods - a.pods,
-  );
+  const sorted = [...entries].toSorted(([, a], [, b]) => usable(b.resolvers) - usable(a.resolvers) || b.pods - a.pods);
   return { images: new Map(sorted.map(([key, { resolvers }]) => [key, resolvers])), missing };
 }

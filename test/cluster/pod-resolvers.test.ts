@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 
 import type { Detection, DetectRequest } from '../../src/detection/detector.ts';
 import { REACHES_ALL } from '../../src/exposure/dns-target.ts';
-import type { KubeClient } from '../../src/kubernetes/client.ts';
+import type { KubeClient, KubeRequest } from '../../src/kubernetes/client.ts';
 import { KubeError } from '../../src/kubernetes/errors.ts';
 import { resourcePath, RESOURCES } from '../../src/kubernetes/objects.ts';
 import { UNKNOWN_REACH } from '../../src/cluster/reach/reach.ts';
@@ -216,6 +216,80 @@ describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace'
       'the PodResolvers of an earlier leader cannot be listed',
       'over: the PodResolvers of an earlier leader cannot be listed',
     ]);
+  });
+
+  describe('an object that somebody else has touched: written again within half a minute, and the log says so', () => {
+    const path = (namespace: string): string => resourcePath(RESOURCES.podResolvers, 'libc-dns', namespace);
+    const TOUCHED = 'somebody else has deleted or changed a PodResolvers: it is written again';
+
+    it.each<[string, KubeRequest]>([
+      ['deleted', { method: 'DELETE', path: '' }],
+      [
+        'changed',
+        {
+          method: 'PATCH',
+          path: '',
+          contentType: 'application/merge-patch+json',
+          body: { spec: { images: { 'alpine:3': 'go' }, remedies: [] } },
+        },
+      ],
+    ])('%s', async (_, change) => {
+      const shop = await place();
+      known.set('alpine:3', 'musl');
+      const writer = leader();
+      writer.offer({ request: request('alpine:3') }, workload(shop));
+      await until(shop, holding({ 'alpine:3': 'musl' }));
+      const before = await specOf(shop);
+      await sleep(200);
+      await cluster.client.request({ ...change, path: path(shop) });
+      await sleep(200);
+      expect(await specOf(shop)).not.toEqual(before);
+      now += 30_000;
+      await until(shop, before);
+      expect(writer.lines).toMatchObject([{ message: TOUCHED, fields: { namespace: shop } }]);
+    });
+
+    it('not touched: not written', async () => {
+      const shop = await place();
+      const writes: string[] = [];
+      const { lines } = leader({
+        request: async (asked) => {
+          writes.push(asked.method ?? 'GET');
+          return await cluster.client.request(asked);
+        },
+      });
+      await until(shop, holding({}));
+      await sleep(200);
+      now += 30_000;
+      await vi.waitFor(() => expect(writes.filter((one) => one === 'GET').length).toBe(2), patience);
+      await sleep(200);
+      expect(writes.filter((one) => one === 'PATCH')).toHaveLength(1);
+      expect(lines).toEqual([]);
+    });
+
+    it('they cannot be listed: counted, and tried again', async () => {
+      const shop = await place();
+      let failures = 0;
+      const { lines } = leader({
+        request: async (asked) => {
+          if (asked.method === undefined && failures > 0) {
+            failures -= 1;
+            throw new KubeError('unreachable', 'no answer');
+          }
+          return await cluster.client.request(asked);
+        },
+      });
+      await until(shop, holding({}));
+      await sleep(200);
+      failures = 1;
+      await cluster.client.request({ method: 'DELETE', path: path(shop) });
+      now += 30_000;
+      await vi.waitFor(() => expect(failures).toBe(0), patience);
+      expect(await specOf(shop)).toBeUndefined();
+      now += 30_000;
+      await until(shop, holding({}));
+      expect(lines).toMatchObject([{ message: TOUCHED }]);
+    });
   });
 
   it('a write that is refused: tried again after half a minute', async () => {
