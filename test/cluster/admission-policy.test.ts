@@ -1,31 +1,23 @@
 import { applyPatch, deepClone } from 'fast-json-patch';
 import fc from 'fast-check';
-import { execFile } from 'node:child_process';
-import { once } from 'node:events';
-import { text as readText } from 'node:stream/consumers';
 import { isDeepStrictEqual } from 'node:util';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { createEvaluate } from '../../src/admission/evaluate.ts';
 import { containerRun, type Detection, type Detector, type DetectRequest } from '../../src/detection/detector.ts';
-import { REACHES_ALL } from '../../src/exposure/dns-target.ts';
 import type { ClusterFacts, NamespaceView, PolicyConfig } from '../../src/policy/model.ts';
 import { readPod } from '../../src/policy/read-pod.ts';
 import { effectiveMode, isInScope } from '../../src/policy/scope.ts';
 import type { Resolver } from '../../src/policy/verdict.ts';
 import { imageEntry } from '../../src/pod-resolvers/images.ts';
-import { applySpec, podResolversSpec } from '../../src/pod-resolvers/object.ts';
-import { finishedRemedies, type RemedyTerms } from '../../src/pod-resolvers/remedies.ts';
 import { hasHelm, renderText } from '../chart/helm.ts';
 import { objects } from '../chart/rendered.ts';
+import { containers, type Dns, dnsOf, images, prepare, RESOLVERS, warnings } from '../support/admission-policy.ts';
 import { apiPod } from '../support/api-pods.ts';
-import { binary, hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
+import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { createPod, podObject, type PodObject, type PodRequest } from '../support/pods.ts';
 import { installPodResolvers } from '../support/pod-resolvers.ts';
 import { facts, policy, verdict, withNodeLocal } from '../support/policy.ts';
-
-const RESOLVERS: readonly Resolver[] = ['glibc', 'musl', 'go', 'other'];
 
 /** An image named after its resolver is that, whatever its args; any other is unknown. */
 const resolverOf = (image: string): Resolver =>
@@ -40,11 +32,6 @@ const detector: Detector = {
   }),
 };
 
-const images = new Map(RESOLVERS.map((one) => [`registry.test/${one}:1`, one]));
-
-const containers = (...resolvers: readonly string[]): object[] =>
-  resolvers.map((one, index) => ({ name: `c${index}`, image: `registry.test/${one}:1` }));
-
 const AMD64 = { os: 'linux', architecture: 'amd64' };
 const NOTHING = { command: [], args: [] };
 
@@ -56,15 +43,6 @@ function found({ reference, env }: DetectRequest): Detection {
   if (name === 'word') return { ...at, verdict: verdict('glibc'), decidedBy: 'first-word' };
   if (name === 'data') return { ...at, verdict: verdict('musl'), decidedBy: 'entrypoint', executable: '/var/app/run' };
   return { ...at, verdict: verdict(env?.['RUN'] === 'musl' ? 'musl' : 'glibc') };
-}
-
-/** Returns what the API server warns of when an object is created in a dry run. */
-async function warnings({ kubeconfig }: TestCluster, namespace: string, object: object): Promise<string> {
-  const flags = ['--kubeconfig', kubeconfig, '-n', namespace, 'create', '--dry-run=server', '-f', '-'];
-  const child = execFile(binary('kubectl') ?? 'kubectl', flags);
-  child.stdin?.end(JSON.stringify(object));
-  const [text] = await Promise.all([child.stderr === null ? '' : readText(child.stderr), once(child, 'close')]);
-  return text;
 }
 
 const AUDITED =
@@ -104,20 +82,13 @@ const PODS: Readonly<Record<string, Omit<PodRequest, 'name'>>> = {
   off: { labels: { 'libc-dns.dev/mode': 'off' }, spec: { containers: containers('musl') } },
   audit: { labels: { 'libc-dns.dev/mode': 'audit' }, spec: { containers: containers('musl') } },
   labels: { labels: { app: 'x' }, annotations: {}, spec: { containers: containers('glibc') } },
-};
-
-interface Dns {
-  readonly dnsPolicy: unknown;
-  readonly dnsConfig: object | undefined;
-  readonly decision: unknown;
-}
-
-const dnsOf = (pod: { metadata?: unknown; spec?: unknown }): Dns => {
-  const { annotations } = (pod.metadata ?? {}) as { annotations?: Record<string, string> };
-  const { dnsPolicy = 'ClusterFirst', dnsConfig: given } = pod.spec as PodObject['spec'];
-  // The API server leaves out what is empty.
-  const dnsConfig = given && Object.fromEntries(Object.entries(given).filter(([, list]) => list.length > 0));
-  return { dnsPolicy, dnsConfig, decision: JSON.parse(annotations?.['libc-dns.dev/decision'] ?? 'null') };
+  longLine: {
+    spec: {
+      containers: containers('musl'),
+      dnsConfig: { options: [{ name: 'x'.repeat(225) }, { name: 'ndots', value: '2' }] },
+    },
+  },
+  longLineGlibc: { spec: { containers: containers('glibc'), dnsConfig: { options: [{ name: 'x'.repeat(240) }] } } },
 };
 
 /** Returns why the policy may do otherwise than the webhook for a Pod (docs/policy.md); undefined if it may not. */
@@ -142,31 +113,6 @@ const withoutOptions = ({ dnsPolicy, dnsConfig = {} }: Dns): object => ({
   dnsPolicy,
   dnsConfig: { ...dnsConfig, options: [] },
 });
-
-/** Creates a namespace with its PodResolvers, and waits until the API server's copies of policy and parameter are there. */
-async function prepare(
-  cluster: TestCluster,
-  namespace: NamespaceView,
-  terms: Pick<RemedyTerms, 'cluster' | 'config'>,
-  known: ReadonlyMap<string, string>,
-): Promise<void> {
-  const { name, labels } = namespace;
-  await cluster.createNamespace(name, labels);
-  const remedies = finishedRemedies({ namespace, reach: REACHES_ALL, ...terms });
-  await cluster.client.request(applySpec(name, podResolversSpec(remedies, 'amd64', known)));
-  for (let tries = 0; tries < 50; tries += 1) {
-    const probe = {
-      name: 'probe',
-      labels: { 'libc-dns.dev/mode': 'enforce' },
-      annotations: { 'libc-dns.dev/libc': 'glibc' },
-    };
-    const stored = await createPod(cluster, name, probe, { dryRun: 'All' });
-    if (dnsOf(stored).decision !== null) return;
-    if ((await warnings(cluster, name, podObject(probe))).includes('libc-dns (audit)')) return;
-    await sleep(200);
-  }
-  throw new Error('the policy does nothing');
-}
 
 describe.runIf(hasCluster() && hasHelm())('the API server applies what is known', () => {
   let cluster: TestCluster;
@@ -278,140 +224,6 @@ describe.runIf(hasCluster() && hasHelm())('the API server applies what is known'
       const spec = { containers: [{ name: 'c', ...container }], volumes: [{ name: 'v', emptyDir: {} }] };
       const stored = await createPod(cluster, 'runs', { name, annotations: {}, spec });
       expect(dnsOf(stored).decision).toMatchObject({ resolvers: { c: resolver } });
-    });
-  });
-
-  describe('a Pod as the API server takes it, but hardly', () => {
-    const namespace = { name: 'limits', labels: { 'libc-dns.dev/mode': 'enforce' } };
-    beforeAll(async () => {
-      await prepare(cluster, namespace, { cluster: facts, config: policy() }, images);
-    });
-
-    const MOST_ANNOTATIONS = 262_144;
-    const decision = '{"reason":"MuslRetried","remedy":["retry"],"resolvers":{"c0":"musl"}}';
-    const room = MOST_ANNOTATIONS - decision.length - 'libc-dns.dev/decision'.length - 'a'.length;
-
-    it.each([
-      ['as many annotations as leave room for the decision', 'x'.repeat(room), JSON.parse(decision)],
-      ['one byte more', 'x'.repeat(room + 1), null],
-      [
-        'one byte more, in letters of two bytes',
-        `${'é'.repeat(room / 2)}x`,
-        room % 2 === 0 ? null : JSON.parse(decision),
-      ],
-      ['all that it takes', 'x'.repeat(MOST_ANNOTATIONS - 1), null],
-    ])('%s: patched', async (_, value, expected) => {
-      const pod = { name: 'annotated', annotations: { a: value }, spec: { containers: containers('musl') } };
-      const stored = dnsOf(await createPod(cluster, 'limits', pod, { dryRun: 'All' }));
-      expect(stored.dnsConfig).toEqual({
-        options: expect.arrayContaining([{ name: 'timeout', value: '5' }]) as unknown,
-      });
-      expect(stored.decision).toEqual(expected);
-    });
-
-    const many = (count: number, prefix = 'k'): Record<string, string> =>
-      Object.fromEntries(Array.from({ length: count }, (_, index) => [`${prefix}${index}`, 'x']));
-    const list = (count: number): string[] => Object.keys(many(count));
-
-    it.each<[string, number, (count: number) => object]>([
-      ['containers', 64, (count) => ({ spec: { containers: containers(...list(count).map(() => 'musl')) } })],
-      [
-        'initContainers',
-        64,
-        (count) => ({ spec: { initContainers: list(count).map((name) => ({ name, image: 'registry.test/musl:1' })) } }),
-      ],
-      ['labels', 256, (count) => ({ labels: many(count) })],
-      ['annotations', 256, (count) => ({ annotations: many(count) })],
-      ['nodeSelector', 64, (count) => ({ spec: { nodeSelector: many(count) } })],
-      // The API server itself adds two.
-      [
-        'tolerations',
-        254,
-        (count) => ({ spec: { tolerations: list(count).map((key) => ({ key, operator: 'Exists' })) } }),
-      ],
-      ['options', 64, (count) => ({ spec: { dnsConfig: { options: list(count).map((name) => ({ name })) } } })],
-    ])('%s: up to %d, not one more', async (_, most, made) => {
-      const decisionOf = async (count: number): Promise<unknown> => {
-        const { spec = {}, ...metadata } = made(count) as { spec?: object };
-        const pod = { name: 'many', annotations: {}, ...metadata, spec: { containers: containers('musl'), ...spec } };
-        return dnsOf(await createPod(cluster, 'limits', pod, { dryRun: 'All' })).decision;
-      };
-      expect(await decisionOf(most)).not.toBeNull();
-      expect(await decisionOf(most + 1)).toBeNull();
-    });
-  });
-
-  describe('other plugins', () => {
-    const namespace = { name: 'others', labels: { 'libc-dns.dev/mode': 'enforce', injected: 'yes' } };
-    const name = 'inject.test.dev';
-    beforeAll(async () => {
-      await prepare(cluster, namespace, { cluster: facts, config: policy() }, images);
-      const spec = {
-        failurePolicy: 'Fail',
-        reinvocationPolicy: 'Never',
-        matchConstraints: {
-          namespaceSelector: { matchLabels: { injected: 'yes' } },
-          objectSelector: { matchLabels: { inject: 'yes' } },
-          resourceRules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'] }],
-        },
-        mutations: [
-          {
-            patchType: 'JSONPatch',
-            jsonPatch: {
-              expression:
-                "[JSONPatch{op: 'add', path: '/spec/containers/-', value: Object.spec.containers{name: 'late', image: 'registry.test/musl:1'}}]",
-            },
-          },
-        ],
-      };
-      const of = (kind: string, body: object): object => ({
-        apiVersion: 'admissionregistration.k8s.io/v1',
-        kind,
-        metadata: { name },
-        spec: body,
-      });
-      await cluster.apply(
-        of('MutatingAdmissionPolicy', spec),
-        of('MutatingAdmissionPolicyBinding', { policyName: name }),
-      );
-    });
-
-    const evaluations = async (): Promise<number> => {
-      const text = await cluster.kubectl(['get', '--raw', '/metrics']);
-      const lines = text.matchAll(/^apiserver_mutating_admission_policy_check_total\{[^}]*"libc-dns[^}]*\} (\d+)$/gm);
-      return [...lines].reduce((sum, [, value]) => sum + Number(value), 0);
-    };
-
-    it('none that changes a Pod: the policy is evaluated once', async () => {
-      const before = await evaluations();
-      const stored = await createPod(cluster, 'others', {
-        name: 'once',
-        annotations: {},
-        spec: PODS['glibc']?.spec ?? {},
-      });
-      expect(dnsOf(stored).decision).toMatchObject({ reason: 'OptionsAdded' });
-      expect((await evaluations()) - before).toBe(1);
-    });
-
-    it('one that adds a container after ours: its options are added', async () => {
-      const pod = {
-        name: 'injected',
-        labels: { inject: 'yes' },
-        annotations: {},
-        spec: { containers: containers('glibc') },
-      };
-      await expect
-        .poll(
-          async () => {
-            const stored = await createPod(cluster, 'others', pod, { dryRun: 'All' });
-            return [stored.spec.containers.map((one) => one.name), dnsOf(stored).decision];
-          },
-          { timeout: 10_000 },
-        )
-        .toEqual([
-          ['c0', 'late'],
-          expect.objectContaining({ reason: 'MixedRetried', resolvers: { c0: 'glibc', late: 'musl' } }),
-        ]);
     });
   });
 

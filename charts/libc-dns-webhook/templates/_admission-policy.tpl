@@ -122,12 +122,19 @@ gives. Each field is asked for before it is read: an expression that fails lets 
 - name: adds
   expression: >-
     size(variables.remedies) > 0 && !variables.redirected && !variables.hasNameservers && has(variables.remedies[0].nameservers)
+# musl skips an options line of more than 254 bytes, its ndots too: 8 are "options ", 8 what the kubelet may add.
+- name: fits
+  expression: >-
+    !has(variables.dns.options) || !(variables.class.contains('musl') || variables.class.contains('unknown'))
+    || variables.dns.options.map(o,
+        (has(o.name) ? size(bytes(o.name)) : 0) + (has(o.value) ? size(bytes(o.value)) + 1 : 0) + 1).sum()
+      + variables.missing.map(o, size(o.name) + (has(o.value) ? size(o.value) + 1 : 0) + 1).sum() <= 254 - 16
 - name: changes
   expression: >-
     {{- if .Values.admissionPolicy.webhook }}
     !variables.class.contains('unknown') &&
     {{- end }}
-    (size(variables.missing) > 0 || variables.redirects || variables.adds)
+    (size(variables.missing) > 0 || variables.redirects || variables.adds) && variables.fits
 - name: decision
   expression: >-
     size(variables.remedies) == 0 ? '' : '{"reason":"' + variables.remedies[0].reason
