@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { webhookCounts } from '../../support/api-metrics.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { until } from '../cluster/daemons.ts';
-import { rollout } from '../meanwhile.ts';
+import { flood, floodText } from '../flood.ts';
+import { RATE, rollout } from '../meanwhile.ts';
 import { expectThat, type Scenario } from '../scenario.ts';
 import { NAMESPACE, RELEASE, upgrade } from '../installation.ts';
 
@@ -103,6 +104,14 @@ async function ours(cluster: Cluster, ...kinds: readonly string[]): Promise<stri
     .join();
 }
 
+/** Waits until the images of all Deployments are in the namespace's PodResolvers. */
+async function untilKnown(cluster: Cluster): Promise<void> {
+  await until('the images of the workloads in the PodResolvers', async () => {
+    const text = await cluster.kubectl('-n', SHOP, 'get', 'podresolvers', '-o', 'json').catch(() => '');
+    return ['glibc', 'musl', 'go'].every((name) => text.includes(`"${image(name)}`)) || undefined;
+  });
+}
+
 const POLICIES = ['mutatingadmissionpolicies', 'validatingadmissionpolicies'];
 
 /** The policy of the API server in the place of the webhook. */
@@ -116,10 +125,7 @@ export const admissionPolicy: Scenario = {
     const webhooks = await ours(cluster, 'mutatingwebhookconfigurations');
     expectThat(webhooks === '', `still registered: ${webhooks}`);
     const began = performance.now();
-    await until('the images of the workloads in the PodResolvers', async () => {
-      const text = await cluster.kubectl('-n', SHOP, 'get', 'podresolvers', '-o', 'json');
-      return ['glibc', 'musl', 'go'].every((name) => text.includes(`"${image(name)}`)) || undefined;
-    });
+    await untilKnown(cluster);
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
     // The API server's own copy of the object.
     await sleep(2000);
@@ -137,5 +143,48 @@ export const admissionPolicy: Scenario = {
       `left: ${left}`,
     );
     return `known ${seconds} s after the upgrade; ${seen}; the same while no replica runs; with the webhook beside it, that one is called for unknown images alone; turned off, no policy is left`;
+  },
+};
+
+const BOTH = ['--set', 'admissionPolicy.enabled=true', '--set', 'admissionPolicy.webhook=true'];
+
+/** The commands of docs/policy.md, "From one to the other, and back". */
+async function thereAndBack(cluster: Cluster): Promise<void> {
+  await upgrade(cluster, ...BOTH);
+  await untilKnown(cluster);
+  await upgrade(cluster, '--set', 'admissionPolicy.enabled=true');
+  const webhooks = await ours(cluster, 'mutatingwebhookconfigurations');
+  expectThat(webhooks === '', `still registered: ${webhooks}`);
+  await upgrade(cluster, ...BOTH);
+  await upgrade(cluster, '--set', 'admissionPolicy.enabled=false');
+  const policies = await ours(cluster, ...POLICIES);
+  expectThat(policies === '', `still there: ${policies}`);
+}
+
+/** No Pod of a workload's image may be created unpatched while one takes the place of the other. */
+export const policySwitch: Scenario = {
+  id: 'policy-switch',
+  name: `from the webhook to the policy of the API server, and back, by way of both, at ${RATE} Pods a second`,
+  async run(cluster) {
+    await cluster.kubectl('delete', 'namespace', SHOP, '--ignore-not-found', '--timeout=60s');
+    await cluster.apply(namespace, deployment('glibc', ['glibc']), deployment('others', ['musl', 'go']));
+    await upgrade(cluster, '--set', 'admissionPolicy.enabled=false');
+    await until('a Pod that the webhook patches', async () => {
+      const flags = ['--image', image('glibc'), '--dry-run=server', '-o', 'json'];
+      const pod = await cluster.kubectl('-n', SHOP, 'run', 'new', ...flags).catch(() => '');
+      return pod.includes('single-request-reopen') || undefined;
+    });
+    const before = await calls(cluster);
+    const running = (async (): Promise<void> => {
+      await sleep(2000);
+      await thereAndBack(cluster);
+      await sleep(2000);
+    })();
+    const seen = await flood(cluster.order, RATE, running, { namespace: SHOP });
+    const called = (await calls(cluster)) - before;
+    await cluster.kubectl('delete', 'namespace', SHOP, '--wait=false');
+    const text = `${floodText(seen)}; the webhook was called for ${called} of them`;
+    expectThat(seen.refused === 0 && seen.unpatched === 0 && called < seen.pods, text);
+    return text;
   },
 };

@@ -1,5 +1,5 @@
 import type { Scenario } from '../scenario.ts';
-import { admissionPolicy } from './admission-policy.ts';
+import { admissionPolicy, policySwitch } from './admission-policy.ts';
 import { apps } from './apps.ts';
 import { changes, uninstall } from './changes.ts';
 import { install } from './install.ts';
@@ -33,6 +33,7 @@ export const SCENARIOS: readonly Scenario[] = [
   intercept,
   networkPolicy,
   admissionPolicy,
+  policySwitch,
   release,
   closed,
   uninstall,
