@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parse } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 
 import { createNodeLocalReader, readDaemonSet } from '../../src/cluster/node-local.ts';
 import { cli } from '../support/cli.ts';
@@ -366,6 +366,14 @@ describe.runIf(hasHelm())('the policy of the API server', () => {
     expect(alone).not.toMatch(/mutatingwebhookconfiguration|helm .* test/);
     const rendered = objects(renderText(['admissionPolicy.enabled=true'], IN_CLUSTER));
     expect(rendered.filter(({ metadata }) => metadata.name.endsWith('-test'))).toEqual([]);
+  });
+
+  it.each(['opt-in', 'cluster'])('quotes what YAML 1.1, which Helm reads, takes for a boolean, scope %s', (scope) => {
+    const values = ['admissionPolicy.enabled=true', `config.scope="${scope}"`, 'config.mode="audit"'];
+    const text = renderText(values, ['-s', 'templates/admission-policy.yaml']);
+    const asHelm = parseAllDocuments(text, { version: '1.1' }).map((document): unknown => document.toJS());
+    expect(asHelm.filter((one) => one !== null)).toEqual(objects(text));
+    expect(text).toContain('"off"');
   });
 
   it('is refused where the API server has none', () => {

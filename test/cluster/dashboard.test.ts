@@ -5,13 +5,18 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { hasHelm, renderText } from '../chart/helm.ts';
+import { objects } from '../chart/rendered.ts';
 import { hasTool } from '../chart/tools.ts';
+import { images, prepare } from '../support/admission-policy.ts';
 import { hasCluster, ownName, startCluster, type TestCluster } from '../support/cluster.ts';
 import { elf } from '../support/elf-builder.ts';
 import { image } from '../support/image-builder.ts';
 import { install, NAMESPACE, type Installation } from '../support/installation.ts';
 import { layer } from '../support/layer-builder.ts';
 import { createPod } from '../support/pods.ts';
+import { installPodResolvers } from '../support/pod-resolvers.ts';
+import { facts, policy } from '../support/policy.ts';
 import { startPrometheus, type Prometheus, type ScrapeJob } from '../support/prometheus.ts';
 import { podReview } from '../support/reviews.ts';
 import { startRegistry, type Fault, type RegistryServer } from '../support/registry-server.ts';
@@ -52,8 +57,10 @@ function jobs({ server }: TestCluster, { probes }: WebhookProcess, token: string
 }
 
 const SHOP = ownName('shop');
+/** Its Pods are patched by the API server's policy, which is for no other. */
+const BY_POLICY = ownName('by-policy');
 
-describe.runIf(hasCluster() && hasTool('prometheus', 'apt-get install prometheus'))(
+describe.runIf(hasCluster() && hasHelm() && hasTool('prometheus', 'apt-get install prometheus'))(
   'the dashboard, by Prometheus, of a server that has seen traffic and trouble',
   () => {
     let cluster: TestCluster;
@@ -88,6 +95,7 @@ describe.runIf(hasCluster() && hasTool('prometheus', 'apt-get install prometheus
       await replica.post(JSON.stringify(review), { agent });
       await replica.post('no review', { agent });
       await createPod(cluster, SHOP, { name: `pod-${turn}` });
+      await createPod(cluster, BY_POLICY, { name: `pod-${turn}`, annotations: {} });
       if (turn % 5 === 4) proxy.cut();
     }
 
@@ -95,10 +103,21 @@ describe.runIf(hasCluster() && hasTool('prometheus', 'apt-get install prometheus
       cluster = await startCluster();
       registry = await startRegistry({ fault: () => fault });
       proxy = await startTcpProxy(cluster.server);
-      const settings = { DETECTION_REGISTRY_INSECURE: registry.host, DETECTION_BUDGET: '300ms', NODE_LOCAL_MODE: 'on' };
+      const settings = {
+        DETECTION_REGISTRY_INSECURE: registry.host,
+        DETECTION_BUDGET: '300ms',
+        NODE_LOCAL_MODE: 'on',
+        ADMISSION_POLICY_ENABLED: 'true',
+      };
       installation = await install(cluster, { replicas: 0, settings });
       const replica = await installation.addReplica({ server: proxy.url });
       await cluster.createNamespace(SHOP, { 'libc-dns.dev/mode': 'enforce' });
+      await installPodResolvers(cluster);
+      const selector = `webhook.namespaceSelector={"matchLabels":{"only":"${BY_POLICY}"}}`;
+      const values = ['admissionPolicy.enabled=true', selector];
+      await cluster.apply(...objects(renderText(values, ['-s', 'templates/admission-policy.yaml'])));
+      const labels = { 'libc-dns.dev/mode': 'enforce', only: BY_POLICY };
+      await prepare(cluster, { name: BY_POLICY, labels }, { cluster: facts, config: policy() }, images);
       node = createServer((_, response) => void response.setHeader('content-type', 'text/plain').end(NODE_EXPORTER));
       await new Promise<void>((resolve) => void node.listen(0, '127.0.0.1', resolve));
       const { port } = node.address() as AddressInfo;

@@ -216,5 +216,5 @@ namespaceSelector:
   {{- end }}
 objectSelector:
   matchExpressions:
-    - { key: libc-dns.dev/mode, operator: NotIn, values: [{{ index . 3 }}] }
+    - { key: libc-dns.dev/mode, operator: NotIn, values: {{ index . 3 | toJson }} }
 {{- end }}

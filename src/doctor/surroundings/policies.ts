@@ -6,7 +6,7 @@ import { concernsPods } from '../webhook/scope.ts';
 
 const SETS_DNS = /\bdns(Config|Policy)\b/;
 
-/** Judges MutatingAdmissionPolicies (stable in Kubernetes 1.36) that set the DNS of Pods. They act before all webhooks. */
+/** Judges MutatingAdmissionPolicies (stable from Kubernetes 1.36 on) that set the DNS of Pods. They act before all webhooks. */
 export function judgePolicies(all: readonly MutatingPolicy[]): Outcome {
   const policies = all.filter((one) => !isOurs(one));
   const setting = policies.filter(
