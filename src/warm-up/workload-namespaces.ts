@@ -4,7 +4,7 @@ import { pause } from '../util/abort.ts';
 export interface WorkloadNamespaces {
   /** Notes that a workload of the namespace was skipped because of its label. */
   skipped(namespace: string): void;
-  /** Tells that the label has changed. Does nothing if no workload of the namespace was skipped. */
+  /** Tells that the label has changed. Does nothing unless a workload of the namespace was skipped, or the namespace was out of scope. */
   changed(namespace: string): void;
   /** Namespaces that wait to be listed. */
   readonly waiting: number;
@@ -59,7 +59,10 @@ export function createWorkloadNamespaces(options: WorkloadNamespacesOptions): Wo
   return {
     skipped: (namespace) => void withSkipped.add(namespace),
     changed(namespace) {
-      if (closing.signal.aborted || !withSkipped.has(namespace)) return;
+      if (closing.signal.aborted) return;
+      // What was known of its workloads is forgotten meanwhile (pod-resolvers).
+      if (scopeOf(namespace) === 'out') withSkipped.add(namespace);
+      if (!withSkipped.has(namespace)) return;
       waiting.add(namespace);
       start();
     },

@@ -49,6 +49,19 @@ it('looks at a namespace once for each time that something in it was passed over
   await expectSoon(() => looked).toEqual(['a', 'a']);
 });
 
+it('looks again at a namespace that left the scope and came back, though nothing was passed over', async () => {
+  const { namespaces, looked, scopes } = setUp();
+  scopes.set('a', 'in');
+  namespaces.changed('a');
+  scopes.set('a', 'out');
+  namespaces.changed('a');
+  await expectSoon(() => namespaces.waiting).toBe(0);
+  expect(looked).toEqual([]);
+  scopes.set('a', 'in');
+  namespaces.changed('a');
+  await expectSoon(() => looked).toEqual(['a']);
+});
+
 it('forgets a namespace that is gone', async () => {
   const { namespaces, looked, scopes } = setUp();
   namespaces.skipped('a');
