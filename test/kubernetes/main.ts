@@ -1,10 +1,11 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, cpSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, linkSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import {
   builtFolder,
+  CACHE,
   certManager,
   certManagerFolder,
   containerd,
@@ -19,8 +20,8 @@ import {
 } from './programs.ts';
 
 /**
- * `npm run kubernetes`: builds the programs of a control plane from their published Go modules, once for each set of versions, into a
- * folder below `~/.cache/libc-dns-webhook`, whose path it prints. `-- --oldest`: the API server of the oldest version that the chart
+ * `npm run kubernetes`: builds the programs of a control plane from their published Go modules, each once for each state of its module,
+ * puts them into a folder below `~/.cache/libc-dns-webhook`, and prints its path. `-- --oldest`: the API server of the oldest version that the chart
  * supports, beside the newest etcd and kubectl. `-- --node`: what a node runs besides. `-- --cert-manager`: cert-manager. `--check`: builds
  * nothing, and says what is not built. Exit status 1: one could not be built; 2: no Go, or not built.
  */
@@ -40,13 +41,15 @@ const ofKubernetes = (name: string, module = newest): Program => ({
   package: `k8s.io/kubernetes/cmd/${name}`,
 });
 
-/** In the order of building: what all cluster tests need first, then what some need. */
-const controlPlane: readonly Program[] = [
+/** In the order of building: what all cluster tests need. */
+const needed = (apiServer: Module): readonly Program[] => [
   { name: 'etcd', module: etcd, package: 'go.etcd.io/etcd/server/v3' },
-  ofKubernetes('kube-apiserver'),
+  ofKubernetes('kube-apiserver', apiServer),
   ofKubernetes('kubectl'),
-  ofKubernetes('kube-controller-manager'),
 ];
+
+/** Then what some of them need. */
+const controlPlane: readonly Program[] = [...needed(newest), ofKubernetes('kube-controller-manager')];
 
 /** Without snapshotters whose libraries and file systems no test has. */
 const ofContainerd = (name: string): Program => ({
@@ -87,8 +90,10 @@ function versionFlags({ version }: Module): string {
 
 const say = (text: string): void => console.error(`kubernetes: ${text}`);
 
+/** Go 1.21 and later fetch the Go that a module asks for. Those before do not understand its go.mod. */
 function hasGo(): boolean {
-  return spawnSync('go', ['version'], { stdio: 'ignore' }).status === 0;
+  const { stdout } = spawnSync('go', ['version'], { encoding: 'utf8' });
+  return Number(/ go1\.(\d+)/.exec(stdout ?? '')?.[1] ?? 0) >= 21;
 }
 
 /** Copies files of the module that a program comes from. */
@@ -97,10 +102,15 @@ function copyFiles({ folder, dependency }: Module, [path, name]: NonNullable<Pro
   cpSync(join(from.trim(), path), join(to, name), { recursive: true });
 }
 
+/** Where a program is kept: once for each state of its module, whatever folders it is put into. */
+const keptAt = ({ name, module }: Program): string =>
+  join(CACHE, 'programs', `${name}-${module.version}-${module.hash}`);
+
 /** Builds beside its place and moves it there, so that a build that is cut short leaves nothing that could be taken for a program. */
-function build({ name, module, package: path, tags = '', files }: Program, folder: string): boolean {
+function build(program: Program): boolean {
+  const { name, module, package: path, tags = '' } = program;
   const began = performance.now();
-  const part = join(folder, `.${name}.${process.pid}`);
+  const part = `${keptAt(program)}.${process.pid}`;
   const isKubernetes = module === newest || module === oldest;
   const linking = `-s -w ${isKubernetes ? versionFlags(module) : ''}`;
   const flags = ['-trimpath', '-tags', tags, '-ldflags', linking, '-o', part];
@@ -115,38 +125,42 @@ function build({ name, module, package: path, tags = '', files }: Program, folde
     say(`${name} ${module.version} was not built after ${seconds} s${error === undefined ? '' : `: ${error.message}`}`);
     return false;
   }
-  if (files !== undefined) copyFiles(module, files, folder);
-  renameSync(part, join(folder, name));
+  renameSync(part, keptAt(program));
   say(`${name} ${module.version} built in ${seconds} s`);
   return true;
 }
 
+/** Puts a program that is built, and what comes with it, into a folder. */
+function put(program: Program, folder: string): void {
+  if (program.files !== undefined) copyFiles(program.module, program.files, folder);
+  try {
+    linkSync(keptAt(program), join(folder, program.name));
+  } catch (error) {
+    // Another run has put it there meanwhile.
+    if (missingIn(folder, [program.name]).length > 0) throw error;
+  }
+}
+
 /** Builds what a folder lacks, or says it only. Returns the exit status. */
 function fill(folder: string, wanted: readonly Program[], checkOnly: boolean): number {
+  mkdirSync(join(CACHE, 'programs'), { recursive: true });
   mkdirSync(folder, { recursive: true });
-  const missing = new Set(
-    missingIn(
-      folder,
-      wanted.map(({ name }) => name),
-    ),
-  );
-  const toBuild = wanted.filter(({ name }) => missing.has(name));
+  const missing = wanted.filter(({ name }) => missingIn(folder, [name]).length > 0);
+  const toBuild = missing.filter((program) => !existsSync(keptAt(program)));
+  const names = toBuild.map(({ name }) => name).join(', ');
   if (toBuild.length > 0 && checkOnly) {
-    say(`not built: ${[...missing].join(', ')}`);
+    say(`not built: ${names}`);
     return 2;
   }
   if (toBuild.length > 0 && !hasGo()) {
-    say(`no Go to build ${[...missing].join(', ')} with: install it (https://go.dev/dl), or set KUBEBUILDER_ASSETS`);
+    say(`no Go 1.21 or later to build ${names} with: install it (https://go.dev/dl), or set KUBEBUILDER_ASSETS`);
     return 2;
   }
-  return toBuild.filter((program) => !build(program, folder)).length === 0 ? 0 : 1;
-}
-
-function fillOldest(checkOnly: boolean): number {
-  const [from, to] = [builtFolder(newest), builtFolder(oldest)];
-  const others = controlPlane.filter(({ name }) => name === 'etcd' || name === 'kubectl');
-  const status = fill(from, others, checkOnly) || fill(to, [ofKubernetes('kube-apiserver', oldest)], checkOnly);
-  if (status === 0) for (const { name } of others) copyFileSync(join(from, name), join(to, name));
+  let status = 0;
+  for (const program of missing) {
+    if (existsSync(keptAt(program)) || build(program)) put(program, folder);
+    else status = 1;
+  }
   return status;
 }
 
@@ -157,8 +171,10 @@ function main(): number {
     ? [certManagerFolder, certificates]
     : values.node
       ? [nodeFolder, node]
-      : [builtFolder(values.oldest ? oldest : newest), controlPlane];
-  const status = values.oldest ? fillOldest(values.check) : fill(folder, wanted, values.check);
+      : values.oldest
+        ? [builtFolder(oldest), needed(oldest)]
+        : [builtFolder(newest), controlPlane];
+  const status = fill(folder, wanted, values.check);
   if (status === 0) console.log(folder);
   return status;
 }

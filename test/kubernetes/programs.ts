@@ -39,7 +39,8 @@ export const coreDns = moduleIn(join(HERE, 'coredns'), 'github.com/coredns/cored
 export const policies = moduleIn(join(HERE, 'policies'), 'sigs.k8s.io/kube-network-policies');
 export const certManager = moduleIn(join(HERE, 'cert-manager'), 'github.com/cert-manager/cert-manager');
 
-const CACHE = join(homedir(), '.cache/libc-dns-webhook/kubernetes');
+/** Where all of it is: each program once in `programs`, and folders of links to them. */
+export const CACHE = join(homedir(), '.cache/libc-dns-webhook/kubernetes');
 
 /**
  * Returns the folder that `npm run kubernetes` fills with an API server of this version: one for each set of versions, so that an

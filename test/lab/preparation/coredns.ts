@@ -10,7 +10,7 @@ export async function buildCoreDns(cache: string): Promise<string> {
   const kept = await stat(file).catch(() => undefined);
   if (kept !== undefined) return file;
   const draft = `${file}.${process.pid}`;
-  const env = { CGO_ENABLED: '0', GOFLAGS: '', GOTOOLCHAIN: 'local' };
+  const env = { CGO_ENABLED: '0', GOFLAGS: '' };
   await command('go', ['build', '-trimpath', '-ldflags=-s -w', '-o', draft, './sidecar'], { cwd: coreDns.folder, env });
   await rename(draft, file);
   return file;
