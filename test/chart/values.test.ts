@@ -38,6 +38,20 @@ describe.runIf(hasHelm())('the values files of ci/', () => {
   });
 });
 
+describe.runIf(hasHelm())('certificates of cert-manager', () => {
+  it("are in other Secrets than the replicas' own CA: either source can follow the other", () => {
+    const text = (values: string[]): string =>
+      objects(renderText(values)).find(({ data }) => data?.['config.yaml'] !== undefined)?.data?.['config.yaml'] ?? '';
+    const own = (parse(text(['fullnameOverride="dns"'])) as { tls: { secret: string } }).tls.secret;
+    const rendered = objects(renderText(['fullnameOverride="dns"', 'certificates.source="cert-manager"']));
+    const secrets = rendered
+      .filter(({ kind }) => kind === 'Certificate')
+      .map((one) => (one as unknown as { spec: { secretName: string } }).spec.secretName);
+    expect(own).toBe('dns-ca');
+    expect(secrets).toEqual(['dns-cert-manager-ca', 'dns-tls']);
+  });
+});
+
 describe.runIf(hasHelm())('mistakes that are refused before anything is installed', () => {
   it.each([
     ['a misspelt value', ['replica=2'], /replica'? .*not allowed|additional properties 'replica'/i],
