@@ -47,6 +47,7 @@ export const SIDEBAR: readonly Group[] = [
       Troubleshooting: '/docs/troubleshooting',
       Runbook: '/docs/runbook',
       'Metrics and logs': '/docs/metrics',
+      Traces: '/docs/tracing',
     }),
   },
   {
