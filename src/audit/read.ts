@@ -19,7 +19,7 @@ import { MODE_LABEL } from '../policy/scope.ts';
 import { type ClusterFlags, type CommonFlags, configuredFacts, isChosen, type ObjectFlags } from '../terminal/flags.ts';
 import type { DetectingCommand, Io } from '../terminal/io.ts';
 import type { Progress } from '../terminal/progress.ts';
-import { printable } from '../util/text.ts';
+import { counted, printable } from '../util/text.ts';
 import {
   type AuditCluster,
   type AuditDetector,
@@ -155,20 +155,30 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
   const places = new Map<string, Place>();
   const namespaces = new Map<string, Record<string, string>>();
   const [fallback = 'default'] = wanted ?? [];
-  const select = { fallback, isWanted: (name: string) => isChosen(name, flags) };
+  let leftOut = 0;
+  const isWanted = (name: string): boolean => {
+    const isIn = isChosen(name, flags);
+    if (!isIn) leftOut += 1;
+    return isIn;
+  };
   const documents = manifests.flatMap((one) => one.documents);
   for (const { value } of documents) {
     for (const [name, labels] of namespaceLabels(value)) namespaces.set(name, labels);
   }
   const unread = manifests.flatMap((manifest): Gap[] =>
-    [...manifest.problems, ...addPods(manifest, { groups, places }, select, parts.io)].map((problem) => ({
-      what: manifest.name,
-      message: problem.slice(manifest.name.length + 2),
-      grant: 'nothing: correct the manifest',
-    })),
+    [...manifest.problems, ...addPods(manifest, { groups, places }, { fallback, isWanted }, parts.io)].map(
+      (problem) => ({
+        what: manifest.name,
+        message: problem.slice(manifest.name.length + 2),
+        grant: 'nothing: correct the manifest',
+      }),
+    ),
   );
   for (const { what, message } of unread) parts.io.err(`libc-dns: ${printable(`${what}: ${message}`)}\n`);
   for (const line of passedOverLines(manifests)) parts.io.err(`libc-dns: passed over: ${printable(line)}\n`);
+  if (leftOut > 0) {
+    parts.io.err(`libc-dns: passed over: ${counted(leftOut, 'Pod')} of other namespaces (--namespace)\n`);
+  }
   const { facts } = configuredFacts(config);
   const files = manifests.map(({ name }) => name);
   const chosen = flags.allNamespaces === true ? [] : [...new Set(wanted)].toSorted();
@@ -199,6 +209,7 @@ async function manifestSubject(options: ReadOptions): Promise<Subject> {
 interface Selection {
   /** The namespace of manifests that name none. */
   readonly fallback: string;
+  /** Called once for each. */
   readonly isWanted: (namespace: string) => boolean;
 }
 

@@ -7,6 +7,7 @@ import { type Audited, type AuditFlags, type AuditingCommand, readAudit } from '
 import type { AuditReport } from '../audit/report/report.ts';
 import { auditMarkdown } from '../audit/text/markdown.ts';
 import { auditTable } from '../audit/text/table.ts';
+import { resourceName } from '../manifests/pod-templates.ts';
 import { helpText } from '../terminal/help.ts';
 import {
   addClusterFlags,
@@ -25,7 +26,7 @@ import { fileProblem } from '../util/files.ts';
 import { counted, printable, printableLines } from '../util/text.ts';
 
 interface Flags extends AuditFlags, ColorFlag {
-  readonly output: 'table' | 'json' | 'yaml' | 'markdown' | 'html' | 'sarif' | 'junit';
+  readonly output: 'table' | 'json' | 'yaml' | 'name' | 'markdown' | 'html' | 'sarif' | 'junit';
   readonly outputFile?: string;
   readonly failOn?: 'changes' | 'exposed' | 'findings';
   readonly accept?: string;
@@ -52,7 +53,7 @@ export function auditCommand(program: Command, parts: AuditingCommand): void {
   const command = program
     .command('audit')
     .description('say what runs in a cluster, what would be changed, and who is exposed')
-    .addOption(outputFlag(['table', 'json', 'yaml', 'markdown', 'html', 'sarif', 'junit']))
+    .addOption(outputFlag(['table', 'json', 'yaml', 'name', 'markdown', 'html', 'sarif', 'junit']))
     .option('--output-file <file>', 'write there instead of standard output; the file is replaced whole or not at all')
     .addOption(
       new Option('--fail-on <what>', 'exit with 3 where there are any').choices(['changes', 'exposed', 'findings']),
@@ -142,6 +143,22 @@ function foundProblem({ summary, source }: AuditReport, failOn: Flags['failOn'])
   return undefined;
 }
 
+const API_VERSIONS: Readonly<Record<string, string>> = {
+  Deployment: 'apps/v1',
+  StatefulSet: 'apps/v1',
+  DaemonSet: 'apps/v1',
+  ReplicaSet: 'apps/v1',
+  Job: 'batch/v1',
+  CronJob: 'batch/v1',
+};
+
+/** Lists the workloads whose Pods would be created differently, each once, as `kubectl get -o name` does: an owner's group is known of usual kinds alone. */
+function changingNames({ workloads }: AuditReport): string {
+  const changing = workloads.filter(({ decision }) => decision.change !== null);
+  const names = changing.map((one) => resourceName(API_VERSIONS[one.kind] ?? 'v1', one));
+  return [...new Set(names)].map((name) => `${printable(name)}\n`).join('');
+}
+
 /** Width of a table that does not go to a terminal: wide enough to cut nothing. */
 const UNCUT = 10_000;
 
@@ -150,6 +167,7 @@ async function rendered(audited: Audited, { output, outputFile, color }: Flags, 
   if (output === 'sarif') return auditSarif(audited);
   if (output === 'junit') return auditJunit(audited);
   if (output === 'json' || output === 'yaml') return structuredText(report, output);
+  if (output === 'name') return changingNames(report);
   if (output === 'markdown') return auditMarkdown(report);
   if (output === 'html') {
     // Loads some hundred kilobytes, so only for this format.

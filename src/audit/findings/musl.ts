@@ -1,4 +1,5 @@
 import type { ContainerVerdict } from '../../policy/model.ts';
+import { MUSL_LINE } from '../../policy/redirect.ts';
 import { mayResolveWith, resolverName } from '../../policy/verdict.ts';
 import { readByMusl } from '../../resolv-conf/resolvers.ts';
 import type { DecidedGroup, FindingContext } from '../decided.ts';
@@ -76,6 +77,28 @@ function longSearch(group: DecidedGroup): FindingDraft[] {
   }));
 }
 
+/** The webhook adds nothing that would make the line too long (`OptionsTooLong`): the Pod stays exposed. */
+function longOptions(group: DecidedGroup): FindingDraft[] {
+  const bytes = `options ${group.resolvConf.before.options.join(' ')}`.length;
+  const isTooLong = bytes > MUSL_LINE;
+  const mayHoldMusl = group.containers.some((one) => mayResolveWith(one, 'musl') || mayResolveWith(one, 'unknown'));
+  if (!mayHoldMusl || (!isTooLong && group.decision.reason !== 'OptionsTooLong')) return [];
+  const outgrown = 'has room for no more options';
+  const ignored =
+    'musl ignores a line of more than 254 bytes whole: ndots, timeout and attempts are its defaults again, and short names of Services may not be found.';
+  return [
+    {
+      code: 'MuslOptionsTooLong',
+      severity: isTooLong ? 'error' : 'warning',
+      what: `The options line of the Pod has ${bytes} bytes${isTooLong ? '' : `, and ${outgrown}`}, and musl is or may be in it.`,
+      why: isTooLong
+        ? ignored
+        : 'With the options that the webhook would add musl would ignore the line, so nothing is added.',
+      change: fieldChange(group, 'options', 'Leave out options until `options …` has room below 254 bytes'),
+    },
+  ];
+}
+
 /**
  * Reports only options that the webhook did not write. Its own options are for the Pod's other containers, or were given while
  * the resolver was unknown.
@@ -105,6 +128,7 @@ export function muslFindings(group: DecidedGroup, context: FindingContext): Find
     ...zero(group, 'timeout'),
     ...loweredNdots(group, context),
     ...longSearch(group),
+    ...longOptions(group),
     ...ignoredOptions(group, context),
   ];
 }

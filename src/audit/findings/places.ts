@@ -52,7 +52,11 @@ export function optionChange(group: DecidedGroup, name: string, edit: string): s
 }
 
 /** Like {@link optionChange}, for nameservers and searches. */
-export function fieldChange({ group }: DecidedGroup, field: 'nameservers' | 'searches', edit: string): string {
+export function fieldChange(
+  { group }: DecidedGroup,
+  field: 'nameservers' | 'searches' | 'options',
+  edit: string,
+): string {
   const { owner, template } = group;
   if (template !== undefined && template.dnsConfig[field].length === 0) {
     return `The template does not say it: ${FIND_INJECTOR} namespace ${owner.namespace}, then create the Pods anew.`;

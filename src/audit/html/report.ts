@@ -6,7 +6,7 @@ import { chartsSection } from './charts.ts';
 import { embeddedJson, html, type Markup, NOTHING, trusted } from './markup.ts';
 import assets from './page-assets.json' with { type: 'json' };
 import type { PageData } from './page-data.ts';
-import { clusterSection, findingsSection, summarySection, unreadableSection } from './sections.ts';
+import { acceptedSection, clusterSection, findingsSection, summarySection, unreadableSection } from './sections.ts';
 import { findingTable, imageTable, namespaceTable, tablePlace, workloadTable } from './tables.ts';
 import { counted, number, shown } from './text.ts';
 
@@ -103,7 +103,7 @@ function imagesText({ images }: AuditReport): string {
 function body(report: AuditReport): Markup {
   return html`${header(report)}${navigation(report)}
     <main>
-      ${summarySection(report)}${chartsSection(report)}${findingsSection(report)}${unreadableSection(report)}
+      ${summarySection(report)}${chartsSection(report)}${findingsSection(report)}${acceptedSection(report)}${unreadableSection(report)}
       ${tableSection('workloads', 'Workloads', 'The most exposed first. Open one for its evidence, its resolv.conf before and after, and the change. Pods of one workload that differ stand apart.', 'workload-table')}
       ${tableSection('images', 'Images', imagesText(report), 'image-table')}
       ${tableSection('namespaces', 'Namespaces', 'What the webhook would do today: the mode of a Pod without a label of its own.', 'namespace-table')}

@@ -1,5 +1,13 @@
 import type { KernelEntry, KernelFix } from '../../exposure/kernels.ts';
-import type { AuditReport, Finding, Gap, NeedVerdict, SourcedText, UnreadableImage } from '../report/report.ts';
+import type {
+  AcceptedFinding,
+  AuditReport,
+  Finding,
+  Gap,
+  NeedVerdict,
+  SourcedText,
+  UnreadableImage,
+} from '../report/report.ts';
 import { notLookedUp, type UnreadableGroup, unreadableGroups } from '../report/unreadable.ts';
 import { instructionParts } from './instruction.ts';
 import { html, type Markup, NOTHING } from './markup.ts';
@@ -138,6 +146,30 @@ export function findingsSection(report: AuditReport): Markup {
     <h3 id="findings-all">Workloads with findings</h3>
     ${tablePlace('finding-table')}
   </section>`;
+}
+
+/** Accepted findings that are shown; `-o json` has all. */
+const MOST_ACCEPTED = 200;
+
+/** Renders the findings that somebody accepts, which no total counts. Nothing if there are none. */
+export function acceptedSection({ accepted }: AuditReport): Markup {
+  if (accepted.length === 0) return NOTHING;
+  const more = accepted.length - MOST_ACCEPTED;
+  return html`<section id="accepted" aria-labelledby="accepted-title">
+    <h2 id="accepted-title">Accepted findings</h2>
+    <p>${counted(accepted.length, 'finding')} that no total counts (--accept).</p>
+    <ul>
+      ${accepted.slice(0, MOST_ACCEPTED).map(acceptedItem)}
+    </ul>
+    ${more > 0 ? html`<p>${number(more)} more are left out here.</p>` : NOTHING}
+  </section>`;
+}
+
+function acceptedItem({ finding: { code, where }, reason, expires }: AcceptedFinding): Markup {
+  return html`<li>
+    <code>${shown(code)}</code> <bdi>${shown(`${where.kind} ${where.namespace}/${where.name}`)}</bdi>:
+    ${shown(reason, 2000)} <span class="note">${expires === null ? 'no end' : `until ${shown(expires)}`}</span>
+  </li>`;
 }
 
 /** Renders all findings of one code as a card; `what` and the change are taken from the first finding as an example. */

@@ -238,6 +238,7 @@ export const FINDING_CODES = [
   'TimeoutZero',
   'MuslNdotsLowered',
   'MuslSearchTooLong',
+  'MuslOptionsTooLong',
   'UseVcWithoutTcp',
   'TcpBlockedByPolicy',
   'DeadNameserverFirst',

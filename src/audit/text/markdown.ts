@@ -48,7 +48,7 @@ const pairs = (counts: Readonly<Record<string, number>>): string =>
     .map(([name, count]) => `${name} ${count}`)
     .join(', ') || 'none';
 
-function summary({ summary: sum, cluster }: AuditReport): string {
+function summary({ summary: sum, cluster, accepted }: AuditReport): string {
   return table(
     ['', ''],
     [
@@ -57,6 +57,8 @@ function summary({ summary: sum, cluster }: AuditReport): string {
       ['Containers by resolver', pairs(sum.resolvers)],
       ['Pods by remedy', pairs(sum.remedies)],
       ['Pods exposed', pairs(sum.exposure)],
+      ['Findings', pairs(sum.findings)],
+      ...(accepted.length > 0 ? [['Accepted', `${counted(accepted.length, 'finding')}, not counted`]] : []),
       ['Cluster DNS', `${cluster.dns.value} (${cluster.dns.source}), over TCP: ${cluster.dnsOverTcp}`],
       ['Node-local DNS cache', `${cluster.nodeLocal.state}: ${cluster.nodeLocal.detail}`],
       ['kube-proxy', `${cluster.kubeProxy.mode} (${cluster.kubeProxy.source})`],
@@ -74,6 +76,17 @@ function findings({ findings: all }: AuditReport): string {
     change,
   ]);
   return table(['', 'Finding', 'Where', 'Pods', 'What', 'Change'], rows);
+}
+
+function accepted({ accepted: all }: AuditReport): string {
+  const rows = all.map(({ finding: { code, where }, reason, expires }) => [
+    code,
+    `${where.kind} ${where.namespace}/${where.name}`,
+    where.pods,
+    reason,
+    expires ?? 'never',
+  ]);
+  return table(['Finding', 'Where', 'Pods', 'Why it is accepted', 'Ends'], rows);
 }
 
 /** Renders the report for a ticket, as tables in GitHub Flavored Markdown. */
@@ -108,6 +121,7 @@ export function auditMarkdown(report: AuditReport): string {
     head(report),
     section('Summary', summary(report)),
     section('Findings', findings(report)),
+    section('Accepted findings', accepted(report)),
     section('Images that could not be read', table(['Registry', 'Why', 'Pods', 'What to do', 'Images'], unread)),
     section('What could not be read', table(['What', 'Why', 'What to grant'], gaps)),
     section('Kernels', table(['Kernel', 'Race', 'Nodes', 'Pods', ''], kernels)),

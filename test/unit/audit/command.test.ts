@@ -253,7 +253,7 @@ describe('wrong usage', () => {
     [['-f', 'x.yaml', '--fail-on', 'exposed'], /needs a cluster/],
     [['-f', 'x.yaml', '--kubeconfig', 'k'], /either --filename or a cluster/],
     [['-A', '-n', 'shop'], /either --namespace or --all-namespaces/],
-    [['-o', 'xml'], /Allowed choices are table, json, yaml, markdown, html/],
+    [['-o', 'xml'], /Allowed choices are table, json, yaml, name, markdown, html/],
     [['--fail-on', 'x'], /Allowed choices are changes, exposed/],
   ])('%j', async (flags, message) => {
     expect(await audit(flags)).toMatchObject({ code: 2, out: '', err: expect.stringMatching(message) });

@@ -58,6 +58,20 @@ describe('files', () => {
 });
 
 describe('namespaces', () => {
+  it('audit says what it leaves out of manifests, and names what would change', async () => {
+    const audited = async (...flags: string[]) => await cli(['audit', '--offline', '-o', 'name', ...flags, folder]);
+    expect(await audited('-n', 'shop')).toMatchObject({
+      out: 'deployment.apps/web\npod/bare\n',
+      err: expect.stringContaining('libc-dns: passed over: 1 Pod of other namespaces (--namespace)\n'),
+    });
+    const all = await audited();
+    expect(all.err).not.toContain('other namespaces');
+    // The bare Pod's image is not known here: it gets what glibc obeys.
+    expect(all.out.split('\n').toSorted()).toEqual(['', 'deployment.apps/till', 'deployment.apps/web', 'pod/bare']);
+    const off = await audited('--namespace-mode', 'off');
+    expect(off.out).toBe('');
+  });
+
   it('-n leaves only its own objects; those that name none are in the first', async () => {
     expect(await explained('-n', 'shop', folder)).toEqual(['pod/bare', 'deployment.apps/web']);
     expect(await explained('-n', 'bank,shop', folder)).toHaveLength(3);

@@ -213,6 +213,16 @@ accepted:
     expect(report.workloads.find(({ name }) => name === 'web')?.findings).toEqual(['MuslNdotsLowered']);
     const table = await audit(['--accept', path('accepted.yaml')]);
     expect(table.out).toContain('Accepted     2 findings (--accept), not counted\n');
+    const markdown = (await audit(['--accept', path('accepted.yaml'), '-o', 'markdown'])).out;
+    expect(markdown).toContain('| Accepted | 2 findings, not counted |\n');
+    expect(markdown).toContain('| Findings | warning 1 |\n');
+    expect(markdown).toMatch(
+      /## Accepted findings\n\n.*\n.*\n\| MuslShortTimeout \| Deployment shop\/web \| 1 \| slow clients, PLAT-12 \| 2026-11-21 \|\n/,
+    );
+    const html = (await audit(['--accept', path('accepted.yaml'), '-o', 'html'])).out;
+    expect(html).toContain('2 findings that no total counts (--accept)');
+    expect(html).toMatch(/<code>MuslShortTimeout<\/code>\s+<bdi>Deployment shop\/web<\/bdi>:\s+slow clients, PLAT-12/);
+    expect((await audit(['-o', 'html'])).out).not.toContain('Accepted findings');
     const sarif = runOf((await audit(['--accept', path('accepted.yaml'), '-o', 'sarif'])).out);
     expect(sarif.results.map(({ suppressions }) => suppressions?.[0]?.justification)).toEqual([
       undefined,
@@ -238,7 +248,8 @@ accepted:
     const nothing = (entry: number): string =>
       `libc-dns: warning: ${path('accepted.yaml')}: entry ${entry} (MuslShortTimeout) matches nothing: remove it\n`;
     expect((await accepting(yaml)).err).toBe(nothing(1) + nothing(2));
-    expect((await accepting(yaml, '-n', 'shop')).err).toBe(nothing(1));
+    const passedOver = 'libc-dns: passed over: 2 Pods of other namespaces (--namespace)\n';
+    expect((await accepting(yaml, '-n', 'shop')).err).toBe(passedOver + nothing(1));
   });
 
   it.each([
