@@ -5,7 +5,7 @@ import { readKubeProxy } from '../../cluster/kube-proxy.ts';
 import { type OwnerSeen, podSeen } from '../../cluster/pod-seen.ts';
 import { type KubeClient, readLines, type Transport } from '../../kubernetes/client.ts';
 import { callError, isKubeError, statusError, transportError } from '../../kubernetes/errors.ts';
-import { by, getOne, listAll, shaped, stringData } from '../../kubernetes/lists.ts';
+import { by, eachObject, getOne, listAll, shaped, stringData } from '../../kubernetes/lists.ts';
 import { type Labels, type Resource, resourcePath, RESOURCES } from '../../kubernetes/objects.ts';
 import { readPod } from '../../policy/read-pod.ts';
 import * as objects from './objects.ts';
@@ -46,6 +46,14 @@ async function mutatingPolicies(client: Requests): Promise<readonly MutatingPoli
     }
   }
   throw missing;
+}
+
+async function podResolvers(client: Requests): Promise<ReadonlySet<string>> {
+  const found = new Set<string>();
+  await eachObject({ client, resource: RESOURCES.podResolvers, metadataOnly: true }, () => ({ metadata }) => {
+    if (metadata.name === 'libc-dns' && metadata.namespace !== undefined) found.add(metadata.namespace);
+  });
+  return found;
 }
 
 const answer = z.object({ status: z.object({ allowed: z.boolean() }) });
@@ -140,6 +148,7 @@ export function createDoctorView(client: KubeClient, transport: Transport): Clus
     webhookConfigurations: () => configurations(),
     webhookConfigurationsNamed: (name) => configurations({ fieldSelector: `metadata.name=${name}` }),
     mutatingPolicies: () => mutatingPolicies(client),
+    podResolvers: () => podResolvers(client),
     service: (namespace, name) =>
       getOne(client, resourcePath(RESOURCES.services, name, namespace), by(objects.service, 'Service')),
     deployments: (namespace) =>

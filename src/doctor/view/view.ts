@@ -23,6 +23,8 @@ export interface ClusterView {
   webhookConfigurationsNamed(name: string): Promise<readonly WebhookConfiguration[]>;
   /** Rejects with `not-found` if the API server does not have this kind. */
   mutatingPolicies(): Promise<readonly MutatingPolicy[]>;
+  /** Returns the namespaces that have a PodResolvers. Rejects with `not-found` if the API server does not have this kind. */
+  podResolvers(): Promise<ReadonlySet<string>>;
   service(namespace: string, name: string): Promise<ServiceSeen | undefined>;
   deployments(namespace: string): Promise<readonly DeploymentSeen[]>;
   disruptionBudgets(namespace: string): Promise<readonly BudgetSeen[]>;

@@ -1,14 +1,14 @@
-import { SYSTEM_NAMESPACES } from '../../policy/scope.ts';
+import { isInScope, SYSTEM_NAMESPACES } from '../../policy/scope.ts';
 import { failure, ok, type Outcome, skipped, warning } from '../check.ts';
 import type { Evidence } from '../evidence.ts';
 import type { Check } from '../run.ts';
-import type { ClusterView, MountSeen, ServiceSeen } from '../view/view.ts';
+import type { ClusterView, MountSeen, MutatingPolicy, ServiceSeen } from '../view/view.ts';
 import { CALL_STATUS_METRICS, CALLER_METRICS, judgeCallers } from './callers.ts';
 import { certificateEvidence } from './certificate-evidence.ts';
 import { type CertificateEvidence, judgeLife, judgeTrust } from './certificates.ts';
 import { CALL_METRICS, judgeFailOpen } from './fail-open.ts';
 import { clientCaMountOf, podsBehind, type Target } from './installation.ts';
-import { isOurs, judgeRegistration } from './registration.ts';
+import { isOurs, judgeRegistration, type RegistrationEvidence } from './registration.ts';
 import { judgeRehearsal, type Rehearsal, REHEARSED_POD, skipReason } from './rehearsal.ts';
 import { judgeReplicas } from './replicas.ts';
 import { judgeRights, type Need, rightsNeeded } from './rights.ts';
@@ -34,14 +34,29 @@ async function registration(evidence: Evidence): Promise<Outcome> {
   }
   // If Pods cannot be read, a missing registration means: never installed.
   const leftovers = configurations.length > 0 ? [] : await runningReplicas(evidence);
-  const policies = configurations.length > 0 ? [] : await ourPolicies(view);
-  return judgeRegistration({ configurations, services, config, own: target?.namespace, leftovers, policies });
+  const policies = await ourPolicies(view);
+  const podResolvers = policies.length === 0 ? undefined : await podResolversOf(evidence);
+  const own = target?.namespace;
+  return judgeRegistration({ configurations, services, config, own, leftovers, policies, podResolvers });
 }
 
-/** Returns the names of our policies that have an effect; none if the API server has no such kind, or it may not be read. */
-async function ourPolicies(view: ClusterView): Promise<readonly string[]> {
+/** Returns our policies; none if the API server has no such kind, or it may not be read. */
+async function ourPolicies(view: ClusterView): Promise<readonly MutatingPolicy[]> {
   const all = await view.mutatingPolicies().catch(() => []);
-  return all.filter((one) => isOurs(one) && one.bindings.length > 0).map(({ name }) => name);
+  return all.filter(isOurs);
+}
+
+/** Reads which namespaces in scope have a PodResolvers; undefined if that may not be read. */
+async function podResolversOf(evidence: Evidence): Promise<RegistrationEvidence['podResolvers']> {
+  const view = await evidence.view();
+  const [namespaces, config, target] = await Promise.all([view.namespaces(), evidence.policy(), evidence.target()]);
+  // Where no webhook is called, nothing says which namespace is our own: it has no label.
+  const inScope = [...namespaces].filter(([name, labels]) => isInScope({ name, labels }, config, target?.namespace));
+  try {
+    return { inScope: inScope.map(([name]) => name), have: await view.podResolvers() };
+  } catch (error) {
+    return (error as { code?: string }).code === 'not-found' ? 'no kind' : undefined;
+  }
 }
 
 /** Finds workloads in all namespaces by the label that the chart and the manifests give to replicas. */
@@ -101,8 +116,8 @@ async function rehearsal(evidence: Evidence): Promise<Outcome> {
     evidence.target(),
     evidence.webhookConfig(),
   ]);
-  if (entries.length === 0) return notRegistered();
   const view = await evidence.view();
+  if (entries.length === 0 && (await ourPolicies(view)).length === 0) return notRegistered();
   const namespace = evidence.parts.namespace ?? 'default';
   const never = [...SYSTEM_NAMESPACES, ...config.excludeNamespaces, ...(target ? [target.namespace] : [])];
   const where = namespace === target?.namespace ? 'default' : namespace;

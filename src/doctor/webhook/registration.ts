@@ -1,8 +1,8 @@
 import type { Config } from '../../config/schema.ts';
 import { SYSTEM_NAMESPACES } from '../../policy/scope.ts';
 import { counted } from '../../util/text.ts';
-import { failure, ok, type Outcome, type Remark, summarize, warning } from '../check.ts';
-import type { ServiceSeen, WebhookConfiguration, WebhookEntry } from '../view/view.ts';
+import { failure, listed, type Outcome, type Remark, summarize, warning } from '../check.ts';
+import type { MutatingPolicy, ServiceSeen, WebhookConfiguration, WebhookEntry } from '../view/view.ts';
 import { concernsPods, selects } from './scope.ts';
 
 /** Matches the names of our entries, in the chart and in the manifests, whatever the configuration's name. */
@@ -18,7 +18,7 @@ export function ourConfigurations(
   return all.filter(({ name, entries }) => name === registration || entries.some(isOurs));
 }
 
-interface RegistrationEvidence {
+export interface RegistrationEvidence {
   /** Only ours. */
   readonly configurations: readonly WebhookConfiguration[];
   /** The existing Services of the entries, by `namespace/name`. */
@@ -28,8 +28,16 @@ interface RegistrationEvidence {
   readonly own: string | undefined;
   /** Running workloads that look like ours: a missing registration is then a failure, not a choice. */
   readonly leftovers: readonly string[];
-  /** Our MutatingAdmissionPolicies that have a binding; not read where there is a registration. */
-  readonly policies: readonly string[];
+  /** Our MutatingAdmissionPolicies. */
+  readonly policies: readonly Pick<MutatingPolicy, 'name' | 'bindings'>[];
+  /**
+   * Namespaces in scope, and which of them have a PodResolvers; `no kind`: the API server has no PodResolvers; undefined: they may not be
+   * read, or there is no policy.
+   */
+  readonly podResolvers:
+    | 'no kind'
+    | { readonly inScope: readonly string[]; readonly have: ReadonlySet<string> }
+    | undefined;
 }
 
 const INSTALL = { text: 'Install it: docs/install.md. Nothing is patched until a namespace or a Pod is labelled.' };
@@ -38,10 +46,13 @@ const INSTALL = { text: 'Install it: docs/install.md. Nothing is patched until a
 export function judgeRegistration(evidence: RegistrationEvidence): Outcome {
   const { configurations, services, config, own, leftovers, policies } = evidence;
   const names = configurations.map(({ name }) => name);
+  const ofPolicy = judgeOwnPolicy(evidence);
   if (configurations.length === 0 && policies.length > 0) {
-    return ok(`no webhook is called: the API server patches Pods by its policy ${policies.join(', ')}`, {
-      details: ['what it knows of images: kubectl get podresolvers -A (docs/policy.md)'],
-    });
+    return summarize(
+      ofPolicy,
+      `no webhook is called: the API server patches Pods by its policy ${policies.map(({ name }) => name).join(', ')}`,
+      { details: ['what it knows of images: kubectl get podresolvers -A (docs/policy.md)'] },
+    );
   }
   if (configurations.length === 0) {
     if (leftovers.length === 0)
@@ -61,14 +72,41 @@ export function judgeRegistration(evidence: RegistrationEvidence): Outcome {
   };
   if (entries.length === 0)
     return failure(`${names.join(', ')} has no entries: nobody is called`, { data, advice: [INSTALL] });
-  const remarks = entries.flatMap((entry) => [
+  const ofEntries = entries.flatMap((entry) => [
     ...judgeTarget(entry, services),
     ...judgeRules(entry),
     ...judgeExclusions(entry, own),
     ...judgePolicies(entry, config.detection.budget),
   ]);
+  // The webhook is called for what the policy leaves.
+  const ofBoth = ofPolicy.map(({ text, advice }): Remark => ({ status: 'warning', text, ...(advice && { advice }) }));
+  const remarks = [...ofEntries, ...ofBoth];
   const fine = `${names.join(', ')}: ${counted(entries.length, 'entry', 'entries')}, called for the creation of Pods, failurePolicy Ignore`;
   return summarize(remarks, fine, { data });
+}
+
+/** Judges whether our policy has an effect: a binding, the kind of its parameters, and an object in each namespace in scope. */
+function judgeOwnPolicy({ policies, podResolvers }: RegistrationEvidence): Remark[] {
+  const unbound = policies.filter(({ bindings }) => bindings.length === 0).map(({ name }) => name);
+  const remarks = unbound.map((name) =>
+    remark('failure', `the policy ${name} has no binding, and so no effect`, 'helm upgrade makes it again.'),
+  );
+  if (podResolvers === undefined) return remarks;
+  if (podResolvers === 'no kind') {
+    const text = 'the API server has no kind PodResolvers: its policy patches no Pod';
+    return [...remarks, remark('failure', text, 'helm upgrade makes it again.')];
+  }
+  const { inScope, have } = podResolvers;
+  const missing = inScope.filter((name) => !have.has(name));
+  if (missing.length === 0) return remarks;
+  return [
+    ...remarks,
+    remark(
+      missing.length === inScope.length ? 'failure' : 'warning',
+      `no PodResolvers, so that the policy patches no Pod: ${listed(missing)}`,
+      'The replica that leads writes them within seconds: does one run (libc_dns_leader), and what does its log say?',
+    ),
+  ];
 }
 
 function judgeTarget(

@@ -176,6 +176,12 @@ describe('the view', () => {
     expect(await view(() => ({ data: null })).secretCertificates('a', 'b')).toEqual({});
   });
 
+  it('reads which namespaces have a PodResolvers', async () => {
+    const items = [{ metadata: { name: 'libc-dns', namespace: 'a' } }, { metadata: { name: 'other', namespace: 'b' } }];
+    expect(await view(() => ({ items })).podResolvers()).toEqual(new Set(['a']));
+    await expect(view(() => fail('not-found')).podResolvers()).rejects.toMatchObject({ code: 'not-found' });
+  });
+
   it('asks for policies of older API servers, too', async () => {
     const old = view(({ path }) => (path.includes('/v1beta1/') ? { items: [] } : fail('not-found')));
     expect(await old.mutatingPolicies()).toEqual([]);

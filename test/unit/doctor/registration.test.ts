@@ -7,7 +7,11 @@ import { policyConfig } from '../../../src/config/policy-config.ts';
 import { configSchema } from '../../../src/config/schema.ts';
 import { webhookConfiguration } from '../../../src/doctor/view/objects.ts';
 import type { LabelSelector, WebhookConfiguration, WebhookEntry } from '../../../src/doctor/view/view.ts';
-import { judgeRegistration, ourConfigurations } from '../../../src/doctor/webhook/registration.ts';
+import {
+  judgeRegistration,
+  type RegistrationEvidence,
+  ourConfigurations,
+} from '../../../src/doctor/webhook/registration.ts';
 import { concernsPods, judgeScope, selects } from '../../../src/doctor/webhook/scope.ts';
 
 const manifest = (name: string): WebhookConfiguration =>
@@ -58,7 +62,8 @@ const evidence = (configurations: readonly WebhookConfiguration[], leftovers: st
   config: configSchema.parse({}),
   own: 'libc-dns',
   leftovers,
-  policies: [] as string[],
+  policies: [] as { name: string; bindings: string[] }[],
+  podResolvers: undefined,
 });
 const changed = (change: Partial<WebhookEntry>): WebhookConfiguration => ({
   name: OPT_IN.name,
@@ -66,11 +71,41 @@ const changed = (change: Partial<WebhookEntry>): WebhookConfiguration => ({
 });
 
 describe('the registration', () => {
-  it('the policy of the API server in its place', () => {
-    const outcome = judgeRegistration({ ...evidence([], ['libc-dns/webhook']), policies: ['ours.libc-dns.dev'] });
-    expect(outcome).toMatchObject({
-      status: 'ok',
-      seen: 'no webhook is called: the API server patches Pods by its policy ours.libc-dns.dev',
+  describe('the policy of the API server', () => {
+    const bound = [{ name: 'ours.libc-dns.dev', bindings: ['b'] }];
+    const unbound = [{ name: 'ours.libc-dns.dev', bindings: [] }];
+    const all = { inScope: ['a', 'b'], have: new Set(['a', 'b', 'c']) };
+    const FINE = 'no webhook is called: the API server patches Pods by its policy ours.libc-dns.dev';
+    const UNBOUND = 'the policy ours.libc-dns.dev has no binding, and so no effect';
+    const NO_KIND = 'the API server has no kind PodResolvers: its policy patches no Pod';
+    const missing = (names: string): string => `no PodResolvers, so that the policy patches no Pod: ${names}`;
+
+    it.each<[string, Pick<RegistrationEvidence, 'policies' | 'podResolvers'>, string, string]>([
+      ['all is there', { policies: bound, podResolvers: all }, 'ok', FINE],
+      ['nothing is in scope', { policies: bound, podResolvers: { inScope: [], have: new Set() } }, 'ok', FINE],
+      ['its objects may not be read', { policies: bound, podResolvers: undefined }, 'ok', FINE],
+      ['its binding is gone', { policies: unbound, podResolvers: all }, 'failure', UNBOUND],
+      ['the kind is gone', { policies: bound, podResolvers: 'no kind' }, 'failure', NO_KIND],
+      [
+        'an object is gone',
+        { policies: bound, podResolvers: { ...all, have: new Set(['a']) } },
+        'warning',
+        missing('b'),
+      ],
+      [
+        'all objects are gone',
+        { policies: bound, podResolvers: { ...all, have: new Set() } },
+        'failure',
+        missing('a, b'),
+      ],
+    ])('in place of the registration, %s', (_, seen, status, text) => {
+      const outcome = judgeRegistration({ ...evidence([], ['libc-dns/webhook']), ...seen });
+      expect(outcome).toMatchObject({ status, seen: text });
+    });
+
+    it('beside the registration: a warning where it has no effect', () => {
+      const outcome = judgeRegistration({ ...evidence([OPT_IN]), policies: unbound, podResolvers: 'no kind' });
+      expect(outcome).toMatchObject({ status: 'warning', seen: UNBOUND, details: [NO_KIND] });
     });
   });
 
