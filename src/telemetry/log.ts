@@ -38,8 +38,11 @@ function textLine(json: string): string {
 /** Bytes buffered for a slow reader. Further lines are dropped, because a Pod must not wait for the log. */
 const MOST_WAITING_BYTES = 4 * 1024 * 1024;
 
-/** Milliseconds that a line waits for others: a write costs ten times as much as making the line. */
-const BATCH_MS = 20;
+/** Milliseconds that a line waits for others: a write costs several times as much as making the line. */
+const BATCH_MS = 500;
+
+/** The first batches, which tell of the start, wait for less. */
+const EARLY = { batches: 20, ms: 20 } as const;
 
 /** Characters from which a batch is written at once. Small against 4 MiB: a batch that does not fit is dropped as a whole. */
 const BATCH_LENGTH = 16 * 1024;
@@ -49,9 +52,11 @@ function standardError(): LogDestination {
   const out = pino.destination({ dest: 2, sync: false, maxLength: MOST_WAITING_BYTES });
   let waiting = '';
   let timer: NodeJS.Timeout | undefined;
+  let batches = 0;
   const flush = (): void => {
     clearTimeout(timer);
     timer = undefined;
+    batches += 1;
     out.write(waiting);
     waiting = '';
   };
@@ -65,7 +70,7 @@ function standardError(): LogDestination {
       waiting += line;
       if (waiting.length >= BATCH_LENGTH) flush();
       // No `unref`: the process must not end before the last lines are written.
-      else timer ??= setTimeout(flush, BATCH_MS);
+      else timer ??= setTimeout(flush, batches < EARLY.batches ? EARLY.ms : BATCH_MS);
     },
   };
 }
