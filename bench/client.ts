@@ -7,6 +7,13 @@ export interface Target {
   readonly ca: string;
 }
 
+/** Adds the timeout that an API server puts into the URL. */
+export const targetOf = ({ port, path }: Omit<Target, 'ca'>, ca: string): Target => ({
+  port,
+  path: `${path}?timeout=10s`,
+  ca,
+});
+
 /** A keep-alive connection that carries one request at a time, like an API server's. */
 interface Connection {
   /** False once the server has closed it or announced that it will. */

@@ -7,6 +7,7 @@ import { apiServer } from './api-server.ts';
 import { coldPath } from './cold.ts';
 import { check } from './check.ts';
 import type { Bench, Part } from './part.ts';
+import { findPeer, type Peer } from './peer.ts';
 import { markdown, withTables, type PartResult } from './report.ts';
 import { makeKeys } from './servers.ts';
 import { readerStart } from './reader.ts';
@@ -36,9 +37,9 @@ const { values, positionals } = parseArgs({
     write: { type: 'boolean' },
     // One short round: shows that the benchmark works, not how fast the server is.
     quick: { type: 'boolean' },
-    // For CI, takes a minute: fails if ours costs far more than the floor.
+    // For CI, takes a minute and a half: fails if ours costs far more than the floor.
     check: { type: 'boolean' },
-    // Another webhook with agnhost's flags, and its path.
+    // Another webhook with agnhost's flags in the place of agnhost, and its path.
     peer: { type: 'string' },
     'peer-path': { type: 'string', default: '/mutating-pods' },
   },
@@ -68,13 +69,22 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
+/** The parts that have rows of a peer. */
+const WITH_PEER = ['warm', 'api'];
+
+function peerOf(): Peer | undefined {
+  if (values.peer !== undefined) return { command: values.peer, path: values['peer-path'] };
+  return values.quick !== true && chosen.some((name) => WITH_PEER.includes(name)) ? findPeer() : undefined;
+}
+
+const peer = peerOf();
 const { main, remove } = bundle();
 const keys = await makeKeys();
 const bench: Bench = {
   keys,
   main,
   ...(values.quick === true ? { rounds: 1, seconds: 1 } : { rounds: 5, seconds: 4 }),
-  ...(values.peer !== undefined && { peer: { command: values.peer, path: values['peer-path'] } }),
+  ...(peer && { peer }),
   progress,
 };
 const data: Record<string, unknown> = {};

@@ -1,3 +1,4 @@
+import type { Peer } from './peer.ts';
 import type { PartResult } from './report.ts';
 import type { Keys } from './servers.ts';
 
@@ -9,8 +10,7 @@ export interface Bench {
   readonly rounds: number;
   /** Length of each measurement. */
   readonly seconds: number;
-  /** Another webhook to compare with, and its path. */
-  readonly peer?: { readonly command: string; readonly path: string };
+  readonly peer?: Peer;
   /** Shows the progress on a terminal. */
   readonly progress: (text: string) => void;
 }

@@ -1,16 +1,15 @@
-import { assertPatches, createCaller, type Target } from './client.ts';
-import { openLoop } from './load.ts';
+import { assertPatches, targetOf } from './client.ts';
+import { type Contender, paced, pacedTable } from './paced.ts';
 import type { Bench, Part } from './part.ts';
 import { cpuOf } from './process-cost.ts';
 import { benchRegistry } from './registry.ts';
 import { digits, spread, type Table } from './report.ts';
-import { bodies, inTurn, type Body } from './reviews.ts';
+import { bodies, type Body } from './reviews.ts';
 import { generator, saturateFrom } from './saturate.ts';
 import { startFloor, startOurs, startPeer, type BenchServer } from './servers.ts';
-import { figure, percentile, ratios } from './statistics.ts';
+import { figure, ratios } from './statistics.ts';
 
 const CONNECTIONS = [1, 16, 64];
-const RATES = [20, 100, 500];
 
 /** Seconds of load before measuring: V8 optimises functions after some ten thousand calls. */
 const WARM_UP = 10;
@@ -24,21 +23,6 @@ interface Saturated {
   /** The server's processor time per request by round, microseconds. */
   readonly cpuUs: number[];
 }
-
-interface Paced {
-  readonly server: string;
-  readonly rate: number;
-  /** Milliseconds, by round. */
-  readonly p50: number[];
-  readonly p99: number[];
-  readonly p999: number[];
-  /** The server's processor time per request by round, microseconds. */
-  readonly cpuUs: number[];
-  failed: number;
-}
-
-/** Adds the timeout that an API server puts into the URL. */
-const targetOf = ({ port, path }: BenchServer, ca: string): Target => ({ port, path: `${path}?timeout=10s`, ca });
 
 async function saturation(
   bench: Bench,
@@ -79,34 +63,6 @@ const emptySaturated = (server: string, review: string, connections: number): Sa
   cpuUs: [],
 });
 
-async function pacing(bench: Bench, servers: readonly BenchServer[], reviews: readonly string[]): Promise<Paced[]> {
-  const next = inTurn(reviews);
-  const { keys, rounds, seconds, progress } = bench;
-  const results: Paced[] = [];
-  for (const rate of RATES) {
-    const here = servers.map((server) => ({
-      pid: server.pid,
-      caller: createCaller(targetOf(server, keys.ca)),
-      result: { server: server.name, rate, p50: [], p99: [], p999: [], cpuUs: [], failed: 0 } as Paced,
-    }));
-    results.push(...here.map(({ result }) => result));
-    for (let round = 0; round < rounds; round += 1) {
-      progress(`warm path: ${rate} requests/s, round ${round + 1}`);
-      for (const { pid, caller, result } of here) {
-        const before = cpuOf(pid);
-        const { latencies, failed } = await openLoop(rate, Math.max(seconds, 400 / rate), () => caller.call(next()));
-        result.cpuUs.push((cpuOf(pid) - before) / latencies.length);
-        result.p50.push(percentile(latencies, 0.5));
-        result.p99.push(percentile(latencies, 0.99));
-        result.p999.push(percentile(latencies, 0.999));
-        result.failed += failed;
-      }
-    }
-    for (const { caller } of here) caller.close();
-  }
-  return results;
-}
-
 function saturationTable(results: readonly Saturated[], reviews: readonly Body[]): Table {
   const rows = results.map(({ server, review, connections, perSecond, cpuUs }) => {
     const floor = results.find(
@@ -131,42 +87,27 @@ function saturationTable(results: readonly Saturated[], reviews: readonly Body[]
   };
 }
 
-function pacingTable(results: readonly Paced[]): Table {
-  return {
-    title: 'Known images, at a given pace',
-    note: 'Milliseconds from when a call was due to its answer, over kept connections.',
-    columns: ['requests/s', 'server', 'p50', 'p99', 'p99.9', 'processor us/request', 'failed'],
-    rows: results.map(({ server, rate, p50, p99, p999, cpuUs, failed }) => [
-      String(rate),
-      server,
-      spread(figure(p50)),
-      spread(figure(p99)),
-      spread(figure(p999)),
-      spread(figure(cpuUs)),
-      String(failed),
-    ]),
-  };
-}
-
-/** Measures throughput and latency for known images, next to a server that does nothing. */
+/** Measures what known images cost, at the pace of clusters and at saturation, next to a server that does nothing. */
 export const warmPath: Part = async (bench) => {
   const { keys, main, peer } = bench;
   const registry = await benchRegistry();
   const reviews = bodies(registry.stand);
   const settings = { SCOPE: 'cluster', DETECTION_REGISTRY_INSECURE: registry.host };
-  const ours = await startOurs(keys, { main, settings });
-  const servers = [
-    await startFloor(keys),
-    ours,
-    ...(peer === undefined ? [] : [await startPeer(keys, peer.command, peer.path)]),
+  const contenders: Contender[] = [
+    { name: 'floor', start: () => startFloor(keys) },
+    { name: 'ours', start: () => startOurs(keys, { main, settings, inPod: true }) },
+    ...(peer === undefined ? [] : [{ name: 'peer', start: () => startPeer(keys, peer.command, peer.path) }]),
   ];
+  const servers: BenchServer[] = [];
   try {
-    for (const { texts } of reviews) await assertPatches(targetOf(ours, keys.ca), texts[0] ?? '');
+    const atPace = await paced(bench, contenders, reviews[0]?.texts ?? []);
+    for (const { start } of contenders) servers.push(await start());
+    for (const server of servers.filter(({ name }) => name === 'ours'))
+      for (const { texts } of reviews) await assertPatches(targetOf(server, keys.ca), texts[0] ?? '');
     const saturated = await saturation(bench, servers, reviews);
-    const paced = await pacing(bench, servers, reviews[0]?.texts ?? []);
     return {
-      tables: [saturationTable(saturated, reviews), pacingTable(paced)],
-      data: { generator: generator(), saturated, paced },
+      tables: [pacedTable(atPace), saturationTable(saturated, reviews)],
+      data: { generator: generator(), paced: atPace, saturated },
     };
   } finally {
     for (const server of servers) await server.stop();

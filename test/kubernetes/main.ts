@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import {
+  agnhost,
+  agnhostFolder,
   builtFolder,
   CACHE,
   certManager,
@@ -22,8 +24,9 @@ import {
 /**
  * `npm run kubernetes`: builds the programs of a control plane from their published Go modules, each once for each state of its module,
  * puts them into a folder below `~/.cache/libc-dns-webhook`, and prints its path. `-- --oldest`: the API server of the oldest version that the chart
- * supports, beside the newest etcd and kubectl. `-- --node`: what a node runs besides. `-- --cert-manager`: cert-manager. `--check`: builds
- * nothing, and says what is not built. Exit status 1: one could not be built; 2: no Go, or not built.
+ * supports, beside the newest etcd and kubectl. `-- --node`: what a node runs besides. `-- --cert-manager`: cert-manager. `-- --agnhost`:
+ * Kubernetes' test image, a peer of the bench. `--check`: builds nothing, and says what is not built. Exit status 1: one could not be built;
+ * 2: no Go, or not built.
  */
 
 interface Program {
@@ -76,6 +79,10 @@ const node: readonly Program[] = [
 
 const certificates: readonly Program[] = [
   { name: 'cert-manager', module: certManager, package: '.', files: ['deploy/crds', 'crds'] },
+];
+
+const peer: readonly Program[] = [
+  { name: 'agnhost', module: agnhost, package: 'k8s.io/kubernetes/test/images/agnhost' },
 ];
 
 /** Without these, a program calls itself v0.0.0-master, and Helm refuses the cluster. */
@@ -164,16 +171,22 @@ function fill(folder: string, wanted: readonly Program[], checkOnly: boolean): n
   return status;
 }
 
+/** Returns the folder to fill, and with what. */
+function chosen(
+  flags: Readonly<Record<'oldest' | 'node' | 'cert-manager' | 'agnhost', boolean>>,
+): [string, readonly Program[]] {
+  if (flags['cert-manager']) return [certManagerFolder, certificates];
+  if (flags.agnhost) return [agnhostFolder, peer];
+  if (flags.node) return [nodeFolder, node];
+  return flags.oldest ? [builtFolder(oldest), needed(oldest)] : [builtFolder(newest), controlPlane];
+}
+
 function main(): number {
   const flag = { type: 'boolean', default: false } as const;
-  const { values } = parseArgs({ options: { oldest: flag, node: flag, 'cert-manager': flag, check: flag } });
-  const [folder, wanted] = values['cert-manager']
-    ? [certManagerFolder, certificates]
-    : values.node
-      ? [nodeFolder, node]
-      : values.oldest
-        ? [builtFolder(oldest), needed(oldest)]
-        : [builtFolder(newest), controlPlane];
+  const { values } = parseArgs({
+    options: { oldest: flag, node: flag, 'cert-manager': flag, agnhost: flag, check: flag },
+  });
+  const [folder, wanted] = chosen(values);
   const status = fill(folder, wanted, values.check);
   if (status === 0) console.log(folder);
   return status;

@@ -37,6 +37,8 @@ export const etcd = moduleIn(join(HERE, 'etcd'), 'go.etcd.io/etcd/server/v3');
 export const containerd = moduleIn(join(HERE, 'containerd'), 'github.com/containerd/containerd/v2');
 export const coreDns = moduleIn(join(HERE, 'coredns'), 'github.com/coredns/coredns');
 export const policies = moduleIn(join(HERE, 'policies'), 'sigs.k8s.io/kube-network-policies');
+/** Kubernetes' own test image, whose webhook in Go the bench compares with ours. */
+export const agnhost = moduleIn(join(HERE, 'agnhost'), 'k8s.io/kubernetes');
 export const certManager = moduleIn(join(HERE, 'cert-manager'), 'github.com/cert-manager/cert-manager');
 
 /** Where all of it is: each program once in `programs`, and folders of links to them. */
@@ -58,6 +60,9 @@ export const nodeFolder = join(
 
 /** The folder that `npm run kubernetes -- --cert-manager` fills with cert-manager and its CustomResourceDefinitions. */
 export const certManagerFolder = join(CACHE, `cert-manager-${certManager.version}-${certManager.hash}`);
+
+/** The folder that `npm run kubernetes -- --agnhost` fills. */
+export const agnhostFolder = join(CACHE, `agnhost-${agnhost.version}-${agnhost.hash}`);
 
 const isExecutable = (path: string): boolean => {
   try {
