@@ -38,7 +38,7 @@ const PIECE_BYTES = 512;
 const SHORT_PIECES = 100;
 const LEAST_BYTES = 256;
 
-/** Milliseconds between checks for bodies that take too long. */
+/** Milliseconds between checks for bodies that take too long, while there are bodies. */
 const CHECK_MS = 500;
 
 /** Thrown if a body was not read to its end. */
@@ -198,10 +198,14 @@ export function createBodies({ isTrusted }: Pick<Connections, 'isTrusted'>, limi
     if (body.share === large) passLarge();
     else if (isUnderWay(body)) pass(body);
   };
-  const check = setInterval(() => {
-    refuseLate(small, limits.ms);
-    refuseLate(large, limits.ms);
-  }, CHECK_MS).unref();
+  let check: NodeJS.Timeout | undefined;
+  const checkIn = (ms: number): void => {
+    check ??= setTimeout(() => {
+      check = undefined;
+      for (const share of [small, large]) refuseLate(share, limits.ms);
+      if (small.bodies.size + large.bodies.size > 0) checkIn(CHECK_MS);
+    }, ms).unref();
+  };
 
   return {
     read(request, done) {
@@ -209,6 +213,7 @@ export function createBodies({ isTrusted }: Pick<Connections, 'isTrusted'>, limi
       const body: Body = { request, done, began, share: small, pieces: [], bytes: 0, cost: 0, hasCome: false };
       request[BODY] = body;
       small.bodies.add(body);
+      checkIn(limits.ms + CHECK_MS);
       if (Number(request.headers['content-length']) > limits.largest) return refuse(body, 413, tooLarge);
       request.on('data', (piece: Buffer) => take(body, piece));
       request.on('end', () => come(body));
@@ -221,6 +226,6 @@ export function createBodies({ isTrusted }: Pick<Connections, 'isTrusted'>, limi
     get isCrowded() {
       return unanswered > limits.allUnanswered;
     },
-    close: () => clearInterval(check),
+    close: () => clearTimeout(check),
   };
 }

@@ -134,6 +134,15 @@ describe('bodies', () => {
     expect(small.answer()).toMatch(/the body did not come within 0.3 s$/);
   });
 
+  it('that do not come in time, begun after another: 408', async () => {
+    expect(statusOf(await answered('/small', 3))).toBe(200);
+    await sleep(600);
+    const late = await call('/', 10, 'x');
+    await sleep(100);
+    expect(statusOf(late)).toBe(0);
+    await expect.poll(() => statusOf(late), { timeout: 2000 }).toBe(408);
+  });
+
   it('larger than the largest: 413, before they come if that is announced', async () => {
     const announced = await call('/', 200 * KIB + 1);
     expect(statusOf(announced)).toBe(413);
