@@ -114,8 +114,8 @@ describe('looks at a process', () => {
 
   it('are rare after ten seconds without work, and tell how rare', () => {
     const { during } = watched(() => false);
-    during(12_000);
-    expect(during(10_000)).toEqual(Array.from({ length: 10 }, () => IDLE_LOOK_MS));
+    during(16_000);
+    expect(during(10 * IDLE_LOOK_MS)).toEqual(Array.from({ length: 10 }, () => IDLE_LOOK_MS));
   });
 
   it('begin at once when work comes', () => {
