@@ -5,6 +5,7 @@ import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 
+import { argoCdFolder, missingIn } from '../kubernetes/programs.ts';
 import { bundle } from '../support/bundle.ts';
 import { hasHelm, ROOT } from './helm.ts';
 
@@ -147,36 +148,54 @@ describe('the KRM function', () => {
 
 describe('the plugin of Argo CD', () => {
   interface Plugin {
-    readonly apiVersion: string;
-    readonly kind: string;
     readonly spec: { readonly generate: { readonly command: [string, ...string[]]; readonly args: string[] } };
   }
   const plugin = parse(readFileSync(join(ROOT, 'examples/argocd/plugin.yaml'), 'utf8')) as Plugin;
 
-  /** As argocd-cmp-server runs it: in the folder of the application, with what it tells in the environment. */
-  const generate = (): string => {
-    const [command, ...first] = plugin.spec.generate.command;
-    const env = { ...environment, ARGOCD_APP_NAME: 'web', ARGOCD_APP_NAMESPACE: 'bank' };
-    return execFileSync(command, [...first, ...plugin.spec.generate.args], {
-      env,
-      encoding: 'utf8',
-      stdio: 'pipe',
-      cwd: path('application'),
-    });
-  };
-
-  it('prints the manifests of its folder, patched', () => {
-    expect(plugin).toMatchObject({ apiVersion: 'argoproj.io/v1alpha1', kind: 'ConfigManagementPlugin' });
-    mkdirSync(path('application'));
+  const env = { ARGOCD_APP_NAME: 'web', ARGOCD_APP_NAMESPACE: 'bank' };
+  const application = (): string => path('application');
+  beforeAll(() => {
+    mkdirSync(application());
     writeFileSync(path('application/web.yaml'), DEPLOYMENT);
     writeFileSync(path('application/settings.yaml'), CONFIG_MAP);
-    const manifests = manifestsIn(generate());
-    expect(manifests.map(({ kind }) => kind)).toEqual(['ConfigMap', 'Deployment']);
-    expect(optionsOf(manifests)).toEqual([PATCHED]);
+    for (const name of ['sockets', 'work']) mkdirSync(path(name));
   });
 
-  it('fails where one cannot be read', () => {
-    writeFileSync(path('application/wrong.yaml'), 'a: [');
-    expect(generate).toThrow(/wrong\.yaml: document 1, line 1/);
+  /** As argocd-cmp-server runs it: in the folder of the application, with what it tells in the environment. */
+  function asWritten(): string {
+    const [command, ...first] = plugin.spec.generate.command;
+    const options = { env: { ...environment, ...env }, encoding: 'utf8', stdio: 'pipe', cwd: application() } as const;
+    return execFileSync(command, [...first, ...plugin.spec.generate.args], options);
+  }
+
+  /** By Argo CD's own server, as its repository server asks it. */
+  function byArgoCd(): string {
+    const own = { ARGOCD_PLUGINSOCKFILEPATH: path('sockets'), ARGOCD_CMP_WORKDIR: path('work') };
+    const told = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    rmSync(path('sockets/libc-dns.sock'), { force: true });
+    return run(join(argoCdFolder, 'argo-cd-plugin'), [path('examples/argocd'), application(), ...told], own);
+  }
+
+  const isBuilt = missingIn(argoCdFolder, ['argo-cd-plugin']).length === 0;
+  if (!isBuilt) {
+    const how = 'npm run kubernetes -- --argo-cd';
+    process.stderr.write(`\n!! THE PLUGIN DID NOT RUN IN ARGO CD: its server is not built: ${how}\n\n`);
+  }
+
+  describe.each([
+    { how: 'as it is written', generate: asWritten, runs: true },
+    { how: 'in Argo CD', generate: byArgoCd, runs: isBuilt },
+  ])('$how', ({ generate, runs }) => {
+    it.runIf(runs)('prints the manifests of its folder, patched', () => {
+      const manifests = manifestsIn(generate());
+      expect(manifests.map(({ kind }) => kind)).toEqual(['ConfigMap', 'Deployment']);
+      expect(optionsOf(manifests)).toEqual([PATCHED]);
+    });
+
+    it.runIf(runs)('fails where one cannot be read', () => {
+      writeFileSync(path('application/wrong.yaml'), 'a: [');
+      expect(generate).toThrow(/wrong\.yaml: document 1, line 1/);
+      rmSync(path('application/wrong.yaml'));
+    });
   });
 });

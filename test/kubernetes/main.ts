@@ -6,6 +6,8 @@ import { parseArgs } from 'node:util';
 import {
   agnhost,
   agnhostFolder,
+  argoCd,
+  argoCdFolder,
   builtFolder,
   CACHE,
   certManager,
@@ -25,8 +27,8 @@ import {
  * `npm run kubernetes`: builds the programs of a control plane from their published Go modules, each once for each state of its module,
  * puts them into a folder below `~/.cache/libc-dns-webhook`, and prints its path. `-- --oldest`: the API server of the oldest version that the chart
  * supports, beside the newest etcd and kubectl. `-- --node`: what a node runs besides. `-- --cert-manager`: cert-manager. `-- --agnhost`:
- * Kubernetes' test image, a peer of the bench. `--check`: builds nothing, and says what is not built. Exit status 1: one could not be built;
- * 2: no Go, or not built.
+ * Kubernetes' test image, a peer of the bench. `-- --argo-cd`: Argo CD's server of plugins. `--check`: builds nothing, and says what is not
+ * built. Exit status 1: one could not be built; 2: no Go, or not built.
  */
 
 interface Program {
@@ -84,6 +86,7 @@ const certificates: readonly Program[] = [
 const peer: readonly Program[] = [
   { name: 'agnhost', module: agnhost, package: 'k8s.io/kubernetes/test/images/agnhost' },
 ];
+const pluginServer: readonly Program[] = [{ name: 'argo-cd-plugin', module: argoCd, package: '.' }];
 
 /** Without these, a program calls itself v0.0.0-master, and Helm refuses the cluster. */
 function versionFlags({ version }: Module): string {
@@ -171,23 +174,22 @@ function fill(folder: string, wanted: readonly Program[], checkOnly: boolean): n
   return status;
 }
 
-/** Returns the folder to fill, and with what. */
-function chosen(
-  flags: Readonly<Record<'oldest' | 'node' | 'cert-manager' | 'agnhost', boolean>>,
-): [string, readonly Program[]] {
-  if (flags['cert-manager']) return [certManagerFolder, certificates];
-  if (flags.agnhost) return [agnhostFolder, peer];
-  if (flags.node) return [nodeFolder, node];
-  return flags.oldest ? [builtFolder(oldest), needed(oldest)] : [builtFolder(newest), controlPlane];
-}
+/** What each flag asks for: the folder to fill, and with what. */
+const SETS: Readonly<Record<string, readonly [string, readonly Program[]]>> = {
+  oldest: [builtFolder(oldest), needed(oldest)],
+  node: [nodeFolder, node],
+  'cert-manager': [certManagerFolder, certificates],
+  'argo-cd': [argoCdFolder, pluginServer],
+  agnhost: [agnhostFolder, peer],
+};
 
 function main(): number {
   const flag = { type: 'boolean', default: false } as const;
-  const { values } = parseArgs({
-    options: { oldest: flag, node: flag, 'cert-manager': flag, agnhost: flag, check: flag },
-  });
-  const [folder, wanted] = chosen(values);
-  const status = fill(folder, wanted, values.check);
+  const names = Object.keys(SETS);
+  const { values } = parseArgs({ options: Object.fromEntries([...names, 'check'].map((name) => [name, flag])) });
+  const wanted = names.find((name) => values[name]);
+  const [folder, programs] = SETS[wanted ?? ''] ?? [builtFolder(newest), controlPlane];
+  const status = fill(folder, programs, values['check'] === true);
   if (status === 0) console.log(folder);
   return status;
 }

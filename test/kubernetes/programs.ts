@@ -40,6 +40,7 @@ export const policies = moduleIn(join(HERE, 'policies'), 'sigs.k8s.io/kube-netwo
 /** Kubernetes' own test image, whose webhook in Go the bench compares with ours. */
 export const agnhost = moduleIn(join(HERE, 'agnhost'), 'k8s.io/kubernetes');
 export const certManager = moduleIn(join(HERE, 'cert-manager'), 'github.com/cert-manager/cert-manager');
+export const argoCd = moduleIn(join(HERE, 'argo-cd'), 'github.com/argoproj/argo-cd/v3');
 
 /** Where all of it is: each program once in `programs`, and folders of links to them. */
 export const CACHE = join(homedir(), '.cache/libc-dns-webhook/kubernetes');
@@ -63,6 +64,9 @@ export const certManagerFolder = join(CACHE, `cert-manager-${certManager.version
 
 /** The folder that `npm run kubernetes -- --agnhost` fills. */
 export const agnhostFolder = join(CACHE, `agnhost-${agnhost.version}-${agnhost.hash}`);
+
+/** The folder that `npm run kubernetes -- --argo-cd` fills with Argo CD's server of plugins. */
+export const argoCdFolder = join(CACHE, `argo-cd-${argoCd.version}-${argoCd.hash}`);
 
 const isExecutable = (path: string): boolean => {
   try {
