@@ -6,7 +6,8 @@ import { printable, printableJson } from '../util/text.ts';
 export type Log = Pick<pino.Logger, 'trace' | 'debug' | 'info' | 'warn' | 'error'>;
 
 interface LogDestination {
-  write(line: string): void;
+  /** `isUrgent`: a warning or an error. */
+  write(line: string, isUrgent?: boolean): void;
 }
 
 /** A log whose level can change at run time. */
@@ -38,7 +39,7 @@ function textLine(json: string): string {
 /** Bytes buffered for a slow reader. Further lines are dropped, because a Pod must not wait for the log. */
 const MOST_WAITING_BYTES = 4 * 1024 * 1024;
 
-/** Milliseconds that a line waits for others: a write costs several times as much as making the line. */
+/** Milliseconds that a line waits for others: a write costs several times as much as making the line. Warnings and errors do not wait. */
 const BATCH_MS = 500;
 
 /** The first batches, which tell of the start, wait for less. */
@@ -66,14 +67,16 @@ function standardError(): LogDestination {
     out.flushSync();
   });
   return {
-    write(line) {
+    write(line, isUrgent) {
       waiting += line;
-      if (waiting.length >= BATCH_LENGTH) flush();
+      if (isUrgent || waiting.length >= BATCH_LENGTH) flush();
       // No `unref`: the process must not end before the last lines are written.
       else timer ??= setTimeout(flush, batches < EARLY.batches ? EARLY.ms : BATCH_MS);
     },
   };
 }
+
+const WARNING = pino.levels.values['warn'] ?? 0;
 
 /** Formats ISO 8601 timestamps like pino. Caches the text up to the second. */
 function createTimestamp(): () => string {
@@ -95,7 +98,14 @@ export function createLog({ level, format, destination }: LogOptions): Adjustabl
   const out = destination ?? standardError();
   // Pods and registries choose much of what is logged, and people read logs in terminals.
   const shown = format === 'json' ? printableJson : textLine;
-  const stream = { write: (line: string) => out.write(shown(line)) };
+  const stream = {
+    // Has pino set `lastLevel` before each write.
+    [Symbol.for('pino.metadata')]: true,
+    lastLevel: 0,
+    write(line: string): void {
+      out.write(shown(line), this.lastLevel >= WARNING);
+    },
+  };
   return pino(
     {
       level,

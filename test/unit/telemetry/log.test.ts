@@ -1,0 +1,37 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const LOG = fileURLToPath(new URL('../../../src/telemetry/log.ts', import.meta.url));
+
+/** What a process has written to standard error when it is killed, which never had a turn to write what waits. */
+async function writtenBeforeKill(lines: string): Promise<string> {
+  const program = `
+    const { createLog } = await import(${JSON.stringify(LOG)});
+    const { setTimeout: pause } = await import('node:timers/promises');
+    const log = createLog({ level: 'info', format: 'json' });
+    for (let i = 0; i < 30; i += 1) { log.info('start'); await pause(25); }
+    await pause(700);
+    ${lines}
+    await pause(100);
+    process.kill(process.pid, 'SIGKILL');`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let written = '';
+  child.stderr.on('data', (chunk: Buffer) => (written += chunk.toString()));
+  await once(child, 'close');
+  return written;
+}
+
+describe('a line of the log', () => {
+  it('waits for others', async () => {
+    expect(await writtenBeforeKill(`log.info('a Pod');`)).not.toContain('a Pod');
+  });
+
+  it('does not wait if it is a warning, and takes with it those that do', async () => {
+    const written = await writtenBeforeKill(`log.info('a Pod'); log.warn('no memory');`);
+    expect(written).toMatch(/a Pod.*\n.*no memory.*\n$/);
+  });
+});
