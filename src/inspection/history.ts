@@ -36,6 +36,8 @@ export interface HistoryLine {
   readonly fetches: boolean;
   /** It deletes, moves, links or copies something. */
   readonly changes: boolean;
+  /** It starts a script of its own, which may write anything. */
+  readonly runsScript: boolean;
 }
 
 /** Prepares a history line. */
@@ -51,6 +53,7 @@ export function historyLine(text: string): HistoryLine {
     makes: /\bmake\b[^;&|]{0,200}\binstall\b/u.test(text),
     fetches: fetching.test(text) && !/\b(?:make|gcc)\b/u.test(text),
     changes: /\b(?:rm|mv|ln|cp|install|unlink)\b/u.test(text),
+    runsScript: ownScript.test(text.replace(/^(?:RUN )?\/bin\/(?:ba)?sh -\w+ /u, 'RUN ')),
   };
 }
 
@@ -129,7 +132,7 @@ export function layerLikelihood(
   }
   if (isMentioned) return likelihood.mentioned;
   if (namesFolder(line, paths)) return likelihood.possible;
-  return line.installs ? likelihood.possible : likelihood.unlikely;
+  return line.installs || line.runsScript ? likelihood.possible : likelihood.unlikely;
 }
 
 // What a RUN line starts that is no well-known tool may write anywhere: a script of its own, a shell.
@@ -143,8 +146,7 @@ export function mayFill(line: HistoryLine | undefined, size: number, directory: 
   if (line === undefined) return true;
   if (line.copy !== undefined) return copyLikelihood(line.copy, [endOf(directory)]) >= likelihood.possible;
   if (isBase && historyMarks.some(([mark]) => mark.test(line.text))) return false;
-  const command = line.text.replace(/^(?:RUN )?\/bin\/(?:ba)?sh -\w+ /u, 'RUN ');
-  return namesFolder(line, [endOf(directory)]) || ownScript.test(command);
+  return namesFolder(line, [endOf(directory)]) || line.runsScript;
 }
 
 /** Reports whether a RUN line installs one of the programs with the distribution's package manager. */

@@ -31,7 +31,7 @@ import {
 import { loaderLibc, type LoaderState, resolveLoader } from './loader.ts';
 import { type LayerIndex, shownName } from './overlay.ts';
 import { type Candidates, nextRead } from './next-read.ts';
-import { baseLibcApplies, fallbackVerdict, programVerdict, runVerdict } from './verdict.ts';
+import { baseLibcApplies, type Doubt, fallbackVerdict, programVerdict, runVerdict } from './verdict.ts';
 
 /**
  * Returns an inspection that stays within `limits`, and shares `shared` with all other inspections of a process.
@@ -257,14 +257,10 @@ function judgeLocated(
 const namesAnother = (image: ImageFacts, layer: number, rivals: readonly string[]): boolean =>
   mayReplace(image.history[layer], rivals) || likelihoodOf(image, layer, rivals) >= likelihood.likely;
 
-function doubtOf(
-  image: ImageFacts,
-  reader: LayerReader,
-  { layer, origin }: Found,
-  doubts: readonly number[],
-): 'none' | 'some' | 'blind' {
+function doubtOf(image: ImageFacts, reader: LayerReader, { layer, origin }: Found, doubts: readonly number[]): Doubt {
   if (mayHoldAnother(reader.layers[layer], origin)) return 'blind';
   if (doubts.some((one) => image.history[one] === undefined)) return 'blind';
+  if (doubts.some((one) => image.history[one]?.runsScript === true)) return 'script';
   return doubts.length > 0 ? 'some' : 'none';
 }
 

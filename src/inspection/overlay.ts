@@ -169,6 +169,7 @@ export function layerIndex(count: LookupCount = { lookups: 0 }): LayerIndex {
     for (let at = parentOf(path); at !== '' && !folders.has(at); at = parentOf(at)) folders.add(at);
     first ??= asDynamic(path, node);
   };
+  const place = keepingHardLinks(nodes, set);
 
   return {
     complete: false,
@@ -191,7 +192,7 @@ export function layerIndex(count: LookupCount = { lookups: 0 }): LayerIndex {
       last = path;
       const folder = parentOf(path);
       irregular ||= isNoDirectory(nodes.get(path)) || (folder !== '' && nodes.get(folder)?.type !== 'directory');
-      set(path, node);
+      place(path, node);
       return path;
     },
     replace: set,
@@ -210,10 +211,43 @@ export function layerIndex(count: LookupCount = { lookups: 0 }): LayerIndex {
       return opaque.has('');
     },
     isKnown(path) {
-      if (this.complete) return true;
-      return ordered && added >= minOrdered && !isInOrder(last, path);
+      return this.complete || (ordered && added >= minOrdered && !isInOrder(last, path));
     },
   };
+}
+
+/**
+ * Returns a function that adds an entry to `nodes` by `set`. A later entry of a path is another file: the hard links to what
+ * stood there keep that.
+ */
+function keepingHardLinks(
+  nodes: ReadonlyMap<string, LayerNode>,
+  set: (path: string, node: LayerNode) => void,
+): (path: string, node: LayerNode) => void {
+  // The hard links to each path.
+  const links = new Map<string, string[]>();
+  const place = (path: string, node: LayerNode): void => {
+    set(path, node);
+    if (node.type !== 'hard-link') return;
+    const target = normalizePath(node.target);
+    const known = links.get(target);
+    if (known === undefined) links.set(target, [path]);
+    else known.push(path);
+  };
+  return (path, node) => {
+    const old = nodes.get(path);
+    const [heir, ...others] = (links.get(path) ?? []).filter((link) => leadsTo(nodes.get(link), path));
+    links.delete(path);
+    if (heir !== undefined && old !== undefined) {
+      place(heir, old);
+      for (const other of others) place(other, { type: 'hard-link', target: heir });
+    }
+    place(path, node);
+  };
+}
+
+function leadsTo(node: LayerNode | undefined, path: string): boolean {
+  return node?.type === 'hard-link' && normalizePath(node.target) === path;
 }
 
 function isNoDirectory(node: LayerNode | undefined): boolean {

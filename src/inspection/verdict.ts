@@ -1,6 +1,7 @@
 import { type Candidate, type Libc, type Resolver, unknownVerdict, type Verdict } from '../policy/verdict.ts';
 import { baseName } from './command/invocation.ts';
-import type { ElfFinding } from './formats/elf.ts';
+import type { ElfFinding, GoBuild } from './formats/elf.ts';
+import { type GoSettings, netdnsOf } from './formats/go-settings.ts';
 import type { StaticJudgement } from './formats/static-marks.ts';
 import { agreedHint, type Hint } from './history.ts';
 import { loaderLibc, type LoaderState } from './loader.ts';
@@ -14,18 +15,20 @@ import { type LayerIndex, shownName } from './overlay.ts';
 const certainty = {
   interpreter: 0.99,
   goMark: 0.99,
-  /** Go linked to a libc: settings that were compiled in may choose that (tag netcgo, go:debug). */
-  goLinked: 0.95,
+  /** Go linked to a libc, by its environment and by the settings that were compiled in (tag netcgo, go:debug). */
+  goLinked: 0.97,
+  /** Its build left no settings. */
+  goUnsettled: 0.85,
+  /** Its settings were not seen. */
+  goSettingsUnseen: 0.55,
   staticGlibc: 0.98,
   /** It may be Go, linked to glibc. */
-  staticGlibcUnseen: 0.89,
+  staticGlibcUnseen: 0.55,
   /** Start code, where the interpreter is out of reach. */
   startCode: 0.8,
   withoutLibc: 0.85,
   /** Without a note: by texts or start code, else by the shape of its segments. */
   static: { musl: { sure: 0.97, unsure: 0.7 }, glibc: { sure: 0.98, unsure: 0.55 } },
-  /** Its start code would decide, and is out of reach. */
-  staticStartUnseen: 0.55,
   foreign: 0.95,
   notesOutOfReach: 0.95,
   strayInterpreter: 0.7,
@@ -38,8 +41,16 @@ const penalty = {
   loaderUnseen: 0.04,
 } as const;
 
+/** A script may have put another file there. */
+const mostScripted = 0.85;
 /** Nothing is known of the place where another file may be. */
 const mostBlind = 0.55;
+
+/**
+ * A layer that is not fully known may hold another program at the path. `script`: one that a script of the image's author made,
+ * which may have put it there. `blind`: one whose history says nothing, or an irregular archive, further on.
+ */
+export type Doubt = 'none' | 'some' | 'script' | 'blind';
 
 /** What the verdict on a program depends on besides the program. */
 interface ImageContext {
@@ -48,11 +59,7 @@ interface ImageContext {
   readonly muslImage: boolean;
   /** What the history says was installed to run glibc programs beside musl. */
   readonly glibcOnMusl: 'shim' | 'glibc' | undefined;
-  /**
-   * A layer that is not fully known may hold another program at the path. `blind`: so may one whose history says nothing, or
-   * an irregular archive, further on.
-   */
-  readonly doubt: 'none' | 'some' | 'blind';
+  readonly doubt: Doubt;
   /** The history names another C library, such as uClibc. */
   readonly saysOther: boolean;
 }
@@ -68,7 +75,8 @@ export function programVerdict(program: FoundProgram, context: ImageContext): Ve
   if (content.kind !== 'elf') return unknownVerdict(`${name}: neither an ELF program nor a script`);
   const finding = judge(program, content.finding, content.judgement, context);
   if ('why' in finding) return unknownVerdict(`${name}: ${finding.why}`);
-  const doubted = finding.confidence - (context.doubt === 'none' ? 0 : penalty.doubts);
+  const penalized = finding.confidence - (context.doubt === 'none' ? 0 : penalty.doubts);
+  const doubted = context.doubt === 'script' ? Math.min(penalized, mostScripted) : penalized;
   if (context.doubt !== 'blind') return verdict(finding.resolver, finding.libc, `${name}: ${finding.detail}`, doubted);
   const detail = `${name}: ${finding.detail}; bytes that were not reached may hold another file of this name`;
   return verdict(finding.resolver, finding.libc, detail, Math.min(doubted, mostBlind));
@@ -104,7 +112,7 @@ function judge(
 }
 
 function judgeDynamic(
-  { go, notesSeen }: Extract<ElfFinding, { kind: 'dynamic' }>,
+  { go, notesSeen, built }: Extract<ElfFinding, { kind: 'dynamic' }>,
   loader: string,
   env: ReadonlyMap<string, string>,
   context: ImageContext,
@@ -114,7 +122,7 @@ function judgeDynamic(
   const behind = named === 'glibc' ? behindGlibcName(context) : { libc: named, confidence: certainty.interpreter };
   if (go) {
     const libc = 'why' in behind ? 'unknown' : behind.libc;
-    return judgeGo(libc, `${shown}, made by Go`, env);
+    return judgeGo(libc, `${shown}, made by Go`, env, built);
   }
   if ('why' in behind) return { why: `${shown}, but ${behind.why}` };
   const confidence = notesSeen ? behind.confidence : Math.min(behind.confidence, certainty.notesOutOfReach);
@@ -143,36 +151,39 @@ function behindGlibcName({ loader, muslImage, glibcOnMusl }: ImageContext): Behi
   return { why: 'the image uses musl and the file at that path was not seen' };
 }
 
-/** Judges a Go program: it has Go's own resolver, unless it is linked to a libc and its environment chooses that. */
-function judgeGo(libc: Libc, detail: string, env: ReadonlyMap<string, string>): Judged | Unjudged {
-  const confidence = libc === 'none' ? certainty.goMark : certainty.goLinked;
-  const by = libc === 'none' ? undefined : prefersLibc(env);
-  if (by === undefined) return { resolver: 'go', libc, detail, confidence };
+/**
+ * Judges a Go program: it has Go's own resolver, unless it is linked to a libc and its environment or its build chooses that
+ * (Go 1.26, net/conf.go, initConfVal and mustUseGoResolver).
+ */
+function judgeGo(
+  libc: Libc,
+  detail: string,
+  env: ReadonlyMap<string, string>,
+  built: GoBuild = 'unseen',
+): Judged | Unjudged {
+  const own = { resolver: 'go', libc, detail } as const;
+  if (libc === 'none') return { ...own, confidence: certainty.goMark };
+  const settings = typeof built === 'string' ? undefined : built;
+  const mode = netdnsOf(env.get('GODEBUG') ?? '');
+  if (mode === 'go' || settings?.cgo === false) return { ...own, confidence: certainty.goLinked };
+  const unsettled = built === 'unseen' ? certainty.goSettingsUnseen : certainty.goUnsettled;
+  const confidence = settings === undefined ? unsettled : certainty.goLinked;
+  const by = libcChooser(env, mode, settings);
+  if (by === undefined) return { ...own, confidence };
   const why = `${detail}, resolves through its libc because of ${by}`;
-  return libc === 'none' || libc === 'unknown' ? { why } : { resolver: libc, libc, detail: why, confidence };
+  return libc === 'unknown' ? { why } : { resolver: libc, libc, detail: why, confidence };
 }
 
-/**
- * Returns the mode in the last `netdns=` of GODEBUG, without the debug level that `+` adds (net/conf.go, goDebugNetDNS);
- * undefined if there is none.
- */
-function netdnsMode(godebug: string): string | undefined {
-  const setting = godebug.split(',').findLast((one) => one.startsWith('netdns='));
-  const [value = ''] = (setting ?? '').slice('netdns='.length).split('#', 1);
-  const plus = value.indexOf('+');
-  const parts = plus === -1 ? [value] : [value.slice(0, plus), value.slice(plus + 1)];
-  return parts.findLast((part) => /^\D/u.test(part));
-}
-
-/**
- * Returns the variable that makes a Go program resolve through the libc that it is linked to (Go 1.26, net/conf.go,
- * initConfVal and mustUseGoResolver); undefined if there is none. Settings compiled into the program (netcgo, go:debug) are
- * not visible.
- */
-function prefersLibc(env: ReadonlyMap<string, string>): string | undefined {
-  const mode = netdnsMode(env.get('GODEBUG') ?? '');
-  if (mode === 'go') return undefined;
+/** Returns what makes a Go program resolve through the libc that it is linked to; undefined if nothing does. */
+function libcChooser(
+  env: ReadonlyMap<string, string>,
+  mode: string | undefined,
+  settings: GoSettings | undefined,
+): string | undefined {
   if (mode === 'cgo') return 'GODEBUG=netdns=cgo';
+  if (mode === undefined && settings?.netdns === 'go') return undefined;
+  if (mode === undefined && settings?.netdns === 'cgo') return 'a line go:debug netdns=cgo';
+  if (settings?.netcgo === true) return 'the build tag netcgo';
   // LOCALDOMAIN counts even if it is empty.
   if (env.has('LOCALDOMAIN')) return 'LOCALDOMAIN';
   return ['RES_OPTIONS', 'HOSTALIASES'].find((name) => (env.get(name) ?? '') !== '');
@@ -186,7 +197,7 @@ function judgeStaticProgram(
 ): Judged | Unjudged {
   switch (finding.runtime) {
     case 'go':
-      return judgeGo(finding.libc, `static, ${finding.why}`, env);
+      return judgeGo(finding.libc, `static, ${finding.why}`, env, finding.built);
     case 'glibc':
       return {
         resolver: 'glibc',
@@ -197,15 +208,11 @@ function judgeStaticProgram(
     case 'other':
       return { resolver: 'other', libc: 'other', detail: finding.why, confidence: certainty.foreign };
     default:
-      return judgeUnmarked(finding.apart !== undefined, judgement, saysOther);
+      return judgeUnmarked(judgement, saysOther);
   }
 }
 
-function judgeUnmarked(
-  startUnseen: boolean,
-  judgement: StaticJudgement | undefined,
-  saysOther: boolean,
-): Judged | Unjudged {
+function judgeUnmarked(judgement: StaticJudgement | undefined, saysOther: boolean): Judged | Unjudged {
   if (judgement === undefined) return { why: 'static, and its bytes are out of reach' };
   const detail = judgement.why;
   switch (judgement.libc) {
@@ -218,9 +225,7 @@ function judgeUnmarked(
     default: {
       const { libc, sure } = judgement;
       if (!sure && saysOther) return { why: 'static, and the image says that it is made of another C library' };
-      const { sure: atBest, unsure } = certainty.static[libc];
-      const confidence = sure ? atBest : startUnseen ? certainty.staticStartUnseen : unsure;
-      return { resolver: libc, libc, detail, confidence };
+      return { resolver: libc, libc, detail, confidence: certainty.static[libc][sure ? 'sure' : 'unsure'] };
     }
   }
 }

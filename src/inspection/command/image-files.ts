@@ -134,7 +134,13 @@ function findFirst(
       return { status: 'hidden', why: `${candidate}, over which the Pod mounts a volume` };
     }
     if (resolved.status === 'unseen') unseen.push({ ...resolved, paths: [resolved.path] });
-    if (resolved.status !== 'found' || resolved.node.type !== 'file') continue;
+    if (resolved.status !== 'found') continue;
+    if (resolved.node.type !== 'file') {
+      // A newer layer may have put a program in a folder's place.
+      const { doubts, path } = resolved;
+      if (doubts.length > 0) unseen.push({ status: 'unseen', paths: [path], layers: doubts });
+      continue;
+    }
     const before = unseen.flatMap((earlier) => earlier.layers).filter((layer) => layer !== resolved.layer);
     return {
       status: 'found',

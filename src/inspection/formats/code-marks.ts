@@ -17,12 +17,13 @@ const starts: Readonly<Record<number, readonly Pattern[]>> = {
   [machine.amd64]: [
     ['glibc', /^(?:f30f1efa)?31ed4989d15e4889e24883e4f05054/u],
     ['musl', /^4831ed4889e7488d35.{8}4883e4f0e8/u],
-    ['bare', /^(?:f30f1efa)?(?:48)?31ed4889e74883e4f0/u],
+    // Zig keeps the stack's beginning in a variable, or in a register.
+    ['bare', /^(?:f30f1efa)?(?:48)?31ed(?:4889e7|488925.{8})4883e4f0/u],
   ],
   [machine.arm64]: [
     ['glibc', /^(?:5f2403d5)?1d0080d21e0080d2e50300aae10340f9e2230091e6030091/u],
     ['musl', /^1d0080d21e0080d2e0030091.{16}1fec7c92/u],
-    ['bare', /^1d0080d21e0080d2e00300911fec7c92/u],
+    ['bare', /^(?:.{16})?1d0080d21e0080d2e0030091(?:1fec7c92|000100f9)/u],
   ],
 };
 /** Bytes of the longest pattern. */

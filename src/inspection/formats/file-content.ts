@@ -1,6 +1,6 @@
 import { isScript } from '../command/script.ts';
 import type { FileContent } from '../overlay.ts';
-import { type ElfFinding, inspectElf } from './elf.ts';
+import { type ElfFinding, inspectElf, type Piece } from './elf.ts';
 import { judgeStatic, type StaticJudgement } from './static-marks.ts';
 import type { FileBytes } from './tar.ts';
 
@@ -78,15 +78,34 @@ export async function searchMarks(
 ): Promise<FileContent> {
   if (content.kind !== 'elf') return content;
   const searched = await searchTexts(content, bytes, size, mayReadOn);
-  const { finding, judgement } = searched;
-  if (!('apart' in finding) || finding.apart === undefined || (judgement !== undefined && isSettled(judgement)))
-    return searched;
-  if (finding.kind === 'static' && !mayReadOn()) return searched;
-  const { offset, length } = finding.apart;
-  const piece = { offset, bytes: Buffer.from(await bytes.at(offset, length)) };
-  const prefix = await bytes.head(mostBytes);
-  const found = inspectElf(prefix, prefix.length >= size, piece);
-  return elfContent(found, prefix, prefix.length >= size);
+  return searchApart(searched, bytes, size, mayReadOn);
+}
+
+/** A program's interpreter, its code, and the settings of Go's build. */
+const mostPieces = 3;
+
+async function searchApart(
+  content: ElfContent,
+  bytes: FileBytes,
+  size: number,
+  mayReadOn: () => boolean,
+): Promise<ElfContent> {
+  let searched = content;
+  const pieces: Piece[] = [];
+  while (pieces.length < mostPieces) {
+    const { finding, judgement } = searched;
+    if (!('apart' in finding) || finding.apart === undefined) break;
+    if (judgement !== undefined && isSettled(judgement)) break;
+    if (finding.kind !== 'undetermined' && !mayReadOn()) break;
+    // Tells more, and is on the way.
+    const prefix = await bytes.head(mostBytes);
+    const { offset, length } = finding.apart;
+    const piece = { offset, bytes: Buffer.from(await bytes.at(offset, length)) };
+    if (piece.bytes.length === 0) break;
+    pieces.push(piece);
+    searched = elfContent(inspectElf(prefix, prefix.length >= size, ...pieces), prefix, prefix.length >= size);
+  }
+  return searched;
 }
 
 async function searchTexts(

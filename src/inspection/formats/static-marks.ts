@@ -50,7 +50,7 @@ export function judgeStatic(finding: Unmarked, held: Uint8Array, complete: boole
   if (finding.start === 'glibc') {
     return { libc: 'glibc', sure: false, why: "static, starts as glibc's programs do, its note is missing" };
   }
-  if (finding.relro && finding.start === undefined) {
+  if (finding.relro && !mayStart(finding)) {
     return {
       libc: 'musl',
       sure: false,
@@ -62,3 +62,6 @@ export function judgeStatic(finding: Unmarked, held: Uint8Array, complete: boole
   }
   return { libc: 'unknown', why: 'static, and nothing in reach says which C library' };
 }
+
+/** Reports whether its first instructions tell something, or would if they were in reach. */
+const mayStart = ({ start, apart }: Unmarked): boolean => start !== undefined || apart !== undefined;

@@ -204,19 +204,28 @@ function openContent(
 /** Returns the next `size` bytes of a stream as a file's. */
 export function fileBytes(cursor: ByteCursor, size: number): FileBytes {
   let held: Uint8Array = empty;
-  let most = size;
+  // How far the stream was read.
+  let position = 0;
   const head: FileBytes['head'] = async (length) => {
-    const missing = Math.min(length, most) - held.length;
-    if (missing > 0) held = joined(held, await cursor.take(missing));
+    const missing = Math.min(length, size) - held.length;
+    if (missing > 0 && position === held.length) {
+      held = joined(held, await cursor.take(missing));
+      position = held.length;
+    }
     return held.subarray(0, length);
   };
   return {
     head,
     at: async (offset, length) => {
       if (offset <= held.length) return (await head(offset + length)).subarray(offset);
-      const wanted = Math.min(length, most - offset);
-      most = held.length;
-      return wanted > 0 && (await cursor.skip(offset - held.length)) ? cursor.take(wanted) : empty;
+      const wanted = Math.min(length, size - offset);
+      if (wanted <= 0 || offset < position) return empty;
+      const skipped = offset - position;
+      position = size;
+      if (!(await cursor.skip(skipped))) return empty;
+      const bytes = await cursor.take(wanted);
+      position = offset + bytes.length;
+      return bytes;
     },
   };
 }

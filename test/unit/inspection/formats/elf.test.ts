@@ -88,12 +88,18 @@ describe('code says who made a program', () => {
     ["gcc's static", { notes: gnuNote, ...code(starts.glibc) }, { runtime: 'glibc', codeSeen: true }],
     ["gcc's static Go", { notes: gnuNote, ...code(starts.glibc, goFunctions) }, { runtime: 'go', libc: 'glibc' }],
     ["musl-gcc's static", { segments: relro, ...code(starts.musl) }, { runtime: 'unmarked', start: 'musl' }],
-    [
-      "musl-gcc's static Go",
-      { segments: relro, ...code(starts.musl, goFunctions) },
-      { runtime: 'go', libc: 'unknown' },
-    ],
+    ["musl-gcc's static Go", { segments: relro, ...code(starts.musl, goFunctions) }, { runtime: 'go', libc: 'musl' }],
     ["gcc's without a note", { segments: relro, ...code(starts.glibc) }, { runtime: 'unmarked', start: 'glibc' }],
+    [
+      "Zig's, which keeps the stack in a variable",
+      { segments: relro, ...code(hex('31ed 488925d74a0200 4883e4f0 e80e000000')) },
+      { start: 'bare' },
+    ],
+    [
+      "Zig's for arm64",
+      { machine: ARM64, ...code(hex('4801009008810491 1d0080d2 1e0080d2 e0030091 000100f9 02000014')) },
+      { runtime: 'unmarked', start: 'bare' },
+    ],
     ["Zig's without libc", { segments: relro, ...code(starts.bare) }, { runtime: 'unmarked', start: 'bare' }],
     ['another', { segments: relro, ...code(starts.other) }, { runtime: 'unmarked', start: 'unrecognised' }],
     ['arm64 musl', { machine: ARM64, ...code(armMusl) }, { runtime: 'unmarked', start: 'musl' }],
