@@ -17,7 +17,7 @@ export const CACHE_DIRECTORY: string = join(
 /** Downloaded together, because apt takes seconds to start. */
 const DEBIAN_PROGRAMS = `
   musl musl-dev dietlibc-dev libklibc-dev klibc-utils busybox busybox-static libc6 tini dumb-init catatonit gosu
-  python3.11-minimal patchelf busybox:s390x busybox:i386 busybox-static:armhf
+  python3.11-minimal patchelf mold lld-14 libllvm14 libedit2 libbsd0 libz3-4 busybox:s390x busybox:i386 busybox-static:armhf
 `
   .trim()
   .split(/\s+/);

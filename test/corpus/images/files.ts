@@ -53,6 +53,49 @@ const linked: readonly Linked[] = [
     program: ({ compile }) => compile.linked('go-stripped'),
   },
   {
+    name: 'go-netcgo',
+    trap: 'Go built with the tag netcgo',
+    truth: GLIBC,
+    program: ({ compile }) => compile.told('netcgo'),
+  },
+  {
+    name: 'go-netcgo-musl',
+    trap: 'Go linked to static musl, built with the tag netcgo',
+    truth: MUSL,
+    program: ({ compile }) => compile.told('netcgo-musl'),
+  },
+  {
+    name: 'go-debug-line',
+    trap: 'Go whose source says //go:debug netdns=cgo',
+    truth: GLIBC,
+    program: ({ compile }) => compile.told('debug-line'),
+  },
+  {
+    name: 'go-netgo-told-cgo',
+    trap: 'Go linked to glibc, but built with the tag netgo: GODEBUG=netdns=cgo changes nothing',
+    truth: CGO,
+    program: ({ compile }) => compile.told('netgo'),
+    config: { env: ['GODEBUG=netdns=cgo'] },
+  },
+  {
+    name: 'go-lld-static',
+    trap: 'Go that lld linked to static glibc, its code behind its data',
+    truth: { resolver: 'go', libc: ['glibc', 'none'] },
+    program: ({ compile }) => compile.otherLinker('go-lld'),
+  },
+  {
+    name: 'static-glibc-lld',
+    trap: 'static glibc that lld linked, its code behind its data',
+    truth: GLIBC,
+    program: ({ compile }) => compile.otherLinker('glibc-lld'),
+  },
+  {
+    name: 'static-glibc-mold',
+    trap: 'static glibc that mold linked: its notes and its code are far on',
+    truth: GLIBC,
+    program: ({ compile }) => compile.otherLinker('glibc-mold'),
+  },
+  {
     name: 'go-netdns-cgo',
     trap: "GODEBUG=netdns=cgo in the image's environment",
     truth: GLIBC,
@@ -172,6 +215,37 @@ const overlaid: readonly Case[] = [
   },
 ];
 
+const scripted: readonly Case[] = [
+  {
+    name: 'replaced-by-a-script',
+    trap: 'a script of the author, which no history line tells, replaces the program',
+    on: 'debian',
+    truth: MUSL,
+    entrypoint: ['/opt/app'],
+    files: { 'opt/app': '@glibc', './opt/app': '@musl-static' },
+    history: ['COPY app /opt/app', 'RUN /bin/sh -c ./setup.sh'],
+  },
+  {
+    name: 'emptied-by-a-script',
+    trap: 'a script of the author empties a folder of PATH',
+    on: 'debian',
+    truth: MUSL,
+    cmd: ['server'],
+    env: ['PATH=/opt/tools:/usr/bin:/bin'],
+    files: { 'usr/bin/server': '@musl-static', 'opt/tools/server': '@glibc', 'opt/tools/.wh..wh..opq': '' },
+    history: ['COPY server /usr/bin/server', 'COPY server /opt/tools/server', 'RUN bash /setup.sh'],
+  },
+  {
+    name: 'folder-becomes-program',
+    trap: 'a script of the author puts a program in the place of a folder',
+    on: 'debian',
+    truth: MUSL,
+    entrypoint: ['/opt/app'],
+    files: { 'opt/app/server': '@glibc', 'opt/app': '@musl-static' },
+    history: ['COPY server /opt/app/server', 'RUN /tmp/setup'],
+  },
+];
+
 /** Builds an image of layers without folders, or with strange entries. */
 const raw = (layers: readonly BuiltLayer[], config: ImageConfigOptions): BuiltImage => image({ layers, config });
 
@@ -192,6 +266,22 @@ const archives: readonly CorpusImage[] = [
         ],
         { entrypoint: ['/app/server'] },
       ),
+  },
+  {
+    name: 'hard-link-before-a-second-entry',
+    kind: 'layers',
+    trap: 'a hard link, then a second entry of the path that it leads to: it keeps the first',
+    truth: GLIBC,
+    budget: 'base',
+    build: async ({ compile }) => {
+      const entries: TarEntry[] = [
+        { path: 'app', type: 'dir' },
+        { path: 'app/server-1', content: await compile.server('glibc') },
+        { path: 'app/server', type: 'hardlink', target: 'app/server-1' },
+        { path: 'app/server-1', content: await compile.server('musl-static') },
+      ];
+      return raw([layer(entries)], { entrypoint: ['/app/server'] });
+    },
   },
   {
     name: 'no-history',
@@ -281,4 +371,9 @@ const standIns: readonly CorpusImage[] = [
   ),
 ];
 
-export const files: readonly CorpusImage[] = [...linking, ...casesOf('layers', overlaid), ...archives, ...standIns];
+export const files: readonly CorpusImage[] = [
+  ...linking,
+  ...casesOf('layers', [...overlaid, ...scripted]),
+  ...archives,
+  ...standIns,
+];

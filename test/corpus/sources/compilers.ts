@@ -88,6 +88,12 @@ type LinkedKind =
   | 'section-headers-first'
   | 'interpreter-far-on';
 
+/** How Go was told which resolver to take. */
+type ToldKind = 'netcgo' | 'netcgo-musl' | 'debug-line' | 'netgo';
+
+/** Static programs of linkers that put the code behind the data. */
+type OtherLinked = 'go-lld' | 'glibc-lld' | 'glibc-mold';
+
 export interface Compilers {
   glibc(link: 'dynamic' | 'static' | 'static-pie'): Promise<Buffer>;
   musl(link: 'dynamic' | 'static' | 'static-pie'): Promise<Buffer>;
@@ -101,6 +107,8 @@ export interface Compilers {
   rust(link: 'dynamic' | 'static'): Promise<Buffer>;
   /** A program that looks up a name and then stays, as servers do. */
   linked(kind: LinkedKind): Promise<Buffer>;
+  told(kind: ToldKind): Promise<Buffer>;
+  otherLinker(kind: OtherLinked): Promise<Buffer>;
   server(kind: 'glibc' | 'glibc-static' | 'musl' | 'musl-static' | 'go' | 'cgo'): Promise<Buffer>;
 }
 
@@ -122,6 +130,8 @@ export function compilers(cache: Cache, packages: Debian): Compilers {
       if (kind === 'section-headers-first') return sectionHeadersFirst(await c(C_SERVES, ['-O1', '-s', 'main.c']));
       return build(await linkedRecipe(kind, cache, packages));
     },
+    told: async (kind) => build(toldRecipe(kind, await staticMuslGcc(cache, packages))),
+    otherLinker: async (kind) => build(await otherLinker(kind, packages)),
     server: (kind) => {
       switch (kind) {
         case 'glibc':
@@ -172,7 +182,7 @@ async function linkedRecipe(
   packages: Debian,
 ): Promise<Recipe> {
   const external = (link: string): readonly string[] => [`-ldflags=-s -w -buildid= -linkmode external ${link}`];
-  const staticMusl = `gcc -specs ${await muslSpecs(cache, packages, 'static')} -no-pie`;
+  const staticMusl = await staticMuslGcc(cache, packages);
   switch (kind) {
     case 'go-external-glibc':
       return go(GO_CGO, external('-extldflags -static'), { CGO_ENABLED: '1' });
@@ -205,6 +215,41 @@ async function linkedRecipe(
       return { file: 'main.c', source, command: ['sh', '-c', build] };
     }
   }
+}
+
+const staticMuslGcc = async (cache: Cache, packages: Debian): Promise<string> =>
+  `gcc -specs ${await muslSpecs(cache, packages, 'static')} -no-pie`;
+
+function toldRecipe(kind: ToldKind, staticMusl: string): Recipe {
+  const cgo = { CGO_ENABLED: '1' };
+  if (kind === 'debug-line') return go(`//go:debug netdns=cgo\n${GO_CGO}`, ['-ldflags=-s -w'], cgo);
+  if (kind === 'netgo') return go(GO_CGO, ['-tags=netgo', '-ldflags=-s -w'], cgo);
+  if (kind === 'netcgo') return go(GO_CGO, ['-tags=netcgo', '-ldflags=-s -w'], cgo);
+  const link = '-ldflags=-s -w -linkmode external -extldflags=-static';
+  return go(GO_CGO, ['-tags=netcgo', link], { ...cgo, CC: staticMusl });
+}
+
+async function otherLinker(kind: OtherLinked, packages: Debian): Promise<Recipe> {
+  const { env, flags } = await linker(kind === 'glibc-mold' ? 'mold' : 'lld', packages);
+  if (kind === 'go-lld') {
+    const link = `-ldflags=-s -w -buildid= -linkmode external "-extldflags=-static ${flags}"`;
+    return go(GO_CGO, [link], { CGO_ENABLED: '1', ...env });
+  }
+  const words = ['gcc', '-O1', '-s', '-static', ...flags.split(' '), 'main.c', '-o', 'program'];
+  return { file: 'main.c', source: C_SERVES, command: words, env };
+}
+
+/** Returns what makes gcc link with another linker of Debian. */
+async function linker(
+  name: 'lld' | 'mold',
+  packages: Debian,
+): Promise<{ readonly env: Readonly<Record<string, string>>; readonly flags: string }> {
+  if (name === 'mold') return { env: {}, flags: `-B${await packages.unpack('mold')}/usr/libexec/mold` };
+  const libraries: string[] = [];
+  for (const one of ['libllvm14', 'libedit2', 'libbsd0', 'libz3-4'])
+    libraries.push(`${await packages.unpack(one)}/usr/lib/x86_64-linux-gnu`);
+  const flags = `-B${await packages.unpack('lld-14')}/usr/lib/llvm-14/bin -fuse-ld=lld`;
+  return { env: { LD_LIBRARY_PATH: libraries.join(':') }, flags };
 }
 
 interface Recipe {
