@@ -23,10 +23,10 @@ export async function failedOpen({ kubectl }: Pick<Cluster, 'kubectl'>): Promise
   return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
 }
 
-/** Returns why calls of webhooks failed and let their request through, as the API server's log has it: each reason, and how often. */
+/** Returns why calls of webhooks failed and let their request through, as the API server's log has it: each reason without addresses, and how often. */
 export function reasonsIn(log: string): string {
   const counts = new Map<string, number>();
-  for (const [, reason = ''] of log.matchAll(/Failed calling webhook, failing open .*": (.*)$/gm)) {
+  for (const [, reason = ''] of log.matchAll(/Failed calling webhook, failing open .*: (.*)$/gm)) {
     counts.set(reason, (counts.get(reason) ?? 0) + 1);
   }
   return [...counts].map(([reason, count]) => `${count} ${reason}`).join(', ');
