@@ -46,10 +46,14 @@ export const tracing: Part = async (bench) => {
   const [plain] = bodies(registry.stand);
   const settings = { SCOPE: 'cluster', DETECTION_REGISTRY_INSECURE: registry.host };
   const cases = [
-    { name: 'off', environment: {} },
-    { name: 'on', environment: { OTEL_EXPORTER_OTLP_ENDPOINT: taking.endpoint } },
-    { name: 'on, the collector hangs', environment: { OTEL_EXPORTER_OTLP_ENDPOINT: hanging.endpoint } },
-  ].map((one) => ({ ...one, rounds: [] as Round[] }));
+    { name: 'off', environment: {}, rounds: [] as Round[] },
+    { name: 'on', environment: { OTEL_EXPORTER_OTLP_ENDPOINT: taking.endpoint }, rounds: [] as Round[] },
+    {
+      name: 'on, the collector hangs',
+      environment: { OTEL_EXPORTER_OTLP_ENDPOINT: hanging.endpoint },
+      rounds: [] as Round[],
+    },
+  ];
   try {
     for (let round = 0; round < bench.rounds; round += 1) {
       for (const { name, environment, rounds } of cases) {

@@ -1,13 +1,15 @@
 import type { Command } from 'commander';
 import { createTwoFilesPatch } from 'diff';
 
-import { listItems } from '../manifests/objects.ts';
-import { objectPatch, patchedValue, patchManifests, type TemplatePatch } from '../manifests/patch.ts';
+import { listItems, valueAt } from '../manifests/objects.ts';
+import { objectPatch, patchedValue, patchManifests, type DocumentPatch } from '../manifests/patch.ts';
+import { unnamedImages } from '../manifests/pod-templates.ts';
 import { isStandardInput, type Manifest, type ManifestDocument } from '../manifests/read.ts';
 import { outputFlag, withFiles } from '../terminal/flags.ts';
 import { helpText } from '../terminal/help.ts';
 import { CommandError, type Io, type Paint, painter } from '../terminal/io.ts';
 import { fileProblem } from '../util/files.ts';
+import { asObject, asText } from '../util/json.ts';
 import { jsonText, printable, printableLines } from '../util/text.ts';
 import {
   addManifestFlags,
@@ -60,16 +62,49 @@ export function injectCommand(program: Command, parts: ManifestCommand): void {
   });
 }
 
-type Patches = ReadonlyMap<ManifestDocument, readonly TemplatePatch[]>;
+type Patches = ReadonlyMap<ManifestDocument, DocumentPatch>;
 
 function patchesOf(explained: readonly Explained[]): Patches {
-  const patches = new Map<ManifestDocument, TemplatePatch[]>();
-  for (const { document, template, evaluation } of explained) {
-    const known = patches.get(document) ?? [];
-    known.push({ template, patch: evaluation.patch });
-    patches.set(document, known);
-  }
-  return patches;
+  const byDocument = [...Map.groupBy(explained, ({ document }) => document)];
+  return new Map(
+    byDocument.map(([document, ofIt]) => {
+      const templates = ofIt.map(({ template, evaluation: { patch } }) => ({ template, patch }));
+      const results = isResourceList(document.value) ? { results: ofIt.flatMap(resultsOf) } : {};
+      return [document, { templates, ...results }];
+    }),
+  );
+}
+
+/** The input of a KRM function (https://github.com/kubernetes-sigs/kustomize/blob/master/cmd/config/docs/api-conventions/functions-spec.md). */
+const isResourceList = (value: unknown): boolean =>
+  asObject(value)['kind'] === 'ResourceList' &&
+  asText(asObject(value)['apiVersion']).startsWith('config.kubernetes.io/');
+
+/** Returns what a KRM function says of an object: what was decided, and each warning. */
+function resultsOf({ document, template, namespace, evaluation }: Explained): object[] {
+  const { decision, patch } = evaluation;
+  const object = asObject(valueAt(document.value, template.objectPath));
+  const annotations = asObject(asObject(object['metadata'])['annotations']);
+  const said = (name: string): string | undefined => {
+    const text = asText(
+      annotations[`internal.config.kubernetes.io/${name}`] ?? annotations[`config.kubernetes.io/${name}`],
+    );
+    return text === '' ? undefined : text;
+  };
+  const [path, index] = [said('path'), Number(said('index') ?? 0)];
+  // Made for each result: YAML would write what two share as an alias.
+  const result = (severity: 'info' | 'warning', message: string): object => ({
+    message,
+    severity,
+    resourceRef: { apiVersion: asText(object['apiVersion']), kind: template.kind, name: template.name, namespace },
+    ...(path !== undefined && { file: { path, ...(Number.isInteger(index) && { index }) } }),
+  });
+  const told = patch.length === 0 ? 'nothing' : decision.remedy.join(' and ');
+  const warnings = [...decision.warnings, ...unnamedImages(decision.containers)];
+  return [
+    result('info', `applied ${told} (${decision.reason}): ${decision.message}`),
+    ...warnings.map((message) => result('warning', message)),
+  ];
 }
 
 const isPatched = ({ evaluation }: Explained): boolean => evaluation.patch.length > 0;
@@ -113,7 +148,7 @@ function asJson(manifests: readonly Manifest[], patches: Patches): string {
   const objects = manifests
     .flatMap((manifest) => manifest.documents)
     .filter((document) => document.value !== null)
-    .map((document) => patchedValue(document.value, patches.get(document) ?? []));
+    .map((document) => patchedValue(document.value, patches.get(document) ?? { templates: [] }));
   const items = objects.flatMap((object) => listItems(object)).map(({ object }) => object);
   const value = objects.length === 1 ? objects[0] : { apiVersion: 'v1', kind: 'List', items };
   return jsonText(value);

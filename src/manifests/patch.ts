@@ -1,6 +1,7 @@
 import jsonPatch, { type Operation } from 'fast-json-patch';
 
 import { CommandError } from '../terminal/io.ts';
+import { asObject } from '../util/json.ts';
 import type { Path } from './objects.ts';
 import type { PodTemplate } from './pod-templates.ts';
 import { type Manifest, type ManifestDocument, problemText } from './read.ts';
@@ -13,7 +14,14 @@ export interface TemplatePatch {
   readonly patch: readonly Operation[];
 }
 
-type Patches = ReadonlyMap<ManifestDocument, readonly TemplatePatch[]>;
+/** What changes in a document. */
+export interface DocumentPatch {
+  readonly templates: readonly TemplatePatch[];
+  /** What a KRM function says: `results` of its ResourceList. Absent: the document is none. */
+  readonly results?: readonly object[];
+}
+
+type Patches = ReadonlyMap<ManifestDocument, DocumentPatch>;
 
 /**
  * Returns the manifests' texts with all templates patched. Keeps everything else byte for byte. Throws a `CommandError` that names each
@@ -30,8 +38,8 @@ function patchedText(manifest: Manifest, patches: Patches, problems: string[]): 
   let text = '';
   let from = 0;
   for (const document of manifest.documents) {
-    const changed = (patches.get(document) ?? []).filter(({ patch }) => patch.length > 0);
-    if (changed.length === 0) continue;
+    const changed = patches.get(document);
+    if (changed === undefined || !isChange(changed)) continue;
     try {
       const before = manifest.text.slice(document.start, document.end);
       text += manifest.text.slice(from, document.start) + editDocument(before, patchedValue(document.value, changed));
@@ -44,20 +52,24 @@ function patchedText(manifest: Manifest, patches: Patches, problems: string[]): 
   return text + manifest.text.slice(from);
 }
 
+const isChange = ({ templates, results }: DocumentPatch): boolean =>
+  results !== undefined || templates.some(({ patch }) => patch.length > 0);
+
 /** Returns the patch with paths that begin at the object, for `kubectl patch --type=json`. */
 export function objectPatch({ template, patch }: TemplatePatch): Operation[] {
   return patch.map((operation) => ({ ...operation, path: pathInObject(template, operation.path) }));
 }
 
-/** Returns a document's value with all its templates patched. */
-export function patchedValue(value: unknown, patches: readonly TemplatePatch[]): unknown {
-  const operations = patches.flatMap(({ template, patch }) =>
+/** Returns a document's value with all its templates patched, and its results. */
+export function patchedValue(value: unknown, { templates, results }: DocumentPatch): unknown {
+  const operations = templates.flatMap(({ template, patch }) =>
     patch.map((operation) => ({
       ...operation,
       path: pointer(template.objectPath) + pathInObject(template, operation.path),
     })),
   );
-  return jsonPatch.applyPatch(structuredClone(value), operations, false, true).newDocument;
+  const patched: unknown = jsonPatch.applyPatch(structuredClone(value), operations, false, true).newDocument;
+  return results === undefined ? patched : { ...asObject(patched), results };
 }
 
 const pointer = (path: Path): string =>

@@ -370,3 +370,52 @@ function bomb(): string {
   }
   return `${lines.join('\n')}\n`;
 }
+
+describe('a KRM function', () => {
+  const list = (dnsConfig: string): string => `apiVersion: config.kubernetes.io/v1
+kind: ResourceList
+items:
+- apiVersion: apps/v1
+  kind: Deployment
+  metadata:
+    name: web
+    namespace: shop
+    annotations: {internal.config.kubernetes.io/path: web.yaml, internal.config.kubernetes.io/index: '1'}
+  spec: # kept
+    template:
+      metadata: {annotations: {libc-dns.dev/libc: musl}}
+      spec: {containers: [{name: a, image: "a:1"}], dnsConfig: ${dnsConfig}}
+- {apiVersion: v1, kind: Pod, metadata: {name: bare}, spec: {hostNetwork: true, containers: [{name: a, image: "a:1"}]}}
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: c}}
+`;
+  const resourceRef = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web', namespace: 'shop' };
+  const file = { path: 'web.yaml', index: 1 };
+
+  it('tells each decision and each warning, of which object of which file', async () => {
+    const { code, out } = await cli(['inject', '--offline'], { stdin: list('{options: [{name: "timeout:0"}]}') });
+    expect(code).toBe(0);
+    expect(out).toContain('  spec: # kept\n');
+    expect(out).not.toMatch(/[&*]a\d/);
+    expect((parse(out) as { results: unknown }).results).toEqual([
+      { message: expect.stringMatching(/^applied retry \(MuslRetried\): /), severity: 'info', resourceRef, file },
+      {
+        message: expect.stringMatching(/^timeout:0 fails every look-up of musl/),
+        severity: 'warning',
+        resourceRef,
+        file,
+      },
+      {
+        message: expect.stringMatching(/^applied nothing \(HostNetwork\): /),
+        severity: 'info',
+        resourceRef: { apiVersion: 'v1', kind: 'Pod', name: 'bare', namespace: 'default' },
+      },
+    ]);
+    const again = await cli(['inject', '--offline'], { stdin: out });
+    expect((parse(again.out) as { results: unknown[] }).results).toHaveLength(3);
+  });
+
+  it('any other List gets no results', async () => {
+    const other = list('{}').replace('config.kubernetes.io/v1', 'v1').replace('ResourceList', 'List');
+    expect((await cli(['inject', '--offline'], { stdin: other })).out).not.toContain('results');
+  });
+});
