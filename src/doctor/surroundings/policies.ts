@@ -18,7 +18,8 @@ export function judgePolicies(all: readonly MutatingPolicy[]): Outcome {
   const unbound = setting.filter(({ bindings }) => bindings.length === 0).map(({ name }) => name);
   const details = unbound.length > 0 ? [`without a binding, and so without effect: ${listed(unbound)}`] : [];
   if (bound.length === 0) {
-    const seen = policies.length === 0 ? 'there is none' : `none of ${policies.length} sets the DNS of Pods`;
+    const none = all.length === 0 ? 'there is none' : 'there is none but ours';
+    const seen = policies.length === 0 ? none : `none of ${policies.length} sets the DNS of Pods`;
     return ok(`MutatingAdmissionPolicies: ${seen}`, { data, details });
   }
   const seen = `${counted(bound.length, 'MutatingAdmissionPolicy sets', 'MutatingAdmissionPolicies set')} the DNS of Pods: ${listed(bound.map(({ name }) => name))}`;

@@ -117,12 +117,13 @@ async function rehearsal(evidence: Evidence): Promise<Outcome> {
     evidence.webhookConfig(),
   ]);
   const view = await evidence.view();
-  if (entries.length === 0 && (await ourPolicies(view)).length === 0) return notRegistered();
+  const byPolicy = entries.length === 0;
+  if (byPolicy && (await ourPolicies(view)).length === 0) return notRegistered();
   const namespace = evidence.parts.namespace ?? 'default';
   const never = [...SYSTEM_NAMESPACES, ...config.excludeNamespaces, ...(target ? [target.namespace] : [])];
   const where = namespace === target?.namespace ? 'default' : namespace;
   const labels = (await view.namespaces()).get(where);
-  const elsewhere = skipReason(where, labels, never);
+  const elsewhere = skipReason(where, labels, never, byPolicy);
   if (elsewhere !== undefined) return elsewhere;
   const result = await view.rehearse(where, REHEARSED_POD).catch((error: unknown): Rehearsal => {
     const { code, message } = error as { code?: string; message: string };
@@ -130,7 +131,7 @@ async function rehearsal(evidence: Evidence): Promise<Outcome> {
     if (mayNot || code === 'unreachable' || code === 'timeout' || code === undefined) throw error;
     return { refused: message };
   });
-  const outcome = judgeRehearsal(where, result);
+  const outcome = judgeRehearsal(where, result, byPolicy);
   if ('refused' in result || outcome.status !== 'failure' || config.exposure === 'always') return outcome;
   const { exposed, detail } = await evidence.exposure();
   return exposed ? outcome : skipped(`exposure is auto and nothing is patched: ${detail}`, { data: outcome.data });

@@ -46,7 +46,8 @@ const INSTALL = { text: 'Install it: docs/install.md. Nothing is patched until a
 export function judgeRegistration(evidence: RegistrationEvidence): Outcome {
   const { configurations, services, config, own, leftovers, policies } = evidence;
   const names = configurations.map(({ name }) => name);
-  const ofPolicy = judgeOwnPolicy(evidence);
+  // The webhook is called for what the policy leaves.
+  const ofPolicy = judgeOwnPolicy(evidence, configurations.length === 0 ? 'failure' : 'warning');
   if (configurations.length === 0 && policies.length > 0) {
     return summarize(
       ofPolicy,
@@ -78,23 +79,21 @@ export function judgeRegistration(evidence: RegistrationEvidence): Outcome {
     ...judgeExclusions(entry, own),
     ...judgePolicies(entry, config.detection.budget),
   ]);
-  // The webhook is called for what the policy leaves.
-  const ofBoth = ofPolicy.map(({ text, advice }): Remark => ({ status: 'warning', text, ...(advice && { advice }) }));
-  const remarks = [...ofEntries, ...ofBoth];
+  const remarks = [...ofEntries, ...ofPolicy];
   const fine = `${names.join(', ')}: ${counted(entries.length, 'entry', 'entries')}, called for the creation of Pods, failurePolicy Ignore`;
   return summarize(remarks, fine, { data });
 }
 
 /** Judges whether our policy has an effect: a binding, the kind of its parameters, and an object in each namespace in scope. */
-function judgeOwnPolicy({ policies, podResolvers }: RegistrationEvidence): Remark[] {
+function judgeOwnPolicy({ policies, podResolvers }: RegistrationEvidence, failed: 'failure' | 'warning'): Remark[] {
   const unbound = policies.filter(({ bindings }) => bindings.length === 0).map(({ name }) => name);
   const remarks = unbound.map((name) =>
-    remark('failure', `the policy ${name} has no binding, and so no effect`, 'helm upgrade makes it again.'),
+    remark(failed, `the policy ${name} has no binding, and so no effect`, 'helm upgrade makes it again.'),
   );
   if (podResolvers === undefined) return remarks;
   if (podResolvers === 'no kind') {
     const text = 'the API server has no kind PodResolvers: its policy patches no Pod';
-    return [...remarks, remark('failure', text, 'helm upgrade makes it again.')];
+    return [...remarks, remark(failed, text, 'helm upgrade makes it again.')];
   }
   const { inScope, have } = podResolvers;
   const missing = inScope.filter((name) => !have.has(name));
@@ -102,7 +101,7 @@ function judgeOwnPolicy({ policies, podResolvers }: RegistrationEvidence): Remar
   return [
     ...remarks,
     remark(
-      missing.length === inScope.length ? 'failure' : 'warning',
+      missing.length === inScope.length ? failed : 'warning',
       `no PodResolvers, so that the policy patches no Pod: ${listed(missing)}`,
       'The replica that leads writes them within seconds: does one run (libc_dns_leader), and what does its log say?',
     ),

@@ -30,14 +30,22 @@ const elsewhere = (): Advice => ({
   text: 'Choose a namespace whose Pods are enforced or unlabelled: doctor --namespace NAMESPACE.',
 });
 
-/** Returns why a rehearsal in this namespace would show nothing; undefined if it can be made there. */
+/**
+ * Returns why a rehearsal in this namespace would show nothing; undefined if it can be made there. `byPolicy`: no webhook is called, and the
+ * API server's policy sees the Pods of namespaces in scope alone.
+ */
 export function skipReason(
   namespace: string,
   labels: Labels | undefined,
   never: readonly string[],
+  byPolicy = false,
 ): Outcome | undefined {
   if (labels === undefined) return skipped(`there is no namespace ${namespace}`, { advice: [elsewhere()] });
   if (never.includes(namespace)) return skipped(`namespace ${namespace} is never in scope`, { advice: [elsewhere()] });
+  if (byPolicy && labels[MODE_LABEL] !== 'enforce') {
+    const text = `namespace ${namespace} has no label ${MODE_LABEL}: enforce, and the API server's policy goes by that`;
+    return skipped(text, { advice: [elsewhere()] });
+  }
   if (labels[MODE_LABEL] !== 'audit') return undefined;
   return skipped(`namespace ${namespace} is audited: nothing is patched there`, { advice: [elsewhere()] });
 }
@@ -49,8 +57,15 @@ const REACH: Advice = {
   text: 'The API server did not get an answer it trusts. Its log says why: x509 is the CA, i/o timeout a firewall, security group or NetworkPolicy between control plane and Pods. docs/troubleshooting.md.',
 };
 
-/** Judges whether the API server reaches the webhook, trusts it and applies its patch, as for any Pod. */
-export function judgeRehearsal(namespace: string, rehearsal: Rehearsal): Outcome {
+const LEARN: Advice = {
+  text: "The API server's policy does not know the namespace: kubectl get podresolvers -A, and doctor --check registration.",
+};
+
+/**
+ * Judges whether the API server reaches the webhook, trusts it and applies its patch, as for any Pod; `byPolicy`: whether its own policy
+ * does.
+ */
+export function judgeRehearsal(namespace: string, rehearsal: Rehearsal, byPolicy = false): Outcome {
   const data = { namespace };
   if ('refused' in rehearsal) {
     const { refused } = rehearsal;
@@ -64,7 +79,10 @@ export function judgeRehearsal(namespace: string, rehearsal: Rehearsal): Outcome
   }
   const decision = rehearsal.annotations[DECISION_ANNOTATION];
   if (decision === undefined) {
-    return failure(`a Pod that is in scope came back as it was (dry run in ${namespace})`, { data, advice: [REACH] });
+    return failure(`a Pod that is in scope came back as it was (dry run in ${namespace})`, {
+      data,
+      advice: [byPolicy ? LEARN : REACH],
+    });
   }
   return ok(`a Pod that is in scope came back patched (dry run in ${namespace})`, { data: { ...data, decision } });
 }

@@ -6,13 +6,15 @@ import { parse } from 'yaml';
 import { policyConfig } from '../../../src/config/policy-config.ts';
 import { configSchema } from '../../../src/config/schema.ts';
 import { webhookConfiguration } from '../../../src/doctor/view/objects.ts';
-import type { LabelSelector, WebhookConfiguration, WebhookEntry } from '../../../src/doctor/view/view.ts';
+import type { ClusterView, LabelSelector, WebhookConfiguration, WebhookEntry } from '../../../src/doctor/view/view.ts';
 import {
   judgeRegistration,
   type RegistrationEvidence,
   ourConfigurations,
 } from '../../../src/doctor/webhook/registration.ts';
 import { concernsPods, judgeScope, selects } from '../../../src/doctor/webhook/scope.ts';
+import { createEvidence, type DoctorParts } from '../../../src/doctor/evidence.ts';
+import { webhookChecks } from '../../../src/doctor/webhook/checks.ts';
 
 const manifest = (name: string): WebhookConfiguration =>
   webhookConfiguration.parse(
@@ -101,6 +103,41 @@ describe('the registration', () => {
     ])('in place of the registration, %s', (_, seen, status, text) => {
       const outcome = judgeRegistration({ ...evidence([], ['libc-dns/webhook']), ...seen });
       expect(outcome).toMatchObject({ status, seen: text });
+    });
+
+    const NOT_FOUND = Object.assign(new Error('no such kind'), { code: 'not-found' });
+    const FORBIDDEN = Object.assign(new Error('may not'), { code: 'forbidden' });
+
+    it.each<[string, Partial<ClusterView>, string, string]>([
+      ['its objects', { podResolvers: async () => new Set(['shop']) }, 'ok', FINE],
+      ['not all of them', { podResolvers: async () => new Set() }, 'failure', missing('shop')],
+      ['no kind', { podResolvers: () => Promise.reject(NOT_FOUND) }, 'failure', NO_KIND],
+      ['that they may not be read', { podResolvers: () => Promise.reject(FORBIDDEN) }, 'ok', FINE],
+    ])('the check reads %s', async (_, change, status, seen) => {
+      const rehearsed: string[] = [];
+      const view: Partial<ClusterView> = {
+        version: async () => 'v1',
+        webhookConfigurations: async () => [],
+        mutatingPolicies: async () => bound.map((one) => Object.assign({ rules: [], mutations: [] }, one)),
+        namespaces: async () =>
+          new Map([
+            ['shop', { 'libc-dns.dev/mode': 'enforce' }],
+            ['other', {}],
+          ]),
+        allPods: async () => [],
+        rehearse: async (namespace) => {
+          rehearsed.push(namespace);
+          return { annotations: { 'libc-dns.dev/decision': '{}' } };
+        },
+        ...change,
+      };
+      const config = configSchema.parse({});
+      const parts = { view, inside: false, config, configGiven: 'x', given: {}, namespace: 'shop' };
+      const checks = webhookChecks(createEvidence(parts as unknown as DoctorParts));
+      const run = async (name: string) => await checks.find(({ id }) => id === name)?.run(new AbortController().signal);
+      expect(await run('registration')).toMatchObject({ status, seen });
+      expect(await run('rehearsal')).toMatchObject({ status: 'ok' });
+      expect(rehearsed).toEqual(['shop']);
     });
 
     it('beside the registration: a warning where it has no effect', () => {

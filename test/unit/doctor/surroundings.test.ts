@@ -114,7 +114,7 @@ describe('policies', () => {
       '1 MutatingAdmissionPolicy sets the DNS of Pods: p',
     ],
     [[policy('[JSONPatch{path: "/spec/dnsConfig"}]')], 'warning', '1 MutatingAdmissionPolicy sets the DNS of Pods: p'],
-    [[{ ...policy('dnsConfig'), name: 'x.libc-dns.dev' }], 'ok', 'MutatingAdmissionPolicies: there is none'],
+    [[{ ...policy('dnsConfig'), name: 'x.libc-dns.dev' }], 'ok', 'MutatingAdmissionPolicies: there is none but ours'],
     [[policy('dnsConfig', [])], 'ok', 'MutatingAdmissionPolicies: none of 1 sets the DNS of Pods'],
     [
       [policy('dnsConfig', ['b'], [{ apiGroups: ['apps'], operations: ['*'], resources: ['*'] }])],

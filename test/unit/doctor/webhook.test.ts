@@ -286,6 +286,19 @@ describe('the rehearsal', () => {
     [{}, undefined],
   ])('labels %j: %s', (labels, seen) => expect(skipReason('shop', labels, ['kube-system'])?.seen).toBe(seen));
 
+  it.each([
+    [{ 'libc-dns.dev/mode': 'enforce' }, undefined],
+    [{}, "namespace shop has no label libc-dns.dev/mode: enforce, and the API server's policy goes by that"],
+  ])('by the policy alone, labels %j: %s', (labels, seen) =>
+    expect(skipReason('shop', labels, [], true)?.seen).toBe(seen),
+  );
+
+  it('advises by what was to patch the Pod', () => {
+    const adviceFor = (byPolicy: boolean) => judgeRehearsal('shop', { annotations: {} }, byPolicy).advice[0]?.text;
+    expect(adviceFor(true)).toContain('kubectl get podresolvers -A');
+    expect(adviceFor(false)).toContain('an answer it trusts');
+  });
+
   it('is not held in a namespace that is never in scope', () => {
     expect(skipReason('kube-system', {}, ['kube-system'])?.seen).toBe('namespace kube-system is never in scope');
   });
