@@ -56,7 +56,10 @@ export function startWarmUp({ config, reporter }: ServerContext, parts: WarmUpPa
     limits: { perSecond: rate, hourly },
     ...(podResolvers && { onOffer: podResolvers.offer }),
   });
-  namespaces.onChange((name) => warmUp.namespaceChanged(name));
+  namespaces.onChange((name) => {
+    podResolvers?.namespaceChanged(name);
+    warmUp.namespaceChanged(name);
+  });
   metrics.cluster.leading(false);
   const leader = createLeader({
     client,

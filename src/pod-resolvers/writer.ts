@@ -62,6 +62,8 @@ export interface PodResolvers {
   stop(): Promise<void>;
   /** Tells that a workload runs an image. */
   readonly offer: (offer: Offer, workload: Workload) => void;
+  /** Tells that a namespace was created or deleted, or that its labels have changed. */
+  readonly namespaceChanged: (name: string) => void;
 }
 
 /** Writes a second: each wakes every API server's copy. */
@@ -101,11 +103,13 @@ export function createPodResolvers(options: PodResolversOptions): PodResolvers {
     start: () => runs.start(),
     stop: () => runs.stop(),
     offer: (offer, workload) => runs.running?.offer(offer, workload),
+    namespaceChanged: (name) => runs.running?.namespaceChanged(name),
   };
 }
 
 interface Run {
   offer(offer: Offer, workload: Workload): void;
+  namespaceChanged(name: string): void;
   sizes(): { readonly namespaces: number; readonly images: number; readonly leftOut: number };
   close(): Promise<void>;
 }
@@ -170,6 +174,12 @@ function begin(options: PodResolversOptions): Run {
       images.set(key, image);
       if (images.size >= MOST_IMAGES + SPARE_IMAGES) forgetLeastUsed(images);
       placeOf(namespace).isDue = true;
+    },
+    namespaceChanged(name) {
+      if (namespaces.peek(name) !== undefined) return;
+      // Its object went with it. One of the same name may be there before the next round, which would see no change.
+      places.delete(name);
+      state.existing.delete(name);
     },
     sizes() {
       const specs = [...places.values()].flatMap(({ written }) => (written === undefined ? [] : [written]));

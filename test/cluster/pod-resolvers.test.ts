@@ -130,6 +130,22 @@ describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace'
     await until(shop, holding({}));
   });
 
+  it('a namespace that is deleted and created again at once: has an object again at once', async () => {
+    const shop = await place();
+    const writer = leader();
+    await until(shop, holding({}));
+    const path = resourcePath(RESOURCES.podResolvers, 'libc-dns', shop);
+    await cluster.client.request({ method: 'DELETE', path });
+    await sleep(200);
+    expect(await specOf(shop)).toBeUndefined();
+    // Between two rounds.
+    places.delete(shop);
+    writer.namespaceChanged(shop);
+    places.set(shop, enforced(shop));
+    writer.namespaceChanged(shop);
+    await until(shop, holding({}));
+  });
+
   it('an image: once its verdict is known, as long as a workload runs it', async () => {
     const shop = await place();
     const writer = leader();
