@@ -9,8 +9,8 @@ interface TracingOptions {
 
 /**
  * Opens what sends traces if the environment names a collector (`OTEL_EXPORTER_OTLP_ENDPOINT`, docs/tracing.md); undefined if it does
- * not. Warns if the environment wants something that does not exist here, and goes on without traces. Loads OpenTelemetry only now:
- * it takes 3 MB. Never rejects.
+ * not. Warns if the environment wants something that does not exist here, and goes on without traces. Loads OpenTelemetry only now.
+ * Never rejects.
  */
 export async function openTracing(
   environment: NodeJS.ProcessEnv,
