@@ -10,9 +10,9 @@ export const NAMESPACE = 'libc-dns';
 export const upgrade = (cluster: Cluster, ...flags: readonly string[]): Promise<string> =>
   cluster.helm('upgrade', RELEASE, CHART, '-n', NAMESPACE, '--wait', '--timeout', '3m', ...flags);
 
-/** `helm install` of this chart, or of another. */
-export const helmInstall = (cluster: Cluster, chart: string = CHART): Promise<string> =>
-  cluster.helm('install', RELEASE, chart, '-n', NAMESPACE, '--create-namespace', '--wait', '--timeout', '3m');
+/** `helm install` of this chart, or of another, with flags. */
+export const helmInstall = (cluster: Cluster, chart: string = CHART, ...flags: readonly string[]): Promise<string> =>
+  cluster.helm('install', RELEASE, chart, '-n', NAMESPACE, '--create-namespace', '--wait', '--timeout', '3m', ...flags);
 
 /** Removes what is installed, in whatever state it is, and installs this chart. */
 export async function installAnew(cluster: Cluster): Promise<void> {

@@ -44,6 +44,7 @@ const WANTED: readonly Wanted[] = [
   { file: 'scheduler', subject: 'CN=system:kube-scheduler' },
   { file: 'proxy', subject: 'CN=system:kube-proxy' },
   { file: 'registry', subject: 'CN=registry', names: [...REGISTRIES, OUTSIDE] },
+  { file: 'cert-manager', subject: 'CN=cert-manager-webhook', names: [API_SERVER] },
   // For the webhook, one after the other.
   ...[1, 2].map((number) => ({
     file: `webhook-${number}`,

@@ -1,6 +1,8 @@
-// Command cert-manager runs the parts of cert-manager that issue and renew certificates of Issuers `selfSigned` and `ca`, and that
-// write caBundles into registrations of webhooks. cert-manager's own programs are modules that the Go module proxy does not have;
-// their controllers are packages of a module that it has. -kubeconfig: how to log in to the API server.
+// Command cert-manager runs the parts of cert-manager that issue and renew certificates of Issuers `selfSigned` and `ca`, that
+// write caBundles into registrations of webhooks, and that check what users write. cert-manager's own programs are modules that the Go
+// module proxy does not have; what they run are packages of a module that it has. This module's path is below that one's, as theirs
+// are: Go lets no others import its internal packages. -kubeconfig: how to log in to the API server; -certificate, -key: files of
+// the webhook's certificate; -port: where it listens.
 package main
 
 import (
@@ -17,6 +19,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	metrics "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/cert-manager/cert-manager/internal/apis/config/shared"
+	config "github.com/cert-manager/cert-manager/internal/apis/config/webhook"
+	"github.com/cert-manager/cert-manager/internal/webhook"
 	certmanager "github.com/cert-manager/cert-manager/pkg/client/clientset/versioned/scheme"
 	"github.com/cert-manager/cert-manager/pkg/controller"
 	"github.com/cert-manager/cert-manager/pkg/controller/cainjector"
@@ -63,7 +68,7 @@ func issue(ctx context.Context, kubeconfig string, failed chan<- error) error {
 
 // Runs the injector of CAs until it fails.
 func inject(ctx context.Context) error {
-	config, err := ctrl.GetConfig()
+	rest, err := ctrl.GetConfig()
 	if err != nil {
 		return err
 	}
@@ -74,8 +79,8 @@ func inject(ctx context.Context) error {
 		utilruntime.Must(add(scheme))
 	}
 	// It gives the name under which fields are owned.
-	config = util.RestConfigWithUserAgent(config, "cainjector")
-	manager, err := ctrl.NewManager(config, ctrl.Options{
+	rest = util.RestConfigWithUserAgent(rest, "cainjector")
+	manager, err := ctrl.NewManager(rest, ctrl.Options{
 		Scheme:  scheme,
 		Cache:   cache.Options{ReaderFailOnMissingInformer: true},
 		Client:  client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
@@ -93,7 +98,25 @@ func inject(ctx context.Context) error {
 	return manager.Start(ctx)
 }
 
+// Checks what users write, until it fails: /validate and /mutate.
+func check(ctx context.Context, kubeconfig, certificate, key string, port int) error {
+	files := shared.FilesystemServingConfig{CertFile: certificate, KeyFile: key}
+	server, err := webhook.NewCertManagerWebhookServer(logs.Log, config.WebhookConfiguration{
+		KubeConfig:           kubeconfig,
+		SecurePort:           int32(port),
+		TLSConfig:            shared.TLSConfig{Filesystem: files},
+		MetricsListenAddress: "0",
+	})
+	if err != nil {
+		return err
+	}
+	return server.Run(ctx)
+}
+
 func main() {
+	certificate := flag.String("certificate", "", "the webhook's certificate")
+	key := flag.String("key", "", "its key")
+	port := flag.Int("port", 0, "where the webhook listens")
 	flag.Parse()
 	// The injector's library has this flag.
 	kubeconfig := flag.Lookup("kubeconfig").Value.String()
@@ -105,6 +128,7 @@ func main() {
 		os.Exit(1)
 	}
 	go func() { failed <- inject(ctx) }()
+	go func() { failed <- check(ctx, kubeconfig, *certificate, *key, *port) }()
 	if err := <-failed; err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -1,10 +1,10 @@
 import { certManagerFolder, missingIn } from '../../../kubernetes/programs.ts';
 import { withCertManager } from '../../cluster/cert-manager.ts';
-import type { Cluster } from '../../cluster/cluster.ts';
+import { CHART, type Cluster } from '../../cluster/cluster.ts';
 import { until } from '../../cluster/daemons.ts';
-import { change } from '../../meanwhile.ts';
+import { change, untilPatched } from '../../meanwhile.ts';
 import { expectThat, type Scenario } from '../../scenario.ts';
-import { NAMESPACE, RELEASE, upgrade } from '../../installation.ts';
+import { helmInstall, NAMESPACE, RELEASE, upgrade } from '../../installation.ts';
 import { allServed } from './certificates.ts';
 
 interface Registration {
@@ -51,6 +51,20 @@ const RENEWED = change('cert-manager', 'cert-manager issues the certificate, and
   );
 });
 
+/** Changes where certificates come from, and waits until all replicas serve another one than before that the API server trusts. */
+async function changeSource(cluster: Cluster, ...flags: readonly string[]): Promise<void> {
+  const before = await allServed(cluster);
+  await upgrade(cluster, '--reset-values', ...flags);
+  const now = await allServed(cluster);
+  expectThat(
+    [...now].every((serial) => !before.has(serial)),
+    'replicas still serve certificates of the other source',
+  );
+  await untilPatched(cluster);
+}
+
+const BY_CERT_MANAGER = ['--set', 'certificates.source=cert-manager'] as const;
+
 export const certManager: Scenario = {
   ...RENEWED,
   whyNot() {
@@ -59,13 +73,18 @@ export const certManager: Scenario = {
   },
   run: (cluster) =>
     withCertManager(cluster, async () => {
-      await upgrade(cluster, '--set', 'certificates.source=cert-manager');
+      // As on a cluster where the replicas never had a CA of their own.
+      await cluster.helm('uninstall', RELEASE, '-n', NAMESPACE, '--wait');
+      await cluster.kubectl('-n', NAMESPACE, 'delete', 'secret', `${RELEASE}-ca`);
+      await helmInstall(cluster, CHART, ...BY_CERT_MANAGER);
       await until('the CA in the registration', () => isInjected(cluster));
       const first = await allServed(cluster);
       expectThat(first.size === 1, `replicas serve ${first.size} certificates`);
       const seen = await RENEWED.run(cluster);
       expectThat((await isInjected(cluster)) === true, 'the registration does not trust the renewed certificate');
-      await upgrade(cluster, '--reset-values');
-      return seen;
+      await changeSource(cluster);
+      await changeSource(cluster, ...BY_CERT_MANAGER);
+      await changeSource(cluster);
+      return `${seen}; then to certificates of the replicas' own, to cert-manager's and back`;
     }),
 };
