@@ -35,6 +35,23 @@ async function look(built: BuiltImage, inspect = inspectImage): Promise<Looked> 
   return { inspection, meter };
 }
 
+describe('a layer that a RUN line made above the program', () => {
+  const above = (line: string, layers: readonly TarEntry[]): BuiltImage =>
+    image({
+      layers: [server(glibc), layer(layers)],
+      config: { ...runServer, history: [{ createdBy: 'COPY server /app/server' }, { createdBy: line }] },
+    });
+  const large = [folder('aaa'), filler(600), folder('app'), program('app/server', musl)];
+
+  it.each([
+    ['a large one of a script of the author', 'RUN ./setup.sh', 0.85],
+    ['one of a tool that is known', 'RUN useradd somebody', 0.95],
+  ])('%s: %s, %f', async (_name, line, most) => {
+    const { verdict } = (await look(above(line, large))).inspection;
+    expect(verdict).toMatchObject({ resolver: 'glibc', evidence: { confidence: expect.closeTo(most, 5) } });
+  });
+});
+
 describe('a program whose marks are far into its file', () => {
   const start = Buffer.from('4831ed4889e7488d35c8efbfff4883e4f0e80f000000662e0f1f840000000000', 'hex');
   const filled = (content: Buffer, from: number, to: number): Buffer => {
