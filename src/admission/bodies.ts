@@ -158,6 +158,18 @@ function withPauses(next: () => boolean): () => void {
   };
 }
 
+/** Calls `check` once `begin`'s milliseconds have passed, and then every {@link CHECK_MS} until it returns false. */
+function whileNeeded(check: () => boolean): { begin(ms: number): void; end(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  const begin = (ms: number): void => {
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      if (check()) begin(CHECK_MS);
+    }, ms).unref();
+  };
+  return { begin, end: () => clearTimeout(timer) };
+}
+
 /**
  * Reads bodies within limits. Counts the bytes that have come, not those that are announced. If there are too many, the oldest body
  * that has not been passed on gives way, a stranger's before one of a trusted connection: a caller that sends at once is served,
@@ -198,14 +210,10 @@ export function createBodies({ isTrusted }: Pick<Connections, 'isTrusted'>, limi
     if (body.share === large) passLarge();
     else if (isUnderWay(body)) pass(body);
   };
-  let check: NodeJS.Timeout | undefined;
-  const checkIn = (ms: number): void => {
-    check ??= setTimeout(() => {
-      check = undefined;
-      for (const share of [small, large]) refuseLate(share, limits.ms);
-      if (small.bodies.size + large.bodies.size > 0) checkIn(CHECK_MS);
-    }, ms).unref();
-  };
+  const checks = whileNeeded(() => {
+    for (const share of [small, large]) refuseLate(share, limits.ms);
+    return small.bodies.size + large.bodies.size > 0;
+  });
 
   return {
     read(request, done) {
@@ -213,7 +221,7 @@ export function createBodies({ isTrusted }: Pick<Connections, 'isTrusted'>, limi
       const body: Body = { request, done, began, share: small, pieces: [], bytes: 0, cost: 0, hasCome: false };
       request[BODY] = body;
       small.bodies.add(body);
-      checkIn(limits.ms + CHECK_MS);
+      checks.begin(limits.ms + CHECK_MS);
       if (Number(request.headers['content-length']) > limits.largest) return refuse(body, 413, tooLarge);
       request.on('data', (piece: Buffer) => take(body, piece));
       request.on('end', () => come(body));
@@ -226,6 +234,6 @@ export function createBodies({ isTrusted }: Pick<Connections, 'isTrusted'>, limi
     get isCrowded() {
       return unanswered > limits.allUnanswered;
     },
-    close: () => clearTimeout(check),
+    close: () => checks.end(),
   };
 }
