@@ -12,6 +12,7 @@ import {
   type ReadRequest,
   ReadStopped,
 } from './reader/image-reader.ts';
+import { candidatesOf } from '../policy/verdict.ts';
 import type { GuardedStore } from './verdict-store.ts';
 
 export interface LookupParts {
@@ -196,9 +197,13 @@ export async function scanAgain(
 
 const outcomeAfter = (code: Failure['code']): ScanOutcome => (code === 'shed' || isPassing(code) ? 'failed' : 'done');
 
-/** Returns the better of two inspections of one image: newer rules first, then confidence, then `a`. */
+/** Returns the better of two inspections of one image: newer rules first, then confidence, then what knows more programs. */
 export function surer(a: Inspection | undefined, b: Inspection): Inspection {
   if (a === undefined) return b;
   if (a.outdated !== b.outdated) return a.outdated === true ? b : a;
-  return b.verdict.evidence.confidence > a.verdict.evidence.confidence ? b : a;
+  const [before, now] = [a.verdict.evidence.confidence, b.verdict.evidence.confidence];
+  return now > before || (now === before && knownIn(b) > knownIn(a)) ? b : a;
 }
+
+const knownIn = ({ verdict }: Inspection): number =>
+  candidatesOf(verdict).filter(({ resolver }) => resolver !== 'unknown').length;

@@ -113,7 +113,7 @@ function wantedOf(paths: readonly string[]): Wanted {
 
 /** Reports whether distributions put their programs at such a path. */
 function isSystemPath(path: string): boolean {
-  return systemDirectories.has(parentOf(path)) || path.startsWith('usr/lib/');
+  return systemDirectories.has(parentOf(path)) || path.startsWith('usr/lib/') || path === 'etc/profile';
 }
 
 /** Returns how likely the layer made by `line` holds one of `paths`. `isBase`: it is the oldest layer. */

@@ -257,7 +257,13 @@ function judgeLocated(
 const namesAnother = (image: ImageFacts, layer: number, rivals: readonly string[]): boolean =>
   mayReplace(image.history[layer], rivals) || likelihoodOf(image, layer, rivals) >= likelihood.likely;
 
-function doubtOf(image: ImageFacts, reader: LayerReader, { layer, origin }: Found, doubts: readonly number[]): Doubt {
+function doubtOf(
+  image: ImageFacts,
+  reader: LayerReader,
+  { layer, origin, earlier }: Found,
+  doubts: readonly number[],
+): Doubt {
+  if (earlier.length > 0) return 'blind';
   if (mayHoldAnother(reader.layers[layer], origin)) return 'blind';
   if (doubts.some((one) => image.history[one] === undefined)) return 'blind';
   if (doubts.some((one) => image.history[one]?.runsScript === true)) return 'script';
@@ -323,7 +329,8 @@ function searchStep(inquiry: Inquiry, located: Unseen, weight: Target['weight'])
   const wanted = { paths: located.paths, layers: located.layers, atLeast, baseHelps };
   // What is found may lead on to another file: the scan goes on for that if it can be in the same layer.
   const isOpen = (target: Target): boolean =>
-    target.located.status === 'unseen' && (target.weight !== 'passing' || weight === 'passing');
+    (target.located.status === 'unseen' || hasEarlier(target.located)) &&
+    (target.weight !== 'passing' || weight === 'passing');
   const locate = (): Located => look().targets.find(isOpen)?.located ?? nothingMore;
   const elsewhere = located.layers.some(
     (layer) => layer > 0 && likelihoodOf(image, layer, located.paths) >= likelihood.mentioned,
@@ -332,6 +339,8 @@ function searchStep(inquiry: Inquiry, located: Unseen, weight: Target['weight'])
   const isEnough = (layer: number): boolean => layer === 0 && elsewhere && reader.layers[0]?.firstDynamic !== undefined;
   return readStep(inquiry, wanted, { locate, isEnough });
 }
+
+const hasEarlier = (located: Located): boolean => located.status === 'found' && located.earlier.length > 0;
 
 const nothingMore: Located = { status: 'absent', name: '' };
 
@@ -426,6 +435,10 @@ function stopAt(
     if (matters && node.type !== 'directory' && locates < maxLocates) {
       locates += 1;
       const state = goal.locate();
+      if (state.status === 'found' && state.earlier.length > 0) {
+        wanted = state.earlier;
+        return done(wanted) ? 'stop' : 'go';
+      }
       if (state.status !== 'unseen' || !state.layers.includes(layer)) return mayRepeat(path) ? 'noted' : 'stop';
       wanted = state.paths;
     }

@@ -251,8 +251,12 @@ function isTextName(path: string): boolean {
   if (/(?:^|\/)(?:usr\/share|usr\/include|node_modules|site-packages|dist-packages)\//u.test(path)) return false;
   return (
     /\.(?:sh|bash|envsh|env|conf|ini|cfg|inc)$/u.test(path) ||
-    /(?:^|\/)(?:services?|layers|compose|process-compose)(?:\/[^/]+)?\.(?:toml|ya?ml)$/u.test(path) ||
-    /(?:^|\/)(?:Procfile|envvars|run|profile|dinit\.d\/[\w.@-]+|etc\/(?:default|sysconfig|profile\.d)\/[\w.-]+)$/u.test(
+    /(?:^|\/)(?:services?|layers|compose|process-compose)(?:\/[^/]+)?\.(?:toml|ya?ml)$|^layers\/config\/metadata\.toml$/u.test(
+      path,
+    ) ||
+    /(?:^|\/)(?:docker-)?(?:entry|start|run|launch|init|boot)[\w-]{0,40}\.(?:py|rb|pl|m?js)$/u.test(path) ||
+    /(?:^|\/)(?:package\.json|crontab|etc\/cron\.d\/[\w.-]+|cron(?:tab)?s\/[\w.-]+)$/u.test(path) ||
+    /(?:^|\/)(?:Procfile|envvars|run|profile|\.(?:bash_)?profile|\.bash_login|\.bashrc|bash_env|dinit\.d\/[\w.@-]+|etc\/(?:default|sysconfig|profile\.d)\/[\w.-]+)$/u.test(
       path,
     )
   );

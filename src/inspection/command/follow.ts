@@ -1,27 +1,22 @@
 import { buildpacksCommand, isBuildpacksLauncher, type Process } from './buildpacks.ts';
-import { baseName, candidatePaths, type Invocation, isShell, joinPath, type Place } from './invocation.ts';
+import { baseName, defaultPath, type Invocation, isShell, joinPath } from './invocation.ts';
 import { afterDashes, launchOf } from './launchers.ts';
 import { type Found, hiddenProgram, type Located, nothing, type Outcome, type Program } from './outcome.ts';
 import { shebangOf, type ShellArguments, shellArguments } from './script.ts';
-import type { Services, Surroundings } from './services.ts';
-import { servicesOf } from './supervisors.ts';
-import {
-  interpreterOf,
-  isAppletName,
-  isInterpreterName,
-  isLinkedToBase,
-  isMadeByGo,
-  isUtilityName,
-} from './known-programs.ts';
+import type { Services, Surroundings } from './supervision/services.ts';
+import { addDoubts, askedPath, type Follower, isProgram, locate, programOf, whichPath } from './follower.ts';
+import { packageScript, scriptOf, startsOf } from './interpreted.ts';
+import { servicesOf } from './supervision/supervisors.ts';
+import { interpreterOf, isInterpreterName, isLinkedToBase, isMadeByGo } from './known-programs.ts';
 import { throughWrapper } from './wrappers.ts';
 import type { ImageFiles } from './image-files.ts';
-import { shownName } from '../overlay.ts';
+import { normalizePath } from '../overlay.ts';
 import { parseShell, splitWords } from '../shell/parse.ts';
 import type { ShellText } from '../shell/syntax.ts';
 import { followShell } from '../shell/run/execute.ts';
 import { together } from '../shell/run/state.ts';
-import { isKnown } from '../shell/run/values.ts';
-import { TooLong, type World } from '../shell/run/world.ts';
+import { isKnown, UNKNOWN } from '../shell/run/values.ts';
+import { TooLong } from '../shell/run/world.ts';
 
 /** Steps that may be taken; all looks at one image share them. */
 export interface Budget {
@@ -37,6 +32,7 @@ export interface Given {
   readonly architecture?: string;
 }
 
+const mostCopies = 64;
 const deepest = 48;
 // Commands inside commands, of all shells: it bounds the stack.
 const deepestCommand = 200;
@@ -60,19 +56,11 @@ export function follow(
   }
 }
 
-/** What is followed for one container. */
-interface Follower extends World {
-  readonly files: ImageFiles;
-  /** What the label of Buildpacks says of the image's processes. */
-  readonly processes: readonly Process[];
-  /** Files that running commands may have written. */
-  readonly touched: ReadonlySet<string>;
-}
-
 function createFollower(files: ImageFiles, { processes, architecture }: Required<Given>, budget: Budget): Follower {
   const known = new Map<string, Outcome>();
   const running = new Set<string>();
   const touched = new Set<string>();
+  const copies = new Map<string, string>();
   let steps = 0;
   let depth = 0;
   const follower: Follower = {
@@ -80,17 +68,20 @@ function createFollower(files: ImageFiles, { processes, architecture }: Required
     processes,
     architecture,
     touched,
+    copies,
     at(path, wanted) {
       follower.spend(2);
       return files.at(path, wanted);
     },
-    isEmpty(directory) {
-      follower.spend(2);
-      return files.isEmpty(directory);
-    },
     which: (name, { env, directory }) => whichPath(files, { argv: [name], env, directory }),
-    touch: (path) => {
+    touch(path, source) {
       touched.add(path);
+      if (source !== undefined && copies.size < mostCopies) copies.set(`/${normalizePath(path)}`, source);
+    },
+    matching(pattern) {
+      follower.spend(listCost);
+      const folder = pattern.slice(0, pattern.search(/[^/]*[*?[]/u));
+      return [...touched].some((path) => path.startsWith(folder)) ? undefined : files.matching(pattern);
     },
     nest(work) {
       depth += 1;
@@ -126,13 +117,13 @@ function createFollower(files: ImageFiles, { processes, architecture }: Required
 
 const environments = new WeakMap<ReadonlyMap<string, string>, string>();
 
-function keyOf({ argv, env, directory, uid, root, loader, openEnv }: Invocation): string {
+function keyOf({ argv, env, directory, uid, root, loader, openEnv, input }: Invocation): string {
   let text = environments.get(env);
   if (text === undefined) {
     text = JSON.stringify([...env]);
     environments.set(env, text);
   }
-  return JSON.stringify([argv, directory, uid, root, loader, openEnv, text]);
+  return JSON.stringify([argv, directory, uid, root, loader, openEnv, input, text]);
 }
 
 function startOnce(follower: Follower, invocation: Invocation): Outcome {
@@ -143,12 +134,33 @@ function startOnce(follower: Follower, invocation: Invocation): Outcome {
   }
   if (program === '') return { ...nothing, stays: [programOf(follower, invocation, { status: 'absent', name: '' })] };
   const inner = throughWrapper(invocation);
-  if (inner !== undefined) return follower.start(inner);
-  const services = servicesOf(invocation, surroundings(follower));
-  if (services !== undefined) return startServices(follower, invocation, services);
+  if (inner !== undefined) return startInner(follower, invocation, inner);
+  const supervised = startSupervised(follower, invocation);
+  if (supervised !== undefined) return supervised;
   if (isBuildpacksLauncher(program)) return startBuildpacks(follower, invocation);
   const shell = isShell(baseName(program)) ? startShell(follower, invocation) : undefined;
-  return shell ?? startLaunch(follower, invocation) ?? startFile(follower, invocation);
+  return (
+    shell ??
+    startPackageScript(follower, invocation) ??
+    startLaunch(follower, invocation) ??
+    startFile(follower, invocation)
+  );
+}
+
+const isThere = ({ stays }: Outcome): boolean => stays.some(({ located }) => located.status !== 'absent');
+
+/** Follows what a wrapper runs. `sudo` takes PATH from its own configuration, mostly (sudoers(5), secure_path). */
+function startInner(follower: Follower, { argv }: Invocation, inner: Invocation): Outcome {
+  const outcome = follower.start(inner);
+  if (baseName(argv[0] ?? '') !== 'sudo') return outcome;
+  const other = follower.start({ ...inner, env: new Map([...inner.env, ['PATH', defaultPath]]) });
+  if (!isThere(other)) return outcome;
+  if (!isThere(outcome)) return other;
+  return {
+    stays: together(outcome.stays, other.stays),
+    beside: together(outcome.beside, other.beside),
+    passing: together(outcome.passing, other.passing),
+  };
 }
 
 // It goes over the names of all files.
@@ -164,6 +176,13 @@ const surroundings = (follower: Follower): Surroundings => ({
     return follower.files.list(directory, end);
   },
 });
+
+function startSupervised(follower: Follower, invocation: Invocation): Outcome | undefined {
+  // By this name it may be any program: its jobs say nothing of it before it is seen.
+  if (invocation.argv[0] === 'cron' && locate(follower, invocation).status === 'unseen') return undefined;
+  const services = servicesOf(invocation, surroundings(follower));
+  return services && startServices(follower, invocation, services);
+}
 
 function startServices(follower: Follower, invocation: Invocation, services: Services): Outcome {
   const { commands, before, missing, isOne = false } = services;
@@ -203,10 +222,11 @@ function startBuildpacks(follower: Follower, invocation: Invocation): Outcome {
   return follower.start({ ...invocation, argv, env: new Map([...invocation.env, ['PATH', path]]), direct: false });
 }
 
-/** Follows a shell's text or script; undefined if it reads commands from elsewhere. */
+/** Follows a shell's text or script; undefined if it reads commands from the container's standard input. */
 function startShell(follower: Follower, invocation: Invocation): Outcome | undefined {
-  const call = shellArguments(invocation.argv);
-  if (call === undefined) return undefined;
+  const { argv, input } = invocation;
+  const call = shellArguments(argv);
+  if (call === undefined) return input === undefined ? undefined : startInput(follower, invocation, input);
   if (call.text !== undefined) return runShell(follower, invocation, readShell(follower, call.text, true), call);
   const script = locateScript(follower, invocation, call.zero);
   if (script.status === 'found' && script.content.kind === 'elf') return undefined;
@@ -221,18 +241,56 @@ function startShell(follower: Follower, invocation: Invocation): Outcome | undef
   return addDoubts(runShell(follower, invocation, read, { ...call, zero }), script);
 }
 
+/** Follows a shell that reads its commands from a here-document, a file or a pipe. */
+function startInput(follower: Follower, invocation: Invocation, input: string): Outcome {
+  if (input.startsWith(UNKNOWN)) {
+    return { ...nothing, stays: [hiddenProgram('a shell text that is put together while it runs')] };
+  }
+  const [zero = ''] = invocation.argv;
+  const call: ShellArguments = { text: input, zero, parameters: [], isLogin: false };
+  return runShell(follower, invocation, readShell(follower, input, true), call);
+}
+
 /** Follows a shell's text. If it runs no program, the shell itself stays. */
 function runShell(
   follower: Follower,
   invocation: Invocation,
   text: ShellText,
-  { zero, parameters }: ShellArguments,
+  { zero, parameters, isLogin }: ShellArguments,
 ): Outcome {
   const isBash = runsBash(follower, invocation);
-  const outcome = followShell(text, { invocation, zero, parameters, isBash }, follower);
+  const begun = isLogin ? logIn(follower, invocation) : { files: bashEnv(invocation), env: invocation.env };
+  const first = begun.files.flatMap((path) => readShell(follower, `. "${path}"`).commands);
+  const whole = first.length === 0 ? text : { ...text, commands: [...first, ...text.commands] };
+  const call = { invocation: { ...invocation, env: begun.env }, zero, parameters, isBash };
+  const outcome = followShell(whole, call, follower);
   if (outcome.stays.length + outcome.beside.length > 0) return outcome;
   // What is built into a shell resolves no names.
   return { ...outcome, stays: [{ ...programOf(follower, invocation, locate(follower, invocation)), isUtility: true }] };
+}
+
+// bash(1), INVOCATION: a script of bash, but not of sh, reads this first.
+function bashEnv({ argv, env }: Invocation): readonly string[] {
+  const path = baseName(argv[0] ?? '') === 'bash' ? (env.get('BASH_ENV') ?? '') : '';
+  return /^[\w./-]+$/u.test(path) ? [path] : [];
+}
+
+/** Returns the files that a login shell reads first, and its environment then. */
+function logIn(
+  follower: Follower,
+  { argv, env, uid }: Invocation,
+): { files: readonly string[]; env: Invocation['env'] } {
+  const home = env.get('HOME') ?? (uid === '0' ? '/root' : '');
+  const names = baseName(argv[0] ?? '') === 'bash' ? ['.bash_profile', '.bash_login', '.profile'] : ['.profile'];
+  const own = /^[\w./-]+$/u.test(home) ? names.map((name) => `${home}/${name}`) : [];
+  const user = own.find((path) => follower.at(path).type === 'file');
+  const profile = follower.at('/etc/profile', true);
+  // Distributions' own sets PATH, whatever it was.
+  const isUnread = profile.type === 'unseen' || (profile.type === 'file' && profile.text === undefined);
+  return {
+    files: [...(profile.type === 'file' ? ['/etc/profile'] : []), ...(user === undefined ? [] : [user])],
+    env: isUnread ? new Map([...env, ['PATH', UNKNOWN]]) : env,
+  };
 }
 
 /** Reads a text; its length counts as work. */
@@ -301,11 +359,60 @@ function startFile(follower: Follower, invocation: Invocation): Outcome {
     return addDoubts(throughInterpreter(follower, invocation, outcome), located);
   }
   const program = programOf(follower, invocation, located);
+  const scripted = startScripted(follower, invocation, program);
+  if (scripted !== undefined) return scripted;
   const operand = operandOf(follower, invocation, program);
   if (operand === undefined) return { ...nothing, stays: [program] };
   const outcome = follower.start({ ...invocation, argv: operand, direct: false });
   if (outcome.stays.every((one) => one.located.status === 'absent')) return { ...nothing, stays: [program] };
   return { ...outcome, stays: together([{ ...program, direct: false }], outcome.stays) };
+}
+
+/** Follows the script of package.json that a package manager runs, where all that it runs is there. */
+function startPackageScript(follower: Follower, invocation: Invocation): Outcome | undefined {
+  const { argv, env, directory } = invocation;
+  if (!/^(?:npm|yarn|pnpm)$/u.test(baseName(argv[0] ?? ''))) return undefined;
+  const file = follower.files.at(`${invocation.root ?? ''}${joinPath(directory, 'package.json')}`);
+  const script = file.type === 'file' && file.text !== undefined ? packageScript(argv, file.text) : undefined;
+  if (script === undefined) return undefined;
+  const path = `${joinPath(directory, 'node_modules/.bin')}:${env.get('PATH') ?? ''}`;
+  const shell = {
+    ...invocation,
+    argv: ['/bin/sh', '-c', script],
+    env: new Map([...env, ['PATH', path]]),
+    direct: false,
+  };
+  const outcome = follower.start(shell);
+  if (!outcome.stays.every(({ located, isUtility }) => located.status === 'found' && !isUtility)) return undefined;
+  const keys = new Set(outcome.stays.map(({ key }) => key));
+  const manager = startFile(follower, invocation).stays.filter(
+    ({ key, located }) => located.status === 'found' && !keys.has(key),
+  );
+  return { ...outcome, passing: together(outcome.passing, manager) };
+}
+
+/** Follows what an interpreter's script starts; undefined if nothing shows that it starts another program. */
+function startScripted(follower: Follower, invocation: Invocation, interpreter: Program): Outcome | undefined {
+  const [name = '', ...words] = invocation.argv;
+  const script = isInterpreterName(baseName(name)) ? scriptOf(words) : undefined;
+  if (script === undefined || !isKnown(script.path)) return undefined;
+  const file = follower.files.at(`${invocation.root ?? ''}${joinPath(invocation.directory, script.path)}`);
+  const starts = file.type === 'file' && file.text !== undefined ? startsOf(name, file.text, script.args) : undefined;
+  if (starts === undefined) return undefined;
+  follower.spend(Math.ceil(starts.commands.length * 4));
+  const started = starts.commands
+    .filter(([first = '']) => isProgram(follower, invocation, first))
+    .map((argv) => follower.start({ ...invocation, argv, direct: false }));
+  const stays = started
+    .flatMap((outcome) => outcome.stays)
+    .filter((program) => !program.isUtility && program.located.status !== 'absent');
+  if (stays.length === 0) return undefined;
+  const one = starts.replaced && new Set(stays.map(({ key }) => key)).size === 1;
+  return {
+    stays: together(one ? [] : [{ ...interpreter, direct: false }], stays),
+    beside: started.map(({ beside }) => beside).reduce(together, []),
+    passing: started.map(({ passing }) => passing).reduce(together, one && starts.mayResolve ? [interpreter] : []),
+  };
 }
 
 /** Of a script that asks its interpreter for the command line (Spark's), the interpreter is what runs. */
@@ -357,90 +464,4 @@ function mayBeProgram(follower: Follower, invocation: Invocation, word: string, 
   if (located.status !== 'unseen') return false;
   if (behind || isInterpreterName(word) || interpreterOf(word) !== undefined) return true;
   return word.includes('/') && follower.files.isNamed(located);
-}
-
-/** Reports whether a word names an executable of the image. */
-function isProgram(follower: Follower, invocation: Invocation, word: string): boolean {
-  if (!isKnown(word) || word === '' || /^[\w-]*$/u.test(word) === word.includes('/')) return false;
-  follower.spend(1);
-  const located = locate(follower, { ...invocation, argv: [word] });
-  return located.status === 'found' && (located.content.kind === 'elf' || located.content.kind === 'script');
-}
-
-function locate({ files }: Pick<Follower, 'files'>, invocation: Place): Located {
-  const paths = candidatePaths(invocation);
-  const [name = ''] = invocation.argv;
-  const located: Located =
-    paths.length === 0
-      ? { status: 'absent', name }
-      : files.locate(paths.map((path) => `${invocation.root ?? ''}${path}`));
-  const isOpen = !name.includes('/') && !isKnown(invocation.env.get('PATH') ?? '');
-  if (located.status !== 'absent' || !isOpen) return located;
-  return { status: 'hidden', why: `${shownName(name)}, for which PATH is known only while it runs` };
-}
-
-/** Returns the path by which a script is called: that is its `$0`. */
-function askedPath(follower: Follower, invocation: Invocation): string {
-  const paths = candidatePaths(invocation);
-  return (
-    paths.find((path) => follower.files.locate([`${invocation.root ?? ''}${path}`]).status === 'found') ??
-    paths[0] ??
-    ''
-  );
-}
-
-function whichPath(files: ImageFiles, invocation: Place): string | undefined {
-  return candidatePaths(invocation).find((path) => files.at(path).type === 'file');
-}
-
-// The variables by which a Go program chooses its resolver (net/conf.go).
-const choosing = ['GODEBUG', 'RES_OPTIONS', 'HOSTALIASES', 'LOCALDOMAIN'];
-
-function programOf(follower: Follower, invocation: Invocation, at: Located): Program {
-  const [name = '', applet = ''] = invocation.argv;
-  const located = writtenMeanwhile(follower, invocation, at);
-  const called = baseName(name) === 'busybox' ? applet : baseName(name);
-  const runBy = located.status === 'unseen' ? runnerOf(follower, invocation) : undefined;
-  const variables = choosing.map((variable) => invocation.env.get(variable));
-  const place = located.status === 'found' ? located.path : JSON.stringify(located);
-  return {
-    key: JSON.stringify([located.status, place, invocation.loader, variables, isUtilityName(called)]),
-    located,
-    env: invocation.env,
-    isUtility: isUtilityName(called),
-    direct: invocation.direct === true,
-    ...(invocation.loader !== undefined && { loader: invocation.loader }),
-    ...(runBy !== undefined && { runBy }),
-  };
-}
-
-/** Returns what runs a program of this name that was not seen; undefined if its name does not tell. */
-function runnerOf(follower: Follower, invocation: Invocation): Located | undefined {
-  const name = baseName(invocation.argv[0] ?? '');
-  const interpreter = interpreterOf(name);
-  if (interpreter !== undefined) return locate(follower, { ...invocation, argv: [interpreter] });
-  if (!isAppletName(name)) return undefined;
-  const shell = locate(follower, { ...invocation, argv: ['/bin/sh'] });
-  const isBusybox = shell.status === 'found' && baseName(shell.path) === 'busybox';
-  return isBusybox || shell.status === 'unseen' ? shell : undefined;
-}
-
-function writtenMeanwhile({ touched }: Follower, { directory, argv }: Invocation, located: Located): Located {
-  if (located.status !== 'absent') return located;
-  const path = joinPath(directory, argv[0] ?? '');
-  return touched.has(path)
-    ? { status: 'hidden', why: `${shownName(path)}, which is made while the container runs` }
-    : located;
-}
-
-function addDoubts(outcome: Outcome, script: Found): Outcome {
-  if (script.doubts.length === 0) return outcome;
-  const add = (program: Program): Program => {
-    const { located } = program;
-    if (located.status !== 'found') return program;
-    const doubts = [...new Set([...located.doubts, ...script.doubts])];
-    const rivals = [...new Set([...located.rivals, ...script.rivals])];
-    return { ...program, located: { ...located, doubts, rivals } };
-  };
-  return { ...outcome, stays: outcome.stays.map(add), beside: outcome.beside.map(add) };
 }

@@ -1,8 +1,11 @@
+import { isLinkedToBase } from './known-programs.ts';
 import type { Located, Unseen } from './outcome.ts';
 import { mountOver } from '../../detection/pod/exec-wrappers.ts';
 import { endOf } from '../history.ts';
 import { type LayerIndex, normalizePath, type Resolution, resolvePath } from '../overlay.ts';
+import { matches, readPattern } from '../shell/run/values.ts';
 import type { FileAt } from '../shell/run/world.ts';
+import { compareText } from '../../util/text.ts';
 
 /** The files of a container, as far as the layers are known: the image's, without those that a volume hides. */
 export interface ImageFiles {
@@ -12,10 +15,10 @@ export interface ImageFiles {
   at(path: string, wanted?: boolean): FileAt;
   /** Returns the known files below a directory whose path ends so, and whether there can be no others. */
   list(directory: string, end: string): { readonly paths: readonly string[]; readonly complete: boolean };
+  /** Returns the paths that match an absolute pattern; undefined if there may be others, or many. */
+  matching(pattern: string): readonly string[] | undefined;
   /** Reports whether the history of a layer that was not read names one of these paths, or brings the directory. */
   isNamed(file: Unseen): boolean;
-  /** Reports whether neither the image nor a volume has anything below a directory. */
-  isEmpty(directory: string): boolean;
   /** The wanted files that may be in layers which were not read. */
   readonly wanted: readonly Unseen[];
   /** The same of files that were only asked about, such as by `[ -x FILE ]`. */
@@ -69,20 +72,20 @@ export function imageFiles(
       return fileAt(resolved, normalizePath(given));
     },
     isNamed: (file) => file.layers.some((layer) => chances.named(layer, file.paths)),
-    isEmpty(directory) {
-      const path = normalizePath(directory);
-      if (isMounted(path) || hidden.some((mount) => mount.startsWith(`/${path}/`))) return false;
-      if (layers.some((layer) => layer.hasBelow(path)) || resolvePath(layers, path).path !== path) return false;
-      const unknown = unknownLayers(path);
-      if (unknown.length > 0) note(endOf(path), unknown, false);
-      return unknown.length === 0;
-    },
     list(directory, end) {
       const { paths, isCut } = filesBelow(layers, directory, end, isMounted);
       const path = normalizePath(directory);
       const unknown = unknownLayers(path);
       if (unknown.length > 0) note(endOf(path), unknown, true);
       return { paths: [...paths].toSorted(), complete: unknown.length === 0 && !isCut };
+    },
+    matching(pattern) {
+      const folder = folderOf(pattern);
+      const isUnder = hidden.some((mount) => mount === `/${folder}` || mount.startsWith(`/${folder}/`));
+      if (isUnder || isMounted(folder) || resolvePath(layers, folder).path !== folder) return undefined;
+      const unknown = unknownLayers(folder);
+      if (unknown.length > 0) note(endOf(folder), unknown, false);
+      return unknown.length > 0 ? undefined : pathsMatching(layers, pattern.split('/').slice(1));
     },
     get wanted() {
       return [...wanted.values()];
@@ -122,6 +125,51 @@ function filesBelow(
   return { paths, isCut };
 }
 
+const mostMatches = 16;
+
+/** Returns the directory in front of a pattern's first `*`, `?` or `[`. */
+const folderOf = (pattern: string): string => normalizePath(pattern.slice(0, pattern.search(/[^/]*[*?[]/u)));
+
+function pathsMatching(layers: readonly LayerIndex[], segments: readonly string[]): readonly string[] | undefined {
+  const patterns = segments.map((segment) => readPattern([{ text: segment, quoted: false }]));
+  const prefix = segments
+    .slice(
+      0,
+      segments.findIndex((segment) => /[*?[]/u.test(segment)),
+    )
+    .join('/');
+  const found = new Set<string>();
+  for (const path of layers.flatMap((layer) => [...layer.paths()])) {
+    if (!path.startsWith(prefix)) continue;
+    const parts = path.split('/', segments.length);
+    const shorter = parts.join('/');
+    if (parts.length < segments.length || found.has(shorter)) continue;
+    const isMatch = patterns.every(
+      (pattern, at) => isShown(parts[at], segments[at]) && matches(pattern, parts[at] ?? ''),
+    );
+    if (!isMatch || !isThere(layers, shorter)) continue;
+    found.add(shorter);
+    if (found.size > mostMatches) return undefined;
+  }
+  return [...found].map((path) => `/${path}`).toSorted(compareText);
+}
+
+// A leading dot is matched by a dot alone.
+const isShown = (name = '', pattern = ''): boolean => !name.startsWith('.') || pattern.startsWith('.');
+
+const isThere = (layers: readonly LayerIndex[], path: string): boolean =>
+  resolvePath(layers, path).status === 'found' || layers.some((layer) => layer.hasBelow(path) && !layer.hides(path));
+
+/**
+ * Reports whether a layer that has a program may have another of its name in a directory which PATH names before. Distributions
+ * do not: their own directories have each name once, and /usr/local is empty.
+ */
+function mayStandBefore(path: string, layer: number): boolean {
+  const slash = path.lastIndexOf('/');
+  const isUsual = /^(?:usr\/local\/|usr\/)?s?bin$/u.test(path.slice(0, slash));
+  return !isUsual || (layer === 0 && path.startsWith('usr/local/') && !isLinkedToBase(path.slice(slash + 1)));
+}
+
 function findFirst(
   layers: readonly LayerIndex[],
   candidates: readonly string[],
@@ -141,7 +189,8 @@ function findFirst(
       if (doubts.length > 0) unseen.push({ status: 'unseen', paths: [path], layers: doubts });
       continue;
     }
-    const before = unseen.flatMap((earlier) => earlier.layers).filter((layer) => layer !== resolved.layer);
+    const earlier = unseen.filter((one) => one.layers.includes(resolved.layer)).flatMap(({ paths }) => paths);
+    const before = unseen.flatMap((one) => one.layers).filter((layer) => layer !== resolved.layer);
     return {
       status: 'found',
       path: resolved.path,
@@ -149,7 +198,8 @@ function findFirst(
       layer: resolved.layer,
       origin: resolved.origin,
       doubts: [...new Set([...resolved.doubts, ...before])],
-      rivals: [...unseen.flatMap((earlier) => earlier.paths), resolved.path],
+      rivals: [...unseen.flatMap((one) => one.paths), resolved.path],
+      earlier: earlier.filter((path) => mayStandBefore(path, resolved.layer)),
     };
   }
   if (unseen.length === 0) return { status: 'absent', name: candidates[0] ?? '' };

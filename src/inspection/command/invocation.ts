@@ -22,10 +22,12 @@ export interface Invocation {
   readonly root?: string;
   /** The first word of the command line names it. */
   readonly direct?: boolean;
+  /** What a shell gives it to read on standard input, unknown text included; undefined if it is the container's own. */
+  readonly input?: string | undefined;
 }
 
 /** The PATH if the environment has none (default of runc and Docker). */
-const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+export const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const maxWords = 1024;
 // Characters of one word (Linux include/uapi/linux/binfmts.h, MAX_ARG_STRLEN), and of all that variables expand to.
 const maxWord = 128 * 1024;
@@ -126,6 +128,17 @@ export function candidatePaths(invocation: Place): readonly string[] {
 /** Reports whether a program of this name is a Unix shell. */
 export function isShell(name: string): boolean {
   return /^(?:ba|da|a|k|z|mk)?sh$/u.test(name);
+}
+
+// Words that an image's own program may well have as its name.
+const commonWord =
+  /^(?:watch|script|time|task|make|just|sg|cd|phase|entr|reflex|monit|summon|teller|vals|nice|script)$/u;
+
+/** Returns the name by which the tables know a tool; empty for a common word outside the directories of programs. */
+export function toolName(program: string): string {
+  const name = baseName(program);
+  const isElsewhere = program.includes('/') && !/(?:^|\/)s?bin\/[^/]+$/u.test(program);
+  return isElsewhere && commonWord.test(name) ? '' : name;
 }
 
 export function baseName(path: string): string {

@@ -30,6 +30,12 @@ const utilities = new Set(
 /** Reports whether a program of this name resolves no names. */
 export const isUtilityName = (name: string): boolean => utilities.has(name);
 
+/** Reports whether a program that is called so resolves no names: `getent passwd` asks for users. `xargs` alone prints. */
+export const isUtilityCall = (name: string, [first = '']: readonly string[]): boolean =>
+  isUtilityName(name) ||
+  name === 'xargs' ||
+  (name === 'getent' && /^(?:passwd|group|shadow|gshadow|initgroups)$/u.test(first));
+
 // What else of busybox the distributions that use it link to it.
 const applets = new Set(
   'wget nc telnet nslookup ping ping6 traceroute ftpget ftpput tftp httpd udhcpc ntpd crond syslogd klogd watch hostname vi'.split(

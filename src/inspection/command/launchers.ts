@@ -1,6 +1,6 @@
 import { execWrapper } from '../../detection/pod/exec-wrappers.ts';
 import { splitWords } from '../shell/parse.ts';
-import { baseName, type Invocation } from './invocation.ts';
+import { type Invocation, toolName } from './invocation.ts';
 
 /** Where a launcher's words name the program that it starts. */
 interface Shape {
@@ -132,7 +132,7 @@ export interface Launch {
  */
 export function launchOf({ argv }: Invocation, isProgram: (word: string) => boolean): Launch | undefined {
   const [program = '', ...words] = argv;
-  const name = baseName(program);
+  const name = toolName(program);
   if (Object.hasOwn(environments, name)) return inEnvironment(words, environments[name]);
   const shape = Object.hasOwn(shapes, name) ? shapes[name] : undefined;
   const own = shape && launched(words, shape, isProgram);

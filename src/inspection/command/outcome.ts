@@ -13,6 +13,8 @@ export type Located =
       readonly doubts: readonly number[];
       /** Paths of such a file. */
       readonly rivals: readonly string[];
+      /** Paths that PATH names before, and that the rest of its own layer may hold. */
+      readonly earlier: readonly string[];
     }
   /** The program, or a script that leads to it, may be at one of `paths`, in one of `layers`. */
   | { readonly status: 'unseen'; readonly paths: readonly string[]; readonly layers: readonly number[] }

@@ -21,6 +21,8 @@ export interface ShellArguments {
   /** `$0`. */
   readonly zero: string;
   readonly parameters: readonly string[];
+  /** It reads /etc/profile first. */
+  readonly isLogin: boolean;
 }
 
 const valued = /^(?:--rcfile|--init-file|[-+][A-Za-z]*[oO])$/u;
@@ -31,11 +33,12 @@ export function shellArguments([program = '', ...words]: readonly string[]): She
   while (/^[-+]./u.test(words[at] ?? '') && words[at] !== '--') at += valued.test(words[at] ?? '') ? 2 : 1;
   const options = words.slice(0, at);
   if (options.some((word) => /^-[A-Za-z]*s/u.test(word))) return undefined;
+  const isLogin = options.some((word) => /^-[A-Za-z]*l|^--login$/u.test(word));
   const hasText = options.some((word) => /^-[A-Za-z]*c/u.test(word));
   if (words[at] === '--' || words[at] === '-') at += 1;
   const [first = '', ...rest] = words.slice(at);
   if (first === '') return undefined;
-  if (!hasText) return { text: undefined, zero: first, parameters: rest };
+  if (!hasText) return { text: undefined, zero: first, parameters: rest, isLogin };
   const [zero = program, ...parameters] = rest;
-  return { text: first, zero, parameters };
+  return { text: first, zero, parameters, isLogin };
 }

@@ -1,5 +1,5 @@
 import { splitWords } from '../shell/parse.ts';
-import { baseName, type Invocation, joinPath, uidOf } from './invocation.ts';
+import { defaultPath, type Invocation, joinPath, toolName, uidOf } from './invocation.ts';
 import { afterDashes } from './launchers.ts';
 
 /** How a wrapper's words lead to the program that replaces it. */
@@ -147,6 +147,7 @@ const special: Readonly<Record<string, Wrapper>> = {
   busybox: throughBusybox,
   toybox: throughBusybox,
   su: throughSu,
+  sudo: throughSudo,
   runuser: (invocation) =>
     invocation.argv.includes('-u') ? throughShape(invocation, shapes['runuser']) : throughSu(invocation),
   setarch: throughArch,
@@ -169,7 +170,7 @@ export function throughWrapper(invocation: Invocation): Invocation | undefined {
 }
 
 function nameOf({ argv: [program = ''] }: Invocation): string {
-  const name = baseName(program);
+  const name = toolName(program);
   return Object.hasOwn(shapes, name) ? name : withoutPlatform(name);
 }
 
@@ -192,8 +193,22 @@ function readOptions(words: readonly string[], valued: readonly string[]): Optio
       at += 1;
       values.set(word, words[at] ?? '');
     } else if (valued.includes(word.slice(0, 2))) values.set(word.slice(0, 2), word.slice(2));
+    else at += readLetters(word, words[at + 1], { valued, values });
   }
   return { rest: words.slice(at), values };
+}
+
+/** Reads options in one word (`-Eu app`, `-qefc TEXT`); returns how many more words their value takes. */
+function readLetters(
+  word: string,
+  next: string | undefined,
+  { valued, values }: { readonly valued: readonly string[]; readonly values: Map<string, string> },
+): number {
+  const at = /^-[A-Za-z]{2,}$/u.test(word) ? Array.from(word).findIndex((letter) => valued.includes(`-${letter}`)) : -1;
+  if (at === -1) return 0;
+  const isLast = at === word.length - 1;
+  values.set(`-${word[at] ?? ''}`, isLast ? (next ?? '') : word.slice(at + 1));
+  return isLast ? 1 : 0;
 }
 
 function throughShape(invocation: Invocation, shape: Shape = {}): Invocation {
@@ -230,8 +245,27 @@ function throughSu(invocation: Invocation): Invocation | undefined {
   const shell = textOf(values, '-s --shell') ?? '/bin/sh';
   const [user = 'root', ...rest] = words.filter((word) => word !== '-');
   if (text === undefined && rest.length === 0) return undefined;
-  const argv = text === undefined ? [shell, ...rest] : [shell, '-c', text, ...rest];
-  return { ...invocation, argv, uid: uidOf(user) };
+  const argv = text === undefined ? rest : ['-c', text, ...rest];
+  const isLogin = invocation.argv.some((word) => /^(?:-|-l|--login|-l[a-z])$/u.test(word));
+  return isLogin
+    ? loggedIn(invocation, user, [shell, '-l', ...argv])
+    : { ...invocation, argv: [shell, ...argv], uid: uidOf(user) };
+}
+
+/** Returns a login shell's invocation: of the environment little is left, and PAM may set more of it (su(1), sudo(8)). */
+function loggedIn(invocation: Invocation, user: string, argv: readonly string[]): Invocation {
+  return { ...invocation, argv, uid: uidOf(user), env: new Map([['PATH', defaultPath]]), openEnv: true };
+}
+
+// sudo(8): `-i` starts a login shell.
+function throughSudo(invocation: Invocation): Invocation | undefined {
+  const inner = throughShape(invocation, shapes['sudo']);
+  const [, ...words] = invocation.argv;
+  const end = words.findIndex((word) => !word.startsWith('-'));
+  const isLogin = words.slice(0, end === -1 ? undefined : end).some((word) => /^-[A-Za-z]*i|^--login$/u.test(word));
+  if (!isLogin || inner.argv.length === 0) return inner;
+  const shell = ['/bin/bash', '-l', '-c', 'exec "$0" "$@"', ...inner.argv];
+  return { ...loggedIn(invocation, '', shell), uid: inner.uid };
 }
 
 const suOptions = '-c --command --session-command -s --shell -g --group -G --supp-group -w --whitelist-environment -T';

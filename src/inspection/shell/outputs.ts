@@ -1,7 +1,7 @@
 import { baseName, joinPath } from '../command/invocation.ts';
 import { withoutTrailing } from '../../util/text.ts';
 import type { Run } from './run/run.ts';
-import type { State } from './run/state.ts';
+import { environmentOf, type State } from './run/state.ts';
 import { isKnown, UNKNOWN } from './run/values.ts';
 import { cutFields } from './filters.ts';
 
@@ -12,8 +12,11 @@ type Output = (state: State, words: readonly string[], run: Run) => string | und
 
 /** What programs that only print write, where it can be known. */
 export const outputs: Readonly<Record<string, Output>> = {
-  dirname: (_, [path = '.']) => known(path, parent),
-  basename: (_, [path = '', suffix = '']) => known(path, (one) => withoutSuffix(baseName(one), suffix)),
+  dirname: (_, words) => known(operandsOf(words)[0] ?? '.', parent),
+  basename: (_, words) => {
+    const [path = '', suffix = ''] = operandsOf(words);
+    return known(path, (one) => withoutSuffix(baseName(one), suffix));
+  },
   readlink: (state, words, run) => readLink(state, words, run),
   realpath: (state, words, run) => known(words.at(-1) ?? '', (path) => resolved(state, path, run)),
   id: (state, words) => (/^-[a-z]*u$/u.test(words.join(' ')) ? state.uid : UNKNOWN),
@@ -22,6 +25,14 @@ export const outputs: Readonly<Record<string, Output>> = {
   cut: (state, words, run) => {
     const text = textAt(state, words.at(-1) ?? '', run);
     return (isKnown(text) ? cutFields(words.slice(0, -1), text) : undefined) ?? UNKNOWN;
+  },
+  ls: (_, words) => listed(words),
+  which: (state, words, { world }) => {
+    const name = words.find((word) => !word.startsWith('-')) ?? '';
+    if (!isKnown(name)) return UNKNOWN;
+    return (
+      (name.includes('/') ? name : world.which(name, { env: environmentOf(state), directory: state.directory })) ?? name
+    );
   },
   seq: (_, words) => {
     const [first = 0, last = first] = words.map(Number);
@@ -40,6 +51,16 @@ export const outputs: Readonly<Record<string, Output>> = {
   dpkg: (_, words, { world }) =>
     words.join(' ') === '--print-architecture' ? machineOf(world.architecture).debian : UNKNOWN,
   apk: (_, words, { world }) => (words.join(' ') === '--print-arch' ? machineOf(world.architecture).alpine : UNKNOWN),
+};
+
+const operandsOf = (words: readonly string[]): readonly string[] => (words[0] === '--' ? words.slice(1) : words);
+
+// `ls -d PATTERN`: the names come from the shell.
+const listed = (words: readonly string[]): string => {
+  const names = words.filter((word) => !word.startsWith('-'));
+  const isByName =
+    words.every((word) => !/^-[a-zA-Z]*[^1d-]/u.test(word)) && words.some((word) => /^-1?d1?$/u.test(word));
+  return isByName && names.length > 0 && names.every(isKnown) ? names.join('\n') : UNKNOWN;
 };
 
 interface Machine {

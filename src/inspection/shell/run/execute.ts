@@ -6,11 +6,17 @@ import { decideDoubleBracket } from './conditions.ts';
 import { assignedArray } from './declare.ts';
 import { expandPattern, expandText, expandWords } from './expand.ts';
 import { followFor, followLoop } from './loops.ts';
+import { inputOf, noteCopy } from '../files.ts';
 import { filtered } from '../filters.ts';
 import { outputs } from '../outputs.ts';
 import type { Run, Scope } from './run.ts';
 import {
+  afterFunction,
+  appended,
   environmentOf,
+  gone,
+  listOf,
+  onlyOutput,
   settled,
   type State,
   statusOf,
@@ -57,13 +63,12 @@ function firstState({ invocation, zero, parameters }: ShellCall): State {
     status: 0,
     flow: undefined,
     output: undefined,
+    input: undefined,
     last: [],
     idle: [],
     jobs: [],
   };
 }
-
-const failing = hiddenProgram('a shell text that ends with an error, whatever it asks');
 
 /** Returns what the last states of a shell say. An end with an error is left out, unless there is no other. */
 function outcomeOf(run: Run, ends: readonly State[]): Outcome {
@@ -72,7 +77,8 @@ function outcomeOf(run: Run, ends: readonly State[]): Outcome {
   const isFailure =
     good.length === 0 &&
     ends.every(({ flow, last, jobs }) => flow !== undefined && last.length === 0 && jobs.length === 0);
-  if (isFailure) return { ...nothing, stays: [failing] };
+  if (isFailure)
+    return { ...nothing, stays: [hiddenProgram('a shell text that ends with an error, whatever it asks')] };
   const all = (good.length > 0 ? good : ends).map(staying).filter((programs) => programs.length > 0);
   const present = all.filter((programs) => programs.some(({ located }) => located.status !== 'absent'));
   const ran = all.some((programs) => programs.some(({ isUtility }) => !isUtility));
@@ -203,9 +209,9 @@ function runAndOr(
   state: State,
   { left, operator, right }: Extract<Command, { kind: 'and-or' }>,
 ): readonly State[] {
-  const { succeeded, failed, left: gone } = byStatus(run.step(state, left));
+  const { succeeded, failed, left: over } = byStatus(run.step(state, left));
   const [taken, skipped] = operator === '&&' ? [succeeded, failed] : [failed, succeeded];
-  return settled(run, [...gone, ...skipped, ...executeAll(run, taken, [right])]);
+  return settled(run, [...over, ...skipped, ...executeAll(run, taken, [right])]);
 }
 
 function runIf(run: Run, state: State, { branches, otherwise }: Extract<Command, { kind: 'if' }>): readonly State[] {
@@ -216,8 +222,14 @@ function runIf(run: Run, state: State, { branches, otherwise }: Extract<Command,
     done.push(...left, ...executeAll(run, succeeded, body));
     current = failed;
   }
-  const last = current.map((one) => withStatus(one, 0));
-  return settled(run, [...done, ...executeAll(run, last, otherwise)]);
+  return settled(run, [
+    ...done,
+    ...executeAll(
+      run,
+      current.map((one) => withStatus(one, 0)),
+      otherwise,
+    ),
+  ]);
 }
 
 function runCase(run: Run, state: State, { subject, arms }: Extract<Command, { kind: 'case' }>): readonly State[] {
@@ -270,8 +282,11 @@ function runPipeline(
   if (only !== undefined && commands.length === 1) return run.step(state, only).map(turn);
   // Each command runs in a subshell of its own, all at the same time.
   const inside: State = { ...state, last: [], idle: [], output: undefined };
-  const first: State = { ...inside, output: state.output === undefined ? undefined : '' };
-  const ends = commands.map((command, at) => run.step(at === 0 ? first : inside, command));
+  const ends: (readonly State[])[] = [];
+  for (const [at, command] of commands.entries()) {
+    const input = at === 1 ? onlyOutput(ends[0] ?? []) : UNKNOWN;
+    ends.push(run.step(at === 0 ? { ...inside, output: '' } : { ...inside, input }, command));
+  }
   const statuses = new Set(ends.at(-1)?.map(({ status }) => status));
   const [status] = statuses.size === 1 ? statuses : [];
   const after = withStatus(written(state, pipedText(run, inside, commands, ends[0] ?? []) ?? UNKNOWN), status);
@@ -286,11 +301,10 @@ function pipedText(
   [, ...commands]: readonly Command[],
   starts: readonly State[],
 ): string | undefined {
-  const texts = new Set(starts.map(({ output }) => output ?? UNKNOWN));
-  let [text] = texts.size === 1 ? texts : [];
+  let text = onlyOutput(starts);
   for (const command of commands) {
-    if (text === undefined || !isKnown(text) || command.kind !== 'simple') return undefined;
-    text = filtered(expandWords(run, { state }, command.words), text);
+    if (!isKnown(text) || command.kind !== 'simple') return undefined;
+    text = filtered(expandWords(run, { state }, command.words), text) ?? UNKNOWN;
   }
   return text;
 }
@@ -349,13 +363,13 @@ function runExec(run: Run, state: State, command: SimpleCommand, words: readonly
   return runProgram(run, state, command, rest).map(gone);
 }
 
-const gone = (state: State): State => ({ ...state, status: 0, flow: { kind: 'exit', replaced: true } });
-
 function runProgram(run: Run, state: State, command: SimpleCommand, words: readonly string[]): readonly State[] {
   const [name = '', ...rest] = words;
   const inside = assign(run, { state }, command, 'export');
   for (const word of rest) if (word.includes('/') && isKnown(word)) run.world.touch(joinPath(inside.directory, word));
-  const outcome = isKnown(name) ? start(run, inside, words) : { ...nothing, stays: [unknownCommand] };
+  if (/^(?:cp|mv|ln|install)$/u.test(name)) noteCopy(run, inside.directory, words);
+  const input = inputOf(run, inside, command.redirects);
+  const outcome = isKnown(name) ? start(run, { ...inside, input }, words) : { ...nothing, stays: [unknownCommand] };
   for (const program of outcome.stays) run.ran.set(program.key, program);
   for (const program of outcome.passing) run.passed.set(program.key, program);
   for (const program of outcome.beside) run.beside.set(program.key, program);
@@ -368,8 +382,8 @@ function runProgram(run: Run, state: State, command: SimpleCommand, words: reado
 }
 
 function start({ world }: Run, state: State, argv: readonly string[]): Outcome {
-  const { directory, open, uid } = state;
-  return world.start({ argv, env: environmentOf(state), directory, openEnv: open, uid });
+  const { directory, open, uid, input } = state;
+  return world.start({ argv, env: environmentOf(state), directory, openEnv: open, uid, input });
 }
 
 /** Notes what ran. A program that resolves no names only keeps the container alive, for what ran before it or runs beside. */
@@ -400,12 +414,6 @@ function lastStatus(state: State, assignments: SimpleCommand['assignments']): St
   return isComputed ? state.status : 0;
 }
 
-const listOf = (value: Variable['value'] | undefined): readonly string[] =>
-  value === undefined || value === '' ? [] : typeof value === 'string' ? [value] : value;
-
-const appended = (before: Variable['value'] | undefined, text: string): Variable['value'] =>
-  typeof before === 'object' ? [(before[0] ?? '') + text, ...before.slice(1)] : (before ?? '') + text;
-
 function redirect(run: Run, scope: Scope, redirects: readonly Redirect[]): void {
   for (const { operator, target } of redirects) {
     if (operator.startsWith('<<')) continue;
@@ -432,21 +440,4 @@ function callFunction(
   if (state.callers.length > deepest) return [{ ...state, status: undefined }];
   const inner: State = { ...state, parameters, callers: [name, ...state.callers], hidden: new Map() };
   return run.step(inner, body).map((after) => afterFunction(state, after));
-}
-
-/** Returns the caller's state: what `local` hid is put back. */
-function afterFunction(before: State, after: State): State {
-  const variables = new Map(after.variables);
-  for (const [hidden, value] of after.hidden) {
-    if (value === undefined) variables.delete(hidden);
-    else variables.set(hidden, value);
-  }
-  return {
-    ...after,
-    variables: after.hidden.size === 0 ? after.variables : variables,
-    parameters: before.parameters,
-    callers: before.callers,
-    hidden: before.hidden,
-    flow: after.flow?.kind === 'return' ? undefined : after.flow,
-  };
 }

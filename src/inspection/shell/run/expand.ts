@@ -53,7 +53,7 @@ function expandWord(run: Run, scope: Scope, word: Word): readonly string[] {
     }
   }
   end();
-  return fields.done.map((pieces) => fieldText(run, pieces));
+  return fields.done.flatMap((pieces) => fieldTexts(run, pieces));
 }
 
 /** Splits a text into no more fields than a command gets. Each costs as much as a longer text that is not split. */
@@ -84,15 +84,19 @@ function hasPattern(text: string): boolean {
   return /[*?]/u.test(text) || (bracket !== -1 && text.includes(']', bracket + 2));
 }
 
-function fieldText({ world }: Run, pieces: readonly Piece[]): string {
+function fieldTexts({ world }: Run, pieces: readonly Piece[]): readonly string[] {
   const text = pieces.map((piece) => piece.text).join('');
   const isOpen = pieces.some((piece) => !piece.quoted && hasPattern(piece.text));
+  if (!isOpen) {
+    return [text === UNKNOWN && pieces.some((piece) => !piece.quoted && piece.text !== '') ? ANY_WORDS : text];
+  }
+  const isPlain =
+    text.startsWith('/') && isKnown(text) && pieces.every((piece) => !piece.quoted || !hasPattern(piece.text));
+  const found = isPlain ? world.matching(text) : undefined;
   // A pattern that matches nothing stands for itself.
-  const [, folder] = /^(\/[^*?[]{1,200})\/[^/]*[*?[]/u.exec(text) ?? [];
-  if (isOpen && folder !== undefined && isKnown(text) && world.isEmpty(folder)) return text;
+  if (found !== undefined) return found.length > 0 ? found : [text];
   // A pattern stands for any number of files; an unknown value that is not quoted, for any number of words.
-  if (isOpen && !text.startsWith('-')) return ANY_WORDS;
-  return text === UNKNOWN && pieces.some((piece) => !piece.quoted && piece.text !== '') ? ANY_WORDS : text;
+  return [text.startsWith('-') ? text : ANY_WORDS];
 }
 
 /** Expands a word to one text, as in an assignment. */

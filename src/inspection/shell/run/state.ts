@@ -41,6 +41,8 @@ export interface State {
   readonly flow: Flow | undefined;
   /** What the commands have written to standard output; undefined outside of `$( … )`, where nobody reads it. */
   readonly output: string | undefined;
+  /** What commands read on standard input, unknown text included; undefined if it is the container's own. */
+  readonly input: string | undefined;
   /** The programs that ran last in the foreground, without those that resolve no names. */
   readonly last: readonly Program[];
   /** The last program that resolves no names. */
@@ -223,4 +225,38 @@ export function together(one: readonly Program[], other: readonly Program[]): re
   if (one.length === 0) return other;
   if (other.length === 0) return one;
   return [...new Map([...one, ...other].map((program) => [program.key, program])).values()];
+}
+
+/** Returns what all these states have written to standard output; unknown text if they differ. */
+export function onlyOutput(ends: readonly State[]): string {
+  const [text = UNKNOWN, ...others] = new Set(ends.map(({ output }) => output ?? UNKNOWN));
+  return others.length === 0 ? text : UNKNOWN;
+}
+
+/** Returns a value's elements. */
+export const listOf = (value: Variable['value'] | undefined): readonly string[] =>
+  value === undefined || value === '' ? [] : typeof value === 'string' ? [value] : value;
+
+/** Returns a value with text put behind it, behind an array's first element. */
+export const appended = (before: Variable['value'] | undefined, text: string): Variable['value'] =>
+  typeof before === 'object' ? [(before[0] ?? '') + text, ...before.slice(1)] : (before ?? '') + text;
+
+/** Returns the state of a shell that another program replaced. */
+export const gone = (state: State): State => ({ ...state, status: 0, flow: { kind: 'exit', replaced: true } });
+
+/** Returns the caller's state: what `local` hid is put back. */
+export function afterFunction(before: State, after: State): State {
+  const variables = new Map(after.variables);
+  for (const [hidden, value] of after.hidden) {
+    if (value === undefined) variables.delete(hidden);
+    else variables.set(hidden, value);
+  }
+  return {
+    ...after,
+    variables: after.hidden.size === 0 ? after.variables : variables,
+    parameters: before.parameters,
+    callers: before.callers,
+    hidden: before.hidden,
+    flow: after.flow?.kind === 'return' ? undefined : after.flow,
+  };
 }

@@ -23,14 +23,14 @@ export interface World {
   readonly architecture: string;
   /** Looks at an absolute path. `wanted`: the run cannot be followed without the file's text. */
   at(path: string, wanted?: boolean): FileAt;
-  /** Reports whether neither the image nor a volume has any file below an absolute path. */
-  isEmpty(directory: string): boolean;
   /** Returns the first of these programs in PATH; undefined if it is not known. */
   which(name: string, invocation: Pick<Invocation, 'env' | 'directory'>): string | undefined;
   /** Follows a program that the shell starts. */
   start(invocation: Invocation): Outcome;
-  /** Notes that a running command may write this file. */
-  touch(path: string): void;
+  /** Notes that a running command may write this file; `source`: what it copies or links there, absolute. */
+  touch(path: string, source?: string): void;
+  /** Returns the paths that match an absolute pattern; undefined if there may be others. */
+  matching(pattern: string): readonly string[] | undefined;
   /** Runs `work` one level deeper. Throws {@link TooLong} when it is nested too deeply. */
   nest<T>(work: () => T): T;
   /** Counts work. Throws {@link TooLong} when there was too much of it. */

@@ -86,7 +86,7 @@ describe('a shell text leads to the programs that its run may end in', () => {
     ],
     [
       'for f in /hooks.d/*; do . "$f"; done; exec ${BIN:-/app/server}',
-      'app/server hidden',
+      'app/other',
       { files: { 'hooks.d/a': 'BIN=/app/other' } },
     ],
     ['cd /app/x/..; exec "$(pwd)/server"', 'app/server'],

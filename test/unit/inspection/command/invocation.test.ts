@@ -175,7 +175,11 @@ describe('what a wrapper changes for the program', () => {
       ['su', '-s', '/bin/bash', 'app', '-c', 'exec x', 'zero'],
       { argv: ['/bin/bash', '-c', 'exec x', 'zero'], uid: '1000' },
     ],
-    [['su', '-', 'app', '-c', 'x'], { argv: ['/bin/sh', '-c', 'x'] }],
+    [['su', '-', 'app', '-c', 'x'], { argv: ['/bin/sh', '-l', '-c', 'x'], openEnv: true }],
+    [['su', '-lc', 'x', 'app'], { argv: ['/bin/sh', '-l', '-c', 'x'], uid: '1000' }],
+    [['sudo', '-Eu', 'app', '--', 'x', '-u'], { argv: ['x', '-u'], uid: '1000' }],
+    [['sudo', '-iu', 'app', 'x'], { argv: ['/bin/bash', '-l', '-c', 'exec "$0" "$@"', 'x'], openEnv: true }],
+    [['script', '-qefc', 'x y', '/dev/null'], { argv: ['/bin/sh', '-c', 'x y'] }],
     [['runuser', '-u', 'app', '--', 'x', '-c'], { argv: ['x', '-c'], uid: '1000' }],
     [['runuser', 'app', '-c', 'x'], { argv: ['/bin/sh', '-c', 'x'], uid: '1000' }],
     [['flock', '/l', '-c', 'x y'], { argv: ['/bin/sh', '-c', 'x y'] }],
@@ -198,11 +202,15 @@ describe('what a wrapper changes for the program', () => {
 
 describe("a shell's arguments", () => {
   it.each([
-    [['sh', '-c', 'x', 'zero', 'one'], { text: 'x', zero: 'zero', parameters: ['one'] }],
-    [['bash', '-o', 'pipefail', '-c', 'x'], { text: 'x', zero: 'bash', parameters: [] }],
-    [['bash', '-euo', 'pipefail', '-c', 'x'], { text: 'x', zero: 'bash', parameters: [] }],
-    [['bash', '-lc', 'x'], { text: 'x', zero: 'bash', parameters: [] }],
-    [['bash', '--rcfile', '/rc', '--', '/s', '-c'], { text: undefined, zero: '/s', parameters: ['-c'] }],
+    [['sh', '-c', 'x', 'zero', 'one'], { text: 'x', zero: 'zero', parameters: ['one'], isLogin: false }],
+    [['bash', '-o', 'pipefail', '-c', 'x'], { text: 'x', zero: 'bash', parameters: [], isLogin: false }],
+    [['bash', '-euo', 'pipefail', '-c', 'x'], { text: 'x', zero: 'bash', parameters: [], isLogin: false }],
+    [['bash', '-lc', 'x'], { text: 'x', zero: 'bash', parameters: [], isLogin: true }],
+    [['bash', '--login', '-c', 'x'], { text: 'x', zero: 'bash', parameters: [], isLogin: true }],
+    [
+      ['bash', '--rcfile', '/rc', '--', '/s', '-c'],
+      { text: undefined, zero: '/s', parameters: ['-c'], isLogin: false },
+    ],
     [['sh', '-s', 'x'], undefined],
     [['sh', '-i'], undefined],
     [['sh'], undefined],

@@ -1,5 +1,5 @@
-import { UNKNOWN, withoutMarks } from '../shell/run/values.ts';
-import { baseName, type Invocation } from './invocation.ts';
+import { UNKNOWN, withoutMarks } from '../../shell/run/values.ts';
+import { baseName, type Invocation } from '../invocation.ts';
 
 /**
  * execline (https://skarnet.org/software/execline): a script is one command line, whose programs replace one another. A block

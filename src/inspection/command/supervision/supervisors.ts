@@ -1,6 +1,7 @@
-import { splitWords } from '../shell/parse.ts';
-import { UNKNOWN } from '../shell/run/values.ts';
-import { baseName, type Invocation, joinPath } from './invocation.ts';
+import { splitWords } from '../../shell/parse.ts';
+import { UNKNOWN } from '../../shell/run/values.ts';
+import { baseName, type Invocation, joinPath, toolName } from '../invocation.ts';
+import { readCron, readSupercronic } from './cron.ts';
 import { chainOf, readExecline } from './execline.ts';
 import {
   hasS6,
@@ -13,7 +14,7 @@ import {
   type Surroundings,
 } from './services.ts';
 
-type Supervisor = (invocation: Invocation, around: Surroundings) => Services;
+type Supervisor = (invocation: Invocation, around: Surroundings) => Services | undefined;
 
 const unread = (name: string): Services => ({
   commands: [],
@@ -59,8 +60,13 @@ const supervisors: Readonly<Record<string, Supervisor>> = {
   circusd: (invocation, around) => readConfigured(invocation, around, circus),
   horust: (invocation, around) => readConfigured(invocation, around, horust),
   dinit: (invocation, around) => readConfigured(invocation, around, dinit),
-  pebble: (invocation, around) => readConfigured(invocation, around, pebble),
+  // Its other commands start nothing. An ACME server is called so, too.
+  pebble: (invocation, around) =>
+    /^(?:run|enter)$/u.test(invocation.argv[1] ?? '') ? readConfigured(invocation, around, pebble) : undefined,
   'process-compose': (invocation, around) => readConfigured(invocation, around, processCompose),
+  cron: readCron,
+  crond: readCron,
+  supercronic: readSupercronic,
   fwatchdog: readWatchdog,
   'of-watchdog': readWatchdog,
 };
@@ -72,7 +78,7 @@ const others =
 /** Returns the services of a supervisor; undefined for any other program. */
 export function servicesOf(invocation: Invocation, around: Surroundings): Services | undefined {
   const [program = ''] = invocation.argv;
-  const name = baseName(program);
+  const name = toolName(program);
   const supervisor = Object.hasOwn(supervisors, name) ? supervisors[name] : undefined;
   if (supervisor !== undefined) return supervisor(invocation, around);
   const isS6 = name === 'preinit' || program.startsWith('/package/admin/s6-overlay');

@@ -1,0 +1,30 @@
+import { baseName, joinPath } from '../command/invocation.ts';
+import { expandText } from './run/expand.ts';
+import type { Run } from './run/run.ts';
+import type { State } from './run/state.ts';
+import { isKnown, UNKNOWN } from './run/values.ts';
+import type { Redirect } from './syntax.ts';
+
+/* What commands read from files, and put at other paths. */
+
+/** Notes what `cp`, `mv`, `ln` or `install` puts at another path, where one file or directory is named. */
+export function noteCopy({ world }: Run, from: string, [name, ...words]: readonly string[]): void {
+  if (words.some((word) => /^-[a-zA-Z]*[tdgom]$|^--/u.test(word))) return;
+  const [source = '', target = '', ...others] = words.filter((word) => !word.startsWith('-'));
+  if (others.length > 0 || source === '' || target === '' || !isKnown(source + target + from)) return;
+  const path = joinPath(from, target);
+  const isDirectory = target.endsWith('/') || world.at(path).type === 'directory';
+  const to = isDirectory ? joinPath(path, baseName(source)) : path;
+  const base = name === 'ln' ? to.slice(0, to.lastIndexOf('/')) : from;
+  world.touch(to, joinPath(base, source));
+}
+
+/** Returns what a command reads on standard input. */
+export function inputOf(run: Run, state: State, redirects: readonly Redirect[]): string | undefined {
+  const redirected = redirects.findLast(({ operator }) => /^0?<(?:<[<-]?)?$/u.test(operator));
+  if (redirected === undefined) return state.input;
+  const text = expandText(run, { state }, redirected.target);
+  if (redirected.operator.includes('<<')) return text;
+  const file = isKnown(text) ? run.world.at(joinPath(state.directory, text), true) : undefined;
+  return file?.type === 'file' ? (file.text ?? UNKNOWN) : UNKNOWN;
+}

@@ -1,0 +1,160 @@
+import { describe, expect, it } from 'vitest';
+
+import { elf, type Files, leads, type Setting } from '../../../support/followed.ts';
+
+const text = (script: string, setting?: Setting): string => leads(['/bin/sh', '-c', script], setting);
+
+describe('a shell that reads its commands from standard input', () => {
+  it.each<[script: string, expected: string, setting?: Setting]>([
+    ['exec sh <<X\ncd /app\nexec ./server\nX', 'app/server'],
+    ['B=server; gosu app sh <<X\nexec /app/$B\nX', 'app/server'],
+    ['sh < /run.sh', 'app/server', { files: { 'run.sh': 'exec /app/server' } }],
+    ['sh < /nowhere', 'hidden'],
+    ['echo "exec /app/server" | sh', 'app/server'],
+    ['echo "/app/$1" | sh', 'absent'],
+    ['curl x | sh', 'usr/bin/curl hidden'],
+    ['bash <<< "exec /app/server"', 'app/server'],
+  ])('%j', (script, expected, setting) => {
+    expect(text(script, setting)).toBe(expected);
+  });
+});
+
+describe('what a shell reads before its text', () => {
+  const tools: Files = { 'opt/app/bin/tool': elf, 'usr/bin/tool': elf };
+  const env = ['PATH=/opt/app/bin:/usr/bin:/bin'];
+  const profile = {
+    ...tools,
+    'etc/profile': 'PATH=/usr/local/bin:/usr/bin:/bin\nfor i in /etc/profile.d/*.sh; do . $i; done\n',
+  };
+  const added = { ...profile, 'etc/profile.d/app.sh': 'PATH=/opt/app/bin:$PATH\n' };
+  it.each<[argv: readonly string[], expected: string, setting: Setting]>([
+    [['bash', '-c', 'tool'], 'opt/app/bin/tool', { env, files: profile }],
+    [['bash', '-lc', 'tool'], 'usr/bin/tool', { env, files: profile }],
+    [['bash', '--login', '-c', 'tool'], 'opt/app/bin/tool', { files: added }],
+    [['bash', '-lc', 'tool'], 'opt/app/bin/tool', { env, files: tools }],
+    [['su', '-', 'app', '-c', 'tool'], 'usr/bin/tool', { env, files: profile }],
+    [['su', 'app', '-c', 'tool'], 'opt/app/bin/tool', { env, files: profile }],
+    [['sudo', '-iu', 'app', 'tool'], 'usr/bin/tool', { env, files: profile }],
+    [['sudo', '-Eu', 'app', 'tool'], 'opt/app/bin/tool usr/bin/tool', { env, files: tools }],
+    [['sudo', '-u', 'app', 'only'], 'opt/app/bin/only', { env, files: { 'opt/app/bin/only': elf } }],
+    [['bash', '-lc', 'tool'], 'usr/bin/tool', { files: { ...tools, 'root/.profile': 'X=1' } }],
+    [['bash', '-lc', 'tool'], 'opt/app/bin/tool', { files: { ...tools, 'root/.profile': 'PATH=/opt/app/bin' } }],
+    [
+      ['bash', '-c', 'tool'],
+      'opt/app/bin/tool',
+      { env: ['BASH_ENV=/env.sh'], files: { ...tools, 'env.sh': 'PATH=/opt/app/bin:$PATH' } },
+    ],
+    [
+      ['sh', '-c', 'tool'],
+      'usr/bin/tool',
+      { env: ['BASH_ENV=/env.sh'], files: { ...tools, 'env.sh': 'PATH=/opt/app/bin:$PATH' } },
+    ],
+  ])('%j', (argv, expected, setting) => {
+    expect(leads(argv, setting)).toBe(expected);
+  });
+
+  it('a profile under a volume leaves PATH unknown', () => {
+    expect(leads(['bash', '-lc', 'tool'], { env, files: tools, mounts: ['/etc/profile'] })).toBe('hidden');
+  });
+});
+
+describe('what a script makes of the files of its image', () => {
+  const versions: Files = { 'opt/app-1.2/bin/run': elf, 'opt/app-1.2/.hidden': elf };
+  it.each<[script: string, expected: string, setting?: Setting]>([
+    ['exec /opt/app-*/bin/run', 'opt/app-1.2/bin/run', { files: versions }],
+    ['A=$(ls -d /opt/app-* | head -n 1); exec "$A/bin/run"', 'opt/app-1.2/bin/run', { files: versions }],
+    ['exec /opt/app-*/bin/run', 'hidden', { files: versions, mounts: ['/opt'] }],
+    ['touch /opt/app-0/bin/run; exec /opt/app-*/bin/run', 'hidden', { files: versions }],
+    ['cp /app/server /tmp/s; exec /tmp/s', 'app/server'],
+    ['cp /app/server /srv/; exec /srv/server', 'app/server'],
+    ['ln -sfn /app /opt/current; exec /opt/current/server', 'app/server'],
+    ['cd /srv; ln -s ../app/server s; exec ./s', 'app/server'],
+    ['cp /app/$(curl x) /tmp/s; exec /tmp/s', 'hidden < usr/bin/curl'],
+    ['cp -t /tmp /app/server; exec /tmp/s', 'absent'],
+    ['cd -P -- "$(dirname -- /app/x)" && exec ./server', 'app/server'],
+    ['exec "/app/$(basename -- /x/server)"', 'app/server'],
+    ['exec $(which server)', 'app/server', { env: ['PATH=/app:/bin'] }],
+    ['getent group app || addgroup app; exec /app/server', 'app/server'],
+    ['getent hosts app; exec /app/server', 'app/server < usr/bin/getent', { files: { 'usr/bin/getent': elf } }],
+  ])('%j', (script, expected, setting) => {
+    expect(text(script, setting)).toBe(expected);
+  });
+});
+
+describe('jobs of a cron', () => {
+  const tools: Files = { 'usr/sbin/crond': elf, 'usr/sbin/cron': elf, 'usr/local/bin/supercronic': elf };
+  const path = ['PATH=/usr/local/bin:/usr/sbin:/usr/bin:/bin'];
+  it.each<[argv: readonly string[], files: Files, expected: string]>([
+    [['crond', '-f'], { 'etc/crontabs/root': '# x\n*/5 * * * *\t/app/server >/dev/null 2>&1\n' }, 'app/server'],
+    [['crond', '-f', '-c', '/tabs'], { 'tabs/root': '@daily /app/server\n' }, 'app/server'],
+    [['cron', '-f'], { 'etc/cron.d/app': 'PATH=/bin\n0 1 * jan-mar mon root /app/server --x\n' }, 'app/server'],
+    [['cron', '-f'], { 'etc/crontab': '17 * * * * root /app/server\n' }, 'app/server'],
+    [['crond', '-f'], { 'etc/crontabs/root': '*/15 * * * * run-parts /etc/periodic/15min\n' }, 'usr/bin/run-parts'],
+    [['crond', '-f'], {}, 'usr/sbin/crond'],
+    [
+      ['supercronic', '-passthrough-logs', '/tab'],
+      { tab: '0 */5 * * * * * /app/server a\n5 4 * * * /app/other\n' },
+      'app/server app/other',
+    ],
+    [['supercronic', '/nowhere'], {}, 'hidden'],
+  ])('%j %j', (argv, files, expected) => {
+    expect(leads(argv, { env: path, files: { ...tools, 'usr/bin/run-parts': elf, ...files } })).toBe(expected);
+  });
+
+  it('crontabs of a volume are not known', () => {
+    expect(
+      leads(['supercronic', '/tabs/a'], { files: { ...tools, 'tabs/a': '@daily /app/server' }, mounts: ['/tabs'] }),
+    ).toBe('hidden');
+  });
+});
+
+describe('programs that an interpreted script starts', () => {
+  const python = (body: string): Files => ({ 'entry.py': `#!/usr/bin/env python3\nimport os, sys\n${body}` });
+  it.each<[argv: readonly string[], files: Files, expected: string]>([
+    [['/entry.py', '/app/server', '-x'], python('os.execvp(sys.argv[1], sys.argv[1:])\n'), 'app/server'],
+    [
+      ['python3', '/entry.py'],
+      python('import requests\nos.execv("/app/server", ["server"])\n'),
+      'app/server < usr/bin/python3',
+    ],
+    [['/entry.py'], python('if sys.argv:\n  os.execv("/app/server", ["s"])\nmain()\n'), 'usr/bin/python3 app/server'],
+    [['/entry.py'], python('import subprocess\nsubprocess.run(["/app/server", "-x"])\n'), 'usr/bin/python3 app/server'],
+    [['/entry.py'], python('import subprocess\nsubprocess.run(["chown", "app"])\n'), 'usr/bin/python3'],
+    [['/entry.py'], python('print("/app/server")\n'), 'usr/bin/python3'],
+    [['python3', '-m', 'http.server'], {}, 'usr/bin/python3'],
+    [['perl', '/e.pl', '/app/server'], { 'e.pl': 'exec {$ARGV[0]} @ARGV;\n', 'usr/bin/perl': elf }, 'app/server'],
+    [
+      ['node', '/s.js'],
+      { 's.js': "require('child_process').spawn('/app/server')\n", 'usr/bin/node': elf },
+      'usr/bin/node app/server',
+    ],
+  ])('%j %j', (argv, files, expected) => {
+    expect(leads(argv, { files })).toBe(expected);
+  });
+
+  const npm: Files = { 'usr/bin/npm': '#!/usr/bin/env node\n', 'usr/bin/node': elf };
+  const scripts = (start: string): Files => ({ ...npm, 'srv/package.json': JSON.stringify({ scripts: { start } }) });
+  it.each<[argv: readonly string[], files: Files, expected: string]>([
+    [['npm', 'start'], scripts('/app/server --port 80'), 'app/server < usr/bin/node'],
+    [['npm', 'run', '--silent', 'start'], scripts('node x.js'), 'usr/bin/node'],
+    [['npm', 'start'], scripts('nowhere x'), 'usr/bin/node'],
+    [['npm', 'run', 'other'], scripts('/app/server'), 'usr/bin/node'],
+    [['npm', 'start'], { ...npm, 'srv/package.json': '{"scripts":' }, 'usr/bin/node'],
+    [['npm', 'run', 'constructor'], scripts('/app/server'), 'usr/bin/node'],
+  ])('%j %j', (argv, files, expected) => {
+    expect(leads(argv, { files, workingDir: '/srv' })).toBe(expected);
+  });
+});
+
+describe('programs that are called like a tool', () => {
+  const files: Files = { 'app/watch': elf, 'app/task': elf, 'usr/bin/pebble': elf, 'usr/bin/watch': elf };
+  it.each([
+    [['/app/watch', 'config.yaml'], 'app/watch'],
+    [['/usr/bin/watch', '/app/server'], 'app/server'],
+    [['/app/task', '--serve'], 'app/task'],
+    [['pebble', '-config', '/x.json'], 'usr/bin/pebble'],
+    [['pebble', 'run'], 'hidden'],
+  ])('%j', (argv, expected) => {
+    expect(leads(argv, { files })).toBe(expected);
+  });
+});
