@@ -71,5 +71,28 @@ export function buildpacksProcesses(labels: Readonly<Record<string, string>>): r
   });
 }
 
+/** The file that the launcher itself reads, below `$CNB_LAYERS_DIR`. */
+export const processesFile = 'config/metadata.toml';
+
+/** Returns the processes that the launcher's own file lists; empty if it lists none that can be read. */
+export function processesInFile(toml: string): readonly Process[] {
+  const [, ...tables] = toml.slice(0, longest).split(/^\s*\[\[processes\]\]\s*$/mu);
+  return tables.map((table) => {
+    const own = table.split(/^\s*\[/mu, 1)[0] ?? '';
+    const value = (name: string): unknown => {
+      const text = new RegExp(String.raw`^[ \t]*${name}[ \t]*=[ \t]*(\S[^\n]*)$`, 'mu').exec(own)?.[1] ?? '';
+      return parseBoundedJson(Buffer.from(text.trim()), bounds);
+    };
+    const [type, command] = [value('type'), value('command')];
+    return {
+      type: typeof type === 'string' ? type : undefined,
+      command: typeof command === 'string' ? [command] : texts(command),
+      args: texts(value('args')),
+      direct: value('direct') === true || typeof command !== 'string',
+      isDefault: value('default') === true,
+    };
+  });
+}
+
 const texts = (value: unknown): readonly string[] =>
   Array.isArray(value) ? value.filter((one): one is string => typeof one === 'string') : [];

@@ -1,4 +1,4 @@
-import { buildpacksCommand, isBuildpacksLauncher, type Process } from './buildpacks.ts';
+import { buildpacksCommand, isBuildpacksLauncher, type Process, processesFile, processesInFile } from './buildpacks.ts';
 import { baseName, defaultPath, type Invocation, isShell, joinPath } from './invocation.ts';
 import { afterDashes, launchOf } from './launchers.ts';
 import { type Found, hiddenProgram, type Located, nothing, type Outcome, type Program } from './outcome.ts';
@@ -206,12 +206,18 @@ function startServices(follower: Follower, invocation: Invocation, services: Ser
   };
 }
 
+function processesOf({ files, processes }: Follower, { env }: Invocation): readonly Process[] {
+  if (processes.length > 0) return processes;
+  const file = files.at(`${env.get('CNB_LAYERS_DIR') ?? '/layers'}/${processesFile}`, true);
+  return file.type === 'file' && file.text !== undefined ? processesInFile(file.text) : [];
+}
+
 function startBuildpacks(follower: Follower, invocation: Invocation): Outcome {
-  const argv = buildpacksCommand(invocation, follower.processes);
+  const argv = buildpacksCommand(invocation, processesOf(follower, invocation));
   if (argv === undefined || argv.length === 0) {
     return {
       ...nothing,
-      stays: [hiddenProgram("the Buildpacks launcher's process, which no label of the image tells")],
+      stays: [hiddenProgram("the Buildpacks launcher's process, which neither label nor file of the image tells")],
     };
   }
   // The launcher puts the layers' own directories in front of PATH.

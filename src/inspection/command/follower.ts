@@ -34,7 +34,8 @@ export function locate({ files, copies }: Pick<Follower, 'files' | 'copies'>, in
     paths.length === 0
       ? { status: 'absent', name }
       : files.locate(paths.map((path) => `${invocation.root ?? ''}${path}`));
-  if (copied !== undefined && located.status !== 'found') return files.locate([copied]);
+  const source = copied !== undefined && located.status !== 'found' ? files.locate([copied]) : undefined;
+  if (source?.status === 'found') return source;
   const isOpen = !name.includes('/') && !isKnown(invocation.env.get('PATH') ?? '');
   if (located.status !== 'absent' || !isOpen) return located;
   return { status: 'hidden', why: `${shownName(name)}, for which PATH is known only while it runs` };

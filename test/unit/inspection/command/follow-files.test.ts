@@ -146,6 +146,23 @@ describe('programs that an interpreted script starts', () => {
   });
 });
 
+describe("the file of Buildpacks' launcher", () => {
+  const toml = (table: string): Files => ({
+    'cnb/lifecycle/launcher': elf,
+    'cnb/process/web': '->/cnb/lifecycle/launcher',
+    'layers/config/metadata.toml': `[[buildpacks]]\nid = "a"\n\n[[processes]]\n${table}\n[[processes]]\ntype = "other"\ncommand = ["/app/other"]\n`,
+  });
+  it.each([
+    ['  type = "web"\n  command = ["/app/server"]\n  args = ["-x"]\n  direct = true\n', 'app/server'],
+    ['type = "web"\ncommand = "/app/server"\ndirect = false\n', 'app/server'],
+    ['type = "job"\ncommand = ["/app/server"]\n', 'hidden'],
+    ['type = "web"\ncommand = [/app/server\n', 'hidden'],
+    ['type = "web"\n[processes.x]\ncommand = ["/app/server"]\n', 'hidden'],
+  ])('%j', (table, expected) => {
+    expect(leads(['/cnb/process/web'], { files: toml(table) })).toBe(expected);
+  });
+});
+
 describe('programs that are called like a tool', () => {
   const files: Files = { 'app/watch': elf, 'app/task': elf, 'usr/bin/pebble': elf, 'usr/bin/watch': elf };
   it.each([
