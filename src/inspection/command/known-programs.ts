@@ -28,7 +28,7 @@ const utilities = new Set(
 );
 
 /** Reports whether a program of this name resolves no names. */
-export const isUtilityName = (name: string): boolean => utilities.has(name);
+const isUtilityName = (name: string): boolean => utilities.has(name);
 
 /** Reports whether a program that is called so resolves no names: `getent passwd` asks for users. `xargs` alone prints. */
 export const isUtilityCall = (name: string, [first = '']: readonly string[]): boolean =>
