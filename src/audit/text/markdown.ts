@@ -78,7 +78,7 @@ function findings({ findings: all }: AuditReport): string {
   return table(['', 'Finding', 'Where', 'Pods', 'What', 'Change'], rows);
 }
 
-function accepted({ accepted: all }: AuditReport): string {
+function acceptedFindings({ accepted: all }: AuditReport): string {
   const rows = all.map(({ finding: { code, where }, reason, expires }) => [
     code,
     `${where.kind} ${where.namespace}/${where.name}`,
@@ -121,7 +121,7 @@ export function auditMarkdown(report: AuditReport): string {
     head(report),
     section('Summary', summary(report)),
     section('Findings', findings(report)),
-    section('Accepted findings', accepted(report)),
+    section('Accepted findings', acceptedFindings(report)),
     section('Images that could not be read', table(['Registry', 'Why', 'Pods', 'What to do', 'Images'], unread)),
     section('What could not be read', table(['What', 'Why', 'What to grant'], gaps)),
     section('Kernels', table(['Kernel', 'Race', 'Nodes', 'Pods', ''], kernels)),
