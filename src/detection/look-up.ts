@@ -1,3 +1,4 @@
+import { candidatesOf } from '../policy/verdict.ts';
 import type { Clock } from '../util/clock.ts';
 import type { FailureMemory, VerdictMemory } from './caches.ts';
 import { type DetectRequest, type Failure, type Inspection, isPassing, type Logins, readFailure } from './detector.ts';
@@ -12,7 +13,6 @@ import {
   type ReadRequest,
   ReadStopped,
 } from './reader/image-reader.ts';
-import { candidatesOf } from '../policy/verdict.ts';
 import type { GuardedStore } from './verdict-store.ts';
 
 export interface LookupParts {
