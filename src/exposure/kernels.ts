@@ -66,21 +66,26 @@ function fixesOf(kernel: string): KernelFix[] {
 const numbers = (fixes: readonly KernelFix[]): string =>
   fixes.map(({ race }) => RACE_NUMBER[race] ?? race).join(', ') || 'none';
 
+/** Names the fixes of some races; a reader of a report knows of "the race", not of its numbers, where all three are meant. */
+function fixesNamed(fixes: readonly KernelFix[]): string {
+  if (fixes.length === 3) return 'fixes of all three races';
+  return fixes.length === 1 ? `fix of race ${numbers(fixes)}` : `fixes of races ${numbers(fixes)}`;
+}
+
 /** Judges a kernel by its fixes. Ignores the fix for NFQUEUE, which only some network policies use. */
 export function judgeKernel(kernel: string): Pick<KernelEntry, 'level' | 'detail' | 'fixes'> {
   const fixes = fixesOf(kernel);
   const counted = fixes.filter(({ onlyWithNfqueue }) => !onlyWithNfqueue);
   const missing = counted.filter(({ state }) => state === 'missing');
   if (missing.length > 0) {
-    const races = missing.length === 1 ? 'race' : 'races';
-    return { level: 'exposed', fixes, detail: `It lacks the fix of ${races} ${numbers(missing)}.` };
+    return { level: 'exposed', fixes, detail: `It lacks the ${fixesNamed(missing)}.` };
   }
   const unsure = counted.filter(({ state }) => state !== 'present');
   if (unsure.length === 0) return { level: 'fixed', fixes, detail: 'It has the fixes of all three races.' };
   const partial = unsure.every(({ state }) => state === 'partial');
   const detail = partial
     ? `Of race ${numbers(unsure)} it has a first version of the fix, completed in ${unsure[0]?.since ?? ''}.`
-    : `Whether it has the fix of race ${numbers(unsure)} does not show in its version: distributions carry fixes back.`;
+    : `Its version does not show whether it has the ${fixesNamed(unsure)}: distributions carry fixes back.`;
   return { level: 'unknown', fixes, detail };
 }
 

@@ -48,7 +48,7 @@ function loweredNdots(group: DecidedGroup, { cluster }: FindingContext): Finding
   const { before } = group.resolvConf;
   const { ndots, searches } = readByMusl(before);
   if (ndots > 2 || !searches.some((search) => search.startsWith('svc.') || search === cluster.domain)) return [];
-  const lost = ndots <= 1 ? '`<service>.<namespace>`' : '`<service>.<namespace>.svc`';
+  const lost = ndots <= 1 ? '<service>.<namespace>' : '<service>.<namespace>.svc';
   const setting = before.options.some((option) => option.startsWith('ndots:'))
     ? `the Pod has ndots:${ndots}`
     : 'dnsPolicy None without ndots means ndots:1';
@@ -58,7 +58,7 @@ function loweredNdots(group: DecidedGroup, { cluster }: FindingContext): Finding
     container: name,
     what: `${name} resolves with musl, and ${setting}.`,
     why: `musl never searches for a name with that many dots: ${lost} is not found, where glibc would find it.`,
-    change: optionChange(group, 'ndots', 'Set ndots to 5, and write outside names with a dot at their end'),
+    change: optionChange(group, 'ndots', 'Set ndots to 5, and end names outside the cluster with a dot'),
   }));
 }
 
@@ -73,7 +73,7 @@ function longSearch(group: DecidedGroup): FindingDraft[] {
     container: name,
     what: `${name} resolves with musl, and the search line of the Pod has ${bytes} bytes.`,
     why: 'musl ignores a line of more than 254 bytes whole: no short name of a Service is found.',
-    change: fieldChange(group, 'searches', 'Leave out search domains until `search …` has at most 254 bytes'),
+    change: fieldChange(group, 'searches', 'Leave out search domains until the search line has at most 254 bytes'),
   }));
 }
 
@@ -94,7 +94,7 @@ function longOptions(group: DecidedGroup): FindingDraft[] {
       why: isTooLong
         ? ignored
         : 'With the options that the webhook would add musl would ignore the line, so nothing is added.',
-      change: fieldChange(group, 'options', 'Leave out options until `options …` has room below 254 bytes'),
+      change: fieldChange(group, 'options', 'Leave out options until the options line is well below 254 bytes'),
     },
   ];
 }
@@ -115,7 +115,7 @@ function ignoredOptions(group: DecidedGroup, { applied }: FindingContext): Findi
       severity: 'info',
       what: `All containers resolve with musl, which ignores ${names}.`,
       why: 'Nothing is gained by it: A and AAAA still leave at once, and a lost one costs 2.5 s.',
-      change: optionChange(group, first, `Replace ${names} by timeout:5 and attempts:10, or let the webhook decide,`),
+      change: optionChange(group, first, `Replace ${names} by timeout:5 and attempts:10, or let the webhook decide`),
     },
   ];
 }

@@ -48,7 +48,7 @@ export function optionChange(group: DecidedGroup, name: string, edit: string): s
     return `The template does not say it: ${FIND_INJECTOR} namespace ${owner.namespace}, then create the Pods anew.`;
   }
   const again = owner.kind === 'Pod' ? ' and create the Pod anew' : '';
-  return `${edit} in ${fieldOf(owner, 'dnsConfig.options')}${again}.`;
+  return `${edit} (${fieldOf(owner, 'dnsConfig.options')})${again}.`;
 }
 
 /** Like {@link optionChange}, for nameservers and searches. */
@@ -62,7 +62,7 @@ export function fieldChange(
     return `The template does not say it: ${FIND_INJECTOR} namespace ${owner.namespace}, then create the Pods anew.`;
   }
   const again = owner.kind === 'Pod' ? ' and create the Pod anew' : '';
-  return `${edit} in ${fieldOf(owner, `dnsConfig.${field}`)}${again}.`;
+  return `${edit} (${fieldOf(owner, `dnsConfig.${field}`)})${again}.`;
 }
 
 /** Returns the command that recreates the Pods of a workload, or what else to do. */

@@ -73,7 +73,7 @@ function appended(group: DecidedGroup): FindingDraft[] {
       change: fieldChange(
         group,
         'nameservers',
-        `Redirect with dnsPolicy None (then nameservers, searches and ndots are all to be written), or take ${local} out`,
+        `Redirect with dnsPolicy None, which then needs nameservers, searches and ndots too, or take ${local} out`,
       ),
     },
   ];
@@ -109,7 +109,7 @@ function missingSearches(group: DecidedGroup, { cluster }: FindingContext): Find
       code: 'SearchesMissing',
       severity: missing[0] === wanted[0] ? 'error' : 'warning',
       what: `The Pods have dnsPolicy None and ask the cluster DNS, without the search ${missing.join(', ')}.`,
-      why: 'Short names of Services (`api`, `api.infra`) are not found, since under None the kubelet adds no searches.',
+      why: 'Short names of Services (api, api.infra) are not found, since under None the kubelet adds no searches.',
       change: `Write ${wanted.join(', ')} in ${fieldOf(group.group.owner, 'dnsConfig.searches')}.`,
     },
   ];
@@ -127,7 +127,7 @@ function tooMany(group: DecidedGroup): FindingDraft[] {
       severity: 'warning',
       what: `The Pods name more nameservers than a resolv.conf holds: ${cut.join(', ')} is left out.`,
       why: 'The kubelet writes the first three and drops the rest with an event that few see.',
-      change: fieldChange(group, 'nameservers', `Take out ${cut.join(', ')}, or one of the others,`),
+      change: fieldChange(group, 'nameservers', `Take out ${cut.join(', ')}, or one of the others`),
     },
   ];
 }

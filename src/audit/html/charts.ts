@@ -43,7 +43,8 @@ function namespaceCard({ namespaces, summary }: AuditReport): Markup {
     label: choiceLink('workloads', 'Namespace', shown(name)),
     segments: resolverSegments(resolvers),
   }));
-  const total = RESOLVERS.map((resolver) => ({
+  // A resolver that was not found is left out: where no image was looked up, 0 would be a claim.
+  const total = RESOLVERS.filter((resolver) => summary.resolvers[resolver] > 0).map((resolver) => ({
     label: `${resolver} ${number(summary.resolvers[resolver])}`,
     tone: resolver,
   }));

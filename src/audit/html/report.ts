@@ -62,7 +62,7 @@ function header({ source, generatedAt, version }: AuditReport): Markup {
     </header>`;
 }
 
-function navigation({ findings, unreadable, workloads, images, namespaces }: AuditReport): Markup {
+function navigation({ findings, accepted, unreadable, workloads, images, namespaces }: AuditReport): Markup {
   return html`<nav aria-label="Sections">
     <ul>
       <li><a href="#summary">Summary</a></li>
@@ -70,6 +70,13 @@ function navigation({ findings, unreadable, workloads, images, namespaces }: Aud
       <li>
         <a href="#findings">Findings <span>${number(findings.length)}</span></a>
       </li>
+      ${
+        accepted.length === 0
+          ? NOTHING
+          : html`<li>
+              <a href="#accepted">Accepted <span>${number(accepted.length)}</span></a>
+            </li>`
+      }
       ${
         unreadable.length === 0
           ? NOTHING

@@ -157,7 +157,9 @@ export function acceptedSection({ accepted }: AuditReport): Markup {
   const more = accepted.length - MOST_ACCEPTED;
   return html`<section id="accepted" aria-labelledby="accepted-title">
     <h2 id="accepted-title">Accepted findings</h2>
-    <p>${counted(accepted.length, 'finding')} that no total counts (--accept).</p>
+    <p>
+      ${counted(accepted.length, 'finding')} accepted with a reason (--accept). They count in no total of this report.
+    </p>
     <ul>
       ${accepted.slice(0, MOST_ACCEPTED).map(acceptedItem)}
     </ul>
@@ -168,7 +170,8 @@ export function acceptedSection({ accepted }: AuditReport): Markup {
 function acceptedItem({ finding: { code, where }, reason, expires }: AcceptedFinding): Markup {
   return html`<li>
     <code>${shown(code)}</code> <bdi>${shown(`${where.kind} ${where.namespace}/${where.name}`)}</bdi>:
-    ${shown(reason, 2000)} <span class="note">${expires === null ? 'no end' : `until ${shown(expires)}`}</span>
+    ${shown(reason, 2000)}
+    <span class="note">${expires === null ? 'never expires' : `expires after ${shown(expires)}`}</span>
   </li>`;
 }
 

@@ -130,9 +130,7 @@ function unreadSteps({ unreadable, gaps, source, notLookedUp }: NeedInput, neede
     );
   }
   if (unreadable.length > 0 && needed !== 'no') {
-    steps.push(
-      `Give access to ${counted(unreadable.length, 'image')} that could not be read: each registry has its advice.`,
-    );
+    steps.push(`Make ${counted(unreadable.length, 'image')} readable: the report has advice for each registry.`);
   }
   return steps;
 }

@@ -71,7 +71,7 @@ function registryOf(image: string): string {
 /** Says what to grant or to set so that the image can be read. */
 export function grantFor(code: DetectionFailure, image: string): string {
   const host = registryOf(image);
-  const declare = 'or say it: annotation libc-dns.dev/libc on the Pods, or an ImageLibc';
+  const declare = 'or declare the libc: annotation libc-dns.dev/libc on the Pods, or an ImageLibc';
   const grants: Readonly<Record<DetectionFailure, string>> = {
     unauthorized: `Log in (docker login ${shellWord(host)}) before the audit; give the webhook detection.registry.dockerConfig, pullSecrets or identities; ${declare}.`,
     'forbidden-host': `Allow ${host}: detection.registry.allow, deny, insecure and allowPrivateAddresses; ${declare}.`,

@@ -220,7 +220,10 @@ accepted:
       /## Accepted findings\n\n.*\n.*\n\| MuslShortTimeout \| Deployment shop\/web \| 1 \| slow clients, PLAT-12 \| 2026-11-21 \|\n/,
     );
     const html = (await audit(['--accept', path('accepted.yaml'), '-o', 'html'])).out;
-    expect(html).toContain('2 findings that no total counts (--accept)');
+    expect(html).toContain('2 findings accepted with a reason (--accept)');
+    expect(html).toMatch(/<a href="#accepted">Accepted <span>2<\/span><\/a>/);
+    expect(html).toContain('expires after 2026-11-21');
+    expect(html).toContain('never expires');
     expect(html).toMatch(/<code>MuslShortTimeout<\/code>\s+<bdi>Deployment shop\/web<\/bdi>:\s+slow clients, PLAT-12/);
     expect((await audit(['-o', 'html'])).out).not.toContain('Accepted findings');
     const sarif = runOf((await audit(['--accept', path('accepted.yaml'), '-o', 'sarif'])).out);

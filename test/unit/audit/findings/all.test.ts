@@ -72,6 +72,13 @@ describe('findings', () => {
     },
   );
 
+  it('have no backtick: neither a page nor a terminal shows them as code', () => {
+    const sentences = fixtures.flatMap(([, fixture]) =>
+      fixture.expect.flatMap((one) => [one.what, one.why, one.change]),
+    );
+    expect(sentences.filter((one) => one?.includes('`'))).toEqual([]);
+  });
+
   it('each has a fixture in which all of its sentences are written out', () => {
     const schema = JSON.parse(readFileSync(SCHEMA, 'utf8')) as { $defs: { findingCode: { enum: string[] } } };
     const whole = fixtures.flatMap(([, fixture]) =>

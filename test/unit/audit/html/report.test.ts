@@ -136,6 +136,13 @@ describe('the report as HTML', () => {
     expect(section(htmlReport({ ...report, images }), 'images')).toContain('8 images were not looked up');
   });
 
+  it('names no resolver in the legend that was not found', () => {
+    const resolvers = { glibc: 0, musl: 0, go: 0, other: 0, unknown: 5 };
+    const text = section(htmlReport({ ...report, summary: { ...report.summary, resolvers } }), 'charts');
+    const [, legend = ''] = /<ul class="legend[^>]*>(.*?)<\/ul>/s.exec(text) ?? [];
+    expect(legend.replaceAll(/<[^>]*>|\s+/g, ' ').trim()).toBe('unknown 5');
+  });
+
   it('has no backtick but in foreign names', () => {
     const workloads = report.workloads.map((one) => ({ ...one, name: one.name.replaceAll('`', '') }));
     const text = htmlReport({ ...report, workloads }).replace(/<script>.*?<\/script>/s, '');

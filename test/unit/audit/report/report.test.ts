@@ -328,7 +328,7 @@ describe('the verdict', () => {
     const { next } = await needed(pods);
     expect(next).toEqual([
       'Correct the 1 error under Findings: it breaks look-ups today, whatever the kernel.',
-      'Give access to 1 image that could not be read: each registry has its advice.',
+      'Make 1 image readable: the report has advice for each registry.',
       'Begin with a namespace: kubectl label namespace big libc-dns.dev/mode=audit',
     ]);
   });
