@@ -59,13 +59,13 @@ function build(parts: Commands): Command {
   const program = new Command('libc-dns')
     .description("Gives every Pod the DNS options that its images' resolvers obey (glibc, musl, Go).")
     .version(parts.version)
-    .showHelpAfterError('(see libc-dns <command> --help)')
+    .showHelpAfterError('(see libc-dns --help)')
     .configureOutput({
       writeOut: parts.io.out,
       writeErr: (text) => parts.io.err(text, 'laid-out'),
       getOutHelpWidth: () => parts.io.columns,
       getErrHelpWidth: () => parts.io.columns,
-      outputError: (text) => parts.io.err(text.replace(/^error: /, 'libc-dns: ')),
+      outputError: (text) => parts.io.err(text.replace(/^error: /, 'libc-dns: ').replace('\n(Did', ' (Did')),
     })
     .configureHelp({ minWidthToWrap: LEAST_HELP_COLUMNS })
     .addHelpText('after', helpText(HELP))
@@ -79,5 +79,6 @@ function build(parts: Commands): Command {
   configCommand(program, parts);
   completionCommand(program, parts);
   versionCommand(program, parts);
+  for (const command of program.commands) command.showHelpAfterError(`(see libc-dns ${command.name()} --help)`);
   return program;
 }

@@ -20,7 +20,7 @@ const entrySchema = z.strictObject({
   name: text.optional(),
   container: text.optional(),
   reason: text,
-  expires: z.iso.date().optional(),
+  expires: z.iso.date({ error: 'expected a day, 2027-03-31 for example' }).optional(),
 });
 const fileSchema = z.strictObject({
   apiVersion: z.literal('audit.libc-dns.dev/v1').optional(),
@@ -47,7 +47,11 @@ export function parseAccepted(file: string, yaml: string): Accepted {
       typeof index === 'number' ? `entry ${index + 1}${key === undefined ? '' : `, ${String(key)}`}` : path.join('.');
     return `  ${place === '' ? '' : `${place}: `}${message}`;
   });
-  throw new CommandError('usage', `${file} holds no accepted findings:\n${problems.join('\n')}`, { cause: error });
+  throw new CommandError(
+    'usage',
+    `${file}: not a valid file of accepted findings (docs/audit.md):\n${problems.join('\n')}`,
+    { cause: error },
+  );
 }
 
 function valueOf(file: string, yaml: string): unknown {

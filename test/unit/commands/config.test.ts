@@ -85,7 +85,11 @@ describe('help and usage', () => {
   });
 
   it.each([
-    { argv: ['serv'], says: "unknown command 'serv'\n(Did you mean serve?)" },
+    { argv: ['serv'], says: "libc-dns: unknown command 'serv' (Did you mean serve?)\n(see libc-dns --help)\n" },
+    {
+      argv: ['audit', '--ofline'],
+      says: "unknown option '--ofline' (Did you mean --offline?)\n(see libc-dns audit --help)\n",
+    },
     { argv: ['config', 'a', 'b'], says: 'too many arguments' },
     { argv: ['explain', '--namespace-mode', 'on'], says: 'Allowed choices are enforce, audit, off' },
   ])('$argv: exit 2', async ({ argv, says }) => {

@@ -256,11 +256,17 @@ accepted:
   });
 
   it.each([
-    ['accepted: [{code: MuslShortTimeout}]', /entry 1, reason: expected text/],
+    [
+      'accepted: [{code: MuslShortTimeout}]',
+      /accepted\.yaml: not a valid file of accepted findings \(docs\/audit\.md\):\n {2}entry 1, reason: expected text/,
+    ],
     ['accepted: [{code: MuslShortTimeout, reason: " "}]', /entry 1, reason: expected a text that is not empty/],
     ['accepted: [{code: MuslShortTimeOut, reason: x}]', /entry 1, code: .*did you mean MuslShortTimeout\?/],
     ['accepted: [{code: Nothing, reason: x}]', /there is no finding Nothing: docs\/audit\.md lists them/],
-    ['accepted: [{code: MuslShortTimeout, reason: x, expires: tomorrow}]', /entry 1, expires: /],
+    [
+      'accepted: [{code: MuslShortTimeout, reason: x, expires: tomorrow}]',
+      /entry 1, expires: expected a day, 2027-03-31 for example/,
+    ],
     ['accepted: [{code: MuslShortTimeout, reason: x, nmae: y}]', /entry 1: .*nmae/],
     ['kind: Other\naccepted: []', /kind: expected AcceptedFindings/],
     ['[]', /expected a mapping of keys/],
