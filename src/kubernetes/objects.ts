@@ -44,6 +44,11 @@ export const RESOURCES = {
     version: 'v1',
     plural: 'mutatingwebhookconfigurations',
   },
+  mutatingPolicies: {
+    group: 'admissionregistration.k8s.io',
+    version: 'v1',
+    plural: 'mutatingadmissionpolicies',
+  },
 } as const satisfies Record<string, Resource>;
 
 /** Returns the path of a resource, or of one object of it. Escapes names, for some come from Pods. */

@@ -372,6 +372,16 @@ describe.runIf(hasHelm())('the policy of the API server', () => {
     expect(both).toEqual(expect.arrayContaining(['MutatingAdmissionPolicy', 'MutatingWebhookConfiguration']));
   });
 
+  it('says where its configuration is, and carries the label by which `libc-dns audit` finds it', () => {
+    const policy = objects(renderText(['admissionPolicy.enabled=true'])).find(
+      ({ kind }) => kind === 'MutatingAdmissionPolicy',
+    );
+    expect(policy?.metadata).toMatchObject({
+      annotations: { 'libc-dns.dev/namespace': NAMESPACE },
+      labels: { 'app.kubernetes.io/name': 'libc-dns-webhook' },
+    });
+  });
+
   it('has notes that say how to stop what is there, and a test only where the webhook is asked', () => {
     const [webhook, alone] = [notes([]), notes(['admissionPolicy.enabled=true'])];
     expect(webhook).toContain('kubectl delete mutatingwebhookconfiguration libc-dns-webhook');

@@ -1,4 +1,5 @@
 import type { KubeClient } from '../../kubernetes/client.ts';
+import { KubeError } from '../../kubernetes/errors.ts';
 import { eachObject } from '../../kubernetes/lists.ts';
 import { type KubeObject, RESOURCES } from '../../kubernetes/objects.ts';
 import { asObject } from '../../util/json.ts';
@@ -6,9 +7,9 @@ import { compareText } from '../../util/text.ts';
 import type { Gap } from '../report/report.ts';
 import { orGap } from './gaps.ts';
 
-/** The webhook as installed in a cluster. */
+/** What is installed of us in a cluster. */
 interface Installation {
-  /** Whether the API server has a registration of ours; undefined if that could not be read. */
+  /** Whether the API server has a registration of our webhook, or our policy; undefined if that could not be read. */
   readonly registered: boolean | undefined;
   /** The namespace that it runs in; undefined if there is none, it could not be read, or the registration has a URL. */
   readonly namespace: string | undefined;
@@ -33,40 +34,98 @@ function ourEntry(object: KubeObject): NonNullable<Registration['webhooks']>[num
   return (webhooks ?? []).find(({ name }) => typeof name === 'string' && OURS.test(name));
 }
 
-/** Finds the webhook by its registration, and its configuration in its namespace. Rejects only with the signal's reason. */
+const LABELLED = { labelSelector: 'app.kubernetes.io/name=libc-dns-webhook' };
+
+/** Where the chart's policy says that it belongs (templates/admission-policy.yaml). */
+const NAMESPACE_OF_POLICY = 'libc-dns.dev/namespace';
+
+/** Where the API server calls or applies us. */
+interface Registered {
+  readonly found: boolean;
+  readonly namespaces: ReadonlySet<string>;
+}
+
+/** Resolves to what is found before `read` rejects, and a gap; undefined if that is nothing. */
+async function findIn(
+  gaps: Gap[],
+  plural: string,
+  read: (found: (namespace: unknown) => void) => Promise<void>,
+): Promise<Registered | undefined> {
+  const namespaces = new Set<string>();
+  let [found, complete] = [false, false];
+  const what = `${plural}.admissionregistration.k8s.io`;
+  await orGap(gaps, what, `list ${what}: they tell where the webhook runs`, async () => {
+    await read((namespace) => {
+      found = true;
+      if (typeof namespace === 'string') namespaces.add(namespace);
+    });
+    complete = true;
+  });
+  return found || complete ? { found, namespaces } : undefined;
+}
+
+async function findWebhook({ client, signal, gaps }: Finding): Promise<Registered | undefined> {
+  return await findIn(gaps, 'mutatingwebhookconfigurations', async (found) => {
+    await eachObject({ client, resource: RESOURCES.webhookConfigurations, signal }, () => (object) => {
+      const ours = ourEntry(object);
+      if (ours !== undefined) found(ours.clientConfig?.service?.namespace);
+    });
+  });
+}
+
+async function findPolicy({ client, signal, gaps }: Finding): Promise<Registered | undefined> {
+  return await findIn(gaps, 'mutatingadmissionpolicies', async (found) => {
+    try {
+      await eachObject(
+        { client, resource: RESOURCES.mutatingPolicies, query: LABELLED, metadataOnly: true, signal },
+        () => (object) => found(object.metadata.annotations?.[NAMESPACE_OF_POLICY]),
+      );
+    } catch (error) {
+      // Before Kubernetes 1.36 there are none that we install.
+      if (!(error instanceof KubeError && error.code === 'not-found')) throw error;
+    }
+  });
+}
+
+interface Finding {
+  readonly client: Pick<KubeClient, 'request'>;
+  readonly signal: AbortSignal;
+  readonly gaps: Gap[];
+}
+
+/**
+ * Finds the webhook by its registration, else our policy of the API server, and the configuration in its namespace. Rejects only with the
+ * signal's reason.
+ */
 export async function findInstallation(
   client: Pick<KubeClient, 'request'>,
   signal: AbortSignal,
   gaps: Gap[],
 ): Promise<Installation> {
-  const namespaces = new Set<string>();
-  let [found, complete] = [false, false];
-  const grant = 'list mutatingwebhookconfigurations.admissionregistration.k8s.io: they tell where the webhook runs';
-  await orGap(gaps, 'mutatingwebhookconfigurations.admissionregistration.k8s.io', grant, async () => {
-    await eachObject({ client, resource: RESOURCES.webhookConfigurations, signal }, () => (object) => {
-      const ours = ourEntry(object);
-      found ||= ours !== undefined;
-      const place = ours?.clientConfig?.service?.namespace;
-      if (typeof place === 'string') namespaces.add(place);
-    });
-    complete = true;
-  });
-  const registered = found || (complete ? false : undefined);
-  const [namespace] = [...namespaces].toSorted();
-  if (namespace === undefined) return { registered, namespace, configuration: undefined };
+  const finding = { client, signal, gaps };
+  const webhook = await findWebhook(finding);
+  const policy = webhook?.found === true ? undefined : await findPolicy(finding);
+  const found = webhook?.found === true || policy?.found === true;
+  const isKnown = found || (webhook !== undefined && policy !== undefined);
+  const registered = isKnown ? found : undefined;
+  const namespaces = [...(webhook?.namespaces ?? []), ...(policy?.namespaces ?? [])];
+  const [namespace] = namespaces.toSorted();
+  const configuration = namespace === undefined ? undefined : await readConfiguration(finding, namespace);
+  return { registered, namespace, configuration };
+}
+
+async function readConfiguration(
+  { client, signal, gaps }: Finding,
+  namespace: string,
+): Promise<Installation['configuration']> {
   const maps = new Map<string, string>();
-  const labelled = { labelSelector: 'app.kubernetes.io/name=libc-dns-webhook' };
   const wanted = `list configmaps in namespace ${namespace}, or name the configuration with --config`;
   await orGap(gaps, `configmaps in ${namespace}`, wanted, async () => {
-    await eachObject({ client, resource: RESOURCES.configMaps, namespace, query: labelled, signal }, () => (object) => {
+    await eachObject({ client, resource: RESOURCES.configMaps, namespace, query: LABELLED, signal }, () => (object) => {
       const text = asObject(object['data'])['config.yaml'];
       if (typeof text === 'string') maps.set(object.metadata.name, text);
     });
   });
   const [first] = [...maps].toSorted(([a], [b]) => compareText(a, b));
-  return {
-    registered,
-    namespace,
-    configuration: first && { name: `ConfigMap ${namespace}/${first[0]}`, text: first[1] },
-  };
+  return first && { name: `ConfigMap ${namespace}/${first[0]}`, text: first[1] };
 }

@@ -281,6 +281,7 @@ describe('nodes and the path', () => {
 
 describe('the webhook that is installed', () => {
   const HOOKS = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
+  const POLICIES = '/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies';
   const hook = (name: string, namespace: string) => ({
     metadata: { name: 'h' },
     webhooks: [{ name, clientConfig: { service: { namespace, name: 's' } } }],
@@ -308,9 +309,32 @@ describe('the webhook that is installed', () => {
     expect(api.asked.at(-1)?.query.get('labelSelector')).toBe('app.kubernetes.io/name=libc-dns-webhook');
   });
 
-  it('is not there', async () => {
-    await start({ [HOOKS]: list(hook('a.example.com', 'other')) });
-    expect(await find()).toEqual({ registered: false, namespace: undefined, configuration: undefined });
+  it('is found by its policy where no webhook is registered', async () => {
+    const policy = { metadata: { name: 'p', annotations: { 'libc-dns.dev/namespace': 'dns' } } };
+    await start({
+      [HOOKS]: list(hook('a.example.com', 'other')),
+      [POLICIES]: list(policy),
+      '/api/v1/namespaces/dns/configmaps': list({
+        metadata: { name: 'a' },
+        data: { 'config.yaml': 'scope: cluster\n' },
+      }),
+    });
+    const configuration = { name: 'ConfigMap dns/a', text: 'scope: cluster\n' };
+    expect(await find()).toEqual({ registered: true, namespace: 'dns', configuration });
+    const asked = api.asked.find(({ path }) => path === POLICIES);
+    expect(asked?.query.get('labelSelector')).toBe('app.kubernetes.io/name=libc-dns-webhook');
+  });
+
+  it.each([
+    [list(), false, 0],
+    // Before Kubernetes 1.36.
+    [notFound, false, 0],
+    [forbidden, undefined, 1],
+  ])('is not there, with policies %#', async (policies, registered, gapsOf) => {
+    await start({ [HOOKS]: list(hook('a.example.com', 'other')), [POLICIES]: policies });
+    const gaps: object[] = [];
+    expect(await find(gaps)).toEqual({ registered, namespace: undefined, configuration: undefined });
+    expect(gaps).toHaveLength(gapsOf);
   });
 
   it('is there too if the API server calls it by a URL', async () => {
@@ -322,7 +346,7 @@ describe('the webhook that is installed', () => {
   });
 
   it('is not known to be there if registrations may not be listed', async () => {
-    await start({ [HOOKS]: forbidden });
+    await start({ [HOOKS]: forbidden, [POLICIES]: list() });
     const gaps: object[] = [];
     expect(await find(gaps)).toEqual({ registered: undefined, namespace: undefined, configuration: undefined });
     expect(gaps).toHaveLength(1);
