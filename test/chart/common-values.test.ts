@@ -183,17 +183,14 @@ describe('Chart.yaml', () => {
       expect.objectContaining({ image: `ghcr.io/libc-dns/libc-dns-webhook:${chart.version}` }),
       expect.objectContaining({ image: parse(readFileSync(join(CHART, 'values.yaml'), 'utf8')).nodeLocalDns.image }),
     ]);
-    const crd = parse(readFileSync(join(CHART, 'files/imagelibcs.yaml'), 'utf8')) as {
-      readonly metadata: { readonly name: string };
-      readonly spec: { readonly names: { readonly kind: string }; readonly versions: readonly { name: string }[] };
-    };
-    expect(parse(chart.annotations['artifacthub.io/crds'] ?? '')).toEqual([
-      expect.objectContaining({
-        name: crd.metadata.name,
-        kind: crd.spec.names.kind,
-        version: crd.spec.versions[0]?.name,
-      }),
-    ]);
+    const definitions = ['imagelibcs', 'podresolvers'].map((name) => {
+      const { metadata, spec } = parse(readFileSync(join(CHART, `files/${name}.yaml`), 'utf8')) as {
+        readonly metadata: { readonly name: string };
+        readonly spec: { readonly names: { readonly kind: string }; readonly versions: readonly { name: string }[] };
+      };
+      return { name: metadata.name, kind: spec.names.kind, version: spec.versions[0]?.name };
+    });
+    expect(parse(chart.annotations['artifacthub.io/crds'] ?? '')).toMatchObject(definitions);
   });
 
   it('has an icon that is there', () => {

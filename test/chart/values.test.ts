@@ -133,6 +133,17 @@ describe.runIf(hasHelm())('mistakes that are refused before anything is installe
       /webhook\.timeoutSeconds is 2, and config\.detection\.budget 2s: make it longer/,
     ],
     [
+      'a registry as an address',
+      ['image.registry="https://ghcr.io"'],
+      /image\.registry is "https:\/\/ghcr\.io": give the host/,
+    ],
+    [
+      'a mirror with / at its end',
+      ['global.imageRegistry="m.example/"'],
+      /global\.imageRegistry is "m\.example\/": give the host/,
+    ],
+    ['a tag that is none', ['image.tag="a b"'], /image\.tag is "a b", which is no tag/],
+    [
       'the same in two units',
       ['webhook.timeoutSeconds=1', 'config.detection.budget="1s500ms"'],
       /timeoutSeconds is 1, and .* 1s500ms/,

@@ -135,6 +135,14 @@ annotations:
 {{- fail "admissionPolicy.enabled: it applies what warm-up finds out: leave config.warmUp.enabled and config.detection.registry.enabled on" }}
 {{- end }}
 {{- end }}
+{{- range $key, $registry := dict "global.imageRegistry" .Values.global.imageRegistry "image.registry" .Values.image.registry }}
+{{- if regexMatch "://|/$|\\s" ($registry | default "") }}
+{{- fail (printf "%s is %q: give the host, with port and path if need be, without https:// and without / at its end" $key $registry) }}
+{{- end }}
+{{- end }}
+{{- if not (regexMatch "^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$" .Values.image.tag) }}
+{{- fail (printf "image.tag is %q, which is no tag: letters, digits, dots, - and _" .Values.image.tag) }}
+{{- end }}
 {{- with .Values.autoscaling }}
 {{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) }}
 {{- fail (printf "autoscaling.minReplicas is %v, and maxReplicas %v: it cannot be more" .minReplicas .maxReplicas) }}
