@@ -82,8 +82,8 @@ export function linuxKernels(nodes: readonly NodeFields[]): ReadonlyMap<string, 
 /** Says what `exposure: always` or `auto` comes to with this judgement, without a full stop. */
 export function settingText(setting: 'always' | 'auto', { exposed, detail }: Exposure): string {
   if (setting === 'auto') return `auto: ${exposed ? 'Pods are patched' : 'no Pod is patched'}: ${detail}`;
-  const withAuto = exposed ? 'as with auto' : 'with auto none would be';
-  return `always: Pods are patched, ${withAuto}: ${detail}`;
+  const withAuto = exposed ? 'with auto they would be too' : 'with auto none would be';
+  return `always: Pods are patched; ${withAuto}: ${detail}`;
 }
 
 /** Lists the nodes that make the cluster exposed: `n1, n2 and 3 more`; empty if there are none. */

@@ -9,7 +9,7 @@ import { parse, parseAllDocuments } from 'yaml';
 import { createNodeLocalReader, readDaemonSet } from '../../src/cluster/node-local.ts';
 import { cli } from '../support/cli.ts';
 import { CI_VALUES } from './golden.ts';
-import { CHART, hasHelm, helm, IN_CLUSTER, notes, renderText } from './helm.ts';
+import { CHART, hasHelm, helm, IN_CLUSTER, NAMESPACE, notes, renderText } from './helm.ts';
 import { type Manifest, objects } from './rendered.ts';
 
 describe.runIf(hasHelm())('the values files of ci/', () => {

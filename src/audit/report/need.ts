@@ -40,7 +40,7 @@ function aboutPath({ cluster: { kubeProxy, nodeLocal, dns } }: NeedInput): strin
 /** Says what the setting `exposure` comes to here, and which nodes decide it. */
 function aboutExposure({ cluster: { exposure } }: NeedInput): string {
   const nodes = exposingNodes(exposure);
-  return `Setting exposure ${settingText(exposure.setting, exposure)}${nodes === '' ? '' : ` (${nodes})`}.`;
+  return `exposure is set to ${settingText(exposure.setting, exposure)}${nodes === '' ? '' : `: ${nodes}`}.`;
 }
 
 /** Decides by the nodes' kernels, the path to the cluster DNS and the Pods. */
@@ -157,14 +157,15 @@ function rolloutSteps(input: NeedInput): string[] {
     );
   }
   const first = firstNamespace(input);
+  const hasBegun = namespaces.some(({ mode }) => mode !== 'off');
   if (first !== undefined)
-    steps.push(`Begin with a namespace: kubectl label namespace ${shellWord(first)} libc-dns.dev/mode=audit`);
+    steps.push(
+      `${hasBegun ? 'Go on with another' : 'Begin with a'} namespace: kubectl label namespace ${shellWord(first)} libc-dns.dev/mode=audit`,
+    );
   const enforced = namespaces.filter(({ mode, podsThatWouldChange }) => mode === 'enforce' && podsThatWouldChange > 0);
   if (enforced.length > 0) {
     const names = enforced.slice(0, 3).map(({ name }) => name);
-    steps.push(
-      `Create Pods of enforcing namespaces anew (${names.join(', ')}): those that run keep their DNS settings.`,
-    );
+    steps.push(`Create Pods of enforcing namespaces anew (${names.join(', ')}): running Pods keep their DNS settings.`);
   }
   return steps;
 }

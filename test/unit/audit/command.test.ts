@@ -330,13 +330,13 @@ describe('exposure', () => {
   const LACKS = '1 node runs a kernel that lacks a fix of the race, or may lack one (4.14.90)';
 
   it.each([
-    ['always', '4.14.90', 'MuslRetried', `always: Pods are patched, as with auto: ${LACKS} (n).`],
-    ['always', '6.12.9', 'MuslRetried', `always: Pods are patched, with auto none would be: ${FIXED}.`],
-    ['auto', '4.14.90', 'MuslRetried', `auto: Pods are patched: ${LACKS} (n).`],
+    ['always', '4.14.90', 'MuslRetried', `always: Pods are patched; with auto they would be too: ${LACKS}: n.`],
+    ['always', '6.12.9', 'MuslRetried', `always: Pods are patched; with auto none would be: ${FIXED}.`],
+    ['auto', '4.14.90', 'MuslRetried', `auto: Pods are patched: ${LACKS}: n.`],
     ['auto', '6.12.9', 'NotExposed', `auto: no Pod is patched: ${FIXED}.`],
   ])('%s on kernel %s: %s', async (setting, kernel, reason, line) => {
     const { verdict, workloads, summary, cluster: section } = await reportOf(setting, kernel);
-    expect(verdict.because.at(-1)).toBe(`Setting exposure ${line}`);
+    expect(verdict.because.at(-1)).toBe(`exposure is set to ${line}`);
     expect(workloads.map(({ decision }) => decision.reason)).toEqual([reason]);
     expect(workloads[0]?.containers).toMatchObject([{ resolver: 'musl' }]);
     expect(summary.podsThatWouldChange).toBe(reason === 'NotExposed' ? 0 : 1);

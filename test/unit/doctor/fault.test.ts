@@ -192,8 +192,13 @@ describe('what exposure: auto does here', () => {
   const FIXED = 'the one Linux node has kernels with the fixes of all three races';
 
   it.each<['always' | 'auto', string[], string, string[]]>([
-    ['always', ['6.12.1'], `always: Pods are patched, with auto none would be: ${FIXED}`, []],
-    ['always', ['6.12.1', '4.14.90'], `always: Pods are patched, as with auto: ${LACKS}`, ['because of n1']],
+    ['always', ['6.12.1'], `always: Pods are patched; with auto none would be: ${FIXED}`, []],
+    [
+      'always',
+      ['6.12.1', '4.14.90'],
+      `always: Pods are patched; with auto they would be too: ${LACKS}`,
+      ['because of n1'],
+    ],
     ['auto', ['6.12.1'], `auto: no Pod is patched: ${FIXED}`, []],
     ['auto', ['6.12.1', '4.14.90'], `auto: Pods are patched: ${LACKS}`, ['because of n1']],
   ])('%s, kernels %j', (setting, kernels, seen, details) => {

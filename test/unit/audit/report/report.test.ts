@@ -370,11 +370,12 @@ describe('the verdict', () => {
 
   it('goes on from audit to enforce, and from enforce to new Pods', async () => {
     const labels: Record<string, string> = { a: 'audit', e: 'enforce' };
-    const viewOf = (name: string) => ({ name, labels: { [MODE_LABEL]: labels[name] ?? 'off' } });
-    const { next } = await needed([app('x', 'glibc', 'a'), app('y', 'glibc', 'e')], { viewOf });
+    const viewOf = (name: string) => ({ name, labels: name in labels ? { [MODE_LABEL]: labels[name] ?? '' } : {} });
+    const { next } = await needed([app('x', 'glibc', 'a'), app('y', 'glibc', 'e'), app('z', 'glibc', 'n')], { viewOf });
     expect(next).toEqual([
       'Enforce in a namespace that is audited: kubectl label namespace a libc-dns.dev/mode=enforce --overwrite',
-      'Create Pods of enforcing namespaces anew (e): those that run keep their DNS settings.',
+      'Go on with another namespace: kubectl label namespace n libc-dns.dev/mode=audit',
+      'Create Pods of enforcing namespaces anew (e): running Pods keep their DNS settings.',
     ]);
   });
 });
