@@ -161,11 +161,19 @@ function entryOf({ type, size, end, linkName }: TarEntry, name: string, at: numb
 /** A path from the root of the archive. */
 const plainName = (name: string): string => posix.normalize(`/${name}`).slice(1);
 
+/** By the file that only one kind of archive has: what to write for the other. */
+const OTHER_KIND: ReadonlyMap<string, string> = new Map([
+  ['manifest.json', ', as docker save writes it: if it is an OCI archive, write oci-archive:FILE'],
+  ['index.json', ', as an OCI archive has it: if docker save wrote it, write docker-archive:FILE'],
+]);
+
 function findIn(entries: ReadonlyMap<string, Entry>, path: string, name: string): Span {
   let at = plainName(name);
   for (let links = 0; links <= MOST_LINKS; links += 1) {
     const entry = entries.get(at);
-    if (entry === undefined) throw new ImageSourceError('not-found', `${path} has no ${JSON.stringify(at)}`);
+    if (entry === undefined) {
+      throw new ImageSourceError('not-found', `${path} has no ${JSON.stringify(at)}${OTHER_KIND.get(at) ?? ''}`);
+    }
     if ('offset' in entry) return entry;
     at = entry.leadsTo;
   }

@@ -356,6 +356,11 @@ describe('archives that lie', () => {
       (file) => writeFileSync(file, gzipSync(tar([config])).subarray(0, 40)),
       /is not a tar file|cannot be inflated/,
     ],
+    [
+      'an OCI archive',
+      (file) => writeFileSync(file, tar([{ path: 'index.json', content: Buffer.from('{}') }])),
+      /has no "manifest\.json", as docker save writes it: if it is an OCI archive, write oci-archive:FILE/,
+    ],
     ['a folder', (file) => mkdirSync(file), /is not a regular file/],
     ['a pipe', (file) => execFileSync('mkfifo', [file]), /is not a regular file/],
     ['nothing', () => {}, /no such file or directory/],
@@ -363,6 +368,13 @@ describe('archives that lie', () => {
     rmSync(path('other'), { recursive: true, force: true });
     make(path('other'));
     expect(await errorOf(`docker-archive:${path('other')}`)).toMatch(message);
+  });
+
+  it('an archive of docker save, taken for an OCI archive', async () => {
+    writeFileSync(path('old.tar'), tar([{ path: 'manifest.json', content: Buffer.from('[]') }]));
+    expect(await errorOf(`oci-archive:${path('old.tar')}`)).toMatch(
+      /has no "index\.json", as an OCI archive has it: if docker save wrote it, write docker-archive:FILE/,
+    );
   });
 
   it('about the digests of an OCI layout', async () => {
