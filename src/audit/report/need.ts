@@ -40,7 +40,7 @@ function aboutPath({ cluster: { kubeProxy, nodeLocal, dns } }: NeedInput): strin
 /** Says what the setting `exposure` comes to here, and which nodes decide it. */
 function aboutExposure({ cluster: { exposure } }: NeedInput): string {
   const nodes = exposingNodes(exposure);
-  return `exposure is set to ${settingText(exposure.setting, exposure)}${nodes === '' ? '' : `: ${nodes}`}.`;
+  return `Exposure is set to ${settingText(exposure.setting, exposure)}${nodes === '' ? '' : `: ${nodes}`}.`;
 }
 
 /** Decides by the nodes' kernels, the path to the cluster DNS and the Pods. */

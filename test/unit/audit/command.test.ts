@@ -336,7 +336,7 @@ describe('exposure', () => {
     ['auto', '6.12.9', 'NotExposed', `auto: no Pod is patched: ${FIXED}.`],
   ])('%s on kernel %s: %s', async (setting, kernel, reason, line) => {
     const { verdict, workloads, summary, cluster: section } = await reportOf(setting, kernel);
-    expect(verdict.because.at(-1)).toBe(`exposure is set to ${line}`);
+    expect(verdict.because.at(-1)).toBe(`Exposure is set to ${line}`);
     expect(workloads.map(({ decision }) => decision.reason)).toEqual([reason]);
     expect(workloads[0]?.containers).toMatchObject([{ resolver: 'musl' }]);
     expect(summary.podsThatWouldChange).toBe(reason === 'NotExposed' ? 0 : 1);
