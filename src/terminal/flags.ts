@@ -91,12 +91,19 @@ export function addObjectFlags(
 ): Command {
   return command
     .argument('[file...]', `as -f: ${about.files}`)
-    .option('-f, --filename <file>', `${about.files} (a,b or repeated)`, collectWords)
+    .option('-f, --filename <file>', `${about.files} (a,b or repeated)`, collectFiles)
     .option('-n, --namespace <name>', `${about.namespace} (a,b or repeated)`, collectNamespaces)
     .option(
       '-A, --all-namespaces',
       'all namespaces, which is the default; with -n, manifests that name none are in it',
     );
+}
+
+/** Throws an `InvalidArgumentError` for an empty path: a comma too many, or a variable that is not set. */
+function collectFiles(value: string, all: string[] | undefined): string[] {
+  const files = collectWords(value, all);
+  if (files.includes('')) throw new InvalidArgumentError('A path is empty.');
+  return files;
 }
 
 /** An empty name stands for none, as with kubectl. */

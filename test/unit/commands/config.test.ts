@@ -90,6 +90,8 @@ describe('help and usage', () => {
       argv: ['audit', '--ofline'],
       says: "unknown option '--ofline' (Did you mean --offline?)\n(see libc-dns audit --help)\n",
     },
+    { argv: ['explain', '-f', 'a.yaml,'], says: "argument 'a.yaml,' is invalid. A path is empty.\n" },
+    { argv: ['inject', '-f', ''], says: "argument '' is invalid. A path is empty.\n" },
     { argv: ['config', 'a', 'b'], says: 'too many arguments' },
     { argv: ['explain', '--namespace-mode', 'on'], says: 'Allowed choices are enforce, audit, off' },
   ])('$argv: exit 2', async ({ argv, says }) => {
