@@ -263,6 +263,8 @@ function readLine(
   // The first change is ours, into the image.
   if (changed !== undefined) roots.set(pid, roots.has(pid) ? changed.replace(/^\/$|^\.$/u, '') : '');
   noteProgram({ directories, roots, programs }, pid, rest, program);
+  // A program did not start what the one before it in the process waited for.
+  if (program !== undefined) for (const [one, of] of parents) if (of === pid && ended.has(one)) parents.delete(one);
   const child = /^(?:<\.\.\. )?(?:clone3?|v?fork)\b.* = (\d+)$/u.exec(rest)?.[1];
   if (child !== undefined && !rest.includes('CLONE_THREAD')) {
     parents.set(child, pid);
@@ -327,8 +329,10 @@ async function resolverOf(root: string, path: string, directory: string): Promis
 }
 
 async function resolverOfElf(root: string, file: string, bytes: Buffer): Promise<string> {
-  const { stdout: version } = await run('go', ['version', file]).catch(() => ({ stdout: '' }));
-  if (/: go\d/u.test(version)) return 'go';
+  const { stdout: version } = await run('go', ['version', '-m', file]).catch(() => ({ stdout: '' }));
+  // Else the libc's, which its build has chosen (net/conf.go).
+  if (/: go\d/u.test(version) && !/build\t(?:-tags=.*\bnetcgo\b|DefaultGODEBUG=.*netdns=cgo)/u.test(version))
+    return 'go';
   const { stdout: headers } = await run('readelf', ['-lnW', file]).catch(() => ({ stdout: '' }));
   const loader = /interpreter: ([^\]]+)\]/u.exec(headers)?.[1];
   // A loader of glibc's name may be musl's.

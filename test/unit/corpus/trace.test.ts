@@ -26,6 +26,17 @@ describe('what strace saw of an image', () => {
     expect(readLog(log)).toMatchObject({ ran: ['/entry.sh', '/usr/bin/id', '/app/server'], left: ['/app/server'] });
   });
 
+  it('names the program that ended in the place of the script before it, not what that had waited for', () => {
+    const log = [
+      '6 execve("/entry.sh", ["/entry.sh"], 0x1 /* 1 var */) = 0',
+      '6 clone(child_stack=NULL, flags=SIGCHLD) = 7',
+      '7 +++ exited with 0 +++',
+      '6 execve("/app/server", ["server"], 0x1 /* 1 var */) = 0',
+      '6 +++ exited with 0 +++',
+    ].join('\n');
+    expect(readLog(log)).toMatchObject({ left: [], ended: '/app/server' });
+  });
+
   it('names programs by the root that chroot went to', () => {
     const log = [
       '6 execve("/usr/bin/unshare", ["unshare"], 0x1 /* 1 var */) = 0',
