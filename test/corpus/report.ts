@@ -1,6 +1,5 @@
 import type { Corpus } from './build.ts';
 import { LEAST_RIGHT, type Grade, type Outcome } from './grade.ts';
-import { open } from './open.ts';
 import { ROUND_TRIPS, type Measurement } from './run.ts';
 import type { Truth } from './corpus-image.ts';
 
@@ -10,8 +9,6 @@ export interface Summary {
   readonly right: number;
   readonly unknown: number;
   readonly wrong: number;
-  /** Images that are not right yet: see `open.ts`. */
-  readonly open: number;
   /** Number of look-ups that exceeded a budget. */
   readonly overBudget: number;
   readonly most: { readonly requests: number; readonly bytes: number; readonly milliseconds: readonly number[] };
@@ -28,28 +25,19 @@ interface Counts {
   readonly right: number;
   readonly unknown: number;
   readonly wrong: number;
-  /** Wrong or unknown, and known to be so: see `open.ts`. */
-  readonly open: number;
 }
 
 const LEVELS = [0.95, 0.9, 0.7, 0.6, 0.3];
 
 function countsOf(measurements: readonly Measurement[]): Counts {
-  const closed = measurements.filter(({ entry }) => !open.has(entry.name));
-  const count = (wanted: Grade): number => closed.filter((one) => one.grade === wanted).length;
-  return {
-    right: count('right'),
-    unknown: count('unknown'),
-    wrong: count('WRONG'),
-    open: measurements.length - closed.length,
-  };
+  const count = (wanted: Grade): number => measurements.filter((one) => one.grade === wanted).length;
+  return { right: count('right'), unknown: count('unknown'), wrong: count('WRONG') };
 }
 
-/** Returns how many verdicts of each level of confidence were right, in first looks and in the end. Open images aside. */
+/** Returns how many verdicts of each level of confidence were right, in first looks and in the end. */
 function calibration(measurements: readonly Measurement[]): Summary['confidence'] {
-  const closed = measurements.filter(({ entry }) => !open.has(entry.name));
-  const firsts = closed.map(({ first, firstGrade }) => ({ outcome: first, grade: firstGrade }));
-  const verdicts = [...firsts, ...closed.filter(({ scan }) => scan !== undefined)];
+  const firsts = measurements.map(({ first, firstGrade }) => ({ outcome: first, grade: firstGrade }));
+  const verdicts = [...firsts, ...measurements.filter(({ scan }) => scan !== undefined)];
   return LEVELS.map((from, index) => {
     const below = LEVELS[index - 1] ?? 2;
     const graded = verdicts.filter(({ outcome }) => {
@@ -63,8 +51,7 @@ function calibration(measurements: readonly Measurement[]): Summary['confidence'
 
 export function summarise(corpus: Corpus, measurements: readonly Measurement[]): Summary {
   const kinds = Object.groupBy(measurements, ({ entry }) => entry.kind);
-  const { right, unknown, wrong, open: notYet } = countsOf(measurements);
-  const closedAgain = measurements.filter(({ entry, grade }) => open.has(entry.name) && grade === 'right');
+  const { right, unknown, wrong } = countsOf(measurements);
   const confidence = calibration(measurements);
   const overBudget = measurements.filter(({ overruns }) => overruns.length > 0).length;
   const columns = ROUND_TRIPS.map((_, index) => measurements.map(({ milliseconds }) => milliseconds[index] ?? 0));
@@ -81,7 +68,6 @@ export function summarise(corpus: Corpus, measurements: readonly Measurement[]):
     right,
     unknown,
     wrong,
-    open: notYet,
     overBudget,
     most: figures((values) => Math.max(0, ...values)),
     median: figures((values) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0),
@@ -89,9 +75,8 @@ export function summarise(corpus: Corpus, measurements: readonly Measurement[]):
     confidence,
     failures: [
       ...(wrong > 0 ? [`${wrong} wrong`] : []),
-      ...(right < LEAST_RIGHT * (measurements.length - notYet) ? [`fewer than ${LEAST_RIGHT * 100} % right`] : []),
+      ...(right < LEAST_RIGHT * measurements.length ? [`fewer than ${LEAST_RIGHT * 100} % right`] : []),
       ...(confidence.some(({ from, wrong: some }) => from >= 0.9 && some > 0) ? ['wrong at 0.9 or more'] : []),
-      ...closedAgain.map(({ entry }) => `${entry.name} is right: take it out of open.ts`),
       ...(overBudget > 0 ? [`${overBudget} over budget`] : []),
     ],
   };
@@ -116,7 +101,7 @@ export function textReport(corpus: Corpus, measurements: readonly Measurement[],
     outcomeText(one.outcome),
     'verdict' in one.outcome ? one.outcome.verdict.evidence.source : 'error',
     'verdict' in one.outcome ? one.outcome.verdict.evidence.confidence.toFixed(2) : '',
-    open.has(one.entry.name) ? `open (${one.grade})` : one.grade,
+    one.grade,
     String(one.requests),
     String(one.bytes),
     `${(100 * one.share).toFixed(2)} %`,
@@ -142,7 +127,6 @@ export function jsonReport(corpus: Corpus, measurements: readonly Measurement[],
     images: measurements.map(({ entry, outcome, milliseconds, ...rest }) => ({
       name: entry.name,
       kind: entry.kind,
-      open: open.has(entry.name),
       trap: entry.trap,
       truth: entry.truth,
       budget: entry.budget,
@@ -161,13 +145,12 @@ function summaryText(summary: Summary): string {
   );
   return [
     table([
-      ['kind', 'right', 'unknown', 'wrong', 'open'],
+      ['kind', 'right', 'unknown', 'wrong'],
       ...Object.entries(summary.kinds).map(([kind, counts]) => [
         kind,
         String(counts.right),
         String(counts.unknown),
         String(counts.wrong),
-        String(counts.open),
       ]),
     ]),
     '',
@@ -176,7 +159,7 @@ function summaryText(summary: Summary): string {
       ...summary.confidence.map(({ from, right: good, wrong: bad }) => [from.toFixed(2), String(good), String(bad)]),
     ]),
     '',
-    `${images} images: ${right} right, ${unknown} unknown, ${wrong} wrong, ${summary.open} open; ${skipped} skipped`,
+    `${images} images: ${right} right, ${unknown} unknown, ${wrong} wrong; ${skipped} skipped`,
     `median / most: ${median.requests} / ${most.requests} requests, ${median.bytes} / ${most.bytes} bytes, ${times.join(', ')}`,
     failures.length === 0 ? 'passed' : `FAILED: ${failures.join(', ')}`,
   ].join('\n');

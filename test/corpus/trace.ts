@@ -263,8 +263,7 @@ function readLine(
   // The first change is ours, into the image.
   if (changed !== undefined) roots.set(pid, roots.has(pid) ? changed.replace(/^\/$|^\.$/u, '') : '');
   noteProgram({ directories, roots, programs }, pid, rest, program);
-  // A program did not start what the one before it in the process waited for.
-  if (program !== undefined) for (const [one, of] of parents) if (of === pid && ended.has(one)) parents.delete(one);
+  if (program !== undefined) forgetWaitedFor({ parents, ended }, pid);
   const child = /^(?:<\.\.\. )?(?:clone3?|v?fork)\b.* = (\d+)$/u.exec(rest)?.[1];
   if (child !== undefined && !rest.includes('CLONE_THREAD')) {
     parents.set(child, pid);
@@ -275,6 +274,11 @@ function readLine(
   }
   const end = /^\+\+\+ ((?:exited with|killed by) \w+)/u.exec(rest)?.[1];
   if (end !== undefined) ended.set(pid, end);
+}
+
+/** A program did not start what the one before it in its process waited for. */
+function forgetWaitedFor({ parents, ended }: Pick<Processes, 'parents' | 'ended'>, pid: string): void {
+  for (const [child, parent] of parents) if (parent === pid && ended.has(child)) parents.delete(child);
 }
 
 function noteProgram(

@@ -5,7 +5,6 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildCorpus } from '../../corpus/build.ts';
 import { GLIBC, type CorpusImage } from '../../corpus/corpus-image.ts';
 import { corpusImages } from '../../corpus/images.ts';
-import { open } from '../../corpus/open.ts';
 import { summarise } from '../../corpus/report.ts';
 import type { Sources } from '../../corpus/sources.ts';
 import { MissingSource, openCache } from '../../corpus/sources/cache.ts';
@@ -105,8 +104,6 @@ describe('the summary', () => {
   const found = (confidence: number) => ({
     verdict: { resolver: 'musl', libc: 'musl', evidence: { source: 'executable', detail: '', confidence } } as const,
   });
-  const [openName = ''] = open;
-  const openImage = corpusImages.find(({ name }) => name === openName)!;
   const right = Array.from({ length: 19 }, () => measured('right'));
   const corpus = { built: [], skipped: [] };
 
@@ -114,12 +111,6 @@ describe('the summary', () => {
     ['95 % right', [...right, measured('unknown')], []],
     ['less than that', [...right, measured('unknown'), measured('unknown')], ['fewer than 95 % right']],
     ['one wrong', [...right, measured('WRONG')], ['1 wrong']],
-    ['one that is known to be wrong', [...right, { ...measured('WRONG'), entry: openImage }], []],
-    [
-      'one that is right again',
-      [...right, { ...measured('right'), entry: openImage }],
-      [`${openName} is right: take it out of open.ts`],
-    ],
     [
       'a first look that was sure and wrong',
       [...right, { ...measured('right'), first: found(0.93), firstGrade: 'WRONG' as const }],
