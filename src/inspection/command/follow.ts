@@ -312,7 +312,7 @@ function runsBash(follower: Follower, invocation: Invocation): boolean {
 }
 
 function locateScript(follower: Follower, invocation: Invocation, name: string): Located {
-  const here = follower.files.locate([`${invocation.root ?? ''}${joinPath(invocation.directory, name)}`]);
+  const here = locate(follower, { ...invocation, argv: [joinPath(invocation.directory, name)] });
   return here.status === 'found' || name.includes('/') ? here : locate(follower, { ...invocation, argv: [name] });
 }
 

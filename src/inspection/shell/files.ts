@@ -4,6 +4,7 @@ import type { Run } from './run/run.ts';
 import type { State } from './run/state.ts';
 import { isKnown, UNKNOWN } from './run/values.ts';
 import type { Redirect } from './syntax.ts';
+import { literalOf } from './words.ts';
 
 /* What commands read from files, and put at other paths. */
 
@@ -19,9 +20,19 @@ export function noteCopy({ world }: Run, from: string, [name, ...words]: readonl
   world.touch(to, joinPath(base, source));
 }
 
+/** Reports whether what a command writes to standard output goes to a file or to standard error. */
+export const isElsewhere = (redirects: readonly Redirect[]): boolean =>
+  redirects.some(({ descriptor, operator, target }) => {
+    const to = literalOf(target) ?? '';
+    const isAway = operator === '>&' ? /^[2-]$/u.test(to) : !/^\/(?:dev\/(?:stdout|fd\/)|proc\/)/u.test(to);
+    return /^&?>/u.test(operator) && /^1?$/u.test(descriptor) && isAway;
+  });
+
 /** Returns what a command reads on standard input. */
 export function inputOf(run: Run, state: State, redirects: readonly Redirect[]): string | undefined {
-  const redirected = redirects.findLast(({ operator }) => /^0?<(?:<[<-]?)?$/u.test(operator));
+  const redirected = redirects.findLast(
+    ({ descriptor, operator }) => descriptor.replace('0', '') === '' && /^<(?:<[<-]?)?$/u.test(operator),
+  );
   if (redirected === undefined) return state.input;
   const text = expandText(run, { state }, redirected.target);
   if (redirected.operator.includes('<<')) return text;

@@ -391,7 +391,19 @@ function readAssignment(cursor: Cursor): Assignment | undefined {
   cursor.at += match[0].length;
   const { name = '', index, append } = match.groups ?? {};
   const value = peek(cursor) === '(' ? readArray(cursor) : (readWord(cursor) ?? []);
-  return { name, append: append !== undefined, indexed: index !== undefined, value };
+  return {
+    name,
+    append: append !== undefined,
+    index: index === undefined ? undefined : readSubscript(cursor, index.slice(1, -1)),
+    value,
+  };
+}
+
+/** Reads what stands between the brackets of `NAME[…]=`; more than one word is arithmetic, which is not worked out. */
+function readSubscript(cursor: Cursor, text: string): Word {
+  const inner: Cursor = { ...cursor, text, at: 0, pending: [] };
+  const word = readWord(inner) ?? [];
+  return inner.at === text.length ? word : [{ kind: 'process', body: [] }];
 }
 
 /** Reads an argument; that of `declare` may be an array: `declare -a NAME=( … )`. */
@@ -413,13 +425,13 @@ const redirectHead = /(?:\d+|\{\w+\})?(?:<<<|<<-|<<|<>|<&|<(?!\()|>>|>\||>&|>(?!
 function readRedirect(cursor: Cursor): Redirect | undefined {
   const head = take(cursor, redirectHead);
   if (head === undefined) return undefined;
-  const operator = head.replace(/^(?:\d+|\{\w+\})/u, '');
+  const [, descriptor = '', operator = ''] = /^(\d*|\{\w+\})(\D+)$/u.exec(head) ?? [];
   take(cursor, blanks);
   const word = readWord(cursor);
   if (word === undefined) throw new ShellSyntaxError('a file is expected');
-  if (operator !== '<<' && operator !== '<<-') return { operator, target: word };
+  if (operator !== '<<' && operator !== '<<-') return { descriptor, operator, target: word };
   const target: Part[] = [];
   const literal = word.some((part) => part.kind === 'text' && part.quoted);
   cursor.pending.push({ delimiter: literalOf(word) ?? '', stripsTabs: operator === '<<-', literal, target });
-  return { operator, target };
+  return { descriptor, operator, target };
 }

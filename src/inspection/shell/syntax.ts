@@ -48,12 +48,14 @@ interface CaseArm {
 export interface Assignment {
   readonly name: string;
   readonly append: boolean;
-  /** `NAME[index]=value`; its index is not kept apart. */
-  readonly indexed: boolean;
+  /** Of `NAME[index]=value`. */
+  readonly index: Word | undefined;
   readonly value: Word;
 }
 
 export interface Redirect {
+  /** The number in front of the operator; empty if there is none. */
+  readonly descriptor: string;
   readonly operator: string;
   /** The file, or the text of a here-document or here-string. */
   readonly target: Word;

@@ -1,21 +1,13 @@
 import type { Invocation } from '../../command/invocation.ts';
-import { joinPath } from '../../command/invocation.ts';
 import { hiddenProgram, nothing, type Outcome, type Program } from '../../command/outcome.ts';
-import { builtinOf, find, followText, waiting, written } from './builtins.ts';
-import { decideDoubleBracket } from './conditions.ts';
-import { assignedArray } from './declare.ts';
+import { followText, written } from '../simple/builtins.ts';
+import { decideDoubleBracket } from '../simple/conditions.ts';
+import { heard, redirect, runSimple, stayed } from '../simple/command.ts';
 import { expandPattern, expandText, expandWords } from './expand.ts';
 import { followFor, followLoop } from './loops.ts';
-import { inputOf, noteCopy } from '../files.ts';
 import { filtered } from '../filters.ts';
-import { outputs } from '../outputs.ts';
 import type { Run, Scope } from './run.ts';
 import {
-  afterFunction,
-  appended,
-  environmentOf,
-  gone,
-  listOf,
   onlyOutput,
   settled,
   type State,
@@ -25,7 +17,7 @@ import {
   withStatus,
   withVariable,
 } from './state.ts';
-import type { Command, Commands, Redirect, ShellText, SimpleCommand } from '../syntax.ts';
+import type { Command, Commands, ShellText } from '../syntax.ts';
 import { ANY_WORDS, isKnown, matches, UNKNOWN } from './values.ts';
 import { arithmeticValue, assignedNames } from './arithmetic.ts';
 import type { World } from './world.ts';
@@ -149,10 +141,10 @@ function stepInside(run: Run, state: State, command: Command): readonly State[] 
       return [runBackground(run, state, command.command)];
     case 'group':
       redirect(run, { state }, command.redirects);
-      return run.execute(state, command.body);
+      return heard(run.execute(state, command.body), state, command.redirects);
     case 'subshell':
       redirect(run, { state }, command.redirects);
-      return runSubshell(run, state, command.body);
+      return heard(runSubshell(run, state, command.body), state, command.redirects);
     case 'if':
       return runIf(run, state, command);
     case 'function':
@@ -307,137 +299,4 @@ function pipedText(
     text = filtered(expandWords(run, { state }, command.words), text) ?? UNKNOWN;
   }
   return text;
-}
-
-function runSimple(run: Run, state: State, command: SimpleCommand): readonly State[] {
-  const scope: Scope = { state };
-  const words = expandWords(run, scope, command.words);
-  redirect(run, scope, command.redirects);
-  const [first] = words;
-  if (first === undefined) return [assign(run, scope, command, undefined)];
-  // An unknown word in front may be no word at all.
-  if (first === ANY_WORDS && words.length > 1 && words[1]?.startsWith('-') !== true) {
-    const hidden = { ...scope.state, status: undefined, last: [unknownCommand] };
-    return settled(run, [hidden, ...runWords(run, scope.state, command, words.slice(1))]);
-  }
-  return runWords(run, scope.state, command, words);
-}
-
-const unknownCommand = hiddenProgram('a command that only the running shell knows');
-
-function runWords(run: Run, state: State, command: SimpleCommand, words: readonly string[]): readonly State[] {
-  const [name = '', ...rest] = words;
-  const body = state.functions.get(name);
-  if (body !== undefined) return callFunction(run, assign(run, { state }, command, undefined), body, words);
-  if (name === 'exec') return runExec(run, state, command, rest);
-  if (name === 'command' || name === 'builtin') return runCommand(run, state, command, rest);
-  const builtin = builtinOf(name);
-  if (builtin === undefined || (!run.isBash && name === 'which')) return runProgram(run, state, command, words);
-  const isSpecial = /^(?:export|readonly|eval|\.|source|set|:)$/u.test(name);
-  const before = isSpecial ? assign(run, { state }, command, undefined) : state;
-  return builtin({ run, state: before, name, words: rest, raw: command.words.slice(1) });
-}
-
-function runCommand(run: Run, state: State, command: SimpleCommand, words: readonly string[]): readonly State[] {
-  const [option = ''] = words;
-  if (/^-[vV]$/u.test(option)) {
-    return find({ run, state, name: 'command', words: words.slice(1), raw: [] });
-  }
-  const rest = option === '-p' || option === '--' ? words.slice(1) : words;
-  if (rest.length === 0) return [state];
-  return runWords(run, { ...state, functions: new Map() }, command, rest).map((after) => withFunctions(after, state));
-}
-
-const withFunctions = (state: State, { functions }: State): State => ({ ...state, functions });
-
-function runExec(run: Run, state: State, command: SimpleCommand, words: readonly string[]): readonly State[] {
-  const rest = [...words];
-  while (/^-[cla]+$|^--$/u.test(rest[0] ?? '')) {
-    const option = rest.shift();
-    if (option === '-a') rest.shift();
-    if (option === '--') break;
-  }
-  // `exec >file` goes on in the same shell.
-  if (rest.length === 0) return [{ ...state, status: 0 }];
-  if (rest[0] === ANY_WORDS && rest.length === 1) return [gone({ ...state, last: [unknownCommand] })];
-  return runProgram(run, state, command, rest).map(gone);
-}
-
-function runProgram(run: Run, state: State, command: SimpleCommand, words: readonly string[]): readonly State[] {
-  const [name = '', ...rest] = words;
-  const inside = assign(run, { state }, command, 'export');
-  for (const word of rest) if (word.includes('/') && isKnown(word)) run.world.touch(joinPath(inside.directory, word));
-  if (/^(?:cp|mv|ln|install)$/u.test(name)) noteCopy(run, inside.directory, words);
-  const input = inputOf(run, inside, command.redirects);
-  const outcome = isKnown(name) ? start(run, { ...inside, input }, words) : { ...nothing, stays: [unknownCommand] };
-  for (const program of outcome.stays) run.ran.set(program.key, program);
-  for (const program of outcome.passing) run.passed.set(program.key, program);
-  for (const program of outcome.beside) run.beside.set(program.key, program);
-  const after = stayed(state, outcome.stays);
-  const print = Object.hasOwn(outputs, name) ? outputs[name] : undefined;
-  if (print === undefined) return [{ ...written(after, UNKNOWN), status: undefined }];
-  const output = print(state, rest, run);
-  if (output === undefined) return [{ ...after, status: 1 }];
-  return [{ ...written(after, output), status: isKnown(output) ? 0 : undefined }];
-}
-
-function start({ world }: Run, state: State, argv: readonly string[]): Outcome {
-  const { directory, open, uid, input } = state;
-  return world.start({ argv, env: environmentOf(state), directory, openEnv: open, uid, input });
-}
-
-/** Notes what ran. A program that resolves no names only keeps the container alive, for what ran before it or runs beside. */
-function stayed(state: State, programs: readonly Program[]): State {
-  const working = programs.filter(({ isUtility }) => !isUtility);
-  if (working.length > 0) return { ...state, last: working };
-  return { ...waiting(state), idle: programs.length > 0 ? programs : state.idle };
-}
-
-/** Sets the variables of a command; `export`: for the program that it runs. */
-function assign(run: Run, scope: Scope, { assignments }: SimpleCommand, as: 'export' | undefined): State {
-  for (const { name, append, indexed, value } of assignments) {
-    const before = scope.state.variables.get(name)?.value;
-    const list = assignedArray({ run, state: scope.state }, value, append ? listOf(before) : []);
-    const text = list ?? expandText(run, scope, value);
-    const isText = typeof text === 'string';
-    const given = indexed ? [ANY_WORDS] : append && isText ? appended(before, text) : text;
-    scope.state = withVariable(scope.state, name, given, as === 'export' ? true : undefined);
-  }
-  return assignments.length > 0 && as === undefined
-    ? { ...scope.state, status: lastStatus(scope.state, assignments) }
-    : scope.state;
-}
-
-// `X=$(command)` has the status of the command.
-function lastStatus(state: State, assignments: SimpleCommand['assignments']): State['status'] {
-  const isComputed = assignments.some(({ value }) => value.some(({ kind }) => kind === 'command'));
-  return isComputed ? state.status : 0;
-}
-
-function redirect(run: Run, scope: Scope, redirects: readonly Redirect[]): void {
-  for (const { operator, target } of redirects) {
-    if (operator.startsWith('<<')) continue;
-    const file = expandText(run, scope, target);
-    // bash asks its own libc for the address (redir.c, redir_special_open).
-    if (file.startsWith('/dev/tcp/') || file.startsWith('/dev/udp/')) noteShell(run, scope.state);
-    else if (isKnown(file) && operator !== '<') run.world.touch(joinPath(scope.state.directory, file));
-  }
-}
-
-function noteShell(run: Run, state: State): void {
-  if (!run.isBash) return;
-  for (const program of start(run, state, ['bash']).stays) run.passed.set(program.key, program);
-}
-
-const deepest = 40;
-
-function callFunction(
-  run: Run,
-  state: State,
-  body: Command,
-  [name = '', ...parameters]: readonly string[],
-): readonly State[] {
-  if (state.callers.length > deepest) return [{ ...state, status: undefined }];
-  const inner: State = { ...state, parameters, callers: [name, ...state.callers], hidden: new Map() };
-  return run.step(inner, body).map((after) => afterFunction(state, after));
 }

@@ -112,11 +112,29 @@ export function expandPattern(run: Run, scope: Scope, word: Word): Pattern {
   return readPattern(expandPieces(run, scope, word));
 }
 
-/** Expands an array's literal: its elements. */
-export function expandArray(run: Run, scope: Scope, words: readonly Word[]): readonly string[] | undefined {
-  // `( [key]=value )` is an associative array, whose order is not kept.
+/** Expands an array's literal: its elements, with their keys if it is `( [key]=value )`; undefined if those are not known. */
+export function expandArray(
+  run: Run,
+  scope: Scope,
+  words: readonly Word[],
+): readonly string[] | Map<string, string> | undefined {
   const isKeyed = words.some(([first]) => first?.kind === 'text' && !first.quoted && first.text.startsWith('['));
-  return isKeyed ? undefined : expandWords(run, scope, words);
+  if (!isKeyed) return expandWords(run, scope, words);
+  const elements = new Map<string, string>();
+  for (const word of words.slice(0, mostWords)) {
+    const pieces = expandPieces(run, scope, word);
+    const end = pieces.findIndex(({ text, quoted }) => !quoted && text.includes(']='));
+    const text = (some: readonly Piece[]): string =>
+      some
+        .map((piece) => piece.text)
+        .join('')
+        .replaceAll(ANY_WORDS, UNKNOWN);
+    const split = pieces[end]?.text.indexOf(']=') ?? -1;
+    const key = (text(pieces.slice(0, Math.max(0, end))) + (pieces[end]?.text.slice(0, split) ?? '')).slice(1);
+    if (end === -1 || !isKnown(key)) return undefined;
+    elements.set(key, (pieces[end]?.text.slice(split + 2) ?? '') + text(pieces.slice(end + 1)));
+  }
+  return elements;
 }
 
 /** Expands a word to its pieces. */
@@ -157,8 +175,12 @@ function readPart(run: Run, scope: Scope, part: Part, isFirst: boolean): string 
   }
 }
 
+// Outputs of one substitution that are followed one by one.
+const mostOutputs = 4;
+
 /** Returns what commands write to standard output. They run in a subshell: their programs pass. */
 function outputOf(run: Run, scope: Scope, body: Commands): string {
+  if (scope.picked?.body === body) return scope.picked.output;
   const inner: State = { ...scope.state, output: '', last: [], idle: [], jobs: [], flow: undefined };
   const before = new Set(run.ran.keys());
   const ends = run.execute(inner, body);
@@ -172,5 +194,8 @@ function outputOf(run: Run, scope: Scope, body: Commands): string {
   const [status] = statuses;
   scope.state = { ...scope.state, status: statuses.size === 1 ? status : undefined };
   const [output = ''] = outputs;
-  return outputs.size === 1 ? output : UNKNOWN;
+  if (outputs.size === 1) return output;
+  const isFew = outputs.size <= mostOutputs && [...outputs].every((text) => !text.startsWith(UNKNOWN));
+  if (isFew && scope.picked === undefined) scope.several ??= { body, outputs: [...outputs] };
+  return UNKNOWN;
 }

@@ -1,5 +1,5 @@
 import type { Run, Scope } from './run.ts';
-import { type State, valueOf, withVariable } from './state.ts';
+import { areTexts, type State, valueOf, withVariable } from './state.ts';
 import type { Parameter, Word } from '../syntax.ts';
 import { ANY_WORDS, isEmpty, isKnown, matches, type Pattern, UNKNOWN } from './values.ts';
 
@@ -16,6 +16,8 @@ export function parameterValue(run: Run, scope: Scope, part: Parameter, expansio
   const value = readParameter(run, scope, part, expansions);
   if (part.prefix === '#') return lengthOf(value);
   if (part.prefix === '!') {
+    const { keys } = scope.state.variables.get(part.name) ?? {};
+    if (keys !== undefined && isWhole(part.index) !== undefined) return inOrder(keys, keys);
     const named = nameIn(part, value);
     if (named === undefined) return [ANY_WORDS];
     const through: Parameter = { ...part, prefix: '', name: named, index: undefined };
@@ -38,11 +40,33 @@ function readParameter(run: Run, scope: Scope, { name, index }: Parameter, { tex
   if (name === '@' || name === '*') return state.parameters;
   if (index === undefined) return special(state, name, run.isBash) ?? positional(state, name);
   if (name === 'BASH_SOURCE') return state.source;
+  const at = isWhole(index) ?? text(run, scope, index);
+  const { keys, value } = state.variables.get(name) ?? {};
+  return keys !== undefined && typeof value === 'object' ? readElement(keys, value, at) : readListed(state, name, at);
+}
+
+function readListed(state: State, name: string, at: string): Value | undefined {
   const list = listOf(state, name);
-  if (isWhole(index) !== undefined) return list ?? (state.open ? [ANY_WORDS] : []);
-  const at = text(run, scope, index);
+  if (/^[@*]$/u.test(at)) return list ?? (state.open ? [ANY_WORDS] : []);
   if (list === undefined) return valueOf(state, name);
   return /^\d+$/u.test(at) && !list.includes(ANY_WORDS) ? list[Number(at)] : UNKNOWN;
+}
+
+/** Returns the element that a key names, or all for `@`: the order of an associative array is the shell's own. */
+function readElement(keys: readonly string[], values: readonly string[], key: string): Value | undefined {
+  if (/^[@*]$/u.test(key)) return inOrder(keys, values);
+  if (!isKnown(key) || (!/^\d+$/u.test(key) && !areTexts(keys))) return UNKNOWN;
+  const at = keys.indexOf(key);
+  return at === -1 ? undefined : values[at];
+}
+
+function inOrder(keys: readonly string[], values: readonly string[]): readonly string[] {
+  if (keys.length < 2) return values;
+  if (areTexts(keys)) return [ANY_WORDS];
+  return keys
+    .map((key, at) => [Number(key), values[at] ?? ''] as const)
+    .toSorted(([one], [other]) => one - other)
+    .map(([, value]) => value);
 }
 
 function listOf(state: State, name: string): readonly string[] | undefined {

@@ -1,6 +1,6 @@
 import type { Program } from '../../command/outcome.ts';
 import type { State } from './state.ts';
-import type { Command, Commands, Word } from '../syntax.ts';
+import type { Command, Commands, Redirect, Word } from '../syntax.ts';
 import type { World } from './world.ts';
 
 /** One shell that is followed. */
@@ -25,6 +25,10 @@ export interface Run {
 /** The state of a shell while one command's words are expanded: `${X:=y}` changes it. */
 export interface Scope {
   state: State;
+  /** The output that is taken for a command substitution. */
+  readonly picked?: { readonly body: Commands; readonly output: string } | undefined;
+  /** The first command substitution whose output depends on what is not known. */
+  several?: { readonly body: Commands; readonly outputs: readonly string[] };
 }
 
 /** A command that the shell itself runs. */
@@ -36,4 +40,7 @@ export interface Call {
   readonly words: readonly string[];
   /** The same before expansion. */
   readonly raw: readonly Word[];
+  readonly redirects: readonly Redirect[];
+  /** The state with the variables that stand in front of the command. */
+  readonly inner: State;
 }

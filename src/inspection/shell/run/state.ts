@@ -1,11 +1,13 @@
 import { compareText } from '../../../util/text.ts';
 import type { Program } from '../../command/outcome.ts';
 import type { Command } from '../syntax.ts';
-import { ANY_WORDS, commonText, type Truth, UNKNOWN } from './values.ts';
+import { ANY_WORDS, commonText, isKnown, type Truth, UNKNOWN } from './values.ts';
 
 /** A variable's value; a list for an array. */
 export interface Variable {
   readonly value: string | readonly string[];
+  /** The keys of an array's elements; undefined for those of a list: 0, 1, … */
+  readonly keys?: readonly string[];
   readonly exported: boolean;
 }
 
@@ -79,6 +81,27 @@ export function withVariable(
     variables.set(name, { value: value.length > longestValue ? UNKNOWN : value, exported });
   }
   return { ...state, variables };
+}
+
+/** Returns the state with an array whose elements have these keys. */
+export function withElements(state: State, name: string, elements: ReadonlyMap<string, string>): State {
+  const after = withVariable(state, name, [...elements.values()]);
+  const variable = after.variables.get(name);
+  if (typeof variable?.value !== 'object') return after;
+  return { ...after, variables: new Map([...after.variables, [name, { ...variable, keys: [...elements.keys()] }]]) };
+}
+
+const isNumber = (key: string): boolean => /^\d+$/u.test(key);
+
+/** Reports whether these are an associative array's keys, most likely: a list's are arithmetic. */
+export const areTexts = (keys: readonly string[]): boolean => !keys.every(isNumber);
+
+/** Returns the state after `NAME[key]=text`. */
+export function withElement(state: State, name: string, key: string, text: string): State {
+  const { value = [], keys } = state.variables.get(name) ?? { keys: isNumber(key) ? [] : undefined };
+  const isKeyed = keys !== undefined && (isNumber(key) || keys.length === 0 || areTexts(keys));
+  if (!isKeyed || typeof value !== 'object' || !isKnown(key)) return withVariable(state, name, [ANY_WORDS]);
+  return withElements(state, name, new Map([...keys.map((one, at) => [one, value[at] ?? ''] as const), [key, text]]));
 }
 
 export function withoutVariable(state: State, name: string): State {
@@ -201,13 +224,18 @@ const wordsOf = (variable: Variable | undefined): readonly string[] => {
 
 const textOf = (variable: Variable | undefined): string => (typeof variable?.value === 'string' ? variable.value : '');
 
+function commonValue(a: Variable | undefined, b: Variable | undefined): Variable['value'] {
+  if ((a?.keys ?? b?.keys) !== undefined) return [ANY_WORDS];
+  const areLists = typeof a?.value === 'object' || typeof b?.value === 'object';
+  return areLists ? joinedLists(wordsOf(a), wordsOf(b)) : commonText(textOf(a), textOf(b));
+}
+
 function joinedVariables(one: State['variables'], other: State['variables']): State['variables'] {
   const variables = new Map(one);
   for (const name of new Set([...one.keys(), ...other.keys()])) {
     const [a, b] = [one.get(name), other.get(name)];
     if (a === b || JSON.stringify(a) === JSON.stringify(b)) continue;
-    const areLists = typeof a?.value === 'object' || typeof b?.value === 'object';
-    const value = areLists ? joinedLists(wordsOf(a), wordsOf(b)) : commonText(textOf(a), textOf(b));
+    const value = commonValue(a, b);
     variables.set(name, { value, exported: (a ?? b)?.exported ?? false });
   }
   return variables;

@@ -1,8 +1,8 @@
-import { expandArray } from './expand.ts';
-import type { Call } from './run.ts';
-import { type State, type Variable, withVariable } from './state.ts';
+import { expandArray } from '../run/expand.ts';
+import type { Call } from '../run/run.ts';
+import { areTexts, listOf, type State, type Variable, withElements, withVariable } from '../run/state.ts';
 import type { Word } from '../syntax.ts';
-import { ANY_WORDS, UNKNOWN } from './values.ts';
+import { ANY_WORDS } from '../run/values.ts';
 
 const assignment = /^(?<name>[A-Za-z_]\w*)(?<append>\+)?=(?<value>[\s\S]*)$/u;
 
@@ -19,9 +19,14 @@ function declareOne(call: Call, state: State, word: string): State {
   const isGlobal = state.callers.length === 0 || call.words.some((one) => /^-[a-zA-Z]*g/u.test(one));
   const isLocal = !isGlobal && /^(?:local|declare|typeset)$/u.test(call.name);
   const before = state.variables.get(name);
-  const given = arrayOf(call, name) ?? givenText(word, before) ?? before?.value ?? (isLocal ? '' : undefined);
   const hidden = isLocal ? hide(state, name) : state;
-  return given === undefined ? hidden : withVariable(hidden, name, given, isExport(call) || before?.exported === true);
+  const given = arrayOf(call, name, before) ?? givenText(word, before);
+  if (given instanceof Map) return withElements(hidden, name, given);
+  const exported = isExport(call) || before?.exported === true;
+  if (given !== undefined) return withVariable(hidden, name, given, exported);
+  const value = before ?? (isLocal ? { value: '' } : undefined);
+  if (value === undefined) return hidden;
+  return { ...hidden, variables: new Map([...hidden.variables, [name, { ...value, exported }]]) };
 }
 
 const isExport = ({ name, words }: Call): boolean =>
@@ -41,23 +46,35 @@ function hide(state: State, name: string): State {
   return { ...state, hidden: new Map([...state.hidden, [name, state.variables.get(name)]]) };
 }
 
+type Elements = readonly string[] | Map<string, string>;
+
 /** Returns the elements of `NAME=( … )` among the arguments; undefined if no argument is one. */
-function arrayOf({ run, state, raw }: Call, name: string): readonly string[] | string | undefined {
+function arrayOf({ run, state, raw, words }: Call, name: string, before: Variable | undefined): Elements | undefined {
+  const isKeyed = before?.keys !== undefined || words.some((word) => /^-[a-zA-Z]*A/u.test(word));
   for (const word of raw) {
     const [head, array] = word;
     if (head?.kind !== 'text' || array?.kind !== 'array') continue;
-    if (head.text.replace(/\+?=$/u, '') === name) return expandArray(run, { state }, array.words) ?? UNKNOWN;
+    if (head.text.replace(/\+?=$/u, '') === name) return elementsOf(expandArray(run, { state }, array.words), isKeyed);
   }
-  return undefined;
+  return isKeyed && before === undefined ? new Map() : undefined;
+}
+
+/** Returns an array's elements; unknown ones if keys that are no numbers may be arithmetic. */
+function elementsOf(given: Elements | undefined, isKeyed: boolean): Elements {
+  const isClear = given !== undefined && (!(given instanceof Map) || isKeyed || !areTexts([...given.keys()]));
+  return isClear ? given : [ANY_WORDS];
 }
 
 /** Returns what an assignment `NAME=( … )` gives; undefined if it is no array. */
 export function assignedArray(
   call: Pick<Call, 'run' | 'state'>,
   value: Word,
-  before: readonly string[],
-): readonly string[] | undefined {
+  before: Variable | undefined,
+  append: boolean,
+): Elements | undefined {
   const [array] = value;
   if (array?.kind !== 'array') return undefined;
-  return [...before, ...(expandArray(call.run, { state: call.state }, array.words) ?? [ANY_WORDS])];
+  const given = elementsOf(expandArray(call.run, { state: call.state }, array.words), before?.keys !== undefined);
+  if (!append) return given;
+  return given instanceof Map || before?.keys !== undefined ? [ANY_WORDS] : [...listOf(before?.value), ...given];
 }

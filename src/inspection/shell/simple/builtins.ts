@@ -3,13 +3,14 @@ import { hiddenProgram } from '../../command/outcome.ts';
 import { normalizePath } from '../../overlay.ts';
 import { decideTest } from './conditions.ts';
 import { declareVariables } from './declare.ts';
+import { readLine, readLines } from './read.ts';
 import { resolved } from '../outputs.ts';
 import { decidingVariables } from '../deciding.ts';
 import { parseShell } from '../parse.ts';
-import type { Call, Run } from './run.ts';
-import { environmentOf, type State, statusOf, valueOf, withoutVariable, withVariable } from './state.ts';
+import type { Call, Run } from '../run/run.ts';
+import { environmentOf, type State, statusOf, valueOf, withoutVariable, withVariable } from '../run/state.ts';
 import type { ShellText } from '../syntax.ts';
-import { ANY_WORDS, isKnown, UNKNOWN } from './values.ts';
+import { ANY_WORDS, isKnown, UNKNOWN } from '../run/values.ts';
 
 type Builtin = (call: Call) => readonly State[];
 
@@ -47,9 +48,9 @@ const builtins: Readonly<Record<string, Builtin>> = {
   set: setOptions,
   shift: shiftParameters,
   getopts: readOption,
-  read: readNames,
-  mapfile: readNames,
-  readarray: readNames,
+  read: readLine,
+  mapfile: readLines,
+  readarray: readLines,
   export: declareVariables,
   readonly: declareVariables,
   declare: declareVariables,
@@ -149,14 +150,6 @@ function assignUnknown(state: State, name: string): State {
   return plain === undefined ? state : withVariable(state, plain, UNKNOWN);
 }
 
-function readNames({ state, words, name }: Call): readonly State[] {
-  const names = words.filter((word) => /^[A-Za-z_]\w*$/u.test(word));
-  const given = names.length > 0 ? names : [name === 'read' ? 'REPLY' : 'MAPFILE'];
-  const isList = name !== 'read' || words.some((word) => /^-[a-z]*a/u.test(word));
-  const unread: State = { ...state, status: undefined };
-  return [given.reduce((after, one) => withVariable(after, one, isList ? [ANY_WORDS] : UNKNOWN), unread)];
-}
-
 function statusArgument({ state, words }: Call): State['status'] {
   const [given] = words;
   if (given === undefined) return state.status;
@@ -224,7 +217,7 @@ const pathOf = (run: Run, state: State, name: string): string | undefined =>
   run.world.which(name, { env: environmentOf(state), directory: state.directory });
 
 /** `type`, `which`, `hash` and `command -v`: says where a command is. */
-export function find({ run, state, words, name }: Call): readonly State[] {
+export function find({ run, state, words, name }: Pick<Call, 'run' | 'state' | 'words' | 'name'>): readonly State[] {
   const wanted = words.find((word) => !word.startsWith('-')) ?? '';
   if (!isKnown(wanted)) return [{ ...written(state, UNKNOWN), status: undefined }];
   if (state.functions.has(wanted) || (name !== 'which' && builtinOf(wanted) !== undefined)) {

@@ -1,9 +1,9 @@
-import { expandPattern, expandPieces, expandText, type Piece } from './expand.ts';
-import type { Run, Scope } from './run.ts';
-import { arithmeticValue } from './arithmetic.ts';
-import { valueOf } from './state.ts';
+import { expandPattern, expandPieces, expandText, type Piece } from '../run/expand.ts';
+import type { Run, Scope } from '../run/run.ts';
+import { arithmeticValue } from '../run/arithmetic.ts';
+import { valueOf } from '../run/state.ts';
 import type { TestWord, Word } from '../syntax.ts';
-import { isEmpty, isKnown, matches, not, sameText, type Truth } from './values.ts';
+import { isEmpty, isKnown, matches, not, sameText, type Truth } from '../run/values.ts';
 import { joinPath } from '../../command/invocation.ts';
 
 /** Decides `test WORDS` (POSIX.1-2024 XCU test, and bash's and dash's additions); undefined if it depends on what is not known. */

@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest';
+
+import { elf, type Files, leads, type Setting } from '../../../support/followed.ts';
+
+const bash = (script: string, setting?: Setting): string => leads(['bash', '-c', script], setting);
+
+describe('a command substitution whose output depends on what is not known', () => {
+  const drop = 'drop() { if [ -x /sbin/su-exec ]; then echo su-exec app; else echo gosu app; fi; }';
+  it.each<[script: string, expected: string, setting?: Setting]>([
+    [`${drop}; exec $(drop) /app/server`, 'app/server', { files: { 'sbin/su-exec': elf } }],
+    [`${drop}; exec $(drop) /app/server`, 'app/server'],
+    ['pick() { if [ "$1" != "$X" ]; then echo server; else echo other; fi; }; exec /app/$(pick)', 'app/other'],
+    [
+      'pick() { if curl x >/dev/null; then echo server; else echo other; fi; }; exec /app/$(pick)',
+      'app/server app/other < usr/bin/curl',
+    ],
+    ['B=$(curl x >/dev/null && echo server || echo other); exec /app/$B', 'app/server app/other < usr/bin/curl'],
+    [
+      'declare B="$(curl x >/dev/null && echo server || echo other)"; exec /app/$B',
+      'app/server app/other < usr/bin/curl',
+    ],
+    ['pick() { curl x && echo server; }; exec /app/$(pick)', 'hidden < usr/bin/curl'],
+    ['pick() { curl x 2>/dev/null && echo server; }; exec /app/$(pick)', 'hidden < usr/bin/curl'],
+    ['pick() { echo server >&1; }; exec /app/$(pick)', 'app/server'],
+    ['pick() { echo server >&3; }; exec /app/$(pick) 3>&1', 'app/server'],
+    ['pick() { echo server > /dev/stdout; }; exec /app/$(pick)', 'app/server'],
+    ['pick() { echo warning >&2; echo server; }; exec /app/$(pick)', 'app/server'],
+    ['warn() { echo "$*"; } >&2; pick() { warn x; echo server; }; exec /app/$(pick)', 'app/server'],
+    ['pick() { curl x >/dev/null && echo server; cat /dev/x; }; exec /app/$(pick)', 'hidden < usr/bin/curl'],
+    [
+      'n() { for i in a b c d e f; do curl $i 2>&1 >/dev/null && echo $i && return; done; }; exec /app/$(n)',
+      'hidden < usr/bin/curl',
+    ],
+  ])('%j', (script, expected, setting) => {
+    expect(bash(script, setting)).toBe(expected);
+  });
+});
+
+describe('arrays with keys', () => {
+  const roles = 'declare -A M=([web]=/app/server ["a b"]=/app/other)';
+  it.each<[script: string, expected: string]>([
+    [`${roles}; exec "\${M[web]}" x`, 'app/server'],
+    [`${roles}; K="a b"; exec "\${M[$K]}"`, 'app/other'],
+    [`${roles}; exec "\${M[\${1:-web}]}"`, 'app/server'],
+    [`${roles}; exec "\${M[$(curl x)]}"`, 'hidden < usr/bin/curl'],
+    [`${roles}; exec "\${M[no]:-/app/migrate}"`, 'app/migrate'],
+    [`${roles}; exec "\${M[@]}"`, 'hidden'],
+    [`${roles}; [ "\${#M[@]}" = 2 ] && exec /app/server`, 'app/server'],
+    ['declare -A M; M[web]=/app/server; M[job]=/app/other; exec ${M[job]}', 'app/other'],
+    ['declare -A M; M=([web]=/app/server); exec ${M[web]}', 'app/server'],
+    ['declare -A M=([web]=/app/server); for k in "${!M[@]}"; do exec "${M[$k]}"; done', 'app/server'],
+    ['A[0]=/app/server; A[1]=x; exec "${A[@]}"', 'app/server'],
+    ['A[1]=x; A[0]=/app/server; exec "${A[@]}"', 'app/server'],
+    ['A=(a b); A[0]=/app/server; exec "${A[@]}"', 'hidden'],
+    // Its keys are arithmetic.
+    ['i=1; A[i]=/app/server; exec "${A[1]}"', 'hidden'],
+    ['A[1 + 1]=/app/server; exec "${A[1]}"', 'hidden'],
+    ['A=([i]=/app/server); exec "${A[i]}"', 'hidden'],
+    ['A=([0]=/app/server [1]=x); exec "${A[@]}"', 'app/server'],
+    ['declare -A M=([a]=/app/server); curl x && M[b]=/app/other; exec "${M[a]}"', 'app/server < usr/bin/curl'],
+    [
+      'declare -A M; curl x && M[a]=/app/server || M[b]=/app/other; exec "${M[a]:-/app/other}"',
+      'app/server app/other < usr/bin/curl',
+    ],
+  ])('%j', (script, expected) => {
+    expect(bash(script)).toBe(expected);
+  });
+});
+
+describe('what read takes from a text', () => {
+  it.each<[script: string, expected: string, files?: Files]>([
+    ['read -r -a C <<< "${X:-/app/server -x}"; exec "${C[@]}"', 'app/server'],
+    ['IFS=, read -ra C <<< "/app/server,x"; exec "${C[0]}"', 'app/server'],
+    ['IFS=: read -r A B <<< "x:/app/server"; exec "$B"', 'app/server'],
+    ['read -r A B <<< "  x   /app/server  "; exec "$B"', 'app/server'],
+    ['read -r A B <<< "x /app/server -y"; exec $B', 'app/server'],
+    ['read B < /etc/bin; exec $B', 'app/server', { 'etc/bin': '/app/server\n/app/other\n' }],
+    ['read -r B <<X\n/app/server\nX\nexec $B', 'app/server'],
+    ['read -r B <<< "/app/server $(curl x)"; exec $B', 'app/server < usr/bin/curl'],
+    ['read -r B <<< "$(curl x)"; exec $B', 'hidden < usr/bin/curl'],
+    [String.raw`read B <<< "/app\/server"; exec $B`, 'hidden'],
+    ['read -n 3 B <<< /app/server; exec $B', 'hidden'],
+    ['read -r B; exec $B', 'hidden'],
+    ['read -r B 3< /etc/bin; exec $B', 'hidden', { 'etc/bin': '/app/server\n' }],
+    ['mapfile -t C < /etc/cmd; exec "${C[@]}"', 'app/server', { 'etc/cmd': '/app/server\n-x\n' }],
+    ['readarray C < /etc/cmd; exec "${C[@]}"', 'hidden', { 'etc/cmd': '/app/server\n-x\n' }],
+    ['mapfile -t C < <(curl x); exec "${C[@]}"', 'hidden < usr/bin/curl'],
+  ])('%j', (script, expected, files = {}) => {
+    expect(bash(script, { files })).toBe(expected);
+  });
+});
+
+describe('a script that is copied while the container runs', () => {
+  it('is followed by what it is copied from', () => {
+    const files = { 'srv/help.template': '#!/bin/bash\nexec /app/server\n' };
+    expect(bash('cp -f /srv/help.template /srv/help.sh; /srv/help.sh', { files })).toBe('app/server');
+    expect(bash('cp -f /srv/help.template /srv/help.sh; bash /srv/help.sh', { files })).toBe('app/server');
+  });
+});
