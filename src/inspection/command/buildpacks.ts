@@ -76,9 +76,9 @@ export const processesFile = 'config/metadata.toml';
 
 /** Returns the processes that the launcher's own file lists; empty if it lists none that can be read. */
 export function processesInFile(toml: string): readonly Process[] {
-  const [, ...tables] = toml.slice(0, longest).split(/^\s*\[\[processes\]\]\s*$/mu);
+  const [, ...tables] = toml.slice(0, longest).split(/^[ \t]{0,80}\[\[processes\]\][ \t]{0,80}$/mu);
   return tables.map((table) => {
-    const own = table.split(/^\s*\[/mu, 1)[0] ?? '';
+    const own = table.split(/^[ \t]{0,80}\[/mu, 1)[0] ?? '';
     const value = (name: string): unknown => {
       const text = new RegExp(String.raw`^[ \t]*${name}[ \t]*=[ \t]*(\S[^\n]*)$`, 'mu').exec(own)?.[1] ?? '';
       return parseBoundedJson(Buffer.from(text.trim()), bounds);

@@ -9,7 +9,7 @@ import { packageScript, scriptOf, startsOf } from './interpreted.ts';
 import { servicesOf } from './supervision/supervisors.ts';
 import { interpreterOf, isInterpreterName, isLinkedToBase, isMadeByGo } from './known-programs.ts';
 import { throughWrapper } from './wrappers.ts';
-import type { ImageFiles } from './image-files.ts';
+import { folderOf, type ImageFiles } from './image-files.ts';
 import { normalizePath } from '../overlay.ts';
 import { parseShell, splitWords } from '../shell/parse.ts';
 import type { ShellText } from '../shell/syntax.ts';
@@ -80,8 +80,7 @@ function createFollower(files: ImageFiles, { processes, architecture }: Required
     },
     matching(pattern) {
       follower.spend(listCost);
-      const folder = pattern.slice(0, pattern.search(/[^/]*[*?[]/u));
-      return [...touched].some((path) => path.startsWith(folder)) ? undefined : files.matching(pattern);
+      return [...touched].some((path) => path.startsWith(folderOf(pattern))) ? undefined : files.matching(pattern);
     },
     nest(work) {
       depth += 1;

@@ -80,7 +80,7 @@ export function imageFiles(
       return { paths: [...paths].toSorted(), complete: unknown.length === 0 && !isCut };
     },
     matching(pattern) {
-      const folder = folderOf(pattern);
+      const folder = normalizePath(folderOf(pattern));
       const isUnder = hidden.some((mount) => mount === `/${folder}` || mount.startsWith(`/${folder}/`));
       if (isUnder || isMounted(folder) || resolvePath(layers, folder).path !== folder) return undefined;
       const unknown = unknownLayers(folder);
@@ -127,8 +127,9 @@ function filesBelow(
 
 const mostMatches = 16;
 
-/** Returns the directory in front of a pattern's first `*`, `?` or `[`. */
-const folderOf = (pattern: string): string => normalizePath(pattern.slice(0, pattern.search(/[^/]*[*?[]/u)));
+/** Returns what stands in front of the name that holds a pattern's first `*`, `?` or `[`: a folder, with its slash. */
+export const folderOf = (pattern: string): string =>
+  pattern.slice(0, pattern.lastIndexOf('/', pattern.search(/[*?[]/u)) + 1);
 
 function pathsMatching(layers: readonly LayerIndex[], segments: readonly string[]): readonly string[] | undefined {
   const patterns = segments.map((segment) => readPattern([{ text: segment, quoted: false }]));
