@@ -5,10 +5,12 @@ import { firstInvocation, type PodRun } from '../../src/inspection/command/invoc
 import type { Program } from '../../src/inspection/command/outcome.ts';
 import { type LayerIndex, layerIndex } from '../../src/inspection/overlay.ts';
 
-/** Programs of the image by path: `elf`, the text of a script, or `->target`. */
+/** Programs of the image by path: `elf`, `go`, the text of a script, or `->target`. */
 export type Files = Readonly<Record<string, string>>;
 
 export const elf = 'elf';
+/** A program made by Go. */
+export const go = 'go';
 const base: Files = {
   'bin/sh': '->dash',
   'bin/dash': elf,
@@ -34,9 +36,11 @@ export function layerOf(files: Files): LayerIndex {
       const content =
         value === elf
           ? ({ kind: 'elf', finding: { kind: 'static', runtime: 'glibc', why: '', codeSeen: true } } as const)
-          : value.startsWith('#!')
-            ? ({ kind: 'script', text: value, whole: true } as const)
-            : ({ kind: 'plain', text: value } as const);
+          : value === go
+            ? ({ kind: 'elf', finding: { kind: 'static', runtime: 'go', libc: 'none', why: '' } } as const)
+            : value.startsWith('#!')
+              ? ({ kind: 'script', text: value, whole: true } as const)
+              : ({ kind: 'plain', text: value } as const);
       layer.add(path, { type: 'file', executable: true, content });
     }
   }

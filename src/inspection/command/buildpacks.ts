@@ -1,6 +1,5 @@
 import { parseBoundedJson } from '../../util/json-bounds.ts';
 import { isObject } from '../../util/json.ts';
-import { splitWords } from '../shell/parse.ts';
 import { baseName, type Invocation } from './invocation.ts';
 
 /** The label of an image that lists its processes, as JSON. */
@@ -45,11 +44,19 @@ export function buildpacksCommand(
 const defaultOf = (processes: readonly Process[]): Process | undefined =>
   processes.find(({ isDefault }) => isDefault) ?? processes.find(({ type }) => type === 'web');
 
+/**
+ * https://github.com/buildpacks/lifecycle/blob/main/launch/bash.go: a command that is not direct is a text for bash if it has no
+ * arguments; else bash expands each word. With blanks in the command, the rules of old buildpacks hold: it is a text, too.
+ */
 function commandOf({ command, args, direct }: Process, words: readonly string[]): readonly string[] {
-  const given = words.length > 0 ? words : args;
-  if (direct) return [...command, ...given];
-  return ['bash', '-c', `exec ${command.join(' ')} "$@"`, 'launcher', ...args, ...words];
+  if (direct) return [...command, ...(words.length > 0 ? words : args)];
+  const [text = '', ...others] = command;
+  const given = [...others, ...args, ...words];
+  if (given.length === 0 || /\s/u.test(text)) return ['bash', '-c', text, ...given];
+  return ['bash', '-c', `exec ${[text, ...given].map(expanded).join(' ')}`];
 }
+
+const expanded = (word: string): string => `"${word.replaceAll(/["`]/gu, String.raw`\$&`)}"`;
 
 /** Returns the processes that an image's labels list; empty if they list nothing, or too much. */
 export function buildpacksProcesses(labels: Readonly<Record<string, string>>): readonly Process[] {
@@ -59,13 +66,11 @@ export function buildpacksProcesses(labels: Readonly<Record<string, string>>): r
   if (!Array.isArray(processes)) return [];
   return processes.filter(isObject).map((process) => {
     const { type, command } = process;
-    const words = typeof command === 'string' ? [command] : texts(command);
-    const direct = process['direct'] === true;
     return {
       type: typeof type === 'string' ? type : undefined,
-      command: direct || words.length !== 1 ? words : splitWords(words[0] ?? ''),
+      command: typeof command === 'string' ? [command] : texts(command),
       args: texts(process['args']),
-      direct,
+      direct: process['direct'] === true,
       isDefault: process['default'] === true,
     };
   });

@@ -1,17 +1,18 @@
 import { buildpacksCommand, isBuildpacksLauncher, type Process, processesFile, processesInFile } from './buildpacks.ts';
-import { baseName, defaultPath, type Invocation, isShell, joinPath } from './invocation.ts';
-import { afterDashes, launchOf } from './launchers.ts';
+import { baseName, defaultPath, type Invocation, isCommonWord, isShell, joinPath } from './invocation.ts';
+import { launchOf } from './launchers.ts';
 import { type Found, hiddenProgram, type Located, nothing, type Outcome, type Program } from './outcome.ts';
 import { shebangOf, type ShellArguments, shellArguments } from './script.ts';
 import type { Services, Surroundings } from './supervision/services.ts';
 import { addDoubts, askedPath, type Follower, isProgram, locate, programOf, whichPath } from './follower.ts';
 import { packageScript, scriptOf, startsOf } from './interpreted.ts';
 import { servicesOf } from './supervision/supervisors.ts';
-import { interpreterOf, isInterpreterName, isLinkedToBase, isMadeByGo } from './known-programs.ts';
+import { interpreterOf, isInterpreterName } from './known-programs.ts';
+import { operandOf } from './operands.ts';
 import { throughWrapper } from './wrappers.ts';
 import { folderOf, type ImageFiles } from './image-files.ts';
 import { normalizePath } from '../overlay.ts';
-import { parseShell, splitWords } from '../shell/parse.ts';
+import { parseShell } from '../shell/parse.ts';
 import type { ShellText } from '../shell/syntax.ts';
 import { followShell } from '../shell/run/execute.ts';
 import { together } from '../shell/run/state.ts';
@@ -132,6 +133,11 @@ function startOnce(follower: Follower, invocation: Invocation): Outcome {
     return { ...nothing, stays: [hiddenProgram('a program that only the running shell knows')] };
   }
   if (program === '') return { ...nothing, stays: [programOf(follower, invocation, { status: 'absent', name: '' })] };
+  return isNamesake(follower, invocation) ? startFile(follower, invocation) : startTool(follower, invocation);
+}
+
+function startTool(follower: Follower, invocation: Invocation): Outcome {
+  const [program = ''] = invocation.argv;
   const inner = throughWrapper(invocation);
   if (inner !== undefined) return startInner(follower, invocation, inner);
   const supervised = startSupervised(follower, invocation);
@@ -148,11 +154,22 @@ function startOnce(follower: Follower, invocation: Invocation): Outcome {
 
 const isThere = ({ stays }: Outcome): boolean => stays.some(({ located }) => located.status !== 'absent');
 
+/** Reports whether a program only has the name of a tool: those with a common word as their name are not made by Go. */
+function isNamesake(follower: Follower, invocation: Invocation): boolean {
+  if (!isCommonWord(baseName(invocation.argv[0] ?? ''))) return false;
+  const located = locate(follower, invocation);
+  const finding = located.status === 'found' && located.content.kind === 'elf' ? located.content.finding : undefined;
+  return finding?.kind === 'static' ? finding.runtime === 'go' : finding?.kind === 'dynamic' && finding.go;
+}
+
 /** Follows what a wrapper runs. `sudo` takes PATH from its own configuration, mostly (sudoers(5), secure_path). */
 function startInner(follower: Follower, { argv }: Invocation, inner: Invocation): Outcome {
   const outcome = follower.start(inner);
   if (baseName(argv[0] ?? '') !== 'sudo') return outcome;
-  const other = follower.start({ ...inner, env: new Map([...inner.env, ['PATH', defaultPath]]) });
+  const sudoers = follower.files.at('/etc/sudoers', true);
+  const path = sudoers.type === 'file' ? securePath(sudoers.text ?? '') : undefined;
+  const other = follower.start({ ...inner, env: new Map([...inner.env, ['PATH', path ?? defaultPath]]) });
+  if (path !== undefined) return other;
   if (!isThere(other)) return outcome;
   if (!isThere(outcome)) return other;
   return {
@@ -161,6 +178,9 @@ function startInner(follower: Follower, { argv }: Invocation, inner: Invocation)
     passing: together(outcome.passing, other.passing),
   };
 }
+
+const securePath = (sudoers: string): string | undefined =>
+  /^[ \t]*Defaults[ \t]+secure_path[ \t]*=[ \t]*"?([\w./:-]+)"?[ \t]*$/mu.exec(sudoers)?.[1];
 
 // It goes over the names of all files.
 const listCost = 500;
@@ -224,7 +244,18 @@ function startBuildpacks(follower: Follower, invocation: Invocation): Outcome {
   const { paths } = follower.files.list('/layers', `/bin/${argv[0]}`);
   const added = paths.filter((path) => path.split('/').length === 6);
   const path = [...added.map((one) => one.slice(0, one.lastIndexOf('/'))), invocation.env.get('PATH') ?? ''].join(':');
-  return follower.start({ ...invocation, argv, env: new Map([...invocation.env, ['PATH', path]]), direct: false });
+  const env = new Map([...invocation.env, ['PATH', path]]);
+  return follower.start({ ...invocation, argv: withProfiles(follower, argv), env, direct: false });
+}
+
+/** Returns a command line of bash that first reads what buildpacks give for that. */
+function withProfiles({ files }: Follower, argv: readonly string[]): readonly string[] {
+  const [shell = '', option = '', text = '', ...words] = argv;
+  if (shell !== 'bash' || option !== '-c') return argv;
+  const profiles = files
+    .list('/layers', '.sh')
+    .paths.filter((path) => /^(?:\/[^/]+){3}\/profile\.d\/[\w.-]+$/u.test(path));
+  return [shell, option, [...profiles.map((path) => `. "${path}"`), text].join('\n'), ...words];
 }
 
 /** Follows a shell's text or script; undefined if it reads commands from the container's standard input. */
@@ -330,7 +361,7 @@ function startLaunch(follower: Follower, invocation: Invocation): Outcome | unde
     launch.ofEnvironment && isMissing
       ? startInterpreter(follower, { ...invocation, env, direct: false }, located)
       : started;
-  return { ...outcome, passing: together(outcome.passing, [launcher]) };
+  return launch.isQuiet ? outcome : { ...outcome, passing: together(outcome.passing, [launcher]) };
 }
 
 /** Follows the interpreter of a package manager: that which runs it, if it is a script itself, else python. */
@@ -430,43 +461,3 @@ function throughInterpreter(follower: Follower, invocation: Invocation, outcome:
 }
 
 const textOf = ({ content }: Found): string => ('text' in content ? (content.text ?? '') : '');
-
-/** Returns the command line that a program which no table knows may start: one of its words is, or names, a program, too. */
-function operandOf(
-  follower: Follower,
-  invocation: Invocation,
-  { located, isUtility }: Program,
-): readonly string[] | undefined {
-  const [program = '', ...words] = invocation.argv;
-  if (isUtility || runsItself(baseName(program)) || located.status === 'absent' || located.status === 'hidden')
-    return undefined;
-  const dashed = afterDashes(words);
-  if (dashed !== undefined && mayBeProgram(follower, invocation, dashed[0] ?? '', true)) return dashed;
-  for (const [at, word] of words.entries()) {
-    // A word may be a whole command line.
-    const line = /^[^-\s]\S*\s/u.test(word) && isKnown(word) ? splitWords(word) : words.slice(at);
-    if (mayBeProgram(follower, invocation, line[0] ?? '', false)) return line;
-  }
-  return undefined;
-}
-
-/** Reports whether a program of this name runs what it is given itself. */
-const runsItself = (name: string): boolean =>
-  isInterpreterName(name) || interpreterOf(name) !== undefined || isLinkedToBase(name) || isMadeByGo(name);
-
-// What programs are given to read.
-const dataName =
-  /\.(?:conf|cfg|cnf|config|ini|ya?ml|json|toml|xml|properties|jar|war|pem|crt|key|sock|log|pid|txt|db|sql|lua|hcl)$/u;
-
-/**
- * Reports whether a word names an executable of the image, or one that was not seen: in a place that the image's history names,
- * under the name of a well-known program, or `behind` dashes.
- */
-function mayBeProgram(follower: Follower, invocation: Invocation, word: string, behind: boolean): boolean {
-  if (isProgram(follower, invocation, word)) return true;
-  if (!isKnown(word) || !/^[\w./+-]+$/u.test(word) || word.startsWith('-') || dataName.test(word)) return false;
-  const located = locate(follower, { ...invocation, argv: [word] });
-  if (located.status !== 'unseen') return false;
-  if (behind || isInterpreterName(word) || interpreterOf(word) !== undefined) return true;
-  return word.includes('/') && follower.files.isNamed(located);
-}

@@ -131,8 +131,12 @@ export function isShell(name: string): boolean {
 }
 
 // Words that an image's own program may well have as its name.
-const commonWord =
-  /^(?:watch|script|time|task|make|just|sg|cd|phase|entr|reflex|monit|summon|teller|vals|nice|script)$/u;
+const commonWord = /^(?:watch|script|time|task|make|just|sg|cd|phase|entr|reflex|monit|summon|teller|vals|nice)$/u;
+// Of these the tools are written in C.
+const commonInC = /^(?:watch|script|time|make|sg|cd|entr|nice)$/u;
+
+/** Reports whether a tool written in C has this name, and other programs may well have it, too. */
+export const isCommonWord = (name: string): boolean => commonInC.test(name);
 
 /** Returns the name by which the tables know a tool; empty for a common word outside the directories of programs. */
 export function toolName(program: string): string {

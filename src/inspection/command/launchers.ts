@@ -17,6 +17,8 @@ interface Shape {
   readonly valued?: string;
   /** An option whose value is the program's command line, as one text. */
   readonly text?: string;
+  /** Options without which it resolves no names. */
+  readonly asks?: RegExp;
 }
 
 /**
@@ -59,11 +61,8 @@ const shapes: Readonly<Record<string, Shape>> = {
     valued:
       '-template -stdout -stderr -wait -timeout -wait-retry-interval -wait-http-header -delims -env -env-section -poll-interval ' +
       '-wait-list -ini-file -exitcode',
-  },
-  // https://github.com/aws/aws-lambda-runtime-interface-emulator: aws-lambda-rie [options] BOOTSTRAP [HANDLER]
-  'aws-lambda-rie': {
-    program: 'words',
-    valued: '--log-level --runtime-api-address --runtime-interface-emulator-address',
+    // Templates may call sprig's getHostByName.
+    asks: /^--?(?:wait|env|template)/u,
   },
   'secret-init': { program: 'words' },
   // https://github.com/tellerops/teller: teller run -- COMMAND
@@ -82,8 +81,6 @@ const shapes: Readonly<Record<string, Shape>> = {
   'aws-env': { verbs: 'exec', program: 'dashes' },
   // https://litestream.io/reference/replicate: litestream replicate -exec TEXT
   litestream: { verbs: 'replicate', program: 'dashes', text: '-exec' },
-  // https://github.com/boxboat/fixuid: fixuid [-q] COMMAND
-  fixuid: { program: 'words' },
   // https://www.datadoghq.com serverless-init: datadog-init COMMAND
   'datadog-init': { program: 'words' },
   // https://github.com/awslabs/aws-lambda-web-adapter and GCP's: COMMAND behind --
@@ -124,6 +121,8 @@ export interface Launch {
   readonly argv: readonly string[];
   /** It is a program of a package manager's environment: if not found, the language's interpreter. */
   readonly ofEnvironment: boolean;
+  /** It resolves no names itself. */
+  readonly isQuiet: boolean;
 }
 
 /**
@@ -137,7 +136,7 @@ export function launchOf({ argv }: Invocation, isProgram: (word: string) => bool
   const shape = Object.hasOwn(shapes, name) ? shapes[name] : undefined;
   const own = shape && launched(words, shape, isProgram);
   const behind = own === undefined ? execWrapper(name)?.(words) : undefined;
-  return own ?? (behind && { argv: behind, ofEnvironment: false });
+  return own ?? (behind && { argv: behind, ofEnvironment: false, isQuiet: false });
 }
 
 function launched(words: readonly string[], shape: Shape, isProgram: (word: string) => boolean): Launch | undefined {
@@ -147,14 +146,22 @@ function launched(words: readonly string[], shape: Shape, isProgram: (word: stri
   const rest = words.slice(begin);
   const line = text === '' ? undefined : optionValue(rest, text);
   if (line !== undefined)
-    return { argv: /[;&|$<>`]/u.test(line) ? ['/bin/sh', '-c', line] : splitWords(line), ofEnvironment: false };
+    return {
+      argv: /[;&|$<>`]/u.test(line) ? ['/bin/sh', '-c', line] : splitWords(line),
+      ofEnvironment: false,
+      isQuiet: false,
+    };
   const argv =
     program === 'dashes'
       ? (afterDashes(rest) ?? afterSearch(rest, isProgram))
       : afterOptions(rest, valued.split(' ')).slice(operands);
   if (argv.length === 0) return undefined;
-  return { argv: program === 'line' ? ['/bin/sh', '-c', argv.join(' ')] : argv, ofEnvironment: false };
+  const isQuiet = isQuietWith(shape, rest.slice(0, rest.length - argv.length));
+  return { argv: program === 'line' ? ['/bin/sh', '-c', argv.join(' ')] : argv, ofEnvironment: false, isQuiet };
 }
+
+const isQuietWith = ({ asks }: Shape, options: readonly string[]): boolean =>
+  asks !== undefined && !options.some((word) => asks.test(word));
 
 function optionValue(words: readonly string[], option: string): string | undefined {
   for (const [at, word] of words.entries()) {
@@ -199,5 +206,5 @@ function inEnvironment(
   const [first = ''] = argv;
   // A script is run by the environment's interpreter.
   const byPython = isModule || /\.pyw?$|\.pyz$/u.test(first) || argv.length === 0;
-  return { argv: byPython ? ['python3', ...argv] : argv, ofEnvironment: true };
+  return { argv: byPython ? ['python3', ...argv] : argv, ofEnvironment: true, isQuiet: false };
 }

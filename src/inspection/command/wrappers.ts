@@ -91,6 +91,10 @@ const shapes: Readonly<Record<string, Shape>> = {
   faketime: { valued: '-p', operands: 1 },
   eatmydata: {},
   'jemalloc.sh': {},
+  // https://github.com/boxboat/fixuid: reads its files and /etc/passwd, then execs
+  fixuid: {},
+  // https://github.com/aws/aws-lambda-runtime-interface-emulator: listens at an address, and starts the bootstrap
+  'aws-lambda-rie': { valued: '--log-level --runtime-api-address --runtime-interface-emulator-address' },
   authbind: {},
   proxychains: { valued: '-f' },
   proxychains4: { valued: '-f' },

@@ -36,6 +36,16 @@ describe('what a shell reads before its text', () => {
     [['su', 'app', '-c', 'tool'], 'opt/app/bin/tool', { env, files: profile }],
     [['sudo', '-iu', 'app', 'tool'], 'usr/bin/tool', { env, files: profile }],
     [['sudo', '-Eu', 'app', 'tool'], 'opt/app/bin/tool usr/bin/tool', { env, files: tools }],
+    [
+      ['sudo', '-E', 'tool'],
+      'usr/bin/tool',
+      { env, files: { ...tools, 'etc/sudoers': 'Defaults env_reset\nDefaults\tsecure_path="/usr/bin:/bin"\n' } },
+    ],
+    [
+      ['sudo', 'tool'],
+      'opt/app/bin/tool usr/bin/tool',
+      { env, files: { ...tools, 'etc/sudoers': '# Defaults secure_path="/usr/bin:/bin"\n' } },
+    ],
     [['sudo', '-u', 'app', 'only'], 'opt/app/bin/only', { env, files: { 'opt/app/bin/only': elf } }],
     [['bash', '-lc', 'tool'], 'usr/bin/tool', { files: { ...tools, 'root/.profile': 'X=1' } }],
     [['bash', '-lc', 'tool'], 'opt/app/bin/tool', { files: { ...tools, 'root/.profile': 'PATH=/opt/app/bin' } }],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { elf, type Files, leads, type Setting } from '../../../support/followed.ts';
+import { elf, type Files, go, leads, type Setting } from '../../../support/followed.ts';
 
 const bash = (script: string, setting?: Setting): string => leads(['bash', '-c', script], setting);
 
@@ -87,6 +87,20 @@ describe('what read takes from a text', () => {
     ['mapfile -t C < <(curl x); exec "${C[@]}"', 'hidden < usr/bin/curl'],
   ])('%j', (script, expected, files = {}) => {
     expect(bash(script, { files })).toBe(expected);
+  });
+});
+
+describe('a program with the name of a tool', () => {
+  it.each<[argv: readonly string[], files: Files, expected: string]>([
+    [['/usr/local/bin/sg', 'start', '/app/other'], { 'usr/local/bin/sg': go }, 'usr/local/bin/sg app/other'],
+    [['sg', 'app', '/app/server'], { 'usr/bin/sg': elf }, 'app/server'],
+    [['watch', '/app/server'], { 'usr/bin/watch': '->../../bin/busybox', 'bin/busybox': elf }, 'app/server'],
+    [['make', 'x'], { 'usr/local/bin/make': go }, 'usr/local/bin/make'],
+    [['make', 'x'], { 'usr/bin/make': elf }, 'hidden'],
+    // gosu is made by Go.
+    [['gosu', 'app', '/app/server'], { 'usr/local/bin/gosu': go }, 'app/server'],
+  ])('%j %j', (argv, files, expected) => {
+    expect(leads(argv, { files })).toBe(expected);
   });
 });
 
