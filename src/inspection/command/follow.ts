@@ -1,16 +1,28 @@
 import { buildpacksCommand, isBuildpacksLauncher, type Process, processesFile, processesInFile } from './buildpacks.ts';
-import { baseName, defaultPath, type Invocation, isCommonWord, isShell, joinPath } from './invocation.ts';
+import { baseName, defaultPath, type Invocation, isShell, joinPath } from './invocation.ts';
 import { launchOf } from './launchers.ts';
 import { type Found, hiddenProgram, type Located, nothing, type Outcome, type Program } from './outcome.ts';
 import { shebangOf, type ShellArguments, shellArguments } from './script.ts';
 import type { Services, Surroundings } from './supervision/services.ts';
-import { addDoubts, askedPath, type Follower, isProgram, locate, programOf, whichPath } from './follower.ts';
+import {
+  addDoubts,
+  askedPath,
+  filesBelow,
+  filesMatching,
+  isNamesake,
+  type Follower,
+  isProgram,
+  listCost,
+  locate,
+  programOf,
+  whichPath,
+} from './follower.ts';
 import { packageScript, scriptOf, startsOf } from './interpreted.ts';
 import { servicesOf } from './supervision/supervisors.ts';
 import { interpreterOf, isInterpreterName } from './known-programs.ts';
 import { operandOf } from './operands.ts';
 import { throughWrapper } from './wrappers.ts';
-import { folderOf, type ImageFiles } from './image-files.ts';
+import type { ImageFiles } from './image-files.ts';
 import { normalizePath } from '../overlay.ts';
 import { parseShell } from '../shell/parse.ts';
 import type { ShellText } from '../shell/syntax.ts';
@@ -79,10 +91,8 @@ function createFollower(files: ImageFiles, { processes, architecture }: Required
       touched.add(path);
       if (source !== undefined && copies.size < mostCopies) copies.set(`/${normalizePath(path)}`, source);
     },
-    matching(pattern) {
-      follower.spend(listCost);
-      return [...touched].some((path) => path.startsWith(folderOf(pattern))) ? undefined : files.matching(pattern);
-    },
+    matching: (pattern) => filesMatching(follower, pattern),
+    below: (directory, end) => filesBelow(follower, directory, end),
     nest(work) {
       depth += 1;
       if (depth > deepestCommand) throw new TooLong('nested too deeply');
@@ -154,14 +164,6 @@ function startTool(follower: Follower, invocation: Invocation): Outcome {
 
 const isThere = ({ stays }: Outcome): boolean => stays.some(({ located }) => located.status !== 'absent');
 
-/** Reports whether a program only has the name of a tool: those with a common word as their name are not made by Go. */
-function isNamesake(follower: Follower, invocation: Invocation): boolean {
-  if (!isCommonWord(baseName(invocation.argv[0] ?? ''))) return false;
-  const located = locate(follower, invocation);
-  const finding = located.status === 'found' && located.content.kind === 'elf' ? located.content.finding : undefined;
-  return finding?.kind === 'static' ? finding.runtime === 'go' : finding?.kind === 'dynamic' && finding.go;
-}
-
 /** Follows what a wrapper runs. `sudo` takes PATH from its own configuration, mostly (sudoers(5), secure_path). */
 function startInner(follower: Follower, { argv }: Invocation, inner: Invocation): Outcome {
   const outcome = follower.start(inner);
@@ -181,9 +183,6 @@ function startInner(follower: Follower, { argv }: Invocation, inner: Invocation)
 
 const securePath = (sudoers: string): string | undefined =>
   /^[ \t]*Defaults[ \t]+secure_path[ \t]*=[ \t]*"?([\w./:-]+)"?[ \t]*$/mu.exec(sudoers)?.[1];
-
-// It goes over the names of all files.
-const listCost = 500;
 
 const surroundings = (follower: Follower): Surroundings => ({
   text: (path) => {

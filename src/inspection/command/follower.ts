@@ -2,8 +2,8 @@ import { normalizePath, shownName } from '../overlay.ts';
 import { isKnown } from '../shell/run/values.ts';
 import type { World } from '../shell/run/world.ts';
 import type { Process } from './buildpacks.ts';
-import type { ImageFiles } from './image-files.ts';
-import { baseName, candidatePaths, type Invocation, joinPath, type Place } from './invocation.ts';
+import { folderOf, type ImageFiles } from './image-files.ts';
+import { baseName, candidatePaths, type Invocation, isCommonWord, joinPath, type Place } from './invocation.ts';
 import { interpreterOf, isAppletName, isUtilityCall } from './known-programs.ts';
 import type { Found, Located, Outcome, Program } from './outcome.ts';
 
@@ -61,6 +61,38 @@ export function askedPath(follower: Follower, invocation: Invocation): string {
     paths[0] ??
     ''
   );
+}
+
+/** Reports whether a program only has the name of a tool: those with a common word as their name are not made by Go. */
+export function isNamesake(follower: Follower, invocation: Invocation): boolean {
+  if (!isCommonWord(baseName(invocation.argv[0] ?? ''))) return false;
+  const located = locate(follower, invocation);
+  const finding = located.status === 'found' && located.content.kind === 'elf' ? located.content.finding : undefined;
+  return finding?.kind === 'static' ? finding.runtime === 'go' : finding?.kind === 'dynamic' && finding.go;
+}
+
+/** Steps of going over the names of all files. */
+export const listCost = 500;
+
+const isTouched = ({ touched }: Follower, folder: string): boolean =>
+  [...touched].some((path) => path.startsWith(folder));
+
+export function filesMatching(follower: Follower, pattern: string): readonly string[] | undefined {
+  follower.spend(listCost);
+  return isTouched(follower, folderOf(pattern)) ? undefined : follower.files.matching(pattern);
+}
+
+export function filesBelow(follower: Follower, directory: string, end: string): readonly string[] | undefined {
+  follower.spend(listCost);
+  const path = `/${normalizePath(directory)}`;
+  // It has more than the image's own files.
+  if (path === '/') return undefined;
+  const there = follower.files.at(path);
+  if (there.type === 'absent') return [];
+  // A link is not gone into.
+  if (there.type !== 'directory' || there.path !== path || isTouched(follower, `${path}/`)) return undefined;
+  const { paths, complete } = follower.files.list(directory, end);
+  return complete ? paths : undefined;
 }
 
 export function whichPath(files: ImageFiles, invocation: Place): string | undefined {

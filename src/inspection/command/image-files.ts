@@ -77,7 +77,8 @@ export function imageFiles(
       const path = normalizePath(directory);
       const unknown = unknownLayers(path);
       if (unknown.length > 0) note(endOf(path), unknown, true);
-      return { paths: [...paths].toSorted(), complete: unknown.length === 0 && !isCut };
+      const isOver = isMounted(path) || hidden.some((mount) => mount.startsWith(`/${path}/`));
+      return { paths: [...paths].toSorted(), complete: unknown.length === 0 && !isCut && !isOver };
     },
     matching(pattern) {
       const folder = normalizePath(folderOf(pattern));

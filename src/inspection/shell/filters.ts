@@ -6,19 +6,23 @@ type Filter = (words: readonly string[], text: string) => string | undefined;
 
 // Patterns take a time that their own length and this one bound.
 const longestText = 1024;
+const longestFile = 16 * 1024;
 // A pattern with one repetition takes a time that grows with the square of the text.
 const longestSedText = 256;
 
 /** Returns what a command of a pipeline makes of `text`; undefined if that is not worked out. */
 export function filtered([name = '', ...words]: readonly string[], text: string): string | undefined {
   const filter = Object.hasOwn(filters, name) ? filters[name] : undefined;
-  return text.length > longestText ? undefined : filter?.(words, text);
+  return text.length > (name === 'grep' ? longestFile : longestText) ? undefined : filter?.(words, text);
 }
 
 const filters: Readonly<Record<string, Filter>> = {
   tr: (words, text) => (words[0] === '-d' ? deleted(words.slice(1), text) : translated(words, text)),
   sed: (words, text) => substituted(words, text),
   cut: cutFields,
+  grep: matchingLines,
+  sort: (words, text) =>
+    linesOf(text).length === 1 && words.every((word) => /^-[rVnu]+$/u.test(word)) ? text : undefined,
   head: (words, text) => (/^(?:-1|-n ?1)$/u.test(words.join(' ')) ? (linesOf(text)[0] ?? '') : undefined),
   tail: (words, text) => (/^(?:-1|-n ?1)$/u.test(words.join(' ')) ? (linesOf(text).at(-1) ?? '') : undefined),
   awk: fieldOf,
@@ -30,7 +34,7 @@ const linesOf = (text: string): readonly string[] => withoutTrailing(text, '\n')
 const eachLine = (text: string, change: (line: string) => string): string => linesOf(text).map(change).join('\n');
 
 /** `cut -d CHARACTER -f NUMBER`, on each line. */
-export function cutFields(words: readonly string[], text: string): string | undefined {
+function cutFields(words: readonly string[], text: string): string | undefined {
   const [, separator, field] = /^-d\n?([^\n])\n-f\n?(\d+)$/u.exec(words.join('\n')) ?? [];
   if (separator === undefined) return undefined;
   return eachLine(text, (line) => (line.includes(separator) ? (line.split(separator)[Number(field) - 1] ?? '') : line));
@@ -92,6 +96,22 @@ function substituted(words: readonly string[], text: string): string | undefined
   try {
     const pattern = new RegExp(source, `u${flags}`);
     return eachLine(text, (line) => line.replace(pattern, () => target));
+  } catch {
+    return undefined;
+  }
+}
+
+/** `grep [-E] [-m1] PATTERN`: the lines that match; empty if none does. */
+function matchingLines(words: readonly string[], text: string): string | undefined {
+  const [, options = '', source = ''] =
+    /^((?:-(?:[EhsvwF]|m\n?1)\n)*)(?:-e\n)?([^-\n][^\n]*)$/u.exec(words.join('\n')) ?? [];
+  const lines = linesOf(text);
+  const isShort = !/[*+?{]/u.test(source) || lines.every((line) => line.length <= longestSedText);
+  if (/[wF]/u.test(options) || !isPlain(source, options.includes('E')) || !isShort) return undefined;
+  try {
+    const pattern = new RegExp(source, 'u');
+    const found = lines.filter((line) => pattern.test(line) !== options.includes('v'));
+    return (options.includes('m') ? found.slice(0, 1) : found).join('\n');
   } catch {
     return undefined;
   }

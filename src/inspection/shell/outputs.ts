@@ -3,7 +3,7 @@ import { withoutTrailing } from '../../util/text.ts';
 import type { Run } from './run/run.ts';
 import { environmentOf, type State } from './run/state.ts';
 import { isKnown, UNKNOWN } from './run/values.ts';
-import { cutFields } from './filters.ts';
+import { filtered } from './filters.ts';
 
 const mostNumbers = 64;
 
@@ -22,11 +22,14 @@ export const outputs: Readonly<Record<string, Output>> = {
   id: (state, words) => (/^-[a-z]*u$/u.test(words.join(' ')) ? state.uid : UNKNOWN),
   whoami: ({ uid }) => (uid === '0' ? 'root' : UNKNOWN),
   cat: (state, words, run) => (words.length === 1 ? textAt(state, words[0] ?? '', run) : UNKNOWN),
-  cut: (state, words, run) => {
-    const text = textAt(state, words.at(-1) ?? '', run);
-    return (isKnown(text) ? cutFields(words.slice(0, -1), text) : undefined) ?? UNKNOWN;
-  },
-  ls: (_, words) => listed(words),
+  ...Object.fromEntries(
+    ['cut', 'grep', 'sed', 'awk', 'head', 'tail'].map((name): [string, Output] => [
+      name,
+      (...call) => ofFile(name, ...call),
+    ]),
+  ),
+  find: findFiles,
+  ls: listed,
   which: (state, words, { world }) => {
     const name = words.find((word) => !word.startsWith('-')) ?? '';
     if (!isKnown(name)) return UNKNOWN;
@@ -55,13 +58,39 @@ export const outputs: Readonly<Record<string, Output>> = {
 
 const operandsOf = (words: readonly string[]): readonly string[] => (words[0] === '--' ? words.slice(1) : words);
 
-// `ls -d PATTERN`: the names come from the shell.
-const listed = (words: readonly string[]): string => {
+/** What a filter makes of its last word, a file. */
+function ofFile(name: string, ...[state, words, run]: Parameters<Output>): string {
+  const text = words.length > 1 ? textAt(state, words.at(-1) ?? '', run) : UNKNOWN;
+  return (isKnown(text) ? filtered([name, ...words.slice(0, -1)], text) : undefined) ?? UNKNOWN;
+}
+
+// `ls PATTERN`: the names come from the shell. Without -d it goes into directories.
+function listed(state: State, words: readonly string[], { world }: Run): string {
   const names = words.filter((word) => !word.startsWith('-'));
-  const isByName =
-    words.every((word) => !/^-[a-zA-Z]*[^1d-]/u.test(word)) && words.some((word) => /^-1?d1?$/u.test(word));
-  return isByName && names.length > 0 && names.every(isKnown) ? names.join('\n') : UNKNOWN;
-};
+  const options = words.filter((word) => word.startsWith('-'));
+  const isPlain = options.every((word) => /^-[1d]+$/u.test(word)) && names.length > 0 && names.every(isKnown);
+  const areFiles = (): boolean => names.every((name) => world.at(joinPath(state.directory, name)).type === 'file');
+  return isPlain && (options.some((word) => word.includes('d')) || areFiles()) ? names.join('\n') : UNKNOWN;
+}
+
+/** `find DIRECTORY… -name PATTERN -type f`, where it finds one file: it has an order of its own. */
+function findFiles({ directory }: State, words: readonly string[], { world }: Run): string {
+  const first = words.findIndex((word) => word.startsWith('-'));
+  const [places, tests] = [words.slice(0, Math.max(0, first)), words.slice(first)];
+  const isPlain = /^(?:-(?:name\n[^\n]+|type\nf|executable|print|quit)(?:\n|$))+$/u.test(tests.join('\n'));
+  const name = isPlain ? tests[tests.indexOf('-name') + 1] : undefined;
+  const [, suffix = ''] = /^\*?([\w.+-]+)$/u.exec(name ?? '') ?? [];
+  if (suffix === '' || !tests.includes('-type') || !isKnown(words.join('') + directory)) return UNKNOWN;
+  const end = name === suffix ? `/${suffix}` : suffix;
+  const found = places.map((place) => world.below(joinPath(directory, place), end));
+  const files = found.flatMap((paths) => paths ?? [UNKNOWN]).filter((path) => !isLink(path, world));
+  return files.length > 1 ? UNKNOWN : (files[0] ?? '');
+}
+
+function isLink(path: string, world: Run['world']): boolean {
+  const file = isKnown(path) ? world.at(path) : undefined;
+  return file?.type === 'file' && file.linked;
+}
 
 interface Machine {
   readonly kernel: string;

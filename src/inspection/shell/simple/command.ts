@@ -108,11 +108,18 @@ function runProgram(run: Run, state: State, command: SimpleCommand, words: reado
   for (const program of outcome.passing) run.passed.set(program.key, program);
   for (const program of outcome.beside) run.beside.set(program.key, program);
   const after = stayed(state, outcome.stays);
+  return [printed(run, after, words)];
+}
+
+/** Returns the state after a program has printed. */
+function printed(run: Run, after: State, [name = '', ...words]: readonly string[]): State {
   const print = Object.hasOwn(outputs, name) ? outputs[name] : undefined;
-  if (print === undefined) return [{ ...written(after, UNKNOWN), status: undefined }];
-  const output = print(state, rest, run);
-  if (output === undefined) return [{ ...after, status: 1 }];
-  return [{ ...written(after, output), status: isKnown(output) ? 0 : undefined }];
+  if (print === undefined) return { ...written(after, UNKNOWN), status: undefined };
+  const output = print(after, words, run);
+  if (output === undefined) return { ...after, status: 1 };
+  // A file of the image may have been changed since.
+  const isCertain = isKnown(output) && name !== 'grep';
+  return { ...written(after, output), status: isCertain ? 0 : undefined };
 }
 
 function start({ world }: Run, state: State, argv: readonly string[]): Outcome {
