@@ -6,6 +6,7 @@ import { bundle } from '../test/support/bundle.ts';
 import { apiServer } from './api-server.ts';
 import { coldPath } from './cold.ts';
 import { check } from './check.ts';
+import { largeCluster } from './model.ts';
 import type { Bench, Part } from './part.ts';
 import { findPeer, type Peer } from './peer.ts';
 import { markdown, withTables, type PartResult } from './report.ts';
@@ -28,6 +29,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   restart: rollingRestart,
   reader: readerStart,
   tracing,
+  model: largeCluster,
 };
 
 const { values, positionals } = parseArgs({
