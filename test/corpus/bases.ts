@@ -28,7 +28,7 @@ const MERGED = ['bin', 'lib', 'lib64', 'sbin'];
 /** Builds a name-sorted tree of real Debian packages. `merged`: `/bin` links to `usr/bin`, as since Debian 12. */
 export async function debianBase(sources: Sources, merged = true): Promise<Base> {
   const release = merged ? '12' : '11';
-  const built = await keptLayer(sources, `debian ${release} 4 ${DEBIAN_PACKAGES.join(' ')}`, 'gzip', async () => {
+  const built = await keptLayer(sources, `debian ${release} 5 ${DEBIAN_PACKAGES.join(' ')}`, 'gzip', async () => {
     await sources.debian.download([...DEBIAN_PACKAGES, 'ca-certificates']);
     const files: TarEntry[] = [];
     for (const name of DEBIAN_PACKAGES) files.push(...(await sources.debian.entries(name)));
@@ -45,7 +45,8 @@ export async function debianBase(sources: Sources, merged = true): Promise<Base>
   };
 }
 
-function debianTree(files: readonly TarEntry[], merged: boolean): TarEntry[] {
+/** Returns the files of packages as a name-sorted tree that has each path once: runtimes refuse others. */
+export function debianTree(files: readonly TarEntry[], merged: boolean): TarEntry[] {
   const tree = new Map<string, TarEntry>();
   for (const entry of files) {
     const [top = '', ...rest] = entry.path.split('/');
@@ -56,7 +57,8 @@ function debianTree(files: readonly TarEntry[], merged: boolean): TarEntry[] {
     tree.set(path, { ...entry, path });
   }
   if (merged) for (const top of MERGED) tree.set(top, link(top, `usr/${top}`));
-  tree.set('bin/sh', merged ? link('usr/bin/sh', 'dash') : link('bin/sh', 'dash'));
+  const shell = merged ? 'usr/bin/sh' : 'bin/sh';
+  tree.set(shell, link(shell, 'dash'));
   return sortedByName(withFolders([...tree.values()]));
 }
 
