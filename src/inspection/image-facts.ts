@@ -1,7 +1,8 @@
 import type { DetectRequest } from '../detection/detector.ts';
 import type { ImageConfig, ImageManifest } from '../detection/image-source.ts';
 import { textBytes } from '../util/memory.ts';
-import { buildpacksProcesses, type Process } from './command/buildpacks.ts';
+import { buildpacksProcesses } from './command/buildpacks.ts';
+import type { Process } from './command/follower.ts';
 import type { Chances } from './command/image-files.ts';
 import { firstInvocation, type Invocation } from './command/invocation.ts';
 import {

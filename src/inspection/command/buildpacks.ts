@@ -1,5 +1,6 @@
 import { parseBoundedJson } from '../../util/json-bounds.ts';
 import { isObject } from '../../util/json.ts';
+import { type Follower, listCost, type Process } from './follower.ts';
 import { baseName, type Invocation } from './invocation.ts';
 
 /** The label of an image that lists its processes, as JSON. */
@@ -11,23 +12,11 @@ const bounds = { depth: 64, values: 50_000 };
 export const isBuildpacksLauncher = (program: string): boolean =>
   program.startsWith('/cnb/process/') || program === '/cnb/lifecycle/launcher';
 
-/** A process of an image, as Buildpacks' label lists it. */
-export interface Process {
-  readonly type: string | undefined;
-  readonly command: readonly string[];
-  readonly args: readonly string[];
-  readonly direct: boolean;
-  readonly isDefault: boolean;
-}
-
 /**
  * Returns the command line that Buildpacks' launcher ends in; undefined if the image's label does not tell it
  * (https://github.com/buildpacks/spec/blob/main/platform.md, "launcher").
  */
-export function buildpacksCommand(
-  { argv, env }: Invocation,
-  processes: readonly Process[],
-): readonly string[] | undefined {
+function buildpacksCommand({ argv, env }: Invocation, processes: readonly Process[]): readonly string[] | undefined {
   const [program = '', ...words] = argv;
   const isNamed = program.startsWith('/cnb/process/');
   const type = isNamed ? baseName(program) : words.length === 0 ? (env.get('CNB_PROCESS_TYPE') ?? '') : '';
@@ -77,10 +66,10 @@ export function buildpacksProcesses(labels: Readonly<Record<string, string>>): r
 }
 
 /** The file that the launcher itself reads, below `$CNB_LAYERS_DIR`. */
-export const processesFile = 'config/metadata.toml';
+const processesFile = 'config/metadata.toml';
 
 /** Returns the processes that the launcher's own file lists; empty if it lists none that can be read. */
-export function processesInFile(toml: string): readonly Process[] {
+function processesInFile(toml: string): readonly Process[] {
   const [, ...tables] = toml.slice(0, longest).split(/^[ \t]{0,80}\[\[processes\]\][ \t]{0,80}$/mu);
   return tables.map((table) => {
     const own = table.split(/^[ \t]{0,80}\[/mu, 1)[0] ?? '';
@@ -101,3 +90,34 @@ export function processesInFile(toml: string): readonly Process[] {
 
 const texts = (value: unknown): readonly string[] =>
   Array.isArray(value) ? value.filter((one): one is string => typeof one === 'string') : [];
+
+/**
+ * Returns the process that Buildpacks' launcher ends in; undefined if nothing tells it. The launcher puts the layers' own
+ * directories in front of PATH.
+ */
+export function buildpacksInvocation(follower: Follower, invocation: Invocation): Invocation | undefined {
+  const argv = buildpacksCommand(invocation, processesOf(follower, invocation));
+  if (argv === undefined || argv.length === 0) return undefined;
+  follower.spend(listCost);
+  const { paths } = follower.files.list('/layers', `/bin/${argv[0]}`);
+  const added = paths.filter((path) => path.split('/').length === 6);
+  const path = [...added.map((one) => one.slice(0, one.lastIndexOf('/'))), invocation.env.get('PATH') ?? ''].join(':');
+  const env = new Map([...invocation.env, ['PATH', path]]);
+  return { ...invocation, argv: withProfiles(follower, argv), env, direct: false };
+}
+
+function processesOf({ files, processes }: Follower, { env }: Invocation): readonly Process[] {
+  if (processes.length > 0) return processes;
+  const file = files.at(`${env.get('CNB_LAYERS_DIR') ?? '/layers'}/${processesFile}`, true);
+  return file.type === 'file' && file.text !== undefined ? processesInFile(file.text) : [];
+}
+
+/** Returns a command line of bash that first reads what buildpacks give for that. */
+function withProfiles({ files }: Follower, argv: readonly string[]): readonly string[] {
+  const [shell = '', option = '', text = '', ...words] = argv;
+  if (shell !== 'bash' || option !== '-c') return argv;
+  const profiles = files
+    .list('/layers', '.sh')
+    .paths.filter((path) => /^(?:\/[^/]+){3}\/profile\.d\/[\w.-]+$/u.test(path));
+  return [shell, option, [...profiles.map((path) => `. "${path}"`), text].join('\n'), ...words];
+}

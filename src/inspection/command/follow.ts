@@ -1,4 +1,4 @@
-import { buildpacksCommand, isBuildpacksLauncher, type Process, processesFile, processesInFile } from './buildpacks.ts';
+import { buildpacksInvocation, isBuildpacksLauncher } from './buildpacks.ts';
 import { baseName, defaultPath, type Invocation, isShell, joinPath } from './invocation.ts';
 import { launchOf } from './launchers.ts';
 import { type Found, hiddenProgram, type Located, nothing, type Outcome, type Program } from './outcome.ts';
@@ -14,13 +14,14 @@ import {
   isProgram,
   listCost,
   locate,
+  type Process,
   programOf,
   whichPath,
 } from './follower.ts';
 import { packageScript, scriptOf, startsOf } from './interpreted.ts';
 import { servicesOf } from './supervision/supervisors.ts';
 import { interpreterOf, isInterpreterName } from './known-programs.ts';
-import { operandOf } from './operands.ts';
+import { mayBeProgram, operandOf } from './operands.ts';
 import { throughWrapper } from './wrappers.ts';
 import type { ImageFiles } from './image-files.ts';
 import { normalizePath } from '../overlay.ts';
@@ -73,6 +74,7 @@ function createFollower(files: ImageFiles, { processes, architecture }: Required
   const known = new Map<string, Outcome>();
   const running = new Set<string>();
   const touched = new Set<string>();
+  const changed = new Set<string>();
   const copies = new Map<string, string>();
   let steps = 0;
   let depth = 0;
@@ -84,7 +86,12 @@ function createFollower(files: ImageFiles, { processes, architecture }: Required
     copies,
     at(path, wanted) {
       follower.spend(2);
-      return files.at(path, wanted);
+      const file = files.at(path, wanted);
+      return file.type === 'file' && changed.has(file.path) ? { ...file, text: undefined } : file;
+    },
+    change(path) {
+      touched.add(path);
+      changed.add(`/${normalizePath(path)}`);
     },
     which: (name, { env, directory }) => whichPath(files, { argv: [name], env, directory }),
     touch(path, source) {
@@ -224,37 +231,11 @@ function startServices(follower: Follower, invocation: Invocation, services: Ser
   };
 }
 
-function processesOf({ files, processes }: Follower, { env }: Invocation): readonly Process[] {
-  if (processes.length > 0) return processes;
-  const file = files.at(`${env.get('CNB_LAYERS_DIR') ?? '/layers'}/${processesFile}`, true);
-  return file.type === 'file' && file.text !== undefined ? processesInFile(file.text) : [];
-}
-
 function startBuildpacks(follower: Follower, invocation: Invocation): Outcome {
-  const argv = buildpacksCommand(invocation, processesOf(follower, invocation));
-  if (argv === undefined || argv.length === 0) {
-    return {
-      ...nothing,
-      stays: [hiddenProgram("the Buildpacks launcher's process, which neither label nor file of the image tells")],
-    };
-  }
-  // The launcher puts the layers' own directories in front of PATH.
-  follower.spend(listCost);
-  const { paths } = follower.files.list('/layers', `/bin/${argv[0]}`);
-  const added = paths.filter((path) => path.split('/').length === 6);
-  const path = [...added.map((one) => one.slice(0, one.lastIndexOf('/'))), invocation.env.get('PATH') ?? ''].join(':');
-  const env = new Map([...invocation.env, ['PATH', path]]);
-  return follower.start({ ...invocation, argv: withProfiles(follower, argv), env, direct: false });
-}
-
-/** Returns a command line of bash that first reads what buildpacks give for that. */
-function withProfiles({ files }: Follower, argv: readonly string[]): readonly string[] {
-  const [shell = '', option = '', text = '', ...words] = argv;
-  if (shell !== 'bash' || option !== '-c') return argv;
-  const profiles = files
-    .list('/layers', '.sh')
-    .paths.filter((path) => /^(?:\/[^/]+){3}\/profile\.d\/[\w.-]+$/u.test(path));
-  return [shell, option, [...profiles.map((path) => `. "${path}"`), text].join('\n'), ...words];
+  const process = buildpacksInvocation(follower, invocation);
+  if (process !== undefined) return follower.start(process);
+  const why = "the Buildpacks launcher's process, which neither label nor file of the image tells";
+  return { ...nothing, stays: [hiddenProgram(why)] };
 }
 
 /** Follows a shell's text or script; undefined if it reads commands from the container's standard input. */
@@ -418,7 +399,11 @@ function startPackageScript(follower: Follower, invocation: Invocation): Outcome
     direct: false,
   };
   const outcome = follower.start(shell);
-  if (!outcome.stays.every(({ located, isUtility }) => located.status === 'found' && !isUtility)) return undefined;
+  const isNamed = ({ located, isUtility }: Program): boolean =>
+    !isUtility &&
+    (located.status === 'found' ||
+      (located.status === 'unseen' && located.paths.length === 1 && follower.files.isNamed(located)));
+  if (!outcome.stays.every(isNamed)) return undefined;
   const keys = new Set(outcome.stays.map(({ key }) => key));
   const manager = startFile(follower, invocation).stays.filter(
     ({ key, located }) => located.status === 'found' && !keys.has(key),
@@ -436,7 +421,7 @@ function startScripted(follower: Follower, invocation: Invocation, interpreter: 
   if (starts === undefined) return undefined;
   follower.spend(Math.ceil(starts.commands.length * 4));
   const started = starts.commands
-    .filter(([first = '']) => isProgram(follower, invocation, first))
+    .filter((argv) => mayBeProgram(follower, invocation, argv[0] ?? '', argv === script.args))
     .map((argv) => follower.start({ ...invocation, argv, direct: false }));
   const stays = started
     .flatMap((outcome) => outcome.stays)

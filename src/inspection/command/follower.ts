@@ -1,11 +1,19 @@
 import { normalizePath, shownName } from '../overlay.ts';
 import { isKnown } from '../shell/run/values.ts';
 import type { World } from '../shell/run/world.ts';
-import type { Process } from './buildpacks.ts';
 import { folderOf, type ImageFiles } from './image-files.ts';
 import { baseName, candidatePaths, type Invocation, isCommonWord, joinPath, type Place } from './invocation.ts';
 import { interpreterOf, isAppletName, isUtilityCall } from './known-programs.ts';
 import type { Found, Located, Outcome, Program } from './outcome.ts';
+
+/** A process of an image, as Buildpacks' label lists it. */
+export interface Process {
+  readonly type: string | undefined;
+  readonly command: readonly string[];
+  readonly args: readonly string[];
+  readonly direct: boolean;
+  readonly isDefault: boolean;
+}
 
 /** What is followed for one container. */
 export interface Follower extends World {
@@ -67,6 +75,8 @@ export function askedPath(follower: Follower, invocation: Invocation): string {
 export function isNamesake(follower: Follower, invocation: Invocation): boolean {
   if (!isCommonWord(baseName(invocation.argv[0] ?? ''))) return false;
   const located = locate(follower, invocation);
+  // It is looked for first.
+  if (located.status === 'unseen' && located.paths.length === 1 && follower.files.isNamed(located)) return true;
   const finding = located.status === 'found' && located.content.kind === 'elf' ? located.content.finding : undefined;
   return finding?.kind === 'static' ? finding.runtime === 'go' : finding?.kind === 'dynamic' && finding.go;
 }

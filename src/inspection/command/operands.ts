@@ -37,7 +37,7 @@ const dataName =
  * Reports whether a word names an executable of the image, or one that was not seen: in a place that the image's history names,
  * under the name of a well-known program, or `behind` dashes.
  */
-function mayBeProgram(follower: Follower, invocation: Invocation, word: string, behind: boolean): boolean {
+export function mayBeProgram(follower: Follower, invocation: Invocation, word: string, behind: boolean): boolean {
   if (isProgram(follower, invocation, word)) return true;
   if (!isKnown(word) || !/^[\w./+-]+$/u.test(word) || word.startsWith('-') || dataName.test(word)) return false;
   const located = locate(follower, { ...invocation, argv: [word] });

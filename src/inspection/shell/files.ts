@@ -8,8 +8,16 @@ import { literalOf } from './words.ts';
 
 /* What commands read from files, and put at other paths. */
 
+/** Notes the files that a command writes by its own words. */
+export function noteWrites(run: Run, from: string, words: readonly string[]): void {
+  const [name = '', ...rest] = words;
+  if (/^(?:cp|mv|ln|install)$/u.test(name)) noteCopy(run, from, words);
+  const isChange = name === 'tee' || (name === 'sed' && rest.some((word) => /^-[a-zA-Z]*i|^--in-place/u.test(word)));
+  if (isChange) for (const word of rest) if (isKnown(word)) run.world.change(joinPath(from, word));
+}
+
 /** Notes what `cp`, `mv`, `ln` or `install` puts at another path, where one file or directory is named. */
-export function noteCopy({ world }: Run, from: string, [name, ...words]: readonly string[]): void {
+function noteCopy({ world }: Run, from: string, [name, ...words]: readonly string[]): void {
   if (words.some((word) => /^-[a-zA-Z]*[tdgom]$|^--/u.test(word))) return;
   const [source = '', target = '', ...others] = words.filter((word) => !word.startsWith('-'));
   if (others.length > 0 || source === '' || target === '' || !isKnown(source + target + from)) return;

@@ -17,6 +17,7 @@ export function filtered([name = '', ...words]: readonly string[], text: string)
 }
 
 const filters: Readonly<Record<string, Filter>> = {
+  cat: (words, text) => (words.length === 0 ? text : undefined),
   tr: (words, text) => (words[0] === '-d' ? deleted(words.slice(1), text) : translated(words, text)),
   sed: (words, text) => substituted(words, text),
   cut: cutFields,

@@ -132,3 +132,46 @@ describe('another file of the same name may be out of reach', () => {
     },
   );
 });
+
+describe('a name that two directories of PATH may have', () => {
+  const between = (kib: number): TarEntry => ({ ...filler(kib), path: 'usr/lib/filler' });
+  const built = (
+    kib: number,
+    first = 'usr/bin/tool',
+    second = 'usr/local/bin/tool',
+    entrypoint = ['tool'],
+  ): BuiltImage =>
+    image({
+      layers: [
+        layer([
+          folder('usr'),
+          folder('usr/bin'),
+          program(first, glibc),
+          folder('usr/lib'),
+          between(kib),
+          folder('usr/local'),
+          folder('usr/local/bin'),
+          program(second, go),
+        ]),
+      ],
+      config: { entrypoint, env: ['PATH=/usr/local/bin:/usr/bin'] },
+    });
+
+  it('the scan goes on to the directory that PATH names first', async () => {
+    const { inspection } = await look(built(100));
+    expect(inspection).toMatchObject({ executable: '/usr/local/bin/tool', verdict: { resolver: 'go' } });
+  });
+
+  it('the verdict is doubtful where that is out of reach, and found by a full scan', async () => {
+    const { verdict } = (await look(built(900))).inspection;
+    expect(verdict).toMatchObject({ resolver: 'glibc', evidence: { confidence: 0.55 } });
+    const { inspection: scanned } = await look(built(900), whole);
+    expect(scanned.verdict).toMatchObject({ resolver: 'go', evidence: { confidence: 0.99 } });
+  });
+
+  it('the scan stops at a program that distributions keep in one place', async () => {
+    const { inspection, meter } = await look(built(900, 'usr/bin/python3', 'usr/local/bin/other', ['python3']));
+    expect(inspection.verdict).toMatchObject({ resolver: 'glibc', evidence: { confidence: 0.95 } });
+    expect(meter.bytes).toBeLessThan(64 * 1024);
+  });
+});

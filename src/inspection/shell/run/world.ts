@@ -29,6 +29,8 @@ export interface World {
   start(invocation: Invocation): Outcome;
   /** Notes that a running command may write this file; `source`: what it copies or links there, absolute. */
   touch(path: string, source?: string): void;
+  /** Notes that a running command writes this file: its text is no longer the image's. */
+  change(path: string): void;
   /** Returns the files below a directory whose paths end so; undefined if there may be others. */
   below(directory: string, end: string): readonly string[] | undefined;
   /** Returns the paths that match an absolute pattern; undefined if there may be others. */

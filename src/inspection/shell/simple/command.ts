@@ -1,6 +1,7 @@
 import { joinPath } from '../../command/invocation.ts';
 import { hiddenProgram, nothing, type Outcome, type Program } from '../../command/outcome.ts';
-import { inputOf, isElsewhere, noteCopy } from '../files.ts';
+import { inputOf, isElsewhere, noteWrites } from '../files.ts';
+import { filtered } from '../filters.ts';
 import { outputs } from '../outputs.ts';
 import { expandText, expandWords } from '../run/expand.ts';
 import type { Run, Scope } from '../run/run.ts';
@@ -38,8 +39,15 @@ export function runSimple(run: Run, state: State, command: SimpleCommand, picked
   }
   redirect(run, scope, command.redirects);
   const [first] = words;
-  if (first === undefined) return [assigned];
+  if (first === undefined) return [bare(run, assigned, command)];
   return heard(runExpanded(run, scope.state, command, words), state, command.redirects);
+}
+
+/** Returns the state after assignments and redirections alone: `$(< FILE)` is the file's text. */
+function bare(run: Run, state: State, { assignments, redirects }: SimpleCommand): State {
+  const [only] = redirects;
+  const isRead = assignments.length === 0 && redirects.length === 1 && only?.operator === '<';
+  return isRead ? written(state, inputOf(run, state, redirects) ?? UNKNOWN) : state;
 }
 
 /** Returns the states with the output that reaches `$( … )`: what is redirected does not. */
@@ -101,18 +109,20 @@ function runProgram(run: Run, state: State, command: SimpleCommand, words: reado
   const [name = '', ...rest] = words;
   const inside = assign(run, { state }, command, 'export');
   for (const word of rest) if (word.includes('/') && isKnown(word)) run.world.touch(joinPath(inside.directory, word));
-  if (/^(?:cp|mv|ln|install)$/u.test(name)) noteCopy(run, inside.directory, words);
+  noteWrites(run, inside.directory, words);
   const input = inputOf(run, inside, command.redirects);
   const outcome = isKnown(name) ? start(run, { ...inside, input }, words) : { ...nothing, stays: [unknownCommand] };
   for (const program of outcome.stays) run.ran.set(program.key, program);
   for (const program of outcome.passing) run.passed.set(program.key, program);
   for (const program of outcome.beside) run.beside.set(program.key, program);
   const after = stayed(state, outcome.stays);
-  return [printed(run, after, words)];
+  return [printed(run, after, words, input)];
 }
 
 /** Returns the state after a program has printed. */
-function printed(run: Run, after: State, [name = '', ...words]: readonly string[]): State {
+function printed(run: Run, after: State, [name = '', ...words]: readonly string[], input = UNKNOWN): State {
+  const fed = isKnown(input) ? filtered([name, ...words], input) : undefined;
+  if (fed !== undefined) return { ...written(after, fed), status: undefined };
   const print = Object.hasOwn(outputs, name) ? outputs[name] : undefined;
   if (print === undefined) return { ...written(after, UNKNOWN), status: undefined };
   const output = print(after, words, run);
@@ -171,7 +181,7 @@ export function redirect(run: Run, scope: Scope, redirects: readonly Redirect[])
     const file = expandText(run, scope, target);
     // bash asks its own libc for the address (redir.c, redir_special_open).
     if (file.startsWith('/dev/tcp/') || file.startsWith('/dev/udp/')) noteShell(run, scope.state);
-    else if (isKnown(file) && operator !== '<') run.world.touch(joinPath(scope.state.directory, file));
+    else if (isKnown(file) && operator !== '<') run.world.change(joinPath(scope.state.directory, file));
   }
 }
 
