@@ -5,6 +5,7 @@ import { distributions } from './images/distributions.ts';
 import { entrypoints } from './images/entrypoints.ts';
 import { everyday } from './images/everyday.ts';
 import { files } from './images/files.ts';
+import { handingOver } from './images/handing-over.ts';
 import { layers } from './images/layers.ts';
 import { linking } from './images/linking.ts';
 import { platforms } from './images/platforms.ts';
@@ -20,6 +21,7 @@ export const corpusImages: readonly CorpusImage[] = [
   ...commands,
   ...scripts,
   ...surroundings,
+  ...handingOver,
   ...layers,
   ...files,
   ...platforms,
