@@ -17,9 +17,9 @@ const MOST_CONNECTIONS = 500;
 
 /**
  * Milliseconds. The kubelet and Prometheus send a request at once, and go on with a new connection if theirs was closed meanwhile: a
- * GET can be sent again.
+ * GET can be sent again. Each check wakes an idle process.
  */
-const TIMES = { keepAliveTimeout: 5000, headersTimeout: 5000, requestTimeout: 5000, connectionsCheckingInterval: 1000 };
+const TIMES = { keepAliveTimeout: 5000, headersTimeout: 3000, requestTimeout: 3000, connectionsCheckingInterval: 3000 };
 
 function limitedServer(metrics: Metrics, handle: RequestListener): Server {
   const server = createServer(TIMES);
