@@ -228,11 +228,12 @@ function answerPod(answering: Answering, decided: Decided, options: MutateOption
 
 /**
  * Answers one AdmissionReview with the text of another: `allowed: true` whatever happens inside. Throws `ReviewError` if the body is
- * not an AdmissionReview v1. `elapsed`: milliseconds since the request came in. `traceParent`: the header of that name.
+ * not an AdmissionReview v1. `url`: path and query, for the API server's deadline. `elapsed`: milliseconds since the request came in.
+ * `traceParent`: the header of that name.
  */
 export type Mutate = (
   body: Buffer,
-  query: unknown,
+  url: string,
   elapsed: number,
   traceParent?: string | readonly string[],
 ) => string | Promise<string>;
@@ -259,7 +260,7 @@ export function createMutate(options: MutateOptions): Mutate {
     options.log.line('error')?.error({ err: error, uid, namespace }, 'the Pod is admitted as it is');
     return admitted(uid);
   };
-  return (body, query, elapsed, traceParent) => {
+  return (body, url, elapsed, traceParent) => {
     const request = parseReview(body);
     if (!isPodCreation(request)) {
       options.metrics.passedBy();
@@ -270,7 +271,7 @@ export function createMutate(options: MutateOptions): Mutate {
     const span = options.tracer && startSpan(options.tracer, creation, parent);
     const trace = traceIdOf(parent) ?? span?.traceId;
     try {
-      const budget = lookupBudget(query, elapsed);
+      const budget = lookupBudget(url, elapsed);
       const answering = { creation, started: performance.now(), budget, trace, span, reportOf: rememberedReport };
       const decided = decidePod(creation, answering, deciding);
       if (!(decided instanceof Promise)) return answerPod(answering, decided, options);
@@ -287,19 +288,19 @@ export function createMutate(options: MutateOptions): Mutate {
 const margin = (timeout: number): number => Math.min(500, timeout / 4);
 
 /** Returns the milliseconds that a look-up may take. `elapsed`: milliseconds since the request came in. */
-type LookupBudget = (query: unknown, elapsed: number) => number;
+type LookupBudget = (url: string, elapsed: number) => number;
 
 /** Takes the configured budget (milliseconds), or less if the API server's deadline in the URL leaves less (`/mutate?timeout=5s`). */
 function createLookupBudget(configured: number): LookupBudget {
-  const allowedBy = (text: unknown): number => {
-    const timeout = typeof text === 'string' ? parseDuration(text) : undefined;
+  const allowedBy = (url: string): number => {
+    const text = new URLSearchParams(url.slice(url.indexOf('?') + 1)).get('timeout');
+    const timeout = text === null ? undefined : parseDuration(text);
     return timeout === undefined ? configured : Math.min(configured, timeout - margin(timeout));
   };
-  // An API server sends the same text each time.
-  let last: { readonly text: unknown; readonly allowed: number } = { text: undefined, allowed: configured };
-  return (query, elapsed) => {
-    const text = typeof query === 'object' && query !== null && 'timeout' in query ? query.timeout : undefined;
-    if (text !== last.text) last = { text, allowed: allowedBy(text) };
+  // An API server sends the same URL each time.
+  let last = { url: '', allowed: configured };
+  return (url, elapsed) => {
+    if (url !== last.url) last = { url, allowed: allowedBy(url) };
     return Math.max(0, last.allowed - elapsed);
   };
 }

@@ -172,6 +172,6 @@ export const targets: readonly Target[] = [
     name: 'review',
     mostBytes: 7 * mebibyte,
     json: true,
-    prepare: (input) => () => ours(() => webhook(Buffer.from(input), {}, 0)),
+    prepare: (input) => () => ours(() => webhook(Buffer.from(input), '', 0)),
   },
 ];

@@ -195,4 +195,17 @@ describe('an error of our own', () => {
     );
     expect({ status, body }).toEqual({ status: 500, body: '{"error":"an error of our own: the log says more"}' });
   });
+
+  it('is answered in the same way after a wait', async () => {
+    const fails = (): never => {
+      throw new Error('/etc/secret: ENOENT');
+    };
+    const { post: send } = await serverWith(never, {
+      metrics: { ...createMetrics('test'), decided: fails, failed: fails },
+      namespaces: { get: async () => await Promise.resolve(enforced()) },
+      budget: 50,
+    });
+    const { status, body } = await send(JSON.stringify(fixture('plain')));
+    expect({ status, body }).toEqual({ status: 500, body: '{"error":"an error of our own: the log says more"}' });
+  });
 });

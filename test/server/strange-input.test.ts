@@ -68,6 +68,13 @@ describe('what is no AdmissionReview v1 gets an HTTP error that says why', () =>
       status: 400,
       says: /AdmissionReview/,
     },
+    {
+      name: 'no JSON, of a content type with parameters',
+      body: '{',
+      contentType: 'application/json; charset=utf-8',
+      status: 400,
+      says: /the body is not JSON/,
+    },
     { name: 'another path', body: v1, path: '/', status: 404, says: /POST \/mutate/ },
     { name: 'another method', body: '{}', method: 'PUT', status: 404, says: /POST \/mutate/ },
     { name: 'another content type', body: v1, contentType: 'text/yaml', status: 415, says: /Unsupported Media Type/ },
@@ -75,6 +82,13 @@ describe('what is no AdmissionReview v1 gets an HTTP error that says why', () =>
     const reply = await webhook.post(body, options);
     expect(reply.status).toBe(status);
     expect((JSON.parse(reply.body) as { error: string }).error).toMatch(says);
+  });
+
+  it('a review of a content type with parameters is answered like any other', async () => {
+    const options = { contentType: 'application/json; charset=utf-8', path: '/mutate?timeout=10s' };
+    const [plain, other] = [await webhook.post(v1), await webhook.post(v1, options)];
+    expect({ status: other.status, body: other.body }).toEqual({ status: 200, body: plain.body });
+    expect(other.headers['content-type']).toBe(plain.headers['content-type']);
   });
 
   it('a body over 7 MiB: 413', async () => {

@@ -55,7 +55,7 @@ function serverIn(labels: () => NamespaceView['labels'] = () => ({})): Server {
 /** What a server answers and logs, but for the time it took. */
 async function said({ mutate, lines }: Server, review: object): Promise<unknown> {
   try {
-    const answer = JSON.parse(await mutate(Buffer.from(JSON.stringify(review)), {}, 0)) as unknown;
+    const answer = JSON.parse(await mutate(Buffer.from(JSON.stringify(review)), '', 0)) as unknown;
     return { answer, lines: lines.splice(0).map(({ ms: _ms, time: _time, ...line }) => line) };
   } catch (error) {
     return { error: (error as Error).message };

@@ -21,7 +21,7 @@ async function toldOf(request: Record<string, unknown>): Promise<ToldDecision[]>
     log: everyLine({ level: 'silent', format: 'json' }),
     onDecided: (one) => told.push(one),
   });
-  await mutate(Buffer.from(JSON.stringify(podReview({ request }))), {}, 0);
+  await mutate(Buffer.from(JSON.stringify(podReview({ request }))), '', 0);
   return told;
 }
 

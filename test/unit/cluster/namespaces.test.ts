@@ -318,7 +318,7 @@ describe('the webhook, with a namespace that cannot be read', () => {
       metrics,
       log: everyLine({ level: 'info', format: 'json', destination: { write: (line) => lines.push(line) } }),
     });
-    const answer = await mutate(Buffer.from(JSON.stringify(fixture('plain'))), {}, 0);
+    const answer = await mutate(Buffer.from(JSON.stringify(fixture('plain'))), '', 0);
     expect(JSON.parse(answer)).toMatchObject({ response: { allowed: true } });
     expect(JSON.parse(answer)).not.toHaveProperty('response.patch');
     expect(answer).toContain('NamespaceUnknown');
