@@ -8,9 +8,12 @@ export const NAME = 'libc-dns';
 
 const FIELD_MANAGER = 'libc-dns-webhook';
 
-/** Characters of the images' keys and values, and for each entry besides: the object stays below 1 MiB, of the 1.5 that etcd takes. */
-const MOST_CHARACTERS = 900_000;
-const ENTRY_CHARACTERS = 6;
+/**
+ * Bytes of the images' keys and values, and for each entry besides: the object stays below 1 MiB, of the 1.5 that etcd takes. From
+ * Kubernetes 1.37 on the API server reads the whole object anew for each Pod: 0.1 ms a KB, so that some 500 images may be in it.
+ */
+export const MOST_BYTES = { until136: 900_000, since137: 64_000 } as const;
+const ENTRY_BYTES = 6;
 
 /** The spec of a PodResolvers (charts/libc-dns-webhook/files/podresolvers.yaml). */
 export interface PodResolversSpec extends Remedies {
@@ -23,16 +26,17 @@ export interface PodResolversSpec extends Remedies {
 
 /**
  * Returns the spec for a namespace. `images`: the entries, most used first; those for which there is no room are left out, and count as
- * unknown.
+ * unknown. `mostBytes`: see {@link MOST_BYTES}.
  */
 export function podResolversSpec(
   remedies: Remedies,
   architecture: string,
   images: ReadonlyMap<string, string>,
+  mostBytes: number = MOST_BYTES.until136,
 ): PodResolversSpec {
-  let left = MOST_CHARACTERS;
+  let left = mostBytes;
   const kept = [...images].filter(([key, resolvers]) => {
-    const size = Buffer.byteLength(key) + resolvers.length + ENTRY_CHARACTERS;
+    const size = Buffer.byteLength(key) + resolvers.length + ENTRY_BYTES;
     if (size > left) return false;
     left -= size;
     return true;

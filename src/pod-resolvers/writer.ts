@@ -16,7 +16,7 @@ import type { Clock } from '../util/clock.ts';
 import { createTokenBucket } from '../util/limits/token-bucket.ts';
 import { createRestartable } from '../util/restartable.ts';
 import { imageEntry } from './images.ts';
-import { applySpec, deleteObject, NAME, type PodResolversSpec, podResolversSpec } from './object.ts';
+import { applySpec, deleteObject, MOST_BYTES, NAME, type PodResolversSpec, podResolversSpec } from './object.ts';
 import { finishedRemedies, type Remedies, type RemedyTerms } from './remedies.ts';
 
 export interface PodResolversOptions {
@@ -140,10 +140,9 @@ function begin(options: PodResolversOptions): Run {
   const closing = new AbortController();
   const places = new Map<string, Place>();
   const queue = createQueue(options, places);
-  const startedAt = clock.monotonic();
   /** Of all images; those that are forgotten count until the next round. */
   let characters = 0;
-  const state: State = { options, queue, places, existing: new Set(), startedAt, facts: options.cluster() };
+  const state = newState(options, queue, places);
   const placeOf = (name: string): Place => {
     const known = places.get(name) ?? { images: new Map<string, Image>(), isDue: true, readAt: -Infinity };
     places.set(name, known);
@@ -200,15 +199,29 @@ async function keep(state: State, signal: AbortSignal, before: () => void): Prom
   const { namespaces, clock, everyMs = 1000 } = options;
   await namespaces.ready;
   for (const name of await listAtLast(options, signal)) existing.add(name);
+  state.mostBytes = await mostBytes(options, signal);
   let listedAt = clock.monotonic();
   while (!signal.aborted) {
     if (clock.monotonic() - listedAt >= HEAL_MS) {
       listedAt = clock.monotonic();
       await heal(state, signal);
+      // The API server may have been upgraded.
+      state.mostBytes = await mostBytes(options, signal);
     }
     before();
     await round(state, signal);
     await pause(everyMs, signal);
+  }
+}
+
+/** Resolves to what an object of this API server may hold; if it does not say its version, to what any may. */
+async function mostBytes({ client }: PodResolversOptions, signal: AbortSignal): Promise<number> {
+  try {
+    const { minor = '' } = await client.request<{ readonly minor?: string }>({ path: '/version', signal });
+    return Number.parseInt(minor, 10) <= 36 ? MOST_BYTES.until136 : MOST_BYTES.since137;
+  } catch (error) {
+    if (signal.aborted || error instanceof KubeError) return MOST_BYTES.since137;
+    throw error;
   }
 }
 
@@ -244,7 +257,19 @@ interface State {
   readonly startedAt: number;
   /** What is known of the cluster in this round. */
   facts: ClusterFacts;
+  /** Of the images in an object. */
+  mostBytes: number;
 }
+
+const newState = (options: PodResolversOptions, queue: WriteQueue, places: Map<string, Place>): State => ({
+  options,
+  queue,
+  places,
+  existing: new Set(),
+  startedAt: options.clock.monotonic(),
+  facts: options.cluster(),
+  mostBytes: MOST_BYTES.since137,
+});
 
 function createQueue(
   { client, clock, namespaces, reporter = silentReporter }: PodResolversOptions,
@@ -375,7 +400,7 @@ function update(state: State, namespace: NamespaceView, place: Place): boolean {
     place.isDue = true;
     return true;
   }
-  const spec = podResolversSpec(place.made?.remedies ?? none, options.platform.architecture, images);
+  const spec = podResolversSpec(place.made?.remedies ?? none, options.platform.architecture, images, state.mostBytes);
   if (isDeepStrictEqual(spec, place.written)) return true;
   place.written = spec;
   place.version = undefined;

@@ -353,9 +353,15 @@ describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace'
     const name = (index: number): string => `registry.test/${long}:${index}`;
 
     /** Offers 3000 images, of which about 2000 have room, and returns the numbers of those that are in the object. */
-    async function kept(use: (index: number) => readonly Parameters<typeof workload>[1][]): Promise<readonly number[]> {
+    async function kept(
+      use: (index: number) => readonly Parameters<typeof workload>[1][],
+      minor = '36',
+    ): Promise<readonly number[]> {
       const shop = await place();
-      const writer = leader();
+      const writer = leader({
+        request: <T>(asked: KubeRequest) =>
+          asked.path === '/version' ? Promise.resolve({ minor } as T) : cluster.client.request<T>(asked),
+      });
       for (let index = 0; index < 3000; index += 1) {
         known.set(name(index), index === 1 ? 'unknown' : 'musl');
         for (const more of use(index)) writer.offer({ request: request(name(index)) }, workload(shop, more));
@@ -367,6 +373,16 @@ describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace'
       const spec = await specOf(shop);
       return Object.keys(spec?.images ?? {}).map((key) => Number(key.slice(key.lastIndexOf(':') + 1).split(' ')[0]));
     }
+
+    it.each([
+      ['36', 2000],
+      ['37+', 150],
+      ['', 150],
+    ])('Kubernetes 1.%s: about %i images of this length', async (minor, about) => {
+      const numbers = await kept((index) => [{ workload: `w${index}`, pods: 1 }], minor);
+      expect(numbers.length).toBeGreaterThan(about * 0.9);
+      expect(numbers.length).toBeLessThan(about * 1.1);
+    });
 
     it('by the Pods that their workloads ask for', async () => {
       const numbers = await kept((index) => [{ workload: `w${index}`, pods: index === 0 ? 2 : 1 }]);
