@@ -388,7 +388,9 @@ function startFile(follower: Follower, invocation: Invocation): Outcome {
 function startPackageScript(follower: Follower, invocation: Invocation): Outcome | undefined {
   const { argv, env, directory } = invocation;
   if (!/^(?:npm|yarn|pnpm)$/u.test(baseName(argv[0] ?? ''))) return undefined;
-  const file = follower.files.at(`${invocation.root ?? ''}${joinPath(directory, 'package.json')}`);
+  const place = `${invocation.root ?? ''}${joinPath(directory, 'package.json')}`;
+  const file = follower.files.at(place, true);
+  if (file.type === 'unseen') return unseenPackage(follower, invocation, place);
   const script = file.type === 'file' && file.text !== undefined ? packageScript(argv, file.text) : undefined;
   if (script === undefined) return undefined;
   const path = `${joinPath(directory, 'node_modules/.bin')}:${env.get('PATH') ?? ''}`;
@@ -409,6 +411,18 @@ function startPackageScript(follower: Follower, invocation: Invocation): Outcome
     ({ key, located }) => located.status === 'found' && !keys.has(key),
   );
   return { ...outcome, passing: together(outcome.passing, manager) };
+}
+
+/** Returns what runs a script of package.json, as far as its name tells: most of them start Node. */
+function unseenPackage(follower: Follower, invocation: Invocation, place: string): Outcome | undefined {
+  const located = follower.files.locate([place]);
+  if (located.status !== 'unseen') return undefined;
+  const manager = startFile(follower, invocation);
+  const instead = (program: Program): Program =>
+    program.located.status === 'found'
+      ? { ...program, key: `${program.key} ${place}`, located, runBy: program.located }
+      : program;
+  return { ...manager, stays: manager.stays.map(instead) };
 }
 
 /** Follows what an interpreter's script starts; undefined if nothing shows that it starts another program. */
