@@ -52,6 +52,46 @@ describe('a layer that a RUN line made above the program', () => {
   });
 });
 
+describe('npm start, whose package.json is in a layer above', () => {
+  const node = layer([
+    folder('usr/local/bin'),
+    program('usr/local/bin/node', glibc),
+    { path: 'usr/local/bin/npm', content: Buffer.from('#!/usr/bin/env node\n'), mode: 0o755 },
+    folder('usr/bin'),
+    program('usr/bin/env', glibc),
+  ]);
+  const started = (scripts: object, ...before: readonly TarEntry[]): BuiltImage =>
+    image({
+      layers: [
+        node,
+        layer([
+          ...before,
+          folder('app'),
+          { path: 'app/package.json', content: Buffer.from(JSON.stringify({ scripts })) },
+          program('app/server', musl),
+        ]),
+      ],
+      config: {
+        cmd: ['npm', 'start'],
+        workingDir: '/app',
+        env: ['PATH=/usr/local/bin:/usr/bin'],
+        history: [{ createdBy: 'RUN install node' }, { createdBy: 'COPY . .' }],
+      },
+    });
+
+  it.each([
+    ['/app/server', 'musl'],
+    ['node server.js', 'glibc'],
+  ])('%s: %s', async (start, resolver) => {
+    expect((await look(started({ start }))).inspection.verdict.resolver).toBe(resolver);
+  });
+
+  it('out of reach: its own interpreter, and not for certain', async () => {
+    const { verdict } = (await look(started({ start: '/app/server' }, folder('aaa'), filler(1000)))).inspection;
+    expect(verdict.resolver === 'musl' || verdict.evidence.confidence <= 0.85).toBe(true);
+  });
+});
+
 describe('a program whose marks are far into its file', () => {
   const start = Buffer.from('4831ed4889e7488d35c8efbfff4883e4f0e80f000000662e0f1f840000000000', 'hex');
   const filled = (content: Buffer, from: number, to: number): Buffer => {
