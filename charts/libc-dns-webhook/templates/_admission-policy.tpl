@@ -189,7 +189,7 @@ has(object.metadata.annotations) && 'libc-dns.dev/decision' in object.metadata.a
 
 {{/*
 (list root operator values podValues): for namespaces whose label libc-dns.dev/mode is, or is not, one of the values; and for Pods
-whose label is none of podValues.
+whose label is not one of podValues.
 */}}
 {{- define "libc-dns-webhook.policyConstraints" -}}
 {{- $root := index . 0 -}}

@@ -81,7 +81,7 @@ async function findPolicy({ client, signal, gaps }: Finding): Promise<Registered
         () => (object) => found(object.metadata.annotations?.[NAMESPACE_OF_POLICY]),
       );
     } catch (error) {
-      // Before Kubernetes 1.36 there are none that we install.
+      // Before Kubernetes 1.36 we install none.
       if (!(error instanceof KubeError && error.code === 'not-found')) throw error;
     }
   });

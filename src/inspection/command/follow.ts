@@ -391,7 +391,7 @@ function startPackageScript(follower: Follower, invocation: Invocation): Outcome
   const place = `${invocation.root ?? ''}${joinPath(directory, 'package.json')}`;
   const file = follower.files.at(place, true);
   if (file.type === 'unseen') return unseenPackage(follower, invocation, place);
-  const script = file.type === 'file' && file.text !== undefined ? packageScript(argv, file.text) : undefined;
+  const script = file.type === 'file' && file.text !== undefined ? packageScript(argv.slice(1), file.text) : undefined;
   if (script === undefined) return undefined;
   const path = `${joinPath(directory, 'node_modules/.bin')}:${env.get('PATH') ?? ''}`;
   const shell = {

@@ -79,8 +79,7 @@ function literalsIn(text: string): readonly (readonly string[])[] {
  * Returns the shell text that npm, yarn or pnpm runs for its words, from the text of package.json; undefined if they run none
  * (https://docs.npmjs.com/cli/commands/npm-run-script).
  */
-export function packageScript([name = '', ...words]: readonly string[], text: string): string | undefined {
-  if (!/^(?:npm|yarn|pnpm)$/u.test(baseName(name))) return undefined;
+export function packageScript(words: readonly string[], text: string): string | undefined {
   const given = words.filter((word) => !word.startsWith('-'));
   const named = /^run(?:-script)?$/u.test(given[0] ?? '') ? given[1] : given[0];
   const parsed = parseBoundedJson(Buffer.from(text), { depth: 32, values: 5000 });

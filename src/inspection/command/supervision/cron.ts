@@ -21,8 +21,8 @@ const crond: Cron = {
 };
 
 /**
- * Returns the jobs of a cron. Its own name look-ups are none, so that it counts only if no job is known: crontabs are often
- * written while the container starts.
+ * Returns the jobs of a cron. It looks up no names itself, so it counts only if no job is known: crontabs are often written while the
+ * container starts.
  */
 export function readCron({ argv, directory }: Invocation, around: Surroundings): Services {
   const name = baseName(argv[0] ?? '');
