@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 
-import type { Detector, DetectRequest, Logins } from '../detection/detector.ts';
+import type { Detector } from '../detection/detector.ts';
 import type { Platform } from '../detection/image-source.ts';
 import { platformName } from '../detection/platform.ts';
 import type { KubeClient } from '../kubernetes/client.ts';
@@ -15,8 +15,8 @@ import { pause } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
 import { createTokenBucket } from '../util/limits/token-bucket.ts';
 import { createRestartable } from '../util/restartable.ts';
-import { imageEntry } from './images.ts';
 import { applySpec, deleteObject, MOST_BYTES, NAME, type PodResolversSpec, podResolversSpec } from './object.ts';
+import { entriesOf, noteOffer, type Offer, type OfferedImages, type Workload } from './offered-images.ts';
 import { finishedRemedies, type Remedies, type RemedyTerms } from './remedies.ts';
 
 export interface PodResolversOptions {
@@ -39,22 +39,6 @@ export interface PodResolversOptions {
   readonly everyMs?: number;
 }
 
-/** What a workload runs. */
-interface Offer {
-  readonly request: DetectRequest;
-  readonly login?: { readonly read: () => Promise<Logins> };
-}
-
-interface Workload {
-  readonly namespace: string;
-  /** Tells workloads of a namespace apart. */
-  readonly workload: string;
-  /** Pods that it asks for. */
-  readonly pods: number;
-  /** Reports whether it still exists with what it offered. */
-  readonly isCurrent: () => boolean;
-}
-
 /** Keeps one PodResolvers in each namespace in scope. One replica does it for all. */
 export interface PodResolvers {
   start(): void;
@@ -68,19 +52,13 @@ export interface PodResolvers {
 
 /** Writes a second: each wakes every API server's copy. */
 const PACE = { perSecond: 5, burst: 50 };
-/** Most writes that wait, and most images of a namespace that are known of. */
+/** Most writes that wait. */
 const MOST_WAITING = 10_000;
-const MOST_IMAGES = 10_000;
-/** Images beyond these until the least used ones are forgotten, all at once. */
-const SPARE_IMAGES = 1000;
 /** Characters of what one container runs, and of all that are known of: authors of workloads choose both. */
 const MOST_REQUEST = 4096;
 const MOST_CHARACTERS = 32 * 1024 * 1024;
 /** Milliseconds after which an image's verdict is read again though nothing has changed. */
 const AGAIN_MS = 30_000;
-/** Milliseconds after which it is asked whether an image's tag has moved, and how many of a namespace are asked at a time. */
-const CHECK_MS = 60 * 60_000;
-const MOST_CHECKS = 8;
 /**
  * Milliseconds for which an object of an earlier leader is not replaced by one that knows less: warm-up reads the workloads again.
  */
@@ -114,18 +92,9 @@ interface Run {
   close(): Promise<void>;
 }
 
-interface Image {
-  readonly request: DetectRequest;
-  /** The workloads that run it. */
-  readonly users: Map<string, Pick<Workload, 'pods' | 'isCurrent'>>;
-  /** When the registry was last asked whether its tag has moved. */
-  checkedAt: number;
-}
-
 /** What is known of a namespace. */
 interface Place {
-  /** By the request as text; the last one that a workload offered comes last. */
-  readonly images: Map<string, Image>;
+  readonly images: OfferedImages;
   /** Something was offered, or some verdict is missing. */
   isDue: boolean;
   readAt: number;
@@ -142,9 +111,17 @@ function begin(options: PodResolversOptions): Run {
   const queue = createQueue(options, places);
   /** Of all images; those that are forgotten count until the next round. */
   let characters = 0;
-  const state = newState(options, queue, places);
+  const state: State = {
+    options,
+    queue,
+    places,
+    existing: new Set(),
+    startedAt: clock.monotonic(),
+    facts: options.cluster(),
+    mostBytes: MOST_BYTES.since137,
+  };
   const placeOf = (name: string): Place => {
-    const known = places.get(name) ?? { images: new Map<string, Image>(), isDue: true, readAt: -Infinity };
+    const known = places.get(name) ?? { images: new Map(), isDue: true, readAt: -Infinity };
     places.set(name, known);
     return known;
   };
@@ -154,7 +131,9 @@ function begin(options: PodResolversOptions): Run {
     characters = charactersOf(places);
   });
   return {
-    offer({ request: asked, login }, { namespace, workload, pods, isCurrent }) {
+    offer(offer, workload) {
+      const { request: asked } = offer;
+      const { namespace } = workload;
       if (platformName(asked.platform) !== platformName(options.platform)) return;
       const key = JSON.stringify(asked);
       const { images } = placeOf(namespace);
@@ -166,12 +145,7 @@ function begin(options: PodResolversOptions): Run {
         return;
       }
       if (isNew) characters += key.length;
-      const request = login === undefined ? asked : { ...asked, credentials: login.read };
-      const image: Image = images.get(key) ?? { request, users: new Map(), checkedAt: clock.monotonic() };
-      image.users.set(workload, { pods, isCurrent });
-      images.delete(key);
-      images.set(key, image);
-      if (images.size >= MOST_IMAGES + SPARE_IMAGES) forgetLeastUsed(images);
+      noteOffer(images, key, offer, workload, clock.monotonic());
       placeOf(namespace).isDue = true;
     },
     namespaceChanged(name) {
@@ -199,14 +173,14 @@ async function keep(state: State, signal: AbortSignal, before: () => void): Prom
   const { namespaces, clock, everyMs = 1000 } = options;
   await namespaces.ready;
   for (const name of await listAtLast(options, signal)) existing.add(name);
-  state.mostBytes = await mostBytes(options, signal);
+  await readMostBytes(state, signal);
   let listedAt = clock.monotonic();
   while (!signal.aborted) {
     if (clock.monotonic() - listedAt >= HEAL_MS) {
       listedAt = clock.monotonic();
       await heal(state, signal);
       // The API server may have been upgraded.
-      state.mostBytes = await mostBytes(options, signal);
+      await readMostBytes(state, signal);
     }
     before();
     await round(state, signal);
@@ -214,32 +188,17 @@ async function keep(state: State, signal: AbortSignal, before: () => void): Prom
   }
 }
 
-/** Resolves to what an object of this API server may hold; if it does not say its version, to what any may. */
-async function mostBytes({ client }: PodResolversOptions, signal: AbortSignal): Promise<number> {
+/** Reads what an object of this API server may hold. If it does not say its version, what was known stays. */
+async function readMostBytes(state: State, signal: AbortSignal): Promise<void> {
   try {
-    const { minor = '' } = await client.request<{ readonly minor?: string }>({ path: '/version', signal });
-    return Number.parseInt(minor, 10) <= 36 ? MOST_BYTES.until136 : MOST_BYTES.since137;
+    const { minor = '' } = await state.options.client.request<{ readonly minor?: string }>({
+      path: '/version',
+      signal,
+    });
+    state.mostBytes = Number.parseInt(minor, 10) <= 36 ? MOST_BYTES.until136 : MOST_BYTES.since137;
   } catch (error) {
-    if (signal.aborted || error instanceof KubeError) return MOST_BYTES.since137;
-    throw error;
+    if (!signal.aborted && !(error instanceof KubeError)) throw error;
   }
-}
-
-/** Forgets the images for which the fewest Pods are asked, of the same use those offered first. */
-function forgetLeastUsed(images: Map<string, Image>): void {
-  const used = [...images].map(([key, image]) => ({ key, pods: podsOf(image) }));
-  const sorted = used.toSorted((a, b) => a.pods - b.pods);
-  for (const { key } of sorted.slice(0, images.size - MOST_IMAGES)) images.delete(key);
-}
-
-/** Returns the Pods that ask for an image. Forgets workloads that run it no more. */
-function podsOf({ users }: Image): number {
-  let sum = 0;
-  for (const [workload, { pods, isCurrent }] of users) {
-    if (isCurrent()) sum += pods;
-    else users.delete(workload);
-  }
-  return sum;
 }
 
 function charactersOf(places: ReadonlyMap<string, Place>): number {
@@ -257,19 +216,9 @@ interface State {
   readonly startedAt: number;
   /** What is known of the cluster in this round. */
   facts: ClusterFacts;
-  /** Of the images in an object. */
+  /** Of the images in an object; what any API server takes until its version is known. */
   mostBytes: number;
 }
-
-const newState = (options: PodResolversOptions, queue: WriteQueue, places: Map<string, Place>): State => ({
-  options,
-  queue,
-  places,
-  existing: new Set(),
-  startedAt: options.clock.monotonic(),
-  facts: options.cluster(),
-  mostBytes: MOST_BYTES.since137,
-});
 
 function createQueue(
   { client, clock, namespaces, reporter = silentReporter }: PodResolversOptions,
@@ -392,7 +341,7 @@ function update(state: State, namespace: NamespaceView, place: Place): boolean {
   const isOld = now - place.readAt >= AGAIN_MS;
   const isChanged = remake(state, place, namespace);
   if (!isChanged && !place.isDue && !isOld) return false;
-  const { images, missing } = entriesOf(place, options, now);
+  const { images, missing } = entriesOf(place.images, options.detector, now);
   place.readAt = now;
   place.isDue = missing > 0;
   const isFirst = place.written === undefined && existing.has(namespace.name);
@@ -419,45 +368,4 @@ function remake({ options: { config, reach }, facts }: State, place: Place, name
     return false;
   place.made = { terms, remedies: finishedRemedies(terms) };
   return true;
-}
-
-const usable = (resolvers: string): number => (resolvers === 'unknown' ? 0 : 1);
-
-/**
- * Returns the entries of the images that workloads still run, the most used first, of the same use the last offered; those that are looked
- * up and of no use to the policy come last. `missing`: images without a verdict yet.
- */
-function entriesOf(
-  { images }: Place,
-  { detector }: PodResolversOptions,
-  now: number,
-): { readonly images: ReadonlyMap<string, string>; readonly missing: number } {
-  const entries = new Map<string, { readonly resolvers: string; pods: number }>();
-  let missing = 0;
-  let checks = MOST_CHECKS;
-  for (const [key, image] of [...images].toReversed()) {
-    const { request, users } = image;
-    const pods = podsOf(image);
-    if (users.size === 0) {
-      images.delete(key);
-      continue;
-    }
-    const detection = detector.peek?.({ ...request, ahead: true });
-    if (detection === undefined) {
-      missing += 1;
-      continue;
-    }
-    if (checks > 0 && now - image.checkedAt >= CHECK_MS) {
-      image.checkedAt = now;
-      checks -= 1;
-      // Asks the registry in the background whether the tag has moved.
-      detector.peek?.(request);
-    }
-    const entry = imageEntry(request, detection);
-    const known = entries.get(entry.key);
-    if (known === undefined) entries.set(entry.key, { resolvers: entry.resolvers, pods });
-    else known.pods += pods;
-  }
-  const sorted = [...entries].toSorted(([, a], [, b]) => usable(b.resolvers) - usable(a.resolvers) || b.pods - a.pods);
-  return { images: new Map(sorted.map(([key, { resolvers }]) => [key, resolvers])), missing };
 }

@@ -384,6 +384,29 @@ describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace'
       expect(numbers.length).toBeLessThan(about * 1.1);
     });
 
+    it('a version that cannot be read for once changes nothing', async () => {
+      const shop = await place();
+      let isBroken = false;
+      const writer = leader({
+        request: async <T>(asked: KubeRequest) => {
+          if (asked.path !== '/version') return await cluster.client.request<T>(asked);
+          if (isBroken) throw new KubeError('unreachable', 'no answer');
+          return { minor: '36' } as T;
+        },
+      });
+      const offer = (index: number): void => {
+        known.set(name(index), 'musl');
+        writer.offer({ request: request(name(index)) }, workload(shop));
+      };
+      for (let index = 0; index < 300; index += 1) offer(index);
+      await until(shop, expect.objectContaining({ count: 300 }));
+      isBroken = true;
+      now += 31_000;
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      offer(300);
+      await until(shop, expect.objectContaining({ count: 301, leftOut: 0 }));
+    });
+
     it('by the Pods that their workloads ask for', async () => {
       const numbers = await kept((index) => [{ workload: `w${index}`, pods: index === 0 ? 2 : 1 }]);
       expect(numbers).toEqual(expect.arrayContaining([0, 2999]));
