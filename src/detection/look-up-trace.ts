@@ -14,11 +14,11 @@ interface LookUpTrace {
 export function createLookUpTraces(tracer: Tracer | undefined): (task: LookupTask) => LookUpTrace | undefined {
   if (tracer === undefined) return () => undefined;
   const spans = new WeakMap<Flight<LookupResult>, Span>();
-  return ({ keys, request }) => {
+  return ({ request }) => {
     const asked = performance.now();
     let own: Span | undefined;
     const start = (): Span => {
-      const attributes = { 'libc_dns.image': keys.image, 'k8s.namespace.name': request.tenant };
+      const attributes = { 'libc_dns.image': request.reference, 'k8s.namespace.name': request.tenant };
       return (own ??= tracer.start('look up image', { parent: request.span, attributes }));
     };
     return {

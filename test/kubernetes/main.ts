@@ -20,6 +20,8 @@ import {
   newest,
   nodeFolder,
   oldest,
+  otelCollector,
+  otelCollectorFolder,
   policies,
 } from './programs.ts';
 
@@ -27,7 +29,7 @@ import {
  * `npm run kubernetes`: builds the programs of a control plane from their published Go modules, each once for each state of its module,
  * puts them into a folder below `~/.cache/libc-dns-webhook`, and prints its path. `-- --oldest`: the API server of the oldest version that the chart
  * supports, beside the newest etcd and kubectl. `-- --node`: what a node runs besides. `-- --cert-manager`: cert-manager. `-- --agnhost`:
- * Kubernetes' test image, a peer of the bench. `-- --argo-cd`: Argo CD's server of plugins. `--check`: builds nothing, and says what is not
+ * Kubernetes' test image, a peer of the bench. `-- --argo-cd`: Argo CD's server of plugins. `-- --otel-collector`: OpenTelemetry's collector. `--check`: builds nothing, and says what is not
  * built. Exit status 1: one could not be built; 2: no Go, or not built.
  */
 
@@ -87,6 +89,7 @@ const peer: readonly Program[] = [
   { name: 'agnhost', module: agnhost, package: 'k8s.io/kubernetes/test/images/agnhost' },
 ];
 const pluginServer: readonly Program[] = [{ name: 'argo-cd-plugin', module: argoCd, package: '.' }];
+const collector: readonly Program[] = [{ name: 'otel-collector', module: otelCollector, package: '.' }];
 
 /** Without these, a program calls itself v0.0.0-master, and Helm refuses the cluster. */
 function versionFlags({ version }: Module): string {
@@ -180,6 +183,7 @@ const SETS: Readonly<Record<string, readonly [string, readonly Program[]]>> = {
   node: [nodeFolder, node],
   'cert-manager': [certManagerFolder, certificates],
   'argo-cd': [argoCdFolder, pluginServer],
+  'otel-collector': [otelCollectorFolder, collector],
   agnhost: [agnhostFolder, peer],
 };
 

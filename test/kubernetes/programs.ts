@@ -41,6 +41,7 @@ export const policies = moduleIn(join(HERE, 'policies'), 'sigs.k8s.io/kube-netwo
 export const agnhost = moduleIn(join(HERE, 'agnhost'), 'k8s.io/kubernetes');
 export const certManager = moduleIn(join(HERE, 'cert-manager'), 'github.com/cert-manager/cert-manager');
 export const argoCd = moduleIn(join(HERE, 'argo-cd'), 'github.com/argoproj/argo-cd/v3');
+export const otelCollector = moduleIn(join(HERE, 'otel-collector'), 'go.opentelemetry.io/collector/otelcol');
 
 /** Where all of it is: each program once in `programs`, and folders of links to them. */
 export const CACHE = join(homedir(), '.cache/libc-dns-webhook/kubernetes');
@@ -67,6 +68,9 @@ export const agnhostFolder = join(CACHE, `agnhost-${agnhost.version}-${agnhost.h
 
 /** The folder that `npm run kubernetes -- --argo-cd` fills with Argo CD's server of plugins. */
 export const argoCdFolder = join(CACHE, `argo-cd-${argoCd.version}-${argoCd.hash}`);
+
+/** The folder that `npm run kubernetes -- --otel-collector` fills with OpenTelemetry's collector. */
+export const otelCollectorFolder = join(CACHE, `otel-collector-${otelCollector.version}-${otelCollector.hash}`);
 
 const isExecutable = (path: string): boolean => {
   try {

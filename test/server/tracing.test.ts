@@ -3,75 +3,31 @@ import { dirname, join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 
-import { bundle } from '../support/bundle.ts';
 import { type Collector, startCollector } from '../support/collector.ts';
-import { elf } from '../support/elf-builder.ts';
 import { childrenOf } from '../support/family.ts';
-import { image } from '../support/image-builder.ts';
-import { layer } from '../support/layer-builder.ts';
-import { type RegistryServer, startRegistry } from '../support/registry-server.ts';
-import { answerOf, fixture } from '../support/reviews.ts';
-import { startWebhook, type WebhookProcess } from '../support/webhook-process.ts';
+import { openTracedWebhooks, resolverOf, type TracedWebhooks } from '../support/traced-webhook.ts';
+import type { WebhookProcess } from '../support/webhook-process.ts';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const CALLER = '00f067aa0ba902b7';
 const SAMPLED = { traceparent: `00-${TRACE}-${CALLER}-01` };
 
-let registry: RegistryServer;
-let main: string;
-let remove: () => void;
+let webhooks: TracedWebhooks;
 
 beforeAll(async () => {
-  registry = await startRegistry({ delayMs: 20 });
-  ({ main, remove } = bundle());
+  webhooks = await openTracedWebhooks();
 });
-afterAll(async () => {
-  await registry.close();
-  remove();
-});
+afterAll(() => webhooks.close());
 
-const push = (repository: string): string => {
-  const app = { path: 'app', content: elf({ interpreter: '/lib/ld-musl-x86_64.so.1' }) };
-  return registry.put(`${repository}:v1`, image({ layers: [layer([app], 'gzip')], config: { entrypoint: ['/app'] } }));
-};
-
-const review = (reference: string): string => {
-  const whole = fixture('plain');
-  const containers = whole.request.object.spec['containers'] as { image: string; env?: object[] }[];
-  for (const container of containers) {
-    container.image = reference;
-    container.env = [{ name: 'PASSWORD', value: 'hunter2' }];
-  }
-  return JSON.stringify(whole);
-};
-
-const serve = async (
-  { endpoint }: Pick<Collector, 'endpoint'>,
-  environment: Readonly<Record<string, string>> = {},
-): Promise<WebhookProcess> => {
-  const webhook = await startWebhook({
-    flags: ['--namespace-mode', 'enforce'],
-    settings: { DETECTION_REGISTRY_INSECURE: registry.host, DETECTION_BUDGET: '4s' },
-    environment: {
-      OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
-      OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
-      OTEL_BSP_SCHEDULE_DELAY: '50',
-      ...environment,
-    },
-    main,
-  });
-  onTestFinished(() => void webhook.process.kill('SIGKILL'));
-  return webhook;
-};
+const push = (repository: string): string => webhooks.push(repository);
+const serve = ({ endpoint }: Pick<Collector, 'endpoint'>, environment = {}): Promise<WebhookProcess> =>
+  webhooks.serve(endpoint, environment);
 
 const collect = async (...given: Parameters<typeof startCollector>): Promise<Collector> => {
   const collector = await startCollector(...given);
   onTestFinished(collector.close);
   return collector;
 };
-
-const resolver = async (webhook: WebhookProcess, reference: string, headers = {}): Promise<string | undefined> =>
-  Object.values(answerOf(await webhook.post(review(reference), { headers })).audit.decision.resolvers)[0];
 
 describe('a Pod with a new image', () => {
   it('is a trace: the call of the API server, the review, the look-up, the read, each request', async () => {
@@ -82,7 +38,7 @@ describe('a Pod with a new image', () => {
       OTEL_EXPORTER_OTLP_COMPRESSION: 'gzip',
     });
     const reference = push('team/traced');
-    expect(await resolver(webhook, reference, SAMPLED)).toBe('musl');
+    expect(await resolverOf(webhook, reference, SAMPLED)).toBe('musl');
     await expect.poll(() => collector.spans('admit Pod').length).toBe(1);
     const spans = collector.spans();
     const [admit, lookUp, read] = ['admit Pod', 'look up image', 'read image'].map((name) =>
@@ -114,7 +70,7 @@ describe('a Pod with a new image', () => {
     });
     const host = {
       'server.address': '127.0.0.1',
-      'server.port': Number(registry.host.split(':')[1]),
+      'server.port': Number(webhooks.registry.host.split(':')[1]),
       'url.scheme': 'http',
     };
     expect(requests[0]).toMatchObject({
@@ -145,7 +101,7 @@ describe('a Pod with a new image', () => {
     const collector = await collect();
     const webhook = await serve(collector);
     const reference = push('team/joined');
-    await Promise.all([resolver(webhook, reference), resolver(webhook, reference)]);
+    await Promise.all([resolverOf(webhook, reference), resolverOf(webhook, reference)]);
     await expect.poll(() => collector.spans('admit Pod').length).toBe(2);
     const lookUps = collector.spans('look up image');
     expect(lookUps).toHaveLength(1);
@@ -157,7 +113,7 @@ describe('a Pod with a new image', () => {
   it('that fails is an error, with its code', async () => {
     const collector = await collect();
     const webhook = await serve(collector);
-    await resolver(webhook, `${registry.host}/team/absent:v1`);
+    await resolverOf(webhook, `${webhooks.registry.host}/team/absent:v1`);
     await expect.poll(() => collector.spans('look up image').length).toBe(1);
     for (const name of ['look up image', 'read image']) {
       expect(collector.spans(name)[0]).toMatchObject({
@@ -176,8 +132,8 @@ it('the caller decides what is sampled; a trace of our own is in the log', async
   const collector = await collect();
   const webhook = await serve(collector);
   const reference = push('team/sampled');
-  await resolver(webhook, reference, { traceparent: `00-${TRACE}-${CALLER}-00` });
-  await resolver(webhook, reference);
+  await resolverOf(webhook, reference, { traceparent: `00-${TRACE}-${CALLER}-00` });
+  await resolverOf(webhook, reference);
   await expect.poll(() => collector.spans('admit Pod').length).toBe(1);
   const [admit] = collector.spans('admit Pod');
   expect(admit?.traceId).not.toBe(TRACE);
@@ -188,7 +144,7 @@ it('the caller decides what is sampled; a trace of our own is in the log', async
 it('sends protobuf as long as nothing else is asked for', async () => {
   const collector = await collect();
   const webhook = await serve(collector, { OTEL_EXPORTER_OTLP_PROTOCOL: '' });
-  await resolver(webhook, push('team/protobuf'));
+  await resolverOf(webhook, push('team/protobuf'));
   await expect.poll(() => collector.messages.some(({ body }) => body.includes('admit Pod'))).toBe(true);
   expect(collector.messages[0]).toMatchObject({
     url: '/v1/traces',
@@ -205,7 +161,7 @@ describe('a collector that', () => {
     const all: number[] = [];
     for (let pod = 0; pod < 50; pod += 1) {
       const before = performance.now();
-      expect(await resolver(webhook, reference)).toBe('musl');
+      expect(await resolverOf(webhook, reference)).toBe('musl');
       all.push(performance.now() - before);
     }
     return all.toSorted((a, b) => a - b);
@@ -239,7 +195,7 @@ describe('a collector that', () => {
     const { endpoint } = await collect(() => {});
     // The library would wait for it for 10 seconds.
     const webhook = await serve({ endpoint });
-    await resolver(webhook, push('team/last'));
+    await resolverOf(webhook, push('team/last'));
     const before = performance.now();
     expect(await webhook.stop()).toBe(0);
     expect(performance.now() - before).toBeLessThan(5000);
@@ -255,17 +211,17 @@ it.each([
   [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4317' }, 'OTEL_EXPORTER_OTLP_ENDPOINT is no URL that begins with http://'],
 ])('serves without traces, and says so, with %o', async (environment, message) => {
   const webhook = await serve({ endpoint: 'http://127.0.0.1:1' }, environment);
-  expect(await resolver(webhook, push('team/refused'))).toBe('musl');
+  expect(await resolverOf(webhook, push('team/refused'))).toBe('musl');
   expect(webhook.lines.find(({ level }) => level === 'warn')?.msg).toContain(`no traces are sent: ${message}`);
 });
 
 it('does not load what sends traces unless they are wanted, and serves without it', async () => {
-  rmSync(join(dirname(main), 'otlp.js'));
+  rmSync(join(dirname(webhooks.main), 'otlp.js'));
   const off = await serve({ endpoint: '' });
-  expect(await resolver(off, push('team/untraced'))).toBe('musl');
+  expect(await resolverOf(off, push('team/untraced'))).toBe('musl');
   expect(off.lines.filter(({ msg }) => msg.includes('traces'))).toEqual([]);
   const broken = await serve({ endpoint: 'http://127.0.0.1:1' });
-  expect(await resolver(broken, push('team/untraced'))).toBe('musl');
+  expect(await resolverOf(broken, push('team/untraced'))).toBe('musl');
   expect(broken.lines.find(({ msg }) => msg.includes('traces'))?.msg).toBe(
     'no traces are sent: OpenTelemetry could not be started',
   );

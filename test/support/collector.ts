@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { gunzipSync } from 'node:zlib';
 
 /** A span as OTLP/JSON has it (opentelemetry-proto trace.proto), with its attributes as plain values. */
-interface ReceivedSpan {
+export interface ReceivedSpan {
   readonly name: string;
   readonly traceId: string;
   readonly spanId: string;
@@ -71,7 +71,8 @@ interface Traces {
   }[];
 }
 
-const spansIn = (body: Buffer): ReceivedSpan[] =>
+/** Returns the spans of one message in OTLP/JSON. */
+export const spansIn = (body: Buffer | string): ReceivedSpan[] =>
   (JSON.parse(body.toString()) as Traces).resourceSpans.flatMap(({ resource, scopeSpans }) =>
     scopeSpans.flatMap(({ spans }) =>
       spans.map(({ startTimeUnixNano, endTimeUnixNano, ...span }) => ({
