@@ -28,15 +28,22 @@ export interface OtelCollector {
 
 interface OtelCollectorOptions {
   readonly port?: number;
+  /** A port for OTLP over gRPC besides, as API servers send it. */
+  readonly grpcPort?: number;
   /** gRPC codes to refuse the first messages with: 8 for 429 and 14 for 503 with `Retry-After: 1`, 3 for 400. */
   readonly refuse?: readonly number[];
 }
 
 /** Runs OpenTelemetry's own collector on loopback, which prints the traces that it receives. */
-export async function startOtelCollector({ port, refuse = [] }: OtelCollectorOptions = {}): Promise<OtelCollector> {
+export async function startOtelCollector({
+  port,
+  grpcPort,
+  refuse = [],
+}: OtelCollectorOptions = {}): Promise<OtelCollector> {
   const own = port ?? (await freePort());
+  const at = (of: number) => ({ endpoint: `127.0.0.1:${of}` });
   const config = {
-    receivers: { otlp: { protocols: { http: { endpoint: `127.0.0.1:${own}` } } } },
+    receivers: { otlp: { protocols: { http: at(own), ...(grpcPort !== undefined && { grpc: at(grpcPort) }) } } },
     exporters: { print: { refuse } },
     service: { pipelines: { traces: { receivers: ['otlp'], exporters: ['print'] } } },
   };
