@@ -1,6 +1,7 @@
 import type { KubeRequest } from '../kubernetes/client.ts';
 import { resourcePath, RESOURCES } from '../kubernetes/objects.ts';
 import { VIRTUAL } from '../policy/exemptions.ts';
+import { listImages, type Listing } from './listing.ts';
 import type { Remedies } from './remedies.ts';
 
 /** The name of the one object in each namespace: a policy runs once for each parameter object. */
@@ -9,18 +10,17 @@ export const NAME = 'libc-dns';
 const FIELD_MANAGER = 'libc-dns-webhook';
 
 /**
- * Bytes of the images' keys and values, and for each entry besides: the object stays below 1 MiB, of the 1.5 that etcd takes. From
- * Kubernetes 1.37 on the API server reads the whole object anew for each Pod: 0.1 ms a KB, so that some 500 images may be in it.
+ * Bytes of the images in an object: it stays below 1 MiB, of the 1.5 that etcd takes. From Kubernetes 1.37 on the API server reads the whole
+ * object anew for each Pod: about 0.03 ms a KB.
  */
-export const MOST_BYTES = { until136: 900_000, since137: 64_000 } as const;
-const ENTRY_BYTES = 6;
+export const MOST_BYTES = { until136: 900_000, since137: 200_000 } as const;
 
 /** The spec of a PodResolvers (charts/libc-dns-webhook/files/podresolvers.yaml). */
 export interface PodResolversSpec extends Remedies {
   readonly architecture: string;
   readonly count: number;
   readonly leftOut: number;
-  readonly images: Readonly<Record<string, string>>;
+  readonly images: Listing;
   readonly virtual: typeof VIRTUAL;
 }
 
@@ -34,19 +34,12 @@ export function podResolversSpec(
   images: ReadonlyMap<string, string>,
   mostBytes: number = MOST_BYTES.until136,
 ): PodResolversSpec {
-  let left = mostBytes;
-  const kept = [...images].filter(([key, resolvers]) => {
-    const size = Buffer.byteLength(key) + resolvers.length + ENTRY_BYTES;
-    if (size > left) return false;
-    left -= size;
-    return true;
-  });
+  const { images: listing, count } = listImages(images, mostBytes);
   return {
     architecture,
-    count: kept.length,
-    leftOut: images.size - kept.length,
-    // Sorted: the same entries are the same object.
-    images: Object.fromEntries(kept.toSorted(([a], [b]) => (a < b ? -1 : 1))),
+    count,
+    leftOut: images.size - count,
+    images: listing,
     ...remedies,
     virtual: VIRTUAL,
   };

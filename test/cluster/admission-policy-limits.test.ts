@@ -84,6 +84,49 @@ describe.runIf(hasCluster() && hasHelm())("the policy's limits", () => {
     });
   });
 
+  describe('thousands of images of one registry', () => {
+    const namespace = { name: 'thousands', labels: { 'libc-dns.dev/mode': 'enforce' } };
+    const tagged = (index: number): string => `registry.test/team/service-${index}:1.${index % 10}.${index % 7}`;
+    const digits = (index: number): string => index.toString(16).padStart(32, '0');
+    const pinned = (index: number, first = '0'): string =>
+      `registry.test/team/service-${index}@sha256:${first}${digits(index).slice(17)}${'e'.repeat(16)}${digits(index)}`;
+    const SOME = ['alpine', 'localhost:5000/a:1', 'registry.test/a', `registry.test/a:1@sha256:${digits(7).repeat(2)}`];
+    beforeAll(async () => {
+      const known = Array.from({ length: 5000 }, (_, index) => (index < 2500 ? tagged(index) : pinned(index)));
+      const entries = [...SOME, ...known].map((image) => [image, 'musl'] as const);
+      await prepare(cluster, namespace, { cluster: facts, config: policy() }, new Map(entries));
+    });
+
+    const found = async (named: readonly string[]): Promise<readonly unknown[]> => {
+      const spec = { containers: named.map((image, index) => ({ name: `c${index}`, image })) };
+      const pod = { name: 'pod', annotations: {}, spec };
+      const { decision } = dnsOf(await createPod(cluster, 'thousands', pod, { dryRun: 'All' }));
+      return Object.values((decision as { resolvers: object }).resolvers);
+    };
+    const list = (count: number, of: (index: number) => string): string[] =>
+      Array.from({ length: count }, (_, index) => of(index * 39));
+
+    it.each([
+      ['with tags', list(64, tagged)],
+      ['with digests', list(64, (index) => pinned(2500 + index))],
+      ['of other places and shapes', SOME],
+    ])('%s: each is found', async (_, named) => {
+      expect(await found(named)).toEqual(named.map(() => 'musl'));
+    });
+
+    it.each([
+      ['another tag', 'registry.test/team/service-7:1.7.1'],
+      ['a part of a name', 'registry.test/team/ervice-7:1.7.0'],
+      ['a tag that goes on', 'registry.test/team/service-7:1.7.00'],
+      ['another registry', 'other.test/team/service-7:1.7.0'],
+      ['another digest', pinned(2500, 'f')],
+      ['a name that ends with a slash', 'registry.test/team/'],
+      ['nothing', '@'],
+    ])('%s: unknown', async (_, image) => {
+      expect(await found([image])).toEqual(['unknown']);
+    });
+  });
+
   describe('how often a Pod came before its image was looked up', () => {
     const namespace = { name: 'first', labels: { 'libc-dns.dev/mode': 'enforce' } };
     beforeAll(async () => {
@@ -144,7 +187,8 @@ describe.runIf(hasCluster() && hasHelm())("the policy's limits", () => {
       ['no marks of virtual nodes', { virtual: {} }],
       ['a long pattern', { virtual: { ...good.virtual, nodeName: 'a'.repeat(257) } }],
       ['many marks', { virtual: { ...good.virtual, marks: Array.from({ length: 65 }, String) } }],
-      ['an image that runs something else', { images: { x: 'uclibc' } }],
+      ['an image that runs something else', { images: { uclibc: {} } }],
+      ['a text that takes long to search', { images: { musl: { x: { '': 'x'.repeat(16_385) } } } }],
       ...[
         ['an option without a name', { ...remedy, options: [{ name: '' }] }] as const,
         ['many options', { ...remedy, options: Array.from({ length: 33 }, (__, at) => ({ name: `o${at}` })) }] as const,

@@ -12,7 +12,7 @@ import type { Resolver } from '../../src/policy/verdict.ts';
 import type { PodResolversSpec } from '../../src/pod-resolvers/object.ts';
 import { createPodResolvers, type PodResolvers } from '../../src/pod-resolvers/writer.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
-import { installPodResolvers } from '../support/pod-resolvers.ts';
+import { entriesIn, installPodResolvers } from '../support/pod-resolvers.ts';
 import { enforced, facts, policy, verdict, withNodeLocal } from '../support/policy.ts';
 import { recordingReporter } from '../support/recording-reporter.ts';
 
@@ -81,14 +81,14 @@ describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace'
     return { ...one, lines };
   }
 
-  /** Returns the spec in a namespace; undefined if there is no object. */
-  async function specOf(namespace: string): Promise<PodResolversSpec | undefined> {
+  /** Returns the spec in a namespace, with `images` as entries; undefined if there is no object. */
+  async function specOf(namespace: string) {
     const path = resourcePath(RESOURCES.podResolvers, 'libc-dns', namespace);
     const object = await cluster.client.request<{ spec: PodResolversSpec }>({ path }).catch((error: KubeError) => {
       if (error.code === 'not-found') return undefined;
       throw error;
     });
-    return object?.spec;
+    return object && { ...object.spec, images: entriesIn(object.spec.images) };
   }
 
   /** Waits for a namespace's spec to hold this. */
@@ -246,7 +246,7 @@ describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace'
           method: 'PATCH',
           path: '',
           contentType: 'application/merge-patch+json',
-          body: { spec: { images: { 'alpine:3': 'go' }, remedies: [] } },
+          body: { spec: { images: { go: { '': { '': ' alpine:3 ' } } }, remedies: [] } },
         },
       ],
     ])('%s', async (_, change) => {
@@ -350,7 +350,7 @@ describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace'
 
   describe('more images than an object holds: the least used are left out', () => {
     const long = 'x'.repeat(400);
-    const name = (index: number): string => `registry.test/${long}:${index}`;
+    const name = (index: number): string => `registry.test/${long}-${index}/a:${index}`;
 
     /** Offers 3000 images, of which about 2000 have room, and returns the numbers of those that are in the object. */
     async function kept(
@@ -376,8 +376,8 @@ describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace'
 
     it.each([
       ['36', 2000],
-      ['37+', 150],
-      ['', 150],
+      ['37+', 450],
+      ['', 450],
     ])('Kubernetes 1.%s: about %i images of this length', async (minor, about) => {
       const numbers = await kept((index) => [{ workload: `w${index}`, pods: 1 }], minor);
       expect(numbers.length).toBeGreaterThan(about * 0.9);

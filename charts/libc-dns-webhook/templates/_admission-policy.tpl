@@ -19,6 +19,25 @@
 {{- end }}
 
 {{/*
+Where a PodResolvers lists the image of each container, and as what (src/pod-resolvers/listing.ts): by what comes before its name, and that
+with the last letters of repository and name; the name with a space before and after it, of a digest 16 digits. A search for a string costs
+its length times that of what is searched: so texts are short.
+*/}}
+{{- define "libc-dns-webhook.policyPlaces" -}}
+- name: images
+  expression: "variables.containers.map(c, has(c.image) ? c.image : '')"
+- name: places
+  expression: >-
+    variables.images.map(image, [image.substring(0, image.lastIndexOf('/') + 1)].map(place,
+      [image.substring(image.lastIndexOf('/') + 1)].map(name,
+        [place, place + [name.split('@')[0].split(':')[0], name].map(x, ('_' + x).substring(size(x))).join()])[0])[0])
+- name: names
+  expression: >-
+    variables.images.map(image, [image.substring(image.lastIndexOf('/') + 1)].map(name, ' '
+      + (name.contains('@') && size(name) > name.indexOf('@') + 24 ? name.substring(0, name.indexOf('@') + 24) : name) + ' ')[0])
+{{- end }}
+
+{{/*
 The variables of both policies (enforce, audit): what runs in a Pod by its namespace's PodResolvers, and which finished remedy that
 gives. Each field is asked for before it is read: an expression that fails lets its Pod through unpatched.
 */}}
@@ -42,27 +61,29 @@ gives. Each field is asked for before it is read: an expression that fails lets 
     ? variables.selector['beta.kubernetes.io/arch'] == params.spec.architecture
     : variables.nodeTerms.all(t, !has(t.matchExpressions) || t.matchExpressions.all(e, e.key != 'kubernetes.io/arch'
       || (e.operator == 'In' && has(e.values) && params.spec.architecture in e.values)))
-# The resolvers of each container: what its author declares, else what its image is known for, else unknown. Whether there is a key
-# is asked first: that costs the least.
+# What containers run, in the order in which that is looked for (src/pod-resolvers/images.ts).
+- name: forms
+  expression: >-
+    variables.containers.map(c, !variables.known || !has(c.image) ? [] :
+      ({{ include "libc-dns-webhook.policyBare" . }} ? ['bare'] : [])
+      + (!({{ include "libc-dns-webhook.policyAlone" . }}) ? []
+        : has(c.command) && size(c.command) > 0 ? ['command ' + c.command[0]]
+        : has(c.args) && size(c.args) > 0 ? ['', 'args ' + c.args[0]] : ['']))
+{{ include "libc-dns-webhook.policyPlaces" . }}
+# The resolvers of each container: what its author declares, else what its image is known for, else unknown.
 - name: found
   expression: >-
-    variables.containers.map(c,
+    variables.containers.transformList(i, c,
       ('libc-dns.dev/libc.' + c.name) in variables.annotations
         && variables.annotations['libc-dns.dev/libc.' + c.name] in ['glibc', 'musl', 'go', 'other']
       ? variables.annotations['libc-dns.dev/libc.' + c.name]
       : 'libc-dns.dev/libc' in variables.annotations
         && variables.annotations['libc-dns.dev/libc'] in ['glibc', 'musl', 'go', 'other']
       ? variables.annotations['libc-dns.dev/libc']
-      : !variables.known || !has(c.image) ? 'unknown'
-      : (c.image + ' bare') in params.spec.images && {{ include "libc-dns-webhook.policyBare" . }}
-      ? params.spec.images[c.image + ' bare']
-      : has(c.command) && size(c.command) > 0
-      ? ((c.image + ' command ' + c.command[0]) in params.spec.images && {{ include "libc-dns-webhook.policyAlone" . }}
-        ? params.spec.images[c.image + ' command ' + c.command[0]] : 'unknown')
-      : c.image in params.spec.images && {{ include "libc-dns-webhook.policyAlone" . }} ? params.spec.images[c.image]
-      : has(c.args) && size(c.args) > 0 && (c.image + ' args ' + c.args[0]) in params.spec.images
-        && {{ include "libc-dns-webhook.policyAlone" . }}
-      ? params.spec.images[c.image + ' args ' + c.args[0]] : 'unknown')
+      : (variables.forms[i].map(form, params.spec.images.filter(r, variables.places[i].exists(place,
+          place in params.spec.images[r] && form in params.spec.images[r][place]
+          && params.spec.images[r][place][form].contains(variables.names[i]))))
+        .filter(resolvers, size(resolvers) > 0) + [['unknown']])[0][0])
 # All resolvers of the Pod, glibc+musl. No name is a part of another's.
 - name: class
   expression: >-
