@@ -5,7 +5,7 @@ import { compareText } from '../util/text.ts';
  * images.ts). Each text is the names, with a space before and after each.
  *
  * Few long texts instead of a key for each image, because from Kubernetes 1.37 on the API server reads the whole object anew for each Pod: an
- * entry of a map costs it ten times as much as a name in a text (docs/decisions/0014-images-as-lists.md).
+ * entry of a map costs it eight times as much as a name in a text (docs/decisions/0014-images-as-lists.md).
  */
 export type Listing = Readonly<Record<string, Readonly<Record<string, Readonly<Record<string, string>>>>>>;
 
