@@ -118,10 +118,10 @@ function refuseConflicts(flags: Flags): void {
     );
   }
   if (!manifests && flags.allNamespaces === true && flags.namespace !== undefined) {
-    throw new CommandError('usage', 'either --namespace or --all-namespaces');
+    throw new CommandError('usage', 'give either --namespace or --all-namespaces');
   }
   if (manifests && (flags.kubeconfig !== undefined || flags.context !== undefined)) {
-    throw new CommandError('usage', 'either --filename or a cluster (--kubeconfig, --context)');
+    throw new CommandError('usage', 'give either --filename or a cluster (--kubeconfig, --context)');
   }
 }
 

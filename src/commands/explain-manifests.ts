@@ -59,7 +59,7 @@ export interface Explained {
 }
 
 /** Manifests, and the decisions for the Pods in them. */
-interface Explanation {
+export interface Explanation {
   readonly manifests: readonly Manifest[];
   readonly explained: readonly Explained[];
   /** Documents and Pods that could not be read: each is named on stderr. */

@@ -19,6 +19,7 @@ import { printable } from '../util/text.ts';
 import {
   addManifestFlags,
   type Explained,
+  type Explanation,
   explainFiles,
   type ManifestFlags,
   refuseFailures,
@@ -48,7 +49,9 @@ export function explainCommand(program: Command, parts: ManifestCommand): void {
     const { output } = flags;
     const explanation = await explainFiles(parts, flags);
     const { explained } = explanation;
-    if (output === 'text') io.out(explainedText(explained, painter(io, flags.color), textWidth(io)), 'styled');
+    const isNothing = explained.length === 0 && explanation.failed === 0;
+    if (output === 'text' && isNothing) io.out(wrapped(nothingText(explanation, flags), textWidth(io)));
+    else if (output === 'text') io.out(explainedText(explained, painter(io, flags.color), textWidth(io)), 'styled');
     else if (output === 'name') io.out(objectNames(explained));
     else
       io.out(
@@ -63,7 +66,18 @@ export function explainCommand(program: Command, parts: ManifestCommand): void {
 
 function explainedText(explained: readonly Explained[], paint: Paint, width: number): string {
   const texts = explained.map((one) => decisionText(titleOf(one, explained), one, { paint, width }));
-  return texts.length === 0 ? 'No Pods and no Pod templates in the input.\n' : texts.join('\n');
+  return texts.join('\n');
+}
+
+/** Says that there is nothing to explain, and why. */
+function nothingText({ manifests }: Explanation, { namespace, kinds }: ManifestFlags): string {
+  if (manifests.every(({ text }) => text.trim() === '')) {
+    return 'The input is empty: name manifests, or pipe them in. For the Pods of a cluster: libc-dns audit';
+  }
+  const filters = Object.entries({ namespace, kinds }).flatMap(([flag, of]) =>
+    of ? [`--${flag} ${of.join(',')}`] : [],
+  );
+  return `No Pods and no Pod templates in the input${filters.length > 0 ? ` for ${printable(filters.join(' '))}` : ''}.`;
 }
 
 /** Names a template: by its place too, if its object has several. */

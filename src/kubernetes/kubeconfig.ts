@@ -160,7 +160,9 @@ export function readKubeConfig(files: readonly string[]): KubeConfig {
     try {
       return readFile(file) ?? [];
     } catch (error) {
-      throw new KubeError('invalid', `kubeconfig ${file}: ${fileProblem(error)}`, { cause: error });
+      // YAML errors show the lines below.
+      const [problem] = fileProblem(error).split('\n');
+      throw new KubeError('invalid', `kubeconfig ${file}: ${problem}`, { cause: error });
     }
   });
   const merged = new KubeConfig();

@@ -78,10 +78,16 @@ async function read(name: string, from: () => Promise<string>): Promise<string> 
     return await from();
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    const why = code === 'ENOENT' ? 'no such file' : fileProblem(error);
+    const why = code === 'ENOENT' ? `no such file${hintFor(name)}` : fileProblem(error);
     throw new CommandError('failed', `${name}: ${why}`, { cause: error });
   }
 }
+
+/** Says how to read an object of a cluster: `deployment/web` is no file. */
+const hintFor = (name: string): string =>
+  /^[a-z]+(\.[a-z.]+)?\/[a-z0-9.-]+$/.test(name) && !MANIFEST_FILE.test(name)
+    ? `; to read an object of a cluster, pipe it in: kubectl get ${name} -o yaml`
+    : '';
 
 function parseManifest(name: string, text: string): Manifest {
   const documents: ManifestDocument[] = [];

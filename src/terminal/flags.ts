@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import type { Override } from '../config/environment.ts';
@@ -130,7 +132,10 @@ export const collectWords = (value: string, all: string[] | undefined): string[]
 ];
 
 function nodeLocal(value: string): string {
-  if (value === '') throw new InvalidArgumentError('expected auto, on, off or an IP address');
+  const isMode = ['auto', 'on', 'off'].includes(value);
+  if (!isMode && value.split(',').some((address) => isIP(address) === 0)) {
+    throw new InvalidArgumentError('expected auto, on, off or an IP address');
+  }
   return value;
 }
 

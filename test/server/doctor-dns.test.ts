@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { askTcp, askUdp } from '../../src/doctor/dns/ask.ts';
@@ -109,4 +111,14 @@ describe('A and AAAA at once from one socket', () => {
     await server?.close();
     expect((await measure({}, {}, AbortSignal.abort())).pairs).toHaveLength(0);
   });
+});
+
+it('doctor outside of a cluster says how to ask in a Pod: with an image of this program, and where to get one', () => {
+  const { stdout } = spawnSync(process.execPath, ['src/main.ts', 'doctor', '--check', 'dns-udp'], {
+    encoding: 'utf8',
+    env: { HOME: '/nonexistent' },
+  });
+  const said = stdout.replaceAll(/\s+/g, ' ');
+  expect(said).toContain('In a Pod (IMAGE: see https://github.com/libc-dns/libc-dns-webhook#install-it):');
+  expect(said).toContain('kubectl run libc-dns-doctor --rm -i --restart=Never --image=IMAGE -- doctor --check dns');
 });

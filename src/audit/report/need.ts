@@ -135,9 +135,8 @@ function unreadSteps({ unreadable, gaps, source, notLookedUp }: NeedInput, neede
   return steps;
 }
 
-/** The public chart. */
-const INSTALL =
-  'helm install libc-dns-webhook oci://ghcr.io/libc-dns/charts/libc-dns-webhook --namespace libc-dns --create-namespace';
+/** How to install it today: the README says so before a release and after. */
+export const INSTALL_GUIDE = 'https://github.com/libc-dns/libc-dns-webhook#install-it';
 
 /** The next steps of a rollout. A label does nothing before the webhook is installed, so that comes first. */
 function rolloutSteps(input: NeedInput): string[] {
@@ -145,7 +144,7 @@ function rolloutSteps(input: NeedInput): string[] {
   if (installed === undefined) return ['Find out whether the webhook is installed: libc-dns version'];
   if (!installed) {
     return [
-      `Install the webhook, which changes nothing by itself: ${INSTALL}`,
+      `Install the webhook, which changes nothing by itself: ${INSTALL_GUIDE}`,
       'Run the audit again: it then names the namespace to begin with.',
     ];
   }

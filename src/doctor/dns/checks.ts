@@ -1,4 +1,5 @@
 import type { Config } from '../../config/schema.ts';
+import { INSTALL_GUIDE } from '../../audit/report/need.ts';
 import { shellWord } from '../../util/text.ts';
 import { type Advice, failure, ok, type Outcome, skipped, summarize, warning, worst } from '../check.ts';
 import type { Evidence } from '../evidence.ts';
@@ -53,10 +54,10 @@ async function howInside(evidence: Evidence): Promise<Advice[]> {
   const address = dns?.facts.dns[0] ?? 'ADDRESS';
   const exec =
     target === undefined
-      ? `kubectl run libc-dns-doctor --rm -i --restart=Never --image=ghcr.io/libc-dns/libc-dns-webhook:${shellWord(evidence.parts.version)} -- doctor --check dns`
+      ? 'kubectl run libc-dns-doctor --rm -i --restart=Never --image=IMAGE -- doctor --check dns'
       : `kubectl -n ${shellWord(target.namespace)} exec deploy/${shellWord(target.name)} -- /nodejs/bin/node main.js doctor --config /etc/libc-dns/config.yaml --check dns,trust,certificates`;
   return [
-    { text: 'In a Pod:', command: exec },
+    { text: target === undefined ? `In a Pod (IMAGE: see ${INSTALL_GUIDE}):` : 'In a Pod:', command: exec },
     { text: 'On a node:', command: `libc-dns doctor --check dns --cluster-dns ${address}` },
   ];
 }

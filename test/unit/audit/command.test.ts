@@ -251,8 +251,8 @@ describe('names that others chose', () => {
 describe('wrong usage', () => {
   it.each([
     [['-f', 'x.yaml', '--fail-on', 'exposed'], /needs a cluster/],
-    [['-f', 'x.yaml', '--kubeconfig', 'k'], /either --filename or a cluster/],
-    [['-A', '-n', 'shop'], /either --namespace or --all-namespaces/],
+    [['-f', 'x.yaml', '--kubeconfig', 'k'], /give either --filename or a cluster/],
+    [['-A', '-n', 'shop'], /give either --namespace or --all-namespaces/],
     [['-o', 'xml'], /Allowed choices are table, json, yaml, name, markdown, html/],
     [['--fail-on', 'x'], /Allowed choices are changes, exposed/],
   ])('%j', async (flags, message) => {

@@ -181,6 +181,32 @@ describe('explain as text', () => {
     expect((await explain('kind: ConfigMap\n', '--offline')).out).toBe('No Pods and no Pod templates in the input.\n');
   });
 
+  it.each([
+    ['', [], 'The input is empty: name manifests, or pipe them in. For the Pods of a cluster: libc-dns audit\n'],
+    [POD, ['-n', 'nosuch'], 'No Pods and no Pod templates in the input for --namespace nosuch.\n'],
+    [POD, ['--kinds', 'CronJob'], 'No Pods and no Pod templates in the input for --kinds cronjob.\n'],
+    ['a: [', [], ''],
+  ])('says why there is nothing to explain in %j, with %j', async (text, flags, said) => {
+    const { out } = await cli(['explain', '--offline', ...flags], { stdin: text });
+    expect(out).toBe(said);
+  });
+
+  it('names the command that reads an object of a cluster, which is no file', async () => {
+    const { code, err } = await cli(['explain', '--offline', 'deployment/web'], {});
+    expect([code, err]).toEqual([
+      1,
+      'libc-dns: deployment/web: no such file; to read an object of a cluster, pipe it in: kubectl get deployment/web -o yaml\n',
+    ]);
+    expect((await cli(['explain', '--offline', 'apps/web.yaml'], {})).err).toBe(
+      'libc-dns: apps/web.yaml: no such file\n',
+    );
+  });
+
+  it('--node-local takes a mode or addresses', async () => {
+    const { code, err } = await cli(['explain', '--offline', '--node-local', 'yes'], { stdin: POD });
+    expect([code, err]).toEqual([2, expect.stringContaining('expected auto, on, off or an IP address')]);
+  });
+
   it('a wrong annotation is a warning on stderr', async () => {
     const wrong = { stdin: POD.replace(': musl', ': mussel'), environment: KNOWN };
     const { err, code } = await cli(['explain', ...FLAGS], wrong);

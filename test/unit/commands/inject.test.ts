@@ -348,7 +348,7 @@ describe('inject: files', () => {
     {
       argv: ['--node-local', 'here', '-f', 'x'],
       code: 2,
-      says: '--node-local: nodeLocal.addresses.0: expected an IP address',
+      says: 'expected auto, on, off or an IP address',
     },
     { argv: ['--cluster-dns', '10.96.0', '-f', 'x'], code: 2, says: '--cluster-dns: cluster.dns' },
   ])('inject $argv: exit $code', async ({ argv, code, says }) => {

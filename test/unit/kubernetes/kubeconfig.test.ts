@@ -34,7 +34,8 @@ describe('a kubeconfig that cannot be used', () => {
     ['no file', () => join(folder, 'none'), /kubeconfig .*none: no such file or directory$/],
     ['nothing in it', () => fileWith('{}'), /kubeconfig .*: no current context$/],
     ['no such cluster', () => fileWith('current-context: gone\n'), /kubeconfig .*: no cluster for context gone$/],
-    ['no YAML', () => fileWith(': : :\n\t'), /^kubeconfig /],
+    ['no YAML', () => fileWith(': : :\n\t'), /^kubeconfig .+$/],
+    ['a list without its end', () => fileWith('a: ['), /^kubeconfig .+ \(1:5\)$/],
   ])('%s', (_, file, message) => {
     expect(() => kubeConfigTransport({ files: [file()], userAgent: 'test' })).toThrow(
       expect.objectContaining({ code: 'invalid', message: expect.stringMatching(message) as string }),
