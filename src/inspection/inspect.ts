@@ -29,7 +29,7 @@ import {
   tinyLayer,
 } from './limits.ts';
 import { loaderLibc, type LoaderState, resolveLoader } from './loader.ts';
-import { type LayerIndex, shownName } from './overlay.ts';
+import { type EntryPlace, shownName } from './overlay.ts';
 import { type Candidates, nextRead } from './next-read.ts';
 import { baseLibcApplies, type Doubt, fallbackVerdict, programVerdict, runVerdict } from './verdict.ts';
 
@@ -260,11 +260,11 @@ const namesAnother = (image: ImageFacts, layer: number, rivals: readonly string[
 function doubtOf(
   image: ImageFacts,
   reader: LayerReader,
-  { layer, origin, earlier }: Found,
+  { entries, earlier }: Found,
   doubts: readonly number[],
 ): Doubt {
   if (earlier.length > 0) return 'blind';
-  if (mayHoldAnother(reader.layers[layer], origin)) return 'blind';
+  if (entries.some((entry) => mayHoldAnother(image, reader, entry))) return 'blind';
   if (doubts.some((one) => image.history[one] === undefined)) return 'blind';
   if (doubts.some((one) => image.history[one]?.runsScript === true)) return 'script';
   return doubts.length > 0 ? 'some' : 'none';
@@ -396,16 +396,22 @@ function readStep({ image, reader, limits }: Inquiry, wanted: Candidates, goal: 
   if (next === undefined) return undefined;
   const isTiny = (image.manifest.layers[next.layer]?.size ?? 0) <= tinyLayer;
   const done = isTiny ? neverDone : layerDone(reader, next.layer, goal);
-  const mayRepeat = (path: string): boolean => mayHoldAnother(reader.layers[next.layer], path);
+  const mayRepeat = (path: string): boolean => mayHoldAnother(image, reader, { layer: next.layer, path });
   const visit = stopAt(next.layer, wanted.paths, goal, done, mayRepeat);
   // A tiny layer comes in one request, so it is scanned to its end.
   const visitTiny: typeof visit = (path, node) => (visit(path, node) === 'go' ? 'go' : 'wanted');
   return () => reader.read(next.layer, { ...next, visit: isTiny ? visitTiny : visit });
 }
 
-/** Reports whether the archive may have one more entry of a path that it has shown. */
-function mayHoldAnother(index: LayerIndex | undefined, path: string): boolean {
-  return index?.irregular === true && !index.isKnown(path);
+/**
+ * Reports whether the rest of an archive may have one more entry of a path that it has shown. A distribution's base is its root
+ * file system, packed by tar.
+ */
+function mayHoldAnother(image: ImageFacts, reader: LayerReader, { layer, path }: EntryPlace): boolean {
+  const index = reader.layers[layer];
+  if (index === undefined || index.complete) return false;
+  if (index.isForeign && (layer > 0 || image.history[0] === undefined)) return true;
+  return index.irregular && !index.isKnown(path);
 }
 
 type Done = (wanted: readonly string[]) => boolean;
@@ -430,6 +436,7 @@ function stopAt(
 ): ReadPlan['visit'] {
   let wanted = paths;
   let locates = 0;
+  const noted: string[] = [];
   return (path, node) => {
     const matters = wanted.some((one) => one.startsWith(path) && (one[path.length] ?? '/') === '/');
     if (matters && node.type !== 'directory' && locates < maxLocates) {
@@ -439,9 +446,13 @@ function stopAt(
         wanted = state.earlier;
         return done(wanted) ? 'stop' : 'go';
       }
-      if (state.status !== 'unseen' || !state.layers.includes(layer)) return mayRepeat(path) ? 'noted' : 'stop';
+      if (state.status !== 'unseen' || !state.layers.includes(layer)) {
+        if (!mayRepeat(path)) return 'stop';
+        noted.push(path);
+        return 'noted';
+      }
       wanted = state.paths;
     }
-    return done(wanted) ? 'stop' : 'go';
+    return done(wanted) && !noted.some(mayRepeat) ? 'stop' : 'go';
   };
 }

@@ -209,6 +209,7 @@ async function scanLayer(
       }
       const node = await nodeOf(next.value, left);
       if (!resources.keep(entryBytes(next.value.name, node), namesOfFiles)) return;
+      index.isForeign ||= !next.value.isPosix;
       const path = index.add(next.value.name, node);
       if (path !== undefined && (await visit(path, node, next.value)) === 'stop') return;
       await resources.due();

@@ -13,12 +13,20 @@ export type Resolution =
       /** Where the entry with the bytes is: `layer` has it at `origin`, which is not `path` if that is a hard link. */
       readonly layer: number;
       readonly origin: string;
+      /** The entries that led there: links, and the one with the bytes. */
+      readonly entries: readonly EntryPlace[];
       /** Newer layers that are not fully known and may hold another file at the path. */
       readonly doubts: readonly number[];
     }
   | { readonly status: 'absent'; readonly path: string }
   /** One of `layers`, newest first, may hold it: too little of them is known. */
   | { readonly status: 'unseen'; readonly path: string; readonly layers: readonly number[] };
+
+/** An entry of a layer's archive. */
+export interface EntryPlace {
+  readonly layer: number;
+  readonly path: string;
+}
 
 // The kernel's own limit (include/linux/namei.h, MAXSYMLINKS).
 const maxLinks = 40;
@@ -29,10 +37,15 @@ const maxLinks = 40;
  * unless `..` follows.
  */
 export function resolvePath(layers: readonly LayerIndex[], path: string): Resolution {
-  return resolveWithin(layers, path, { left: maxLinks });
+  return resolveWithin(layers, path, { left: maxLinks, followed: [] });
 }
 
-function resolveWithin(layers: readonly LayerIndex[], path: string, links: { left: number }): Resolution {
+interface Links {
+  left: number;
+  readonly followed: EntryPlace[];
+}
+
+function resolveWithin(layers: readonly LayerIndex[], path: string, links: Links): Resolution {
   const pending = componentsOf(path).toReversed();
   let at = '';
   // Layers that may have a link at `at`.
@@ -48,6 +61,7 @@ function resolveWithin(layers: readonly LayerIndex[], path: string, links: { lef
     const found = newest(layers, next);
     if (found.node?.type === 'symlink') {
       if (--links.left < 0) return { status: 'absent', path: next };
+      links.followed.push({ layer: found.layer, path: next });
       pending.push(...componentsOf(found.node.target).toReversed());
       if (found.node.target.startsWith('/')) at = '';
       unknown = [];
@@ -59,13 +73,16 @@ function resolveWithin(layers: readonly LayerIndex[], path: string, links: { lef
   return at === '' ? { status: 'absent', path: '' } : conclude(layers, at, links);
 }
 
-function conclude(layers: readonly LayerIndex[], path: string, links: { left: number }): Resolution {
+function conclude(layers: readonly LayerIndex[], path: string, links: Links): Resolution {
   const { node, layer, unknown } = newest(layers, path);
   if (node === undefined) {
     return unknown.length > 0 ? { status: 'unseen', path, layers: unknown } : { status: 'absent', path };
   }
   if (node.type === 'symlink') return { status: 'absent', path };
-  if (node.type !== 'hard-link') return { status: 'found', path, node, layer, origin: path, doubts: unknown };
+  links.followed.push({ layer, path });
+  if (node.type !== 'hard-link') {
+    return { status: 'found', path, node, layer, origin: path, entries: links.followed, doubts: unknown };
+  }
   if (--links.left < 0) return { status: 'absent', path };
   // The link was made to the file that stood there when its layer was unpacked; newer layers change only the other name.
   const target = resolveWithin(layers.slice(0, layer + 1), node.target, links);
@@ -134,6 +151,11 @@ export interface LayerIndex {
    * (OCI image-spec layer.md forbids that; runtimes unpack it, and the last entry counts).
    */
   readonly irregular: boolean;
+  /**
+   * It has headers of GNU's format, or older. The builders of Dockerfiles, ko, jib and apko write POSIX's, and each path once. What
+   * may write a path twice writes GNU's: `tar -r`, `tar -A`, Bazel's pkg_tar.
+   */
+  isForeign: boolean;
   /** Reports whether an entry stands below this path. */
   hasBelow(path: string): boolean;
   /** Returns the paths of the entries, in the archive's order. */
@@ -173,6 +195,7 @@ export function layerIndex(count: LookupCount = { lookups: 0 }): LayerIndex {
 
   return {
     complete: false,
+    isForeign: false,
     get irregular() {
       return irregular;
     },
@@ -190,8 +213,7 @@ export function layerIndex(count: LookupCount = { lookups: 0 }): LayerIndex {
       added += 1;
       ordered &&= last === '' || isInOrder(last, path);
       last = path;
-      const folder = parentOf(path);
-      irregular ||= isNoDirectory(nodes.get(path)) || (folder !== '' && nodes.get(folder)?.type !== 'directory');
+      irregular ||= isNoDirectory(nodes.get(path)) || !hasDirectory(nodes, path);
       place(path, node);
       return path;
     },
@@ -248,6 +270,11 @@ function keepingHardLinks(
 
 function leadsTo(node: LayerNode | undefined, path: string): boolean {
   return node?.type === 'hard-link' && normalizePath(node.target) === path;
+}
+
+function hasDirectory(nodes: ReadonlyMap<string, LayerNode>, path: string): boolean {
+  const directory = parentOf(path);
+  return directory === '' || nodes.get(directory)?.type === 'directory';
 }
 
 function isNoDirectory(node: LayerNode | undefined): boolean {

@@ -16,6 +16,8 @@ export interface TarEntry {
 export interface TarOptions {
   /** How names over 100 bytes are stored: POSIX pax records, or GNU's `././@LongLink` entries. */
   readonly longNames?: 'pax' | 'gnu';
+  /** Headers as GNU tar writes them by default, and Bazel's pkg_tar. */
+  readonly format?: 'posix' | 'gnu';
 }
 
 /** The bytes of one entry: `header` (with its extension records), `content`, then `padding` to 512 bytes. */
@@ -48,7 +50,10 @@ export function tarPart(entry: TarEntry, options: TarOptions = {}): TarPart {
   const content = type === 'file' ? Buffer.from(entry.content ?? '') : Buffer.alloc(0);
   const header = Buffer.concat([
     ...longNameRecords(name, target, options.longNames ?? 'pax'),
-    headerBlock({ name, target, size: content.length, flag: TYPE_FLAGS[type], mode: entry.mode ?? 0o755 }),
+    headerBlock(
+      { name, target, size: content.length, flag: TYPE_FLAGS[type], mode: entry.mode ?? 0o755 },
+      options.format,
+    ),
   ]);
   return { entry, name, header, content, padding: paddingAfter(content.length) };
 }
@@ -61,8 +66,8 @@ interface Header {
   readonly mode: number;
 }
 
-/** Builds a ustar header block (POSIX.1-1988). Cuts long names; the extension records before it hold the whole name. */
-function headerBlock({ name, target, size, flag, mode }: Header): Buffer {
+/** Builds a header block (POSIX.1-1988 ustar, or GNU's). Cuts long names; the extension records before it hold the whole name. */
+function headerBlock({ name, target, size, flag, mode }: Header, format: TarOptions['format'] = 'posix'): Buffer {
   const block = Buffer.alloc(BLOCK);
   Buffer.from(name).copy(block, 0, 0, 100);
   block.write(octal(mode, 7), 100, 'latin1');
@@ -73,7 +78,7 @@ function headerBlock({ name, target, size, flag, mode }: Header): Buffer {
   block.write(' '.repeat(8), 148, 'latin1');
   block.write(flag, 156, 'latin1');
   Buffer.from(target).copy(block, 157, 0, 100);
-  block.write('ustar\u000000', 257, 'latin1');
+  block.write(format === 'gnu' ? 'ustar  ' : 'ustar\u000000', 257, 'latin1');
   const checksum = block.reduce((sum, byte) => sum + byte, 0);
   block.write(`${octal(checksum, 6)}\u0000 `, 148, 'latin1');
   return block;

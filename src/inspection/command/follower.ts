@@ -152,13 +152,13 @@ function writtenMeanwhile({ touched }: Follower, { directory, argv }: Invocation
 
 /** Returns an outcome that is as doubtful as the script that led to it. */
 export function addDoubts(outcome: Outcome, script: Found): Outcome {
-  if (script.doubts.length === 0) return outcome;
   const add = (program: Program): Program => {
     const { located } = program;
     if (located.status !== 'found') return program;
     const doubts = [...new Set([...located.doubts, ...script.doubts])];
-    const rivals = [...new Set([...located.rivals, ...script.rivals])];
-    return { ...program, located: { ...located, doubts, rivals } };
+    const rivals = script.doubts.length === 0 ? located.rivals : [...new Set([...located.rivals, ...script.rivals])];
+    const entries = [...new Set([...located.entries, ...script.entries])];
+    return { ...program, located: { ...located, entries, doubts, rivals } };
   };
   return { ...outcome, stays: outcome.stays.map(add), beside: outcome.beside.map(add) };
 }

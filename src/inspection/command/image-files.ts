@@ -199,6 +199,7 @@ function findFirst(
       content: resolved.node.content,
       layer: resolved.layer,
       origin: resolved.origin,
+      entries: resolved.entries,
       doubts: [...new Set([...resolved.doubts, ...before])],
       rivals: [...unseen.flatMap((one) => one.paths), resolved.path],
       earlier: earlier.filter((path) => mayStandBefore(path, resolved.layer)),

@@ -1,4 +1,4 @@
-import type { FileContent } from '../overlay.ts';
+import type { EntryPlace, FileContent } from '../overlay.ts';
 
 /** Where a program is, as far as the layers are known. */
 export type Located =
@@ -9,6 +9,8 @@ export type Located =
       readonly layer: number;
       /** The entry of the layer that has the bytes: another path if the program is a hard link. */
       readonly origin: string;
+      /** The entries that led to it: links and scripts, and its own. */
+      readonly entries: readonly EntryPlace[];
       /** Layers that may hold another file which hides this one. */
       readonly doubts: readonly number[];
       /** Paths of such a file. */

@@ -34,6 +34,8 @@ export interface TarEntry extends FileBytes {
   readonly size: number;
   /** Where the next entry begins in the uncompressed archive. */
   readonly end: number;
+  /** Its header is POSIX's (ustar, pax), not GNU's or older. */
+  readonly isPosix: boolean;
 }
 
 interface TarLimits {
@@ -179,6 +181,7 @@ function openEntry(
     linkName: extended.linkpath ?? header.linkName,
     type: type === 'file' && header.name.endsWith('/') && extended.path === undefined ? 'directory' : type,
     mode: header.mode & 0o7777,
+    isPosix: header.isPosix,
     ...content,
   };
   return { entry, finish };
@@ -242,6 +245,7 @@ interface TarHeader {
   readonly size: number;
   /** The typeflag character; `\0` is given as `0`. */
   readonly type: string;
+  readonly isPosix: boolean;
 }
 
 const checksumAt = 148;
@@ -251,9 +255,9 @@ function readTarHeader(block: Uint8Array): TarHeader | undefined {
   if (block.length < blockSize || !hasValidChecksum(block)) return undefined;
   const size = readNumber(block, 124, 12);
   if (size === undefined) return undefined;
-  const magic = textField(block, 257, 5);
+  const isPosix = textField(block, 257, 5) === 'ustar' && block[262] === 0;
   // GNU's old format ("ustar  ") keeps other things where ustar has the prefix.
-  const prefix = magic === 'ustar' && block[262] === 0 ? textField(block, 345, 155) : '';
+  const prefix = isPosix ? textField(block, 345, 155) : '';
   const name = textField(block, 0, 100);
   return {
     name: prefix === '' ? name : `${prefix}/${name}`,
@@ -261,6 +265,7 @@ function readTarHeader(block: Uint8Array): TarHeader | undefined {
     mode: readNumber(block, 100, 8) ?? 0,
     size,
     type: block[156] === 0 ? '0' : String.fromCodePoint(block[156] ?? 0),
+    isPosix,
   };
 }
 

@@ -268,6 +268,24 @@ const archives: readonly CorpusImage[] = [
       ),
   },
   {
+    name: 'entry-twice-far-apart',
+    kind: 'layers',
+    trap: 'tar -r appended a second entry of the program, far behind the first',
+    truth: GLIBC,
+    budget: 'base',
+    build: async (sources) => {
+      const entries = withFolders([
+        { path: 'app/server', content: await sources.compile.server('musl-static') },
+        ...filler('opt', 1_000_000),
+      ]);
+      const second = { path: 'app/server', content: await sources.compile.server('glibc') };
+      const appended = layer([...entries, second], 'gzip', { format: 'gnu' });
+      return onBase(await debianBase(sources), [{ createdBy: 'COPY . /', layer: appended }], {
+        entrypoint: ['/app/server'],
+      });
+    },
+  },
+  {
     name: 'hard-link-before-a-second-entry',
     kind: 'layers',
     trap: 'a hard link, then a second entry of the path that it leads to: it keeps the first',

@@ -162,6 +162,46 @@ describe('another file of the same name may be out of reach', () => {
     expect(scanned.verdict).toMatchObject({ resolver: 'musl', evidence: { confidence: 0.99 } });
   });
 
+  describe("in an archive that has GNU tar's headers, as `tar -r` and Bazel's pkg_tar write them", () => {
+    const sorted = Array.from({ length: 30 }, (_, at) => program(`opt/${10 + at}`, glibc));
+    const parts = [folder('bin2'), program('bin2/server', glibc), folder('opt'), ...sorted, filler(900)];
+    const appended = layer([...parts, program('bin2/server', musl)], 'gzip', { format: 'gnu' });
+    const base = (createdBy: string): BuiltImage =>
+      image({ layers: [appended], config: { entrypoint: ['/bin2/server'], history: [{ createdBy }] } });
+    const above = (layers: readonly BuiltLayer[], entrypoint: string): BuiltImage => {
+      const lines = ['ADD rootfs.tar / # buildkit', ...layers.map(() => 'RUN /bin/sh -c ./build.sh # buildkit')];
+      const history = lines.map((createdBy) => ({ createdBy }));
+      return image({ layers: [layer([folder('etc')]), ...layers], config: { entrypoint: [entrypoint], history } });
+    };
+    const doubtful = { confidence: 0.55, detail: expect.stringContaining('may hold another file of this name') };
+
+    it('a path may stand twice: a scan reads on', async () => {
+      const built = above([appended], '/bin2/server');
+      expect((await look(built)).inspection.verdict).toMatchObject({ resolver: 'glibc', evidence: doubtful });
+      const { inspection } = await look(built, whole);
+      expect(inspection.verdict).toMatchObject({ resolver: 'musl', evidence: { confidence: 0.99 } });
+    });
+
+    it('the same holds for a link and a script that lead to the program', async () => {
+      const target = layer([folder('app'), program('app/server', glibc)]);
+      const led = (entry: TarEntry): BuiltLayer =>
+        layer([folder('bin2'), entry, folder('opt'), ...sorted, filler(900)], 'gzip', { format: 'gnu' });
+      const link = led({ path: 'bin2/run', type: 'symlink', target: '/app/server' });
+      const script = led(program('bin2/run', Buffer.from('#!/app/server\n')));
+      for (const one of [link, script]) {
+        expect((await look(above([target, one], '/bin2/run'))).inspection.verdict.evidence).toMatchObject(doubtful);
+      }
+    });
+
+    it.each([
+      ['', 0.55],
+      ["# debian.sh --arch 'amd64' out/ 'trixie' '@1760918400'", 0.95],
+    ])("but not in a distribution's base: %j", async (line, confidence) => {
+      const { inspection } = await look(base(line));
+      expect(inspection.verdict).toMatchObject({ resolver: 'glibc', evidence: { confidence } });
+    });
+  });
+
   it.each([[[]], [['', '']], [['COPY server /app/server', ' ']]])(
     'a newer layer whose history says nothing may hold another: %j',
     async (lines) => {
