@@ -6,9 +6,16 @@ import { trace, type Trace } from './trace.ts';
 /** Images that run at a time: they mostly wait. */
 const lanes = 6;
 
-// The corpus' launchers and supervisors are stand-ins, which start nothing.
+// The corpus' launchers and supervisors are stand-ins, which start nothing; so are these images' sudo, python, ruby.
 const standIns = new Set(['launcher', 'supervisor']);
-const standInWrappers = new Set(['wrapped-by-sudo', 'wrapped-by-systemd-cat']);
+const withStandIn = new Set([
+  'wrapped-by-sudo',
+  'wrapped-by-systemd-cat',
+  'sudo-secure-path',
+  'sudo-with-joined-options',
+  'python-execs-its-arguments',
+  'ruby-execs-a-program',
+]);
 // readelf and `go version` do not know what GODEBUG makes a Go program do.
 const chosenByVariable = /netdns-cgo/u;
 
@@ -20,8 +27,8 @@ function reasonNotTo({ name, kind, platform, truth }: CorpusImage): string | und
     return 'of several platforms, or of another';
   }
   if (chosenByVariable.test(name)) return 'a variable chooses its resolver';
-  return standIns.has(kind) || standInWrappers.has(name)
-    ? 'its launcher, wrapper or supervisor is a stand-in'
+  return standIns.has(kind) || withStandIn.has(name)
+    ? 'its launcher, wrapper, supervisor or interpreter is a stand-in'
     : undefined;
 }
 
