@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 
 import type { Clock } from '../util/clock.ts';
 import { type Failure, type Inspection, isPassing } from './detector.ts';
-import type { ImageManifest } from './image-source.ts';
+import type { ImageManifest, SeenTag } from './image-source.ts';
 import { type DetectionKeys, type ImageKeys, runOf, runsOf, verdictKey } from './keys.ts';
 
 interface VerdictMemoryOptions {
@@ -33,8 +33,10 @@ export interface VerdictMemory {
   find(keys: DetectionKeys): Remembered | undefined;
   /** Returns what is known about a manifest, whichever reference led to it. */
   ofManifest(keys: DetectionKeys, manifestDigest: string): Inspection | undefined;
-  /** `checkedAt`: when the reference was seen to stand for the inspection's digest. */
-  remember(keys: DetectionKeys, inspection: Inspection, checkedAt: number): void;
+  /** Returns what the reference was last seen to stand for, if the verdict is known and a look-up here has seen it. */
+  seenTag(keys: DetectionKeys): SeenTag | undefined;
+  /** `checkedAt`: when the reference was seen to stand for the inspection's digest. `named`: see {@link SeenTag}. */
+  remember(keys: DetectionKeys, inspection: Inspection, checkedAt: number, named?: string): void;
   size(): { readonly verdicts: number; readonly references: number; readonly bytes: number };
 }
 
@@ -56,6 +58,7 @@ interface Found {
 
 interface Resolved {
   readonly digest: string;
+  readonly named: string | undefined;
   readonly checkedAt: number;
   /** Where the last verdict was found: most Pods of an image run the same command. */
   last: RunVerdictKey | undefined;
@@ -78,7 +81,7 @@ export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: Verdict
   const verdicts = new LRUCache<string, KeptVerdict>({ ...limits, sizeCalculation: verdictBytes });
   const references = new LRUCache<string, Resolved>({
     ...limits,
-    sizeCalculation: ({ digest }) => entryBytes + digest.length,
+    sizeCalculation: ({ digest, named = '' }) => entryBytes + digest.length + named.length,
   });
   const search = (keys: DetectionKeys, digest: string, last?: RunVerdictKey): Found | undefined => {
     for (const run of runsOf(keys)) {
@@ -99,15 +102,24 @@ export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: Verdict
       resolved.last = found.keyPair;
       return { inspection: found.inspection, checkedAt, fresh: keys.pinned || clock.now() - checkedAt < tagTtlMs };
     },
-    remember(keys, inspection, checkedAt) {
+    seenTag(keys) {
+      const { digest, named } = references.peek(keys.image) ?? {};
+      if (digest === undefined || named === undefined || keys.pinned) return undefined;
+      return search(keys, digest) === undefined ? undefined : { digest, named };
+    },
+    remember(keys, inspection, checkedAt, named) {
       // The same bytes give the same verdict, but `unknown` may come from a limit of time or size: try it again later.
       const isUnknown = inspection.verdict.resolver === 'unknown';
       const until = isUnknown ? clock.now() + tagTtlMs : Number.POSITIVE_INFINITY;
       const key = verdictKey(keys, inspection.digest, runOf(keys, inspection));
       setBounded(verdicts, key, { inspection, until }, entries);
       // A slow look-up must not overwrite what a later one saw.
-      if ((references.peek(keys.image)?.checkedAt ?? 0) > checkedAt) return;
-      setBounded(references, keys.image, { digest: inspection.digest, checkedAt, last: undefined }, entries);
+      const before = references.peek(keys.image);
+      if ((before?.checkedAt ?? 0) > checkedAt) return;
+      const { digest } = inspection;
+      // An index never lists another manifest than it did: what another replica saw leaves this true.
+      const index = named ?? (before?.digest === digest ? before.named : undefined);
+      setBounded(references, keys.image, { digest, named: index, checkedAt, last: undefined }, entries);
     },
     size: () => ({
       verdicts: verdicts.size,
@@ -175,7 +187,7 @@ function failureKey({ keys, login, run = '' }: FailureScope): string {
   return `${keys.image} ${login} ${run}`;
 }
 
-interface SeenManifest {
+export interface SeenManifest {
   readonly manifest: ImageManifest;
   /** When the reference was seen to stand for this manifest; milliseconds since 1970. */
   readonly checkedAt: number;
@@ -187,6 +199,8 @@ interface SeenManifest {
  */
 export interface ManifestMemory {
   find(keys: ImageKeys): SeenManifest | undefined;
+  /** Returns what is remembered, however long ago it was seen. */
+  peek(keys: ImageKeys): SeenManifest | undefined;
   remember(keys: ImageKeys, seen: SeenManifest): void;
   forget(keys: ImageKeys): void;
 }
@@ -208,6 +222,7 @@ export function createManifestMemory(tagTtlMs: number, clock: Pick<Clock, 'now'>
       const seen = manifests.get(keys.image);
       return seen !== undefined && (keys.pinned || clock.now() - seen.checkedAt < tagTtlMs) ? seen : undefined;
     },
+    peek: (keys) => manifests.peek(keys.image),
     remember(keys, seen) {
       manifests.set(keys.image, seen);
     },

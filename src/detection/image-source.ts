@@ -26,11 +26,21 @@ export interface Descriptor {
 export interface ImageManifest {
   /** Digest of this platform's manifest, not of the index that lists it. */
   readonly digest: string;
+  /** Digest of what the reference names: this manifest, or the index that lists it. Absent: the source has no tags that move. */
+  readonly named?: string;
   readonly platform: Platform;
   readonly config: Descriptor;
   /** Base layer first. */
   readonly layers: readonly Descriptor[];
   readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** What a reference was seen to stand for. */
+export interface SeenTag {
+  /** Digest of the platform's manifest. */
+  readonly digest: string;
+  /** Digest of what the reference names: that manifest, or the index that lists it. */
+  readonly named: string;
 }
 
 /** The parts of an image's configuration that tell what runs and how the image was built (OCI image-spec config.md). */
@@ -126,6 +136,11 @@ export interface ImageSource extends BlobReader {
   /** Resolves `reference`'s tag or digest to the manifest for `platform`. */
   manifest(platform: Platform, context: LookupContext): Promise<ImageManifest>;
   config(manifest: ImageManifest, context: LookupContext): Promise<ImageConfig>;
+  /**
+   * Reports whether `reference` still names the manifest or index of this digest, for less than `manifest` costs. False: it does not,
+   * or only `manifest` can tell. Absent: never.
+   */
+  stillNames?(digest: string, context: LookupContext): Promise<boolean>;
 }
 
 export interface ImageSources {

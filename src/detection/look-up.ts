@@ -2,7 +2,7 @@ import { candidatesOf } from '../policy/verdict.ts';
 import type { Clock } from '../util/clock.ts';
 import type { FailureMemory, VerdictMemory } from './caches.ts';
 import { type DetectRequest, type Failure, type Inspection, isPassing, type Logins, readFailure } from './detector.ts';
-import type { LookupContext } from './image-source.ts';
+import type { LookupContext, SeenTag } from './image-source.ts';
 import type { DetectionKeys } from './keys.ts';
 import type { Clearance, Quarantine } from './reader/quarantine.ts';
 import {
@@ -10,6 +10,7 @@ import {
   type ImageReader,
   ReaderEnded,
   ReaderUnavailable,
+  type ReadOptions,
   type ReadRequest,
   ReadStopped,
 } from './reader/image-reader.ts';
@@ -61,7 +62,7 @@ export async function lookUp(parts: LookupParts, task: LoggedInTask, context: Lo
   try {
     const inspection = await readImage(parts, task, progress, { context });
     const checkedAt = progress.seenAt ?? parts.clock.now();
-    parts.memory.remember(keys, inspection, checkedAt);
+    parts.memory.remember(keys, inspection, checkedAt, progress.named);
     return { inspection, checkedAt };
   } catch (error) {
     // It says nothing about the image, and its start has been logged.
@@ -80,6 +81,8 @@ interface Progress {
   digest?: string;
   /** When the reference was seen to stand for that digest. */
   seenAt?: number;
+  /** Digest of what the reference names. */
+  named?: string | undefined;
   /** What is known about that manifest already. */
   known?: Inspection | undefined;
 }
@@ -100,13 +103,10 @@ function failureOf(error: unknown, { signal }: LookupContext): Failure {
 }
 
 /** Leaves out what only main knows what to do with. */
-const readRequest = ({
-  credentials: _logins,
-  dryRun: _dryRun,
-  ahead: _ahead,
-  span: _span,
-  ...rest
-}: DetectRequest): ReadRequest => rest;
+const readRequest = (
+  { credentials: _logins, dryRun: _dryRun, ahead: _ahead, span: _span, ...rest }: DetectRequest,
+  seen: SeenTag | undefined,
+): ReadRequest => ({ ...rest, ...(seen && { seen }) });
 
 interface Reading {
   readonly context: LookupContext;
@@ -134,9 +134,8 @@ async function readImage(
   if (before.refused !== undefined) throw new Quarantined(before.refused);
   const isAlone = more || before.alone;
   let after = before;
-  const onManifest = (digest: string, seenAt: number): AfterManifest => {
-    progress.digest = digest;
-    progress.seenAt = seenAt;
+  const onManifest: ReadOptions['onManifest'] = (digest, seenAt, named): AfterManifest => {
+    Object.assign(progress, { digest, seenAt, named });
     if (!afresh) progress.known = memory.ofManifest(keys, digest);
     if (progress.known !== undefined) return 'stop';
     after = quarantine.check({ keys, platform, digest, more });
@@ -144,7 +143,8 @@ async function readImage(
   };
   try {
     const how = { more, alone: isAlone, again: () => after.again, onManifest };
-    const inspection = await reader.read(readRequest(request), context, how);
+    const seen = afresh ? undefined : memory.seenTag(keys);
+    const inspection = await reader.read(readRequest(request, seen), context, how);
     if (isAlone) quarantine.release({ keys, platform, digest: progress.digest, more });
     return inspection;
   } catch (error) {
@@ -184,7 +184,7 @@ export async function scanAgain(
     const best = surer(memory.ofManifest(keys, inspection.digest), inspection);
     if (best !== inspection) return 'done';
     const checkedAt = progress.seenAt ?? clock.now();
-    memory.remember(keys, inspection, checkedAt);
+    memory.remember(keys, inspection, checkedAt, progress.named);
     if (request.dryRun !== true) guardedStore.keep(keys, request.platform, { inspection, checkedAt });
     return 'done';
   } catch (error) {

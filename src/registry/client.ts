@@ -10,6 +10,7 @@ import { createTransport, type TransportOptions } from './http/transport.ts';
 import { canonicalName, parseReference, type Reference } from './reference.ts';
 import { createRepositoryRequests } from './repository.ts';
 import { createRegistrySource } from './source.ts';
+import { createTagChecks } from './tag-check.ts';
 
 export interface RegistryClientOptions extends HostLists, TransportOptions {
   /** Mirrors to try before each registry, in order: `{ 'docker.io': ['https://mirror.example/hub'] }`. */
@@ -41,12 +42,13 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     rules.refuseRepository(authorityOf(new URL(origin)), repository) === undefined;
   const { credentials } = options;
   const send = createRepositoryRequests({ exchange, authorization, credentials, admits, limits });
+  const tagChecks = createTagChecks({ send, limits, clock: options.clock });
   return {
     open(text) {
       const reference = parseReference(text);
       refuseForbidden(reference, rules);
       const endpoints = endpointsOf(reference, mirrors.get(reference.host) ?? [], rules);
-      return createRegistrySource({ reference, endpoints, send, limits });
+      return createRegistrySource({ reference, endpoints, send, tagChecks, limits });
     },
     canonical: canonicalName,
     close,

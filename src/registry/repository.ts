@@ -15,12 +15,14 @@ import type { RegistryLimits } from './http/limits.ts';
 import { commonName } from './hosts/pattern.ts';
 import { discard, type FinalResponse, follow, type Retries, statusError } from './http/responses.ts';
 
-/** A GET below `/v2/<repository>/`. */
+/** A GET or HEAD below `/v2/<repository>/`. */
 export interface RepositoryRequest {
   readonly endpoint: Endpoint;
   /** `manifests/latest`, `blobs/sha256:…`. */
   readonly path: string;
   readonly kind: RequestKind;
+  /** Absent: GET. */
+  readonly method?: HttpRequest['method'];
   readonly headers: Readonly<Record<string, string>>;
   readonly context: LookupContext;
   readonly retries: Retries;
@@ -208,7 +210,7 @@ async function askPing(
 ): Promise<readonly string[] | undefined> {
   const { origin } = request.endpoint;
   const url = new URL('/v2/', origin);
-  const ping = { ...toHttp(request, charge, undefined), url, headers: {}, kind: 'ping' } as const;
+  const ping = { ...toHttp(request, charge, undefined), url, headers: {}, kind: 'ping', method: undefined } as const;
   const answer = await unlessFailed(follow(exchange, ping, limits, request.retries));
   if (answer === undefined) return undefined;
   await discard(answer, limits);
@@ -231,7 +233,7 @@ async function closing<T>(response: FinalResponse, promise: Promise<T>): Promise
 }
 
 function toHttp(
-  { endpoint, path, kind, headers, context }: RepositoryRequest,
+  { endpoint, path, kind, method, headers, context }: RepositoryRequest,
   charge: HttpRequest['charge'],
   authorization: string | undefined,
 ): HttpRequest {
@@ -240,6 +242,7 @@ function toHttp(
   return {
     url,
     kind,
+    method,
     headers: authorization === undefined ? headers : { ...headers, authorization },
     listedOnly: endpoint.listedOnly,
     charge,

@@ -15,12 +15,14 @@ import { readWhole, type Retries, retryReset, statusError } from './http/respons
 import { acceptedTypes, parseImageConfig } from './manifest.ts';
 import { formatReference, type Reference } from './reference.ts';
 import { describe, type RepositoryRequest, type RequestRepository } from './repository.ts';
+import type { TagChecks } from './tag-check.ts';
 
 interface RegistrySourceOptions {
   readonly reference: Reference;
   /** Tried in this order; at least one. */
   readonly endpoints: readonly Endpoint[];
   readonly send: RequestRepository;
+  readonly tagChecks: TagChecks;
   readonly limits: RegistryLimits;
 }
 
@@ -39,8 +41,9 @@ const failoverCodes = new Set([
 
 /** Opens an image in a registry or one of its mirrors. Tries the endpoint that answered last time first. */
 export function createRegistrySource(options: RegistrySourceOptions): ImageSource {
-  const { reference, limits, send } = options;
+  const { reference, limits, send, tagChecks } = options;
   const name = formatReference(reference);
+  const version = reference.digest ?? reference.tag ?? 'latest';
   const endpoints = [...options.endpoints];
   const configs = new Map<string, ImageConfig>();
   const rangeless = new Set<string>();
@@ -60,6 +63,7 @@ export function createRegistrySource(options: RegistrySourceOptions): ImageSourc
   };
   const get = async (endpoint: Endpoint, item: Item, context: LookupContext) =>
     await fetchItem({ ...item, endpoint, context, retries: { left: 1 } }, item, { send, limits });
+  const check = createCheck(manifestItem(version, limits), tagChecks);
   const storeFor = (context: LookupContext): DocumentStore => ({
     name,
     document: async (digest) => await tryEndpoints((endpoint) => get(endpoint, manifestItem(digest, limits), context)),
@@ -68,12 +72,16 @@ export function createRegistrySource(options: RegistrySourceOptions): ImageSourc
   });
   return {
     async manifest(platform, context) {
-      const version = reference.digest ?? reference.tag ?? 'latest';
-      const start = await tryEndpoints((endpoint) => get(endpoint, manifestItem(version, limits), context));
+      const start = await tryEndpoints(async (endpoint) => {
+        const document = await get(endpoint, manifestItem(version, limits), context);
+        check.judge(endpoint, document);
+        return document;
+      });
       const chosen = await chooseImage(storeFor(context), start, platform, limits.indexDepth);
       if (chosen.config !== undefined) configs.set(chosen.manifest.config.digest, chosen.config);
-      return chosen.manifest;
+      return { ...chosen.manifest, named: start.digest };
     },
+    stillNames: async (digest, context) => await check.isStill(digest, endpoints, context),
     async config({ config }, context) {
       const known = configs.get(config.digest);
       if (known !== undefined) return known;
@@ -84,6 +92,32 @@ export function createRegistrySource(options: RegistrySourceOptions): ImageSourc
       yield* readFromEndpoints(endpoints, (endpoint) =>
         readBlobRange({ endpoint, blob, offset, length, context }, { send, limits, rangeless }),
       );
+    },
+  };
+}
+
+/** Asks by HEAD what a tag names. */
+interface Check {
+  /** Asks one endpoint after the other, until one knows. */
+  isStill(digest: string, endpoints: readonly Endpoint[], context: LookupContext): Promise<boolean>;
+  /** Compares what the endpoint said with what a GET has brought. */
+  judge(endpoint: Endpoint, got: StoredDocument): void;
+}
+
+function createCheck({ path, kind, headers }: Item, tagChecks: TagChecks): Check {
+  const said = new Map<string, string | undefined>();
+  return {
+    async isStill(digest, endpoints, context) {
+      for (const endpoint of endpoints.filter(({ origin }) => tagChecks.isUseful(origin))) {
+        const named = await tagChecks.ask({ endpoint, path, kind, headers, context, retries: { left: 1 } });
+        said.set(endpoint.origin, named);
+        if (named === digest) tagChecks.judge(endpoint.origin, true);
+        if (named !== undefined) return named === digest;
+      }
+      return false;
+    },
+    judge({ origin }, { digest }) {
+      if (said.has(origin)) tagChecks.judge(origin, said.get(origin) === digest);
     },
   };
 }

@@ -77,6 +77,23 @@ describe.each(installedRegistries)('$name (skipped where it is not installed)', 
       await client.close();
     });
 
+    it('says by HEAD what a tag names: an image or an index', async () => {
+      const client = clientFor([registry.host]);
+      for (const [name, { digest }] of [
+        ['app:v1', built],
+        ['both', both],
+      ] as const) {
+        const source = client.open(`${registry.host}/team/${name}`);
+        const context = lookupContext();
+        expect((await source.manifest(amd64, context)).named).toBe(digest);
+        const before = { ...context.meter };
+        expect(await source.stillNames?.(digest, context)).toBe(true);
+        expect(context.meter).toEqual({ requests: before.requests + 1, bytes: before.bytes });
+        expect(await source.stillNames?.(arm.digest, context)).toBe(false);
+      }
+      await client.close();
+    });
+
     it('says what is not there, and where a blob ends', async () => {
       const client = clientFor([registry.host]);
       await expect(client.open(`${registry.host}/team/none`).manifest(amd64, lookupContext())).rejects.toMatchObject({

@@ -289,7 +289,7 @@ function send(state: State, response: ServerResponse, { status, headers, body }:
     });
     return;
   }
-  state.sent += body.length;
+  state.sent += response.req.method === 'HEAD' ? 0 : body.length;
   if (fault?.kind === 'content-length') {
     response.write(body, () => response.socket?.destroy());
     return;

@@ -1,11 +1,14 @@
 import type { Clock } from '../../util/clock.ts';
-import { createManifestMemory } from '../caches.ts';
+import { createManifestMemory, type SeenManifest } from '../caches.ts';
 import type { DetectRequest, Inspect, Inspection } from '../detector.ts';
-import type { ImageSource, ImageSources, LookupContext } from '../image-source.ts';
+import type { ImageSource, ImageSources, LookupContext, SeenTag } from '../image-source.ts';
 import { imageKeys } from '../keys.ts';
 
 /** The part of a request that reading its image depends on. Logins are in the context. */
-export type ReadRequest = Omit<DetectRequest, 'credentials' | 'dryRun' | 'ahead' | 'span'>;
+export interface ReadRequest extends Omit<DetectRequest, 'credentials' | 'dryRun' | 'ahead' | 'span'> {
+  /** Nothing has to be read if the reference still stands for this. */
+  readonly seen?: SeenTag;
+}
 
 /** What to do once the image's digest is known. */
 export type AfterManifest = 'continue' | 'stop';
@@ -21,8 +24,11 @@ export interface ReadOptions {
    * Called with the digest of the image's manifest before more of the image is read; `seenAt` is when the reference was seen to
    * stand for it, in milliseconds since 1970. After `stop` the read rejects. May be called again if the image is read anew.
    */
-  readonly onManifest?: (digest: string, seenAt: number) => AfterManifest;
+  readonly onManifest?: OnManifest;
 }
+
+/** `named`: see {@link SeenTag}; undefined if the source has no tags that move. */
+type OnManifest<T = AfterManifest> = (digest: string, seenAt: number, named?: string) => T;
 
 /** Reads images: everything that strangers' bytes go through, from the registry's answers to the program's headers. */
 export interface ImageReader {
@@ -79,15 +85,14 @@ interface ImageReaderOptions {
   readonly clock: Pick<Clock, 'now'>;
 }
 
-/** Like `ReadOptions.onManifest`, but its answer may have to be waited for. */
-type AskAfterManifest = (digest: string, seenAt: number) => AfterManifest | Promise<AfterManifest>;
-
 /** A reader in this process. */
 export interface LocalReader extends ImageReader {
   read(
     request: ReadRequest,
     context: LookupContext,
-    options?: Omit<ReadOptions, 'onManifest'> & { readonly onManifest?: AskAfterManifest },
+    options?: Omit<ReadOptions, 'onManifest'> & {
+      readonly onManifest?: OnManifest<AfterManifest | Promise<AfterManifest>>;
+    },
   ): Promise<Inspection>;
 }
 
@@ -103,13 +108,23 @@ export function createImageReader(options: ImageReaderOptions): LocalReader {
       const keys = imageKeys(request.platform, sources.canonical(request.reference));
       const source = sources.open(request.reference);
       let stopped = false;
-      const manifest: ImageSource['manifest'] = async (platform, manifestContext) => {
-        const now = clock.now();
-        const known = more ? undefined : manifests.find(keys);
-        const seen = known ?? { manifest: await source.manifest(platform, manifestContext), checkedAt: now };
-        if (known === undefined) manifests.remember(keys, seen);
-        stopped = (await onManifest(seen.manifest.digest, seen.checkedAt)) === 'stop';
+      const tell: OnManifest<Promise<void>> = async (...found) => {
+        stopped = (await onManifest(...found)) === 'stop';
         if (stopped) throw new ReadStopped();
+      };
+      const stale = async (checkedAt: number, of: LookupContext): Promise<SeenManifest | undefined> => {
+        const old = manifests.peek(keys);
+        const named = old?.manifest.named ?? request.seen?.named;
+        if (named === undefined || (await source.stillNames?.(named, of)) !== true) return undefined;
+        if (old === undefined && request.seen !== undefined) await tell(request.seen.digest, checkedAt, named);
+        return old && { ...old, checkedAt };
+      };
+      const manifest: ImageSource['manifest'] = async (platform, of) => {
+        const checkedAt = clock.now();
+        const known = more ? undefined : (manifests.find(keys) ?? (await stale(checkedAt, of)));
+        const seen = known ?? { manifest: await source.manifest(platform, of), checkedAt };
+        manifests.remember(keys, seen);
+        await tell(seen.manifest.digest, seen.checkedAt, seen.manifest.named);
         return seen.manifest;
       };
       const watched: ImageSource = {

@@ -26,7 +26,13 @@ export type FromReader =
   | { readonly type: 'ready' }
   | { readonly type: 'refused'; readonly message: string }
   /** It waits for `after-manifest`. */
-  | { readonly type: 'manifest'; readonly id: number; readonly digest: string; readonly seenAt: number }
+  | {
+      readonly type: 'manifest';
+      readonly id: number;
+      readonly digest: string;
+      readonly seenAt: number;
+      readonly named?: string;
+    }
   | {
       readonly type: 'done';
       readonly id: number;

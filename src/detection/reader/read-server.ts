@@ -82,10 +82,10 @@ async function readOne(
   const told = traced === true ? { requests } : {};
   const logins = credentials !== undefined && { credentials };
   const context = { signal, meter, ...(tenant !== undefined && { tenant }), ...logins, ...(traced && { onRequest }) };
-  const onManifest = (digest: string, seenAt: number): Promise<AfterManifest> => {
+  const onManifest = (digest: string, seenAt: number, named?: string): Promise<AfterManifest> => {
     const { promise, resolve } = Promise.withResolvers<AfterManifest>();
     underWay.go = resolve;
-    channel.send({ type: 'manifest', id, digest, seenAt });
+    channel.send({ type: 'manifest', id, digest, seenAt, ...(named !== undefined && { named }) });
     return promise;
   };
   try {

@@ -295,8 +295,8 @@ function receive(message: FromReader, { reads, send, watch, starting, onEvent, s
       onEvent(message.event);
       break;
     case 'manifest': {
-      const { id, digest, seenAt } = message;
-      const answer = reads.get(id)?.options.onManifest?.(digest, seenAt) ?? 'continue';
+      const { id, digest, seenAt, named } = message;
+      const answer = reads.get(id)?.options.onManifest?.(digest, seenAt, named) ?? 'continue';
       send({ type: 'after-manifest', id, answer });
       break;
     }

@@ -26,6 +26,8 @@ export type RequestKind = RequestRecord['kind'];
 export interface HttpRequest {
   readonly url: URL;
   readonly kind: RequestKind;
+  /** Absent: GET, or POST with a form. */
+  readonly method?: 'HEAD' | undefined;
   readonly headers: Readonly<Record<string, string>>;
   /** A form, sent by POST. */
   readonly form?: string;
@@ -159,7 +161,7 @@ async function dispatch(
   signal: AbortSignal,
   options: ExchangeOptions & { readonly progress: Progress },
 ): Promise<Dispatcher.ResponseData> {
-  const { url, context, form } = request;
+  const { url, context, form, method = form === undefined ? 'GET' : 'POST' } = request;
   // A connection stays busy for undici during the turn in which its response ends; a request now would open another
   // one.
   if (context.meter.requests > 0) await nextTurn();
@@ -168,7 +170,9 @@ async function dispatch(
   return await dispatcher.request({
     origin: url.origin,
     path: `${url.pathname}${url.search}`,
-    method: form === undefined ? 'GET' : 'POST',
+    method,
+    // undici closes the connection after a HEAD otherwise.
+    ...(method === 'HEAD' ? { reset: false } : {}),
     headers: { 'user-agent': options.userAgent, 'accept-encoding': 'identity', ...request.headers },
     ...(form === undefined ? {} : { body: form }),
     signal,
