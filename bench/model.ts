@@ -43,8 +43,8 @@ const CODE = {
   watches: 5,
   /** Of the leader alone: Deployments, StatefulSets, DaemonSets, Jobs, CronJobs (`warm-up/workload-kinds`). */
   leaderWatches: 5,
-  /** `detection.cache.tagTtl`: minutes after which the next Pod has a tag checked. */
-  tagTtlMinutes: 10,
+  /** `image-libc/store.ts`: days without use after which a use is written; each replica takes its own number between these. */
+  reuseDays: { least: 0.5, most: 1 },
   /** `image-libc/store.ts`: writes a second of each kind and replica, and those that may wait. */
   writes: { perSecond: 5, waiting: 1000 },
   /** `warmUp.hourly`: images of Docker Hub that the leader looks at ahead. */
@@ -80,23 +80,33 @@ export interface Model {
   readonly nodeBytesPerSecond: number;
   readonly wave: {
     readonly reviewsPerSecond: number;
-    /** Tags checked, of which each is a GET of a manifest. */
+    /** Different images that are asked about. */
     readonly images: number;
+    /** Tags checked: each replica checks each of its tags once. */
+    readonly checks: number;
     readonly checksPerSecond: number;
-    /** Writes that say when a tag was checked. */
+    /** Writes of uses, if no image was used on the day before. */
     readonly writesPerSecond: number;
     readonly writtenPerSecond: number;
     readonly watchBytesPerSecond: number;
   };
+  /** Writes a second if every image is used all day. */
+  readonly usesPerSecond: number;
   readonly hub: {
     readonly images: number;
     /** GETs of manifests that the first looks take. */
     readonly firstGets: number;
     /** Hours until the leader has looked at all of them. */
     readonly hoursAhead: number;
-    /** GETs in the wave, which has tags checked. */
+    /** GETs in the wave if no replica has read its images itself, because all have just started; else HEADs do. */
     readonly waveGets: number;
   };
+}
+
+/** Returns the mean time after which the first of the replicas writes a use. */
+function soonestReuse(replicas: number): number {
+  const { least, most } = CODE.reuseDays;
+  return (least + (most - least) / (replicas + 1)) * 86_400;
 }
 
 /** Computes what replicas cause. Images are run by equally many Pods: the worst case, for fewer images would be asked about again. */
@@ -104,8 +114,9 @@ export function model(cluster: ModelCluster, bytes: ObjectBytes): Model {
   const { images, namespaces, workloads, replicas, nodes, wave, hubShare } = cluster;
   const pods = wave.podsPerMinute * wave.minutes;
   const asked = distinct(images, pods);
-  const perSecond = asked / (wave.minutes * 60);
-  const written = Math.min(perSecond, CODE.writes.perSecond * replicas);
+  const checks = replicas * distinct(images, pods / replicas);
+  const seconds = wave.minutes * 60;
+  const written = Math.min(asked / seconds, CODE.writes.perSecond * replicas);
   const hub = images * hubShare;
   return {
     watches: replicas * CODE.watches + CODE.leaderWatches,
@@ -117,16 +128,18 @@ export function model(cluster: ModelCluster, bytes: ObjectBytes): Model {
     wave: {
       reviewsPerSecond: wave.podsPerMinute / 60 / replicas,
       images: asked,
-      checksPerSecond: perSecond,
-      writesPerSecond: perSecond,
+      checks,
+      checksPerSecond: checks / seconds,
+      writesPerSecond: asked / seconds,
       writtenPerSecond: written,
       watchBytesPerSecond: written * bytes.imageLibc * replicas,
     },
+    usesPerSecond: images / soonestReuse(replicas),
     hub: {
       images: hub,
       firstGets: hub * ASSUMED.firstLookGets,
       hoursAhead: Math.max(0, hub - CODE.hubAhead.saved) / CODE.hubAhead.hourly,
-      waveGets: asked * hubShare,
+      waveGets: checks * hubShare * ASSUMED.firstLookGets,
     },
   };
 }
@@ -145,12 +158,16 @@ export function modelTable(cluster: ModelCluster, bytes: ObjectBytes): Table {
     ['objects in etcd', `${count(still.objects)}, ${megabytes(still.etcdBytes)}`],
     ['nodes, all replicas, with `exposure: auto` alone', `${perSecond(still.nodeBytesPerSecond)} a second`],
     ['a wave: reviews for each replica', `${digits(wave.reviewsPerSecond)} a second`],
-    ['a wave: tags that are checked', `${count(wave.images)}, ${digits(wave.checksPerSecond)} a second`],
-    ['a wave: checks written', `${digits(wave.writtenPerSecond)} of ${digits(wave.writesPerSecond)} a second`],
+    ['a wave: tags that are checked', `${count(wave.checks)}, ${digits(wave.checksPerSecond)} a second`],
+    [
+      'a wave: uses written, if no image was used on the day before',
+      `${digits(wave.writtenPerSecond)} of ${digits(wave.writesPerSecond)} a second`,
+    ],
+    ['uses written, if every image is used all day', `${digits(still.usesPerSecond)} a second`],
     ['a wave: events of ImageLibcs', `${perSecond(wave.watchBytesPerSecond)} a second`],
     ['Docker Hub: GETs of manifests in first looks', `${count(hub.firstGets)}; it allows ${ASSUMED.hubQuota} in 6 h`],
     ['Docker Hub: hours until all are known, with `hourly` as it is', count(hub.hoursAhead)],
-    ['Docker Hub: GETs of manifests in a wave', count(hub.waveGets)],
+    ['Docker Hub: GETs of manifests in a wave', `none; ${count(hub.waveGets)} if all replicas have just started`],
   ];
   return {
     title: 'A large cluster, on paper',

@@ -82,7 +82,6 @@ export function openStore({ config, reporter }: ServerContext, { client }: Joine
     canonical: canonicalName,
     clock: systemClock,
     most: cache.entries,
-    tagTtlMs: cache.tagTtl,
     expireMs: cache.unusedAfter,
     reporter,
   });

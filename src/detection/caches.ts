@@ -33,7 +33,10 @@ export interface VerdictMemory {
   find(keys: DetectionKeys): Remembered | undefined;
   /** Returns what is known about a manifest, whichever reference led to it. */
   ofManifest(keys: DetectionKeys, manifestDigest: string): Inspection | undefined;
-  /** Returns what the reference was last seen to stand for, if the verdict is known and a look-up here has seen it. */
+  /**
+   * Returns what the reference was last seen to stand for, if the verdict is known. Takes it for the reference of a single image
+   * until a look-up here has seen its index.
+   */
   seenTag(keys: DetectionKeys): SeenTag | undefined;
   /** `checkedAt`: when the reference was seen to stand for the inspection's digest. `named`: see {@link SeenTag}. */
   remember(keys: DetectionKeys, inspection: Inspection, checkedAt: number, named?: string): void;
@@ -103,7 +106,7 @@ export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: Verdict
       return { inspection: found.inspection, checkedAt, fresh: keys.pinned || clock.now() - checkedAt < tagTtlMs };
     },
     seenTag(keys) {
-      const { digest, named } = references.peek(keys.image) ?? {};
+      const { digest, named = digest } = references.peek(keys.image) ?? {};
       if (digest === undefined || named === undefined || keys.pinned) return undefined;
       return search(keys, digest) === undefined ? undefined : { digest, named };
     },

@@ -73,6 +73,7 @@ export function createLibcCopy(options: LibcCopyOptions): LibcCopy {
         const { detected, quarantined } = index.size();
         return { runs, all: detected + quarantined + expected.size };
       },
+      newest: (reference) => index.newest(reference),
     },
     expect(name, { image, platform }) {
       if (!reflector.items.has(name)) expected.set(name, referenceKey(image, platformName(platform)));
@@ -129,6 +130,8 @@ interface LibcIndex {
   declared(image: string, platform: string, runs: readonly string[]): DeclaredLibc | undefined;
   /** Returns the verdict for the digest that the reference was last seen to stand for. */
   detected(image: string, platform: string, runs: readonly string[]): DetectedLibc | undefined;
+  /** Returns the verdict of the reference whose tag was checked last. */
+  newest(reference: string): DetectedLibc | undefined;
   /** Returns what is known of a reading that ended a process. */
   quarantined(subject: QuarantineSubject): QuarantineEntry | undefined;
   /** Returns the number of objects for a reference, with any command line. */
@@ -144,6 +147,11 @@ export function createLibcIndex(): LibcIndex {
     if (held.kind === 'declared') declared[how](held.image, held);
     else if (held.kind === 'detected') detected[how](held.reference, held);
     else quarantined[how](held.reference, held);
+  };
+  const newest = (reference: string): DetectedLibc | undefined => {
+    let last: DetectedLibc | undefined;
+    for (const each of detected.of(reference)) if (last === undefined || each.checkedAt > last.checkedAt) last = each;
+    return last;
   };
   return {
     change(now, before) {
@@ -161,11 +169,11 @@ export function createLibcIndex(): LibcIndex {
       const matching = all.filter((each) => (each.platform ?? platform) === platform && matches(each.run, runs));
       return matching.toSorted(bySpecificity)[0];
     },
+    newest,
     detected(image, platform, runs) {
-      const all = detected.of(referenceKey(image, platform));
-      let newest: DetectedLibc | undefined;
-      for (const each of all) if (newest === undefined || each.checkedAt > newest.checkedAt) newest = each;
-      for (const each of all) if (each.digest === newest?.digest && runs.includes(each.run)) return each;
+      const reference = referenceKey(image, platform);
+      const digest = newest(reference)?.digest;
+      for (const each of detected.of(reference)) if (each.digest === digest && runs.includes(each.run)) return each;
       return undefined;
     },
     runs: (reference) => detected.count(reference) + quarantined.count(reference),

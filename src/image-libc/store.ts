@@ -42,8 +42,6 @@ export interface ImageLibcStoreOptions {
   readonly canonical: (reference: string) => string;
   /** Most objects that are written; twice as many are read. */
   readonly most: number;
-  /** Milliseconds for which a tag is assumed to stand for the same image. */
-  readonly tagTtlMs: number;
   /** Milliseconds without use after which an object is deleted. Default 30 days. */
   readonly expireMs?: number;
   /** Milliseconds between sweeps for unused objects; the first sweep comes sooner. Default one hour. */
@@ -99,12 +97,12 @@ async function settled({ reflector, lost }: LibcCopy): Promise<void> {
 
 /** Keeps verdicts as ImageLibc objects, for all replicas: docs/image-libc.md. */
 export function createImageLibcStore(options: ImageLibcStoreOptions): ImageLibcStore {
-  const { clock, tagTtlMs, most } = options;
+  const { clock, most } = options;
   const copy = createLibcCopy(options);
   const { index, reflector, state } = copy;
   const queues = createQueues(options, copy);
   // Each replica has another interval, so that one of them writes most uses for all.
-  const limits = { most, recheckMs: tagTtlMs / 2, reuseMs: DAY_MS * (0.5 + Math.random() / 2) };
+  const limits = { most, reuseMs: DAY_MS * (0.5 + Math.random() / 2) };
   const plan = (key: StoreKey, verdict: StoredVerdict): WritePlan | undefined =>
     planPut(key, verdict, state, { ...limits, now: clock.now() });
   const remove: Remove = (name, shouldDelete) => queues.delete.add(name, () => planDelete(name, state, shouldDelete));

@@ -24,14 +24,14 @@ export interface PlanState {
   held(name: string): HeldLibc | undefined;
   /** Returns the number of objects of a reference and of all objects, including those that are being written. */
   count(reference: string): { readonly runs: number; readonly all: number };
+  /** Returns the verdict of the reference whose tag was checked last, for any command line. */
+  newest(reference: string): Pick<DetectedLibc, 'digest' | 'checkedAt'> | undefined;
   readonly synced: boolean;
 }
 
 interface PlanLimits {
   /** Most objects. */
   readonly most: number;
-  /** Milliseconds: a newer check of a tag is written only if it is this much later than the stored one. */
-  readonly recheckMs: number;
   /** Milliseconds: a newer use is written only if it is this much later than the stored one. */
   readonly reuseMs: number;
 }
@@ -43,7 +43,8 @@ export interface WritePlan {
 
 /**
  * Returns what has to be written for a verdict that was found or used at `now`; undefined: nothing. Writes are rare: the
- * verdict once, its last use and the tag's last check at long intervals.
+ * verdict once, its last use at long intervals. That a tag has not moved is written along: alone it would spare other replicas
+ * a HEAD.
  */
 export function planPut(
   key: StoreKey,
@@ -55,7 +56,7 @@ export function planPut(
   const name = imageLibcName(key);
   const held = state.held(name);
   if (held !== undefined && held.kind !== 'detected') return undefined;
-  if (held !== undefined && !isBetter(verdict, held)) return planUse(name, verdict, held, { now, ...limits });
+  if (held !== undefined && !isBetter(verdict, held)) return planUse(name, verdict, held, state, { now, ...limits });
   // A write would mark the verdict of older rules as made by the current ones.
   if (verdict.inspection.outdated === true) return undefined;
   if (held === undefined && !hasRoom(key, state, limits.most)) return undefined;
@@ -96,11 +97,15 @@ function planUse(
   name: string,
   { inspection, checkedAt }: StoredVerdict,
   held: DetectedLibc,
-  { recheckMs, reuseMs, now }: PlanLimits & { readonly now: number },
+  state: PlanState,
+  { reuseMs, now }: PlanLimits & { readonly now: number },
 ): WritePlan | undefined {
   const isSame = inspection.digest === held.digest;
   const checked = isSame ? Math.min(now, Math.max(checkedAt, held.checkedAt)) : held.checkedAt;
-  if (checked - held.checkedAt < recheckMs && now - held.lastUsedAt < reuseMs) return undefined;
+  // The tag stands for this digest again: until that is written, the other one counts for all command lines.
+  const { digest = held.digest, checkedAt: otherAt = 0 } = state.newest(held.reference) ?? {};
+  const isBack = isSame && digest !== held.digest && checked > otherAt;
+  if (!isBack && now - held.lastUsedAt < reuseMs) return undefined;
   return { kind: 'use', request: applyUse(name, { checkedAt: checked, lastUsedAt: now }) };
 }
 

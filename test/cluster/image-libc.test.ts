@@ -254,15 +254,19 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
     store.put(key, foundMusl(now - HOUR));
     await expect.poll(() => written(store)).toHaveLength(1);
     await expect.poll(() => store.get(asked('app:1'))).toBeDefined();
-    for (let pods = 0; pods < 10; pods += 1) store.put(key, foundMusl(now - HOUR + 60_000));
+    // The tag was checked again, and has not moved.
+    for (let pods = 0; pods < 10; pods += 1) store.put(key, foundMusl(now));
     await sleep(100);
     expect(written(store)).toHaveLength(1);
-    // The tag was checked again: status alone.
-    store.put(key, foundMusl(now));
-    await expect.poll(() => written(store)).toEqual(['verdict', 'use']);
-    await expect.poll(() => store.get(asked('app:1'))?.checkedAt).toBeGreaterThanOrEqual(now - 1000);
-    const [object] = await objects();
-    expect(object?.metadata).toMatchObject({ name: imageLibcName(key), generation: 1 });
+    // It was not used for long: status alone.
+    const old = keyOf('app:2');
+    store.put(old, foundMusl(now - 25 * HOUR));
+    await expect.poll(() => store.get(asked('app:2'))).toBeDefined();
+    store.put(old, foundMusl(now));
+    await expect.poll(() => written(store)).toEqual(['verdict', 'verdict', 'use']);
+    await expect.poll(() => store.get(asked('app:2'))?.checkedAt).toBeGreaterThanOrEqual(now - 1000);
+    const metadata = { name: imageLibcName(old), generation: 1 };
+    expect(await objects()).toContainEqual(expect.objectContaining({ metadata: expect.objectContaining(metadata) }));
     // The tag has moved.
     store.put(key, foundMusl(now + 2000, { digest: digestOf('d') }));
     await expect.poll(() => store.get(asked('app:1'))?.inspection.digest).toBe(digestOf('d'));

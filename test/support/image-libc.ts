@@ -76,7 +76,6 @@ export function openStore(client: KubeClient, change: Partial<ImageLibcStoreOpti
     clock: systemClock,
     canonical,
     most: 1000,
-    tagTtlMs: 600_000,
     backoff: { first: 50, most: 200 },
     reporter: report.reporter,
     ...change,

@@ -34,13 +34,19 @@ describe('the model of a large cluster', () => {
     });
   });
 
-  it('shares the Pods of a wave between replicas, and has each tag checked once', () => {
+  it('shares the Pods of a wave between replicas, which check each tag once, and write each use once', () => {
     const { wave, hub } = model(small, bytes);
     expect(wave.reviewsPerSecond).toBe(1);
-    expect(wave.checksPerSecond).toBeCloseTo(10 / 60, 5);
+    expect(wave.checksPerSecond).toBeCloseTo(30 / 60, 2);
+    expect(wave.writesPerSecond).toBeCloseTo(10 / 60, 5);
     expect(wave.writtenPerSecond).toBe(wave.writesPerSecond);
     expect(wave.watchBytesPerSecond).toBeCloseTo((10 / 60) * 1000 * 3, 1);
-    expect(hub.waveGets).toBeCloseTo(5, 5);
+    expect(hub.waveGets).toBeCloseTo(30, 0);
+  });
+
+  it('writes the use of an image once in half a day to a day, sooner with more replicas', () => {
+    expect(model({ ...small, replicas: 1 }, bytes).usesPerSecond).toBeCloseTo(10 / (0.75 * 86_400), 9);
+    expect(model(small, bytes).usesPerSecond).toBeCloseTo(10 / (0.625 * 86_400), 9);
   });
 
   it('writes no more than the replicas allow themselves', () => {

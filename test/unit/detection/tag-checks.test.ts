@@ -5,10 +5,12 @@ import { createVerdictMemory } from '../../../src/detection/caches.ts';
 import type { Inspection } from '../../../src/detection/detector.ts';
 import { imageKeys, runKeys } from '../../../src/detection/keys.ts';
 import { createImageReader, type ImageReader } from '../../../src/detection/reader/image-reader.ts';
+import type { VerdictStore } from '../../../src/detection/verdict-store.ts';
 import { inspectImage } from '../../../src/inspection/inspect.ts';
 import { elf } from '../../support/elf-builder.ts';
 import { type BuiltImage, image, index } from '../../support/image-builder.ts';
 import { layer } from '../../support/layer-builder.ts';
+import { noQuarantine } from '../../support/local-detector.ts';
 import { lookupContext, testClient } from '../../support/registry-harness.ts';
 import { type RegistryServerOptions, startRegistry } from '../../support/registry-server.ts';
 import { amd64, handClock, minute, noDeadline, request } from './support.ts';
@@ -27,8 +29,17 @@ const musl = program('/lib/ld-musl-x86_64.so.1');
 const glibc = program('/lib64/ld-linux-x86-64.so.2');
 const windows = image({ layers: [], config: { os: 'windows' } });
 
+const found = (digest: string): Inspection => ({
+  verdict: { resolver: 'musl', libc: 'musl', evidence: { source: 'executable', detail: '', confidence: 1 } },
+  digest,
+  platform: amd64,
+});
+
 /** `forgets`: as if each read had a new reader process. */
-async function setUp(built: BuiltImage, how: RegistryServerOptions & { readonly forgets?: boolean } = {}) {
+async function setUp(
+  built: BuiltImage,
+  how: RegistryServerOptions & { readonly forgets?: boolean; readonly store?: VerdictStore } = {},
+) {
   const registry = await startRegistry(how);
   const reference = registry.put('team/app:v1', built);
   const sources = testClient({ insecure: [registry.host] });
@@ -39,7 +50,13 @@ async function setUp(built: BuiltImage, how: RegistryServerOptions & { readonly 
     ...kept,
     read: async (...given) => await (how.forgets === true ? createImageReader(options) : kept).read(...given),
   };
-  const detector = createImageDetector({ ...options, reader, entries: 100, failureTtlMs: minute });
+  const detector = createImageDetector({
+    ...options,
+    reader,
+    entries: 100,
+    failureTtlMs: minute,
+    ...(how.store && { store: how.store }),
+  });
   closing.push(
     () => detector.close(),
     () => sources.close(),
@@ -126,6 +143,23 @@ it('another command line takes the manifest that is remembered, once HEAD has co
   expect((await ask({ command: ['/./app'] })).asked).toEqual(['GET blobs', 'GET blobs']);
 });
 
+it.each([
+  ['of a single image, by HEAD alone', musl, ['HEAD manifests']],
+  ['of an index, by GET the first time', index2, ['HEAD manifests', 'GET manifests', 'GET manifests']],
+])('a tag that another replica has read is checked: %s', async (_, built, expected) => {
+  const store: VerdictStore = {
+    ...noQuarantine,
+    declared: () => undefined,
+    get: () => ({ inspection: found(musl.digest), checkedAt: 0 }),
+    put: () => {},
+    forget: () => {},
+  };
+  const { clock, ask } = await setUp(built, { store });
+  expect(await ask()).toEqual({ resolver: 'musl', from: 'store', asked: expected });
+  clock.advance(10 * minute);
+  expect((await ask()).asked).toEqual(['HEAD manifests']);
+});
+
 it('a reference by digest is never checked', async () => {
   const registry = await startRegistry();
   const sources = testClient({ insecure: [registry.host] });
@@ -143,11 +177,6 @@ it('a reference by digest is never checked', async () => {
 describe('what a tag was seen to stand for', () => {
   const keysOf = (canonical: string) => ({ ...imageKeys(amd64, canonical), ...runKeys({ command: [], args: [] }) });
   const keys = keysOf('docker.io/library/app:1');
-  const found = (digest: string): Inspection => ({
-    verdict: { resolver: 'musl', libc: 'musl', evidence: { source: 'executable', detail: '', confidence: 1 } },
-    digest,
-    platform: amd64,
-  });
   const memory = () => createVerdictMemory({ entries: 10, bytes: 1e6, tagTtlMs: minute, clock: handClock() });
 
   it('stays known when another replica has seen the same image, and not when it has seen another', () => {
@@ -157,7 +186,7 @@ describe('what a tag was seen to stand for', () => {
     verdicts.remember(keys, found('sha256:a'), 2);
     expect(verdicts.seenTag(keys)).toEqual({ digest: 'sha256:a', named: 'sha256:index' });
     verdicts.remember(keys, found('sha256:b'), 3);
-    expect(verdicts.seenTag(keys)).toBeUndefined();
+    expect(verdicts.seenTag(keys)).toEqual({ digest: 'sha256:b', named: 'sha256:b' });
   });
 
   it('counts only if the verdict is known: else the image has to be read in any case', () => {

@@ -28,7 +28,12 @@ const subject: QuarantineSubject = {
 };
 const entry: QuarantineEntry = { ends: 2, cause: 'memory', seenAt: now, until: now + 2 * minute };
 
-const empty: PlanState = { held: () => undefined, count: () => ({ runs: 0, all: 0 }), synced: true };
+const empty: PlanState = {
+  held: () => undefined,
+  count: () => ({ runs: 0, all: 0 }),
+  newest: () => undefined,
+  synced: true,
+};
 
 /** What the API server would give back of what is written. */
 function stored(about = subject, says = entry, change: Record<string, unknown> = {}): KubeObject {
@@ -136,7 +141,7 @@ describe('an image in quarantine', () => {
 
   it('is not overwritten by a verdict', () => {
     const key = { image: subject.image, platform, run: subject.run };
-    const limits = { most: 100, recheckMs: minute, reuseMs: day, now };
+    const limits = { most: 100, reuseMs: day, now };
     expect(planPut(key, foundMusl(now), { ...empty, held: () => read(stored()) }, limits)).toBeUndefined();
   });
 

@@ -10,7 +10,7 @@ import { canonical, digestOf, foundMusl, keyOf, runOf } from '../../support/imag
 const minute = 60_000;
 const hour = 60 * minute;
 const now = Date.parse('2026-06-01T12:00:00Z');
-const limits = { most: 100, recheckMs: 5 * minute, reuseMs: 24 * hour, now };
+const limits = { most: 100, reuseMs: 24 * hour, now };
 
 const detected = (verdict: StoredVerdict, change: Partial<DetectedLibc> = {}, image = 'app:1'): DetectedLibc => {
   const { body } = applyVerdict(keyOf(image), verdict);
@@ -30,6 +30,7 @@ const declared = (change: Partial<DeclaredLibc> = {}): DeclaredLibc => ({
 const state = (held?: DetectedLibc | DeclaredLibc, more: Partial<PlanState> = {}): PlanState => ({
   held: () => held,
   count: () => ({ runs: 0, all: 0 }),
+  newest: () => (held?.kind === 'detected' ? held : undefined),
   synced: true,
   ...more,
 });
@@ -43,6 +44,8 @@ const unsure = (checkedAt: number, confidence: number): StoredVerdict => {
 describe('a verdict', () => {
   const held = detected(foundMusl(now - hour));
   const used = { lastUsedAt: now - hour };
+  const unused = { ...held, lastUsedAt: now - 25 * hour };
+  const other = { digest: digestOf('b'), checkedAt: now - 30 * minute };
   it.each<[string, StoredVerdict, PlanState, 'verdict' | 'use' | undefined]>([
     ['is written when it is new', foundMusl(now), state(), 'verdict'],
     ['is not written before the others are known', foundMusl(now), state(undefined, { synced: false }), undefined],
@@ -61,10 +64,21 @@ describe('a verdict', () => {
     ],
     ['leaves what newer rules found', foundMusl(now - hour), state({ ...held, version: 99 }), undefined],
     ['of older rules is not written as ours', foundMusl(now, { outdated: true }), state(), undefined],
-    ['of older rules is checked and used', foundMusl(now, { outdated: true }), state({ ...held, version: 0 }), 'use'],
-    ['of a tag that was checked since: status', foundMusl(now), state(held), 'use'],
-    ['checked a little later: nothing', foundMusl(now - hour + minute), state(held), undefined],
-    ['not used for long: status', foundMusl(now - hour), state({ ...held, lastUsedAt: now - 25 * hour }), 'use'],
+    ['of older rules is used', foundMusl(now, { outdated: true }), state({ ...unused, version: 0 }), 'use'],
+    ['of a tag that was checked since: nothing', foundMusl(now), state(held), undefined],
+    ['not used for long: status', foundMusl(now - hour), state(unused), 'use'],
+    [
+      'that counts again, for its tag has moved back: status',
+      foundMusl(now),
+      state(held, { newest: () => other }),
+      'use',
+    ],
+    [
+      'that somebody saw before the tag moved: nothing',
+      foundMusl(now - 40 * minute),
+      state(held, { newest: () => other }),
+      undefined,
+    ],
     ['is not written over what is declared', foundMusl(now), state(declared()), undefined],
     ['has no room among all', foundMusl(now), state(undefined, { count: () => ({ runs: 0, all: 100 }) }), undefined],
     [
@@ -73,7 +87,7 @@ describe('a verdict', () => {
       state(undefined, { count: () => ({ runs: 16, all: 16 }) }),
       undefined,
     ],
-    ['needs none when it is there', foundMusl(now), state(held, { count: () => ({ runs: 16, all: 100 }) }), 'use'],
+    ['needs none when it is there', foundMusl(now), state(unused, { count: () => ({ runs: 16, all: 100 }) }), 'use'],
   ])('%s', (_, verdict, given, expected) => {
     expect(planPut(keyOf('app:1'), verdict, given, limits)?.kind).toBe(expected);
   });
@@ -87,7 +101,7 @@ describe('a verdict', () => {
       contentType: 'application/apply-patch+yaml',
     });
     expect(written?.body).not.toHaveProperty('status');
-    const use = planPut(keyOf('app:1'), foundMusl(now), state(held), limits)?.request;
+    const use = planPut(keyOf('app:1'), foundMusl(now), state(unused), limits)?.request;
     expect(use).toMatchObject({
       path: expect.stringMatching(/\/status$/u) as string,
       body: { status: { checkedAt: '2026-06-01T12:00:00Z', lastUsedAt: '2026-06-01T12:00:00Z' } },
