@@ -136,7 +136,7 @@ export function chooseCluster(
   const listed = (environment['KUBECONFIG'] ?? '').split(delimiter).filter(Boolean);
   if (listed.length > 0) {
     const files = [...new Set(listed)].filter((path) => existsSync(path));
-    return files.length > 0 ? { files, ...named } : `KUBECONFIG names ${listed.join(', ')}, which is not there`;
+    return files.length > 0 ? { files, ...named } : `KUBECONFIG names ${listed.join(', ')}, which does not exist`;
   }
   const standard = join(environment['HOME'] ?? homedir(), '.kube', 'config');
   if (existsSync(standard)) return { files: [standard], ...named };

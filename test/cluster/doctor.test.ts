@@ -234,7 +234,7 @@ describe.runIf(hasCluster())('libc-dns doctor on a real API server', () => {
         'another Service',
         [{ op: 'replace', path: '/webhooks/1/clientConfig/service/name', value: 'other' }],
         'failure',
-        'Service libc-dns/other, which is not there',
+        'Service libc-dns/other, which does not exist',
       ],
       [
         'another port',

@@ -10,7 +10,7 @@ import { type RegistryServer, startRegistry } from '../support/registry-server.t
 import { startWebhook, type WebhookProcess } from '../support/webhook-process.ts';
 
 const GENERAL =
-  'The resolver is not known, so the Pod gets the options that help glibc and that musl ignores.' +
+  'The resolver is unknown, so the Pod gets the options that help glibc and that musl ignores.' +
   " main: the webhook's log says why.";
 
 let folder: string;

@@ -73,7 +73,7 @@ function longSearch(group: DecidedGroup): FindingDraft[] {
     container: name,
     what: `${name} resolves with musl, and the search line of the Pod has ${bytes} bytes.`,
     why: 'musl ignores a line of more than 254 bytes whole: no short name of a Service is found.',
-    change: fieldChange(group, 'searches', 'Leave out search domains until the search line has at most 254 bytes'),
+    change: fieldChange(group, 'searches', 'Remove search domains until the search line has at most 254 bytes'),
   }));
 }
 
@@ -91,10 +91,8 @@ function longOptions(group: DecidedGroup): FindingDraft[] {
       code: 'MuslOptionsTooLong',
       severity: isTooLong ? 'error' : 'warning',
       what: `The options line of the Pod has ${bytes} bytes${isTooLong ? '' : `, and ${outgrown}`}, and musl is or may be in it.`,
-      why: isTooLong
-        ? ignored
-        : 'With the options that the webhook would add musl would ignore the line, so nothing is added.',
-      change: fieldChange(group, 'options', 'Leave out options until the options line is well below 254 bytes'),
+      why: isTooLong ? ignored : "With the webhook's options musl would ignore the line, so the webhook adds nothing.",
+      change: fieldChange(group, 'options', 'Remove options until the options line is well below 254 bytes'),
     },
   ];
 }
@@ -114,8 +112,8 @@ function ignoredOptions(group: DecidedGroup, { applied }: FindingContext): Findi
       code: 'OptionsIgnoredByMusl',
       severity: 'info',
       what: `All containers resolve with musl, which ignores ${names}.`,
-      why: 'Nothing is gained by it: A and AAAA still leave at once, and a lost one costs 2.5 s.',
-      change: optionChange(group, first, `Replace ${names} by timeout:5 and attempts:10, or let the webhook decide`),
+      why: 'They gain nothing: A and AAAA still leave at once, and a lost one costs 2.5 s.',
+      change: optionChange(group, first, `Replace ${names} with timeout:5 and attempts:10, or let the webhook decide`),
     },
   ];
 }

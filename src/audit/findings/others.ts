@@ -31,9 +31,9 @@ export function injectedFindings({ group, pod }: DecidedGroup, { applied }: Find
     {
       code: 'InjectedByOthers',
       severity: 'warning',
-      what: `The Pods have DNS settings that the template of ${objectName(owner)} has not: ${shown}.`,
-      why: 'Another injector sets them for every Pod alike, whatever resolver is in it, and this webhook keeps what it finds.',
-      change: `Find it (kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies), keep it from namespace ${owner.namespace}, then create the Pods anew: ${restart(owner)}`,
+      what: `The Pods have DNS settings that the template of ${objectName(owner)} lacks: ${shown}.`,
+      why: 'Another injector sets them for every Pod, whatever its resolver, and this webhook keeps what it finds.',
+      change: `Find it (kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies), keep it from namespace ${owner.namespace}, then recreate the Pods: ${restart(owner)}`,
     },
   ];
 }

@@ -6,7 +6,7 @@ function undone({ group: { owner } }: DecidedGroup, { remedy }: AppliedDecision)
   return {
     code: 'PatchUndone',
     severity: 'error',
-    what: `The webhook gave the Pods ${remedy.join(' and ')}, and they do not have it any more.`,
+    what: `The webhook gave the Pods ${remedy.join(' and ')}, which they no longer have.`,
     why: 'Another webhook that was called later replaced dnsConfig instead of adding to it.',
     change: `Find it (kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies), keep it from namespace ${owner.namespace}, then: ${restart(owner)}`,
   };
@@ -47,7 +47,7 @@ export function ownFindings(group: DecidedGroup, { applied, config }: FindingCon
     code: 'InvalidAnnotation',
     severity: 'info',
     what: `${warning}.`,
-    why: 'What is not valid is ignored: the Pod is treated as if it were not there.',
+    why: 'An invalid value is ignored, as if it were absent.',
     change: 'Write a valid value, or remove it.',
   }));
   return applied === undefined ? invalid : [...aboutApplied(group, applied, config), ...invalid];

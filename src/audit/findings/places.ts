@@ -45,7 +45,7 @@ function isInjected({ pod, group: { template } }: DecidedGroup, name: string): b
 export function optionChange(group: DecidedGroup, name: string, edit: string): string {
   const { owner } = group.group;
   if (isInjected(group, name)) {
-    return `The template does not say it: ${FIND_INJECTOR} namespace ${owner.namespace}, then create the Pods anew.`;
+    return `The template does not say it: ${FIND_INJECTOR} namespace ${owner.namespace}, then recreate the Pods.`;
   }
   const again = owner.kind === 'Pod' ? ' and create the Pod anew' : '';
   return `${edit} (${fieldOf(owner, 'dnsConfig.options')})${again}.`;
@@ -59,7 +59,7 @@ export function fieldChange(
 ): string {
   const { owner, template } = group;
   if (template !== undefined && template.dnsConfig[field].length === 0) {
-    return `The template does not say it: ${FIND_INJECTOR} namespace ${owner.namespace}, then create the Pods anew.`;
+    return `The template does not say it: ${FIND_INJECTOR} namespace ${owner.namespace}, then recreate the Pods.`;
   }
   const again = owner.kind === 'Pod' ? ' and create the Pod anew' : '';
   return `${edit} (${fieldOf(owner, `dnsConfig.${field}`)})${again}.`;
@@ -71,7 +71,7 @@ export function restart({ kind, namespace, name }: Owner): string {
     return `kubectl -n ${shellWord(namespace)} rollout restart ${shellWord(`${kind.toLowerCase()}/${name}`)}`;
   }
   if (kind === 'CronJob' || kind === 'Job') return `Nothing: the next run of ${objectName({ kind, namespace, name })}.`;
-  return `Create the Pods of ${objectName({ kind, namespace, name })} anew.`;
+  return `Recreate the Pods of ${objectName({ kind, namespace, name })}.`;
 }
 
 /** Returns the value of an option; undefined if it is not set. The last occurrence wins, as in resolvers and the kubelet. */

@@ -28,9 +28,9 @@ function deadFirst(group: DecidedGroup, context: FindingContext): FindingDraft[]
       severity: alone || nodeLocal === 'absent' ? 'error' : 'warning',
       what: `The first nameserver of the Pods is ${first}, and ${state}.`,
       why: alone
-        ? 'Nobody answers: every look-up fails.'
+        ? 'No server answers: every look-up fails.'
         : 'glibc and Go ask in order: every look-up waits for the timeout of the first, 5 s, before it asks the next.',
-      change: fieldChange(group, 'nameservers', `Run the cache again, or take ${first} out`),
+      change: fieldChange(group, 'nameservers', `Start the cache again, or remove ${first}`),
     },
   ];
 }
@@ -52,7 +52,7 @@ function redirectedToDead(group: DecidedGroup, context: FindingContext): Finding
       severity: 'warning',
       what: `The Pods were redirected to ${dead}, and ${state}.`,
       why: 'Names resolve by the cluster DNS, but over the translated path again: a lost packet costs what it did before the redirect.',
-      change: `Run the cache again, or create the Pods anew: ${restart(group.group.owner)}`,
+      change: `Run the cache again, or recreate the Pods: ${restart(group.group.owner)}`,
     },
   ];
 }
@@ -88,7 +88,7 @@ function cacheAlone({ pod, group, resolvConf }: DecidedGroup): FindingDraft[] {
     {
       code: 'NodeLocalAlone',
       severity: 'warning',
-      what: `The Pods ask ${servers.join(' and ')} alone.`,
+      what: `The Pods ask only ${servers.join(' and ')}.`,
       why: 'While the node-local DNS cache is rolled out (5 to 10 s) or after it has crashed, every look-up on that node fails.',
       change: `Add the address of the cluster DNS as the last of ${fieldOf(group.owner, 'dnsConfig.nameservers')}, or let nodeLocal.fallback be true where the webhook wrote it.`,
     },

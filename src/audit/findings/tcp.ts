@@ -5,7 +5,7 @@ import { type FindingDraft, optionChange, restart } from './places.ts';
 const USE_VC = 'use-vc';
 
 /** glibc has no connect timeout (docs/evidence.md). */
-const COST = 'Over TCP glibc waits until the kernel gives the connection up, more than two minutes for each look-up.';
+const COST = 'glibc waits until the kernel gives up the TCP connection, more than two minutes for each look-up.';
 
 /** Of all resolvers only musl ignores `use-vc`. */
 function obeysUseVc({ containers }: DecidedGroup): boolean {
@@ -30,7 +30,7 @@ export function tcpFindings(group: DecidedGroup, context: FindingContext): Findi
     ];
   }
   if (policy === undefined) return [];
-  const allow = `Allow TCP 53 beside UDP 53 in ${policy}`;
+  const allow = `Allow TCP 53 as well as UDP 53 in ${policy}`;
   if (after.options.includes(USE_VC)) {
     return [
       {
@@ -81,8 +81,8 @@ function cureOf(group: DecidedGroup, obstacle: Obstacle, context: FindingContext
   const allow = policy === undefined ? [] : [`Allow TCP 53 in ${policy}.`];
   if (!isOurs(group, context)) return [optionChange(group, USE_VC, 'Remove use-vc'), ...allow].join(' Or: ');
   const anew = isGivenAgain(obstacle, context)
-    ? 'Take use-vc out of glibc.options and create the Pods anew'
-    : 'Create the Pods anew, the webhook gives them no use-vc today';
+    ? 'Remove use-vc from glibc.options and recreate the Pods'
+    : 'Recreate the Pods: the webhook no longer gives them use-vc';
   return [...allow, `${anew}: ${restart(group.group.owner)}`].join(' Or: ');
 }
 

@@ -14,7 +14,7 @@ interface NeedInput extends Pick<
 }
 
 function aboutKernels({ kernels }: NeedInput): string[] {
-  if (kernels.length === 0) return ['No node was read, so the kernels are not known.'];
+  if (kernels.length === 0) return ['No node was read, so the kernels are unknown.'];
   const nodes = kernels.reduce((sum, entry) => sum + entry.nodes, 0);
   if (kernels.every(({ level }) => level === 'fixed')) {
     return [`${counted(nodes, 'node has', 'nodes have')} kernels with the fixes of all three races.`];
@@ -32,7 +32,7 @@ function aboutPath({ cluster: { kubeProxy, nodeLocal, dns } }: NeedInput): strin
     ipvs: `kube-proxy (ipvs) translates the address of the cluster DNS, ${dns.value}.`,
     nftables: `kube-proxy (nftables) translates the address of the cluster DNS, ${dns.value}.`,
     other: `Services are not kube-proxy's: ${kubeProxy.detail}.`,
-    unknown: `How the address of the cluster DNS is translated is not known: ${kubeProxy.detail}.`,
+    unknown: `It is unknown how the address of the cluster DNS is translated: ${kubeProxy.detail}.`,
   };
   return [proxies[kubeProxy.mode], `Node-local DNS cache: ${nodeLocal.state} (${nodeLocal.detail}).`];
 }
@@ -51,7 +51,7 @@ function judged(input: NeedInput): Pick<NeedVerdict, 'needed' | 'sentence'> {
     const sentence = `${summary.podsThatWouldChange} of ${counted(pods, 'Pod')} in these manifests would be changed; whether the fault is possible shows only in a cluster.`;
     return { needed: 'perhaps', sentence };
   }
-  if (pods === 0) return { needed: 'perhaps', sentence: 'No Pods run here, so there is nothing to judge by.' };
+  if (pods === 0) return { needed: 'perhaps', sentence: 'No Pods run here, so there is nothing to judge.' };
   if (exposure.yes > 0) {
     const sentence = `This cluster needs it: ${exposure.yes} of ${counted(pods, 'Pod')} can lose DNS packets to the conntrack race as they run today.`;
     return { needed: 'yes', sentence };
@@ -164,7 +164,7 @@ function rolloutSteps(input: NeedInput): string[] {
   const enforced = namespaces.filter(({ mode, podsThatWouldChange }) => mode === 'enforce' && podsThatWouldChange > 0);
   if (enforced.length > 0) {
     const names = enforced.slice(0, 3).map(({ name }) => name);
-    steps.push(`Create Pods of enforcing namespaces anew (${names.join(', ')}): running Pods keep their DNS settings.`);
+    steps.push(`Recreate Pods of enforcing namespaces (${names.join(', ')}): running Pods keep their DNS settings.`);
   }
   return steps;
 }

@@ -165,7 +165,7 @@ export function judgeTcp(servers: readonly ServerResult[], { glibc }: Pick<Confi
   const wanted = glibc.options.includes('use-vc');
   if (without.length === 0) return ok(`answers over TCP: ${servers.map(answered).join(', ')}`, data);
   const seen = `no answer over TCP from ${without.map(silent).join(', ')}`;
-  const allow = { text: 'Allow TCP on port 53 to it: NetworkPolicies and firewalls often name UDP alone.' };
+  const allow = { text: 'Allow TCP on port 53 to it: NetworkPolicies and firewalls often allow only UDP.' };
   if (!wanted) return ok(`${seen}; use-vc is not configured, so nobody needs it`, data);
   if (!glibc.tcpPreflight) {
     const advice = [{ text: 'Turn glibc.tcpPreflight on, or take use-vc out of glibc.options.' }, allow];

@@ -171,7 +171,7 @@ function judgeLost(address: string, measured: Measured, webhook: boolean, base: 
   if (webhook)
     return warning(seen, {
       ...base,
-      details: [...details, 'Pods that the webhook patches keep out of it'],
+      details: [...details, 'Pods that the webhook patches avoid it'],
       advice: [COUNTERS],
     });
   const install = { text: 'Install the webhook: docs/install.md. libc-dns audit shows which Pods it would change.' };

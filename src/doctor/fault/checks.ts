@@ -63,7 +63,7 @@ const UPDATE = {
   text: 'Kernels from 5.9 on have all three fixes. Until the nodes are updated, the webhook keeps Pods out of the race.',
 };
 const MEASURE = {
-  text: 'Ask the distribution whether it has taken these commits over, or measure: see dns-race.',
+  text: 'Ask the distribution whether it has backported these commits, or measure: see dns-race.',
 };
 const NFQUEUE = 'before 6.12, network policies that use NFQUEUE bring the loss back (kubernetes-sigs/kind#3713)';
 
@@ -139,8 +139,7 @@ const MEANING: Readonly<Record<Exclude<KubeProxy['mode'], 'unknown'>, string>> =
   iptables: BY_CONNTRACK,
   ipvs: `${BY_CONNTRACK}; a node-local cache has to be asked by its own address`,
   nftables: BY_CONNTRACK,
-  other:
-    'Services are translated by Cilium, mostly before there is a packet: the race of conntrack does not come about there',
+  other: 'Cilium translates Services, mostly before there is a packet, so the conntrack race does not occur',
 };
 
 const LOOK = {

@@ -11,7 +11,7 @@ function judgeDnsReplicas(service: string, pods: readonly PodSeen[]): Outcome {
   const nodes = new Set(ready.map(({ view }) => view.nodeName));
   const data = { service, ready: ready.length, pods: pods.length, nodes: nodes.size };
   if (pods.length === 0)
-    return skipped(`Service ${service} chooses no Pods: what answers behind it is not known`, { data });
+    return skipped(`Service ${service} selects no Pods: what answers behind it is unknown`, { data });
   const look = `kubectl -n ${shellWord(namespace)} get pods -o wide`;
   if (ready.length === 0) {
     const advice = [{ text: 'No name resolves in this cluster. Why the Pods are not ready:', command: look }];

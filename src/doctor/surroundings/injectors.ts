@@ -23,7 +23,7 @@ function names({ configuration, entry }: Other): string {
 
 const MEANS = 'what it sets counts as written by the author of the Pod: the webhook keeps it, and adds what is missing';
 const ADVICE = {
-  text: 'Two that set DNS options get in the way of each other: turn the other one off for the namespaces in scope here. libc-dns audit shows the Pods that it hurts.',
+  text: 'Two injectors of DNS options conflict: turn the other one off for the namespaces in scope here. libc-dns audit shows the affected Pods.',
 };
 
 /** Judges other webhooks that are called for new Pods and may set their DNS. */

@@ -68,7 +68,7 @@ export function judgePods({ pods, config, changed }: PodsEvidence): Outcome {
     changedByOthers: others.map((one) => ({ workload: place(one), added: one.added })),
   };
   const byOthers = others.map((one) => `${place(one)}: ${listed(one.added, 6)}`);
-  const who = { text: 'Look for the webhook or policy that does it: other-injectors and policies, here.' };
+  const who = { text: 'Find the webhook or policy that does it: see other-injectors and policies.' };
   if (lost.length > 0) {
     const seen = `${counted(lost.length, 'Pod')} lost what the webhook had set: ${listed(
       lost.map(({ name, what }) => `${name} (${what})`),

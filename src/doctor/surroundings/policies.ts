@@ -28,7 +28,7 @@ export function judgePolicies(all: readonly MutatingPolicy[]): Outcome {
     details: ['they act before the webhook, which keeps what they have set and adds what is missing', ...details],
     advice: [
       {
-        text: 'They cannot see which resolver is in an image: leave DNS to one of the two. Their bindings:',
+        text: "They cannot see an image's resolver: leave DNS to one of the two. Their bindings:",
         command: 'kubectl get mutatingadmissionpolicybindings',
       },
     ],

@@ -26,13 +26,13 @@ const ADVICE: Readonly<Partial<Record<string, Advice>>> = {
   unauthorized: {
     text: 'Give the webhook a login: detection.registry.pullSecrets, dockerConfig or identities (docs/pull-secrets.md), or annotate the Pods with libc-dns.dev/libc.',
   },
-  'forbidden-host': { text: 'The configuration does not let it be asked: detection.registry.allow and deny.' },
+  'forbidden-host': { text: 'The configuration forbids calling it: detection.registry.allow and deny.' },
   'rate-limited': { text: 'Give the webhook a login or a mirror: detection.registry.mirrors.' },
-  'not-found': { text: 'The image is gone from its registry: a new Pod of it would not start, either.' },
+  'not-found': { text: 'The image is no longer in its registry: a new Pod would not start either.' },
 };
 
 const UNREACHABLE: Advice = {
-  text: 'Where the webhook runs, too? Then allow it out (NetworkPolicy, firewall), name a mirror, or annotate the Pods with libc-dns.dev/libc.',
+  text: 'If the webhook cannot reach it either, allow that (NetworkPolicy, firewall), configure a mirror, or annotate the Pods with libc-dns.dev/libc.',
 };
 
 function remark(

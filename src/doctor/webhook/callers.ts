@@ -27,7 +27,7 @@ export interface CallersEvidence {
   readonly now: number;
 }
 
-const WHO: Advice = { text: 'docs/security.md, "Who may call", has what to do on each platform.' };
+const WHO: Advice = { text: 'See "Who may call" in docs/security.md for each platform.' };
 
 const DAY = 86_400_000;
 /** A CA of callers is replaced by hand, in two places. */
@@ -101,7 +101,7 @@ function judgeAge(pem: string | undefined, now: number): Remark[] {
   if (pem === undefined) return [];
   const ca = lastToExpire(pem);
   if (ca === undefined) {
-    return [{ status: 'failure', text: 'tls.clientCaFile holds no certificate that can be read', advice: WHO }];
+    return [{ status: 'failure', text: 'tls.clientCaFile holds no readable certificate', advice: WHO }];
   }
   const until = ca.validToDate.toISOString();
   const left = ca.validToDate.getTime() - now;
@@ -111,7 +111,7 @@ function judgeAge(pem: string | undefined, now: number): Remark[] {
   const days = `${counted(Math.floor(left / DAY), 'more day')} (${until})`;
   if (left < SOON) {
     const advice = {
-      text: 'Put the next CA beside it in the file, give API servers its certificates, then take it out.',
+      text: 'Put the next CA beside it in the file, give API servers its certificates, then remove the old one.',
     };
     return [{ status: 'warning', text: `the CA of client certificates is valid for ${days}`, advice }];
   }

@@ -75,7 +75,7 @@ function judgeBundle({ name, caBundle }: CertificateEvidence['entries'][number],
   }
   const bundle = readCertificates(caBundle);
   if (bundle.some((ca) => isValid(ca, now))) return [];
-  const defect = bundle.length === 0 ? 'holds no certificate that can be read' : 'holds expired certificates only';
+  const defect = bundle.length === 0 ? 'holds no readable certificate' : 'holds expired certificates only';
   return [{ status: 'failure', text: `the caBundle of ${name} ${defect}`, advice: UNTRUSTED }];
 }
 

@@ -80,7 +80,7 @@ async function configuration(evidence: Evidence): Promise<Outcome> {
   if (unread !== undefined) throw unread;
   const data = { from, problems };
   if (problems.length > 0) {
-    const advice = [{ text: 'Correct it; libc-dns config FILE checks one. What follows goes by the defaults.' }];
+    const advice = [{ text: 'Correct it; libc-dns config FILE checks it. The other checks use the defaults.' }];
     return warning('the configuration of the webhook is not valid', {
       data,
       details: problems,
@@ -100,7 +100,7 @@ async function replicas(evidence: Evidence): Promise<Outcome> {
   const service = await view.service(namespace, name);
   const selector = service?.selector ?? {};
   const hasSelector = Object.keys(selector).length > 0;
-  if (service === undefined) return failure(`Service ${namespace}/${name} is not there`);
+  if (service === undefined) return failure(`Service ${namespace}/${name} does not exist`);
   const [deployments, pods, budgets] = await Promise.all([
     evidence.deployments(),
     hasSelector ? view.podsWith(namespace, selector) : [],

@@ -103,7 +103,7 @@ function judgeOwnPolicy({ policies, podResolvers }: RegistrationEvidence, failed
     remark(
       missing.length === inScope.length ? failed : 'warning',
       `no PodResolvers, so that the policy patches no Pod: ${listed(missing)}`,
-      'The replica that leads writes them within seconds: does one run (libc_dns_leader), and what does its log say?',
+      'The leader writes them within seconds: check that one runs (libc_dns_leader), and read its log.',
     ),
   ];
 }
@@ -129,8 +129,8 @@ function judgeTarget(
       ...version,
       remark(
         'failure',
-        `${name} calls Service ${key}, which is not there`,
-        'Apply the Service again, or delete the registration of what was uninstalled.',
+        `${name} calls Service ${key}, which does not exist`,
+        'Apply the Service again, or delete the leftover registration.',
       ),
     ];
   }
@@ -153,7 +153,7 @@ function judgeRules({ name, rules }: WebhookEntry): Remark[] {
       remark(
         'failure',
         `${name} is not called when Pods are created`,
-        'Apply the registration again: its rules are CREATE of pods.',
+        'Apply the registration again: its rules must be CREATE of pods.',
       ),
     ];
   }

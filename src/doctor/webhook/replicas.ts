@@ -19,7 +19,7 @@ export interface ReplicasEvidence {
 /** Judges whether the Service has enough ready replicas, on more than one node. */
 export function judgeReplicas(evidence: ReplicasEvidence): Outcome {
   const { service, hasSelector, deployments, pods } = evidence;
-  if (!hasSelector) return skipped(`Service ${service} chooses no Pods: its replicas are not known here`);
+  if (!hasSelector) return skipped(`Service ${service} selects no Pods: its replicas are unknown`);
   const data = {
     service,
     deployments: deployments.map(({ name, desired, ready, updated }) => ({ name, desired, ready, updated })),
@@ -32,7 +32,7 @@ export function judgeReplicas(evidence: ReplicasEvidence): Outcome {
     })),
   };
   if (deployments.length === 0 && pods.length === 0) {
-    const advice = [{ text: 'Install it again, or delete the registration of what was uninstalled.' }];
+    const advice = [{ text: 'Install it again, or delete the leftover registration.' }];
     return failure(`nobody stands behind Service ${service}`, { data, advice });
   }
   const nodes = new Set(pods.filter((pod) => pod.ready).map(({ view }) => view.nodeName));

@@ -23,7 +23,7 @@ export function judgeScope({ entries, config, namespaces, own }: ScopeEvidence):
 }
 
 const LABEL = {
-  text: 'Nothing is patched yet. See what would be done in a namespace, then have it done (docs/rollout.md):',
+  text: 'Nothing is patched yet. See what would be done in a namespace, then enforce it (docs/rollout.md):',
   command: `kubectl label namespace NAMESPACE ${MODE_LABEL}=audit`,
 };
 

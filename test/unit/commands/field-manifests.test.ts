@@ -219,7 +219,7 @@ spec: {containers: [{name: c}, {image: a}, {}]}
         [
           '',
           command === 'inject' ? 'libc-dns: nothing was written' : 'libc-dns: 1 problem: see above',
-          'libc-dns: standard input: document 1, line 1 (Pod a): The Pod is not well formed: the API server will say so. spec.dnsPolicy is not one of ClusterFirst, ClusterFirstWithHostNet, Default, None.',
+          'libc-dns: standard input: document 1, line 1 (Pod a): The Pod is malformed: the API server will say so. spec.dnsPolicy is not one of ClusterFirst, ClusterFirstWithHostNet, Default, None.',
           `libc-dns: warning: ${place}: container (unnamed) names no image`,
           `libc-dns: warning: ${place}: container c names no image`,
         ].toSorted(),

@@ -76,7 +76,7 @@ describe('who may call', () => {
     ],
     ['the CA has expired', () => ({ now: now + 366 * 24 * HOUR }), 'failure', /^the CA of client certificates expired/],
     ['the CA expires soon', () => ({ now: now + 340 * 24 * HOUR }), 'warning', /is valid for 25 more days/],
-    ['the CA cannot be read', () => ({ clientCa: 'nothing' }), 'failure', /holds no certificate that can be read/],
+    ['the CA cannot be read', () => ({ clientCa: 'nothing' }), 'failure', /holds no readable certificate/],
   ])('%s', (_, change, status, seen) => {
     expect(judgeCallers(verified(change()))).toMatchObject({ status, seen: expect.stringMatching(seen) as string });
   });

@@ -272,7 +272,7 @@ describe('the cluster that a person means', () => {
       true,
       { files: [folder, here], context: 'y' },
     ],
-    [{}, { KUBECONFIG: '/nonexistent' }, true, 'KUBECONFIG names /nonexistent, which is not there'],
+    [{}, { KUBECONFIG: '/nonexistent' }, true, 'KUBECONFIG names /nonexistent, which does not exist'],
     [{}, { KUBECONFIG: ':' }, true, {}],
     [{}, {}, true, {}],
     [{}, {}, false, 'neither --kubeconfig nor KUBECONFIG is given, and there is no /nonexistent/.kube/config'],

@@ -77,7 +77,7 @@ describe('the replicas of the cluster DNS', () => {
     ['one, and one that has ended', [dnsPod('a'), dnsPod('b', true, 'Failed')], 'warning', /has one replica/],
     ['two on one node', [dnsPod('a'), dnsPod('a')], 'warning', /all 2 replicas of the cluster DNS are on the node a/],
     ['none ready', [dnsPod('a', false)], 'failure', /none of 1 Pod behind Service kube-system\/kube-dns is ready/],
-    ['none chosen', [], 'skipped', /chooses no Pods/],
+    ['none chosen', [], 'skipped', /selects no Pods/],
   ])('%s', async (_, pods, status, seen) => {
     expect(await dnsReplicas(among(pods))).toMatchObject({ status, seen: expect.stringMatching(seen) as string });
   });

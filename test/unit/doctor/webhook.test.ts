@@ -113,7 +113,7 @@ describe('replicas', () => {
       'no selector',
       evidence([], { hasSelector: false }),
       'skipped',
-      'Service libc-dns/webhook chooses no Pods: its replicas are not known here',
+      'Service libc-dns/webhook selects no Pods: its replicas are unknown',
     ],
   ])('%s', (_, seen, status, sentence) => {
     expect(judgeReplicas(seen)).toMatchObject({ status, seen: sentence });

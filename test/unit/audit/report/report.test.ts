@@ -375,7 +375,7 @@ describe('the verdict', () => {
     expect(next).toEqual([
       'Enforce in a namespace that is audited: kubectl label namespace a libc-dns.dev/mode=enforce --overwrite',
       'Go on with another namespace: kubectl label namespace n libc-dns.dev/mode=audit',
-      'Create Pods of enforcing namespaces anew (e): running Pods keep their DNS settings.',
+      'Recreate Pods of enforcing namespaces (e): running Pods keep their DNS settings.',
     ]);
   });
 });
