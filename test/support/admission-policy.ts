@@ -2,7 +2,12 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { text as readText } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 
+import { applyPatch, deepClone } from 'fast-json-patch';
+import { expect } from 'vitest';
+
+import type { createEvaluate } from '../../src/admission/evaluate.ts';
 import { REACHES_ALL } from '../../src/exposure/dns-target.ts';
 import { applySpec, podResolversSpec } from '../../src/pod-resolvers/object.ts';
 import { finishedRemedies, type RemedyTerms } from '../../src/pod-resolvers/remedies.ts';
@@ -10,6 +15,8 @@ import type { NamespaceView } from '../../src/policy/model.ts';
 import type { Resolver } from '../../src/policy/verdict.ts';
 import { binary, type TestCluster } from './cluster.ts';
 import { createPod, podObject, type PodObject } from './pods.ts';
+
+type Evaluate = ReturnType<typeof createEvaluate>;
 
 export const RESOLVERS: readonly Resolver[] = ['glibc', 'musl', 'go', 'other'];
 
@@ -30,8 +37,17 @@ export const dnsOf = (pod: { metadata?: unknown; spec?: unknown }): Dns => {
   const { dnsPolicy = 'ClusterFirst', dnsConfig: given } = pod.spec as PodObject['spec'];
   // The API server leaves out what is empty.
   const dnsConfig = given && Object.fromEntries(Object.entries(given).filter(([, list]) => list.length > 0));
-  return { dnsPolicy, dnsConfig, decision: JSON.parse(annotations?.['libc-dns.dev/decision'] ?? 'null') };
+  return { dnsPolicy, dnsConfig, decision: decisionIn(annotations?.['libc-dns.dev/decision']) };
 };
+
+/** Returns a decision; the text if a Pod was sent with another one. */
+function decisionIn(text = 'null'): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
 
 /** Returns what the API server warns of when an object is created in a dry run. */
 export async function warnings({ kubeconfig }: TestCluster, namespace: string, object: object): Promise<string> {
@@ -52,7 +68,7 @@ export async function total({ kubectl }: TestCluster, pattern: RegExp): Promise<
 export async function prepare(
   cluster: TestCluster,
   namespace: NamespaceView,
-  terms: Pick<RemedyTerms, 'cluster' | 'config'>,
+  terms: Pick<RemedyTerms, 'cluster' | 'config'> & Partial<Pick<RemedyTerms, 'reach'>>,
   known: ReadonlyMap<string, string>,
 ): Promise<void> {
   const { name, labels } = namespace;
@@ -71,4 +87,61 @@ export async function prepare(
     await sleep(200);
   }
   throw new Error('the policy does nothing');
+}
+
+/** A Pod as it is sent. */
+export interface Sent {
+  readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> };
+  readonly spec: object;
+}
+
+/** Returns why the policy may do otherwise than the webhook for a Pod (docs/policy.md); undefined if it may not. */
+function listed({ metadata: { annotations = {} }, spec }: Sent): string | undefined {
+  const { dnsConfig } = spec as { dnsConfig?: Record<string, readonly unknown[]> };
+  if (dnsConfig !== undefined && 'libc-dns.dev/decision' in annotations) return 'it is a copy';
+  if ((dnsConfig?.['nameservers'] ?? []).length > 0) return 'it has nameservers of its own';
+  return (dnsConfig?.['searches'] ?? []).length > 0 ? 'it has search domains of its own' : undefined;
+}
+
+/** Returns the Pod without its request for what the policy cannot give: the cache in the Pod. */
+export function withoutRequest(sent: Sent): Sent {
+  const { 'libc-dns.dev/remedy': request, ...annotations } = sent.metadata.annotations ?? {};
+  return request === undefined ? sent : { ...sent, metadata: { ...sent.metadata, annotations } };
+}
+
+const withoutOptions = ({ dnsPolicy, dnsConfig = {} }: Dns): object => ({
+  dnsPolicy,
+  dnsConfig: { ...dnsConfig, options: [] },
+});
+
+/** Returns what the webhook makes of a Pod. */
+export async function webhooksPod(evaluate: Evaluate, sent: Sent, namespace: NamespaceView): Promise<Sent> {
+  const { patch } = await evaluate(sent, namespace, { budgetMs: 1000 });
+  return applyPatch(deepClone(sent), patch).newDocument as Sent;
+}
+
+/**
+ * Sends a Pod in a dry run. Resolves to whether the policy does what the webhook does. Throws if not, unless docs/policy.md lists the
+ * difference.
+ */
+export async function asTheWebhook(
+  cluster: TestCluster,
+  namespace: NamespaceView,
+  sent: Sent,
+  evaluate: Evaluate,
+): Promise<boolean> {
+  const expected = dnsOf(await webhooksPod(evaluate, withoutRequest(sent), namespace));
+  const stored = dnsOf(await sendDry(cluster, namespace.name, sent));
+  if (isDeepStrictEqual(stored, expected)) return true;
+  if (listed(sent) === undefined) throw new Error(JSON.stringify({ sent, stored, expected }));
+  // Never more than the webhook: the Pod keeps its servers and search domains.
+  expect(withoutOptions(stored)).toEqual(withoutOptions(dnsOf(sent)));
+  return false;
+}
+
+/** Resolves to what a Pod would be stored as. */
+export async function sendDry({ client }: TestCluster, namespace: string, pod: object): Promise<PodObject> {
+  const path = `/api/v1/namespaces/${namespace}/pods`;
+  const body = { apiVersion: 'v1', kind: 'Pod', ...pod };
+  return await client.request<PodObject>({ method: 'POST', path, query: { dryRun: 'All' }, body });
 }

@@ -1,3 +1,4 @@
+import { appendFileSync } from 'node:fs';
 import type { KubeObject } from '../../src/kubernetes/objects.ts';
 import type { TestCluster } from './cluster.ts';
 
@@ -39,6 +40,8 @@ export async function createPod(
   query: Readonly<Record<string, string>> = {},
 ): Promise<PodObject> {
   const path = `/api/v1/namespaces/${namespace}/pods`;
+  if (process.env['RECORD_PODS'] !== undefined)
+    appendFileSync(process.env['RECORD_PODS'], `${JSON.stringify(podObject(pod))}\n`);
   return await client.request<PodObject>({ method: 'POST', path, query, body: podObject(pod), timeoutMs: 30_000 });
 }
 
