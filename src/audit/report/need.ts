@@ -37,10 +37,13 @@ function aboutPath({ cluster: { kubeProxy, nodeLocal, dns } }: NeedInput): strin
   return [proxies[kubeProxy.mode], `Node-local DNS cache: ${nodeLocal.state} (${nodeLocal.detail}).`];
 }
 
-/** Says what the setting `exposure` comes to here, and which nodes decide it. */
-function aboutExposure({ cluster: { exposure } }: NeedInput): string {
-  const nodes = exposingNodes(exposure);
-  return `Exposure is set to ${settingText(exposure.setting, exposure)}${nodes === '' ? '' : `: ${nodes}`}.`;
+/** Says what the setting `exposure` comes to here, or what `auto` would come to before anything is installed, and which nodes decide it. */
+function aboutExposure({ cluster: { exposure }, installed }: NeedInput): string {
+  const names = exposingNodes(exposure);
+  const nodes = names === '' ? '' : `: ${names}`;
+  if (installed !== false) return `Exposure is set to ${settingText(exposure.setting, exposure)}${nodes}.`;
+  const would = exposure.exposed ? 'Pods would be patched' : 'no Pod would be patched';
+  return `With exposure auto ${would}: ${exposure.detail}${nodes}.`;
 }
 
 /** Decides by the nodes' kernels, the path to the cluster DNS and the Pods. */

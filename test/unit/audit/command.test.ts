@@ -317,14 +317,18 @@ describe('the configuration', () => {
 });
 
 describe('exposure', () => {
-  const onNode = (kernel: string): AuditCluster => {
+  const onNode = (kernel: string, registered: boolean): AuditCluster => {
     const old = fakeCluster([{ name: 'web', image: 'musl:1' }]);
     const nodes = [{ name: 'n', os: 'linux', kernel, osImage: 'x' }];
-    return { ...old, scan: async (request) => ({ ...(await old.scan(request)), nodes }) };
+    return {
+      ...old,
+      scan: async (request) => ({ ...(await old.scan(request)), nodes }),
+      installation: async (signal) => ({ ...(await old.installation(signal)), registered }),
+    };
   };
-  const reportOf = async (setting: string, kernel: string): Promise<AuditReport> => {
-    const environment = { LIBC_DNS_EXPOSURE: setting };
-    return JSON.parse((await audit(['-o', 'json'], { cluster: onNode(kernel), environment })).out) as AuditReport;
+  const reportOf = async (setting: string, kernel: string, registered = true): Promise<AuditReport> => {
+    const options = { cluster: onNode(kernel, registered), environment: { LIBC_DNS_EXPOSURE: setting } };
+    return JSON.parse((await audit(['-o', 'json'], options)).out) as AuditReport;
   };
   const FIXED = 'the one Linux node has kernels with the fixes of all three races';
   const LACKS = '1 node runs a kernel that lacks a fix of the race, or may lack one (4.14.90)';
@@ -341,5 +345,13 @@ describe('exposure', () => {
     expect(workloads[0]?.containers).toMatchObject([{ resolver: 'musl' }]);
     expect(summary.podsThatWouldChange).toBe(reason === 'NotExposed' ? 0 : 1);
     expect(section.exposure).toMatchObject({ setting, exposed: kernel === '4.14.90' });
+  });
+
+  it.each([
+    ['4.14.90', `Pods would be patched: ${LACKS}: n.`],
+    ['6.12.9', `no Pod would be patched: ${FIXED}.`],
+  ])('says what auto would come to on kernel %s before anything is installed', async (kernel, line) => {
+    const { verdict } = await reportOf('always', kernel, false);
+    expect(verdict.because.at(-1)).toBe(`With exposure auto ${line}`);
   });
 });
