@@ -43,7 +43,7 @@ function aboutExposure({ cluster: { exposure }, installed }: NeedInput): string 
   const nodes = names === '' ? '' : `: ${names}`;
   if (installed !== false) return `Exposure is set to ${settingText(exposure.setting, exposure)}${nodes}.`;
   const would = exposure.exposed ? 'Pods would be patched' : 'no Pod would be patched';
-  return `With exposure auto ${would}: ${exposure.detail}${nodes}.`;
+  return `With exposure auto, ${would}: ${exposure.detail}${nodes}.`;
 }
 
 /** Decides by the nodes' kernels, the path to the cluster DNS and the Pods. */

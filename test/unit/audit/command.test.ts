@@ -352,6 +352,6 @@ describe('exposure', () => {
     ['6.12.9', `no Pod would be patched: ${FIXED}.`],
   ])('says what auto would come to on kernel %s before anything is installed', async (kernel, line) => {
     const { verdict } = await reportOf('always', kernel, false);
-    expect(verdict.because.at(-1)).toBe(`With exposure auto ${line}`);
+    expect(verdict.because.at(-1)).toBe(`With exposure auto, ${line}`);
   });
 });
