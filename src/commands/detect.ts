@@ -7,7 +7,7 @@ import { candidatesOf, type Resolver } from '../policy/verdict.ts';
 import { helpText } from '../terminal/help.ts';
 import { addFlags, type ColorFlag, type CommonFlags, outputFlag, readSettings } from '../terminal/flags.ts';
 import { CommandError, type DetectingCommand, type Io, type Paint, painter, textWidth } from '../terminal/io.ts';
-import { wrappedTable } from '../terminal/layout.ts';
+import { evidenceText, wrappedTable } from '../terminal/layout.ts';
 import { openProgress, shownLookUps } from '../terminal/progress.ts';
 import { structuredText } from '../terminal/structured.ts';
 import { systemClock } from '../util/clock.ts';
@@ -39,6 +39,7 @@ export function detectCommand(program: Command, { io, openDetector }: DetectingC
     .addOption(outputFlag(['table', 'json', 'yaml']))
     .addHelpText('after', helpText(HELP));
   addFlags(command, ['config', 'offline', 'platform', 'color']).action(async (images: string[], flags: DetectFlags) => {
+    for (const image of images) refuseFile(image);
     const { config } = await readSettings(io, flags);
     const { detector, close } = await openDetector(config, { images });
     if (detector === undefined) {
@@ -60,6 +61,15 @@ export function detectCommand(program: Command, { io, openDetector }: DetectingC
       await close();
     }
   });
+}
+
+/** Throws a `CommandError` for a path: no image reference begins with a slash or a dot, and `app.tar` is hardly an image of Docker Hub. */
+function refuseFile(image: string): void {
+  if (!/^\.{0,2}\/|^[^/:]+\.(tar|tgz|ya?ml|json)(\.gz)?$/.test(image)) return;
+  const how = /\.(ya?ml|json)$/.test(image)
+    ? `for manifests: libc-dns explain ${image}`
+    : `say what is in it: docker-archive:${image}, oci-archive:${image} or oci:${image}`;
+  throw new CommandError('usage', `${printable(image)} is a file or a folder; ${printable(how)}`);
 }
 
 /** Warns of an image for another platform than was asked for: a node would run it all the same. */
@@ -182,7 +192,7 @@ function shownCandidates({ image, detection, durationMs }: Detected): Line[] {
     const cells = index === 0 ? first : ['', resolver, libc, '', '', ''];
     return {
       resolver,
-      cells: [...cells, `${printable(evidence.detail)} (${evidence.source}, ${evidence.confidence})`],
+      cells: [...cells, evidenceText(evidence)],
     };
   });
 }

@@ -12,7 +12,7 @@ import { readByGlibc, readByGo, readByMusl, type ReaderView } from '../resolv-co
 import { outputFlag, withFiles } from '../terminal/flags.ts';
 import { helpText } from '../terminal/help.ts';
 import { type Paint, painter, textWidth } from '../terminal/io.ts';
-import { wrapped, wrappedLines, wrappedTable } from '../terminal/layout.ts';
+import { evidenceText, wrapped, wrappedLines, wrappedTable } from '../terminal/layout.ts';
 import { structuredText } from '../terminal/structured.ts';
 import { asObject, asText } from '../util/json.ts';
 import { printable } from '../util/text.ts';
@@ -198,7 +198,7 @@ function containersTable(decision: Decision, width: number): string {
       index === 0 ? printable(name) : '',
       index === 0 ? printable(image) || '-' : '',
       resolver,
-      `${printable(evidence.detail)} (${evidence.source}, ${evidence.confidence})`,
+      evidenceText(evidence),
     ]),
   );
   return wrappedTable([['CONTAINER', 'IMAGE', 'RESOLVER', 'EVIDENCE'], ...rows], width);

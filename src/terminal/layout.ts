@@ -1,4 +1,5 @@
-import { withoutTrailing } from '../util/text.ts';
+import type { Evidence } from '../policy/verdict.ts';
+import { printable, withoutTrailing } from '../util/text.ts';
 
 /** Cuts a text to a width; ends a cut text with an ellipsis. */
 export function cut(text: string, width: number): string {
@@ -134,4 +135,9 @@ export function fittedTable(rows: readonly (readonly (string | number)[])[], wid
     return cells.join(' '.repeat(GAP)).trimEnd();
   });
   return lines.map((line) => `${line}\n`).join('');
+}
+
+/** Formats what shows a resolver, with its source and confidence; where nothing does, the reason alone. */
+export function evidenceText({ detail, source, confidence }: Evidence): string {
+  return source === 'none' ? printable(detail) : `${printable(detail)} (${source}, ${confidence})`;
 }
