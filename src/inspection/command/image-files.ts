@@ -2,7 +2,7 @@ import { isLinkedToBase } from './known-programs.ts';
 import type { Located, Unseen } from './outcome.ts';
 import { mountOver } from '../../detection/pod/exec-wrappers.ts';
 import { endOf } from '../history.ts';
-import { type LayerIndex, normalizePath, type Resolution, resolvePath } from '../overlay.ts';
+import { type LayerIndex, normalizePath, parentOf, type Resolution, resolvePath } from '../overlay.ts';
 import { matches, readPattern } from '../shell/run/values.ts';
 import type { FileAt } from '../shell/run/world.ts';
 import { compareText } from '../../util/text.ts';
@@ -69,7 +69,7 @@ export function imageFiles(
         return { type: 'unseen' };
       }
       if (resolved.status === 'absent') return { type: 'absent' };
-      return fileAt(resolved, normalizePath(given));
+      return fileAt(resolved, isLink(layers, normalizePath(given), resolved.path));
     },
     isNamed: (file) => file.layers.some((layer) => chances.named(layer, file.paths)),
     list(directory, end) {
@@ -99,11 +99,18 @@ export function imageFiles(
 
 const mostListed = 64;
 
-function fileAt({ node, path }: Extract<Resolution, { status: 'found' }>, asked: string): FileAt {
+/** Reports whether a path is a link itself, which leads to `target`: a link to a directory above it does not count. */
+function isLink(layers: readonly LayerIndex[], path: string, target: string): boolean {
+  if (path === target) return false;
+  const directory = resolvePath(layers, parentOf(path)).path;
+  return target !== normalizePath(`${directory}/${path.slice(path.lastIndexOf('/') + 1)}`);
+}
+
+function fileAt({ node, path }: Extract<Resolution, { status: 'found' }>, linked: boolean): FileAt {
   if (node.type !== 'file')
     return node.type === 'directory' ? { type: 'directory', path: `/${path}` } : { type: 'unseen' };
   const text = 'text' in node.content ? node.content.text : undefined;
-  return { type: 'file', executable: node.executable, text, linked: path !== asked, path: `/${path}` };
+  return { type: 'file', executable: node.executable, text, linked, path: `/${path}` };
 }
 
 function filesBelow(

@@ -9,29 +9,38 @@ const passing =
   /^(?:eval|\.|source|cd|env|nice|sudo|su|gosu|su-exec|runuser|setpriv|chpst|tini|dumb-init|numactl|s6-setuidgid|chroot|trap)$/u;
 const declaring = /^(?:export|declare|typeset|local|readonly)$/u;
 
-/**
- * Returns the names of the variables that may decide which program a shell text runs: those in the place of a command, and those
- * that such ones are made of. What the other variables hold matters to conditions and arguments alone.
- */
-export function decidingVariables(commands: Commands): ReadonlySet<string> {
-  const found: Flows = { used: new Set(), from: new Map() };
+/** Names of variables that decide which program a shell text runs. What others hold matters to conditions and arguments alone. */
+export interface Deciding {
+  /** The first word of a command is made of them, or any word of a wrapper. */
+  readonly commands: Set<string>;
+  /** A word of a command is made of them that may be one, if the words before are a wrapper and its options; `commands` too. */
+  readonly words: Set<string>;
+}
+
+export function decidingVariables(commands: Commands): Deciding {
+  const found: Flows = { commands: new Set(), words: new Set(), from: new Map() };
   visit(commands, '', found);
-  const deciding = new Set<string>();
-  const open = [...found.used];
+  const first = sourcesOf(found.commands, found);
+  return { commands: first, words: sourcesOf([...first, ...found.words], found) };
+}
+
+/** Returns variables, and those that they are made of. */
+function sourcesOf(names: Iterable<string>, { from }: Flows): Set<string> {
+  const sources = new Set<string>();
+  const open = [...names];
   for (let name = open.pop(); name !== undefined; name = open.pop()) {
-    if (deciding.has(name)) continue;
-    deciding.add(name);
-    open.push(...(found.from.get(name) ?? []));
+    if (sources.has(name)) continue;
+    sources.add(name);
+    open.push(...(from.get(name) ?? []));
   }
-  return deciding;
+  return sources;
 }
 
 /**
  * `from`: what a variable is made of. A function's parameters have the name `NAME()`, what it prints has the name `NAME$`; the
  * text's own parameters are `()`.
  */
-interface Flows {
-  readonly used: Set<string>;
+interface Flows extends Deciding {
   readonly from: Map<string, Set<string>>;
 }
 
@@ -70,10 +79,11 @@ function visitSimple({ assignments, words }: SimpleCommand, inside: string, flow
   const command = handed === -1 ? [] : words.slice(handed);
   const name = literalOf(command[0] ?? []) ?? '';
   if (passing.test(baseName(name))) {
-    for (const used of namesIn(command, inside)) flows.used.add(used);
+    for (const used of namesIn(command, inside)) flows.commands.add(used);
   } else if (name === '') {
     const end = command.findIndex((word) => /^[^-]/u.test(literalOf(word) ?? ''));
-    for (const used of namesIn(end === -1 ? command : command.slice(0, end), inside)) flows.used.add(used);
+    for (const used of namesIn(command.slice(0, 1), inside)) flows.commands.add(used);
+    for (const used of namesIn(end === -1 ? command : command.slice(0, end), inside)) flows.words.add(used);
   } else if (declaring.test(name)) {
     for (const word of words.slice(1)) addDeclared(word, inside, flows);
   } else {

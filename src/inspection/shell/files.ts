@@ -42,6 +42,10 @@ export function inputOf(run: Run, state: State, redirects: readonly Redirect[]):
     ({ descriptor, operator }) => descriptor.replace('0', '') === '' && /^<(?:<[<-]?)?$/u.test(operator),
   );
   if (redirected === undefined) return state.input;
+  const [part, ...others] = redirected.target;
+  if (part?.kind === 'process' && others.length === 0) {
+    return expandText(run, { state }, [{ kind: 'command', body: part.body, quoted: true }]);
+  }
   const text = expandText(run, { state }, redirected.target);
   if (redirected.operator.includes('<<')) return text;
   const file = isKnown(text) ? run.world.at(joinPath(state.directory, text), true) : undefined;

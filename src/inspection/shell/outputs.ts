@@ -73,15 +73,16 @@ function listed(state: State, words: readonly string[], { world }: Run): string 
   return isPlain && (options.some((word) => word.includes('d')) || areFiles()) ? names.join('\n') : UNKNOWN;
 }
 
-/** `find DIRECTORY… -name PATTERN -type f`, where it finds one file: it has an order of its own. */
+/** `find DIRECTORY… -type f -name PATTERN`, or without a name, where it finds one file: it has an order of its own. */
 function findFiles({ directory }: State, words: readonly string[], { world }: Run): string {
   const first = words.findIndex((word) => word.startsWith('-'));
   const [places, tests] = [words.slice(0, Math.max(0, first)), words.slice(first)];
-  const isPlain = /^(?:-(?:name\n[^\n]+|type\nf|executable|print|quit)(?:\n|$))+$/u.test(tests.join('\n'));
-  const name = isPlain ? tests[tests.indexOf('-name') + 1] : undefined;
-  const [, suffix = ''] = /^\*?([\w.+-]+)$/u.exec(name ?? '') ?? [];
-  if (suffix === '' || !tests.includes('-type') || !isKnown(words.join('') + directory)) return UNKNOWN;
-  const end = name === suffix ? `/${suffix}` : suffix;
+  const isPlain = /^(?:-(?:name\n[^\n]+|type\nf|mindepth\n1|executable|print|quit)(?:\n|$))+$/u.test(tests.join('\n'));
+  const name = tests.includes('-name') ? (tests[tests.indexOf('-name') + 1] ?? '') : '*';
+  const [, star, suffix] = /^(\*?)([\w.+-]*)$/u.exec(name) ?? [];
+  if (!isPlain || suffix === undefined || !tests.includes('-type') || !isKnown(words.join('') + directory))
+    return UNKNOWN;
+  const end = star === '' ? `/${suffix}` : suffix;
   const found = places.map((place) => world.below(joinPath(directory, place), end));
   const files = found.flatMap((paths) => paths ?? [UNKNOWN]).filter((path) => !isLink(path, world));
   return files.length > 1 ? UNKNOWN : (files[0] ?? '');

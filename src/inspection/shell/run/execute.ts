@@ -19,6 +19,7 @@ import {
 } from './state.ts';
 import type { Command, Commands, ShellText } from '../syntax.ts';
 import { ANY_WORDS, isKnown, matches, UNKNOWN } from './values.ts';
+import { inputOf } from '../files.ts';
 import { arithmeticValue, assignedNames } from './arithmetic.ts';
 import type { World } from './world.ts';
 
@@ -105,7 +106,7 @@ function createRun(world: World, isBash: boolean): Run {
     ran: new Map(),
     passed: new Map(),
     beside: new Map(),
-    deciding: new Set(),
+    deciding: { commands: new Set(), words: new Set() },
     execute: (state, commands) => executeAll(run, [state], commands),
     step: (state, command) => step(run, state, command),
   };
@@ -141,7 +142,7 @@ function stepInside(run: Run, state: State, command: Command): readonly State[] 
       return [runBackground(run, state, command.command)];
     case 'group':
       redirect(run, { state }, command.redirects);
-      return heard(run.execute(state, command.body), state, command.redirects);
+      return heard(runGroup(run, state, command), state, command.redirects);
     case 'subshell':
       redirect(run, { state }, command.redirects);
       return heard(runSubshell(run, state, command.body), state, command.redirects);
@@ -241,6 +242,15 @@ function runCase(run: Run, state: State, { subject, arms }: Extract<Command, { k
   }
   return settled(run, [...done, ...falls, { ...scope.state, status: 0 }]);
 }
+
+/** Follows a group. Of what its commands read from another command, only that there is nothing is known for each of them. */
+function runGroup(run: Run, state: State, { body, redirects }: Extract<Command, { kind: 'group' }>): readonly State[] {
+  const isFed = redirects.some(({ target }) => target[0]?.kind === 'process');
+  if (!isFed || inputOf(run, state, redirects) !== '') return run.execute(state, body);
+  return run.execute(withInput(state, ''), body).map((end) => withInput(end, state.input));
+}
+
+const withInput = (state: State, input: State['input']): State => ({ ...state, input });
 
 function runSubshell(run: Run, state: State, body: Commands): readonly State[] {
   return run.execute({ ...state, flow: undefined }, body).map((end) => afterSubshell(state, end));

@@ -1,4 +1,5 @@
 import type { Program } from '../../command/outcome.ts';
+import type { Deciding } from '../deciding.ts';
 import type { State } from './state.ts';
 import type { Command, Commands, Redirect, Word } from '../syntax.ts';
 import type { World } from './world.ts';
@@ -14,8 +15,7 @@ export interface Run {
   readonly passed: Map<string, Program>;
   /** Programs that were started in the background. */
   readonly beside: Map<string, Program>;
-  /** Variables that may decide which program is run. */
-  readonly deciding: Set<string>;
+  readonly deciding: Deciding;
   /** Follows commands, each on every state that the ones before may leave. */
   execute(state: State, commands: Commands): readonly State[];
   /** Follows one command. */

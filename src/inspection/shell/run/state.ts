@@ -1,5 +1,6 @@
 import { compareText } from '../../../util/text.ts';
 import type { Program } from '../../command/outcome.ts';
+import type { Deciding } from '../deciding.ts';
 import type { Command } from '../syntax.ts';
 import { ANY_WORDS, commonText, isKnown, type Truth, UNKNOWN } from './values.ts';
 
@@ -180,20 +181,20 @@ function keyWith(state: State, variables: string): string {
 const fewStates = 2;
 const mostStates = 4;
 
-/**
- * Drops states that are told already. Where they are many, joins those that differ only in what decides no program, then all:
- * `deciding` are the variables that may.
- */
-export function settled(
-  { deciding }: { readonly deciding: ReadonlySet<string> },
-  states: readonly State[],
-): readonly State[] {
+/** Drops states that are told already. Where they are many, joins those that differ only in what decides no program, then all. */
+export function settled({ deciding }: { readonly deciding: Deciding }, states: readonly State[]): readonly State[] {
   if (states.length < 2) return states;
   const all = [...new Map(states.map((state) => [stateKey(state), state])).values()];
   if (all.length <= fewStates) return all;
-  const alike = joinedBy(all, (state) => decidingKey(state, deciding));
-  return alike.length <= mostStates ? alike : joinedBy(alike, ({ flow, status }) => JSON.stringify([flow, status]));
+  const alike = joinedBy(all, (state) => decidingKey(state, deciding.words));
+  if (areFew(alike)) return alike;
+  const fewer = joinedBy(alike, (state) => decidingKey(state, deciding.commands));
+  return areFew(fewer) ? fewer : joinedBy(fewer, ({ flow, status }) => JSON.stringify([flow, status]));
 }
+
+/** What has ended costs nothing more. */
+const areFew = (states: readonly State[]): boolean =>
+  states.filter(({ flow }) => flow === undefined).length <= mostStates;
 
 function joinedBy(states: readonly State[], key: (state: State) => string): readonly State[] {
   return [...Map.groupBy(states, key).values()].map((group) => group.reduce(joined));

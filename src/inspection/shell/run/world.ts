@@ -7,7 +7,7 @@ export type FileAt =
       readonly type: 'file';
       readonly executable: boolean;
       readonly text: string | undefined;
-      /** A link led to it, or may have. */
+      /** The path is a symbolic link. */
       readonly linked: boolean;
       /** Absolute. */
       readonly path: string;

@@ -160,7 +160,9 @@ const levelsOf = ({ words }: Call): number => Math.max(1, Number.parseInt(words[
 
 /** Follows a text inside the running shell. */
 export function followText(run: Run, state: State, { commands, broken }: ShellText): readonly State[] {
-  for (const name of decidingVariables(commands)) run.deciding.add(name);
+  const deciding = decidingVariables(commands);
+  for (const name of deciding.commands) run.deciding.commands.add(name);
+  for (const name of deciding.words) run.deciding.words.add(name);
   const after = run.execute(state, commands);
   if (broken === undefined) return after;
   const hidden = hiddenProgram(`a shell text that could not be read to its end (${broken})`);

@@ -1,6 +1,6 @@
 import { inputOf } from '../files.ts';
 import type { Call } from '../run/run.ts';
-import { type State, withVariable } from '../run/state.ts';
+import { type State, withStatus, withVariable } from '../run/state.ts';
 import { ANY_WORDS, isKnown, UNKNOWN } from '../run/values.ts';
 
 /** What `read` and `mapfile` are asked to do, where it is understood. */
@@ -26,6 +26,9 @@ export function readLine(call: Call): readonly State[] {
   };
   const isPlain = words.every((word) => isName(word) || /^-(?:r|a|ra|ar)$/u.test(word));
   const line = isPlain ? givenTo(call)?.split('\n', 1)[0] : undefined;
+  if (line === undefined && call.redirects.length === 0 && call.state.input === '') {
+    return [withStatus(assigned(call.state, request, []), 1)];
+  }
   const fields = line === undefined ? undefined : fieldsOf(call.inner, line, request);
   return [fields === undefined ? unread(call.state, request) : assigned(call.state, request, fields)];
 }

@@ -69,6 +69,7 @@ describe('what a shell reads before its text', () => {
 });
 
 describe('what a script makes of the files of its image', () => {
+  const hooks = (list: string): string => `while read -r f; do . "$f"; done < <(${list}); exec "\${B:-/app/server}"`;
   const versions: Files = { 'opt/app-1.2/bin/run': elf, 'opt/app-1.2/.hidden': elf };
   it.each<[script: string, expected: string, setting?: Setting]>([
     ['exec /opt/app-*/bin/run', 'opt/app-1.2/bin/run', { files: versions }],
@@ -90,6 +91,25 @@ describe('what a script makes of the files of its image', () => {
     ['exec $(find /app -type f -name server)', 'hidden', { files: { 'app/old/server': elf } }],
     ['exec $(find /app -type f -name link)', 'app/y/link', { files: { 'app/link': '->server', 'app/y/link': elf } }],
     ['exec $(find /opt -name run | head -1)', 'hidden', { files: versions }],
+    ['exec $(find /opt/app-1.2/bin -mindepth 1 -type f)', 'opt/app-1.2/bin/run', { files: versions }],
+    ['exec $(find /opt -mindepth 1 -type f)', 'hidden', { files: versions }],
+    ['exec $(find /opt/app-1.2/bin -mindepth 2 -type f)', 'hidden', { files: versions }],
+    [hooks('find /hooks -mindepth 1 -type f | sort -n'), 'app/server'],
+    [hooks('find /hooks -type f'), 'app/server hidden', { files: { 'hooks/a': 'B=$(x)' } }],
+    [hooks('curl x'), 'app/server hidden < usr/bin/curl'],
+    ['read -r B < <(echo /app/other); exec $B', 'app/other'],
+    ['while read -r x; do exec /app/other; done < <(echo -n); exec /app/server', 'app/server'],
+    ['while read -r x; do exec /app/other; done < <(echo a); exec /app/server', 'app/server app/other'],
+    [
+      '[ -h /o/app-1.2/bin/run ] && exec /app/other; exec /app/server',
+      'app/server',
+      { files: { ...versions, o: '->opt' } },
+    ],
+    [
+      '[ -h /o/l ] && B=/app/other; exec ${B-/app/server}',
+      'app/server app/other',
+      { files: { 'opt/l': '->x', 'opt/x': elf, o: '->opt' } },
+    ],
     ['exec $(find /opt -type f -newer /x -name run)', 'hidden', { files: versions }],
     ['exec $(find /opt -name run -type f)', 'hidden', { files: versions, mounts: ['/opt/app-1.2'] }],
     ['touch /opt/x/run; exec $(find /opt -name run -type f)', 'hidden', { files: versions }],
