@@ -31,7 +31,7 @@ const LEVELS = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as
 
 interface LogLevelOptions {
   readonly log: AdjustableLog;
-  /** Reads the configuration again. Rejects if it is invalid. */
+  /** Reads the configuration again. Returns the same object if it has not changed. Rejects if it is invalid. */
   readonly read: () => Promise<Config>;
   /** The configuration that the server runs with. */
   readonly running: Config;
@@ -53,6 +53,7 @@ export function followLogLevel(options: LogLevelOptions): () => void {
   const check = async (): Promise<void> => {
     const config = await read();
     problem = '';
+    if (config === known) return;
     if (fixedSettings(config) !== fixedSettings(known)) {
       log.warn('the configuration has changed: log.level takes effect now, all else when the server is started again');
     }

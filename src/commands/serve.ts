@@ -25,6 +25,7 @@ import {
   addFlags,
   type ClusterFlags,
   type CommonFlags,
+  createSettingsReader,
   DNS_FLAGS,
   readSettings,
   shortValue,
@@ -130,10 +131,9 @@ async function serve(parts: ServeParts, flags: ServeFlags): Promise<void> {
   let state: () => string | undefined = starting;
   const probes = createProbes({ metrics, notReady: () => state() });
   metrics.service.ready(() => state() === undefined);
-  const quiet = { ...parts.io, err: () => {} };
   const unfollow = followLogLevel({
     log,
-    read: async () => (await readSettings(quiet, flags)).config,
+    read: createSettingsReader(parts.io, flags),
     running: config,
     onVerbosity: parts.onVerbosity,
   });

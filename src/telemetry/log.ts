@@ -40,7 +40,7 @@ function textLine(json: string): string {
 const MOST_WAITING_BYTES = 4 * 1024 * 1024;
 
 /** Milliseconds that a line waits for others: a write costs several times as much as making the line. Warnings and errors do not wait. */
-const BATCH_MS = 500;
+const BATCH_MS = 1000;
 
 /** The first batches, which tell of the start, wait for less. */
 const EARLY = { batches: 20, ms: 20 } as const;

@@ -144,20 +144,24 @@ function nodeLocal(value: string): string {
  * invalid.
  */
 export async function readSettings(io: Io, flags: CommonFlags): Promise<Omit<LoadedConfig, 'warnings'>> {
-  const name = flags.config ?? io.environment['LIBC_DNS_CONFIG'];
-  const file = name === undefined || name === '' ? undefined : await configFile(io, name);
-  try {
-    const { warnings, ...loaded } = loadConfig({
-      ...(file !== undefined && { file }),
-      environment: io.environment,
-      flags: overrides(flags),
-    });
-    for (const warning of warnings) io.err(`libc-dns: warning: ${warning}\n`);
-    return loaded;
-  } catch (error) {
-    if (error instanceof ConfigError) throw new CommandError('usage', error.message, { cause: error });
-    throw error;
-  }
+  const { warnings, ...loaded } = settingsOf(io, flags, await settingsFile(io, flags));
+  for (const warning of warnings) io.err(`libc-dns: warning: ${warning}\n`);
+  return loaded;
+}
+
+/**
+ * Returns a function that reads the configuration again, without warnings. Parsing takes milliseconds, so it returns the same object as
+ * long as the file has the same text. Rejects like {@link readSettings}.
+ */
+export function createSettingsReader(io: Io, flags: CommonFlags): () => Promise<Config> {
+  let last: { readonly text: string | undefined; readonly config: Config } | undefined;
+  return async () => {
+    const file = await settingsFile(io, flags);
+    if (last === undefined || file?.text !== last.text) {
+      last = { text: file?.text, config: settingsOf(io, flags, file).config };
+    }
+    return last.config;
+  };
 }
 
 /**
@@ -215,7 +219,20 @@ function nodeLocalOverrides(value: string): Override[] {
   ];
 }
 
-async function configFile(io: Io, name: string): Promise<{ name: string; text: string }> {
+type SettingsFile = NonNullable<Parameters<typeof loadConfig>[0]['file']>;
+
+function settingsOf({ environment }: Io, flags: CommonFlags, file: SettingsFile | undefined): LoadedConfig {
+  try {
+    return loadConfig({ ...(file !== undefined && { file }), environment, flags: overrides(flags) });
+  } catch (error) {
+    if (error instanceof ConfigError) throw new CommandError('usage', error.message, { cause: error });
+    throw error;
+  }
+}
+
+async function settingsFile(io: Io, flags: CommonFlags): Promise<SettingsFile | undefined> {
+  const name = flags.config ?? io.environment['LIBC_DNS_CONFIG'];
+  if (name === undefined || name === '') return undefined;
   try {
     return { name, text: await io.readFile(name) };
   } catch (error) {

@@ -45,7 +45,7 @@ export function vitalSignsOf(pid: number): VitalSigns {
 export const LOOK_MS = 50;
 
 /** Milliseconds between two looks at a process that has had no work for long. Each look wakes us and reads a file. */
-export const IDLE_LOOK_MS = 5000;
+export const IDLE_LOOK_MS = 60_000;
 
 /** Milliseconds after the last work in which looks stay frequent: what a read has left behind may go on. */
 const RESTLESS_MS = 10_000;

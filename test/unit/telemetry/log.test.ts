@@ -12,7 +12,7 @@ async function writtenBeforeKill(lines: string): Promise<string> {
     const { setTimeout: pause } = await import('node:timers/promises');
     const log = createLog({ level: 'info', format: 'json' });
     for (let i = 0; i < 30; i += 1) { log.info('start'); await pause(25); }
-    await pause(700);
+    await pause(1200);
     ${lines}
     await pause(100);
     process.kill(process.pid, 'SIGKILL');`;
