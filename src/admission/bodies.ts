@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import { IncomingMessage } from 'node:http';
 
 import type { Connections } from './connections.ts';
 
@@ -82,9 +82,34 @@ export interface WithBody extends IncomingMessage {
   [BODY]?: Body | number;
 }
 
+/**
+ * A request whose body may be had without a stream: Node's parser hands each piece to `push`, then null. Events for pieces, and their
+ * turns of the event loop, take a tenth of the processor time of a review.
+ */
+export class DirectRequest extends IncomingMessage {
+  #take: ((piece: Buffer | null) => void) | undefined;
+
+  /** Passes each piece to `take`, then null: at once when it comes, if none has come yet. */
+  feed(take: (piece: Buffer | null) => void): void {
+    if (this.complete || this.readableLength > 0) {
+      this.on('data', take).on('end', () => take(null));
+      return;
+    }
+    this.#take = take;
+    // Tells Node that somebody reads: it would throw away the rest of a body that nobody has read when it was answered.
+    this.read(0);
+  }
+
+  override push(piece: Buffer | null): boolean {
+    if (this.#take === undefined) return super.push(piece);
+    this.#take(piece);
+    return true;
+  }
+}
+
 export interface Bodies {
   /** Reads a body, and calls `done` with it, or with an error that has a `statusCode`. */
-  read(request: WithBody, done: Done): void;
+  read(request: WithBody & DirectRequest, done: Done): void;
   /** Call this when a request has been answered, or its caller has gone. */
   leave(request: WithBody): void;
   /** Whether so many bytes wait for answers that no further request should wait for anything. */
@@ -223,8 +248,7 @@ export function createBodies({ isTrusted }: Pick<Connections, 'isTrusted'>, limi
       small.bodies.add(body);
       checks.begin(limits.ms + CHECK_MS);
       if (Number(request.headers['content-length']) > limits.largest) return refuse(body, 413, tooLarge);
-      request.on('data', (piece: Buffer) => take(body, piece));
-      request.on('end', () => come(body));
+      request.feed((piece) => (piece === null ? come(body) : take(body, piece)));
     },
     leave(request) {
       const body = request[BODY];

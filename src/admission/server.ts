@@ -6,7 +6,7 @@ import Fastify, { type FastifyError } from 'fastify';
 import type { Callers } from '../certificates/clients/callers.ts';
 import type { CertificateSource } from '../certificates/source.ts';
 import type { LimitedLines } from '../telemetry/log-limits.ts';
-import { type Bodies, createBodies, type WithBody } from './bodies.ts';
+import { type Bodies, createBodies, DirectRequest, type WithBody } from './bodies.ts';
 import { isRefused, secureContext } from './callers.ts';
 import { type Connections, limitConnections } from './connections.ts';
 import { createDrain, type Drain, type DrainTimes, type WebhookApp } from './drain.ts';
@@ -55,7 +55,7 @@ interface Arrived extends WithBody {
 /** Counts and logs a request that is answered with an HTTP error, or with none. */
 type Refused = (status: number, error: string, from: string | undefined) => void;
 
-type Listener = (request: Arrived, response: ServerResponse) => void;
+type Listener = (request: Arrived & DirectRequest, response: ServerResponse) => void;
 
 const hasBody = ({ complete, headers }: IncomingMessage): boolean =>
   !complete && (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0);
@@ -67,6 +67,7 @@ const tlsOptions = (options: ServerOptions): TlsServerOptions => ({
   requestTimeout: REQUEST_MS,
   keepAliveTimeout: KEEP_ALIVE_MS,
   connectionsCheckingInterval: CHECK_MS,
+  IncomingMessage: DirectRequest,
 });
 
 function tlsServer(https: TlsServerOptions, options: ServerOptions): Server {
@@ -143,7 +144,7 @@ function receive(
   options: ServerOptions,
   handle: Listener,
 ): void {
-  server.on('request', (request: Arrived, response) => {
+  server.on('request', (request: Arrived & DirectRequest, response) => {
     const { socket } = request;
     request[ARRIVED] = performance.now();
     if (socket.destroyed) return;
@@ -203,7 +204,7 @@ export function createServer(options: ServerOptions): WebhookServer {
 
   // `mutate` parses the body itself. Fastify's own parser refuses a label called "constructor", but nothing here merges parsed objects.
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', (_, payload, done) => bodies.read(payload, done));
+  app.addContentTypeParser('application/json', (_, payload, done) => bodies.read(payload as DirectRequest, done));
 
   app.post('/mutate', (request, reply) => {
     reply.hijack();

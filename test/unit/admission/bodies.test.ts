@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { type Bodies, createBodies } from '../../../src/admission/bodies.ts';
+import { type Bodies, createBodies, DirectRequest } from '../../../src/admission/bodies.ts';
 
 const KIB = 1024;
 const LIMITS = {
@@ -34,18 +34,21 @@ beforeEach(async () => {
   passed = log;
   const trusted = new WeakSet<Socket>();
   bodies = createBodies({ isTrusted: (socket) => trusted.has(socket) }, LIMITS);
-  server = createServer((request, response) => {
+  server = createServer({ IncomingMessage: DirectRequest }, (request, response) => {
     const path = request.url ?? '';
     if (path.startsWith('/trusted')) trusted.add(request.socket);
     response.on('close', () => bodies.leave(request));
-    bodies.read(request, (error, body) => {
-      log.push(error === null ? path : `${path} ${error.message}`);
-      if (path.startsWith('/work')) work(60);
-      if (path.startsWith('/wait')) return;
-      if (error !== null && 'statusCode' in error) response.statusCode = Number(error.statusCode);
-      response.setHeader('connection', 'close');
-      response.end(error === null ? `${body?.length} ${body?.subarray(-3).toString()}` : error.message);
-    });
+    const read = (): void =>
+      bodies.read(request, (error, body) => {
+        log.push(error === null ? path : `${path} ${error.message}`);
+        if (path.startsWith('/work')) work(60);
+        if (path.startsWith('/wait')) return;
+        if (error !== null && 'statusCode' in error) response.statusCode = Number(error.statusCode);
+        response.setHeader('connection', 'close');
+        response.end(error === null ? `${body?.length} ${body?.subarray(-3).toString()}` : error.message);
+      });
+    if (path.startsWith('/later')) setTimeout(read, 50);
+    else read();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 });
@@ -92,6 +95,14 @@ describe('bodies', () => {
     const caller = await send('/', bytes);
     await expect.poll(caller.answer).toMatch(new RegExp(`^HTTP/1.1 200 .*\r\n${bytes} end$`, 's'));
   });
+
+  it.each([[3], [4 * KIB], [199 * KIB]])(
+    'of %i bytes that came before they were read are passed on whole',
+    async (bytes) => {
+      const caller = await send('/later', bytes);
+      await expect.poll(caller.answer).toMatch(new RegExp(`^HTTP/1.1 200 .*\r\n${bytes} end$`, 's'));
+    },
+  );
 
   it('that are announced take no room', async () => {
     const silent = await Promise.all(Array.from({ length: 20 }, () => call('/silent', 200 * KIB, 'x')));
