@@ -1,24 +1,28 @@
-import { buildCorpus } from '../test/corpus/build.ts';
+import { buildCorpus, type Corpus } from '../test/corpus/build.ts';
 import { corpusImages } from '../test/corpus/images.ts';
 import { summarise } from '../test/corpus/report.ts';
 import { measureCorpus, ROUND_TRIPS } from '../test/corpus/run.ts';
-import { CACHE_DIRECTORY, openSources } from '../test/corpus/sources.ts';
+import { CACHE_DIRECTORY, openSources, type Sources } from '../test/corpus/sources.ts';
 import { fixture } from '../test/support/reviews.ts';
 import { createCaller } from './client.ts';
+import { othersTable } from './others.ts';
 import type { Bench, Part } from './part.ts';
 import { benchRegistry } from './registry.ts';
 import { digits, type Table } from './report.ts';
 import { containersOf } from './reviews.ts';
 import { startOurs } from './servers.ts';
 import { percentile } from './statistics.ts';
+import { tripsTable } from './trips.ts';
 
 const PODS = 1000;
 const IMAGES = 50;
 const ROUND_TRIP_MS = 20;
 
-async function corpusTable({ progress }: Bench): Promise<{ table: Table; data: unknown }> {
-  const sources = await openSources(CACHE_DIRECTORY);
-  const corpus = await buildCorpus(corpusImages, sources, (name) => progress(`cold path: building ${name}`));
+async function corpusTable(
+  corpus: Corpus,
+  sources: Sources,
+  { progress }: Bench,
+): Promise<{ table: Table; data: unknown }> {
   progress('cold path: looking the corpus up');
   const { images, skipped, right, median, most } = summarise(corpus, await measureCorpus(corpus, sources));
   const row = (name: string, { requests, bytes, milliseconds }: typeof median): string[] => [
@@ -93,7 +97,15 @@ async function storm({ keys, main, progress }: Bench): Promise<{ table: Table; d
 
 /** Measures what new images cost. */
 export const coldPath: Part = async (bench) => {
+  bench.progress('cold path: round trips');
+  const trips = await tripsTable(bench.rounds);
   const stormed = await storm(bench);
-  const corpus = await corpusTable(bench);
-  return { tables: [corpus.table, stormed.table], data: { corpus: corpus.data, storm: stormed.data } };
+  const sources = await openSources(CACHE_DIRECTORY);
+  const images = await buildCorpus(corpusImages, sources, (name) => bench.progress(`cold path: building ${name}`));
+  const corpus = await corpusTable(images, sources, bench);
+  const others = await othersTable(images, bench.progress);
+  return {
+    tables: [trips.table, corpus.table, others.table, stormed.table],
+    data: { trips: trips.data, corpus: corpus.data, others: others.data, storm: stormed.data },
+  };
 };

@@ -6,7 +6,7 @@ import { startRegistry, type RegistryServer } from '../test/support/registry-ser
 const INTERPRETERS = ['/lib64/ld-linux-x86-64.so.2', '/lib/ld-musl-x86_64.so.1'] as const;
 
 /** Builds an image whose program uses glibc or musl; different salts give different images. */
-function smallImage(salt: number): BuiltImage {
+export function smallImage(salt: number): BuiltImage {
   const interpreter = INTERPRETERS[salt % 2] ?? INTERPRETERS[0];
   const content = Buffer.concat([elf({ interpreter }), Buffer.from(String(salt))]);
   return image({ layers: [layer([{ path: 'app', content }], 'gzip')], config: { entrypoint: ['/app'] } });
