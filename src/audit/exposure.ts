@@ -84,7 +84,7 @@ function adjustedToPath(loss: Loss, { kernel, kubeProxy }: ExposureInput): Workl
   if (loss.level === 'mitigated') return loss;
   if (kernel.level === 'unknown') {
     const where = kernel.kernel === undefined ? 'on nodes that were not read' : `on kernel ${kernel.kernel}`;
-    return { level: 'possible', detail: `${loss.detail}, ${where}: whether it has the fixes is not known.` };
+    return { level: 'possible', detail: `${loss.detail}, ${where}: it is unknown whether it has the fixes.` };
   }
   const level = kubeProxy.mode === 'unknown' && loss.level === 'yes' ? 'possible' : loss.level;
   const unsure = kubeProxy.mode === 'unknown' ? '; whether kube-proxy translates it is not known' : '';

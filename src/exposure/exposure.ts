@@ -139,7 +139,7 @@ function judgeMode(kubeProxy: KubeProxy | undefined, names: () => readonly strin
   if (kubeProxy === undefined) return exposedBy('unread', 'the mode of kube-proxy has not been read', names());
   const { mode, source, detail } = kubeProxy;
   if (mode === 'unknown') {
-    return exposedBy('unread', `the mode of kube-proxy is not known (${source}: ${detail})`, names());
+    return exposedBy('unread', `the mode of kube-proxy is unknown (${source}: ${detail})`, names());
   }
   const ipvs = 'kube-proxy is in ipvs mode, and it is not shown that the fixes of the kernels hold there';
   return mode === 'ipvs' ? exposedBy('ipvs', ipvs, names()) : undefined;

@@ -42,7 +42,7 @@ export function tcpWarnings(containers: readonly ContainerVerdict[], by: string 
     .map(({ name }) => name);
   if (by === undefined || names.length === 0) return [];
   return [
-    `use-vc sends the look-ups of ${names.join(', ')} over TCP, and ${by} is not known to let them through: allow TCP 53, or remove use-vc`,
+    `use-vc sends the look-ups of ${names.join(', ')} over TCP, and ${by} may block them: allow TCP 53, or remove use-vc`,
   ];
 }
 

@@ -47,7 +47,7 @@ export function optionChange(group: DecidedGroup, name: string, edit: string): s
   if (isInjected(group, name)) {
     return `The template does not say it: ${FIND_INJECTOR} namespace ${owner.namespace}, then recreate the Pods.`;
   }
-  const again = owner.kind === 'Pod' ? ' and create the Pod anew' : '';
+  const again = owner.kind === 'Pod' ? ' and recreate the Pod' : '';
   return `${edit} (${fieldOf(owner, 'dnsConfig.options')})${again}.`;
 }
 
@@ -61,7 +61,7 @@ export function fieldChange(
   if (template !== undefined && template.dnsConfig[field].length === 0) {
     return `The template does not say it: ${FIND_INJECTOR} namespace ${owner.namespace}, then recreate the Pods.`;
   }
-  const again = owner.kind === 'Pod' ? ' and create the Pod anew' : '';
+  const again = owner.kind === 'Pod' ? ' and recreate the Pod' : '';
   return `${edit} (${fieldOf(owner, `dnsConfig.${field}`)})${again}.`;
 }
 

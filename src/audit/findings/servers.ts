@@ -73,7 +73,7 @@ function appended(group: DecidedGroup): FindingDraft[] {
       change: fieldChange(
         group,
         'nameservers',
-        `Redirect with dnsPolicy None, which then needs nameservers, searches and ndots too, or take ${local} out`,
+        `Redirect with dnsPolicy None, which then needs nameservers, searches and ndots too, or remove ${local}`,
       ),
     },
   ];

@@ -168,7 +168,7 @@ export function judgeTcp(servers: readonly ServerResult[], { glibc }: Pick<Confi
   const allow = { text: 'Allow TCP on port 53 to it: NetworkPolicies and firewalls often allow only UDP.' };
   if (!wanted) return ok(`${seen}; use-vc is not configured, so nobody needs it`, data);
   if (!glibc.tcpPreflight) {
-    const advice = [{ text: 'Turn glibc.tcpPreflight on, or take use-vc out of glibc.options.' }, allow];
+    const advice = [{ text: 'Turn glibc.tcpPreflight on, or remove use-vc from glibc.options.' }, allow];
     const details = [
       'use-vc is given without asking first (glibc.tcpPreflight is off): every look-up of glibc waits minutes',
     ];

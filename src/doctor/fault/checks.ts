@@ -51,7 +51,7 @@ async function judgeAccess({ parts, view }: Evidence): Promise<Outcome> {
     const seen = `${server} is Kubernetes ${version}: matchConditions need 1.30 or later`;
     return warning(seen, {
       data,
-      advice: [{ text: 'Update the cluster, or take matchConditions out of the registration.' }],
+      advice: [{ text: 'Update the cluster, or remove matchConditions from the registration.' }],
     });
   } catch (error) {
     if (!(error instanceof NeedsClusterError)) throw error;
@@ -152,7 +152,7 @@ export function judgeKubeProxy(sources: KubeProxySources): Outcome {
   const { mode, source, detail } = kubeProxyOf(sources);
   if (mode === 'unknown') {
     const unread = [...new Set(sources.unread.map(errorText))].join('; ');
-    return skipped(`the mode of kube-proxy is not known: ${unread || detail}`, { advice: [LOOK] });
+    return skipped(`the mode of kube-proxy is unknown: ${unread || detail}`, { advice: [LOOK] });
   }
   const details = [MEANING[mode]];
   if (mode === 'other')

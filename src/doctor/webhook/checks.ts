@@ -89,7 +89,7 @@ async function configuration(evidence: Evidence): Promise<Outcome> {
   }
   if (from !== 'defaults') return ok(`${from}: valid`, { data });
   const advice = [{ text: 'Name it with --config.' }];
-  return skipped('no configuration of the webhook was found: what follows goes by the defaults', { data, advice });
+  return skipped('no configuration of the webhook was found: the other checks use the defaults', { data, advice });
 }
 
 async function replicas(evidence: Evidence): Promise<Outcome> {

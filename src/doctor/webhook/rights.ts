@@ -31,7 +31,7 @@ export function rightsNeeded(config: Settings, own: string): Need[] {
     {
       verbs: ['get', 'list', 'watch'],
       of: { group: '', resource: 'namespaces' },
-      without: 'the labels of namespaces are not known, and their Pods left alone',
+      without: 'the labels of namespaces are unknown, and their Pods are left alone',
       vital: true,
     },
     ...certificateNeeds(config, own),
@@ -124,7 +124,7 @@ function policyNeeds({ cluster, networkPolicies }: Settings): Group[] {
     ...POLICY_KINDS.map(({ group, plural }) => ({
       verbs: ['list', 'watch'],
       of: { group, resource: plural },
-      without: 'network policies are not known, and no Pod gets use-vc (networkPolicies: false turns this off)',
+      without: 'network policies are unknown, and no Pod gets use-vc (networkPolicies: false turns this off)',
     })),
     {
       verbs: ['list'],
@@ -142,7 +142,7 @@ function factNeeds({ cluster, nodeLocal, networkPolicies }: Settings): Group[] {
           {
             verbs: ['get'],
             of: { group: '', resource: 'services', ...split(cluster.service) },
-            without: 'the addresses of the cluster DNS are not known',
+            without: 'the addresses of the cluster DNS are unknown',
           },
         ]
       : []),

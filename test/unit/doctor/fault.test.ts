@@ -118,7 +118,7 @@ describe('kube-proxy', () => {
     ['a right that is missing, once', [FORBIDDEN, FORBIDDEN], 'may not get configmaps in kube-system'],
   ])('not known: %s', (_, unread, because) => {
     const { status, seen, advice } = judgeKubeProxy({ unread });
-    expect([status, seen]).toEqual(['skipped', `the mode of kube-proxy is not known: ${because}`]);
+    expect([status, seen]).toEqual(['skipped', `the mode of kube-proxy is unknown: ${because}`]);
     expect(advice).toHaveLength(1);
   });
 });

@@ -257,8 +257,8 @@ describe('rights', () => {
     );
     expect(outcome).toMatchObject({ status: 'failure', seen: 'service account libc-dns/webhook lacks 3 of 34 rights' });
     expect(outcome.details).toEqual([
-      'get namespaces: without it the labels of namespaces are not known, and their Pods left alone',
-      'get services kube-dns in kube-system: without it the addresses of the cluster DNS are not known',
+      'get namespaces: without it the labels of namespaces are unknown, and their Pods are left alone',
+      'get services kube-dns in kube-system: without it the addresses of the cluster DNS are unknown',
       'get daemonsets.apps node-local-dns in kube-system: without it the node-local cache is not used',
     ]);
     expect(

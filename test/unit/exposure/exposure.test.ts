@@ -75,7 +75,7 @@ describe('whether some node can lose DNS packets', () => {
       'a mode that is not known',
       { kubeProxy: proxy('unknown') },
       'unread',
-      'the mode of kube-proxy is not known (ConfigMap: says so)',
+      'the mode of kube-proxy is unknown (ConfigMap: says so)',
       ['n0', 'n1'],
     ],
     [

@@ -193,9 +193,7 @@ describe('policies that keep a Pod from TCP', () => {
     expect(decision.warnings).toEqual(
       warned === undefined
         ? []
-        : [
-            `use-vc sends the look-ups of ${warned} over TCP, and ${BY} is not known to let them through: allow TCP 53, or remove use-vc`,
-          ],
+        : [`use-vc sends the look-ups of ${warned} over TCP, and ${BY} may block them: allow TCP 53, or remove use-vc`],
     );
   });
 
