@@ -49,10 +49,10 @@ Exit status: 3 where --fail-on finds what it names; 1 where the audit itself fai
  */
 export function auditCommand(program: Command, parts: AuditingCommand): void {
   const files = 'manifest file or folder, or - for standard input, instead of a cluster';
-  const namespace = 'this namespace alone; manifests that name none are in the first';
+  const namespace = 'only this namespace; manifests without a namespace are in the first';
   const command = program
     .command('audit')
-    .description('say what runs in a cluster, what would be changed, and who is exposed')
+    .description('report what runs in a cluster, what would change, and which Pods are exposed')
     .addOption(outputFlag(['table', 'json', 'yaml', 'name', 'markdown', 'html', 'sarif', 'junit']))
     .option('--output-file <file>', 'write there instead of standard output; the file is replaced whole or not at all')
     .addOption(

@@ -33,8 +33,8 @@ Exit status 1 where an image could not be read.`;
 export function detectCommand(program: Command, { io, openDetector }: DetectingCommand): void {
   const command = program
     .command('detect')
-    .argument('<image...>', 'image references, or images of this disk: oci:DIR, docker-archive:FILE, oci-archive:FILE')
-    .description('say which resolver and libc are in images, and how that is known')
+    .argument('<image...>', 'image references, or images on this disk: oci:DIR, docker-archive:FILE, oci-archive:FILE')
+    .description('show which resolver and libc images have, and the evidence')
     .option('--command <words>', 'what the container runs instead of its entrypoint', words)
     .addOption(outputFlag(['table', 'json', 'yaml']))
     .addHelpText('after', helpText(HELP));

@@ -77,14 +77,14 @@ Exit status: 0 no failure, 1 failures (with --strict: or warnings), 2 wrong usag
 export function doctorCommand(program: Command, command: DoctorCommand): void {
   const sub = program
     .command('doctor')
-    .description('find out whether the fault is possible here, and whether the webhook is healthy')
+    .description('check whether the fault is possible here, and whether the webhook is healthy')
     .addOption(outputFlag(['table', 'json', 'yaml']))
     .option('--strict', 'exit status 1 for warnings, too')
-    .option('--check <name>', 'this check or group of checks alone (a,b or repeated)', collectWords)
+    .option('--check <name>', 'only this check or group of checks (a,b or repeated)', collectWords)
     .option('--skip <name>', 'not this check or group of checks (a,b or repeated)', collectWords)
     .option(
       '--webhook <host:port>',
-      'where a replica can be asked for its certificate, such as a port-forward',
+      'address of a replica whose certificate to check, such as a port-forward',
       hostAndPort,
     )
     .option(

@@ -42,11 +42,11 @@ export interface ManifestFlags extends CommonFlags, ClusterFlags, ObjectFlags, C
 /** Adds the flags for commands that read manifests. */
 export function addManifestFlags(command: Command): Command {
   const files = 'manifest file or folder, or - for standard input';
-  const namespace = 'look at objects of this namespace alone; those that name none are in the first';
-  const kinds = 'look at objects of these kinds alone: Deployment,CronJob (repeatable)';
+  const namespace = 'only objects of this namespace; those without a namespace are in the first';
+  const kinds = 'only objects of these kinds: Deployment,CronJob (repeatable)';
   const failOn = new Option('--fail-on <what>', 'exit with 3 where an image is').choices(['unknown']);
   addObjectFlags(command, { files, namespace }).option('--kinds <kinds>', kinds, collectKinds).addOption(failOn);
-  addClusterFlags(command, 'decide by the cluster of this kubeconfig; in a Pod: by its own cluster');
+  addClusterFlags(command, 'use the cluster of this kubeconfig; in a Pod: its own cluster');
   return addFlags(command, ['config', 'namespaceMode', ...DNS_FLAGS, 'offline', 'platform', 'color']);
 }
 
@@ -235,9 +235,7 @@ function noteAssumptions(
   explained: readonly Explained[],
 ): void {
   if (cluster === undefined && config.exposure === 'auto') {
-    io.err(
-      'libc-dns: exposure auto has no effect on manifests: no nodes are read, so Pods are decided for as with always.\n',
-    );
+    io.err('libc-dns: exposure auto has no effect on manifests: no nodes are read, so it works like always.\n');
   }
   if (explained.every(({ evaluation }) => evaluation.decision.mode === 'off')) return;
   const isGuessed = ({ template, evaluation }: Explained): boolean =>

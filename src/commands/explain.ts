@@ -41,7 +41,7 @@ export function explainCommand(program: Command, parts: ManifestCommand): void {
   const { io } = parts;
   const command = program
     .command('explain')
-    .description('say for each Pod of a manifest what would be done, and why')
+    .description('show for each Pod of a manifest what would be done, and why')
     .addOption(outputFlag(['text', 'json', 'yaml', 'name']))
     .addHelpText('after', helpText(HELP));
   addManifestFlags(command).action(async (files: string[], given: ExplainFlags) => {

@@ -43,7 +43,7 @@ export function injectCommand(program: Command, parts: ManifestCommand): void {
     .command('inject')
     .description('patch manifests as the webhook would patch their Pods')
     .addOption(outputFlag(['yaml', 'json', 'diff', 'patch', 'name']))
-    .option('--in-place', 'write what changes into the files, and print their names')
+    .option('--in-place', 'write the changes into the files, and print their names')
     .addHelpText('after', helpText(HELP));
   addManifestFlags(command).action(async (files: string[], given: InjectFlags) => {
     const flags = withFiles(files, given);

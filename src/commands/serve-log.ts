@@ -55,7 +55,7 @@ export function followLogLevel(options: LogLevelOptions): () => void {
     problem = '';
     if (config === known) return;
     if (fixedSettings(config) !== fixedSettings(known)) {
-      log.warn('the configuration has changed: log.level takes effect now, all else when the server is started again');
+      log.warn('the configuration has changed: log.level takes effect now, everything else after a restart');
     }
     const { level } = config.log;
     if (level !== known.log.level) setLevel(log, level, 'the configuration');

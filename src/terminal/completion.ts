@@ -34,7 +34,7 @@ export function completionCommand(program: Command, { io }: { readonly io: Io })
   program
     .command('completion')
     .addArgument(new Argument('<shell>').choices(Object.keys(SHELLS)))
-    .description('print a script that has a shell complete commands and flags')
+    .description('print a script that completes commands and flags in a shell')
     .addHelpText('after', helpText(HELP))
     .action((shell: keyof typeof SHELLS) => io.out(SHELLS[shell](entriesOf(program), flagsOf(program))));
 }

@@ -95,10 +95,7 @@ export function addObjectFlags(
     .argument('[file...]', `as -f: ${about.files}`)
     .option('-f, --filename <file>', `${about.files} (a,b or repeated)`, collectFiles)
     .option('-n, --namespace <name>', `${about.namespace} (a,b or repeated)`, collectNamespaces)
-    .option(
-      '-A, --all-namespaces',
-      'all namespaces, which is the default; with -n, manifests that name none are in it',
-    );
+    .option('-A, --all-namespaces', 'all namespaces (the default); -n then only places manifests without a namespace');
 }
 
 /** Throws an `InvalidArgumentError` for an empty path: a comma too many, or a variable that is not set. */

@@ -230,7 +230,7 @@ export function unreadableSection(report: AuditReport): Markup {
   if (groups.length === 0) return NOTHING;
   return html`<section id="unreadable" aria-labelledby="unreadable-title">
     <h2 id="unreadable-title">Images that could not be read</h2>
-    <p>Their resolvers are unknown. Each registry and cause has one advice; what most Pods need comes first.</p>
+    <p>Their resolvers are unknown. Advice is by registry and cause; what most Pods need comes first.</p>
     ${groups.map(unreadableCard)}
   </section>`;
 }

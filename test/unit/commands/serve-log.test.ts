@@ -66,7 +66,7 @@ describe('the level of a running server', () => {
     const { log, said, write } = followed('log: { level: info }');
     write('log: { level: debug }\nscope: cluster');
     await expect.poll(() => log.level).toBe('debug');
-    expect(said[0]).toMatch(/log\.level takes effect now, all else when/);
+    expect(said[0]).toMatch(/log\.level takes effect now, everything else after a restart/);
   });
 
   it('stays where the new configuration is not valid, which is said once', async () => {
