@@ -168,7 +168,17 @@ describe.runIf(hasCluster() && hasHelm())("the policy's limits", () => {
     );
     const remedy = { reason: 'X', remedy: [], options: [] };
     const redirect = { ...remedy, dnsPolicy: 'None', nameservers: ['10.0.0.10'], searches: ['a.b'] };
-    beforeAll(async () => await cluster.createNamespace('schema'));
+    /** Search domains that take this many characters with a space between two. */
+    const searches = (count: number): string[] =>
+      Array.from({ length: Math.ceil((count + 1) / 200) }, (_, at) => 'a'.repeat(Math.min(199, count - at * 200)));
+    beforeAll(async () => {
+      await cluster.createNamespace('schema');
+      const dnsConfig = { nameservers: ['10.0.0.10'], searches: searches(2048) };
+      await createPod(cluster, 'schema', { name: 'pod', spec: { dnsConfig } }, { dryRun: 'All' });
+      dnsConfig.searches = searches(2049);
+      const refused = createPod(cluster, 'schema', { name: 'pod', spec: { dnsConfig } }, { dryRun: 'All' });
+      await expect(refused).rejects.toMatchObject({ code: 'invalid' });
+    });
 
     const send = async (spec: object): Promise<unknown> =>
       await cluster.client.request({
@@ -179,6 +189,10 @@ describe.runIf(hasCluster() && hasHelm())("the policy's limits", () => {
     it.each([
       ['what the leader writes', good],
       ['a redirect', { ...good, remedies: [redirect] }],
+      [
+        'one with as many search domains as a Pod may have',
+        { ...good, remedies: [{ ...redirect, searches: searches(2048) }] },
+      ],
     ])('but %s is', async (_, spec) => {
       await expect(send(spec)).resolves.toBeDefined();
     });
@@ -200,6 +214,7 @@ describe.runIf(hasCluster() && hasHelm())("the policy's limits", () => {
         ['four nameservers', { ...redirect, nameservers: ['1.1.1.1', '1.1.1.2', '1.1.1.3', '1.1.1.4'] }] as const,
         ['a nameserver by name', { ...redirect, nameservers: ['nope'] }] as const,
         ['a search domain of two words', { ...redirect, searches: ['a b'] }] as const,
+        ['search domains of 2049 characters', { ...redirect, searches: searches(2049) }] as const,
         ['33 search domains', { ...redirect, searches: Array.from({ length: 33 }, () => 'a') }] as const,
       ].map(([what, one]): [string, object] => [what, { remedies: [one] }]),
     ])('%s', async (_, part) => {
