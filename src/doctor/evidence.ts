@@ -11,6 +11,7 @@ import type {
   ClusterView,
   DeploymentSeen,
   DnsSeen,
+  MutatingPolicy,
   NodeSeen,
   WebhookConfiguration,
   WebhookEntry,
@@ -71,7 +72,11 @@ export interface Evidence {
   readonly entries: () => Promise<readonly WebhookEntry[]>;
   /** The Service that the API server calls; undefined if the registration names none. */
   readonly target: () => Promise<Target | undefined>;
-  /** The Deployments whose Pods that Service selects. */
+  /** Our MutatingAdmissionPolicies; none if the API server has no such kind, or they may not be read. */
+  readonly policies: () => Promise<readonly MutatingPolicy[]>;
+  /** The namespace of the release: of that Service, else the one that our policy names. */
+  readonly home: () => Promise<string | undefined>;
+  /** The Deployments whose Pods that Service selects; where there is none, those of the release. */
   readonly deployments: () => Promise<readonly DeploymentSeen[]>;
   readonly webhookConfig: () => Promise<WebhookConfig>;
   readonly policy: () => Promise<PolicyConfig>;
@@ -111,9 +116,19 @@ export function createEvidence(parts: DoctorParts): Evidence {
       of.filter((entry) => name === parts.config.tls.registration || isOurs(entry)),
     );
   const target = once(async () => targetOf(await ours(), parts.namespace));
-  const deployments = deploymentsOf({ view, target });
+  const policies = once(async () => {
+    const all = await (await view()).mutatingPolicies().catch(() => []);
+    return all.filter(isOurs);
+  });
+  const home = once(async () => {
+    const found = await target();
+    return found === undefined
+      ? (await policies()).find(({ namespace }) => namespace !== undefined)?.namespace
+      : found.namespace;
+  });
+  const deployments = deploymentsOf({ view, target, home });
   const webhookConfig = once(async () => {
-    const found = await configOrDefaults(parts, () => findConfig(parts, { view, target, deployments }));
+    const found = await configOrDefaults(parts, () => findConfig(parts, { view, home, deployments }));
     const cluster = { ...found.config.cluster, ...parts.given };
     return { ...found, config: { ...found.config, cluster } };
   });
@@ -127,6 +142,8 @@ export function createEvidence(parts: DoctorParts): Evidence {
     ours,
     entries,
     target,
+    policies,
+    home,
     deployments,
     webhookConfig,
     policy: once(async () => policyConfig((await webhookConfig()).config)),
@@ -176,10 +193,17 @@ async function reachableView({ view, noCluster }: DoctorParts): Promise<ClusterV
   return view;
 }
 
-function deploymentsOf(evidence: Pick<Evidence, 'view' | 'target'>): () => Promise<readonly DeploymentSeen[]> {
+/** The label that the chart and the manifests give to replicas. */
+export const REPLICA = { 'app.kubernetes.io/name': 'libc-dns-webhook' };
+
+function deploymentsOf(evidence: Pick<Evidence, 'view' | 'target' | 'home'>): () => Promise<readonly DeploymentSeen[]> {
   return once(async () => {
     const [view, target] = [await evidence.view(), await evidence.target()];
-    if (target === undefined) return [];
+    if (target === undefined) {
+      const home = await evidence.home();
+      const found = home === undefined ? [] : await view.deployments(home);
+      return found.filter(({ podLabels }) => chooses(REPLICA, podLabels));
+    }
     const service = await view.service(target.namespace, target.name);
     const all = await view.deployments(target.namespace);
     // A Service without a selector has hand-made endpoints: a Deployment of its name is the best guess.
@@ -203,16 +227,16 @@ async function configOrDefaults(parts: DoctorParts, find: () => Promise<WebhookC
 /** Returns the installed webhook's configuration; the command line's if none is found or the user named one. */
 async function findConfig(
   parts: DoctorParts,
-  evidence: Pick<Evidence, 'view' | 'target' | 'deployments'>,
+  evidence: Pick<Evidence, 'view' | 'home' | 'deployments'>,
 ): Promise<WebhookConfig> {
   const given = { config: parts.config, from: parts.configGiven ?? 'defaults', problems: [] };
   if (parts.configGiven !== undefined) return given;
-  const target = await evidence.target();
+  const home = await evidence.home();
   const [deployment] = await evidence.deployments();
   const map = deployment && configMapOf(deployment);
-  if (target === undefined || deployment === undefined || map === undefined) return given;
-  const data = await (await evidence.view()).configMap(target.namespace, map.name);
-  const from = `ConfigMap ${target.namespace}/${map.name}`;
+  if (home === undefined || deployment === undefined || map === undefined) return given;
+  const data = await (await evidence.view()).configMap(home, map.name);
+  const from = `ConfigMap ${home}/${map.name}`;
   const text = data?.[map.key];
   if (text === undefined) return { ...given, problems: [`${from} has no ${map.key}`] };
   return readConfig({ from, text, environment: deployment.environment }, parts.config);

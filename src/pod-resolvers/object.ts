@@ -7,6 +7,9 @@ import type { Remedies } from './remedies.ts';
 /** The name of the one object in each namespace: a policy runs once for each parameter object. */
 export const NAME = 'libc-dns';
 
+/** `spec.leftOut` once more, for readers of metadata alone. */
+const LEFT_OUT = 'libc-dns.dev/left-out';
+
 const FIELD_MANAGER = 'libc-dns-webhook';
 
 /**
@@ -54,7 +57,12 @@ export function applySpec(namespace: string, spec: PodResolversSpec): KubeReques
     contentType: 'application/apply-patch+yaml',
     // The answer is read for its resourceVersion alone.
     accept: 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1',
-    body: { apiVersion: 'libc-dns.dev/v1alpha1', kind: 'PodResolvers', metadata: { name: NAME, namespace }, spec },
+    body: {
+      apiVersion: 'libc-dns.dev/v1alpha1',
+      kind: 'PodResolvers',
+      metadata: { name: NAME, namespace, annotations: { [LEFT_OUT]: String(spec.leftOut) } },
+      spec,
+    },
   };
 }
 

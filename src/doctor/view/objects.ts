@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type {
   BudgetSeen,
   DeploymentSeen,
+  LeaseSeen,
   MountSeen,
   MutatingPolicy,
   NodeSeen,
@@ -71,10 +72,13 @@ export const webhookConfiguration = configuration.transform(
   }),
 );
 
+/** Where the chart's policy says that it belongs (templates/admission-policy.yaml). */
+const NAMESPACE_OF_POLICY = 'libc-dns.dev/namespace';
+
 /** admissionregistration.k8s.io MutatingAdmissionPolicy; its bindings are objects of their own. */
 export const mutatingPolicy = z
   .object({
-    metadata,
+    metadata: metadata.extend({ annotations: labels }),
     spec: z.object({
       matchConstraints: z.object({ resourceRules: list(rule) }).nullish(),
       mutations: list(
@@ -85,8 +89,9 @@ export const mutatingPolicy = z
       ),
     }),
   })
-  .transform(({ metadata: { name }, spec }): Omit<MutatingPolicy, 'bindings'> => ({
+  .transform(({ metadata: { name, annotations }, spec }): Omit<MutatingPolicy, 'bindings'> => ({
     name,
+    ...(annotations[NAMESPACE_OF_POLICY] !== undefined && { namespace: annotations[NAMESPACE_OF_POLICY] }),
     rules: spec.matchConstraints?.resourceRules ?? [],
     mutations: spec.mutations.flatMap(({ applyConfiguration, jsonPatch }) =>
       [applyConfiguration?.expression, jsonPatch?.expression].filter((expression) => expression !== undefined),
@@ -174,6 +179,13 @@ export const disruptionBudget = z
     selector: spec.selector,
     disruptionsAllowed: status.disruptionsAllowed,
   }));
+
+export const lease = z
+  .object({ spec: z.object({ holderIdentity: z.string().nullish(), renewTime: z.string().nullish() }).prefault({}) })
+  .transform(({ spec: { holderIdentity, renewTime } }): LeaseSeen => {
+    const renewedAt = Date.parse(renewTime ?? '');
+    return { holder: holderIdentity ?? '', renewedAt: Number.isNaN(renewedAt) ? undefined : renewedAt };
+  });
 
 export const node = z
   .object({

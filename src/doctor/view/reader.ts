@@ -39,7 +39,7 @@ async function mutatingPolicies(client: Requests): Promise<readonly MutatingPoli
       );
       const of = (policy: string): string[] =>
         bindings.filter(({ policyName }) => policyName === policy).map(({ name }) => name);
-      return policies.map(({ name, rules, mutations }) => ({ name, rules, mutations, bindings: of(name) }));
+      return policies.map((policy) => Object.assign(policy, { bindings: of(policy.name) }));
     } catch (error) {
       if (!isKubeError(error, 'not-found')) throw error;
       missing = error;
@@ -48,10 +48,12 @@ async function mutatingPolicies(client: Requests): Promise<readonly MutatingPoli
   throw missing;
 }
 
-async function podResolvers(client: Requests): Promise<ReadonlySet<string>> {
-  const found = new Set<string>();
+async function podResolvers(client: Requests): Promise<ReadonlyMap<string, number>> {
+  const found = new Map<string, number>();
   await eachObject({ client, resource: RESOURCES.podResolvers, metadataOnly: true }, () => ({ metadata }) => {
-    if (metadata.name === 'libc-dns' && metadata.namespace !== undefined) found.add(metadata.namespace);
+    const { name, namespace, annotations } = metadata;
+    if (name === 'libc-dns' && namespace !== undefined)
+      found.set(namespace, Number(annotations?.['libc-dns.dev/left-out'] ?? 0));
   });
   return found;
 }
@@ -149,6 +151,8 @@ export function createDoctorView(client: KubeClient, transport: Transport): Clus
     webhookConfigurationsNamed: (name) => configurations({ fieldSelector: `metadata.name=${name}` }),
     mutatingPolicies: () => mutatingPolicies(client),
     podResolvers: () => podResolvers(client),
+    lease: (namespace, name) =>
+      getOne(client, resourcePath(RESOURCES.leases, name, namespace), by(objects.lease, 'Lease')),
     service: (namespace, name) =>
       getOne(client, resourcePath(RESOURCES.services, name, namespace), by(objects.service, 'Service')),
     deployments: (namespace) =>

@@ -23,8 +23,11 @@ export interface ClusterView {
   webhookConfigurationsNamed(name: string): Promise<readonly WebhookConfiguration[]>;
   /** Rejects with `not-found` if the API server does not have this kind. */
   mutatingPolicies(): Promise<readonly MutatingPolicy[]>;
-  /** Returns the namespaces that have a PodResolvers. Rejects with `not-found` if the API server does not have this kind. */
-  podResolvers(): Promise<ReadonlySet<string>>;
+  /**
+   * Returns how many images each namespace's PodResolvers leaves out. Rejects with `not-found` if the API server does not have this kind.
+   */
+  podResolvers(): Promise<ReadonlyMap<string, number>>;
+  lease(namespace: string, name: string): Promise<LeaseSeen | undefined>;
   service(namespace: string, name: string): Promise<ServiceSeen | undefined>;
   deployments(namespace: string): Promise<readonly DeploymentSeen[]>;
   disruptionBudgets(namespace: string): Promise<readonly BudgetSeen[]>;
@@ -102,6 +105,8 @@ export interface WebhookConfiguration {
 /** admissionregistration.k8s.io MutatingAdmissionPolicy. */
 export interface MutatingPolicy {
   readonly name: string;
+  /** Where the chart says that it belongs; undefined for policies of others. */
+  readonly namespace?: string;
   /** Names of its bindings; a policy without one has no effect. */
   readonly bindings: readonly string[];
   readonly rules: readonly AdmissionRule[];
@@ -134,6 +139,14 @@ export interface MountSeen {
   readonly path: string;
   readonly kind: 'configMap' | 'secret';
   readonly name: string;
+}
+
+/** coordination.k8s.io/v1 Lease. */
+export interface LeaseSeen {
+  /** The identity of who holds it; empty if it is free. */
+  readonly holder: string;
+  /** Milliseconds since the epoch; undefined if it was never held. */
+  readonly renewedAt: number | undefined;
 }
 
 export interface BudgetSeen {

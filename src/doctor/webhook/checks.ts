@@ -1,16 +1,16 @@
 import { isInScope, SYSTEM_NAMESPACES } from '../../policy/scope.ts';
 import { failure, ok, type Outcome, skipped, warning } from '../check.ts';
-import type { Evidence } from '../evidence.ts';
+import { type Evidence, REPLICA } from '../evidence.ts';
 import type { Check } from '../run.ts';
-import type { ClusterView, MountSeen, MutatingPolicy, ServiceSeen } from '../view/view.ts';
+import type { ClusterView, MountSeen, ServiceSeen } from '../view/view.ts';
 import { CALL_STATUS_METRICS, CALLER_METRICS, judgeCallers } from './callers.ts';
 import { certificateEvidence } from './certificate-evidence.ts';
 import { type CertificateEvidence, judgeLife, judgeTrust } from './certificates.ts';
 import { CALL_METRICS, judgeFailOpen } from './fail-open.ts';
-import { clientCaMountOf, podsBehind, type Target } from './installation.ts';
-import { isOurs, judgeRegistration, type RegistrationEvidence } from './registration.ts';
+import { chooses, clientCaMountOf, podsBehind, type Target } from './installation.ts';
+import { judgeRegistration, type RegistrationEvidence } from './registration.ts';
 import { judgeRehearsal, type Rehearsal, REHEARSED_POD, skipReason } from './rehearsal.ts';
-import { judgeReplicas } from './replicas.ts';
+import { judgeLeader, judgeReplicas } from './replicas.ts';
 import { judgeRights, type Need, rightsNeeded } from './rights.ts';
 import { judgeScope } from './scope.ts';
 
@@ -34,35 +34,28 @@ async function registration(evidence: Evidence): Promise<Outcome> {
   }
   // If Pods cannot be read, a missing registration means: never installed.
   const leftovers = configurations.length > 0 ? [] : await runningReplicas(evidence);
-  const policies = await ourPolicies(view);
+  const policies = await evidence.policies();
   const podResolvers = policies.length === 0 ? undefined : await podResolversOf(evidence);
   const own = target?.namespace;
   return judgeRegistration({ configurations, services, config, own, leftovers, policies, podResolvers });
 }
 
-/** Returns our policies; none if the API server has no such kind, or it may not be read. */
-async function ourPolicies(view: ClusterView): Promise<readonly MutatingPolicy[]> {
-  const all = await view.mutatingPolicies().catch(() => []);
-  return all.filter(isOurs);
-}
-
 /** Reads which namespaces in scope have a PodResolvers; undefined if that may not be read. */
 async function podResolversOf(evidence: Evidence): Promise<RegistrationEvidence['podResolvers']> {
   const view = await evidence.view();
-  const [namespaces, config, target] = await Promise.all([view.namespaces(), evidence.policy(), evidence.target()]);
-  // Where no webhook is called, nothing says which namespace is our own: it has no label.
-  const inScope = [...namespaces].filter(([name, labels]) => isInScope({ name, labels }, config, target?.namespace));
+  const [namespaces, config, own] = await Promise.all([view.namespaces(), evidence.policy(), evidence.home()]);
+  const inScope = [...namespaces].filter(([name, labels]) => isInScope({ name, labels }, config, own));
   try {
-    return { inScope: inScope.map(([name]) => name), have: await view.podResolvers() };
+    return { inScope: inScope.map(([name]) => name), leftOut: await view.podResolvers() };
   } catch (error) {
     return (error as { code?: string }).code === 'not-found' ? 'no kind' : undefined;
   }
 }
 
-/** Finds workloads in all namespaces by the label that the chart and the manifests give to replicas. */
+/** Finds workloads in all namespaces by the label of replicas. */
 async function runningReplicas(evidence: Evidence): Promise<string[]> {
   const pods = await evidence.pods().catch(() => []);
-  const ours = pods.filter(({ view }) => view.labels['app.kubernetes.io/name'] === 'libc-dns-webhook');
+  const ours = pods.filter(({ view }) => chooses(REPLICA, view.labels));
   return [...new Set(ours.map(({ namespace, owner, name }) => `${namespace}/${owner?.name ?? name}`))].toSorted();
 }
 
@@ -94,7 +87,7 @@ async function configuration(evidence: Evidence): Promise<Outcome> {
 
 async function replicas(evidence: Evidence): Promise<Outcome> {
   const target = await evidence.target();
-  if (target === undefined) return notRegistered();
+  if (target === undefined) return await leader(evidence);
   const { namespace, name } = target;
   const view = await evidence.view();
   const service = await view.service(namespace, name);
@@ -110,6 +103,22 @@ async function replicas(evidence: Evidence): Promise<Outcome> {
   return judgeReplicas({ service: `${namespace}/${name}`, hasSelector, deployments, pods: running, budgets });
 }
 
+/** Where no webhook is called: who finds out what the policy does not know yet. */
+async function leader(evidence: Evidence): Promise<Outcome> {
+  const [namespace, entries] = await Promise.all([evidence.home(), evidence.entries()]);
+  if (namespace === undefined || entries.length > 0) return notRegistered();
+  const view = await evidence.view();
+  const [deployments, { config }, pods] = await Promise.all([
+    evidence.deployments(),
+    evidence.webhookConfig(),
+    view.podsWith(namespace, REPLICA),
+  ]);
+  const name = config.warmUp.lease;
+  const lease = await view.lease(namespace, name).catch((): 'unread' => 'unread');
+  const running = pods.filter(({ phase }) => phase !== 'Succeeded' && phase !== 'Failed');
+  return judgeLeader({ namespace, deployments, pods: running, name, lease, now: evidence.parts.clock.now() });
+}
+
 async function rehearsal(evidence: Evidence): Promise<Outcome> {
   const [entries, target, { config }] = await Promise.all([
     evidence.entries(),
@@ -118,7 +127,7 @@ async function rehearsal(evidence: Evidence): Promise<Outcome> {
   ]);
   const view = await evidence.view();
   const byPolicy = entries.length === 0;
-  if (byPolicy && (await ourPolicies(view)).length === 0) return notRegistered();
+  if (byPolicy && (await evidence.policies()).length === 0) return notRegistered();
   const namespace = evidence.parts.namespace ?? 'default';
   const never = [...SYSTEM_NAMESPACES, ...config.excludeNamespaces, ...(target ? [target.namespace] : [])];
   const where = namespace === target?.namespace ? 'default' : namespace;
@@ -195,16 +204,16 @@ async function callerCounts(view: ClusterView, { namespace, name }: Target, port
 }
 
 async function rights(evidence: Evidence): Promise<Outcome> {
-  const [target, [deployment], { config }] = await Promise.all([
-    evidence.target(),
+  const [namespace, [deployment], { config }] = await Promise.all([
+    evidence.home(),
     evidence.deployments(),
     evidence.webhookConfig(),
   ]);
-  if (target === undefined) return notRegistered();
+  if (namespace === undefined) return notRegistered();
   if (deployment === undefined) return skipped('there is no Deployment to tell its service account');
   const view = await evidence.view();
-  const user = `system:serviceaccount:${target.namespace}:${deployment.serviceAccount}`;
-  const needs = rightsNeeded(config, target.namespace);
+  const user = `system:serviceaccount:${namespace}:${deployment.serviceAccount}`;
+  const needs = rightsNeeded(config, namespace);
   const answers: { need: Need; allowed: boolean }[] = [];
   for (let from = 0; from < needs.length; from += AT_ONCE) {
     const some = needs.slice(from, from + AT_ONCE);

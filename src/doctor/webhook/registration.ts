@@ -31,12 +31,12 @@ export interface RegistrationEvidence {
   /** Our MutatingAdmissionPolicies. */
   readonly policies: readonly Pick<MutatingPolicy, 'name' | 'bindings'>[];
   /**
-   * Namespaces in scope, and which of them have a PodResolvers; `no kind`: the API server has no PodResolvers; undefined: they may not be
+   * Namespaces in scope, and how many images each PodResolvers leaves out; `no kind`: the API server has no PodResolvers; undefined: they may not be
    * read, or there is no policy.
    */
   readonly podResolvers:
     | 'no kind'
-    | { readonly inScope: readonly string[]; readonly have: ReadonlySet<string> }
+    | { readonly inScope: readonly string[]; readonly leftOut: ReadonlyMap<string, number> }
     | undefined;
 }
 
@@ -95,16 +95,29 @@ function judgeOwnPolicy({ policies, podResolvers }: RegistrationEvidence, failed
     const text = 'the API server has no kind PodResolvers: its policy patches no Pod';
     return [...remarks, remark(failed, text, 'helm upgrade makes it again.')];
   }
-  const { inScope, have } = podResolvers;
-  const missing = inScope.filter((name) => !have.has(name));
-  if (missing.length === 0) return remarks;
+  const { inScope, leftOut } = podResolvers;
+  const missing = inScope.filter((name) => !leftOut.has(name));
+  const shortened = [...leftOut].filter(([, count]) => count > 0).map(([name, count]) => `${name} (${count})`);
   return [
     ...remarks,
-    remark(
-      missing.length === inScope.length ? failed : 'warning',
-      `no PodResolvers, so that the policy patches no Pod: ${listed(missing)}`,
-      'The leader writes them within seconds: check that one runs (libc_dns_leader), and read its log.',
-    ),
+    ...(missing.length === 0
+      ? []
+      : [
+          remark(
+            missing.length === inScope.length ? failed : 'warning',
+            `no PodResolvers, so that the policy patches no Pod: ${listed(missing)}`,
+            'The leader writes them within seconds: check that one runs (--check replicas), and read its log.',
+          ),
+        ]),
+    ...(shortened.length === 0
+      ? []
+      : [
+          remark(
+            'warning',
+            `PodResolvers have no room for all images; those that are left out count as unknown: ${listed(shortened)}`,
+            'Keep the webhook beside the policy: admissionPolicy.webhook=true. It is called for Pods of unknown images.',
+          ),
+        ]),
   ];
 }
 

@@ -1,7 +1,7 @@
 import type { PodSeen } from '../../cluster/pod-seen.ts';
 import { counted, shellWord } from '../../util/text.ts';
 import { failure, listed, type Outcome, type Remark, skipped, summarize } from '../check.ts';
-import type { BudgetSeen, DeploymentSeen } from '../view/view.ts';
+import type { BudgetSeen, DeploymentSeen, LeaseSeen } from '../view/view.ts';
 import { selects } from './scope.ts';
 
 export interface ReplicasEvidence {
@@ -40,14 +40,73 @@ export function judgeReplicas(evidence: ReplicasEvidence): Outcome {
   return summarize([...judgeCounts(evidence), ...judgeSpread(evidence), ...judgeHealth(evidence)], fine, { data });
 }
 
+export interface LeaderEvidence {
+  /** Of the release. */
+  readonly namespace: string;
+  readonly deployments: readonly DeploymentSeen[];
+  readonly pods: readonly PodSeen[];
+  /** Of the Lease. */
+  readonly name: string;
+  readonly lease: LeaseSeen | 'unread' | undefined;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
+
+/** Milliseconds after which a Lease that is not renewed shows that nobody leads: replicas renew it every few seconds. */
+const LATE_MS = 120_000;
+
+/** Judges whether some replica finds out what the policy of the API server does not know yet. */
+export function judgeLeader({ namespace, deployments, pods, name, lease, now }: LeaderEvidence): Outcome {
+  const data = { namespace, lease, pods: pods.map(({ name: pod, ready, trouble }) => ({ name: pod, ready, trouble })) };
+  const ready = pods.filter((pod) => pod.ready);
+  const desired = deployments.reduce((sum, deployment) => sum + deployment.desired, 0);
+  const because = troublesOf(pods);
+  const stalled = 'the policy goes on with what it knows, and nobody looks new images up';
+  const advice = {
+    text: 'Readiness says why a replica is not ready; so does its log.',
+    command: `kubectl -n ${shellWord(namespace)} describe pods -l app.kubernetes.io/name=libc-dns-webhook`,
+  };
+  if (pods.length === 0) {
+    const again = {
+      text: 'Scale its Deployment up, or install it again; or delete the policy of what was uninstalled.',
+    };
+    return failure(`no replica runs in namespace ${namespace}: ${stalled}`, { data, advice: [again] });
+  }
+  if (ready.length === 0) return failure(`no replica is ready${because}: ${stalled}`, { data, advice: [advice] });
+  const remarks: Remark[] = [];
+  if (lease === undefined) {
+    remarks.push({
+      status: 'failure',
+      text: `no replica leads (there is no Lease ${namespace}/${name}): ${stalled}`,
+      advice,
+    });
+  } else if (lease !== 'unread' && now - (lease.renewedAt ?? 0) > LATE_MS) {
+    const since = lease.renewedAt === undefined ? '' : ` since ${new Date(lease.renewedAt).toISOString()}`;
+    remarks.push({
+      status: 'failure',
+      text: `no replica leads (Lease ${namespace}/${name})${since}: ${stalled}`,
+      advice,
+    });
+  }
+  if (ready.length < desired) {
+    remarks.push({ status: 'warning', text: `${ready.length} of ${desired} replicas are ready${because}`, advice });
+  }
+  const holder = lease === undefined || lease === 'unread' ? '' : lease.holder.split('_', 1)[0];
+  return summarize(remarks, `${counted(ready.length, 'replica')} ready${holder ? `, ${holder} leads` : ''}`, { data });
+}
+
+function troublesOf(pods: readonly PodSeen[]): string {
+  const troubles = [...new Set(pods.flatMap(({ trouble }) => trouble))];
+  return troubles.length > 0 ? ` (${listed(troubles, 3)})` : '';
+}
+
 const commandFor = (service: string, rest: string): string =>
   `kubectl -n ${shellWord(service.split('/', 1)[0] ?? '')} ${rest}`;
 
 function judgeCounts({ service, deployments, pods }: ReplicasEvidence): Remark[] {
   const ready = pods.filter((pod) => pod.ready).length;
   const desired = deployments.reduce((sum, deployment) => sum + deployment.desired, 0);
-  const troubles = [...new Set(pods.flatMap(({ trouble }) => trouble))];
-  const because = troubles.length > 0 ? ` (${listed(troubles, 3)})` : '';
+  const because = troublesOf(pods);
   const advice = {
     text: 'Readiness says why a replica is not ready; so does its log.',
     command: commandFor(service, `describe pods -l app.kubernetes.io/name=libc-dns-webhook`),

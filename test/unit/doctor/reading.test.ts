@@ -8,6 +8,7 @@ import { chooseCluster } from '../../../src/app/join.ts';
 import { podSeen } from '../../../src/cluster/pod-seen.ts';
 import * as objects from '../../../src/doctor/view/objects.ts';
 import { createDoctorView, readMetrics } from '../../../src/doctor/view/reader.ts';
+import type { LeaseSeen } from '../../../src/doctor/view/view.ts';
 import type { KubeRequest } from '../../../src/kubernetes/client.ts';
 import { KubeError } from '../../../src/kubernetes/errors.ts';
 import { getOne, listAll } from '../../../src/kubernetes/lists.ts';
@@ -176,10 +177,28 @@ describe('the view', () => {
     expect(await view(() => ({ data: null })).secretCertificates('a', 'b')).toEqual({});
   });
 
-  it('reads which namespaces have a PodResolvers', async () => {
-    const items = [{ metadata: { name: 'libc-dns', namespace: 'a' } }, { metadata: { name: 'other', namespace: 'b' } }];
-    expect(await view(() => ({ items })).podResolvers()).toEqual(new Set(['a']));
+  it('reads which namespaces have a PodResolvers, and how many images it leaves out', async () => {
+    const items = [
+      { metadata: { name: 'libc-dns', namespace: 'a' } },
+      { metadata: { name: 'other', namespace: 'b' } },
+      { metadata: { name: 'libc-dns', namespace: 'c', annotations: { 'libc-dns.dev/left-out': '7' } } },
+    ];
+    const found = new Map(Object.entries({ a: 0, c: 7 }));
+    expect(await view(() => ({ items })).podResolvers()).toEqual(found);
     await expect(view(() => fail('not-found')).podResolvers()).rejects.toMatchObject({ code: 'not-found' });
+  });
+
+  it.each<[string, object, LeaseSeen]>([
+    [
+      'held',
+      { spec: { holderIdentity: 'a_1', renewTime: '2026-01-02T03:04:05.000006Z' } },
+      { holder: 'a_1', renewedAt: Date.parse('2026-01-02T03:04:05Z') },
+    ],
+    ['free', { spec: { holderIdentity: '', renewTime: null } }, { holder: '', renewedAt: undefined }],
+    ['new', {}, { holder: '', renewedAt: undefined }],
+  ])('reads a Lease: %s', async (_, lease, seen) => {
+    expect(await view(() => lease).lease('a', 'b')).toEqual(seen);
+    expect(await view(() => fail('not-found')).lease('a', 'b')).toBeUndefined();
   });
 
   it('asks for policies of older API servers, too', async () => {

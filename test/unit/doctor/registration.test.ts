@@ -76,7 +76,14 @@ describe('the registration', () => {
   describe('the policy of the API server', () => {
     const bound = [{ name: 'ours.libc-dns.dev', bindings: ['b'] }];
     const unbound = [{ name: 'ours.libc-dns.dev', bindings: [] }];
-    const all = { inScope: ['a', 'b'], have: new Set(['a', 'b', 'c']) };
+    const all = {
+      inScope: ['a', 'b'],
+      leftOut: new Map([
+        ['a', 0],
+        ['b', 0],
+        ['c', 0],
+      ]),
+    };
     const FINE = 'no webhook is called: the API server patches Pods by its policy ours.libc-dns.dev';
     const UNBOUND = 'the policy ours.libc-dns.dev has no binding, and so no effect';
     const NO_KIND = 'the API server has no kind PodResolvers: its policy patches no Pod';
@@ -84,19 +91,34 @@ describe('the registration', () => {
 
     it.each<[string, Pick<RegistrationEvidence, 'policies' | 'podResolvers'>, string, string]>([
       ['all is there', { policies: bound, podResolvers: all }, 'ok', FINE],
-      ['nothing is in scope', { policies: bound, podResolvers: { inScope: [], have: new Set() } }, 'ok', FINE],
+      ['nothing is in scope', { policies: bound, podResolvers: { inScope: [], leftOut: new Map() } }, 'ok', FINE],
       ['its objects may not be read', { policies: bound, podResolvers: undefined }, 'ok', FINE],
       ['its binding is gone', { policies: unbound, podResolvers: all }, 'failure', UNBOUND],
       ['the kind is gone', { policies: bound, podResolvers: 'no kind' }, 'failure', NO_KIND],
       [
         'an object is gone',
-        { policies: bound, podResolvers: { ...all, have: new Set(['a']) } },
+        { policies: bound, podResolvers: { ...all, leftOut: new Map([['a', 0]]) } },
         'warning',
         missing('b'),
       ],
       [
+        'an object has no room for some images',
+        {
+          policies: bound,
+          podResolvers: {
+            ...all,
+            leftOut: new Map([
+              ['a', 7],
+              ['b', 0],
+            ]),
+          },
+        },
+        'warning',
+        'PodResolvers have no room for all images; those that are left out count as unknown: a (7)',
+      ],
+      [
         'all objects are gone',
-        { policies: bound, podResolvers: { ...all, have: new Set() } },
+        { policies: bound, podResolvers: { ...all, leftOut: new Map() } },
         'failure',
         missing('a, b'),
       ],
@@ -109,8 +131,8 @@ describe('the registration', () => {
     const FORBIDDEN = Object.assign(new Error('may not'), { code: 'forbidden' });
 
     it.each<[string, Partial<ClusterView>, string, string]>([
-      ['its objects', { podResolvers: async () => new Set(['shop']) }, 'ok', FINE],
-      ['not all of them', { podResolvers: async () => new Set() }, 'failure', missing('shop')],
+      ['its objects', { podResolvers: async () => new Map([['shop', 0]]) }, 'ok', FINE],
+      ['not all of them', { podResolvers: async () => new Map() }, 'failure', missing('shop')],
       ['no kind', { podResolvers: () => Promise.reject(NOT_FOUND) }, 'failure', NO_KIND],
       ['that they may not be read', { podResolvers: () => Promise.reject(FORBIDDEN) }, 'ok', FINE],
     ])('the check reads %s', async (_, change, status, seen) => {

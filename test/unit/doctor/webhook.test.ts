@@ -17,7 +17,12 @@ import {
   targetOf,
 } from '../../../src/doctor/webhook/installation.ts';
 import { judgeRehearsal, skipReason } from '../../../src/doctor/webhook/rehearsal.ts';
-import { judgeReplicas, type ReplicasEvidence } from '../../../src/doctor/webhook/replicas.ts';
+import {
+  judgeLeader,
+  judgeReplicas,
+  type LeaderEvidence,
+  type ReplicasEvidence,
+} from '../../../src/doctor/webhook/replicas.ts';
 import { describeRight, judgeRights, rightsNeeded } from '../../../src/doctor/webhook/rights.ts';
 import { readPod } from '../../../src/policy/read-pod.ts';
 
@@ -117,6 +122,49 @@ describe('replicas', () => {
     ],
   ])('%s', (_, seen, status, sentence) => {
     expect(judgeReplicas(seen)).toMatchObject({ status, seen: sentence });
+  });
+});
+
+describe('who finds out what the policy of the API server does not know', () => {
+  const NOW = Date.parse('2026-01-02T03:04:05Z');
+  const STALLED = 'the policy goes on with what it knows, and nobody looks new images up';
+  const waiting = pod('b', '2', { ready: false, trouble: ['ImagePullBackOff'] });
+
+  it.each<[string, Partial<LeaderEvidence>, string, string]>([
+    ['one leads', {}, 'ok', '2 replicas ready, a leads'],
+    ['the Lease may not be read', { lease: 'unread' }, 'ok', '2 replicas ready'],
+    ['one of two', { pods: [pod('a', '1'), waiting] }, 'warning', '1 of 2 replicas are ready (ImagePullBackOff)'],
+    ['none ready', { pods: [waiting] }, 'failure', `no replica is ready (ImagePullBackOff): ${STALLED}`],
+    ['scaled down', { pods: [] }, 'failure', `no replica runs in namespace libc-dns: ${STALLED}`],
+    ['no Lease', { lease: undefined }, 'failure', `no replica leads (there is no Lease libc-dns/lead): ${STALLED}`],
+    [
+      'a Lease that was never held',
+      { lease: { holder: '', renewedAt: undefined } },
+      'failure',
+      `no replica leads (Lease libc-dns/lead): ${STALLED}`,
+    ],
+    [
+      'nobody has renewed it for two minutes',
+      { lease: { holder: 'a_1', renewedAt: NOW - 120_001 } },
+      'failure',
+      `no replica leads (Lease libc-dns/lead) since 2026-01-02T03:02:04.999Z: ${STALLED}`,
+    ],
+    [
+      'renewed a little late',
+      { lease: { holder: 'a_1', renewedAt: NOW - 119_000 } },
+      'ok',
+      '2 replicas ready, a leads',
+    ],
+  ])('%s', (_, change, status, seen) => {
+    const all: LeaderEvidence = {
+      namespace: 'libc-dns',
+      deployments: [deploymentSeen()],
+      pods: [pod('a', '1'), pod('b', '2')],
+      name: 'lead',
+      lease: { holder: 'a_5f0e', renewedAt: NOW - 3000 },
+      now: NOW,
+    };
+    expect(judgeLeader({ ...all, ...change })).toMatchObject({ status, seen });
   });
 });
 
