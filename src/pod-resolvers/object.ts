@@ -10,6 +10,9 @@ export const NAME = 'libc-dns';
 /** `spec.leftOut` once more, for readers of metadata alone. */
 const LEFT_OUT = 'libc-dns.dev/left-out';
 
+/** The namespace of the release whose leader wrote an object last. */
+export const WRITTEN_BY = 'libc-dns.dev/namespace';
+
 const FIELD_MANAGER = 'libc-dns-webhook';
 
 /**
@@ -48,8 +51,8 @@ export function podResolversSpec(
   };
 }
 
-/** Returns the request that writes a namespace's object. */
-export function applySpec(namespace: string, spec: PodResolversSpec): KubeRequest {
+/** Returns the request that writes a namespace's object. `release`: our own namespace, if it is known. */
+export function applySpec(namespace: string, spec: PodResolversSpec, release = ''): KubeRequest {
   return {
     method: 'PATCH',
     path: resourcePath(RESOURCES.podResolvers, NAME, namespace),
@@ -60,7 +63,7 @@ export function applySpec(namespace: string, spec: PodResolversSpec): KubeReques
     body: {
       apiVersion: 'libc-dns.dev/v1alpha1',
       kind: 'PodResolvers',
-      metadata: { name: NAME, namespace, annotations: { [LEFT_OUT]: String(spec.leftOut) } },
+      metadata: { name: NAME, namespace, annotations: { [LEFT_OUT]: String(spec.leftOut), [WRITTEN_BY]: release } },
       spec,
     },
   };

@@ -15,7 +15,15 @@ import { pause } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
 import { createTokenBucket } from '../util/limits/token-bucket.ts';
 import { createRestartable } from '../util/restartable.ts';
-import { applySpec, deleteObject, MOST_BYTES, NAME, type PodResolversSpec, podResolversSpec } from './object.ts';
+import {
+  applySpec,
+  deleteObject,
+  MOST_BYTES,
+  NAME,
+  type PodResolversSpec,
+  podResolversSpec,
+  WRITTEN_BY,
+} from './object.ts';
 import { entriesOf, noteOffer, type Offer, type OfferedImages, type Workload } from './offered-images.ts';
 import { finishedRemedies, type Remedies, type RemedyTerms } from './remedies.ts';
 
@@ -118,6 +126,7 @@ function begin(options: PodResolversOptions): Run {
     existing: new Set(),
     startedAt: clock.monotonic(),
     facts: options.cluster(),
+    warn: reporter.warnings(),
     mostBytes: MOST_BYTES.since137,
   };
   const placeOf = (name: string): Place => {
@@ -216,6 +225,7 @@ interface State {
   readonly startedAt: number;
   /** What is known of the cluster in this round. */
   facts: ClusterFacts;
+  readonly warn: ReturnType<Reporter['warnings']>;
   /** Of the images in an object; what any API server takes until its version is known. */
   mostBytes: number;
 }
@@ -255,31 +265,39 @@ async function listAtLast(options: PodResolversOptions, signal: AbortSignal): Pr
   const { everyMs = 1000, reporter = silentReporter } = options;
   const trouble = reporter.trouble('the PodResolvers of an earlier leader cannot be listed', 'pod-resolvers');
   while (!signal.aborted) {
-    const versions = await listVersions(options, signal, trouble.lost);
-    if (versions !== undefined) {
+    const objects = await listObjects(options, signal, trouble.lost);
+    if (objects !== undefined) {
       trouble.recovered();
-      return versions.keys();
+      return objects.keys();
     }
     await pause(everyMs, signal);
   }
   return [];
 }
 
-/** Resolves to the resourceVersion of each namespace's object; undefined if they could not be read. */
-async function listVersions(
+/** What is listed of an object. */
+interface Listed {
+  readonly version: string;
+  /** Whose leader wrote it last. */
+  readonly release: string;
+}
+
+/** Resolves to each namespace's object; undefined if they could not be read. */
+async function listObjects(
   { client }: PodResolversOptions,
   signal: AbortSignal,
   lost: (error: { readonly code: string; readonly message: string }) => void,
-): Promise<ReadonlyMap<string, string> | undefined> {
-  const versions = new Map<string, string>();
+): Promise<ReadonlyMap<string, Listed> | undefined> {
+  const objects = new Map<string, Listed>();
   try {
     await eachObject({ client, resource: RESOURCES.podResolvers, metadataOnly: true, signal }, () => {
-      versions.clear();
-      return ({ metadata: { name, namespace, resourceVersion = '' } }) => {
-        if (name === NAME && namespace !== undefined) versions.set(namespace, resourceVersion);
+      objects.clear();
+      return ({ metadata: { name, namespace, resourceVersion: version = '', annotations } }) => {
+        if (name !== NAME || namespace === undefined) return;
+        objects.set(namespace, { version, release: annotations?.[WRITTEN_BY] ?? '' });
       };
     });
-    return versions;
+    return objects;
   } catch (error) {
     if (signal.aborted) return undefined;
     if (!(error instanceof KubeError)) throw error;
@@ -289,19 +307,28 @@ async function listVersions(
 }
 
 /** Has objects written again that somebody else has deleted or changed since our last write. */
-async function heal({ options, places, existing }: State, signal: AbortSignal): Promise<void> {
+async function heal({ options, places, existing, facts, warn }: State, signal: AbortSignal): Promise<void> {
   const { reporter = silentReporter } = options;
   const before = new Map([...places].map(([name, { version }]) => [name, version]));
   const count = (error: { readonly code: string }): void =>
     reporter.metrics.cluster.apiFailed('pod-resolvers', error.code);
-  const versions = await listVersions(options, signal, count);
-  if (versions === undefined) return;
-  for (const name of versions.keys()) existing.add(name);
+  const objects = await listObjects(options, signal, count);
+  if (objects === undefined) return;
+  for (const name of objects.keys()) existing.add(name);
   for (const [name, place] of places) {
     const { version } = place;
     // One that is being written has none.
-    if (version === undefined || version !== before.get(name) || version === versions.get(name)) continue;
-    reporter.log.warn({ namespace: name }, 'somebody else has deleted or changed a PodResolvers: it is written again');
+    const listed = objects.get(name);
+    if (version === undefined || version !== before.get(name) || version === listed?.version) continue;
+    const { release = '' } = listed ?? {};
+    if (release === (facts.ownNamespace ?? '') || release === '') {
+      reporter.log.warn(
+        { namespace: name },
+        'somebody else has deleted or changed a PodResolvers: it is written again',
+      );
+    } else {
+      warn('two releases write the same PodResolvers in turn: a cluster takes one', { release });
+    }
     delete place.written;
     place.isDue = true;
   }
@@ -354,7 +381,7 @@ function update(state: State, namespace: NamespaceView, place: Place): boolean {
   place.written = spec;
   place.version = undefined;
   existing.add(namespace.name);
-  queue.add(namespace.name, () => applySpec(namespace.name, spec));
+  queue.add(namespace.name, () => applySpec(namespace.name, spec, state.facts.ownNamespace));
   return true;
 }
 

@@ -9,7 +9,7 @@ import { resourcePath, RESOURCES } from '../../src/kubernetes/objects.ts';
 import { UNKNOWN_REACH } from '../../src/cluster/reach/reach.ts';
 import type { ClusterFacts, NamespaceView } from '../../src/policy/model.ts';
 import type { Resolver } from '../../src/policy/verdict.ts';
-import type { PodResolversSpec } from '../../src/pod-resolvers/object.ts';
+import { applySpec, type PodResolversSpec } from '../../src/pod-resolvers/object.ts';
 import { createPodResolvers, type PodResolvers } from '../../src/pod-resolvers/writer.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
 import { entriesIn, installPodResolvers } from '../support/pod-resolvers.ts';
@@ -83,12 +83,17 @@ describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace'
 
   /** Returns the spec in a namespace, with `images` as entries; undefined if there is no object. */
   async function specOf(namespace: string) {
+    const spec = await rawSpecOf(namespace);
+    return spec && { ...spec, images: entriesIn(spec.images) };
+  }
+
+  async function rawSpecOf(namespace: string): Promise<PodResolversSpec | undefined> {
     const path = resourcePath(RESOURCES.podResolvers, 'libc-dns', namespace);
     const object = await cluster.client.request<{ spec: PodResolversSpec }>({ path }).catch((error: KubeError) => {
       if (error.code === 'not-found') return undefined;
       throw error;
     });
-    return object && { ...object.spec, images: entriesIn(object.spec.images) };
+    return object?.spec;
   }
 
   /** Waits for a namespace's spec to hold this. */
@@ -263,6 +268,26 @@ describe.runIf(hasCluster())('the leader keeps a PodResolvers in each namespace'
       now += 30_000;
       await until(shop, before);
       expect(writer.lines).toMatchObject([{ message: TOUCHED, fields: { namespace: shop } }]);
+    });
+
+    it('by the leader of another release: the log says so once', async () => {
+      const [shop, other] = [await place(), await place()];
+      current = { ...facts, ownNamespace: 'one' };
+      const { lines } = leader();
+      await until(shop, holding({}));
+      await until(other, holding({}));
+      for (let round = 1; round <= 2; round += 1) {
+        await sleep(200);
+        for (const name of [shop, other]) {
+          const spec = await rawSpecOf(name);
+          await cluster.client.request(applySpec(name, { ...spec, architecture: `not-${round}` } as never, 'two'));
+        }
+        now += 30_000;
+        for (const name of [shop, other]) await until(name, expect.objectContaining({ architecture: 'amd64' }));
+      }
+      expect(lines).toMatchObject([
+        { message: expect.stringMatching(/^two releases write the same/) as unknown, fields: { release: 'two' } },
+      ]);
     });
 
     it('not touched: not written', async () => {

@@ -29,7 +29,7 @@ export interface RegistrationEvidence {
   /** Running workloads that look like ours: a missing registration is then a failure, not a choice. */
   readonly leftovers: readonly string[];
   /** Our MutatingAdmissionPolicies. */
-  readonly policies: readonly Pick<MutatingPolicy, 'name' | 'bindings'>[];
+  readonly policies: readonly Pick<MutatingPolicy, 'name' | 'namespace' | 'bindings'>[];
   /**
    * Namespaces in scope, and how many images each PodResolvers leaves out; `no kind`: the API server has no PodResolvers; undefined: they may not be
    * read, or there is no policy.
@@ -90,6 +90,13 @@ function judgeOwnPolicy({ policies, podResolvers }: RegistrationEvidence, failed
   const remarks = unbound.map((name) =>
     remark(failed, `the policy ${name} has no binding, and so no effect`, 'helm upgrade makes it again.'),
   );
+  if (policies.length > 1) {
+    const releases = policies.map(({ name, namespace }) =>
+      namespace === undefined ? name : `${name} of ${namespace}`,
+    );
+    const text = `two releases write the same PodResolvers in turn: ${listed(releases)}`;
+    remarks.push(remark('warning', text, 'Uninstall one: a cluster takes one release with a policy.'));
+  }
   if (podResolvers === undefined) return remarks;
   if (podResolvers === 'no kind') {
     const text = 'the API server has no kind PodResolvers: its policy patches no Pod';

@@ -94,6 +94,18 @@ describe('the registration', () => {
       ['nothing is in scope', { policies: bound, podResolvers: { inScope: [], leftOut: new Map() } }, 'ok', FINE],
       ['its objects may not be read', { policies: bound, podResolvers: undefined }, 'ok', FINE],
       ['its binding is gone', { policies: unbound, podResolvers: all }, 'failure', UNBOUND],
+      [
+        'there are two releases',
+        {
+          policies: [
+            { name: 'ours.libc-dns.dev', namespace: 'one', bindings: ['b'] },
+            { name: 'theirs.libc-dns.dev', namespace: 'two', bindings: ['b'] },
+          ],
+          podResolvers: all,
+        },
+        'warning',
+        'two releases write the same PodResolvers in turn: ours.libc-dns.dev of one, theirs.libc-dns.dev of two',
+      ],
       ['the kind is gone', { policies: bound, podResolvers: 'no kind' }, 'failure', NO_KIND],
       [
         'an object is gone',
