@@ -15,6 +15,8 @@ interface InstalledWebhook {
   readonly registered: boolean | undefined;
   readonly namespace: string | undefined;
   readonly configuration: { readonly name: string; readonly text: string } | undefined;
+  /** Where the policy of the API server is alone: how many images each namespace's PodResolvers leaves out. */
+  readonly podResolvers?: ReadonlyMap<string, number> | undefined;
   readonly gaps: readonly Gap[];
 }
 
@@ -79,6 +81,7 @@ export interface ClusterTerms<S extends Surroundings = Surroundings> {
   readonly gaps: readonly Gap[];
   /** Whether the webhook is installed; undefined if that could not be read. */
   readonly installed: boolean | undefined;
+  readonly podResolvers: InstalledWebhook['podResolvers'];
 }
 
 interface TermsOptions<S extends Surroundings> {
@@ -125,6 +128,7 @@ export async function readTerms<S extends Surroundings>(
     surroundings,
     gaps: [...installed.gaps, ...found.gaps],
     installed: installed.registered,
+    podResolvers: installed.podResolvers,
   };
 }
 

@@ -59,6 +59,8 @@ interface Subject {
   readonly cluster: ClusterSection;
   readonly gaps: readonly Gap[];
   readonly installed: boolean | undefined;
+  /** Where the policy of the API server is alone: how many images each namespace's PodResolvers leaves out. */
+  readonly podResolvers?: ReadonlyMap<string, number> | undefined;
   /** Labels assumed for namespaces without our label: manifests are read as if they enforced. */
   readonly unlabelled: Readonly<Record<string, string>>;
   /** Where the objects of manifests stand. */
@@ -121,7 +123,7 @@ async function clusterSubject(
   const read = (request: ScanRequest) => cluster.scan(request);
   const { io } = parts;
   const terms = await readTerms(cluster, { io, flags: common, namespaces, read, signal, onProgress: progress.step });
-  const { config, facts, section, surroundings, gaps, from, installed } = terms;
+  const { config, facts, section, surroundings, gaps, from, installed, podResolvers } = terms;
   return {
     source: { kind: 'cluster', server: cluster.server, namespaces, files: [], configuration: from },
     scanned: surroundings,
@@ -130,6 +132,7 @@ async function clusterSubject(
     cluster: section,
     gaps,
     installed,
+    podResolvers,
     unlabelled: {},
     places: new Map(),
   };

@@ -8,7 +8,7 @@ import type { Remedies } from './remedies.ts';
 export const NAME = 'libc-dns';
 
 /** `spec.leftOut` once more, for readers of metadata alone. */
-const LEFT_OUT = 'libc-dns.dev/left-out';
+export const LEFT_OUT = 'libc-dns.dev/left-out';
 
 /** The namespace of the release whose leader wrote an object last. */
 export const WRITTEN_BY = 'libc-dns.dev/namespace';

@@ -10,6 +10,7 @@ import { type KubeObject, RESOURCES } from '../kubernetes/objects.ts';
 import { createWriteQueue, type WriteQueue } from '../kubernetes/write-queue.ts';
 import type { ClusterFacts, NamespaceView, PolicyConfig, Reach } from '../policy/model.ts';
 import { isInScope } from '../policy/scope.ts';
+import type { LimitedLines } from '../telemetry/log-limits.ts';
 import { type Reporter, silentReporter } from '../telemetry/reporter.ts';
 import { pause } from '../util/abort.ts';
 import type { Clock } from '../util/clock.ts';
@@ -126,7 +127,6 @@ function begin(options: PodResolversOptions): Run {
     existing: new Set(),
     startedAt: clock.monotonic(),
     facts: options.cluster(),
-    warn: reporter.warnings(),
     mostBytes: MOST_BYTES.since137,
   };
   const placeOf = (name: string): Place => {
@@ -179,7 +179,8 @@ function begin(options: PodResolversOptions): Run {
 /** Looks at all namespaces again and again. `before` is called before each round. */
 async function keep(state: State, signal: AbortSignal, before: () => void): Promise<void> {
   const { options, existing } = state;
-  const { namespaces, clock, everyMs = 1000 } = options;
+  const { namespaces, clock, reporter = silentReporter, everyMs = 1000 } = options;
+  const warn = reporter.warnings();
   await namespaces.ready;
   for (const name of await listAtLast(options, signal)) existing.add(name);
   await readMostBytes(state, signal);
@@ -187,7 +188,7 @@ async function keep(state: State, signal: AbortSignal, before: () => void): Prom
   while (!signal.aborted) {
     if (clock.monotonic() - listedAt >= HEAL_MS) {
       listedAt = clock.monotonic();
-      await heal(state, signal);
+      await heal(state, signal, warn);
       // The API server may have been upgraded.
       await readMostBytes(state, signal);
     }
@@ -225,7 +226,6 @@ interface State {
   readonly startedAt: number;
   /** What is known of the cluster in this round. */
   facts: ClusterFacts;
-  readonly warn: ReturnType<Reporter['warnings']>;
   /** Of the images in an object; what any API server takes until its version is known. */
   mostBytes: number;
 }
@@ -307,7 +307,11 @@ async function listObjects(
 }
 
 /** Has objects written again that somebody else has deleted or changed since our last write. */
-async function heal({ options, places, existing, facts, warn }: State, signal: AbortSignal): Promise<void> {
+async function heal(
+  { options, places, existing, facts }: State,
+  signal: AbortSignal,
+  warn: LimitedLines,
+): Promise<void> {
   const { reporter = silentReporter } = options;
   const before = new Map([...places].map(([name, { version }]) => [name, version]));
   const count = (error: { readonly code: string }): void =>

@@ -74,6 +74,7 @@ export interface World {
   readonly kind?: 'cluster' | 'manifests';
   /** Default: it is. null: not known. */
   readonly installed?: boolean | null;
+  readonly podResolvers?: ReadonlyMap<string, number>;
   /** Whether images are looked up. Default: they are. */
   readonly detecting?: boolean;
 }
@@ -130,5 +131,6 @@ export async function auditOf(pods: readonly AuditedPod[], world: World = {}): P
     viewOf,
     gaps: [],
     installed: installed ?? undefined,
+    podResolvers: world.podResolvers,
   });
 }

@@ -37,6 +37,8 @@ interface ReportInput {
   readonly accept?: Accepted;
   /** Whether the webhook is installed; undefined if that is not known. */
   readonly installed: boolean | undefined;
+  /** Where the policy of the API server is alone: how many images each namespace's PodResolvers leaves out. */
+  readonly podResolvers?: ReadonlyMap<string, number> | undefined;
 }
 
 /** Findings that count, by the Pods that have them, and those that are accepted. */
@@ -136,8 +138,8 @@ export function buildReport(input: ReportInput): AuditReport {
     compareTexts([a.what, a.message], [b.what, b.message]),
   );
   const { namespaces, unreadable, images } = parts;
-  const { installed } = input;
-  const judged = { source, summary, cluster, kernels, namespaces, unreadable, gaps, installed };
+  const { installed, podResolvers } = input;
+  const judged = { source, summary, cluster, kernels, namespaces, unreadable, gaps, installed, podResolvers };
   return {
     apiVersion: 'audit.libc-dns.dev/v1',
     kind: 'AuditReport',

@@ -9,6 +9,8 @@ interface NeedInput extends Pick<
 > {
   /** Whether the webhook is installed; undefined if that could not be read. */
   readonly installed: boolean | undefined;
+  /** Where the policy of the API server is alone: how many images each namespace's PodResolvers leaves out. */
+  readonly podResolvers?: ReadonlyMap<string, number> | undefined;
   /** Images that nobody has tried to read (`--offline`). */
   readonly notLookedUp: number;
 }
@@ -114,6 +116,7 @@ function nextSteps(input: NeedInput, needed: NeedVerdict['needed']): string[] {
   }
   steps.push(...unreadSteps(input, needed));
   if (source.kind === 'manifests') return [...steps, 'Audit the cluster itself: libc-dns audit'];
+  steps.push(...policySteps(input));
   if (needed === 'no')
     return [...steps, 'Nothing more: NFQUEUE-based network policies on kernels before 6.12 are the exception.'];
   return [...steps, ...rolloutSteps(input)];
@@ -137,6 +140,33 @@ function unreadSteps({ unreadable, gaps, source, notLookedUp }: NeedInput, neede
   }
   return steps;
 }
+
+/** What keeps the API server's policy from patching Pods in namespaces in scope. */
+function policySteps({ namespaces, podResolvers }: NeedInput): string[] {
+  if (podResolvers === undefined) return [];
+  const inScope = namespaces.filter(({ mode }) => mode !== 'off').map(({ name }) => name);
+  const missing = inScope.filter((name) => !podResolvers.has(name));
+  const leftOut = inScope.flatMap((name) => {
+    const count = podResolvers.get(name) ?? 0;
+    return count > 0 ? [`${name} (${counted(count, 'image')})`] : [];
+  });
+  const steps: string[] = [];
+  if (missing.length > 0) {
+    steps.push(
+      `Find out why there is no PodResolvers in ${some(missing)}, where the policy patches no Pod: libc-dns doctor --check registration,replicas`,
+    );
+  }
+  if (leftOut.length > 0) {
+    steps.push(
+      `Have the webhook beside the policy (admissionPolicy.webhook=true): the PodResolvers of ${some(leftOut)} has no room for all images, and those count as unknown.`,
+    );
+  }
+  return steps;
+}
+
+/** Names three, and how many more there are. */
+const some = (names: readonly string[]): string =>
+  `${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more` : ''}`;
 
 /** How to install it today: the README says so before a release and after. */
 export const INSTALL_GUIDE = 'https://github.com/libc-dns/libc-dns-webhook#install-it';

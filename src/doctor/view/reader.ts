@@ -7,6 +7,7 @@ import { type KubeClient, readLines, type Transport } from '../../kubernetes/cli
 import { callError, isKubeError, statusError, transportError } from '../../kubernetes/errors.ts';
 import { by, eachObject, getOne, listAll, shaped, stringData } from '../../kubernetes/lists.ts';
 import { type Labels, type Resource, resourcePath, RESOURCES } from '../../kubernetes/objects.ts';
+import { LEFT_OUT, NAME } from '../../pod-resolvers/object.ts';
 import { readPod } from '../../policy/read-pod.ts';
 import * as objects from './objects.ts';
 import type { ClusterView, MutatingPolicy, Right, WebhookConfiguration } from './view.ts';
@@ -52,8 +53,7 @@ async function podResolvers(client: Requests): Promise<ReadonlyMap<string, numbe
   const found = new Map<string, number>();
   await eachObject({ client, resource: RESOURCES.podResolvers, metadataOnly: true }, () => ({ metadata }) => {
     const { name, namespace, annotations } = metadata;
-    if (name === 'libc-dns' && namespace !== undefined)
-      found.set(namespace, Number(annotations?.['libc-dns.dev/left-out'] ?? 0));
+    if (name === NAME && namespace !== undefined) found.set(namespace, Number(annotations?.[LEFT_OUT] ?? 0));
   });
   return found;
 }

@@ -348,6 +348,32 @@ describe('the verdict', () => {
     expect(next).toEqual(steps);
   });
 
+  it.each<[string, Record<string, number>, string[]]>([
+    ['all there', { a: 0, b: 0, c: 0, d: 0 }, []],
+    [
+      'one is missing, one has no room',
+      { a: 0, b: 0, d: 7 },
+      [
+        'Find out why there is no PodResolvers in c, where the policy patches no Pod: libc-dns doctor --check registration,replicas',
+        'Have the webhook beside the policy (admissionPolicy.webhook=true): the PodResolvers of d (7 images) has no room for all images, and those count as unknown.',
+      ],
+    ],
+    [
+      'all are missing',
+      {},
+      [
+        'Find out why there is no PodResolvers in a, b, c and 1 more, where the policy patches no Pod: libc-dns doctor --check registration,replicas',
+      ],
+    ],
+  ])('the policy of the API server, with its PodResolvers: %s', async (_, leftOut, steps) => {
+    const pods = ['a', 'b', 'c', 'd', 'off'].map((name) => app(name, 'musl', name));
+    const viewOf = (name: string) => ({ name, labels: name === 'off' ? {} : { 'libc-dns.dev/mode': 'enforce' } });
+    const podResolvers = new Map(Object.entries(leftOut));
+    const { next } = await needed(pods, { installed: true, podResolvers, viewOf });
+    expect(next.slice(0, -2)).toEqual(steps);
+    expect((await needed(pods, { installed: true, viewOf })).next).toEqual(next.slice(-2));
+  });
+
   it('says what --offline has left out: such images are neither unreadable nor known', async () => {
     const { verdict, unreadable, summary, images } = await auditOf(
       [app('a', 'glibc'), app('b', 'registry.internal:5000/x')],

@@ -282,6 +282,7 @@ describe('nodes and the path', () => {
 describe('the webhook that is installed', () => {
   const HOOKS = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
   const POLICIES = '/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies';
+  const RESOLVERS = '/apis/libc-dns.dev/v1alpha1/podresolvers';
   const hook = (name: string, namespace: string) => ({
     metadata: { name: 'h' },
     webhooks: [{ name, clientConfig: { service: { namespace, name: 's' } } }],
@@ -305,6 +306,7 @@ describe('the webhook that is installed', () => {
       registered: true,
       namespace: 'dns',
       configuration: { name: 'ConfigMap dns/a', text: 'scope: cluster\n' },
+      podResolvers: undefined,
     });
     expect(api.asked.at(-1)?.query.get('labelSelector')).toBe('app.kubernetes.io/name=libc-dns-webhook');
   });
@@ -318,11 +320,26 @@ describe('the webhook that is installed', () => {
         metadata: { name: 'a' },
         data: { 'config.yaml': 'scope: cluster\n' },
       }),
+      [RESOLVERS]: list(
+        { metadata: { name: 'libc-dns', namespace: 'a', annotations: { 'libc-dns.dev/left-out': '7' } } },
+        { metadata: { name: 'libc-dns', namespace: 'b' } },
+        { metadata: { name: 'other', namespace: 'c' } },
+      ),
     });
     const configuration = { name: 'ConfigMap dns/a', text: 'scope: cluster\n' };
-    expect(await find()).toEqual({ registered: true, namespace: 'dns', configuration });
+    const podResolvers = new Map(Object.entries({ a: 7, b: 0 }));
+    expect(await find()).toEqual({ registered: true, namespace: 'dns', configuration, podResolvers });
     const asked = api.asked.find(({ path }) => path === POLICIES);
     expect(asked?.query.get('labelSelector')).toBe('app.kubernetes.io/name=libc-dns-webhook');
+  });
+
+  it('PodResolvers that may not be read are a gap', async () => {
+    await start({ [HOOKS]: list(), [POLICIES]: list({ metadata: { name: 'p' } }), [RESOLVERS]: forbidden });
+    const gaps: object[] = [];
+    expect(await find(gaps)).toMatchObject({ registered: true, podResolvers: undefined });
+    expect(gaps).toMatchObject([
+      { what: 'podresolvers', grant: expect.stringMatching(/^list podresolvers/) as unknown },
+    ]);
   });
 
   it.each([
