@@ -119,6 +119,7 @@ function nextSteps(input: NeedInput, needed: NeedVerdict['needed']): string[] {
   steps.push(...policySteps(input));
   if (needed === 'no')
     return [...steps, 'Nothing more: NFQUEUE-based network policies on kernels before 6.12 are the exception.'];
+  if (summary.pods === 0) return [...steps, 'Run the audit again where Pods run.'];
   return [...steps, ...rolloutSteps(input)];
 }
 

@@ -46,10 +46,11 @@ export async function scanSurroundings(options: ScanOptions, morePolicies = true
 
 /**
  * Reads what the audit needs from a cluster, page by page. Memory grows with the number of distinct Pods, not of all Pods. What
- * cannot be read becomes a gap, except Pods. Rejects with `KubeError` or the signal's reason.
+ * cannot be read becomes a gap, except Pods and namespaces that do not exist. Rejects with `KubeError` or the signal's reason.
  */
 export async function scanCluster(options: ScanOptions): Promise<Scanned> {
   const { client, signal, onProgress } = options;
+  await refuseAbsent(options);
   const surroundings = await scanSurroundings(options, false);
   const gaps: Gap[] = [...surroundings.gaps];
   const groups: PodGroups[] = [];
@@ -60,6 +61,17 @@ export async function scanCluster(options: ScanOptions): Promise<Scanned> {
     groups.push(await readPods(options, scope, owners));
   }
   return { ...surroundings, groups: groups.flatMap((some) => some.all()), gaps };
+}
+
+/** Rejects with `KubeError` (not-found) for a namespace that does not exist: of a mistyped name the audit would find nothing wrong. */
+async function refuseAbsent({ client, namespaces, signal }: ScanOptions): Promise<void> {
+  for (const name of namespaces) {
+    await client.request({ path: resourcePath(RESOURCES.namespaces, name), signal }).catch((error: unknown) => {
+      // What else cannot be read becomes a gap.
+      if (!isKubeError(error, 'not-found')) return;
+      throw new KubeError('not-found', `there is no namespace ${name}: kubectl get namespaces lists them`);
+    });
+  }
 }
 
 /** Returns the message for a failed scan, with the rights to grant if access was denied. */

@@ -311,6 +311,10 @@ describe('the verdict', () => {
     expect(verdict).toMatchObject({ needed: expected, sentence: expect.stringMatching(sentence) });
   });
 
+  it('advises no installation where nothing runs', async () => {
+    expect((await needed([], { installed: false })).next).toEqual(['Run the audit again where Pods run.']);
+  });
+
   it('says what to do next: errors first, then what is unread, then the smallest namespace to begin with', async () => {
     const pods = [
       app('a', 'musl', 'big'),

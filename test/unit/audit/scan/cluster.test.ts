@@ -223,6 +223,15 @@ describe('what may not be read', () => {
     }
   });
 
+  it('refuses a namespace that does not exist; one that may not be read is a gap', async () => {
+    await start({ '/api/v1/namespaces/nosuch': notFound, '/api/v1/namespaces/shop': forbidden });
+    await expect(scan(['shop', 'nosuch'])).rejects.toMatchObject({
+      code: 'not-found',
+      message: 'there is no namespace nosuch: kubectl get namespaces lists them',
+    });
+    expect((await scan(['shop'])).gaps).toMatchObject([{ what: 'namespaces' }]);
+  });
+
   it('Pods are indispensable', async () => {
     await start({ [PODS]: forbidden });
     const error: unknown = await scan().catch((caught: unknown) => caught);
