@@ -29,12 +29,14 @@ COPY --from=build /src/dist/main.js main.js
 COPY --from=build /src/dist/reader.js reader.js
 # Loaded where traces are sent.
 COPY --from=build /src/dist/otlp.js otlp.js
+# Says that these are modules, so that Node need not find out: at the start a twentieth of the time.
+COPY --from=build --chmod=0644 /src/dist/package.json package.json
 COPY --from=build /src/dist/THIRD-PARTY-NOTICES.txt THIRD-PARTY-NOTICES.txt
 COPY --chmod=0644 LICENSE LICENSE
 # A number, so that Kubernetes can tell that it is not root.
 USER 65532:65532
 EXPOSE 10250 9402
 # The program as a command: docker run IMAGE detect alpine:3.22. Without V8's compiler between the quick one and the thorough one: it
-# takes memory and saves no time here.
-ENTRYPOINT ["/nodejs/bin/node", "--no-maglev", "/app/main.js"]
+# takes memory and saves no time here. The start ends with a full collection of garbage; without room for 32 MB it would take two more.
+ENTRYPOINT ["/nodejs/bin/node", "--no-maglev", "--initial-old-space-size=32", "/app/main.js"]
 CMD ["serve"]

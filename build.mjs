@@ -136,4 +136,5 @@ const inside = Object.values(metafile.outputs).flatMap(({ inputs }) =>
     return folder !== undefined && bytesInOutput > 0 ? [folder] : [];
   }),
 );
+writeFileSync('dist/package.json', '{ "type": "module" }\n');
 writeFileSync('dist/packages.json', `${JSON.stringify([...new Set(inside)].toSorted(), undefined, 2)}\n`);

@@ -79,7 +79,7 @@ export function readerMemory(constrained: number): number {
 }
 
 /** Flags of main that must not reach a reader process: a debugger's port can be opened once, and its memory has bounds of its own. */
-const OURS_ALONE = /^--(?:inspect|debug|max-|min-|semi-space|heap|cpu-prof|expose-gc)/u;
+const OURS_ALONE = /^--(?:inspect|debug|initial-|max-|min-|semi-space|heap|cpu-prof|expose-gc)/u;
 
 /** Returns Node's flags without those that are meant for main alone, and their values. */
 function inherited(flags: readonly string[]): string[] {

@@ -7,8 +7,12 @@ export const FILES: readonly string[] = [
   '-rw-r--r-- 0/0 app/THIRD-PARTY-NOTICES.txt',
   '-rwxr-xr-x 0/0 app/main.js',
   '-rwxr-xr-x 0/0 app/otlp.js',
+  '-rw-r--r-- 0/0 app/package.json',
   '-rwxr-xr-x 0/0 app/reader.js',
 ];
+
+/** Node's flags. */
+const FLAGS = ['--no-maglev', '--initial-old-space-size=32'] as const;
 
 const LABELS: Readonly<Record<string, RegExp>> = {
   'org.opencontainers.image.title': /^libc-dns-webhook$/,
@@ -23,8 +27,8 @@ export function configProblems({ config: { config } }: BuiltImage): string[] {
   const { User = '', Entrypoint = [], Cmd = [], WorkingDir = '', Labels = {}, ExposedPorts = {} } = config;
   const wrong: string[] = [];
   if (!/^[1-9]\d*(:[1-9]\d*)?$/.test(User)) wrong.push(`user ${JSON.stringify(User)}: expected numbers other than 0`);
-  if (!same(Entrypoint, ['/nodejs/bin/node', '--no-maglev', '/app/main.js'])) {
-    wrong.push(`entry point ${JSON.stringify(Entrypoint)}: expected /app/main.js in Node with --no-maglev`);
+  if (!same(Entrypoint, ['/nodejs/bin/node', ...FLAGS, '/app/main.js'])) {
+    wrong.push(`entry point ${JSON.stringify(Entrypoint)}: expected /app/main.js in Node with ${FLAGS.join(' ')}`);
   }
   if (!same(Cmd, ['serve'])) wrong.push(`command ${JSON.stringify(Cmd)}: expected serve`);
   if (WorkingDir !== '/app') wrong.push(`working directory ${WorkingDir}: expected /app`);

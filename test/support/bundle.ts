@@ -12,7 +12,8 @@ export function bundle(): { readonly main: string; readonly remove: () => void }
   const folder = mkdtempSync(join(tmpdir(), 'libc-dns-bundle-'));
   const main = join(folder, 'main.js');
   execFileSync(process.execPath, ['build.mjs'], { cwd: root });
-  for (const file of ['main.js', 'reader.js', 'otlp.js']) copyFileSync(join(root, 'dist', file), join(folder, file));
+  const files = ['main.js', 'reader.js', 'otlp.js', 'package.json'];
+  for (const file of files) copyFileSync(join(root, 'dist', file), join(folder, file));
   return { main, remove: () => rmSync(folder, { recursive: true }) };
 }
 
