@@ -7,6 +7,7 @@ import type { Services, Surroundings } from './supervision/services.ts';
 import {
   addDoubts,
   askedPath,
+  fileAt,
   filesBelow,
   filesMatching,
   isNamesake,
@@ -86,7 +87,7 @@ function createFollower(files: ImageFiles, { processes, architecture }: Required
     copies,
     at(path, wanted) {
       follower.spend(2);
-      const file = files.at(path, wanted);
+      const file = fileAt(follower, path, wanted);
       return file.type === 'file' && changed.has(file.path) ? { ...file, text: undefined } : file;
     },
     change(path) {

@@ -1,6 +1,6 @@
 import { normalizePath, shownName } from '../overlay.ts';
 import { isKnown } from '../shell/run/values.ts';
-import type { World } from '../shell/run/world.ts';
+import type { FileAt, World } from '../shell/run/world.ts';
 import { folderOf, type ImageFiles } from './image-files.ts';
 import { baseName, candidatePaths, type Invocation, isCommonWord, joinPath, type Place } from './invocation.ts';
 import { interpreterOf, isAppletName, isUtilityCall } from './known-programs.ts';
@@ -59,6 +59,14 @@ function sourceOf(copies: Follower['copies'], path: string): string | undefined 
     if (source !== undefined) return source + whole.slice(at.length);
   }
   return undefined;
+}
+
+/** Looks at a file, also at one that a running command copied there. */
+export function fileAt({ files, copies }: Pick<Follower, 'files' | 'copies'>, path: string, wanted?: boolean): FileAt {
+  const file = files.at(path, wanted);
+  const source = file.type === 'file' ? undefined : sourceOf(copies, path);
+  const copied = source === undefined ? undefined : files.at(source, wanted);
+  return copied?.type === 'file' ? { ...copied, linked: false, path: `/${normalizePath(path)}` } : file;
 }
 
 /** Returns the path by which a script is called: that is its `$0`. */

@@ -4,8 +4,10 @@ import type { Run } from './run/run.ts';
 import { environmentOf, type State } from './run/state.ts';
 import { isKnown, UNKNOWN } from './run/values.ts';
 import { filtered } from './filters.ts';
+import type { FileAt } from './run/world.ts';
 
 const mostNumbers = 64;
+const longestSubject = 512;
 
 /** Returns what a program prints, unknown text included; undefined if it prints nothing and fails. */
 type Output = (state: State, words: readonly string[], run: Run) => string | undefined;
@@ -28,6 +30,7 @@ export const outputs: Readonly<Record<string, Output>> = {
       (...call) => ofFile(name, ...call),
     ]),
   ),
+  expr: (_, words) => matched(words),
   find: findFiles,
   ls: listed,
   which: (state, words, { world }) => {
@@ -67,10 +70,36 @@ function ofFile(name: string, ...[state, words, run]: Parameters<Output>): strin
 // `ls PATTERN`: the names come from the shell. Without -d it goes into directories.
 function listed(state: State, words: readonly string[], { world }: Run): string {
   const names = words.filter((word) => !word.startsWith('-'));
-  const options = words.filter((word) => word.startsWith('-'));
+  const options = words.filter((word) => word.startsWith('-') && word !== '--');
+  if (options.some((word) => word.includes('l')))
+    return listedLink(names, options, (path) => world.at(joinPath(state.directory, path)));
   const isPlain = options.every((word) => /^-[1d]+$/u.test(word)) && names.length > 0 && names.every(isKnown);
   const areFiles = (): boolean => names.every((name) => world.at(joinPath(state.directory, name)).type === 'file');
   return isPlain && (options.some((word) => word.includes('d')) || areFiles()) ? names.join('\n') : UNKNOWN;
+}
+
+/** `ls -ld LINK`: start scripts read what follows ` -> `. */
+function listedLink(names: readonly string[], options: readonly string[], at: (path: string) => FileAt): string {
+  const [path = ''] = names;
+  if (names.length !== 1 || !isKnown(path) || options.some((word) => /[^-ld]/u.test(word))) return UNKNOWN;
+  const file = at(path);
+  return file.type === 'file' && file.linked
+    ? `lrwxrwxrwx 1 root root 0 Jan  1 00:00 ${path} -> ${file.path}`
+    : UNKNOWN;
+}
+
+const plainPattern = /^(?:[\w/> -]|\.\*|\\\(\.\*\\\)){1,64}\$?$/u;
+
+/** `expr TEXT : PATTERN` (POSIX.1-2024 XCU expr), for patterns of plain text and `.*`, one of them in `\( … \)`. */
+function matched([text = '', operator, pattern = '', ...more]: readonly string[]): string | undefined {
+  if (operator !== ':' || more.length > 0 || !isKnown(text)) return UNKNOWN;
+  // Two repetitions take a time that grows with the square of the text.
+  if (!plainPattern.test(pattern) || pattern.split('*').length > 3 || text.length > longestSubject) return UNKNOWN;
+  const source = pattern.replaceAll(/\\([()])/gu, '$1');
+  const match = new RegExp(`^${source}`, 'u').exec(text);
+  const result = source.includes('(') ? match?.[1] : match?.[0].length.toString();
+  // Without a match it prints 0 or nothing, and fails.
+  return result === '' || result === '0' ? undefined : result;
 }
 
 /** `find DIRECTORY… -type f -name PATTERN`, or without a name, where it finds one file: it has an order of its own. */

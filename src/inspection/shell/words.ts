@@ -280,7 +280,8 @@ function readBraces(cursor: Cursor, quoted: boolean): Part {
   if (named === undefined) throw new ShellSyntaxError('parameter expected');
   const index = readIndex(cursor);
   const operator = take(cursor, operators) ?? '';
-  const argument = readBraceArgument(cursor, quoted);
+  // In a pattern, quotes count as they do outside of double quotes (POSIX.1-2024 XCU 2.6.2).
+  const argument = readBraceArgument(cursor, quoted && !/^[#%]/u.test(operator));
   expectText(cursor, '}');
   return { kind: 'parameter', name: named, prefix, index, operator, argument, quoted };
 }

@@ -1,6 +1,6 @@
 import { arithmeticValue } from './arithmetic.ts';
 import { parameterValue } from './parameter.ts';
-import type { Run, Scope } from './run.ts';
+import type { Run, Scope, Written } from './run.ts';
 import { type State, valueOf } from './state.ts';
 import type { Commands, Part, Word } from '../syntax.ts';
 import { ANY_WORDS, isKnown, type Pattern, readPattern, UNKNOWN } from './values.ts';
@@ -180,7 +180,11 @@ const mostOutputs = 4;
 
 /** Returns what commands write to standard output. They run in a subshell: their programs pass. */
 function outputOf(run: Run, scope: Scope, body: Commands): string {
-  if (scope.picked?.body === body) return scope.picked.output;
+  if (scope.picked?.body === body) {
+    const { output, status } = scope.picked;
+    scope.state = { ...scope.state, status };
+    return output;
+  }
   const inner: State = { ...scope.state, output: '', last: [], idle: [], jobs: [], flow: undefined };
   const before = new Set(run.ran.keys());
   const ends = run.execute(inner, body);
@@ -189,13 +193,26 @@ function outputOf(run: Run, scope: Scope, body: Commands): string {
     run.ran.delete(key);
     run.passed.set(key, program);
   }
-  const outputs = new Set(ends.map(({ output = '' }) => withoutTrailing(output, '\n')));
-  const statuses = new Set(ends.map(({ status }) => status));
-  const [status] = statuses;
-  scope.state = { ...scope.state, status: statuses.size === 1 ? status : undefined };
-  const [output = ''] = outputs;
-  if (outputs.size === 1) return output;
-  const isFew = outputs.size <= mostOutputs && [...outputs].every((text) => !text.startsWith(UNKNOWN));
-  if (isFew && scope.picked === undefined) scope.several ??= { body, outputs: [...outputs] };
+  return chosen(scope, body, writtenBy(ends));
+}
+
+/** Returns the output if there is one, and notes them if they are followed one by one. */
+function chosen(scope: Scope, body: Commands, outputs: readonly Written[]): string {
+  const [only] = outputs;
+  const statuses = new Set(outputs.map(({ status }) => status));
+  scope.state = { ...scope.state, status: statuses.size === 1 ? only?.status : undefined };
+  if (outputs.length < 2) return only?.output ?? '';
+  // Unknown text is worth a run of its own if its status tells it from the others.
+  const isClear = outputs.every(({ output }) => !output.startsWith(UNKNOWN)) || statuses.size === outputs.length;
+  if (outputs.length <= mostOutputs && isClear && scope.picked === undefined) scope.several ??= { body, outputs };
   return UNKNOWN;
+}
+
+/** Returns the different outputs of states, each with the exit status that goes with it. */
+function writtenBy(ends: readonly State[]): readonly Written[] {
+  const statuses = Map.groupBy(ends, ({ output = '' }) => withoutTrailing(output, '\n'));
+  return [...statuses].map(([output, [first, ...others]]) => ({
+    output,
+    status: others.every(({ status }) => status === first?.status) ? first?.status : undefined,
+  }));
 }

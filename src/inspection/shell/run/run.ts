@@ -22,13 +22,19 @@ export interface Run {
   step(state: State, command: Command): readonly State[];
 }
 
+/** What a command substitution may write, and the exit status that it then has. */
+export interface Written {
+  readonly output: string;
+  readonly status: State['status'];
+}
+
 /** The state of a shell while one command's words are expanded: `${X:=y}` changes it. */
 export interface Scope {
   state: State;
   /** The output that is taken for a command substitution. */
-  readonly picked?: { readonly body: Commands; readonly output: string } | undefined;
+  readonly picked?: (Written & { readonly body: Commands }) | undefined;
   /** The first command substitution whose output depends on what is not known. */
-  several?: { readonly body: Commands; readonly outputs: readonly string[] };
+  several?: { readonly body: Commands; readonly outputs: readonly Written[] };
 }
 
 /** A command that the shell itself runs. */

@@ -179,7 +179,7 @@ function keyWith(state: State, variables: string): string {
 }
 
 const fewStates = 2;
-const mostStates = 4;
+const mostStates = 8;
 
 /** Drops states that are told already. Where they are many, joins those that differ only in what decides no program, then all. */
 export function settled({ deciding }: { readonly deciding: Deciding }, states: readonly State[]): readonly State[] {

@@ -103,11 +103,26 @@ function echoed(words: readonly string[]): string {
 }
 
 function print({ state, words }: Call): readonly State[] {
-  if (words[0] === '-v') return [withVariable({ ...state, status: 0 }, words[1] ?? '', UNKNOWN)];
-  const [format = '', ...values] = words;
-  const isPlain = /^(?:%s)?(?:\\n)?$/u.test(format) && values.length < 2;
-  const text = isPlain ? plainWords(values) + (format.endsWith(String.raw`\n`) ? '\n' : '') : UNKNOWN;
-  return [written(state, /[%\\]/u.test(format) ? text : format)];
+  const [option, name = '', ...rest] = words;
+  if (option !== '-v') return [written(state, formatted(words))];
+  return [withVariable({ ...state, status: 0 }, name, formatted(rest))];
+}
+
+/** Returns what `printf FORMAT VALUE…` prints, for formats of `%s`, `%d` and line ends that take all values at once. */
+function formatted([format = '', ...values]: readonly string[]): string {
+  const parts = format.split(/(%[sd%]|\\n)/u);
+  const places = parts.filter((part) => part === '%s' || part === '%d').length;
+  const isPlain = parts.every((part, at) => at % 2 === 1 || !/[%\\]/u.test(part)) && isKnown(format);
+  const fits = values.length <= places || (places === 0 && values.length === 0);
+  if (!isPlain || !fits || (values.length > 1 && values.includes(ANY_WORDS))) return UNKNOWN;
+  const left = values.values();
+  const shown = (part: string): string => {
+    if (part === '%%') return '%';
+    if (part === String.raw`\n`) return '\n';
+    const value = left.next().value ?? (part === '%d' ? '0' : '');
+    return value === ANY_WORDS ? UNKNOWN : value;
+  };
+  return parts.map((part, at) => (at % 2 === 1 ? shown(part) : part)).join('');
 }
 
 function changeDirectory({ run, state, words }: Call): readonly State[] {

@@ -34,7 +34,7 @@ export function runSimple(run: Run, state: State, command: SimpleCommand, picked
     const { body } = several;
     return settled(
       run,
-      several.outputs.flatMap((output) => runSimple(run, state, command, { body, output })),
+      several.outputs.flatMap((one) => runSimple(run, state, command, { body, ...one })),
     );
   }
   redirect(run, scope, command.redirects);

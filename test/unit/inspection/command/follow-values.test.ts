@@ -31,6 +31,10 @@ describe('a command substitution whose output depends on what is not known', () 
       'n() { for i in a b c d e f; do curl $i 2>&1 >/dev/null && echo $i && return; done; }; exec /app/$(n)',
       'hidden < usr/bin/curl',
     ],
+    // What it writes goes with its exit status.
+    ['B=$(cd /srv/x && echo /app/server) || B=/app/other; exec $B', 'app/server app/other'],
+    ['B=$(cd /srv/x && echo /app/server) || exit 1; exec $B', 'app/server'],
+    ['B=$(cd /srv/x && curl x) || exec /app/server; sleep 1', 'app/server < usr/bin/curl'],
   ])('%j', (script, expected, setting) => {
     expect(bash(script, setting)).toBe(expected);
   });
@@ -109,5 +113,33 @@ describe('a script that is copied while the container runs', () => {
     const files = { 'srv/help.template': '#!/bin/bash\nexec /app/server\n' };
     expect(bash('cp -f /srv/help.template /srv/help.sh; /srv/help.sh', { files })).toBe('app/server');
     expect(bash('cp -f /srv/help.template /srv/help.sh; bash /srv/help.sh', { files })).toBe('app/server');
+  });
+
+  it('is what the script finds at its own place', () => {
+    const follow = 'S=$0; while [ -h "$S" ]; do S=$(readlink "$S"); done; exec "$(dirname "$S")/server"\n';
+    const files = { 'app/run.template': `#!/bin/bash\n${follow}` };
+    expect(bash('cp /app/run.template /app/run.sh; /app/run.sh', { files })).toBe('app/server');
+  });
+});
+
+describe('printf, ls -l and expr, as start scripts read them', () => {
+  const links = { 'usr/local/bin/start': '->/app/server', 'usr/bin/ls': elf, 'usr/bin/expr': elf };
+  const listed = 'L=$(ls -ld /usr/local/bin/start)';
+  it.each<[script: string, expected: string]>([
+    ['printf -v B "%s/%s" /app server; exec "$B"', 'app/server'],
+    ['exec "$(printf "%s/%s\\n" /app server)"', 'app/server'],
+    ['exec "$(printf "/app/%s" server)"', 'app/server'],
+    ['printf -v B "%s" /app/ser ver; exec "$B"', 'hidden'],
+    ['printf -v B "%5s" /app/server; exec "$B"', 'hidden'],
+    ['printf -v B "%s/server" "$(curl x)"; exec "$B"', 'hidden < usr/bin/curl'],
+    [`${listed}; exec "\${L#*' -> '}"`, 'app/server'],
+    [`${listed}; exec "$(expr "$L" : '.*-> \\(.*\\)$')"`, 'app/server'],
+    ["exec $(expr /app/server/x : '\\(.*\\)/x')", 'app/server'],
+    ["if expr /app/server : '/.*' >/dev/null; then exec /app/server; else exec /app/other; fi", 'app/server'],
+    ["if expr server : '/.*' >/dev/null; then exec /app/server; else exec /app/other; fi", 'app/other'],
+    ["exec $(expr /app/server : '\\([/a-z]*\\)')", 'hidden'],
+    ['L=$(ls -l /app/server); exec "${L#*-> }"', 'hidden'],
+  ])('%j', (script, expected) => {
+    expect(bash(script, { files: links })).toBe(expected);
   });
 });
