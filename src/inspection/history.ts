@@ -72,9 +72,16 @@ export function layerHistory(manifest: ImageManifest, config: ImageConfig): read
   const texts = boundedTexts(made.map(({ createdBy }) => createdBy));
   return made.map((_, layer) => {
     const text = texts[layer]?.trim() ?? '';
-    return text === '' ? undefined : historyLine(text);
+    return text === '' || (layer > 0 && !isBuilders(text)) ? undefined : historyLine(text);
   });
 }
+
+// Dockerfile instructions, as Docker, BuildKit, Kaniko and buildah write them; a shell's text; jib, ko, Bazel, Buildpacks, apko.
+const builders =
+  /^(?:RUN|COPY|ADD|ENV|ARG|LABEL|USER|WORKDIR|VOLUME|EXPOSE|SHELL|CMD|ENTRYPOINT|HEALTHCHECK|STOPSIGNAL|ONBUILD|FROM)\b|(?:^|\s)-\w{0,8}c\s|^(?:jib|ko|bazel|buildpacks?|apko|umoci|crane|nix\w{0,8})\b|\b(?:buildpacks?|Application Slice|Layer:)|^#/iu;
+
+/** Reports whether a builder wrote a history line. That of `docker commit` is the container's command, whatever was changed. */
+const isBuilders = (text: string): boolean => builders.test(text);
 
 /** Returns the texts, each cut, as far as the bound on all of them allows. */
 function boundedTexts(texts: readonly string[]): readonly string[] {
@@ -145,7 +152,7 @@ export function mayFill(line: HistoryLine | undefined, size: number, directory: 
   if (size > 0 && size < emptyBytes) return false;
   if (line === undefined) return true;
   if (line.copy !== undefined) return copyLikelihood(line.copy, [endOf(directory)]) >= likelihood.possible;
-  if (isBase && historyMarks.some(([mark]) => mark.test(line.text))) return false;
+  if (isBase) return !historyMarks.some(([mark]) => mark.test(line.text));
   return namesFolder(line, [endOf(directory)]) || line.runsScript;
 }
 

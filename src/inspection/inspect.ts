@@ -344,16 +344,21 @@ const hasEarlier = (located: Located): boolean => located.status === 'found' && 
 
 const nothingMore: Located = { status: 'absent', name: '' };
 
-/** Reads the layers that may well hide the program found: small ones, and layers whose history line names it. */
+/**
+ * Reads the layers that may well hide the program found: small ones, layers whose history line names it, and in a scan those
+ * without a line.
+ */
 function doubtStep(inquiry: Inquiry, located: Found): Step | undefined {
-  const { image, look } = inquiry;
+  const { image, limits, look } = inquiry;
   const layers = located.doubts.filter((layer) => {
     const isSmall = (image.manifest.layers[layer]?.size ?? 0) <= smallLayer && layer > 0;
-    const mayHold = isSmall && likelihoodOf(image, layer, located.rivals) >= likelihood.possible;
+    const isRead = isSmall || (limits.wholeLayers && image.history[layer] === undefined);
+    const mayHold = isRead && likelihoodOf(image, layer, located.rivals) >= likelihood.possible;
     return mayHold || namesAnother(image, layer, located.rivals);
   });
   const wanted = { paths: located.rivals, layers, atLeast: likelihood.possible, baseHelps: false };
   return readStep(inquiry, wanted, {
+    isWhole: limits.wholeLayers,
     locate: () => {
       const all = look().targets.map((target) => target.located);
       const again = all.find(
@@ -389,18 +394,20 @@ interface Goal {
   readonly locate: () => Located | LoaderState;
   /** Reports whether a layer has told enough, although it does not hold the file. */
   readonly isEnough?: (layer: number) => boolean;
+  /** It is read to its end: any file on the way to the program may be in it. */
+  readonly isWhole?: boolean;
 }
 
 function readStep({ image, reader, limits }: Inquiry, wanted: Candidates, goal: Goal): Step | undefined {
   const next = nextRead(reader, image, wanted, limits);
   if (next === undefined) return undefined;
-  const isTiny = (image.manifest.layers[next.layer]?.size ?? 0) <= tinyLayer;
-  const done = isTiny ? neverDone : layerDone(reader, next.layer, goal);
+  const isWhole = goal.isWhole === true || (image.manifest.layers[next.layer]?.size ?? 0) <= tinyLayer;
+  const done = isWhole ? neverDone : layerDone(reader, next.layer, goal);
   const mayRepeat = (path: string): boolean => mayHoldAnother(image, reader, { layer: next.layer, path });
   const visit = stopAt(next.layer, wanted.paths, goal, done, mayRepeat);
   // A tiny layer comes in one request, so it is scanned to its end.
-  const visitTiny: typeof visit = (path, node) => (visit(path, node) === 'go' ? 'go' : 'wanted');
-  return () => reader.read(next.layer, { ...next, visit: isTiny ? visitTiny : visit });
+  const visitWhole: typeof visit = (path, node) => (visit(path, node) === 'go' ? 'go' : 'wanted');
+  return () => reader.read(next.layer, { ...next, visit: isWhole ? visitWhole : visit });
 }
 
 /**

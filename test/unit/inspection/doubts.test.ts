@@ -52,6 +52,37 @@ describe('a layer that a RUN line made above the program', () => {
   });
 });
 
+describe('a container that was committed as an image', () => {
+  const start = { path: 'srv/start', content: Buffer.from('#!/bin/sh\nexec /srv/app\n') };
+  const committed = image({
+    layers: [
+      layer([folder('bin'), program('bin/sh', glibc)]),
+      layer([folder('srv'), program('srv/app', glibc), start]),
+      layer([
+        folder('root'),
+        filler(700),
+        folder('srv'),
+        program('srv/app', go),
+        { path: 'srv/zz', content: Buffer.from('') },
+      ]),
+    ],
+    config: {
+      cmd: ['/srv/start'],
+      history: [{ createdBy: 'ADD rootfs / # buildkit' }, { createdBy: 'RUN make install' }, { createdBy: 'bash' }],
+    },
+  });
+
+  it('may have any program replaced: the verdict is not certain', async () => {
+    const { verdict } = (await look(committed)).inspection;
+    expect(verdict).toMatchObject({ resolver: 'glibc', evidence: { confidence: 0.55 } });
+  });
+
+  it('a full scan reads its layer to the end', async () => {
+    const { verdict } = (await look(committed, whole)).inspection;
+    expect(verdict).toMatchObject({ resolver: 'go', evidence: { confidence: 0.99 } });
+  });
+});
+
 describe('npm start, whose package.json is in a layer above', () => {
   const node = layer([
     folder('usr/local/bin'),

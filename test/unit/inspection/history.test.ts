@@ -10,6 +10,7 @@ import {
   layerHistory,
   layerLikelihood,
   likelihood,
+  mayFill,
   mayReplace,
 } from '../../../src/inspection/history.ts';
 import { baseLibcApplies } from '../../../src/inspection/verdict.ts';
@@ -53,6 +54,12 @@ describe('which layer holds a program, by the line that made it', () => {
     expect(layerLikelihood(made(text), size, paths, false)).toBe(expected);
   });
 
+  it("a supervisor's services may be in a base of one layer, not in a distribution's", () => {
+    expect(mayFill(made('apko'), size, 'sv', true)).toBe(true);
+    expect(mayFill(made('ADD alpine-minirootfs-3.22.2-x86_64.tar.gz / # buildkit'), size, 'sv', true)).toBe(true);
+    expect(mayFill(made("# debian.sh --arch 'amd64' out/ 'trixie'"), size, 'sv', true)).toBe(false);
+  });
+
   it('an empty layer holds nothing; a base holds what distributions place', () => {
     expect(layerLikelihood(made('RUN server'), 32, paths, false)).toBe(likelihood.no);
     expect(layerLikelihood(made('ADD file:abc in /'), size, ['usr/bin/bash'], true)).toBe(likelihood.possible);
@@ -80,6 +87,26 @@ describe('which layer holds a program, by the line that made it', () => {
       { text: 'COPY c d' },
     ]);
     expect(layerHistory(manifest(2), config(['ADD a']))).toEqual([undefined, undefined]);
+  });
+
+  it.each([
+    ['RUN /bin/sh -c make # buildkit', true],
+    ['/bin/sh -c make', true],
+    ['|1 A=b /bin/sh -c make', true],
+    ['/bin/bash -o pipefail -c make', true],
+    ['jib-maven-plugin:3.4.3', true],
+    ['ko build ko://example.com/app', true],
+    ['bazel build ...', true],
+    ['Buildpacks Launcher Config', true],
+    ["Layer: 'node', Created by buildpack: acme/node@1.0.0", true],
+    // What `docker commit` writes is what ran in the container.
+    ['bash', false],
+    ['/bin/bash', false],
+    ['/usr/sbin/sshd -D', false],
+    ['runner --config x', false],
+  ])('"%s" says what made a layer: %s', (line, says) => {
+    const [, above] = layerHistory(manifest(2), config(['ADD a', line]));
+    expect(above !== undefined).toBe(says);
   });
 });
 
