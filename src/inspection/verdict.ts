@@ -21,6 +21,8 @@ const certainty = {
   goUnsettled: 0.85,
   /** Its settings were not seen. */
   goSettingsUnseen: 0.55,
+  /** Its name says what it runs inside. */
+  goWithInterpreter: 0.85,
   staticGlibc: 0.98,
   /** It may be Go, linked to glibc. */
   staticGlibcUnseen: 0.55,
@@ -92,16 +94,16 @@ interface Judged {
 type Unjudged = { readonly why: string };
 
 function judge(
-  { loader, env }: FoundProgram,
+  { loader, env, located: { path } }: FoundProgram,
   finding: ElfFinding,
   judgement: StaticJudgement | undefined,
   context: ImageContext,
 ): Judged | Unjudged {
   switch (finding.kind) {
     case 'dynamic':
-      return judgeDynamic(finding, loader ?? finding.interpreter, env, context);
+      return withInterpreter(path, judgeDynamic(finding, loader ?? finding.interpreter, env, context));
     case 'static':
-      return judgeStaticProgram(finding, judgement, env, context.saysOther);
+      return withInterpreter(path, judgeStaticProgram(finding, judgement, env, context.saysOther));
     case 'library':
       return { why: 'a shared library, not a program' };
     case 'undetermined':
@@ -128,6 +130,23 @@ function judgeDynamic(
   const confidence = notesSeen ? behind.confidence : Math.min(behind.confidence, certainty.notesOutOfReach);
   const detail = behind.detail === undefined ? shown : `${shown}, ${behind.detail}`;
   return { resolver: behind.libc, libc: behind.libc, detail, confidence };
+}
+
+/** Go programs with the interpreter of another language inside, by the end of their path. Its names are resolved by the libc. */
+const interpretersWithin: readonly (readonly [RegExp, string])[] = [
+  // https://frankenphp.dev/docs/internals
+  [/(?:^|\/)frankenphp$/u, 'PHP'],
+  // https://github.com/DataDog/datadog-agent/tree/main/rtloader
+  [/(?:^|\/)datadog-agent\/bin\/agent\/agent$/u, 'Python'],
+];
+
+function withInterpreter(path: string, judged: Judged | Unjudged): Judged | Unjudged {
+  if ('why' in judged || judged.resolver !== 'go') return judged;
+  const language = interpretersWithin.find(([end]) => end.test(path))?.[1];
+  if (language === undefined || judged.libc === 'none') return judged;
+  const detail = `${judged.detail}, runs ${language}, which resolves through its libc`;
+  if (judged.libc === 'unknown') return { why: detail };
+  return { ...judged, resolver: judged.libc, detail, confidence: certainty.goWithInterpreter };
 }
 
 interface Behind {

@@ -43,16 +43,14 @@ export function imageFiles(
 ): ImageFiles {
   const hidden = mounts.map((mount) => `/${normalizePath(mount)}`);
   const isMounted = (path: string): boolean => mountOver(`/${path}`, hidden) !== undefined;
+  const isOver = (path: string): boolean => isMounted(path) || hidden.some((mount) => mount.startsWith(`/${path}/`));
   const wanted = new Map<string, Unseen>();
   const asked = new Map<string, Unseen>();
   const note = (path: string, unknown: readonly number[], isWanted: boolean): void => {
     const which = isWanted ? wanted : asked;
     if (which.size < mostListed) which.set(path, { status: 'unseen', paths: [path], layers: unknown });
   };
-  const unknownLayers = (directory: string): readonly number[] =>
-    layers
-      .flatMap((layer, at) => (layer.isKnown(endOf(directory)) || !chances.directory(at, directory) ? [] : [at]))
-      .toReversed();
+  const unknownLayers = (directory: string): readonly number[] => layersWithMore(layers, directory, chances);
   return {
     locate: (paths) => findFirst(layers, paths, isMounted),
     at(given, isWanted) {
@@ -73,12 +71,13 @@ export function imageFiles(
     },
     isNamed: (file) => file.layers.some((layer) => chances.named(layer, file.paths)),
     list(directory, end) {
-      const { paths, isCut } = filesBelow(layers, directory, end, isMounted);
+      const { paths, isCut, unseen } = filesBelow(layers, directory, end, isMounted);
       const path = normalizePath(directory);
       const unknown = unknownLayers(path);
-      if (unknown.length > 0) note(endOf(path), unknown, true);
-      const isOver = isMounted(path) || hidden.some((mount) => mount.startsWith(`/${path}/`));
-      return { paths: [...paths].toSorted(), complete: unknown.length === 0 && !isCut && !isOver };
+      const links = unseen.filter((one) => one.layers.some((layer) => chances.file(layer, one.path)));
+      const open = [...(unknown.length > 0 ? [{ path: endOf(path), layers: unknown }] : []), ...links];
+      for (const one of open) note(one.path, one.layers, true);
+      return { paths: [...paths].toSorted(), complete: open.length === 0 && !isCut && !isOver(path) };
     },
     matching(pattern) {
       const folder = normalizePath(folderOf(pattern));
@@ -99,6 +98,12 @@ export function imageFiles(
 
 const mostListed = 64;
 
+/** Returns the layers that may hold more files of a directory, newest first. */
+const layersWithMore = (layers: readonly LayerIndex[], directory: string, chances: Chances): readonly number[] =>
+  layers
+    .flatMap((layer, at) => (layer.isKnown(endOf(directory)) || !chances.directory(at, directory) ? [] : [at]))
+    .toReversed();
+
 /** Reports whether a path is a link itself, which leads to `target`: a link to a directory above it does not count. */
 function isLink(layers: readonly LayerIndex[], path: string, target: string): boolean {
   if (path === target) return false;
@@ -113,24 +118,40 @@ function fileAt({ node, path }: Extract<Resolution, { status: 'found' }>, linked
   return { type: 'file', executable: node.executable, text, linked, path: `/${path}` };
 }
 
+interface Below {
+  readonly paths: ReadonlySet<string>;
+  /** There are more. */
+  readonly isCut: boolean;
+  /** Files to which links below the directory may lead. */
+  readonly unseen: readonly Extract<Resolution, { status: 'unseen' }>[];
+}
+
 function filesBelow(
   layers: readonly LayerIndex[],
   directory: string,
   end: string,
   isMounted: (path: string) => boolean,
-): { paths: ReadonlySet<string>; isCut: boolean } {
+): Below {
   const below = `${normalizePath(directory)}/`;
   const paths = new Set<string>();
-  let isCut = false;
+  const unseen: Extract<Resolution, { status: 'unseen' }>[] = [];
   for (const layer of layers) {
     for (const path of layer.paths()) {
-      if (!path.startsWith(below) || !path.endsWith(end) || isMounted(path) || paths.has(`/${path}`)) continue;
-      isCut = paths.size >= mostListed;
-      if (isCut) break;
-      if (resolvePath(layers, path).status === 'found') paths.add(`/${path}`);
+      const file = path.startsWith(below) ? ending(layer, path, end) : undefined;
+      if (file === undefined || isMounted(file) || paths.has(`/${file}`)) continue;
+      if (paths.size >= mostListed) return { paths, isCut: true, unseen };
+      const resolved = resolvePath(layers, file);
+      if (resolved.status === 'found') paths.add(`/${file}`);
+      else if (resolved.status === 'unseen' && unseen.length < mostListed) unseen.push(resolved);
     }
   }
-  return { paths, isCut };
+  return { paths, isCut: false, unseen };
+}
+
+/** Returns the path if it ends so, or the file of that name in the directory to which a link leads: `/etc/service/web/run`. */
+function ending(layer: LayerIndex, path: string, end: string): string | undefined {
+  if (path.endsWith(end)) return path;
+  return end.startsWith('/') && layer.get(path)?.type === 'symlink' ? path + end : undefined;
 }
 
 const mostMatches = 16;

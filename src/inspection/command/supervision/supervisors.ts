@@ -67,6 +67,9 @@ const supervisors: Readonly<Record<string, Supervisor>> = {
   cron: readCron,
   crond: readCron,
   supercronic: readSupercronic,
+  // Its other commands start no workers. It serves HTTP itself.
+  rr: (invocation, around) =>
+    invocation.argv.includes('serve') ? { ...readConfigured(invocation, around, roadRunner), isOne: true } : undefined,
   fwatchdog: readWatchdog,
   'of-watchdog': readWatchdog,
 };
@@ -218,6 +221,14 @@ const processCompose: Configured = {
   end: '.yaml',
   command: /^[ \t]+command:[ \t]*([^|>\s].*)$/gmu,
   byShell: true,
+};
+
+// https://docs.roadrunner.dev/docs/php-worker/worker
+const roadRunner: Configured = {
+  options: ['-c', '--config'],
+  places: ['.rr.yaml'],
+  end: '.yaml',
+  command: /^[ \t]+command:[ \t]*([^|>\s].*)$/gmu,
 };
 
 function readConfigured({ argv, directory }: Invocation, around: Surroundings, how: Configured): Services {

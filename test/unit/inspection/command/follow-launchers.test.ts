@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { follow } from '../../../../src/inspection/command/follow.ts';
 import { imageFiles } from '../../../../src/inspection/command/image-files.ts';
 import { firstInvocation } from '../../../../src/inspection/command/invocation.ts';
-import { elf, type Files, layerOf, leads, type Setting } from '../../../support/followed.ts';
+import { elf, type Files, go, layerOf, leads, type Setting } from '../../../support/followed.ts';
 
 describe('launchers', () => {
   const files: Files = Object.fromEntries(
@@ -220,6 +220,18 @@ describe('supervisors', () => {
     [['forego', 'start', '-r'], { Procfile: 'web: /app/server\n' }, 'app/server'],
     [['hivemind', 'Procfile'], { Procfile: 'web: /app/server\njob: exec /app/other\n' }, 'app/server app/other'],
     [['hivemind'], {}, 'hidden'],
+    [
+      ['runsvdir', '-P', '/etc/service'],
+      { 'etc/service/a': '->/etc/sv/a', 'etc/sv/a/run': '#!/bin/sh\nexec chpst -u app /app/server' },
+      'app/server',
+    ],
+    [
+      ['rr', 'serve', '-c', '.rr.yaml'],
+      { 'usr/bin/rr': go, 'usr/bin/php': elf, '.rr.yaml': 'version: "3"\nserver:\n  command: "php worker.php"\n' },
+      'usr/bin/php usr/bin/rr',
+    ],
+    [['rr', 'serve'], { 'usr/bin/rr': go }, 'hidden usr/bin/rr'],
+    [['rr', '--version'], { 'usr/bin/rr': go }, 'usr/bin/rr'],
     [['fwatchdog'], { 'usr/bin/fwatchdog': elf }, 'hidden usr/bin/fwatchdog'],
     [['env', 'fprocess=/app/server -x', 'fwatchdog'], { 'usr/bin/fwatchdog': elf }, 'app/server usr/bin/fwatchdog'],
     [

@@ -46,6 +46,30 @@ describe('paths that PATH names before, and that the rest of the same layer may 
   });
 });
 
+describe('the services of a directory that are links to directories', () => {
+  const services: Files = { 'etc/sv/web/run': 'x', 'etc/service/web': '->/etc/sv/web' };
+  const link = { 'etc/service/web': '->/etc/sv/web' };
+
+  it.each<[name: string, layers: readonly LayerIndex[], paths: readonly string[], complete: boolean]>([
+    ['are listed by the name of the link', [layerOf(services)], ['/etc/service/web/run'], true],
+    ['in another layer', [layerOf({ 'etc/sv/web/run': 'x' }), layerOf(link)], ['/etc/service/web/run'], true],
+    ['that lead nowhere', [layerOf(link)], [], true],
+  ])('%s', (_name, layers, paths, complete) => {
+    expect(imageFiles(layers).list('/etc/service', '/run')).toEqual({ paths, complete });
+  });
+
+  it('that lead to what was not read are looked for', () => {
+    const unread = layerIndex();
+    const files = imageFiles([unread, layerOf(link)], [], {
+      named: () => false,
+      directory: () => false,
+      file: (_, path) => path === 'etc/sv/web/run',
+    });
+    expect(files.list('/etc/service', '/run')).toEqual({ paths: [], complete: false });
+    expect(files.wanted).toEqual([{ status: 'unseen', paths: ['etc/sv/web/run'], layers: [0] }]);
+  });
+});
+
 describe('what a volume hides', () => {
   const files = { 'etc/app.d/a.conf': 'a', 'etc/other/b.conf': 'b' };
   it.each([
