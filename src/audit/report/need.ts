@@ -159,7 +159,7 @@ function policySteps({ namespaces, podResolvers }: NeedInput): string[] {
   }
   if (leftOut.length > 0) {
     steps.push(
-      `Have the webhook beside the policy (admissionPolicy.webhook=true): the PodResolvers of ${some(leftOut)} has no room for all images, and those count as unknown.`,
+      `Run the webhook beside the policy (admissionPolicy.webhook=true): the PodResolvers of ${some(leftOut)} leaves images out, which count as unknown.`,
     );
   }
   return steps;

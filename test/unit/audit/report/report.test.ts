@@ -359,7 +359,7 @@ describe('the verdict', () => {
       { a: 0, b: 0, d: 7 },
       [
         'Find out why there is no PodResolvers in c, where the policy patches no Pod: libc-dns doctor --check registration,replicas',
-        'Have the webhook beside the policy (admissionPolicy.webhook=true): the PodResolvers of d (7 images) has no room for all images, and those count as unknown.',
+        'Run the webhook beside the policy (admissionPolicy.webhook=true): the PodResolvers of d (7 images) leaves images out, which count as unknown.',
       ],
     ],
     [
