@@ -108,7 +108,8 @@ async function ours(cluster: Cluster, ...kinds: readonly string[]): Promise<stri
 async function untilKnown(cluster: Cluster): Promise<void> {
   await until('the images of the workloads in the PodResolvers', async () => {
     const text = await cluster.kubectl('-n', SHOP, 'get', 'podresolvers', '-o', 'json').catch(() => '');
-    return ['glibc', 'musl', 'go'].every((name) => text.includes(`"${image(name)}`)) || undefined;
+    const nameOf = (one: string): string => image(one).slice(image(one).lastIndexOf('/') + 1);
+    return ['glibc', 'musl', 'go'].every((name) => text.includes(` ${nameOf(name)} `)) || undefined;
   });
 }
 
