@@ -30,6 +30,8 @@ interface OtelCollectorOptions {
   readonly port?: number;
   /** A port for OTLP over gRPC besides, as API servers send it. */
   readonly grpcPort?: number;
+  /** Paths of PEM files; then it takes callers with a client certificate alone. */
+  readonly tls?: Readonly<Record<'cert_file' | 'key_file' | 'client_ca_file', string>>;
   /** gRPC codes to refuse the first messages with: 8 for 429 and 14 for 503 with `Retry-After: 1`, 3 for 400. */
   readonly refuse?: readonly number[];
 }
@@ -38,12 +40,17 @@ interface OtelCollectorOptions {
 export async function startOtelCollector({
   port,
   grpcPort,
+  tls,
   refuse = [],
 }: OtelCollectorOptions = {}): Promise<OtelCollector> {
   const own = port ?? (await freePort());
   const at = (of: number) => ({ endpoint: `127.0.0.1:${of}` });
   const config = {
-    receivers: { otlp: { protocols: { http: at(own), ...(grpcPort !== undefined && { grpc: at(grpcPort) }) } } },
+    receivers: {
+      otlp: {
+        protocols: { http: { ...at(own), ...(tls && { tls }) }, ...(grpcPort !== undefined && { grpc: at(grpcPort) }) },
+      },
+    },
     exporters: { print: { refuse } },
     service: { pipelines: { traces: { receivers: ['otlp'], exporters: ['print'] } } },
   };
@@ -60,7 +67,7 @@ export async function startOtelCollector({
     void ended.then(() => reject(new Error(`the collector ended: ${said.join('\n')}`)));
   });
   return {
-    endpoint: `http://127.0.0.1:${own}`,
+    endpoint: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${own}`,
     port: own,
     spans: (name) => received.filter((span) => name === undefined || span.name === name),
     signal: (name) => void child.kill(name),
