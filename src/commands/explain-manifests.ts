@@ -44,7 +44,7 @@ export function addManifestFlags(command: Command): Command {
   const files = 'manifest file or folder, or - for standard input';
   const namespace = 'only objects of this namespace; those without a namespace are in the first';
   const kinds = 'only objects of these kinds: Deployment,CronJob (repeatable)';
-  const failOn = new Option('--fail-on <what>', 'exit with 3 where an image is').choices(['unknown']);
+  const failOn = new Option('--fail-on <what>', 'exit with 3 if the resolver of an image is').choices(['unknown']);
   addObjectFlags(command, { files, namespace }).option('--kinds <kinds>', kinds, collectKinds).addOption(failOn);
   addClusterFlags(command, 'use the cluster of this kubeconfig; in a Pod: its own cluster');
   return addFlags(command, ['config', 'namespaceMode', ...DNS_FLAGS, 'offline', 'platform', 'color']);

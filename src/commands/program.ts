@@ -50,7 +50,9 @@ Examples:
   libc-dns serve --namespace-mode enforce    the webhook, on loopback
   libc-dns doctor                            is the fault possible in my cluster, is the webhook healthy?
 
-Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 found what --fail-on names.`;
+Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 found what --fail-on names.
+
+docs/ is at https://github.com/libc-dns/libc-dns-webhook/tree/main/docs`;
 
 /** The fewest columns in which what flags do is wrapped. */
 const LEAST_HELP_COLUMNS = 16;
