@@ -188,6 +188,8 @@ interface Copy {
  * buildkit`) write them.
  */
 function copyOf(line: string): Copy | undefined {
+  const exported = buildpacksDestination(line);
+  if (exported !== undefined) return { names: new Set(), destination: exported };
   const classic = /^\/bin\/sh -c #\(nop\) {1,8}(?:COPY|ADD) /u.exec(line);
   if (classic !== null) {
     const at = line.lastIndexOf(' in ');
@@ -200,6 +202,32 @@ function copyOf(line: string): Copy | undefined {
   const operands = words.slice(1, comment === -1 ? undefined : comment).filter((word) => !word.startsWith('--'));
   const destination = operands.at(-1);
   return destination === undefined ? undefined : { names: namesOf(operands.slice(0, -1)), destination };
+}
+
+// https://github.com/buildpacks/lifecycle/blob/main/layers/factory.go
+const exportedTo: Readonly<Record<string, string>> = {
+  'Application Layer': '/workspace',
+  'Buildpacks Application Launcher': '/cnb/lifecycle',
+  'Buildpacks Launcher Config': '/layers/config',
+  'Buildpacks Process Types': '/cnb/process',
+  'Software Bill-of-Materials': '/layers/sbom',
+};
+
+/** Returns the directory of a layer that Buildpacks made. */
+function buildpacksDestination(line: string): string | undefined {
+  const [, layer = '', id] =
+    /^Layer: '([\w.-]{1,200})', Created by buildpack: ([\w./-]{1,200})(?:@|$)/u.exec(line) ?? [];
+  if (id !== undefined) return `/layers/${id.replaceAll('/', '_')}/${layer}`;
+  if (/^Application Slice: \d+$/u.test(line)) return exportedTo['Application Layer'];
+  return Object.hasOwn(exportedTo, line) ? exportedTo[line] : undefined;
+}
+
+/** Returns the directories of Buildpacks' layers below `/layers` that the history names, in its order. */
+export function buildpacksLayers(history: readonly (HistoryLine | undefined)[]): readonly string[] {
+  const found = history.map(
+    (line) => /^\/layers\/(?!config|sbom)[^/]+\/[^/]+/u.exec(line?.copy?.destination ?? '')?.[0],
+  );
+  return [...new Set(found.filter((path) => path !== undefined))];
 }
 
 const namesOf = (words: readonly string[]): ReadonlySet<string> => new Set(words.map(baseName));

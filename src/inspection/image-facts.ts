@@ -1,11 +1,12 @@
 import type { DetectRequest } from '../detection/detector.ts';
 import type { ImageConfig, ImageManifest } from '../detection/image-source.ts';
 import { textBytes } from '../util/memory.ts';
-import { buildpacksProcesses } from './command/buildpacks.ts';
-import type { Process } from './command/follower.ts';
+import { buildpacksOf } from './command/launchers/buildpacks.ts';
+import type { Buildpacks } from './command/follower.ts';
 import type { Chances } from './command/image-files.ts';
 import { firstInvocation, type Invocation } from './command/invocation.ts';
 import {
+  buildpacksLayers,
   fetchesProgram,
   glibcOnMusl,
   type Hint,
@@ -31,8 +32,8 @@ export interface ImageFacts {
   readonly invocation: Invocation;
   /** Where the Pod mounts volumes, absolute. */
   readonly mounts: readonly string[];
-  /** What Buildpacks say of the image's processes. */
-  readonly processes: readonly Process[];
+  /** What the label of Buildpacks tells. */
+  readonly buildpacks: Buildpacks;
   /** The image has an Entrypoint, which names the program unless the Pod has a `command`. */
   readonly hasEntrypoint: boolean;
   readonly glibcOnMusl: 'shim' | 'glibc' | undefined;
@@ -40,13 +41,14 @@ export interface ImageFacts {
 
 export function imageFacts(manifest: ImageManifest, config: ImageConfig, request: DetectRequest): ImageFacts {
   const invocation = firstInvocation(config, request);
+  const history = layerHistory(manifest, config);
   return {
     manifest,
-    history: layerHistory(manifest, config),
+    history,
     hints: hintsOf(manifest, config),
     invocation,
     mounts: request.mounts ?? [],
-    processes: buildpacksProcesses(config.labels),
+    buildpacks: { ...buildpacksOf(config.labels), layers: buildpacksLayers(history) },
     hasEntrypoint: config.entrypoint.length > 0,
     glibcOnMusl: glibcOnMusl(config),
   };
@@ -107,10 +109,11 @@ export function configBytes({ entrypoint, cmd, env, workingDir, labels, history 
 }
 
 /** Returns about how many bytes what is known of a configuration takes in memory. */
-export function factsBytes({ invocation, history, processes, mounts }: ImageFacts): number {
+export function factsBytes({ invocation, history, buildpacks, mounts }: ImageFacts): number {
   // A line is kept as it is and as words.
   const lines = history.reduce((sum, line) => sum + 3 * textBytes(line?.text ?? ''), 0);
-  const words = processes.flatMap(({ type = '', command, args }) => [type, ...command, ...args]);
+  const processes = buildpacks.processes.flatMap(({ type = '', command, args }) => [type, ...command, ...args]);
+  const words = [...processes, ...buildpacks.directories, ...buildpacks.layers];
   return lines + textsBytes([...words, ...mounts, ...invocation.argv, ...[...invocation.env].flat()]);
 }
 

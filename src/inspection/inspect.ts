@@ -171,8 +171,8 @@ function lookAt(image: ImageFacts, reader: LayerReader, budget: Budget): Look {
   };
 }
 
-const givenBy = ({ processes, manifest }: ImageFacts): Given => ({
-  processes,
+const givenBy = ({ buildpacks, manifest }: ImageFacts): Given => ({
+  buildpacks,
   architecture: manifest.platform.architecture,
 });
 

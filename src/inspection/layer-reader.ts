@@ -255,6 +255,7 @@ function isTextName(path: string): boolean {
     /(?:^|\/)(?:services?|layers|compose|process-compose)(?:\/[^/]+)?\.(?:toml|ya?ml)$|^layers\/config\/metadata\.toml$/u.test(
       path,
     ) ||
+    /^layers\/[^/]+\/[^/]+\/(?:env|env\.launch|profile\.d)\//u.test(path) ||
     /(?:^|\/)(?:docker-)?(?:entry|start|run|launch|init|boot)[\w-]{0,40}\.(?:py|rb|pl|m?js)$/u.test(path) ||
     /(?:^|\/)(?:package\.json|crontab|etc\/cron\.d\/[\w.-]+|cron(?:tab)?s\/[\w.-]+)$/u.test(path) ||
     /(?:^|\/)(?:Procfile|envvars|run|profile|\.(?:bash_)?profile|\.bash_login|\.bashrc|bash_env|dinit\.d\/[\w.@-]+|etc\/(?:default|sysconfig|profile\.d)\/[\w.-]+)$/u.test(

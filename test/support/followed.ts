@@ -1,4 +1,4 @@
-import { buildpacksProcesses } from '../../src/inspection/command/buildpacks.ts';
+import { buildpacksOf } from '../../src/inspection/command/launchers/buildpacks.ts';
 import { follow } from '../../src/inspection/command/follow.ts';
 import { imageFiles } from '../../src/inspection/command/image-files.ts';
 import { firstInvocation, type PodRun } from '../../src/inspection/command/invocation.ts';
@@ -70,7 +70,7 @@ export function leads(argv: readonly string[], setting: Setting = {}): string {
   const first = firstInvocation(config, { command: [], args: [], ...pod });
   const layers = [layerOf({ ...base, ...files })];
   const given = {
-    processes: buildpacksProcesses({ 'io.buildpacks.build.metadata': processes }),
+    buildpacks: { ...buildpacksOf({ 'io.buildpacks.build.metadata': processes }), layers: [] },
     architecture: 'amd64',
   };
   const { stays, beside, passing } = follow(imageFiles(layers, mounts), first, given, { left: 1_000_000 });

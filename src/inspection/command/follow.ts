@@ -1,6 +1,6 @@
-import { buildpacksInvocation, isBuildpacksLauncher } from './buildpacks.ts';
+import { buildpacksInvocation, isBuildpacksLauncher } from './launchers/buildpacks.ts';
 import { baseName, defaultPath, type Invocation, isShell, joinPath } from './invocation.ts';
-import { launchOf } from './launchers.ts';
+import { launchOf } from './launchers/launchers.ts';
 import { type Found, hiddenProgram, type Located, nothing, type Outcome, type Program } from './outcome.ts';
 import { shebangOf, type ShellArguments, shellArguments } from './script.ts';
 import type { Services, Surroundings } from './supervision/services.ts';
@@ -15,7 +15,7 @@ import {
   isProgram,
   listCost,
   locate,
-  type Process,
+  type Buildpacks,
   programOf,
   whichPath,
 } from './follower.ts';
@@ -42,7 +42,7 @@ export interface Budget {
 
 /** What the image's manifest and configuration say besides. */
 export interface Given {
-  readonly processes?: readonly Process[];
+  readonly buildpacks?: Buildpacks;
   /** As Go names it. */
   readonly architecture?: string;
 }
@@ -59,11 +59,11 @@ const deepestCommand = 200;
 export function follow(
   files: ImageFiles,
   first: Invocation,
-  { processes = [], architecture = '' }: Given,
+  { buildpacks = { processes: [], directories: [], layers: [] }, architecture = '' }: Given,
   budget: Budget,
 ): Outcome {
   try {
-    return createFollower(files, { processes, architecture }, budget).start(first);
+    return createFollower(files, { buildpacks, architecture }, budget).start(first);
   } catch (error) {
     if (error instanceof TooLong)
       return { ...nothing, stays: [hiddenProgram('its scripts take too many steps to follow')] };
@@ -71,7 +71,7 @@ export function follow(
   }
 }
 
-function createFollower(files: ImageFiles, { processes, architecture }: Required<Given>, budget: Budget): Follower {
+function createFollower(files: ImageFiles, { buildpacks, architecture }: Required<Given>, budget: Budget): Follower {
   const known = new Map<string, Outcome>();
   const running = new Set<string>();
   const touched = new Set<string>();
@@ -81,7 +81,7 @@ function createFollower(files: ImageFiles, { processes, architecture }: Required
   let depth = 0;
   const follower: Follower = {
     files,
-    processes,
+    buildpacks,
     architecture,
     touched,
     copies,

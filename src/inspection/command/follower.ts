@@ -13,13 +13,23 @@ export interface Process {
   readonly args: readonly string[];
   readonly direct: boolean;
   readonly isDefault: boolean;
+  /** Undefined for the application's. */
+  readonly workingDir: string | undefined;
+}
+
+/** What an image tells of its Buildpacks. */
+export interface Buildpacks {
+  readonly processes: readonly Process[];
+  /** Their directories below `/layers`, in the order of the build. */
+  readonly directories: readonly string[];
+  /** Directories of layers that the history names, such as `/layers/paketo-buildpacks_node-engine/node`. */
+  readonly layers: readonly string[];
 }
 
 /** What is followed for one container. */
 export interface Follower extends World {
   readonly files: ImageFiles;
-  /** What the label of Buildpacks says of the image's processes. */
-  readonly processes: readonly Process[];
+  readonly buildpacks: Buildpacks;
   /** Files that running commands may have written. */
   readonly touched: ReadonlySet<string>;
   /** What running commands copied, moved or linked: from the new path to the old one. */
@@ -97,7 +107,9 @@ const isTouched = ({ touched }: Follower, folder: string): boolean =>
 
 export function filesMatching(follower: Follower, pattern: string): readonly string[] | undefined {
   follower.spend(listCost);
-  return isTouched(follower, folderOf(pattern)) ? undefined : follower.files.matching(pattern);
+  if (isTouched(follower, folderOf(pattern))) return undefined;
+  const { paths, complete } = follower.files.matching(pattern);
+  return complete ? paths : undefined;
 }
 
 export function filesBelow(follower: Follower, directory: string, end: string): readonly string[] | undefined {

@@ -15,8 +15,11 @@ export interface ImageFiles {
   at(path: string, wanted?: boolean): FileAt;
   /** Returns the known files below a directory whose path ends so, and whether there can be no others. */
   list(directory: string, end: string): { readonly paths: readonly string[]; readonly complete: boolean };
-  /** Returns the paths that match an absolute pattern; undefined if there may be others, or many. */
-  matching(pattern: string): readonly string[] | undefined;
+  /** Returns known paths that match an absolute pattern, at most 16 or `most`, and whether there can be no others. */
+  matching(
+    pattern: string,
+    options?: { readonly most?: number; readonly wanted?: boolean },
+  ): { readonly paths: readonly string[]; readonly complete: boolean };
   /** Reports whether the history of a layer that was not read names one of these paths, or brings the directory. */
   isNamed(file: Unseen): boolean;
   /** The wanted files that may be in layers which were not read. */
@@ -79,13 +82,14 @@ export function imageFiles(
       for (const one of open) note(one.path, one.layers, true);
       return { paths: [...paths].toSorted(), complete: open.length === 0 && !isCut && !isOver(path) };
     },
-    matching(pattern) {
+    matching(pattern, { most = mostMatches, wanted: isWanted = false } = {}) {
       const folder = normalizePath(folderOf(pattern));
       const isUnder = hidden.some((mount) => mount === `/${folder}` || mount.startsWith(`/${folder}/`));
-      if (isUnder || isMounted(folder) || resolvePath(layers, folder).path !== folder) return undefined;
+      if (isUnder || isMounted(folder) || resolvePath(layers, folder).path !== folder) return nothingKnown;
       const unknown = unknownLayers(folder);
-      if (unknown.length > 0) note(endOf(folder), unknown, false);
-      return unknown.length > 0 ? undefined : pathsMatching(layers, pattern.split('/').slice(1));
+      if (unknown.length > 0) note(endOf(folder), unknown, isWanted);
+      const found = pathsMatching(layers, pattern.split('/').slice(1), most);
+      return { ...found, complete: found.complete && unknown.length === 0 };
     },
     get wanted() {
       return [...wanted.values()];
@@ -154,13 +158,18 @@ function ending(layer: LayerIndex, path: string, end: string): string | undefine
   return end.startsWith('/') && layer.get(path)?.type === 'symlink' ? path + end : undefined;
 }
 
+const nothingKnown = { paths: [], complete: false };
 const mostMatches = 16;
 
 /** Returns what stands in front of the name that holds a pattern's first `*`, `?` or `[`: a folder, with its slash. */
 export const folderOf = (pattern: string): string =>
   pattern.slice(0, pattern.lastIndexOf('/', pattern.search(/[*?[]/u)) + 1);
 
-function pathsMatching(layers: readonly LayerIndex[], segments: readonly string[]): readonly string[] | undefined {
+function pathsMatching(
+  layers: readonly LayerIndex[],
+  segments: readonly string[],
+  most: number,
+): ReturnType<ImageFiles['matching']> {
   const patterns = segments.map((segment) => readPattern([{ text: segment, quoted: false }]));
   const prefix = segments
     .slice(
@@ -178,11 +187,14 @@ function pathsMatching(layers: readonly LayerIndex[], segments: readonly string[
       (pattern, at) => isShown(parts[at], segments[at]) && matches(pattern, parts[at] ?? ''),
     );
     if (!isMatch || !isThere(layers, shorter)) continue;
+    if (found.size === most) return { paths: sorted(found), complete: false };
     found.add(shorter);
-    if (found.size > mostMatches) return undefined;
   }
-  return [...found].map((path) => `/${path}`).toSorted(compareText);
+  return { paths: sorted(found), complete: true };
 }
+
+const sorted = (found: ReadonlySet<string>): readonly string[] =>
+  [...found].map((path) => `/${path}`).toSorted(compareText);
 
 // A leading dot is matched by a dot alone.
 const isShown = (name = '', pattern = ''): boolean => !name.startsWith('.') || pattern.startsWith('.');

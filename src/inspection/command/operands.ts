@@ -3,7 +3,7 @@ import { isKnown } from '../shell/run/values.ts';
 import { type Follower, isProgram, locate } from './follower.ts';
 import { baseName, type Invocation } from './invocation.ts';
 import { interpreterOf, isInterpreterName, isLinkedToBase, isMadeByGo } from './known-programs.ts';
-import { afterDashes } from './launchers.ts';
+import { afterDashes } from './launchers/launchers.ts';
 import type { Program } from './outcome.ts';
 
 /** Returns the command line that a program which no table knows may start: one of its words is, or names, a program, too. */

@@ -1,6 +1,6 @@
 import { splitWords } from '../shell/parse.ts';
 import { defaultPath, type Invocation, joinPath, toolName, uidOf } from './invocation.ts';
-import { afterDashes } from './launchers.ts';
+import { afterDashes } from './launchers/launchers.ts';
 
 /** How a wrapper's words lead to the program that replaces it. */
 interface Shape {

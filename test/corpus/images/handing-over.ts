@@ -351,6 +351,57 @@ direct = false
       { entrypoint: ['/cnb/process/web'] },
     ),
     handedOver(
+      'launched-by-buildpacks-with-an-environment',
+      "a text whose program is named by a variable of a layer, in the layer's own folder",
+      {
+        'cnb/lifecycle/launcher': '@musl-static',
+        'cnb/process/web': '->/cnb/lifecycle/launcher',
+        'layers/example_jre/jre/bin/java': '@go',
+        'usr/bin/java': '@glibc',
+        'layers/example_jre/jre/env.launch/JAVA_HOME.default': '/layers/example_jre/jre',
+        'layers/example_jre/jre/exec.d/memory': '@musl-static',
+        'layers/config/metadata.toml': `[[processes]]
+type = "web"
+command = ["java"]
+args = ["-jar", "app.jar"]
+direct = true
+
+[[buildpacks]]
+id = "example/jre"
+`,
+      },
+      {
+        env: ['PATH=/cnb/process:/cnb/lifecycle:/usr/bin:/bin'],
+        entrypoint: ['/cnb/process/web'],
+        history: [
+          'COPY launcher /cnb/lifecycle/',
+          'COPY process /cnb/',
+          "Layer: 'jre', Created by buildpack: example/jre@1.0",
+        ],
+      },
+    ),
+    handedOver(
+      'launched-by-buildpacks-with-profiles',
+      "files of profile.d and the application's .profile say what a text runs",
+      {
+        'cnb/lifecycle/launcher': '@musl-static',
+        'cnb/process/web': '->/cnb/lifecycle/launcher',
+        'workspace/server': '@go',
+        'workspace/other': '@glibc',
+        'workspace/.profile': 'export PROGRAM=./server\n',
+        'layers/example_app/app/profile.d/10-program.sh': 'export PROGRAM=./other\n',
+        'layers/config/metadata.toml': `[[buildpacks]]
+id = "example/app"
+
+[[processes]]
+type = "web"
+command = ["$PROGRAM --port $PORT"]
+direct = false
+`,
+      },
+      { env: ['PATH=/cnb/process:/cnb/lifecycle:/usr/bin:/bin'], entrypoint: ['/cnb/process/web'] },
+    ),
+    handedOver(
       'fixuid-resolves-nothing',
       'fixuid resolves no names before it execs',
       {

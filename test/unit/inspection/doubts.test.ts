@@ -160,6 +160,39 @@ describe('a program whose marks are far into its file', () => {
   });
 });
 
+describe('a process of Buildpacks, whose program a layer and the base have', () => {
+  const processes = [{ type: 'web', command: ['java'], args: ['-jar', 'app.jar'], direct: true }];
+  const built = (line: string): BuiltImage =>
+    image({
+      layers: [
+        layer([folder('usr'), folder('usr/bin'), program('usr/bin/java', glibc)]),
+        layer([
+          ...['layers', 'layers/example_java', 'layers/example_java/jre', 'layers/example_java/jre/bin'].map(folder),
+          program('layers/example_java/jre/bin/java', musl),
+          { path: 'layers/example_java/jre/lib', content: randomBytes(900 * 1024) },
+        ]),
+      ],
+      config: {
+        entrypoint: ['/cnb/process/web'],
+        env: ['PATH=/cnb/process:/usr/bin'],
+        labels: { 'io.buildpacks.build.metadata': JSON.stringify({ processes }) },
+        history: [{ createdBy: 'base' }, { createdBy: line }],
+      },
+    });
+
+  it("is the layer's, which the history names", async () => {
+    const { inspection, meter } = await look(built("Layer: 'jre', Created by buildpack: example/java@1.0"));
+    expect(inspection.verdict).toMatchObject({ resolver: 'musl', evidence: { confidence: 0.99 } });
+    expect(meter.bytes).toBeLessThan(64 * 1024);
+  });
+
+  it('is not told by the base where the history names no layer', async () => {
+    const { inspection } = await look(built(''));
+    expect(inspection.verdict.resolver).not.toBe('glibc');
+    expect((await look(built(''), whole)).inspection.verdict.resolver).toBe('musl');
+  });
+});
+
 describe('another file of the same name may be out of reach', () => {
   it.each<[string, readonly TarEntry[]]>([
     ['a file before its directory', [program('app/server', go), filler(60)]],

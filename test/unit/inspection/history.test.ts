@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { ImageConfig, ImageManifest } from '../../../src/detection/image-source.ts';
 import {
   agreedHint,
+  buildpacksLayers,
   fetchesProgram,
   glibcOnMusl,
   hintsOf,
@@ -58,6 +59,36 @@ describe('which layer holds a program, by the line that made it', () => {
     expect(mayFill(made('apko'), size, 'sv', true)).toBe(true);
     expect(mayFill(made('ADD alpine-minirootfs-3.22.2-x86_64.tar.gz / # buildkit'), size, 'sv', true)).toBe(true);
     expect(mayFill(made("# debian.sh --arch 'amd64' out/ 'trixie'"), size, 'sv', true)).toBe(false);
+  });
+
+  // https://github.com/buildpacks/lifecycle/blob/main/layers/factory.go
+  it.each([
+    ["Layer: 'jre', Created by buildpack: example/jvm@1.2", 'layers/example_jvm/jre/bin/java', likelihood.likely],
+    ["Layer: 'jre', Created by buildpack: example/jvm@1.2", 'layers/example_jvm/jdk/bin/java', likelihood.no],
+    ["Layer: 'RUN x', Created by extension: example/tool@1", 'usr/bin/x', likelihood.unlikely],
+    ['Application Layer', 'workspace/server', likelihood.likely],
+    ['Application Slice: 2', 'workspace/server', likelihood.likely],
+    ['Application Slice: 2', 'usr/bin/server', likelihood.no],
+    ['Buildpacks Launcher Config', 'layers/config/metadata.toml', likelihood.likely],
+    ['Buildpacks Process Types', 'cnb/process/web', likelihood.likely],
+    ['Buildpacks Application Launcher', 'cnb/lifecycle/launcher', likelihood.likely],
+    ['Software Bill-of-Materials', 'layers/sbom/launch/x.json', likelihood.likely],
+    ['constructor', 'workspace/server', likelihood.unlikely],
+  ])('Buildpacks: %s, %s', (text, path, expected) => {
+    expect(layerLikelihood(made(text), size, [path], false)).toBe(expected);
+  });
+
+  it("the directories of Buildpacks' layers", () => {
+    const lines = [
+      'COPY java /layers/example_java/jre/bin/java',
+      "Layer: 'jre', Created by buildpack: example/java@1.2",
+      "Layer: 'app', Created by buildpack: example/app",
+      'Buildpacks Launcher Config',
+      'Application Layer',
+      'COPY x /layers/x',
+    ];
+    const expected = ['/layers/example_java/jre', '/layers/example_app/app'];
+    expect(buildpacksLayers([undefined, ...lines.map(historyLine)])).toEqual(expected);
   });
 
   it('an empty layer holds nothing; a base holds what distributions place', () => {

@@ -1,5 +1,5 @@
 import { baseName, type Invocation, joinPath } from '../invocation.ts';
-import { afterDashes } from '../launchers.ts';
+import { afterDashes } from '../launchers/launchers.ts';
 
 /** What is found in the image around a supervisor. */
 export interface Surroundings {

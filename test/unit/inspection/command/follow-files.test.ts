@@ -219,6 +219,7 @@ describe("the file of Buildpacks' launcher", () => {
   it.each([
     ['  type = "web"\n  command = ["/app/server"]\n  args = ["-x"]\n  direct = true\n', 'app/server'],
     ['type = "web"\ncommand = "/app/server"\ndirect = false\n', 'app/server'],
+    ['type = "web"\ncommand = ["cd /app && ./server"]\ndirect = false\n', 'app/server'],
     ['type = "job"\ncommand = ["/app/server"]\n', 'hidden'],
     ['type = "web"\ncommand = [/app/server\n', 'hidden'],
     ['type = "web"\n[processes.x]\ncommand = ["/app/server"]\n', 'hidden'],

@@ -102,6 +102,46 @@ describe('launchers', () => {
   ])('Buildpacks: %j', (argv, setting, expected) => {
     expect(leads(argv, setting)).toBe(expected);
   });
+
+  // https://github.com/buildpacks/spec/blob/main/buildpack.md, "Environment Variable Modification Rules"
+  it.each<[command: string, files: Files, expected: string]>([
+    ['$B', { 'layers/a/one/env/B': '/app/server' }, 'app/server'],
+    ['$B', { 'layers/a/one/env.launch/B.override': '/app/server' }, 'app/server'],
+    ['$B', { 'layers/a/one/env.launch/web/B.default': '/app/server' }, 'app/server'],
+    ['$B', { 'layers/a/one/env.launch/job/B': '/app/server' }, 'bin/bash'],
+    ['$B', { 'layers/a/one/env/B': '/app/other', 'layers/a/two/env/B.default': '/app/server' }, 'app/other'],
+    ['$B', { 'layers/a/one/env/B': '/server', 'layers/a/two/env/B.prepend': '/app' }, 'app/server'],
+    [
+      '$B',
+      { 'layers/a/one/env/B': '/app', 'layers/a/two/env/B.append': 'server', 'layers/a/two/env/B.delim': '/' },
+      'app/server',
+    ],
+    ['$B', { 'layers/z/one/env/B': '/app/server', 'layers/b_c/one/env/B': '/app/other' }, 'app/other'],
+    ['${B:-/app/server}', { 'layers/a/one/env/B.strange': '/app/other' }, 'app/server'],
+    ['${B:-/app/server}', { 'layers/a/one/exec.d/helper': elf }, 'hidden'],
+    ['tool', { 'layers/a/one/bin/tool': elf, 'layers/a/two/bin/tool': '->/app/server' }, 'app/server'],
+    ['tool', { 'layers/a/one/env/PATH.prepend': '/app:', 'app/tool': elf, 'usr/bin/tool': elf }, 'app/tool'],
+    ['$B', { 'layers/a/one/profile.d/10': 'B=/app/server' }, 'app/server'],
+    ['$B', { 'layers/a/one/profile.d/web/10': 'B=/app/server' }, 'app/server'],
+    ['$B', { 'layers/a/one/profile.d/10': 'B=/app/other', 'workspace/.profile': 'B=/app/server' }, 'app/server'],
+    ['./run', { 'workspace/run': elf }, 'workspace/run'],
+    ['echo $(launcher) && exec /app/server', { 'cnb/process/launcher': elf }, 'app/server'],
+  ])('the environment of Buildpacks: %s %j', (command, more, expected) => {
+    const processes = [{ type: 'web', command }];
+    const order = { processes: JSON.stringify({ processes, buildpacks: [{ id: 'z' }, {}, { id: 'b/c' }] }) };
+    const env = ['PATH=/cnb/process:/cnb/lifecycle:/usr/bin:/bin'];
+    expect(leads(['/cnb/process/web'], { ...order, env, files: { ...label([]).files, ...more } })).toBe(expected);
+  });
+
+  it.each([
+    [{ 'working-dir': '/app', command: ['./server'], direct: true }, 'app/server'],
+    [{ 'working-dir': '/app', command: './server && exec ./other' }, 'app/other < app/server'],
+    [{ 'working-dir': 'sub', command: ['./run'] }, 'workspace/sub/run'],
+  ])("a process's directory: %j", (process, expected) => {
+    const processes = JSON.stringify({ processes: [{ type: 'web', ...process }] });
+    const run = { ...label([]).files, 'workspace/sub/run': elf };
+    expect(leads(['/cnb/process/web'], { processes, files: run })).toBe(expected);
+  });
 });
 
 describe('supervisors', () => {

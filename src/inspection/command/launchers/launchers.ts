@@ -1,6 +1,6 @@
-import { execWrapper } from '../../detection/pod/exec-wrappers.ts';
-import { splitWords } from '../shell/parse.ts';
-import { type Invocation, toolName } from './invocation.ts';
+import { execWrapper } from '../../../detection/pod/exec-wrappers.ts';
+import { splitWords } from '../../shell/parse.ts';
+import { type Invocation, toolName } from '../invocation.ts';
 
 /** Where a launcher's words name the program that it starts. */
 interface Shape {
