@@ -160,33 +160,34 @@ describe('a program whose marks are far into its file', () => {
   });
 });
 
-describe('a process of Buildpacks, whose program a layer and the base have', () => {
+describe('a process of Buildpacks, whose program is in a layer of a buildpack and elsewhere', () => {
   const processes = [{ type: 'web', command: ['java'], args: ['-jar', 'app.jar'], direct: true }];
   const built = (line: string): BuiltImage =>
     image({
       layers: [
-        layer([folder('usr'), folder('usr/bin'), program('usr/bin/java', glibc)]),
+        layer([folder('etc')]),
         layer([
           ...['layers', 'layers/example_java', 'layers/example_java/jre', 'layers/example_java/jre/bin'].map(folder),
           program('layers/example_java/jre/bin/java', musl),
           { path: 'layers/example_java/jre/lib', content: randomBytes(900 * 1024) },
         ]),
+        layer([folder('usr'), folder('usr/bin'), program('usr/bin/java', glibc)]),
       ],
       config: {
         entrypoint: ['/cnb/process/web'],
         env: ['PATH=/cnb/process:/usr/bin'],
         labels: { 'io.buildpacks.build.metadata': JSON.stringify({ processes }) },
-        history: [{ createdBy: 'base' }, { createdBy: line }],
+        history: ['base', line, 'COPY java /usr/bin/java'].map((createdBy) => ({ createdBy })),
       },
     });
 
-  it("is the layer's, which the history names", async () => {
+  it("is the buildpack's, which the history names", async () => {
     const { inspection, meter } = await look(built("Layer: 'jre', Created by buildpack: example/java@1.0"));
     expect(inspection.verdict).toMatchObject({ resolver: 'musl', evidence: { confidence: 0.99 } });
     expect(meter.bytes).toBeLessThan(64 * 1024);
   });
 
-  it('is not told by the base where the history names no layer', async () => {
+  it('is not known before all layers are where the history names none', async () => {
     const { inspection } = await look(built(''));
     expect(inspection.verdict.resolver).not.toBe('glibc');
     expect((await look(built(''), whole)).inspection.verdict.resolver).toBe('musl');

@@ -134,7 +134,8 @@ export function buildpacksInvocation(follower: Follower, invocation: Invocation)
       : whichPath(follower.files, { argv: [name], env: layers.env, directory });
   if (first?.startsWith(root) !== true) return undefined;
   const profile = joinPath(app, '.profile');
-  const files = follower.files.at(profile, true).type === 'file' ? [...profiles, profile] : profiles;
+  const hasProfile = isText && follower.files.at(profile, true).type === 'file';
+  const files = hasProfile ? [...profiles, profile] : profiles;
   return {
     ...invocation,
     argv: withProfiles(launch.argv, files, directory),
