@@ -78,10 +78,10 @@ export function layerHistory(manifest: ImageManifest, config: ImageConfig): read
 
 // Dockerfile instructions, as Docker, BuildKit, Kaniko and buildah write them; a shell's text; jib, ko, Bazel, Buildpacks, apko.
 const builders =
-  /^(?:RUN|COPY|ADD|ENV|ARG|LABEL|USER|WORKDIR|VOLUME|EXPOSE|SHELL|CMD|ENTRYPOINT|HEALTHCHECK|STOPSIGNAL|ONBUILD|FROM)\b|(?:^|\s)-\w{0,8}c\s|^(?:jib|ko|bazel|buildpacks?|apko|umoci|crane|nix\w{0,8})\b|\b(?:buildpacks?|Application Slice|Layer:)|^#/iu;
+  /^(?:RUN|COPY|ADD|ENV|ARG|LABEL|USER|WORKDIR|VOLUME|EXPOSE|SHELL|CMD|ENTRYPOINT|HEALTHCHECK|STOPSIGNAL|ONBUILD|FROM)\b|(?:^|\s)-\w{0,8}c\s|^(?:jib|ko|bazel|buildpacks?|apko|umoci|crane|nix\w{0,8})\b|\bbuildpacks?\b|^Layer:|^#/iu;
 
 /** Reports whether a builder wrote a history line. That of `docker commit` is the container's command, whatever was changed. */
-const isBuilders = (text: string): boolean => builders.test(text);
+const isBuilders = (text: string): boolean => builders.test(text) || buildpacksDestination(text) !== undefined;
 
 /** Returns the texts, each cut, as far as the bound on all of them allows. */
 function boundedTexts(texts: readonly string[]): readonly string[] {

@@ -73,9 +73,10 @@ describe('which layer holds a program, by the line that made it', () => {
     ['Buildpacks Process Types', 'cnb/process/web', likelihood.likely],
     ['Buildpacks Application Launcher', 'cnb/lifecycle/launcher', likelihood.likely],
     ['Software Bill-of-Materials', 'layers/sbom/launch/x.json', likelihood.likely],
-    ['constructor', 'workspace/server', likelihood.unlikely],
+    ['constructor', 'workspace/server', likelihood.possible],
   ])('Buildpacks: %s, %s', (text, path, expected) => {
-    expect(layerLikelihood(made(text), size, [path], false)).toBe(expected);
+    const [, line] = layerHistory(manifest(2), config(['base', text]));
+    expect(layerLikelihood(line, size, [path], false)).toBe(expected);
   });
 
   it("the directories of Buildpacks' layers", () => {
