@@ -133,9 +133,7 @@ export function buildpacksInvocation(follower: Follower, invocation: Invocation)
       ? root
       : whichPath(follower.files, { argv: [name], env: layers.env, directory });
   if (first?.startsWith(root) !== true) return undefined;
-  const profile = joinPath(app, '.profile');
-  const hasProfile = isText && follower.files.at(profile, true).type === 'file';
-  const files = hasProfile ? [...profiles, profile] : profiles;
+  const files = isText ? [...profiles, ...profileOf(follower, app)] : profiles;
   return {
     ...invocation,
     argv: withProfiles(launch.argv, files, directory),
@@ -144,6 +142,12 @@ export function buildpacksInvocation(follower: Follower, invocation: Invocation)
     directory,
     direct: false,
   };
+}
+
+/** The application's own, which bash reads last. */
+function profileOf({ files }: Follower, app: string): readonly string[] {
+  const profile = joinPath(app, '.profile');
+  return files.at(profile, true).type === 'file' ? [profile] : [];
 }
 
 function buildpacksIn({ files, buildpacks }: Follower, root: string): Omit<Buildpacks, 'layers'> {
