@@ -104,7 +104,8 @@ async function inTime(found: Promise<NamespaceView>, name: string, budget: numbe
 
 /** How an evaluation is reported: the same for all Pods that got it. */
 interface Report {
-  readonly fields: object;
+  /** Of its log line: JSON without its braces. */
+  readonly fields: string;
   readonly message: string;
   readonly count: (seconds: number) => void;
   readonly response: (uid: string) => string;
@@ -118,8 +119,9 @@ function reportOf({ decision, patch }: Decided, { warnings: tell, verified, metr
   const auditAnnotations = { mode, decision: decided, message: told.slice(0, MOST_MESSAGE) };
   const warnings = decisionWarnings(decision, told, tell);
   const resolvers = resolverCounts(decision);
+  const fields = { mode, reason, remedy, resolvers, evidence: evidence(decision), patched: patch.length > 0 };
   return {
-    fields: { mode, reason, remedy, resolvers, evidence: evidence(decision), patched: patch.length > 0 },
+    fields: JSON.stringify(fields).slice(1, -1),
     message,
     count: metrics.decided(decision),
     response: prepareResponse({ patch, auditAnnotations, warnings }),
@@ -216,12 +218,12 @@ function answerPod(answering: Answering, decided: Decided, options: MutateOption
   const level = levelOf(decided);
   const line = options.log.line(level);
   if (line !== undefined) {
+    const named = JSON.stringify({ uid, namespace, pod }).slice(1, -1);
     const ms = Math.round(duration * 100) / 100;
-    const rare = {
-      ...(trace !== undefined && { traceId: trace }),
-      ...(unreadable !== undefined && { err: unreadable }),
-    };
-    line[level]({ uid, namespace, pod, ...fields, dryRun, ms, ...rare }, message);
+    const traced = trace === undefined ? '' : `,"traceId":"${trace}"`;
+    const text = `${named},${fields},"dryRun":${dryRun},"ms":${ms}${traced}`;
+    if (unreadable === undefined) line.text(level, text, message);
+    else line[level]({ ...(JSON.parse(`{${text}}`) as object), err: unreadable }, message);
   }
   return response(uid);
 }

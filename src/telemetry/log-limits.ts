@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 
 import type { Clock } from '../util/clock.ts';
 import { createTokenBucket } from '../util/limits/token-bucket.ts';
-import type { AdjustableLog, Log } from './log.ts';
+import type { AdjustableLog, Log, TextLog } from './log.ts';
 
 /** Writes a line, unless it repeats an earlier one or exceeds the rate. */
 export type LimitedLines = (message: string, fields?: object) => void;
@@ -55,7 +55,7 @@ const REPORT_MS = 60_000;
 /** A log for lines that requests cause. */
 export interface LineLog {
   /** Returns the log for one line of that level; undefined if the line is left out, so that its fields need not be built. */
-  line(level: keyof Log): Log | undefined;
+  line(level: keyof Log): TextLog | undefined;
 }
 
 /**

@@ -10,8 +10,14 @@ interface LogDestination {
   write(line: string, isUrgent?: boolean): void;
 }
 
+/** A log that also takes lines whose fields are text already. */
+export interface TextLog extends Log {
+  /** Writes a line, whatever the level of the log. `fields`: JSON without its braces, `"pod":"web","ms":1`. Costs a third of making it of values. */
+  text(level: keyof Log, fields: string, message: string): void;
+}
+
 /** A log whose level can change at run time. */
-export type AdjustableLog = Log & Pick<pino.Logger, 'isLevelEnabled'> & { level: string };
+export type AdjustableLog = TextLog & Pick<pino.Logger, 'isLevelEnabled'> & { level: string };
 
 export interface LogOptions {
   readonly level: string;
@@ -76,7 +82,9 @@ function standardError(): LogDestination {
   };
 }
 
-const WARNING = pino.levels.values['warn'] ?? 0;
+const { values: LEVELS } = pino.levels;
+
+const isUrgent = (level: number): boolean => level >= (LEVELS['warn'] ?? 0);
 
 /** Formats ISO 8601 timestamps like pino. Caches the text up to the second. */
 function createTimestamp(): () => string {
@@ -103,16 +111,14 @@ export function createLog({ level, format, destination }: LogOptions): Adjustabl
     [Symbol.for('pino.metadata')]: true,
     lastLevel: 0,
     write(line: string): void {
-      out.write(shown(line), this.lastLevel >= WARNING);
+      out.write(shown(line), isUrgent(this.lastLevel));
     },
   };
-  return pino(
-    {
-      level,
-      base: null,
-      timestamp: createTimestamp(),
-      formatters: { level: (label) => ({ level: label }) },
-    },
-    stream,
-  );
+  const timestamp = createTimestamp();
+  const log = pino({ level, base: null, timestamp, formatters: { level: (label) => ({ level: label }) } }, stream);
+  const text: TextLog['text'] = (label, fields, message) => {
+    const line = `{"level":"${label}"${timestamp()},${fields},"msg":${JSON.stringify(message)}}\n`;
+    out.write(shown(line), isUrgent(LEVELS[label] ?? 0));
+  };
+  return Object.assign(log, { text });
 }
