@@ -38,6 +38,13 @@ const hub = { ...plain, login: true, elsewhere: true } as const;
 
 export const CASES: readonly Case[] = [
   { ...plain, name: 'no tokens, one platform', platforms: 'one', forced: [CONNECTION, ...IMAGE] },
+  {
+    ...plain,
+    name: 'no tokens, one platform, connected',
+    platforms: 'one',
+    before: 'another repository',
+    forced: IMAGE,
+  },
   { ...plain, name: 'no tokens', forced: [CONNECTION, INDEX, ...IMAGE] },
   { ...plain, name: 'no tokens, connected', before: 'another repository', forced: [INDEX, ...IMAGE] },
   { ...plain, name: 'tokens', login: true, forced: [CONNECTION, ...LOGIN, INDEX, ...IMAGE] },
@@ -55,6 +62,12 @@ export const CASES: readonly Case[] = [
     name: 'like Docker Hub, connected',
     before: 'another repository',
     forced: [[1, 'token'], INDEX, ...IMAGE, [2, 'redirects']],
+  },
+  {
+    ...hub,
+    name: 'like Docker Hub, known repository',
+    before: 'the same repository',
+    forced: [INDEX, ...IMAGE, [2, 'redirects']],
   },
 ];
 
