@@ -3,7 +3,6 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { pipeline } from 'node:stream';
 import { promisify } from 'node:util';
 
 import type { Corpus } from '../test/corpus/build.ts';
@@ -48,8 +47,10 @@ async function countedLine(target: string): Promise<CountedLine> {
   const clients = new Set<Socket>();
   const server = createServer((client) => {
     const upstream = connect({ host: hostname, port: Number(port) });
-    pipeline(client, upstream, () => {});
-    pipeline(upstream, client, () => {});
+    client.pipe(upstream).pipe(client);
+    // What the server sent before it closed is still on its way.
+    upstream.on('error', () => client.destroy());
+    client.on('error', () => {}).on('close', () => upstream.destroy());
     clients.add(client);
   });
   await new Promise<void>((resolve) => {
@@ -119,9 +120,14 @@ export async function othersTable(
   const paths = new Map(OTHERS.map(({ name }) => [name, find(name)]));
   const measured = async (name: string, work: () => Promise<unknown>): Promise<void> => {
     const started = performance.now();
-    await work();
-    const ms = performance.now() - started;
-    costs.set(name, [...(costs.get(name) ?? []), { bytes: line.taken(), ms }]);
+    try {
+      await work();
+      const ms = performance.now() - started;
+      costs.set(name, [...(costs.get(name) ?? []), { bytes: line.taken(), ms }]);
+    } catch (error) {
+      process.stderr.write(`!! ${name}: ${(error as Error).message}\n`);
+      line.taken();
+    }
   };
   let images = 0;
   try {
@@ -152,10 +158,17 @@ function tableOf(costs: ReadonlyMap<string, readonly Cost[]>, images: number): T
     note:
       `${images} images of the corpus, each eighth that is for one platform and whose program was found; KiB on the wire, headers included; ours with the second look where the first was not sure. crane stops ` +
       'at the program, which it was told: what was on its way then counts. syft and a copy read all of an image.',
-    columns: ['', 'KiB, median', 'KiB, most', 'ms, median', 'ms, most'],
+    columns: ['', 'images', 'KiB, median', 'KiB, most', 'ms, median', 'ms, most'],
     rows: [...costs].map(([name, all]) => {
       const [bytes, ms] = [all.map((one) => one.bytes / 1024), all.map((one) => one.ms)];
-      return [name, digits(median(bytes)), digits(Math.max(...bytes)), digits(median(ms)), digits(Math.max(...ms))];
+      return [
+        name,
+        String(all.length),
+        digits(median(bytes)),
+        digits(Math.max(...bytes)),
+        digits(median(ms)),
+        digits(Math.max(...ms)),
+      ];
     }),
   };
 }
